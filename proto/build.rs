@@ -1,0 +1,24 @@
+//! Compiles the `.proto` files without protoc: protox parses them, prost and pbjson generate.
+
+use prost::Message;
+use std::{env, error::Error, path::PathBuf};
+
+const FILES: [&str; 3] = ["stream/models.proto", "stream/signal.proto", "stream/event.proto"];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    for file in FILES {
+        println!("cargo:rerun-if-changed={file}");
+    }
+    let descriptors = protox::compile(FILES, ["."])?;
+    prost_build::Config::new()
+        .extern_path(".google.protobuf", "::pbjson_types")
+        .bytes(["."])
+        .compile_fds(descriptors.clone())?;
+    let set = PathBuf::from(env::var("OUT_DIR")?).join("descriptors.bin");
+    std::fs::write(&set, descriptors.encode_to_vec())?;
+    pbjson_build::Builder::new()
+        .register_descriptors(&descriptors.encode_to_vec())?
+        .ignore_unknown_fields()
+        .build(&[".stream"])?;
+    Ok(())
+}

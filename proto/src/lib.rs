@@ -1,0 +1,19 @@
+//! Wire types of the SFU protocol, generated from the `.proto` files beside this crate.
+//!
+//! Binary form by `prost`, proto3 JSON by `serde`. Knows nothing of transports or rules.
+#![forbid(unsafe_code)]
+#![allow(clippy::all, missing_docs)]
+
+pub mod models {
+    include!(concat!(env!("OUT_DIR"), "/stream.video.sfu.models.rs"));
+    include!(concat!(env!("OUT_DIR"), "/stream.video.sfu.models.serde.rs"));
+}
+pub mod signal {
+    include!(concat!(env!("OUT_DIR"), "/stream.video.sfu.signal.rs"));
+    include!(concat!(env!("OUT_DIR"), "/stream.video.sfu.signal.serde.rs"));
+}
+pub mod event {
+    include!(concat!(env!("OUT_DIR"), "/stream.video.sfu.event.rs"));
+    include!(concat!(env!("OUT_DIR"), "/stream.video.sfu.event.serde.rs"));
+}
+pub use pbjson_types as google;

@@ -1,0 +1,2 @@
+//! The rules of a call, as pure code.
+pub mod model;

@@ -1,0 +1,167 @@
+//! What Offhook needs of a WebRTC engine, as a trait, so that one file names the engine.
+//!
+//! Must not know: any engine's types, signalling, calls. Methods are cancel-safe only where said.
+
+use crate::core::model::{IceServer, PeerKind};
+use async_trait::async_trait;
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// One RTP packet, header extensions already taken off (RFC 3550).
+#[derive(Clone, Debug)]
+pub struct RtpPacket {
+    pub sequence: u16,
+    pub timestamp: u32,
+    pub ssrc: u32,
+    pub payload_type: u8,
+    pub marker: bool,
+    pub payload: Bytes,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MediaKind {
+    Audio,
+    Video,
+}
+
+/// A track of the other side, told on its first packet.
+#[derive(Clone, Debug)]
+pub struct RemoteTrackInfo {
+    pub kind: MediaKind,
+    /// From `a=msid`; either id may carry the participant's prefix.
+    pub stream_id: String,
+    pub track_id: String,
+    /// Simulcast layer, empty without one.
+    pub rid: String,
+    pub mid: String,
+    pub ssrc: u32,
+    /// e.g. `audio/opus`.
+    pub mime: String,
+    pub clock_rate: u32,
+}
+
+/// Receives the packets of one remote track, on the engine's reading task: hand off, never block.
+/// Dropped when the track or its peer connection is over.
+pub trait PacketSink: Send {
+    fn packet(&mut self, packet: RtpPacket);
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerState {
+    New,
+    Connecting,
+    Connected,
+    Disconnected,
+    /// ICE or DTLS failed for good, or the engine's driver died.
+    Failed,
+    /// Told exactly once, after `close` or when the other side ended DTLS.
+    Closed,
+}
+
+/// Hears what happens to one peer connection; called on the engine's task: hand off, never block.
+pub trait PeerObserver: Send + Sync + 'static {
+    /// A local candidate as JSON (`candidate`, `sdpMid`, `sdpMLineIndex`, `usernameFragment`).
+    fn candidate(&self, json: String);
+    fn state(&self, state: PeerState);
+    /// A remote track's first packet came; `None` refuses the track.
+    fn track(&self, info: RemoteTrackInfo) -> Option<Box<dyn PacketSink>>;
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct PeerOptions {
+    pub ice_servers: Vec<IceServer>,
+    /// Bind only loopback addresses (for SFUs on this machine); else every usable interface.
+    pub loopback_only: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EngineErrorKind {
+    /// The peer connection is closed.
+    Closed,
+    /// The other side's SDP or candidate cannot be used.
+    Invalid,
+    /// Out of descriptors, or the system refused.
+    System,
+    Internal,
+}
+
+/// An engine error; the message holds no packet bytes, SDP or credentials.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct EngineError {
+    pub kind: EngineErrorKind,
+    pub message: String,
+}
+
+pub type EngineResult<T> = Result<T, EngineError>;
+
+/// What to send on a new audio transceiver.
+#[derive(Clone, Debug)]
+pub struct AudioSenderSpec {
+    /// msid stream and track id.
+    pub stream_id: String,
+    pub track_id: String,
+    pub stereo: bool,
+    pub dtx: bool,
+}
+
+/// Local offer together with the mid of each sender, in the order in which senders were added.
+#[derive(Clone, Debug)]
+pub struct LocalOffer {
+    pub sdp: String,
+    pub mids: Vec<String>,
+}
+
+/// Makes peer connections.
+#[async_trait]
+pub trait Engine: Send + Sync + 'static {
+    /// A new peer connection. Must be called inside the library's tokio runtime.
+    async fn peer(
+        &self,
+        kind: PeerKind,
+        options: PeerOptions,
+        observer: Arc<dyn PeerObserver>,
+    ) -> EngineResult<Arc<dyn Peer>>;
+}
+
+/// One peer connection. Every method may be called after `close` and then fails with `Closed`.
+/// The caller runs one negotiation at a time.
+#[async_trait]
+pub trait Peer: Send + Sync + 'static {
+    /// Publisher: adds a sendonly audio transceiver. Negotiated by the next `create_offer`.
+    async fn add_audio(&self, spec: AudioSenderSpec) -> EngineResult<Arc<dyn RtpWriter>>;
+
+    /// Publisher: creates an offer and sets it as the local description.
+    async fn offer(&self, ice_restart: bool) -> EngineResult<LocalOffer>;
+
+    /// Publisher: sets the SFU's answer.
+    async fn set_answer(&self, sdp: String) -> EngineResult<()>;
+
+    /// Drops a pending local or remote offer (JSEP rollback); no-op in stable state.
+    async fn rollback(&self) -> EngineResult<()>;
+
+    /// Subscriber: sets the SFU's offer.
+    async fn set_offer(&self, sdp: String) -> EngineResult<()>;
+
+    /// Subscriber: creates the answer; `stereo=1` of the offer's Opus formats is mirrored.
+    async fn create_answer(&self) -> EngineResult<String>;
+
+    /// Subscriber: sets that answer as the local description.
+    async fn set_local_answer(&self, sdp: String) -> EngineResult<()>;
+
+    /// A candidate of the other side as JSON. The remote description must be set.
+    async fn add_candidate(&self, json: String) -> EngineResult<()>;
+
+    /// Round trip time in ms and the like, as JSON text without addresses or credentials.
+    async fn stats_json(&self) -> EngineResult<String>;
+
+    /// Closes; idempotent, bounded (≤ 500 ms). The observer hears `Closed` once.
+    async fn close(&self);
+}
+
+/// Sends RTP on one sender. Sequence numbers and timestamps are the caller's.
+#[async_trait]
+pub trait RtpWriter: Send + Sync + 'static {
+    /// Errors carry no payload. Before the negotiation is done the packet is dropped silently.
+    async fn write(&self, sequence: u16, timestamp: u32, marker: bool, payload: Bytes) -> EngineResult<()>;
+}

@@ -1,0 +1,2 @@
+//! WebRTC: our trait and the engine behind it.
+pub mod engine;
