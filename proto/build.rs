@@ -11,6 +11,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let descriptors = protox::compile(FILES, ["."])?;
     prost_build::Config::new()
+        .compile_well_known_types()
         .extern_path(".google.protobuf", "::pbjson_types")
         .bytes(["."])
         .compile_fds(descriptors.clone())?;
