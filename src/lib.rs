@@ -9,6 +9,7 @@
 #![deny(unsafe_code)]
 #![warn(missing_debug_implementations)]
 
+pub mod capi;
 pub mod core;
 pub mod error;
 pub mod media;
