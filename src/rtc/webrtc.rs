@@ -1,66 +1,52 @@
-//! The engine behind [`super::engine`]: the only file that names the crates `webrtc` and `rtc`.
+//! The engine behind [`super::engine`]: this module alone names the crates `webrtc` and `rtc`.
 //!
 //! Must not know: signalling, calls, codecs' contents. Everything the engine gets wrong or leaves
 //! open is made good here: its driver's silent end, `Closed` that is not told, readers that must
 //! outlive a track, calls that must not hang, errors that quote packets.
 
+mod media;
+mod reader;
+mod runtime;
+mod writer;
+
+use self::media::{ice_servers, media_engine, opus, setting_engine};
+use self::reader::Handler;
+use self::runtime::EngineRuntime;
+use self::writer::Writer;
 use super::candidate::{self, Remote};
 use super::engine::*;
 use super::gate::Gate;
 use super::sdp;
 use super::tasks::Tasks;
-use super::udp::{bind_addresses, PlainSocket};
-use crate::core::model::{IceServer, PeerKind};
+use super::udp::bind_addresses;
+use crate::core::model::PeerKind;
 use async_trait::async_trait;
-use bytes::Bytes;
 use parking_lot::Mutex;
-use rtc::interceptor::{ReceiverReportBuilder, SenderReportBuilder, Slot};
 use rtc::peer_connection::configuration::RTCOfferOptions;
-use rtc::peer_connection::transport::{RTCDtlsRole, RTCDtlsTransportState};
-use rtc::rtp_transceiver::rtp_sender::{
-    RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters, RTCRtpEncodingParameters,
-    RTCRtpHeaderExtensionCapability, RtpCodecKind,
-};
+use rtc::peer_connection::transport::RTCDtlsTransportState;
+use rtc::rtp_transceiver::rtp_sender::{RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind};
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
-use std::io::{self, IoSliceMut};
-use std::net::SocketAddr;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
-use std::task::{ready, Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::sync::{watch, Mutex as AsyncMutex, Notify};
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
-use webrtc::media_stream::track_local::TrackLocal;
-use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 use webrtc::media_stream::MediaStreamTrack;
 use webrtc::peer_connection::{
-    MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCConfigurationBuilder,
-    RTCIceCandidateInit, RTCIceServer, RTCPeerConnectionIceEvent, RTCPeerConnectionState,
-    RTCSessionDescription, RTCStatsReportEntry, Registry, SettingEngine, SettingEngineBuilder, StatsSelector,
+    PeerConnection, PeerConnectionBuilder, RTCConfigurationBuilder, RTCIceCandidateInit,
+    RTCSessionDescription, RTCStatsReportEntry, StatsSelector,
 };
 use webrtc::rtp_transceiver::RtpTransceiver;
-use webrtc::runtime::{
-    AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, RecvMeta, Runtime, Transmit,
-};
 
 /// The longest that one call into the engine may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest that closing may take, and that a caller of `close` waits.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(450);
-/// The longest that a packet waits for room in the engine's queue.
-const WRITE_TIMEOUT: Duration = Duration::from_millis(100);
-/// ICE ticks of the publisher until it is connected; nomination and DTLS each wait for a tick.
-const PUBLISHER_TICK: Duration = Duration::from_millis(5);
-/// Unanswered ticks after which the publisher gives a candidate pair up: 30 s of them.
-const PUBLISHER_MAX_CHECKS: u16 = 6000;
 /// Most candidates taken for one ICE generation of the other side.
 const MAX_TRICKLED: usize = 64;
-const AUDIO_LEVEL_URI: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
-const OPUS: &str = "audio/opus";
 
 /// The WebRTC engine. Makes peer connections that live on the tokio runtime they were made in.
 #[derive(Clone, Debug, Default)]
@@ -170,104 +156,6 @@ fn described(kind: EngineErrorKind, what: &str, cause: &dyn fmt::Debug) -> Engin
     EngineError { kind, message: format!("cannot {what} ({})", name.0) }
 }
 
-/// STUN and TURN over UDP; the engine knows no other transport to a relay.
-fn ice_servers(servers: &[IceServer]) -> Vec<RTCIceServer> {
-    let usable = |server: &IceServer, url: &str| {
-        let relay = url.starts_with("turn:");
-        (url.starts_with("stun:") || relay)
-            && !url.contains("transport=tcp")
-            && (!relay || !(server.username.is_empty() || server.password.is_empty()))
-            && rtc::ice::url::Url::parse_url(url).is_ok()
-    };
-    servers
-        .iter()
-        .take(16)
-        .map(|server| RTCIceServer {
-            urls: server.urls.iter().filter(|url| usable(server, url)).take(8).cloned().collect(),
-            username: server.username.clone(),
-            credential: server.password.reveal().to_owned(),
-        })
-        .filter(|server| !server.urls.is_empty())
-        .collect()
-}
-
-fn setting_engine(kind: PeerKind) -> SettingEngine {
-    let builder = SettingEngineBuilder::new()
-        .with_multicast_dns_mode(rtc::ice::mdns::MulticastDnsMode::Disabled)
-        // Being the DTLS server spares a tick: the SFU opens DTLS as soon as it may.
-        .with_answering_dtls_role(RTCDtlsRole::Server);
-    match kind {
-        PeerKind::Subscriber => builder.build(),
-        PeerKind::Publisher => {
-            builder.with_ice_connection_attempts(Some(PUBLISHER_TICK), Some(PUBLISHER_MAX_CHECKS)).build()
-        }
-    }
-}
-
-fn opus() -> RTCRtpCodec {
-    RTCRtpCodec {
-        mime_type: OPUS.to_owned(),
-        clock_rate: 48_000,
-        channels: 2,
-        sdp_fmtp_line: "minptime=10;useinbandfec=1".to_owned(),
-        rtcp_feedback: vec![],
-    }
-}
-
-fn media_engine(kind: PeerKind) -> webrtc::error::Result<(MediaEngine, Registry)> {
-    let mut media = MediaEngine::default();
-    media.register_codec(
-        RTCRtpCodecParameters { rtp_codec: opus(), payload_type: 111 },
-        RtpCodecKind::Audio,
-    )?;
-    if kind == PeerKind::Subscriber {
-        // No rtx and no plain nack: with them the engine's NACK generator asks for packets again
-        // that rtx has already brought.
-        let h264 = |mode: u8, profile: &str| {
-            format!("level-asymmetry-allowed=1;packetization-mode={mode};profile-level-id={profile}")
-        };
-        let codecs = [
-            ("video/VP8", 96, String::new()),
-            ("video/VP9", 98, "profile-id=0".to_owned()),
-            ("video/VP9", 100, "profile-id=2".to_owned()),
-            ("video/H264", 102, h264(1, "42001f")),
-            ("video/H264", 127, h264(0, "42001f")),
-            ("video/H264", 125, h264(1, "42e01f")),
-            ("video/H264", 108, h264(0, "42e01f")),
-            ("video/H264", 123, h264(1, "640032")),
-            ("video/H264", 35, h264(1, "4d001f")),
-            ("video/AV1", 45, String::new()),
-        ];
-        for (mime, payload_type, fmtp) in codecs {
-            let feedback = |typ: &str, parameter: &str| RTCPFeedback {
-                typ: typ.to_owned(),
-                parameter: parameter.to_owned(),
-            };
-            let rtp_codec = RTCRtpCodec {
-                mime_type: mime.to_owned(),
-                clock_rate: 90_000,
-                channels: 0,
-                sdp_fmtp_line: fmtp,
-                rtcp_feedback: vec![feedback("ccm", "fir"), feedback("nack", "pli")],
-            };
-            media.register_codec(RTCRtpCodecParameters { rtp_codec, payload_type }, RtpCodecKind::Video)?;
-        }
-    }
-    let level = RTCRtpHeaderExtensionCapability { uri: AUDIO_LEVEL_URI.to_owned() };
-    media.register_header_extension(level, RtpCodecKind::Audio, None)?;
-    let registry = match kind {
-        PeerKind::Publisher => Registry::new().with(Slot::SenderReport, SenderReportBuilder::new().build()),
-        PeerKind::Subscriber => {
-            for uri in [rtc::sdp::extmap::SDES_MID_URI, rtc::sdp::extmap::SDES_RTP_STREAM_ID_URI] {
-                let uri = RTCRtpHeaderExtensionCapability { uri: uri.to_owned() };
-                media.register_header_extension(uri, RtpCodecKind::Video, None)?;
-            }
-            Registry::new().with(Slot::ReceiverReport, ReceiverReportBuilder::new().build())
-        }
-    };
-    Ok((media, registry))
-}
-
 /// What a peer connection's parts share. Holds the engine's object until `close` takes it.
 struct Shared {
     gate: Arc<Gate>,
@@ -373,132 +261,6 @@ async fn watch_dtls(shared: Weak<Shared>, alert: Arc<Notify>, mut done: watch::R
                 return;
             }
         }
-    }
-}
-
-/// The engine's event handler: runs on the driver task, so it hands off at once.
-struct Handler(Weak<Shared>);
-
-#[async_trait]
-impl PeerConnectionEventHandler for Handler {
-    async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
-        let (Some(shared), Ok(init)) = (self.0.upgrade(), event.candidate.to_json()) else { return };
-        let (mid, ufrag) = shared.local.lock().clone();
-        shared.gate.candidate(candidate::to_json(&init.candidate, &mid, 0, &ufrag));
-    }
-
-    async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
-        let Some(shared) = self.0.upgrade() else { return };
-        let state = match state {
-            RTCPeerConnectionState::Connecting => PeerState::Connecting,
-            RTCPeerConnectionState::Connected => PeerState::Connected,
-            RTCPeerConnectionState::Disconnected => PeerState::Disconnected,
-            RTCPeerConnectionState::Failed => PeerState::Failed,
-            // New is where everything starts, and Closed is told by `close`, once.
-            _ => return,
-        };
-        shared.gate.state(state);
-    }
-
-    async fn on_track(&self, track: Arc<dyn TrackRemote>) {
-        let Some(shared) = self.0.upgrade() else { return };
-        let tasks = shared.tasks.clone();
-        tasks.spawn(read_track(self.0.clone(), track, shared.closed.subscribe()));
-    }
-}
-
-/// One stream of a track that is being read: a simulcast layer has its own.
-struct Stream {
-    info: RemoteTrackInfo,
-    sink: Option<Box<dyn PacketSink>>,
-}
-
-/// Reads one remote track for as long as the peer connection lives. The engine never forgets a
-/// track id and sends a reopened track's events to its first reader, so a reader whose m-line has
-/// gone to another track drops its sinks and stays.
-async fn read_track(shared: Weak<Shared>, track: Arc<dyn TrackRemote>, mut done: watch::Receiver<bool>) {
-    const MAX_STREAMS: usize = 4;
-    let over = Arc::new(Notify::new());
-    let id = match shared.upgrade() {
-        Some(shared) => shared.next_reader.fetch_add(1, Ordering::Relaxed),
-        None => return,
-    };
-    let mut streams: Vec<Stream> = Vec::new();
-    loop {
-        let event = tokio::select! {
-            biased;
-            _ = done.wait_for(|done| *done) => return,
-            () = over.notified() => {
-                streams.clear();
-                continue;
-            }
-            event = track.poll() => event,
-        };
-        match event {
-            None | Some(TrackRemoteEvent::OnEnded) => return,
-            Some(TrackRemoteEvent::OnRtpPacket(packet)) => {
-                let ssrc = packet.header.ssrc;
-                let stream = streams.iter_mut().find(|stream| stream.info.ssrc == ssrc);
-                if let Some(sink) = stream.and_then(|stream| stream.sink.as_mut()) {
-                    sink.packet(RtpPacket {
-                        sequence: packet.header.sequence_number,
-                        timestamp: packet.header.timestamp,
-                        ssrc,
-                        payload_type: packet.header.payload_type,
-                        marker: packet.header.marker,
-                        payload: packet.payload,
-                    });
-                }
-            }
-            Some(TrackRemoteEvent::OnOpen(init)) => {
-                let Some(shared) = shared.upgrade() else { return };
-                let mid = mid_of(&shared, init.receiver_id.into()).await;
-                let codec = track.codec(init.ssrc).await.unwrap_or_default();
-                let info = RemoteTrackInfo {
-                    kind: match track.kind().await {
-                        RtpCodecKind::Video => MediaKind::Video,
-                        _ => MediaKind::Audio,
-                    },
-                    stream_id: init.stream_ids.into_iter().next().unwrap_or_default(),
-                    track_id: init.track_id,
-                    rid: init.rid.map(|rid| rid.to_string()).unwrap_or_default(),
-                    mid,
-                    ssrc: init.ssrc,
-                    mime: codec.mime_type,
-                    clock_rate: codec.clock_rate,
-                };
-                // The engine opens a track again after every renegotiation.
-                let same = |s: &Stream| {
-                    (s.info.ssrc, &s.info.stream_id, &s.info.mid, &s.info.rid)
-                        == (info.ssrc, &info.stream_id, &info.mid, &info.rid)
-                };
-                if streams.iter().any(same) {
-                    continue;
-                }
-                let previous = shared.readers.lock().insert(info.mid.clone(), (id, over.clone()));
-                if let Some((reader, over)) = previous {
-                    if reader != id {
-                        over.notify_one();
-                    }
-                }
-                // Without a rid there is one stream per m-line: the new one replaces it.
-                streams.retain(|s| s.info.mid == info.mid && !info.rid.is_empty() && s.info.rid != info.rid);
-                if streams.len() < MAX_STREAMS {
-                    let sink = shared.gate.track(info.clone());
-                    streams.push(Stream { info, sink });
-                }
-            }
-            Some(_) => {}
-        }
-    }
-}
-
-async fn mid_of(shared: &Shared, id: rtc::rtp_transceiver::RTCRtpTransceiverId) -> String {
-    let Ok(pc) = shared.pc() else { return String::new() };
-    let transceiver = pc.get_transceivers().await.into_iter().find(|transceiver| transceiver.id() == id);
-    match transceiver {
-        Some(transceiver) => transceiver.mid().await.ok().flatten().unwrap_or_default(),
-        None => String::new(),
     }
 }
 
@@ -755,222 +517,5 @@ impl Peer for PcPeer {
         self.shared.start_close();
         let _ = tokio::time::timeout(CLOSE_TIMEOUT + Duration::from_millis(40), done.wait_for(|done| *done))
             .await;
-    }
-}
-
-/// Payload type and header extension id of a sender that may send; 0 until then.
-const READY: u32 = 1 << 31;
-
-struct Writer {
-    track: Arc<TrackLocalStaticRTP>,
-    ssrc: u32,
-    gate: Arc<Gate>,
-    negotiated: AtomicU32,
-}
-
-/// Loudness bytes by level (RFC 6464 §3): the V bit is set for anything but digital silence.
-static LEVELS: [u8; 128] = {
-    let mut levels = [0; 128];
-    let mut i = 0;
-    while i < 128 {
-        levels[i] = i as u8 | if i < 127 { 0x80 } else { 0 };
-        i += 1;
-    }
-    levels
-};
-
-impl Writer {
-    /// Takes over what was negotiated for this sender.
-    async fn negotiate(&self, shared: &Shared, transceiver: &Arc<dyn RtpTransceiver>) -> EngineResult<()> {
-        let read = async {
-            let sends = transceiver.current_direction().await?.has_send();
-            let Some(sender) = transceiver.sender().await?.filter(|_| sends) else { return Ok(0) };
-            let parameters = sender.get_parameters().await?.rtp_parameters;
-            let codec = parameters.codecs.iter().find(|c| c.rtp_codec.mime_type.eq_ignore_ascii_case(OPUS));
-            let level =
-                parameters.header_extensions.iter().find(|extension| extension.uri == AUDIO_LEVEL_URI);
-            Ok(codec.map_or(0, |codec| {
-                READY
-                    | u32::from(codec.payload_type)
-                    | level.map_or(0, |level| u32::from(level.id as u8) << 8)
-            }))
-        };
-        let negotiated = shared.call(EngineErrorKind::Internal, "read what a sender may send", read).await?;
-        self.negotiated.store(negotiated, Ordering::Release);
-        Ok(())
-    }
-}
-
-#[async_trait]
-impl RtpWriter for Writer {
-    async fn write(
-        &self,
-        sequence: u16,
-        timestamp: u32,
-        marker: bool,
-        level_dbov: Option<u8>,
-        payload: Bytes,
-    ) -> EngineResult<()> {
-        if self.gate.is_closing() {
-            return Err(closed());
-        }
-        let negotiated = self.negotiated.load(Ordering::Acquire);
-        if negotiated & READY == 0 {
-            return Ok(());
-        }
-        let mut header = rtc::rtp::Header {
-            version: 2,
-            marker,
-            payload_type: (negotiated & 0x7f) as u8,
-            sequence_number: sequence,
-            timestamp,
-            ssrc: self.ssrc,
-            ..Default::default()
-        };
-        let extension = (negotiated >> 8 & 0xff) as u8;
-        if let (Some(level), 1..) = (level_dbov, extension) {
-            let level = usize::from(level.min(127));
-            let _ = header.set_extension(extension, Bytes::from_static(&LEVELS[level..=level]));
-        }
-        let packet = rtc::rtp::Packet { header, payload };
-        match tokio::time::timeout(WRITE_TIMEOUT, self.track.write_rtp(packet)).await {
-            Ok(Ok(())) => Ok(()),
-            _ if self.gate.is_closing() => Err(closed()),
-            // The engine's text would quote the packet.
-            Ok(Err(_)) => Err(error(EngineErrorKind::Internal, "the engine takes no more packets")),
-            Err(_) => Err(error(EngineErrorKind::Internal, "the engine's queue is full")),
-        }
-    }
-}
-
-/// Whether the driver task is being watched, and whether it is over.
-#[derive(Debug, Default)]
-struct Driver {
-    spawned: AtomicBool,
-    armed: AtomicBool,
-    ended: AtomicBool,
-}
-
-impl Driver {
-    /// From now on the driver's end is the peer connection's failure, unless it is being closed.
-    fn arm(&self, gate: &Gate) {
-        self.armed.store(true, Ordering::SeqCst);
-        if self.ended.load(Ordering::SeqCst) {
-            gate.state(PeerState::Failed);
-        }
-    }
-
-    fn end(&self, gate: &Gate) {
-        self.ended.store(true, Ordering::SeqCst);
-        if self.armed.load(Ordering::SeqCst) {
-            gate.state(PeerState::Failed);
-        }
-    }
-}
-
-/// The runtime given to one peer connection: plain sockets, counted tasks, no TCP.
-#[derive(Debug)]
-struct EngineRuntime {
-    tasks: Tasks,
-    gate: Arc<Gate>,
-    alert: Arc<Notify>,
-    driver: Arc<Driver>,
-}
-
-struct Spawned(tokio::task::JoinHandle<()>);
-
-impl JoinHandle for Spawned {
-    fn detach(&self) {}
-
-    fn abort(&self) {
-        self.0.abort();
-    }
-
-    fn is_finished(&self) -> bool {
-        self.0.is_finished()
-    }
-}
-
-struct Ticks(tokio::time::Interval);
-
-impl AsyncInterval for Ticks {
-    fn tick(&mut self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        Box::pin(async move {
-            self.0.tick().await;
-        })
-    }
-}
-
-type Boxed<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send + 'a>>;
-
-impl Runtime for EngineRuntime {
-    fn spawn(&self, future: Pin<Box<dyn Future<Output = ()> + Send>>) -> Box<dyn JoinHandle> {
-        // The driver is the first task of a peer connection.
-        if self.driver.spawned.swap(true, Ordering::SeqCst) {
-            return Box::new(Spawned(self.tasks.spawn(future)));
-        }
-        let (driver, gate) = (self.driver.clone(), self.gate.clone());
-        Box::new(Spawned(self.tasks.spawn_then(future, move || driver.end(&gate))))
-    }
-
-    fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-        let _guard = self.tasks.handle().enter();
-        Ok(Arc::new(Udp(PlainSocket::new(socket, self.alert.clone())?)))
-    }
-
-    fn wrap_tcp_listener(&self, _: std::net::TcpListener) -> io::Result<Arc<dyn AsyncTcpListener>> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn connect_tcp<'a>(&'a self, _: SocketAddr) -> Boxed<'a, Arc<dyn AsyncTcpStream>> {
-        Box::pin(async { Err(io::ErrorKind::Unsupported.into()) })
-    }
-
-    fn resolve_host<'a>(&'a self, host: &'a str) -> Boxed<'a, Vec<SocketAddr>> {
-        Box::pin(async move { Ok(tokio::net::lookup_host(host).await?.collect()) })
-    }
-
-    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + 'static>> {
-        Box::pin(tokio::time::sleep(duration))
-    }
-
-    fn interval(&self, period: Duration) -> Box<dyn AsyncInterval> {
-        Box::new(Ticks(tokio::time::interval(period)))
-    }
-
-    fn block_on(&self, future: Pin<Box<dyn Future<Output = ()> + '_>>) {
-        self.tasks.handle().block_on(future);
-    }
-
-    fn name(&self) -> &'static str {
-        "offhook"
-    }
-}
-
-#[derive(Debug)]
-struct Udp(PlainSocket);
-
-impl AsyncUdpSocket for Udp {
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
-    }
-
-    fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
-        self.0.poll_send(cx, transmit.destination, transmit.contents, transmit.segment_size)
-    }
-
-    fn poll_recv(
-        &self,
-        cx: &mut Context<'_>,
-        bufs: &mut [IoSliceMut<'_>],
-        meta: &mut [RecvMeta],
-    ) -> Poll<io::Result<usize>> {
-        let (Some(buffer), Some(meta)) = (bufs.first_mut(), meta.first_mut()) else {
-            return Poll::Ready(Err(io::ErrorKind::InvalidInput.into()));
-        };
-        let (length, from) = ready!(self.0.poll_recv(cx, buffer))?;
-        // A datagram of no bytes still needs a stride that advances.
-        (meta.len, meta.stride, meta.addr) = (length, length.max(1), from);
-        Poll::Ready(Ok(1))
     }
 }
