@@ -11,10 +11,11 @@
 
 pub mod capi;
 pub mod core;
+pub mod dispatch;
 pub mod error;
+pub mod log;
 pub mod media;
 pub mod rtc;
-pub mod signalling;
-pub mod dispatch;
-pub mod log;
 pub mod runtime;
+pub mod session;
+pub mod signalling;

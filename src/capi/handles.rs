@@ -182,6 +182,22 @@ impl Registry {
         taken.and_then(|object| object.downcast().ok()).ok_or_else(|| bad_handle(T::KIND, id))
     }
 
+    /// Gives up an id of any kind; nothing when it is stale.
+    pub fn forget(&self, id: u64) {
+        let index = index_of(id);
+        let at = index >> SHARD_BITS;
+        let mut shard = self.shards[index as usize % SHARDS].write();
+        let taken = match shard.slots.get_mut(at as usize) {
+            Some(slot) if slot.tag == id => slot.object.take(),
+            _ => None,
+        };
+        if taken.is_some() && generation_of(id) < u32::MAX {
+            shard.free.push(at);
+        }
+        drop(shard);
+        drop(taken);
+    }
+
     /// All objects of a type with their ids, as they were at some moment. For freeing what is left.
     pub fn all<T: Object>(&self) -> Vec<(u64, Arc<T>)> {
         let mut all = Vec::new();

@@ -271,51 +271,53 @@ impl Playout {
         }
         let silenced =
             !self.options.wanted || self.shared.subscriber_closed.load(Ordering::Acquire);
-        loop {
-            let Some(pulled) = receiver.pull(now) else { return };
-            if silenced {
-                return;
+        if self.options.opus {
+            while let Some(packet) = receiver.pull_opus(now) {
+                if !silenced {
+                    self.deliver(who, Samples::Opus(packet.payload), packet.timestamp, 0.0, packet.lost_before > 0, false);
+                }
             }
-            let samples = if let Some(packet) = pulled.opus {
-                Samples::Opus(packet)
-            } else if self.options.float {
-                let mut buffer = match self.spare.lock().pop() {
-                    Some(Samples::F32(buffer)) => buffer,
-                    _ => Vec::new(),
-                };
-                buffer.clear();
-                buffer.extend_from_slice(pulled.f32);
-                Samples::F32(buffer)
-            } else {
-                let mut buffer = match self.spare.lock().pop() {
-                    Some(Samples::S16(buffer)) => buffer,
-                    _ => Vec::new(),
-                };
-                buffer.clear();
-                buffer.extend_from_slice(pulled.s16);
-                Samples::S16(buffer)
-            };
-            let frame = AudioFrame {
-                who: who.clone(),
-                samples,
-                rate: self.options.rate,
-                channels: self.options.channels,
-                timestamp: pulled.timestamp,
-                level: pulled.level,
-                concealed: pulled.concealed,
-                silence: pulled.silence,
-                spare: Arc::downgrade(&self.spare),
-            };
-            let media = &self.shared.media;
-            media.frames_played.fetch_add(1, Ordering::Relaxed);
-            if media.first_audio_ms.load(Ordering::Relaxed) == 0 {
-                media.first_audio_ms.store(self.shared.ms().max(1), Ordering::Relaxed);
-            }
-            self.shared.mailbox.post_media(frame);
-            if !self.options.opus {
-                return;
-            }
+            return;
         }
+        let Some(pulled) = receiver.pull(now) else { return };
+        if silenced {
+            return;
+        }
+        let spare = self.spare.lock().pop();
+        let samples = if self.options.float {
+            let mut buffer = if let Some(Samples::F32(buffer)) = spare { buffer } else { Vec::new() };
+            buffer.clear();
+            buffer.extend_from_slice(pulled.samples_f32);
+            Samples::F32(buffer)
+        } else {
+            let mut buffer = if let Some(Samples::S16(buffer)) = spare { buffer } else { Vec::new() };
+            buffer.clear();
+            buffer.extend_from_slice(pulled.samples);
+            Samples::S16(buffer)
+        };
+        let (timestamp, level, concealed, silence) = (pulled.timestamp, pulled.level, pulled.concealed, pulled.silence);
+        drop(receiver);
+        self.deliver(who, samples, timestamp, level, concealed, silence);
+    }
+
+    fn deliver(&self, who: &Arc<Who>, samples: Samples, timestamp: u32, level: f32, concealed: bool, silence: bool) {
+        let frame = AudioFrame {
+            who: who.clone(),
+            samples,
+            rate: self.options.rate,
+            channels: self.options.channels,
+            timestamp,
+            level,
+            concealed,
+            silence,
+            spare: Arc::downgrade(&self.spare),
+        };
+        let media = &self.shared.media;
+        media.frames_played.fetch_add(1, Ordering::Relaxed);
+        if media.first_audio_ms.load(Ordering::Relaxed) == 0 {
+            media.first_audio_ms.store(self.shared.ms().max(1), Ordering::Relaxed);
+        }
+        self.shared.mailbox.post_media(frame);
     }
 }
 
@@ -325,5 +327,5 @@ fn add(totals: &mut ReceiveTotals, receiver: &AudioReceiver) {
     totals.late += stats.late;
     totals.concealed += stats.concealed_frames;
     totals.fec += stats.fec_frames;
-    totals.jitter_ms = totals.jitter_ms.max(stats.jitter_ms);
+    totals.jitter_ms = totals.jitter_ms.max(stats.jitter_ms as u32);
 }

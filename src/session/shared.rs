@@ -6,6 +6,7 @@
 
 use super::{
     actor,
+    ops::Peers,
     outgoing::Outgoing,
     playout::{AudioOptions, ReceiveTotals},
     AudioFrame, TrackOptions,
@@ -200,15 +201,15 @@ pub struct Call {
 }
 
 impl Call {
-    /// Starts to join. The result comes as an event. Never waits.
+    /// Prepares a call; nothing happens before [`Launch::start`].
     ///
     /// # Errors
     /// `Limit` when the runtime cannot be started, `State` while the library shuts down.
-    pub fn join(
+    pub fn new(
         connection: Connection,
         options: CallOptions,
         mailbox: Mailbox<Notice, AudioFrame>,
-    ) -> Result<Arc<Self>> {
+    ) -> Result<(Arc<Self>, Launch)> {
         let (commands, inbox) = mpsc::channel(COMMANDS);
         let shared = Arc::new(Shared {
             mailbox,
@@ -226,24 +227,9 @@ impl Call {
         let seed = options.config.seed;
         let stop = runtime::global().stop_signal()?;
         let (actor, peers) = actor::Actor::new(connection, options, shared.clone(), inbox, stop);
-        let on_panic = {
-            let shared = shared.clone();
-            move |text: String| {
-                shared.end(
-                    EndReason::Internal,
-                    Error::new(Code::Internal, format!("the call ended by a defect of the library: {text}")),
-                );
-                peers.close_all();
-            }
-        };
-        runtime::spawn_guarded("call", actor.run(), on_panic)?;
-        Ok(Arc::new(Self {
-            shared,
-            commands,
-            tracks: Mutex::default(),
-            next_track: AtomicU64::new(1),
-            seed,
-        }))
+        let launch = Launch { actor, peers, shared: shared.clone() };
+        let call = Self { shared, commands, tracks: Mutex::default(), next_track: AtomicU64::new(1), seed };
+        Ok((Arc::new(call), launch))
     }
 
     pub fn mailbox(&self) -> &Mailbox<Notice, AudioFrame> {
@@ -399,6 +385,37 @@ impl Call {
             media_dropped: queue.media_dropped,
             events_lost: queue.control_lost,
         }
+    }
+}
+
+/// A prepared call's actor.
+pub struct Launch {
+    actor: actor::Actor,
+    peers: Peers,
+    shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for Launch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Launch")
+    }
+}
+
+impl Launch {
+    /// Starts to join. The result comes as an event. Never waits.
+    ///
+    /// # Errors
+    /// As [`Call::new`].
+    pub fn start(self) -> Result<()> {
+        let Self { actor, peers, shared } = self;
+        let on_panic = move |text: String| {
+            shared.end(
+                EndReason::Internal,
+                Error::new(Code::Internal, format!("the call ended by a defect of the library: {text}")),
+            );
+            peers.close_all();
+        };
+        runtime::spawn_guarded("call", actor.run(), on_panic).map(drop)
     }
 }
 
