@@ -19,7 +19,7 @@ use std::fmt;
 use tokio::time::Instant;
 
 /// Which socket to open, and as whom.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct SfuSocketOptions {
     /// `Admission::ws_endpoint`.
     pub endpoint: String,
@@ -32,6 +32,17 @@ pub struct SfuSocketOptions {
     pub session_id: String,
     /// `type:id` of the call.
     pub cid: String,
+}
+
+impl fmt::Debug for SfuSocketOptions {
+    /// Without the endpoint: some servers put credentials into its query.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SfuSocketOptions")
+            .field("attempt", &self.attempt)
+            .field("session_id", &self.session_id)
+            .field("cid", &self.cid)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What comes out of the socket. `Closed` and `Failed` are last: they repeat for ever.
