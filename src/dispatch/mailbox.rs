@@ -9,12 +9,11 @@ use super::{
     pool::Pool,
     queue::{Class, Counts, Delivery, Limits, Pushed, Queue},
     waits,
-    wake::Wake,
+    wake::{Wake, WakeDescriptor},
 };
 use crate::error::{Code, Error, Result};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::{
-    os::fd::RawFd,
     sync::{
         atomic::{AtomicU64, Ordering::Relaxed},
         Arc,
@@ -364,9 +363,9 @@ impl<C: Send + 'static, M: Send + 'static> Mailbox<C, M> {
     }
 
     /// A descriptor that polls readable while [`next`](Self::next) has something to say, made at
-    /// the first request. Owned by the mailbox: valid until the last clone is gone; not to be read
-    /// or closed. Errors: `State` with a handler, `Limit` when the system has no descriptor.
-    pub fn wake_descriptor(&self) -> Result<RawFd> {
+    /// the first request; always the same one. Errors: `State` with a handler, `Limit` when the
+    /// system has no descriptor.
+    pub fn wake_descriptor(&self) -> Result<WakeDescriptor> {
         if !self.inner.pull {
             return Err(Error::new(
                 Code::State,

@@ -17,6 +17,7 @@ mod wake;
 pub use mailbox::{Closing, Handler, Mailbox, Posted};
 pub use pool::{Pool, PoolConfig, PoolStats};
 pub use queue::{Class, Counts, Delivery, Limits};
+pub use wake::WakeDescriptor;
 
 use std::{
     any::Any,

@@ -1,7 +1,7 @@
 //! Closing from another thread, from inside, twice, across, in circles; `destroy` exactly once.
 
 use super::*;
-use offhook::dispatch::{in_any_callback, Closing};
+use offhook::dispatch::in_any_callback;
 use std::sync::{Barrier, OnceLock};
 
 /// A mailbox whose handler stands at a gate once, then goes on.
@@ -130,7 +130,7 @@ fn circle(length: usize) {
         let closings: Vec<_> =
             (0..length).map(|_| told.recv_timeout(LONG).expect("the circle hangs")).collect();
         assert_eq!(closings.iter().filter(|c| **c == Closing::Deferred).count(), 1, "{closings:?}");
-        mailboxes.iter().for_each(|m| assert_eq!(m.close_and_wait(), Closing::Done));
+        mailboxes.iter().for_each(close);
         assert!(ended.iter().all(|e| e.count() == 1));
     }
     end(&pool);
@@ -166,9 +166,9 @@ fn random_closing_across_calls_never_hangs_and_destroys_once() {
                     let Delivery::Control(n) = item else { return };
                     let target = &all.get().unwrap()[n as usize % BOXES];
                     match n % 3 {
-                        0 => drop(target.close_and_wait()),
-                        1 => drop(target.quiesce()),
-                        _ => drop(target.post(n / 7, Class::Normal)),
+                        0 => _ = target.close_and_wait(),
+                        1 => _ = target.quiesce(),
+                        _ => normal(target, n / 7),
                     }
                     assert_eq!(seen.count(), 0, "destroyed under a callback, seed {seed}");
                 });
@@ -186,7 +186,7 @@ fn random_closing_across_calls_never_hangs_and_destroys_once() {
         let (tell, told) = channel();
         let closers = mailboxes.clone();
         thread::spawn(move || {
-            closers.iter().rev().for_each(|m| assert_eq!(m.close_and_wait(), Closing::Done));
+            closers.iter().rev().for_each(close);
             tell.send(()).unwrap();
         });
         told.recv_timeout(LONG).unwrap_or_else(|_| panic!("seed {seed} hangs"));

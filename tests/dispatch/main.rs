@@ -6,7 +6,7 @@ mod order;
 mod pool;
 mod pull;
 
-use offhook::dispatch::{Class, Delivery, Handler, Limits, Mailbox, Pool, PoolConfig};
+use offhook::dispatch::{Class, Closing, Delivery, Handler, Limits, Mailbox, Pool, PoolConfig};
 use std::{
     sync::{
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -100,4 +100,8 @@ fn until(what: &str, mut done: impl FnMut() -> bool) {
 
 fn normal(mailbox: &Box_, item: u32) {
     mailbox.post(item, Class::Normal);
+}
+
+fn close(mailbox: &Box_) {
+    assert_eq!(mailbox.close_and_wait(), Closing::Done);
 }

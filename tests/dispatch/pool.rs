@@ -10,7 +10,7 @@ fn idle_mailboxes_cost_no_thread() {
     normal(&boxes[0].0, 1);
     boxes[0].1.recv_timeout(LONG).unwrap();
     assert!(pool.stats().threads <= 2);
-    boxes.iter().for_each(|(m, _)| drop(m.close_and_wait()));
+    boxes.iter().for_each(|(m, _)| close(m));
     end(&pool);
 }
 
@@ -56,7 +56,7 @@ fn blocked_callbacks_delay_only_their_own_mailbox() {
     }
     // Those who were started for it go again.
     until("the extra threads stay", || pool.stats().threads <= 2);
-    others.iter().for_each(|(m, _)| drop(m.close_and_wait()));
+    others.iter().for_each(|(m, _)| close(m));
     end(&pool);
 }
 
@@ -78,7 +78,7 @@ fn many_blocked_callbacks_are_replaced_quickly() {
     println!("{BLOCKED} blocked callbacks all began within {:?}", began.elapsed());
     gates.iter().for_each(|(_, gate)| gate.open());
     until("the extra threads stay", || pool.stats().threads <= 2);
-    gates.iter().for_each(|(m, _)| drop(m.close_and_wait()));
+    gates.iter().for_each(|(m, _)| close(m));
     end(&pool);
 }
 
@@ -105,7 +105,7 @@ fn at_the_cap_the_others_wait_and_nothing_is_lost() {
     }
     gates[0].1.open();
     gates[2].1.open();
-    gates.iter().for_each(|(m, _)| drop(m.close_and_wait()));
+    gates.iter().for_each(|(m, _)| close(m));
     waiting.close_and_wait();
     end(&pool);
 }
@@ -169,7 +169,11 @@ fn shutdown_and_posting_race_without_loss() {
         let (mailbox, pool) = (mailbox.clone(), &pool);
         let poster = s.spawn(move || (0..20_000).for_each(|n| normal(&mailbox, n)));
         for _ in 0..2 {
-            s.spawn(|| (0..50).for_each(|_| drop(pool.shutdown(Duration::from_millis(2)))));
+            s.spawn(|| {
+                for _ in 0..50 {
+                    pool.shutdown(Duration::from_millis(2));
+                }
+            });
         }
         poster.join().unwrap();
     });
