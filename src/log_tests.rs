@@ -114,10 +114,12 @@ fn replacing_destroys_the_old_handler_once() {
     let log = Log::new();
     let count = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     for n in 0..5 {
-        let count = count.clone();
-        assert_eq!(log.set(Level::Info, |_| (), move || drop(count.fetch_add(1, Relaxed))), Closing::Done);
-        assert_eq!(Arc::strong_count(&count), 2);
-        let _ = n;
+        let own = count.clone();
+        let destroy = move || {
+            own.fetch_add(1, Relaxed);
+        };
+        assert_eq!(log.set(Level::Info, |_| (), destroy), Closing::Done);
+        assert_eq!((count.load(Relaxed), Arc::strong_count(&count)), (n, 2));
     }
     assert_eq!(count.load(Relaxed), 4);
     log.remove();

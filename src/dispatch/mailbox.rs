@@ -5,27 +5,21 @@
 //! `quiesce` and `next`.
 
 use super::{
-    contain,
-    pool::{Job, Pool, Seat},
+    inner::{Call, Destroy, Discarded, Inner, OnPanic, Phase, State, Until},
+    pool::Pool,
     queue::{Class, Counts, Delivery, Limits, Pushed, Queue},
-    waits::{self, Inside, Token},
-    wake::Wake,
+    waits,
+    wake::{Wake, WakeDescriptor},
 };
 use crate::error::{Code, Error, Result};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::{
-    os::fd::RawFd,
     sync::{
         atomic::{AtomicU64, Ordering::Relaxed},
         Arc,
     },
     time::{Duration, Instant},
 };
-
-/// A mailbox gives its thread back after this many items, so that no call starves another…
-const ITEMS_PER_TURN: usize = 32;
-/// …or after this long, whichever comes first.
-const TIME_PER_TURN: Duration = Duration::from_millis(5);
 
 /// What became of a posted item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,10 +40,6 @@ pub enum Closing {
     /// own, or it waits (around corners) for the caller's.
     Deferred,
 }
-
-type Call<C, M> = Box<dyn FnMut(Delivery<C, M>) + Send>;
-type Destroy = Box<dyn FnOnce() + Send>;
-type OnPanic = Box<dyn FnOnce(String) + Send>;
 
 /// The receiving side, given at creation.
 pub struct Handler<C, M> {
@@ -84,48 +74,6 @@ impl<C, M> std::fmt::Debug for Handler<C, M> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Handler")
     }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Phase {
-    Open,
-    /// The last item is queued; nothing is accepted any more.
-    Ending,
-    /// Closed by somebody; what was queued is gone, a callback may still run.
-    Closing,
-    /// `destroy` has run.
-    Closed,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Until {
-    CallbackReturned,
-    Closed,
-}
-
-struct State<C, M> {
-    queue: Queue<C, M>,
-    phase: Phase,
-    /// In the pool's queue.
-    scheduled: bool,
-    /// The thread that is in the handler or in `destroy`, or between two items of one turn.
-    runner: Option<Token>,
-    /// Absent while it runs, after the end, and in pull mode.
-    call: Option<Call<C, M>>,
-    destroy: Option<Destroy>,
-    on_panic: Option<OnPanic>,
-    waiters: Vec<(Token, Until)>,
-    /// Callbacks returned so far.
-    returned: u64,
-    pulling: bool,
-    wake: Option<Wake>,
-}
-
-struct Inner<C, M> {
-    id: u64,
-    pull: bool,
-    state: Mutex<State<C, M>>,
-    changed: Condvar,
 }
 
 /// A bounded queue of control items `C` and media items `M` with one receiver. Cheap to clone; all
@@ -415,9 +363,9 @@ impl<C: Send + 'static, M: Send + 'static> Mailbox<C, M> {
     }
 
     /// A descriptor that polls readable while [`next`](Self::next) has something to say, made at
-    /// the first request. Owned by the mailbox: valid until the last clone is gone; not to be read
-    /// or closed. Errors: `State` with a handler, `Limit` when the system has no descriptor.
-    pub fn wake_descriptor(&self) -> Result<RawFd> {
+    /// the first request; always the same one. Errors: `State` with a handler, `Limit` when the
+    /// system has no descriptor.
+    pub fn wake_descriptor(&self) -> Result<WakeDescriptor> {
         if !self.inner.pull {
             return Err(Error::new(
                 Code::State,
@@ -442,134 +390,5 @@ impl<C: Send + 'static, M: Send + 'static> Mailbox<C, M> {
             .as_ref()
             .map(Wake::descriptor)
             .ok_or_else(|| Error::new(Code::Internal, "wake-up vanished"))
-    }
-}
-
-/// Items that nobody gets; a panic in their drop is contained.
-struct Discarded<T>(Option<T>);
-
-impl<T> Drop for Discarded<T> {
-    fn drop(&mut self) {
-        if let Some(items) = self.0.take() {
-            let _ = contain(move || drop(items));
-        }
-    }
-}
-
-impl<C, M> Inner<C, M> {
-    /// Runs the end of the mailbox. The caller is the runner and has the phase at `Closing`, or the
-    /// last item handed over; `call` is the handler when it has it in its hands.
-    fn finish<T>(
-        &self,
-        mut state: MutexGuard<'_, State<C, M>>,
-        call: Option<Call<C, M>>,
-        discarded: Discarded<T>,
-    ) {
-        state.phase = Phase::Closing;
-        let call = call.or_else(|| state.call.take());
-        let (destroy, on_panic) = (state.destroy.take(), state.on_panic.take());
-        drop(state);
-        drop(discarded);
-        let inside = Inside::enter(self.id);
-        let dropped = contain(move || drop(call)).err();
-        let destroyed = contain(move || destroy.map_or((), |d| d())).err();
-        if let (Some(text), Some(on_panic)) = (dropped.or(destroyed), on_panic) {
-            let _ = contain(move || on_panic(text));
-        }
-        drop(inside);
-        let mut state = self.state.lock();
-        state.phase = Phase::Closed;
-        state.runner = None;
-        state.returned += 1;
-        for (waiter, _) in std::mem::take(&mut state.waiters) {
-            waits::waited(waiter);
-        }
-        self.changed.notify_all();
-    }
-
-    fn callback_returned(&self, state: &mut State<C, M>) {
-        state.returned += 1;
-        if state.waiters.is_empty() {
-            return;
-        }
-        state.waiters.retain(|(waiter, until)| {
-            let stays = *until == Until::Closed;
-            if !stays {
-                waits::waited(*waiter);
-            }
-            stays
-        });
-        self.changed.notify_all();
-    }
-}
-
-impl<C: Send, M: Send> Job for Inner<C, M> {
-    fn turn(&self, seat: &Seat) -> bool {
-        let nothing = || Discarded::<()>(None);
-        let mut state = self.state.lock();
-        state.scheduled = false;
-        if state.phase == Phase::Closed || state.runner.is_some() {
-            return false;
-        }
-        state.runner = Some(waits::token());
-        let mut call = state.call.take();
-        let mut began = None;
-        for _ in 0..ITEMS_PER_TURN {
-            if state.phase == Phase::Closing {
-                break;
-            }
-            let Some(item) = state.queue.pop() else { break };
-            let now = seat.begin();
-            let over = now.saturating_duration_since(*began.get_or_insert(now)) >= TIME_PER_TURN;
-            let result = MutexGuard::unlocked(&mut state, || {
-                let _inside = Inside::enter(self.id);
-                contain(|| call.as_mut().map_or((), |call| call(item)))
-            });
-            seat.end();
-            if let Err(text) = result {
-                let on_panic = state.on_panic.take();
-                state.phase = Phase::Closing;
-                let discarded = Discarded(Some(state.queue.clear()));
-                MutexGuard::unlocked(&mut state, || {
-                    drop(discarded);
-                    let _inside = Inside::enter(self.id);
-                    let _ = contain(|| on_panic.map_or((), |hook| hook(text)));
-                });
-            }
-            self.callback_returned(&mut state);
-            if over {
-                break;
-            }
-        }
-        if state.phase == Phase::Closing || (state.phase == Phase::Ending && state.queue.is_empty()) {
-            seat.begin();
-            self.finish(state, call, nothing());
-            seat.end();
-            return false;
-        }
-        state.call = call;
-        state.runner = None;
-        state.scheduled = !state.queue.is_empty();
-        state.scheduled
-    }
-}
-
-impl<C, M> Drop for Inner<C, M> {
-    /// The last clone went without a close: no callback runs, since a running one holds a clone.
-    fn drop(&mut self) {
-        let id = self.id;
-        let state = self.state.get_mut();
-        if state.phase == Phase::Closed {
-            return;
-        }
-        let items = Discarded(Some(state.queue.clear()));
-        let (call, destroy, on_panic) = (state.call.take(), state.destroy.take(), state.on_panic.take());
-        drop(items);
-        let _inside = Inside::enter(id);
-        let dropped = contain(move || drop(call)).err();
-        let destroyed = contain(move || destroy.map_or((), |d| d())).err();
-        if let (Some(text), Some(on_panic)) = (dropped.or(destroyed), on_panic) {
-            let _ = contain(move || on_panic(text));
-        }
     }
 }

@@ -7,6 +7,7 @@
 //! pool is as small as it can be: two threads serve every call, and only callbacks that block make
 //! it grow. A mailbox without a handler is pulled instead ([`Mailbox::next`]).
 
+mod inner;
 mod mailbox;
 mod pool;
 mod queue;
@@ -16,6 +17,7 @@ mod wake;
 pub use mailbox::{Closing, Handler, Mailbox, Posted};
 pub use pool::{Pool, PoolConfig, PoolStats};
 pub use queue::{Class, Counts, Delivery, Limits};
+pub use wake::WakeDescriptor;
 
 use std::{
     any::Any,

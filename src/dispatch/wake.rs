@@ -6,14 +6,32 @@
 use std::{
     io::{self, Read, Write},
     os::{
-        fd::{AsRawFd, RawFd},
+        fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
         unix::net::UnixStream,
     },
+    sync::Arc,
 };
+
+/// The descriptor of a pulled mailbox: readable while there is something to pull. To be polled;
+/// never to be read or closed. It lives as long as the mailbox or a clone of this.
+#[derive(Clone, Debug)]
+pub struct WakeDescriptor(Arc<UnixStream>);
+
+impl AsFd for WakeDescriptor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl AsRawFd for WakeDescriptor {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Wake {
-    reader: UnixStream,
+    reader: WakeDescriptor,
     writer: UnixStream,
     raised: bool,
 }
@@ -23,12 +41,11 @@ impl Wake {
         let (reader, writer) = UnixStream::pair()?;
         reader.set_nonblocking(true)?;
         writer.set_nonblocking(true)?;
-        Ok(Self { reader, writer, raised: false })
+        Ok(Self { reader: WakeDescriptor(Arc::new(reader)), writer, raised: false })
     }
 
-    /// Valid as long as this object; to be polled, never read.
-    pub(super) fn descriptor(&self) -> RawFd {
-        self.reader.as_raw_fd()
+    pub(super) fn descriptor(&self) -> WakeDescriptor {
+        self.reader.clone()
     }
 
     /// At most one byte lies in the socket, so writing never blocks.
@@ -42,7 +59,7 @@ impl Wake {
         if self.raised {
             let mut byte = [0; 8];
             // Nothing to read means that the host read it, against the contract: all the same.
-            let _ = (&self.reader).read(&mut byte);
+            let _ = (&*self.reader.0).read(&mut byte);
             self.raised = false;
         }
     }
