@@ -248,7 +248,7 @@ fn join(
     client: &Arc<Client>,
     options: &oh_call_options,
     (settings, limits): (CallOptions, Limits),
-    announce: impl FnOnce(u64),
+    announce: impl Fn(u64),
 ) -> Result<()> {
     let object = Arc::new(CallObject {
         call: Default::default(),

@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use std::{
     collections::HashMap,
     ffi::{c_char, c_void, CString},
+    os::fd::AsRawFd,
     sync::LazyLock,
 };
 
@@ -588,6 +589,6 @@ pub unsafe extern "C" fn oh_call_wake_fd(call: oh_call, fd: *mut i32) -> oh_resu
         let object = find::<CallObject>(call.id)?;
         let session = object.call()?;
         // SAFETY: by the caller's contract.
-        unsafe { give(fd, "fd", || session.mailbox().wake_descriptor()) }
+        unsafe { give(fd, "fd", || session.mailbox().wake_descriptor().map(|d| d.as_raw_fd())) }
     })
 }
