@@ -8,3 +8,5 @@ mod gate;
 mod tasks;
 mod udp;
 
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ mod writer;
 
 use self::media::{ice_servers, media_engine, opus, setting_engine};
 use self::reader::Handler;
-use self::runtime::EngineRuntime;
+use self::runtime::{Driver, EngineRuntime};
 use self::writer::Writer;
 use super::candidate::{self, Remote};
 use super::engine::*;
@@ -75,57 +75,22 @@ impl Engine for WebRtcEngine {
     ) -> EngineResult<Arc<dyn Peer>> {
         let handle = tokio::runtime::Handle::try_current()
             .map_err(|_| error(EngineErrorKind::Internal, "a peer connection needs the library's runtime"))?;
-        let tasks = Tasks::new(handle, self.live.clone());
         let shared = Arc::new(Shared {
+            kind,
+            options,
             gate: Arc::new(Gate::new(observer)),
-            tasks: tasks.clone(),
-            pc: Mutex::new(None),
+            tasks: Tasks::new(handle, self.live.clone()),
+            alert: Arc::default(),
+            open: Mutex::new(None),
             local: Mutex::default(),
             readers: Mutex::default(),
             closed: watch::Sender::new(false),
             next_reader: AtomicUsize::new(0),
         });
-        let alert = Arc::new(Notify::new());
-        let runtime = Arc::new(EngineRuntime {
-            tasks: tasks.clone(),
-            gate: shared.gate.clone(),
-            alert: alert.clone(),
-            driver: Arc::default(),
-        });
-        let (media, registry) =
-            media_engine(kind).map_err(|e| described(EngineErrorKind::Internal, "set up media", &e))?;
-        let interfaces = rtc::shared::ifaces::ifaces().unwrap_or_default();
-        let addresses = bind_addresses(
-            options.loopback_only,
-            interfaces.into_iter().filter_map(|interface| Some(interface.addr?.ip())),
-        );
-        let build = PeerConnectionBuilder::new()
-            .with_configuration(
-                RTCConfigurationBuilder::default()
-                    .with_ice_servers(ice_servers(&options.ice_servers))
-                    .build(),
-            )
-            .with_setting_engine(setting_engine(kind))
-            .with_media_engine(media)
-            .with_interceptor_registry(registry)
-            .with_handler(Arc::new(Handler(Arc::downgrade(&shared))))
-            .with_runtime(runtime.clone())
-            .with_udp_addrs(addresses)
-            .build();
-        let pc: Arc<dyn PeerConnection> = match tokio::time::timeout(CALL_TIMEOUT, build).await {
-            Ok(Ok(pc)) => Arc::new(pc),
-            Ok(Err(e)) => return Err(described(EngineErrorKind::System, "open the peer connection", &e)),
-            Err(_) => {
-                return Err(error(
-                    EngineErrorKind::Internal,
-                    "open the peer connection: engine did not answer",
-                ))
-            }
-        };
-        *shared.pc.lock() = Some(pc);
-        runtime.driver.arm(&shared.gate);
-        tasks.spawn(watch_dtls(Arc::downgrade(&shared), alert, shared.closed.subscribe()));
-        Ok(Arc::new(PcPeer { shared, negotiation: AsyncMutex::default(), trickled: AtomicUsize::new(0) }))
+        shared.open().await?;
+        let watch = watch_dtls(Arc::downgrade(&shared), shared.alert.clone(), shared.closed.subscribe());
+        shared.tasks.spawn(watch);
+        Ok(Arc::new(PcPeer { shared, negotiation: AsyncMutex::default(), trickled: Mutex::default() }))
     }
 }
 
@@ -156,11 +121,21 @@ fn described(kind: EngineErrorKind, what: &str, cause: &dyn fmt::Debug) -> Engin
     EngineError { kind, message: format!("cannot {what} ({})", name.0) }
 }
 
+/// The engine's object and the watch over its driver.
+struct Open {
+    pc: Arc<dyn PeerConnection>,
+    driver: Arc<Driver>,
+}
+
 /// What a peer connection's parts share. Holds the engine's object until `close` takes it.
 struct Shared {
+    kind: PeerKind,
+    options: PeerOptions,
     gate: Arc<Gate>,
     tasks: Tasks,
-    pc: Mutex<Option<Arc<dyn PeerConnection>>>,
+    /// Woken by datagrams that look like DTLS alerts.
+    alert: Arc<Notify>,
+    open: Mutex<Option<Open>>,
     /// First mid and ICE user name fragment of the local description, for candidates.
     local: Mutex<(String, String)>,
     /// By mid: who reads its track now, and how to tell that reader that it is over.
@@ -174,7 +149,62 @@ impl Shared {
         if self.gate.is_closing() {
             return Err(closed());
         }
-        self.pc.lock().clone().ok_or_else(closed)
+        self.open.lock().as_ref().map(|open| open.pc.clone()).ok_or_else(closed)
+    }
+
+    /// Makes the engine's object; one made before is given up without a word.
+    async fn open(self: &Arc<Self>) -> EngineResult<()> {
+        let driver = Arc::new(Driver::default());
+        let runtime = EngineRuntime {
+            tasks: self.tasks.clone(),
+            gate: self.gate.clone(),
+            alert: self.alert.clone(),
+            driver: driver.clone(),
+        };
+        let (media, registry) =
+            media_engine(self.kind).map_err(|e| described(EngineErrorKind::Internal, "set up media", &e))?;
+        let interfaces = rtc::shared::ifaces::ifaces().unwrap_or_default();
+        let interfaces = interfaces.into_iter().filter_map(|interface| Some(interface.addr?.ip()));
+        let servers = ice_servers(&self.options.ice_servers);
+        let build = PeerConnectionBuilder::new()
+            .with_configuration(RTCConfigurationBuilder::default().with_ice_servers(servers).build())
+            .with_setting_engine(setting_engine(self.kind))
+            .with_media_engine(media)
+            .with_interceptor_registry(registry)
+            .with_handler(Arc::new(Handler(Arc::downgrade(self))))
+            .with_runtime(Arc::new(runtime))
+            .with_udp_addrs(bind_addresses(self.options.loopback_only, interfaces))
+            .build();
+        let pc: Arc<dyn PeerConnection> = match tokio::time::timeout(CALL_TIMEOUT, build).await {
+            Ok(Ok(pc)) => Arc::new(pc),
+            Ok(Err(e)) => return Err(described(EngineErrorKind::System, "open the peer connection", &e)),
+            Err(_) => {
+                return Err(error(
+                    EngineErrorKind::Internal,
+                    "open the peer connection: engine did not answer",
+                ))
+            }
+        };
+        let mut open = self.open.lock();
+        let unused = if self.gate.is_closing() {
+            Some(pc)
+        } else {
+            driver.arm(&self.gate);
+            open.replace(Open { pc, driver }).map(|old| {
+                old.driver.disarm();
+                old.pc
+            })
+        };
+        drop(open);
+        if let Some(pc) = unused {
+            self.tasks.spawn(async move {
+                let _ = tokio::time::timeout(CLOSE_TIMEOUT, pc.close()).await;
+            });
+        }
+        if self.gate.is_closing() {
+            return Err(closed());
+        }
+        Ok(())
     }
 
     fn note_local(&self, sdp: &str) {
@@ -210,12 +240,12 @@ impl Shared {
             return;
         }
         let shared = self.clone();
-        let pc = self.pc.lock().take();
+        let open = self.open.lock().take();
         let at_end = self.clone();
         self.tasks.spawn_then(
             async move {
-                if let Some(pc) = pc {
-                    let _ = tokio::time::timeout(CLOSE_TIMEOUT, pc.close()).await;
+                if let Some(open) = open {
+                    let _ = tokio::time::timeout(CLOSE_TIMEOUT, open.pc.close()).await;
                 }
                 shared.readers.lock().clear();
             },
@@ -271,6 +301,19 @@ struct Negotiation {
     /// The answer as we sent it and as the engine wrote it; it takes back only its own.
     answer: Option<(String, String)>,
     remote_ufrag: String,
+    /// Whether a negotiation was finished, ever.
+    done: bool,
+    /// Whether the engine's object is a new one to which candidates must be given again.
+    reopened: bool,
+}
+
+/// Candidates taken for the other side's current ICE generation.
+#[derive(Default)]
+struct Trickled {
+    count: usize,
+    /// Their texts, kept until the first negotiation is finished.
+    kept: Vec<String>,
+    done: bool,
 }
 
 struct Sender {
@@ -282,7 +325,7 @@ struct Sender {
 struct PcPeer {
     shared: Arc<Shared>,
     negotiation: AsyncMutex<Negotiation>,
-    trickled: AtomicUsize,
+    trickled: Mutex<Trickled>,
 }
 
 impl Drop for PcPeer {
@@ -307,18 +350,34 @@ impl PcPeer {
         let ufrag = sdp::ice_ufrag(&prepared);
         if n.remote_ufrag != ufrag {
             n.remote_ufrag = ufrag.to_owned();
-            self.trickled.store(0, Ordering::Relaxed);
+            let mut trickled = self.trickled.lock();
+            (trickled.count, trickled.kept) = (0, Vec::new());
         }
         Ok(prepared)
     }
 
+    /// Notes that both descriptions are set.
+    fn finished(&self, n: &mut Negotiation) {
+        n.done = true;
+        let mut trickled = self.trickled.lock();
+        (trickled.done, trickled.kept) = (true, Vec::new());
+    }
+
     /// Drops what is pending, as the engine sees it.
-    async fn undo(&self, pc: &Arc<dyn PeerConnection>) -> EngineResult<()> {
+    async fn undo(&self, pc: &Arc<dyn PeerConnection>, n: &mut Negotiation) -> EngineResult<()> {
+        let remote = async { Ok(pc.pending_remote_description().await.is_some()) };
+        let remote = self.shared.call(EngineErrorKind::Internal, "roll back", remote).await?;
+        if remote && !n.done && n.senders.is_empty() {
+            // The engine starts its transports with the first offer and refuses to start them for
+            // another. Nothing was said yet that binds this side: begin anew.
+            n.reopened = true;
+            return self.shared.open().await;
+        }
         let undo = async {
             let rollback = RTCSessionDescription::rollback(None)?;
             if pc.pending_local_description().await.is_some() {
                 pc.set_local_description(rollback).await
-            } else if pc.pending_remote_description().await.is_some() {
+            } else if remote {
                 pc.set_remote_description(rollback).await
             } else {
                 Ok(())
@@ -369,7 +428,7 @@ impl Peer for PcPeer {
 
     async fn offer(&self, ice_restart: bool) -> EngineResult<LocalOffer> {
         let pc = self.shared.pc()?;
-        let n = self.negotiation().await?;
+        let mut n = self.negotiation().await?;
         if n.senders.is_empty() {
             return Err(error(EngineErrorKind::Invalid, "there is no sender to offer"));
         }
@@ -382,7 +441,7 @@ impl Peer for PcPeer {
         let set =
             shared.call(EngineErrorKind::Internal, "set the offer", pc.set_local_description(offer)).await;
         if let Err(e) = set {
-            let _ = self.undo(&pc).await;
+            let _ = self.undo(&pc, &mut n).await;
             return Err(e);
         }
         let mut mids = Vec::with_capacity(n.senders.len());
@@ -412,6 +471,7 @@ impl Peer for PcPeer {
         let answer = RTCSessionDescription::answer(sdp)
             .map_err(|e| described(EngineErrorKind::Invalid, "read the answer", &e))?;
         shared.call(EngineErrorKind::Invalid, "use the answer", pc.set_remote_description(answer)).await?;
+        self.finished(&mut n);
         for sender in &n.senders {
             sender.writer.negotiate(shared, &sender.transceiver).await?;
         }
@@ -422,7 +482,7 @@ impl Peer for PcPeer {
         let pc = self.shared.pc()?;
         let mut n = self.negotiation().await?;
         n.answer = None;
-        self.undo(&pc).await
+        self.undo(&pc, &mut n).await
     }
 
     async fn set_offer(&self, sdp: String) -> EngineResult<()> {
@@ -436,11 +496,17 @@ impl Peer for PcPeer {
             .shared
             .call(EngineErrorKind::Invalid, "use the offer", pc.set_remote_description(offer))
             .await;
-        match set {
-            Ok(()) => n.remote_offer = sdp,
-            Err(e) => {
-                let _ = self.undo(&pc).await;
-                return Err(e);
+        if let Err(e) = set {
+            let _ = self.undo(&pc, &mut n).await;
+            return Err(e);
+        }
+        n.remote_offer = sdp;
+        if std::mem::take(&mut n.reopened) {
+            let kept = self.trickled.lock().kept.clone();
+            for candidate in kept {
+                let init = RTCIceCandidateInit { candidate, ..Default::default() };
+                let add = pc.add_ice_candidate(init);
+                self.shared.call(EngineErrorKind::Invalid, "use a candidate again", add).await?;
             }
         }
         Ok(())
@@ -466,7 +532,11 @@ impl Peer for PcPeer {
         self.shared.note_local(&engines);
         let answer = RTCSessionDescription::answer(engines)
             .map_err(|e| described(EngineErrorKind::Internal, "read the answer", &e))?;
-        self.shared.call(EngineErrorKind::Invalid, "set the answer", pc.set_local_description(answer)).await
+        self.shared
+            .call(EngineErrorKind::Invalid, "set the answer", pc.set_local_description(answer))
+            .await?;
+        self.finished(&mut n);
+        Ok(())
     }
 
     async fn add_candidate(&self, json: String) -> EngineResult<()> {
@@ -475,11 +545,20 @@ impl Peer for PcPeer {
             Remote::Nothing => return Ok(()),
             Remote::Use { candidate, .. } => candidate,
         };
-        if self.trickled.fetch_add(1, Ordering::Relaxed) >= MAX_TRICKLED {
-            return Err(error(EngineErrorKind::Invalid, "too many candidates"));
+        {
+            let mut trickled = self.trickled.lock();
+            if trickled.count >= MAX_TRICKLED {
+                return Err(error(EngineErrorKind::Invalid, "too many candidates"));
+            }
+            trickled.count += 1;
         }
-        let init = RTCIceCandidateInit { candidate, ..Default::default() };
-        self.shared.call(EngineErrorKind::Invalid, "use the candidate", pc.add_ice_candidate(init)).await
+        let init = RTCIceCandidateInit { candidate: candidate.clone(), ..Default::default() };
+        self.shared.call(EngineErrorKind::Invalid, "use the candidate", pc.add_ice_candidate(init)).await?;
+        let mut trickled = self.trickled.lock();
+        if !trickled.done && trickled.kept.len() < MAX_TRICKLED {
+            trickled.kept.push(candidate);
+        }
+        Ok(())
     }
 
     async fn stats_json(&self) -> EngineResult<String> {
