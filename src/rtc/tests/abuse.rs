@@ -61,7 +61,8 @@ async fn candidates_are_refused_or_ignored() {
         EngineErrorKind::Invalid,
         "no description yet"
     );
-    subscriber.set_offer(an_offer(&engine).await).await.unwrap();
+    let offer = an_offer(&engine).await;
+    subscriber.set_offer(offer.clone()).await.unwrap();
     for fine in [
         good,
         r#"{"candidate":"1 1 UDP 2130706431 127.0.0.1 9 typ host","sdpMid":null,"sdpMLineIndex":null,"usernameFragment":null}"#,
@@ -95,6 +96,10 @@ async fn candidates_are_refused_or_ignored() {
         assert!(result.is_err(), "taken: {bad:.60}");
         assert_eq!(kind(result), EngineErrorKind::Invalid, "{bad:.60}");
     }
+    // Candidates outlive a rolled back offer of the same ICE generation.
+    subscriber.rollback().await.unwrap();
+    subscriber.set_offer(offer).await.expect("the same offer again");
+    subscriber.create_answer().await.expect("its answer");
     let mut refused = 0;
     for port in 1000..1200 {
         let json = format!(r#"{{"candidate":"candidate:1 1 udp 1 127.0.0.1 {port} typ host"}}"#);
@@ -256,7 +261,7 @@ async fn garbage_descriptions_are_refused_and_a_good_one_still_works() {
         "v=0",
         &offer.replace("a=mid:0", "a=mid:"),
         &offer.replace("a=ice-pwd", "a=ice-none"),
-        &offer[..700],
+        &offer[..150],
     ] {
         let result = soon("set_offer", subscriber.set_offer(bad.into())).await;
         assert!(result.is_err(), "taken: {bad}");
