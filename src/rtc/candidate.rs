@@ -43,6 +43,10 @@ pub fn parse(json: &str) -> Result<Remote, &'static str> {
     if json.len() > MAX_CANDIDATE_BYTES {
         return Err("the candidate is too large");
     }
+    // A sequence would also do for serde.
+    if json.trim_start().starts_with('[') {
+        return Err("the candidate is not JSON of a candidate");
+    }
     let wire: Wire = match serde_json::from_str::<Option<Wire>>(json) {
         Ok(Some(wire)) => wire,
         Ok(None) => return Ok(Remote::Nothing),

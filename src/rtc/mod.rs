@@ -13,3 +13,6 @@ mod udp;
 pub fn default_engine() -> std::sync::Arc<dyn engine::Engine> {
     std::sync::Arc::new(webrtc::WebRtcEngine::new())
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,6 +36,11 @@ impl Driver {
         }
     }
 
+    /// The driver's end is nobody's business any more.
+    pub(super) fn disarm(&self) {
+        self.armed.store(false, Ordering::SeqCst);
+    }
+
     fn end(&self, gate: &Gate) {
         self.ended.store(true, Ordering::SeqCst);
         if self.armed.load(Ordering::SeqCst) {
