@@ -17,16 +17,22 @@ code() {
     if ($in) { if ($line =~ s{^.*?\*/}{}) { $in = 0 } else { $line = "" } }
     $line =~ s{/\*.*?\*/}{}g; $line =~ s{//.*}{};
     if ($line =~ s{/\*.*}{}) { $in = 1 }
+    # What stands in the braces of `use crate::{...}` is written out, so that paths can be recognised.
+    $use = 1 if $line =~ /^\s*(pub(\(\w+\))? )?use crate::\{/;
+    if ($use) {
+      $line =~ s/([{,]\s*|^\s*)(?!use\b|pub\b|crate\b)([a-z_])/$1crate::$2/g;
+      $use = 0 if $line =~ /;/;
+    }
     print "$ARGV:$.:$line" if $line =~ /\S/;
     print "\n" if $line =~ /\S/ && $line !~ /\n$/;
-    if (eof) { close ARGV; $in = 0 }'
+    if (eof) { close ARGV; $in = 0; $use = 0 }'
 }
 
 impure=$(code src/core src/media | grep -E \
   '\btokio\b|\bmio\b|std::(net|fs|process|thread|env)\b|\bSystemTime\b|\bInstant\b|\bgetrandom\b|\brand::|\bfastrand\b|\bRandomState\b|\bthread::|\blibc::')
 [ -z "$impure" ] || complain "core and media are handed time and seeds, and know no I/O:" "$impure"
 
-upward=$(code src/core src/media | grep -E 'crate::(capi|session|signalling|rtc|dispatch|runtime)\b')
+upward=$(code src/core src/media | grep -E '\bcrate::(capi|session|signalling|rtc|dispatch|runtime)\b')
 [ -z "$upward" ] || complain "core and media know nobody above or beside them:" "$upward"
 
 unsafe=$(code src | grep -v '^src/capi/' | grep -vE 'unsafe_(code|op_in_unsafe_fn)' | grep -E '\bunsafe\b')
@@ -36,7 +42,7 @@ allows=$(code src | grep -v '^src/capi/' | grep -vE '^src/lib\.rs:' | grep -E 'a
 
 # A path that begins with the crate's name; `crate::rtc::` and `self::webrtc::` are modules of ours.
 engine=$(code src tools | grep -vE '^src/rtc/webrtc(\.rs|/)' |
-  grep -P '(?<![\w:])(?:::)?(?:webrtc|rtc)::(?!\{?self)' | grep -vP 'use (crate|super)::\{')
+  grep -P '(?<![\w:])(?:::)?(?:webrtc|rtc)::')
 [ -z "$engine" ] || complain "only src/rtc/webrtc.rs names the engine's crates:" "$engine"
 
 for file in $(find src sfu tools proto/src tests -name '*.rs' | sort); do
