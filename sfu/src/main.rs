@@ -1,1 +1,99 @@
-fn main(){}
+//! The development SFU as a program: prints its URL as one line of JSON, then logs to stderr until it is told to stop.
+
+use offhook_sfu::{Config, Level, Sfu};
+use std::{io::Read, process::ExitCode};
+use tokio::signal::unix::{signal, SignalKind};
+
+const USAGE: &str = "\
+usage: offhook-sfu [options]
+  --listen ADDRESS:PORT  where to listen (default 127.0.0.1:0; port 0 takes a free one)
+  --allow-remote         permit an address that is not loopback
+  --log LEVEL            off, warn, info (default) or debug, to stderr
+  --exit-with-stdin      stop when standard input closes
+  --help                 this text
+Prints {\"url\":\"http://ADDRESS:PORT\"} to standard output when it is ready.";
+
+struct Arguments {
+    config: Config,
+    exit_with_stdin: bool,
+}
+
+fn arguments() -> Result<Option<Arguments>, String> {
+    let mut config = Config { log: Level::Info, ..Config::default() };
+    let mut exit_with_stdin = false;
+    let mut rest = std::env::args().skip(1);
+    while let Some(name) = rest.next() {
+        let mut value = || rest.next().ok_or_else(|| format!("{name} needs a value"));
+        match name.as_str() {
+            "--listen" => {
+                let text = value()?;
+                config.listen =
+                    text.parse().map_err(|_| format!("{text:?} is not an address with a port"))?;
+            }
+            "--allow-remote" => config.allow_remote = true,
+            "--log" => config.log = value()?.parse()?,
+            "--exit-with-stdin" => exit_with_stdin = true,
+            "--help" | "-h" => return Ok(None),
+            other => return Err(format!("unknown option {other}")),
+        }
+    }
+    Ok(Some(Arguments { config, exit_with_stdin }))
+}
+
+fn main() -> ExitCode {
+    let arguments = match arguments() {
+        Ok(Some(arguments)) => arguments,
+        Ok(None) => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        Err(text) => {
+            eprintln!("offhook-sfu: {text}\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("offhook-sfu: no runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(run(arguments));
+    // A thread may still be reading standard input.
+    runtime.shutdown_background();
+    code
+}
+
+async fn run(arguments: Arguments) -> ExitCode {
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        eprintln!("offhook-sfu: signals cannot be handled");
+        return ExitCode::FAILURE;
+    };
+    let sfu = match Sfu::start(arguments.config).await {
+        Ok(sfu) => sfu,
+        Err(error) => {
+            eprintln!("offhook-sfu: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    println!("{}", serde_json::json!({ "url": sfu.url() }));
+    let (closed_tx, mut closed) = tokio::sync::mpsc::channel::<()>(1);
+    let keep_open = closed_tx.clone();
+    if arguments.exit_with_stdin {
+        std::thread::spawn(move || {
+            let mut sink = [0u8; 256];
+            while matches!(std::io::stdin().read(&mut sink), Ok(n) if n > 0) {}
+            let _ = closed_tx.blocking_send(());
+        });
+    }
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+        _ = closed.recv() => {}
+    }
+    drop(keep_open);
+    sfu.stop().await;
+    ExitCode::SUCCESS
+}

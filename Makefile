@@ -1,0 +1,107 @@
+# Everything there is to do with Offhook, by name. `make` alone lists it.
+#
+# One optimised build serves tests, demo and benchmark; only the AddressSanitizer build is separate.
+
+SHELL   := /bin/bash
+PREFIX  ?= /usr/local
+LIBDIR  ?= $(PREFIX)/lib
+DESTDIR ?=
+CARGO   ?= cargo
+CC      ?= cc
+
+RELEASE := target/release
+SFU     := $(RELEASE)/offhook-sfu
+LIBS    := target/lib
+DEMO    := target/demo
+BENCH   := target/bench
+CFLAGS  ?= -O2 -g
+STRICT  := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -pthread -Iinclude
+LINK    := -L$(LIBS) -loffhook -lm -Wl,-rpath,$(CURDIR)/$(LIBS)
+
+# Steps of `make test`, in this order.
+STEPS := build check-house check-licences test-rust check-header test-c test-valgrind test-asan check-install interop demo-short
+
+.PHONY: help setup build demo demo-short test bench interop install header lint clean \
+        test-rust test-c test-valgrind test-asan asan check-header check-install check-licences check-house examples
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
+	  while IFS=$$'\t' read -r name text; do printf '  make %-15s %s\n' "$$name" "$$text"; done
+
+setup: ## install what a bare Debian 12 lacks (apt when root; otherwise print the command)
+	@scripts/setup.sh
+
+build: setup ## the library, the development SFU and the tools, optimised
+	@scripts/say.sh "Building library, SFU and tools (first time: some minutes)"
+	$(CARGO) build --release --workspace --bins --lib
+	@scripts/stage-lib.sh $(RELEASE) $(LIBS)
+
+demo: examples ## three C programs in one call over a real SFU, watched live; about half a minute
+	@scripts/say.sh "Demo: two talkers and a bot in one call"
+	$(RELEASE)/offhook-demo --sfu $(SFU) --call $(DEMO)/bin/call --bot $(DEMO)/bin/bot \
+	  --speech examples/speech --out $(DEMO)
+
+demo-short: examples
+	@scripts/say.sh "Short demo run"
+	$(RELEASE)/offhook-demo --sfu $(SFU) --call $(DEMO)/bin/call --bot $(DEMO)/bin/bot \
+	  --speech examples/speech --out target/demo-short --seconds 10
+
+examples: build
+	@mkdir -p $(DEMO)/bin
+	$(CC) $(CFLAGS) $(STRICT) examples/call.c -o $(DEMO)/bin/call $(LINK)
+	$(CC) $(CFLAGS) $(STRICT) examples/bot.c -o $(DEMO)/bin/bot $(LINK)
+
+test: setup ## every check there is, from unit tests to interop; fails at the first step that fails
+	@set -e; n=0; for step in $(STEPS); do n=$$((n+1)); \
+	  scripts/say.sh "Step $$n of $(words $(STEPS)): $$step"; \
+	  SETUP_DONE=1 $(MAKE) --no-print-directory $$step || { scripts/say.sh "FAILED in step $$step"; exit 1; }; \
+	done; scripts/say.sh "All $$n steps passed"
+
+test-rust: ## Rust tests of the whole workspace
+	$(CARGO) test --release --workspace
+
+check-header: ## header fresh, alone compilable as C99 and C++17, symbols equal both ways
+	@scripts/check-header.sh
+
+test-c: build ## C tests, plain; one by name: scripts/run-c-tests.sh plain NAME
+	@scripts/run-c-tests.sh plain
+
+test-valgrind: build ## C tests under valgrind memcheck
+	@scripts/run-c-tests.sh valgrind
+
+asan:
+	@scripts/build-asan.sh
+
+test-asan: build asan ## C tests and library under AddressSanitizer
+	@scripts/run-c-tests.sh asan
+
+check-install: build ## install into an empty tree, build the examples with pkg-config, run them
+	@scripts/check-install.sh
+
+interop: examples ## a call with an independent WebRTC stack (Python, aiortc)
+	@tests/interop/run.sh
+
+bench: build ## measure; a table and target/bench/summary.json
+	@mkdir -p $(BENCH)
+	$(CC) $(CFLAGS) $(STRICT) benches/worker.c -o $(BENCH)/worker $(LINK)
+	@scripts/say.sh "Benchmark: library and SFU in separate processes"
+	$(RELEASE)/offhook-bench --sfu $(SFU) --worker $(BENCH)/worker --library $(RELEASE)/liboffhook.so --out $(BENCH)
+
+install: build ## install library, header and offhook.pc (DESTDIR, PREFIX, LIBDIR)
+	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" scripts/install.sh
+
+header: setup ## write include/offhook.h anew from src/capi
+	@scripts/check-header.sh --write
+
+check-licences: ## every crate that is linked or used carries a licence that fits
+	@python3 scripts/check-licences.py
+
+check-house: ## purity of core and media, unsafe only in capi, one file names the engine
+	@scripts/check-house.sh
+
+lint: check-house ## formatting and clippy
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+clean: ## remove everything that was built
+	$(CARGO) clean

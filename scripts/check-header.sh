@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# check-header.sh [--write]
+#
+# include/offhook.h is generated from src/capi by a pinned cbindgen and committed. This checks that
+# it is fresh, that it compiles alone as C99 and as C++17 without a warning, and that the functions
+# it declares are exactly the symbols the library exports. --write writes it anew.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+header=include/offhook.h
+version=0.29.4
+cbindgen=target/tools/bin/cbindgen
+
+if [ ! -x "$cbindgen" ] || [ "$("$cbindgen" --version)" != "cbindgen $version" ]; then
+  echo "Installing cbindgen $version into target/tools (once)"
+  cargo install cbindgen --version "$version" --root target/tools --locked --quiet
+fi
+mkdir -p target/header
+fresh=target/header/offhook.h
+"$cbindgen" --quiet --config cbindgen.toml --crate offhook --output "$fresh" .
+
+if [ "${1:-}" = --write ]; then
+  mkdir -p include
+  cmp -s "$fresh" "$header" || cp "$fresh" "$header"
+  echo "$header is written"
+  exit 0
+fi
+if ! diff -u "$header" "$fresh" >target/header/diff; then
+  head -60 target/header/diff
+  echo "check-header: $header is stale: make header, then commit it" >&2
+  exit 1
+fi
+echo "ok header is fresh"
+
+for language in "cc c99 c" "c++ c++17 c++"; do
+  read -r compiler standard kind <<<"$language"
+  echo '#include "offhook.h"' |
+    "$compiler" -x "$kind" -std="$standard" -Wall -Wextra -Wpedantic -Werror -Iinclude -fsyntax-only -
+  echo "ok compiles alone as $standard"
+done
+
+lib=${1:-target/release/liboffhook.so}
+[ -e "$lib" ] || { echo "check-header: $lib is not built: make build" >&2; exit 1; }
+nm -D --defined-only "$lib" | awk '{print $3}' | sed 's/@.*//' | sort -u >target/header/exported
+# The preprocessor removes comments and macros; inline functions live in the header alone.
+echo '#include "offhook.h"' | cc -x c -std=c99 -Iinclude -E -P - | grep -v 'static inline' |
+  grep -oE '\boh_[a-z0-9_]+ *\(' | tr -d ' (' | sort -u >target/header/declared
+failed=0
+foreign=$(grep -v '^oh_' target/header/exported || true)
+[ -z "$foreign" ] || { echo "check-header: exported, but not oh_*:" $foreign >&2; failed=1; }
+undeclared=$(comm -23 target/header/exported target/header/declared | grep '^oh_' || true)
+[ -z "$undeclared" ] || { echo "check-header: exported, but not in $header:" $undeclared >&2; failed=1; }
+unexported=$(comm -13 target/header/exported target/header/declared)
+[ -z "$unexported" ] || { echo "check-header: in $header, but not exported:" $unexported >&2; failed=1; }
+[ -s target/header/declared ] || { echo "check-header: $header declares no function" >&2; failed=1; }
+[ "$failed" = 0 ] || exit 1
+echo "ok $(wc -l <target/header/declared) functions, the same in header and library; nothing else is exported"

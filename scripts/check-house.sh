@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# The rules of the house that a compiler does not check:
+#   - src/core and src/media are pure: no runtime, sockets, files, threads, clock or randomness;
+#   - `unsafe` stands only in src/capi;
+#   - only src/rtc/webrtc.rs (and files below src/rtc/webrtc/) names the engine's crates;
+#   - every Rust file says first what it is for (`//!`) and stays below 600 lines.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+failed=0
+complain() { echo "check-house: $1" >&2; sed 's/^/    /' <<<"$2" >&2; failed=1; }
+
+# Code without comments and without the inside of strings, as FILE:LINE:TEXT.
+code() {
+  find "$@" -name '*.rs' -print0 2>/dev/null | sort -z | xargs -0 -r perl -ne '
+    $line = $_;
+    $line =~ s/"(?:[^"\\]|\\.)*"/""/g;
+    if ($in) { if ($line =~ s{^.*?\*/}{}) { $in = 0 } else { $line = "" } }
+    $line =~ s{/\*.*?\*/}{}g; $line =~ s{//.*}{};
+    if ($line =~ s{/\*.*}{}) { $in = 1 }
+    # What stands in the braces of `use crate::{...}` is written out, so that paths can be recognised.
+    $use = 1 if $line =~ /^\s*(pub(\(\w+\))? )?use crate::\{/;
+    if ($use) {
+      $line =~ s/([{,]\s*|^\s*)(?!use\b|pub\b|crate\b)([a-z_])/$1crate::$2/g;
+      $use = 0 if $line =~ /;/;
+    }
+    print "$ARGV:$.:$line" if $line =~ /\S/;
+    print "\n" if $line =~ /\S/ && $line !~ /\n$/;
+    if (eof) { close ARGV; $in = 0; $use = 0 }'
+}
+
+impure=$(code src/core src/media | grep -E \
+  '\btokio\b|\bmio\b|std::(net|fs|process|thread|env)\b|\bSystemTime\b|\bInstant\b|\bgetrandom\b|\brand::|\bfastrand\b|\bRandomState\b|\bthread::|\blibc::')
+[ -z "$impure" ] || complain "core and media are handed time and seeds, and know no I/O:" "$impure"
+
+upward=$(code src/core src/media | grep -E '\bcrate::(capi|session|signalling|rtc|dispatch|runtime)\b')
+[ -z "$upward" ] || complain "core and media know nobody above or beside them:" "$upward"
+
+unsafe=$(code src | grep -v '^src/capi/' | grep -vE 'unsafe_(code|op_in_unsafe_fn)' | grep -E '\bunsafe\b')
+[ -z "$unsafe" ] || complain "unsafe stands only in src/capi:" "$unsafe"
+allows=$(code src | grep -v '^src/capi/' | grep -vE '^src/lib\.rs:' | grep -E 'allow\(.*unsafe_code')
+[ -z "$allows" ] || complain "only src/lib.rs may let unsafe in, and only for capi:" "$allows"
+
+# A path that begins with the crate's name; `crate::rtc::` and `self::webrtc::` are modules of ours.
+engine=$(code src tools | grep -vE '^src/rtc/webrtc(\.rs|/)' |
+  grep -P '(?<![\w:])(?:::)?(?:webrtc|rtc)::')
+[ -z "$engine" ] || complain "only src/rtc/webrtc.rs names the engine's crates:" "$engine"
+
+for file in $(find src sfu tools proto/src tests -name '*.rs' | sort); do
+  head -1 "$file" | grep -q '^//!' || complain "the first line does not say what the file is for (//!):" "$file"
+  lines=$(wc -l <"$file")
+  [ "$lines" -le 600 ] || complain "longer than 600 lines:" "$file ($lines)"
+done
+
+[ "$failed" = 0 ] && echo "ok the house is in order: pure core and media, unsafe in capi only, one file for the engine"
+exit "$failed"

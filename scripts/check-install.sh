@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Installs into an empty tree, builds every examples/*.c against it with nothing but pkg-config,
+# shared and static, and runs each with --help.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+tree=$PWD/target/install-test
+rm -rf "$tree" && mkdir -p "$tree/bin"
+prefix=/opt/offhook-test libdir=/opt/offhook-test/lib64
+DESTDIR=$tree PREFIX=$prefix LIBDIR=$libdir scripts/install.sh
+
+for file in $libdir/liboffhook.so.0.1.0 $libdir/liboffhook.so.0 $libdir/liboffhook.so $libdir/liboffhook.a \
+            $libdir/pkgconfig/offhook.pc $prefix/include/offhook.h; do
+  [ -e "$tree$file" ] || { echo "check-install: $file was not installed" >&2; exit 1; }
+done
+export PKG_CONFIG_PATH=$tree$libdir/pkgconfig PKG_CONFIG_SYSROOT_DIR=$tree
+pkg-config --print-errors --exists 'offhook >= 0.1'
+flags="-std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -pthread"
+count=0
+for source in examples/*.c; do
+  name=$(basename "$source" .c)
+  cc $flags "$source" -o "$tree/bin/$name" $(pkg-config --cflags --libs offhook) -lm
+  # -Bstatic for our library alone: the rest of Libs.private is the system's, and shared.
+  cc $flags "$source" -o "$tree/bin/$name-static" $(pkg-config --cflags offhook) \
+    -Wl,-Bstatic $(pkg-config --libs-only-L --libs-only-l offhook | grep -oE -- '-L[^ ]+|-loffhook' | tr '\n' ' ') \
+    -Wl,-Bdynamic $(pkg-config --static --libs offhook | sed 's/-loffhook//') -lm
+  needs=$(readelf -d "$tree/bin/$name" | sed -n 's/.*(NEEDED).*\[\(liboffhook.*\)\]/\1/p')
+  [ "$needs" = liboffhook.so.0 ] || { echo "check-install: $name needs '$needs'" >&2; exit 1; }
+  if readelf -d "$tree/bin/$name-static" | grep -q 'liboffhook'; then
+    echo "check-install: $name-static still needs the shared library" >&2; exit 1
+  fi
+  LD_LIBRARY_PATH=$tree$libdir timeout 20 "$tree/bin/$name" --help >"$tree/bin/$name.help"
+  timeout 20 "$tree/bin/$name-static" --help >/dev/null
+  grep -qi usage "$tree/bin/$name.help" || { echo "check-install: $name --help says no usage" >&2; exit 1; }
+  echo "ok $name: built with pkg-config, shared and static, and runs"
+  count=$((count + 1))
+done
+[ "$count" -gt 0 ] || { echo "check-install: no program in examples/" >&2; exit 1; }
+undefined=$(ldd "$tree$libdir/liboffhook.so.0" | grep 'not found' || true)
+[ -z "$undefined" ] || { echo "check-install: $undefined" >&2; exit 1; }

@@ -1,0 +1,138 @@
+#!/usr/bin/env bash
+# run-c-tests.sh [plain|valgrind|asan] [FILTER]
+#
+# Compiles tests/c/*.c (with tests/c/support/*.c) and runs each against a development SFU of its own,
+# whose URL it finds in OFFHOOK_SFU_URL. OFFHOOK_TEST_SCALE tells a test by how much this run is
+# slower than life (1, 4, 20), for its own deadlines. Exit code 0 passes, anything else fails.
+#
+# A test may say in a comment at its beginning:
+#   test: timeout=SECONDS            instead of 60 (multiplied by the scale's share below)
+#   test: not-under=valgrind REASON  printed as skipped, with the reason
+#
+# The last line is "N passed, N failed".
+set -uo pipefail
+cd "$(dirname "$0")/.."
+mode=${1:-plain}
+filter=${2:-}
+export LC_ALL=C
+
+target=$(rustc -vV | sed -n 's/^host: //p')
+sanitize=()
+case $mode in
+  plain)    build=target/release; scale=1; stretch=1; jobs=${JOBS:-1} ;;
+  valgrind) build=target/release; scale=20; stretch=6; jobs=${JOBS:-2} ;;
+  asan)     build=target/asan/$target/debug; scale=4; stretch=3; jobs=${JOBS:-1}
+            sanitize=(-fsanitize=address -fno-omit-frame-pointer) ;;
+  *) echo "run-c-tests: plain, valgrind or asan, not '$mode'" >&2; exit 2 ;;
+esac
+sfu=${OFFHOOK_SFU:-target/release/offhook-sfu}
+[ -x "$sfu" ] || { echo "run-c-tests: $sfu is not built: make build" >&2; exit 2; }
+
+out=target/ctests/$mode
+mkdir -p "$out"
+scripts/stage-lib.sh "$build" "$out/lib" || exit 2
+
+shopt -s nullglob
+support=(tests/c/support/*.c)
+tests=()
+for source in tests/c/*.c; do
+  name=$(basename "$source" .c)
+  [[ -z $filter || $name == *$filter* ]] && tests+=("$name")
+done
+[ ${#tests[@]} -gt 0 ] || { echo "run-c-tests: no test in tests/c matches '$filter'" >&2; exit 2; }
+
+compile() { # name
+  local inputs=("tests/c/$1.c" "${support[@]}") newer
+  newer=$(find "${inputs[@]}" include tests/c scripts/run-c-tests.sh -name '*.[ch]*' -newer "$out/$1" 2>/dev/null | head -1)
+  [ -x "$out/$1" ] && [ -z "$newer" ] && return 0
+  ${CC:-cc} -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -pthread -g -O1 "${sanitize[@]}" \
+    -Iinclude -Itests/c/support "${inputs[@]}" -o "$out/$1" \
+    -L"$out/lib" -loffhook -lm "-Wl,-rpath,$PWD/$out/lib"
+}
+
+directive() { # name key -> value, from the first 20 lines
+  sed -n "1,20s/.*test:.*\b$2=\([^ ]*\).*/\1/p" "tests/c/$1.c" | head -1
+}
+
+run() { # name; writes $out/name.log and name.result
+  local name=$1 log=$out/$1.log limit url pipe code start end seconds fd
+  limit=$(directive "$name" timeout)
+  limit=$((${limit:-60} * stretch))
+  pipe=$out/$name.stdin
+  rm -f "$pipe" && mkfifo "$pipe"
+  : >"$out/$name.sfu"
+  "$sfu" --listen 127.0.0.1:0 --exit-with-stdin <"$pipe" >"$out/$name.sfu" 2>"$out/$name.sfu.log" &
+  local server=$!
+  exec {fd}>"$pipe"            # the SFU lives as long as this descriptor
+  url=
+  for _ in $(seq 200); do
+    url=$(sed -n 's/.*"url"[^"]*"\([^"]*\)".*/\1/p' "$out/$name.sfu" | head -1)
+    [ -n "$url" ] && break
+    kill -0 "$server" 2>/dev/null || break
+    sleep 0.05
+  done
+  start=$(date +%s%N)
+  if [ -z "$url" ]; then
+    echo "the SFU did not start; its log: $out/$name.sfu.log" >"$log"
+    code=125
+  else
+    local wrap=()
+    if [ "$mode" = valgrind ]; then
+      wrap=(valgrind -q --error-exitcode=99 --leak-check=full --show-leak-kinds=definite,indirect
+            --errors-for-leak-kinds=definite --num-callers=30 --fair-sched=try)
+      [ -e tests/c/valgrind.supp ] && wrap+=(--suppressions=tests/c/valgrind.supp)
+    fi
+    OFFHOOK_SFU_URL=$url OFFHOOK_TEST_SCALE=$scale OFFHOOK_TEST_MODE=$mode \
+      ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:exitcode=98:detect_stack_use_after_return=1 \
+      LSAN_OPTIONS=$([ -e tests/c/lsan.supp ] && echo "suppressions=$PWD/tests/c/lsan.supp") \
+      timeout -k 5 "$limit" "${wrap[@]}" "$out/$name" >"$log" 2>&1 {fd}>&-
+    code=$?
+  fi
+  end=$(date +%s%N)
+  exec {fd}>&-
+  for _ in $(seq 100); do kill -0 "$server" 2>/dev/null || break; sleep 0.02; done
+  kill -9 "$server" 2>/dev/null
+  wait "$server" 2>/dev/null
+  rm -f "$pipe"
+  seconds=$(((end - start) / 1000000))
+  seconds=$((seconds / 1000)).$(printf '%03d' $((seconds % 1000)) | cut -c1-1)
+  case $code in
+    0)       echo "ok $name ($seconds s)" ;;
+    124|137) echo "FAILED $name ($seconds s): no end within $limit s" ;;
+    99)      [ "$mode" = valgrind ] && echo "FAILED $name ($seconds s): valgrind found errors" \
+               || echo "FAILED $name ($seconds s): exit code 99" ;;
+    98)      echo "FAILED $name ($seconds s): a sanitizer found errors (or exit code 98)" ;;
+    *)       echo "FAILED $name ($seconds s): exit code $code" ;;
+  esac >"$out/$name.result"
+  cat "$out/$name.result"
+  if [ "$code" != 0 ]; then
+    echo "--- the end of $log"; tail -n 60 "$log" | sed 's/^/    /'
+    echo "--- the end of $out/$name.sfu.log"; tail -n 15 "$out/$name.sfu.log" | sed 's/^/    /'
+  fi
+}
+
+echo "${#tests[@]} C tests, $mode, $jobs at a time"
+passed=0 failed=0 skipped=0
+for name in "${tests[@]}"; do
+  rm -f "$out/$name.result"
+  if sed -n 1,20p "tests/c/$name.c" | grep -q "test:.*not-under=$mode"; then
+    reason=$(sed -n "1,20s/.*not-under=$mode *//p" "tests/c/$name.c" | sed 's, *\*/ *$,,')
+    echo "skipped $name: ${reason:-no reason given}"
+    skipped=$((skipped + 1))
+    continue
+  fi
+  if ! compile "$name"; then
+    echo "FAILED $name: does not compile" | tee "$out/$name.result"
+    continue
+  fi
+  while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do wait -n; done
+  run "$name" &
+done
+wait
+for name in "${tests[@]}"; do
+  [ -e "$out/$name.result" ] || continue
+  case $(head -1 "$out/$name.result") in ok*) passed=$((passed + 1)) ;; *) failed=$((failed + 1)) ;; esac
+done
+[ "$skipped" = 0 ] || echo "$skipped skipped under $mode"
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ] && [ "$passed" -gt 0 ]

@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Makes sure that what the build and the tests call is there. Looks first and asks apt only for what
+# is missing, so a second run costs nothing. Without root it prints the command instead.
+set -euo pipefail
+[ "${SETUP_DONE:-}" = 1 ] && exit 0
+
+missing=()
+need() { command -v "$1" >/dev/null 2>&1 || missing+=("$2"); }
+
+need gcc gcc
+need g++ g++
+[ -e /usr/include/stdio.h ] || missing+=(libc6-dev)
+need make make
+need cmake cmake             # libopus inside the opus crate
+need pkg-config pkg-config   # the install test
+need python3 python3
+# venv and ensurepip are a package of their own on Debian, and another python3 may be first in PATH.
+if ! command -v python3 >/dev/null 2>&1 || ! python3 -c 'import venv, ensurepip' >/dev/null 2>&1; then
+  missing+=(python3-venv)
+fi
+# memcheck starts only when it finds symbols of the dynamic linker: ask it, do not guess.
+if ! command -v valgrind >/dev/null 2>&1; then
+  missing+=(valgrind libc6-dbg)
+elif ! valgrind -q --error-exitcode=1 /bin/true >/dev/null 2>&1; then
+  missing+=(libc6-dbg)
+fi
+
+if [ ${#missing[@]} -gt 0 ]; then
+  if ! command -v apt-get >/dev/null 2>&1; then
+    echo "setup: missing: ${missing[*]} (Debian's names); no apt-get here, please install them" >&2
+    exit 1
+  fi
+  if [ "$(id -u)" != 0 ]; then
+    echo "setup: this machine lacks ${missing[*]}. Install with:" >&2
+    echo "  sudo apt-get install -y ${missing[*]}" >&2
+    exit 1
+  fi
+  echo "setup: installing ${missing[*]}"
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update -q
+  apt-get install -y -q --no-install-recommends "${missing[@]}"
+fi
+
+if ! command -v cargo >/dev/null 2>&1; then
+  if [ -x "$HOME/.cargo/bin/cargo" ]; then
+    echo "setup: cargo is in ~/.cargo/bin but not in PATH: . ~/.cargo/env" >&2
+  else
+    echo "setup: no Rust toolchain; get one from https://rustup.rs (stable, 1.90 or newer)" >&2
+  fi
+  exit 1
+fi

@@ -1,0 +1,51 @@
+//! The coordinator: admits users to calls and names an SFU; its WebSocket carries custom events.
+
+pub mod http;
+pub mod token;
+pub mod ws;
+
+use crate::socket::Outbox;
+use std::{collections::HashMap, time::SystemTime};
+
+/// One call as the coordinator knows it.
+#[derive(Clone, Debug)]
+pub struct Call {
+    pub created_at: SystemTime,
+    pub created_by: String,
+    pub custom: serde_json::Value,
+}
+
+/// One coordinator WebSocket.
+#[derive(Debug)]
+pub struct Watcher {
+    pub outbox: Outbox,
+    /// cids it wants the events of.
+    pub watching: Vec<String>,
+}
+
+/// What the coordinator remembers.
+#[derive(Debug, Default)]
+pub struct Calls {
+    pub calls: HashMap<String, Call>,
+    pub watchers: HashMap<String, Watcher>,
+}
+
+/// Calls that one socket may watch.
+const MAX_WATCHED: usize = 256;
+
+impl Calls {
+    pub fn watch(&mut self, connection_id: &str, cid: &str) {
+        if let Some(watcher) = self.watchers.get_mut(connection_id) {
+            if watcher.watching.len() < MAX_WATCHED && !watcher.watching.iter().any(|c| c == cid) {
+                watcher.watching.push(cid.into());
+            }
+        }
+    }
+
+    /// Sends an event to everyone who watches a call; returns to how many.
+    pub fn tell(&self, cid: &str, event: &serde_json::Value) -> usize {
+        let text = event.to_string();
+        let watching = self.watchers.values().filter(|w| w.watching.iter().any(|c| c == cid));
+        watching.filter(|w| w.outbox.push(crate::socket::Out::Text(text.clone()))).count()
+    }
+}

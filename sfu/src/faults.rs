@@ -1,0 +1,355 @@
+//! The trouble a test has asked for: which requests go unanswered, are refused, slowed or lost.
+//!
+//! Pure bookkeeping; whoever serves a request asks here first.
+
+use parking_lot::{Mutex, RwLock};
+use serde::Deserialize;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Rules kept per kind; a test that adds more is told so.
+const MAX_RULES: usize = 64;
+
+/// One of the two SFUs that this process plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, Deserialize)]
+pub enum Edge {
+    #[serde(rename = "sfu-a")]
+    A,
+    #[serde(rename = "sfu-b")]
+    B,
+}
+
+impl Edge {
+    pub const ALL: [Edge; 2] = [Edge::A, Edge::B];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Edge::A => "sfu-a",
+            Edge::B => "sfu-b",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Edge> {
+        Edge::ALL.into_iter().find(|e| e.name() == name)
+    }
+
+    pub fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// Where a silent SFU stops answering.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    TcpAccept,
+    JoinHttp,
+    WsUpgrade,
+    JoinResponse,
+    SetPublisher,
+    SendAnswer,
+    Offer,
+    CoordinatorWs,
+}
+
+/// Whom a rule concerns and how often it still applies.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Scope {
+    /// Uses left; without it until `reset`.
+    #[serde(default)]
+    pub count: Option<u64>,
+    /// Only requests of this user.
+    #[serde(default)]
+    pub user_id: Option<String>,
+    /// Only requests to this SFU.
+    #[serde(default)]
+    pub edge: Option<Edge>,
+}
+
+impl Scope {
+    fn matches(&self, user: &str, edge: Option<Edge>) -> bool {
+        self.count != Some(0)
+            && self.user_id.as_deref().is_none_or(|u| u == user)
+            && (self.edge.is_none() || edge.is_none() || self.edge == edge)
+    }
+}
+
+/// A coordinator's refusal of a join.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Refusal {
+    #[serde(default = "forbidden")]
+    pub http_status: u16,
+    #[serde(default)]
+    pub code: i64,
+    #[serde(default)]
+    pub message: String,
+    #[serde(default)]
+    pub unrecoverable: Option<bool>,
+    /// Seconds, sent as the Retry-After header.
+    #[serde(default)]
+    pub retry_after: Option<u64>,
+}
+
+fn forbidden() -> u16 {
+    403
+}
+
+/// An SFU's refusal of a JoinRequest.
+#[derive(Clone, Debug, Deserialize)]
+pub struct JoinError {
+    pub code: i32,
+    #[serde(default)]
+    pub message: String,
+    /// Number of the reconnect strategy that goes with it; 0 is unspecified.
+    #[serde(default)]
+    pub strategy: i32,
+    #[serde(default)]
+    pub should_retry: bool,
+}
+
+/// Loss of media packets, reproducible by its seed.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Lossy {
+    /// Percent of packets from clients that are lost.
+    #[serde(default)]
+    pub up: f64,
+    /// Percent of packets to clients that are lost.
+    #[serde(default)]
+    pub down: f64,
+    /// Mean length of a loss in packets; 1 is independent loss.
+    #[serde(default)]
+    pub burst: Option<f64>,
+    #[serde(default)]
+    pub seed: u64,
+    #[serde(default)]
+    pub session_id: Option<String>,
+    #[serde(default)]
+    pub user_id: Option<String>,
+    /// Also loses ICE and DTLS; otherwise only RTP and RTCP.
+    #[serde(default)]
+    pub all: bool,
+}
+
+/// Everything that is switched on.
+#[derive(Debug, Default)]
+pub struct Faults {
+    silent: Mutex<Vec<(Scope, Stage)>>,
+    refusals: Mutex<Vec<(Scope, Refusal)>>,
+    join_errors: Mutex<Vec<(Scope, JoinError)>>,
+    lossy: RwLock<Vec<Lossy>>,
+    lossy_version: AtomicU64,
+    slow_ms: AtomicU64,
+    killed: Mutex<[bool; 2]>,
+    hidden: Mutex<[bool; 2]>,
+}
+
+fn take<T: Clone>(
+    rules: &Mutex<Vec<(Scope, T)>>,
+    user: &str,
+    edge: Option<Edge>,
+    fits: impl Fn(&T) -> bool,
+) -> Option<T> {
+    let mut rules = rules.lock();
+    let at = rules.iter().position(|(scope, rule)| fits(rule) && scope.matches(user, edge))?;
+    let rule = rules[at].1.clone();
+    if let Some(left) = &mut rules[at].0.count {
+        *left -= 1;
+        if *left == 0 {
+            rules.remove(at);
+        }
+    }
+    Some(rule)
+}
+
+fn add<T>(rules: &Mutex<Vec<(Scope, T)>>, scope: Scope, rule: T) -> Result<(), String> {
+    let mut rules = rules.lock();
+    if rules.len() >= MAX_RULES {
+        return Err(format!("more than {MAX_RULES} rules of one kind; reset first"));
+    }
+    if scope.count != Some(0) {
+        rules.push((scope, rule));
+    }
+    Ok(())
+}
+
+impl Faults {
+    /// Asks whether this request is to go unanswered, and uses the rule up by one.
+    pub fn take_silent(&self, stage: Stage, user: &str, edge: Option<Edge>) -> bool {
+        take(&self.silent, user, edge, |s| *s == stage).is_some()
+    }
+
+    /// True if some rule of this stage is left; looked at before a request is read.
+    pub fn any_silent(&self, stage: Stage) -> bool {
+        self.silent.lock().iter().any(|(_, s)| *s == stage)
+    }
+
+    pub fn add_silent(&self, scope: Scope, stage: Stage) -> Result<(), String> {
+        add(&self.silent, scope, stage)
+    }
+
+    pub fn take_refusal(&self, user: &str) -> Option<Refusal> {
+        take(&self.refusals, user, None, |_| true)
+    }
+
+    pub fn add_refusal(&self, scope: Scope, refusal: Refusal) -> Result<(), String> {
+        add(&self.refusals, scope, refusal)
+    }
+
+    pub fn take_join_error(&self, user: &str, edge: Edge) -> Option<JoinError> {
+        take(&self.join_errors, user, Some(edge), |_| true)
+    }
+
+    pub fn add_join_error(&self, scope: Scope, error: JoinError) -> Result<(), String> {
+        add(&self.join_errors, scope, error)
+    }
+
+    pub fn slow_ms(&self) -> u64 {
+        self.slow_ms.load(Relaxed)
+    }
+
+    pub fn set_slow_ms(&self, ms: u64) {
+        self.slow_ms.store(ms.min(60_000), Relaxed);
+    }
+
+    pub fn add_lossy(&self, lossy: Lossy) -> Result<(), String> {
+        let mut all = self.lossy.write();
+        // A later rule for the same target replaces the earlier one.
+        all.retain(|l| l.session_id != lossy.session_id || l.user_id != lossy.user_id);
+        if all.len() >= MAX_RULES {
+            return Err(format!("more than {MAX_RULES} lossy rules; reset first"));
+        }
+        all.push(lossy);
+        self.lossy_version.fetch_add(1, Relaxed);
+        Ok(())
+    }
+
+    /// Changes whenever the loss rules do, so that a packet path compares one number.
+    pub fn lossy_version(&self) -> u64 {
+        self.lossy_version.load(Relaxed)
+    }
+
+    /// The rule for one session: its own before its user's before everyone's.
+    pub fn lossy_for(&self, session: &str, user: &str) -> Option<Lossy> {
+        let all = self.lossy.read();
+        let named = |l: &&Lossy| l.session_id.as_deref() == Some(session);
+        let of_user = |l: &&Lossy| l.session_id.is_none() && l.user_id.as_deref() == Some(user);
+        let general = |l: &&Lossy| l.session_id.is_none() && l.user_id.is_none();
+        all.iter()
+            .find(named)
+            .or_else(|| all.iter().find(of_user))
+            .or_else(|| all.iter().find(general))
+            .cloned()
+    }
+
+    pub fn is_killed(&self, edge: Edge) -> bool {
+        self.killed.lock()[edge.index()]
+    }
+
+    /// True if the coordinator should not name this SFU.
+    pub fn is_hidden(&self, edge: Edge) -> bool {
+        self.hidden.lock()[edge.index()]
+    }
+
+    pub fn set_killed(&self, edge: Edge, killed: bool, hidden: bool) {
+        self.killed.lock()[edge.index()] = killed;
+        self.hidden.lock()[edge.index()] = hidden;
+    }
+
+    /// Ends all trouble; killed SFUs live again.
+    pub fn reset(&self) {
+        self.silent.lock().clear();
+        self.refusals.lock().clear();
+        self.join_errors.lock().clear();
+        self.lossy.write().clear();
+        self.lossy_version.fetch_add(1, Relaxed);
+        self.slow_ms.store(0, Relaxed);
+        *self.killed.lock() = [false; 2];
+        *self.hidden.lock() = [false; 2];
+    }
+
+    /// What is on, for `/ctl/state`.
+    pub fn describe(&self) -> serde_json::Value {
+        serde_json::json!({
+            "silent": self.silent.lock().iter().map(|(s, r)| format!("{r:?} {s:?}")).collect::<Vec<_>>(),
+            "refuse_join": self.refusals.lock().len(),
+            "join_error": self.join_errors.lock().len(),
+            "lossy": self.lossy.read().len(),
+            "slow_ms": self.slow_ms(),
+            "killed": Edge::ALL.into_iter().filter(|e| self.is_killed(*e)).collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// Decides packet by packet what is lost.
+#[derive(Debug)]
+pub struct Loss {
+    rng: fastrand::Rng,
+    burst: f64,
+    left: u64,
+}
+
+impl Loss {
+    pub fn new(rule: &Lossy, session: &str, direction: u64) -> Self {
+        // Each session and direction draws its own sequence from one seed.
+        let mut seed = rule.seed ^ direction.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        for byte in session.bytes() {
+            seed = (seed ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+        }
+        Loss {
+            rng: fastrand::Rng::with_seed(seed),
+            burst: rule.burst.unwrap_or(1.0).clamp(1.0, 1000.0),
+            left: 0,
+        }
+    }
+
+    /// Whether the next packet is lost, at `percent` overall.
+    pub fn lose(&mut self, percent: f64) -> bool {
+        if self.left > 0 {
+            self.left -= 1;
+            return true;
+        }
+        let p = (percent / 100.0).clamp(0.0, 1.0);
+        if p >= 1.0 {
+            return true;
+        }
+        // With losses of mean length b beginning at rate q: p = qb / (qb + 1 - q).
+        let q = p / (p + self.burst * (1.0 - p));
+        if self.rng.f64() >= q {
+            return false;
+        }
+        while self.left < 10_000 && self.rng.f64() >= 1.0 / self.burst {
+            self.left += 1;
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loss_has_the_asked_rate_and_is_reproducible() {
+        for burst in [None, Some(5.0)] {
+            let rule = Lossy { burst, seed: 7, ..Lossy::default() };
+            let run = || {
+                let mut loss = Loss::new(&rule, "s", 0);
+                (0..200_000).map(|_| loss.lose(10.0)).collect::<Vec<_>>()
+            };
+            let first = run();
+            assert_eq!(first, run());
+            let lost = first.iter().filter(|l| **l).count() as f64 / 2_000.0;
+            assert!((9.0..11.0).contains(&lost), "{lost} percent lost with burst {burst:?}");
+        }
+    }
+
+    #[test]
+    fn rules_are_used_up() {
+        let faults = Faults::default();
+        let scope = Scope { count: Some(2), user_id: Some("u".into()), edge: None };
+        faults.add_silent(scope, Stage::JoinHttp).unwrap();
+        assert!(!faults.take_silent(Stage::JoinHttp, "other", None));
+        assert!(faults.take_silent(Stage::JoinHttp, "u", None));
+        assert!(faults.take_silent(Stage::JoinHttp, "u", None));
+        assert!(!faults.take_silent(Stage::JoinHttp, "u", None));
+    }
+}

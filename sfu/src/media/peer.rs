@@ -1,0 +1,415 @@
+//! One peer connection: an `Rtc`, its UDP socket, and the loop that drives them in a task of its own.
+//!
+//! Knows neither rooms nor messages; what a publisher or a subscriber does differently is a `Role`.
+
+use crate::{
+    faults::{Faults, Loss, Lossy},
+    media::{forward::MediaPacket, sdp},
+};
+use std::{
+    future::pending,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::{
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        Arc,
+    },
+    time::{Duration, Instant},
+};
+use str0m::{
+    format::CodecConfig,
+    net::{Protocol, Receive, Transmit},
+    rtp::{Extension, ExtensionMap},
+    Candidate, Event, Input, Output, Rtc, RtcConfig,
+};
+use tokio::{net::UdpSocket, sync::mpsc, time::sleep_until};
+
+/// Commands waiting for one peer connection.
+pub const COMMANDS: usize = 256;
+/// Packets waiting for one subscriber: half a second of fifty audio tracks' jitter, not more.
+pub const MEDIA: usize = 1024;
+/// Datagrams taken in a row before others get their turn.
+const BATCH: usize = 32;
+/// Errors of the engine that are survived.
+const MAX_ERRORS: u32 = 100;
+
+/// Counters of one peer connection, readable from anywhere.
+#[derive(Debug, Default)]
+pub struct PeerStats {
+    pub connected: AtomicBool,
+    pub closed: AtomicBool,
+    pub connect_ms: AtomicU64,
+    pub datagrams_in: AtomicU64,
+    pub datagrams_out: AtomicU64,
+    pub bytes_in: AtomicU64,
+    pub bytes_out: AtomicU64,
+    pub rtp_in: AtomicU64,
+    pub rtp_out: AtomicU64,
+    pub unreadable: AtomicU64,
+    pub lost_up: AtomicU64,
+    pub lost_down: AtomicU64,
+    pub queue_dropped: Arc<AtomicU64>,
+    pub keyframe_requests: AtomicU64,
+    pub errors: AtomicU64,
+}
+
+impl PeerStats {
+    pub fn describe(&self) -> serde_json::Value {
+        serde_json::json!({
+            "connected": self.connected.load(Relaxed),
+            "closed": self.closed.load(Relaxed),
+            "connect_ms": self.connect_ms.load(Relaxed),
+            "datagrams_in": self.datagrams_in.load(Relaxed),
+            "datagrams_out": self.datagrams_out.load(Relaxed),
+            "bytes_in": self.bytes_in.load(Relaxed),
+            "bytes_out": self.bytes_out.load(Relaxed),
+            "rtp_in": self.rtp_in.load(Relaxed),
+            "rtp_out": self.rtp_out.load(Relaxed),
+            "unreadable": self.unreadable.load(Relaxed),
+            "lost_up": self.lost_up.load(Relaxed),
+            "lost_down": self.lost_down.load(Relaxed),
+            "queue_dropped": self.queue_dropped.load(Relaxed),
+            "keyframe_requests": self.keyframe_requests.load(Relaxed),
+            "errors": self.errors.load(Relaxed),
+        })
+    }
+}
+
+/// What a role wants after a command.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Then {
+    Go,
+    /// Say goodbye (DTLS close_notify) and end.
+    Close,
+    /// End without a word.
+    Vanish,
+}
+
+/// What makes a peer connection a publisher or a subscriber.
+pub trait Role: Send + 'static {
+    type Command: Send;
+    /// Carries out a command.
+    fn command(&mut self, core: &mut Core, command: Self::Command) -> Then;
+    /// Takes a packet to send (subscribers).
+    fn media(&mut self, _: &mut Core, _: MediaPacket) {}
+    /// Learns of an event of the engine.
+    fn event(&mut self, core: &mut Core, event: Event);
+    /// When `on_deadline` is to be called.
+    fn deadline(&self) -> Option<Instant> {
+        None
+    }
+    fn on_deadline(&mut self, _: &mut Core, _: Instant) {}
+    /// The connection is over, for whatever reason.
+    fn ended(&mut self, core: &mut Core);
+}
+
+/// The engine with its socket.
+pub struct Core {
+    pub rtc: Rtc,
+    pub stats: Arc<PeerStats>,
+    pub local: SocketAddr,
+    /// Candidates that came before the description they belong to, with their ufrag.
+    early: Vec<(Option<String>, Candidate)>,
+    remote_ufrag: Option<String>,
+    candidates: usize,
+    max_candidates: usize,
+    socket: UdpSocket,
+    loss: LossState,
+    created: Instant,
+    errors: u32,
+}
+
+struct LossState {
+    faults: Arc<Faults>,
+    version: u64,
+    rule: Option<(Lossy, Loss, Loss)>,
+    session: String,
+    user: String,
+}
+
+impl LossState {
+    fn loses(&mut self, datagram: &[u8], up: bool) -> bool {
+        let version = self.faults.lossy_version();
+        if version != self.version {
+            self.version = version;
+            // Seeded by the user, whose name is the same in every run.
+            self.rule = self.faults.lossy_for(&self.session, &self.user).map(|rule| {
+                let (up, down) = (Loss::new(&rule, &self.user, 1), Loss::new(&rule, &self.user, 2));
+                (rule, up, down)
+            });
+        }
+        let Some((rule, loss_up, loss_down)) = &mut self.rule else { return false };
+        let media = datagram.first().is_some_and(|b| (128..192).contains(b));
+        if !(media || rule.all) {
+            return false;
+        }
+        if up {
+            loss_up.lose(rule.up)
+        } else {
+            loss_down.lose(rule.down)
+        }
+    }
+}
+
+/// What a new peer connection needs to know.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    pub ip: IpAddr,
+    pub faults: Arc<Faults>,
+    pub session: String,
+    pub user: String,
+    pub max_candidates: usize,
+}
+
+impl Core {
+    /// Binds a UDP port and makes an engine with full ICE and that port as its only candidate.
+    pub fn new(setup: &Setup, publisher: bool) -> io::Result<Core> {
+        let socket = std::net::UdpSocket::bind((setup.ip, 0))?;
+        socket.set_nonblocking(true)?;
+        let socket = UdpSocket::from_std(socket)?;
+        let local = socket.local_addr()?;
+        let mut extensions = ExtensionMap::empty();
+        extensions.set(1, Extension::AudioLevel);
+        extensions.set(4, Extension::RtpMid);
+        extensions.set(10, Extension::RtpStreamId);
+        extensions.set(11, Extension::RepairedRtpStreamId);
+        extensions.set(13, Extension::VideoOrientation);
+        if publisher {
+            // Congestion feedback is for those who send; nothing here estimates bandwidth towards subscribers.
+            extensions.set(3, Extension::TransportSequenceNumber);
+        }
+        let mut config = RtcConfig::new()
+            .set_rtp_mode(true)
+            .set_ice_lite(false)
+            .set_stats_interval(None)
+            .set_extension_map(extensions)
+            .clear_codecs();
+        codecs(config.codec_config());
+        let mut rtc = config.build(Instant::now());
+        let candidate = Candidate::host(local, "udp").map_err(io::Error::other)?;
+        rtc.add_local_candidate(candidate);
+        Ok(Core {
+            rtc,
+            stats: Arc::default(),
+            local,
+            early: Vec::new(),
+            remote_ufrag: None,
+            candidates: 0,
+            max_candidates: setup.max_candidates,
+            socket,
+            loss: LossState {
+                version: u64::MAX,
+                rule: None,
+                faults: setup.faults.clone(),
+                session: setup.session.clone(),
+                user: setup.user.clone(),
+            },
+            created: Instant::now(),
+            errors: 0,
+        })
+    }
+
+    /// Adds a trickled candidate (its JSON form), or keeps it until its description has come.
+    pub fn trickle(&mut self, json: &str) -> Result<(), String> {
+        self.candidates += 1;
+        if self.candidates > self.max_candidates {
+            return Err("too many candidates".into());
+        }
+        let (text, ufrag) = match serde_json::from_str::<serde_json::Value>(json) {
+            Ok(value) => {
+                let field =
+                    |name: &str| value.get(name).and_then(|v| v.as_str()).unwrap_or_default().to_owned();
+                (field("candidate"), Some(field("usernameFragment")).filter(|u| !u.is_empty()))
+            }
+            Err(_) if json.starts_with("candidate:") => (json.to_owned(), None),
+            Err(_) => return Err("a candidate is a JSON object".into()),
+        };
+        let text = text.trim().trim_start_matches("a=");
+        if text.is_empty() {
+            return Ok(());
+        }
+        // Names (mDNS) and transports that we do not speak are no error of the client.
+        let Ok(candidate) = Candidate::from_sdp_string(text) else { return Ok(()) };
+        let fits = match (&ufrag, &self.remote_ufrag) {
+            (_, None) => false,
+            (Some(theirs), Some(current)) => theirs == current,
+            (None, Some(_)) => true,
+        };
+        if fits {
+            self.rtc.add_remote_candidate(candidate);
+        } else {
+            self.early.push((ufrag, candidate));
+        }
+        Ok(())
+    }
+
+    /// A remote description has been applied: its candidates that came early are used, superseded ones dropped.
+    ///
+    /// Returns true if its ufrag is not the one of the description before.
+    pub fn described(&mut self, remote_sdp: &str) -> bool {
+        let ufrag = sdp::attribute(remote_sdp, "ice-ufrag").unwrap_or_default().to_owned();
+        let changed = self.remote_ufrag.as_ref().is_some_and(|u| *u != ufrag);
+        for (theirs, candidate) in std::mem::take(&mut self.early) {
+            if theirs.is_none_or(|t| t == ufrag) {
+                self.rtc.add_remote_candidate(candidate);
+            }
+        }
+        if changed {
+            self.candidates = 0;
+        }
+        self.remote_ufrag = Some(ufrag);
+        changed
+    }
+
+    fn send(&mut self, transmit: Transmit) {
+        if self.loss.loses(&transmit.contents, false) {
+            self.stats.lost_down.fetch_add(1, Relaxed);
+            return;
+        }
+        self.stats.datagrams_out.fetch_add(1, Relaxed);
+        self.stats.bytes_out.fetch_add(transmit.contents.len() as u64, Relaxed);
+        // A full socket buffer loses the datagram, as any network may.
+        let _ = self.socket.try_send_to(&transmit.contents, transmit.destination);
+    }
+
+    fn receive(&mut self, from: SocketAddr, datagram: &[u8]) {
+        if self.loss.loses(datagram, true) {
+            self.stats.lost_up.fetch_add(1, Relaxed);
+            return;
+        }
+        self.stats.datagrams_in.fetch_add(1, Relaxed);
+        self.stats.bytes_in.fetch_add(datagram.len() as u64, Relaxed);
+        match Receive::new(Protocol::Udp, from, self.local, datagram) {
+            Ok(receive) => self.input(Input::Receive(Instant::now(), receive)),
+            Err(_) => {
+                self.stats.unreadable.fetch_add(1, Relaxed);
+            }
+        }
+    }
+
+    /// Tells the engine the time; done after every change so that it acts on it at once.
+    fn tick(&mut self) {
+        self.input(Input::Timeout(Instant::now()));
+    }
+
+    fn input(&mut self, input: Input<'_>) {
+        // Whatever the network sends, the engine goes on unless it says that it is dead.
+        if self.rtc.handle_input(input).is_err() {
+            self.failed();
+        }
+    }
+
+    fn failed(&mut self) {
+        self.stats.errors.fetch_add(1, Relaxed);
+        self.errors += 1;
+        if self.errors > MAX_ERRORS {
+            self.rtc.disconnect();
+        }
+    }
+
+    /// Carries out everything the engine wants, up to its next timeout. `None` when it is dead.
+    fn drain<R: Role>(&mut self, role: &mut R) -> Option<Instant> {
+        loop {
+            match self.rtc.poll_output() {
+                Ok(Output::Timeout(at)) => return self.rtc.is_alive().then_some(at),
+                Ok(Output::Transmit(transmit)) => self.send(transmit),
+                Ok(Output::Event(event)) => {
+                    if matches!(event, Event::Connected) {
+                        self.stats.connected.store(true, Relaxed);
+                        self.stats.connect_ms.store(self.created.elapsed().as_millis() as u64, Relaxed);
+                    }
+                    role.event(self, event);
+                }
+                Err(_) => {
+                    self.failed();
+                    if !self.rtc.is_alive() {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn codecs(config: &mut CodecConfig) {
+    config.clear();
+    config.enable_opus(true, false);
+    config.enable_vp8(true);
+    config.enable_h264(true);
+    config.enable_vp9(true);
+    config.enable_av1(true);
+}
+
+/// Drives one peer connection until it ends.
+pub async fn drive<R: Role>(
+    mut core: Core,
+    mut role: R,
+    mut commands: mpsc::Receiver<R::Command>,
+    mut media: Option<mpsc::Receiver<MediaPacket>>,
+) {
+    let mut datagram = vec![0u8; 2048];
+    let sleep = sleep_until(Instant::now().into());
+    tokio::pin!(sleep);
+    while let Some(next) = core.drain(&mut role) {
+        let next = role.deadline().map_or(next, |d| d.min(next));
+        // The engine's "never" is too far for the timer; an hour is as good.
+        let next = next.min(Instant::now() + Duration::from_secs(3600));
+        if sleep.deadline() != next.into() {
+            sleep.as_mut().reset(next.into());
+        }
+        tokio::select! {
+            command = commands.recv() => {
+                let then = match command {
+                    Some(command) => role.command(&mut core, command),
+                    None => Then::Close,
+                };
+                if then == Then::Close && core.rtc.close().is_ok() {
+                    core.drain(&mut role);
+                }
+                if then != Then::Go {
+                    break;
+                }
+                core.tick();
+            }
+            packet = next_packet(&mut media) => {
+                role.media(&mut core, packet);
+                core.tick();
+            }
+            got = core.socket.recv_from(&mut datagram) => {
+                let mut got = got;
+                for _ in 0..BATCH {
+                    match got {
+                        Ok((n, from)) => core.receive(from, &datagram[..n]),
+                        // An ICMP refusal of something we sent is reported here; the peer may come back.
+                        Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                        Err(_) => break,
+                    }
+                    if core.drain(&mut role).is_none() {
+                        break;
+                    }
+                    got = core.socket.try_recv_from(&mut datagram);
+                }
+            }
+            _ = &mut sleep => {
+                core.tick();
+                let now = Instant::now();
+                if role.deadline().is_some_and(|d| d <= now) {
+                    role.on_deadline(&mut core, now);
+                    core.tick();
+                }
+            }
+        }
+    }
+    core.stats.closed.store(true, Relaxed);
+    core.stats.connected.store(false, Relaxed);
+    role.ended(&mut core);
+}
+
+async fn next_packet(media: &mut Option<mpsc::Receiver<MediaPacket>>) -> MediaPacket {
+    if let Some(receiver) = media {
+        if let Some(packet) = receiver.recv().await {
+            return packet;
+        }
+    }
+    pending().await
+}

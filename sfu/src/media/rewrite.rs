@@ -1,0 +1,66 @@
+//! Sequence numbers and timestamps of one outgoing stream whose source may change.
+//!
+//! The receiver sees one unbroken stream while sources (simulcast layers, a migrated publisher) come and go.
+
+use std::time::Instant;
+
+/// Translates a source's numbering into the outgoing one.
+#[derive(Debug, Default)]
+pub struct Rewrite {
+    source: Option<u64>,
+    base_in: u64,
+    base_out: u64,
+    shift: u32,
+    newest: Option<(u64, u32, Instant)>,
+}
+
+impl Rewrite {
+    /// The outgoing (extended sequence number, timestamp) of a packet, or `None` for one that is too late.
+    ///
+    /// `source` names the incoming stream, `clock` is its RTP clock in Hz.
+    pub fn map(
+        &mut self,
+        source: u64,
+        seq: u64,
+        timestamp: u32,
+        now: Instant,
+        clock: u32,
+    ) -> Option<(u64, u32)> {
+        if self.source != Some(source) {
+            self.source = Some(source);
+            self.base_in = seq;
+            match self.newest {
+                // Begin below 2^15: the receiver assumes a rollover counter of zero.
+                None => (self.base_out, self.shift) = (u64::from(fastrand::u16(1..0x7fff)), 0),
+                Some((out, at, when)) => {
+                    self.base_out = out + 1;
+                    let gap = now.saturating_duration_since(when).as_secs_f64() * f64::from(clock);
+                    self.shift = at.wrapping_add((gap as u32).max(1)).wrapping_sub(timestamp);
+                }
+            }
+        }
+        let out = self.base_out + seq.checked_sub(self.base_in)?;
+        let at = timestamp.wrapping_add(self.shift);
+        if self.newest.is_none_or(|(newest, ..)| out > newest) {
+            self.newest = Some((out, at, now));
+        }
+        Some((out, at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn sources_join_without_a_seam() {
+        let (mut rewrite, now) = (Rewrite::default(), Instant::now());
+        let (a, t) = rewrite.map(1, 1000, 5000, now, 48_000).unwrap();
+        assert_eq!(rewrite.map(1, 1002, 6920, now, 48_000), Some((a + 2, t + 1920)));
+        assert_eq!(rewrite.map(1, 1001, 5960, now, 48_000), Some((a + 1, t + 960)), "reordering survives");
+        let later = now + Duration::from_millis(20);
+        assert_eq!(rewrite.map(2, 9, 1, later, 48_000), Some((a + 3, t + 1920 + 960)));
+        assert_eq!(rewrite.map(2, 8, 1, later, 48_000), None);
+    }
+}

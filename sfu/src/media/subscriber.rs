@@ -1,0 +1,461 @@
+//! The peer connection on which one participant receives; the SFU offers, the client answers.
+//!
+//! One negotiation at a time. Told the full set of routes wanted, it finds out what has to change.
+
+use crate::media::{
+    forward::{MediaPacket, Route, Sub, NO_LAYER},
+    peer::{drive, Core, PeerStats, Role, Setup, Then, COMMANDS, MEDIA},
+    rewrite::Rewrite,
+    sdp,
+};
+use std::{
+    io,
+    sync::{
+        atomic::{AtomicU32, AtomicU64, AtomicU8, Ordering::Relaxed},
+        Arc,
+    },
+    time::{Duration, Instant},
+};
+use str0m::{
+    change::{SdpAnswer, SdpPendingOffer},
+    media::{Direction, MediaKind, Mid, Pt},
+    rtp::{ExtensionValues, RtpWrite},
+    Event,
+};
+use tokio::sync::{mpsc, oneshot};
+
+/// An unanswered offer is sent again after this long,
+const RESEND: Duration = Duration::from_secs(1);
+/// and at most this often.
+const MAX_RESENDS: u32 = 5;
+/// Unusable answers in a row before only a change leads to another offer.
+const MAX_BAD_ANSWERS: u32 = 3;
+const RETRY: Duration = Duration::from_millis(500);
+
+static NEXT_SUB: AtomicU64 = AtomicU64::new(1);
+
+/// One track that this subscriber is to get.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    pub route: Arc<Route>,
+    /// `prefix:TRACK_TYPE:n`.
+    pub msid: String,
+    /// Muted now: an m-line is kept, but none is added for it.
+    pub muted: bool,
+    /// Index of the simulcast layer that the subscribed size asks for.
+    pub layer: u8,
+}
+
+/// What became of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnswerFate {
+    Applied,
+    /// Of an offer that is no longer open, or never was; ignored.
+    Stale,
+    Unusable,
+}
+
+/// What signalling asks of a subscriber.
+#[derive(Debug)]
+pub enum Command {
+    /// The full set of tracks.
+    Want(Vec<Wanted>),
+    Answer {
+        negotiation_id: u32,
+        sdp: String,
+        reply: oneshot::Sender<AnswerFate>,
+    },
+    Candidate(String, oneshot::Sender<Result<(), String>>),
+    IceRestart,
+    Close,
+    Vanish,
+}
+
+/// One offer to be sent to the client.
+#[derive(Clone, Debug)]
+pub struct Offer {
+    pub negotiation_id: u32,
+    pub sdp: String,
+    pub ice_restart: bool,
+}
+
+/// Told what the client must hear.
+pub trait Watcher: Send + Sync + 'static {
+    fn offer(&self, offer: &Offer);
+    fn connected(&self);
+    fn ended(&self);
+}
+
+/// The way to a subscriber's task.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    pub tx: mpsc::Sender<Command>,
+    pub stats: Arc<PeerStats>,
+}
+
+/// Starts the task of a subscriber. `negotiations` counts the ids given out for its session.
+pub fn spawn(
+    setup: &Setup,
+    max_lines: usize,
+    negotiations: Arc<AtomicU32>,
+    watcher: Arc<dyn Watcher>,
+) -> io::Result<Handle> {
+    let core = Core::new(setup, false)?;
+    let stats = core.stats.clone();
+    let (tx, commands) = mpsc::channel(COMMANDS);
+    let (media_tx, media) = mpsc::channel(MEDIA);
+    let role = Subscriber {
+        watcher,
+        negotiations,
+        max_lines,
+        media_tx,
+        wanted: Vec::new(),
+        slots: Vec::new(),
+        open: None,
+        restart: false,
+        bad_answers: 0,
+        retry_at: None,
+    };
+    tokio::spawn(drive(core, role, commands, Some(media)));
+    Ok(Handle { tx, stats })
+}
+
+/// One m-line and what it carries.
+struct Slot {
+    mid: Mid,
+    kind: MediaKind,
+    carries: Option<Carried>,
+    /// Sending, as far as the client has agreed.
+    agreed: bool,
+    rewrite: Rewrite,
+    /// The outgoing payload type for the last (incoming type, stream).
+    format: Option<(Pt, u64, Option<Pt>)>,
+}
+
+struct Carried {
+    route: Arc<Route>,
+    msid: String,
+    sub: Arc<Sub>,
+}
+
+struct Open {
+    offer: Offer,
+    pending: SdpPendingOffer,
+    added: Vec<Slot>,
+    /// m-lines whose direction this offer changes, and whether to sending.
+    turned: Vec<(Mid, bool)>,
+    sent: Instant,
+    resends: u32,
+}
+
+struct Subscriber {
+    watcher: Arc<dyn Watcher>,
+    negotiations: Arc<AtomicU32>,
+    max_lines: usize,
+    media_tx: mpsc::Sender<MediaPacket>,
+    wanted: Vec<Wanted>,
+    slots: Vec<Slot>,
+    open: Option<Open>,
+    restart: bool,
+    bad_answers: u32,
+    retry_at: Option<Instant>,
+}
+
+impl Subscriber {
+    fn carry(&self, core: &Core, wanted: &Wanted) -> Carried {
+        let sub = Sub {
+            id: NEXT_SUB.fetch_add(1, Relaxed),
+            media: self.media_tx.clone(),
+            current: AtomicU8::new(NO_LAYER),
+            target: AtomicU8::new(NO_LAYER),
+            wanted: AtomicU8::new(wanted.layer),
+            dropped: core.stats.queue_dropped.clone(),
+        };
+        Carried { route: wanted.route.clone(), msid: wanted.msid.clone(), sub: Arc::new(sub) }
+    }
+
+    /// Forgets tracks that are no longer wanted, at once and without waiting for the client.
+    fn release(&mut self) {
+        let opened = self.open.iter_mut().flat_map(|o| o.added.iter_mut());
+        for slot in self.slots.iter_mut().chain(opened) {
+            let Some(carried) = &slot.carries else { continue };
+            match self.wanted.iter().find(|w| w.route.id == carried.route.id) {
+                None => {
+                    carried.route.remove(carried.sub.id);
+                    slot.carries = None;
+                }
+                Some(wanted) => {
+                    if carried.sub.wanted.swap(wanted.layer, Relaxed) != wanted.layer {
+                        carried.route.retarget(Instant::now());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Begins a negotiation if something has to change and none is open.
+    fn negotiate(&mut self, core: &mut Core) {
+        if self.open.is_some() {
+            return;
+        }
+        let missing: Vec<Wanted> = self
+            .wanted
+            .iter()
+            .filter(|w| !w.muted)
+            .filter(|w| {
+                !self.slots.iter().any(|s| s.carries.as_ref().is_some_and(|c| c.route.id == w.route.id))
+            })
+            .cloned()
+            .collect();
+        let mut turned = Vec::new();
+        let mut added = Vec::new();
+        for wanted in missing {
+            let carried = self.carry(core, &wanted);
+            let kind = wanted.route.kind;
+            // An inactive m-line of the same kind carries the next track.
+            if let Some(slot) =
+                self.slots.iter_mut().find(|s| s.carries.is_none() && !s.agreed && s.kind == kind)
+            {
+                slot.carries = Some(carried);
+                slot.format = None;
+            } else if self.slots.len() + added.len() < self.max_lines {
+                added.push((kind, carried));
+            }
+        }
+        let mut api = core.rtc.sdp_api();
+        for slot in &self.slots {
+            let sends = slot.carries.is_some();
+            if sends != slot.agreed {
+                api.set_direction(slot.mid, if sends { Direction::SendOnly } else { Direction::Inactive });
+                turned.push((slot.mid, sends));
+            }
+        }
+        let added: Vec<Slot> = added
+            .into_iter()
+            .map(|(kind, carried)| Slot {
+                mid: api.add_media(kind, Direction::SendOnly, None, None, None),
+                kind,
+                carries: Some(carried),
+                agreed: false,
+                rewrite: Rewrite::default(),
+                format: None,
+            })
+            .collect();
+        let ice_restart = self.restart && !self.slots.is_empty();
+        if ice_restart {
+            api.ice_restart(true);
+        }
+        let Some((offer, pending)) = api.apply() else { return };
+        self.restart = false;
+        // A changed msid on a sending m-line is a change too, but a route never changes its msid.
+        let mids: Vec<(String, Option<String>)> = self
+            .slots
+            .iter()
+            .chain(&added)
+            .map(|s| (s.mid.to_string(), s.carries.as_ref().map(|c| c.msid.clone())))
+            .collect();
+        let lines: Vec<sdp::Line<'_>> =
+            mids.iter().map(|(mid, msid)| sdp::Line { mid: mid.trim(), msid: msid.as_deref() }).collect();
+        let offer = Offer {
+            negotiation_id: self.negotiations.fetch_add(1, Relaxed) + 1,
+            sdp: sdp::with_msids(&offer.to_sdp_string(), &lines),
+            ice_restart,
+        };
+        self.watcher.offer(&offer);
+        self.open = Some(Open { offer, pending, added, turned, sent: Instant::now(), resends: 0 });
+    }
+
+    /// Gives the open negotiation up, as if it had never been.
+    fn roll_back(&mut self, core: &mut Core) {
+        if let Some(open) = self.open.take() {
+            undo(core, &open.turned);
+        }
+    }
+
+    fn answer(&mut self, core: &mut Core, negotiation_id: u32, text: &str) -> AnswerFate {
+        // A client that does not echo the id answers the open offer.
+        let fits = |o: &Open| negotiation_id == 0 || o.offer.negotiation_id == negotiation_id;
+        if !self.open.as_ref().is_some_and(fits) {
+            return AnswerFate::Stale;
+        }
+        let Ok(answer) = SdpAnswer::from_sdp_string(text) else {
+            self.bad_answer(core);
+            return AnswerFate::Unusable;
+        };
+        let Some(Open { pending, added, turned, .. }) = self.open.take() else { return AnswerFate::Stale };
+        if core.rtc.sdp_api().accept_answer(pending, answer).is_err() {
+            // The engine's token is used up; a new offer replaces this one.
+            undo(core, &turned);
+            self.bad_answers += 1;
+            self.retry_later();
+            return AnswerFate::Unusable;
+        }
+        core.described(text);
+        self.bad_answers = 0;
+        self.slots.extend(added);
+        for slot in &mut self.slots {
+            let begins = slot.carries.is_some() && !slot.agreed;
+            if begins {
+                if let Some(carried) = &slot.carries {
+                    carried.route.add(carried.sub.clone());
+                    carried.route.request_keyframe(0);
+                }
+            }
+            let turned_off = turned.iter().any(|(mid, sends)| *mid == slot.mid && !sends);
+            if turned_off {
+                slot.agreed = false;
+            } else if begins {
+                slot.agreed = true;
+            }
+        }
+        self.negotiate(core);
+        AnswerFate::Applied
+    }
+
+    fn bad_answer(&mut self, core: &mut Core) {
+        self.bad_answers += 1;
+        self.roll_back(core);
+        self.retry_later();
+    }
+
+    fn retry_later(&mut self) {
+        if self.bad_answers < MAX_BAD_ANSWERS {
+            self.retry_at = Some(Instant::now() + RETRY);
+        }
+    }
+}
+
+/// Directions change in the engine when they are offered; this changes them back.
+fn undo(core: &mut Core, turned: &[(Mid, bool)]) {
+    let mut api = core.rtc.sdp_api();
+    for (mid, sends) in turned {
+        api.set_direction(*mid, if *sends { Direction::Inactive } else { Direction::SendOnly });
+    }
+}
+
+impl Role for Subscriber {
+    type Command = Command;
+
+    fn command(&mut self, core: &mut Core, command: Command) -> Then {
+        match command {
+            Command::Want(wanted) => {
+                self.wanted = wanted;
+                self.release();
+                // An offer that nobody answers must not block a changed set for ever.
+                if self.open.as_ref().is_some_and(|o| o.resends >= MAX_RESENDS) {
+                    self.roll_back(core);
+                }
+                self.negotiate(core);
+            }
+            Command::Answer { negotiation_id, sdp, reply } => {
+                let _ = reply.send(self.answer(core, negotiation_id, &sdp));
+            }
+            Command::Candidate(json, reply) => {
+                let _ = reply.send(core.trickle(&json));
+            }
+            Command::IceRestart => {
+                // Supersedes an offer that the client may never have seen.
+                self.roll_back(core);
+                self.restart = true;
+                self.negotiate(core);
+            }
+            Command::Close => return Then::Close,
+            Command::Vanish => return Then::Vanish,
+        }
+        Then::Go
+    }
+
+    fn media(&mut self, core: &mut Core, packet: MediaPacket) {
+        let of = |s: &&mut Slot| s.carries.as_ref().is_some_and(|c| c.sub.id == packet.sub);
+        let Some(slot) = self.slots.iter_mut().find(of) else { return };
+        let Some(carried) = &slot.carries else { return };
+        if carried.route.is_simulcast() && packet.layer != carried.sub.current.load(Relaxed) {
+            // Another layer begins with its key frame.
+            if !packet.keyframe || packet.layer != carried.sub.target.load(Relaxed) {
+                return;
+            }
+            carried.sub.current.store(packet.layer, Relaxed);
+        }
+        let pt = packet.format.pt();
+        let out = match slot.format {
+            Some((p, source, out)) if p == pt && source == packet.source => out,
+            _ => {
+                let found = core.rtc.codec_config().match_params(packet.format).map(|p| p.pt());
+                let found =
+                    found.filter(|p| core.rtc.media(slot.mid).is_some_and(|m| m.remote_pts().contains(p)));
+                let sends = core.rtc.media(slot.mid).is_some_and(|m| m.direction().is_sending());
+                let found = found.filter(|_| sends);
+                slot.format = Some((pt, packet.source, found));
+                found
+            }
+        };
+        // The client cannot decode this codec.
+        let Some(out) = out else { return };
+        let audio = slot.kind == MediaKind::Audio;
+        let clock = if audio { 48_000 } else { 90_000 };
+        let Some((seq, timestamp)) =
+            slot.rewrite.map(packet.source, packet.seq, packet.timestamp, packet.at, clock)
+        else {
+            return;
+        };
+        let values = ExtensionValues {
+            audio_level: packet.audio_level,
+            voice_activity: packet.voice,
+            ..ExtensionValues::default()
+        };
+        let write = RtpWrite::new(out, seq.into(), timestamp, packet.at, packet.payload)
+            .marker(packet.marker)
+            .ext_vals(values)
+            .nackable(!audio);
+        if let Some(stream) = core.rtc.direct_api().stream_tx_by_mid(slot.mid, None) {
+            stream.write_rtp(write);
+            core.stats.rtp_out.fetch_add(1, Relaxed);
+        }
+    }
+
+    fn event(&mut self, core: &mut Core, event: Event) {
+        match event {
+            Event::Connected => {
+                self.watcher.connected();
+                for slot in &self.slots {
+                    if let Some(carried) = &slot.carries {
+                        carried.route.request_keyframe(carried.sub.target.load(Relaxed));
+                    }
+                }
+            }
+            Event::KeyframeRequest(request) => {
+                core.stats.keyframe_requests.fetch_add(1, Relaxed);
+                let slot = self.slots.iter().find(|s| s.mid == request.mid);
+                if let Some(carried) = slot.and_then(|s| s.carries.as_ref()) {
+                    carried.route.request_keyframe(carried.sub.current.load(Relaxed));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let resend = self.open.as_ref().filter(|o| o.resends < MAX_RESENDS).map(|o| o.sent + RESEND);
+        [resend, self.retry_at].into_iter().flatten().min()
+    }
+
+    fn on_deadline(&mut self, core: &mut Core, now: Instant) {
+        if let Some(open) = self.open.as_mut().filter(|o| o.resends < MAX_RESENDS && o.sent + RESEND <= now) {
+            open.sent = now;
+            open.resends += 1;
+            self.watcher.offer(&open.offer);
+        }
+        if self.retry_at.is_some_and(|at| at <= now) {
+            self.retry_at = None;
+            self.negotiate(core);
+        }
+    }
+
+    fn ended(&mut self, _: &mut Core) {
+        let opened = self.open.iter().flat_map(|o| &o.added);
+        for carried in self.slots.iter().chain(opened).filter_map(|s| s.carries.as_ref()) {
+            carried.route.remove(carried.sub.id);
+        }
+        self.watcher.ended();
+    }
+}

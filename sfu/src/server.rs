@@ -1,0 +1,231 @@
+//! The one TCP port: accepting connections, HTTP routes, and what all of them share.
+//!
+//! Knows where each request goes, not what it does.
+
+use crate::{
+    config::Config,
+    coordinator,
+    faults::{Faults, Stage},
+    log::Log,
+    room::World,
+    state::Counters,
+    {ctl, edge},
+};
+use axum::{
+    body::{Body, Bytes},
+    extract::{Request, State},
+    http::{HeaderName, Method, StatusCode},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{any, get, post},
+    Router,
+};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use offhook_proto::event::{sfu_event::EventPayload, SfuEvent};
+use parking_lot::Mutex;
+use prost::Message;
+use std::{
+    net::SocketAddr,
+    sync::{
+        atomic::{AtomicU64, Ordering::Relaxed},
+        Arc,
+    },
+    time::Duration,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
+use tower_http::cors::{AllowHeaders, Any, CorsLayer};
+use tower_service::Service;
+
+/// A request head must be complete this soon.
+const HEAD_LIMIT: Duration = Duration::from_secs(30);
+
+/// What everything shares.
+#[derive(Debug)]
+pub struct Server {
+    pub config: Config,
+    pub log: Log,
+    pub faults: Arc<Faults>,
+    pub world: Mutex<World>,
+    pub calls: Mutex<coordinator::Calls>,
+    pub counters: Counters,
+    pub address: SocketAddr,
+    ids: AtomicU64,
+    pub(crate) stop: watch::Sender<bool>,
+}
+
+/// Where a request came in.
+#[derive(Clone, Copy, Debug)]
+pub struct Connection {
+    pub local: SocketAddr,
+}
+
+/// Marks a response that must not be sent: the connection closes instead.
+#[derive(Clone, Copy, Debug)]
+pub struct HangUp;
+
+/// An event as bytes of one message.
+pub fn encode(payload: EventPayload) -> Vec<u8> {
+    SfuEvent { event_payload: Some(payload) }.encode_to_vec()
+}
+
+impl Server {
+    pub fn new(config: Config, address: SocketAddr) -> Arc<Self> {
+        Arc::new(Server {
+            log: Log::new(config.log),
+            config,
+            faults: Arc::default(),
+            world: Mutex::default(),
+            calls: Mutex::default(),
+            counters: Counters::default(),
+            address,
+            ids: AtomicU64::new(1),
+            stop: watch::Sender::new(false),
+        })
+    }
+
+    /// A number that is larger than all before.
+    pub fn next_id(&self) -> u64 {
+        self.ids.fetch_add(1, Relaxed)
+    }
+
+    /// Waits for the end of the server.
+    pub async fn stopped(&self) {
+        let _ = self.stop.subscribe().wait_for(|s| *s).await;
+    }
+}
+
+fn routes(server: Arc<Server>) -> Router {
+    let call = Router::new()
+        .route("/{kind}/{id}/join", post(coordinator::http::join))
+        .route("/{kind}/{id}/event", post(coordinator::http::custom_event))
+        .route("/{kind}/{id}", get(coordinator::http::get_call).post(coordinator::http::get_call));
+    let cors = CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods([Method::GET, Method::POST, Method::HEAD, Method::OPTIONS])
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers([HeaderName::from_static("x-amz-cf-pop")])
+        .max_age(Duration::from_secs(600));
+    Router::new()
+        .nest("/api/v2/video/call", call.clone())
+        .nest("/video/call", call)
+        .route("/api/v2/connect", get(coordinator::ws::connect))
+        .route("/video/connect", get(coordinator::ws::connect))
+        .route("/hint", any(coordinator::http::hint))
+        .route("/{edge}/ws", get(edge::ws::connect))
+        .route("/{edge}/twirp/stream.video.sfu.signal.SignalServer/{method}", post(edge::twirp::call))
+        .layer(middleware::from_fn_with_state(server.clone(), slow))
+        .nest("/ctl", ctl::routes())
+        .layer(middleware::from_fn_with_state(server.clone(), count))
+        .layer(cors)
+        .with_state(server)
+}
+
+async fn count(State(server): State<Arc<Server>>, request: Request, next: Next) -> Response {
+    server.counters.http_requests.fetch_add(1, Relaxed);
+    next.run(request).await
+}
+
+async fn slow(State(server): State<Arc<Server>>, request: Request, next: Next) -> Response {
+    let ms = server.faults.slow_ms();
+    if ms > 0 {
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+    }
+    next.run(request).await
+}
+
+/// Reads a bounded body.
+pub async fn body(server: &Server, body: Body) -> Result<Bytes, Response> {
+    axum::body::to_bytes(body, server.config.limits.body).await.map_err(|_| {
+        server.counters.refused.fetch_add(1, Relaxed);
+        (StatusCode::PAYLOAD_TOO_LARGE, "the body is too large").into_response()
+    })
+}
+
+/// Accepts connections until the server stops.
+pub async fn serve(server: Arc<Server>, listener: TcpListener) {
+    let router = routes(server.clone());
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = server.stopped() => return,
+        };
+        let Ok((stream, _)) = accepted else {
+            // Out of descriptors, most likely; others may be closed meanwhile.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            continue;
+        };
+        server.counters.connections.fetch_add(1, Relaxed);
+        if server.counters.connections_open.load(Relaxed) >= server.config.limits.connections as u64 {
+            server.counters.refused.fetch_add(1, Relaxed);
+            continue;
+        }
+        server.counters.connections_open.fetch_add(1, Relaxed);
+        let (server, router) = (server.clone(), router.clone());
+        tokio::spawn(async move {
+            let until = server.stopped();
+            tokio::select! {
+                () = connection(server.clone(), router, stream) => {}
+                () = until => {}
+            }
+            server.counters.connections_open.fetch_sub(1, Relaxed);
+        });
+    }
+}
+
+async fn connection(server: Arc<Server>, router: Router, stream: TcpStream) {
+    let _ = stream.set_nodelay(true);
+    let Ok(local) = stream.local_addr() else { return };
+    if server.faults.any_silent(Stage::TcpAccept) {
+        // The control API answers even then: look at what is asked without taking it.
+        let mut head = [0u8; 512];
+        let peeked = tokio::time::timeout(HEAD_LIMIT, stream.peek(&mut head)).await;
+        let asked = peeked.ok().and_then(Result::ok).map(|n| &head[..n]).unwrap_or_default();
+        let path = asked.split(|b| *b == b' ').nth(1).unwrap_or_default();
+        if !path.starts_with(b"/ctl") && server.faults.take_silent(Stage::TcpAccept, "", edge_of(path)) {
+            drained(stream).await;
+            return;
+        }
+    }
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(Connection { local });
+        let mut router = router.clone();
+        async move {
+            let Ok(response) = router.call(request.map(Body::new)).await;
+            match response.extensions().get::<HangUp>() {
+                Some(_) => Err(std::io::Error::other("hung up")),
+                None => Ok(response),
+            }
+        }
+    });
+    let _ = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_LIMIT)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades()
+        .await;
+}
+
+fn edge_of(path: &[u8]) -> Option<crate::faults::Edge> {
+    crate::faults::Edge::ALL.into_iter().find(|e| path.starts_with(format!("/{}/", e.name()).as_bytes()))
+}
+
+/// Reads and ignores until the client gives up.
+async fn drained(stream: TcpStream) {
+    let mut sink = [0u8; 4096];
+    while stream.readable().await.is_ok() {
+        match stream.try_read(&mut sink) {
+            Ok(0) => return,
+            Err(e) if e.kind() != std::io::ErrorKind::WouldBlock => return,
+            _ => {}
+        }
+    }
+}
+
+/// Never answers; ends with the connection.
+pub async fn silence() -> Response {
+    std::future::pending().await
+}

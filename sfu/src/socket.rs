@@ -1,0 +1,309 @@
+//! One WebSocket, server side: the upgrade, a bounded outbox with its writer, and reading with an idle limit.
+//!
+//! Accepts text frames that are not UTF-8, as some clients send protobuf in them. Knows no message.
+
+use crate::{config::Limits, wire, wire::Wire};
+use axum::{body::Body, http::Request, response::Response};
+use hyper_util::rt::TokioIo;
+use soketto::{
+    connection::{Builder, Error},
+    handshake::http::Server as Handshake,
+    Incoming, Mode, Receiver, Sender,
+};
+use std::{
+    sync::{
+        atomic::{AtomicU64, Ordering::Relaxed},
+        Arc,
+    },
+    time::{Duration, Instant},
+};
+use tokio::{
+    net::TcpStream,
+    sync::{mpsc, watch},
+    time::{sleep_until, timeout},
+};
+
+/// Messages waiting for one client; a client that lets more pile up is disconnected.
+const OUTBOX: usize = 4096;
+/// A write that takes longer means that the client no longer reads.
+const WRITE_LIMIT: Duration = Duration::from_secs(10);
+/// A client must say something this often (health checks come every 5 s).
+pub const IDLE_LIMIT: Duration = Duration::from_secs(40);
+/// How long a socket stays open for the client to close it first.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// One thing to be written.
+#[derive(Debug)]
+pub enum Out {
+    /// A message in one binary frame.
+    Binary(Vec<u8>),
+    /// A message in one text frame.
+    Text(String),
+    /// A message whose arrival at the socket is counted.
+    Counted(Vec<u8>, Arc<AtomicU64>, Option<Arc<AtomicU64>>),
+    /// Malformed or oversized frames.
+    Raw(RawFrame),
+    /// A close frame, then at most a second for the client to answer.
+    Close(u16, String),
+}
+
+/// A frame that a well-behaved server would not send.
+#[derive(Clone, Debug)]
+pub struct RawFrame {
+    /// WebSocket opcode of the first fragment.
+    pub opcode: u8,
+    /// Payload; ignored when `size` is given.
+    pub payload: Vec<u8>,
+    /// Streams this many seeded random bytes instead.
+    pub size: Option<u64>,
+    /// The payload length that the header claims, when it is to lie (one fragment only).
+    pub claim: Option<u64>,
+    pub fragments: u64,
+    pub seed: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Open,
+    /// Close without a close frame.
+    Drop,
+    /// Close with a TCP reset.
+    Reset,
+}
+
+/// Where messages for one client are put; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Outbox {
+    tx: mpsc::Sender<(Out, Instant)>,
+    fate: Arc<watch::Sender<Fate>>,
+}
+
+impl Outbox {
+    /// Puts a message into the queue. A full queue ends the connection: the client does not read.
+    ///
+    /// Returns false when the connection is over.
+    pub fn push(&self, out: Out) -> bool {
+        self.push_at(out, Instant::now())
+    }
+
+    /// As `push`, written no earlier than `at`.
+    pub fn push_at(&self, out: Out, at: Instant) -> bool {
+        match self.tx.try_send((out, at)) {
+            Ok(()) => true,
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                self.fate.send_replace(Fate::Drop);
+                false
+            }
+            Err(mpsc::error::TrySendError::Closed(_)) => false,
+        }
+    }
+
+    /// Waits for room instead of ending the connection.
+    pub async fn send(&self, out: Out) -> bool {
+        self.tx.send((out, Instant::now())).await.is_ok()
+    }
+
+    /// Ends the TCP connection without a close frame, by a reset if `hard`.
+    pub fn cut(&self, hard: bool) {
+        self.fate.send_replace(if hard { Fate::Reset } else { Fate::Drop });
+    }
+
+    /// True once nothing can be delivered any more.
+    pub fn is_closed(&self) -> bool {
+        self.tx.is_closed()
+    }
+}
+
+/// How a connection ended, seen from here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The client sent a close frame.
+    Closed(u16, String),
+    /// The connection broke, was cut or went idle.
+    Lost,
+    /// The client broke the WebSocket protocol or a size limit.
+    Violated,
+}
+
+/// The reading half.
+pub struct Inbox {
+    receiver: Receiver<Wire>,
+    fate: watch::Receiver<Fate>,
+    buffer: Vec<u8>,
+}
+
+impl Inbox {
+    /// Reads on, ignoring messages, until the client closes or at most a second has passed.
+    ///
+    /// What is in the outbox is written meanwhile.
+    pub async fn linger(&mut self) {
+        let _ = timeout(LINGER, async { while self.receive(LINGER).await.is_ok() {} }).await;
+    }
+
+    /// Waits for the next message; its bytes stay valid until the next call.
+    pub async fn receive(&mut self, idle: Duration) -> Result<(&[u8], bool), End> {
+        self.buffer.clear();
+        // The buffer of an unusually large message is not kept.
+        self.buffer.shrink_to(16 << 10);
+        loop {
+            let text;
+            {
+                let read = timeout(idle, self.receiver.receive(&mut self.buffer));
+                let got = tokio::select! {
+                    got = read => got.map_err(|_| End::Lost)?,
+                    _ = self.fate.wait_for(|f| *f != Fate::Open) => return Err(End::Lost),
+                };
+                text = match got {
+                    Ok(Incoming::Data(data)) => data.is_text(),
+                    Ok(Incoming::Pong(_)) => continue,
+                    Ok(Incoming::Closed(reason)) => {
+                        return Err(End::Closed(reason.code, reason.descr.unwrap_or_default()))
+                    }
+                    Err(Error::Io(_) | Error::Closed) => return Err(End::Lost),
+                    Err(_) => return Err(End::Violated),
+                };
+            }
+            return Ok((&self.buffer, text));
+        }
+    }
+}
+
+/// Answers an upgrade request and, once upgraded, runs `serve` with the two halves.
+///
+/// The writer lives until the outbox is dropped everywhere or the connection ends.
+pub fn upgrade<F, S>(mut request: Request<Body>, limits: &Limits, serve: S) -> Response
+where
+    S: FnOnce(Inbox, Outbox) -> F + Send + 'static,
+    F: std::future::Future<Output = ()> + Send,
+{
+    let mut handshake = Handshake::new();
+    let Ok(answer) = handshake.receive_request(&request) else {
+        return Response::builder()
+            .status(400)
+            .body(Body::from("a WebSocket upgrade is expected here"))
+            .unwrap_or_default();
+    };
+    let frame = limits.frame;
+    let upgrading = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        let Ok(upgraded) = upgrading.await else { return };
+        let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else { return };
+        let wire = Wire::new(parts.io.into_inner(), parts.read_buf);
+        let raw = wire.raw();
+        let mut builder = Builder::new(wire, Mode::Server);
+        builder.set_max_message_size(frame);
+        builder.set_max_frame_size(frame);
+        let (sender, receiver) = builder.finish();
+        let (tx, rx) = mpsc::channel(OUTBOX);
+        let (fate_tx, fate) = watch::channel(Fate::Open);
+        let writer = tokio::spawn(write_all(sender, raw, rx, fate.clone()));
+        let outbox = Outbox { tx, fate: Arc::new(fate_tx) };
+        serve(Inbox { receiver, fate, buffer: Vec::new() }, outbox.clone()).await;
+        // Others may still hold the outbox; the writer must not outlive the connection because of that.
+        outbox.fate.send_if_modified(|f| {
+            std::mem::replace(f, if *f == Fate::Open { Fate::Drop } else { *f }) == Fate::Open
+        });
+        let _ = writer.await;
+    });
+    answer.map(|()| Body::empty())
+}
+
+async fn write_all(
+    mut sender: Sender<Wire>,
+    raw: Arc<TcpStream>,
+    mut rx: mpsc::Receiver<(Out, Instant)>,
+    mut fate: watch::Receiver<Fate>,
+) {
+    loop {
+        let step = async {
+            let (out, at) = rx.recv().await?;
+            if at > Instant::now() {
+                sleep_until(at.into()).await;
+            }
+            timeout(WRITE_LIMIT, write_one(&mut sender, &raw, out)).await.ok()?
+        };
+        tokio::select! {
+            biased;
+            end = fate.wait_for(|f| *f != Fate::Open) => {
+                if end.is_ok_and(|f| *f == Fate::Reset) {
+                    let _ = raw.set_zero_linger();
+                }
+                return;
+            }
+            more = step => if more.is_none() { return },
+        }
+    }
+}
+
+/// Writes one item; `None` ends the connection.
+async fn write_one(sender: &mut Sender<Wire>, raw: &TcpStream, out: Out) -> Option<()> {
+    match out {
+        Out::Binary(bytes) => {
+            sender.send_binary(&bytes).await.ok()?;
+            sender.flush().await.ok()
+        }
+        Out::Text(text) => {
+            sender.send_text(&text).await.ok()?;
+            sender.flush().await.ok()
+        }
+        Out::Counted(bytes, count, also) => {
+            sender.send_binary(&bytes).await.ok()?;
+            sender.flush().await.ok()?;
+            count.fetch_add(1, Relaxed);
+            if let Some(also) = also {
+                also.fetch_add(1, Relaxed);
+            }
+            Some(())
+        }
+        Out::Raw(frame) => write_frame(raw, &frame).await.ok(),
+        Out::Close(code, reason) => {
+            let mut reason = reason;
+            while reason.len() > 123 {
+                reason.pop();
+            }
+            let mut bytes = vec![0x88, 2 + reason.len() as u8];
+            bytes.extend_from_slice(&code.to_be_bytes());
+            bytes.extend_from_slice(reason.as_bytes());
+            wire::write_raw(raw, &bytes).await.ok()
+        }
+    }
+}
+
+async fn write_frame(raw: &TcpStream, frame: &RawFrame) -> std::io::Result<()> {
+    let total = frame.size.unwrap_or(frame.payload.len() as u64);
+    let fragments = frame.fragments.clamp(1, 10_000);
+    let mut random = fastrand::Rng::with_seed(frame.seed);
+    let mut sent = 0u64;
+    for i in 0..fragments {
+        let last = i + 1 == fragments;
+        let length = if last { total - sent } else { total / fragments };
+        let opcode = if i == 0 { frame.opcode & 0x0f } else { 0 };
+        let mut head = vec![opcode | if last { 0x80 } else { 0 }];
+        match frame.claim.unwrap_or(length) {
+            n @ 0..=125 => head.push(n as u8),
+            n @ 126..=0xffff => {
+                head.push(126);
+                head.extend_from_slice(&(n as u16).to_be_bytes());
+            }
+            n => {
+                head.push(127);
+                head.extend_from_slice(&n.to_be_bytes());
+            }
+        }
+        wire::write_raw(raw, &head).await?;
+        if frame.size.is_some() {
+            let mut chunk = [0u8; 16 << 10];
+            let mut left = length;
+            while left > 0 {
+                let n = left.min(chunk.len() as u64) as usize;
+                random.fill(&mut chunk[..n]);
+                wire::write_raw(raw, &chunk[..n]).await?;
+                left -= n as u64;
+            }
+        } else {
+            wire::write_raw(raw, &frame.payload[sent as usize..(sent + length) as usize]).await?;
+        }
+        sent += length;
+    }
+    Ok(())
+}

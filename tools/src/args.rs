@@ -1,0 +1,53 @@
+//! The `--name value` arguments of both tools.
+//!
+//! Knows no name itself.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+/// Parsed arguments; every option takes one value.
+#[derive(Debug)]
+pub struct Args(BTreeMap<String, String>);
+
+impl Args {
+    /// Reads `--name value` pairs; a name outside of `known` or a missing value is an error that says so.
+    pub fn parse(args: impl Iterator<Item = String>, known: &[&str]) -> Result<Self, String> {
+        let mut found = BTreeMap::new();
+        let mut args = args;
+        while let Some(arg) = args.next() {
+            let Some(name) = arg.strip_prefix("--").filter(|n| known.contains(n)) else {
+                return Err(format!("unknown argument '{arg}'; known: --{}", known.join(", --")));
+            };
+            let value = args.next().ok_or_else(|| format!("--{name} needs a value"))?;
+            found.insert(name.to_owned(), value);
+        }
+        Ok(Args(found))
+    }
+
+    pub fn path(&self, name: &str) -> Result<PathBuf, String> {
+        self.0.get(name).map(PathBuf::from).ok_or_else(|| format!("--{name} is needed"))
+    }
+
+    /// The number given, or `default` without one.
+    pub fn number(&self, name: &str, default: u64) -> Result<u64, String> {
+        match self.0.get(name) {
+            None => Ok(default),
+            Some(text) => text.parse().map_err(|_| format!("--{name} takes a number, not '{text}'")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_known_and_complete() {
+        let parse = |list: &[&str]| Args::parse(list.iter().map(|s| s.to_string()), &["out", "seconds"]);
+        let args = parse(&["--out", "x", "--seconds", "7"]).unwrap();
+        assert_eq!(args.path("out").unwrap(), PathBuf::from("x"));
+        assert_eq!(args.number("seconds", 1).unwrap(), 7);
+        assert!(parse(&["--other", "x"]).unwrap_err().contains("--out"));
+        assert!(parse(&["--out"]).is_err());
+        assert!(parse(&["--seconds", "many"]).unwrap().number("seconds", 1).is_err());
+    }
+}

@@ -1,0 +1,68 @@
+//! What a process uses, from `/proc/<pid>`.
+//!
+//! Knows nothing of what the process is.
+
+use std::fs;
+
+/// `_SC_CLK_TCK` of Linux, the unit of CPU times in `/proc`; fixed for user space since 2.6.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// One look at a process.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Usage {
+    /// User and system CPU time of all its threads, ended ones included.
+    pub cpu_s: f64,
+    pub rss_kb: u64,
+    pub threads: u64,
+    pub fds: u64,
+}
+
+/// Looks at the process now.
+pub fn look(pid: u32) -> Result<Usage, String> {
+    let read = |file: &str| {
+        let path = format!("/proc/{pid}/{file}");
+        fs::read_to_string(&path).map_err(|e| format!("{path}: {e}"))
+    };
+    let entries = |folder: &str| {
+        let path = format!("/proc/{pid}/{folder}");
+        fs::read_dir(&path).map(|d| d.count() as u64).map_err(|e| format!("{path}: {e}"))
+    };
+    Ok(Usage {
+        cpu_s: cpu_of(&read("stat")?).ok_or("unreadable stat")?,
+        rss_kb: rss_of(&read("status")?).ok_or("unreadable status")?,
+        threads: entries("task")?,
+        fds: entries("fd")?,
+    })
+}
+
+/// Fields 14 and 15; the name in field 2 may hold anything, so count from behind its last parenthesis.
+fn cpu_of(stat: &str) -> Option<f64> {
+    let mut fields = stat[stat.rfind(')')? + 1..].split_whitespace().skip(11);
+    let ticks = fields.next()?.parse::<f64>().ok()? + fields.next()?.parse::<f64>().ok()?;
+    Some(ticks / TICKS_PER_SECOND)
+}
+
+fn rss_of(status: &str) -> Option<u64> {
+    let line = status.lines().find(|l| l.starts_with("VmRSS:"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_found_behind_a_strange_name() {
+        let stat = "7 (a ) b) S 1 7 7 0 -1 4194560 1 2 3 4 250 50 0 0 20 0 3 0 100 200 300";
+        assert_eq!(cpu_of(stat), Some(3.0));
+        assert_eq!(cpu_of("nonsense"), None);
+        assert_eq!(rss_of("Name:\tx\nVmRSS:\t  1234 kB\n"), Some(1234));
+    }
+
+    #[test]
+    fn this_process_can_be_looked_at() {
+        let usage = look(std::process::id()).unwrap();
+        assert!(usage.rss_kb > 100 && usage.threads >= 1 && usage.fds >= 3, "{usage:?}");
+        assert!(look(u32::MAX).is_err());
+    }
+}

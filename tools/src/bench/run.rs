@@ -1,0 +1,208 @@
+//! Directs the benchmark: one SFU and one worker process per measurement, words in, lines out.
+//!
+//! CPU, memory, threads and descriptors are those of the worker alone.
+
+use super::{
+    procfs::look,
+    summary::{percentile, round, Sessions, Summary},
+};
+use crate::{program::Program, sfu::Sfu};
+use serde_json::{json, Value};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// What to run and how much of it.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub sfu: PathBuf,
+    pub worker: PathBuf,
+    pub library: PathBuf,
+    pub out: PathBuf,
+    pub joins: u64,
+    pub late_offers: u64,
+    pub sessions: Vec<u64>,
+    /// Seconds over which running sessions are watched.
+    pub watch_s: u64,
+}
+
+/// For one line of a worker.
+const LIMIT: Duration = Duration::from_secs(60);
+
+struct Bench<'a> {
+    plan: &'a Plan,
+    started: u32,
+}
+
+/// Runs everything and writes `summary.json`; says what it does on stdout.
+pub fn run(plan: &Plan) -> Result<Summary, String> {
+    fs::create_dir_all(&plan.out).map_err(|e| format!("{}: {e}", plan.out.display()))?;
+    let mut bench = Bench { plan, started: 0 };
+    println!("joining {} times", plan.joins);
+    let (joined, heard) = bench.joins().map_err(|e| format!("join: {e}"))?;
+    println!("calling the API");
+    let api = bench.api().map_err(|e| format!("api: {e}"))?;
+    println!("dropping {} late offers", plan.late_offers);
+    let late_offer_us = bench.late().map_err(|e| format!("late: {e}"))?;
+    let mut sessions = Vec::new();
+    for n in &plan.sessions {
+        println!("{n} sessions that publish and hear, for {} s", plan.watch_s);
+        sessions.push(bench.sessions(*n).map_err(|e| format!("{n} sessions: {e}"))?);
+    }
+    let summary = Summary {
+        join_ms_p50: round(percentile(&joined, 0.5)),
+        join_ms_p95: round(percentile(&joined, 0.95)),
+        first_pcm_ms_p50: round(percentile(&heard, 0.5)),
+        first_pcm_ms_p95: round(percentile(&heard, 0.95)),
+        lookup_ns: round(number(&api, "lookup_ns")?),
+        cheapest_call_ns: round(number(&api, "cheapest_call_ns")?),
+        late_offer_us: round(late_offer_us),
+        library_bytes: stripped_size(&plan.library, &plan.out)?,
+        sessions,
+    };
+    let file = plan.out.join("summary.json");
+    let json = serde_json::to_string_pretty(&summary).map_err(|e| e.to_string())?;
+    fs::write(&file, json + "\n").map_err(|e| format!("{}: {e}", file.display()))?;
+    Ok(summary)
+}
+
+impl Bench<'_> {
+    fn start_sfu(&self) -> Result<Sfu, String> {
+        Sfu::start(&self.plan.sfu, &self.plan.out.join("sfu"))
+    }
+
+    fn worker(&mut self, mode: &str, url: &str, args: &[(&str, &str)]) -> Result<Program, String> {
+        let mut all = vec![mode.to_owned(), "--url".to_owned(), url.to_owned()];
+        all.extend(args.iter().flat_map(|(name, value)| [format!("--{name}"), (*value).to_owned()]));
+        self.started += 1;
+        Program::start(&self.plan.worker, &all, &self.plan.out.join(format!("{}-{mode}", self.started)))
+    }
+
+    fn joins(&mut self) -> Result<(Vec<f64>, Vec<f64>), String> {
+        let sfu = self.start_sfu()?;
+        let other = self.worker("talk", &sfu.url, &[("call", "join"), ("user", "other")])?;
+        expect(&other, "ready")?;
+        let count = self.plan.joins.to_string();
+        let args = [("call", "join"), ("user", "joiner"), ("count", count.as_str())];
+        let worker = self.worker("join", &sfu.url, &args)?;
+        let (mut joined, mut heard) = (Vec::new(), Vec::new());
+        for _ in 0..self.plan.joins {
+            let line = expect(&worker, "join")?;
+            joined.push(number(&line, "join_ms")?);
+            heard.push(number(&line, "first_pcm_ms")?);
+        }
+        end(worker)?;
+        Ok((joined, heard))
+    }
+
+    fn api(&mut self) -> Result<Value, String> {
+        let sfu = self.start_sfu()?;
+        let worker = self.worker("api", &sfu.url, &[])?;
+        let line = expect(&worker, "api")?;
+        end(worker)?;
+        Ok(line)
+    }
+
+    /// CPU time of the worker's process for one late offer, from the socket to the drop, in µs.
+    fn late(&mut self) -> Result<f64, String> {
+        let sfu = self.start_sfu()?;
+        let count = self.plan.late_offers.to_string();
+        let args = [("call", "late"), ("user", "late"), ("count", count.as_str())];
+        let worker = self.worker("late", &sfu.url, &args)?;
+        expect(&worker, "ready")?;
+        // In portions that fit the SFU's bounds.
+        let mut left = self.plan.late_offers;
+        while left > 0 {
+            let count = left.min(1000);
+            sfu.control("late_offer", &json!({"user_id": "late", "count": count}))?;
+            left -= count;
+        }
+        let line = expect(&worker, "late")?;
+        end(worker)?;
+        let dropped = number(&line, "dropped")?;
+        if dropped < self.plan.late_offers as f64 {
+            return Err(format!("only {dropped} late offers were dropped"));
+        }
+        Ok(number(&line, "cpu_us")? / dropped)
+    }
+
+    fn sessions(&mut self, n: u64) -> Result<Sessions, String> {
+        let sfu = self.start_sfu()?;
+        let count = n.to_string();
+        let mut worker = self.worker("sessions", &sfu.url, &[("n", &count), ("prefix", "many")])?;
+        expect(&worker, "idle")?;
+        let idle = look(worker.pid())?;
+        // The last session of an odd number has nobody to hear in the worker.
+        let last_call = format!("many{}", n / 2);
+        let other = if n % 2 == 1 {
+            let other = self.worker("talk", &sfu.url, &[("call", &last_call), ("user", "other")])?;
+            expect(&other, "ready")?;
+            Some(other)
+        } else {
+            None
+        };
+        worker.tell("go")?;
+        expect(&worker, "running")?;
+        let before = look(worker.pid())?;
+        let begin = Instant::now();
+        thread::sleep(Duration::from_secs(self.plan.watch_s));
+        let after = look(worker.pid())?;
+        let seconds = begin.elapsed().as_secs_f64();
+        worker.tell("stop")?;
+        let line = expect(&worker, "sessions")?;
+        end(worker)?;
+        drop(other);
+        let per = |value: f64| value / n as f64;
+        let frames = number(&line, "frames")?;
+        if frames <= 0.0 {
+            return Err("no frame was heard".to_owned());
+        }
+        Ok(Sessions {
+            n,
+            cpu_pct_per_session: round(per((after.cpu_s - before.cpu_s) / seconds * 100.0)),
+            rss_kb_per_session: round(per(after.rss_kb as f64 - idle.rss_kb as f64)),
+            threads: after.threads,
+            fds: after.fds,
+            late_frames_pct: round(number(&line, "late_frames")? / frames * 100.0),
+            fds_per_session: round(per(after.fds as f64 - idle.fds as f64)),
+            threads_before: idle.threads,
+        })
+    }
+}
+
+/// The worker's next line, which must be of this kind.
+fn expect(worker: &Program, kind: &str) -> Result<Value, String> {
+    let line = worker.line(LIMIT).map_err(|e| format!("waiting for '{kind}': {e}"))?;
+    let value: Value = serde_json::from_str(&line).map_err(|e| format!("{e}: {line}"))?;
+    if value["kind"] == kind {
+        Ok(value)
+    } else {
+        Err(format!("expected '{kind}', got: {line}"))
+    }
+}
+
+fn number(line: &Value, key: &str) -> Result<f64, String> {
+    line[key].as_f64().ok_or_else(|| format!("no number '{key}' in: {line}"))
+}
+
+fn end(mut worker: Program) -> Result<(), String> {
+    let status = worker.wait(LIMIT)?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("the worker ended with {status}"))
+    }
+}
+
+fn stripped_size(library: &Path, out: &Path) -> Result<u64, String> {
+    let stripped = out.join("stripped.so");
+    let status = Command::new("strip").arg("--strip-unneeded").arg("-o").arg(&stripped).arg(library).status();
+    if !status.map_err(|e| format!("strip: {e}"))?.success() {
+        return Err(format!("strip failed on {}", library.display()));
+    }
+    fs::metadata(&stripped).map(|m| m.len()).map_err(|e| format!("{}: {e}", stripped.display()))
+}

@@ -1,0 +1,180 @@
+//! The figures of the benchmark: as a file for scripts and as a table against what is to be reached.
+//!
+//! Pure; knows no process.
+
+use serde::Serialize;
+use std::fmt::Write;
+
+/// The file; later additions extend it, names are never changed.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    pub join_ms_p50: f64,
+    pub join_ms_p95: f64,
+    pub first_pcm_ms_p50: f64,
+    pub first_pcm_ms_p95: f64,
+    pub lookup_ns: f64,
+    pub cheapest_call_ns: f64,
+    pub late_offer_us: f64,
+    pub library_bytes: u64,
+    pub sessions: Vec<Sessions>,
+}
+
+/// Many sessions in one process.
+#[derive(Clone, Debug, Serialize)]
+pub struct Sessions {
+    pub n: u64,
+    pub cpu_pct_per_session: f64,
+    /// Above what the process had before its first session.
+    pub rss_kb_per_session: f64,
+    /// Of the whole process.
+    pub threads: u64,
+    /// Of the whole process.
+    pub fds: u64,
+    pub late_frames_pct: f64,
+    #[serde(skip)]
+    pub fds_per_session: f64,
+    #[serde(skip)]
+    pub threads_before: u64,
+}
+
+/// The value below which `share` (0 to 1) of the values lie, interpolated; 0 without any.
+pub fn percentile(values: &[f64], share: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let Some(last) = sorted.len().checked_sub(1) else { return 0.0 };
+    let place = share.clamp(0.0, 1.0) * last as f64;
+    let (below, above) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
+    below + (above - below) * place.fract()
+}
+
+/// Three digits behind the point are more than the measurement holds.
+pub fn round(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
+}
+
+impl Summary {
+    /// The table for people.
+    pub fn table(&self) -> String {
+        let mut out = String::new();
+        let mut row = |what: &str, value: f64, unit: &str, limit: Option<f64>| {
+            let verdict = match limit {
+                None => String::new(),
+                Some(limit) if value <= limit => format!("≤ {limit} {unit}: reached"),
+                Some(limit) => format!("≤ {limit} {unit}: MISSED by {:.0} %", (value / limit - 1.0) * 100.0),
+            };
+            let _ = writeln!(out, "  {what:<34} {value:>10.2} {unit:<4} {verdict}");
+        };
+        row("join to JOINED, p50", self.join_ms_p50, "ms", Some(60.0));
+        row("join to JOINED, p95", self.join_ms_p95, "ms", None);
+        row("join to first PCM, p50", self.first_pcm_ms_p50, "ms", Some(200.0));
+        row("join to first PCM, p95", self.first_pcm_ms_p95, "ms", None);
+        row("handle look-up", self.lookup_ns, "ns", Some(50.0));
+        row("cheapest call", self.cheapest_call_ns, "ns", None);
+        row("late offer, CPU from socket to drop", self.late_offer_us, "us", None);
+        row("library, stripped", self.library_bytes as f64 / 1e6, "MB", Some(12.0));
+        if let Some(most) = self.sessions.iter().max_by_key(|s| s.n) {
+            row(&format!("RSS per session at {}", most.n), most.rss_kb_per_session / 1000.0, "MB", Some(2.0));
+            row(&format!("descriptors per session at {}", most.n), most.fds_per_session, "", Some(4.0));
+        }
+        let _ = writeln!(
+            out,
+            "\n  {:>8} {:>14} {:>16} {:>9} {:>16} {:>6} {:>14}",
+            "sessions",
+            "CPU %/session",
+            "RSS KB/session",
+            "threads",
+            "threads before",
+            "fds",
+            "late frames %"
+        );
+        for s in &self.sessions {
+            let _ = writeln!(
+                out,
+                "  {:>8} {:>14.2} {:>16.0} {:>9} {:>16} {:>6} {:>14.3}",
+                s.n,
+                s.cpu_pct_per_session,
+                s.rss_kb_per_session,
+                s.threads,
+                s.threads_before,
+                s.fds,
+                s.late_frames_pct
+            );
+        }
+        if let (Some(few), Some(many)) =
+            (self.sessions.iter().min_by_key(|s| s.n), self.sessions.iter().max_by_key(|s| s.n))
+        {
+            let verdict =
+                if many.threads < few.threads + (many.n - few.n).max(1) { "reached" } else { "MISSED" };
+            let _ = writeln!(
+                out,
+                "\n  no thread per session: {verdict} ({} at {}, {} at {})",
+                few.threads, few.n, many.threads, many.n
+            );
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summary() -> Summary {
+        let sessions = |n, threads| Sessions {
+            n,
+            cpu_pct_per_session: 1.5,
+            rss_kb_per_session: 900.0,
+            threads,
+            fds: 10 + 3 * n,
+            late_frames_pct: 0.1,
+            fds_per_session: 3.0,
+            threads_before: 4,
+        };
+        Summary {
+            join_ms_p50: 30.0,
+            join_ms_p95: 50.0,
+            first_pcm_ms_p50: 250.0,
+            first_pcm_ms_p95: 300.0,
+            lookup_ns: 20.0,
+            cheapest_call_ns: 5.0,
+            late_offer_us: 9.0,
+            library_bytes: 8_000_000,
+            sessions: vec![sessions(1, 6), sessions(50, 7)],
+        }
+    }
+
+    #[test]
+    fn percentiles_are_interpolated() {
+        let values = [4.0, 1.0, 3.0, 2.0];
+        assert_eq!(percentile(&values, 0.5), 2.5);
+        assert_eq!(percentile(&values, 1.0), 4.0);
+        assert_eq!(percentile(&values, 0.0), 1.0);
+        assert_eq!(percentile(&[], 0.5), 0.0);
+        assert_eq!(percentile(&[7.0], 0.95), 7.0);
+    }
+
+    #[test]
+    fn the_file_has_its_names_and_no_others() {
+        let json = serde_json::to_value(summary()).unwrap();
+        let mut keys: Vec<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
+        keys.sort_unstable();
+        let expected = "cheapest_call_ns first_pcm_ms_p50 first_pcm_ms_p95 join_ms_p50 join_ms_p95 \
+                        late_offer_us library_bytes lookup_ns sessions";
+        assert_eq!(keys, expected.split_whitespace().collect::<Vec<_>>());
+        let mut keys: Vec<&str> =
+            json["sessions"][0].as_object().unwrap().keys().map(String::as_str).collect();
+        keys.sort_unstable();
+        let expected = "cpu_pct_per_session fds late_frames_pct n rss_kb_per_session threads";
+        assert_eq!(keys, expected.split_whitespace().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_table_says_what_is_missed_and_by_how_much() {
+        let table = summary().table();
+        assert!(table.contains("MISSED by 25 %"), "{table}");
+        assert!(table.contains("no thread per session: reached (6 at 1, 7 at 50)"), "{table}");
+        let mut many = summary();
+        many.sessions[1].threads = 56;
+        assert!(many.table().contains("no thread per session: MISSED"));
+    }
+}

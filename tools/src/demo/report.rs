@@ -1,0 +1,327 @@
+//! What the demo found, and whether it is good enough.
+//!
+//! Pure: gathers what the programs said and what the recordings hold; knows no process and no file.
+
+use crate::{
+    analysis::{Match, HEARD},
+    program::{Event, Line, Stats},
+};
+use serde::Serialize;
+use std::{collections::BTreeMap, fmt::Write};
+
+/// Share of what could have been heard of a voice that must lie inside the recording.
+const MIN_OVERLAP: f64 = 0.6;
+
+/// What one program said.
+#[derive(Clone, Debug, Default)]
+pub struct Told {
+    pub name: String,
+    pub join_ms: Option<f64>,
+    pub first_audio_ms: Option<f64>,
+    pub stats: Option<Stats>,
+    pub subscriber_freed: bool,
+    /// Texts of its error events.
+    pub errors: Vec<String>,
+    /// Exactly one is right.
+    pub ended: u64,
+    /// Why its process did not end as it should.
+    pub failure: Option<String>,
+}
+
+impl Told {
+    pub fn new(name: &str) -> Self {
+        Told { name: name.to_owned(), ..Told::default() }
+    }
+
+    pub fn hear(&mut self, line: &Line) {
+        match &line.event {
+            Event::Joined { join_ms } => self.join_ms = self.join_ms.or(Some(*join_ms)),
+            Event::FirstAudio { ms } => self.first_audio_ms = self.first_audio_ms.or(Some(*ms)),
+            Event::Stats(stats) => self.stats = Some(*stats),
+            Event::SubscriberFreed => self.subscriber_freed = true,
+            Event::Error { code, message } => self.errors.push(format!("{message} ({code})")),
+            Event::Ended { .. } => self.ended += 1,
+            _ => {}
+        }
+    }
+
+    /// Error events, by its own count or by ours, whichever is higher.
+    fn error_count(&self) -> u64 {
+        self.stats.unwrap_or_default().errors.max(self.errors.len() as u64)
+    }
+}
+
+/// What became of one talker's voice at the other.
+#[derive(Clone, Debug)]
+pub struct Voice {
+    pub talker: String,
+    /// Or why the recording could not be read.
+    pub found: Result<Match, String>,
+    /// Seconds of it that could have been heard.
+    pub expected_s: f64,
+}
+
+/// What the SFU says that it sent.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sent {
+    /// Late offers to the bot, which had freed its subscriber.
+    pub to_bot: u64,
+    /// Real offers to the bot (for the talkers' tracks) to which it gave no answer: late as well.
+    pub unanswered_by_bot: u64,
+    /// Answers to offers that were not open: every late offer that was answered is among them.
+    pub stale_answers: u64,
+    /// Late offers to the talkers while they were leaving.
+    pub while_leaving: u64,
+}
+
+/// The file a script reads; the names are fixed.
+#[derive(Clone, Debug, Serialize, PartialEq)]
+pub struct Report {
+    pub ok: bool,
+    pub join_ms: Vec<f64>,
+    pub first_audio_ms: Vec<f64>,
+    pub correlation: BTreeMap<String, f64>,
+    pub late_offers_sent: u64,
+    pub late_offers_dropped: u64,
+    pub offers_while_leaving: u64,
+    pub error_events: u64,
+}
+
+/// Judges; the second is everything that is wrong, in words, and empty exactly when the report is ok.
+pub fn judge(talkers: &[Told], bot: &Told, voices: &[Voice], sent: Sent) -> (Report, Vec<String>) {
+    let mut wrong = Vec::new();
+    for told in talkers.iter().chain([bot]) {
+        let name = &told.name;
+        if let Some(failure) = &told.failure {
+            wrong.push(format!("{name}: {failure}"));
+        }
+        if told.join_ms.is_none() {
+            wrong.push(format!("{name} never joined"));
+        }
+        if told.stats.is_none() {
+            wrong.push(format!("{name} gave no statistics"));
+        }
+        if told.ended != 1 {
+            wrong.push(format!("{name} had {} terminal events instead of one", told.ended));
+        }
+        for error in &told.errors {
+            wrong.push(format!("{name}: error event: {error}"));
+        }
+        if told.errors.is_empty() && told.error_count() > 0 {
+            wrong.push(format!("{name} counted {} error events", told.error_count()));
+        }
+    }
+    for told in talkers.iter().filter(|t| t.first_audio_ms.is_none()) {
+        wrong.push(format!("{} heard nothing", told.name));
+    }
+    if voices.len() != talkers.len() || voices.is_empty() {
+        wrong.push("not every voice was examined".to_owned());
+    }
+    for voice in voices {
+        judge_voice(voice, &mut wrong);
+    }
+
+    // The bot counts the real offers that came after its subscriber was gone, too.
+    let all_dropped = bot.stats.unwrap_or_default().late_offers_dropped;
+    let dropped = all_dropped - all_dropped.saturating_sub(sent.to_bot).min(sent.unanswered_by_bot);
+    if sent.stale_answers > 0 {
+        wrong.push(format!("{} offers were answered although they were late", sent.stale_answers));
+    }
+    if !bot.subscriber_freed {
+        wrong.push(format!("{} did not free its subscriber", bot.name));
+    }
+    if sent.to_bot == 0 {
+        wrong.push("no late offer was sent".to_owned());
+    }
+    if dropped != sent.to_bot {
+        wrong.push(format!("{dropped} of {} late offers were dropped", sent.to_bot));
+    }
+    if sent.while_leaving == 0 {
+        wrong.push("no offer was sent to a leaving talker".to_owned());
+    }
+    let report = Report {
+        ok: wrong.is_empty(),
+        join_ms: talkers.iter().chain([bot]).filter_map(|t| t.join_ms).collect(),
+        first_audio_ms: talkers.iter().filter_map(|t| t.first_audio_ms).collect(),
+        correlation: voices
+            .iter()
+            .map(|v| {
+                (v.talker.clone(), v.found.as_ref().map_or(0.0, |m| (m.correlation * 1e4).round() / 1e4))
+            })
+            .collect(),
+        late_offers_sent: sent.to_bot,
+        late_offers_dropped: dropped,
+        offers_while_leaving: sent.while_leaving,
+        error_events: talkers.iter().chain([bot]).map(Told::error_count).sum(),
+    };
+    (report, wrong)
+}
+
+fn judge_voice(voice: &Voice, wrong: &mut Vec<String>) {
+    let talker = &voice.talker;
+    match &voice.found {
+        Err(why) => wrong.push(format!("the recording of {talker}: {why}")),
+        Ok(found) if found.correlation < HEARD => {
+            wrong.push(format!(
+                "{talker} was not really heard: correlation {:.3} < {HEARD}",
+                found.correlation
+            ));
+        }
+        Ok(found) if found.overlap_s < MIN_OVERLAP * voice.expected_s => wrong.push(format!(
+            "only {:.1} s of {:.1} s of {talker} were heard",
+            found.overlap_s, voice.expected_s
+        )),
+        Ok(_) => {}
+    }
+}
+
+/// The table at the end.
+pub fn table(talkers: &[Told], bot: &Told, voices: &[Voice], sent: Sent) -> String {
+    let mut out = String::new();
+    let ms = |v: Option<f64>| v.map_or("-".to_owned(), |v| format!("{v:.0}"));
+    let _ = writeln!(
+        out,
+        "{:<8} {:>8} {:>14} {:>9} {:>6} {:>10} {:>13} {:>7}",
+        "", "join ms", "first audio ms", "packets", "lost", "concealed", "late dropped", "errors"
+    );
+    for told in talkers.iter().chain([bot]) {
+        let s = told.stats.unwrap_or_default();
+        let _ = writeln!(
+            out,
+            "{:<8} {:>8} {:>14} {:>9} {:>6} {:>10} {:>13} {:>7}",
+            told.name,
+            ms(told.join_ms),
+            ms(told.first_audio_ms),
+            s.packets_received,
+            s.packets_lost,
+            s.concealed_frames,
+            s.late_offers_dropped,
+            told.error_count()
+        );
+    }
+    out.push('\n');
+    for voice in voices {
+        let _ = match &voice.found {
+            Err(why) => writeln!(out, "{}'s voice: {why}", voice.talker),
+            Ok(m) => writeln!(
+                out,
+                "{}'s voice at the other: correlation {:.3}, SNR {:.1} dB, {:.1} of {:.1} s, found at {:+.2} s",
+                voice.talker, m.correlation, m.snr_db, m.overlap_s, voice.expected_s, m.offset_s
+            ),
+        };
+    }
+    let leaving: u64 = talkers.iter().map(|t| t.stats.unwrap_or_default().offers_while_leaving).sum();
+    let _ = writeln!(
+        out,
+        "late offers: {} sent to {} and {} real ones that it left unanswered, {} dropped; \
+         {} sent to leaving talkers, of which {} still arrived and were dropped",
+        sent.to_bot,
+        bot.name,
+        sent.unanswered_by_bot,
+        bot.stats.unwrap_or_default().late_offers_dropped,
+        sent.while_leaving,
+        leaving
+    );
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(name: &str) -> Told {
+        Told {
+            name: name.to_owned(),
+            join_ms: Some(30.0),
+            first_audio_ms: Some(90.0),
+            stats: Some(Stats { late_offers_dropped: 1000, ..Stats::default() }),
+            subscriber_freed: true,
+            ended: 1,
+            ..Told::default()
+        }
+    }
+
+    fn voice(talker: &str, correlation: f64) -> Voice {
+        let found = Match { correlation, snr_db: 10.0, offset_s: 0.1, overlap_s: 9.0 };
+        Voice { talker: talker.to_owned(), found: Ok(found), expected_s: 10.0 }
+    }
+
+    const SENT: Sent = Sent { to_bot: 1000, unanswered_by_bot: 0, stale_answers: 0, while_leaving: 40 };
+
+    /// A good run, changed in one place; returns what is wrong.
+    fn verdict(change: impl FnOnce(&mut Vec<Told>, &mut Told, &mut Vec<Voice>, &mut Sent)) -> Vec<String> {
+        let mut talkers = vec![told("alice"), told("bob")];
+        let (mut bot, mut sent) = (told("bot"), SENT);
+        let mut voices = vec![voice("alice", 0.97), voice("bob", 0.95)];
+        change(&mut talkers, &mut bot, &mut voices, &mut sent);
+        let (report, wrong) = judge(&talkers, &bot, &voices, sent);
+        assert_eq!(report.ok, wrong.is_empty());
+        wrong
+    }
+
+    #[test]
+    fn a_good_run_is_ok_and_the_report_has_its_names() {
+        let (report, wrong) = judge(
+            &[told("alice"), told("bob")],
+            &told("bot"),
+            &[voice("alice", 0.97), voice("bob", 0.95)],
+            SENT,
+        );
+        assert!(report.ok && wrong.is_empty(), "{wrong:?}");
+        let json = serde_json::to_value(&report).unwrap();
+        let keys: Vec<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
+        let mut expected = vec![
+            "ok",
+            "join_ms",
+            "first_audio_ms",
+            "correlation",
+            "late_offers_sent",
+            "late_offers_dropped",
+            "offers_while_leaving",
+            "error_events",
+        ];
+        expected.sort_unstable();
+        let mut keys = keys;
+        keys.sort_unstable();
+        assert_eq!(keys, expected);
+        assert_eq!(json["join_ms"].as_array().unwrap().len(), 3);
+        assert_eq!(json["correlation"]["bob"], 0.95);
+        assert!(table(&[told("alice")], &told("bot"), &[voice("alice", 0.97)], SENT).contains("0.970"));
+    }
+
+    #[test]
+    fn real_offers_that_came_too_late_are_allowed_for() {
+        let wrong = verdict(|_, b, _, s| {
+            s.unanswered_by_bot = 3;
+            b.stats.as_mut().unwrap().late_offers_dropped = 1003;
+        });
+        assert!(wrong.is_empty(), "{wrong:?}");
+        let wrong = verdict(|_, b, _, s| {
+            s.unanswered_by_bot = 3;
+            b.stats.as_mut().unwrap().late_offers_dropped = 1004;
+        });
+        assert!(wrong.iter().any(|w| w.contains("1001 of 1000")), "{wrong:?}");
+    }
+
+    #[test]
+    fn every_fault_is_seen() {
+        let cases: [(&str, Vec<String>); 13] = [
+            ("although they were late", verdict(|_, _, _, s| s.stale_answers = 1)),
+            ("not really heard", verdict(|_, _, v, _| v[1] = voice("bob", 0.4))),
+            ("of bob were heard", verdict(|_, _, v, _| v[1].expected_s = 60.0)),
+            ("recording of alice", verdict(|_, _, v, _| v[0].found = Err("no file".into()))),
+            ("not every voice", verdict(|_, _, v, _| v.clear())),
+            ("heard nothing", verdict(|t, _, _, _| t[0].first_audio_ms = None)),
+            ("never joined", verdict(|_, b, _, _| b.join_ms = None)),
+            ("no late offer", verdict(|_, _, _, s| s.to_bot = 0)),
+            ("999 of 1000", verdict(|_, b, _, _| b.stats.as_mut().unwrap().late_offers_dropped = 999)),
+            ("no offer was sent to a leaving", verdict(|_, _, _, s| s.while_leaving = 0)),
+            ("error event: bad", verdict(|t, _, _, _| t[1].errors.push("bad".into()))),
+            ("did not free", verdict(|_, b, _, _| b.subscriber_freed = false)),
+            ("2 terminal events", verdict(|t, _, _, _| t[0].ended = 2)),
+        ];
+        for (expected, wrong) in cases {
+            assert!(wrong.iter().any(|w| w.contains(expected)), "{expected}: {wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! Directs the demo: starts SFU, talkers and bot, sends late offers at their time, gathers what was said.
+//!
+//! Knows processes and the control API; what is good enough is decided in `report`.
+
+use super::{
+    report::{judge, table, Report, Sent, Told, Voice},
+    view::View,
+};
+use crate::{
+    analysis,
+    program::{Event, Line, Program},
+    sfu::Sfu,
+    wav,
+};
+use serde_json::{json, Value};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// The bot's tone, which may be in the talkers' recordings and is no part of a voice.
+const BOT_TONE_HZ: f32 = 440.0;
+const LATE_OFFERS: u64 = 1000;
+const LEAVING_OFFERS: u64 = 50;
+/// The bot leaves this long before the talkers, so that nothing is under way at its end.
+const BOT_EARLIER_S: u64 = 2;
+/// Time for a program to come to its end after its last second.
+const GRACE: Duration = Duration::from_secs(8);
+const CALL: &str = "demo";
+const BOT: &str = "bot";
+
+/// What to run and where to put what comes of it.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub sfu: PathBuf,
+    pub call: PathBuf,
+    pub bot: PathBuf,
+    /// Folder with alice.wav and bob.wav.
+    pub speech: PathBuf,
+    pub out: PathBuf,
+    /// How long each talker stays in the call.
+    pub seconds: u64,
+    /// Draw in place.
+    pub ansi: bool,
+}
+
+struct Actor {
+    program: Program,
+    told: Told,
+}
+
+/// Runs the demo and prints it. Returns the report and everything that is wrong.
+pub fn run(plan: &Plan) -> Result<(Report, Vec<String>), String> {
+    fs::create_dir_all(&plan.out).map_err(|e| format!("{}: {e}", plan.out.display()))?;
+    let report_file = plan.out.join("report.json");
+    // A report of an earlier run must not pass for this one's.
+    let _ = fs::remove_file(&report_file);
+    let talkers = ["alice", "bob"];
+    let recording = |listener: &str| plan.out.join(format!("{listener}-hears.wav"));
+    for name in talkers {
+        let _ = fs::remove_file(recording(name));
+    }
+    let sfu = Sfu::start(&plan.sfu, &plan.out.join("sfu"))?;
+    let begin = Instant::now();
+    let mut view = View::new(plan.ansi, plan.seconds as f64 + 1.0);
+    view.say(0.0, &format!("SFU at {} (process {})", sfu.url, sfu.pid()));
+
+    let mut actors = Vec::new();
+    for name in talkers {
+        let speech = plan.speech.join(format!("{name}.wav"));
+        let mut args = arguments(&sfu.url, name, plan.seconds);
+        args.extend(["--play".into(), text(&speech)?, "--record".into(), text(&recording(name))?]);
+        actors.push(start(&plan.call, name, &args, &plan.out)?);
+    }
+    let bot_seconds = plan.seconds.saturating_sub(BOT_EARLIER_S).max(1);
+    actors.push(start(&plan.bot, BOT, &arguments(&sfu.url, BOT, bot_seconds), &plan.out)?);
+
+    direct(plan, &sfu, &mut actors, &mut view, begin);
+    let state = sfu.ask("state")?;
+    drop(sfu);
+
+    let mut told: Vec<Told> = actors.into_iter().map(|a| a.told).collect();
+    let bot = told.pop().ok_or("no bot")?;
+    let voices: Vec<Voice> = talkers
+        .iter()
+        .zip(talkers.iter().rev())
+        .map(|(talker, listener)| {
+            examine(talker, &plan.speech.join(format!("{talker}.wav")), &recording(listener), plan.seconds)
+        })
+        .collect();
+    let sent = count(&state, &talkers);
+    print!("{}\n{}", view.draw(begin.elapsed().as_secs_f64()), table(&told, &bot, &voices, sent));
+    let (report, wrong) = judge(&told, &bot, &voices, sent);
+    let json = serde_json::to_string_pretty(&report).map_err(|e| e.to_string())?;
+    fs::write(&report_file, json + "\n").map_err(|e| format!("{}: {e}", report_file.display()))?;
+    Ok((report, wrong))
+}
+
+fn text(path: &Path) -> Result<String, String> {
+    path.to_str().map(str::to_owned).ok_or_else(|| format!("{}: not UTF-8", path.display()))
+}
+
+fn arguments(url: &str, user: &str, seconds: u64) -> Vec<String> {
+    let seconds = seconds.to_string();
+    ["--url", url, "--user", user, "--call", CALL, "--seconds", &seconds, "--json"].map(String::from).to_vec()
+}
+
+fn start(path: &Path, name: &str, args: &[String], out: &Path) -> Result<Actor, String> {
+    Ok(Actor { program: Program::start(path, args, &out.join(name))?, told: Told::new(name) })
+}
+
+/// From the start to the end of the last program.
+fn direct(plan: &Plan, sfu: &Sfu, actors: &mut [Actor], view: &mut View, begin: Instant) {
+    let half = Duration::from_secs(plan.seconds) / 2;
+    let armed_at = Duration::from_secs(plan.seconds.saturating_sub(2)).max(half);
+    let last = Duration::from_secs(plan.seconds) + GRACE;
+    let (mut burst, mut armed) = (false, false);
+    let mut next_status = Duration::from_secs(1);
+    loop {
+        let now = begin.elapsed();
+        for actor in &mut *actors {
+            listen(actor, view, now.as_secs_f64());
+        }
+        if !burst && now >= half {
+            burst = true;
+            let body = json!({"user_id": BOT, "count": LATE_OFFERS});
+            trouble(sfu, view, now, &body, &format!("{LATE_OFFERS} late offers at the bot"));
+        }
+        if !armed && now >= armed_at {
+            armed = true;
+            for actor in actors.iter().filter(|a| a.told.name != BOT) {
+                let name = &actor.told.name;
+                let body = json!({"user_id": name, "count": LEAVING_OFFERS, "when": "leave"});
+                trouble(sfu, view, now, &body, &format!("{LEAVING_OFFERS} offers for when {name} leaves"));
+            }
+        }
+        if now >= next_status {
+            next_status = now + Duration::from_secs(2);
+            print!("{}", view.status(now.as_secs_f64()));
+        }
+        print!("{}", view.draw(now.as_secs_f64()));
+        if actors.iter_mut().all(|a| a.program.ended().is_some()) || now >= last {
+            break;
+        }
+        thread::sleep(Duration::from_millis(60));
+    }
+    for actor in actors {
+        match actor.program.wait(Duration::ZERO) {
+            Ok(status) if status.success() => {}
+            Ok(status) => actor.told.failure = Some(format!("ended with {status}; see its .log")),
+            Err(e) => actor.told.failure = Some(e),
+        }
+        // The reader of its stdout may be a moment behind its end.
+        while let Ok(line) = actor.program.line(Duration::from_millis(500)) {
+            take(actor, &line, view, begin.elapsed().as_secs_f64());
+        }
+    }
+}
+
+fn trouble(sfu: &Sfu, view: &mut View, now: Duration, body: &Value, what: &str) {
+    match sfu.control("late_offer", body) {
+        Ok(_) => view.say(now.as_secs_f64(), &format!("the SFU sends {what}")),
+        Err(e) => view.say(now.as_secs_f64(), &format!("the SFU refused to send {what}: {e}")),
+    }
+}
+
+fn listen(actor: &mut Actor, view: &mut View, at: f64) {
+    while let Some(line) = actor.program.try_line() {
+        take(actor, &line, view, at);
+    }
+}
+
+fn take(actor: &mut Actor, line: &str, view: &mut View, at: f64) {
+    let Ok(line) = serde_json::from_str::<Line>(line) else {
+        return;
+    };
+    actor.told.hear(&line);
+    let name = &actor.told.name;
+    match &line.event {
+        Event::Joined { join_ms } => {
+            view.enter(name, "in the call");
+            view.say(at, &format!("{name} joined in {join_ms:.0} ms"));
+        }
+        Event::FirstAudio { ms } => {
+            view.say(at, &format!("{name} hears the first audio after {ms:.0} ms"));
+            view.note(name, "talks and hears");
+        }
+        Event::Level { user, level } => view.level(user, *level),
+        Event::ParticipantJoined { user } => view.say(at, &format!("{name} sees {user} come")),
+        Event::ParticipantLeft { user } => view.say(at, &format!("{name} sees {user} go")),
+        Event::SubscriberFreed => {
+            view.note(name, "talks; has freed its subscriber");
+            view.say(at, &format!("{name} frees its subscriber and stays"));
+        }
+        Event::Error { code, message } => view.say(at, &format!("{name}: ERROR {code}: {message}")),
+        Event::Ended { reason } => {
+            view.leave(name);
+            view.say(at, &format!("{name} is out: {reason}"));
+        }
+        Event::Stats(_) | Event::Other => {}
+    }
+}
+
+fn examine(talker: &str, speech: &Path, recording: &Path, seconds: u64) -> Voice {
+    let mut expected_s = seconds as f64;
+    let found = wav::read(speech).and_then(|original| {
+        let heard = wav::read(recording)?;
+        expected_s = expected_s.min(original.seconds());
+        // Of a longer original only what was played can be found.
+        let played = original.samples.len().min(seconds as usize * original.rate as usize);
+        Ok(analysis::compare(
+            (&original.samples[..played], original.rate),
+            (&heard.samples, heard.rate),
+            &[BOT_TONE_HZ],
+        ))
+    });
+    Voice { talker: talker.to_owned(), found, expected_s }
+}
+
+/// Adds up what the SFU counted for the sessions of the demo, live and gone.
+fn count(state: &Value, talkers: &[&str]) -> Sent {
+    let mut sent = Sent::default();
+    let sessions = ["sessions", "gone"].iter().filter_map(|k| state[*k].as_array()).flatten();
+    for session in sessions {
+        let number = |key: &str| session[key].as_u64().unwrap_or(0);
+        sent.stale_answers += number("answers_stale");
+        match session["user_id"].as_str() {
+            Some(BOT) => {
+                sent.to_bot += number("late_offers_sent");
+                sent.unanswered_by_bot += number("offers_sent").saturating_sub(number("answers_received"));
+            }
+            Some(user) if talkers.contains(&user) => sent.while_leaving += number("late_offers_after_leave"),
+            _ => {}
+        }
+    }
+    sent
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sfus_counters_are_added_up() {
+        let state = json!({
+            "sessions": [{"user_id": "bot", "late_offers_sent": 1000, "offers_sent": 5, "answers_received": 2}],
+            "gone": [
+                {"user_id": "alice", "late_offers_after_leave": 50, "late_offers_sent": 50},
+                {"user_id": "bob", "late_offers_after_leave": 49, "answers_stale": 1},
+                {"user_id": "carol", "late_offers_after_leave": 7},
+            ],
+        });
+        let sent = count(&state, &["alice", "bob"]);
+        assert_eq!((sent.to_bot, sent.unanswered_by_bot), (1000, 3));
+        assert_eq!((sent.while_leaving, sent.stale_answers), (99, 1));
+        assert_eq!(count(&Value::Null, &["alice"]).to_bot, 0);
+    }
+}

@@ -1,0 +1,169 @@
+//! What a person sees while the demo runs: who is in, levels as bars, what happens.
+//!
+//! On a terminal a block of lines that is drawn anew in place; elsewhere plain lines. Pure text: the
+//! caller prints it. Knows nothing of processes.
+
+use std::{collections::BTreeMap, collections::VecDeque, fmt::Write};
+
+const BAR: usize = 40;
+const NEWS: usize = 8;
+
+/// Somebody on the screen.
+#[derive(Clone, Debug, Default)]
+struct Seat {
+    inside: bool,
+    note: String,
+    level: f64,
+}
+
+/// State of the screen.
+#[derive(Debug)]
+pub struct View {
+    ansi: bool,
+    total_s: f64,
+    seats: BTreeMap<String, Seat>,
+    news: VecDeque<String>,
+    unprinted: Vec<String>,
+    drawn: usize,
+}
+
+impl View {
+    /// `ansi`: draw in place; `total_s`: length of the run, for the progress bar.
+    pub fn new(ansi: bool, total_s: f64) -> Self {
+        let (seats, news) = (BTreeMap::new(), VecDeque::new());
+        View { ansi, total_s, seats, news, unprinted: Vec::new(), drawn: 0 }
+    }
+
+    fn seat(&mut self, name: &str) -> &mut Seat {
+        // Names come from the network: what is not printable would move the cursor.
+        let name: String = name.chars().filter(|c| !c.is_control()).take(12).collect();
+        self.seats.entry(name).or_default()
+    }
+
+    pub fn enter(&mut self, name: &str, note: &str) {
+        let seat = self.seat(name);
+        seat.inside = true;
+        seat.note = note.to_owned();
+    }
+
+    pub fn leave(&mut self, name: &str) {
+        let seat = self.seat(name);
+        *seat = Seat { note: "left".to_owned(), ..Seat::default() };
+    }
+
+    pub fn note(&mut self, name: &str, note: &str) {
+        self.seat(name).note = note.to_owned();
+    }
+
+    /// `level` 0 to 1 as others hear it; shown on a scale from -50 dB to 0 dB.
+    pub fn level(&mut self, name: &str, level: f64) {
+        let db = 20.0 * level.clamp(1e-4, 1.0).log10();
+        self.seat(name).level = (1.0 + db / 50.0).clamp(0.0, 1.0);
+    }
+
+    /// Something happened, `at` seconds into the run.
+    pub fn say(&mut self, at: f64, what: &str) {
+        let what: String = what.chars().filter(|c| !c.is_control()).take(160).collect();
+        let line = format!("{at:6.2} s  {what}");
+        self.unprinted.push(line.clone());
+        self.news.push_back(line);
+        if self.news.len() > NEWS {
+            self.news.pop_front();
+        }
+    }
+
+    /// Text to print now. On a terminal it replaces the last; bars fall by themselves between calls.
+    pub fn draw(&mut self, at: f64) -> String {
+        let mut out = String::new();
+        if !self.ansi {
+            for line in self.unprinted.drain(..) {
+                let _ = writeln!(out, "{line}");
+            }
+            return out;
+        }
+        self.unprinted.clear();
+        if self.drawn > 0 {
+            let _ = write!(out, "\x1b[{}A\x1b[J", self.drawn);
+        }
+        let done = ((at / self.total_s).clamp(0.0, 1.0) * BAR as f64) as usize;
+        let mut lines =
+            vec![format!("  {:<14}[{}{}] {at:4.1} s", "the call", "=".repeat(done), " ".repeat(BAR - done))];
+        lines.push(String::new());
+        for (name, seat) in &mut self.seats {
+            let full = (seat.level * BAR as f64).round() as usize;
+            let colour = if seat.level > 0.85 { 33 } else { 32 };
+            let sign = if seat.inside { "\x1b[32m●\x1b[0m" } else { "○" };
+            lines.push(format!(
+                "{sign} {name:<14}[\x1b[{colour}m{}\x1b[0m{}] {}",
+                "█".repeat(full),
+                " ".repeat(BAR - full),
+                seat.note
+            ));
+            seat.level *= 0.7;
+        }
+        lines.push(String::new());
+        lines.extend(self.news.iter().map(|l| format!("\x1b[2m{l}\x1b[0m")));
+        self.drawn = lines.len();
+        for line in lines {
+            let _ = writeln!(out, "{line}");
+        }
+        out
+    }
+
+    /// One plain line of levels, for where nothing can be drawn in place; empty on a terminal.
+    pub fn status(&mut self, at: f64) -> String {
+        if self.ansi {
+            return String::new();
+        }
+        let mut out = format!("{at:6.2} s ");
+        for (name, seat) in &self.seats {
+            let full = (seat.level * 10.0).round() as usize;
+            let bar = format!("{}{}", "#".repeat(full), ".".repeat(10 - full));
+            let _ = write!(out, "  {name} {}", if seat.inside { bar } else { "(out)     ".to_owned() });
+        }
+        out.push('\n');
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_lines_come_once_and_in_order() {
+        let mut view = View::new(false, 10.0);
+        view.enter("alice", "talks");
+        view.level("alice", 1.0);
+        view.say(0.5, "alice joined");
+        view.say(0.6, "bob joined");
+        assert_eq!(view.draw(1.0), "  0.50 s  alice joined\n  0.60 s  bob joined\n");
+        assert_eq!(view.draw(1.1), "");
+        assert!(view.status(1.0).contains("alice ##########"));
+    }
+
+    #[test]
+    fn a_terminal_is_redrawn_in_place_and_never_by_the_network() {
+        let mut view = View::new(true, 10.0);
+        view.enter("alice\x1b[2J", "talks");
+        for n in 0..50 {
+            view.say(f64::from(n), "news\x1b[31m\n");
+        }
+        let first = view.draw(0.0);
+        let second = view.draw(5.0);
+        assert!(!first.contains("\x1b[2J") && !first.contains("\x1b[31m"));
+        assert!(second.starts_with(&format!("\x1b[{}A", first.lines().count())));
+        assert_eq!(first.matches("news").count(), NEWS);
+        assert!(view.status(1.0).is_empty());
+    }
+
+    #[test]
+    fn levels_are_decibels() {
+        let mut view = View::new(false, 10.0);
+        view.level("a", 0.0);
+        view.level("b", 0.0562);
+        view.level("c", 9.0);
+        let shown: Vec<f64> = view.seats.values().map(|s| s.level).collect();
+        assert!(shown[0] == 0.0 && (shown[1] - 0.5).abs() < 0.01 && shown[2] == 1.0, "{shown:?}");
+    }
+}

@@ -1,0 +1,69 @@
+//! Reads a WAV file as one channel of floats.
+//!
+//! Knows nothing of what is in it.
+
+use std::path::Path;
+
+/// One channel of audio.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Audio {
+    /// Samples per second.
+    pub rate: u32,
+    /// -1.0 to 1.0.
+    pub samples: Vec<f32>,
+}
+
+impl Audio {
+    pub fn seconds(&self) -> f64 {
+        self.samples.len() as f64 / f64::from(self.rate)
+    }
+}
+
+/// Reads 16-bit, 24-bit or float WAV of any rate; several channels are averaged. A file whose writer
+/// was interrupted (length fields of zero) is an error, as it is for every player.
+pub fn read(path: &Path) -> Result<Audio, String> {
+    let say = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
+    let reader = hound::WavReader::open(path).map_err(|e| say(&e))?;
+    let spec = reader.spec();
+    if spec.sample_rate < 8000 || spec.channels == 0 {
+        return Err(say(&format!("{} Hz, {} channels: not usable", spec.sample_rate, spec.channels)));
+    }
+    let interleaved: Vec<f32> = match spec.sample_format {
+        hound::SampleFormat::Float => reader.into_samples::<f32>().collect::<Result<_, _>>(),
+        hound::SampleFormat::Int => {
+            let scale = 1.0 / (1i64 << (spec.bits_per_sample - 1)) as f32;
+            reader.into_samples::<i32>().map(|s| s.map(|s| s as f32 * scale)).collect::<Result<_, _>>()
+        }
+    }
+    .map_err(|e| say(&e))?;
+    let channels = usize::from(spec.channels);
+    let samples =
+        interleaved.chunks_exact(channels).map(|f| f.iter().sum::<f32>() / channels as f32).collect();
+    Ok(Audio { rate: spec.sample_rate, samples })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stereo_is_averaged_and_scaled() {
+        let path = std::env::temp_dir().join(format!("offhook-wav-{}.wav", std::process::id()));
+        let spec = hound::WavSpec {
+            channels: 2,
+            sample_rate: 16000,
+            bits_per_sample: 16,
+            sample_format: hound::SampleFormat::Int,
+        };
+        let mut writer = hound::WavWriter::create(&path, spec).unwrap();
+        for (left, right) in [(16384i16, 0i16), (-32768, -32768)] {
+            writer.write_sample(left).unwrap();
+            writer.write_sample(right).unwrap();
+        }
+        writer.finalize().unwrap();
+        let audio = read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(audio, Audio { rate: 16000, samples: vec![0.25, -1.0] });
+        assert!(read(Path::new("/nonexistent.wav")).unwrap_err().contains("/nonexistent.wav"));
+    }
+}
