@@ -28,7 +28,14 @@ fn a_clean_network_is_transparent_at_every_pair_of_rates() {
             assert!(lag < 75.0, "{voice} at {rate}: {lag} ms");
             let stats = heard.stats;
             assert_eq!(
-                (stats.lost, stats.concealed_frames, stats.fec_frames, stats.late, stats.duplicates, stats.discarded),
+                (
+                    stats.lost,
+                    stats.concealed_frames,
+                    stats.fec_frames,
+                    stats.late,
+                    stats.duplicates,
+                    stats.discarded
+                ),
                 (0, 0, 0, 0, 0, 0),
                 "{voice} at {rate}: {stats:?}"
             );
@@ -122,7 +129,8 @@ fn a_path_that_becomes_longer_is_followed() {
 #[test]
 fn both_wraps_pass_unnoticed() {
     let speech = wav("alice");
-    let call = Call { sequence_shift: Some(65_500), timestamp_shift: Some(u32::MAX - 20_000), ..Call::default() };
+    let call =
+        Call { sequence_shift: Some(65_500), timestamp_shift: Some(u32::MAX - 20_000), ..Call::default() };
     let heard = call.run(&speech, |_, _| Path::After(5));
     assert!(heard.correlation(&speech).0 > 0.93);
     assert_eq!((heard.stats.lost, heard.stats.concealed_frames, heard.stats.restarts), (0, 0, 0));
@@ -150,7 +158,10 @@ fn twenty_minutes_of_drift_stay_bounded() {
         let stats = receiver.stats();
         assert!(worst < 90.0, "{ppm} ppm: {worst} ms, {stats:?}");
         // 240 ms too much or too little, 20 ms at a time, is 12.
-        assert!(stats.concealed_frames + stats.shrunk_frames + stats.stretched_frames <= 30, "{ppm}: {stats:?}");
+        assert!(
+            stats.concealed_frames + stats.shrunk_frames + stats.stretched_frames <= 30,
+            "{ppm}: {stats:?}"
+        );
         assert_eq!((stats.lost, stats.discarded), (0, 0), "{ppm}: {stats:?}");
     }
 }
@@ -265,7 +276,12 @@ fn packets_of_any_duration_give_twenty_milliseconds_at_a_time() {
                     if let Some(packet) = joined(&payloads[first..first + frames]) {
                         receiver.push((tick / frames as u64) as u16, (tick * 960) as u32, packet, now);
                     } else {
-                        receiver.push((tick / frames as u64) as u16, (tick * 960) as u32, payloads[first].clone(), now);
+                        receiver.push(
+                            (tick / frames as u64) as u16,
+                            (tick * 960) as u32,
+                            payloads[first].clone(),
+                            now,
+                        );
                     }
                 }
                 if let Some(pulled) = receiver.pull(now) {
@@ -280,7 +296,12 @@ fn packets_of_any_duration_give_twenty_milliseconds_at_a_time() {
             let (least, most) = (sizes.iter().min().unwrap(), sizes.iter().max().unwrap());
             assert!(most - least <= 1, "{rate}: {least}..{most}");
             assert!(pulls >= 290, "{frames}x20 ms at {rate}: {pulls} pulls");
-            assert_eq!(receiver.stats().concealed_frames, 0, "{frames}x20 ms at {rate}: {:?}", receiver.stats());
+            assert_eq!(
+                receiver.stats().concealed_frames,
+                0,
+                "{frames}x20 ms at {rate}: {:?}",
+                receiver.stats()
+            );
         }
     }
     assert!(!speech.is_empty());
@@ -290,10 +311,12 @@ fn packets_of_any_duration_give_twenty_milliseconds_at_a_time() {
 fn opus_frames_pass_through_in_order() {
     let payloads = packets(&wav("alice"));
     let mut sender =
-        AudioSender::new(AudioSendConfig { input: AudioInput::Opus, seed: 5, ..AudioSendConfig::default() }).unwrap();
+        AudioSender::new(AudioSendConfig { input: AudioInput::Opus, seed: 5, ..AudioSendConfig::default() })
+            .unwrap();
     assert!(sender.write_s16(&[0; 960]).is_err());
     let mut receiver =
-        AudioReceiver::new(AudioReceiveConfig { deliver_opus: true, ..AudioReceiveConfig::default() }).unwrap();
+        AudioReceiver::new(AudioReceiveConfig { deliver_opus: true, ..AudioReceiveConfig::default() })
+            .unwrap();
     let (mut got, mut lost) = (Vec::new(), 0);
     for tick in 0..200u64 {
         let now = Duration::from_millis(tick * 20);
@@ -327,7 +350,12 @@ fn garbage_never_disturbs_for_long() {
         if i < 400 {
             // Between the good ones: noise as payload, at stray numbers.
             let noise: Vec<u8> = (0..chance.below(1_700)).map(|_| chance.below(256) as u8).collect();
-            receiver.push(chance.below(65_536) as u16, chance.below(u64::from(u32::MAX)) as u32, Bytes::from(noise), now);
+            receiver.push(
+                chance.below(65_536) as u16,
+                chance.below(u64::from(u32::MAX)) as u32,
+                Bytes::from(noise),
+                now,
+            );
         }
         heard += u32::from(receiver.pull(now).is_some_and(|pulled| i >= 500 && !pulled.silence));
     }

@@ -73,6 +73,10 @@ fn a_packet_costs_hardly_an_allocation() {
         // Per 1 500 ticks: blocks that packets are cut from, and nothing on the way in.
         assert!(sending <= 300, "{rate}/{channels}: {sending} allocations in 1500 packets sent");
         assert!(receiving <= 15, "{rate}/{channels}: {receiving} allocations in 1500 packets received");
-        println!("{rate} Hz/{channels}: per packet {} sending, {} receiving", sending as f64 / 1_500.0, receiving as f64 / 1_500.0);
+        println!(
+            "{rate} Hz/{channels}: per packet {} sending, {} receiving",
+            sending as f64 / 1_500.0,
+            receiving as f64 / 1_500.0
+        );
     }
 }
