@@ -6,8 +6,6 @@
 
 use std::time::Duration;
 
-use super::RTP_RATE;
-
 /// Half of the time over which the smallest transit is remembered.
 const WINDOW_US: i64 = 2_000_000;
 
@@ -37,7 +35,8 @@ pub(super) fn micros(time: Duration) -> i64 {
 
 /// Microseconds of a media time in 48 kHz ticks.
 pub(super) fn media_micros(ticks: i64) -> i64 {
-    ticks.saturating_mul(1_000_000 / 16_000) / i64::from(RTP_RATE / 16_000)
+    // 1 000 000 / RTP_RATE, in lowest terms.
+    ticks.saturating_mul(125) / 6
 }
 
 /// Learns the delays of one stream.
@@ -134,6 +133,9 @@ impl DelayEstimator {
     }
 
     fn measured_us(&self) -> i64 {
+        if self.seen == 0 {
+            return 0;
+        }
         let mut share = 0.0;
         for (bin, value) in self.bins.iter().enumerate() {
             share += value;

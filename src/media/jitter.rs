@@ -15,7 +15,8 @@ use super::{
 /// Most packets held: 320 ms of the shortest, more than the largest delay of all others.
 pub(super) const MAX_PACKETS: usize = 128;
 
-/// A sequence number further away than this belongs to another life of the sender.
+/// A sequence number further ahead than this, or so far back that nobody remembers whether it came,
+/// belongs to another life of the sender.
 const MAX_JUMP: i64 = 1_000;
 
 /// Media time and arrival may not part by more than this between two packets.
@@ -118,7 +119,7 @@ impl JitterBuffer {
             return self.first(sequence, timestamp, duration, payload, now_us, Pushed::Queued);
         };
         let step = i64::from(sequence.wrapping_sub(newest.sequence as u16) as i16);
-        if step.abs() > MAX_JUMP {
+        if step > MAX_JUMP || step <= -i64::from(u128::BITS) {
             if self.probation.replace(sequence.wrapping_add(1)) == Some(sequence) {
                 return self.restart(sequence, timestamp, duration, payload, now_us);
             }
@@ -133,11 +134,6 @@ impl JitterBuffer {
         }
         let sequence = newest.sequence + step;
         let ticks = newest.ticks.saturating_add(advance);
-        if step <= -i64::from(u128::BITS) {
-            // Too old to tell whether it came before.
-            self.counts.late += 1;
-            return Pushed::Dropped;
-        }
         if !self.mark(step) {
             self.counts.duplicates += 1;
             return Pushed::Dropped;

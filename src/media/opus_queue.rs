@@ -67,18 +67,17 @@ impl OpusQueue {
         self.held as u32 / (RTP_RATE / 1_000)
     }
 
-    pub fn position(&self) -> u64 {
-        self.position
-    }
-
     pub fn clear(&mut self) {
         self.frames.clear();
         self.held = 0;
     }
 
-    /// A tick begins at media time `at`: what was not written in time for the past is a gap.
-    pub fn begin(&mut self, at: u64) {
+    /// A tick begins at media time `at`: what was not written in time for the past is a gap. Whether
+    /// there is one.
+    pub fn begin(&mut self, at: u64) -> bool {
+        let gap = self.position < at;
         self.position = self.position.max(at);
+        gap
     }
 
     /// The next frame if it begins before `until`: when it begins, the frame, its duration.

@@ -170,12 +170,13 @@ impl Playout {
 
     /// The first packet held becomes what is heard next.
     fn begin(&mut self, now_us: i64) {
-        self.catch_up(now_us);
         let Some(front) = self.jitter.front() else { return };
         if self.jitter.missing() > 0 || front.ticks < self.heard_until {
             self.played.concealed += self.pending;
         }
         self.pending = 0;
+        self.catch_up(now_us);
+        let Some(front) = self.jitter.front() else { return };
         self.concealed_ticks = 0;
         self.ticks = front.ticks;
         self.state = State::Playing;

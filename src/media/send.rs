@@ -119,7 +119,7 @@ struct Pcm {
     ready: Fifo,
     encoder: Encoder,
     starved: u32,
-    /// Frames at 1/50 Hz that a muted tick has not dropped yet because the rate does not divide.
+    /// Fiftieths of a frame that muted ticks still owe.
     remainder: u32,
 }
 
@@ -260,42 +260,39 @@ impl AudioSender {
         self.set_muted(muted);
         let at = self.clock;
         self.clock = self.clock.wrapping_add(u64::from(FRAME_TICKS));
-        let sent = match &mut self.source {
-            Source::Pcm(pcm) if muted => {
-                pcm.drop_tick();
-                None
+        let frame = match &mut self.source {
+            Source::Pcm(pcm) => {
+                let sent = if muted { pcm.drop_tick() } else { pcm.tick(&mut self.stats) };
+                self.in_gap |= sent.is_none();
+                let (payload, level) = sent?;
+                Frame { at, payload, duration: FRAME_TICKS, level: Some(level) }
             }
-            Source::Pcm(pcm) => pcm.tick(&mut self.stats).map(|(payload, level)| Frame {
-                at,
-                payload,
-                duration: FRAME_TICKS,
-                level: Some(level),
-            }),
             Source::Opus(queue) => {
-                let until = self.clock;
-                queue.begin(at);
-                next_opus(queue, until, muted, &mut self.stats)
+                self.in_gap |= queue.begin(at);
+                self.next_opus()?
             }
         };
-        match sent {
-            Some(frame) => Some(self.packet(frame)),
-            None => {
-                // A long frame of the application's covers ticks that have no packet of their own.
-                self.in_gap |= match &self.source {
-                    Source::Pcm(_) => true,
-                    Source::Opus(queue) => queue.position() < self.clock,
-                };
-                None
-            }
-        }
+        Some(self.packet(frame))
     }
 
     /// Further packets of the same tick: call until `None` after [`AudioSender::next_packet`] gave a
     /// packet. There are some only when the application brings Opus frames shorter than 20 ms.
     pub fn extra_packet(&mut self) -> Option<AudioPacket> {
-        let Source::Opus(queue) = &mut self.source else { return None };
-        let frame = next_opus(queue, self.clock, self.muted, &mut self.stats)?;
+        let frame = self.next_opus()?;
         Some(self.packet(frame))
+    }
+
+    /// The next of the application's Opus frames that begins within this tick.
+    fn next_opus(&mut self) -> Option<Frame> {
+        let Source::Opus(queue) = &mut self.source else { return None };
+        while let Some((at, payload, duration)) = queue.next(self.clock) {
+            if !self.muted && !opus::is_dtx(&payload) {
+                return Some(Frame { at, payload, duration, level: None });
+            }
+            self.in_gap = true;
+            self.stats.dtx_frames += u64::from(!self.muted);
+        }
+        None
     }
 
     fn packet(&mut self, frame: Frame) -> AudioPacket {
@@ -324,21 +321,6 @@ struct Frame {
     payload: Bytes,
     duration: u32,
     level: Option<f32>,
-}
-
-/// The next of the application's Opus frames that is due before `until`.
-fn next_opus(queue: &mut OpusQueue, until: u64, muted: bool, stats: &mut SendStats) -> Option<Frame> {
-    while let Some((at, payload, duration)) = queue.next(until) {
-        if muted {
-            continue;
-        }
-        if opus::is_dtx(&payload) {
-            stats.dtx_frames += 1;
-            continue;
-        }
-        return Some(Frame { at, payload, duration, level: None });
-    }
-    None
 }
 
 impl Pcm {
@@ -388,10 +370,12 @@ impl Pcm {
         let _ = self.encoder.reset();
     }
 
-    fn drop_tick(&mut self) {
+    /// 20 ms of what was written are not for anybody.
+    fn drop_tick(&mut self) -> Option<(Bytes, f32)> {
         let due = self.rate + self.remainder;
         self.remainder = due % 50;
         self.ring.consume((due / 50) as usize * self.mixer.to());
+        None
     }
 
     /// One frame as (payload, level), if a whole one can be had or patience is over.
