@@ -32,14 +32,6 @@ impl Roster {
         self.all.get_mut(session_id)
     }
 
-    pub fn len(&self) -> usize {
-        self.all.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.all.is_empty()
-    }
-
     pub fn iter(&self) -> impl Iterator<Item = &Participant> {
         self.all.values()
     }

@@ -98,7 +98,12 @@ impl Outgoing {
     }
 
     pub(super) fn set_muted(&self, muted: bool) {
+        // Under the lock: what is written after this returns is of the new state.
+        let mut state = self.state.lock();
         self.muted.store(muted, Ordering::Relaxed);
+        state.sender.set_muted(muted);
+        drop(state);
+        self.changed.notify_all();
     }
 
     pub(super) fn set_writer(&self, writer: Arc<dyn RtpWriter>) {

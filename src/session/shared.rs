@@ -11,7 +11,7 @@ use super::{
     playout::{AudioOptions, ReceiveTotals},
     AudioFrame, TrackOptions,
 };
-use crate::core::{Config, Counters, End, EndReason, Event, PeerChange, State, TrackId};
+use crate::core::{Config, Counters, End, EndReason, Event, State, TrackId};
 use crate::core::model::{Counts, PeerKind};
 use crate::dispatch::{Class, Mailbox};
 use crate::error::{Code, Error, Result, Secret};
@@ -81,8 +81,6 @@ pub(super) struct Status {
     pub counters: Counters,
     pub counts: Counts,
     pub participants: usize,
-    /// Peer connections as last heard: (publisher, subscriber).
-    pub peers: (Option<PeerChange>, Option<PeerChange>),
 }
 
 /// Figures that media tasks count without a lock.

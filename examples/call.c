@@ -1,0 +1,124 @@
+/*
+ * call.c - the canonical program: join a call, say a WAV file, record what is heard, leave.
+ *
+ *   cc call.c -o call $(pkg-config --cflags --libs offhook)
+ *   ./call --url http://127.0.0.1:PORT --user alice --call demo --play in.wav --record out.wav
+ *
+ * --hear NAME records that participant (else the first one heard); --seconds N stays that long;
+ * --json prints an object per line.
+ */
+#include <offhook.h>
+#include <stdlib.h>
+#include "report.h"
+#include "wav.h"
+
+typedef struct app {
+    report report;
+    wav out;
+    char hear[256];         /* who is recorded */
+    int heard;
+    uint32_t timestamp;     /* where the recording stands, 48 kHz */
+    double since;           /* when there was something to hear, ms */
+} app;
+
+static void on_event(void *user, oh_call call, const oh_event *event)
+{
+    app *a = user;
+    (void)call;
+    if (event->kind == OH_EVENT_TRACK_PUBLISHED && !a->since) a->since = ms_since(&a->report.began);
+    say_event(&a->report, event);
+}
+
+static void on_audio(void *user, oh_call call, const oh_audio *audio)
+{
+    static const int16_t silence[960];
+    app *a = user;
+    (void)call;
+    if (!a->hear[0]) snprintf(a->hear, sizeof a->hear, "%s", audio->user_id);
+    if (strcmp(a->hear, audio->user_id)) return;
+    if (!a->heard) {
+        char ms[32];
+        snprintf(ms, sizeof ms, ",\"ms\":%.1f", ms_since(&a->report.began) - a->since);
+        say(&a->report, "first_audio", NULL, NULL, ms);
+    }
+    if (a->out.file) {
+        /* Long silence is not sent, and not handed over: the timestamp tells how long it was. */
+        int32_t gap = a->heard ? (int32_t)(audio->timestamp - a->timestamp) : 0;
+        for (; gap >= 960 && gap < 48000 * 60; gap -= 960) wav_write(&a->out, silence, 960);
+        wav_write(&a->out, audio->samples, audio->frames);
+    }
+    a->heard = 1;
+    a->timestamp = audio->timestamp + audio->frames;
+}
+
+static int usage(const char *name)
+{
+    fprintf(stderr, "usage: %s --url URL --user NAME --call ID [--token T] [--play in.wav] [--record out.wav]\n"
+                    "       [--hear NAME] [--seconds N] [--json]\n", name);
+    return 2;
+}
+
+int main(int argc, char **argv)
+{
+    const char *play = NULL, *record = NULL;
+    double seconds = 0;
+    app a = { .heard = 0 };
+    wav in = { .file = NULL };
+    int16_t pcm[8 * 3840];
+    oh_client client;
+    oh_call call;
+    oh_track mic = { 0 };
+    oh_client_options where = OH_CLIENT_OPTIONS_INIT;
+    oh_call_options what = OH_CALL_OPTIONS_INIT;
+    oh_audio_track_options sound = OH_AUDIO_TRACK_OPTIONS_INIT;
+
+    where.token = "development"; /* a real service wants the user's JWT */
+    for (int i = 1; i < argc; i++) {
+        if (!strcmp(argv[i], "--json")) { a.report.json = 1; continue; }
+        if (!strcmp(argv[i], "--help")) { usage(argv[0]); return 0; }
+        if (i + 1 == argc) return usage(argv[0]);
+        char *value = argv[++i];
+        if (!strcmp(argv[i - 1], "--url")) where.url = value;
+        else if (!strcmp(argv[i - 1], "--user")) where.user_id = value;
+        else if (!strcmp(argv[i - 1], "--token")) where.token = value;
+        else if (!strcmp(argv[i - 1], "--call")) what.id = value;
+        else if (!strcmp(argv[i - 1], "--play")) play = value;
+        else if (!strcmp(argv[i - 1], "--record")) record = value;
+        else if (!strcmp(argv[i - 1], "--hear")) snprintf(a.hear, sizeof a.hear, "%s", value);
+        else if (!strcmp(argv[i - 1], "--seconds")) seconds = atof(value);
+        else return usage(argv[0]);
+    }
+    if (!where.url || !where.user_id || !what.id) return usage(argv[0]);
+    if (play && wav_open(&in, play)) return fprintf(stderr, "%s is not a 16-bit PCM WAV file\n", play), 2;
+    if (record && wav_create(&a.out, record, 48000, 1)) return perror(record), 2;
+    clock_gettime(CLOCK_MONOTONIC, &a.report.began);
+
+    what.handlers.on_event = on_event;
+    what.handlers.on_audio = on_audio;
+    what.handlers.user_data = &a;
+    if (oh_client_new(&where, &client)) return fail("client");
+    if (oh_call_join(client, &what, &call) || oh_call_wait(call, OH_STATE_JOINED, 15000)) return fail("join");
+
+    if (in.file) {
+        sound.rate = in.rate;
+        sound.channels = in.channels;
+        if (oh_call_publish_audio(call, &sound, &mic)) return fail("publish");
+    }
+    while (!seconds || ms_since(&a.report.began) < seconds * 1e3) {
+        uint32_t frames = in.file ? wav_read(&in, pcm, in.rate / 50) : 0;
+        if (frames) { /* the library sends at its own pace: wait for room, then write */
+            if (oh_track_wait(mic, frames, 10000) || oh_track_write_s16(mic, pcm, frames)) break;
+        } else if (!seconds) {
+            break;
+        } else if (oh_call_wait(call, OH_STATE_LEFT, 50) != OH_ERR_TIMEOUT) {
+            break; /* nothing to say: listen until the time is up or the call is over */
+        }
+    }
+    oh_call_leave(call, "bye");
+    oh_call_wait(call, OH_STATE_LEFT, 3000);
+    say_stats(&a.report, call);
+    oh_client_free(client); /* frees what is left, in any order; no callback runs after it */
+    wav_close(&in, 0);
+    wav_close(&a.out, 1);
+    return a.report.errors != 0;
+}
