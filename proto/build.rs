@@ -20,6 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     pbjson_build::Builder::new()
         .register_descriptors(&descriptors.encode_to_vec())?
         .ignore_unknown_fields()
+        .ignore_unknown_enum_variants()
         .build(&[".stream"])?;
     Ok(())
 }

@@ -9,11 +9,13 @@
 #![deny(unsafe_code)]
 #![warn(missing_debug_implementations)]
 
+pub mod capi;
 pub mod core;
+pub mod dispatch;
 pub mod error;
+pub mod log;
 pub mod media;
 pub mod rtc;
-pub mod signalling;
-pub mod dispatch;
-pub mod log;
 pub mod runtime;
+pub mod session;
+pub mod signalling;

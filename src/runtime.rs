@@ -1,1 +1,393 @@
-//! runtime
+//! The library's tokio runtime: started by the first task, stopped in order, startable again.
+//!
+//! Must not know: what the tasks do, callbacks, the C API. What the system's signals need is given
+//! as a function by the only module that may be unsafe ([`set_thread_hook`]).
+
+use crate::{
+    dispatch::{contain, panic_text},
+    error::{Code, Error, Result},
+    log::{oh_log, Level},
+};
+use futures_util::FutureExt;
+use parking_lot::{Condvar, Mutex};
+use std::{
+    cell::Cell,
+    collections::BTreeMap,
+    future::Future,
+    panic::AssertUnwindSafe,
+    sync::{
+        atomic::{AtomicUsize, Ordering::SeqCst},
+        Arc, OnceLock,
+    },
+    thread,
+    time::{Duration, Instant},
+};
+use tokio::{
+    runtime::{Builder, Handle},
+    sync::watch,
+    task::JoinHandle,
+};
+
+/// Threads for work that blocks (name look-ups), beside the I/O threads; started on demand.
+const BLOCKING_THREADS: usize = 8;
+const MOST_IO_THREADS: usize = 64;
+
+static HOOK: OnceLock<fn()> = OnceLock::new();
+
+thread_local! {
+    static IO_THREAD: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Sets what every thread of the library calls first (blocking signals). Only the first one counts.
+pub fn set_thread_hook(hook: fn()) {
+    let _ = HOOK.set(hook);
+}
+
+/// Called by every thread of the library as its first act.
+pub(crate) fn thread_started() {
+    if let Some(hook) = HOOK.get() {
+        hook();
+    }
+}
+
+/// Whether the calling thread is one of the runtime's, where nothing may wait.
+pub fn on_io_thread() -> bool {
+    IO_THREAD.try_with(Cell::get).unwrap_or(false)
+}
+
+/// The runtime of the process.
+pub fn global() -> &'static Runtime {
+    static GLOBAL: Runtime = Runtime::new();
+    &GLOBAL
+}
+
+/// [`Runtime::spawn`] on the runtime of the process.
+pub fn spawn<T: Send + 'static>(
+    name: &'static str,
+    future: impl Future<Output = T> + Send + 'static,
+) -> Result<JoinHandle<T>> {
+    global().spawn(name, future)
+}
+
+/// [`Runtime::spawn_guarded`] on the runtime of the process.
+pub fn spawn_guarded(
+    name: &'static str,
+    future: impl Future<Output = ()> + Send + 'static,
+    on_panic: impl FnOnce(String) + Send + 'static,
+) -> Result<JoinHandle<()>> {
+    global().spawn_guarded(name, future, on_panic)
+}
+
+/// [`Runtime::shutdown`] on the runtime of the process.
+pub fn shutdown(timeout: Duration) -> bool {
+    global().shutdown(timeout)
+}
+
+/// Tells a task that the runtime wants to stop.
+#[derive(Clone, Debug)]
+pub struct Stop(watch::Receiver<bool>);
+
+impl Stop {
+    /// Returns when a shutdown has begun; at once if it has. Cancel-safe.
+    pub async fn requested(&mut self) {
+        // An error means that the runtime is gone: the same news.
+        let _ = self.0.wait_for(|stop| *stop).await;
+    }
+
+    /// Whether a shutdown has begun.
+    pub fn is_requested(&self) -> bool {
+        *self.0.borrow() || self.0.has_changed().is_err()
+    }
+}
+
+/// The tasks and threads of one start of a runtime.
+#[derive(Debug, Default)]
+struct Census {
+    tasks: Mutex<BTreeMap<&'static str, usize>>,
+    none_left: Condvar,
+    threads: AtomicUsize,
+}
+
+impl Census {
+    fn enter(self: &Arc<Self>, name: &'static str) -> Entry {
+        *self.tasks.lock().entry(name).or_default() += 1;
+        Entry { census: self.clone(), name }
+    }
+
+    fn wait_for_none(&self, deadline: Instant) -> bool {
+        let mut tasks = self.tasks.lock();
+        while !tasks.is_empty() {
+            if self.none_left.wait_until(&mut tasks, deadline).timed_out() {
+                return tasks.is_empty();
+            }
+        }
+        true
+    }
+}
+
+struct Entry {
+    census: Arc<Census>,
+    name: &'static str,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let mut tasks = self.census.tasks.lock();
+        if let Some(n) = tasks.get_mut(self.name) {
+            *n -= 1;
+            if *n == 0 {
+                tasks.remove(self.name);
+            }
+        }
+        if tasks.is_empty() {
+            self.census.none_left.notify_all();
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Running {
+    tokio: tokio::runtime::Runtime,
+    stop: watch::Sender<bool>,
+    census: Arc<Census>,
+}
+
+#[derive(Debug)]
+struct State {
+    running: Option<Running>,
+    /// 0: as many as the machine has, 4 at most.
+    io_threads: usize,
+    stopping: bool,
+}
+
+/// A tokio runtime that starts by itself and can be stopped and started again.
+#[derive(Debug)]
+pub struct Runtime {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+impl Default for Runtime {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Runtime {
+    /// Not started yet.
+    pub const fn new() -> Self {
+        Self {
+            state: Mutex::new(State { running: None, io_threads: 0, stopping: false }),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// Sets the number of I/O threads, 1..=64, 0 for the default (one per processor, 4 at most).
+    /// Errors: `Argument` out of range; `State` when the runtime is already running with another.
+    pub fn set_io_threads(&self, threads: usize) -> Result<()> {
+        if threads > MOST_IO_THREADS {
+            return Err(Error::new(Code::Argument, "the number of I/O threads must be 0 (default) to 64"));
+        }
+        let mut state = self.state.lock();
+        if state.running.is_some() && state.io_threads != threads {
+            return Err(Error::new(
+                Code::State,
+                "the I/O threads already run; set their number before the first client",
+            ));
+        }
+        state.io_threads = threads;
+        Ok(())
+    }
+
+    /// The tokio handle, for what must be made inside the runtime. Starts it when it is not
+    /// running. Errors: as [`spawn`](Self::spawn).
+    pub fn handle(&self) -> Result<Handle> {
+        self.with(|running| running.tokio.handle().clone())
+    }
+
+    /// A signal that a shutdown has begun. Starts the runtime when it is not running. Errors: as
+    /// [`spawn`](Self::spawn).
+    pub fn stop_signal(&self) -> Result<Stop> {
+        self.with(|running| Stop(running.stop.subscribe()))
+    }
+
+    /// Starts a task, counted under `name` until it has ended and its future is dropped; starts the
+    /// runtime when it is not running. A task that shall end on shutdown watches
+    /// [`stop_signal`](Self::stop_signal).
+    ///
+    /// Errors: `Limit` when the system has no threads or descriptors for the runtime (tried again
+    /// at the next call); `State` during a shutdown.
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> Result<JoinHandle<T>> {
+        let (handle, entry) = self.with(|r| (r.tokio.handle().clone(), r.census.enter(name)))?;
+        Ok(handle.spawn(async move {
+            let out = future.await;
+            drop(entry);
+            out
+        }))
+    }
+
+    /// As [`spawn`](Self::spawn), and `on_panic` gets the text (cut to 200 characters) when the
+    /// task panics. It runs on the I/O thread: hand off, never block.
+    pub fn spawn_guarded(
+        &self,
+        name: &'static str,
+        future: impl Future<Output = ()> + Send + 'static,
+        on_panic: impl FnOnce(String) + Send + 'static,
+    ) -> Result<JoinHandle<()>> {
+        self.spawn(name, async move {
+            if let Err(payload) = AssertUnwindSafe(future).catch_unwind().await {
+                let text = panic_text(payload);
+                oh_log!(Level::Error, "a task ({name}) failed inside: {text}");
+                if contain(move || on_panic(text)).is_err() {
+                    oh_log!(Level::Error, "the end of a failed task ({name}) failed too");
+                }
+            }
+        })
+    }
+
+    /// Tasks started with `spawn` that have not ended.
+    pub fn live_tasks(&self) -> usize {
+        self.task_names().iter().map(|(_, n)| n).sum()
+    }
+
+    /// The same by name, for tests that look for leaks.
+    pub fn task_names(&self) -> Vec<(&'static str, usize)> {
+        let state = self.state.lock();
+        let Some(running) = &state.running else { return Vec::new() };
+        let tasks = running.census.tasks.lock();
+        tasks.iter().map(|(name, n)| (*name, *n)).collect()
+    }
+
+    /// All tasks in the runtime, those that dependencies started included.
+    pub fn all_tasks(&self) -> usize {
+        let state = self.state.lock();
+        state.running.as_ref().map_or(0, |r| r.tokio.metrics().num_alive_tasks())
+    }
+
+    /// Whether threads of the runtime exist.
+    pub fn is_running(&self) -> bool {
+        self.state.lock().running.is_some()
+    }
+
+    /// Tells every task to stop, waits for them, then ends and joins the threads. Tasks that do not
+    /// stop in three quarters of the time are dropped at their next await.
+    ///
+    /// True when nothing of the runtime runs any more; false when `timeout` was not enough (what is
+    /// still running ends by itself, or never) or when called on an I/O thread. Either way the next
+    /// task starts a new runtime. A second caller waits for the first.
+    pub fn shutdown(&self, timeout: Duration) -> bool {
+        if on_io_thread() {
+            return false;
+        }
+        // A year serves for "however long it takes", and no clock overflows.
+        let timeout = timeout.min(Duration::from_secs(365 * 86400));
+        let began = Instant::now();
+        let deadline = began + timeout;
+        let mut state = self.state.lock();
+        while state.stopping {
+            if self.changed.wait_until(&mut state, deadline).timed_out() && state.stopping {
+                return false;
+            }
+        }
+        let Some(running) = state.running.take() else { return true };
+        state.stopping = true;
+        drop(state);
+
+        let Running { tokio, stop, census } = running;
+        stop.send_replace(true);
+        if !census.wait_for_none(began + timeout.mul_f32(0.75)) {
+            let left: Vec<_> = census.tasks.lock().iter().map(|(name, n)| (*name, *n)).collect();
+            oh_log!(Level::Warn, "shutdown: cutting off tasks that did not end in time: {left:?}");
+        }
+        stop_tokio(tokio, deadline.saturating_duration_since(Instant::now()));
+        let done = census.threads.load(SeqCst) == 0 && census.tasks.lock().is_empty();
+
+        self.state.lock().stopping = false;
+        self.changed.notify_all();
+        done
+    }
+
+    fn with<T>(&self, f: impl FnOnce(&Running) -> T) -> Result<T> {
+        let mut state = self.state.lock();
+        if state.stopping {
+            return Err(Error::new(Code::State, "the library is shutting down; try again when that is done"));
+        }
+        if state.running.is_none() {
+            state.running = Some(start(state.io_threads)?);
+        }
+        match &state.running {
+            Some(running) => Ok(f(running)),
+            None => Err(Error::new(Code::Internal, "the runtime vanished")),
+        }
+    }
+}
+
+fn start(io_threads: usize) -> Result<Running> {
+    let threads = match io_threads {
+        0 => thread::available_parallelism().map_or(1, |n| n.get()).clamp(1, 4),
+        n => n,
+    };
+    let census = Arc::new(Census::default());
+    let number = AtomicUsize::new(0);
+    let (started, ended) = (census.clone(), census.clone());
+    // Without threads left, tokio panics instead of failing.
+    let built = contain(move || {
+        Builder::new_multi_thread()
+            .worker_threads(threads)
+            .max_blocking_threads(BLOCKING_THREADS)
+            .thread_name_fn(move || format!("oh-io-{}", number.fetch_add(1, SeqCst)))
+            .on_thread_start(move || {
+                started.threads.fetch_add(1, SeqCst);
+                IO_THREAD.with(|io| io.set(true));
+                thread_started();
+            })
+            .on_thread_stop(move || {
+                ended.threads.fetch_sub(1, SeqCst);
+            })
+            .enable_all()
+            .build()
+    });
+    let advice = "raise the limits of threads and open files, or wait until some are free";
+    match built {
+        Ok(Ok(tokio)) => Ok(Running { tokio, stop: watch::Sender::new(false), census }),
+        Ok(Err(e)) => {
+            Err(Error::new(Code::Limit, format!("cannot start the I/O threads ({}); {advice}", e.kind())))
+        }
+        Err(_) => Err(Error::new(Code::Limit, format!("cannot start the I/O threads; {advice}"))),
+    }
+}
+
+/// Ends and joins the threads. A host may itself be inside another tokio runtime, where tokio
+/// refuses to wait; a thread of our own does it there.
+fn stop_tokio(tokio: tokio::runtime::Runtime, timeout: Duration) {
+    // Threads need a moment to end even when there is no time left.
+    let timeout = timeout.max(Duration::from_millis(100));
+    if Handle::try_current().is_err() {
+        tokio.shutdown_timeout(timeout);
+        return;
+    }
+    let shared = Arc::new(Mutex::new(Some(tokio)));
+    let theirs = shared.clone();
+    let helper = thread::Builder::new().name("oh-stop".into()).spawn(move || {
+        thread_started();
+        if let Some(tokio) = theirs.lock().take() {
+            tokio.shutdown_timeout(timeout);
+        }
+    });
+    match helper {
+        Ok(helper) => drop(helper.join()),
+        Err(_) => {
+            if let Some(tokio) = shared.lock().take() {
+                tokio.shutdown_background();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "runtime_tests.rs"]
+mod tests;

@@ -11,6 +11,7 @@ use soketto::{
     Incoming, Mode, Receiver, Sender,
 };
 use std::{
+    future::Future,
     sync::{
         atomic::{AtomicU64, Ordering::Relaxed},
         Arc,
@@ -20,7 +21,7 @@ use std::{
 use tokio::{
     net::TcpStream,
     sync::{mpsc, watch},
-    time::{sleep_until, timeout},
+    time::{sleep, sleep_until, timeout},
 };
 
 /// Messages waiting for one client; a client that lets more pile up is disconnected.
@@ -30,7 +31,7 @@ const WRITE_LIMIT: Duration = Duration::from_secs(10);
 /// A client must say something this often (health checks come every 5 s).
 pub const IDLE_LIMIT: Duration = Duration::from_secs(40);
 /// How long a socket stays open for the client to close it first.
-const LINGER: Duration = Duration::from_secs(1);
+pub const LINGER: Duration = Duration::from_secs(1);
 
 /// One thing to be written.
 #[derive(Debug)]
@@ -62,9 +63,11 @@ pub struct RawFrame {
     pub seed: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Fate {
     Open,
+    /// Write what is queued, then close.
+    Finish,
     /// Close without a close frame.
     Drop,
     /// Close with a TCP reset.
@@ -91,7 +94,7 @@ impl Outbox {
         match self.tx.try_send((out, at)) {
             Ok(()) => true,
             Err(mpsc::error::TrySendError::Full(_)) => {
-                self.fate.send_replace(Fate::Drop);
+                self.end(Fate::Drop);
                 false
             }
             Err(mpsc::error::TrySendError::Closed(_)) => false,
@@ -105,7 +108,18 @@ impl Outbox {
 
     /// Ends the TCP connection without a close frame, by a reset if `hard`.
     pub fn cut(&self, hard: bool) {
-        self.fate.send_replace(if hard { Fate::Reset } else { Fate::Drop });
+        self.end(if hard { Fate::Reset } else { Fate::Drop });
+    }
+
+    /// Moves towards the end; a harder end is never softened.
+    fn end(&self, fate: Fate) {
+        self.fate.send_if_modified(|f| {
+            let harder = fate > *f;
+            if harder {
+                *f = fate;
+            }
+            harder
+        });
     }
 
     /// True once nothing can be delivered any more.
@@ -133,11 +147,20 @@ pub struct Inbox {
 }
 
 impl Inbox {
-    /// Reads on, ignoring messages, until the client closes or at most a second has passed.
+    /// Reads on, ignoring messages, until the client closes or `enough` is done; nothing can be read after that.
     ///
-    /// What is in the outbox is written meanwhile.
+    /// A read that is given up leaves the WebSocket library in the middle of a frame: hence "after that".
+    pub async fn drain(&mut self, enough: impl Future<Output = ()>) {
+        let reading = async { while self.receive(IDLE_LIMIT).await.is_ok() {} };
+        tokio::select! {
+            () = reading => {}
+            () = enough => {}
+        }
+    }
+
+    /// As `drain`, for at most a second. What is in the outbox is written meanwhile.
     pub async fn linger(&mut self) {
-        let _ = timeout(LINGER, async { while self.receive(LINGER).await.is_ok() {} }).await;
+        self.drain(sleep(LINGER)).await;
     }
 
     /// Waits for the next message; its bytes stay valid until the next call.
@@ -151,7 +174,7 @@ impl Inbox {
                 let read = timeout(idle, self.receiver.receive(&mut self.buffer));
                 let got = tokio::select! {
                     got = read => got.map_err(|_| End::Lost)?,
-                    _ = self.fate.wait_for(|f| *f != Fate::Open) => return Err(End::Lost),
+                    _ = self.fate.wait_for(|f| *f > Fate::Finish) => return Err(End::Lost),
                 };
                 text = match got {
                     Ok(Incoming::Data(data)) => data.is_text(),
@@ -174,7 +197,7 @@ impl Inbox {
 pub fn upgrade<F, S>(mut request: Request<Body>, limits: &Limits, serve: S) -> Response
 where
     S: FnOnce(Inbox, Outbox) -> F + Send + 'static,
-    F: std::future::Future<Output = ()> + Send,
+    F: Future<Output = ()> + Send,
 {
     let mut handshake = Handshake::new();
     let Ok(answer) = handshake.receive_request(&request) else {
@@ -199,11 +222,13 @@ where
         let writer = tokio::spawn(write_all(sender, raw, rx, fate.clone()));
         let outbox = Outbox { tx, fate: Arc::new(fate_tx) };
         serve(Inbox { receiver, fate, buffer: Vec::new() }, outbox.clone()).await;
-        // Others may still hold the outbox; the writer must not outlive the connection because of that.
-        outbox.fate.send_if_modified(|f| {
-            std::mem::replace(f, if *f == Fate::Open { Fate::Drop } else { *f }) == Fate::Open
-        });
-        let _ = writer.await;
+        // What was queued is still written, within bounds. Others may hold the outbox for longer than that.
+        outbox.end(Fate::Finish);
+        tokio::pin!(writer);
+        if timeout(LINGER, &mut writer).await.is_err() {
+            outbox.end(Fate::Drop);
+            let _ = writer.await;
+        }
     });
     answer.map(|()| Body::empty())
 }
@@ -214,9 +239,14 @@ async fn write_all(
     mut rx: mpsc::Receiver<(Out, Instant)>,
     mut fate: watch::Receiver<Fate>,
 ) {
+    let mut finish = fate.clone();
     loop {
         let step = async {
-            let (out, at) = rx.recv().await?;
+            let (out, at) = tokio::select! {
+                biased;
+                item = rx.recv() => item?,
+                _ = finish.wait_for(|f| *f != Fate::Open) => return None,
+            };
             if at > Instant::now() {
                 sleep_until(at.into()).await;
             }
@@ -224,7 +254,7 @@ async fn write_all(
         };
         tokio::select! {
             biased;
-            end = fate.wait_for(|f| *f != Fate::Open) => {
+            end = fate.wait_for(|f| *f > Fate::Finish) => {
                 if end.is_ok_and(|f| *f == Fate::Reset) {
                     let _ = raw.set_zero_linger();
                 }

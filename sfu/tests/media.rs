@@ -7,12 +7,10 @@ use offhook_proto::{
     models::{self, TrackType},
 };
 use offhook_sfu::{Config, Sfu};
-use serde_json::json;
 use std::time::Duration;
 use support::{
-    ctl,
     media::{Kind, Peer},
-    until, within, Client,
+    within, Client,
 };
 
 fn track(kind: TrackType, mid: &str) -> models::TrackInfo {

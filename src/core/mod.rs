@@ -1,2 +1,284 @@
-//! The rules of a call, as pure code.
+//! The rules of a call, as pure code: `handle(now, input)`, then take the outputs and the next
+//! deadline. Must not know: tokio, sockets, any clock or source of randomness, the engine, wire
+//! types. Time is a `Duration` since an epoch of the caller's choice.
+//!
+//! The flow of one offer, the founding promise: [`Input::Message`] → is its generation current? →
+//! `subscriber.rs` queues it → checked again when it starts and after each engine step → SendAnswer.
+//! Any "no" on the way: counted in `late_offers`, one debug line, end.
+
+mod backoff;
+mod ice;
+pub mod io;
+mod join;
+mod leave;
+mod messages;
 pub mod model;
+mod publisher;
+pub mod rng;
+mod roster;
+mod rpcs;
+mod subscriber;
+mod timers;
+
+pub use io::{
+    limits, Action, AudioOffer, Config, Counters, End, EndReason, Event, Input, Op, OpDone, OpFailed, Output,
+    PeerChange, RemoteId, State, TrackId,
+};
+pub use roster::split_stream_id;
+
+use crate::error::Secret;
+use model::*;
+use rng::Rng;
+use std::{collections::VecDeque, time::Duration};
+use timers::{Timer, Timers};
+
+/// Where the attempt to be connected is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Idle,
+    WaitingToken,
+    Admitting,
+    WaitingRetry,
+    Opening,
+    Joining,
+    Joined,
+    Leaving,
+    Over,
+}
+
+/// The rules and the state of one call.
+#[derive(Debug)]
+pub struct Core {
+    config: Config,
+    rng: Rng,
+    phase: Phase,
+    state: State,
+    generation: Generation,
+    /// One name for this participant over all its reconnects.
+    unified_session_id: String,
+    session_id: String,
+    token: Secret,
+    admission: Option<Box<Admission>>,
+    /// Edges that refused or failed, last one last.
+    failed_edges: Vec<String>,
+    join_failures: u32,
+    socket_open: bool,
+    /// Messages that came before JoinResponse.
+    held: VecDeque<SfuMessage>,
+    roster: roster::Roster,
+    counts: Counts,
+    publish_options: Vec<PublishOption>,
+    grants: Option<Grants>,
+    remotes: Vec<messages::Remote>,
+    publisher: publisher::Publisher,
+    subscriber: subscriber::Subscriber,
+    rpcs: rpcs::Rpcs,
+    end: Option<End>,
+    timers: Timers,
+    next_op: Op,
+    outputs: VecDeque<Output>,
+    counters: Counters,
+}
+
+impl Core {
+    pub fn new(config: Config) -> Self {
+        let mut rng = Rng::new(config.seed);
+        let unified_session_id = rng.uuid();
+        let token = config.token.clone();
+        let subscribe = config.subscribe;
+        Self {
+            config,
+            rng,
+            phase: Phase::Idle,
+            state: State::Idle,
+            generation: Generation(0),
+            session_id: unified_session_id.clone(),
+            unified_session_id,
+            token,
+            admission: None,
+            failed_edges: Vec::new(),
+            join_failures: 0,
+            socket_open: false,
+            held: VecDeque::new(),
+            roster: roster::Roster::default(),
+            counts: Counts::default(),
+            publish_options: Vec::new(),
+            grants: None,
+            remotes: Vec::new(),
+            publisher: publisher::Publisher::default(),
+            subscriber: subscriber::Subscriber::new(subscribe),
+            rpcs: rpcs::Rpcs::default(),
+            end: None,
+            timers: Timers::default(),
+            next_op: 0,
+            outputs: VecDeque::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    pub fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// The participants as they are now, self included.
+    pub fn participants(&self) -> impl Iterator<Item = &Participant> {
+        self.roster.iter()
+    }
+
+    /// Nothing will ever come out again.
+    pub fn is_over(&self) -> bool {
+        self.phase == Phase::Over
+    }
+
+    /// When [`Core::tick`] wants to be called; `None`: not at all.
+    pub fn deadline(&self) -> Option<Duration> {
+        if self.is_over() {
+            None
+        } else {
+            self.timers.next()
+        }
+    }
+
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// One thing happened.
+    pub fn handle(&mut self, now: Duration, input: Input) {
+        if self.is_over() {
+            self.count_late(&input);
+            return;
+        }
+        match input {
+            Input::Start => self.start(now),
+            Input::Token(token) => self.on_token(now, token),
+            Input::Admitted { generation, result } => self.on_admitted(now, generation, result),
+            Input::SocketOpened { generation, result } => self.on_socket_opened(now, generation, result),
+            Input::Message { generation, message } => self.on_message(now, generation, message),
+            Input::Malformed { generation } => {
+                self.counters.malformed += 1;
+                if self.is_current(generation) {
+                    self.heard(now);
+                }
+            }
+            Input::SocketClosed { generation, code, failure } => {
+                self.on_socket_closed(now, generation, code, failure)
+            }
+            Input::Rpc { generation, id, result } => self.on_rpc(now, generation, id, result),
+            Input::Op { generation, peer, op, result } => self.on_op(now, generation, peer, op, result),
+            Input::LocalCandidate { generation, peer, json } => self.on_local_candidate(generation, peer, json),
+            Input::Peer { generation, peer, change } => self.on_peer_change(now, generation, peer, change),
+            Input::PeerClosed { generation, peer } => self.on_peer_closed(generation, peer),
+            Input::RemoteTrack { generation, id, stream_id, track_id } => {
+                self.on_remote_track(generation, id, stream_id, track_id)
+            }
+            Input::RemoteTrackGone { id } => self.remotes.retain(|r| r.id != id),
+            Input::Publish { track, offer } => self.on_publish(now, track, offer),
+            Input::Unpublish { track } => self.on_unpublish(now, track),
+            Input::Mute { track, muted } => self.on_mute(now, track, muted),
+            Input::ClosePeer(peer) => self.on_close_peer(now, peer),
+            Input::Leave { reason } => self.on_leave(now, reason),
+            Input::Abort(end) => self.abort(end),
+        }
+    }
+
+    /// The time has come that [`Core::deadline`] named (harmless when it has not).
+    pub fn tick(&mut self, now: Duration) {
+        while !self.is_over() {
+            let Some(timer) = self.timers.due(now) else { return };
+            match timer {
+                Timer::RetryJoin => self.admit(now),
+                Timer::JoinResponse => self.on_join_response_timeout(now),
+                Timer::HealthPing => self.ping(now),
+                Timer::HealthSilent => self.on_silence(now),
+                Timer::Token => self.on_token(now, None),
+                Timer::RpcRetry(id) => self.retry_rpc(id),
+                Timer::Republish => self.negotiate_publisher(now),
+                Timer::PeerConnect => self.on_peer_connect_timeout(now),
+                Timer::LeaveLimit => self.finish(),
+            }
+        }
+    }
+
+    fn is_current(&self, generation: Generation) -> bool {
+        generation == self.generation
+    }
+
+    /// Not leaving, not over: new work may start.
+    fn is_open(&self) -> bool {
+        !matches!(self.phase, Phase::Leaving | Phase::Over)
+    }
+
+    fn out(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+
+    fn event(&mut self, event: Event) {
+        if matches!(event, Event::Error(_) | Event::LocalFailed { .. }) {
+            self.counters.error_events += 1;
+        }
+        self.out(Output::Event(event));
+    }
+
+    fn set_state(&mut self, state: State) {
+        if self.state != state {
+            let previous = std::mem::replace(&mut self.state, state);
+            self.event(Event::State { state, previous });
+        }
+    }
+
+    fn op(&mut self, peer: PeerKind, action: Action) -> Op {
+        self.next_op += 1;
+        let (op, generation) = (self.next_op, self.generation);
+        self.out(Output::Engine { generation, peer, op, action });
+        op
+    }
+
+    fn late(&mut self) {
+        self.counters.late_other += 1;
+    }
+
+    /// Something came after the end: an offer is one of the late offers, the rest is counted too.
+    fn count_late(&mut self, input: &Input) {
+        match input {
+            Input::Message { message: SfuMessage::SubscriberOffer { .. }, generation } => {
+                self.drop_offer("late offer dropped: the call is over", *generation)
+            }
+            Input::Message { .. } | Input::Rpc { .. } | Input::Op { .. } => self.late(),
+            _ => {}
+        }
+    }
+
+    fn on_op(
+        &mut self,
+        now: Duration,
+        generation: Generation,
+        peer: PeerKind,
+        op: Op,
+        result: Result<OpDone, OpFailed>,
+    ) {
+        match peer {
+            PeerKind::Publisher => self.on_publisher_op(now, generation, op, result),
+            PeerKind::Subscriber => self.on_subscriber_op(now, generation, op, result),
+        }
+    }
+
+    fn on_close_peer(&mut self, now: Duration, peer: PeerKind) {
+        match peer {
+            PeerKind::Publisher => self.close_publisher(now),
+            PeerKind::Subscriber => self.close_subscriber(),
+        }
+    }
+}

@@ -162,6 +162,16 @@ pub trait Peer: Send + Sync + 'static {
 /// Sends RTP on one sender. Sequence numbers and timestamps are the caller's.
 #[async_trait]
 pub trait RtpWriter: Send + Sync + 'static {
-    /// Errors carry no payload. Before the negotiation is done the packet is dropped silently.
-    async fn write(&self, sequence: u16, timestamp: u32, marker: bool, payload: Bytes) -> EngineResult<()>;
+    /// Sends one packet. `level_dbov` is the loudness of its audio as RFC 6464 counts it, 0
+    /// (loudest) to 127 (silence) meaning 0 to -127 dBov; it travels in a header extension if one
+    /// was negotiated, larger values count as 127. Errors carry no payload. Before the negotiation
+    /// is done the packet is dropped silently.
+    async fn write(
+        &self,
+        sequence: u16,
+        timestamp: u32,
+        marker: bool,
+        level_dbov: Option<u8>,
+        payload: Bytes,
+    ) -> EngineResult<()>;
 }

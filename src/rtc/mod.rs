@@ -1,2 +1,18 @@
 //! WebRTC: our trait and the engine behind it.
+pub mod candidate;
 pub mod engine;
+pub mod sdp;
+pub mod webrtc;
+
+mod gate;
+mod tasks;
+mod udp;
+
+
+/// The engine that the library ships with.
+pub fn default_engine() -> std::sync::Arc<dyn engine::Engine> {
+    std::sync::Arc::new(webrtc::WebRtcEngine::new())
+}
+
+#[cfg(test)]
+mod tests;

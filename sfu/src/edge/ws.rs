@@ -7,7 +7,7 @@ use crate::{
     faults::{Edge, Stage},
     join::{Identity, Joined},
     server::{encode, silence, Connection, HangUp, Server},
-    socket::{self, End, Inbox, Out, Outbox, IDLE_LIMIT},
+    socket::{self, End, Inbox, Out, Outbox, IDLE_LIMIT, LINGER},
 };
 use axum::{
     extract::{Path, Query, Request, State},
@@ -139,7 +139,6 @@ async fn talk(server: &Arc<Server>, joined: &Joined, inbox: &mut Inbox, outbox: 
             Err(end) => {
                 if end == End::Violated {
                     outbox.push(Out::Close(1009, "a frame is malformed or too large".into()));
-                    inbox.linger().await;
                 }
                 return end;
             }
@@ -176,20 +175,13 @@ async fn talk(server: &Arc<Server>, joined: &Joined, inbox: &mut Inbox, outbox: 
 /// sent late really arrives.
 async fn farewell(server: &Arc<Server>, joined: &Joined, inbox: &mut Inbox, outbox: &Outbox) -> End {
     let burst = joined.stats.late_on_leave.lock().take();
-    if let Some(burst) = burst {
-        let sending = server.send_late_offers(&joined.stats, Some(outbox.clone()), burst);
-        let reading = async { while inbox.receive(LATE_LIMIT).await.is_ok() {} };
-        let both = async {
-            tokio::select! {
-                _ = sending => true,
-                () = reading => false,
-            }
-        };
-        if timeout(LATE_LIMIT, both).await != Ok(true) {
-            return End::Lost;
+    let enough = async {
+        if let Some(burst) = burst {
+            let _ = timeout(LATE_LIMIT, server.send_late_offers(&joined.stats, Some(outbox.clone()), burst)).await;
         }
-    }
-    inbox.linger().await;
+        tokio::time::sleep(LINGER).await;
+    };
+    inbox.drain(enough).await;
     End::Lost
 }
 

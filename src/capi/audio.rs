@@ -1,0 +1,145 @@
+//! `oh_audio`: 20 ms of one participant, as handed to the application.
+
+use super::{call::oh_call, convert::c_text};
+use crate::core::model::TrackKind;
+use crate::session::{AudioFrame, Samples};
+use std::ffi::{c_char, c_void, CString};
+
+/// What a track carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum oh_track_kind {
+    OH_TRACK_AUDIO = 1,
+    OH_TRACK_VIDEO = 2,
+    OH_TRACK_SCREEN_SHARE = 3,
+    OH_TRACK_SCREEN_SHARE_AUDIO = 4,
+}
+
+impl From<TrackKind> for oh_track_kind {
+    fn from(kind: TrackKind) -> Self {
+        match kind {
+            TrackKind::Audio => Self::OH_TRACK_AUDIO,
+            TrackKind::Video => Self::OH_TRACK_VIDEO,
+            TrackKind::ScreenShare => Self::OH_TRACK_SCREEN_SHARE,
+            TrackKind::ScreenShareAudio => Self::OH_TRACK_SCREEN_SHARE_AUDIO,
+        }
+    }
+}
+
+/// Form of sound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum oh_audio_format {
+    /// Interleaved 16-bit integers in the machine's byte order.
+    OH_AUDIO_S16 = 0,
+    /// Interleaved 32-bit floats, -1.0 to 1.0.
+    OH_AUDIO_F32 = 1,
+    /// Opus packets (RFC 6716), 48 kHz clock.
+    OH_AUDIO_OPUS = 2,
+}
+
+/// Sound of one participant. Everything it points to is valid during the callback only (of a pulled
+/// event: until oh_event_free).
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct oh_audio {
+    /// sizeof(oh_audio) in the library; grows in later versions.
+    pub size: u32,
+    /// oh_audio_format: which of the three pointers below is set.
+    pub format: i32,
+    pub user_id: *const c_char,
+    /// Names the participant; one user may be in a call more than once.
+    pub session_id: *const c_char,
+    /// OH_AUDIO_S16: frames * channels samples; else NULL.
+    pub samples: *const i16,
+    /// OH_AUDIO_F32: frames * channels samples; else NULL.
+    pub samples_f32: *const f32,
+    /// OH_AUDIO_OPUS: packet_size bytes; else NULL.
+    pub packet: *const u8,
+    pub packet_size: u32,
+    /// Samples per channel: 20 ms of them; 0 for OH_AUDIO_OPUS.
+    pub frames: u32,
+    /// Samples per second and channel, as asked for in oh_call_options.
+    pub rate: u32,
+    /// Channels, as asked for in oh_call_options.
+    pub channels: u32,
+    /// RTP timestamp of the first sample, 48 kHz, wraps around.
+    pub timestamp: u32,
+    /// Loudness, 0.0 (silence) to 1.0; 0 for OH_AUDIO_OPUS.
+    pub level: f32,
+    /// oh_track_kind.
+    pub kind: i32,
+    /// Non-zero: invented to hide a loss (of OH_AUDIO_OPUS: packets before this one were lost).
+    pub concealed: u32,
+    /// Non-zero: the sender sent nothing (muted or discontinuous transmission); the samples are zero.
+    pub silence: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// Gets 20 ms of one participant, for every participant that is heard.
+///
+/// @param user_data  as in oh_call_handlers.
+/// @param call       the call it belongs to.
+/// @param audio      valid during the call only.
+///
+/// Runs on a callback thread; the callbacks of one call run one at a time. When it is too slow, the
+/// oldest frames are dropped and counted (oh_call_stats.media_dropped); other calls are not delayed.
+pub type oh_audio_handler =
+    Option<unsafe extern "C" fn(user_data: *mut c_void, call: oh_call, audio: *const oh_audio)>;
+
+/// A frame together with the texts that its C form points to.
+pub(super) struct AudioText {
+    user_id: CString,
+    session_id: CString,
+}
+
+impl AudioText {
+    pub fn of(frame: &AudioFrame) -> Self {
+        Self { user_id: c_text(&frame.who.user_id), session_id: c_text(&frame.who.session_id) }
+    }
+
+    pub fn names(&self, frame: &AudioFrame) -> bool {
+        self.user_id.to_bytes() == frame.who.user_id.as_bytes()
+            && self.session_id.to_bytes() == frame.who.session_id.as_bytes()
+    }
+}
+
+/// The C form; valid as long as both are.
+pub(super) fn view(frame: &AudioFrame, text: &AudioText) -> oh_audio {
+    let (mut samples, mut samples_f32, mut packet) = (std::ptr::null(), std::ptr::null(), std::ptr::null());
+    let (mut packet_size, mut total) = (0, 0);
+    let format = match &frame.samples {
+        Samples::S16(s) => {
+            (samples, total) = (s.as_ptr(), s.len());
+            oh_audio_format::OH_AUDIO_S16
+        }
+        Samples::F32(s) => {
+            (samples_f32, total) = (s.as_ptr(), s.len());
+            oh_audio_format::OH_AUDIO_F32
+        }
+        Samples::Opus(p) => {
+            (packet, packet_size) = (p.as_ptr(), p.len());
+            oh_audio_format::OH_AUDIO_OPUS
+        }
+    };
+    oh_audio {
+        size: size_of::<oh_audio>() as u32,
+        format: format as i32,
+        user_id: text.user_id.as_ptr(),
+        session_id: text.session_id.as_ptr(),
+        samples,
+        samples_f32,
+        packet,
+        packet_size: packet_size as u32,
+        frames: (total / usize::from(frame.channels.max(1))) as u32,
+        rate: frame.rate,
+        channels: u32::from(frame.channels),
+        timestamp: frame.timestamp,
+        level: frame.level,
+        kind: oh_track_kind::from(frame.who.kind) as i32,
+        concealed: u32::from(frame.concealed),
+        silence: u32::from(frame.silence),
+        reserved: 0,
+    }
+}

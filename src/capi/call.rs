@@ -1,0 +1,493 @@
+//! `oh_call`: join, wait, leave, free.
+
+use super::{
+    audio::{oh_audio, oh_audio_format, oh_audio_handler, view, AudioText},
+    client::oh_client,
+    convert::{argument, give, optional, required, sized},
+    event::{c_event, c_lost, oh_event_handler, state_of, Texts},
+    handles::registry,
+    library::{oh_destroy, timeout, UserData},
+    objects::{find, CallObject, Client},
+    result::{guard, oh_result},
+    track::handle_of,
+};
+use crate::core::model::PeerKind;
+use crate::core::{Config, State};
+use crate::dispatch::{self, Closing, Delivery, Handler, Limits, Mailbox};
+use crate::error::{Code, Error, Result, Secret};
+use crate::rtc::sdp::announce_sdp;
+use crate::session::{AudioFrame, AudioOptions, Call, CallOptions, Notice};
+use std::{
+    ffi::{c_char, c_void},
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        Arc, Weak,
+    },
+};
+
+/// A call: one participant's presence, from oh_call_join to oh_call_free. 0 is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct oh_call {
+    pub id: u64,
+}
+
+/// Who hears what happens. With neither on_event nor on_audio the call is in pull mode: see
+/// oh_call_next_event.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct oh_call_handlers {
+    /// NULL: events are not told (with on_audio set).
+    pub on_event: oh_event_handler,
+    /// NULL: sound is not told.
+    pub on_audio: oh_audio_handler,
+    /// Called exactly once, after the last callback of this call; may be NULL. Not called when
+    /// oh_call_join fails: user_data then stays the caller's.
+    pub destroy: oh_destroy,
+    /// Handed back to all three.
+    pub user_data: *mut c_void,
+}
+
+/// What to join and how. Begin with OH_CALL_OPTIONS_INIT or oh_call_options_init. All text is copied.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct oh_call_options {
+    /// sizeof(oh_call_options).
+    pub size: u32,
+    /// Retries of a failed join on other edges, 0 to 10; INIT sets 3.
+    pub join_retries: i32,
+    /// Which call. Required.
+    pub id: *const c_char,
+    /// The call's type; NULL: "default".
+    pub call_type: *const c_char,
+    /// Token for this call instead of the client's; NULL: the client's.
+    pub token: *const c_char,
+    /// The `data` of the join request as a JSON object; NULL: none.
+    pub data_json: *const c_char,
+    pub handlers: oh_call_handlers,
+    /// Samples per second of what is heard, 8000 to 192000; 0: 48000.
+    pub audio_rate: u32,
+    /// Channels of what is heard, 1 or 2; 0: 1.
+    pub audio_channels: u32,
+    /// oh_audio_format of what is heard.
+    pub audio_format: i32,
+    /// Receive buffer: least and greatest delay in ms, 0 to 2000; both 0: 20 to 200.
+    pub audio_min_delay_ms: u32,
+    pub audio_max_delay_ms: u32,
+    /// Events queued for the application at most, 16 to 65536; 0: 1024. Beyond it events are
+    /// dropped and OH_EVENT_LOST says how many; state events and the terminal event never are.
+    pub event_queue: u32,
+    /// Frames of 20 ms queued for the application at most, 1 to 4096, all participants together;
+    /// 0: 50. Beyond it the oldest is dropped and counted.
+    pub audio_queue: u32,
+    /// Non-zero: never receive (a publish-only bot). No subscriber is created.
+    pub no_subscriber: u32,
+    /// Pull mode: non-zero to get sound as OH_EVENT_AUDIO.
+    pub pull_audio: u32,
+    /// Non-zero: do not create the call when it does not exist.
+    pub no_create: u32,
+    /// Non-zero: ring the members.
+    pub ring: u32,
+    /// Non-zero: notify the members.
+    pub notify: u32,
+}
+
+const DEFAULTS: oh_call_options = oh_call_options {
+    size: size_of::<oh_call_options>() as u32,
+    join_retries: 3,
+    id: std::ptr::null(),
+    call_type: std::ptr::null(),
+    token: std::ptr::null(),
+    data_json: std::ptr::null(),
+    handlers: oh_call_handlers { on_event: None, on_audio: None, destroy: None, user_data: std::ptr::null_mut() },
+    audio_rate: 0,
+    audio_channels: 0,
+    audio_format: 0,
+    audio_min_delay_ms: 0,
+    audio_max_delay_ms: 0,
+    event_queue: 0,
+    audio_queue: 0,
+    no_subscriber: 0,
+    pull_audio: 0,
+    no_create: 0,
+    ring: 0,
+    notify: 0,
+};
+
+/// Fills in the defaults; the same as OH_CALL_OPTIONS_INIT, for languages without macros.
+///
+/// @param options  may be NULL: then nothing happens.
+///
+/// # Safety
+/// `options` must be NULL or writable.
+#[no_mangle]
+pub unsafe extern "C" fn oh_call_options_init(options: *mut oh_call_options) {
+    if !options.is_null() {
+        // SAFETY: writable by the caller's contract.
+        unsafe { options.write(DEFAULTS) };
+    }
+}
+
+/// Starts to join a call. Returns at once; OH_EVENT_JOINED or OH_EVENT_ENDED tells the result
+/// (oh_call_wait waits for it).
+///
+/// @param client   the client; it must live as long as its calls, freeing it frees them.
+/// @param options  see oh_call_options; `id` is required.
+/// @param call     receives the handle, before the first callback runs.
+/// @return         OH_OK; OH_ERR_ARGUMENT with details in oh_last_error; OH_ERR_HANDLE; OH_ERR_ABI;
+///                 OH_ERR_LIMIT when the system has no threads or descriptors left; OH_ERR_STATE
+///                 while the library shuts down. On failure destroy is not called.
+///
+/// Any thread, callbacks included. Free it with oh_call_free.
+///
+/// # Safety
+/// `options` must be NULL or point to a structure as large as its `size`, with valid strings;
+/// `call` must be NULL or writable. The handlers must be callable from any thread.
+#[no_mangle]
+pub unsafe extern "C" fn oh_call_join(client: oh_client, options: *const oh_call_options, call: *mut oh_call) -> oh_result {
+    guard(|| {
+        let client = find::<Client>(client.id)?;
+        if options.is_null() {
+            return Err(argument("oh_call_join: options must not be NULL; id is required"));
+        }
+        if call.is_null() {
+            return Err(argument("call must not be NULL"));
+        }
+        // SAFETY: by the caller's contract.
+        let options = unsafe { sized(options, DEFAULTS, "oh_call_options")? };
+        // SAFETY: by the caller's contract.
+        let settings = unsafe { settings(&client, &options)? };
+        join(&client, &options, settings, |id| {
+            // SAFETY: checked above, and writable by the caller's contract.
+            unsafe { call.write(oh_call { id }) };
+        })
+    })
+}
+
+fn within(value: u32, default: u32, range: std::ops::RangeInclusive<u32>, what: &str) -> Result<u32> {
+    match value {
+        0 => Ok(default),
+        v if range.contains(&v) => Ok(v),
+        _ => Err(argument(format!("oh_call_options.{what} must be 0 or {} to {}", range.start(), range.end()))),
+    }
+}
+
+/// Checks everything that can be checked before anything is made.
+///
+/// # Safety
+/// The strings of `options` must be valid.
+unsafe fn settings(client: &Client, options: &oh_call_options) -> Result<(CallOptions, Limits)> {
+    // SAFETY: by the caller's contract.
+    let (id, call_type, token, data_json) = unsafe {
+        (
+            required(options.id, "oh_call_options.id")?,
+            optional(options.call_type, "oh_call_options.call_type")?,
+            optional(options.token, "oh_call_options.token")?,
+            optional(options.data_json, "oh_call_options.data_json")?.unwrap_or_default(),
+        )
+    };
+    if !data_json.is_empty()
+        && !serde_json::from_str::<serde_json::Value>(&data_json).is_ok_and(|json| json.is_object())
+    {
+        return Err(argument("oh_call_options.data_json is not a JSON object"));
+    }
+    let join_retries = u32::try_from(options.join_retries)
+        .ok()
+        .filter(|n| *n <= 10)
+        .ok_or_else(|| argument("oh_call_options.join_retries must be 0 to 10"))?;
+    let format = options.audio_format;
+    if !(oh_audio_format::OH_AUDIO_S16 as i32..=oh_audio_format::OH_AUDIO_OPUS as i32).contains(&format) {
+        return Err(argument("oh_call_options.audio_format must be one of oh_audio_format"));
+    }
+    let (min, max) = match (options.audio_min_delay_ms, options.audio_max_delay_ms) {
+        (0, 0) => (20, 200),
+        (min, max) if min <= max && max <= 2_000 && max >= 20 => (min, max),
+        _ => return Err(argument("oh_call_options: audio_min_delay_ms <= audio_max_delay_ms, and that 20 to 2000")),
+    };
+    let pull = options.handlers.on_event.is_none() && options.handlers.on_audio.is_none();
+    if pull && options.handlers.destroy.is_some() {
+        return Err(argument("oh_call_options.handlers: destroy without a handler; pull mode has no user_data"));
+    }
+    let wanted = if pull { options.pull_audio != 0 } else { options.handlers.on_audio.is_some() };
+    let audio = AudioOptions {
+        rate: within(options.audio_rate, 48_000, 8_000..=192_000, "audio_rate")?,
+        channels: within(options.audio_channels, 1, 1..=2, "audio_channels")? as u8,
+        float: format == oh_audio_format::OH_AUDIO_F32 as i32,
+        opus: format == oh_audio_format::OH_AUDIO_OPUS as i32,
+        min_delay_ms: min,
+        max_delay_ms: max,
+        wanted,
+    };
+    let limits = Limits {
+        control: within(options.event_queue, 1_024, 16..=65_536, "event_queue")? as usize,
+        media: within(options.audio_queue, 50, 1..=4_096, "audio_queue")? as usize,
+        ..Limits::default()
+    };
+    let mut seed = [0; 8];
+    getrandom::fill(&mut seed).map_err(|_| Error::new(Code::Limit, "the system gave no random numbers"))?;
+    let config = Config {
+        call_type: call_type.unwrap_or_else(|| "default".into()),
+        call_id: id,
+        user_id: client.user_id.clone(),
+        create: options.no_create == 0,
+        ring: options.ring != 0,
+        notify: options.notify != 0,
+        data_json,
+        location: "auto".into(),
+        join_retries,
+        subscribe: options.no_subscriber == 0,
+        subscriber_sdp: announce_sdp(PeerKind::Subscriber),
+        publisher_sdp: announce_sdp(PeerKind::Publisher),
+        token: token.map(Secret::new).unwrap_or_else(|| client.token.clone()),
+        seed: u64::from_ne_bytes(seed),
+    };
+    Ok((CallOptions { config, audio }, limits))
+}
+
+fn join(
+    client: &Arc<Client>,
+    options: &oh_call_options,
+    (settings, limits): (CallOptions, Limits),
+    announce: impl Fn(u64),
+) -> Result<()> {
+    let object = Arc::new(CallObject {
+        call: Default::default(),
+        client: Arc::downgrade(client),
+        parts: Default::default(),
+        publisher: Default::default(),
+        subscriber: Default::default(),
+        freed: AtomicBool::new(false),
+    });
+    let id = registry().insert(object.clone())?;
+    let started = Arc::new(AtomicBool::new(false));
+    let mailbox = mailbox(oh_call { id }, &object, options.handlers, limits, started.clone());
+    let made = Call::new(client.connection.clone(), settings, mailbox);
+    let launch = match made {
+        Ok((call, launch)) => {
+            let _ = object.call.set(call);
+            launch
+        }
+        Err(error) => {
+            let _ = registry().remove::<CallObject>(id);
+            return Err(error);
+        }
+    };
+    client.calls.lock().insert(id);
+    announce(id);
+    started.store(true, Ordering::Release);
+    let result = if client.freed.load(Ordering::Acquire) {
+        Err(Error::new(Code::Handle, "the oh_client handle is stale: the client was freed"))
+    } else {
+        launch.start()
+    };
+    if result.is_err() {
+        started.store(false, Ordering::Release);
+        client.calls.lock().remove(&id);
+        let _ = registry().remove::<CallObject>(id);
+        announce(0);
+    }
+    result
+}
+
+/// Where the call's events and sound go.
+fn mailbox(
+    call: oh_call,
+    object: &Arc<CallObject>,
+    handlers: oh_call_handlers,
+    limits: Limits,
+    started: Arc<AtomicBool>,
+) -> Mailbox<Notice, AudioFrame> {
+    if handlers.on_event.is_none() && handlers.on_audio.is_none() {
+        return Mailbox::pulled(dispatch::pool(), limits);
+    }
+    let receiver = Receiver {
+        call,
+        object: Arc::downgrade(object),
+        handlers,
+        texts: Vec::new(),
+    };
+    let mut receiver = receiver;
+    let user = UserData { pointer: handlers.user_data, destroy: handlers.destroy };
+    let handler = Handler::new(move |delivery| receiver.deliver(delivery)).destroy(move || {
+        // A join that failed leaves user_data to the caller.
+        if started.load(Ordering::Acquire) {
+            user.release();
+        }
+    });
+    Mailbox::with_handler(dispatch::pool(), limits, handler)
+}
+
+/// Names kept in C form, so that sound needs no allocation per frame.
+const MAX_NAMES: usize = 256;
+
+struct Receiver {
+    call: oh_call,
+    object: Weak<CallObject>,
+    handlers: oh_call_handlers,
+    texts: Vec<AudioText>,
+}
+
+// SAFETY: the handlers are callable from any thread by the header's contract, one at a time; the
+// user_data pointer is only handed back.
+unsafe impl Send for Receiver {}
+
+impl Receiver {
+    fn deliver(&mut self, delivery: Delivery<Notice, AudioFrame>) {
+        match delivery {
+            Delivery::Media(frame) => self.audio(&frame),
+            Delivery::Control(notice) => {
+                let Some(on_event) = self.handlers.on_event else { return };
+                let mut texts = Texts::default();
+                let object = self.object.upgrade();
+                let track = |id| object.as_ref().map_or(super::track::oh_track { id: 0 }, |o| handle_of(o, id));
+                let event = c_event(self.call, &notice, &mut texts, track);
+                // Not held during the callback: the application may free the call in it.
+                drop(object);
+                // SAFETY: the application's function; event and texts live until it returns.
+                unsafe { on_event(self.handlers.user_data, self.call, &event) };
+            }
+            Delivery::Lost { count } => {
+                let Some(on_event) = self.handlers.on_event else { return };
+                // SAFETY: as above.
+                unsafe { on_event(self.handlers.user_data, self.call, &c_lost(self.call, count)) };
+            }
+        }
+    }
+
+    fn audio(&mut self, frame: &AudioFrame) {
+        let Some(on_audio) = self.handlers.on_audio else { return };
+        let known = self.texts.iter().position(|t| t.names(frame));
+        let index = known.unwrap_or_else(|| {
+            if self.texts.len() >= MAX_NAMES {
+                self.texts.clear();
+            }
+            self.texts.push(AudioText::of(frame));
+            self.texts.len() - 1
+        });
+        let audio: oh_audio = view(frame, &self.texts[index]);
+        // SAFETY: the application's function; frame and texts live until it returns.
+        unsafe { on_audio(self.handlers.user_data, self.call, &audio) };
+    }
+}
+
+/// Waits until a call is in a state.
+///
+/// @param call        the call.
+/// @param state       oh_state; OH_STATE_JOINED and OH_STATE_LEFT are the useful ones.
+/// @param timeout_ms  how long to wait; 0: only look; OH_FOREVER.
+/// @return            OH_OK when the call is in that state; OH_ERR_TIMEOUT; when the call ended
+///                    first: the error it ended with (OH_ERR_CANCELLED when the application left),
+///                    oh_last_error has its text; OH_ERR_WOULD_DEADLOCK inside a callback of the
+///                    same call.
+#[no_mangle]
+pub extern "C" fn oh_call_wait(call: oh_call, state: i32, timeout_ms: u32) -> oh_result {
+    guard(|| {
+        let wanted = [
+            State::Idle,
+            State::Joining,
+            State::Joined,
+            State::Reconnecting,
+            State::Migrating,
+            State::Offline,
+            State::ReconnectingFailed,
+            State::Left,
+        ]
+        .into_iter()
+        .find(|s| state_of(*s) == state)
+        .ok_or_else(|| argument("oh_call_wait: state must be one of oh_state"))?;
+        let session = find::<CallObject>(call.id)?.call()?.clone();
+        session.wait(wanted, timeout(timeout_ms))
+    })
+}
+
+/// The state a call is in now.
+///
+/// @param state  receives an oh_state.
+/// @return       OH_OK; OH_ERR_HANDLE; OH_ERR_ARGUMENT.
+///
+/// # Safety
+/// `state` must be NULL or writable.
+#[no_mangle]
+pub unsafe extern "C" fn oh_call_state(call: oh_call, state: *mut i32) -> oh_result {
+    guard(|| {
+        let object = find::<CallObject>(call.id)?;
+        let session = object.call()?;
+        // SAFETY: by the caller's contract.
+        unsafe { give(state, "state", || Ok(state_of(session.state()))) }
+    })
+}
+
+/// Answers OH_EVENT_TOKEN_NEEDED, inside the callback or later.
+///
+/// @param token  the user's token; NULL: there is none, the join fails with OH_ERR_AUTH.
+/// @return       OH_OK; OH_ERR_STATE when the call is over; OH_ERR_HANDLE; OH_ERR_ARGUMENT.
+///
+/// Any thread. Without a question the token is ignored.
+///
+/// # Safety
+/// `token` must be NULL or a NUL-terminated string.
+#[no_mangle]
+pub unsafe extern "C" fn oh_call_provide_token(call: oh_call, token: *const c_char) -> oh_result {
+    guard(|| {
+        let session = find::<CallObject>(call.id)?.call()?.clone();
+        // SAFETY: by the caller's contract.
+        let token = unsafe { optional(token, "token")? };
+        session.provide_token(token.map(Secret::new))
+    })
+}
+
+/// Leaves: says goodbye, stops media, and ends with OH_EVENT_ENDED within 2 s. Returns at once.
+///
+/// @param call    the call; leaving twice, or after the end, is fine.
+/// @param reason  told to the SFU, cut to 115 bytes; may be NULL.
+/// @return        OH_OK; OH_ERR_HANDLE; OH_ERR_ARGUMENT when reason is not UTF-8.
+///
+/// Any thread, callbacks included. The handle stays valid until oh_call_free.
+///
+/// # Safety
+/// `reason` must be NULL or a NUL-terminated string.
+#[no_mangle]
+pub unsafe extern "C" fn oh_call_leave(call: oh_call, reason: *const c_char) -> oh_result {
+    guard(|| {
+        let session = find::<CallObject>(call.id)?.call()?.clone();
+        // SAFETY: by the caller's contract.
+        let reason = unsafe { optional(reason, "reason")? };
+        session.leave(reason.as_deref().unwrap_or_default());
+        Ok(())
+    })
+}
+
+/// Frees a call: leaves it if that was not done, and ends its callbacks. Its publisher, subscriber
+/// and tracks are freed with it.
+///
+/// After it returns, no callback of this call runs, and destroy has been called: a callback in
+/// progress on another thread is waited for. Inside a callback of the same call it returns at once
+/// and takes effect when that callback returns. Calls that free each other inside their callbacks do
+/// not deadlock. The goodbye to the SFU goes on in the background, 2 s at most.
+///
+/// @param call  none or stale: nothing happens.
+///
+/// Any thread, callbacks included.
+#[no_mangle]
+pub extern "C" fn oh_call_free(call: oh_call) {
+    guard(|| {
+        free_call(call.id);
+        Ok(())
+    });
+}
+
+pub(super) fn free_call(id: u64) {
+    let Ok(object) = find::<CallObject>(id) else { return };
+    let Some(session) = object.call.get() else { return };
+    object.freed.store(true, Ordering::Release);
+    session.leave("freed");
+    // A second thread that frees meanwhile still finds the object, and waits here as well.
+    let _: Closing = session.mailbox().close_and_wait();
+    for part in object.parts.lock().drain(..) {
+        registry().forget(part);
+    }
+    let _ = registry().remove::<CallObject>(id);
+    if let Some(client) = object.client.upgrade() {
+        client.calls.lock().remove(&id);
+    }
+}

@@ -1,0 +1,160 @@
+//! The library as a whole: version, log, shutdown.
+
+use super::{convert::argument, process, result::{guard, oh_result}};
+use crate::error::{Code, Error};
+use crate::{dispatch, log, runtime};
+use std::{
+    ffi::{c_char, c_void},
+    time::{Duration, Instant},
+};
+
+/// Version of the binary interface; the same number as in the SONAME. It changes when a program
+/// that was built against an older header would no longer work.
+pub const OH_ABI_VERSION: u32 = 0;
+
+/// As a timeout: as long as it takes.
+pub const OH_FOREVER: u32 = u32::MAX;
+
+/// Milliseconds from C.
+pub(super) fn timeout(ms: u32) -> Duration {
+    if ms == OH_FOREVER {
+        Duration::MAX
+    } else {
+        Duration::from_millis(u64::from(ms))
+    }
+}
+
+/// The ABI version of the library that is loaded; compare with OH_ABI_VERSION, that of the header.
+/// Any thread.
+#[no_mangle]
+pub extern "C" fn oh_abi_version() -> u32 {
+    OH_ABI_VERSION
+}
+
+/// The version of the library that is loaded, for instance "0.1.0". Static text. Any thread.
+#[no_mangle]
+pub extern "C" fn oh_version() -> *const c_char {
+    concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast()
+}
+
+/// Levels of log lines, most important first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum oh_log_level {
+    OH_LOG_OFF = 0,
+    OH_LOG_ERROR = 1,
+    OH_LOG_WARN = 2,
+    OH_LOG_INFO = 3,
+    OH_LOG_DEBUG = 4,
+    OH_LOG_TRACE = 5,
+}
+
+/// Gets a log line.
+///
+/// @param user_data  as given to oh_log_set.
+/// @param level      one of oh_log_level.
+/// @param text       one line, UTF-8, no newline, no secrets; valid during the call only.
+///
+/// Runs on a callback thread, one line at a time; when it is too slow lines are dropped and their
+/// number is told. It delays no call. It may use the library.
+pub type oh_log_handler = Option<unsafe extern "C" fn(user_data: *mut c_void, level: i32, text: *const c_char)>;
+
+/// Releases what user_data points to; called exactly once, after the last callback that used it.
+pub type oh_destroy = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
+
+/// `user_data` of the application, with its destroy.
+pub(super) struct UserData {
+    pub pointer: *mut c_void,
+    pub destroy: oh_destroy,
+}
+
+// SAFETY: the header says that callbacks come from threads of the library, one at a time; the
+// pointer is only handed back, never looked into.
+unsafe impl Send for UserData {}
+
+impl UserData {
+    /// Calls destroy; for who can promise that no callback uses the pointer any more.
+    pub fn release(self) {
+        if let Some(destroy) = self.destroy {
+            // SAFETY: the application's function with the application's pointer, once.
+            unsafe { destroy(self.pointer) };
+        }
+    }
+}
+
+fn level_of(level: i32) -> Option<log::Level> {
+    Some(match level {
+        0 => log::Level::Off,
+        1 => log::Level::Error,
+        2 => log::Level::Warn,
+        3 => log::Level::Info,
+        4 => log::Level::Debug,
+        5 => log::Level::Trace,
+        _ => return None,
+    })
+}
+
+/// Sets, replaces or (handler NULL) removes the one log handler of the process. Without one
+/// nothing is logged. Tokens, passwords and media never appear in a line.
+///
+/// @param level      the least important level wanted, one of oh_log_level.
+/// @param handler    see oh_log_handler; NULL removes the present one.
+/// @param user_data  handed back to handler.
+/// @param destroy    may be NULL. On failure it is not called: user_data stays the caller's.
+/// @return           OH_OK; OH_ERR_ARGUMENT for an unknown level.
+///
+/// Any thread. When it returns, the former handler does not run any more and its destroy has been
+/// called, unless it was called inside that handler: then both when the handler returns.
+#[no_mangle]
+pub extern "C" fn oh_log_set(level: i32, handler: oh_log_handler, user_data: *mut c_void, destroy: oh_destroy) -> oh_result {
+    guard(|| {
+        process::init();
+        let level = level_of(level).ok_or_else(|| argument("oh_log_set: level must be one of oh_log_level"))?;
+        let Some(handler) = handler else {
+            log::global().remove();
+            return Ok(());
+        };
+        let user = UserData { pointer: user_data, destroy };
+        let pointer = UserData { pointer: user_data, destroy: None };
+        let call = move |record: &log::Record| {
+            let pointer = &pointer;
+            let text = super::convert::c_text(&format!("{}: {}", record.target, record.text));
+            // SAFETY: the application's function; the text lives until it returns.
+            unsafe { handler(pointer.pointer, record.level as i32, text.as_ptr()) };
+        };
+        log::global().set(level, call, move || user.release());
+        Ok(())
+    })
+}
+
+/// Ends everything: leaves all calls (each gets its OH_EVENT_ENDED), waits for them, ends the
+/// library's threads. Handles stay valid until they are freed. The library can be used again
+/// afterwards; after success it can be unloaded (dlclose).
+///
+/// @param timeout_ms  how long to wait, OH_FOREVER for as long as it takes; 2500 is enough for any
+///                    network, but a callback of yours that does not return is waited for.
+/// @return            OH_OK; OH_ERR_TIMEOUT when something still runs; OH_ERR_WOULD_DEADLOCK inside
+///                    a callback.
+///
+/// Any thread but a callback's.
+#[no_mangle]
+pub extern "C" fn oh_shutdown_wait(timeout_ms: u32) -> oh_result {
+    guard(|| {
+        if dispatch::in_any_callback() {
+            return Err(Error::new(
+                Code::WouldDeadlock,
+                "oh_shutdown_wait: inside a callback, which it would wait for; call it from another thread",
+            ));
+        }
+        let began = Instant::now();
+        let limit = timeout(timeout_ms);
+        let tasks = runtime::shutdown(limit);
+        let threads = dispatch::pool().shutdown(limit.saturating_sub(began.elapsed()));
+        if tasks && threads {
+            Ok(())
+        } else {
+            let what = if tasks { "a callback has not returned" } else { "a call has not ended" };
+            Err(Error::new(Code::Timeout, format!("oh_shutdown_wait: {what} within {timeout_ms} ms")))
+        }
+    })
+}

@@ -1,0 +1,201 @@
+//! `oh_result`, the texts of results, and the guard around every entry.
+//!
+//! The only place where an [`Error`] becomes an `oh_result`.
+
+use crate::dispatch::contain;
+use crate::error::{Code, Error, Result};
+use std::{cell::RefCell, ffi::c_char};
+
+/// What a function says of itself: 0 is success, everything else a stable negative number that is
+/// never reused. `oh_result_message` gives its general meaning, `oh_last_error` the details of the
+/// last failure on the calling thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum oh_result {
+    /// Success.
+    OH_OK = 0,
+    /// An argument is NULL, out of its range, not UTF-8, or does not fit the others.
+    OH_ERR_ARGUMENT = -1,
+    /// The handle is none, stale (freed), forged or of another kind. Nothing happened.
+    OH_ERR_HANDLE = -2,
+    /// Not possible in the state the object is in (for instance: the call is over).
+    OH_ERR_STATE = -3,
+    /// The object was closed by the application.
+    OH_ERR_CLOSED = -4,
+    /// A bounded queue is full; nothing was taken. Try again later.
+    OH_ERR_FULL = -5,
+    /// A deadline passed.
+    OH_ERR_TIMEOUT = -6,
+    /// Waiting here would wait for itself: a `_wait` inside a callback of the same call.
+    OH_ERR_WOULD_DEADLOCK = -7,
+    /// Not offered by this build, protocol or call.
+    OH_ERR_UNSUPPORTED = -8,
+    /// A server could not be reached, or the connection was lost.
+    OH_ERR_NETWORK = -9,
+    /// TLS failed: certificate, name or version.
+    OH_ERR_TLS = -10,
+    /// The server refused; its own code and words are in the event or in `oh_last_error`.
+    OH_ERR_REFUSED = -11,
+    /// A server answered with something that cannot be understood.
+    OH_ERR_PROTOCOL = -12,
+    /// The token is missing, expired or not accepted.
+    OH_ERR_AUTH = -13,
+    /// The application left, freed or shut down while this was going on.
+    OH_ERR_CANCELLED = -14,
+    /// A limit of the system (descriptors, threads, memory) or of the configuration was reached.
+    OH_ERR_LIMIT = -15,
+    /// Plain http or ws to an address that is not loopback; see oh_client_options.allow_insecure.
+    OH_ERR_INSECURE = -16,
+    /// This process was forked from one that uses the library; only exec may follow.
+    OH_ERR_FORKED = -17,
+    /// A codec or the WebRTC engine failed.
+    OH_ERR_MEDIA = -18,
+    /// A defect of the library, contained to one object. Please report it.
+    OH_ERR_INTERNAL = -19,
+    /// The `size` of a structure is not one that this library knows: header and library differ.
+    OH_ERR_ABI = -20,
+    /// There is nothing to return right now.
+    OH_ERR_EMPTY = -21,
+    /// The buffer given is too small.
+    OH_ERR_BUFFER = -22,
+}
+
+use oh_result::*;
+
+/// Every result with its name and general meaning; the one table.
+const TABLE: [(oh_result, &str, &str); 23] = [
+    (OH_OK, "OH_OK\0", "success\0"),
+    (OH_ERR_ARGUMENT, "OH_ERR_ARGUMENT\0", "an argument is NULL, out of range or not UTF-8\0"),
+    (OH_ERR_HANDLE, "OH_ERR_HANDLE\0", "the handle is none, stale, forged or of another kind\0"),
+    (OH_ERR_STATE, "OH_ERR_STATE\0", "not possible in the present state\0"),
+    (OH_ERR_CLOSED, "OH_ERR_CLOSED\0", "closed by the application\0"),
+    (OH_ERR_FULL, "OH_ERR_FULL\0", "no room at the moment; try again later\0"),
+    (OH_ERR_TIMEOUT, "OH_ERR_TIMEOUT\0", "the time is up\0"),
+    (OH_ERR_WOULD_DEADLOCK, "OH_ERR_WOULD_DEADLOCK\0", "waiting here would wait for itself\0"),
+    (OH_ERR_UNSUPPORTED, "OH_ERR_UNSUPPORTED\0", "not supported\0"),
+    (OH_ERR_NETWORK, "OH_ERR_NETWORK\0", "the server cannot be reached\0"),
+    (OH_ERR_TLS, "OH_ERR_TLS\0", "TLS failed\0"),
+    (OH_ERR_REFUSED, "OH_ERR_REFUSED\0", "the server refused\0"),
+    (OH_ERR_PROTOCOL, "OH_ERR_PROTOCOL\0", "the server's answer cannot be understood\0"),
+    (OH_ERR_AUTH, "OH_ERR_AUTH\0", "the token is missing, expired or not accepted\0"),
+    (OH_ERR_CANCELLED, "OH_ERR_CANCELLED\0", "cancelled by the application\0"),
+    (OH_ERR_LIMIT, "OH_ERR_LIMIT\0", "a limit was reached\0"),
+    (OH_ERR_INSECURE, "OH_ERR_INSECURE\0", "plain http or ws is allowed to loopback only\0"),
+    (OH_ERR_FORKED, "OH_ERR_FORKED\0", "not usable in a forked child\0"),
+    (OH_ERR_MEDIA, "OH_ERR_MEDIA\0", "a codec or the WebRTC engine failed\0"),
+    (OH_ERR_INTERNAL, "OH_ERR_INTERNAL\0", "a defect of the library\0"),
+    (OH_ERR_ABI, "OH_ERR_ABI\0", "header and library do not fit together\0"),
+    (OH_ERR_EMPTY, "OH_ERR_EMPTY\0", "nothing to return right now\0"),
+    (OH_ERR_BUFFER, "OH_ERR_BUFFER\0", "the buffer is too small\0"),
+];
+
+impl From<Code> for oh_result {
+    fn from(code: Code) -> Self {
+        // Both are the same stable numbers; the test below holds them together.
+        TABLE.iter().map(|(r, ..)| *r).find(|r| *r as i32 == code as i32).unwrap_or(OH_ERR_INTERNAL)
+    }
+}
+
+thread_local! {
+    static LAST: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+pub(super) fn remember(error: &Error) {
+    // While a thread ends its storage may be gone; then nobody can ask either.
+    let _ = LAST.try_with(|last| {
+        if let Ok(mut last) = last.try_borrow_mut() {
+            last.clear();
+            last.push_str(&error.message);
+        }
+    });
+}
+
+/// Runs the body of an entry: refuses in a forked child, contains panics, keeps the error's text.
+pub(super) fn guard(body: impl FnOnce() -> Result<()>) -> oh_result {
+    if let Err(error) = super::process::check_fork() {
+        return error.code.into();
+    }
+    let result = contain(body).unwrap_or_else(|text| {
+        Err(Error::new(Code::Internal, format!("a defect of the library was contained: {text}")))
+    });
+    match result {
+        Ok(()) => OH_OK,
+        Err(error) => {
+            remember(&error);
+            error.code.into()
+        }
+    }
+}
+
+fn text_of(result: i32, pick: impl Fn(&(oh_result, &'static str, &'static str)) -> &'static str) -> *const c_char {
+    let text = TABLE.iter().find(|(r, ..)| *r as i32 == result).map_or("unknown result\0", pick);
+    text.as_ptr().cast()
+}
+
+/// The general meaning of a result, in words.
+///
+/// @param result  any number; one that is not a result gives "unknown result".
+/// @return        static text, never NULL. Any thread, also in a forked child.
+#[no_mangle]
+pub extern "C" fn oh_result_message(result: i32) -> *const c_char {
+    text_of(result, |(_, _, message)| message)
+}
+
+/// The name of a result as in this header, for instance "OH_ERR_HANDLE".
+///
+/// @return  static text, never NULL. Any thread, also in a forked child.
+#[no_mangle]
+pub extern "C" fn oh_result_name(result: i32) -> *const c_char {
+    text_of(result, |(_, name, _)| name)
+}
+
+/// What failed last on the calling thread: what, where, and what to do. It holds no secrets. A
+/// successful call does not clear it.
+///
+/// @param buf  receives the text, cut to fit and always NUL-terminated; may be NULL when len is 0.
+/// @param len  bytes at buf.
+/// @return     bytes the whole text needs without its NUL; 0 when nothing has failed.
+///
+/// # Safety
+/// `buf` must be NULL or point to `len` writable bytes.
+#[no_mangle]
+pub unsafe extern "C" fn oh_last_error(buf: *mut c_char, len: usize) -> usize {
+    LAST.try_with(|last| {
+        let Ok(last) = last.try_borrow() else { return 0 };
+        if !buf.is_null() && len > 0 {
+            let mut cut = last.len().min(len - 1);
+            while !last.is_char_boundary(cut) {
+                cut -= 1;
+            }
+            // SAFETY: the caller gives `len` writable bytes; cut + 1 <= len, and the thread-local
+            // text cannot overlap the caller's buffer.
+            unsafe {
+                std::ptr::copy_nonoverlapping(last.as_ptr(), buf.cast(), cut);
+                *buf.add(cut) = 0;
+            }
+        }
+        last.len()
+    })
+    .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_and_results_are_the_same_numbers() {
+        use Code::*;
+        let codes = [
+            Ok, Argument, Handle, State, Closed, Full, Timeout, WouldDeadlock, Unsupported, Network, Tls, Refused,
+            Protocol, Auth, Cancelled, Limit, Insecure, Forked, Media, Internal, Abi, Empty, Buffer,
+        ];
+        assert_eq!(codes.len(), TABLE.len());
+        for (code, (result, name, message)) in codes.into_iter().zip(TABLE) {
+            assert_eq!(code as i32, result as i32);
+            assert_eq!(format!("{result:?}\0"), name);
+            assert!(message.len() > 3 && message.ends_with('\0'));
+            assert_eq!(oh_result::from(code), result);
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! The one place that says how long to wait before trying again. Pure; randomness is handed in.
+
+use super::rng::Rng;
+use std::time::Duration;
+
+/// Before join retry `attempt` (1 = first retry): exponential from 0.5 s, ±25 %, at most 5 s.
+pub fn join(attempt: u32, rng: &mut Rng) -> Duration {
+    let base = 500u64.saturating_mul(1 << attempt.saturating_sub(1).min(4)).min(5_000);
+    Duration::from_millis(rng.between(base * 3 / 4, base * 5 / 4).min(5_000))
+}
+
+/// Before RPC try `attempt` (1 = first retry): exponential from 100 ms, ±25 %, at most 2 s.
+pub fn rpc(attempt: u32, rng: &mut Rng) -> Duration {
+    let base = 100u64.saturating_mul(1 << attempt.saturating_sub(1).min(5)).min(2_000);
+    Duration::from_millis(rng.between(base * 3 / 4, base * 5 / 4).min(2_000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_and_stay_bounded() {
+        let mut rng = Rng::new(7);
+        for attempt in 1..64 {
+            let wait = join(attempt, &mut rng);
+            assert!(wait >= Duration::from_millis(375) && wait <= Duration::from_secs(5), "{attempt}: {wait:?}");
+            let wait = rpc(attempt, &mut rng);
+            assert!(wait >= Duration::from_millis(75) && wait <= Duration::from_secs(2), "{attempt}: {wait:?}");
+        }
+        assert!(join(4, &mut Rng::new(1)) > join(1, &mut Rng::new(1)));
+    }
+}

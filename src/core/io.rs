@@ -1,0 +1,259 @@
+//! What goes into a [`super::Core`] and what comes out: the whole surface between rules and world.
+//!
+//! Outputs are orders; the session actor carries them out and brings each result back as an input
+//! that names its generation (and operation), so that a late result can be told from a current one.
+
+use super::model::*;
+use crate::error::{Code, Error, Secret};
+use std::time::Duration;
+
+/// The application's name for a track it sends.
+pub type TrackId = u64;
+/// The session's name for a track it receives.
+pub type RemoteId = u64;
+/// Names one engine operation; its result brings the number back.
+pub type Op = u64;
+
+/// Fixed facts of one call.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub call_type: String,
+    pub call_id: String,
+    pub user_id: String,
+    pub create: bool,
+    pub ring: bool,
+    pub notify: bool,
+    pub data_json: String,
+    pub location: String,
+    /// Retries of a failed join; 0 = none.
+    pub join_retries: u32,
+    /// False: no subscriber is ever created (a publish-only bot).
+    pub subscribe: bool,
+    /// Throw-away SDPs that announce codecs in JoinRequest.
+    pub subscriber_sdp: String,
+    pub publisher_sdp: String,
+    /// Token given up front; empty: the application is asked.
+    pub token: Secret,
+    pub seed: u64,
+}
+
+/// How an audio track is to be offered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AudioOffer {
+    pub stereo: bool,
+    pub dtx: bool,
+    pub music: bool,
+    pub muted: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerChange {
+    Connected,
+    Disconnected,
+    Failed,
+    Closed,
+}
+
+/// What an engine operation gave.
+#[derive(Clone, Debug)]
+pub enum OpDone {
+    Done,
+    /// Local offer with the mids of the publisher's tracks, in the order they were added.
+    Offer { sdp: String, mids: Vec<String> },
+    Answer(String),
+}
+
+/// Why an engine operation failed.
+#[derive(Clone, Debug)]
+pub struct OpFailed {
+    pub code: Code,
+    /// The peer connection is closed: nothing to report.
+    pub closed: bool,
+    pub message: String,
+}
+
+#[derive(Debug)]
+pub enum Input {
+    /// Go. Once, first of all.
+    Start,
+    /// The application's answer to [`Output::NeedToken`]; `None`: it has none.
+    Token(Option<Secret>),
+    Admitted { generation: Generation, result: Result<Box<Admission>, Failure> },
+    SocketOpened { generation: Generation, result: Result<(), Failure> },
+    Message { generation: Generation, message: SfuMessage },
+    Malformed { generation: Generation },
+    SocketClosed { generation: Generation, code: Option<u16>, failure: Option<Failure> },
+    Rpc { generation: Generation, id: u64, result: Result<RpcReply, Failure> },
+    Op { generation: Generation, peer: PeerKind, op: Op, result: Result<OpDone, OpFailed> },
+    LocalCandidate { generation: Generation, peer: PeerKind, json: String },
+    Peer { generation: Generation, peer: PeerKind, change: PeerChange },
+    RemoteTrack { generation: Generation, id: RemoteId, stream_id: String, track_id: String },
+    RemoteTrackGone { id: RemoteId },
+    PeerClosed { generation: Generation, peer: PeerKind },
+    // The application:
+    Publish { track: TrackId, offer: AudioOffer },
+    Unpublish { track: TrackId },
+    Mute { track: TrackId, muted: bool },
+    /// Closed or freed by the application; for good.
+    ClosePeer(PeerKind),
+    Leave { reason: String },
+    /// The session's own end: library shut down or defect.
+    Abort(End),
+}
+
+/// An order to the engine.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    Create { ice_servers: Vec<IceServer> },
+    AddAudio { track: TrackId, stream_id: String, offer: AudioOffer },
+    Offer { ice_restart: bool },
+    SetAnswer(String),
+    Rollback,
+    SetOffer(String),
+    CreateAnswer,
+    SetLocalAnswer(String),
+    AddCandidate(String),
+}
+
+#[derive(Debug)]
+pub enum Output {
+    /// Ask the application for a token; the answer is [`Input::Token`].
+    NeedToken,
+    Admit { generation: Generation, token: Secret, request: Box<AdmissionRequest> },
+    OpenSocket { generation: Generation, admission: Box<Admission>, session_id: String, attempt: u32 },
+    Send { generation: Generation, request: SfuRequest },
+    /// Close with this code; messages are still read until the other side has closed too.
+    CloseSocket { generation: Generation, code: u16, reason: String },
+    /// Forget the socket at once.
+    DropSocket { generation: Generation },
+    Rpc { generation: Generation, id: u64, call: RpcCall },
+    Engine { generation: Generation, peer: PeerKind, op: Op, action: Action },
+    ClosePeer { generation: Generation, peer: PeerKind },
+    /// Media of this remote track belongs to this participant (again); play it.
+    Bind { id: RemoteId, user_id: String, session_id: String, kind: TrackKind },
+    /// No longer somebody's.
+    Unbind { id: RemoteId },
+    /// The track is negotiated: packets may flow; or not any more.
+    Sending { track: TrackId, on: bool },
+    Event(Event),
+    /// One debug line; built only when asked for.
+    Debug(&'static str, Generation),
+    /// Everything is over: the last event was given, nothing may follow.
+    Finished,
+}
+
+/// Where a call is. Numbers are the C ABI.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(i32)]
+pub enum State {
+    #[default]
+    Idle = 0,
+    Joining = 1,
+    Joined = 2,
+    Reconnecting = 3,
+    Migrating = 4,
+    Offline = 5,
+    ReconnectingFailed = 6,
+    Left = 7,
+}
+
+/// Why a call ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct End {
+    pub reason: EndReason,
+    pub error: Option<Error>,
+    /// Words for a person.
+    pub text: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum EndReason {
+    /// The application left or freed the call.
+    Left = 0,
+    /// The call was ended for everybody.
+    CallEnded = 1,
+    /// The livestream or session in it ended.
+    SessionEnded = 2,
+    /// This participant was removed.
+    Kicked = 3,
+    /// The join did not succeed.
+    JoinFailed = 4,
+    /// The connection was lost and not found again.
+    ConnectionLost = 5,
+    /// The SFU told this client to disconnect.
+    Disconnected = 6,
+    /// `oh_shutdown_wait`.
+    Shutdown = 7,
+    /// A defect of the library, contained to this call.
+    Internal = 8,
+}
+
+/// What the application hears.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    State { state: State, previous: State },
+    Joined { counts: Counts, session_id: String },
+    TokenNeeded,
+    ParticipantJoined(Box<Participant>),
+    ParticipantUpdated(Box<Participant>),
+    ParticipantLeft(Box<Participant>),
+    TrackPublished { user_id: String, session_id: String, kind: TrackKind },
+    TrackUnpublished { user_id: String, session_id: String, kind: TrackKind, cause: UnpublishCause },
+    AudioLevel { user_id: String, session_id: String, level: f32, speaking: bool },
+    DominantSpeaker { user_id: String, session_id: String },
+    Quality { user_id: String, session_id: String, quality: Quality },
+    Counts(Counts),
+    Grants(Grants),
+    Pins(Vec<Pin>),
+    /// A track of mine is on the air.
+    LocalPublished { track: TrackId },
+    /// A track of mine could not be published, or not any more.
+    LocalFailed { track: TrackId, error: Error },
+    /// Something failed that does not end the call.
+    Error(Error),
+    /// The one terminal event.
+    Ended(End),
+}
+
+/// Counters of one call; the core's part of the statistics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    pub late_offers: u64,
+    /// Late or stale messages, replies and candidates other than offers.
+    pub late_other: u64,
+    /// Offers that came while the call was leaving; part of `late_offers`.
+    pub offers_while_leaving: u64,
+    pub malformed: u64,
+    pub unknown: u64,
+    pub offers_answered: u64,
+    pub offers_failed: u64,
+    pub rpcs: u64,
+    pub rpc_retries: u64,
+    pub join_attempts: u64,
+    pub candidates_dropped: u64,
+    pub error_events: u64,
+}
+
+/// Numbers of the protocol, in one place.
+pub mod limits {
+    use super::Duration;
+
+    pub const JOIN_RESPONSE: Duration = Duration::from_secs(5);
+    pub const HEALTH_PING: Duration = Duration::from_secs(5);
+    pub const HEALTH_SILENT: Duration = Duration::from_secs(12);
+    pub const TOKEN: Duration = Duration::from_secs(30);
+    pub const LEAVE: Duration = Duration::from_millis(1_000);
+    /// A peer connection that never connected.
+    pub const PEER_CONNECT: Duration = Duration::from_secs(15);
+    pub const RPC_TRIES: u32 = 3;
+    pub const NEGOTIATION_TRIES: u32 = 3;
+    pub const QUEUED_OFFERS: usize = 64;
+    pub const HELD_MESSAGES: usize = 32;
+    pub const TRACKS: usize = 32;
+    pub const REMOTE_TRACKS: usize = 1_024;
+    pub const LEAVE_REASON: usize = 115;
+    pub const CLOSE_NORMAL: u16 = 1000;
+    pub const CLOSE_UNHEALTHY: u16 = 4001;
+    pub const CLOSE_JOIN_FAILED: u16 = 4101;
+}

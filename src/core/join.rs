@@ -1,0 +1,205 @@
+//! Join: token → coordinator → SFU socket → JoinRequest → JoinResponse, with its retries elsewhere.
+//!
+//! Codes 700 (full), 600 (shutting down) and 301 (participant limit), coordinator 5xx and 429, and
+//! broken connections are tried again, on another edge where one is to blame; everything else fails
+//! the join at once with the server's code and text kept.
+
+use super::{backoff, limits, messages, model::*, Core, End, EndReason, Event, Output, Phase, State, Timer};
+use crate::error::{Code, Error, Secret};
+use std::time::Duration;
+
+/// Edges remembered as failed, at most.
+const MAX_FAILED_EDGES: usize = 32;
+
+impl Core {
+    pub(super) fn start(&mut self, now: Duration) {
+        if self.phase != Phase::Idle {
+            return;
+        }
+        self.set_state(State::Joining);
+        self.admit(now);
+    }
+
+    /// Asks the coordinator for an edge; first the application for a token when there is none.
+    pub(super) fn admit(&mut self, now: Duration) {
+        if self.token.is_empty() {
+            self.phase = Phase::WaitingToken;
+            self.timers.set(Timer::Token, now + limits::TOKEN);
+            self.out(Output::NeedToken);
+            return;
+        }
+        self.phase = Phase::Admitting;
+        self.generation.0 += 1;
+        self.counters.join_attempts += 1;
+        let request = AdmissionRequest {
+            call_type: self.config.call_type.clone(),
+            call_id: self.config.call_id.clone(),
+            create: self.config.create,
+            ring: self.config.ring,
+            notify: self.config.notify,
+            video: false,
+            members_limit: 0,
+            data_json: self.config.data_json.clone(),
+            location: self.config.location.clone(),
+            connection_id: String::new(),
+            migrating_from: self.failed_edges.last().cloned().unwrap_or_default(),
+            migrating_from_list: self.failed_edges.clone(),
+        };
+        let (generation, token) = (self.generation, self.token.clone());
+        self.out(Output::Admit { generation, token, request: Box::new(request) });
+    }
+
+    pub(super) fn on_token(&mut self, now: Duration, token: Option<Secret>) {
+        if self.phase != Phase::WaitingToken {
+            return;
+        }
+        self.timers.cancel(Timer::Token);
+        match token.filter(|t| !t.is_empty()) {
+            Some(token) => {
+                self.token = token;
+                self.admit(now);
+            }
+            None => self.fail_join(Error::new(
+                Code::Auth,
+                "join: the application gave no token when it was asked; answer OH_EVENT_TOKEN_NEEDED with \
+                 oh_call_provide_token within 30 s",
+            )),
+        }
+    }
+
+    pub(super) fn on_admitted(
+        &mut self,
+        now: Duration,
+        generation: Generation,
+        result: Result<Box<Admission>, Failure>,
+    ) {
+        if !self.is_current(generation) || self.phase != Phase::Admitting {
+            return self.late();
+        }
+        match result {
+            Ok(admission) => {
+                self.phase = Phase::Opening;
+                let session_id = self.session_id.clone();
+                let attempt = generation.0.saturating_sub(1);
+                self.admission = Some(admission.clone());
+                self.out(Output::OpenSocket { generation, admission, session_id, attempt });
+            }
+            Err(failure) => self.join_attempt_failed(now, "the coordinator", failure, false),
+        }
+    }
+
+    pub(super) fn on_socket_opened(&mut self, now: Duration, generation: Generation, result: Result<(), Failure>) {
+        if !self.is_current(generation) || self.phase != Phase::Opening {
+            // Opened after teardown: nobody wants it any more.
+            if result.is_ok() {
+                self.out(Output::DropSocket { generation });
+            }
+            return self.late();
+        }
+        if let Err(failure) = result {
+            return self.join_attempt_failed(now, "the SFU socket", failure, true);
+        }
+        self.socket_open = true;
+        self.phase = Phase::Joining;
+        let request = JoinRequest {
+            session_id: self.session_id.clone(),
+            unified_session_id: self.unified_session_id.clone(),
+            subscriber_sdp: self.config.subscriber_sdp.clone(),
+            publisher_sdp: self.config.publisher_sdp.clone(),
+            reconnect: None,
+        };
+        self.timers.set(Timer::JoinResponse, now + limits::JOIN_RESPONSE);
+        self.out(Output::Send { generation, request: SfuRequest::Join(Box::new(request)) });
+    }
+
+    pub(super) fn on_join_response_timeout(&mut self, now: Duration) {
+        if self.phase == Phase::Joining {
+            let failure =
+                Failure::new(FailureKind::Timeout, "no JoinResponse within 5 s of the SFU socket's opening");
+            self.join_attempt_failed(now, "the SFU", failure, true);
+        }
+    }
+
+    pub(super) fn on_joined(&mut self, now: Duration, joined: JoinState) {
+        if self.phase != Phase::Joining {
+            return self.late();
+        }
+        self.timers.cancel(Timer::JoinResponse);
+        self.phase = Phase::Joined;
+        self.join_failures = 0;
+        self.counts = joined.counts;
+        self.publish_options = joined.publish_options;
+        self.set_state(State::Joined);
+        self.event(Event::Joined { counts: joined.counts, session_id: self.session_id.clone() });
+        for participant in joined.participants {
+            self.on_participant(participant, messages::News::Snapshot);
+        }
+        if !joined.pins.is_empty() {
+            self.event(Event::Pins(joined.pins));
+        }
+        self.heard(now);
+        self.timers.set(Timer::HealthPing, now + limits::HEALTH_PING);
+        for message in std::mem::take(&mut self.held) {
+            self.dispatch(now, message);
+        }
+        self.negotiate_publisher(now);
+    }
+
+    /// One attempt failed: again elsewhere, or the join is over.
+    pub(super) fn join_attempt_failed(&mut self, now: Duration, at: &str, failure: Failure, edge_to_blame: bool) {
+        self.forget_socket(limits::CLOSE_JOIN_FAILED, "join failed");
+        self.timers.clear();
+        self.held.clear();
+        let again = !failure.unrecoverable
+            && match failure.kind {
+                FailureKind::Timeout | FailureKind::Connect => true,
+                FailureKind::Http { status } => status == 429 || status >= 500,
+                FailureKind::Sfu => matches!(failure.code, 700 | 600 | 301),
+                FailureKind::Tls | FailureKind::Insecure | FailureKind::Malformed => false,
+            };
+        self.join_failures += 1;
+        if !again || self.join_failures > self.config.join_retries {
+            let tries = self.join_failures;
+            return self.fail_join(join_error(at, &failure, tries));
+        }
+        let edge = self.admission.take().map(|a| a.edge_name).filter(|e| edge_to_blame && !e.is_empty());
+        if let Some(edge) = edge {
+            // The last one last: it is also `migrating_from`.
+            self.failed_edges.retain(|e| *e != edge);
+            if self.failed_edges.len() < MAX_FAILED_EDGES {
+                self.failed_edges.push(edge);
+            }
+        }
+        self.phase = Phase::WaitingRetry;
+        let wait = backoff::join(self.join_failures, &mut self.rng);
+        let wait = wait.max(Duration::from_millis(failure.retry_after_ms.unwrap_or(0).min(30_000)));
+        self.timers.set(Timer::RetryJoin, now + wait);
+    }
+
+    fn fail_join(&mut self, error: Error) {
+        let text = error.message.to_string();
+        self.end_now(End { reason: EndReason::JoinFailed, error: Some(error), text });
+    }
+}
+
+/// The typed error of a failed join, the server's code and words kept.
+fn join_error(at: &str, failure: &Failure, tries: u32) -> Error {
+    let code = match failure.kind {
+        FailureKind::Timeout => Code::Timeout,
+        FailureKind::Connect => Code::Network,
+        FailureKind::Tls => Code::Tls,
+        FailureKind::Insecure => Code::Insecure,
+        FailureKind::Http { status: 401 } => Code::Auth,
+        FailureKind::Http { .. } => Code::Refused,
+        FailureKind::Sfu if failure.code == 401 => Code::Auth,
+        FailureKind::Sfu => Code::Refused,
+        FailureKind::Malformed => Code::Protocol,
+    };
+    let server_code = match (failure.code, &failure.kind) {
+        (0, FailureKind::Http { status }) => i32::from(*status),
+        (code, _) => code,
+    };
+    let tried = if tries > 1 { format!(" ({tries} attempts)") } else { String::new() };
+    let number = if server_code != 0 { format!(" {server_code}") } else { String::new() };
+    Error::new(code, format!("join: {at} failed{number}: {}{tried}", failure.message)).with_server_code(server_code)
+}

@@ -1,0 +1,314 @@
+//! What the SFU says on its socket: liveness, roster, and who a remote track belongs to.
+//!
+//! Every message is checked against the generation first. What is unknown is counted and ignored;
+//! what comes before JoinResponse is kept (bounded) and handled after it.
+
+use super::roster::{split_stream_id, Upsert};
+use super::{limits, model::*, Core, End, EndReason, Event, Output, Phase, RemoteId, Timer};
+use crate::error::{Code, Error};
+use std::time::Duration;
+
+/// Media that arrives; bound once its participant is known (it may come first).
+#[derive(Debug)]
+pub(super) struct Remote {
+    pub id: RemoteId,
+    stream_id: String,
+    track_id: String,
+    bound_to: Option<String>,
+}
+
+/// How a participant came to be known.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum News {
+    Snapshot,
+    Joined,
+    Updated,
+}
+
+impl Core {
+    pub(super) fn on_message(&mut self, now: Duration, generation: Generation, message: SfuMessage) {
+        if let SfuMessage::SubscriberOffer { sdp, negotiation_id, .. } = message {
+            if self.is_current(generation) && self.phase == Phase::Joining {
+                let held = SfuMessage::SubscriberOffer { ice_restart: false, sdp, negotiation_id };
+                return self.hold(held);
+            }
+            if self.is_current(generation) {
+                self.heard(now);
+            }
+            return self.on_offer(now, generation, sdp, negotiation_id);
+        }
+        if !self.is_current(generation) || !self.is_open() {
+            return self.late();
+        }
+        self.heard(now);
+        match (self.phase, message) {
+            (Phase::Joining, SfuMessage::Joined(joined)) => self.on_joined(now, *joined),
+            (Phase::Joining, SfuMessage::Error { error, .. }) => {
+                let failure = Failure {
+                    code: error.code,
+                    should_retry: error.should_retry,
+                    ..Failure::new(FailureKind::Sfu, error.message)
+                };
+                self.join_attempt_failed(now, "the SFU", failure, true);
+            }
+            (Phase::Joining, SfuMessage::CallEnded(reason)) => self.on_call_ended(now, reason),
+            (Phase::Joining, message) => self.hold(message),
+            (Phase::Joined, message) => self.dispatch(now, message),
+            _ => self.late(),
+        }
+    }
+
+    fn hold(&mut self, message: SfuMessage) {
+        if self.held.len() < limits::HELD_MESSAGES {
+            self.held.push_back(message);
+        } else {
+            self.late();
+        }
+    }
+
+    /// A sign of life.
+    pub(super) fn heard(&mut self, now: Duration) {
+        if self.phase == Phase::Joined {
+            self.timers.set(Timer::HealthSilent, now + limits::HEALTH_SILENT);
+        }
+    }
+
+    pub(super) fn ping(&mut self, now: Duration) {
+        if self.phase == Phase::Joined {
+            let generation = self.generation;
+            self.out(Output::Send { generation, request: SfuRequest::Health });
+            self.timers.set(Timer::HealthPing, now + limits::HEALTH_PING);
+        }
+    }
+
+    pub(super) fn on_silence(&mut self, now: Duration) {
+        if self.phase == Phase::Joined {
+            let generation = self.generation;
+            let reason = "silent for 12 s".to_owned();
+            self.out(Output::CloseSocket { generation, code: limits::CLOSE_UNHEALTHY, reason });
+            self.lost("nothing was heard from the SFU for 12 s".into());
+        }
+        let _ = now;
+    }
+
+    /// A message of the current generation in a joined call.
+    pub(super) fn dispatch(&mut self, now: Duration, message: SfuMessage) {
+        if self.phase != Phase::Joined {
+            if let SfuMessage::SubscriberOffer { .. } = message {
+                return self.drop_offer("late offer dropped: the call is leaving", self.generation);
+            }
+            return self.late();
+        }
+        match message {
+            SfuMessage::Joined(_) => self.late(),
+            SfuMessage::SubscriberOffer { sdp, negotiation_id, .. } => {
+                self.on_offer(now, self.generation, sdp, negotiation_id)
+            }
+            SfuMessage::PublisherAnswer => self.counters.unknown += 1,
+            SfuMessage::IceTrickle { peer, candidate } => self.on_remote_candidate(peer, candidate),
+            SfuMessage::IceRestart { peer: PeerKind::Publisher } => self.restart_publisher_ice(now),
+            // The SFU offers by itself.
+            SfuMessage::IceRestart { peer: PeerKind::Subscriber } => {}
+            // One layer of audio: there is nothing to switch.
+            SfuMessage::ChangePublishQuality(_) => {}
+            SfuMessage::ChangePublishOptions(options) => self.publish_options = options,
+            SfuMessage::ConnectionQuality(list) => self.on_quality(list),
+            SfuMessage::AudioLevels(list) => self.on_levels(list),
+            SfuMessage::DominantSpeaker { session_id } => self.on_dominant(&session_id),
+            SfuMessage::ParticipantJoined(p) => self.on_participant(*p, News::Joined),
+            SfuMessage::ParticipantUpdated(p) => self.on_participant(*p, News::Updated),
+            SfuMessage::ParticipantLeft { session_id, .. } => self.on_participant_left(&session_id),
+            SfuMessage::TrackPublished { session_id, kind, participant, .. } => {
+                if let Some(p) = participant {
+                    self.on_participant(*p, News::Updated);
+                }
+                self.on_track_published(&session_id, kind);
+            }
+            SfuMessage::TrackUnpublished { session_id, kind, cause, participant, .. } => {
+                self.on_track_unpublished(&session_id, kind, cause);
+                if let Some(p) = participant {
+                    self.on_participant(*p, News::Updated);
+                }
+            }
+            SfuMessage::Health(counts) => {
+                if counts != self.counts {
+                    self.counts = counts;
+                    self.event(Event::Counts(counts));
+                }
+            }
+            SfuMessage::InboundState(_) => {}
+            SfuMessage::Grants(grants) => {
+                self.grants = Some(grants);
+                self.event(Event::Grants(grants));
+                if !grants.audio {
+                    self.revoke_audio(now);
+                }
+            }
+            SfuMessage::Pins(pins) => self.event(Event::Pins(pins)),
+            SfuMessage::GoAway { .. } => self.lost("the SFU asked its clients to leave".into()),
+            SfuMessage::MigrationComplete => self.late(),
+            SfuMessage::CallEnded(reason) => self.on_call_ended(now, reason),
+            SfuMessage::Error { error, strategy } => self.on_sfu_error(now, error, strategy),
+            SfuMessage::Unknown => self.counters.unknown += 1,
+        }
+    }
+
+    fn on_sfu_error(&mut self, now: Duration, error: SfuError, strategy: Strategy) {
+        let told = Error::new(Code::Refused, format!("the SFU reports error {}: {}", error.code, error.message))
+            .with_server_code(error.code);
+        match strategy {
+            Strategy::Unspecified => self.event(Event::Error(told)),
+            Strategy::Disconnect => {
+                let text = told.message.to_string();
+                let end = End { reason: EndReason::Disconnected, error: Some(told), text };
+                self.leave(now, end, Some("disconnected by the SFU".into()));
+            }
+            Strategy::Fast | Strategy::Rejoin | Strategy::Migrate => {
+                let text = told.message.to_string();
+                self.event(Event::Error(told));
+                self.lost(text);
+            }
+        }
+    }
+
+    fn on_call_ended(&mut self, now: Duration, reason: CallEndedReason) {
+        let (reason, text) = match reason {
+            CallEndedReason::Kicked => (EndReason::Kicked, "removed from the call"),
+            CallEndedReason::LiveEnded => (EndReason::SessionEnded, "the livestream ended"),
+            CallEndedReason::SessionEnded => (EndReason::SessionEnded, "the session ended"),
+            CallEndedReason::Ended | CallEndedReason::Unspecified => (EndReason::CallEnded, "the call ended"),
+        };
+        self.leave(now, End { reason, error: None, text: text.into() }, None);
+    }
+
+    pub(super) fn on_participant(&mut self, mut p: Participant, news: News) {
+        let is_self = p.session_id == self.session_id;
+        let session_id = p.session_id.clone();
+        let known = self.roster.get(&session_id).map(|k| k.published.clone());
+        // Only join and snapshot speak of all tracks; an update patches the person.
+        let tracks = std::mem::take(&mut p.published);
+        p.published = known.clone().unwrap_or_default();
+        let changed = self.roster.get(&session_id) != Some(&p);
+        match self.roster.upsert(p.clone()) {
+            Upsert::Refused => return,
+            Upsert::New if !is_self => self.event(Event::ParticipantJoined(Box::new(p))),
+            Upsert::Known if !is_self && changed => self.event(Event::ParticipantUpdated(Box::new(p))),
+            _ => {}
+        }
+        self.bind_remotes();
+        if news != News::Updated || known.is_none() {
+            for kind in tracks {
+                self.on_track_published(&session_id, kind);
+            }
+        }
+    }
+
+    fn on_participant_left(&mut self, session_id: &str) {
+        let Some(p) = self.roster.remove(session_id) else { return };
+        for index in 0..self.remotes.len() {
+            if self.remotes[index].bound_to.as_deref() == Some(session_id) {
+                self.remotes[index].bound_to = None;
+                let id = self.remotes[index].id;
+                self.out(Output::Unbind { id });
+            }
+        }
+        if session_id != self.session_id {
+            for kind in p.published.clone() {
+                self.event(Event::TrackUnpublished {
+                    user_id: p.user_id.clone(),
+                    session_id: p.session_id.clone(),
+                    kind,
+                    cause: UnpublishCause::Unspecified,
+                });
+            }
+            self.event(Event::ParticipantLeft(Box::new(p)));
+        }
+    }
+
+    fn on_track_published(&mut self, session_id: &str, kind: TrackKind) {
+        if self.roster.publish(session_id, kind) && session_id != self.session_id {
+            let user_id = self.roster.get(session_id).map(|p| p.user_id.clone()).unwrap_or_default();
+            self.event(Event::TrackPublished { user_id, session_id: session_id.to_owned(), kind });
+        }
+    }
+
+    fn on_track_unpublished(&mut self, session_id: &str, kind: TrackKind, cause: UnpublishCause) {
+        if self.roster.unpublish(session_id, kind) && session_id != self.session_id {
+            let user_id = self.roster.get(session_id).map(|p| p.user_id.clone()).unwrap_or_default();
+            self.event(Event::TrackUnpublished { user_id, session_id: session_id.to_owned(), kind, cause });
+        }
+    }
+
+    fn on_quality(&mut self, list: Vec<(String, Quality)>) {
+        for (session_id, quality) in list {
+            let Some(p) = self.roster.get_mut(&session_id) else { continue };
+            if p.quality != quality {
+                p.quality = quality;
+                let user_id = p.user_id.clone();
+                self.event(Event::Quality { user_id, session_id, quality });
+            }
+        }
+    }
+
+    fn on_levels(&mut self, list: Vec<(String, f32, bool)>) {
+        for (session_id, level, speaking) in list {
+            let Some(p) = self.roster.get_mut(&session_id) else { continue };
+            let level = if level.is_finite() { level.clamp(0.0, 1.0) } else { 0.0 };
+            (p.audio_level, p.is_speaking) = (level, speaking);
+            let user_id = p.user_id.clone();
+            self.event(Event::AudioLevel { user_id, session_id, level, speaking });
+        }
+    }
+
+    fn on_dominant(&mut self, session_id: &str) {
+        let mut speaker = None;
+        let former: Vec<_> = self.roster.iter().filter(|p| p.is_dominant).map(|p| p.session_id.clone()).collect();
+        for old in former {
+            if let Some(p) = self.roster.get_mut(&old) {
+                p.is_dominant = false;
+            }
+        }
+        if let Some(p) = self.roster.get_mut(session_id) {
+            p.is_dominant = true;
+            speaker = Some(p.user_id.clone());
+        }
+        if let Some(user_id) = speaker {
+            self.event(Event::DominantSpeaker { user_id, session_id: session_id.to_owned() });
+        }
+    }
+
+    pub(super) fn on_remote_track(
+        &mut self,
+        generation: Generation,
+        id: RemoteId,
+        stream_id: String,
+        track_id: String,
+    ) {
+        if !self.is_current(generation) || self.phase != Phase::Joined {
+            return self.late();
+        }
+        if self.remotes.len() >= limits::REMOTE_TRACKS {
+            return self.late();
+        }
+        self.remotes.push(Remote { id, stream_id, track_id, bound_to: None });
+        self.bind_remotes();
+    }
+
+    /// Matches media that has no owner yet with the participants known now.
+    fn bind_remotes(&mut self) {
+        for index in 0..self.remotes.len() {
+            let remote = &self.remotes[index];
+            if remote.bound_to.is_some() {
+                continue;
+            }
+            // Practice varies in which of the two ids carries the prefix.
+            let named =
+                [&remote.stream_id, &remote.track_id].into_iter().find(|id| split_stream_id(id).is_some());
+            let Some((owner, kind)) = named.and_then(|id| self.roster.owner(id)) else { continue };
+            let (user_id, session_id) = (owner.user_id.clone(), owner.session_id.clone());
+            let id = remote.id;
+            self.remotes[index].bound_to = Some(session_id.clone());
+            self.out(Output::Bind { id, user_id, session_id, kind });
+        }
+    }
+}

@@ -1,0 +1,460 @@
+//! The publisher's negotiation: create → add tracks → offer → SetPublisher → answer, one at a time.
+//!
+//! What fails is rolled back and offered again a bounded number of times; what was never
+//! acknowledged is part of every later offer. Mute is told with only the changed tracks, one
+//! request at a time, the last intent wins.
+
+use super::subscriber::Slot;
+use super::{
+    backoff, ice, limits, model::*, Action, AudioOffer, Core, Event, Op, OpDone, OpFailed, Output, PeerChange, Phase,
+    Timer, TrackId,
+};
+use crate::error::{Code, Error};
+use std::time::Duration;
+
+#[derive(Debug)]
+struct Track {
+    id: TrackId,
+    offer: AudioOffer,
+    /// Name in msid and TrackInfo.
+    name: String,
+    muted: bool,
+    /// What the SFU was last told; `None` before it acknowledged the track.
+    told_muted: Option<bool>,
+}
+
+#[derive(Debug)]
+enum Step {
+    Idle,
+    Creating(Op),
+    Adding(Op, TrackId),
+    Offering(Op),
+    Asking(u64),
+    Answering(Op, String),
+    RollingBack(Op),
+}
+
+#[derive(Debug)]
+pub(super) struct Publisher {
+    slot: Slot,
+    step: Step,
+    /// Live tracks, in the order in which they were published.
+    tracks: Vec<Track>,
+    /// The engine's senders in the order they were added, with the track each one carries.
+    senders: Vec<Option<TrackId>>,
+    mids: Vec<String>,
+    /// Something changed that the SFU was not offered yet.
+    dirty: bool,
+    /// Which tracks the offer under way holds.
+    offered: Vec<TrackId>,
+    ice_restart: bool,
+    failures: u32,
+    first_error: Option<Error>,
+    mute_rpc: Option<u64>,
+    pub(super) candidates: ice::Candidates,
+    pub(super) local: Vec<String>,
+    pub(super) answered: bool,
+    pub(super) connected: bool,
+}
+
+impl Default for Publisher {
+    fn default() -> Self {
+        Self {
+            slot: Slot::Absent,
+            step: Step::Idle,
+            tracks: Vec::new(),
+            senders: Vec::new(),
+            mids: Vec::new(),
+            dirty: false,
+            offered: Vec::new(),
+            ice_restart: false,
+            failures: 0,
+            first_error: None,
+            mute_rpc: None,
+            candidates: ice::Candidates::default(),
+            local: Vec::new(),
+            answered: false,
+            connected: false,
+        }
+    }
+}
+
+impl Publisher {
+    pub fn begin_close(&mut self) -> bool {
+        let live = self.slot == Slot::Open || matches!(self.step, Step::Creating(_));
+        if self.slot != Slot::Closing {
+            self.slot = if live { Slot::Closing } else { Slot::Closed };
+        }
+        self.step = Step::Idle;
+        live
+    }
+
+    pub fn closed(&mut self) {
+        self.slot = Slot::Closed;
+    }
+
+    pub fn is_closing(&self) -> bool {
+        self.slot == Slot::Closing
+    }
+
+    fn track(&mut self, id: TrackId) -> Option<&mut Track> {
+        self.tracks.iter_mut().find(|t| t.id == id)
+    }
+}
+
+impl Core {
+    pub(super) fn publisher_alive(&self) -> bool {
+        self.phase == Phase::Joined && matches!(self.publisher.slot, Slot::Absent | Slot::Open)
+    }
+
+    pub(super) fn on_publish(&mut self, now: Duration, track: TrackId, offer: AudioOffer) {
+        let refusal = if !self.is_open() {
+            Some(Error::new(Code::State, "publish: the call is leaving or over"))
+        } else if !matches!(self.publisher.slot, Slot::Absent | Slot::Open) {
+            Some(Error::new(Code::Closed, "publish: the publisher of this call was closed"))
+        } else if self.grants.is_some_and(|g| !g.audio) {
+            Some(Error::new(Code::Refused, "publish: this participant may not send audio in this call"))
+        } else if !self.publisher.tracks.is_empty() {
+            Some(Error::new(Code::State, "publish: an audio track is already published; free it first"))
+        } else {
+            None
+        };
+        if let Some(error) = refusal {
+            return self.event(Event::LocalFailed { track, error });
+        }
+        let name = self.rng.uuid();
+        let muted = offer.muted;
+        self.publisher.tracks.push(Track { id: track, offer, name, muted, told_muted: None });
+        self.publisher.dirty = true;
+        self.negotiate_publisher(now);
+    }
+
+    pub(super) fn on_unpublish(&mut self, now: Duration, track: TrackId) {
+        let before = self.publisher.tracks.len();
+        self.publisher.tracks.retain(|t| t.id != track);
+        if self.publisher.tracks.len() == before {
+            return;
+        }
+        self.out(Output::Sending { track, on: false });
+        if self.publisher_alive() && self.publisher.senders.contains(&Some(track)) {
+            self.publisher.dirty = true;
+            self.negotiate_publisher(now);
+        }
+    }
+
+    pub(super) fn on_mute(&mut self, now: Duration, track: TrackId, muted: bool) {
+        if let Some(t) = self.publisher.track(track) {
+            t.muted = muted;
+            self.tell_mute();
+        }
+        let _ = now;
+    }
+
+    /// Tells the SFU of the tracks whose mute state it does not know yet; one request at a time.
+    fn tell_mute(&mut self) {
+        if self.publisher.mute_rpc.is_some() || !self.publisher_alive() {
+            return;
+        }
+        let states: Vec<_> = self
+            .publisher
+            .tracks
+            .iter()
+            .filter(|t| t.told_muted.is_some_and(|told| told != t.muted))
+            .map(|t| (TrackKind::Audio, t.muted))
+            .collect();
+        if !states.is_empty() {
+            let session_id = self.session_id.clone();
+            self.publisher.mute_rpc = Some(self.rpc(RpcCall::UpdateMuteStates { session_id, states }));
+        }
+    }
+
+    pub(super) fn on_mute_told(&mut self, id: u64, states: &[(TrackKind, bool)], ok: bool) {
+        if self.publisher.mute_rpc != Some(id) {
+            return self.late();
+        }
+        self.publisher.mute_rpc = None;
+        if !ok {
+            // Media already follows the application; only the others' display may lag.
+            return self.event(Event::Error(Error::new(
+                Code::Network,
+                "mute: the SFU could not be told; others may see the old state until the next change",
+            )));
+        }
+        for (_, muted) in states {
+            for track in &mut self.publisher.tracks {
+                track.told_muted = track.told_muted.map(|_| *muted);
+            }
+        }
+        self.tell_mute();
+    }
+
+    /// Offers what the SFU does not know yet, unless a negotiation is under way (then after it).
+    pub(super) fn negotiate_publisher(&mut self, now: Duration) {
+        if !self.publisher_alive() || !matches!(self.publisher.step, Step::Idle) {
+            return;
+        }
+        if !self.publisher.dirty && !self.publisher.ice_restart {
+            return;
+        }
+        if self.publisher.slot == Slot::Absent {
+            if self.publisher.tracks.is_empty() {
+                return;
+            }
+            let ice_servers = self.admission.as_ref().map(|a| a.ice_servers.clone()).unwrap_or_default();
+            let op = self.op(PeerKind::Publisher, Action::Create { ice_servers });
+            self.publisher.step = Step::Creating(op);
+            return;
+        }
+        self.add_or_offer(now);
+    }
+
+    fn add_or_offer(&mut self, now: Duration) {
+        let missing = self.publisher.tracks.iter().find(|t| !self.publisher.senders.contains(&Some(t.id)));
+        if let Some(track) = missing {
+            let id = track.id;
+            let (stream_id, offer) = (track.name.clone(), track.offer.clone());
+            let op = self.op(PeerKind::Publisher, Action::AddAudio { track: id, stream_id, offer });
+            self.publisher.step = Step::Adding(op, id);
+            return;
+        }
+        self.publisher.dirty = false;
+        let ice_restart = std::mem::take(&mut self.publisher.ice_restart);
+        self.publisher.offered = self.publisher.tracks.iter().map(|t| t.id).collect();
+        let op = self.op(PeerKind::Publisher, Action::Offer { ice_restart });
+        self.publisher.step = Step::Offering(op);
+        let _ = now;
+    }
+
+    pub(super) fn on_publisher_op(
+        &mut self,
+        now: Duration,
+        generation: Generation,
+        op: Op,
+        result: Result<OpDone, OpFailed>,
+    ) {
+        if !self.is_current(generation) || !self.publisher_alive() {
+            return self.late();
+        }
+        let expected = match &self.publisher.step {
+            Step::Creating(o) | Step::Offering(o) | Step::RollingBack(o) => *o == op,
+            Step::Adding(o, _) | Step::Answering(o, _) => *o == op,
+            Step::Idle | Step::Asking(_) => false,
+        };
+        if !expected {
+            if result.is_err() {
+                self.counters.candidates_dropped += 1;
+            }
+            return;
+        }
+        let step = std::mem::replace(&mut self.publisher.step, Step::Idle);
+        match (step, result) {
+            (Step::RollingBack(_), _) => {}
+            (Step::Creating(_) | Step::Adding(..), Err(failed)) => self.publish_failed(now, op_error(&failed), false),
+            (_, Err(failed)) => self.publish_failed(now, op_error(&failed), true),
+            (Step::Creating(_), Ok(_)) => {
+                self.publisher.slot = Slot::Open;
+                self.add_or_offer(now);
+            }
+            (Step::Adding(_, track), Ok(_)) => {
+                self.publisher.senders.push(Some(track));
+                self.add_or_offer(now);
+            }
+            (Step::Offering(_), Ok(OpDone::Offer { sdp, mids })) => self.ask(sdp, mids),
+            (Step::Answering(_, sdp), Ok(_)) => self.on_published(now, &sdp),
+            (_, Ok(_)) => {
+                let error = Error::new(Code::Internal, "publish: the engine gave no offer");
+                self.publish_failed(now, error, true);
+            }
+        }
+    }
+
+    fn ask(&mut self, sdp: String, mids: Vec<String>) {
+        self.publisher.mids = mids;
+        let option = self.publish_options.iter().find(|o| o.kind == TrackKind::Audio);
+        let (option_id, codec) = option.map_or_else(
+            || (0, CodecSpec { name: "opus".into(), clock_rate: 48_000, ..Default::default() }),
+            |o| (o.id, o.codec.clone()),
+        );
+        let tracks = self
+            .publisher
+            .tracks
+            .iter()
+            .filter(|t| self.publisher.offered.contains(&t.id))
+            .filter_map(|t| {
+                let index = self.publisher.senders.iter().position(|s| *s == Some(t.id))?;
+                Some(TrackInfo {
+                    track_id: t.name.clone(),
+                    kind: TrackKind::Audio,
+                    mid: self.publisher.mids.get(index).cloned().unwrap_or_default(),
+                    muted: t.muted,
+                    dtx: t.offer.dtx,
+                    stereo: t.offer.stereo,
+                    red: false,
+                    codec: codec.clone(),
+                    publish_option_id: option_id,
+                })
+            })
+            .collect();
+        let session_id = self.session_id.clone();
+        let id = self.rpc(RpcCall::SetPublisher { session_id, sdp, tracks });
+        self.publisher.step = Step::Asking(id);
+    }
+
+    pub(super) fn on_set_publisher(&mut self, now: Duration, id: u64, result: Result<RpcReply, Failure>) {
+        if !matches!(self.publisher.step, Step::Asking(i) if i == id) {
+            return self.late();
+        }
+        self.publisher.step = Step::Idle;
+        match result {
+            Ok(RpcReply::Publisher { sdp, .. }) if !sdp.is_empty() => {
+                let op = self.op(PeerKind::Publisher, Action::SetAnswer(sdp.clone()));
+                self.publisher.step = Step::Answering(op, sdp);
+            }
+            Ok(_) => {
+                let error = Error::new(Code::Protocol, "publish: the SFU's reply to SetPublisher holds no answer");
+                self.publish_failed(now, error, true);
+            }
+            Err(failure) => {
+                let code = if failure.kind == FailureKind::Timeout { Code::Timeout } else { Code::Refused };
+                let error = Error::new(code, format!("publish: SetPublisher failed: {}", failure.message))
+                    .with_server_code(failure.code);
+                self.publish_failed(now, error, true);
+            }
+        }
+    }
+
+    fn on_published(&mut self, now: Duration, answer: &str) {
+        self.publisher.failures = 0;
+        self.publisher.first_error = None;
+        let (ready, dropped) = self.publisher.candidates.remote_set(answer);
+        self.counters.candidates_dropped += dropped as u64;
+        for json in ready {
+            self.op(PeerKind::Publisher, Action::AddCandidate(json));
+        }
+        if !self.publisher.answered {
+            self.publisher.answered = true;
+            self.timers.set(Timer::PeerConnect, now + limits::PEER_CONNECT);
+            for json in std::mem::take(&mut self.publisher.local) {
+                self.trickle(PeerKind::Publisher, json);
+            }
+        }
+        for id in std::mem::take(&mut self.publisher.offered) {
+            // Freed meanwhile: the next offer says so.
+            let Some(track) = self.publisher.track(id) else { continue };
+            if track.told_muted.is_none() {
+                // Servers differ in whether TrackInfo.muted announces a track: tell it once more.
+                track.told_muted = Some(!track.muted);
+                self.out(Output::Sending { track: id, on: true });
+                self.event(Event::LocalPublished { track: id });
+            }
+        }
+        self.tell_mute();
+        self.negotiate_publisher(now);
+    }
+
+    /// Rolled back, and tried again later; after three in a row the tracks in question are given up.
+    fn publish_failed(&mut self, now: Duration, error: Error, roll_back: bool) {
+        self.publisher.failures += 1;
+        let first = self.publisher.first_error.get_or_insert(error).clone();
+        if roll_back {
+            let op = self.op(PeerKind::Publisher, Action::Rollback);
+            self.publisher.step = Step::RollingBack(op);
+        }
+        self.publisher.offered.clear();
+        self.publisher.dirty = true;
+        if self.publisher.failures < limits::NEGOTIATION_TRIES {
+            let wait = backoff::rpc(self.publisher.failures + 1, &mut self.rng);
+            return self.timers.set(Timer::Republish, now + wait);
+        }
+        self.publisher.failures = 0;
+        self.publisher.first_error = None;
+        let given_up: Vec<_> =
+            self.publisher.tracks.iter().filter(|t| t.told_muted.is_none()).map(|t| t.id).collect();
+        self.publisher.tracks.retain(|t| t.told_muted.is_some());
+        self.publisher.dirty = false;
+        for track in given_up {
+            self.event(Event::LocalFailed { track, error: first.clone() });
+        }
+    }
+
+    pub(super) fn stop_sending(&mut self) {
+        for track in std::mem::take(&mut self.publisher.tracks) {
+            self.out(Output::Sending { track: track.id, on: false });
+        }
+    }
+
+    /// Closed or freed by the application: for good, while the call goes on.
+    pub(super) fn close_publisher(&mut self, now: Duration) {
+        if !matches!(self.publisher.slot, Slot::Absent | Slot::Open) {
+            return;
+        }
+        if self.phase == Phase::Joined && self.publisher.answered {
+            // So that the others see it at once: media stops, the track is muted.
+            for track in &mut self.publisher.tracks {
+                track.muted = true;
+            }
+            self.tell_mute();
+        }
+        self.stop_sending();
+        let generation = self.generation;
+        if self.publisher.begin_close() {
+            self.out(Output::ClosePeer { generation, peer: PeerKind::Publisher });
+        }
+        let _ = now;
+    }
+
+    pub(super) fn restart_publisher_ice(&mut self, now: Duration) {
+        if self.publisher_alive() && self.publisher.answered {
+            self.publisher.ice_restart = true;
+            self.negotiate_publisher(now);
+        }
+    }
+
+    /// The grants no longer allow audio: stop, and say so.
+    pub(super) fn revoke_audio(&mut self, now: Duration) {
+        let revoked: Vec<_> = self.publisher.tracks.iter().map(|t| t.id).collect();
+        for track in revoked {
+            self.on_unpublish(now, track);
+            let error = Error::new(Code::Refused, "publish: the right to send audio was taken away");
+            self.event(Event::LocalFailed { track, error });
+        }
+    }
+
+    pub(super) fn on_peer_change(
+        &mut self,
+        now: Duration,
+        generation: Generation,
+        peer: PeerKind,
+        change: PeerChange,
+    ) {
+        if !self.is_current(generation) || !self.is_open() {
+            return self.late();
+        }
+        let (slot, connected, name) = match peer {
+            PeerKind::Publisher => (self.publisher.slot, &mut self.publisher.connected, "publisher"),
+            PeerKind::Subscriber => (self.subscriber_slot(), &mut self.subscriber.connected, "subscriber"),
+        };
+        if slot != Slot::Open {
+            return self.late();
+        }
+        match change {
+            PeerChange::Connected => *connected = true,
+            PeerChange::Disconnected => {}
+            PeerChange::Failed => self.lost(format!("the {name} peer connection failed")),
+            PeerChange::Closed => self.lost(format!("the SFU closed the {name} peer connection")),
+        }
+        let _ = now;
+    }
+
+    pub(super) fn on_peer_connect_timeout(&mut self, now: Duration) {
+        let publisher = self.publisher.slot == Slot::Open && self.publisher.answered && !self.publisher.connected;
+        if publisher || self.subscriber.waits_for_connection() {
+            self.lost("a peer connection did not come up within 15 s (is UDP allowed to the SFU?)".into());
+        }
+        let _ = now;
+    }
+}
+
+fn op_error(failed: &OpFailed) -> Error {
+    Error::new(failed.code, format!("publish: {}", failed.message))
+}

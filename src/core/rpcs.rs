@@ -1,0 +1,106 @@
+//! RPCs under way: who waits for which, and which may be tried again.
+//!
+//! Every RPC belongs to one generation; a reply of another one is late. Idempotent ones are tried
+//! at most three times; those that carry a negotiation only when the server asks for it or was
+//! never reached.
+
+use super::{backoff, limits, model::*, Core, Output, Timer};
+use std::time::Duration;
+
+#[derive(Debug, Default)]
+pub(super) struct Rpcs {
+    next: u64,
+    live: Vec<Live>,
+}
+
+#[derive(Debug)]
+struct Live {
+    id: u64,
+    call: RpcCall,
+    tries: u32,
+}
+
+/// RPCs under way at once; beyond it candidates are dropped first.
+const MAX_LIVE: usize = 256;
+
+impl Rpcs {
+    pub fn clear(&mut self) {
+        self.live.clear();
+    }
+}
+
+impl Core {
+    /// Sends an RPC; the id names it until it is settled.
+    pub(super) fn rpc(&mut self, call: RpcCall) -> u64 {
+        self.rpcs.next += 1;
+        let id = self.rpcs.next;
+        if self.rpcs.live.len() >= MAX_LIVE {
+            self.counters.candidates_dropped += u64::from(matches!(call, RpcCall::IceTrickle { .. }));
+            return id;
+        }
+        self.rpcs.live.push(Live { id, call: call.clone(), tries: 1 });
+        self.counters.rpcs += 1;
+        let generation = self.generation;
+        self.out(Output::Rpc { generation, id, call });
+        id
+    }
+
+    pub(super) fn retry_rpc(&mut self, id: u64) {
+        if let Some(live) = self.rpcs.live.iter().find(|l| l.id == id) {
+            let (call, generation) = (live.call.clone(), self.generation);
+            self.counters.rpc_retries += 1;
+            self.out(Output::Rpc { generation, id, call });
+        }
+    }
+
+    pub(super) fn on_rpc(
+        &mut self,
+        now: Duration,
+        generation: Generation,
+        id: u64,
+        result: Result<RpcReply, Failure>,
+    ) {
+        if !self.is_current(generation) || !self.is_open() {
+            return self.late();
+        }
+        let Some(index) = self.rpcs.live.iter().position(|l| l.id == id) else { return self.late() };
+        self.heard(now);
+        if let Err(failure) = &result {
+            let live = &mut self.rpcs.live[index];
+            if live.tries < limits::RPC_TRIES && may_retry(&live.call, failure) {
+                let wait = backoff::rpc(live.tries, &mut self.rng);
+                let wait = wait.max(Duration::from_millis(failure.retry_after_ms.unwrap_or(0).min(5_000)));
+                live.tries += 1;
+                return self.timers.set(Timer::RpcRetry(id), now + wait);
+            }
+        }
+        let live = self.rpcs.live.swap_remove(index);
+        match live.call {
+            RpcCall::SetPublisher { .. } => self.on_set_publisher(now, id, result),
+            RpcCall::SendAnswer { .. } => self.on_send_answer(now, id, result.map(drop)),
+            RpcCall::UpdateMuteStates { states, .. } => self.on_mute_told(id, &states, result.is_ok()),
+            RpcCall::IceTrickle { .. } => {
+                if result.is_err() {
+                    self.counters.candidates_dropped += 1;
+                }
+            }
+            RpcCall::IceRestart { .. } | RpcCall::UpdateSubscriptions { .. } | RpcCall::SendStats { .. } => {}
+        }
+    }
+}
+
+fn may_retry(call: &RpcCall, failure: &Failure) -> bool {
+    if failure.should_retry {
+        return !matches!(call, RpcCall::SendStats { .. });
+    }
+    match call {
+        RpcCall::SendStats { .. } => false,
+        // May have arrived: saying it twice would be a second negotiation.
+        RpcCall::SetPublisher { .. } | RpcCall::SendAnswer { .. } => failure.kind == FailureKind::Connect,
+        _ => match failure.kind {
+            FailureKind::Timeout | FailureKind::Connect => true,
+            FailureKind::Http { status } => status == 429 || status >= 500,
+            _ => false,
+        },
+    }
+}

@@ -1,0 +1,327 @@
+//! The subscriber's negotiation, and the founding promise: an offer for a subscriber that is closed,
+//! freed, never created or of an old generation, or for a call that is leaving or over, is dropped:
+//! one counter, one debug line, nothing else.
+//!
+//! One offer at a time, in order; none is skipped. Each engine step comes back as an input, so the
+//! check before each step is the check after each await.
+
+use super::{ice, limits, model::*, Action, Core, Event, Op, OpDone, OpFailed, Output, Phase, Timer};
+use crate::error::{Code, Error};
+use std::{collections::VecDeque, time::Duration};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Slot {
+    /// Made when it is first needed.
+    Absent,
+    Open,
+    Closing,
+    /// For good.
+    Closed,
+}
+
+#[derive(Debug)]
+struct Offer {
+    sdp: String,
+    negotiation_id: u32,
+}
+
+#[derive(Debug)]
+enum Step {
+    Idle,
+    Creating(Op),
+    SettingOffer(Op),
+    Answering(Op),
+    SettingAnswer(Op, String),
+    Sending(u64),
+    RollingBack(Op),
+}
+
+#[derive(Debug)]
+pub(super) struct Subscriber {
+    slot: Slot,
+    step: Step,
+    current: Option<Offer>,
+    queue: VecDeque<Offer>,
+    candidates: ice::Candidates,
+    /// Local candidates wait for the first answer.
+    local: Vec<String>,
+    answered: bool,
+    pub(super) connected: bool,
+    failures: u32,
+}
+
+impl Subscriber {
+    pub fn new(enabled: bool) -> Self {
+        Self {
+            slot: if enabled { Slot::Absent } else { Slot::Closed },
+            step: Step::Idle,
+            current: None,
+            queue: VecDeque::new(),
+            candidates: ice::Candidates::default(),
+            local: Vec::new(),
+            answered: false,
+            connected: false,
+            failures: 0,
+        }
+    }
+
+    /// True when there is a peer connection that must be closed.
+    pub fn begin_close(&mut self) -> bool {
+        let live = self.slot == Slot::Open || matches!(self.step, Step::Creating(_));
+        if self.slot != Slot::Closing {
+            self.slot = if live { Slot::Closing } else { Slot::Closed };
+        }
+        self.step = Step::Idle;
+        live
+    }
+
+    pub fn closed(&mut self) {
+        self.slot = Slot::Closed;
+    }
+
+    pub fn is_closing(&self) -> bool {
+        self.slot == Slot::Closing
+    }
+
+    pub fn waits_for_connection(&self) -> bool {
+        self.slot == Slot::Open && self.answered && !self.connected
+    }
+}
+
+impl Core {
+    pub(super) fn subscriber_slot(&self) -> Slot {
+        self.subscriber.slot
+    }
+
+    fn subscriber_alive(&self) -> bool {
+        self.phase == Phase::Joined && matches!(self.subscriber.slot, Slot::Absent | Slot::Open)
+    }
+
+    pub(super) fn drop_offer(&mut self, why: &'static str, generation: Generation) {
+        self.counters.late_offers += 1;
+        self.counters.offers_while_leaving += u64::from(self.phase == Phase::Leaving);
+        self.out(Output::Debug(why, generation));
+    }
+
+    pub(super) fn on_offer(&mut self, now: Duration, generation: Generation, sdp: String, negotiation_id: u32) {
+        if !self.is_current(generation) {
+            return self.drop_offer("late offer dropped: it is of an old generation", generation);
+        }
+        if !self.is_open() {
+            return self.drop_offer("late offer dropped: the call is leaving", generation);
+        }
+        if !self.subscriber_alive() {
+            return self.drop_offer("late offer dropped: the subscriber is closed", generation);
+        }
+        if self.subscriber.queue.len() >= limits::QUEUED_OFFERS {
+            // No offer may be skipped, so a flood is a broken SFU.
+            self.event(Event::Error(Error::new(
+                Code::Protocol,
+                "subscriber: more than 64 offers wait for an answer; the SFU does not keep to the protocol",
+            )));
+            return self.lost("the SFU flooded the subscriber with offers".into());
+        }
+        self.subscriber.queue.push_back(Offer { sdp, negotiation_id });
+        self.next_offer(now);
+    }
+
+    /// Starts the next queued offer when none is under way.
+    fn next_offer(&mut self, now: Duration) {
+        if !matches!(self.subscriber.step, Step::Idle) {
+            return;
+        }
+        if !self.subscriber_alive() {
+            return self.drop_queued_offers();
+        }
+        let Some(offer) = self.subscriber.queue.pop_front() else { return };
+        self.subscriber.current = Some(offer);
+        if self.subscriber.slot == Slot::Absent {
+            let ice_servers = self.admission.as_ref().map(|a| a.ice_servers.clone()).unwrap_or_default();
+            let op = self.op(PeerKind::Subscriber, Action::Create { ice_servers });
+            self.subscriber.step = Step::Creating(op);
+        } else {
+            self.set_offer();
+        }
+        let _ = now;
+    }
+
+    fn set_offer(&mut self) {
+        let Some(sdp) = self.subscriber.current.as_ref().map(|o| o.sdp.clone()) else { return };
+        let op = self.op(PeerKind::Subscriber, Action::SetOffer(sdp));
+        self.subscriber.step = Step::SettingOffer(op);
+    }
+
+    /// Everything that waits for an answer is late from now on.
+    pub(super) fn drop_queued_offers(&mut self) {
+        let waiting = self.subscriber.queue.len() + usize::from(self.subscriber.current.is_some());
+        self.subscriber.queue.clear();
+        self.subscriber.current = None;
+        let generation = self.generation;
+        for _ in 0..waiting {
+            self.drop_offer("late offer dropped: the subscriber closed before the offer's turn", generation);
+        }
+    }
+
+    pub(super) fn on_subscriber_op(
+        &mut self,
+        now: Duration,
+        generation: Generation,
+        op: Op,
+        result: Result<OpDone, OpFailed>,
+    ) {
+        if !self.is_current(generation) || !self.subscriber_alive() {
+            return self.late();
+        }
+        let expected = match &self.subscriber.step {
+            Step::Creating(o) | Step::SettingOffer(o) | Step::Answering(o) | Step::RollingBack(o) => *o == op,
+            Step::SettingAnswer(o, _) => *o == op,
+            Step::Idle | Step::Sending(_) => false,
+        };
+        if !expected {
+            // A candidate that was added, or refused: neither is anybody's concern.
+            if result.is_err() {
+                self.counters.candidates_dropped += 1;
+            }
+            return;
+        }
+        let step = std::mem::replace(&mut self.subscriber.step, Step::Idle);
+        match (step, result) {
+            (Step::RollingBack(_), _) => self.next_offer(now),
+            (Step::Creating(_), Err(failed)) => self.offer_failed(now, failed, false),
+            (_, Err(failed)) => self.offer_failed(now, failed, true),
+            (Step::Creating(_), Ok(_)) => {
+                self.subscriber.slot = Slot::Open;
+                self.set_offer();
+            }
+            (Step::SettingOffer(_), Ok(_)) => {
+                let sdp = self.subscriber.current.as_ref().map(|o| o.sdp.clone()).unwrap_or_default();
+                let (ready, dropped) = self.subscriber.candidates.remote_set(&sdp);
+                self.counters.candidates_dropped += dropped as u64;
+                for json in ready {
+                    self.op(PeerKind::Subscriber, Action::AddCandidate(json));
+                }
+                let op = self.op(PeerKind::Subscriber, Action::CreateAnswer);
+                self.subscriber.step = Step::Answering(op);
+            }
+            (Step::Answering(_), Ok(OpDone::Answer(sdp))) => {
+                let op = self.op(PeerKind::Subscriber, Action::SetLocalAnswer(sdp.clone()));
+                self.subscriber.step = Step::SettingAnswer(op, sdp);
+            }
+            (Step::SettingAnswer(_, sdp), Ok(_)) => {
+                let negotiation_id = self.subscriber.current.as_ref().map_or(0, |o| o.negotiation_id);
+                let session_id = self.session_id.clone();
+                let id = self.rpc(RpcCall::SendAnswer { session_id, sdp, negotiation_id });
+                self.subscriber.step = Step::Sending(id);
+            }
+            (_, Ok(_)) => {
+                let failed = OpFailed {
+                    code: Code::Internal,
+                    closed: false,
+                    message: "the engine gave no answer to an offer".into(),
+                };
+                self.offer_failed(now, failed, true);
+            }
+        }
+    }
+
+    pub(super) fn on_send_answer(&mut self, now: Duration, id: u64, result: Result<(), Failure>) {
+        if !matches!(self.subscriber.step, Step::Sending(i) if i == id) {
+            return self.late();
+        }
+        self.subscriber.step = Step::Idle;
+        match result {
+            Ok(()) => {
+                self.subscriber.current = None;
+                self.subscriber.failures = 0;
+                self.counters.offers_answered += 1;
+                if !self.subscriber.answered {
+                    self.subscriber.answered = true;
+                    self.timers.set(Timer::PeerConnect, now + limits::PEER_CONNECT);
+                    for json in std::mem::take(&mut self.subscriber.local) {
+                        self.trickle(PeerKind::Subscriber, json);
+                    }
+                }
+                self.next_offer(now);
+            }
+            Err(failure) => {
+                let message = format!("SendAnswer failed: {}", failure.message);
+                // The offer is already in force here: the SFU must offer again.
+                self.offer_failed(now, OpFailed { code: Code::Network, closed: false, message }, false);
+            }
+        }
+    }
+
+    /// An offer could not be answered while everything is open: say so, and ask for a fresh one.
+    fn offer_failed(&mut self, now: Duration, failed: OpFailed, roll_back: bool) {
+        self.counters.offers_failed += 1;
+        self.subscriber.current = None;
+        self.subscriber.failures += 1;
+        self.event(Event::Error(Error::new(
+            failed.code,
+            format!("subscriber: an offer of the SFU could not be answered: {}", failed.message),
+        )));
+        if self.subscriber.failures >= limits::NEGOTIATION_TRIES {
+            return self.lost("three offers in a row could not be answered".into());
+        }
+        if roll_back && self.subscriber.slot == Slot::Open {
+            let op = self.op(PeerKind::Subscriber, Action::Rollback);
+            self.subscriber.step = Step::RollingBack(op);
+        }
+        let session_id = self.session_id.clone();
+        self.rpc(RpcCall::IceRestart { session_id, peer: PeerKind::Subscriber });
+        self.next_offer(now);
+    }
+
+    /// Closed or freed by the application: for good, while the call goes on.
+    pub(super) fn close_subscriber(&mut self) {
+        if !matches!(self.subscriber.slot, Slot::Absent | Slot::Open) {
+            return;
+        }
+        self.drop_queued_offers();
+        let generation = self.generation;
+        if self.subscriber.begin_close() {
+            self.out(Output::ClosePeer { generation, peer: PeerKind::Subscriber });
+        }
+        for remote in std::mem::take(&mut self.remotes) {
+            self.out(Output::Unbind { id: remote.id });
+        }
+    }
+
+    pub(super) fn on_remote_candidate(&mut self, peer: PeerKind, json: String) {
+        let candidates = match peer {
+            PeerKind::Subscriber if self.subscriber_alive() => &mut self.subscriber.candidates,
+            PeerKind::Publisher if self.publisher_alive() => &mut self.publisher.candidates,
+            _ => return self.late(),
+        };
+        match candidates.offer(&json) {
+            ice::Verdict::Add => {
+                self.op(peer, Action::AddCandidate(json));
+            }
+            ice::Verdict::Held => {}
+            ice::Verdict::Dropped => self.counters.candidates_dropped += 1,
+        }
+    }
+
+    /// A candidate of ours: told once the SFU knows the description that it belongs to.
+    pub(super) fn on_local_candidate(&mut self, generation: Generation, peer: PeerKind, json: String) {
+        if !self.is_current(generation) || self.phase != Phase::Joined {
+            return self.late();
+        }
+        let (told, waiting) = match peer {
+            PeerKind::Subscriber => (self.subscriber.answered, &mut self.subscriber.local),
+            PeerKind::Publisher => (self.publisher.answered, &mut self.publisher.local),
+        };
+        if told {
+            self.trickle(peer, json);
+        } else if waiting.len() < limits::HELD_MESSAGES {
+            waiting.push(json);
+        } else {
+            self.counters.candidates_dropped += 1;
+        }
+    }
+
+    pub(super) fn trickle(&mut self, peer: PeerKind, candidate: String) {
+        let session_id = self.session_id.clone();
+        self.rpc(RpcCall::IceTrickle { session_id, peer, candidate });
+    }
+}

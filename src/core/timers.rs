@@ -1,0 +1,55 @@
+//! Deadlines of one call, as data. Must not know: any clock; the time is handed in.
+
+use std::time::Duration;
+
+/// What is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timer {
+    /// Another edge, or the same coordinator again.
+    RetryJoin,
+    /// JoinResponse did not come.
+    JoinResponse,
+    /// Time to say that we are alive.
+    HealthPing,
+    /// Nothing heard for too long.
+    HealthSilent,
+    /// The application did not bring a token.
+    Token,
+    /// Try this RPC again.
+    RpcRetry(u64),
+    /// Offer the publisher's tracks again after a failed negotiation.
+    Republish,
+    /// A peer connection did not come up.
+    PeerConnect,
+    /// Leaving has taken long enough.
+    LeaveLimit,
+}
+
+#[derive(Debug, Default)]
+pub struct Timers(Vec<(Duration, Timer)>);
+
+impl Timers {
+    /// Sets or moves a timer.
+    pub fn set(&mut self, timer: Timer, at: Duration) {
+        self.cancel(timer);
+        self.0.push((at, timer));
+    }
+
+    pub fn cancel(&mut self, timer: Timer) {
+        self.0.retain(|(_, t)| *t != timer);
+    }
+
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    pub fn next(&self) -> Option<Duration> {
+        self.0.iter().map(|(at, _)| *at).min()
+    }
+
+    /// Takes the earliest timer that is due.
+    pub fn due(&mut self, now: Duration) -> Option<Timer> {
+        let index = self.0.iter().enumerate().filter(|(_, (at, _))| *at <= now).min_by_key(|(_, (at, _))| *at)?.0;
+        Some(self.0.swap_remove(index).1)
+    }
+}

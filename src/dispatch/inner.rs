@@ -1,0 +1,195 @@
+//! What goes on inside a mailbox: its states, the turns a pool thread takes in it, and its end.
+//!
+//! Must not know: who posts or closes. The rules: one runner at a time; the handler, `destroy` and
+//! the drop of items run with nothing locked; whoever is the runner when the mailbox is over ends it.
+
+use super::{
+    contain,
+    pool::{Job, Seat},
+    queue::Queue,
+    waits::{self, Inside, Token},
+    wake::Wake,
+    Delivery,
+};
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use std::time::Duration;
+
+/// A mailbox gives its thread back after this many items, so that no call starves another…
+const ITEMS_PER_TURN: usize = 32;
+/// …or after this long, whichever comes first.
+const TIME_PER_TURN: Duration = Duration::from_millis(5);
+
+pub(super) type Call<C, M> = Box<dyn FnMut(Delivery<C, M>) + Send>;
+pub(super) type Destroy = Box<dyn FnOnce() + Send>;
+pub(super) type OnPanic = Box<dyn FnOnce(String) + Send>;
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Phase {
+    Open,
+    /// The last item is queued; nothing is accepted any more.
+    Ending,
+    /// Closed by somebody; what was queued is gone, a callback may still run.
+    Closing,
+    /// `destroy` has run.
+    Closed,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Until {
+    CallbackReturned,
+    Closed,
+}
+
+pub(super) struct State<C, M> {
+    pub(super) queue: Queue<C, M>,
+    pub(super) phase: Phase,
+    /// In the pool's queue.
+    pub(super) scheduled: bool,
+    /// The thread that is in the handler or in `destroy`, or between two items of one turn.
+    pub(super) runner: Option<Token>,
+    /// Absent while it runs, after the end, and in pull mode.
+    pub(super) call: Option<Call<C, M>>,
+    pub(super) destroy: Option<Destroy>,
+    pub(super) on_panic: Option<OnPanic>,
+    pub(super) waiters: Vec<(Token, Until)>,
+    /// Callbacks returned so far.
+    pub(super) returned: u64,
+    pub(super) pulling: bool,
+    pub(super) wake: Option<Wake>,
+}
+
+pub(super) struct Inner<C, M> {
+    pub(super) id: u64,
+    pub(super) pull: bool,
+    pub(super) state: Mutex<State<C, M>>,
+    pub(super) changed: Condvar,
+}
+
+/// Items that nobody gets; a panic in their drop is contained.
+pub(super) struct Discarded<T>(pub(super) Option<T>);
+
+impl<T> Drop for Discarded<T> {
+    fn drop(&mut self) {
+        if let Some(items) = self.0.take() {
+            let _ = contain(move || drop(items));
+        }
+    }
+}
+
+impl<C, M> Inner<C, M> {
+    /// Runs the end of the mailbox. The caller is the runner and has the phase at `Closing`, or the
+    /// last item handed over; `call` is the handler when it has it in its hands.
+    pub(super) fn finish<T>(
+        &self,
+        mut state: MutexGuard<'_, State<C, M>>,
+        call: Option<Call<C, M>>,
+        discarded: Discarded<T>,
+    ) {
+        state.phase = Phase::Closing;
+        let call = call.or_else(|| state.call.take());
+        let (destroy, on_panic) = (state.destroy.take(), state.on_panic.take());
+        drop(state);
+        drop(discarded);
+        let inside = Inside::enter(self.id);
+        let dropped = contain(move || drop(call)).err();
+        let destroyed = contain(move || destroy.map_or((), |d| d())).err();
+        if let (Some(text), Some(on_panic)) = (dropped.or(destroyed), on_panic) {
+            let _ = contain(move || on_panic(text));
+        }
+        drop(inside);
+        let mut state = self.state.lock();
+        state.phase = Phase::Closed;
+        state.runner = None;
+        state.returned += 1;
+        for (waiter, _) in std::mem::take(&mut state.waiters) {
+            waits::waited(waiter);
+        }
+        self.changed.notify_all();
+    }
+
+    fn callback_returned(&self, state: &mut State<C, M>) {
+        state.returned += 1;
+        if state.waiters.is_empty() {
+            return;
+        }
+        state.waiters.retain(|(waiter, until)| {
+            let stays = *until == Until::Closed;
+            if !stays {
+                waits::waited(*waiter);
+            }
+            stays
+        });
+        self.changed.notify_all();
+    }
+}
+
+impl<C: Send, M: Send> Job for Inner<C, M> {
+    fn turn(&self, seat: &Seat) -> bool {
+        let nothing = || Discarded::<()>(None);
+        let mut state = self.state.lock();
+        state.scheduled = false;
+        if state.phase == Phase::Closed || state.runner.is_some() {
+            return false;
+        }
+        state.runner = Some(waits::token());
+        let mut call = state.call.take();
+        let mut began = None;
+        for _ in 0..ITEMS_PER_TURN {
+            if state.phase == Phase::Closing {
+                break;
+            }
+            let Some(item) = state.queue.pop() else { break };
+            let now = seat.begin();
+            let over = now.saturating_duration_since(*began.get_or_insert(now)) >= TIME_PER_TURN;
+            let result = MutexGuard::unlocked(&mut state, || {
+                let _inside = Inside::enter(self.id);
+                contain(|| call.as_mut().map_or((), |call| call(item)))
+            });
+            seat.end();
+            if let Err(text) = result {
+                let on_panic = state.on_panic.take();
+                state.phase = Phase::Closing;
+                let discarded = Discarded(Some(state.queue.clear()));
+                MutexGuard::unlocked(&mut state, || {
+                    drop(discarded);
+                    let _inside = Inside::enter(self.id);
+                    let _ = contain(|| on_panic.map_or((), |hook| hook(text)));
+                });
+            }
+            self.callback_returned(&mut state);
+            if over {
+                break;
+            }
+        }
+        if state.phase == Phase::Closing || (state.phase == Phase::Ending && state.queue.is_empty()) {
+            seat.begin();
+            self.finish(state, call, nothing());
+            seat.end();
+            return false;
+        }
+        state.call = call;
+        state.runner = None;
+        state.scheduled = !state.queue.is_empty();
+        state.scheduled
+    }
+}
+
+impl<C, M> Drop for Inner<C, M> {
+    /// The last clone went without a close: no callback runs, since a running one holds a clone.
+    fn drop(&mut self) {
+        let id = self.id;
+        let state = self.state.get_mut();
+        if state.phase == Phase::Closed {
+            return;
+        }
+        let items = Discarded(Some(state.queue.clear()));
+        let (call, destroy, on_panic) = (state.call.take(), state.destroy.take(), state.on_panic.take());
+        drop(items);
+        let _inside = Inside::enter(id);
+        let dropped = contain(move || drop(call)).err();
+        let destroyed = contain(move || destroy.map_or((), |d| d())).err();
+        if let (Some(text), Some(on_panic)) = (dropped.or(destroyed), on_panic) {
+            let _ = contain(move || on_panic(text));
+        }
+    }
+}

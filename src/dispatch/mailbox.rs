@@ -1,0 +1,394 @@
+//! One receiver of events and media: a bounded queue, and a handler that gets what is in it or a
+//! thread that pulls it.
+//!
+//! Must not know: calls, the C API, the network. Nothing here waits but `close_and_wait`,
+//! `quiesce` and `next`.
+
+use super::{
+    inner::{Call, Destroy, Discarded, Inner, OnPanic, Phase, State, Until},
+    pool::Pool,
+    queue::{Class, Counts, Delivery, Limits, Pushed, Queue},
+    waits,
+    wake::{Wake, WakeDescriptor},
+};
+use crate::error::{Code, Error, Result};
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use std::{
+    sync::{
+        atomic::{AtomicU64, Ordering::Relaxed},
+        Arc,
+    },
+    time::{Duration, Instant},
+};
+
+/// What became of a posted item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Posted {
+    Queued,
+    /// No room; a [`Delivery::Lost`] will say so in its place.
+    Lost,
+    /// The mailbox is closed or has had its last item; the item is gone.
+    Closed,
+}
+
+/// What a close has reached when it returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closing {
+    /// No callback runs or will run, and `destroy` has run.
+    Done,
+    /// Takes effect when a callback returns that cannot be waited for from here: it is the caller's
+    /// own, or it waits (around corners) for the caller's.
+    Deferred,
+}
+
+/// The receiving side, given at creation.
+pub struct Handler<C, M> {
+    call: Call<C, M>,
+    destroy: Option<Destroy>,
+    on_panic: Option<OnPanic>,
+}
+
+impl<C, M> Handler<C, M> {
+    /// `call` gets every item, one at a time, on a pool thread.
+    pub fn new(call: impl FnMut(Delivery<C, M>) + Send + 'static) -> Self {
+        Self { call: Box::new(call), destroy: None, on_panic: None }
+    }
+
+    /// `destroy` runs exactly once, after the last callback has returned and after `call` was
+    /// dropped: when the last item was handed over, or when the mailbox is closed or dropped. On a
+    /// pool thread, or on the thread that closes.
+    pub fn destroy(mut self, destroy: impl FnOnce() + Send + 'static) -> Self {
+        self.destroy = Some(Box::new(destroy));
+        self
+    }
+
+    /// `on_panic` gets the text when `call` (or `destroy`) panics. The mailbox is closed by that.
+    /// Called on the same thread, with no lock held; must not block.
+    pub fn on_panic(mut self, on_panic: impl FnOnce(String) + Send + 'static) -> Self {
+        self.on_panic = Some(Box::new(on_panic));
+        self
+    }
+}
+
+impl<C, M> std::fmt::Debug for Handler<C, M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Handler")
+    }
+}
+
+/// A bounded queue of control items `C` and media items `M` with one receiver. Cheap to clone; all
+/// clones are the same mailbox. Any thread.
+pub struct Mailbox<C: Send + 'static, M: Send + 'static> {
+    inner: Arc<Inner<C, M>>,
+    pool: Arc<Pool>,
+}
+
+impl<C: Send + 'static, M: Send + 'static> Clone for Mailbox<C, M> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), pool: self.pool.clone() }
+    }
+}
+
+impl<C: Send + 'static, M: Send + 'static> std::fmt::Debug for Mailbox<C, M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mailbox").field("id", &self.inner.id).field("pull", &self.inner.pull).finish()
+    }
+}
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+impl<C: Send + 'static, M: Send + 'static> Mailbox<C, M> {
+    /// A mailbox whose items go to `handler` on threads of `pool`.
+    pub fn with_handler(pool: &Arc<Pool>, limits: Limits, handler: Handler<C, M>) -> Self {
+        let Handler { call, destroy, on_panic } = handler;
+        Self::make(pool, limits, Some(call), destroy, on_panic)
+    }
+
+    /// A mailbox whose items are pulled with [`next`](Self::next).
+    pub fn pulled(pool: &Arc<Pool>, limits: Limits) -> Self {
+        Self::make(pool, limits, None, None, None)
+    }
+
+    fn make(
+        pool: &Arc<Pool>,
+        limits: Limits,
+        call: Option<Call<C, M>>,
+        destroy: Option<Destroy>,
+        on_panic: Option<OnPanic>,
+    ) -> Self {
+        let state = State {
+            queue: Queue::new(limits),
+            phase: Phase::Open,
+            scheduled: false,
+            runner: None,
+            destroy,
+            on_panic,
+            waiters: Vec::new(),
+            returned: 0,
+            pulling: false,
+            wake: None,
+            call: None,
+        };
+        let inner = Inner {
+            id: NEXT_ID.fetch_add(1, Relaxed),
+            pull: call.is_none(),
+            state: Mutex::new(State { call, ..state }),
+            changed: Condvar::new(),
+        };
+        Self { inner: Arc::new(inner), pool: pool.clone() }
+    }
+
+    /// Queues a control item. Never waits.
+    pub fn post(&self, item: C, class: Class) -> Posted {
+        let mut state = self.inner.state.lock();
+        if state.phase != Phase::Open {
+            drop(state);
+            return Posted::Closed;
+        }
+        let (pushed, unwanted) = state.queue.push_control(item, class);
+        self.queued(state);
+        drop(unwanted);
+        match pushed {
+            Pushed::Queued => Posted::Queued,
+            Pushed::Lost => Posted::Lost,
+        }
+    }
+
+    /// Queues a media item; the oldest one makes room and is counted. Allocates nothing once the
+    /// queue has reached its size. Never waits.
+    pub fn post_media(&self, item: M) -> Posted {
+        let mut state = self.inner.state.lock();
+        if state.phase != Phase::Open {
+            drop(state);
+            return Posted::Closed;
+        }
+        let unwanted = state.queue.push_media(item);
+        self.queued(state);
+        drop(unwanted);
+        Posted::Queued
+    }
+
+    /// Queues the last item: there is always room for it, and nothing is accepted after it. With a
+    /// handler, `destroy` runs as soon as it was handed over.
+    pub fn post_last(&self, item: C) -> Posted {
+        let mut state = self.inner.state.lock();
+        if state.phase != Phase::Open {
+            drop(state);
+            return Posted::Closed;
+        }
+        state.phase = Phase::Ending;
+        state.queue.push_last(item);
+        self.queued(state);
+        Posted::Queued
+    }
+
+    /// Something was queued: wakes whoever receives it.
+    fn queued(&self, mut state: MutexGuard<'_, State<C, M>>) {
+        if self.inner.pull {
+            if let Some(wake) = &mut state.wake {
+                wake.raise();
+            }
+            if state.pulling {
+                self.inner.changed.notify_all();
+            }
+        } else if !state.scheduled && state.runner.is_none() {
+            state.scheduled = true;
+            drop(state);
+            self.pool.push(self.inner.clone());
+        }
+    }
+
+    /// Whether both are the same mailbox.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.inner.id == other.inner.id
+    }
+
+    /// Whether the calling thread is inside a callback (or the destroy) of this mailbox.
+    pub fn in_callback_of_this(&self) -> bool {
+        waits::inside(self.inner.id)
+    }
+
+    /// Nothing is accepted or will be handed over any more (the last item may still be).
+    pub fn is_closed(&self) -> bool {
+        self.inner.state.lock().phase != Phase::Open
+    }
+
+    /// What went through so far.
+    pub fn counts(&self) -> Counts {
+        self.inner.state.lock().queue.counts
+    }
+
+    /// Takes queued media that `keep` refuses out of the queue, uncounted: of a track or a
+    /// subscriber that the application closed. `keep` runs with the mailbox locked: no calls.
+    pub fn retain_media(&self, mut keep: impl FnMut(&M) -> bool) {
+        let mut state = self.inner.state.lock();
+        let out = state.queue.retain_media(&mut keep);
+        if state.queue.is_empty() && state.phase == Phase::Open {
+            if let Some(wake) = &mut state.wake {
+                wake.lower();
+            }
+        }
+        drop(state);
+        drop(out);
+    }
+
+    /// Closes without waiting: what is queued is discarded, no further callback begins, `destroy`
+    /// runs on a pool thread. For threads that must not wait. Idempotent.
+    pub fn close(&self) -> Closing {
+        self.close_with(false)
+    }
+
+    /// Closes, and returns when no callback runs any more and `destroy` has run; a callback in
+    /// progress on another thread is waited for. [`Closing::Deferred`] when that would wait for
+    /// the caller itself. Idempotent; a second closer waits likewise. Not for I/O threads.
+    pub fn close_and_wait(&self) -> Closing {
+        self.close_with(true)
+    }
+
+    fn close_with(&self, wait: bool) -> Closing {
+        let inner = &self.inner;
+        let me = waits::token();
+        let mut state = inner.state.lock();
+        if state.phase == Phase::Closed {
+            return Closing::Done;
+        }
+        let mut discarded = None;
+        if state.phase < Phase::Closing {
+            state.phase = Phase::Closing;
+            discarded = Some(state.queue.clear());
+            if let Some(wake) = &mut state.wake {
+                wake.raise();
+            }
+            inner.changed.notify_all();
+        }
+        let discarded = Discarded(discarded);
+        match state.runner {
+            None if wait || inner.pull => {
+                state.runner = Some(me);
+                inner.finish(state, None, discarded);
+                Closing::Done
+            }
+            None => {
+                let push = !std::mem::replace(&mut state.scheduled, true);
+                drop(state);
+                drop(discarded);
+                if push {
+                    self.pool.push(inner.clone());
+                }
+                Closing::Deferred
+            }
+            Some(runner) if wait && waits::try_wait(me, runner) => {
+                state.waiters.push((me, Until::Closed));
+                // Dropped by this thread, and before it waits: an item's drop may be what the
+                // callback in progress waits for.
+                MutexGuard::unlocked(&mut state, || drop(discarded));
+                while state.phase != Phase::Closed {
+                    inner.changed.wait(&mut state);
+                }
+                Closing::Done
+            }
+            Some(_) => {
+                drop(state);
+                drop(discarded);
+                Closing::Deferred
+            }
+        }
+    }
+
+    /// Waits until the callback that is in progress now, if any, has returned; later ones may have
+    /// begun. What a callback did not see before this call it does not use after it.
+    /// [`Closing::Deferred`] inside the callback itself or when waiting would wait for the caller.
+    pub fn quiesce(&self) -> Closing {
+        let me = waits::token();
+        let mut state = self.inner.state.lock();
+        let Some(runner) = state.runner else { return Closing::Done };
+        if !waits::try_wait(me, runner) {
+            return Closing::Deferred;
+        }
+        state.waiters.push((me, Until::CallbackReturned));
+        let seen = state.returned;
+        while state.returned == seen && state.runner.is_some() && state.phase != Phase::Closed {
+            self.inner.changed.wait(&mut state);
+        }
+        Closing::Done
+    }
+
+    /// Pulls the next item, waiting for it up to `timeout` (zero: not at all).
+    ///
+    /// Errors: `Empty` when nothing came; `Closed` after the last item or a close; `State` when
+    /// another thread is pulling, or when the mailbox has a handler.
+    pub fn next(&self, timeout: Duration) -> Result<Delivery<C, M>> {
+        let inner = &self.inner;
+        if !inner.pull {
+            return Err(Error::new(
+                Code::State,
+                "events go to the handler that was given; they cannot be pulled too",
+            ));
+        }
+        let mut state = inner.state.lock();
+        if state.pulling {
+            return Err(Error::new(Code::State, "another thread is already waiting for the next event"));
+        }
+        // Far beyond any clock: no deadline.
+        let deadline = Instant::now().checked_add(timeout);
+        loop {
+            if state.phase < Phase::Closing {
+                if let Some(item) = state.queue.pop() {
+                    // After the last item the descriptor stays readable: "closed" is news, too.
+                    if state.queue.is_empty() && state.phase == Phase::Open {
+                        if let Some(wake) = &mut state.wake {
+                            wake.lower();
+                        }
+                    }
+                    return Ok(item);
+                }
+            }
+            if state.phase != Phase::Open {
+                return Err(Error::new(Code::Closed, "no further event: the call is over"));
+            }
+            state.pulling = true;
+            let timed_out = match deadline {
+                _ if timeout.is_zero() => true,
+                Some(deadline) => inner.changed.wait_until(&mut state, deadline).timed_out(),
+                None => {
+                    inner.changed.wait(&mut state);
+                    false
+                }
+            };
+            state.pulling = false;
+            if timed_out && state.queue.is_empty() && state.phase == Phase::Open {
+                return Err(Error::new(Code::Empty, "no event within the time given"));
+            }
+        }
+    }
+
+    /// A descriptor that polls readable while [`next`](Self::next) has something to say, made at
+    /// the first request; always the same one. Errors: `State` with a handler, `Limit` when the
+    /// system has no descriptor.
+    pub fn wake_descriptor(&self) -> Result<WakeDescriptor> {
+        if !self.inner.pull {
+            return Err(Error::new(
+                Code::State,
+                "events go to the handler that was given; there is nothing to poll",
+            ));
+        }
+        let mut state = self.inner.state.lock();
+        if state.wake.is_none() {
+            let mut wake = Wake::new().map_err(|e| {
+                Error::new(
+                    Code::Limit,
+                    format!("no descriptor for the wake-up ({}); raise the limit of open files", e.kind()),
+                )
+            })?;
+            if !state.queue.is_empty() || state.phase != Phase::Open {
+                wake.raise();
+            }
+            state.wake = Some(wake);
+        }
+        state
+            .wake
+            .as_ref()
+            .map(Wake::descriptor)
+            .ok_or_else(|| Error::new(Code::Internal, "wake-up vanished"))
+    }
+}

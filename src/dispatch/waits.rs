@@ -1,0 +1,125 @@
+//! Who runs what and who waits for whom: the thread's own callbacks and the wait-for graph.
+//!
+//! Must not know: queues, pools, items.
+//!
+//! A thread that frees an object waits for the callback that another thread is in. If that callback
+//! in turn waits for one of ours, directly or around corners, both would wait for ever; so before a
+//! thread waits it follows the chain and, when that leads back to itself, does not wait.
+
+use parking_lot::Mutex;
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+/// A thread, for as long as it lives; never 0, never reused.
+pub(super) type Token = u64;
+
+static NEXT_TOKEN: AtomicU64 = AtomicU64::new(1);
+
+thread_local! {
+    static TOKEN: Cell<Token> = const { Cell::new(0) };
+    /// Mailboxes whose callback or destroy runs on this thread, outermost first.
+    static RUNNING: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The calling thread. (Not `std::thread::current`, which allocates on foreign threads and may
+/// panic while a thread's locals are being destroyed.)
+pub(super) fn token() -> Token {
+    TOKEN
+        .try_with(|t| {
+            if t.get() == 0 {
+                t.set(NEXT_TOKEN.fetch_add(1, Relaxed));
+            }
+            t.get()
+        })
+        // The thread is ending: it cannot be inside one of our callbacks, so any new token serves.
+        .unwrap_or_else(|_| NEXT_TOKEN.fetch_add(1, Relaxed))
+}
+
+/// Marks this thread as being in a callback of a mailbox, until dropped.
+pub(super) struct Inside(());
+
+impl Inside {
+    pub(super) fn enter(mailbox: u64) -> Self {
+        let _ = RUNNING.try_with(|r| r.borrow_mut().push(mailbox));
+        Inside(())
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        let _ = RUNNING.try_with(|r| r.borrow_mut().pop());
+    }
+}
+
+pub(super) fn inside(mailbox: u64) -> bool {
+    RUNNING.try_with(|r| r.borrow().contains(&mailbox)).unwrap_or(false)
+}
+
+pub(super) fn inside_any() -> bool {
+    RUNNING.try_with(|r| !r.borrow().is_empty()).unwrap_or(false)
+}
+
+/// waiting thread → the thread whose callback it waits for. An edge is taken out by the thread that
+/// ends the callback, before it does anything else: an edge left behind would look like a cycle.
+static WAITS: Mutex<BTreeMap<Token, Token>> = Mutex::new(BTreeMap::new());
+
+/// Records that `me` waits for `runner`; false when that would close a circle, and then nothing is
+/// recorded. Called with the mailbox locked, which keeps `runner` from finishing meanwhile.
+pub(super) fn try_wait(me: Token, runner: Token) -> bool {
+    let mut waits = WAITS.lock();
+    let mut at = runner;
+    loop {
+        if at == me {
+            return false;
+        }
+        match waits.get(&at) {
+            Some(next) => at = *next,
+            None => break,
+        }
+    }
+    waits.insert(me, runner);
+    true
+}
+
+pub(super) fn waited(who: Token) {
+    WAITS.lock().remove(&who);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_circle_of_any_length_is_seen() {
+        // Tokens no thread of this process will ever have.
+        let t = |n: u64| u64::MAX - n;
+        assert!(!try_wait(t(1), t(1)));
+        assert!(try_wait(t(1), t(2)));
+        assert!(try_wait(t(2), t(3)));
+        assert!(!try_wait(t(3), t(1)));
+        assert!(try_wait(t(4), t(1)));
+        assert!(!try_wait(t(3), t(4)));
+        waited(t(1));
+        assert!(try_wait(t(3), t(1)));
+        for n in 1..=4 {
+            waited(t(n));
+        }
+    }
+
+    #[test]
+    fn a_thread_knows_what_it_is_inside() {
+        assert!(!inside_any());
+        let a = Inside::enter(1);
+        let b = Inside::enter(2);
+        assert!(inside(1) && inside(2) && inside_any());
+        drop(b);
+        assert!(inside(1) && !inside(2));
+        drop(a);
+        assert!(!inside_any());
+        assert_eq!(token(), token());
+        assert_ne!(token(), std::thread::spawn(token).join().unwrap());
+    }
+}

@@ -1,0 +1,101 @@
+//! A queue of samples that is read and written as slices.
+//!
+//! Must not know: channels, rates; its users count in frames and bound what they put in.
+
+/// Samples in order of arrival. Allocates until it has once held its largest content, never after.
+#[derive(Debug, Default)]
+pub(super) struct Fifo {
+    samples: Vec<f32>,
+    /// Samples before this one have been read.
+    head: usize,
+}
+
+impl Fifo {
+    pub fn with_capacity(samples: usize) -> Self {
+        Self { samples: Vec::with_capacity(samples), head: 0 }
+    }
+
+    pub fn len(&self) -> usize {
+        self.samples.len() - self.head
+    }
+
+    pub fn clear(&mut self) {
+        self.samples.clear();
+        self.head = 0;
+    }
+
+    pub fn as_slice(&self) -> &[f32] {
+        &self.samples[self.head..]
+    }
+
+    pub fn as_mut_slice(&mut self) -> &mut [f32] {
+        &mut self.samples[self.head..]
+    }
+
+    /// Forgets the oldest `count` samples, or all of them if there are fewer.
+    pub fn consume(&mut self, count: usize) {
+        self.head = (self.head + count).min(self.samples.len());
+        if self.head == self.samples.len() {
+            self.clear();
+        }
+    }
+
+    /// Appends `count` zeros and returns them for writing.
+    pub fn grow(&mut self, count: usize) -> &mut [f32] {
+        // Moving what is left is cheaper than growing, and keeps the buffer as small as its content.
+        if self.head > 0 && self.samples.len() + count > self.samples.capacity() {
+            self.samples.copy_within(self.head.., 0);
+            self.samples.truncate(self.samples.len() - self.head);
+            self.head = 0;
+        }
+        let start = self.samples.len();
+        self.samples.resize(start + count, 0.0);
+        &mut self.samples[start..]
+    }
+
+    /// Takes back the newest `count` samples.
+    pub fn shrink(&mut self, count: usize) {
+        let len = self.samples.len().saturating_sub(count).max(self.head);
+        self.samples.truncate(len);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_order_without_growing() {
+        let mut fifo = Fifo::with_capacity(64);
+        let capacity = fifo.samples.capacity();
+        let (mut written, mut read) = (0u32, 0u32);
+        for step in 0..10_000usize {
+            let count = (step * 7 % 13).min(64 - fifo.len());
+            for sample in fifo.grow(count) {
+                *sample = written as f32;
+                written += 1;
+            }
+            let take = (step * 5 % 11).min(fifo.len());
+            for sample in &fifo.as_slice()[..take] {
+                assert_eq!(*sample, read as f32);
+                read += 1;
+            }
+            fifo.consume(take);
+        }
+        assert!(read > 10_000);
+        assert_eq!(fifo.samples.capacity(), capacity);
+    }
+
+    #[test]
+    fn over_consuming_and_over_shrinking_stop_at_empty() {
+        let mut fifo = Fifo::default();
+        fifo.grow(5);
+        fifo.consume(3);
+        fifo.shrink(100);
+        assert_eq!(fifo.len(), 0);
+        fifo.grow(4);
+        fifo.consume(100);
+        assert_eq!(fifo.len(), 0);
+        assert!(fifo.as_slice().is_empty());
+    }
+}

@@ -1,0 +1,173 @@
+//! From any channel count and sample type to interleaved f32 in one or two channels.
+//!
+//! Must not know: rates, queues, codecs.
+
+use crate::error::{Code, Error, Result};
+
+/// Most channels an application may bring.
+pub const MAX_CHANNELS: u8 = 8;
+
+/// A PCM sample as an application brings it.
+pub trait Sample: Copy {
+    /// As f32 in -1..=1; NaN is silence, what is louder is cut.
+    fn to_f32(self) -> f32;
+}
+
+impl Sample for i16 {
+    fn to_f32(self) -> f32 {
+        f32::from(self) / 32_768.0
+    }
+}
+
+impl Sample for f32 {
+    fn to_f32(self) -> f32 {
+        if self.is_nan() {
+            0.0
+        } else {
+            self.clamp(-1.0, 1.0)
+        }
+    }
+}
+
+/// f32 in -1..=1 as i16, rounded; what is louder is cut.
+pub fn to_s16(sample: f32) -> i16 {
+    // `as` saturates and turns NaN into 0.
+    (sample * 32_768.0).round() as i16
+}
+
+/// (left, right) share of each channel, in the order WAV files have them:
+/// FL FR FC LFE BL BR SL SR, with the usual subsets for fewer. LFE is left out, as usual.
+const FRONT_LEFT: (f32, f32) = (1.0, 0.0);
+const FRONT_RIGHT: (f32, f32) = (0.0, 1.0);
+const CENTRE: (f32, f32) = (0.707, 0.707);
+const BASS: (f32, f32) = (0.0, 0.0);
+const LEFT: (f32, f32) = (0.707, 0.0);
+const RIGHT: (f32, f32) = (0.0, 0.707);
+
+fn shares(channels: u8) -> &'static [(f32, f32)] {
+    match channels {
+        3 => &[FRONT_LEFT, FRONT_RIGHT, CENTRE],
+        4 => &[FRONT_LEFT, FRONT_RIGHT, LEFT, RIGHT],
+        5 => &[FRONT_LEFT, FRONT_RIGHT, CENTRE, LEFT, RIGHT],
+        6 => &[FRONT_LEFT, FRONT_RIGHT, CENTRE, BASS, LEFT, RIGHT],
+        7 => &[FRONT_LEFT, FRONT_RIGHT, CENTRE, BASS, CENTRE, LEFT, RIGHT],
+        8 => &[FRONT_LEFT, FRONT_RIGHT, CENTRE, BASS, LEFT, RIGHT, LEFT, RIGHT],
+        _ => &[FRONT_LEFT, FRONT_RIGHT],
+    }
+}
+
+/// A fixed mapping from `from` channels to `to`.
+#[derive(Clone, Debug)]
+pub struct Mixer {
+    from: usize,
+    to: usize,
+    /// Share of each input channel in each of up to two outputs; the sum per output is <= 1, so
+    /// that mixing never overloads.
+    gains: [[f32; MAX_CHANNELS as usize]; 2],
+}
+
+impl Mixer {
+    /// `from` 1..=8 channels, `to` 1 or 2. Mono is copied to both; more than two are folded down
+    /// with the weights of ITU-R BS.775, scaled so that nothing can clip.
+    ///
+    /// # Errors
+    /// [`Code::Argument`] when a count is out of its range.
+    pub fn new(from: u8, to: u8) -> Result<Self> {
+        if !(1..=MAX_CHANNELS).contains(&from) {
+            return Err(Error::new(Code::Argument, "audio must have 1..=8 channels"));
+        }
+        if !(1..=2).contains(&to) {
+            return Err(Error::new(Code::Argument, "audio is mixed to 1 or 2 channels"));
+        }
+        let mut gains = [[0.0; MAX_CHANNELS as usize]; 2];
+        if from == 1 {
+            gains[0][0] = 1.0;
+            gains[1][0] = 1.0;
+        } else {
+            let scale = 1.0 / shares(from).iter().map(|share| share.0).sum::<f32>();
+            for (channel, share) in shares(from).iter().enumerate() {
+                gains[0][channel] = share.0 * scale;
+                gains[1][channel] = share.1 * scale;
+                if to == 1 {
+                    gains[0][channel] = (share.0 + share.1) * scale / 2.0;
+                }
+            }
+        }
+        Ok(Self { from: usize::from(from), to: usize::from(to), gains })
+    }
+
+    /// Channels in.
+    pub fn from(&self) -> usize {
+        self.from
+    }
+
+    /// Channels out.
+    pub fn to(&self) -> usize {
+        self.to
+    }
+
+    /// Mixes whole frames of `input` into `output`; stops at the shorter of the two.
+    pub fn mix<S: Sample>(&self, input: &[S], output: &mut [f32]) {
+        if self.from == self.to {
+            for (out, sample) in output.iter_mut().zip(input) {
+                *out = sample.to_f32();
+            }
+            return;
+        }
+        for (out, frame) in output.chunks_exact_mut(self.to).zip(input.chunks_exact(self.from)) {
+            for (out, gains) in out.iter_mut().zip(&self.gains) {
+                *out = frame.iter().zip(gains).map(|(sample, gain)| sample.to_f32() * gain).sum();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mono_and_stereo() {
+        let mut out = [0.0; 4];
+        Mixer::new(1, 2).unwrap().mix(&[16_384i16, -16_384], &mut out);
+        assert_eq!(out, [0.5, 0.5, -0.5, -0.5]);
+        let mut out = [0.0; 2];
+        Mixer::new(2, 1).unwrap().mix(&[1.0f32, 0.5, -1.0, 1.0], &mut out);
+        assert_eq!(out, [0.75, 0.0]);
+    }
+
+    #[test]
+    fn full_scale_on_every_channel_is_full_scale_and_no_more() {
+        for from in 1..=8u8 {
+            for to in 1..=2u8 {
+                let input = vec![1.0f32; usize::from(from) * 3];
+                let mut out = vec![0.0; usize::from(to) * 3];
+                Mixer::new(from, to).unwrap().mix(&input, &mut out);
+                for sample in out {
+                    assert!((sample - 1.0).abs() < 1e-5, "{from}->{to}: {sample}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn left_stays_left() {
+        for from in 2..=8u8 {
+            let mut input = vec![0.0f32; usize::from(from)];
+            input[0] = 1.0;
+            let mut out = [0.0; 2];
+            Mixer::new(from, 2).unwrap().mix(&input, &mut out);
+            assert!(out[0] > 0.2 && out[1] == 0.0, "{from}: {out:?}");
+        }
+    }
+
+    #[test]
+    fn ranges_are_checked_and_hostile_samples_tamed() {
+        assert!(Mixer::new(0, 1).is_err() && Mixer::new(9, 1).is_err());
+        assert!(Mixer::new(1, 0).is_err() && Mixer::new(1, 3).is_err());
+        let mut out = [9.0; 4];
+        Mixer::new(1, 1).unwrap().mix(&[f32::NAN, f32::INFINITY, -1e9, 0.25], &mut out);
+        assert_eq!(out, [0.0, 1.0, -1.0, 0.25]);
+        assert_eq!([to_s16(2.0), to_s16(-2.0), to_s16(f32::NAN), to_s16(0.5)], [32_767, -32_768, 0, 16_384]);
+    }
+}

@@ -1,0 +1,94 @@
+//! Opus frames an application brings, waiting for their time.
+//!
+//! Must not know: RTP sequence numbers, mute, who paces.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::{opus, MAX_PAYLOAD, RTP_RATE};
+use crate::error::{Code, Error, Result};
+
+/// Most frames waiting, whatever their duration.
+const MAX_FRAMES: usize = 256;
+
+/// A bounded queue in media time (48 kHz ticks).
+#[derive(Debug)]
+pub(super) struct OpusQueue {
+    frames: VecDeque<(Bytes, u32)>,
+    /// Ticks held and allowed.
+    held: usize,
+    capacity: usize,
+    /// Media time at which the next frame begins.
+    position: u64,
+}
+
+impl OpusQueue {
+    pub fn new(capacity_ms: u32) -> Self {
+        // At least the longest packet there is must fit.
+        let capacity = (capacity_ms.max(120) * (RTP_RATE / 1_000)) as usize;
+        Self { frames: VecDeque::new(), held: 0, capacity, position: 0 }
+    }
+
+    pub fn push(&mut self, payload: Bytes, duration: u32) -> Result<()> {
+        if payload.len() > MAX_PAYLOAD {
+            return Err(Error::new(Code::Argument, "an Opus frame must not exceed 1500 bytes"));
+        }
+        let Some(actual) = opus::duration(&payload) else {
+            return Err(Error::new(Code::Argument, "the payload is not an Opus packet"));
+        };
+        if duration != 0 && duration != actual {
+            return Err(Error::new(
+                Code::Argument,
+                format!("the Opus packet is {actual} samples long at 48 kHz, not {duration}"),
+            ));
+        }
+        if self.frames.len() >= MAX_FRAMES || self.held + actual as usize > self.capacity {
+            return Err(Error::new(Code::Full, "the queue of Opus frames is full; write at their pace"));
+        }
+        self.held += actual as usize;
+        self.frames.push_back((payload, actual));
+        Ok(())
+    }
+
+    pub fn room(&self) -> usize {
+        if self.frames.len() >= MAX_FRAMES {
+            0
+        } else {
+            self.capacity - self.held
+        }
+    }
+
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    pub fn buffered_ms(&self) -> u32 {
+        self.held as u32 / (RTP_RATE / 1_000)
+    }
+
+    pub fn clear(&mut self) {
+        self.frames.clear();
+        self.held = 0;
+    }
+
+    /// A tick begins at media time `at`: what was not written in time for the past is a gap. Whether
+    /// there is one.
+    pub fn begin(&mut self, at: u64) -> bool {
+        let gap = self.position < at;
+        self.position = self.position.max(at);
+        gap
+    }
+
+    /// The next frame if it begins before `until`: when it begins, the frame, its duration.
+    pub fn next(&mut self, until: u64) -> Option<(u64, Bytes, u32)> {
+        if self.position >= until {
+            return None;
+        }
+        let (payload, duration) = self.frames.pop_front()?;
+        let at = self.position;
+        self.held -= duration as usize;
+        self.position += u64::from(duration);
+        Some((at, payload, duration))
+    }
+}

@@ -1,0 +1,437 @@
+//! From the packets of one remote track to 20 ms of PCM at a time, at the rate the application asks.
+//!
+//! Must not know: when a tick is (its caller paces), where packets come from, whose track it is.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{
+    delay::micros,
+    fifo::Fifo,
+    jitter::JitterBuffer,
+    level, mix,
+    opus::Decoder,
+    playout::{fade, Kind, Playout, State, EXCESS_US},
+    resample::Resampler,
+    RATES, RTP_RATE,
+};
+use crate::error::{Code, Error, Result};
+
+/// Without a packet for this long a track is idle and need not be ticked.
+pub const IDLE_AFTER: Duration = Duration::from_millis(500);
+
+/// Sound is shortened when the delay has been this far above its target...
+const TOO_DEEP_US: i64 = 25_000;
+/// ...for so many pulls, depending on how much it disturbs or helps.
+const PATIENCE_QUIET: u32 = 10;
+const PATIENCE_LOUD: u32 = 50;
+const FAR_TOO_DEEP_US: i64 = 100_000;
+
+/// Quiet sound is lengthened when the delay has been this far below its target.
+const TOO_SHALLOW_US: i64 = 15_000;
+
+/// Below this RMS a missing or repeated 20 ms goes unnoticed.
+const UNNOTICED: f32 = 0.01;
+
+/// Pulls with a delay above the allowed one before sound is skipped.
+const PATIENCE_EXCESS: u32 = 3;
+
+/// How to receive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AudioReceiveConfig {
+    /// Sample rate in Hz the application wants, 8 000..=192 000.
+    pub rate: u32,
+    /// Channels it wants, 1 or 2.
+    pub channels: u8,
+    /// Least and largest delay against jitter, 0..=2 s.
+    pub min_delay: Duration,
+    pub max_delay: Duration,
+    /// Give Opus packets in order ([`AudioReceiver::pull_opus`]) instead of PCM.
+    pub deliver_opus: bool,
+}
+
+impl Default for AudioReceiveConfig {
+    fn default() -> Self {
+        Self {
+            rate: RTP_RATE,
+            channels: 1,
+            min_delay: Duration::from_millis(20),
+            max_delay: Duration::from_millis(200),
+            deliver_opus: false,
+        }
+    }
+}
+
+/// 20 ms of sound, borrowed from the receiver until its next call.
+#[derive(Clone, Copy, Debug)]
+pub struct Pulled<'a> {
+    /// Interleaved samples; frames alternate by one when 50 does not divide the rate.
+    pub samples: &'a [i16],
+    /// The same as f32, -1..=1.
+    pub samples_f32: &'a [f32],
+    /// Samples per channel.
+    pub frames: usize,
+    /// Some of it stands in for packets that are missing.
+    pub concealed: bool,
+    /// Some of it was rebuilt from forward error correction.
+    pub fec: bool,
+    /// The sender sends nothing (DTX, mute, or gone).
+    pub silence: bool,
+    /// RMS from 0.0 to 1.0.
+    pub level: f32,
+    /// The same in -dBov, 0..=127.
+    pub level_dbov: u8,
+    /// RTP timestamp of the first sample (48 kHz); an estimate while there is silence.
+    pub timestamp: u32,
+}
+
+/// One Opus packet, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PulledOpus {
+    pub payload: Bytes,
+    pub sequence: u16,
+    pub timestamp: u32,
+    /// Duration in 48 kHz samples.
+    pub duration: u32,
+    /// Packets given up just before this one.
+    pub lost_before: u32,
+}
+
+/// Counters since the receiver was made, and the state now.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ReceiveStats {
+    /// Packets handed in, whatever became of them.
+    pub received: u64,
+    /// Packets that never came.
+    pub lost: u64,
+    /// Pieces of at most 20 ms that stood in for missing packets.
+    pub concealed_frames: u64,
+    /// Packets rebuilt from FEC.
+    pub fec_frames: u64,
+    /// Packets that came after their time.
+    pub late: u64,
+    pub duplicates: u64,
+    /// Packets dropped as malformed, stray or too many.
+    pub discarded: u64,
+    /// 20 ms left out because the delay was too long, and put in because it was too short.
+    pub shrunk_frames: u64,
+    pub stretched_frames: u64,
+    /// Times the sender began anew.
+    pub restarts: u64,
+    /// Interarrival jitter (RFC 3550 section 6.4.1).
+    pub jitter_ms: f32,
+    /// Sound held: packets and what is decoded of them.
+    pub buffer_ms: f32,
+    /// Delay added at the last pull, and the one aimed at.
+    pub delay_ms: f32,
+    pub target_ms: f32,
+}
+
+/// Where decoded sound is kept until 20 ms of it are pulled.
+#[derive(Debug)]
+struct Output {
+    rate: u32,
+    channels: usize,
+    /// At the application's rate.
+    ready: Fifo,
+    /// At the decoder's, on its way to the resampler.
+    stage: Fifo,
+    resampler: Option<Resampler>,
+    pcm: Vec<i16>,
+    pcm_f32: Vec<f32>,
+    /// Fiftieths of a frame owed.
+    remainder: u32,
+}
+
+/// One remote track. Push packets as they come, pull every 20 ms until [`AudioReceiver::idle`].
+#[derive(Debug)]
+pub struct AudioReceiver {
+    playout: Playout,
+    output: Output,
+    deliver_opus: bool,
+    too_deep: u32,
+    too_shallow: u32,
+    excess: u32,
+    last_level: f32,
+    delay_us: i64,
+    shrunk: u64,
+    stretched: u64,
+}
+
+impl AudioReceiver {
+    /// # Errors
+    /// [`Code::Argument`] when a value is out of its range, [`Code::Media`] when the codec refuses.
+    pub fn new(config: AudioReceiveConfig) -> Result<Self> {
+        if !RATES.contains(&config.rate) {
+            return Err(Error::new(Code::Argument, "the sample rate must be 8000..=192000 Hz"));
+        }
+        if config.max_delay > Duration::from_secs(2) || config.min_delay > config.max_delay {
+            return Err(Error::new(Code::Argument, "delays must be min <= max <= 2 s"));
+        }
+        // The decoder's own rates cost nothing; all others are made from the full band.
+        let direct = Decoder::RATES.contains(&config.rate);
+        let decoded = if direct { config.rate } else { RTP_RATE };
+        let decoder = Decoder::new(decoded, config.channels)?;
+        let resampler =
+            if direct { None } else { Some(Resampler::new(decoded, config.rate, config.channels)?) };
+        let jitter = JitterBuffer::new(config.min_delay, config.max_delay);
+        Ok(Self {
+            playout: Playout::new(jitter, decoder, config.channels),
+            output: Output {
+                rate: config.rate,
+                channels: usize::from(config.channels),
+                ready: Fifo::default(),
+                stage: Fifo::default(),
+                resampler,
+                pcm: Vec::new(),
+                pcm_f32: Vec::new(),
+                remainder: 0,
+            },
+            deliver_opus: config.deliver_opus,
+            too_deep: 0,
+            too_shallow: 0,
+            excess: 0,
+            last_level: 0.0,
+            delay_us: 0,
+            shrunk: 0,
+            stretched: 0,
+        })
+    }
+
+    /// A packet of the track: RTP sequence number, timestamp and payload, and when it came. Anything
+    /// may be handed in; what is malformed, late or double is dropped and counted.
+    pub fn push(&mut self, sequence: u16, timestamp: u32, payload: Bytes, now: Duration) {
+        self.playout.push(sequence, timestamp, payload, now);
+    }
+
+    /// The next 20 ms. `None` while there is nothing to hear yet, and when the track has become idle.
+    /// To be called on a grid of 20 ms; a pull that comes late is no harm, a missing one adds delay,
+    /// which is worked off.
+    pub fn pull(&mut self, now: Duration) -> Option<Pulled<'_>> {
+        let now_us = micros(now);
+        if self.deliver_opus {
+            return None;
+        }
+        match self.playout.state {
+            State::Idle => return None,
+            State::Waiting if !self.playout.ready(now_us) => return None,
+            State::Gap if self.playout.jitter.len() == 0 && self.idle(now) => {
+                self.playout.state = State::Idle;
+                self.output.clear();
+                return None;
+            }
+            _ => {}
+        }
+        let frames = self.output.next_frames();
+        let mut kinds = Kinds::default();
+        let shrink = self.playout.state == State::Playing && self.adjust(now_us, frames);
+        let wanted = if shrink { 2 * frames } else { frames };
+        self.fill(now_us, wanted, &mut kinds);
+        let timestamp = self.position() as u32;
+        let silent = kinds.silence && !kinds.sound && !kinds.concealed && !kinds.fec;
+        self.output.take(frames, shrink);
+        self.last_level = if silent && self.output.pcm_f32.iter().all(|s| *s == 0.0) {
+            0.0
+        } else {
+            level::rms(&self.output.pcm_f32)
+        };
+        Some(Pulled {
+            samples: &self.output.pcm,
+            samples_f32: &self.output.pcm_f32,
+            frames,
+            concealed: kinds.concealed,
+            fec: kinds.fec,
+            silence: silent,
+            level: self.last_level,
+            level_dbov: level::dbov(self.last_level),
+            timestamp,
+        })
+    }
+
+    /// The next Opus packet in order, for receivers made with `deliver_opus`; call until `None` when
+    /// a packet has come and every 20 ms. A missing packet is waited for as long as sound would be.
+    pub fn pull_opus(&mut self, now: Duration) -> Option<PulledOpus> {
+        if !self.deliver_opus {
+            return None;
+        }
+        let in_order = self.playout.state == State::Playing && self.playout.jitter.missing() == 0;
+        if !in_order && !self.playout.ready(micros(now)) {
+            return None;
+        }
+        let missing = self.playout.jitter.missing().clamp(0, i64::from(u32::MAX));
+        let packet = self.playout.jitter.pop()?;
+        self.playout.state = State::Playing;
+        Some(PulledOpus {
+            payload: packet.payload,
+            sequence: packet.sequence as u16,
+            timestamp: packet.ticks as u32,
+            duration: packet.duration as u32,
+            lost_before: missing as u32,
+        })
+    }
+
+    /// Whether no packet has come for 500 ms (or ever): pulling can stop until the next push.
+    pub fn idle(&self, now: Duration) -> bool {
+        self.playout.idle(now, IDLE_AFTER)
+    }
+
+    /// Forgets the stream, as after a change of SSRC; the counters stay.
+    pub fn reset(&mut self) {
+        self.playout.reset();
+        self.output.clear();
+        (self.too_deep, self.too_shallow, self.excess) = (0, 0, 0);
+    }
+
+    pub fn stats(&self) -> ReceiveStats {
+        let counts = self.playout.jitter.counts;
+        let held = self.playout.jitter.held_ticks() as f32 + self.output.ticks() as f32;
+        ReceiveStats {
+            received: counts.received,
+            lost: counts.lost,
+            concealed_frames: self.playout.played.concealed,
+            fec_frames: self.playout.played.fec,
+            late: counts.late,
+            duplicates: counts.duplicates,
+            discarded: counts.discarded,
+            shrunk_frames: self.shrunk,
+            stretched_frames: self.stretched,
+            restarts: counts.restarts,
+            jitter_ms: self.playout.jitter.delay.jitter_ms(),
+            buffer_ms: held / (RTP_RATE / 1_000) as f32,
+            delay_ms: self.delay_us as f32 / 1_000.0,
+            target_ms: self.playout.jitter.delay.target_us() as f32 / 1_000.0,
+        }
+    }
+
+    /// Media time of the next sample to be pulled.
+    fn position(&self) -> i64 {
+        self.playout.ticks.saturating_sub(self.output.ticks())
+    }
+
+    /// Brings the delay nearer to its target; true when this pull is to be shortened.
+    fn adjust(&mut self, now_us: i64, frames: usize) -> bool {
+        let delays = &self.playout.jitter.delay;
+        self.delay_us = delays.delay_us(now_us, self.position());
+        let over = self.delay_us - delays.target_us();
+        self.excess = if self.delay_us > delays.max_us() + EXCESS_US { self.excess + 1 } else { 0 };
+        if self.excess >= PATIENCE_EXCESS {
+            self.excess = 0;
+            self.output.ready.clear();
+            self.playout.jump(now_us);
+            return false;
+        }
+        let unnoticed = self.last_level < UNNOTICED;
+        self.too_deep = if over > TOO_DEEP_US { self.too_deep + 1 } else { 0 };
+        let hurry = unnoticed || over > FAR_TOO_DEEP_US;
+        // A second frame must be there to be merged with the first.
+        let held = self.playout.jitter.held_ticks() + self.output.ticks();
+        if self.too_deep >= if hurry { PATIENCE_QUIET } else { PATIENCE_LOUD }
+            && held * i64::from(self.output.rate) >= 2 * frames as i64 * i64::from(RTP_RATE)
+        {
+            self.too_deep = 0;
+            self.shrunk += 1;
+            return true;
+        }
+        self.too_shallow = if over < -TOO_SHALLOW_US { self.too_shallow + 1 } else { 0 };
+        if self.too_shallow >= PATIENCE_QUIET && unnoticed {
+            self.too_shallow = 0;
+            self.stretched += 1;
+            self.output.append(|stage| self.playout.stretch(stage));
+        }
+        false
+    }
+
+    /// Produces until `frames` are ready.
+    fn fill(&mut self, now_us: i64, frames: usize, kinds: &mut Kinds) {
+        let wanted = frames * self.output.channels;
+        if self.output.ready.len() >= wanted {
+            kinds.add(self.playout.kind());
+        }
+        // Every piece is at least 2.5 ms and a resampler's block at most 25 ms; the bound is for what
+        // nobody thought of.
+        for _ in 0..64 {
+            if self.output.ready.len() >= wanted {
+                return;
+            }
+            let mut kind = Kind::Silence;
+            self.output.append(|stage| kind = self.playout.produce(now_us, stage));
+            kinds.add(kind);
+        }
+        let missing = wanted.saturating_sub(self.output.ready.len());
+        self.output.ready.grow(missing);
+    }
+}
+
+/// What the sound of one pull is made of.
+#[derive(Default)]
+struct Kinds {
+    sound: bool,
+    fec: bool,
+    concealed: bool,
+    silence: bool,
+}
+
+impl Kinds {
+    fn add(&mut self, kind: Kind) {
+        match kind {
+            Kind::Sound => self.sound = true,
+            Kind::Fec => self.fec = true,
+            Kind::Concealed => self.concealed = true,
+            Kind::Silence => self.silence = true,
+        }
+    }
+}
+
+impl Output {
+    /// Size of the next pull: rate/50, carrying the rest.
+    fn next_frames(&mut self) -> usize {
+        let due = self.rate + self.remainder;
+        self.remainder = due % 50;
+        (due / 50) as usize
+    }
+
+    /// Lets `produce` append at the decoder's rate, and converts.
+    fn append(&mut self, produce: impl FnOnce(&mut Fifo)) {
+        let Some(resampler) = &mut self.resampler else { return produce(&mut self.ready) };
+        produce(&mut self.stage);
+        resampler.process(self.stage.as_slice(), &mut self.ready);
+        self.stage.clear();
+    }
+
+    /// 48 kHz ticks of sound that are decoded but not pulled.
+    fn ticks(&self) -> i64 {
+        let ready = (self.ready.len() / self.channels) as i64 * i64::from(RTP_RATE) / i64::from(self.rate);
+        ready + self.resampler.as_ref().map_or(0, |resampler| resampler.pending() as i64)
+    }
+
+    /// Moves `frames` out for the application; with `shrink` two such pieces are merged into one by a
+    /// cross-fade, which neither clicks nor leaves a hole.
+    fn take(&mut self, frames: usize, shrink: bool) {
+        let samples = frames * self.channels;
+        if shrink && self.ready.len() >= 2 * samples {
+            let (first, second) = self.ready.as_mut_slice().split_at_mut(samples);
+            let second = &mut second[..samples];
+            fade(first, self.channels, 1.0, 0.0);
+            fade(second, self.channels, 0.0, 1.0);
+            for (second, first) in second.iter_mut().zip(first) {
+                *second += *first;
+            }
+            self.ready.consume(samples);
+        }
+        let samples = samples.min(self.ready.len());
+        self.pcm_f32.clear();
+        self.pcm_f32.extend(self.ready.as_slice()[..samples].iter().map(|sample| sample.clamp(-1.0, 1.0)));
+        self.ready.consume(samples);
+        self.pcm.clear();
+        self.pcm.extend(self.pcm_f32.iter().map(|sample| mix::to_s16(*sample)));
+    }
+
+    fn clear(&mut self) {
+        self.ready.clear();
+        self.stage.clear();
+        if let Some(resampler) = &mut self.resampler {
+            resampler.reset();
+        }
+    }
+}

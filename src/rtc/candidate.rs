@@ -1,0 +1,79 @@
+//! ICE candidates as JSON, the form in which both sides trickle them (RFC 8838, W3C
+//! `RTCIceCandidateInit`).
+//!
+//! Must not know: the engine, sockets, signalling.
+
+use super::sdp;
+use serde::{Deserialize, Serialize};
+
+/// Longest candidate JSON accepted, in bytes.
+pub const MAX_CANDIDATE_BYTES: usize = 4096;
+
+#[derive(Deserialize)]
+struct Wire {
+    #[serde(default)]
+    candidate: Option<String>,
+    #[serde(rename = "usernameFragment", default)]
+    username_fragment: Option<serde_json::Value>,
+}
+
+#[derive(Serialize)]
+struct Out<'a> {
+    candidate: &'a str,
+    #[serde(rename = "sdpMid")]
+    sdp_mid: &'a str,
+    #[serde(rename = "sdpMLineIndex")]
+    sdp_m_line_index: u16,
+    #[serde(rename = "usernameFragment")]
+    username_fragment: &'a str,
+}
+
+/// What a candidate of the other side turned out to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Remote {
+    /// Nothing to do: the end of candidates, or one that this side cannot use (mDNS name, TCP).
+    Nothing,
+    /// A candidate for the engine: the attribute's text and the user name fragment, if told.
+    Use { candidate: String, ufrag: Option<String> },
+}
+
+/// Reads a candidate of the other side. All media is bundled, so `sdpMid` and `sdpMLineIndex`
+/// are not looked at; missing, null and empty members are tolerated.
+pub fn parse(json: &str) -> Result<Remote, &'static str> {
+    if json.len() > MAX_CANDIDATE_BYTES {
+        return Err("the candidate is too large");
+    }
+    // A sequence would also do for serde.
+    if json.trim_start().starts_with('[') {
+        return Err("the candidate is not JSON of a candidate");
+    }
+    let wire: Wire = match serde_json::from_str::<Option<Wire>>(json) {
+        Ok(Some(wire)) => wire,
+        Ok(None) => return Ok(Remote::Nothing),
+        Err(_) => return Err("the candidate is not JSON of a candidate"),
+    };
+    let text = wire.candidate.unwrap_or_default();
+    let text = text.trim();
+    let text = text.strip_prefix("a=").unwrap_or(text);
+    if text.is_empty() || text == "candidate:" || text == "end-of-candidates" {
+        return Ok(Remote::Nothing);
+    }
+    let words: Vec<&str> = text.split(' ').filter(|word| !word.is_empty()).collect();
+    let unusable = words.get(2).is_some_and(|protocol| protocol.eq_ignore_ascii_case("tcp"))
+        || words.get(4).is_some_and(|address| address.to_ascii_lowercase().ends_with(".local"));
+    if unusable && words.len() >= 8 {
+        return Ok(Remote::Nothing);
+    }
+    if !sdp::is_udp_candidate(text) {
+        return Err("the candidate cannot be parsed");
+    }
+    let ufrag = wire.username_fragment.and_then(|v| v.as_str().map(str::to_owned)).filter(|u| !u.is_empty());
+    Ok(Remote::Use { candidate: text.to_owned(), ufrag })
+}
+
+/// A local candidate for the other side. `mid` and `index` name the m-line that carries the
+/// bundle, `ufrag` the ICE generation.
+pub fn to_json(candidate: &str, mid: &str, index: u16, ufrag: &str) -> String {
+    let out = Out { candidate, sdp_mid: mid, sdp_m_line_index: index, username_fragment: ufrag };
+    serde_json::to_string(&out).unwrap_or_default()
+}

@@ -1,0 +1,59 @@
+//! Tasks of the engine, counted, with their end noticed however it comes about.
+//!
+//! Must not know: any engine's types.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+
+/// Spawns onto one tokio runtime and counts what is alive. Cloning shares the count.
+#[derive(Clone, Debug)]
+pub struct Tasks {
+    handle: Handle,
+    live: Arc<AtomicUsize>,
+}
+
+/// Runs its closure when dropped: at a task's return, panic and abort alike.
+struct AtEnd<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for AtEnd<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+impl Tasks {
+    pub fn new(handle: Handle, live: Arc<AtomicUsize>) -> Self {
+        Self { handle, live }
+    }
+
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Spawns `future`; `at_end` runs once it is over or was dropped unfinished.
+    pub fn spawn_then(
+        &self,
+        future: impl Future<Output = ()> + Send + 'static,
+        at_end: impl FnMut() + Send + 'static,
+    ) -> JoinHandle<()> {
+        self.live.fetch_add(1, Ordering::AcqRel);
+        let live = self.live.clone();
+        let count = AtEnd(move || {
+            live.fetch_sub(1, Ordering::AcqRel);
+        });
+        let at_end = AtEnd(at_end);
+        self.handle.spawn(async move {
+            // Dropped in reverse: the future first, then the notice, then the count.
+            let _count = count;
+            let _at_end = at_end;
+            future.await;
+        })
+    }
+
+    pub fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+        self.spawn_then(future, || {})
+    }
+}

@@ -1,0 +1,295 @@
+//! What is late, wrong, malformed or concurrent: refused clearly, never a hang, a panic or a leak.
+
+use super::*;
+
+fn kind<T>(result: EngineResult<T>) -> EngineErrorKind {
+    match result {
+        Ok(_) => panic!("an error was expected"),
+        Err(e) => {
+            assert!(e.message.len() < 200 && !e.message.contains("a="), "{}", e.message);
+            e.kind
+        }
+    }
+}
+
+/// A good offer of a publisher of ours.
+async fn an_offer(engine: &WebRtcEngine) -> String {
+    let (publisher, _) = peer(engine, PeerKind::Publisher).await;
+    publisher.add_audio(spec("mic")).await.unwrap();
+    publisher.add_audio(spec("second")).await.unwrap();
+    let offer = publisher.offer(false).await.unwrap().sdp;
+    publisher.close().await;
+    offer.replace("a=setup:passive", "a=setup:actpass")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_fingerprint_fails() {
+    let pair = Pair::new().await;
+    pair.publisher.add_audio(spec("mic")).await.unwrap();
+    pair.negotiate(false, |sdp| {
+        let at = sdp.find("a=fingerprint:sha-256 ").expect("a fingerprint") + "a=fingerprint:sha-256 ".len();
+        let good = sdp[at..at + 95].to_owned();
+        sdp.replace(&good, &["AB"; 32].join(":"))
+    })
+    .await;
+    until("Failed is told", || pair.heard.has(PeerState::Failed) || pair.out.has(PeerState::Failed)).await;
+    assert!(!pair.heard.has(PeerState::Connected), "nothing connects with a wrong fingerprint");
+    pair.close().await;
+    assert_eq!((pair.heard.count(PeerState::Closed), pair.out.count(PeerState::Closed)), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panicking_observer_ends_its_own_peer_connection() {
+    let pair = Pair::new().await;
+    pair.heard.panics.store(1, Ordering::SeqCst);
+    pair.publisher.add_audio(spec("mic")).await.unwrap();
+    pair.negotiate(false, |sdp| sdp).await;
+    until("Failed is told", || pair.heard.has(PeerState::Failed)).await;
+    until("the other connects", || pair.out.has(PeerState::Connected)).await;
+    pair.close().await;
+    assert_eq!(pair.heard.count(PeerState::Closed), 1);
+    until("no task is left", || pair.engine.live_tasks() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn candidates_are_refused_or_ignored() {
+    let engine = WebRtcEngine::new();
+    let (subscriber, _) = peer(&engine, PeerKind::Subscriber).await;
+    let good = r#"{"candidate":"candidate:1 1 udp 2130706431 127.0.0.1 9 typ host","sdpMid":"0"}"#;
+    assert_eq!(
+        kind(subscriber.add_candidate(good.into()).await),
+        EngineErrorKind::Invalid,
+        "no description yet"
+    );
+    let offer = an_offer(&engine).await;
+    subscriber.set_offer(offer.clone()).await.unwrap();
+    for fine in [
+        good,
+        r#"{"candidate":"1 1 UDP 2130706431 127.0.0.1 9 typ host","sdpMid":null,"sdpMLineIndex":null,"usernameFragment":null}"#,
+        r#"{"candidate":"candidate:2 1 udp 1 ::1 9 typ host"}"#,
+        r#"{"candidate":""}"#,
+        r#"{"candidate":null}"#,
+        "{}",
+        "null",
+        r#"{"candidate":"candidate:1 1 udp 1 b0a3-mdns.local 9 typ host"}"#,
+        r#"{"candidate":"candidate:1 1 tcp 1 127.0.0.1 9 typ host tcptype passive"}"#,
+    ] {
+        soon(fine, subscriber.add_candidate(fine.into())).await.expect(fine);
+    }
+    let huge = format!(r#"{{"candidate":"{}"}}"#, "x".repeat(5000));
+    let deep = "[".repeat(4000);
+    for bad in [
+        "",
+        "garbage",
+        "[]",
+        "3",
+        r#"{"candidate":3}"#,
+        r#"{"candidate":"candidate:1 1 udp x 127.0.0.1 9 typ host"}"#,
+        r#"{"candidate":"candidate:1 1 udp 1 example.com 9 typ host"}"#,
+        r#"{"candidate":"candidate:1 1 udp 1 127.0.0.1 0 typ host"}"#,
+        r#"{"candidate":"candidate:1 1 udp 1 127.0.0.1 9 typ"}"#,
+        r#"{"candidate":"candidate:1 1 udp 1 127.0.0.1 9 typ nonsense"}"#,
+        &huge,
+        &deep,
+    ] {
+        let result = soon(bad, subscriber.add_candidate(bad.into())).await;
+        assert!(result.is_err(), "taken: {bad:.60}");
+        assert_eq!(kind(result), EngineErrorKind::Invalid, "{bad:.60}");
+    }
+    // Candidates outlive a rolled back offer of the same ICE generation.
+    subscriber.rollback().await.unwrap();
+    subscriber.set_offer(offer).await.expect("the same offer again");
+    subscriber.create_answer().await.expect("its answer");
+    let mut refused = 0;
+    for port in 1000..1200 {
+        let json = format!(r#"{{"candidate":"candidate:1 1 udp 1 127.0.0.1 {port} typ host"}}"#);
+        refused += usize::from(subscriber.add_candidate(json).await.is_err());
+    }
+    assert!(refused > 100, "candidates are bounded");
+    subscriber.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_after_close_says_closed() {
+    let engine = WebRtcEngine::new();
+    let offer = an_offer(&engine).await;
+    let (peer, hear) = peer(&engine, PeerKind::Publisher).await;
+    let writer = peer.add_audio(spec("mic")).await.unwrap();
+    let begun = Instant::now();
+    soon("close", async { tokio::join!(peer.close(), peer.close(), peer.close()) }).await;
+    soon("close", peer.close()).await;
+    assert!(begun.elapsed() < Duration::from_secs(2));
+    assert_eq!(kind(peer.add_audio(spec("late")).await), EngineErrorKind::Closed);
+    assert_eq!(kind(peer.offer(false).await), EngineErrorKind::Closed);
+    assert_eq!(kind(peer.set_answer(offer.clone()).await), EngineErrorKind::Closed);
+    assert_eq!(kind(peer.rollback().await), EngineErrorKind::Closed);
+    assert_eq!(kind(peer.set_offer(offer.clone()).await), EngineErrorKind::Closed);
+    assert_eq!(kind(peer.create_answer().await), EngineErrorKind::Closed);
+    assert_eq!(kind(peer.set_local_answer(offer).await), EngineErrorKind::Closed);
+    assert_eq!(kind(peer.add_candidate("{}".into()).await), EngineErrorKind::Closed);
+    assert_eq!(kind(peer.stats_json().await), EngineErrorKind::Closed);
+    assert_eq!(
+        kind(writer.write(1, 1, false, None, Bytes::from_static(b"x")).await),
+        EngineErrorKind::Closed
+    );
+    assert_eq!(hear.states.lock().as_slice(), [PeerState::Closed]);
+    until("no task is left", || engine.live_tasks() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dropped_peer_closes_itself() {
+    let engine = WebRtcEngine::new();
+    let (peer, hear) = peer(&engine, PeerKind::Subscriber).await;
+    drop(peer);
+    until("Closed is told", || hear.has(PeerState::Closed)).await;
+    until("no task is left", || engine.live_tasks() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_race_close() {
+    let engine = WebRtcEngine::new();
+    let offer = an_offer(&engine).await;
+    let candidate = r#"{"candidate":"candidate:1 1 udp 2130706431 127.0.0.1 9 typ host"}"#;
+    for round in 0..200u32 {
+        let (peer, hear) = peer(&engine, PeerKind::Subscriber).await;
+        let negotiate = async {
+            peer.set_offer(offer.clone()).await?;
+            let answer = peer.create_answer().await?;
+            peer.set_local_answer(answer).await
+        };
+        let trickle = async {
+            for _ in 0..4 {
+                let _ = peer.add_candidate(candidate.into()).await;
+                tokio::task::yield_now().await;
+            }
+        };
+        let close = async {
+            for _ in 0..round % 16 {
+                tokio::task::yield_now().await;
+            }
+            peer.close().await;
+        };
+        let (result, (), (), stats) =
+            soon("the race is over", async { tokio::join!(negotiate, trickle, close, peer.stats_json()) })
+                .await;
+        for e in [result.err(), stats.err()].into_iter().flatten() {
+            assert_eq!(e.kind, EngineErrorKind::Closed, "{}", e.message);
+        }
+        assert_eq!(hear.count(PeerState::Closed), 1, "round {round}");
+        assert_eq!(hear.states.lock().last(), Some(&PeerState::Closed));
+        assert!(!hear.has(PeerState::Failed), "a driver ended by close is no failure");
+    }
+    until("no task is left", || engine.live_tasks() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn garbage_descriptions_are_refused_and_a_good_one_still_works() {
+    let engine = WebRtcEngine::new();
+    let offer = an_offer(&engine).await;
+    let (mut subscriber, _) = peer(&engine, PeerKind::Subscriber).await;
+    let (publisher, _) = peer(&engine, PeerKind::Publisher).await;
+    publisher.add_audio(spec("mic")).await.unwrap();
+    let mut refused = 0;
+    let mut random = 0x9e37_79b9_7f4a_7c15u64;
+    let mut next = move |bound: usize| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        (random % bound as u64) as usize
+    };
+    for round in 0..400 {
+        let mut bytes = offer.clone().into_bytes();
+        for _ in 0..=next(4) {
+            let (at, length) = (next(bytes.len()), next(40));
+            match next(5) {
+                0 => bytes[at] = b" 0\r\n=:\xffz"[next(8)],
+                1 => drop(bytes.drain(at..(at + length).min(bytes.len()))),
+                2 => bytes.truncate(at.max(1)),
+                3 => {
+                    let copy = bytes[at..(at + length).min(bytes.len())].to_vec();
+                    let to = next(bytes.len());
+                    bytes.splice(to..to, copy);
+                }
+                _ => {
+                    // A whole line goes, or comes twice.
+                    let text = String::from_utf8_lossy(&bytes).into_owned();
+                    let mut lines: Vec<&str> = text.split("\r\n").collect();
+                    let line = next(lines.len());
+                    if next(2) == 0 {
+                        lines.remove(line);
+                    } else {
+                        lines.insert(line, lines[line]);
+                    }
+                    bytes = lines.join("\r\n").into_bytes();
+                }
+            }
+            if bytes.is_empty() {
+                bytes.push(b'v');
+            }
+        }
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        match soon("set_offer", subscriber.set_offer(text.clone())).await {
+            Ok(()) => {
+                if let Ok(answer) = soon("create_answer", subscriber.create_answer()).await {
+                    if round % 2 == 0 {
+                        let _ = soon("set_local", subscriber.set_local_answer(answer)).await;
+                    }
+                }
+                let _ = soon("rollback", subscriber.rollback()).await;
+            }
+            Err(e) => {
+                refused += 1;
+                assert!(e.message.len() < 200, "{}", e.message);
+            }
+        }
+        let _ = soon("offer", publisher.offer(false)).await.expect("still able to offer");
+        assert!(
+            soon("set_answer", publisher.set_answer(text)).await.is_err(),
+            "an offer's text is no answer"
+        );
+        soon("rollback", publisher.rollback()).await.expect("still able to roll back");
+        if round % 40 == 39 {
+            subscriber.close().await;
+            subscriber = peer(&engine, PeerKind::Subscriber).await.0;
+        }
+    }
+    assert!(refused > 50, "only {refused} were refused");
+    // Refused ones only, then a good one on the same peer connection.
+    let (subscriber, _) = peer(&engine, PeerKind::Subscriber).await;
+    for bad in [
+        "",
+        "v=0",
+        &offer.replace("a=mid:0", "a=mid:"),
+        &offer.replace("a=ice-pwd", "a=ice-none"),
+        &offer[..150],
+    ] {
+        let result = soon("set_offer", subscriber.set_offer(bad.into())).await;
+        assert!(result.is_err(), "taken: {bad}");
+        assert_eq!(kind(result), EngineErrorKind::Invalid);
+    }
+    subscriber.set_offer(offer).await.expect("a good offer after bad ones");
+    subscriber.create_answer().await.expect("its answer");
+    publisher.close().await;
+    subscriber.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn negotiation_out_of_order_is_refused() {
+    let engine = WebRtcEngine::new();
+    let offer = an_offer(&engine).await;
+    let (subscriber, _) = peer(&engine, PeerKind::Subscriber).await;
+    assert_eq!(kind(subscriber.create_answer().await), EngineErrorKind::Invalid);
+    assert_eq!(kind(subscriber.set_local_answer("v=0".into()).await), EngineErrorKind::Invalid);
+    assert_eq!(kind(subscriber.set_answer(offer.clone()).await), EngineErrorKind::Invalid);
+    assert_eq!(kind(subscriber.offer(false).await), EngineErrorKind::Invalid);
+    subscriber.set_offer(offer.clone()).await.unwrap();
+    let answer = subscriber.create_answer().await.unwrap();
+    assert_eq!(kind(subscriber.set_local_answer(format!("{answer}a=x\r\n")).await), EngineErrorKind::Invalid);
+    subscriber.rollback().await.unwrap();
+    subscriber.set_offer(offer).await.unwrap();
+    let answer = subscriber.create_answer().await.unwrap();
+    subscriber.set_local_answer(answer).await.unwrap();
+    let spec = AudioSenderSpec { track_id: "a b\r\na=x".into(), ..spec("x") };
+    assert_eq!(kind(subscriber.add_audio(spec).await), EngineErrorKind::Invalid);
+    subscriber.close().await;
+}

@@ -1,0 +1,206 @@
+//! Tests of the engine behind the trait: real sockets on 127.0.0.1, every wait with a deadline.
+//!
+//! Here: an observer that writes down what it hears, and pairs of peer connections.
+
+mod abuse;
+mod pairs;
+mod stack;
+mod text;
+
+use super::engine::*;
+use super::webrtc::WebRtcEngine;
+use crate::core::model::PeerKind;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use std::future::Future;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// One track as the observer was told of it.
+#[derive(Default)]
+struct Heard {
+    info: Option<RemoteTrackInfo>,
+    packets: Vec<RtpPacket>,
+    dropped: bool,
+}
+
+/// Writes down everything, with the time of the first Connected and of the first packet.
+#[derive(Default)]
+struct Hear {
+    states: Mutex<Vec<PeerState>>,
+    candidates: Mutex<Vec<String>>,
+    tracks: Mutex<Vec<Arc<Mutex<Heard>>>>,
+    connected: Mutex<Option<Instant>>,
+    first_packet: Arc<Mutex<Option<Instant>>>,
+    panics: AtomicUsize,
+}
+
+struct Sink(Arc<Mutex<Heard>>, Arc<Mutex<Option<Instant>>>);
+
+impl PacketSink for Sink {
+    fn packet(&mut self, packet: RtpPacket) {
+        self.1.lock().get_or_insert_with(Instant::now);
+        self.0.lock().packets.push(packet);
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        self.0.lock().dropped = true;
+    }
+}
+
+impl PeerObserver for Hear {
+    fn candidate(&self, json: String) {
+        self.candidates.lock().push(json);
+    }
+
+    fn state(&self, state: PeerState) {
+        self.states.lock().push(state);
+        if state == PeerState::Connected {
+            self.connected.lock().get_or_insert_with(Instant::now);
+            if self.panics.load(Ordering::SeqCst) > 0 {
+                panic!("the observer panics, as the test asked");
+            }
+        }
+    }
+
+    fn track(&self, info: RemoteTrackInfo) -> Option<Box<dyn PacketSink>> {
+        let heard = Arc::new(Mutex::new(Heard { info: Some(info), ..Heard::default() }));
+        self.tracks.lock().push(heard.clone());
+        Some(Box::new(Sink(heard, self.first_packet.clone())))
+    }
+}
+
+impl Hear {
+    fn has(&self, state: PeerState) -> bool {
+        self.states.lock().contains(&state)
+    }
+
+    fn count(&self, state: PeerState) -> usize {
+        self.states.lock().iter().filter(|s| **s == state).count()
+    }
+
+    fn infos(&self) -> Vec<RemoteTrackInfo> {
+        self.tracks.lock().iter().filter_map(|heard| heard.lock().info.clone()).collect()
+    }
+
+    fn packets(&self, track: usize) -> Vec<RtpPacket> {
+        self.tracks.lock().get(track).map(|heard| heard.lock().packets.clone()).unwrap_or_default()
+    }
+}
+
+/// Fails the test when `future` takes longer than the deadline.
+async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(DEADLINE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("too late: {what}"),
+    }
+}
+
+/// Waits until `condition` holds; fails the test at the deadline.
+async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    soon(what, async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+}
+
+async fn peer(engine: &WebRtcEngine, kind: PeerKind) -> (Arc<dyn Peer>, Arc<Hear>) {
+    let hear = Arc::new(Hear::default());
+    let options = PeerOptions { loopback_only: true, ..PeerOptions::default() };
+    let peer = soon("peer", engine.peer(kind, options, hear.clone())).await.expect("a peer connection");
+    (peer, hear)
+}
+
+fn spec(track: &str) -> AudioSenderSpec {
+    AudioSenderSpec {
+        stream_id: format!("{track}:stream"),
+        track_id: track.to_owned(),
+        stereo: false,
+        dtx: false,
+    }
+}
+
+/// A publisher and a subscriber of ours against each other.
+struct Pair {
+    engine: WebRtcEngine,
+    publisher: Arc<dyn Peer>,
+    subscriber: Arc<dyn Peer>,
+    out: Arc<Hear>,
+    heard: Arc<Hear>,
+}
+
+impl Pair {
+    async fn new() -> Self {
+        let engine = WebRtcEngine::new();
+        let (publisher, out) = peer(&engine, PeerKind::Publisher).await;
+        let (subscriber, heard) = peer(&engine, PeerKind::Subscriber).await;
+        Self { engine, publisher, subscriber, out, heard }
+    }
+
+    /// One negotiation; `edit` changes the offer between the two.
+    async fn negotiate(&self, restart: bool, edit: impl Fn(String) -> String) -> LocalOffer {
+        let offer = soon("offer", self.publisher.offer(restart)).await.expect("an offer");
+        self.answer(offer, edit).await
+    }
+
+    async fn answer(&self, offer: LocalOffer, edit: impl Fn(String) -> String) -> LocalOffer {
+        // Both sides want to be the DTLS server: between two of ours the publisher gives way.
+        let sdp = edit(offer.sdp.replace("a=setup:passive", "a=setup:actpass"));
+        soon("set_offer", self.subscriber.set_offer(sdp)).await.expect("the offer is taken");
+        let answer = soon("create_answer", self.subscriber.create_answer()).await.expect("an answer");
+        soon("set_local", self.subscriber.set_local_answer(answer.clone())).await.expect("the answer is set");
+        soon("set_answer", self.publisher.set_answer(answer)).await.expect("the answer is taken");
+        self.trickle().await;
+        offer
+    }
+
+    /// Hands the candidates over that were found so far; at least one of each side.
+    async fn trickle(&self) {
+        for (from, to) in [(&self.out, &self.subscriber), (&self.heard, &self.publisher)] {
+            until("a candidate", || !from.candidates.lock().is_empty()).await;
+            let candidates = std::mem::take(&mut *from.candidates.lock());
+            for candidate in &candidates {
+                to.add_candidate(candidate.clone()).await.expect("the candidate is taken");
+            }
+            // Kept: a later negotiation finds no new ones.
+            *from.candidates.lock() = candidates;
+        }
+    }
+
+    async fn connected(&self) {
+        until("both connected", || {
+            self.out.has(PeerState::Connected) && self.heard.has(PeerState::Connected)
+        })
+        .await;
+    }
+
+    async fn close(&self) {
+        soon("close", async { tokio::join!(self.publisher.close(), self.subscriber.close()) }).await;
+    }
+}
+
+/// Sends until `done`, one packet each 5 ms; returns how many were sent.
+async fn send_until(writer: &Arc<dyn RtpWriter>, first: u16, mut done: impl FnMut() -> bool) -> u16 {
+    let mut sent = 0u16;
+    soon("media arrives", async {
+        while !done() {
+            let payload = Bytes::copy_from_slice(&[sent as u8, 7, 7]);
+            let timestamp = u32::from(sent) * 960;
+            writer
+                .write(first.wrapping_add(sent), timestamp, false, Some(30), payload)
+                .await
+                .expect("a packet is taken");
+            sent = sent.wrapping_add(1);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    sent
+}

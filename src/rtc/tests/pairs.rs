@@ -1,0 +1,187 @@
+//! Two of our peer connections against each other: what must work.
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rtp_flows_as_it_was_written() {
+    let pair = Pair::new().await;
+    let writer = pair.publisher.add_audio(spec("mic")).await.expect("a sender");
+    let offer = pair.negotiate(false, |sdp| sdp).await;
+    assert_eq!(offer.mids, ["0"]);
+    assert!(offer.sdp.contains("a=setup:passive") && !offer.sdp.contains("actpass"), "the SFU opens DTLS");
+    pair.connected().await;
+    // A track is only told on its first packet, so the first ones go ahead of what is counted.
+    send_until(&writer, 65_000, || !pair.heard.packets(0).is_empty()).await;
+    let before = pair.heard.packets(0).len();
+    for i in 0..200u16 {
+        let payload = Bytes::from(vec![i as u8; 1 + usize::from(i)]);
+        let sequence = 65_400u16.wrapping_add(i);
+        writer
+            .write(sequence, 0xffff_f000u32.wrapping_add(960 * u32::from(i)), i % 10 == 0, None, payload)
+            .await
+            .unwrap();
+    }
+    until("200 packets", || {
+        pair.heard.packets(0).iter().filter(|p| p.sequence.wrapping_sub(65_400) < 200).count() == 200
+    })
+    .await;
+    let packets = pair.heard.packets(0);
+    let counted: Vec<_> =
+        packets[before..].iter().filter(|p| p.sequence.wrapping_sub(65_400) < 200).collect();
+    for (i, packet) in counted.iter().enumerate() {
+        assert_eq!(packet.sequence, 65_400u16.wrapping_add(i as u16));
+        assert_eq!(packet.timestamp, 0xffff_f000u32.wrapping_add(960 * i as u32));
+        assert_eq!(packet.marker, i % 10 == 0);
+        assert_eq!((packet.payload.len(), packet.payload[0]), (i + 1, i as u8));
+        assert_eq!(packet.payload_type, 111);
+    }
+    let info = pair.heard.infos().remove(0);
+    assert_eq!((info.stream_id.as_str(), info.track_id.as_str()), ("mic:stream", "mic"));
+    assert_eq!((info.mid.as_str(), info.rid.as_str(), info.clock_rate), ("0", "", 48_000));
+    assert_eq!(info.mime.to_ascii_lowercase(), "audio/opus");
+    assert_eq!((info.kind, info.ssrc), (MediaKind::Audio, packets[0].ssrc));
+    let stats = pair.publisher.stats_json().await.unwrap();
+    assert!(stats.contains("outbound-rtp") && stats.contains("candidate-pair"), "{stats}");
+    for secret in ["127.0.0.1", crate::rtc::sdp::ice_ufrag(&offer.sdp), "ertificate"] {
+        assert!(!stats.contains(secret), "{secret} is in {stats}");
+    }
+    pair.close().await;
+    assert!(pair.heard.tracks.lock()[0].lock().dropped, "the sink goes with the peer connection");
+    assert_eq!(pair.heard.count(PeerState::Closed), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tracks_added_mid_session() {
+    let pair = Pair::new().await;
+    let first = pair.publisher.add_audio(spec("one")).await.unwrap();
+    pair.negotiate(false, |sdp| sdp).await;
+    pair.connected().await;
+    send_until(&first, 1, || !pair.heard.packets(0).is_empty()).await;
+    let second = pair.publisher.add_audio(spec("two")).await.unwrap();
+    let third = pair.publisher.add_audio(spec("three")).await.unwrap();
+    second
+        .write(1, 1, false, None, Bytes::from_static(b"early"))
+        .await
+        .expect("dropped silently before its negotiation");
+    let offer = pair.negotiate(false, |sdp| sdp).await;
+    assert_eq!(offer.mids, ["0", "1", "2"]);
+    send_until(&second, 100, || pair.heard.infos().len() == 2).await;
+    send_until(&third, 200, || pair.heard.infos().len() == 3).await;
+    send_until(&first, 300, || pair.heard.packets(0).iter().any(|p| p.sequence >= 300)).await;
+    let infos = pair.heard.infos();
+    let ids: Vec<_> = infos.iter().map(|info| (info.mid.as_str(), info.track_id.as_str())).collect();
+    assert_eq!(ids, [("0", "one"), ("1", "two"), ("2", "three")], "nothing is told twice");
+    assert!(pair.publisher.add_audio(spec("two")).await.is_err(), "a track id is taken once");
+    pair.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_m_line_goes_inactive_and_comes_back_as_another_track() {
+    let pair = Pair::new().await;
+    let writer = pair.publisher.add_audio(spec("old")).await.unwrap();
+    pair.negotiate(false, |sdp| sdp).await;
+    pair.connected().await;
+    send_until(&writer, 1, || !pair.heard.packets(0).is_empty()).await;
+    pair.negotiate(false, |sdp| sdp.replace("a=sendonly", "a=inactive")).await;
+    pair.negotiate(false, |sdp| sdp.replace("old:stream old", "new:stream new")).await;
+    send_until(&writer, 1000, || pair.heard.packets(1).iter().any(|p| p.sequence >= 1000)).await;
+    let infos = pair.heard.infos();
+    assert_eq!(infos.len(), 2);
+    assert_eq!((infos[1].stream_id.as_str(), infos[1].track_id.as_str()), ("new:stream", "new"));
+    until("the old sink is dropped", || pair.heard.tracks.lock()[0].lock().dropped).await;
+    // And the first one again: the engine knows its id already.
+    pair.negotiate(false, |sdp| sdp).await;
+    send_until(&writer, 2000, || pair.heard.packets(2).iter().any(|p| p.sequence >= 2000)).await;
+    assert_eq!(pair.heard.infos()[2].track_id, "old");
+    until("the second sink is dropped", || pair.heard.tracks.lock()[1].lock().dropped).await;
+    pair.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_track_with_another_stream_id_is_told_again() {
+    let pair = Pair::new().await;
+    let writer = pair.publisher.add_audio(spec("mic")).await.unwrap();
+    pair.negotiate(false, |sdp| sdp).await;
+    pair.connected().await;
+    send_until(&writer, 1, || !pair.heard.packets(0).is_empty()).await;
+    pair.negotiate(false, |sdp| sdp.replace("mic:stream mic", "other:stream mic")).await;
+    send_until(&writer, 1000, || pair.heard.packets(1).iter().any(|p| p.sequence >= 1000)).await;
+    assert_eq!(pair.heard.infos()[1].stream_id, "other:stream");
+    pair.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ice_restarts_while_media_flows() {
+    let pair = Pair::new().await;
+    let writer = pair.publisher.add_audio(spec("mic")).await.unwrap();
+    let first = pair.negotiate(false, |sdp| sdp).await;
+    pair.connected().await;
+    send_until(&writer, 1, || !pair.heard.packets(0).is_empty()).await;
+    let second = pair.negotiate(true, |sdp| sdp).await;
+    let (old, new) = (crate::rtc::sdp::ice_ufrag(&first.sdp), crate::rtc::sdp::ice_ufrag(&second.sdp));
+    assert_ne!(old, new);
+    assert!(second.sdp.contains("a=candidate:"), "the sockets stay, so their candidates are in the offer");
+    send_until(&writer, 5000, || pair.heard.packets(0).iter().filter(|p| p.sequence >= 5000).count() > 20)
+        .await;
+    assert!(!pair.out.has(PeerState::Failed) && !pair.heard.has(PeerState::Failed));
+    pair.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rolled_back_offer_leaves_no_trace() {
+    let pair = Pair::new().await;
+    let first = pair.publisher.add_audio(spec("one")).await.unwrap();
+    let dropped = soon("offer", pair.publisher.offer(false)).await.unwrap();
+    soon("rollback", pair.publisher.rollback()).await.expect("a rollback");
+    soon("rollback", pair.publisher.rollback()).await.expect("a rollback in stable state is nothing");
+    // The subscriber saw the dropped offer, too, and dropped it.
+    pair.subscriber.set_offer(dropped.sdp.replace("passive", "actpass")).await.unwrap();
+    soon("rollback", pair.subscriber.rollback()).await.expect("a rollback");
+    let second = pair.publisher.add_audio(spec("two")).await.unwrap();
+    let offer = pair.negotiate(false, |sdp| sdp).await;
+    assert_eq!(offer.mids.len(), 2);
+    assert_eq!(crate::rtc::sdp::mids(&offer.sdp), offer.mids);
+    pair.connected().await;
+    send_until(&first, 1, || pair.heard.infos().len() == 1).await;
+    send_until(&second, 1, || pair.heard.infos().len() == 2).await;
+    // Mid-session as well, the first two going on.
+    let third = pair.publisher.add_audio(spec("three")).await.unwrap();
+    soon("offer", pair.publisher.offer(false)).await.unwrap();
+    soon("rollback", pair.publisher.rollback()).await.unwrap();
+    let offer = pair.negotiate(false, |sdp| sdp).await;
+    assert_eq!(crate::rtc::sdp::mids(&offer.sdp), offer.mids);
+    send_until(&third, 1, || pair.heard.infos().len() == 3).await;
+    send_until(&first, 900, || pair.heard.packets(0).iter().any(|p| p.sequence >= 900)).await;
+    let ids: Vec<_> = pair.heard.infos().into_iter().map(|info| info.track_id).collect();
+    assert_eq!(ids, ["one", "two", "three"]);
+    pair.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stereo_is_asked_for_where_it_is_offered() {
+    let pair = Pair::new().await;
+    pair.publisher.add_audio(spec("mono")).await.unwrap();
+    pair.publisher.add_audio(AudioSenderSpec { stereo: true, dtx: true, ..spec("wide") }).await.unwrap();
+    let offer = pair.publisher.offer(false).await.unwrap();
+    assert_eq!(offer.sdp.matches("usedtx=1").count(), 1);
+    pair.subscriber.set_offer(offer.sdp).await.unwrap();
+    let answer = pair.subscriber.create_answer().await.unwrap();
+    let parts: Vec<&str> = answer.split("m=audio").collect();
+    assert!(!parts[1].contains("stereo=1") && parts[2].contains("stereo=1"), "{answer}");
+    pair.subscriber.set_local_answer(answer).await.expect("our own edit is accepted");
+    pair.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_other_side_ends_dtls() {
+    let pair = Pair::new().await;
+    let writer = pair.publisher.add_audio(spec("mic")).await.unwrap();
+    pair.negotiate(false, |sdp| sdp).await;
+    pair.connected().await;
+    send_until(&writer, 1, || !pair.heard.packets(0).is_empty()).await;
+    soon("close", pair.publisher.close()).await;
+    until("Closed is told", || pair.heard.has(PeerState::Closed)).await;
+    soon("close", pair.subscriber.close()).await;
+    assert_eq!(pair.heard.count(PeerState::Closed), 1);
+    assert_eq!(pair.heard.states.lock().last(), Some(&PeerState::Closed));
+}

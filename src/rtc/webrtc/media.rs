@@ -1,0 +1,117 @@
+//! What each peer connection offers and accepts: codecs, header extensions, interceptors, ICE.
+//!
+//! Part of the engine's module. Must not know: negotiation, packets.
+
+use crate::core::model::{IceServer, PeerKind};
+use rtc::interceptor::{ReceiverReportBuilder, SenderReportBuilder, Slot};
+use rtc::peer_connection::transport::RTCDtlsRole;
+use rtc::rtp_transceiver::rtp_sender::{
+    RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpHeaderExtensionCapability, RtpCodecKind,
+};
+use std::time::Duration;
+use webrtc::peer_connection::{MediaEngine, RTCIceServer, Registry, SettingEngine, SettingEngineBuilder};
+
+/// ICE ticks of the publisher until it is connected; nomination and DTLS each wait for a tick.
+const PUBLISHER_TICK: Duration = Duration::from_millis(5);
+/// Unanswered ticks after which the publisher gives a candidate pair up: 30 s of them.
+const PUBLISHER_MAX_CHECKS: u16 = 6000;
+pub(super) const AUDIO_LEVEL_URI: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
+pub(super) const OPUS: &str = "audio/opus";
+
+/// STUN and TURN over UDP; the engine knows no other transport to a relay.
+pub(super) fn ice_servers(servers: &[IceServer]) -> Vec<RTCIceServer> {
+    let usable = |server: &IceServer, url: &str| {
+        let relay = url.starts_with("turn:");
+        (url.starts_with("stun:") || relay)
+            && !url.contains("transport=tcp")
+            && (!relay || !(server.username.is_empty() || server.password.is_empty()))
+            && rtc::ice::url::Url::parse_url(url).is_ok()
+    };
+    servers
+        .iter()
+        .take(16)
+        .map(|server| RTCIceServer {
+            urls: server.urls.iter().filter(|url| usable(server, url)).take(8).cloned().collect(),
+            username: server.username.clone(),
+            credential: server.password.reveal().to_owned(),
+        })
+        .filter(|server| !server.urls.is_empty())
+        .collect()
+}
+
+pub(super) fn setting_engine(kind: PeerKind) -> SettingEngine {
+    let builder = SettingEngineBuilder::new()
+        .with_multicast_dns_mode(rtc::ice::mdns::MulticastDnsMode::Disabled)
+        // Being the DTLS server spares a tick: the SFU opens DTLS as soon as it may.
+        .with_answering_dtls_role(RTCDtlsRole::Server);
+    match kind {
+        PeerKind::Subscriber => builder.build(),
+        PeerKind::Publisher => {
+            builder.with_ice_connection_attempts(Some(PUBLISHER_TICK), Some(PUBLISHER_MAX_CHECKS)).build()
+        }
+    }
+}
+
+pub(super) fn opus() -> RTCRtpCodec {
+    RTCRtpCodec {
+        mime_type: OPUS.to_owned(),
+        clock_rate: 48_000,
+        channels: 2,
+        sdp_fmtp_line: "minptime=10;useinbandfec=1".to_owned(),
+        rtcp_feedback: vec![],
+    }
+}
+
+pub(super) fn media_engine(kind: PeerKind) -> webrtc::error::Result<(MediaEngine, Registry)> {
+    let mut media = MediaEngine::default();
+    media.register_codec(
+        RTCRtpCodecParameters { rtp_codec: opus(), payload_type: 111 },
+        RtpCodecKind::Audio,
+    )?;
+    if kind == PeerKind::Subscriber {
+        // No rtx and no plain nack: with them the engine's NACK generator asks for packets again
+        // that rtx has already brought.
+        let h264 = |mode: u8, profile: &str| {
+            format!("level-asymmetry-allowed=1;packetization-mode={mode};profile-level-id={profile}")
+        };
+        let codecs = [
+            ("video/VP8", 96, String::new()),
+            ("video/VP9", 98, "profile-id=0".to_owned()),
+            ("video/VP9", 100, "profile-id=2".to_owned()),
+            ("video/H264", 102, h264(1, "42001f")),
+            ("video/H264", 127, h264(0, "42001f")),
+            ("video/H264", 125, h264(1, "42e01f")),
+            ("video/H264", 108, h264(0, "42e01f")),
+            ("video/H264", 123, h264(1, "640032")),
+            ("video/H264", 35, h264(1, "4d001f")),
+            ("video/AV1", 45, String::new()),
+        ];
+        for (mime, payload_type, fmtp) in codecs {
+            let feedback = |typ: &str, parameter: &str| RTCPFeedback {
+                typ: typ.to_owned(),
+                parameter: parameter.to_owned(),
+            };
+            let rtp_codec = RTCRtpCodec {
+                mime_type: mime.to_owned(),
+                clock_rate: 90_000,
+                channels: 0,
+                sdp_fmtp_line: fmtp,
+                rtcp_feedback: vec![feedback("ccm", "fir"), feedback("nack", "pli")],
+            };
+            media.register_codec(RTCRtpCodecParameters { rtp_codec, payload_type }, RtpCodecKind::Video)?;
+        }
+    }
+    let level = RTCRtpHeaderExtensionCapability { uri: AUDIO_LEVEL_URI.to_owned() };
+    media.register_header_extension(level, RtpCodecKind::Audio, None)?;
+    let registry = match kind {
+        PeerKind::Publisher => Registry::new().with(Slot::SenderReport, SenderReportBuilder::new().build()),
+        PeerKind::Subscriber => {
+            for uri in [rtc::sdp::extmap::SDES_MID_URI, rtc::sdp::extmap::SDES_RTP_STREAM_ID_URI] {
+                let uri = RTCRtpHeaderExtensionCapability { uri: uri.to_owned() };
+                media.register_header_extension(uri, RtpCodecKind::Video, None)?;
+            }
+            Registry::new().with(Slot::ReceiverReport, ReceiverReportBuilder::new().build())
+        }
+    };
+    Ok((media, registry))
+}

@@ -1,0 +1,157 @@
+//! The runtime under one peer connection: plain sockets, counted tasks, a driver that is watched.
+//!
+//! Part of the engine's module. Must not know: negotiation, media.
+
+use super::super::engine::PeerState;
+use super::super::gate::Gate;
+use super::super::tasks::Tasks;
+use super::super::udp::PlainSocket;
+use std::future::Future;
+use std::io::{self, IoSliceMut};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::task::{ready, Context, Poll};
+use std::time::Duration;
+use tokio::sync::Notify;
+use webrtc::runtime::{
+    AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, RecvMeta, Runtime, Transmit,
+};
+
+/// Whether the driver task is being watched, and whether it is over.
+#[derive(Debug, Default)]
+pub(super) struct Driver {
+    spawned: AtomicBool,
+    armed: AtomicBool,
+    ended: AtomicBool,
+}
+
+impl Driver {
+    /// From now on the driver's end is the peer connection's failure, unless it is being closed.
+    pub(super) fn arm(&self, gate: &Gate) {
+        self.armed.store(true, Ordering::SeqCst);
+        if self.ended.load(Ordering::SeqCst) {
+            gate.state(PeerState::Failed);
+        }
+    }
+
+    /// The driver's end is nobody's business any more.
+    pub(super) fn disarm(&self) {
+        self.armed.store(false, Ordering::SeqCst);
+    }
+
+    fn end(&self, gate: &Gate) {
+        self.ended.store(true, Ordering::SeqCst);
+        if self.armed.load(Ordering::SeqCst) {
+            gate.state(PeerState::Failed);
+        }
+    }
+}
+
+/// The runtime given to one peer connection: plain sockets, counted tasks, no TCP.
+#[derive(Debug)]
+pub(super) struct EngineRuntime {
+    pub(super) tasks: Tasks,
+    pub(super) gate: Arc<Gate>,
+    pub(super) alert: Arc<Notify>,
+    pub(super) driver: Arc<Driver>,
+}
+
+struct Spawned(tokio::task::JoinHandle<()>);
+
+impl JoinHandle for Spawned {
+    fn detach(&self) {}
+
+    fn abort(&self) {
+        self.0.abort();
+    }
+
+    fn is_finished(&self) -> bool {
+        self.0.is_finished()
+    }
+}
+
+struct Ticks(tokio::time::Interval);
+
+impl AsyncInterval for Ticks {
+    fn tick(&mut self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async move {
+            self.0.tick().await;
+        })
+    }
+}
+
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send + 'a>>;
+
+impl Runtime for EngineRuntime {
+    fn spawn(&self, future: Pin<Box<dyn Future<Output = ()> + Send>>) -> Box<dyn JoinHandle> {
+        // The driver is the first task of a peer connection.
+        if self.driver.spawned.swap(true, Ordering::SeqCst) {
+            return Box::new(Spawned(self.tasks.spawn(future)));
+        }
+        let (driver, gate) = (self.driver.clone(), self.gate.clone());
+        Box::new(Spawned(self.tasks.spawn_then(future, move || driver.end(&gate))))
+    }
+
+    fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+        let _guard = self.tasks.handle().enter();
+        Ok(Arc::new(Udp(PlainSocket::new(socket, self.alert.clone())?)))
+    }
+
+    fn wrap_tcp_listener(&self, _: std::net::TcpListener) -> io::Result<Arc<dyn AsyncTcpListener>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn connect_tcp<'a>(&'a self, _: SocketAddr) -> Boxed<'a, Arc<dyn AsyncTcpStream>> {
+        Box::pin(async { Err(io::ErrorKind::Unsupported.into()) })
+    }
+
+    fn resolve_host<'a>(&'a self, host: &'a str) -> Boxed<'a, Vec<SocketAddr>> {
+        Box::pin(async move { Ok(tokio::net::lookup_host(host).await?.collect()) })
+    }
+
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + 'static>> {
+        Box::pin(tokio::time::sleep(duration))
+    }
+
+    fn interval(&self, period: Duration) -> Box<dyn AsyncInterval> {
+        Box::new(Ticks(tokio::time::interval(period)))
+    }
+
+    fn block_on(&self, future: Pin<Box<dyn Future<Output = ()> + '_>>) {
+        self.tasks.handle().block_on(future);
+    }
+
+    fn name(&self) -> &'static str {
+        "offhook"
+    }
+}
+
+#[derive(Debug)]
+struct Udp(PlainSocket);
+
+impl AsyncUdpSocket for Udp {
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+
+    fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
+        self.0.poll_send(cx, transmit.destination, transmit.contents, transmit.segment_size)
+    }
+
+    fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        let (Some(buffer), Some(meta)) = (bufs.first_mut(), meta.first_mut()) else {
+            return Poll::Ready(Err(io::ErrorKind::InvalidInput.into()));
+        };
+        let (length, from) = ready!(self.0.poll_recv(cx, buffer))?;
+        // A datagram of no bytes still needs a stride that advances.
+        (meta.len, meta.stride, meta.addr) = (length, length.max(1), from);
+        Poll::Ready(Ok(1))
+    }
+}

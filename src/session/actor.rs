@@ -1,0 +1,448 @@
+//! The actor of one call: feeds its core, carries out its orders, brings back the results.
+//!
+//! One task, no thread. Everything that takes time is a future beside it, so the actor answers at
+//! once to the application and to the socket, and a slow call is slow alone.
+//! Must not know: C, wire types; decides nothing.
+
+use super::{
+    observer::Observer,
+    ops::{self, Done, Peers, Pending},
+    outgoing::Outgoing,
+    playout::{Playout, Who},
+    shared::{CallOptions, Command, Connection, Shared, Status},
+};
+use crate::core::model::*;
+use crate::core::{Action, Config, Core, End, EndReason, Event, Input, Op, Output, TrackId};
+use crate::log::{oh_log, Level};
+use crate::rtc::engine::PeerOptions;
+use crate::runtime::{self, Stop};
+use crate::signalling::stream::{hint, socket, Rpc, SfuReceiver, SfuSender, SfuSocketOptions, SocketIn};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use std::{
+    collections::HashMap,
+    sync::{atomic::AtomicUsize, Arc},
+    time::Duration,
+};
+use tokio::sync::mpsc;
+use tokio::time::{sleep_until, timeout, Instant};
+
+/// What engine tasks may leave for the actor before it looks.
+const INBOX: usize = 512;
+const SOCKET_OPEN: Duration = Duration::from_secs(5);
+const RPC: Duration = Duration::from_secs(5);
+/// After the end: closing of peer connections and socket, at most.
+const AFTERMATH: Duration = Duration::from_secs(1);
+
+/// The call's other tasks; they end with it, also when the actor fails.
+struct Tasks(Vec<tokio::task::JoinHandle<()>>);
+
+impl Tasks {
+    fn abort(&self) {
+        for task in &self.0 {
+            task.abort();
+        }
+    }
+}
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        self.abort();
+    }
+}
+
+struct Socket {
+    generation: Generation,
+    sender: SfuSender,
+    /// Gone once it has ended.
+    receiver: Option<SfuReceiver>,
+}
+
+pub(super) struct Actor {
+    core: Core,
+    config: Config,
+    connection: Connection,
+    shared: Arc<Shared>,
+    commands: mpsc::Receiver<Command>,
+    inputs: mpsc::Receiver<Input>,
+    input_sender: mpsc::Sender<Input>,
+    stop: Stop,
+    ops: FuturesUnordered<Pending>,
+    socket: Option<Socket>,
+    rpc: Option<(Generation, Arc<Rpc>)>,
+    loopback_only: bool,
+    peers: Peers,
+    /// Peer connections that are being made, with whether they are still wanted.
+    creating: Vec<(Generation, PeerKind, bool)>,
+    tracks: HashMap<TrackId, Arc<Outgoing>>,
+    playout: Arc<Playout>,
+    tasks: Tasks,
+    epoch: Instant,
+}
+
+impl Actor {
+    pub fn new(
+        connection: Connection,
+        options: CallOptions,
+        shared: Arc<Shared>,
+        commands: mpsc::Receiver<Command>,
+        stop: Stop,
+    ) -> (Self, Peers) {
+        let (input_sender, inputs) = mpsc::channel(INBOX);
+        let peers = Peers::default();
+        let playout = Playout::new(options.audio, shared.clone());
+        let actor = Self {
+            core: Core::new(options.config.clone()),
+            config: options.config,
+            connection,
+            shared,
+            commands,
+            inputs,
+            input_sender,
+            stop,
+            ops: FuturesUnordered::new(),
+            socket: None,
+            rpc: None,
+            loopback_only: false,
+            peers: peers.clone(),
+            creating: Vec::new(),
+            tracks: HashMap::new(),
+            playout,
+            tasks: Tasks(Vec::new()),
+            epoch: Instant::now(),
+        };
+        (actor, peers)
+    }
+
+    fn now(&self) -> Duration {
+        self.epoch.elapsed()
+    }
+
+    fn input(&mut self, input: Input) {
+        let now = self.now();
+        self.core.handle(now, input);
+    }
+
+    pub async fn run(mut self) {
+        self.spawn("play", ops::play(self.playout.clone()));
+        self.input(Input::Start);
+        let mut stopping = false;
+        while !self.carry_out() {
+            let deadline = self.core.deadline().map(|d| self.epoch + d);
+            tokio::select! {
+                biased;
+                () = self.shared.leave_asked.notified() => {
+                    if let Some(reason) = self.shared.take_leave() {
+                        self.input(Input::Leave { reason });
+                    }
+                }
+                () = self.stop.requested(), if !stopping => {
+                    stopping = true;
+                    let text = "the library is shutting down".to_owned();
+                    self.input(Input::Abort(End { reason: EndReason::Shutdown, error: None, text }));
+                }
+                command = self.commands.recv() => match command {
+                    Some(command) => self.on_command(command),
+                    // Every handle is gone; the last one has asked to leave.
+                    None => self.input(Input::Leave { reason: "freed".into() }),
+                },
+                Some(done) = self.ops.next(), if !self.ops.is_empty() => self.on_done(done),
+                Some(input) = self.inputs.recv() => self.input(input),
+                (generation, heard) = next_message(&mut self.socket) => self.on_socket(generation, heard),
+                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
+                    let now = self.now();
+                    self.core.tick(now);
+                }
+            }
+        }
+        self.aftermath().await;
+    }
+
+    /// The terminal event was given; what is still closing may take a moment more.
+    async fn aftermath(&mut self) {
+        self.commands.close();
+        for track in self.tracks.values() {
+            track.stop();
+        }
+        self.tasks.abort();
+        self.publish_counters();
+        let rest = async {
+            while let Some(done) = self.ops.next().await {
+                match done {
+                    Done::Peer { result: Ok(peer), .. } => peer.close().await,
+                    Done::Socket { result: Ok((sender, _)), .. } => sender.close(1000, ""),
+                    _ => {}
+                }
+            }
+        };
+        // What does not end in time is dropped, and with it its descriptors.
+        let _ = timeout(AFTERMATH, rest).await;
+        self.peers.close_all();
+    }
+
+    fn spawn(&mut self, name: &'static str, task: impl std::future::Future<Output = ()> + Send + 'static) {
+        let shared = self.shared.clone();
+        let peers = self.peers.clone();
+        let on_panic = move |text: String| {
+            let error = crate::error::Error::new(
+                crate::error::Code::Internal,
+                format!("the call ended by a defect of the library: {text}"),
+            );
+            shared.end(EndReason::Internal, error);
+            peers.close_all();
+            shared.leave_asked.notify_one();
+        };
+        match runtime::spawn_guarded(name, task, on_panic) {
+            Ok(task) => {
+                self.tasks.0.retain(|t| !t.is_finished());
+                self.tasks.0.push(task);
+            }
+            Err(error) => {
+                let text = error.message.to_string();
+                self.input(Input::Abort(End { reason: EndReason::Internal, error: Some(error), text }));
+            }
+        }
+    }
+
+    fn on_command(&mut self, command: Command) {
+        match command {
+            Command::Token(token) => self.input(Input::Token(token)),
+            Command::Publish(track) => {
+                let (id, offer) = (track.id(), track.offer());
+                self.tracks.insert(id, track);
+                self.input(Input::Publish { track: id, offer });
+            }
+            Command::Unpublish(track) => {
+                self.input(Input::Unpublish { track });
+                self.tracks.remove(&track);
+            }
+            Command::Mute(track, muted) => self.input(Input::Mute { track, muted }),
+            Command::ClosePeer(peer) => self.input(Input::ClosePeer(peer)),
+        }
+    }
+
+    fn on_done(&mut self, done: Done) {
+        match done {
+            Done::Nothing => {}
+            Done::Input(input) => self.input(input),
+            Done::Socket { generation, result } => {
+                let result = result.map(|(sender, receiver)| {
+                    self.socket = Some(Socket { generation, sender, receiver: Some(receiver) });
+                });
+                self.input(Input::SocketOpened { generation, result });
+            }
+            Done::Peer { generation, peer: kind, op, result } => {
+                let index = self.creating.iter().position(|(g, k, _)| (*g, *k) == (generation, kind));
+                let wanted = index.map(|i| self.creating.swap_remove(i).2).unwrap_or(false);
+                match result {
+                    Ok(peer) if wanted => {
+                        self.peers.add(generation, kind, peer);
+                        self.input(Input::Op { generation, peer: kind, op, result: Ok(crate::core::OpDone::Done) });
+                    }
+                    Ok(peer) => self.close_peer(generation, kind, peer),
+                    Err(_) if !wanted => self.input(Input::PeerClosed { generation, peer: kind }),
+                    Err(error) => {
+                        let failed = crate::core::OpFailed {
+                            code: match error.kind {
+                                crate::rtc::engine::EngineErrorKind::System => crate::error::Code::Limit,
+                                _ => crate::error::Code::Media,
+                            },
+                            closed: false,
+                            message: error.message,
+                        };
+                        self.input(Input::Op { generation, peer: kind, op, result: Err(failed) });
+                    }
+                }
+            }
+        }
+    }
+
+    fn on_socket(&mut self, generation: Generation, heard: SocketIn) {
+        let input = match heard {
+            SocketIn::Message(message) => Input::Message { generation, message },
+            SocketIn::Malformed => {
+                oh_log!(Level::Debug, "a message of the SFU could not be read; dropped");
+                Input::Malformed { generation }
+            }
+            SocketIn::Closed { code } => {
+                self.end_reading();
+                Input::SocketClosed { generation, code: Some(code), failure: None }
+            }
+            SocketIn::Failed(failure) => {
+                self.end_reading();
+                Input::SocketClosed { generation, code: None, failure: Some(failure) }
+            }
+        };
+        self.input(input);
+    }
+
+    fn end_reading(&mut self) {
+        if let Some(socket) = &mut self.socket {
+            socket.receiver = None;
+        }
+    }
+
+    fn close_peer(&mut self, generation: Generation, kind: PeerKind, peer: std::sync::Arc<dyn crate::rtc::engine::Peer>) {
+        self.ops.push(Box::pin(async move {
+            peer.close().await;
+            Done::Input(Input::PeerClosed { generation, peer: kind })
+        }));
+    }
+
+    /// Carries out everything the core wants; true when the call is over.
+    fn carry_out(&mut self) -> bool {
+        let mut over = false;
+        while let Some(output) = self.core.poll_output() {
+            over |= self.perform(output);
+        }
+        self.publish_counters();
+        over || self.shared.is_over()
+    }
+
+    fn publish_counters(&self) {
+        let (counters, counts) = (self.core.counters(), self.core.counts());
+        let mut status = self.shared.status.lock();
+        let Status { counters: c, counts: n, participants, .. } = &mut *status;
+        *c = counters;
+        *n = counts;
+        *participants = self.core.participants().count();
+    }
+
+    fn perform(&mut self, output: Output) -> bool {
+        match output {
+            Output::NeedToken => self.shared.tell(Event::TokenNeeded),
+            Output::Admit { generation, token, mut request } => {
+                let coordinator = self.connection.coordinator.clone();
+                let net = self.connection.net.clone();
+                let hint_url = self.connection.hint_url.clone();
+                self.ops.push(Box::pin(async move {
+                    if !hint_url.is_empty() {
+                        request.location = hint::location(&net, &hint_url).await;
+                    }
+                    let result = coordinator.join(&request, &token).await.map(Box::new);
+                    Done::Input(Input::Admitted { generation, result })
+                }));
+            }
+            Output::OpenSocket { generation, admission, session_id, attempt } => {
+                self.open_socket(generation, &admission, session_id, attempt);
+            }
+            Output::Send { generation, request } => {
+                if let Some(socket) = self.socket.as_ref().filter(|s| s.generation == generation) {
+                    if let Err(error) = socket.sender.send(&request) {
+                        oh_log!(Level::Debug, "a message to the SFU could not be queued: {error}");
+                    }
+                }
+            }
+            Output::CloseSocket { generation, code, reason } => {
+                if let Some(socket) = self.socket.as_ref().filter(|s| s.generation == generation) {
+                    socket.sender.close(code, &reason);
+                }
+            }
+            Output::DropSocket { generation } => {
+                if self.socket.as_ref().is_some_and(|s| s.generation == generation) {
+                    if let Some(Socket { sender, receiver, .. }) = self.socket.take() {
+                        sender.close(1000, "");
+                        drop(receiver);
+                        self.ops.push(Box::pin(async move {
+                            let _ = timeout(AFTERMATH, sender.done()).await;
+                            Done::Nothing
+                        }));
+                    }
+                }
+            }
+            Output::Rpc { generation, id, call } => {
+                let rpc = self.rpc.as_ref().filter(|(g, _)| *g == generation).map(|(_, rpc)| rpc.clone());
+                self.ops.push(Box::pin(async move {
+                    let result = match rpc {
+                        Some(rpc) => rpc.call(&call, RPC).await,
+                        None => Err(Failure::new(FailureKind::Connect, "not joined")),
+                    };
+                    Done::Input(Input::Rpc { generation, id, result })
+                }));
+            }
+            Output::Engine { generation, peer, op, action: Action::Create { ice_servers } } => {
+                self.create_peer(generation, peer, op, ice_servers);
+            }
+            Output::Engine { generation, peer, op, action } => {
+                let track = match &action {
+                    Action::AddAudio { track, .. } => self.tracks.get(track).cloned(),
+                    _ => None,
+                };
+                let target = self.peers.get(generation, peer);
+                self.ops.push(ops::engine(generation, peer, op, target, track, action));
+            }
+            Output::ClosePeer { generation, peer } => {
+                if let Some(open) = self.peers.take(generation, peer) {
+                    self.close_peer(generation, peer, open);
+                } else if let Some(entry) =
+                    self.creating.iter_mut().find(|(g, k, _)| (*g, *k) == (generation, peer))
+                {
+                    entry.2 = false;
+                } else {
+                    self.input(Input::PeerClosed { generation, peer });
+                }
+            }
+            Output::Bind { id, user_id, session_id, kind } => {
+                self.playout.bind(id, Who { user_id, session_id, kind });
+            }
+            Output::Unbind { id } => self.playout.unbind(id),
+            Output::Sending { track, on } => {
+                if let Some(outgoing) = self.tracks.get(&track).cloned() {
+                    if outgoing.set_on_air(on) {
+                        self.spawn("send", outgoing.pace(self.shared.clone()));
+                    }
+                }
+            }
+            Output::Event(event) => self.shared.tell(event),
+            Output::Debug(text, generation) => oh_log!(Level::Debug, "{text} (generation {})", generation.0),
+            Output::Finished => return true,
+        }
+        false
+    }
+
+    fn open_socket(&mut self, generation: Generation, admission: &Admission, session_id: String, attempt: u32) {
+        self.loopback_only = ops::is_loopback(&admission.ws_endpoint);
+        match Rpc::new(self.connection.net.clone(), &admission.url, admission.token.clone()) {
+            Ok(rpc) => self.rpc = Some((generation, Arc::new(rpc))),
+            Err(failure) => return self.input(Input::SocketOpened { generation, result: Err(failure) }),
+        }
+        let options = SfuSocketOptions {
+            endpoint: admission.ws_endpoint.clone(),
+            token: admission.token.clone(),
+            attempt,
+            user_id: self.config.user_id.clone(),
+            api_key: self.connection.api_key.clone(),
+            session_id,
+            cid: format!("{}:{}", self.config.call_type, self.config.call_id),
+        };
+        let (net, limits) = (self.connection.net.clone(), self.connection.limits);
+        self.ops.push(Box::pin(async move {
+            let result = socket::open(&net, &options, limits, Instant::now() + SOCKET_OPEN).await;
+            Done::Socket { generation, result }
+        }));
+    }
+
+    fn create_peer(&mut self, generation: Generation, peer: PeerKind, op: Op, ice_servers: Vec<IceServer>) {
+        self.creating.push((generation, peer, true));
+        let engine = self.connection.engine.clone();
+        let options = PeerOptions { ice_servers, loopback_only: self.loopback_only };
+        let observer = Arc::new(Observer {
+            generation,
+            peer,
+            inputs: self.input_sender.clone(),
+            playout: self.playout.clone(),
+            candidates: AtomicUsize::new(0),
+        });
+        self.ops.push(Box::pin(async move {
+            let result = engine.peer(peer, options, observer).await;
+            Done::Peer { generation, peer, op, result }
+        }));
+    }
+}
+
+/// The next message of the socket; never, while there is none. Cancel safe.
+async fn next_message(socket: &mut Option<Socket>) -> (Generation, SocketIn) {
+    match socket {
+        Some(Socket { generation, receiver: Some(receiver), .. }) => (*generation, receiver.next().await),
+        _ => std::future::pending().await,
+    }
+}

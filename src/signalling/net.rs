@@ -1,0 +1,232 @@
+//! HTTP for all calls of a client: one connection pool, one TLS configuration, hard limits.
+//!
+//! Redirects are never followed, replies are bounded, every request has a deadline, and plain text
+//! goes to loopback hosts only unless the application allowed it. Must not know: any protocol that
+//! travels on HTTP.
+
+use super::{
+    connect::{timed_out, Dialer, Endpoint, Stream},
+    text,
+};
+use crate::core::model::{Failure, FailureKind};
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt, Full};
+use hyper::{body::Body, HeaderMap, Method, Request, Uri};
+use hyper_util::{
+    client::legacy::{Client, Error as ClientError},
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+};
+use std::{
+    error::Error,
+    fmt,
+    future::Future,
+    path::PathBuf,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::time::{timeout_at, Instant};
+use url::Url;
+
+/// Idle connections kept per server: enough to save handshakes, few enough that fifty sessions do
+/// not hold fifty descriptors more.
+const MAX_IDLE: usize = 4;
+const IDLE_FOR: Duration = Duration::from_secs(20);
+/// Longest a pooled connection may take to open; requests have shorter deadlines of their own.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+/// Most bytes of a reply's head, and most headers in it.
+const MAX_HEAD: usize = 64 << 10;
+const MAX_HEADERS: usize = 100;
+
+/// What the application decides about the network; set once per client.
+#[derive(Clone, Debug, Default)]
+pub struct NetOptions {
+    /// Allows plain http and ws to hosts that are not loopback.
+    pub insecure_allowed: bool,
+    /// PEM file with certificates to trust besides those of the system.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// The way to the servers, shared by all calls of a client. Cheap to make: does no I/O itself; the
+/// trusted certificates are loaded at the first TLS connection. Usable from any thread inside a
+/// tokio runtime.
+pub struct Net {
+    dialer: Arc<Dialer>,
+    http: Client<Connector, Full<Bytes>>,
+}
+
+impl fmt::Debug for Net {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Net")
+            .field("insecure_allowed", &self.dialer.insecure_allowed())
+            .finish_non_exhaustive()
+    }
+}
+
+/// One request. `timeout` covers everything from the look-up to the last byte of the reply.
+pub(crate) struct HttpCall<'a> {
+    pub method: Method,
+    pub url: &'a Url,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    /// Most bytes of the reply's body; more is [`FailureKind::Malformed`].
+    pub reply_limit: usize,
+    pub timeout: Duration,
+}
+
+/// A reply of any status.
+pub(crate) struct HttpReply {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl HttpReply {
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
+impl Net {
+    pub fn new(options: NetOptions) -> Self {
+        let dialer = Arc::new(Dialer::new(options.insecure_allowed, options.ca_file));
+        let http = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_FOR)
+            .pool_max_idle_per_host(MAX_IDLE)
+            .http1_max_buf_size(MAX_HEAD)
+            .http1_max_headers(MAX_HEADERS)
+            .build(Connector(dialer.clone()));
+        Self { dialer, http }
+    }
+
+    /// Reads `text` as a URL that may be contacted.
+    ///
+    /// # Errors
+    /// [`FailureKind::Malformed`] when it is none, [`FailureKind::Insecure`] when it is plain text
+    /// to a host that is not loopback. The text itself is never in the message.
+    pub fn url(&self, text: &str) -> Result<Url, Failure> {
+        let url = Url::parse(text).map_err(|why| {
+            Failure::new(FailureKind::Malformed, format!("this is not a usable URL: {why}"))
+        })?;
+        self.endpoint(&url)?;
+        Ok(url)
+    }
+
+    pub(crate) fn endpoint(&self, url: &Url) -> Result<Endpoint, Failure> {
+        Endpoint::of(url, self.dialer.insecure_allowed())
+    }
+
+    pub(crate) async fn dial(&self, endpoint: &Endpoint, deadline: Instant) -> Result<Stream, Failure> {
+        self.dialer.dial(endpoint, deadline).await
+    }
+
+    /// Sends one request and reads the whole reply, whatever its status.
+    pub(crate) async fn send(&self, call: HttpCall<'_>) -> Result<HttpReply, Failure> {
+        let endpoint = self.endpoint(call.url)?;
+        let uri = Uri::try_from(call.url.as_str())
+            .map_err(|_| Failure::new(FailureKind::Malformed, "this URL cannot be sent over HTTP"))?;
+        let mut request = Request::new(Full::new(call.body));
+        *request.method_mut() = call.method;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = call.headers;
+        let exchange = async {
+            let response = self.http.request(request).await.map_err(|error| explain(&error, &endpoint))?;
+            let (head, mut body) = response.into_parts();
+            let too_large = || {
+                let text = format!("the reply of {endpoint} is larger than {} bytes", call.reply_limit);
+                Failure::new(FailureKind::Malformed, text)
+            };
+            if body.size_hint().lower() > call.reply_limit as u64 {
+                return Err(too_large());
+            }
+            let mut bytes = BytesMut::new();
+            while let Some(frame) = body.frame().await {
+                let frame = frame.map_err(|error| broken(&endpoint, &error.to_string()))?;
+                if let Ok(data) = frame.into_data() {
+                    if bytes.len() + data.len() > call.reply_limit {
+                        return Err(too_large());
+                    }
+                    bytes.extend_from_slice(&data);
+                }
+            }
+            Ok(HttpReply { status: head.status.as_u16(), headers: head.headers, body: bytes.freeze() })
+        };
+        match timeout_at(Instant::now() + call.timeout, exchange).await {
+            Ok(reply) => reply,
+            Err(_) => Err(timed_out(&endpoint, "an HTTP request")),
+        }
+    }
+}
+
+fn broken(endpoint: &Endpoint, why: &str) -> Failure {
+    Failure::new(
+        FailureKind::Connect,
+        text::clean(&format!("the connection to {endpoint} broke: {why}"), &[]),
+    )
+}
+
+/// Finds our own failure in the client's error, or puts the rest into words.
+fn explain(error: &ClientError, endpoint: &Endpoint) -> Failure {
+    let mut next: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(current) = next {
+        if let Some(ConnectFailed(failure)) = current.downcast_ref() {
+            return failure.clone();
+        }
+        if let Some(http) = current.downcast_ref::<hyper::Error>() {
+            if http.is_parse() {
+                let text = text::clean(&format!("{endpoint} did not answer in HTTP/1.1: {http}"), &[]);
+                return Failure::new(FailureKind::Malformed, text);
+            }
+            return broken(endpoint, &http.to_string());
+        }
+        next = current.source();
+    }
+    broken(endpoint, &error.to_string())
+}
+
+/// Carries a [`Failure`] through the HTTP client's error chain.
+#[derive(Debug)]
+struct ConnectFailed(Failure);
+
+impl fmt::Display for ConnectFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)
+    }
+}
+
+impl Error for ConnectFailed {}
+
+/// Opens connections for the pool.
+#[derive(Clone)]
+struct Connector(Arc<Dialer>);
+
+impl tower_service::Service<Uri> for Connector {
+    type Response = TokioIo<Stream>;
+    type Error = ConnectFailed;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let dialer = self.0.clone();
+        Box::pin(async move {
+            let (scheme, authority) =
+                (uri.scheme_str().unwrap_or(""), uri.authority().map_or("", |a| a.as_str()));
+            // The same check again, where the connection is really made.
+            let endpoint = Url::parse(&format!("{scheme}://{authority}"))
+                .map_err(|_| Failure::new(FailureKind::Malformed, "this URL names no server"))
+                .and_then(|url| Endpoint::of(&url, dialer.insecure_allowed()))
+                .map_err(ConnectFailed)?;
+            let deadline = Instant::now() + CONNECT_WITHIN;
+            dialer.dial(&endpoint, deadline).await.map(TokioIo::new).map_err(ConnectFailed)
+        })
+    }
+}

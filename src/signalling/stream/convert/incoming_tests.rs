@@ -1,0 +1,76 @@
+//! Bounds of what comes in.
+
+use super::*;
+
+fn somebody() -> m::Participant {
+    m::Participant { user_id: "u".into(), session_id: "s".into(), ..Default::default() }
+}
+
+#[test]
+fn ids_are_never_cut() {
+    assert!(participant(somebody()).is_some());
+    assert_eq!(participant(m::Participant { session_id: String::new(), ..somebody() }), None);
+    assert_eq!(participant(m::Participant { session_id: "x".repeat(MAX_ID + 1), ..somebody() }), None);
+    assert_eq!(participant(m::Participant { user_id: "x".repeat(MAX_ID + 1), ..somebody() }), None);
+}
+
+#[test]
+fn text_and_lists_are_cut() {
+    let found = participant(m::Participant {
+        name: "ä".repeat(MAX_TEXT),
+        image: "x".repeat(MAX_IMAGE + 1),
+        roles: vec!["r".repeat(5000); 1000],
+        audio_level: f32::NAN,
+        ..somebody()
+    })
+    .unwrap();
+    assert_eq!((found.name.len(), found.image.len()), (MAX_TEXT, 0));
+    assert_eq!((found.roles.len(), found.roles[0].len()), (MAX_ROLES, MAX_TEXT));
+    assert_eq!(found.audio_level, 0.0);
+    let options = vec![m::PublishOption { track_type: 1, ..Default::default() }; 1000];
+    assert_eq!(publish_options(options).len(), MAX_OPTIONS);
+}
+
+#[test]
+fn oversized_descriptions_are_unreadable() {
+    use e::sfu_event::EventPayload as P;
+    let read = |payload| message(e::SfuEvent { event_payload: Some(payload) }, &Secret::default());
+    let offer =
+        |length| P::SubscriberOffer(e::SubscriberOffer { sdp: "x".repeat(length), ..Default::default() });
+    assert!(read(offer(MAX_SDP)).is_some());
+    assert!(read(offer(MAX_SDP + 1)).is_none());
+    let trickle =
+        |length| P::IceTrickle(m::IceTrickle { ice_candidate: "x".repeat(length), ..Default::default() });
+    assert!(read(trickle(MAX_CANDIDATE)).is_some());
+    assert!(read(trickle(MAX_CANDIDATE + 1)).is_none());
+}
+
+#[test]
+fn custom_data_becomes_json_within_bounds() {
+    let custom =
+        |value: google::Value| custom_json(google::Struct { fields: [("k".to_owned(), value)].into() });
+    assert_eq!(custom(google::Value::from("a\"b")).as_deref(), Some(r#"{"k":"a\"b"}"#));
+    assert_eq!(
+        custom(google::Value::from(vec![1.0.into(), 0.5.into(), true.into()])).as_deref(),
+        Some(r#"{"k":[1,0.5,true]}"#)
+    );
+    assert_eq!(custom(google::Value::from(f64::NAN)).as_deref(), Some(r#"{"k":null}"#));
+    assert_eq!(custom(google::Value::from(1e300)).as_deref(), Some(r#"{"k":1e+300}"#));
+    assert_eq!(custom(google::Value { kind: None }).as_deref(), Some(r#"{"k":null}"#));
+    let nested =
+        |depth| (0..depth).fold(google::Value::from(1.0), |inner, _| google::Value::from(vec![inner]));
+    assert!(custom(nested(10)).is_some());
+    assert_eq!(custom(nested(MAX_CUSTOM_DEPTH + 1)), None);
+    assert_eq!(custom(google::Value::from("x".repeat(MAX_CUSTOM))), None);
+    assert_eq!(custom_json(google::Struct::default()), None);
+}
+
+#[test]
+fn an_error_never_repeats_the_token() {
+    let token = Secret::new("secret-token-of-the-sfu");
+    let error =
+        m::Error { code: 401, message: "bad secret-token-of-the-sfu\n".repeat(100), should_retry: false };
+    let error = sfu_error(error, &token);
+    assert!(!error.message.contains("secret-token") && !error.message.contains('\n'));
+    assert!(error.message.len() <= 512);
+}

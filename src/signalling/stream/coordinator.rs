@@ -1,0 +1,241 @@
+//! The coordinator: an HTTP API that admits a user to a call and names an SFU.
+//!
+//! One attempt per call; retries and the choice of another edge are the core's. Must not know: the
+//! SFU's socket and RPCs, who wants to join and why.
+
+use super::reply;
+use crate::{
+    core::model::{Admission, AdmissionRequest, Failure, FailureKind, IceServer},
+    error::Secret,
+    signalling::net::{HttpCall, HttpReply, Net},
+};
+use bytes::Bytes;
+use hyper::{
+    header::{HeaderName, HeaderValue},
+    Method,
+};
+use serde_json::{json, Value};
+use std::{fmt, sync::Arc, time::Duration};
+use url::Url;
+
+/// Largest reply that is read, in bytes.
+const MAX_REPLY: usize = 4 << 20;
+/// Deadline of a request unless set otherwise.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// Most ICE servers, URLs of one, capabilities; further ones are left out.
+const MAX_ICE_SERVERS: usize = 32;
+const MAX_URLS: usize = 16;
+const MAX_CAPABILITIES: usize = 256;
+/// Longest URL and longest token or password that a reply may hold, in bytes.
+const MAX_URL: usize = 4096;
+const MAX_SECRET: usize = 16 << 10;
+/// Longest other text.
+const MAX_TEXT: usize = 1024;
+
+/// Speaks to one coordinator for one user; shared by the calls of a client.
+pub struct Coordinator {
+    net: Arc<Net>,
+    base: Url,
+    api_key: String,
+    user_id: String,
+    timeout: Duration,
+}
+
+impl fmt::Debug for Coordinator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the whole URL: what an application puts into it is not ours to show.
+        f.debug_struct("Coordinator").field("host", &self.base.host_str()).finish_non_exhaustive()
+    }
+}
+
+/// A call as the coordinator describes it to who is already in.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CallInfo {
+    /// `type:id`.
+    pub cid: String,
+    pub own_capabilities: Vec<String>,
+    /// DTX / RED flags of the call's settings.
+    pub opus_dtx: bool,
+    pub opus_red: bool,
+}
+
+impl Coordinator {
+    /// `base_url` is what the API's paths are appended to. Nothing is contacted.
+    ///
+    /// # Errors
+    /// As [`Net::url`].
+    pub fn new(net: Arc<Net>, base_url: &str, api_key: &str, user_id: &str) -> Result<Self, Failure> {
+        let mut base = net.url(base_url)?;
+        base.set_query(None);
+        base.set_fragment(None);
+        Ok(Self { net, base, api_key: api_key.to_owned(), user_id: user_id.to_owned(), timeout: TIMEOUT })
+    }
+
+    /// Sets the deadline of each request, from look-up to last byte (5 s by default).
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Asks to be admitted to a call; creates it when the request says so.
+    ///
+    /// # Errors
+    /// `Http` with the coordinator's code, text, Retry-After and `unrecoverable` kept; `Timeout`,
+    /// `Connect`, `Tls`, `Insecure`; `Malformed` when the answer lacks what joining needs.
+    pub async fn join(&self, request: &AdmissionRequest, token: &Secret) -> Result<Admission, Failure> {
+        let mut url = self.call_url(&request.call_type, &request.call_id, Some("join"))?;
+        if !request.connection_id.is_empty() {
+            url.query_pairs_mut().append_pair("connection_id", &request.connection_id);
+        }
+        let body = join_body(request)?.to_string();
+        let reply = self.send(Method::POST, &url, token, body.into()).await?;
+        let answer = self.understand(&reply, token)?;
+        admission(&answer, request).map_err(|what| {
+            Failure::new(FailureKind::Malformed, format!("the coordinator's answer to join {what}"))
+        })
+    }
+
+    /// Reads a call, for a client that is in it.
+    ///
+    /// # Errors
+    /// As [`Coordinator::join`].
+    pub async fn get(&self, call_type: &str, call_id: &str, token: &Secret) -> Result<CallInfo, Failure> {
+        let url = self.call_url(call_type, call_id, None)?;
+        let reply = self.send(Method::GET, &url, token, Bytes::new()).await?;
+        Ok(call_info(&self.understand(&reply, token)?, call_type, call_id))
+    }
+
+    fn call_url(&self, call_type: &str, call_id: &str, action: Option<&str>) -> Result<Url, Failure> {
+        for (what, part) in [("type", call_type), ("id", call_id)] {
+            // Dots would climb in the path instead of naming a call.
+            if matches!(part, "" | "." | "..") || part.len() > MAX_TEXT {
+                return Err(Failure::new(FailureKind::Malformed, format!("this call {what} cannot be used")));
+            }
+        }
+        let mut url = self.base.clone();
+        match url.path_segments_mut() {
+            Ok(mut path) => {
+                path.pop_if_empty().extend(["api", "v2", "video", "call", call_type, call_id]).extend(action);
+            }
+            Err(()) => return Err(Failure::new(FailureKind::Malformed, "this base URL cannot carry a path")),
+        }
+        url.query_pairs_mut().append_pair("user_id", &self.user_id).append_pair("api_key", &self.api_key);
+        Ok(url)
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        url: &Url,
+        token: &Secret,
+        body: Bytes,
+    ) -> Result<HttpReply, Failure> {
+        let mut headers = reply::headers(token, (!body.is_empty()).then_some("application/json"))?;
+        headers.insert(HeaderName::from_static("stream-auth-type"), HeaderValue::from_static("jwt"));
+        if let Ok(id) = HeaderValue::from_str(&reply::request_id()) {
+            headers.insert(HeaderName::from_static("x-client-request-id"), id);
+        }
+        self.net
+            .send(HttpCall { method, url, headers, body, reply_limit: MAX_REPLY, timeout: self.timeout })
+            .await
+    }
+
+    fn understand(&self, reply: &HttpReply, token: &Secret) -> Result<Value, Failure> {
+        if !reply.is_success() {
+            return Err(reply::refusal("the coordinator", reply, token));
+        }
+        reply::parse(&reply.body).ok_or_else(|| {
+            Failure::new(
+                FailureKind::Malformed,
+                "the coordinator's answer is not JSON, or far too much of it",
+            )
+        })
+    }
+}
+
+fn join_body(request: &AdmissionRequest) -> Result<Value, Failure> {
+    let location = if request.location.is_empty() { "auto" } else { &request.location };
+    let mut body = json!({ "location": location, "create": request.create, "video": request.video });
+    if !request.data_json.is_empty() {
+        body["data"] = serde_json::from_str(&request.data_json)
+            .map_err(|_| Failure::new(FailureKind::Malformed, "the call's data is not valid JSON"))?;
+    }
+    for (name, wanted) in [("ring", request.ring), ("notify", request.notify)] {
+        if wanted {
+            body[name] = true.into();
+        }
+    }
+    if request.members_limit > 0 {
+        body["members_limit"] = request.members_limit.into();
+    }
+    if !request.migrating_from.is_empty() {
+        body["migrating_from"] = request.migrating_from.as_str().into();
+    }
+    if !request.migrating_from_list.is_empty() {
+        body["migrating_from_list"] = request.migrating_from_list.clone().into();
+    }
+    Ok(body)
+}
+
+/// Reads the answer; what is required and missing is the error, everything else may be absent,
+/// unknown or of another type.
+fn admission(answer: &Value, request: &AdmissionRequest) -> Result<Admission, &'static str> {
+    let credentials = &answer["credentials"];
+    let server = &credentials["server"];
+    let url = string(&server["url"], MAX_URL).ok_or("names no SFU (credentials.server.url)")?;
+    let ws_endpoint = string(&server["ws_endpoint"], MAX_URL)
+        .ok_or("names no SFU socket (credentials.server.ws_endpoint)")?;
+    let token =
+        string(&credentials["token"], MAX_SECRET).ok_or("holds no token for the SFU (credentials.token)")?;
+    let info = call_info(answer, &request.call_type, &request.call_id);
+    Ok(Admission {
+        edge_name: string(&server["edge_name"], MAX_TEXT).unwrap_or_default(),
+        url,
+        ws_endpoint,
+        token: Secret::new(token),
+        ice_servers: list(&credentials["ice_servers"], MAX_ICE_SERVERS, ice_server),
+        own_capabilities: info.own_capabilities,
+        cid: info.cid,
+        created: answer["created"].as_bool().unwrap_or(false),
+        stats_interval_ms: answer["stats_options"]["reporting_interval_ms"]
+            .as_u64()
+            .map_or(0, |interval| interval.min(u32::MAX.into()) as u32),
+        opus_dtx: info.opus_dtx,
+        opus_red: info.opus_red,
+    })
+}
+
+fn call_info(answer: &Value, call_type: &str, call_id: &str) -> CallInfo {
+    let call = &answer["call"];
+    let audio = &call["settings"]["audio"];
+    CallInfo {
+        cid: string(&call["cid"], MAX_TEXT).unwrap_or_else(|| format!("{call_type}:{call_id}")),
+        own_capabilities: list(&answer["own_capabilities"], MAX_CAPABILITIES, |item| string(item, MAX_TEXT)),
+        opus_dtx: audio["opus_dtx_enabled"].as_bool().unwrap_or(false),
+        opus_red: audio["redundant_coding_enabled"].as_bool().unwrap_or(false),
+    }
+}
+
+/// `urls` is text or a list; the password is called `password` or `credential`. Without a URL the
+/// server is useless and left out.
+fn ice_server(server: &Value) -> Option<IceServer> {
+    let urls = match &server["urls"] {
+        Value::Array(_) => list(&server["urls"], MAX_URLS, |item| string(item, MAX_TEXT)),
+        single => string(single, MAX_TEXT).into_iter().collect(),
+    };
+    let password = ["password", "credential"].iter().find_map(|name| string(&server[name], MAX_TEXT));
+    (!urls.is_empty()).then(|| IceServer {
+        urls,
+        username: string(&server["username"], MAX_TEXT).unwrap_or_default(),
+        password: Secret::new(password.unwrap_or_default()),
+    })
+}
+
+fn list<T>(value: &Value, most: usize, read: impl Fn(&Value) -> Option<T>) -> Vec<T> {
+    value.as_array().map_or(Vec::new(), |items| items.iter().take(most).filter_map(read).collect())
+}
+
+/// Text that is there, not empty, and no longer than `most` bytes.
+fn string(value: &Value, most: usize) -> Option<String> {
+    value.as_str().filter(|text| !text.is_empty() && text.len() <= most).map(str::to_owned)
+}

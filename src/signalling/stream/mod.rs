@@ -1,0 +1,21 @@
+//! The SFU protocol of coordinator, socket and RPCs.
+//!
+//! [`Coordinator`](coordinator::Coordinator) admits a user and names an SFU,
+//! [`SfuSocket`](socket::open) carries its events, [`Rpc`](rpc::Rpc) asks it for things,
+//! [`hint`] finds the nearest edge. Wire types (crate `offhook-proto`) stay inside this folder.
+//! Must not know: anything above signalling.
+
+mod convert;
+pub mod coordinator;
+pub mod hint;
+mod reply;
+pub mod rpc;
+mod scan;
+pub mod socket;
+
+pub use coordinator::{CallInfo, Coordinator};
+pub use rpc::Rpc;
+pub use socket::{SfuReceiver, SfuSender, SfuSocketOptions, SocketIn};
+
+/// How this client names itself to servers.
+const CLIENT: &str = concat!("offhook-", env!("CARGO_PKG_VERSION"));

@@ -1,0 +1,162 @@
+//! The SFU's socket: one protobuf message per WebSocket frame.
+//!
+//! What cannot be read is handed up as [`SocketIn::Malformed`] and the socket stays. Must not know:
+//! health checks, generations, what a message leads to.
+
+use super::{convert, scan, CLIENT};
+use crate::{
+    core::model::{Failure, SfuMessage, SfuRequest},
+    error::Secret,
+    signalling::{
+        json,
+        net::Net,
+        ws::{self, SendError, WsIn, WsKind, WsLimits, WsReceiver, WsSender},
+    },
+};
+use offhook_proto::event as e;
+use prost::Message;
+use std::fmt;
+use tokio::time::Instant;
+
+/// Which socket to open, and as whom.
+#[derive(Clone)]
+pub struct SfuSocketOptions {
+    /// `Admission::ws_endpoint`.
+    pub endpoint: String,
+    /// `Admission::token`; goes into JoinRequest, never into the URL.
+    pub token: Secret,
+    /// Counts the sockets of this call from 0.
+    pub attempt: u32,
+    pub user_id: String,
+    pub api_key: String,
+    pub session_id: String,
+    /// `type:id` of the call.
+    pub cid: String,
+}
+
+impl fmt::Debug for SfuSocketOptions {
+    /// Without the endpoint: some servers put credentials into its query.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SfuSocketOptions")
+            .field("attempt", &self.attempt)
+            .field("session_id", &self.session_id)
+            .field("cid", &self.cid)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What comes out of the socket. `Closed` and `Failed` are last: they repeat for ever.
+#[derive(Clone, PartialEq)]
+pub enum SocketIn {
+    Message(SfuMessage),
+    /// Something that cannot be read; the socket goes on.
+    Malformed,
+    /// Closed in order, by either side; 1005 when the SFU gave no code.
+    Closed {
+        code: u16,
+    },
+    /// Lost, or given up because of what the SFU sent.
+    Failed(Failure),
+}
+
+impl fmt::Debug for SocketIn {
+    /// Without the message itself: offers hold ICE passwords.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SocketIn::Message(_) => f.write_str("Message"),
+            SocketIn::Malformed => f.write_str("Malformed"),
+            SocketIn::Closed { code } => write!(f, "Closed({code})"),
+            SocketIn::Failed(failure) => write!(f, "Failed({failure:?})"),
+        }
+    }
+}
+
+/// Opens the SFU's socket before `deadline`; nothing is sent yet. Must be called inside a tokio
+/// runtime.
+///
+/// # Errors
+/// As [`ws::open`].
+pub async fn open(
+    net: &Net,
+    options: &SfuSocketOptions,
+    limits: WsLimits,
+    deadline: Instant,
+) -> Result<(SfuSender, SfuReceiver), Failure> {
+    let mut url = net.url(&options.endpoint)?;
+    url.set_fragment(None);
+    url.query_pairs_mut()
+        .append_pair("attempt", &options.attempt.to_string())
+        .append_pair("user_id", &options.user_id)
+        .append_pair("api_key", &options.api_key)
+        .append_pair("user_session_id", &options.session_id)
+        .append_pair("cid", &options.cid);
+    let (sender, receiver) = ws::open(net, &url, &[("x-stream-client", CLIENT)], limits, deadline).await?;
+    let token = options.token.clone();
+    Ok((SfuSender { ws: sender, token: token.clone() }, SfuReceiver { ws: receiver, token }))
+}
+
+/// The writing end. Cheap to clone, usable from any thread; nothing here blocks.
+#[derive(Clone, Debug)]
+pub struct SfuSender {
+    ws: WsSender,
+    token: Secret,
+}
+
+impl SfuSender {
+    /// Queues a request in order, as a binary frame.
+    ///
+    /// # Errors
+    /// As [`WsSender::send`].
+    pub fn send(&self, request: &SfuRequest) -> Result<(), SendError> {
+        self.ws.send(convert::request(request, &self.token).encode_to_vec(), WsKind::Binary)
+    }
+
+    /// Starts to close; over within one second. See [`WsSender::close`].
+    pub fn close(&self, code: u16, reason: &str) {
+        self.ws.close(code, reason);
+    }
+
+    /// Waits until the descriptor is gone. Does not close by itself.
+    pub async fn done(&self) {
+        self.ws.done().await;
+    }
+
+    /// Whether the descriptor is gone.
+    pub fn is_done(&self) -> bool {
+        self.ws.is_done()
+    }
+}
+
+/// The reading end, for one task.
+#[derive(Debug)]
+pub struct SfuReceiver {
+    ws: WsReceiver,
+    token: Secret,
+}
+
+impl SfuReceiver {
+    /// The next message, or how it ended (again and again). Cancel safe.
+    pub async fn next(&mut self) -> SocketIn {
+        let (text, data) = match self.ws.next().await {
+            WsIn::Text(data) => (true, data),
+            WsIn::Binary(data) => (false, data),
+            WsIn::Closed { code, .. } => return SocketIn::Closed { code },
+            WsIn::Failed(failure) => return SocketIn::Failed(failure),
+        };
+        decode(text, &data)
+            .and_then(|event| convert::message(event, &self.token))
+            .map_or(SocketIn::Malformed, SocketIn::Message)
+    }
+}
+
+/// Reads one frame. Text is protobuf too, UTF-8 or not, unless it starts like JSON.
+fn decode(text: bool, data: &[u8]) -> Option<e::SfuEvent> {
+    if text && data.first() == Some(&b'{') {
+        return json::is_modest(data).then(|| serde_json::from_slice(data).ok()).flatten();
+    }
+    scan::is_modest_event(data).then(|| e::SfuEvent::decode(data).ok()).flatten()
+}
+
+#[cfg(test)]
+#[path = "socket_tests.rs"]
+mod tests;

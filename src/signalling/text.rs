@@ -1,0 +1,115 @@
+//! Text from servers made safe to keep: bounded, printable, without the secrets we know of.
+//!
+//! Must not know: which server said it or in which protocol.
+
+use crate::error::Secret;
+use std::time::{Duration, SystemTime};
+
+/// Longest text of a server that is kept in a failure, in bytes.
+pub(crate) const MAX_SERVER_TEXT: usize = 512;
+
+/// A server that asks for more patience than this is taken to mean this much.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
+
+/// Shortest secret that is searched for: anything shorter would blank out ordinary words.
+const MIN_SECRET: usize = 6;
+
+/// Cuts `text` to at most `max` bytes, on a character boundary.
+pub(crate) fn truncate(text: &str, max: usize) -> &str {
+    if text.len() <= max {
+        return text;
+    }
+    let mut end = max;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+/// Like [`truncate`] for owned text; does not copy what already fits.
+pub(crate) fn bounded(mut text: String, max: usize) -> String {
+    let end = truncate(&text, max).len();
+    text.truncate(end);
+    text
+}
+
+/// A server's message as it may be shown: control characters become spaces, at most
+/// [`MAX_SERVER_TEXT`] bytes, and every known secret in it replaced. Secrets go first, so that
+/// cutting cannot leave half of one behind.
+pub(crate) fn clean(text: &str, secrets: &[&Secret]) -> String {
+    // Work on a bounded piece, large enough that a secret straddling the final cut is still whole.
+    let longest = secrets.iter().map(|secret| secret.reveal().len()).max().unwrap_or(0);
+    let piece = truncate(text, MAX_SERVER_TEXT + longest);
+    let mut kept = piece.to_owned();
+    for secret in secrets.iter().map(|secret| secret.reveal()).filter(|secret| secret.len() >= MIN_SECRET) {
+        kept = kept.replace(secret, "<secret>");
+    }
+    let kept: String = kept.chars().map(|c| if is_noise(c) { ' ' } else { c }).collect();
+    let kept = kept.trim();
+    let cut = truncate(kept, MAX_SERVER_TEXT);
+    // A secret that began inside the piece but ended beyond it was not found; leave out its head.
+    without_secret_head(cut, secrets).trim_end().to_owned()
+}
+
+/// Control characters, and the invisible ones that reorder or break lines in a log.
+fn is_noise(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+fn without_secret_head<'a>(text: &'a str, secrets: &[&Secret]) -> &'a str {
+    for secret in secrets.iter().map(|secret| secret.reveal()).filter(|secret| secret.len() >= MIN_SECRET) {
+        for length in (MIN_SECRET..secret.len()).rev() {
+            if secret.is_char_boundary(length) && text.ends_with(&secret[..length]) {
+                return &text[..text.len() - length];
+            }
+        }
+    }
+    text
+}
+
+/// Milliseconds of a `Retry-After` header (RFC 9110 §10.2.3): seconds or an HTTP date; a date in
+/// the past is 0, nonsense is `None`, the rest is capped at one hour.
+pub(crate) fn retry_after_ms(value: &str, now: SystemTime) -> Option<u64> {
+    let value = value.trim();
+    let wait = match value.parse::<u64>() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => httpdate::parse_http_date(value).ok()?.duration_since(now).unwrap_or_default(),
+    };
+    Some(wait.min(MAX_RETRY_AFTER).as_millis() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_and_length_are_bounded() {
+        assert_eq!(clean("full\r\nX: y\u{0}\u{202e}!", &[]), "full  X: y  !");
+        assert_eq!(clean(&"é".repeat(400), &[]).len(), 512);
+        assert_eq!(truncate("aé", 2), "a");
+    }
+
+    #[test]
+    fn a_secret_is_never_kept_not_even_its_head() {
+        let token = Secret::new("tok-0123456789abcdef");
+        assert_eq!(clean("bad token tok-0123456789abcdef!", &[&token]), "bad token <secret>!");
+        for padding in 480..530 {
+            let text = format!("{}{} end", "x".repeat(padding), token.reveal());
+            assert!(!clean(&text, &[&token]).contains("tok-01"), "padding {padding}");
+        }
+        // The server itself cut the token.
+        let echoed = clean("bad token tok-0123456", &[&token]);
+        assert_eq!(echoed, "bad token");
+    }
+
+    #[test]
+    fn retry_after_in_both_forms() {
+        let now = httpdate::parse_http_date("Wed, 21 Oct 2015 07:28:00 GMT").unwrap();
+        assert_eq!(retry_after_ms("7", now), Some(7000));
+        assert_eq!(retry_after_ms("Wed, 21 Oct 2015 07:28:03 GMT", now), Some(3000));
+        assert_eq!(retry_after_ms("Wed, 21 Oct 2015 07:27:00 GMT", now), Some(0));
+        assert_eq!(retry_after_ms("99999999999", now), Some(3_600_000));
+        assert_eq!(retry_after_ms("-1", now), None);
+        assert_eq!(retry_after_ms("soon", now), None);
+    }
+}

@@ -1,0 +1,338 @@
+//! The task that owns a socket: reads, writes, answers pings, closes in bounded time.
+//!
+//! Reading and writing are two loops under one `select`, so that neither starves the other and the
+//! descriptor goes when the task does. Must not know: what messages mean.
+
+use super::{
+    frames::{self, Assembler, Step, MAX_CONTROL},
+    WsIn, WsKind, WsLimits, CLOSE_WITHIN,
+};
+use crate::{
+    core::model::{Failure, FailureKind},
+    signalling::{connect::Stream, text},
+};
+use bytes::{Bytes, BytesMut};
+use parking_lot::Mutex;
+use soketto::base::OpCode;
+use std::{
+    pin::pin,
+    sync::{
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        Arc, OnceLock,
+    },
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf},
+    sync::{mpsc, watch, Notify},
+    time::{timeout_at, Instant},
+};
+
+/// Bytes asked of the socket at once.
+const READ: usize = 4 << 10;
+/// Room kept in the write buffer between frames.
+const KEEP: usize = 4 << 10;
+/// Longest close reason that is sent, in bytes.
+const MAX_REASON: usize = 115;
+
+/// A message on its way out.
+pub(super) struct Frame {
+    pub data: Bytes,
+    pub kind: WsKind,
+}
+
+/// The wish to close, with the moment by which it must be over.
+#[derive(Clone)]
+pub(super) struct CloseOrder {
+    code: Option<u16>,
+    reason: String,
+    until: Instant,
+}
+
+impl CloseOrder {
+    pub fn new(code: Option<u16>, reason: &str) -> Self {
+        let reason = text::truncate(reason, MAX_REASON).to_owned();
+        Self { code, reason, until: Instant::now() + CLOSE_WITHIN }
+    }
+
+    fn payload(&self) -> Vec<u8> {
+        let mut payload = Vec::new();
+        // 1005, 1006 and 1015 only describe; they are never sent (RFC 6455 §7.4.1).
+        if let Some(code) = self.code.filter(|code| !matches!(code, 0..=999 | 1004..=1006 | 1015)) {
+            payload.extend_from_slice(&code.to_be_bytes());
+            payload.extend_from_slice(self.reason.as_bytes());
+        }
+        debug_assert!(payload.len() <= MAX_CONTROL);
+        payload
+    }
+}
+
+/// What the two ends and the task share.
+pub(super) struct Shared {
+    /// Set once; wakes the writer.
+    pub close: watch::Sender<Option<CloseOrder>>,
+    /// Whether the task, and with it the descriptor, is gone.
+    pub done: watch::Sender<bool>,
+    /// How it ended; set before the message channel ends.
+    pub end: OnceLock<WsIn>,
+    /// Bytes queued for writing.
+    pub queued: AtomicUsize,
+    pub reader_gone: AtomicBool,
+    /// Wakes the writer for a pong, or because the reader is gone.
+    pub wake: Notify,
+    /// The newest ping not yet answered; older ones need no answer (RFC 6455 §5.5.3).
+    pong: Mutex<Option<Bytes>>,
+}
+
+impl Shared {
+    pub fn new() -> Self {
+        Self {
+            close: watch::Sender::new(None),
+            done: watch::Sender::new(false),
+            end: OnceLock::new(),
+            queued: AtomicUsize::new(0),
+            reader_gone: AtomicBool::new(false),
+            wake: Notify::new(),
+            pong: Mutex::new(None),
+        }
+    }
+
+    pub fn order_close(&self, order: CloseOrder) {
+        self.close.send_if_modified(|current| {
+            let first = current.is_none();
+            if first {
+                *current = Some(order);
+            }
+            first
+        });
+    }
+
+    fn ordered(&self) -> Option<CloseOrder> {
+        self.close.borrow().clone()
+    }
+
+    /// The first reason to end is the one that is told.
+    fn finish(&self, end: WsIn) {
+        let _ = self.end.set(end);
+    }
+
+    /// The connection is lost; which is no loss once we have asked to close.
+    fn finish_lost(&self, kind: FailureKind, why: &str) {
+        match self.ordered() {
+            Some(order) => self.finish_local(&order),
+            None => self.finish(WsIn::Failed(Failure::new(kind, text::clean(why, &[])))),
+        }
+    }
+
+    fn finish_local(&self, order: &CloseOrder) {
+        self.finish(WsIn::Closed { code: order.code.unwrap_or(1005), reason: order.reason.clone() });
+    }
+}
+
+/// Tells [`Shared::done`] when the task ends, however it ends.
+struct Done(Arc<Shared>);
+
+impl Drop for Done {
+    fn drop(&mut self) {
+        self.0.done.send_replace(true);
+    }
+}
+
+/// Runs the socket until it is closed, lost, or nobody holds an end of it.
+pub(super) async fn run(
+    stream: Stream,
+    early: BytesMut,
+    queue: mpsc::Receiver<Frame>,
+    messages: mpsc::Sender<WsIn>,
+    shared: Arc<Shared>,
+    limits: WsLimits,
+) {
+    // Declared first, dropped last: after the descriptor.
+    let _done = Done(shared.clone());
+    let (reader, writer) = tokio::io::split(stream);
+    let mut reading = pin!(read(reader, early, messages, &shared, &limits));
+    let mut writing = pin!(Writer::new(writer, &shared, &limits).run(queue));
+    // When one side is through, a close in progress gives the other the rest of its time.
+    let read_first = tokio::select! {
+        () = &mut reading => true,
+        () = &mut writing => false,
+    };
+    if let Some(order) = shared.ordered() {
+        if read_first {
+            let _ = timeout_at(order.until, writing).await;
+        } else {
+            let _ = timeout_at(order.until, reading).await;
+        }
+        shared.finish_local(&order);
+    }
+}
+
+/// Reads until the peer's close, the end of the stream, or a violation (which is told at once,
+/// while the rest is thrown away so that the peer can still read our close frame).
+async fn read(
+    mut reader: ReadHalf<Stream>,
+    mut input: BytesMut,
+    messages: mpsc::Sender<WsIn>,
+    shared: &Shared,
+    limits: &WsLimits,
+) {
+    let mut assembler = Assembler::new(limits);
+    let violation = loop {
+        match assembler.step(&mut input) {
+            Ok(Step::NeedMore) => {
+                input.reserve(READ);
+                match reader.read_buf(&mut input).await {
+                    Ok(0) => {
+                        return shared.finish_lost(
+                            FailureKind::Connect,
+                            "the server ended the socket without closing it",
+                        )
+                    }
+                    Ok(_) => {}
+                    Err(error) => {
+                        return shared
+                            .finish_lost(FailureKind::Connect, &format!("the socket was lost: {error}"))
+                    }
+                }
+            }
+            Ok(Step::Message { text, data }) => {
+                // Without a reader the message is dropped; the loop goes on for pings and close.
+                let _ = messages.send(if text { WsIn::Text(data) } else { WsIn::Binary(data) }).await;
+            }
+            Ok(Step::Ping(payload)) => {
+                *shared.pong.lock() = Some(Bytes::copy_from_slice(&payload));
+                shared.wake.notify_one();
+            }
+            Ok(Step::Pong) => {}
+            Ok(Step::Close { code, reason }) => {
+                shared.finish(WsIn::Closed { code: code.unwrap_or(1005), reason });
+                shared.order_close(CloseOrder::new(code, ""));
+                return;
+            }
+            Err(violation) => break violation,
+        }
+    };
+    let text = format!(
+        "the server broke the WebSocket protocol: {} (closed with {})",
+        violation.what, violation.code
+    );
+    shared.finish(WsIn::Failed(Failure::new(FailureKind::Malformed, text)));
+    drop(messages);
+    drop(assembler);
+    shared.order_close(CloseOrder::new(Some(violation.code), violation.what));
+    loop {
+        input.clear();
+        input.reserve(READ);
+        if !matches!(reader.read_buf(&mut input).await, Ok(1..)) {
+            return;
+        }
+    }
+}
+
+struct Writer<'a> {
+    writer: WriteHalf<Stream>,
+    shared: &'a Shared,
+    limits: &'a WsLimits,
+    close: watch::Receiver<Option<CloseOrder>>,
+    buffer: Vec<u8>,
+}
+
+/// The socket took no bytes in time, or is lost; already told.
+struct Stuck;
+
+impl<'a> Writer<'a> {
+    fn new(writer: WriteHalf<Stream>, shared: &'a Shared, limits: &'a WsLimits) -> Self {
+        Self { writer, shared, limits, close: shared.close.subscribe(), buffer: Vec::new() }
+    }
+
+    async fn run(mut self, mut queue: mpsc::Receiver<Frame>) {
+        // Either the close frame was written or nothing can be written: both are the end.
+        let _ = self.serve(&mut queue).await;
+    }
+
+    async fn serve(&mut self, queue: &mut mpsc::Receiver<Frame>) -> Result<(), Stuck> {
+        let mut senders_left = true;
+        loop {
+            let ordered = self.close.borrow_and_update().clone();
+            if let Some(order) = ordered {
+                // What was sent before the close goes before it: the goodbye, mostly.
+                queue.close();
+                while let Ok(frame) = queue.try_recv() {
+                    self.message(frame).await?;
+                }
+                return self.frame(OpCode::Close, &order.payload()).await;
+            }
+            let pong = self.shared.pong.lock().take();
+            if let Some(payload) = pong {
+                self.frame(OpCode::Pong, &payload).await?;
+                // One message for each pong, so that a flood of pings does not starve the queue.
+                if let Ok(frame) = queue.try_recv() {
+                    self.message(frame).await?;
+                }
+                continue;
+            }
+            if !senders_left && self.shared.reader_gone.load(Ordering::Acquire) {
+                return Ok(());
+            }
+            tokio::select! {
+                _ = self.close.changed() => {}
+                () = self.shared.wake.notified() => {}
+                frame = queue.recv(), if senders_left => match frame {
+                    Some(frame) => self.message(frame).await?,
+                    None => senders_left = false,
+                },
+            }
+        }
+    }
+
+    async fn message(&mut self, frame: Frame) -> Result<(), Stuck> {
+        self.shared.queued.fetch_sub(frame.data.len(), Ordering::AcqRel);
+        let opcode = match frame.kind {
+            WsKind::Text => OpCode::Text,
+            WsKind::Binary => OpCode::Binary,
+        };
+        self.frame(opcode, &frame.data).await
+    }
+
+    /// Writes one frame within the write deadline, or what is left of a close that begins meanwhile.
+    async fn frame(&mut self, opcode: OpCode, payload: &[u8]) -> Result<(), Stuck> {
+        let mut mask = [0; 4];
+        if getrandom::fill(&mut mask).is_err() {
+            let failure = Failure::new(FailureKind::Connect, "the system gives no random numbers");
+            self.shared.finish(WsIn::Failed(failure));
+            return Err(Stuck);
+        }
+        self.buffer.clear();
+        self.buffer.shrink_to(KEEP);
+        frames::encode(opcode, payload, mask, &mut self.buffer);
+        let mut until = Instant::now() + self.limits.write_deadline;
+        let mut closing = false;
+        let (writer, buffer, close) = (&mut self.writer, &self.buffer, &mut self.close);
+        let mut io = pin!(async {
+            writer.write_all(buffer).await?;
+            writer.flush().await
+        });
+        loop {
+            if !closing {
+                if let Some(order) = &*close.borrow_and_update() {
+                    closing = true;
+                    until = until.min(order.until);
+                }
+            }
+            tokio::select! {
+                biased;
+                result = &mut io => return match result {
+                    Ok(()) => Ok(()),
+                    Err(error) => {
+                        self.shared.finish_lost(FailureKind::Connect, &format!("the socket was lost: {error}"));
+                        Err(Stuck)
+                    }
+                },
+                () = tokio::time::sleep_until(until) => {
+                    self.shared.finish_lost(FailureKind::Timeout, "the server stopped reading: a write did not end in time");
+                    return Err(Stuck);
+                }
+                _ = close.changed(), if !closing => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Peer connections leave nothing behind: no descriptor, no task. Alone in its process, because it
+//! counts the process's descriptors.
+
+use offhook::core::model::PeerKind;
+use offhook::rtc::engine::*;
+use offhook::rtc::webrtc::WebRtcEngine;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::time::Duration;
+
+#[derive(Default)]
+struct Count {
+    connected: AtomicUsize,
+    closed: AtomicUsize,
+    candidates: parking_lot::Mutex<Vec<String>>,
+}
+
+impl PeerObserver for Count {
+    fn candidate(&self, json: String) {
+        self.candidates.lock().push(json);
+    }
+
+    fn state(&self, state: PeerState) {
+        let count = match state {
+            PeerState::Connected => &self.connected,
+            PeerState::Closed => &self.closed,
+            _ => return,
+        };
+        count.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn track(&self, _: RemoteTrackInfo) -> Option<Box<dyn PacketSink>> {
+        None
+    }
+}
+
+fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").expect("Linux").count()
+}
+
+async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let wait = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(20), wait).await.is_ok(), "too late: {what}");
+}
+
+/// Connects a publisher to a subscriber, sends, and closes: in the middle when `early`. The
+/// publisher's handle is given back, to outlive its peer connection.
+async fn one_call(engine: &WebRtcEngine, early: bool) -> Arc<dyn Peer> {
+    let hears = [Arc::new(Count::default()), Arc::new(Count::default())];
+    let options = PeerOptions { loopback_only: true, ..PeerOptions::default() };
+    let publisher =
+        engine.peer(PeerKind::Publisher, options.clone(), hears[0].clone()).await.expect("a publisher");
+    let subscriber =
+        engine.peer(PeerKind::Subscriber, options, hears[1].clone()).await.expect("a subscriber");
+    let spec = AudioSenderSpec { stream_id: "s".into(), track_id: "t".into(), stereo: false, dtx: false };
+    let writer = publisher.add_audio(spec).await.expect("a sender");
+    let offer = publisher.offer(false).await.expect("an offer").sdp.replace("setup:passive", "setup:actpass");
+    subscriber.set_offer(offer).await.expect("the offer is taken");
+    if !early {
+        let answer = subscriber.create_answer().await.expect("an answer");
+        subscriber.set_local_answer(answer.clone()).await.expect("the answer is set");
+        publisher.set_answer(answer).await.expect("the answer is taken");
+        until("a candidate", || !hears[0].candidates.lock().is_empty()).await;
+        let candidate = hears[0].candidates.lock()[0].clone();
+        subscriber.add_candidate(candidate).await.expect("the candidate is taken");
+        until("connected", || hears.iter().all(|h| h.connected.load(Ordering::SeqCst) > 0)).await;
+        for i in 0..20 {
+            let payload = bytes::Bytes::from_static(b"payload");
+            writer.write(i, u32::from(i) * 960, false, None, payload).await.expect("a packet is taken");
+        }
+    }
+    let close = async { tokio::join!(publisher.close(), subscriber.close()) };
+    tokio::time::timeout(Duration::from_secs(2), close).await.expect("close is bounded");
+    assert!(hears.iter().all(|h| h.closed.load(Ordering::SeqCst) == 1));
+    publisher
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_left_behind() {
+    let engine = WebRtcEngine::new();
+    one_call(&engine, false).await;
+    until("no task is left", || engine.live_tasks() == 0).await;
+    let baseline = descriptors();
+    let mut handles = Vec::new();
+    for round in 0..40 {
+        handles.push(one_call(&engine, round % 5 != 0).await);
+    }
+    until("no task is left", || engine.live_tasks() == 0).await;
+    until("descriptors are back at the baseline", || descriptors() <= baseline).await;
+    drop(handles);
+
+    // One loopback peer connection opens one socket.
+    let options = PeerOptions { loopback_only: true, ..PeerOptions::default() };
+    let count = Arc::new(Count::default());
+    let peer = engine.peer(PeerKind::Subscriber, options, count.clone()).await.expect("a subscriber");
+    assert_eq!(descriptors(), baseline + 1);
+    drop(peer);
+    until("a dropped peer connection closes itself", || {
+        descriptors() == baseline && engine.live_tasks() == 0
+    })
+    .await;
+    assert_eq!(count.closed.load(Ordering::SeqCst), 1);
+}

@@ -1,0 +1,15 @@
+//! Signalling against scripted servers on loopback: what they may do wrong, and what is said then.
+//!
+//! Every server is a few lines of raw bytes, so that it can break any rule. Must not know:
+//! sessions, the development SFU.
+
+#[path = "signalling/http.rs"]
+mod http;
+#[path = "signalling/server.rs"]
+mod server;
+#[path = "signalling/stream.rs"]
+mod stream;
+#[path = "signalling/tls.rs"]
+mod tls;
+#[path = "signalling/ws.rs"]
+mod ws;
