@@ -141,8 +141,8 @@ pub fn judge(talkers: &[Told], bot: &Told, voices: &[Voice], sent: Sent) -> (Rep
     }
     let report = Report {
         ok: wrong.is_empty(),
-        join_ms: talkers.iter().chain([bot]).filter_map(|t| t.join_ms).collect(),
-        first_audio_ms: talkers.iter().filter_map(|t| t.first_audio_ms).collect(),
+        join_ms: talkers.iter().chain([bot]).filter_map(|t| t.join_ms).map(tenth).collect(),
+        first_audio_ms: talkers.iter().filter_map(|t| t.first_audio_ms).map(tenth).collect(),
         correlation: voices
             .iter()
             .map(|v| {
@@ -155,6 +155,11 @@ pub fn judge(talkers: &[Told], bot: &Told, voices: &[Voice], sent: Sent) -> (Rep
         error_events: talkers.iter().chain([bot]).map(Told::error_count).sum(),
     };
     (report, wrong)
+}
+
+/// Milliseconds are not known any better than this.
+fn tenth(ms: f64) -> f64 {
+    (ms * 10.0).round() / 10.0
 }
 
 fn judge_voice(voice: &Voice, wrong: &mut Vec<String>) {
