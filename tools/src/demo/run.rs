@@ -72,6 +72,7 @@ pub fn run(plan: &Plan) -> Result<(Report, Vec<String>), String> {
         let speech = plan.speech.join(format!("{name}.wav"));
         let mut args = arguments(&sfu.url, name, plan.seconds);
         args.extend(["--play".into(), text(&speech)?, "--record".into(), text(&recording(name))?]);
+        args.extend(["--hear".into(), other.to_string()]);
         actors.push(start(&plan.call, name, &args, &plan.out)?);
     }
     let bot_seconds = plan.seconds.saturating_sub(BOT_EARLIER_S).max(1);

@@ -1,0 +1,1533 @@
+/*
+ * offhook.h - SFU calls for any language: join, publish, subscribe, media in and out, leave.
+ *
+ * SPDX-License-Identifier: MIT OR Apache-2.0
+ *
+ * This header is the manual. It is generated from the sources of the library; do not edit it.
+ *
+ * A CALL IN FIVE STEPS
+ *   oh_client_new()          how to reach the service, and as whom
+ *   oh_call_join()           handlers hear what happens and who speaks
+ *   oh_call_publish_audio()  a track; oh_track_write_s16() feeds it
+ *   oh_call_leave()          ends with OH_EVENT_ENDED
+ *   oh_client_free()         frees what is left, in any order
+ *
+ * HANDLES
+ *   oh_client, oh_call, oh_publisher, oh_subscriber and oh_track are structures of one 64-bit number.
+ *   0 is "none". A number is never used twice: a handle that is stale (freed), forged or of another
+ *   kind gives OH_ERR_HANDLE, from any thread, for ever. It never crashes. Copies are the same handle.
+ *   Freeing none or a stale handle does nothing. A client owns its calls; a call owns its publisher,
+ *   subscriber and tracks: freeing the owner frees them.
+ *
+ * THREADS
+ *   Every function may be called from every thread, unless it says otherwise, inside callbacks too.
+ *   The callbacks of one call (events, sound, destroy) run one at a time, in order, on threads of the
+ *   library that do no I/O, with no lock held. Different calls run at the same time. A callback that
+ *   blocks delays its own call only. Never let a C++ exception or a longjmp leave a callback.
+ *   Functions do not block, except oh_*_free and oh_subscriber_close, which wait for a callback in
+ *   progress on another thread, and those named _wait (and oh_call_next_event), which take a timeout.
+ *   A wait that would wait for itself gives OH_ERR_WOULD_DEADLOCK instead.
+ *
+ * OWNERSHIP
+ *   What you pass in is copied before the function returns. What a callback is given is valid until it
+ *   returns. What oh_call_next_event gives is yours until oh_event_free. Static texts say so.
+ *   user_data is yours; the matching destroy is called exactly once, after the last callback that used
+ *   it (of a call: after OH_EVENT_ENDED was handed over, or in oh_call_free, whichever is first).
+ *
+ * ERRORS
+ *   Functions return oh_result: OH_OK (0) or a negative number. Outputs are the last parameters and are
+ *   written on success only. oh_last_error() gives the details of the last failure on this thread.
+ *   What goes wrong later comes as an event. No text ever holds a token, a password or media.
+ *
+ * STRUCTURES
+ *   Options begin with their size: use the _INIT macros, or the _init functions where macros are not at
+ *   hand, then set what you need. Zero means "default" for every number, unless it says otherwise.
+ *   Structures only grow at their end; a library refuses sizes that it does not know (OH_ERR_ABI).
+ *
+ * THE PROCESS
+ *   Threads start with the first client and none is made per call. oh_shutdown_wait() ends them; exit
+ *   without it is fine as well. After fork() the child gets OH_ERR_FORKED from everything. SIGPIPE is
+ *   never raised by the library, and signal handlers of the host do not run on its threads.
+ *
+ * LATE THINGS
+ *   An offer, a candidate, a reply or an event that comes after its call has left, or its subscriber was
+ *   closed, or from an attempt that was superseded, is dropped: no error, no effect on this or any other
+ *   call; oh_call_get_stats() counts it.
+ */
+
+
+#ifndef OFFHOOK_H
+#define OFFHOOK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/** Version of the binary interface, the same number as in the SONAME: it changes when a program that was
+ *  built against an older header would no longer work. Compare with oh_abi_version(). */
+#define OH_ABI_VERSION 0
+
+/** As a timeout: as long as it takes. */
+#define OH_FOREVER UINT32_MAX
+
+
+/**
+ * What a function says of itself: 0 is success, everything else a stable negative number that is
+ * never reused. `oh_result_message` gives its general meaning, `oh_last_error` the details of the
+ * last failure on the calling thread.
+ */
+enum oh_result
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * Success.
+     */
+    OH_OK = 0,
+    /**
+     * An argument is NULL, out of its range, not UTF-8, or does not fit the others.
+     */
+    OH_ERR_ARGUMENT = -1,
+    /**
+     * The handle is none, stale (freed), forged or of another kind. Nothing happened.
+     */
+    OH_ERR_HANDLE = -2,
+    /**
+     * Not possible in the state the object is in (for instance: the call is over).
+     */
+    OH_ERR_STATE = -3,
+    /**
+     * The object was closed by the application.
+     */
+    OH_ERR_CLOSED = -4,
+    /**
+     * A bounded queue is full; nothing was taken. Try again later.
+     */
+    OH_ERR_FULL = -5,
+    /**
+     * A deadline passed.
+     */
+    OH_ERR_TIMEOUT = -6,
+    /**
+     * Waiting here would wait for itself: a `_wait` inside a callback of the same call.
+     */
+    OH_ERR_WOULD_DEADLOCK = -7,
+    /**
+     * Not offered by this build, protocol or call.
+     */
+    OH_ERR_UNSUPPORTED = -8,
+    /**
+     * A server could not be reached, or the connection was lost.
+     */
+    OH_ERR_NETWORK = -9,
+    /**
+     * TLS failed: certificate, name or version.
+     */
+    OH_ERR_TLS = -10,
+    /**
+     * The server refused; its own code and words are in the event or in `oh_last_error`.
+     */
+    OH_ERR_REFUSED = -11,
+    /**
+     * A server answered with something that cannot be understood.
+     */
+    OH_ERR_PROTOCOL = -12,
+    /**
+     * The token is missing, expired or not accepted.
+     */
+    OH_ERR_AUTH = -13,
+    /**
+     * The application left, freed or shut down while this was going on.
+     */
+    OH_ERR_CANCELLED = -14,
+    /**
+     * A limit of the system (descriptors, threads, memory) or of the configuration was reached.
+     */
+    OH_ERR_LIMIT = -15,
+    /**
+     * Plain http or ws to an address that is not loopback; see oh_client_options.allow_insecure.
+     */
+    OH_ERR_INSECURE = -16,
+    /**
+     * This process was forked from one that uses the library; only exec may follow.
+     */
+    OH_ERR_FORKED = -17,
+    /**
+     * A codec or the WebRTC engine failed.
+     */
+    OH_ERR_MEDIA = -18,
+    /**
+     * A defect of the library, contained to one object. Please report it.
+     */
+    OH_ERR_INTERNAL = -19,
+    /**
+     * The `size` of a structure is not one that this library knows: header and library differ.
+     */
+    OH_ERR_ABI = -20,
+    /**
+     * There is nothing to return right now.
+     */
+    OH_ERR_EMPTY = -21,
+    /**
+     * The buffer given is too small.
+     */
+    OH_ERR_BUFFER = -22,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum oh_result oh_result;
+#else
+typedef int32_t oh_result;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * Where a call is.
+ */
+enum oh_state
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    OH_STATE_IDLE = 0,
+    OH_STATE_JOINING = 1,
+    OH_STATE_JOINED = 2,
+    OH_STATE_RECONNECTING = 3,
+    OH_STATE_MIGRATING = 4,
+    OH_STATE_OFFLINE = 5,
+    OH_STATE_RECONNECTING_FAILED = 6,
+    /**
+     * Over; nothing follows but OH_EVENT_ENDED.
+     */
+    OH_STATE_LEFT = 7,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum oh_state oh_state;
+#else
+typedef int32_t oh_state;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * Why a call ended.
+ */
+enum oh_end_reason
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * The application left or freed the call.
+     */
+    OH_END_LEFT = 0,
+    /**
+     * The call was ended for everybody.
+     */
+    OH_END_CALL_ENDED = 1,
+    /**
+     * The livestream or session in it ended.
+     */
+    OH_END_SESSION_ENDED = 2,
+    /**
+     * This participant was removed.
+     */
+    OH_END_KICKED = 3,
+    /**
+     * The join did not succeed; error, server_code and text tell why.
+     */
+    OH_END_JOIN_FAILED = 4,
+    /**
+     * The connection was lost.
+     */
+    OH_END_CONNECTION_LOST = 5,
+    /**
+     * The SFU told this client to disconnect.
+     */
+    OH_END_DISCONNECTED = 6,
+    /**
+     * oh_shutdown_wait.
+     */
+    OH_END_SHUTDOWN = 7,
+    /**
+     * A defect of the library, contained to this call.
+     */
+    OH_END_INTERNAL = 8,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum oh_end_reason oh_end_reason;
+#else
+typedef int32_t oh_end_reason;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * What an event is about; tells which member of the union holds. More may be added: ignore
+ * what you do not know.
+ */
+enum oh_event_kind
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * `state`: the call is in another state.
+     */
+    OH_EVENT_STATE = 1,
+    /**
+     * `joined`: media can flow.
+     */
+    OH_EVENT_JOINED = 2,
+    /**
+     * No member: a token is needed; answer with oh_call_provide_token within 30 s.
+     */
+    OH_EVENT_TOKEN_NEEDED = 3,
+    /**
+     * `participant`: somebody is here (at a join also those who were here before).
+     */
+    OH_EVENT_PARTICIPANT_JOINED = 4,
+    /**
+     * `participant`: something about somebody changed.
+     */
+    OH_EVENT_PARTICIPANT_UPDATED = 5,
+    /**
+     * `participant`: somebody is gone.
+     */
+    OH_EVENT_PARTICIPANT_LEFT = 6,
+    /**
+     * `track`: a participant publishes a track (or unmuted it).
+     */
+    OH_EVENT_TRACK_PUBLISHED = 7,
+    /**
+     * `track`: a participant's track ended (or was muted; see cause).
+     */
+    OH_EVENT_TRACK_UNPUBLISHED = 8,
+    /**
+     * `level`: how loud a participant is now.
+     */
+    OH_EVENT_AUDIO_LEVEL = 9,
+    /**
+     * `level`: who speaks most; only the names hold.
+     */
+    OH_EVENT_DOMINANT_SPEAKER = 10,
+    /**
+     * `quality`: how well a participant is connected.
+     */
+    OH_EVENT_CONNECTION_QUALITY = 11,
+    /**
+     * `counts`: how many are in the call, by the SFU's count.
+     */
+    OH_EVENT_COUNTS = 12,
+    /**
+     * `grants`: what this participant may send.
+     */
+    OH_EVENT_GRANTS = 13,
+    /**
+     * `pins`: the pinned participants.
+     */
+    OH_EVENT_PINS = 14,
+    /**
+     * `local`: a track of mine is on the air.
+     */
+    OH_EVENT_LOCAL_PUBLISHED = 15,
+    /**
+     * `local`: a track of mine could not be published, or not any more; error tells why.
+     */
+    OH_EVENT_LOCAL_FAILED = 16,
+    /**
+     * `error`: something failed that does not end the call.
+     */
+    OH_EVENT_ERROR = 17,
+    /**
+     * `lost`: events were dropped here because the application was too slow to take them.
+     */
+    OH_EVENT_LOST = 18,
+    /**
+     * `audio`: sound of a participant; in pull mode only (else see oh_audio_handler).
+     */
+    OH_EVENT_AUDIO = 19,
+    /**
+     * `ended`: the call is over. The one terminal event, the last of all.
+     */
+    OH_EVENT_ENDED = 20,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum oh_event_kind oh_event_kind;
+#else
+typedef int32_t oh_event_kind;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * Form of sound.
+ */
+enum oh_audio_format
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * Interleaved 16-bit integers in the machine's byte order.
+     */
+    OH_AUDIO_S16 = 0,
+    /**
+     * Interleaved 32-bit floats, -1.0 to 1.0.
+     */
+    OH_AUDIO_F32 = 1,
+    /**
+     * Opus packets (RFC 6716), 48 kHz clock.
+     */
+    OH_AUDIO_OPUS = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum oh_audio_format oh_audio_format;
+#else
+typedef int32_t oh_audio_format;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * What a track carries.
+ */
+enum oh_track_kind
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    OH_TRACK_AUDIO = 1,
+    OH_TRACK_VIDEO = 2,
+    OH_TRACK_SCREEN_SHARE = 3,
+    OH_TRACK_SCREEN_SHARE_AUDIO = 4,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum oh_track_kind oh_track_kind;
+#else
+typedef int32_t oh_track_kind;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * Levels of log lines, most important first.
+ */
+enum oh_log_level
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    OH_LOG_OFF = 0,
+    OH_LOG_ERROR = 1,
+    OH_LOG_WARN = 2,
+    OH_LOG_INFO = 3,
+    OH_LOG_DEBUG = 4,
+    OH_LOG_TRACE = 5,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum oh_log_level oh_log_level;
+#else
+typedef int32_t oh_log_level;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * A call: one participant's presence, from oh_call_join to oh_call_free. 0 is none.
+ */
+typedef struct {
+    uint64_t id;
+} oh_call;
+
+/**
+ * oh_state before and after.
+ */
+typedef struct {
+    int32_t state;
+    int32_t previous;
+} oh_event_state;
+
+/**
+ * Head count, self included.
+ */
+typedef struct {
+    uint32_t total;
+    uint32_t anonymous;
+} oh_event_counts;
+
+typedef struct {
+    /**
+     * Own session id.
+     */
+    const char *session_id;
+    oh_event_counts counts;
+    /**
+     * Milliseconds since oh_call_join.
+     */
+    uint32_t join_ms;
+    uint32_t reserved;
+} oh_event_joined;
+
+typedef struct {
+    const char *user_id;
+    const char *session_id;
+    const char *name;
+    const char *image;
+    /**
+     * Custom data as JSON, "" without any.
+     */
+    const char *custom;
+    /**
+     * 0 unknown, 1 poor, 2 good, 3 excellent.
+     */
+    int32_t quality;
+    uint32_t speaking;
+    uint32_t dominant;
+    /**
+     * 0.0 to 1.0.
+     */
+    float level;
+} oh_event_participant;
+
+typedef struct {
+    const char *user_id;
+    const char *session_id;
+    /**
+     * oh_track_kind.
+     */
+    int32_t kind;
+    /**
+     * Why it ended: 0 not said, 1 muted by its user, 2 permission revoked, 3 moderation.
+     */
+    int32_t cause;
+} oh_event_track;
+
+typedef struct {
+    const char *user_id;
+    const char *session_id;
+    /**
+     * 0.0 to 1.0.
+     */
+    float level;
+    uint32_t speaking;
+} oh_event_level;
+
+typedef struct {
+    const char *user_id;
+    const char *session_id;
+    /**
+     * 0 unknown, 1 poor, 2 good, 3 excellent.
+     */
+    int32_t quality;
+    uint32_t reserved;
+} oh_event_quality;
+
+/**
+ * Non-zero: allowed.
+ */
+typedef struct {
+    uint32_t audio;
+    uint32_t video;
+    uint32_t screen_share;
+} oh_event_grants;
+
+typedef struct {
+    const char *user_id;
+    const char *session_id;
+} oh_pin;
+
+typedef struct {
+    /**
+     * `count` of them, most important first; NULL when count is 0.
+     */
+    const oh_pin *pins;
+    uint32_t count;
+    uint32_t reserved;
+} oh_event_pins;
+
+/**
+ * A track that I publish. 0 is none.
+ */
+typedef struct {
+    uint64_t id;
+} oh_track;
+
+typedef struct {
+    /**
+     * None (id 0) when the application has freed it meanwhile.
+     */
+    oh_track track;
+    /**
+     * oh_result; OH_OK for OH_EVENT_LOCAL_PUBLISHED.
+     */
+    int32_t error;
+    /**
+     * The server's own code, 0 without one.
+     */
+    int32_t server_code;
+    const char *text;
+} oh_event_local;
+
+typedef struct {
+    /**
+     * oh_result.
+     */
+    int32_t error;
+    /**
+     * The server's own code (SFU error code or HTTP status), 0 without one.
+     */
+    int32_t server_code;
+    /**
+     * What failed and what to do.
+     */
+    const char *text;
+} oh_event_error;
+
+typedef struct {
+    uint64_t count;
+} oh_event_lost;
+
+/**
+ * Sound of one participant. Everything it points to is valid during the callback only (of a pulled
+ * event: until oh_event_free).
+ */
+typedef struct {
+    /**
+     * sizeof(oh_audio) in the library; grows in later versions.
+     */
+    uint32_t size;
+    /**
+     * oh_audio_format: which of the three pointers below is set.
+     */
+    int32_t format;
+    const char *user_id;
+    /**
+     * Names the participant; one user may be in a call more than once.
+     */
+    const char *session_id;
+    /**
+     * OH_AUDIO_S16: frames * channels samples; else NULL.
+     */
+    const int16_t *samples;
+    /**
+     * OH_AUDIO_F32: frames * channels samples; else NULL.
+     */
+    const float *samples_f32;
+    /**
+     * OH_AUDIO_OPUS: packet_size bytes; else NULL.
+     */
+    const uint8_t *packet;
+    uint32_t packet_size;
+    /**
+     * Samples per channel: 20 ms of them; 0 for OH_AUDIO_OPUS.
+     */
+    uint32_t frames;
+    /**
+     * Samples per second and channel, as asked for in oh_call_options.
+     */
+    uint32_t rate;
+    /**
+     * Channels, as asked for in oh_call_options.
+     */
+    uint32_t channels;
+    /**
+     * RTP timestamp of the first sample, 48 kHz, wraps around.
+     */
+    uint32_t timestamp;
+    /**
+     * Loudness, 0.0 (silence) to 1.0; 0 for OH_AUDIO_OPUS.
+     */
+    float level;
+    /**
+     * oh_track_kind.
+     */
+    int32_t kind;
+    /**
+     * Non-zero: invented to hide a loss (of OH_AUDIO_OPUS: packets before this one were lost).
+     */
+    uint32_t concealed;
+    /**
+     * Non-zero: the sender sent nothing (muted or discontinuous transmission); the samples are zero.
+     */
+    uint32_t silence;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
+} oh_audio;
+
+typedef struct {
+    /**
+     * oh_end_reason.
+     */
+    int32_t code;
+    /**
+     * oh_result; OH_OK when the call ended as wanted.
+     */
+    int32_t error;
+    /**
+     * The server's own code, 0 without one.
+     */
+    int32_t server_code;
+    uint32_t reserved;
+    /**
+     * In words.
+     */
+    const char *reason;
+} oh_event_ended;
+
+/**
+ * The member that `kind` names.
+ */
+typedef union {
+    oh_event_state state;
+    oh_event_joined joined;
+    oh_event_participant participant;
+    oh_event_track track;
+    oh_event_level level;
+    oh_event_quality quality;
+    oh_event_counts counts;
+    oh_event_grants grants;
+    oh_event_pins pins;
+    oh_event_local local;
+    oh_event_error error;
+    oh_event_lost lost;
+    oh_audio audio;
+    oh_event_ended ended;
+    /**
+     * Room for later kinds: the size of an event does not change.
+     */
+    uint64_t reserved[24];
+} oh_event_data;
+
+/**
+ * Something that happened. Everything it points to is valid during the callback only; of a pulled
+ * event: until oh_event_free. Text is UTF-8 and never NULL.
+ */
+typedef struct {
+    /**
+     * sizeof(oh_event) in the library.
+     */
+    uint32_t size;
+    /**
+     * oh_event_kind; skip what you do not know.
+     */
+    int32_t kind;
+    oh_call call;
+    /**
+     * Milliseconds since oh_call_join.
+     */
+    uint64_t at_ms;
+    oh_event_data u;
+} oh_event;
+
+/**
+ * Gets the events of a call, in order.
+ *
+ * Runs on a callback thread; the callbacks of one call (events and media) run one at a time, with
+ * no lock held: every function of the library may be called, oh_call_free included.
+ */
+typedef void (*oh_event_handler)(void *user_data, oh_call call, const oh_event *event);
+
+/**
+ * Gets 20 ms of one participant, for every participant that is heard.
+ *
+ * @param user_data  as in oh_call_handlers.
+ * @param call       the call it belongs to.
+ * @param audio      valid during the call only.
+ *
+ * Runs on a callback thread; the callbacks of one call run one at a time. When it is too slow, the
+ * oldest frames are dropped and counted (oh_call_stats.media_dropped); other calls are not delayed.
+ */
+typedef void (*oh_audio_handler)(void *user_data, oh_call call, const oh_audio *audio);
+
+/**
+ * Releases what user_data points to; called exactly once, after the last callback that used it.
+ */
+typedef void (*oh_destroy)(void *user_data);
+
+/**
+ * Who hears what happens. With neither on_event nor on_audio the call is in pull mode: see
+ * oh_call_next_event.
+ */
+typedef struct {
+    /**
+     * NULL: events are not told (with on_audio set).
+     */
+    oh_event_handler on_event;
+    /**
+     * NULL: sound is not told.
+     */
+    oh_audio_handler on_audio;
+    /**
+     * Called exactly once, after the last callback of this call; may be NULL. Not called when
+     * oh_call_join fails: user_data then stays the caller's.
+     */
+    oh_destroy destroy;
+    /**
+     * Handed back to all three.
+     */
+    void *user_data;
+} oh_call_handlers;
+
+/**
+ * What to join and how. Begin with OH_CALL_OPTIONS_INIT or oh_call_options_init. All text is copied.
+ */
+typedef struct {
+    /**
+     * sizeof(oh_call_options).
+     */
+    uint32_t size;
+    /**
+     * Retries of a failed join on other edges, 0 to 10; INIT sets 3.
+     */
+    int32_t join_retries;
+    /**
+     * Which call. Required.
+     */
+    const char *id;
+    /**
+     * The call's type; NULL: "default".
+     */
+    const char *call_type;
+    /**
+     * Token for this call instead of the client's; NULL: the client's.
+     */
+    const char *token;
+    /**
+     * The `data` of the join request as a JSON object; NULL: none.
+     */
+    const char *data_json;
+    oh_call_handlers handlers;
+    /**
+     * Samples per second of what is heard, 8000 to 192000; 0: 48000.
+     */
+    uint32_t audio_rate;
+    /**
+     * Channels of what is heard, 1 or 2; 0: 1.
+     */
+    uint32_t audio_channels;
+    /**
+     * oh_audio_format of what is heard.
+     */
+    int32_t audio_format;
+    /**
+     * Receive buffer: least and greatest delay in ms, 0 to 2000; both 0: 20 to 200.
+     */
+    uint32_t audio_min_delay_ms;
+    uint32_t audio_max_delay_ms;
+    /**
+     * Events queued for the application at most, 16 to 65536; 0: 1024. Beyond it events are
+     * dropped and OH_EVENT_LOST says how many; state events and the terminal event never are.
+     */
+    uint32_t event_queue;
+    /**
+     * Frames of 20 ms queued for the application at most, 1 to 4096, all participants together;
+     * 0: 50. Beyond it the oldest is dropped and counted.
+     */
+    uint32_t audio_queue;
+    /**
+     * Non-zero: never receive (a publish-only bot). No subscriber is created.
+     */
+    uint32_t no_subscriber;
+    /**
+     * Pull mode: non-zero to get sound as OH_EVENT_AUDIO.
+     */
+    uint32_t pull_audio;
+    /**
+     * Non-zero: do not create the call when it does not exist.
+     */
+    uint32_t no_create;
+    /**
+     * Non-zero: ring the members.
+     */
+    uint32_t ring;
+    /**
+     * Non-zero: notify the members.
+     */
+    uint32_t notify;
+} oh_call_options;
+
+/**
+ * Configuration, credentials and the connections to the servers; calls are made from it. 0 is none.
+ */
+typedef struct {
+    uint64_t id;
+} oh_client;
+
+/**
+ * How to reach the service, and as whom. Begin with OH_CLIENT_OPTIONS_INIT or
+ * oh_client_options_init. All text is copied.
+ */
+typedef struct {
+    /**
+     * sizeof(oh_client_options).
+     */
+    uint32_t size;
+    /**
+     * Largest message taken from an SFU, in bytes, 1024 to 67108864; 0: 1048576. A larger one ends
+     * the connection with close code 1009.
+     */
+    uint32_t max_message_bytes;
+    /**
+     * Base URL of the coordinator, for instance "https://video.example.com". Required.
+     */
+    const char *url;
+    /**
+     * The application's key at the service; NULL: none.
+     */
+    const char *api_key;
+    /**
+     * Who joins; NULL: the claim `user_id` of the token.
+     */
+    const char *user_id;
+    /**
+     * The user's token (a JWT); NULL: every call asks for one with OH_EVENT_TOKEN_NEEDED.
+     */
+    const char *token;
+    /**
+     * PEM file with certificates to trust besides those of the system; NULL: none.
+     */
+    const char *ca_file;
+    /**
+     * URL that tells the nearest edge in its `x-amz-cf-pop` header; NULL: not asked.
+     */
+    const char *hint_url;
+    /**
+     * Non-zero allows plain http and ws to hosts that are not loopback. Tokens then travel in the
+     * clear. TLS is always verified.
+     */
+    uint32_t allow_insecure;
+    /**
+     * Must be zero.
+     */
+    uint32_t reserved;
+} oh_client_options;
+
+/**
+ * Gets a log line.
+ *
+ * @param user_data  as given to oh_log_set.
+ * @param level      one of oh_log_level.
+ * @param text       one line, UTF-8, no newline, no secrets; valid during the call only.
+ *
+ * Runs on a callback thread, one line at a time; when it is too slow lines are dropped and their
+ * number is told. It delays no call. It may use the library.
+ */
+typedef void (*oh_log_handler)(void *user_data, int32_t level, const char *text);
+
+/**
+ * What I send in a call; its tracks are oh_track. 0 is none.
+ */
+typedef struct {
+    uint64_t id;
+} oh_publisher;
+
+/**
+ * Figures of one call since oh_call_join. Set `size` before oh_call_get_stats.
+ */
+typedef struct {
+    /**
+     * sizeof(oh_call_stats).
+     */
+    uint32_t size;
+    /**
+     * Participants known, self included.
+     */
+    uint32_t participants;
+    /**
+     * Milliseconds from oh_call_join to JOINED; 0: not yet.
+     */
+    uint64_t join_ms;
+    /**
+     * Milliseconds from oh_call_join to the first sound handed over; 0: none yet.
+     */
+    uint64_t first_audio_ms;
+    /**
+     * Offers of the SFU dropped because the call was leaving, or the subscriber closed, freed, never
+     * created or of an old generation.
+     */
+    uint64_t late_offers;
+    /**
+     * Those of late_offers that came while the call was leaving.
+     */
+    uint64_t late_offers_leaving;
+    /**
+     * Other late or stale messages, replies and candidates, dropped.
+     */
+    uint64_t late_messages;
+    /**
+     * Messages of the SFU that could not be read, dropped.
+     */
+    uint64_t malformed_messages;
+    /**
+     * Messages of kinds that this version does not know, or has no use for.
+     */
+    uint64_t unknown_messages;
+    uint64_t offers_answered;
+    uint64_t offers_failed;
+    /**
+     * Attempts to join, the first included.
+     */
+    uint64_t join_attempts;
+    uint64_t rpcs;
+    uint64_t rpc_retries;
+    /**
+     * Events of the kinds error and local_failed.
+     */
+    uint64_t errors;
+    /**
+     * ICE candidates that were stale, unreadable or too many.
+     */
+    uint64_t candidates_dropped;
+    uint64_t packets_received;
+    uint64_t bytes_received;
+    /**
+     * Packets of sound that never came.
+     */
+    uint64_t packets_lost;
+    /**
+     * Packets of sound that came too late to be played.
+     */
+    uint64_t packets_late;
+    /**
+     * Frames of 20 ms (or Opus packets) put out for the application.
+     */
+    uint64_t frames_played;
+    /**
+     * Frames invented to hide a loss.
+     */
+    uint64_t frames_concealed;
+    /**
+     * Frames restored by forward error correction.
+     */
+    uint64_t frames_restored;
+    uint64_t packets_sent;
+    uint64_t bytes_sent;
+    /**
+     * Frames dropped because the application was too slow to take them.
+     */
+    uint64_t media_dropped;
+    /**
+     * Events dropped because the application was too slow to take them.
+     */
+    uint64_t events_lost;
+    /**
+     * Variation of arrival times, the greatest of all tracks, ms.
+     */
+    uint32_t jitter_ms;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
+} oh_call_stats;
+
+/**
+ * What I receive in a call. It can be closed or freed on its own, for instance by a bot that only
+ * publishes. 0 is none.
+ */
+typedef struct {
+    uint64_t id;
+} oh_subscriber;
+
+/**
+ * What is sent and how. Begin with OH_AUDIO_TRACK_OPTIONS_INIT or oh_audio_track_options_init.
+ */
+typedef struct {
+    /**
+     * sizeof(oh_audio_track_options).
+     */
+    uint32_t size;
+    /**
+     * oh_audio_format of what will be written; s16 and f32 may be mixed freely.
+     */
+    int32_t format;
+    /**
+     * Samples per second of what will be written, 8000 to 192000; 0: 48000.
+     */
+    uint32_t rate;
+    /**
+     * Channels of what will be written, 1 to 8; 0: 1. More than two are mixed down.
+     */
+    uint32_t channels;
+    /**
+     * bit/s of Opus, 6000 to 510000; 0: 64000, with music 128000.
+     */
+    uint32_t bitrate;
+    /**
+     * Effort of the Opus encoder, 0 to 10; -1: the library's choice.
+     */
+    int32_t complexity;
+    /**
+     * How much may be written ahead, in ms, 40 to 5000; 0: 200.
+     */
+    uint32_t buffer_ms;
+    /**
+     * Non-zero: music rather than speech.
+     */
+    uint32_t music;
+    /**
+     * Non-zero: no discontinuous transmission (silence is sent, too).
+     */
+    uint32_t no_dtx;
+    /**
+     * Non-zero: no forward error correction.
+     */
+    uint32_t no_fec;
+    /**
+     * Non-zero: start muted.
+     */
+    uint32_t muted;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
+} oh_audio_track_options;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * Fills in the defaults; the same as OH_CALL_OPTIONS_INIT, for languages without macros.
+ *
+ * @param options  may be NULL: then nothing happens.
+ *
+ * # Safety
+ * `options` must be NULL or writable.
+ */
+void oh_call_options_init(oh_call_options *options);
+
+/**
+ * Starts to join a call. Returns at once; OH_EVENT_JOINED or OH_EVENT_ENDED tells the result
+ * (oh_call_wait waits for it).
+ *
+ * @param client   the client; it must live as long as its calls, freeing it frees them.
+ * @param options  see oh_call_options; `id` is required.
+ * @param call     receives the handle, before the first callback runs.
+ * @return         OH_OK; OH_ERR_ARGUMENT with details in oh_last_error; OH_ERR_HANDLE; OH_ERR_ABI;
+ *                 OH_ERR_LIMIT when the system has no threads or descriptors left; OH_ERR_STATE
+ *                 while the library shuts down. On failure destroy is not called.
+ *
+ * Any thread, callbacks included. Free it with oh_call_free.
+ *
+ * # Safety
+ * `options` must be NULL or point to a structure as large as its `size`, with valid strings;
+ * `call` must be NULL or writable. The handlers must be callable from any thread.
+ */
+oh_result oh_call_join(oh_client client, const oh_call_options *options, oh_call *call);
+
+/**
+ * Waits until a call is in a state.
+ *
+ * @param call        the call.
+ * @param state       oh_state; OH_STATE_JOINED and OH_STATE_LEFT are the useful ones.
+ * @param timeout_ms  how long to wait; 0: only look; OH_FOREVER.
+ * @return            OH_OK when the call is in that state; OH_ERR_TIMEOUT; when the call ended
+ *                    first: the error it ended with (OH_ERR_CANCELLED when the application left),
+ *                    oh_last_error has its text; OH_ERR_WOULD_DEADLOCK inside a callback of the
+ *                    same call.
+ */
+oh_result oh_call_wait(oh_call call, int32_t state, uint32_t timeout_ms);
+
+/**
+ * The state a call is in now.
+ *
+ * @param state  receives an oh_state.
+ * @return       OH_OK; OH_ERR_HANDLE; OH_ERR_ARGUMENT.
+ *
+ * # Safety
+ * `state` must be NULL or writable.
+ */
+oh_result oh_call_state(oh_call call, int32_t *state);
+
+/**
+ * Answers OH_EVENT_TOKEN_NEEDED, inside the callback or later.
+ *
+ * @param token  the user's token; NULL: there is none, the join fails with OH_ERR_AUTH.
+ * @return       OH_OK; OH_ERR_STATE when the call is over; OH_ERR_HANDLE; OH_ERR_ARGUMENT.
+ *
+ * Any thread. Without a question the token is ignored.
+ *
+ * # Safety
+ * `token` must be NULL or a NUL-terminated string.
+ */
+oh_result oh_call_provide_token(oh_call call, const char *token);
+
+/**
+ * Leaves: says goodbye, stops media, and ends with OH_EVENT_ENDED within 2 s. Returns at once.
+ *
+ * @param call    the call; leaving twice, or after the end, is fine.
+ * @param reason  told to the SFU, cut to 115 bytes; may be NULL.
+ * @return        OH_OK; OH_ERR_HANDLE; OH_ERR_ARGUMENT when reason is not UTF-8.
+ *
+ * Any thread, callbacks included. The handle stays valid until oh_call_free.
+ *
+ * # Safety
+ * `reason` must be NULL or a NUL-terminated string.
+ */
+oh_result oh_call_leave(oh_call call, const char *reason);
+
+/**
+ * Frees a call: leaves it if that was not done, and ends its callbacks. Its publisher, subscriber
+ * and tracks are freed with it.
+ *
+ * After it returns, no callback of this call runs, and destroy has been called: a callback in
+ * progress on another thread is waited for. Inside a callback of the same call it returns at once
+ * and takes effect when that callback returns. Calls that free each other inside their callbacks do
+ * not deadlock. The goodbye to the SFU goes on in the background, 2 s at most.
+ *
+ * @param call  none or stale: nothing happens.
+ *
+ * Any thread, callbacks included.
+ */
+void oh_call_free(oh_call call);
+
+/**
+ * Fills in the defaults; the same as OH_CLIENT_OPTIONS_INIT, for languages without macros.
+ *
+ * @param options  may be NULL: then nothing happens.
+ *
+ * # Safety
+ * `options` must be NULL or writable.
+ */
+void oh_client_options_init(oh_client_options *options);
+
+/**
+ * Makes a client. Contacts nobody.
+ *
+ * @param options  see oh_client_options; `url` is required.
+ * @param client   receives the handle.
+ * @return         OH_OK; OH_ERR_ARGUMENT with details in oh_last_error; OH_ERR_INSECURE for plain
+ *                 http to a host that is not loopback; OH_ERR_ABI; OH_ERR_LIMIT.
+ *
+ * Any thread. Free it with oh_client_free.
+ *
+ * # Safety
+ * `options` must be NULL or point to a structure as large as its `size`; `client` must be NULL or
+ * writable.
+ */
+oh_result oh_client_new(const oh_client_options *options, oh_client *client);
+
+/**
+ * Frees a client and what is left of it: its calls are left and freed as by oh_call_free, in any
+ * order relative to handles of your own.
+ *
+ * @param client  none or stale: nothing happens.
+ *
+ * Any thread, callbacks included. May wait for callbacks in progress on other threads.
+ */
+void oh_client_free(oh_client client);
+
+/**
+ * The name of an event kind, for instance "participant_joined"; "unknown" for other numbers.
+ * Static text, any thread.
+ */
+const char *oh_event_kind_name(int32_t kind);
+
+/**
+ * The name of a state, for instance "joined"; "unknown" for other numbers. Static text, any thread.
+ */
+const char *oh_state_name(int32_t state);
+
+/**
+ * Takes the next event of a call in pull mode (a call joined without handlers), waiting for it.
+ *
+ * @param call        a call without handlers.
+ * @param timeout_ms  how long to wait; 0: not at all; OH_FOREVER.
+ * @param event       receives an event of yours, to be freed with oh_event_free.
+ * @return            OH_OK; OH_ERR_EMPTY when nothing came in time; OH_ERR_CLOSED after the
+ *                    terminal event, or when the call was freed meanwhile; OH_ERR_STATE when the
+ *                    call has handlers, or another thread is pulling; OH_ERR_LIMIT when 65536
+ *                    events are not freed.
+ *
+ * Any thread, one at a time.
+ *
+ * # Safety
+ * `event` must be NULL or writable.
+ */
+oh_result oh_call_next_event(oh_call call, uint32_t timeout_ms, const oh_event **event);
+
+/**
+ * Frees an event that oh_call_next_event gave.
+ *
+ * @param event  NULL, freed already, or not a pulled event: nothing happens.
+ *
+ * Any thread, before or after the call was freed.
+ */
+void oh_event_free(const oh_event *event);
+
+/**
+ * A descriptor that polls readable while oh_call_next_event has something to give, for poll, epoll
+ * or kqueue. It belongs to the library: do not read, write or close it; it ends with oh_call_free.
+ *
+ * @param call  a call without handlers.
+ * @param fd    receives the descriptor.
+ * @return      OH_OK; OH_ERR_STATE when the call has handlers; OH_ERR_LIMIT without descriptors.
+ *
+ * # Safety
+ * `fd` must be NULL or writable.
+ */
+oh_result oh_call_wake_fd(oh_call call, int32_t *fd);
+
+/**
+ * The ABI version of the library that is loaded; compare with OH_ABI_VERSION, that of the header.
+ * Any thread.
+ */
+uint32_t oh_abi_version(void);
+
+/**
+ * The version of the library that is loaded, for instance "0.1.0". Static text. Any thread.
+ */
+const char *oh_version(void);
+
+/**
+ * Sets, replaces or (handler NULL) removes the one log handler of the process. Without one
+ * nothing is logged. Tokens, passwords and media never appear in a line.
+ *
+ * @param level      the least important level wanted, one of oh_log_level.
+ * @param handler    see oh_log_handler; NULL removes the present one.
+ * @param user_data  handed back to handler.
+ * @param destroy    may be NULL. On failure it is not called: user_data stays the caller's.
+ * @return           OH_OK; OH_ERR_ARGUMENT for an unknown level.
+ *
+ * Any thread. When it returns, the former handler does not run any more and its destroy has been
+ * called, unless it was called inside that handler: then both when the handler returns.
+ */
+oh_result oh_log_set(int32_t level, oh_log_handler handler, void *user_data, oh_destroy destroy);
+
+/**
+ * Ends everything: leaves all calls (each gets its OH_EVENT_ENDED), waits for them, ends the
+ * library's threads. Handles stay valid until they are freed. The library can be used again
+ * afterwards; after success it can be unloaded (dlclose).
+ *
+ * @param timeout_ms  how long to wait, OH_FOREVER for as long as it takes; 2500 is enough for any
+ *                    network, but a callback of yours that does not return is waited for.
+ * @return            OH_OK; OH_ERR_TIMEOUT when something still runs; OH_ERR_WOULD_DEADLOCK inside
+ *                    a callback.
+ *
+ * Any thread but a callback's.
+ */
+oh_result oh_shutdown_wait(uint32_t timeout_ms);
+
+/**
+ * The publisher of a call. Every call has one; the same handle each time.
+ *
+ * @param publisher  receives the handle; freed with the call at the latest.
+ * @return           OH_OK; OH_ERR_HANDLE; OH_ERR_ARGUMENT.
+ *
+ * # Safety
+ * `publisher` must be NULL or writable.
+ */
+oh_result oh_call_publisher(oh_call call, oh_publisher *publisher);
+
+/**
+ * Stops sending for good while the call goes on; the tracks are over. Closing twice is fine.
+ *
+ * @return  OH_OK; OH_ERR_HANDLE.
+ */
+oh_result oh_publisher_close(oh_publisher publisher);
+
+/**
+ * Closes the publisher and frees its handle; the call goes on.
+ *
+ * @param publisher  none or stale: nothing happens.
+ */
+void oh_publisher_free(oh_publisher publisher);
+
+/**
+ * The general meaning of a result, in words.
+ *
+ * @param result  any number; one that is not a result gives "unknown result".
+ * @return        static text, never NULL. Any thread, also in a forked child.
+ */
+const char *oh_result_message(int32_t result);
+
+/**
+ * The name of a result as in this header, for instance "OH_ERR_HANDLE".
+ *
+ * @return  static text, never NULL. Any thread, also in a forked child.
+ */
+const char *oh_result_name(int32_t result);
+
+/**
+ * What failed last on the calling thread: what, where, and what to do. It holds no secrets. A
+ * successful call does not clear it.
+ *
+ * @param buf  receives the text, cut to fit and always NUL-terminated; may be NULL when len is 0.
+ * @param len  bytes at buf.
+ * @return     bytes the whole text needs without its NUL; 0 when nothing has failed.
+ *
+ * # Safety
+ * `buf` must be NULL or point to `len` writable bytes.
+ */
+size_t oh_last_error(char *buf, size_t len);
+
+/**
+ * Reads the figures of a call; works until it is freed, also when it is over.
+ *
+ * @param stats  its `size` must be set; as much as both sides know is filled in.
+ * @return       OH_OK; OH_ERR_HANDLE; OH_ERR_ARGUMENT; OH_ERR_ABI when size is too small.
+ *
+ * Any thread.
+ *
+ * # Safety
+ * `stats` must be NULL or point to as many writable bytes as its `size` says.
+ */
+oh_result oh_call_get_stats(oh_call call, oh_call_stats *stats);
+
+/**
+ * The subscriber of a call; the same handle each time, also when it is closed, until it is freed:
+ * then OH_ERR_HANDLE from the handle, while this function still gives the (stale) handle.
+ *
+ * @param subscriber  receives the handle; freed with the call at the latest.
+ * @return           OH_OK; OH_ERR_HANDLE; OH_ERR_ARGUMENT.
+ *
+ * # Safety
+ * `subscriber` must be NULL or writable.
+ */
+oh_result oh_call_subscriber(oh_call call, oh_subscriber *subscriber);
+
+/**
+ * Stops receiving for good while the call goes on. Sound that is queued is discarded. Offers of the
+ * SFU for it are dropped without an error from now on, and counted (oh_call_stats.late_offers).
+ * Closing twice is fine. A callback in progress on another thread is waited for: after it returns
+ * no sound is handed over, unless called inside a callback.
+ *
+ * @return  OH_OK; OH_ERR_HANDLE.
+ */
+oh_result oh_subscriber_close(oh_subscriber subscriber);
+
+/**
+ * Closes the subscriber and frees its handle; the call goes on.
+ *
+ * @param subscriber  none or stale: nothing happens.
+ */
+void oh_subscriber_free(oh_subscriber subscriber);
+
+/**
+ * Fills in the defaults; the same as OH_AUDIO_TRACK_OPTIONS_INIT, for languages without macros.
+ *
+ * @param options  may be NULL: then nothing happens.
+ *
+ * # Safety
+ * `options` must be NULL or writable.
+ */
+void oh_audio_track_options_init(oh_audio_track_options *options);
+
+/**
+ * Publishes an audio track. Returns at once; OH_EVENT_LOCAL_PUBLISHED or OH_EVENT_LOCAL_FAILED
+ * tells the result. May be called before the call is joined. One audio track per call at a time.
+ *
+ * @param call     the call.
+ * @param options  NULL: mono s16 at 48000 Hz, sensible defaults.
+ * @param track    receives the handle; free it with oh_track_free, or with the call.
+ * @return         OH_OK; OH_ERR_ARGUMENT; OH_ERR_HANDLE; OH_ERR_STATE when the call is over;
+ *                 OH_ERR_CLOSED when the publisher was closed; OH_ERR_MEDIA; OH_ERR_ABI.
+ *
+ * # Safety
+ * `options` must be NULL or point to a structure as large as its `size`; `track` must be NULL or
+ * writable.
+ */
+oh_result oh_call_publish_audio(oh_call call, const oh_audio_track_options *options, oh_track *track);
+
+/**
+ * Writes sound as 16-bit integers. Never waits: the library sends 20 ms every 20 ms of its own
+ * clock, whatever the rhythm of the writes; oh_track_wait waits for room.
+ *
+ * @param samples  frames * channels values, interleaved; copied.
+ * @param frames   samples per channel, any number that fits the buffer.
+ * @return         OH_OK: all was taken; OH_ERR_FULL: nothing was taken, there is no room for all
+ *                 of it now; OH_ERR_STATE for a track of Opus packets; OH_ERR_CLOSED when the track
+ *                 or its call is over; OH_ERR_HANDLE; OH_ERR_ARGUMENT.
+ *
+ * Any thread; writers of one track should take turns.
+ *
+ * # Safety
+ * `samples` must point to as many readable values.
+ */
+oh_result oh_track_write_s16(oh_track track, const int16_t *samples, uint32_t frames);
+
+/**
+ * Writes sound as 32-bit floats, -1.0 to 1.0; else as oh_track_write_s16.
+ *
+ * # Safety
+ * As `oh_track_write_s16`.
+ */
+oh_result oh_track_write_f32(oh_track track, const float *samples, uint32_t frames);
+
+/**
+ * Writes one Opus packet (RFC 6716) of the application's own encoder, on a track of the format
+ * OH_AUDIO_OPUS. Sent as it is, when its time has come.
+ *
+ * @param packet  copied.
+ * @param size    1 to 1500 bytes.
+ * @return        as oh_track_write_s16; OH_ERR_ARGUMENT when it is not an Opus packet.
+ *
+ * # Safety
+ * `packet` must point to `size` readable bytes.
+ */
+oh_result oh_track_write_opus(oh_track track, const uint8_t *packet, uint32_t size);
+
+/**
+ * Waits until there is room.
+ *
+ * @param frames      samples per channel (of a track of Opus packets: packets).
+ * @param timeout_ms  how long to wait; 0: only look; OH_FOREVER.
+ * @return            OH_OK; OH_ERR_TIMEOUT; OH_ERR_CLOSED when the track or its call is over;
+ *                    OH_ERR_ARGUMENT when so many never fit; OH_ERR_WOULD_DEADLOCK inside a
+ *                    callback (a callback must not wait for time to pass); OH_ERR_HANDLE.
+ *
+ * Before the track is on the air nothing makes room.
+ */
+oh_result oh_track_wait(oh_track track, uint32_t frames, uint32_t timeout_ms);
+
+/**
+ * How much was written and not sent yet, in ms; to wait for the end of what was said.
+ *
+ * @param ms  receives the number.
+ * @return    OH_OK; OH_ERR_HANDLE; OH_ERR_ARGUMENT.
+ *
+ * # Safety
+ * `ms` must be NULL or writable.
+ */
+oh_result oh_track_buffered_ms(oh_track track, uint32_t *ms);
+
+/**
+ * Mutes or unmutes. Media follows at once and what was written while muted is never sent; the
+ * others are told, the last intent wins. The track keeps its place in the call.
+ *
+ * @param muted  non-zero: mute.
+ * @return       OH_OK; OH_ERR_HANDLE; OH_ERR_STATE when the call is over; OH_ERR_FULL.
+ */
+oh_result oh_track_set_muted(oh_track track, int32_t muted);
+
+/**
+ * Stops and unpublishes a track and frees its handle.
+ *
+ * @param track  none or stale: nothing happens.
+ *
+ * Any thread, callbacks included; does not wait for what is still to be sent.
+ */
+void oh_track_free(oh_track track);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* OFFHOOK_H */
+
+/* Defaults of the options structures; the _init functions give the same. */
+#ifdef __cplusplus
+static inline oh_client_options oh_client_options_default_(void) { oh_client_options o; oh_client_options_init(&o); return o; }
+static inline oh_call_options oh_call_options_default_(void) { oh_call_options o; oh_call_options_init(&o); return o; }
+static inline oh_audio_track_options oh_audio_track_options_default_(void) { oh_audio_track_options o; oh_audio_track_options_init(&o); return o; }
+#define OH_CLIENT_OPTIONS_INIT oh_client_options_default_()
+#define OH_CALL_OPTIONS_INIT oh_call_options_default_()
+#define OH_AUDIO_TRACK_OPTIONS_INIT oh_audio_track_options_default_()
+#else
+#define OH_CLIENT_OPTIONS_INIT { .size = (uint32_t)sizeof(oh_client_options) }
+#define OH_CALL_OPTIONS_INIT { .size = (uint32_t)sizeof(oh_call_options), .join_retries = 3 }
+#define OH_AUDIO_TRACK_OPTIONS_INIT { .size = (uint32_t)sizeof(oh_audio_track_options), .complexity = -1 }
+#endif
