@@ -436,14 +436,14 @@ typedef int32_t oh_log_level;
 /**
  * A call: one participant's presence, from oh_call_join to oh_call_free. 0 is none.
  */
-typedef struct {
+typedef struct oh_call {
     uint64_t id;
 } oh_call;
 
 /**
  * oh_state before and after.
  */
-typedef struct {
+typedef struct oh_event_state {
     int32_t state;
     int32_t previous;
 } oh_event_state;
@@ -451,17 +451,17 @@ typedef struct {
 /**
  * Head count, self included.
  */
-typedef struct {
+typedef struct oh_event_counts {
     uint32_t total;
     uint32_t anonymous;
 } oh_event_counts;
 
-typedef struct {
+typedef struct oh_event_joined {
     /**
      * Own session id.
      */
     const char *session_id;
-    oh_event_counts counts;
+    struct oh_event_counts counts;
     /**
      * Milliseconds since oh_call_join.
      */
@@ -469,7 +469,7 @@ typedef struct {
     uint32_t reserved;
 } oh_event_joined;
 
-typedef struct {
+typedef struct oh_event_participant {
     const char *user_id;
     const char *session_id;
     const char *name;
@@ -490,7 +490,7 @@ typedef struct {
     float level;
 } oh_event_participant;
 
-typedef struct {
+typedef struct oh_event_track {
     const char *user_id;
     const char *session_id;
     /**
@@ -503,7 +503,7 @@ typedef struct {
     int32_t cause;
 } oh_event_track;
 
-typedef struct {
+typedef struct oh_event_level {
     const char *user_id;
     const char *session_id;
     /**
@@ -513,7 +513,7 @@ typedef struct {
     uint32_t speaking;
 } oh_event_level;
 
-typedef struct {
+typedef struct oh_event_quality {
     const char *user_id;
     const char *session_id;
     /**
@@ -526,22 +526,22 @@ typedef struct {
 /**
  * Non-zero: allowed.
  */
-typedef struct {
+typedef struct oh_event_grants {
     uint32_t audio;
     uint32_t video;
     uint32_t screen_share;
 } oh_event_grants;
 
-typedef struct {
+typedef struct oh_pin {
     const char *user_id;
     const char *session_id;
 } oh_pin;
 
-typedef struct {
+typedef struct oh_event_pins {
     /**
      * `count` of them, most important first; NULL when count is 0.
      */
-    const oh_pin *pins;
+    const struct oh_pin *pins;
     uint32_t count;
     uint32_t reserved;
 } oh_event_pins;
@@ -549,15 +549,15 @@ typedef struct {
 /**
  * A track that I publish. 0 is none.
  */
-typedef struct {
+typedef struct oh_track {
     uint64_t id;
 } oh_track;
 
-typedef struct {
+typedef struct oh_event_local {
     /**
      * None (id 0) when the application has freed it meanwhile.
      */
-    oh_track track;
+    struct oh_track track;
     /**
      * oh_result; OH_OK for OH_EVENT_LOCAL_PUBLISHED.
      */
@@ -569,7 +569,7 @@ typedef struct {
     const char *text;
 } oh_event_local;
 
-typedef struct {
+typedef struct oh_event_error {
     /**
      * oh_result.
      */
@@ -584,7 +584,7 @@ typedef struct {
     const char *text;
 } oh_event_error;
 
-typedef struct {
+typedef struct oh_event_lost {
     uint64_t count;
 } oh_event_lost;
 
@@ -592,7 +592,7 @@ typedef struct {
  * Sound of one participant. Everything it points to is valid during the callback only (of a pulled
  * event: until oh_event_free).
  */
-typedef struct {
+typedef struct oh_audio {
     /**
      * sizeof(oh_audio) in the library; grows in later versions.
      */
@@ -657,7 +657,7 @@ typedef struct {
     uint32_t reserved;
 } oh_audio;
 
-typedef struct {
+typedef struct oh_event_ended {
     /**
      * oh_end_reason.
      */
@@ -680,21 +680,21 @@ typedef struct {
 /**
  * The member that `kind` names.
  */
-typedef union {
-    oh_event_state state;
-    oh_event_joined joined;
-    oh_event_participant participant;
-    oh_event_track track;
-    oh_event_level level;
-    oh_event_quality quality;
-    oh_event_counts counts;
-    oh_event_grants grants;
-    oh_event_pins pins;
-    oh_event_local local;
-    oh_event_error error;
-    oh_event_lost lost;
-    oh_audio audio;
-    oh_event_ended ended;
+typedef union oh_event_data {
+    struct oh_event_state state;
+    struct oh_event_joined joined;
+    struct oh_event_participant participant;
+    struct oh_event_track track;
+    struct oh_event_level level;
+    struct oh_event_quality quality;
+    struct oh_event_counts counts;
+    struct oh_event_grants grants;
+    struct oh_event_pins pins;
+    struct oh_event_local local;
+    struct oh_event_error error;
+    struct oh_event_lost lost;
+    struct oh_audio audio;
+    struct oh_event_ended ended;
     /**
      * Room for later kinds: the size of an event does not change.
      */
@@ -705,7 +705,7 @@ typedef union {
  * Something that happened. Everything it points to is valid during the callback only; of a pulled
  * event: until oh_event_free. Text is UTF-8 and never NULL.
  */
-typedef struct {
+typedef struct oh_event {
     /**
      * sizeof(oh_event) in the library.
      */
@@ -714,12 +714,12 @@ typedef struct {
      * oh_event_kind; skip what you do not know.
      */
     int32_t kind;
-    oh_call call;
+    struct oh_call call;
     /**
      * Milliseconds since oh_call_join.
      */
     uint64_t at_ms;
-    oh_event_data u;
+    union oh_event_data u;
 } oh_event;
 
 /**
@@ -728,7 +728,7 @@ typedef struct {
  * Runs on a callback thread; the callbacks of one call (events and media) run one at a time, with
  * no lock held: every function of the library may be called, oh_call_free included.
  */
-typedef void (*oh_event_handler)(void *user_data, oh_call call, const oh_event *event);
+typedef void (*oh_event_handler)(void *user_data, struct oh_call call, const struct oh_event *event);
 
 /**
  * Gets 20 ms of one participant, for every participant that is heard.
@@ -740,7 +740,7 @@ typedef void (*oh_event_handler)(void *user_data, oh_call call, const oh_event *
  * Runs on a callback thread; the callbacks of one call run one at a time. When it is too slow, the
  * oldest frames are dropped and counted (oh_call_stats.media_dropped); other calls are not delayed.
  */
-typedef void (*oh_audio_handler)(void *user_data, oh_call call, const oh_audio *audio);
+typedef void (*oh_audio_handler)(void *user_data, struct oh_call call, const struct oh_audio *audio);
 
 /**
  * Releases what user_data points to; called exactly once, after the last callback that used it.
@@ -751,7 +751,7 @@ typedef void (*oh_destroy)(void *user_data);
  * Who hears what happens. With neither on_event nor on_audio the call is in pull mode: see
  * oh_call_next_event.
  */
-typedef struct {
+typedef struct oh_call_handlers {
     /**
      * NULL: events are not told (with on_audio set).
      */
@@ -774,7 +774,7 @@ typedef struct {
 /**
  * What to join and how. Begin with OH_CALL_OPTIONS_INIT or oh_call_options_init. All text is copied.
  */
-typedef struct {
+typedef struct oh_call_options {
     /**
      * sizeof(oh_call_options).
      */
@@ -799,7 +799,7 @@ typedef struct {
      * The `data` of the join request as a JSON object; NULL: none.
      */
     const char *data_json;
-    oh_call_handlers handlers;
+    struct oh_call_handlers handlers;
     /**
      * Samples per second of what is heard, 8000 to 192000; 0: 48000.
      */
@@ -852,7 +852,7 @@ typedef struct {
 /**
  * Configuration, credentials and the connections to the servers; calls are made from it. 0 is none.
  */
-typedef struct {
+typedef struct oh_client {
     uint64_t id;
 } oh_client;
 
@@ -860,7 +860,7 @@ typedef struct {
  * How to reach the service, and as whom. Begin with OH_CLIENT_OPTIONS_INIT or
  * oh_client_options_init. All text is copied.
  */
-typedef struct {
+typedef struct oh_client_options {
     /**
      * sizeof(oh_client_options).
      */
@@ -920,14 +920,14 @@ typedef void (*oh_log_handler)(void *user_data, int32_t level, const char *text)
 /**
  * What I send in a call; its tracks are oh_track. 0 is none.
  */
-typedef struct {
+typedef struct oh_publisher {
     uint64_t id;
 } oh_publisher;
 
 /**
  * Figures of one call since oh_call_join. Set `size` before oh_call_get_stats.
  */
-typedef struct {
+typedef struct oh_call_stats {
     /**
      * sizeof(oh_call_stats).
      */
@@ -1027,14 +1027,14 @@ typedef struct {
  * What I receive in a call. It can be closed or freed on its own, for instance by a bot that only
  * publishes. 0 is none.
  */
-typedef struct {
+typedef struct oh_subscriber {
     uint64_t id;
 } oh_subscriber;
 
 /**
  * What is sent and how. Begin with OH_AUDIO_TRACK_OPTIONS_INIT or oh_audio_track_options_init.
  */
-typedef struct {
+typedef struct oh_audio_track_options {
     /**
      * sizeof(oh_audio_track_options).
      */
@@ -1097,7 +1097,7 @@ extern "C" {
  * # Safety
  * `options` must be NULL or writable.
  */
-void oh_call_options_init(oh_call_options *options);
+void oh_call_options_init(struct oh_call_options *options);
 
 /**
  * Starts to join a call. Returns at once; OH_EVENT_JOINED or OH_EVENT_ENDED tells the result
@@ -1116,7 +1116,7 @@ void oh_call_options_init(oh_call_options *options);
  * `options` must be NULL or point to a structure as large as its `size`, with valid strings;
  * `call` must be NULL or writable. The handlers must be callable from any thread.
  */
-oh_result oh_call_join(oh_client client, const oh_call_options *options, oh_call *call);
+oh_result oh_call_join(struct oh_client client, const struct oh_call_options *options, struct oh_call *call);
 
 /**
  * Waits until a call is in a state.
@@ -1129,7 +1129,7 @@ oh_result oh_call_join(oh_client client, const oh_call_options *options, oh_call
  *                    oh_last_error has its text; OH_ERR_WOULD_DEADLOCK inside a callback of the
  *                    same call.
  */
-oh_result oh_call_wait(oh_call call, int32_t state, uint32_t timeout_ms);
+oh_result oh_call_wait(struct oh_call call, int32_t state, uint32_t timeout_ms);
 
 /**
  * The state a call is in now.
@@ -1140,7 +1140,7 @@ oh_result oh_call_wait(oh_call call, int32_t state, uint32_t timeout_ms);
  * # Safety
  * `state` must be NULL or writable.
  */
-oh_result oh_call_state(oh_call call, int32_t *state);
+oh_result oh_call_state(struct oh_call call, int32_t *state);
 
 /**
  * Answers OH_EVENT_TOKEN_NEEDED, inside the callback or later.
@@ -1153,7 +1153,7 @@ oh_result oh_call_state(oh_call call, int32_t *state);
  * # Safety
  * `token` must be NULL or a NUL-terminated string.
  */
-oh_result oh_call_provide_token(oh_call call, const char *token);
+oh_result oh_call_provide_token(struct oh_call call, const char *token);
 
 /**
  * Leaves: says goodbye, stops media, and ends with OH_EVENT_ENDED within 2 s. Returns at once.
@@ -1167,7 +1167,7 @@ oh_result oh_call_provide_token(oh_call call, const char *token);
  * # Safety
  * `reason` must be NULL or a NUL-terminated string.
  */
-oh_result oh_call_leave(oh_call call, const char *reason);
+oh_result oh_call_leave(struct oh_call call, const char *reason);
 
 /**
  * Frees a call: leaves it if that was not done, and ends its callbacks. Its publisher, subscriber
@@ -1182,7 +1182,7 @@ oh_result oh_call_leave(oh_call call, const char *reason);
  *
  * Any thread, callbacks included.
  */
-void oh_call_free(oh_call call);
+void oh_call_free(struct oh_call call);
 
 /**
  * Fills in the defaults; the same as OH_CLIENT_OPTIONS_INIT, for languages without macros.
@@ -1192,7 +1192,7 @@ void oh_call_free(oh_call call);
  * # Safety
  * `options` must be NULL or writable.
  */
-void oh_client_options_init(oh_client_options *options);
+void oh_client_options_init(struct oh_client_options *options);
 
 /**
  * Makes a client. Contacts nobody.
@@ -1208,7 +1208,7 @@ void oh_client_options_init(oh_client_options *options);
  * `options` must be NULL or point to a structure as large as its `size`; `client` must be NULL or
  * writable.
  */
-oh_result oh_client_new(const oh_client_options *options, oh_client *client);
+oh_result oh_client_new(const struct oh_client_options *options, struct oh_client *client);
 
 /**
  * Frees a client and what is left of it: its calls are left and freed as by oh_call_free, in any
@@ -1218,7 +1218,7 @@ oh_result oh_client_new(const oh_client_options *options, oh_client *client);
  *
  * Any thread, callbacks included. May wait for callbacks in progress on other threads.
  */
-void oh_client_free(oh_client client);
+void oh_client_free(struct oh_client client);
 
 /**
  * The name of an event kind, for instance "participant_joined"; "unknown" for other numbers.
@@ -1247,7 +1247,7 @@ const char *oh_state_name(int32_t state);
  * # Safety
  * `event` must be NULL or writable.
  */
-oh_result oh_call_next_event(oh_call call, uint32_t timeout_ms, const oh_event **event);
+oh_result oh_call_next_event(struct oh_call call, uint32_t timeout_ms, const struct oh_event **event);
 
 /**
  * Frees an event that oh_call_next_event gave.
@@ -1256,7 +1256,7 @@ oh_result oh_call_next_event(oh_call call, uint32_t timeout_ms, const oh_event *
  *
  * Any thread, before or after the call was freed.
  */
-void oh_event_free(const oh_event *event);
+void oh_event_free(const struct oh_event *event);
 
 /**
  * A descriptor that polls readable while oh_call_next_event has something to give, for poll, epoll
@@ -1269,7 +1269,7 @@ void oh_event_free(const oh_event *event);
  * # Safety
  * `fd` must be NULL or writable.
  */
-oh_result oh_call_wake_fd(oh_call call, int32_t *fd);
+oh_result oh_call_wake_fd(struct oh_call call, int32_t *fd);
 
 /**
  * The ABI version of the library that is loaded; compare with OH_ABI_VERSION, that of the header.
@@ -1320,21 +1320,21 @@ oh_result oh_shutdown_wait(uint32_t timeout_ms);
  * # Safety
  * `publisher` must be NULL or writable.
  */
-oh_result oh_call_publisher(oh_call call, oh_publisher *publisher);
+oh_result oh_call_publisher(struct oh_call call, struct oh_publisher *publisher);
 
 /**
  * Stops sending for good while the call goes on; the tracks are over. Closing twice is fine.
  *
  * @return  OH_OK; OH_ERR_HANDLE.
  */
-oh_result oh_publisher_close(oh_publisher publisher);
+oh_result oh_publisher_close(struct oh_publisher publisher);
 
 /**
  * Closes the publisher and frees its handle; the call goes on.
  *
  * @param publisher  none or stale: nothing happens.
  */
-void oh_publisher_free(oh_publisher publisher);
+void oh_publisher_free(struct oh_publisher publisher);
 
 /**
  * The general meaning of a result, in words.
@@ -1375,7 +1375,7 @@ size_t oh_last_error(char *buf, size_t len);
  * # Safety
  * `stats` must be NULL or point to as many writable bytes as its `size` says.
  */
-oh_result oh_call_get_stats(oh_call call, oh_call_stats *stats);
+oh_result oh_call_get_stats(struct oh_call call, struct oh_call_stats *stats);
 
 /**
  * The subscriber of a call; the same handle each time, also when it is closed, until it is freed:
@@ -1387,7 +1387,7 @@ oh_result oh_call_get_stats(oh_call call, oh_call_stats *stats);
  * # Safety
  * `subscriber` must be NULL or writable.
  */
-oh_result oh_call_subscriber(oh_call call, oh_subscriber *subscriber);
+oh_result oh_call_subscriber(struct oh_call call, struct oh_subscriber *subscriber);
 
 /**
  * Stops receiving for good while the call goes on. Sound that is queued is discarded. Offers of the
@@ -1397,14 +1397,14 @@ oh_result oh_call_subscriber(oh_call call, oh_subscriber *subscriber);
  *
  * @return  OH_OK; OH_ERR_HANDLE.
  */
-oh_result oh_subscriber_close(oh_subscriber subscriber);
+oh_result oh_subscriber_close(struct oh_subscriber subscriber);
 
 /**
  * Closes the subscriber and frees its handle; the call goes on.
  *
  * @param subscriber  none or stale: nothing happens.
  */
-void oh_subscriber_free(oh_subscriber subscriber);
+void oh_subscriber_free(struct oh_subscriber subscriber);
 
 /**
  * Fills in the defaults; the same as OH_AUDIO_TRACK_OPTIONS_INIT, for languages without macros.
@@ -1414,7 +1414,7 @@ void oh_subscriber_free(oh_subscriber subscriber);
  * # Safety
  * `options` must be NULL or writable.
  */
-void oh_audio_track_options_init(oh_audio_track_options *options);
+void oh_audio_track_options_init(struct oh_audio_track_options *options);
 
 /**
  * Publishes an audio track. Returns at once; OH_EVENT_LOCAL_PUBLISHED or OH_EVENT_LOCAL_FAILED
@@ -1430,7 +1430,9 @@ void oh_audio_track_options_init(oh_audio_track_options *options);
  * `options` must be NULL or point to a structure as large as its `size`; `track` must be NULL or
  * writable.
  */
-oh_result oh_call_publish_audio(oh_call call, const oh_audio_track_options *options, oh_track *track);
+oh_result oh_call_publish_audio(struct oh_call call,
+                                const struct oh_audio_track_options *options,
+                                struct oh_track *track);
 
 /**
  * Writes sound as 16-bit integers. Never waits: the library sends 20 ms every 20 ms of its own
@@ -1447,7 +1449,7 @@ oh_result oh_call_publish_audio(oh_call call, const oh_audio_track_options *opti
  * # Safety
  * `samples` must point to as many readable values.
  */
-oh_result oh_track_write_s16(oh_track track, const int16_t *samples, uint32_t frames);
+oh_result oh_track_write_s16(struct oh_track track, const int16_t *samples, uint32_t frames);
 
 /**
  * Writes sound as 32-bit floats, -1.0 to 1.0; else as oh_track_write_s16.
@@ -1455,7 +1457,7 @@ oh_result oh_track_write_s16(oh_track track, const int16_t *samples, uint32_t fr
  * # Safety
  * As `oh_track_write_s16`.
  */
-oh_result oh_track_write_f32(oh_track track, const float *samples, uint32_t frames);
+oh_result oh_track_write_f32(struct oh_track track, const float *samples, uint32_t frames);
 
 /**
  * Writes one Opus packet (RFC 6716) of the application's own encoder, on a track of the format
@@ -1468,7 +1470,7 @@ oh_result oh_track_write_f32(oh_track track, const float *samples, uint32_t fram
  * # Safety
  * `packet` must point to `size` readable bytes.
  */
-oh_result oh_track_write_opus(oh_track track, const uint8_t *packet, uint32_t size);
+oh_result oh_track_write_opus(struct oh_track track, const uint8_t *packet, uint32_t size);
 
 /**
  * Waits until there is room.
@@ -1481,7 +1483,7 @@ oh_result oh_track_write_opus(oh_track track, const uint8_t *packet, uint32_t si
  *
  * Before the track is on the air nothing makes room.
  */
-oh_result oh_track_wait(oh_track track, uint32_t frames, uint32_t timeout_ms);
+oh_result oh_track_wait(struct oh_track track, uint32_t frames, uint32_t timeout_ms);
 
 /**
  * How much was written and not sent yet, in ms; to wait for the end of what was said.
@@ -1492,7 +1494,7 @@ oh_result oh_track_wait(oh_track track, uint32_t frames, uint32_t timeout_ms);
  * # Safety
  * `ms` must be NULL or writable.
  */
-oh_result oh_track_buffered_ms(oh_track track, uint32_t *ms);
+oh_result oh_track_buffered_ms(struct oh_track track, uint32_t *ms);
 
 /**
  * Mutes or unmutes. Media follows at once and what was written while muted is never sent; the
@@ -1501,7 +1503,7 @@ oh_result oh_track_buffered_ms(oh_track track, uint32_t *ms);
  * @param muted  non-zero: mute.
  * @return       OH_OK; OH_ERR_HANDLE; OH_ERR_STATE when the call is over; OH_ERR_FULL.
  */
-oh_result oh_track_set_muted(oh_track track, int32_t muted);
+oh_result oh_track_set_muted(struct oh_track track, int32_t muted);
 
 /**
  * Stops and unpublishes a track and frees its handle.
@@ -1510,7 +1512,7 @@ oh_result oh_track_set_muted(oh_track track, int32_t muted);
  *
  * Any thread, callbacks included; does not wait for what is still to be sent.
  */
-void oh_track_free(oh_track track);
+void oh_track_free(struct oh_track track);
 
 #ifdef __cplusplus
 }  // extern "C"
