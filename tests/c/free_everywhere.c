@@ -118,7 +118,7 @@ static void act(plan *plan, oh_call call)
 static void act_on_event(recorder *r, oh_call call, const oh_event *event)
 {
     plan *plan = r->data;
-    if (event->kind == OH_EVENT_TOKEN_NEEDED && plan->kind != OH_EVENT_TOKEN_NEEDED)
+    if (event->kind == OH_EVENT_TOKEN_NEEDED && (plan->kind != OH_EVENT_TOKEN_NEEDED || plan->way == CLOSE_PARTS))
         CHECK_OK(oh_call_provide_token(call, "development"));
     if (event->kind == plan->kind) act(plan, call);
 }
