@@ -202,10 +202,8 @@ impl Server {
                 "this session_id belongs to another user or call",
             );
         }
-        if !world.rooms.contains_key(&identity.cid) {
-            if world.rooms.len() >= limits.rooms {
-                return refuse(ErrorCode::TooManyRequests, "too many calls");
-            }
+        if !world.rooms.contains_key(&identity.cid) && world.rooms.len() >= limits.rooms {
+            return refuse(ErrorCode::TooManyRequests, "too many calls");
         }
         let previous = details.previous_session_id.clone();
         if strategy == Strategy::Rejoin && !previous.is_empty() && previous != session {

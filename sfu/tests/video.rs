@@ -136,7 +136,7 @@ async fn simulcast_layers_by_size() {
             loop {
                 seq += 1;
                 for rid in ["q", "h", "f"] {
-                    let payload = vp8(seq % 5 == 0, rid.as_bytes()[0]);
+                    let payload = vp8(seq.is_multiple_of(5), rid.as_bytes()[0]);
                     camera.write_layer(0, rid, seq, seq as u32 * 3000, payload).await;
                 }
                 tokio::time::sleep(Duration::from_millis(5)).await;
