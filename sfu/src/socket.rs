@@ -219,8 +219,8 @@ where
         let (sender, receiver) = builder.finish();
         let (tx, rx) = mpsc::channel(OUTBOX);
         let (fate_tx, fate) = watch::channel(Fate::Open);
-        let writer = tokio::spawn(write_all(sender, raw, rx, fate.clone()));
         let outbox = Outbox { tx, fate: Arc::new(fate_tx) };
+        let writer = tokio::spawn(write_all(sender, raw, rx, outbox.fate.clone()));
         serve(Inbox { receiver, fate, buffer: Vec::new() }, outbox.clone()).await;
         // What was queued is still written, within bounds. Others may hold the outbox for longer than that.
         outbox.end(Fate::Finish);
@@ -237,9 +237,9 @@ async fn write_all(
     mut sender: Sender<Wire>,
     raw: Arc<TcpStream>,
     mut rx: mpsc::Receiver<(Out, Instant)>,
-    mut fate: watch::Receiver<Fate>,
+    end: Arc<watch::Sender<Fate>>,
 ) {
-    let mut finish = fate.clone();
+    let (mut fate, mut finish) = (end.subscribe(), end.subscribe());
     loop {
         let step = async {
             let (out, at) = tokio::select! {
@@ -250,19 +250,33 @@ async fn write_all(
             if at > Instant::now() {
                 sleep_until(at.into()).await;
             }
-            timeout(WRITE_LIMIT, write_one(&mut sender, &raw, out)).await.ok()?
+            let closes = matches!(out, Out::Close(..));
+            timeout(WRITE_LIMIT, write_one(&mut sender, &raw, out)).await.ok()??;
+            if closes {
+                sleep(LINGER).await;
+                return None;
+            }
+            Some(())
         };
         tokio::select! {
             biased;
-            end = fate.wait_for(|f| *f > Fate::Finish) => {
-                if end.is_ok_and(|f| *f == Fate::Reset) {
+            fate = fate.wait_for(|f| *f > Fate::Finish) => {
+                if fate.is_ok_and(|f| *f == Fate::Reset) {
                     let _ = raw.set_zero_linger();
                 }
                 return;
             }
-            more = step => if more.is_none() { return },
+            more = step => if more.is_none() { break },
         }
     }
+    // The reader must not wait for a client that will never hear from us again.
+    end.send_if_modified(|f| {
+        let open = *f == Fate::Open;
+        if open {
+            *f = Fate::Drop;
+        }
+        open
+    });
 }
 
 /// Writes one item; `None` ends the connection.

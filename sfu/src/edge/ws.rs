@@ -177,7 +177,8 @@ async fn farewell(server: &Arc<Server>, joined: &Joined, inbox: &mut Inbox, outb
     let burst = joined.stats.late_on_leave.lock().take();
     let enough = async {
         if let Some(burst) = burst {
-            let _ = timeout(LATE_LIMIT, server.send_late_offers(&joined.stats, Some(outbox.clone()), burst)).await;
+            let _ = timeout(LATE_LIMIT, server.send_late_offers(&joined.stats, Some(outbox.clone()), burst))
+                .await;
         }
         tokio::time::sleep(LINGER).await;
     };
