@@ -181,6 +181,7 @@ impl Bench<'_> {
             late_frames_pct: round(number(&line, "late_frames")? / frames * 100.0),
             fds_per_session: round(per(after.fds as f64 - idle.fds as f64)),
             threads_before: idle.threads,
+            waited_pct: round((after.wait_s - before.wait_s).max(0.0) / seconds * 100.0),
         })
     }
 }
