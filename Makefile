@@ -84,8 +84,10 @@ interop: examples ## a call with an independent WebRTC stack (Python, aiortc)
 bench: build ## measure; a table and target/bench/summary.json
 	@mkdir -p $(BENCH)
 	$(CC) $(CFLAGS) $(STRICT) benches/worker.c -o $(BENCH)/worker $(LINK)
+	$(CARGO) build --release --workspace --example handle_lookup
 	@scripts/say.sh "Benchmark: library and SFU in separate processes"
-	$(RELEASE)/offhook-bench --sfu $(SFU) --worker $(BENCH)/worker --library $(RELEASE)/liboffhook.so --out $(BENCH)
+	$(RELEASE)/offhook-bench --sfu $(SFU) --worker $(BENCH)/worker \
+	  --lookup $(RELEASE)/examples/handle_lookup --library $(LIBS)/liboffhook.so.0 --out $(BENCH)
 
 install: build ## install library, header and offhook.pc (DESTDIR, PREFIX, LIBDIR)
 	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" scripts/install.sh
