@@ -301,6 +301,7 @@ fn drive(sim: &mut Sim, rng: &mut Rng, mood: Mood) {
     if mood.lost == 0 && chance(rng, 50) {
         // When the world calms down and answers everything, nothing may be left waiting.
         sim.good();
+        sim.delays = None;
         sim.run(ms(20_000));
         assert_eq!(sim.core.offers_waiting(), 0, "offers wait though nothing is under way");
         assert!(sim.core.publisher_settled(), "a track waits though nothing is under way");
