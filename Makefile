@@ -10,6 +10,8 @@ CARGO   ?= cargo
 CC      ?= cc
 
 RELEASE := target/release
+# What is shipped is built by itself: in one build with the SFU, cargo would link what only the SFU asks for.
+SHIP    := target/ship/release
 SFU     := $(RELEASE)/offhook-sfu
 LIBS    := target/lib
 DEMO    := target/demo
@@ -33,8 +35,9 @@ setup: ## install what a bare Debian 12 lacks (apt when root; otherwise print th
 
 build: setup ## the library, the development SFU and the tools, optimised
 	@scripts/say.sh "Building library, SFU and tools (first time: some minutes)"
-	$(CARGO) build --release --workspace --bins --lib
-	@scripts/stage-lib.sh $(RELEASE) $(LIBS)
+	$(CARGO) build --release -p offhook --lib --target-dir target/ship
+	$(CARGO) build --release --workspace --exclude offhook --bins --lib
+	@scripts/stage-lib.sh $(SHIP) $(LIBS)
 
 demo: examples ## three C programs in one call over a real SFU, watched live; about half a minute
 	@scripts/say.sh "Demo: two talkers and a bot in one call"

@@ -20,7 +20,7 @@ use std::{
 };
 use tokio::{
     net::TcpStream,
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
     time::{sleep, sleep_until, timeout},
 };
 
@@ -46,6 +46,8 @@ pub enum Out {
     Raw(RawFrame),
     /// A close frame, then at most a second for the client to answer.
     Close(u16, String),
+    /// Nothing; tells that everything before it was written.
+    Mark(oneshot::Sender<()>),
 }
 
 /// A frame that a well-behaved server would not send.
@@ -104,6 +106,14 @@ impl Outbox {
     /// Waits for room instead of ending the connection.
     pub async fn send(&self, out: Out) -> bool {
         self.tx.send((out, Instant::now())).await.is_ok()
+    }
+
+    /// Waits until what is queued so far was written, or nothing will be any more.
+    pub async fn flush(&self) {
+        let (written, mark) = oneshot::channel();
+        if self.send(Out::Mark(written)).await {
+            let _ = mark.await;
+        }
     }
 
     /// Ends the TCP connection without a close frame, by a reset if `hard`.
@@ -300,6 +310,11 @@ async fn write_one(sender: &mut Sender<Wire>, raw: &TcpStream, out: Out) -> Opti
             Some(())
         }
         Out::Raw(frame) => write_frame(raw, &frame).await.ok(),
+        Out::Mark(written) => {
+            // Who asked may be gone.
+            let _ = written.send(());
+            Some(())
+        }
         Out::Close(code, reason) => {
             let mut reason = reason;
             while reason.len() > 123 {

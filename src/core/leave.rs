@@ -116,6 +116,7 @@ impl Core {
 
     fn close_all_peers(&mut self) {
         self.drop_queued_offers();
+        self.drop_held();
         self.stop_sending();
         self.rpcs.clear();
         self.timers.clear();
@@ -151,6 +152,11 @@ impl Core {
             return;
         }
         let end = self.end.take().unwrap_or(End { reason: EndReason::Left, error: None, text: "left".into() });
+        if std::mem::take(&mut self.socket_open) {
+            // The other side did not close in time.
+            let generation = self.generation;
+            self.out(Output::DropSocket { generation });
+        }
         self.set_state(State::Left);
         self.phase = Phase::Over;
         self.timers.clear();

@@ -1,5 +1,6 @@
 //! Deadlines of one call, as data. Must not know: any clock; the time is handed in.
 
+use super::model::PeerKind;
 use std::time::Duration;
 
 /// What is due.
@@ -19,8 +20,8 @@ pub enum Timer {
     RpcRetry(u64),
     /// Offer the publisher's tracks again after a failed negotiation.
     Republish,
-    /// A peer connection did not come up.
-    PeerConnect,
+    /// This peer connection did not come up.
+    PeerConnect(PeerKind),
     /// Leaving has taken long enough.
     LeaveLimit,
 }
@@ -37,6 +38,10 @@ impl Timers {
 
     pub fn cancel(&mut self, timer: Timer) {
         self.0.retain(|(_, t)| *t != timer);
+    }
+
+    pub fn is_set(&self, timer: Timer) -> bool {
+        self.0.iter().any(|(_, t)| *t == timer)
     }
 
     pub fn clear(&mut self) {
