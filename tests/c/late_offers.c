@@ -1,0 +1,242 @@
+/*
+ * late_offers.c - the founding promise: an offer for a subscriber that is closed, freed or never created,
+ * or for a call that is leaving or left, is dropped without an error.   test: timeout=120
+ *
+ * A thousand races of bursts of offers against oh_subscriber_close, oh_subscriber_free, oh_call_leave and
+ * oh_call_free, while two other participants of the process talk. Expected: no event of kind error or
+ * local_failed, no failed offer, no reconnect; each offer that the SFU wrote is counted as answered or as
+ * late; the talkers hear each other without a gap of more than 200 ms.
+ */
+#include "peer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void no_errors(peer *p)
+{
+    oh_call_stats s = peer_stats(p);
+    CHECK_EQ(rec_count(p->rec, OH_EVENT_ERROR), 0);
+    CHECK_EQ(rec_count(p->rec, OH_EVENT_LOCAL_FAILED), 0);
+    CHECK_EQ(s.errors, 0);
+    CHECK_EQ(s.offers_failed, 0);
+    CHECK_EQ(s.join_attempts, 1);
+    CHECK_EQ(s.malformed_messages, 0);
+}
+
+/* What the SFU has written to a user: real offers and late ones. */
+static uint64_t written(const char *user)
+{
+    long long real = ctl_session(user, "offers_sent"), late = ctl_session(user, "late_offers_sent");
+    CHECK(real >= 0 && late >= 0);
+    return (uint64_t)(real + late);
+}
+
+/* Waits until the call has dealt with every offer that was written to it. */
+static void all_counted(peer *p)
+{
+    double end = now_ms() + ms(10000);
+    for (;;) {
+        oh_call_stats s = peer_stats(p);
+        uint64_t offers = written(p->user);
+        if (s.late_offers + s.offers_answered == offers) return;
+        CHECK_THAT(now_ms() < end, "%s: the SFU wrote %llu offers; %llu were answered and %llu dropped as late", p->user,
+                   (unsigned long long)offers, (unsigned long long)s.offers_answered, (unsigned long long)s.late_offers);
+        nap(5);
+    }
+}
+
+static peer left_talker, right_talker;
+
+static void talkers_begin(void)
+{
+    test_step(20, "two participants talk, undisturbed by all that follows");
+    peer_join(&left_talker, "left", "bystanders", NULL);
+    peer_join(&right_talker, "right", "bystanders", NULL);
+    peer_talk(&left_talker, 400);
+    peer_talk(&right_talker, 900);
+    CHECK(rec_wait_tone(left_talker.rec, "right", 900, ms(10000)));
+    CHECK(rec_wait_tone(right_talker.rec, "left", 400, ms(10000)));
+    rec_gaps_begin(left_talker.rec);
+    rec_gaps_begin(right_talker.rec);
+}
+
+static void talkers_check(void)
+{
+    double a = rec_gap(left_talker.rec, "right"), b = rec_gap(right_talker.rec, "left");
+    printf("           longest gaps of the talkers: %.0f and %.0f ms\n", a, b);
+    CHECK_THAT(a <= ms(200) && b <= ms(200), "the talkers had gaps of %.0f and %.0f ms", a, b);
+    CHECK(rec_wait_tone(left_talker.rec, "right", 900, ms(5000)));
+    CHECK(rec_wait_tone(right_talker.rec, "left", 400, ms(5000)));
+    CHECK_OK(oh_call_wait(left_talker.call, OH_STATE_JOINED, 0));
+    CHECK_OK(oh_call_wait(right_talker.call, OH_STATE_JOINED, 0));
+    no_errors(&left_talker);
+    no_errors(&right_talker);
+    CHECK_EQ(peer_stats(&left_talker).late_offers, 0);
+    rec_gaps_begin(left_talker.rec);
+    rec_gaps_begin(right_talker.rec);
+}
+
+/* ---- without a race: every single one is counted ---- */
+
+static void exactly(void)
+{
+    peer bot = { 0 };
+    oh_subscriber sub;
+    oh_call_options what = OH_CALL_OPTIONS_INIT;
+
+    test_step(30, "1,000 offers for a bot without a subscriber");
+    what.no_subscriber = 1;
+    peer_join(&bot, "never", "late", &what);
+    peer_talk(&bot, 500);
+    EXPECT(bot.rec, OH_EVENT_LOCAL_PUBLISHED, NULL, ms(10000));
+    ctl("late_offer", "{\"user_id\":\"never\",\"count\":1000,\"wait\":true}");
+    CHECK_EQ(ctl_session_wait("never", "late_offers_sent", 1000, ms(10000)), 1000);
+    all_counted(&bot);
+    CHECK_EQ(peer_stats(&bot).offers_answered, 0);
+    CHECK(peer_stats(&bot).late_offers >= 1000);
+    CHECK_EQ(ctl_session("never", "answers_received"), 0); /* no RPC because of them */
+    CHECK_EQ(ctl_session("never", "rpcs/IceRestart"), 0);
+    CHECK_EQ(ctl_session("never", "sockets"), 1); /* no reconnect */
+    no_errors(&bot);
+    CHECK_OK(oh_call_wait(bot.call, OH_STATE_JOINED, 0));
+    peer_close(&bot);
+
+    for (int freed = 0; freed < 2; freed++) {
+        const char *user = freed ? "freed" : "closed";
+        test_step(30, "1,000 offers for a subscriber that was %s", user);
+        peer_join(&bot, user, "late", NULL);
+        peer_talk(&bot, 500);
+        EXPECT(bot.rec, OH_EVENT_LOCAL_PUBLISHED, NULL, ms(10000));
+        CHECK_OK(oh_call_subscriber(bot.call, &sub));
+        freed ? oh_subscriber_free(sub) : (void)oh_subscriber_close(sub);
+        ctl("late_offer", "{\"user_id\":\"%s\",\"count\":1000,\"wait\":true}", user);
+        CHECK_EQ(ctl_session_wait(user, "late_offers_sent", 1000, ms(10000)), 1000);
+        all_counted(&bot);
+        CHECK(peer_stats(&bot).late_offers >= 1000);
+        CHECK_EQ(peer_stats(&bot).late_offers_leaving, 0);
+        CHECK_EQ(ctl_session(user, "rpcs/IceRestart"), 0);
+        CHECK_EQ(ctl_session(user, "sockets"), 1);
+        no_errors(&bot);
+        /* It still sends. */
+        uint64_t sent = peer_stats(&bot).packets_sent;
+        for (double end = now_ms() + ms(5000); peer_stats(&bot).packets_sent < sent + 5; nap(5)) CHECK(now_ms() < end);
+        peer_close(&bot);
+    }
+}
+
+static void while_leaving(void)
+{
+    unsigned total = rounds(50);
+    uint64_t leaving = 0, late = 0, asked = 0;
+    test_step(60, "%u calls leave into a burst of offers", total);
+    for (unsigned i = 0; i < total; i++) {
+        peer p = { 0 };
+        char user[32];
+        snprintf(user, sizeof user, "leaving-%u", i);
+        peer_join(&p, user, "late", NULL);
+        ctl("late_offer", "{\"user_id\":\"%s\",\"count\":50,\"when\":\"leave\"}", user);
+        double began = now_ms();
+        CHECK_OK(oh_call_leave(p.call, "bye"));
+        rec_event e = EXPECT(p.rec, OH_EVENT_ENDED, NULL, ms(5000));
+        CHECK_THAT(e.when - began <= ms(2000), "leaving took %.0f ms", e.when - began);
+        CHECK_EQ(e.error, OH_OK);
+        CHECK_EQ(e.code, OH_END_LEFT);
+        oh_call_stats s = peer_stats(&p);
+        uint64_t wrote = (uint64_t)ctl_session_wait(user, "late_offers_asked", 50, ms(5000)) * 0 + written(user);
+        CHECK_THAT(s.late_offers_leaving <= s.late_offers && s.late_offers <= wrote,
+                   "%llu late offers, %llu of them while leaving; the SFU wrote %llu", (unsigned long long)s.late_offers,
+                   (unsigned long long)s.late_offers_leaving, (unsigned long long)wrote);
+        leaving += s.late_offers_leaving;
+        late += s.late_offers;
+        asked += 50;
+        no_errors(&p);
+        /* After the end: nothing is told, nothing is changed. */
+        ctl("late_offer", "{\"user_id\":\"%s\",\"count\":10}", user);
+        peer_close(&p);
+    }
+    printf("           of %llu offers %llu came while leaving, %llu late in all\n", (unsigned long long)asked,
+           (unsigned long long)leaving, (unsigned long long)late);
+    CHECK_THAT(leaving > 0, "no offer came while a call was leaving: this test tested nothing");
+}
+
+/* ---- the races ---- */
+
+enum { WORKERS = 6 };
+
+typedef struct races {
+    unsigned total;
+    atomic_uint next;
+    atomic_ullong late;
+    atomic_uint hit; /* races in which at least one offer was late */
+} races;
+
+static void race(void *arg, unsigned worker)
+{
+    races *all = arg;
+    unsigned i;
+    (void)worker;
+    while ((i = atomic_fetch_add(&all->next, 1)) < all->total) {
+        peer p = { 0 };
+        oh_subscriber sub;
+        char user[32];
+        snprintf(user, sizeof user, "race-%u", i);
+        peer_join(&p, user, i % 7 ? "races" : user, NULL);
+        CHECK_OK(oh_call_subscriber(p.call, &sub));
+        /* Not waited for: it comes while the subscriber or the call is being closed. */
+        ctl("late_offer", "{\"user_id\":\"%s\",\"count\":%u}", user, 1 + (unsigned)(test_random() % 12));
+        for (double until = now_ms() + (double)(test_random() % 2000) / 1000; now_ms() < until;) {}
+        switch (i % 4) {
+        case 0: CHECK_OK(oh_subscriber_close(sub)); break;
+        case 1: oh_subscriber_free(sub); break;
+        case 2: CHECK_OK(oh_call_leave(p.call, NULL)); break;
+        default: break; /* freed below */
+        }
+        if (i % 4 == 3) {
+            size_t errors = rec_count(p.rec, OH_EVENT_ERROR);
+            oh_call_stats s = peer_stats(&p);
+            CHECK_EQ(s.offers_failed, 0);
+            tone_stop(p.tone);
+            oh_call_free(p.call);
+            CHECK_EQ(errors + rec_count(p.rec, OH_EVENT_ERROR), 0);
+            rec_call_freed(p.rec);
+            oh_client_free(p.client);
+            rec_free(p.rec);
+            continue;
+        }
+        if (i % 4 == 2) {
+            EXPECT(p.rec, OH_EVENT_ENDED, NULL, ms(5000));
+        } else {
+            all_counted(&p);
+            CHECK_OK(oh_call_wait(p.call, OH_STATE_JOINED, 0)); /* the call goes on */
+            CHECK_EQ(ctl_session(user, "sockets"), 1);
+            CHECK_EQ(ctl_session(user, "rpcs/IceRestart"), 0);
+        }
+        no_errors(&p);
+        uint64_t late = peer_stats(&p).late_offers;
+        atomic_fetch_add(&all->late, late);
+        atomic_fetch_add(&all->hit, late > 0);
+        peer_close(&p);
+    }
+}
+
+int main(void)
+{
+    races all = { .total = rounds(1000) };
+
+    test_begin("late_offers");
+    talkers_begin();
+    exactly();
+    talkers_check();
+    while_leaving();
+    talkers_check();
+    test_step(100, "%u races", all.total);
+    on_threads(test_scale() > 10 ? 2 : WORKERS, race, &all);
+    printf("           %llu offers were late, in %u races\n", (unsigned long long)atomic_load(&all.late), atomic_load(&all.hit));
+    CHECK_THAT(atomic_load(&all.hit) >= all.total / 20, "hardly an offer was late: this test tested nothing");
+    talkers_check();
+    test_step(20, "the end");
+    peer_close(&left_talker);
+    peer_close(&right_talker);
+    return test_end();
+}
