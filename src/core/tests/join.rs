@@ -5,7 +5,8 @@ use crate::core::{model::*, *};
 use crate::error::{Code, Secret};
 
 fn admissions(sim: &Sim) -> Vec<AdmissionRequest> {
-    let request = |o: &Output| if let Output::Admit { request, .. } = o { Some((**request).clone()) } else { None };
+    let request =
+        |o: &Output| if let Output::Admit { request, .. } = o { Some((**request).clone()) } else { None };
     sim.log.iter().filter_map(request).collect()
 }
 
@@ -49,8 +50,11 @@ fn everything_comes_in_order_and_nothing_by_rpc_before_join_response() {
         })
         .collect();
     assert_eq!(order, ["admit", "socket", "join", "joined", "published"]);
-    let states: Vec<_> =
-        sim.events().into_iter().filter_map(|e| if let Event::State { state, .. } = e { Some(state) } else { None }).collect();
+    let states: Vec<_> = sim
+        .events()
+        .into_iter()
+        .filter_map(|e| if let Event::State { state, .. } = e { Some(state) } else { None })
+        .collect();
     assert_eq!(states, [State::Joining, State::Joined]);
 }
 
@@ -143,14 +147,18 @@ fn full_edges_are_left_for_others_and_named() {
         sim.run(ms(10_000));
         assert_eq!(sim.core.state(), State::Joined);
         let all = admissions(&sim);
-        let left: Vec<_> = all.iter().map(|r| (r.migrating_from.as_str(), r.migrating_from_list.join(" "))).collect();
+        let left: Vec<_> =
+            all.iter().map(|r| (r.migrating_from.as_str(), r.migrating_from_list.join(" "))).collect();
         assert_eq!(
             left,
             [("", String::new()), ("edge-1", "edge-1".into()), ("edge-2", "edge-1 edge-2".into())],
             "{code}"
         );
         // Who was rung once is not rung again.
-        assert_eq!(all.iter().map(|r| (r.ring, r.notify)).collect::<Vec<_>>(), [(true, true), (false, false), (false, false)]);
+        assert_eq!(
+            all.iter().map(|r| (r.ring, r.notify)).collect::<Vec<_>>(),
+            [(true, true), (false, false), (false, false)]
+        );
         let closes = sim.count(|o| matches!(o, Output::CloseSocket { code: limits::CLOSE_JOIN_FAILED, .. }));
         assert_eq!((closes, sim.core.counters().join_attempts), (2, 3));
     }
@@ -237,15 +245,21 @@ fn the_coordinator_is_asked_again_only_when_that_can_help() {
         if again {
             assert_eq!(admissions(&sim)[1].migrating_from, "", "no edge is to blame");
             assert!(admissions(&sim)[1].ring, "nobody was rung yet");
-            let attempts: Vec<_> =
-                sim.log.iter().filter_map(|o| if let Output::OpenSocket { attempt, .. } = o { Some(*attempt) } else { None }).collect();
+            let attempts: Vec<_> = sim
+                .log
+                .iter()
+                .filter_map(
+                    |o| if let Output::OpenSocket { attempt, .. } = o { Some(*attempt) } else { None },
+                )
+                .collect();
             assert_eq!(attempts, [0], "the first socket");
         } else {
             let error = sim.ended().and_then(|e| e.error).expect("an error");
             assert!(error.message.contains("words"));
         }
     }
-    let mut sim = coordinator_fails_once(Failure { unrecoverable: true, ..failure(FailureKind::Http { status: 500 }) });
+    let mut sim =
+        coordinator_fails_once(Failure { unrecoverable: true, ..failure(FailureKind::Http { status: 500 }) });
     sim.run(ms(3_000));
     assert_eq!(sim.ended().map(|e| e.reason), Some(EndReason::JoinFailed), "unrecoverable is final");
 }
@@ -269,9 +283,12 @@ fn a_socket_that_does_not_open_or_closes_early_fails_the_attempt_only() {
         let mut sim = Sim::new(config());
         let mut once = true;
         sim.on(move |o| match o {
-            Output::OpenSocket { generation, .. } if !early && std::mem::take(&mut once) => Reply::With(
-                Input::SocketOpened { generation: *generation, result: Err(Failure::new(FailureKind::Timeout, "slow")) },
-            ),
+            Output::OpenSocket { generation, .. } if !early && std::mem::take(&mut once) => {
+                Reply::With(Input::SocketOpened {
+                    generation: *generation,
+                    result: Err(Failure::new(FailureKind::Timeout, "slow")),
+                })
+            }
             Output::Send { generation, .. } if early && std::mem::take(&mut once) => {
                 Reply::With(Input::SocketClosed { generation: *generation, code: Some(1011), failure: None })
             }
@@ -307,7 +324,13 @@ fn messages_of_a_failed_attempt_never_reach_the_next() {
 fn a_token_is_asked_for_when_there_is_none() {
     let sim = Sim::joined_with(Config { token: Secret::default(), ..config() });
     assert_eq!(sim.log.iter().filter(|o| matches!(o, Output::NeedToken)).count(), 1);
-    let token = sim.log.iter().find_map(|o| if let Output::Admit { token, .. } = o { Some(token.reveal()) } else { None });
+    let token = sim.log.iter().find_map(|o| {
+        if let Output::Admit { token, .. } = o {
+            Some(token.reveal())
+        } else {
+            None
+        }
+    });
     assert_eq!(token, Some("asked-for"));
 }
 
@@ -335,7 +358,10 @@ fn no_token_in_the_end_is_an_error_that_says_so() {
 fn a_second_start_or_join_response_changes_nothing() {
     let mut sim = Sim::joined();
     sim.input(Input::Start);
-    sim.message(SfuMessage::Joined(Box::new(JoinState { participants: vec![person("ann")], ..JoinState::default() })));
+    sim.message(SfuMessage::Joined(Box::new(JoinState {
+        participants: vec![person("ann")],
+        ..JoinState::default()
+    })));
     sim.run(ms(100));
     assert_eq!(sim.since().len(), 0);
     assert_eq!(sim.core.counters().join_attempts, 1);

@@ -62,9 +62,11 @@ fn closing_leaving_and_aborting_are_noticed_after_every_await() {
             match way {
                 "close" => sim.input(Input::ClosePeer(SUB)),
                 "leave" => sim.leave(),
-                "abort" => {
-                    sim.input(Input::Abort(End { reason: EndReason::Shutdown, error: None, text: String::new() }))
-                }
+                "abort" => sim.input(Input::Abort(End {
+                    reason: EndReason::Shutdown,
+                    error: None,
+                    text: String::new(),
+                })),
                 "call ended" => sim.message(SfuMessage::CallEnded(CallEndedReason::Ended)),
                 _ => {
                     let generation = sim.core.generation();
@@ -113,7 +115,13 @@ fn a_failure_that_comes_after_the_close_is_not_told() {
 #[test]
 fn an_answer_is_not_sent_again_for_a_subscriber_closed_meanwhile() {
     let mut sim = Sim::joined();
-    sim.on(|o| if is_rpc(o, "SendAnswer") { rpc_failed(o, Failure::new(FailureKind::Connect, "gone")) } else { Reply::Good });
+    sim.on(|o| {
+        if is_rpc(o, "SendAnswer") {
+            rpc_failed(o, Failure::new(FailureKind::Connect, "gone"))
+        } else {
+            Reply::Good
+        }
+    });
     sim.offer();
     sim.run(ms(8));
     assert_eq!(sim.answers().len(), 1);
@@ -219,7 +227,11 @@ fn the_count_is_exact_over_random_mixes() {
             sim.run(ms(rng.between(0, 8)));
         }
         let counters = sim.core.counters();
-        assert_eq!(counters.offers_answered + counters.late_offers + sim.core.offers_waiting() as u64, offers, "seed {seed}");
+        assert_eq!(
+            counters.offers_answered + counters.late_offers + sim.core.offers_waiting() as u64,
+            offers,
+            "seed {seed}"
+        );
         assert!(counters.late_offers >= offers - live, "seed {seed}");
         assert_eq!((counters.error_events, counters.offers_failed), (0, 0), "seed {seed}");
     }
@@ -254,7 +266,11 @@ fn three_failures_in_a_row_lose_the_connection_a_success_between_does_not() {
         let mut n = 0;
         sim.on(move |o| {
             n += u32::from(is_await(o, "SetOffer"));
-            if is_await(o, "SetOffer") && n % every != 0 { op_failed(o, failed(false)) } else { Reply::Good }
+            if is_await(o, "SetOffer") && n % every != 0 {
+                op_failed(o, failed(false))
+            } else {
+                Reply::Good
+            }
         });
         for _ in 0..9 {
             sim.offer();

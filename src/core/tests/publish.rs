@@ -73,7 +73,8 @@ fn the_steps_of_a_publication() {
 #[test]
 fn the_servers_publish_option_is_used() {
     let mut sim = Sim::new(config());
-    let codec = CodecSpec { name: "opus".into(), payload_type: 111, clock_rate: 48_000, ..CodecSpec::default() };
+    let codec =
+        CodecSpec { name: "opus".into(), payload_type: 111, clock_rate: 48_000, ..CodecSpec::default() };
     sim.joined.publish_options = vec![PublishOption {
         id: 42,
         kind: TrackKind::Audio,
@@ -92,7 +93,13 @@ fn the_servers_publish_option_is_used() {
     publish(&mut sim, 1);
     assert_eq!(sim.actions(PUB), [""; 0]);
     sim.run(ms(50));
-    let infos = sim.rpcs().into_iter().find_map(|c| if let RpcCall::SetPublisher { tracks, .. } = c { Some(tracks) } else { None });
+    let infos = sim.rpcs().into_iter().find_map(|c| {
+        if let RpcCall::SetPublisher { tracks, .. } = c {
+            Some(tracks)
+        } else {
+            None
+        }
+    });
     let infos = infos.expect("published");
     assert_eq!((infos[0].publish_option_id, &infos[0].codec, infos[0].dtx), (42, &codec, true));
 }
@@ -110,7 +117,10 @@ fn negotiations_never_overlap_and_changes_meanwhile_come_after() {
         sim.input(Input::Unpublish { track: 1 });
         publish(&mut sim, 2);
         mute(&mut sim, 2, true);
-        let more = sim.since()[before..].iter().filter(|o| matches!(o, Output::Engine { .. } | Output::Rpc { .. })).count();
+        let more = sim.since()[before..]
+            .iter()
+            .filter(|o| matches!(o, Output::Engine { .. } | Output::Rpc { .. }))
+            .count();
         assert_eq!(more, 0, "{at}: {:?}", &sim.since()[before..]);
         sim.good();
         sim.release();
@@ -170,8 +180,15 @@ fn a_failed_negotiation_is_rolled_back_and_tried_again() {
         assert_eq!(sim.events(), [Event::LocalPublished { track: 1 }], "{at}");
         let rollbacks = sim.actions(PUB).iter().filter(|n| **n == "Rollback").count();
         assert_eq!(rollbacks, if at == "Create" || at == "AddAudio" { 0 } else { 2 }, "{at}");
-        assert_eq!(sim.actions(PUB).iter().filter(|n| **n == "AddAudio").count(), if at == "AddAudio" { 3 } else { 1 });
-        assert_eq!(offered(&sim).last(), Some(&vec![("0".to_owned(), false)]), "{at}: mids of the last offer");
+        assert_eq!(
+            sim.actions(PUB).iter().filter(|n| **n == "AddAudio").count(),
+            if at == "AddAudio" { 3 } else { 1 }
+        );
+        assert_eq!(
+            offered(&sim).last(),
+            Some(&vec![("0".to_owned(), false)]),
+            "{at}: mids of the last offer"
+        );
     }
 }
 
@@ -214,7 +231,8 @@ fn what_comes_during_a_rollback_is_not_forgotten() {
             // Slower than the wait before the next try.
             _ if is_action(o, "Rollback") => {
                 let Output::Engine { generation, peer, op, .. } = o else { return Reply::Good };
-                let done = Input::Op { generation: *generation, peer: *peer, op: *op, result: Ok(OpDone::Done) };
+                let done =
+                    Input::Op { generation: *generation, peer: *peer, op: *op, result: Ok(OpDone::Done) };
                 Reply::At(ms(4_000), done)
             }
             _ => Reply::Good,
@@ -279,7 +297,10 @@ fn a_reply_without_an_answer_is_a_failure() {
     });
     publish(&mut sim, 1);
     sim.run(ms(10_000));
-    assert_eq!(failures(&sim).into_iter().map(|(t, e)| (t, e.code)).collect::<Vec<_>>(), [(1, Code::Protocol)]);
+    assert_eq!(
+        failures(&sim).into_iter().map(|(t, e)| (t, e.code)).collect::<Vec<_>>(),
+        [(1, Code::Protocol)]
+    );
 }
 
 #[test]
@@ -418,7 +439,13 @@ fn closing_the_publisher_is_noticed_after_every_await() {
 #[test]
 fn set_publisher_is_not_tried_again_for_a_publisher_closed_meanwhile() {
     let mut sim = Sim::joined();
-    sim.on(|o| if is_rpc(o, "SetPublisher") { rpc_failed(o, Failure::new(FailureKind::Connect, "gone")) } else { Reply::Good });
+    sim.on(|o| {
+        if is_rpc(o, "SetPublisher") {
+            rpc_failed(o, Failure::new(FailureKind::Connect, "gone"))
+        } else {
+            Reply::Good
+        }
+    });
     publish(&mut sim, 1);
     sim.run(ms(8));
     assert_eq!(offered(&sim).len(), 1);
@@ -433,7 +460,10 @@ fn revoked_grants_stop_the_track_and_granted_ones_allow_the_next() {
     let grants = |audio| SfuMessage::Grants(Grants { audio, video: false, screen_share: false });
     sim.message(grants(false));
     assert_eq!(on_air(&sim), [(1, false)]);
-    assert_eq!(failures(&sim).into_iter().map(|(t, e)| (t, e.code)).collect::<Vec<_>>(), [(1, Code::Refused)]);
+    assert_eq!(
+        failures(&sim).into_iter().map(|(t, e)| (t, e.code)).collect::<Vec<_>>(),
+        [(1, Code::Refused)]
+    );
     sim.run(ms(50));
     assert_eq!(offered(&sim), [vec![]]);
     publish(&mut sim, 2);
