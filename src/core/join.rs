@@ -91,7 +91,12 @@ impl Core {
         }
     }
 
-    pub(super) fn on_socket_opened(&mut self, now: Duration, generation: Generation, result: Result<(), Failure>) {
+    pub(super) fn on_socket_opened(
+        &mut self,
+        now: Duration,
+        generation: Generation,
+        result: Result<(), Failure>,
+    ) {
         if !self.is_current(generation) || self.phase != Phase::Opening {
             // Opened after teardown: nobody wants it any more.
             let in_use = self.is_current(generation) && self.socket_open;
@@ -150,7 +155,13 @@ impl Core {
     }
 
     /// One attempt failed: again elsewhere, or the join is over.
-    pub(super) fn join_attempt_failed(&mut self, now: Duration, at: &str, failure: Failure, edge_to_blame: bool) {
+    pub(super) fn join_attempt_failed(
+        &mut self,
+        now: Duration,
+        at: &str,
+        failure: Failure,
+        edge_to_blame: bool,
+    ) {
         self.forget_socket(limits::CLOSE_JOIN_FAILED, "join failed");
         self.timers.clear();
         self.drop_held();
@@ -206,5 +217,6 @@ fn join_error(at: &str, failure: &Failure, tries: u32) -> Error {
     };
     let tried = if tries > 1 { format!(" ({tries} attempts)") } else { String::new() };
     let number = if server_code != 0 { format!(" {server_code}") } else { String::new() };
-    Error::new(code, format!("join: {at} failed{number}: {}{tried}", failure.message)).with_server_code(server_code)
+    Error::new(code, format!("join: {at} failed{number}: {}{tried}", failure.message))
+        .with_server_code(server_code)
 }

@@ -68,7 +68,9 @@ impl Core {
         };
         match (has_room, is_offer(&message)) {
             (true, _) => self.held.push_back(message),
-            (false, true) => self.drop_offer("late offer dropped: too many before JoinResponse", self.generation),
+            (false, true) => {
+                self.drop_offer("late offer dropped: too many before JoinResponse", self.generation)
+            }
             (false, false) => self.late(),
         }
     }
@@ -159,8 +161,9 @@ impl Core {
     }
 
     fn on_sfu_error(&mut self, now: Duration, error: SfuError, strategy: Strategy) {
-        let told = Error::new(Code::Refused, format!("the SFU reports error {}: {}", error.code, error.message))
-            .with_server_code(error.code);
+        let told =
+            Error::new(Code::Refused, format!("the SFU reports error {}: {}", error.code, error.message))
+                .with_server_code(error.code);
         match strategy {
             Strategy::Unspecified => self.event(Event::Error(told)),
             Strategy::Disconnect => {
@@ -267,7 +270,8 @@ impl Core {
 
     fn on_dominant(&mut self, session_id: &str) {
         let mut speaker = None;
-        let former: Vec<_> = self.roster.iter().filter(|p| p.is_dominant).map(|p| p.session_id.clone()).collect();
+        let former: Vec<_> =
+            self.roster.iter().filter(|p| p.is_dominant).map(|p| p.session_id.clone()).collect();
         for old in former {
             if let Some(p) = self.roster.get_mut(&old) {
                 p.is_dominant = false;

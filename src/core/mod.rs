@@ -183,7 +183,9 @@ impl Core {
             }
             Input::Rpc { generation, id, result } => self.on_rpc(now, generation, id, result),
             Input::Op { generation, peer, op, result } => self.on_op(now, generation, peer, op, result),
-            Input::LocalCandidate { generation, peer, json } => self.on_local_candidate(generation, peer, json),
+            Input::LocalCandidate { generation, peer, json } => {
+                self.on_local_candidate(generation, peer, json)
+            }
             Input::Peer { generation, peer, change } => self.on_peer_change(now, generation, peer, change),
             Input::PeerClosed { generation, peer } => self.on_peer_closed(generation, peer),
             Input::RemoteTrack { generation, id, stream_id, track_id } => {

@@ -6,8 +6,8 @@
 
 use super::subscriber::Slot;
 use super::{
-    backoff, ice, limits, model::*, Action, AudioOffer, Core, Event, Op, OpDone, OpFailed, Output, PeerChange, Phase,
-    Timer, TrackId,
+    backoff, ice, limits, model::*, Action, AudioOffer, Core, Event, Op, OpDone, OpFailed, Output,
+    PeerChange, Phase, Timer, TrackId,
 };
 use crate::error::{Code, Error};
 use std::time::Duration;
@@ -135,7 +135,10 @@ impl Core {
             Some(Error::new(Code::State, "publish: an audio track is already published; free it first"))
         } else if self.publisher.senders.len() >= limits::TRACKS {
             // The m-lines of freed tracks stay in the description (RFC 8829, section 5.2.2).
-            Some(Error::new(Code::Limit, "publish: this call has published 32 tracks; mute instead of publishing anew"))
+            Some(Error::new(
+                Code::Limit,
+                "publish: this call has published 32 tracks; mute instead of publishing anew",
+            ))
         } else {
             None
         };
@@ -283,9 +286,13 @@ impl Core {
         let step = std::mem::replace(&mut self.publisher.step, Step::Idle);
         match (step, result) {
             // What came meanwhile found a negotiation under way and relies on this.
-            (Step::RollingBack(_), _) if !self.timers.is_set(Timer::Republish) => self.negotiate_publisher(now),
+            (Step::RollingBack(_), _) if !self.timers.is_set(Timer::Republish) => {
+                self.negotiate_publisher(now)
+            }
             (Step::RollingBack(_), _) => {}
-            (Step::Creating(_) | Step::Adding(..), Err(failed)) => self.publish_failed(now, op_error(&failed), false),
+            (Step::Creating(_) | Step::Adding(..), Err(failed)) => {
+                self.publish_failed(now, op_error(&failed), false)
+            }
             (_, Err(failed)) => self.publish_failed(now, op_error(&failed), true),
             (Step::Creating(_), Ok(_)) => {
                 self.publisher.slot = Slot::Open;
@@ -347,7 +354,8 @@ impl Core {
                 self.publisher.step = Step::Answering(op, sdp);
             }
             Ok(_) => {
-                let error = Error::new(Code::Protocol, "publish: the SFU's reply to SetPublisher holds no answer");
+                let error =
+                    Error::new(Code::Protocol, "publish: the SFU's reply to SetPublisher holds no answer");
                 self.publish_failed(now, error, true);
             }
             Err(failure) => {

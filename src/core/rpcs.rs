@@ -76,7 +76,10 @@ impl Core {
         }
         let Some(index) = self.rpcs.live.iter().position(|l| l.id == id) else { return self.late() };
         // Only the SFU's own words are a sign of its life.
-        if result.as_ref().map_or_else(|f| matches!(f.kind, FailureKind::Sfu | FailureKind::Http { .. }), |_| true) {
+        if result
+            .as_ref()
+            .map_or_else(|f| matches!(f.kind, FailureKind::Sfu | FailureKind::Http { .. }), |_| true)
+        {
             self.heard(now);
         }
         if let Err(failure) = &result {

@@ -115,7 +115,13 @@ impl Core {
         }
     }
 
-    pub(super) fn on_offer(&mut self, now: Duration, generation: Generation, sdp: String, negotiation_id: u32) {
+    pub(super) fn on_offer(
+        &mut self,
+        now: Duration,
+        generation: Generation,
+        sdp: String,
+        negotiation_id: u32,
+    ) {
         if !self.is_current(generation) {
             return self.drop_offer("late offer dropped: it is of an old generation", generation);
         }
@@ -180,9 +186,10 @@ impl Core {
         let generation = self.generation;
         for message in std::mem::take(&mut self.held) {
             match message {
-                SfuMessage::SubscriberOffer { .. } => {
-                    self.drop_offer("late offer dropped: it came before a JoinResponse that never did", generation)
-                }
+                SfuMessage::SubscriberOffer { .. } => self.drop_offer(
+                    "late offer dropped: it came before a JoinResponse that never did",
+                    generation,
+                ),
                 _ => self.late(),
             }
         }
@@ -344,7 +351,9 @@ impl Core {
             PeerKind::Subscriber if self.subscriber_alive() => {
                 (self.subscriber.answered, &mut self.subscriber.local)
             }
-            PeerKind::Publisher if self.publisher_alive() => (self.publisher.answered, &mut self.publisher.local),
+            PeerKind::Publisher if self.publisher_alive() => {
+                (self.publisher.answered, &mut self.publisher.local)
+            }
             _ => return self.late(),
         };
         if told {

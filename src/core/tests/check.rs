@@ -81,7 +81,10 @@ impl Checker {
         }
         (self.outputs, self.ending) = (0, false);
         match input {
-            Some(Input::Message { generation, message: SfuMessage::SubscriberOffer { negotiation_id, .. } }) => {
+            Some(Input::Message {
+                generation,
+                message: SfuMessage::SubscriberOffer { negotiation_id, .. },
+            }) => {
                 self.offers_in += 1;
                 if *generation == core.generation() {
                     self.offered.push(*negotiation_id);
@@ -266,7 +269,12 @@ impl Checker {
             self.fault(format!("{name} for a closed {peer:?}"));
         }
         if matches!(call, RpcCall::UpdateMuteStates { .. })
-            && self.tries.iter().filter(|(i, (_, live, name))| **i != id && *live && *name == "UpdateMuteStates").count() > 0
+            && self
+                .tries
+                .iter()
+                .filter(|(i, (_, live, name))| **i != id && *live && *name == "UpdateMuteStates")
+                .count()
+                > 0
         {
             self.fault("two mute requests at once");
         }
@@ -295,7 +303,8 @@ impl Checker {
         }
         if let Action::AddCandidate(json) = action {
             let wrong = !picture.remote_set;
-            if wrong || (json.contains("candidate:Publisher") && peer == PeerKind::Subscriber)
+            if wrong
+                || (json.contains("candidate:Publisher") && peer == PeerKind::Subscriber)
                 || (json.contains("candidate:Subscriber") && peer == PeerKind::Publisher)
             {
                 self.fault(format!("candidate too early or on the wrong peer connection: {peer:?} {json}"));

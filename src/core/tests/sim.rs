@@ -192,7 +192,10 @@ impl Sim {
                     self.check.before(&self.core, self.now, None);
                     self.core.tick(self.now);
                     self.drain();
-                    assert!(self.core.deadline().is_none_or(|d| d > self.now), "a deadline stays in the past");
+                    assert!(
+                        self.core.deadline().is_none_or(|d| d > self.now),
+                        "a deadline stays in the past"
+                    );
                 }
                 _ => break,
             }
@@ -231,7 +234,8 @@ impl Sim {
     }
 
     pub fn requests(&self) -> Vec<SfuRequest> {
-        let request = |o: &Output| if let Output::Send { request, .. } = o { Some(request.clone()) } else { None };
+        let request =
+            |o: &Output| if let Output::Send { request, .. } = o { Some(request.clone()) } else { None };
         self.since().iter().filter_map(request).collect()
     }
 
@@ -241,7 +245,13 @@ impl Sim {
 
     /// Negotiation ids of the answers that were sent.
     pub fn answers(&self) -> Vec<u32> {
-        let id = |c: RpcCall| if let RpcCall::SendAnswer { negotiation_id, .. } = c { Some(negotiation_id) } else { None };
+        let id = |c: RpcCall| {
+            if let RpcCall::SendAnswer { negotiation_id, .. } = c {
+                Some(negotiation_id)
+            } else {
+                None
+            }
+        };
         self.rpcs().into_iter().filter_map(id).collect()
     }
 
@@ -250,7 +260,13 @@ impl Sim {
     }
 
     pub fn ended(&self) -> Option<End> {
-        self.log.iter().filter_map(event).find_map(|e| if let Event::Ended(end) = e { Some(end.clone()) } else { None })
+        self.log.iter().filter_map(event).find_map(|e| {
+            if let Event::Ended(end) = e {
+                Some(end.clone())
+            } else {
+                None
+            }
+        })
     }
 
     /// The answer of a world in which everything works.
@@ -261,7 +277,9 @@ impl Sim {
                 self.admissions += 1;
                 Input::Admitted { generation: *generation, result: Ok(Box::new(admission(self.admissions))) }
             }
-            Output::OpenSocket { generation, .. } => Input::SocketOpened { generation: *generation, result: Ok(()) },
+            Output::OpenSocket { generation, .. } => {
+                Input::SocketOpened { generation: *generation, result: Ok(()) }
+            }
             Output::Send { generation, request: SfuRequest::Join(_) } => Input::Message {
                 generation: *generation,
                 message: SfuMessage::Joined(Box::new(self.joined.clone())),
@@ -296,7 +314,9 @@ impl Sim {
                 };
                 Input::Op { generation: *generation, peer: *peer, op: *op, result: Ok(done) }
             }
-            Output::ClosePeer { generation, peer } => Input::PeerClosed { generation: *generation, peer: *peer },
+            Output::ClosePeer { generation, peer } => {
+                Input::PeerClosed { generation: *generation, peer: *peer }
+            }
             _ => return None,
         })
     }
@@ -337,11 +357,15 @@ fn clone(output: &Output) -> Output {
             session_id: session_id.clone(),
             attempt: *attempt,
         },
-        Output::Send { generation, request } => Output::Send { generation: *generation, request: request.clone() },
+        Output::Send { generation, request } => {
+            Output::Send { generation: *generation, request: request.clone() }
+        }
         Output::CloseSocket { generation, code, reason } => {
             Output::CloseSocket { generation: *generation, code: *code, reason: reason.clone() }
         }
-        Output::Rpc { generation, id, call } => Output::Rpc { generation: *generation, id: *id, call: call.clone() },
+        Output::Rpc { generation, id, call } => {
+            Output::Rpc { generation: *generation, id: *id, call: call.clone() }
+        }
         Output::Engine { generation, peer, op, action } => {
             Output::Engine { generation: *generation, peer: *peer, op: *op, action: action.clone() }
         }
@@ -380,7 +404,9 @@ pub fn offer(negotiation_id: u32, ufrag: &str) -> SfuMessage {
 
 /// A candidate that names the peer connection it is for, so that the checker can see a mix-up.
 pub fn candidate(peer: PeerKind, ufrag: &str) -> String {
-    format!(r#"{{"candidate":"candidate:{peer:?} 1 udp 1 127.0.0.1 9 typ host","usernameFragment":"{ufrag}"}}"#)
+    format!(
+        r#"{{"candidate":"candidate:{peer:?} 1 udp 1 127.0.0.1 9 typ host","usernameFragment":"{ufrag}"}}"#
+    )
 }
 
 pub fn trickle(peer: PeerKind, ufrag: &str) -> SfuMessage {
