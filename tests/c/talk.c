@@ -75,11 +75,13 @@ int main(void)
 
     test_step(20, "both publish and hear each other");
     sound.rate = 44100;
+    sound.no_dtx = 1;
     sound.channels = 2;
     CHECK_OK(oh_call_publish_audio(alice.call, &sound, &alice.mic));
     alice.tone = tone_start(alice.mic, OH_AUDIO_S16, 44100, 2, 440);
     oh_audio_track_options_init(&sound);
     sound.format = OH_AUDIO_F32;
+    sound.no_dtx = 1;
     CHECK_OK(oh_call_publish_audio(bob.call, &sound, &bob.mic));
     bob.tone = tone_start(bob.mic, OH_AUDIO_F32, 48000, 1, 1000);
     e = EXPECT(alice.rec, OH_EVENT_LOCAL_PUBLISHED, NULL, ms(10000));

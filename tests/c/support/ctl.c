@@ -235,7 +235,7 @@ int json_count(const char *json, const char *path)
     return count;
 }
 
-static long long session_in(const char *state, const char *user, const char *field)
+long long session_in(const char *state, const char *user, const char *field)
 {
     char path[256];
     static const char *const lists[] = { "sessions", "gone" };

@@ -43,7 +43,9 @@ void peer_join(peer *p, const char *user, const char *call_id, const oh_call_opt
 
 void peer_talk(peer *p, double hz)
 {
-    CHECK_OK(oh_call_publish_audio(p->call, NULL, &p->mic));
+    oh_audio_track_options sound = OH_AUDIO_TRACK_OPTIONS_INIT;
+    sound.no_dtx = 1; /* sound without pauses, whatever the encoder thinks of a tone */
+    CHECK_OK(oh_call_publish_audio(p->call, &sound, &p->mic));
     p->tone = tone_start(p->mic, OH_AUDIO_S16, 48000, 1, hz);
 }
 
