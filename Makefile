@@ -7,9 +7,12 @@ PREFIX  ?= /usr/local
 LIBDIR  ?= $(PREFIX)/lib
 DESTDIR ?=
 CARGO   ?= cargo
+RUSTC   ?= rustc
 CC      ?= cc
 
 RELEASE := target/release
+# What is shipped is built by itself: in one build with the SFU, cargo would link what only the SFU asks for.
+SHIP    := target/ship/release
 SFU     := $(RELEASE)/offhook-sfu
 LIBS    := target/lib
 DEMO    := target/demo
@@ -33,8 +36,9 @@ setup: ## install what a bare Debian 12 lacks (apt when root; otherwise print th
 
 build: setup ## the library, the development SFU and the tools, optimised
 	@scripts/say.sh "Building library, SFU and tools (first time: some minutes)"
-	$(CARGO) build --release --workspace --bins --lib
-	@scripts/stage-lib.sh $(RELEASE) $(LIBS)
+	$(CARGO) build --release -p offhook --lib --target-dir target/ship
+	$(CARGO) build --release --workspace --exclude offhook --bins --lib
+	@scripts/stage-lib.sh $(SHIP) $(LIBS)
 
 demo: examples ## three C programs in one call over a real SFU, watched live; about half a minute
 	@scripts/say.sh "Demo: two talkers and a bot in one call"
@@ -84,8 +88,12 @@ interop: examples ## a call with an independent WebRTC stack (Python, aiortc)
 bench: build ## measure; a table and target/bench/summary.json
 	@mkdir -p $(BENCH)
 	$(CC) $(CFLAGS) $(STRICT) benches/worker.c -o $(BENCH)/worker $(LINK)
+# Not by cargo: for an example it would build the library once more, with the features of its tests.
+	$(RUSTC) --edition 2021 -O examples/handle_lookup.rs -o $(BENCH)/handle_lookup \
+	  --extern offhook=$(SHIP)/liboffhook.rlib -L dependency=$(SHIP)/deps
 	@scripts/say.sh "Benchmark: library and SFU in separate processes"
-	$(RELEASE)/offhook-bench --sfu $(SFU) --worker $(BENCH)/worker --library $(RELEASE)/liboffhook.so --out $(BENCH)
+	$(RELEASE)/offhook-bench --sfu $(SFU) --worker $(BENCH)/worker \
+	  --lookup $(BENCH)/handle_lookup --library $(LIBS)/liboffhook.so.0 --out $(BENCH)
 
 install: build ## install library, header and offhook.pc (DESTDIR, PREFIX, LIBDIR)
 	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" scripts/install.sh

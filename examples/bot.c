@@ -15,9 +15,9 @@ static void on_event(void *user, oh_call call, const oh_event *event)
     say_event(user, event);
 }
 
-static int usage(const char *name)
+static int usage(FILE *to, const char *name)
 {
-    fprintf(stderr, "usage: %s --url URL --user NAME --call ID [--token T] [--seconds N] [--tone HZ] [--json]\n", name);
+    fprintf(to, "usage: %s --url URL --user NAME --call ID [--token T] [--seconds N] [--tone HZ] [--json]\n", name);
     return 2;
 }
 
@@ -36,8 +36,8 @@ int main(int argc, char **argv)
     where.token = "development";
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--json")) { r.json = 1; continue; }
-        if (!strcmp(argv[i], "--help")) { usage(argv[0]); return 0; }
-        if (i + 1 == argc) return usage(argv[0]);
+        if (!strcmp(argv[i], "--help")) { usage(stdout, argv[0]); return 0; }
+        if (i + 1 == argc) return usage(stderr, argv[0]);
         char *value = argv[++i];
         if (!strcmp(argv[i - 1], "--url")) where.url = value;
         else if (!strcmp(argv[i - 1], "--user")) where.user_id = value;
@@ -45,9 +45,9 @@ int main(int argc, char **argv)
         else if (!strcmp(argv[i - 1], "--call")) what.id = value;
         else if (!strcmp(argv[i - 1], "--seconds")) seconds = atof(value);
         else if (!strcmp(argv[i - 1], "--tone")) tone = atof(value);
-        else return usage(argv[0]);
+        else return usage(stderr, argv[0]);
     }
-    if (!where.url || !where.user_id || !what.id) return usage(argv[0]);
+    if (!where.url || !where.user_id || !what.id) return usage(stderr, argv[0]);
     clock_gettime(CLOCK_MONOTONIC, &r.began);
     what.handlers.on_event = on_event;
     what.handlers.user_data = &r;

@@ -51,9 +51,9 @@ static void on_audio(void *user, oh_call call, const oh_audio *audio)
     a->timestamp = audio->timestamp + audio->frames;
 }
 
-static int usage(const char *name)
+static int usage(FILE *to, const char *name)
 {
-    fprintf(stderr, "usage: %s --url URL --user NAME --call ID [--token T] [--play in.wav] [--record out.wav]\n"
+    fprintf(to, "usage: %s --url URL --user NAME --call ID [--token T] [--play in.wav] [--record out.wav]\n"
                     "       [--hear NAME] [--seconds N] [--json]\n", name);
     return 2;
 }
@@ -75,8 +75,8 @@ int main(int argc, char **argv)
     where.token = "development"; /* a real service wants the user's JWT */
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--json")) { a.report.json = 1; continue; }
-        if (!strcmp(argv[i], "--help")) { usage(argv[0]); return 0; }
-        if (i + 1 == argc) return usage(argv[0]);
+        if (!strcmp(argv[i], "--help")) { usage(stdout, argv[0]); return 0; }
+        if (i + 1 == argc) return usage(stderr, argv[0]);
         char *value = argv[++i];
         if (!strcmp(argv[i - 1], "--url")) where.url = value;
         else if (!strcmp(argv[i - 1], "--user")) where.user_id = value;
@@ -86,9 +86,9 @@ int main(int argc, char **argv)
         else if (!strcmp(argv[i - 1], "--record")) record = value;
         else if (!strcmp(argv[i - 1], "--hear")) snprintf(a.hear, sizeof a.hear, "%s", value);
         else if (!strcmp(argv[i - 1], "--seconds")) seconds = atof(value);
-        else return usage(argv[0]);
+        else return usage(stderr, argv[0]);
     }
-    if (!where.url || !where.user_id || !what.id) return usage(argv[0]);
+    if (!where.url || !where.user_id || !what.id) return usage(stderr, argv[0]);
     if (play && wav_open(&in, play)) return fprintf(stderr, "%s is not a 16-bit PCM WAV file\n", play), 2;
     if (record && wav_create(&a.out, record, 48000, 1)) return perror(record), 2;
     clock_gettime(CLOCK_MONOTONIC, &a.report.began);

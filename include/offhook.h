@@ -45,7 +45,7 @@
  *   Structures only grow at their end; a library refuses sizes that it does not know (OH_ERR_ABI).
  *
  * THE PROCESS
- *   Threads start with the first client and none is made per call. oh_shutdown_wait() ends them; exit
+ *   Threads start with the first call and none is made per call. oh_shutdown_wait() ends them; exit
  *   without it is fine as well. After fork() the child gets OH_ERR_FORKED from everything. SIGPIPE is
  *   never raised by the library, and signal handlers of the host do not run on its threads.
  *
@@ -1122,7 +1122,9 @@ oh_result oh_call_join(struct oh_client client, const struct oh_call_options *op
  * Waits until a call is in a state.
  *
  * @param call        the call.
- * @param state       oh_state; OH_STATE_JOINED and OH_STATE_LEFT are the useful ones.
+ * @param state       oh_state; OH_STATE_JOINED and OH_STATE_LEFT are the useful ones. For
+ *                    OH_STATE_LEFT it waits until OH_EVENT_ENDED was handed over (and destroy
+ *                    called), so that freeing the call next loses nothing.
  * @param timeout_ms  how long to wait; 0: only look; OH_FOREVER.
  * @return            OH_OK when the call is in that state; OH_ERR_TIMEOUT; when the call ended
  *                    first: the error it ended with (OH_ERR_CANCELLED when the application left),

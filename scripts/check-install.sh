@@ -16,6 +16,12 @@ export PKG_CONFIG_PATH=$tree$libdir/pkgconfig PKG_CONFIG_SYSROOT_DIR=$tree
 pkg-config --print-errors --exists 'offhook >= 0.1'
 flags="-std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -pthread"
 count=0
+
+# The program that README.md prints is a program.
+awk '/^```c$/ { on = 1; next } /^```$/ { on = 0 } on' README.md >"$tree/readme.c"
+cc $flags "$tree/readme.c" -o "$tree/bin/readme" $(pkg-config --cflags --libs offhook)
+echo "ok README.md: its example compiles as printed"
+
 for source in examples/*.c; do
   name=$(basename "$source" .c)
   cc $flags "$source" -o "$tree/bin/$name" $(pkg-config --cflags --libs offhook) -lm

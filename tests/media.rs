@@ -358,3 +358,24 @@ fn garbage_never_disturbs_for_long() {
     assert!(heard >= 80, "{heard}: {stats:?}");
     assert!(stats.discarded > 200, "{stats:?}");
 }
+
+/// Discontinuous transmission leaves out what is quiet, never a steady tone that is loud.
+#[test]
+fn a_steady_tone_is_no_silence() {
+    let encoder = EncoderConfig { dtx: true, ..EncoderConfig::default() };
+    let mut sender = AudioSender::new(AudioSendConfig { encoder, ..Default::default() }).unwrap();
+    let mut sent = 0;
+    for tick in 0..500usize {
+        let tone: Vec<i16> = (0..960)
+            .map(|i| (8_000.0 * (((tick * 960 + i) as f64) * 400.0 * std::f64::consts::TAU / 48_000.0).sin()) as i16)
+            .collect();
+        sender.write_s16(&tone).unwrap();
+        sent += u32::from(sender.next_packet(false).is_some());
+    }
+    assert_eq!(sent, 500);
+    for _ in 0..500 {
+        sender.write_s16(&[0; 960]).unwrap();
+        sent += u32::from(sender.next_packet(false).is_some());
+    }
+    assert!(sent < 600, "silence is still left out: {sent}");
+}

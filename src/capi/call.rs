@@ -16,7 +16,7 @@ use crate::core::{Config, State};
 use crate::dispatch::{self, Closing, Delivery, Handler, Limits, Mailbox};
 use crate::error::{Code, Error, Result, Secret};
 use crate::rtc::sdp::announce_sdp;
-use crate::session::{AudioFrame, AudioOptions, Call, CallOptions, Notice};
+use crate::session::{AudioFrame, AudioOptions, Call, CallOptions, HandedOver, Notice};
 use std::{
     ffi::{c_char, c_void},
     sync::{
@@ -260,8 +260,9 @@ fn join(
     });
     let id = registry().insert(object.clone())?;
     let started = Arc::new(AtomicBool::new(false));
-    let mailbox = mailbox(oh_call { id }, &object, options.handlers, limits, started.clone());
-    let made = Call::new(client.connection.clone(), settings, mailbox);
+    let handed_over = Arc::new(HandedOver::default());
+    let mailbox = mailbox(oh_call { id }, &object, options.handlers, limits, started.clone(), handed_over.clone());
+    let made = Call::new(client.connection.clone(), settings, mailbox, handed_over);
     let launch = match made {
         Ok((call, launch)) => {
             let _ = object.call.set(call);
@@ -296,8 +297,11 @@ fn mailbox(
     handlers: oh_call_handlers,
     limits: Limits,
     started: Arc<AtomicBool>,
+    handed_over: Arc<HandedOver>,
 ) -> Mailbox<Notice, AudioFrame> {
     if handlers.on_event.is_none() && handlers.on_audio.is_none() {
+        // Who pulls knows what was pulled.
+        handed_over.mark();
         return Mailbox::pulled(dispatch::pool(), limits);
     }
     let receiver = Receiver {
@@ -313,6 +317,7 @@ fn mailbox(
         if started.load(Ordering::Acquire) {
             user.release();
         }
+        handed_over.mark();
     });
     Mailbox::with_handler(dispatch::pool(), limits, handler)
 }
@@ -373,7 +378,9 @@ impl Receiver {
 /// Waits until a call is in a state.
 ///
 /// @param call        the call.
-/// @param state       oh_state; OH_STATE_JOINED and OH_STATE_LEFT are the useful ones.
+/// @param state       oh_state; OH_STATE_JOINED and OH_STATE_LEFT are the useful ones. For
+///                    OH_STATE_LEFT it waits until OH_EVENT_ENDED was handed over (and destroy
+///                    called), so that freeing the call next loses nothing.
 /// @param timeout_ms  how long to wait; 0: only look; OH_FOREVER.
 /// @return            OH_OK when the call is in that state; OH_ERR_TIMEOUT; when the call ended
 ///                    first: the error it ended with (OH_ERR_CANCELLED when the application left),

@@ -61,6 +61,8 @@ impl Candidates {
                 }
             }
         }
+        // After a rollback a former generation may come back.
+        self.superseded.retain(|old| !fresh.contains(old));
         self.current = fresh;
         self.remote_set = true;
         let mut dropped = 0;

@@ -59,7 +59,10 @@ pub enum PeerChange {
 pub enum OpDone {
     Done,
     /// Local offer with the mids of the publisher's tracks, in the order they were added.
-    Offer { sdp: String, mids: Vec<String> },
+    Offer {
+        sdp: String,
+        mids: Vec<String>,
+    },
     Answer(String),
 }
 
@@ -78,25 +81,77 @@ pub enum Input {
     Start,
     /// The application's answer to [`Output::NeedToken`]; `None`: it has none.
     Token(Option<Secret>),
-    Admitted { generation: Generation, result: Result<Box<Admission>, Failure> },
-    SocketOpened { generation: Generation, result: Result<(), Failure> },
-    Message { generation: Generation, message: SfuMessage },
-    Malformed { generation: Generation },
-    SocketClosed { generation: Generation, code: Option<u16>, failure: Option<Failure> },
-    Rpc { generation: Generation, id: u64, result: Result<RpcReply, Failure> },
-    Op { generation: Generation, peer: PeerKind, op: Op, result: Result<OpDone, OpFailed> },
-    LocalCandidate { generation: Generation, peer: PeerKind, json: String },
-    Peer { generation: Generation, peer: PeerKind, change: PeerChange },
-    RemoteTrack { generation: Generation, id: RemoteId, stream_id: String, track_id: String },
-    RemoteTrackGone { id: RemoteId },
-    PeerClosed { generation: Generation, peer: PeerKind },
+    Admitted {
+        generation: Generation,
+        result: Result<Box<Admission>, Failure>,
+    },
+    SocketOpened {
+        generation: Generation,
+        result: Result<(), Failure>,
+    },
+    Message {
+        generation: Generation,
+        message: SfuMessage,
+    },
+    Malformed {
+        generation: Generation,
+    },
+    SocketClosed {
+        generation: Generation,
+        code: Option<u16>,
+        failure: Option<Failure>,
+    },
+    Rpc {
+        generation: Generation,
+        id: u64,
+        result: Result<RpcReply, Failure>,
+    },
+    Op {
+        generation: Generation,
+        peer: PeerKind,
+        op: Op,
+        result: Result<OpDone, OpFailed>,
+    },
+    LocalCandidate {
+        generation: Generation,
+        peer: PeerKind,
+        json: String,
+    },
+    Peer {
+        generation: Generation,
+        peer: PeerKind,
+        change: PeerChange,
+    },
+    RemoteTrack {
+        generation: Generation,
+        id: RemoteId,
+        stream_id: String,
+        track_id: String,
+    },
+    RemoteTrackGone {
+        id: RemoteId,
+    },
+    PeerClosed {
+        generation: Generation,
+        peer: PeerKind,
+    },
     // The application:
-    Publish { track: TrackId, offer: AudioOffer },
-    Unpublish { track: TrackId },
-    Mute { track: TrackId, muted: bool },
+    Publish {
+        track: TrackId,
+        offer: AudioOffer,
+    },
+    Unpublish {
+        track: TrackId,
+    },
+    Mute {
+        track: TrackId,
+        muted: bool,
+    },
     /// Closed or freed by the application; for good.
     ClosePeer(PeerKind),
-    Leave { reason: String },
+    Leave {
+        reason: String,
+    },
     /// The session's own end: library shut down or defect.
     Abort(End),
 }
@@ -119,22 +174,62 @@ pub enum Action {
 pub enum Output {
     /// Ask the application for a token; the answer is [`Input::Token`].
     NeedToken,
-    Admit { generation: Generation, token: Secret, request: Box<AdmissionRequest> },
-    OpenSocket { generation: Generation, admission: Box<Admission>, session_id: String, attempt: u32 },
-    Send { generation: Generation, request: SfuRequest },
+    Admit {
+        generation: Generation,
+        token: Secret,
+        request: Box<AdmissionRequest>,
+    },
+    OpenSocket {
+        generation: Generation,
+        admission: Box<Admission>,
+        session_id: String,
+        attempt: u32,
+    },
+    Send {
+        generation: Generation,
+        request: SfuRequest,
+    },
     /// Close with this code; messages are still read until the other side has closed too.
-    CloseSocket { generation: Generation, code: u16, reason: String },
+    CloseSocket {
+        generation: Generation,
+        code: u16,
+        reason: String,
+    },
     /// Forget the socket at once.
-    DropSocket { generation: Generation },
-    Rpc { generation: Generation, id: u64, call: RpcCall },
-    Engine { generation: Generation, peer: PeerKind, op: Op, action: Action },
-    ClosePeer { generation: Generation, peer: PeerKind },
+    DropSocket {
+        generation: Generation,
+    },
+    Rpc {
+        generation: Generation,
+        id: u64,
+        call: RpcCall,
+    },
+    Engine {
+        generation: Generation,
+        peer: PeerKind,
+        op: Op,
+        action: Action,
+    },
+    ClosePeer {
+        generation: Generation,
+        peer: PeerKind,
+    },
     /// Media of this remote track belongs to this participant (again); play it.
-    Bind { id: RemoteId, user_id: String, session_id: String, kind: TrackKind },
+    Bind {
+        id: RemoteId,
+        user_id: String,
+        session_id: String,
+        kind: TrackKind,
+    },
     /// No longer somebody's.
-    Unbind { id: RemoteId },
+    Unbind {
+        id: RemoteId,
+    },
     /// The track is negotiated: packets may flow; or not any more.
-    Sending { track: TrackId, on: bool },
+    Sending {
+        track: TrackId,
+        on: bool,
+    },
     Event(Event),
     /// One debug line; built only when asked for.
     Debug(&'static str, Generation),
@@ -192,24 +287,56 @@ pub enum EndReason {
 /// What the application hears.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    State { state: State, previous: State },
-    Joined { counts: Counts, session_id: String },
+    State {
+        state: State,
+        previous: State,
+    },
+    Joined {
+        counts: Counts,
+        session_id: String,
+    },
     TokenNeeded,
     ParticipantJoined(Box<Participant>),
     ParticipantUpdated(Box<Participant>),
     ParticipantLeft(Box<Participant>),
-    TrackPublished { user_id: String, session_id: String, kind: TrackKind },
-    TrackUnpublished { user_id: String, session_id: String, kind: TrackKind, cause: UnpublishCause },
-    AudioLevel { user_id: String, session_id: String, level: f32, speaking: bool },
-    DominantSpeaker { user_id: String, session_id: String },
-    Quality { user_id: String, session_id: String, quality: Quality },
+    TrackPublished {
+        user_id: String,
+        session_id: String,
+        kind: TrackKind,
+    },
+    TrackUnpublished {
+        user_id: String,
+        session_id: String,
+        kind: TrackKind,
+        cause: UnpublishCause,
+    },
+    AudioLevel {
+        user_id: String,
+        session_id: String,
+        level: f32,
+        speaking: bool,
+    },
+    DominantSpeaker {
+        user_id: String,
+        session_id: String,
+    },
+    Quality {
+        user_id: String,
+        session_id: String,
+        quality: Quality,
+    },
     Counts(Counts),
     Grants(Grants),
     Pins(Vec<Pin>),
     /// A track of mine is on the air.
-    LocalPublished { track: TrackId },
+    LocalPublished {
+        track: TrackId,
+    },
     /// A track of mine could not be published, or not any more.
-    LocalFailed { track: TrackId, error: Error },
+    LocalFailed {
+        track: TrackId,
+        error: Error,
+    },
     /// Something failed that does not end the call.
     Error(Error),
     /// The one terminal event.

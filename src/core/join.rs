@@ -79,8 +79,11 @@ impl Core {
         match result {
             Ok(admission) => {
                 self.phase = Phase::Opening;
+                // Done by this answer: a retry must not ring or notify anybody again.
+                (self.config.ring, self.config.notify) = (false, false);
                 let session_id = self.session_id.clone();
-                let attempt = generation.0.saturating_sub(1);
+                let attempt = self.sockets;
+                self.sockets += 1;
                 self.admission = Some(admission.clone());
                 self.out(Output::OpenSocket { generation, admission, session_id, attempt });
             }
@@ -88,10 +91,16 @@ impl Core {
         }
     }
 
-    pub(super) fn on_socket_opened(&mut self, now: Duration, generation: Generation, result: Result<(), Failure>) {
+    pub(super) fn on_socket_opened(
+        &mut self,
+        now: Duration,
+        generation: Generation,
+        result: Result<(), Failure>,
+    ) {
         if !self.is_current(generation) || self.phase != Phase::Opening {
             // Opened after teardown: nobody wants it any more.
-            if result.is_ok() {
+            let in_use = self.is_current(generation) && self.socket_open;
+            if result.is_ok() && !in_use {
                 self.out(Output::DropSocket { generation });
             }
             return self.late();
@@ -146,10 +155,16 @@ impl Core {
     }
 
     /// One attempt failed: again elsewhere, or the join is over.
-    pub(super) fn join_attempt_failed(&mut self, now: Duration, at: &str, failure: Failure, edge_to_blame: bool) {
+    pub(super) fn join_attempt_failed(
+        &mut self,
+        now: Duration,
+        at: &str,
+        failure: Failure,
+        edge_to_blame: bool,
+    ) {
         self.forget_socket(limits::CLOSE_JOIN_FAILED, "join failed");
         self.timers.clear();
-        self.held.clear();
+        self.drop_held();
         let again = !failure.unrecoverable
             && match failure.kind {
                 FailureKind::Timeout | FailureKind::Connect => true,
@@ -166,9 +181,10 @@ impl Core {
         if let Some(edge) = edge {
             // The last one last: it is also `migrating_from`.
             self.failed_edges.retain(|e| *e != edge);
-            if self.failed_edges.len() < MAX_FAILED_EDGES {
-                self.failed_edges.push(edge);
+            if self.failed_edges.len() >= MAX_FAILED_EDGES {
+                self.failed_edges.remove(0);
             }
+            self.failed_edges.push(edge);
         }
         self.phase = Phase::WaitingRetry;
         let wait = backoff::join(self.join_failures, &mut self.rng);
@@ -201,5 +217,6 @@ fn join_error(at: &str, failure: &Failure, tries: u32) -> Error {
     };
     let tried = if tries > 1 { format!(" ({tries} attempts)") } else { String::new() };
     let number = if server_code != 0 { format!(" {server_code}") } else { String::new() };
-    Error::new(code, format!("join: {at} failed{number}: {}{tried}", failure.message)).with_server_code(server_code)
+    Error::new(code, format!("join: {at} failed{number}: {}{tried}", failure.message))
+        .with_server_code(server_code)
 }

@@ -78,7 +78,10 @@ impl Core {
             Phase::Joining => {
                 let failure = failure.unwrap_or_else(|| {
                     let code = code.map_or(String::new(), |c| format!(" with code {c}"));
-                    Failure::new(FailureKind::Connect, format!("the SFU closed the socket{code} before JoinResponse"))
+                    Failure::new(
+                        FailureKind::Connect,
+                        format!("the SFU closed the socket{code} before JoinResponse"),
+                    )
                 });
                 self.join_attempt_failed(now, "the SFU socket", failure, true);
             }
@@ -116,6 +119,7 @@ impl Core {
 
     fn close_all_peers(&mut self) {
         self.drop_queued_offers();
+        self.drop_held();
         self.stop_sending();
         self.rpcs.clear();
         self.timers.clear();
@@ -150,7 +154,13 @@ impl Core {
         if self.phase == Phase::Over {
             return;
         }
-        let end = self.end.take().unwrap_or(End { reason: EndReason::Left, error: None, text: "left".into() });
+        let end =
+            self.end.take().unwrap_or(End { reason: EndReason::Left, error: None, text: "left".into() });
+        if std::mem::take(&mut self.socket_open) {
+            // The other side did not close in time.
+            let generation = self.generation;
+            self.out(Output::DropSocket { generation });
+        }
         self.set_state(State::Left);
         self.phase = Phase::Over;
         self.timers.clear();

@@ -59,10 +59,19 @@ impl Core {
     }
 
     fn hold(&mut self, message: SfuMessage) {
-        if self.held.len() < limits::HELD_MESSAGES {
-            self.held.push_back(message);
-        } else {
-            self.late();
+        let is_offer = |m: &SfuMessage| matches!(m, SfuMessage::SubscriberOffer { .. });
+        // Counted apart: no flood of other messages may cost an offer, which nobody repeats.
+        let offers = self.held.iter().filter(|m| is_offer(m)).count();
+        let has_room = match is_offer(&message) {
+            true => offers < limits::QUEUED_OFFERS,
+            false => self.held.len() - offers < limits::HELD_MESSAGES,
+        };
+        match (has_room, is_offer(&message)) {
+            (true, _) => self.held.push_back(message),
+            (false, true) => {
+                self.drop_offer("late offer dropped: too many before JoinResponse", self.generation)
+            }
+            (false, false) => self.late(),
         }
     }
 
@@ -81,14 +90,11 @@ impl Core {
         }
     }
 
-    pub(super) fn on_silence(&mut self, now: Duration) {
+    pub(super) fn on_silence(&mut self) {
         if self.phase == Phase::Joined {
-            let generation = self.generation;
-            let reason = "silent for 12 s".to_owned();
-            self.out(Output::CloseSocket { generation, code: limits::CLOSE_UNHEALTHY, reason });
+            self.forget_socket(limits::CLOSE_UNHEALTHY, "silent for 12 s");
             self.lost("nothing was heard from the SFU for 12 s".into());
         }
-        let _ = now;
     }
 
     /// A message of the current generation in a joined call.
@@ -125,10 +131,11 @@ impl Core {
                 self.on_track_published(&session_id, kind);
             }
             SfuMessage::TrackUnpublished { session_id, kind, cause, participant, .. } => {
-                self.on_track_unpublished(&session_id, kind, cause);
+                // First: who is new comes with the tracks of before.
                 if let Some(p) = participant {
                     self.on_participant(*p, News::Updated);
                 }
+                self.on_track_unpublished(&session_id, kind, cause);
             }
             SfuMessage::Health(counts) => {
                 if counts != self.counts {
@@ -154,8 +161,9 @@ impl Core {
     }
 
     fn on_sfu_error(&mut self, now: Duration, error: SfuError, strategy: Strategy) {
-        let told = Error::new(Code::Refused, format!("the SFU reports error {}: {}", error.code, error.message))
-            .with_server_code(error.code);
+        let told =
+            Error::new(Code::Refused, format!("the SFU reports error {}: {}", error.code, error.message))
+                .with_server_code(error.code);
         match strategy {
             Strategy::Unspecified => self.event(Event::Error(told)),
             Strategy::Disconnect => {
@@ -262,7 +270,8 @@ impl Core {
 
     fn on_dominant(&mut self, session_id: &str) {
         let mut speaker = None;
-        let former: Vec<_> = self.roster.iter().filter(|p| p.is_dominant).map(|p| p.session_id.clone()).collect();
+        let former: Vec<_> =
+            self.roster.iter().filter(|p| p.is_dominant).map(|p| p.session_id.clone()).collect();
         for old in former {
             if let Some(p) = self.roster.get_mut(&old) {
                 p.is_dominant = false;
@@ -284,7 +293,7 @@ impl Core {
         stream_id: String,
         track_id: String,
     ) {
-        if !self.is_current(generation) || self.phase != Phase::Joined {
+        if !self.is_current(generation) || !self.subscriber_alive() {
             return self.late();
         }
         if self.remotes.len() >= limits::REMOTE_TRACKS {

@@ -18,6 +18,8 @@ pub mod rng;
 mod roster;
 mod rpcs;
 mod subscriber;
+#[cfg(test)]
+mod tests;
 mod timers;
 
 pub use io::{
@@ -62,6 +64,8 @@ pub struct Core {
     /// Edges that refused or failed, last one last.
     failed_edges: Vec<String>,
     join_failures: u32,
+    /// SFU sockets of this call so far.
+    sockets: u32,
     socket_open: bool,
     /// Messages that came before JoinResponse.
     held: VecDeque<SfuMessage>,
@@ -98,6 +102,7 @@ impl Core {
             admission: None,
             failed_edges: Vec::new(),
             join_failures: 0,
+            sockets: 0,
             socket_open: false,
             held: VecDeque::new(),
             roster: roster::Roster::default(),
@@ -178,7 +183,9 @@ impl Core {
             }
             Input::Rpc { generation, id, result } => self.on_rpc(now, generation, id, result),
             Input::Op { generation, peer, op, result } => self.on_op(now, generation, peer, op, result),
-            Input::LocalCandidate { generation, peer, json } => self.on_local_candidate(generation, peer, json),
+            Input::LocalCandidate { generation, peer, json } => {
+                self.on_local_candidate(generation, peer, json)
+            }
             Input::Peer { generation, peer, change } => self.on_peer_change(now, generation, peer, change),
             Input::PeerClosed { generation, peer } => self.on_peer_closed(generation, peer),
             Input::RemoteTrack { generation, id, stream_id, track_id } => {
@@ -202,11 +209,11 @@ impl Core {
                 Timer::RetryJoin => self.admit(now),
                 Timer::JoinResponse => self.on_join_response_timeout(now),
                 Timer::HealthPing => self.ping(now),
-                Timer::HealthSilent => self.on_silence(now),
+                Timer::HealthSilent => self.on_silence(),
                 Timer::Token => self.on_token(now, None),
                 Timer::RpcRetry(id) => self.retry_rpc(id),
                 Timer::Republish => self.negotiate_publisher(now),
-                Timer::PeerConnect => self.on_peer_connect_timeout(now),
+                Timer::PeerConnect(peer) => self.on_peer_connect_timeout(peer),
                 Timer::LeaveLimit => self.finish(),
             }
         }

@@ -171,21 +171,40 @@ pub struct SenderQuality {
 #[derive(Clone, Debug, PartialEq)]
 pub enum SfuMessage {
     Joined(Box<JoinState>),
-    SubscriberOffer { ice_restart: bool, sdp: String, negotiation_id: u32 },
+    SubscriberOffer {
+        ice_restart: bool,
+        sdp: String,
+        negotiation_id: u32,
+    },
     /// The answer travels in the reply of SetPublisher; this event is counted and ignored.
     PublisherAnswer,
-    IceTrickle { peer: PeerKind, candidate: String },
-    IceRestart { peer: PeerKind },
+    IceTrickle {
+        peer: PeerKind,
+        candidate: String,
+    },
+    IceRestart {
+        peer: PeerKind,
+    },
     ChangePublishQuality(Vec<SenderQuality>),
     ChangePublishOptions(Vec<PublishOption>),
     ConnectionQuality(Vec<(String, Quality)>),
     /// (session id, level 0..1, is speaking)
     AudioLevels(Vec<(String, f32, bool)>),
-    DominantSpeaker { session_id: String },
+    DominantSpeaker {
+        session_id: String,
+    },
     ParticipantJoined(Box<Participant>),
     ParticipantUpdated(Box<Participant>),
-    ParticipantLeft { session_id: String, user_id: String },
-    TrackPublished { session_id: String, user_id: String, kind: TrackKind, participant: Option<Box<Participant>> },
+    ParticipantLeft {
+        session_id: String,
+        user_id: String,
+    },
+    TrackPublished {
+        session_id: String,
+        user_id: String,
+        kind: TrackKind,
+        participant: Option<Box<Participant>>,
+    },
     TrackUnpublished {
         session_id: String,
         user_id: String,
@@ -198,10 +217,15 @@ pub enum SfuMessage {
     InboundState(Vec<(String, TrackKind, bool)>),
     Grants(Grants),
     Pins(Vec<Pin>),
-    GoAway { reason: i32 },
+    GoAway {
+        reason: i32,
+    },
     MigrationComplete,
     CallEnded(CallEndedReason),
-    Error { error: SfuError, strategy: Strategy },
+    Error {
+        error: SfuError,
+        strategy: Strategy,
+    },
     /// Understood as a message, but of a kind this client does not know.
     Unknown,
 }
@@ -263,13 +287,39 @@ pub enum SfuRequest {
 /// An RPC to the SFU; the session id is that of the generation that asks.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RpcCall {
-    SetPublisher { session_id: String, sdp: String, tracks: Vec<TrackInfo> },
-    SendAnswer { session_id: String, sdp: String, negotiation_id: u32 },
-    IceTrickle { session_id: String, peer: PeerKind, candidate: String },
-    IceRestart { session_id: String, peer: PeerKind },
-    UpdateSubscriptions { session_id: String, subscriptions: Vec<Subscription> },
-    UpdateMuteStates { session_id: String, states: Vec<(TrackKind, bool)> },
-    SendStats { session_id: String, unified_session_id: String, subscriber_stats: String, publisher_stats: String },
+    SetPublisher {
+        session_id: String,
+        sdp: String,
+        tracks: Vec<TrackInfo>,
+    },
+    SendAnswer {
+        session_id: String,
+        sdp: String,
+        negotiation_id: u32,
+    },
+    IceTrickle {
+        session_id: String,
+        peer: PeerKind,
+        candidate: String,
+    },
+    IceRestart {
+        session_id: String,
+        peer: PeerKind,
+    },
+    UpdateSubscriptions {
+        session_id: String,
+        subscriptions: Vec<Subscription>,
+    },
+    UpdateMuteStates {
+        session_id: String,
+        states: Vec<(TrackKind, bool)>,
+    },
+    SendStats {
+        session_id: String,
+        unified_session_id: String,
+        subscriber_stats: String,
+        publisher_stats: String,
+    },
 }
 
 impl RpcCall {
@@ -304,7 +354,9 @@ pub enum FailureKind {
     /// Plain http/ws to an address that is not loopback, without the application's leave.
     Insecure,
     /// HTTP status that is not a success; with the server's own code and text when it gave them.
-    Http { status: u16 },
+    Http {
+        status: u16,
+    },
     /// The SFU's own error inside a 200 answer, or an `error` event.
     Sfu,
     /// Answered, but not understandably, or larger than the limit.
@@ -328,7 +380,14 @@ pub struct Failure {
 
 impl Failure {
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { kind, code: 0, message: message.into(), should_retry: false, unrecoverable: false, retry_after_ms: None }
+        Self {
+            kind,
+            code: 0,
+            message: message.into(),
+            should_retry: false,
+            unrecoverable: false,
+            retry_after_ms: None,
+        }
     }
 }
 

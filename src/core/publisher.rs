@@ -6,8 +6,8 @@
 
 use super::subscriber::Slot;
 use super::{
-    backoff, ice, limits, model::*, Action, AudioOffer, Core, Event, Op, OpDone, OpFailed, Output, PeerChange, Phase,
-    Timer, TrackId,
+    backoff, ice, limits, model::*, Action, AudioOffer, Core, Event, Op, OpDone, OpFailed, Output,
+    PeerChange, Phase, Timer, TrackId,
 };
 use crate::error::{Code, Error};
 use std::time::Duration;
@@ -48,9 +48,14 @@ pub(super) struct Publisher {
     /// Which tracks the offer under way holds.
     offered: Vec<TrackId>,
     ice_restart: bool,
+    /// The offer under way restarts ICE.
+    restarting: bool,
     failures: u32,
     first_error: Option<Error>,
-    mute_rpc: Option<u64>,
+    /// The request under way, and what it tells of which tracks.
+    mute_rpc: Option<(u64, Vec<(TrackId, bool)>)>,
+    /// Closed while a request was under way: mute after it.
+    mute_at_last: bool,
     pub(super) candidates: ice::Candidates,
     pub(super) local: Vec<String>,
     pub(super) answered: bool,
@@ -68,9 +73,11 @@ impl Default for Publisher {
             dirty: false,
             offered: Vec::new(),
             ice_restart: false,
+            restarting: false,
             failures: 0,
             first_error: None,
             mute_rpc: None,
+            mute_at_last: false,
             candidates: ice::Candidates::default(),
             local: Vec::new(),
             answered: false,
@@ -89,8 +96,11 @@ impl Publisher {
         live
     }
 
+    /// The engine has closed what [`Publisher::begin_close`] asked it to close.
     pub fn closed(&mut self) {
-        self.slot = Slot::Closed;
+        if self.slot == Slot::Closing {
+            self.slot = Slot::Closed;
+        }
     }
 
     pub fn is_closing(&self) -> bool {
@@ -103,6 +113,13 @@ impl Publisher {
 }
 
 impl Core {
+    /// Nothing under way and nothing that the SFU was never told of.
+    #[cfg(test)]
+    pub(super) fn publisher_settled(&self) -> bool {
+        let idle = matches!(self.publisher.step, Step::Idle);
+        !self.publisher_alive() || idle && self.publisher.tracks.iter().all(|t| t.told_muted.is_some())
+    }
+
     pub(super) fn publisher_alive(&self) -> bool {
         self.phase == Phase::Joined && matches!(self.publisher.slot, Slot::Absent | Slot::Open)
     }
@@ -116,6 +133,12 @@ impl Core {
             Some(Error::new(Code::Refused, "publish: this participant may not send audio in this call"))
         } else if !self.publisher.tracks.is_empty() {
             Some(Error::new(Code::State, "publish: an audio track is already published; free it first"))
+        } else if self.publisher.senders.len() >= limits::TRACKS {
+            // The m-lines of freed tracks stay in the description (RFC 8829, section 5.2.2).
+            Some(Error::new(
+                Code::Limit,
+                "publish: this call has published 32 tracks; mute instead of publishing anew",
+            ))
         } else {
             None
         };
@@ -155,24 +178,33 @@ impl Core {
         if self.publisher.mute_rpc.is_some() || !self.publisher_alive() {
             return;
         }
-        let states: Vec<_> = self
+        let news: Vec<_> = self
             .publisher
             .tracks
             .iter()
             .filter(|t| t.told_muted.is_some_and(|told| told != t.muted))
-            .map(|t| (TrackKind::Audio, t.muted))
+            .map(|t| (t.id, t.muted))
             .collect();
-        if !states.is_empty() {
+        if !news.is_empty() {
             let session_id = self.session_id.clone();
-            self.publisher.mute_rpc = Some(self.rpc(RpcCall::UpdateMuteStates { session_id, states }));
+            let states = news.iter().map(|(_, muted)| (TrackKind::Audio, *muted)).collect();
+            let id = self.rpc(RpcCall::UpdateMuteStates { session_id, states });
+            self.publisher.mute_rpc = Some((id, news));
         }
     }
 
-    pub(super) fn on_mute_told(&mut self, id: u64, states: &[(TrackKind, bool)], ok: bool) {
-        if self.publisher.mute_rpc != Some(id) {
-            return self.late();
+    pub(super) fn on_mute_told(&mut self, id: u64, ok: bool) {
+        let Some((_, told)) = self.publisher.mute_rpc.take_if(|(i, _)| *i == id) else { return self.late() };
+        if !self.publisher_alive() {
+            // Closed meanwhile: nobody is told of what failed.
+            if std::mem::take(&mut self.publisher.mute_at_last) && self.phase == Phase::Joined {
+                let session_id = self.session_id.clone();
+                let states = vec![(TrackKind::Audio, true)];
+                let id = self.rpc(RpcCall::UpdateMuteStates { session_id, states });
+                self.publisher.mute_rpc = Some((id, Vec::new()));
+            }
+            return;
         }
-        self.publisher.mute_rpc = None;
         if !ok {
             // Media already follows the application; only the others' display may lag.
             return self.event(Event::Error(Error::new(
@@ -180,9 +212,9 @@ impl Core {
                 "mute: the SFU could not be told; others may see the old state until the next change",
             )));
         }
-        for (_, muted) in states {
-            for track in &mut self.publisher.tracks {
-                track.told_muted = track.told_muted.map(|_| *muted);
+        for (id, muted) in told {
+            if let Some(track) = self.publisher.track(id) {
+                track.told_muted = Some(muted);
             }
         }
         self.tell_mute();
@@ -218,7 +250,12 @@ impl Core {
             return;
         }
         self.publisher.dirty = false;
+        if self.publisher.senders.is_empty() {
+            // Freed before it was ever added: there is nothing to offer.
+            return;
+        }
         let ice_restart = std::mem::take(&mut self.publisher.ice_restart);
+        self.publisher.restarting = ice_restart;
         self.publisher.offered = self.publisher.tracks.iter().map(|t| t.id).collect();
         let op = self.op(PeerKind::Publisher, Action::Offer { ice_restart });
         self.publisher.step = Step::Offering(op);
@@ -248,8 +285,14 @@ impl Core {
         }
         let step = std::mem::replace(&mut self.publisher.step, Step::Idle);
         match (step, result) {
+            // What came meanwhile found a negotiation under way and relies on this.
+            (Step::RollingBack(_), _) if !self.timers.is_set(Timer::Republish) => {
+                self.negotiate_publisher(now)
+            }
             (Step::RollingBack(_), _) => {}
-            (Step::Creating(_) | Step::Adding(..), Err(failed)) => self.publish_failed(now, op_error(&failed), false),
+            (Step::Creating(_) | Step::Adding(..), Err(failed)) => {
+                self.publish_failed(now, op_error(&failed), false)
+            }
             (_, Err(failed)) => self.publish_failed(now, op_error(&failed), true),
             (Step::Creating(_), Ok(_)) => {
                 self.publisher.slot = Slot::Open;
@@ -311,7 +354,8 @@ impl Core {
                 self.publisher.step = Step::Answering(op, sdp);
             }
             Ok(_) => {
-                let error = Error::new(Code::Protocol, "publish: the SFU's reply to SetPublisher holds no answer");
+                let error =
+                    Error::new(Code::Protocol, "publish: the SFU's reply to SetPublisher holds no answer");
                 self.publish_failed(now, error, true);
             }
             Err(failure) => {
@@ -326,6 +370,7 @@ impl Core {
     fn on_published(&mut self, now: Duration, answer: &str) {
         self.publisher.failures = 0;
         self.publisher.first_error = None;
+        self.publisher.restarting = false;
         let (ready, dropped) = self.publisher.candidates.remote_set(answer);
         self.counters.candidates_dropped += dropped as u64;
         for json in ready {
@@ -333,7 +378,7 @@ impl Core {
         }
         if !self.publisher.answered {
             self.publisher.answered = true;
-            self.timers.set(Timer::PeerConnect, now + limits::PEER_CONNECT);
+            self.timers.set(Timer::PeerConnect(PeerKind::Publisher), now + limits::PEER_CONNECT);
             for json in std::mem::take(&mut self.publisher.local) {
                 self.trickle(PeerKind::Publisher, json);
             }
@@ -362,6 +407,7 @@ impl Core {
         }
         self.publisher.offered.clear();
         self.publisher.dirty = true;
+        self.publisher.ice_restart |= std::mem::take(&mut self.publisher.restarting);
         if self.publisher.failures < limits::NEGOTIATION_TRIES {
             let wait = backoff::rpc(self.publisher.failures + 1, &mut self.rng);
             return self.timers.set(Timer::Republish, now + wait);
@@ -372,6 +418,11 @@ impl Core {
             self.publisher.tracks.iter().filter(|t| t.told_muted.is_none()).map(|t| t.id).collect();
         self.publisher.tracks.retain(|t| t.told_muted.is_some());
         self.publisher.dirty = false;
+        self.publisher.ice_restart = false;
+        if given_up.is_empty() {
+            // A change to what is on the air already: it stays as it was.
+            self.event(Event::Error(first.clone()));
+        }
         for track in given_up {
             self.event(Event::LocalFailed { track, error: first.clone() });
         }
@@ -393,8 +444,12 @@ impl Core {
             for track in &mut self.publisher.tracks {
                 track.muted = true;
             }
+            // Behind an older request, which may tell the opposite; it is the last word all the same.
+            self.publisher.mute_at_last = self.publisher.mute_rpc.is_some();
             self.tell_mute();
         }
+        self.forget_rpcs(PeerKind::Publisher);
+        self.timers.cancel(Timer::Republish);
         self.stop_sending();
         let generation = self.generation;
         if self.publisher.begin_close() {
@@ -446,12 +501,16 @@ impl Core {
         let _ = now;
     }
 
-    pub(super) fn on_peer_connect_timeout(&mut self, now: Duration) {
-        let publisher = self.publisher.slot == Slot::Open && self.publisher.answered && !self.publisher.connected;
-        if publisher || self.subscriber.waits_for_connection() {
+    pub(super) fn on_peer_connect_timeout(&mut self, peer: PeerKind) {
+        let waits = match peer {
+            PeerKind::Publisher => {
+                self.publisher.slot == Slot::Open && self.publisher.answered && !self.publisher.connected
+            }
+            PeerKind::Subscriber => self.subscriber.waits_for_connection(),
+        };
+        if waits {
             self.lost("a peer connection did not come up within 15 s (is UDP allowed to the SFU?)".into());
         }
-        let _ = now;
     }
 }
 

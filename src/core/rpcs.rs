@@ -20,7 +20,8 @@ struct Live {
     tries: u32,
 }
 
-/// RPCs under way at once; beyond it candidates are dropped first.
+/// RPCs under way at once. Beyond it candidates are dropped; what a negotiation waits for is not: it
+/// comes one at a time, and would wait for ever.
 const MAX_LIVE: usize = 256;
 
 impl Rpcs {
@@ -34,8 +35,8 @@ impl Core {
     pub(super) fn rpc(&mut self, call: RpcCall) -> u64 {
         self.rpcs.next += 1;
         let id = self.rpcs.next;
-        if self.rpcs.live.len() >= MAX_LIVE {
-            self.counters.candidates_dropped += u64::from(matches!(call, RpcCall::IceTrickle { .. }));
+        if self.rpcs.live.len() >= MAX_LIVE && matches!(call, RpcCall::IceTrickle { .. }) {
+            self.counters.candidates_dropped += 1;
             return id;
         }
         self.rpcs.live.push(Live { id, call: call.clone(), tries: 1 });
@@ -43,6 +44,16 @@ impl Core {
         let generation = self.generation;
         self.out(Output::Rpc { generation, id, call });
         id
+    }
+
+    /// The peer connection is closed for good: nothing about it is tried again, its replies are late.
+    pub(super) fn forget_rpcs(&mut self, closed: PeerKind) {
+        self.rpcs.live.retain(|live| match &live.call {
+            RpcCall::SetPublisher { .. } => closed != PeerKind::Publisher,
+            RpcCall::SendAnswer { .. } => closed != PeerKind::Subscriber,
+            RpcCall::IceTrickle { peer, .. } | RpcCall::IceRestart { peer, .. } => *peer != closed,
+            _ => true,
+        });
     }
 
     pub(super) fn retry_rpc(&mut self, id: u64) {
@@ -64,7 +75,13 @@ impl Core {
             return self.late();
         }
         let Some(index) = self.rpcs.live.iter().position(|l| l.id == id) else { return self.late() };
-        self.heard(now);
+        // Only the SFU's own words are a sign of its life.
+        if result
+            .as_ref()
+            .map_or_else(|f| matches!(f.kind, FailureKind::Sfu | FailureKind::Http { .. }), |_| true)
+        {
+            self.heard(now);
+        }
         if let Err(failure) = &result {
             let live = &mut self.rpcs.live[index];
             if live.tries < limits::RPC_TRIES && may_retry(&live.call, failure) {
@@ -78,7 +95,7 @@ impl Core {
         match live.call {
             RpcCall::SetPublisher { .. } => self.on_set_publisher(now, id, result),
             RpcCall::SendAnswer { .. } => self.on_send_answer(now, id, result.map(drop)),
-            RpcCall::UpdateMuteStates { states, .. } => self.on_mute_told(id, &states, result.is_ok()),
+            RpcCall::UpdateMuteStates { .. } => self.on_mute_told(id, result.is_ok()),
             RpcCall::IceTrickle { .. } => {
                 if result.is_err() {
                     self.counters.candidates_dropped += 1;
@@ -90,6 +107,10 @@ impl Core {
 }
 
 fn may_retry(call: &RpcCall, failure: &Failure) -> bool {
+    // These end the session: the same request cannot succeed in it.
+    if failure.kind == FailureKind::Sfu && matches!(failure.code, 200 | 204 | 205 | 206 | 300) {
+        return false;
+    }
     if failure.should_retry {
         return !matches!(call, RpcCall::SendStats { .. });
     }

@@ -75,8 +75,11 @@ impl Subscriber {
         live
     }
 
+    /// The engine has closed what [`Subscriber::begin_close`] asked it to close.
     pub fn closed(&mut self) {
-        self.slot = Slot::Closed;
+        if self.slot == Slot::Closing {
+            self.slot = Slot::Closed;
+        }
     }
 
     pub fn is_closing(&self) -> bool {
@@ -89,21 +92,36 @@ impl Subscriber {
 }
 
 impl Core {
+    /// Offers that wait for their turn or their answer.
+    #[cfg(test)]
+    pub(super) fn offers_waiting(&self) -> usize {
+        let held = self.held.iter().filter(|m| matches!(m, SfuMessage::SubscriberOffer { .. })).count();
+        held + self.subscriber.queue.len() + usize::from(self.subscriber.current.is_some())
+    }
+
     pub(super) fn subscriber_slot(&self) -> Slot {
         self.subscriber.slot
     }
 
-    fn subscriber_alive(&self) -> bool {
+    pub(super) fn subscriber_alive(&self) -> bool {
         self.phase == Phase::Joined && matches!(self.subscriber.slot, Slot::Absent | Slot::Open)
     }
 
     pub(super) fn drop_offer(&mut self, why: &'static str, generation: Generation) {
         self.counters.late_offers += 1;
         self.counters.offers_while_leaving += u64::from(self.phase == Phase::Leaving);
-        self.out(Output::Debug(why, generation));
+        if self.phase != Phase::Over {
+            self.out(Output::Debug(why, generation));
+        }
     }
 
-    pub(super) fn on_offer(&mut self, now: Duration, generation: Generation, sdp: String, negotiation_id: u32) {
+    pub(super) fn on_offer(
+        &mut self,
+        now: Duration,
+        generation: Generation,
+        sdp: String,
+        negotiation_id: u32,
+    ) {
         if !self.is_current(generation) {
             return self.drop_offer("late offer dropped: it is of an old generation", generation);
         }
@@ -115,6 +133,7 @@ impl Core {
         }
         if self.subscriber.queue.len() >= limits::QUEUED_OFFERS {
             // No offer may be skipped, so a flood is a broken SFU.
+            self.drop_offer("late offer dropped: too many wait already", generation);
             self.event(Event::Error(Error::new(
                 Code::Protocol,
                 "subscriber: more than 64 offers wait for an answer; the SFU does not keep to the protocol",
@@ -162,6 +181,20 @@ impl Core {
         }
     }
 
+    /// The attempt is over to which the messages belong that came before its JoinResponse.
+    pub(super) fn drop_held(&mut self) {
+        let generation = self.generation;
+        for message in std::mem::take(&mut self.held) {
+            match message {
+                SfuMessage::SubscriberOffer { .. } => self.drop_offer(
+                    "late offer dropped: it came before a JoinResponse that never did",
+                    generation,
+                ),
+                _ => self.late(),
+            }
+        }
+    }
+
     pub(super) fn on_subscriber_op(
         &mut self,
         now: Duration,
@@ -187,6 +220,12 @@ impl Core {
         let step = std::mem::replace(&mut self.subscriber.step, Step::Idle);
         match (step, result) {
             (Step::RollingBack(_), _) => self.next_offer(now),
+            // It closed by itself and will say so, or has: the offer came too late for it.
+            (_, Err(failed)) if failed.closed => {
+                self.subscriber.current = None;
+                self.drop_offer("late offer dropped: the peer connection closed under it", generation);
+                self.next_offer(now);
+            }
             (Step::Creating(_), Err(failed)) => self.offer_failed(now, failed, false),
             (_, Err(failed)) => self.offer_failed(now, failed, true),
             (Step::Creating(_), Ok(_)) => {
@@ -236,7 +275,7 @@ impl Core {
                 self.counters.offers_answered += 1;
                 if !self.subscriber.answered {
                     self.subscriber.answered = true;
-                    self.timers.set(Timer::PeerConnect, now + limits::PEER_CONNECT);
+                    self.timers.set(Timer::PeerConnect(PeerKind::Subscriber), now + limits::PEER_CONNECT);
                     for json in std::mem::take(&mut self.subscriber.local) {
                         self.trickle(PeerKind::Subscriber, json);
                     }
@@ -278,6 +317,7 @@ impl Core {
             return;
         }
         self.drop_queued_offers();
+        self.forget_rpcs(PeerKind::Subscriber);
         let generation = self.generation;
         if self.subscriber.begin_close() {
             self.out(Output::ClosePeer { generation, peer: PeerKind::Subscriber });
@@ -308,8 +348,13 @@ impl Core {
             return self.late();
         }
         let (told, waiting) = match peer {
-            PeerKind::Subscriber => (self.subscriber.answered, &mut self.subscriber.local),
-            PeerKind::Publisher => (self.publisher.answered, &mut self.publisher.local),
+            PeerKind::Subscriber if self.subscriber_alive() => {
+                (self.subscriber.answered, &mut self.subscriber.local)
+            }
+            PeerKind::Publisher if self.publisher_alive() => {
+                (self.publisher.answered, &mut self.publisher.local)
+            }
+            _ => return self.late(),
         };
         if told {
             self.trickle(peer, json);

@@ -1,5 +1,6 @@
 //! Deadlines of one call, as data. Must not know: any clock; the time is handed in.
 
+use super::model::PeerKind;
 use std::time::Duration;
 
 /// What is due.
@@ -19,8 +20,8 @@ pub enum Timer {
     RpcRetry(u64),
     /// Offer the publisher's tracks again after a failed negotiation.
     Republish,
-    /// A peer connection did not come up.
-    PeerConnect,
+    /// This peer connection did not come up.
+    PeerConnect(PeerKind),
     /// Leaving has taken long enough.
     LeaveLimit,
 }
@@ -39,6 +40,10 @@ impl Timers {
         self.0.retain(|(_, t)| *t != timer);
     }
 
+    pub fn is_set(&self, timer: Timer) -> bool {
+        self.0.iter().any(|(_, t)| *t == timer)
+    }
+
     pub fn clear(&mut self) {
         self.0.clear();
     }
@@ -49,7 +54,8 @@ impl Timers {
 
     /// Takes the earliest timer that is due.
     pub fn due(&mut self, now: Duration) -> Option<Timer> {
-        let index = self.0.iter().enumerate().filter(|(_, (at, _))| *at <= now).min_by_key(|(_, (at, _))| *at)?.0;
+        let index =
+            self.0.iter().enumerate().filter(|(_, (at, _))| *at <= now).min_by_key(|(_, (at, _))| *at)?.0;
         Some(self.0.swap_remove(index).1)
     }
 }

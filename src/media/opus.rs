@@ -139,6 +139,14 @@ impl Encoder {
         Ok(self.cut(length))
     }
 
+    /// Allows or forbids discontinuous transmission from the next frame on.
+    ///
+    /// # Errors
+    /// [`Code::Media`] when the codec refuses.
+    pub fn set_dtx(&mut self, dtx: bool) -> Result<()> {
+        self.inner.set_dtx(dtx).map_err(|error| failed("cannot switch DTX", error))
+    }
+
     /// Forgets the sound so far; the settings stay.
     ///
     /// # Errors

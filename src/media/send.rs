@@ -19,6 +19,9 @@ use crate::error::{Code, Error, Result};
 /// writer that is merely late is waited for: padding would cut its sound in two.
 const PATIENCE: u32 = 3;
 
+/// From this many dB below full scale on, sound may be left out as silence.
+const QUIET_DBOV: u8 = 45;
+
 /// Range of [`AudioSendConfig::capacity_ms`].
 pub const CAPACITY_MS: std::ops::RangeInclusive<u32> = 40..=5_000;
 
@@ -338,6 +341,8 @@ impl Pcm {
             capacity,
             resampler,
             starved: 0,
+            dtx: encoder.dtx,
+            dtx_now: encoder.dtx,
             remainder: 0,
         })
     }
@@ -404,6 +409,11 @@ impl Pcm {
         }
         self.starved = 0;
         let level = level::rms(&self.ready.as_slice()[..frame]);
+        // The codec takes steady sound for silence, however loud: DTX is for what is quiet as well.
+        let quiet = level::dbov(level) >= QUIET_DBOV;
+        if self.dtx && quiet != self.dtx_now && self.encoder.set_dtx(quiet).is_ok() {
+            self.dtx_now = quiet;
+        }
         let encoded = self.encoder.encode_f32(&self.ready.as_slice()[..frame]);
         self.ready.consume(frame);
         match encoded {

@@ -14,4 +14,4 @@ mod shared;
 
 pub use outgoing::{Outgoing, TrackOptions};
 pub use playout::{AudioFrame, AudioOptions, Samples};
-pub use shared::{Call, CallOptions, CallStats, Connection, Launch, Notice};
+pub use shared::{Call, CallOptions, CallStats, Connection, HandedOver, Launch, Notice};

@@ -55,6 +55,34 @@ impl std::fmt::Debug for Connection {
     }
 }
 
+/// Whether the terminal event was handed over: who waits for the end waits for that, so that a free
+/// right after it takes nothing away.
+#[derive(Debug, Default)]
+pub struct HandedOver {
+    done: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl HandedOver {
+    /// Nothing will be handed over any more.
+    pub fn mark(&self) {
+        *self.done.lock() = true;
+        self.changed.notify_all();
+    }
+
+    fn wait(&self, deadline: Option<Instant>) -> bool {
+        let mut done = self.done.lock();
+        while !*done {
+            match deadline {
+                Some(deadline) if self.changed.wait_until(&mut done, deadline).timed_out() => return *done,
+                Some(_) => {}
+                None => self.changed.wait(&mut done),
+            }
+        }
+        true
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct CallOptions {
     pub config: Config,
@@ -104,6 +132,7 @@ pub(super) struct Shared {
     pub changed: Condvar,
     pub media: MediaCounters,
     pub receive: Mutex<ReceiveTotals>,
+    handed_over: Arc<HandedOver>,
     leave: Mutex<Option<String>>,
     pub leave_asked: Notify,
     left: AtomicBool,
@@ -207,6 +236,7 @@ impl Call {
         connection: Connection,
         options: CallOptions,
         mailbox: Mailbox<Notice, AudioFrame>,
+        handed_over: Arc<HandedOver>,
     ) -> Result<(Arc<Self>, Launch)> {
         let (commands, inbox) = mpsc::channel(COMMANDS);
         let shared = Arc::new(Shared {
@@ -216,6 +246,7 @@ impl Call {
             changed: Condvar::new(),
             media: MediaCounters::default(),
             receive: Mutex::default(),
+            handed_over,
             leave: Mutex::default(),
             leave_asked: Notify::new(),
             left: AtomicBool::new(false),
@@ -251,7 +282,7 @@ impl Call {
         }
     }
 
-    /// Waits until the call is in `state` (or over, for `Left`).
+    /// Waits until the call is in `state`; for `Left`, until the terminal event was handed over.
     ///
     /// # Errors
     /// `Timeout`; when the call ends first, the error it ended with, `Cancelled` when the
@@ -266,8 +297,16 @@ impl Call {
         let deadline = Instant::now().checked_add(timeout);
         let mut status = self.shared.status.lock();
         loop {
-            if status.state == state {
+            if status.state == state && state != State::Left {
                 return Ok(());
+            }
+            if state == State::Left && status.end.is_some() {
+                drop(status);
+                return if self.shared.handed_over.wait(deadline) {
+                    Ok(())
+                } else {
+                    Err(Error::new(Code::Timeout, "oh_call_wait: the call is over, but a callback has not returned"))
+                };
             }
             if let Some(end) = &status.end {
                 return Err(end.error.clone().unwrap_or_else(|| match end.reason {
@@ -282,7 +321,7 @@ impl Call {
                     false
                 }
             };
-            if timed_out && status.state != state && status.end.is_none() {
+            if timed_out && (status.state != state || state == State::Left) && status.end.is_none() {
                 return Err(Error::new(
                     Code::Timeout,
                     format!("oh_call_wait: still {:?} after {} ms", status.state, timeout.as_millis()),

@@ -171,7 +171,7 @@ int main(void)
     e = EXPECT(bob.rec, OH_EVENT_ENDED, NULL, ms(2500));
     CHECK_EQ(e.code, OH_END_LEFT);
     CHECK_EQ(e.error, OH_OK);
-    CHECK_OK(oh_call_wait(bob.call, OH_STATE_LEFT, 0));
+    CHECK_OK(oh_call_wait(bob.call, OH_STATE_LEFT, ms(2500)));
     CHECK_OH(oh_call_wait(bob.call, OH_STATE_JOINED, 0), OH_ERR_CANCELLED);
     EXPECT(alice.rec, OH_EVENT_PARTICIPANT_LEFT, "bob", ms(5000));
     EXPECT(dave.rec, OH_EVENT_PARTICIPANT_LEFT, "bob", ms(5000));

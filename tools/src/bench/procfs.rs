@@ -12,6 +12,8 @@ const TICKS_PER_SECOND: f64 = 100.0;
 pub struct Usage {
     /// User and system CPU time of all its threads, ended ones included.
     pub cpu_s: f64,
+    /// How long its living threads were ready to run and had no core; 0 where the kernel does not count it.
+    pub wait_s: f64,
     pub rss_kb: u64,
     pub threads: u64,
     pub fds: u64,
@@ -29,6 +31,7 @@ pub fn look(pid: u32) -> Result<Usage, String> {
     };
     Ok(Usage {
         cpu_s: cpu_of(&read("stat")?).ok_or("unreadable stat")?,
+        wait_s: wait_of(pid),
         rss_kb: rss_of(&read("status")?).ok_or("unreadable status")?,
         threads: entries("task")?,
         fds: entries("fd")?,
@@ -40,6 +43,16 @@ fn cpu_of(stat: &str) -> Option<f64> {
     let mut fields = stat[stat.rfind(')')? + 1..].split_whitespace().skip(11);
     let ticks = fields.next()?.parse::<f64>().ok()? + fields.next()?.parse::<f64>().ok()?;
     Some(ticks / TICKS_PER_SECOND)
+}
+
+/// The second number of each thread's schedstat, ns. A thread that ends meanwhile is left out.
+fn wait_of(pid: u32) -> f64 {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return 0.0 };
+    let waits = tasks.flatten().filter_map(|task| {
+        let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
+        text.split_whitespace().nth(1)?.parse::<f64>().ok()
+    });
+    waits.sum::<f64>() / 1e9
 }
 
 fn rss_of(status: &str) -> Option<u64> {
@@ -63,6 +76,7 @@ mod tests {
     fn this_process_can_be_looked_at() {
         let usage = look(std::process::id()).unwrap();
         assert!(usage.rss_kb > 100 && usage.threads >= 1 && usage.fds >= 3, "{usage:?}");
+        assert!(usage.wait_s >= 0.0 && usage.wait_s.is_finite(), "{usage:?}");
         assert!(look(u32::MAX).is_err());
     }
 }

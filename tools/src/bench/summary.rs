@@ -35,6 +35,10 @@ pub struct Sessions {
     pub fds_per_session: f64,
     #[serde(skip)]
     pub threads_before: u64,
+    /// Time in which a thread was ready and got no core, all threads together, in % of the time watched: how
+    /// much the machine had for others. A high number means that late frames are the machine's.
+    #[serde(skip)]
+    pub waited_pct: f64,
 }
 
 /// The value below which `share` (0 to 1) of the values lie, interpolated; 0 without any.
@@ -78,26 +82,28 @@ impl Summary {
         }
         let _ = writeln!(
             out,
-            "\n  {:>8} {:>14} {:>16} {:>9} {:>16} {:>6} {:>14}",
+            "\n  {:>8} {:>14} {:>16} {:>9} {:>16} {:>6} {:>14} {:>10}",
             "sessions",
             "CPU %/session",
             "RSS KB/session",
             "threads",
             "threads before",
             "fds",
-            "late frames %"
+            "late frames %",
+            "waited %"
         );
         for s in &self.sessions {
             let _ = writeln!(
                 out,
-                "  {:>8} {:>14.2} {:>16.0} {:>9} {:>16} {:>6} {:>14.3}",
+                "  {:>8} {:>14.2} {:>16.0} {:>9} {:>16} {:>6} {:>14.3} {:>10.1}",
                 s.n,
                 s.cpu_pct_per_session,
                 s.rss_kb_per_session,
                 s.threads,
                 s.threads_before,
                 s.fds,
-                s.late_frames_pct
+                s.late_frames_pct,
+                s.waited_pct
             );
         }
         if let (Some(few), Some(many)) =
@@ -129,6 +135,7 @@ mod tests {
             late_frames_pct: 0.1,
             fds_per_session: 3.0,
             threads_before: 4,
+            waited_pct: 2.0,
         };
         Summary {
             join_ms_p50: 30.0,

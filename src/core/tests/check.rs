@@ -1,0 +1,375 @@
+//! What holds for every call after every step, whatever the outside does.
+//!
+//! The checker sees each input before the core does and each output as it comes; it keeps its own
+//! small picture of the call and never asks the core what it believes, except for what still waits.
+
+use super::sim::{action_name, event};
+use crate::core::{limits, model::*, *};
+use std::{collections::HashMap, collections::HashSet, time::Duration};
+
+/// Outputs of one step, at most: the longest lists that tests send, and what follows from them.
+const MAX_OUTPUTS: usize = 4_000;
+
+#[derive(Default)]
+struct PeerPicture {
+    /// From the order to make it until making it failed.
+    live: bool,
+    ever: bool,
+    closed: bool,
+    /// The engine step of a negotiation that is under way.
+    step: Option<(Op, &'static str)>,
+    remote_set: bool,
+    /// SetPublisher or SendAnswer under way.
+    asking: Option<u64>,
+}
+
+#[derive(Default)]
+pub struct Checker {
+    /// The first rule that was broken.
+    pub fault: Option<String>,
+    /// The readable schedule; written only when asked for.
+    pub trace: Option<Vec<String>>,
+    generation: Generation,
+    opened: bool,
+    joined: bool,
+    leaving_since: Option<Duration>,
+    /// In this step the call began to end.
+    ending: bool,
+    outputs: usize,
+    peers: [PeerPicture; 2],
+    /// Tries of each RPC that is not settled; `true` while one is under way.
+    tries: HashMap<u64, (u32, bool, &'static str)>,
+    offers_in: u64,
+    offered: Vec<u32>,
+    answered: usize,
+    bound: HashSet<RemoteId>,
+    errors: u64,
+    ended: u32,
+    finished: bool,
+    created_by_join: u32,
+}
+
+fn index(peer: PeerKind) -> usize {
+    usize::from(peer == PeerKind::Subscriber)
+}
+
+impl Checker {
+    pub fn traced() -> Self {
+        Self { trace: Some(Vec::new()), ..Self::default() }
+    }
+
+    fn fault(&mut self, what: impl Into<String>) {
+        let what = what.into();
+        if let Some(trace) = &mut self.trace {
+            trace.push(format!("         BROKEN: {what}"));
+        }
+        self.fault.get_or_insert(what);
+    }
+
+    pub fn assert_sound(&self) {
+        if let Some(fault) = &self.fault {
+            panic!("{fault}");
+        }
+    }
+
+    /// `input: None` is a tick.
+    pub fn before(&mut self, core: &Core, now: Duration, input: Option<&Input>) {
+        if let Some(trace) = &mut self.trace {
+            let text = input.map_or("tick".to_owned(), |i| format!("{i:?}"));
+            let short: String = text.chars().take(300).collect();
+            trace.push(format!("{:>8} > {short}", now.as_millis()));
+        }
+        (self.outputs, self.ending) = (0, false);
+        match input {
+            Some(Input::Message {
+                generation,
+                message: SfuMessage::SubscriberOffer { negotiation_id, .. },
+            }) => {
+                self.offers_in += 1;
+                if *generation == core.generation() {
+                    self.offered.push(*negotiation_id);
+                }
+            }
+            Some(Input::Op { generation, peer, op, result }) if *generation == self.generation => {
+                let picture = &mut self.peers[index(*peer)];
+                let Some((_, name)) = picture.step.filter(|(o, _)| o == op) else { return };
+                picture.step = None;
+                match (name, result) {
+                    ("Create", Err(_)) if !picture.closed => picture.live = false,
+                    ("SetOffer" | "SetAnswer", Ok(_)) => picture.remote_set = true,
+                    _ => {}
+                }
+            }
+            Some(Input::Rpc { generation, id, result }) if *generation == self.generation => {
+                let Some((tries, under_way, name)) = self.tries.get_mut(id) else { return };
+                *under_way = false;
+                let (tries, name) = (*tries, *name);
+                if result.is_ok() || tries >= limits::RPC_TRIES {
+                    self.tries.remove(id);
+                }
+                if name == "SetPublisher" || name == "SendAnswer" {
+                    for picture in &mut self.peers {
+                        picture.asking = picture.asking.filter(|i| i != id);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub fn output(&mut self, now: Duration, output: &Output) {
+        if let Some(trace) = &mut self.trace {
+            let text = format!("{output:?}");
+            let short: String = text.chars().take(200).collect();
+            trace.push(format!("{:>8}     < {short}", now.as_millis()));
+        }
+        self.outputs += 1;
+        if self.outputs == MAX_OUTPUTS {
+            self.fault("one step gives more and more outputs");
+        }
+        if self.finished {
+            return self.fault(format!("after Finished: {output:?}"));
+        }
+        if self.ended > 0 && !matches!(output, Output::Finished) {
+            return self.fault(format!("after the terminal event: {output:?}"));
+        }
+        let dead = self.leaving_since.is_some() || self.ending;
+        if let Some(event) = event(output) {
+            return self.event(event);
+        }
+        match output {
+            Output::Admit { generation, token, .. } => {
+                if dead || token.is_empty() || generation.0 != self.generation.0 + 1 {
+                    self.fault(format!("admission of {generation:?} after {:?}", self.generation));
+                }
+                (self.generation, self.opened) = (*generation, false);
+            }
+            Output::OpenSocket { generation, .. } => {
+                if dead || self.opened || *generation != self.generation {
+                    self.fault(format!("unexpected {output:?}"));
+                }
+                (self.opened, self.created_by_join) = (true, 0);
+            }
+            Output::Send { generation, request } => self.send(*generation, request, dead),
+            Output::CloseSocket { generation, .. } => {
+                self.ending = true;
+                self.current(*generation, "CloseSocket");
+            }
+            Output::DropSocket { generation } => self.ending |= *generation == self.generation,
+            Output::Rpc { generation, id, call } => self.rpc(*generation, *id, call, dead),
+            Output::Engine { generation, peer, op, action } => {
+                self.current(*generation, "engine step");
+                if dead || !self.joined {
+                    self.fault(format!("an engine step in a call that is not joined: {output:?}"));
+                }
+                self.engine(*peer, *op, action);
+            }
+            Output::ClosePeer { generation, peer } => {
+                self.current(*generation, "ClosePeer");
+                let picture = &mut self.peers[index(*peer)];
+                if !picture.live || picture.closed {
+                    self.fault(format!("{peer:?} closed twice, or never made"));
+                }
+                self.peers[index(*peer)].closed = true;
+            }
+            Output::Bind { id, .. } => {
+                if dead || self.peers[1].closed || !self.bound.insert(*id) {
+                    self.fault(format!("remote track {id} bound twice, or after the end"));
+                }
+            }
+            Output::Unbind { id } => {
+                self.bound.remove(id);
+            }
+            Output::Sending { on: true, track } if dead || self.peers[0].closed => {
+                self.fault(format!("track {track} goes on the air after the end"));
+            }
+            Output::NeedToken if dead => self.fault("a token is asked for after the end"),
+            Output::Finished => {
+                self.finished = true;
+                if self.ended != 1 {
+                    self.fault("finished without the terminal event");
+                }
+                if self.peers.iter().any(|p| p.live && !p.closed) {
+                    self.fault("finished with a peer connection that nobody closed");
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn event(&mut self, event: &Event) {
+        match event {
+            Event::Joined { .. } => {
+                if self.joined || self.leaving_since.is_some() {
+                    self.fault("joined twice, or after the end");
+                }
+                self.joined = true;
+            }
+            Event::Error(_) | Event::LocalFailed { .. } => {
+                self.errors += 1;
+                if self.leaving_since.is_some() && matches!(event, Event::Error(_)) {
+                    self.fault("an error is reported while leaving");
+                }
+            }
+            Event::Ended(_) => {
+                self.ended += 1;
+                if self.ended > 1 {
+                    self.fault("two terminal events");
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn current(&mut self, generation: Generation, what: &str) {
+        if generation != self.generation {
+            self.fault(format!("{what} of {generation:?}, current is {:?}", self.generation));
+        }
+    }
+
+    fn send(&mut self, generation: Generation, request: &SfuRequest, dead: bool) {
+        self.current(generation, "Send");
+        match request {
+            SfuRequest::Join(_) => {
+                self.created_by_join += 1;
+                if dead || !self.opened || self.created_by_join > 1 {
+                    self.fault("JoinRequest at the wrong moment");
+                }
+            }
+            SfuRequest::Health if dead || !self.joined => self.fault("a ping outside of the call"),
+            SfuRequest::Leave { reason, .. } => {
+                if dead || reason.len() > limits::LEAVE_REASON {
+                    self.fault("a goodbye after the close, or too long");
+                }
+            }
+            SfuRequest::Health => {}
+        }
+    }
+
+    fn rpc(&mut self, generation: Generation, id: u64, call: &RpcCall, dead: bool) {
+        self.current(generation, "RPC");
+        let name = call.name();
+        if dead || !self.joined {
+            self.fault(format!("{name} in a call that is not joined"));
+        }
+        let entry = self.tries.entry(id).or_insert((0, false, name));
+        entry.0 += 1;
+        let (tries, under_way) = (entry.0, std::mem::replace(&mut entry.1, true));
+        if tries > limits::RPC_TRIES || under_way {
+            self.fault(format!("{name} {id}: try {tries} without need"));
+        }
+        let peer = match call {
+            RpcCall::SetPublisher { .. } => PeerKind::Publisher,
+            RpcCall::SendAnswer { .. } => PeerKind::Subscriber,
+            RpcCall::IceTrickle { peer, .. } | RpcCall::IceRestart { peer, .. } => *peer,
+            _ => PeerKind::Publisher,
+        };
+        let about_peer = !matches!(call, RpcCall::UpdateMuteStates { .. });
+        if about_peer && self.peers[index(peer)].closed {
+            self.fault(format!("{name} for a closed {peer:?}"));
+        }
+        if matches!(call, RpcCall::UpdateMuteStates { .. })
+            && self
+                .tries
+                .iter()
+                .filter(|(i, (_, live, name))| **i != id && *live && *name == "UpdateMuteStates")
+                .count()
+                > 0
+        {
+            self.fault("two mute requests at once");
+        }
+        if name == "SetPublisher" || name == "SendAnswer" {
+            let picture = &mut self.peers[index(peer)];
+            let busy = picture.step.is_some() || picture.asking.is_some_and(|i| i != id);
+            picture.asking = Some(id);
+            if busy {
+                self.fault(format!("{name} overlaps with another negotiation"));
+            }
+        }
+        if let (RpcCall::SendAnswer { negotiation_id, .. }, 1) = (call, tries) {
+            // In the order of the offers, each at most once: failed ones are passed over.
+            match self.offered[self.answered..].iter().position(|o| o == negotiation_id) {
+                Some(at) => self.answered += at + 1,
+                None => self.fault(format!("offer {negotiation_id} answered out of order, or twice")),
+            }
+        }
+    }
+
+    fn engine(&mut self, peer: PeerKind, op: Op, action: &Action) {
+        let name = action_name(action);
+        let picture = &mut self.peers[index(peer)];
+        if picture.closed {
+            return self.fault(format!("{name} on a closed {peer:?}"));
+        }
+        if let Action::AddCandidate(json) = action {
+            let wrong = !picture.remote_set;
+            if wrong
+                || (json.contains("candidate:Publisher") && peer == PeerKind::Subscriber)
+                || (json.contains("candidate:Subscriber") && peer == PeerKind::Publisher)
+            {
+                self.fault(format!("candidate too early or on the wrong peer connection: {peer:?} {json}"));
+            }
+            return;
+        }
+        let busy = picture.step.replace((op, name));
+        if busy.is_some() || picture.asking.is_some() {
+            return self.fault(format!("{name} of the {peer:?} while {busy:?} is under way"));
+        }
+        let creates = name == "Create";
+        if creates == picture.live {
+            return self.fault(format!("{name}: {peer:?} is made twice or never"));
+        }
+        (picture.live, picture.ever) = (true, true);
+    }
+
+    pub fn after(&mut self, core: &Core, now: Duration) {
+        let over = matches!(core.phase, Phase::Leaving | Phase::Over);
+        if over && self.leaving_since.is_none() {
+            self.leaving_since = Some(now);
+        }
+        // A failed attempt may be followed by another.
+        if core.phase == Phase::WaitingRetry && self.joined {
+            self.fault("a joined call went back to joining");
+        }
+        if let Some(since) = self.leaving_since {
+            if !over {
+                self.fault("a call that was leaving came back");
+            }
+            if core.phase == Phase::Leaving && core.deadline().is_none_or(|d| d > since + limits::LEAVE) {
+                self.fault("a call that is leaving has no end in sight");
+            }
+        }
+        if core.is_over() && (!self.finished || core.deadline().is_some()) {
+            self.fault("over, but not finished");
+        }
+        if core.state() == State::Joined && core.deadline().is_none() {
+            self.fault("a joined call waits for nothing: it could hang");
+        }
+        let counters = core.counters();
+        if counters.error_events != self.errors {
+            self.fault(format!("{} errors told, {} counted", self.errors, counters.error_events));
+        }
+        let done = counters.offers_answered + counters.offers_failed + counters.late_offers;
+        let waiting = core.offers_waiting() as u64;
+        if done + waiting != self.offers_in {
+            self.fault(format!(
+                "{} offers came, but {} answered + {} failed + {} late + {waiting} waiting",
+                self.offers_in, counters.offers_answered, counters.offers_failed, counters.late_offers
+            ));
+        }
+        if waiting as usize > 2 * limits::QUEUED_OFFERS + 1 {
+            self.fault("offers pile up");
+        }
+        if self.leaving_since.is_some() && waiting != 0 {
+            self.fault("offers wait in a call that is leaving");
+        }
+    }
+
+    pub fn is_finished(&self) -> bool {
+        self.finished
+    }
+
+    pub fn offers_in(&self) -> u64 {
+        self.offers_in
+    }
+}

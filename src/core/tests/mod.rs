@@ -1,0 +1,16 @@
+//! Tests of the rules of a call, in virtual time: one file per group of rules, and random schedules.
+//!
+//! [`sim`] plays the outside (coordinator, socket, RPC server, engine, application); [`check`] looks
+//! at every input and output of every test, scripted or random, and complains at once.
+
+mod candidates;
+mod check;
+mod health;
+mod join;
+mod leave;
+mod offers;
+mod publish;
+mod random;
+mod roster;
+mod rpc;
+mod sim;

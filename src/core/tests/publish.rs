@@ -1,0 +1,475 @@
+//! The publisher: one negotiation at a time, order, failures, mute, grants, close.
+
+use super::sim::*;
+use crate::core::{model::*, *};
+use crate::error::{Code, Error};
+
+const PUB: PeerKind = PeerKind::Publisher;
+
+fn publish(sim: &mut Sim, track: TrackId) {
+    sim.input(Input::Publish { track, offer: audio() });
+}
+
+fn mute(sim: &mut Sim, track: TrackId, muted: bool) {
+    sim.input(Input::Mute { track, muted });
+}
+
+/// A call in which track 1 is on the air and nothing is under way.
+fn publishing() -> Sim {
+    let mut sim = Sim::joined();
+    publish(&mut sim, 1);
+    sim.run(ms(50));
+    assert!(sim.events().contains(&Event::LocalPublished { track: 1 }));
+    sim.mark();
+    sim
+}
+
+/// The `muted` of each mute request.
+fn told(sim: &Sim) -> Vec<bool> {
+    sim.rpcs()
+        .into_iter()
+        .filter_map(|c| if let RpcCall::UpdateMuteStates { states, .. } = c { Some(states) } else { None })
+        .flatten()
+        .map(|(kind, muted)| {
+            assert_eq!(kind, TrackKind::Audio);
+            muted
+        })
+        .collect()
+}
+
+/// The tracks of each SetPublisher: (mid, muted).
+fn offered(sim: &Sim) -> Vec<Vec<(String, bool)>> {
+    sim.rpcs()
+        .into_iter()
+        .filter_map(|c| if let RpcCall::SetPublisher { tracks, .. } = c { Some(tracks) } else { None })
+        .map(|tracks| tracks.into_iter().map(|t| (t.mid, t.muted)).collect())
+        .collect()
+}
+
+fn failures(sim: &Sim) -> Vec<(TrackId, Error)> {
+    let failure = |e| if let Event::LocalFailed { track, error } = e { Some((track, error)) } else { None };
+    sim.events().into_iter().filter_map(failure).collect()
+}
+
+fn on_air(sim: &Sim) -> Vec<(TrackId, bool)> {
+    let sending = |o: &Output| if let Output::Sending { track, on } = o { Some((*track, *on)) } else { None };
+    sim.since().iter().filter_map(sending).collect()
+}
+
+#[test]
+fn the_steps_of_a_publication() {
+    let mut sim = Sim::joined();
+    publish(&mut sim, 1);
+    sim.run(ms(50));
+    assert_eq!(sim.actions(PUB), ["Create", "AddAudio", "Offer", "SetAnswer"]);
+    assert_eq!(sim.rpc_names(), ["SetPublisher", "UpdateMuteStates"]);
+    assert_eq!(offered(&sim), [[("0".to_owned(), false)]]);
+    assert_eq!((told(&sim), on_air(&sim)), (vec![false], vec![(1, true)]));
+    let air = sim.since().iter().position(|o| matches!(o, Output::Sending { .. }));
+    let answer = sim.since().iter().position(|o| is_action(o, "SetAnswer"));
+    assert!(answer < air, "no packet before the answer is in force");
+}
+
+#[test]
+fn the_servers_publish_option_is_used() {
+    let mut sim = Sim::new(config());
+    let codec =
+        CodecSpec { name: "opus".into(), payload_type: 111, clock_rate: 48_000, ..CodecSpec::default() };
+    sim.joined.publish_options = vec![PublishOption {
+        id: 42,
+        kind: TrackKind::Audio,
+        codec: codec.clone(),
+        bitrate: 0,
+        fps: 0,
+        max_spatial_layers: 0,
+        max_temporal_layers: 0,
+        width: 0,
+        height: 0,
+        use_single_layer: false,
+        audio_bitrates: Vec::new(),
+    }];
+    sim.input(Input::Start);
+    // Before the call is joined: it waits.
+    publish(&mut sim, 1);
+    assert_eq!(sim.actions(PUB), [""; 0]);
+    sim.run(ms(50));
+    let infos = sim.rpcs().into_iter().find_map(|c| {
+        if let RpcCall::SetPublisher { tracks, .. } = c {
+            Some(tracks)
+        } else {
+            None
+        }
+    });
+    let infos = infos.expect("published");
+    assert_eq!((infos[0].publish_option_id, &infos[0].codec, infos[0].dtx), (42, &codec, true));
+}
+
+#[test]
+fn negotiations_never_overlap_and_changes_meanwhile_come_after() {
+    for at in ["Create", "AddAudio", "Offer", "SetPublisher", "SetAnswer"] {
+        let mut sim = Sim::joined();
+        sim.on(move |o| if is_action(o, at) || is_rpc(o, at) { Reply::Hold } else { Reply::Good });
+        publish(&mut sim, 1);
+        sim.run(ms(20));
+        assert_eq!(sim.held.len(), 1, "{at}");
+        let before = sim.since().len();
+        // Replaced while it waits.
+        sim.input(Input::Unpublish { track: 1 });
+        publish(&mut sim, 2);
+        mute(&mut sim, 2, true);
+        let more = sim.since()[before..]
+            .iter()
+            .filter(|o| matches!(o, Output::Engine { .. } | Output::Rpc { .. }))
+            .count();
+        assert_eq!(more, 0, "{at}: {:?}", &sim.since()[before..]);
+        sim.good();
+        sim.release();
+        sim.run(ms(100));
+        assert!(sim.events().contains(&Event::LocalPublished { track: 2 }), "{at}");
+        assert!(!sim.events().contains(&Event::LocalPublished { track: 1 }), "{at}");
+        let mid = if at == "Create" { "0" } else { "1" };
+        assert_eq!(offered(&sim).last(), Some(&vec![(mid.to_owned(), true)]), "{at}");
+        assert_eq!(on_air(&sim), [(1, false), (2, true)], "{at}");
+        assert_eq!(told(&sim), [true], "{at}");
+        assert!(sim.core.publisher_settled());
+    }
+}
+
+#[test]
+fn a_track_freed_before_it_was_added_is_never_offered() {
+    let mut sim = Sim::joined();
+    sim.on(|o| if is_action(o, "Create") { Reply::Hold } else { Reply::Good });
+    publish(&mut sim, 1);
+    sim.input(Input::Unpublish { track: 1 });
+    sim.release();
+    sim.run(ms(100));
+    assert_eq!((sim.actions(PUB), sim.rpcs().len()), (vec!["Create"], 0));
+    publish(&mut sim, 2);
+    sim.run(ms(100));
+    assert!(sim.events().contains(&Event::LocalPublished { track: 2 }));
+}
+
+#[test]
+fn unpublishing_tells_the_sfu_what_is_left() {
+    let mut sim = publishing();
+    sim.input(Input::Unpublish { track: 1 });
+    sim.input(Input::Unpublish { track: 1 });
+    sim.input(Input::Unpublish { track: 77 });
+    sim.run(ms(50));
+    assert_eq!((offered(&sim), on_air(&sim)), (vec![vec![]], vec![(1, false)]));
+}
+
+#[test]
+fn a_failed_negotiation_is_rolled_back_and_tried_again() {
+    for at in ["Create", "AddAudio", "Offer", "SetPublisher", "SetAnswer"] {
+        let mut sim = Sim::joined();
+        let mut left = 2;
+        sim.on(move |o| match o {
+            _ if left == 0 || !(is_action(o, at) || is_rpc(o, at)) => Reply::Good,
+            Output::Rpc { .. } => {
+                left -= 1;
+                rpc_failed(o, Failure::new(FailureKind::Timeout, "no answer"))
+            }
+            _ => {
+                left -= 1;
+                op_failed(o, failed(false))
+            }
+        });
+        publish(&mut sim, 1);
+        sim.run(ms(5_000));
+        assert_eq!(sim.events(), [Event::LocalPublished { track: 1 }], "{at}");
+        let rollbacks = sim.actions(PUB).iter().filter(|n| **n == "Rollback").count();
+        assert_eq!(rollbacks, if at == "Create" || at == "AddAudio" { 0 } else { 2 }, "{at}");
+        assert_eq!(
+            sim.actions(PUB).iter().filter(|n| **n == "AddAudio").count(),
+            if at == "AddAudio" { 3 } else { 1 }
+        );
+        assert_eq!(
+            offered(&sim).last(),
+            Some(&vec![("0".to_owned(), false)]),
+            "{at}: mids of the last offer"
+        );
+    }
+}
+
+#[test]
+fn three_failures_give_the_track_up_with_the_first_error() {
+    let mut sim = Sim::joined();
+    let mut n = 0;
+    sim.on(move |o| match is_rpc(o, "SetPublisher") {
+        true => {
+            n += 1;
+            rpc_failed(o, sfu(100 + n, "refused"))
+        }
+        false => Reply::Good,
+    });
+    publish(&mut sim, 1);
+    sim.run(ms(10_000));
+    let told = failures(&sim);
+    assert_eq!(told.len(), 1);
+    assert_eq!((told[0].0, told[0].1.code, told[0].1.server_code), (1, Code::Refused, 101));
+    assert_eq!(offered(&sim).len() as u32, limits::NEGOTIATION_TRIES);
+    assert_eq!(sim.actions(PUB).last(), Some(&"Rollback"));
+    assert_eq!(sim.core.state(), State::Joined);
+    // A later one works.
+    sim.good();
+    publish(&mut sim, 2);
+    sim.run(ms(100));
+    assert!(sim.events().contains(&Event::LocalPublished { track: 2 }));
+}
+
+#[test]
+fn what_comes_during_a_rollback_is_not_forgotten() {
+    for tries in [1, limits::NEGOTIATION_TRIES] {
+        let mut sim = Sim::joined();
+        let mut left = tries;
+        sim.on(move |o| match o {
+            _ if is_rpc(o, "SetPublisher") && left > 0 => {
+                left -= 1;
+                rpc_failed(o, sfu(500, "refused"))
+            }
+            // Slower than the wait before the next try.
+            _ if is_action(o, "Rollback") => {
+                let Output::Engine { generation, peer, op, .. } = o else { return Reply::Good };
+                let done =
+                    Input::Op { generation: *generation, peer: *peer, op: *op, result: Ok(OpDone::Done) };
+                Reply::At(ms(4_000), done)
+            }
+            _ => Reply::Good,
+        });
+        publish(&mut sim, 1);
+        sim.run(ms(1_000));
+        let mut last = 1;
+        if tries == limits::NEGOTIATION_TRIES {
+            while failures(&sim).is_empty() && sim.now < ms(60_000) {
+                sim.run(ms(10));
+            }
+            last = 2;
+            publish(&mut sim, last);
+        }
+        sim.run(ms(15_000));
+        assert!(sim.events().contains(&Event::LocalPublished { track: last }), "after {tries} failures");
+    }
+}
+
+#[test]
+fn a_renegotiation_that_fails_for_good_is_told_and_leaves_the_rest_as_it_was() {
+    let mut sim = publishing();
+    sim.on(|o| if is_rpc(o, "SetPublisher") { rpc_failed(o, sfu(500, "refused")) } else { Reply::Good });
+    sim.message(SfuMessage::IceRestart { peer: PUB });
+    sim.run(ms(10_000));
+    assert_eq!((failures(&sim).len(), sim.errors(), offered(&sim).len()), (0, 1, 3));
+    assert_eq!((on_air(&sim).len(), sim.core.state()), (0, State::Joined));
+}
+
+#[test]
+fn an_ice_restart_survives_a_failed_negotiation() {
+    let mut sim = publishing();
+    let mut once = true;
+    sim.on(move |o| match is_rpc(o, "SetPublisher") && std::mem::take(&mut once) {
+        true => rpc_failed(o, sfu(500, "refused")),
+        false => Reply::Good,
+    });
+    sim.message(SfuMessage::IceRestart { peer: PUB });
+    sim.message(SfuMessage::IceRestart { peer: PeerKind::Subscriber });
+    sim.run(ms(5_000));
+    let restarts: Vec<_> = sim
+        .since()
+        .iter()
+        .filter_map(|o| match o {
+            Output::Engine { action: Action::Offer { ice_restart }, .. } => Some(*ice_restart),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(restarts, [true, true]);
+    assert_eq!(sim.actions(PeerKind::Subscriber), [""; 0], "the SFU offers by itself");
+}
+
+#[test]
+fn a_reply_without_an_answer_is_a_failure() {
+    let mut sim = Sim::joined();
+    sim.on(|o| match o {
+        Output::Rpc { generation, id, call: RpcCall::SetPublisher { .. } } => {
+            let reply = RpcReply::Publisher { sdp: String::new(), ice_restart: false };
+            Reply::With(Input::Rpc { generation: *generation, id: *id, result: Ok(reply) })
+        }
+        _ => Reply::Good,
+    });
+    publish(&mut sim, 1);
+    sim.run(ms(10_000));
+    assert_eq!(
+        failures(&sim).into_iter().map(|(t, e)| (t, e.code)).collect::<Vec<_>>(),
+        [(1, Code::Protocol)]
+    );
+}
+
+#[test]
+fn mute_is_one_request_at_a_time_and_the_last_intent_wins() {
+    let mut sim = publishing();
+    sim.on(|o| if is_rpc(o, "UpdateMuteStates") { Reply::Hold } else { Reply::Good });
+    for muted in [true, false, true, false, true, false] {
+        mute(&mut sim, 1, muted);
+    }
+    assert_eq!(told(&sim), [true], "the others wait");
+    sim.release();
+    assert_eq!(told(&sim), [true, false], "only the last of them");
+    sim.release();
+    assert_eq!(told(&sim), [true, false]);
+    mute(&mut sim, 1, false);
+    mute(&mut sim, 99, true);
+    assert_eq!(told(&sim), [true, false], "nothing changed");
+    assert_eq!(sim.actions(PUB), [""; 0], "no negotiation");
+}
+
+#[test]
+fn a_mute_before_the_track_is_negotiated_is_part_of_it() {
+    let mut sim = Sim::joined();
+    publish(&mut sim, 1);
+    mute(&mut sim, 1, true);
+    assert_eq!(told(&sim), [false; 0]);
+    sim.run(ms(50));
+    assert_eq!((offered(&sim), told(&sim)), (vec![vec![("0".to_owned(), true)]], vec![true]));
+}
+
+#[test]
+fn a_mute_that_cannot_be_told_is_an_error_and_the_next_change_is_told() {
+    let mut sim = publishing();
+    sim.on(|o| if is_rpc(o, "UpdateMuteStates") { rpc_failed(o, sfu(500, "no")) } else { Reply::Good });
+    mute(&mut sim, 1, true);
+    sim.run(ms(50));
+    assert_eq!((sim.errors(), failures(&sim).len()), (1, 0));
+    sim.good();
+    mute(&mut sim, 1, true);
+    sim.run(ms(50));
+    assert_eq!(told(&sim), [true, true]);
+}
+
+#[test]
+fn a_mute_reply_for_a_freed_track_says_nothing_of_its_successor() {
+    let mut sim = publishing();
+    sim.on(|o| if is_rpc(o, "UpdateMuteStates") { Reply::Hold } else { Reply::Good });
+    mute(&mut sim, 1, true);
+    sim.input(Input::Unpublish { track: 1 });
+    sim.input(Input::Publish { track: 2, offer: AudioOffer { muted: true, ..audio() } });
+    sim.run(ms(100));
+    assert_eq!(told(&sim), [true]);
+    sim.good();
+    sim.release();
+    assert_eq!(told(&sim), [true, true], "the successor is told for itself");
+}
+
+#[test]
+fn a_second_track_and_a_track_after_the_close_are_refused() {
+    let mut sim = publishing();
+    publish(&mut sim, 2);
+    assert_eq!(failures(&sim).last().map(|(t, e)| (*t, e.code)), Some((2, Code::State)));
+    sim.input(Input::ClosePeer(PUB));
+    publish(&mut sim, 3);
+    assert_eq!(failures(&sim).last().map(|(t, e)| (*t, e.code)), Some((3, Code::Closed)));
+    sim.on(|_| Reply::Never);
+    sim.leave();
+    publish(&mut sim, 4);
+    assert_eq!(failures(&sim).last().map(|(t, e)| (*t, e.code)), Some((4, Code::State)));
+}
+
+#[test]
+fn the_number_of_senders_is_bounded() {
+    let mut sim = Sim::joined();
+    for track in 0..limits::TRACKS as u64 + 1 {
+        publish(&mut sim, track);
+        sim.run(ms(50));
+        sim.input(Input::Unpublish { track });
+        sim.run(ms(50));
+    }
+    assert_eq!(failures(&sim).into_iter().map(|(t, e)| (t, e.code)).collect::<Vec<_>>(), [(32, Code::Limit)]);
+    assert_eq!(sim.actions(PUB).iter().filter(|n| **n == "AddAudio").count(), limits::TRACKS);
+}
+
+#[test]
+fn closing_the_publisher_mutes_and_stops_and_the_call_goes_on() {
+    let mut sim = publishing();
+    sim.input(Input::ClosePeer(PUB));
+    sim.input(Input::ClosePeer(PUB));
+    assert_eq!((told(&sim), on_air(&sim)), (vec![true], vec![(1, false)]));
+    assert_eq!(sim.count(|o| matches!(o, Output::ClosePeer { peer: PUB, .. })), 1);
+    let id = sim.offer();
+    sim.run(ms(50));
+    assert_eq!(sim.answers(), [id]);
+    assert_eq!((sim.core.state(), sim.errors()), (State::Joined, 0));
+}
+
+#[test]
+fn closing_the_publisher_while_an_unmute_is_under_way_ends_muted() {
+    let mut sim = publishing();
+    mute(&mut sim, 1, true);
+    sim.run(ms(10));
+    sim.on(|o| if is_rpc(o, "UpdateMuteStates") { Reply::Hold } else { Reply::Good });
+    mute(&mut sim, 1, false);
+    sim.input(Input::ClosePeer(PUB));
+    assert_eq!(told(&sim), [true, false]);
+    sim.release();
+    assert_eq!(told(&sim), [true, false, true]);
+    sim.on(|o| if is_rpc(o, "UpdateMuteStates") { rpc_failed(o, sfu(500, "gone")) } else { Reply::Good });
+    sim.release();
+    sim.run(ms(3_000));
+    assert_eq!(sim.errors(), 0);
+}
+
+#[test]
+fn closing_the_publisher_is_noticed_after_every_await() {
+    for at in ["Create", "AddAudio", "Offer", "SetPublisher", "SetAnswer", "Rollback"] {
+        let mut sim = Sim::joined();
+        sim.on(move |o| match () {
+            () if is_action(o, at) || is_rpc(o, at) => Reply::Hold,
+            () if at == "Rollback" && is_rpc(o, "SetPublisher") => rpc_failed(o, sfu(500, "refused")),
+            () => Reply::Good,
+        });
+        publish(&mut sim, 1);
+        sim.run(ms(20));
+        assert_eq!(sim.held.len(), 1, "{at}");
+        sim.mark();
+        sim.input(Input::ClosePeer(PUB));
+        sim.release();
+        sim.run(ms(5_000));
+        assert_eq!((sim.actions(PUB), sim.rpcs(), sim.errors()), (vec![], vec![], 0), "{at}");
+        assert_eq!(sim.count(|o| matches!(o, Output::ClosePeer { peer: PUB, .. })), 1, "{at}");
+    }
+}
+
+#[test]
+fn set_publisher_is_not_tried_again_for_a_publisher_closed_meanwhile() {
+    let mut sim = Sim::joined();
+    sim.on(|o| {
+        if is_rpc(o, "SetPublisher") {
+            rpc_failed(o, Failure::new(FailureKind::Connect, "gone"))
+        } else {
+            Reply::Good
+        }
+    });
+    publish(&mut sim, 1);
+    sim.run(ms(8));
+    assert_eq!(offered(&sim).len(), 1);
+    sim.input(Input::ClosePeer(PUB));
+    sim.run(ms(5_000));
+    assert_eq!((offered(&sim).len(), sim.errors()), (1, 0));
+}
+
+#[test]
+fn revoked_grants_stop_the_track_and_granted_ones_allow_the_next() {
+    let mut sim = publishing();
+    let grants = |audio| SfuMessage::Grants(Grants { audio, video: false, screen_share: false });
+    sim.message(grants(false));
+    assert_eq!(on_air(&sim), [(1, false)]);
+    assert_eq!(
+        failures(&sim).into_iter().map(|(t, e)| (t, e.code)).collect::<Vec<_>>(),
+        [(1, Code::Refused)]
+    );
+    sim.run(ms(50));
+    assert_eq!(offered(&sim), [vec![]]);
+    publish(&mut sim, 2);
+    assert_eq!(failures(&sim).last().map(|(t, e)| (*t, e.code)), Some((2, Code::Refused)));
+    sim.message(grants(true));
+    publish(&mut sim, 3);
+    sim.run(ms(50));
+    assert!(sim.events().contains(&Event::LocalPublished { track: 3 }));
+}

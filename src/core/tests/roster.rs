@@ -1,0 +1,244 @@
+//! Participants, their tracks, and whose media it is.
+
+use super::sim::*;
+use crate::core::{model::*, *};
+
+fn joined_with(participants: Vec<Participant>) -> Sim {
+    let mut sim = Sim::new(config());
+    sim.joined.participants = participants;
+    sim.input(Input::Start);
+    sim.run(ms(50));
+    sim
+}
+
+fn published(name: &str, kind: TrackKind) -> Event {
+    Event::TrackPublished { user_id: name.into(), session_id: format!("{name}-session"), kind }
+}
+
+fn bound(sim: &Sim) -> Vec<(RemoteId, String)> {
+    let bind = |o: &Output| {
+        if let Output::Bind { id, session_id, .. } = o {
+            Some((*id, session_id.clone()))
+        } else {
+            None
+        }
+    };
+    sim.since().iter().filter_map(bind).collect()
+}
+
+fn media(sim: &mut Sim, id: RemoteId, stream_id: &str, track_id: &str) {
+    let generation = sim.core.generation();
+    let (stream_id, track_id) = (stream_id.to_owned(), track_id.to_owned());
+    sim.input(Input::RemoteTrack { generation, id, stream_id, track_id });
+}
+
+#[test]
+fn late_joiners_are_told_of_tracks_published_before() {
+    let ann = Participant { published: vec![TrackKind::Audio, TrackKind::Video], ..person("ann") };
+    let sim = joined_with(vec![ann, person("bob")]);
+    let events: Vec<_> = sim.events().into_iter().skip(3).collect();
+    assert!(matches!(&events[0], Event::ParticipantJoined(p) if p.user_id == "ann"));
+    assert_eq!(events[1..3], [published("ann", TrackKind::Audio), published("ann", TrackKind::Video)]);
+    assert!(matches!(&events[3], Event::ParticipantJoined(p) if p.user_id == "bob"));
+    assert_eq!(events.len(), 4);
+}
+
+#[test]
+fn doubled_unknown_and_repeated_news_are_fine() {
+    let mut sim = joined_with(vec![person("ann")]);
+    sim.mark();
+    let ann = Participant { published: vec![TrackKind::Audio], ..person("ann") };
+    for _ in 0..3 {
+        sim.message(SfuMessage::ParticipantJoined(Box::new(ann.clone())));
+    }
+    assert_eq!(sim.events(), [published("ann", TrackKind::Audio)], "only what is new");
+    sim.mark();
+    for _ in 0..2 {
+        sim.message(SfuMessage::ParticipantUpdated(Box::new(Participant {
+            name: "Ann".into(),
+            ..ann.clone()
+        })));
+    }
+    assert_eq!(sim.events().len(), 1);
+    let kept = sim.core.participants().find(|p| p.user_id == "ann").expect("ann");
+    assert_eq!((kept.name.as_str(), kept.published.as_slice()), ("Ann", &[TrackKind::Audio][..]));
+    sim.mark();
+    sim.message(SfuMessage::ParticipantLeft { session_id: "nobody".into(), user_id: "nobody".into() });
+    sim.message(SfuMessage::ParticipantJoined(Box::default()));
+    sim.message(SfuMessage::TrackPublished {
+        session_id: "nobody".into(),
+        user_id: "nobody".into(),
+        kind: TrackKind::Audio,
+        participant: None,
+    });
+    assert_eq!(sim.since().len(), 0);
+    // Somebody new by an update is somebody new.
+    sim.message(SfuMessage::ParticipantUpdated(Box::new(person("bob"))));
+    assert_eq!(sim.events(), [Event::ParticipantJoined(Box::new(person("bob")))]);
+}
+
+#[test]
+fn who_leaves_takes_the_tracks_along() {
+    let ann = Participant { published: vec![TrackKind::Audio], ..person("ann") };
+    let mut sim = joined_with(vec![ann]);
+    media(&mut sim, 7, "ann-prefix:TRACK_TYPE_AUDIO:0", "");
+    sim.mark();
+    for _ in 0..2 {
+        sim.message(SfuMessage::ParticipantLeft { session_id: "ann-session".into(), user_id: "ann".into() });
+    }
+    assert_eq!(sim.count(|o| matches!(o, Output::Unbind { id: 7 })), 1);
+    assert!(matches!(sim.events()[..], [Event::TrackUnpublished { .. }, Event::ParticipantLeft(_)]));
+    assert_eq!(sim.core.participants().count(), 0);
+}
+
+#[test]
+fn tracks_come_with_an_embedded_participant() {
+    let mut sim = joined_with(Vec::new());
+    sim.mark();
+    let message = |published: Vec<TrackKind>| Box::new(Participant { published, ..person("ann") });
+    sim.message(SfuMessage::TrackPublished {
+        session_id: "ann-session".into(),
+        user_id: "ann".into(),
+        kind: TrackKind::Audio,
+        participant: Some(message(vec![TrackKind::Audio])),
+    });
+    assert!(matches!(sim.events()[..], [Event::ParticipantJoined(_), Event::TrackPublished { .. }]));
+    for _ in 0..2 {
+        sim.message(SfuMessage::TrackUnpublished {
+            session_id: "ann-session".into(),
+            user_id: "ann".into(),
+            kind: TrackKind::Audio,
+            cause: UnpublishCause::UserMuted,
+            participant: None,
+        });
+    }
+    let gone = |e: &Event| matches!(e, Event::TrackUnpublished { cause: UnpublishCause::UserMuted, .. });
+    assert_eq!(sim.events().iter().filter(|e| gone(e)).count(), 1);
+    // Someone unknown whose list still names the track that ends: it ends.
+    sim.message(SfuMessage::TrackUnpublished {
+        session_id: "bob-session".into(),
+        user_id: "bob".into(),
+        kind: TrackKind::Video,
+        cause: UnpublishCause::Unspecified,
+        participant: Some(Box::new(Participant { published: vec![TrackKind::Video], ..person("bob") })),
+    });
+    let bob = sim.core.participants().find(|p| p.user_id == "bob").expect("bob");
+    assert!(bob.published.is_empty());
+}
+
+#[test]
+fn i_am_never_a_participant_event() {
+    let mut sim = Sim::new(config());
+    let me = Participant {
+        session_id: sim.core.session_id.clone(),
+        published: vec![TrackKind::Audio],
+        ..person("me")
+    };
+    sim.joined.participants = vec![me.clone()];
+    sim.input(Input::Start);
+    sim.run(ms(50));
+    let (session_id, user_id) = (me.session_id.clone(), me.user_id.clone());
+    let kind = TrackKind::Video;
+    sim.message(SfuMessage::ParticipantJoined(Box::new(me.clone())));
+    sim.message(SfuMessage::ParticipantUpdated(Box::new(Participant { name: "I".into(), ..me.clone() })));
+    let participant = Some(Box::new(me.clone()));
+    sim.message(SfuMessage::TrackPublished {
+        session_id: session_id.clone(),
+        user_id: user_id.clone(),
+        kind,
+        participant,
+    });
+    let cause = UnpublishCause::Moderation;
+    sim.message(SfuMessage::TrackUnpublished {
+        session_id: session_id.clone(),
+        user_id: user_id.clone(),
+        kind,
+        cause,
+        participant: None,
+    });
+    assert_eq!(sim.core.participants().count(), 1, "known all the same");
+    sim.message(SfuMessage::ParticipantLeft { session_id, user_id });
+    for event in sim.events() {
+        assert!(
+            matches!(event, Event::State { .. } | Event::Joined { .. }),
+            "the call itself only, not {event:?}"
+        );
+    }
+}
+
+#[test]
+fn levels_quality_speaker_counts_and_pins() {
+    let mut sim = joined_with(vec![person("ann"), person("bob")]);
+    sim.mark();
+    let s = |name: &str| format!("{name}-session");
+    sim.message(SfuMessage::AudioLevels(vec![
+        (s("ann"), 0.5, true),
+        (s("bob"), f32::NAN, false),
+        (s("nobody"), 0.1, true),
+        (s("bob"), 7.0, true),
+    ]));
+    let levels: Vec<_> = sim
+        .events()
+        .into_iter()
+        .map(|e| if let Event::AudioLevel { level, .. } = e { level } else { -1.0 })
+        .collect();
+    assert_eq!(levels, [0.5, 0.0, 1.0]);
+    sim.mark();
+    for _ in 0..2 {
+        sim.message(SfuMessage::ConnectionQuality(vec![
+            (s("ann"), Quality::Poor),
+            (s("nobody"), Quality::Good),
+        ]));
+        sim.message(SfuMessage::Health(Counts { total: 2, anonymous: 1 }));
+    }
+    assert_eq!(sim.events().len(), 2, "only what changed: {:?}", sim.events());
+    assert_eq!(sim.core.counts(), Counts { total: 2, anonymous: 1 });
+    sim.message(SfuMessage::DominantSpeaker { session_id: s("ann") });
+    sim.message(SfuMessage::DominantSpeaker { session_id: s("bob") });
+    let dominant: Vec<_> =
+        sim.core.participants().filter(|p| p.is_dominant).map(|p| p.user_id.as_str()).collect();
+    assert_eq!(dominant, ["bob"], "the flag moves");
+    sim.message(SfuMessage::DominantSpeaker { session_id: s("nobody") });
+    assert_eq!(sim.core.participants().filter(|p| p.is_dominant).count(), 0);
+    let pins = vec![Pin { user_id: "ann".into(), session_id: s("ann") }];
+    sim.message(SfuMessage::Pins(pins.clone()));
+    assert_eq!(sim.events().last(), Some(&Event::Pins(pins)));
+}
+
+#[test]
+fn media_before_its_participant_waits_for_it() {
+    let mut sim = joined_with(vec![person("ann")]);
+    sim.offer();
+    sim.mark();
+    media(&mut sim, 1, "ann-prefix:TRACK_TYPE_AUDIO:0", "");
+    media(&mut sim, 2, "", "bob-prefix:TRACK_TYPE_AUDIO:0");
+    media(&mut sim, 3, "garbage", "::");
+    assert_eq!(bound(&sim), [(1, "ann-session".to_owned())]);
+    sim.message(SfuMessage::ParticipantJoined(Box::new(person("bob"))));
+    assert_eq!(bound(&sim).last(), Some(&(2, "bob-session".to_owned())));
+    sim.input(Input::RemoteTrackGone { id: 1 });
+    sim.input(Input::ClosePeer(PeerKind::Subscriber));
+    let unbound: Vec<_> = sim
+        .since()
+        .iter()
+        .filter_map(|o| if let Output::Unbind { id } = o { Some(*id) } else { None })
+        .collect();
+    assert_eq!(unbound, [2, 3]);
+}
+
+#[test]
+fn media_of_another_generation_or_without_end_is_not_kept() {
+    let mut sim = joined_with(vec![person("ann")]);
+    sim.mark();
+    sim.input(Input::RemoteTrack {
+        generation: Generation(0),
+        id: 5,
+        stream_id: "ann-prefix:TRACK_TYPE_AUDIO:0".into(),
+        track_id: String::new(),
+    });
+    assert_eq!((sim.since().len(), sim.core.counters().late_other), (0, 1));
+    for id in 0..2_000 {
+        media(&mut sim, id, "ann-prefix:TRACK_TYPE_AUDIO:0", "");
+    }
+    assert_eq!(bound(&sim).len(), limits::REMOTE_TRACKS);
+}

@@ -1,0 +1,456 @@
+//! The outside of a call, simulated: a virtual clock and a world that answers what the core asks.
+//!
+//! By default everything succeeds after one millisecond. A test holds answers back, or gives its
+//! own, with [`Sim::on`]; rules that hold for every call are checked after every step.
+
+use super::check::Checker;
+use crate::core::{model::*, rng::Rng, *};
+use crate::error::{Code, Secret};
+use std::{collections::BTreeMap, time::Duration};
+
+pub const MS: Duration = Duration::from_millis(1);
+
+pub fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+pub fn config() -> Config {
+    Config {
+        call_type: "default".into(),
+        call_id: "room".into(),
+        user_id: "me".into(),
+        create: true,
+        ring: true,
+        notify: true,
+        data_json: String::new(),
+        location: "auto".into(),
+        join_retries: 3,
+        subscribe: true,
+        subscriber_sdp: "sub".into(),
+        publisher_sdp: "pub".into(),
+        token: Secret::new("user-token"),
+        seed: 1,
+    }
+}
+
+/// What the world does with an order of the core.
+pub enum Reply {
+    Good,
+    /// Keeps it for [`Sim::release`].
+    Hold,
+    Never,
+    With(Input),
+    At(Duration, Input),
+}
+
+pub struct Sim {
+    pub core: Core,
+    pub now: Duration,
+    pub log: Vec<Output>,
+    pub held: Vec<Output>,
+    pub check: Checker,
+    world: BTreeMap<(Duration, u64), Input>,
+    seq: u64,
+    mark: usize,
+    rule: Box<dyn FnMut(&Output) -> Reply>,
+    pub joined: JoinState,
+    /// Answers take up to this long, drawn anew each time; without it one millisecond.
+    pub delays: Option<(Rng, u64)>,
+    senders: usize,
+    admissions: u32,
+    next_offer: u32,
+}
+
+impl Drop for Sim {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.check.trace.take().unwrap_or_default().join("\n"));
+        }
+    }
+}
+
+impl Sim {
+    pub fn new(config: Config) -> Self {
+        Self {
+            core: Core::new(config),
+            now: ms(1_000),
+            log: Vec::new(),
+            held: Vec::new(),
+            check: Checker::traced(),
+            world: BTreeMap::new(),
+            seq: 0,
+            mark: 0,
+            rule: Box::new(|_| Reply::Good),
+            joined: JoinState::default(),
+            delays: None,
+            senders: 0,
+            admissions: 0,
+            next_offer: 0,
+        }
+    }
+
+    /// A call that has just been joined, with nothing under way.
+    pub fn joined() -> Self {
+        Self::joined_with(config())
+    }
+
+    pub fn joined_with(config: Config) -> Self {
+        let mut sim = Self::new(config);
+        sim.input(Input::Start);
+        sim.run(ms(50));
+        assert_eq!(sim.core.state(), State::Joined);
+        sim.mark();
+        sim
+    }
+
+    /// From now on `rule` decides what becomes of each order.
+    pub fn on(&mut self, rule: impl FnMut(&Output) -> Reply + 'static) {
+        self.rule = Box::new(rule);
+    }
+
+    pub fn good(&mut self) {
+        self.on(|_| Reply::Good);
+    }
+
+    pub fn input(&mut self, input: Input) {
+        self.check.before(&self.core, self.now, Some(&input));
+        self.core.handle(self.now, input);
+        self.drain();
+    }
+
+    pub fn message(&mut self, message: SfuMessage) {
+        let generation = self.core.generation();
+        self.input(Input::Message { generation, message });
+    }
+
+    /// The SFU offers; the number is the offer's negotiation id.
+    pub fn offer(&mut self) -> u32 {
+        self.next_offer += 1;
+        let id = self.next_offer;
+        self.message(offer(id, "remote"));
+        id
+    }
+
+    pub fn leave(&mut self) {
+        self.input(Input::Leave { reason: "bye".into() });
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.core.poll_output() {
+            self.check.output(self.now, &output);
+            match (self.rule)(&output) {
+                Reply::Good => {
+                    if let Some(input) = self.answer(&output) {
+                        self.after_a_while(input);
+                    }
+                }
+                Reply::Hold => self.held.push(clone(&output)),
+                Reply::Never => {}
+                Reply::With(input) => self.after_a_while(input),
+                Reply::At(wait, input) => self.later(wait, input),
+            }
+            self.log.push(output);
+        }
+        self.check.after(&self.core, self.now);
+        self.check.assert_sound();
+    }
+
+    fn after_a_while(&mut self, input: Input) {
+        let wait = self.delays.as_mut().map_or(MS, |(rng, most)| ms(rng.between(0, *most)));
+        self.later(wait, input);
+    }
+
+    pub fn later(&mut self, wait: Duration, input: Input) {
+        self.seq += 1;
+        self.world.insert((self.now + wait, self.seq), input);
+    }
+
+    /// Answers the held orders well, now.
+    pub fn release(&mut self) {
+        for output in std::mem::take(&mut self.held) {
+            if let Some(input) = self.answer(&output) {
+                self.input(input);
+            }
+        }
+    }
+
+    /// Lets that much time go by; answers and deadlines come in their order.
+    pub fn run(&mut self, wait: Duration) {
+        let end = self.now + wait;
+        loop {
+            let answer = self.world.keys().next().copied().filter(|(at, _)| *at <= end);
+            let deadline = self.core.deadline().filter(|at| *at <= end);
+            match (answer, deadline) {
+                (Some(key), deadline) if deadline.is_none_or(|d| key.0 <= d) => {
+                    self.now = self.now.max(key.0);
+                    if let Some(input) = self.world.remove(&key) {
+                        self.input(input);
+                    }
+                }
+                (_, Some(deadline)) => {
+                    self.now = self.now.max(deadline);
+                    self.check.before(&self.core, self.now, None);
+                    self.core.tick(self.now);
+                    self.drain();
+                    assert!(
+                        self.core.deadline().is_none_or(|d| d > self.now),
+                        "a deadline stays in the past"
+                    );
+                }
+                _ => break,
+            }
+        }
+        self.now = end;
+    }
+
+    /// What came since the last mark.
+    pub fn since(&self) -> &[Output] {
+        &self.log[self.mark..]
+    }
+
+    pub fn mark(&mut self) {
+        self.mark = self.log.len();
+    }
+
+    pub fn events(&self) -> Vec<Event> {
+        self.since().iter().filter_map(event).cloned().collect()
+    }
+
+    pub fn rpcs(&self) -> Vec<RpcCall> {
+        let call = |o: &Output| if let Output::Rpc { call, .. } = o { Some(call.clone()) } else { None };
+        self.since().iter().filter_map(call).collect()
+    }
+
+    pub fn rpc_names(&self) -> Vec<&'static str> {
+        self.rpcs().iter().map(RpcCall::name).collect()
+    }
+
+    pub fn actions(&self, of: PeerKind) -> Vec<&'static str> {
+        let name = |o: &Output| match o {
+            Output::Engine { peer, action, .. } if *peer == of => Some(action_name(action)),
+            _ => None,
+        };
+        self.since().iter().filter_map(name).collect()
+    }
+
+    pub fn requests(&self) -> Vec<SfuRequest> {
+        let request =
+            |o: &Output| if let Output::Send { request, .. } = o { Some(request.clone()) } else { None };
+        self.since().iter().filter_map(request).collect()
+    }
+
+    pub fn count(&self, what: impl Fn(&Output) -> bool) -> usize {
+        self.since().iter().filter(|o| what(o)).count()
+    }
+
+    /// Negotiation ids of the answers that were sent.
+    pub fn answers(&self) -> Vec<u32> {
+        let id = |c: RpcCall| {
+            if let RpcCall::SendAnswer { negotiation_id, .. } = c {
+                Some(negotiation_id)
+            } else {
+                None
+            }
+        };
+        self.rpcs().into_iter().filter_map(id).collect()
+    }
+
+    pub fn errors(&self) -> usize {
+        self.count(|o| matches!(event(o), Some(Event::Error(_) | Event::LocalFailed { .. })))
+    }
+
+    pub fn ended(&self) -> Option<End> {
+        self.log.iter().filter_map(event).find_map(|e| {
+            if let Event::Ended(end) = e {
+                Some(end.clone())
+            } else {
+                None
+            }
+        })
+    }
+
+    /// The answer of a world in which everything works.
+    fn answer(&mut self, output: &Output) -> Option<Input> {
+        Some(match output {
+            Output::NeedToken => Input::Token(Some(Secret::new("asked-for"))),
+            Output::Admit { generation, .. } => {
+                self.admissions += 1;
+                Input::Admitted { generation: *generation, result: Ok(Box::new(admission(self.admissions))) }
+            }
+            Output::OpenSocket { generation, .. } => {
+                Input::SocketOpened { generation: *generation, result: Ok(()) }
+            }
+            Output::Send { generation, request: SfuRequest::Join(_) } => Input::Message {
+                generation: *generation,
+                message: SfuMessage::Joined(Box::new(self.joined.clone())),
+            },
+            Output::Send { generation, request: SfuRequest::Health } => {
+                Input::Message { generation: *generation, message: SfuMessage::Health(self.joined.counts) }
+            }
+            Output::CloseSocket { generation, code, .. } => {
+                Input::SocketClosed { generation: *generation, code: Some(*code), failure: None }
+            }
+            Output::Rpc { generation, id, call } => {
+                let reply = match call {
+                    RpcCall::SetPublisher { .. } => {
+                        RpcReply::Publisher { sdp: "a=ice-ufrag:sfu\r\n".into(), ice_restart: false }
+                    }
+                    _ => RpcReply::Done,
+                };
+                Input::Rpc { generation: *generation, id: *id, result: Ok(reply) }
+            }
+            Output::Engine { generation, peer, op, action } => {
+                let done = match action {
+                    Action::AddAudio { .. } => {
+                        self.senders += 1;
+                        OpDone::Done
+                    }
+                    Action::Offer { .. } => OpDone::Offer {
+                        sdp: format!("offer {op}"),
+                        mids: (0..self.senders).map(|n| n.to_string()).collect(),
+                    },
+                    Action::CreateAnswer => OpDone::Answer(format!("answer {op}")),
+                    _ => OpDone::Done,
+                };
+                Input::Op { generation: *generation, peer: *peer, op: *op, result: Ok(done) }
+            }
+            Output::ClosePeer { generation, peer } => {
+                Input::PeerClosed { generation: *generation, peer: *peer }
+            }
+            _ => return None,
+        })
+    }
+}
+
+pub fn event(output: &Output) -> Option<&Event> {
+    if let Output::Event(event) = output {
+        Some(event)
+    } else {
+        None
+    }
+}
+
+pub fn action_name(action: &Action) -> &'static str {
+    match action {
+        Action::Create { .. } => "Create",
+        Action::AddAudio { .. } => "AddAudio",
+        Action::Offer { .. } => "Offer",
+        Action::SetAnswer(_) => "SetAnswer",
+        Action::Rollback => "Rollback",
+        Action::SetOffer(_) => "SetOffer",
+        Action::CreateAnswer => "CreateAnswer",
+        Action::SetLocalAnswer(_) => "SetLocalAnswer",
+        Action::AddCandidate(_) => "AddCandidate",
+    }
+}
+
+/// Orders that a world may hold back.
+fn clone(output: &Output) -> Output {
+    match output {
+        Output::NeedToken => Output::NeedToken,
+        Output::Admit { generation, token, request } => {
+            Output::Admit { generation: *generation, token: token.clone(), request: request.clone() }
+        }
+        Output::OpenSocket { generation, admission, session_id, attempt } => Output::OpenSocket {
+            generation: *generation,
+            admission: admission.clone(),
+            session_id: session_id.clone(),
+            attempt: *attempt,
+        },
+        Output::Send { generation, request } => {
+            Output::Send { generation: *generation, request: request.clone() }
+        }
+        Output::CloseSocket { generation, code, reason } => {
+            Output::CloseSocket { generation: *generation, code: *code, reason: reason.clone() }
+        }
+        Output::Rpc { generation, id, call } => {
+            Output::Rpc { generation: *generation, id: *id, call: call.clone() }
+        }
+        Output::Engine { generation, peer, op, action } => {
+            Output::Engine { generation: *generation, peer: *peer, op: *op, action: action.clone() }
+        }
+        Output::ClosePeer { generation, peer } => Output::ClosePeer { generation: *generation, peer: *peer },
+        other => panic!("nothing answers {other:?}"),
+    }
+}
+
+pub fn admission(number: u32) -> Admission {
+    Admission {
+        edge_name: format!("edge-{number}"),
+        url: "http://127.0.0.1:1/twirp".into(),
+        ws_endpoint: "ws://127.0.0.1:1/ws".into(),
+        token: Secret::new("sfu-token"),
+        ..Admission::default()
+    }
+}
+
+pub fn person(name: &str) -> Participant {
+    Participant {
+        user_id: name.into(),
+        session_id: format!("{name}-session"),
+        name: name.into(),
+        track_prefix: format!("{name}-prefix"),
+        ..Participant::default()
+    }
+}
+
+pub fn offer(negotiation_id: u32, ufrag: &str) -> SfuMessage {
+    SfuMessage::SubscriberOffer {
+        ice_restart: false,
+        sdp: format!("v=0\r\na=ice-ufrag:{ufrag}\r\n"),
+        negotiation_id,
+    }
+}
+
+/// A candidate that names the peer connection it is for, so that the checker can see a mix-up.
+pub fn candidate(peer: PeerKind, ufrag: &str) -> String {
+    format!(
+        r#"{{"candidate":"candidate:{peer:?} 1 udp 1 127.0.0.1 9 typ host","usernameFragment":"{ufrag}"}}"#
+    )
+}
+
+pub fn trickle(peer: PeerKind, ufrag: &str) -> SfuMessage {
+    SfuMessage::IceTrickle { peer, candidate: candidate(peer, ufrag) }
+}
+
+pub fn audio() -> AudioOffer {
+    AudioOffer { stereo: false, dtx: true, music: false, muted: false }
+}
+
+pub fn failed(closed: bool) -> OpFailed {
+    OpFailed { code: Code::Media, closed, message: "the engine refused".into() }
+}
+
+pub fn http(status: u16) -> Failure {
+    Failure::new(FailureKind::Http { status }, "the server refused")
+}
+
+pub fn sfu(code: i32, message: &str) -> Failure {
+    Failure { code, ..Failure::new(FailureKind::Sfu, message) }
+}
+
+pub fn rpc_failed(output: &Output, failure: Failure) -> Reply {
+    match output {
+        Output::Rpc { generation, id, .. } => {
+            Reply::With(Input::Rpc { generation: *generation, id: *id, result: Err(failure) })
+        }
+        other => panic!("not an RPC: {other:?}"),
+    }
+}
+
+pub fn op_failed(output: &Output, failure: OpFailed) -> Reply {
+    match output {
+        Output::Engine { generation, peer, op, .. } => {
+            Reply::With(Input::Op { generation: *generation, peer: *peer, op: *op, result: Err(failure) })
+        }
+        other => panic!("not an engine step: {other:?}"),
+    }
+}
+
+pub fn is_rpc(output: &Output, name: &str) -> bool {
+    matches!(output, Output::Rpc { call, .. } if call.name() == name)
+}
+
+pub fn is_action(output: &Output, name: &str) -> bool {
+    matches!(output, Output::Engine { action, .. } if action_name(action) == name)
+}
