@@ -71,8 +71,11 @@ int main(void)
 
     test_step(20, "the others go on");
     for (int i = 0; i < TALKERS; i++) rec_gaps_begin(talker[i].rec);
-    for (int i = 0; i < TALKERS; i++)
-        CHECK_THAT(rec_wait_audio(talker[i].rec, talker[i ^ 1].user, 75, ms(10000)), "t%d hears no more", i);
+    uint64_t heard[TALKERS];
+    for (int i = 0; i < TALKERS; i++) heard[i] = rec_frames(talker[i].rec, talker[i ^ 1].user);
+    CHECK(rec_wait_audio(talker[0].rec, "t1", 75, ms(10000)));
+    for (int i = 1; i < TALKERS; i++) /* in the same time */
+        CHECK_THAT(rec_frames(talker[i].rec, talker[i ^ 1].user) >= heard[i] + 50 || test_scale() > 4, "t%d hears less", i);
     for (int i = 0; i < TALKERS; i++) {
         double gap = rec_gap(talker[i].rec, talker[i ^ 1].user);
         CHECK_THAT(gap <= ms(200), "t%d heard nothing for %.0f ms", i, gap);
@@ -96,8 +99,15 @@ int main(void)
     CHECK_OK(oh_call_leave(blocked[0].call, NULL));
     CHECK_OK(oh_call_leave(blocked[1].call, NULL));
     CHECK_THAT(now_ms() - began < ms(500), "they took %.0f ms", now_ms() - began);
-    CHECK_OK(oh_call_wait(blocked[0].call, OH_STATE_LEFT, ms(2000))); /* it leaves although nobody listens */
-    CHECK_OK(oh_call_wait(blocked[1].call, OH_STATE_LEFT, ms(2000)));
+    for (int i = 0; i < 2; i++) { /* it leaves although nobody listens */
+        double end = now_ms() + ms(2000);
+        do {
+            CHECK_OK(oh_call_state(blocked[i].call, &state));
+            CHECK_THAT(now_ms() < end, "b%d does not leave while its callback blocks", i);
+            nap(1);
+        } while (state != OH_STATE_LEFT);
+        CHECK_OH(oh_call_wait(blocked[i].call, OH_STATE_LEFT, 0), OH_ERR_TIMEOUT); /* ENDED was not handed over */
+    }
     CHECK_EQ(atomic_load(&inside), BLOCKED);
     CHECK(!rec_has_ended(blocked[0].rec));
 
@@ -109,6 +119,7 @@ int main(void)
     for (int i = 0; i < 2; i++) {
         rec_event e = EXPECT(blocked[i].rec, OH_EVENT_ENDED, NULL, ms(5000));
         CHECK_EQ(e.code, OH_END_LEFT);
+        CHECK_OK(oh_call_wait(blocked[i].call, OH_STATE_LEFT, ms(2000)));
     }
     for (int i = 2; i < BLOCKED; i++) {
         CHECK_THAT(rec_wait_audio(blocked[i].rec, "t0", 20, ms(10000)), "b%d hears nothing after it was let go", i);
