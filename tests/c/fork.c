@@ -1,0 +1,203 @@
+/*
+ * fork.c - the process around the library: fork, exit with live calls, SIGPIPE, signals.
+ *
+ * Expected: in a forked child everything gives OH_ERR_FORKED and nothing hangs, while the parent goes on;
+ * a program may return from main in the middle of a call; SIGPIPE is never raised; handlers of the host
+ * do not run on the library's threads.
+ */
+#include "peer.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static atomic_int pipes, elsewhere;
+static pid_t main_thread;
+
+static void on_sigpipe(int s)
+{
+    (void)s;
+    atomic_fetch_add(&pipes, 1);
+}
+
+static void on_signal(int s)
+{
+    (void)s;
+    if (syscall(SYS_gettid) != main_thread) atomic_fetch_add(&elsewhere, 1);
+}
+
+/*
+ * In the child. It tells by a pipe and is killed, so that no tool looks for leaks in half a process.
+ * Only the number of the line that failed is told.
+ */
+#define CHILD_CHECK(x) do { if (!(x)) { line = __LINE__; goto out; } } while (0)
+
+static void child(peer *p, int tell)
+{
+    int line = 0;
+    oh_client_options where = OH_CLIENT_OPTIONS_INIT;
+    oh_call_options what = OH_CALL_OPTIONS_INIT;
+    oh_client client = { 7 };
+    oh_call call = { 7 };
+    oh_track track;
+    oh_subscriber sub;
+    oh_publisher pub;
+    const oh_event *event;
+    oh_call_stats stats = { .size = sizeof stats };
+    int32_t n;
+    uint32_t u;
+    int16_t pcm[960] = { 0 };
+    float pcm_f32[960] = { 0 };
+
+    alarm(20);
+    where.url = "http://127.0.0.1:1";
+    where.user_id = "child";
+    what.id = "x";
+    CHILD_CHECK(oh_client_new(&where, &client) == OH_ERR_FORKED && client.id == 7);
+    CHILD_CHECK(oh_call_join(p->client, &what, &call) == OH_ERR_FORKED && call.id == 7);
+    CHILD_CHECK(oh_call_wait(p->call, OH_STATE_LEFT, OH_FOREVER) == OH_ERR_FORKED);
+    CHILD_CHECK(oh_call_state(p->call, &n) == OH_ERR_FORKED);
+    CHILD_CHECK(oh_call_provide_token(p->call, "x") == OH_ERR_FORKED);
+    CHILD_CHECK(oh_call_leave(p->call, NULL) == OH_ERR_FORKED);
+    CHILD_CHECK(oh_call_next_event(p->call, OH_FOREVER, &event) == OH_ERR_FORKED);
+    CHILD_CHECK(oh_call_wake_fd(p->call, &n) == OH_ERR_FORKED);
+    CHILD_CHECK(oh_call_publisher(p->call, &pub) == OH_ERR_FORKED);
+    CHILD_CHECK(oh_call_subscriber(p->call, &sub) == OH_ERR_FORKED);
+    CHILD_CHECK(oh_publisher_close((oh_publisher){ 1 }) == OH_ERR_FORKED);
+    CHILD_CHECK(oh_subscriber_close((oh_subscriber){ 1 }) == OH_ERR_FORKED);
+    CHILD_CHECK(oh_call_get_stats(p->call, &stats) == OH_ERR_FORKED);
+    CHILD_CHECK(oh_call_publish_audio(p->call, NULL, &track) == OH_ERR_FORKED);
+    CHILD_CHECK(oh_track_write_s16(p->mic, pcm, 960) == OH_ERR_FORKED);
+    CHILD_CHECK(oh_track_write_f32(p->mic, pcm_f32, 960) == OH_ERR_FORKED);
+    CHILD_CHECK(oh_track_write_opus(p->mic, (const uint8_t *)"\xf8\xff\xfe", 3) == OH_ERR_FORKED);
+    CHILD_CHECK(oh_track_wait(p->mic, 960, OH_FOREVER) == OH_ERR_FORKED);
+    CHILD_CHECK(oh_track_buffered_ms(p->mic, &u) == OH_ERR_FORKED);
+    CHILD_CHECK(oh_track_set_muted(p->mic, 1) == OH_ERR_FORKED);
+    CHILD_CHECK(oh_log_set(OH_LOG_OFF, NULL, NULL, NULL) == OH_ERR_FORKED);
+    CHILD_CHECK(oh_shutdown_wait(OH_FOREVER) == OH_ERR_FORKED);
+    oh_track_free(p->mic);
+    oh_event_free(NULL);
+    oh_call_free(p->call);
+    oh_client_free(p->client);
+    CHILD_CHECK(!strcmp(oh_result_name(OH_ERR_FORKED), "OH_ERR_FORKED"));
+    CHILD_CHECK(oh_result_message(OH_ERR_FORKED)[0]);
+    CHILD_CHECK(oh_abi_version() == OH_ABI_VERSION && oh_version());
+out:
+    if (write(tell, &line, sizeof line) == sizeof line) kill(getpid(), SIGKILL);
+    for (;;) pause();
+}
+
+static void forking(peer *p, const char *when)
+{
+    int ends[2], line = -1, status;
+    test_step(25, "a child, forked %s", when);
+    CHECK_EQ(pipe(ends), 0);
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) child(p, ends[1]);
+    close(ends[1]);
+    ssize_t n = read(ends[0], &line, sizeof line);
+    close(ends[0]);
+    CHECK_EQ(waitpid(pid, &status, 0), pid);
+    CHECK_THAT(n == sizeof line, "the child ended before it was done: status %#x", (unsigned)status);
+    CHECK_THAT(line == 0, "fork.c:%d: failed in the child", line);
+}
+
+/* Started anew by the test below: returns from main with a call that talks. */
+static int live_exit(const char *how)
+{
+    static peer p;
+    peer_join(&p, how, "fork", NULL);
+    peer_talk(&p, 500);
+    EXPECT(p.rec, OH_EVENT_LOCAL_PUBLISHED, NULL, ms(10000));
+    for (double end = now_ms() + ms(5000); peer_stats(&p).packets_sent < 5; nap(1)) CHECK(now_ms() < end);
+    if (!strcmp(how, "exit")) exit(7);
+    return 7;
+}
+
+static void exits(const char *how)
+{
+    int status;
+    test_step(30, "a program that ends by %s with a live call", how);
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        alarm(0);
+        execl("/proc/self/exe", "fork", how, (char *)NULL);
+        _exit(99);
+    }
+    CHECK_EQ(waitpid(pid, &status, 0), pid);
+    CHECK_THAT(WIFEXITED(status) && WEXITSTATUS(status) == 7, "it ended with status %#x", (unsigned)status);
+}
+
+int main(int argc, char **argv)
+{
+    peer p = { 0 }, other = { 0 };
+    struct sigaction action = { .sa_handler = on_sigpipe };
+
+    test_begin("fork");
+    test_step(20, "begins");
+    if (argc > 1) return live_exit(argv[1]);
+    sigaction(SIGPIPE, &action, NULL);
+    main_thread = (pid_t)syscall(SYS_gettid);
+
+    test_step(30, "a call that talks");
+    peer_join(&p, "parent", "fork", NULL);
+    peer_join(&other, "other", "fork", NULL);
+    peer_talk(&p, 500);
+    CHECK(rec_wait_tone(other.rec, "parent", 500, ms(10000)));
+    for (int i = 0; i < 5; i++) forking(&p, "while a call talks");
+    test_step(20, "the parent goes on");
+    CHECK(rec_wait_tone(other.rec, "parent", 500, ms(5000)));
+    CHECK_OK(oh_call_wait(p.call, OH_STATE_JOINED, 0));
+
+    test_step(20, "signals go to the host's threads");
+    action.sa_handler = on_signal;
+    sigaction(SIGUSR1, &action, NULL);
+    tone_stop(p.tone); /* the only other thread that is ours */
+    p.tone = NULL;
+    sigset_t block, before;
+    sigemptyset(&block);
+    sigaddset(&block, SIGUSR1);
+    for (int i = 0; i < 100; i++) {
+        /* Blocked here: if a thread of the library did not block it, it would run there. */
+        pthread_sigmask(SIG_BLOCK, &block, &before);
+        kill(getpid(), SIGUSR1);
+        nap(1);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+    }
+    CHECK_EQ(atomic_load(&elsewhere), 0);
+
+    test_step(20, "connections that break under a writer");
+    p.tone = tone_start(p.mic, OH_AUDIO_S16, 48000, 1, 500);
+    ctl("drop_ws", "{\"user_id\":\"parent\",\"hard\":true}");
+    EXPECT(p.rec, OH_EVENT_ENDED, NULL, ms(10000));
+    ctl("drop_ws", "{\"user_id\":\"other\",\"hard\":false}");
+    EXPECT(other.rec, OH_EVENT_ENDED, NULL, ms(10000));
+    for (int i = 0; i < 10; i++) { /* leaving into a socket that is just being reset */
+        peer q = { 0 };
+        char user[32];
+        snprintf(user, sizeof user, "reset-%d", i);
+        peer_join(&q, user, "fork", NULL);
+        ctl("drop_ws", "{\"user_id\":\"%s\",\"hard\":true}", user);
+        CHECK_OK(oh_call_leave(q.call, "bye"));
+        EXPECT(q.rec, OH_EVENT_ENDED, NULL, ms(5000));
+        peer_close(&q);
+    }
+    CHECK_THAT(atomic_load(&pipes) == 0, "SIGPIPE was raised %d times", atomic_load(&pipes));
+    peer_close(&p);
+    peer_close(&other);
+
+    forking(&p, "after everything was freed");
+    CHECK_OK(oh_shutdown_wait(ms(2500)));
+    forking(&p, "after shutdown");
+    peer_join(&p, "again", "fork", NULL);
+    peer_close(&p);
+    exits("return");
+    exits("exit");
+    return test_end();
+}

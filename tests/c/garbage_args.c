@@ -1,0 +1,285 @@
+/*
+ * garbage_args.c - arguments that make no sense: text, options, samples.
+ *
+ * Expected: OH_ERR_ARGUMENT with words, or OH_OK where the header allows it; outputs untouched; nothing is
+ * read beyond what there is room for; NaN and infinity in samples harm nobody.
+ */
+#include "peer.h"
+
+#include <float.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static char *megabyte;
+static const char *const not_utf8[] = { "\xff", "caf\xe9", "\xc3", "\xed\xa0\x80", "\xf8\x88\x80\x80\x80", "ok\x80" };
+enum { NOT_UTF8 = sizeof not_utf8 / sizeof *not_utf8 };
+
+static void check_words(const char *word)
+{
+    char why[512];
+    CHECK(oh_last_error(why, sizeof why) > 0);
+    CHECK_THAT(strstr(why, word) != NULL, "'%s' is not in '%s'", word, why);
+}
+
+static void clients(void)
+{
+    test_step(10, "oh_client_options");
+    for (int field = 0; field < 6; field++)
+        for (int i = 0; i <= NOT_UTF8; i++) {
+            oh_client_options where = OH_CLIENT_OPTIONS_INIT;
+            const char **fields[] = { &where.url, &where.api_key, &where.user_id, &where.token, &where.ca_file, &where.hint_url };
+            static const char *const names[] = { "url", "api_key", "user_id", "token", "ca_file", "hint_url" };
+            oh_client client = { 77 };
+            where.url = sfu_url();
+            where.user_id = "u";
+            where.token = "t";
+            *fields[field] = i < NOT_UTF8 ? not_utf8[i] : megabyte;
+            CHECK_OH(oh_client_new(&where, &client), OH_ERR_ARGUMENT);
+            check_words(names[field]);
+            CHECK_EQ(client.id, 77);
+        }
+    oh_client_options where = OH_CLIENT_OPTIONS_INIT;
+    oh_client client = { 77 };
+    where.url = sfu_url();
+    where.user_id = "u";
+    static const uint32_t sizes[] = { 1, 1023, 67108865, UINT32_MAX };
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        where.max_message_bytes = sizes[i];
+        CHECK_OH(oh_client_new(&where, &client), OH_ERR_ARGUMENT);
+        check_words("max_message_bytes");
+    }
+    CHECK_EQ(client.id, 77);
+}
+
+static void calls(oh_client client)
+{
+    oh_call call = { 77 };
+    test_step(10, "oh_call_options");
+    for (int field = 0; field < 4; field++)
+        for (int i = 0; i <= NOT_UTF8; i++) {
+            oh_call_options what = OH_CALL_OPTIONS_INIT;
+            const char **fields[] = { &what.id, &what.call_type, &what.token, &what.data_json };
+            static const char *const names[] = { "id", "call_type", "token", "data_json" };
+            what.id = "x";
+            *fields[field] = i < NOT_UTF8 ? not_utf8[i] : megabyte;
+            CHECK_OH(oh_call_join(client, &what, &call), OH_ERR_ARGUMENT);
+            check_words(names[field]);
+        }
+    static const char *const data[] = { "x", "[1]", "1", "\"text\"", "null", "{", "{}}", "{\"a\":}", "{'a':1}" };
+    for (size_t i = 0; i < sizeof data / sizeof *data; i++) {
+        oh_call_options what = OH_CALL_OPTIONS_INIT;
+        what.id = "x";
+        what.data_json = data[i];
+        CHECK_OH(oh_call_join(client, &what, &call), OH_ERR_ARGUMENT);
+        check_words("data_json");
+    }
+    static const struct { size_t at; const char *name; uint32_t bad[4]; } numbers[] = {
+        { offsetof(oh_call_options, join_retries), "join_retries", { (uint32_t)-1, 11, INT32_MAX, (uint32_t)INT32_MIN } },
+        { offsetof(oh_call_options, audio_rate), "audio_rate", { 1, 7999, 192001, UINT32_MAX } },
+        { offsetof(oh_call_options, audio_channels), "audio_channels", { 3, 255, 257, UINT32_MAX } },
+        { offsetof(oh_call_options, audio_format), "audio_format", { 3, (uint32_t)-1, INT32_MAX, (uint32_t)INT32_MIN } },
+        { offsetof(oh_call_options, audio_min_delay_ms), "audio_min_delay_ms", { 1, 2001, INT32_MAX, UINT32_MAX } }, /* > max */
+        { offsetof(oh_call_options, audio_max_delay_ms), "audio_max_delay_ms", { 2001, 100000, INT32_MAX, UINT32_MAX } },
+        { offsetof(oh_call_options, event_queue), "event_queue", { 1, 15, 65537, UINT32_MAX } },
+        { offsetof(oh_call_options, audio_queue), "audio_queue", { 4097, 65536, INT32_MAX, UINT32_MAX } },
+    };
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        for (int k = 0; k < 4; k++) {
+            oh_call_options what = OH_CALL_OPTIONS_INIT;
+            what.id = "x";
+            memcpy((char *)&what + numbers[i].at, &numbers[i].bad[k], 4);
+            CHECK_OH(oh_call_join(client, &what, &call), OH_ERR_ARGUMENT);
+            check_words(numbers[i].name);
+        }
+    CHECK_EQ(call.id, 77);
+
+    test_step(20, "odd names that are allowed");
+    static const char *const odd[] = { "a/b", "..", ".", "a?b=c", "a#b", "a%2Fb", "a b", "\xc3\xa9\xe2\x82\xac", "a\nb", ":", "-" };
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++)
+        for (int type = 0; type < 2; type++) {
+            oh_call_options what = OH_CALL_OPTIONS_INIT;
+            recorder *r = rec_new();
+            what.id = type ? "x" : odd[i];
+            what.call_type = type ? odd[i] : NULL;
+            what.join_retries = 0;
+            what.handlers = rec_handlers(r);
+            oh_result result = oh_call_join(client, &what, &call);
+            CHECK(result == OH_OK || result == OH_ERR_ARGUMENT);
+            if (result == OH_OK) {
+                /* In, or refused in words; never somewhere else. */
+                result = oh_call_wait(call, OH_STATE_JOINED, ms(5000));
+                CHECK_THAT(result != OH_ERR_TIMEOUT && result != OH_ERR_INTERNAL, "'%s': %s", odd[i], oh_result_name(result));
+                oh_call_free(call);
+                rec_call_freed(r);
+            }
+            rec_free(r);
+        }
+}
+
+static void tracks(peer *p)
+{
+    oh_track track = { 77 };
+    test_step(10, "oh_audio_track_options");
+    static const struct { size_t at; const char *name; uint32_t bad[4]; } numbers[] = {
+        { offsetof(oh_audio_track_options, format), "format", { 3, (uint32_t)-1, INT32_MAX, (uint32_t)INT32_MIN } },
+        { offsetof(oh_audio_track_options, rate), "rate", { 1, 7999, 192001, UINT32_MAX } },
+        { offsetof(oh_audio_track_options, channels), "channels", { 9, 256, 65537, UINT32_MAX } },
+        { offsetof(oh_audio_track_options, bitrate), "bitrate", { 1, 5999, 510001, UINT32_MAX } },
+        { offsetof(oh_audio_track_options, complexity), "complexity", { (uint32_t)-2, 11, INT32_MAX, (uint32_t)INT32_MIN } },
+        { offsetof(oh_audio_track_options, buffer_ms), "", { 1, 39, 5001, UINT32_MAX } },
+    };
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        for (int k = 0; k < 4; k++) {
+            oh_audio_track_options sound = OH_AUDIO_TRACK_OPTIONS_INIT;
+            memcpy((char *)&sound + numbers[i].at, &numbers[i].bad[k], 4);
+            CHECK_OH(oh_call_publish_audio(p->call, &sound, &track), OH_ERR_ARGUMENT);
+            check_words(numbers[i].name);
+        }
+    CHECK_EQ(track.id, 77);
+    CHECK_EQ(rec_count(p->rec, OH_EVENT_LOCAL_FAILED), 0);
+
+    test_step(20, "every rate and number of channels at the edges");
+    static const uint32_t rates[] = { 8000, 11025, 22050, 44100, 47999, 96000, 192000 };
+    for (size_t i = 0; i < sizeof rates / sizeof *rates; i++)
+        for (uint32_t channels = 1; channels <= 8; channels += i % 2 ? 7 : 3) {
+            oh_audio_track_options sound = OH_AUDIO_TRACK_OPTIONS_INIT;
+            int16_t *pcm = calloc((size_t)rates[i] / 50 * channels, 2);
+            sound.rate = rates[i];
+            sound.channels = channels;
+            sound.buffer_ms = i % 2 ? 40 : 5000;
+            size_t mark = rec_mark(p->rec);
+            CHECK_OK(oh_call_publish_audio(p->call, &sound, &track));
+            CHECK_OK(oh_track_write_s16(track, pcm, rates[i] / 50));
+            EXPECT_FROM(p->rec, mark, OH_EVENT_LOCAL_PUBLISHED, NULL, ms(5000));
+            CHECK_OK(oh_track_wait(track, rates[i] / 50, ms(2000)));
+            oh_track_free(track);
+            free(pcm);
+        }
+}
+
+/* A page of which the end is followed by memory that may not be read. */
+static char *before_the_abyss(size_t size)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    char *pages = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(pages != MAP_FAILED && size <= page);
+    CHECK_EQ(mprotect(pages + page, page, PROT_NONE), 0);
+    return pages + page - size;
+}
+
+static void samples(peer *p)
+{
+    oh_audio_track_options sound = OH_AUDIO_TRACK_OPTIONS_INIT;
+    oh_track track;
+    uint32_t n;
+
+    test_step(10, "numbers of frames");
+    sound.channels = 2;
+    sound.buffer_ms = 200;
+    sound.muted = 0;
+    size_t mark = rec_mark(p->rec);
+    CHECK_OK(oh_call_publish_audio(p->call, &sound, &track));
+    EXPECT_FROM(p->rec, mark, OH_EVENT_LOCAL_PUBLISHED, NULL, ms(5000));
+    char *end = before_the_abyss(4);
+    CHECK_OK(oh_track_write_s16(track, NULL, 0));
+    CHECK_OK(oh_track_write_f32(track, NULL, 0));
+    CHECK_OH(oh_track_write_s16(track, NULL, 1), OH_ERR_ARGUMENT);
+    CHECK_OH(oh_track_write_f32(track, NULL, UINT32_MAX), OH_ERR_ARGUMENT);
+    CHECK_OK(oh_track_write_s16(track, (const int16_t *)end, 1));
+    /* More than there is room for: refused before anything is read. */
+    static const uint32_t huge[] = { 9601, 48000, 1u << 20, INT32_MAX, UINT32_MAX };
+    for (size_t i = 0; i < sizeof huge / sizeof *huge; i++) {
+        CHECK_OH(oh_track_write_s16(track, (const int16_t *)end, huge[i]), OH_ERR_FULL);
+        CHECK_OH(oh_track_write_f32(track, (const float *)end, huge[i]), OH_ERR_FULL);
+        CHECK_OH(oh_track_wait(track, huge[i], OH_FOREVER), OH_ERR_ARGUMENT); /* so many never fit */
+    }
+    CHECK_OK(oh_track_wait(track, 0, 0));
+
+    test_step(10, "what is no number");
+    static float bad[1920];
+    static const float values[] = { NAN, -NAN, INFINITY, -INFINITY, FLT_MAX, -FLT_MAX, 1e-45f, 2, -2 };
+    for (size_t v = 0; v < sizeof values / sizeof *values; v++) {
+        for (int i = 0; i < 1920; i++) bad[i] = values[v];
+        CHECK_OK(oh_track_wait(track, 960, ms(2000)));
+        CHECK_OK(oh_track_write_f32(track, bad, 960));
+    }
+    for (int round = 0; round < 20; round++) {
+        for (int i = 0; i < 1920; i++) {
+            uint32_t bits = (uint32_t)test_random();
+            memcpy(&bad[i], &bits, 4);
+        }
+        CHECK_OK(oh_track_wait(track, 960, ms(2000)));
+        CHECK_OK(oh_track_write_f32(track, bad, 960));
+    }
+    CHECK_OK(oh_track_buffered_ms(track, &n));
+    CHECK_THAT(n <= 200, "%u ms are buffered of at most 200", n);
+
+    test_step(15, "after which sound is sound again");
+    tone *t = tone_start(track, OH_AUDIO_F32, 48000, 2, 500);
+    peer ear = { 0 };
+    peer_join(&ear, "ear", "garbage", NULL);
+    CHECK_THAT(rec_wait_tone(ear.rec, "garbage", 500, ms(10000)), "a tone is not heard after NaN");
+    peer_close(&ear);
+    tone_stop(t);
+    oh_track_free(track);
+
+    test_step(10, "Opus packets");
+    sound.format = OH_AUDIO_OPUS;
+    CHECK_OK(oh_call_publish_audio(p->call, &sound, &track));
+    char *packet = before_the_abyss(2);
+    memcpy(packet, "\xf8\xff", 2);
+    CHECK_OH(oh_track_write_opus(track, (const uint8_t *)packet, 0), OH_ERR_ARGUMENT);
+    CHECK_OH(oh_track_write_opus(track, (const uint8_t *)packet, 1501), OH_ERR_ARGUMENT);
+    CHECK_OH(oh_track_write_opus(track, (const uint8_t *)packet, UINT32_MAX), OH_ERR_ARGUMENT);
+    CHECK_OH(oh_track_write_opus(track, NULL, 3), OH_ERR_ARGUMENT);
+    for (unsigned i = 0; i < rounds(2000); i++) {
+        uint8_t random[1500];
+        uint32_t size = 1 + (uint32_t)(test_random() % 1500);
+        for (uint32_t k = 0; k < size; k++) random[k] = (uint8_t)test_random();
+        oh_result r = oh_track_write_opus(track, random, size);
+        CHECK(r == OH_OK || r == OH_ERR_ARGUMENT || r == OH_ERR_FULL);
+    }
+    CHECK_OH(oh_track_wait(track, UINT32_MAX, OH_FOREVER), OH_ERR_ARGUMENT);
+    oh_track_free(track);
+}
+
+int main(void)
+{
+    peer p = { 0 };
+
+    test_begin("garbage_args");
+    megabyte = malloc(1 << 20);
+    CHECK(megabyte != NULL);
+    memset(megabyte, 'x', 1 << 20);
+    megabyte[(1 << 20) - 1] = 0;
+    clients();
+    test_step(15, "a call");
+    peer_join(&p, "garbage", "garbage", NULL);
+    calls(p.client);
+    tracks(&p);
+    samples(&p);
+    test_step(10, "reasons");
+    CHECK_OH(oh_call_leave(p.call, "caf\xe9"), OH_ERR_ARGUMENT);
+    CHECK_OH(oh_call_provide_token(p.call, "\xff"), OH_ERR_ARGUMENT);
+    CHECK_OH(oh_call_wait(p.call, -1, 0), OH_ERR_ARGUMENT);
+    CHECK_OK(oh_call_wait(p.call, OH_STATE_JOINED, 0));
+    rec_event error = { 0 };
+    rec_wait(p.rec, OH_EVENT_ERROR, NULL, 0, 0, &error);
+    CHECK_THAT(!error.kind, "%zu errors, the first: %s", rec_count(p.rec, OH_EVENT_ERROR), error.text);
+    char reason[400] = "";
+    for (int i = 0; i < 100; i++) strcat(reason, "\xc3\xa9"); /* cut between characters, not inside one */
+    CHECK_OK(oh_call_leave(p.call, reason));
+    peer_close(&p);
+    ctl_session_wait("garbage", "leave_received", 1, ms(3000));
+    char *state = ctl_state(), text[400];
+    json_text(session_of(state, "garbage"), "leave_reason", text, sizeof text);
+    CHECK_THAT(strlen(text) == 114 && !memcmp(text, reason, 114), "the reason arrived as '%s'", text);
+    free(state);
+    free(megabyte);
+    return test_end();
+}
