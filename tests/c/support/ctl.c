@@ -129,21 +129,29 @@ static const char *skip_string(const char *p)
     return *p ? p + 1 : p;
 }
 
+/* States are half a megabyte and looked at often: one pass, character by character. */
 static const char *skip_value(const char *p)
 {
     int depth = 0;
-    p = space(p);
-    do {
-        if (!*p) return p;
-        if (*p == '"') {
+    for (p = space(p);; p++) {
+        switch (*p) {
+        case 0: return p;
+        case '"':
             p = skip_string(p);
-            continue;
+            if (depth == 0) return p;
+            p--;
+            break;
+        case '{': case '[': depth++; break;
+        case '}': case ']':
+            if (depth == 0) return p;
+            if (--depth == 0) return p + 1;
+            break;
+        case ',': case ' ': case '\n': case '\r': case '\t':
+            if (depth == 0) return p;
+            break;
+        default: break;
         }
-        if (*p == '{' || *p == '[') depth++;
-        if (*p == '}' || *p == ']') depth--;
-        p++;
-    } while (depth > 0 || (*p && !strchr(",}] \n\r\t", *p)));
-    return p;
+    }
 }
 
 static const char *member(const char *p, const char *name, size_t length)
@@ -235,22 +243,22 @@ int json_count(const char *json, const char *path)
     return count;
 }
 
-long long session_in(const char *state, const char *user, const char *field)
+const char *session_of(const char *state, const char *user)
 {
     char path[256];
     static const char *const lists[] = { "sessions", "gone" };
     for (int i = 0; i < 2; i++) {
         snprintf(path, sizeof path, "%s/?user_id=%s", lists[i], user);
         const char *session = json_get(state, path);
-        if (session) return json_int(session, field, -1);
+        if (session) return session;
     }
-    return -1;
+    return NULL;
 }
 
 long long ctl_session(const char *user, const char *field)
 {
     char *state = ctl_state();
-    long long value = session_in(state, user, field);
+    long long value = json_int(session_of(state, user), field, -1);
     free(state);
     return value;
 }

@@ -34,8 +34,8 @@ int json_count(const char *json, const char *path);
 /* A number of a user's session at the SFU, live or gone (the last one); -1 when there is none. */
 long long ctl_session(const char *user, const char *field);
 
-/* The same inside an answer of ctl_state(). */
-long long session_in(const char *state, const char *user, const char *field);
+/* A user's session inside an answer of ctl_state(), for json_int and json_text; NULL when there is none. */
+const char *session_of(const char *state, const char *user);
 
 /* Waits until ctl_session(user, field) >= value; the number seen, or fails the test. */
 long long ctl_session_wait(const char *user, const char *field, long long value, unsigned timeout_ms);

@@ -54,6 +54,11 @@ void peer_close(peer *p)
     if (!p->rec) return;
     CHECK_OK(oh_call_leave(p->call, "bye"));
     EXPECT(p->rec, OH_EVENT_ENDED, NULL, ms(5000));
+    /* ... and everything was handed over, destroy included. */
+    CHECK_OK(oh_call_wait(p->call, OH_STATE_LEFT, ms(5000)));
+    pthread_mutex_lock(&p->rec->lock);
+    CHECK_EQ(p->rec->destroyed, 1);
+    pthread_mutex_unlock(&p->rec->lock);
     tone_stop(p->tone);
     oh_client_free(p->client);
     rec_call_freed(p->rec);
