@@ -10,6 +10,8 @@ CARGO   ?= cargo
 CC      ?= cc
 
 RELEASE := target/release
+# What is shipped is built by itself: in one build with the SFU, cargo would link what only the SFU asks for.
+SHIP    := target/ship/release
 SFU     := $(RELEASE)/offhook-sfu
 LIBS    := target/lib
 DEMO    := target/demo
@@ -33,8 +35,9 @@ setup: ## install what a bare Debian 12 lacks (apt when root; otherwise print th
 
 build: setup ## the library, the development SFU and the tools, optimised
 	@scripts/say.sh "Building library, SFU and tools (first time: some minutes)"
-	$(CARGO) build --release --workspace --bins --lib
-	@scripts/stage-lib.sh $(RELEASE) $(LIBS)
+	$(CARGO) build --release -p offhook --lib --target-dir target/ship
+	$(CARGO) build --release --workspace --exclude offhook --bins --lib
+	@scripts/stage-lib.sh $(SHIP) $(LIBS)
 
 demo: examples ## three C programs in one call over a real SFU, watched live; about half a minute
 	@scripts/say.sh "Demo: two talkers and a bot in one call"
@@ -84,8 +87,10 @@ interop: examples ## a call with an independent WebRTC stack (Python, aiortc)
 bench: build ## measure; a table and target/bench/summary.json
 	@mkdir -p $(BENCH)
 	$(CC) $(CFLAGS) $(STRICT) benches/worker.c -o $(BENCH)/worker $(LINK)
+	$(CARGO) build --release --workspace --example handle_lookup
 	@scripts/say.sh "Benchmark: library and SFU in separate processes"
-	$(RELEASE)/offhook-bench --sfu $(SFU) --worker $(BENCH)/worker --library $(RELEASE)/liboffhook.so --out $(BENCH)
+	$(RELEASE)/offhook-bench --sfu $(SFU) --worker $(BENCH)/worker \
+	  --lookup $(RELEASE)/examples/handle_lookup --library $(LIBS)/liboffhook.so.0 --out $(BENCH)
 
 install: build ## install library, header and offhook.pc (DESTDIR, PREFIX, LIBDIR)
 	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" scripts/install.sh

@@ -38,7 +38,7 @@ for language in "cc c99 c" "c++ c++17 c++"; do
   echo "ok compiles alone as $standard"
 done
 
-lib=${1:-target/release/liboffhook.so}
+lib=${1:-target/ship/release/liboffhook.so}
 [ -e "$lib" ] || { echo "check-header: $lib is not built: make build" >&2; exit 1; }
 nm -D --defined-only "$lib" | awk '{print $3}' | sed 's/@.*//' | sort -u >target/header/exported
 # The preprocessor removes comments and macros; inline functions live in the header alone.
@@ -54,3 +54,8 @@ unexported=$(comm -13 target/header/exported target/header/declared)
 [ -s target/header/declared ] || { echo "check-header: $header declares no function" >&2; failed=1; }
 [ "$failed" = 0 ] || exit 1
 echo "ok $(wc -l <target/header/declared) functions, the same in header and library; nothing else is exported"
+# One crypto library is enough: a second one means that something else's wishes were linked in.
+if nm "$lib" 2>/dev/null | grep -q aws_lc; then
+  echo "check-header: $lib holds AWS-LC, which only the SFU uses: build the library by itself (make build)" >&2
+  exit 1
+fi

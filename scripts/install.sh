@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what is in target/release: library with SONAME links, static library, header, offhook.pc.
+# Installs what is in target/ship/release: library with SONAME links, static library, header, offhook.pc.
 # Environment: DESTDIR (staging root), PREFIX (/usr/local), LIBDIR (PREFIX/lib), STRIP=0 keeps the
 # line tables.
 set -euo pipefail
@@ -8,7 +8,7 @@ prefix=${PREFIX:-/usr/local}
 libdir=${LIBDIR:-$prefix/lib}
 includedir=$prefix/include
 root=${DESTDIR:-}
-build=target/release
+build=target/ship/release
 for path in "$prefix" "$libdir"; do
   case $path in /*) ;; *) echo "install: PREFIX and LIBDIR must be absolute, not '$path'" >&2; exit 2 ;; esac
 done

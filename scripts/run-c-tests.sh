@@ -19,8 +19,8 @@ export LC_ALL=C
 target=$(rustc -vV | sed -n 's/^host: //p')
 sanitize=()
 case $mode in
-  plain)    build=target/release; scale=1; stretch=1; jobs=${JOBS:-1} ;;
-  valgrind) build=target/release; scale=20; stretch=6; jobs=${JOBS:-2} ;;
+  plain)    build=target/ship/release; scale=1; stretch=1; jobs=${JOBS:-1} ;;
+  valgrind) build=target/ship/release; scale=20; stretch=6; jobs=${JOBS:-2} ;;
   asan)     build=target/asan/$target/debug; scale=4; stretch=3; jobs=${JOBS:-1}
             sanitize=(-fsanitize=address -fno-omit-frame-pointer) ;;
   *) echo "run-c-tests: plain, valgrind or asan, not '$mode'" >&2; exit 2 ;;

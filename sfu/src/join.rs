@@ -202,21 +202,14 @@ impl Server {
                 "this session_id belongs to another user or call",
             );
         }
-        if !world.rooms.contains_key(&identity.cid) {
-            if world.rooms.len() >= limits.rooms {
-                return refuse(ErrorCode::TooManyRequests, "too many calls");
-            }
-            world.rooms.insert(identity.cid.clone(), Room::new(&identity.cid));
+        if !world.rooms.contains_key(&identity.cid) && world.rooms.len() >= limits.rooms {
+            return refuse(ErrorCode::TooManyRequests, "too many calls");
         }
-        world.sessions.insert(session.into(), identity.cid.clone());
         let previous = details.previous_session_id.clone();
         if strategy == Strategy::Rejoin && !previous.is_empty() && previous != session {
             // Only its own user may replace a session.
             if world.participant(&previous).is_some_and(|p| p.user_id == identity.user_id) {
                 world.remove(self, &previous, "rejoined", false);
-            }
-            if !world.rooms.contains_key(&identity.cid) {
-                world.rooms.insert(identity.cid.clone(), Room::new(&identity.cid));
             }
         }
         let summary = json!({
@@ -224,13 +217,14 @@ impl Server {
             "previous_session_id": previous, "from_sfu_id": details.from_sfu_id, "reason": details.reason,
             "announced_tracks": details.announced_tracks.len(), "subscriptions": details.subscriptions.len(),
         });
+        let number_of_old = world.participant(session).map(|p| p.number);
         let reconnected = self.take_up(&mut world, edge, ip, identity, request, strategy)?;
         let room =
             world.rooms.get_mut(&identity.cid).ok_or((ErrorCode::CallNotFound, "no such call".to_owned()))?;
         let at = room
             .position(session)
             .ok_or((ErrorCode::ParticipantNotFound, "no such participant".to_owned()))?;
-        let fresh = room.participants[at].legs.len() == 1 && !reconnected;
+        let fresh = number_of_old != Some(room.participants[at].number);
         if details.subscriptions.len() <= limits.subscriptions {
             if let Some(leg) = room.participants[at].leg_mut(edge) {
                 if !details.subscriptions.is_empty() || !reconnected {
@@ -305,10 +299,17 @@ impl Server {
         strategy: Strategy,
     ) -> Result<bool, Refused> {
         let session = request.session_id.as_str();
-        let exists = world.participant(session).is_some();
         if strategy == Strategy::Fast && world.leg(session, edge).is_some() {
             return Ok(true);
         }
+        let elsewhere = world.participant(session).is_some_and(|p| p.legs.iter().any(|l| l.edge != edge));
+        if strategy != Strategy::Migrate && !elsewhere {
+            // The same session anew: for the others it has left and comes again.
+            world.remove(self, session, "replaced", false);
+        }
+        world.rooms.entry(identity.cid.clone()).or_insert_with(|| Room::new(&identity.cid));
+        world.sessions.insert(session.into(), identity.cid.clone());
+        let exists = world.participant(session).is_some();
         let id = self.next_id();
         let unified = &request.unified_session_id;
         let stats = Arc::new(SessionStats::new(session, unified, &identity.user_id, &identity.cid, edge));
@@ -335,15 +336,11 @@ impl Server {
                 world.bury(old, "replaced", false);
             }
             if let Some(participant) = world.participant(session) {
-                if !participant.legs.is_empty() {
-                    leg.migrating = Some(Instant::now());
-                } else {
+                if participant.legs.is_empty() {
                     participant.edge = edge;
                     participant.orphaned = None;
-                    // Without its leg nothing of it is published any more.
-                    if strategy != Strategy::Migrate {
-                        participant.tracks.clear();
-                    }
+                } else {
+                    leg.migrating = Some(Instant::now());
                 }
                 participant.legs.push(leg);
             }
@@ -358,6 +355,7 @@ impl Server {
             return refuse(ErrorCode::CallParticipantLimitReached, "the call has too many participants");
         }
         room.participants.push(Participant {
+            number: id,
             user_id: identity.user_id.clone(),
             session_id: session.into(),
             prefix: (0..10).map(|_| fastrand::alphanumeric()).collect(),

@@ -142,6 +142,8 @@ impl Leg {
 /// One participant.
 #[derive(Debug)]
 pub struct Participant {
+    /// Tells two participants of one session_id apart.
+    pub number: u64,
     pub user_id: String,
     pub session_id: String,
     pub prefix: String,

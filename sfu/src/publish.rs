@@ -87,7 +87,7 @@ impl Server {
                 accepted.push((kind, info));
             }
         }
-        let reply = {
+        let (reply, first_new) = {
             let mut world = self.world.lock();
             let participant = world.participant(&request.session_id).ok_or_else(|| gone(()))?;
             if let Some((kind, _)) = accepted.iter().find(|(k, _)| !participant.grants.allow(*k)) {
@@ -96,6 +96,7 @@ impl Server {
                     format!("{} may not be published", kind.as_str_name()),
                 );
             }
+            let known = participant.next_track;
             let routes = accepted
                 .iter()
                 .map(|(kind, info)| (info.mid.clone(), self.route_for(participant, *kind, info)))
@@ -115,7 +116,7 @@ impl Server {
             if sent != Some(true) {
                 return fail(ErrorCode::TooManyRequests, "the publisher is busy");
             }
-            answered
+            (answered, known)
         };
         let answered = timeout(REPLY, reply).await.ok().and_then(Result::ok);
         let mut world = self.world.lock();
@@ -132,9 +133,8 @@ impl Server {
             }
             Err(text) => {
                 if let Some(participant) = world.participant(&request.session_id) {
-                    // What this request would have added was never announced.
-                    let asked = |t: &Track| accepted.iter().any(|(k, _)| *k == t.kind);
-                    participant.tracks.retain(|t| t.announced || t.info.mid != "" && !asked(t));
+                    // What this request would have added.
+                    participant.tracks.retain(|t| t.announced || t.number < first_new);
                 }
                 fail(ErrorCode::RequestValidationFailed, text)
             }

@@ -40,7 +40,7 @@ use tokio::{
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 use tower_service::Service;
 
-/// A request head must be complete this soon.
+/// The head of a request, and its body, must be complete this soon.
 const HEAD_LIMIT: Duration = Duration::from_secs(30);
 
 /// What everything shares.
@@ -137,12 +137,21 @@ async fn slow(State(server): State<Arc<Server>>, request: Request, next: Next) -
     next.run(request).await
 }
 
-/// Reads a bounded body.
+/// Reads a body of bounded size in bounded time.
 pub async fn body(server: &Server, body: Body) -> Result<Bytes, Response> {
-    axum::body::to_bytes(body, server.config.limits.body).await.map_err(|_| {
-        server.counters.refused.fetch_add(1, Relaxed);
-        (StatusCode::PAYLOAD_TOO_LARGE, "the body is too large").into_response()
-    })
+    let read = axum::body::to_bytes(body, server.config.limits.body);
+    match tokio::time::timeout(HEAD_LIMIT, read).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        late_or_large => {
+            server.counters.refused.fetch_add(1, Relaxed);
+            let status = if late_or_large.is_err() {
+                StatusCode::REQUEST_TIMEOUT
+            } else {
+                StatusCode::PAYLOAD_TOO_LARGE
+            };
+            Err((status, "the body is too large or too slow").into_response())
+        }
+    }
 }
 
 /// Accepts connections until the server stops.

@@ -20,7 +20,7 @@ use std::{
 };
 use tokio::{
     net::TcpStream,
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
     time::{sleep, sleep_until, timeout},
 };
 
@@ -46,6 +46,8 @@ pub enum Out {
     Raw(RawFrame),
     /// A close frame, then at most a second for the client to answer.
     Close(u16, String),
+    /// Nothing; tells that everything before it was written.
+    Mark(oneshot::Sender<()>),
 }
 
 /// A frame that a well-behaved server would not send.
@@ -104,6 +106,14 @@ impl Outbox {
     /// Waits for room instead of ending the connection.
     pub async fn send(&self, out: Out) -> bool {
         self.tx.send((out, Instant::now())).await.is_ok()
+    }
+
+    /// Waits until what is queued so far was written, or nothing will be any more.
+    pub async fn flush(&self) {
+        let (written, mark) = oneshot::channel();
+        if self.send(Out::Mark(written)).await {
+            let _ = mark.await;
+        }
     }
 
     /// Ends the TCP connection without a close frame, by a reset if `hard`.
@@ -219,8 +229,8 @@ where
         let (sender, receiver) = builder.finish();
         let (tx, rx) = mpsc::channel(OUTBOX);
         let (fate_tx, fate) = watch::channel(Fate::Open);
-        let writer = tokio::spawn(write_all(sender, raw, rx, fate.clone()));
         let outbox = Outbox { tx, fate: Arc::new(fate_tx) };
+        let writer = tokio::spawn(write_all(sender, raw, rx, outbox.fate.clone()));
         serve(Inbox { receiver, fate, buffer: Vec::new() }, outbox.clone()).await;
         // What was queued is still written, within bounds. Others may hold the outbox for longer than that.
         outbox.end(Fate::Finish);
@@ -237,9 +247,9 @@ async fn write_all(
     mut sender: Sender<Wire>,
     raw: Arc<TcpStream>,
     mut rx: mpsc::Receiver<(Out, Instant)>,
-    mut fate: watch::Receiver<Fate>,
+    end: Arc<watch::Sender<Fate>>,
 ) {
-    let mut finish = fate.clone();
+    let (mut fate, mut finish) = (end.subscribe(), end.subscribe());
     loop {
         let step = async {
             let (out, at) = tokio::select! {
@@ -250,19 +260,33 @@ async fn write_all(
             if at > Instant::now() {
                 sleep_until(at.into()).await;
             }
-            timeout(WRITE_LIMIT, write_one(&mut sender, &raw, out)).await.ok()?
+            let closes = matches!(out, Out::Close(..));
+            timeout(WRITE_LIMIT, write_one(&mut sender, &raw, out)).await.ok()??;
+            if closes {
+                sleep(LINGER).await;
+                return None;
+            }
+            Some(())
         };
         tokio::select! {
             biased;
-            end = fate.wait_for(|f| *f > Fate::Finish) => {
-                if end.is_ok_and(|f| *f == Fate::Reset) {
+            fate = fate.wait_for(|f| *f > Fate::Finish) => {
+                if fate.is_ok_and(|f| *f == Fate::Reset) {
                     let _ = raw.set_zero_linger();
                 }
                 return;
             }
-            more = step => if more.is_none() { return },
+            more = step => if more.is_none() { break },
         }
     }
+    // The reader must not wait for a client that will never hear from us again.
+    end.send_if_modified(|f| {
+        let open = *f == Fate::Open;
+        if open {
+            *f = Fate::Drop;
+        }
+        open
+    });
 }
 
 /// Writes one item; `None` ends the connection.
@@ -286,6 +310,11 @@ async fn write_one(sender: &mut Sender<Wire>, raw: &TcpStream, out: Out) -> Opti
             Some(())
         }
         Out::Raw(frame) => write_frame(raw, &frame).await.ok(),
+        Out::Mark(written) => {
+            // Who asked may be gone.
+            let _ = written.send(());
+            Some(())
+        }
         Out::Close(code, reason) => {
             let mut reason = reason;
             while reason.len() > 123 {

@@ -151,3 +151,25 @@ async fn opus_both_ways() {
     .await;
     sfu.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unanswered_offers_are_sent_again() {
+    let sfu = Sfu::start(Config::default()).await.unwrap();
+    let alice = Client::join(sfu.url(), "alice", "c1").await;
+    let _sends = publish_audio(&alice).await;
+    // The first offer is never sent; the first answer is never answered, nor applied.
+    support::ctl(sfu.url(), "silent", serde_json::json!({"stage": "offer", "count": 1})).await;
+    support::ctl(sfu.url(), "silent", serde_json::json!({"stage": "send_answer", "count": 1})).await;
+    let mut bob = Client::join(sfu.url(), "bob", "c1").await;
+    let offer = bob.wait_offer().await;
+    let mut peer = Peer::new(&[]).await;
+    let answer = peer.accept(offer.sdp.clone()).await;
+    let lost =
+        tokio::time::timeout(Duration::from_millis(200), bob.answer(offer.negotiation_id, answer)).await;
+    assert!(lost.is_err());
+    let again = bob.wait_offer().await;
+    assert_eq!((again.negotiation_id, &again.sdp), (offer.negotiation_id, &offer.sdp), "the same offer");
+    let answer = peer.accept(again.sdp).await;
+    assert!(bob.answer(again.negotiation_id, answer).await.error.is_none());
+    peer.connected().await;
+}

@@ -47,7 +47,8 @@ async fn subscribe(client: &Client, to: &Client, width: u32) {
         track_type: TrackType::Video as i32,
         dimension: Some(models::VideoDimension { width, height: width * 9 / 16 }),
     };
-    let request = signal::UpdateSubscriptionsRequest { session_id: client.session_id.clone(), tracks: vec![details] };
+    let request =
+        signal::UpdateSubscriptionsRequest { session_id: client.session_id.clone(), tracks: vec![details] };
     let answer: signal::UpdateSubscriptionsResponse = client.rpc("UpdateSubscriptions", &request).await;
     assert!(answer.error.is_none());
 }
@@ -71,31 +72,25 @@ async fn video_on_subscription_with_retransmission() {
     let mut ben = Client::join(sfu.url(), "ben", "c").await;
     let mut camera = publish(&ann, Kind::Video).await;
     let mut screen = Peer::new(&[]).await;
+    // The camera already runs when somebody subscribes: a key frame is asked for.
+    for i in 0..3u64 {
+        camera.write(0, i, i as u32 * 3000, vp8(i == 0, 0), None).await;
+    }
+    until(sfu.url(), "packets of the camera", |s| s.to_string().contains("\"packets\":3")).await;
     subscribe(&ben, &ann, 640).await;
     let sdp = answer(&mut ben, &mut screen).await;
     assert!(sdp.contains(":TRACK_TYPE_VIDEO:1"), "{sdp}");
     screen.connected().await;
-    // Once packets flow, the new subscriber has asked for a key frame.
-    for i in 0..5u64 {
-        camera.write(0, i, i as u32 * 3000, vp8(i == 0, i as u8), None).await;
-    }
-    screen.packet().await;
-    within("a PLI", async {
-        for i in 5u64.. {
-            camera.write(0, i, i as u32 * 3000, vp8(true, 0), None).await;
-            subscribe(&ben, &ann, 640).await;
-            let message = json!({"user_id": "ben", "down": 0});
-            ctl(sfu.url(), "lossy", message).await;
-            while let Ok(event) = camera.events.try_recv() {
-                if matches!(event, Happened::KeyframeWanted(_)) {
-                    return;
-                }
+    camera.keyframe_wanted().await;
+    camera.write(0, 3, 9000, vp8(true, 0), None).await;
+    let packet = screen.packet().await;
+    // What the client asks for reaches the publisher; requests in quick succession are one.
+    within("a PLI passed on", async {
+        loop {
+            screen.want_keyframe(packet.ssrc).await;
+            if tokio::time::timeout(Duration::from_millis(100), camera.keyframe_wanted()).await.is_ok() {
+                return;
             }
-            if i == 8 {
-                let again = until(sfu.url(), "state", |_| true).await;
-                assert!(again["rooms"][0]["participants"].as_array().unwrap().len() == 2);
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     })
     .await;
@@ -104,7 +99,7 @@ async fn video_on_subscription_with_retransmission() {
     let mut marks = std::collections::HashSet::new();
     within("all packets", async {
         for i in 0..200u64 {
-            camera.write(0, 10_000 + i, i as u32 * 3000, vp8(false, i as u8), None).await;
+            camera.write(0, 4 + i, i as u32 * 3000, vp8(false, i as u8), None).await;
             tokio::time::sleep(Duration::from_millis(3)).await;
         }
         while marks.len() < 200 {
@@ -114,7 +109,8 @@ async fn video_on_subscription_with_retransmission() {
     })
     .await;
     let seen = support::state(sfu.url()).await;
-    let legs = seen["rooms"][0]["participants"].as_array().unwrap().iter().find(|p| p["user_id"] == "ben").unwrap();
+    let legs =
+        seen["rooms"][0]["participants"].as_array().unwrap().iter().find(|p| p["user_id"] == "ben").unwrap();
     assert!(legs["legs"][0]["subscriber"]["lost_down"].as_u64().unwrap() > 0, "the loss was real");
     // Unsubscribing makes the m-line inactive.
     let none = signal::UpdateSubscriptionsRequest { session_id: ben.session_id.clone(), tracks: vec![] };
@@ -140,7 +136,7 @@ async fn simulcast_layers_by_size() {
             loop {
                 seq += 1;
                 for rid in ["q", "h", "f"] {
-                    let payload = vp8(seq % 5 == 0, rid.as_bytes()[0]);
+                    let payload = vp8(seq.is_multiple_of(5), rid.as_bytes()[0]);
                     camera.write_layer(0, rid, seq, seq as u32 * 3000, payload).await;
                 }
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -210,7 +206,8 @@ async fn media_goes_on_through_fast_and_migrate() {
 
     // MIGRATE: a new publisher at the other SFU feeds the same stream of the same subscriber.
     let mut request = join_request("", &ann.session_id);
-    request.reconnect_details = Some(offhook_proto::event::ReconnectDetails { strategy: 4, ..Default::default() });
+    request.reconnect_details =
+        Some(offhook_proto::event::ReconnectDetails { strategy: 4, ..Default::default() });
     let moved = Client::join_as(sfu.url(), "ann", "c", json!({"migrating_from": "sfu-a"}), request).await;
     let second = publish(&moved, Kind::Video).await;
     within("media after MIGRATE", async {
@@ -226,7 +223,8 @@ async fn media_goes_on_through_fast_and_migrate() {
     })
     .await;
     let seen = support::state(sfu.url()).await;
-    let of_ann = seen["rooms"][0]["participants"].as_array().unwrap().iter().find(|p| p["user_id"] == "ann").unwrap();
+    let of_ann =
+        seen["rooms"][0]["participants"].as_array().unwrap().iter().find(|p| p["user_id"] == "ann").unwrap();
     assert_eq!(of_ann["edge"], "sfu-b");
     assert_eq!(of_ann["tracks"].as_array().map(Vec::len), Some(1));
     assert_ne!(of_ann["legs"], Value::Null);

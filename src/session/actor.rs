@@ -291,10 +291,11 @@ impl Actor {
     /// Carries out everything the core wants; true when the call is over.
     fn carry_out(&mut self) -> bool {
         let mut over = false;
+        // First: who hears of an event may ask for the figures at once.
+        self.publish_counters();
         while let Some(output) = self.core.poll_output() {
             over |= self.perform(output);
         }
-        self.publish_counters();
         over || self.shared.is_over()
     }
 

@@ -172,16 +172,18 @@ async fn talk(server: &Arc<Server>, joined: &Joined, inbox: &mut Inbox, outbox: 
 }
 
 /// After LeaveCallRequest: the socket stays open until the client closes it or a second has passed, so that what is
-/// sent late really arrives.
+/// sent late really arrives. The client's close is read only after the burst, because the answer to it would be the
+/// last frame that can be written.
 async fn farewell(server: &Arc<Server>, joined: &Joined, inbox: &mut Inbox, outbox: &Outbox) -> End {
     let burst = joined.stats.late_on_leave.lock().take();
-    let enough = async {
-        if let Some(burst) = burst {
-            let _ = timeout(LATE_LIMIT, server.send_late_offers(&joined.stats, Some(outbox.clone()), burst)).await;
-        }
-        tokio::time::sleep(LINGER).await;
-    };
-    inbox.drain(enough).await;
+    if let Some(burst) = burst {
+        let burst = async {
+            server.send_late_offers(&joined.stats, Some(outbox.clone()), burst).await;
+            outbox.flush().await;
+        };
+        let _ = timeout(LATE_LIMIT, burst).await;
+    }
+    inbox.drain(tokio::time::sleep(LINGER)).await;
     End::Lost
 }
 

@@ -23,7 +23,6 @@ pub struct Level {
 #[derive(Debug, Default)]
 pub struct Meter {
     loudest: Option<f32>,
-    voice: bool,
     last_packet: Option<Instant>,
     last_speech: Option<Instant>,
     largest: usize,
@@ -49,7 +48,6 @@ impl Meter {
             }
         };
         self.loudest = Some(self.loudest.unwrap_or(0.0).max(level));
-        self.voice |= speech;
         self.last_packet = Some(now);
         if speech {
             self.last_speech = Some(now);
@@ -59,11 +57,7 @@ impl Meter {
     /// What to report now; begins a new interval.
     pub fn take(&mut self, now: Instant) -> Level {
         let fresh = self.last_packet.is_some_and(|t| now.duration_since(t) < STALE);
-        let level = match self.loudest.take() {
-            Some(level) => level,
-            None => 0.0,
-        };
-        self.voice = false;
+        let level = self.loudest.take().unwrap_or(0.0);
         // The size estimate must follow a sender that changes its bitrate.
         self.largest -= self.largest / 64;
         let is_speaking = fresh && self.last_speech.is_some_and(|t| now.duration_since(t) < HANGOVER);

@@ -70,6 +70,9 @@ pub fn spawn(setup: &Setup, source: u64, watcher: Arc<dyn Watcher>) -> io::Resul
     Ok(Handle { tx, stats })
 }
 
+/// A route, and the simulcast layer of it if there are several.
+type Destination = (Arc<Route>, Option<u8>);
+
 struct Line {
     mid: Mid,
     route: Arc<Route>,
@@ -81,7 +84,7 @@ struct Publisher {
     watcher: Arc<dyn Watcher>,
     mids: Vec<Line>,
     /// Where each SSRC goes; `None` for one that belongs to no announced track.
-    streams: Vec<(Ssrc, Option<(Arc<Route>, Option<u8>)>)>,
+    streams: Vec<(Ssrc, Option<Destination>)>,
     formats: Vec<(Pt, PayloadParams)>,
     /// Given to routes for their wishes; weak, so that the task ends when its handle is dropped.
     own: mpsc::WeakSender<Command>,
@@ -105,7 +108,7 @@ impl Publisher {
         Ok((answer.to_sdp_string(), restarted))
     }
 
-    fn locate(&self, core: &mut Core, ssrc: Ssrc) -> Option<(Arc<Route>, Option<u8>)> {
+    fn locate(&self, core: &mut Core, ssrc: Ssrc) -> Option<Destination> {
         let (mid, rid) = {
             let mut api = core.rtc.direct_api();
             let stream = api.stream_rx(&ssrc)?;

@@ -265,10 +265,13 @@ impl Subscriber {
         self.open = Some(Open { offer, pending, added, turned, sent: Instant::now(), resends: 0 });
     }
 
-    /// Gives the open negotiation up, as if it had never been.
-    fn roll_back(&mut self, core: &mut Core) {
-        if let Some(open) = self.open.take() {
-            undo(core, &open.turned);
+    /// Sends the open offer again, from the beginning of its patience. It is never taken back: a client may have
+    /// answered it in vain, and the m-lines of another first offer would not match those it has by now.
+    fn repeat(&mut self) {
+        if let Some(open) = &mut self.open {
+            open.sent = Instant::now();
+            open.resends = 0;
+            self.watcher.offer(&open.offer);
         }
     }
 
@@ -279,7 +282,7 @@ impl Subscriber {
             return AnswerFate::Stale;
         }
         let Ok(answer) = SdpAnswer::from_sdp_string(text) else {
-            self.bad_answer(core);
+            // The offer stays open and is sent again.
             return AnswerFate::Unusable;
         };
         let Some(Open { pending, added, turned, .. }) = self.open.take() else { return AnswerFate::Stale };
@@ -312,12 +315,6 @@ impl Subscriber {
         AnswerFate::Applied
     }
 
-    fn bad_answer(&mut self, core: &mut Core) {
-        self.bad_answers += 1;
-        self.roll_back(core);
-        self.retry_later();
-    }
-
     fn retry_later(&mut self) {
         if self.bad_answers < MAX_BAD_ANSWERS {
             self.retry_at = Some(Instant::now() + RETRY);
@@ -341,9 +338,9 @@ impl Role for Subscriber {
             Command::Want(wanted) => {
                 self.wanted = wanted;
                 self.release();
-                // An offer that nobody answers must not block a changed set for ever.
+                // Something has changed: perhaps the client listens now.
                 if self.open.as_ref().is_some_and(|o| o.resends >= MAX_RESENDS) {
-                    self.roll_back(core);
+                    self.repeat();
                 }
                 self.negotiate(core);
             }
@@ -354,9 +351,9 @@ impl Role for Subscriber {
                 let _ = reply.send(core.trickle(&json));
             }
             Command::IceRestart => {
-                // Supersedes an offer that the client may never have seen.
-                self.roll_back(core);
+                // After the answer to the open offer, which the client may never have seen.
                 self.restart = true;
+                self.repeat();
                 self.negotiate(core);
             }
             Command::Close => return Then::Close,

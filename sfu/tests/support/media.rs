@@ -6,7 +6,7 @@ use std::{
 };
 use str0m::{
     change::{SdpAnswer, SdpOffer, SdpPendingOffer},
-    media::{Direction, MediaKind, Mid, Simulcast, SimulcastLayer},
+    media::{Direction, KeyframeRequestKind, MediaKind, Mid, Simulcast, SimulcastLayer},
     net::{Protocol, Receive},
     rtp::{ExtensionValues, RtpWrite},
     Candidate, Event, Input, Output, Rtc,
@@ -38,6 +38,7 @@ enum Command {
     Offer(oneshot::Sender<String>),
     Answered(String),
     Accept(String, oneshot::Sender<String>),
+    WantKeyframe(u32),
     Write {
         mid: usize,
         rid: Option<&'static str>,
@@ -109,6 +110,24 @@ impl Peer {
     ) {
         let command = Command::Write { mid, rid: Some(rid), seq, timestamp, payload, level: None };
         let _ = self.tx.send(command).await;
+    }
+
+    /// Sends a PLI for a received stream.
+    pub async fn want_keyframe(&self, ssrc: u32) {
+        let _ = self.tx.send(Command::WantKeyframe(ssrc)).await;
+    }
+
+    /// Waits until the SFU asks for a key frame.
+    pub async fn keyframe_wanted(&mut self) {
+        super::within("a PLI", async {
+            while let Some(event) = self.events.recv().await {
+                if matches!(event, Happened::KeyframeWanted(_)) {
+                    return;
+                }
+            }
+            panic!("the peer connection ended");
+        })
+        .await
     }
 
     pub async fn connected(&mut self) {
@@ -236,6 +255,11 @@ impl Client {
                 let offer = SdpOffer::from_sdp_string(&sdp).expect("an offer");
                 let answer = self.rtc.sdp_api().accept_offer(offer).expect("accepted");
                 let _ = reply.send(answer.to_sdp_string());
+            }
+            Command::WantKeyframe(ssrc) => {
+                if let Some(stream) = self.rtc.direct_api().stream_rx(&ssrc.into()) {
+                    stream.request_keyframe(KeyframeRequestKind::Pli);
+                }
             }
             Command::Write { mid, rid, seq, timestamp, payload, level } => {
                 let mid = self.mids[mid];

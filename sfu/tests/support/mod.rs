@@ -106,8 +106,8 @@ pub async fn until(base: &str, what: &str, fits: impl Fn(&Value) -> bool) -> Val
 
 /// The record of a session in the state, live or gone.
 pub fn session<'a>(state: &'a Value, session_id: &str) -> Option<&'a Value> {
-    let all = ["sessions", "gone"].into_iter().flat_map(|k| state[k].as_array().expect("a list"));
-    all.filter(|s| s["session_id"] == session_id).next_back()
+    let mut all = ["sessions", "gone"].into_iter().flat_map(|k| state[k].as_array().expect("a list"));
+    all.rfind(|s| s["session_id"] == session_id)
 }
 
 pub async fn join_call(base: &str, user: &str, call: &str, body: Value) -> Reply {

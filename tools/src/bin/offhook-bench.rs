@@ -21,12 +21,13 @@ fn main() -> ExitCode {
 }
 
 fn plan() -> Result<Plan, String> {
-    let known = ["sfu", "worker", "library", "out", "joins", "late-offers", "watch-seconds"];
+    let known = ["sfu", "worker", "library", "lookup", "out", "joins", "late-offers", "watch-seconds"];
     let args = Args::parse(std::env::args().skip(1), &known)?;
     Ok(Plan {
         sfu: args.path("sfu")?,
         worker: args.path("worker")?,
         library: args.path("library")?,
+        lookup: args.path("lookup")?,
         out: args.path("out")?,
         joins: args.number("joins", 50)?.clamp(1, 10_000),
         late_offers: args.number("late-offers", 5000)?.clamp(1, 1_000_000),

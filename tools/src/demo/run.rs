@@ -68,7 +68,7 @@ pub fn run(plan: &Plan) -> Result<(Report, Vec<String>), String> {
     view.say(0.0, &format!("SFU at {} (process {})", sfu.url, sfu.pid()));
 
     let mut actors = Vec::new();
-    for name in talkers {
+    for (name, other) in talkers.into_iter().zip(talkers.into_iter().rev()) {
         let speech = plan.speech.join(format!("{name}.wav"));
         let mut args = arguments(&sfu.url, name, plan.seconds);
         args.extend(["--play".into(), text(&speech)?, "--record".into(), text(&recording(name))?]);

@@ -1,0 +1,522 @@
+/*
+ * worker.c - the process that `make bench` measures. One mode per measurement; objects of JSON go out,
+ * single words come in. tools/README.md describes the lines, docs/performance.md what the figures mean.
+ *
+ *   worker talk     --url URL --call ID --user NAME
+ *   worker join     --url URL --call ID --user NAME --count N
+ *   worker api      --url URL
+ *   worker late     --url URL --call ID --user NAME --count N
+ *   worker sessions --url URL --n N --prefix P
+ */
+#include <offhook.h>
+#include <errno.h>
+#include <math.h>
+#include <poll.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { FRAME = 960, FRAME_MS = 20, TONE_FRAMES = 50, LIMIT_MS = 20000, LATE_MS = 60, WINDOW = 50 };
+
+static struct { const char *url, *call, *user, *prefix; long count, n; } args = { .count = 1, .n = 1 };
+static int16_t tone[TONE_FRAMES][FRAME];
+
+/* ---- time, lines, words ---- */
+
+static double now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1e3 + t.tv_nsec / 1e6;
+}
+
+static double cpu_us(void)
+{
+    struct rusage u;
+    getrusage(RUSAGE_SELF, &u);
+    return (u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1e6 + u.ru_utime.tv_usec + u.ru_stime.tv_usec;
+}
+
+__attribute__((format(printf, 1, 2))) static void line(const char *format, ...)
+{
+    va_list list;
+    va_start(list, format);
+    vprintf(format, list);
+    va_end(list);
+    putchar('\n');
+    fflush(stdout);
+}
+
+/* Ends the process: what failed, and why by the library's own words when it has any. */
+static void die(const char *what)
+{
+    char why[512] = "";
+    oh_last_error(why, sizeof why);
+    fprintf(stderr, "worker: %s%s%s\n", what, *why ? ": " : "", why);
+    exit(1);
+}
+
+static void need(oh_result result, const char *what)
+{
+    if (result != OH_OK) {
+        fprintf(stderr, "worker: %s\n", oh_result_name(result));
+        die(what);
+    }
+}
+
+/* Waits for a word on stdin: 1 and the word; 0 when the time is up; the process ends with stdin. */
+static int word(char *out, size_t size, int timeout_ms)
+{
+    struct pollfd in = { .fd = 0, .events = POLLIN };
+    char c;
+    size_t used = 0;
+    if (poll(&in, 1, timeout_ms) <= 0) return 0;
+    for (;;) {
+        ssize_t got = read(0, &c, 1);
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0) exit(0);
+        if (c == '\n') break;
+        if (used + 1 < size) out[used++] = c;
+    }
+    out[used] = 0;
+    return 1;
+}
+
+static void expect(const char *wanted)
+{
+    char got[64];
+    do {
+        while (!word(got, sizeof got, 1000)) { }
+    } while (strcmp(got, wanted));
+}
+
+/* ---- joining and sound ---- */
+
+/* A tone whose loudness a seeded noise changes: it sounds on all the time, so that every packet is a full one. */
+static void make_tone(void)
+{
+    uint32_t seed = 1;
+    double loud = 0.5;
+    for (int i = 0; i < TONE_FRAMES * FRAME; i++) {
+        if (i % 240 == 0) {
+            seed = seed * 1664525u + 1013904223u;
+            loud += ((seed >> 8) / 16777216.0 - loud) * 0.3;
+        }
+        tone[i / FRAME][i % FRAME] = (int16_t)((3000 + 9000 * loud) * sin(i * 440 * 6.283185307179586 / 48000));
+    }
+}
+
+static oh_client client_of(const char *user)
+{
+    oh_client_options options = OH_CLIENT_OPTIONS_INIT;
+    oh_client client;
+    options.url = args.url;
+    options.user_id = user;
+    options.token = "development";
+    need(oh_client_new(&options, &client), "client");
+    return client;
+}
+
+static oh_track publish(oh_call call)
+{
+    oh_audio_track_options options = OH_AUDIO_TRACK_OPTIONS_INIT;
+    oh_track track;
+    options.no_dtx = 1;
+    need(oh_call_publish_audio(call, &options, &track), "publish");
+    return track;
+}
+
+static void tell_troubles(const oh_event *event)
+{
+    if (event->kind == OH_EVENT_ERROR)
+        fprintf(stderr, "worker: error %s: %s\n", oh_result_name(event->u.error.error), event->u.error.text);
+    if (event->kind == OH_EVENT_LOCAL_FAILED)
+        fprintf(stderr, "worker: local_failed %s: %s\n", oh_result_name(event->u.local.error), event->u.local.text);
+    if (event->kind == OH_EVENT_ENDED && event->u.ended.error)
+        fprintf(stderr, "worker: ended: %s: %s\n", oh_result_name(event->u.ended.error), event->u.ended.reason);
+}
+
+/* Until the next frame of a grid of 20 ms is due; a sleeper that overslept does not lose the grid. */
+static void next_frame(struct timespec *at)
+{
+    at->tv_nsec += FRAME_MS * 1000000L;
+    if (at->tv_nsec >= 1000000000L) at->tv_nsec -= 1000000000L, at->tv_sec++;
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, at, NULL) == EINTR) { }
+}
+
+/* ---- talk: the other side of a call ---- */
+
+static atomic_int talk_published, talk_ended;
+
+static void talk_event(void *user, oh_call call, const oh_event *event)
+{
+    (void)user, (void)call;
+    tell_troubles(event);
+    if (event->kind == OH_EVENT_LOCAL_PUBLISHED) talk_published = 1;
+    if (event->kind == OH_EVENT_ENDED) talk_ended = 1;
+}
+
+static void hear_nothing(void *user, oh_call call, const oh_audio *audio)
+{
+    (void)user, (void)call, (void)audio;
+}
+
+static void talk(void)
+{
+    oh_client client = client_of(args.user);
+    oh_call_options options = OH_CALL_OPTIONS_INIT;
+    oh_call call;
+    oh_track track;
+    struct timespec at;
+    char ignored[64];
+    int said = 0;
+
+    options.id = args.call;
+    options.handlers.on_event = talk_event;
+    options.handlers.on_audio = hear_nothing;
+    need(oh_call_join(client, &options, &call), "join");
+    need(oh_call_wait(call, OH_STATE_JOINED, LIMIT_MS), "join");
+    track = publish(call);
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    for (int i = 0; !talk_ended; i = (i + 1) % TONE_FRAMES) {
+        if (talk_published && !said) said = 1, line("{\"kind\":\"ready\"}");
+        oh_track_write_s16(track, tone[i], FRAME); /* full before it is on the air: then it is only a tone less */
+        word(ignored, sizeof ignored, 0);
+        next_frame(&at);
+    }
+    die("the call ended");
+}
+
+/* ---- join: how long it takes ---- */
+
+struct joiner { double began, joined, heard; int events; sem_t done; };
+
+static void join_event(void *user, oh_call call, const oh_event *event)
+{
+    struct joiner *j = user;
+    (void)call;
+    tell_troubles(event);
+    if (event->kind == OH_EVENT_JOINED) {
+        j->joined = now_ms();
+        sem_post(&j->done);
+    }
+}
+
+static void join_audio(void *user, oh_call call, const oh_audio *audio)
+{
+    struct joiner *j = user;
+    (void)call;
+    if (j->heard || audio->silence || audio->concealed || !audio->frames) return;
+    j->heard = now_ms();
+    sem_post(&j->done);
+}
+
+static void join(void)
+{
+    char ignored[64];
+    for (long i = 0; i < args.count; i++) {
+        struct joiner j = { .began = 0 };
+        oh_client client = client_of(args.user);
+        oh_call_options options = OH_CALL_OPTIONS_INIT;
+        oh_call call;
+        struct timespec deadline;
+
+        sem_init(&j.done, 0, 0);
+        options.id = args.call;
+        options.handlers.on_event = join_event;
+        options.handlers.on_audio = join_audio;
+        options.handlers.user_data = &j;
+        clock_gettime(CLOCK_REALTIME, &deadline);
+        deadline.tv_sec += LIMIT_MS / 1000;
+        j.began = now_ms();
+        need(oh_call_join(client, &options, &call), "join");
+        for (int posts = 0; posts < 2; ) {
+            if (!sem_timedwait(&j.done, &deadline)) posts++;
+            else if (errno != EINTR) die("no JOINED and first PCM in time");
+        }
+        line("{\"kind\":\"join\",\"join_ms\":%.3f,\"first_pcm_ms\":%.3f}", j.joined - j.began, j.heard - j.began);
+        need(oh_call_leave(call, NULL), "leave");
+        oh_call_wait(call, OH_STATE_LEFT, 3000);
+        oh_client_free(client); /* no callback runs after it */
+        sem_destroy(&j.done);
+        word(ignored, sizeof ignored, 0);
+    }
+}
+
+/* ---- api: the cheapest exported function on a live handle ---- */
+
+enum { ROUNDS = 15, CALLS = 200000 };
+
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Median of the rounds, ns per call. */
+#define MEASURE(result, expression) do { \
+        double rounds_[ROUNDS]; \
+        for (int r_ = 0; r_ < ROUNDS; r_++) { \
+            double began_ = now_ms(); \
+            for (int i_ = 0; i_ < CALLS; i_++) \
+                if ((expression) != OH_OK) die(#expression); \
+            rounds_[r_] = (now_ms() - began_) * 1e6 / CALLS; \
+        } \
+        qsort(rounds_, ROUNDS, sizeof *rounds_, ascending); \
+        (result) = rounds_[ROUNDS / 2]; \
+    } while (0)
+
+static void api(void)
+{
+    oh_client client = client_of("api");
+    oh_call_options options = OH_CALL_OPTIONS_INIT;
+    oh_call call;
+    oh_track track;
+    oh_subscriber subscriber;
+    int32_t state;
+    uint32_t ms;
+    struct { const char *name; double ns; } seen[3] = { { "oh_call_state", 0 }, { "oh_call_subscriber", 0 },
+                                                        { "oh_track_buffered_ms", 0 } };
+    int least = 0;
+
+    options.id = "api";
+    options.handlers.on_event = talk_event;
+    need(oh_call_join(client, &options, &call), "join");
+    need(oh_call_wait(call, OH_STATE_JOINED, LIMIT_MS), "join");
+    track = publish(call);
+    MEASURE(seen[0].ns, oh_call_state(call, &state));
+    MEASURE(seen[1].ns, oh_call_subscriber(call, &subscriber));
+    MEASURE(seen[2].ns, oh_track_buffered_ms(track, &ms));
+    for (int i = 1; i < 3; i++)
+        if (seen[i].ns < seen[least].ns) least = i;
+    line("{\"kind\":\"api\",\"cheapest_call_ns\":%.2f,\"cheapest\":\"%s\",\"%s\":%.2f,\"%s\":%.2f,\"%s\":%.2f}",
+         seen[least].ns, seen[least].name, seen[0].name, seen[0].ns, seen[1].name, seen[1].ns, seen[2].name, seen[2].ns);
+    oh_call_leave(call, NULL);
+    oh_call_wait(call, OH_STATE_LEFT, 3000);
+    oh_client_free(client);
+}
+
+/* ---- late: offers for a subscriber that was freed ---- */
+
+static uint64_t late_offers(oh_call call)
+{
+    oh_call_stats stats = { .size = sizeof stats };
+    need(oh_call_get_stats(call, &stats), "stats");
+    return stats.late_offers;
+}
+
+static void late(void)
+{
+    oh_client client = client_of(args.user);
+    oh_call_options options = OH_CALL_OPTIONS_INIT;
+    oh_call call;
+    oh_subscriber subscriber;
+    char ignored[64];
+    uint64_t before, dropped;
+    double cpu, began;
+
+    options.id = args.call;
+    options.handlers.on_event = talk_event;
+    need(oh_call_join(client, &options, &call), "join");
+    need(oh_call_wait(call, OH_STATE_JOINED, LIMIT_MS), "join");
+    need(oh_call_subscriber(call, &subscriber), "subscriber");
+    oh_subscriber_free(subscriber);
+    began = now_ms();
+    while (now_ms() - began < 500) word(ignored, sizeof ignored, 50); /* the join's own work is not to be counted */
+    before = late_offers(call);
+    cpu = cpu_us();
+    began = now_ms();
+    line("{\"kind\":\"ready\"}");
+    while ((dropped = late_offers(call) - before) < (uint64_t)args.count) {
+        word(ignored, sizeof ignored, 2);
+        if (talk_ended) die("the call ended");
+        if (now_ms() - began > 50000) {
+            fprintf(stderr, "worker: %llu of %ld late offers\n", (unsigned long long)dropped, args.count);
+            die("not all late offers were dropped in time");
+        }
+    }
+    cpu = cpu_us() - cpu;
+    line("{\"kind\":\"late\",\"dropped\":%llu,\"cpu_us\":%.0f}", (unsigned long long)dropped, cpu);
+    oh_call_leave(call, NULL);
+    oh_call_wait(call, OH_STATE_LEFT, 3000);
+    oh_client_free(client);
+}
+
+/* ---- sessions: many in one process ---- */
+
+struct session {
+    oh_call call;
+    oh_track track;
+    atomic_int on_air, hears, ended;
+    /* Frames since `running`, and those of them that were late. */
+    atomic_long frames, late;
+    /* When the last frame came, µs; and the schedule of the stream; written by the callbacks of this call only. */
+    atomic_llong last_us;
+    uint32_t anchor;
+    double best, best_before;
+    int in_window;
+};
+
+static struct session *sessions;
+static atomic_long ready_sessions; /* the pacing thread writes to so many */
+static atomic_int counting;
+static atomic_long refused;
+
+static void session_event(void *user, oh_call call, const oh_event *event)
+{
+    struct session *s = user;
+    (void)call;
+    tell_troubles(event);
+    if (event->kind == OH_EVENT_LOCAL_PUBLISHED) s->on_air = 1;
+    if (event->kind == OH_EVENT_ENDED) s->ended = 1;
+}
+
+/*
+ * A frame is late when it was concealed (it was not there when its turn came), or when it is handed over
+ * more than 60 ms after it was due. A frame is due when the stream's best schedule of the last one to two
+ * seconds says so: the least difference between the time of arrival and the RTP timestamp.
+ */
+static void session_audio(void *user, oh_call call, const oh_audio *audio)
+{
+    struct session *s = user;
+    double now = now_ms(), offset, best;
+    (void)call;
+    if (audio->silence && !s->hears) return;
+    if (!s->hears) {
+        s->anchor = audio->timestamp;
+        s->best = s->best_before = now;
+        s->hears = 1;
+    }
+    offset = now - (int32_t)(audio->timestamp - s->anchor) / 48.0;
+    if (offset < s->best) s->best = offset;
+    if (++s->in_window == WINDOW) {
+        s->best_before = s->best;
+        s->best = offset;
+        s->in_window = 0;
+    }
+    best = s->best < s->best_before ? s->best : s->best_before;
+    s->last_us = (long long)(now * 1e3);
+    if (counting) {
+        s->frames++;
+        if (audio->concealed || offset - best > LATE_MS) s->late++;
+    }
+}
+
+/* One thread of the application writes for all sessions, in the rhythm of a sound card. */
+static void *pace(void *unused)
+{
+    struct timespec at;
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    for (int i = 0;; i = (i + 1) % TONE_FRAMES, next_frame(&at)) {
+        long n = ready_sessions;
+        for (long k = 0; k < n; k++) {
+            struct session *s = &sessions[k];
+            /* Nothing before the track is on the air, then three frames ahead of the library's clock. */
+            int frames = s->on_air == 1 ? 3 : s->on_air ? 1 : 0;
+            if (frames) s->on_air = 2;
+            while (frames--)
+                if (oh_track_write_s16(s->track, tone[(i + k) % TONE_FRAMES], FRAME) != OH_OK) refused++;
+        }
+    }
+    return unused;
+}
+
+static void many(void)
+{
+    oh_client clients[2] = { client_of("u0"), client_of("u1") };
+    pthread_t thread;
+    char ignored[64], id[128];
+    double deadline, began;
+    long frames = 0, late = 0, concealed = 0, dropped = 0;
+    uint64_t before[2] = { 0, 0 };
+
+    sessions = calloc((size_t)args.n, sizeof *sessions);
+    if (!sessions || pthread_create(&thread, NULL, pace, NULL)) die("no memory or no thread");
+    line("{\"kind\":\"idle\"}");
+    expect("go");
+    for (long i = 0; i < args.n; i++) {
+        struct session *s = &sessions[i];
+        oh_call_options options = OH_CALL_OPTIONS_INIT;
+        snprintf(id, sizeof id, "%s%ld", args.prefix, i / 2);
+        options.id = id;
+        options.handlers.on_event = session_event;
+        options.handlers.on_audio = session_audio;
+        options.handlers.user_data = s;
+        need(oh_call_join(clients[i % 2], &options, &s->call), "join");
+        s->track = publish(s->call);
+        ready_sessions = i + 1;
+        need(oh_call_wait(s->call, OH_STATE_JOINED, LIMIT_MS), "join");
+    }
+    deadline = now_ms() + 2 * LIMIT_MS;
+    for (long i = 0; i < args.n; i++) {
+        while (!sessions[i].hears) {
+            if (sessions[i].ended || now_ms() > deadline) {
+                fprintf(stderr, "worker: session %ld of %ld\n", i, args.n);
+                die("hears nothing");
+            }
+            word(ignored, sizeof ignored, 10);
+        }
+    }
+    began = now_ms();
+    while (now_ms() - began < 2000) word(ignored, sizeof ignored, 50); /* the storm of joining calms down */
+    for (int stop = 0; stop < 2; stop++) {
+        for (long i = 0; i < args.n; i++) {
+            oh_call_stats stats = { .size = sizeof stats };
+            need(oh_call_get_stats(sessions[i].call, &stats), "stats");
+            before[stop] += stats.media_dropped;
+            concealed += stop ? (long)stats.frames_concealed : -(long)stats.frames_concealed;
+        }
+        if (stop) break;
+        counting = 1;
+        line("{\"kind\":\"running\"}");
+        expect("stop");
+        counting = 0;
+    }
+    dropped = (long)(before[1] - before[0]);
+    for (long i = 0; i < args.n; i++) {
+        /* What is due and has not come is late as well: a stream that stopped must not look fine. */
+        long overdue = (long)((now_ms() - sessions[i].last_us / 1e3 - LATE_MS) / FRAME_MS);
+        if (sessions[i].ended) die("a session ended");
+        if (overdue > 0) frames += overdue, late += overdue;
+        frames += sessions[i].frames;
+        late += sessions[i].late;
+    }
+    frames += dropped;
+    late += dropped;
+    line("{\"kind\":\"sessions\",\"n\":%ld,\"frames\":%ld,\"late_frames\":%ld,\"concealed\":%ld,\"dropped\":%ld,"
+         "\"writes_refused\":%ld}", args.n, frames, late, concealed, dropped, refused);
+    for (int i = 0; i < 2; i++) oh_client_free(clients[i]);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct { const char *name; void (*run)(void); } modes[] = {
+        { "talk", talk }, { "join", join }, { "api", api }, { "late", late }, { "sessions", many },
+    };
+    for (int i = 2; i + 1 < argc; i += 2) {
+        if (!strcmp(argv[i], "--url")) args.url = argv[i + 1];
+        else if (!strcmp(argv[i], "--call")) args.call = argv[i + 1];
+        else if (!strcmp(argv[i], "--user")) args.user = argv[i + 1];
+        else if (!strcmp(argv[i], "--prefix")) args.prefix = argv[i + 1];
+        else if (!strcmp(argv[i], "--count")) args.count = atol(argv[i + 1]);
+        else if (!strcmp(argv[i], "--n")) args.n = atol(argv[i + 1]);
+        else return fprintf(stderr, "worker: unknown argument %s\n", argv[i]), 2;
+    }
+    if (!args.call) args.call = "bench";
+    if (!args.user) args.user = "bench";
+    if (!args.prefix) args.prefix = "bench";
+    if (args.count < 1 || args.n < 1 || args.n > 10000) return fprintf(stderr, "worker: a number is out of range\n"), 2;
+    make_tone();
+    for (size_t i = 0; argc > 1 && args.url && i < sizeof modes / sizeof *modes; i++)
+        if (!strcmp(argv[1], modes[i].name)) return modes[i].run(), 0;
+    fprintf(stderr, "usage: worker talk|join|api|late|sessions --url URL [--call ID] [--user NAME] [--count N] "
+                    "[--n N] [--prefix P]\n");
+    return 2;
+}
