@@ -488,12 +488,12 @@ fn a_success_starts_the_count_of_failures_anew() {
     });
     for track in 1..4 {
         publish(&mut sim, track);
-        sim.run(ms(5_000));
+        sim.run(ms(1_500));
         assert!(sim.events().contains(&Event::LocalPublished { track }), "{track}");
         let failed = sim.core.counters().error_events;
         // Taking it away needs its three tries, too.
         sim.input(Input::Unpublish { track });
-        sim.run(ms(5_000));
+        sim.run(ms(1_500));
         assert_eq!(sim.core.counters().error_events, failed);
     }
 }
