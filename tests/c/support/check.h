@@ -27,6 +27,9 @@ double now_ms(void);
 /* Gives up the processor for about `ms` ms; for pollers, never to wait "long enough". */
 void nap(unsigned ms);
 
+/* Where failures are told; 2, unless a test redirects its own output. */
+extern int test_stderr;
+
 /* Begins: prints the name, prepares deadlines, sets a fixed seed for test_random(). */
 void test_begin(const char *name);
 
