@@ -1,6 +1,7 @@
 # Everything there is to do with Offhook, by name. `make` alone lists it.
 #
-# One optimised build serves tests, demo and benchmark; only the AddressSanitizer build is separate.
+# What is shipped is built as a release, by itself; tests, SFU and tools share the dev build, which is optimised too
+# (see the profiles in Cargo.toml) and checks overflows. Only the AddressSanitizer build is separate.
 
 SHELL   := /bin/bash
 PREFIX  ?= /usr/local
@@ -10,10 +11,10 @@ CARGO   ?= cargo
 RUSTC   ?= rustc
 CC      ?= cc
 
-RELEASE := target/release
+TOOLS   := target/debug
 # What is shipped is built by itself: in one build with the SFU, cargo would link what only the SFU asks for.
 SHIP    := target/ship/release
-SFU     := $(RELEASE)/offhook-sfu
+SFU     := $(TOOLS)/offhook-sfu
 LIBS    := target/lib
 DEMO    := target/demo
 BENCH   := target/bench
@@ -37,17 +38,17 @@ setup: ## install what a bare Debian 12 lacks (apt when root; otherwise print th
 build: setup ## the library, the development SFU and the tools, optimised
 	@scripts/say.sh "Building library, SFU and tools (first time: some minutes)"
 	$(CARGO) build --release -p offhook --lib --target-dir target/ship
-	$(CARGO) build --release --workspace --exclude offhook --bins --lib
+	$(CARGO) build --workspace --bins
 	@scripts/stage-lib.sh $(SHIP) $(LIBS)
 
 demo: examples ## three C programs in one call over a real SFU, watched live; about half a minute
 	@scripts/say.sh "Demo: two talkers and a bot in one call"
-	$(RELEASE)/offhook-demo --sfu $(SFU) --call $(DEMO)/bin/call --bot $(DEMO)/bin/bot \
+	$(TOOLS)/offhook-demo --sfu $(SFU) --call $(DEMO)/bin/call --bot $(DEMO)/bin/bot \
 	  --speech examples/speech --out $(DEMO)
 
 demo-short: examples
 	@scripts/say.sh "Short demo run"
-	$(RELEASE)/offhook-demo --sfu $(SFU) --call $(DEMO)/bin/call --bot $(DEMO)/bin/bot \
+	$(TOOLS)/offhook-demo --sfu $(SFU) --call $(DEMO)/bin/call --bot $(DEMO)/bin/bot \
 	  --speech examples/speech --out target/demo-short --seconds 10
 
 examples: build
@@ -62,7 +63,7 @@ test: setup ## every check there is, from unit tests to interop; fails at the fi
 	done; scripts/say.sh "All $$n steps passed"
 
 test-rust: ## Rust tests of the whole workspace
-	$(CARGO) test --release --workspace
+	$(CARGO) test --workspace
 
 check-header: ## header fresh, alone compilable as C99 and C++17, symbols equal both ways
 	@scripts/check-header.sh
@@ -92,7 +93,7 @@ bench: build ## measure; a table and target/bench/summary.json
 	$(RUSTC) --edition 2021 -O examples/handle_lookup.rs -o $(BENCH)/handle_lookup \
 	  --extern offhook=$(SHIP)/liboffhook.rlib -L dependency=$(SHIP)/deps
 	@scripts/say.sh "Benchmark: library and SFU in separate processes"
-	$(RELEASE)/offhook-bench --sfu $(SFU) --worker $(BENCH)/worker \
+	$(TOOLS)/offhook-bench --sfu $(SFU) --worker $(BENCH)/worker \
 	  --lookup $(BENCH)/handle_lookup --library $(LIBS)/liboffhook.so.0 --out $(BENCH)
 
 install: build ## install library, header and offhook.pc (DESTDIR, PREFIX, LIBDIR)

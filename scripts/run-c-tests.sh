@@ -25,7 +25,7 @@ case $mode in
             sanitize=(-fsanitize=address -fno-omit-frame-pointer) ;;
   *) echo "run-c-tests: plain, valgrind or asan, not '$mode'" >&2; exit 2 ;;
 esac
-sfu=${OFFHOOK_SFU:-target/release/offhook-sfu}
+sfu=${OFFHOOK_SFU:-target/debug/offhook-sfu}
 [ -x "$sfu" ] || { echo "run-c-tests: $sfu is not built: make build" >&2; exit 2; }
 
 out=target/ctests/$mode

@@ -168,22 +168,16 @@ impl Registry {
         if id >> KIND_SHIFT != T::KIND as u64 {
             return Err(bad_handle(T::KIND, id));
         }
-        let index = index_of(id);
-        let at = index >> SHARD_BITS;
-        let mut shard = self.shards[index as usize % SHARDS].write();
-        let taken = match shard.slots.get_mut(at as usize) {
-            Some(slot) if slot.tag == id => slot.object.take(),
-            _ => None,
-        };
-        if taken.is_some() && generation_of(id) < u32::MAX {
-            shard.free.push(at);
-        }
-        drop(shard);
-        taken.and_then(|object| object.downcast().ok()).ok_or_else(|| bad_handle(T::KIND, id))
+        self.take(id).and_then(|object| object.downcast().ok()).ok_or_else(|| bad_handle(T::KIND, id))
     }
 
     /// Gives up an id of any kind; nothing when it is stale.
     pub fn forget(&self, id: u64) {
+        drop(self.take(id));
+    }
+
+    /// Empties the slot of an id; the object is dropped by the caller, with no lock held.
+    fn take(&self, id: u64) -> Option<Arc<dyn Any + Send + Sync>> {
         let index = index_of(id);
         let at = index >> SHARD_BITS;
         let mut shard = self.shards[index as usize % SHARDS].write();
@@ -194,8 +188,7 @@ impl Registry {
         if taken.is_some() && generation_of(id) < u32::MAX {
             shard.free.push(at);
         }
-        drop(shard);
-        drop(taken);
+        taken
     }
 
     /// All objects of a type with their ids, as they were at some moment. For freeing what is left.

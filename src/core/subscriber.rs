@@ -285,7 +285,8 @@ impl Core {
             Err(failure) => {
                 let message = format!("SendAnswer failed: {}", failure.message);
                 // The offer is already in force here: the SFU must offer again.
-                self.offer_failed(now, OpFailed { code: Code::Network, closed: false, message }, false);
+                let code = if failure.kind == FailureKind::Timeout { Code::Timeout } else { Code::Network };
+                self.offer_failed(now, OpFailed { code, closed: false, message }, false);
             }
         }
     }

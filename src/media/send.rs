@@ -122,6 +122,9 @@ struct Pcm {
     ready: Fifo,
     encoder: Encoder,
     starved: u32,
+    /// DTX as configured, and as the encoder has it now.
+    dtx: bool,
+    dtx_now: bool,
     /// Fiftieths of a frame that muted ticks still owe.
     remainder: u32,
 }

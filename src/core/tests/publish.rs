@@ -473,3 +473,44 @@ fn revoked_grants_stop_the_track_and_granted_ones_allow_the_next() {
     sim.run(ms(50));
     assert!(sim.events().contains(&Event::LocalPublished { track: 3 }));
 }
+
+#[test]
+fn a_success_starts_the_count_of_failures_anew() {
+    let mut sim = Sim::joined();
+    let mut n = 0;
+    sim.on(move |o| {
+        n += u32::from(is_rpc(o, "SetPublisher"));
+        if is_rpc(o, "SetPublisher") && n % 3 != 0 {
+            rpc_failed(o, sfu(500, "refused"))
+        } else {
+            Reply::Good
+        }
+    });
+    for track in 1..4 {
+        publish(&mut sim, track);
+        sim.run(ms(1_500));
+        assert!(sim.events().contains(&Event::LocalPublished { track }), "{track}");
+        let failed = sim.core.counters().error_events;
+        // Taking it away needs its three tries, too.
+        sim.input(Input::Unpublish { track });
+        sim.run(ms(1_500));
+        assert_eq!(sim.core.counters().error_events, failed);
+    }
+}
+
+#[test]
+fn an_ice_restart_that_was_done_is_not_done_again() {
+    let mut sim = publishing();
+    sim.message(SfuMessage::IceRestart { peer: PUB });
+    sim.run(ms(50));
+    let mut once = true;
+    sim.on(move |o| match is_rpc(o, "SetPublisher") && std::mem::take(&mut once) {
+        true => rpc_failed(o, sfu(500, "refused")),
+        false => Reply::Good,
+    });
+    sim.input(Input::Unpublish { track: 1 });
+    sim.run(ms(5_000));
+    let restart =
+        |o: &Output| matches!(o, Output::Engine { action: Action::Offer { ice_restart: true }, .. });
+    assert_eq!((sim.count(restart), offered(&sim).len()), (1, 3));
+}

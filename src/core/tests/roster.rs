@@ -242,3 +242,12 @@ fn media_of_another_generation_or_without_end_is_not_kept() {
     }
     assert_eq!(bound(&sim).len(), limits::REMOTE_TRACKS);
 }
+
+#[test]
+fn who_comes_back_gets_the_media_back() {
+    let mut sim = joined_with(vec![person("ann")]);
+    media(&mut sim, 1, "ann-prefix:TRACK_TYPE_AUDIO:0", "");
+    sim.message(SfuMessage::ParticipantLeft { session_id: "ann-session".into(), user_id: "ann".into() });
+    sim.message(SfuMessage::ParticipantJoined(Box::new(person("ann"))));
+    assert_eq!(bound(&sim), vec![(1, "ann-session".to_owned()); 2]);
+}
