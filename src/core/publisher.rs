@@ -205,6 +205,11 @@ impl Core {
             }
             return;
         }
+        if !ok && !told.iter().any(|(id, _)| self.publisher.tracks.iter().any(|t| t.id == *id)) {
+            // Freed meanwhile: the SFU refuses a track that is gone, which is no news.
+            self.late();
+            return self.tell_mute();
+        }
         if !ok {
             // Media already follows the application; only the others' display may lag.
             return self.event(Event::Error(Error::new(
