@@ -264,7 +264,8 @@ static void in_callbacks(void)
     snprintf(noise_session, sizeof noise_session, "%s", e.session);
     EXPECT(noise.rec, OH_EVENT_LOCAL_PUBLISHED, NULL, ms(10000));
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
-        for (int way = 0; way < WAYS; way++) in_callback(kinds[k], (enum way)way);
+        for (int way = 0; way < WAYS; way++) /* on a slow run one of the other ways for each kind */
+            if (test_scale() < 10 || way == FREE_CALL || way == 1 + (int)k % (WAYS - 1)) in_callback(kinds[k], (enum way)way);
     test_step(10, "the one who talked was not disturbed");
     CHECK_OK(oh_call_wait(noise.call, OH_STATE_JOINED, 0));
     CHECK_EQ(rec_count(noise.rec, OH_EVENT_ERROR), 0);
