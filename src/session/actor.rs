@@ -226,10 +226,12 @@ impl Actor {
             Done::Input(input) => {
                 match &input {
                     Input::Rpc { id, result: Err(failure), .. } => {
-                        oh_log!(Level::Debug, "{}: request {id} failed: {}", self.config.call_id, failure.message)
+                        let (kind, code) = (&failure.kind, failure.code);
+                        oh_log!(Level::Debug, "{}: request {id} failed: {kind:?}, code {code}", self.config.call_id)
                     }
                     Input::Admitted { result: Err(failure), .. } => {
-                        oh_log!(Level::Debug, "{}: not admitted: {}", self.config.call_id, failure.message)
+                        let (kind, code) = (&failure.kind, failure.code);
+                        oh_log!(Level::Debug, "{}: not admitted: {kind:?}, code {code}", self.config.call_id)
                     }
                     Input::Op { peer, op, result: Err(failed), .. } => oh_log!(
                         Level::Debug,
