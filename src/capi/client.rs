@@ -120,6 +120,9 @@ unsafe fn make(options: *const oh_client_options) -> crate::error::Result<oh_cli
             optional(options.hint_url, "oh_client_options.hint_url")?,
         )
     };
+    if !["http://", "https://"].iter().any(|scheme| url.get(..scheme.len()).is_some_and(|u| u.eq_ignore_ascii_case(scheme))) {
+        return Err(argument("oh_client_options.url must begin with https:// (or http:// for this machine)"));
+    }
     let token = Secret::new(token.unwrap_or_default());
     let user_id = user_id.or_else(|| user_id_of(&token)).ok_or_else(|| {
         argument("oh_client_options.user_id is missing, and the token has no claim user_id to take it from")

@@ -170,6 +170,23 @@ pub enum Action {
     AddCandidate(String),
 }
 
+impl Action {
+    /// The step's name in logs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Action::Create { .. } => "create",
+            Action::AddAudio { .. } => "add audio",
+            Action::Offer { .. } => "offer",
+            Action::SetAnswer(_) => "set answer",
+            Action::Rollback => "roll back",
+            Action::SetOffer(_) => "set offer",
+            Action::CreateAnswer => "create answer",
+            Action::SetLocalAnswer(_) => "set local answer",
+            Action::AddCandidate(_) => "add candidate",
+        }
+    }
+}
+
 #[derive(Debug)]
 pub enum Output {
     /// Ask the application for a token; the answer is [`Input::Token`].

@@ -34,6 +34,9 @@ use rng::Rng;
 use std::{collections::VecDeque, time::Duration};
 use timers::{Timer, Timers};
 
+/// Shorter tokens are words, and no secrets.
+const SHORTEST_SECRET: usize = 8;
+
 /// Where the attempt to be connected is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -161,7 +164,8 @@ impl Core {
     }
 
     /// One thing happened.
-    pub fn handle(&mut self, now: Duration, input: Input) {
+    pub fn handle(&mut self, now: Duration, mut input: Input) {
+        self.hide_token(&mut input);
         if self.is_over() {
             self.count_late(&input);
             return;
@@ -216,6 +220,22 @@ impl Core {
                 Timer::PeerConnect(peer) => self.on_peer_connect_timeout(peer),
                 Timer::LeaveLimit => self.finish(),
             }
+        }
+    }
+
+    /// A server may quote the user's token in its words; from here on they go to logs and events.
+    fn hide_token(&self, input: &mut Input) {
+        let token = self.token.reveal();
+        let text = match input {
+            Input::Message { message: SfuMessage::Error { error, .. }, .. } => &mut error.message,
+            Input::Rpc { result: Err(failure), .. }
+            | Input::Admitted { result: Err(failure), .. }
+            | Input::SocketOpened { result: Err(failure), .. }
+            | Input::SocketClosed { failure: Some(failure), .. } => &mut failure.message,
+            _ => return,
+        };
+        if token.len() >= SHORTEST_SECRET && text.contains(token) {
+            *text = text.replace(token, "<secret>");
         }
     }
 

@@ -223,7 +223,26 @@ impl Actor {
     fn on_done(&mut self, done: Done) {
         match done {
             Done::Nothing => {}
-            Done::Input(input) => self.input(input),
+            Done::Input(input) => {
+                match &input {
+                    Input::Rpc { id, result: Err(failure), .. } => {
+                        let (kind, code) = (&failure.kind, failure.code);
+                        oh_log!(Level::Debug, "{}: request {id} failed: {kind:?}, code {code}", self.config.call_id)
+                    }
+                    Input::Admitted { result: Err(failure), .. } => {
+                        let (kind, code) = (&failure.kind, failure.code);
+                        oh_log!(Level::Debug, "{}: not admitted: {kind:?}, code {code}", self.config.call_id)
+                    }
+                    Input::Op { peer, op, result: Err(failed), .. } => oh_log!(
+                        Level::Debug,
+                        "{}: {peer:?} step {op} failed: {}",
+                        self.config.call_id,
+                        failed.message
+                    ),
+                    _ => {}
+                }
+                self.input(input);
+            }
             Done::Socket { generation, result } => {
                 let result = result.map(|(sender, receiver)| {
                     self.socket = Some(Socket { generation, sender, receiver: Some(receiver) });
@@ -308,7 +327,43 @@ impl Actor {
         *participants = self.core.participants().count();
     }
 
+    /// What is about to be done, for who has to find out what happened. Never SDP, candidates, urls with
+    /// queries or tokens.
+    fn note(&self, output: &Output) {
+        let call = &self.config.call_id;
+        match output {
+            Output::NeedToken => oh_log!(Level::Debug, "{call}: asks the application for a token"),
+            Output::Admit { generation, request, .. } => oh_log!(
+                Level::Debug,
+                "{call}: asks the coordinator to join (generation {}, {} edges excluded)",
+                generation.0,
+                request.migrating_from_list.len()
+            ),
+            Output::OpenSocket { generation, admission, .. } => oh_log!(
+                Level::Debug,
+                "{call}: opens the socket of edge '{}' (generation {})",
+                admission.edge_name,
+                generation.0
+            ),
+            Output::CloseSocket { code, .. } => oh_log!(Level::Debug, "{call}: closes the socket with {code}"),
+            Output::Rpc { id, call: rpc, .. } => oh_log!(Level::Trace, "{call}: {} (request {id})", rpc.name()),
+            Output::Engine { peer, op, action, .. } => {
+                oh_log!(Level::Trace, "{call}: {peer:?} {} (step {op})", action.name())
+            }
+            Output::ClosePeer { peer, .. } => oh_log!(Level::Debug, "{call}: closes the {peer:?}"),
+            Output::Bind { user_id, kind, .. } => oh_log!(Level::Debug, "{call}: hears {kind:?} of {user_id}"),
+            Output::Event(Event::State { state, previous }) => {
+                oh_log!(Level::Info, "{call}: {previous:?} -> {state:?}")
+            }
+            Output::Event(Event::Ended(end)) => oh_log!(Level::Info, "{call}: ended, {:?}: {}", end.reason, end.text),
+            Output::Event(Event::Error(error)) => oh_log!(Level::Warn, "{call}: {error}"),
+            Output::Event(Event::LocalFailed { error, .. }) => oh_log!(Level::Warn, "{call}: {error}"),
+            _ => {}
+        }
+    }
+
     fn perform(&mut self, output: Output) -> bool {
+        self.note(&output);
         match output {
             Output::NeedToken => self.shared.tell(Event::TokenNeeded),
             Output::Admit { generation, token, mut request } => {

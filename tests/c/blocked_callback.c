@@ -78,7 +78,7 @@ int main(void)
         CHECK_THAT(rec_frames(talker[i].rec, talker[i ^ 1].user) >= heard[i] + 50 || test_scale() > 4, "t%d hears less", i);
     for (int i = 0; i < TALKERS; i++) {
         double gap = rec_gap(talker[i].rec, talker[i ^ 1].user);
-        CHECK_THAT(gap <= ms(200), "t%d heard nothing for %.0f ms", i, gap);
+        CHECK_THAT(gap <= ms(200) + 3 * rec_stall(), "t%d heard nothing for %.0f ms, the machine stalled for %.0f", i, gap, rec_stall());
         CHECK(rec_wait_tone(talker[i].rec, talker[i ^ 1].user, 400 + 100 * (i ^ 1), ms(5000)));
     }
     peer extra = { 0 };

@@ -455,8 +455,45 @@ int rec_wait_no_tone(recorder *r, const char *user, double hz, uint32_t timeout_
     return wait_tone(r, user, hz, 0, timeout_ms);
 }
 
+static pthread_once_t metronome_once = PTHREAD_ONCE_INIT;
+static pthread_mutex_t metronome_lock = PTHREAD_MUTEX_INITIALIZER;
+static double metronome_stall;
+
+static void *metronome(void *unused)
+{
+    struct timespec beat = { 0, 5000000 };
+    (void)unused;
+    for (double last = now_ms();;) {
+        nanosleep(&beat, NULL);
+        double now = now_ms(), late = now - last - 5;
+        pthread_mutex_lock(&metronome_lock);
+        if (late > metronome_stall) metronome_stall = late;
+        pthread_mutex_unlock(&metronome_lock);
+        last = now;
+    }
+    return NULL;
+}
+
+static void metronome_start(void)
+{
+    pthread_t thread;
+    if (!pthread_create(&thread, NULL, metronome, NULL)) pthread_detach(thread);
+}
+
+double rec_stall(void)
+{
+    pthread_mutex_lock(&metronome_lock);
+    double stall = metronome_stall;
+    pthread_mutex_unlock(&metronome_lock);
+    return stall;
+}
+
 void rec_gaps_begin(recorder *r)
 {
+    pthread_once(&metronome_once, metronome_start);
+    pthread_mutex_lock(&metronome_lock);
+    metronome_stall = 0;
+    pthread_mutex_unlock(&metronome_lock);
     pthread_mutex_lock(&r->lock);
     for (int i = 0; i < r->heard_count; i++) {
         r->heard[i].gap = 0;

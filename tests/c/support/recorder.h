@@ -103,6 +103,10 @@ int rec_wait_no_tone(recorder *r, const char *user, double hz, uint32_t timeout_
 void rec_gaps_begin(recorder *r);
 /* The longest pause of a user since rec_gaps_begin, the present one included; -1 when never heard. */
 double rec_gap(recorder *r, const char *user);
+/* How long the machine itself kept a thread that was due from running, at most, since the last
+ * rec_gaps_begin, in ms: a thread that does nothing but wake every 5 ms tells. What a call suffers
+ * beyond that is the library's doing. */
+double rec_stall(void);
 
 /* Share of a frequency in the energy of samples, 0 to 1 (Goertzel). */
 double tone_share(const float *samples, size_t count, size_t stride, double hz, double rate);
