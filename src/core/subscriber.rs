@@ -170,8 +170,13 @@ impl Core {
         self.subscriber.step = Step::SettingOffer(op);
     }
 
-    /// Everything that waits for an answer is late from now on.
+    /// Everything that waits for an answer is late from now on. An answer that is on its way to the SFU
+    /// counts as given, whatever becomes of the reply.
     pub(super) fn drop_queued_offers(&mut self) {
+        let sent = matches!(self.subscriber.step, Step::Sending(id) if !self.timers.is_set(Timer::RpcRetry(id)));
+        if sent && self.subscriber.current.take().is_some() {
+            self.counters.offers_answered += 1;
+        }
         let waiting = self.subscriber.queue.len() + usize::from(self.subscriber.current.is_some());
         self.subscriber.queue.clear();
         self.subscriber.current = None;

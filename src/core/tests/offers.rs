@@ -77,7 +77,9 @@ fn closing_leaving_and_aborting_are_noticed_after_every_await() {
             sim.release();
             sim.run(ms(3_000));
             let counters = sim.core.counters();
-            assert_eq!((counters.late_offers, counters.offers_answered), (3, 0), "{at}, {way}");
+            // An answer that was already on its way was given.
+            let given = u64::from(at == "SendAnswer");
+            assert_eq!((counters.late_offers, counters.offers_answered), (3 - given, given), "{at}, {way}");
             assert_eq!(counters.error_events, errors, "{at}, {way}: an error was told");
             assert_eq!(sim.rpcs(), [], "{at}, {way}");
             assert_eq!(sim.actions(SUB), [""; 0], "{at}, {way}");
