@@ -1,6 +1,6 @@
 /*
  * free_everywhere.c - free and leave: twice, from eight threads at once, inside every kind of callback, in
- * circles, and while a callback runs on another thread.   test: timeout=90
+ * circles, and while a callback runs on another thread.   test: timeout=120
  *
  * Expected: never a crash, a hang or a callback afterwards; destroy exactly once, however it came to it;
  * oh_call_free waits for a callback in progress on another thread, and returns at once inside one.
