@@ -1,6 +1,6 @@
 /*
  * free_everywhere.c - free and leave: twice, from eight threads at once, inside every kind of callback, in
- * circles, and while a callback runs on another thread.   test: timeout=90
+ * circles, and while a callback runs on another thread.   test: timeout=120
  *
  * Expected: never a crash, a hang or a callback afterwards; destroy exactly once, however it came to it;
  * oh_call_free waits for a callback in progress on another thread, and returns at once inside one.
@@ -75,7 +75,7 @@ typedef struct plan {
     int kind; /* OH_EVENT_AUDIO: inside on_audio */
     enum way way;
     peer *p;
-    atomic_int done;
+    atomic_int begun, done;
 } plan;
 
 static void act(plan *plan, oh_call call)
@@ -83,7 +83,7 @@ static void act(plan *plan, oh_call call)
     peer *p = plan->p;
     oh_subscriber sub;
     oh_publisher pub;
-    if (atomic_exchange(&plan->done, 1)) return;
+    if (atomic_exchange(&plan->begun, 1)) return;
     CHECK_OH(oh_call_wait(call, OH_STATE_LEFT, OH_FOREVER), OH_ERR_WOULD_DEADLOCK);
     switch (plan->way) {
     case FREE_CALL:
@@ -113,6 +113,7 @@ static void act(plan *plan, oh_call call)
         oh_publisher_free(pub);
         break;
     }
+    atomic_store(&plan->done, 1); /* `plan` may be gone from here on */
 }
 
 static void act_on_event(recorder *r, oh_call call, const oh_event *event)

@@ -46,8 +46,12 @@ int main(void)
     }
     test_step(20, "what is left");
     CHECK_THAT(settle(count_fds, fds, ms(3000)) <= fds, "%d descriptors, %d after the first rounds", count_fds(), fds);
-    /* A callback thread that was added under load ends after five idle seconds. */
-    CHECK_THAT(settle(count_threads, threads, ms(9000)) <= threads, "%d threads, %d after the first rounds", count_threads(), threads);
+    /*
+     * A callback thread that was added under load ends after five idle seconds, but for the second of the
+     * two that stay once they are needed: it may have been needed only after the first rounds.
+     */
+    CHECK_THAT(settle(count_threads, threads + 1, ms(9000)) <= threads + 1, "%d threads, %d after the first rounds:%s", count_threads(), threads,
+               thread_names());
     malloc_trim(0);
     long grown = anonymous_kb() - begin_kb;
     printf("           memory grew by %ld KiB in %d rounds; %d descriptors, %d threads\n", grown, total - warm - 1, fds, threads);

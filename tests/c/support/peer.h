@@ -42,6 +42,8 @@ void on_threads(unsigned n, void (*fn)(void *arg, unsigned index), void *arg);
 
 int count_fds(void);
 int count_threads(void);
+/* Their names, for messages; static text. */
+const char *thread_names(void);
 /* Anonymous memory in use, KiB. */
 long anonymous_kb(void);
 /* Waits until a count is at most `most`; the count. */
