@@ -226,10 +226,11 @@ fn count(state: &Value, talkers: &[&str]) -> Sent {
     let sessions = ["sessions", "gone"].iter().filter_map(|k| state[*k].as_array()).flatten();
     for session in sessions {
         let number = |key: &str| session[key].as_u64().unwrap_or(0);
-        sent.stale_answers += number("answers_stale");
         match session["user_id"].as_str() {
             Some(BOT) => {
                 sent.to_bot += number("late_offers_sent");
+                // Of a talker, an answer to an offer that the SFU repeated is stale, and no fault.
+                sent.stale_answers += number("answers_stale");
                 sent.unanswered_by_bot += number("offers_sent").saturating_sub(number("answers_received"));
             }
             Some(user) if talkers.contains(&user) => sent.while_leaving += number("late_offers_after_leave"),
@@ -246,10 +247,11 @@ mod tests {
     #[test]
     fn the_sfus_counters_are_added_up() {
         let state = json!({
-            "sessions": [{"user_id": "bot", "late_offers_sent": 1000, "offers_sent": 5, "answers_received": 2}],
+            "sessions": [{"user_id": "bot", "late_offers_sent": 1000, "offers_sent": 5, "answers_received": 2,
+                "answers_stale": 1}],
             "gone": [
                 {"user_id": "alice", "late_offers_after_leave": 50, "late_offers_sent": 50},
-                {"user_id": "bob", "late_offers_after_leave": 49, "answers_stale": 1},
+                {"user_id": "bob", "late_offers_after_leave": 49, "answers_stale": 3},
                 {"user_id": "carol", "late_offers_after_leave": 7},
             ],
         });
