@@ -229,7 +229,7 @@ fn count(state: &Value, talkers: &[&str]) -> Sent {
         match session["user_id"].as_str() {
             Some(BOT) => {
                 sent.to_bot += number("late_offers_sent");
-                // Of a talker, an answer to an offer that the SFU repeated is stale, and no fault.
+                // Of a talker an answer may cross its own leave at the SFU: stale there, and no fault.
                 sent.stale_answers += number("answers_stale");
                 sent.unanswered_by_bot += number("offers_sent").saturating_sub(number("answers_received"));
             }
