@@ -183,7 +183,7 @@ static void take_audio(recorder *r, const oh_audio *a)
     h->not_silent += !a->silence && !a->concealed;
     if (now - h->last > h->gap) h->gap = now - h->last;
     h->last = now;
-    h->level = a->level;
+    if (a->level > h->level) h->level = a->level;
     if (a->format == OH_AUDIO_OPUS) {
         CHECK(a->packet_size > 0 && a->frames == 0);
     } else {

@@ -37,7 +37,7 @@ typedef struct rec_heard {
     uint64_t not_silent;  /* of these, neither silence nor concealed */
     double first, last;   /* now_ms() */
     double gap;           /* longest pause between two frames since rec_gaps_begin, ms */
-    float level;
+    float level;          /* of the loudest frame: the last one may be a pause on a slow machine */
     uint32_t rate, channels;
     int format;
     float *window;        /* the last full 100 ms, per channel */
