@@ -17,6 +17,7 @@ use crate::dispatch::{self, Closing, Delivery, Handler, Limits, Mailbox};
 use crate::error::{Code, Error, Result, Secret};
 use crate::rtc::sdp::announce_sdp;
 use crate::session::{AudioFrame, AudioOptions, Call, CallOptions, HandedOver, Notice};
+use std::time::Duration;
 use std::{
     ffi::{c_char, c_void},
     sync::{
@@ -90,6 +91,13 @@ pub struct oh_call_options {
     pub ring: u32,
     /// Non-zero: notify the members.
     pub notify: u32,
+    /// How long a lost connection is looked for before the call ends, in ms; 0: 30000; OH_FOREVER: as
+    /// long as it takes. Meanwhile the call is in OH_STATE_RECONNECTING, MIGRATING or OFFLINE; handles
+    /// stay valid and what is written to tracks is discarded.
+    pub disconnect_timeout_ms: u32,
+    /// Non-zero: ask with OH_EVENT_TOKEN_NEEDED for another token when the one given has expired. Always
+    /// so when none was given.
+    pub renew_token: u32,
 }
 
 const DEFAULTS: oh_call_options = oh_call_options {
@@ -112,6 +120,8 @@ const DEFAULTS: oh_call_options = oh_call_options {
     no_create: 0,
     ring: 0,
     notify: 0,
+    disconnect_timeout_ms: 0,
+    renew_token: 0,
 };
 
 /// Fills in the defaults; the same as OH_CALL_OPTIONS_INIT, for languages without macros.
@@ -225,6 +235,12 @@ unsafe fn settings(client: &Client, options: &oh_call_options) -> Result<(CallOp
     };
     let mut seed = [0; 8];
     getrandom::fill(&mut seed).map_err(|_| Error::new(Code::Limit, "the system gave no random numbers"))?;
+    let token = token.map(Secret::new).unwrap_or_else(|| client.token.clone());
+    let disconnect_timeout = match options.disconnect_timeout_ms {
+        0 => Duration::from_secs(30),
+        u32::MAX => Duration::ZERO,
+        ms => Duration::from_millis(u64::from(ms)),
+    };
     let config = Config {
         call_type: call_type.unwrap_or_else(|| "default".into()),
         call_id: id,
@@ -238,7 +254,9 @@ unsafe fn settings(client: &Client, options: &oh_call_options) -> Result<(CallOp
         subscribe: options.no_subscriber == 0,
         subscriber_sdp: announce_sdp(PeerKind::Subscriber),
         publisher_sdp: announce_sdp(PeerKind::Publisher),
-        token: token.map(Secret::new).unwrap_or_else(|| client.token.clone()),
+        renew_token: options.renew_token != 0 || token.is_empty(),
+        token,
+        disconnect_timeout,
         seed: u64::from_ne_bytes(seed),
     };
     Ok((CallOptions { config, audio }, limits))

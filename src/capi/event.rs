@@ -10,7 +10,7 @@ use super::{
     track::oh_track,
 };
 use crate::core::{Event, State};
-use crate::core::model::{Participant, Quality, UnpublishCause};
+use crate::core::model::{Participant, Quality, Strategy, UnpublishCause};
 use crate::dispatch::Delivery;
 use crate::error::{Code, Error};
 use crate::session::{AudioFrame, Notice};
@@ -59,6 +59,14 @@ pub enum oh_end_reason {
     OH_END_SHUTDOWN = 7,
     /// A defect of the library, contained to this call.
     OH_END_INTERNAL = 8,
+    /// More than ten reconnects within two minutes: the connection does not last.
+    OH_END_RECONNECT_LIMIT = 9,
+    /// Offers of the SFU could not be answered, in three sessions one after the other.
+    OH_END_NEGOTIATION_FAILED = 10,
+    /// Peer connections never come up on this network (is UDP allowed?).
+    OH_END_NETWORK_UNSUPPORTED = 11,
+    /// This participant is not let in again: the token has expired, the call is gone, or it is refused.
+    OH_END_RECONNECT_REFUSED = 12,
 }
 
 /// What an event is about; tells which member of the union holds. More may be added: ignore
@@ -106,11 +114,25 @@ pub enum oh_event_kind {
     OH_EVENT_AUDIO = 19,
     /// `ended`: the call is over. The one terminal event, the last of all.
     OH_EVENT_ENDED = 20,
+    /// `reconnected`: the connection was lost and is back; state JOINED came just before.
+    OH_EVENT_RECONNECTED = 21,
+}
+
+/// How a lost connection was found again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum oh_reconnect {
+    /// A new socket for the same session; sound went on meanwhile.
+    OH_RECONNECT_FAST = 2,
+    /// A new session; what was published is published again.
+    OH_RECONNECT_REJOIN = 3,
+    /// Another edge of the SFU, the old one played until it took over.
+    OH_RECONNECT_MIGRATE = 4,
 }
 
 use oh_event_kind::*;
 
-const NAMES: [(oh_event_kind, &str); 20] = [
+const NAMES: [(oh_event_kind, &str); 21] = [
     (OH_EVENT_STATE, "state\0"),
     (OH_EVENT_JOINED, "joined\0"),
     (OH_EVENT_TOKEN_NEEDED, "token_needed\0"),
@@ -131,6 +153,7 @@ const NAMES: [(oh_event_kind, &str); 20] = [
     (OH_EVENT_LOST, "lost\0"),
     (OH_EVENT_AUDIO, "audio\0"),
     (OH_EVENT_ENDED, "ended\0"),
+    (OH_EVENT_RECONNECTED, "reconnected\0"),
 ];
 
 /// oh_state before and after.
@@ -264,6 +287,19 @@ pub struct oh_event_lost {
 
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
+pub struct oh_event_reconnected {
+    /// Own session id now.
+    pub session_id: *const c_char,
+    /// oh_reconnect.
+    pub how: i32,
+    /// Attempts that it took.
+    pub attempts: u32,
+    /// Milliseconds since the loss was noticed.
+    pub elapsed_ms: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
 pub struct oh_event_ended {
     /// oh_end_reason.
     pub code: i32,
@@ -294,6 +330,7 @@ pub union oh_event_data {
     pub lost: oh_event_lost,
     pub audio: oh_audio,
     pub ended: oh_event_ended,
+    pub reconnected: oh_event_reconnected,
     /// Room for later kinds: the size of an event does not change.
     pub reserved: [u64; 24],
 }
@@ -411,6 +448,20 @@ pub(super) fn c_event(call: oh_call, notice: &Notice, t: &mut Texts, track: impl
             let join_ms = u32::try_from(notice.at_ms).unwrap_or(u32::MAX);
             let joined = oh_event_joined { session_id: t.keep(session_id), counts, join_ms, reserved: 0 };
             (OH_EVENT_JOINED, oh_event_data { joined })
+        }
+        Event::Reconnected { strategy, attempts, session_id, elapsed_ms } => {
+            let how = match strategy {
+                Strategy::Fast => oh_reconnect::OH_RECONNECT_FAST,
+                Strategy::Migrate => oh_reconnect::OH_RECONNECT_MIGRATE,
+                _ => oh_reconnect::OH_RECONNECT_REJOIN,
+            };
+            let reconnected = oh_event_reconnected {
+                session_id: t.keep(session_id),
+                how: how as i32,
+                attempts: *attempts,
+                elapsed_ms: *elapsed_ms,
+            };
+            (OH_EVENT_RECONNECTED, oh_event_data { reconnected })
         }
         Event::TokenNeeded => (OH_EVENT_TOKEN_NEEDED, zero),
         Event::ParticipantJoined(p) => (OH_EVENT_PARTICIPANT_JOINED, participant(p, t)),

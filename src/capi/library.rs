@@ -2,7 +2,8 @@
 
 use super::{convert::argument, process, result::{guard, oh_result}};
 use crate::error::{Code, Error};
-use crate::{dispatch, log, runtime};
+use crate::core::NetworkChange;
+use crate::{dispatch, log, runtime, session};
 use std::{
     ffi::{c_char, c_void},
     time::{Duration, Instant},
@@ -123,6 +124,40 @@ pub extern "C" fn oh_log_set(level: i32, handler: oh_log_handler, user_data: *mu
             unsafe { handler(pointer.pointer, record.level as i32, text.as_ptr()) };
         };
         log::global().set(level, call, move || user.release());
+        Ok(())
+    })
+}
+
+/// What happened to the machine's network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum oh_network {
+    /// There is none: calls stop trying and wait, in OH_STATE_OFFLINE.
+    OH_NETWORK_OFFLINE = 0,
+    /// It is back: calls that wait reconnect at once. Ignored by calls that do not wait.
+    OH_NETWORK_ONLINE = 1,
+    /// It is another one (other addresses): calls reconnect with new sockets.
+    OH_NETWORK_CHANGED = 2,
+}
+
+/// Tells all calls of the process what the application knows of the network, for instance on a phone.
+/// On Linux the library sees it by itself; telling it twice does no harm. Calls to servers on the
+/// machine itself follow only the application.
+///
+/// @param what  one of oh_network.
+/// @return      OH_OK; OH_ERR_ARGUMENT for an unknown value.
+///
+/// Any thread, callbacks included. Returns at once; state events tell what follows.
+#[no_mangle]
+pub extern "C" fn oh_network_changed(what: i32) -> oh_result {
+    guard(|| {
+        let change = match what {
+            0 => NetworkChange::Offline,
+            1 => NetworkChange::Online,
+            2 => NetworkChange::Changed,
+            _ => return Err(argument("oh_network_changed: what must be one of oh_network")),
+        };
+        session::network::tell(session::network::Source::Application, change);
         Ok(())
     })
 }

@@ -63,6 +63,14 @@ pub struct oh_call_stats {
     pub jitter_ms: u32,
     /// Zero.
     pub reserved: u32,
+    /// Reconnects that succeeded: with a new socket only, with a new session, to another edge.
+    pub reconnects_fast: u64,
+    pub reconnects_rejoin: u64,
+    pub reconnects_migrate: u64,
+    /// Attempts to reconnect, failed ones included.
+    pub reconnect_attempts: u64,
+    /// Further reasons to reconnect that came while a reconnect was under way.
+    pub reconnect_triggers_merged: u64,
 }
 
 /// Reads the figures of a call; works until it is freed, also when it is over.
@@ -121,6 +129,11 @@ pub unsafe extern "C" fn oh_call_get_stats(call: oh_call, stats: *mut oh_call_st
             events_lost: s.events_lost,
             jitter_ms: s.jitter_ms,
             reserved: 0,
+            reconnects_fast: c.reconnects_fast,
+            reconnects_rejoin: c.reconnects_rejoin,
+            reconnects_migrate: c.reconnects_migrate,
+            reconnect_attempts: c.reconnect_attempts,
+            reconnect_triggers_merged: c.triggers_merged,
         };
         // SAFETY: at least as many bytes are writable as ours.
         unsafe { stats.write(filled) };

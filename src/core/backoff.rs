@@ -9,6 +9,13 @@ pub fn join(attempt: u32, rng: &mut Rng) -> Duration {
     Duration::from_millis(rng.between(base * 3 / 4, base * 5 / 4).min(5_000))
 }
 
+/// After the `failed`th failed attempt to reconnect (1 = first): at random between 0.25 s, growing by 2 s
+/// per attempt to 5 s, and 2.5 s, growing alike to 5 s.
+pub fn reconnect(failed: u32, rng: &mut Rng) -> Duration {
+    let n = u64::from(failed.clamp(1, 10));
+    Duration::from_millis(rng.between((2_000 * (n - 1)).clamp(250, 5_000), (500 + 2_000 * n).min(5_000)))
+}
+
 /// Before RPC try `attempt` (1 = first retry): exponential from 100 ms, ±25 %, at most 2 s.
 pub fn rpc(attempt: u32, rng: &mut Rng) -> Duration {
     let base = 100u64.saturating_mul(1 << attempt.saturating_sub(1).min(5)).min(2_000);
@@ -26,6 +33,11 @@ mod tests {
             let wait = join(attempt, &mut rng);
             assert!(
                 wait >= Duration::from_millis(375) && wait <= Duration::from_secs(5),
+                "{attempt}: {wait:?}"
+            );
+            let wait = reconnect(attempt, &mut rng);
+            assert!(
+                wait >= Duration::from_millis(250) && wait <= Duration::from_secs(5),
                 "{attempt}: {wait:?}"
             );
             let wait = rpc(attempt, &mut rng);

@@ -34,6 +34,10 @@ pub struct Config {
     pub publisher_sdp: String,
     /// Token given up front; empty: the application is asked.
     pub token: Secret,
+    /// The application is asked again when its token has expired; always so when it gave none.
+    pub renew_token: bool,
+    /// How long a lost connection is looked for before the call ends; zero: for ever.
+    pub disconnect_timeout: Duration,
     pub seed: u64,
 }
 
@@ -52,6 +56,15 @@ pub enum PeerChange {
     Disconnected,
     Failed,
     Closed,
+}
+
+/// What happened to this machine's network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NetworkChange {
+    Offline,
+    Online,
+    /// Another network, or other addresses.
+    Changed,
 }
 
 /// What an engine operation gave.
@@ -152,6 +165,8 @@ pub enum Input {
     Leave {
         reason: String,
     },
+    /// The machine's network, from the application or the operating system.
+    Network(NetworkChange),
     /// The session's own end: library shut down or defect.
     Abort(End),
 }
@@ -299,6 +314,14 @@ pub enum EndReason {
     Shutdown = 7,
     /// A defect of the library, contained to this call.
     Internal = 8,
+    /// Too many reconnects in too little time.
+    ReconnectLimit = 9,
+    /// Offers of the SFU could not be answered, in one session after the other.
+    NegotiationFailed = 10,
+    /// Peer connections never come up on this network.
+    NetworkUnsupported = 11,
+    /// The coordinator or the SFU refuses to let this participant in again.
+    ReconnectRefused = 12,
 }
 
 /// What the application hears.
@@ -311,6 +334,16 @@ pub enum Event {
     Joined {
         counts: Counts,
         session_id: String,
+    },
+    /// The connection is back; state JOINED came just before.
+    Reconnected {
+        strategy: Strategy,
+        /// Attempts that it took.
+        attempts: u32,
+        /// The own session now.
+        session_id: String,
+        /// Since the loss was noticed.
+        elapsed_ms: u64,
     },
     TokenNeeded,
     ParticipantJoined(Box<Participant>),
@@ -377,6 +410,13 @@ pub struct Counters {
     pub join_attempts: u64,
     pub candidates_dropped: u64,
     pub error_events: u64,
+    /// Reconnects that succeeded, by how.
+    pub reconnects_fast: u64,
+    pub reconnects_rejoin: u64,
+    pub reconnects_migrate: u64,
+    pub reconnect_attempts: u64,
+    /// Reasons to reconnect that came while a reconnect was under way.
+    pub triggers_merged: u64,
 }
 
 /// Numbers of the protocol, in one place.
@@ -388,8 +428,20 @@ pub mod limits {
     pub const HEALTH_SILENT: Duration = Duration::from_secs(12);
     pub const TOKEN: Duration = Duration::from_secs(30);
     pub const LEAVE: Duration = Duration::from_millis(1_000);
-    /// A peer connection that never connected.
-    pub const PEER_CONNECT: Duration = Duration::from_secs(15);
+    /// A peer connection that never connected: after this an ICE restart, after as much again it has failed.
+    pub const PEER_CONNECT: Duration = Duration::from_secs(5);
+    pub const ICE_GRACE: Duration = Duration::from_millis(2_500);
+    pub const ICE_RESTART: Duration = Duration::from_secs(10);
+    pub const NEVER_CONNECTED: u32 = 2;
+    pub const MIGRATION: Duration = Duration::from_secs(7);
+    pub const FAST_ATTEMPTS: u32 = 3;
+    pub const REJOINS: usize = 10;
+    pub const REJOIN_WINDOW: Duration = Duration::from_secs(120);
+    /// A connection that lasted this long was a good one.
+    pub const STABLE: Duration = Duration::from_secs(10);
+    pub const NEGOTIATION_REJOINS: u32 = 3;
+    /// Failures of one edge, other than its own refusal, before another is asked for.
+    pub const EDGE_FAILURES: u32 = 2;
     pub const RPC_TRIES: u32 = 3;
     pub const NEGOTIATION_TRIES: u32 = 3;
     pub const QUEUED_OFFERS: usize = 64;
@@ -399,5 +451,6 @@ pub mod limits {
     pub const LEAVE_REASON: usize = 115;
     pub const CLOSE_NORMAL: u16 = 1000;
     pub const CLOSE_UNHEALTHY: u16 = 4001;
+    pub const CLOSE_REPLACED: u16 = 4100;
     pub const CLOSE_JOIN_FAILED: u16 = 4101;
 }

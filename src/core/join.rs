@@ -4,7 +4,7 @@
 //! broken connections are tried again, on another edge where one is to blame; everything else fails
 //! the join at once with the server's code and text kept.
 
-use super::{backoff, limits, messages, model::*, Core, End, EndReason, Event, Output, Phase, State, Timer};
+use super::{backoff, limits, model::*, Core, End, EndReason, Event, Output, Phase, State, Timer};
 use crate::error::{Code, Error, Secret};
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ impl Core {
         }
         self.phase = Phase::Admitting;
         self.generation.0 += 1;
-        self.counters.join_attempts += 1;
+        self.counters.join_attempts += u64::from(!self.joined_once);
         let request = AdmissionRequest {
             call_type: self.config.call_type.clone(),
             call_id: self.config.call_id.clone(),
@@ -59,7 +59,7 @@ impl Core {
                 self.token = token;
                 self.admit(now);
             }
-            None => self.fail_join(Error::new(
+            None => self.no_token(Error::new(
                 Code::Auth,
                 "join: the application gave no token when it was asked; answer OH_EVENT_TOKEN_NEEDED with \
                  oh_call_provide_token within 30 s",
@@ -81,11 +81,13 @@ impl Core {
                 self.phase = Phase::Opening;
                 // Done by this answer: a retry must not ring or notify anybody again.
                 (self.config.ring, self.config.notify) = (false, false);
-                let session_id = self.session_id.clone();
-                let attempt = self.sockets;
-                self.sockets += 1;
                 self.admission = Some(admission.clone());
-                self.out(Output::OpenSocket { generation, admission, session_id, attempt });
+                self.open_socket(admission);
+            }
+            Err(failure) if self.may_renew_token(&failure) => {
+                self.token = Secret::default();
+                self.token_renewed = true;
+                self.admit(now);
             }
             Err(failure) => self.join_attempt_failed(now, "the coordinator", failure, false),
         }
@@ -115,7 +117,7 @@ impl Core {
             unified_session_id: self.unified_session_id.clone(),
             subscriber_sdp: self.config.subscriber_sdp.clone(),
             publisher_sdp: self.config.publisher_sdp.clone(),
-            reconnect: None,
+            reconnect: self.reconnect_details(),
         };
         self.timers.set(Timer::JoinResponse, now + limits::JOIN_RESPONSE);
         self.out(Output::Send { generation, request: SfuRequest::Join(Box::new(request)) });
@@ -134,24 +136,58 @@ impl Core {
             return self.late();
         }
         self.timers.cancel(Timer::JoinResponse);
-        self.phase = Phase::Joined;
+        if self.reconnect.is_some() {
+            return self.on_rejoined(now, joined);
+        }
         self.join_failures = 0;
-        self.counts = joined.counts;
-        self.publish_options = joined.publish_options;
+        self.joined_once = true;
+        self.failed_edges.clear();
         self.set_state(State::Joined);
         self.event(Event::Joined { counts: joined.counts, session_id: self.session_id.clone() });
-        for participant in joined.participants {
-            self.on_participant(participant, messages::News::Snapshot);
-        }
+        self.enter(now, joined);
+        self.resume(now);
+    }
+
+    /// In the call, with what the SFU says of it; what has changed since the last time becomes events.
+    pub(super) fn enter(&mut self, now: Duration, joined: JoinState) {
+        self.phase = Phase::Joined;
+        self.session_joined = true;
+        self.transport.get_or_insert(self.generation);
+        self.counts = joined.counts;
+        self.publish_options = joined.publish_options;
+        let fast = u64::try_from(joined.fast_reconnect_deadline_s).unwrap_or(0);
+        self.fast_deadline = Duration::from_secs(fast);
+        self.token_renewed = false;
+        self.edge_failures.clear();
+        self.reconcile(joined.participants);
         if !joined.pins.is_empty() {
             self.event(Event::Pins(joined.pins));
         }
         self.heard(now);
         self.timers.set(Timer::HealthPing, now + limits::HEALTH_PING);
+    }
+
+    /// What waited for JoinResponse.
+    pub(super) fn resume(&mut self, now: Duration) {
+        self.resume_publisher();
+        self.flush_local();
+        self.watch_links(now);
         for message in std::mem::take(&mut self.held) {
             self.dispatch(now, message);
         }
         self.negotiate_publisher(now);
+    }
+
+    pub(super) fn open_socket(&mut self, admission: Box<Admission>) {
+        let (generation, session_id) = (self.generation, self.session_id.clone());
+        let attempt = self.sockets;
+        self.sockets += 1;
+        self.out(Output::OpenSocket { generation, admission, session_id, attempt });
+    }
+
+    /// The coordinator refuses the token, and the application may have a fresh one.
+    fn may_renew_token(&self, failure: &Failure) -> bool {
+        failure.kind == FailureKind::Http { status: 401 } && self.config.renew_token && !self.token_renewed
     }
 
     /// One attempt failed: again elsewhere, or the join is over.
@@ -163,8 +199,12 @@ impl Core {
         edge_to_blame: bool,
     ) {
         self.forget_socket(limits::CLOSE_JOIN_FAILED, "join failed");
-        self.timers.clear();
         self.drop_held();
+        if self.reconnect.is_some() {
+            self.timers.cancel(Timer::JoinResponse);
+            return self.attempt_failed(now, at, &failure, edge_to_blame);
+        }
+        self.timers.clear();
         let again = !failure.unrecoverable
             && match failure.kind {
                 FailureKind::Timeout | FailureKind::Connect => true,
@@ -175,21 +215,55 @@ impl Core {
         self.join_failures += 1;
         if !again || self.join_failures > self.config.join_retries {
             let tries = self.join_failures;
-            return self.fail_join(join_error(at, &failure, tries));
+            return self.fail_join(join_error("join", at, &failure, tries));
         }
-        let edge = self.admission.take().map(|a| a.edge_name).filter(|e| edge_to_blame && !e.is_empty());
-        if let Some(edge) = edge {
-            // The last one last: it is also `migrating_from`.
-            self.failed_edges.retain(|e| *e != edge);
-            if self.failed_edges.len() >= MAX_FAILED_EDGES {
-                self.failed_edges.remove(0);
-            }
-            self.failed_edges.push(edge);
+        if edge_to_blame {
+            self.blame_edge(&failure);
         }
         self.phase = Phase::WaitingRetry;
         let wait = backoff::join(self.join_failures, &mut self.rng);
         let wait = wait.max(Duration::from_millis(failure.retry_after_ms.unwrap_or(0).min(30_000)));
         self.timers.set(Timer::RetryJoin, now + wait);
+    }
+
+    /// An edge that says it cannot is left at once, one that fails otherwise at the second time.
+    pub(super) fn blame_edge(&mut self, failure: &Failure) {
+        let Some(edge) = self.admission.take().map(|a| a.edge_name).filter(|e| !e.is_empty()) else { return };
+        if failure.kind == FailureKind::Sfu && matches!(failure.code, 700 | 600 | 301) {
+            return self.exclude(edge);
+        }
+        let failures = match self.edge_failures.iter_mut().find(|(e, _)| *e == edge) {
+            Some((_, failures)) => {
+                *failures += 1;
+                *failures
+            }
+            None => {
+                self.edge_failures.truncate(MAX_FAILED_EDGES - 1);
+                self.edge_failures.push((edge.clone(), 1));
+                1
+            }
+        };
+        if failures >= limits::EDGE_FAILURES {
+            self.exclude(edge);
+        }
+    }
+
+    /// The last one last: it is also `migrating_from`.
+    pub(super) fn exclude(&mut self, edge: String) {
+        self.failed_edges.retain(|e| *e != edge);
+        if self.failed_edges.len() >= MAX_FAILED_EDGES {
+            self.failed_edges.remove(0);
+        }
+        self.failed_edges.push(edge);
+    }
+
+    fn no_token(&mut self, error: Error) {
+        if self.reconnect.is_none() {
+            return self.fail_join(error);
+        }
+        let error = Error::new(Code::Auth, "reconnect: the token has expired and the application gave no other");
+        let text = error.message.to_string();
+        self.give_up(End { reason: EndReason::ReconnectRefused, error: Some(error), text });
     }
 
     fn fail_join(&mut self, error: Error) {
@@ -199,7 +273,7 @@ impl Core {
 }
 
 /// The typed error of a failed join, the server's code and words kept.
-fn join_error(at: &str, failure: &Failure, tries: u32) -> Error {
+pub(super) fn join_error(what: &str, at: &str, failure: &Failure, tries: u32) -> Error {
     let code = match failure.kind {
         FailureKind::Timeout => Code::Timeout,
         FailureKind::Connect => Code::Network,
@@ -217,6 +291,6 @@ fn join_error(at: &str, failure: &Failure, tries: u32) -> Error {
     };
     let tried = if tries > 1 { format!(" ({tries} attempts)") } else { String::new() };
     let number = if server_code != 0 { format!(" {server_code}") } else { String::new() };
-    Error::new(code, format!("join: {at} failed{number}: {}{tried}", failure.message))
+    Error::new(code, format!("{what}: {at} failed{number}: {}{tried}", failure.message))
         .with_server_code(server_code)
 }

@@ -31,6 +31,10 @@ impl Core {
         self.phase = Phase::Leaving;
         self.end = Some(end);
         self.close_all_peers();
+        if let Some(reason) = goodbye.as_deref().filter(|_| !joined) {
+            self.old_goodbye(reason);
+        }
+        self.close_old_leg();
         if self.socket_open && joined {
             let generation = self.generation;
             if let Some(reason) = goodbye {
@@ -54,6 +58,7 @@ impl Core {
         self.phase = Phase::Leaving;
         self.end.get_or_insert(end);
         self.close_all_peers();
+        self.close_old_leg();
         self.forget_socket(limits::CLOSE_NORMAL, "");
         self.finish();
     }
@@ -69,6 +74,9 @@ impl Core {
         code: Option<u16>,
         failure: Option<Failure>,
     ) {
+        if self.is_old_leg(generation) {
+            return self.on_old_socket_closed(now);
+        }
         if !self.is_current(generation) {
             return self.late();
         }
@@ -91,21 +99,14 @@ impl Core {
                     (None, Some(code)) => format!("the SFU closed the socket with code {code}"),
                     (None, None) => "the SFU closed the socket".to_owned(),
                 };
-                self.lost(why);
+                self.reconnect(now, Strategy::Fast, &why);
             }
             _ => self.late(),
         }
     }
 
-    /// The connection is gone for good.
-    pub(super) fn lost(&mut self, why: String) {
-        let error = Error::new(Code::Network, format!("connection lost: {why}"));
-        let text = error.message.to_string();
-        self.end_now(End { reason: EndReason::ConnectionLost, error: Some(error), text });
-    }
-
     pub(super) fn on_peer_closed(&mut self, generation: Generation, peer: PeerKind) {
-        if !self.is_current(generation) {
+        if Some(generation) != self.transport {
             return;
         }
         match peer {
@@ -123,7 +124,7 @@ impl Core {
         self.stop_sending();
         self.rpcs.clear();
         self.timers.clear();
-        let generation = self.generation;
+        let generation = self.transport.unwrap_or(self.generation);
         if self.publisher.begin_close() {
             self.out(Output::ClosePeer { generation, peer: PeerKind::Publisher });
         }
@@ -133,6 +134,18 @@ impl Core {
         for remote in std::mem::take(&mut self.remotes) {
             self.out(Output::Unbind { id: remote.id });
         }
+    }
+
+    /// The peer connections in use are closed to make room for others.
+    pub(super) fn close_transport(&mut self) {
+        let Some(generation) = self.transport.take() else { return };
+        if self.publisher.is_live() {
+            self.out(Output::ClosePeer { generation, peer: PeerKind::Publisher });
+        }
+        if self.subscriber.is_live() {
+            self.out(Output::ClosePeer { generation, peer: PeerKind::Subscriber });
+        }
+        self.unbind_remotes_of(generation);
     }
 
     pub(super) fn forget_socket(&mut self, code: u16, reason: &str) {

@@ -12,9 +12,11 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(super) struct Remote {
     pub id: RemoteId,
+    /// Whose peer connection carries it.
+    transport: Generation,
     stream_id: String,
     track_id: String,
-    bound_to: Option<String>,
+    bound_to: Option<(String, TrackKind)>,
 }
 
 /// How a participant came to be known.
@@ -36,6 +38,9 @@ impl Core {
                 self.heard(now);
             }
             return self.on_offer(now, generation, sdp, negotiation_id);
+        }
+        if self.is_old_leg(generation) && self.is_open() {
+            return self.on_old_message(now, message);
         }
         if !self.is_current(generation) || !self.is_open() {
             return self.late();
@@ -90,10 +95,10 @@ impl Core {
         }
     }
 
-    pub(super) fn on_silence(&mut self) {
+    pub(super) fn on_silence(&mut self, now: Duration) {
         if self.phase == Phase::Joined {
             self.forget_socket(limits::CLOSE_UNHEALTHY, "silent for 12 s");
-            self.lost("nothing was heard from the SFU for 12 s".into());
+            self.reconnect(now, Strategy::Fast, "nothing was heard from the SFU for 12 s");
         }
     }
 
@@ -152,7 +157,9 @@ impl Core {
                 }
             }
             SfuMessage::Pins(pins) => self.event(Event::Pins(pins)),
-            SfuMessage::GoAway { .. } => self.lost("the SFU asked its clients to leave".into()),
+            SfuMessage::GoAway { .. } => {
+                self.reconnect(now, Strategy::Migrate, "the SFU asked its clients to leave")
+            },
             SfuMessage::MigrationComplete => self.late(),
             SfuMessage::CallEnded(reason) => self.on_call_ended(now, reason),
             SfuMessage::Error { error, strategy } => self.on_sfu_error(now, error, strategy),
@@ -174,12 +181,12 @@ impl Core {
             Strategy::Fast | Strategy::Rejoin | Strategy::Migrate => {
                 let text = told.message.to_string();
                 self.event(Event::Error(told));
-                self.lost(text);
+                self.reconnect(now, strategy, &text);
             }
         }
     }
 
-    fn on_call_ended(&mut self, now: Duration, reason: CallEndedReason) {
+    pub(super) fn on_call_ended(&mut self, now: Duration, reason: CallEndedReason) {
         let (reason, text) = match reason {
             CallEndedReason::Kicked => (EndReason::Kicked, "removed from the call"),
             CallEndedReason::LiveEnded => (EndReason::SessionEnded, "the livestream ended"),
@@ -190,6 +197,10 @@ impl Core {
     }
 
     pub(super) fn on_participant(&mut self, mut p: Participant, news: News) {
+        if self.former_sessions.contains(&p.session_id) {
+            // What this participant was before it came back is nobody else.
+            return;
+        }
         let is_self = p.session_id == self.session_id;
         let session_id = p.session_id.clone();
         let known = self.roster.get(&session_id).map(|k| k.published.clone());
@@ -214,7 +225,7 @@ impl Core {
     fn on_participant_left(&mut self, session_id: &str) {
         let Some(p) = self.roster.remove(session_id) else { return };
         for index in 0..self.remotes.len() {
-            if self.remotes[index].bound_to.as_deref() == Some(session_id) {
+            if self.remotes[index].bound_to.as_ref().is_some_and(|(owner, _)| owner == session_id) {
                 self.remotes[index].bound_to = None;
                 let id = self.remotes[index].id;
                 self.out(Output::Unbind { id });
@@ -293,13 +304,15 @@ impl Core {
         stream_id: String,
         track_id: String,
     ) {
-        if !self.is_current(generation) || !self.subscriber_alive() {
+        let in_use = Some(generation) == self.transport && self.subscriber_open();
+        // The old connection of a migration plays on.
+        if !in_use && !self.is_old_transport(generation) || !self.is_open() {
             return self.late();
         }
         if self.remotes.len() >= limits::REMOTE_TRACKS {
             return self.late();
         }
-        self.remotes.push(Remote { id, stream_id, track_id, bound_to: None });
+        self.remotes.push(Remote { id, transport: generation, stream_id, track_id, bound_to: None });
         self.bind_remotes();
     }
 
@@ -316,8 +329,56 @@ impl Core {
             let Some((owner, kind)) = named.and_then(|id| self.roster.owner(id)) else { continue };
             let (user_id, session_id) = (owner.user_id.clone(), owner.session_id.clone());
             let id = remote.id;
-            self.remotes[index].bound_to = Some(session_id.clone());
+            let transport = self.remotes[index].transport;
+            let whose = Some((session_id.clone(), kind));
+            self.remotes[index].bound_to.clone_from(&whose);
+            // The same media over the connection that a migration leaves: from here on it is heard once.
+            for other in 0..self.remotes.len() {
+                let old = &mut self.remotes[other];
+                if old.bound_to == whose && old.transport < transport {
+                    old.bound_to = None;
+                    old.stream_id.clear();
+                    old.track_id.clear();
+                    let id = old.id;
+                    self.out(Output::Unbind { id });
+                }
+            }
             self.out(Output::Bind { id, user_id, session_id, kind });
+        }
+    }
+
+    /// Their peer connection is closed.
+    pub(super) fn unbind_remotes_of(&mut self, transport: Generation) {
+        for remote in std::mem::take(&mut self.remotes) {
+            if remote.transport == transport {
+                self.out(Output::Unbind { id: remote.id });
+            } else {
+                self.remotes.push(remote);
+            }
+        }
+    }
+
+    /// The SFU's picture of the call replaces ours; the differences are told.
+    pub(super) fn reconcile(&mut self, snapshot: Vec<Participant>) {
+        if snapshot.is_empty() {
+            // We are in every picture of the call: without us it is none.
+            return;
+        }
+        let known: Vec<_> = self.roster.iter().map(|p| p.session_id.clone()).collect();
+        for session_id in known {
+            if !snapshot.iter().any(|p| p.session_id == session_id) && session_id != self.session_id {
+                self.on_participant_left(&session_id);
+            }
+        }
+        for participant in snapshot {
+            let session_id = participant.session_id.clone();
+            let former = self.roster.get(&session_id).map(|p| p.published.clone()).unwrap_or_default();
+            for kind in former {
+                if !participant.published.contains(&kind) {
+                    self.on_track_unpublished(&session_id, kind, UnpublishCause::Unspecified);
+                }
+            }
+            self.on_participant(participant, News::Snapshot);
         }
     }
 }

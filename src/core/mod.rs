@@ -11,9 +11,12 @@ mod ice;
 pub mod io;
 mod join;
 mod leave;
+mod link;
 mod messages;
+mod migrate;
 pub mod model;
 mod publisher;
+mod reconnect;
 pub mod rng;
 mod roster;
 mod rpcs;
@@ -23,8 +26,8 @@ mod tests;
 mod timers;
 
 pub use io::{
-    limits, Action, AudioOffer, Config, Counters, End, EndReason, Event, Input, Op, OpDone, OpFailed, Output,
-    PeerChange, RemoteId, State, TrackId,
+    limits, Action, AudioOffer, Config, Counters, End, EndReason, Event, Input, NetworkChange, Op, OpDone,
+    OpFailed, Output, PeerChange, RemoteId, State, TrackId,
 };
 pub use roster::split_stream_id;
 
@@ -47,6 +50,8 @@ enum Phase {
     Opening,
     Joining,
     Joined,
+    /// The network is gone; nothing is tried before it is back.
+    Offline,
     Leaving,
     Over,
 }
@@ -59,6 +64,31 @@ pub struct Core {
     phase: Phase,
     state: State,
     generation: Generation,
+    /// The attempt in which the peer connections in use were made; FAST keeps them.
+    transport: Option<Generation>,
+    reconnect: Option<reconnect::Reconnect>,
+    /// What a migration leaves; still plays.
+    old: Option<migrate::OldLeg>,
+    /// MigrationComplete came before the new edge's JoinResponse.
+    migration_told: bool,
+    /// The application has been told JOINED.
+    joined_once: bool,
+    /// The session of `session_id` has been joined.
+    session_joined: bool,
+    former_sessions: Vec<String>,
+    fast_deadline: Duration,
+    /// REJOINs and MIGRATEs so far, as the SFU is told.
+    reconnect_attempt: u32,
+    rejoins: VecDeque<Duration>,
+    reconnected_at: Option<Duration>,
+    /// Reconnects, each soon after the one before.
+    flaps: u32,
+    /// Peer connections in a row that never connected.
+    never_connected: u32,
+    /// Sessions in a row given up because offers could not be answered.
+    negotiation_rejoins: u32,
+    /// The application was asked for a token in this attempt.
+    token_renewed: bool,
     /// One name for this participant over all its reconnects.
     unified_session_id: String,
     session_id: String,
@@ -66,6 +96,8 @@ pub struct Core {
     admission: Option<Box<Admission>>,
     /// Edges that refused or failed, last one last.
     failed_edges: Vec<String>,
+    /// How often each edge failed otherwise.
+    edge_failures: Vec<(String, u32)>,
     join_failures: u32,
     /// SFU sockets of this call so far.
     sockets: u32,
@@ -99,11 +131,27 @@ impl Core {
             phase: Phase::Idle,
             state: State::Idle,
             generation: Generation(0),
+            transport: None,
+            reconnect: None,
+            old: None,
+            migration_told: false,
+            joined_once: false,
+            session_joined: false,
+            former_sessions: Vec::new(),
+            fast_deadline: Duration::ZERO,
+            reconnect_attempt: 0,
+            rejoins: VecDeque::new(),
+            reconnected_at: None,
+            flaps: 0,
+            never_connected: 0,
+            negotiation_rejoins: 0,
+            token_renewed: false,
             session_id: unified_session_id.clone(),
             unified_session_id,
             token,
             admission: None,
             failed_edges: Vec::new(),
+            edge_failures: Vec::new(),
             join_failures: 0,
             sockets: 0,
             socket_open: false,
@@ -202,6 +250,7 @@ impl Core {
             Input::ClosePeer(peer) => self.on_close_peer(now, peer),
             Input::Leave { reason } => self.on_leave(now, reason),
             Input::Abort(end) => self.abort(end),
+            Input::Network(change) => self.on_network(now, change),
         }
     }
 
@@ -210,14 +259,19 @@ impl Core {
         while !self.is_over() {
             let Some(timer) = self.timers.due(now) else { return };
             match timer {
+                Timer::RetryJoin if self.reconnect.is_some() => self.attempt(now),
                 Timer::RetryJoin => self.admit(now),
                 Timer::JoinResponse => self.on_join_response_timeout(now),
                 Timer::HealthPing => self.ping(now),
-                Timer::HealthSilent => self.on_silence(),
+                Timer::HealthSilent => self.on_silence(now),
                 Timer::Token => self.on_token(now, None),
                 Timer::RpcRetry(id) => self.retry_rpc(id),
                 Timer::Republish => self.negotiate_publisher(now),
-                Timer::PeerConnect(peer) => self.on_peer_connect_timeout(peer),
+                Timer::PeerConnect(peer) => self.on_peer_connect_timeout(now, peer),
+                Timer::IceGrace(peer) => self.on_ice_grace(now, peer),
+                Timer::IceRestart(peer) => self.on_ice_restart_timeout(now, peer),
+                Timer::Migration => self.on_migration_timeout(now),
+                Timer::Disconnected => self.on_disconnected_too_long(),
                 Timer::LeaveLimit => self.finish(),
             }
         }
@@ -268,7 +322,7 @@ impl Core {
 
     fn op(&mut self, peer: PeerKind, action: Action) -> Op {
         self.next_op += 1;
-        let (op, generation) = (self.next_op, self.generation);
+        let (op, generation) = (self.next_op, self.transport.unwrap_or(self.generation));
         self.out(Output::Engine { generation, peer, op, action });
         op
     }

@@ -6,8 +6,8 @@
 
 use super::subscriber::Slot;
 use super::{
-    backoff, ice, limits, model::*, Action, AudioOffer, Core, Event, Op, OpDone, OpFailed, Output,
-    PeerChange, Phase, Timer, TrackId,
+    backoff, ice, limits, link::Link, model::*, Action, AudioOffer, Core, Event, Op, OpDone, OpFailed,
+    Output, Phase, Timer, TrackId,
 };
 use crate::error::{Code, Error};
 use std::time::Duration;
@@ -21,6 +21,8 @@ struct Track {
     muted: bool,
     /// What the SFU was last told; `None` before it acknowledged the track.
     told_muted: Option<bool>,
+    /// The application knows that it is on the air.
+    announced: bool,
 }
 
 #[derive(Debug)]
@@ -36,7 +38,7 @@ enum Step {
 
 #[derive(Debug)]
 pub(super) struct Publisher {
-    slot: Slot,
+    pub(super) slot: Slot,
     step: Step,
     /// Live tracks, in the order in which they were published.
     tracks: Vec<Track>,
@@ -59,7 +61,7 @@ pub(super) struct Publisher {
     pub(super) candidates: ice::Candidates,
     pub(super) local: Vec<String>,
     pub(super) answered: bool,
-    pub(super) connected: bool,
+    pub(super) link: Link,
 }
 
 impl Default for Publisher {
@@ -81,14 +83,31 @@ impl Default for Publisher {
             candidates: ice::Candidates::default(),
             local: Vec::new(),
             answered: false,
-            connected: false,
+            link: Link::default(),
         }
     }
 }
 
 impl Publisher {
+    /// There is a peer connection, or one is being made.
+    pub fn is_live(&self) -> bool {
+        self.slot == Slot::Open || matches!(self.step, Step::Creating(_))
+    }
+
+    /// For a new connection: nothing is negotiated, the tracks stay in their order. What was closed for
+    /// good stays closed.
+    pub fn restart(&mut self) {
+        let closed = matches!(self.slot, Slot::Closed | Slot::Closing);
+        let tracks = std::mem::take(&mut self.tracks);
+        *self = Self { tracks, slot: if closed { Slot::Closed } else { Slot::Absent }, ..Self::default() };
+        for track in &mut self.tracks {
+            track.told_muted = None;
+        }
+        self.dirty = !self.tracks.is_empty();
+    }
+
     pub fn begin_close(&mut self) -> bool {
-        let live = self.slot == Slot::Open || matches!(self.step, Step::Creating(_));
+        let live = self.is_live();
         if self.slot != Slot::Closing {
             self.slot = if live { Slot::Closing } else { Slot::Closed };
         }
@@ -120,8 +139,54 @@ impl Core {
         !self.publisher_alive() || idle && self.publisher.tracks.iter().all(|t| t.told_muted.is_some())
     }
 
+    /// Neither closed nor of a connection that is gone; it may be between two sockets.
+    pub(super) fn publisher_open(&self) -> bool {
+        self.transport.is_some() && self.is_open() && matches!(self.publisher.slot, Slot::Absent | Slot::Open)
+    }
+
+    /// Open, and the SFU can be asked.
     pub(super) fn publisher_alive(&self) -> bool {
-        self.phase == Phase::Joined && matches!(self.publisher.slot, Slot::Absent | Slot::Open)
+        self.phase == Phase::Joined && self.publisher_open()
+    }
+
+    /// The socket is gone, the peer connection stays: what the SFU was asked it will not answer any more.
+    pub(super) fn interrupt_publisher(&mut self) {
+        self.publisher.mute_rpc = None;
+        self.publisher.mute_at_last = false;
+        if !self.publisher_open() || !matches!(self.publisher.step, Step::Asking(_)) {
+            return;
+        }
+        self.offer_again();
+        let op = self.op(PeerKind::Publisher, Action::Rollback);
+        self.publisher.step = Step::RollingBack(op);
+    }
+
+    /// What the offer under way held is part of the next one.
+    fn offer_again(&mut self) {
+        self.publisher.offered.clear();
+        self.publisher.dirty = true;
+        self.publisher.ice_restart |= std::mem::take(&mut self.publisher.restarting);
+    }
+
+    /// Back on a new socket with the peer connection of before: ICE is restarted in any case, mute states
+    /// are told anew.
+    pub(super) fn resume_publisher(&mut self) {
+        if !self.publisher_alive() || !self.publisher.answered || self.publisher.slot != Slot::Open {
+            return;
+        }
+        self.publisher.ice_restart = true;
+        for track in &mut self.publisher.tracks {
+            track.told_muted = track.told_muted.map(|_| !track.muted);
+        }
+        self.publisher.failures = 0;
+        self.tell_mute();
+    }
+
+    /// The tracks that the SFU knows, as it knows them.
+    pub(super) fn announced_tracks(&self) -> Vec<TrackInfo> {
+        let known: Vec<_> =
+            self.publisher.tracks.iter().filter(|t| t.told_muted.is_some()).map(|t| t.id).collect();
+        self.track_infos(&known)
     }
 
     pub(super) fn on_publish(&mut self, now: Duration, track: TrackId, offer: AudioOffer) {
@@ -147,7 +212,7 @@ impl Core {
         }
         let name = self.rng.uuid();
         let muted = offer.muted;
-        self.publisher.tracks.push(Track { id: track, offer, name, muted, told_muted: None });
+        self.publisher.tracks.push(Track { id: track, offer, name, muted, told_muted: None, announced: false });
         self.publisher.dirty = true;
         self.negotiate_publisher(now);
     }
@@ -159,7 +224,7 @@ impl Core {
             return;
         }
         self.out(Output::Sending { track, on: false });
-        if self.publisher_alive() && self.publisher.senders.contains(&Some(track)) {
+        if self.publisher_open() && self.publisher.senders.contains(&Some(track)) {
             self.publisher.dirty = true;
             self.negotiate_publisher(now);
         }
@@ -274,7 +339,7 @@ impl Core {
         op: Op,
         result: Result<OpDone, OpFailed>,
     ) {
-        if !self.is_current(generation) || !self.publisher_alive() {
+        if Some(generation) != self.transport || !self.publisher_open() {
             return self.late();
         }
         let expected = match &self.publisher.step {
@@ -301,11 +366,17 @@ impl Core {
             (_, Err(failed)) => self.publish_failed(now, op_error(&failed), true),
             (Step::Creating(_), Ok(_)) => {
                 self.publisher.slot = Slot::Open;
-                self.add_or_offer(now);
+                self.negotiate_publisher(now);
             }
             (Step::Adding(_, track), Ok(_)) => {
                 self.publisher.senders.push(Some(track));
-                self.add_or_offer(now);
+                self.negotiate_publisher(now);
+            }
+            // Between two sockets there is nobody to ask.
+            (Step::Offering(_), Ok(OpDone::Offer { .. })) if !self.publisher_alive() => {
+                self.offer_again();
+                let op = self.op(PeerKind::Publisher, Action::Rollback);
+                self.publisher.step = Step::RollingBack(op);
             }
             (Step::Offering(_), Ok(OpDone::Offer { sdp, mids })) => self.ask(sdp, mids),
             (Step::Answering(_, sdp), Ok(_)) => self.on_published(now, &sdp),
@@ -318,16 +389,22 @@ impl Core {
 
     fn ask(&mut self, sdp: String, mids: Vec<String>) {
         self.publisher.mids = mids;
+        let tracks = self.track_infos(&self.publisher.offered);
+        let session_id = self.session_id.clone();
+        let id = self.rpc(RpcCall::SetPublisher { session_id, sdp, tracks });
+        self.publisher.step = Step::Asking(id);
+    }
+
+    fn track_infos(&self, which: &[TrackId]) -> Vec<TrackInfo> {
         let option = self.publish_options.iter().find(|o| o.kind == TrackKind::Audio);
         let (option_id, codec) = option.map_or_else(
             || (0, CodecSpec { name: "opus".into(), clock_rate: 48_000, ..Default::default() }),
             |o| (o.id, o.codec.clone()),
         );
-        let tracks = self
-            .publisher
+        self.publisher
             .tracks
             .iter()
-            .filter(|t| self.publisher.offered.contains(&t.id))
+            .filter(|t| which.contains(&t.id))
             .filter_map(|t| {
                 let index = self.publisher.senders.iter().position(|s| *s == Some(t.id))?;
                 Some(TrackInfo {
@@ -342,10 +419,7 @@ impl Core {
                     publish_option_id: option_id,
                 })
             })
-            .collect();
-        let session_id = self.session_id.clone();
-        let id = self.rpc(RpcCall::SetPublisher { session_id, sdp, tracks });
-        self.publisher.step = Step::Asking(id);
+            .collect()
     }
 
     pub(super) fn on_set_publisher(&mut self, now: Duration, id: u64, result: Result<RpcReply, Failure>) {
@@ -383,10 +457,8 @@ impl Core {
         }
         if !self.publisher.answered {
             self.publisher.answered = true;
-            self.timers.set(Timer::PeerConnect(PeerKind::Publisher), now + limits::PEER_CONNECT);
-            for json in std::mem::take(&mut self.publisher.local) {
-                self.trickle(PeerKind::Publisher, json);
-            }
+            self.watch_link(now, PeerKind::Publisher);
+            self.flush_local();
         }
         for id in std::mem::take(&mut self.publisher.offered) {
             // Freed meanwhile: the next offer says so.
@@ -394,8 +466,11 @@ impl Core {
             if track.told_muted.is_none() {
                 // Servers differ in whether TrackInfo.muted announces a track: tell it once more.
                 track.told_muted = Some(!track.muted);
+                let news = !std::mem::replace(&mut track.announced, true);
                 self.out(Output::Sending { track: id, on: true });
-                self.event(Event::LocalPublished { track: id });
+                if news {
+                    self.event(Event::LocalPublished { track: id });
+                }
             }
         }
         self.tell_mute();
@@ -410,15 +485,17 @@ impl Core {
             let op = self.op(PeerKind::Publisher, Action::Rollback);
             self.publisher.step = Step::RollingBack(op);
         }
-        self.publisher.offered.clear();
-        self.publisher.dirty = true;
-        self.publisher.ice_restart |= std::mem::take(&mut self.publisher.restarting);
+        let restarting = self.publisher.restarting;
+        self.offer_again();
         if self.publisher.failures < limits::NEGOTIATION_TRIES {
             let wait = backoff::rpc(self.publisher.failures + 1, &mut self.rng);
             return self.timers.set(Timer::Republish, now + wait);
         }
         self.publisher.failures = 0;
         self.publisher.first_error = None;
+        if restarting {
+            return self.reconnect(now, Strategy::Rejoin, "the publisher's ICE could not be restarted");
+        }
         let given_up: Vec<_> =
             self.publisher.tracks.iter().filter(|t| t.told_muted.is_none()).map(|t| t.id).collect();
         self.publisher.tracks.retain(|t| t.told_muted.is_some());
@@ -456,7 +533,8 @@ impl Core {
         self.forget_rpcs(PeerKind::Publisher);
         self.timers.cancel(Timer::Republish);
         self.stop_sending();
-        let generation = self.generation;
+        self.forget_link_timers(PeerKind::Publisher);
+        let generation = self.transport.unwrap_or(self.generation);
         if self.publisher.begin_close() {
             self.out(Output::ClosePeer { generation, peer: PeerKind::Publisher });
         }
@@ -477,44 +555,6 @@ impl Core {
             self.on_unpublish(now, track);
             let error = Error::new(Code::Refused, "publish: the right to send audio was taken away");
             self.event(Event::LocalFailed { track, error });
-        }
-    }
-
-    pub(super) fn on_peer_change(
-        &mut self,
-        now: Duration,
-        generation: Generation,
-        peer: PeerKind,
-        change: PeerChange,
-    ) {
-        if !self.is_current(generation) || !self.is_open() {
-            return self.late();
-        }
-        let (slot, connected, name) = match peer {
-            PeerKind::Publisher => (self.publisher.slot, &mut self.publisher.connected, "publisher"),
-            PeerKind::Subscriber => (self.subscriber_slot(), &mut self.subscriber.connected, "subscriber"),
-        };
-        if slot != Slot::Open {
-            return self.late();
-        }
-        match change {
-            PeerChange::Connected => *connected = true,
-            PeerChange::Disconnected => {}
-            PeerChange::Failed => self.lost(format!("the {name} peer connection failed")),
-            PeerChange::Closed => self.lost(format!("the SFU closed the {name} peer connection")),
-        }
-        let _ = now;
-    }
-
-    pub(super) fn on_peer_connect_timeout(&mut self, peer: PeerKind) {
-        let waits = match peer {
-            PeerKind::Publisher => {
-                self.publisher.slot == Slot::Open && self.publisher.answered && !self.publisher.connected
-            }
-            PeerKind::Subscriber => self.subscriber.waits_for_connection(),
-        };
-        if waits {
-            self.lost("a peer connection did not come up within 15 s (is UDP allowed to the SFU?)".into());
         }
     }
 }

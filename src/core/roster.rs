@@ -4,14 +4,18 @@
 //! removals of the unknown are fine. Must not know: sockets, the engine, time.
 
 use super::model::{Participant, TrackKind};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 /// More than any call this client can follow; what comes beyond is counted, not kept.
 pub const MAX_PARTICIPANTS: usize = 10_000;
+/// Media of before a migration still finds its owner.
+const MAX_FORMER_PREFIXES: usize = 256;
 
 #[derive(Debug, Default)]
 pub struct Roster {
     all: HashMap<String, Participant>,
+    /// Prefixes of before a migration, with whose they were.
+    former_prefixes: VecDeque<(String, String)>,
     /// Participants and their tracks that the limit kept out.
     pub refused: u64,
 }
@@ -38,6 +42,7 @@ impl Roster {
 
     pub fn clear(&mut self) {
         self.all.clear();
+        self.former_prefixes.clear();
     }
 
     pub fn upsert(&mut self, participant: Participant) -> Upsert {
@@ -46,6 +51,10 @@ impl Roster {
             return Upsert::Refused;
         }
         if let Some(known) = self.all.get_mut(&participant.session_id) {
+            if known.track_prefix != participant.track_prefix && !known.track_prefix.is_empty() {
+                self.former_prefixes.truncate(MAX_FORMER_PREFIXES - 1);
+                self.former_prefixes.push_front((known.track_prefix.clone(), known.session_id.clone()));
+            }
             *known = participant;
             return Upsert::Known;
         }
@@ -87,7 +96,12 @@ impl Roster {
     /// The participant and kind behind a stream id `{prefix}:TRACK_TYPE_…:…`.
     pub fn owner(&self, stream_id: &str) -> Option<(&Participant, TrackKind)> {
         let (prefix, kind) = split_stream_id(stream_id)?;
-        self.all.values().find(|p| p.track_prefix == prefix).map(|p| (p, kind))
+        let now = self.all.values().find(|p| p.track_prefix == prefix);
+        let former = || {
+            let (_, session_id) = self.former_prefixes.iter().find(|(former, _)| former == prefix)?;
+            self.all.get(session_id)
+        };
+        now.or_else(former).map(|p| (p, kind))
     }
 }
 

@@ -82,6 +82,13 @@ impl Core {
         {
             self.heard(now);
         }
+        if let Some(code) = result.as_ref().err().filter(|f| f.kind == FailureKind::Sfu).map(|f| f.code) {
+            // The session itself is gone: nothing in it can succeed.
+            if matches!(code, 200 | 204 | 205 | 206 | 300) {
+                let want = if code == 206 { Strategy::Fast } else { Strategy::Rejoin };
+                return self.reconnect(now, want, &format!("the SFU answers a request with error {code}"));
+            }
+        }
         if let Err(failure) = &result {
             let live = &mut self.rpcs.live[index];
             if live.tries < limits::RPC_TRIES && may_retry(&live.call, failure) {
@@ -107,10 +114,6 @@ impl Core {
 }
 
 fn may_retry(call: &RpcCall, failure: &Failure) -> bool {
-    // These end the session: the same request cannot succeed in it.
-    if failure.kind == FailureKind::Sfu && matches!(failure.code, 200 | 204 | 205 | 206 | 300) {
-        return false;
-    }
     if failure.should_retry {
         return !matches!(call, RpcCall::SendStats { .. });
     }

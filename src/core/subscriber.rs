@@ -5,7 +5,10 @@
 //! One offer at a time, in order; none is skipped. Each engine step comes back as an input, so the
 //! check before each step is the check after each await.
 
-use super::{ice, limits, model::*, Action, Core, Event, Op, OpDone, OpFailed, Output, Phase, Timer};
+use super::{
+    ice, limits, link::Link, model::*, Action, Core, End, EndReason, Event, Op, OpDone, OpFailed, Output, Phase,
+    Timer,
+};
 use crate::error::{Code, Error};
 use std::{collections::VecDeque, time::Duration};
 
@@ -38,15 +41,15 @@ enum Step {
 
 #[derive(Debug)]
 pub(super) struct Subscriber {
-    slot: Slot,
+    pub(super) slot: Slot,
     step: Step,
     current: Option<Offer>,
     queue: VecDeque<Offer>,
     candidates: ice::Candidates,
     /// Local candidates wait for the first answer.
     local: Vec<String>,
-    answered: bool,
-    pub(super) connected: bool,
+    pub(super) answered: bool,
+    pub(super) link: Link,
     failures: u32,
 }
 
@@ -60,14 +63,23 @@ impl Subscriber {
             candidates: ice::Candidates::default(),
             local: Vec::new(),
             answered: false,
-            connected: false,
+            link: Link::default(),
             failures: 0,
         }
     }
 
     /// True when there is a peer connection that must be closed.
+    pub fn is_live(&self) -> bool {
+        self.slot == Slot::Open || matches!(self.step, Step::Creating(_))
+    }
+
+    /// For a new connection; what was closed for good stays closed.
+    pub fn restart(&mut self) {
+        *self = Self::new(!matches!(self.slot, Slot::Closed | Slot::Closing));
+    }
+
     pub fn begin_close(&mut self) -> bool {
-        let live = self.slot == Slot::Open || matches!(self.step, Step::Creating(_));
+        let live = self.is_live();
         if self.slot != Slot::Closing {
             self.slot = if live { Slot::Closing } else { Slot::Closed };
         }
@@ -85,10 +97,6 @@ impl Subscriber {
     pub fn is_closing(&self) -> bool {
         self.slot == Slot::Closing
     }
-
-    pub fn waits_for_connection(&self) -> bool {
-        self.slot == Slot::Open && self.answered && !self.connected
-    }
 }
 
 impl Core {
@@ -99,12 +107,23 @@ impl Core {
         held + self.subscriber.queue.len() + usize::from(self.subscriber.current.is_some())
     }
 
-    pub(super) fn subscriber_slot(&self) -> Slot {
-        self.subscriber.slot
+    /// Neither closed nor of a connection that is gone; it may be between two sockets.
+    pub(super) fn subscriber_open(&self) -> bool {
+        self.transport.is_some() && self.is_open() && matches!(self.subscriber.slot, Slot::Absent | Slot::Open)
     }
 
+    /// Open, and the SFU can be told.
     pub(super) fn subscriber_alive(&self) -> bool {
-        self.phase == Phase::Joined && matches!(self.subscriber.slot, Slot::Absent | Slot::Open)
+        self.phase == Phase::Joined && self.subscriber_open()
+    }
+
+    /// The socket is gone, the peer connection stays. An engine step under way comes to its end; what it
+    /// did half is rolled back then, for the SFU offers anew.
+    pub(super) fn interrupt_subscriber(&mut self) {
+        if matches!(self.subscriber.step, Step::Sending(_)) {
+            self.subscriber.step = Step::Idle;
+        }
+        self.subscriber.failures = 0;
     }
 
     pub(super) fn drop_offer(&mut self, why: &'static str, generation: Generation) {
@@ -138,7 +157,7 @@ impl Core {
                 Code::Protocol,
                 "subscriber: more than 64 offers wait for an answer; the SFU does not keep to the protocol",
             )));
-            return self.lost("the SFU flooded the subscriber with offers".into());
+            return self.reconnect(now, Strategy::Rejoin, "the SFU flooded the subscriber with offers");
         }
         self.subscriber.queue.push_back(Offer { sdp, negotiation_id });
         self.next_offer(now);
@@ -149,8 +168,11 @@ impl Core {
         if !matches!(self.subscriber.step, Step::Idle) {
             return;
         }
-        if !self.subscriber_alive() {
+        if !self.subscriber_open() {
             return self.drop_queued_offers();
+        }
+        if self.phase != Phase::Joined {
+            return;
         }
         let Some(offer) = self.subscriber.queue.pop_front() else { return };
         self.subscriber.current = Some(offer);
@@ -207,7 +229,7 @@ impl Core {
         op: Op,
         result: Result<OpDone, OpFailed>,
     ) {
-        if !self.is_current(generation) || !self.subscriber_alive() {
+        if Some(generation) != self.transport || !self.subscriber_open() {
             return self.late();
         }
         let expected = match &self.subscriber.step {
@@ -225,6 +247,16 @@ impl Core {
         let step = std::mem::replace(&mut self.subscriber.step, Step::Idle);
         match (step, result) {
             (Step::RollingBack(_), _) => self.next_offer(now),
+            // Its socket is gone, and with it who waits for the answer.
+            (Step::Creating(_), Ok(_)) if self.subscriber.current.is_none() => {
+                self.subscriber.slot = Slot::Open;
+                self.next_offer(now);
+            }
+            (Step::SettingOffer(_) | Step::Answering(_), _) if self.subscriber.current.is_none() => {
+                let op = self.op(PeerKind::Subscriber, Action::Rollback);
+                self.subscriber.step = Step::RollingBack(op);
+            }
+            (_, _) if self.subscriber.current.is_none() => self.next_offer(now),
             // It closed by itself and will say so, or has: the offer came too late for it.
             (_, Err(failed)) if failed.closed => {
                 self.subscriber.current = None;
@@ -277,13 +309,12 @@ impl Core {
             Ok(()) => {
                 self.subscriber.current = None;
                 self.subscriber.failures = 0;
+                self.negotiation_rejoins = 0;
                 self.counters.offers_answered += 1;
                 if !self.subscriber.answered {
                     self.subscriber.answered = true;
-                    self.timers.set(Timer::PeerConnect(PeerKind::Subscriber), now + limits::PEER_CONNECT);
-                    for json in std::mem::take(&mut self.subscriber.local) {
-                        self.trickle(PeerKind::Subscriber, json);
-                    }
+                    self.watch_link(now, PeerKind::Subscriber);
+                    self.flush_local();
                 }
                 self.next_offer(now);
             }
@@ -306,7 +337,7 @@ impl Core {
             format!("subscriber: an offer of the SFU could not be answered: {}", failed.message),
         )));
         if self.subscriber.failures >= limits::NEGOTIATION_TRIES {
-            return self.lost("three offers in a row could not be answered".into());
+            return self.negotiation_failed(now);
         }
         if roll_back && self.subscriber.slot == Slot::Open {
             let op = self.op(PeerKind::Subscriber, Action::Rollback);
@@ -317,6 +348,20 @@ impl Core {
         self.next_offer(now);
     }
 
+    /// Three offers in a row: a new session; three such sessions in a row: the end.
+    fn negotiation_failed(&mut self, now: Duration) {
+        self.negotiation_rejoins += 1;
+        if self.negotiation_rejoins < limits::NEGOTIATION_REJOINS {
+            return self.reconnect(now, Strategy::Rejoin, "three offers in a row could not be answered");
+        }
+        let error = Error::new(
+            Code::Media,
+            "subscriber: offers of the SFU could not be answered, in three sessions one after the other",
+        );
+        let text = error.message.to_string();
+        self.give_up(End { reason: EndReason::NegotiationFailed, error: Some(error), text });
+    }
+
     /// Closed or freed by the application: for good, while the call goes on.
     pub(super) fn close_subscriber(&mut self) {
         if !matches!(self.subscriber.slot, Slot::Absent | Slot::Open) {
@@ -324,7 +369,8 @@ impl Core {
         }
         self.drop_queued_offers();
         self.forget_rpcs(PeerKind::Subscriber);
-        let generation = self.generation;
+        self.forget_link_timers(PeerKind::Subscriber);
+        let generation = self.transport.unwrap_or(self.generation);
         if self.subscriber.begin_close() {
             self.out(Output::ClosePeer { generation, peer: PeerKind::Subscriber });
         }
@@ -350,15 +396,16 @@ impl Core {
 
     /// A candidate of ours: told once the SFU knows the description that it belongs to.
     pub(super) fn on_local_candidate(&mut self, generation: Generation, peer: PeerKind, json: String) {
-        if !self.is_current(generation) || self.phase != Phase::Joined {
+        if Some(generation) != self.transport {
             return self.late();
         }
+        let joined = self.phase == Phase::Joined;
         let (told, waiting) = match peer {
-            PeerKind::Subscriber if self.subscriber_alive() => {
-                (self.subscriber.answered, &mut self.subscriber.local)
+            PeerKind::Subscriber if self.subscriber_open() => {
+                (joined && self.subscriber.answered, &mut self.subscriber.local)
             }
-            PeerKind::Publisher if self.publisher_alive() => {
-                (self.publisher.answered, &mut self.publisher.local)
+            PeerKind::Publisher if self.publisher_open() => {
+                (joined && self.publisher.answered, &mut self.publisher.local)
             }
             _ => return self.late(),
         };
@@ -368,6 +415,20 @@ impl Core {
             waiting.push(json);
         } else {
             self.counters.candidates_dropped += 1;
+        }
+    }
+
+    /// Tells the candidates that waited for the first answer, or for a new socket.
+    pub(super) fn flush_local(&mut self) {
+        if self.subscriber_alive() && self.subscriber.answered {
+            for json in std::mem::take(&mut self.subscriber.local) {
+                self.trickle(PeerKind::Subscriber, json);
+            }
+        }
+        if self.publisher_alive() && self.publisher.answered {
+            for json in std::mem::take(&mut self.publisher.local) {
+                self.trickle(PeerKind::Publisher, json);
+            }
         }
     }
 

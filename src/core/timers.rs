@@ -22,6 +22,14 @@ pub enum Timer {
     Republish,
     /// This peer connection did not come up.
     PeerConnect(PeerKind),
+    /// A lost peer connection may come back by itself until then.
+    IceGrace(PeerKind),
+    /// An ICE restart should have helped by then.
+    IceRestart(PeerKind),
+    /// The old connection of a migration is kept until then.
+    Migration,
+    /// Long enough without a connection.
+    Disconnected,
     /// Leaving has taken long enough.
     LeaveLimit,
 }

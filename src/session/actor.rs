@@ -5,6 +5,7 @@
 //! Must not know: C, wire types; decides nothing.
 
 use super::{
+    network,
     observer::Observer,
     ops::{self, Done, Peers, Pending},
     outgoing::Outgoing,
@@ -66,8 +67,10 @@ pub(super) struct Actor {
     inputs: mpsc::Receiver<Input>,
     input_sender: mpsc::Sender<Input>,
     stop: Stop,
+    network: network::News,
     ops: FuturesUnordered<Pending>,
-    socket: Option<Socket>,
+    /// More than one while a migration lasts, or while a late one is being put away.
+    sockets: Vec<Socket>,
     rpc: Option<(Generation, Arc<Rpc>)>,
     loopback_only: bool,
     peers: Peers,
@@ -99,8 +102,9 @@ impl Actor {
             inputs,
             input_sender,
             stop,
+            network: network::news(),
             ops: FuturesUnordered::new(),
-            socket: None,
+            sockets: Vec::new(),
             rpc: None,
             loopback_only: false,
             peers: peers.clone(),
@@ -147,7 +151,8 @@ impl Actor {
                 },
                 Some(done) = self.ops.next(), if !self.ops.is_empty() => self.on_done(done),
                 Some(input) = self.inputs.recv() => self.input(input),
-                (generation, heard) = next_message(&mut self.socket) => self.on_socket(generation, heard),
+                (generation, heard) = next_message(&mut self.sockets) => self.on_socket(generation, heard),
+                change = network::next(&mut self.network, self.loopback_only) => self.input(Input::Network(change)),
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
                     let now = self.now();
                     self.core.tick(now);
@@ -245,7 +250,7 @@ impl Actor {
             }
             Done::Socket { generation, result } => {
                 let result = result.map(|(sender, receiver)| {
-                    self.socket = Some(Socket { generation, sender, receiver: Some(receiver) });
+                    self.sockets.push(Socket { generation, sender, receiver: Some(receiver) });
                 });
                 self.input(Input::SocketOpened { generation, result });
             }
@@ -283,19 +288,23 @@ impl Actor {
                 Input::Malformed { generation }
             }
             SocketIn::Closed { code } => {
-                self.end_reading();
+                self.end_reading(generation);
                 Input::SocketClosed { generation, code: Some(code), failure: None }
             }
             SocketIn::Failed(failure) => {
-                self.end_reading();
+                self.end_reading(generation);
                 Input::SocketClosed { generation, code: None, failure: Some(failure) }
             }
         };
         self.input(input);
     }
 
-    fn end_reading(&mut self) {
-        if let Some(socket) = &mut self.socket {
+    fn socket(&mut self, generation: Generation) -> Option<&mut Socket> {
+        self.sockets.iter_mut().find(|s| s.generation == generation)
+    }
+
+    fn end_reading(&mut self, generation: Generation) {
+        if let Some(socket) = self.socket(generation) {
             socket.receiver = None;
         }
     }
@@ -352,6 +361,10 @@ impl Actor {
             }
             Output::ClosePeer { peer, .. } => oh_log!(Level::Debug, "{call}: closes the {peer:?}"),
             Output::Bind { user_id, kind, .. } => oh_log!(Level::Debug, "{call}: hears {kind:?} of {user_id}"),
+            Output::Event(Event::Reconnected { strategy, attempts, elapsed_ms, .. }) => oh_log!(
+                Level::Info,
+                "{call}: back by {strategy:?} after {elapsed_ms} ms and {attempts} attempts"
+            ),
             Output::Event(Event::State { state, previous }) => {
                 oh_log!(Level::Info, "{call}: {previous:?} -> {state:?}")
             }
@@ -382,27 +395,26 @@ impl Actor {
                 self.open_socket(generation, &admission, session_id, attempt);
             }
             Output::Send { generation, request } => {
-                if let Some(socket) = self.socket.as_ref().filter(|s| s.generation == generation) {
+                if let Some(socket) = self.socket(generation) {
                     if let Err(error) = socket.sender.send(&request) {
                         oh_log!(Level::Debug, "a message to the SFU could not be queued: {error}");
                     }
                 }
             }
             Output::CloseSocket { generation, code, reason } => {
-                if let Some(socket) = self.socket.as_ref().filter(|s| s.generation == generation) {
+                if let Some(socket) = self.socket(generation) {
                     socket.sender.close(code, &reason);
                 }
             }
             Output::DropSocket { generation } => {
-                if self.socket.as_ref().is_some_and(|s| s.generation == generation) {
-                    if let Some(Socket { sender, receiver, .. }) = self.socket.take() {
-                        sender.close(1000, "");
-                        drop(receiver);
-                        self.ops.push(Box::pin(async move {
-                            let _ = timeout(AFTERMATH, sender.done()).await;
-                            Done::Nothing
-                        }));
-                    }
+                if let Some(index) = self.sockets.iter().position(|s| s.generation == generation) {
+                    let Socket { sender, receiver, .. } = self.sockets.swap_remove(index);
+                    sender.close(1000, "");
+                    drop(receiver);
+                    self.ops.push(Box::pin(async move {
+                        let _ = timeout(AFTERMATH, sender.done()).await;
+                        Done::Nothing
+                    }));
                 }
             }
             Output::Rpc { generation, id, call } => {
@@ -427,6 +439,11 @@ impl Actor {
                 self.ops.push(ops::engine(generation, peer, op, target, track, action));
             }
             Output::ClosePeer { generation, peer } => {
+                if peer == PeerKind::Publisher {
+                    for track in self.tracks.values() {
+                        track.remove_writer(generation);
+                    }
+                }
                 if let Some(open) = self.peers.take(generation, peer) {
                     self.close_peer(generation, peer, open);
                 } else if let Some(entry) =
@@ -495,10 +512,22 @@ impl Actor {
     }
 }
 
-/// The next message of the socket; never, while there is none. Cancel safe.
-async fn next_message(socket: &mut Option<Socket>) -> (Generation, SocketIn) {
-    match socket {
-        Some(Socket { generation, receiver: Some(receiver), .. }) => (*generation, receiver.next().await),
-        _ => std::future::pending().await,
+/// The next message of any socket; never, while there is none. Cancel safe.
+async fn next_message(sockets: &mut [Socket]) -> (Generation, SocketIn) {
+    let mut live = sockets.iter_mut().filter(|s| s.receiver.is_some());
+    match (live.next(), live.next()) {
+        (None, _) => std::future::pending().await,
+        (Some(only), None) => of(only).await,
+        (Some(first), Some(second)) => {
+            let all = [first, second].into_iter().chain(live).map(|s| Box::pin(of(s)));
+            futures_util::future::select_all(all).await.0
+        }
+    }
+}
+
+async fn of(socket: &mut Socket) -> (Generation, SocketIn) {
+    match &mut socket.receiver {
+        Some(receiver) => (socket.generation, receiver.next().await),
+        None => std::future::pending().await,
     }
 }

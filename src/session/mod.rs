@@ -7,6 +7,7 @@
 
 mod actor;
 mod observer;
+pub mod network;
 mod ops;
 mod outgoing;
 mod playout;

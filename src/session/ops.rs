@@ -70,13 +70,18 @@ pub(super) fn engine(
     Box::pin(async move {
         let result = match peer {
             None => Err(OpFailed { code: Code::Closed, closed: true, message: "the peer connection is gone".into() }),
-            Some(peer) => step(&*peer, track, action).await.map_err(failed),
+            Some(peer) => step(&*peer, generation, track, action).await.map_err(failed),
         };
         Done::Input(Input::Op { generation, peer: peer_kind, op, result })
     })
 }
 
-async fn step(peer: &dyn Peer, track: Option<Arc<Outgoing>>, action: Action) -> Result<OpDone, EngineError> {
+async fn step(
+    peer: &dyn Peer,
+    generation: Generation,
+    track: Option<Arc<Outgoing>>,
+    action: Action,
+) -> Result<OpDone, EngineError> {
     match action {
         // Made by the actor itself.
         Action::Create { .. } => Ok(OpDone::Done),
@@ -89,7 +94,7 @@ async fn step(peer: &dyn Peer, track: Option<Arc<Outgoing>>, action: Action) -> 
             };
             let writer = peer.add_audio(spec).await?;
             if let Some(track) = track {
-                track.set_writer(writer);
+                track.add_writer(generation, writer);
             }
             Ok(OpDone::Done)
         }

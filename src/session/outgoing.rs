@@ -3,14 +3,14 @@
 //! One small task per track that is on the air, no thread. Must not know: rules, sockets, C.
 
 use super::shared::Shared;
-use crate::core::{AudioOffer, TrackId};
+use crate::core::{model::Generation, AudioOffer, TrackId};
 use crate::error::{Code, Error, Result};
 use crate::media::{
     opus::{self, EncoderConfig},
     pacer::Pacer,
     send::{AudioInput, AudioPacket, AudioSendConfig, AudioSender},
 };
-use crate::rtc::engine::{EngineErrorKind, RtpWriter};
+use crate::rtc::engine::RtpWriter;
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 use std::{
@@ -40,6 +40,14 @@ struct State {
     stopped: bool,
 }
 
+#[derive(Clone)]
+struct Writer {
+    generation: Generation,
+    /// Negotiated: packets may flow.
+    live: bool,
+    rtp: Arc<dyn RtpWriter>,
+}
+
 /// One published track. Any thread may write; a write is a copy under a short lock.
 pub struct Outgoing {
     id: TrackId,
@@ -47,7 +55,8 @@ pub struct Outgoing {
     state: Mutex<State>,
     /// Room was made, or the track stopped.
     changed: Condvar,
-    writer: Mutex<Option<Arc<dyn RtpWriter>>>,
+    /// One per peer connection that carries the track: while a migration lasts, two.
+    writers: Mutex<Vec<Writer>>,
     muted: AtomicBool,
     pacing: AtomicBool,
 }
@@ -72,7 +81,7 @@ impl Outgoing {
             options,
             state: Mutex::new(State { sender, on_air: false, stopped: false }),
             changed: Condvar::new(),
-            writer: Mutex::new(None),
+            writers: Mutex::default(),
             muted: AtomicBool::new(muted),
             pacing: AtomicBool::new(false),
         })
@@ -106,8 +115,15 @@ impl Outgoing {
         self.changed.notify_all();
     }
 
-    pub(super) fn set_writer(&self, writer: Arc<dyn RtpWriter>) {
-        *self.writer.lock() = Some(writer);
+    /// A peer connection of that generation carries the track, once it is on the air.
+    pub(super) fn add_writer(&self, generation: Generation, rtp: Arc<dyn RtpWriter>) {
+        let mut writers = self.writers.lock();
+        writers.retain(|w| w.generation != generation);
+        writers.push(Writer { generation, live: false, rtp });
+    }
+
+    pub(super) fn remove_writer(&self, generation: Generation) {
+        self.writers.lock().retain(|w| w.generation != generation);
     }
 
     /// Whether packets flow (negotiated and not stopped).
@@ -120,7 +136,7 @@ impl Outgoing {
     pub(super) fn stop(&self) {
         self.state.lock().stopped = true;
         self.changed.notify_all();
-        *self.writer.lock() = None;
+        self.writers.lock().clear();
     }
 
     fn write<T>(&self, write: impl FnOnce(&mut AudioSender) -> Result<T>) -> Result<T> {
@@ -215,6 +231,9 @@ impl Outgoing {
 
     /// Negotiated, or not any more. True when the pacer must be started now.
     pub(super) fn set_on_air(&self, on: bool) -> bool {
+        for writer in self.writers.lock().iter_mut() {
+            writer.live = on;
+        }
         let mut state = self.state.lock();
         state.on_air = on;
         if !on {
@@ -249,19 +268,25 @@ impl Outgoing {
         state.sender.extra_packet()
     }
 
-    async fn send(&self, packet: AudioPacket, shared: &Shared) -> bool {
-        let Some(writer) = self.writer.lock().clone() else { return false };
+    /// Without a connection the packet is gone: what is said then is not said later.
+    async fn send(&self, packet: AudioPacket, shared: &Shared) {
         let level = packet.has_level.then_some(packet.level_dbov);
         let bytes = packet.payload.len() as u64;
-        match writer.write(packet.sequence, packet.timestamp, packet.marker, level, packet.payload).await {
-            Ok(()) => {
-                shared.media.sent.fetch_add(1, Ordering::Relaxed);
-                shared.media.bytes_sent.fetch_add(bytes, Ordering::Relaxed);
-                true
-            }
-            Err(error) => {
-                shared.media.send_failed.fetch_add(1, Ordering::Relaxed);
-                error.kind != EngineErrorKind::Closed
+        for index in 0.. {
+            let writer = match self.writers.lock().get(index) {
+                Some(Writer { live: true, rtp, .. }) => rtp.clone(),
+                Some(_) => continue,
+                None => break,
+            };
+            let payload = packet.payload.clone();
+            match writer.write(packet.sequence, packet.timestamp, packet.marker, level, payload).await {
+                Ok(()) => {
+                    shared.media.sent.fetch_add(1, Ordering::Relaxed);
+                    shared.media.bytes_sent.fetch_add(bytes, Ordering::Relaxed);
+                }
+                Err(_) => {
+                    shared.media.send_failed.fetch_add(1, Ordering::Relaxed);
+                }
             }
         }
     }
@@ -277,14 +302,10 @@ impl Outgoing {
             for _ in 0..due.ticks {
                 let Some(packet) = self.next(std::mem::take(&mut skipped)) else { return };
                 if let Some(packet) = packet {
-                    if !self.send(packet, &shared).await {
-                        return;
-                    }
+                    self.send(packet, &shared).await;
                 }
                 while let Some(packet) = self.next_extra() {
-                    if !self.send(packet, &shared).await {
-                        return;
-                    }
+                    self.send(packet, &shared).await;
                 }
             }
         }

@@ -33,10 +33,15 @@ pub struct Checker {
     opened: bool,
     joined: bool,
     leaving_since: Option<Duration>,
-    /// In this step the call began to end.
-    ending: bool,
     outputs: usize,
-    peers: [PeerPicture; 2],
+    /// By the attempt that made them.
+    peers: HashMap<(Generation, PeerKind), PeerPicture>,
+    /// The attempt whose peer connections are in use.
+    transport: Generation,
+    /// Sockets that were closed.
+    closed: HashSet<Generation>,
+    /// Parts that the application closed for good.
+    gone: HashSet<PeerKind>,
     /// Tries of each RPC that is not settled; `true` while one is under way.
     tries: HashMap<u64, (u32, bool, &'static str)>,
     offers_in: u64,
@@ -47,10 +52,6 @@ pub struct Checker {
     ended: u32,
     finished: bool,
     created_by_join: u32,
-}
-
-fn index(peer: PeerKind) -> usize {
-    usize::from(peer == PeerKind::Subscriber)
 }
 
 impl Checker {
@@ -79,8 +80,11 @@ impl Checker {
             let short: String = text.chars().take(300).collect();
             trace.push(format!("{:>8} > {short}", now.as_millis()));
         }
-        (self.outputs, self.ending) = (0, false);
+        self.outputs = 0;
         match input {
+            Some(Input::ClosePeer(peer)) => {
+                self.gone.insert(*peer);
+            }
             Some(Input::Message {
                 generation,
                 message: SfuMessage::SubscriberOffer { negotiation_id, .. },
@@ -90,8 +94,8 @@ impl Checker {
                     self.offered.push(*negotiation_id);
                 }
             }
-            Some(Input::Op { generation, peer, op, result }) if *generation == self.generation => {
-                let picture = &mut self.peers[index(*peer)];
+            Some(Input::Op { generation, peer, op, result }) => {
+                let Some(picture) = self.peers.get_mut(&(*generation, *peer)) else { return };
                 let Some((_, name)) = picture.step.filter(|(o, _)| o == op) else { return };
                 picture.step = None;
                 match (name, result) {
@@ -108,7 +112,7 @@ impl Checker {
                     self.tries.remove(id);
                 }
                 if name == "SetPublisher" || name == "SendAnswer" {
-                    for picture in &mut self.peers {
+                    for picture in self.peers.values_mut() {
                         picture.asking = picture.asking.filter(|i| i != id);
                     }
                 }
@@ -133,7 +137,7 @@ impl Checker {
         if self.ended > 0 && !matches!(output, Output::Finished) {
             return self.fault(format!("after the terminal event: {output:?}"));
         }
-        let dead = self.leaving_since.is_some() || self.ending;
+        let dead = self.leaving_since.is_some();
         if let Some(event) = event(output) {
             return self.event(event);
         }
@@ -142,9 +146,13 @@ impl Checker {
                 if dead || token.is_empty() || generation.0 != self.generation.0 + 1 {
                     self.fault(format!("admission of {generation:?} after {:?}", self.generation));
                 }
-                (self.generation, self.opened) = (*generation, false);
+                self.next_generation(*generation);
             }
             Output::OpenSocket { generation, .. } => {
+                // FAST asks nobody first.
+                if self.opened && generation.0 == self.generation.0 + 1 {
+                    self.next_generation(*generation);
+                }
                 if dead || self.opened || *generation != self.generation {
                     self.fault(format!("unexpected {output:?}"));
                 }
@@ -152,35 +160,38 @@ impl Checker {
             }
             Output::Send { generation, request } => self.send(*generation, request, dead),
             Output::CloseSocket { generation, .. } => {
-                self.ending = true;
-                self.current(*generation, "CloseSocket");
+                if !self.closed.insert(*generation) {
+                    self.fault(format!("the socket of {generation:?} is closed twice"));
+                }
             }
-            Output::DropSocket { generation } => self.ending |= *generation == self.generation,
+            Output::DropSocket { generation } => {
+                self.closed.insert(*generation);
+            }
             Output::Rpc { generation, id, call } => self.rpc(*generation, *id, call, dead),
             Output::Engine { generation, peer, op, action } => {
-                self.current(*generation, "engine step");
+                if *generation != self.transport {
+                    self.fault(format!("an engine step of {generation:?}, in use is {:?}", self.transport));
+                }
                 if dead || !self.joined {
                     self.fault(format!("an engine step in a call that is not joined: {output:?}"));
                 }
                 self.engine(*peer, *op, action);
             }
             Output::ClosePeer { generation, peer } => {
-                self.current(*generation, "ClosePeer");
-                let picture = &mut self.peers[index(*peer)];
-                if !picture.live || picture.closed {
+                let picture = self.peers.entry((*generation, *peer)).or_default();
+                if !picture.live || std::mem::replace(&mut picture.closed, true) {
                     self.fault(format!("{peer:?} closed twice, or never made"));
                 }
-                self.peers[index(*peer)].closed = true;
             }
             Output::Bind { id, .. } => {
-                if dead || self.peers[1].closed || !self.bound.insert(*id) {
+                if dead || self.gone.contains(&PeerKind::Subscriber) || !self.bound.insert(*id) {
                     self.fault(format!("remote track {id} bound twice, or after the end"));
                 }
             }
             Output::Unbind { id } => {
                 self.bound.remove(id);
             }
-            Output::Sending { on: true, track } if dead || self.peers[0].closed => {
+            Output::Sending { on: true, track } if dead || self.gone.contains(&PeerKind::Publisher) => {
                 self.fault(format!("track {track} goes on the air after the end"));
             }
             Output::NeedToken if dead => self.fault("a token is asked for after the end"),
@@ -189,7 +200,7 @@ impl Checker {
                 if self.ended != 1 {
                     self.fault("finished without the terminal event");
                 }
-                if self.peers.iter().any(|p| p.live && !p.closed) {
+                if self.peers.values().any(|p| p.live && !p.closed) {
                     self.fault("finished with a peer connection that nobody closed");
                 }
             }
@@ -227,10 +238,29 @@ impl Checker {
         }
     }
 
+    /// Another attempt: numbers of offers and requests begin anew.
+    fn next_generation(&mut self, generation: Generation) {
+        (self.generation, self.opened, self.answered) = (generation, false, 0);
+        self.offered.clear();
+        self.tries.clear();
+        for picture in self.peers.values_mut() {
+            picture.asking = None;
+        }
+    }
+
     fn send(&mut self, generation: Generation, request: &SfuRequest, dead: bool) {
-        self.current(generation, "Send");
+        // The old socket of a migration may still say goodbye.
+        if !matches!(request, SfuRequest::Leave { .. }) {
+            self.current(generation, "Send");
+        }
+        if self.closed.contains(&generation) {
+            self.fault(format!("{request:?} on a closed socket"));
+        }
         match request {
-            SfuRequest::Join(_) => {
+            SfuRequest::Join(join) => {
+                if join.reconnect.as_ref().is_none_or(|r| r.strategy != Strategy::Fast) {
+                    self.transport = generation;
+                }
                 self.created_by_join += 1;
                 if dead || !self.opened || self.created_by_join > 1 {
                     self.fault("JoinRequest at the wrong moment");
@@ -248,6 +278,9 @@ impl Checker {
 
     fn rpc(&mut self, generation: Generation, id: u64, call: &RpcCall, dead: bool) {
         self.current(generation, "RPC");
+        if self.closed.contains(&generation) {
+            self.fault(format!("{call:?} for a dead generation"));
+        }
         let name = call.name();
         if dead || !self.joined {
             self.fault(format!("{name} in a call that is not joined"));
@@ -265,7 +298,8 @@ impl Checker {
             _ => PeerKind::Publisher,
         };
         let about_peer = !matches!(call, RpcCall::UpdateMuteStates { .. });
-        if about_peer && self.peers[index(peer)].closed {
+        let transport = self.transport;
+        if about_peer && self.peers.get(&(transport, peer)).is_some_and(|p| p.closed) {
             self.fault(format!("{name} for a closed {peer:?}"));
         }
         if matches!(call, RpcCall::UpdateMuteStates { .. })
@@ -279,7 +313,7 @@ impl Checker {
             self.fault("two mute requests at once");
         }
         if name == "SetPublisher" || name == "SendAnswer" {
-            let picture = &mut self.peers[index(peer)];
+            let picture = self.peers.entry((transport, peer)).or_default();
             let busy = picture.step.is_some() || picture.asking.is_some_and(|i| i != id);
             picture.asking = Some(id);
             if busy {
@@ -297,7 +331,7 @@ impl Checker {
 
     fn engine(&mut self, peer: PeerKind, op: Op, action: &Action) {
         let name = action_name(action);
-        let picture = &mut self.peers[index(peer)];
+        let picture = self.peers.entry((self.transport, peer)).or_default();
         if picture.closed {
             return self.fault(format!("{name} on a closed {peer:?}"));
         }
@@ -327,9 +361,14 @@ impl Checker {
         if over && self.leaving_since.is_none() {
             self.leaving_since = Some(now);
         }
-        // A failed attempt may be followed by another.
-        if core.phase == Phase::WaitingRetry && self.joined {
+        if self.joined && core.state() == State::Joining {
             self.fault("a joined call went back to joining");
+        }
+        if core.is_open() && self.joined && core.phase != Phase::Offline && core.deadline().is_none() {
+            // Admission and opening are bounded by who carries them out.
+            if !matches!(core.phase, Phase::Admitting | Phase::Opening) {
+                self.fault("a call that reconnects waits for nothing: it could hang");
+            }
         }
         if let Some(since) = self.leaving_since {
             if !over {

@@ -229,17 +229,22 @@ fn nonsense(rng: &mut Rng, sim: &Sim) -> Input {
 }
 
 fn outside(rng: &mut Rng, sim: &Sim) -> Input {
-    let generation = sim.core.generation();
+    let current = sim.core.generation();
+    let generation = sim.core.transport.unwrap_or(current);
     let peer = peer(rng);
     match rng.between(0, 99) {
+        66 if chance(rng, 30) => {
+            Input::Network(pick(rng, &[NetworkChange::Offline, NetworkChange::Online, NetworkChange::Changed]))
+        }
+        67 => Input::Network(NetworkChange::Online),
         0..=39 => Input::LocalCandidate { generation, peer, json: candidate(peer, "mine") },
         40..=59 => Input::Peer { generation, peer, change: PeerChange::Connected },
         60..=64 => Input::Peer { generation, peer, change: PeerChange::Disconnected },
         65 if chance(rng, 50) => match rng.between(0, 3) {
             0 => Input::Peer { generation, peer, change: PeerChange::Failed },
             1 => Input::Peer { generation, peer, change: PeerChange::Closed },
-            2 => Input::SocketClosed { generation, code: Some(1011), failure: None },
-            _ => Input::SocketClosed { generation, code: None, failure: Some(failure(rng)) },
+            2 => Input::SocketClosed { generation: current, code: Some(1011), failure: None },
+            _ => Input::SocketClosed { generation: current, code: None, failure: Some(failure(rng)) },
         },
         _ => {
             let name = pick(rng, &["ann", "bob", "cyd", "nobody"]);
@@ -261,6 +266,8 @@ fn new_sim(seed: u64) -> (Sim, Rng, Mood) {
     config.seed = seed;
     config.join_retries = rng.between(0, 4) as u32;
     config.subscribe = !chance(&mut rng, 10);
+    config.renew_token = chance(&mut rng, 50);
+    config.disconnect_timeout = ms(pick(&mut rng, &[30_000, 5_000, 60_000]));
     if chance(&mut rng, 20) {
         config.token = Secret::default();
     }
@@ -283,6 +290,7 @@ fn new_sim(seed: u64) -> (Sim, Rng, Mood) {
 fn drive(sim: &mut Sim, rng: &mut Rng, mood: Mood) {
     let (mut tracks, mut next_offer) = (0, 0);
     let patience = pick(rng, &[1, 20, 300, 3_000]);
+    sim.joined.reconnected = chance(rng, 70);
     sim.joined.participants = (0..rng.between(0, 4)).map(|_| someone(rng, sim)).collect();
     sim.input(Input::Start);
     if chance(rng, 60) {

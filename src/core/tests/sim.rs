@@ -29,6 +29,8 @@ pub fn config() -> Config {
         subscriber_sdp: "sub".into(),
         publisher_sdp: "pub".into(),
         token: Secret::new("user-token"),
+        renew_token: false,
+        disconnect_timeout: ms(30_000),
         seed: 1,
     }
 }
@@ -81,7 +83,7 @@ impl Sim {
             seq: 0,
             mark: 0,
             rule: Box::new(|_| Reply::Good),
-            joined: JoinState::default(),
+            joined: JoinState { reconnected: true, fast_reconnect_deadline_s: 10, ..JoinState::default() },
             delays: None,
             senders: 0,
             admissions: 0,
@@ -133,6 +135,18 @@ impl Sim {
 
     pub fn leave(&mut self) {
         self.input(Input::Leave { reason: "bye".into() });
+    }
+
+    /// The socket is gone, as the network sees it.
+    pub fn lose_socket(&mut self) {
+        let generation = self.core.generation();
+        self.input(Input::SocketClosed { generation, code: Some(1006), failure: None });
+    }
+
+    /// News of a peer connection in use.
+    pub fn peer(&mut self, peer: PeerKind, change: PeerChange) {
+        let generation = self.core.transport.expect("peer connections in use");
+        self.input(Input::Peer { generation, peer, change });
     }
 
     fn drain(&mut self) {
@@ -269,6 +283,15 @@ impl Sim {
         })
     }
 
+    /// JoinResponse; everybody in it, ourselves included, once there is anybody.
+    fn joined_now(&self) -> JoinState {
+        let mut joined = self.joined.clone();
+        if !joined.participants.is_empty() {
+            joined.participants.push(Participant { session_id: self.core.session_id.clone(), ..person("me") });
+        }
+        joined
+    }
+
     /// The answer of a world in which everything works.
     fn answer(&mut self, output: &Output) -> Option<Input> {
         Some(match output {
@@ -282,7 +305,7 @@ impl Sim {
             }
             Output::Send { generation, request: SfuRequest::Join(_) } => Input::Message {
                 generation: *generation,
-                message: SfuMessage::Joined(Box::new(self.joined.clone())),
+                message: SfuMessage::Joined(Box::new(self.joined_now())),
             },
             Output::Send { generation, request: SfuRequest::Health } => {
                 Input::Message { generation: *generation, message: SfuMessage::Health(self.joined.counts) }

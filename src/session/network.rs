@@ -1,0 +1,46 @@
+//! News of the machine's network, for every call of the process.
+//!
+//! A small broadcast: who is too slow misses old news, never new ones. Must not know: rules, C.
+
+use crate::core::NetworkChange;
+use std::sync::LazyLock;
+use tokio::sync::broadcast;
+
+/// News that a call may leave unread.
+const UNREAD: usize = 16;
+
+static NEWS: LazyLock<broadcast::Sender<(Source, NetworkChange)>> = LazyLock::new(|| broadcast::Sender::new(UNREAD));
+
+/// Who says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Its word counts for every call.
+    Application,
+    /// It does not speak of connections within the machine.
+    System,
+}
+
+/// Tells every call. From any thread; never waits.
+pub fn tell(source: Source, change: NetworkChange) {
+    // Nobody listens while there is no call.
+    let _ = NEWS.send((source, change));
+}
+
+pub(super) type News = broadcast::Receiver<(Source, NetworkChange)>;
+
+pub(super) fn news() -> News {
+    NEWS.subscribe()
+}
+
+/// The next news for a call; `local`: its servers are on this machine. Cancel safe.
+pub(super) async fn next(news: &mut News, local: bool) -> NetworkChange {
+    loop {
+        match news.recv().await {
+            Ok((Source::System, _)) if local => {}
+            Ok((_, change)) => return change,
+            Err(broadcast::error::RecvError::Lagged(_)) => {}
+            // The sender is never dropped.
+            Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
+        }
+    }
+}
