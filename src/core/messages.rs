@@ -364,7 +364,8 @@ impl Core {
             // We are in every picture of the call: without us it is none.
             return;
         }
-        let known: Vec<_> = self.roster.iter().map(|p| p.session_id.clone()).collect();
+        let mut known: Vec<_> = self.roster.iter().map(|p| p.session_id.clone()).collect();
+        known.sort_unstable();
         for session_id in known {
             if !snapshot.iter().any(|p| p.session_id == session_id) && session_id != self.session_id {
                 self.on_participant_left(&session_id);

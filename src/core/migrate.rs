@@ -81,7 +81,7 @@ impl Core {
         if self.phase == Phase::Joined {
             self.migrated(now);
         } else {
-            self.escalate(now, "the migration took longer than 7 s");
+            self.escalate(now);
         }
     }
 

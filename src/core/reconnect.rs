@@ -45,9 +45,9 @@ impl Core {
             Phase::Offline if want != Strategy::Fast => running.strategy = Strategy::Rejoin,
             Phase::Offline => {}
             // The new leg of a migration has failed.
-            Phase::Joined => self.escalate(now, why),
+            Phase::Joined => self.escalate(now),
             // What FAST would keep has failed.
-            _ if fast && want != Strategy::Fast => self.escalate(now, why),
+            _ if fast && want != Strategy::Fast => self.escalate(now),
             _ => {}
         }
     }
@@ -241,10 +241,10 @@ impl Core {
         let Some(strategy) = self.reconnect.as_ref().map(|r| r.strategy) else { return };
         if strategy == Strategy::Fast {
             if !joined.reconnected {
-                return self.escalate(now, "the SFU has not kept the session");
+                return self.escalate(now);
             }
             if !self.peers_healthy() {
-                return self.escalate(now, "a peer connection failed meanwhile");
+                return self.escalate(now);
             }
         }
         self.enter(now, joined);
@@ -276,10 +276,9 @@ impl Core {
     }
 
     /// What is under way cannot succeed: REJOIN, at once.
-    pub(super) fn escalate(&mut self, now: Duration, why: &str) {
+    pub(super) fn escalate(&mut self, now: Duration) {
         if let Some(r) = &mut self.reconnect {
             r.strategy = Strategy::Rejoin;
-            why.clone_into(&mut r.why);
             self.attempt(now);
         }
     }

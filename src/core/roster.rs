@@ -96,7 +96,9 @@ impl Roster {
     /// The participant and kind behind a stream id `{prefix}:TRACK_TYPE_…:…`.
     pub fn owner(&self, stream_id: &str) -> Option<(&Participant, TrackKind)> {
         let (prefix, kind) = split_stream_id(stream_id)?;
-        let now = self.all.values().find(|p| p.track_prefix == prefix);
+        // Of two that claim it always the same one.
+        let claim = self.all.values().filter(|p| p.track_prefix == prefix);
+        let now = claim.min_by(|a, b| a.session_id.cmp(&b.session_id));
         let former = || {
             let (_, session_id) = self.former_prefixes.iter().find(|(former, _)| former == prefix)?;
             self.all.get(session_id)

@@ -16,7 +16,7 @@ fn a_ping_every_five_seconds() {
 }
 
 #[test]
-fn twelve_seconds_of_silence_end_the_call_with_a_reason() {
+fn twelve_seconds_of_silence_are_a_lost_socket() {
     let mut sim = Sim::joined();
     sim.on(|_| Reply::Never);
     // Part of the 12 s went by since JoinResponse; one more message starts them anew.
@@ -24,16 +24,17 @@ fn twelve_seconds_of_silence_end_the_call_with_a_reason() {
     sim.run(limits::HEALTH_SILENT - MS);
     assert_eq!(sim.core.state(), State::Joined);
     sim.run(MS);
-    let end = sim.ended().expect("ended");
-    assert_eq!((end.reason, end.error.map(|e| e.code)), (EndReason::ConnectionLost, Some(Code::Network)));
-    assert!(end.text.contains("12 s"));
+    assert_eq!(sim.core.state(), State::Reconnecting);
     let closes: Vec<_> = sim
         .since()
         .iter()
         .filter_map(|o| if let Output::CloseSocket { code, .. } = o { Some(*code) } else { None })
         .collect();
     assert_eq!(closes, [limits::CLOSE_UNHEALTHY]);
-    assert!(sim.core.is_over());
+    sim.run(ms(30_000));
+    let end = sim.ended().expect("ended");
+    assert_eq!((end.reason, end.error.map(|e| e.code)), (EndReason::ConnectionLost, Some(Code::Network)));
+    assert!(end.text.contains("12 s"), "how it began: {}", end.text);
 }
 
 #[test]
@@ -55,7 +56,7 @@ fn any_message_is_a_sign_of_life_even_one_that_cannot_be_read() {
         sim.input(Input::Malformed { generation: Generation(9) });
         sim.input(Input::Message { generation: Generation(9), message: SfuMessage::Unknown });
     }
-    assert!(sim.core.is_over());
+    assert_eq!(sim.core.state(), State::Reconnecting);
 }
 
 #[test]
@@ -71,18 +72,20 @@ fn our_own_timeouts_are_no_sign_of_life() {
     });
     sim.input(Input::Publish { track: 1, offer: audio() });
     sim.run(limits::HEALTH_SILENT);
-    assert_eq!(sim.ended().map(|e| e.reason), Some(EndReason::ConnectionLost));
+    assert_eq!(sim.core.state(), State::Reconnecting);
 }
 
 #[test]
-fn a_lost_socket_or_peer_connection_ends_the_call_and_says_which() {
+fn a_lost_socket_or_peer_connection_that_is_not_found_again_ends_the_call_and_says_which() {
     let lost = |input: fn(Generation) -> Input| {
         let mut sim = Sim::joined();
         sim.offer();
         sim.input(Input::Publish { track: 1, offer: audio() });
         sim.run(ms(100));
         let input = input(sim.core.generation());
+        sim.on(|_| Reply::Never);
         sim.input(input);
+        sim.run(ms(40_000));
         let end = sim.ended().expect("ended");
         assert_eq!(end.reason, EndReason::ConnectionLost);
         end.text
@@ -130,24 +133,42 @@ fn a_closed_peer_connection_can_fail_as_it_likes() {
 }
 
 #[test]
-fn a_peer_connection_has_fifteen_seconds_to_come_up_each_for_itself() {
+fn a_peer_connection_that_does_not_come_up_gets_an_ice_restart_then_a_new_session_then_the_end() {
     let mut sim = Sim::joined();
+    sim.connects = false;
     let begin = sim.now;
     sim.offer();
-    sim.run(ms(10_000));
-    // The second one starts its own time and does not give the first one more.
-    sim.input(Input::Publish { track: 1, offer: audio() });
-    while !sim.core.is_over() && sim.now < ms(100_000) {
-        sim.run(ms(1));
-    }
-    let waited = sim.now - begin;
-    assert!(waited >= limits::PEER_CONNECT && waited < limits::PEER_CONNECT + ms(50), "{waited:?}");
+    sim.run(limits::PEER_CONNECT + ms(10));
+    assert_eq!(sim.rpc_names().iter().filter(|n| **n == "IceRestart").count(), 1);
+    assert_eq!(sim.core.state(), State::Joined);
+    sim.run(limits::PEER_CONNECT);
+    assert_eq!((sim.core.state(), sim.core.counters().reconnects_rejoin), (State::Joined, 1));
+    sim.offer();
+    sim.run(limits::PEER_CONNECT * 2 + ms(10));
+    assert_eq!(sim.ended().map(|e| e.reason), Some(EndReason::NetworkUnsupported));
+    assert!(sim.now - begin < ms(21_000));
 
+    // One that came up is never in a row with another.
     let mut sim = Sim::joined();
-    let generation = sim.core.generation();
+    sim.offer();
+    sim.run(ms(60_000));
+    assert_eq!((sim.core.state(), sim.core.counters().reconnect_attempts), (State::Joined, 0));
+}
+
+#[test]
+fn the_second_peer_connection_has_its_own_time() {
+    let mut sim = Sim::joined();
+    sim.connects = false;
     sim.offer();
     sim.run(ms(100));
-    sim.input(Input::Peer { generation, peer: PeerKind::Subscriber, change: PeerChange::Connected });
+    sim.peer(PeerKind::Subscriber, PeerChange::Connected);
+    sim.run(ms(8_000));
+    sim.input(Input::Publish { track: 1, offer: audio() });
+    sim.run(limits::PEER_CONNECT - ms(10));
+    assert_eq!(sim.actions(PeerKind::Publisher).iter().filter(|a| **a == "Offer").count(), 1);
+    sim.run(ms(20));
+    assert_eq!(sim.actions(PeerKind::Publisher).iter().filter(|a| **a == "Offer").count(), 2, "ICE restart");
+    sim.peer(PeerKind::Publisher, PeerChange::Connected);
     sim.run(ms(60_000));
-    assert_eq!(sim.core.state(), State::Joined);
+    assert_eq!((sim.core.state(), sim.core.counters().reconnect_attempts), (State::Joined, 0));
 }

@@ -297,7 +297,8 @@ fn a_socket_that_does_not_open_or_closes_early_fails_the_attempt_only() {
         sim.input(Input::Start);
         sim.run(ms(3_000));
         assert_eq!(sim.core.state(), State::Joined, "early: {early}");
-        assert_eq!(admissions(&sim)[1].migrating_from, "edge-1");
+        // Once is no reason to shun an edge.
+        assert_eq!(admissions(&sim)[1].migrating_from, "");
     }
 }
 

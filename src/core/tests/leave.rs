@@ -222,8 +222,15 @@ fn an_error_of_the_sfu_does_what_its_strategy_says() {
     assert!(matches!(sim.requests()[..], [SfuRequest::Leave { .. }]));
     for strategy in [Strategy::Fast, Strategy::Rejoin, Strategy::Migrate] {
         let sim = after(strategy);
-        assert_eq!(sim.ended().map(|e| e.reason), Some(EndReason::ConnectionLost), "{strategy:?}");
-        assert_eq!(terminal(&sim), (1, true));
+        let c = sim.core.counters();
+        let migrating = u64::from(sim.core.state() == State::Migrating);
+        let done = (c.reconnects_fast, c.reconnects_rejoin, migrating);
+        let expected = match strategy {
+            Strategy::Fast => (1, 0, 0),
+            Strategy::Rejoin => (0, 1, 0),
+            _ => (0, 0, 1),
+        };
+        assert_eq!((done, sim.errors()), (expected, 1), "{strategy:?}");
     }
 }
 

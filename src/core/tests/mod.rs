@@ -11,6 +11,7 @@ mod leave;
 mod offers;
 mod publish;
 mod random;
+mod reconnect;
 mod roster;
 mod rpc;
 mod sim;

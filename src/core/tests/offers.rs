@@ -54,7 +54,7 @@ fn offers_are_answered_one_at_a_time_in_order() {
 #[test]
 fn closing_leaving_and_aborting_are_noticed_after_every_await() {
     for at in AWAITS {
-        for way in ["close", "leave", "abort", "call ended", "socket lost"] {
+        for way in ["close", "leave", "abort", "call ended"] {
             let mut sim = waiting_at(at);
             let errors = sim.core.counters().error_events;
             // One more behind the one that is under way.
@@ -67,11 +67,7 @@ fn closing_leaving_and_aborting_are_noticed_after_every_await() {
                     error: None,
                     text: String::new(),
                 })),
-                "call ended" => sim.message(SfuMessage::CallEnded(CallEndedReason::Ended)),
-                _ => {
-                    let generation = sim.core.generation();
-                    sim.input(Input::SocketClosed { generation, code: Some(1006), failure: None });
-                }
+                _ => sim.message(SfuMessage::CallEnded(CallEndedReason::Ended)),
             }
             sim.offer();
             sim.release();
@@ -262,7 +258,7 @@ fn a_failure_while_open_is_told_and_a_fresh_offer_asked_for() {
 }
 
 #[test]
-fn three_failures_in_a_row_lose_the_connection_a_success_between_does_not() {
+fn three_failures_in_a_row_make_a_new_session_three_such_sessions_the_end() {
     let fail = |every: u32| {
         let mut sim = Sim::joined();
         let mut n = 0;
@@ -283,8 +279,8 @@ fn three_failures_in_a_row_lose_the_connection_a_success_between_does_not() {
     let sim = fail(3);
     assert_eq!((sim.core.state(), sim.core.counters().offers_answered), (State::Joined, 3));
     let sim = fail(100);
-    assert_eq!(sim.ended().map(|e| e.reason), Some(EndReason::ConnectionLost));
-    assert_eq!((sim.core.counters().offers_failed, sim.core.counters().late_offers), (3, 6));
+    assert_eq!(sim.ended().map(|e| e.reason), Some(EndReason::NegotiationFailed));
+    assert_eq!((sim.core.counters().offers_failed, sim.core.counters().reconnects_rejoin), (9, 2));
 }
 
 #[test]
@@ -307,8 +303,11 @@ fn a_flood_of_offers_is_bounded_and_counted() {
     }
     assert_eq!(sim.core.state(), State::Joined);
     sim.offer();
-    assert_eq!(sim.ended().map(|e| e.reason), Some(EndReason::ConnectionLost));
+    assert_eq!(sim.core.state(), State::Reconnecting);
     assert_eq!(sim.core.counters().late_offers, limits::QUEUED_OFFERS as u64 + 2);
+    sim.good();
+    sim.run(ms(1_000));
+    assert_eq!((sim.core.state(), sim.core.counters().reconnects_rejoin), (State::Joined, 1));
 }
 
 #[test]

@@ -256,10 +256,27 @@ fn what_comes_during_a_rollback_is_not_forgotten() {
 fn a_renegotiation_that_fails_for_good_is_told_and_leaves_the_rest_as_it_was() {
     let mut sim = publishing();
     sim.on(|o| if is_rpc(o, "SetPublisher") { rpc_failed(o, sfu(500, "refused")) } else { Reply::Good });
-    sim.message(SfuMessage::IceRestart { peer: PUB });
+    sim.input(Input::Unpublish { track: 1 });
     sim.run(ms(10_000));
     assert_eq!((failures(&sim).len(), sim.errors(), offered(&sim).len()), (0, 1, 3));
-    assert_eq!((on_air(&sim).len(), sim.core.state()), (0, State::Joined));
+    assert_eq!(sim.core.state(), State::Joined);
+}
+
+#[test]
+fn an_ice_restart_that_cannot_be_negotiated_is_a_reason_to_rejoin() {
+    let mut sim = publishing();
+    let mut refusals = 3;
+    sim.on(move |o| {
+        if refusals > 0 && is_rpc(o, "SetPublisher") {
+            refusals -= 1;
+            return rpc_failed(o, sfu(500, "refused"));
+        }
+        Reply::Good
+    });
+    sim.message(SfuMessage::IceRestart { peer: PUB });
+    sim.run(ms(10_000));
+    assert_eq!((sim.core.counters().reconnects_rejoin, sim.core.state()), (1, State::Joined));
+    assert_eq!((failures(&sim).len(), on_air(&sim).len()), (0, 1), "the track is back without a word");
 }
 
 #[test]

@@ -58,6 +58,8 @@ pub struct Sim {
     pub joined: JoinState,
     /// Answers take up to this long, drawn anew each time; without it one millisecond.
     pub delays: Option<(Rng, u64)>,
+    /// Peer connections come up by themselves.
+    pub connects: bool,
     senders: usize,
     admissions: u32,
     next_offer: u32,
@@ -85,6 +87,7 @@ impl Sim {
             rule: Box::new(|_| Reply::Good),
             joined: JoinState { reconnected: true, fast_reconnect_deadline_s: 10, ..JoinState::default() },
             delays: None,
+            connects: true,
             senders: 0,
             admissions: 0,
             next_offer: 0,
@@ -314,6 +317,10 @@ impl Sim {
                 Input::SocketClosed { generation: *generation, code: Some(*code), failure: None }
             }
             Output::Rpc { generation, id, call } => {
+                if let (true, RpcCall::SendAnswer { .. }, Some(generation)) = (self.connects, call, self.core.transport) {
+                    let (peer, change) = (PeerKind::Subscriber, PeerChange::Connected);
+                    self.after_a_while(Input::Peer { generation, peer, change });
+                }
                 let reply = match call {
                     RpcCall::SetPublisher { .. } => {
                         RpcReply::Publisher { sdp: "a=ice-ufrag:sfu\r\n".into(), ice_restart: false }
@@ -323,6 +330,10 @@ impl Sim {
                 Input::Rpc { generation: *generation, id: *id, result: Ok(reply) }
             }
             Output::Engine { generation, peer, op, action } => {
+                if self.connects && matches!(action, Action::SetAnswer(_)) {
+                    let (generation, peer, change) = (*generation, *peer, PeerChange::Connected);
+                    self.after_a_while(Input::Peer { generation, peer, change });
+                }
                 let done = match action {
                     Action::AddAudio { .. } => {
                         self.senders += 1;
