@@ -101,7 +101,7 @@ impl Core {
     ) {
         if !self.is_current(generation) || self.phase != Phase::Opening {
             // Opened after teardown: nobody wants it any more.
-            let in_use = self.is_current(generation) && self.socket_open;
+            let in_use = self.is_current(generation) && self.socket_open || self.is_old_leg(generation);
             if result.is_ok() && !in_use {
                 self.out(Output::DropSocket { generation });
             }

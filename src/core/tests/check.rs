@@ -95,7 +95,7 @@ impl Checker {
                 }
             }
             Some(Input::Op { generation, peer, op, result }) => {
-                let in_use = *generation == self.transport;
+                let in_use = Some(*generation) == core.transport;
                 let Some(picture) = self.peers.get_mut(&(*generation, *peer)) else { return };
                 let Some((_, name)) = picture.step.filter(|(o, _)| o == op) else { return };
                 picture.step = None;

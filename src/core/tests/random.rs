@@ -390,6 +390,10 @@ fn any_schedule_keeps_the_rules() {
                 sum.late_offers += c.late_offers;
                 sum.rpc_retries += c.rpc_retries;
                 sum.candidates_dropped += c.candidates_dropped;
+                sum.reconnects_fast += c.reconnects_fast;
+                sum.reconnects_rejoin += c.reconnects_rejoin;
+                sum.reconnects_migrate += c.reconnects_migrate;
+                sum.triggers_merged += c.triggers_merged;
             }
             Err(report) => panic!("{report}"),
         }
@@ -400,6 +404,8 @@ fn any_schedule_keeps_the_rules() {
         sum.offers_answered > SEEDS && sum.late_offers > SEEDS && sum.offers_failed > SEEDS / 10,
         "{sum:?}"
     );
+    let reconnects = [sum.reconnects_fast, sum.reconnects_rejoin, sum.reconnects_migrate, sum.triggers_merged];
+    assert!(reconnects.iter().all(|n| *n > SEEDS / 200), "{reconnects:?}");
     assert!(sum.rpc_retries > SEEDS / 20 && sum.candidates_dropped > SEEDS / 2, "{sum:?}");
 }
 
