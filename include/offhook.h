@@ -253,6 +253,22 @@ enum oh_end_reason
      * A defect of the library, contained to this call.
      */
     OH_END_INTERNAL = 8,
+    /**
+     * More than ten reconnects within two minutes: the connection does not last.
+     */
+    OH_END_RECONNECT_LIMIT = 9,
+    /**
+     * Offers of the SFU could not be answered, in three sessions one after the other.
+     */
+    OH_END_NEGOTIATION_FAILED = 10,
+    /**
+     * Peer connections never come up on this network (is UDP allowed?).
+     */
+    OH_END_NETWORK_UNSUPPORTED = 11,
+    /**
+     * This participant is not let in again: the token has expired, the call is gone, or it is refused.
+     */
+    OH_END_RECONNECT_REFUSED = 12,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -351,6 +367,10 @@ enum oh_event_kind
      * `ended`: the call is over. The one terminal event, the last of all.
      */
     OH_EVENT_ENDED = 20,
+    /**
+     * `reconnected`: the connection was lost and is back; state JOINED came just before.
+     */
+    OH_EVENT_RECONNECTED = 21,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -677,6 +697,25 @@ typedef struct oh_event_ended {
     const char *reason;
 } oh_event_ended;
 
+typedef struct oh_event_reconnected {
+    /**
+     * Own session id now.
+     */
+    const char *session_id;
+    /**
+     * oh_reconnect.
+     */
+    int32_t how;
+    /**
+     * Attempts that it took.
+     */
+    uint32_t attempts;
+    /**
+     * Milliseconds since the loss was noticed.
+     */
+    uint64_t elapsed_ms;
+} oh_event_reconnected;
+
 /**
  * The member that `kind` names.
  */
@@ -695,6 +734,7 @@ typedef union oh_event_data {
     struct oh_event_lost lost;
     struct oh_audio audio;
     struct oh_event_ended ended;
+    struct oh_event_reconnected reconnected;
     /**
      * Room for later kinds: the size of an event does not change.
      */
@@ -847,6 +887,17 @@ typedef struct oh_call_options {
      * Non-zero: notify the members.
      */
     uint32_t notify;
+    /**
+     * How long a lost connection is looked for before the call ends, in ms; 0: 30000; OH_FOREVER: as
+     * long as it takes. Meanwhile the call is in OH_STATE_RECONNECTING, MIGRATING or OFFLINE; handles
+     * stay valid and what is written to tracks is discarded.
+     */
+    uint32_t disconnect_timeout_ms;
+    /**
+     * Non-zero: ask with OH_EVENT_TOKEN_NEEDED for another token when the one given has expired. Always
+     * so when none was given.
+     */
+    uint32_t renew_token;
 } oh_call_options;
 
 /**
@@ -1021,6 +1072,20 @@ typedef struct oh_call_stats {
      * Zero.
      */
     uint32_t reserved;
+    /**
+     * Reconnects that succeeded: with a new socket only, with a new session, to another edge.
+     */
+    uint64_t reconnects_fast;
+    uint64_t reconnects_rejoin;
+    uint64_t reconnects_migrate;
+    /**
+     * Attempts to reconnect, failed ones included.
+     */
+    uint64_t reconnect_attempts;
+    /**
+     * Further reasons to reconnect that came while a reconnect was under way.
+     */
+    uint64_t reconnect_triggers_merged;
 } oh_call_stats;
 
 /**
@@ -1298,6 +1363,18 @@ const char *oh_version(void);
  * called, unless it was called inside that handler: then both when the handler returns.
  */
 oh_result oh_log_set(int32_t level, oh_log_handler handler, void *user_data, oh_destroy destroy);
+
+/**
+ * Tells all calls of the process what the application knows of the network, for instance on a phone.
+ * On Linux the library sees it by itself; telling it twice does no harm. Calls to servers on the
+ * machine itself follow only the application.
+ *
+ * @param what  one of oh_network.
+ * @return      OH_OK; OH_ERR_ARGUMENT for an unknown value.
+ *
+ * Any thread, callbacks included. Returns at once; state events tell what follows.
+ */
+oh_result oh_network_changed(int32_t what);
 
 /**
  * Ends everything: leaves all calls (each gets its OH_EVENT_ENDED), waits for them, ends the
