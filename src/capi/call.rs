@@ -461,6 +461,30 @@ pub unsafe extern "C" fn oh_call_provide_token(call: oh_call, token: *const c_ch
     })
 }
 
+/// Sends a custom event to everyone who watches the call (participants whose clients hear the
+/// coordinator's events, this one included). Returns at once; the events of one call are sent in
+/// order. What could not be sent comes as OH_EVENT_ERROR and is not sent again.
+///
+/// @param call  the call, joined; its client needs no oh_client_options.events to send.
+/// @param json  a JSON object, 16384 bytes at most.
+/// @return      OH_OK; OH_ERR_ARGUMENT when json is no JSON object, or too long; OH_ERR_STATE before
+///              the join or after the end; OH_ERR_FULL when 32 of them wait to be sent;
+///              OH_ERR_HANDLE; OH_ERR_LIMIT.
+///
+/// Any thread, callbacks included.
+///
+/// # Safety
+/// `json` must be NULL or a NUL-terminated string.
+#[no_mangle]
+pub unsafe extern "C" fn oh_call_send_custom(call: oh_call, json: *const c_char) -> oh_result {
+    guard(|| {
+        let session = find::<CallObject>(call.id)?.call()?.clone();
+        // SAFETY: by the caller's contract.
+        let json = unsafe { required(json, "json")? };
+        session.send_custom(json)
+    })
+}
+
 /// Leaves: says goodbye, stops media, and ends with OH_EVENT_ENDED within 2 s. Returns at once.
 ///
 /// @param call    the call; leaving twice, or after the end, is fine.

@@ -10,8 +10,8 @@ use super::{
 };
 use crate::core::model::{Failure, FailureKind};
 use crate::error::{Code, Error, Secret};
-use crate::session::Connection;
-use crate::signalling::{stream::Coordinator, ws::WsLimits, Net, NetOptions};
+use crate::session::{Connection, EventHub};
+use crate::signalling::{stream::{Coordinator, EventsOptions}, ws::WsLimits, Net, NetOptions};
 use base64::Engine as _;
 use std::{
     ffi::c_char,
@@ -50,8 +50,10 @@ pub struct oh_client_options {
     /// Non-zero allows plain http and ws to hosts that are not loopback. Tokens then travel in the
     /// clear. TLS is always verified.
     pub allow_insecure: u32,
-    /// Must be zero.
-    pub reserved: u32,
+    /// Non-zero: also hear the coordinator's own events (OH_EVENT_CUSTOM), over one more WebSocket
+    /// for all calls of this client. It is connected again whenever it is lost and never disturbs a
+    /// call; a join waits 500 ms for its first connection at most.
+    pub events: u32,
 }
 
 const DEFAULTS: oh_client_options = oh_client_options {
@@ -64,7 +66,7 @@ const DEFAULTS: oh_client_options = oh_client_options {
     ca_file: std::ptr::null(),
     hint_url: std::ptr::null(),
     allow_insecure: 0,
-    reserved: 0,
+    events: 0,
 };
 
 /// Fills in the defaults; the same as OH_CLIENT_OPTIONS_INIT, for languages without macros.
@@ -142,9 +144,13 @@ unsafe fn make(options: *const oh_client_options) -> crate::error::Result<oh_cli
     if let Some(hint) = &hint_url {
         net.url(hint).map_err(|f| bad_url(&f))?;
     }
+    let coordinator = Arc::new(coordinator);
+    let hub = || EventHub::new(coordinator.clone(), token.clone(), EventsOptions::default());
+    let events = (options.events != 0).then(|| Arc::new(hub()));
     let connection = Connection {
         net,
-        coordinator: Arc::new(coordinator),
+        coordinator,
+        events,
         engine: crate::rtc::default_engine(),
         api_key,
         limits,
@@ -189,6 +195,9 @@ pub extern "C" fn oh_client_free(client: oh_client) {
         }
         for id in calls {
             free_call(id);
+        }
+        if let Some(events) = &object.connection.events {
+            events.close();
         }
         let _ = registry().remove::<Client>(client.id);
         Ok(())

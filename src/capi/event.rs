@@ -116,6 +116,9 @@ pub enum oh_event_kind {
     OH_EVENT_ENDED = 20,
     /// `reconnected`: the connection was lost and is back; state JOINED came just before.
     OH_EVENT_RECONNECTED = 21,
+    /// `custom`: somebody, or the application's server, told everyone who watches the call; only with
+    /// oh_client_options.events. May come before OH_EVENT_JOINED. One's own come back, too.
+    OH_EVENT_CUSTOM = 22,
 }
 
 /// How a lost connection was found again.
@@ -132,7 +135,7 @@ pub enum oh_reconnect {
 
 use oh_event_kind::*;
 
-const NAMES: [(oh_event_kind, &str); 21] = [
+const NAMES: [(oh_event_kind, &str); 22] = [
     (OH_EVENT_STATE, "state\0"),
     (OH_EVENT_JOINED, "joined\0"),
     (OH_EVENT_TOKEN_NEEDED, "token_needed\0"),
@@ -154,6 +157,7 @@ const NAMES: [(oh_event_kind, &str); 21] = [
     (OH_EVENT_AUDIO, "audio\0"),
     (OH_EVENT_ENDED, "ended\0"),
     (OH_EVENT_RECONNECTED, "reconnected\0"),
+    (OH_EVENT_CUSTOM, "custom\0"),
 ];
 
 /// oh_state before and after.
@@ -312,6 +316,17 @@ pub struct oh_event_ended {
     pub reason: *const c_char,
 }
 
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct oh_event_custom {
+    /// Who sent it; "" when the coordinator does not say.
+    pub user_id: *const c_char,
+    /// The member `type` of the data when it is text, else "".
+    pub custom_type: *const c_char,
+    /// The data as JSON, at most 16384 bytes; the order of its members is not that of the sender.
+    pub json: *const c_char,
+}
+
 /// The member that `kind` names.
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -331,6 +346,7 @@ pub union oh_event_data {
     pub audio: oh_audio,
     pub ended: oh_event_ended,
     pub reconnected: oh_event_reconnected,
+    pub custom: oh_event_custom,
     /// Room for later kinds: the size of an event does not change.
     pub reserved: [u64; 24],
 }
@@ -514,6 +530,10 @@ pub(super) fn c_event(call: oh_call, notice: &Notice, t: &mut Texts, track: impl
             let first = if t.pins.is_empty() { std::ptr::null() } else { t.pins.as_ptr() };
             let pins = oh_event_pins { pins: first, count: t.pins.len() as u32, reserved: 0 };
             (OH_EVENT_PINS, oh_event_data { pins })
+        }
+        Event::Custom { user_id, custom_type, json } => {
+            let (user_id, custom_type, json) = (t.keep(user_id), t.keep(custom_type), t.keep(json));
+            (OH_EVENT_CUSTOM, oh_event_data { custom: oh_event_custom { user_id, custom_type, json } })
         }
         Event::LocalPublished { track: id } => {
             let local = oh_event_local { track: track(*id), error: 0, server_code: 0, text: t.keep("") };

@@ -22,6 +22,13 @@ pub fn rpc(attempt: u32, rng: &mut Rng) -> Duration {
     Duration::from_millis(rng.between(base * 3 / 4, base * 5 / 4).min(2_000))
 }
 
+/// Before try `attempt` (1 = first retry) of the coordinator's event socket: exponential from 0.5 s,
+/// ±50 % so that the clients of a service that restarts do not come back as one, at most 30 s.
+pub fn events(attempt: u32, rng: &mut Rng) -> Duration {
+    let base = 500u64.saturating_mul(1 << attempt.saturating_sub(1).min(6)).min(30_000);
+    Duration::from_millis(rng.between(base / 2, base * 3 / 2).min(30_000))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,6 +50,11 @@ mod tests {
             let wait = rpc(attempt, &mut rng);
             assert!(
                 wait >= Duration::from_millis(75) && wait <= Duration::from_secs(2),
+                "{attempt}: {wait:?}"
+            );
+            let wait = events(attempt, &mut rng);
+            assert!(
+                wait >= Duration::from_millis(250) && wait <= Duration::from_secs(30),
                 "{attempt}: {wait:?}"
             );
         }

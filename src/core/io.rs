@@ -378,6 +378,13 @@ pub enum Event {
     Counts(Counts),
     Grants(Grants),
     Pins(Vec<Pin>),
+    /// Somebody, or the application's server, told everyone who watches the call. Not from the SFU:
+    /// the core neither hears nor raises it.
+    Custom {
+        user_id: String,
+        custom_type: String,
+        json: String,
+    },
     /// A track of mine is on the air.
     LocalPublished {
         track: TrackId,

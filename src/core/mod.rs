@@ -6,7 +6,7 @@
 //! `subscriber.rs` queues it → checked again when it starts and after each engine step → SendAnswer.
 //! Any "no" on the way: counted in `late_offers`, one debug line, end.
 
-mod backoff;
+pub mod backoff;
 mod ice;
 pub mod io;
 mod join;

@@ -5,6 +5,7 @@
 //! Must not know: C, wire types; decides nothing.
 
 use super::{
+    line::LineHold,
     network,
     observer::Observer,
     ops::{self, Done, Peers, Pending},
@@ -62,6 +63,8 @@ pub(super) struct Actor {
     core: Core,
     config: Config,
     connection: Connection,
+    /// Ends with the actor.
+    line: LineHold,
     shared: Arc<Shared>,
     commands: mpsc::Receiver<Command>,
     inputs: mpsc::Receiver<Input>,
@@ -85,6 +88,7 @@ pub(super) struct Actor {
 impl Actor {
     pub fn new(
         connection: Connection,
+        line: LineHold,
         options: CallOptions,
         shared: Arc<Shared>,
         commands: mpsc::Receiver<Command>,
@@ -97,6 +101,7 @@ impl Actor {
             core: Core::new(options.config.clone()),
             config: options.config,
             connection,
+            line,
             shared,
             commands,
             inputs,
@@ -380,14 +385,14 @@ impl Actor {
         match output {
             Output::NeedToken => self.shared.tell(Event::TokenNeeded),
             Output::Admit { generation, token, mut request } => {
-                let coordinator = self.connection.coordinator.clone();
+                let line = self.line.clone();
                 let net = self.connection.net.clone();
                 let hint_url = self.connection.hint_url.clone();
                 self.ops.push(Box::pin(async move {
                     if !hint_url.is_empty() {
                         request.location = hint::location(&net, &hint_url).await;
                     }
-                    let result = coordinator.join(&request, &token).await.map(Box::new);
+                    let result = line.join(&mut request, &token).await.map(Box::new);
                     Done::Input(Input::Admitted { generation, result })
                 }));
             }

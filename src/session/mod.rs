@@ -6,13 +6,17 @@
 //! Must not know: C, handles, wire types.
 
 mod actor;
+mod events;
+mod line;
 mod observer;
 pub mod network;
 mod ops;
 mod outgoing;
 mod playout;
 mod shared;
+mod watching;
 
+pub use events::{EventHub, HubCounts, Listener};
 pub use outgoing::{Outgoing, TrackOptions};
 pub use playout::{AudioFrame, AudioOptions, Samples};
 pub use shared::{Call, CallOptions, CallStats, Connection, HandedOver, Launch, Notice};

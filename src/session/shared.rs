@@ -6,6 +6,8 @@
 
 use super::{
     actor,
+    events::EventHub,
+    line::Line,
     ops::Peers,
     outgoing::Outgoing,
     playout::{AudioOptions, ReceiveTotals},
@@ -47,6 +49,8 @@ pub struct Connection {
     pub limits: WsLimits,
     /// Where to ask for the nearest edge; empty: nowhere.
     pub hint_url: String,
+    /// The coordinator's events, when the application wants them.
+    pub events: Option<Arc<EventHub>>,
 }
 
 impl std::fmt::Debug for Connection {
@@ -222,6 +226,7 @@ pub struct CallStats {
 pub struct Call {
     pub(super) shared: Arc<Shared>,
     commands: mpsc::Sender<Command>,
+    line: Arc<Line>,
     tracks: Mutex<HashMap<TrackId, Arc<Outgoing>>>,
     next_track: AtomicU64,
     seed: u64,
@@ -254,10 +259,19 @@ impl Call {
             publisher_closed: AtomicBool::new(false),
         });
         let seed = options.config.seed;
+        let config = &options.config;
+        let line = Line::new(
+            connection.coordinator.clone(),
+            connection.events.clone(),
+            config.call_type.clone(),
+            config.call_id.clone(),
+            shared.clone(),
+        );
+        let calls = line.clone();
         let stop = runtime::global().stop_signal()?;
-        let (actor, peers) = actor::Actor::new(connection, options, shared.clone(), inbox, stop);
+        let (actor, peers) = actor::Actor::new(connection, line, options, shared.clone(), inbox, stop);
         let launch = Launch { actor, peers, shared: shared.clone() };
-        let call = Self { shared, commands, tracks: Mutex::default(), next_track: AtomicU64::new(1), seed };
+        let call = Self { shared, commands, line: calls, tracks: Mutex::default(), next_track: AtomicU64::new(1), seed };
         Ok((Arc::new(call), launch))
     }
 
@@ -344,7 +358,20 @@ impl Call {
 
     /// The application's answer to `TokenNeeded`.
     pub fn provide_token(&self, token: Option<Secret>) -> Result<()> {
+        if let Some(token) = &token {
+            self.line.offer_token(token);
+        }
         self.command(Command::Token(token))
+    }
+
+    /// Sends a custom event to everyone who watches the call: asynchronous, in order; a failure
+    /// comes as an error event.
+    ///
+    /// # Errors
+    /// `Argument` when `json` is no JSON object or larger than 16 KiB; `State` before the join and
+    /// after the end; `Full` when 32 of them wait.
+    pub fn send_custom(&self, json: String) -> Result<()> {
+        self.line.send_custom(json)
     }
 
     /// Publishes an audio track; whether it is on the air comes as an event.

@@ -105,6 +105,60 @@ impl Coordinator {
         Ok(call_info(&self.understand(&reply, token)?, call_type, call_id))
     }
 
+    /// Watches a call: its events come on the event socket `connection_id` from now on.
+    ///
+    /// # Errors
+    /// As [`Coordinator::join`].
+    pub async fn watch(
+        &self,
+        call_type: &str,
+        call_id: &str,
+        connection_id: &str,
+        token: &Secret,
+    ) -> Result<(), Failure> {
+        let mut url = self.call_url(call_type, call_id, None)?;
+        url.query_pairs_mut().append_pair("connection_id", connection_id);
+        let reply = self.send(Method::POST, &url, token, Bytes::from_static(b"{}")).await?;
+        self.understand(&reply, token).map(drop)
+    }
+
+    /// Sends a custom event to everyone who watches a call. `custom` is a JSON object. Not
+    /// repeated by anybody: twice sent is twice heard.
+    ///
+    /// # Errors
+    /// As [`Coordinator::join`].
+    pub async fn send_custom(
+        &self,
+        call_type: &str,
+        call_id: &str,
+        custom: &str,
+        token: &Secret,
+    ) -> Result<(), Failure> {
+        let url = self.call_url(call_type, call_id, Some("event"))?;
+        let reply =
+            self.send(Method::POST, &url, token, format!("{{\"custom\":{custom}}}").into()).await?;
+        self.understand(&reply, token).map(drop)
+    }
+
+    /// Where the event socket is; the token is not in it.
+    pub(super) fn events_url(&self) -> Result<Url, Failure> {
+        let unusable = |()| Failure::new(FailureKind::Malformed, "this base URL leads to no WebSocket");
+        let mut url = self.base.clone();
+        let scheme = if url.scheme() == "https" { "wss" } else { "ws" };
+        url.set_scheme(scheme).map_err(unusable)?;
+        url.path_segments_mut().map_err(unusable)?.pop_if_empty().extend(["api", "v2", "connect"]);
+        url.query_pairs_mut().append_pair("api_key", &self.api_key).append_pair("stream-auth-type", "jwt");
+        Ok(url)
+    }
+
+    pub(super) fn net(&self) -> &Net {
+        &self.net
+    }
+
+    pub(super) fn user_id(&self) -> &str {
+        &self.user_id
+    }
+
     fn call_url(&self, call_type: &str, call_id: &str, action: Option<&str>) -> Result<Url, Failure> {
         for (what, part) in [("type", call_type), ("id", call_id)] {
             // Dots would climb in the path instead of naming a call.

@@ -2,11 +2,12 @@
 //!
 //! [`Coordinator`](coordinator::Coordinator) admits a user and names an SFU,
 //! [`SfuSocket`](socket::open) carries its events, [`Rpc`](rpc::Rpc) asks it for things,
-//! [`hint`] finds the nearest edge. Wire types (crate `offhook-proto`) stay inside this folder.
+//! [`hint`] finds the nearest edge, [`events`] is the coordinator's own socket. Wire types (crate `offhook-proto`) stay inside this folder.
 //! Must not know: anything above signalling.
 
 mod convert;
 pub mod coordinator;
+pub mod events;
 pub mod hint;
 mod reply;
 pub mod rpc;
@@ -14,6 +15,7 @@ mod scan;
 pub mod socket;
 
 pub use coordinator::{CallInfo, Coordinator};
+pub use events::{CustomEvent, EventIn, EventSocket, EventsOptions};
 pub use rpc::Rpc;
 pub use socket::{SfuReceiver, SfuSender, SfuSocketOptions, SocketIn};
 

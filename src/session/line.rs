@@ -1,0 +1,220 @@
+//! A call's line to the coordinator: joining, custom events both ways.
+//!
+//! Beside the actor, not in it: nothing here touches the rules, and nothing here can delay them. It
+//! ends with the actor. Must not know: C, wire types, peer connections.
+
+use super::{
+    events::{EventHub, Listener},
+    shared::Shared,
+};
+use crate::core::{model::*, Event};
+use crate::error::{Code, Error, Result, Secret};
+use crate::runtime;
+use crate::signalling::stream::{events::MAX_CUSTOM, Coordinator, CustomEvent};
+use parking_lot::Mutex;
+use std::{
+    collections::VecDeque,
+    sync::{Arc, OnceLock, Weak},
+};
+use tokio::sync::watch;
+
+/// Custom events that may wait to be sent.
+const OUTBOX: usize = 32;
+
+#[derive(Default)]
+struct Outbox {
+    queue: VecDeque<String>,
+    /// A task is emptying the queue.
+    sending: bool,
+}
+
+pub(super) struct Line {
+    coordinator: Arc<Coordinator>,
+    hub: Option<Arc<EventHub>>,
+    /// The hub's name for this call.
+    key: OnceLock<u64>,
+    call_type: String,
+    call_id: String,
+    shared: Arc<Shared>,
+    /// The token of the last join that succeeded.
+    token: Mutex<Secret>,
+    outbox: Mutex<Outbox>,
+    over: watch::Sender<bool>,
+}
+
+impl std::fmt::Debug for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Line").field("call_id", &self.call_id).finish_non_exhaustive()
+    }
+}
+
+/// Hands the hub's news to the application. Weak: the hub outlives calls.
+struct Ear(Weak<Shared>);
+
+impl Listener for Ear {
+    fn custom(&self, event: CustomEvent) {
+        if let Some(shared) = self.0.upgrade() {
+            let CustomEvent { user_id, custom_type, json, .. } = event;
+            shared.tell(Event::Custom { user_id, custom_type, json });
+        }
+    }
+
+    fn token_needed(&self) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.tell(Event::TokenNeeded);
+        }
+    }
+}
+
+/// The actor's hold on its line: the line ends when this is dropped, with the actor.
+pub(super) struct LineHold(Arc<Line>);
+
+impl std::ops::Deref for LineHold {
+    type Target = Arc<Line>;
+    fn deref(&self) -> &Arc<Line> {
+        &self.0
+    }
+}
+
+impl Drop for LineHold {
+    fn drop(&mut self) {
+        self.0.over.send_replace(true);
+        if let (Some(hub), Some(key)) = (&self.0.hub, self.0.key.get()) {
+            hub.unregister(*key);
+        }
+    }
+}
+
+impl Line {
+    pub fn new(
+        coordinator: Arc<Coordinator>,
+        hub: Option<Arc<EventHub>>,
+        call_type: String,
+        call_id: String,
+        shared: Arc<Shared>,
+    ) -> LineHold {
+        LineHold(Arc::new(Self {
+            coordinator,
+            hub,
+            key: OnceLock::new(),
+            call_type,
+            call_id,
+            shared,
+            token: Mutex::default(),
+            outbox: Mutex::default(),
+            over: watch::Sender::new(false),
+        }))
+    }
+
+    /// Asks the coordinator to be admitted; with the client's events, so that they begin at once.
+    pub async fn join(&self, request: &mut AdmissionRequest, token: &Secret) -> Result<Admission, Failure> {
+        if let Some(hub) = &self.hub {
+            if self.key.get().is_none() {
+                // Without a runtime there is no call either, and this is not where it is told.
+                let ear = Arc::new(Ear(Arc::downgrade(&self.shared)));
+                if let Ok(key) = hub.register(&self.call_type, &self.call_id, ear) {
+                    let _ = self.key.set(key);
+                }
+            }
+            request.connection_id = hub.connection_id(token).await;
+        }
+        let admission = self.coordinator.join(request, token).await?;
+        *self.token.lock() = token.clone();
+        if let (Some(hub), Some(key)) = (&self.hub, self.key.get()) {
+            hub.admitted(*key, &request.connection_id, token);
+        }
+        Ok(admission)
+    }
+
+    /// The application brings a token, asked or not.
+    pub fn offer_token(&self, token: &Secret) {
+        if let Some(hub) = self.hub.as_ref().filter(|_| !token.is_empty()) {
+            hub.offer_token(token);
+        }
+    }
+
+    /// Sends a custom event, after those sent before; what fails comes as an error event.
+    ///
+    /// # Errors
+    /// `Argument` when it is no JSON object or larger than [`MAX_CUSTOM`] bytes; `State` before the
+    /// join and after the end; `Full` when 32 of them wait.
+    pub fn send_custom(self: &Arc<Self>, json: String) -> Result<()> {
+        if json.len() > MAX_CUSTOM {
+            return Err(Error::new(
+                Code::Argument,
+                format!("send_custom: {} bytes; {MAX_CUSTOM} are allowed", json.len()),
+            ));
+        }
+        if !serde_json::from_str::<serde_json::Value>(&json).is_ok_and(|json| json.is_object()) {
+            return Err(Error::new(Code::Argument, "send_custom: this is not a JSON object"));
+        }
+        if *self.over.borrow() || self.shared.is_over() {
+            return Err(Error::new(Code::State, "the call is over"));
+        }
+        if self.token.lock().is_empty() {
+            return Err(Error::new(Code::State, "send_custom: the call is not joined yet"));
+        }
+        let mut outbox = self.outbox.lock();
+        if outbox.queue.len() >= OUTBOX {
+            let text = format!("send_custom: {OUTBOX} custom events wait to be sent; try again later");
+            return Err(Error::new(Code::Full, text));
+        }
+        outbox.queue.push_back(json);
+        if !outbox.sending {
+            let (line, after) = (self.clone(), self.clone());
+            let task = async move {
+                let Ok(mut stop) = runtime::global().stop_signal() else { return };
+                let mut over = line.over.subscribe();
+                tokio::select! {
+                    biased;
+                    _ = over.wait_for(|over| *over) => {}
+                    () = stop.requested() => {}
+                    () = line.empty() => {}
+                }
+            };
+            let on_panic = move |_| after.outbox.lock().sending = false;
+            if let Err(error) = runtime::spawn_guarded("custom", task, on_panic) {
+                outbox.queue.pop_back();
+                return Err(error);
+            }
+            outbox.sending = true;
+        }
+        Ok(())
+    }
+
+    async fn empty(&self) {
+        loop {
+            let json = {
+                let mut outbox = self.outbox.lock();
+                let Some(json) = outbox.queue.pop_front() else {
+                    outbox.sending = false;
+                    return;
+                };
+                json
+            };
+            let token = self.token.lock().clone();
+            let sent = self.coordinator.send_custom(&self.call_type, &self.call_id, &json, &token).await;
+            if let Err(failure) = sent {
+                self.shared.tell(Event::Error(error_of(&failure)));
+            }
+        }
+    }
+}
+
+fn error_of(failure: &Failure) -> Error {
+    let code = match failure.kind {
+        FailureKind::Timeout => Code::Timeout,
+        FailureKind::Connect => Code::Network,
+        FailureKind::Tls => Code::Tls,
+        FailureKind::Insecure => Code::Insecure,
+        FailureKind::Http { status: 401 } => Code::Auth,
+        FailureKind::Http { .. } | FailureKind::Sfu => Code::Refused,
+        FailureKind::Malformed => Code::Protocol,
+    };
+    let server_code = match (failure.code, &failure.kind) {
+        (0, FailureKind::Http { status }) => i32::from(*status),
+        (code, _) => code,
+    };
+    Error::new(code, format!("send_custom: the event was not sent: {}", failure.message))
+        .with_server_code(server_code)
+}

@@ -1,0 +1,261 @@
+//! The coordinator's own WebSocket: what happens around calls, beside what their SFUs say.
+//!
+//! One attempt: [`EventSocket::connect`] authenticates and waits for the connection's id,
+//! [`EventSocket::next`] hears events and keeps the connection alive. What cannot be read is said to
+//! be so and the socket stays. Must not know: who wants the events, when to connect again.
+
+use super::{Coordinator, CLIENT};
+use crate::{
+    core::model::{Failure, FailureKind},
+    error::Secret,
+    log::{oh_log, Level},
+    signalling::{
+        json, text,
+        ws::{self, WsIn, WsKind, WsLimits, WsReceiver, WsSender},
+    },
+};
+use serde_json::{json, Value};
+use std::{fmt, time::Duration};
+use tokio::time::{sleep_until, timeout_at, Instant};
+
+/// Most bytes of the data of one custom event, as JSON; a larger one is dropped: whole queues of
+/// them may wait for an application that is slow.
+pub const MAX_CUSTOM: usize = 16 << 10;
+/// Longest name of a call or user.
+const MAX_NAME: usize = 1024;
+/// Longest id of a connection; it travels in URLs.
+const MAX_CONNECTION_ID: usize = 256;
+
+/// The times and sizes of one connection.
+#[derive(Clone, Copy, Debug)]
+pub struct EventsOptions {
+    pub ws: WsLimits,
+    /// From the look-up to the connection's id.
+    pub open: Duration,
+    /// How often a health check is sent.
+    pub ping: Duration,
+    /// Silence after which the connection is taken for dead.
+    pub silent: Duration,
+}
+
+impl Default for EventsOptions {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self { ws: WsLimits::default(), open: seconds(5), ping: seconds(20), silent: seconds(35) }
+    }
+}
+
+/// Something that a participant, or the application's own server, told everyone who watches a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CustomEvent {
+    /// `type:id` of the call.
+    pub cid: String,
+    /// Who sent it.
+    pub user_id: String,
+    /// The data's member `type` when it is text, else empty.
+    pub custom_type: String,
+    /// The data, at most [`MAX_CUSTOM`] bytes of JSON; its members in any order.
+    pub json: String,
+}
+
+/// What comes out of the socket. `Ended` is the last.
+#[derive(Clone, Debug, PartialEq)]
+pub enum EventIn {
+    Custom(CustomEvent),
+    /// An event of a kind that is not ours.
+    Other,
+    /// Something that cannot be read, or is too large; the socket goes on.
+    Malformed,
+    Ended(Failure),
+}
+
+/// Whether the coordinator wants another token: this one is expired, not valid or unknown.
+pub fn refuses_token(failure: &Failure) -> bool {
+    // 40 to 43: expired, not valid yet, issued in the future, signature.
+    failure.kind == FailureKind::Http { status: 401 } || matches!(failure.code, 40..=43)
+}
+
+/// A connection that was admitted. Dropping it closes it.
+pub struct EventSocket {
+    sender: WsSender,
+    receiver: WsReceiver,
+    connection_id: String,
+    token: Secret,
+    options: EventsOptions,
+    ping_at: Instant,
+    silent_at: Instant,
+}
+
+impl fmt::Debug for EventSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventSocket").finish_non_exhaustive()
+    }
+}
+
+impl Drop for EventSocket {
+    fn drop(&mut self) {
+        self.sender.close(1000, "");
+    }
+}
+
+impl EventSocket {
+    /// Connects and authenticates within `options.open`. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// As [`ws::open`]; `Http` with the coordinator's status, code and text when it refuses (see
+    /// [`refuses_token`]); `Timeout` when it stays silent.
+    pub async fn connect(
+        coordinator: &Coordinator,
+        token: &Secret,
+        options: EventsOptions,
+    ) -> Result<Self, Failure> {
+        let deadline = Instant::now() + options.open;
+        let url = coordinator.events_url()?;
+        let headers = [("x-stream-client", CLIENT)];
+        let (sender, receiver) = ws::open(coordinator.net(), &url, &headers, options.ws, deadline).await?;
+        let hello = json!({
+            "token": token.reveal(), "products": ["video"], "user_details": { "id": coordinator.user_id() },
+        });
+        let mut socket = Self {
+            sender,
+            receiver,
+            connection_id: String::new(),
+            token: token.clone(),
+            options,
+            ping_at: deadline,
+            silent_at: deadline,
+        };
+        socket.send(hello)?;
+        match timeout_at(deadline, socket.admitted()).await {
+            Ok(id) => socket.connection_id = id?,
+            Err(_) => {
+                let text = "the coordinator did not answer on its WebSocket in time";
+                return Err(Failure::new(FailureKind::Timeout, text));
+            }
+        }
+        socket.ping_at = Instant::now() + options.ping;
+        socket.heard();
+        Ok(socket)
+    }
+
+    /// The connection's name: who joins or watches a call with it hears the call's events here.
+    pub fn connection_id(&self) -> &str {
+        &self.connection_id
+    }
+
+    async fn admitted(&mut self) -> Result<String, Failure> {
+        loop {
+            let heard = self.receiver.next().await;
+            match self.read(heard) {
+                Read::Admitted(id) => return Ok(id),
+                Read::In(EventIn::Ended(failure)) => return Err(failure),
+                // What else comes first belongs to nobody.
+                Read::Alive | Read::In(_) => {}
+            }
+        }
+    }
+
+    fn heard(&mut self) {
+        self.silent_at = Instant::now() + self.options.silent;
+    }
+
+    fn send(&self, message: Value) -> Result<(), Failure> {
+        self.sender.send(message.to_string(), WsKind::Text).map_err(|why| {
+            Failure::new(FailureKind::Connect, format!("the coordinator's WebSocket takes no more: {why}"))
+        })
+    }
+
+    /// The next event, or how it ended (to be asked no more then). Cancel safe.
+    pub async fn next(&mut self) -> EventIn {
+        loop {
+            tokio::select! {
+                biased;
+                heard = self.receiver.next() => {
+                    self.heard();
+                    match self.read(heard) {
+                        Read::In(event) => return event,
+                        Read::Admitted(_) => return EventIn::Other,
+                        Read::Alive => {}
+                    }
+                }
+                () = sleep_until(self.silent_at) => {
+                    let text = "nothing was heard on the coordinator's WebSocket for too long";
+                    return EventIn::Ended(Failure::new(FailureKind::Timeout, text));
+                }
+                () = sleep_until(self.ping_at) => {
+                    self.ping_at = Instant::now() + self.options.ping;
+                    let ping = json!({ "type": "health.check", "connection_id": self.connection_id });
+                    if let Err(failure) = self.send(ping) {
+                        return EventIn::Ended(failure);
+                    }
+                }
+            }
+        }
+    }
+
+    fn read(&self, heard: WsIn) -> Read {
+        match heard {
+            WsIn::Text(data) | WsIn::Binary(data) => read(&data, &self.token),
+            WsIn::Closed { code, .. } => {
+                let text = format!("the coordinator closed its WebSocket with {code}");
+                Read::In(EventIn::Ended(Failure::new(FailureKind::Connect, text)))
+            }
+            WsIn::Failed(failure) => Read::In(EventIn::Ended(failure)),
+        }
+    }
+}
+
+enum Read {
+    /// `connection.ok`, with the id.
+    Admitted(String),
+    /// A health check.
+    Alive,
+    In(EventIn),
+}
+
+fn read(data: &[u8], token: &Secret) -> Read {
+    // The parser bounds the depth, this the number of values.
+    let message = json::is_modest(data).then(|| serde_json::from_slice::<Value>(data).ok()).flatten();
+    let Some(message) = message else { return Read::In(EventIn::Malformed) };
+    match message["type"].as_str() {
+        Some("health.check") => Read::Alive,
+        Some("connection.ok") => match name(&message["connection_id"], MAX_CONNECTION_ID) {
+            Some(id) => Read::Admitted(id),
+            None => Read::In(EventIn::Malformed),
+        },
+        Some("connection.error") => Read::In(EventIn::Ended(refusal(&message["error"], token))),
+        Some("custom") => Read::In(custom(&message).map_or(EventIn::Malformed, EventIn::Custom)),
+        Some(_) => Read::In(EventIn::Other),
+        None => Read::In(EventIn::Malformed),
+    }
+}
+
+fn name(value: &Value, most: usize) -> Option<String> {
+    value.as_str().filter(|text| !text.is_empty() && text.len() <= most).map(str::to_owned)
+}
+
+fn custom(message: &Value) -> Option<CustomEvent> {
+    let data = &message["custom"];
+    let json = if data.is_null() { "{}".to_owned() } else { data.to_string() };
+    if json.len() > MAX_CUSTOM {
+        oh_log!(Level::Debug, "a custom event of {} bytes was dropped: {MAX_CUSTOM} are taken", json.len());
+        return None;
+    }
+    Some(CustomEvent {
+        cid: name(&message["call_cid"], 2 * MAX_NAME)?,
+        user_id: name(&message["user"]["id"], MAX_NAME).unwrap_or_default(),
+        custom_type: name(&data["type"], MAX_NAME).unwrap_or_default(),
+        json,
+    })
+}
+
+fn refusal(error: &Value, token: &Secret) -> Failure {
+    let number = |name: &str| error[name].as_i64().unwrap_or(0);
+    let status = u16::try_from(number("StatusCode")).unwrap_or(0);
+    let said = text::clean(error["message"].as_str().unwrap_or_default(), &[token]);
+    let said = if said.is_empty() { "the coordinator refused its WebSocket".to_owned() } else { said };
+    let mut failure = Failure::new(FailureKind::Http { status }, said);
+    failure.code = i32::try_from(number("code")).unwrap_or(0);
+    failure.unrecoverable = error["unrecoverable"].as_bool().unwrap_or(false);
+    failure
+}
