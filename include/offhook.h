@@ -371,6 +371,11 @@ enum oh_event_kind
      * `reconnected`: the connection was lost and is back; state JOINED came just before.
      */
     OH_EVENT_RECONNECTED = 21,
+    /**
+     * `custom`: somebody, or the application's server, told everyone who watches the call; only with
+     * oh_client_options.events. May come before OH_EVENT_JOINED. One's own come back, too.
+     */
+    OH_EVENT_CUSTOM = 22,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -716,6 +721,21 @@ typedef struct oh_event_reconnected {
     uint64_t elapsed_ms;
 } oh_event_reconnected;
 
+typedef struct oh_event_custom {
+    /**
+     * Who sent it; "" when the coordinator does not say.
+     */
+    const char *user_id;
+    /**
+     * The member `type` of the data when it is text, else "".
+     */
+    const char *custom_type;
+    /**
+     * The data as JSON, at most 16384 bytes; the order of its members is not that of the sender.
+     */
+    const char *json;
+} oh_event_custom;
+
 /**
  * The member that `kind` names.
  */
@@ -735,6 +755,7 @@ typedef union oh_event_data {
     struct oh_audio audio;
     struct oh_event_ended ended;
     struct oh_event_reconnected reconnected;
+    struct oh_event_custom custom;
     /**
      * Room for later kinds: the size of an event does not change.
      */
@@ -951,9 +972,11 @@ typedef struct oh_client_options {
      */
     uint32_t allow_insecure;
     /**
-     * Must be zero.
+     * Non-zero: also hear the coordinator's own events (OH_EVENT_CUSTOM), over one more WebSocket
+     * for all calls of this client. It is connected again whenever it is lost and never disturbs a
+     * call; a join waits 500 ms for its first connection at most.
      */
-    uint32_t reserved;
+    uint32_t events;
 } oh_client_options;
 
 /**
@@ -1221,6 +1244,24 @@ oh_result oh_call_state(struct oh_call call, int32_t *state);
  * `token` must be NULL or a NUL-terminated string.
  */
 oh_result oh_call_provide_token(struct oh_call call, const char *token);
+
+/**
+ * Sends a custom event to everyone who watches the call (participants whose clients hear the
+ * coordinator's events, this one included). Returns at once; the events of one call are sent in
+ * order. What could not be sent comes as OH_EVENT_ERROR and is not sent again.
+ *
+ * @param call  the call, joined; its client needs no oh_client_options.events to send.
+ * @param json  a JSON object, 16384 bytes at most.
+ * @return      OH_OK; OH_ERR_ARGUMENT when json is no JSON object, or too long; OH_ERR_STATE before
+ *              the join or after the end; OH_ERR_FULL when 32 of them wait to be sent;
+ *              OH_ERR_HANDLE; OH_ERR_LIMIT.
+ *
+ * Any thread, callbacks included.
+ *
+ * # Safety
+ * `json` must be NULL or a NUL-terminated string.
+ */
+oh_result oh_call_send_custom(struct oh_call call, const char *json);
 
 /**
  * Leaves: says goodbye, stops media, and ends with OH_EVENT_ENDED within 2 s. Returns at once.

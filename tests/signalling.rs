@@ -3,6 +3,8 @@
 //! Every server is a few lines of raw bytes, so that it can break any rule. Must not know:
 //! sessions, the development SFU.
 
+#[path = "signalling/events.rs"]
+mod events;
 #[path = "signalling/http.rs"]
 mod http;
 #[path = "signalling/server.rs"]

@@ -49,6 +49,7 @@ pub enum Stage {
     SendAnswer,
     Offer,
     CoordinatorWs,
+    CoordinatorHello,
 }
 
 /// Whom a rule concerns and how often it still applies.
@@ -134,6 +135,7 @@ pub struct Lossy {
 pub struct Faults {
     silent: Mutex<Vec<(Scope, Stage)>>,
     refusals: Mutex<Vec<(Scope, Refusal)>>,
+    connect_refusals: Mutex<Vec<(Scope, Refusal)>>,
     join_errors: Mutex<Vec<(Scope, JoinError)>>,
     lossy: RwLock<Vec<Lossy>>,
     lossy_version: AtomicU64,
@@ -192,6 +194,14 @@ impl Faults {
 
     pub fn add_refusal(&self, scope: Scope, refusal: Refusal) -> Result<(), String> {
         add(&self.refusals, scope, refusal)
+    }
+
+    pub fn take_connect_refusal(&self, user: &str) -> Option<Refusal> {
+        take(&self.connect_refusals, user, None, |_| true)
+    }
+
+    pub fn add_connect_refusal(&self, scope: Scope, refusal: Refusal) -> Result<(), String> {
+        add(&self.connect_refusals, scope, refusal)
     }
 
     pub fn take_join_error(&self, user: &str, edge: Edge) -> Option<JoinError> {
@@ -258,6 +268,7 @@ impl Faults {
     pub fn reset(&self) {
         self.silent.lock().clear();
         self.refusals.lock().clear();
+        self.connect_refusals.lock().clear();
         self.join_errors.lock().clear();
         self.lossy.write().clear();
         self.lossy_version.fetch_add(1, Relaxed);
@@ -271,6 +282,7 @@ impl Faults {
         serde_json::json!({
             "silent": self.silent.lock().iter().map(|(s, r)| format!("{r:?} {s:?}")).collect::<Vec<_>>(),
             "refuse_join": self.refusals.lock().len(),
+            "refuse_connect": self.connect_refusals.lock().len(),
             "join_error": self.join_errors.lock().len(),
             "lossy": self.lossy.read().len(),
             "slow_ms": self.slow_ms(),

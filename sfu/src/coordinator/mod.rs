@@ -18,6 +18,7 @@ pub struct Call {
 /// One coordinator WebSocket.
 #[derive(Debug)]
 pub struct Watcher {
+    pub user_id: String,
     pub outbox: Outbox,
     /// cids it wants the events of.
     pub watching: Vec<String>,

@@ -42,6 +42,17 @@ async fn serve(server: Arc<Server>, browser: bool, mut inbox: Inbox, outbox: Out
     let user_id = if given.is_empty() { claimed } else { given };
     let created = |at| if browser { json!(rfc3339(at)) } else { json!(unix_nanos(at)) };
     let now = SystemTime::now();
+    if server.faults.take_silent(Stage::CoordinatorHello, &user_id, None) {
+        while inbox.receive(IDLE).await.is_ok() {}
+        return;
+    }
+    if let Some(refusal) = server.faults.take_connect_refusal(&user_id) {
+        let error = json!({ "code": refusal.code, "StatusCode": refusal.http_status, "message": refusal.message });
+        let text = json!({ "type": "connection.error", "created_at": created(now), "connection_id": "", "error": error });
+        outbox.push(Out::Text(text.to_string()));
+        inbox.linger().await;
+        return;
+    }
     let refusal = user_id.is_empty() || user_id.len() > server.config.limits.identifier;
     if refusal || server.calls.lock().watchers.len() >= MAX_WATCHERS {
         let error = json!({ "code": 5, "StatusCode": 401, "message": "no user in user_details or token" });
@@ -51,7 +62,7 @@ async fn serve(server: Arc<Server>, browser: bool, mut inbox: Inbox, outbox: Out
         return;
     }
     let connection_id: String = (0..20).map(|_| fastrand::alphanumeric()).collect();
-    let watcher = Watcher { outbox: outbox.clone(), watching: Vec::new() };
+    let watcher = Watcher { user_id: user_id.clone(), outbox: outbox.clone(), watching: Vec::new() };
     server.calls.lock().watchers.insert(connection_id.clone(), watcher);
     let ok = json!({ "type": "connection.ok", "connection_id": connection_id, "created_at": created(now),
                      "me": user_json(browser, &user_id, now) });

@@ -2,6 +2,7 @@
 //!
 //! Every call is a POST of a JSON object (state also a GET) and answers a JSON object; `docs/sfu.md` lists them.
 
+mod coordinator;
 mod events;
 mod offers;
 mod switches;
@@ -150,6 +151,9 @@ pub fn routes() -> Router<Arc<Server>> {
         .route("/pins", handler!(events::pins))
         .route("/send_event", handler!(events::send_event))
         .route("/custom_event", handler!(events::custom_event))
+        .route("/refuse_connect", handler!(coordinator::refuse_connect))
+        .route("/drop_coordinator", handler!(coordinator::drop_coordinator))
+        .route("/coordinator_frame", handler!(coordinator::coordinator_frame))
         .route("/late_offer", handler!(offers::late_offer))
         .route("/raw_frame", handler!(offers::raw_frame))
 }

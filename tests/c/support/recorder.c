@@ -103,6 +103,11 @@ static void keep(rec_event *k, const oh_event *e)
         k->server_code = e->u.error.server_code;
         copy(k->text, sizeof k->text, e->u.error.text);
         break;
+    case OH_EVENT_CUSTOM:
+        copy(k->user, sizeof k->user, e->u.custom.user_id);
+        copy(k->session, sizeof k->session, e->u.custom.custom_type);
+        copy(k->text, sizeof k->text, e->u.custom.json);
+        break;
     case OH_EVENT_LOST:
         k->count = (uint32_t)e->u.lost.count;
         break;

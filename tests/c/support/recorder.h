@@ -27,7 +27,7 @@ typedef struct rec_event {
     uint64_t track;       /* local */
     float level;
     char user[64], session[64];
-    char text[256];       /* local, error: text; ended: reason; participant: custom */
+    char text[256];       /* local, error: text; ended: reason; participant: custom; custom: json (and its type in session) */
 } rec_event;
 
 /* One participant that is heard. */
