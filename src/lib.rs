@@ -15,6 +15,7 @@ pub mod dispatch;
 pub mod error;
 pub mod log;
 pub mod media;
+pub mod netwatch;
 pub mod rtc;
 pub mod runtime;
 pub mod session;

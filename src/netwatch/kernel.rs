@@ -1,0 +1,198 @@
+//! The socket to the kernel and the task that reads it.
+//!
+//! Must not know: what messages mean, who hears of the result.
+
+use super::{
+    machine::{Machine, Tables},
+    message::{self, Message},
+    NetworkChange, Status, WATCHER,
+};
+use crate::{
+    log::{oh_log, Level},
+    runtime,
+};
+use nix::sys::socket::{
+    bind, recv, send, socket, AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType,
+};
+use std::{
+    io,
+    os::fd::{AsRawFd, OwnedFd},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    io::unix::AsyncFd,
+    sync::watch,
+    task::JoinHandle,
+    time::{sleep_until, Instant},
+};
+
+/// Links, IPv4 and IPv6 addresses and routes (`RTMGRP_*`).
+const GROUPS: u32 = 0x1 | 0x10 | 0x40 | 0x100 | 0x400;
+/// The kernel sends no larger datagrams to who reads with a buffer of this size.
+const BUFFER: usize = 32 << 10;
+/// Before everything is asked for again, when that was of no use.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Starts the task; `None` where that cannot be.
+pub(super) fn start(status: Arc<watch::Sender<Status>>) -> Option<JoinHandle<()>> {
+    let task = async move {
+        let Ok(mut stop) = runtime::global().stop_signal() else { return };
+        let watched = async {
+            let error = match Kernel::open() {
+                Ok(kernel) => kernel.watch(&status).await,
+                Err(error) => error,
+            };
+            oh_log!(Level::Debug, "changes of the network are not seen on this system: {}", error.kind());
+            std::future::pending::<()>().await
+        };
+        tokio::select! {
+            biased;
+            () = stop.requested() => {}
+            () = unwanted(&status) => {}
+            () = watched => {}
+        }
+    };
+    // What fails inside is logged; the next subscription starts it again.
+    runtime::spawn_guarded("netwatch", task, |_| {}).ok()
+}
+
+/// Returns once nobody is subscribed; then nobody can be any more.
+async fn unwanted(status: &Arc<watch::Sender<Status>>) {
+    loop {
+        status.closed().await;
+        let mut watcher = WATCHER.lock();
+        // Somebody may have come in between.
+        if status.receiver_count() == 0 {
+            *watcher = watcher.take().filter(|other| !Arc::ptr_eq(&other.status, status));
+            return;
+        }
+    }
+}
+
+struct Kernel(AsyncFd<OwnedFd>);
+
+impl Kernel {
+    fn open() -> io::Result<Self> {
+        let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+        let fd = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute)?;
+        bind(fd.as_raw_fd(), &NetlinkAddr::new(0, GROUPS))?;
+        Ok(Self(AsyncFd::register(fd)?))
+    }
+
+    fn ask(&self, kind: u16) -> io::Result<()> {
+        let request = message::request(kind, u32::from(kind));
+        send(self.0.as_raw_fd(), &request, MsgFlags::empty()).map(drop).map_err(io::Error::from)
+    }
+
+    /// The next messages; `Lost` when the kernel had to drop some.
+    async fn read(&self, buffer: &mut [u8]) -> io::Result<Vec<Message>> {
+        loop {
+            let mut ready = self.0.readable().await?;
+            match ready.try_io(|fd| Ok(recv(fd.as_raw_fd(), buffer, MsgFlags::empty())?)) {
+                Ok(Ok(length)) => return Ok(message::read(&buffer[..length])),
+                Ok(Err(error)) if error.raw_os_error() == Some(libc::ENOBUFS) => return Ok(vec![Message::Lost]),
+                Ok(Err(error)) => return Err(error),
+                Err(_not_ready) => {}
+            }
+        }
+    }
+
+    /// Watches until the socket fails.
+    async fn watch(&self, status: &watch::Sender<Status>) -> io::Error {
+        let epoch = Instant::now();
+        let mut buffer = vec![0; BUFFER];
+        let mut reader = Reader { machine: None, fresh: None, asking: message::GET_LINK, again: Some(epoch) };
+        loop {
+            let settles = reader.machine.as_ref().and_then(Machine::deadline).map(|d| epoch + d);
+            let mut ask = None;
+            tokio::select! {
+                heard = self.read(&mut buffer) => match heard {
+                    Ok(messages) => {
+                        for message in messages {
+                            ask = reader.take(epoch.elapsed(), &message, status).or(ask);
+                        }
+                    }
+                    Err(error) => return error,
+                },
+                () = sleep_until(reader.again.unwrap_or(epoch)), if reader.again.is_some() => {
+                    ask = Some(reader.begin());
+                }
+                () = sleep_until(settles.unwrap_or(epoch)), if settles.is_some() => {}
+            }
+            if let Some(Err(error)) = ask.map(|kind| self.ask(kind)) {
+                return error;
+            }
+            if let Some(machine) = &mut reader.machine {
+                if let Some(change) = machine.tick(epoch.elapsed()) {
+                    tell(status, change, machine.is_online());
+                }
+            }
+        }
+    }
+}
+
+/// Reads everything (links, then addresses) at the beginning and whenever messages were lost, and
+/// keeps it up to date in between.
+struct Reader {
+    /// None before everything was read once.
+    machine: Option<Machine>,
+    /// What is being read anew.
+    fresh: Option<Tables>,
+    asking: u16,
+    /// When to read anew.
+    again: Option<Instant>,
+}
+
+impl Reader {
+    /// Begins to read anew; the question to ask.
+    fn begin(&mut self) -> u16 {
+        self.again = None;
+        self.fresh = Some(Tables::default());
+        self.asking = message::GET_LINK;
+        self.asking
+    }
+
+    /// Takes one message; perhaps with the next question.
+    fn take(&mut self, now: Duration, message: &Message, status: &watch::Sender<Status>) -> Option<u16> {
+        match message {
+            Message::Lost | Message::Done { interrupted: true } => {
+                // What is being read has holes.
+                self.fresh = None;
+                self.again = Some(Instant::now() + AGAIN);
+                None
+            }
+            Message::Done { interrupted: false } => {
+                let tables = self.fresh.take()?;
+                if self.asking == message::GET_LINK {
+                    self.fresh = Some(tables);
+                    self.asking = message::GET_ADDRESS;
+                    return Some(self.asking);
+                }
+                match &mut self.machine {
+                    Some(machine) => machine.replace(now, tables),
+                    None => {
+                        let machine = Machine::new(tables);
+                        status.send_modify(|status| status.online = machine.is_online());
+                        self.machine = Some(machine);
+                    }
+                }
+                None
+            }
+            change => {
+                if let Some(fresh) = &mut self.fresh {
+                    fresh.apply(change);
+                }
+                if let Some(machine) = &mut self.machine {
+                    machine.apply(now, change);
+                }
+                None
+            }
+        }
+    }
+}
+
+fn tell(status: &watch::Sender<Status>, change: NetworkChange, online: bool) {
+    oh_log!(Level::Info, "the network of this machine: {change:?}");
+    status.send_modify(|status| *status = Status { online, changes: status.changes + 1 });
+}

@@ -1,0 +1,142 @@
+//! What the kernel's messages come to: nothing, offline, online, changed. Pure; time is handed in.
+//!
+//! Networks change in bursts (a lease renewed, a cable pulled and put back), so that a change counts
+//! only when it has lasted a second. Must not know: sockets, where messages come from.
+
+use super::{
+    message::{Message, Route},
+    NetworkChange,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::Duration,
+};
+
+/// A state that has lasted this long is told…
+const QUIET: Duration = Duration::from_millis(1_000);
+/// …and one that never settles after this long.
+const AT_MOST: Duration = Duration::from_millis(3_000);
+/// Most links, and most addresses, that are kept; further ones are not seen.
+const MAX_ENTRIES: usize = 4_096;
+/// Most default routes.
+const MAX_ROUTES: usize = 64;
+
+/// The machine's network as far as it matters.
+#[derive(Clone, Debug, Default)]
+pub struct Tables {
+    links: BTreeMap<u32, bool>,
+    addresses: BTreeSet<(u32, IpAddr)>,
+}
+
+impl Tables {
+    pub fn apply(&mut self, message: &Message) {
+        match *message {
+            Message::Link { index, up } if self.links.len() < MAX_ENTRIES || self.links.contains_key(&index) => {
+                self.links.insert(index, up);
+            }
+            Message::LinkGone { index } => {
+                self.links.remove(&index);
+                self.addresses.retain(|(link, _)| *link != index);
+            }
+            Message::Address { index, address, usable: true } if self.addresses.len() < MAX_ENTRIES => {
+                self.addresses.insert((index, address));
+            }
+            Message::Address { index, address, usable: false } | Message::AddressGone { index, address } => {
+                self.addresses.remove(&(index, address));
+            }
+            _ => {}
+        }
+    }
+
+    /// Addresses that another machine could answer to, now.
+    fn usable(&self) -> BTreeSet<IpAddr> {
+        let up = |index: &u32| self.links.get(index) == Some(&true);
+        self.addresses.iter().filter(|(index, _)| up(index)).map(|(_, address)| *address).collect()
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Machine {
+    tables: Tables,
+    /// Default routes spoken of so far, and whether each is there: all of them are never asked for,
+    /// because there are machines with a million routes.
+    routes: BTreeMap<Route, bool>,
+    /// What was told last.
+    told: BTreeSet<IpAddr>,
+    told_routes: BTreeMap<Route, bool>,
+    /// Since when it is otherwise, and when that last changed.
+    unsettled: Option<(Duration, Duration)>,
+}
+
+impl Machine {
+    pub fn new(tables: Tables) -> Self {
+        let told = tables.usable();
+        Self { tables, routes: BTreeMap::new(), told, told_routes: BTreeMap::new(), unsettled: None }
+    }
+
+    /// Whether there is a usable address, as told last.
+    pub fn is_online(&self) -> bool {
+        !self.told.is_empty()
+    }
+
+    /// The kernel says something.
+    pub fn apply(&mut self, now: Duration, message: &Message) {
+        let before = (self.tables.usable(), self.routes.clone());
+        match *message {
+            Message::Route(route) => self.route(route, true),
+            Message::RouteGone(route) => self.route(route, false),
+            _ => self.tables.apply(message),
+        }
+        self.compare(now, before);
+    }
+
+    /// Everything was read anew, because messages were lost.
+    pub fn replace(&mut self, now: Duration, tables: Tables) {
+        let before = (self.tables.usable(), self.routes.clone());
+        self.tables = tables;
+        self.compare(now, before);
+    }
+
+    fn route(&mut self, route: Route, there: bool) {
+        if self.routes.len() >= MAX_ROUTES && !self.routes.contains_key(&route) {
+            self.routes.clear();
+            self.told_routes.clear();
+        }
+        self.routes.insert(route, there);
+        // The first word about a route tells how it was before.
+        self.told_routes.entry(route).or_insert(!there);
+    }
+
+    fn compare(&mut self, now: Duration, before: (BTreeSet<IpAddr>, BTreeMap<Route, bool>)) {
+        let usable = self.tables.usable();
+        if usable == self.told && self.routes == self.told_routes {
+            self.unsettled = None;
+        } else if (usable, &self.routes) != (before.0, &before.1) {
+            let since = self.unsettled.map_or(now, |(since, _)| since);
+            self.unsettled = Some((since, now));
+        }
+    }
+
+    /// When [`Machine::tick`] wants to be called; `None`: not at all.
+    pub fn deadline(&self) -> Option<Duration> {
+        self.unsettled.map(|(since, last)| (last + QUIET).min(since + AT_MOST))
+    }
+
+    /// The time has come that [`Machine::deadline`] named (harmless when it has not).
+    pub fn tick(&mut self, now: Duration) -> Option<NetworkChange> {
+        self.deadline().filter(|deadline| *deadline <= now)?;
+        self.unsettled = None;
+        let was_online = self.is_online();
+        self.told = self.tables.usable();
+        self.told_routes = self.routes.clone();
+        match (was_online, self.is_online()) {
+            (true, false) => Some(NetworkChange::Offline),
+            (false, true) => Some(NetworkChange::Online),
+            (true, true) => Some(NetworkChange::Changed),
+            // Routes that come and go without an address lead nowhere.
+            (false, false) => None,
+        }
+    }
+}
