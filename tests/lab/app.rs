@@ -1,0 +1,115 @@
+//! The application of one session: what it does, and what it may expect from it.
+
+use super::{
+    vocabulary,
+    world::{Act, Ms, World},
+};
+use offhook::core::{End, EndReason, Event, Input, State, TrackId};
+use offhook::error::{Code, Secret};
+
+/// A track that the application has published and not freed.
+#[derive(Clone, Debug)]
+pub struct Live {
+    pub id: TrackId,
+    pub muted: bool,
+    pub told: bool,
+}
+
+#[derive(Default)]
+pub struct App {
+    next: TrackId,
+    /// In the order in which they were published.
+    pub tracks: Vec<Live>,
+    pub publisher_closed: bool,
+    pub subscriber_closed: bool,
+    pub left_at: Option<Ms>,
+    pub aborted: bool,
+    pub joined: bool,
+    pub ended: Option<End>,
+    /// It was told that the SFU does not know of a mute.
+    pub mute_in_doubt: bool,
+    /// It was told of an error about what it had published.
+    pub publish_in_doubt: bool,
+}
+
+impl World {
+    pub fn act(&mut self, client: usize, act: Act) {
+        self.say(|| format!("s{client} = the application: {act:?}"));
+        let now = self.now;
+        let app = &mut self.clients[client].app;
+        if app.ended.is_some() {
+            // The actor is gone: nothing reaches the core any more.
+            return;
+        }
+        let input = match act {
+            Act::Publish { muted } => {
+                app.next += 1;
+                let track = app.next;
+                app.tracks.push(Live { id: track, muted, told: false });
+                Input::Publish { track, offer: vocabulary::audio(muted) }
+            }
+            Act::Unpublish => {
+                let Some(track) = app.tracks.pop() else { return };
+                Input::Unpublish { track: track.id }
+            }
+            Act::Mute(muted) => {
+                let Some(track) = app.tracks.last_mut() else { return };
+                if track.muted != muted {
+                    app.mute_in_doubt = false;
+                }
+                track.muted = muted;
+                Input::Mute { track: track.id, muted }
+            }
+            Act::MuteStranger => Input::Mute { track: app.next + 7, muted: true },
+            Act::ClosePeer(peer) => {
+                match peer {
+                    offhook::core::model::PeerKind::Publisher => {
+                        app.publisher_closed = true;
+                        app.tracks.clear();
+                    }
+                    offhook::core::model::PeerKind::Subscriber => app.subscriber_closed = true,
+                }
+                Input::ClosePeer(peer)
+            }
+            Act::Leave => {
+                app.left_at.get_or_insert(now);
+                Input::Leave { reason: "enough".into() }
+            }
+            Act::Abort => {
+                app.aborted = true;
+                let text = "shut down".to_owned();
+                Input::Abort(End { reason: EndReason::Shutdown, error: None, text })
+            }
+            Act::Token => {
+                let token = self.clients[client].tokens.fresh();
+                Input::Token(Some(Secret::new(token)))
+            }
+        };
+        self.input(client, input);
+    }
+}
+
+impl super::client::Client {
+    pub fn app_hears(&mut self, _now: Ms, event: &Event) {
+        let app = &mut self.app;
+        match event {
+            Event::State { state: State::Joined, .. } => app.joined = true,
+            Event::Ended(end) => app.ended = Some(end.clone()),
+            Event::LocalPublished { track } => {
+                if let Some(live) = app.tracks.iter_mut().find(|t| t.id == *track) {
+                    live.told = true;
+                }
+                app.publish_in_doubt = false;
+            }
+            Event::LocalFailed { track, error } => {
+                app.tracks.retain(|t| t.id != *track);
+                // Refused by a rule, the SFU has heard nothing of it; given up, it may have.
+                let rule = matches!(error.code, Code::State | Code::Closed | Code::Limit);
+                app.publish_in_doubt |= !rule;
+            }
+            Event::Error(error) if error.message.starts_with("mute:") => app.mute_in_doubt = true,
+            Event::Error(error) if error.message.starts_with("publish:") => app.publish_in_doubt = true,
+            _ => {}
+        }
+    }
+}

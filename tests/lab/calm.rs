@@ -1,0 +1,193 @@
+//! What must be true once nothing has gone wrong for long enough: every session is back and right in every detail, or
+//! has ended by one typed event whose cause the world knows.
+
+use super::world::World;
+use offhook::core::{model::*, EndReason, State};
+use std::collections::BTreeMap;
+
+impl World {
+    pub fn judge_calm(&mut self) {
+        for client in 0..self.clients.len() {
+            if let Err(what) = self.judge(client) {
+                self.fault(format!("session {client}, when all was calm: {what}"));
+            }
+        }
+    }
+
+    fn judge(&self, client: usize) -> Result<(), String> {
+        let this = &self.clients[client];
+        if let Some(end) = &this.app.ended {
+            return self.judge_end(client, end.reason).map_err(|e| format!("{e}: {}", end.text));
+        }
+        if this.app.left_at.is_some() || this.app.aborted {
+            return Err("it left long ago and has not ended".into());
+        }
+        if this.core.state() != State::Joined {
+            return Err(format!("it is neither joined nor over, but {:?}", this.core.state()));
+        }
+        if this.check.open_sockets() != 1 {
+            return Err(format!("it has {} open sockets", this.check.open_sockets()));
+        }
+        for kind in [PeerKind::Publisher, PeerKind::Subscriber] {
+            let live = this.check.live_peers(kind);
+            if live.len() > 1 {
+                return Err(format!("{kind:?}: {live:?} are all alive"));
+            }
+        }
+        let counters = this.core.counters();
+        let done = counters.offers_answered + counters.offers_failed + counters.late_offers;
+        if done != this.check.offers_in {
+            return Err(format!("{} offers came, {done} are accounted for: {counters:?}", this.check.offers_in));
+        }
+        self.judge_room(client)?;
+        self.judge_publisher(client)?;
+        self.judge_subscriber(client)
+    }
+
+    /// Whether the world has given cause for this end.
+    fn judge_end(&self, client: usize, reason: EndReason) -> Result<(), String> {
+        let this = &self.clients[client];
+        let suffers = !self.setup.isolated || client == 0;
+        let fine = match reason {
+            EndReason::Left => this.app.left_at.is_some(),
+            EndReason::Shutdown => this.app.aborted,
+            EndReason::CallEnded | EndReason::SessionEnded | EndReason::Kicked => this.check.caused_end,
+            EndReason::Disconnected => this.check.caused_disconnect,
+            EndReason::JoinFailed => suffers && !this.app.joined,
+            EndReason::Internal => false,
+            _ => suffers && this.app.joined,
+        };
+        match fine {
+            true => Ok(()),
+            false => Err(format!("it ended without cause by {reason:?}")),
+        }
+    }
+
+    fn member(&self, client: usize) -> Result<usize, String> {
+        let ids: Vec<usize> = self
+            .sfu
+            .members
+            .iter()
+            .enumerate()
+            .filter(|(_, m)| m.client == client && !m.left)
+            .map(|(i, _)| i)
+            .collect();
+        match ids[..] {
+            [one] => Ok(one),
+            _ => Err(format!("the SFU knows it as {} participants", ids.len())),
+        }
+    }
+
+    fn judge_room(&self, client: usize) -> Result<(), String> {
+        let this = &self.clients[client];
+        self.member(client)?;
+        if this.check.view.tainted {
+            return Ok(());
+        }
+        let truth: BTreeMap<&str, bool> = self
+            .sfu
+            .room(this.room)
+            .filter(|(_, m)| m.client != client)
+            .map(|(_, m)| (m.session_id.as_str(), m.tracks.iter().any(|t| !t.muted)))
+            .collect();
+        let seen: BTreeMap<&str, bool> =
+            this.check.view.people.iter().map(|(id, (_, tracks))| (id.as_str(), !tracks.is_empty())).collect();
+        if truth != seen {
+            return Err(format!("the room holds {truth:?}, it has heard of {seen:?}"));
+        }
+        let known: Vec<&str> = this.core.participants().map(|p| p.session_id.as_str()).collect();
+        if let Some(stranger) = truth.keys().find(|t| !known.contains(*t)) {
+            return Err(format!("its roster does not hold {stranger}"));
+        }
+        Ok(())
+    }
+
+    fn judge_publisher(&self, client: usize) -> Result<(), String> {
+        let this = &self.clients[client];
+        if this.app.publisher_closed || this.app.publish_in_doubt {
+            return Ok(());
+        }
+        let member = &self.sfu.members[self.member(client)?];
+        let tracks = &this.app.tracks;
+        if let Some(track) = tracks.iter().find(|t| !t.told) {
+            return Err(format!("track {} was neither published nor refused", track.id));
+        }
+        if member.tracks.len() != tracks.len() {
+            return Err(format!("it publishes {tracks:?}, the SFU knows of {:?}", member.tracks));
+        }
+        for track in tracks {
+            if !this.check.on_air.contains(&track.id) {
+                return Err(format!("track {} is published, but nothing is sent", track.id));
+            }
+        }
+        if let Some(generation) = this.check.live_peers(PeerKind::Publisher).first() {
+            let peer = this.peers.iter().rev().find(|p| p.kind == PeerKind::Publisher && p.generation == *generation);
+            let carried: Vec<u64> = peer.map_or(Vec::new(), |p| p.senders[..p.acknowledged].to_vec());
+            let order: Vec<u64> = tracks.iter().map(|t| t.id).collect();
+            let live: Vec<u64> = carried.iter().copied().filter(|t| order.contains(t)).collect();
+            if live != order {
+                return Err(format!("tracks {order:?} are published, the peer connection carries {carried:?}"));
+            }
+            if let Some(peer) = peer.filter(|p| !order.is_empty() && (!p.connected || p.gone)) {
+                return Err(format!("the publisher of {:?} is not connected", peer.generation));
+            }
+        }
+        if this.app.mute_in_doubt {
+            return Ok(());
+        }
+        match tracks.iter().zip(&member.tracks).find(|(ours, theirs)| ours.muted != theirs.muted) {
+            Some((ours, _)) => Err(format!("track {} should be muted: {}, at the SFU it is not so", ours.id, ours.muted)),
+            None => Ok(()),
+        }
+    }
+
+    fn judge_subscriber(&self, client: usize) -> Result<(), String> {
+        let this = &self.clients[client];
+        if this.app.subscriber_closed || !self.setup.clients[client].subscribe {
+            return match this.check.bound.is_empty() {
+                true => Ok(()),
+                false => Err("its subscriber is closed, and still something plays".into()),
+            };
+        }
+        let member = self.member(client)?;
+        let Some(place) = self.sfu.members[member].current() else { return Err("it has no place at an edge".into()) };
+        let sub = &place.subscriber;
+        if !sub.waiting.is_empty() || sub.answered != sub.next {
+            return Err(format!("{} offers, the last answer is to {}, waiting: {:?}", sub.next, sub.answered, sub.waiting));
+        }
+        let Some(generation) = this.check.live_peers(PeerKind::Subscriber).pop() else {
+            return Err("it answered without a subscriber".into());
+        };
+        let peer = this.peers.iter().rev().find(|p| p.kind == PeerKind::Subscriber && p.generation == generation);
+        let Some(peer) = peer else { return Err("the engine has no subscriber".into()) };
+        if peer.remote_serial() != Some(sub.next) {
+            return Err(format!("offer {} is not in force, {:?} is", sub.next, peer.remote_serial()));
+        }
+        if !peer.connected || peer.gone {
+            return Err(format!("the subscriber of {generation:?} is not connected"));
+        }
+        // Everything that can be heard plays, as whose it is.
+        let mut audible: Vec<(&str, &str)> = Vec::new();
+        for (_, other) in self.sfu.room(this.room).filter(|(_, m)| m.client != client) {
+            for track in &other.tracks {
+                audible.push((track.stream.as_str(), other.session_id.as_str()));
+            }
+        }
+        if this.check.view.tainted {
+            return Ok(());
+        }
+        for (stream, session_id) in &audible {
+            let Some((_, id, _)) = peer.tracks.iter().find(|(_, _, s)| s == stream) else {
+                return Err(format!("{stream} does not arrive"));
+            };
+            match this.check.bound.get(id) {
+                Some(owner) if owner == session_id => {}
+                owner => return Err(format!("{stream} of {session_id} plays as {owner:?}")),
+            }
+        }
+        if this.check.bound.len() != audible.len() {
+            return Err(format!("{:?} play, {audible:?} can be heard", this.check.bound));
+        }
+        Ok(())
+    }
+}

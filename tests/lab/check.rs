@@ -1,0 +1,541 @@
+//! What holds for every session after every step, whatever the world does.
+//!
+//! It sees each input before the core does and each output before the world does, keeps its own small picture of the
+//! session, and never asks the core what it believes, except for its counters.
+
+use super::{
+    view::View,
+    world::{time, Ms},
+};
+use offhook::core::{limits, model::*, Action, Core, Event, Input, Op, Output, State};
+use std::collections::{HashMap, HashSet};
+
+/// Leave → Ended takes at most this.
+pub const LEAVE_WITHIN: Ms = 2_000;
+/// Ticks within one virtual second, at most.
+const MAX_TICKS: u32 = 500;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SockState {
+    Opening,
+    Open,
+    /// The core has said its close; it still reads.
+    Closing,
+    Gone,
+}
+
+#[derive(Debug)]
+struct Sock {
+    generation: Generation,
+    state: SockState,
+    session_id: String,
+    join_sent: bool,
+    joined: bool,
+    /// Offers as they came, and how many of them were passed by an answer.
+    offered: Vec<u32>,
+    passed: usize,
+}
+
+#[derive(Debug)]
+struct Peer {
+    generation: Generation,
+    kind: PeerKind,
+    /// Its making failed.
+    failed: bool,
+    closing: bool,
+    closed: bool,
+    /// The negotiation step under way.
+    step: Option<(Op, &'static str)>,
+}
+
+#[derive(Debug)]
+struct Try {
+    tries: u32,
+    under_way: bool,
+    name: &'static str,
+    generation: Generation,
+}
+
+pub struct Checker {
+    pub broken: Option<String>,
+    /// Peer connections that the application has closed for good.
+    closed: Vec<PeerKind>,
+    socks: Vec<Sock>,
+    peers: Vec<Peer>,
+    rpcs: HashMap<u64, Try>,
+    newest: Generation,
+    state: State,
+    joined: u32,
+    /// The order just given was state JOINED.
+    now_joined: bool,
+    pub offers_in: u64,
+    errors: u64,
+    ended: Option<Ms>,
+    finished: bool,
+    left_at: Option<Ms>,
+    goodbye: bool,
+    pub on_air: HashSet<u64>,
+    pub bound: HashMap<u64, String>,
+    pub view: View,
+    /// The SFU has told this session to go away for good, or that the call is over.
+    pub caused_disconnect: bool,
+    pub caused_end: bool,
+    ticks: (Ms, u32),
+    last_session: String,
+}
+
+impl Checker {
+    pub fn new() -> Self {
+        Self {
+            broken: None,
+            closed: Vec::new(),
+            socks: Vec::new(),
+            peers: Vec::new(),
+            rpcs: HashMap::new(),
+            newest: Generation(0),
+            state: State::Idle,
+            joined: 0,
+            now_joined: false,
+            offers_in: 0,
+            errors: 0,
+            ended: None,
+            finished: false,
+            left_at: None,
+            goodbye: false,
+            on_air: HashSet::new(),
+            bound: HashMap::new(),
+            view: View::default(),
+            caused_disconnect: false,
+            caused_end: false,
+            ticks: (0, 0),
+            last_session: String::new(),
+        }
+    }
+
+    fn fault(&mut self, what: impl Into<String>) {
+        self.broken.get_or_insert(what.into());
+    }
+
+    fn sock(&mut self, generation: Generation) -> Option<&mut Sock> {
+        self.socks.iter_mut().rev().find(|s| s.generation == generation)
+    }
+
+    fn peer(&mut self, generation: Generation, kind: PeerKind) -> Option<&mut Peer> {
+        self.peers.iter_mut().rev().find(|p| p.generation == generation && p.kind == kind)
+    }
+
+    pub fn is_finished(&self) -> bool {
+        self.finished
+    }
+
+    pub fn socket_lives(&self, generation: Generation) -> bool {
+        self.socks.iter().any(|s| s.generation == generation && s.state != SockState::Gone)
+    }
+
+    pub fn open_sockets(&self) -> usize {
+        self.socks.iter().filter(|s| s.state == SockState::Open).count()
+    }
+
+    pub fn peer_lives(&self, generation: Generation, kind: PeerKind) -> bool {
+        self.live_peers(kind).contains(&generation)
+    }
+
+    pub fn live_peers(&self, kind: PeerKind) -> Vec<Generation> {
+        let live = |p: &&Peer| p.kind == kind && !p.failed && !p.closing;
+        self.peers.iter().filter(live).map(|p| p.generation).collect()
+    }
+
+    /// The edge has sent a new picture of the room.
+    pub fn snapshot_sent(&mut self, _sock: usize) {
+        self.view.tainted = false;
+    }
+
+    pub fn tick(&mut self, now: Ms) {
+        if self.ticks.0 != now / 1_000 {
+            self.ticks = (now / 1_000, 0);
+        }
+        self.ticks.1 += 1;
+        if self.ticks.1 > MAX_TICKS {
+            self.fault("timers spin");
+        }
+        self.now_joined = false;
+    }
+
+    pub fn before(&mut self, now: Ms, input: &Input, _state: State) {
+        self.now_joined = false;
+        match input {
+            Input::Message {
+                generation,
+                message: SfuMessage::SubscriberOffer { negotiation_id, .. },
+            } => {
+                self.offers_in += 1;
+                if let Some(sock) = self.sock(*generation) {
+                    sock.offered.push(*negotiation_id);
+                }
+            }
+            Input::Message { generation, message: SfuMessage::Joined(_) } => {
+                if let Some(sock) = self.sock(*generation) {
+                    sock.joined = true;
+                }
+            }
+            Input::SocketOpened { generation, result } => {
+                let state = if result.is_ok() { SockState::Open } else { SockState::Gone };
+                if let Some(sock) = self.sock(*generation).filter(|s| s.state == SockState::Opening) {
+                    sock.state = state;
+                }
+            }
+            Input::SocketClosed { generation, .. } => {
+                if let Some(sock) = self.sock(*generation).filter(|s| s.state != SockState::Opening) {
+                    sock.state = SockState::Gone;
+                }
+            }
+            Input::Rpc { generation, id, result } => {
+                let Some(one) = self.rpcs.get_mut(id).filter(|r| r.generation == *generation) else { return };
+                one.under_way = false;
+                if result.is_ok() || one.tries >= limits::RPC_TRIES {
+                    self.rpcs.remove(id);
+                }
+            }
+            Input::Op { generation, peer, op, result } => {
+                let Some(peer) = self.peer(*generation, *peer) else { return };
+                let Some((_, name)) = peer.step.take_if(|(o, _)| o == op) else { return };
+                if name == "create" && result.is_err() {
+                    peer.failed = true;
+                }
+            }
+            Input::PeerClosed { generation, peer } => {
+                if let Some(peer) = self.peer(*generation, *peer) {
+                    peer.closed = true;
+                }
+            }
+            Input::RemoteTrackGone { id } => {
+                self.bound.remove(id);
+            }
+            Input::ClosePeer(peer) => self.closed.push(*peer),
+            Input::Leave { .. } | Input::Abort(_) if self.ended.is_none() => {
+                self.left_at.get_or_insert(now);
+            }
+            _ => {}
+        }
+    }
+
+    pub fn output(&mut self, now: Ms, output: &Output) {
+        if self.finished {
+            return self.fault(format!("after Finished: {output:?}"));
+        }
+        if self.ended.is_some() && !matches!(output, Output::Finished) {
+            return self.fault(format!("after the terminal event: {output:?}"));
+        }
+        let leaving = self.left_at.is_some();
+        match output {
+            Output::NeedToken if leaving => self.fault("a token is asked for while leaving"),
+            Output::Admit { generation, token, .. } => {
+                if leaving || token.is_empty() || *generation <= self.newest {
+                    self.fault(format!("admission of {generation:?} after {:?}", self.newest));
+                }
+                self.newest = *generation;
+            }
+            Output::OpenSocket { generation, session_id, .. } => {
+                let again = self.socks.iter().any(|s| s.generation >= *generation);
+                if leaving || again || *generation < self.newest {
+                    self.fault(format!("unexpected socket of {generation:?}"));
+                }
+                self.newest = *generation;
+                self.view.own(session_id);
+                self.socks.push(Sock {
+                    generation: *generation,
+                    state: SockState::Opening,
+                    session_id: session_id.clone(),
+                    join_sent: false,
+                    joined: false,
+                    offered: Vec::new(),
+                    passed: 0,
+                });
+            }
+            Output::Send { generation, request } => self.send(*generation, request),
+            Output::CloseSocket { generation, code, .. } => {
+                let (leaving, goodbye) = (leaving, self.goodbye);
+                let Some(sock) = self.sock(*generation) else {
+                    return self.fault(format!("CloseSocket of {generation:?}, which was never opened"));
+                };
+                let (was, joined, newest) = (sock.state, sock.joined, *generation);
+                sock.state = SockState::Closing;
+                if was != SockState::Open {
+                    self.fault(format!("CloseSocket of {generation:?}, which is {was:?}"));
+                }
+                let last = newest == self.newest;
+                if leaving && joined && last && *code == 1000 && !goodbye && self.left_by_app() {
+                    self.fault("the application left without a LeaveCallRequest on a healthy socket");
+                }
+            }
+            Output::DropSocket { generation } => {
+                if let Some(sock) = self.sock(*generation) {
+                    sock.state = SockState::Gone;
+                }
+            }
+            Output::Rpc { generation, id, call } => self.rpc(*generation, *id, call),
+            Output::Engine { generation, peer, op, action } => self.engine(*generation, *peer, *op, action),
+            Output::ClosePeer { generation, peer } => {
+                let kind = *peer;
+                match self.peer(*generation, kind) {
+                    Some(peer) if !peer.closing => peer.closing = true,
+                    _ => self.fault(format!("{kind:?} of {generation:?} closed twice, or never made")),
+                }
+            }
+            Output::Bind { id, session_id, .. } => {
+                if leaving || self.bound.insert(*id, session_id.clone()).is_some() {
+                    self.fault(format!("remote track {id} bound twice, or after the end"));
+                }
+                if !self.view.knows(session_id) {
+                    self.fault(format!("remote track {id} bound to {session_id}, who is not here"));
+                }
+            }
+            Output::Unbind { id } => {
+                self.bound.remove(id);
+            }
+            Output::Sending { track, on } => {
+                if *on && leaving {
+                    self.fault(format!("track {track} goes on the air while leaving"));
+                }
+                match on {
+                    true => self.on_air.insert(*track),
+                    false => self.on_air.remove(track),
+                };
+            }
+            Output::Event(event) => self.event(now, event),
+            Output::Finished => self.finish(),
+            Output::Debug(..) | Output::NeedToken => {}
+        }
+    }
+
+    fn left_by_app(&self) -> bool {
+        !self.caused_end && !self.caused_disconnect
+    }
+
+    fn finish(&mut self) {
+        self.finished = true;
+        if self.ended.is_none() {
+            self.fault("finished without the terminal event");
+        }
+        if let Some(peer) = self.peers.iter().find(|p| !p.failed && !p.closing) {
+            let text = format!("finished; nobody closed the {:?} of {:?}", peer.kind, peer.generation);
+            self.fault(text);
+        }
+        if let Some(sock) = self.socks.iter().find(|s| s.state == SockState::Open) {
+            let text = format!("finished; nobody closed the socket of {:?}", sock.generation);
+            self.fault(text);
+        }
+        if !self.on_air.is_empty() || !self.bound.is_empty() {
+            let text = format!("finished; still sending {:?}, still playing {:?}", self.on_air, self.bound);
+            self.fault(text);
+        }
+    }
+
+    fn event(&mut self, now: Ms, event: &Event) {
+        let after_joined = std::mem::take(&mut self.now_joined);
+        match event {
+            Event::State { state, previous } => {
+                if *previous != self.state || state == previous {
+                    self.fault(format!("state {previous:?} → {state:?}, it was {:?}", self.state));
+                }
+                if self.state == State::Left {
+                    self.fault(format!("{state:?} after LEFT"));
+                }
+                if self.left_at.is_some() && *state == State::Joined {
+                    self.fault("JOINED after the application had left");
+                }
+                self.state = *state;
+                self.now_joined = *state == State::Joined;
+            }
+            Event::Joined { session_id, .. } => {
+                self.joined += 1;
+                if self.joined > 1 {
+                    self.fault("joined twice");
+                }
+                if !after_joined || !self.is_session(session_id) {
+                    self.fault("the Joined event is out of place");
+                }
+                self.last_session.clone_from(session_id);
+            }
+            Event::Reconnected { session_id, .. } => {
+                if !after_joined || !self.is_session(session_id) {
+                    self.fault("the Reconnected event is out of place");
+                }
+                self.last_session.clone_from(session_id);
+            }
+            Event::Error(_) | Event::LocalFailed { .. } => self.errors += 1,
+            Event::Ended(_) => {
+                if self.state != State::Left {
+                    self.fault(format!("ended in state {:?}", self.state));
+                }
+                self.ended = Some(now);
+                if let Some(left) = self.left_at.filter(|left| now > left + LEAVE_WITHIN) {
+                    self.fault(format!("leaving took {} ms", now - left));
+                }
+            }
+            _ => {}
+        }
+        if let Err(what) = self.view.event(event) {
+            self.fault(what);
+        }
+    }
+
+    fn is_session(&self, session_id: &str) -> bool {
+        self.socks.last().is_some_and(|s| s.session_id == session_id)
+    }
+
+    fn send(&mut self, generation: Generation, request: &SfuRequest) {
+        let last = self.last_session.clone();
+        let Some(sock) = self.sock(generation) else {
+            return self.fault(format!("a message on {generation:?}, which has no socket"));
+        };
+        if sock.state != SockState::Open {
+            let state = sock.state;
+            return self.fault(format!("a message on the socket of {generation:?}, which is {state:?}: {request:?}"));
+        }
+        let session_id = sock.session_id.clone();
+        let (joined, join_sent) = (sock.joined, sock.join_sent);
+        match request {
+            SfuRequest::Join(request) => {
+                sock.join_sent = true;
+                let is_fast = request.reconnect.as_ref().is_some_and(|r| r.strategy == Strategy::Fast);
+                let is_migrate = request.reconnect.as_ref().is_some_and(|r| r.strategy == Strategy::Migrate);
+                let is_rejoin = request.reconnect.as_ref().is_some_and(|r| r.strategy == Strategy::Rejoin);
+                if join_sent || request.session_id != session_id {
+                    self.fault("JoinRequest at the wrong moment or for another session");
+                }
+                if (is_fast || is_migrate) && request.session_id != last {
+                    self.fault(format!("{} is not the session to keep, {last} is", request.session_id));
+                }
+                if is_rejoin && request.session_id == last {
+                    self.fault("a REJOIN under the old session id");
+                }
+                if self.joined > 0 && request.reconnect.is_none() {
+                    self.fault("a second JoinRequest without reconnect details");
+                }
+            }
+            SfuRequest::Health if !joined => self.fault("a ping before JoinResponse"),
+            SfuRequest::Health => {}
+            SfuRequest::Leave { reason, session_id: said } => {
+                if reason.len() > limits::LEAVE_REASON || *said != session_id {
+                    self.fault("a goodbye that is too long, or of another session");
+                }
+                self.goodbye = true;
+            }
+        }
+    }
+
+    fn rpc(&mut self, generation: Generation, id: u64, call: &RpcCall) {
+        let name = call.name();
+        let (session_id, peer) = match call {
+            RpcCall::SetPublisher { session_id, .. } => (session_id, Some(PeerKind::Publisher)),
+            RpcCall::SendAnswer { session_id, .. } => (session_id, Some(PeerKind::Subscriber)),
+            RpcCall::IceTrickle { session_id, peer, .. } | RpcCall::IceRestart { session_id, peer } => {
+                (session_id, Some(*peer))
+            }
+            RpcCall::UpdateSubscriptions { session_id, .. }
+            | RpcCall::UpdateMuteStates { session_id, .. }
+            | RpcCall::SendStats { session_id, .. } => (session_id, None),
+        };
+        if self.left_at.is_some() {
+            self.fault(format!("{name} while leaving"));
+        }
+        let Some(sock) = self.sock(generation) else {
+            return self.fault(format!("{name} of {generation:?}, which has no socket"));
+        };
+        if sock.state != SockState::Open || !sock.joined || sock.session_id != *session_id {
+            let (state, of) = (sock.state, sock.session_id.clone());
+            return self.fault(format!("{name} of {generation:?}: its socket is {state:?}, its session {of}"));
+        }
+        if let RpcCall::SendAnswer { negotiation_id, .. } = call {
+            let sock_passed = sock.passed;
+            let again = self.rpcs.contains_key(&id);
+            if let (false, Some(sock)) = (again, self.sock(generation)) {
+                // In the order of the offers, each at most once: failed and late ones are passed over.
+                match sock.offered[sock_passed..].iter().position(|o| o == negotiation_id) {
+                    Some(at) => sock.passed += at + 1,
+                    None => self.fault(format!("offer {negotiation_id} is answered out of order, twice, or never came")),
+                }
+            }
+        }
+        if let Some(kind) = peer {
+            let asks_for_one = name == "IceRestart";
+            if self.closed.contains(&kind) || (self.live_peers(kind).is_empty() && !asks_for_one) {
+                self.fault(format!("{name} without a {kind:?}"));
+            }
+        }
+        let entry = self.rpcs.entry(id).or_insert(Try { tries: 0, under_way: false, name, generation });
+        entry.tries += 1;
+        let busy = std::mem::replace(&mut entry.under_way, true);
+        if entry.tries > limits::RPC_TRIES || busy || entry.generation != generation {
+            let tries = entry.tries;
+            self.fault(format!("{name} {id}: try {tries} without need"));
+        }
+        if matches!(name, "SetPublisher" | "SendAnswer" | "UpdateMuteStates") {
+            let twin = |(i, r): (&u64, &Try)| *i != id && r.under_way && r.name == name && r.generation == generation;
+            if self.rpcs.iter().any(twin) {
+                self.fault(format!("two requests {name} at once"));
+            }
+        }
+    }
+
+    fn engine(&mut self, generation: Generation, kind: PeerKind, op: Op, action: &Action) {
+        let name = action.name();
+        if self.left_at.is_some() {
+            self.fault(format!("{name} of the {kind:?} while leaving"));
+        }
+        if self.closed.contains(&kind) {
+            self.fault(format!("{name} of the {kind:?}, which the application has closed"));
+        }
+        if matches!(action, Action::Create { .. }) {
+            let again = self.peers.iter().any(|p| p.generation == generation && p.kind == kind && !p.failed);
+            if again || self.live_peers(kind).len() >= 2 {
+                self.fault(format!("{kind:?} of {generation:?} is one too many"));
+            }
+            self.peers.retain(|p| !(p.generation == generation && p.kind == kind));
+            let step = Some((op, name));
+            return self.peers.push(Peer { generation, kind, failed: false, closing: false, closed: false, step });
+        }
+        let Some(peer) = self.peer(generation, kind).filter(|p| !p.failed) else {
+            return self.fault(format!("{name}: there is no {kind:?} of {generation:?}"));
+        };
+        if peer.closing || peer.closed {
+            return self.fault(format!("{name} on the {kind:?} of {generation:?}, which is closed"));
+        }
+        if matches!(action, Action::AddCandidate(_)) {
+            return;
+        }
+        if let Some((_, busy)) = peer.step.replace((op, name)) {
+            self.fault(format!("{name} of the {kind:?} of {generation:?} while '{busy}' is under way"));
+        }
+    }
+
+    pub fn after(&mut self, now: Ms, core: &Core) {
+        if core.is_over() && (!self.finished || core.deadline().is_some()) {
+            self.fault("over, but not finished");
+        }
+        if !core.is_over() && core.state() != State::Idle && core.deadline().is_none() && self.waits_for_nobody() {
+            self.fault("it waits for nothing: it could hang");
+        }
+        if core.deadline().is_some_and(|d| d > time(now + 130_000)) {
+            self.fault("a deadline far away");
+        }
+        let counters = core.counters();
+        if counters.error_events != self.errors {
+            self.fault(format!("{} errors told, {} counted", self.errors, counters.error_events));
+        }
+        let done = counters.offers_answered + counters.offers_failed + counters.late_offers;
+        let waiting = self.offers_in.saturating_sub(done);
+        if done > self.offers_in || (self.finished && waiting > 0) || waiting > 130 {
+            self.fault(format!("{} offers came, {done} are accounted for: {counters:?}", self.offers_in));
+        }
+    }
+
+    /// No admission and no socket is being waited for.
+    fn waits_for_nobody(&self) -> bool {
+        let newest = self.newest;
+        let waiting = |s: &Sock| s.state == SockState::Opening || s.state == SockState::Closing;
+        let admitted = self.socks.iter().any(|s| s.generation == newest);
+        admitted && !self.socks.iter().any(waiting) && self.state != State::Left
+    }
+}

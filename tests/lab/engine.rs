@@ -1,0 +1,411 @@
+//! The model of the WebRTC engine: one peer connection, its steps with their latencies and failures, the order in
+//! which JSEP allows them (RFC 8829, section 3.2), and what it reports unasked.
+
+use super::{
+    faults::Class,
+    text::{self, Desc, Line, Tag},
+    world::{Ev, Ms, World},
+};
+use offhook::core::{model::*, Action, Input, Op, OpDone, OpFailed, PeerChange, RemoteId};
+use offhook::error::Code;
+
+/// How a step ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    Good,
+    Fails,
+    /// The peer connection has closed by itself.
+    Closed,
+}
+
+/// What happens to a peer connection unasked.
+#[derive(Clone, Debug)]
+pub enum News {
+    Change(PeerChange),
+    Candidate(String),
+    Track { mid: String },
+    TrackGone { id: RemoteId },
+    Closed,
+    /// A while after being disconnected: back by itself.
+    Recovers,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Signalling {
+    Stable,
+    HaveLocal,
+    HaveRemote,
+}
+
+#[derive(Debug)]
+pub struct Peer {
+    pub generation: Generation,
+    pub kind: PeerKind,
+    /// False until Create has succeeded.
+    pub made: bool,
+    /// The core has ordered its close, or it closed by itself.
+    pub gone: bool,
+    busy: Ms,
+    signalling: Signalling,
+    ice: u32,
+    /// Where the local description was before the offer under way.
+    stable_ice: u32,
+    serial: u64,
+    remote: Option<Desc>,
+    stable_remote: Option<Desc>,
+    pub senders: Vec<u64>,
+    /// How many of them the answer in force knows.
+    pub acknowledged: usize,
+    offered: usize,
+    /// Remote tracks by m-line.
+    pub tracks: Vec<(String, RemoteId, String)>,
+    pub connected: bool,
+    /// The network lets it through.
+    reachable: bool,
+    started: bool,
+}
+
+impl Peer {
+    /// Number of the last description of the SFU that is in force.
+    pub fn remote_serial(&self) -> Option<u64> {
+        self.stable_remote.as_ref().map(|d| d.serial)
+    }
+}
+
+impl World {
+    fn peer(&mut self, client: usize, generation: Generation, kind: PeerKind) -> Option<&mut Peer> {
+        self.clients[client].peers.iter_mut().find(|p| p.generation == generation && p.kind == kind)
+    }
+
+    /// A step is ordered: it is done after the earlier ones.
+    pub fn engine_step(
+        &mut self,
+        client: usize,
+        generation: Generation,
+        kind: PeerKind,
+        op: Op,
+        action: Action,
+        extra: Ms,
+    ) {
+        let now = self.now;
+        let this = &mut self.clients[client];
+        let mut fate = Fate::Good;
+        if this.hit(now, Class::Op) {
+            fate = if this.fault.between(0, 4) == 0 { Fate::Closed } else { Fate::Fails };
+        }
+        let mut wait = this.engine.between(0, 3) + extra;
+        if this.hit(now, Class::Slow) {
+            wait += this.fault.between(0, 2_000);
+        }
+        if matches!(action, Action::Create { .. }) {
+            let reachable = !this.hit(now, Class::Peer);
+            this.peers.push(Peer {
+                generation,
+                kind,
+                made: false,
+                gone: false,
+                busy: now,
+                signalling: Signalling::Stable,
+                ice: 0,
+                stable_ice: 0,
+                serial: 0,
+                remote: None,
+                stable_remote: None,
+                senders: Vec::new(),
+                acknowledged: 0,
+                offered: 0,
+                tracks: Vec::new(),
+                connected: false,
+                reachable,
+                started: false,
+            });
+        }
+        let mut at = now + wait;
+        if let Some(peer) = self.peer(client, generation, kind) {
+            peer.busy = peer.busy.max(at);
+            at = peer.busy;
+        }
+        self.at(at, Ev::Op { client, generation, peer: kind, op, action, fate });
+    }
+
+    pub fn close_peer(&mut self, client: usize, generation: Generation, kind: PeerKind, extra: Ms) {
+        let wait = self.clients[client].engine.between(0, 60) + extra;
+        if let Some(peer) = self.peer(client, generation, kind) {
+            peer.gone = true;
+        }
+        self.after(wait, Ev::Engine { client, generation, peer: kind, what: News::Closed });
+    }
+
+    pub fn op_done(
+        &mut self,
+        client: usize,
+        generation: Generation,
+        kind: PeerKind,
+        op: Op,
+        action: Action,
+        fate: Fate,
+    ) {
+        let name = action.name();
+        let result = match self.peer(client, generation, kind) {
+            None => Err(closed()),
+            Some(peer) if peer.gone => Err(closed()),
+            Some(peer) if fate == Fate::Closed && peer.made => {
+                peer.gone = true;
+                let what = News::Change(PeerChange::Closed);
+                self.after(1, Ev::Engine { client, generation, peer: kind, what });
+                Err(closed())
+            }
+            Some(_) if fate != Fate::Good => {
+                Err(OpFailed { code: Code::Media, closed: false, message: "a planned failure".into() })
+            }
+            Some(_) => self.step(client, generation, kind, action),
+        };
+        match result {
+            Ok(done) => self.input(client, Input::Op { generation, peer: kind, op, result: Ok(done) }),
+            Err(failed) if failed.code == Code::Internal => {
+                self.fault(format!("session {client}: {kind:?} {generation:?} {name}: {}", failed.message))
+            }
+            Err(failed) => self.input(client, Input::Op { generation, peer: kind, op, result: Err(failed) }),
+        }
+    }
+
+    fn step(
+        &mut self,
+        client: usize,
+        generation: Generation,
+        kind: PeerKind,
+        action: Action,
+    ) -> Result<OpDone, OpFailed> {
+        use Signalling::*;
+        let life = generation.0;
+        let owner = client;
+        let Some(peer) = self.peer(client, generation, kind) else { return Err(closed()) };
+        let signalling = peer.signalling;
+        match action {
+            Action::Create { .. } => peer.made = true,
+            Action::AddAudio { track, .. } => {
+                if peer.senders.contains(&track) {
+                    return Err(broken(format!("track {track} is added twice")));
+                }
+                peer.senders.push(track);
+            }
+            Action::Offer { ice_restart } => {
+                if signalling != Stable {
+                    return Err(broken(format!("offer in {signalling:?}")));
+                }
+                (peer.signalling, peer.stable_ice) = (HaveLocal, peer.ice);
+                peer.ice += u32::from(ice_restart && peer.started);
+                peer.serial += 1;
+                peer.offered = peer.senders.len();
+                let mids: Vec<_> = (0..peer.senders.len()).map(|n| n.to_string()).collect();
+                let lines = mids
+                    .iter()
+                    .zip(&peer.senders)
+                    .map(|(mid, t)| Line { mid: mid.clone(), stream: format!("t{t}"), active: true })
+                    .collect();
+                let tag = Tag { sfu: false, owner, life, kind, ice: peer.ice };
+                let desc = Desc { tag, serial: peer.serial, lines };
+                self.gather(client, generation, kind, &desc.tag);
+                return Ok(OpDone::Offer { sdp: desc.text(), mids });
+            }
+            Action::SetAnswer(sdp) => {
+                let Some(desc) = Desc::parse(&sdp) else { return Err(broken("an answer nobody gave".into())) };
+                if signalling != HaveLocal {
+                    return Err(broken(format!("set answer in {signalling:?}")));
+                }
+                if desc.serial != peer.serial {
+                    return Err(broken(format!("answer to offer {}, current is {}", desc.serial, peer.serial)));
+                }
+                check_remote(client, kind, &desc, peer.stable_remote.as_ref())?;
+                peer.signalling = Stable;
+                peer.acknowledged = peer.offered;
+                (peer.remote, peer.stable_remote) = (Some(desc.clone()), Some(desc));
+                self.connects(client, generation, kind);
+            }
+            Action::Rollback => {
+                peer.signalling = Stable;
+                peer.ice = peer.stable_ice;
+                peer.remote = peer.stable_remote.clone();
+            }
+            Action::SetOffer(sdp) => {
+                let Some(desc) = Desc::parse(&sdp) else { return Err(broken("an offer nobody made".into())) };
+                if signalling != Stable {
+                    return Err(broken(format!("set offer in {signalling:?}")));
+                }
+                check_remote(client, kind, &desc, peer.stable_remote.as_ref())?;
+                peer.signalling = HaveRemote;
+                peer.stable_ice = peer.ice;
+                if peer.stable_remote.as_ref().is_some_and(|r| r.tag.ice != desc.tag.ice) {
+                    peer.ice += 1;
+                }
+                peer.remote = Some(desc);
+            }
+            Action::CreateAnswer => {
+                let (HaveRemote, Some(remote)) = (signalling, &peer.remote) else {
+                    return Err(broken(format!("create answer in {signalling:?}")));
+                };
+                let tag = Tag { sfu: false, owner, life, kind, ice: peer.ice };
+                let desc = Desc { tag, serial: remote.serial, lines: Vec::new() };
+                return Ok(OpDone::Answer(desc.text()));
+            }
+            Action::SetLocalAnswer(sdp) => {
+                let serial = Desc::parse(&sdp).map(|d| d.serial);
+                if signalling != HaveRemote || serial != peer.remote.as_ref().map(|r| r.serial) {
+                    return Err(broken(format!("set local answer {serial:?} in {signalling:?}")));
+                }
+                peer.signalling = Stable;
+                peer.stable_remote = peer.remote.clone();
+                let tag = Tag { sfu: false, owner, life, kind, ice: peer.ice };
+                self.gather(client, generation, kind, &tag);
+                self.connects(client, generation, kind);
+                self.media(client, generation, kind);
+            }
+            Action::AddCandidate(json) => {
+                let Some((tag, told)) = text::candidate(&json) else {
+                    return Err(OpFailed { code: Code::Protocol, closed: false, message: "no candidate".into() });
+                };
+                let Some(remote) = &peer.remote else {
+                    // Rolled back to before the first description; the order was right when it was given.
+                    return Err(OpFailed { code: Code::Media, closed: false, message: "too early".into() });
+                };
+                let theirs = (remote.tag.owner, remote.tag.life, remote.tag.sfu);
+                if tag.kind != kind || (tag.owner, tag.life, tag.sfu) != theirs {
+                    return Err(broken(format!("a candidate of {} on {}", tag.ufrag(), remote.tag.ufrag())));
+                }
+                if told && tag.ice < remote.tag.ice {
+                    return Err(broken(format!("a superseded candidate: {} on {}", tag.ufrag(), remote.tag.ufrag())));
+                }
+            }
+        }
+        Ok(OpDone::Done)
+    }
+
+    /// Local candidates come a moment later.
+    fn gather(&mut self, client: usize, generation: Generation, kind: PeerKind, tag: &Tag) {
+        let count = self.clients[client].engine.between(0, 2);
+        for number in 0..count {
+            let wait = self.clients[client].engine.between(0, 40);
+            let what = News::Candidate(tag.candidate(number, true));
+            self.after(wait, Ev::Engine { client, generation, peer: kind, what });
+        }
+    }
+
+    /// Both descriptions are in force: it connects, when the network lets it.
+    fn connects(&mut self, client: usize, generation: Generation, kind: PeerKind) {
+        let now = self.now;
+        let wait = 20 + 2 * self.clients[client].latency();
+        let never = self.clients[client].hit(now, Class::Peer);
+        let Some(peer) = self.peer(client, generation, kind) else { return };
+        let first = !std::mem::replace(&mut peer.started, true);
+        let restarted = !peer.connected;
+        if first && !peer.reachable && never {
+            let wait = wait + 3_000;
+            let what = News::Change(PeerChange::Failed);
+            return self.after(wait, Ev::Engine { client, generation, peer: kind, what });
+        }
+        if (first && peer.reachable) || (!first && restarted) {
+            peer.reachable = true;
+            let what = News::Change(PeerChange::Connected);
+            self.after(wait, Ev::Engine { client, generation, peer: kind, what });
+        }
+    }
+
+    /// Remote tracks follow the m-lines of the description in force.
+    fn media(&mut self, client: usize, generation: Generation, kind: PeerKind) {
+        let wait = self.clients[client].latency();
+        let Some(peer) = self.peer(client, generation, kind) else { return };
+        let Some(remote) = peer.stable_remote.clone() else { return };
+        let mut news = Vec::new();
+        peer.tracks.retain(|(mid, id, stream)| {
+            let kept = remote.lines.iter().any(|l| l.active && l.mid == *mid && l.stream == *stream);
+            if !kept {
+                news.push(News::TrackGone { id: *id });
+            }
+            kept
+        });
+        for line in remote.lines.iter().filter(|l| l.active) {
+            if !peer.tracks.iter().any(|(mid, ..)| *mid == line.mid) {
+                news.push(News::Track { mid: line.mid.clone() });
+            }
+        }
+        for what in news {
+            self.after(wait, Ev::Engine { client, generation, peer: kind, what });
+        }
+    }
+
+    pub fn engine_news(&mut self, client: usize, generation: Generation, kind: PeerKind, what: News) {
+        let name = self.clients[client].name();
+        let input = match what {
+            News::Closed => Input::PeerClosed { generation, peer: kind },
+            // A word that was under way when the peer connection closed may still come.
+            News::Candidate(json) => Input::LocalCandidate { generation, peer: kind, json },
+            News::TrackGone { id } => Input::RemoteTrackGone { id },
+            News::Track { mid } => {
+                let Some(peer) = self.peer(client, generation, kind).filter(|p| !p.gone) else { return };
+                let Some(line) = peer
+                    .stable_remote
+                    .as_ref()
+                    .and_then(|r| r.lines.iter().find(|l| l.active && l.mid == mid))
+                    .cloned()
+                else {
+                    return;
+                };
+                if peer.tracks.iter().any(|(m, ..)| *m == mid) {
+                    return;
+                }
+                let id = (client as u64) << 32 | name;
+                peer.tracks.push((mid, id, line.stream.clone()));
+                Input::RemoteTrack { generation, id, stream_id: line.stream.clone(), track_id: line.stream }
+            }
+            News::Recovers => {
+                let Some(peer) = self.peer(client, generation, kind) else { return };
+                if peer.gone || peer.connected {
+                    return;
+                }
+                peer.connected = true;
+                Input::Peer { generation, peer: kind, change: PeerChange::Connected }
+            }
+            News::Change(change) => {
+                let Some(peer) = self.peer(client, generation, kind) else { return };
+                let by_itself = change == PeerChange::Closed;
+                let old_news = match change {
+                    PeerChange::Connected => peer.connected,
+                    PeerChange::Disconnected => !peer.connected,
+                    PeerChange::Failed | PeerChange::Closed => false,
+                };
+                if !peer.made || (peer.gone && !by_itself) || old_news {
+                    return;
+                }
+                peer.connected = change == PeerChange::Connected;
+                peer.gone |= by_itself;
+                Input::Peer { generation, peer: kind, change }
+            }
+        };
+        self.input(client, input);
+    }
+}
+
+/// A description must be of the SFU, for this peer connection, and of the same life as the one before.
+fn check_remote(client: usize, kind: PeerKind, desc: &Desc, before: Option<&Desc>) -> Result<(), OpFailed> {
+    if !desc.tag.sfu || desc.tag.kind != kind {
+        return Err(broken(format!("session {client}: {} on a {kind:?}", desc.tag.ufrag())));
+    }
+    match before {
+        Some(before) if (before.tag.owner, before.tag.life) != (desc.tag.owner, desc.tag.life) => {
+            Err(broken(format!("{} after {}", desc.tag.ufrag(), before.tag.ufrag())))
+        }
+        Some(before) if before.tag.ice > desc.tag.ice => {
+            Err(broken(format!("{} after {}: back in time", desc.tag.ufrag(), before.tag.ufrag())))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn closed() -> OpFailed {
+    OpFailed { code: Code::Closed, closed: true, message: "the peer connection is closed".into() }
+}
+
+/// Not a failure of the engine but of who ordered it.
+fn broken(message: String) -> OpFailed {
+    OpFailed { code: Code::Internal, closed: false, message }
+}

@@ -1,0 +1,286 @@
+//! One seed from beginning to end, many seeds on all cores, and what is said about a seed that fails.
+
+use super::{
+    faults::{plan, ALL, CLASSES},
+    plants::Plant,
+    world::{Act, Ev, Ms, World},
+};
+use offhook::core::{model::PeerKind, rng::Rng, Counters, Event, State};
+use std::{
+    panic::{catch_unwind, AssertUnwindSafe},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    sync::Mutex,
+    time::{Duration, Instant},
+};
+
+/// After the last fault everything is back or over within this: the total disconnection timeout, and as much as one
+/// attempt may take that began just before.
+pub const CALM: Ms = 75_000;
+
+/// What to run, from the environment.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub seeds: u64,
+    pub from: u64,
+    pub plant: Option<Plant>,
+    pub classes: u32,
+    pub quiet: bool,
+}
+
+/// What a run reached, in sum.
+#[derive(Clone, Debug, Default)]
+pub struct Reached {
+    pub joined: u64,
+    pub ended: u64,
+    pub counters: Counters,
+    pub published: u64,
+}
+
+/// The violation of one seed.
+#[derive(Clone, Debug)]
+pub struct Violation {
+    pub seed: u64,
+    pub what: String,
+}
+
+fn one(seed: u64, classes: u32, spared: bool, plant: Option<Plant>, trace: bool) -> World {
+    let setup = plan(seed, classes, spared);
+    let calm = setup.calm;
+    let mut world = World::new(setup);
+    world.plant = plant;
+    world.trace = trace.then(Vec::new);
+    // Each session's own: what one has become must not move another.
+    let mut rngs: Vec<Rng> =
+        (0..world.clients.len() as u64).map(|n| Rng::new(!seed ^ n.wrapping_mul(0xd134_2543_de82_ef95))).collect();
+    world.begin();
+    world.run_until(calm);
+    world.say(|| "----- from here on nothing goes wrong any more".into());
+    world.calm();
+    world.run(5_000);
+    for client in 0..world.clients.len() {
+        let (app, rng) = (&world.clients[client].app, &mut rngs[client]);
+        let silent = app.tracks.is_empty() && !app.publisher_closed && app.ended.is_none();
+        if silent && world.setup.clients[client].publishes_at_last {
+            let act = Act::Publish { muted: rng.between(0, 3) == 0 };
+            world.at(world.now, Ev::App(client, act));
+        }
+    }
+    world.run(CALM - 5_000);
+    if world.broken.is_some() {
+        return world;
+    }
+    world.judge_calm();
+    // The end of every session: left, or thrown out.
+    world.say(|| "----- everybody leaves".into());
+    let left = world.now;
+    for (client, mut rng) in rngs.into_iter().enumerate() {
+        if rng.between(0, 9) == 0 {
+            world.at(left, Ev::App(client, Act::ClosePeer(PeerKind::Subscriber)));
+        }
+        world.at(left + rng.between(0, 50), Ev::App(client, Act::Leave));
+        if rng.between(0, 9) == 0 {
+            world.at(left + rng.between(0, 100), Ev::App(client, Act::Leave));
+        }
+        for _ in 0..rng.between(0, 4) {
+            let fault = super::faults::Fault::Stale(rng.next_u64());
+            world.at(left + rng.between(0, 3_000), Ev::Fault(client, fault));
+        }
+    }
+    world.run(60_000);
+    for client in 0..world.clients.len() {
+        if world.broken.is_none() && !world.clients[client].check.is_finished() {
+            world.fault(format!("session {client} left {} ms ago and has not ended", world.now - left));
+        }
+    }
+    world
+}
+
+/// Runs a seed; an isolated one twice, and compares.
+fn seed(seed: u64, classes: u32, plant: Option<Plant>, trace: bool) -> (World, Option<String>) {
+    let mut world = one(seed, classes, false, plant, trace);
+    if let Some(what) = world.broken.take() {
+        return (world, Some(what));
+    }
+    if !world.setup.isolated {
+        return (world, None);
+    }
+    for client in 1..world.clients.len() {
+        let disturbed = |(_, e): &&(Ms, Event)| match e {
+            Event::Error(_) | Event::Reconnected { .. } => true,
+            Event::State { state, .. } => !matches!(state, State::Joining | State::Joined | State::Left),
+            _ => false,
+        };
+        let found = world.clients[client].log.iter().find(disturbed);
+        let found =
+            found.map(|(at, e)| format!("session {client} is disturbed by another's fault at {at}: {e:?}"));
+        if found.is_some() {
+            return (world, found);
+        }
+    }
+    let spared = one(seed, classes, true, plant, false);
+    if let Some(what) = spared.broken {
+        return (world, Some(format!("in the run without the fault: {what}")));
+    }
+    for client in 0..world.clients.len() {
+        if world.clients[client].room == world.clients[0].room {
+            continue;
+        }
+        let (mut ours, theirs) = (world.clients[client].log.clone(), &spared.clients[client].log);
+        if plant == Some(Plant::Crosstalk) {
+            ours.extend(world.clients[0].log.last().cloned());
+        }
+        if ours != *theirs {
+            let at = ours.iter().zip(theirs).position(|(a, b)| a != b).unwrap_or(ours.len().min(theirs.len()));
+            let what = format!(
+                "session {client} in another room: event {at} is {:?}, without the fault it is {:?}",
+                ours.get(at),
+                theirs.get(at)
+            );
+            return (world, Some(what));
+        }
+    }
+    (world, None)
+}
+
+/// As [`seed`]; a panic inside is a violation as well.
+fn guarded(number: u64, classes: u32, plant: Option<Plant>, trace: bool) -> Result<World, (String, Vec<String>)> {
+    let result = catch_unwind(AssertUnwindSafe(|| seed(number, classes, plant, trace)));
+    match result {
+        Ok((world, None)) => Ok(world),
+        Ok((mut world, Some(what))) => Err((what, world.trace.take().unwrap_or_default())),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|t| (*t).to_owned()));
+            Err((format!("a panic: {}", text.unwrap_or_default()), Vec::new()))
+        }
+    }
+}
+
+/// One seed; what it reached, or what it broke.
+pub fn try_seed(number: u64, classes: u32, plant: Option<Plant>) -> Result<Reached, String> {
+    let world = guarded(number, classes, plant, false).map_err(|(what, _)| what)?;
+    let mut reached = Reached::default();
+    for client in &world.clients {
+        reached.joined += u64::from(client.app.joined);
+        reached.ended += u64::from(client.app.ended.is_some());
+        reached.published +=
+            client.log.iter().filter(|(_, e)| matches!(e, Event::LocalPublished { .. })).count() as u64;
+        add(&mut reached.counters, client.core.counters());
+    }
+    Ok(reached)
+}
+
+pub fn add(sum: &mut Counters, c: Counters) {
+    sum.late_offers += c.late_offers;
+    sum.late_other += c.late_other;
+    sum.offers_answered += c.offers_answered;
+    sum.offers_failed += c.offers_failed;
+    sum.offers_while_leaving += c.offers_while_leaving;
+    sum.rpc_retries += c.rpc_retries;
+    sum.candidates_dropped += c.candidates_dropped;
+    sum.reconnects_fast += c.reconnects_fast;
+    sum.reconnects_rejoin += c.reconnects_rejoin;
+    sum.reconnects_migrate += c.reconnects_migrate;
+    sum.reconnect_attempts += c.reconnect_attempts;
+    sum.triggers_merged += c.triggers_merged;
+    sum.malformed += c.malformed;
+}
+
+/// The schedule of a failing seed, with as few classes of faults as it needs, and how to see it again.
+pub fn report(number: u64, settings: &Settings) -> String {
+    let fails = |classes: u32| guarded(number, classes, settings.plant, false).is_err();
+    let mut classes = settings.classes;
+    for class in CLASSES {
+        let fewer = classes & !(1 << class as u8);
+        if fewer != classes && fails(fewer) {
+            classes = fewer;
+        }
+    }
+    let Err((what, trace)) = guarded(number, classes, settings.plant, true) else {
+        return format!("seed {number}: it failed once and not again");
+    };
+    let needed: Vec<String> =
+        CLASSES.iter().filter(|c| classes & (1 << **c as u8) != 0).map(|c| format!("{c:?}")).collect();
+    let shown = if settings.quiet { &trace[trace.len().saturating_sub(60)..] } else { &trace[..] };
+    let plant = settings.plant.map_or(String::new(), |p| format!(" PLANT={p:?}"));
+    let only = if classes == ALL { String::new() } else { format!(" CLASSES={classes:#x}") };
+    format!(
+        "{}\nseed {number}: {what}\nfaults that it takes: {}\nagain: make lab SEED={number}{only}{plant}\n",
+        shown.join("\n"),
+        if needed.is_empty() { "none".to_owned() } else { needed.join(", ") }
+    )
+}
+
+/// All seeds, on all cores; a line every two seconds.
+pub fn many(settings: &Settings) -> (Vec<Violation>, Reached, Duration) {
+    let start = Instant::now();
+    let next = AtomicU64::new(settings.from);
+    let end = settings.from + settings.seeds;
+    let done = AtomicU64::new(0);
+    let working = AtomicBool::new(true);
+    let violations = Mutex::new(Vec::new());
+    let sum = Mutex::new(Reached::default());
+    let threads = std::thread::available_parallelism().map_or(2, |n| n.get());
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut own = Reached::default();
+                    loop {
+                        let number = next.fetch_add(1, Relaxed);
+                        if number >= end || violations.lock().map_or(true, |v: std::sync::MutexGuard<'_, Vec<_>>| v.len() >= 20) {
+                            break;
+                        }
+                        match try_seed(number, settings.classes, settings.plant) {
+                            Ok(reached) => {
+                                own.joined += reached.joined;
+                                own.ended += reached.ended;
+                                own.published += reached.published;
+                                add(&mut own.counters, reached.counters);
+                            }
+                            Err(what) => {
+                                if let Ok(mut list) = violations.lock() {
+                                    list.push(Violation { seed: number, what });
+                                }
+                            }
+                        }
+                        done.fetch_add(1, Relaxed);
+                    }
+                    if let Ok(mut sum) = sum.lock() {
+                        sum.joined += own.joined;
+                        sum.ended += own.ended;
+                        sum.published += own.published;
+                        add(&mut sum.counters, own.counters);
+                    }
+                })
+            })
+            .collect();
+        if !settings.quiet {
+            scope.spawn(|| {
+                let mut told = Instant::now();
+                while working.load(Relaxed) {
+                    std::thread::park_timeout(Duration::from_millis(100));
+                    if told.elapsed() >= Duration::from_secs(2) {
+                        told = Instant::now();
+                        let (n, s) = (done.load(Relaxed), start.elapsed().as_secs_f64());
+                        let bad = violations.lock().map_or(0, |v| v.len());
+                        println!("{n} of {} seeds, {:.0}/s, {bad} violations", settings.seeds, n as f64 / s);
+                    }
+                }
+            });
+        }
+        for worker in workers {
+            let _ = worker.join();
+        }
+        working.store(false, Relaxed);
+    });
+    let mut list = violations.into_inner().unwrap_or_default();
+    list.sort_by_key(|v| v.seed);
+    (list, sum.into_inner().unwrap_or_default(), start.elapsed())
+}
+
+/// Everything that a run said and did, as text: two runs of a seed must not differ.
+pub fn transcript(number: u64) -> String {
+    let (mut world, broken) = seed(number, ALL, None, true);
+    format!("{broken:?}\n{}", world.trace.take().unwrap_or_default().join("\n"))
+}

@@ -1,0 +1,433 @@
+//! The model of the SFU: edges that may die, rooms that are one over all edges, participants, their publishers and
+//! subscribers. What an SFU does when nobody plans otherwise; faults are planned elsewhere.
+
+use super::{
+    faults::Class,
+    sockets::{Cut, Down},
+    text::{Desc, Line, Tag},
+    world::{Ev, Ms, World},
+};
+use offhook::core::model::*;
+
+/// A session whose socket is gone is kept for FAST so long.
+pub const KEPT: Ms = 10_000;
+/// An offer without an answer is repeated after this.
+const OFFER_AGAIN: Ms = 3_000;
+
+pub struct Edge {
+    pub name: String,
+    pub alive: bool,
+}
+
+/// A track as the SFU knows it.
+#[derive(Clone, Debug)]
+pub struct Published {
+    pub name: String,
+    pub muted: bool,
+    /// The number of the stream by which others hear it.
+    pub stream: String,
+}
+
+/// The subscriber's side of a participant at one edge.
+#[derive(Default, Debug)]
+pub struct Subscriber {
+    pub ice: u32,
+    pub next: u64,
+    /// Offers that nobody has answered yet.
+    pub waiting: Vec<(u64, Ms)>,
+    pub lines: Vec<Line>,
+    /// Number of the last offer that was answered.
+    pub answered: u64,
+    dirty: bool,
+    soon: bool,
+}
+
+/// A participant's place at one edge; during a migration it has two.
+#[derive(Debug)]
+pub struct Place {
+    pub edge: usize,
+    pub generation: Generation,
+    pub sock: Option<usize>,
+    /// Number of its peer connections at the SFU.
+    pub life: u32,
+    pub lost_at: Ms,
+    /// The publisher's last offer and the ICE generation of ours.
+    pub publisher: Option<(Tag, u64, u32)>,
+    pub subscriber: Subscriber,
+    gone: bool,
+    /// Waits for these to be published before the migration is complete.
+    arriving: bool,
+}
+
+#[derive(Debug)]
+pub struct Member {
+    pub client: usize,
+    pub room: usize,
+    pub session_id: String,
+    pub user: String,
+    pub prefix: String,
+    pub tracks: Vec<Published>,
+    pub places: Vec<Place>,
+    pub left: bool,
+    pub may_send: bool,
+}
+
+pub struct Sfu {
+    pub edges: Vec<Edge>,
+    pub members: Vec<Member>,
+    lives: Vec<u32>,
+}
+
+#[derive(Debug)]
+pub enum SfuTimer {
+    /// The edge notices that a silent socket is dead.
+    Notice { sock: usize },
+    /// Who has not come back by now has left.
+    Expire { member: usize, life: u32, lost_at: Ms },
+    Offer { member: usize, life: u32 },
+    Repeat { member: usize, life: u32, serial: u64 },
+    Complete { member: usize },
+    /// Forgets a session that was replaced by another one of the same participant.
+    Ghost { member: usize },
+    EdgeUp { edge: usize },
+}
+
+impl Sfu {
+    pub fn new(edges: usize) -> Self {
+        let edges = (0..edges).map(|n| Edge { name: format!("edge-{n}"), alive: true }).collect();
+        Self { edges, members: Vec::new(), lives: Vec::new() }
+    }
+
+    pub fn edge_named(&self, name: &str) -> usize {
+        self.edges.iter().position(|e| e.name == name).unwrap_or(0)
+    }
+
+    /// The number of a participant's next peer connections.
+    pub fn life(&mut self, client: usize) -> u32 {
+        if self.lives.len() <= client {
+            self.lives.resize(client + 1, 0);
+        }
+        self.lives[client] += 1;
+        self.lives[client]
+    }
+
+    /// Who is in the room, in the order in which they came.
+    pub fn room(&self, room: usize) -> impl Iterator<Item = (usize, &Member)> {
+        self.members.iter().enumerate().filter(move |(_, m)| m.room == room && !m.left)
+    }
+
+    /// The participant and the place behind a session id at an edge.
+    pub fn find(&self, client: usize, session_id: &str, edge: usize) -> Option<(usize, usize)> {
+        self.members.iter().enumerate().rev().find_map(|(index, m)| {
+            let ours = m.client == client && m.session_id == session_id && !m.left;
+            let place = m.places.iter().rposition(|p| p.edge == edge && !p.gone)?;
+            ours.then_some((index, place))
+        })
+    }
+
+    pub fn person(&self, member: usize) -> Participant {
+        let m = &self.members[member];
+        Participant {
+            user_id: m.user.clone(),
+            session_id: m.session_id.clone(),
+            name: m.user.clone(),
+            published: m.tracks.iter().filter(|t| !t.muted).map(|_| TrackKind::Audio).take(1).collect(),
+            track_prefix: m.prefix.clone(),
+            ..Participant::default()
+        }
+    }
+
+    pub fn counts(&self, room: usize) -> Counts {
+        Counts { total: self.room(room).count() as u32, anonymous: 0 }
+    }
+}
+
+impl Place {
+    pub fn new(edge: usize, generation: Generation, sock: usize, life: u32, subscriber: Subscriber) -> Self {
+        Self {
+            edge,
+            generation,
+            sock: Some(sock),
+            life,
+            lost_at: 0,
+            publisher: None,
+            subscriber,
+            gone: false,
+            arriving: false,
+        }
+    }
+}
+
+impl Subscriber {
+    /// Something has changed while nothing waits.
+    pub fn is_due(&self) -> bool {
+        self.dirty && self.waiting.is_empty() && !self.soon
+    }
+}
+
+impl Member {
+    pub fn place(&self, life: u32) -> Option<usize> {
+        self.places.iter().position(|p| p.life == life && !p.gone)
+    }
+
+    /// Where it is now.
+    pub fn current(&self) -> Option<&Place> {
+        self.places.iter().rev().find(|p| !p.gone)
+    }
+}
+
+impl World {
+    /// To everybody else in the room, at every edge where they listen.
+    pub fn broadcast(&mut self, member: usize, message: &SfuMessage) {
+        let room = self.sfu.members[member].room;
+        let client = self.sfu.members[member].client;
+        let socks: Vec<usize> = self
+            .sfu
+            .room(room)
+            .filter(|(_, m)| m.client != client)
+            .flat_map(|(_, m)| m.places.iter().filter(|p| !p.gone).filter_map(|p| p.sock))
+            .filter(|s| self.socks[*s].joined)
+            .collect();
+        for sock in socks {
+            self.tell(sock, message.clone());
+        }
+    }
+
+    /// The room has changed for everybody's ears.
+    pub fn streams_changed(&mut self, member: usize) {
+        let (room, client) = (self.sfu.members[member].room, self.sfu.members[member].client);
+        let others: Vec<(usize, u32)> = self
+            .sfu
+            .room(room)
+            .filter(|(_, m)| m.client != client)
+            .flat_map(|(i, m)| m.places.iter().filter(|p| !p.gone).map(move |p| (i, p.life)))
+            .collect();
+        for (member, life) in others {
+            self.want_offer(member, life, 10);
+        }
+    }
+
+    /// An offer is due, unless one waits for its answer: then after it, or at once where edges are impatient.
+    pub fn want_offer(&mut self, member: usize, life: u32, wait: Ms) {
+        let impatient = self.setup.impatient;
+        let Some(place) = self.sfu.members[member].place(life) else { return };
+        let sub = &mut self.sfu.members[member].places[place].subscriber;
+        sub.dirty = true;
+        if (impatient || sub.waiting.is_empty()) && !std::mem::replace(&mut sub.soon, true) {
+            self.after(wait, Ev::Sfu(SfuTimer::Offer { member, life }));
+        }
+    }
+
+    /// Sends an offer of what the room holds now.
+    pub fn offer(&mut self, member: usize, life: u32, ice_restart: bool) {
+        let now = self.now;
+        let m = &self.sfu.members[member];
+        let Some(index) = m.place(life).filter(|_| !m.left) else { return };
+        let Some(sock) = m.places[index].sock.filter(|s| self.socks[*s].joined) else { return };
+        let (room, client) = (m.room, m.client);
+        let streams: Vec<String> = self
+            .sfu
+            .room(room)
+            .filter(|(_, o)| o.client != client)
+            .flat_map(|(_, o)| o.tracks.iter().map(|t| t.stream.clone()))
+            .collect();
+        let place = &mut self.sfu.members[member].places[index];
+        let sub = &mut place.subscriber;
+        for line in &mut sub.lines {
+            line.active = line.active && streams.contains(&line.stream);
+        }
+        for stream in streams {
+            if sub.lines.iter().any(|l| l.active && l.stream == stream) {
+                continue;
+            }
+            // An m-line whose track has ended is used again.
+            match sub.lines.iter_mut().find(|l| !l.active) {
+                Some(line) => (line.active, line.stream) = (true, stream),
+                None => {
+                    let mid = sub.lines.len().to_string();
+                    sub.lines.push(Line { mid, stream, active: true });
+                }
+            }
+        }
+        (sub.dirty, sub.soon) = (false, false);
+        sub.ice += u32::from(ice_restart);
+        sub.next += 1;
+        let serial = sub.next;
+        sub.waiting.push((serial, now));
+        let tag = Tag { sfu: true, owner: member, life, kind: PeerKind::Subscriber, ice: sub.ice };
+        let desc = Desc { tag: tag.clone(), serial, lines: sub.lines.clone() };
+        let message =
+            SfuMessage::SubscriberOffer { ice_restart, sdp: desc.text(), negotiation_id: serial as u32 };
+        self.tell(sock, message);
+        for number in 0..2 {
+            let message =
+                SfuMessage::IceTrickle { peer: PeerKind::Subscriber, candidate: tag.candidate(number, true) };
+            self.tell(sock, message);
+        }
+        self.after(OFFER_AGAIN, Ev::Sfu(SfuTimer::Repeat { member, life, serial }));
+    }
+
+    /// A participant is no longer in the room.
+    pub fn member_leaves(&mut self, member: usize) {
+        if std::mem::replace(&mut self.sfu.members[member].left, true) {
+            return;
+        }
+        let m = &mut self.sfu.members[member];
+        m.tracks.clear();
+        for place in &mut m.places {
+            place.gone = true;
+        }
+        let (session_id, user_id) = (m.session_id.clone(), m.user.clone());
+        self.broadcast(member, &SfuMessage::ParticipantLeft { session_id, user_id });
+        self.streams_changed(member);
+    }
+
+    /// A socket is gone: with 1000 it was a leave, else the session waits for its owner.
+    pub fn sfu_loses(&mut self, sock: usize, code: Option<u16>) {
+        let found = self.sfu.members.iter().enumerate().find_map(|(i, m)| {
+            let place = m.places.iter().position(|p| p.sock == Some(sock) && !p.gone)?;
+            (!m.left).then_some((i, place))
+        });
+        let Some((member, index)) = found else { return };
+        let now = self.now;
+        let m = &mut self.sfu.members[member];
+        let place = &mut m.places[index];
+        (place.sock, place.lost_at) = (None, now);
+        let (life, last) = (place.life, m.places.iter().filter(|p| !p.gone).count() == 1);
+        if !last {
+            // The old place of a migration, or a new one that came to nothing.
+            m.places[index].gone = true;
+        } else if code == Some(1000) {
+            self.member_leaves(member);
+        } else {
+            self.after(KEPT, Ev::Sfu(SfuTimer::Expire { member, life, lost_at: now }));
+        }
+    }
+
+    pub fn sfu_timer(&mut self, timer: SfuTimer) {
+        match timer {
+            SfuTimer::Notice { sock } => {
+                if std::mem::take(&mut self.socks[sock].edge_end) {
+                    self.sfu_loses(sock, None);
+                }
+            }
+            SfuTimer::Expire { member, life, lost_at } => {
+                let m = &self.sfu.members[member];
+                let lost = m.place(life).is_some_and(|p| m.places[p].sock.is_none() && m.places[p].lost_at == lost_at);
+                if lost && !m.left {
+                    self.say(|| format!("     the SFU gives up session {}", self_id(member)));
+                    self.member_leaves(member);
+                }
+            }
+            SfuTimer::Offer { member, life } => {
+                let m = &mut self.sfu.members[member];
+                let Some(place) = m.place(life) else { return };
+                let sub = &mut m.places[place].subscriber;
+                sub.soon = false;
+                if sub.dirty {
+                    self.offer(member, life, false);
+                }
+            }
+            SfuTimer::Repeat { member, life, serial } => {
+                let m = &mut self.sfu.members[member];
+                let Some(place) = m.place(life) else { return };
+                let place = &mut m.places[place];
+                let restart = place.subscriber.answered == 0;
+                if place.sock.is_some() && place.subscriber.waiting.iter().any(|(s, _)| *s == serial) {
+                    place.subscriber.waiting.retain(|(s, _)| *s > serial);
+                    if place.subscriber.waiting.is_empty() {
+                        let _ = restart;
+                        self.offer(member, life, false);
+                    }
+                }
+            }
+            SfuTimer::Complete { member } => self.migration_complete(member),
+            SfuTimer::Ghost { member } => self.member_leaves(member),
+            SfuTimer::EdgeUp { edge } => {
+                self.say(|| format!("     edge-{edge} is up again"));
+                self.sfu.edges[edge].alive = true;
+            }
+        }
+    }
+
+    /// The new edge has what it needs: said on the old socket.
+    pub fn arrived(&mut self, member: usize, life: u32) {
+        let Some(place) = self.sfu.members[member].place(life) else { return };
+        if std::mem::take(&mut self.sfu.members[member].places[place].arriving) {
+            let wait = 10 + self.clients[self.sfu.members[member].client].latency();
+            self.after(wait, Ev::Sfu(SfuTimer::Complete { member }));
+        }
+    }
+
+    pub fn expect_arrival(&mut self, member: usize, place: usize) {
+        self.sfu.members[member].places[place].arriving = true;
+    }
+
+    fn migration_complete(&mut self, member: usize) {
+        let m = &self.sfu.members[member];
+        let old = m.places.iter().position(|p| !p.gone);
+        let newest = m.places.iter().rposition(|p| !p.gone);
+        if old == newest || m.left {
+            return;
+        }
+        if let Some(sock) = old.and_then(|o| m.places[o].sock) {
+            let client = m.client;
+            let now = self.now;
+            if self.clients[client].hit(now, Class::GoAway) {
+                // It forgets to say so.
+                return;
+            }
+            self.tell(sock, SfuMessage::MigrationComplete);
+        }
+    }
+
+    /// An edge dies: sockets break, sessions are lost with it.
+    pub fn edge_dies(&mut self, edge: usize, for_ms: Ms, silently: bool) {
+        if !self.sfu.edges[edge].alive {
+            return;
+        }
+        self.say(|| format!("     edge-{edge} dies for {for_ms} ms"));
+        self.sfu.edges[edge].alive = false;
+        for sock in 0..self.socks.len() {
+            if self.socks[sock].edge == edge && self.socks[sock].edge_end {
+                self.socks[sock].edge_end = false;
+                if silently {
+                    self.socks[sock].silent = true;
+                } else {
+                    self.send_down(sock, Down::Close(None));
+                }
+            }
+        }
+        let lost: Vec<usize> = (0..self.sfu.members.len())
+            .filter(|m| {
+                let m = &mut self.sfu.members[*m];
+                let mut here = false;
+                for place in m.places.iter_mut().filter(|p| p.edge == edge && !p.gone) {
+                    place.gone = true;
+                    here = true;
+                }
+                here && m.places.iter().all(|p| p.gone) && !m.left
+            })
+            .collect();
+        for member in lost {
+            self.member_leaves(member);
+        }
+        self.after(for_ms, Ev::Sfu(SfuTimer::EdgeUp { edge }));
+    }
+
+    /// The end of every silence that a fault began: calm must find sockets that live or are dead.
+    pub fn cut_silent(&mut self) {
+        for sock in 0..self.socks.len() {
+            if self.socks[sock].silent && self.socks[sock].client_end {
+                self.socks[sock].silent = false;
+                self.cut(sock, Cut::Reset);
+                self.socks[sock].edge_end = false;
+                self.send_down(sock, Down::Close(None));
+            }
+        }
+    }
+}
+
+fn self_id(member: usize) -> String {
+    format!("of participant {member}")
+}

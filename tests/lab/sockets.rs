@@ -1,0 +1,237 @@
+//! Sockets between sessions and edges: in order by nature, and everything that may befall them.
+//!
+//! A socket keeps order unless a fault of its own breaks it; what breaks it marks the socket as tainted: what a
+//! session then believes of the room is judged again only after the next JoinResponse.
+
+use super::{
+    faults::Class,
+    world::{Ev, Ms, World},
+};
+use offhook::core::{model::*, Input};
+
+/// A close that nobody answers is over after this.
+const CLOSE_WITHIN: Ms = 1_000;
+/// A dead socket is noticed by the edge after this.
+const EDGE_NOTICES: Ms = 15_000;
+
+#[derive(Debug)]
+pub enum Up {
+    Request(SfuRequest),
+    /// A close frame, or the end of the connection.
+    Close(Option<u16>),
+}
+
+#[derive(Debug)]
+pub enum Down {
+    Message(SfuMessage),
+    Malformed,
+    Close(Option<u16>),
+}
+
+#[derive(Debug)]
+pub struct Sock {
+    pub client: usize,
+    pub generation: Generation,
+    pub edge: usize,
+    /// The client still reads.
+    pub client_end: bool,
+    /// The edge still reads.
+    pub edge_end: bool,
+    /// The client has said its close.
+    closing: bool,
+    /// Nothing gets through, and nobody is told.
+    pub silent: bool,
+    last_up: Ms,
+    last_down: Ms,
+    /// The edge has sent JoinResponse.
+    pub joined: bool,
+}
+
+impl World {
+    /// The newest socket of a session that its edge still reads.
+    pub fn live_sock(&self, client: usize) -> Option<usize> {
+        (0..self.socks.len()).rev().find(|s| self.socks[*s].client == client && self.socks[*s].client_end)
+    }
+
+    /// The connection attempt has come to its edge.
+    pub fn opened(&mut self, client: usize, generation: Generation, edge: usize) {
+        let refused = !self.sfu.edges[edge].alive;
+        let result = if refused {
+            Err(Failure::new(FailureKind::Connect, "connection refused"))
+        } else {
+            let sock = self.socks.len();
+            self.socks.push(Sock {
+                client,
+                generation,
+                edge,
+                client_end: true,
+                edge_end: true,
+                closing: false,
+                silent: false,
+                last_up: self.now,
+                last_down: self.now,
+                joined: false,
+            });
+            self.clients[client].socks.push((generation, sock));
+            Ok(())
+        };
+        self.input(client, Input::SocketOpened { generation, result });
+    }
+
+    fn sock_of(&self, client: usize, generation: Generation) -> Option<usize> {
+        self.clients[client].socks.iter().rev().find(|(g, _)| *g == generation).map(|(_, s)| *s)
+    }
+
+    /// The client says something.
+    pub fn say_up(&mut self, client: usize, generation: Generation, request: SfuRequest) {
+        let Some(sock) = self.sock_of(client, generation) else { return };
+        if self.socks[sock].closing || !self.socks[sock].client_end {
+            return;
+        }
+        let now = self.now;
+        let this = &mut self.clients[client];
+        if this.hit(now, Class::Up) {
+            match this.fault.between(0, 2) {
+                0 => return,
+                1 => self.socks[sock].last_up += this.fault.between(1, 3_000),
+                _ => {
+                    let wait = this.latency();
+                    let again = SfuRequest::clone(&request);
+                    self.after(wait, Ev::Up { sock, what: Up::Request(again) });
+                }
+            }
+        }
+        self.send_up(sock, Up::Request(request));
+    }
+
+    fn send_up(&mut self, sock: usize, what: Up) {
+        let wait = self.clients[self.socks[sock].client].latency();
+        let s = &mut self.socks[sock];
+        s.last_up = s.last_up.max(self.now + wait);
+        let at = s.last_up;
+        self.at(at, Ev::Up { sock, what });
+    }
+
+    pub fn close_up(&mut self, client: usize, generation: Generation, code: u16) {
+        let Some(sock) = self.sock_of(client, generation) else { return };
+        if !self.socks[sock].closing && self.socks[sock].client_end {
+            self.socks[sock].closing = true;
+            self.send_up(sock, Up::Close(Some(code)));
+            self.after(CLOSE_WITHIN, Ev::Down { sock, what: Down::Close(None) });
+        }
+    }
+
+    /// The client forgets it; who did not close it does so on the way.
+    pub fn drop_sock(&mut self, client: usize, generation: Generation) {
+        let Some(sock) = self.sock_of(client, generation) else { return };
+        self.close_up(client, generation, 1000);
+        self.socks[sock].client_end = false;
+    }
+
+    pub fn up(&mut self, sock: usize, what: Up) {
+        let s = &self.socks[sock];
+        if !s.edge_end || s.silent || !self.sfu.edges[s.edge].alive {
+            return;
+        }
+        match what {
+            Up::Request(request) => self.sfu_hears(sock, request),
+            Up::Close(code) => {
+                self.socks[sock].edge_end = false;
+                self.sfu_loses(sock, code);
+                self.send_down(sock, Down::Close(code));
+            }
+        }
+    }
+
+    /// An edge says something to one socket.
+    pub fn tell(&mut self, sock: usize, message: SfuMessage) {
+        if !self.socks[sock].edge_end {
+            return;
+        }
+        let now = self.now;
+        let client = self.socks[sock].client;
+        let this = &mut self.clients[client];
+        if this.hit(now, Class::Down) {
+            let kind = this.fault.between(0, 3);
+            let wait = this.fault.between(1, 3_000);
+            if kind > 0 {
+                // Lost, doubled or overtaken: no socket does this, and what it carried may be missed for ever.
+                this.check.view.tainted = true;
+            }
+            match kind {
+                0 => self.socks[sock].last_down += wait,
+                1 => return,
+                2 => {
+                    let again = SfuMessage::clone(&message);
+                    self.after(wait, Ev::Down { sock, what: Down::Message(again) });
+                }
+                _ => return self.after(wait, Ev::Down { sock, what: Down::Message(message) }),
+            }
+        }
+        if self.clients[client].hit(now, Class::Garbage) {
+            self.send_down(sock, Down::Malformed);
+        }
+        self.send_down(sock, Down::Message(message));
+    }
+
+    pub fn send_down(&mut self, sock: usize, what: Down) {
+        let wait = self.clients[self.socks[sock].client].latency();
+        let s = &mut self.socks[sock];
+        s.last_down = s.last_down.max(self.now + wait);
+        let at = s.last_down;
+        self.at(at, Ev::Down { sock, what });
+    }
+
+    /// The edge ends the connection.
+    pub fn close_down(&mut self, sock: usize, code: Option<u16>) {
+        if std::mem::take(&mut self.socks[sock].edge_end) {
+            self.send_down(sock, Down::Close(code));
+        }
+    }
+
+    pub fn down(&mut self, sock: usize, what: Down) {
+        let s = &self.socks[sock];
+        let (client, generation) = (s.client, s.generation);
+        let own = matches!(what, Down::Close(None)) && s.closing;
+        if !s.client_end || (s.silent && !own) {
+            return;
+        }
+        let input = match what {
+            Down::Message(message) => Input::Message { generation, message },
+            Down::Malformed => Input::Malformed { generation },
+            Down::Close(code) => {
+                self.socks[sock].client_end = false;
+                let failure = code.is_none().then(|| Failure::new(FailureKind::Connect, "connection reset"));
+                Input::SocketClosed { generation, code, failure }
+            }
+        };
+        self.input(client, input);
+    }
+
+    /// Something cuts it: with a code, without one, or so that nobody notices.
+    pub fn cut(&mut self, sock: usize, how: Cut) {
+        let edge_was = self.socks[sock].edge_end;
+        match how {
+            Cut::Code(code) => {
+                self.close_down(sock, Some(code));
+            }
+            Cut::Reset => {
+                self.close_down(sock, None);
+            }
+            Cut::Silent => {
+                self.socks[sock].silent = true;
+                return self.after(EDGE_NOTICES, Ev::Sfu(super::sfu::SfuTimer::Notice { sock }));
+            }
+        }
+        if edge_was {
+            self.sfu_loses(sock, None);
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Cut {
+    Code(u16),
+    Reset,
+    Silent,
+}

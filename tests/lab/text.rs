@@ -1,0 +1,98 @@
+//! Descriptions and candidates of the model as text: as much SDP and JSON as the core reads, and one line that
+//! says whose it is, so that a mix-up can be seen wherever it ends.
+
+use offhook::core::model::PeerKind;
+use std::fmt::Write;
+
+/// Whose peer connection, and which of its ICE generations. `owner` is a participant's number at the SFU and
+/// `life` the number of its peer connections there; on the client's side, session and generation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tag {
+    pub sfu: bool,
+    pub owner: usize,
+    pub life: u32,
+    pub kind: PeerKind,
+    pub ice: u32,
+}
+
+/// One m-line of a subscriber's offer, or one sender of a publisher's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    pub mid: String,
+    pub stream: String,
+    pub active: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Desc {
+    pub tag: Tag,
+    /// Number of the offer; an answer carries that of the offer that it answers.
+    pub serial: u64,
+    pub lines: Vec<Line>,
+}
+
+fn kind(kind: PeerKind) -> &'static str {
+    match kind {
+        PeerKind::Publisher => "pub",
+        PeerKind::Subscriber => "sub",
+    }
+}
+
+impl Tag {
+    pub fn ufrag(&self) -> String {
+        let side = if self.sfu { "s" } else { "c" };
+        format!("{side}.{}.{}.{}.{}", self.owner, self.life, kind(self.kind), self.ice)
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split('.');
+        let sfu = parts.next()? == "s";
+        let (owner, life) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        let kind = if parts.next()? == "pub" { PeerKind::Publisher } else { PeerKind::Subscriber };
+        Some(Self { sfu, owner, life, kind, ice: parts.next()?.parse().ok()? })
+    }
+
+    /// `told`: whether the candidate names its ICE generation for the core.
+    pub fn candidate(&self, number: u64, told: bool) -> String {
+        let (name, ufrag) = (self.ufrag(), if told { self.ufrag() } else { String::new() });
+        format!(
+            r#"{{"candidate":"candidate:{name} {number} udp 1 127.0.0.1 9 typ host","sdpMid":"0","usernameFragment":"{ufrag}"}}"#
+        )
+    }
+}
+
+/// Whose candidate it is, and whether it said so to the core; `None`: none of the model's.
+pub fn candidate(json: &str) -> Option<(Tag, bool)> {
+    let name = json.split("candidate:").nth(1)?.split(' ').next()?;
+    Some((Tag::parse(name)?, !json.contains(r#""usernameFragment":"""#)))
+}
+
+impl Desc {
+    pub fn text(&self) -> String {
+        let ufrag = self.tag.ufrag();
+        let mut text = format!(
+            "v=0\r\na=x-serial:{}\r\na=ice-ufrag:{ufrag}\r\na=ice-pwd:secretsecretsecretsecret\r\na=fingerprint:sha-256 {}:{}\r\n",
+            self.serial, self.tag.owner, self.tag.life
+        );
+        for line in &self.lines {
+            let _ = write!(text, "a=x-line:{} {} {}\r\n", line.mid, line.active, line.stream);
+        }
+        text
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        let (mut tag, mut serial, mut lines) = (None, None, Vec::new());
+        for line in text.lines() {
+            if let Some(ufrag) = line.strip_prefix("a=ice-ufrag:") {
+                tag = Tag::parse(ufrag);
+            } else if let Some(number) = line.strip_prefix("a=x-serial:") {
+                serial = number.parse().ok();
+            } else if let Some(rest) = line.strip_prefix("a=x-line:") {
+                let mut parts = rest.splitn(3, ' ');
+                let (mid, active) = (parts.next()?.to_owned(), parts.next()? == "true");
+                lines.push(Line { mid, active, stream: parts.next()?.to_owned() });
+            }
+        }
+        Some(Self { tag: tag?, serial: serial?, lines })
+    }
+}

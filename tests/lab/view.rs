@@ -1,0 +1,79 @@
+//! What an application believes of its room when it does no more than believe its events.
+
+use offhook::core::{model::*, Event};
+use std::collections::BTreeMap;
+
+#[derive(Default, Debug)]
+pub struct View {
+    /// Session id → user and what is published.
+    pub people: BTreeMap<String, (String, Vec<TrackKind>)>,
+    own: Vec<String>,
+    /// The SFU's words were lost or mixed up on the way: what is believed need not be true.
+    pub tainted: bool,
+}
+
+impl View {
+    /// A session id of the application's own.
+    pub fn own(&mut self, session_id: &str) {
+        if !self.own.iter().any(|o| o == session_id) {
+            self.own.push(session_id.to_owned());
+        }
+    }
+
+    pub fn knows(&self, session_id: &str) -> bool {
+        self.people.contains_key(session_id) || self.own.iter().any(|o| o == session_id)
+    }
+
+    pub fn event(&mut self, event: &Event) -> Result<(), String> {
+        match event {
+            Event::ParticipantJoined(p) => {
+                self.stranger(&p.session_id)?;
+                let entry = (p.user_id.clone(), Vec::new());
+                if self.people.insert(p.session_id.clone(), entry).is_some() {
+                    return Err(format!("{} is said to join twice", p.session_id));
+                }
+            }
+            Event::ParticipantUpdated(p) => {
+                self.stranger(&p.session_id)?;
+                self.known(&p.session_id, "is updated")?;
+            }
+            Event::ParticipantLeft(p) => {
+                self.stranger(&p.session_id)?;
+                self.known(&p.session_id, "leaves")?;
+                self.people.remove(&p.session_id);
+            }
+            Event::TrackPublished { session_id, kind, .. } => {
+                self.stranger(session_id)?;
+                let tracks = self.known(session_id, "publishes")?;
+                if tracks.contains(kind) {
+                    return Err(format!("{session_id} publishes {kind:?} twice"));
+                }
+                tracks.push(*kind);
+            }
+            Event::TrackUnpublished { session_id, kind, .. } => {
+                self.stranger(session_id)?;
+                let tracks = self.known(session_id, "ends a track")?;
+                if !tracks.contains(kind) {
+                    return Err(format!("{session_id} ends {kind:?}, which it never published"));
+                }
+                tracks.retain(|k| k != kind);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn stranger(&self, session_id: &str) -> Result<(), String> {
+        match self.own.iter().any(|o| o == session_id) {
+            true => Err(format!("the application is shown itself: {session_id}")),
+            false => Ok(()),
+        }
+    }
+
+    fn known(&mut self, session_id: &str, what: &str) -> Result<&mut Vec<TrackKind>, String> {
+        match self.people.get_mut(session_id) {
+            Some((_, tracks)) => Ok(tracks),
+            None => Err(format!("{session_id} {what} without having joined")),
+        }
+    }
+}

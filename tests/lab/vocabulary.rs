@@ -1,0 +1,38 @@
+//! The one place that spells out the core's configuration and its inputs about the network.
+
+use super::faults::Plan;
+use offhook::core::{AudioOffer, Config, Input, NetworkChange};
+use offhook::error::Secret;
+use std::time::Duration;
+
+pub fn config(index: usize, plan: &Plan, seed: u64) -> Config {
+    Config {
+        call_type: "default".into(),
+        call_id: format!("room{}", plan.room),
+        user_id: format!("user{index}"),
+        create: true,
+        ring: true,
+        notify: true,
+        data_json: String::new(),
+        location: "auto".into(),
+        join_retries: plan.join_retries,
+        subscribe: plan.subscribe,
+        subscriber_sdp: "v=0 subscriber".into(),
+        publisher_sdp: "v=0 publisher".into(),
+        token: if plan.token_given { Secret::new("user-token-0") } else { Secret::default() },
+        renew_token: true,
+        disconnect_timeout: Duration::from_millis(DISCONNECT_TIMEOUT),
+        seed,
+    }
+}
+
+/// How long a session may try to come back.
+pub const DISCONNECT_TIMEOUT: u64 = 30_000;
+
+pub fn network(change: NetworkChange) -> Input {
+    Input::Network(change)
+}
+
+pub fn audio(muted: bool) -> AudioOffer {
+    AudioOffer { stereo: false, dtx: true, music: false, muted }
+}
