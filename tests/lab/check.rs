@@ -73,6 +73,8 @@ pub struct Checker {
     ended: Option<Ms>,
     finished: bool,
     left_at: Option<Ms>,
+    /// By a leave, not by force.
+    politely: bool,
     goodbye: bool,
     pub on_air: HashSet<u64>,
     pub bound: HashMap<u64, String>,
@@ -101,6 +103,7 @@ impl Checker {
             ended: None,
             finished: false,
             left_at: None,
+            politely: false,
             goodbye: false,
             on_air: HashSet::new(),
             bound: HashMap::new(),
@@ -214,6 +217,7 @@ impl Checker {
             Input::ClosePeer(peer) => self.closed.push(*peer),
             Input::Leave { .. } | Input::Abort(_) if self.ended.is_none() => {
                 self.left_at.get_or_insert(now);
+                self.politely = matches!(input, Input::Leave { .. });
             }
             _ => {}
         }
@@ -264,7 +268,7 @@ impl Checker {
                     self.fault(format!("CloseSocket of {generation:?}, which is {was:?}"));
                 }
                 let last = newest == self.newest;
-                if leaving && joined && last && *code == 1000 && !goodbye && self.left_by_app() {
+                if leaving && joined && last && *code == 1000 && !goodbye && self.politely && self.left_by_app() {
                     self.fault("the application left without a LeaveCallRequest on a healthy socket");
                 }
             }

@@ -47,6 +47,8 @@ pub struct Peer {
     pub gone: bool,
     busy: Ms,
     signalling: Signalling,
+    /// A roll-back has failed: what does not fit now is the engine's fault.
+    spoiled: bool,
     ice: u32,
     /// Where the local description was before the offer under way.
     stable_ice: u32,
@@ -74,7 +76,7 @@ impl Peer {
 
 impl World {
     fn peer(&mut self, client: usize, generation: Generation, kind: PeerKind) -> Option<&mut Peer> {
-        self.clients[client].peers.iter_mut().find(|p| p.generation == generation && p.kind == kind)
+        self.clients[client].peers.iter_mut().rev().find(|p| p.generation == generation && p.kind == kind)
     }
 
     /// A step is ordered: it is done after the earlier ones.
@@ -106,6 +108,7 @@ impl World {
                 gone: false,
                 busy: now,
                 signalling: Signalling::Stable,
+                spoiled: false,
                 ice: 0,
                 stable_ice: 0,
                 serial: 0,
@@ -155,7 +158,8 @@ impl World {
                 self.after(1, Ev::Engine { client, generation, peer: kind, what });
                 Err(closed())
             }
-            Some(_) if fate != Fate::Good => {
+            Some(peer) if fate != Fate::Good => {
+                peer.spoiled |= matches!(action, Action::Rollback);
                 Err(OpFailed { code: Code::Media, closed: false, message: "a planned failure".into() })
             }
             Some(_) => self.step(client, generation, kind, action),
@@ -181,6 +185,11 @@ impl World {
         let owner = client;
         let Some(peer) = self.peer(client, generation, kind) else { return Err(closed()) };
         let signalling = peer.signalling;
+        let spoiled = peer.spoiled;
+        let out_of_order = |text: String| match spoiled {
+            true => OpFailed { code: Code::Media, closed: false, message: text },
+            false => broken(text),
+        };
         match action {
             Action::Create { .. } => peer.made = true,
             Action::AddAudio { track, .. } => {
@@ -191,7 +200,7 @@ impl World {
             }
             Action::Offer { ice_restart } => {
                 if signalling != Stable {
-                    return Err(broken(format!("offer in {signalling:?}")));
+                    return Err(out_of_order(format!("offer in {signalling:?}")));
                 }
                 (peer.signalling, peer.stable_ice) = (HaveLocal, peer.ice);
                 peer.ice += u32::from(ice_restart && peer.started);
@@ -211,7 +220,7 @@ impl World {
             Action::SetAnswer(sdp) => {
                 let Some(desc) = Desc::parse(&sdp) else { return Err(broken("an answer nobody gave".into())) };
                 if signalling != HaveLocal {
-                    return Err(broken(format!("set answer in {signalling:?}")));
+                    return Err(out_of_order(format!("set answer in {signalling:?}")));
                 }
                 if desc.serial != peer.serial {
                     return Err(broken(format!("answer to offer {}, current is {}", desc.serial, peer.serial)));
@@ -223,14 +232,14 @@ impl World {
                 self.connects(client, generation, kind);
             }
             Action::Rollback => {
-                peer.signalling = Stable;
+                (peer.signalling, peer.spoiled) = (Stable, false);
                 peer.ice = peer.stable_ice;
                 peer.remote = peer.stable_remote.clone();
             }
             Action::SetOffer(sdp) => {
                 let Some(desc) = Desc::parse(&sdp) else { return Err(broken("an offer nobody made".into())) };
                 if signalling != Stable {
-                    return Err(broken(format!("set offer in {signalling:?}")));
+                    return Err(out_of_order(format!("set offer in {signalling:?}")));
                 }
                 check_remote(client, kind, &desc, peer.stable_remote.as_ref())?;
                 peer.signalling = HaveRemote;
@@ -242,7 +251,7 @@ impl World {
             }
             Action::CreateAnswer => {
                 let (HaveRemote, Some(remote)) = (signalling, &peer.remote) else {
-                    return Err(broken(format!("create answer in {signalling:?}")));
+                    return Err(out_of_order(format!("create answer in {signalling:?}")));
                 };
                 let tag = Tag { sfu: false, owner, life, kind, ice: peer.ice };
                 let desc = Desc { tag, serial: remote.serial, lines: Vec::new() };
@@ -251,7 +260,7 @@ impl World {
             Action::SetLocalAnswer(sdp) => {
                 let serial = Desc::parse(&sdp).map(|d| d.serial);
                 if signalling != HaveRemote || serial != peer.remote.as_ref().map(|r| r.serial) {
-                    return Err(broken(format!("set local answer {serial:?} in {signalling:?}")));
+                    return Err(out_of_order(format!("set local answer {serial:?} in {signalling:?}")));
                 }
                 peer.signalling = Stable;
                 peer.stable_remote = peer.remote.clone();
@@ -394,8 +403,9 @@ fn check_remote(client: usize, kind: PeerKind, desc: &Desc, before: Option<&Desc
         Some(before) if (before.tag.owner, before.tag.life) != (desc.tag.owner, desc.tag.life) => {
             Err(broken(format!("{} after {}", desc.tag.ufrag(), before.tag.ufrag())))
         }
+        // No socket does this, only a fault of ours.
         Some(before) if before.tag.ice > desc.tag.ice => {
-            Err(broken(format!("{} after {}: back in time", desc.tag.ufrag(), before.tag.ufrag())))
+            Err(OpFailed { code: Code::Media, closed: false, message: "back in time".into() })
         }
         _ => Ok(()),
     }

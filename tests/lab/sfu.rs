@@ -314,7 +314,13 @@ impl World {
             SfuTimer::Expire { member, life, lost_at } => {
                 let m = &self.sfu.members[member];
                 let lost = m.place(life).is_some_and(|p| m.places[p].sock.is_none() && m.places[p].lost_at == lost_at);
-                if lost && !m.left {
+                let only = m.places.iter().filter(|p| !p.gone).count() == 1;
+                if lost && !only {
+                    // It went on elsewhere meanwhile.
+                    if let Some(place) = m.place(life) {
+                        self.sfu.members[member].places[place].gone = true;
+                    }
+                } else if lost && !m.left {
                     self.say(|| format!("     the SFU gives up session {}", self_id(member)));
                     self.member_leaves(member);
                 }

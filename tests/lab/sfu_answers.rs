@@ -30,6 +30,10 @@ impl World {
     fn join(&mut self, sock: usize, request: JoinRequest) {
         let now = self.now;
         let (client, edge) = (self.socks[sock].client, self.socks[sock].edge);
+        if self.socks[sock].joined {
+            // Said twice.
+            return;
+        }
         if self.clients[client].hit(now, Class::Join) {
             let rng = &mut self.clients[client].fault;
             let code = [700, 600, 301, 500, 400, 204][rng.between(0, 5) as usize];
