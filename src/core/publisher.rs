@@ -506,6 +506,8 @@ impl Core {
             self.event(Event::Error(first.clone()));
         }
         for track in given_up {
+            // It may have been on the air before a reconnect.
+            self.out(Output::Sending { track, on: false });
             self.event(Event::LocalFailed { track, error: first.clone() });
         }
     }
