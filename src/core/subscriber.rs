@@ -252,7 +252,9 @@ impl Core {
                 self.subscriber.slot = Slot::Open;
                 self.next_offer(now);
             }
-            (Step::SettingOffer(_) | Step::Answering(_), _) if self.subscriber.current.is_none() => {
+            (Step::SettingOffer(_) | Step::Answering(_), _) | (Step::SettingAnswer(..), Err(_))
+                if self.subscriber.current.is_none() =>
+            {
                 let op = self.op(PeerKind::Subscriber, Action::Rollback);
                 self.subscriber.step = Step::RollingBack(op);
             }
