@@ -52,6 +52,9 @@ impl Core {
 
     /// What the old socket may still say.
     pub(super) fn on_old_message(&mut self, now: Duration, message: SfuMessage) {
+        if self.old.as_ref().is_some_and(|old| !old.socket_open) {
+            return self.late();
+        }
         match message {
             SfuMessage::MigrationComplete if self.phase == Phase::Joined => self.migrated(now),
             // Early: the new edge has still to say that we joined.
