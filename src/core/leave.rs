@@ -152,6 +152,9 @@ impl Core {
         let generation = self.generation;
         if std::mem::take(&mut self.socket_open) {
             self.out(Output::CloseSocket { generation, code, reason: reason.to_owned() });
+        } else if self.is_old_leg(generation) {
+            // A migration that has no socket of its own yet: this one is the old leg's to close.
+            return;
         }
         self.out(Output::DropSocket { generation });
     }
