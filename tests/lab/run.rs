@@ -228,7 +228,7 @@ pub fn many(settings: &Settings) -> (Vec<Violation>, Reached, Duration) {
                     let mut own = Reached::default();
                     loop {
                         let number = next.fetch_add(1, Relaxed);
-                        if number >= end || violations.lock().map_or(true, |v: std::sync::MutexGuard<'_, Vec<_>>| v.len() >= 20) {
+                        if number >= end || violations.lock().map_or(true, |v: std::sync::MutexGuard<'_, Vec<_>>| v.len() >= 40) {
                             break;
                         }
                         match try_seed(number, settings.classes, settings.plant) {
