@@ -49,6 +49,13 @@
  *   without it is fine as well. After fork() the child gets OH_ERR_FORKED from everything. SIGPIPE is
  *   never raised by the library, and signal handlers of the host do not run on its threads.
  *
+ * LOST CONNECTIONS
+ *   A call whose connection is lost looks for it by itself: a new socket for the same session, or a new
+ *   session, or another edge of the SFU while the old one still plays. State events tell; at the end comes
+ *   OH_EVENT_RECONNECTED, or OH_EVENT_ENDED with the reason after disconnect_timeout_ms. Handles stay
+ *   valid all the time, tracks are published again in their order, muted ones muted. What is written to a
+ *   track meanwhile is discarded. oh_network_changed() tells what the library cannot see.
+ *
  * LATE THINGS
  *   An offer, a candidate, a reply or an event that comes after its call has left, or its subscriber was
  *   closed, or from an attempt that was superseded, is dropped: no error, no effect on this or any other
@@ -455,6 +462,64 @@ enum oh_log_level
 typedef enum oh_log_level oh_log_level;
 #else
 typedef int32_t oh_log_level;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * How a lost connection was found again.
+ */
+enum oh_reconnect
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * A new socket for the same session; sound went on meanwhile.
+     */
+    OH_RECONNECT_FAST = 2,
+    /**
+     * A new session; what was published is published again.
+     */
+    OH_RECONNECT_REJOIN = 3,
+    /**
+     * Another edge of the SFU, the old one played until it took over.
+     */
+    OH_RECONNECT_MIGRATE = 4,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum oh_reconnect oh_reconnect;
+#else
+typedef int32_t oh_reconnect;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * What happened to the machine's network.
+ */
+enum oh_network
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * There is none: calls stop trying and wait, in OH_STATE_OFFLINE.
+     */
+    OH_NETWORK_OFFLINE = 0,
+    /**
+     * It is back: calls that wait reconnect at once. Ignored by calls that do not wait.
+     */
+    OH_NETWORK_ONLINE = 1,
+    /**
+     * It is another one (other addresses): calls reconnect with new sockets.
+     */
+    OH_NETWORK_CHANGED = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum oh_network oh_network;
+#else
+typedef int32_t oh_network;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 

@@ -179,9 +179,9 @@ int main(int argc, char **argv)
     test_step(20, "connections that break under a writer");
     p.tone = tone_start(p.mic, OH_AUDIO_S16, 48000, 1, 500);
     ctl("drop_ws", "{\"user_id\":\"parent\",\"hard\":true}");
-    EXPECT(p.rec, OH_EVENT_ENDED, NULL, ms(10000));
+    EXPECT(p.rec, OH_EVENT_RECONNECTED, NULL, ms(10000));
     ctl("drop_ws", "{\"user_id\":\"other\",\"hard\":false}");
-    EXPECT(other.rec, OH_EVENT_ENDED, NULL, ms(10000));
+    EXPECT(other.rec, OH_EVENT_RECONNECTED, NULL, ms(10000));
     for (int i = 0; i < 10; i++) { /* leaving into a socket that is just being reset */
         peer q = { 0 };
         char user[32];

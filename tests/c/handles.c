@@ -185,7 +185,7 @@ enum { FUNCTIONS = sizeof functions / sizeof *functions };
 static const char *const others[] = {
     "oh_call_options_init", "oh_client_options_init", "oh_audio_track_options_init", "oh_client_new",
     "oh_event_kind_name", "oh_state_name", "oh_event_free", "oh_abi_version", "oh_version", "oh_log_set",
-    "oh_shutdown_wait", "oh_result_message", "oh_result_name", "oh_last_error",
+    "oh_shutdown_wait", "oh_result_message", "oh_result_name", "oh_last_error", "oh_network_changed",
 };
 
 static int is_known(const char *name)
@@ -284,6 +284,9 @@ static void without_handles(void)
     oh_call_options_init(NULL);
     oh_client_options_init(NULL);
     oh_audio_track_options_init(NULL);
+    CHECK_OH(oh_network_changed(-1), OH_ERR_ARGUMENT);
+    CHECK_OH(oh_network_changed(3), OH_ERR_ARGUMENT);
+    CHECK_OK(oh_network_changed(OH_NETWORK_ONLINE));
     CHECK_OH(oh_client_new(NULL, &client), OH_ERR_ARGUMENT);
     UNTOUCHED(OH_ERR_ARGUMENT, client);
     CHECK_OH(oh_client_new(NULL, NULL), OH_ERR_ARGUMENT);

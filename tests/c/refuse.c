@@ -184,7 +184,7 @@ int main(void)
     test_step(20, "an SFU that is dead");
     ctl("kill_edge", "{\"edge\":\"sfu-a\"}");
     peer_join(&q, "survivor", "refuse", NULL);
-    CHECK_EQ(peer_stats(&q).join_attempts, 2);
+    CHECK_EQ(peer_stats(&q).join_attempts, 3);
     peer_close(&q);
     ctl("reset", "{}");
 

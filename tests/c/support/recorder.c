@@ -111,6 +111,11 @@ static void keep(rec_event *k, const oh_event *e)
     case OH_EVENT_LOST:
         k->count = (uint32_t)e->u.lost.count;
         break;
+    case OH_EVENT_RECONNECTED:
+        copy(k->session, sizeof k->session, e->u.reconnected.session_id);
+        k->code = e->u.reconnected.how;
+        k->count = e->u.reconnected.attempts;
+        break;
     case OH_EVENT_ENDED:
         k->code = e->u.ended.code;
         k->error = e->u.ended.error;
