@@ -19,3 +19,4 @@ pub mod rtc;
 pub mod runtime;
 pub mod session;
 pub mod signalling;
+mod sync;

@@ -6,12 +6,14 @@
 //! Must not know: C, handles, wire types.
 
 mod actor;
+mod latch;
 mod observer;
 mod ops;
 mod outgoing;
 mod playout;
 mod shared;
 
+pub use latch::HandedOver;
 pub use outgoing::{Outgoing, TrackOptions};
 pub use playout::{AudioFrame, AudioOptions, Samples};
-pub use shared::{Call, CallOptions, CallStats, Connection, HandedOver, Launch, Notice};
+pub use shared::{Call, CallOptions, CallStats, Connection, Launch, Notice};
