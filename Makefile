@@ -26,7 +26,7 @@ LINK    := -L$(LIBS) -loffhook -lm -Wl,-rpath,$(CURDIR)/$(LIBS)
 STEPS := build check-house check-licences test-rust check-header test-c test-valgrind test-asan check-install interop demo-short
 
 .PHONY: help setup build demo demo-short test bench interop install header lint clean \
-        test-rust test-c test-valgrind test-asan asan check-header check-install check-licences check-house examples
+        test-rust test-c test-valgrind test-asan asan check-header check-install check-licences check-house examples loom faults faults-short
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -79,6 +79,16 @@ asan:
 
 test-asan: build asan ## C tests and library under AddressSanitizer
 	@scripts/run-c-tests.sh asan
+
+loom: ## handle registry, dispatcher and close latch under a model checker; by hand: LOOM_PREEMPTIONS=n
+	@scripts/say.sh "Models of the handle registry, the dispatcher and the close latch"
+	$(CARGO) run --quiet --manifest-path tests/loom/Cargo.toml --target-dir target/loom
+
+faults: ## the nth call into the system fails, for every n (OFFHOOK_FAULTS=200); descriptors and threads exhausted
+	@OFFHOOK_FAULTS=$${OFFHOOK_FAULTS:-200} $(MAKE) --no-print-directory faults-short
+
+faults-short: build
+	@scripts/run-c-tests.sh faults
 
 check-install: build ## install into an empty tree, build the examples with pkg-config, run them
 	@scripts/check-install.sh

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# run-c-tests.sh [plain|valgrind|asan] [FILTER]
+# run-c-tests.sh [plain|valgrind|asan|faults] [FILTER]
 #
-# Compiles tests/c/*.c (with tests/c/support/*.c) and runs each against a development SFU of its own,
+# Compiles tests/c/*.c (with tests/c/support/*.c; faults: tests/faults/*.c, with the library that lets calls into
+# the system fail) and runs each against a development SFU of its own,
 # whose URL it finds in OFFHOOK_SFU_URL. OFFHOOK_TEST_SCALE tells a test by how much this run is
 # slower than life (1, 4, 20), for its own deadlines. Exit code 0 passes, anything else fails.
 #
@@ -17,13 +18,14 @@ filter=${2:-}
 export LC_ALL=C
 
 target=$(rustc -vV | sed -n 's/^host: //p')
-sanitize=()
+sanitize=() dir=tests/c failing=()
 case $mode in
+  faults)   build=target/ship/release; scale=1; stretch=1; jobs=1; dir=tests/faults ;;
   plain)    build=target/ship/release; scale=1; stretch=1; jobs=${JOBS:-1} ;;
   valgrind) build=target/ship/release; scale=20; stretch=6; jobs=${JOBS:-2} ;;
   asan)     build=target/asan/$target/debug; scale=4; stretch=3; jobs=${JOBS:-1}
             sanitize=(-fsanitize=address -fno-omit-frame-pointer) ;;
-  *) echo "run-c-tests: plain, valgrind or asan, not '$mode'" >&2; exit 2 ;;
+  *) echo "run-c-tests: plain, valgrind, asan or faults, not '$mode'" >&2; exit 2 ;;
 esac
 sfu=${OFFHOOK_SFU:-target/debug/offhook-sfu}
 [ -x "$sfu" ] || { echo "run-c-tests: $sfu is not built: make build" >&2; exit 2; }
@@ -34,24 +36,31 @@ scripts/stage-lib.sh "$build" "$out/lib" || exit 2
 
 shopt -s nullglob
 support=(tests/c/support/*.c)
+if [ "$mode" = faults ]; then
+  support+=(tests/faults/support/life.c)
+  # Before liboffhook, and with it before the C library, where symbols are looked up.
+  failing=(-Itests/faults/support -Wl,--no-as-needed "$out/lib/libfail.so" -Wl,--as-needed)
+  ${CC:-cc} -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -g -O1 -fPIC -shared tests/faults/support/fail.c \
+    -o "$out/lib/libfail.so" -ldl || exit 2
+fi
 tests=()
-for source in tests/c/*.c; do
+for source in "$dir"/*.c; do
   name=$(basename "$source" .c)
   [[ -z $filter || $name == *$filter* ]] && tests+=("$name")
 done
-[ ${#tests[@]} -gt 0 ] || { echo "run-c-tests: no test in tests/c matches '$filter'" >&2; exit 2; }
+[ ${#tests[@]} -gt 0 ] || { echo "run-c-tests: no test in $dir matches '$filter'" >&2; exit 2; }
 
 compile() { # name
-  local inputs=("tests/c/$1.c" "${support[@]}") newer
-  newer=$(find "${inputs[@]}" include tests/c scripts/run-c-tests.sh -name '*.[ch]*' -newer "$out/$1" 2>/dev/null | head -1)
+  local inputs=("$dir/$1.c" "${support[@]}") newer
+  newer=$(find "${inputs[@]}" include tests/c tests/faults scripts/run-c-tests.sh -name '*.[ch]*' -newer "$out/$1" 2>/dev/null | head -1)
   [ -x "$out/$1" ] && [ -z "$newer" ] && return 0
   ${CC:-cc} -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -pthread -g -O1 "${sanitize[@]}" \
-    -Iinclude -Itests/c/support "${inputs[@]}" -o "$out/$1" \
+    -Iinclude -Itests/c/support "${inputs[@]}" -o "$out/$1" "${failing[@]}" \
     -L"$out/lib" -loffhook -lm "-Wl,-rpath,$PWD/$out/lib"
 }
 
 directive() { # name key -> value, from the first 20 lines
-  sed -n "1,20s/.*test:.*\b$2=\([^ ]*\).*/\1/p" "tests/c/$1.c" | head -1
+  sed -n "1,20s/.*test:.*\b$2=\([^ ]*\).*/\1/p" "$dir/$1.c" | head -1
 }
 
 run() { # name; writes $out/name.log and name.result
@@ -85,7 +94,7 @@ run() { # name; writes $out/name.log and name.result
     OFFHOOK_SFU_URL=$url OFFHOOK_TEST_SCALE=$scale OFFHOOK_TEST_MODE=$mode \
       ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:exitcode=98:detect_stack_use_after_return=1 \
       LSAN_OPTIONS=$([ -e tests/c/lsan.supp ] && echo "suppressions=$PWD/tests/c/lsan.supp") \
-      timeout -k 5 "$limit" "${wrap[@]}" "$out/$name" >"$log" 2>&1 {fd}>&-
+      RUST_BACKTRACE=0 timeout -k 5 "$limit" "${wrap[@]}" "$out/$name" >"$log" 2>&1 {fd}>&-
     code=$?
   fi
   end=$(date +%s%N)
@@ -115,8 +124,8 @@ echo "${#tests[@]} C tests, $mode, $jobs at a time"
 passed=0 failed=0 skipped=0
 for name in "${tests[@]}"; do
   rm -f "$out/$name.result"
-  if sed -n 1,20p "tests/c/$name.c" | grep -q "test:.*not-under=$mode"; then
-    reason=$(sed -n "1,20s/.*not-under=$mode *//p" "tests/c/$name.c" | sed 's, *\*/ *$,,')
+  if sed -n 1,20p "$dir/$name.c" | grep -q "test:.*not-under=$mode"; then
+    reason=$(sed -n "1,20s/.*not-under=$mode *//p" "$dir/$name.c" | sed 's, *\*/ *$,,')
     echo "skipped $name: ${reason:-no reason given}"
     skipped=$((skipped + 1))
     continue

@@ -20,3 +20,4 @@ pub mod rtc;
 pub mod runtime;
 pub mod session;
 pub mod signalling;
+mod sync;

@@ -31,6 +31,8 @@ use tokio::{
 /// Threads for work that blocks (name look-ups), beside the I/O threads; started on demand.
 const BLOCKING_THREADS: usize = 8;
 const MOST_IO_THREADS: usize = 64;
+/// Starting takes less than a millisecond; a start that has not ended by then never will.
+const START: Duration = Duration::from_secs(2);
 
 static HOOK: OnceLock<fn()> = OnceLock::new();
 
@@ -331,34 +333,73 @@ fn start(io_threads: usize) -> Result<Running> {
         0 => thread::available_parallelism().map_or(1, |n| n.get()).clamp(1, 4),
         n => n,
     };
-    let census = Arc::new(Census::default());
-    let number = AtomicUsize::new(0);
-    let (started, ended) = (census.clone(), census.clone());
-    // Without threads left, tokio panics instead of failing.
-    let built = contain(move || {
-        Builder::new_multi_thread()
-            .worker_threads(threads)
-            .max_blocking_threads(BLOCKING_THREADS)
-            .thread_name_fn(move || format!("oh-io-{}", number.fetch_add(1, SeqCst)))
-            .on_thread_start(move || {
-                started.threads.fetch_add(1, SeqCst);
-                IO_THREAD.with(|io| io.set(true));
-                thread_started();
-            })
-            .on_thread_stop(move || {
-                ended.threads.fetch_sub(1, SeqCst);
-            })
-            .enable_all()
-            .build()
-    });
     let advice = "raise the limits of threads and open files, or wait until some are free";
+    let refused = || Error::new(Code::Limit, format!("cannot start the I/O threads; {advice}"));
+    if !threads_can_be_had(threads) {
+        return Err(refused());
+    }
+    let census = Arc::new(Census::default());
+    let (tell, told) = std::sync::mpsc::sync_channel(1);
+    let theirs = census.clone();
+    // Should the system run out of threads at this very moment all the same, tokio panics instead of
+    // failing, loses its descriptors, and may wait for ever for the threads it has: not on this one.
+    let helper = thread::Builder::new().name("oh-start".into()).spawn(move || {
+        thread_started();
+        let _ = tell.send(contain(move || build(threads, theirs)));
+    });
+    let Ok(helper) = helper else { return Err(refused()) };
+    let Ok(built) = told.recv_timeout(START) else { return Err(refused()) };
+    let _ = helper.join();
     match built {
         Ok(Ok(tokio)) => Ok(Running { tokio, stop: watch::Sender::new(false), census }),
         Ok(Err(e)) => {
             Err(Error::new(Code::Limit, format!("cannot start the I/O threads ({}); {advice}", e.kind())))
         }
-        Err(_) => Err(Error::new(Code::Limit, format!("cannot start the I/O threads; {advice}"))),
+        Err(_) => Err(refused()),
     }
+}
+
+fn build(threads: usize, census: Arc<Census>) -> std::io::Result<tokio::runtime::Runtime> {
+    let number = AtomicUsize::new(0);
+    let ended = census.clone();
+    Builder::new_multi_thread()
+        .worker_threads(threads)
+        .max_blocking_threads(BLOCKING_THREADS)
+        .thread_name_fn(move || format!("oh-io-{}", number.fetch_add(1, SeqCst)))
+        .on_thread_start(move || {
+            census.threads.fetch_add(1, SeqCst);
+            IO_THREAD.with(|io| io.set(true));
+            thread_started();
+        })
+        .on_thread_stop(move || {
+            ended.threads.fetch_sub(1, SeqCst);
+        })
+        .enable_all()
+        .build()
+}
+
+/// Whether the system gives so many threads at once: tried, because nothing else tells.
+fn threads_can_be_had(threads: usize) -> bool {
+    let gate = Arc::new(Mutex::new(()));
+    let held = gate.lock();
+    let mut tried = Vec::with_capacity(threads);
+    for _ in 0..threads {
+        let gate = gate.clone();
+        let wait = move || {
+            thread_started();
+            drop(gate.lock());
+        };
+        match thread::Builder::new().name("oh-probe".into()).stack_size(64 * 1024).spawn(wait) {
+            Ok(thread) => tried.push(thread),
+            Err(_) => break,
+        }
+    }
+    drop(held);
+    let all = tried.len() == threads;
+    for thread in tried {
+        let _ = thread.join();
+    }
+    all
 }
 
 /// Ends and joins the threads. A host may itself be inside another tokio runtime, where tokio

@@ -8,14 +8,14 @@
 //! retired, so no id ever comes back.
 
 use crate::error::{Code, Error, Result};
-use std::{any::Any, sync::Arc};
-use sync::{AtomicUsize, Ordering::Relaxed, RwLock};
-
-/// The primitives the registry stands on, in one place so that a model checker can replace them.
-mod sync {
-    pub(super) use parking_lot::RwLock;
-    pub(super) use std::sync::atomic::{AtomicUsize, Ordering};
-}
+use crate::sync::RwLock;
+use std::{
+    any::Any,
+    sync::{
+        atomic::{AtomicUsize, Ordering::Relaxed},
+        Arc,
+    },
+};
 
 /// The nouns of the API. The numbers are inside ids that applications hold: never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -11,7 +11,7 @@ use super::{
     wake::Wake,
     Delivery,
 };
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// A mailbox gives its thread back after this many items, so that no call starves another…

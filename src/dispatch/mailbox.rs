@@ -12,13 +12,13 @@ use super::{
     wake::{Wake, WakeDescriptor},
 };
 use crate::error::{Code, Error, Result};
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use crate::sync::{Condvar, Instant, Mutex, MutexGuard};
 use std::{
     sync::{
         atomic::{AtomicU64, Ordering::Relaxed},
         Arc,
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// What became of a posted item.

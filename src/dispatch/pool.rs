@@ -2,15 +2,17 @@
 //!
 //! Must not know: what a mailbox is (it sees a [`Job`]), calls, the network.
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use crate::sync::{
+    thread::{self, JoinHandle},
+    Condvar, Instant, Mutex, MutexGuard,
+};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
         atomic::{AtomicU64, Ordering::Relaxed},
         Arc,
     },
-    thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// Sizes and times of a pool.

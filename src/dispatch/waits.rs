@@ -6,7 +6,7 @@
 //! in turn waits for one of ours, directly or around corners, both would wait for ever; so before a
 //! thread waits it follows the chain and, when that leads back to itself, does not wait.
 
-use parking_lot::Mutex;
+use crate::sync::{global, thread_local, Mutex};
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
@@ -62,9 +62,11 @@ pub(super) fn inside_any() -> bool {
     RUNNING.try_with(|r| !r.borrow().is_empty()).unwrap_or(false)
 }
 
-/// waiting thread → the thread whose callback it waits for. An edge is taken out by the thread that
-/// ends the callback, before it does anything else: an edge left behind would look like a cycle.
-static WAITS: Mutex<BTreeMap<Token, Token>> = Mutex::new(BTreeMap::new());
+global! {
+    /// waiting thread → the thread whose callback it waits for. An edge is taken out by the thread that
+    /// ends the callback, before it does anything else: an edge left behind would look like a cycle.
+    static WAITS: Mutex<BTreeMap<Token, Token>> = Mutex::new(BTreeMap::new());
+}
 
 /// Records that `me` waits for `runner`; false when that would close a circle, and then nothing is
 /// recorded. Called with the mailbox locked, which keeps `runner` from finishing meanwhile.

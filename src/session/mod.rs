@@ -8,6 +8,7 @@
 mod actor;
 mod events;
 mod line;
+mod latch;
 mod observer;
 pub mod network;
 mod ops;
@@ -17,6 +18,7 @@ mod shared;
 mod watching;
 
 pub use events::{EventHub, HubCounts, Listener};
+pub use latch::HandedOver;
 pub use outgoing::{Outgoing, TrackOptions};
 pub use playout::{AudioFrame, AudioOptions, Samples};
-pub use shared::{Call, CallOptions, CallStats, Connection, HandedOver, Launch, Notice};
+pub use shared::{Call, CallOptions, CallStats, Connection, Launch, Notice};

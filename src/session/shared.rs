@@ -8,6 +8,7 @@ use super::{
     actor,
     events::EventHub,
     line::Line,
+    latch::HandedOver,
     ops::Peers,
     outgoing::Outgoing,
     playout::{AudioOptions, ReceiveTotals},
@@ -56,34 +57,6 @@ pub struct Connection {
 impl std::fmt::Debug for Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Connection")
-    }
-}
-
-/// Whether the terminal event was handed over: who waits for the end waits for that, so that a free
-/// right after it takes nothing away.
-#[derive(Debug, Default)]
-pub struct HandedOver {
-    done: Mutex<bool>,
-    changed: Condvar,
-}
-
-impl HandedOver {
-    /// Nothing will be handed over any more.
-    pub fn mark(&self) {
-        *self.done.lock() = true;
-        self.changed.notify_all();
-    }
-
-    fn wait(&self, deadline: Option<Instant>) -> bool {
-        let mut done = self.done.lock();
-        while !*done {
-            match deadline {
-                Some(deadline) if self.changed.wait_until(&mut done, deadline).timed_out() => return *done,
-                Some(_) => {}
-                None => self.changed.wait(&mut done),
-            }
-        }
-        true
     }
 }
 

@@ -148,7 +148,7 @@ impl Dialer {
         };
         let lookup = async {
             let permit = self.lookups.clone().acquire_owned().await.ok();
-            tokio::task::spawn_blocking(move || {
+            on_blocking_thread(move || {
                 let found = name.to_socket_addrs().map(|all| all.take(MAX_ADDRESSES).collect::<Vec<_>>());
                 drop(permit);
                 found
@@ -157,9 +157,9 @@ impl Dialer {
         };
         let mut addresses = match timeout_at(deadline, lookup).await {
             Err(_) => return Err(timed_out(endpoint, "the name look-up")),
-            Ok(Err(_)) => return Err(unreachable(endpoint, "the look-up was abandoned")),
-            Ok(Ok(Err(error))) => return Err(unreachable(endpoint, &error.to_string())),
-            Ok(Ok(Ok(addresses))) => addresses,
+            Ok(None) => return Err(unreachable(endpoint, "no thread for the name look-up")),
+            Ok(Some(Err(error))) => return Err(unreachable(endpoint, &error.to_string())),
+            Ok(Some(Ok(addresses))) => addresses,
         };
         if !endpoint.tls && !self.insecure_allowed {
             // "localhost" is only as good as what it resolves to.
@@ -191,10 +191,17 @@ async fn connect(
     Err(last)
 }
 
+/// Runs what blocks on a thread for that; None when it panicked or when the system has no thread for
+/// it, where tokio panics.
+async fn on_blocking_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let started = crate::dispatch::contain(|| tokio::task::spawn_blocking(work)).ok()?;
+    started.await.ok()
+}
+
 async fn load_tls(ca_file: Option<PathBuf>) -> Result<TlsConnector, Failure> {
     // Reads a few hundred files on some systems: not on a thread that carries media.
-    tokio::task::spawn_blocking(move || tls_config(ca_file.as_deref())).await.unwrap_or_else(|_| {
-        Err(Failure::new(FailureKind::Tls, "loading the trusted certificates was abandoned"))
+    on_blocking_thread(move || tls_config(ca_file.as_deref())).await.unwrap_or_else(|| {
+        Err(Failure::new(FailureKind::Tls, "no thread to load the trusted certificates"))
     })
 }
 
