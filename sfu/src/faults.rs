@@ -9,22 +9,28 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 /// Rules kept per kind; a test that adds more is told so.
 const MAX_RULES: usize = 64;
 
-/// One of the two SFUs that this process plays.
+/// One of the SFUs that this process plays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, Deserialize)]
 pub enum Edge {
     #[serde(rename = "sfu-a")]
     A,
     #[serde(rename = "sfu-b")]
     B,
+    /// In reserve: the coordinator names it for calls and users that are pinned to it alone.
+    #[serde(rename = "sfu-c")]
+    C,
 }
 
 impl Edge {
-    pub const ALL: [Edge; 2] = [Edge::A, Edge::B];
+    pub const ALL: [Edge; 3] = [Edge::A, Edge::B, Edge::C];
+    /// Those that the coordinator chooses from.
+    pub const CHOICE: [Edge; 2] = [Edge::A, Edge::B];
 
     pub fn name(self) -> &'static str {
         match self {
             Edge::A => "sfu-a",
             Edge::B => "sfu-b",
+            Edge::C => "sfu-c",
         }
     }
 
@@ -128,6 +134,27 @@ pub struct Lossy {
     /// Also loses ICE and DTLS; otherwise only RTP and RTCP.
     #[serde(default)]
     pub all: bool,
+    /// Everything from clients (ICE and DTLS, too) arrives this much later, at most 5000 ms.
+    #[serde(default)]
+    pub delay_up_ms: u64,
+    /// The same for everything to clients.
+    #[serde(default)]
+    pub delay_down_ms: u64,
+    /// Up to this much more, drawn for each packet: those in a row overtake each other.
+    #[serde(default)]
+    pub jitter_ms: u64,
+}
+
+/// Whom the coordinator always sends to one SFU.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Pin {
+    pub edge: Edge,
+    /// Only this call.
+    #[serde(default)]
+    pub cid: Option<String>,
+    /// Only this user.
+    #[serde(default)]
+    pub user_id: Option<String>,
 }
 
 /// Everything that is switched on.
@@ -139,9 +166,11 @@ pub struct Faults {
     join_errors: Mutex<Vec<(Scope, JoinError)>>,
     lossy: RwLock<Vec<Lossy>>,
     lossy_version: AtomicU64,
-    slow_ms: AtomicU64,
-    killed: Mutex<[bool; 2]>,
-    hidden: Mutex<[bool; 2]>,
+    /// Per SFU, and of the coordinator.
+    slow_ms: [AtomicU64; Edge::ALL.len() + 1],
+    killed: Mutex<[bool; Edge::ALL.len()]>,
+    hidden: Mutex<[bool; Edge::ALL.len()]>,
+    pins: Mutex<Vec<Pin>>,
 }
 
 fn take<T: Clone>(
@@ -212,12 +241,38 @@ impl Faults {
         add(&self.join_errors, scope, error)
     }
 
-    pub fn slow_ms(&self) -> u64 {
-        self.slow_ms.load(Relaxed)
+    /// How much later an SFU answers, or (without one) the coordinator.
+    pub fn slow_ms(&self, edge: Option<Edge>) -> u64 {
+        self.slow_ms[edge.map_or(Edge::ALL.len(), Edge::index)].load(Relaxed)
     }
 
-    pub fn set_slow_ms(&self, ms: u64) {
-        self.slow_ms.store(ms.min(60_000), Relaxed);
+    /// Slows one SFU, or (without one) everything.
+    pub fn set_slow_ms(&self, edge: Option<Edge>, ms: u64) {
+        for (at, slow) in self.slow_ms.iter().enumerate() {
+            if edge.is_none_or(|e| e.index() == at) {
+                slow.store(ms.min(60_000), Relaxed);
+            }
+        }
+    }
+
+    pub fn add_pin(&self, pin: Pin) -> Result<(), String> {
+        let mut pins = self.pins.lock();
+        // A later one for the same target replaces the earlier one.
+        pins.retain(|p| p.cid != pin.cid || p.user_id != pin.user_id);
+        if pins.len() >= MAX_RULES {
+            return Err(format!("more than {MAX_RULES} pins; reset first"));
+        }
+        pins.push(pin);
+        Ok(())
+    }
+
+    /// Where a user of a call is to go whatever else is said, unless that SFU is hidden.
+    pub fn pinned(&self, cid: &str, user: &str) -> Option<Edge> {
+        let fits = |p: &&Pin| {
+            p.cid.as_deref().is_none_or(|c| c == cid) && p.user_id.as_deref().is_none_or(|u| u == user)
+        };
+        let edge = self.pins.lock().iter().find(fits)?.edge;
+        (!self.is_hidden(edge)).then_some(edge)
     }
 
     pub fn add_lossy(&self, lossy: Lossy) -> Result<(), String> {
@@ -272,9 +327,10 @@ impl Faults {
         self.join_errors.lock().clear();
         self.lossy.write().clear();
         self.lossy_version.fetch_add(1, Relaxed);
-        self.slow_ms.store(0, Relaxed);
-        *self.killed.lock() = [false; 2];
-        *self.hidden.lock() = [false; 2];
+        self.set_slow_ms(None, 0);
+        *self.killed.lock() = Default::default();
+        *self.hidden.lock() = Default::default();
+        self.pins.lock().clear();
     }
 
     /// What is on, for `/ctl/state`.
@@ -285,7 +341,8 @@ impl Faults {
             "refuse_connect": self.connect_refusals.lock().len(),
             "join_error": self.join_errors.lock().len(),
             "lossy": self.lossy.read().len(),
-            "slow_ms": self.slow_ms(),
+            "slow_ms": self.slow_ms.iter().map(|s| s.load(Relaxed)).max(),
+            "pins": self.pins.lock().len(),
             "killed": Edge::ALL.into_iter().filter(|e| self.is_killed(*e)).collect::<Vec<_>>(),
         })
     }

@@ -98,7 +98,7 @@ impl subscriber::Watcher for Watcher {
                 negotiation_id: offer.negotiation_id,
             }));
             if let Some(socket) = &leg.socket {
-                let at = Instant::now() + Duration::from_millis(server.faults.slow_ms());
+                let at = Instant::now() + Duration::from_millis(server.faults.slow_ms(Some(leg.edge)));
                 socket.push_at(Out::Counted(bytes, leg.stats.offers_sent.clone(), None), at);
             }
         });

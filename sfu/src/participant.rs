@@ -115,8 +115,8 @@ impl Leg {
     pub fn send_bytes(&self, server: &Server, bytes: Vec<u8>) {
         if let Some(socket) = &self.socket {
             self.stats.events_out.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            socket
-                .push_at(Out::Binary(bytes), Instant::now() + Duration::from_millis(server.faults.slow_ms()));
+            let slow = Duration::from_millis(server.faults.slow_ms(Some(self.edge)));
+            socket.push_at(Out::Binary(bytes), Instant::now() + slow);
         }
     }
 

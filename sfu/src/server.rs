@@ -130,7 +130,7 @@ async fn count(State(server): State<Arc<Server>>, request: Request, next: Next) 
 }
 
 async fn slow(State(server): State<Arc<Server>>, request: Request, next: Next) -> Response {
-    let ms = server.faults.slow_ms();
+    let ms = server.faults.slow_ms(edge_of(request.uri().path().as_bytes()));
     if ms > 0 {
         tokio::time::sleep(Duration::from_millis(ms)).await;
     }

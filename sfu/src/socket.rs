@@ -2,7 +2,11 @@
 //!
 //! Accepts text frames that are not UTF-8, as some clients send protobuf in them. Knows no message.
 
-use crate::{config::Limits, wire, wire::Wire};
+use crate::{
+    config::Limits,
+    wire,
+    wire::{Flow, Valve, Wire},
+};
 use axum::{body::Body, http::Request, response::Response};
 use hyper_util::rt::TokioIo;
 use soketto::{
@@ -81,6 +85,7 @@ enum Fate {
 pub struct Outbox {
     tx: mpsc::Sender<(Out, Instant)>,
     fate: Arc<watch::Sender<Fate>>,
+    valve: Valve,
 }
 
 impl Outbox {
@@ -119,6 +124,11 @@ impl Outbox {
     /// Ends the TCP connection without a close frame, by a reset if `hard`.
     pub fn cut(&self, hard: bool) {
         self.end(if hard { Fate::Reset } else { Fate::Drop });
+    }
+
+    /// Stops the connection without ending it, or lets it flow again.
+    pub fn freeze(&self, flow: Flow) {
+        self.valve.set(flow);
     }
 
     /// Moves towards the end; a harder end is never softened.
@@ -222,15 +232,15 @@ where
         let Ok(upgraded) = upgrading.await else { return };
         let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else { return };
         let wire = Wire::new(parts.io.into_inner(), parts.read_buf);
-        let raw = wire.raw();
+        let (raw, valve) = (wire.raw(), wire.valve());
         let mut builder = Builder::new(wire, Mode::Server);
         builder.set_max_message_size(frame);
         builder.set_max_frame_size(frame);
         let (sender, receiver) = builder.finish();
         let (tx, rx) = mpsc::channel(OUTBOX);
         let (fate_tx, fate) = watch::channel(Fate::Open);
-        let outbox = Outbox { tx, fate: Arc::new(fate_tx) };
-        let writer = tokio::spawn(write_all(sender, raw, rx, outbox.fate.clone()));
+        let outbox = Outbox { tx, fate: Arc::new(fate_tx), valve };
+        let writer = tokio::spawn(write_all(sender, raw, rx, outbox.fate.clone(), outbox.valve.clone()));
         serve(Inbox { receiver, fate, buffer: Vec::new() }, outbox.clone()).await;
         // What was queued is still written, within bounds. Others may hold the outbox for longer than that.
         outbox.end(Fate::Finish);
@@ -248,6 +258,7 @@ async fn write_all(
     raw: Arc<TcpStream>,
     mut rx: mpsc::Receiver<(Out, Instant)>,
     end: Arc<watch::Sender<Fate>>,
+    valve: Valve,
 ) {
     let (mut fate, mut finish) = (end.subscribe(), end.subscribe());
     loop {
@@ -259,6 +270,10 @@ async fn write_all(
             };
             if at > Instant::now() {
                 sleep_until(at.into()).await;
+            }
+            // Outside of the limit below: a frozen connection stays open.
+            if !valve.writable().await {
+                return Some(());
             }
             let closes = matches!(out, Out::Close(..));
             timeout(WRITE_LIMIT, write_one(&mut sender, &raw, out)).await.ok()??;

@@ -149,8 +149,11 @@ pub async fn join(
     }
     let refusal = server.faults.take_refusal(&user_id);
     // The first SFU that is not excluded; if all are, the first that is not hidden.
-    let usable = || Edge::ALL.into_iter().filter(|e| !server.faults.is_hidden(*e));
-    let edge = usable().find(|e| !excluded.iter().any(|x| x == e.name())).or_else(|| usable().next());
+    let usable = || Edge::CHOICE.into_iter().filter(|e| !server.faults.is_hidden(*e));
+    let pinned = server.faults.pinned(&cid, &user_id);
+    let edge = pinned
+        .or_else(|| usable().find(|e| !excluded.iter().any(|x| x == e.name())))
+        .or_else(|| usable().next());
     let clip = |text: &str| text.chars().take(64).collect::<String>();
     server.world.lock().remember_join(JoinRecord {
         cid: cid.clone(),

@@ -6,6 +6,7 @@ use crate::{
     participant::Grants,
     server::{encode, Server},
     socket::Out,
+    wire::Flow,
 };
 use offhook_proto::{
     event::{self, sfu_event::EventPayload, SfuEvent},
@@ -13,7 +14,7 @@ use offhook_proto::{
 };
 use serde::Deserialize;
 use serde_json::{json, Value};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// Sends an event to every connection of a target.
 fn tell(server: &Server, target: &Target, payload: EventPayload) -> Answer {
@@ -50,6 +51,44 @@ pub async fn drop_ws(server: Arc<Server>, a: DropWs) -> Answer {
         }
     }
     Ok(json!({ "sessions": sockets.len() }))
+}
+
+#[derive(Deserialize)]
+pub struct FreezeWs {
+    #[serde(flatten)]
+    target: Target,
+    /// Then it goes on; without it, it stays so until the client gives up.
+    #[serde(default)]
+    ms: Option<u64>,
+    /// What is to be written is lost rather than kept for later.
+    #[serde(default)]
+    half_open: bool,
+}
+
+/// The TCP connection stays, but nothing is read from it any more and nothing comes.
+pub async fn freeze_ws(server: Arc<Server>, a: FreezeWs) -> Answer {
+    if a.ms.is_some_and(|ms| ms > 60_000) {
+        return Err("at most 60000 ms".into());
+    }
+    let live = a.target.live(&server.world.lock());
+    let mut world = server.world.lock();
+    let mut frozen = Vec::new();
+    for joined in &live {
+        let Some(socket) = world.leg(&joined.session_id, joined.edge).and_then(|l| l.socket.clone()) else {
+            continue;
+        };
+        socket.freeze(if a.half_open { Flow::HalfOpen } else { Flow::Frozen });
+        frozen.push(socket);
+    }
+    drop(world);
+    let sessions = frozen.len();
+    if let Some(ms) = a.ms {
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+            frozen.iter().for_each(|s| s.freeze(Flow::Live));
+        });
+    }
+    Ok(json!({ "sessions": sessions }))
 }
 
 #[derive(Deserialize)]

@@ -2,7 +2,7 @@
 
 use crate::{
     ctl::{Answer, Target},
-    faults::{Edge, JoinError, Lossy, Refusal, Scope, Stage},
+    faults::{Edge, JoinError, Lossy, Pin, Refusal, Scope, Stage},
     server::Server,
 };
 use serde::Deserialize;
@@ -29,14 +29,25 @@ pub async fn silent(server: Arc<Server>, a: Silent) -> Answer {
 #[derive(Deserialize)]
 pub struct Slow {
     ms: u64,
+    /// Only this SFU; without it all of them and the coordinator.
+    #[serde(default)]
+    edge: Option<Edge>,
 }
 
 pub async fn slow(server: Arc<Server>, a: Slow) -> Answer {
-    server.faults.set_slow_ms(a.ms);
+    server.faults.set_slow_ms(a.edge, a.ms);
+    Ok(json!({}))
+}
+
+pub async fn pin_edge(server: Arc<Server>, a: Pin) -> Answer {
+    server.faults.add_pin(a)?;
     Ok(json!({}))
 }
 
 pub async fn lossy(server: Arc<Server>, a: Lossy) -> Answer {
+    if [a.delay_up_ms, a.delay_down_ms, a.jitter_ms].into_iter().any(|ms| ms > 5000) {
+        return Err("delays are at most 5000 ms".into());
+    }
     server.faults.add_lossy(a)?;
     Ok(json!({}))
 }

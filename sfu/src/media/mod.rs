@@ -5,6 +5,7 @@
 pub mod forward;
 pub mod keyframe;
 pub mod levels;
+pub mod line;
 pub mod peer;
 pub mod publisher;
 pub mod rewrite;

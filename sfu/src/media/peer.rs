@@ -4,7 +4,7 @@
 
 use crate::{
     faults::{Faults, Loss, Lossy},
-    media::{forward::MediaPacket, sdp},
+    media::{forward::MediaPacket, line::Line, sdp},
 };
 use std::{
     future::pending,
@@ -115,6 +115,9 @@ pub struct Core {
     max_candidates: usize,
     socket: UdpSocket,
     loss: LossState,
+    /// From and to the client; empty unless a fault delays.
+    up: Line,
+    down: Line,
     created: Instant,
     errors: u32,
 }
@@ -128,6 +131,13 @@ struct LossState {
 }
 
 impl LossState {
+    /// Delay and jitter; of the rule that the last packet was judged by.
+    fn delay(&self, up: bool) -> (Duration, Duration) {
+        let Some((rule, ..)) = &self.rule else { return Default::default() };
+        let delay = if up { rule.delay_up_ms } else { rule.delay_down_ms };
+        (Duration::from_millis(delay), Duration::from_millis(rule.jitter_ms))
+    }
+
     fn loses(&mut self, datagram: &[u8], up: bool) -> bool {
         let version = self.faults.lossy_version();
         if version != self.version {
@@ -204,6 +214,8 @@ impl Core {
                 session: setup.session.clone(),
                 user: setup.user.clone(),
             },
+            up: Line::new(1),
+            down: Line::new(2),
             created: Instant::now(),
             errors: 0,
         })
@@ -268,8 +280,32 @@ impl Core {
         }
         self.stats.datagrams_out.fetch_add(1, Relaxed);
         self.stats.bytes_out.fetch_add(transmit.contents.len() as u64, Relaxed);
+        let (delay, jitter) = self.loss.delay(false);
+        if delay > Duration::ZERO || !self.down.is_empty() {
+            let datagram = transmit.contents.to_vec();
+            if !self.down.put(Instant::now(), delay, jitter, transmit.destination, datagram) {
+                self.stats.lost_down.fetch_add(1, Relaxed);
+            }
+            return;
+        }
         // A full socket buffer loses the datagram, as any network may.
         let _ = self.socket.try_send_to(&transmit.contents, transmit.destination);
+    }
+
+    /// When something that is under way arrives.
+    fn arrival(&self) -> Option<Instant> {
+        self.up.due().into_iter().chain(self.down.due()).min()
+    }
+
+    /// Lets arrive what is due: at the client all of it, here one datagram, then true: what the engine makes of it is
+    /// to be drained before the next.
+    fn arrive(&mut self, now: Instant) -> bool {
+        while let Some((to, datagram)) = self.down.take(now) {
+            let _ = self.socket.try_send_to(&datagram, to);
+        }
+        let Some((from, datagram)) = self.up.take(now) else { return false };
+        self.taken(from, &datagram);
+        true
     }
 
     fn receive(&mut self, from: SocketAddr, datagram: &[u8]) {
@@ -277,6 +313,17 @@ impl Core {
             self.stats.lost_up.fetch_add(1, Relaxed);
             return;
         }
+        let (delay, jitter) = self.loss.delay(true);
+        if delay > Duration::ZERO || !self.up.is_empty() {
+            if !self.up.put(Instant::now(), delay, jitter, from, datagram.to_vec()) {
+                self.stats.lost_up.fetch_add(1, Relaxed);
+            }
+            return;
+        }
+        self.taken(from, datagram);
+    }
+
+    fn taken(&mut self, from: SocketAddr, datagram: &[u8]) {
         self.stats.datagrams_in.fetch_add(1, Relaxed);
         self.stats.bytes_in.fetch_add(datagram.len() as u64, Relaxed);
         match Receive::new(Protocol::Udp, from, self.local, datagram) {
@@ -351,7 +398,7 @@ pub async fn drive<R: Role>(
     let sleep = sleep_until(Instant::now().into());
     tokio::pin!(sleep);
     while let Some(next) = core.drain(&mut role) {
-        let next = role.deadline().map_or(next, |d| d.min(next));
+        let next = role.deadline().into_iter().chain(core.arrival()).fold(next, Instant::min);
         // The engine's "never" is too far for the timer; an hour is as good.
         let next = next.min(Instant::now() + Duration::from_secs(3600));
         if sleep.deadline() != next.into() {
@@ -391,8 +438,9 @@ pub async fn drive<R: Role>(
                 }
             }
             _ = &mut sleep => {
-                core.tick();
                 let now = Instant::now();
+                while core.arrive(now) && core.drain(&mut role).is_some() {}
+                core.tick();
                 if role.deadline().is_some_and(|d| d <= now) {
                     role.on_deadline(&mut core, now);
                     core.tick();
