@@ -11,17 +11,15 @@ use crate::{
     log::{oh_log, Level},
     runtime,
 };
-use nix::sys::socket::{
-    bind, recv, send, socket, AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType,
-};
+use nix::sys::socket::{bind, socket, AddressFamily, NetlinkAddr, SockFlag, SockProtocol, SockType};
 use std::{
     io,
-    os::fd::{AsRawFd, OwnedFd},
+    os::fd::AsRawFd,
     sync::Arc,
     time::Duration,
 };
 use tokio::{
-    io::unix::AsyncFd,
+    net::UnixDatagram,
     sync::watch,
     task::JoinHandle,
     time::{sleep_until, Instant},
@@ -70,31 +68,28 @@ async fn unwanted(status: &Arc<watch::Sender<Status>>) {
     }
 }
 
-struct Kernel(AsyncFd<OwnedFd>);
+/// A netlink socket. To the runtime it is any socket that carries datagrams, and this type is the one
+/// that can be made of a descriptor.
+struct Kernel(UnixDatagram);
 
 impl Kernel {
     fn open() -> io::Result<Self> {
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
         let fd = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute)?;
         bind(fd.as_raw_fd(), &NetlinkAddr::new(0, GROUPS))?;
-        Ok(Self(AsyncFd::register(fd)?))
+        Ok(Self(UnixDatagram::from_std(fd.into())?))
     }
 
-    fn ask(&self, kind: u16) -> io::Result<()> {
-        let request = message::request(kind, u32::from(kind));
-        send(self.0.as_raw_fd(), &request, MsgFlags::empty()).map(drop).map_err(io::Error::from)
+    async fn ask(&self, kind: u16) -> io::Result<()> {
+        self.0.send(&message::request(kind, u32::from(kind))).await.map(drop)
     }
 
-    /// The next messages; `Lost` when the kernel had to drop some.
+    /// The next messages; `Lost` when the kernel had to drop some. Cancel safe.
     async fn read(&self, buffer: &mut [u8]) -> io::Result<Vec<Message>> {
-        loop {
-            let mut ready = self.0.readable().await?;
-            match ready.try_io(|fd| Ok(recv(fd.as_raw_fd(), buffer, MsgFlags::empty())?)) {
-                Ok(Ok(length)) => return Ok(message::read(&buffer[..length])),
-                Ok(Err(error)) if error.raw_os_error() == Some(libc::ENOBUFS) => return Ok(vec![Message::Lost]),
-                Ok(Err(error)) => return Err(error),
-                Err(_not_ready) => {}
-            }
+        match self.0.recv(buffer).await {
+            Ok(length) => Ok(message::read(&buffer[..length])),
+            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => Ok(vec![Message::Lost]),
+            Err(error) => Err(error),
         }
     }
 
@@ -120,8 +115,10 @@ impl Kernel {
                 }
                 () = sleep_until(settles.unwrap_or(epoch)), if settles.is_some() => {}
             }
-            if let Some(Err(error)) = ask.map(|kind| self.ask(kind)) {
-                return error;
+            if let Some(kind) = ask {
+                if let Err(error) = self.ask(kind).await {
+                    return error;
+                }
             }
             if let Some(machine) = &mut reader.machine {
                 if let Some(change) = machine.tick(epoch.elapsed()) {

@@ -13,20 +13,10 @@ mod message;
 #[cfg(test)]
 mod tests;
 
+use crate::core::NetworkChange;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use tokio::{sync::watch, task::JoinHandle};
-
-/// What happened to the machine's network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NetworkChange {
-    /// The last usable address is gone.
-    Offline,
-    /// There is one again, after [`NetworkChange::Offline`].
-    Online,
-    /// Addresses or default routes are not what they were; there were some all the time.
-    Changed,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Status {

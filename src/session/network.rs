@@ -3,6 +3,7 @@
 //! A small broadcast: who is too slow misses old news, never new ones. Must not know: rules, C.
 
 use crate::core::NetworkChange;
+use crate::netwatch;
 use std::sync::LazyLock;
 use tokio::sync::broadcast;
 
@@ -26,16 +27,25 @@ pub fn tell(source: Source, change: NetworkChange) {
     let _ = NEWS.send((source, change));
 }
 
-pub(super) type News = broadcast::Receiver<(Source, NetworkChange)>;
+/// What one call hears of.
+#[derive(Debug)]
+pub(super) struct News {
+    told: broadcast::Receiver<(Source, NetworkChange)>,
+    system: netwatch::Subscription,
+}
 
 pub(super) fn news() -> News {
-    NEWS.subscribe()
+    News { told: NEWS.subscribe(), system: netwatch::subscribe() }
 }
 
 /// The next news for a call; `local`: its servers are on this machine. Cancel safe.
 pub(super) async fn next(news: &mut News, local: bool) -> NetworkChange {
     loop {
-        match news.recv().await {
+        let heard = tokio::select! {
+            heard = news.told.recv() => heard,
+            change = news.system.next() => Ok((Source::System, change)),
+        };
+        match heard {
             Ok((Source::System, _)) if local => {}
             Ok((_, change)) => return change,
             Err(broadcast::error::RecvError::Lagged(_)) => {}
