@@ -493,8 +493,10 @@ impl Core {
         }
         self.publisher.failures = 0;
         self.publisher.first_error = None;
-        if restarting {
-            return self.reconnect(now, Strategy::Rejoin, "the publisher's ICE could not be restarted");
+        // What was on the air is not given up: a new session may take it.
+        let on_the_air = self.publisher.tracks.iter().any(|t| t.announced && t.told_muted.is_none());
+        if restarting || on_the_air {
+            return self.negotiation_failed(now, "the publisher could not be negotiated");
         }
         let given_up: Vec<_> =
             self.publisher.tracks.iter().filter(|t| t.told_muted.is_none()).map(|t| t.id).collect();

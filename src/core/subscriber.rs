@@ -339,7 +339,7 @@ impl Core {
             format!("subscriber: an offer of the SFU could not be answered: {}", failed.message),
         )));
         if self.subscriber.failures >= limits::NEGOTIATION_TRIES {
-            return self.negotiation_failed(now);
+            return self.negotiation_failed(now, "three offers in a row could not be answered");
         }
         if roll_back && self.subscriber.slot == Slot::Open {
             let op = self.op(PeerKind::Subscriber, Action::Rollback);
@@ -351,14 +351,14 @@ impl Core {
     }
 
     /// Three offers in a row: a new session; three such sessions in a row: the end.
-    fn negotiation_failed(&mut self, now: Duration) {
+    pub(super) fn negotiation_failed(&mut self, now: Duration, why: &str) {
         self.negotiation_rejoins += 1;
         if self.negotiation_rejoins < limits::NEGOTIATION_REJOINS {
-            return self.reconnect(now, Strategy::Rejoin, "three offers in a row could not be answered");
+            return self.reconnect(now, Strategy::Rejoin, why);
         }
         let error = Error::new(
             Code::Media,
-            "subscriber: offers of the SFU could not be answered, in three sessions one after the other",
+            format!("negotiation failed in three sessions one after the other, the last time because {why}"),
         );
         let text = error.message.to_string();
         self.give_up(End { reason: EndReason::NegotiationFailed, error: Some(error), text });
