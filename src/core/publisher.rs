@@ -240,7 +240,9 @@ impl Core {
 
     /// Tells the SFU of the tracks whose mute state it does not know yet; one request at a time.
     fn tell_mute(&mut self) {
-        if self.publisher.mute_rpc.is_some() || !self.publisher_alive() {
+        // SetPublisher tells of mutes as well, and may be slower than what is said after it.
+        let asking = matches!(self.publisher.step, Step::Asking(_));
+        if self.publisher.mute_rpc.is_some() || asking || !self.publisher_alive() {
             return;
         }
         let news: Vec<_> = self
@@ -390,6 +392,11 @@ impl Core {
     fn ask(&mut self, sdp: String, mids: Vec<String>) {
         self.publisher.mids = mids;
         let tracks = self.track_infos(&self.publisher.offered);
+        for id in self.publisher.offered.clone() {
+            if let Some(track) = self.publisher.track(id) {
+                track.told_muted = track.told_muted.map(|_| track.muted);
+            }
+        }
         let session_id = self.session_id.clone();
         let id = self.rpc(RpcCall::SetPublisher { session_id, sdp, tracks });
         self.publisher.step = Step::Asking(id);
@@ -438,10 +445,15 @@ impl Core {
                 self.publish_failed(now, error, true);
             }
             Err(failure) => {
+                // Whether it was carried out nobody knows, nor what the SFU believes of mutes.
+                for track in &mut self.publisher.tracks {
+                    track.told_muted = track.told_muted.map(|_| !track.muted);
+                }
                 let code = if failure.kind == FailureKind::Timeout { Code::Timeout } else { Code::Refused };
                 let error = Error::new(code, format!("publish: SetPublisher failed: {}", failure.message))
                     .with_server_code(failure.code);
                 self.publish_failed(now, error, true);
+                self.tell_mute();
             }
         }
     }
