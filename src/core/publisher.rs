@@ -145,6 +145,11 @@ impl Core {
     }
 
     /// Open, and the SFU can be asked.
+    /// An answer is being set: which candidates belong is known only after it.
+    pub(super) fn publisher_sets_answer(&self) -> bool {
+        matches!(self.publisher.step, Step::Answering(..))
+    }
+
     pub(super) fn publisher_alive(&self) -> bool {
         self.phase == Phase::Joined && self.publisher_open()
     }
