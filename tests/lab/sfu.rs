@@ -332,6 +332,7 @@ impl World {
                     // It went on elsewhere meanwhile.
                     if let Some(place) = m.place(life) {
                         self.sfu.members[member].places[place].gone = true;
+                        self.old_place_ends(member);
                     }
                 } else if lost && !m.left {
                     self.say(|| format!("     the SFU gives up session {}", self_id(member)));
