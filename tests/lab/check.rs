@@ -149,7 +149,7 @@ impl Checker {
     }
 
     /// The edge has sent a new picture of the room.
-    pub fn snapshot_sent(&mut self, _sock: usize) {
+    pub fn snapshot_sent(&mut self) {
         self.view.tainted = false;
     }
 

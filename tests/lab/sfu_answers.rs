@@ -127,6 +127,7 @@ impl World {
         };
         let Some(life) = m.current().map(|p| p.life) else { return };
         let eager = self.setup.eager;
+        self.clients[client].check.snapshot_sent();
         if eager {
             // Before JoinResponse in the same instant: a client must keep it.
             self.socks[sock].joined = true;
@@ -134,7 +135,6 @@ impl World {
         }
         self.socks[sock].joined = true;
         self.tell(sock, SfuMessage::Joined(Box::new(state)));
-        self.clients[client].check.snapshot_sent(sock);
         if !eager {
             if reconnected {
                 return self.offer(member, life, true);
