@@ -296,6 +296,12 @@ impl Core {
             }
             return;
         }
+        if told.iter().any(|(id, _)| self.publisher.track(*id).is_none()) {
+            // It speaks of a kind, not of a track: what was freed meanwhile may have muted what followed it.
+            for track in &mut self.publisher.tracks {
+                track.told = track.told.or_nothing(Told::Unsure);
+            }
+        }
         if !ok && !told.iter().any(|(id, _)| self.publisher.tracks.iter().any(|t| t.id == *id)) {
             // Freed meanwhile: the SFU refuses a track that is gone, which is no news.
             self.late();
