@@ -40,7 +40,12 @@ impl Candidates {
         if self.remote_set && (ufrag.is_empty() || self.current.contains(&ufrag)) {
             return Verdict::Add;
         }
-        if self.held.len() >= MAX_HELD {
+        self.hold(json)
+    }
+
+    /// Kept until the next remote description is in force.
+    pub fn hold(&mut self, json: &str) -> Verdict {
+        if json.len() > MAX_CANDIDATE || self.held.len() >= MAX_HELD {
             return Verdict::Dropped;
         }
         self.held.push(json.to_owned());

@@ -12,6 +12,26 @@ use super::{
 use crate::error::{Code, Error};
 use std::time::Duration;
 
+/// What the SFU believes of a track's mute state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    /// It has not acknowledged the track.
+    Nothing,
+    /// It was told, and may not have heard.
+    Unsure,
+    Muted(bool),
+}
+
+impl Told {
+    fn or_nothing(self, next: Told) -> Told {
+        if self == Told::Nothing {
+            self
+        } else {
+            next
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Track {
     id: TrackId,
@@ -19,8 +39,7 @@ struct Track {
     /// Name in msid and TrackInfo.
     name: String,
     muted: bool,
-    /// What the SFU was last told; `None` before it acknowledged the track.
-    told_muted: Option<bool>,
+    told: Told,
     /// The application knows that it is on the air.
     announced: bool,
 }
@@ -101,7 +120,7 @@ impl Publisher {
         let tracks = std::mem::take(&mut self.tracks);
         *self = Self { tracks, slot: if closed { Slot::Closed } else { Slot::Absent }, ..Self::default() };
         for track in &mut self.tracks {
-            track.told_muted = None;
+            track.told = Told::Nothing;
         }
         self.dirty = !self.tracks.is_empty();
     }
@@ -136,7 +155,7 @@ impl Core {
     #[cfg(test)]
     pub(super) fn publisher_settled(&self) -> bool {
         let idle = matches!(self.publisher.step, Step::Idle);
-        !self.publisher_alive() || idle && self.publisher.tracks.iter().all(|t| t.told_muted.is_some())
+        !self.publisher_alive() || idle && self.publisher.tracks.iter().all(|t| t.told != Told::Nothing)
     }
 
     /// Neither closed nor of a connection that is gone; it may be between two sockets.
@@ -145,6 +164,11 @@ impl Core {
     }
 
     /// Open, and the SFU can be asked.
+    /// An answer is being set: which candidates belong is known only after it.
+    pub(super) fn publisher_sets_answer(&self) -> bool {
+        matches!(self.publisher.step, Step::Answering(..))
+    }
+
     pub(super) fn publisher_alive(&self) -> bool {
         self.phase == Phase::Joined && self.publisher_open()
     }
@@ -176,7 +200,7 @@ impl Core {
         }
         self.publisher.ice_restart = true;
         for track in &mut self.publisher.tracks {
-            track.told_muted = track.told_muted.map(|_| !track.muted);
+            track.told = track.told.or_nothing(Told::Unsure);
         }
         self.publisher.failures = 0;
         self.tell_mute();
@@ -185,7 +209,7 @@ impl Core {
     /// The tracks that the SFU knows, as it knows them.
     pub(super) fn announced_tracks(&self) -> Vec<TrackInfo> {
         let known: Vec<_> =
-            self.publisher.tracks.iter().filter(|t| t.told_muted.is_some()).map(|t| t.id).collect();
+            self.publisher.tracks.iter().filter(|t| t.told != Told::Nothing).map(|t| t.id).collect();
         self.track_infos(&known)
     }
 
@@ -212,7 +236,7 @@ impl Core {
         }
         let name = self.rng.uuid();
         let muted = offer.muted;
-        self.publisher.tracks.push(Track { id: track, offer, name, muted, told_muted: None, announced: false });
+        self.publisher.tracks.push(Track { id: track, offer, name, muted, told: Told::Nothing, announced: false });
         self.publisher.dirty = true;
         self.negotiate_publisher(now);
     }
@@ -240,14 +264,16 @@ impl Core {
 
     /// Tells the SFU of the tracks whose mute state it does not know yet; one request at a time.
     fn tell_mute(&mut self) {
-        if self.publisher.mute_rpc.is_some() || !self.publisher_alive() {
+        // SetPublisher tells of mutes as well, and may be slower than what is said after it.
+        let asking = matches!(self.publisher.step, Step::Asking(_));
+        if self.publisher.mute_rpc.is_some() || asking || !self.publisher_alive() {
             return;
         }
         let news: Vec<_> = self
             .publisher
             .tracks
             .iter()
-            .filter(|t| t.told_muted.is_some_and(|told| told != t.muted))
+            .filter(|t| t.told != Told::Nothing && t.told != Told::Muted(t.muted))
             .map(|t| (t.id, t.muted))
             .collect();
         if !news.is_empty() {
@@ -270,12 +296,23 @@ impl Core {
             }
             return;
         }
+        if told.iter().any(|(id, _)| self.publisher.track(*id).is_none()) {
+            // It speaks of a kind, not of a track: what was freed meanwhile may have muted what followed it.
+            for track in &mut self.publisher.tracks {
+                track.told = track.told.or_nothing(Told::Unsure);
+            }
+        }
         if !ok && !told.iter().any(|(id, _)| self.publisher.tracks.iter().any(|t| t.id == *id)) {
             // Freed meanwhile: the SFU refuses a track that is gone, which is no news.
             self.late();
             return self.tell_mute();
         }
         if !ok {
+            for (id, _) in told {
+                if let Some(track) = self.publisher.track(id) {
+                    track.told = track.told.or_nothing(Told::Unsure);
+                }
+            }
             // Media already follows the application; only the others' display may lag.
             return self.event(Event::Error(Error::new(
                 Code::Network,
@@ -284,7 +321,7 @@ impl Core {
         }
         for (id, muted) in told {
             if let Some(track) = self.publisher.track(id) {
-                track.told_muted = Some(muted);
+                track.told = Told::Muted(muted);
             }
         }
         self.tell_mute();
@@ -390,6 +427,11 @@ impl Core {
     fn ask(&mut self, sdp: String, mids: Vec<String>) {
         self.publisher.mids = mids;
         let tracks = self.track_infos(&self.publisher.offered);
+        for id in self.publisher.offered.clone() {
+            if let Some(track) = self.publisher.track(id) {
+                track.told = track.told.or_nothing(Told::Muted(track.muted));
+            }
+        }
         let session_id = self.session_id.clone();
         let id = self.rpc(RpcCall::SetPublisher { session_id, sdp, tracks });
         self.publisher.step = Step::Asking(id);
@@ -438,10 +480,15 @@ impl Core {
                 self.publish_failed(now, error, true);
             }
             Err(failure) => {
+                // Whether it was carried out nobody knows, nor what the SFU believes of mutes.
+                for track in &mut self.publisher.tracks {
+                    track.told = track.told.or_nothing(Told::Unsure);
+                }
                 let code = if failure.kind == FailureKind::Timeout { Code::Timeout } else { Code::Refused };
                 let error = Error::new(code, format!("publish: SetPublisher failed: {}", failure.message))
                     .with_server_code(failure.code);
                 self.publish_failed(now, error, true);
+                self.tell_mute();
             }
         }
     }
@@ -463,9 +510,9 @@ impl Core {
         for id in std::mem::take(&mut self.publisher.offered) {
             // Freed meanwhile: the next offer says so.
             let Some(track) = self.publisher.track(id) else { continue };
-            if track.told_muted.is_none() {
+            if track.told == Told::Nothing {
                 // Servers differ in whether TrackInfo.muted announces a track: tell it once more.
-                track.told_muted = Some(!track.muted);
+                track.told = Told::Unsure;
                 let news = !std::mem::replace(&mut track.announced, true);
                 self.out(Output::Sending { track: id, on: true });
                 if news {
@@ -499,8 +546,8 @@ impl Core {
             return self.negotiation_failed(now, "the publisher could not be negotiated");
         }
         let given_up: Vec<_> =
-            self.publisher.tracks.iter().filter(|t| t.told_muted.is_none()).map(|t| t.id).collect();
-        self.publisher.tracks.retain(|t| t.told_muted.is_some());
+            self.publisher.tracks.iter().filter(|t| t.told == Told::Nothing).map(|t| t.id).collect();
+        self.publisher.tracks.retain(|t| t.told != Told::Nothing);
         self.publisher.dirty = false;
         self.publisher.ice_restart = false;
         if given_up.is_empty() {

@@ -382,12 +382,18 @@ impl Core {
     }
 
     pub(super) fn on_remote_candidate(&mut self, peer: PeerKind, json: String) {
+        // Whether it is superseded is decided by the description that is being set.
+        let unsettled = match peer {
+            PeerKind::Subscriber => matches!(self.subscriber.step, Step::SettingOffer(_)),
+            PeerKind::Publisher => self.publisher_sets_answer(),
+        };
         let candidates = match peer {
             PeerKind::Subscriber if self.subscriber_alive() => &mut self.subscriber.candidates,
             PeerKind::Publisher if self.publisher_alive() => &mut self.publisher.candidates,
             _ => return self.late(),
         };
-        match candidates.offer(&json) {
+        let verdict = if unsettled { candidates.hold(&json) } else { candidates.offer(&json) };
+        match verdict {
             ice::Verdict::Add => {
                 self.op(peer, Action::AddCandidate(json));
             }

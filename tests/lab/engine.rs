@@ -400,8 +400,9 @@ fn check_remote(client: usize, kind: PeerKind, desc: &Desc, before: Option<&Desc
         return Err(broken(format!("session {client}: {} on a {kind:?}", desc.tag.ufrag())));
     }
     match before {
+        // An SFU that has forgotten the session and a client that has not: another DTLS identity.
         Some(before) if (before.tag.owner, before.tag.life) != (desc.tag.owner, desc.tag.life) => {
-            Err(broken(format!("{} after {}", desc.tag.ufrag(), before.tag.ufrag())))
+            Err(OpFailed { code: Code::Media, closed: false, message: "another fingerprint".into() })
         }
         // No socket does this, only a fault of ours.
         Some(before) if before.tag.ice > desc.tag.ice => {

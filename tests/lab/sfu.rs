@@ -293,14 +293,27 @@ impl World {
         let m = &mut self.sfu.members[member];
         let place = &mut m.places[index];
         (place.sock, place.lost_at) = (None, now);
-        let (life, last) = (place.life, m.places.iter().filter(|p| !p.gone).count() == 1);
-        if !last {
+        let (life, arriving) = (place.life, place.arriving);
+        let last = m.places.iter().filter(|p| !p.gone).count() == 1;
+        let newest = m.places.iter().rposition(|p| !p.gone) == Some(index);
+        if !last && (!newest || arriving) {
             // The old place of a migration, or a new one that came to nothing.
             m.places[index].gone = true;
-        } else if code == Some(1000) {
+            if !newest {
+                self.old_place_ends(member);
+            }
+        } else if code == Some(1000) && last {
             self.member_leaves(member);
         } else {
             self.after(KEPT, Ev::Sfu(SfuTimer::Expire { member, life, lost_at: now }));
+        }
+    }
+
+    /// What was published at the old edge ends with it, unless it was published at the new one.
+    fn old_place_ends(&mut self, member: usize) {
+        let silent = self.sfu.members[member].current().is_some_and(|p| p.publisher.is_none());
+        if silent {
+            self.publish(member, &[]);
         }
     }
 
@@ -319,6 +332,7 @@ impl World {
                     // It went on elsewhere meanwhile.
                     if let Some(place) = m.place(life) {
                         self.sfu.members[member].places[place].gone = true;
+                        self.old_place_ends(member);
                     }
                 } else if lost && !m.left {
                     self.say(|| format!("     the SFU gives up session {}", self_id(member)));

@@ -4,7 +4,7 @@ use super::{
     faults::Class,
     sfu::{Member, Place, Published, SfuTimer, Subscriber, KEPT},
     sockets::Down,
-    text::{Desc, Line, Tag},
+    text::{Desc, Tag},
     world::{Ev, World},
 };
 use offhook::core::model::*;
@@ -127,6 +127,7 @@ impl World {
         };
         let Some(life) = m.current().map(|p| p.life) else { return };
         let eager = self.setup.eager;
+        self.clients[client].check.snapshot_sent();
         if eager {
             // Before JoinResponse in the same instant: a client must keep it.
             self.socks[sock].joined = true;
@@ -134,7 +135,6 @@ impl World {
         }
         self.socks[sock].joined = true;
         self.tell(sock, SfuMessage::Joined(Box::new(state)));
-        self.clients[client].check.snapshot_sent(sock);
         if !eager {
             if reconnected {
                 return self.offer(member, life, true);
@@ -257,7 +257,7 @@ impl World {
             }
         };
         p.publisher = Some((desc.tag.clone(), desc.serial, ice));
-        self.publish(member, &tracks, &desc.lines);
+        self.publish(member, &tracks);
         self.arrived(member, life);
         let tag = Tag { sfu: true, owner: member, life, kind: PeerKind::Publisher, ice };
         if let Some(sock) = self.sfu.members[member].places[place].sock {
@@ -269,7 +269,7 @@ impl World {
     }
 
     /// All live tracks of a participant, as it announces them.
-    fn publish(&mut self, member: usize, tracks: &[TrackInfo], _lines: &[Line]) {
+    pub fn publish(&mut self, member: usize, tracks: &[TrackInfo]) {
         let prefix = self.sfu.members[member].prefix.clone();
         let before: Vec<Published> = std::mem::take(&mut self.sfu.members[member].tracks);
         let audible = before.iter().any(|t| !t.muted);
@@ -345,7 +345,7 @@ impl World {
         let Some(member) = self.sfu.members.iter().rposition(|m| m.client == client && !m.left) else { return };
         self.sfu.members[member].may_send = audio;
         if !audio {
-            self.publish(member, &[], &[]);
+            self.publish(member, &[]);
         }
         let sock = self.sfu.members[member].current().and_then(|p| p.sock).filter(|s| self.socks[*s].joined);
         if let Some(sock) = sock {

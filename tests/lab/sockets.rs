@@ -157,6 +157,7 @@ impl World {
             if kind > 0 {
                 // Lost, doubled or overtaken: no socket does this, and what it carried may be missed for ever.
                 this.check.view.tainted = true;
+                this.app.publish_in_doubt |= matches!(message, SfuMessage::Grants(_));
             }
             match kind {
                 0 => self.socks[sock].last_down += wait,
