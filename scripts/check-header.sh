@@ -54,6 +54,11 @@ unexported=$(comm -13 target/header/exported target/header/declared)
 [ -s target/header/declared ] || { echo "check-header: $header declares no function" >&2; failed=1; }
 [ "$failed" = 0 ] || exit 1
 echo "ok $(wc -l <target/header/declared) functions, the same in header and library; nothing else is exported"
+# Faults are planted in the unit tests' build and nowhere else (src/inject.rs).
+if grep -qa 'planted fault' "$lib"; then
+  echo "check-header: $lib holds the faults of the tests" >&2
+  exit 1
+fi
 # One crypto library is enough: a second one means that something else's wishes were linked in.
 if nm "$lib" 2>/dev/null | grep -q aws_lc; then
   echo "check-header: $lib holds AWS-LC, which only the SFU uses: build the library by itself (make build)" >&2

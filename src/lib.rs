@@ -13,6 +13,7 @@ pub mod capi;
 pub mod core;
 pub mod dispatch;
 pub mod error;
+mod inject;
 pub mod log;
 pub mod media;
 pub mod netwatch;

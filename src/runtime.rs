@@ -6,6 +6,7 @@
 use crate::{
     dispatch::{contain, panic_text},
     error::{Code, Error, Result},
+    inject,
     log::{oh_log, Level},
 };
 use futures_util::FutureExt;
@@ -224,6 +225,14 @@ impl Runtime {
         name: &'static str,
         future: impl Future<Output = T> + Send + 'static,
     ) -> Result<JoinHandle<T>> {
+        self.start(name, inject::task(name, future))
+    }
+
+    fn start<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> Result<JoinHandle<T>> {
         let (handle, entry) = self.with(|r| (r.tokio.handle().clone(), r.census.enter(name)))?;
         Ok(handle.spawn(async move {
             let out = future.await;
@@ -240,7 +249,8 @@ impl Runtime {
         future: impl Future<Output = ()> + Send + 'static,
         on_panic: impl FnOnce(String) + Send + 'static,
     ) -> Result<JoinHandle<()>> {
-        self.spawn(name, async move {
+        let future = inject::task(name, future);
+        let guarded = async move {
             if let Err(payload) = AssertUnwindSafe(future).catch_unwind().await {
                 let text = panic_text(payload);
                 oh_log!(Level::Error, "a task ({name}) failed inside: {text}");
@@ -248,7 +258,8 @@ impl Runtime {
                     oh_log!(Level::Error, "the end of a failed task ({name}) failed too");
                 }
             }
-        })
+        };
+        self.start(name, inject::task("guard", guarded))
     }
 
     /// Tasks started with `spawn` that have not ended.

@@ -12,9 +12,10 @@ use super::{
     track::handle_of,
 };
 use crate::core::model::PeerKind;
-use crate::core::{Config, State};
+use crate::core::{Config, Event, State};
 use crate::dispatch::{self, Closing, Delivery, Handler, Limits, Mailbox};
 use crate::error::{Code, Error, Result, Secret};
+use crate::inject::Mark;
 use crate::rtc::sdp::announce_sdp;
 use crate::session::{AudioFrame, AudioOptions, Call, CallOptions, HandedOver, Notice};
 use std::time::Duration;
@@ -322,21 +323,20 @@ fn mailbox(
         handed_over.mark();
         return Mailbox::pulled(dispatch::pool(), limits);
     }
-    let receiver = Receiver {
-        call,
-        object: Arc::downgrade(object),
-        handlers,
-        texts: Vec::new(),
-    };
-    let mut receiver = receiver;
+    let over = Arc::new(AtomicBool::new(false));
+    let (object, mark) = (Arc::downgrade(object), Mark::of_thread());
+    let last_word = LastWord { call, object: object.clone(), handlers, over: over.clone() };
+    let mut receiver = Receiver { call, object, handlers, texts: Vec::new(), over: over.clone(), mark };
     let user = UserData { pointer: handlers.user_data, destroy: handlers.destroy };
     let handler = Handler::new(move |delivery| receiver.deliver(delivery)).destroy(move || {
+        over.store(true, Ordering::Release);
         // A join that failed leaves user_data to the caller.
         if started.load(Ordering::Acquire) {
             user.release();
         }
         handed_over.mark();
-    });
+    })
+    .on_panic(move |text| last_word.say(&text));
     Mailbox::with_handler(dispatch::pool(), limits, handler)
 }
 
@@ -348,6 +348,9 @@ struct Receiver {
     object: Weak<CallObject>,
     handlers: oh_call_handlers,
     texts: Vec<AudioText>,
+    /// The terminal event was given, or `destroy` has begun.
+    over: Arc<AtomicBool>,
+    mark: Mark,
 }
 
 // SAFETY: the handlers are callable from any thread by the header's contract, one at a time; the
@@ -356,6 +359,7 @@ unsafe impl Send for Receiver {}
 
 impl Receiver {
     fn deliver(&mut self, delivery: Delivery<Notice, AudioFrame>) {
+        self.mark.reached("callback");
         match delivery {
             Delivery::Media(frame) => self.audio(&frame),
             Delivery::Control(notice) => {
@@ -366,6 +370,9 @@ impl Receiver {
                 let event = c_event(self.call, &notice, &mut texts, track);
                 // Not held during the callback: the application may free the call in it.
                 drop(object);
+                if matches!(notice.event, Event::Ended(_)) {
+                    self.over.store(true, Ordering::Release);
+                }
                 // SAFETY: the application's function; event and texts live until it returns.
                 unsafe { on_event(self.handlers.user_data, self.call, &event) };
             }
@@ -390,6 +397,37 @@ impl Receiver {
         let audio: oh_audio = view(frame, &self.texts[index]);
         // SAFETY: the application's function; frame and texts live until it returns.
         unsafe { on_audio(self.handlers.user_data, self.call, &audio) };
+    }
+}
+
+/// What a call still says when its delivery has failed inside: that it is over.
+struct LastWord {
+    call: oh_call,
+    object: Weak<CallObject>,
+    handlers: oh_call_handlers,
+    over: Arc<AtomicBool>,
+}
+
+// SAFETY: as for the receiver, whose place it takes.
+unsafe impl Send for LastWord {}
+
+impl LastWord {
+    fn say(self, text: &str) {
+        let object = self.object.upgrade();
+        let session = object.as_ref().and_then(|object| object.call.get().cloned());
+        drop(object);
+        let Some(session) = session else { return };
+        let at_ms = session.fail(text);
+        let (Some(on_event), Some(end)) = (self.handlers.on_event, session.end()) else { return };
+        drop(session);
+        if self.over.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let mut texts = Texts::default();
+        let notice = Notice { at_ms, event: Event::Ended(end) };
+        let event = c_event(self.call, &notice, &mut texts, |_| super::track::oh_track { id: 0 });
+        // SAFETY: the application's function, in place of the callback that failed; destroy comes later.
+        unsafe { on_event(self.handlers.user_data, self.call, &event) };
     }
 }
 

@@ -9,6 +9,9 @@
 #![allow(missing_debug_implementations)]
 #![deny(unsafe_op_in_unsafe_fn)]
 
+#[cfg(test)]
+mod panic_tests;
+
 mod audio;
 mod call;
 mod client;

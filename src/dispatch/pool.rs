@@ -2,6 +2,7 @@
 //!
 //! Must not know: what a mailbox is (it sees a [`Job`]), calls, the network.
 
+use super::contain;
 use crate::sync::{
     thread::{self, JoinHandle},
     Condvar, Instant, Mutex, MutexGuard,
@@ -249,7 +250,8 @@ impl Pool {
                     self.arm(&mut state);
                 }
                 let more = MutexGuard::unlocked(&mut state, || {
-                    let more = ready.job.turn(seat);
+                    // Never panics; should it, then this thread at least lives on.
+                    let more = contain(|| ready.job.turn(seat)).unwrap_or(false);
                     // Dropped without the lock: the last reference to a mailbox runs its destroy.
                     more.then_some(ready.job)
                 });

@@ -2,7 +2,12 @@
 //!
 //! Must not know: any engine's types.
 
+use crate::dispatch::panic_text;
+use crate::inject;
+use crate::log::{oh_log, Level};
+use futures_util::FutureExt;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -36,6 +41,7 @@ impl Tasks {
     /// Spawns `future`; `at_end` runs once it is over or was dropped unfinished.
     pub fn spawn_then(
         &self,
+        name: &'static str,
         future: impl Future<Output = ()> + Send + 'static,
         at_end: impl FnMut() + Send + 'static,
     ) -> JoinHandle<()> {
@@ -45,6 +51,7 @@ impl Tasks {
             live.fetch_sub(1, Ordering::AcqRel);
         });
         let at_end = AtEnd(at_end);
+        let future = inject::task(name, future);
         self.handle.spawn(async move {
             // Dropped in reverse: the future first, then the notice, then the count.
             let _count = count;
@@ -53,7 +60,24 @@ impl Tasks {
         })
     }
 
-    pub fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
-        self.spawn_then(future, || {})
+    /// Spawns `future`; `on_panic` runs when it fails inside, on the task: hand off, never block.
+    pub fn spawn_guarded(
+        &self,
+        name: &'static str,
+        future: impl Future<Output = ()> + Send + 'static,
+        on_panic: impl FnOnce() + Send + 'static,
+    ) -> JoinHandle<()> {
+        let future = inject::task(name, future);
+        let guarded = async move {
+            if let Err(payload) = AssertUnwindSafe(future).catch_unwind().await {
+                oh_log!(Level::Error, "a task ({name}) failed inside: {}", panic_text(payload));
+                on_panic();
+            }
+        };
+        self.spawn_then("guarded", guarded, || {})
+    }
+
+    pub fn spawn(&self, name: &'static str, future: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+        self.spawn_then(name, future, || {})
     }
 }

@@ -78,7 +78,8 @@ impl Engine for WebRtcEngine {
         });
         shared.open().await?;
         let watch = watch_dtls(Arc::downgrade(&shared), shared.alert.clone(), shared.closed.subscribe());
-        shared.tasks.spawn(watch);
+        let gate = shared.gate.clone();
+        shared.tasks.spawn_guarded("dtls", watch, move || gate.state(PeerState::Failed));
         Ok(Arc::new(PcPeer::new(shared)))
     }
 }
@@ -186,7 +187,7 @@ impl Shared {
         };
         drop(open);
         if let Some(pc) = unused {
-            self.tasks.spawn(async move {
+            self.tasks.spawn("unused", async move {
                 let _ = tokio::time::timeout(CLOSE_TIMEOUT, pc.close()).await;
             });
         }
@@ -232,6 +233,7 @@ impl Shared {
         let open = self.open.lock().take();
         let at_end = self.clone();
         self.tasks.spawn_then(
+            "closing",
             async move {
                 if let Some(open) = open {
                     let _ = tokio::time::timeout(CLOSE_TIMEOUT, open.pc.close()).await;

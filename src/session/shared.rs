@@ -329,6 +329,14 @@ impl Call {
         })
     }
 
+    /// Ends the call because of a defect that showed outside of its tasks; milliseconds since the join.
+    pub(crate) fn fail(&self, text: &str) -> u64 {
+        let text = format!("the call ended by a defect of the library: {text}");
+        self.shared.end(EndReason::Internal, Error::new(Code::Internal, text));
+        self.shared.leave_asked.notify_one();
+        self.shared.ms()
+    }
+
     /// The application's answer to `TokenNeeded`.
     pub fn provide_token(&self, token: Option<Secret>) -> Result<()> {
         if let Some(token) = &token {

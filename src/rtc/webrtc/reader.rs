@@ -43,7 +43,9 @@ impl PeerConnectionEventHandler for Handler {
     async fn on_track(&self, track: Arc<dyn TrackRemote>) {
         let Some(shared) = self.0.upgrade() else { return };
         let tasks = shared.tasks.clone();
-        tasks.spawn(read_track(self.0.clone(), track, shared.closed.subscribe()));
+        let (reader, gate) = (read_track(self.0.clone(), track, shared.closed.subscribe()), shared.gate.clone());
+        // Who is not read any more would be silent without a word: it counts as a failed connection.
+        tasks.spawn_guarded("read", reader, move || gate.state(PeerState::Failed));
     }
 }
 

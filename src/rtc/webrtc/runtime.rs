@@ -88,10 +88,10 @@ impl Runtime for EngineRuntime {
     fn spawn(&self, future: Pin<Box<dyn Future<Output = ()> + Send>>) -> Box<dyn JoinHandle> {
         // The driver is the first task of a peer connection.
         if self.driver.spawned.swap(true, Ordering::SeqCst) {
-            return Box::new(Spawned(self.tasks.spawn(future)));
+            return Box::new(Spawned(self.tasks.spawn("engine", future)));
         }
         let (driver, gate) = (self.driver.clone(), self.gate.clone());
-        Box::new(Spawned(self.tasks.spawn_then(future, move || driver.end(&gate))))
+        Box::new(Spawned(self.tasks.spawn_then("driver", future, move || driver.end(&gate))))
     }
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {

@@ -229,7 +229,8 @@ pub async fn open(
     let (queue, queued) = mpsc::channel(limits.queue.max(1));
     let (messages, incoming) = mpsc::channel(1);
     let shared = Arc::new(Shared::new());
-    tokio::spawn(task::run(stream, early, queued, messages, shared.clone(), limits));
+    let run = task::run(stream, early, queued, messages, shared.clone(), limits);
+    tokio::spawn(crate::inject::task("socket", run));
     let sender = WsSender { queue, shared: shared.clone(), queue_bytes: limits.queue_bytes };
     Ok((sender, WsReceiver { messages: incoming, shared }))
 }
