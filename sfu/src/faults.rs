@@ -320,7 +320,7 @@ impl Faults {
     }
 
     /// Ends all trouble; killed SFUs live again.
-    pub fn reset(&self) {
+    pub fn reset(&self, keep_pins: bool) {
         self.silent.lock().clear();
         self.refusals.lock().clear();
         self.connect_refusals.lock().clear();
@@ -330,7 +330,9 @@ impl Faults {
         self.set_slow_ms(None, 0);
         *self.killed.lock() = Default::default();
         *self.hidden.lock() = Default::default();
-        self.pins.lock().clear();
+        if !keep_pins {
+            self.pins.lock().clear();
+        }
     }
 
     /// What is on, for `/ctl/state`.

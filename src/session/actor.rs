@@ -134,7 +134,7 @@ impl Actor {
     pub async fn run(mut self) {
         self.spawn("play", ops::play(self.playout.clone()));
         self.input(Input::Start);
-        let mut stopping = false;
+        let (mut stopping, mut freed) = (false, false);
         while !self.carry_out() {
             let deadline = self.core.deadline().map(|d| self.epoch + d);
             tokio::select! {
@@ -149,10 +149,14 @@ impl Actor {
                     let text = "the library is shutting down".to_owned();
                     self.input(Input::Abort(End { reason: EndReason::Shutdown, error: None, text }));
                 }
-                command = self.commands.recv() => match command {
+                command = self.commands.recv(), if !freed => match command {
                     Some(command) => self.on_command(command),
-                    // Every handle is gone; the last one has asked to leave.
-                    None => self.input(Input::Leave { reason: "freed".into() }),
+                    // Every handle is gone; the last one has asked to leave. Asked again, the channel would say so
+                    // at once, for ever, and nothing below would have its turn.
+                    None => {
+                        freed = true;
+                        self.input(Input::Leave { reason: "freed".into() });
+                    }
                 },
                 Some(done) = self.ops.next(), if !self.ops.is_empty() => self.on_done(done),
                 Some(input) = self.inputs.recv() => self.input(input),

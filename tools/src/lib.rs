@@ -10,4 +10,5 @@ pub mod bench;
 pub mod demo;
 pub mod program;
 pub mod sfu;
+pub mod soak;
 pub mod wav;

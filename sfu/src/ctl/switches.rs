@@ -6,11 +6,18 @@ use crate::{
     server::Server,
 };
 use serde::Deserialize;
-use serde_json::{json, Value};
+use serde_json::json;
 use std::sync::Arc;
 
-pub async fn reset(server: Arc<Server>, _: Value) -> Answer {
-    server.faults.reset();
+#[derive(Deserialize)]
+pub struct Reset {
+    /// Pins to edges are no fault to whoever relies on them.
+    #[serde(default)]
+    keep_pins: bool,
+}
+
+pub async fn reset(server: Arc<Server>, a: Reset) -> Answer {
+    server.faults.reset(a.keep_pins);
     Ok(json!({}))
 }
 
