@@ -379,3 +379,21 @@ fn a_steady_tone_is_no_silence() {
     }
     assert!(sent < 600, "silence is still left out: {sent}");
 }
+
+#[test]
+fn dtx_can_be_forbidden_and_allowed_while_it_runs() {
+    let encoder = EncoderConfig { dtx: true, ..EncoderConfig::default() };
+    let mut sender = AudioSender::new(AudioSendConfig { encoder, ..AudioSendConfig::default() }).unwrap();
+    let mut sent = Vec::new();
+    // Two seconds of silence each: as configured, forbidden, allowed again.
+    for allowed in [true, false, true] {
+        sender.set_dtx(allowed);
+        let mut packets = 0;
+        for _ in 0..100 {
+            sender.write_s16(&[0; 960]).unwrap();
+            packets += u32::from(sender.next_packet(false).is_some());
+        }
+        sent.push(packets);
+    }
+    assert!(sent[0] < 50 && sent[1] == 100 && sent[2] < 50, "{sent:?}");
+}

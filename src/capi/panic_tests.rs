@@ -2,7 +2,7 @@
 //! else notices. Over real sockets, against the development SFU.
 
 use super::{
-    audio::oh_audio, call::*, client::*, event::*, library::*, result::oh_result, track::*,
+    audio::oh_audio, call::*, client::*, event::*, result::oh_result, track::*,
 };
 use crate::inject::Mark;
 use offhook_sfu::{Config, Sfu};

@@ -44,7 +44,8 @@ pub struct oh_audio_track_options {
     pub buffer_ms: u32,
     /// Non-zero: music rather than speech.
     pub music: u32,
-    /// Non-zero: no discontinuous transmission (silence is sent, too).
+    /// Non-zero: no discontinuous transmission (silence is sent, too). Zero: as the call's settings
+    /// say; never for music.
     pub no_dtx: u32,
     /// Non-zero: no forward error correction.
     pub no_fec: u32,

@@ -262,6 +262,11 @@ pub enum Output {
         track: TrackId,
         on: bool,
     },
+    /// A moderator has muted this track of mine; or it is over, because the application has unmuted it.
+    Moderated {
+        track: TrackId,
+        muted: bool,
+    },
     Event(Event),
     /// One debug line; built only when asked for.
     Debug(&'static str, Generation),

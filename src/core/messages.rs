@@ -252,6 +252,9 @@ impl Core {
     }
 
     fn on_track_unpublished(&mut self, session_id: &str, kind: TrackKind, cause: UnpublishCause) {
+        if session_id == self.session_id && cause == UnpublishCause::Moderation {
+            self.on_moderated(kind);
+        }
         if self.roster.unpublish(session_id, kind) && session_id != self.session_id {
             let user_id = self.roster.get(session_id).map(|p| p.user_id.clone()).unwrap_or_default();
             self.event(Event::TrackUnpublished { user_id, session_id: session_id.to_owned(), kind, cause });

@@ -39,6 +39,8 @@ struct Track {
     /// Name in msid and TrackInfo.
     name: String,
     muted: bool,
+    /// By a moderator, and not unmuted by the application since.
+    moderated: bool,
     told: Told,
     /// The application knows that it is on the air.
     announced: bool,
@@ -236,7 +238,8 @@ impl Core {
         }
         let name = self.rng.uuid();
         let muted = offer.muted;
-        self.publisher.tracks.push(Track { id: track, offer, name, muted, told: Told::Nothing, announced: false });
+        let told = Told::Nothing;
+        self.publisher.tracks.push(Track { id: track, offer, name, muted, moderated: false, told, announced: false });
         self.publisher.dirty = true;
         self.negotiate_publisher(now);
     }
@@ -257,9 +260,39 @@ impl Core {
     pub(super) fn on_mute(&mut self, now: Duration, track: TrackId, muted: bool) {
         if let Some(t) = self.publisher.track(track) {
             t.muted = muted;
+            if !muted && std::mem::take(&mut t.moderated) {
+                self.out(Output::Moderated { track, muted: false });
+            }
             self.tell_mute();
         }
         let _ = now;
+    }
+
+    /// A moderator has muted what is sent: media stops, the application hears of it and may unmute (which
+    /// the SFU may refuse).
+    pub(super) fn on_moderated(&mut self, kind: TrackKind) {
+        let heard = |t: &&mut Track| kind == TrackKind::Audio && !t.muted;
+        let mut muted = Vec::new();
+        for track in self.publisher.tracks.iter_mut().filter(heard) {
+            (track.muted, track.moderated) = (true, true);
+            muted.push(track.id);
+        }
+        if muted.is_empty() {
+            return;
+        }
+        for track in muted {
+            self.out(Output::Moderated { track, muted: true });
+        }
+        let (user_id, session_id) = (self.config.user_id.clone(), self.session_id.clone());
+        let cause = UnpublishCause::Moderation;
+        self.event(Event::TrackUnpublished { user_id, session_id, kind, cause });
+        self.tell_mute();
+    }
+
+    /// How a track is offered: the application's wish, as far as the call's settings allow it.
+    fn allowed(&self, offer: &AudioOffer) -> AudioOffer {
+        let dtx = offer.dtx && self.admission.as_ref().is_some_and(|a| a.opus_dtx);
+        AudioOffer { dtx, ..offer.clone() }
     }
 
     /// Tells the SFU of the tracks whose mute state it does not know yet; one request at a time.
@@ -351,7 +384,7 @@ impl Core {
         let missing = self.publisher.tracks.iter().find(|t| !self.publisher.senders.contains(&Some(t.id)));
         if let Some(track) = missing {
             let id = track.id;
-            let (stream_id, offer) = (track.name.clone(), track.offer.clone());
+            let (stream_id, offer) = (track.name.clone(), self.allowed(&track.offer));
             let op = self.op(PeerKind::Publisher, Action::AddAudio { track: id, stream_id, offer });
             self.publisher.step = Step::Adding(op, id);
             return;
@@ -454,7 +487,7 @@ impl Core {
                     kind: TrackKind::Audio,
                     mid: self.publisher.mids.get(index).cloned().unwrap_or_default(),
                     muted: t.muted,
-                    dtx: t.offer.dtx,
+                    dtx: self.allowed(&t.offer).dtx,
                     stereo: t.offer.stereo,
                     red: false,
                     codec: codec.clone(),
@@ -541,7 +574,7 @@ impl Core {
         self.publisher.failures = 0;
         self.publisher.first_error = None;
         // What was on the air is not given up: a new session may take it.
-        let on_the_air = self.publisher.tracks.iter().any(|t| t.announced && t.told_muted.is_none());
+        let on_the_air = self.publisher.tracks.iter().any(|t| t.announced && t.told == Told::Nothing);
         if restarting || on_the_air {
             return self.negotiation_failed(now, "the publisher could not be negotiated");
         }

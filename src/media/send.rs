@@ -252,6 +252,17 @@ impl AudioSender {
         }
     }
 
+    /// Allows or forbids discontinuous transmission from the next frame on; of no effect on frames
+    /// that the application has coded.
+    pub fn set_dtx(&mut self, dtx: bool) {
+        if let Source::Pcm(pcm) = &mut self.source {
+            pcm.dtx = dtx;
+            if !dtx && pcm.dtx_now && pcm.encoder.set_dtx(false).is_ok() {
+                pcm.dtx_now = false;
+            }
+        }
+    }
+
     /// Media time moves on by `ticks` of 20 ms that were missed (`Due::skipped`), without packets.
     pub fn skip(&mut self, ticks: u64) {
         if ticks > 0 {

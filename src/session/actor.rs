@@ -474,6 +474,11 @@ impl Actor {
                     }
                 }
             }
+            Output::Moderated { track, muted } => {
+                if let Some(outgoing) = self.tracks.get(&track) {
+                    outgoing.set_moderated(muted);
+                }
+            }
             Output::Event(event) => self.shared.tell(event),
             Output::Debug(text, generation) => oh_log!(Level::Debug, "{text} (generation {})", generation.0),
             Output::Finished => return true,

@@ -94,6 +94,7 @@ async fn step(
             };
             let writer = peer.add_audio(spec).await?;
             if let Some(track) = track {
+                track.set_dtx(offer.dtx);
                 track.add_writer(generation, writer);
             }
             Ok(OpDone::Done)

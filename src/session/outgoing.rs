@@ -57,7 +57,10 @@ pub struct Outgoing {
     changed: Condvar,
     /// One per peer connection that carries the track: while a migration lasts, two.
     writers: Mutex<Vec<Writer>>,
+    /// By the application.
     muted: AtomicBool,
+    /// By a moderator. Apart: the two are set by different threads, and neither undoes the other.
+    moderated: AtomicBool,
     pacing: AtomicBool,
 }
 
@@ -83,6 +86,7 @@ impl Outgoing {
             changed: Condvar::new(),
             writers: Mutex::default(),
             muted: AtomicBool::new(muted),
+            moderated: AtomicBool::new(false),
             pacing: AtomicBool::new(false),
         })
     }
@@ -103,16 +107,29 @@ impl Outgoing {
     }
 
     pub fn is_muted(&self) -> bool {
-        self.muted.load(Ordering::Relaxed)
+        self.muted.load(Ordering::Relaxed) || self.moderated.load(Ordering::Relaxed)
     }
 
     pub(super) fn set_muted(&self, muted: bool) {
+        self.set(&self.muted, muted);
+    }
+
+    pub(super) fn set_moderated(&self, muted: bool) {
+        self.set(&self.moderated, muted);
+    }
+
+    fn set(&self, which: &AtomicBool, muted: bool) {
         // Under the lock: what is written after this returns is of the new state.
         let mut state = self.state.lock();
-        self.muted.store(muted, Ordering::Relaxed);
-        state.sender.set_muted(muted);
+        which.store(muted, Ordering::Relaxed);
+        state.sender.set_muted(self.is_muted());
         drop(state);
         self.changed.notify_all();
+    }
+
+    /// As the call's settings allow it, and never against the application's wish.
+    pub(super) fn set_dtx(&self, dtx: bool) {
+        self.state.lock().sender.set_dtx(dtx && self.options.encoder.dtx);
     }
 
     /// A peer connection of that generation carries the track, once it is on the air.

@@ -8,6 +8,7 @@ mod check;
 mod health;
 mod join;
 mod leave;
+mod moderation;
 mod offers;
 mod publish;
 mod random;

@@ -414,6 +414,7 @@ pub fn admission(number: u32) -> Admission {
         url: "http://127.0.0.1:1/twirp".into(),
         ws_endpoint: "ws://127.0.0.1:1/ws".into(),
         token: Secret::new("sfu-token"),
+        opus_dtx: true,
         ..Admission::default()
     }
 }
