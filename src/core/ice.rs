@@ -93,6 +93,24 @@ fn ufrag_of(json: &str) -> Option<String> {
     Some(object.get("usernameFragment").and_then(Value::as_str).unwrap_or_default().to_owned())
 }
 
+/// The DTLS identity that a description names first (RFC 8122); it holds as long as its peer connection.
+pub fn fingerprint(sdp: &str) -> Option<&str> {
+    sdp.lines().find_map(|line| line.trim_end().strip_prefix("a=fingerprint:"))
+}
+
+/// Remembers the identity of the first description; true when a later one has another: the other side has
+/// made a new peer connection, which ours cannot talk to.
+pub fn changed_identity(known: &mut Option<String>, sdp: &str) -> bool {
+    match (known.as_deref(), fingerprint(sdp)) {
+        (Some(known), Some(now)) => !known.eq_ignore_ascii_case(now),
+        (None, Some(now)) => {
+            *known = Some(now.to_owned());
+            false
+        }
+        (_, None) => false,
+    }
+}
+
 fn ufrags(sdp: &str) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     for line in sdp.lines() {

@@ -80,6 +80,8 @@ pub(super) struct Publisher {
     /// Closed while a request was under way: mute after it.
     mute_at_last: bool,
     pub(super) candidates: ice::Candidates,
+    /// The SFU's DTLS identity.
+    identity: Option<String>,
     pub(super) local: Vec<String>,
     pub(super) answered: bool,
     pub(super) link: Link,
@@ -102,6 +104,7 @@ impl Default for Publisher {
             mute_rpc: None,
             mute_at_last: false,
             candidates: ice::Candidates::default(),
+            identity: None,
             local: Vec::new(),
             answered: false,
             link: Link::default(),
@@ -504,6 +507,10 @@ impl Core {
         self.publisher.step = Step::Idle;
         match result {
             Ok(RpcReply::Publisher { sdp, .. }) if !sdp.is_empty() => {
+                if ice::changed_identity(&mut self.publisher.identity, &sdp) {
+                    let why = "the SFU's side of the publisher is another one";
+                    return self.reconnect(now, Strategy::Rejoin, why);
+                }
                 let op = self.op(PeerKind::Publisher, Action::SetAnswer(sdp.clone()));
                 self.publisher.step = Step::Answering(op, sdp);
             }

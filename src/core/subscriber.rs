@@ -46,6 +46,8 @@ pub(super) struct Subscriber {
     current: Option<Offer>,
     queue: VecDeque<Offer>,
     candidates: ice::Candidates,
+    /// The SFU's DTLS identity.
+    identity: Option<String>,
     /// Local candidates wait for the first answer.
     local: Vec<String>,
     pub(super) answered: bool,
@@ -61,6 +63,7 @@ impl Subscriber {
             current: None,
             queue: VecDeque::new(),
             candidates: ice::Candidates::default(),
+            identity: None,
             local: Vec::new(),
             answered: false,
             link: Link::default(),
@@ -181,13 +184,16 @@ impl Core {
             let op = self.op(PeerKind::Subscriber, Action::Create { ice_servers });
             self.subscriber.step = Step::Creating(op);
         } else {
-            self.set_offer();
+            self.set_offer(now);
         }
         let _ = now;
     }
 
-    fn set_offer(&mut self) {
+    fn set_offer(&mut self, now: Duration) {
         let Some(sdp) = self.subscriber.current.as_ref().map(|o| o.sdp.clone()) else { return };
+        if ice::changed_identity(&mut self.subscriber.identity, &sdp) {
+            return self.reconnect(now, Strategy::Rejoin, "the SFU's side of the subscriber is another one");
+        }
         let op = self.op(PeerKind::Subscriber, Action::SetOffer(sdp));
         self.subscriber.step = Step::SettingOffer(op);
     }
@@ -269,7 +275,7 @@ impl Core {
             (_, Err(failed)) => self.offer_failed(now, failed, true),
             (Step::Creating(_), Ok(_)) => {
                 self.subscriber.slot = Slot::Open;
-                self.set_offer();
+                self.set_offer(now);
             }
             (Step::SettingOffer(_), Ok(_)) => {
                 let sdp = self.subscriber.current.as_ref().map(|o| o.sdp.clone()).unwrap_or_default();

@@ -583,3 +583,25 @@ fn what_the_application_closed_stays_closed() {
         assert_eq!(sim.core.counters().late_offers - late, u64::from(peer == SUB));
     }
 }
+
+#[test]
+fn another_dtls_identity_is_another_peer_connection() {
+    let identified = |id: u32, fingerprint: &str| SfuMessage::SubscriberOffer {
+        ice_restart: true,
+        sdp: format!("v=0\r\na=ice-ufrag:u{id}\r\na=fingerprint:sha-256 {fingerprint}\r\n"),
+        negotiation_id: id,
+    };
+    let mut sim = Sim::joined();
+    for id in 1..4 {
+        sim.message(identified(id, "AA:BB"));
+        sim.run(ms(50));
+    }
+    assert_eq!((sim.answers(), sim.core.counters().reconnect_attempts), (vec![1, 2, 3], 0));
+    sim.message(identified(4, "CC:DD"));
+    sim.run(ms(200));
+    assert_eq!((back(&sim), sim.errors()), (vec![Strategy::Rejoin], 0));
+    assert_eq!(sim.answers(), [1, 2, 3], "not answered with what cannot talk to it");
+    sim.message(identified(1, "CC:DD"));
+    sim.run(ms(50));
+    assert_eq!(sim.answers(), [1, 2, 3, 1], "the new one has its own");
+}
