@@ -547,7 +547,7 @@ impl Core {
         self.publisher.failures = 0;
         self.publisher.first_error = None;
         // What was on the air is not given up: a new session may take it.
-        let on_the_air = self.publisher.tracks.iter().any(|t| t.announced && t.told_muted.is_none());
+        let on_the_air = self.publisher.tracks.iter().any(|t| t.announced && t.told == Told::Nothing);
         if restarting || on_the_air {
             return self.negotiation_failed(now, "the publisher could not be negotiated");
         }
