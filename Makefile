@@ -23,10 +23,10 @@ STRICT  := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -pthread -Iinclude
 LINK    := -L$(LIBS) -loffhook -lm -Wl,-rpath,$(CURDIR)/$(LIBS)
 
 # Steps of `make test`, in this order.
-STEPS := build check-house check-licences test-rust check-header test-c test-valgrind test-asan check-install interop demo-short
+STEPS := build check-house check-licences test-rust lab check-header test-c test-valgrind test-asan check-install interop demo-short
 
 .PHONY: help setup build demo demo-short test bench interop install header lint clean \
-        test-rust test-c test-valgrind test-asan asan check-header check-install check-licences check-house examples loom faults faults-short
+        test-rust lab test-c test-valgrind test-asan asan check-header check-install check-licences check-house examples loom faults faults-short
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -64,6 +64,11 @@ test: setup ## every check there is, from unit tests to interop; fails at the fi
 
 test-rust: ## Rust tests of the whole workspace
 	$(CARGO) test --workspace
+
+lab: ## every fault in virtual time: SEEDS=n [FROM=m], or SEED=n to read one schedule; target/lab/summary.json
+	@scripts/say.sh "Fault lab: $(if $(SEED),seed $(SEED),$(or $(SEEDS),50000) seeds)"
+	LAB_SEEDS=$(or $(SEEDS),50000) LAB_FROM=$(FROM) LAB_SEED=$(SEED) LAB_CLASSES=$(CLASSES) LAB_PLANT=$(PLANT) \
+	  $(CARGO) test --workspace --test lab -- --nocapture every_schedule_keeps_the_rules
 
 check-header: ## header fresh, alone compilable as C99 and C++17, symbols equal both ways
 	@scripts/check-header.sh

@@ -77,6 +77,8 @@ pub(super) struct Publisher {
     first_error: Option<Error>,
     /// The request under way, and what it tells of which tracks.
     mute_rpc: Option<(u64, Vec<(TrackId, bool)>)>,
+    /// SetPublisher was sent while it was under way: which of the two the SFU heard last nobody knows.
+    mute_overtaken: bool,
     /// Closed while a request was under way: mute after it.
     mute_at_last: bool,
     pub(super) candidates: ice::Candidates,
@@ -102,6 +104,7 @@ impl Default for Publisher {
             failures: 0,
             first_error: None,
             mute_rpc: None,
+            mute_overtaken: false,
             mute_at_last: false,
             candidates: ice::Candidates::default(),
             identity: None,
@@ -317,6 +320,7 @@ impl Core {
             let states = news.iter().map(|(_, muted)| (TrackKind::Audio, *muted)).collect();
             let id = self.rpc(RpcCall::UpdateMuteStates { session_id, states });
             self.publisher.mute_rpc = Some((id, news));
+            self.publisher.mute_overtaken = false;
         }
     }
 
@@ -355,9 +359,10 @@ impl Core {
                 "mute: the SFU could not be told; others may see the old state until the next change",
             )));
         }
+        let overtaken = self.publisher.mute_overtaken;
         for (id, muted) in told {
             if let Some(track) = self.publisher.track(id) {
-                track.told = Told::Muted(muted);
+                track.told = if overtaken { Told::Unsure } else { Told::Muted(muted) };
             }
         }
         self.tell_mute();
@@ -463,6 +468,7 @@ impl Core {
     fn ask(&mut self, sdp: String, mids: Vec<String>) {
         self.publisher.mids = mids;
         let tracks = self.track_infos(&self.publisher.offered);
+        self.publisher.mute_overtaken = self.publisher.mute_rpc.is_some();
         for id in self.publisher.offered.clone() {
             if let Some(track) = self.publisher.track(id) {
                 track.told = track.told.or_nothing(Told::Muted(track.muted));

@@ -80,6 +80,21 @@ impl Plant {
             {
                 Vec::new()
             }
+            (
+                Plant::WrongPeer,
+                Input::Message { generation, message: SfuMessage::IceTrickle { peer, candidate } },
+            ) => {
+                let peer = match peer {
+                    PeerKind::Publisher => PeerKind::Subscriber,
+                    PeerKind::Subscriber => PeerKind::Publisher,
+                };
+                // One that names no ICE generation: only its peer connection tells where it belongs.
+                let candidate = match candidate.split_once("\"usernameFragment\":\"") {
+                    Some((head, _)) => format!("{head}\"usernameFragment\":\"\"}}"),
+                    None => candidate,
+                };
+                vec![Input::Message { generation, message: SfuMessage::IceTrickle { peer, candidate } }]
+            }
             (Plant::MuteLost, Input::Mute { .. }) | (Plant::LeaveLost, Input::Leave { .. }) => Vec::new(),
             (Plant::UnpublishLost, Input::Unpublish { .. }) => Vec::new(),
             (Plant::Crosstalk, input) if client == 0 => vec![input],
@@ -100,13 +115,6 @@ impl Plant {
             }
             (Plant::EventAfterEnd, Output::Finished) => {
                 vec![Output::Finished, Output::Event(Event::TokenNeeded)]
-            }
-            (Plant::WrongPeer, Output::Engine { generation, peer, op, action: action @ Action::AddCandidate(_) }) => {
-                let peer = match peer {
-                    PeerKind::Publisher => PeerKind::Subscriber,
-                    PeerKind::Subscriber => PeerKind::Publisher,
-                };
-                vec![Output::Engine { generation, peer, op, action }]
             }
             (Plant::PeerLeak, Output::ClosePeer { peer: PeerKind::Publisher, .. }) => Vec::new(),
             (Plant::SocketLeak, Output::CloseSocket { .. } | Output::DropSocket { .. }) => Vec::new(),

@@ -296,7 +296,15 @@ impl World {
         let (life, arriving) = (place.life, place.arriving);
         let last = m.places.iter().filter(|p| !p.gone).count() == 1;
         let newest = m.places.iter().rposition(|p| !p.gone) == Some(index);
-        if !last && (!newest || arriving) {
+        // It has come for good once nobody listens at the old place any more.
+        let settled = !arriving || m.places.iter().all(|p| p.gone || p.sock.is_none());
+        if !last && newest && settled {
+            for old in m.places[..index].iter_mut() {
+                old.gone = true;
+            }
+        }
+        let last = m.places.iter().filter(|p| !p.gone).count() == 1;
+        if !last && !newest || !last && !settled {
             // The old place of a migration, or a new one that came to nothing.
             m.places[index].gone = true;
             if !newest {

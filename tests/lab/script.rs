@@ -1,0 +1,210 @@
+//! Scripted worlds: nothing goes wrong but what a test does. What was said and done is read from the schedule.
+
+use super::{
+    faults::{Fault, Plan, Setup},
+    run,
+    sockets::Cut,
+    world::{Act, Ev, Ms, Verdict, World},
+};
+use offhook::core::{model::*, Counters, End, Event, Input, Output, State};
+
+/// A world that is driven by hand. Shows the end of its schedule when its test fails.
+pub struct Lab {
+    pub world: World,
+    mark: usize,
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let trace = self.world.trace.take().unwrap_or_default();
+            eprintln!("{}", trace[trace.len().saturating_sub(80)..].join("\n"));
+        }
+    }
+}
+
+impl Lab {
+    /// One session for each room named; nothing has started.
+    pub fn new(rooms: &[usize], edges: usize) -> Self {
+        let plan = |room: &usize| Plan {
+            room: *room,
+            join_retries: 3,
+            subscribe: true,
+            token_given: true,
+            ..Plan::default()
+        };
+        let setup = Setup { seed: 7, edges, clients: rooms.iter().map(plan).collect(), ..Setup::default() };
+        Self::with(setup)
+    }
+
+    /// One session whose join is tried once.
+    pub fn without_retries() -> Self {
+        let plan = Plan { subscribe: true, token_given: true, ..Plan::default() };
+        Self::with(Setup { seed: 7, edges: 1, clients: vec![plan], ..Setup::default() })
+    }
+
+    fn with(setup: Setup) -> Self {
+        let mut world = World::new(setup);
+        world.trace = Some(Vec::new());
+        Self { world, mark: 0 }
+    }
+
+    /// The same, all joined and settled.
+    pub fn joined(rooms: &[usize], edges: usize) -> Self {
+        let mut lab = Self::new(rooms, edges);
+        lab.start();
+        lab.run(3_000);
+        for client in 0..rooms.len() {
+            assert_eq!(lab.state(client), State::Joined);
+        }
+        lab.mark();
+        lab
+    }
+
+    pub fn start(&mut self) {
+        self.world.begin();
+    }
+
+    /// Time goes by; every rule of the lab must hold meanwhile.
+    pub fn run(&mut self, wait: Ms) {
+        self.world.run(wait);
+        self.sound();
+    }
+
+    pub fn sound(&mut self) {
+        if let Some(what) = &self.world.broken {
+            panic!("{what}");
+        }
+    }
+
+    /// Everything is right again, in every detail, within the disconnection timeout and a little more.
+    pub fn calm(&mut self) {
+        self.world.rule = None;
+        self.run(run::CALM);
+        self.world.judge_calm();
+        self.sound();
+    }
+
+    pub fn mark(&mut self) {
+        self.mark = self.world.trace.as_ref().map_or(0, Vec::len);
+    }
+
+    /// From now on `rule` decides what becomes of each order.
+    pub fn on(&mut self, rule: impl FnMut(usize, &Output) -> Verdict + 'static) {
+        self.world.rule = Some(Box::new(rule));
+    }
+
+    pub fn act(&mut self, client: usize, act: Act) {
+        self.world.act(client, act);
+        self.sound();
+    }
+
+    pub fn input(&mut self, client: usize, input: Input) {
+        self.world.input(client, input);
+        self.sound();
+    }
+
+    pub fn strike(&mut self, client: usize, fault: Fault) {
+        self.world.strike(client, fault);
+        self.sound();
+    }
+
+    pub fn cut(&mut self, client: usize, how: Cut) {
+        self.strike(client, Fault::Cut(how));
+    }
+
+    pub fn later(&mut self, wait: Ms, client: usize, fault: Fault) {
+        self.world.after(wait, Ev::Fault(client, fault));
+    }
+
+    /// A message of the SFU, out of nowhere.
+    pub fn message(&mut self, client: usize, message: SfuMessage) {
+        let generation = self.generation(client);
+        self.input(client, Input::Message { generation, message });
+    }
+
+    pub fn generation(&self, client: usize) -> Generation {
+        self.world.clients[client].core.generation()
+    }
+
+    pub fn state(&self, client: usize) -> State {
+        self.world.clients[client].core.state()
+    }
+
+    pub fn counters(&self, client: usize) -> Counters {
+        self.world.clients[client].core.counters()
+    }
+
+    pub fn ended(&self, client: usize) -> Option<End> {
+        self.world.clients[client].app.ended.clone()
+    }
+
+    pub fn log(&self, client: usize) -> &[(Ms, Event)] {
+        &self.world.clients[client].log
+    }
+
+    /// Orders of a session since the mark that hold this text.
+    pub fn said(&self, client: usize, text: &str) -> usize {
+        let from = format!("s{client}   < ");
+        let trace = self.world.trace.as_deref().unwrap_or_default();
+        trace[self.mark..].iter().filter(|l| l.contains(&from) && l.contains(text)).count()
+    }
+
+    pub fn errors(&self, client: usize) -> usize {
+        self.said(client, "Event(Error") + self.said(client, "Event(LocalFailed")
+    }
+
+    /// The SFU offers anew.
+    pub fn offer(&mut self, client: usize, ice_restart: bool) {
+        let member = self.member(client);
+        let life = self.world.sfu.members[member].current().map_or(0, |p| p.life);
+        self.world.offer(member, life, ice_restart);
+    }
+
+    pub fn member(&self, client: usize) -> usize {
+        let found = self.world.sfu.members.iter().rposition(|m| m.client == client && !m.left);
+        found.unwrap_or_else(|| panic!("session {client} is not in the room"))
+    }
+
+    /// A track of this session is on the air and everybody has settled.
+    pub fn publish(&mut self, client: usize, muted: bool) {
+        self.act(client, Act::Publish { muted });
+        self.run(2_000);
+        assert_eq!(self.said(client, "LocalPublished"), 1);
+        self.mark();
+    }
+}
+
+/// The order is an engine step of this name on this peer connection.
+pub fn step(output: &Output, kind: PeerKind, name: &str) -> bool {
+    matches!(output, Output::Engine { peer, action, .. } if *peer == kind && action.name() == name)
+}
+
+pub fn rpc(output: &Output, name: &str) -> bool {
+    matches!(output, Output::Rpc { call, .. } if call.name() == name)
+}
+
+/// The engine refuses this step.
+pub fn refuse(output: &Output) -> Verdict {
+    use offhook::core::OpFailed;
+    use offhook::error::Code;
+    match output {
+        Output::Engine { generation, peer, op, .. } => Verdict::With(Input::Op {
+            generation: *generation,
+            peer: *peer,
+            op: *op,
+            result: Err(OpFailed { code: Code::Media, closed: false, message: "refused".into() }),
+        }),
+        other => panic!("no engine step: {other:?}"),
+    }
+}
+
+/// This RPC fails so.
+pub fn fail(output: &Output, failure: Failure) -> Verdict {
+    match output {
+        Output::Rpc { generation, id, .. } => {
+            Verdict::With(Input::Rpc { generation: *generation, id: *id, result: Err(failure) })
+        }
+        other => panic!("no RPC: {other:?}"),
+    }
+}
