@@ -23,10 +23,12 @@ STRICT  := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -pthread -Iinclude
 LINK    := -L$(LIBS) -loffhook -lm -Wl,-rpath,$(CURDIR)/$(LIBS)
 
 # Steps of `make test`, in this order.
-STEPS := build check-house check-licences test-rust lab check-header test-c test-valgrind test-asan check-install interop demo-short
+STEPS := build check-house check-licences test-rust lab loom check-header test-c faults-short test-valgrind test-helgrind test-asan \
+         check-install interop demo-short soak-short
 
 .PHONY: help setup build demo demo-short test bench interop install header lint clean \
-        test-rust lab test-c test-valgrind test-asan asan check-header check-install check-licences check-house examples loom faults faults-short
+        test-rust lab test-c test-valgrind test-asan asan check-header check-install check-licences check-house examples loom faults faults-short \
+        test-helgrind test-asan-rust sanitize miri fuzz soak soak-short
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -88,6 +90,22 @@ test-asan: build asan ## C tests and library under AddressSanitizer
 loom: ## handle registry, dispatcher and close latch under a model checker; by hand: LOOM_PREEMPTIONS=n
 	@scripts/say.sh "Models of the handle registry, the dispatcher and the close latch"
 	$(CARGO) run --quiet --manifest-path tests/loom/Cargo.toml --target-dir target/loom
+
+test-helgrind: build ## C tests under valgrind helgrind (locks and threads of pthread)
+	@scripts/run-c-tests.sh helgrind
+
+test-asan-rust: ## unit tests of the library under AddressSanitizer
+	@scripts/test-asan-rust.sh
+
+sanitize: test-asan-rust test-asan test-valgrind test-helgrind miri ## everything that looks at memory and threads while tests run
+
+miri: ## the handle registry and the queues under Miri, where the toolchain has it
+	@if $(CARGO) miri --version >/dev/null 2>&1; then \
+	  MIRIFLAGS=-Zmiri-disable-isolation $(CARGO) miri test -p offhook --lib --target-dir target/miri -- capi::handles dispatch::queue; \
+	else echo "miri: not in this toolchain (rustup component add miri, nightly); the models of \`make loom\` stand in"; fi
+
+fuzz: ## fuzz every target for FUZZ_SECONDS=60 each; one: scripts/fuzz.sh NAME
+	@scripts/fuzz.sh
 
 faults: ## the nth call into the system fails, for every n (OFFHOOK_FAULTS=200); descriptors and threads exhausted
 	@OFFHOOK_FAULTS=$${OFFHOOK_FAULTS:-200} $(MAKE) --no-print-directory faults-short

@@ -89,7 +89,17 @@ impl Coordinator {
         }
         let body = join_body(request)?.to_string();
         let reply = self.send(Method::POST, &url, token, body.into()).await?;
-        let answer = self.understand(&reply, token)?;
+        self.admission(&reply, request, token)
+    }
+
+    /// What the answer to a join says.
+    pub(super) fn admission(
+        &self,
+        reply: &HttpReply,
+        request: &AdmissionRequest,
+        token: &Secret,
+    ) -> Result<Admission, Failure> {
+        let answer = self.understand(reply, token)?;
         admission(&answer, request).map_err(|what| {
             Failure::new(FailureKind::Malformed, format!("the coordinator's answer to join {what}"))
         })

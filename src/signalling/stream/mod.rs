@@ -13,6 +13,8 @@ mod reply;
 pub mod rpc;
 mod scan;
 pub mod socket;
+#[doc(hidden)]
+pub mod untrusted;
 
 pub use coordinator::{CallInfo, Coordinator};
 pub use events::{CustomEvent, EventIn, EventSocket, EventsOptions};

@@ -77,9 +77,15 @@ impl Rpc {
             }
         };
         let reply = self.post(method, body, timeout).await?;
+        self.understand(call, &reply)
+    }
+
+    /// What a successful reply says.
+    pub(super) fn understand(&self, call: &RpcCall, reply: &HttpReply) -> Result<RpcReply, Failure> {
+        let method = call.name();
         match call {
             RpcCall::SetPublisher { .. } => {
-                let answer: s::SetPublisherResponse = self.read(method, &reply)?;
+                let answer: s::SetPublisherResponse = self.read(method, reply)?;
                 self.check(method, answer.error)?;
                 if answer.sdp.is_empty() {
                     return Err(Failure::new(
@@ -90,22 +96,22 @@ impl Rpc {
                 return Ok(RpcReply::Publisher { sdp: answer.sdp, ice_restart: answer.ice_restart });
             }
             RpcCall::SendAnswer { .. } => {
-                self.check(method, self.read::<s::SendAnswerResponse>(method, &reply)?.error)?;
+                self.check(method, self.read::<s::SendAnswerResponse>(method, reply)?.error)?;
             }
             RpcCall::IceTrickle { .. } => {
-                self.check(method, self.read::<s::IceTrickleResponse>(method, &reply)?.error)?;
+                self.check(method, self.read::<s::IceTrickleResponse>(method, reply)?.error)?;
             }
             RpcCall::IceRestart { .. } => {
-                self.check(method, self.read::<s::IceRestartResponse>(method, &reply)?.error)?;
+                self.check(method, self.read::<s::IceRestartResponse>(method, reply)?.error)?;
             }
             RpcCall::UpdateSubscriptions { .. } => {
-                self.check(method, self.read::<s::UpdateSubscriptionsResponse>(method, &reply)?.error)?;
+                self.check(method, self.read::<s::UpdateSubscriptionsResponse>(method, reply)?.error)?;
             }
             RpcCall::UpdateMuteStates { .. } => {
-                self.check(method, self.read::<s::UpdateMuteStatesResponse>(method, &reply)?.error)?;
+                self.check(method, self.read::<s::UpdateMuteStatesResponse>(method, reply)?.error)?;
             }
             RpcCall::SendStats { .. } => {
-                self.check(method, self.read::<s::SendStatsResponse>(method, &reply)?.error)?;
+                self.check(method, self.read::<s::SendStatsResponse>(method, reply)?.error)?;
             }
         }
         Ok(RpcReply::Done)

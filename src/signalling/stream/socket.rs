@@ -150,7 +150,7 @@ impl SfuReceiver {
 }
 
 /// Reads one frame. Text is protobuf too, UTF-8 or not, unless it starts like JSON.
-fn decode(text: bool, data: &[u8]) -> Option<e::SfuEvent> {
+pub(super) fn decode(text: bool, data: &[u8]) -> Option<e::SfuEvent> {
     if text && data.first() == Some(&b'{') {
         return json::is_modest(data).then(|| serde_json::from_slice(data).ok()).flatten();
     }

@@ -235,6 +235,34 @@ pub async fn open(
     Ok((sender, WsReceiver { messages: incoming, shared }))
 }
 
+/// What a server's bytes add up to, `chunk` at a time: bytes of messages, and the close code of the
+/// rule they break, if any. For fuzzing.
+#[doc(hidden)]
+pub fn understand(bytes: &[u8], chunk: usize, limits: &WsLimits) -> (usize, Option<u16>) {
+    let mut assembler = frames::Assembler::new(limits);
+    let (mut input, mut total) = (BytesMut::new(), 0);
+    for part in bytes.chunks(chunk.max(1)) {
+        input.extend_from_slice(part);
+        loop {
+            match assembler.step(&mut input) {
+                Ok(frames::Step::NeedMore) => break,
+                Ok(frames::Step::Message { data, .. }) => {
+                    assert!(data.len() <= limits.max_message, "a message beyond the limit");
+                    total += data.len();
+                }
+                Ok(frames::Step::Ping(data)) => {
+                    let mut pong = Vec::new();
+                    frames::encode(soketto::base::OpCode::Pong, &data, [1, 2, 3, 4], &mut pong);
+                    assert!(pong.len() <= 6 + frames::MAX_CONTROL, "a pong is too long");
+                }
+                Ok(_) => {}
+                Err(violation) => return (total, Some(violation.code)),
+            }
+        }
+    }
+    (total, None)
+}
+
 /// Performs the upgrade; returns what the server sent right behind its answer.
 async fn upgrade(
     stream: &mut Stream,

@@ -1,0 +1,200 @@
+//! What is fuzzed: one function per target, each taking any bytes. The fuzzer and the replay of the
+//! committed corpus (`tests/fuzz_replay.rs`) run the same functions.
+//!
+//! A function fails by a panic: of the library, or of an assertion here about what must hold for any
+//! input. Must not know: the fuzzer.
+
+#[path = "targets/c_calls.rs"]
+mod c_calls;
+#[path = "targets/core.rs"]
+mod core;
+
+pub use c_calls::c_calls;
+pub use core::core;
+
+use offhook::core::model::{PeerKind, RpcCall, RpcReply, SfuMessage};
+use offhook::media::receive::{AudioReceiveConfig, AudioReceiver};
+use offhook::rtc::{candidate, sdp};
+use offhook::signalling::{
+    stream::untrusted,
+    ws::{self, WsLimits},
+};
+use std::time::Duration;
+
+pub type Target = fn(&[u8]);
+
+/// Every target by name; the corpus of each is in `fuzz/corpus/<name>`.
+pub const ALL: &[(&str, Target)] = &[
+    ("ws_frames", ws_frames),
+    ("sfu_event", sfu_event),
+    ("twirp_reply", twirp_reply),
+    ("coordinator_json", coordinator_json),
+    ("sdp", sdp),
+    ("candidate", candidate),
+    ("rtp", rtp),
+    ("core", core),
+    ("c_calls", c_calls),
+];
+
+/// Takes an input apart; at its end everything is zero.
+pub struct Reader<'a>(pub &'a [u8]);
+
+impl<'a> Reader<'a> {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn u8(&mut self) -> u8 {
+        let Some((first, rest)) = self.0.split_first() else { return 0 };
+        self.0 = rest;
+        *first
+    }
+
+    pub fn u16(&mut self) -> u16 {
+        u16::from_le_bytes([self.u8(), self.u8()])
+    }
+
+    pub fn u32(&mut self) -> u32 {
+        u32::from(self.u16()) | u32::from(self.u16()) << 16
+    }
+
+    pub fn bytes(&mut self, most: usize) -> &'a [u8] {
+        let (taken, rest) = self.0.split_at(most.min(self.0.len()));
+        self.0 = rest;
+        taken
+    }
+
+    pub fn below(&mut self, n: usize) -> usize {
+        usize::from(self.u8()) % n.max(1)
+    }
+}
+
+pub fn ws_frames(data: &[u8]) {
+    let Some((chunk, data)) = data.split_first() else { return };
+    let limits = WsLimits { max_message: 4096, max_fragments: 16, ..WsLimits::default() };
+    // However the bytes are cut, they add up to the same.
+    let whole = ws::understand(data, data.len(), &limits);
+    assert_eq!(whole, ws::understand(data, usize::from(*chunk), &limits));
+    assert!(whole.0 <= data.len());
+}
+
+pub fn sfu_event(data: &[u8]) {
+    let Some((kind, data)) = data.split_first() else { return };
+    let message = untrusted::event(kind & 1 == 1, data);
+    if let Some(SfuMessage::Joined(state)) = message {
+        assert!(state.participants.len() <= 5_000, "more participants than a call can hold");
+    }
+}
+
+pub fn twirp_reply(data: &[u8]) {
+    let Some((kind, body)) = data.split_first() else { return };
+    let session_id = || "session".to_owned();
+    let call = match kind >> 1 & 3 {
+        0 => RpcCall::SetPublisher { session_id: session_id(), sdp: String::new(), tracks: Vec::new() },
+        1 => RpcCall::SendAnswer { session_id: session_id(), sdp: String::new(), negotiation_id: 1 },
+        2 => RpcCall::IceRestart { session_id: session_id(), peer: PeerKind::Subscriber },
+        _ => RpcCall::UpdateSubscriptions { session_id: session_id(), subscriptions: Vec::new() },
+    };
+    match untrusted::reply(&call, kind & 1 == 1, body) {
+        Ok(RpcReply::Publisher { sdp, .. }) => assert!(!sdp.is_empty(), "an answer of nothing"),
+        Ok(RpcReply::Done) => assert!(!matches!(call, RpcCall::SetPublisher { .. })),
+        Err(failure) => assert!(failure.message.len() < 4096 && !failure.message.contains('\0')),
+    }
+}
+
+pub fn coordinator_json(data: &[u8]) {
+    let Some((kind, body)) = data.split_first() else { return };
+    let status = [200, 201, 400, 401, 403, 404, 429, 500, 503][usize::from(*kind) % 9];
+    match untrusted::admission(status, body) {
+        Ok(admission) => {
+            assert!(
+                !admission.url.is_empty() && !admission.ws_endpoint.is_empty() && !admission.token.is_empty()
+            );
+            assert!(admission.ice_servers.len() <= 64, "{} ICE servers", admission.ice_servers.len());
+        }
+        Err(failure) => assert!(!failure.message.is_empty() && failure.message.len() < 4096),
+    }
+}
+
+pub fn sdp(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    if let Ok(prepared) = sdp::prepare_remote(&text) {
+        assert!(prepared.len() <= 2 * text.len() + 1024, "{} bytes became {}", text.len(), prepared.len());
+        // What was accepted once is accepted again.
+        let again = sdp::prepare_remote(&prepared);
+        assert!(again.is_ok(), "prepared twice: {again:?}");
+    }
+    let mids = sdp::mids(&text);
+    assert!(mids.len() <= text.len());
+    let _ = sdp::ice_ufrag(&text);
+    let _ = sdp::offer_passive(&text);
+    let (offer, answer) =
+        text.split_at(text.char_indices().nth(text.chars().count() / 2).map_or(0, |(at, _)| at));
+    let _ = sdp::mirror_stereo(offer, answer);
+    let senders: Vec<_> = mids.iter().take(4).map(|mid| ((*mid).to_owned(), true, false)).collect();
+    let _ = sdp::describe_senders(&text, &senders);
+}
+
+pub fn candidate(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let _ = sdp::is_udp_candidate(text);
+    if let Ok(candidate::Remote::Use { candidate, ufrag }) = candidate::parse(text) {
+        assert!(sdp::is_udp_candidate(&candidate), "let through: {candidate}");
+        let json = candidate::to_json(&candidate, "0", 0, ufrag.as_deref().unwrap_or_default());
+        let again = candidate::parse(&json);
+        assert!(
+            matches!(again, Ok(candidate::Remote::Use { .. })) || json.len() > candidate::MAX_CANDIDATE_BYTES
+        );
+    }
+}
+
+pub fn rtp(data: &[u8]) {
+    let mut input = Reader(data);
+    let shape = input.u8();
+    let deliver_opus = shape & 1 == 1;
+    let rate = [48_000, 8_000, 16_000, 44_100, 192_000][usize::from(shape >> 1) % 5];
+    let channels = 1 + (shape >> 7);
+    let config = AudioReceiveConfig { rate, channels, deliver_opus, ..AudioReceiveConfig::default() };
+    let Ok(mut receiver) = AudioReceiver::new(config) else { return };
+    let (mut now, mut sequence, mut timestamp) = (Duration::from_secs(1), 65_530u16, 0xffff_f000u32);
+    let mut steps = 0;
+    while !input.is_empty() && steps < 300 {
+        steps += 1;
+        match input.u8() % 8 {
+            0..=2 => {
+                sequence = sequence.wrapping_add(1);
+                timestamp = timestamp.wrapping_add(960);
+            }
+            3 => {
+                sequence = sequence.wrapping_add(u16::from(input.u8()));
+                timestamp = timestamp.wrapping_add(u32::from(input.u16()));
+            }
+            4 => (sequence, timestamp) = (input.u16(), input.u32()),
+            5 => sequence = sequence.wrapping_sub(u16::from(input.u8())),
+            6 => receiver.reset(),
+            _ => now += Duration::from_millis(u64::from(input.u16())),
+        }
+        if input.u8() & 3 != 0 {
+            let length = usize::from(input.u8());
+            let payload = bytes::Bytes::copy_from_slice(input.bytes(length));
+            receiver.push(sequence, timestamp, payload, now);
+        }
+        now += Duration::from_millis(20);
+        if deliver_opus {
+            for n in 0.. {
+                assert!(n <= 200, "packets without end");
+                let Some(packet) = receiver.pull_opus(now) else { break };
+                assert!(packet.payload.len() <= offhook::media::MAX_PAYLOAD);
+            }
+        } else if let Some(sound) = receiver.pull(now) {
+            let wanted = rate as usize / 50 * usize::from(channels);
+            assert!(
+                sound.samples.len() == wanted || sound.samples.is_empty(),
+                "{} samples",
+                sound.samples.len()
+            );
+            assert!(sound.samples_f32.iter().all(|s| s.is_finite()), "not a number");
+        }
+        let _ = receiver.idle(now);
+    }
+}
