@@ -98,7 +98,7 @@ interop: examples ## a call with an independent WebRTC stack (Python, aiortc)
 
 bench: build ## measure; a table and target/bench/summary.json
 	@mkdir -p $(BENCH)
-	$(CC) $(CFLAGS) $(STRICT) benches/worker.c -o $(BENCH)/worker $(LINK)
+	$(CC) $(CFLAGS) $(STRICT) benches/worker.c benches/reconnect.c -o $(BENCH)/worker $(LINK)
 # Not by cargo: for an example it would build the library once more, with the features of its tests.
 	$(RUSTC) --edition 2021 -O examples/handle_lookup.rs -o $(BENCH)/handle_lookup \
 	  --extern offhook=$(SHIP)/liboffhook.rlib -L dependency=$(SHIP)/deps
