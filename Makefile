@@ -22,10 +22,14 @@ CFLAGS  ?= -O2 -g
 STRICT  := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -pthread -Iinclude
 LINK    := -L$(LIBS) -loffhook -lm -Wl,-rpath,$(CURDIR)/$(LIBS)
 
-# Steps of `make test`, in this order.
-STEPS := build check-house check-licences test-rust check-header test-c test-valgrind test-asan check-install interop demo-short
+SOAK    := target/soak
+SOAK_SECONDS ?= 600
+SEED    ?= 1
 
-.PHONY: help setup build demo demo-short test bench interop install header lint clean \
+# Steps of `make test`, in this order.
+STEPS := build check-house check-licences test-rust check-header test-c test-valgrind test-asan check-install interop soak-short demo-short
+
+.PHONY: help setup build demo demo-short soak soak-short test bench interop install header lint clean \
         test-rust test-c test-valgrind test-asan asan check-header check-install check-licences check-house examples loom faults faults-short
 
 help: ## this list
@@ -90,7 +94,18 @@ faults: ## the nth call into the system fails, for every n (OFFHOOK_FAULTS=200);
 faults-short: build
 	@scripts/run-c-tests.sh faults
 
-check-install: build ## install into an empty tree, build the examples with pkg-config, run them
+check-$(SOAK)/worker: build tests/soak/*.[ch]
+	@mkdir -p $(SOAK)
+	$(CC) $(CFLAGS) $(STRICT) tests/soak/*.c -o $@ $(LINK)
+
+soak: $(SOAK)/worker ## 50 sessions in one process while edges die and sockets freeze (SOAK_SECONDS=, SEED=)
+	@scripts/say.sh "Soak: a storm of $(SOAK_SECONDS) s, seed $(SEED)"
+	$(TOOLS)/offhook-soak --sfu $(SFU) --worker $(SOAK)/worker --out $(SOAK) --seconds $(SOAK_SECONDS) --seed $(SEED)
+
+soak-short: ## the same in two minutes
+	@$(MAKE) --no-print-directory soak SOAK_SECONDS=80
+
+install: build ## install into an empty tree, build the examples with pkg-config, run them
 	@scripts/check-install.sh
 
 interop: examples ## a call with an independent WebRTC stack (Python, aiortc)
