@@ -22,6 +22,10 @@ CFLAGS  ?= -O2 -g
 STRICT  := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -pthread -Iinclude
 LINK    := -L$(LIBS) -loffhook -lm -Wl,-rpath,$(CURDIR)/$(LIBS)
 
+SOAK    := target/soak
+SOAK_SECONDS ?= 600
+SOAK_SEED ?= 1
+
 # Steps of `make test`, in this order.
 STEPS := build check-house check-licences test-rust lab loom check-header test-c faults-short test-valgrind test-helgrind test-asan \
          check-install interop demo-short soak-short
@@ -113,6 +117,17 @@ faults: ## the nth call into the system fails, for every n (OFFHOOK_FAULTS=200);
 faults-short: build
 	@scripts/run-c-tests.sh faults
 
+$(SOAK)/worker: build tests/soak/*.[ch]
+	@mkdir -p $(SOAK)
+	$(CC) $(CFLAGS) $(STRICT) tests/soak/*.c -o $@ $(LINK)
+
+soak: $(SOAK)/worker ## 50 sessions in one process while edges die and sockets freeze (SOAK_SECONDS=, SOAK_SEED=)
+	@scripts/say.sh "Soak: a storm of $(SOAK_SECONDS) s, seed $(SOAK_SEED)"
+	$(TOOLS)/offhook-soak --sfu $(SFU) --worker $(SOAK)/worker --out $(SOAK) --seconds $(SOAK_SECONDS) --seed $(SOAK_SEED)
+
+soak-short: ## the same in two minutes
+	@$(MAKE) --no-print-directory soak SOAK_SECONDS=80
+
 check-install: build ## install into an empty tree, build the examples with pkg-config, run them
 	@scripts/check-install.sh
 
@@ -121,7 +136,7 @@ interop: examples ## a call with an independent WebRTC stack (Python, aiortc)
 
 bench: build ## measure; a table and target/bench/summary.json
 	@mkdir -p $(BENCH)
-	$(CC) $(CFLAGS) $(STRICT) benches/worker.c -o $(BENCH)/worker $(LINK)
+	$(CC) $(CFLAGS) $(STRICT) benches/worker.c benches/reconnect.c -o $(BENCH)/worker $(LINK)
 # Not by cargo: for an example it would build the library once more, with the features of its tests.
 	$(RUSTC) --edition 2021 -O examples/handle_lookup.rs -o $(BENCH)/handle_lookup \
 	  --extern offhook=$(SHIP)/liboffhook.rlib -L dependency=$(SHIP)/deps

@@ -7,8 +7,10 @@
  *   worker api      --url URL
  *   worker late     --url URL --call ID --user NAME --count N
  *   worker sessions --url URL --n N --prefix P
+ *   worker reconnect --url URL --call ID                          (reconnect.c)
+ *   worker leaves   --url URL --call ID --user NAME --count N --n N (reconnect.c)
  */
-#include <offhook.h>
+#include "worker.h"
 #include <errno.h>
 #include <math.h>
 #include <poll.h>
@@ -23,14 +25,14 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { FRAME = 960, FRAME_MS = 20, TONE_FRAMES = 50, LIMIT_MS = 20000, LATE_MS = 60, WINDOW = 50 };
+enum { LATE_MS = 60, WINDOW = 50 };
 
-static struct { const char *url, *call, *user, *prefix; long count, n; } args = { .count = 1, .n = 1 };
-static int16_t tone[TONE_FRAMES][FRAME];
+struct args args = { .count = 1, .n = 1 };
+int16_t tone[TONE_FRAMES][FRAME];
 
 /* ---- time, lines, words ---- */
 
-static double now_ms(void)
+double now_ms(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -44,7 +46,7 @@ static double cpu_us(void)
     return (u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1e6 + u.ru_utime.tv_usec + u.ru_stime.tv_usec;
 }
 
-__attribute__((format(printf, 1, 2))) static void line(const char *format, ...)
+void line(const char *format, ...)
 {
     va_list list;
     va_start(list, format);
@@ -55,7 +57,7 @@ __attribute__((format(printf, 1, 2))) static void line(const char *format, ...)
 }
 
 /* Ends the process: what failed, and why by the library's own words when it has any. */
-static void die(const char *what)
+void die(const char *what)
 {
     char why[512] = "";
     oh_last_error(why, sizeof why);
@@ -63,7 +65,7 @@ static void die(const char *what)
     exit(1);
 }
 
-static void need(oh_result result, const char *what)
+void need(oh_result result, const char *what)
 {
     if (result != OH_OK) {
         fprintf(stderr, "worker: %s\n", oh_result_name(result));
@@ -72,7 +74,7 @@ static void need(oh_result result, const char *what)
 }
 
 /* Waits for a word on stdin: 1 and the word; 0 when the time is up; the process ends with stdin. */
-static int word(char *out, size_t size, int timeout_ms)
+int word(char *out, size_t size, int timeout_ms)
 {
     struct pollfd in = { .fd = 0, .events = POLLIN };
     char c;
@@ -113,7 +115,7 @@ static void make_tone(void)
     }
 }
 
-static oh_client client_of(const char *user)
+oh_client client_of(const char *user)
 {
     oh_client_options options = OH_CLIENT_OPTIONS_INIT;
     oh_client client;
@@ -124,7 +126,7 @@ static oh_client client_of(const char *user)
     return client;
 }
 
-static oh_track publish(oh_call call)
+oh_track publish(oh_call call)
 {
     oh_audio_track_options options = OH_AUDIO_TRACK_OPTIONS_INIT;
     oh_track track;
@@ -133,7 +135,7 @@ static oh_track publish(oh_call call)
     return track;
 }
 
-static void tell_troubles(const oh_event *event)
+void tell_troubles(const oh_event *event)
 {
     if (event->kind == OH_EVENT_ERROR)
         fprintf(stderr, "worker: error %s: %s\n", oh_result_name(event->u.error.error), event->u.error.text);
@@ -144,7 +146,7 @@ static void tell_troubles(const oh_event *event)
 }
 
 /* Until the next frame of a grid of 20 ms is due; a sleeper that overslept does not lose the grid. */
-static void next_frame(struct timespec *at)
+void next_frame(struct timespec *at)
 {
     at->tv_nsec += FRAME_MS * 1000000L;
     if (at->tv_nsec >= 1000000000L) at->tv_nsec -= 1000000000L, at->tv_sec++;
@@ -428,20 +430,21 @@ static void *pace(void *unused)
     return unused;
 }
 
-static void many(void)
-{
-    oh_client clients[2] = { client_of("u0"), client_of("u1") };
-    pthread_t thread;
-    char ignored[64], id[128];
-    double deadline, began;
-    long frames = 0, late = 0, concealed = 0, dropped = 0;
-    uint64_t before[2] = { 0, 0 };
+static oh_client session_clients[2];
 
-    sessions = calloc((size_t)args.n, sizeof *sessions);
-    if (!sessions || pthread_create(&thread, NULL, pace, NULL)) die("no memory or no thread");
-    line("{\"kind\":\"idle\"}");
-    expect("go");
-    for (long i = 0; i < args.n; i++) {
+void sessions_start(long n)
+{
+    char ignored[64], id[128];
+    double deadline;
+
+    for (long i = 0; i < 2; i++)
+        if (!session_clients[i].id) session_clients[i] = client_of(i ? "u1" : "u0");
+    if (!sessions) {
+        pthread_t thread;
+        sessions = calloc((size_t)n, sizeof *sessions);
+        if (!sessions || pthread_create(&thread, NULL, pace, NULL)) die("no memory or no thread");
+    }
+    for (long i = 0; i < n; i++) {
         struct session *s = &sessions[i];
         oh_call_options options = OH_CALL_OPTIONS_INIT;
         snprintf(id, sizeof id, "%s%ld", args.prefix, i / 2);
@@ -449,21 +452,39 @@ static void many(void)
         options.handlers.on_event = session_event;
         options.handlers.on_audio = session_audio;
         options.handlers.user_data = s;
-        need(oh_call_join(clients[i % 2], &options, &s->call), "join");
+        need(oh_call_join(session_clients[i % 2], &options, &s->call), "join");
         s->track = publish(s->call);
         ready_sessions = i + 1;
         need(oh_call_wait(s->call, OH_STATE_JOINED, LIMIT_MS), "join");
     }
     deadline = now_ms() + 2 * LIMIT_MS;
-    for (long i = 0; i < args.n; i++) {
+    for (long i = 0; i < n; i++) {
         while (!sessions[i].hears) {
             if (sessions[i].ended || now_ms() > deadline) {
-                fprintf(stderr, "worker: session %ld of %ld\n", i, args.n);
+                fprintf(stderr, "worker: session %ld of %ld\n", i, n);
                 die("hears nothing");
             }
             word(ignored, sizeof ignored, 10);
         }
     }
+}
+
+static void many(void)
+{
+    pthread_t thread;
+    char ignored[64];
+    double began;
+    long frames = 0, late = 0, concealed = 0, dropped = 0;
+    uint64_t before[2] = { 0, 0 };
+
+    /* What every process needs is there before `idle`. */
+    session_clients[0] = client_of("u0");
+    session_clients[1] = client_of("u1");
+    sessions = calloc((size_t)args.n, sizeof *sessions);
+    if (!sessions || pthread_create(&thread, NULL, pace, NULL)) die("no memory or no thread");
+    line("{\"kind\":\"idle\"}");
+    expect("go");
+    sessions_start(args.n);
     began = now_ms();
     while (now_ms() - began < 2000) word(ignored, sizeof ignored, 50); /* the storm of joining calms down */
     for (int stop = 0; stop < 2; stop++) {
@@ -492,13 +513,14 @@ static void many(void)
     late += dropped;
     line("{\"kind\":\"sessions\",\"n\":%ld,\"frames\":%ld,\"late_frames\":%ld,\"concealed\":%ld,\"dropped\":%ld,"
          "\"writes_refused\":%ld}", args.n, frames, late, concealed, dropped, refused);
-    for (int i = 0; i < 2; i++) oh_client_free(clients[i]);
+    for (int i = 0; i < 2; i++) oh_client_free(session_clients[i]);
 }
 
 int main(int argc, char **argv)
 {
     static const struct { const char *name; void (*run)(void); } modes[] = {
         { "talk", talk }, { "join", join }, { "api", api }, { "late", late }, { "sessions", many },
+        { "reconnect", reconnect }, { "leaves", leaves },
     };
     for (int i = 2; i + 1 < argc; i += 2) {
         if (!strcmp(argv[i], "--url")) args.url = argv[i + 1];
@@ -512,11 +534,11 @@ int main(int argc, char **argv)
     if (!args.call) args.call = "bench";
     if (!args.user) args.user = "bench";
     if (!args.prefix) args.prefix = "bench";
-    if (args.count < 1 || args.n < 1 || args.n > 10000) return fprintf(stderr, "worker: a number is out of range\n"), 2;
+    if (args.count < 1 || args.n < 0 || args.n > 10000) return fprintf(stderr, "worker: a number is out of range\n"), 2;
     make_tone();
     for (size_t i = 0; argc > 1 && args.url && i < sizeof modes / sizeof *modes; i++)
         if (!strcmp(argv[1], modes[i].name)) return modes[i].run(), 0;
-    fprintf(stderr, "usage: worker talk|join|api|late|sessions --url URL [--call ID] [--user NAME] [--count N] "
+    fprintf(stderr, "usage: worker talk|join|api|late|sessions|reconnect|leaves --url URL [--call ID] [--user NAME] [--count N] "
                     "[--n N] [--prefix P]\n");
     return 2;
 }

@@ -19,6 +19,8 @@ typedef struct app {
     int heard;
     uint32_t timestamp;     /* where the recording stands, 48 kHz */
     double since;           /* when there was something to hear, ms */
+    double real;            /* when the last frame came that was not invented, ms */
+    int pause;              /* that frame was silence: the speaker pauses */
 } app;
 
 static void on_event(void *user, oh_call call, const oh_event *event)
@@ -40,6 +42,16 @@ static void on_audio(void *user, oh_call call, const oh_audio *audio)
         char ms[32];
         snprintf(ms, sizeof ms, ",\"ms\":%.1f", ms_since(&a->report.began) - a->since);
         say(&a->report, "first_audio", NULL, NULL, ms);
+    }
+    if (!audio->concealed) {
+        double now = ms_since(&a->report.began), gap = now - a->real;
+        if (a->heard && !a->pause && gap > 60) {
+            char ms[32];
+            snprintf(ms, sizeof ms, ",\"ms\":%.1f", gap);
+            say(&a->report, "gap", NULL, NULL, ms);
+        }
+        a->real = now;
+        a->pause = audio->silence != 0;
     }
     if (a->out.file) {
         /* Long silence is not sent, and not handed over: the timestamp tells how long it was. */

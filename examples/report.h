@@ -57,6 +57,13 @@ static inline void say_event(report *r, const oh_event *e)
     case OH_EVENT_TRACK_UNPUBLISHED:
         say(r, name, "user", e->u.track.user_id, "");
         break;
+    case OH_EVENT_STATE:
+        say(r, name, "state", oh_state_name(e->u.state.state), "");
+        break;
+    case OH_EVENT_RECONNECTED:
+        snprintf(more, sizeof more, ",\"ms\":%llu", (unsigned long long)e->u.reconnected.elapsed_ms);
+        say(r, name, NULL, NULL, more);
+        break;
     case OH_EVENT_AUDIO_LEVEL:
         snprintf(more, sizeof more, ",\"level\":%.3f", (double)e->u.level.level);
         say(r, "level", "user", e->u.level.user_id, more);
@@ -75,7 +82,7 @@ static inline void say_event(report *r, const oh_event *e)
         r->ended++;
         say(r, name, "reason", e->u.ended.reason, "");
         break;
-    default: /* not told: state, counts, pins, and what later versions add */
+    default: /* not told: counts, pins, and what later versions add */
         break;
     }
 }

@@ -79,6 +79,7 @@ static void answer_back(life *l, oh_call call)
         oh_track_set_muted(track, 0);
         break;
     case 8: case 9:
+        if (!args.republish) break;
         oh_track_free(track);
         slot_publish(s, call);
         break;

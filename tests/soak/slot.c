@@ -182,9 +182,14 @@ static void act(slot *s, life *l)
     switch (draw(&s->random) % 8) {
     case 0: oh_track_set_muted(track, 1); break;
     case 1: oh_track_set_muted(track, 0); break;
-    case 2: oh_track_free(track); slot_publish(s, l->call); break;
+    case 2:
+    case 4:
+        if (!args.republish) break;
+        oh_track_free(track);
+        oh_track_free(track); /* twice is fine */
+        slot_publish(s, l->call);
+        break;
     case 3: oh_network_changed(1); break;
-    case 4: oh_track_free(track); oh_track_free(track); slot_publish(s, l->call); break;
     default: oh_call_get_stats(l->call, &stats);
     }
 }

@@ -62,7 +62,7 @@ typedef struct slot {
     atomic_int fresh;
 } slot;
 
-extern struct args { const char *url; uint32_t seed; int quiet, storm, verbose; } args;
+extern struct args { const char *url; uint32_t seed; int quiet, storm, verbose, republish; } args;
 extern slot slots[MOST_SLOTS];
 extern int slot_count;
 extern atomic_int phase, armed; /* armed: the quiet rooms have settled, every event there is wrong */

@@ -186,11 +186,12 @@ int main(int argc, char **argv)
         else if (!strcmp(argv[i], "--quiet")) args.quiet = atoi(argv[i + 1]);
         else if (!strcmp(argv[i], "--storm")) args.storm = atoi(argv[i + 1]);
         else if (!strcmp(argv[i], "--verbose")) args.verbose = atoi(argv[i + 1]);
+        else if (!strcmp(argv[i], "--republish")) args.republish = atoi(argv[i + 1]);
         else return fprintf(stderr, "worker: unknown argument %s\n", argv[i]), 2;
     }
     if (!args.url || args.quiet < 0 || args.storm < 0 || args.quiet + args.storm < 1 ||
         args.quiet + args.storm > MOST_SLOTS)
-        return fprintf(stderr, "usage: worker --url URL [--seed N] [--quiet N] [--storm N] [--verbose 1]\n"), 2;
+        return fprintf(stderr, "usage: worker --url URL [--seed N] [--quiet N] [--storm N] [--verbose 1] [--republish 1]\n"), 2;
     /* With few arenas what is free in one is found by all: the figures of memory are less noisy. */
     mallopt(M_ARENA_MAX, 4);
     slots_make();

@@ -48,6 +48,18 @@ pub enum Event {
     ParticipantLeft {
         user: String,
     },
+    /// The call is in another state.
+    State {
+        state: String,
+    },
+    /// The connection was lost, or had to move, and is back.
+    Reconnected {
+        ms: f64,
+    },
+    /// Nothing real was heard for so long in the middle of somebody's speech.
+    Gap {
+        ms: f64,
+    },
     /// The bot has freed its subscriber; from here on every offer to it is late.
     SubscriberFreed,
     Error {

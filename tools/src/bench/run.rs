@@ -4,6 +4,7 @@
 
 use super::{
     procfs::look,
+    reconnect::share,
     summary::{percentile, round, Sessions, Summary},
 };
 use crate::{program::Program, sfu::Sfu};
@@ -27,6 +28,10 @@ pub struct Plan {
     pub out: PathBuf,
     pub joins: u64,
     pub late_offers: u64,
+    /// Of each kind.
+    pub reconnects: u64,
+    /// Sockets that fall silent; each takes as long as the library is patient.
+    pub dead_sockets: u64,
     pub sessions: Vec<u64>,
     /// Seconds over which running sessions are watched.
     pub watch_s: u64,
@@ -35,8 +40,8 @@ pub struct Plan {
 /// For one line of a worker.
 const LIMIT: Duration = Duration::from_secs(60);
 
-struct Bench<'a> {
-    plan: &'a Plan,
+pub(super) struct Bench<'a> {
+    pub(super) plan: &'a Plan,
     started: u32,
 }
 
@@ -51,6 +56,7 @@ pub fn run(plan: &Plan) -> Result<Summary, String> {
     let lookup = bench.lookup().map_err(|e| format!("look-up: {e}"))?;
     println!("dropping {} late offers", plan.late_offers);
     let late_offer_us = bench.late().map_err(|e| format!("late: {e}"))?;
+    let reconnects = bench.reconnects().map_err(|e| format!("reconnects: {e}"))?;
     let mut sessions = Vec::new();
     for n in &plan.sessions {
         println!("{n} sessions that publish and hear, for {} s", plan.watch_s);
@@ -64,6 +70,19 @@ pub fn run(plan: &Plan) -> Result<Summary, String> {
         lookup_ns: round(number(&lookup, "lookup_ns")?),
         cheapest_call_ns: round(number(&api, "cheapest_call_ns")?),
         late_offer_us: round(late_offer_us),
+        reconnects: reconnects.clone(),
+        fast_gap_ms_p50: share(&reconnects.fast.gaps, 0.5),
+        fast_gap_ms_p95: share(&reconnects.fast.gaps, 0.95),
+        fast_after_notice_ms_p95: share(&reconnects.fast.after_notice, 0.95),
+        rejoin_gap_ms_p50: share(&reconnects.rejoin.gaps, 0.5),
+        rejoin_gap_ms_p95: share(&reconnects.rejoin.gaps, 0.95),
+        migrate_gap_ms_p50: share(&reconnects.migrate.gaps, 0.5),
+        migrate_gap_ms_p95: share(&reconnects.migrate.gaps, 0.95),
+        dead_socket_notice_ms: share(&reconnects.dead.notices, 1.0),
+        leave_ms_p99: share(&reconnects.leave_idle, 0.99),
+        leave_ms_max: share(&reconnects.leave_idle, 1.0),
+        leave_load_ms_p99: share(&reconnects.leave_load, 0.99),
+        leave_load_ms_max: share(&reconnects.leave_load, 1.0),
         library_bytes: stripped_size(&plan.library, &plan.out)?,
         sessions,
     };
@@ -74,11 +93,11 @@ pub fn run(plan: &Plan) -> Result<Summary, String> {
 }
 
 impl Bench<'_> {
-    fn start_sfu(&self) -> Result<Sfu, String> {
+    pub(super) fn start_sfu(&self) -> Result<Sfu, String> {
         Sfu::start(&self.plan.sfu, &self.plan.out.join("sfu"))
     }
 
-    fn worker(&mut self, mode: &str, url: &str, args: &[(&str, &str)]) -> Result<Program, String> {
+    pub(super) fn worker(&mut self, mode: &str, url: &str, args: &[(&str, &str)]) -> Result<Program, String> {
         let mut all = vec![mode.to_owned(), "--url".to_owned(), url.to_owned()];
         all.extend(args.iter().flat_map(|(name, value)| [format!("--{name}"), (*value).to_owned()]));
         self.started += 1;
@@ -187,7 +206,7 @@ impl Bench<'_> {
 }
 
 /// The worker's next line, which must be of this kind.
-fn expect(worker: &Program, kind: &str) -> Result<Value, String> {
+pub(super) fn expect(worker: &Program, kind: &str) -> Result<Value, String> {
     let line = worker.line(LIMIT).map_err(|e| format!("waiting for '{kind}': {e}"))?;
     let value: Value = serde_json::from_str(&line).map_err(|e| format!("{e}: {line}"))?;
     if value["kind"] == kind {
@@ -197,11 +216,11 @@ fn expect(worker: &Program, kind: &str) -> Result<Value, String> {
     }
 }
 
-fn number(line: &Value, key: &str) -> Result<f64, String> {
+pub(super) fn number(line: &Value, key: &str) -> Result<f64, String> {
     line[key].as_f64().ok_or_else(|| format!("no number '{key}' in: {line}"))
 }
 
-fn end(mut worker: Program) -> Result<(), String> {
+pub(super) fn end(mut worker: Program) -> Result<(), String> {
     let status = worker.wait(LIMIT)?;
     if status.success() {
         Ok(())

@@ -2,6 +2,7 @@
 //!
 //! Pure; knows no process.
 
+use super::reconnect::{Reconnects, Ways};
 use serde::Serialize;
 use std::fmt::Write;
 
@@ -15,6 +16,24 @@ pub struct Summary {
     pub lookup_ns: f64,
     pub cheapest_call_ns: f64,
     pub late_offer_us: f64,
+    /// Longest time without a real frame, in either direction; none when it did not come about.
+    pub fast_gap_ms_p50: Option<f64>,
+    pub fast_gap_ms_p95: Option<f64>,
+    /// From the notice of the loss to the next real frame, in the slower direction.
+    pub fast_after_notice_ms_p95: Option<f64>,
+    pub rejoin_gap_ms_p50: Option<f64>,
+    pub rejoin_gap_ms_p95: Option<f64>,
+    pub migrate_gap_ms_p50: Option<f64>,
+    pub migrate_gap_ms_p95: Option<f64>,
+    /// From the moment at which a socket falls silent to the state event, at most.
+    pub dead_socket_notice_ms: Option<f64>,
+    pub leave_ms_p99: Option<f64>,
+    pub leave_ms_max: Option<f64>,
+    /// The same beside 20 other sessions.
+    pub leave_load_ms_p99: Option<f64>,
+    pub leave_load_ms_max: Option<f64>,
+    #[serde(skip)]
+    pub reconnects: Reconnects,
     pub library_bytes: u64,
     pub sessions: Vec<Sessions>,
 }
@@ -56,10 +75,20 @@ pub fn round(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }
 
+/// How many were measured, and how long they took.
+fn counted(ways: &Ways) -> String {
+    format!(
+        "{} measured; noticed after {:.0} ms, JOINED again {:.0} ms later (medians)",
+        ways.gaps.len(),
+        percentile(&ways.notices, 0.5),
+        percentile(&ways.back, 0.5)
+    )
+}
+
 impl Summary {
     /// The table for people.
     pub fn table(&self) -> String {
-        let mut out = String::new();
+        let (mut out, mut rest) = (String::new(), String::new());
         let mut row = |what: &str, value: f64, unit: &str, limit: Option<f64>| {
             let verdict = match limit {
                 None => String::new(),
@@ -75,10 +104,32 @@ impl Summary {
         row("handle look-up", self.lookup_ns, "ns", Some(50.0));
         row("cheapest call", self.cheapest_call_ns, "ns", None);
         row("late offer, CPU from socket to drop", self.late_offer_us, "us", None);
+        let mut maybe = |what: &str, value: Option<f64>, limit: Option<f64>| match value {
+            Some(value) => row(what, value, "ms", limit),
+            None => {
+                let _ = writeln!(rest, "  {what:<34} {:>10}", "not reached");
+            }
+        };
+        maybe("FAST: without sound, p50", self.fast_gap_ms_p50, None);
+        maybe("FAST: without sound, p95", self.fast_gap_ms_p95, Some(500.0));
+        maybe("FAST: sound after the notice, p95", self.fast_after_notice_ms_p95, Some(500.0));
+        maybe("REJOIN: without sound, p50", self.rejoin_gap_ms_p50, None);
+        maybe("REJOIN: without sound, p95", self.rejoin_gap_ms_p95, None);
+        maybe("MIGRATE: without sound, p50", self.migrate_gap_ms_p50, None);
+        maybe("MIGRATE: without sound, p95", self.migrate_gap_ms_p95, Some(100.0));
+        maybe("dead socket noticed, at most", self.dead_socket_notice_ms, Some(17_000.0));
+        maybe("leave, p99", self.leave_ms_p99, Some(100.0));
+        maybe("leave, at most", self.leave_ms_max, Some(2000.0));
+        maybe("leave beside 20 sessions, p99", self.leave_load_ms_p99, Some(100.0));
+        maybe("leave beside 20 sessions, at most", self.leave_load_ms_max, Some(2000.0));
         row("library, stripped", self.library_bytes as f64 / 1e6, "MB", Some(12.0));
         if let Some(most) = self.sessions.iter().max_by_key(|s| s.n) {
             row(&format!("RSS per session at {}", most.n), most.rss_kb_per_session / 1000.0, "MB", Some(2.0));
             row(&format!("descriptors per session at {}", most.n), most.fds_per_session, "", Some(4.0));
+        }
+        out.push_str(&rest);
+        for (name, ways) in self.reconnects.ways() {
+            let _ = writeln!(out, "  {name}: {}", counted(ways));
         }
         let _ = writeln!(
             out,
@@ -145,6 +196,19 @@ mod tests {
             lookup_ns: 20.0,
             cheapest_call_ns: 5.0,
             late_offer_us: 9.0,
+            fast_gap_ms_p50: Some(21.0),
+            fast_gap_ms_p95: Some(40.0),
+            fast_after_notice_ms_p95: Some(30.0),
+            rejoin_gap_ms_p50: Some(150.0),
+            rejoin_gap_ms_p95: Some(200.0),
+            migrate_gap_ms_p50: None,
+            migrate_gap_ms_p95: None,
+            dead_socket_notice_ms: Some(12_500.0),
+            leave_ms_p99: Some(20.0),
+            leave_ms_max: Some(21.0),
+            leave_load_ms_p99: Some(150.0),
+            leave_load_ms_max: Some(160.0),
+            reconnects: Reconnects::default(),
             library_bytes: 8_000_000,
             sessions: vec![sessions(1, 6), sessions(50, 7)],
         }
@@ -165,8 +229,10 @@ mod tests {
         let json = serde_json::to_value(summary()).unwrap();
         let mut keys: Vec<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
         keys.sort_unstable();
-        let expected = "cheapest_call_ns first_pcm_ms_p50 first_pcm_ms_p95 join_ms_p50 join_ms_p95 \
-                        late_offer_us library_bytes lookup_ns sessions";
+        let expected = "cheapest_call_ns dead_socket_notice_ms fast_after_notice_ms_p95 fast_gap_ms_p50 \
+                        fast_gap_ms_p95 first_pcm_ms_p50 first_pcm_ms_p95 join_ms_p50 join_ms_p95 late_offer_us \
+                        leave_load_ms_max leave_load_ms_p99 leave_ms_max leave_ms_p99 library_bytes lookup_ns \
+                        migrate_gap_ms_p50 migrate_gap_ms_p95 rejoin_gap_ms_p50 rejoin_gap_ms_p95 sessions";
         assert_eq!(keys, expected.split_whitespace().collect::<Vec<_>>());
         let mut keys: Vec<&str> =
             json["sessions"][0].as_object().unwrap().keys().map(String::as_str).collect();
@@ -179,6 +245,8 @@ mod tests {
     fn the_table_says_what_is_missed_and_by_how_much() {
         let table = summary().table();
         assert!(table.contains("MISSED by 25 %"), "{table}");
+        assert!(table.contains("MISSED by 50 %"), "{table}");
+        assert_eq!(table.matches("not reached").count(), 2, "{table}");
         assert!(table.contains("no thread per session: reached (6 at 1, 7 at 50)"), "{table}");
         let mut many = summary();
         many.sessions[1].threads = 56;

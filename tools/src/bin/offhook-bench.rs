@@ -21,7 +21,18 @@ fn main() -> ExitCode {
 }
 
 fn plan() -> Result<Plan, String> {
-    let known = ["sfu", "worker", "library", "lookup", "out", "joins", "late-offers", "watch-seconds"];
+    let known = [
+        "sfu",
+        "worker",
+        "library",
+        "lookup",
+        "out",
+        "joins",
+        "late-offers",
+        "reconnects",
+        "dead-sockets",
+        "watch-seconds",
+    ];
     let args = Args::parse(std::env::args().skip(1), &known)?;
     Ok(Plan {
         sfu: args.path("sfu")?,
@@ -31,6 +42,8 @@ fn plan() -> Result<Plan, String> {
         out: args.path("out")?,
         joins: args.number("joins", 50)?.clamp(1, 10_000),
         late_offers: args.number("late-offers", 5000)?.clamp(1, 1_000_000),
+        reconnects: args.number("reconnects", 20)?.clamp(1, 1000),
+        dead_sockets: args.number("dead-sockets", 2)?.clamp(1, 100),
         sessions: vec![1, 10, 50],
         watch_s: args.number("watch-seconds", 10)?.clamp(1, 600),
     })

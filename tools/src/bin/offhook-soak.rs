@@ -31,7 +31,7 @@ fn main() -> ExitCode {
 }
 
 fn plan() -> Result<Plan, String> {
-    let known = ["sfu", "worker", "out", "seconds", "seed", "quiet", "storm"];
+    let known = ["sfu", "worker", "out", "seconds", "seed", "quiet", "storm", "republish"];
     let args = Args::parse(std::env::args().skip(1), &known)?;
     Ok(Plan {
         sfu: args.path("sfu")?,
@@ -41,6 +41,7 @@ fn plan() -> Result<Plan, String> {
         seed: args.number("seed", 1)?,
         quiet: args.number("quiet", 14)?.clamp(2, 200) as usize,
         storm: args.number("storm", 36)?.clamp(3, 300) as usize,
+        republish: args.number("republish", 0)? != 0,
         ansi: std::io::stdout().is_terminal() && std::env::var("TERM").is_ok_and(|t| t != "dumb"),
     })
 }

@@ -12,6 +12,9 @@ use std::{collections::BTreeMap, fmt::Write};
 /// Share of what could have been heard of a voice that must lie inside the recording.
 const MIN_OVERLAP: f64 = 0.6;
 
+/// Sound may be missing for this long when an SFU goes away; the library aims at 100 ms, and a demo shares its machine.
+const MAX_GAP_MS: f64 = 300.0;
+
 /// What one program said.
 #[derive(Clone, Debug, Default)]
 pub struct Told {
@@ -20,6 +23,10 @@ pub struct Told {
     pub first_audio_ms: Option<f64>,
     pub stats: Option<Stats>,
     pub subscriber_freed: bool,
+    /// How long each reconnect took.
+    pub reconnected_ms: Vec<f64>,
+    /// Longest pause in what it heard since its SFU went away.
+    pub gap_ms: f64,
     /// Texts of its error events.
     pub errors: Vec<String>,
     /// Exactly one is right.
@@ -38,6 +45,7 @@ impl Told {
             Event::Joined { join_ms } => self.join_ms = self.join_ms.or(Some(*join_ms)),
             Event::FirstAudio { ms } => self.first_audio_ms = self.first_audio_ms.or(Some(*ms)),
             Event::Stats(stats) => self.stats = Some(*stats),
+            Event::Reconnected { ms } => self.reconnected_ms.push(*ms),
             Event::SubscriberFreed => self.subscriber_freed = true,
             Event::Error { code, message } => self.errors.push(format!("{message} ({code})")),
             Event::Ended { .. } => self.ended += 1,
@@ -72,6 +80,8 @@ pub struct Sent {
     pub stale_answers: u64,
     /// Late offers to the talkers while they were leaving.
     pub while_leaving: u64,
+    /// Sessions that were still on the SFU that had gone away when it died; none if it could not be killed.
+    pub left_behind: Option<u64>,
 }
 
 /// The file a script reads; the names are fixed.
@@ -85,6 +95,10 @@ pub struct Report {
     pub late_offers_dropped: u64,
     pub offers_while_leaving: u64,
     pub error_events: u64,
+    /// Longest pause in what a talker heard while its SFU went away; pauses up to 60 ms count as none.
+    pub migrate_gap_ms: f64,
+    /// How long each participant took to move to another SFU.
+    pub migrate_ms: Vec<f64>,
 }
 
 /// Judges; the second is everything that is wrong, in words, and empty exactly when the report is ok.
@@ -103,6 +117,13 @@ pub fn judge(talkers: &[Told], bot: &Told, voices: &[Voice], sent: Sent) -> (Rep
         }
         if told.ended != 1 {
             wrong.push(format!("{name} had {} terminal events instead of one", told.ended));
+        }
+        match told.reconnected_ms.len() {
+            1 => {}
+            n => wrong.push(format!("{name} changed its SFU {n} times instead of once")),
+        }
+        if told.gap_ms > MAX_GAP_MS {
+            wrong.push(format!("{name} heard nothing for {:.0} ms while its SFU went away", told.gap_ms));
         }
         for error in &told.errors {
             wrong.push(format!("{name}: error event: {error}"));
@@ -139,6 +160,11 @@ pub fn judge(talkers: &[Told], bot: &Told, voices: &[Voice], sent: Sent) -> (Rep
     if sent.while_leaving == 0 {
         wrong.push("no offer was sent to a leaving talker".to_owned());
     }
+    match sent.left_behind {
+        None => wrong.push("the SFU that went away could not be killed".to_owned()),
+        Some(0) => {}
+        Some(n) => wrong.push(format!("{n} were still on the SFU that had gone away when it died")),
+    }
     let report = Report {
         ok: wrong.is_empty(),
         join_ms: talkers.iter().chain([bot]).filter_map(|t| t.join_ms).map(tenth).collect(),
@@ -152,6 +178,13 @@ pub fn judge(talkers: &[Told], bot: &Told, voices: &[Voice], sent: Sent) -> (Rep
         late_offers_sent: sent.to_bot,
         late_offers_dropped: dropped,
         offers_while_leaving: sent.while_leaving,
+        migrate_gap_ms: talkers.iter().map(|t| tenth(t.gap_ms)).fold(0.0, f64::max),
+        migrate_ms: talkers
+            .iter()
+            .chain([bot])
+            .filter_map(|t| t.reconnected_ms.first())
+            .map(|ms| tenth(*ms))
+            .collect(),
         error_events: talkers.iter().chain([bot]).map(Told::error_count).sum(),
     };
     (report, wrong)
@@ -215,6 +248,21 @@ pub fn table(talkers: &[Told], bot: &Told, voices: &[Voice], sent: Sent) -> Stri
             ),
         };
     }
+    let gap = talkers.iter().map(|t| t.gap_ms).fold(0.0, f64::max);
+    let moved: Vec<String> = talkers
+        .iter()
+        .chain([bot])
+        .filter_map(|t| Some(format!("{} in {:.0} ms", t.name, t.reconnected_ms.first()?)))
+        .collect();
+    let _ = writeln!(
+        out,
+        "the SFU went away: moved {}; {}",
+        moved.join(", "),
+        match gap {
+            0.0 => "nobody noticed a gap".to_owned(),
+            gap => format!("the longest gap in a voice was {gap:.0} ms"),
+        }
+    );
     let leaving: u64 = talkers.iter().map(|t| t.stats.unwrap_or_default().offers_while_leaving).sum();
     let _ = writeln!(
         out,
@@ -241,6 +289,7 @@ mod tests {
             first_audio_ms: Some(90.0),
             stats: Some(Stats { late_offers_dropped: 1000, ..Stats::default() }),
             subscriber_freed: true,
+            reconnected_ms: vec![13.0],
             ended: 1,
             ..Told::default()
         }
@@ -251,7 +300,13 @@ mod tests {
         Voice { talker: talker.to_owned(), found: Ok(found), expected_s: 10.0 }
     }
 
-    const SENT: Sent = Sent { to_bot: 1000, unanswered_by_bot: 0, stale_answers: 0, while_leaving: 40 };
+    const SENT: Sent = Sent {
+        to_bot: 1000,
+        unanswered_by_bot: 0,
+        stale_answers: 0,
+        while_leaving: 40,
+        left_behind: Some(0),
+    };
 
     /// A good run, changed in one place; returns what is wrong.
     fn verdict(change: impl FnOnce(&mut Vec<Told>, &mut Told, &mut Vec<Voice>, &mut Sent)) -> Vec<String> {
@@ -284,6 +339,8 @@ mod tests {
             "late_offers_dropped",
             "offers_while_leaving",
             "error_events",
+            "migrate_gap_ms",
+            "migrate_ms",
         ];
         expected.sort_unstable();
         let mut keys = keys;
@@ -310,7 +367,7 @@ mod tests {
 
     #[test]
     fn every_fault_is_seen() {
-        let cases: [(&str, Vec<String>); 13] = [
+        let cases: [(&str, Vec<String>); 17] = [
             ("although they were late", verdict(|_, _, _, s| s.stale_answers = 1)),
             ("not really heard", verdict(|_, _, v, _| v[1] = voice("bob", 0.4))),
             ("of bob were heard", verdict(|_, _, v, _| v[1].expected_s = 60.0)),
@@ -323,6 +380,10 @@ mod tests {
             ("no offer was sent to a leaving", verdict(|_, _, _, s| s.while_leaving = 0)),
             ("error event: bad", verdict(|t, _, _, _| t[1].errors.push("bad".into()))),
             ("did not free", verdict(|_, b, _, _| b.subscriber_freed = false)),
+            ("changed its SFU 0 times", verdict(|_, b, _, _| b.reconnected_ms.clear())),
+            ("heard nothing for 400 ms", verdict(|t, _, _, _| t[0].gap_ms = 400.0)),
+            ("2 were still on the SFU", verdict(|_, _, _, s| s.left_behind = Some(2))),
+            ("could not be killed", verdict(|_, _, _, s| s.left_behind = None)),
             ("2 terminal events", verdict(|t, _, _, _| t[0].ended = 2)),
         ];
         for (expected, wrong) in cases {

@@ -28,6 +28,12 @@ const LEAVING_OFFERS: u64 = 50;
 const BOT_EARLIER_S: u64 = 2;
 /// Time for a program to come to its end after its last second.
 const GRACE: Duration = Duration::from_secs(8);
+/// The SFU that everybody is on at first.
+const EDGE: &str = "sfu-a";
+/// From its word that it goes away to its death.
+const NOTICE: Duration = Duration::from_millis(1000);
+/// What is heard for so long after that belongs to this act.
+const AFTERMATH: Duration = Duration::from_millis(1500);
 const CALL: &str = "demo";
 const BOT: &str = "bot";
 
@@ -78,7 +84,7 @@ pub fn run(plan: &Plan) -> Result<(Report, Vec<String>), String> {
     let bot_seconds = plan.seconds.saturating_sub(BOT_EARLIER_S).max(1);
     actors.push(start(&plan.bot, BOT, &arguments(&sfu.url, BOT, bot_seconds), &plan.out)?);
 
-    direct(plan, &sfu, &mut actors, &mut view, begin);
+    let left_behind = direct(plan, &sfu, &mut actors, &mut view, begin);
     let state = sfu.ask("state")?;
     drop(sfu);
 
@@ -91,7 +97,7 @@ pub fn run(plan: &Plan) -> Result<(Report, Vec<String>), String> {
             examine(talker, &plan.speech.join(format!("{talker}.wav")), &recording(listener), plan.seconds)
         })
         .collect();
-    let sent = count(&state, &talkers);
+    let sent = Sent { left_behind, ..count(&state, &talkers) };
     print!("{}\n{}", view.draw(begin.elapsed().as_secs_f64()), table(&told, &bot, &voices, sent));
     let (report, wrong) = judge(&told, &bot, &voices, sent);
     let json = serde_json::to_string_pretty(&report).map_err(|e| e.to_string())?;
@@ -112,8 +118,65 @@ fn start(path: &Path, name: &str, args: &[String], out: &Path) -> Result<Actor, 
     Ok(Actor { program: Program::start(path, args, &out.join(name))?, told: Told::new(name) })
 }
 
-/// From the start to the end of the last program.
-fn direct(plan: &Plan, sfu: &Sfu, actors: &mut [Actor], view: &mut View, begin: Instant) {
+/// The act in which the SFU goes away in the middle of a sentence.
+#[derive(Default)]
+struct Departure {
+    told: Option<Duration>,
+    left_behind: Option<u64>,
+    over: bool,
+}
+
+impl Departure {
+    fn play(&mut self, at: Duration, now: Duration, sfu: &Sfu, actors: &mut [Actor], view: &mut View) {
+        let seconds = now.as_secs_f64();
+        match self.told {
+            None if now >= at => {
+                self.told = Some(now);
+                actors.iter_mut().for_each(|a| a.told.gap_ms = 0.0);
+                match sfu.control("go_away", &json!({"edge": EDGE, "reason": 1})) {
+                    Ok(_) => {
+                        view.say(seconds, &format!("{EDGE}, where everybody is, says that it goes away"))
+                    }
+                    Err(e) => view.say(seconds, &format!("{EDGE} could not say that it goes away: {e}")),
+                }
+            }
+            Some(told) if self.left_behind.is_none() && now >= told + NOTICE => {
+                // Asked once: what could not be killed now is told at the end.
+                self.left_behind = Some(u64::MAX);
+                match sfu.control("kill_edge", &json!({"edge": EDGE, "hide": true})) {
+                    Ok(answer) => {
+                        self.left_behind = answer["sessions"].as_u64();
+                        view.say(
+                            seconds,
+                            &format!("{EDGE} is dead; {} were still on it", answer["sessions"]),
+                        );
+                    }
+                    Err(e) => view.say(seconds, &format!("{EDGE} could not be killed: {e}")),
+                }
+            }
+            Some(told) if !self.over && now >= told + NOTICE + AFTERMATH => {
+                self.over = true;
+                let gap = actors.iter().map(|a| a.told.gap_ms).fold(0.0, f64::max);
+                let what = match gap {
+                    0.0 => "without a gap".to_owned(),
+                    gap => format!("after {gap:.0} ms"),
+                };
+                view.say(seconds, &format!("the talk goes on {what}: mid-sentence, from another SFU"));
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether what is heard now belongs to this act.
+    fn is_on(&self) -> bool {
+        self.told.is_some() && !self.over
+    }
+}
+
+/// From the start to the end of the last program. How many were on the SFU that went away when it died.
+fn direct(plan: &Plan, sfu: &Sfu, actors: &mut [Actor], view: &mut View, begin: Instant) -> Option<u64> {
+    let mut departure = Departure::default();
+    let departs = Duration::from_millis(plan.seconds * 300);
     let half = Duration::from_secs(plan.seconds) / 2;
     let armed_at = Duration::from_secs(plan.seconds.saturating_sub(2)).max(half);
     let last = Duration::from_secs(plan.seconds) + GRACE;
@@ -122,8 +185,9 @@ fn direct(plan: &Plan, sfu: &Sfu, actors: &mut [Actor], view: &mut View, begin: 
     loop {
         let now = begin.elapsed();
         for actor in &mut *actors {
-            listen(actor, view, now.as_secs_f64());
+            listen(actor, view, now.as_secs_f64(), departure.is_on());
         }
+        departure.play(departs, now, sfu, actors, view);
         if !burst && now >= half {
             burst = true;
             let body = json!({"user_id": BOT, "count": LATE_OFFERS});
@@ -155,9 +219,10 @@ fn direct(plan: &Plan, sfu: &Sfu, actors: &mut [Actor], view: &mut View, begin: 
         }
         // The reader of its stdout may be a moment behind its end.
         while let Ok(line) = actor.program.line(Duration::from_millis(500)) {
-            take(actor, &line, view, begin.elapsed().as_secs_f64());
+            take(actor, &line, view, begin.elapsed().as_secs_f64(), false);
         }
     }
+    departure.left_behind.filter(|n| *n < u64::MAX)
 }
 
 fn trouble(sfu: &Sfu, view: &mut View, now: Duration, body: &Value, what: &str) {
@@ -167,13 +232,13 @@ fn trouble(sfu: &Sfu, view: &mut View, now: Duration, body: &Value, what: &str) 
     }
 }
 
-fn listen(actor: &mut Actor, view: &mut View, at: f64) {
+fn listen(actor: &mut Actor, view: &mut View, at: f64, departing: bool) {
     while let Some(line) = actor.program.try_line() {
-        take(actor, &line, view, at);
+        take(actor, &line, view, at, departing);
     }
 }
 
-fn take(actor: &mut Actor, line: &str, view: &mut View, at: f64) {
+fn take(actor: &mut Actor, line: &str, view: &mut View, at: f64, departing: bool) {
     let Ok(line) = serde_json::from_str::<Line>(line) else {
         return;
     };
@@ -187,6 +252,20 @@ fn take(actor: &mut Actor, line: &str, view: &mut View, at: f64) {
         Event::FirstAudio { ms } => {
             view.say(at, &format!("{name} hears the first audio after {ms:.0} ms"));
             view.note(name, "talks and hears");
+        }
+        Event::State { state } if state == "migrating" || state == "reconnecting" => {
+            view.note(name, "moves to another SFU …");
+        }
+        Event::State { .. } => {}
+        Event::Reconnected { ms } => {
+            view.note(name, &format!("talks on, from another SFU after {ms:.0} ms"));
+            view.say(at, &format!("{name} is on another SFU after {ms:.0} ms"));
+        }
+        Event::Gap { ms } => {
+            if departing {
+                actor.told.gap_ms = actor.told.gap_ms.max(*ms);
+                view.say(at, &format!("{name} heard nothing for {ms:.0} ms"));
+            }
         }
         Event::Level { user, level } => view.level(user, *level),
         Event::ParticipantJoined { user } => view.say(at, &format!("{name} sees {user} come")),

@@ -28,6 +28,8 @@ pub struct Plan {
     pub quiet: usize,
     /// Sessions in rooms that it is made for; three per room.
     pub storm: usize,
+    /// Tracks are freed and others published in their place, in the middle of a call.
+    pub republish: bool,
     /// Progress in place.
     pub ansi: bool,
 }
@@ -76,6 +78,7 @@ pub fn run(plan: &Plan) -> Result<Summary, String> {
     args.extend(number("seed", plan.seed & 0xffff_ffff));
     args.extend(number("quiet", plan.quiet as u64));
     args.extend(number("storm", plan.storm as u64));
+    args.extend(number("republish", u64::from(plan.republish)));
     let log = plan.out.join("worker");
     let worker = Program::start(&plan.worker, &args, &log)?;
     let now = Instant::now();

@@ -1,0 +1,33 @@
+/* worker.h - what the parts of the benchmark's worker share; see worker.c. */
+#ifndef BENCH_WORKER_H
+#define BENCH_WORKER_H
+
+#include <offhook.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+enum { FRAME = 960, FRAME_MS = 20, TONE_FRAMES = 50, LIMIT_MS = 20000 };
+
+struct args { const char *url, *call, *user, *prefix; long count, n; };
+extern struct args args;
+extern int16_t tone[TONE_FRAMES][FRAME];
+
+double now_ms(void);
+void line(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void die(const char *what);                            /* with the library's own words, when it has any */
+void need(oh_result result, const char *what);
+int word(char *out, size_t size, int timeout_ms);      /* 0 when the time is up; the process ends with stdin */
+oh_client client_of(const char *user);
+oh_track publish(oh_call call);
+void next_frame(struct timespec *at);
+void tell_troubles(const oh_event *event);
+
+/* worker.c: n sessions that publish and hear, two per call, all heard when it returns. */
+void sessions_start(long n);
+
+/* reconnect.c */
+void reconnect(void);
+void leaves(void);
+
+#endif
