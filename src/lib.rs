@@ -16,6 +16,7 @@ pub mod error;
 pub mod log;
 pub mod media;
 pub mod netwatch;
+mod panics;
 pub mod rtc;
 pub mod runtime;
 pub mod session;

@@ -7,6 +7,7 @@ use crate::{
     dispatch::{contain, panic_text},
     error::{Code, Error, Result},
     log::{oh_log, Level},
+    panics::{self, Inside},
 };
 use futures_util::FutureExt;
 use parking_lot::{Condvar, Mutex};
@@ -47,6 +48,7 @@ pub fn set_thread_hook(hook: fn()) {
 
 /// Called by every thread of the library as its first act.
 pub(crate) fn thread_started() {
+    panics::thread_is_ours();
     if let Some(hook) = HOOK.get() {
         hook();
     }
@@ -241,9 +243,14 @@ impl Runtime {
         on_panic: impl FnOnce(String) + Send + 'static,
     ) -> Result<JoinHandle<()>> {
         self.spawn(name, async move {
-            if let Err(payload) = AssertUnwindSafe(future).catch_unwind().await {
+            let mut contained = std::pin::pin!(AssertUnwindSafe(future).catch_unwind());
+            let ended = std::future::poll_fn(|context| {
+                let inside = Inside::enter();
+                contained.as_mut().poll(context).map_err(|payload| (payload, inside.place()))
+            });
+            if let Err((payload, place)) = ended.await {
                 let text = panic_text(payload);
-                oh_log!(Level::Error, "a task ({name}) failed inside: {text}");
+                oh_log!(Level::Error, "a task ({name}) failed inside at {place}: {text}");
                 if contain(move || on_panic(text)).is_err() {
                     oh_log!(Level::Error, "the end of a failed task ({name}) failed too");
                 }
