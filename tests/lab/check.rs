@@ -313,7 +313,7 @@ impl Checker {
             }
             Output::Event(event) => self.event(now, event),
             Output::Finished => self.finish(),
-            Output::Debug(..) | Output::NeedToken => {}
+            Output::Debug(..) | Output::NeedToken | Output::Moderated { .. } => {}
         }
     }
 

@@ -157,7 +157,7 @@ impl World {
                 self.clients[client].app_hears(now, &event);
                 self.clients[client].log.push((now, event));
             }
-            Output::Bind { .. } | Output::Unbind { .. } | Output::Sending { .. } => {}
+            Output::Bind { .. } | Output::Unbind { .. } | Output::Sending { .. } | Output::Moderated { .. } => {}
             Output::Debug(..) | Output::Finished => {}
         }
     }
