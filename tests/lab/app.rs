@@ -26,6 +26,8 @@ pub struct App {
     pub aborted: bool,
     pub joined: bool,
     pub ended: Option<End>,
+    /// It was in the call when all was calm.
+    pub survived: bool,
     /// It was told that the SFU does not know of a mute.
     pub mute_in_doubt: bool,
     /// It was told of an error about what it had published.

@@ -44,7 +44,8 @@ pub struct Client {
 impl Client {
     pub fn new(index: usize, setup: &Setup) -> Self {
         let plan = &setup.clients[index];
-        let seed = setup.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (index as u64 + 1).wrapping_mul(0x0ff4_00c5);
+        let seed =
+            setup.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (index as u64 + 1).wrapping_mul(0x0ff4_00c5);
         let stream = |n: u64| {
             let mut rng = Rng::new(seed ^ n.wrapping_mul(0xd1b5_4a32_d192_ed03));
             rng.next_u64();
@@ -156,12 +157,19 @@ impl World {
                 self.clients[client].app_hears(now, &event);
                 self.clients[client].log.push((now, event));
             }
-            Output::Bind { .. } | Output::Unbind { .. } | Output::Sending { .. } => {}
+            Output::Bind { .. } | Output::Unbind { .. } | Output::Sending { .. } | Output::Moderated { .. } => {}
             Output::Debug(..) | Output::Finished => {}
         }
     }
 
-    fn open(&mut self, client: usize, generation: Generation, admission: &Admission, session_id: String, extra: Ms) {
+    fn open(
+        &mut self,
+        client: usize,
+        generation: Generation,
+        admission: &Admission,
+        session_id: String,
+        extra: Ms,
+    ) {
         let now = self.now;
         let edge = self.sfu.edge_named(&admission.edge_name);
         let this = &mut self.clients[client];
@@ -220,7 +228,14 @@ impl World {
         self.after(there, Ev::Rpc { client, generation, id, call, reply });
     }
 
-    pub fn rpc_arrives(&mut self, client: usize, generation: Generation, id: u64, call: RpcCall, reply: Reply) {
+    pub fn rpc_arrives(
+        &mut self,
+        client: usize,
+        generation: Generation,
+        id: u64,
+        call: RpcCall,
+        reply: Reply,
+    ) {
         let Some(edge) = self.clients[client].edge(generation) else {
             return self.fault(format!("session {client}: an RPC of {generation:?}, which has no edge"));
         };

@@ -23,8 +23,12 @@ pub enum Fate {
 pub enum News {
     Change(PeerChange),
     Candidate(String),
-    Track { mid: String },
-    TrackGone { id: RemoteId },
+    Track {
+        mid: String,
+    },
+    TrackGone {
+        id: RemoteId,
+    },
     Closed,
     /// A while after being disconnected: back by itself.
     Recovers,
@@ -218,12 +222,17 @@ impl World {
                 return Ok(OpDone::Offer { sdp: desc.text(), mids });
             }
             Action::SetAnswer(sdp) => {
-                let Some(desc) = Desc::parse(&sdp) else { return Err(broken("an answer nobody gave".into())) };
+                let Some(desc) = Desc::parse(&sdp) else {
+                    return Err(broken("an answer nobody gave".into()));
+                };
                 if signalling != HaveLocal {
                     return Err(out_of_order(format!("set answer in {signalling:?}")));
                 }
                 if desc.serial != peer.serial {
-                    return Err(broken(format!("answer to offer {}, current is {}", desc.serial, peer.serial)));
+                    return Err(broken(format!(
+                        "answer to offer {}, current is {}",
+                        desc.serial, peer.serial
+                    )));
                 }
                 check_remote(client, kind, &desc, peer.stable_remote.as_ref())?;
                 peer.signalling = Stable;
@@ -271,7 +280,11 @@ impl World {
             }
             Action::AddCandidate(json) => {
                 let Some((tag, told)) = text::candidate(&json) else {
-                    return Err(OpFailed { code: Code::Protocol, closed: false, message: "no candidate".into() });
+                    return Err(OpFailed {
+                        code: Code::Protocol,
+                        closed: false,
+                        message: "no candidate".into(),
+                    });
                 };
                 let Some(remote) = &peer.remote else {
                     // Rolled back to before the first description; the order was right when it was given.
@@ -282,7 +295,11 @@ impl World {
                     return Err(broken(format!("a candidate of {} on {}", tag.ufrag(), remote.tag.ufrag())));
                 }
                 if told && tag.ice < remote.tag.ice {
-                    return Err(broken(format!("a superseded candidate: {} on {}", tag.ufrag(), remote.tag.ufrag())));
+                    return Err(broken(format!(
+                        "a superseded candidate: {} on {}",
+                        tag.ufrag(),
+                        remote.tag.ufrag()
+                    )));
                 }
             }
         }

@@ -97,7 +97,10 @@ impl Mood {
 #[derive(Clone, Debug)]
 pub enum Fault {
     Cut(Cut),
-    EdgeDies { for_ms: Ms, silently: bool },
+    EdgeDies {
+        for_ms: Ms,
+        silently: bool,
+    },
     GoAway,
     Error(Strategy),
     IceRestart(PeerKind),
@@ -278,7 +281,15 @@ fn strikes(class: Class, rng: &mut Rng, until: Ms, events: &mut Vec<(Ms, Fault)>
             )),
             Class::Peer => Fault::Peer(
                 kind,
-                pick(rng, &[PeerChange::Disconnected, PeerChange::Disconnected, PeerChange::Failed, PeerChange::Closed]),
+                pick(
+                    rng,
+                    &[
+                        PeerChange::Disconnected,
+                        PeerChange::Disconnected,
+                        PeerChange::Failed,
+                        PeerChange::Closed,
+                    ],
+                ),
             ),
             Class::Token => Fault::Expire,
             _ => continue,
@@ -377,7 +388,8 @@ impl World {
             Fault::Garbage(which) => self.garbage(client, which),
             Fault::Network(change) => self.input(client, vocabulary::network(change)),
             Fault::Peer(kind, change) => {
-                let newest = self.clients[client].peers.iter().rev().find(|p| p.kind == kind && p.made && !p.gone);
+                let newest =
+                    self.clients[client].peers.iter().rev().find(|p| p.kind == kind && p.made && !p.gone);
                 if let Some(generation) = newest.map(|p| p.generation) {
                     let what = News::Change(change);
                     if change == PeerChange::Disconnected && self.clients[client].fault.between(0, 2) > 0 {
@@ -403,7 +415,8 @@ impl World {
             return;
         }
         let offer = |serial: u64| {
-            let tag = super::text::Tag { sfu: true, owner: 9_999, life: 0, kind: PeerKind::Subscriber, ice: 0 };
+            let tag =
+                super::text::Tag { sfu: true, owner: 9_999, life: 0, kind: PeerKind::Subscriber, ice: 0 };
             let sdp = super::text::Desc { tag, serial, lines: Vec::new() }.text();
             SfuMessage::SubscriberOffer { ice_restart: false, sdp, negotiation_id: serial as u32 }
         };

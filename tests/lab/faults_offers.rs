@@ -2,7 +2,7 @@
 
 use super::{
     faults::Fault,
-    script::{refuse, rpc, step, Lab},
+    script::{refuse, step, Lab},
     sockets::Cut,
     text::Tag,
     world::{Act, Verdict},
@@ -41,14 +41,14 @@ fn h01_an_offer_queued_behind_another_while_the_application_leaves_is_dropped() 
     lab.offer(0, false);
     lab.run(3_000);
     let after = lab.counters(0);
-    assert_eq!(after.late_offers, before.late_offers + 3, "{after:?}");
+    assert_eq!(after.late_offers, before.late_offers + 4, "{after:?}");
     assert_eq!(lab.said(0, "SendAnswer") + lab.errors(0), 0);
     assert!(lab.ended(0).is_some());
     // After the end as well.
     let generation = lab.generation(0);
     let message = SfuMessage::SubscriberOffer { ice_restart: false, sdp: "v=0".into(), negotiation_id: 9 };
     lab.input(0, Input::Message { generation, message });
-    assert_eq!(lab.counters(0).late_offers, before.late_offers + 4);
+    assert_eq!(lab.counters(0).late_offers, before.late_offers + 5);
 }
 
 #[test]
@@ -99,7 +99,10 @@ fn h03_candidates_of_an_old_ice_generation_are_never_added() {
     lab.offer(0, true);
     lab.run(100);
     let former = Tag { ice: 1, ..old };
-    lab.message(0, SfuMessage::IceTrickle { peer: PeerKind::Subscriber, candidate: former.candidate(9, true) });
+    lab.message(
+        0,
+        SfuMessage::IceTrickle { peer: PeerKind::Subscriber, candidate: former.candidate(9, true) },
+    );
     lab.run(1_000);
     assert_eq!(lab.counters(0).candidates_dropped, before + 6);
     lab.calm();
@@ -113,7 +116,7 @@ fn h09_the_old_socket_of_a_migration_never_reaches_the_new_peer_connections() {
     let old = lab.generation(0);
     // The new edge takes its time, so that both sockets are open for a while.
     lab.on(|client, output| match client {
-        0 if rpc(output, "SetPublisher") => Verdict::Later(1_500),
+        0 if step(output, PeerKind::Publisher, "offer") => Verdict::Later(1_500),
         _ => Verdict::Normal,
     });
     lab.strike(0, Fault::GoAway);

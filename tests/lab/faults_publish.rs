@@ -81,7 +81,8 @@ fn h07_a_publish_after_a_failed_negotiation_negotiates_anew() {
     });
     lab.act(0, Act::Publish { muted: false });
     lab.run(10_000);
-    let failed = |e: &Event| matches!(e, Event::LocalFailed { error, .. } if error.message.contains("not now"));
+    let failed =
+        |e: &Event| matches!(e, Event::LocalFailed { error, .. } if error.message.contains("not now"));
     assert_eq!(lab.log(0).iter().filter(|(_, e)| failed(e)).count(), 1, "the first error is kept");
     lab.on(|_, _| Verdict::Normal);
     lab.act(0, Act::Publish { muted: false });
@@ -113,15 +114,13 @@ fn h02_a_publish_that_fails_midway_is_rolled_back_and_works_the_next_time() {
 fn h17_answers_that_ask_for_a_retry_do_not_spin() {
     let mut lab = Lab::joined(&[0, 0], 1);
     lab.on(|client, output| match output {
-        Output::Rpc { .. } if client == 0 => {
-            fail(output, Failure { should_retry: true, ..refused() })
-        }
+        Output::Rpc { .. } if client == 0 => fail(output, Failure { should_retry: true, ..refused() }),
         _ => Verdict::Normal,
     });
     lab.act(0, Act::Publish { muted: false });
     lab.run(20_000);
     // Each at most three times, with waits between; the publish itself at most three times.
-    assert!(lab.said(0, "SetPublisher") <= 9, "{}", lab.said(0, "SetPublisher"));
+    assert!(lab.said(0, "call: SetPublisher") <= 9, "{}", lab.said(0, "call: SetPublisher"));
     assert!(lab.said(0, "Rpc") < 60, "{} requests in 20 s", lab.said(0, "Rpc"));
     lab.calm();
 }
@@ -182,7 +181,8 @@ fn h24_fast_restarts_the_publishers_ice() {
     assert_eq!(lab.said(0, "Offer { ice_restart: true }"), 1);
     assert_eq!(lab.state(0), State::Joined);
     let member = lab.member(0);
-    let ice = lab.world.sfu.members[member].current().and_then(|p| p.publisher.as_ref().map(|(_, _, ice)| *ice));
+    let ice =
+        lab.world.sfu.members[member].current().and_then(|p| p.publisher.as_ref().map(|(_, _, ice)| *ice));
     assert_eq!(ice, Some(1));
     assert!(lab.world.sfu.members[member].tracks[0].muted, "mute survives");
     lab.calm();

@@ -186,7 +186,11 @@ fn h16_reconnects_that_never_last_end_by_a_typed_reason() {
         seconds += 1;
     }
     assert_eq!(lab.ended(0).map(|e| e.reason), Some(EndReason::ReconnectLimit));
-    assert_eq!(lab.said(1, "Event(Error") + lab.said(1, "Event(State"), 0, "the other session notices no storm");
+    assert_eq!(
+        lab.said(1, "Event(Error") + lab.said(1, "Event(State"),
+        0,
+        "the other session notices no storm"
+    );
 }
 
 #[test]
@@ -208,8 +212,7 @@ fn everything_is_restored_when_the_session_was_forgotten() {
     lab.publish(0, true);
     lab.publish(1, false);
     lab.on(|client, output| match output {
-        Output::OpenSocket { .. } if client == 0 => Verdict::Later(4_900),
-        Output::Send { request: SfuRequest::Join(_), .. } if client == 0 => Verdict::Normal,
+        Output::OpenSocket { .. } if client == 0 => Verdict::Later(900),
         _ => Verdict::Normal,
     });
     lab.cut(0, Cut::Reset);
@@ -218,8 +221,8 @@ fn everything_is_restored_when_the_session_was_forgotten() {
     lab.run(8_000);
     assert_eq!(lab.counters(0).reconnects_rejoin, 1);
     assert!(lab.said(0, "Leave {") >= 1, "the session that was made by mistake is taken back");
+    assert!(lab.said(1, "Event(ParticipantLeft") >= 1);
     lab.calm();
-    assert_eq!(lab.said(1, "Event(ParticipantLeft"), 1 + usize::from(lab.said(1, "Event(ParticipantJoined") > 1));
 }
 
 #[test]

@@ -32,6 +32,8 @@ pub struct Settings {
 pub struct Reached {
     pub joined: u64,
     pub ended: u64,
+    /// Sessions that had come back from everything when all was calm.
+    pub survived: u64,
     pub counters: Counters,
     pub published: u64,
 }
@@ -50,8 +52,9 @@ fn one(seed: u64, classes: u32, spared: bool, plant: Option<Plant>, trace: bool)
     world.plant = plant;
     world.trace = trace.then(Vec::new);
     // Each session's own: what one has become must not move another.
-    let mut rngs: Vec<Rng> =
-        (0..world.clients.len() as u64).map(|n| Rng::new(!seed ^ n.wrapping_mul(0xd134_2543_de82_ef95))).collect();
+    let mut rngs: Vec<Rng> = (0..world.clients.len() as u64)
+        .map(|n| Rng::new(!seed ^ n.wrapping_mul(0xd134_2543_de82_ef95)))
+        .collect();
     world.begin();
     world.run_until(calm);
     world.say(|| "----- from here on nothing goes wrong any more".into());
@@ -70,6 +73,9 @@ fn one(seed: u64, classes: u32, spared: bool, plant: Option<Plant>, trace: bool)
         return world;
     }
     world.judge_calm();
+    for client in &mut world.clients {
+        client.app.survived = client.app.joined && client.app.ended.is_none();
+    }
     // The end of every session: left, or thrown out.
     world.say(|| "----- everybody leaves".into());
     let left = world.now;
@@ -130,7 +136,8 @@ fn seed(seed: u64, classes: u32, plant: Option<Plant>, trace: bool) -> (World, O
             ours.extend(world.clients[0].log.last().cloned());
         }
         if ours != *theirs {
-            let at = ours.iter().zip(theirs).position(|(a, b)| a != b).unwrap_or(ours.len().min(theirs.len()));
+            let at =
+                ours.iter().zip(theirs).position(|(a, b)| a != b).unwrap_or(ours.len().min(theirs.len()));
             let what = format!(
                 "session {client} in another room: event {at} is {:?}, without the fault it is {:?}",
                 ours.get(at),
@@ -143,7 +150,12 @@ fn seed(seed: u64, classes: u32, plant: Option<Plant>, trace: bool) -> (World, O
 }
 
 /// As [`seed`]; a panic inside is a violation as well.
-fn guarded(number: u64, classes: u32, plant: Option<Plant>, trace: bool) -> Result<World, (String, Vec<String>)> {
+fn guarded(
+    number: u64,
+    classes: u32,
+    plant: Option<Plant>,
+    trace: bool,
+) -> Result<World, (String, Vec<String>)> {
     let result = catch_unwind(AssertUnwindSafe(|| seed(number, classes, plant, trace)));
     match result {
         Ok((world, None)) => Ok(world),
@@ -163,6 +175,7 @@ pub fn try_seed(number: u64, classes: u32, plant: Option<Plant>) -> Result<Reach
     for client in &world.clients {
         reached.joined += u64::from(client.app.joined);
         reached.ended += u64::from(client.app.ended.is_some());
+        reached.survived += u64::from(client.app.survived);
         reached.published +=
             client.log.iter().filter(|(_, e)| matches!(e, Event::LocalPublished { .. })).count() as u64;
         add(&mut reached.counters, client.core.counters());
@@ -228,13 +241,18 @@ pub fn many(settings: &Settings) -> (Vec<Violation>, Reached, Duration) {
                     let mut own = Reached::default();
                     loop {
                         let number = next.fetch_add(1, Relaxed);
-                        if number >= end || violations.lock().map_or(true, |v: std::sync::MutexGuard<'_, Vec<_>>| v.len() >= 40) {
+                        if number >= end
+                            || violations
+                                .lock()
+                                .map_or(true, |v: std::sync::MutexGuard<'_, Vec<_>>| v.len() >= 40)
+                        {
                             break;
                         }
                         match try_seed(number, settings.classes, settings.plant) {
                             Ok(reached) => {
                                 own.joined += reached.joined;
                                 own.ended += reached.ended;
+                                own.survived += reached.survived;
                                 own.published += reached.published;
                                 add(&mut own.counters, reached.counters);
                             }
@@ -249,6 +267,7 @@ pub fn many(settings: &Settings) -> (Vec<Violation>, Reached, Duration) {
                     if let Ok(mut sum) = sum.lock() {
                         sum.joined += own.joined;
                         sum.ended += own.ended;
+                        sum.survived += own.survived;
                         sum.published += own.published;
                         add(&mut sum.counters, own.counters);
                     }

@@ -4,7 +4,7 @@ use super::{
     faults::{Fault, Plan, Setup},
     run,
     sockets::Cut,
-    world::{Act, Ev, Ms, Verdict, World},
+    world::{Act, Ms, Verdict, World},
 };
 use offhook::core::{model::*, Counters, End, Event, Input, Output, State};
 
@@ -111,10 +111,6 @@ impl Lab {
 
     pub fn cut(&mut self, client: usize, how: Cut) {
         self.strike(client, Fault::Cut(how));
-    }
-
-    pub fn later(&mut self, wait: Ms, client: usize, fault: Fault) {
-        self.world.after(wait, Ev::Fault(client, fault));
     }
 
     /// A message of the SFU, out of nowhere.

@@ -81,15 +81,34 @@ pub struct Sfu {
 #[derive(Debug)]
 pub enum SfuTimer {
     /// The edge notices that a silent socket is dead.
-    Notice { sock: usize },
+    Notice {
+        sock: usize,
+    },
     /// Who has not come back by now has left.
-    Expire { member: usize, life: u32, lost_at: Ms },
-    Offer { member: usize, life: u32 },
-    Repeat { member: usize, life: u32, serial: u64 },
-    Complete { member: usize },
+    Expire {
+        member: usize,
+        life: u32,
+        lost_at: Ms,
+    },
+    Offer {
+        member: usize,
+        life: u32,
+    },
+    Repeat {
+        member: usize,
+        life: u32,
+        serial: u64,
+    },
+    Complete {
+        member: usize,
+    },
     /// Forgets a session that was replaced by another one of the same participant.
-    Ghost { member: usize },
-    EdgeUp { edge: usize },
+    Ghost {
+        member: usize,
+    },
+    EdgeUp {
+        edge: usize,
+    },
 }
 
 impl Sfu {
@@ -334,7 +353,9 @@ impl World {
             }
             SfuTimer::Expire { member, life, lost_at } => {
                 let m = &self.sfu.members[member];
-                let lost = m.place(life).is_some_and(|p| m.places[p].sock.is_none() && m.places[p].lost_at == lost_at);
+                let lost = m
+                    .place(life)
+                    .is_some_and(|p| m.places[p].sock.is_none() && m.places[p].lost_at == lost_at);
                 let only = m.places.iter().filter(|p| !p.gone).count() == 1;
                 if lost && !only {
                     // It went on elsewhere meanwhile.

@@ -196,7 +196,9 @@ impl World {
         }
         match call {
             RpcCall::SetPublisher { sdp, tracks, .. } => self.set_publisher(member, place, &sdp, tracks),
-            RpcCall::SendAnswer { sdp, negotiation_id, .. } => self.answered(member, place, &sdp, negotiation_id),
+            RpcCall::SendAnswer { sdp, negotiation_id, .. } => {
+                self.answered(member, place, &sdp, negotiation_id)
+            }
             RpcCall::IceRestart { peer: PeerKind::Subscriber, .. } => {
                 let life = p.life;
                 self.offer(member, life, true);
@@ -211,7 +213,10 @@ impl World {
             RpcCall::IceTrickle { peer, candidate, .. } => {
                 if let Some((tag, _)) = super::text::candidate(&candidate) {
                     if tag.kind != peer || tag.owner != client || tag.sfu {
-                        self.fault(format!("session {client}: told a candidate of {} as {peer:?}", tag.ufrag()));
+                        self.fault(format!(
+                            "session {client}: told a candidate of {} as {peer:?}",
+                            tag.ufrag()
+                        ));
                     }
                 }
                 Ok(RpcReply::Done)
@@ -232,7 +237,9 @@ impl World {
         for track in &tracks {
             if !desc.lines.iter().any(|l| l.mid == track.mid) {
                 let (mid, name) = (&track.mid, &track.track_id);
-                self.fault(format!("session {client}: track {name} is announced with the mid '{mid}', not offered"));
+                self.fault(format!(
+                    "session {client}: track {name} is announced with the mid '{mid}', not offered"
+                ));
             }
         }
         if !self.sfu.members[member].may_send && !tracks.is_empty() {
@@ -244,12 +251,14 @@ impl World {
             None => 0,
             Some((tag, serial, ice)) => {
                 if (tag.owner, tag.life) != (desc.tag.owner, desc.tag.life) {
-                    let text = format!("session {client}: publisher {} became {}", tag.ufrag(), desc.tag.ufrag());
+                    let text =
+                        format!("session {client}: publisher {} became {}", tag.ufrag(), desc.tag.ufrag());
                     self.fault(text);
                     return Err(sfu_error(400, "another publisher"));
                 }
                 if *serial > desc.serial {
-                    let text = format!("session {client}: offer {} of the publisher after {serial}", desc.serial);
+                    let text =
+                        format!("session {client}: offer {} of the publisher after {serial}", desc.serial);
                     self.fault(text);
                     return Err(sfu_error(102, "out of order"));
                 }
@@ -342,7 +351,9 @@ impl World {
 
     /// Grants change: what is no longer allowed ends at the SFU at once.
     pub fn grant(&mut self, client: usize, audio: bool) {
-        let Some(member) = self.sfu.members.iter().rposition(|m| m.client == client && !m.left) else { return };
+        let Some(member) = self.sfu.members.iter().rposition(|m| m.client == client && !m.left) else {
+            return;
+        };
         self.sfu.members[member].may_send = audio;
         if !audio {
             self.publish(member, &[]);
@@ -360,7 +371,8 @@ impl World {
         self.tell(sock, SfuMessage::CallEnded(reason));
         self.send_down(sock, Down::Close(Some(1000)));
         self.socks[sock].edge_end = false;
-        let here = |m: &Member| m.client == client && !m.left && m.places.iter().any(|p| p.sock == Some(sock));
+        let here =
+            |m: &Member| m.client == client && !m.left && m.places.iter().any(|p| p.sock == Some(sock));
         if let Some(member) = self.sfu.members.iter().rposition(here) {
             self.member_leaves(member);
         }

@@ -28,15 +28,48 @@ pub enum Ev {
     /// The answer of an engine, a server or the application reaches the core.
     Input(usize, Input),
     /// A socket comes up, or does not.
-    Opened { client: usize, generation: Generation, edge: usize },
-    Up { sock: usize, what: Up },
-    Down { sock: usize, what: Down },
-    Admit { client: usize, generation: Generation, token: String, request: Box<AdmissionRequest> },
-    Rpc { client: usize, generation: Generation, id: u64, call: RpcCall, reply: Reply },
+    Opened {
+        client: usize,
+        generation: Generation,
+        edge: usize,
+    },
+    Up {
+        sock: usize,
+        what: Up,
+    },
+    Down {
+        sock: usize,
+        what: Down,
+    },
+    Admit {
+        client: usize,
+        generation: Generation,
+        token: String,
+        request: Box<AdmissionRequest>,
+    },
+    Rpc {
+        client: usize,
+        generation: Generation,
+        id: u64,
+        call: RpcCall,
+        reply: Reply,
+    },
     /// An engine finishes a step.
-    Op { client: usize, generation: Generation, peer: PeerKind, op: Op, action: Action, fate: engine::Fate },
+    Op {
+        client: usize,
+        generation: Generation,
+        peer: PeerKind,
+        op: Op,
+        action: Action,
+        fate: engine::Fate,
+    },
     /// Something about a peer connection that nobody asked for.
-    Engine { client: usize, generation: Generation, peer: PeerKind, what: engine::News },
+    Engine {
+        client: usize,
+        generation: Generation,
+        peer: PeerKind,
+        what: engine::News,
+    },
     Sfu(SfuTimer),
     App(usize, Act),
     Fault(usize, Fault),
@@ -55,7 +88,9 @@ pub enum Reply {
 /// What an application does.
 #[derive(Clone, Debug)]
 pub enum Act {
-    Publish { muted: bool },
+    Publish {
+        muted: bool,
+    },
     Unpublish,
     Mute(bool),
     /// A track that is not there any more, or never was.
