@@ -194,6 +194,7 @@ fn step(s: &mut Session, input: &mut Reader<'_>) {
             30 => {
                 let code = oh_result_name(n.wrapping_add(i32::from(input.u8()) - 128));
                 assert!(!code.is_null());
+                oh_network_changed(i32::from(input.u8() & 7) - 2);
                 let _ = (oh_event_kind_name(input.u32() as i32), oh_state_name(input.u32() as i32));
             }
             _ => id = h,

@@ -3,8 +3,8 @@
 
 use super::Reader;
 use offhook::core::{
-    model::*, Action, AudioOffer, Config, Core, End, EndReason, Event, Input, OpDone, OpFailed, Output,
-    PeerChange,
+    model::*, Action, AudioOffer, Config, Core, End, EndReason, Event, Input, NetworkChange, OpDone,
+    OpFailed, Output, PeerChange,
 };
 use offhook::error::{Code, Secret};
 use offhook::signalling::stream::untrusted;
@@ -29,6 +29,8 @@ fn config(input: &mut Reader<'_>) -> Config {
         subscriber_sdp: "v=0".into(),
         publisher_sdp: "v=0".into(),
         token: Secret::new(if flags & 16 == 0 { "token" } else { "" }),
+        renew_token: flags & 32 != 0,
+        disconnect_timeout: Duration::from_secs(u64::from(flags >> 6) * 15),
         seed: u64::from(input.u8()),
     }
 }
@@ -287,6 +289,10 @@ fn input_of(input: &mut Reader<'_>, world: &mut World, current: Generation) -> O
             1 => Input::Abort(End { reason: EndReason::Shutdown, error: None, text: "fuzz".into() }),
             2 | 3 => Input::ClosePeer(peer(input)),
             4 => Input::Start,
+            5..=9 => {
+                let changes = [NetworkChange::Offline, NetworkChange::Online, NetworkChange::Changed];
+                Input::Network(changes[input.below(3)])
+            }
             _ => return None,
         },
     })
