@@ -94,18 +94,7 @@ faults: ## the nth call into the system fails, for every n (OFFHOOK_FAULTS=200);
 faults-short: build
 	@scripts/run-c-tests.sh faults
 
-check-$(SOAK)/worker: build tests/soak/*.[ch]
-	@mkdir -p $(SOAK)
-	$(CC) $(CFLAGS) $(STRICT) tests/soak/*.c -o $@ $(LINK)
-
-soak: $(SOAK)/worker ## 50 sessions in one process while edges die and sockets freeze (SOAK_SECONDS=, SEED=)
-	@scripts/say.sh "Soak: a storm of $(SOAK_SECONDS) s, seed $(SEED)"
-	$(TOOLS)/offhook-soak --sfu $(SFU) --worker $(SOAK)/worker --out $(SOAK) --seconds $(SOAK_SECONDS) --seed $(SEED)
-
-soak-short: ## the same in two minutes
-	@$(MAKE) --no-print-directory soak SOAK_SECONDS=80
-
-install: build ## install into an empty tree, build the examples with pkg-config, run them
+check-install: build ## install into an empty tree, build the examples with pkg-config, run them
 	@scripts/check-install.sh
 
 interop: examples ## a call with an independent WebRTC stack (Python, aiortc)
@@ -120,6 +109,17 @@ bench: build ## measure; a table and target/bench/summary.json
 	@scripts/say.sh "Benchmark: library and SFU in separate processes"
 	$(TOOLS)/offhook-bench --sfu $(SFU) --worker $(BENCH)/worker \
 	  --lookup $(BENCH)/handle_lookup --library $(LIBS)/liboffhook.so.0 --out $(BENCH)
+
+$(SOAK)/worker: build tests/soak/*.[ch]
+	@mkdir -p $(SOAK)
+	$(CC) $(CFLAGS) $(STRICT) tests/soak/*.c -o $@ $(LINK)
+
+soak: $(SOAK)/worker ## 50 sessions in one process while edges die and sockets freeze (SOAK_SECONDS=, SEED=)
+	@scripts/say.sh "Soak: a storm of $(SOAK_SECONDS) s, seed $(SEED)"
+	$(TOOLS)/offhook-soak --sfu $(SFU) --worker $(SOAK)/worker --out $(SOAK) --seconds $(SOAK_SECONDS) --seed $(SEED)
+
+soak-short: ## the same in two minutes
+	@$(MAKE) --no-print-directory soak SOAK_SECONDS=80
 
 install: build ## install library, header and offhook.pc (DESTDIR, PREFIX, LIBDIR)
 	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" scripts/install.sh
