@@ -11,8 +11,8 @@ use std::{thread, time::Duration};
 
 /// Between two, so that one does not begin in the other's wake, nor count towards the limit of reconnects.
 const APART: Duration = Duration::from_millis(300);
-/// The library gives up after ten rejoins in two minutes; a session is worn for this many.
-const PER_SESSION: u64 = 8;
+/// Those of one session that follow each other closely are put off more and more; a session is worn for this many.
+const PER_SESSION: u64 = 2;
 const LEAVES: u64 = 100;
 /// Sessions beside the one that leaves.
 const LOAD: u64 = 20;
