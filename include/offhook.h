@@ -1221,7 +1221,8 @@ typedef struct oh_audio_track_options {
      */
     uint32_t music;
     /**
-     * Non-zero: no discontinuous transmission (silence is sent, too).
+     * Non-zero: no discontinuous transmission (silence is sent, too). Zero: as the call's settings
+     * say; never for music.
      */
     uint32_t no_dtx;
     /**

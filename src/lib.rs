@@ -17,6 +17,7 @@ mod inject;
 pub mod log;
 pub mod media;
 pub mod netwatch;
+mod panics;
 pub mod rtc;
 pub mod runtime;
 pub mod session;

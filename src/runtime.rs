@@ -8,6 +8,7 @@ use crate::{
     error::{Code, Error, Result},
     inject,
     log::{oh_log, Level},
+    panics::{self, Inside},
 };
 use futures_util::FutureExt;
 use parking_lot::{Condvar, Mutex};
@@ -48,6 +49,7 @@ pub fn set_thread_hook(hook: fn()) {
 
 /// Called by every thread of the library as its first act.
 pub(crate) fn thread_started() {
+    panics::thread_is_ours();
     if let Some(hook) = HOOK.get() {
         hook();
     }
@@ -251,9 +253,14 @@ impl Runtime {
     ) -> Result<JoinHandle<()>> {
         let future = inject::task(name, future);
         let guarded = async move {
-            if let Err(payload) = AssertUnwindSafe(future).catch_unwind().await {
+            let mut contained = std::pin::pin!(AssertUnwindSafe(future).catch_unwind());
+            let ended = std::future::poll_fn(|context| {
+                let inside = Inside::enter();
+                contained.as_mut().poll(context).map_err(|payload| (payload, inside.place()))
+            });
+            if let Err((payload, place)) = ended.await {
                 let text = panic_text(payload);
-                oh_log!(Level::Error, "a task ({name}) failed inside: {text}");
+                oh_log!(Level::Error, "a task ({name}) failed inside at {place}: {text}");
                 if contain(move || on_panic(text)).is_err() {
                     oh_log!(Level::Error, "the end of a failed task ({name}) failed too");
                 }

@@ -19,6 +19,10 @@ pub use pool::{Pool, PoolConfig, PoolStats};
 pub use queue::{Class, Counts, Delivery, Limits};
 pub use wake::WakeDescriptor;
 
+use crate::{
+    log::{oh_log, Level},
+    panics::Inside,
+};
 use std::{
     any::Any,
     panic::{catch_unwind, AssertUnwindSafe},
@@ -38,11 +42,17 @@ pub fn in_any_callback() -> bool {
     waits::inside_any()
 }
 
-/// Runs something that may panic; gives the panic's text, cut to 200 characters.
+/// Runs something that may panic; logs the panic and gives its text, cut to 200 characters. Nothing may
+/// be locked by the caller that logging needs.
 ///
 /// For code at the edge of the library, where a panic must end with one session at most.
 pub fn contain<T>(f: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(f)).map_err(panic_text)
+    let inside = Inside::enter();
+    catch_unwind(AssertUnwindSafe(f)).map_err(|payload| {
+        let (place, text) = (inside.place(), panic_text(payload));
+        oh_log!(Level::Error, "a panic was contained at {place}: {text}");
+        text
+    })
 }
 
 /// The text of a panic, cut to 200 characters. The payload's own drop may panic too.
@@ -52,6 +62,7 @@ pub fn panic_text(payload: Box<dyn Any + Send>) -> String {
         (_, Some(text)) => text.chars().take(200).collect(),
         _ => String::from("panic without a text"),
     };
+    let _inside = Inside::enter();
     if let Err(second) = catch_unwind(AssertUnwindSafe(move || drop(payload))) {
         std::mem::forget(second);
     }
