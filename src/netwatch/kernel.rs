@@ -15,13 +15,12 @@ use nix::sys::socket::{bind, socket, AddressFamily, NetlinkAddr, SockFlag, SockP
 use std::{
     io,
     os::fd::AsRawFd,
-    sync::Arc,
+    sync::{Arc, Weak},
     time::Duration,
 };
 use tokio::{
     net::UnixDatagram,
     sync::watch,
-    task::JoinHandle,
     time::{sleep_until, Instant},
 };
 
@@ -32,8 +31,8 @@ const BUFFER: usize = 32 << 10;
 /// Before everything is asked for again, when that was of no use.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Starts the task; `None` where that cannot be.
-pub(super) fn start(status: Arc<watch::Sender<Status>>) -> Option<JoinHandle<()>> {
+/// Starts the task, if that can be.
+pub(super) fn start(status: Arc<watch::Sender<Status>>) {
     let task = async move {
         let Ok(mut stop) = runtime::global().stop_signal() else { return };
         let watched = async {
@@ -52,7 +51,7 @@ pub(super) fn start(status: Arc<watch::Sender<Status>>) -> Option<JoinHandle<()>
         }
     };
     // What fails inside is logged; the next subscription starts it again.
-    runtime::spawn_guarded("netwatch", task, |_| {}).ok()
+    let _ = runtime::spawn_guarded("netwatch", task, |_| {});
 }
 
 /// Returns once nobody is subscribed; then nobody can be any more.
@@ -62,7 +61,7 @@ async fn unwanted(status: &Arc<watch::Sender<Status>>) {
         let mut watcher = WATCHER.lock();
         // Somebody may have come in between.
         if status.receiver_count() == 0 {
-            *watcher = watcher.take().filter(|other| !Arc::ptr_eq(&other.status, status));
+            *watcher = Weak::new();
             return;
         }
     }

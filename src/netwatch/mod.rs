@@ -15,8 +15,8 @@ mod tests;
 
 use crate::core::NetworkChange;
 use parking_lot::Mutex;
-use std::sync::Arc;
-use tokio::{sync::watch, task::JoinHandle};
+use std::sync::{Arc, Weak};
+use tokio::sync::watch;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Status {
@@ -26,23 +26,20 @@ struct Status {
 }
 
 /// The task that watches, as long as it does.
-static WATCHER: Mutex<Option<Watcher>> = Mutex::new(None);
-
-struct Watcher {
-    status: Arc<watch::Sender<Status>>,
-    task: JoinHandle<()>,
-}
+/// The task alone keeps it: a handle of the task would keep its whole runtime.
+static WATCHER: Mutex<Weak<watch::Sender<Status>>> = Mutex::new(Weak::new());
 
 /// Hears of changes from now on; starts to watch if nobody did. Never waits. Where the network cannot
 /// be watched, nothing is ever heard (one debug line says so).
 pub fn subscribe() -> Subscription {
     let mut watcher = WATCHER.lock();
-    let status = match &*watcher {
-        Some(Watcher { status, task }) if !task.is_finished() => status.subscribe(),
-        _ => {
+    let status = match watcher.upgrade() {
+        Some(sender) => sender.subscribe(),
+        None => {
             let (sender, status) = watch::channel(Status { online: true, changes: 0 });
             let sender = Arc::new(sender);
-            *watcher = start(sender.clone()).map(|task| Watcher { status: sender, task });
+            *watcher = Arc::downgrade(&sender);
+            start(sender);
             status
         }
     };
@@ -51,14 +48,12 @@ pub fn subscribe() -> Subscription {
 }
 
 #[cfg(target_os = "linux")]
-fn start(status: Arc<watch::Sender<Status>>) -> Option<JoinHandle<()>> {
-    kernel::start(status)
+fn start(status: Arc<watch::Sender<Status>>) {
+    kernel::start(status);
 }
 
 #[cfg(not(target_os = "linux"))]
-fn start(_: Arc<watch::Sender<Status>>) -> Option<JoinHandle<()>> {
-    None
-}
+fn start(_: Arc<watch::Sender<Status>>) {}
 
 /// One listener. Dropping the last one ends the watching.
 #[derive(Debug)]

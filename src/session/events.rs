@@ -19,13 +19,12 @@ use std::{
     fmt,
     sync::{
         atomic::{AtomicU64, Ordering::Relaxed},
-        Arc,
+        Arc, Weak,
     },
     time::Duration,
 };
 use tokio::{
     sync::{watch, Notify},
-    task::JoinHandle,
     time::{sleep, timeout, Instant},
 };
 
@@ -116,7 +115,8 @@ pub(super) struct Shared {
 /// See the module. Made once per client; usable from any thread.
 pub struct EventHub {
     shared: Arc<Shared>,
-    task: Mutex<Option<JoinHandle<()>>>,
+    /// Held by the task, as long as there is one; a handle of it would keep its whole runtime.
+    task: Mutex<Weak<()>>,
 }
 
 impl fmt::Debug for EventHub {
@@ -137,7 +137,7 @@ impl EventHub {
             closed: watch::Sender::new(false),
             counters: Counters::default(),
         };
-        Self { shared: Arc::new(shared), task: Mutex::new(None) }
+        Self { shared: Arc::new(shared), task: Mutex::default() }
     }
 
     /// Enters a call, and connects if that was not done. The listener hears nothing before
@@ -165,7 +165,7 @@ impl EventHub {
     /// The task ends with the library's threads; the next call starts it again.
     fn start(&self) -> Result<()> {
         let mut task = self.task.lock();
-        if *self.shared.closed.borrow() || task.as_ref().is_some_and(|t| !t.is_finished()) {
+        if *self.shared.closed.borrow() || task.strong_count() > 0 {
             return Ok(());
         }
         let stop = runtime::global().stop_signal()?;
@@ -174,7 +174,13 @@ impl EventHub {
         let dead = self.shared.clone();
         let on_panic = move |_| drop(dead.link.send_replace(Link::Down));
         self.shared.link.send_replace(Link::Starting);
-        *task = Some(runtime::spawn_guarded("events", run(shared, stop), on_panic)?);
+        let alive = Arc::new(());
+        *task = Arc::downgrade(&alive);
+        let work = async move {
+            run(shared, stop).await;
+            drop(alive);
+        };
+        runtime::spawn_guarded("events", work, on_panic)?;
         Ok(())
     }
 

@@ -69,6 +69,8 @@ static oh_result provide_token(uint64_t id, int null)
     return oh_call_provide_token((oh_call){ id }, "development");
 }
 
+static oh_result send_custom(uint64_t id, int null) { return oh_call_send_custom((oh_call){ id }, null ? NULL : "{}"); }
+
 static oh_result leave(uint64_t id, int null) { (void)null; return oh_call_leave((oh_call){ id }, NULL); }
 
 static oh_result next_event(uint64_t id, int null)
@@ -158,6 +160,7 @@ static const struct function {
     { "oh_call_wait", CALL, wait_call, 0 },
     { "oh_call_state", CALL, state, 1 },
     { "oh_call_provide_token", CALL, provide_token, 0 },
+    { "oh_call_send_custom", CALL, send_custom, 1 },
     { "oh_call_leave", CALL, leave, 0 },
     { "oh_call_free", CALL, call_free, 0 },
     { "oh_client_free", CLIENT, client_free, 0 },
