@@ -56,8 +56,10 @@ pub fn compare(original: (&[f32], u32), recording: (&[f32], u32), ignore_hz: &[f
     if end <= begin {
         return Match::NOTHING;
     }
+    // Room before its beginning, so that the first piece, too, may lie earlier than the rest.
+    let recording = [vec![0.0; PIECE_SHIFT], recording].concat();
     let (mut dot, mut left, mut right) = (0.0, 0.0, 0.0);
-    let mut lag_here = lag;
+    let mut lag_here = lag + PIECE_SHIFT as isize;
     let mut at = begin;
     while at < end {
         let piece = &original[at..(at + PIECE).min(end)];

@@ -207,3 +207,13 @@ fn a_recording_that_is_much_shorter_says_so() {
     let m = against(&alice(), &alice()[96_000..144_000]);
     assert!(m.correlation > 0.99 && (m.overlap_s - 1.0).abs() < 0.01, "{m:?}");
 }
+
+#[test]
+fn a_delay_that_grows_on_the_way_is_no_loss_even_when_the_beginning_is_cut() {
+    let voice = alice();
+    // 8 ms of the beginning are missing, and 20 ms are inserted after three seconds.
+    let (cut, at, grown) = (8 * 48, 3 * 48000, 20 * 48);
+    let recording = [&voice[cut..at], &voice[at - grown..at], &voice[at..]].concat();
+    let found = against(&voice, &recording);
+    assert!(found.correlation > 0.97, "{found:?}");
+}
