@@ -1406,46 +1406,6 @@ const char *oh_event_kind_name(int32_t kind);
 const char *oh_state_name(int32_t state);
 
 /**
- * Takes the next event of a call in pull mode (a call joined without handlers), waiting for it.
- *
- * @param call        a call without handlers.
- * @param timeout_ms  how long to wait; 0: not at all; OH_FOREVER.
- * @param event       receives an event of yours, to be freed with oh_event_free.
- * @return            OH_OK; OH_ERR_EMPTY when nothing came in time; OH_ERR_CLOSED after the
- *                    terminal event, or when the call was freed meanwhile; OH_ERR_STATE when the
- *                    call has handlers, or another thread is pulling; OH_ERR_LIMIT when 65536
- *                    events are not freed.
- *
- * Any thread, one at a time.
- *
- * # Safety
- * `event` must be NULL or writable.
- */
-oh_result oh_call_next_event(struct oh_call call, uint32_t timeout_ms, const struct oh_event **event);
-
-/**
- * Frees an event that oh_call_next_event gave.
- *
- * @param event  NULL, freed already, or not a pulled event: nothing happens.
- *
- * Any thread, before or after the call was freed.
- */
-void oh_event_free(const struct oh_event *event);
-
-/**
- * A descriptor that polls readable while oh_call_next_event has something to give, for poll, epoll
- * or kqueue. It belongs to the library: do not read, write or close it; it ends with oh_call_free.
- *
- * @param call  a call without handlers.
- * @param fd    receives the descriptor.
- * @return      OH_OK; OH_ERR_STATE when the call has handlers; OH_ERR_LIMIT without descriptors.
- *
- * # Safety
- * `fd` must be NULL or writable.
- */
-oh_result oh_call_wake_fd(struct oh_call call, int32_t *fd);
-
-/**
  * The ABI version of the library that is loaded; compare with OH_ABI_VERSION, that of the header.
  * Any thread.
  */
@@ -1521,6 +1481,46 @@ oh_result oh_publisher_close(struct oh_publisher publisher);
  * @param publisher  none or stale: nothing happens.
  */
 void oh_publisher_free(struct oh_publisher publisher);
+
+/**
+ * Takes the next event of a call in pull mode (a call joined without handlers), waiting for it.
+ *
+ * @param call        a call without handlers.
+ * @param timeout_ms  how long to wait; 0: not at all; OH_FOREVER.
+ * @param event       receives an event of yours, to be freed with oh_event_free.
+ * @return            OH_OK; OH_ERR_EMPTY when nothing came in time; OH_ERR_CLOSED after the
+ *                    terminal event, or when the call was freed meanwhile; OH_ERR_STATE when the
+ *                    call has handlers, or another thread is pulling; OH_ERR_LIMIT when 65536
+ *                    events are not freed.
+ *
+ * Any thread, one at a time.
+ *
+ * # Safety
+ * `event` must be NULL or writable.
+ */
+oh_result oh_call_next_event(struct oh_call call, uint32_t timeout_ms, const struct oh_event **event);
+
+/**
+ * Frees an event that oh_call_next_event gave.
+ *
+ * @param event  NULL, freed already, or not a pulled event: nothing happens.
+ *
+ * Any thread, before or after the call was freed.
+ */
+void oh_event_free(const struct oh_event *event);
+
+/**
+ * A descriptor that polls readable while oh_call_next_event has something to give, for poll, epoll
+ * or kqueue. It belongs to the library: do not read, write or close it; it ends with oh_call_free.
+ *
+ * @param call  a call without handlers.
+ * @param fd    receives the descriptor.
+ * @return      OH_OK; OH_ERR_STATE when the call has handlers; OH_ERR_LIMIT without descriptors.
+ *
+ * # Safety
+ * `fd` must be NULL or writable.
+ */
+oh_result oh_call_wake_fd(struct oh_call call, int32_t *fd);
 
 /**
  * The general meaning of a result, in words.

@@ -1,26 +1,17 @@
-//! `oh_event`: what happens in a call, pushed to a handler or pulled.
+//! `oh_event`: what happens in a call, as C sees it.
 
 use super::{
-    audio::{oh_audio, view, AudioText, oh_track_kind},
+    audio::{oh_audio, oh_track_kind},
     call::oh_call,
-    convert::{c_text, give},
-    library::timeout,
-    objects::{find, CallObject},
-    result::{guard, oh_result},
+    convert::c_text,
+    result::oh_result,
     track::oh_track,
 };
 use crate::core::{Event, State};
 use crate::core::model::{Participant, Quality, Strategy, UnpublishCause};
-use crate::dispatch::Delivery;
-use crate::error::{Code, Error};
-use crate::session::{AudioFrame, Notice};
-use parking_lot::Mutex;
-use std::{
-    collections::HashMap,
-    ffi::{c_char, c_void, CString},
-    os::fd::AsRawFd,
-    sync::LazyLock,
-};
+use crate::error::Error;
+use crate::session::Notice;
+use std::ffi::{c_char, c_void, CString};
 
 /// Where a call is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -418,7 +409,7 @@ pub(super) fn state_of(state: State) -> i32 {
     state as i32
 }
 
-fn frame(call: oh_call, at_ms: u64, kind: oh_event_kind, u: oh_event_data) -> oh_event {
+pub(super) fn frame(call: oh_call, at_ms: u64, kind: oh_event_kind, u: oh_event_data) -> oh_event {
     oh_event { size: size_of::<oh_event>() as u32, kind: kind as i32, call, at_ms, u }
 }
 
@@ -561,105 +552,4 @@ pub(super) fn c_event(call: oh_call, notice: &Notice, t: &mut Texts, track: impl
 
 pub(super) fn c_lost(call: oh_call, count: u64) -> oh_event {
     frame(call, 0, OH_EVENT_LOST, oh_event_data { lost: oh_event_lost { count } })
-}
-
-/// A pulled event with everything that it points to.
-struct Pulled {
-    event: oh_event,
-    _texts: Texts,
-    _audio: Option<(AudioFrame, AudioText)>,
-}
-
-// SAFETY: the pointers inside lead only to what this value owns, and nothing is changed after it
-// was made.
-unsafe impl Send for Pulled {}
-
-/// Pulled events that the application has not freed yet, by address: so that freeing one twice, or
-/// something else, is harmless.
-static PULLED: LazyLock<Mutex<HashMap<usize, Box<Pulled>>>> = LazyLock::new(Mutex::default);
-
-/// Most events pulled and not freed.
-const MAX_PULLED: usize = 65_536;
-
-/// Takes the next event of a call in pull mode (a call joined without handlers), waiting for it.
-///
-/// @param call        a call without handlers.
-/// @param timeout_ms  how long to wait; 0: not at all; OH_FOREVER.
-/// @param event       receives an event of yours, to be freed with oh_event_free.
-/// @return            OH_OK; OH_ERR_EMPTY when nothing came in time; OH_ERR_CLOSED after the
-///                    terminal event, or when the call was freed meanwhile; OH_ERR_STATE when the
-///                    call has handlers, or another thread is pulling; OH_ERR_LIMIT when 65536
-///                    events are not freed.
-///
-/// Any thread, one at a time.
-///
-/// # Safety
-/// `event` must be NULL or writable.
-#[no_mangle]
-pub unsafe extern "C" fn oh_call_next_event(call: oh_call, timeout_ms: u32, event: *mut *const oh_event) -> oh_result {
-    guard(|| {
-        let object = find::<CallObject>(call.id)?;
-        let session = object.call()?.clone();
-        let parts = move |track: u64| super::track::handle_of(&object, track);
-        // SAFETY: by the caller's contract.
-        unsafe {
-            give(event, "event", || {
-                if PULLED.lock().len() >= MAX_PULLED {
-                    return Err(Error::new(
-                        Code::Limit,
-                        "oh_call_next_event: 65536 pulled events were not freed; call oh_event_free for each",
-                    ));
-                }
-                let mut texts = Texts::default();
-                let mut audio = None;
-                let c = match session.mailbox().next(timeout(timeout_ms))? {
-                    Delivery::Control(notice) => c_event(call, &notice, &mut texts, parts),
-                    Delivery::Lost { count } => c_lost(call, count),
-                    Delivery::Media(sound) => {
-                        let text = AudioText::of(&sound);
-                        let u = oh_event_data { audio: view(&sound, &text) };
-                        audio = Some((sound, text));
-                        frame(call, 0, OH_EVENT_AUDIO, u)
-                    }
-                };
-                let pulled = Box::new(Pulled { event: c, _texts: texts, _audio: audio });
-                let pointer: *const oh_event = &pulled.event;
-                PULLED.lock().insert(pointer as usize, pulled);
-                Ok(pointer)
-            })
-        }
-    })
-}
-
-/// Frees an event that oh_call_next_event gave.
-///
-/// @param event  NULL, freed already, or not a pulled event: nothing happens.
-///
-/// Any thread, before or after the call was freed.
-#[no_mangle]
-pub extern "C" fn oh_event_free(event: *const oh_event) {
-    guard(|| {
-        let pulled = PULLED.lock().remove(&(event as usize));
-        drop(pulled);
-        Ok(())
-    });
-}
-
-/// A descriptor that polls readable while oh_call_next_event has something to give, for poll, epoll
-/// or kqueue. It belongs to the library: do not read, write or close it; it ends with oh_call_free.
-///
-/// @param call  a call without handlers.
-/// @param fd    receives the descriptor.
-/// @return      OH_OK; OH_ERR_STATE when the call has handlers; OH_ERR_LIMIT without descriptors.
-///
-/// # Safety
-/// `fd` must be NULL or writable.
-#[no_mangle]
-pub unsafe extern "C" fn oh_call_wake_fd(call: oh_call, fd: *mut i32) -> oh_result {
-    guard(|| {
-        let object = find::<CallObject>(call.id)?;
-        let session = object.call()?;
-        // SAFETY: by the caller's contract.
-        unsafe { give(fd, "fd", || session.mailbox().wake_descriptor().map(|d| d.as_raw_fd())) }
-    })
 }

@@ -63,8 +63,10 @@ pub enum PeerChange {
 pub enum NetworkChange {
     Offline,
     Online,
-    /// Another network, or other addresses.
+    /// Another network: what is bound to the old one is dead.
     Changed,
+    /// Addresses or routes are others; what is open may work on.
+    Unsettled,
 }
 
 /// What an engine operation gave.

@@ -333,9 +333,13 @@ impl Core {
         match (change, self.phase) {
             (NetworkChange::Offline, Phase::Offline) => {}
             (NetworkChange::Offline, _) => self.go_offline(now),
-            (NetworkChange::Online | NetworkChange::Changed, Phase::Offline) => self.back_online(now),
+            (_, Phase::Offline) => self.back_online(now),
             // Nobody was offline: nothing to come back from.
             (NetworkChange::Online, _) => self.late(),
+            // A new socket shows whether the way is still there, and ICE is tried on it.
+            (NetworkChange::Unsettled, _) => {
+                self.reconnect(now, Strategy::Fast, "addresses of this machine changed")
+            }
             // Sockets are bound to addresses that may be gone.
             (NetworkChange::Changed, _) => {
                 self.reconnect(now, Strategy::Rejoin, "the network of this machine changed")

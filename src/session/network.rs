@@ -47,6 +47,8 @@ pub(super) async fn next(news: &mut News, local: bool) -> NetworkChange {
         };
         match heard {
             Ok((Source::System, _)) if local => {}
+            // Containers come and go; only the application knows that it is on another network.
+            Ok((Source::System, NetworkChange::Changed)) => return NetworkChange::Unsettled,
             Ok((_, change)) => return change,
             Err(broadcast::error::RecvError::Lagged(_)) => {}
             // The sender is never dropped.

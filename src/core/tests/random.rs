@@ -234,7 +234,12 @@ fn outside(rng: &mut Rng, sim: &Sim) -> Input {
     let peer = peer(rng);
     match rng.between(0, 99) {
         66 if chance(rng, 30) => {
-            Input::Network(pick(rng, &[NetworkChange::Offline, NetworkChange::Online, NetworkChange::Changed]))
+            Input::Network(pick(rng, &[
+                NetworkChange::Offline,
+                NetworkChange::Online,
+                NetworkChange::Changed,
+                NetworkChange::Unsettled,
+            ]))
         }
         67 => Input::Network(NetworkChange::Online),
         0..=39 => Input::LocalCandidate { generation, peer, json: candidate(peer, "mine") },

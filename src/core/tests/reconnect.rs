@@ -266,6 +266,11 @@ fn another_network_means_new_sockets() {
     sim.input(Input::Network(NetworkChange::Changed));
     sim.run(ms(100));
     assert_eq!((back(&sim), closed_peers(&sim).len()), (vec![Strategy::Rejoin], 2));
+    // Addresses that come and go may be nobody's: what works is kept.
+    let mut sim = talking();
+    sim.input(Input::Network(NetworkChange::Unsettled));
+    sim.run(ms(100));
+    assert_eq!((back(&sim), closed_peers(&sim).len(), restarts(&sim)), (vec![Strategy::Fast], 0, 1));
 }
 
 #[test]
