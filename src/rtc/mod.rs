@@ -1,6 +1,7 @@
 //! WebRTC: our trait and the engine behind it.
 pub mod candidate;
 pub mod engine;
+pub mod environment;
 pub mod sdp;
 pub mod webrtc;
 

@@ -12,7 +12,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::Notify;
 
 /// Content type of a DTLS alert record (RFC 6347 §4.1), never the first byte of STUN or RTP.
-const DTLS_ALERT: u8 = 21;
+pub const DTLS_ALERT: u8 = 21;
 
 #[derive(Debug)]
 pub struct PlainSocket {

@@ -15,6 +15,7 @@ use self::peer::PcPeer;
 use self::reader::Handler;
 use self::runtime::{Driver, EngineRuntime};
 use super::engine::*;
+use super::environment::Environment;
 use super::gate::Gate;
 use super::sdp;
 use super::tasks::Tasks;
@@ -41,11 +42,18 @@ const CLOSE_TIMEOUT: Duration = Duration::from_millis(450);
 #[derive(Clone, Debug, Default)]
 pub struct WebRtcEngine {
     live: Arc<AtomicUsize>,
+    /// The machine, when there is no other.
+    environment: Option<Arc<dyn Environment>>,
 }
 
 impl WebRtcEngine {
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An engine whose peer connections live by another clock and another network.
+    pub fn in_environment(environment: Arc<dyn Environment>) -> Self {
+        Self { live: Arc::default(), environment: Some(environment) }
     }
 
     /// Tasks of this engine that are alive; 0 once every peer connection is closed.
@@ -67,6 +75,7 @@ impl Engine for WebRtcEngine {
         let shared = Arc::new(Shared {
             kind,
             options,
+            environment: self.environment.clone(),
             gate: Arc::new(Gate::new(observer)),
             tasks: Tasks::new(handle, self.live.clone()),
             alert: Arc::default(),
@@ -121,6 +130,7 @@ struct Open {
 struct Shared {
     kind: PeerKind,
     options: PeerOptions,
+    environment: Option<Arc<dyn Environment>>,
     gate: Arc<Gate>,
     tasks: Tasks,
     /// Woken by datagrams that look like DTLS alerts.
@@ -150,6 +160,7 @@ impl Shared {
             gate: self.gate.clone(),
             alert: self.alert.clone(),
             driver: driver.clone(),
+            environment: self.environment.clone(),
         };
         let (media, registry) =
             media_engine(self.kind).map_err(|e| described(EngineErrorKind::Internal, "set up media", &e))?;

@@ -157,7 +157,10 @@ impl World {
                 self.clients[client].app_hears(now, &event);
                 self.clients[client].log.push((now, event));
             }
-            Output::Bind { .. } | Output::Unbind { .. } | Output::Sending { .. } | Output::Moderated { .. } => {}
+            Output::Bind { .. }
+            | Output::Unbind { .. }
+            | Output::Sending { .. }
+            | Output::Moderated { .. } => {}
             Output::Debug(..) | Output::Finished => {}
         }
     }

@@ -6,6 +6,7 @@
 
 mod app;
 mod calm;
+mod chance;
 mod check;
 mod client;
 mod coordinator;
@@ -15,6 +16,7 @@ mod faults_join;
 mod faults_offers;
 mod faults_publish;
 mod faults_reconnect;
+mod media;
 mod plants;
 mod run;
 mod script;

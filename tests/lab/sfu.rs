@@ -321,7 +321,9 @@ impl World {
             for old in m.places[..index].iter_mut() {
                 old.gone = true;
             }
+            self.old_place_ends(member);
         }
+        let m = &mut self.sfu.members[member];
         let last = m.places.iter().filter(|p| !p.gone).count() == 1;
         if !last && !newest || !last && !settled {
             // The old place of a migration, or a new one that came to nothing.

@@ -3,9 +3,10 @@
 //! Part of the engine's module. Must not know: negotiation, media.
 
 use super::super::engine::PeerState;
+use super::super::environment::{Datagrams, Environment};
 use super::super::gate::Gate;
 use super::super::tasks::Tasks;
-use super::super::udp::PlainSocket;
+use super::super::udp::{PlainSocket, DTLS_ALERT};
 use std::future::Future;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
@@ -13,7 +14,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::task::{ready, Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use webrtc::runtime::{
     AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, RecvMeta, Runtime, Transmit,
@@ -56,6 +57,7 @@ pub(super) struct EngineRuntime {
     pub(super) gate: Arc<Gate>,
     pub(super) alert: Arc<Notify>,
     pub(super) driver: Arc<Driver>,
+    pub(super) environment: Option<Arc<dyn Environment>>,
 }
 
 struct Spawned(tokio::task::JoinHandle<()>);
@@ -82,6 +84,23 @@ impl AsyncInterval for Ticks {
     }
 }
 
+/// Ticks of another clock; the first comes at once.
+struct OtherTicks {
+    environment: Arc<dyn Environment>,
+    period: Duration,
+    next: Instant,
+}
+
+impl AsyncInterval for OtherTicks {
+    fn tick(&mut self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async move {
+            let wait = self.next.saturating_duration_since(self.environment.now());
+            self.next += self.period;
+            self.environment.sleep(wait).await;
+        })
+    }
+}
+
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send + 'a>>;
 
 impl Runtime for EngineRuntime {
@@ -95,6 +114,11 @@ impl Runtime for EngineRuntime {
     }
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+        if let Some(environment) = &self.environment {
+            let local = socket.local_addr()?;
+            let place = environment.socket(local);
+            return Ok(Arc::new(OtherUdp { local, place, alert: self.alert.clone() }));
+        }
         let _guard = self.tasks.handle().enter();
         Ok(Arc::new(Udp(PlainSocket::new(socket, self.alert.clone())?)))
     }
@@ -111,11 +135,23 @@ impl Runtime for EngineRuntime {
         Box::pin(async move { Ok(tokio::net::lookup_host(host).await?.collect()) })
     }
 
+    fn now(&self) -> Instant {
+        self.environment.as_ref().map_or_else(Instant::now, |e| e.now())
+    }
+
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + 'static>> {
+        if let Some(environment) = &self.environment {
+            return environment.sleep(duration);
+        }
         Box::pin(tokio::time::sleep(duration))
     }
 
     fn interval(&self, period: Duration) -> Box<dyn AsyncInterval> {
+        if let Some(environment) = &self.environment {
+            let environment = environment.clone();
+            let next = environment.now();
+            return Box::new(OtherTicks { environment, period, next });
+        }
         Box::new(Ticks(tokio::time::interval(period)))
     }
 
@@ -125,6 +161,44 @@ impl Runtime for EngineRuntime {
 
     fn name(&self) -> &'static str {
         "offhook"
+    }
+}
+
+#[derive(Debug)]
+struct OtherUdp {
+    local: SocketAddr,
+    place: Arc<dyn Datagrams>,
+    alert: Arc<Notify>,
+}
+
+impl AsyncUdpSocket for OtherUdp {
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.local)
+    }
+
+    fn poll_send(&self, _: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
+        let size = transmit.segment_size.filter(|s| *s > 0).unwrap_or(usize::MAX);
+        for chunk in transmit.contents.chunks(size) {
+            self.place.send(transmit.destination, chunk);
+        }
+        Poll::Ready(Ok(transmit.contents.len()))
+    }
+
+    fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        let (Some(buffer), Some(meta)) = (bufs.first_mut(), meta.first_mut()) else {
+            return Poll::Ready(Err(io::ErrorKind::InvalidInput.into()));
+        };
+        let (length, from) = ready!(self.place.poll_recv(cx, buffer));
+        if buffer[..length].first() == Some(&DTLS_ALERT) {
+            self.alert.notify_one();
+        }
+        (meta.len, meta.stride, meta.addr) = (length, length.max(1), from);
+        Poll::Ready(Ok(1))
     }
 }
 

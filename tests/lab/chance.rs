@@ -1,0 +1,50 @@
+//! The randomness of real peer connections, given by a seed: DTLS draws its waits from the system.
+//!
+//! Takes the place of `getrandom` of the C library for a thread that asks for it, and for no other.
+
+use offhook::core::rng::Rng;
+use std::cell::RefCell;
+
+thread_local! {
+    static SEEDED: RefCell<Option<Rng>> = const { RefCell::new(None) };
+}
+
+/// Until the guard is dropped, what this thread draws from the system follows from the seed.
+pub struct Seeded(());
+
+impl Seeded {
+    pub fn new(seed: u64) -> Self {
+        SEEDED.with(|rng| *rng.borrow_mut() = Some(Rng::new(seed)));
+        // The other stack's own source, which begins with the time of day.
+        fastrand::seed(seed);
+        Self(())
+    }
+}
+
+impl Drop for Seeded {
+    fn drop(&mut self) {
+        SEEDED.with(|rng| *rng.borrow_mut() = None);
+    }
+}
+
+/// As getrandom(2).
+///
+/// # Safety
+/// `buffer` must be valid for `length` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn getrandom(buffer: *mut u8, length: usize, flags: u32) -> isize {
+    let seeded = SEEDED.try_with(|rng| {
+        let mut rng = rng.try_borrow_mut().ok()?;
+        let rng = rng.as_mut()?;
+        // Safe: the caller promises it.
+        let bytes = unsafe { std::slice::from_raw_parts_mut(buffer, length) };
+        for chunk in bytes.chunks_mut(8) {
+            chunk.copy_from_slice(&rng.next_u64().to_le_bytes()[..chunk.len()]);
+        }
+        Some(length as isize)
+    });
+    match seeded {
+        Ok(Some(drawn)) => drawn,
+        _ => unsafe { libc::syscall(libc::SYS_getrandom, buffer, length, flags) as isize },
+    }
+}

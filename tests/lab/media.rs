@@ -1,0 +1,433 @@
+//! Real peer connections in virtual time: our engine against another WebRTC stack over a lossy link of its own, in
+//! one thread, by one clock. Late offers, ICE restarts, candidates of an old generation, a close in the middle; the
+//! same seed gives the same trace.
+
+use offhook::core::{model::PeerKind, rng::Rng};
+use offhook::rtc::{engine::*, environment::*, webrtc::WebRtcEngine};
+use parking_lot::Mutex;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    future::Future,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
+};
+use str0m::{
+    change::{SdpAnswer, SdpOffer},
+    media::{Direction, MediaKind as Kind, Mid},
+    net::{Protocol, Receive},
+    rtp::RtpWrite,
+    Candidate, Event, Input, Output, Rtc, RtcConfig,
+};
+
+type Ms = u64;
+
+/// Datagrams on their way out: from, to, contents.
+type Outbox = Vec<(SocketAddr, SocketAddr, Vec<u8>)>;
+
+#[derive(Debug, Default)]
+struct Inner {
+    now: Ms,
+    seq: u64,
+    sleepers: BTreeMap<(Ms, u64), Waker>,
+    outbox: Outbox,
+    inboxes: BTreeMap<SocketAddr, (VecDeque<(Vec<u8>, SocketAddr)>, Option<Waker>)>,
+    /// Whatever the engine did; as long as it rises, the moment is not over.
+    activity: u64,
+}
+
+/// The clock and the network of one run.
+#[derive(Clone, Debug)]
+struct Virtual {
+    epoch: Instant,
+    inner: Arc<Mutex<Inner>>,
+}
+
+struct Sleep {
+    at: Ms,
+    key: Option<(Ms, u64)>,
+    inner: Arc<Mutex<Inner>>,
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let inner = self.inner.clone();
+        let mut inner = inner.lock();
+        inner.activity += 1;
+        if let Some(key) = self.key.take() {
+            inner.sleepers.remove(&key);
+        }
+        if inner.now >= self.at {
+            return Poll::Ready(());
+        }
+        inner.seq += 1;
+        let key = (self.at, inner.seq);
+        inner.sleepers.insert(key, cx.waker().clone());
+        self.key = Some(key);
+        Poll::Pending
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            self.inner.lock().sleepers.remove(&key);
+        }
+    }
+}
+
+impl Environment for Virtual {
+    fn now(&self) -> Instant {
+        self.epoch + Duration::from_millis(self.inner.lock().now)
+    }
+
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let at = self.inner.lock().now + duration.as_micros().div_ceil(1000) as Ms;
+        Box::pin(Sleep { at, key: None, inner: self.inner.clone() })
+    }
+
+    fn socket(&self, local: SocketAddr) -> Arc<dyn Datagrams> {
+        self.inner.lock().inboxes.insert(local, Default::default());
+        Arc::new(Place { local, inner: self.inner.clone() })
+    }
+}
+
+#[derive(Debug)]
+struct Place {
+    local: SocketAddr,
+    inner: Arc<Mutex<Inner>>,
+}
+
+impl Datagrams for Place {
+    fn send(&self, to: SocketAddr, contents: &[u8]) {
+        let mut inner = self.inner.lock();
+        inner.activity += 1;
+        if inner.outbox.len() < 10_000 {
+            inner.outbox.push((self.local, to, contents.to_vec()));
+        }
+    }
+
+    fn poll_recv(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<(usize, SocketAddr)> {
+        let mut inner = self.inner.lock();
+        let Some((inbox, waker)) = inner.inboxes.get_mut(&self.local) else { return Poll::Pending };
+        let Some((contents, from)) = inbox.pop_front() else {
+            *waker = Some(cx.waker().clone());
+            return Poll::Pending;
+        };
+        inner.activity += 1;
+        let length = contents.len().min(buffer.len());
+        buffer[..length].copy_from_slice(&contents[..length]);
+        Poll::Ready((length, from))
+    }
+}
+
+/// What our side hears.
+#[derive(Default)]
+struct Hear {
+    states: Mutex<Vec<PeerState>>,
+    packets: Arc<Mutex<u64>>,
+}
+
+struct Count(Arc<Mutex<u64>>);
+
+impl PacketSink for Count {
+    fn packet(&mut self, _: RtpPacket) {
+        *self.0.lock() += 1;
+    }
+}
+
+impl PeerObserver for Hear {
+    fn candidate(&self, _: String) {}
+
+    fn state(&self, state: PeerState) {
+        self.states.lock().push(state);
+    }
+
+    fn track(&self, _: RemoteTrackInfo) -> Option<Box<dyn PacketSink>> {
+        Some(Box::new(Count(self.packets.clone())))
+    }
+}
+
+struct Run {
+    runtime: tokio::runtime::Runtime,
+    world: Virtual,
+    rng: Rng,
+    /// Of a hundred datagrams.
+    loss: u64,
+    delay: Ms,
+    flights: BTreeMap<(Ms, u64), (bool, SocketAddr, SocketAddr, Vec<u8>)>,
+    rtc: Rtc,
+    theirs: SocketAddr,
+    wake: Instant,
+    trace: Vec<String>,
+}
+
+/// What a datagram is, by its first byte (RFC 7983).
+fn kind(contents: &[u8]) -> &'static str {
+    match contents.first() {
+        Some(0..=3) => "stun",
+        Some(20..=63) => "dtls",
+        Some(128..=191) => "rtp",
+        _ => "?",
+    }
+}
+
+impl Run {
+    fn new(seed: u64) -> Self {
+        static CRYPTO: std::sync::Once = std::sync::Once::new();
+        CRYPTO.call_once(|| str0m::crypto::from_feature_flags().install_process_default());
+        let mut rng = Rng::new(seed);
+        let (loss, delay) = ([0, 5, 20][rng.between(0, 2) as usize], [1, 20, 80][rng.between(0, 2) as usize]);
+        let world = Virtual { epoch: Instant::now(), inner: Arc::default() };
+        let theirs: SocketAddr = "127.0.0.1:9".parse().expect("an address");
+        let mut rtc = RtcConfig::new().set_rtp_mode(true).build(world.epoch);
+        rtc.add_local_candidate(Candidate::host(theirs, "udp").expect("a candidate"));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let wake = world.epoch;
+        Self {
+            runtime,
+            world,
+            rng,
+            loss,
+            delay,
+            flights: BTreeMap::new(),
+            rtc,
+            theirs,
+            wake,
+            trace: Vec::new(),
+        }
+    }
+
+    fn now(&self) -> Ms {
+        self.world.inner.lock().now
+    }
+
+    fn launch(&mut self, to_us: bool, from: SocketAddr, to: SocketAddr, contents: Vec<u8>) {
+        // A lost flight of the DTLS handshake is not repeated by the engine: the watchdogs of a call, which are not
+        // part of this, make a new peer connection then.
+        let lost = self.rng.between(0, 99) < self.loss && kind(&contents) != "dtls";
+        let at = self.now() + self.rng.between(self.delay.div_ceil(2), self.delay * 2);
+        let direction = if to_us { '<' } else { '>' };
+        let fate = if lost { " lost" } else { "" };
+        self.trace.push(format!("{} {direction} {}{fate}", self.now(), kind(&contents)));
+        if !lost {
+            let seq = self.trace.len() as u64;
+            self.flights.insert((at, seq), (to_us, from, to, contents));
+        }
+    }
+
+    /// Everything that can happen without time going by.
+    fn settle(&mut self) {
+        loop {
+            let before = self.world.inner.lock().activity;
+            self.runtime.block_on(async {
+                for _ in 0..32 {
+                    tokio::task::yield_now().await;
+                }
+            });
+            let sent = std::mem::take(&mut self.world.inner.lock().outbox);
+            let quiet = sent.is_empty() && self.world.inner.lock().activity == before;
+            for (from, to, contents) in sent {
+                if to == self.theirs {
+                    self.launch(false, from, to, contents);
+                }
+            }
+            loop {
+                match self.rtc.poll_output() {
+                    Ok(Output::Timeout(at)) => {
+                        self.wake = at;
+                        break;
+                    }
+                    Ok(Output::Transmit(out)) => {
+                        let (to, contents) = (out.destination, out.contents.to_vec());
+                        self.launch(true, self.theirs, to, contents);
+                    }
+                    Ok(Output::Event(Event::Connected)) => {
+                        self.trace.push(format!("{} connected", self.now()))
+                    }
+                    Ok(Output::Event(_)) => {}
+                    Err(_) => break,
+                }
+            }
+            if quiet {
+                return;
+            }
+        }
+    }
+
+    /// The next moment at which something is due, at most this one.
+    fn step(&mut self, end: Ms) {
+        self.settle();
+        let wake = self.wake.saturating_duration_since(self.world.epoch).as_micros().div_ceil(1000) as Ms;
+        let sleeper = self.world.inner.lock().sleepers.keys().next().map(|(at, _)| *at);
+        let flight = self.flights.keys().next().map(|(at, _)| *at);
+        let next = [Some(wake), sleeper, flight].into_iter().flatten().min().unwrap_or(end);
+        let next = next.clamp(self.now() + 1, end.max(self.now() + 1));
+        {
+            let mut inner = self.world.inner.lock();
+            inner.now = next;
+            let later = inner.sleepers.split_off(&(next + 1, 0));
+            for waker in std::mem::replace(&mut inner.sleepers, later).into_values() {
+                waker.wake();
+            }
+        }
+        let later = self.flights.split_off(&(next + 1, 0));
+        for (to_us, from, to, contents) in std::mem::replace(&mut self.flights, later).into_values() {
+            if to_us {
+                let mut inner = self.world.inner.lock();
+                if let Some((inbox, waker)) = inner.inboxes.get_mut(&to) {
+                    inbox.push_back((contents, from));
+                    if let Some(waker) = waker.take() {
+                        waker.wake();
+                    }
+                }
+            } else if let Ok(contents) = contents[..].try_into() {
+                let receive = Receive { proto: Protocol::Udp, source: from, destination: to, contents };
+                let _ = self.rtc.handle_input(Input::Receive(self.world.now(), receive));
+            }
+        }
+        let _ = self.rtc.handle_input(Input::Timeout(self.world.now()));
+    }
+
+    fn run(&mut self, wait: Ms) {
+        let end = self.now() + wait;
+        while self.now() < end {
+            self.step(end);
+        }
+        self.settle();
+    }
+
+    /// Carries a call into the engine through, while the world goes on.
+    fn call<T: Send + 'static>(&mut self, what: &str, call: impl Future<Output = T> + Send + 'static) -> T {
+        let task = self.runtime.spawn(call);
+        let begun = self.now();
+        self.settle();
+        while !task.is_finished() {
+            let now = self.now();
+            assert!(now < begun + 10_000, "{what} takes for ever");
+            self.step(now + 50);
+        }
+        self.runtime.block_on(task).unwrap_or_else(|error| panic!("{what}: {error}"))
+    }
+
+    fn send(&mut self, mid: Mid, sequence: u16) {
+        let now = self.world.now();
+        if let Some(stream) = self.rtc.direct_api().stream_tx_by_mid(mid, None) {
+            let number = u64::from(sequence);
+            let time = u32::from(sequence) * 960;
+            stream.write_rtp(RtpWrite::new(111.into(), number.into(), time, now, vec![1, 2, 3]));
+        }
+    }
+
+    /// Offers what `edit` changes, and takes the subscriber's answer; false: there was none.
+    fn offer<T>(
+        &mut self,
+        peer: &Arc<dyn Peer>,
+        edit: impl FnOnce(&mut str0m::change::SdpApi) -> T,
+    ) -> (T, bool) {
+        let mut api = self.rtc.sdp_api();
+        let value = edit(&mut api);
+        let (offer, pending): (SdpOffer, _) = api.apply().expect("changes");
+        let (peer, sdp) = (peer.clone(), offer.to_sdp_string());
+        let answer = self.call("an offer", async move {
+            peer.set_offer(sdp).await?;
+            let answer = peer.create_answer().await?;
+            peer.set_local_answer(answer.clone()).await?;
+            EngineResult::Ok(answer)
+        });
+        let Ok(answer) = answer else { return (value, false) };
+        let answer = SdpAnswer::from_sdp_string(&answer).expect("an answer that the other stack reads");
+        self.rtc.sdp_api().accept_answer(pending, answer).expect("an accepted answer");
+        (value, true)
+    }
+}
+
+fn one(seed: u64) -> Vec<String> {
+    let _seeded = super::chance::Seeded::new(seed);
+    let mut run = Run::new(seed);
+    let engine = WebRtcEngine::in_environment(Arc::new(run.world.clone()));
+    let hear = Arc::new(Hear::default());
+    let (maker, observer) = (engine.clone(), hear.clone());
+    let options = PeerOptions { loopback_only: true, ..PeerOptions::default() };
+    let peer = run
+        .call("a peer connection", async move { maker.peer(PeerKind::Subscriber, options, observer).await })
+        .expect("a peer connection");
+    let add = |api: &mut str0m::change::SdpApi| {
+        api.add_media(Kind::Audio, Direction::SendOnly, Some("p:AUDIO".into()), Some("a".into()), None)
+    };
+    let (mid, answered) = run.offer(&peer, add);
+    assert!(answered);
+    let early = run.rng.between(0, 3) == 0;
+    if !early {
+        for _ in 0..200 {
+            run.run(100);
+            if hear.states.lock().contains(&PeerState::Connected) {
+                break;
+            }
+        }
+        let connected = hear.states.lock().contains(&PeerState::Connected);
+        assert!(connected, "seed {seed}: it never connects: {:?}", hear.states.lock());
+        for sequence in 1..=100 {
+            run.send(mid, sequence);
+            run.run(20);
+        }
+        assert!(*hear.packets.lock() > 30, "seed {seed}: {} packets", *hear.packets.lock());
+        // ICE anew, and what belongs to the old generation comes once more.
+        let old = r#"{"candidate":"candidate:1 1 udp 1 127.0.0.1 10 typ host","sdpMid":"0","usernameFragment":"old"}"#;
+        let (_, answered) = run.offer(&peer, |api| drop(api.ice_restart(true)));
+        assert!(answered);
+        let late = peer.clone();
+        let _ = run.call("an old candidate", async move { late.add_candidate(old.into()).await });
+        run.run(5_000);
+        let before = *hear.packets.lock();
+        for sequence in 200..=300 {
+            run.send(mid, sequence);
+            run.run(20);
+        }
+        assert!(*hear.packets.lock() > before + 30, "seed {seed}: no media after the ICE restart");
+    } else {
+        let wait = run.rng.between(0, 300);
+        run.run(wait);
+    }
+    // Closed in the middle of whatever goes on; an offer that comes after it is refused as such.
+    let closing = peer.clone();
+    run.call("closing", async move { closing.close().await });
+    let (_, answered) = run.offer(&peer, |api| drop(api.ice_restart(true)));
+    assert!(!answered, "seed {seed}: a closed subscriber answers");
+    run.run(1_000);
+    assert_eq!(hear.states.lock().iter().filter(|s| **s == PeerState::Closed).count(), 1);
+    drop(peer);
+    for _ in 0..100 {
+        if engine.live_tasks() == 0 {
+            break;
+        }
+        run.run(50);
+    }
+    assert_eq!(engine.live_tasks(), 0, "seed {seed}: tasks are left");
+    run.trace
+}
+
+#[test]
+fn real_peer_connections_live_through_loss_restarts_and_closes() {
+    for seed in 0..24 {
+        let trace = one(seed);
+        assert!(trace.len() > 3, "seed {seed}: {trace:?}");
+    }
+}
+
+#[test]
+fn real_peer_connections_of_the_same_seed_leave_the_same_trace() {
+    for seed in [2, 5, 11] {
+        // In threads of their own: what a library keeps for a thread is fresh.
+        let run =
+            || std::thread::spawn(move || one(seed)).join().unwrap_or_else(|p| std::panic::resume_unwind(p));
+        let (first, second) = (run(), run());
+        let differs = first.iter().zip(&second).position(|(a, b)| a != b);
+        let at = differs.map(|n| (n, &first[n], &second[n]));
+        assert!(first == second, "seed {seed}: {at:?}, {} and {} lines", first.len(), second.len());
+    }
+}
