@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct fault {
     int kind;
@@ -47,6 +48,22 @@ static const fault faults[] = {
 static unsigned each = 24;
 static unsigned lives, whole;
 static int threads, fds;
+
+/* What the open descriptors are, for messages. */
+static const char *fd_names(void)
+{
+    static char names[2048];
+    char path[64], target[128];
+    names[0] = 0;
+    for (int fd = 3; fd < 64; fd++) {
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        ssize_t length = readlink(path, target, sizeof target - 1);
+        if (length <= 0) continue;
+        target[length] = 0;
+        if (strlen(names) + (size_t)length + 8 < sizeof names) sprintf(names + strlen(names), " %d:%s", fd, target);
+    }
+    return names;
+}
 
 static void others_undisturbed(peer *a, peer *b)
 {
@@ -102,7 +119,7 @@ static void run(const fault *f, peer *a, peer *b)
                 threads = count_threads();
             }
             CHECK_THAT(settle(count_threads, threads, ms(2000)) <= threads, "threads are left: %s", thread_names());
-            CHECK_THAT(settle(count_fds, fds, ms(2000)) <= fds, "descriptors are left: %d, were %d", count_fds(), fds);
+            CHECK_THAT(settle(count_fds, fds, ms(2000)) <= fds, "descriptors are left: %d, were %d:%s; threads:%s", count_fds(), fds, fd_names(), thread_names());
         } else {
             others_undisturbed(a, b);
         }
