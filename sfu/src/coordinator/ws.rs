@@ -47,7 +47,8 @@ async fn serve(server: Arc<Server>, browser: bool, mut inbox: Inbox, outbox: Out
         return;
     }
     if let Some(refusal) = server.faults.take_connect_refusal(&user_id) {
-        let error = json!({ "code": refusal.code, "StatusCode": refusal.http_status, "message": refusal.message });
+        let error =
+            json!({ "code": refusal.code, "StatusCode": refusal.http_status, "message": refusal.message });
         let text = json!({ "type": "connection.error", "created_at": created(now), "connection_id": "", "error": error });
         outbox.push(Out::Text(text.to_string()));
         inbox.linger().await;

@@ -117,7 +117,7 @@ impl Summary {
         maybe("REJOIN: without sound, p95", self.rejoin_gap_ms_p95, None);
         maybe("MIGRATE: without sound, p50", self.migrate_gap_ms_p50, None);
         maybe("MIGRATE: without sound, p95", self.migrate_gap_ms_p95, Some(100.0));
-        maybe("dead socket noticed, at most", self.dead_socket_notice_ms, Some(17_000.0));
+        maybe("dead socket noticed, at most", self.dead_socket_notice_ms, Some(12_000.0));
         maybe("leave, p99", self.leave_ms_p99, Some(100.0));
         maybe("leave, at most", self.leave_ms_max, Some(2000.0));
         maybe("leave beside 20 sessions, p99", self.leave_load_ms_p99, Some(100.0));
