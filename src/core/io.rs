@@ -169,6 +169,13 @@ pub enum Input {
     },
     /// The machine's network, from the application or the operating system.
     Network(NetworkChange),
+    /// The report that [`Output::CollectStats`] asked for, as JSON texts.
+    Stats {
+        generation: Generation,
+        mark: u64,
+        publisher: String,
+        subscriber: String,
+    },
     /// The session's own end: library shut down or defect.
     Abort(End),
 }
@@ -268,6 +275,21 @@ pub enum Output {
     Moderated {
         track: TrackId,
         muted: bool,
+    },
+    /// Put together what happened since the last committed report; the answer is [`Input::Stats`].
+    CollectStats {
+        generation: Generation,
+        mark: u64,
+    },
+    /// The SFU has that report: the next one begins after it.
+    CommitStats {
+        mark: u64,
+    },
+    /// Send what is left to report; nobody waits for it.
+    FlushStats {
+        generation: Generation,
+        session_id: String,
+        unified_session_id: String,
     },
     Event(Event),
     /// One debug line; built only when asked for.
@@ -456,6 +478,15 @@ pub mod limits {
     pub const NEGOTIATION_REJOINS: u32 = 3;
     /// Failures of one edge, other than its own refusal, before another is asked for.
     pub const EDGE_FAILURES: u32 = 2;
+    /// Before the first reports; then the server's interval.
+    pub const FIRST_STATS: [Duration; 4] = [
+        Duration::from_millis(1_500),
+        Duration::from_millis(3_000),
+        Duration::from_millis(3_000),
+        Duration::from_millis(5_000),
+    ];
+    pub const STATS_LEAST: Duration = Duration::from_secs(1);
+    pub const STATS_MOST: Duration = Duration::from_secs(300);
     pub const RPC_TRIES: u32 = 3;
     pub const NEGOTIATION_TRIES: u32 = 3;
     pub const QUEUED_OFFERS: usize = 64;

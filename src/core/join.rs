@@ -163,6 +163,7 @@ impl Core {
         if !joined.pins.is_empty() {
             self.event(Event::Pins(joined.pins));
         }
+        self.begin_stats(now);
         self.heard(now);
         self.timers.set(Timer::HealthPing, now + limits::HEALTH_PING);
     }

@@ -28,6 +28,12 @@ impl Core {
             return;
         }
         let joined = self.phase == Phase::Joined || self.phase == Phase::Joining;
+        let reporting = self.phase == Phase::Joined && self.admission.as_ref().is_some_and(|a| a.stats_interval_ms > 0);
+        if reporting && goodbye.is_some() {
+            let generation = self.generation;
+            let (session_id, unified_session_id) = (self.session_id.clone(), self.unified_session_id.clone());
+            self.out(Output::FlushStats { generation, session_id, unified_session_id });
+        }
         self.phase = Phase::Leaving;
         self.end = Some(end);
         self.close_all_peers();

@@ -15,11 +15,13 @@ mod link;
 mod messages;
 mod migrate;
 pub mod model;
+mod mute;
 mod publisher;
 mod reconnect;
 pub mod rng;
 mod roster;
 mod rpcs;
+mod stats;
 mod subscriber;
 #[cfg(test)]
 mod tests;
@@ -112,6 +114,7 @@ pub struct Core {
     publisher: publisher::Publisher,
     subscriber: subscriber::Subscriber,
     rpcs: rpcs::Rpcs,
+    stats: stats::Stats,
     end: Option<End>,
     timers: Timers,
     next_op: Op,
@@ -164,6 +167,7 @@ impl Core {
             publisher: publisher::Publisher::default(),
             subscriber: subscriber::Subscriber::new(subscribe),
             rpcs: rpcs::Rpcs::default(),
+            stats: stats::Stats::default(),
             end: None,
             timers: Timers::default(),
             next_op: 0,
@@ -251,6 +255,9 @@ impl Core {
             Input::Leave { reason } => self.on_leave(now, reason),
             Input::Abort(end) => self.abort(end),
             Input::Network(change) => self.on_network(now, change),
+            Input::Stats { generation, mark, publisher, subscriber } => {
+                self.on_stats(generation, mark, publisher, subscriber)
+            }
         }
     }
 
@@ -270,6 +277,7 @@ impl Core {
                 Timer::PeerConnect(peer) => self.on_peer_connect_timeout(now, peer),
                 Timer::IceGrace(peer) => self.on_ice_grace(now, peer),
                 Timer::IceRestart(peer) => self.on_ice_restart_timeout(now, peer),
+                Timer::Stats => self.on_stats_due(now),
                 Timer::Migration => self.on_migration_timeout(now),
                 Timer::Disconnected => self.on_disconnected_too_long(),
                 Timer::LeaveLimit => self.finish(),

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 /// What the SFU believes of a track's mute state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
+pub(super) enum Told {
     /// It has not acknowledged the track.
     Nothing,
     /// It was told, and may not have heard.
@@ -23,7 +23,7 @@ enum Told {
 }
 
 impl Told {
-    fn or_nothing(self, next: Told) -> Told {
+    pub(super) fn or_nothing(self, next: Told) -> Told {
         if self == Told::Nothing {
             self
         } else {
@@ -33,21 +33,21 @@ impl Told {
 }
 
 #[derive(Debug)]
-struct Track {
-    id: TrackId,
-    offer: AudioOffer,
+pub(super) struct Track {
+    pub(super) id: TrackId,
+    pub(super) offer: AudioOffer,
     /// Name in msid and TrackInfo.
-    name: String,
-    muted: bool,
+    pub(super) name: String,
+    pub(super) muted: bool,
     /// By a moderator, and not unmuted by the application since.
-    moderated: bool,
-    told: Told,
+    pub(super) moderated: bool,
+    pub(super) told: Told,
     /// The application knows that it is on the air.
-    announced: bool,
+    pub(super) announced: bool,
 }
 
 #[derive(Debug)]
-enum Step {
+pub(super) enum Step {
     Idle,
     Creating(Op),
     Adding(Op, TrackId),
@@ -60,9 +60,9 @@ enum Step {
 #[derive(Debug)]
 pub(super) struct Publisher {
     pub(super) slot: Slot,
-    step: Step,
+    pub(super) step: Step,
     /// Live tracks, in the order in which they were published.
-    tracks: Vec<Track>,
+    pub(super) tracks: Vec<Track>,
     /// The engine's senders in the order they were added, with the track each one carries.
     senders: Vec<Option<TrackId>>,
     mids: Vec<String>,
@@ -76,11 +76,11 @@ pub(super) struct Publisher {
     failures: u32,
     first_error: Option<Error>,
     /// The request under way, and what it tells of which tracks.
-    mute_rpc: Option<(u64, Vec<(TrackId, bool)>)>,
+    pub(super) mute_rpc: Option<(u64, Vec<(TrackId, bool)>)>,
     /// SetPublisher was sent while it was under way: which of the two the SFU heard last nobody knows.
-    mute_overtaken: bool,
+    pub(super) mute_overtaken: bool,
     /// Closed while a request was under way: mute after it.
-    mute_at_last: bool,
+    pub(super) mute_at_last: bool,
     pub(super) candidates: ice::Candidates,
     /// The SFU's DTLS identity.
     identity: Option<String>,
@@ -153,7 +153,7 @@ impl Publisher {
         self.slot == Slot::Closing
     }
 
-    fn track(&mut self, id: TrackId) -> Option<&mut Track> {
+    pub(super) fn track(&mut self, id: TrackId) -> Option<&mut Track> {
         self.tracks.iter_mut().find(|t| t.id == id)
     }
 }
@@ -263,109 +263,10 @@ impl Core {
         }
     }
 
-    pub(super) fn on_mute(&mut self, now: Duration, track: TrackId, muted: bool) {
-        if let Some(t) = self.publisher.track(track) {
-            t.muted = muted;
-            if !muted && std::mem::take(&mut t.moderated) {
-                self.out(Output::Moderated { track, muted: false });
-            }
-            self.tell_mute();
-        }
-        let _ = now;
-    }
-
-    /// A moderator has muted what is sent: media stops, the application hears of it and may unmute (which
-    /// the SFU may refuse).
-    pub(super) fn on_moderated(&mut self, kind: TrackKind) {
-        let heard = |t: &&mut Track| kind == TrackKind::Audio && !t.muted;
-        let mut muted = Vec::new();
-        for track in self.publisher.tracks.iter_mut().filter(heard) {
-            (track.muted, track.moderated) = (true, true);
-            muted.push(track.id);
-        }
-        if muted.is_empty() {
-            return;
-        }
-        for track in muted {
-            self.out(Output::Moderated { track, muted: true });
-        }
-        let (user_id, session_id) = (self.config.user_id.clone(), self.session_id.clone());
-        let cause = UnpublishCause::Moderation;
-        self.event(Event::TrackUnpublished { user_id, session_id, kind, cause });
-        self.tell_mute();
-    }
-
     /// How a track is offered: the application's wish, as far as the call's settings allow it.
     fn allowed(&self, offer: &AudioOffer) -> AudioOffer {
         let dtx = offer.dtx && self.admission.as_ref().is_some_and(|a| a.opus_dtx);
         AudioOffer { dtx, ..offer.clone() }
-    }
-
-    /// Tells the SFU of the tracks whose mute state it does not know yet; one request at a time.
-    fn tell_mute(&mut self) {
-        // SetPublisher tells of mutes as well, and may be slower than what is said after it.
-        let asking = matches!(self.publisher.step, Step::Asking(_));
-        if self.publisher.mute_rpc.is_some() || asking || !self.publisher_alive() {
-            return;
-        }
-        let news: Vec<_> = self
-            .publisher
-            .tracks
-            .iter()
-            .filter(|t| t.told != Told::Nothing && t.told != Told::Muted(t.muted))
-            .map(|t| (t.id, t.muted))
-            .collect();
-        if !news.is_empty() {
-            let session_id = self.session_id.clone();
-            let states = news.iter().map(|(_, muted)| (TrackKind::Audio, *muted)).collect();
-            let id = self.rpc(RpcCall::UpdateMuteStates { session_id, states });
-            self.publisher.mute_rpc = Some((id, news));
-            self.publisher.mute_overtaken = false;
-        }
-    }
-
-    pub(super) fn on_mute_told(&mut self, id: u64, ok: bool) {
-        let Some((_, told)) = self.publisher.mute_rpc.take_if(|(i, _)| *i == id) else { return self.late() };
-        if !self.publisher_alive() {
-            // Closed meanwhile: nobody is told of what failed.
-            if std::mem::take(&mut self.publisher.mute_at_last) && self.phase == Phase::Joined {
-                let session_id = self.session_id.clone();
-                let states = vec![(TrackKind::Audio, true)];
-                let id = self.rpc(RpcCall::UpdateMuteStates { session_id, states });
-                self.publisher.mute_rpc = Some((id, Vec::new()));
-            }
-            return;
-        }
-        if told.iter().any(|(id, _)| self.publisher.track(*id).is_none()) {
-            // It speaks of a kind, not of a track: what was freed meanwhile may have muted what followed it.
-            for track in &mut self.publisher.tracks {
-                track.told = track.told.or_nothing(Told::Unsure);
-            }
-        }
-        if !ok && !told.iter().any(|(id, _)| self.publisher.tracks.iter().any(|t| t.id == *id)) {
-            // Freed meanwhile: the SFU refuses a track that is gone, which is no news.
-            self.late();
-            return self.tell_mute();
-        }
-        if !ok {
-            for (id, _) in told {
-                if let Some(track) = self.publisher.track(id) {
-                    track.told = track.told.or_nothing(Told::Unsure);
-                }
-            }
-            // Media already follows the application; only the others' display may lag.
-            return self.event(Event::Error(Error::new(
-                Code::Network,
-                "mute: the SFU could not be told; others may see the old state until the next change",
-            )));
-        }
-        let overtaken = self.publisher.mute_overtaken;
-        for (id, muted) in told {
-            if let Some(track) = self.publisher.track(id) {
-                track.told = if overtaken { Told::Unsure } else { Told::Muted(muted) };
-            }
-        }
-        self.tell_mute();
     }
 
     /// Offers what the SFU does not know yet, unless a negotiation is under way (then after it).

@@ -108,7 +108,8 @@ impl Core {
                     self.counters.candidates_dropped += 1;
                 }
             }
-            RpcCall::IceRestart { .. } | RpcCall::UpdateSubscriptions { .. } | RpcCall::SendStats { .. } => {}
+            RpcCall::SendStats { .. } => self.on_stats_told(id, result.is_ok()),
+            RpcCall::IceRestart { .. } | RpcCall::UpdateSubscriptions { .. } => {}
         }
     }
 }

@@ -26,6 +26,8 @@ pub enum Timer {
     IceGrace(PeerKind),
     /// An ICE restart should have helped by then.
     IceRestart(PeerKind),
+    /// Time for a report of how media flows.
+    Stats,
     /// The old connection of a migration is kept until then.
     Migration,
     /// Long enough without a connection.

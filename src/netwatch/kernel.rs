@@ -34,7 +34,6 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// Starts the task, if that can be.
 pub(super) fn start(status: Arc<watch::Sender<Status>>) {
     let task = async move {
-        let _forget = Forget(status.clone());
         let Ok(mut stop) = runtime::global().stop_signal() else { return };
         let watched = async {
             let error = match Kernel::open() {
@@ -53,20 +52,6 @@ pub(super) fn start(status: Arc<watch::Sender<Status>>) {
     };
     // What fails inside is logged; the next subscription starts it again.
     let _ = runtime::spawn_guarded("netwatch", task, |_| {});
-}
-
-/// However the task ends, nothing of it stays behind: what is left of a task holds its runtime, and
-/// with it the runtime's descriptors.
-struct Forget(Arc<watch::Sender<Status>>);
-
-impl Drop for Forget {
-    fn drop(&mut self) {
-        let mut watcher = WATCHER.lock();
-        let own = watcher.as_ref().is_some_and(|other| Arc::ptr_eq(&other.status, &self.0));
-        let gone = if own { watcher.take() } else { None };
-        drop(watcher);
-        drop(gone);
-    }
 }
 
 /// Returns once nobody is subscribed; then nobody can be any more.

@@ -11,6 +11,7 @@ use super::{
     ops::{self, Done, Peers, Pending},
     outgoing::Outgoing,
     playout::{Playout, Who},
+    report,
     shared::{CallOptions, Command, Connection, Shared, Status},
 };
 use crate::core::model::*;
@@ -81,6 +82,7 @@ pub(super) struct Actor {
     creating: Vec<(Generation, PeerKind, bool)>,
     tracks: HashMap<TrackId, Arc<Outgoing>>,
     playout: Arc<Playout>,
+    report: report::Report,
     tasks: Tasks,
     epoch: Instant,
 }
@@ -116,6 +118,7 @@ impl Actor {
             creating: Vec::new(),
             tracks: HashMap::new(),
             playout,
+            report: report::Report::default(),
             tasks: Tasks(Vec::new()),
             epoch: Instant::now(),
         };
@@ -477,6 +480,23 @@ impl Actor {
             Output::Moderated { track, muted } => {
                 if let Some(outgoing) = self.tracks.get(&track) {
                     outgoing.set_moderated(muted);
+                }
+            }
+            Output::CollectStats { generation, mark } => {
+                let (publisher, subscriber) = self.report.collect(mark, &self.shared);
+                self.input(Input::Stats { generation, mark, publisher, subscriber });
+            }
+            Output::CommitStats { mark } => self.report.commit(mark),
+            Output::FlushStats { generation, session_id, unified_session_id } => {
+                let (publisher_stats, subscriber_stats) = self.report.collect(0, &self.shared);
+                let call = RpcCall::SendStats { session_id, unified_session_id, subscriber_stats, publisher_stats };
+                if let Some((_, rpc)) = self.rpc.as_ref().filter(|(g, _)| *g == generation) {
+                    let rpc = rpc.clone();
+                    self.ops.push(Box::pin(async move {
+                        // Nobody waits for what becomes of it.
+                        let _ = rpc.call(&call, AFTERMATH).await;
+                        Done::Nothing
+                    }));
                 }
             }
             Output::Event(event) => self.shared.tell(event),

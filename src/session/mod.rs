@@ -14,6 +14,7 @@ pub mod network;
 mod ops;
 mod outgoing;
 mod playout;
+mod report;
 mod shared;
 mod watching;
 

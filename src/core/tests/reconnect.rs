@@ -4,15 +4,15 @@ use super::sim::*;
 use crate::core::{model::*, *};
 use crate::error::{Code, Secret};
 
-const PUB: PeerKind = PeerKind::Publisher;
-const SUB: PeerKind = PeerKind::Subscriber;
+pub(super) const PUB: PeerKind = PeerKind::Publisher;
+pub(super) const SUB: PeerKind = PeerKind::Subscriber;
 
 /// Hears ann and publishes one track.
-fn talking() -> Sim {
+pub(super) fn talking() -> Sim {
     talking_with(config())
 }
 
-fn talking_with(config: Config) -> Sim {
+pub(super) fn talking_with(config: Config) -> Sim {
     let mut sim = Sim::new(config);
     sim.joined.participants = vec![Participant { published: vec![TrackKind::Audio], ..person("ann") }];
     sim.input(Input::Start);
@@ -27,26 +27,26 @@ fn talking_with(config: Config) -> Sim {
     sim
 }
 
-fn joins(sim: &Sim) -> Vec<JoinRequest> {
+pub(super) fn joins(sim: &Sim) -> Vec<JoinRequest> {
     let join = |r: SfuRequest| if let SfuRequest::Join(join) = r { Some(*join) } else { None };
     sim.requests().into_iter().filter_map(join).collect()
 }
 
-fn states(sim: &Sim) -> Vec<State> {
+pub(super) fn states(sim: &Sim) -> Vec<State> {
     let state = |e: &Event| if let Event::State { state, .. } = e { Some(*state) } else { None };
     sim.events().iter().filter_map(state).collect()
 }
 
-fn back(sim: &Sim) -> Vec<Strategy> {
+pub(super) fn back(sim: &Sim) -> Vec<Strategy> {
     let how = |e: &Event| if let Event::Reconnected { strategy, .. } = e { Some(*strategy) } else { None };
     sim.events().iter().filter_map(how).collect()
 }
 
-fn restarts(sim: &Sim) -> usize {
+pub(super) fn restarts(sim: &Sim) -> usize {
     sim.count(|o| matches!(o, Output::Engine { action: Action::Offer { ice_restart: true }, .. }))
 }
 
-fn closed_peers(sim: &Sim) -> Vec<(u32, PeerKind)> {
+pub(super) fn closed_peers(sim: &Sim) -> Vec<(u32, PeerKind)> {
     let closed = |o: &Output| match o {
         Output::ClosePeer { generation, peer } => Some((generation.0, *peer)),
         _ => None,
@@ -55,7 +55,7 @@ fn closed_peers(sim: &Sim) -> Vec<(u32, PeerKind)> {
 }
 
 /// How each socket was closed.
-fn closes(sim: &Sim) -> Vec<(u32, u16)> {
+pub(super) fn closes(sim: &Sim) -> Vec<(u32, u16)> {
     let close = |o: &Output| match o {
         Output::CloseSocket { generation, code, .. } => Some((generation.0, *code)),
         _ => None,
@@ -144,88 +144,6 @@ fn tracks_come_back_in_their_order_published_meanwhile_too() {
     let published = |e: &Event| if let Event::LocalPublished { track } = e { Some(*track) } else { None };
     assert_eq!(sim.events().iter().filter_map(published).collect::<Vec<_>>(), [2]);
     assert_eq!(sim.core.state(), State::Joined);
-}
-
-#[test]
-fn a_migration_keeps_the_old_connection_until_the_old_socket_says_so() {
-    let mut sim = talking();
-    let session = sim.core.session_id.clone();
-    sim.message(SfuMessage::GoAway { reason: 1 });
-    sim.run(ms(200));
-    let admission = |o: &Output| if let Output::Admit { request, .. } = o { Some(request.clone()) } else { None };
-    let request = sim.since().iter().find_map(admission).expect("asked for another edge");
-    assert_eq!((request.migrating_from.as_str(), request.migrating_from_list.len()), ("edge-1", 1));
-    let join = joins(&sim).remove(0);
-    let details = join.reconnect.expect("details");
-    assert_eq!((join.session_id, details.strategy), (session, Strategy::Migrate));
-    assert_eq!((details.from_sfu_id.as_str(), details.announced_tracks.len()), ("edge-1", 1));
-    assert_eq!((states(&sim), closed_peers(&sim), closes(&sim)), (vec![State::Migrating], vec![], vec![]));
-    assert_eq!(sim.actions(PUB), ["Create", "AddAudio", "Offer", "SetAnswer"]);
-    // The old socket's offers reach nobody, its word ends the migration.
-    let late = sim.core.counters().late_offers;
-    sim.input(Input::Message { generation: Generation(1), message: offer(50, "old") });
-    assert_eq!(sim.core.counters().late_offers, late + 1);
-    // ann is heard over the new edge: over the old one no more.
-    let stream_id = "ann-prefix:TRACK_TYPE_AUDIO:1".to_owned();
-    sim.input(Input::RemoteTrack { generation: Generation(2), id: 8, stream_id, track_id: String::new() });
-    let heard: Vec<_> = sim.since().iter().filter_map(|o| match o {
-        Output::Bind { id, .. } => Some((*id, true)),
-        Output::Unbind { id } => Some((*id, false)),
-        _ => None,
-    }).collect();
-    assert_eq!(heard, [(7, false), (8, true)]);
-    sim.input(Input::Message { generation: Generation(1), message: SfuMessage::MigrationComplete });
-    assert_eq!((states(&sim), back(&sim)), (vec![State::Migrating, State::Joined], vec![Strategy::Migrate]));
-    assert_eq!((closed_peers(&sim), closes(&sim)), (vec![(1, PUB), (1, SUB)], vec![(1, limits::CLOSE_NORMAL)]));
-    assert_eq!(sim.requests().iter().filter(|r| matches!(r, SfuRequest::Leave { .. })).count(), 0);
-    sim.input(Input::SocketClosed { generation: Generation(1), code: Some(1000), failure: None });
-    sim.run(ms(60_000));
-    assert_eq!((sim.core.state(), sim.core.counters().reconnect_attempts), (State::Joined, 1));
-}
-
-#[test]
-fn a_migration_ends_after_seven_seconds_or_with_the_old_socket() {
-    let mut sim = talking();
-    sim.message(SfuMessage::GoAway { reason: 1 });
-    sim.run(limits::MIGRATION - ms(10));
-    assert_eq!(sim.core.state(), State::Migrating);
-    sim.run(ms(20));
-    assert_eq!((sim.core.state(), back(&sim)), (State::Joined, vec![Strategy::Migrate]));
-
-    let mut sim = talking();
-    sim.message(SfuMessage::GoAway { reason: 1 });
-    sim.input(Input::SocketClosed { generation: Generation(1), code: Some(1006), failure: None });
-    assert_eq!(sim.core.state(), State::Migrating, "the new edge is not there yet");
-    sim.run(ms(200));
-    assert_eq!((sim.core.state(), back(&sim)), (State::Joined, vec![Strategy::Migrate]));
-}
-
-#[test]
-fn a_migration_that_fails_becomes_a_rejoin() {
-    for at in ["admission", "socket", "join", "stuck"] {
-        let mut sim = talking();
-        let mut once = true;
-        sim.on(move |o| match (o, at) {
-            (Output::Admit { generation, .. }, "admission") if std::mem::take(&mut once) => {
-                Reply::With(Input::Admitted { generation: *generation, result: Err(http(503)) })
-            }
-            (Output::OpenSocket { .. }, "stuck") if std::mem::take(&mut once) => Reply::Never,
-            (Output::OpenSocket { generation, .. }, "socket") if std::mem::take(&mut once) => {
-                let result = Err(Failure::new(FailureKind::Connect, "refused"));
-                Reply::With(Input::SocketOpened { generation: *generation, result })
-            }
-            (Output::Send { generation, request: SfuRequest::Join(_) }, "join") if std::mem::take(&mut once) => {
-                let error = SfuError { code: 600, ..SfuError::default() };
-                let message = SfuMessage::Error { error, strategy: Strategy::Unspecified };
-                Reply::With(Input::Message { generation: *generation, message })
-            }
-            _ => Reply::Good,
-        });
-        sim.message(SfuMessage::GoAway { reason: 1 });
-        sim.run(ms(12_000));
-        assert_eq!((sim.core.state(), back(&sim)), (State::Joined, vec![Strategy::Rejoin]), "{at}");
-        assert_eq!(closed_peers(&sim), [(1, PUB), (1, SUB)], "{at}");
-    }
 }
 
 #[test]

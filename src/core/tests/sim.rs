@@ -348,6 +348,10 @@ impl Sim {
                 };
                 Input::Op { generation: *generation, peer: *peer, op: *op, result: Ok(done) }
             }
+            Output::CollectStats { generation, mark } => {
+                let (publisher, subscriber) = ("[]".to_owned(), "[]".to_owned());
+                Input::Stats { generation: *generation, mark: *mark, publisher, subscriber }
+            }
             Output::ClosePeer { generation, peer } => {
                 Input::PeerClosed { generation: *generation, peer: *peer }
             }

@@ -1,0 +1,108 @@
+//! Mute: media follows the application at once, the SFU is told with only the changed tracks, one
+//! request at a time, the last intent wins. Must not know: sockets, the engine.
+
+use super::publisher::{Step, Told, Track};
+use super::{model::*, Core, Event, Output, Phase, TrackId};
+use crate::error::{Code, Error};
+use std::time::Duration;
+
+impl Core {
+    pub(super) fn on_mute(&mut self, now: Duration, track: TrackId, muted: bool) {
+        if let Some(t) = self.publisher.track(track) {
+            t.muted = muted;
+            if !muted && std::mem::take(&mut t.moderated) {
+                self.out(Output::Moderated { track, muted: false });
+            }
+            self.tell_mute();
+        }
+        let _ = now;
+    }
+
+    /// A moderator has muted what is sent: media stops, the application hears of it and may unmute (which
+    /// the SFU may refuse).
+    pub(super) fn on_moderated(&mut self, kind: TrackKind) {
+        let heard = |t: &&mut Track| kind == TrackKind::Audio && !t.muted;
+        let mut muted = Vec::new();
+        for track in self.publisher.tracks.iter_mut().filter(heard) {
+            (track.muted, track.moderated) = (true, true);
+            muted.push(track.id);
+        }
+        if muted.is_empty() {
+            return;
+        }
+        for track in muted {
+            self.out(Output::Moderated { track, muted: true });
+        }
+        let (user_id, session_id) = (self.config.user_id.clone(), self.session_id.clone());
+        let cause = UnpublishCause::Moderation;
+        self.event(Event::TrackUnpublished { user_id, session_id, kind, cause });
+        self.tell_mute();
+    }
+
+    /// Tells the SFU of the tracks whose mute state it does not know yet; one request at a time.
+    pub(super) fn tell_mute(&mut self) {
+        // SetPublisher tells of mutes as well, and may be slower than what is said after it.
+        let asking = matches!(self.publisher.step, Step::Asking(_));
+        if self.publisher.mute_rpc.is_some() || asking || !self.publisher_alive() {
+            return;
+        }
+        let news: Vec<_> = self
+            .publisher
+            .tracks
+            .iter()
+            .filter(|t| t.told != Told::Nothing && t.told != Told::Muted(t.muted))
+            .map(|t| (t.id, t.muted))
+            .collect();
+        if !news.is_empty() {
+            let session_id = self.session_id.clone();
+            let states = news.iter().map(|(_, muted)| (TrackKind::Audio, *muted)).collect();
+            let id = self.rpc(RpcCall::UpdateMuteStates { session_id, states });
+            self.publisher.mute_rpc = Some((id, news));
+            self.publisher.mute_overtaken = false;
+        }
+    }
+
+    pub(super) fn on_mute_told(&mut self, id: u64, ok: bool) {
+        let Some((_, told)) = self.publisher.mute_rpc.take_if(|(i, _)| *i == id) else { return self.late() };
+        if !self.publisher_alive() {
+            // Closed meanwhile: nobody is told of what failed.
+            if std::mem::take(&mut self.publisher.mute_at_last) && self.phase == Phase::Joined {
+                let session_id = self.session_id.clone();
+                let states = vec![(TrackKind::Audio, true)];
+                let id = self.rpc(RpcCall::UpdateMuteStates { session_id, states });
+                self.publisher.mute_rpc = Some((id, Vec::new()));
+            }
+            return;
+        }
+        if told.iter().any(|(id, _)| self.publisher.track(*id).is_none()) {
+            // It speaks of a kind, not of a track: what was freed meanwhile may have muted what followed it.
+            for track in &mut self.publisher.tracks {
+                track.told = track.told.or_nothing(Told::Unsure);
+            }
+        }
+        if !ok && !told.iter().any(|(id, _)| self.publisher.tracks.iter().any(|t| t.id == *id)) {
+            // Freed meanwhile: the SFU refuses a track that is gone, which is no news.
+            self.late();
+            return self.tell_mute();
+        }
+        if !ok {
+            for (id, _) in told {
+                if let Some(track) = self.publisher.track(id) {
+                    track.told = track.told.or_nothing(Told::Unsure);
+                }
+            }
+            // Media already follows the application; only the others' display may lag.
+            return self.event(Event::Error(Error::new(
+                Code::Network,
+                "mute: the SFU could not be told; others may see the old state until the next change",
+            )));
+        }
+        let overtaken = self.publisher.mute_overtaken;
+        for (id, muted) in told {
+            if let Some(track) = self.publisher.track(id) {
+                track.told = if overtaken { Told::Unsure } else { Told::Muted(muted) };
+            }
+        }
+        self.tell_mute();
+    }
+}
