@@ -296,6 +296,10 @@ impl Core {
                 let session_id = self.session_id.clone();
                 let id = self.rpc(RpcCall::SendAnswer { session_id, sdp, negotiation_id });
                 self.subscriber.step = Step::Sending(id);
+                // From now on, for the reply may be lost, and what it asks for in its place as well.
+                if !self.timers.is_set(Timer::PeerConnect(PeerKind::Subscriber)) {
+                    self.watch_link(now, PeerKind::Subscriber);
+                }
             }
             (_, Ok(_)) => {
                 let failed = OpFailed {

@@ -205,6 +205,11 @@ impl World {
                 Ok(RpcReply::Done)
             }
             RpcCall::UpdateMuteStates { states, .. } => {
+                let life = p.life;
+                let current = self.sfu.members[member].current();
+                if current.is_some_and(|p| p.life != life && p.publisher.is_some()) {
+                    return Ok(RpcReply::Done);
+                }
                 for (_, muted) in states {
                     self.mute(member, muted);
                 }
@@ -266,7 +271,11 @@ impl World {
             }
         };
         p.publisher = Some((desc.tag.clone(), desc.serial, ice));
-        self.publish(member, &tracks);
+        // An edge that is being left has no say any more once the new one has heard of tracks.
+        let newest = self.sfu.members[member].current().is_none_or(|p| p.life == life || p.publisher.is_none());
+        if newest {
+            self.publish(member, &tracks);
+        }
         self.arrived(member, life);
         let tag = Tag { sfu: true, owner: member, life, kind: PeerKind::Publisher, ice };
         if let Some(sock) = self.sfu.members[member].places[place].sock {
