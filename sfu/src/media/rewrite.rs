@@ -15,6 +15,11 @@ pub struct Rewrite {
 }
 
 impl Rewrite {
+    /// What comes next is another track, even when it comes from the same publisher: its numbering is its own.
+    pub fn leave_source(&mut self) {
+        self.source = None;
+    }
+
     /// The outgoing (extended sequence number, timestamp) of a packet, or `None` for one that is too late.
     ///
     /// `source` names the incoming stream, `clock` is its RTP clock in Hz.
@@ -62,5 +67,8 @@ mod tests {
         let later = now + Duration::from_millis(20);
         assert_eq!(rewrite.map(2, 9, 1, later, 48_000), Some((a + 3, t + 1920 + 960)));
         assert_eq!(rewrite.map(2, 8, 1, later, 48_000), None);
+        // Another track of the same publisher, numbered lower.
+        rewrite.leave_source();
+        assert_eq!(rewrite.map(2, 3, 1, later, 48_000).map(|(out, _)| out), Some(a + 4));
     }
 }

@@ -218,6 +218,7 @@ impl Subscriber {
             {
                 slot.carries = Some(carried);
                 slot.format = None;
+                slot.rewrite.leave_source();
             } else if self.slots.len() + added.len() < self.max_lines {
                 added.push((kind, carried));
             }
