@@ -309,7 +309,8 @@ impl Core {
     ) {
         let in_use = Some(generation) == self.transport && self.subscriber_open();
         // The old connection of a migration plays on.
-        if !in_use && !self.is_old_transport(generation) || !self.is_open() {
+        let plays_on = self.is_old_transport(generation) && !self.subscriber.is_gone();
+        if !in_use && !plays_on || !self.is_open() {
             return self.late();
         }
         if self.remotes.len() >= limits::REMOTE_TRACKS {

@@ -97,6 +97,11 @@ impl Subscriber {
         }
     }
 
+    /// Closed for good, or about to be.
+    pub fn is_gone(&self) -> bool {
+        matches!(self.slot, Slot::Closing | Slot::Closed)
+    }
+
     pub fn is_closing(&self) -> bool {
         self.slot == Slot::Closing
     }

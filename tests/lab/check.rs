@@ -314,6 +314,7 @@ impl Checker {
             Output::Event(event) => self.event(now, event),
             Output::Finished => self.finish(),
             Output::Debug(..) | Output::NeedToken | Output::Moderated { .. } => {}
+            Output::CollectStats { .. } | Output::CommitStats { .. } | Output::FlushStats { .. } => {}
         }
     }
 

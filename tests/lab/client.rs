@@ -161,6 +161,11 @@ impl World {
             | Output::Unbind { .. }
             | Output::Sending { .. }
             | Output::Moderated { .. } => {}
+            Output::CollectStats { generation, mark } => {
+                let (publisher, subscriber) = ("[]".to_owned(), "[]".to_owned());
+                self.after(1, Ev::Input(client, Input::Stats { generation, mark, publisher, subscriber }));
+            }
+            Output::CommitStats { .. } | Output::FlushStats { .. } => {}
             Output::Debug(..) | Output::Finished => {}
         }
     }
