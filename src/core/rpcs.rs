@@ -75,13 +75,7 @@ impl Core {
             return self.late();
         }
         let Some(index) = self.rpcs.live.iter().position(|l| l.id == id) else { return self.late() };
-        // Only the SFU's own words are a sign of its life.
-        if result
-            .as_ref()
-            .map_or_else(|f| matches!(f.kind, FailureKind::Sfu | FailureKind::Http { .. }), |_| true)
-        {
-            self.heard(now);
-        }
+        // No sign of life: replies come another way than messages, and would hide that the socket is dead.
         if let Some(code) = result.as_ref().err().filter(|f| f.kind == FailureKind::Sfu).map(|f| f.code) {
             // The session itself is gone: nothing in it can succeed.
             if matches!(code, 200 | 204 | 205 | 206 | 300) {
