@@ -468,6 +468,8 @@ pub mod limits {
     pub const PEER_CONNECT: Duration = Duration::from_secs(5);
     pub const ICE_GRACE: Duration = Duration::from_millis(2_500);
     pub const ICE_RESTART: Duration = Duration::from_secs(10);
+    /// Between the end of the media and the word that the call has ended.
+    pub const CALL_ENDED_GRACE: Duration = Duration::from_millis(250);
     pub const NEVER_CONNECTED: u32 = 2;
     pub const MIGRATION: Duration = Duration::from_secs(7);
     pub const FAST_ATTEMPTS: u32 = 3;

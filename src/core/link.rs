@@ -23,6 +23,8 @@ pub(super) enum LinkState {
 pub(super) struct Link {
     pub state: LinkState,
     pub ever: bool,
+    /// Closed by the SFU, whose reason is still waited for.
+    closed: bool,
     /// The watchdog has restarted ICE before it first connected.
     restarted: bool,
 }
@@ -44,7 +46,7 @@ impl Core {
 
     /// Neither peer connection needs to be replaced.
     pub(super) fn peers_healthy(&self) -> bool {
-        let fine = |slot, link: &Link| slot != Slot::Open || link.state != LinkState::Failed;
+        let fine = |slot, link: &Link| slot != Slot::Open || (link.state != LinkState::Failed && !link.closed);
         fine(self.publisher.slot, &self.publisher.link) && fine(self.subscriber.slot, &self.subscriber.link)
     }
 
@@ -75,7 +77,19 @@ impl Core {
                 }
             }
             PeerChange::Failed => self.link_failed(now, peer, "failed"),
-            PeerChange::Closed => self.link_failed(now, peer, "was closed by the SFU"),
+            // An SFU that ends the call closes the peer connections, too; its word may come after that.
+            PeerChange::Closed if joined && link.state != LinkState::Failed => {
+                link.closed = true;
+                self.timers.set(Timer::PeerClosed(peer), now + limits::CALL_ENDED_GRACE);
+            }
+            PeerChange::Closed => self.on_peer_gone(now, peer),
+        }
+    }
+
+    /// The SFU has closed it, and said nothing that would explain it.
+    pub(super) fn on_peer_gone(&mut self, now: Duration, peer: PeerKind) {
+        if self.slot(peer) == Slot::Open {
+            self.link_failed(now, peer, "was closed by the SFU");
         }
     }
 
@@ -126,7 +140,12 @@ impl Core {
     }
 
     pub(super) fn forget_link_timers(&mut self, peer: PeerKind) {
-        for timer in [Timer::PeerConnect(peer), Timer::IceGrace(peer), Timer::IceRestart(peer)] {
+        for timer in [
+            Timer::PeerConnect(peer),
+            Timer::IceGrace(peer),
+            Timer::IceRestart(peer),
+            Timer::PeerClosed(peer),
+        ] {
             self.timers.cancel(timer);
         }
     }

@@ -275,6 +275,7 @@ impl Core {
                 Timer::RpcRetry(id) => self.retry_rpc(id),
                 Timer::Republish => self.negotiate_publisher(now),
                 Timer::PeerConnect(peer) => self.on_peer_connect_timeout(now, peer),
+                Timer::PeerClosed(peer) => self.on_peer_gone(now, peer),
                 Timer::IceGrace(peer) => self.on_ice_grace(now, peer),
                 Timer::IceRestart(peer) => self.on_ice_restart_timeout(now, peer),
                 Timer::Stats => self.on_stats_due(now),

@@ -24,6 +24,8 @@ pub enum Timer {
     PeerConnect(PeerKind),
     /// A lost peer connection may come back by itself until then.
     IceGrace(PeerKind),
+    /// The SFU closed it; the reason may still come.
+    PeerClosed(PeerKind),
     /// An ICE restart should have helped by then.
     IceRestart(PeerKind),
     /// Time for a report of how media flows.

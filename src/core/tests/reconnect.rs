@@ -414,6 +414,20 @@ fn call_ended_in_a_reconnect_ends_it() {
     sim.run(ms(2_000));
     assert_eq!(sim.ended().map(|e| e.reason), Some(EndReason::CallEnded));
 
+    // The media may end before the SFU says why.
+    let mut sim = talking();
+    sim.peer(SUB, PeerChange::Closed);
+    sim.peer(PUB, PeerChange::Closed);
+    sim.run(ms(100));
+    sim.message(SfuMessage::CallEnded(CallEndedReason::Kicked));
+    sim.run(ms(2_000));
+    assert_eq!((sim.ended().map(|e| e.reason), joins(&sim).len()), (Some(EndReason::Kicked), 0));
+    // Without a word it is a lost connection.
+    let mut sim = talking();
+    sim.peer(SUB, PeerChange::Closed);
+    sim.run(limits::CALL_ENDED_GRACE + ms(100));
+    assert_eq!(back(&sim), [Strategy::Rejoin]);
+
     let mut sim = talking();
     let generation = sim.core.generation();
     sim.message(SfuMessage::CallEnded(CallEndedReason::Ended));
