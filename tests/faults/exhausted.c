@@ -124,7 +124,8 @@ int main(void)
     life_url = NULL;
     others_hear("without threads");
     fail_disarm();
-    CHECK_THAT(settle(count_threads, threads + 2, ms(2000)) <= threads + 2, "threads are left: %s", thread_names());
+    /* On a busy machine the pool has made room for callbacks that were slow; such threads go after a while. */
+    CHECK_THAT(settle(count_threads, threads + 2, ms(15000)) <= threads + 2, "threads are left: %s", thread_names());
 
     test_step(30, "and room again");
     life l = live("rich", "exhausted");
