@@ -158,6 +158,7 @@ impl Core {
         let fast = u64::try_from(joined.fast_reconnect_deadline_s).unwrap_or(0);
         self.fast_deadline = Duration::from_secs(fast);
         self.token_renewed = false;
+        self.session_gone = None;
         self.edge_failures.clear();
         self.reconcile(joined.participants);
         if !joined.pins.is_empty() {

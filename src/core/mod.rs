@@ -91,6 +91,8 @@ pub struct Core {
     negotiation_rejoins: u32,
     /// The application was asked for a token in this attempt.
     token_renewed: bool,
+    /// A reply said that there is no such session: what to do about it, and the code.
+    session_gone: Option<(Strategy, i32)>,
     /// One name for this participant over all its reconnects.
     unified_session_id: String,
     session_id: String,
@@ -149,6 +151,7 @@ impl Core {
             never_connected: 0,
             negotiation_rejoins: 0,
             token_renewed: false,
+            session_gone: None,
             session_id: unified_session_id.clone(),
             unified_session_id,
             token,
@@ -275,6 +278,7 @@ impl Core {
                 Timer::RpcRetry(id) => self.retry_rpc(id),
                 Timer::Republish => self.negotiate_publisher(now),
                 Timer::PeerConnect(peer) => self.on_peer_connect_timeout(now, peer),
+                Timer::SessionGone => self.on_session_gone(now),
                 Timer::PeerClosed(peer) => self.on_peer_gone(now, peer),
                 Timer::IceGrace(peer) => self.on_ice_grace(now, peer),
                 Timer::IceRestart(peer) => self.on_ice_restart_timeout(now, peer),

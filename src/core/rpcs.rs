@@ -64,6 +64,12 @@ impl Core {
         }
     }
 
+    /// The SFU does not know this session any more, and has not said that the call is over.
+    pub(super) fn on_session_gone(&mut self, now: Duration) {
+        let Some((want, code)) = self.session_gone.take() else { return };
+        self.reconnect(now, want, &format!("the SFU answers a request with error {code}"));
+    }
+
     pub(super) fn on_rpc(
         &mut self,
         now: Duration,
@@ -80,7 +86,12 @@ impl Core {
             // The session itself is gone: nothing in it can succeed.
             if matches!(code, 200 | 204 | 205 | 206 | 300) {
                 let want = if code == 206 { Strategy::Fast } else { Strategy::Rejoin };
-                return self.reconnect(now, want, &format!("the SFU answers a request with error {code}"));
+                // Unless the call has ended: then the word for it is on its way.
+                if self.session_gone.is_none() {
+                    self.session_gone = Some((want, code));
+                    self.timers.set(Timer::SessionGone, now + limits::CALL_ENDED_GRACE);
+                }
+                return;
             }
         }
         if let Err(failure) = &result {

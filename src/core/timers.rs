@@ -26,6 +26,8 @@ pub enum Timer {
     IceGrace(PeerKind),
     /// The SFU closed it; the reason may still come.
     PeerClosed(PeerKind),
+    /// The SFU knows nothing of the session; the reason may still come.
+    SessionGone,
     /// An ICE restart should have helped by then.
     IceRestart(PeerKind),
     /// Time for a report of how media flows.

@@ -320,7 +320,7 @@ fn replies_that_end_the_session_are_not_retried() {
             false => Reply::Good,
         });
         sim.input(Input::Mute { track: 1, muted: true });
-        sim.run(ms(200));
+        sim.run(limits::CALL_ENDED_GRACE + ms(200));
         assert_eq!((back(&sim), sim.core.counters().rpc_retries), (vec![how], 0), "{code}");
         assert!(sim.rpcs().iter().any(|c| matches!(c, RpcCall::UpdateMuteStates { states, .. } if states[0].1)
             || matches!(c, RpcCall::SetPublisher { tracks, .. } if tracks.iter().all(|t| t.muted))), "{code}: told again");
