@@ -63,7 +63,14 @@ static void h11_a_socket_that_opens_after_the_leave_is_closed(void)
     begin();
     ctl("slow", "{\"ms\":400}"); /* admission is answered in the middle of the leave */
     peer_open(&late, "opens-late", "late", NULL);
-    nap(600); /* the socket is on its way */
+    for (double end = now_ms() + ms(5000);; nap(5)) { /* until the coordinator has been asked */
+        int asked;
+        state = ctl_state();
+        asked = json_get(state, "joins/?user_id=opens-late") != NULL;
+        free(state);
+        if (asked) break;
+        CHECK_THAT(now_ms() < end, "the coordinator is never asked");
+    }
     CHECK_OK(oh_call_leave(late.call, "changed my mind"));
     EXPECT(late.rec, OH_EVENT_ENDED, NULL, ms(2500));
     ctl("reset", "{}");
