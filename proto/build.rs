@@ -3,7 +3,14 @@
 use prost::Message;
 use std::{env, error::Error, path::PathBuf};
 
-const FILES: [&str; 3] = ["stream/models.proto", "stream/signal.proto", "stream/event.proto"];
+const FILES: [&str; 6] = [
+    "stream/models.proto",
+    "stream/signal.proto",
+    "stream/event.proto",
+    "livekit/models.proto",
+    "livekit/signal.proto",
+    "livekit/data.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     for file in FILES {

@@ -1,6 +1,6 @@
-//! Wire types of the SFU protocol, generated from the `.proto` files beside this crate.
+//! Wire types of the SFU protocols, generated from the `.proto` files beside this crate.
 //!
-//! Binary form by `prost`, proto3 JSON by `serde`. Knows nothing of transports or rules.
+//! Binary form by `prost`; what the first protocol also writes as proto3 JSON, by `serde`. Knows nothing of transports or rules.
 #![forbid(unsafe_code)]
 #![allow(clippy::all, missing_docs)]
 
@@ -15,5 +15,9 @@ pub mod signal {
 pub mod event {
     include!(concat!(env!("OUT_DIR"), "/stream.video.sfu.event.rs"));
     include!(concat!(env!("OUT_DIR"), "/stream.video.sfu.event.serde.rs"));
+}
+/// The LiveKit protocol: binary only.
+pub mod livekit {
+    include!(concat!(env!("OUT_DIR"), "/livekit.rs"));
 }
 pub use pbjson_types as google;
