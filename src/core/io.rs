@@ -17,6 +17,8 @@ pub type Op = u64;
 /// Fixed facts of one call.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// The protocol that is spoken.
+    pub dialect: Dialect,
     pub call_type: String,
     pub call_id: String,
     pub user_id: String,
@@ -140,11 +142,16 @@ pub enum Input {
     RemoteTrack {
         generation: Generation,
         id: RemoteId,
-        stream_id: String,
-        track_id: String,
+        /// None: its stream ids name nobody.
+        owner: Option<MediaOwner>,
     },
     RemoteTrackGone {
         id: RemoteId,
+    },
+    /// Another participant, or the application's server, sends something.
+    Data {
+        generation: Generation,
+        data: DataIn,
     },
     PeerClosed {
         generation: Generation,
@@ -164,6 +171,27 @@ pub enum Input {
     },
     /// Closed or freed by the application; for good.
     ClosePeer(PeerKind),
+    /// The application wants to send data: a publisher with its channels is needed.
+    WantData,
+    /// Calls a procedure of another participant; answered by [`Event::RpcResponse`] with this number.
+    CallRpc {
+        id: u64,
+        to: String,
+        method: String,
+        payload: String,
+        timeout: Duration,
+    },
+    /// The answer to [`Event::RpcRequest`].
+    AnswerRpc {
+        id: String,
+        answer: Result<String, RpcFailure>,
+    },
+    /// What is wanted of one remote track.
+    Wish {
+        track_id: String,
+        wish: Wish,
+    },
+    UpdateSelf(SelfUpdate),
     Leave {
         reason: String,
     },
@@ -185,6 +213,10 @@ pub enum Input {
 pub enum Action {
     Create { ice_servers: Vec<IceServer> },
     AddAudio { track: TrackId, stream_id: String, offer: AudioOffer },
+    /// What [`Action::AddAudio`] added under this name is no longer sent.
+    RemoveAudio { stream_id: String },
+    /// The data channels of the protocol.
+    AddChannels,
     Offer { ice_restart: bool },
     SetAnswer(String),
     Rollback,
@@ -200,6 +232,8 @@ impl Action {
         match self {
             Action::Create { .. } => "create",
             Action::AddAudio { .. } => "add audio",
+            Action::RemoveAudio { .. } => "remove audio",
+            Action::AddChannels => "add data channels",
             Action::Offer { .. } => "offer",
             Action::SetAnswer(_) => "set answer",
             Action::Rollback => "roll back",
@@ -225,6 +259,8 @@ pub enum Output {
         admission: Box<Admission>,
         session_id: String,
         attempt: u32,
+        /// FAST: the SFU still has the session of that name.
+        resume: bool,
     },
     Send {
         generation: Generation,
@@ -266,6 +302,8 @@ pub enum Output {
     Unbind {
         id: RemoteId,
     },
+    /// To other participants, as soon as there is a channel.
+    SendData(DataOut),
     /// The track is negotiated: packets may flow; or not any more.
     Sending {
         track: TrackId,
@@ -351,6 +389,8 @@ pub enum EndReason {
     NetworkUnsupported = 11,
     /// The coordinator or the SFU refuses to let this participant in again.
     ReconnectRefused = 12,
+    /// Somebody else has joined as this participant.
+    Replaced = 13,
 }
 
 /// What the application hears.
@@ -381,12 +421,12 @@ pub enum Event {
     TrackPublished {
         user_id: String,
         session_id: String,
-        kind: TrackKind,
+        track: RemoteTrack,
     },
     TrackUnpublished {
         user_id: String,
         session_id: String,
-        kind: TrackKind,
+        track: RemoteTrack,
         cause: UnpublishCause,
     },
     AudioLevel {
@@ -413,6 +453,30 @@ pub enum Event {
         user_id: String,
         custom_type: String,
         json: String,
+    },
+    /// The room has changed, or is known now.
+    Room(Box<Room>),
+    /// Another participant sent a packet or a text.
+    Data(DataIn),
+    /// Another participant calls a procedure of the application's.
+    RpcRequest {
+        id: String,
+        user_id: String,
+        method: String,
+        payload: String,
+        timeout_ms: u32,
+    },
+    /// What became of a procedure call of the application's; once for each.
+    RpcResponse {
+        id: u64,
+        answer: Result<String, RpcFailure>,
+    },
+    /// A track cannot be had any more, or again.
+    Subscribable {
+        user_id: String,
+        session_id: String,
+        track_id: String,
+        allowed: bool,
     },
     /// A track of mine is on the air.
     LocalPublished {
@@ -451,22 +515,26 @@ pub struct Counters {
     pub reconnects_rejoin: u64,
     pub reconnects_migrate: u64,
     pub reconnect_attempts: u64,
+    /// Data that could not be put together, or was more than may wait.
+    pub data_dropped: u64,
     /// Reasons to reconnect that came while a reconnect was under way.
     pub triggers_merged: u64,
 }
 
 /// Numbers of the protocol, in one place.
 pub mod limits {
-    use super::Duration;
+    use super::{Duration, Health};
 
     pub const JOIN_RESPONSE: Duration = Duration::from_secs(5);
-    pub const HEALTH_PING: Duration = Duration::from_secs(5);
-    pub const HEALTH_SILENT: Duration = Duration::from_secs(12);
+    /// Unless the SFU wants it otherwise.
+    pub const HEALTH: Health = Health { ping: Duration::from_secs(5), silent: Duration::from_secs(12) };
+    /// What it may want.
+    pub const HEALTH_LEAST: Duration = Duration::from_secs(1);
+    pub const HEALTH_MOST: Duration = Duration::from_secs(60);
     pub const TOKEN: Duration = Duration::from_secs(30);
     pub const LEAVE: Duration = Duration::from_millis(1_000);
     /// A peer connection that never connected: after this an ICE restart, after as much again it has failed.
     pub const PEER_CONNECT: Duration = Duration::from_secs(5);
-    pub const ICE_GRACE: Duration = Duration::from_millis(2_500);
     pub const ICE_RESTART: Duration = Duration::from_secs(10);
     /// Between the end of the media and the word that the call has ended.
     pub const CALL_ENDED_GRACE: Duration = Duration::from_millis(250);
@@ -478,8 +546,6 @@ pub mod limits {
     /// A connection that lasted this long was a good one.
     pub const STABLE: Duration = Duration::from_secs(10);
     pub const NEGOTIATION_REJOINS: u32 = 3;
-    /// Failures of one edge, other than its own refusal, before another is asked for.
-    pub const EDGE_FAILURES: u32 = 2;
     /// Before the first reports; then the server's interval.
     pub const FIRST_STATS: [Duration; 4] = [
         Duration::from_millis(1_500),
@@ -496,6 +562,14 @@ pub mod limits {
     pub const TRACKS: usize = 32;
     pub const REMOTE_TRACKS: usize = 1_024;
     pub const LEAVE_REASON: usize = 115;
+    /// Without this much a procedure call was not heard.
+    pub const RPC_ACK: Duration = Duration::from_secs(7);
+    /// Procedure calls under way, each way.
+    pub const RPC_CALLS: usize = 256;
+    /// Texts that are being put together, and their bytes together.
+    pub const TEXTS: usize = 32;
+    pub const TEXT_BYTES: usize = 1 << 20;
+    pub const WISHES: usize = 1_024;
     pub const CLOSE_NORMAL: u16 = 1000;
     pub const CLOSE_UNHEALTHY: u16 = 4001;
     pub const CLOSE_REPLACED: u16 = 4100;

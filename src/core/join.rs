@@ -108,7 +108,16 @@ impl Core {
             return self.late();
         }
         if let Err(failure) = result {
-            return self.join_attempt_failed(now, "the SFU socket", failure, true);
+            if self.config.dialect.admits_at_socket && self.may_renew_token(&failure) {
+                self.forget_socket(limits::CLOSE_JOIN_FAILED, "join failed");
+                self.token = Secret::default();
+                self.token_renewed = true;
+                return self.admit(now);
+            }
+            // A door that says no says it for the whole service.
+            let refused = matches!(failure.kind, FailureKind::Http { status } if status < 500);
+            let edge_to_blame = !(self.config.dialect.admits_at_socket && refused);
+            return self.join_attempt_failed(now, "the SFU socket", failure, edge_to_blame);
         }
         self.socket_open = true;
         self.phase = Phase::Joining;
@@ -131,11 +140,34 @@ impl Core {
         }
     }
 
+    /// In place of JoinResponse: not here, or not like this.
+    pub(super) fn on_advice_while_joining(&mut self, now: Duration, strategy: Strategy, why: String, leave_edge: bool) {
+        if leave_edge {
+            self.leave_edge();
+        }
+        if self.reconnect.is_some() && strategy == Strategy::Rejoin {
+            return self.escalate(now);
+        }
+        let failure = Failure::new(FailureKind::Connect, why);
+        self.join_attempt_failed(now, "the SFU", failure, true);
+    }
+
+    /// The SFU says itself that it is the wrong one.
+    pub(super) fn leave_edge(&mut self) {
+        let edge = self.admission.as_ref().map(|a| a.edge_name.clone()).unwrap_or_default();
+        if !edge.is_empty() {
+            self.exclude(edge);
+        }
+    }
+
     pub(super) fn on_joined(&mut self, now: Duration, joined: JoinState) {
         if self.phase != Phase::Joining {
             return self.late();
         }
         self.timers.cancel(Timer::JoinResponse);
+        if !joined.session_id.is_empty() {
+            self.session_id.clone_from(&joined.session_id);
+        }
         if self.reconnect.is_some() {
             return self.on_rejoined(now, joined);
         }
@@ -160,13 +192,24 @@ impl Core {
         self.token_renewed = false;
         self.session_gone = None;
         self.edge_failures.clear();
+        let bounded = |d: Duration| d.clamp(limits::HEALTH_LEAST, limits::HEALTH_MOST);
+        self.health = joined.health.map_or(limits::HEALTH, |h| Health { ping: bounded(h.ping), silent: bounded(h.silent) });
+        if let (Some(servers), Some(admission)) = (joined.ice_servers, &mut self.admission) {
+            admission.ice_servers = servers;
+        }
         self.reconcile(joined.participants);
+        if let Some(room) = joined.room {
+            self.event(Event::Room(Box::new(room)));
+        }
+        if let Some(grants) = joined.grants {
+            self.on_grants(now, grants);
+        }
         if !joined.pins.is_empty() {
             self.event(Event::Pins(joined.pins));
         }
         self.begin_stats(now);
         self.heard(now);
-        self.timers.set(Timer::HealthPing, now + limits::HEALTH_PING);
+        self.timers.set(Timer::HealthPing, now + self.health.ping);
     }
 
     /// What waited for JoinResponse.
@@ -174,6 +217,7 @@ impl Core {
         self.resume_publisher();
         self.flush_local();
         self.watch_links(now);
+        self.resume_wishes();
         for message in std::mem::take(&mut self.held) {
             self.dispatch(now, message);
         }
@@ -184,7 +228,8 @@ impl Core {
         let (generation, session_id) = (self.generation, self.session_id.clone());
         let attempt = self.sockets;
         self.sockets += 1;
-        self.out(Output::OpenSocket { generation, admission, session_id, attempt });
+        let resume = self.reconnect.as_ref().is_some_and(|r| r.strategy == Strategy::Fast);
+        self.out(Output::OpenSocket { generation, admission, session_id, attempt, resume });
     }
 
     /// The coordinator refuses the token, and the application may have a fresh one.
@@ -245,7 +290,7 @@ impl Core {
                 1
             }
         };
-        if failures >= limits::EDGE_FAILURES {
+        if failures >= self.config.dialect.edge_failures {
             self.exclude(edge);
         }
     }

@@ -183,6 +183,7 @@ impl Core {
             let generation = self.generation;
             self.out(Output::DropSocket { generation });
         }
+        self.end_data();
         self.set_state(State::Left);
         self.phase = Phase::Over;
         self.timers.clear();

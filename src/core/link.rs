@@ -73,7 +73,7 @@ impl Core {
             PeerChange::Disconnected => {
                 link.state = LinkState::Disconnected;
                 if joined {
-                    self.timers.set(Timer::IceGrace(peer), now + limits::ICE_GRACE);
+                    self.timers.set(Timer::IceGrace(peer), now + self.config.dialect.ice_grace);
                 }
             }
             PeerChange::Failed => self.link_failed(now, peer, "failed"),
@@ -180,11 +180,20 @@ impl Core {
     fn restart_ice(&mut self, now: Duration, peer: PeerKind) {
         match peer {
             PeerKind::Publisher => self.restart_publisher_ice(now),
-            PeerKind::Subscriber if self.subscriber_alive() => {
-                let session_id = self.session_id.clone();
-                self.rpc(RpcCall::IceRestart { session_id, peer });
-            }
+            PeerKind::Subscriber if self.subscriber_alive() => self.restart_subscriber_ice(now),
             PeerKind::Subscriber => {}
+        }
+    }
+}
+
+impl Core {
+    /// The SFU is asked to offer anew: by an RPC where there is one, else by coming back on a new socket.
+    pub(super) fn restart_subscriber_ice(&mut self, now: Duration) {
+        if self.config.dialect.subscriber_restart {
+            let session_id = self.session_id.clone();
+            self.rpc(RpcCall::IceRestart { session_id, peer: PeerKind::Subscriber });
+        } else {
+            self.reconnect(now, Strategy::Fast, "the subscriber needs to be offered anew");
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Every message is checked against the generation first. What is unknown is counted and ignored;
 //! what comes before JoinResponse is kept (bounded) and handled after it.
 
-use super::roster::{split_stream_id, Upsert};
+use super::roster::Upsert;
 use super::{limits, model::*, Core, End, EndReason, Event, Output, Phase, RemoteId, Timer};
 use crate::error::{Code, Error};
 use std::time::Duration;
@@ -14,9 +14,16 @@ pub(super) struct Remote {
     pub id: RemoteId,
     /// Whose peer connection carries it.
     transport: Generation,
-    stream_id: String,
+    owner: Option<MediaOwner>,
+    bound_to: Option<Bound>,
+}
+
+/// Who hears it as what: session id, kind, and the track where protocols name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Bound {
+    session_id: String,
+    kind: TrackKind,
     track_id: String,
-    bound_to: Option<(String, TrackKind)>,
 }
 
 /// How a participant came to be known.
@@ -25,6 +32,8 @@ pub(super) enum News {
     Snapshot,
     Joined,
     Updated,
+    /// At any time, but whole.
+    Whole,
 }
 
 impl Core {
@@ -57,6 +66,10 @@ impl Core {
                 self.join_attempt_failed(now, "the SFU", failure, true);
             }
             (Phase::Joining, SfuMessage::CallEnded(reason)) => self.on_call_ended(now, reason),
+            (Phase::Joining, SfuMessage::Advice { strategy, why, leave_edge }) => {
+                self.on_advice_while_joining(now, strategy, why, leave_edge)
+            }
+            (Phase::Joining, SfuMessage::Token(token)) => self.token = token,
             (Phase::Joining, message) => self.hold(message),
             (Phase::Joined, message) => self.dispatch(now, message),
             _ => self.late(),
@@ -83,7 +96,7 @@ impl Core {
     /// A sign of life.
     pub(super) fn heard(&mut self, now: Duration) {
         if self.phase == Phase::Joined {
-            self.timers.set(Timer::HealthSilent, now + limits::HEALTH_SILENT);
+            self.timers.set(Timer::HealthSilent, now + self.health.silent);
         }
     }
 
@@ -91,14 +104,15 @@ impl Core {
         if self.phase == Phase::Joined {
             let generation = self.generation;
             self.out(Output::Send { generation, request: SfuRequest::Health });
-            self.timers.set(Timer::HealthPing, now + limits::HEALTH_PING);
+            self.timers.set(Timer::HealthPing, now + self.health.ping);
         }
     }
 
     pub(super) fn on_silence(&mut self, now: Duration) {
         if self.phase == Phase::Joined {
-            self.forget_socket(limits::CLOSE_UNHEALTHY, "silent for 12 s");
-            self.reconnect(now, Strategy::Fast, "nothing was heard from the SFU for 12 s");
+            self.forget_socket(limits::CLOSE_UNHEALTHY, "silent too long");
+            let why = format!("nothing was heard from the SFU for {} s", self.health.silent.as_secs());
+            self.reconnect(now, Strategy::Fast, &why);
         }
     }
 
@@ -128,19 +142,20 @@ impl Core {
             SfuMessage::DominantSpeaker { session_id } => self.on_dominant(&session_id),
             SfuMessage::ParticipantJoined(p) => self.on_participant(*p, News::Joined),
             SfuMessage::ParticipantUpdated(p) => self.on_participant(*p, News::Updated),
+            SfuMessage::ParticipantState(p) => self.on_participant(*p, News::Whole),
             SfuMessage::ParticipantLeft { session_id, .. } => self.on_participant_left(&session_id),
             SfuMessage::TrackPublished { session_id, kind, participant, .. } => {
                 if let Some(p) = participant {
                     self.on_participant(*p, News::Updated);
                 }
-                self.on_track_published(&session_id, kind);
+                self.on_track_published(&session_id, kind.into());
             }
             SfuMessage::TrackUnpublished { session_id, kind, cause, participant, .. } => {
                 // First: who is new comes with the tracks of before.
                 if let Some(p) = participant {
                     self.on_participant(*p, News::Updated);
                 }
-                self.on_track_unpublished(&session_id, kind, cause);
+                self.on_track_unpublished(&session_id, &kind.into(), cause);
             }
             SfuMessage::Health(counts) => {
                 if counts != self.counts {
@@ -149,18 +164,27 @@ impl Core {
                 }
             }
             SfuMessage::InboundState(_) => {}
-            SfuMessage::Grants(grants) => {
-                self.grants = Some(grants);
-                self.event(Event::Grants(grants));
-                if !grants.audio {
-                    self.revoke_audio(now);
-                }
-            }
+            SfuMessage::Grants(grants) => self.on_grants(now, grants),
             SfuMessage::Pins(pins) => self.event(Event::Pins(pins)),
             SfuMessage::GoAway { .. } => {
                 self.reconnect(now, Strategy::Migrate, "the SFU asked its clients to leave")
             },
             SfuMessage::MigrationComplete => self.late(),
+            SfuMessage::Alive => {}
+            SfuMessage::Token(token) => self.token = token,
+            SfuMessage::Room(room) => self.event(Event::Room(room)),
+            SfuMessage::LocalMuted { track_id, muted } => self.on_local_muted(&track_id, muted),
+            SfuMessage::LocalUnpublished { track_id } => self.on_local_unpublished(now, &track_id),
+            SfuMessage::Subscribable { track_id, session_id, allowed } => {
+                let user_id = self.roster.get(&session_id).map(|p| p.user_id.clone()).unwrap_or_default();
+                self.event(Event::Subscribable { user_id, session_id, track_id, allowed });
+            }
+            SfuMessage::Advice { strategy, why, leave_edge } => {
+                if leave_edge {
+                    self.leave_edge();
+                }
+                self.reconnect(now, strategy, &why);
+            }
             SfuMessage::CallEnded(reason) => self.on_call_ended(now, reason),
             SfuMessage::Error { error, strategy } => self.on_sfu_error(now, error, strategy),
             SfuMessage::Unknown => self.counters.unknown += 1,
@@ -191,9 +215,21 @@ impl Core {
             CallEndedReason::Kicked => (EndReason::Kicked, "removed from the call"),
             CallEndedReason::LiveEnded => (EndReason::SessionEnded, "the livestream ended"),
             CallEndedReason::SessionEnded => (EndReason::SessionEnded, "the session ended"),
+            CallEndedReason::Replaced => (EndReason::Replaced, "somebody else has joined as this participant"),
+            CallEndedReason::Disconnected => (EndReason::Disconnected, "disconnected by the SFU"),
             CallEndedReason::Ended | CallEndedReason::Unspecified => (EndReason::CallEnded, "the call ended"),
         };
         self.leave(now, End { reason, error: None, text: text.into() }, None);
+    }
+
+    pub(super) fn on_grants(&mut self, now: Duration, grants: Grants) {
+        if self.grants.replace(grants) == Some(grants) {
+            return;
+        }
+        self.event(Event::Grants(grants));
+        if !grants.audio {
+            self.revoke_audio(now);
+        }
     }
 
     pub(super) fn on_participant(&mut self, mut p: Participant, news: News) {
@@ -203,61 +239,98 @@ impl Core {
         }
         let is_self = p.session_id == self.session_id;
         let session_id = p.session_id.clone();
-        let known = self.roster.get(&session_id).map(|k| k.published.clone());
+        let known = self.roster.get(&session_id).cloned();
+        if news == News::Whole {
+            // What is measured comes by messages of its own.
+            if let Some(known) = &known {
+                (p.quality, p.audio_level) = (known.quality, known.audio_level);
+                (p.is_speaking, p.is_dominant) = (known.is_speaking, known.is_dominant);
+            }
+        }
         // Only join and snapshot speak of all tracks; an update patches the person.
         let tracks = std::mem::take(&mut p.published);
-        p.published = known.clone().unwrap_or_default();
-        let changed = self.roster.get(&session_id) != Some(&p);
+        let former = known.as_ref().map(|k| k.published.clone());
+        p.published = former.clone().unwrap_or_default();
+        let changed = known.as_ref() != Some(&p);
         match self.roster.upsert(p.clone()) {
             Upsert::Refused => return,
             Upsert::New if !is_self => self.event(Event::ParticipantJoined(Box::new(p))),
             Upsert::Known if !is_self && changed => self.event(Event::ParticipantUpdated(Box::new(p))),
             _ => {}
         }
-        self.bind_remotes();
-        if news != News::Updated || known.is_none() {
-            for kind in tracks {
-                self.on_track_published(&session_id, kind);
+        if news == News::Whole {
+            self.take_tracks(&session_id, former.unwrap_or_default(), tracks);
+        } else if news != News::Updated || known.is_none() {
+            for track in tracks {
+                self.on_track_published(&session_id, track);
             }
+        }
+        self.bind_remotes();
+    }
+
+    /// All tracks of a participant replace those of before.
+    fn take_tracks(&mut self, session_id: &str, former: Vec<RemoteTrack>, tracks: Vec<RemoteTrack>) {
+        for old in former {
+            let now = tracks.iter().find(|t| (&t.id, t.kind) == (&old.id, old.kind));
+            match now {
+                None => {
+                    self.forget_wish(&old.id);
+                    self.on_track_unpublished(session_id, &old, UnpublishCause::Unspecified);
+                }
+                Some(now) if now.muted && !old.muted => {
+                    self.on_track_unpublished(session_id, &old, UnpublishCause::UserMuted);
+                }
+                Some(_) => {}
+            }
+        }
+        for track in tracks {
+            self.on_track_published(session_id, track);
         }
     }
 
     fn on_participant_left(&mut self, session_id: &str) {
         let Some(p) = self.roster.remove(session_id) else { return };
+        if session_id == self.session_id {
+            // Why, is told otherwise.
+            return;
+        }
         for index in 0..self.remotes.len() {
-            if self.remotes[index].bound_to.as_ref().is_some_and(|(owner, _)| owner == session_id) {
+            if self.remotes[index].bound_to.as_ref().is_some_and(|b| b.session_id == session_id) {
                 self.remotes[index].bound_to = None;
                 let id = self.remotes[index].id;
                 self.out(Output::Unbind { id });
             }
         }
-        if session_id != self.session_id {
-            for kind in p.published.clone() {
+        for track in p.published.clone() {
+            self.forget_wish(&track.id);
+            if !track.muted {
                 self.event(Event::TrackUnpublished {
                     user_id: p.user_id.clone(),
                     session_id: p.session_id.clone(),
-                    kind,
+                    track,
                     cause: UnpublishCause::Unspecified,
                 });
             }
-            self.event(Event::ParticipantLeft(Box::new(p)));
         }
+        self.forget_data_of(&p.user_id);
+        self.event(Event::ParticipantLeft(Box::new(p)));
     }
 
-    fn on_track_published(&mut self, session_id: &str, kind: TrackKind) {
-        if self.roster.publish(session_id, kind) && session_id != self.session_id {
+    fn on_track_published(&mut self, session_id: &str, track: RemoteTrack) {
+        if self.roster.publish(session_id, &track) && session_id != self.session_id {
             let user_id = self.roster.get(session_id).map(|p| p.user_id.clone()).unwrap_or_default();
-            self.event(Event::TrackPublished { user_id, session_id: session_id.to_owned(), kind });
+            self.event(Event::TrackPublished { user_id, session_id: session_id.to_owned(), track });
         }
     }
 
-    fn on_track_unpublished(&mut self, session_id: &str, kind: TrackKind, cause: UnpublishCause) {
+    fn on_track_unpublished(&mut self, session_id: &str, track: &RemoteTrack, cause: UnpublishCause) {
         if session_id == self.session_id && cause == UnpublishCause::Moderation {
-            self.on_moderated(kind);
+            self.on_moderated(track.kind);
         }
-        if self.roster.unpublish(session_id, kind) && session_id != self.session_id {
+        if self.roster.unpublish(session_id, track) && session_id != self.session_id {
             let user_id = self.roster.get(session_id).map(|p| p.user_id.clone()).unwrap_or_default();
-            self.event(Event::TrackUnpublished { user_id, session_id: session_id.to_owned(), kind, cause });
+            let (session_id, track) = (session_id.to_owned(), track.clone());
+            self.event(Event::TrackUnpublished { user_id, session_id, track, cause });
         }
     }
 
@@ -300,13 +373,7 @@ impl Core {
         }
     }
 
-    pub(super) fn on_remote_track(
-        &mut self,
-        generation: Generation,
-        id: RemoteId,
-        stream_id: String,
-        track_id: String,
-    ) {
+    pub(super) fn on_remote_track(&mut self, generation: Generation, id: RemoteId, owner: Option<MediaOwner>) {
         let in_use = Some(generation) == self.transport && self.subscriber_open();
         // The old connection of a migration plays on.
         let plays_on = self.is_old_transport(generation) && !self.subscriber.is_gone();
@@ -316,7 +383,7 @@ impl Core {
         if self.remotes.len() >= limits::REMOTE_TRACKS {
             return self.late();
         }
-        self.remotes.push(Remote { id, transport: generation, stream_id, track_id, bound_to: None });
+        self.remotes.push(Remote { id, transport: generation, owner, bound_to: None });
         self.bind_remotes();
     }
 
@@ -327,22 +394,19 @@ impl Core {
             if remote.bound_to.is_some() {
                 continue;
             }
-            // Practice varies in which of the two ids carries the prefix.
-            let named =
-                [&remote.stream_id, &remote.track_id].into_iter().find(|id| split_stream_id(id).is_some());
-            let Some((owner, kind)) = named.and_then(|id| self.roster.owner(id)) else { continue };
+            let Some(named) = &remote.owner else { continue };
+            let Some((owner, kind)) = self.roster.owner(named) else { continue };
             let (user_id, session_id) = (owner.user_id.clone(), owner.session_id.clone());
             let id = remote.id;
             let transport = self.remotes[index].transport;
-            let whose = Some((session_id.clone(), kind));
+            let track_id = named.track_id.clone();
+            let whose = Some(Bound { session_id: session_id.clone(), kind, track_id });
             self.remotes[index].bound_to.clone_from(&whose);
             // The same media over the connection that a migration leaves: from here on it is heard once.
             for other in 0..self.remotes.len() {
                 let old = &mut self.remotes[other];
                 if old.bound_to == whose && old.transport < transport {
-                    old.bound_to = None;
-                    old.stream_id.clear();
-                    old.track_id.clear();
+                    (old.bound_to, old.owner) = (None, None);
                     let id = old.id;
                     self.out(Output::Unbind { id });
                 }
@@ -378,9 +442,10 @@ impl Core {
         for participant in snapshot {
             let session_id = participant.session_id.clone();
             let former = self.roster.get(&session_id).map(|p| p.published.clone()).unwrap_or_default();
-            for kind in former {
-                if !participant.published.contains(&kind) {
-                    self.on_track_unpublished(&session_id, kind, UnpublishCause::Unspecified);
+            let tracks = participant.published.clone();
+            for old in former {
+                if !tracks.iter().any(|t| (&t.id, t.kind, t.muted) == (&old.id, old.kind, old.muted)) {
+                    self.on_track_unpublished(&session_id, &old, UnpublishCause::Unspecified);
                 }
             }
             self.on_participant(participant, News::Snapshot);

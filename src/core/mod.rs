@@ -7,6 +7,7 @@
 //! Any "no" on the way: counted in `late_offers`, one debug line, end.
 
 pub mod backoff;
+mod data;
 mod ice;
 pub mod io;
 mod join;
@@ -26,14 +27,14 @@ mod subscriber;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod wishes;
 
 pub use io::{
     limits, Action, AudioOffer, Config, Counters, End, EndReason, Event, Input, NetworkChange, Op, OpDone,
     OpFailed, Output, PeerChange, RemoteId, State, TrackId,
 };
-pub use roster::split_stream_id;
 
-use crate::error::Secret;
+use crate::error::{Code, Error, Secret};
 use model::*;
 use rng::Rng;
 use std::{collections::VecDeque, time::Duration};
@@ -117,6 +118,9 @@ pub struct Core {
     subscriber: subscriber::Subscriber,
     rpcs: rpcs::Rpcs,
     stats: stats::Stats,
+    data: data::Data,
+    wishes: wishes::Wishes,
+    health: Health,
     end: Option<End>,
     timers: Timers,
     next_op: Op,
@@ -171,6 +175,9 @@ impl Core {
             subscriber: subscriber::Subscriber::new(subscribe),
             rpcs: rpcs::Rpcs::default(),
             stats: stats::Stats::default(),
+            data: data::Data::default(),
+            wishes: wishes::Wishes::default(),
+            health: limits::HEALTH,
             end: None,
             timers: Timers::default(),
             next_op: 0,
@@ -208,10 +215,9 @@ impl Core {
     /// When [`Core::tick`] wants to be called; `None`: not at all.
     pub fn deadline(&self) -> Option<Duration> {
         if self.is_over() {
-            None
-        } else {
-            self.timers.next()
+            return None;
         }
+        [self.timers.next(), self.data.next()].into_iter().flatten().min()
     }
 
     pub fn poll_output(&mut self) -> Option<Output> {
@@ -247,14 +253,20 @@ impl Core {
             }
             Input::Peer { generation, peer, change } => self.on_peer_change(now, generation, peer, change),
             Input::PeerClosed { generation, peer } => self.on_peer_closed(generation, peer),
-            Input::RemoteTrack { generation, id, stream_id, track_id } => {
-                self.on_remote_track(generation, id, stream_id, track_id)
-            }
+            Input::RemoteTrack { generation, id, owner } => self.on_remote_track(generation, id, owner),
+            Input::Data { generation, data } => self.on_data(generation, now, data),
             Input::RemoteTrackGone { id } => self.remotes.retain(|r| r.id != id),
             Input::Publish { track, offer } => self.on_publish(now, track, offer),
             Input::Unpublish { track } => self.on_unpublish(now, track),
             Input::Mute { track, muted } => self.on_mute(now, track, muted),
             Input::ClosePeer(peer) => self.on_close_peer(now, peer),
+            Input::WantData => self.on_want_data(now),
+            Input::CallRpc { id, to, method, payload, timeout } => {
+                self.on_call_rpc(now, id, to, method, payload, timeout)
+            }
+            Input::AnswerRpc { id, answer } => self.on_answer_rpc(id, answer),
+            Input::Wish { track_id, wish } => self.on_wish(track_id, wish),
+            Input::UpdateSelf(update) => self.on_update_self(update),
             Input::Leave { reason } => self.on_leave(now, reason),
             Input::Abort(end) => self.abort(end),
             Input::Network(change) => self.on_network(now, change),
@@ -266,6 +278,9 @@ impl Core {
 
     /// The time has come that [`Core::deadline`] named (harmless when it has not).
     pub fn tick(&mut self, now: Duration) {
+        if self.data.next().is_some_and(|at| at <= now) && !self.is_over() {
+            self.on_data_due(now);
+        }
         while !self.is_over() {
             let Some(timer) = self.timers.due(now) else { return };
             match timer {
@@ -367,6 +382,15 @@ impl Core {
             PeerKind::Publisher => self.on_publisher_op(now, generation, op, result),
             PeerKind::Subscriber => self.on_subscriber_op(now, generation, op, result),
         }
+    }
+
+    fn on_update_self(&mut self, update: SelfUpdate) {
+        if self.phase != Phase::Joined {
+            let text = "attributes: the call is not joined; try again when it is";
+            return self.event(Event::Error(Error::new(Code::State, text)));
+        }
+        let session_id = self.session_id.clone();
+        self.rpc(RpcCall::UpdateSelf { session_id, update });
     }
 
     fn on_close_peer(&mut self, now: Duration, peer: PeerKind) {

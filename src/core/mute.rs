@@ -34,9 +34,40 @@ impl Core {
             self.out(Output::Moderated { track, muted: true });
         }
         let (user_id, session_id) = (self.config.user_id.clone(), self.session_id.clone());
-        let cause = UnpublishCause::Moderation;
-        self.event(Event::TrackUnpublished { user_id, session_id, kind, cause });
+        let (track, cause) = (kind.into(), UnpublishCause::Moderation);
+        self.event(Event::TrackUnpublished { user_id, session_id, track, cause });
         self.tell_mute();
+    }
+
+    /// The same where the SFU names the track; it may also be unmuted again from outside.
+    pub(super) fn on_local_muted(&mut self, name: &str, muted: bool) {
+        let Some(track) = self.publisher.tracks.iter_mut().find(|t| t.name == name) else { return self.late() };
+        // It says what it has done: there is nothing to tell it.
+        track.told = track.told.or_nothing(Told::Muted(muted));
+        let track_id = track.id;
+        if muted && !track.muted {
+            (track.muted, track.moderated) = (true, true);
+            self.out(Output::Moderated { track: track_id, muted: true });
+            let (user_id, session_id) = (self.config.user_id.clone(), self.session_id.clone());
+            let (track, cause) = (TrackKind::Audio.into(), UnpublishCause::Moderation);
+            self.event(Event::TrackUnpublished { user_id, session_id, track, cause });
+        } else if !muted && track.muted && std::mem::take(&mut track.moderated) {
+            track.muted = false;
+            self.out(Output::Moderated { track: track_id, muted: false });
+        } else {
+            // The application wants it otherwise.
+            self.tell_mute();
+        }
+    }
+
+    /// The SFU has taken it off the air: it is over, as if the right to it had been taken away.
+    pub(super) fn on_local_unpublished(&mut self, now: Duration, name: &str) {
+        let Some(track) = self.publisher.tracks.iter().find(|t| t.name == name).map(|t| t.id) else {
+            return self.late();
+        };
+        self.on_unpublish(now, track);
+        let error = Error::new(Code::Refused, "publish: the SFU took the track off the air");
+        self.event(Event::LocalFailed { track, error });
     }
 
     /// Tells the SFU of the tracks whose mute state it does not know yet; one request at a time.
@@ -55,7 +86,13 @@ impl Core {
             .collect();
         if !news.is_empty() {
             let session_id = self.session_id.clone();
-            let states = news.iter().map(|(_, muted)| (TrackKind::Audio, *muted)).collect();
+            let name = |id: &TrackId| self.publisher.tracks.iter().find(|t| t.id == *id).map(|t| t.name.clone());
+            let state = |(id, muted): &(TrackId, bool)| MuteState {
+                track_id: name(id).unwrap_or_default(),
+                kind: TrackKind::Audio,
+                muted: *muted,
+            };
+            let states = news.iter().map(state).collect();
             let id = self.rpc(RpcCall::UpdateMuteStates { session_id, states });
             self.publisher.mute_rpc = Some((id, news));
             self.publisher.mute_overtaken = false;
@@ -68,7 +105,7 @@ impl Core {
             // Closed meanwhile: nobody is told of what failed.
             if std::mem::take(&mut self.publisher.mute_at_last) && self.phase == Phase::Joined {
                 let session_id = self.session_id.clone();
-                let states = vec![(TrackKind::Audio, true)];
+                let states = vec![MuteState { track_id: String::new(), kind: TrackKind::Audio, muted: true }];
                 let id = self.rpc(RpcCall::UpdateMuteStates { session_id, states });
                 self.publisher.mute_rpc = Some((id, Vec::new()));
             }

@@ -51,10 +51,22 @@ pub(super) enum Step {
     Idle,
     Creating(Op),
     Adding(Op, TrackId),
+    /// The sender at this place is no longer a track's.
+    Removing(Op, usize),
+    AddingChannels(Op),
     Offering(Op),
     Asking(u64),
     Answering(Op, String),
     RollingBack(Op),
+}
+
+/// One sender of the engine.
+#[derive(Debug)]
+struct Sender {
+    /// The track that it carries; none when that has ended.
+    track: Option<TrackId>,
+    /// The name under which it was added.
+    name: String,
 }
 
 #[derive(Debug)]
@@ -63,8 +75,10 @@ pub(super) struct Publisher {
     pub(super) step: Step,
     /// Live tracks, in the order in which they were published.
     pub(super) tracks: Vec<Track>,
-    /// The engine's senders in the order they were added, with the track each one carries.
-    senders: Vec<Option<TrackId>>,
+    /// The engine's senders in the order they were added.
+    senders: Vec<Sender>,
+    /// The engine has the data channels, too.
+    channels: bool,
     mids: Vec<String>,
     /// Something changed that the SFU was not offered yet.
     dirty: bool,
@@ -96,6 +110,7 @@ impl Default for Publisher {
             step: Step::Idle,
             tracks: Vec::new(),
             senders: Vec::new(),
+            channels: false,
             mids: Vec::new(),
             dirty: false,
             offered: Vec::new(),
@@ -130,7 +145,12 @@ impl Publisher {
         for track in &mut self.tracks {
             track.told = Told::Nothing;
         }
-        self.dirty = !self.tracks.is_empty();
+        // Data channels as well: who sends data is asked when the time comes.
+        self.dirty = true;
+    }
+
+    fn sends(&self, track: TrackId) -> bool {
+        self.senders.iter().any(|s| s.track == Some(track))
     }
 
     pub fn begin_close(&mut self) -> bool {
@@ -257,7 +277,7 @@ impl Core {
             return;
         }
         self.out(Output::Sending { track, on: false });
-        if self.publisher_open() && self.publisher.senders.contains(&Some(track)) {
+        if self.publisher_open() && self.publisher.sends(track) {
             self.publisher.dirty = true;
             self.negotiate_publisher(now);
         }
@@ -278,7 +298,7 @@ impl Core {
             return;
         }
         if self.publisher.slot == Slot::Absent {
-            if self.publisher.tracks.is_empty() {
+            if self.publisher.tracks.is_empty() && !self.data.wanted {
                 return;
             }
             let ice_servers = self.admission.as_ref().map(|a| a.ice_servers.clone()).unwrap_or_default();
@@ -289,8 +309,29 @@ impl Core {
         self.add_or_offer(now);
     }
 
+    /// The application sends data: it needs a publisher, with or without tracks.
+    pub(super) fn publisher_wants_channels(&mut self, now: Duration) {
+        self.publisher.dirty = true;
+        self.negotiate_publisher(now);
+    }
+
     fn add_or_offer(&mut self, now: Duration) {
-        let missing = self.publisher.tracks.iter().find(|t| !self.publisher.senders.contains(&Some(t.id)));
+        if self.data.wanted && !self.publisher.channels {
+            let op = self.op(PeerKind::Publisher, Action::AddChannels);
+            self.publisher.step = Step::AddingChannels(op);
+            return;
+        }
+        if self.config.dialect.tracks_end_in_sdp {
+            let live = |id: TrackId| self.publisher.tracks.iter().any(|t| t.id == id);
+            let ended = self.publisher.senders.iter().position(|s| s.track.is_some_and(|id| !live(id)));
+            if let Some(index) = ended {
+                let stream_id = self.publisher.senders[index].name.clone();
+                let op = self.op(PeerKind::Publisher, Action::RemoveAudio { stream_id });
+                self.publisher.step = Step::Removing(op, index);
+                return;
+            }
+        }
+        let missing = self.publisher.tracks.iter().find(|t| !self.publisher.sends(t.id));
         if let Some(track) = missing {
             let id = track.id;
             let (stream_id, offer) = (track.name.clone(), self.allowed(&track.offer));
@@ -299,7 +340,7 @@ impl Core {
             return;
         }
         self.publisher.dirty = false;
-        if self.publisher.senders.is_empty() {
+        if self.publisher.senders.is_empty() && !self.publisher.channels {
             // Freed before it was ever added: there is nothing to offer.
             return;
         }
@@ -323,6 +364,8 @@ impl Core {
         }
         let expected = match &self.publisher.step {
             Step::Creating(o) | Step::Offering(o) | Step::RollingBack(o) => *o == op,
+            Step::Removing(o, _) => *o == op,
+            Step::AddingChannels(o) => *o == op,
             Step::Adding(o, _) | Step::Answering(o, _) => *o == op,
             Step::Idle | Step::Asking(_) => false,
         };
@@ -339,7 +382,7 @@ impl Core {
                 self.negotiate_publisher(now)
             }
             (Step::RollingBack(_), _) => {}
-            (Step::Creating(_) | Step::Adding(..), Err(failed)) => {
+            (Step::Creating(_) | Step::Adding(..) | Step::Removing(..) | Step::AddingChannels(_), Err(failed)) => {
                 self.publish_failed(now, op_error(&failed), false)
             }
             (_, Err(failed)) => self.publish_failed(now, op_error(&failed), true),
@@ -348,7 +391,18 @@ impl Core {
                 self.negotiate_publisher(now);
             }
             (Step::Adding(_, track), Ok(_)) => {
-                self.publisher.senders.push(Some(track));
+                let name = self.publisher.track(track).map(|t| t.name.clone()).unwrap_or_default();
+                self.publisher.senders.push(Sender { track: Some(track), name });
+                self.negotiate_publisher(now);
+            }
+            (Step::Removing(_, index), Ok(_)) => {
+                if let Some(sender) = self.publisher.senders.get_mut(index) {
+                    sender.track = None;
+                }
+                self.negotiate_publisher(now);
+            }
+            (Step::AddingChannels(_), Ok(_)) => {
+                self.publisher.channels = true;
                 self.negotiate_publisher(now);
             }
             // Between two sockets there is nobody to ask.
@@ -391,7 +445,7 @@ impl Core {
             .iter()
             .filter(|t| which.contains(&t.id))
             .filter_map(|t| {
-                let index = self.publisher.senders.iter().position(|s| *s == Some(t.id))?;
+                let index = self.publisher.senders.iter().position(|s| s.track == Some(t.id))?;
                 Some(TrackInfo {
                     track_id: t.name.clone(),
                     kind: TrackKind::Audio,
@@ -402,6 +456,7 @@ impl Core {
                     red: false,
                     codec: codec.clone(),
                     publish_option_id: option_id,
+                    layers: Vec::new(),
                 })
             })
             .collect()

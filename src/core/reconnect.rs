@@ -60,7 +60,13 @@ impl Core {
         let failed = self.flaps.saturating_sub(1);
         let strategy = match want {
             Strategy::Fast if self.fast_allowed(now, now, failed) => Strategy::Fast,
-            Strategy::Migrate if !edge.is_empty() && self.transport.is_some() => Strategy::Migrate,
+            Strategy::Migrate
+                if !edge.is_empty()
+                    && self.transport.is_some()
+                    && self.config.dialect.capabilities.has(Capabilities::MIGRATE) =>
+            {
+                Strategy::Migrate
+            }
             _ => Strategy::Rejoin,
         };
         self.reconnect = Some(Reconnect {
@@ -277,6 +283,7 @@ impl Core {
 
     /// What is under way cannot succeed: REJOIN, at once.
     pub(super) fn escalate(&mut self, now: Duration) {
+        self.timers.cancel(Timer::JoinResponse);
         if let Some(r) = &mut self.reconnect {
             r.strategy = Strategy::Rejoin;
             self.attempt(now);
@@ -309,7 +316,14 @@ impl Core {
         let Some(r) = &mut self.reconnect else { return };
         r.failed += 1;
         let (since, failed) = (r.since, r.failed);
-        if fast && (failure.kind == FailureKind::Sfu || !self.fast_allowed(now, since, failed)) {
+        // Nobody there, and somebody elsewhere: what is kept there is gone.
+        let elsewhere = self.config.dialect.admits_at_socket
+            && failure.kind == FailureKind::Connect
+            && self.admission.as_ref().is_some_and(|a| a.alternatives);
+        if fast && elsewhere {
+            self.leave_edge();
+        }
+        if fast && (elsewhere || failure.kind == FailureKind::Sfu || !self.fast_allowed(now, since, failed)) {
             if let Some(r) = &mut self.reconnect {
                 r.strategy = Strategy::Rejoin;
             }

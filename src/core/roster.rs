@@ -3,11 +3,13 @@
 //! Keyed by session id. Updates are partial, doubled and out of order in practice: upserts and
 //! removals of the unknown are fine. Must not know: sockets, the engine, time.
 
-use super::model::{Participant, TrackKind};
+use super::model::{MediaOwner, Participant, RemoteTrack, TrackKind};
 use std::collections::{HashMap, VecDeque};
 
 /// More than any call this client can follow; what comes beyond is counted, not kept.
 pub const MAX_PARTICIPANTS: usize = 10_000;
+/// Tracks of one participant.
+const MAX_TRACKS: usize = 256;
 /// Media of before a migration still finds its owner.
 const MAX_FORMER_PREFIXES: usize = 256;
 
@@ -70,55 +72,46 @@ impl Roster {
         self.all.remove(session_id)
     }
 
-    /// Notes a published track; true when it is news.
-    pub fn publish(&mut self, session_id: &str, kind: TrackKind) -> bool {
-        match self.all.get_mut(session_id) {
-            Some(p) if !p.published.contains(&kind) => {
-                p.published.push(kind);
-                true
+    /// Notes a published track; true when it is news that it can be heard or seen.
+    pub fn publish(&mut self, session_id: &str, track: &RemoteTrack) -> bool {
+        let Some(p) = self.all.get_mut(session_id) else { return false };
+        match p.published.iter_mut().find(|t| (&t.id, t.kind) == (&track.id, track.kind)) {
+            Some(known) => {
+                let news = known.muted && !track.muted;
+                *known = track.clone();
+                news
             }
-            _ => false,
+            None if p.published.len() >= MAX_TRACKS => {
+                self.refused += 1;
+                false
+            }
+            None => {
+                p.published.push(track.clone());
+                !track.muted
+            }
         }
     }
 
-    /// Forgets a published track; true when it was known.
-    pub fn unpublish(&mut self, session_id: &str, kind: TrackKind) -> bool {
-        match self.all.get_mut(session_id) {
-            Some(p) => {
-                let before = p.published.len();
-                p.published.retain(|k| *k != kind);
-                p.published.len() != before
-            }
-            None => false,
-        }
+    /// Forgets a published track; true when it could be heard or seen until now.
+    pub fn unpublish(&mut self, session_id: &str, track: &RemoteTrack) -> bool {
+        let Some(p) = self.all.get_mut(session_id) else { return false };
+        let index = p.published.iter().position(|t| (&t.id, t.kind) == (&track.id, track.kind));
+        index.is_some_and(|index| !p.published.remove(index).muted)
     }
 
-    /// The participant and kind behind a stream id `{prefix}:TRACK_TYPE_…:…`.
-    pub fn owner(&self, stream_id: &str) -> Option<(&Participant, TrackKind)> {
-        let (prefix, kind) = split_stream_id(stream_id)?;
+    /// The participant whose media it is, and its kind.
+    pub fn owner(&self, named: &MediaOwner) -> Option<(&Participant, TrackKind)> {
         // Of two that claim it always the same one.
-        let claim = self.all.values().filter(|p| p.track_prefix == prefix);
+        let claim = self.all.values().filter(|p| p.track_prefix == named.prefix);
         let now = claim.min_by(|a, b| a.session_id.cmp(&b.session_id));
         let former = || {
-            let (_, session_id) = self.former_prefixes.iter().find(|(former, _)| former == prefix)?;
+            let (_, session_id) = self.former_prefixes.iter().find(|(former, _)| *former == named.prefix)?;
             self.all.get(session_id)
         };
-        now.or_else(former).map(|p| (p, kind))
+        let participant = now.or_else(former)?;
+        let told = || participant.published.iter().find(|t| t.id == named.track_id).map(|t| t.kind);
+        Some((participant, named.kind.or_else(told)?))
     }
-}
-
-/// Splits `{prefix}:TRACK_TYPE_…:…`; the last part is an opaque token, the prefix has no colon.
-pub fn split_stream_id(stream_id: &str) -> Option<(&str, TrackKind)> {
-    let mut parts = stream_id.splitn(3, ':');
-    let prefix = parts.next().filter(|p| !p.is_empty())?;
-    let kind = match parts.next()? {
-        "TRACK_TYPE_AUDIO" => TrackKind::Audio,
-        "TRACK_TYPE_VIDEO" => TrackKind::Video,
-        "TRACK_TYPE_SCREEN_SHARE" => TrackKind::ScreenShare,
-        "TRACK_TYPE_SCREEN_SHARE_AUDIO" => TrackKind::ScreenShareAudio,
-        _ => return None,
-    };
-    Some((prefix, kind))
 }
 
 #[cfg(test)]
@@ -126,28 +119,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stream_ids() {
-        assert_eq!(split_stream_id("p1:TRACK_TYPE_AUDIO:0"), Some(("p1", TrackKind::Audio)));
-        assert_eq!(
-            split_stream_id("p1:TRACK_TYPE_SCREEN_SHARE_AUDIO:a:b"),
-            Some(("p1", TrackKind::ScreenShareAudio))
-        );
-        for bad in ["", "p1", ":TRACK_TYPE_AUDIO:0", "p1:AUDIO:0", "p1:"] {
-            assert_eq!(split_stream_id(bad), None, "{bad}");
-        }
-    }
-
-    #[test]
     fn the_unknown_is_fine() {
         let mut roster = Roster::default();
-        assert!(!roster.publish("nobody", TrackKind::Audio));
-        assert!(!roster.unpublish("nobody", TrackKind::Audio));
+        assert!(!roster.publish("nobody", &TrackKind::Audio.into()));
+        assert!(!roster.unpublish("nobody", &TrackKind::Audio.into()));
         assert!(roster.remove("nobody").is_none());
         assert_eq!(roster.upsert(Participant::default()), Upsert::Refused);
         let p = Participant { session_id: "s".into(), track_prefix: "p".into(), ..Default::default() };
         assert_eq!(roster.upsert(p.clone()), Upsert::New);
         assert_eq!(roster.upsert(p), Upsert::Known);
-        assert!(roster.publish("s", TrackKind::Audio) && !roster.publish("s", TrackKind::Audio));
-        assert_eq!(roster.owner("p:TRACK_TYPE_AUDIO:9").unwrap().0.session_id, "s");
+        let audio = RemoteTrack::from(TrackKind::Audio);
+        assert!(roster.publish("s", &audio) && !roster.publish("s", &audio));
+        let named = MediaOwner { prefix: "p".into(), kind: Some(TrackKind::Audio), track_id: String::new() };
+        assert_eq!(roster.owner(&named).unwrap().0.session_id, "s");
+        // Where the track says its kind, it must be known.
+        let by_track = |id: &str| MediaOwner { kind: None, track_id: id.into(), ..named.clone() };
+        let muted = RemoteTrack { id: "t".into(), kind: TrackKind::Video, name: String::new(), muted: true };
+        assert!(!roster.publish("s", &muted) && roster.owner(&by_track("u")).is_none());
+        assert_eq!(roster.owner(&by_track("t")).unwrap().1, TrackKind::Video);
+        assert!(roster.publish("s", &RemoteTrack { muted: false, ..muted.clone() }));
+        assert!(roster.unpublish("s", &muted) && !roster.unpublish("s", &muted));
     }
 }

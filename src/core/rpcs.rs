@@ -4,7 +4,8 @@
 //! at most three times; those that carry a negotiation only when the server asks for it or was
 //! never reached.
 
-use super::{backoff, limits, model::*, Core, Output, Timer};
+use super::{backoff, limits, model::*, Core, Event, Output, Timer};
+use crate::error::{Code, Error};
 use std::time::Duration;
 
 #[derive(Debug, Default)]
@@ -114,7 +115,14 @@ impl Core {
                 }
             }
             RpcCall::SendStats { .. } => self.on_stats_told(id, result.is_ok()),
-            RpcCall::IceRestart { .. } | RpcCall::UpdateSubscriptions { .. } => {}
+            RpcCall::UpdateSubscriptions { .. } => self.on_wishes_told(id, result.map(drop)),
+            RpcCall::UpdateSelf { .. } => {
+                if let Err(failure) = result {
+                    let text = format!("attributes: the SFU did not take them: {}", failure.message);
+                    self.event(Event::Error(Error::new(Code::Refused, text).with_server_code(failure.code)));
+                }
+            }
+            RpcCall::IceRestart { .. } => {}
         }
     }
 }

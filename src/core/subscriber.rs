@@ -360,8 +360,7 @@ impl Core {
             let op = self.op(PeerKind::Subscriber, Action::Rollback);
             self.subscriber.step = Step::RollingBack(op);
         }
-        let session_id = self.session_id.clone();
-        self.rpc(RpcCall::IceRestart { session_id, peer: PeerKind::Subscriber });
+        self.restart_subscriber_ice(now);
         self.next_offer(now);
     }
 

@@ -19,7 +19,7 @@ use crate::core::{Action, Config, Core, End, EndReason, Event, Input, Op, Output
 use crate::log::{oh_log, Level};
 use crate::rtc::engine::PeerOptions;
 use crate::runtime::{self, Stop};
-use crate::signalling::stream::{hint, socket, Rpc, SfuReceiver, SfuSender, SfuSocketOptions, SocketIn};
+use crate::signalling::{Link, LinkOptions, LinkReceiver, Signalling, SocketIn};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::{
     collections::HashMap,
@@ -55,9 +55,9 @@ impl Drop for Tasks {
 
 struct Socket {
     generation: Generation,
-    sender: SfuSender,
+    link: Arc<dyn Link>,
     /// Gone once it has ended.
-    receiver: Option<SfuReceiver>,
+    receiver: Option<Box<dyn LinkReceiver>>,
 }
 
 pub(super) struct Actor {
@@ -75,7 +75,9 @@ pub(super) struct Actor {
     ops: FuturesUnordered<Pending>,
     /// More than one while a migration lasts, or while a late one is being put away.
     sockets: Vec<Socket>,
-    rpc: Option<(Generation, Arc<Rpc>)>,
+    /// The link that takes requests: the newest that came up.
+    link: Option<(Generation, Arc<dyn Link>)>,
+    signalling: Arc<dyn Signalling>,
     loopback_only: bool,
     peers: Peers,
     /// Peer connections that are being made, with whether they are still wanted.
@@ -99,6 +101,7 @@ impl Actor {
         let (input_sender, inputs) = mpsc::channel(INBOX);
         let peers = Peers::default();
         let playout = Playout::new(options.audio, shared.clone());
+        let signalling = line.signalling().clone();
         let actor = Self {
             core: Core::new(options.config.clone()),
             config: options.config,
@@ -112,7 +115,8 @@ impl Actor {
             network: network::news(),
             ops: FuturesUnordered::new(),
             sockets: Vec::new(),
-            rpc: None,
+            link: None,
+            signalling,
             loopback_only: false,
             peers: peers.clone(),
             creating: Vec::new(),
@@ -136,6 +140,9 @@ impl Actor {
 
     pub async fn run(mut self) {
         self.spawn("play", ops::play(self.playout.clone()));
+        if self.config.dialect.data_channels {
+            self.spawn("data", self.shared.outbox.clone().run());
+        }
         self.input(Input::Start);
         let (mut stopping, mut freed) = (false, false);
         while !self.carry_out() {
@@ -186,7 +193,7 @@ impl Actor {
             while let Some(done) = self.ops.next().await {
                 match done {
                     Done::Peer { result: Ok(peer), .. } => peer.close().await,
-                    Done::Socket { result: Ok((sender, _)), .. } => sender.close(1000, ""),
+                    Done::Socket { result: Ok((link, _)), .. } => link.close(1000, ""),
                     _ => {}
                 }
             }
@@ -234,6 +241,7 @@ impl Actor {
             }
             Command::Mute(track, muted) => self.input(Input::Mute { track, muted }),
             Command::ClosePeer(peer) => self.input(Input::ClosePeer(peer)),
+            Command::Input(input) => self.input(input),
         }
     }
 
@@ -261,8 +269,11 @@ impl Actor {
                 self.input(input);
             }
             Done::Socket { generation, result } => {
-                let result = result.map(|(sender, receiver)| {
-                    self.sockets.push(Socket { generation, sender, receiver: Some(receiver) });
+                let result = result.map(|(link, receiver)| {
+                    if self.link.as_ref().is_none_or(|(newest, _)| *newest < generation) {
+                        self.link = Some((generation, link.clone()));
+                    }
+                    self.sockets.push(Socket { generation, link, receiver: Some(receiver) });
                 });
                 self.input(Input::SocketOpened { generation, result });
             }
@@ -391,49 +402,50 @@ impl Actor {
         self.note(&output);
         match output {
             Output::NeedToken => self.shared.tell(Event::TokenNeeded),
-            Output::Admit { generation, token, mut request } => {
+            Output::Admit { generation, token, request } => {
                 let line = self.line.clone();
-                let net = self.connection.net.clone();
-                let hint_url = self.connection.hint_url.clone();
                 self.ops.push(Box::pin(async move {
-                    if !hint_url.is_empty() {
-                        request.location = hint::location(&net, &hint_url).await;
-                    }
-                    let result = line.join(&mut request, &token).await.map(Box::new);
+                    let result = line.join(*request, &token).await.map(Box::new);
                     Done::Input(Input::Admitted { generation, result })
                 }));
             }
-            Output::OpenSocket { generation, admission, session_id, attempt } => {
-                self.open_socket(generation, &admission, session_id, attempt);
+            Output::OpenSocket { generation, admission, session_id, attempt, resume } => {
+                self.loopback_only = ops::is_loopback(&admission.ws_endpoint);
+                let signalling = self.signalling.clone();
+                let options = LinkOptions { admission: *admission, session_id, attempt, resume };
+                self.ops.push(Box::pin(async move {
+                    let result = signalling.open(options, Instant::now() + SOCKET_OPEN).await;
+                    Done::Socket { generation, result }
+                }));
             }
             Output::Send { generation, request } => {
                 if let Some(socket) = self.socket(generation) {
-                    if let Err(error) = socket.sender.send(&request) {
+                    if let Err(error) = socket.link.send(&request) {
                         oh_log!(Level::Debug, "a message to the SFU could not be queued: {error}");
                     }
                 }
             }
             Output::CloseSocket { generation, code, reason } => {
                 if let Some(socket) = self.socket(generation) {
-                    socket.sender.close(code, &reason);
+                    socket.link.close(code, &reason);
                 }
             }
             Output::DropSocket { generation } => {
                 if let Some(index) = self.sockets.iter().position(|s| s.generation == generation) {
-                    let Socket { sender, receiver, .. } = self.sockets.swap_remove(index);
-                    sender.close(1000, "");
+                    let Socket { link, receiver, .. } = self.sockets.swap_remove(index);
+                    link.close(1000, "");
                     drop(receiver);
                     self.ops.push(Box::pin(async move {
-                        let _ = timeout(AFTERMATH, sender.done()).await;
+                        let _ = timeout(AFTERMATH, link.done()).await;
                         Done::Nothing
                     }));
                 }
             }
             Output::Rpc { generation, id, call } => {
-                let rpc = self.rpc.as_ref().filter(|(g, _)| *g == generation).map(|(_, rpc)| rpc.clone());
+                let link = self.link.as_ref().filter(|(g, _)| *g == generation).map(|(_, link)| link.clone());
                 self.ops.push(Box::pin(async move {
-                    let result = match rpc {
-                        Some(rpc) => rpc.call(&call, RPC).await,
+                    let result = match link {
+                        Some(link) => link.call(&call, RPC).await,
                         None => Err(Failure::new(FailureKind::Connect, "not joined")),
                     };
                     Done::Input(Input::Rpc { generation, id, result })
@@ -447,14 +459,21 @@ impl Actor {
                     Action::AddAudio { track, .. } => self.tracks.get(track).cloned(),
                     _ => None,
                 };
+                let with = ops::With {
+                    generation,
+                    track,
+                    channels: self.signalling.channels(),
+                    outbox: self.shared.outbox.clone(),
+                };
                 let target = self.peers.get(generation, peer);
-                self.ops.push(ops::engine(generation, peer, op, target, track, action));
+                self.ops.push(ops::engine(peer, op, target, with, action));
             }
             Output::ClosePeer { generation, peer } => {
                 if peer == PeerKind::Publisher {
                     for track in self.tracks.values() {
                         track.remove_writer(generation);
                     }
+                    self.shared.outbox.remove_channels(generation);
                 }
                 if let Some(open) = self.peers.take(generation, peer) {
                     self.close_peer(generation, peer, open);
@@ -490,13 +509,19 @@ impl Actor {
             Output::FlushStats { generation, session_id, unified_session_id } => {
                 let (publisher_stats, subscriber_stats) = self.report.collect(0, &self.shared);
                 let call = RpcCall::SendStats { session_id, unified_session_id, subscriber_stats, publisher_stats };
-                if let Some((_, rpc)) = self.rpc.as_ref().filter(|(g, _)| *g == generation) {
-                    let rpc = rpc.clone();
+                if let Some((_, link)) = self.link.as_ref().filter(|(g, _)| *g == generation) {
+                    let link = link.clone();
                     self.ops.push(Box::pin(async move {
                         // Nobody waits for what becomes of it.
-                        let _ = rpc.call(&call, AFTERMATH).await;
+                        let _ = link.call(&call, AFTERMATH).await;
                         Done::Nothing
                     }));
+                }
+            }
+            Output::SendData(message) => {
+                let packets = self.signalling.encode(&message);
+                if let Err(error) = self.shared.outbox.push(message.delivery, packets, "rpc") {
+                    oh_log!(Level::Debug, "{}: {error}", self.config.call_id);
                 }
             }
             Output::Event(event) => self.shared.tell(event),
@@ -506,37 +531,17 @@ impl Actor {
         false
     }
 
-    fn open_socket(&mut self, generation: Generation, admission: &Admission, session_id: String, attempt: u32) {
-        self.loopback_only = ops::is_loopback(&admission.ws_endpoint);
-        match Rpc::new(self.connection.net.clone(), &admission.url, admission.token.clone()) {
-            Ok(rpc) => self.rpc = Some((generation, Arc::new(rpc))),
-            Err(failure) => return self.input(Input::SocketOpened { generation, result: Err(failure) }),
-        }
-        let options = SfuSocketOptions {
-            endpoint: admission.ws_endpoint.clone(),
-            token: admission.token.clone(),
-            attempt,
-            user_id: self.config.user_id.clone(),
-            api_key: self.connection.api_key.clone(),
-            session_id,
-            cid: format!("{}:{}", self.config.call_type, self.config.call_id),
-        };
-        let (net, limits) = (self.connection.net.clone(), self.connection.limits);
-        self.ops.push(Box::pin(async move {
-            let result = socket::open(&net, &options, limits, Instant::now() + SOCKET_OPEN).await;
-            Done::Socket { generation, result }
-        }));
-    }
-
     fn create_peer(&mut self, generation: Generation, peer: PeerKind, op: Op, ice_servers: Vec<IceServer>) {
         self.creating.push((generation, peer, true));
         let engine = self.connection.engine.clone();
-        let options = PeerOptions { ice_servers, loopback_only: self.loopback_only };
+        let options = PeerOptions { ice_servers, loopback_only: self.loopback_only, ..PeerOptions::default() };
         let observer = Arc::new(Observer {
             generation,
             peer,
             inputs: self.input_sender.clone(),
             playout: self.playout.clone(),
+            signalling: self.signalling.clone(),
+            shared: self.shared.clone(),
             candidates: AtomicUsize::new(0),
         });
         self.ops.push(Box::pin(async move {

@@ -1,4 +1,4 @@
-//! A call's line to the coordinator: joining, custom events both ways.
+//! A call's line to its service: being admitted; where there is a coordinator, custom events both ways.
 //!
 //! Beside the actor, not in it: nothing here touches the rules, and nothing here can delay them. It
 //! ends with the actor. Must not know: C, wire types, peer connections.
@@ -10,7 +10,10 @@ use super::{
 use crate::core::{model::*, Event};
 use crate::error::{Code, Error, Result, Secret};
 use crate::runtime;
-use crate::signalling::stream::{events::MAX_CUSTOM, Coordinator, CustomEvent};
+use crate::signalling::{
+    stream::{events::MAX_CUSTOM, Coordinator, CustomEvent},
+    Signalling,
+};
 use parking_lot::Mutex;
 use std::{
     collections::VecDeque,
@@ -29,7 +32,9 @@ struct Outbox {
 }
 
 pub(super) struct Line {
-    coordinator: Arc<Coordinator>,
+    signalling: Arc<dyn Signalling>,
+    /// Who passes custom events on, where the protocol has such.
+    coordinator: Option<Arc<Coordinator>>,
     hub: Option<Arc<EventHub>>,
     /// The hub's name for this call.
     key: OnceLock<u64>,
@@ -87,13 +92,15 @@ impl Drop for LineHold {
 
 impl Line {
     pub fn new(
-        coordinator: Arc<Coordinator>,
+        signalling: Arc<dyn Signalling>,
+        coordinator: Option<Arc<Coordinator>>,
         hub: Option<Arc<EventHub>>,
         call_type: String,
         call_id: String,
         shared: Arc<Shared>,
     ) -> LineHold {
         LineHold(Arc::new(Self {
+            signalling,
             coordinator,
             hub,
             key: OnceLock::new(),
@@ -106,8 +113,12 @@ impl Line {
         }))
     }
 
-    /// Asks the coordinator to be admitted; with the client's events, so that they begin at once.
-    pub async fn join(&self, request: &mut AdmissionRequest, token: &Secret) -> Result<Admission, Failure> {
+    pub fn signalling(&self) -> &Arc<dyn Signalling> {
+        &self.signalling
+    }
+
+    /// Asks to be admitted; with the client's events, so that they begin at once.
+    pub async fn join(&self, mut request: AdmissionRequest, token: &Secret) -> Result<Admission, Failure> {
         if let Some(hub) = &self.hub {
             if self.key.get().is_none() {
                 // Without a runtime there is no call either, and this is not where it is told.
@@ -118,10 +129,11 @@ impl Line {
             }
             request.connection_id = hub.connection_id(token).await;
         }
-        let admission = self.coordinator.join(request, token).await?;
+        let connection_id = request.connection_id.clone();
+        let admission = self.signalling.admit(request, token).await?;
         *self.token.lock() = token.clone();
         if let (Some(hub), Some(key)) = (&self.hub, self.key.get()) {
-            hub.admitted(*key, &request.connection_id, token);
+            hub.admitted(*key, &connection_id, token);
         }
         Ok(admission)
     }
@@ -139,6 +151,9 @@ impl Line {
     /// `Argument` when it is no JSON object or larger than [`MAX_CUSTOM`] bytes; `State` before the
     /// join and after the end; `Full` when 32 of them wait.
     pub fn send_custom(self: &Arc<Self>, json: String) -> Result<()> {
+        let Some(coordinator) = self.coordinator.clone() else {
+            return Err(Error::new(Code::Unsupported, "send_custom: this protocol has no custom events"));
+        };
         if json.len() > MAX_CUSTOM {
             return Err(Error::new(
                 Code::Argument,
@@ -169,7 +184,7 @@ impl Line {
                     biased;
                     _ = over.wait_for(|over| *over) => {}
                     () = stop.requested() => {}
-                    () = line.empty() => {}
+                    () = line.empty(&coordinator) => {}
                 }
             };
             let on_panic = move |_| after.outbox.lock().sending = false;
@@ -182,7 +197,7 @@ impl Line {
         Ok(())
     }
 
-    async fn empty(&self) {
+    async fn empty(&self, coordinator: &Coordinator) {
         loop {
             let json = {
                 let mut outbox = self.outbox.lock();
@@ -193,7 +208,7 @@ impl Line {
                 json
             };
             let token = self.token.lock().clone();
-            let sent = self.coordinator.send_custom(&self.call_type, &self.call_id, &json, &token).await;
+            let sent = coordinator.send_custom(&self.call_type, &self.call_id, &json, &token).await;
             if let Err(failure) = sent {
                 self.shared.tell(Event::Error(error_of(&failure)));
             }

@@ -6,6 +6,7 @@
 //! Must not know: C, handles, wire types.
 
 mod actor;
+mod data;
 mod events;
 mod line;
 mod latch;

@@ -1,10 +1,12 @@
 //! Hears the engine on the engine's tasks and hands over to the actor; never blocks there.
 //! Must not know: rules, sockets.
 
-use super::playout::Playout;
+use super::{playout::Playout, shared::Shared};
 use crate::core::model::{Generation, PeerKind};
 use crate::core::{Input, PeerChange};
 use crate::rtc::engine::{MediaKind, PacketSink, PeerObserver, PeerState, RemoteTrackInfo};
+use crate::signalling::Signalling;
+use bytes::Bytes;
 use std::sync::{
     atomic::{AtomicUsize, Ordering},
     Arc,
@@ -14,11 +16,16 @@ use tokio::sync::mpsc;
 /// Local candidates told per peer connection; more are a defect of the host's network set-up.
 const MAX_CANDIDATES: usize = 64;
 
+/// Places of the actor's inbox that data does not take.
+const RESERVED: usize = 192;
+
 pub(super) struct Observer {
     pub generation: Generation,
     pub peer: PeerKind,
     pub inputs: mpsc::Sender<Input>,
     pub playout: Arc<Playout>,
+    pub signalling: Arc<dyn Signalling>,
+    pub shared: Arc<Shared>,
     pub candidates: AtomicUsize,
 }
 
@@ -48,8 +55,26 @@ impl PeerObserver for Observer {
             return None;
         }
         let (id, sink) = self.playout.add()?;
-        let (generation, stream_id, track_id) = (self.generation, info.stream_id, info.track_id);
-        self.inputs.try_send(Input::RemoteTrack { generation, id, stream_id, track_id }).ok()?;
+        let owner = self.signalling.media_owner(&info.stream_id, &info.track_id);
+        self.inputs.try_send(Input::RemoteTrack { generation: self.generation, id, owner }).ok()?;
         Some(sink)
+    }
+
+    fn channel_open(&self, _label: &str) {
+        if self.peer == PeerKind::Publisher {
+            self.shared.outbox.channel_open();
+        }
+    }
+
+    fn data(&self, label: &str, message: Bytes) {
+        let lost = || drop(self.shared.data_lost.fetch_add(1, Ordering::Relaxed));
+        let Some(data) = self.signalling.decode(label, &message) else { return lost() };
+        // Room is kept for what a connection cannot do without.
+        if self.inputs.capacity() <= RESERVED {
+            return lost();
+        }
+        if self.inputs.try_send(Input::Data { generation: self.generation, data }).is_err() {
+            lost();
+        }
     }
 }

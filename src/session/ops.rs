@@ -2,12 +2,12 @@
 //!
 //! All of them are bounded in time by the layer that they call. Must not know: rules, C.
 
-use super::{outgoing::Outgoing, playout::Playout};
+use super::{data::Outbox, outgoing::Outgoing, playout::Playout};
 use crate::core::model::*;
 use crate::core::{Action, Input, Op, OpDone, OpFailed};
 use crate::error::Code;
-use crate::rtc::engine::{AudioSenderSpec, EngineError, EngineErrorKind, Peer};
-use crate::signalling::stream::{SfuReceiver, SfuSender};
+use crate::rtc::engine::{AudioSenderSpec, DataChannelSpec, EngineError, EngineErrorKind, Peer};
+use crate::signalling::{protocol::Channel, Link, LinkReceiver};
 use parking_lot::Mutex;
 use std::{future::Future, pin::Pin, sync::Arc};
 
@@ -17,7 +17,7 @@ pub(super) type Pending = Pin<Box<dyn Future<Output = Done> + Send>>;
 pub(super) enum Done {
     Input(Input),
     Peer { generation: Generation, peer: PeerKind, op: Op, result: Result<Arc<dyn Peer>, EngineError> },
-    Socket { generation: Generation, result: Result<(SfuSender, SfuReceiver), Failure> },
+    Socket { generation: Generation, result: Result<(Arc<dyn Link>, Box<dyn LinkReceiver>), Failure> },
     Nothing,
 }
 
@@ -53,35 +53,35 @@ fn failed(error: EngineError) -> OpFailed {
         EngineErrorKind::Closed => Code::Closed,
         EngineErrorKind::Invalid => Code::Protocol,
         EngineErrorKind::System => Code::Limit,
+        EngineErrorKind::Full => Code::Full,
         EngineErrorKind::Internal => Code::Media,
     };
     OpFailed { code, closed: error.kind == EngineErrorKind::Closed, message: error.message }
 }
 
+/// What a step may need of the call.
+pub(super) struct With {
+    pub generation: Generation,
+    /// The track that the step is about.
+    pub track: Option<Arc<Outgoing>>,
+    /// Of the protocol.
+    pub channels: &'static [Channel],
+    pub outbox: Arc<Outbox>,
+}
+
 /// One engine step on an existing peer connection.
-pub(super) fn engine(
-    generation: Generation,
-    peer_kind: PeerKind,
-    op: Op,
-    peer: Option<Arc<dyn Peer>>,
-    track: Option<Arc<Outgoing>>,
-    action: Action,
-) -> Pending {
+pub(super) fn engine(kind: PeerKind, op: Op, peer: Option<Arc<dyn Peer>>, with: With, action: Action) -> Pending {
     Box::pin(async move {
+        let generation = with.generation;
         let result = match peer {
             None => Err(OpFailed { code: Code::Closed, closed: true, message: "the peer connection is gone".into() }),
-            Some(peer) => step(&*peer, generation, track, action).await.map_err(failed),
+            Some(peer) => step(&*peer, with, action).await.map_err(failed),
         };
-        Done::Input(Input::Op { generation, peer: peer_kind, op, result })
+        Done::Input(Input::Op { generation, peer: kind, op, result })
     })
 }
 
-async fn step(
-    peer: &dyn Peer,
-    generation: Generation,
-    track: Option<Arc<Outgoing>>,
-    action: Action,
-) -> Result<OpDone, EngineError> {
+async fn step(peer: &dyn Peer, with: With, action: Action) -> Result<OpDone, EngineError> {
     match action {
         // Made by the actor itself.
         Action::Create { .. } => Ok(OpDone::Done),
@@ -93,9 +93,19 @@ async fn step(
                 dtx: offer.dtx,
             };
             let writer = peer.add_audio(spec).await?;
-            if let Some(track) = track {
+            if let Some(track) = with.track {
                 track.set_dtx(offer.dtx);
-                track.add_writer(generation, writer);
+                track.add_writer(with.generation, writer);
+            }
+            Ok(OpDone::Done)
+        }
+        Action::RemoveAudio { stream_id } => peer.remove_audio(&stream_id).await.map(|()| OpDone::Done),
+        Action::AddChannels => {
+            for channel in with.channels {
+                let (label, ordered) = (channel.label.to_owned(), channel.ordered);
+                let spec = DataChannelSpec { label, ordered, max_retransmits: channel.max_retransmits };
+                let writer = peer.add_channel(spec).await?;
+                with.outbox.add_channel(with.generation, channel.delivery, writer);
             }
             Ok(OpDone::Done)
         }

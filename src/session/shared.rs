@@ -6,6 +6,7 @@
 
 use super::{
     actor,
+    data::Outbox,
     events::EventHub,
     line::Line,
     latch::HandedOver,
@@ -14,13 +15,13 @@ use super::{
     playout::{AudioOptions, ReceiveTotals},
     AudioFrame, TrackOptions,
 };
-use crate::core::{Config, Counters, End, EndReason, Event, State, TrackId};
-use crate::core::model::{Counts, PeerKind};
+use crate::core::{Config, Counters, End, EndReason, Event, Input, State, TrackId};
+use crate::core::model::{Capabilities, Counts, DataOut, Dialect, PeerKind, RpcFailure, SelfUpdate, Wish};
 use crate::dispatch::{Class, Mailbox};
 use crate::error::{Code, Error, Result, Secret};
 use crate::rtc::engine::Engine;
 use crate::runtime;
-use crate::signalling::{stream::Coordinator, ws::WsLimits, Net};
+use crate::signalling::{stream::Coordinator, CallFacts, Protocol};
 use parking_lot::{Condvar, Mutex};
 use std::{
     collections::HashMap,
@@ -43,13 +44,10 @@ pub struct Notice {
 /// How a call reaches its servers; shared by the calls of one client.
 #[derive(Clone)]
 pub struct Connection {
-    pub net: Arc<Net>,
-    pub coordinator: Arc<Coordinator>,
+    pub protocol: Arc<dyn Protocol>,
     pub engine: Arc<dyn Engine>,
-    pub api_key: String,
-    pub limits: WsLimits,
-    /// Where to ask for the nearest edge; empty: nowhere.
-    pub hint_url: String,
+    /// Who passes custom events on, where the protocol has such.
+    pub coordinator: Option<Arc<Coordinator>>,
     /// The coordinator's events, when the application wants them.
     pub events: Option<Arc<EventHub>>,
 }
@@ -63,6 +61,8 @@ impl std::fmt::Debug for Connection {
 #[derive(Clone, Debug)]
 pub struct CallOptions {
     pub config: Config,
+    /// False: a track is received only when the application asks for it.
+    pub auto_subscribe: bool,
     pub audio: AudioOptions,
 }
 
@@ -74,6 +74,8 @@ pub(super) enum Command {
     Unpublish(TrackId),
     Mute(TrackId, bool),
     ClosePeer(PeerKind),
+    /// Anything that the core takes as it is.
+    Input(Input),
 }
 
 /// Commands that may wait for the actor.
@@ -115,6 +117,10 @@ pub(super) struct Shared {
     left: AtomicBool,
     pub subscriber_closed: AtomicBool,
     pub publisher_closed: AtomicBool,
+    /// Data on its way out.
+    pub outbox: Arc<Outbox>,
+    /// Data that arrived and was more than may wait.
+    pub data_lost: AtomicU64,
 }
 
 impl Shared {
@@ -191,6 +197,8 @@ pub struct CallStats {
     pub packets_sent: u64,
     pub bytes_sent: u64,
     pub media_dropped: u64,
+    /// Packets and texts of participants, both ways, that were lost or could not be put together.
+    pub data_dropped: u64,
     pub events_lost: u64,
 }
 
@@ -202,6 +210,8 @@ pub struct Call {
     line: Arc<Line>,
     tracks: Mutex<HashMap<TrackId, Arc<Outgoing>>>,
     next_track: AtomicU64,
+    next_rpc: AtomicU64,
+    dialect: &'static Dialect,
     seed: u64,
 }
 
@@ -230,10 +240,20 @@ impl Call {
             left: AtomicBool::new(false),
             subscriber_closed: AtomicBool::new(!options.config.subscribe),
             publisher_closed: AtomicBool::new(false),
+            outbox: Arc::default(),
+            data_lost: AtomicU64::new(0),
         });
         let seed = options.config.seed;
+        let dialect = connection.protocol.dialect();
         let config = &options.config;
+        let facts = CallFacts {
+            call_type: config.call_type.clone(),
+            call_id: config.call_id.clone(),
+            user_id: config.user_id.clone(),
+            auto_subscribe: options.auto_subscribe,
+        };
         let line = Line::new(
+            connection.protocol.signalling(facts),
             connection.coordinator.clone(),
             connection.events.clone(),
             config.call_type.clone(),
@@ -244,7 +264,16 @@ impl Call {
         let stop = runtime::global().stop_signal()?;
         let (actor, peers) = actor::Actor::new(connection, line, options, shared.clone(), inbox, stop);
         let launch = Launch { actor, peers, shared: shared.clone() };
-        let call = Self { shared, commands, line: calls, tracks: Mutex::default(), next_track: AtomicU64::new(1), seed };
+        let call = Self {
+            shared,
+            commands,
+            line: calls,
+            tracks: Mutex::default(),
+            next_track: AtomicU64::new(1),
+            next_rpc: AtomicU64::new(1),
+            dialect,
+            seed,
+        };
         Ok((Arc::new(call), launch))
     }
 
@@ -355,6 +384,84 @@ impl Call {
         self.line.send_custom(json)
     }
 
+    /// What the call's protocol can do.
+    pub fn capabilities(&self) -> Capabilities {
+        self.dialect.capabilities
+    }
+
+    /// Refuses what the protocol does not have, by name.
+    fn needs(&self, wanted: Capabilities, what: &str) -> Result<()> {
+        if self.dialect.capabilities.has(wanted) {
+            return Ok(());
+        }
+        let text = format!("{what}: the protocol of this call ({}) does not have it; see oh_call_capabilities", self.dialect.name);
+        Err(Error::new(Code::Unsupported, text))
+    }
+
+    /// Sends data to other participants; asynchronous, in order per delivery.
+    ///
+    /// # Errors
+    /// `Unsupported`; `State` before the join and after the end; `Full` when too much waits.
+    pub fn send_data(&self, message: DataOut, wanted: Capabilities, what: &str) -> Result<()> {
+        self.needs(wanted, what)?;
+        if self.shared.is_over() {
+            return Err(Error::new(Code::State, "the call is over"));
+        }
+        if self.shared.media.joined_ms.load(Ordering::Relaxed) == 0 {
+            return Err(Error::new(Code::State, format!("{what}: the call is not joined yet")));
+        }
+        if self.shared.publisher_closed.load(Ordering::Acquire) {
+            return Err(Error::new(Code::Closed, format!("{what}: the publisher of this call was closed")));
+        }
+        let packets = self.line.signalling().encode(&message);
+        self.shared.outbox.push(message.delivery, packets, what)?;
+        if self.shared.outbox.begin() {
+            if let Err(error) = self.command(Command::Input(Input::WantData)) {
+                self.shared.outbox.begin_again();
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Calls a procedure of another participant; the answer is an event with the number returned.
+    ///
+    /// # Errors
+    /// `Unsupported`; `State` after the end; `Full` when too many requests are under way.
+    pub fn call_rpc(&self, to: String, method: String, payload: String, timeout: Duration) -> Result<u64> {
+        self.needs(Capabilities::RPC, "rpc")?;
+        let id = self.next_rpc.fetch_add(1, Ordering::Relaxed);
+        self.command(Command::Input(Input::CallRpc { id, to, method, payload, timeout }))?;
+        Ok(id)
+    }
+
+    /// Answers a procedure call of another participant.
+    ///
+    /// # Errors
+    /// As [`Call::call_rpc`].
+    pub fn answer_rpc(&self, id: String, answer: Result<String, RpcFailure>) -> Result<()> {
+        self.needs(Capabilities::RPC, "rpc")?;
+        self.command(Command::Input(Input::AnswerRpc { id, answer }))
+    }
+
+    /// Changes what this participant says of itself.
+    ///
+    /// # Errors
+    /// `Unsupported`; `State` after the end; `Full`.
+    pub fn update_self(&self, update: SelfUpdate) -> Result<()> {
+        self.needs(Capabilities::ATTRIBUTES, "attributes")?;
+        self.command(Command::Input(Input::UpdateSelf(update)))
+    }
+
+    /// Says what is wanted of one remote track; kept over reconnects.
+    ///
+    /// # Errors
+    /// As [`Call::update_self`].
+    pub fn wish(&self, track_id: String, wish: Wish) -> Result<()> {
+        self.needs(Capabilities::SUBSCRIPTIONS, "subscribe")?;
+        self.command(Command::Input(Input::Wish { track_id, wish }))
+    }
+
     /// Publishes an audio track; whether it is on the air comes as an event.
     pub fn publish_audio(&self, options: TrackOptions) -> Result<Arc<Outgoing>> {
         if self.shared.publisher_closed.load(Ordering::Acquire) {
@@ -427,6 +534,7 @@ impl Call {
             jitter_ms: receive.jitter_ms,
             packets_sent: load(&media.sent),
             bytes_sent: load(&media.bytes_sent),
+            data_dropped: counters.data_dropped + load(&self.shared.data_lost) + self.shared.outbox.dropped(),
             media_dropped: queue.media_dropped,
             events_lost: queue.control_lost,
         }

@@ -32,6 +32,11 @@ impl fmt::Debug for Rpc {
     }
 }
 
+/// Asked for in spite of the protocol's capabilities.
+fn unknown(method: &str) -> Failure {
+    Failure::new(FailureKind::Sfu, format!("this protocol has no {method}"))
+}
+
 impl Rpc {
     /// `base_url` is `Admission::url`, which ends in `/twirp`. Nothing is contacted.
     ///
@@ -71,6 +76,7 @@ impl Rpc {
             RpcCall::UpdateMuteStates { session_id, states } => {
                 convert::mute_states(session_id, states).encode_to_vec()
             }
+            RpcCall::UpdateSelf { .. } => return Err(unknown(method)),
             RpcCall::SendStats { session_id, unified_session_id, subscriber_stats, publisher_stats } => {
                 convert::send_stats(session_id, unified_session_id, subscriber_stats, publisher_stats)
                     .encode_to_vec()
@@ -110,6 +116,7 @@ impl Rpc {
             RpcCall::UpdateMuteStates { .. } => {
                 self.check(method, self.read::<s::UpdateMuteStatesResponse>(method, reply)?.error)?;
             }
+            RpcCall::UpdateSelf { .. } => return Err(unknown(method)),
             RpcCall::SendStats { .. } => {
                 self.check(method, self.read::<s::SendStatsResponse>(method, reply)?.error)?;
             }

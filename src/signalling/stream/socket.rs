@@ -5,11 +5,12 @@
 
 use super::{convert, scan, CLIENT};
 use crate::{
-    core::model::{Failure, SfuMessage, SfuRequest},
+    core::model::{Failure, SfuRequest},
     error::Secret,
     signalling::{
         json,
         net::Net,
+        protocol::SocketIn,
         ws::{self, SendError, WsIn, WsKind, WsLimits, WsReceiver, WsSender},
     },
 };
@@ -42,32 +43,6 @@ impl fmt::Debug for SfuSocketOptions {
             .field("session_id", &self.session_id)
             .field("cid", &self.cid)
             .finish_non_exhaustive()
-    }
-}
-
-/// What comes out of the socket. `Closed` and `Failed` are last: they repeat for ever.
-#[derive(Clone, PartialEq)]
-pub enum SocketIn {
-    Message(SfuMessage),
-    /// Something that cannot be read; the socket goes on.
-    Malformed,
-    /// Closed in order, by either side; 1005 when the SFU gave no code.
-    Closed {
-        code: u16,
-    },
-    /// Lost, or given up because of what the SFU sent.
-    Failed(Failure),
-}
-
-impl fmt::Debug for SocketIn {
-    /// Without the message itself: offers hold ICE passwords.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            SocketIn::Message(_) => f.write_str("Message"),
-            SocketIn::Malformed => f.write_str("Malformed"),
-            SocketIn::Closed { code } => write!(f, "Closed({code})"),
-            SocketIn::Failed(failure) => write!(f, "Failed({failure:?})"),
-        }
     }
 }
 

@@ -8,7 +8,7 @@ use super::{peer_kind, strategy, track_kind};
 use crate::{
     core::model::{
         CallEndedReason, CodecSpec, Counts, Grants, JoinState, LayerSetting, Participant, Pin, PublishOption,
-        Quality, SenderQuality, SfuError, SfuMessage, UnpublishCause,
+        Quality, RemoteTrack, SenderQuality, SfuError, SfuMessage, UnpublishCause,
     },
     error::Secret,
     signalling::{stream::scan::MAX_PARTICIPANTS, text},
@@ -148,6 +148,7 @@ fn join_state(joined: e::JoinResponse) -> Option<JoinState> {
         publish_options: publish_options(joined.publish_options),
         reconnected: joined.reconnected,
         fast_reconnect_deadline_s: joined.fast_reconnect_deadline_seconds.max(0),
+        ..JoinState::default()
     })
 }
 
@@ -155,8 +156,8 @@ fn participant(p: m::Participant) -> Option<Participant> {
     let mut published = Vec::new();
     for kind in p.published_tracks.into_iter().filter_map(track_kind) {
         // At most one live track of each kind, whatever the list says.
-        if !published.contains(&kind) {
-            published.push(kind);
+        if !published.iter().any(|known: &RemoteTrack| known.kind == kind) {
+            published.push(kind.into());
         }
     }
     Some(Participant {
@@ -166,6 +167,8 @@ fn participant(p: m::Participant) -> Option<Participant> {
         image: if p.image.len() <= MAX_IMAGE { p.image } else { String::new() },
         roles: many(p.roles, MAX_ROLES, |role| Some(text::bounded(role, MAX_TEXT))),
         custom_json: p.custom.and_then(custom_json).unwrap_or_default(),
+        metadata: String::new(),
+        attributes_json: String::new(),
         published,
         track_prefix: maybe_id(p.track_lookup_prefix)?,
         quality: quality(p.connection_quality),

@@ -5,7 +5,7 @@
 use super::{peer_type, strategy_number, track_type};
 use crate::{
     core::model::{
-        CodecSpec, JoinRequest, PeerKind, SfuRequest, Strategy, Subscription, TrackInfo, TrackKind,
+        CodecSpec, JoinRequest, MuteState, PeerKind, SfuRequest, Strategy, Subscription, TrackInfo,
     },
     error::Secret,
     signalling::text,
@@ -108,11 +108,8 @@ pub(crate) fn subscriptions(session_id: &str, wanted: &[Subscription]) -> s::Upd
     }
 }
 
-pub(crate) fn mute_states(session_id: &str, states: &[(TrackKind, bool)]) -> s::UpdateMuteStatesRequest {
-    let state = |(kind, muted): &(TrackKind, bool)| s::TrackMuteState {
-        track_type: track_type(*kind),
-        muted: *muted,
-    };
+pub(crate) fn mute_states(session_id: &str, states: &[MuteState]) -> s::UpdateMuteStatesRequest {
+    let state = |s: &MuteState| s::TrackMuteState { track_type: track_type(s.kind), muted: s.muted };
     s::UpdateMuteStatesRequest {
         session_id: session_id.to_owned(),
         mute_states: states.iter().map(state).collect(),

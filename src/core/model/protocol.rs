@@ -1,0 +1,60 @@
+//! What is particular to one protocol. Must not know: wire types, which protocols there are.
+
+use std::time::Duration;
+
+/// What is particular to one protocol, as far as the rules are concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dialect {
+    /// The protocol's name in errors.
+    pub name: &'static str,
+    pub capabilities: Capabilities,
+    /// The SFU restarts the subscriber's ICE when an RPC asks for it; else only a FAST reconnect does that.
+    pub subscriber_restart: bool,
+    /// Who admits is the SFU's socket itself: what it refuses is final, and its 401 is a token's end.
+    pub admits_at_socket: bool,
+    /// A publisher and its data channels may be wanted without any track.
+    pub data_channels: bool,
+    /// A track ends when its m-line in the publisher's offer does; else when SetPublisher leaves it out.
+    pub tracks_end_in_sdp: bool,
+    /// Failures of one edge, other than its own refusal, before another one is asked for.
+    pub edge_failures: u32,
+    /// How long a lost peer connection may come back by itself.
+    pub ice_grace: Duration,
+}
+
+/// What an application can ask for in one protocol and not in the other. Bits of the C ABI.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Capabilities(pub u64);
+
+impl Capabilities {
+    /// Custom events through the coordinator.
+    pub const CUSTOM_EVENTS: Self = Self(1);
+    /// Ring, notify and `data` at the join.
+    pub const RING: Self = Self(1 << 1);
+    /// The list of pins.
+    pub const PINS: Self = Self(1 << 2);
+    /// The dominant speaker is told.
+    pub const DOMINANT_SPEAKER: Self = Self(1 << 3);
+    /// An SFU hands its participants over to another one while media flows.
+    pub const MIGRATE: Self = Self(1 << 4);
+    /// Data packets between participants.
+    pub const DATA: Self = Self(1 << 5);
+    /// Text of any length between participants.
+    pub const TEXT: Self = Self(1 << 6);
+    /// Remote procedure calls between participants.
+    pub const RPC: Self = Self(1 << 7);
+    /// The own name, metadata and attributes can be changed.
+    pub const ATTRIBUTES: Self = Self(1 << 8);
+    /// The room itself has metadata, and its changes are told.
+    pub const ROOM: Self = Self(1 << 9);
+    /// Single tracks can be chosen, paused and sized.
+    pub const SUBSCRIPTIONS: Self = Self(1 << 10);
+
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}

@@ -1,0 +1,100 @@
+//! A look at a protobuf message before it is decoded: how much memory would it become?
+//!
+//! Two bytes on the wire (an empty participant) become some 250 in memory, so a frame limit alone
+//! would let 1 MiB grow into 128. The scan walks the wire form with a table of which fields hold
+//! messages, adds up what decoding would allocate, and allocates nothing itself. Each protocol
+//! brings a table of its own. Must not know: what the fields mean.
+
+/// Most bytes that decoding one message may allocate, its text not counted (that is bounded by the
+/// size of the frame).
+const MAX_DECODED: usize = 16 << 20;
+/// Most fields of one message, all levels together.
+const MAX_FIELDS: usize = 200_000;
+/// Most participants in one message.
+pub(super) const MAX_PARTICIPANTS: usize = 5_000;
+/// Deepest nesting. prost itself stops at 100.
+pub(super) const MAX_DEPTH: usize = 40;
+
+/// A message type: its size in memory and its fields that hold messages. Fields that are not
+/// listed are scalars and text.
+pub(super) struct Kind {
+    pub size: usize,
+    pub fields: &'static [(u32, &'static Kind)],
+    /// Counted apart, at most [`MAX_PARTICIPANTS`] of them.
+    pub participant: bool,
+}
+
+pub(super) const fn leaf(size: usize) -> Kind {
+    Kind { size, fields: &[], participant: false }
+}
+
+pub(super) const fn node(size: usize, fields: &'static [(u32, &'static Kind)]) -> Kind {
+    Kind { size, fields, participant: false }
+}
+
+/// Room for an element of a repeated text or number field.
+const SCALAR: usize = size_of::<String>();
+
+/// Whether a message in wire form is well formed as far as its tags and lengths go, and modest
+/// enough to be decoded.
+pub(super) fn is_modest(wire: &[u8], kind: &'static Kind) -> bool {
+    Scan { decoded: 0, fields: 0, participants: 0 }.message(wire, kind, 0).is_some()
+}
+
+struct Scan {
+    decoded: usize,
+    fields: usize,
+    participants: usize,
+}
+
+impl Scan {
+    fn message(&mut self, mut wire: &[u8], kind: &'static Kind, depth: usize) -> Option<()> {
+        if depth > MAX_DEPTH {
+            return None;
+        }
+        // Vectors double: up to twice the size of their elements, for a moment three times.
+        self.decoded += 3 * kind.size;
+        self.participants += usize::from(kind.participant);
+        while !wire.is_empty() {
+            self.fields += 1;
+            if self.fields > MAX_FIELDS || self.decoded > MAX_DECODED || self.participants > MAX_PARTICIPANTS
+            {
+                return None;
+            }
+            let tag = varint(&mut wire)?;
+            let field = u32::try_from(tag >> 3).ok().filter(|field| *field != 0)?;
+            match tag & 7 {
+                0 => {
+                    varint(&mut wire)?;
+                }
+                1 => wire = wire.get(8..)?,
+                2 => {
+                    let length = usize::try_from(varint(&mut wire)?).ok()?;
+                    let (inner, rest) = wire.split_at_checked(length)?;
+                    wire = rest;
+                    match kind.fields.iter().find(|(number, _)| *number == field) {
+                        Some((_, inner_kind)) => self.message(inner, inner_kind, depth + 1)?,
+                        // Text, or packed numbers: at most four bytes of memory for one of wire.
+                        None => self.decoded += SCALAR,
+                    }
+                }
+                5 => wire = wire.get(4..)?,
+                // Groups: not in proto3.
+                _ => return None,
+            }
+        }
+        (self.decoded <= MAX_DECODED && self.participants <= MAX_PARTICIPANTS).then_some(())
+    }
+}
+
+fn varint(wire: &mut &[u8]) -> Option<u64> {
+    let mut value = 0u64;
+    for (index, byte) in wire.iter().take(10).enumerate() {
+        value |= u64::from(byte & 0x7f) << (7 * index);
+        if byte & 0x80 == 0 {
+            *wire = &wire[index + 1..];
+            return Some(value);
+        }
+    }
+    None
+}

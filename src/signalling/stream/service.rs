@@ -1,0 +1,182 @@
+//! Coordinator, socket and RPCs as one [`Protocol`]. Must not know: rules, who joins and why.
+
+use super::{hint, socket, Coordinator, Rpc, SfuReceiver, SfuSender, SfuSocketOptions};
+use crate::core::model::*;
+use crate::error::Secret;
+use crate::signalling::{
+    protocol::{CallFacts, Link, LinkOptions, LinkReceiver, Protocol, Signalling, SocketIn},
+    ws::{SendError, WsLimits},
+    Net,
+};
+use async_trait::async_trait;
+use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
+
+static DIALECT: Dialect = Dialect {
+    name: "Stream",
+    capabilities: Capabilities::CUSTOM_EVENTS
+        .with(Capabilities::RING)
+        .with(Capabilities::PINS)
+        .with(Capabilities::DOMINANT_SPEAKER)
+        .with(Capabilities::MIGRATE),
+    subscriber_restart: true,
+    admits_at_socket: false,
+    data_channels: false,
+    tracks_end_in_sdp: false,
+    edge_failures: 2,
+    ice_grace: Duration::from_millis(2_500),
+};
+
+/// The service that a client speaks to.
+#[derive(Clone, Debug)]
+pub struct StreamService {
+    net: Arc<Net>,
+    coordinator: Arc<Coordinator>,
+    api_key: String,
+    limits: WsLimits,
+    /// Where to ask for the nearest edge; empty: nowhere.
+    hint_url: String,
+}
+
+impl StreamService {
+    pub fn new(
+        net: Arc<Net>,
+        coordinator: Arc<Coordinator>,
+        api_key: String,
+        limits: WsLimits,
+        hint_url: String,
+    ) -> Self {
+        Self { net, coordinator, api_key, limits, hint_url }
+    }
+
+    /// What is particular to this protocol.
+    pub fn dialect() -> &'static Dialect {
+        &DIALECT
+    }
+}
+
+impl Protocol for StreamService {
+    fn dialect(&self) -> &'static Dialect {
+        &DIALECT
+    }
+
+    fn signalling(&self, call: CallFacts) -> Arc<dyn Signalling> {
+        Arc::new(StreamCall { service: self.clone(), call })
+    }
+}
+
+#[derive(Debug)]
+struct StreamCall {
+    service: StreamService,
+    call: CallFacts,
+}
+
+#[async_trait]
+impl Signalling for StreamCall {
+    async fn admit(&self, mut request: AdmissionRequest, token: &Secret) -> Result<Admission, Failure> {
+        let StreamService { net, coordinator, hint_url, .. } = &self.service;
+        if !hint_url.is_empty() {
+            request.location = hint::location(net, hint_url).await;
+        }
+        coordinator.join(&request, token).await
+    }
+
+    async fn open(
+        &self,
+        options: LinkOptions,
+        deadline: Instant,
+    ) -> Result<(Arc<dyn Link>, Box<dyn LinkReceiver>), Failure> {
+        let LinkOptions { admission, session_id, attempt, .. } = options;
+        let service = &self.service;
+        let rpc = Rpc::new(service.net.clone(), &admission.url, admission.token.clone())?;
+        let options = SfuSocketOptions {
+            endpoint: admission.ws_endpoint,
+            token: admission.token,
+            attempt,
+            user_id: self.call.user_id.clone(),
+            api_key: service.api_key.clone(),
+            session_id,
+            cid: format!("{}:{}", self.call.call_type, self.call.call_id),
+        };
+        let (sender, receiver) = socket::open(&service.net, &options, service.limits, deadline).await?;
+        Ok((Arc::new(StreamLink { sender, rpc }), Box::new(receiver)))
+    }
+
+    fn media_owner(&self, stream_id: &str, track_id: &str) -> Option<MediaOwner> {
+        media_owner(stream_id, track_id)
+    }
+}
+
+/// Reads `{prefix}:TRACK_TYPE_…:…`; practice varies in which of the two ids carries it.
+pub fn media_owner(stream_id: &str, track_id: &str) -> Option<MediaOwner> {
+    [stream_id, track_id].into_iter().find_map(split_stream_id).map(|(prefix, kind)| MediaOwner {
+        prefix: prefix.to_owned(),
+        kind: Some(kind),
+        track_id: String::new(),
+    })
+}
+
+/// Splits `{prefix}:TRACK_TYPE_…:…`; the last part is an opaque token, the prefix has no colon.
+fn split_stream_id(stream_id: &str) -> Option<(&str, TrackKind)> {
+    let mut parts = stream_id.splitn(3, ':');
+    let prefix = parts.next().filter(|p| !p.is_empty())?;
+    let kind = match parts.next()? {
+        "TRACK_TYPE_AUDIO" => TrackKind::Audio,
+        "TRACK_TYPE_VIDEO" => TrackKind::Video,
+        "TRACK_TYPE_SCREEN_SHARE" => TrackKind::ScreenShare,
+        "TRACK_TYPE_SCREEN_SHARE_AUDIO" => TrackKind::ScreenShareAudio,
+        _ => return None,
+    };
+    Some((prefix, kind))
+}
+
+struct StreamLink {
+    sender: SfuSender,
+    rpc: Rpc,
+}
+
+#[async_trait]
+impl Link for StreamLink {
+    fn send(&self, request: &SfuRequest) -> Result<(), SendError> {
+        self.sender.send(request)
+    }
+
+    async fn call(&self, call: &RpcCall, timeout: Duration) -> Result<RpcReply, Failure> {
+        self.rpc.call(call, timeout).await
+    }
+
+    fn close(&self, code: u16, reason: &str) {
+        self.sender.close(code, reason);
+    }
+
+    async fn done(&self) {
+        self.sender.done().await;
+    }
+}
+
+#[async_trait]
+impl LinkReceiver for SfuReceiver {
+    async fn next(&mut self) -> SocketIn {
+        SfuReceiver::next(self).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stream_ids() {
+        assert_eq!(split_stream_id("p1:TRACK_TYPE_AUDIO:0"), Some(("p1", TrackKind::Audio)));
+        assert_eq!(
+            split_stream_id("p1:TRACK_TYPE_SCREEN_SHARE_AUDIO:a:b"),
+            Some(("p1", TrackKind::ScreenShareAudio))
+        );
+        for bad in ["", "p1", ":TRACK_TYPE_AUDIO:0", "p1:AUDIO:0", "p1:"] {
+            assert_eq!(split_stream_id(bad), None, "{bad}");
+        }
+        let named = |stream, track| media_owner(stream, track).map(|o| o.prefix);
+        assert_eq!(named("junk", "p:TRACK_TYPE_VIDEO:1").as_deref(), Some("p"));
+        assert_eq!(named("junk", "junk"), None);
+    }
+}
