@@ -531,7 +531,7 @@ impl Actor {
     fn create_peer(&mut self, generation: Generation, peer: PeerKind, op: Op, ice_servers: Vec<IceServer>) {
         self.creating.push((generation, peer, true));
         let engine = self.connection.engine.clone();
-        let options = PeerOptions { ice_servers, loopback_only: self.loopback_only };
+        let options = PeerOptions { ice_servers, loopback_only: self.loopback_only, ..PeerOptions::default() };
         let observer = Arc::new(Observer {
             generation,
             peer,

@@ -53,6 +53,7 @@ fn failed(error: EngineError) -> OpFailed {
         EngineErrorKind::Closed => Code::Closed,
         EngineErrorKind::Invalid => Code::Protocol,
         EngineErrorKind::System => Code::Limit,
+        EngineErrorKind::Full => Code::Full,
         EngineErrorKind::Internal => Code::Media,
     };
     OpFailed { code, closed: error.kind == EngineErrorKind::Closed, message: error.message }
