@@ -6,6 +6,7 @@ use crate::core::model::{IceServer, PeerKind};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// One RTP packet, header extensions already taken off (RFC 3550).
 #[derive(Clone, Debug)]
@@ -65,13 +66,21 @@ pub trait PeerObserver: Send + Sync + 'static {
     fn state(&self, state: PeerState);
     /// A remote track's first packet came; `None` refuses the track.
     fn track(&self, info: RemoteTrackInfo) -> Option<Box<dyn PacketSink>>;
+    /// A data channel, ours or one that the other side opened, may carry messages.
+    fn channel_open(&self, _label: &str) {}
+    /// One message on a data channel; `label` names it. Larger ones than `MAX_DATA_MESSAGE` are
+    /// dropped by the engine side.
+    fn data(&self, _label: &str, _message: Bytes) {}
 }
 
 #[derive(Clone, Debug, Default)]
 pub struct PeerOptions {
     pub ice_servers: Vec<IceServer>,
     /// Bind only loopback addresses (for SFUs on this machine); else every usable interface.
+    /// ICE servers elsewhere are then left out.
     pub loopback_only: bool,
+    /// How long without any packet before `Disconnected` is told; `None`: the engine's 5 s.
+    pub disconnected_after: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +91,8 @@ pub enum EngineErrorKind {
     Invalid,
     /// Out of descriptors, or the system refused.
     System,
+    /// Too much waits to be sent; later it may be taken.
+    Full,
     Internal,
 }
 
@@ -112,6 +123,20 @@ pub struct LocalOffer {
     pub mids: Vec<String>,
 }
 
+/// What may be sent and received in one message on a data channel, in bytes.
+pub const MAX_DATA_MESSAGE: usize = 64 * 1024;
+/// Bytes that may wait to be sent on one data channel.
+pub const MAX_BUFFERED: usize = 1 << 20;
+
+/// A data channel of ours (RFC 8831, RFC 8832).
+#[derive(Clone, Debug)]
+pub struct DataChannelSpec {
+    pub label: String,
+    pub ordered: bool,
+    /// `None`: reliable.
+    pub max_retransmits: Option<u16>,
+}
+
 /// Makes peer connections.
 #[async_trait]
 pub trait Engine: Send + Sync + 'static {
@@ -130,6 +155,13 @@ pub trait Engine: Send + Sync + 'static {
 pub trait Peer: Send + Sync + 'static {
     /// Publisher: adds a sendonly audio transceiver. Negotiated by the next `create_offer`.
     async fn add_audio(&self, spec: AudioSenderSpec) -> EngineResult<Arc<dyn RtpWriter>>;
+
+    /// Publisher: what `add_audio` added under this track id is no longer sent: its m-line becomes
+    /// inactive with the next offer and leaves `LocalOffer::mids`. Unknown ids: nothing happens.
+    async fn remove_audio(&self, track_id: &str) -> EngineResult<()>;
+
+    /// Adds a data channel; negotiated by the next offer, and at once when there are some already.
+    async fn add_channel(&self, spec: DataChannelSpec) -> EngineResult<Arc<dyn DataWriter>>;
 
     /// Publisher: creates an offer and sets it as the local description.
     async fn offer(&self, ice_restart: bool) -> EngineResult<LocalOffer>;
@@ -174,4 +206,18 @@ pub trait RtpWriter: Send + Sync + 'static {
         level_dbov: Option<u8>,
         payload: Bytes,
     ) -> EngineResult<()>;
+}
+
+/// Sends on one data channel. Usable from any task.
+#[async_trait]
+pub trait DataWriter: Send + Sync + 'static {
+    fn is_open(&self) -> bool;
+
+    /// Bytes that the other side has not acknowledged yet; what was acknowledged lately may still count.
+    fn buffered(&self) -> usize;
+
+    /// Queues one message (binary); never waits for the network. `Full` beyond `MAX_BUFFERED` bytes
+    /// waiting, `Invalid` when larger than `MAX_DATA_MESSAGE` or than the other side takes, `Closed`
+    /// after close or before it is open. Errors carry no payload.
+    async fn send(&self, message: Bytes) -> EngineResult<()>;
 }

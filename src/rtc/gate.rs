@@ -1,16 +1,18 @@
 //! What stands between the engine's events and the observer of one peer connection: states are
-//! told once and in order, `Closed` exactly once, and nothing after it.
+//! told once and in order, `Closed` exactly once, and nothing after it, data neither.
 //!
 //! Must not know: any engine's types, sockets.
 
 use super::engine::{PacketSink, PeerObserver, PeerState, RemoteTrackInfo};
+use bytes::Bytes;
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
 pub struct Gate {
     observer: Arc<dyn PeerObserver>,
-    /// Last state told. Held while the observer hears a state, so that states keep their order.
+    /// Last state told. Held while the observer hears a state, so that states keep their order, and
+    /// while it hears of data, so that `Closed` is not overtaken.
     told: Mutex<PeerState>,
     closing: AtomicBool,
 }
@@ -58,5 +60,20 @@ impl Gate {
             return None;
         }
         self.observer.track(info)
+    }
+
+    pub fn channel_open(&self, label: &str) {
+        self.unless_closed(|observer| observer.channel_open(label));
+    }
+
+    pub fn data(&self, label: &str, message: Bytes) {
+        self.unless_closed(|observer| observer.data(label, message));
+    }
+
+    fn unless_closed(&self, tell: impl FnOnce(&dyn PeerObserver)) {
+        let told = self.told.lock();
+        if !self.is_closing() && *told != PeerState::Closed {
+            tell(&*self.observer);
+        }
     }
 }

@@ -53,7 +53,7 @@ fn is_hex_fingerprint(value: &str) -> bool {
 ///
 /// Removed, because SFUs write them and nothing depends on them: malformed `msid-semantic` and
 /// `rtcp-fb` lines, candidates that are not UDP with an IP address (mDNS names among them), and
-/// repeated candidates. Refused, because the engine would find out only half-way through:
+/// repeated candidates; and `max-message-size`, see [`max_message_size`]. Refused, because the engine would find out only half-way through:
 /// descriptions without mid, ICE credentials or a usable fingerprint, and oversized ones.
 pub fn prepare_remote(sdp: &str) -> Result<String, &'static str> {
     if sdp.len() > MAX_SDP_BYTES {
@@ -98,6 +98,8 @@ pub fn prepare_remote(sdp: &str) -> Result<String, &'static str> {
             let keep = match line.strip_prefix("a=") {
                 Some(a) if a.starts_with("msid-semantic") => is_msid_semantic(a),
                 Some(a) if a.starts_with("rtcp-fb") => is_feedback(a),
+                // The engine would take it for a limit of what this side receives, too.
+                Some(a) if a.starts_with("max-message-size") => false,
                 Some(a) if a.starts_with("candidate") => {
                     // The engine reads no candidates of inactive m-lines: leave those uncounted.
                     !inactive && is_udp_candidate(a) && seen.len() < MAX_CANDIDATES && seen.insert(a)
@@ -145,6 +147,18 @@ pub fn is_udp_candidate(attribute: &str) -> bool {
         && words[4].parse::<std::net::IpAddr>().is_ok()
         && words[5].parse::<u16>().is_ok_and(|port| port > 0)
         && words[6] == "typ"
+}
+
+/// The largest data channel message that the other side takes (RFC 8841 §6), `None` without
+/// data channels; `usize::MAX` is no limit.
+pub fn max_message_size(sdp: &str) -> Option<usize> {
+    let parts = Parts::of(sdp);
+    let data = parts.media().iter().find(|media| media[0].starts_with("m=application "))?;
+    Some(match attribute(data, "max-message-size").map(|size| size.trim().parse()) {
+        Some(Ok(0)) => usize::MAX,
+        Some(Ok(size)) => size,
+        _ => 64 * 1024,
+    })
 }
 
 /// The mids of a description's m-lines, in their order.

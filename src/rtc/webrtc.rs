@@ -4,12 +4,14 @@
 //! open is made good here: its driver's silent end, `Closed` that is not told, readers that must
 //! outlive a track, calls that must not hang, errors that quote packets.
 
+mod channel;
 mod media;
 mod peer;
 mod reader;
 mod runtime;
 mod writer;
 
+use self::channel::Channels;
 use self::media::{ice_servers, media_engine, setting_engine};
 use self::peer::PcPeer;
 use self::reader::Handler;
@@ -82,6 +84,7 @@ impl Engine for WebRtcEngine {
             open: Mutex::new(None),
             local: Mutex::default(),
             readers: Mutex::default(),
+            channels: Channels::default(),
             closed: watch::Sender::new(false),
             next_reader: AtomicUsize::new(0),
         });
@@ -140,6 +143,7 @@ struct Shared {
     local: Mutex<(String, String)>,
     /// By mid: who reads its track now, and how to tell that reader that it is over.
     readers: Mutex<HashMap<String, (usize, Arc<Notify>)>>,
+    channels: Channels,
     closed: watch::Sender<bool>,
     next_reader: AtomicUsize,
 }
@@ -166,14 +170,15 @@ impl Shared {
             media_engine(self.kind).map_err(|e| described(EngineErrorKind::Internal, "set up media", &e))?;
         let interfaces = rtc::shared::ifaces::ifaces().unwrap_or_default();
         let interfaces = interfaces.into_iter().filter_map(|interface| Some(interface.addr?.ip()));
-        let servers = ice_servers(&self.options.ice_servers);
+        let servers = ice_servers(&self.options);
         let build = PeerConnectionBuilder::new()
             .with_configuration(RTCConfigurationBuilder::default().with_ice_servers(servers).build())
-            .with_setting_engine(setting_engine(self.kind))
+            .with_setting_engine(setting_engine(self.kind, self.options.disconnected_after))
             .with_media_engine(media)
             .with_interceptor_registry(registry)
             .with_handler(Arc::new(Handler(Arc::downgrade(self))))
             .with_runtime(Arc::new(runtime))
+            .with_data_channel_send_buffer_limit(MAX_BUFFERED)
             .with_udp_addrs(bind_addresses(self.options.loopback_only, interfaces))
             .build();
         let pc: Arc<dyn PeerConnection> = match tokio::time::timeout(CALL_TIMEOUT, build).await {
@@ -261,6 +266,9 @@ impl Shared {
 
     async fn dtls_closed(&self) -> bool {
         let Ok(pc) = self.pc() else { return false };
+        if let Some(sctp) = pc.sctp().await {
+            return matches!(sctp.transport().state().await, Ok(RTCDtlsTransportState::Closed));
+        }
         for transceiver in pc.get_transceivers().await {
             let transport = if let Ok(Some(sender)) = transceiver.sender().await {
                 sender.transport().await

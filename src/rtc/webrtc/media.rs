@@ -2,12 +2,15 @@
 //!
 //! Part of the engine's module. Must not know: negotiation, packets.
 
+use super::super::engine::{PeerOptions, MAX_DATA_MESSAGE};
 use crate::core::model::{IceServer, PeerKind};
 use rtc::interceptor::{ReceiverReportBuilder, SenderReportBuilder, Slot};
+use rtc::peer_connection::configuration::setting_engine::SctpMaxMessageSize;
 use rtc::peer_connection::transport::RTCDtlsRole;
 use rtc::rtp_transceiver::rtp_sender::{
     RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpHeaderExtensionCapability, RtpCodecKind,
 };
+use std::net::IpAddr;
 use std::time::Duration;
 use webrtc::peer_connection::{MediaEngine, RTCIceServer, Registry, SettingEngine, SettingEngineBuilder};
 
@@ -18,16 +21,18 @@ const PUBLISHER_MAX_CHECKS: u16 = 6000;
 pub(super) const AUDIO_LEVEL_URI: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
 pub(super) const OPUS: &str = "audio/opus";
 
-/// STUN and TURN over UDP; the engine knows no other transport to a relay.
-pub(super) fn ice_servers(servers: &[IceServer]) -> Vec<RTCIceServer> {
+/// STUN and TURN over UDP; the engine knows no other transport to a relay. On loopback only those
+/// that are there by their name: nobody else is to be asked, a name server neither.
+pub(super) fn ice_servers(options: &PeerOptions) -> Vec<RTCIceServer> {
     let usable = |server: &IceServer, url: &str| {
         let relay = url.starts_with("turn:");
         (url.starts_with("stun:") || relay)
             && !url.contains("transport=tcp")
             && (!relay || !(server.username.is_empty() || server.password.is_empty()))
-            && rtc::ice::url::Url::parse_url(url).is_ok()
+            && rtc::ice::url::Url::parse_url(url).is_ok_and(|url| !options.loopback_only || is_loopback(&url.host))
     };
-    servers
+    options
+        .ice_servers
         .iter()
         .take(16)
         .map(|server| RTCIceServer {
@@ -39,8 +44,17 @@ pub(super) fn ice_servers(servers: &[IceServer]) -> Vec<RTCIceServer> {
         .collect()
 }
 
-pub(super) fn setting_engine(kind: PeerKind) -> SettingEngine {
+fn is_loopback(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+pub(super) fn setting_engine(kind: PeerKind, disconnected_after: Option<Duration>) -> SettingEngine {
+    // Whoever looks sooner must ask more often: of three unanswered questions none is chance.
+    let keepalive = disconnected_after
+        .map(|after| (after / 3).clamp(Duration::from_millis(200), Duration::from_secs(2)));
     let builder = SettingEngineBuilder::new()
+        .with_ice_timeouts(disconnected_after, None, keepalive)
+        .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(MAX_DATA_MESSAGE as u32))
         .with_multicast_dns_mode(rtc::ice::mdns::MulticastDnsMode::Disabled)
         // Being the DTLS server spares a tick: the SFU opens DTLS as soon as it may.
         .with_answering_dtls_role(RTCDtlsRole::Server);

@@ -5,6 +5,7 @@
 use super::super::candidate::{self, Remote};
 use super::super::engine::*;
 use super::super::sdp;
+use super::channel;
 use super::media::opus;
 use super::writer::Writer;
 use super::{closed, described, error, Shared, CALL_TIMEOUT, CLOSE_TIMEOUT};
@@ -30,6 +31,8 @@ const MAX_TRICKLED: usize = 64;
 #[derive(Default)]
 struct Negotiation {
     senders: Vec<Sender>,
+    /// Whether there is something to offer: a sender or a data channel was added, ever.
+    offers: bool,
     remote_offer: String,
     /// The answer as we sent it and as the engine wrote it; it takes back only its own.
     answer: Option<(String, String)>,
@@ -84,6 +87,9 @@ impl PcPeer {
 
     fn remote(&self, n: &mut Negotiation, sdp: &str) -> EngineResult<String> {
         let prepared = sdp::prepare_remote(sdp).map_err(|e| error(EngineErrorKind::Invalid, e))?;
+        if let Some(limit) = sdp::max_message_size(sdp) {
+            self.shared.channels.limit(limit);
+        }
         let ufrag = sdp::ice_ufrag(&prepared);
         if n.remote_ufrag != ufrag {
             n.remote_ufrag = ufrag.to_owned();
@@ -104,7 +110,7 @@ impl PcPeer {
     async fn undo(&self, pc: &Arc<dyn PeerConnection>, n: &mut Negotiation) -> EngineResult<()> {
         let remote = async { Ok(pc.pending_remote_description().await.is_some()) };
         let remote = self.shared.call(EngineErrorKind::Internal, "roll back", remote).await?;
-        if remote && !n.done && n.senders.is_empty() {
+        if remote && !n.done && !n.offers {
             // The engine starts its transports with the first offer and refuses to start them for
             // another. Nothing was said yet that binds this side: begin anew.
             n.reopened = true;
@@ -160,14 +166,40 @@ impl Peer for PcPeer {
         let writer =
             Arc::new(Writer { track, ssrc, gate: self.shared.gate.clone(), negotiated: AtomicU32::new(0) });
         n.senders.push(Sender { spec, transceiver, writer: writer.clone() });
+        n.offers = true;
+        Ok(writer)
+    }
+
+    async fn remove_audio(&self, track_id: &str) -> EngineResult<()> {
+        let pc = self.shared.pc()?;
+        let mut n = self.negotiation().await?;
+        let Some(at) = n.senders.iter().position(|sender| sender.spec.track_id == track_id) else {
+            return Ok(());
+        };
+        let remove = async {
+            match n.senders[at].transceiver.sender().await? {
+                Some(sender) => pc.remove_track(&sender).await,
+                None => Ok(()),
+            }
+        };
+        self.shared.call(EngineErrorKind::Internal, "remove a sender", remove).await?;
+        n.senders.remove(at).writer.stop();
+        Ok(())
+    }
+
+    async fn add_channel(&self, spec: DataChannelSpec) -> EngineResult<Arc<dyn DataWriter>> {
+        let pc = self.shared.pc()?;
+        let mut n = self.negotiation().await?;
+        let writer = channel::add(&self.shared, &pc, spec).await?;
+        n.offers = true;
         Ok(writer)
     }
 
     async fn offer(&self, ice_restart: bool) -> EngineResult<LocalOffer> {
         let pc = self.shared.pc()?;
         let mut n = self.negotiation().await?;
-        if n.senders.is_empty() {
-            return Err(error(EngineErrorKind::Invalid, "there is no sender to offer"));
+        if !n.offers {
+            return Err(error(EngineErrorKind::Invalid, "there is nothing to offer"));
         }
         let shared = &self.shared;
         let options = ice_restart.then(|| RTCOfferOptions { ice_restart: true });

@@ -4,6 +4,7 @@
 
 use super::super::candidate;
 use super::super::engine::*;
+use super::channel;
 use super::Shared;
 use async_trait::async_trait;
 use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
@@ -11,6 +12,7 @@ use rtc::rtp_transceiver::RTCRtpTransceiverId;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use tokio::sync::{watch, Notify};
+use webrtc::data_channel::DataChannel;
 use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 use webrtc::peer_connection::{
     PeerConnectionEventHandler, RTCPeerConnectionIceEvent, RTCPeerConnectionState,
@@ -46,6 +48,11 @@ impl PeerConnectionEventHandler for Handler {
         let (reader, gate) = (read_track(self.0.clone(), track, shared.closed.subscribe()), shared.gate.clone());
         // Who is not read any more would be silent without a word: it counts as a failed connection.
         tasks.spawn_guarded("read", reader, move || gate.state(PeerState::Failed));
+    }
+
+    async fn on_data_channel(&self, channel: Arc<dyn DataChannel>) {
+        let Some(shared) = self.0.upgrade() else { return };
+        channel::read(&shared, channel, None);
     }
 }
 

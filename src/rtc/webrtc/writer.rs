@@ -17,7 +17,7 @@ use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::rtp_transceiver::RtpTransceiver;
 
 /// The longest that a packet waits for room in the engine's queue.
-const WRITE_TIMEOUT: Duration = Duration::from_millis(100);
+pub(super) const WRITE_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Payload type and header extension id of a sender that may send; 0 until then.
 const READY: u32 = 1 << 31;
@@ -41,6 +41,11 @@ static LEVELS: [u8; 128] = {
 };
 
 impl Writer {
+    /// From now on packets are dropped silently.
+    pub(super) fn stop(&self) {
+        self.negotiated.store(0, Ordering::Release);
+    }
+
     /// Takes over what was negotiated for this sender.
     pub(super) async fn negotiate(
         &self,
