@@ -166,6 +166,12 @@ pub fn mids(sdp: &str) -> Vec<&str> {
     Parts::of(sdp).media().iter().filter_map(|media| attribute(media, "mid")).collect()
 }
 
+/// Whether every m-line has a mid of its own.
+pub fn mids_differ(sdp: &str) -> bool {
+    let mids = mids(sdp);
+    mids.iter().collect::<HashSet<_>>().len() == mids.len()
+}
+
 /// The ICE user name fragment of a description (RFC 8839), empty without one.
 pub fn ice_ufrag(sdp: &str) -> &str {
     Parts::of(sdp).0.iter().find_map(|part| attribute(part, "ice-ufrag")).unwrap_or("")

@@ -3,6 +3,7 @@
 //! Here: an observer that writes down what it hears, and pairs of peer connections.
 
 mod abuse;
+mod data;
 mod pairs;
 mod stack;
 mod text;
@@ -36,6 +37,10 @@ struct Hear {
     connected: Mutex<Option<Instant>>,
     first_packet: Arc<Mutex<Option<Instant>>>,
     panics: AtomicUsize,
+    channels: Mutex<Vec<String>>,
+    data: Mutex<Vec<(String, Bytes)>>,
+    /// Data and channels told after `Closed`.
+    late: AtomicUsize,
 }
 
 struct Sink(Arc<Mutex<Heard>>, Arc<Mutex<Option<Instant>>>);
@@ -72,6 +77,16 @@ impl PeerObserver for Hear {
         let heard = Arc::new(Mutex::new(Heard { info: Some(info), ..Heard::default() }));
         self.tracks.lock().push(heard.clone());
         Some(Box::new(Sink(heard, self.first_packet.clone())))
+    }
+
+    fn channel_open(&self, label: &str) {
+        self.late.fetch_add(usize::from(self.has(PeerState::Closed)), Ordering::SeqCst);
+        self.channels.lock().push(label.to_owned());
+    }
+
+    fn data(&self, label: &str, message: Bytes) {
+        self.late.fetch_add(usize::from(self.has(PeerState::Closed)), Ordering::SeqCst);
+        self.data.lock().push((label.to_owned(), message));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use std::net::SocketAddr;
+use str0m::channel::ChannelId;
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::media::{Direction, MediaKind as Kind, Mid};
 use str0m::net::{Protocol, Receive};
@@ -16,15 +17,17 @@ type Job = Box<dyn FnOnce(&mut Rtc) + Send>;
 type Got = (u16, u32, Vec<u8>, Option<i8>);
 
 #[derive(Default)]
-struct Log {
-    connected: Option<Instant>,
+pub(super) struct Log {
+    pub(super) connected: Option<Instant>,
     first_packet: Option<Instant>,
-    packets: Vec<Got>,
+    pub(super) packets: Vec<Got>,
+    pub(super) channels: Vec<(ChannelId, String)>,
+    pub(super) data: Vec<(ChannelId, Vec<u8>)>,
 }
 
-struct Sfu {
+pub(super) struct Sfu {
     jobs: mpsc::Sender<Job>,
-    log: Arc<Mutex<Log>>,
+    pub(super) log: Arc<Mutex<Log>>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -35,7 +38,7 @@ impl Drop for Sfu {
 }
 
 impl Sfu {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         static CRYPTO: std::sync::Once = std::sync::Once::new();
         CRYPTO.call_once(|| str0m::crypto::from_feature_flags().install_process_default());
         let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
@@ -48,14 +51,26 @@ impl Sfu {
         Self { jobs, log, task }
     }
 
-    async fn with<T: Send + 'static>(&self, job: impl FnOnce(&mut Rtc) -> T + Send + 'static) -> T {
+    pub(super) async fn with<T: Send + 'static>(&self, job: impl FnOnce(&mut Rtc) -> T + Send + 'static) -> T {
         let (tell, told) = oneshot::channel();
         let job: Job = Box::new(move |rtc| drop(tell.send(job(rtc))));
         self.jobs.send(job).await.ok().expect("the other stack runs");
         soon("the other stack", told).await.expect("an answer of the other stack")
     }
 
-    async fn send(&self, mid: Mid, sequence: u16, payload: &'static [u8]) {
+    /// Takes an offer of the publisher, and gives its answer back to it after `edit`.
+    pub(super) async fn answer(
+        &self,
+        publisher: &Arc<dyn Peer>,
+        offer: &LocalOffer,
+        edit: impl FnOnce(String) -> String,
+    ) {
+        let offer = SdpOffer::from_sdp_string(&offer.sdp).expect("an offer that the other stack reads");
+        let answer = self.with(move |rtc| rtc.sdp_api().accept_offer(offer).expect("an answer")).await;
+        publisher.set_answer(edit(answer.to_sdp_string())).await.expect("the answer is taken");
+    }
+
+    pub(super) async fn send(&self, mid: Mid, sequence: u16, payload: &'static [u8]) {
         self.with(move |rtc| {
             let mut api = rtc.direct_api();
             let stream = api.stream_tx_by_mid(mid, None).expect("a stream");
@@ -72,7 +87,7 @@ impl Sfu {
     }
 
     /// Offers the changes that `edit` makes and takes the subscriber's answer.
-    async fn offer<T: Send + 'static>(
+    pub(super) async fn offer<T: Send + 'static>(
         &self,
         subscriber: &Arc<dyn Peer>,
         edit: impl FnOnce(&mut str0m::change::SdpApi) -> T + Send + 'static,
@@ -123,6 +138,14 @@ async fn run(
                 log.packets.push((header.sequence_number, header.timestamp, packet.payload.to_vec(), level));
                 continue;
             }
+            Ok(Output::Event(Event::ChannelOpen(id, label))) => {
+                log.lock().channels.push((id, label));
+                continue;
+            }
+            Ok(Output::Event(Event::ChannelData(data))) => {
+                log.lock().data.push((data.id, data.data));
+                continue;
+            }
             Ok(Output::Event(_)) => continue,
             Err(_) => return,
         };
@@ -144,12 +167,12 @@ async fn run(
     }
 }
 
-fn audio(api: &mut str0m::change::SdpApi, stream: &str, track: &str) -> Mid {
+pub(super) fn audio(api: &mut str0m::change::SdpApi, stream: &str, track: &str) -> Mid {
     api.add_media(Kind::Audio, Direction::SendOnly, Some(stream.into()), Some(track.into()), None)
 }
 
 /// Sends packets 1, 2, … each 2 ms until `done`.
-async fn feed(sfu: &Sfu, mid: Mid, mut sequence: u16, mut done: impl FnMut() -> bool) {
+pub(super) async fn feed(sfu: &Sfu, mid: Mid, mut sequence: u16, mut done: impl FnMut() -> bool) {
     soon("media from the other stack", async {
         while !done() {
             sfu.send(mid, sequence, b"from the other stack").await;
@@ -197,9 +220,7 @@ async fn publish(
     let writer = publisher.add_audio(spec("mic")).await.expect("a sender");
     let offer = publisher.offer(false).await.expect("an offer");
     let begun = Instant::now();
-    let offer = SdpOffer::from_sdp_string(&offer.sdp).expect("an offer that the other stack reads");
-    let answer = sfu.with(move |rtc| rtc.sdp_api().accept_offer(offer).expect("an answer")).await;
-    publisher.set_answer(answer.to_sdp_string()).await.expect("the answer is taken");
+    sfu.answer(&publisher, &offer, |sdp| sdp).await;
     (publisher, out, writer, begun)
 }
 
@@ -217,12 +238,12 @@ async fn publisher_to_another_stack() {
     publisher.close().await;
 }
 
-fn p50(mut values: Vec<f64>) -> f64 {
+pub(super) fn p50(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }
 
-fn ms(from: Instant, to: Option<Instant>) -> f64 {
+pub(super) fn ms(from: Instant, to: Option<Instant>) -> f64 {
     to.map_or(f64::NAN, |to| to.saturating_duration_since(from).as_secs_f64() * 1000.0)
 }
 

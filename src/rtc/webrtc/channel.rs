@@ -55,6 +55,8 @@ pub(super) struct Channel {
     /// Whether `channel_open` was told.
     told: AtomicBool,
     outstanding: AtomicUsize,
+    /// Held from a change or a look until `outstanding` has it, so that the newest stays.
+    counting: AsyncMutex<()>,
     sent: Notify,
     /// The engine's object; given up with the channel, whoever still holds a writer.
     engine: Mutex<Option<Arc<dyn DataChannel>>>,
@@ -67,6 +69,7 @@ impl Channel {
             open: AtomicBool::new(false),
             told: AtomicBool::new(false),
             outstanding: AtomicUsize::new(0),
+            counting: AsyncMutex::new(()),
             sent: Notify::new(),
             engine: Mutex::new(Some(engine)),
         })
@@ -209,6 +212,7 @@ async fn hear(
                 None => return false,
             },
             () = look => {
+                let _counting = channel.counting.lock().await;
                 let left = engine.outstanding_bytes().await.unwrap_or(0);
                 wait = if left < waiting || waiting == 0 { LOOK_SOON } else { (wait * 2).min(LOOK_LATE) };
                 channel.outstanding.store(left, Ordering::Release);
@@ -242,13 +246,16 @@ impl DataWriter for Writer {
             return Err(error(EngineErrorKind::Invalid, "the message is too large"));
         }
         let Some(engine) = self.channel.engine.lock().clone() else { return Err(self.not_open()) };
-        let send = engine.try_send(BytesMut::from(message));
+        let send = async {
+            let _counting = self.channel.counting.lock().await;
+            engine.try_send(BytesMut::from(message)).await?;
+            let waiting = engine.outstanding_bytes().await.unwrap_or(length);
+            self.channel.outstanding.store(waiting, Ordering::Release);
+            self.channel.sent.notify_one();
+            Ok(())
+        };
         match tokio::time::timeout(WRITE_TIMEOUT, send).await {
-            Ok(Ok(())) => {
-                self.channel.outstanding.fetch_add(length, Ordering::AcqRel);
-                self.channel.sent.notify_one();
-                Ok(())
-            }
+            Ok(Ok(())) => Ok(()),
             _ if !self.is_open() => Err(self.not_open()),
             Ok(Err(Error::ErrSendBufferFull)) => {
                 Err(error(EngineErrorKind::Full, "too much waits to be sent on the data channel"))

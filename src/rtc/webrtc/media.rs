@@ -129,3 +129,38 @@ pub(super) fn media_engine(kind: PeerKind) -> webrtc::error::Result<(MediaEngine
     };
     Ok((media, registry))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn on_loopback_only_servers_of_this_machine_are_asked() {
+        let urls = [
+            "stun:127.0.0.1:3478",
+            "stun:[::1]:3478",
+            "stun:LocalHost",
+            "stun:localhost.example.org",
+            "stun:stun.example.org:3478",
+            "stun:192.0.2.1",
+            "stun:127.0.0.1.example.org",
+            "stun:[2001:db8::1]:3478",
+            "turn:198.51.100.7:3478",
+            "turn:127.8.8.8:3478?transport=udp",
+            "turn:127.0.0.1:3478?transport=tcp",
+        ];
+        let server = IceServer {
+            urls: urls.map(str::to_owned).to_vec(),
+            username: "u".to_owned(),
+            password: crate::error::Secret::new("p"),
+        };
+        let elsewhere = IceServer { urls: vec!["stun:192.0.2.9".to_owned()], ..IceServer::default() };
+        let asked = |loopback_only| -> Vec<String> {
+            let ice_servers = vec![elsewhere.clone(), server.clone()];
+            let options = PeerOptions { ice_servers, loopback_only, ..PeerOptions::default() };
+            super::ice_servers(&options).into_iter().flat_map(|server| server.urls).collect()
+        };
+        assert_eq!(asked(true), [urls[0], urls[1], urls[2], urls[9]]);
+        assert!(asked(false).len() >= 8);
+    }
+}

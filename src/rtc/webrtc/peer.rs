@@ -25,6 +25,8 @@ use webrtc::peer_connection::{
 };
 use webrtc::rtp_transceiver::RtpTransceiver;
 
+/// Offers created until one can be used.
+const MAX_TRIES: usize = 4;
 /// Most candidates taken for one ICE generation of the other side.
 const MAX_TRICKLED: usize = 64;
 
@@ -203,16 +205,29 @@ impl Peer for PcPeer {
         }
         let shared = &self.shared;
         let options = ice_restart.then(|| RTCOfferOptions { ice_restart: true });
-        let offer =
-            shared.call(EngineErrorKind::Internal, "create an offer", pc.create_offer(options)).await?;
-        let text = offer.sdp.clone();
-        shared.note_local(&text);
-        let set =
-            shared.call(EngineErrorKind::Internal, "set the offer", pc.set_local_description(offer)).await;
-        if let Err(e) = set {
-            let _ = self.undo(&pc, &mut n).await;
-            return Err(e);
-        }
+        let mut tries = 0;
+        let text = loop {
+            let create = pc.create_offer(options.clone());
+            let offer = shared.call(EngineErrorKind::Internal, "create an offer", create).await?;
+            let text = offer.sdp.clone();
+            shared.note_local(&text);
+            let set = pc.set_local_description(offer);
+            if let Err(e) = shared.call(EngineErrorKind::Internal, "set the offer", set).await {
+                let _ = self.undo(&pc, &mut n).await;
+                return Err(e);
+            }
+            // The engine numbers new senders on from what rolled back offers used up, but the data
+            // channels by how many m-lines there are: both may get the same mid. After another
+            // rollback they do not.
+            if sdp::mids_differ(&text) {
+                break text;
+            }
+            self.undo(&pc, &mut n).await?;
+            tries += 1;
+            if tries == MAX_TRIES {
+                return Err(error(EngineErrorKind::Internal, "the engine's offer names two m-lines alike"));
+            }
+        };
         let mut mids = Vec::with_capacity(n.senders.len());
         let mut described = Vec::with_capacity(n.senders.len());
         for sender in &n.senders {

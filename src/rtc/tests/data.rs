@@ -1,0 +1,377 @@
+//! Data channels against another WebRTC stack in the place of the SFU, and senders that go away.
+
+use super::stack::{audio, feed, Sfu};
+use super::*;
+use str0m::channel::{ChannelConfig, ChannelId, Reliability};
+
+/// One that the other stack opens, as `label` says: `_lossy` without retransmissions.
+fn config(label: &str) -> ChannelConfig {
+    let lossy = label == "_lossy";
+    ChannelConfig {
+        label: label.to_owned(),
+        ordered: !lossy,
+        reliability: if lossy {
+            Reliability::MaxRetransmits { retransmits: 0 }
+        } else {
+            Reliability::Reliable
+        },
+        ..ChannelConfig::default()
+    }
+}
+
+fn channel(label: &str) -> DataChannelSpec {
+    let lossy = label == "_lossy";
+    DataChannelSpec { label: label.to_owned(), ordered: !lossy, max_retransmits: lossy.then_some(0) }
+}
+
+/// Message number `i`: some hundred bytes, every tenth 15 kB.
+fn message(i: usize) -> Vec<u8> {
+    let length = if i.is_multiple_of(10) { 15_000 } else { 100 + i };
+    let mut message = vec![i as u8; length];
+    message[..8].copy_from_slice(&(i as u64).to_be_bytes());
+    message
+}
+
+/// Sends on a channel of the other stack, as soon as there is room.
+async fn sfu_sends(sfu: &Sfu, id: ChannelId, message: Vec<u8>) {
+    soon("room in the other stack", async {
+        loop {
+            let message = message.clone();
+            let taken = sfu
+                .with(move |rtc| rtc.channel(id).is_some_and(|mut c| c.write(true, &message).expect("a write")))
+                .await;
+            if taken {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+}
+
+/// Sends messages from `first` on over a reliable channel of the other stack and waits for them.
+async fn sfu_to_us(sfu: &Sfu, id: ChannelId, heard: &Hear, first: usize, count: usize) {
+    heard.data.lock().clear();
+    for i in first..first + count {
+        sfu_sends(sfu, id, message(i)).await;
+    }
+    until("all messages", || heard.data.lock().len() >= count).await;
+    let data = heard.data.lock();
+    for (i, (label, got)) in data.iter().enumerate() {
+        assert_eq!((label.as_str(), &got[..]), ("_reliable", &message(first + i)[..]), "message {i}");
+    }
+}
+
+/// Sends messages from `first` on to the other stack and waits for them.
+async fn us_to_sfu(writer: &Arc<dyn DataWriter>, sfu: &Sfu, first: usize, count: usize) {
+    sfu.log.lock().data.clear();
+    for i in first..first + count {
+        soon("room", async {
+            loop {
+                match writer.send(message(i).into()).await {
+                    Ok(()) => return,
+                    Err(e) => assert_eq!(e.kind, EngineErrorKind::Full, "{e}"),
+                }
+                assert!(writer.buffered() > 0);
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
+    }
+    until("all messages", || sfu.log.lock().data.len() >= count).await;
+    for (i, (_, got)) in sfu.log.lock().data.iter().enumerate() {
+        assert_eq!(got, &message(first + i), "message {i}");
+    }
+}
+
+async fn negotiate(sfu: &Sfu, publisher: &Arc<dyn Peer>, restart: bool) -> LocalOffer {
+    let offer = soon("offer", publisher.offer(restart)).await.expect("an offer");
+    assert!(crate::rtc::sdp::mids_differ(&offer.sdp), "every m-line has a mid of its own: {}", offer.sdp);
+    sfu.answer(publisher, &offer, |sdp| sdp).await;
+    offer
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_other_side_opens_channels_and_nothing_else() {
+    let engine = WebRtcEngine::new();
+    let sfu = Sfu::new().await;
+    let (subscriber, heard) = peer(&engine, PeerKind::Subscriber).await;
+    let (ids, _) = sfu
+        .offer(&subscriber, |api| ["_reliable", "_lossy"].map(|l| api.add_channel_with_config(config(l))))
+        .await;
+    until("both channels", || heard.channels.lock().len() == 2 && sfu.log.lock().channels.len() == 2).await;
+    assert!(heard.has(PeerState::Connected));
+    sfu_to_us(&sfu, ids[0], &heard, 0, 200).await;
+    sfu_sends(&sfu, ids[1], b"lost or not".to_vec()).await;
+    until("the lossy one", || heard.data.lock().iter().any(|(label, _)| label == "_lossy")).await;
+    // Audio joins, and both live through an ICE restart.
+    let (mid, _) = sfu.offer(&subscriber, |api| audio(api, "p1AUDIO", "a")).await;
+    feed(&sfu, mid, 1, || heard.packets(0).len() > 20).await;
+    sfu_to_us(&sfu, ids[0], &heard, 200, 50).await;
+    sfu.offer(&subscriber, |api| drop(api.ice_restart(true))).await;
+    sfu_to_us(&sfu, ids[0], &heard, 250, 50).await;
+    feed(&sfu, mid, 5000, || heard.packets(0).iter().filter(|p| p.sequence >= 5000).count() > 20).await;
+    assert_eq!(heard.channels.lock().len(), 2, "a channel is told once");
+    // The other stack ends DTLS.
+    sfu.with(|rtc| drop(rtc.close())).await;
+    until("Closed is told", || heard.has(PeerState::Closed)).await;
+    soon("close", subscriber.close()).await;
+    assert_eq!((heard.count(PeerState::Closed), heard.late.load(Ordering::SeqCst)), (1, 0));
+    until("no task is left", || engine.live_tasks() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn channels_join_a_subscriber_that_has_audio() {
+    let engine = WebRtcEngine::new();
+    let sfu = Sfu::new().await;
+    let (subscriber, heard) = peer(&engine, PeerKind::Subscriber).await;
+    let (mid, _) = sfu.offer(&subscriber, |api| audio(api, "p1AUDIO", "a")).await;
+    until("connected", || heard.has(PeerState::Connected)).await;
+    feed(&sfu, mid, 1, || heard.packets(0).len() > 5).await;
+    let (id, _) = sfu.offer(&subscriber, |api| api.add_channel_with_config(config("_reliable"))).await;
+    until("the channel", || sfu.log.lock().channels.len() == 1).await;
+    sfu_to_us(&sfu, id, &heard, 0, 50).await;
+    // Only DTLS tells the end where no m-line is left that carries media.
+    sfu.offer(&subscriber, move |api| api.stop_media(mid)).await;
+    sfu_to_us(&sfu, id, &heard, 50, 50).await;
+    soon("close", subscriber.close()).await;
+    until("no task is left", || engine.live_tasks() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_channels_are_offered_and_audio_joins() {
+    let engine = WebRtcEngine::new();
+    let sfu = Sfu::new().await;
+    let (publisher, out) = peer(&engine, PeerKind::Publisher).await;
+    let reliable = publisher.add_channel(channel("_reliable")).await.expect("a channel");
+    let lossy = publisher.add_channel(channel("_lossy")).await.expect("a channel");
+    let early = reliable.send(Bytes::from_static(b"early")).await.expect_err("it is not open");
+    assert_eq!((early.kind, reliable.is_open()), (EngineErrorKind::Closed, false));
+    let offer = negotiate(&sfu, &publisher, false).await;
+    assert!(offer.mids.is_empty() && !offer.sdp.contains("m=audio"), "{}", offer.sdp);
+    until("both are open", || reliable.is_open() && lossy.is_open()).await;
+    until("both are told", || out.channels.lock().len() == 2).await;
+    us_to_sfu(&reliable, &sfu, 0, 200).await;
+    until("all is acknowledged", || reliable.buffered() == 0).await;
+    let large = reliable.send(vec![0; MAX_DATA_MESSAGE + 1].into()).await.expect_err("it is too large");
+    assert_eq!(large.kind, EngineErrorKind::Invalid);
+    lossy.send(Bytes::from_static(b"lost or not")).await.expect("it is taken");
+    until("the lossy one", || sfu.log.lock().data.iter().any(|(_, data)| data == b"lost or not")).await;
+
+    let writer = publisher.add_audio(spec("mic")).await.expect("a sender");
+    assert_eq!(negotiate(&sfu, &publisher, false).await.mids, ["1"]);
+    send_until(&writer, 1, || sfu.log.lock().packets.len() > 20).await;
+    us_to_sfu(&reliable, &sfu, 200, 50).await;
+    negotiate(&sfu, &publisher, true).await;
+    us_to_sfu(&reliable, &sfu, 250, 50).await;
+    send_until(&writer, 5000, || sfu.log.lock().packets.iter().any(|p| p.0 >= 5000)).await;
+    // A channel that comes later needs no offer: there is an association already.
+    let third = publisher.add_channel(channel("third")).await.expect("a channel");
+    until("it is open", || third.is_open()).await;
+    us_to_sfu(&third, &sfu, 0, 20).await;
+
+    let unknown = publisher.remove_audio("unknown").await;
+    assert!(unknown.is_ok(), "nothing happens");
+    publisher.remove_audio("mic").await.expect("it is removed");
+    writer.write(9, 9, false, None, Bytes::from_static(b"late")).await.expect("dropped silently");
+    let offer = negotiate(&sfu, &publisher, false).await;
+    assert!(offer.mids.is_empty(), "{:?}", offer.mids);
+    let audio = offer.sdp.split("m=").find(|part| part.starts_with("audio")).expect("the m-line stays");
+    assert!(audio.contains("a=inactive"), "{audio}");
+    us_to_sfu(&reliable, &sfu, 300, 50).await;
+    // The id is free again.
+    let writer = publisher.add_audio(spec("mic")).await.expect("a sender");
+    assert_eq!(negotiate(&sfu, &publisher, false).await.mids, ["2"]);
+    let before = sfu.log.lock().packets.len();
+    send_until(&writer, 9000, || sfu.log.lock().packets.len() > before + 5).await;
+    assert!(sfu.log.lock().packets[before..].iter().all(|p| p.0 >= 9000), "nothing of the removed one");
+
+    soon("close", publisher.close()).await;
+    let late = reliable.send(Bytes::from_static(b"late")).await.expect_err("it is closed");
+    assert_eq!((late.kind, reliable.is_open(), out.late.load(Ordering::SeqCst)), (EngineErrorKind::Closed, false, 0));
+    until("no task is left", || engine.live_tasks() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn audio_is_offered_and_channels_join_after_rollbacks() {
+    let engine = WebRtcEngine::new();
+    let sfu = Sfu::new().await;
+    let (publisher, _) = peer(&engine, PeerKind::Publisher).await;
+    let first = publisher.add_audio(spec("one")).await.expect("a sender");
+    assert_eq!(negotiate(&sfu, &publisher, false).await.mids, ["0"]);
+    send_until(&first, 1, || sfu.log.lock().packets.len() > 5).await;
+    // Rolled back offers use mids up; the data channels' must not be one of theirs.
+    let second = publisher.add_audio(spec("two")).await.expect("a sender");
+    publisher.offer(false).await.expect("an offer");
+    publisher.rollback().await.expect("a rollback");
+    let reliable = publisher.add_channel(channel("_reliable")).await.expect("a channel");
+    for _ in 0..3 {
+        let offer = publisher.offer(false).await.expect("an offer");
+        assert!(crate::rtc::sdp::mids_differ(&offer.sdp), "{}", offer.sdp);
+        publisher.rollback().await.expect("a rollback");
+    }
+    assert!(!reliable.is_open());
+    assert_eq!(negotiate(&sfu, &publisher, false).await.mids.len(), 2);
+    until("it is open", || reliable.is_open()).await;
+    us_to_sfu(&reliable, &sfu, 0, 50).await;
+    // The engine takes no ICE restart back: the next offer carries it.
+    publisher.offer(true).await.expect("an offer");
+    publisher.rollback().await.expect("a rollback");
+    negotiate(&sfu, &publisher, false).await;
+    us_to_sfu(&reliable, &sfu, 50, 50).await;
+    publisher.remove_audio("one").await.expect("it is removed");
+    publisher.offer(false).await.expect("an offer");
+    publisher.rollback().await.expect("a rollback");
+    assert_eq!(negotiate(&sfu, &publisher, false).await.mids.len(), 1);
+    us_to_sfu(&reliable, &sfu, 100, 50).await;
+    let before = sfu.log.lock().packets.len();
+    send_until(&second, 7000, || sfu.log.lock().packets.len() > before + 5).await;
+    soon("close", publisher.close()).await;
+    until("no task is left", || engine.live_tasks() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_is_bounded_and_close_ends_it() {
+    let engine = WebRtcEngine::new();
+    let sfu = Sfu::new().await;
+    let (publisher, out) = peer(&engine, PeerKind::Publisher).await;
+    let writer = publisher.add_channel(channel("_reliable")).await.expect("a channel");
+    negotiate(&sfu, &publisher, false).await;
+    until("it is open", || writer.is_open()).await;
+    us_to_sfu(&writer, &sfu, 0, 20).await;
+    // The other side vanishes without a word.
+    drop(sfu);
+    let mut taken = 0;
+    let full = loop {
+        match soon("send", writer.send(message(0).into())).await {
+            Ok(()) => taken += 15_000,
+            Err(e) => break e,
+        }
+        assert!(taken <= MAX_BUFFERED, "what waits is not bounded");
+    };
+    assert_eq!(full.kind, EngineErrorKind::Full, "{full}");
+    let buffered = writer.buffered();
+    assert!((MAX_BUFFERED / 2..=MAX_BUFFERED).contains(&buffered), "{buffered} of {taken}");
+    soon("close", publisher.close()).await;
+    assert_eq!(writer.buffered(), 0);
+    assert_eq!(writer.send(Bytes::new()).await.expect_err("closed").kind, EngineErrorKind::Closed);
+    assert_eq!(publisher.add_channel(channel("late")).await.err().map(|e| e.kind), Some(EngineErrorKind::Closed));
+    assert_eq!(publisher.remove_audio("late").await.err().map(|e| e.kind), Some(EngineErrorKind::Closed));
+    assert_eq!(out.count(PeerState::Closed), 1);
+    until("no task is left", || engine.live_tasks() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn closes_in_the_middle_of_messages() {
+    let engine = WebRtcEngine::new();
+    for round in 0..10 {
+        let sfu = Arc::new(Sfu::new().await);
+        let (subscriber, heard) = peer(&engine, PeerKind::Subscriber).await;
+        let (id, _) = sfu.offer(&subscriber, |api| api.add_channel_with_config(config("_reliable"))).await;
+        until("the channel", || sfu.log.lock().channels.len() == 1).await;
+        let sender = tokio::spawn({
+            let sfu = sfu.clone();
+            async move {
+                loop {
+                    let wrote = sfu.with(move |rtc| {
+                        rtc.channel(id).map(|mut c| c.write(true, &message(7)).unwrap_or_default())
+                    });
+                    let _ = wrote.await;
+                    tokio::task::yield_now().await;
+                }
+            }
+        });
+        until("messages", || heard.data.lock().len() > round * 3).await;
+        if round % 2 == 0 {
+            soon("close", subscriber.close()).await;
+        } else {
+            drop(subscriber);
+            until("Closed is told", || heard.has(PeerState::Closed)).await;
+        }
+        let told = heard.data.lock().len();
+        until("no task is left", || engine.live_tasks() == 0).await;
+        assert_eq!((heard.data.lock().len(), heard.late.load(Ordering::SeqCst)), (told, 0));
+        sender.abort();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sizes_are_each_sides_own() {
+    let engine = WebRtcEngine::new();
+    let sfu = Sfu::new().await;
+    let (publisher, heard) = peer(&engine, PeerKind::Publisher).await;
+    let writer = publisher.add_channel(channel("_reliable")).await.expect("a channel");
+    let mut offer = publisher.offer(false).await.expect("an offer");
+    assert!(offer.sdp.contains("a=max-message-size:65536"), "{}", offer.sdp);
+    // The other stack believes that it may send more than this side takes.
+    offer.sdp = offer.sdp.replace("a=max-message-size:65536", "a=max-message-size:200000");
+    sfu.answer(&publisher, &offer, |sdp| {
+        let at = sdp.find("a=max-message-size:").expect("a size");
+        let end = at + sdp[at..].find('\r').expect("an end");
+        format!("{}a=max-message-size:1000{}", &sdp[..at], &sdp[end..])
+    })
+    .await;
+    until("it is open", || writer.is_open() && !sfu.log.lock().channels.is_empty()).await;
+    assert_eq!(writer.send(vec![1; 1001].into()).await.expect_err("too large").kind, EngineErrorKind::Invalid);
+    writer.send(vec![1; 1000].into()).await.expect("it is taken");
+    let id = sfu.log.lock().channels[0].0;
+    for length in [15_000, MAX_DATA_MESSAGE, MAX_DATA_MESSAGE + 1, 100_000] {
+        sfu_sends(&sfu, id, vec![7; length]).await;
+    }
+    // What came in one datagram with too large a message waits for the next one.
+    soon("what comes after", async {
+        while heard.data.lock().len() < 4 {
+            sfu_sends(&sfu, id, vec![7; 1]).await;
+        }
+    })
+    .await;
+    let lengths: Vec<usize> = heard.data.lock().iter().take(4).map(|(_, data)| data.len()).collect();
+    assert_eq!(lengths, [15_000, MAX_DATA_MESSAGE, 1, 1]);
+    soon("close", publisher.close()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silence_is_told_as_soon_as_asked() {
+    let engine = WebRtcEngine::new();
+    let sfu = Sfu::new().await;
+    let hear = Arc::new(Hear::default());
+    let options = PeerOptions {
+        loopback_only: true,
+        disconnected_after: Some(Duration::from_millis(700)),
+        ..PeerOptions::default()
+    };
+    let publisher = engine.peer(PeerKind::Publisher, options, hear.clone()).await.expect("a peer connection");
+    publisher.add_channel(channel("_reliable")).await.expect("a channel");
+    negotiate(&sfu, &publisher, false).await;
+    until("connected", || hear.has(PeerState::Connected)).await;
+    // Quiet is not silence.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert!(!hear.has(PeerState::Disconnected));
+    drop(sfu);
+    let silent = Instant::now();
+    until("Disconnected", || hear.has(PeerState::Disconnected)).await;
+    let waited = silent.elapsed();
+    assert!(waited < Duration::from_secs(3), "told after {waited:?}");
+    soon("close", publisher.close()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_of_ours_talk() {
+    let pair = Pair::new().await;
+    let there = pair.publisher.add_channel(channel("_reliable")).await.expect("a channel");
+    let back = pair.subscriber.add_channel(channel("back")).await.expect("a channel");
+    pair.negotiate(false, |sdp| sdp).await;
+    until("both are open", || there.is_open() && back.is_open()).await;
+    for i in 0..100 {
+        there.send(message(i).into()).await.expect("it is taken");
+        back.send(message(i).into()).await.expect("it is taken");
+    }
+    until("all messages", || pair.heard.data.lock().len() == 100 && pair.out.data.lock().len() == 100).await;
+    assert!((0..100).all(|i| pair.heard.data.lock()[i].1[..] == message(i)[..]));
+    assert!((0..100).all(|i| pair.out.data.lock()[i].1[..] == message(i)[..]));
+    soon("close", pair.publisher.close()).await;
+    until("Closed is told", || pair.heard.has(PeerState::Closed)).await;
+    assert!(!back.is_open());
+    pair.close().await;
+    until("no task is left", || pair.engine.live_tasks() == 0).await;
+}
