@@ -4,19 +4,21 @@ use super::{
     audio::{oh_audio, oh_audio_format, oh_audio_handler, view, AudioText},
     client::oh_client,
     convert::{argument, give, optional, required, sized},
-    event::{c_event, c_lost, oh_event_handler, state_of, Texts},
+    event::oh_event_handler,
+    event_view::{c_event, c_lost, state_of, Texts},
     handles::registry,
     library::{oh_destroy, timeout, UserData},
     objects::{find, CallObject, Client},
     result::{guard, oh_result},
     track::handle_of,
 };
-use crate::core::model::PeerKind;
+use crate::core::model::{Capabilities, Dialect, PeerKind};
 use crate::core::{Config, Event, State};
 use crate::dispatch::{self, Closing, Delivery, Handler, Limits, Mailbox};
 use crate::error::{Code, Error, Result, Secret};
 use crate::inject::Mark;
 use crate::rtc::sdp::announce_sdp;
+use crate::signalling::livekit::token;
 use crate::session::{AudioFrame, AudioOptions, Call, CallOptions, HandedOver, Notice};
 use std::time::Duration;
 use std::{
@@ -99,6 +101,10 @@ pub struct oh_call_options {
     /// Non-zero: ask with OH_EVENT_TOKEN_NEEDED for another token when the one given has expired. Always
     /// so when none was given.
     pub renew_token: u32,
+    /// Non-zero: a track is received only when oh_subscriber_set_track asks for it (OH_CAP_SUBSCRIPTIONS).
+    pub no_auto_subscribe: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 const DEFAULTS: oh_call_options = oh_call_options {
@@ -123,6 +129,8 @@ const DEFAULTS: oh_call_options = oh_call_options {
     notify: 0,
     disconnect_timeout_ms: 0,
     renew_token: 0,
+    no_auto_subscribe: 0,
+    reserved: 0,
 };
 
 /// Fills in the defaults; the same as OH_CALL_OPTIONS_INIT, for languages without macros.
@@ -242,7 +250,14 @@ unsafe fn settings(client: &Client, options: &oh_call_options) -> Result<(CallOp
         u32::MAX => Duration::ZERO,
         ms => Duration::from_millis(u64::from(ms)),
     };
+    let dialect = *client.connection.protocol.dialect();
+    if options.no_auto_subscribe != 0 && !dialect.capabilities.has(Capabilities::SUBSCRIPTIONS) {
+        let text = format!("oh_call_options.no_auto_subscribe: the protocol {} does not have it", dialect.name);
+        return Err(Error::new(Code::Unsupported, text));
+    }
+    check_room(&dialect, &token, &id)?;
     let config = Config {
+        dialect,
         call_type: call_type.unwrap_or_else(|| "default".into()),
         call_id: id,
         user_id: client.user_id.clone(),
@@ -260,7 +275,17 @@ unsafe fn settings(client: &Client, options: &oh_call_options) -> Result<(CallOp
         disconnect_timeout,
         seed: u64::from_ne_bytes(seed),
     };
-    Ok((CallOptions { config, audio }, limits))
+    let auto_subscribe = options.no_auto_subscribe == 0;
+    Ok((CallOptions { config, auto_subscribe, audio }, limits))
+}
+
+/// A token that names its room leads there, whatever the application asks for: better said than found out.
+fn check_room(dialect: &Dialect, token: &Secret, id: &str) -> Result<()> {
+    let bound = dialect.admits_at_socket.then(|| token::read(token)).flatten().map(|claims| claims.room);
+    match bound.filter(|room| !room.is_empty() && room != id) {
+        Some(_) => Err(argument("oh_call_options.id is not the call that the token is for (claim video.room)")),
+        None => Ok(()),
+    }
 }
 
 fn join(

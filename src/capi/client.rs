@@ -6,12 +6,18 @@ use super::{
     handles::registry,
     objects::{find, Client},
     process,
+    protocol::oh_protocol,
     result::{guard, oh_result},
 };
 use crate::core::model::{Failure, FailureKind};
 use crate::error::{Code, Error, Secret};
 use crate::session::{Connection, EventHub};
-use crate::signalling::{stream::{Coordinator, EventsOptions}, ws::WsLimits, Net, NetOptions};
+use crate::signalling::{
+    livekit::{token, LiveKitService},
+    stream::{Coordinator, EventsOptions, StreamService},
+    ws::WsLimits,
+    Net, NetOptions,
+};
 use base64::Engine as _;
 use std::{
     ffi::c_char,
@@ -35,11 +41,13 @@ pub struct oh_client_options {
     /// Largest message taken from an SFU, in bytes, 1024 to 67108864; 0: 1048576. A larger one ends
     /// the connection with close code 1009.
     pub max_message_bytes: u32,
-    /// Base URL of the coordinator, for instance "https://video.example.com". Required.
+    /// Base URL of the coordinator, for instance "https://video.example.com". Required. With
+    /// OH_PROTOCOL_LIVEKIT the URL of the server, for instance "wss://sfu.example.com"; several servers of
+    /// one cluster may be given, parted by spaces: the first is asked first, the others when it is gone.
     pub url: *const c_char,
     /// The application's key at the service; NULL: none.
     pub api_key: *const c_char,
-    /// Who joins; NULL: the claim `user_id` of the token.
+    /// Who joins; NULL: the claim `user_id` (with OH_PROTOCOL_LIVEKIT `sub`) of the token.
     pub user_id: *const c_char,
     /// The user's token (a JWT); NULL: every call asks for one with OH_EVENT_TOKEN_NEEDED.
     pub token: *const c_char,
@@ -54,6 +62,11 @@ pub struct oh_client_options {
     /// for all calls of this client. It is connected again whenever it is lost and never disturbs a
     /// call; a join waits 500 ms for its first connection at most.
     pub events: u32,
+    /// oh_protocol: what is spoken with the service. api_key, hint_url and events are of
+    /// OH_PROTOCOL_STREAM.
+    pub protocol: i32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 const DEFAULTS: oh_client_options = oh_client_options {
@@ -67,6 +80,8 @@ const DEFAULTS: oh_client_options = oh_client_options {
     hint_url: std::ptr::null(),
     allow_insecure: 0,
     events: 0,
+    protocol: 0,
+    reserved: 0,
 };
 
 /// Fills in the defaults; the same as OH_CLIENT_OPTIONS_INIT, for languages without macros.
@@ -122,12 +137,27 @@ unsafe fn make(options: *const oh_client_options) -> crate::error::Result<oh_cli
             optional(options.hint_url, "oh_client_options.hint_url")?,
         )
     };
-    if !["http://", "https://"].iter().any(|scheme| url.get(..scheme.len()).is_some_and(|u| u.eq_ignore_ascii_case(scheme))) {
-        return Err(argument("oh_client_options.url must begin with https:// (or http:// for this machine)"));
+    let livekit = match options.protocol {
+        p if p == oh_protocol::OH_PROTOCOL_STREAM as i32 => false,
+        p if p == oh_protocol::OH_PROTOCOL_LIVEKIT as i32 => true,
+        _ => return Err(argument("oh_client_options.protocol must be one of oh_protocol")),
+    };
+    let schemes: &[&str] = match livekit {
+        true => &["wss://", "https://", "ws://", "http://"],
+        false => &["https://", "http://"],
+    };
+    if !schemes.iter().any(|scheme| url.get(..scheme.len()).is_some_and(|u| u.eq_ignore_ascii_case(scheme))) {
+        let text = format!("oh_client_options.url must begin with {} (or {} for this machine)", schemes[0], schemes[schemes.len() - 1]);
+        return Err(argument(text));
     }
     let token = Secret::new(token.unwrap_or_default());
-    let user_id = user_id.or_else(|| user_id_of(&token)).ok_or_else(|| {
-        argument("oh_client_options.user_id is missing, and the token has no claim user_id to take it from")
+    let claim = if livekit { "sub" } else { "user_id" };
+    let claimed = || match livekit {
+        true => token::read(&token).map(|claims| claims.identity).filter(|id| !id.is_empty()),
+        false => user_id_of(&token),
+    };
+    let user_id = user_id.or_else(claimed).ok_or_else(|| {
+        argument(format!("oh_client_options.user_id is missing, and the token has no claim {claim} to take it from"))
     })?;
     let mut limits = WsLimits::default();
     match options.max_message_bytes {
@@ -139,22 +169,22 @@ unsafe fn make(options: *const oh_client_options) -> crate::error::Result<oh_cli
         insecure_allowed: options.allow_insecure != 0,
         ca_file: ca_file.map(Into::into),
     }));
-    let api_key = api_key.unwrap_or_default();
-    let coordinator = Coordinator::new(net.clone(), &url, &api_key, &user_id).map_err(|f| bad_url(&f))?;
-    if let Some(hint) = &hint_url {
-        net.url(hint).map_err(|f| bad_url(&f))?;
-    }
-    let coordinator = Arc::new(coordinator);
-    let hub = || EventHub::new(coordinator.clone(), token.clone(), EventsOptions::default());
-    let events = (options.events != 0).then(|| Arc::new(hub()));
-    let connection = Connection {
-        net,
-        coordinator,
-        events,
-        engine: crate::rtc::default_engine(),
-        api_key,
-        limits,
-        hint_url: hint_url.unwrap_or_default(),
+    let engine = crate::rtc::default_engine();
+    let connection = if livekit {
+        let service = LiveKitService::new(net, &url, limits).map_err(|f| bad_url(&f))?;
+        Connection { protocol: Arc::new(service), engine, coordinator: None, events: None }
+    } else {
+        let api_key = api_key.unwrap_or_default();
+        let coordinator = Coordinator::new(net.clone(), &url, &api_key, &user_id).map_err(|f| bad_url(&f))?;
+        if let Some(hint) = &hint_url {
+            net.url(hint).map_err(|f| bad_url(&f))?;
+        }
+        let coordinator = Arc::new(coordinator);
+        let hub = || EventHub::new(coordinator.clone(), token.clone(), EventsOptions::default());
+        let events = (options.events != 0).then(|| Arc::new(hub()));
+        let hint_url = hint_url.unwrap_or_default();
+        let service = StreamService::new(net, coordinator.clone(), api_key, limits, hint_url);
+        Connection { protocol: Arc::new(service), engine, coordinator: Some(coordinator), events }
     };
     let client = Client { connection, user_id, token, calls: Default::default(), freed: Default::default() };
     Ok(oh_client { id: registry().insert(Arc::new(client))? })

@@ -1,17 +1,7 @@
 //! `oh_event`: what happens in a call, as C sees it.
 
-use super::{
-    audio::{oh_audio, oh_track_kind},
-    call::oh_call,
-    convert::c_text,
-    result::oh_result,
-    track::oh_track,
-};
-use crate::core::{Event, State};
-use crate::core::model::{Participant, Quality, Strategy, UnpublishCause};
-use crate::error::Error;
-use crate::session::Notice;
-use std::ffi::{c_char, c_void, CString};
+use super::{audio::oh_audio, call::oh_call, track::oh_track};
+use std::ffi::{c_char, c_void};
 
 /// Where a call is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +48,8 @@ pub enum oh_end_reason {
     OH_END_NETWORK_UNSUPPORTED = 11,
     /// This participant is not let in again: the token has expired, the call is gone, or it is refused.
     OH_END_RECONNECT_REFUSED = 12,
+    /// Somebody else has joined as this participant.
+    OH_END_REPLACED = 13,
 }
 
 /// What an event is about; tells which member of the union holds. More may be added: ignore
@@ -110,6 +102,18 @@ pub enum oh_event_kind {
     /// `custom`: somebody, or the application's server, told everyone who watches the call; only with
     /// oh_client_options.events. May come before OH_EVENT_JOINED. One's own come back, too.
     OH_EVENT_CUSTOM = 22,
+    /// `room`: the room, at the join and when it has changed (OH_CAP_ROOM).
+    OH_EVENT_ROOM = 23,
+    /// `data`: a packet of another participant, or of the application's server (OH_CAP_DATA).
+    OH_EVENT_DATA = 24,
+    /// `text`: a text of another participant, put together (OH_CAP_TEXT).
+    OH_EVENT_TEXT = 25,
+    /// `rpc`: another participant calls a procedure; answer with oh_call_rpc_answer (OH_CAP_RPC).
+    OH_EVENT_RPC_REQUEST = 26,
+    /// `rpc`: what became of an oh_call_rpc; exactly one for each, before OH_EVENT_ENDED at the latest.
+    OH_EVENT_RPC_RESPONSE = 27,
+    /// `subscribable`: a track cannot be had any more, or again (OH_CAP_SUBSCRIPTIONS).
+    OH_EVENT_SUBSCRIBABLE = 28,
 }
 
 /// How a lost connection was found again.
@@ -126,7 +130,7 @@ pub enum oh_reconnect {
 
 use oh_event_kind::*;
 
-const NAMES: [(oh_event_kind, &str); 22] = [
+const NAMES: [(oh_event_kind, &str); 28] = [
     (OH_EVENT_STATE, "state\0"),
     (OH_EVENT_JOINED, "joined\0"),
     (OH_EVENT_TOKEN_NEEDED, "token_needed\0"),
@@ -149,6 +153,12 @@ const NAMES: [(oh_event_kind, &str); 22] = [
     (OH_EVENT_ENDED, "ended\0"),
     (OH_EVENT_RECONNECTED, "reconnected\0"),
     (OH_EVENT_CUSTOM, "custom\0"),
+    (OH_EVENT_ROOM, "room\0"),
+    (OH_EVENT_DATA, "data\0"),
+    (OH_EVENT_TEXT, "text\0"),
+    (OH_EVENT_RPC_REQUEST, "rpc_request\0"),
+    (OH_EVENT_RPC_RESPONSE, "rpc_response\0"),
+    (OH_EVENT_SUBSCRIBABLE, "subscribable\0"),
 ];
 
 /// oh_state before and after.
@@ -187,12 +197,16 @@ pub struct oh_event_participant {
     pub image: *const c_char,
     /// Custom data as JSON, "" without any.
     pub custom: *const c_char,
-    /// 0 unknown, 1 poor, 2 good, 3 excellent.
+    /// 0 unknown, 1 poor, 2 good, 3 excellent, 4 lost.
     pub quality: i32,
     pub speaking: u32,
     pub dominant: u32,
     /// 0.0 to 1.0.
     pub level: f32,
+    /// The application's own text about this participant, "" without any (OH_CAP_ATTRIBUTES).
+    pub metadata: *const c_char,
+    /// Names and values as a JSON object, "" without any (OH_CAP_ATTRIBUTES).
+    pub attributes: *const c_char,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -204,6 +218,10 @@ pub struct oh_event_track {
     pub kind: i32,
     /// Why it ended: 0 not said, 1 muted by its user, 2 permission revoked, 3 moderation.
     pub cause: i32,
+    /// The SFU's name of the track, for oh_subscriber_set_track; "" in protocols without one.
+    pub track_id: *const c_char,
+    /// As its publisher calls it; may be "".
+    pub name: *const c_char,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -221,7 +239,7 @@ pub struct oh_event_level {
 pub struct oh_event_quality {
     pub user_id: *const c_char,
     pub session_id: *const c_char,
-    /// 0 unknown, 1 poor, 2 good, 3 excellent.
+    /// 0 unknown, 1 poor, 2 good, 3 excellent, 4 lost.
     pub quality: i32,
     pub reserved: u32,
 }
@@ -318,6 +336,80 @@ pub struct oh_event_custom {
     pub json: *const c_char,
 }
 
+/// The room itself.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct oh_event_room {
+    /// The server's name of it.
+    pub id: *const c_char,
+    pub name: *const c_char,
+    /// The application's own text about the room, "" without any.
+    pub metadata: *const c_char,
+    /// Non-zero: it is being recorded.
+    pub recording: u32,
+    pub reserved: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct oh_event_data_packet {
+    /// The sender; "" for the application's server. Data may come before OH_EVENT_PARTICIPANT_JOINED.
+    pub user_id: *const c_char,
+    /// The sender's session, "" when it is not told.
+    pub session_id: *const c_char,
+    pub topic: *const c_char,
+    /// `size` bytes; NULL when size is 0.
+    pub bytes: *const u8,
+    pub size: u32,
+    /// Non-zero: it came over the lossy channel.
+    pub lossy: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct oh_event_text {
+    /// The sender; "" for the application's server.
+    pub user_id: *const c_char,
+    /// The sender's session, "" when it is not told.
+    pub session_id: *const c_char,
+    pub topic: *const c_char,
+    /// The sender's name of this text.
+    pub id: *const c_char,
+    pub text: *const c_char,
+}
+
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct oh_event_rpc {
+    /// OH_EVENT_RPC_RESPONSE: the number that oh_call_rpc gave; else 0.
+    pub call_id: u64,
+    /// OH_EVENT_RPC_REQUEST: for oh_call_rpc_answer; else "".
+    pub request_id: *const c_char,
+    /// OH_EVENT_RPC_REQUEST: who calls; else "".
+    pub user_id: *const c_char,
+    /// OH_EVENT_RPC_REQUEST: the procedure; else "".
+    pub method: *const c_char,
+    /// What is handed over, or the answer; of a failure its data, mostly "".
+    pub payload: *const c_char,
+    /// OH_EVENT_RPC_RESPONSE: why it failed; else "".
+    pub text: *const c_char,
+    /// OH_EVENT_RPC_RESPONSE: 0, or an oh_rpc_error, or a code of the other application's.
+    pub error_code: u32,
+    /// OH_EVENT_RPC_REQUEST: ms that the caller waits for the answer.
+    pub timeout_ms: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct oh_event_subscribable {
+    pub user_id: *const c_char,
+    pub session_id: *const c_char,
+    pub track_id: *const c_char,
+    /// Non-zero: it can be had.
+    pub allowed: u32,
+    pub reserved: u32,
+}
+
 /// The member that `kind` names.
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -338,6 +430,11 @@ pub union oh_event_data {
     pub ended: oh_event_ended,
     pub reconnected: oh_event_reconnected,
     pub custom: oh_event_custom,
+    pub room: oh_event_room,
+    pub data: oh_event_data_packet,
+    pub text: oh_event_text,
+    pub rpc: oh_event_rpc,
+    pub subscribable: oh_event_subscribable,
     /// Room for later kinds: the size of an event does not change.
     pub reserved: [u64; 24],
 }
@@ -386,170 +483,4 @@ pub extern "C" fn oh_state_name(state: i32) -> *const c_char {
         _ => "unknown\0",
     };
     name.as_ptr().cast()
-}
-
-/// Texts that an event points to.
-#[derive(Default)]
-pub(super) struct Texts {
-    texts: Vec<CString>,
-    pins: Vec<oh_pin>,
-}
-
-impl Texts {
-    fn keep(&mut self, text: &str) -> *const c_char {
-        let text = c_text(text);
-        // The heap text does not move when the list grows.
-        let pointer = text.as_ptr();
-        self.texts.push(text);
-        pointer
-    }
-}
-
-pub(super) fn state_of(state: State) -> i32 {
-    state as i32
-}
-
-pub(super) fn frame(call: oh_call, at_ms: u64, kind: oh_event_kind, u: oh_event_data) -> oh_event {
-    oh_event { size: size_of::<oh_event>() as u32, kind: kind as i32, call, at_ms, u }
-}
-
-fn participant(p: &Participant, t: &mut Texts) -> oh_event_data {
-    let participant = oh_event_participant {
-        user_id: t.keep(&p.user_id),
-        session_id: t.keep(&p.session_id),
-        name: t.keep(&p.name),
-        image: t.keep(&p.image),
-        custom: t.keep(&p.custom_json),
-        quality: quality(p.quality),
-        speaking: u32::from(p.is_speaking),
-        dominant: u32::from(p.is_dominant),
-        level: p.audio_level,
-    };
-    oh_event_data { participant }
-}
-
-fn quality(quality: Quality) -> i32 {
-    match quality {
-        Quality::Unknown => 0,
-        Quality::Poor => 1,
-        Quality::Good => 2,
-        Quality::Excellent => 3,
-    }
-}
-
-fn error_of(error: Option<&Error>) -> (i32, i32) {
-    error.map_or((0, 0), |e| (oh_result::from(e.code) as i32, e.server_code))
-}
-
-/// The C form of an event; valid as long as the texts are. `track` finds the handle of a track.
-pub(super) fn c_event(call: oh_call, notice: &Notice, t: &mut Texts, track: impl Fn(u64) -> oh_track) -> oh_event {
-    // What no member covers is zero.
-    let zero = oh_event_data { reserved: [0; 24] };
-    let (kind, u) = match &notice.event {
-        Event::State { state, previous } => (
-            OH_EVENT_STATE,
-            oh_event_data { state: oh_event_state { state: state_of(*state), previous: state_of(*previous) } },
-        ),
-        Event::Joined { counts, session_id } => {
-            let counts = oh_event_counts { total: counts.total, anonymous: counts.anonymous };
-            let join_ms = u32::try_from(notice.at_ms).unwrap_or(u32::MAX);
-            let joined = oh_event_joined { session_id: t.keep(session_id), counts, join_ms, reserved: 0 };
-            (OH_EVENT_JOINED, oh_event_data { joined })
-        }
-        Event::Reconnected { strategy, attempts, session_id, elapsed_ms } => {
-            let how = match strategy {
-                Strategy::Fast => oh_reconnect::OH_RECONNECT_FAST,
-                Strategy::Migrate => oh_reconnect::OH_RECONNECT_MIGRATE,
-                _ => oh_reconnect::OH_RECONNECT_REJOIN,
-            };
-            let reconnected = oh_event_reconnected {
-                session_id: t.keep(session_id),
-                how: how as i32,
-                attempts: *attempts,
-                elapsed_ms: *elapsed_ms,
-            };
-            (OH_EVENT_RECONNECTED, oh_event_data { reconnected })
-        }
-        Event::TokenNeeded => (OH_EVENT_TOKEN_NEEDED, zero),
-        Event::ParticipantJoined(p) => (OH_EVENT_PARTICIPANT_JOINED, participant(p, t)),
-        Event::ParticipantUpdated(p) => (OH_EVENT_PARTICIPANT_UPDATED, participant(p, t)),
-        Event::ParticipantLeft(p) => (OH_EVENT_PARTICIPANT_LEFT, participant(p, t)),
-        Event::TrackPublished { user_id, session_id, kind } => {
-            let kind = oh_track_kind::from(*kind) as i32;
-            let track = oh_event_track { user_id: t.keep(user_id), session_id: t.keep(session_id), kind, cause: 0 };
-            (OH_EVENT_TRACK_PUBLISHED, oh_event_data { track })
-        }
-        Event::TrackUnpublished { user_id, session_id, kind, cause } => {
-            let kind = oh_track_kind::from(*kind) as i32;
-            let cause = match cause {
-                UnpublishCause::Unspecified => 0,
-                UnpublishCause::UserMuted => 1,
-                UnpublishCause::PermissionRevoked => 2,
-                UnpublishCause::Moderation => 3,
-            };
-            let track = oh_event_track { user_id: t.keep(user_id), session_id: t.keep(session_id), kind, cause };
-            (OH_EVENT_TRACK_UNPUBLISHED, oh_event_data { track })
-        }
-        Event::AudioLevel { user_id, session_id, level, speaking } => {
-            let (user_id, session_id) = (t.keep(user_id), t.keep(session_id));
-            let level = oh_event_level { user_id, session_id, level: *level, speaking: u32::from(*speaking) };
-            (OH_EVENT_AUDIO_LEVEL, oh_event_data { level })
-        }
-        Event::DominantSpeaker { user_id, session_id } => {
-            let (user_id, session_id) = (t.keep(user_id), t.keep(session_id));
-            let level = oh_event_level { user_id, session_id, level: 0.0, speaking: 1 };
-            (OH_EVENT_DOMINANT_SPEAKER, oh_event_data { level })
-        }
-        Event::Quality { user_id, session_id, quality: q } => {
-            let (user_id, session_id) = (t.keep(user_id), t.keep(session_id));
-            let quality = oh_event_quality { user_id, session_id, quality: quality(*q), reserved: 0 };
-            (OH_EVENT_CONNECTION_QUALITY, oh_event_data { quality })
-        }
-        Event::Counts(c) => {
-            let counts = oh_event_counts { total: c.total, anonymous: c.anonymous };
-            (OH_EVENT_COUNTS, oh_event_data { counts })
-        }
-        Event::Grants(g) => {
-            let (audio, video, screen_share) = (g.audio.into(), g.video.into(), g.screen_share.into());
-            (OH_EVENT_GRANTS, oh_event_data { grants: oh_event_grants { audio, video, screen_share } })
-        }
-        Event::Pins(pins) => {
-            for pin in pins {
-                let (user_id, session_id) = (t.keep(&pin.user_id), t.keep(&pin.session_id));
-                t.pins.push(oh_pin { user_id, session_id });
-            }
-            let first = if t.pins.is_empty() { std::ptr::null() } else { t.pins.as_ptr() };
-            let pins = oh_event_pins { pins: first, count: t.pins.len() as u32, reserved: 0 };
-            (OH_EVENT_PINS, oh_event_data { pins })
-        }
-        Event::Custom { user_id, custom_type, json } => {
-            let (user_id, custom_type, json) = (t.keep(user_id), t.keep(custom_type), t.keep(json));
-            (OH_EVENT_CUSTOM, oh_event_data { custom: oh_event_custom { user_id, custom_type, json } })
-        }
-        Event::LocalPublished { track: id } => {
-            let local = oh_event_local { track: track(*id), error: 0, server_code: 0, text: t.keep("") };
-            (OH_EVENT_LOCAL_PUBLISHED, oh_event_data { local })
-        }
-        Event::LocalFailed { track: id, error } => {
-            let (code, server_code) = error_of(Some(error));
-            let local = oh_event_local { track: track(*id), error: code, server_code, text: t.keep(&error.message) };
-            (OH_EVENT_LOCAL_FAILED, oh_event_data { local })
-        }
-        Event::Error(error) => {
-            let (code, server_code) = error_of(Some(error));
-            let error = oh_event_error { error: code, server_code, text: t.keep(&error.message) };
-            (OH_EVENT_ERROR, oh_event_data { error })
-        }
-        Event::Ended(end) => {
-            let (error, server_code) = error_of(end.error.as_ref());
-            let reason = t.keep(&end.text);
-            let ended = oh_event_ended { code: end.reason as i32, error, server_code, reserved: 0, reason };
-            (OH_EVENT_ENDED, oh_event_data { ended })
-        }
-    };
-    frame(call, notice.at_ms, kind, u)
-}
-
-pub(super) fn c_lost(call: oh_call, count: u64) -> oh_event {
-    frame(call, 0, OH_EVENT_LOST, oh_event_data { lost: oh_event_lost { count } })
 }

@@ -71,6 +71,9 @@ pub struct oh_call_stats {
     pub reconnect_attempts: u64,
     /// Further reasons to reconnect that came while a reconnect was under way.
     pub reconnect_triggers_merged: u64,
+    /// Packets and texts between participants that were lost, could not be read or put together, or were
+    /// more than may wait.
+    pub data_dropped: u64,
 }
 
 /// Reads the figures of a call; works until it is freed, also when it is over.
@@ -134,6 +137,7 @@ pub unsafe extern "C" fn oh_call_get_stats(call: oh_call, stats: *mut oh_call_st
             reconnects_migrate: c.reconnects_migrate,
             reconnect_attempts: c.reconnect_attempts,
             reconnect_triggers_merged: c.triggers_merged,
+            data_dropped: s.data_dropped,
         };
         // SAFETY: at least as many bytes are writable as ours.
         unsafe { stats.write(filled) };

@@ -81,6 +81,7 @@ impl Core {
                 self.phase = Phase::Opening;
                 // Done by this answer: a retry must not ring or notify anybody again.
                 (self.config.ring, self.config.notify) = (false, false);
+                self.known_edges = admission.alternatives;
                 self.admission = Some(admission.clone());
                 self.open_socket(admission);
             }
@@ -150,6 +151,17 @@ impl Core {
         }
         let failure = Failure::new(FailureKind::Connect, why);
         self.join_attempt_failed(now, "the SFU", failure, true);
+    }
+
+    /// The SFU brings a token in place of the one that will expire.
+    pub(super) fn on_fresh_token(&mut self, token: Secret) {
+        if token.is_empty() {
+            return;
+        }
+        if let Some(admission) = &mut self.admission {
+            admission.token = token.clone();
+        }
+        self.token = token;
     }
 
     /// The SFU says itself that it is the wrong one.
@@ -268,7 +280,10 @@ impl Core {
             self.blame_edge(&failure);
         }
         self.phase = Phase::WaitingRetry;
-        let wait = backoff::join(self.join_failures, &mut self.rng);
+        let wait = match self.next_door(&failure) {
+            true => Duration::ZERO,
+            false => backoff::join(self.join_failures, &mut self.rng),
+        };
         let wait = wait.max(Duration::from_millis(failure.retry_after_ms.unwrap_or(0).min(30_000)));
         self.timers.set(Timer::RetryJoin, now + wait);
     }

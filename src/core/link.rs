@@ -178,6 +178,11 @@ impl Core {
 
     /// The publisher's ICE is ours to restart, the subscriber's the SFU's.
     fn restart_ice(&mut self, now: Duration, peer: PeerKind) {
+        if !self.config.dialect.subscriber_restart {
+            // A new socket also shows whether the session is still there.
+            let why = format!("the {} peer connection is lost", name(peer));
+            return self.reconnect(now, Strategy::Fast, &why);
+        }
         match peer {
             PeerKind::Publisher => self.restart_publisher_ice(now),
             PeerKind::Subscriber if self.subscriber_alive() => self.restart_subscriber_ice(now),

@@ -69,7 +69,7 @@ impl Core {
             (Phase::Joining, SfuMessage::Advice { strategy, why, leave_edge }) => {
                 self.on_advice_while_joining(now, strategy, why, leave_edge)
             }
-            (Phase::Joining, SfuMessage::Token(token)) => self.token = token,
+            (Phase::Joining, SfuMessage::Token(token)) => self.on_fresh_token(token),
             (Phase::Joining, message) => self.hold(message),
             (Phase::Joined, message) => self.dispatch(now, message),
             _ => self.late(),
@@ -171,7 +171,7 @@ impl Core {
             },
             SfuMessage::MigrationComplete => self.late(),
             SfuMessage::Alive => {}
-            SfuMessage::Token(token) => self.token = token,
+            SfuMessage::Token(token) => self.on_fresh_token(token),
             SfuMessage::Room(room) => self.event(Event::Room(room)),
             SfuMessage::LocalMuted { track_id, muted } => self.on_local_muted(&track_id, muted),
             SfuMessage::LocalUnpublished { track_id } => self.on_local_unpublished(now, &track_id),

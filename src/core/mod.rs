@@ -101,6 +101,8 @@ pub struct Core {
     admission: Option<Box<Admission>>,
     /// Edges that refused or failed, last one last.
     failed_edges: Vec<String>,
+    /// How many edges there are, as far as the admission tells.
+    known_edges: usize,
     /// How often each edge failed otherwise.
     edge_failures: Vec<(String, u32)>,
     join_failures: u32,
@@ -161,6 +163,7 @@ impl Core {
             token,
             admission: None,
             failed_edges: Vec::new(),
+            known_edges: 0,
             edge_failures: Vec::new(),
             join_failures: 0,
             sockets: 0,

@@ -63,8 +63,7 @@ pub(super) enum Step {
 /// One sender of the engine.
 #[derive(Debug)]
 struct Sender {
-    /// The track that it carries; none when that has ended.
-    track: Option<TrackId>,
+    track: TrackId,
     /// The name under which it was added.
     name: String,
 }
@@ -77,6 +76,8 @@ pub(super) struct Publisher {
     pub(super) tracks: Vec<Track>,
     /// The engine's senders in the order they were added.
     senders: Vec<Sender>,
+    /// Senders ever added: their m-lines stay in the description (RFC 8829, section 5.2.2).
+    added: usize,
     /// The engine has the data channels, too.
     channels: bool,
     mids: Vec<String>,
@@ -110,6 +111,7 @@ impl Default for Publisher {
             step: Step::Idle,
             tracks: Vec::new(),
             senders: Vec::new(),
+            added: 0,
             channels: false,
             mids: Vec::new(),
             dirty: false,
@@ -150,7 +152,7 @@ impl Publisher {
     }
 
     fn sends(&self, track: TrackId) -> bool {
-        self.senders.iter().any(|s| s.track == Some(track))
+        self.senders.iter().any(|s| s.track == track)
     }
 
     pub fn begin_close(&mut self) -> bool {
@@ -250,8 +252,7 @@ impl Core {
             Some(Error::new(Code::Refused, "publish: this participant may not send audio in this call"))
         } else if !self.publisher.tracks.is_empty() {
             Some(Error::new(Code::State, "publish: an audio track is already published; free it first"))
-        } else if self.publisher.senders.len() >= limits::TRACKS {
-            // The m-lines of freed tracks stay in the description (RFC 8829, section 5.2.2).
+        } else if self.publisher.added >= limits::TRACKS {
             Some(Error::new(
                 Code::Limit,
                 "publish: this call has published 32 tracks; mute instead of publishing anew",
@@ -323,7 +324,7 @@ impl Core {
         }
         if self.config.dialect.tracks_end_in_sdp {
             let live = |id: TrackId| self.publisher.tracks.iter().any(|t| t.id == id);
-            let ended = self.publisher.senders.iter().position(|s| s.track.is_some_and(|id| !live(id)));
+            let ended = self.publisher.senders.iter().position(|s| !live(s.track));
             if let Some(index) = ended {
                 let stream_id = self.publisher.senders[index].name.clone();
                 let op = self.op(PeerKind::Publisher, Action::RemoveAudio { stream_id });
@@ -340,7 +341,7 @@ impl Core {
             return;
         }
         self.publisher.dirty = false;
-        if self.publisher.senders.is_empty() && !self.publisher.channels {
+        if self.publisher.added == 0 && !self.publisher.channels {
             // Freed before it was ever added: there is nothing to offer.
             return;
         }
@@ -392,12 +393,13 @@ impl Core {
             }
             (Step::Adding(_, track), Ok(_)) => {
                 let name = self.publisher.track(track).map(|t| t.name.clone()).unwrap_or_default();
-                self.publisher.senders.push(Sender { track: Some(track), name });
+                self.publisher.senders.push(Sender { track, name });
+                self.publisher.added += 1;
                 self.negotiate_publisher(now);
             }
             (Step::Removing(_, index), Ok(_)) => {
-                if let Some(sender) = self.publisher.senders.get_mut(index) {
-                    sender.track = None;
+                if index < self.publisher.senders.len() {
+                    self.publisher.senders.remove(index);
                 }
                 self.negotiate_publisher(now);
             }
@@ -445,7 +447,7 @@ impl Core {
             .iter()
             .filter(|t| which.contains(&t.id))
             .filter_map(|t| {
-                let index = self.publisher.senders.iter().position(|s| s.track == Some(t.id))?;
+                let index = self.publisher.senders.iter().position(|s| s.track == t.id)?;
                 Some(TrackInfo {
                     track_id: t.name.clone(),
                     kind: TrackKind::Audio,

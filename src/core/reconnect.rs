@@ -317,9 +317,7 @@ impl Core {
         r.failed += 1;
         let (since, failed) = (r.since, r.failed);
         // Nobody there, and somebody elsewhere: what is kept there is gone.
-        let elsewhere = self.config.dialect.admits_at_socket
-            && failure.kind == FailureKind::Connect
-            && self.admission.as_ref().is_some_and(|a| a.alternatives);
+        let elsewhere = self.next_door(failure);
         if fast && elsewhere {
             self.leave_edge();
         }
@@ -334,9 +332,18 @@ impl Core {
         }
         self.keep_deadline();
         self.phase = Phase::WaitingRetry;
-        let wait = backoff::reconnect(failed, &mut self.rng);
+        let wait = if elsewhere { Duration::ZERO } else { backoff::reconnect(failed, &mut self.rng) };
         let wait = wait.max(Duration::from_millis(failure.retry_after_ms.unwrap_or(0).min(30_000)));
         self.timers.set(Timer::RetryJoin, now + wait);
+    }
+
+    /// Nobody answers at this door, and there is one that was not tried yet: no need to wait.
+    pub(super) fn next_door(&self, failure: &Failure) -> bool {
+        let known = self.known_edges;
+        self.config.dialect.admits_at_socket
+            && failure.kind == FailureKind::Connect
+            && known > 1
+            && self.failed_edges.len() < known
     }
 
     /// The network is gone, or back; told by the application or seen by the operating system.

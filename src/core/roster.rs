@@ -75,13 +75,14 @@ impl Roster {
     /// Notes a published track; true when it is news that it can be heard or seen.
     pub fn publish(&mut self, session_id: &str, track: &RemoteTrack) -> bool {
         let Some(p) = self.all.get_mut(session_id) else { return false };
+        let full = p.published.len() >= MAX_TRACKS;
         match p.published.iter_mut().find(|t| (&t.id, t.kind) == (&track.id, track.kind)) {
             Some(known) => {
                 let news = known.muted && !track.muted;
                 *known = track.clone();
                 news
             }
-            None if p.published.len() >= MAX_TRACKS => {
+            None if full => {
                 self.refused += 1;
                 false
             }

@@ -31,7 +31,6 @@ use tokio::time::{sleep_until, timeout, Instant};
 
 /// What engine tasks may leave for the actor before it looks.
 const INBOX: usize = 512;
-const SOCKET_OPEN: Duration = Duration::from_secs(5);
 const RPC: Duration = Duration::from_secs(5);
 /// After the end: closing of peer connections and socket, at most.
 const AFTERMATH: Duration = Duration::from_secs(1);
@@ -411,10 +410,10 @@ impl Actor {
             }
             Output::OpenSocket { generation, admission, session_id, attempt, resume } => {
                 self.loopback_only = ops::is_loopback(&admission.ws_endpoint);
-                let signalling = self.signalling.clone();
+                let (signalling, socket_open) = (self.signalling.clone(), self.config.dialect.socket_open);
                 let options = LinkOptions { admission: *admission, session_id, attempt, resume };
                 self.ops.push(Box::pin(async move {
-                    let result = signalling.open(options, Instant::now() + SOCKET_OPEN).await;
+                    let result = signalling.open(options, Instant::now() + socket_open).await;
                     Done::Socket { generation, result }
                 }));
             }
@@ -534,7 +533,11 @@ impl Actor {
     fn create_peer(&mut self, generation: Generation, peer: PeerKind, op: Op, ice_servers: Vec<IceServer>) {
         self.creating.push((generation, peer, true));
         let engine = self.connection.engine.clone();
-        let options = PeerOptions { ice_servers, loopback_only: self.loopback_only, ..PeerOptions::default() };
+        let options = PeerOptions {
+            ice_servers,
+            loopback_only: self.loopback_only,
+            disconnected_after: self.config.dialect.media_silence,
+        };
         let observer = Arc::new(Observer {
             generation,
             peer,

@@ -67,7 +67,9 @@ impl PeerObserver for Observer {
     }
 
     fn data(&self, label: &str, message: Bytes) {
-        let lost = || drop(self.shared.data_lost.fetch_add(1, Ordering::Relaxed));
+        let lost = || {
+            self.shared.data_lost.fetch_add(1, Ordering::Relaxed);
+        };
         let Some(data) = self.signalling.decode(label, &message) else { return lost() };
         // Room is kept for what a connection cannot do without.
         if self.inputs.capacity() <= RESERVED {

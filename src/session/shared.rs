@@ -15,7 +15,7 @@ use super::{
     playout::{AudioOptions, ReceiveTotals},
     AudioFrame, TrackOptions,
 };
-use crate::core::{Config, Counters, End, EndReason, Event, Input, State, TrackId};
+use crate::core::{rng::Rng, Config, Counters, End, EndReason, Event, Input, State, TrackId};
 use crate::core::model::{Capabilities, Counts, DataOut, Dialect, PeerKind, RpcFailure, SelfUpdate, Wish};
 use crate::dispatch::{Class, Mailbox};
 use crate::error::{Code, Error, Result, Secret};
@@ -422,6 +422,12 @@ impl Call {
             }
         }
         Ok(())
+    }
+
+    /// A name for a text on its way, the same for no other.
+    pub fn text_id(&self) -> String {
+        let number = self.next_rpc.fetch_add(1, Ordering::Relaxed);
+        Rng::new(self.seed ^ number.wrapping_mul(0xbf58_476d_1ce4_e5b9)).uuid()
     }
 
     /// Calls a procedure of another participant; the answer is an event with the number returned.

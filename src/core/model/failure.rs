@@ -94,6 +94,6 @@ pub struct Admission {
     /// DTX / RED flags of the call's settings.
     pub opus_dtx: bool,
     pub opus_red: bool,
-    /// There are other edges to go to.
-    pub alternatives: bool,
+    /// How many edges there are to choose from; 0: nobody knows.
+    pub alternatives: usize,
 }

@@ -18,6 +18,10 @@ pub struct Dialect {
     pub tracks_end_in_sdp: bool,
     /// Failures of one edge, other than its own refusal, before another one is asked for.
     pub edge_failures: u32,
+    /// How long an SFU's socket may take to open.
+    pub socket_open: Duration,
+    /// Without a packet for so long a peer connection counts as lost; `None`: the engine's own measure.
+    pub media_silence: Option<Duration>,
     /// How long a lost peer connection may come back by itself.
     pub ice_grace: Duration,
 }

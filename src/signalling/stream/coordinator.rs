@@ -266,6 +266,7 @@ fn admission(answer: &Value, request: &AdmissionRequest) -> Result<Admission, &'
             .map_or(0, |interval| interval.min(u32::MAX.into()) as u32),
         opus_dtx: info.opus_dtx,
         opus_red: info.opus_red,
+        alternatives: 0,
     })
 }
 

@@ -24,6 +24,8 @@ static DIALECT: Dialect = Dialect {
     data_channels: false,
     tracks_end_in_sdp: false,
     edge_failures: 2,
+    socket_open: Duration::from_secs(5),
+    media_silence: None,
     ice_grace: Duration::from_millis(2_500),
 };
 

@@ -1,0 +1,241 @@
+//! What travels on data channels: packets, texts in pieces, procedure calls. Must not know: when something
+//! may be sent, who waits for an answer.
+
+use super::incoming::MAX_ID;
+use crate::core::model::*;
+use crate::signalling::protocol::Channel;
+use bytes::Bytes;
+use offhook_proto::livekit as pb;
+use pb::data_packet::Value;
+use prost::Message;
+
+/// The labels decide; the other side opens channels of the same names for what it sends.
+pub const CHANNELS: [Channel; 2] = [
+    Channel { label: "_reliable", ordered: true, max_retransmits: None, delivery: Delivery::Reliable },
+    Channel { label: "_lossy", ordered: false, max_retransmits: Some(0), delivery: Delivery::Lossy },
+];
+
+/// Bytes of a text in one piece.
+const PIECE: usize = 15_000;
+/// Longest payload of a procedure call, each way, in bytes.
+pub const MAX_RPC: usize = 15_360;
+/// Of the time that a caller waits, so much is for the way.
+const ROUND_TRIP_MS: u32 = 7_000;
+const LEAST_RPC_MS: u32 = 1_000;
+const MAX_RPC_TEXT: usize = 1_024;
+
+fn packet(message: &DataOut, value: Value) -> Bytes {
+    let kind = match message.delivery {
+        Delivery::Reliable => pb::data_packet::Kind::Reliable,
+        Delivery::Lossy => pb::data_packet::Kind::Lossy,
+    };
+    pb::DataPacket {
+        kind: kind as i32,
+        destination_identities: message.to.clone(),
+        value: Some(value),
+        ..Default::default()
+    }
+    .encode_to_vec()
+    .into()
+}
+
+/// The packets that a message becomes, in order. `now_ms`: milliseconds since 1970.
+pub fn encode(message: &DataOut, now_ms: i64) -> Vec<Bytes> {
+    let one = |value| vec![packet(message, value)];
+    match &message.body {
+        DataBody::Packet { topic, payload } => one(Value::User(pb::UserPacket {
+            payload: payload.clone(),
+            topic: Some(topic.clone()),
+            destination_identities: message.to.clone(),
+            ..Default::default()
+        })),
+        DataBody::Text { id, topic, text } => text_packets(message, id, topic, text, now_ms),
+        // A text goes out whole.
+        DataBody::TextBegin { .. } | DataBody::TextPiece { .. } | DataBody::TextEnd { .. } => Vec::new(),
+        DataBody::RpcRequest { id, method, payload, timeout_ms, version } => one(Value::RpcRequest(pb::RpcRequest {
+            id: id.clone(),
+            method: method.clone(),
+            payload: payload.clone(),
+            response_timeout_ms: timeout_ms.saturating_sub(ROUND_TRIP_MS).max(LEAST_RPC_MS),
+            version: *version,
+        })),
+        DataBody::RpcAck { id } => one(Value::RpcAck(pb::RpcAck { request_id: id.clone() })),
+        DataBody::RpcAnswer { id, answer } => {
+            use pb::rpc_response::Value as Answer;
+            let value = match answer {
+                Ok(payload) => Answer::Payload(payload.clone()),
+                Err(RpcFailure { code, message, data }) => {
+                    let (message, data) = (message.clone(), data.clone());
+                    Answer::Error(pb::RpcError { code: *code, message, data })
+                }
+            };
+            one(Value::RpcResponse(pb::RpcResponse { request_id: id.clone(), value: Some(value) }))
+        }
+    }
+}
+
+fn text_packets(message: &DataOut, id: &str, topic: &str, text: &str, now_ms: i64) -> Vec<Bytes> {
+    use pb::data_stream::{header::ContentHeader, Chunk, Header, TextHeader, Trailer};
+    let header = Header {
+        stream_id: id.to_owned(),
+        timestamp: now_ms,
+        topic: topic.to_owned(),
+        mime_type: "text/plain".to_owned(),
+        total_length: Some(text.len() as u64),
+        content_header: Some(ContentHeader::TextHeader(TextHeader::default())),
+        ..Default::default()
+    };
+    let mut packets = vec![packet(message, Value::StreamHeader(header))];
+    let mut rest = text;
+    let mut index = 0;
+    while !rest.is_empty() {
+        let mut cut = rest.len().min(PIECE);
+        while !rest.is_char_boundary(cut) {
+            cut -= 1;
+        }
+        let (piece, after) = rest.split_at(cut);
+        rest = after;
+        let content = Bytes::copy_from_slice(piece.as_bytes());
+        let chunk = Chunk { stream_id: id.to_owned(), chunk_index: index, content, version: 0 };
+        packets.push(packet(message, Value::StreamChunk(chunk)));
+        index += 1;
+    }
+    let trailer = Trailer { stream_id: id.to_owned(), reason: String::new() };
+    packets.push(packet(message, Value::StreamTrailer(trailer)));
+    packets
+}
+
+/// What a packet on the channel of that label says; `None`: it cannot be read, or is nothing for this client.
+pub fn decode(label: &str, wire: &Bytes) -> Option<DataIn> {
+    let delivery = CHANNELS.iter().find(|c| c.label == label)?.delivery;
+    let packet = pb::DataPacket::decode(wire.clone()).ok()?;
+    let from = packet.participant_identity;
+    if from.len() > MAX_ID || packet.participant_sid.len() > MAX_ID {
+        return None;
+    }
+    let body = body(packet.value?)?;
+    Some(DataIn { from, session_id: packet.participant_sid, delivery, body })
+}
+
+fn body(value: Value) -> Option<DataBody> {
+    use pb::{data_stream::header::ContentHeader, rpc_response::Value as Answer};
+    let id = |id: String| (!id.is_empty() && id.len() <= MAX_ID).then_some(id);
+    let topic = |topic: String| (topic.len() <= MAX_ID).then_some(topic);
+    Some(match value {
+        Value::User(user) => DataBody::Packet { topic: topic(user.topic.unwrap_or_default())?, payload: user.payload },
+        // The older form of a text; deleted ones are no text.
+        Value::ChatMessage(chat) if !chat.deleted => {
+            DataBody::Text { id: chat.id, topic: String::new(), text: chat.message }
+        }
+        Value::ChatMessage(_) => return None,
+        Value::StreamHeader(header) => match header.content_header? {
+            ContentHeader::TextHeader(_) => DataBody::TextBegin {
+                id: id(header.stream_id)?,
+                topic: topic(header.topic)?,
+                length: header.total_length,
+            },
+            ContentHeader::ByteHeader(_) => return None,
+        },
+        Value::StreamChunk(chunk) => {
+            DataBody::TextPiece { id: id(chunk.stream_id)?, index: chunk.chunk_index, content: chunk.content }
+        }
+        Value::StreamTrailer(trailer) => {
+            DataBody::TextEnd { id: id(trailer.stream_id)?, complete: trailer.reason.is_empty() }
+        }
+        Value::RpcRequest(call) => DataBody::RpcRequest {
+            id: id(call.id)?,
+            method: topic(call.method)?,
+            payload: call.payload,
+            timeout_ms: call.response_timeout_ms,
+            version: call.version,
+        },
+        Value::RpcAck(ack) => DataBody::RpcAck { id: id(ack.request_id)? },
+        Value::RpcResponse(response) => DataBody::RpcAnswer {
+            id: id(response.request_id)?,
+            answer: match response.value? {
+                Answer::Payload(payload) => Ok(payload),
+                Answer::Error(error) => Err(RpcFailure {
+                    code: error.code,
+                    message: crate::signalling::text::bounded(error.message, MAX_RPC_TEXT),
+                    data: error.data,
+                }),
+            },
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn out(body: DataBody) -> DataOut {
+        DataOut { to: vec!["bob".into()], delivery: Delivery::Reliable, body }
+    }
+
+    fn back(packet: &Bytes) -> DataBody {
+        decode("_reliable", packet).expect("readable").body
+    }
+
+    #[test]
+    fn everything_comes_back_as_it_was() {
+        let bodies = [
+            DataBody::Packet { topic: "t".into(), payload: Bytes::from_static(b"\x00\xffabc") },
+            DataBody::RpcAck { id: "1".into() },
+            DataBody::RpcAnswer { id: "1".into(), answer: Ok("fine".into()) },
+            DataBody::RpcAnswer {
+                id: "1".into(),
+                answer: Err(RpcFailure { code: 1500, message: "no".into(), data: "{}".into() }),
+            },
+        ];
+        for body in bodies {
+            let packets = encode(&out(body.clone()), 1);
+            assert_eq!((packets.len(), back(&packets[0])), (1, body));
+        }
+        let call = |timeout_ms| DataBody::RpcRequest {
+            id: "1".into(),
+            method: "m".into(),
+            payload: "p".into(),
+            timeout_ms,
+            version: 1,
+        };
+        // Of the caller's time the way there and back is taken off.
+        assert_eq!(back(&encode(&out(call(15_000)), 1)[0]), call(8_000));
+        assert_eq!(back(&encode(&out(call(2_000)), 1)[0]), call(1_000));
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_characters() {
+        let text = "é".repeat(20_000);
+        let packets = encode(&out(DataBody::Text { id: "s".into(), topic: "t".into(), text: text.clone() }), 1);
+        assert_eq!(packets.len(), 2 + 3);
+        let begin = DataBody::TextBegin { id: "s".into(), topic: "t".into(), length: Some(40_000) };
+        assert_eq!(back(&packets[0]), begin);
+        let mut whole = Vec::new();
+        for (n, packet) in packets[1..4].iter().enumerate() {
+            let DataBody::TextPiece { index, content, .. } = back(packet) else { panic!("no piece") };
+            assert_eq!(index, n as u64);
+            assert!(std::str::from_utf8(&content).is_ok());
+            whole.extend_from_slice(&content);
+        }
+        assert_eq!(String::from_utf8(whole).as_deref(), Ok(text.as_str()));
+        assert_eq!(back(&packets[4]), DataBody::TextEnd { id: "s".into(), complete: true });
+    }
+
+    #[test]
+    fn strange_packets_are_none() {
+        for wire in [&b""[..], b"\x12", b"\xff\xff\xff", b"\x08\x01"] {
+            assert!(decode("_reliable", &Bytes::copy_from_slice(wire)).is_none(), "{wire:x?}");
+        }
+        let fine = encode(&out(DataBody::RpcAck { id: "1".into() }), 1).remove(0);
+        assert!(decode("_data_track", &fine).is_none() && decode("_lossy", &fine).is_some());
+        let long = encode(&out(DataBody::RpcAck { id: "x".repeat(2_000) }), 1).remove(0);
+        assert!(decode("_reliable", &long).is_none());
+        let bytes = pb::data_stream::Header {
+            stream_id: "b".into(),
+            content_header: Some(pb::data_stream::header::ContentHeader::ByteHeader(Default::default())),
+            ..Default::default()
+        };
+        let bytes = pb::DataPacket { value: Some(Value::StreamHeader(bytes)), ..Default::default() };
+        assert!(decode("_reliable", &bytes.encode_to_vec().into()).is_none());
+    }
+}

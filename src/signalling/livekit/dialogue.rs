@@ -1,0 +1,577 @@
+//! The protocol of one call as pure code: what the core asks becomes frames, what the server says becomes
+//! messages and replies. A request of the core that the wire spreads over several exchanges (announce
+//! tracks, offer, await the answer) is one request here.
+//!
+//! Outlives its links: what a resume has to tell the server is remembered here. Must not know: sockets,
+//! tasks, any clock; which link is current is told by [`Dialogue::begin_link`].
+
+use super::{incoming, outgoing};
+use crate::core::model::*;
+use crate::error::Secret;
+use crate::signalling::text;
+use offhook_proto::livekit as pb;
+use pb::{signal_request::Message as Ask, signal_response::Message as Said};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::Duration;
+
+/// How long a resume is worth trying: the server keeps a session as long as its media connection stands.
+const RESUME_S: i32 = 30;
+/// Versions of participants that have left, kept so that nothing older brings them back.
+const MAX_LEFT: usize = 256;
+/// Requests that wait for their replies, at most.
+const MAX_WAITING: usize = 64;
+
+/// A track of ours that was announced on the present session.
+#[derive(Debug)]
+struct Own {
+    cid: String,
+    kind: TrackKind,
+    /// Once the server has published it.
+    info: Option<pb::TrackInfo>,
+}
+
+/// SetPublisher under way.
+#[derive(Debug)]
+struct Negotiation {
+    ticket: u64,
+    sdp: String,
+    offer_id: u32,
+    offered: bool,
+}
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub enum Outcome {
+    Now(Result<RpcReply, Failure>),
+    /// Settled under this ticket by something that is heard.
+    Later(u64),
+}
+
+/// What follows from a frame that was heard.
+#[derive(Debug, Default)]
+pub struct Heard {
+    pub messages: Vec<SfuMessage>,
+    pub settled: Vec<(u64, Result<RpcReply, Failure>)>,
+    /// To be sent now.
+    pub frames: Vec<pb::SignalRequest>,
+    /// Other servers of the service, best first.
+    pub regions: Vec<String>,
+}
+
+impl Heard {
+    fn say(message: SfuMessage) -> Self {
+        Self { messages: vec![message], ..Self::default() }
+    }
+}
+
+#[derive(Debug)]
+pub struct Dialogue {
+    auto_subscribe: bool,
+    own: Vec<Own>,
+    negotiation: Option<Negotiation>,
+    /// (request id, ticket)
+    waiting: Vec<(u32, u64)>,
+    tickets: u64,
+    offers: u32,
+    requests: u32,
+    sid: String,
+    counts: Counts,
+    health: Option<Health>,
+    grants: Option<Grants>,
+    versions: HashMap<String, u32>,
+    left: VecDeque<String>,
+    /// Wishes that this session of the server knows.
+    told: BTreeMap<String, Wish>,
+    last_offer: Option<pb::SessionDescription>,
+    last_answer: Option<pb::SessionDescription>,
+    data_channels: bool,
+    rtt_ms: i64,
+    resuming: bool,
+}
+
+fn refused(code: i32, message: impl Into<String>) -> Failure {
+    Failure { code, ..Failure::new(FailureKind::Sfu, message) }
+}
+
+impl Dialogue {
+    pub fn new(auto_subscribe: bool) -> Self {
+        Self {
+            auto_subscribe,
+            own: Vec::new(),
+            negotiation: None,
+            waiting: Vec::new(),
+            tickets: 0,
+            offers: 0,
+            requests: 0,
+            sid: String::new(),
+            counts: Counts::default(),
+            health: None,
+            grants: None,
+            versions: HashMap::new(),
+            left: VecDeque::new(),
+            told: BTreeMap::new(),
+            last_offer: None,
+            last_answer: None,
+            data_channels: false,
+            rtt_ms: 0,
+            resuming: false,
+        }
+    }
+
+    /// Another link comes up. Unless it resumes, the server knows nothing of before.
+    pub fn begin_link(&mut self, resume: bool) {
+        self.negotiation = None;
+        self.waiting.clear();
+        self.resuming = resume;
+        if !resume {
+            self.own.clear();
+            self.told.clear();
+            self.versions.clear();
+            self.left.clear();
+            (self.last_offer, self.last_answer) = (None, None);
+            self.data_channels = false;
+            self.sid.clear();
+        }
+    }
+
+    /// The server's name of the present session.
+    pub fn sid(&self) -> &str {
+        &self.sid
+    }
+
+    /// The frames of a request that has no reply. `now_ms`: milliseconds since 1970.
+    pub fn request(&mut self, request: &SfuRequest, now_ms: i64) -> Vec<pb::SignalRequest> {
+        let ask = match request {
+            // To join is to open the link; who resumes says what it knows.
+            SfuRequest::Join(_) if !self.resuming => return Vec::new(),
+            SfuRequest::Join(_) => Ask::SyncState(self.sync_state()),
+            SfuRequest::Health => Ask::PingReq(pb::Ping { timestamp: now_ms, rtt: self.rtt_ms }),
+            SfuRequest::Leave { .. } => Ask::Leave(pb::LeaveRequest {
+                reason: pb::DisconnectReason::ClientInitiated as i32,
+                action: pb::leave_request::Action::Disconnect as i32,
+                ..Default::default()
+            }),
+        };
+        vec![outgoing::request(ask)]
+    }
+
+    fn sync_state(&self) -> pb::SyncState {
+        let differs = |wish: &Wish| wish.subscribed != self.auto_subscribe;
+        let channel = |label: &str, target: pb::SignalTarget| pb::DataChannelInfo {
+            label: label.to_owned(),
+            id: 0,
+            target: target as i32,
+        };
+        let labels = super::data::CHANNELS.iter().map(|c| c.label);
+        pb::SyncState {
+            answer: self.last_answer.clone(),
+            offer: self.last_offer.clone(),
+            subscription: Some(pb::UpdateSubscription {
+                track_sids: self.told.iter().filter(|(_, w)| differs(w)).map(|(id, _)| id.clone()).collect(),
+                subscribe: !self.auto_subscribe,
+                participant_tracks: Vec::new(),
+            }),
+            publish_tracks: self
+                .own
+                .iter()
+                .filter(|own| own.info.is_some())
+                .map(|own| pb::TrackPublishedResponse { cid: own.cid.clone(), track: own.info.clone() })
+                .collect(),
+            data_channels: match self.data_channels {
+                true => labels.map(|label| channel(label, pb::SignalTarget::Publisher)).collect(),
+                false => Vec::new(),
+            },
+            track_sids_disabled: self.told.iter().filter(|(_, w)| !w.enabled).map(|(id, _)| id.clone()).collect(),
+            datachannel_receive_states: Vec::new(),
+        }
+    }
+
+    /// The publisher has data channels from now on; for the next resume.
+    pub fn has_data_channels(&mut self) {
+        self.data_channels = true;
+    }
+
+    /// The frames of a request with a reply, and whether that is known already.
+    pub fn call(&mut self, call: &RpcCall) -> (Vec<pb::SignalRequest>, Outcome) {
+        let done = Outcome::Now(Ok(RpcReply::Done));
+        match call {
+            RpcCall::SetPublisher { sdp, tracks, .. } => self.set_publisher(sdp, tracks),
+            RpcCall::SendAnswer { sdp, negotiation_id, .. } => {
+                let answer = outgoing::description("answer", sdp, *negotiation_id);
+                self.last_answer = Some(answer.clone());
+                (vec![outgoing::request(Ask::Answer(answer))], done)
+            }
+            RpcCall::IceTrickle { peer, candidate, .. } => {
+                let trickle = pb::TrickleRequest {
+                    candidate_init: candidate.clone(),
+                    target: outgoing::target(*peer) as i32,
+                    r#final: false,
+                };
+                (vec![outgoing::request(Ask::Trickle(trickle))], done)
+            }
+            RpcCall::IceRestart { .. } => {
+                let failure = refused(0, "this protocol restarts ICE by a resume");
+                (Vec::new(), Outcome::Now(Err(failure)))
+            }
+            RpcCall::UpdateSubscriptions { subscriptions, .. } => (self.subscribe(subscriptions), done),
+            RpcCall::UpdateMuteStates { states, .. } => self.mute(states),
+            RpcCall::UpdateSelf { update, .. } => {
+                if self.waiting.len() >= MAX_WAITING {
+                    return (Vec::new(), Outcome::Now(Err(refused(429, "too many requests wait for replies"))));
+                }
+                self.requests += 1;
+                let ticket = self.ticket();
+                self.waiting.push((self.requests, ticket));
+                let update = outgoing::self_update(update, self.requests);
+                (vec![outgoing::request(Ask::UpdateMetadata(update))], Outcome::Later(ticket))
+            }
+            // Nobody there wants them.
+            RpcCall::SendStats { .. } => (Vec::new(), done),
+        }
+    }
+
+    fn ticket(&mut self) -> u64 {
+        self.tickets += 1;
+        self.tickets
+    }
+
+    /// Announces what is new, and offers once the server has taken it.
+    fn set_publisher(&mut self, sdp: &str, tracks: &[TrackInfo]) -> (Vec<pb::SignalRequest>, Outcome) {
+        self.own.retain(|own| tracks.iter().any(|t| t.track_id == own.cid));
+        let mut frames = Vec::new();
+        for track in tracks {
+            let known = self.own.iter().position(|own| own.cid == track.track_id);
+            // Announced before, and never confirmed: the announcement may be lost.
+            if known.is_some_and(|i| self.own[i].info.is_some()) {
+                continue;
+            }
+            if known.is_none() {
+                self.own.push(Own { cid: track.track_id.clone(), kind: track.kind, info: None });
+            }
+            frames.push(outgoing::request(Ask::AddTrack(outgoing::add_track(track))));
+        }
+        self.offers += 1;
+        let ticket = self.ticket();
+        let offer_id = self.offers;
+        self.negotiation = Some(Negotiation { ticket, sdp: sdp.to_owned(), offer_id, offered: false });
+        frames.extend(self.offer_when_ready());
+        (frames, Outcome::Later(ticket))
+    }
+
+    fn offer_when_ready(&mut self) -> Option<pb::SignalRequest> {
+        let ready = self.own.iter().all(|own| own.info.is_some());
+        let negotiation = self.negotiation.as_mut().filter(|n| ready && !n.offered)?;
+        negotiation.offered = true;
+        let offer = outgoing::description("offer", &negotiation.sdp, negotiation.offer_id);
+        Some(outgoing::request(Ask::Offer(offer)))
+    }
+
+    fn mute(&mut self, states: &[MuteState]) -> (Vec<pb::SignalRequest>, Outcome) {
+        let mut frames = Vec::new();
+        for state in states {
+            let meant = |own: &&Own| match state.track_id.is_empty() {
+                true => own.kind == state.kind,
+                false => own.cid == state.track_id,
+            };
+            let Some(own) = self.own.iter().find(meant) else { continue };
+            let Some(info) = &own.info else {
+                return (frames, Outcome::Now(Err(refused(0, "the SFU has not published the track yet"))));
+            };
+            let mute = pb::MuteTrackRequest { sid: info.sid.clone(), muted: state.muted };
+            frames.push(outgoing::request(Ask::Mute(mute)));
+        }
+        (frames, Outcome::Now(Ok(RpcReply::Done)))
+    }
+
+    /// Tells only what this session of the server does not know.
+    fn subscribe(&mut self, wanted: &[Subscription]) -> Vec<pb::SignalRequest> {
+        let mut frames = Vec::new();
+        let usual = Wish { subscribed: self.auto_subscribe, ..Wish::default() };
+        for subscription in wanted {
+            let (id, wish) = (&subscription.track_id, subscription.wish);
+            let known = self.told.insert(id.clone(), wish).unwrap_or(usual);
+            if known.subscribed != wish.subscribed {
+                let (track_sids, subscribe) = (vec![id.clone()], wish.subscribed);
+                // Servers of before named the participant as well.
+                let participant_tracks = match subscription.session_id.is_empty() {
+                    true => Vec::new(),
+                    false => vec![pb::ParticipantTracks {
+                        participant_sid: subscription.session_id.clone(),
+                        track_sids: track_sids.clone(),
+                    }],
+                };
+                let update = pb::UpdateSubscription { track_sids, subscribe, participant_tracks };
+                frames.push(outgoing::request(Ask::Subscription(update)));
+            }
+            if (Wish { subscribed: true, ..known }) != (Wish { subscribed: true, ..wish }) {
+                frames.push(outgoing::request(Ask::TrackSetting(outgoing::track_settings(id, &wish))));
+            }
+        }
+        self.told.retain(|id, _| wanted.iter().any(|s| s.track_id == *id));
+        frames
+    }
+
+    /// Nobody waits for it any more; what comes for it later is late.
+    pub fn give_up(&mut self, ticket: u64) {
+        self.negotiation.take_if(|n| n.ticket == ticket);
+        self.waiting.retain(|(_, t)| *t != ticket);
+    }
+
+    /// A frame of the current link.
+    pub fn hear(&mut self, response: pb::SignalResponse, now_ms: i64) -> Heard {
+        let Some(said) = response.message else { return Heard::say(SfuMessage::Unknown) };
+        match said {
+            Said::Join(join) => self.joined(join),
+            Said::Reconnect(reconnect) => Heard::say(self.resumed(reconnect)),
+            Said::Answer(answer) => self.answered(answer),
+            Said::Offer(offer) if offer.sdp.len() <= incoming::MAX_SDP => {
+                let message = SfuMessage::SubscriberOffer {
+                    ice_restart: false,
+                    sdp: offer.sdp.clone(),
+                    negotiation_id: offer.id,
+                };
+                self.last_offer = Some(offer);
+                Heard::say(message)
+            }
+            Said::Offer(_) => Heard::say(SfuMessage::Unknown),
+            Said::Trickle(trickle) => Heard::say(candidate(trickle)),
+            Said::Update(update) => Heard { messages: self.updated(update.participants), ..Heard::default() },
+            Said::TrackPublished(published) => self.published(published),
+            Said::Leave(leave) => {
+                let regions = leave.regions.iter().flat_map(|r| &r.regions).map(|r| r.url.clone()).take(16).collect();
+                Heard { messages: vec![incoming::leave(&leave)], regions, ..Heard::default() }
+            }
+            Said::Mute(mute) => Heard::say(match self.cid_of(&mute.sid) {
+                Some(track_id) => SfuMessage::LocalMuted { track_id, muted: mute.muted },
+                None => SfuMessage::Alive,
+            }),
+            Said::SpeakersChanged(change) => Heard::say(SfuMessage::AudioLevels(speakers(change))),
+            Said::RoomUpdate(update) => self.room(update.room),
+            Said::ConnectionQuality(update) => {
+                let one = |u: pb::ConnectionQualityInfo| {
+                    let quality = incoming::quality(u.quality());
+                    Some((incoming::id(u.participant_sid)?, quality))
+                };
+                Heard::say(SfuMessage::ConnectionQuality(update.updates.into_iter().filter_map(one).collect()))
+            }
+            Said::StreamStateUpdate(update) => {
+                let paused = |s: pb::StreamStateInfo| {
+                    let paused = s.state() == pb::StreamState::Paused;
+                    Some((incoming::id(s.participant_sid)?, TrackKind::Video, paused))
+                };
+                Heard::say(SfuMessage::InboundState(update.stream_states.into_iter().filter_map(paused).collect()))
+            }
+            Said::SubscribedQualityUpdate(update) => {
+                let kind = self.own.iter().find(|own| own.sid() == Some(&update.track_sid)).map(|own| own.kind);
+                Heard::say(match kind {
+                    Some(kind) => SfuMessage::ChangePublishQuality(vec![incoming::wanted_layers(kind, update)]),
+                    None => SfuMessage::Alive,
+                })
+            }
+            Said::SubscriptionPermissionUpdate(update) => {
+                let pb::SubscriptionPermissionUpdate { participant_sid, track_sid, allowed } = update;
+                Heard::say(match (incoming::id(participant_sid), incoming::id(track_sid)) {
+                    (Some(session_id), Some(track_id)) => SfuMessage::Subscribable { track_id, session_id, allowed },
+                    _ => SfuMessage::Unknown,
+                })
+            }
+            Said::RefreshToken(token) => Heard::say(SfuMessage::Token(Secret::new(token))),
+            Said::TrackUnpublished(gone) => Heard::say(match self.cid_of(&gone.track_sid) {
+                Some(track_id) => SfuMessage::LocalUnpublished { track_id },
+                None => SfuMessage::Alive,
+            }),
+            Said::PongResp(pong) => {
+                self.rtt_ms = now_ms.saturating_sub(pong.last_ping_timestamp).clamp(0, 60_000);
+                Heard::say(SfuMessage::Alive)
+            }
+            Said::Pong(_) | Said::TrackSubscribed(_) => Heard::say(SfuMessage::Alive),
+            Said::SubscriptionResponse(response) => Heard::say(not_subscribed(&response)),
+            Said::RequestResponse(response) => self.replied(response),
+            Said::RoomMoved(moved) => {
+                let why = "the SFU moved this participant to another room".to_owned();
+                let advice = SfuMessage::Advice { strategy: Strategy::Rejoin, why, leave_edge: false };
+                let token = (!moved.token.is_empty()).then(|| SfuMessage::Token(Secret::new(moved.token)));
+                Heard { messages: token.into_iter().chain([advice]).collect(), ..Heard::default() }
+            }
+        }
+    }
+
+    fn cid_of(&self, sid: &str) -> Option<String> {
+        self.own.iter().find(|own| own.sid() == Some(sid)).map(|own| own.cid.clone())
+    }
+
+    fn joined(&mut self, join: pb::JoinResponse) -> Heard {
+        if join.room.is_none() && !join.alternative_url.is_empty() {
+            let why = "the SFU cannot take this participant, and names another".to_owned();
+            let message = SfuMessage::Advice { strategy: Strategy::Rejoin, why, leave_edge: true };
+            return Heard { messages: vec![message], regions: vec![join.alternative_url], ..Heard::default() };
+        }
+        let Some(me) = join.participant.as_ref().filter(|p| incoming::participant(p).is_some()) else {
+            return Heard::say(SfuMessage::Unknown);
+        };
+        self.sid.clone_from(&me.sid);
+        self.grants = me.permission.as_ref().map(incoming::grants);
+        let everybody = || join.other_participants.iter().chain([me]);
+        for p in everybody() {
+            self.versions.insert(p.sid.clone(), p.version);
+        }
+        let participants: Vec<_> = everybody().filter_map(incoming::participant).collect();
+        // The room's own number follows with seconds of delay.
+        self.counts = Counts { total: u32::try_from(participants.len()).unwrap_or(u32::MAX), anonymous: 0 };
+        let seconds = |s: i32| Duration::from_secs(u64::try_from(s).unwrap_or(0));
+        self.health = (join.ping_interval > 0 && join.ping_timeout > join.ping_interval)
+            .then(|| Health { ping: seconds(join.ping_interval), silent: seconds(join.ping_timeout) });
+        let state = JoinState {
+            participants,
+            counts: self.counts,
+            reconnected: false,
+            fast_reconnect_deadline_s: RESUME_S,
+            session_id: self.sid.clone(),
+            health: self.health,
+            ice_servers: Some(incoming::ice_servers(join.ice_servers)),
+            grants: self.grants,
+            room: join.room.map(incoming::room),
+            ..JoinState::default()
+        };
+        Heard::say(SfuMessage::Joined(Box::new(state)))
+    }
+
+    fn resumed(&mut self, reconnect: pb::ReconnectResponse) -> SfuMessage {
+        SfuMessage::Joined(Box::new(JoinState {
+            counts: self.counts,
+            reconnected: true,
+            fast_reconnect_deadline_s: RESUME_S,
+            session_id: self.sid.clone(),
+            health: self.health,
+            ice_servers: Some(incoming::ice_servers(reconnect.ice_servers)),
+            ..JoinState::default()
+        }))
+    }
+
+    fn answered(&mut self, answer: pb::SessionDescription) -> Heard {
+        // Servers of before do not number their answers.
+        let ours = |n: &mut Negotiation| n.offered && (answer.id == 0 || answer.id == n.offer_id);
+        let Some(negotiation) = self.negotiation.take_if(ours) else { return Heard::say(SfuMessage::PublisherAnswer) };
+        let result = match answer.sdp.len() {
+            1..=incoming::MAX_SDP => Ok(RpcReply::Publisher { sdp: answer.sdp, ice_restart: false }),
+            _ => Err(Failure::new(FailureKind::Malformed, "the SFU's answer cannot be used")),
+        };
+        Heard { messages: vec![SfuMessage::Alive], settled: vec![(negotiation.ticket, result)], ..Heard::default() }
+    }
+
+    fn published(&mut self, published: pb::TrackPublishedResponse) -> Heard {
+        let own = self.own.iter_mut().find(|own| own.cid == published.cid);
+        let (Some(own), Some(info)) = (own, published.track) else { return Heard::say(SfuMessage::Alive) };
+        own.info = Some(info);
+        let frames = self.offer_when_ready().into_iter().collect();
+        Heard { messages: vec![SfuMessage::Alive], frames, ..Heard::default() }
+    }
+
+    fn replied(&mut self, response: pb::RequestResponse) -> Heard {
+        use pb::request_response::{Reason, Request};
+        let reason = response.reason();
+        let fine = matches!(reason, Reason::Ok | Reason::Queued);
+        let code = match reason {
+            Reason::NotAllowed => 403,
+            Reason::NotFound => 404,
+            Reason::LimitExceeded => 429,
+            _ => 400,
+        };
+        let said = text::clean(&response.message, &[]);
+        let said = if said.is_empty() { format!("the SFU refuses ({reason:?})") } else { said };
+        let mut heard = Heard::say(SfuMessage::Alive);
+        if let Some(Request::AddTrack(add)) = &response.request {
+            let meant = self.own.iter().any(|own| own.cid == add.cid && own.info.is_none());
+            if let Some(n) = self.negotiation.take_if(|n| meant && !fine && !n.offered) {
+                self.own.retain(|own| own.info.is_some());
+                heard.settled.push((n.ticket, Err(refused(code, said))));
+            }
+            return heard;
+        }
+        if let Some(index) = self.waiting.iter().position(|(id, _)| *id == response.request_id) {
+            let (_, ticket) = self.waiting.swap_remove(index);
+            let result = if fine { Ok(RpcReply::Done) } else { Err(refused(code, said)) };
+            heard.settled.push((ticket, result));
+        }
+        heard
+    }
+
+    fn updated(&mut self, participants: Vec<pb::ParticipantInfo>) -> Vec<SfuMessage> {
+        let mut messages = Vec::new();
+        for p in participants {
+            let Some(person) = incoming::participant(&p) else { continue };
+            let gone = p.state() == pb::participant_info::State::Disconnected;
+            // What is older than what was said already came the long way round.
+            if self.versions.get(&p.sid).is_some_and(|known| p.version < *known) || self.left.contains(&p.sid) {
+                continue;
+            }
+            let mine = p.sid == self.sid;
+            if gone && mine {
+                // A leave says why.
+                continue;
+            }
+            if gone {
+                self.versions.remove(&p.sid);
+                if self.left.len() >= MAX_LEFT {
+                    self.left.pop_front();
+                }
+                self.left.push_back(p.sid);
+                let Participant { session_id, user_id, .. } = person;
+                messages.push(SfuMessage::ParticipantLeft { session_id, user_id });
+                continue;
+            }
+            self.versions.insert(p.sid.clone(), p.version);
+            if let Some(grants) = p.permission.as_ref().filter(|_| mine).map(incoming::grants) {
+                if self.grants.replace(grants) != Some(grants) {
+                    messages.push(SfuMessage::Grants(grants));
+                }
+            }
+            messages.push(SfuMessage::ParticipantState(Box::new(person)));
+        }
+        messages
+    }
+
+    fn room(&mut self, room: Option<pb::Room>) -> Heard {
+        let Some(room) = room else { return Heard::say(SfuMessage::Alive) };
+        self.counts = Counts { total: room.num_participants, anonymous: 0 };
+        let counts = SfuMessage::Health(self.counts);
+        Heard { messages: vec![counts, SfuMessage::Room(Box::new(incoming::room(room)))], ..Heard::default() }
+    }
+}
+
+impl Own {
+    fn sid(&self) -> Option<&str> {
+        self.info.as_ref().map(|info| info.sid.as_str())
+    }
+}
+
+fn candidate(trickle: pb::TrickleRequest) -> SfuMessage {
+    let peer = match trickle.target() {
+        pb::SignalTarget::Publisher => PeerKind::Publisher,
+        pb::SignalTarget::Subscriber => PeerKind::Subscriber,
+    };
+    // The last word of a list may be no candidate.
+    if trickle.candidate_init.is_empty() || trickle.candidate_init.len() > incoming::MAX_CANDIDATE {
+        return SfuMessage::Alive;
+    }
+    SfuMessage::IceTrickle { peer, candidate: trickle.candidate_init }
+}
+
+fn speakers(change: pb::SpeakersChanged) -> Vec<(String, f32, bool)> {
+    change.speakers.into_iter().filter_map(|s| Some((incoming::id(s.sid)?, s.level, s.active))).collect()
+}
+
+fn not_subscribed(response: &pb::SubscriptionResponse) -> SfuMessage {
+    let why = match response.err() {
+        pb::SubscriptionError::SeCodecUnsupported => "its codec is not supported",
+        pb::SubscriptionError::SeTrackNotfound => "there is no such track",
+        pb::SubscriptionError::SeUnknown => "no reason given",
+    };
+    let track = text::clean(&response.track_sid, &[]);
+    let error = SfuError { code: response.err, message: format!("track {track} cannot be had: {why}"), should_retry: false };
+    SfuMessage::Error { error, strategy: Strategy::Unspecified }
+}
+
+#[cfg(test)]
+#[path = "dialogue_tests.rs"]
+mod tests;

@@ -1,0 +1,1 @@
+//! The dialogue, frame by frame.

@@ -1,0 +1,127 @@
+//! Where the service is: the servers that the application named and those that the service told of, and
+//! which of them comes next. Must not know: rules, sockets.
+
+use crate::core::model::*;
+use crate::error::Secret;
+use crate::signalling::Net;
+use parking_lot::Mutex;
+use url::Url;
+
+/// Servers that are remembered, at most.
+const MAX_SERVERS: usize = 16;
+
+/// The servers of one service.
+#[derive(Debug)]
+pub(super) struct Door {
+    /// As the application gave them, in that order.
+    given: Vec<Url>,
+    /// As the service told of them, best first.
+    told: Mutex<Vec<Url>>,
+}
+
+/// How a server is named among edges: no secret, and the same however its URL is written.
+fn name(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port_or_known_default().map_or(host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+impl Door {
+    /// `urls`: one or more URLs, parted by white space. Nothing is contacted.
+    pub fn new(net: &Net, urls: &str) -> Result<Self, Failure> {
+        let given = urls.split_whitespace().take(MAX_SERVERS).map(|url| server(net, url)).collect::<Result<Vec<_>, _>>()?;
+        if given.is_empty() {
+            return Err(Failure::new(FailureKind::Malformed, "no URL of a server was given"));
+        }
+        Ok(Self { given, told: Mutex::default() })
+    }
+
+    /// The service names servers; what cannot be used is left out.
+    pub fn learn(&self, net: &Net, urls: Vec<String>) {
+        let fresh: Vec<Url> = urls.iter().take(MAX_SERVERS).filter_map(|url| server(net, url).ok()).collect();
+        if !fresh.is_empty() {
+            *self.told.lock() = fresh;
+        }
+    }
+
+    /// The server to go to: the first that was not left or did not fail; when all did, the one for which
+    /// that is longest ago.
+    pub fn admit(&self, request: &AdmissionRequest, token: &Secret) -> Admission {
+        let told = self.told.lock().clone();
+        let mut all: Vec<Url> = Vec::new();
+        for url in self.given.iter().chain(&told) {
+            if !all.iter().any(|known| name(known) == name(url)) {
+                all.push(url.clone());
+            }
+        }
+        let excluded = |url: &Url| request.migrating_from_list.iter().position(|edge| *edge == name(url));
+        let chosen = all.iter().min_by_key(|url| excluded(url).map_or(0, |failed| failed + 1));
+        let Some(url) = chosen.or(self.given.first()) else { return Admission::default() };
+        Admission {
+            edge_name: name(url),
+            ws_endpoint: url.to_string(),
+            token: token.clone(),
+            cid: request.call_id.clone(),
+            opus_dtx: true,
+            alternatives: all.len(),
+            ..Admission::default()
+        }
+    }
+}
+
+/// A server's URL as that of its signalling socket.
+fn server(net: &Net, text: &str) -> Result<Url, Failure> {
+    let mut url = net.url(text)?;
+    url.set_query(None);
+    url.set_fragment(None);
+    let scheme = if matches!(url.scheme(), "https" | "wss") { "wss" } else { "ws" };
+    let unusable = |()| Failure::new(FailureKind::Malformed, "this URL leads to no WebSocket");
+    url.set_scheme(scheme).map_err(unusable)?;
+    url.path_segments_mut().map_err(unusable)?.pop_if_empty().push("rtc");
+    Ok(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signalling::NetOptions;
+
+    fn net() -> Net {
+        Net::new(NetOptions::default())
+    }
+
+    fn after(failed: &[&str]) -> AdmissionRequest {
+        let migrating_from_list = failed.iter().map(|s| (*s).to_owned()).collect();
+        AdmissionRequest { migrating_from_list, ..AdmissionRequest::default() }
+    }
+
+    #[test]
+    fn who_failed_longest_ago_comes_next() {
+        let door = Door::new(&net(), "ws://127.0.0.1:1 http://127.0.0.1:2/sfu/").unwrap();
+        let token = Secret::new("t");
+        let chosen = |failed: &[&str]| door.admit(&after(failed), &token);
+        assert_eq!(chosen(&[]).ws_endpoint, "ws://127.0.0.1:1/rtc");
+        assert_eq!(chosen(&["127.0.0.1:1"]).ws_endpoint, "ws://127.0.0.1:2/sfu/rtc");
+        assert_eq!(chosen(&["127.0.0.1:1", "127.0.0.1:2"]).edge_name, "127.0.0.1:1");
+        assert_eq!(chosen(&["127.0.0.1:2", "127.0.0.1:1"]).edge_name, "127.0.0.1:2");
+        assert_eq!(chosen(&[]).alternatives, 2);
+    }
+
+    #[test]
+    fn the_service_may_name_more() {
+        let door = Door::new(&net(), "https://sfu.example.com").unwrap();
+        let token = Secret::new("t");
+        assert_eq!(door.admit(&after(&[]), &token).alternatives, 1);
+        // Plain text elsewhere is refused as it is everywhere.
+        door.learn(&net(), vec!["wss://b.example.com".into(), "ws://c.example.com".into(), "junk".into()]);
+        let next = door.admit(&after(&["sfu.example.com:443"]), &token);
+        assert_eq!((next.edge_name.as_str(), next.ws_endpoint.as_str()), ("b.example.com:443", "wss://b.example.com/rtc"));
+        assert_eq!(door.admit(&after(&[]), &token).edge_name, "sfu.example.com:443");
+    }
+
+    #[test]
+    fn urls_that_lead_nowhere() {
+        for urls in ["", "  ", "ftp://127.0.0.1", "ws://example.com", "ws://127.0.0.1:1 junk"] {
+            assert!(Door::new(&net(), urls).is_err(), "{urls}");
+        }
+    }
+}
