@@ -19,8 +19,9 @@ Events
   tone {from, sid, hz, share, rms}                   every 200 ms of what is heard from one participant: which of --hz is the
                                                      strongest, what part of the energy it has; hz is 0 in silence.
                                                      The lines follow the sound, so there are five in a second.
-  data {from, topic, size, n, sha256, reliable, head}  n: number of the message when its contents are right (patterns.py), or null;
-                                                     head: the first 16 bytes in hex; from: null when the sender is not known yet
+  data {from, topic, size, n, sha256, reliable, head}  n: number of the message when its contents are right (patterns.py), or
+                                                     null; head: the first 16 bytes in hex; from: null as long as the
+                                                     server has not told of the sender (up to 3 s for one without a track)
   text {from, topic, size, sha256, text, attributes} text: the first 200 characters; size in bytes of UTF-8
   rpc_request {from, method, payload, request_id, timeout_s}
   rpc_answer {id, to, method, payload, ms}           or with `error` {code, message, data} in place of `payload`
@@ -64,7 +65,8 @@ from access import add_arguments, checked_url, room_options, token
 from livekit import rtc
 from tones import Ear, Goertzel, Tone
 
-LAST_WORDS = 1.5  # seconds for leaving when stdin has ended
+LAST_WORDS = 1.2  # seconds for leaving when stdin has ended
+END = 1.8  # seconds for everything after that end, and for the library's own end
 LOST, NOT_JOINED = 3, 4
 AT_ONCE = ("rpc",)  # commands that do not wait for those before them
 FRAME_MS = 20
@@ -364,7 +366,15 @@ def read_lines(loop, queue):
         *lines, rest = (rest + some).split(b"\n")
         for line in lines:
             put(line)
+    end_within(END, 0)
     put(None)
+
+
+def end_within(seconds, status):
+    """The native library says goodbye to the server in its own end; that it hangs there must not hold a test up."""
+    watchdog = threading.Timer(seconds, os._exit, args=(status,))
+    watchdog.daemon = True
+    watchdog.start()
 
 
 async def obey(peer, queue):
@@ -462,8 +472,5 @@ def parse():
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="peer: %(message)s")
     status = asyncio.run(run(parse()))
-    # The native library says goodbye to the server in its own end; that it hangs there must not hold a test up.
-    watchdog = threading.Timer(LAST_WORDS, os._exit, args=(status,))
-    watchdog.daemon = True
-    watchdog.start()
+    end_within(END, status)
     sys.exit(status)
