@@ -1,0 +1,55 @@
+"""How the programs here get into a room: address, token, and options that keep every packet on this machine."""
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+import urllib.parse
+
+from livekit import rtc
+
+# Nobody listens there. Named explicitly, it takes the place of whatever the server would hand out.
+NO_STUN = "stun:127.0.0.1:9"
+LOCAL = {"127.0.0.1", "localhost", "::1"}
+
+
+def add_arguments(parser):
+    """--url, and --token or --key and --secret."""
+    parser.add_argument("--url", required=True, help="ws://127.0.0.1:PORT of the server")
+    parser.add_argument("--token", help="a token that is ready")
+    parser.add_argument("--key", help="API key, to make a token")
+    parser.add_argument("--secret", help="its secret")
+
+
+def checked_url(url):
+    """The address with a WebSocket scheme. These programs are for tests: they speak to this machine only."""
+    parts = urllib.parse.urlsplit(url)
+    if parts.hostname not in LOCAL:
+        raise SystemExit(f"{url}: only addresses of this machine are allowed")
+    scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
+    return parts._replace(scheme=scheme).geturl()
+
+
+def token(key, secret, room, identity, *, name=None, seconds=3600, **grants):
+    """A token that lets `identity` into `room`; `grants` overrides parts of its video grant."""
+
+    def part(value):
+        return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
+
+    video = {"roomJoin": True, "room": room, "canUpdateOwnMetadata": True, **grants}
+    now = int(time.time())
+    claims = {"iss": key, "sub": identity, "name": name or identity, "nbf": now - 10, "exp": now + seconds}
+    head = part(json.dumps({"alg": "HS256", "typ": "JWT"}).encode())
+    body = part(json.dumps({**claims, "video": video}).encode())
+    signed = f"{head}.{body}"
+    return f"{signed}.{part(hmac.new(secret.encode(), signed.encode(), hashlib.sha256).digest())}"
+
+
+def room_options(*, two_connections=False, connect_timeout=10.0):
+    """One peer connection (what the client does by itself) or two (the older protocol)."""
+    return rtc.RoomOptions(
+        connect_timeout=connect_timeout,
+        single_peer_connection=not two_connections,
+        rtc_config=rtc.RtcConfiguration(ice_servers=[rtc.IceServer(urls=[NO_STUN])]),
+    )
