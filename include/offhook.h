@@ -276,6 +276,10 @@ enum oh_end_reason
      * This participant is not let in again: the token has expired, the call is gone, or it is refused.
      */
     OH_END_RECONNECT_REFUSED = 12,
+    /**
+     * Somebody else has joined as this participant.
+     */
+    OH_END_REPLACED = 13,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -383,6 +387,30 @@ enum oh_event_kind
      * oh_client_options.events. May come before OH_EVENT_JOINED. One's own come back, too.
      */
     OH_EVENT_CUSTOM = 22,
+    /**
+     * `room`: the room, at the join and when it has changed (OH_CAP_ROOM).
+     */
+    OH_EVENT_ROOM = 23,
+    /**
+     * `data`: a packet of another participant, or of the application's server (OH_CAP_DATA).
+     */
+    OH_EVENT_DATA = 24,
+    /**
+     * `text`: a text of another participant, put together (OH_CAP_TEXT).
+     */
+    OH_EVENT_TEXT = 25,
+    /**
+     * `rpc`: another participant calls a procedure; answer with oh_call_rpc_answer (OH_CAP_RPC).
+     */
+    OH_EVENT_RPC_REQUEST = 26,
+    /**
+     * `rpc`: what became of an oh_call_rpc; exactly one for each, before OH_EVENT_ENDED at the latest.
+     */
+    OH_EVENT_RPC_RESPONSE = 27,
+    /**
+     * `subscribable`: a track cannot be had any more, or again (OH_CAP_SUBSCRIPTIONS).
+     */
+    OH_EVENT_SUBSCRIBABLE = 28,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -524,6 +552,171 @@ typedef int32_t oh_network;
 #endif // __cplusplus
 
 /**
+ * The protocol of an SFU.
+ */
+enum oh_protocol
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * Stream Video's, which the development SFU speaks as well.
+     */
+    OH_PROTOCOL_STREAM = 0,
+    /**
+     * LiveKit's, of the open server and its cluster. Tokens are made by the application's server, or with
+     * oh_access_token.
+     */
+    OH_PROTOCOL_LIVEKIT = 1,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum oh_protocol oh_protocol;
+#else
+typedef int32_t oh_protocol;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * What only some protocols have; bits of oh_call_capabilities. A function that needs one which the
+ * call's protocol lacks gives OH_ERR_UNSUPPORTED and says so in oh_last_error.
+ */
+enum oh_capability
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * oh_call_send_custom, OH_EVENT_CUSTOM.
+     */
+    OH_CAP_CUSTOM_EVENTS = 1,
+    /**
+     * oh_call_options: ring, notify, data_json, no_create; else they are ignored.
+     */
+    OH_CAP_RING = 2,
+    /**
+     * OH_EVENT_PINS.
+     */
+    OH_CAP_PINS = 4,
+    /**
+     * OH_EVENT_DOMINANT_SPEAKER.
+     */
+    OH_CAP_DOMINANT_SPEAKER = 8,
+    /**
+     * OH_STATE_MIGRATING: an SFU hands its participants over while media flows.
+     */
+    OH_CAP_MIGRATE = 16,
+    /**
+     * oh_call_send_data, OH_EVENT_DATA.
+     */
+    OH_CAP_DATA = 32,
+    /**
+     * oh_call_send_text, OH_EVENT_TEXT.
+     */
+    OH_CAP_TEXT = 64,
+    /**
+     * oh_call_rpc, OH_EVENT_RPC_REQUEST.
+     */
+    OH_CAP_RPC = 128,
+    /**
+     * oh_call_set_attributes, and the metadata and attributes of participants.
+     */
+    OH_CAP_ATTRIBUTES = 256,
+    /**
+     * OH_EVENT_ROOM.
+     */
+    OH_CAP_ROOM = 512,
+    /**
+     * oh_subscriber_set_track, oh_call_options.no_auto_subscribe, OH_EVENT_SUBSCRIBABLE.
+     */
+    OH_CAP_SUBSCRIPTIONS = 1024,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum oh_capability oh_capability;
+#else
+typedef uint32_t oh_capability;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * A layer of simulcast video.
+ */
+enum oh_layer
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * As good as the network allows.
+     */
+    OH_LAYER_HIGH = 0,
+    OH_LAYER_MEDIUM = 1,
+    OH_LAYER_LOW = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum oh_layer oh_layer;
+#else
+typedef int32_t oh_layer;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * Why a procedure call failed, as far as clients themselves find out; applications add codes of their own
+ * from 1 to 999 and from 2000 on.
+ */
+enum oh_rpc_error
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * The other participant has no such procedure.
+     */
+    OH_RPC_UNSUPPORTED_METHOD = 1400,
+    /**
+     * The payload is too long for the other side.
+     */
+    OH_RPC_REQUEST_TOO_LARGE = 1402,
+    /**
+     * The other side speaks another version of procedure calls.
+     */
+    OH_RPC_UNSUPPORTED_VERSION = 1404,
+    /**
+     * The procedure failed.
+     */
+    OH_RPC_APPLICATION = 1500,
+    /**
+     * The other participant did not confirm the request within 7 s: it is not here, or does not hear.
+     */
+    OH_RPC_CONNECTION_TIMEOUT = 1501,
+    /**
+     * It has the request, and did not answer in time.
+     */
+    OH_RPC_RESPONSE_TIMEOUT = 1502,
+    /**
+     * It left.
+     */
+    OH_RPC_RECIPIENT_DISCONNECTED = 1503,
+    /**
+     * Its answer was too long.
+     */
+    OH_RPC_RESPONSE_TOO_LARGE = 1504,
+    /**
+     * The request was not sent: the call has ended, or too many are under way.
+     */
+    OH_RPC_SEND_FAILED = 1505,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum oh_rpc_error oh_rpc_error;
+#else
+typedef uint32_t oh_rpc_error;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
  * A call: one participant's presence, from oh_call_join to oh_call_free. 0 is none.
  */
 typedef struct oh_call {
@@ -569,7 +762,7 @@ typedef struct oh_event_participant {
      */
     const char *custom;
     /**
-     * 0 unknown, 1 poor, 2 good, 3 excellent.
+     * 0 unknown, 1 poor, 2 good, 3 excellent, 4 lost.
      */
     int32_t quality;
     uint32_t speaking;
@@ -578,6 +771,14 @@ typedef struct oh_event_participant {
      * 0.0 to 1.0.
      */
     float level;
+    /**
+     * The application's own text about this participant, "" without any (OH_CAP_ATTRIBUTES).
+     */
+    const char *metadata;
+    /**
+     * Names and values as a JSON object, "" without any (OH_CAP_ATTRIBUTES).
+     */
+    const char *attributes;
 } oh_event_participant;
 
 typedef struct oh_event_track {
@@ -591,6 +792,14 @@ typedef struct oh_event_track {
      * Why it ended: 0 not said, 1 muted by its user, 2 permission revoked, 3 moderation.
      */
     int32_t cause;
+    /**
+     * The SFU's name of the track, for oh_subscriber_set_track; "" in protocols without one.
+     */
+    const char *track_id;
+    /**
+     * As its publisher calls it; may be "".
+     */
+    const char *name;
 } oh_event_track;
 
 typedef struct oh_event_level {
@@ -607,7 +816,7 @@ typedef struct oh_event_quality {
     const char *user_id;
     const char *session_id;
     /**
-     * 0 unknown, 1 poor, 2 good, 3 excellent.
+     * 0 unknown, 1 poor, 2 good, 3 excellent, 4 lost.
      */
     int32_t quality;
     uint32_t reserved;
@@ -802,6 +1011,110 @@ typedef struct oh_event_custom {
 } oh_event_custom;
 
 /**
+ * The room itself.
+ */
+typedef struct oh_event_room {
+    /**
+     * The server's name of it.
+     */
+    const char *id;
+    const char *name;
+    /**
+     * The application's own text about the room, "" without any.
+     */
+    const char *metadata;
+    /**
+     * Non-zero: it is being recorded.
+     */
+    uint32_t recording;
+    uint32_t reserved;
+} oh_event_room;
+
+typedef struct oh_event_data_packet {
+    /**
+     * The sender; "" for the application's server. Data may come before OH_EVENT_PARTICIPANT_JOINED.
+     */
+    const char *user_id;
+    /**
+     * The sender's session, "" when it is not told.
+     */
+    const char *session_id;
+    const char *topic;
+    /**
+     * `size` bytes; NULL when size is 0.
+     */
+    const uint8_t *bytes;
+    uint32_t size;
+    /**
+     * Non-zero: it came over the lossy channel.
+     */
+    uint32_t lossy;
+} oh_event_data_packet;
+
+typedef struct oh_event_text {
+    /**
+     * The sender; "" for the application's server.
+     */
+    const char *user_id;
+    /**
+     * The sender's session, "" when it is not told.
+     */
+    const char *session_id;
+    const char *topic;
+    /**
+     * The sender's name of this text.
+     */
+    const char *id;
+    const char *text;
+} oh_event_text;
+
+typedef struct oh_event_rpc {
+    /**
+     * OH_EVENT_RPC_RESPONSE: the number that oh_call_rpc gave; else 0.
+     */
+    uint64_t call_id;
+    /**
+     * OH_EVENT_RPC_REQUEST: for oh_call_rpc_answer; else "".
+     */
+    const char *request_id;
+    /**
+     * OH_EVENT_RPC_REQUEST: who calls; else "".
+     */
+    const char *user_id;
+    /**
+     * OH_EVENT_RPC_REQUEST: the procedure; else "".
+     */
+    const char *method;
+    /**
+     * What is handed over, or the answer; of a failure its data, mostly "".
+     */
+    const char *payload;
+    /**
+     * OH_EVENT_RPC_RESPONSE: why it failed; else "".
+     */
+    const char *text;
+    /**
+     * OH_EVENT_RPC_RESPONSE: 0, or an oh_rpc_error, or a code of the other application's.
+     */
+    uint32_t error_code;
+    /**
+     * OH_EVENT_RPC_REQUEST: ms that the caller waits for the answer.
+     */
+    uint32_t timeout_ms;
+} oh_event_rpc;
+
+typedef struct oh_event_subscribable {
+    const char *user_id;
+    const char *session_id;
+    const char *track_id;
+    /**
+     * Non-zero: it can be had.
+     */
+    uint32_t allowed;
+    uint32_t reserved;
+} oh_event_subscribable;
+
+/**
  * The member that `kind` names.
  */
 typedef union oh_event_data {
@@ -821,6 +1134,11 @@ typedef union oh_event_data {
     struct oh_event_ended ended;
     struct oh_event_reconnected reconnected;
     struct oh_event_custom custom;
+    struct oh_event_room room;
+    struct oh_event_data_packet data;
+    struct oh_event_text text;
+    struct oh_event_rpc rpc;
+    struct oh_event_subscribable subscribable;
     /**
      * Room for later kinds: the size of an event does not change.
      */
@@ -984,6 +1302,14 @@ typedef struct oh_call_options {
      * so when none was given.
      */
     uint32_t renew_token;
+    /**
+     * Non-zero: a track is received only when oh_subscriber_set_track asks for it (OH_CAP_SUBSCRIPTIONS).
+     */
+    uint32_t no_auto_subscribe;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
 } oh_call_options;
 
 /**
@@ -1008,7 +1334,9 @@ typedef struct oh_client_options {
      */
     uint32_t max_message_bytes;
     /**
-     * Base URL of the coordinator, for instance "https://video.example.com". Required.
+     * Base URL of the coordinator, for instance "https://video.example.com". Required. With
+     * OH_PROTOCOL_LIVEKIT the URL of the server, for instance "wss://sfu.example.com"; several servers of
+     * one cluster may be given, parted by spaces: the first is asked first, the others when it is gone.
      */
     const char *url;
     /**
@@ -1016,7 +1344,7 @@ typedef struct oh_client_options {
      */
     const char *api_key;
     /**
-     * Who joins; NULL: the claim `user_id` of the token.
+     * Who joins; NULL: the claim `user_id` (with OH_PROTOCOL_LIVEKIT `sub`) of the token.
      */
     const char *user_id;
     /**
@@ -1042,7 +1370,66 @@ typedef struct oh_client_options {
      * call; a join waits 500 ms for its first connection at most.
      */
     uint32_t events;
+    /**
+     * oh_protocol: what is spoken with the service. api_key, hint_url and events are of
+     * OH_PROTOCOL_STREAM.
+     */
+    int32_t protocol;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
 } oh_client_options;
+
+/**
+ * To whom, and how. Begin with OH_DATA_OPTIONS_INIT or oh_data_options_init. All text is copied.
+ */
+typedef struct oh_data_options {
+    /**
+     * sizeof(oh_data_options).
+     */
+    uint32_t size;
+    /**
+     * Non-zero: sent once, and what is lost is lost; else every one arrives, in order. Texts always do.
+     */
+    uint32_t lossy;
+    /**
+     * What it is about, for the application's own use; NULL: "".
+     */
+    const char *topic;
+    /**
+     * `to_count` user ids; NULL: everybody in the call.
+     */
+    const char *const *to;
+    uint32_t to_count;
+    uint32_t reserved;
+} oh_data_options;
+
+/**
+ * Which procedure of whom. Begin with OH_RPC_OPTIONS_INIT or oh_rpc_options_init. All text is copied.
+ */
+typedef struct oh_rpc_options {
+    /**
+     * sizeof(oh_rpc_options).
+     */
+    uint32_t size;
+    /**
+     * How long to wait for the answer in ms, 1000 to 600000; 0: 15000.
+     */
+    uint32_t timeout_ms;
+    /**
+     * The user id of the participant. Required.
+     */
+    const char *to;
+    /**
+     * The procedure's name. Required.
+     */
+    const char *method;
+    /**
+     * Handed over, 15360 bytes at most; NULL: "".
+     */
+    const char *payload;
+} oh_rpc_options;
 
 /**
  * Gets a log line.
@@ -1174,6 +1561,11 @@ typedef struct oh_call_stats {
      * Further reasons to reconnect that came while a reconnect was under way.
      */
     uint64_t reconnect_triggers_merged;
+    /**
+     * Packets and texts between participants that were lost, could not be read or put together, or were
+     * more than may wait.
+     */
+    uint64_t data_dropped;
 } oh_call_stats;
 
 /**
@@ -1183,6 +1575,106 @@ typedef struct oh_call_stats {
 typedef struct oh_subscriber {
     uint64_t id;
 } oh_subscriber;
+
+/**
+ * What is wanted of one remote track. Begin with OH_REMOTE_TRACK_OPTIONS_INIT or
+ * oh_remote_track_options_init.
+ */
+typedef struct oh_remote_track_options {
+    /**
+     * sizeof(oh_remote_track_options).
+     */
+    uint32_t size;
+    /**
+     * Non-zero: nothing at all.
+     */
+    uint32_t unsubscribe;
+    /**
+     * Non-zero: nothing for the moment; comes back faster than after unsubscribe.
+     */
+    uint32_t pause;
+    /**
+     * oh_layer, where no size is given.
+     */
+    int32_t layer;
+    /**
+     * The size at which video is shown, in pixels; 0: not said.
+     */
+    uint32_t width;
+    uint32_t height;
+    /**
+     * Frames per second at most; 0: not said.
+     */
+    uint32_t fps;
+    /**
+     * Where bandwidth is short: 1 goes first; 0: the SFU decides.
+     */
+    uint32_t priority;
+} oh_remote_track_options;
+
+/**
+ * Who is let in where, and may do what. Begin with OH_ACCESS_TOKEN_OPTIONS_INIT or
+ * oh_access_token_options_init.
+ */
+typedef struct oh_access_token_options {
+    /**
+     * sizeof(oh_access_token_options).
+     */
+    uint32_t size;
+    /**
+     * Seconds that the token is good for, 1 to 31536000; 0: 21600 (6 hours).
+     */
+    uint32_t ttl_s;
+    /**
+     * The service's key and its secret. Required. Keep the secret on servers.
+     */
+    const char *api_key;
+    const char *api_secret;
+    /**
+     * The user id. Required.
+     */
+    const char *user_id;
+    /**
+     * The call's id. Required.
+     */
+    const char *call_id;
+    /**
+     * Shown to people; NULL: none.
+     */
+    const char *name;
+    /**
+     * The application's own text about the participant; NULL: none.
+     */
+    const char *metadata;
+    /**
+     * Names and values as a JSON object of texts; NULL: none.
+     */
+    const char *attributes_json;
+    /**
+     * Non-zero: may not publish.
+     */
+    uint32_t no_publish;
+    /**
+     * Non-zero: may not receive.
+     */
+    uint32_t no_subscribe;
+    /**
+     * Non-zero: may not send data.
+     */
+    uint32_t no_data;
+    /**
+     * Non-zero: may call oh_call_set_attributes.
+     */
+    uint32_t may_set_attributes;
+    /**
+     * Non-zero: the others do not see it.
+     */
+    uint32_t hidden;
+    /**
+     * Non-zero: may also administrate the room over the server's own API.
+     */
+    uint32_t room_admin;
+} oh_access_token_options;
 
 /**
  * What is sent and how. Begin with OH_AUDIO_TRACK_OPTIONS_INIT or oh_audio_track_options_init.
@@ -1395,6 +1887,100 @@ oh_result oh_client_new(const struct oh_client_options *options, struct oh_clien
 void oh_client_free(struct oh_client client);
 
 /**
+ * Fills in the defaults; the same as OH_DATA_OPTIONS_INIT, for languages without macros.
+ *
+ * @param options  may be NULL: then nothing happens.
+ *
+ * # Safety
+ * `options` must be NULL or writable.
+ */
+void oh_data_options_init(struct oh_data_options *options);
+
+/**
+ * Sends a packet to other participants (OH_CAP_DATA). Returns at once; packets of one delivery are sent in
+ * order. They wait while the connection is being made anew.
+ *
+ * @param options  NULL: reliable, to everybody, without a topic.
+ * @param data     `size` bytes; may be NULL when size is 0.
+ * @param size     60000 at most; 15000 is a good size, for what is larger holds up what follows it.
+ * @return         OH_OK; OH_ERR_ARGUMENT; OH_ERR_UNSUPPORTED; OH_ERR_STATE before the join and after the
+ *                 end; OH_ERR_FULL when 1 MiB waits to be sent: try again later; OH_ERR_CLOSED when the
+ *                 publisher was closed; OH_ERR_HANDLE.
+ *
+ * Any thread, callbacks included.
+ *
+ * # Safety
+ * `options` as its own documentation says; `data` must point to `size` readable bytes.
+ */
+oh_result oh_call_send_data(struct oh_call call,
+                            const struct oh_data_options *options,
+                            const void *data,
+                            size_t size);
+
+/**
+ * Sends a text of any length to other participants (OH_CAP_TEXT); it arrives whole, as OH_EVENT_TEXT.
+ *
+ * @param options  as for oh_call_send_data; `lossy` is not looked at.
+ * @param text     1048576 bytes at most.
+ * @return         as oh_call_send_data.
+ *
+ * Any thread, callbacks included.
+ *
+ * # Safety
+ * `options` as its own documentation says; `text` must be NULL or a NUL-terminated string.
+ */
+oh_result oh_call_send_text(struct oh_call call, const struct oh_data_options *options, const char *text);
+
+/**
+ * Fills in the defaults; the same as OH_RPC_OPTIONS_INIT, for languages without macros.
+ *
+ * @param options  may be NULL: then nothing happens.
+ *
+ * # Safety
+ * `options` must be NULL or writable.
+ */
+void oh_rpc_options_init(struct oh_rpc_options *options);
+
+/**
+ * Calls a procedure of another participant (OH_CAP_RPC). Returns at once; OH_EVENT_RPC_RESPONSE with the
+ * same number tells what became of it, exactly once.
+ *
+ * @param options  `to` and `method` are required.
+ * @param id       receives the number; may be NULL.
+ * @return         OH_OK; OH_ERR_ARGUMENT; OH_ERR_UNSUPPORTED; OH_ERR_STATE after the end; OH_ERR_FULL;
+ *                 OH_ERR_HANDLE.
+ *
+ * Any thread, callbacks included. The response may come before this function has returned.
+ *
+ * # Safety
+ * `options` must be NULL or point to a structure as large as its `size`, with valid texts; `id` must be
+ * NULL or writable.
+ */
+oh_result oh_call_rpc(struct oh_call call, const struct oh_rpc_options *options, uint64_t *id);
+
+/**
+ * Answers OH_EVENT_RPC_REQUEST, inside the callback or later. An answer that comes too late, or twice, is
+ * dropped and counted.
+ *
+ * @param request_id  of the event.
+ * @param payload     the answer, 15360 bytes at most; of a failure data about it; NULL: "".
+ * @param error_code  0: it went well; else an oh_rpc_error, or a code of your own.
+ * @param error_text  why it failed, cut to 256 bytes; may be NULL.
+ * @return            OH_OK; OH_ERR_ARGUMENT; OH_ERR_UNSUPPORTED; OH_ERR_STATE after the end; OH_ERR_FULL;
+ *                    OH_ERR_HANDLE.
+ *
+ * Any thread, callbacks included.
+ *
+ * # Safety
+ * The texts must be NULL or NUL-terminated strings.
+ */
+oh_result oh_call_rpc_answer(struct oh_call call,
+                             const char *request_id,
+                             const char *payload,
+                             uint32_t error_code,
+                             const char *error_text);
+
+/**
  * The name of an event kind, for instance "participant_joined"; "unknown" for other numbers.
  * Static text, any thread.
  */
@@ -1456,6 +2042,40 @@ oh_result oh_network_changed(int32_t what);
  * Any thread but a callback's.
  */
 oh_result oh_shutdown_wait(uint32_t timeout_ms);
+
+/**
+ * What the call's protocol can do.
+ *
+ * @param capabilities  receives the sum of oh_capability bits; bits that you do not know may be set.
+ * @return              OH_OK; OH_ERR_HANDLE; OH_ERR_ARGUMENT.
+ *
+ * Any thread, at any time of the call.
+ *
+ * # Safety
+ * `capabilities` must be NULL or writable.
+ */
+oh_result oh_call_capabilities(struct oh_call call, uint64_t *capabilities);
+
+/**
+ * Changes what this participant says of itself to the others (OH_CAP_ATTRIBUTES); asynchronous. What the
+ * server refuses (the token has to allow it) comes as OH_EVENT_ERROR.
+ *
+ * @param name             shown to people; NULL: stays.
+ * @param metadata         the application's own text; NULL: stays.
+ * @param attributes_json  a JSON object whose values are texts: only these names change, "" deletes;
+ *                         NULL: none changes.
+ * @return                 OH_OK; OH_ERR_ARGUMENT; OH_ERR_UNSUPPORTED; OH_ERR_STATE after the end;
+ *                         OH_ERR_FULL; OH_ERR_HANDLE.
+ *
+ * Any thread, callbacks included.
+ *
+ * # Safety
+ * The texts must be NULL or NUL-terminated strings.
+ */
+oh_result oh_call_set_attributes(struct oh_call call,
+                                 const char *name,
+                                 const char *metadata,
+                                 const char *attributes_json);
 
 /**
  * The publisher of a call. Every call has one; the same handle each time.
@@ -1576,6 +2196,35 @@ oh_result oh_call_get_stats(struct oh_call call, struct oh_call_stats *stats);
 oh_result oh_call_subscriber(struct oh_call call, struct oh_subscriber *subscriber);
 
 /**
+ * Fills in the defaults; the same as OH_REMOTE_TRACK_OPTIONS_INIT, for languages without macros.
+ *
+ * @param options  may be NULL: then nothing happens.
+ *
+ * # Safety
+ * `options` must be NULL or writable.
+ */
+void oh_remote_track_options_init(struct oh_remote_track_options *options);
+
+/**
+ * Says what is wanted of one remote track (OH_CAP_SUBSCRIPTIONS); asynchronous, the last wish wins, and it is
+ * kept over reconnects until the track ends.
+ *
+ * @param track_id  of OH_EVENT_TRACK_PUBLISHED.
+ * @param options   NULL: the track, as good as it is.
+ * @return          OH_OK; OH_ERR_ARGUMENT; OH_ERR_UNSUPPORTED; OH_ERR_STATE after the end; OH_ERR_FULL;
+ *                  OH_ERR_HANDLE.
+ *
+ * Any thread, callbacks included.
+ *
+ * # Safety
+ * `track_id` must be NULL or a NUL-terminated string; `options` must be NULL or point to a structure as
+ * large as its `size`.
+ */
+oh_result oh_subscriber_set_track(struct oh_subscriber subscriber,
+                                  const char *track_id,
+                                  const struct oh_remote_track_options *options);
+
+/**
  * Stops receiving for good while the call goes on. Sound that is queued is discarded. Offers of the
  * SFU for it are dropped without an error from now on, and counted (oh_call_stats.late_offers).
  * Closing twice is fine. A callback in progress on another thread is waited for: after it returns
@@ -1591,6 +2240,34 @@ oh_result oh_subscriber_close(struct oh_subscriber subscriber);
  * @param subscriber  none or stale: nothing happens.
  */
 void oh_subscriber_free(struct oh_subscriber subscriber);
+
+/**
+ * Fills in the defaults; the same as OH_ACCESS_TOKEN_OPTIONS_INIT, for languages without macros.
+ *
+ * @param options  may be NULL: then nothing happens.
+ *
+ * # Safety
+ * `options` must be NULL or writable.
+ */
+void oh_access_token_options_init(struct oh_access_token_options *options);
+
+/**
+ * Makes an access token for OH_PROTOCOL_LIVEKIT (a JWT, RFC 7519, signed with HMAC-SHA256). Contacts
+ * nobody. For servers and tests: an application on a user's machine must not hold the secret.
+ *
+ * @param options  api_key, api_secret, user_id and call_id are required.
+ * @param buf      receives the token, NUL-terminated; nothing is written on failure.
+ * @param len      bytes at buf; 2048 suffice without long metadata.
+ * @return         OH_OK; OH_ERR_BUFFER when it does not fit: oh_last_error tells how long it is;
+ *                 OH_ERR_ARGUMENT; OH_ERR_ABI.
+ *
+ * Any thread.
+ *
+ * # Safety
+ * `options` must be NULL or point to a structure as large as its `size`, with valid texts; `buf` must be
+ * NULL or point to `len` writable bytes.
+ */
+oh_result oh_access_token(const struct oh_access_token_options *options, char *buf, size_t len);
 
 /**
  * Fills in the defaults; the same as OH_AUDIO_TRACK_OPTIONS_INIT, for languages without macros.
@@ -1711,11 +2388,23 @@ void oh_track_free(struct oh_track track);
 static inline oh_client_options oh_client_options_default_(void) { oh_client_options o; oh_client_options_init(&o); return o; }
 static inline oh_call_options oh_call_options_default_(void) { oh_call_options o; oh_call_options_init(&o); return o; }
 static inline oh_audio_track_options oh_audio_track_options_default_(void) { oh_audio_track_options o; oh_audio_track_options_init(&o); return o; }
+static inline oh_data_options oh_data_options_default_(void) { oh_data_options o; oh_data_options_init(&o); return o; }
+static inline oh_rpc_options oh_rpc_options_default_(void) { oh_rpc_options o; oh_rpc_options_init(&o); return o; }
+static inline oh_remote_track_options oh_remote_track_options_default_(void) { oh_remote_track_options o; oh_remote_track_options_init(&o); return o; }
+static inline oh_access_token_options oh_access_token_options_default_(void) { oh_access_token_options o; oh_access_token_options_init(&o); return o; }
 #define OH_CLIENT_OPTIONS_INIT oh_client_options_default_()
 #define OH_CALL_OPTIONS_INIT oh_call_options_default_()
 #define OH_AUDIO_TRACK_OPTIONS_INIT oh_audio_track_options_default_()
+#define OH_ACCESS_TOKEN_OPTIONS_INIT oh_access_token_options_default_()
+#define OH_REMOTE_TRACK_OPTIONS_INIT oh_remote_track_options_default_()
+#define OH_RPC_OPTIONS_INIT oh_rpc_options_default_()
+#define OH_DATA_OPTIONS_INIT oh_data_options_default_()
 #else
 #define OH_CLIENT_OPTIONS_INIT { .size = (uint32_t)sizeof(oh_client_options) }
 #define OH_CALL_OPTIONS_INIT { .size = (uint32_t)sizeof(oh_call_options), .join_retries = 3 }
+#define OH_DATA_OPTIONS_INIT { .size = (uint32_t)sizeof(oh_data_options) }
+#define OH_RPC_OPTIONS_INIT { .size = (uint32_t)sizeof(oh_rpc_options) }
+#define OH_REMOTE_TRACK_OPTIONS_INIT { .size = (uint32_t)sizeof(oh_remote_track_options) }
+#define OH_ACCESS_TOKEN_OPTIONS_INIT { .size = (uint32_t)sizeof(oh_access_token_options) }
 #define OH_AUDIO_TRACK_OPTIONS_INIT { .size = (uint32_t)sizeof(oh_audio_track_options), .complexity = -1 }
 #endif

@@ -16,6 +16,7 @@ const MOST: usize = 6_000;
 fn config(input: &mut Reader<'_>) -> Config {
     let flags = input.u8();
     Config {
+        dialect: *offhook::signalling::stream::StreamService::dialect(),
         call_type: "default".into(),
         call_id: "fuzz".into(),
         user_id: "me".into(),
@@ -91,7 +92,7 @@ fn participant(input: &mut Reader<'_>) -> Participant {
         user_id: text(input),
         session_id: text(input),
         track_prefix: text(input),
-        published: if input.u8() & 1 == 0 { vec![TrackKind::Audio] } else { Vec::new() },
+        published: if input.u8() & 1 == 0 { vec![TrackKind::Audio.into()] } else { Vec::new() },
         ..Participant::default()
     }
 }
@@ -269,7 +270,8 @@ fn input_of(input: &mut Reader<'_>, world: &mut World, current: Generation) -> O
             1 => Input::LocalCandidate { generation, peer: peer(input), json: text(input) },
             _ => {
                 let id = u64::from(input.u8() & 7);
-                Input::RemoteTrack { generation, id, stream_id: text(input), track_id: text(input) }
+                let owner = offhook::signalling::stream::media_owner(&text(input), &text(input));
+                Input::RemoteTrack { generation, id, owner }
             }
         },
         20 => {

@@ -283,6 +283,8 @@ impl Checker {
                 }
             }
             Output::Rpc { generation, id, call } => self.rpc(*generation, *id, call),
+            Output::SendData(_) if leaving => self.fault("data is sent while leaving"),
+            Output::SendData(_) => {}
             Output::Engine { generation, peer, op, action } => self.engine(*generation, *peer, *op, action),
             Output::ClosePeer { generation, peer } => {
                 let kind = *peer;
@@ -447,6 +449,7 @@ impl Checker {
             }
             RpcCall::UpdateSubscriptions { session_id, .. }
             | RpcCall::UpdateMuteStates { session_id, .. }
+            | RpcCall::UpdateSelf { session_id, .. }
             | RpcCall::SendStats { session_id, .. } => (session_id, None),
         };
         if self.left_at.is_some() {

@@ -160,6 +160,7 @@ impl World {
             Output::Bind { .. }
             | Output::Unbind { .. }
             | Output::Sending { .. }
+            | Output::SendData(_)
             | Output::Moderated { .. } => {}
             Output::CollectStats { generation, mark } => {
                 let (publisher, subscriber) = ("[]".to_owned(), "[]".to_owned());

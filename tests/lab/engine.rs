@@ -8,6 +8,7 @@ use super::{
 };
 use offhook::core::{model::*, Action, Input, Op, OpDone, OpFailed, PeerChange, RemoteId};
 use offhook::error::Code;
+use offhook::signalling::stream::media_owner;
 
 /// How a step ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -202,6 +203,8 @@ impl World {
                 }
                 peer.senders.push(track);
             }
+            Action::RemoveAudio { .. } => return Err(broken("tracks do not end in this protocol's SDP".into())),
+            Action::AddChannels => return Err(broken("this protocol has no data channels".into())),
             Action::Offer { ice_restart } => {
                 if signalling != Stable {
                     return Err(out_of_order(format!("offer in {signalling:?}")));
@@ -381,7 +384,8 @@ impl World {
                 }
                 let id = (client as u64) << 32 | name;
                 peer.tracks.push((mid, id, line.stream.clone()));
-                Input::RemoteTrack { generation, id, stream_id: line.stream.clone(), track_id: line.stream }
+                let owner = media_owner(&line.stream, &line.stream);
+                Input::RemoteTrack { generation, id, owner }
             }
             News::Recovers => {
                 let Some(peer) = self.peer(client, generation, kind) else { return };

@@ -178,7 +178,8 @@ fn h29_media_that_comes_before_its_participant_is_held_and_matched() {
     let mut lab = Lab::joined(&[0], 1);
     let generation = lab.generation(0);
     let stream_id = "early:TRACK_TYPE_AUDIO:1".to_owned();
-    lab.input(0, Input::RemoteTrack { generation, id: 5, stream_id: stream_id.clone(), track_id: stream_id });
+    let owner = offhook::signalling::stream::media_owner(&stream_id, &stream_id);
+    lab.input(0, Input::RemoteTrack { generation, id: 5, owner });
     lab.run(100);
     assert_eq!(lab.said(0, "Bind"), 0);
     let late = Participant {

@@ -150,7 +150,7 @@ impl Sfu {
             user_id: m.user.clone(),
             session_id: m.session_id.clone(),
             name: m.user.clone(),
-            published: m.tracks.iter().filter(|t| !t.muted).map(|_| TrackKind::Audio).take(1).collect(),
+            published: m.tracks.iter().filter(|t| !t.muted).map(|_| TrackKind::Audio.into()).take(1).collect(),
             track_prefix: m.prefix.clone(),
             ..Participant::default()
         }

@@ -184,6 +184,7 @@ impl World {
             | RpcCall::IceRestart { session_id, .. }
             | RpcCall::UpdateSubscriptions { session_id, .. }
             | RpcCall::UpdateMuteStates { session_id, .. }
+            | RpcCall::UpdateSelf { session_id, .. }
             | RpcCall::SendStats { session_id, .. } => session_id.clone(),
         };
         let Some((member, place)) = self.sfu.find(client, &session_id, edge) else {
@@ -210,8 +211,8 @@ impl World {
                 if current.is_some_and(|p| p.life != life && p.publisher.is_some()) {
                     return Ok(RpcReply::Done);
                 }
-                for (_, muted) in states {
-                    self.mute(member, muted);
+                for state in states {
+                    self.mute(member, state.muted);
                 }
                 Ok(RpcReply::Done)
             }

@@ -42,7 +42,8 @@ impl View {
                 self.known(&p.session_id, "leaves")?;
                 self.people.remove(&p.session_id);
             }
-            Event::TrackPublished { session_id, kind, .. } => {
+            Event::TrackPublished { session_id, track, .. } => {
+                let kind = &track.kind;
                 self.stranger(session_id)?;
                 let tracks = self.known(session_id, "publishes")?;
                 if tracks.contains(kind) {
@@ -50,7 +51,8 @@ impl View {
                 }
                 tracks.push(*kind);
             }
-            Event::TrackUnpublished { session_id, kind, .. } => {
+            Event::TrackUnpublished { session_id, track, .. } => {
+                let kind = &track.kind;
                 self.stranger(session_id)?;
                 let tracks = self.known(session_id, "ends a track")?;
                 if !tracks.contains(kind) {

@@ -3,10 +3,12 @@
 use super::faults::Plan;
 use offhook::core::{AudioOffer, Config, Input, NetworkChange};
 use offhook::error::Secret;
+use offhook::signalling::stream::StreamService;
 use std::time::Duration;
 
 pub fn config(index: usize, plan: &Plan, seed: u64) -> Config {
     Config {
+        dialect: *StreamService::dialect(),
         call_type: "default".into(),
         call_id: format!("room{}", plan.room),
         user_id: format!("user{index}"),

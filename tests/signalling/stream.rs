@@ -3,6 +3,7 @@
 use crate::server::{frame, http, net, read_frame, reply, serve, silent, upgrade, within, ws, BINARY, TEXT};
 use offhook::{
     core::model::{
+        MuteState,
         CodecSpec, FailureKind, JoinRequest, PeerKind, ReconnectDetails, RpcCall, RpcReply, SfuMessage,
         SfuRequest, Strategy, Subscription, TrackInfo, TrackKind,
     },
@@ -58,6 +59,7 @@ fn track() -> TrackInfo {
         red: true,
         codec: CodecSpec { name: "opus".into(), payload_type: 111, clock_rate: 48_000, ..Default::default() },
         publish_option_id: 3,
+        layers: Vec::new(),
     }
 }
 
@@ -68,6 +70,8 @@ fn wanted() -> Subscription {
         kind: TrackKind::ScreenShare,
         width: 640,
         height: 360,
+        track_id: String::new(),
+        wish: Default::default(),
     }
 }
 
@@ -296,7 +300,8 @@ async fn every_rpc_asks_at_its_path_with_its_fields() {
     .await;
     assert_eq!((path, update.tracks.len()), (format!("{base}/UpdateSubscriptions"), 2));
     assert_eq!((update.tracks[0].track_type, update.tracks[1].dimension), (3, None));
-    let states = vec![(TrackKind::Audio, true), (TrackKind::Video, false)];
+    let state = |kind, muted| MuteState { track_id: "t-1".into(), kind, muted };
+    let states = vec![state(TrackKind::Audio, true), state(TrackKind::Video, false)];
     let (path, mute) =
         asked::<s::UpdateMuteStatesRequest>(RpcCall::UpdateMuteStates { session_id: session_id(), states })
             .await;

@@ -21,7 +21,7 @@ fn twelve_seconds_of_silence_are_a_lost_socket() {
     sim.on(|_| Reply::Never);
     // Part of the 12 s went by since JoinResponse; one more message starts them anew.
     sim.message(SfuMessage::Unknown);
-    sim.run(limits::HEALTH_SILENT - MS);
+    sim.run(limits::HEALTH.silent - MS);
     assert_eq!(sim.core.state(), State::Joined);
     sim.run(MS);
     assert_eq!(sim.core.state(), State::Reconnecting);
@@ -71,7 +71,7 @@ fn our_own_timeouts_are_no_sign_of_life() {
         _ => Reply::Good,
     });
     sim.input(Input::Publish { track: 1, offer: audio() });
-    sim.run(limits::HEALTH_SILENT);
+    sim.run(limits::HEALTH.silent);
     assert_eq!(sim.core.state(), State::Reconnecting);
 }
 

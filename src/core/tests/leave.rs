@@ -271,7 +271,7 @@ fn leaving_takes_tracks_off_the_air_and_media_from_its_owners() {
     sim.run(ms(50));
     let generation = sim.core.generation();
     let stream_id = "ann-prefix:TRACK_TYPE_AUDIO:0".to_owned();
-    sim.input(Input::RemoteTrack { generation, id: 3, stream_id, track_id: String::new() });
+    sim.input(Input::RemoteTrack { generation, id: 3, owner: owner(&stream_id) });
     sim.mark();
     sim.leave();
     assert_eq!(sim.count(|o| matches!(o, Output::Sending { track: 1, on: false })), 1);

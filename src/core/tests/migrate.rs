@@ -25,7 +25,7 @@ fn a_migration_keeps_the_old_connection_until_the_old_socket_says_so() {
     assert_eq!(sim.core.counters().late_offers, late + 1);
     // ann is heard over the new edge: over the old one no more.
     let stream_id = "ann-prefix:TRACK_TYPE_AUDIO:1".to_owned();
-    sim.input(Input::RemoteTrack { generation: Generation(2), id: 8, stream_id, track_id: String::new() });
+    sim.input(Input::RemoteTrack { generation: Generation(2), id: 8, owner: owner(&stream_id) });
     let heard: Vec<_> = sim.since().iter().filter_map(|o| match o {
         Output::Bind { id, .. } => Some((*id, true)),
         Output::Unbind { id } => Some((*id, false)),

@@ -28,15 +28,15 @@ fn moderate(sim: &mut Sim) {
 fn muted(sim: &Sim) -> (Vec<bool>, Vec<bool>) {
     let order = |o: &Output| if let Output::Moderated { track: 1, muted } = o { Some(*muted) } else { None };
     let told = |call: RpcCall| if let RpcCall::UpdateMuteStates { states, .. } = call { Some(states) } else { None };
-    let told = sim.rpcs().into_iter().filter_map(told).flatten().map(|(_, muted)| muted).collect();
+    let told = sim.rpcs().into_iter().filter_map(told).flatten().map(|state| state.muted).collect();
     (sim.since().iter().filter_map(order).collect(), told)
 }
 
 fn own_unpublished(sim: &Sim) -> usize {
     let own = &sim.core.session_id;
     let is_own = |e: &&Event| {
-        matches!(e, Event::TrackUnpublished { session_id, kind: TrackKind::Audio, cause: UnpublishCause::Moderation, .. }
-            if session_id == own)
+        matches!(e, Event::TrackUnpublished { session_id, track, cause: UnpublishCause::Moderation, .. }
+            if session_id == own && track.kind == TrackKind::Audio)
     };
     sim.events().iter().filter(is_own).count()
 }

@@ -30,9 +30,9 @@ fn told(sim: &Sim) -> Vec<bool> {
         .into_iter()
         .filter_map(|c| if let RpcCall::UpdateMuteStates { states, .. } = c { Some(states) } else { None })
         .flatten()
-        .map(|(kind, muted)| {
-            assert_eq!(kind, TrackKind::Audio);
-            muted
+        .map(|state| {
+            assert_eq!(state.kind, TrackKind::Audio);
+            state.muted
         })
         .collect()
 }

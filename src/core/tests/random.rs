@@ -4,7 +4,7 @@
 //! A seed that fails prints itself and its schedule; `OFFHOOK_SEED=n cargo test`
 //! builds a test that runs that one alone (the core reads no environment, its tests neither).
 
-use super::sim::{admission, audio, candidate, config, failed, http, ms, person, sfu, Reply, Sim};
+use super::sim::{admission, audio, candidate, config, failed, http, ms, owner, person, sfu, Reply, Sim};
 use super::{check::Checker, sim};
 use crate::core::{model::*, rng::Rng, *};
 use crate::error::Secret;
@@ -94,7 +94,7 @@ fn someone(rng: &mut Rng, sim: &Sim) -> Participant {
         p.session_id = sim.core.session_id.clone();
     }
     for _ in 0..rng.between(0, 3) {
-        p.published.push(kind(rng));
+        p.published.push(kind(rng).into());
     }
     p
 }
@@ -255,7 +255,7 @@ fn outside(rng: &mut Rng, sim: &Sim) -> Input {
             let name = pick(rng, &["ann", "bob", "cyd", "nobody"]);
             let stream_id = format!("{name}-prefix:TRACK_TYPE_AUDIO:{}", rng.between(0, 2));
             let id = rng.next_u64();
-            Input::RemoteTrack { generation, id, stream_id, track_id: garbage(rng) }
+            Input::RemoteTrack { generation, id, owner: owner(&stream_id) }
         }
     }
 }

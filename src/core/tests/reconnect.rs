@@ -14,7 +14,7 @@ pub(super) fn talking() -> Sim {
 
 pub(super) fn talking_with(config: Config) -> Sim {
     let mut sim = Sim::new(config);
-    sim.joined.participants = vec![Participant { published: vec![TrackKind::Audio], ..person("ann") }];
+    sim.joined.participants = vec![Participant { published: vec![TrackKind::Audio.into()], ..person("ann") }];
     sim.input(Input::Start);
     sim.run(ms(50));
     sim.offer();
@@ -22,7 +22,7 @@ pub(super) fn talking_with(config: Config) -> Sim {
     sim.run(ms(100));
     let generation = sim.core.transport.expect("in use");
     let stream_id = "ann-prefix:TRACK_TYPE_AUDIO:0".to_owned();
-    sim.input(Input::RemoteTrack { generation, id: 7, stream_id, track_id: String::new() });
+    sim.input(Input::RemoteTrack { generation, id: 7, owner: owner(&stream_id) });
     sim.mark();
     sim
 }
@@ -278,14 +278,14 @@ fn a_connection_that_never_lasts_is_slowed_down_and_given_up() {
 fn ice_that_is_lost_gets_patience_a_restart_and_then_a_new_session() {
     let mut sim = talking();
     sim.peer(SUB, PeerChange::Disconnected);
-    sim.run(limits::ICE_GRACE - ms(1));
+    sim.run(DIALECT.ice_grace - ms(1));
     sim.peer(SUB, PeerChange::Connected);
     sim.run(ms(30_000));
     assert_eq!((sim.rpc_names().len(), restarts(&sim)), (0, 0), "it came back by itself");
     sim.peer(SUB, PeerChange::Disconnected);
     sim.peer(PUB, PeerChange::Disconnected);
     sim.connects = false;
-    sim.run(limits::ICE_GRACE);
+    sim.run(DIALECT.ice_grace);
     assert_eq!((sim.rpc_names().iter().filter(|n| **n == "IceRestart").count(), restarts(&sim)), (1, 1));
     sim.peer(PUB, PeerChange::Connected);
     sim.run(limits::ICE_RESTART + ms(200));
@@ -322,7 +322,7 @@ fn replies_that_end_the_session_are_not_retried() {
         sim.input(Input::Mute { track: 1, muted: true });
         sim.run(limits::CALL_ENDED_GRACE + ms(200));
         assert_eq!((back(&sim), sim.core.counters().rpc_retries), (vec![how], 0), "{code}");
-        assert!(sim.rpcs().iter().any(|c| matches!(c, RpcCall::UpdateMuteStates { states, .. } if states[0].1)
+        assert!(sim.rpcs().iter().any(|c| matches!(c, RpcCall::UpdateMuteStates { states, .. } if states[0].muted)
             || matches!(c, RpcCall::SetPublisher { tracks, .. } if tracks.iter().all(|t| t.muted))), "{code}: told again");
     }
 }
@@ -481,14 +481,14 @@ fn an_expired_token_is_asked_for_once_per_attempt() {
 fn the_differences_between_two_snapshots_are_told() {
     let mut sim = talking();
     sim.joined.participants = vec![
-        Participant { published: vec![TrackKind::Video], ..person("ann") },
+        Participant { published: vec![TrackKind::Video.into()], ..person("ann") },
         person("bob"),
     ];
     sim.lose_socket();
     sim.run(ms(100));
     let told: Vec<_> = sim.events().iter().filter_map(|e| match e {
-        Event::TrackUnpublished { user_id, kind, .. } => Some(format!("-{user_id} {kind:?}")),
-        Event::TrackPublished { user_id, kind, .. } => Some(format!("+{user_id} {kind:?}")),
+        Event::TrackUnpublished { user_id, track, .. } => Some(format!("-{user_id} {:?}", track.kind)),
+        Event::TrackPublished { user_id, track, .. } => Some(format!("+{user_id} {:?}", track.kind)),
         Event::ParticipantJoined(p) => Some(format!("+{}", p.user_id)),
         Event::ParticipantLeft(p) => Some(format!("-{}", p.user_id)),
         _ => None,

@@ -12,7 +12,7 @@ fn joined_with(participants: Vec<Participant>) -> Sim {
 }
 
 fn published(name: &str, kind: TrackKind) -> Event {
-    Event::TrackPublished { user_id: name.into(), session_id: format!("{name}-session"), kind }
+    Event::TrackPublished { user_id: name.into(), session_id: format!("{name}-session"), track: kind.into() }
 }
 
 fn bound(sim: &Sim) -> Vec<(RemoteId, String)> {
@@ -28,13 +28,13 @@ fn bound(sim: &Sim) -> Vec<(RemoteId, String)> {
 
 fn media(sim: &mut Sim, id: RemoteId, stream_id: &str, track_id: &str) {
     let generation = sim.core.generation();
-    let (stream_id, track_id) = (stream_id.to_owned(), track_id.to_owned());
-    sim.input(Input::RemoteTrack { generation, id, stream_id, track_id });
+    let owner = owner(stream_id).or_else(|| owner(track_id));
+    sim.input(Input::RemoteTrack { generation, id, owner });
 }
 
 #[test]
 fn late_joiners_are_told_of_tracks_published_before() {
-    let ann = Participant { published: vec![TrackKind::Audio, TrackKind::Video], ..person("ann") };
+    let ann = Participant { published: vec![TrackKind::Audio.into(), TrackKind::Video.into()], ..person("ann") };
     let sim = joined_with(vec![ann, person("bob")]);
     let events: Vec<_> = sim.events().into_iter().skip(3).collect();
     assert!(matches!(&events[0], Event::ParticipantJoined(p) if p.user_id == "ann"));
@@ -47,7 +47,7 @@ fn late_joiners_are_told_of_tracks_published_before() {
 fn doubled_unknown_and_repeated_news_are_fine() {
     let mut sim = joined_with(vec![person("ann")]);
     sim.mark();
-    let ann = Participant { published: vec![TrackKind::Audio], ..person("ann") };
+    let ann = Participant { published: vec![TrackKind::Audio.into()], ..person("ann") };
     for _ in 0..3 {
         sim.message(SfuMessage::ParticipantJoined(Box::new(ann.clone())));
     }
@@ -61,7 +61,7 @@ fn doubled_unknown_and_repeated_news_are_fine() {
     }
     assert_eq!(sim.events().len(), 1);
     let kept = sim.core.participants().find(|p| p.user_id == "ann").expect("ann");
-    assert_eq!((kept.name.as_str(), kept.published.as_slice()), ("Ann", &[TrackKind::Audio][..]));
+    assert_eq!((kept.name.as_str(), kept.published.as_slice()), ("Ann", &[RemoteTrack::from(TrackKind::Audio)][..]));
     sim.mark();
     sim.message(SfuMessage::ParticipantLeft { session_id: "nobody".into(), user_id: "nobody".into() });
     sim.message(SfuMessage::ParticipantJoined(Box::default()));
@@ -79,7 +79,7 @@ fn doubled_unknown_and_repeated_news_are_fine() {
 
 #[test]
 fn who_leaves_takes_the_tracks_along() {
-    let ann = Participant { published: vec![TrackKind::Audio], ..person("ann") };
+    let ann = Participant { published: vec![TrackKind::Audio.into()], ..person("ann") };
     let mut sim = joined_with(vec![ann]);
     media(&mut sim, 7, "ann-prefix:TRACK_TYPE_AUDIO:0", "");
     sim.mark();
@@ -95,7 +95,10 @@ fn who_leaves_takes_the_tracks_along() {
 fn tracks_come_with_an_embedded_participant() {
     let mut sim = joined_with(Vec::new());
     sim.mark();
-    let message = |published: Vec<TrackKind>| Box::new(Participant { published, ..person("ann") });
+    let message = |kinds: Vec<TrackKind>| {
+        let published = kinds.into_iter().map(RemoteTrack::from).collect();
+        Box::new(Participant { published, ..person("ann") })
+    };
     sim.message(SfuMessage::TrackPublished {
         session_id: "ann-session".into(),
         user_id: "ann".into(),
@@ -120,7 +123,7 @@ fn tracks_come_with_an_embedded_participant() {
         user_id: "bob".into(),
         kind: TrackKind::Video,
         cause: UnpublishCause::Unspecified,
-        participant: Some(Box::new(Participant { published: vec![TrackKind::Video], ..person("bob") })),
+        participant: Some(Box::new(Participant { published: vec![TrackKind::Video.into()], ..person("bob") })),
     });
     let bob = sim.core.participants().find(|p| p.user_id == "bob").expect("bob");
     assert!(bob.published.is_empty());
@@ -131,7 +134,7 @@ fn i_am_never_a_participant_event() {
     let mut sim = Sim::new(config());
     let me = Participant {
         session_id: sim.core.session_id.clone(),
-        published: vec![TrackKind::Audio],
+        published: vec![TrackKind::Audio.into()],
         ..person("me")
     };
     sim.joined.participants = vec![me.clone()];
@@ -233,8 +236,7 @@ fn media_of_another_generation_or_without_end_is_not_kept() {
     sim.input(Input::RemoteTrack {
         generation: Generation(0),
         id: 5,
-        stream_id: "ann-prefix:TRACK_TYPE_AUDIO:0".into(),
-        track_id: String::new(),
+        owner: owner("ann-prefix:TRACK_TYPE_AUDIO:0"),
     });
     assert_eq!((sim.since().len(), sim.core.counters().late_other), (0, 1));
     for id in 0..2_000 {

@@ -10,12 +10,33 @@ use std::{collections::BTreeMap, time::Duration};
 
 pub const MS: Duration = Duration::from_millis(1);
 
-pub fn ms(n: u64) -> Duration {
+pub const fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
+}
+
+/// A protocol in which everything happens that the rules know.
+pub const DIALECT: Dialect = Dialect {
+    name: "test",
+    capabilities: Capabilities(u64::MAX),
+    subscriber_restart: true,
+    admits_at_socket: false,
+    data_channels: false,
+    tracks_end_in_sdp: false,
+    edge_failures: 2,
+    socket_open: ms(5_000),
+    media_silence: None,
+    ice_grace: ms(2_500),
+};
+
+/// Whose media a stream id `{prefix}:TRACK_TYPE_AUDIO:{n}` names.
+pub fn owner(stream_id: &str) -> Option<MediaOwner> {
+    let (prefix, _) = stream_id.split_once(":TRACK_TYPE_AUDIO")?;
+    Some(MediaOwner { prefix: prefix.into(), kind: Some(TrackKind::Audio), track_id: String::new() })
 }
 
 pub fn config() -> Config {
     Config {
+        dialect: DIALECT,
         call_type: "default".into(),
         call_id: "room".into(),
         user_id: "me".into(),
@@ -372,6 +393,8 @@ pub fn action_name(action: &Action) -> &'static str {
     match action {
         Action::Create { .. } => "Create",
         Action::AddAudio { .. } => "AddAudio",
+        Action::RemoveAudio { .. } => "RemoveAudio",
+        Action::AddChannels => "AddChannels",
         Action::Offer { .. } => "Offer",
         Action::SetAnswer(_) => "SetAnswer",
         Action::Rollback => "Rollback",
@@ -389,11 +412,12 @@ fn clone(output: &Output) -> Output {
         Output::Admit { generation, token, request } => {
             Output::Admit { generation: *generation, token: token.clone(), request: request.clone() }
         }
-        Output::OpenSocket { generation, admission, session_id, attempt } => Output::OpenSocket {
+        Output::OpenSocket { generation, admission, session_id, attempt, resume } => Output::OpenSocket {
             generation: *generation,
             admission: admission.clone(),
             session_id: session_id.clone(),
             attempt: *attempt,
+            resume: *resume,
         },
         Output::Send { generation, request } => {
             Output::Send { generation: *generation, request: request.clone() }

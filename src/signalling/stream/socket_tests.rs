@@ -3,7 +3,7 @@
 use super::*;
 use crate::core::model::{
     CallEndedReason, CodecSpec, Counts, Grants, JoinState, LayerSetting, Participant, PeerKind, Pin,
-    PublishOption, Quality, SenderQuality, SfuError, Strategy, TrackKind, UnpublishCause,
+    PublishOption, Quality, SenderQuality, SfuError, SfuMessage, Strategy, TrackKind, UnpublishCause,
 };
 use e::sfu_event::EventPayload as P;
 use offhook_proto::{google, models as m};
@@ -35,7 +35,9 @@ fn participant() -> Participant {
         image: "https://example.com/a.png".into(),
         roles: vec!["host".into()],
         custom_json: r#"{"seat":7}"#.into(),
-        published: vec![TrackKind::Audio, TrackKind::Video],
+        metadata: String::new(),
+        attributes_json: String::new(),
+        published: vec![TrackKind::Audio.into(), TrackKind::Video.into()],
         track_prefix: "pre".into(),
         quality: Quality::Good,
         is_speaking: true,
@@ -214,6 +216,7 @@ fn samples() -> Vec<(P, SfuMessage)> {
                 publish_options: vec![option()],
                 reconnected: true,
                 fast_reconnect_deadline_s: 9,
+                ..JoinState::default()
             })),
         ),
         (
