@@ -2,7 +2,7 @@
 //!
 //! The same shape as the development SFU's, so that the same tests can speak it. docs/livekit-stand.md lists the words.
 
-use super::{rooms, stand::Stand, token};
+use super::{proxy::words, rooms, stand::Stand, token};
 use axum::{
     body::Bytes,
     extract::{Path, State},
@@ -51,6 +51,9 @@ async fn act(stand: &Arc<Stand>, what: &str, body: Value) -> Result<Value, Strin
         let port = asked(stand, &body).await?;
         let body = body.as_object().cloned().unwrap_or_default();
         return rooms::call(port, &stand.keys, call, &body).await;
+    }
+    if let Some(result) = words::act(&stand.book, what, &body) {
+        return result;
     }
     match what {
         "state" => Ok(state(stand).await),
@@ -124,5 +127,5 @@ async fn state(stand: &Stand) -> Value {
             "pid": node.pid(), "node_id": node.node_id(), "starts": node.starts, "port": node.port(),
             "udp_port": node.udp_port() }));
     }
-    json!({ "nodes": nodes, "redis": stand.redis.as_ref().map(|r| json!({ "port": r.port, "pid": r.pid() })) })
+    json!({ "nodes": nodes, "identities": stand.book.describe(), "relays": stand.relays.describe(), "redis": stand.redis.as_ref().map(|r| json!({ "port": r.port, "pid": r.pid() })) })
 }

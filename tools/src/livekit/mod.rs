@@ -7,6 +7,7 @@ pub mod config;
 pub mod ctl;
 pub mod http;
 pub mod node;
+pub mod proxy;
 pub mod redis;
 pub mod rooms;
 pub mod stand;

@@ -2,7 +2,12 @@
 //!
 //! Knows what is there and in which order it comes and goes; what clients and tests want is for `ctl` and `proxy`.
 
-use super::{config::Keys, node::Node, redis::Redis};
+use super::{
+    config::Keys,
+    node::Node,
+    proxy::{book::Book, relay::Relays, Proxy},
+    redis::Redis,
+};
 use serde_json::{json, Value};
 use std::{
     path::{Path, PathBuf},
@@ -29,6 +34,10 @@ pub struct Stand {
     pub nodes: Vec<Mutex<Node>>,
     pub ports: Vec<u16>,
     pub redis: Option<Redis>,
+    pub book: Arc<Book>,
+    pub relays: Arc<Relays>,
+    /// One per node, or none.
+    pub proxies: Vec<Proxy>,
 }
 
 impl Stand {
@@ -42,8 +51,17 @@ impl Stand {
         let names: Vec<String> = (0..options.nodes.max(1)).map(|i| format!("node{i}")).collect();
         let nodes = names.iter().map(|name| Node::launch(&options.server, &out, name, &keys, port));
         let nodes = futures_util::future::try_join_all(nodes).await?;
-        let ports = nodes.iter().map(Node::port).collect();
-        Ok(Arc::new(Stand { keys, nodes: nodes.into_iter().map(Mutex::new).collect(), ports, redis }))
+        let ports: Vec<u16> = nodes.iter().map(Node::port).collect();
+        let nodes = nodes.into_iter().map(Mutex::new).collect();
+        let book = Arc::new(Book::default());
+        let relays = Relays::new(book.clone());
+        let mut proxies = Vec::new();
+        if options.proxy {
+            for (node, port) in ports.iter().enumerate() {
+                proxies.push(Proxy::start(book.clone(), relays.clone(), node, *port).await?);
+            }
+        }
+        Ok(Arc::new(Stand { keys, nodes, ports, redis, book, relays, proxies }))
     }
 
     /// What is printed when all is ready.
@@ -57,7 +75,8 @@ impl Stand {
 
     /// What clients are given for a node.
     fn url(&self, node: usize) -> String {
-        format!("ws://127.0.0.1:{}", self.ports[node])
+        let port = self.proxies.get(node).map_or(self.ports[node], |proxy| proxy.port);
+        format!("ws://127.0.0.1:{port}")
     }
 
     /// The number of a node from an argument; 0 without one.
