@@ -3,6 +3,10 @@
 //! Knows the names under which the server keeps nodes and rooms, so that tests can ask and choose where a room is.
 
 use super::{config, node};
+use nix::{
+    sys::signal::{kill, Signal},
+    unistd::Pid,
+};
 use std::{
     path::Path,
     time::{Duration, Instant},
@@ -48,6 +52,14 @@ impl Redis {
 
     pub fn pid(&self) -> Option<u32> {
         self.child.id()
+    }
+
+    /// Ends it at once.
+    pub fn end(&self) {
+        if let Some(pid) = self.child.id() {
+            // Already ended is as good.
+            let _ = kill(Pid::from_raw(pid as i32), Signal::SIGKILL);
+        }
     }
 
     /// The node that a room is on, if any.

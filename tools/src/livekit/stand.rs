@@ -10,6 +10,7 @@ use super::{
 };
 use serde_json::{json, Value};
 use std::{
+    fs::File,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -38,12 +39,14 @@ pub struct Stand {
     pub relays: Arc<Relays>,
     /// One per node, or none.
     pub proxies: Vec<Proxy>,
+    /// Holds the folder for as long as this lives.
+    _folder: File,
 }
 
 impl Stand {
     /// Starts everything and waits until each node answers.
     pub async fn start(options: &Options) -> Result<Arc<Self>, String> {
-        let out = prepare(&options.out)?;
+        let (out, folder) = prepare(&options.out)?;
         let keys = Keys::generate()?;
         let clustered = options.redis || options.nodes > 1;
         let redis = if clustered { Some(Redis::start(&out).await?) } else { None };
@@ -61,7 +64,7 @@ impl Stand {
                 proxies.push(Proxy::start(book.clone(), relays.clone(), node, *port).await?);
             }
         }
-        Ok(Arc::new(Stand { keys, nodes, ports, redis, book, relays, proxies }))
+        Ok(Arc::new(Stand { keys, nodes, ports, redis, book, relays, proxies, _folder: folder }))
     }
 
     /// What is printed when all is ready.
@@ -91,14 +94,19 @@ impl Stand {
             // Not running is as good.
             let _ = node.lock().await.kill().await;
         }
+        if let Some(redis) = &self.redis {
+            redis.end();
+        }
     }
 }
 
 /// The folder for files, absolute, with what an earlier stand left there gone.
-fn prepare(out: &Path) -> Result<PathBuf, String> {
+fn prepare(out: &Path) -> Result<(PathBuf, File), String> {
     let say = |e: std::io::Error| format!("{}: {e}", out.display());
     std::fs::create_dir_all(out).map_err(say)?;
     let out = out.canonicalize().map_err(say)?;
+    let folder = File::create(out.join("stand.lock")).map_err(say)?;
+    folder.try_lock().map_err(|_| format!("{}: another stand uses it", out.display()))?;
     for entry in std::fs::read_dir(&out).map_err(say)?.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let ours = name == "redis.log"
@@ -107,5 +115,5 @@ fn prepare(out: &Path) -> Result<PathBuf, String> {
             std::fs::remove_file(entry.path()).map_err(say)?;
         }
     }
-    Ok(out)
+    Ok((out, folder))
 }
