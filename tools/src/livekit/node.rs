@@ -71,6 +71,7 @@ pub struct Node {
     paused: bool,
     /// Where in the log the present process began.
     begun_at: u64,
+    node_id: Option<String>,
     pub starts: u64,
 }
 
@@ -93,6 +94,7 @@ impl Node {
                 child: None,
                 paused: false,
                 begun_at: 0,
+                node_id: None,
                 starts: 0,
             };
             std::fs::write(&node.config, config::node(node.ports, keys, redis))
@@ -141,6 +143,7 @@ impl Node {
         let args = ["--config".to_owned(), self.config.display().to_string()];
         self.child = Some(spawn(&self.server, &args, &self.log)?);
         self.paused = false;
+        self.node_id = None;
         self.starts += 1;
         loop {
             if self.pid().is_none() {
@@ -204,10 +207,13 @@ impl Node {
     }
 
     /// What the present process calls itself; another one after each start.
-    pub fn node_id(&self) -> Option<String> {
-        let text = self.log_text();
-        let lines = text.lines().filter_map(|l| serde_json::from_str::<Value>(l).ok());
-        lines.filter_map(|l| Some(l.get("nodeID")?.as_str()?.to_owned())).next()
+    pub fn node_id(&mut self) -> Option<String> {
+        if self.node_id.is_none() {
+            let text = self.log_text();
+            let lines = text.lines().filter_map(|l| serde_json::from_str::<Value>(l).ok());
+            self.node_id = lines.filter_map(|l| Some(l.get("nodeID")?.as_str()?.to_owned())).next();
+        }
+        self.node_id.clone()
     }
 
     fn said(&self, text: &str) -> bool {
