@@ -30,7 +30,7 @@ SOAK_SEED ?= 1
 STEPS := build check-house check-licences test-rust lab loom check-header test-c faults-short test-valgrind test-helgrind test-asan \
          check-install interop demo-short soak-short
 
-.PHONY: help setup build demo demo-short test bench interop install header lint clean \
+.PHONY: help setup build livekit demo demo-short test bench interop install header lint clean \
         test-rust lab test-c test-valgrind test-asan asan check-header check-install check-licences check-house examples loom faults faults-short \
         test-helgrind test-asan-rust sanitize miri fuzz soak soak-short
 
@@ -46,6 +46,9 @@ build: setup ## the library, the development SFU and the tools, optimised
 	$(CARGO) build --release -p offhook --lib --target-dir target/ship
 	$(CARGO) build --workspace --bins
 	@scripts/stage-lib.sh $(SHIP) $(LIBS)
+
+livekit: ## the LiveKit server into target/tools, with the Go client; skips loudly without one
+	@scripts/livekit.sh || { code=$$?; [ $$code = 77 ] && exit 0; exit $$code; }
 
 demo: examples ## three C programs in one call over a real SFU, watched live; about half a minute
 	@scripts/say.sh "Demo: two talkers and a bot in one call"

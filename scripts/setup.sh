@@ -41,6 +41,20 @@ if [ ${#missing[@]} -gt 0 ]; then
   apt-get install -y -q --no-install-recommends "${missing[@]}"
 fi
 
+# Only the tests against the LiveKit server use these, and skip loudly without them: a machine that lacks them works.
+if ! command -v redis-server >/dev/null 2>&1; then
+  if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -q && apt-get install -y -q --no-install-recommends redis-server ||
+      echo "setup: no redis-server: tests with a LiveKit cluster will be skipped" >&2
+  else
+    echo "setup: no redis-server: tests with a LiveKit cluster will be skipped (sudo apt-get install -y redis-server)" >&2
+  fi
+fi
+if ! command -v go >/dev/null 2>&1 && [ ! -x /usr/local/go/bin/go ]; then
+  echo "setup: no Go: tests against the LiveKit server will be skipped (any Go of at least 1.21 will do)" >&2
+fi
+
 if ! command -v cargo >/dev/null 2>&1; then
   if [ -x "$HOME/.cargo/bin/cargo" ]; then
     echo "setup: cargo is in ~/.cargo/bin but not in PATH: . ~/.cargo/env" >&2

@@ -1,21 +1,37 @@
-//! The `--name value` arguments of both tools.
+//! The `--name value` arguments of the tools, and `--name` alone where nothing more is to be said.
 //!
 //! Knows no name itself.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-/// Parsed arguments; every option takes one value.
+/// Parsed arguments; every option takes one value, but for flags.
 #[derive(Debug)]
 pub struct Args(BTreeMap<String, String>);
 
 impl Args {
     /// Reads `--name value` pairs; a name outside of `known` or a missing value is an error that says so.
     pub fn parse(args: impl Iterator<Item = String>, known: &[&str]) -> Result<Self, String> {
+        Args::parse_with_flags(args, known, &[])
+    }
+
+    /// The same, with names that take no value.
+    pub fn parse_with_flags(
+        args: impl Iterator<Item = String>,
+        known: &[&str],
+        flags: &[&str],
+    ) -> Result<Self, String> {
         let mut found = BTreeMap::new();
         let mut args = args;
         while let Some(arg) = args.next() {
+            if let Some(flag) = arg.strip_prefix("--").filter(|n| flags.contains(n)) {
+                found.insert(flag.to_owned(), String::new());
+                continue;
+            }
             let Some(name) = arg.strip_prefix("--").filter(|n| known.contains(n)) else {
-                return Err(format!("unknown argument '{arg}'; known: --{}", known.join(", --")));
+                return Err(format!(
+                    "unknown argument '{arg}'; known: --{}",
+                    [known, flags].concat().join(", --")
+                ));
             };
             let value = args.next().ok_or_else(|| format!("--{name} needs a value"))?;
             found.insert(name.to_owned(), value);
@@ -25,6 +41,11 @@ impl Args {
 
     pub fn path(&self, name: &str) -> Result<PathBuf, String> {
         self.0.get(name).map(PathBuf::from).ok_or_else(|| format!("--{name} is needed"))
+    }
+
+    /// Whether a flag, or an option, was given.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
     }
 
     /// The number given, or `default` without one.
@@ -48,6 +69,9 @@ mod tests {
         assert_eq!(args.number("seconds", 1).unwrap(), 7);
         assert!(parse(&["--other", "x"]).unwrap_err().contains("--out"));
         assert!(parse(&["--out"]).is_err());
+        let list = ["--fast", "--out", "x"].map(String::from);
+        let args = Args::parse_with_flags(list.into_iter(), &["out"], &["fast", "slow"]).unwrap();
+        assert!(args.has("fast") && args.has("out") && !args.has("slow"));
         assert!(parse(&["--seconds", "many"]).unwrap().number("seconds", 1).is_err());
     }
 }

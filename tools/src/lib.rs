@@ -8,6 +8,7 @@ pub mod analysis;
 pub mod args;
 pub mod bench;
 pub mod demo;
+pub mod livekit;
 pub mod program;
 pub mod sfu;
 pub mod soak;

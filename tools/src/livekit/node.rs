@@ -1,0 +1,232 @@
+//! A child process of the stand, and one LiveKit node as such: start, kill, stop, pause, and start again.
+//!
+//! Knows nothing of rooms or clients.
+
+use super::{
+    config::{self, Keys, Ports},
+    http,
+};
+use hyper::Method;
+use nix::{
+    sys::signal::{kill, Signal},
+    unistd::Pid,
+};
+use serde_json::Value;
+use std::{
+    fs::{File, OpenOptions},
+    io::{Read, Seek, SeekFrom},
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::{Duration, Instant},
+};
+use tokio::{
+    process::{Child, Command},
+    time::{sleep, timeout},
+};
+
+/// How long a node may take until it answers; it calls itself ready after its first statistics, about 2 s.
+const READY_LIMIT: Duration = Duration::from_secs(30);
+/// How long a node may take to end once it was forced to.
+const END_LIMIT: Duration = Duration::from_secs(8);
+/// Pause between two looks at a process that starts.
+const LOOK: Duration = Duration::from_millis(20);
+/// How often a node is given other ports when its own were taken in the meantime.
+const ATTEMPTS: usize = 5;
+/// Bytes of a log that are searched for the node's name.
+const LOG_SEARCHED: u64 = 256 << 10;
+
+/// Starts a program that writes into `log` and ends with this process, even when that is killed.
+pub fn spawn(program: &Path, args: &[String], log: &Path) -> Result<Child, String> {
+    let say = |e: std::io::Error| format!("{}: {e}", program.display());
+    let file = OpenOptions::new().create(true).append(true).open(log).map_err(say)?;
+    // The signal comes when the thread that started it ends, so only threads that stay may call this.
+    let mut command = match find("setpriv") {
+        Some(setpriv) => {
+            let mut command = Command::new(setpriv);
+            command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+            command
+        }
+        None => Command::new(program),
+    };
+    // The server takes settings from the environment too; none of ours are meant for it.
+    command.env_clear().envs(["PATH", "HOME"].iter().filter_map(|n| Some((n, std::env::var_os(n)?))));
+    command.args(args).stdin(Stdio::null()).stdout(file.try_clone().map_err(say)?).stderr(file);
+    command.kill_on_drop(true).spawn().map_err(say)
+}
+
+/// A program of the PATH.
+pub fn find(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file())
+}
+
+/// One node; it is running or not.
+#[derive(Debug)]
+pub struct Node {
+    server: PathBuf,
+    config: PathBuf,
+    log: PathBuf,
+    ports: Ports,
+    child: Option<Child>,
+    paused: bool,
+    /// Where in the log the present process began.
+    begun_at: u64,
+    node_id: Option<String>,
+    pub starts: u64,
+}
+
+impl Node {
+    /// A node with ports of its own, started. Its files are `{name}.yaml` and `{name}.log` in `out`.
+    pub async fn launch(
+        server: &Path,
+        out: &Path,
+        name: &str,
+        keys: &Keys,
+        redis: Option<u16>,
+    ) -> Result<Self, String> {
+        let mut last = String::new();
+        for _ in 0..ATTEMPTS {
+            let mut node = Node {
+                server: server.to_owned(),
+                config: out.join(format!("{name}.yaml")),
+                log: out.join(format!("{name}.log")),
+                ports: Ports::pick()?,
+                child: None,
+                paused: false,
+                begun_at: 0,
+                node_id: None,
+                starts: 0,
+            };
+            std::fs::write(&node.config, config::node(node.ports, keys, redis))
+                .map_err(|e| format!("{}: {e}", node.config.display()))?;
+            match node.start().await {
+                Ok(_) => return Ok(node),
+                // Somebody was faster: try others.
+                Err(e) if node.said("address already in use") => last = e,
+                Err(e) => return Err(e),
+            }
+        }
+        Err(last)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.ports.http
+    }
+
+    pub fn udp_port(&self) -> u16 {
+        self.ports.udp
+    }
+
+    pub fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// The process, unless it has ended.
+    pub fn pid(&mut self) -> Option<u32> {
+        let child = self.child.as_mut()?;
+        match child.try_wait() {
+            Ok(None) => child.id(),
+            _ => {
+                self.child = None;
+                None
+            }
+        }
+    }
+
+    /// Starts it, or starts it again with the same ports, and waits until it answers. Returns how long that took.
+    pub async fn start(&mut self) -> Result<Duration, String> {
+        if self.pid().is_some() {
+            return Err("the node is running".to_owned());
+        }
+        let begun = Instant::now();
+        self.begun_at = std::fs::metadata(&self.log).map_or(0, |m| m.len());
+        let args = ["--config".to_owned(), self.config.display().to_string()];
+        self.child = Some(spawn(&self.server, &args, &self.log)?);
+        self.paused = false;
+        self.node_id = None;
+        self.starts += 1;
+        loop {
+            if self.pid().is_none() {
+                return Err(format!("the server ended at once; its log: {}", self.log.display()));
+            }
+            let answer =
+                http::request(Method::GET, self.ports.http, "/", None, String::new(), READY_LIMIT).await;
+            if matches!(answer, Ok((200, _))) {
+                return Ok(begun.elapsed());
+            }
+            if begun.elapsed() > READY_LIMIT {
+                self.kill().await?;
+                return Err(format!("not ready within {READY_LIMIT:?}; its log: {}", self.log.display()));
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    fn signal(&mut self, signal: Signal) -> Result<(), String> {
+        let pid = self.pid().ok_or("the node is not running")?;
+        kill(Pid::from_raw(pid as i32), signal).map_err(|e| format!("{signal}: {e}"))
+    }
+
+    /// SIGKILL.
+    pub async fn kill(&mut self) -> Result<(), String> {
+        self.signal(Signal::SIGKILL)?;
+        self.ended(END_LIMIT).await
+    }
+
+    /// SIGTERM: it takes no new rooms and waits for its participants, for ever; so after `grace` a second one, upon
+    /// which it sends them away. Returns how long it took to end.
+    pub async fn stop(&mut self, grace: Duration) -> Result<Duration, String> {
+        let begun = Instant::now();
+        self.signal(Signal::SIGTERM)?;
+        if self.ended(grace).await.is_err() {
+            self.signal(Signal::SIGTERM)?;
+            if self.ended(END_LIMIT).await.is_err() {
+                self.kill().await?;
+                return Err(format!("did not end within {END_LIMIT:?} and was killed"));
+            }
+        }
+        Ok(begun.elapsed())
+    }
+
+    /// A first SIGTERM alone.
+    pub fn drain(&mut self) -> Result<(), String> {
+        self.signal(Signal::SIGTERM)
+    }
+
+    pub fn pause(&mut self, on: bool) -> Result<(), String> {
+        self.signal(if on { Signal::SIGSTOP } else { Signal::SIGCONT })?;
+        self.paused = on;
+        Ok(())
+    }
+
+    async fn ended(&mut self, limit: Duration) -> Result<(), String> {
+        let Some(child) = self.child.as_mut() else { return Ok(()) };
+        timeout(limit, child.wait()).await.map_err(|_| "still running")?.map_err(|e| e.to_string())?;
+        self.child = None;
+        Ok(())
+    }
+
+    /// What the present process calls itself; another one after each start.
+    pub fn node_id(&mut self) -> Option<String> {
+        if self.node_id.is_none() {
+            let text = self.log_text();
+            let lines = text.lines().filter_map(|l| serde_json::from_str::<Value>(l).ok());
+            self.node_id = lines.filter_map(|l| Some(l.get("nodeID")?.as_str()?.to_owned())).next();
+        }
+        self.node_id.clone()
+    }
+
+    fn said(&self, text: &str) -> bool {
+        self.log_text().contains(text)
+    }
+
+    /// The beginning of what the present process wrote.
+    fn log_text(&self) -> String {
+        let mut text = Vec::new();
+        if let Ok(mut file) = File::open(&self.log) {
+            let _ = file.seek(SeekFrom::Start(self.begun_at));
+            let _ = file.take(LOG_SEARCHED).read_to_end(&mut text);
+        }
+        String::from_utf8_lossy(&text).into_owned()
+    }
+}

@@ -1,0 +1,166 @@
+//! The head of an HTTP request or answer: read, asked, and passed on.
+//!
+//! Knows where a token stands in it, and that extensions of the WebSocket must not be agreed upon behind the proxy.
+
+use crate::livekit::token;
+use serde_json::{Map, Value};
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+/// A join request may stand in the query.
+const MAX_HEAD: usize = 2 << 20;
+
+/// First line and headers.
+#[derive(Clone, Debug)]
+pub struct Head {
+    first: String,
+    headers: Vec<(String, String)>,
+}
+
+/// Reads a head; what came behind it is left in `buffer`. None when the peer ended before.
+pub async fn read(from: &mut (impl AsyncRead + Unpin), buffer: &mut Vec<u8>) -> Result<Option<Head>, String> {
+    loop {
+        if let Some(end) = buffer.windows(4).position(|w| w == b"\r\n\r\n") {
+            let head = Head::parse(&String::from_utf8_lossy(&buffer[..end]))?;
+            buffer.drain(..end + 4);
+            return Ok(Some(head));
+        }
+        if buffer.len() > MAX_HEAD {
+            return Err("a head too long".to_owned());
+        }
+        if from.read_buf(buffer).await.map_err(|e| e.to_string())? == 0 {
+            return Ok(None);
+        }
+    }
+}
+
+impl Head {
+    fn parse(text: &str) -> Result<Self, String> {
+        let mut lines = text.split("\r\n");
+        let first = lines.next().unwrap_or_default().to_owned();
+        let header = |line: &str| {
+            let (name, value) = line.split_once(':').ok_or("a header without a colon")?;
+            Ok((name.trim().to_owned(), value.trim().to_owned()))
+        };
+        let headers = lines.map(header).collect::<Result<_, &str>>()?;
+        Ok(Head { first, headers })
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
+    }
+
+    /// Whether a WebSocket is asked for.
+    pub fn upgrades(&self) -> bool {
+        self.header("upgrade").is_some_and(|v| v.eq_ignore_ascii_case("websocket"))
+    }
+
+    /// The status of an answer.
+    pub fn status(&self) -> u16 {
+        self.first.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or(0)
+    }
+
+    fn target(&self) -> &str {
+        self.first.split(' ').nth(1).unwrap_or_default()
+    }
+
+    pub fn path(&self) -> &str {
+        self.target().split('?').next().unwrap_or_default()
+    }
+
+    fn pairs(&self) -> impl Iterator<Item = (String, String)> + '_ {
+        let query = self.target().split_once('?').map_or("", |(_, q)| q);
+        query.split('&').filter(|p| !p.is_empty()).map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (unescape(name), unescape(value))
+        })
+    }
+
+    /// The query for whoever looks: without the token, and without what is as long as a join request.
+    pub fn query(&self) -> Map<String, Value> {
+        let shown = |(name, value): (String, String)| {
+            let value = if value.len() > 256 { format!("{} characters", value.len()) } else { value };
+            (name, Value::from(value))
+        };
+        self.pairs().filter(|(name, _)| name != "access_token").map(shown).collect()
+    }
+
+    /// Whom the token is for; empty without one.
+    pub fn identity(&self) -> String {
+        let header = self.header("authorization").and_then(|v| v.strip_prefix("Bearer ")).map(str::to_owned);
+        let given = self.pairs().find(|(name, _)| name == "access_token").map(|(_, value)| value);
+        token::identity(&header.or(given).unwrap_or_default())
+    }
+
+    /// The bytes of an answer.
+    pub fn as_it_came(&self) -> Vec<u8> {
+        let headers: String = self.headers.iter().map(|(n, v)| format!("{n}: {v}\r\n")).collect();
+        format!("{}\r\n{headers}\r\n", self.first).into_bytes()
+    }
+
+    /// The bytes of a request for the server. An upgrade loses its extensions, anything else is the last on its connection.
+    pub fn forward(&self) -> Vec<u8> {
+        let mut out = format!("{}\r\n", self.first);
+        let upgrade = self.upgrades();
+        let dropped: &[&str] =
+            if upgrade { &["sec-websocket-extensions"] } else { &["connection", "keep-alive"] };
+        for (name, value) in &self.headers {
+            if !dropped.iter().any(|d| name.eq_ignore_ascii_case(d)) {
+                out.push_str(&format!("{name}: {value}\r\n"));
+            }
+        }
+        out.push_str(if upgrade { "\r\n" } else { "connection: close\r\n\r\n" });
+        out.into_bytes()
+    }
+}
+
+/// %-escapes and `+` of a query.
+fn unescape(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        let hex =
+            text.get(at + 1..at + 3).filter(|_| *byte == b'%').and_then(|h| u8::from_str_radix(h, 16).ok());
+        match hex {
+            Some(value) => {
+                out.push(value);
+                at += 3;
+            }
+            None => {
+                out.push(if *byte == b'+' { b' ' } else { *byte });
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::livekit::config::Keys;
+
+    #[test]
+    fn a_request_names_its_identity_and_hides_its_token() {
+        let keys = Keys { key: "k".into(), secret: "s".into() };
+        let wish = token::Wish { identity: "anna b".into(), ..token::Wish::default() };
+        let token = token::join(&keys, &wish);
+        let text = format!(
+            "GET /rtc?access_token={token}&reconnect=1&name=a%20b+c HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n\
+             Connection: Upgrade\r\nSec-WebSocket-Extensions: permessage-deflate"
+        );
+        let head = Head::parse(&text).unwrap();
+        assert_eq!((head.identity().as_str(), head.path(), head.upgrades()), ("anna b", "/rtc", true));
+        assert_eq!(Value::Object(head.query()), serde_json::json!({ "reconnect": "1", "name": "a b c" }));
+        let forward = String::from_utf8(head.forward()).unwrap();
+        assert!(forward.contains("Connection: Upgrade\r\n") && !forward.contains("deflate"));
+        assert!(forward.contains(&token) && forward.ends_with("\r\n\r\n"));
+
+        let head =
+            Head::parse(&format!("GET /rtc/validate HTTP/1.1\r\nAuthorization: Bearer {token}")).unwrap();
+        assert_eq!(head.identity(), "anna b");
+        assert!(String::from_utf8(head.forward()).unwrap().ends_with("connection: close\r\n\r\n"));
+        assert_eq!(Head::parse("HTTP/1.1 401 No").unwrap().status(), 401);
+        assert!(Head::parse("GET / HTTP/1.1\r\njunk").is_err());
+    }
+}

@@ -1,0 +1,102 @@
+//! The Redis that nodes meet in: a child process without persistence, and the few words of its protocol needed here.
+//!
+//! Knows the names under which the server keeps nodes and rooms, so that tests can ask and choose where a room is.
+
+use super::{config, node};
+use nix::{
+    sys::signal::{kill, Signal},
+    unistd::Pid,
+};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::TcpStream,
+    process::Child,
+    time::{sleep, timeout},
+};
+
+const LIMIT: Duration = Duration::from_secs(10);
+/// A hash of room name to node id.
+const ROOMS: &str = "room_node_map";
+
+/// A running Redis; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Redis {
+    child: Child,
+    pub port: u16,
+}
+
+impl Redis {
+    /// Starts the `redis-server` of the PATH.
+    pub async fn start(out: &Path) -> Result<Self, String> {
+        let program = node::find("redis-server").ok_or("no redis-server in PATH")?;
+        let port = config::free_tcp()?;
+        let dir = out.display().to_string();
+        let port_text = port.to_string();
+        let args =
+            ["--bind", "127.0.0.1", "--port", &port_text, "--save", "", "--appendonly", "no", "--dir", &dir];
+        let child = node::spawn(&program, &args.map(String::from), &out.join("redis.log"))?;
+        let mut redis = Redis { child, port };
+        let end = Instant::now() + LIMIT;
+        while redis.ask(&["PING"]).await.is_err() {
+            if redis.child.try_wait().is_ok_and(|s| s.is_some()) || Instant::now() > end {
+                return Err(format!("redis-server does not answer; its log: {dir}/redis.log"));
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        Ok(redis)
+    }
+
+    pub fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Ends it at once.
+    pub fn end(&self) {
+        if let Some(pid) = self.child.id() {
+            // Already ended is as good.
+            let _ = kill(Pid::from_raw(pid as i32), Signal::SIGKILL);
+        }
+    }
+
+    /// The node that a room is on, if any.
+    pub async fn node_of(&self, room: &str) -> Result<Option<String>, String> {
+        self.ask(&["HGET", ROOMS, room]).await
+    }
+
+    /// Says where a room is to be, before anybody is in it.
+    pub async fn place(&self, room: &str, node_id: &str) -> Result<(), String> {
+        self.ask(&["HSET", ROOMS, room, node_id]).await.map(drop)
+    }
+
+    /// One command; nil is none, numbers are text.
+    async fn ask(&self, words: &[&str]) -> Result<Option<String>, String> {
+        timeout(LIMIT, exchange(self.port, words)).await.map_err(|_| "redis: no answer".to_owned())?
+    }
+}
+
+async fn exchange(port: u16, words: &[&str]) -> Result<Option<String>, String> {
+    let say = |e: std::io::Error| format!("redis: {e}");
+    let mut stream = BufReader::new(TcpStream::connect(("127.0.0.1", port)).await.map_err(say)?);
+    let mut text = format!("*{}\r\n", words.len());
+    for word in words {
+        text.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+    }
+    stream.write_all(text.as_bytes()).await.map_err(say)?;
+    let mut line = String::new();
+    stream.read_line(&mut line).await.map_err(say)?;
+    let line = line.trim_end();
+    match line.split_at_checked(1) {
+        Some(("+" | ":", rest)) => Ok(Some(rest.to_owned())),
+        Some(("$", "-1")) => Ok(None),
+        Some(("$", size)) => {
+            let mut bytes = vec![0; size.parse::<usize>().map_err(|e| format!("redis: {e}"))?.min(1 << 20)];
+            stream.read_exact(&mut bytes).await.map_err(say)?;
+            Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+        }
+        _ => Err(format!("redis: {line}")),
+    }
+}
