@@ -3,6 +3,7 @@
  *
  *   cc call.c -o call $(pkg-config --cflags --libs offhook)
  *   ./call --url http://127.0.0.1:PORT --user alice --call demo --play in.wav --record out.wav
+ *   ./call --livekit ws://127.0.0.1:PORT --token T --play in.wav --record out.wav
  *
  * --hear NAME records that participant (else the first one heard); --seconds N stays that long;
  * --json prints an object per line.
@@ -66,7 +67,8 @@ static void on_audio(void *user, oh_call call, const oh_audio *audio)
 static int usage(FILE *to, const char *name)
 {
     fprintf(to, "usage: %s --url URL --user NAME --call ID [--token T] [--play in.wav] [--record out.wav]\n"
-                    "       [--hear NAME] [--seconds N] [--json]\n", name);
+                    "       [--hear NAME] [--seconds N] [--json]\n"
+                "   or: %s --livekit URL --token T [...]: user and call are those of the token\n", name, name);
     return 2;
 }
 
@@ -91,6 +93,7 @@ int main(int argc, char **argv)
         if (i + 1 == argc) return usage(stderr, argv[0]);
         char *value = argv[++i];
         if (!strcmp(argv[i - 1], "--url")) where.url = value;
+        else if (!strcmp(argv[i - 1], "--livekit")) where.url = value, where.protocol = OH_PROTOCOL_LIVEKIT;
         else if (!strcmp(argv[i - 1], "--user")) where.user_id = value;
         else if (!strcmp(argv[i - 1], "--token")) where.token = value;
         else if (!strcmp(argv[i - 1], "--call")) what.id = value;
@@ -100,7 +103,8 @@ int main(int argc, char **argv)
         else if (!strcmp(argv[i - 1], "--seconds")) seconds = atof(value);
         else return usage(stderr, argv[0]);
     }
-    if (!where.url || !where.user_id || !what.id) return usage(stderr, argv[0]);
+    if (!where.url) return usage(stderr, argv[0]);
+    if (where.protocol == OH_PROTOCOL_STREAM && (!where.user_id || !what.id)) return usage(stderr, argv[0]);
     if (play && wav_open(&in, play)) return fprintf(stderr, "%s is not a 16-bit PCM WAV file\n", play), 2;
     if (record && wav_create(&a.out, record, 48000, 1)) return perror(record), 2;
     clock_gettime(CLOCK_MONOTONIC, &a.report.began);

@@ -60,7 +60,7 @@ pub struct oh_call_options {
     pub size: u32,
     /// Retries of a failed join on other edges, 0 to 10; INIT sets 3.
     pub join_retries: i32,
-    /// Which call. Required.
+    /// Which call. Required; with OH_PROTOCOL_LIVEKIT the room, NULL: the one that the token is for.
     pub id: *const c_char,
     /// The call's type; NULL: "default".
     pub call_type: *const c_char,
@@ -199,7 +199,7 @@ unsafe fn settings(client: &Client, options: &oh_call_options) -> Result<(CallOp
     // SAFETY: by the caller's contract.
     let (id, call_type, token, data_json) = unsafe {
         (
-            required(options.id, "oh_call_options.id")?,
+            optional(options.id, "oh_call_options.id")?,
             optional(options.call_type, "oh_call_options.call_type")?,
             optional(options.token, "oh_call_options.token")?,
             optional(options.data_json, "oh_call_options.data_json")?.unwrap_or_default(),
@@ -245,17 +245,17 @@ unsafe fn settings(client: &Client, options: &oh_call_options) -> Result<(CallOp
     let mut seed = [0; 8];
     getrandom::fill(&mut seed).map_err(|_| Error::new(Code::Limit, "the system gave no random numbers"))?;
     let token = token.map(Secret::new).unwrap_or_else(|| client.token.clone());
+    let dialect = *client.connection.protocol.dialect();
+    let id = which_call(&dialect, &token, id)?;
     let disconnect_timeout = match options.disconnect_timeout_ms {
         0 => Duration::from_secs(30),
         u32::MAX => Duration::ZERO,
         ms => Duration::from_millis(u64::from(ms)),
     };
-    let dialect = *client.connection.protocol.dialect();
     if options.no_auto_subscribe != 0 && !dialect.capabilities.has(Capabilities::SUBSCRIPTIONS) {
         let text = format!("oh_call_options.no_auto_subscribe: the protocol {} does not have it", dialect.name);
         return Err(Error::new(Code::Unsupported, text));
     }
-    check_room(&dialect, &token, &id)?;
     let config = Config {
         dialect,
         call_type: call_type.unwrap_or_else(|| "default".into()),
@@ -279,12 +279,17 @@ unsafe fn settings(client: &Client, options: &oh_call_options) -> Result<(CallOp
     Ok((CallOptions { config, auto_subscribe, audio }, limits))
 }
 
-/// A token that names its room leads there, whatever the application asks for: better said than found out.
-fn check_room(dialect: &Dialect, token: &Secret, id: &str) -> Result<()> {
+/// The call's id. A token that names its room leads there, whatever the application asks for: better said
+/// than found out.
+fn which_call(dialect: &Dialect, token: &Secret, id: Option<String>) -> Result<String> {
     let bound = dialect.admits_at_socket.then(|| token::read(token)).flatten().map(|claims| claims.room);
-    match bound.filter(|room| !room.is_empty() && room != id) {
-        Some(_) => Err(argument("oh_call_options.id is not the call that the token is for (claim video.room)")),
-        None => Ok(()),
+    match (id, bound.filter(|room| !room.is_empty())) {
+        (Some(id), Some(room)) if id != room => {
+            Err(argument("oh_call_options.id is not the call that the token is for (claim video.room)"))
+        }
+        (Some(id), _) => Ok(id),
+        (None, Some(room)) => Ok(room),
+        (None, None) => Err(argument("oh_call_options.id is missing; it must not be NULL or empty")),
     }
 }
 
