@@ -32,10 +32,11 @@ fn main() -> ExitCode {
         &["server", "nodes", "out"],
         &["redis", "proxy", "exit-with-stdin", "help"],
     );
+    if args.as_ref().is_ok_and(|args| args.has("help")) {
+        println!("{USAGE}");
+        return ExitCode::SUCCESS;
+    }
     let options = args.and_then(|args| {
-        if args.has("help") {
-            return Err(USAGE.to_owned());
-        }
         let options = Options {
             server: args.path("server")?,
             nodes: args.number("nodes", 1)?.clamp(1, 8) as usize,

@@ -127,5 +127,5 @@ async fn state(stand: &Stand) -> Value {
             "pid": node.pid(), "node_id": node.node_id(), "starts": node.starts, "port": node.port(),
             "udp_port": node.udp_port() }));
     }
-    json!({ "nodes": nodes, "identities": stand.book.describe(), "relays": stand.relays.describe(), "redis": stand.redis.as_ref().map(|r| json!({ "port": r.port, "pid": r.pid() })) })
+    json!({ "nodes": nodes, "identities": stand.book.describe(), "relays": stand.relays.describe(), "redis": stand.redis.as_ref().map(|r| json!({ "port": r.port, "pid": r.pid })) })
 }

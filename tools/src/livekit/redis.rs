@@ -3,10 +3,6 @@
 //! Knows the names under which the server keeps nodes and rooms, so that tests can ask and choose where a room is.
 
 use super::{config, node};
-use nix::{
-    sys::signal::{kill, Signal},
-    unistd::Pid,
-};
 use std::{
     path::Path,
     time::{Duration, Instant},
@@ -15,6 +11,7 @@ use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
     process::Child,
+    sync::Mutex,
     time::{sleep, timeout},
 };
 
@@ -25,7 +22,8 @@ const ROOMS: &str = "room_node_map";
 /// A running Redis; it ends when this is dropped.
 #[derive(Debug)]
 pub struct Redis {
-    child: Child,
+    child: Mutex<Child>,
+    pub pid: Option<u32>,
     pub port: u16,
 }
 
@@ -39,10 +37,10 @@ impl Redis {
         let args =
             ["--bind", "127.0.0.1", "--port", &port_text, "--save", "", "--appendonly", "no", "--dir", &dir];
         let child = node::spawn(&program, &args.map(String::from), &out.join("redis.log"))?;
-        let mut redis = Redis { child, port };
+        let redis = Redis { pid: child.id(), child: Mutex::new(child), port };
         let end = Instant::now() + LIMIT;
         while redis.ask(&["PING"]).await.is_err() {
-            if redis.child.try_wait().is_ok_and(|s| s.is_some()) || Instant::now() > end {
+            if redis.child.lock().await.try_wait().is_ok_and(|s| s.is_some()) || Instant::now() > end {
                 return Err(format!("redis-server does not answer; its log: {dir}/redis.log"));
             }
             sleep(Duration::from_millis(10)).await;
@@ -50,16 +48,10 @@ impl Redis {
         Ok(redis)
     }
 
-    pub fn pid(&self) -> Option<u32> {
-        self.child.id()
-    }
-
     /// Ends it at once.
-    pub fn end(&self) {
-        if let Some(pid) = self.child.id() {
-            // Already ended is as good.
-            let _ = kill(Pid::from_raw(pid as i32), Signal::SIGKILL);
-        }
+    pub async fn end(&self) {
+        // Already ended is as good.
+        let _ = self.child.lock().await.kill().await;
     }
 
     /// The node that a room is on, if any.

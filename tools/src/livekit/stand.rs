@@ -95,7 +95,7 @@ impl Stand {
             let _ = node.lock().await.kill().await;
         }
         if let Some(redis) = &self.redis {
-            redis.end();
+            redis.end().await;
         }
     }
 }

@@ -66,7 +66,7 @@ struct Record {
     bytes: [u64; 2],
     dropped: u64,
     last_offers: VecDeque<Offer>,
-    /// To be said around the next JoinResponse.
+    /// To be said around the next JoinResponse or ReconnectResponse.
     due_offers: Vec<Offer>,
     hold: bool,
     held: VecDeque<Offer>,
@@ -221,7 +221,7 @@ impl Book {
         })
     }
 
-    /// What is to be said around a JoinResponse; once.
+    /// What is to be said around the first message of a socket; once.
     pub fn due_offers(&self, identity: &str) -> Vec<Offer> {
         self.with(identity, |r| {
             let due = std::mem::take(&mut r.due_offers);

@@ -281,8 +281,8 @@ impl Line {
         if self.to == To::Client && kind == "offer" && !book.offer_passes(&identity, &frame.payload) {
             return;
         }
-        let due =
-            if self.to == To::Client && kind == "join" { book.due_offers(&identity) } else { Vec::new() };
+        let begins = self.to == To::Client && matches!(kind, "join" | "reconnect");
+        let due = if begins { book.due_offers(&identity) } else { Vec::new() };
         for offer in &due {
             self.push(What::message(To::Client, offer), None).await;
         }
