@@ -5,6 +5,7 @@ pub mod environment;
 pub mod sdp;
 pub mod webrtc;
 
+mod early;
 mod gate;
 mod tasks;
 mod udp;

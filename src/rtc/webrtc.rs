@@ -16,6 +16,7 @@ use self::media::{ice_servers, media_engine, setting_engine};
 use self::peer::PcPeer;
 use self::reader::Handler;
 use self::runtime::{Driver, EngineRuntime};
+use super::early::IceUp;
 use super::engine::*;
 use super::environment::Environment;
 use super::gate::Gate;
@@ -158,12 +159,13 @@ impl Shared {
 
     /// Makes the engine's object; one made before is given up without a word.
     async fn open(self: &Arc<Self>) -> EngineResult<()> {
-        let driver = Arc::new(Driver::default());
+        let (driver, ice) = (Arc::new(Driver::default()), Arc::new(IceUp::default()));
         let runtime = EngineRuntime {
             tasks: self.tasks.clone(),
             gate: self.gate.clone(),
             alert: self.alert.clone(),
             driver: driver.clone(),
+            ice: ice.clone(),
             environment: self.environment.clone(),
         };
         let (media, registry) =
@@ -176,7 +178,7 @@ impl Shared {
             .with_setting_engine(setting_engine(self.kind, self.options.disconnected_after))
             .with_media_engine(media)
             .with_interceptor_registry(registry)
-            .with_handler(Arc::new(Handler(Arc::downgrade(self))))
+            .with_handler(Arc::new(Handler { shared: Arc::downgrade(self), ice }))
             .with_runtime(Arc::new(runtime))
             .with_data_channel_send_buffer_limit(MAX_BUFFERED)
             .with_udp_addrs(bind_addresses(self.options.loopback_only, interfaces))

@@ -2,8 +2,8 @@
 
 use super::*;
 use std::net::SocketAddr;
-use str0m::channel::ChannelId;
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
+use str0m::channel::ChannelId;
 use str0m::media::{Direction, MediaKind as Kind, Mid};
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::RtpWrite;
@@ -51,7 +51,10 @@ impl Sfu {
         Self { jobs, log, task }
     }
 
-    pub(super) async fn with<T: Send + 'static>(&self, job: impl FnOnce(&mut Rtc) -> T + Send + 'static) -> T {
+    pub(super) async fn with<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Rtc) -> T + Send + 'static,
+    ) -> T {
         let (tell, told) = oneshot::channel();
         let job: Job = Box::new(move |rtc| drop(tell.send(job(rtc))));
         self.jobs.send(job).await.ok().expect("the other stack runs");

@@ -177,12 +177,7 @@ async fn accept(shared: &Weak<Shared>, engine: &Arc<dyn DataChannel>) -> Option<
 }
 
 /// Hands on what happens on a channel, until the engine tells no more; true once it is closed.
-async fn hear(
-    shared: &Weak<Shared>,
-    gate: &Gate,
-    engine: &Arc<dyn DataChannel>,
-    channel: &Channel,
-) -> bool {
+async fn hear(shared: &Weak<Shared>, gate: &Gate, engine: &Arc<dyn DataChannel>, channel: &Channel) -> bool {
     let mut wait = LOOK_SOON;
     loop {
         let waiting = channel.outstanding.load(Ordering::Acquire);

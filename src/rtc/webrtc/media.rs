@@ -29,7 +29,8 @@ pub(super) fn ice_servers(options: &PeerOptions) -> Vec<RTCIceServer> {
         (url.starts_with("stun:") || relay)
             && !url.contains("transport=tcp")
             && (!relay || !(server.username.is_empty() || server.password.is_empty()))
-            && rtc::ice::url::Url::parse_url(url).is_ok_and(|url| !options.loopback_only || is_loopback(&url.host))
+            && rtc::ice::url::Url::parse_url(url)
+                .is_ok_and(|url| !options.loopback_only || is_loopback(&url.host))
     };
     options
         .ice_servers
@@ -45,13 +46,14 @@ pub(super) fn ice_servers(options: &PeerOptions) -> Vec<RTCIceServer> {
 }
 
 fn is_loopback(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 pub(super) fn setting_engine(kind: PeerKind, disconnected_after: Option<Duration>) -> SettingEngine {
     // Whoever looks sooner must ask more often: of three unanswered questions none is chance.
-    let keepalive = disconnected_after
-        .map(|after| (after / 3).clamp(Duration::from_millis(200), Duration::from_secs(2)));
+    let keepalive =
+        disconnected_after.map(|after| (after / 3).clamp(Duration::from_millis(200), Duration::from_secs(2)));
     let builder = SettingEngineBuilder::new()
         .with_ice_timeouts(disconnected_after, None, keepalive)
         .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(MAX_DATA_MESSAGE as u32))

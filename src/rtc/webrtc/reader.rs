@@ -3,6 +3,7 @@
 //! Part of the engine's module. Must not know: negotiation, what packets contain.
 
 use super::super::candidate;
+use super::super::early::IceUp;
 use super::super::engine::*;
 use super::channel;
 use super::Shared;
@@ -15,22 +16,31 @@ use tokio::sync::{watch, Notify};
 use webrtc::data_channel::DataChannel;
 use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 use webrtc::peer_connection::{
-    PeerConnectionEventHandler, RTCPeerConnectionIceEvent, RTCPeerConnectionState,
+    PeerConnectionEventHandler, RTCIceConnectionState, RTCPeerConnectionIceEvent, RTCPeerConnectionState,
 };
 
 /// The engine's event handler: runs on the driver task, so it hands off at once.
-pub(super) struct Handler(pub(super) Weak<Shared>);
+pub(super) struct Handler {
+    pub(super) shared: Weak<Shared>,
+    pub(super) ice: Arc<IceUp>,
+}
 
 #[async_trait]
 impl PeerConnectionEventHandler for Handler {
     async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
-        let (Some(shared), Ok(init)) = (self.0.upgrade(), event.candidate.to_json()) else { return };
+        let (Some(shared), Ok(init)) = (self.shared.upgrade(), event.candidate.to_json()) else { return };
         let (mid, ufrag) = shared.local.lock().clone();
         shared.gate.candidate(candidate::to_json(&init.candidate, &mid, 0, &ufrag));
     }
 
+    async fn on_ice_connection_state_change(&self, state: RTCIceConnectionState) {
+        if matches!(state, RTCIceConnectionState::Connected | RTCIceConnectionState::Completed) {
+            self.ice.set();
+        }
+    }
+
     async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
-        let Some(shared) = self.0.upgrade() else { return };
+        let Some(shared) = self.shared.upgrade() else { return };
         let state = match state {
             RTCPeerConnectionState::Connecting => PeerState::Connecting,
             RTCPeerConnectionState::Connected => PeerState::Connected,
@@ -43,15 +53,16 @@ impl PeerConnectionEventHandler for Handler {
     }
 
     async fn on_track(&self, track: Arc<dyn TrackRemote>) {
-        let Some(shared) = self.0.upgrade() else { return };
+        let Some(shared) = self.shared.upgrade() else { return };
         let tasks = shared.tasks.clone();
-        let (reader, gate) = (read_track(self.0.clone(), track, shared.closed.subscribe()), shared.gate.clone());
+        let (reader, gate) =
+            (read_track(self.shared.clone(), track, shared.closed.subscribe()), shared.gate.clone());
         // Who is not read any more would be silent without a word: it counts as a failed connection.
         tasks.spawn_guarded("read", reader, move || gate.state(PeerState::Failed));
     }
 
     async fn on_data_channel(&self, channel: Arc<dyn DataChannel>) {
-        let Some(shared) = self.0.upgrade() else { return };
+        let Some(shared) = self.shared.upgrade() else { return };
         channel::read(&shared, channel, None);
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Part of the engine's module. Must not know: negotiation, media.
 
+use super::super::early::{Early, IceUp};
 use super::super::engine::PeerState;
 use super::super::environment::{Datagrams, Environment};
 use super::super::gate::Gate;
@@ -57,6 +58,7 @@ pub(super) struct EngineRuntime {
     pub(super) gate: Arc<Gate>,
     pub(super) alert: Arc<Notify>,
     pub(super) driver: Arc<Driver>,
+    pub(super) ice: Arc<IceUp>,
     pub(super) environment: Option<Arc<dyn Environment>>,
 }
 
@@ -114,13 +116,14 @@ impl Runtime for EngineRuntime {
     }
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+        let local = socket.local_addr()?;
+        let early = Early::new(local, self.ice.clone());
         if let Some(environment) = &self.environment {
-            let local = socket.local_addr()?;
             let place = environment.socket(local);
-            return Ok(Arc::new(OtherUdp { local, place, alert: self.alert.clone() }));
+            return Ok(Arc::new(OtherUdp { local, place, early, alert: self.alert.clone() }));
         }
         let _guard = self.tasks.handle().enter();
-        Ok(Arc::new(Udp(PlainSocket::new(socket, self.alert.clone())?)))
+        Ok(Arc::new(Udp { socket: PlainSocket::new(socket, self.alert.clone())?, early }))
     }
 
     fn wrap_tcp_listener(&self, _: std::net::TcpListener) -> io::Result<Arc<dyn AsyncTcpListener>> {
@@ -168,6 +171,7 @@ impl Runtime for EngineRuntime {
 struct OtherUdp {
     local: SocketAddr,
     place: Arc<dyn Datagrams>,
+    early: Early,
     alert: Arc<Notify>,
 }
 
@@ -193,7 +197,10 @@ impl AsyncUdpSocket for OtherUdp {
         let (Some(buffer), Some(meta)) = (bufs.first_mut(), meta.first_mut()) else {
             return Poll::Ready(Err(io::ErrorKind::InvalidInput.into()));
         };
-        let (length, from) = ready!(self.place.poll_recv(cx, buffer));
+        let receive = |cx: &mut Context<'_>, buffer: &mut [u8]| {
+            self.place.poll_recv(cx, buffer).map(Ok::<_, io::Error>)
+        };
+        let (length, from) = ready!(self.early.poll_recv(cx, buffer, receive))?;
         if buffer[..length].first() == Some(&DTLS_ALERT) {
             self.alert.notify_one();
         }
@@ -203,15 +210,18 @@ impl AsyncUdpSocket for OtherUdp {
 }
 
 #[derive(Debug)]
-struct Udp(PlainSocket);
+struct Udp {
+    socket: PlainSocket,
+    early: Early,
+}
 
 impl AsyncUdpSocket for Udp {
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        self.socket.local_addr()
     }
 
     fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
-        self.0.poll_send(cx, transmit.destination, transmit.contents, transmit.segment_size)
+        self.socket.poll_send(cx, transmit.destination, transmit.contents, transmit.segment_size)
     }
 
     fn poll_recv(
@@ -223,7 +233,8 @@ impl AsyncUdpSocket for Udp {
         let (Some(buffer), Some(meta)) = (bufs.first_mut(), meta.first_mut()) else {
             return Poll::Ready(Err(io::ErrorKind::InvalidInput.into()));
         };
-        let (length, from) = ready!(self.0.poll_recv(cx, buffer))?;
+        let receive = |cx: &mut Context<'_>, buffer: &mut [u8]| self.socket.poll_recv(cx, buffer);
+        let (length, from) = ready!(self.early.poll_recv(cx, buffer, receive))?;
         // A datagram of no bytes still needs a stride that advances.
         (meta.len, meta.stride, meta.addr) = (length, length.max(1), from);
         Poll::Ready(Ok(1))
