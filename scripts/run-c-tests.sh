@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
-# run-c-tests.sh [plain|valgrind|helgrind|asan|faults] [FILTER]
+# run-c-tests.sh [plain|valgrind|helgrind|asan|faults|livekit] [FILTER]
 #
 # Compiles tests/c/*.c (with tests/c/support/*.c; faults: tests/faults/*.c, with the library that lets calls into
-# the system fail) and runs each against a development SFU of its own,
+# the system fail; livekit: tests/livekit/*.c, on a stand with the real LiveKit server, see docs/livekit-stand.md) and
+# runs each against a development SFU of its own,
 # whose URL it finds in OFFHOOK_SFU_URL. OFFHOOK_TEST_SCALE tells a test by how much this run is
 # slower than life (1, 4, 20), for its own deadlines. Exit code 0 passes, anything else fails.
 #
 # A test may say in a comment at its beginning:
 #   test: timeout=SECONDS            instead of 60 (multiplied by the scale's share below)
+#   test: stand=--nodes,2,--proxy    livekit: what the stand is started with
 #   test: not-under=valgrind REASON  printed as skipped, with the reason
 #
 # The last line is "N passed, N failed".
@@ -21,14 +23,20 @@ target=$(rustc -vV | sed -n 's/^host: //p')
 sanitize=() dir=tests/c failing=()
 case $mode in
   faults)   build=target/ship/release; scale=1; stretch=1; jobs=1; dir=tests/faults ;;
+  livekit)  build=target/ship/release; scale=1; stretch=1; jobs=1; dir=tests/livekit ;;
   plain)    build=target/ship/release; scale=1; stretch=1; jobs=${JOBS:-1} ;;
   valgrind) build=target/ship/release; scale=20; stretch=6; jobs=${JOBS:-2} ;;
   helgrind) build=target/ship/release; scale=20; stretch=6; jobs=${JOBS:-2} ;;
   asan)     build=target/asan/$target/debug; scale=4; stretch=3; jobs=${JOBS:-1}
             sanitize=(-fsanitize=address -fno-omit-frame-pointer) ;;
-  *) echo "run-c-tests: plain, valgrind, helgrind, asan or faults, not '$mode'" >&2; exit 2 ;;
+  *) echo "run-c-tests: plain, valgrind, helgrind, asan, faults or livekit, not '$mode'" >&2; exit 2 ;;
 esac
 sfu=${OFFHOOK_SFU:-target/debug/offhook-sfu}
+stand=target/debug/offhook-livekit word=url
+if [ "$mode" = livekit ]; then
+  word=control
+  [ -x target/tools/livekit-server ] || { echo "run-c-tests: no LiveKit server: make livekit" >&2; exit 2; }
+fi
 [ -x "$sfu" ] || { echo "run-c-tests: $sfu is not built: make build" >&2; exit 2; }
 
 out=target/ctests/$mode
@@ -74,12 +82,17 @@ run() { # name; writes $out/name.log and name.result
   pipe=$out/$name.stdin
   rm -f "$pipe" && mkfifo "$pipe"
   : >"$out/$name.sfu"
-  "$sfu" --listen 127.0.0.1:0 --exit-with-stdin <"$pipe" >"$out/$name.sfu" 2>"$out/$name.sfu.log" &
+  local command=("$sfu" --listen 127.0.0.1:0 --exit-with-stdin)
+  if [ "$mode" = livekit ]; then
+    local more=$(directive "$name" stand)
+    command=("$stand" --server target/tools/livekit-server ${more//,/ } --out "$out/$name.stand" --exit-with-stdin)
+  fi
+  "${command[@]}" <"$pipe" >"$out/$name.sfu" 2>"$out/$name.sfu.log" &
   local server=$!
   exec {fd}>"$pipe"            # the SFU lives as long as this descriptor
   url=
   for _ in $(seq 200); do
-    url=$(sed -n 's/.*"url"[^"]*"\([^"]*\)".*/\1/p' "$out/$name.sfu" | head -1)
+    url=$(sed -n 's/.*"'"$word"'"[^"]*"\([^"]*\)".*/\1/p' "$out/$name.sfu" | head -1)
     [ -n "$url" ] && break
     kill -0 "$server" 2>/dev/null || break
     sleep 0.05
@@ -99,6 +112,7 @@ run() { # name; writes $out/name.log and name.result
       wrap=(valgrind --tool=helgrind -q --error-limit=no --error-exitcode=99 --num-callers=30 --fair-sched=try --history-level=none
             --suppressions=tests/c/helgrind.supp)
     fi
+    [ "$mode" = livekit ] && export OFFHOOK_LIVEKIT=$(head -1 "$out/$name.sfu")
     OFFHOOK_SFU_URL=$url OFFHOOK_TEST_SCALE=$scale OFFHOOK_TEST_MODE=$mode \
       ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:exitcode=98:detect_stack_use_after_return=1 \
       LSAN_OPTIONS=$([ -e tests/c/lsan.supp ] && echo "suppressions=$PWD/tests/c/lsan.supp") \

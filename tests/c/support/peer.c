@@ -1,5 +1,6 @@
 /* peer.c - see peer.h. */
 #include "peer.h"
+#include "livekit.h"
 
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -14,9 +15,14 @@ oh_client client_for(const char *user)
 {
     oh_client_options where = OH_CLIENT_OPTIONS_INIT;
     oh_client client;
-    where.url = sfu_url();
     where.user_id = user;
-    where.token = "development";
+    if (on_livekit()) { /* the token is for one room: with the call */
+        where.protocol = OH_PROTOCOL_LIVEKIT;
+        where.url = livekit_url();
+    } else {
+        where.url = sfu_url();
+        where.token = "development";
+    }
     CHECK_OK(oh_client_new(&where, &client));
     return client;
 }
@@ -32,6 +38,11 @@ void peer_open(peer *p, const char *user, const char *call_id, const oh_call_opt
     p->client = client_for(user);
     what.id = call_id;
     what.handlers = rec_handlers(p->rec);
+    char token[4096];
+    if (on_livekit() && !what.token) {
+        livekit_token(user, call_id, NULL, token, sizeof token);
+        what.token = token;
+    }
     CHECK_OK(oh_call_join(p->client, &what, &p->call));
 }
 

@@ -20,7 +20,7 @@ typedef struct peer {
     tone *tone;
 } peer;
 
-/* A client of the SFU with the token "development". */
+/* A client of the SFU with the token "development"; of a LiveKit server without one, it comes with the call. */
 oh_client client_for(const char *user);
 
 /* Starts to join; options NULL: the defaults. id and handlers are filled in. */

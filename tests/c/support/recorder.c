@@ -21,6 +21,15 @@ recorder *rec_new(void)
     return r;
 }
 
+/* A number that different contents hardly share (FNV-1a). */
+int rec_sum(const void *bytes, size_t size)
+{
+    const unsigned char *b = bytes;
+    uint32_t sum = 2166136261u;
+    for (size_t i = 0; i < size; i++) sum = (sum ^ b[i]) * 16777619u;
+    return (int)(sum & 0x7fffffff);
+}
+
 static void copy(char *to, size_t size, const char *from)
 {
     CHECK_THAT(from != NULL, "a text of an event is NULL");
@@ -61,7 +70,8 @@ static void keep(rec_event *k, const oh_event *e)
     case OH_EVENT_PARTICIPANT_LEFT:
         copy(k->user, sizeof k->user, e->u.participant.user_id);
         copy(k->session, sizeof k->session, e->u.participant.session_id);
-        copy(k->text, sizeof k->text, e->u.participant.custom);
+        copy(k->text, sizeof k->text, *e->u.participant.custom ? e->u.participant.custom : e->u.participant.metadata);
+        CHECK(e->u.participant.attributes != NULL);
         CHECK(e->u.participant.name && e->u.participant.image);
         k->level = e->u.participant.level;
         break;
@@ -69,6 +79,7 @@ static void keep(rec_event *k, const oh_event *e)
     case OH_EVENT_TRACK_UNPUBLISHED:
         copy(k->user, sizeof k->user, e->u.track.user_id);
         copy(k->session, sizeof k->session, e->u.track.session_id);
+        copy(k->text, sizeof k->text, e->u.track.track_id);
         k->code = e->u.track.kind;
         k->cause = e->u.track.cause;
         break;
@@ -107,6 +118,45 @@ static void keep(rec_event *k, const oh_event *e)
         copy(k->user, sizeof k->user, e->u.custom.user_id);
         copy(k->session, sizeof k->session, e->u.custom.custom_type);
         copy(k->text, sizeof k->text, e->u.custom.json);
+        break;
+    case OH_EVENT_ROOM:
+        copy(k->session, sizeof k->session, e->u.room.name);
+        copy(k->text, sizeof k->text, e->u.room.metadata);
+        break;
+    case OH_EVENT_DATA:
+        copy(k->user, sizeof k->user, e->u.data.user_id);
+        copy(k->session, sizeof k->session, e->u.data.topic);
+        CHECK((e->u.data.bytes != NULL) == (e->u.data.size > 0));
+        k->count = e->u.data.size;
+        k->code = (int)e->u.data.lossy;
+        k->cause = rec_sum(e->u.data.bytes, e->u.data.size);
+        break;
+    case OH_EVENT_TEXT:
+        copy(k->user, sizeof k->user, e->u.text.user_id);
+        copy(k->session, sizeof k->session, e->u.text.topic);
+        copy(k->text, sizeof k->text, e->u.text.text);
+        k->count = (uint32_t)strlen(e->u.text.text);
+        k->cause = rec_sum(e->u.text.text, k->count);
+        break;
+    case OH_EVENT_RPC_REQUEST:
+        copy(k->user, sizeof k->user, e->u.rpc.user_id);
+        copy(k->session, sizeof k->session, e->u.rpc.method);
+        copy(k->text, sizeof k->text, e->u.rpc.request_id);
+        k->count = e->u.rpc.timeout_ms;
+        break;
+    case OH_EVENT_RPC_RESPONSE:
+        k->track = e->u.rpc.call_id;
+        k->code = (int)e->u.rpc.error_code;
+        copy(k->session, sizeof k->session, e->u.rpc.text);
+        copy(k->text, sizeof k->text, e->u.rpc.payload);
+        break;
+    case OH_EVENT_SUBSCRIBABLE:
+        copy(k->user, sizeof k->user, e->u.subscribable.user_id);
+        copy(k->text, sizeof k->text, e->u.subscribable.track_id);
+        k->code = (int)e->u.subscribable.allowed;
+        break;
+    case OH_EVENT_GRANTS:
+        k->code = (int)e->u.grants.audio;
         break;
     case OH_EVENT_LOST:
         k->count = (uint32_t)e->u.lost.count;

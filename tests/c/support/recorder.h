@@ -27,8 +27,15 @@ typedef struct rec_event {
     uint64_t track;       /* local */
     float level;
     char user[64], session[64];
-    char text[256];       /* local, error: text; ended: reason; participant: custom; custom: json (and its type in session) */
+    char text[256];       /* local, error: text; ended: reason; participant: custom, or metadata; custom: json (and its
+                             type in session); track, subscribable: track id; room: metadata (and its name in session) */
+    /* data, text: topic in session, size in count, rec_sum() in cause; data: lossy in code. rpc request: method in
+     * session, request id in text; rpc response: call id in track, error code in code and text in session, payload in
+     * text. subscribable: allowed in code; grants: audio in code. */
 } rec_event;
+
+/* A number that different contents hardly share. */
+int rec_sum(const void *bytes, size_t size);
 
 /* One participant that is heard. */
 typedef struct rec_heard {
