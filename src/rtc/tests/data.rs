@@ -133,7 +133,7 @@ async fn channels_join_a_subscriber_that_has_audio() {
     let (id, _) = sfu.offer(&subscriber, |api| api.add_channel_with_config(config("_reliable"))).await;
     until("the channel", || sfu.log.lock().channels.len() == 1).await;
     sfu_to_us(&sfu, id, &heard, 0, 50).await;
-    // Only DTLS tells the end where no m-line is left that carries media.
+    // It stays when the only other m-line is rejected.
     sfu.offer(&subscriber, move |api| api.stop_media(mid)).await;
     sfu_to_us(&sfu, id, &heard, 50, 50).await;
     soon("close", subscriber.close()).await;

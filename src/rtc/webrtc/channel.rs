@@ -229,6 +229,9 @@ impl DataWriter for Writer {
     }
 
     fn buffered(&self) -> usize {
+        if self.gate.is_closing() {
+            return 0;
+        }
         self.channel.outstanding.load(Ordering::Acquire)
     }
 

@@ -204,10 +204,10 @@ impl Peer for PcPeer {
             return Err(error(EngineErrorKind::Invalid, "there is nothing to offer"));
         }
         let shared = &self.shared;
-        let options = ice_restart.then(|| RTCOfferOptions { ice_restart: true });
+        let options = ice_restart.then_some(RTCOfferOptions { ice_restart: true });
         let mut tries = 0;
         let text = loop {
-            let create = pc.create_offer(options.clone());
+            let create = pc.create_offer(options);
             let offer = shared.call(EngineErrorKind::Internal, "create an offer", create).await?;
             let text = offer.sdp.clone();
             shared.note_local(&text);
