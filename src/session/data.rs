@@ -6,6 +6,7 @@
 
 use crate::core::model::{Delivery, Generation};
 use crate::error::{Code, Error, Result};
+use crate::log::{oh_log, Level};
 use crate::rtc::engine::{DataWriter, EngineErrorKind};
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -132,6 +133,7 @@ impl Outbox {
             if full && delivery == Delivery::Reliable {
                 return true;
             }
+            oh_log!(Level::Trace, "{} bytes for the {delivery:?} channel, {} wait in it", packet.len(), writer.buffered());
             let lost = full
                 || match writer.send(packet.clone()).await {
                     Ok(()) => false,

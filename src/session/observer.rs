@@ -6,6 +6,7 @@ use crate::core::model::{Generation, PeerKind};
 use crate::core::{Input, PeerChange};
 use crate::rtc::engine::{MediaKind, PacketSink, PeerObserver, PeerState, RemoteTrackInfo};
 use crate::signalling::Signalling;
+use crate::log::{oh_log, Level};
 use bytes::Bytes;
 use std::sync::{
     atomic::{AtomicUsize, Ordering},
@@ -60,7 +61,8 @@ impl PeerObserver for Observer {
         Some(sink)
     }
 
-    fn channel_open(&self, _label: &str) {
+    fn channel_open(&self, label: &str) {
+        oh_log!(Level::Debug, "{:?}: the data channel {label} is open", self.peer);
         if self.peer == PeerKind::Publisher {
             self.shared.outbox.channel_open();
         }
@@ -70,6 +72,7 @@ impl PeerObserver for Observer {
         let lost = || {
             self.shared.data_lost.fetch_add(1, Ordering::Relaxed);
         };
+        oh_log!(Level::Trace, "{:?}: {} bytes on {label}", self.peer, message.len());
         let Some(data) = self.signalling.decode(label, &message) else { return lost() };
         // Room is kept for what a connection cannot do without.
         if self.inputs.capacity() <= RESERVED {
