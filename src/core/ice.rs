@@ -52,6 +52,11 @@ impl Candidates {
         Verdict::Held
     }
 
+    /// Whether a description is of another ICE generation than the one in force.
+    pub fn begins_anew(&self, sdp: &str) -> bool {
+        !self.remote_set || !ufrags(sdp).iter().any(|fresh| self.current.contains(fresh))
+    }
+
     /// The remote description is in force: gives the held candidates that belong to it, in order;
     /// those of a superseded generation are dropped (their number is given), later ones stay.
     pub fn remote_set(&mut self, sdp: &str) -> (Vec<String>, usize) {

@@ -252,7 +252,7 @@ impl Core {
             Input::Rpc { generation, id, result } => self.on_rpc(now, generation, id, result),
             Input::Op { generation, peer, op, result } => self.on_op(now, generation, peer, op, result),
             Input::LocalCandidate { generation, peer, json } => {
-                self.on_local_candidate(generation, peer, json)
+                self.on_local_candidate(now, generation, peer, json)
             }
             Input::Peer { generation, peer, change } => self.on_peer_change(now, generation, peer, change),
             Input::PeerClosed { generation, peer } => self.on_peer_closed(generation, peer),
@@ -296,6 +296,7 @@ impl Core {
                 Timer::RpcRetry(id) => self.retry_rpc(id),
                 Timer::Republish => self.negotiate_publisher(now),
                 Timer::PeerConnect(peer) => self.on_peer_connect_timeout(now, peer),
+                Timer::FirstCandidate => self.answer_gathered(now),
                 Timer::SessionGone => self.on_session_gone(now),
                 Timer::PeerClosed(peer) => self.on_peer_gone(now, peer),
                 Timer::IceGrace(peer) => self.on_ice_grace(now, peer),

@@ -35,6 +35,8 @@ enum Step {
     SettingOffer(Op),
     Answering(Op),
     SettingAnswer(Op, String),
+    /// The answer is in force here, and waits for a candidate to be told before it.
+    Gathering(String),
     Sending(u64),
     RollingBack(Op),
 }
@@ -50,6 +52,8 @@ pub(super) struct Subscriber {
     identity: Option<String>,
     /// Local candidates wait for the first answer.
     local: Vec<String>,
+    /// The offer under way begins an ICE generation.
+    new_ice: bool,
     pub(super) answered: bool,
     pub(super) link: Link,
     failures: u32,
@@ -65,6 +69,7 @@ impl Subscriber {
             candidates: ice::Candidates::default(),
             identity: None,
             local: Vec::new(),
+            new_ice: false,
             answered: false,
             link: Link::default(),
             failures: 0,
@@ -128,7 +133,7 @@ impl Core {
     /// The socket is gone, the peer connection stays. An engine step under way comes to its end; what it
     /// did half is rolled back then, for the SFU offers anew.
     pub(super) fn interrupt_subscriber(&mut self) {
-        if matches!(self.subscriber.step, Step::Sending(_)) {
+        if matches!(self.subscriber.step, Step::Sending(_) | Step::Gathering(_)) {
             self.subscriber.step = Step::Idle;
         }
         self.subscriber.failures = 0;
@@ -246,7 +251,7 @@ impl Core {
         let expected = match &self.subscriber.step {
             Step::Creating(o) | Step::SettingOffer(o) | Step::Answering(o) | Step::RollingBack(o) => *o == op,
             Step::SettingAnswer(o, _) => *o == op,
-            Step::Idle | Step::Sending(_) => false,
+            Step::Idle | Step::Sending(_) | Step::Gathering(_) => false,
         };
         if !expected {
             // A candidate that was added, or refused: neither is anybody's concern.
@@ -284,6 +289,7 @@ impl Core {
             }
             (Step::SettingOffer(_), Ok(_)) => {
                 let sdp = self.subscriber.current.as_ref().map(|o| o.sdp.clone()).unwrap_or_default();
+                self.subscriber.new_ice = self.subscriber.candidates.begins_anew(&sdp);
                 let (ready, dropped) = self.subscriber.candidates.remote_set(&sdp);
                 self.counters.candidates_dropped += dropped as u64;
                 for json in ready {
@@ -297,14 +303,12 @@ impl Core {
                 self.subscriber.step = Step::SettingAnswer(op, sdp);
             }
             (Step::SettingAnswer(_, sdp), Ok(_)) => {
-                let negotiation_id = self.subscriber.current.as_ref().map_or(0, |o| o.negotiation_id);
-                let session_id = self.session_id.clone();
-                let id = self.rpc(RpcCall::SendAnswer { session_id, sdp, negotiation_id });
-                self.subscriber.step = Step::Sending(id);
-                // From now on, for the reply may be lost, and what it asks for in its place as well.
-                if !self.timers.is_set(Timer::PeerConnect(PeerKind::Subscriber)) {
-                    self.watch_link(now, PeerKind::Subscriber);
+                self.subscriber.step = Step::Gathering(sdp);
+                let wait = self.config.dialect.candidates_first && self.subscriber.new_ice;
+                if wait && self.subscriber.local.is_empty() {
+                    return self.timers.set(Timer::FirstCandidate, now + limits::FIRST_CANDIDATE);
                 }
+                self.answer_gathered(now);
             }
             (_, Ok(_)) => {
                 let failed = OpFailed {
@@ -314,6 +318,28 @@ impl Core {
                 };
                 self.offer_failed(now, failed, true);
             }
+        }
+    }
+
+    /// The answer goes out, after the candidates that have to be known before it.
+    pub(super) fn answer_gathered(&mut self, now: Duration) {
+        if !self.subscriber_alive() || !matches!(self.subscriber.step, Step::Gathering(_)) {
+            return;
+        }
+        self.timers.cancel(Timer::FirstCandidate);
+        let Step::Gathering(sdp) = std::mem::replace(&mut self.subscriber.step, Step::Idle) else { return };
+        if self.config.dialect.candidates_first {
+            for json in std::mem::take(&mut self.subscriber.local) {
+                self.trickle(PeerKind::Subscriber, json);
+            }
+        }
+        let Some(offer) = &self.subscriber.current else { return self.next_offer(now) };
+        let (session_id, negotiation_id) = (self.session_id.clone(), offer.negotiation_id);
+        let id = self.rpc(RpcCall::SendAnswer { session_id, sdp, negotiation_id });
+        self.subscriber.step = Step::Sending(id);
+        // From now on, for the reply may be lost, and what it asks for in its place as well.
+        if !self.timers.is_set(Timer::PeerConnect(PeerKind::Subscriber)) {
+            self.watch_link(now, PeerKind::Subscriber);
         }
     }
 
@@ -417,14 +443,17 @@ impl Core {
     }
 
     /// A candidate of ours: told once the SFU knows the description that it belongs to.
-    pub(super) fn on_local_candidate(&mut self, generation: Generation, peer: PeerKind, json: String) {
+    pub(super) fn on_local_candidate(&mut self, now: Duration, generation: Generation, peer: PeerKind, json: String) {
         if Some(generation) != self.transport {
             return self.late();
         }
+        // The answer under way is of a new ICE generation, and so may this be: it belongs before it.
+        let under_way = !matches!(self.subscriber.step, Step::Idle | Step::Sending(_) | Step::RollingBack(_));
+        let first = self.config.dialect.candidates_first && self.subscriber.new_ice && under_way;
         let joined = self.phase == Phase::Joined;
         let (told, waiting) = match peer {
             PeerKind::Subscriber if self.subscriber_open() => {
-                (joined && self.subscriber.answered, &mut self.subscriber.local)
+                (joined && self.subscriber.answered && !first, &mut self.subscriber.local)
             }
             PeerKind::Publisher if self.publisher_open() => {
                 (joined && self.publisher.answered, &mut self.publisher.local)
@@ -437,6 +466,9 @@ impl Core {
             waiting.push(json);
         } else {
             self.counters.candidates_dropped += 1;
+        }
+        if peer == PeerKind::Subscriber {
+            self.answer_gathered(now);
         }
     }
 

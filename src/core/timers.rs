@@ -22,6 +22,8 @@ pub enum Timer {
     Republish,
     /// This peer connection did not come up.
     PeerConnect(PeerKind),
+    /// The answer has waited long enough for the first candidate.
+    FirstCandidate,
     /// A lost peer connection may come back by itself until then.
     IceGrace(PeerKind),
     /// The SFU closed it; the reason may still come.

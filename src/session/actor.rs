@@ -23,7 +23,10 @@ use crate::signalling::{Link, LinkOptions, LinkReceiver, Signalling, SocketIn};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::{
     collections::HashMap,
-    sync::{atomic::AtomicUsize, Arc},
+    sync::{
+        atomic::{AtomicUsize, Ordering},
+        Arc,
+    },
     time::Duration,
 };
 use tokio::sync::mpsc;
@@ -31,6 +34,8 @@ use tokio::time::{sleep_until, timeout, Instant};
 
 /// What engine tasks may leave for the actor before it looks.
 const INBOX: usize = 512;
+/// Packets of data that may wait for the actor.
+const DATA: usize = 4_096;
 const RPC: Duration = Duration::from_secs(5);
 /// After the end: closing of peer connections and socket, at most.
 const AFTERMATH: Duration = Duration::from_secs(1);
@@ -69,6 +74,8 @@ pub(super) struct Actor {
     commands: mpsc::Receiver<Command>,
     inputs: mpsc::Receiver<Input>,
     input_sender: mpsc::Sender<Input>,
+    data: mpsc::Receiver<(usize, Input)>,
+    data_sender: mpsc::Sender<(usize, Input)>,
     stop: Stop,
     network: network::News,
     ops: FuturesUnordered<Pending>,
@@ -98,6 +105,7 @@ impl Actor {
         stop: Stop,
     ) -> (Self, Peers) {
         let (input_sender, inputs) = mpsc::channel(INBOX);
+        let (data_sender, data) = mpsc::channel(DATA);
         let peers = Peers::default();
         let playout = Playout::new(options.audio, shared.clone());
         let signalling = line.signalling().clone();
@@ -110,6 +118,8 @@ impl Actor {
             commands,
             inputs,
             input_sender,
+            data,
+            data_sender,
             stop,
             network: network::news(),
             ops: FuturesUnordered::new(),
@@ -140,7 +150,7 @@ impl Actor {
     pub async fn run(mut self) {
         self.spawn("play", ops::play(self.playout.clone()));
         if self.config.dialect.data_channels {
-            self.spawn("data", self.shared.outbox.clone().run());
+            self.spawn("data", self.shared.outbox.clone().run(self.signalling.clone()));
         }
         self.input(Input::Start);
         let (mut stopping, mut freed) = (false, false);
@@ -169,6 +179,10 @@ impl Actor {
                 },
                 Some(done) = self.ops.next(), if !self.ops.is_empty() => self.on_done(done),
                 Some(input) = self.inputs.recv() => self.input(input),
+                Some((size, input)) = self.data.recv() => {
+                    self.shared.data_waiting.fetch_sub(size, Ordering::AcqRel);
+                    self.input(input);
+                }
                 (generation, heard) = next_message(&mut self.sockets) => self.on_socket(generation, heard),
                 change = network::next(&mut self.network, self.loopback_only) => self.input(Input::Network(change)),
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
@@ -542,6 +556,7 @@ impl Actor {
             generation,
             peer,
             inputs: self.input_sender.clone(),
+            data: self.data_sender.clone(),
             playout: self.playout.clone(),
             signalling: self.signalling.clone(),
             shared: self.shared.clone(),

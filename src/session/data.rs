@@ -8,6 +8,7 @@ use crate::core::model::{Delivery, Generation};
 use crate::error::{Code, Error, Result};
 use crate::log::{oh_log, Level};
 use crate::rtc::engine::{DataWriter, EngineErrorKind};
+use crate::signalling::Signalling;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::{
@@ -113,9 +114,9 @@ impl Outbox {
     }
 
     /// Moves packets for as long as the call lasts.
-    pub async fn run(self: Arc<Self>) {
+    pub async fn run(self: Arc<Self>, signalling: Arc<dyn Signalling>) {
         loop {
-            let full = self.flush().await;
+            let full = self.flush(&*signalling).await;
             if full {
                 tokio::time::sleep(LOOK_AGAIN).await;
             } else {
@@ -125,7 +126,7 @@ impl Outbox {
     }
 
     /// Gives the engine what it takes; true when it is full and should be looked at again.
-    async fn flush(&self) -> bool {
+    async fn flush(&self, signalling: &dyn Signalling) -> bool {
         loop {
             let Some((delivery, packet)) = self.queue.lock().packets.front().cloned() else { return false };
             let Some(writer) = self.channel(delivery) else { return false };
@@ -135,7 +136,7 @@ impl Outbox {
             }
             oh_log!(Level::Trace, "{} bytes for the {delivery:?} channel, {} wait in it", packet.len(), writer.buffered());
             let lost = full
-                || match writer.send(packet.clone()).await {
+                || match writer.send(signalling.seal(delivery, packet.clone())).await {
                     Ok(()) => false,
                     Err(error) if delivery == Delivery::Reliable && error.kind == EngineErrorKind::Full => return true,
                     // It closes; the next connection's channel takes it.

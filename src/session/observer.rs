@@ -17,13 +17,15 @@ use tokio::sync::mpsc;
 /// Local candidates told per peer connection; more are a defect of the host's network set-up.
 const MAX_CANDIDATES: usize = 64;
 
-/// Places of the actor's inbox that data does not take.
-const RESERVED: usize = 192;
+/// Bytes of data that may wait for the actor.
+const MAX_DATA: usize = 4 << 20;
 
 pub(super) struct Observer {
     pub generation: Generation,
     pub peer: PeerKind,
     pub inputs: mpsc::Sender<Input>,
+    /// Apart, so that a flood of data costs nothing that a connection needs; with the packet's size.
+    pub data: mpsc::Sender<(usize, Input)>,
     pub playout: Arc<Playout>,
     pub signalling: Arc<dyn Signalling>,
     pub shared: Arc<Shared>,
@@ -39,6 +41,7 @@ impl PeerObserver for Observer {
     }
 
     fn state(&self, state: PeerState) {
+        oh_log!(Level::Debug, "{:?}: the peer connection is {state:?}", self.peer);
         let change = match state {
             PeerState::New | PeerState::Connecting => return,
             PeerState::Connected => PeerChange::Connected,
@@ -74,11 +77,12 @@ impl PeerObserver for Observer {
         };
         oh_log!(Level::Trace, "{:?}: {} bytes on {label}", self.peer, message.len());
         let Some(data) = self.signalling.decode(label, &message) else { return lost() };
-        // Room is kept for what a connection cannot do without.
-        if self.inputs.capacity() <= RESERVED {
-            return lost();
-        }
-        if self.inputs.try_send(Input::Data { generation: self.generation, data }).is_err() {
+        let waiting = &self.shared.data_waiting;
+        let size = message.len();
+        let taken = waiting.fetch_add(size, Ordering::AcqRel) + size <= MAX_DATA
+            && self.data.try_send((size, Input::Data { generation: self.generation, data })).is_ok();
+        if !taken {
+            waiting.fetch_sub(size, Ordering::AcqRel);
             lost();
         }
     }

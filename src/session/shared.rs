@@ -26,7 +26,7 @@ use parking_lot::{Condvar, Mutex};
 use std::{
     collections::HashMap,
     sync::{
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
         Arc,
     },
     time::{Duration, Instant},
@@ -121,6 +121,8 @@ pub(super) struct Shared {
     pub outbox: Arc<Outbox>,
     /// Data that arrived and was more than may wait.
     pub data_lost: AtomicU64,
+    /// Bytes of data that wait for the actor.
+    pub data_waiting: AtomicUsize,
 }
 
 impl Shared {
@@ -242,6 +244,7 @@ impl Call {
             publisher_closed: AtomicBool::new(false),
             outbox: Arc::default(),
             data_lost: AtomicU64::new(0),
+            data_waiting: AtomicUsize::new(0),
         });
         let seed = options.config.seed;
         let dialect = connection.protocol.dialect();

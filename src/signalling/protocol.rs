@@ -77,6 +77,11 @@ pub trait Signalling: Send + Sync + fmt::Debug {
         Vec::new()
     }
 
+    /// The last touch to a packet right before it goes out; asked in the order in which packets go.
+    fn seal(&self, _delivery: Delivery, packet: Bytes) -> Bytes {
+        packet
+    }
+
     /// What a packet on the channel of that label says; `None`: it cannot be used.
     fn decode(&self, _label: &str, _packet: &Bytes) -> Option<DataIn> {
         None

@@ -10,6 +10,8 @@ pub struct Dialect {
     pub capabilities: Capabilities,
     /// The SFU restarts the subscriber's ICE when an RPC asks for it; else only a FAST reconnect does that.
     pub subscriber_restart: bool,
+    /// The SFU waits a second with addresses that no candidate named: ours are told before the answer.
+    pub candidates_first: bool,
     /// Who admits is the SFU's socket itself: what it refuses is final, and its 401 is a token's end.
     pub admits_at_socket: bool,
     /// A publisher and its data channels may be wanted without any track.

@@ -19,6 +19,7 @@ pub const DIALECT: Dialect = Dialect {
     name: "test",
     capabilities: Capabilities(u64::MAX),
     subscriber_restart: true,
+    candidates_first: false,
     admits_at_socket: false,
     data_channels: false,
     tracks_end_in_sdp: false,

@@ -18,6 +18,8 @@ use webrtc::peer_connection::{MediaEngine, RTCIceServer, Registry, SettingEngine
 const PUBLISHER_TICK: Duration = Duration::from_millis(5);
 /// Unanswered ticks after which the publisher gives a candidate pair up: 30 s of them.
 const PUBLISHER_MAX_CHECKS: u16 = 6000;
+/// How long a pair with an address that no candidate named waits for a better one.
+const PRFLX_WAIT: Duration = Duration::from_millis(20);
 pub(super) const AUDIO_LEVEL_URI: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
 pub(super) const OPUS: &str = "audio/opus";
 
@@ -55,6 +57,9 @@ pub(super) fn setting_engine(kind: PeerKind, disconnected_after: Option<Duration
     let keepalive =
         disconnected_after.map(|after| (after / 3).clamp(Duration::from_millis(200), Duration::from_secs(2)));
     let builder = SettingEngineBuilder::new()
+        // A check of the SFU may overtake its candidate: the pair is as good all the same, and SFUs are not
+        // behind translators that a better pair would avoid.
+        .with_prflx_acceptance_min_wait(Some(PRFLX_WAIT))
         .with_ice_timeouts(disconnected_after, None, keepalive)
         .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(MAX_DATA_MESSAGE as u32))
         .with_multicast_dns_mode(rtc::ice::mdns::MulticastDnsMode::Disabled)

@@ -18,7 +18,10 @@ use parking_lot::Mutex;
 use prost::Message;
 use std::{
     collections::{HashMap, VecDeque},
-    sync::Arc,
+    sync::{
+        atomic::{AtomicU32, Ordering},
+        Arc,
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use tokio::{
@@ -41,6 +44,7 @@ static DIALECT: Dialect = Dialect {
         .with(Capabilities::ROOM)
         .with(Capabilities::SUBSCRIPTIONS),
     subscriber_restart: false,
+    candidates_first: true,
     admits_at_socket: true,
     data_channels: true,
     tracks_end_in_sdp: true,
@@ -84,7 +88,7 @@ impl Protocol for LiveKitService {
 
     fn signalling(&self, call: CallFacts) -> Arc<dyn Signalling> {
         let talk = Talk { dialogue: Dialogue::new(call.auto_subscribe), link: 0, waiting: HashMap::new() };
-        Arc::new(LiveKitCall { service: self.clone(), call, talk: Arc::new(Mutex::new(talk)) })
+        Arc::new(LiveKitCall { service: self.clone(), call, talk: Arc::new(Mutex::new(talk)), sent: AtomicU32::new(0) })
     }
 }
 
@@ -102,6 +106,8 @@ struct LiveKitCall {
     service: LiveKitService,
     call: CallFacts,
     talk: Arc<Mutex<Talk>>,
+    /// Reliable packets so far, over all sessions.
+    sent: AtomicU32,
 }
 
 fn now_ms() -> i64 {
@@ -211,6 +217,13 @@ impl Signalling for LiveKitCall {
 
     fn encode(&self, message: &DataOut) -> Vec<Bytes> {
         data::encode(message, now_ms())
+    }
+
+    fn seal(&self, delivery: Delivery, packet: Bytes) -> Bytes {
+        match delivery {
+            Delivery::Reliable => data::seal(&packet, self.sent.fetch_add(1, Ordering::Relaxed).wrapping_add(1).max(1)),
+            Delivery::Lossy => packet,
+        }
     }
 
     fn decode(&self, label: &str, packet: &Bytes) -> Option<DataIn> {

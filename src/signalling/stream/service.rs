@@ -20,6 +20,7 @@ static DIALECT: Dialect = Dialect {
         .with(Capabilities::DOMINANT_SPEAKER)
         .with(Capabilities::MIGRATE),
     subscriber_restart: true,
+    candidates_first: false,
     admits_at_socket: false,
     data_channels: false,
     tracks_end_in_sdp: false,
