@@ -5,6 +5,8 @@
 
 mod candidates;
 mod check;
+mod data;
+mod dialects;
 mod health;
 mod join;
 mod leave;

@@ -1,0 +1,243 @@
+//! Packets, texts and procedure calls between participants.
+
+use super::sim::*;
+use crate::core::{model::*, *};
+use bytes::Bytes;
+
+fn joined() -> Sim {
+    let dialect = Dialect { data_channels: true, ..DIALECT };
+    let mut sim = Sim::joined_with(Config { dialect, ..config() });
+    sim.offer();
+    sim.run(ms(50));
+    sim.message(SfuMessage::ParticipantJoined(Box::new(person("ann"))));
+    sim.mark();
+    sim
+}
+
+fn hears(sim: &mut Sim, body: DataBody) {
+    let generation = sim.core.transport.unwrap_or(Generation(0));
+    let data = DataIn { from: "ann".into(), session_id: "ann-session".into(), delivery: Delivery::Reliable, body };
+    sim.input(Input::Data { generation, data });
+}
+
+fn packet() -> DataBody {
+    DataBody::Packet { topic: "t".into(), payload: Bytes::from_static(b"x") }
+}
+
+fn said(sim: &Sim) -> Vec<DataBody> {
+    sim.since().iter().filter_map(|o| if let Output::SendData(m) = o { Some(m.body.clone()) } else { None }).collect()
+}
+
+fn texts(sim: &Sim) -> Vec<String> {
+    let text = |e: Event| match e {
+        Event::Data(DataIn { body: DataBody::Text { text, .. }, .. }) => Some(text),
+        _ => None,
+    };
+    sim.events().into_iter().filter_map(text).collect()
+}
+
+fn responses(sim: &Sim) -> Vec<(u64, Result<String, u32>)> {
+    let response = |e: Event| match e {
+        Event::RpcResponse { id, answer } => Some((id, answer.map_err(|f| f.code))),
+        _ => None,
+    };
+    sim.events().into_iter().filter_map(response).collect()
+}
+
+fn call(sim: &mut Sim, id: u64, timeout: u64) -> String {
+    let (to, method, payload) = ("ann".into(), "m".into(), "p".into());
+    sim.input(Input::CallRpc { id, to, method, payload, timeout: ms(timeout) });
+    match said(sim).pop() {
+        Some(DataBody::RpcRequest { id, timeout_ms, .. }) if u64::from(timeout_ms) == timeout => id,
+        other => panic!("not asked: {other:?}"),
+    }
+}
+
+fn begin(id: &str, length: Option<u64>) -> DataBody {
+    DataBody::TextBegin { id: id.into(), topic: "t".into(), length }
+}
+
+fn piece(id: &str, index: u64, text: &str) -> DataBody {
+    DataBody::TextPiece { id: id.into(), index, content: Bytes::copy_from_slice(text.as_bytes()) }
+}
+
+fn end(id: &str) -> DataBody {
+    DataBody::TextEnd { id: id.into(), complete: true }
+}
+
+#[test]
+fn who_sends_gets_a_publisher_with_channels_once() {
+    let mut sim = joined();
+    sim.input(Input::WantData);
+    sim.input(Input::WantData);
+    sim.run(ms(100));
+    assert_eq!(sim.actions(PeerKind::Publisher), ["Create", "AddChannels", "Offer", "SetAnswer"]);
+    assert_eq!(sim.rpc_names().iter().filter(|n| **n == "SetPublisher").count(), 1);
+    // A new session has them again, without being asked.
+    sim.mark();
+    sim.message(SfuMessage::Advice { strategy: Strategy::Rejoin, why: "so".into(), leave_edge: false });
+    sim.run(ms(500));
+    assert_eq!(sim.core.state(), State::Joined);
+    assert_eq!(sim.actions(PeerKind::Publisher), ["Create", "AddChannels", "Offer", "SetAnswer"]);
+    assert_eq!(sim.errors(), 0);
+}
+
+#[test]
+fn nobody_hears_data_late() {
+    let mut sim = joined();
+    hears(&mut sim, packet());
+    assert!(matches!(sim.events()[..], [Event::Data(_)]));
+    sim.mark();
+    let data = DataIn { from: "ann".into(), session_id: String::new(), delivery: Delivery::Lossy, body: packet() };
+    sim.input(Input::Data { generation: Generation(9), data });
+    sim.input(Input::ClosePeer(PeerKind::Subscriber));
+    hears(&mut sim, packet());
+    assert_eq!((sim.events().len(), sim.core.counters().late_other), (0, 2));
+    sim.leave();
+    hears(&mut sim, packet());
+    assert!(!sim.events().iter().any(|e| matches!(e, Event::Data(_))));
+}
+
+#[test]
+fn a_text_is_told_whole_or_not_at_all() {
+    let mut sim = joined();
+    hears(&mut sim, begin("a", Some(4)));
+    hears(&mut sim, begin("b", None));
+    hears(&mut sim, piece("a", 0, "12"));
+    hears(&mut sim, piece("b", 0, "x"));
+    hears(&mut sim, piece("a", 0, "12"));
+    hears(&mut sim, piece("a", 1, "34"));
+    hears(&mut sim, end("b"));
+    hears(&mut sim, end("a"));
+    assert_eq!(texts(&sim), ["x", "1234"]);
+    sim.mark();
+    // Too short, a gap, not UTF-8, given up, too long, without a beginning, an end too many.
+    hears(&mut sim, begin("c", Some(9)));
+    hears(&mut sim, end("c"));
+    hears(&mut sim, begin("d", None));
+    hears(&mut sim, piece("d", 1, "late"));
+    hears(&mut sim, end("d"));
+    hears(&mut sim, begin("e", None));
+    hears(&mut sim, DataBody::TextPiece { id: "e".into(), index: 0, content: Bytes::from_static(b"\xff") });
+    hears(&mut sim, end("e"));
+    hears(&mut sim, begin("f", None));
+    hears(&mut sim, DataBody::TextEnd { id: "f".into(), complete: false });
+    hears(&mut sim, begin("g", Some(limits::TEXT_BYTES as u64 + 1)));
+    hears(&mut sim, piece("h", 0, "x"));
+    hears(&mut sim, end("h"));
+    assert_eq!((texts(&sim).len(), sim.core.counters().data_dropped, sim.errors()), (0, 5, 0));
+}
+
+#[test]
+fn texts_that_never_end_are_bounded() {
+    let mut sim = joined();
+    for n in 0..100 {
+        hears(&mut sim, begin(&n.to_string(), None));
+    }
+    let large = "x".repeat(100_000);
+    for index in 0..5 {
+        for n in 0..limits::TEXTS {
+            hears(&mut sim, piece(&n.to_string(), index, &large));
+        }
+    }
+    let dropped = sim.core.counters().data_dropped;
+    assert!(dropped >= 100 - limits::TEXTS as u64 + 1, "{dropped}");
+    for n in 0..100 {
+        hears(&mut sim, end(&n.to_string()));
+    }
+    let told: usize = texts(&sim).iter().map(String::len).sum();
+    assert!(told <= limits::TEXT_BYTES, "{told}");
+}
+
+#[test]
+fn a_call_is_answered_once() {
+    let mut sim = joined();
+    let wire = call(&mut sim, 7, 15_000);
+    hears(&mut sim, DataBody::RpcAck { id: wire.clone() });
+    let answer = || DataBody::RpcAnswer { id: wire.clone(), answer: Ok("fine".into()) };
+    hears(&mut sim, answer());
+    hears(&mut sim, answer());
+    sim.run(ms(20_000));
+    assert_eq!(responses(&sim), [(7, Ok("fine".into()))]);
+    // Nobody else's word counts.
+    let wire = call(&mut sim, 8, 15_000);
+    let generation = sim.core.transport.unwrap();
+    let body = DataBody::RpcAnswer { id: wire, answer: Ok("forged".into()) };
+    let data = DataIn { from: "bob".into(), session_id: String::new(), delivery: Delivery::Reliable, body };
+    sim.input(Input::Data { generation, data });
+    assert_eq!(responses(&sim).len(), 1);
+}
+
+#[test]
+fn silence_is_told_from_slowness() {
+    let mut sim = joined();
+    call(&mut sim, 1, 15_000);
+    let heard = call(&mut sim, 2, 9_000);
+    call(&mut sim, 3, 2_000);
+    hears(&mut sim, DataBody::RpcAck { id: heard });
+    sim.run(ms(2_000));
+    assert_eq!(responses(&sim), [(3, Err(rpc_codes::RESPONSE_TIMEOUT))]);
+    sim.run(ms(5_000));
+    assert_eq!(responses(&sim)[1..], [(1, Err(rpc_codes::CONNECTION_TIMEOUT))]);
+    sim.run(ms(2_000));
+    assert_eq!(responses(&sim)[2..], [(2, Err(rpc_codes::RESPONSE_TIMEOUT))]);
+}
+
+#[test]
+fn every_call_has_its_answer_before_the_end() {
+    let mut sim = joined();
+    call(&mut sim, 1, 60_000);
+    sim.message(SfuMessage::ParticipantLeft { session_id: "ann-session".into(), user_id: "ann".into() });
+    assert_eq!(responses(&sim), [(1, Err(rpc_codes::RECIPIENT_DISCONNECTED))]);
+    call(&mut sim, 2, 60_000);
+    sim.leave();
+    sim.run(ms(2_000));
+    let events = sim.events();
+    let told = events.iter().position(|e| matches!(e, Event::RpcResponse { id: 2, .. }));
+    let ended = events.iter().position(|e| matches!(e, Event::Ended(_)));
+    assert!(told.is_some() && told < ended, "{events:?}");
+    sim.input(Input::CallRpc { id: 3, to: "a".into(), method: "m".into(), payload: String::new(), timeout: ms(1_000) });
+    assert_eq!(sim.events().len(), events.len(), "nothing after the end");
+}
+
+#[test]
+fn requests_are_confirmed_told_once_and_answered_once() {
+    let mut sim = joined();
+    let request = |id: &str, version| DataBody::RpcRequest {
+        id: id.into(),
+        method: "m".into(),
+        payload: "p".into(),
+        timeout_ms: 8_000,
+        version,
+    };
+    hears(&mut sim, request("r", 1));
+    hears(&mut sim, request("r", 1));
+    let told = |sim: &Sim| sim.events().iter().filter(|e| matches!(e, Event::RpcRequest { .. })).count();
+    assert_eq!((told(&sim), said(&sim)), (1, vec![DataBody::RpcAck { id: "r".into() }]));
+    for _ in 0..2 {
+        sim.input(Input::AnswerRpc { id: "r".into(), answer: Ok("a".into()) });
+    }
+    assert_eq!(said(&sim)[1..], [DataBody::RpcAnswer { id: "r".into(), answer: Ok("a".into()) }]);
+    hears(&mut sim, request("v2", 2));
+    let refused = said(&sim).pop();
+    assert!(matches!(&refused, Some(DataBody::RpcAnswer { answer: Err(f), .. }) if f.code == rpc_codes::UNSUPPORTED_VERSION));
+    // Who does not answer in time has nothing to answer any more.
+    hears(&mut sim, request("slow", 1));
+    sim.run(ms(10_000));
+    sim.mark();
+    sim.input(Input::AnswerRpc { id: "slow".into(), answer: Ok("a".into()) });
+    assert!(said(&sim).is_empty());
+}
+
+#[test]
+fn floods_are_bounded() {
+    let mut sim = joined();
+    for n in 0..2 * limits::RPC_CALLS as u64 {
+        let (to, method) = ("ann".into(), "m".into());
+        sim.input(Input::CallRpc { id: n, to, method, payload: String::new(), timeout: ms(60_000) });
+        let id = n.to_string();
+        hears(&mut sim, DataBody::RpcRequest { id, method: "m".into(), payload: String::new(), timeout_ms: 1, version: 1 });
+    }
+    let refused = responses(&sim).iter().filter(|(_, a)| *a == Err(rpc_codes::SEND_FAILED)).count();
+    assert_eq!((refused, sim.core.counters().data_dropped), (limits::RPC_CALLS, limits::RPC_CALLS as u64));
+}
