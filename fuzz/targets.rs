@@ -8,9 +8,12 @@
 mod c_calls;
 #[path = "targets/core.rs"]
 mod core;
+#[path = "targets/livekit.rs"]
+mod livekit;
 
 pub use c_calls::c_calls;
 pub use core::core;
+pub use livekit::{livekit_data, livekit_frames};
 
 use offhook::core::model::{PeerKind, RpcCall, RpcReply, SfuMessage};
 use offhook::media::receive::{AudioReceiveConfig, AudioReceiver};
@@ -34,6 +37,8 @@ pub const ALL: &[(&str, Target)] = &[
     ("rtp", rtp),
     ("core", core),
     ("c_calls", c_calls),
+    ("livekit_frames", livekit_frames),
+    ("livekit_data", livekit_data),
 ];
 
 /// Takes an input apart; at its end everything is zero.
