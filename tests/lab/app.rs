@@ -82,6 +82,7 @@ impl World {
                 let text = "shut down".to_owned();
                 Input::Abort(End { reason: EndReason::Shutdown, error: None, text })
             }
+            Act::Data(act) => return self.act_data(client, act),
             Act::Token => {
                 let token = self.clients[client].tokens.fresh();
                 Input::Token(Some(Secret::new(token)))

@@ -34,6 +34,9 @@ impl World {
                 return Err(format!("{kind:?}: {live:?} are all alive"));
             }
         }
+        if this.check.data.waiting() > 0 {
+            return Err(format!("{} procedure calls wait for ever", this.check.data.waiting()));
+        }
         let counters = this.core.counters();
         let done = counters.offers_answered + counters.offers_failed + counters.late_offers;
         if done != this.check.offers_in {
@@ -57,6 +60,8 @@ impl World {
             EndReason::CallEnded | EndReason::SessionEnded | EndReason::Kicked => this.check.caused_end,
             EndReason::Disconnected => this.check.caused_disconnect,
             EndReason::JoinFailed => suffers && !this.app.joined,
+            // Nobody joins in its place but itself.
+            EndReason::Replaced => this.check.caused_end,
             EndReason::Internal => false,
             _ => suffers && this.app.joined,
         };

@@ -8,14 +8,19 @@ mod app;
 mod calm;
 mod chance;
 mod check;
+mod check_data;
 mod client;
 mod coordinator;
+mod data;
 mod engine;
 mod faults;
 mod faults_join;
 mod faults_offers;
 mod faults_publish;
 mod faults_reconnect;
+mod livekit;
+mod livekit_faults;
+mod livekit_server;
 mod media;
 mod plants;
 mod run;
@@ -30,6 +35,18 @@ mod world;
 
 use plants::{Plant, PLANTS};
 use run::Settings;
+
+/// Which protocol a seed's world speaks: LiveKit for odd seeds, unless LAB_PROTOCOL names one for all.
+fn speaks_livekit(seed: u64) -> bool {
+    static ALL: std::sync::OnceLock<Option<bool>> = std::sync::OnceLock::new();
+    let all = ALL.get_or_init(|| match std::env::var("LAB_PROTOCOL").unwrap_or_default().as_str() {
+        "" => None,
+        "livekit" => Some(true),
+        "stream" => Some(false),
+        other => panic!("LAB_PROTOCOL={other}: livekit, stream, or nothing for both"),
+    });
+    all.unwrap_or(seed % 2 == 1)
+}
 
 /// What runs when nobody asks for more.
 const SLICE: u64 = 400;

@@ -26,6 +26,8 @@ pub struct Published {
     pub muted: bool,
     /// The number of the stream by which others hear it.
     pub stream: String,
+    /// The m-line that carries it.
+    pub mid: String,
 }
 
 /// The subscriber's side of a participant at one edge.
@@ -70,6 +72,10 @@ pub struct Member {
     pub places: Vec<Place>,
     pub left: bool,
     pub may_send: bool,
+    /// Of what is said about it.
+    pub version: u32,
+    /// Announced, and not offered yet.
+    pub pending: Vec<Published>,
 }
 
 pub struct Sfu {
@@ -198,6 +204,9 @@ impl Member {
 impl World {
     /// To everybody else in the room, at every edge where they listen.
     pub fn broadcast(&mut self, member: usize, message: &SfuMessage) {
+        if self.setup.livekit {
+            return self.broadcast_livekit(member);
+        }
         let room = self.sfu.members[member].room;
         let client = self.sfu.members[member].client;
         let socks: Vec<usize> = self
@@ -283,7 +292,8 @@ impl World {
                 SfuMessage::IceTrickle { peer: PeerKind::Subscriber, candidate: tag.candidate(number, true) };
             self.tell(sock, message);
         }
-        self.after(OFFER_AGAIN, Ev::Sfu(SfuTimer::Repeat { member, life, serial }));
+        let again = if self.setup.livekit { super::livekit_server::NEGOTIATION_FAILED } else { OFFER_AGAIN };
+        self.after(again, Ev::Sfu(SfuTimer::Repeat { member, life, serial }));
     }
 
     /// A participant is no longer in the room.
@@ -293,6 +303,7 @@ impl World {
         }
         let m = &mut self.sfu.members[member];
         m.tracks.clear();
+        m.pending.clear();
         for place in &mut m.places {
             place.gone = true;
         }
@@ -382,12 +393,13 @@ impl World {
             SfuTimer::Repeat { member, life, serial } => {
                 let m = &mut self.sfu.members[member];
                 let Some(place) = m.place(life) else { return };
-                let place = &mut m.places[place];
-                let restart = place.subscriber.answered == 0;
+                if self.setup.livekit {
+                    return self.negotiation_timed_out(member, life, serial);
+                }
+                let place = &mut self.sfu.members[member].places[place];
                 if place.sock.is_some() && place.subscriber.waiting.iter().any(|(s, _)| *s == serial) {
                     place.subscriber.waiting.retain(|(s, _)| *s > serial);
                     if place.subscriber.waiting.is_empty() {
-                        let _ = restart;
                         self.offer(member, life, false);
                     }
                 }

@@ -17,4 +17,6 @@ pub mod token;
 #[doc(hidden)]
 pub mod wire;
 
+#[doc(hidden)]
+pub use service::media_owner;
 pub use service::LiveKitService;

@@ -219,7 +219,7 @@ impl Signalling for LiveKitCall {
 }
 
 /// Reads `{participant}|{track}` with the track's own id beside it.
-pub(super) fn media_owner(stream_id: &str, track_id: &str) -> Option<MediaOwner> {
+pub fn media_owner(stream_id: &str, track_id: &str) -> Option<MediaOwner> {
     let (prefix, packed) = stream_id.split_once('|').unwrap_or((stream_id, ""));
     let track = if track_id.is_empty() { packed } else { track_id };
     (!prefix.is_empty() && !track.is_empty()).then(|| MediaOwner {
