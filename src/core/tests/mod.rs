@@ -5,6 +5,7 @@
 
 mod candidates;
 mod check;
+mod data;
 mod health;
 mod join;
 mod leave;
