@@ -12,6 +12,7 @@ pub mod dialogue;
 mod door;
 mod incoming;
 mod outgoing;
+mod own;
 mod service;
 pub mod token;
 #[doc(hidden)]
