@@ -77,13 +77,17 @@ impl Sample {
 }
 
 /// What an application sends in a run.
-pub fn acts(rng: &mut Rng, until: Ms, sessions: usize) -> Vec<(Ms, Act)> {
+pub fn acts(rng: &mut Rng, until: Ms, own: usize, sessions: usize) -> Vec<(Ms, Act)> {
     let mut acts = Vec::new();
-    if rng.between(0, 2) == 0 {
+    if rng.between(0, 3) == 0 {
         return acts;
     }
-    for _ in 0..rng.between(0, 8) {
-        let whom = rng.between(0, sessions as u64 - 1) as usize;
+    for _ in 0..rng.between(2, 14) {
+        // Most often the neighbour; also oneself, and others elsewhere.
+        let whom = match rng.between(0, 2) {
+            0 => rng.between(0, sessions as u64 - 1) as usize,
+            _ => own ^ 1,
+        };
         let to = (rng.between(0, 1) == 0).then_some(whom);
         let act = match rng.between(0, 9) {
             0..=3 => DataAct::Packet { to, lossy: rng.between(0, 1) == 0 },

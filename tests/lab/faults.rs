@@ -214,7 +214,7 @@ pub fn plan(seed: u64, classes: u32, spared: bool) -> Setup {
         if setup.livekit {
             // Of their own randomness: the other protocol's schedules stay what they are.
             let mut rng = Rng::new(seed.wrapping_mul(0x9fb2_1c65_1e98_df25) ^ index as u64);
-            let data = super::data::acts(&mut rng, until, count);
+            let data = super::data::acts(&mut rng, until, index, count);
             setup.clients[index].acts.extend(data);
         }
     }

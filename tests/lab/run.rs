@@ -36,6 +36,21 @@ pub struct Reached {
     pub survived: u64,
     pub counters: Counters,
     pub published: u64,
+    /// Packets and texts that came, and procedure calls that were answered.
+    pub heard: u64,
+    pub answered: u64,
+}
+
+impl Reached {
+    fn add(&mut self, other: &Reached) {
+        self.joined += other.joined;
+        self.ended += other.ended;
+        self.survived += other.survived;
+        self.published += other.published;
+        self.heard += other.heard;
+        self.answered += other.answered;
+        add(&mut self.counters, other.counters);
+    }
 }
 
 /// The violation of one seed.
@@ -178,6 +193,8 @@ pub fn try_seed(number: u64, classes: u32, plant: Option<Plant>) -> Result<Reach
         reached.survived += u64::from(client.app.survived);
         reached.published +=
             client.log.iter().filter(|(_, e)| matches!(e, Event::LocalPublished { .. })).count() as u64;
+        reached.heard += client.check.data.heard;
+        reached.answered += client.check.data.answered;
         add(&mut reached.counters, client.core.counters());
     }
     Ok(reached)
@@ -197,6 +214,7 @@ pub fn add(sum: &mut Counters, c: Counters) {
     sum.reconnect_attempts += c.reconnect_attempts;
     sum.triggers_merged += c.triggers_merged;
     sum.malformed += c.malformed;
+    sum.data_dropped += c.data_dropped;
 }
 
 /// The schedule of a failing seed, with as few classes of faults as it needs, and how to see it again.
@@ -249,13 +267,7 @@ pub fn many(settings: &Settings) -> (Vec<Violation>, Reached, Duration) {
                             break;
                         }
                         match try_seed(number, settings.classes, settings.plant) {
-                            Ok(reached) => {
-                                own.joined += reached.joined;
-                                own.ended += reached.ended;
-                                own.survived += reached.survived;
-                                own.published += reached.published;
-                                add(&mut own.counters, reached.counters);
-                            }
+                            Ok(reached) => own.add(&reached),
                             Err(what) => {
                                 if let Ok(mut list) = violations.lock() {
                                     list.push(Violation { seed: number, what });
@@ -265,11 +277,7 @@ pub fn many(settings: &Settings) -> (Vec<Violation>, Reached, Duration) {
                         done.fetch_add(1, Relaxed);
                     }
                     if let Ok(mut sum) = sum.lock() {
-                        sum.joined += own.joined;
-                        sum.ended += own.ended;
-                        sum.survived += own.survived;
-                        sum.published += own.published;
-                        add(&mut sum.counters, own.counters);
+                        sum.add(&own);
                     }
                 })
             })
