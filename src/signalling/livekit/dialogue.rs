@@ -11,7 +11,7 @@ use crate::error::Secret;
 use crate::signalling::text;
 use offhook_proto::livekit as pb;
 use pb::{signal_request::Message as Ask, signal_response::Message as Said};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 /// How long a resume is worth trying: the server keeps a session as long as its media connection stands.
@@ -73,6 +73,8 @@ pub struct Dialogue {
     left: VecDeque<String>,
     /// Wishes that this session of the server knows.
     told: BTreeMap<String, Wish>,
+    /// Of these, what was told before the link was lost: it may not have arrived.
+    unsure: BTreeSet<String>,
     last_offer: Option<pb::SessionDescription>,
     last_answer: Option<pb::SessionDescription>,
     data_channels: bool,
@@ -103,6 +105,7 @@ impl Dialogue {
             versions: HashMap::new(),
             left: VecDeque::new(),
             told: BTreeMap::new(),
+            unsure: BTreeSet::new(),
             last_offer: None,
             last_answer: None,
             data_channels: false,
@@ -117,6 +120,8 @@ impl Dialogue {
         self.negotiation = None;
         self.waiting.clear();
         (self.resuming, self.begun) = (resume, false);
+        // What a resume says of wishes takes nothing back.
+        self.unsure = self.told.keys().filter(|_| resume).cloned().collect();
         if !resume {
             self.own.clear();
             self.told.clear();
@@ -291,7 +296,8 @@ impl Dialogue {
         for subscription in wanted {
             let (id, wish) = (&subscription.track_id, subscription.wish);
             let known = self.told.insert(id.clone(), wish).unwrap_or(usual);
-            if known.subscribed != wish.subscribed {
+            let unsure = self.unsure.remove(id);
+            if unsure || known.subscribed != wish.subscribed {
                 let (track_sids, subscribe) = (vec![id.clone()], wish.subscribed);
                 // Servers of before named the participant as well.
                 let participant_tracks = match subscription.session_id.is_empty() {
@@ -304,7 +310,7 @@ impl Dialogue {
                 let update = pb::UpdateSubscription { track_sids, subscribe, participant_tracks };
                 frames.push(outgoing::request(Ask::Subscription(update)));
             }
-            if (Wish { subscribed: true, ..known }) != (Wish { subscribed: true, ..wish }) {
+            if unsure || (Wish { subscribed: true, ..known }) != (Wish { subscribed: true, ..wish }) {
                 frames.push(outgoing::request(Ask::TrackSetting(outgoing::track_settings(id, &wish))));
             }
         }

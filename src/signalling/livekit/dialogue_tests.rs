@@ -242,6 +242,31 @@ fn only_news_is_told_of_wishes() {
 }
 
 #[test]
+fn after_a_resume_every_wish_is_told_again() {
+    let mut d = joined();
+    let wish = |subscribed| Subscription {
+        user_id: String::new(),
+        session_id: "ANN".into(),
+        kind: TrackKind::Audio,
+        width: 0,
+        height: 0,
+        track_id: "a".into(),
+        wish: Wish { subscribed, ..Wish::default() },
+    };
+    let tell = |d: &mut Dialogue, wish| {
+        let call = RpcCall::UpdateSubscriptions { session_id: String::new(), subscriptions: vec![wish] };
+        asks(d.call(&call).0)
+    };
+    tell(&mut d, wish(false));
+    // Said into a dead socket: the server still knows the opposite, and a resume names only what is unwanted.
+    tell(&mut d, wish(true));
+    d.begin_link(true);
+    let told = tell(&mut d, wish(true));
+    assert!(matches!(&told[..], [Ask::Subscription(s), Ask::TrackSetting(t)] if s.subscribe && !t.disabled));
+    assert!(tell(&mut d, wish(true)).is_empty(), "once");
+}
+
+#[test]
 fn own_attributes_wait_for_the_servers_word() {
     let mut d = joined();
     let update = SelfUpdate { name: Some("N".into()), metadata: None, attributes: vec![("k".into(), "v".into())] };
