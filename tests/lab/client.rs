@@ -210,7 +210,7 @@ impl World {
             this.own_ids.push(session_id);
         }
         this.edges.push((generation, edge));
-        let wait = 2 * this.latency() + extra;
+        let wait = (2 * this.latency() + extra).max(self.sfu.edges[edge].hangs_until.saturating_sub(now));
         if this.hit(now, Class::Open) {
             let limit = if livekit { LiveKitService::dialect().socket_open.as_millis() as Ms } else { GIVES_UP };
             let (wait, failure) = match this.fault.between(0, 3) {

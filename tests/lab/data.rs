@@ -76,7 +76,7 @@ impl Sample {
     }
 }
 
-/// What an application sends in a run.
+/// What an application sends and wishes in a run.
 pub fn acts(rng: &mut Rng, until: Ms, own: usize, sessions: usize) -> Vec<(Ms, Act)> {
     let mut acts = Vec::new();
     if rng.between(0, 3) == 0 {
@@ -96,6 +96,14 @@ pub fn acts(rng: &mut Rng, until: Ms, own: usize, sessions: usize) -> Vec<(Ms, A
             _ => DataAct::Call { to: whom + (rng.between(0, 9) / 9) as usize * 7, timeout: rng.between(0, 12) * 1_000 },
         };
         acts.push((rng.between(0, until), Act::Data(act)));
+    }
+    for n in 0..rng.between(0, 4) {
+        let which = rng.between(0, 7) as usize;
+        let act = match rng.between(0, 5) {
+            0 => Act::Rename(n),
+            _ => Act::Wish { which, subscribed: rng.between(0, 1) == 0, enabled: rng.between(0, 2) > 0 },
+        };
+        acts.push((rng.between(0, until), act));
     }
     acts
 }

@@ -96,7 +96,9 @@ impl World {
 
     /// An attempt that was overtaken by a newer one is given up by the wrapper.
     pub fn link_is_wanted(&self, client: usize, generation: Generation) -> bool {
-        self.clients[client].asked.last().is_none_or(|(newest, _)| *newest == generation)
+        let this = &self.clients[client];
+        // With the session its attempts end, too.
+        !this.check.is_finished() && this.asked.last().is_none_or(|(newest, _)| *newest == generation)
     }
 
     /// The socket is open: from now on nothing of an older link reaches the dialogue.

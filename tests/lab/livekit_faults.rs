@@ -2,12 +2,14 @@
 //! or says what no proper server says; and frames of the past. Must not know: dialogues.
 
 use super::{
+    engine::News,
     faults::Fault,
     livekit_server::leave,
+    sfu::SfuTimer,
     sockets::Down,
-    world::World,
+    world::{Ev, World},
 };
-use offhook::core::{model::*, rng::Rng};
+use offhook::core::{model::*, rng::Rng, PeerChange};
 use offhook_proto::livekit as pb;
 use pb::{leave_request::Action, signal_response::Message as Said, DisconnectReason as Why};
 use prost::Message;
@@ -78,6 +80,12 @@ impl World {
                 let muted = self.clients[client].fault.between(0, 2) > 0;
                 self.moderate(client, muted);
             }
+            // The node with the room dies, and the one with the socket does not know.
+            Fault::EdgeDies { silently: true, .. } if self.setup.eager => {
+                if let Some((member, _)) = seat {
+                    self.home_dies(member);
+                }
+            }
             Fault::Garbage(which) => self.strange_frame(client, *which),
             Fault::Stale(which) => {
                 self.stale_frame(client, *which);
@@ -86,6 +94,37 @@ impl World {
             _ => return false,
         }
         true
+    }
+
+    /// Everybody of a room whose node dies: their media is gone, their sockets live on for a while and lead
+    /// nowhere, and the next ones take as long to come up as the cluster needs to notice.
+    fn home_dies(&mut self, member: usize) {
+        let room = self.sfu.members[member].room;
+        let gone: Vec<usize> = self.sfu.room(room).map(|(member, _)| member).collect();
+        self.say(|| format!("     the node of room {room} dies, and nobody is told"));
+        let until = self.now + 6_000;
+        for edge in &mut self.sfu.edges {
+            edge.hangs_until = until;
+        }
+        for member in gone {
+            let client = self.sfu.members[member].client;
+            let sock = self.sfu.members[member].current().and_then(|p| p.sock);
+            if let Some(sock) = sock {
+                self.after(8_000, Ev::Sfu(SfuTimer::Dangling { sock }));
+            }
+            for peer in [PeerKind::Publisher, PeerKind::Subscriber] {
+                let newest = self.clients[client].peers.iter().rev().find(|p| p.kind == peer && p.made && !p.gone);
+                if let Some(generation) = newest.map(|p| p.generation) {
+                    let what = News::Change(PeerChange::Disconnected);
+                    self.after(4_000, Ev::Engine { client, generation, peer, what });
+                }
+            }
+            // Nobody is left to say so to the others.
+            let m = &mut self.sfu.members[member];
+            m.left = true;
+            m.tracks.clear();
+            m.pending.clear();
+        }
     }
 
     /// Somebody with the right to it mutes what a session sends, or unmutes it.

@@ -163,6 +163,8 @@ impl World {
             may_send: true,
             version: 1,
             pending: Vec::new(),
+            unwanted: Default::default(),
+            paused: Default::default(),
         });
         self.clients[client].own_ids.push(session_id);
         self.clients[client].check.snapshot_sent();
@@ -247,8 +249,14 @@ impl World {
         let Ok(request) = pb::SignalRequest::decode(frame) else {
             return self.fault(format!("session {client}: a frame that cannot be read"));
         };
-        let Some((member, place)) = self.seat(sock) else { return };
         let Some(ask) = request.message else { return };
+        let Some((member, place)) = self.seat(sock) else {
+            // The node behind this socket may be another one than that with the room: it answers all the same.
+            if let Ask::PingReq(ping) = ask {
+                self.pong(sock, &ping);
+            }
+            return;
+        };
         if std::mem::take(&mut self.socks[sock].sync_due) && !matches!(ask, Ask::SyncState(_) | Ask::Leave(_)) {
             let doubt = self.clients[client].up_in_doubt;
             if !doubt {
@@ -270,16 +278,52 @@ impl World {
             Ask::AddTrack(add) => self.add_track(member, sock, add),
             Ask::Mute(mute) => self.mute_livekit(member, &mute.sid, mute.muted),
             Ask::Leave(_) => self.dismiss(member, leave(Action::Disconnect, Why::ClientInitiated)),
-            Ask::SyncState(state) => self.sync(member, &state),
-            Ask::PingReq(ping) => {
-                let pong = pb::Pong { last_ping_timestamp: ping.timestamp, timestamp: ping.timestamp };
-                self.frame(sock, Said::PongResp(pong));
-            }
+            Ask::SyncState(state) => self.sync(member, place, &state),
+            Ask::PingReq(ping) => self.pong(sock, &ping),
             Ask::UpdateMetadata(update) => {
-                let response = pb::RequestResponse { request_id: update.request_id, ..Default::default() };
+                let now = self.now;
+                let mut reason = pb::request_response::Reason::Ok;
+                if self.clients[client].hit(now, Class::Rpc) {
+                    if self.clients[client].fault.between(0, 1) == 0 {
+                        return;
+                    }
+                    reason = pb::request_response::Reason::NotAllowed;
+                }
+                let request_id = update.request_id;
+                let response = pb::RequestResponse { request_id, reason: reason as i32, ..Default::default() };
                 self.frame(sock, Said::RequestResponse(response));
             }
-            Ask::Subscription(_) | Ask::TrackSetting(_) | Ask::Simulate(_) | Ask::Ping(_) => {}
+            Ask::Subscription(update) => self.subscribe(member, place, update.track_sids, update.subscribe),
+            Ask::TrackSetting(setting) => {
+                let paused = &mut self.sfu.members[member].paused;
+                for sid in setting.track_sids {
+                    match setting.disabled {
+                        true => paused.insert(sid),
+                        false => paused.remove(&sid),
+                    };
+                }
+            }
+            Ask::Simulate(_) | Ask::Ping(_) => {}
+        }
+    }
+
+    fn pong(&mut self, sock: usize, ping: &pb::Ping) {
+        let pong = pb::Pong { last_ping_timestamp: ping.timestamp, timestamp: ping.timestamp };
+        self.frame(sock, Said::PongResp(pong));
+    }
+
+    fn subscribe(&mut self, member: usize, place: usize, sids: Vec<String>, wanted: bool) {
+        let m = &mut self.sfu.members[member];
+        let before = m.unwanted.clone();
+        for sid in sids {
+            match wanted {
+                true => m.unwanted.remove(&sid),
+                false => m.unwanted.insert(sid),
+            };
+        }
+        if m.unwanted != before {
+            let life = m.places[place].life;
+            self.want_offer(member, life, 10);
         }
     }
 
@@ -401,12 +445,16 @@ impl World {
     }
 
     /// Who resumes names what it believes to have published.
-    fn sync(&mut self, member: usize, state: &pb::SyncState) {
+    fn sync(&mut self, member: usize, place: usize, state: &pb::SyncState) {
         let m = &self.sfu.members[member];
         let known = |sid: &str| m.pending.iter().chain(&m.tracks).any(|t| t.sid() == sid);
         let stranger = state.publish_tracks.iter().any(|t| t.track.as_ref().is_none_or(|t| !known(&t.sid)));
         if stranger {
-            self.dismiss(member, leave(Action::Reconnect, Why::StateMismatch));
+            return self.dismiss(member, leave(Action::Reconnect, Why::StateMismatch));
+        }
+        self.sfu.members[member].paused.extend(state.track_sids_disabled.iter().cloned());
+        if let Some(subscription) = &state.subscription {
+            self.subscribe(member, place, subscription.track_sids.clone(), subscription.subscribe);
         }
     }
 

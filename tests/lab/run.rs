@@ -6,6 +6,7 @@ use super::{
     world::{Act, Ev, Ms, World},
 };
 use offhook::core::{model::PeerKind, rng::Rng, Counters, Event, State};
+use offhook::error::Code;
 use std::{
     panic::{catch_unwind, AssertUnwindSafe},
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -127,6 +128,8 @@ fn seed(seed: u64, classes: u32, plant: Option<Plant>, trace: bool) -> (World, O
     }
     for client in 1..world.clients.len() {
         let disturbed = |(_, e): &&(Ms, Event)| match e {
+            // What came too early is its own application's affair.
+            Event::Error(error) if error.code == Code::State => false,
             Event::Error(_) | Event::Reconnected { .. } => true,
             Event::State { state, .. } => !matches!(state, State::Joining | State::Joined | State::Left),
             _ => false,
@@ -234,6 +237,10 @@ pub fn report(number: u64, settings: &Settings) -> String {
         CLASSES.iter().filter(|c| classes & (1 << **c as u8) != 0).map(|c| format!("{c:?}")).collect();
     let shown = if settings.quiet { &trace[trace.len().saturating_sub(60)..] } else { &trace[..] };
     let plant = settings.plant.map_or(String::new(), |p| format!(" PLANT={p:?}"));
+    let plant = match std::env::var("LAB_PROTOCOL") {
+        Ok(one) if !one.is_empty() => format!("{plant} PROTOCOL={one}"),
+        _ => plant,
+    };
     let only = if classes == ALL { String::new() } else { format!(" CLASSES={classes:#x}") };
     format!(
         "{}\nseed {number}: {what}\nfaults that it takes: {}\nagain: make lab SEED={number}{only}{plant}\n",

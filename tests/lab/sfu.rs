@@ -8,6 +8,7 @@ use super::{
     world::{Ev, Ms, World},
 };
 use offhook::core::model::*;
+use std::collections::BTreeSet;
 
 /// A session whose socket is gone is kept for FAST so long.
 pub const KEPT: Ms = 10_000;
@@ -17,6 +18,8 @@ const OFFER_AGAIN: Ms = 3_000;
 pub struct Edge {
     pub name: String,
     pub alive: bool,
+    /// Sockets do not come up before: the cluster does not know yet that a node is gone.
+    pub hangs_until: Ms,
 }
 
 /// A track as the SFU knows it.
@@ -76,6 +79,9 @@ pub struct Member {
     pub version: u32,
     /// Announced, and not offered yet.
     pub pending: Vec<Published>,
+    /// Tracks of others that it does not want, and that it has paused.
+    pub unwanted: BTreeSet<String>,
+    pub paused: BTreeSet<String>,
 }
 
 pub struct Sfu {
@@ -112,6 +118,10 @@ pub enum SfuTimer {
     Ghost {
         member: usize,
     },
+    /// A socket that leads to a dead node is closed.
+    Dangling {
+        sock: usize,
+    },
     EdgeUp {
         edge: usize,
     },
@@ -119,7 +129,7 @@ pub enum SfuTimer {
 
 impl Sfu {
     pub fn new(edges: usize) -> Self {
-        let edges = (0..edges).map(|n| Edge { name: format!("edge-{n}"), alive: true }).collect();
+        let edges = (0..edges).map(|n| Edge { name: format!("edge-{n}"), alive: true, hangs_until: 0 }).collect();
         Self { edges, members: Vec::new(), lives: Vec::new() }
     }
 
@@ -257,7 +267,7 @@ impl World {
             .sfu
             .room(room)
             .filter(|(_, o)| o.client != client)
-            .flat_map(|(_, o)| o.tracks.iter().map(|t| t.stream.clone()))
+            .flat_map(|(_, o)| o.tracks.iter().filter(|t| !m.unwanted.contains(t.sid())).map(|t| t.stream.clone()))
             .collect();
         let place = &mut self.sfu.members[member].places[index];
         let sub = &mut place.subscriber;
@@ -406,6 +416,7 @@ impl World {
             }
             SfuTimer::Complete { member } => self.migration_complete(member),
             SfuTimer::Ghost { member } => self.member_leaves(member),
+            SfuTimer::Dangling { sock } => self.close_down(sock, Some(1000)),
             SfuTimer::EdgeUp { edge } => {
                 self.say(|| format!("     edge-{edge} is up again"));
                 self.sfu.edges[edge].alive = true;

@@ -104,6 +104,8 @@ impl World {
             may_send: true,
             version: 0,
             pending: Vec::new(),
+            unwanted: Default::default(),
+            paused: Default::default(),
         });
         self.admit_member(member, sock, false);
         let person = self.sfu.person(member);

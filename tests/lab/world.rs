@@ -118,6 +118,13 @@ pub enum Act {
     Abort,
     Token,
     Data(DataAct),
+    /// About one of the tracks that it knows.
+    Wish {
+        which: usize,
+        subscribed: bool,
+        enabled: bool,
+    },
+    Rename(u64),
 }
 
 struct Item {
