@@ -76,7 +76,7 @@ test-rust: ## Rust tests of the whole workspace
 
 lab: ## every fault in virtual time: SEEDS=n [FROM=m], or SEED=n to read one schedule; target/lab/summary.json
 	@scripts/say.sh "Fault lab: $(if $(SEED),seed $(SEED),$(or $(SEEDS),50000) seeds)"
-	LAB_SEEDS=$(or $(SEEDS),50000) LAB_FROM=$(FROM) LAB_SEED=$(SEED) LAB_CLASSES=$(CLASSES) LAB_PLANT=$(PLANT) \
+	LAB_SEEDS=$(or $(SEEDS),50000) LAB_FROM=$(FROM) LAB_SEED=$(SEED) LAB_CLASSES=$(CLASSES) LAB_PLANT=$(PLANT) LAB_PROTOCOL=$(PROTOCOL) \
 	  $(CARGO) test --workspace --test lab -- --nocapture every_schedule_keeps_the_rules
 
 check-header: ## header fresh, alone compilable as C99 and C++17, symbols equal both ways

@@ -4,7 +4,7 @@
 //! Must not know: channels, wire types.
 
 use super::{limits, model::*, Core, Event, Output};
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 #[derive(Debug, Default)]
 pub(super) struct Data {
@@ -13,6 +13,8 @@ pub(super) struct Data {
     calls: Vec<Call>,
     /// Requests of others that the application has not answered.
     requests: Vec<Request>,
+    /// Those that were answered or are too old: id and caller. Told once, whatever comes twice.
+    done: VecDeque<(String, String)>,
     texts: Vec<Text>,
 }
 
@@ -57,6 +59,13 @@ impl Call {
 }
 
 impl Data {
+    fn settle(&mut self, id: String, from: String) {
+        if self.done.len() >= limits::RPC_CALLS {
+            self.done.pop_front();
+        }
+        self.done.push_back((id, from));
+    }
+
     /// When something is over.
     pub fn next(&self) -> Option<Duration> {
         let calls = self.calls.iter().map(Call::due);
@@ -159,7 +168,9 @@ impl Core {
         timeout_ms: u32,
         version: u32,
     ) {
-        if id.is_empty() || from.is_empty() || self.data.requests.iter().any(|r| r.id == id && r.from == from) {
+        let waits = self.data.requests.iter().any(|r| r.id == id && r.from == from);
+        let done = self.data.done.iter().any(|(i, f)| (i, f) == (&id, &from));
+        if id.is_empty() || from.is_empty() || waits || done {
             return self.late();
         }
         if self.data.requests.len() >= limits::RPC_CALLS {
@@ -212,14 +223,20 @@ impl Core {
     }
 
     pub(super) fn on_answer_rpc(&mut self, id: String, answer: Result<String, RpcFailure>) {
-        let Some(index) = self.data.requests.iter().position(|r| r.id == id) else { return self.late() };
+        let index = self.data.requests.iter().position(|r| r.id == id);
+        // While leaving there is no channel for it any more.
+        let Some(index) = index.filter(|_| self.is_open()) else { return self.late() };
         let request = self.data.requests.swap_remove(index);
+        self.data.settle(request.id, request.from.clone());
         self.say(&request.from, DataBody::RpcAnswer { id, answer });
     }
 
     /// Calls and requests whose time is up.
     pub(super) fn on_data_due(&mut self, now: Duration) {
-        self.data.requests.retain(|r| r.until > now);
+        while let Some(index) = self.data.requests.iter().position(|r| r.until <= now) {
+            let Request { id, from, .. } = self.data.requests.swap_remove(index);
+            self.data.settle(id, from);
+        }
         while let Some(index) = self.data.calls.iter().position(|c| c.due() <= now) {
             let call = self.data.calls.swap_remove(index);
             let failed = match call.acked || call.answer_by <= call.ack_by {
@@ -236,7 +253,10 @@ impl Core {
             return;
         }
         self.data.texts.retain(|t| t.from != user_id);
-        self.data.requests.retain(|r| r.from != user_id);
+        while let Some(index) = self.data.requests.iter().position(|r| r.from == user_id) {
+            let Request { id, from, .. } = self.data.requests.swap_remove(index);
+            self.data.settle(id, from);
+        }
         while let Some(index) = self.data.calls.iter().position(|c| c.to == user_id) {
             let id = self.data.calls.swap_remove(index).id;
             let failed = failure(rpc_codes::RECIPIENT_DISCONNECTED, "the participant has left");
@@ -252,5 +272,6 @@ impl Core {
         }
         self.data.texts.clear();
         self.data.requests.clear();
+        self.data.done.clear();
     }
 }

@@ -177,8 +177,12 @@ impl Core {
             return self.late();
         }
         self.timers.cancel(Timer::JoinResponse);
-        if !joined.session_id.is_empty() {
-            self.session_id.clone_from(&joined.session_id);
+        if !joined.session_id.is_empty() && joined.session_id != self.session_id {
+            let former = std::mem::replace(&mut self.session_id, joined.session_id.clone());
+            if self.session_joined {
+                // FAST was asked for, and another session given: who we were is nobody else.
+                self.retire_session(former);
+            }
         }
         if self.reconnect.is_some() {
             return self.on_rejoined(now, joined);

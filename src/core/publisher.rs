@@ -50,7 +50,8 @@ pub(super) struct Track {
 pub(super) enum Step {
     Idle,
     Creating(Op),
-    Adding(Op, TrackId),
+    /// A sender under this name.
+    Adding(Op, TrackId, String),
     /// The sender at this place is no longer a track's.
     Removing(Op, usize),
     AddingChannels(Op),
@@ -335,9 +336,10 @@ impl Core {
         let missing = self.publisher.tracks.iter().find(|t| !self.publisher.sends(t.id));
         if let Some(track) = missing {
             let id = track.id;
-            let (stream_id, offer) = (track.name.clone(), self.allowed(&track.offer));
+            let (name, offer) = (track.name.clone(), self.allowed(&track.offer));
+            let stream_id = name.clone();
             let op = self.op(PeerKind::Publisher, Action::AddAudio { track: id, stream_id, offer });
-            self.publisher.step = Step::Adding(op, id);
+            self.publisher.step = Step::Adding(op, id, name);
             return;
         }
         self.publisher.dirty = false;
@@ -367,7 +369,8 @@ impl Core {
             Step::Creating(o) | Step::Offering(o) | Step::RollingBack(o) => *o == op,
             Step::Removing(o, _) => *o == op,
             Step::AddingChannels(o) => *o == op,
-            Step::Adding(o, _) | Step::Answering(o, _) => *o == op,
+            Step::Adding(o, ..) => *o == op,
+            Step::Answering(o, _) => *o == op,
             Step::Idle | Step::Asking(_) => false,
         };
         if !expected {
@@ -391,8 +394,8 @@ impl Core {
                 self.publisher.slot = Slot::Open;
                 self.negotiate_publisher(now);
             }
-            (Step::Adding(_, track), Ok(_)) => {
-                let name = self.publisher.track(track).map(|t| t.name.clone()).unwrap_or_default();
+            // Also of a track that was freed meanwhile: it is taken out again under this name.
+            (Step::Adding(_, track, name), Ok(_)) => {
                 self.publisher.senders.push(Sender { track, name });
                 self.publisher.added += 1;
                 self.negotiate_publisher(now);

@@ -205,13 +205,18 @@ impl Core {
             }
         }
         self.session_joined = false;
+        self.retire_session(session_id);
+        self.session_id = self.rng.uuid();
+        self.set_state(State::Reconnecting);
+    }
+
+    /// A session of ours is over; whatever is still said of it concerns nobody.
+    pub(super) fn retire_session(&mut self, session_id: String) {
         self.roster.remove(&session_id);
         if self.former_sessions.len() >= FORMER_SESSIONS {
             self.former_sessions.remove(0);
         }
         self.former_sessions.push(session_id);
-        self.session_id = self.rng.uuid();
-        self.set_state(State::Reconnecting);
     }
 
     /// What the SFU has been told to exist, before it is made anew.

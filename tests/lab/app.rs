@@ -4,8 +4,12 @@ use super::{
     vocabulary,
     world::{Act, Ms, World},
 };
-use offhook::core::{End, EndReason, Event, Input, State, TrackId};
+use offhook::core::{
+    model::{SelfUpdate, Wish},
+    End, EndReason, Event, Input, State, TrackId,
+};
 use offhook::error::{Code, Secret};
+use std::collections::BTreeMap;
 
 /// A track that the application has published and not freed.
 #[derive(Clone, Debug)]
@@ -32,6 +36,8 @@ pub struct App {
     pub mute_in_doubt: bool,
     /// It was told of an error about what it had published.
     pub publish_in_doubt: bool,
+    /// What it wants of which tracks, by their names.
+    pub wishes: BTreeMap<String, Wish>,
 }
 
 impl World {
@@ -82,6 +88,20 @@ impl World {
                 let text = "shut down".to_owned();
                 Input::Abort(End { reason: EndReason::Shutdown, error: None, text })
             }
+            Act::Wish { which, subscribed, enabled } => {
+                let this = &mut self.clients[client];
+                let others = this.core.participants().filter(|p| !this.own_ids.contains(&p.session_id));
+                let mut known: Vec<String> = others.flat_map(|p| p.published.iter().map(|t| t.id.clone())).collect();
+                known.sort_unstable();
+                let Some(track_id) = (!known.is_empty()).then(|| known.swap_remove(which % known.len())) else { return };
+                let wish = Wish { subscribed, enabled, ..Wish::default() };
+                this.app.wishes.insert(track_id.clone(), wish);
+                Input::Wish { track_id, wish }
+            }
+            Act::Rename(n) => {
+                Input::UpdateSelf(SelfUpdate { name: Some(format!("name {n}")), ..SelfUpdate::default() })
+            }
+            Act::Data(act) => return self.act_data(client, act),
             Act::Token => {
                 let token = self.clients[client].tokens.fresh();
                 Input::Token(Some(Secret::new(token)))

@@ -34,6 +34,9 @@ impl World {
                 return Err(format!("{kind:?}: {live:?} are all alive"));
             }
         }
+        if this.check.data.waiting() > 0 {
+            return Err(format!("{} procedure calls wait for ever", this.check.data.waiting()));
+        }
         let counters = this.core.counters();
         let done = counters.offers_answered + counters.offers_failed + counters.late_offers;
         if done != this.check.offers_in {
@@ -57,6 +60,8 @@ impl World {
             EndReason::CallEnded | EndReason::SessionEnded | EndReason::Kicked => this.check.caused_end,
             EndReason::Disconnected => this.check.caused_disconnect,
             EndReason::JoinFailed => suffers && !this.app.joined,
+            // Nobody joins in its place but itself.
+            EndReason::Replaced => this.check.caused_end,
             EndReason::Internal => false,
             _ => suffers && this.app.joined,
         };
@@ -146,7 +151,8 @@ impl World {
                 return Err(format!("the publisher of {:?} is not connected", peer.generation));
             }
         }
-        if this.app.mute_in_doubt {
+        // A frame of a mute that is lost is missed by nobody.
+        if this.app.mute_in_doubt || this.up_in_doubt && self.setup.livekit {
             return Ok(());
         }
         match tracks.iter().zip(&member.tracks).find(|(ours, theirs)| ours.muted != theirs.muted) {
@@ -192,13 +198,14 @@ impl World {
         // Everything that can be heard plays, as whose it is.
         let mut audible: Vec<(&str, &str)> = Vec::new();
         for (_, other) in self.sfu.room(this.room).filter(|(_, m)| m.client != client) {
-            for track in &other.tracks {
+            for track in other.tracks.iter().filter(|t| !self.sfu.members[member].unwanted.contains(t.sid())) {
                 audible.push((track.stream.as_str(), other.session_id.as_str()));
             }
         }
         if this.check.view.tainted {
             return Ok(());
         }
+        self.judge_wishes(client, member)?;
         for (stream, session_id) in &audible {
             let Some((_, id, _)) = peer.tracks.iter().find(|(_, _, s)| s == stream) else {
                 return Err(format!("{stream} does not arrive"));
@@ -210,6 +217,24 @@ impl World {
         }
         if this.check.bound.len() != audible.len() {
             return Err(format!("{:?} play, {audible:?} can be heard", this.check.bound));
+        }
+        Ok(())
+    }
+
+    /// The SFU knows what is wanted of every track there is.
+    fn judge_wishes(&self, client: usize, member: usize) -> Result<(), String> {
+        let this = &self.clients[client];
+        if this.up_in_doubt {
+            return Ok(());
+        }
+        let m = &self.sfu.members[member];
+        let others = self.sfu.room(this.room).filter(|(_, o)| o.client != client);
+        for track in others.flat_map(|(_, o)| &o.tracks) {
+            let Some(wish) = this.app.wishes.get(track.sid()) else { continue };
+            let told = (!m.unwanted.contains(track.sid()), !m.paused.contains(track.sid()));
+            if told != (wish.subscribed, wish.enabled) {
+                return Err(format!("of {} it wants {wish:?}, the SFU was told {told:?}", track.sid()));
+            }
         }
         Ok(())
     }

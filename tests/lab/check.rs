@@ -4,6 +4,7 @@
 //! session, and never asks the core what it believes, except for its counters.
 
 use super::{
+    check_data::DataCheck,
     view::View,
     world::{time, Ms},
 };
@@ -84,10 +85,13 @@ pub struct Checker {
     pub caused_end: bool,
     ticks: (Ms, u32),
     last_session: String,
+    /// The SFU names sessions, admits at its socket, and offers by itself.
+    livekit: bool,
+    pub data: DataCheck,
 }
 
 impl Checker {
-    pub fn new() -> Self {
+    pub fn new(livekit: bool) -> Self {
         Self {
             broken: None,
             closed: Vec::new(),
@@ -112,6 +116,8 @@ impl Checker {
             caused_end: false,
             ticks: (0, 0),
             last_session: String::new(),
+            livekit,
+            data: DataCheck::default(),
         }
     }
 
@@ -166,6 +172,7 @@ impl Checker {
 
     pub fn before(&mut self, now: Ms, input: &Input, _state: State) {
         self.now_joined = false;
+        self.data.before(input);
         match input {
             Input::Message { generation, message: SfuMessage::SubscriberOffer { negotiation_id, .. } } => {
                 self.offers_in += 1;
@@ -173,9 +180,13 @@ impl Checker {
                     sock.offered.push(*negotiation_id);
                 }
             }
-            Input::Message { generation, message: SfuMessage::Joined(_) } => {
-                if let Some(sock) = self.sock(*generation) {
-                    sock.joined = true;
+            Input::Message { generation, message: SfuMessage::Joined(state) } => {
+                let named = !state.session_id.is_empty();
+                let Some(sock) = self.sock(*generation).filter(|s| !s.joined) else { return };
+                sock.joined = true;
+                if named {
+                    sock.session_id.clone_from(&state.session_id);
+                    self.view.own(&state.session_id);
                 }
             }
             Input::SocketOpened { generation, result } => {
@@ -228,6 +239,9 @@ impl Checker {
             return self.fault(format!("after the terminal event: {output:?}"));
         }
         let leaving = self.left_at.is_some();
+        if let Err(what) = self.data.output(output, leaving || self.closed.contains(&PeerKind::Subscriber)) {
+            self.fault(what);
+        }
         match output {
             Output::NeedToken if leaving => self.fault("a token is asked for while leaving"),
             Output::Admit { generation, token, .. } => {
@@ -454,6 +468,9 @@ impl Checker {
         };
         if self.left_at.is_some() {
             self.fault(format!("{name} while leaving"));
+        }
+        if self.livekit && name == "IceRestart" {
+            self.fault("IceRestart is asked for, which this protocol does not have");
         }
         let Some(sock) = self.sock(generation) else {
             return self.fault(format!("{name} of {generation:?}, which has no socket"));

@@ -6,15 +6,18 @@ use super::{
     check::Checker,
     coordinator::Tokens,
     engine::Peer,
+    data::Outbox,
     faults::{Class, Mood, Setup},
+    livekit::{Asked, Talk},
     vocabulary,
     world::{Ev, Ms, Reply, Verdict, World},
 };
 use offhook::core::{model::*, rng::Rng, Core, Event, Input, Output};
 use offhook::error::Secret;
+use offhook::signalling::livekit::LiveKitService;
 
 /// Who carries out an RPC gives up after this; so does who asks the coordinator or opens a socket.
-const GIVES_UP: Ms = 5_000;
+pub const GIVES_UP: Ms = 5_000;
 
 pub struct Client {
     pub core: Core,
@@ -39,6 +42,13 @@ pub struct Client {
     /// What the application heard, and when.
     pub log: Vec<(Ms, Event)>,
     pub names: u64,
+    /// Where LiveKit is spoken.
+    pub talk: Talk,
+    /// With what each link was asked for.
+    pub asked: Vec<(Generation, Asked)>,
+    /// Something that it said was lost or said twice.
+    pub up_in_doubt: bool,
+    pub outbox: Outbox,
 }
 
 impl Client {
@@ -51,7 +61,7 @@ impl Client {
             rng.next_u64();
             rng
         };
-        let config = vocabulary::config(index, plan, seed);
+        let config = vocabulary::config(index, plan, seed, setup.livekit);
         let mut net = stream(1);
         let base_latency = [1, 5, 20, 80][net.between(0, 3) as usize];
         Self {
@@ -68,10 +78,14 @@ impl Client {
             socks: Vec::new(),
             own_ids: Vec::new(),
             tokens: Tokens::new(plan),
-            check: Checker::new(),
+            check: Checker::new(setup.livekit),
             app: App::default(),
             log: Vec::new(),
             names: 0,
+            talk: Talk::new(),
+            asked: Vec::new(),
+            up_in_doubt: false,
+            outbox: Outbox::default(),
         }
     }
 
@@ -129,24 +143,33 @@ impl World {
             Verdict::Later(wait) => wait,
             Verdict::With(input) => return self.after(1, Ev::Input(client, input)),
         };
-        let now = self.now;
+        let (now, livekit) = (self.now, self.setup.livekit);
         match output {
             Output::NeedToken => self.bring_token(client),
             Output::Admit { generation, token, request } => {
                 let token = token.reveal().to_owned();
                 let this = &mut self.clients[client];
                 let wait = this.latency() + extra;
+                if livekit {
+                    return self.after(extra, Ev::Admit { client, generation, token, request });
+                }
                 if this.hit(now, Class::Admit) {
                     return self.admission_fails(client, generation);
                 }
                 self.after(wait, Ev::Admit { client, generation, token, request });
             }
-            Output::OpenSocket { generation, admission, session_id, .. } => {
+            Output::OpenSocket { generation, admission, session_id, resume, .. } => {
+                if livekit {
+                    let asked = Asked { resume, session_id: session_id.clone(), token: admission.token.clone() };
+                    self.clients[client].asked.push((generation, asked));
+                }
                 self.open(client, generation, &admission, session_id, extra)
             }
+            Output::Send { generation, request } if livekit => self.speak(client, generation, &request),
             Output::Send { generation, request } => self.say_up(client, generation, request),
             Output::CloseSocket { generation, code, .. } => self.close_up(client, generation, code),
             Output::DropSocket { generation } => self.drop_sock(client, generation),
+            Output::Rpc { generation, id, call } if livekit => self.ask(client, generation, id, &call, extra),
             Output::Rpc { generation, id, call } => self.rpc_leaves(client, generation, id, call, extra),
             Output::Engine { generation, peer, op, action } => {
                 self.engine_step(client, generation, peer, op, action, extra)
@@ -155,13 +178,14 @@ impl World {
             Output::Event(event) => {
                 let now = self.now;
                 self.clients[client].app_hears(now, &event);
+                self.app_answers(client, &event);
                 self.clients[client].log.push((now, event));
             }
             Output::Bind { .. }
             | Output::Unbind { .. }
             | Output::Sending { .. }
-            | Output::SendData(_)
             | Output::Moderated { .. } => {}
+            Output::SendData(message) => self.send_data(client, &message),
             Output::CollectStats { generation, mark } => {
                 let (publisher, subscriber) = ("[]".to_owned(), "[]".to_owned());
                 self.after(1, Ev::Input(client, Input::Stats { generation, mark, publisher, subscriber }));
@@ -179,24 +203,26 @@ impl World {
         session_id: String,
         extra: Ms,
     ) {
-        let now = self.now;
+        let (now, livekit) = (self.now, self.setup.livekit);
         let edge = self.sfu.edge_named(&admission.edge_name);
         let this = &mut self.clients[client];
         if !this.own_ids.contains(&session_id) {
             this.own_ids.push(session_id);
         }
         this.edges.push((generation, edge));
-        let wait = 2 * this.latency() + extra;
+        let wait = (2 * this.latency() + extra).max(self.sfu.edges[edge].hangs_until.saturating_sub(now));
         if this.hit(now, Class::Open) {
+            let limit = if livekit { LiveKitService::dialect().socket_open.as_millis() as Ms } else { GIVES_UP };
             let (wait, failure) = match this.fault.between(0, 3) {
-                0 => (GIVES_UP, Failure::new(FailureKind::Timeout, "no answer within 5 s")),
+                0 => (limit, Failure::new(FailureKind::Timeout, "no answer in time")),
                 1 => (wait, Failure::new(FailureKind::Connect, "connection refused")),
                 2 => {
-                    let status = [400, 404, 429, 500, 502, 503][this.fault.between(0, 5) as usize];
+                    let statuses = if livekit { [401, 403, 404, 429, 500, 503] } else { [400, 404, 429, 500, 502, 503] };
+                    let status = statuses[this.fault.between(0, 5) as usize];
                     (wait, Failure::new(FailureKind::Http { status }, "no upgrade"))
                 }
                 _ => {
-                    let late = this.fault.between(100, 4_900);
+                    let late = this.fault.between(100, limit - 100);
                     return self.after(late, Ev::Opened { client, generation, edge });
                 }
             };

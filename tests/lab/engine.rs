@@ -8,7 +8,7 @@ use super::{
 };
 use offhook::core::{model::*, Action, Input, Op, OpDone, OpFailed, PeerChange, RemoteId};
 use offhook::error::Code;
-use offhook::signalling::stream::media_owner;
+use offhook::signalling::{livekit, stream};
 
 /// How a step ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +61,11 @@ pub struct Peer {
     remote: Option<Desc>,
     stable_remote: Option<Desc>,
     pub senders: Vec<u64>,
+    /// Their names, and whether they still send.
+    names: Vec<(String, bool)>,
+    /// Data channels: there are some, and the answer in force knows them.
+    channels: bool,
+    pub channels_open: bool,
     /// How many of them the answer in force knows.
     pub acknowledged: usize,
     offered: usize,
@@ -120,6 +125,9 @@ impl World {
                 remote: None,
                 stable_remote: None,
                 senders: Vec::new(),
+                names: Vec::new(),
+                channels: false,
+                channels_open: false,
                 acknowledged: 0,
                 offered: 0,
                 tracks: Vec::new(),
@@ -170,7 +178,10 @@ impl World {
             Some(_) => self.step(client, generation, kind, action),
         };
         match result {
-            Ok(done) => self.input(client, Input::Op { generation, peer: kind, op, result: Ok(done) }),
+            Ok(done) => {
+                self.input(client, Input::Op { generation, peer: kind, op, result: Ok(done) });
+                self.flush_data(client);
+            }
             Err(failed) if failed.code == Code::Internal => {
                 self.fault(format!("session {client}: {kind:?} {generation:?} {name}: {}", failed.message))
             }
@@ -188,6 +199,7 @@ impl World {
         use Signalling::*;
         let life = generation.0;
         let owner = client;
+        let livekit = self.setup.livekit;
         let Some(peer) = self.peer(client, generation, kind) else { return Err(closed()) };
         let signalling = peer.signalling;
         let spoiled = peer.spoiled;
@@ -197,11 +209,25 @@ impl World {
         };
         match action {
             Action::Create { .. } => peer.made = true,
-            Action::AddAudio { track, .. } => {
+            Action::AddAudio { track, stream_id, .. } => {
                 if peer.senders.contains(&track) {
                     return Err(broken(format!("track {track} is added twice")));
                 }
                 peer.senders.push(track);
+                peer.names.push((stream_id, true));
+            }
+            Action::RemoveAudio { stream_id } if livekit => {
+                let live = peer.names.iter_mut().find(|(name, live)| *name == stream_id && *live);
+                let Some((_, live)) = live else {
+                    return Err(broken(format!("{stream_id} is removed, which is not sent")));
+                };
+                *live = false;
+            }
+            Action::AddChannels if livekit => {
+                if std::mem::replace(&mut peer.channels, true) {
+                    return Err(broken("the data channels are added twice".into()));
+                }
+                self.clients[client].talk.dialogue.has_data_channels();
             }
             Action::RemoveAudio { .. } => return Err(broken("tracks do not end in this protocol's SDP".into())),
             Action::AddChannels => return Err(broken("this protocol has no data channels".into())),
@@ -213,12 +239,13 @@ impl World {
                 peer.ice += u32::from(ice_restart && peer.started);
                 peer.serial += 1;
                 peer.offered = peer.senders.len();
-                let mids: Vec<_> = (0..peer.senders.len()).map(|n| n.to_string()).collect();
-                let lines = mids
-                    .iter()
-                    .zip(&peer.senders)
-                    .map(|(mid, t)| Line { mid: mid.clone(), stream: format!("t{t}"), active: true })
-                    .collect();
+                let line = |(n, t): (usize, &u64)| {
+                    let (name, active) = &peer.names[n];
+                    let stream = if livekit { name.clone() } else { format!("t{t}") };
+                    Line { mid: n.to_string(), stream, active: *active }
+                };
+                let lines: Vec<_> = peer.senders.iter().enumerate().map(line).collect();
+                let mids = lines.iter().filter(|l| l.active).map(|l| l.mid.clone()).collect();
                 let tag = Tag { sfu: false, owner, life, kind, ice: peer.ice };
                 let desc = Desc { tag, serial: peer.serial, lines };
                 self.gather(client, generation, kind, &desc.tag);
@@ -240,6 +267,7 @@ impl World {
                 check_remote(client, kind, &desc, peer.stable_remote.as_ref())?;
                 peer.signalling = Stable;
                 peer.acknowledged = peer.offered;
+                peer.channels_open = peer.channels;
                 (peer.remote, peer.stable_remote) = (Some(desc.clone()), Some(desc));
                 self.connects(client, generation, kind);
             }
@@ -384,7 +412,10 @@ impl World {
                 }
                 let id = (client as u64) << 32 | name;
                 peer.tracks.push((mid, id, line.stream.clone()));
-                let owner = media_owner(&line.stream, &line.stream);
+                let owner = match self.setup.livekit {
+                    true => livekit::media_owner(&line.stream, ""),
+                    false => stream::media_owner(&line.stream, &line.stream),
+                };
                 Input::RemoteTrack { generation, id, owner }
             }
             News::Recovers => {
@@ -393,6 +424,7 @@ impl World {
                     return;
                 }
                 peer.connected = true;
+                self.flush_data(client);
                 Input::Peer { generation, peer: kind, change: PeerChange::Connected }
             }
             News::Change(change) => {
@@ -408,6 +440,7 @@ impl World {
                 }
                 peer.connected = change == PeerChange::Connected;
                 peer.gone |= by_itself;
+                self.flush_data(client);
                 Input::Peer { generation, peer: kind, change }
             }
         };

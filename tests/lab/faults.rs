@@ -145,6 +145,8 @@ pub struct Setup {
     pub eager: bool,
     /// A replaced session lingers in the room.
     pub lazy: bool,
+    /// LiveKit is spoken, in frames; else the core's own vocabulary.
+    pub livekit: bool,
 }
 
 fn pick<T: Copy>(rng: &mut Rng, from: &[T]) -> T {
@@ -169,6 +171,7 @@ pub fn plan(seed: u64, classes: u32, spared: bool) -> Setup {
         impatient: rng.between(0, 3) == 0,
         eager: rng.between(0, 2) == 0,
         lazy: rng.between(0, 2) == 0,
+        livekit: super::speaks_livekit(seed),
     };
     for index in 0..count {
         let mut rng = Rng::new(rng.next_u64());
@@ -208,6 +211,12 @@ pub fn plan(seed: u64, classes: u32, spared: bool) -> Setup {
             publishes_at_last: rng.between(0, 1) == 0,
             mood,
         });
+        if setup.livekit {
+            // Of their own randomness: the other protocol's schedules stay what they are.
+            let mut rng = Rng::new(seed.wrapping_mul(0x9fb2_1c65_1e98_df25) ^ index as u64);
+            let data = super::data::acts(&mut rng, until, index, count);
+            setup.clients[index].acts.extend(data);
+        }
     }
     setup
 }
@@ -341,6 +350,9 @@ impl World {
     /// A planned fault strikes.
     pub fn strike(&mut self, client: usize, fault: Fault) {
         self.say(|| format!("s{client} ! {fault:?}"));
+        if self.setup.livekit && self.strike_livekit(client, &fault) {
+            return;
+        }
         let joined = self.live_sock(client).filter(|s| self.socks[*s].joined);
         match fault {
             Fault::Cut(how) => {

@@ -1,6 +1,9 @@
 //! Defects planted at the boundary of a core, so that the lab can be seen to fail.
 
 use offhook::core::{model::*, Action, Core, Event, Input, Output};
+use offhook::signalling::livekit::dialogue::Heard;
+use offhook_proto::livekit as pb;
+use pb::signal_request::Message as Ask;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plant {
@@ -40,9 +43,25 @@ pub enum Plant {
     WrongOwner,
     /// What one session hears, its neighbour in another room hears as well.
     Crosstalk,
+    /// Frames of an old link reach the dialogue and count as said on the present one.
+    OldLinkHeard,
+    /// A resume does not say what it knows.
+    NoSyncState,
+    /// Answers carry no number, or another's.
+    AnswerOfAnother,
+    /// Mutes go to a track of another name.
+    MuteElsewhere,
+    /// Participants come without their tracks.
+    TracksLost,
+    /// Replies of the server are settled by nobody.
+    RepliesLost,
+    /// A text ends before its end.
+    TextCut,
+    /// A procedure call is answered twice.
+    AnsweredTwice,
 }
 
-pub const PLANTS: [Plant; 18] = [
+pub const PLANTS: [Plant; 26] = [
     Plant::DoubleRpc,
     Plant::NoGoodbye,
     Plant::OldAsCurrent,
@@ -61,6 +80,14 @@ pub const PLANTS: [Plant; 18] = [
     Plant::WrongNumber,
     Plant::WrongOwner,
     Plant::Crosstalk,
+    Plant::OldLinkHeard,
+    Plant::NoSyncState,
+    Plant::AnswerOfAnother,
+    Plant::MuteElsewhere,
+    Plant::TracksLost,
+    Plant::RepliesLost,
+    Plant::TextCut,
+    Plant::AnsweredTwice,
 ];
 
 impl Plant {
@@ -99,6 +126,41 @@ impl Plant {
             (Plant::Crosstalk, input) if client == 0 => vec![input],
             (_, input) => vec![input],
         }
+    }
+
+    /// What a dialogue is given although its link is another.
+    pub fn hears_old_links(self) -> bool {
+        self == Plant::OldLinkHeard
+    }
+
+    /// What goes to the socket instead of these frames of a dialogue.
+    pub fn frames(&mut self, frames: Vec<pb::SignalRequest>) -> Vec<pb::SignalRequest> {
+        let spoil = |mut frame: pb::SignalRequest| {
+            match (*self, &mut frame.message) {
+                (Plant::NoSyncState, Some(Ask::SyncState(_))) => return None,
+                (Plant::AnswerOfAnother, Some(Ask::Answer(answer))) => answer.id = answer.id.saturating_sub(1),
+                (Plant::MuteElsewhere, Some(Ask::Mute(mute))) => mute.sid.push('x'),
+                _ => {}
+            }
+            Some(frame)
+        };
+        frames.into_iter().filter_map(spoil).collect()
+    }
+
+    /// What follows from a frame instead of what the dialogue says.
+    pub fn heard(&mut self, mut heard: Heard) -> Heard {
+        match *self {
+            Plant::TracksLost => {
+                for message in &mut heard.messages {
+                    if let SfuMessage::ParticipantState(p) = message {
+                        p.published.clear();
+                    }
+                }
+            }
+            Plant::RepliesLost => heard.settled.clear(),
+            _ => {}
+        }
+        heard
     }
 
     /// What the world sees instead of this.
@@ -140,6 +202,16 @@ impl Plant {
             }
             (Plant::WrongOwner, Output::Bind { id, user_id, kind, .. }) => {
                 vec![Output::Bind { id, user_id, session_id: "somebody else".into(), kind }]
+            }
+            (Plant::TextCut, Output::Event(Event::Data(mut data))) => {
+                if let DataBody::Text { text, .. } = &mut data.body {
+                    text.pop();
+                }
+                vec![Output::Event(Event::Data(data))]
+            }
+            (Plant::AnsweredTwice, Output::Event(Event::RpcResponse { id, answer })) => {
+                let again = Event::RpcResponse { id, answer: answer.clone() };
+                vec![Output::Event(Event::RpcResponse { id, answer }), Output::Event(again)]
             }
             (_, output) => vec![output],
         }

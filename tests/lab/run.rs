@@ -6,6 +6,7 @@ use super::{
     world::{Act, Ev, Ms, World},
 };
 use offhook::core::{model::PeerKind, rng::Rng, Counters, Event, State};
+use offhook::error::Code;
 use std::{
     panic::{catch_unwind, AssertUnwindSafe},
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -36,6 +37,21 @@ pub struct Reached {
     pub survived: u64,
     pub counters: Counters,
     pub published: u64,
+    /// Packets and texts that came, and procedure calls that were answered.
+    pub heard: u64,
+    pub answered: u64,
+}
+
+impl Reached {
+    fn add(&mut self, other: &Reached) {
+        self.joined += other.joined;
+        self.ended += other.ended;
+        self.survived += other.survived;
+        self.published += other.published;
+        self.heard += other.heard;
+        self.answered += other.answered;
+        add(&mut self.counters, other.counters);
+    }
 }
 
 /// The violation of one seed.
@@ -112,6 +128,8 @@ fn seed(seed: u64, classes: u32, plant: Option<Plant>, trace: bool) -> (World, O
     }
     for client in 1..world.clients.len() {
         let disturbed = |(_, e): &&(Ms, Event)| match e {
+            // What came too early is its own application's affair.
+            Event::Error(error) if error.code == Code::State => false,
             Event::Error(_) | Event::Reconnected { .. } => true,
             Event::State { state, .. } => !matches!(state, State::Joining | State::Joined | State::Left),
             _ => false,
@@ -178,6 +196,8 @@ pub fn try_seed(number: u64, classes: u32, plant: Option<Plant>) -> Result<Reach
         reached.survived += u64::from(client.app.survived);
         reached.published +=
             client.log.iter().filter(|(_, e)| matches!(e, Event::LocalPublished { .. })).count() as u64;
+        reached.heard += client.check.data.heard;
+        reached.answered += client.check.data.answered;
         add(&mut reached.counters, client.core.counters());
     }
     Ok(reached)
@@ -197,6 +217,7 @@ pub fn add(sum: &mut Counters, c: Counters) {
     sum.reconnect_attempts += c.reconnect_attempts;
     sum.triggers_merged += c.triggers_merged;
     sum.malformed += c.malformed;
+    sum.data_dropped += c.data_dropped;
 }
 
 /// The schedule of a failing seed, with as few classes of faults as it needs, and how to see it again.
@@ -216,6 +237,10 @@ pub fn report(number: u64, settings: &Settings) -> String {
         CLASSES.iter().filter(|c| classes & (1 << **c as u8) != 0).map(|c| format!("{c:?}")).collect();
     let shown = if settings.quiet { &trace[trace.len().saturating_sub(60)..] } else { &trace[..] };
     let plant = settings.plant.map_or(String::new(), |p| format!(" PLANT={p:?}"));
+    let plant = match std::env::var("LAB_PROTOCOL") {
+        Ok(one) if !one.is_empty() => format!("{plant} PROTOCOL={one}"),
+        _ => plant,
+    };
     let only = if classes == ALL { String::new() } else { format!(" CLASSES={classes:#x}") };
     format!(
         "{}\nseed {number}: {what}\nfaults that it takes: {}\nagain: make lab SEED={number}{only}{plant}\n",
@@ -249,13 +274,7 @@ pub fn many(settings: &Settings) -> (Vec<Violation>, Reached, Duration) {
                             break;
                         }
                         match try_seed(number, settings.classes, settings.plant) {
-                            Ok(reached) => {
-                                own.joined += reached.joined;
-                                own.ended += reached.ended;
-                                own.survived += reached.survived;
-                                own.published += reached.published;
-                                add(&mut own.counters, reached.counters);
-                            }
+                            Ok(reached) => own.add(&reached),
                             Err(what) => {
                                 if let Ok(mut list) = violations.lock() {
                                     list.push(Violation { seed: number, what });
@@ -265,11 +284,7 @@ pub fn many(settings: &Settings) -> (Vec<Violation>, Reached, Duration) {
                         done.fetch_add(1, Relaxed);
                     }
                     if let Ok(mut sum) = sum.lock() {
-                        sum.joined += own.joined;
-                        sum.ended += own.ended;
-                        sum.survived += own.survived;
-                        sum.published += own.published;
-                        add(&mut sum.counters, own.counters);
+                        sum.add(&own);
                     }
                 })
             })

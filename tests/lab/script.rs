@@ -7,6 +7,9 @@ use super::{
     world::{Act, Ms, Verdict, World},
 };
 use offhook::core::{model::*, Counters, End, Event, Input, Output, State};
+use offhook_proto::livekit as pb;
+use pb::signal_response::Message as Said;
+use prost::Message;
 
 /// A world that is driven by hand. Shows the end of its schedule when its test fails.
 pub struct Lab {
@@ -37,6 +40,20 @@ impl Lab {
         Self::with(setup)
     }
 
+    /// The same where LiveKit is spoken.
+    pub fn livekit(rooms: &[usize], edges: usize) -> Self {
+        let mut lab = Self::new(rooms, edges);
+        let setup = Setup { livekit: true, ..lab.world.setup.clone() };
+        lab.world = World::new(setup);
+        lab.world.trace = Some(Vec::new());
+        lab
+    }
+
+    /// LiveKit, all joined and settled.
+    pub fn livekit_joined(rooms: &[usize], edges: usize) -> Self {
+        Self::livekit(rooms, edges).settled(rooms.len())
+    }
+
     /// One session whose join is tried once.
     pub fn without_retries() -> Self {
         let plan = Plan { subscribe: true, token_given: true, ..Plan::default() };
@@ -51,14 +68,17 @@ impl Lab {
 
     /// The same, all joined and settled.
     pub fn joined(rooms: &[usize], edges: usize) -> Self {
-        let mut lab = Self::new(rooms, edges);
-        lab.start();
-        lab.run(3_000);
-        for client in 0..rooms.len() {
-            assert_eq!(lab.state(client), State::Joined);
+        Self::new(rooms, edges).settled(rooms.len())
+    }
+
+    fn settled(mut self, sessions: usize) -> Self {
+        self.start();
+        self.run(3_000);
+        for client in 0..sessions {
+            assert_eq!(self.state(client), State::Joined);
         }
-        lab.mark();
-        lab
+        self.mark();
+        self
     }
 
     pub fn start(&mut self) {
@@ -137,6 +157,30 @@ impl Lab {
 
     pub fn log(&self, client: usize) -> &[(Ms, Event)] {
         &self.world.clients[client].log
+    }
+
+    /// A frame of the server, to the socket in use.
+    pub fn frame(&mut self, client: usize, said: Said) {
+        let sock = self.sock(client);
+        self.frame_on(sock, said);
+    }
+
+    /// A frame out of this socket, whichever is in use.
+    pub fn frame_on(&mut self, sock: usize, said: Said) {
+        let frame = pb::SignalResponse { message: Some(said) }.encode_to_vec();
+        self.world.livekit_heard(sock, &frame);
+        self.sound();
+    }
+
+    pub fn sock(&self, client: usize) -> usize {
+        self.world.live_sock(client).unwrap_or_else(|| panic!("session {client} has no socket"))
+    }
+
+    /// Frames of a session since the mark that hold this text.
+    pub fn framed(&self, client: usize, text: &str) -> usize {
+        let from = format!("s{client}   ~ ");
+        let trace = self.world.trace.as_deref().unwrap_or_default();
+        trace[self.mark..].iter().filter(|l| l.contains(&from) && l.contains(text)).count()
     }
 
     /// Orders of a session since the mark that hold this text.

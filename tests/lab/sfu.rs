@@ -8,6 +8,7 @@ use super::{
     world::{Ev, Ms, World},
 };
 use offhook::core::model::*;
+use std::collections::BTreeSet;
 
 /// A session whose socket is gone is kept for FAST so long.
 pub const KEPT: Ms = 10_000;
@@ -17,6 +18,8 @@ const OFFER_AGAIN: Ms = 3_000;
 pub struct Edge {
     pub name: String,
     pub alive: bool,
+    /// Sockets do not come up before: the cluster does not know yet that a node is gone.
+    pub hangs_until: Ms,
 }
 
 /// A track as the SFU knows it.
@@ -26,6 +29,8 @@ pub struct Published {
     pub muted: bool,
     /// The number of the stream by which others hear it.
     pub stream: String,
+    /// The m-line that carries it.
+    pub mid: String,
 }
 
 /// The subscriber's side of a participant at one edge.
@@ -70,6 +75,13 @@ pub struct Member {
     pub places: Vec<Place>,
     pub left: bool,
     pub may_send: bool,
+    /// Of what is said about it.
+    pub version: u32,
+    /// Announced, and not offered yet.
+    pub pending: Vec<Published>,
+    /// Tracks of others that it does not want, and that it has paused.
+    pub unwanted: BTreeSet<String>,
+    pub paused: BTreeSet<String>,
 }
 
 pub struct Sfu {
@@ -106,6 +118,10 @@ pub enum SfuTimer {
     Ghost {
         member: usize,
     },
+    /// A socket that leads to a dead node is closed.
+    Dangling {
+        sock: usize,
+    },
     EdgeUp {
         edge: usize,
     },
@@ -113,7 +129,7 @@ pub enum SfuTimer {
 
 impl Sfu {
     pub fn new(edges: usize) -> Self {
-        let edges = (0..edges).map(|n| Edge { name: format!("edge-{n}"), alive: true }).collect();
+        let edges = (0..edges).map(|n| Edge { name: format!("edge-{n}"), alive: true, hangs_until: 0 }).collect();
         Self { edges, members: Vec::new(), lives: Vec::new() }
     }
 
@@ -198,6 +214,9 @@ impl Member {
 impl World {
     /// To everybody else in the room, at every edge where they listen.
     pub fn broadcast(&mut self, member: usize, message: &SfuMessage) {
+        if self.setup.livekit {
+            return self.broadcast_livekit(member);
+        }
         let room = self.sfu.members[member].room;
         let client = self.sfu.members[member].client;
         let socks: Vec<usize> = self
@@ -248,7 +267,7 @@ impl World {
             .sfu
             .room(room)
             .filter(|(_, o)| o.client != client)
-            .flat_map(|(_, o)| o.tracks.iter().map(|t| t.stream.clone()))
+            .flat_map(|(_, o)| o.tracks.iter().filter(|t| !m.unwanted.contains(t.sid())).map(|t| t.stream.clone()))
             .collect();
         let place = &mut self.sfu.members[member].places[index];
         let sub = &mut place.subscriber;
@@ -283,7 +302,8 @@ impl World {
                 SfuMessage::IceTrickle { peer: PeerKind::Subscriber, candidate: tag.candidate(number, true) };
             self.tell(sock, message);
         }
-        self.after(OFFER_AGAIN, Ev::Sfu(SfuTimer::Repeat { member, life, serial }));
+        let again = if self.setup.livekit { super::livekit_server::NEGOTIATION_FAILED } else { OFFER_AGAIN };
+        self.after(again, Ev::Sfu(SfuTimer::Repeat { member, life, serial }));
     }
 
     /// A participant is no longer in the room.
@@ -293,6 +313,7 @@ impl World {
         }
         let m = &mut self.sfu.members[member];
         m.tracks.clear();
+        m.pending.clear();
         for place in &mut m.places {
             place.gone = true;
         }
@@ -382,18 +403,20 @@ impl World {
             SfuTimer::Repeat { member, life, serial } => {
                 let m = &mut self.sfu.members[member];
                 let Some(place) = m.place(life) else { return };
-                let place = &mut m.places[place];
-                let restart = place.subscriber.answered == 0;
+                if self.setup.livekit {
+                    return self.negotiation_timed_out(member, life, serial);
+                }
+                let place = &mut self.sfu.members[member].places[place];
                 if place.sock.is_some() && place.subscriber.waiting.iter().any(|(s, _)| *s == serial) {
                     place.subscriber.waiting.retain(|(s, _)| *s > serial);
                     if place.subscriber.waiting.is_empty() {
-                        let _ = restart;
                         self.offer(member, life, false);
                     }
                 }
             }
             SfuTimer::Complete { member } => self.migration_complete(member),
             SfuTimer::Ghost { member } => self.member_leaves(member),
+            SfuTimer::Dangling { sock } => self.close_down(sock, Some(1000)),
             SfuTimer::EdgeUp { edge } => {
                 self.say(|| format!("     edge-{edge} is up again"));
                 self.sfu.edges[edge].alive = true;

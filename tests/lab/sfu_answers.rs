@@ -102,13 +102,17 @@ impl World {
             places: vec![self.new_place(sock, life)],
             left: false,
             may_send: true,
+            version: 0,
+            pending: Vec::new(),
+            unwanted: Default::default(),
+            paused: Default::default(),
         });
         self.admit_member(member, sock, false);
         let person = self.sfu.person(member);
         self.broadcast(member, &SfuMessage::ParticipantJoined(Box::new(person)));
     }
 
-    fn new_place(&self, sock: usize, life: u32) -> Place {
+    pub fn new_place(&self, sock: usize, life: u32) -> Place {
         let s = &self.socks[sock];
         Place::new(s.edge, s.generation, sock, life, Subscriber::default())
     }
@@ -217,17 +221,18 @@ impl World {
                 Ok(RpcReply::Done)
             }
             RpcCall::IceTrickle { peer, candidate, .. } => {
-                if let Some((tag, _)) = super::text::candidate(&candidate) {
-                    if tag.kind != peer || tag.owner != client || tag.sfu {
-                        self.fault(format!(
-                            "session {client}: told a candidate of {} as {peer:?}",
-                            tag.ufrag()
-                        ));
-                    }
-                }
+                self.candidate_told(client, peer, &candidate);
                 Ok(RpcReply::Done)
             }
             _ => Ok(RpcReply::Done),
+        }
+    }
+
+    pub fn candidate_told(&mut self, client: usize, peer: PeerKind, candidate: &str) {
+        if let Some((tag, _)) = super::text::candidate(candidate) {
+            if tag.kind != peer || tag.owner != client || tag.sfu {
+                self.fault(format!("session {client}: told a candidate of {} as {peer:?}", tag.ufrag()));
+            }
         }
     }
 
@@ -298,6 +303,7 @@ impl World {
                 name: t.track_id.clone(),
                 muted: t.muted,
                 stream: format!("{prefix}:TRACK_TYPE_AUDIO:{}", t.track_id),
+                mid: t.mid.clone(),
             })
             .collect();
         let names = |list: &[Published]| list.iter().map(|t| t.name.clone()).collect::<Vec<_>>();
@@ -335,7 +341,7 @@ impl World {
         }
     }
 
-    fn answered(
+    pub fn answered(
         &mut self,
         member: usize,
         place: usize,
@@ -365,6 +371,9 @@ impl World {
             return;
         };
         self.sfu.members[member].may_send = audio;
+        if self.setup.livekit {
+            return self.grants_changed(member);
+        }
         if !audio {
             self.publish(member, &[]);
         }

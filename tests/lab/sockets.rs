@@ -14,16 +14,20 @@ const CLOSE_WITHIN: Ms = 1_000;
 /// A dead socket is noticed by the edge after this.
 const EDGE_NOTICES: Ms = 15_000;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Up {
     Request(SfuRequest),
+    /// A request as bytes.
+    Frame(Vec<u8>),
     /// A close frame, or the end of the connection.
     Close(Option<u16>),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Down {
     Message(SfuMessage),
+    /// A message as bytes.
+    Frame(Vec<u8>),
     Malformed,
     Close(Option<u16>),
 }
@@ -45,6 +49,8 @@ pub struct Sock {
     last_down: Ms,
     /// The edge has sent JoinResponse.
     pub joined: bool,
+    /// Resumed, and not yet told what its client knows.
+    pub sync_due: bool,
 }
 
 impl World {
@@ -56,8 +62,14 @@ impl World {
     /// The connection attempt has come to its edge.
     pub fn opened(&mut self, client: usize, generation: Generation, edge: usize) {
         let refused = !self.sfu.edges[edge].alive;
+        let unwanted = self.setup.livekit && !self.link_is_wanted(client, generation);
+        let barred = self.setup.livekit && !self.door_opens(client, generation);
         let result = if refused {
             Err(Failure::new(FailureKind::Connect, "connection refused"))
+        } else if unwanted {
+            Err(Failure::new(FailureKind::Connect, "replaced by another one"))
+        } else if barred {
+            Err(Failure::new(FailureKind::Http { status: 401 }, "the token is not taken"))
         } else {
             let sock = self.socks.len();
             self.socks.push(Sock {
@@ -71,37 +83,56 @@ impl World {
                 last_up: self.now,
                 last_down: self.now,
                 joined: false,
+                sync_due: false,
             });
             self.clients[client].socks.push((generation, sock));
             Ok(())
         };
+        let opened = (result.is_ok() && self.setup.livekit).then(|| self.socks.len() - 1);
+        if let Some(sock) = opened {
+            self.link_begins(client, generation);
+            self.livekit_connects(sock);
+        }
         self.input(client, Input::SocketOpened { generation, result });
     }
 
-    fn sock_of(&self, client: usize, generation: Generation) -> Option<usize> {
+    pub fn sock_of(&self, client: usize, generation: Generation) -> Option<usize> {
         self.clients[client].socks.iter().rev().find(|(g, _)| *g == generation).map(|(_, s)| *s)
     }
 
     /// The client says something.
     pub fn say_up(&mut self, client: usize, generation: Generation, request: SfuRequest) {
         let Some(sock) = self.sock_of(client, generation) else { return };
+        self.say_up_on(sock, Up::Request(request));
+    }
+
+    /// False: it is closed.
+    pub fn say_up_on(&mut self, sock: usize, what: Up) -> bool {
+        let client = self.socks[sock].client;
         if self.socks[sock].closing || !self.socks[sock].client_end {
-            return;
+            return false;
         }
         let now = self.now;
         let this = &mut self.clients[client];
         if this.hit(now, Class::Up) {
-            match this.fault.between(0, 2) {
-                0 => return,
+            let kind = this.fault.between(0, 2);
+            this.up_in_doubt |= kind != 1;
+            match kind {
+                0 => return true,
                 1 => self.socks[sock].last_up += this.fault.between(1, 3_000),
                 _ => {
                     let wait = this.latency();
-                    let again = SfuRequest::clone(&request);
-                    self.after(wait, Ev::Up { sock, what: Up::Request(again) });
+                    self.after(wait, Ev::Up { sock, what: what.clone() });
                 }
             }
         }
-        self.send_up(sock, Up::Request(request));
+        self.send_up(sock, what);
+        true
+    }
+
+    /// What is said from now on takes so much longer.
+    pub fn slow_up(&mut self, sock: usize, wait: Ms) {
+        self.socks[sock].last_up = self.socks[sock].last_up.max(self.now) + wait;
     }
 
     fn send_up(&mut self, sock: usize, what: Up) {
@@ -135,9 +166,12 @@ impl World {
         }
         match what {
             Up::Request(request) => self.sfu_hears(sock, request),
+            Up::Frame(frame) => self.livekit_hears(sock, &frame),
             Up::Close(code) => {
                 self.socks[sock].edge_end = false;
-                self.sfu_loses(sock, code);
+                // Where leaving is a word of its own, a close says nothing.
+                let left = if self.setup.livekit { None } else { code };
+                self.sfu_loses(sock, left);
                 self.send_down(sock, Down::Close(code));
             }
         }
@@ -145,6 +179,15 @@ impl World {
 
     /// An edge says something to one socket.
     pub fn tell(&mut self, sock: usize, message: SfuMessage) {
+        if self.setup.livekit {
+            return self.tell_livekit(sock, message);
+        }
+        let grants = matches!(message, SfuMessage::Grants(_));
+        self.tell_down(sock, Down::Message(message), grants);
+    }
+
+    /// `grants`: without it, what may be published is in doubt.
+    pub fn tell_down(&mut self, sock: usize, what: Down, grants: bool) {
         if !self.socks[sock].edge_end {
             return;
         }
@@ -157,22 +200,21 @@ impl World {
             if kind > 0 {
                 // Lost, doubled or overtaken: no socket does this, and what it carried may be missed for ever.
                 this.check.view.tainted = true;
-                this.app.publish_in_doubt |= matches!(message, SfuMessage::Grants(_));
+                this.app.publish_in_doubt |= grants;
             }
             match kind {
                 0 => self.socks[sock].last_down += wait,
                 1 => return,
                 2 => {
-                    let again = SfuMessage::clone(&message);
-                    self.after(wait, Ev::Down { sock, what: Down::Message(again) });
+                    self.after(wait, Ev::Down { sock, what: what.clone() });
                 }
-                _ => return self.after(wait, Ev::Down { sock, what: Down::Message(message) }),
+                _ => return self.after(wait, Ev::Down { sock, what }),
             }
         }
         if self.clients[client].hit(now, Class::Garbage) {
             self.send_down(sock, Down::Malformed);
         }
-        self.send_down(sock, Down::Message(message));
+        self.send_down(sock, what);
     }
 
     pub fn send_down(&mut self, sock: usize, what: Down) {
@@ -198,6 +240,7 @@ impl World {
             return;
         }
         let input = match what {
+            Down::Frame(frame) => return self.livekit_heard(sock, &frame),
             Down::Message(message) => Input::Message { generation, message },
             Down::Malformed => Input::Malformed { generation },
             Down::Close(code) => {

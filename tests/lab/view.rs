@@ -51,6 +51,8 @@ impl View {
                 }
                 tracks.push(*kind);
             }
+            // A moderator has muted what the application itself sends.
+            Event::TrackUnpublished { session_id, cause: UnpublishCause::Moderation, .. } if self.is_own(session_id) => {}
             Event::TrackUnpublished { session_id, track, .. } => {
                 let kind = &track.kind;
                 self.stranger(session_id)?;
@@ -65,8 +67,12 @@ impl View {
         Ok(())
     }
 
+    fn is_own(&self, session_id: &str) -> bool {
+        self.own.iter().any(|o| o == session_id)
+    }
+
     fn stranger(&self, session_id: &str) -> Result<(), String> {
-        match self.own.iter().any(|o| o == session_id) {
+        match self.is_own(session_id) {
             true => Err(format!("the application is shown itself: {session_id}")),
             false => Ok(()),
         }

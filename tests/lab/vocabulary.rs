@@ -3,12 +3,12 @@
 use super::faults::Plan;
 use offhook::core::{AudioOffer, Config, Input, NetworkChange};
 use offhook::error::Secret;
-use offhook::signalling::stream::StreamService;
+use offhook::signalling::{livekit::LiveKitService, stream::StreamService};
 use std::time::Duration;
 
-pub fn config(index: usize, plan: &Plan, seed: u64) -> Config {
+pub fn config(index: usize, plan: &Plan, seed: u64, livekit: bool) -> Config {
     Config {
-        dialect: *StreamService::dialect(),
+        dialect: if livekit { *LiveKitService::dialect() } else { *StreamService::dialect() },
         call_type: "default".into(),
         call_id: format!("room{}", plan.room),
         user_id: format!("user{index}"),

@@ -5,6 +5,7 @@
 
 use super::{
     client::Client,
+    data::{DataAct, Packet},
     engine,
     faults::{Fault, Setup},
     plants::Plant,
@@ -70,6 +71,23 @@ pub enum Ev {
         peer: PeerKind,
         what: engine::News,
     },
+    /// Nobody waits for this reply any more.
+    GiveUp {
+        client: usize,
+        ticket: u64,
+    },
+    /// A packet of data comes to the edge of who sent it.
+    Data {
+        client: usize,
+        generation: Generation,
+        packet: Packet,
+    },
+    /// It comes to who gets it.
+    DataDown {
+        client: usize,
+        generation: Generation,
+        packet: Packet,
+    },
     Sfu(SfuTimer),
     App(usize, Act),
     Fault(usize, Fault),
@@ -99,6 +117,14 @@ pub enum Act {
     Leave,
     Abort,
     Token,
+    Data(DataAct),
+    /// About one of the tracks that it knows.
+    Wish {
+        which: usize,
+        subscribed: bool,
+        enabled: bool,
+    },
+    Rename(u64),
 }
 
 struct Item {
@@ -279,6 +305,9 @@ impl World {
                 self.op_done(client, generation, peer, op, action, fate)
             }
             Ev::Engine { client, generation, peer, what } => self.engine_news(client, generation, peer, what),
+            Ev::GiveUp { client, ticket } => self.gives_up(client, ticket),
+            Ev::Data { client, generation, packet } => self.data_arrives(client, generation, packet),
+            Ev::DataDown { client, generation, packet } => self.data_comes(client, generation, packet),
             Ev::Sfu(timer) => self.sfu_timer(timer),
             Ev::App(client, act) => self.act(client, act),
             Ev::Fault(client, fault) => self.strike(client, fault),

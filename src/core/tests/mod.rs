@@ -6,7 +6,10 @@
 mod candidates;
 mod check;
 mod data;
+<<<<<<< HEAD
 mod dialects;
+=======
+>>>>>>> lab-livekit
 mod health;
 mod join;
 mod leave;

@@ -150,6 +150,29 @@ fn a_track_freed_before_it_was_added_is_never_offered() {
 }
 
 #[test]
+fn a_track_freed_while_it_is_added_is_taken_out_again() {
+    let dialect = Dialect { tracks_end_in_sdp: true, ..DIALECT };
+    let mut sim = Sim::joined_with(Config { dialect, ..config() });
+    sim.on(|o| if is_action(o, "AddAudio") { Reply::Hold } else { Reply::Good });
+    publish(&mut sim, 1);
+    sim.run(ms(10));
+    sim.input(Input::Unpublish { track: 1 });
+    sim.release();
+    sim.run(ms(100));
+    let names: Vec<_> = sim
+        .since()
+        .iter()
+        .filter_map(|o| match o {
+            Output::Engine { action: Action::AddAudio { stream_id, .. }, .. } => Some(stream_id),
+            Output::Engine { action: Action::RemoveAudio { stream_id }, .. } => Some(stream_id),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(names.len(), 2);
+    assert_eq!(names[0], names[1], "what is removed is what was added");
+}
+
+#[test]
 fn unpublishing_tells_the_sfu_what_is_left() {
     let mut sim = publishing();
     sim.input(Input::Unpublish { track: 1 });

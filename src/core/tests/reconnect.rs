@@ -106,6 +106,43 @@ fn a_session_that_the_sfu_has_not_kept_is_left_and_joined_anew_at_once() {
 }
 
 #[test]
+fn who_resumes_and_is_given_another_session_is_not_shown_its_former_self() {
+    let mut sim = Sim::new(config());
+    let me = |session_id: &str| Participant { session_id: session_id.into(), ..person("me") };
+    let state = move |session_id: &str| JoinState {
+        session_id: session_id.into(),
+        participants: vec![person("ann"), me(session_id)],
+        fast_reconnect_deadline_s: 10,
+        ..JoinState::default()
+    };
+    let mut joins = 0;
+    sim.on(move |o| match o {
+        Output::Send { generation, request: SfuRequest::Join(_) } => {
+            joins += 1;
+            let message = SfuMessage::Joined(Box::new(state(&format!("PA_{joins}"))));
+            Reply::With(Input::Message { generation: *generation, message })
+        }
+        _ => Reply::Good,
+    });
+    sim.input(Input::Start);
+    sim.run(ms(50));
+    sim.offer();
+    sim.run(ms(50));
+    sim.mark();
+    sim.lose_socket();
+    sim.run(ms(100));
+    // A resume, answered by a session of its own, and then a join.
+    assert_eq!((joins_of(&sim), sim.core.session_id.as_str()), (2, "PA_3"));
+    let shown = |e: &Event| matches!(e, Event::ParticipantLeft(p) | Event::ParticipantJoined(p) if p.user_id == "me");
+    assert!(!sim.events().iter().any(shown), "{:?}", sim.events());
+    assert_eq!(sim.core.participants().count(), 2);
+}
+
+fn joins_of(sim: &Sim) -> usize {
+    joins(sim).len()
+}
+
+#[test]
 fn rejoin_makes_everything_anew_and_the_application_keeps_its_tracks() {
     let mut sim = talking();
     let session = sim.core.session_id.clone();

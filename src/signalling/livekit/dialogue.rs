@@ -5,13 +5,13 @@
 //! Outlives its links: what a resume has to tell the server is remembered here. Must not know: sockets,
 //! tasks, any clock; which link is current is told by [`Dialogue::begin_link`].
 
-use super::{incoming, outgoing};
+use super::{incoming, outgoing, own::Own};
 use crate::core::model::*;
 use crate::error::Secret;
 use crate::signalling::text;
 use offhook_proto::livekit as pb;
 use pb::{signal_request::Message as Ask, signal_response::Message as Said};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 /// How long a resume is worth trying: the server keeps a session as long as its media connection stands.
@@ -20,15 +20,6 @@ const RESUME_S: i32 = 30;
 const MAX_LEFT: usize = 256;
 /// Requests that wait for their replies, at most.
 const MAX_WAITING: usize = 64;
-
-/// A track of ours that was announced on the present session.
-#[derive(Debug)]
-struct Own {
-    cid: String,
-    kind: TrackKind,
-    /// Once the server has published it.
-    info: Option<pb::TrackInfo>,
-}
 
 /// SetPublisher under way.
 #[derive(Debug)]
@@ -82,11 +73,15 @@ pub struct Dialogue {
     left: VecDeque<String>,
     /// Wishes that this session of the server knows.
     told: BTreeMap<String, Wish>,
+    /// Of these, what was told before the link was lost: it may not have arrived.
+    unsure: BTreeSet<String>,
     last_offer: Option<pb::SessionDescription>,
     last_answer: Option<pb::SessionDescription>,
     data_channels: bool,
     rtt_ms: i64,
     resuming: bool,
+    /// The server has let this link in.
+    begun: bool,
 }
 
 fn refused(code: i32, message: impl Into<String>) -> Failure {
@@ -110,11 +105,13 @@ impl Dialogue {
             versions: HashMap::new(),
             left: VecDeque::new(),
             told: BTreeMap::new(),
+            unsure: BTreeSet::new(),
             last_offer: None,
             last_answer: None,
             data_channels: false,
             rtt_ms: 0,
             resuming: false,
+            begun: false,
         }
     }
 
@@ -122,7 +119,9 @@ impl Dialogue {
     pub fn begin_link(&mut self, resume: bool) {
         self.negotiation = None;
         self.waiting.clear();
-        self.resuming = resume;
+        (self.resuming, self.begun) = (resume, false);
+        // What a resume says of wishes takes nothing back.
+        self.unsure = self.told.keys().filter(|_| resume).cloned().collect();
         if !resume {
             self.own.clear();
             self.told.clear();
@@ -240,13 +239,17 @@ impl Dialogue {
         self.own.retain(|own| tracks.iter().any(|t| t.track_id == own.cid));
         let mut frames = Vec::new();
         for track in tracks {
-            let known = self.own.iter().position(|own| own.cid == track.track_id);
-            // Announced before, and never confirmed: the announcement may be lost.
-            if known.is_some_and(|i| self.own[i].info.is_some()) {
-                continue;
-            }
-            if known.is_none() {
-                self.own.push(Own { cid: track.track_id.clone(), kind: track.kind, info: None });
+            if let Some(own) = self.own.iter_mut().find(|own| own.cid == track.track_id) {
+                own.mid.clone_from(&track.mid);
+                own.wanted = track.muted;
+                if own.info.is_some() || own.queued {
+                    // An offer says nothing of mutes.
+                    frames.extend(own.tell_mute());
+                    continue;
+                }
+                // Announced before, and never confirmed: the announcement may be lost.
+            } else {
+                self.own.push(Own::announced(track));
             }
             frames.push(outgoing::request(Ask::AddTrack(outgoing::add_track(track))));
         }
@@ -259,7 +262,7 @@ impl Dialogue {
     }
 
     fn offer_when_ready(&mut self) -> Option<pb::SignalRequest> {
-        let ready = self.own.iter().all(|own| own.info.is_some());
+        let ready = self.own.iter().all(|own| own.info.is_some() || own.queued);
         let negotiation = self.negotiation.as_mut().filter(|n| ready && !n.offered)?;
         negotiation.offered = true;
         let offer = outgoing::description("offer", &negotiation.sdp, negotiation.offer_id);
@@ -273,12 +276,15 @@ impl Dialogue {
                 true => own.kind == state.kind,
                 false => own.cid == state.track_id,
             };
-            let Some(own) = self.own.iter().find(meant) else { continue };
-            let Some(info) = &own.info else {
-                return (frames, Outcome::Now(Err(refused(0, "the SFU has not published the track yet"))));
-            };
-            let mute = pb::MuteTrackRequest { sid: info.sid.clone(), muted: state.muted };
-            frames.push(outgoing::request(Ask::Mute(mute)));
+            let Some(own) = self.own.iter_mut().find(|own| meant(&&**own)) else { continue };
+            // Said in any case: who asks may know that the server has forgotten it.
+            (own.wanted, own.told) = (state.muted, !state.muted);
+            if own.info.is_none() {
+                // It is said as soon as there is a name; when that will be nobody knows.
+                let failure = refused(0, "the SFU has not said how it names the track");
+                return (frames, Outcome::Now(Err(failure)));
+            }
+            frames.extend(own.tell_mute());
         }
         (frames, Outcome::Now(Ok(RpcReply::Done)))
     }
@@ -290,7 +296,8 @@ impl Dialogue {
         for subscription in wanted {
             let (id, wish) = (&subscription.track_id, subscription.wish);
             let known = self.told.insert(id.clone(), wish).unwrap_or(usual);
-            if known.subscribed != wish.subscribed {
+            let unsure = self.unsure.remove(id);
+            if unsure || known.subscribed != wish.subscribed {
                 let (track_sids, subscribe) = (vec![id.clone()], wish.subscribed);
                 // Servers of before named the participant as well.
                 let participant_tracks = match subscription.session_id.is_empty() {
@@ -303,7 +310,7 @@ impl Dialogue {
                 let update = pb::UpdateSubscription { track_sids, subscribe, participant_tracks };
                 frames.push(outgoing::request(Ask::Subscription(update)));
             }
-            if (Wish { subscribed: true, ..known }) != (Wish { subscribed: true, ..wish }) {
+            if unsure || (Wish { subscribed: true, ..known }) != (Wish { subscribed: true, ..wish }) {
                 frames.push(outgoing::request(Ask::TrackSetting(outgoing::track_settings(id, &wish))));
             }
         }
@@ -321,7 +328,10 @@ impl Dialogue {
     pub fn hear(&mut self, response: pb::SignalResponse, now_ms: i64) -> Heard {
         let Some(said) = response.message else { return Heard::say(SfuMessage::Unknown) };
         match said {
+            // Once, and first.
+            Said::Join(_) | Said::Reconnect(_) if self.begun => Heard::say(SfuMessage::Unknown),
             Said::Join(join) => self.joined(join),
+            Said::Reconnect(_) if !self.resuming => Heard::say(SfuMessage::Unknown),
             Said::Reconnect(reconnect) => Heard::say(self.resumed(reconnect)),
             Said::Answer(answer) => self.answered(answer),
             Said::Offer(offer) if offer.sdp.len() <= incoming::MAX_SDP => {
@@ -334,18 +344,21 @@ impl Dialogue {
                 Heard::say(message)
             }
             Said::Offer(_) => Heard::say(SfuMessage::Unknown),
-            Said::Trickle(trickle) => Heard::say(candidate(trickle)),
-            Said::Update(update) => Heard { messages: self.updated(update.participants), ..Heard::default() },
+            Said::Trickle(trickle) => Heard::say(incoming::candidate(trickle)),
+            Said::Update(update) => self.updated(update.participants),
             Said::TrackPublished(published) => self.published(published),
             Said::Leave(leave) => {
                 let regions = leave.regions.iter().flat_map(|r| &r.regions).map(|r| r.url.clone()).take(16).collect();
                 Heard { messages: vec![incoming::leave(&leave)], regions, ..Heard::default() }
             }
-            Said::Mute(mute) => Heard::say(match self.cid_of(&mute.sid) {
-                Some(track_id) => SfuMessage::LocalMuted { track_id, muted: mute.muted },
+            Said::Mute(mute) => Heard::say(match self.own.iter_mut().find(|own| own.sid() == Some(&mute.sid)) {
+                Some(own) => {
+                    (own.wanted, own.told) = (mute.muted, mute.muted);
+                    SfuMessage::LocalMuted { track_id: own.cid.clone(), muted: mute.muted }
+                }
                 None => SfuMessage::Alive,
             }),
-            Said::SpeakersChanged(change) => Heard::say(SfuMessage::AudioLevels(speakers(change))),
+            Said::SpeakersChanged(change) => Heard::say(SfuMessage::AudioLevels(incoming::speakers(change))),
             Said::RoomUpdate(update) => self.room(update.room),
             Said::ConnectionQuality(update) => {
                 let one = |u: pb::ConnectionQualityInfo| {
@@ -376,16 +389,18 @@ impl Dialogue {
                 })
             }
             Said::RefreshToken(token) => Heard::say(SfuMessage::Token(Secret::new(token))),
-            Said::TrackUnpublished(gone) => Heard::say(match self.cid_of(&gone.track_sid) {
-                Some(track_id) => SfuMessage::LocalUnpublished { track_id },
-                None => SfuMessage::Alive,
-            }),
+            Said::TrackUnpublished(gone) => {
+                let own = self.own.iter().position(|own| own.sid() == Some(&gone.track_sid));
+                // A resume must not claim it.
+                let track_id = own.map(|index| self.own.remove(index).cid);
+                Heard::say(track_id.map_or(SfuMessage::Alive, |track_id| SfuMessage::LocalUnpublished { track_id }))
+            }
             Said::PongResp(pong) => {
                 self.rtt_ms = now_ms.saturating_sub(pong.last_ping_timestamp).clamp(0, 60_000);
                 Heard::say(SfuMessage::Alive)
             }
             Said::Pong(_) | Said::TrackSubscribed(_) => Heard::say(SfuMessage::Alive),
-            Said::SubscriptionResponse(response) => Heard::say(not_subscribed(&response)),
+            Said::SubscriptionResponse(response) => Heard::say(incoming::not_subscribed(&response)),
             Said::RequestResponse(response) => self.replied(response),
             Said::RoomMoved(moved) => {
                 let why = "the SFU moved this participant to another room".to_owned();
@@ -394,10 +409,6 @@ impl Dialogue {
                 Heard { messages: token.into_iter().chain([advice]).collect(), ..Heard::default() }
             }
         }
-    }
-
-    fn cid_of(&self, sid: &str) -> Option<String> {
-        self.own.iter().find(|own| own.sid() == Some(sid)).map(|own| own.cid.clone())
     }
 
     fn joined(&mut self, join: pb::JoinResponse) -> Heard {
@@ -409,6 +420,7 @@ impl Dialogue {
         let Some(me) = join.participant.as_ref().filter(|p| incoming::participant(p).is_some()) else {
             return Heard::say(SfuMessage::Unknown);
         };
+        self.begun = true;
         self.sid.clone_from(&me.sid);
         self.grants = me.permission.as_ref().map(incoming::grants);
         let everybody = || join.other_participants.iter().chain([me]);
@@ -437,6 +449,7 @@ impl Dialogue {
     }
 
     fn resumed(&mut self, reconnect: pb::ReconnectResponse) -> SfuMessage {
+        self.begun = true;
         SfuMessage::Joined(Box::new(JoinState {
             counts: self.counts,
             reconnected: true,
@@ -462,8 +475,8 @@ impl Dialogue {
     fn published(&mut self, published: pb::TrackPublishedResponse) -> Heard {
         let own = self.own.iter_mut().find(|own| own.cid == published.cid);
         let (Some(own), Some(info)) = (own, published.track) else { return Heard::say(SfuMessage::Alive) };
-        own.info = Some(info);
-        let frames = self.offer_when_ready().into_iter().collect();
+        let mute = own.confirmed(info);
+        let frames = mute.into_iter().chain(self.offer_when_ready()).collect();
         Heard { messages: vec![SfuMessage::Alive], frames, ..Heard::default() }
     }
 
@@ -481,6 +494,12 @@ impl Dialogue {
         let said = if said.is_empty() { format!("the SFU refuses ({reason:?})") } else { said };
         let mut heard = Heard::say(SfuMessage::Alive);
         if let Some(Request::AddTrack(add)) = &response.request {
+            let own = self.own.iter_mut().find(|own| own.cid == add.cid && own.info.is_none());
+            if let (Some(own), Reason::Queued) = (own, reason) {
+                own.queued = true;
+                heard.frames.extend(self.offer_when_ready());
+                return heard;
+            }
             let meant = self.own.iter().any(|own| own.cid == add.cid && own.info.is_none());
             if let Some(n) = self.negotiation.take_if(|n| meant && !fine && !n.offered) {
                 self.own.retain(|own| own.info.is_some());
@@ -496,8 +515,8 @@ impl Dialogue {
         heard
     }
 
-    fn updated(&mut self, participants: Vec<pb::ParticipantInfo>) -> Vec<SfuMessage> {
-        let mut messages = Vec::new();
+    fn updated(&mut self, participants: Vec<pb::ParticipantInfo>) -> Heard {
+        let (mut messages, mut frames) = (Vec::new(), Vec::new());
         for p in participants {
             let Some(person) = incoming::participant(&p) else { continue };
             let gone = p.state() == pb::participant_info::State::Disconnected;
@@ -521,6 +540,9 @@ impl Dialogue {
                 continue;
             }
             self.versions.insert(p.sid.clone(), p.version);
+            if mine {
+                frames.extend(self.named(&p.tracks));
+            }
             if let Some(grants) = p.permission.as_ref().filter(|_| mine).map(incoming::grants) {
                 if self.grants.replace(grants) != Some(grants) {
                     messages.push(SfuMessage::Grants(grants));
@@ -528,7 +550,20 @@ impl Dialogue {
             }
             messages.push(SfuMessage::ParticipantState(Box::new(person)));
         }
-        messages
+        Heard { messages, frames, ..Heard::default() }
+    }
+
+    /// Tracks of ours whose names the server never told are found by their m-lines.
+    fn named(&mut self, tracks: &[pb::TrackInfo]) -> Vec<pb::SignalRequest> {
+        let mut frames = Vec::new();
+        for info in tracks.iter().filter(|t| !t.mid.is_empty()) {
+            if self.own.iter().any(|own| own.sid() == Some(&info.sid)) {
+                continue;
+            }
+            let nameless = self.own.iter_mut().find(|own| own.queued && own.info.is_none() && own.mid == info.mid);
+            frames.extend(nameless.and_then(|own| own.confirmed(info.clone())));
+        }
+        frames
     }
 
     fn room(&mut self, room: Option<pb::Room>) -> Heard {
@@ -537,39 +572,6 @@ impl Dialogue {
         let counts = SfuMessage::Health(self.counts);
         Heard { messages: vec![counts, SfuMessage::Room(Box::new(incoming::room(room)))], ..Heard::default() }
     }
-}
-
-impl Own {
-    fn sid(&self) -> Option<&str> {
-        self.info.as_ref().map(|info| info.sid.as_str())
-    }
-}
-
-fn candidate(trickle: pb::TrickleRequest) -> SfuMessage {
-    let peer = match trickle.target() {
-        pb::SignalTarget::Publisher => PeerKind::Publisher,
-        pb::SignalTarget::Subscriber => PeerKind::Subscriber,
-    };
-    // The last word of a list may be no candidate.
-    if trickle.candidate_init.is_empty() || trickle.candidate_init.len() > incoming::MAX_CANDIDATE {
-        return SfuMessage::Alive;
-    }
-    SfuMessage::IceTrickle { peer, candidate: trickle.candidate_init }
-}
-
-fn speakers(change: pb::SpeakersChanged) -> Vec<(String, f32, bool)> {
-    change.speakers.into_iter().filter_map(|s| Some((incoming::id(s.sid)?, s.level, s.active))).collect()
-}
-
-fn not_subscribed(response: &pb::SubscriptionResponse) -> SfuMessage {
-    let why = match response.err() {
-        pb::SubscriptionError::SeCodecUnsupported => "its codec is not supported",
-        pb::SubscriptionError::SeTrackNotfound => "there is no such track",
-        pb::SubscriptionError::SeUnknown => "no reason given",
-    };
-    let track = text::clean(&response.track_sid, &[]);
-    let error = SfuError { code: response.err, message: format!("track {track} cannot be had: {why}"), should_retry: false };
-    SfuMessage::Error { error, strategy: Strategy::Unspecified }
 }
 
 #[cfg(test)]

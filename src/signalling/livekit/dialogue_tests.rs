@@ -242,6 +242,31 @@ fn only_news_is_told_of_wishes() {
 }
 
 #[test]
+fn after_a_resume_every_wish_is_told_again() {
+    let mut d = joined();
+    let wish = |subscribed| Subscription {
+        user_id: String::new(),
+        session_id: "ANN".into(),
+        kind: TrackKind::Audio,
+        width: 0,
+        height: 0,
+        track_id: "a".into(),
+        wish: Wish { subscribed, ..Wish::default() },
+    };
+    let tell = |d: &mut Dialogue, wish| {
+        let call = RpcCall::UpdateSubscriptions { session_id: String::new(), subscriptions: vec![wish] };
+        asks(d.call(&call).0)
+    };
+    tell(&mut d, wish(false));
+    // Said into a dead socket: the server still knows the opposite, and a resume names only what is unwanted.
+    tell(&mut d, wish(true));
+    d.begin_link(true);
+    let told = tell(&mut d, wish(true));
+    assert!(matches!(&told[..], [Ask::Subscription(s), Ask::TrackSetting(t)] if s.subscribe && !t.disabled));
+    assert!(tell(&mut d, wish(true)).is_empty(), "once");
+}
+
+#[test]
 fn own_attributes_wait_for_the_servers_word() {
     let mut d = joined();
     let update = SelfUpdate { name: Some("N".into()), metadata: None, attributes: vec![("k".into(), "v".into())] };
@@ -287,4 +312,65 @@ fn pings_measure_and_pongs_are_signs_of_life() {
     let leave = SfuRequest::Leave { session_id: String::new(), reason: "bye".into() };
     let frames = asks(d.request(&leave, 1));
     assert!(matches!(&frames[..], [Ask::Leave(l)] if l.reason() == pb::DisconnectReason::ClientInitiated));
+}
+
+#[test]
+fn a_mute_that_an_offer_was_to_carry_is_told_by_itself() {
+    let mut d = on_air();
+    let muted = |muted| TrackInfo { muted, ..track("c") };
+    let (frames, _) = d.call(&publish("v=0", vec![muted(true)]));
+    assert!(matches!(&asks(frames)[..], [Ask::Mute(m), Ask::Offer(_)] if m.sid == "TR_1" && m.muted));
+    let (frames, _) = d.call(&publish("v=0", vec![muted(true)]));
+    assert!(matches!(&asks(frames)[..], [Ask::Offer(_)]), "once");
+    // What it believes when it confirms is what was announced first.
+    let mut d = joined();
+    later(d.call(&publish("v=0", vec![muted(true)])).1);
+    later(d.call(&publish("v=0", vec![muted(true)])).1);
+    let frames = published(&mut d, "c", "TR_1").frames;
+    assert!(matches!(&asks(frames)[..], [Ask::Mute(m), Ask::Offer(_)] if m.muted));
+}
+
+#[test]
+fn a_track_whose_confirmation_was_lost_is_offered_and_named_by_its_line() {
+    let mut d = joined();
+    let (frames, _) = d.call(&publish("v=0", vec![track("c")]));
+    let [Ask::AddTrack(add)] = &asks(frames)[..] else { panic!() };
+    d.begin_link(true);
+    hear(&mut d, Said::Reconnect(pb::ReconnectResponse::default()));
+    let (_, outcome) = d.call(&publish("v=0", vec![track("c")]));
+    let ticket = later(outcome);
+    let queued = pb::RequestResponse {
+        reason: pb::request_response::Reason::Queued as i32,
+        request: Some(pb::request_response::Request::AddTrack(add.clone())),
+        ..Default::default()
+    };
+    let frames = hear(&mut d, Said::RequestResponse(queued)).frames;
+    let [Ask::Offer(offer)] = &asks(frames)[..] else { panic!("no offer") };
+    assert_eq!(answer(&mut d, offer.id).settled[0].0, ticket);
+    let state = MuteState { track_id: "c".into(), kind: TrackKind::Audio, muted: true };
+    let mute = RpcCall::UpdateMuteStates { session_id: String::new(), states: vec![state] };
+    assert!(matches!(d.call(&mute).1, Outcome::Now(Err(_))), "nobody knows its name");
+    let mut me = person("ME", 5);
+    me.tracks = vec![pb::TrackInfo { sid: "TR_1".into(), mid: "0".into(), ..Default::default() }];
+    let frames = hear(&mut d, Said::Update(pb::ParticipantUpdate { participants: vec![me] })).frames;
+    assert!(matches!(&asks(frames)[..], [Ask::Mute(m)] if m.sid == "TR_1" && m.muted));
+}
+
+#[test]
+fn only_the_first_word_of_a_link_lets_in() {
+    let mut d = joined();
+    let join = pb::JoinResponse { participant: Some(person("OTHER", 1)), ..Default::default() };
+    assert_eq!(hear(&mut d, Said::Join(join)).messages, [SfuMessage::Unknown]);
+    assert_eq!(hear(&mut d, Said::Reconnect(pb::ReconnectResponse::default())).messages, [SfuMessage::Unknown]);
+    assert_eq!(d.sid(), "ME");
+    d.begin_link(false);
+    assert_eq!(hear(&mut d, Said::Reconnect(pb::ReconnectResponse::default())).messages, [SfuMessage::Unknown]);
+}
+
+#[test]
+fn a_resume_does_not_claim_what_the_server_took_off() {
+    let mut d = on_air();
+    hear(&mut d, Said::TrackUnpublished(pb::TrackUnpublishedResponse { track_sid: "TR_1".into() }));
+    d.begin_link(true);
+    assert!(d.sync_state().publish_tracks.is_empty());
 }

@@ -184,6 +184,33 @@ pub(super) fn wanted_layers(kind: TrackKind, update: pb::SubscribedQualityUpdate
     SenderQuality { kind, publish_option_id: 0, layers: wanted.into_iter().take(8).filter_map(layer).collect() }
 }
 
+pub(super) fn candidate(trickle: pb::TrickleRequest) -> SfuMessage {
+    let peer = match trickle.target() {
+        pb::SignalTarget::Publisher => PeerKind::Publisher,
+        pb::SignalTarget::Subscriber => PeerKind::Subscriber,
+    };
+    // The last word of a list may be no candidate.
+    if trickle.candidate_init.is_empty() || trickle.candidate_init.len() > MAX_CANDIDATE {
+        return SfuMessage::Alive;
+    }
+    SfuMessage::IceTrickle { peer, candidate: trickle.candidate_init }
+}
+
+pub(super) fn speakers(change: pb::SpeakersChanged) -> Vec<(String, f32, bool)> {
+    change.speakers.into_iter().filter_map(|s| Some((id(s.sid)?, s.level, s.active))).collect()
+}
+
+pub(super) fn not_subscribed(response: &pb::SubscriptionResponse) -> SfuMessage {
+    let why = match response.err() {
+        pb::SubscriptionError::SeCodecUnsupported => "its codec is not supported",
+        pb::SubscriptionError::SeTrackNotfound => "there is no such track",
+        pb::SubscriptionError::SeUnknown => "no reason given",
+    };
+    let track = text::clean(&response.track_sid, &[]);
+    let error = SfuError { code: response.err, message: format!("track {track} cannot be had: {why}"), should_retry: false };
+    SfuMessage::Error { error, strategy: Strategy::Unspecified }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,9 +12,12 @@ pub mod dialogue;
 mod door;
 mod incoming;
 mod outgoing;
+mod own;
 mod service;
 pub mod token;
 #[doc(hidden)]
 pub mod wire;
 
+#[doc(hidden)]
+pub use service::media_owner;
 pub use service::LiveKitService;

@@ -25,7 +25,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use tokio::{
-    sync::oneshot,
+    sync::{oneshot, watch},
     time::{timeout, Instant},
 };
 use url::Url;
@@ -88,7 +88,13 @@ impl Protocol for LiveKitService {
 
     fn signalling(&self, call: CallFacts) -> Arc<dyn Signalling> {
         let talk = Talk { dialogue: Dialogue::new(call.auto_subscribe), link: 0, waiting: HashMap::new() };
-        Arc::new(LiveKitCall { service: self.clone(), call, talk: Arc::new(Mutex::new(talk)), sent: AtomicU32::new(0) })
+        Arc::new(LiveKitCall {
+            service: self.clone(),
+            call,
+            talk: Arc::new(Mutex::new(talk)),
+            newest: watch::Sender::new(0),
+            sent: AtomicU32::new(0),
+        })
     }
 }
 
@@ -106,6 +112,8 @@ struct LiveKitCall {
     service: LiveKitService,
     call: CallFacts,
     talk: Arc<Mutex<Talk>>,
+    /// One more than the number of the newest attempt to open a link.
+    newest: watch::Sender<u32>,
     /// Reliable packets so far, over all sessions.
     sent: AtomicU32,
 }
@@ -183,11 +191,27 @@ impl Signalling for LiveKitCall {
         }
         let bearer = format!("Bearer {}", token.reveal());
         let headers = [("authorization", bearer.as_str())];
-        let (sender, receiver) = match ws::open(&self.service.net, &url, &headers, self.service.limits, deadline).await {
-            Ok(ends) => ends,
-            Err(failure) => return Err(self.why(&url, token, failure).await),
+        // Nobody wants an attempt that was overtaken by a newer one. Let in late, it would be the newer one's end:
+        // the server sends away who was there under the same identity.
+        let number = options.attempt.saturating_add(1);
+        self.newest.send_if_modified(|newest| std::mem::replace(newest, number.max(*newest)) < number);
+        let mut newest = self.newest.subscribe();
+        let opening = async {
+            match ws::open(&self.service.net, &url, &headers, self.service.limits, deadline).await {
+                Ok(ends) => Ok(ends),
+                Err(failure) => Err(self.why(&url, token, failure).await),
+            }
+        };
+        let (sender, receiver) = tokio::select! {
+            biased;
+            _ = newest.wait_for(|newest| *newest > number) => return Err(superseded()),
+            ends = opening => ends?,
         };
         let mut talk = self.talk.lock();
+        if *self.newest.borrow() > number {
+            sender.close(1000, "");
+            return Err(superseded());
+        }
         talk.link += 1;
         talk.waiting.clear();
         talk.dialogue.begin_link(options.resume);
@@ -232,7 +256,7 @@ impl Signalling for LiveKitCall {
 }
 
 /// Reads `{participant}|{track}` with the track's own id beside it.
-pub(super) fn media_owner(stream_id: &str, track_id: &str) -> Option<MediaOwner> {
+pub fn media_owner(stream_id: &str, track_id: &str) -> Option<MediaOwner> {
     let (prefix, packed) = stream_id.split_once('|').unwrap_or((stream_id, ""));
     let track = if track_id.is_empty() { packed } else { track_id };
     (!prefix.is_empty() && !track.is_empty()).then(|| MediaOwner {
@@ -365,6 +389,31 @@ impl LiveKitReceiver {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::signalling::NetOptions;
+
+    #[tokio::test]
+    async fn an_attempt_that_is_overtaken_ends_at_once_and_never_becomes_the_link() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("ws://{}", listener.local_addr().unwrap());
+        let net = Arc::new(Net::new(NetOptions::default()));
+        let service = LiveKitService::new(net, &url, WsLimits::default()).unwrap();
+        let call = service.signalling(CallFacts::default());
+        let admission = call.admit(AdmissionRequest::default(), &Secret::new("token")).await.unwrap();
+        let open = |attempt| {
+            let (call, admission) = (call.clone(), admission.clone());
+            let options = LinkOptions { admission, session_id: String::new(), attempt, resume: false };
+            let deadline = Instant::now() + Duration::from_secs(30);
+            tokio::spawn(async move { call.open(options, deadline).await.err() })
+        };
+        // Upgrades hang, as they do at a cluster that has lost a node.
+        let old = open(0);
+        let (_first, _) = listener.accept().await.unwrap();
+        let new = open(1);
+        assert_eq!(old.await.unwrap(), Some(superseded()));
+        // Also one that is begun too late.
+        assert_eq!(open(0).await.unwrap(), Some(superseded()));
+        new.abort();
+    }
 
     #[test]
     fn stream_ids_name_participant_and_track() {

@@ -1,0 +1,77 @@
+//! What holds for data between participants, whatever becomes of it on its way: each procedure call is answered
+//! once, each request told once, nothing comes in pieces, and nothing after the end or to a closed subscriber.
+
+use super::data::Sample;
+use offhook::core::{model::*, Event, Input, Output};
+use std::collections::HashSet;
+
+#[derive(Default)]
+pub struct DataCheck {
+    /// Procedure calls that wait for their answer.
+    calls: HashSet<u64>,
+    /// Requests that the application was told of, with their callers.
+    requests: HashSet<(String, String)>,
+    /// Packets and texts that came, and calls that were answered with success.
+    pub heard: u64,
+    pub answered: u64,
+    ended: bool,
+}
+
+impl DataCheck {
+    /// Procedure calls without an answer.
+    pub fn waiting(&self) -> usize {
+        self.calls.len()
+    }
+
+    pub fn before(&mut self, input: &Input) {
+        if let (Input::CallRpc { id, .. }, false) = (input, self.ended) {
+            self.calls.insert(*id);
+        }
+    }
+
+    /// `deaf`: the application has left, or closed its subscriber.
+    pub fn output(&mut self, output: &Output, deaf: bool) -> Result<(), String> {
+        let Output::Event(event) = output else { return Ok(()) };
+        match event {
+            Event::Data(_) | Event::RpcRequest { .. } if deaf => {
+                Err(format!("data for somebody who has left or closed its subscriber: {event:?}"))
+            }
+            Event::Data(data) => {
+                self.heard += 1;
+                Sample::judge(data)
+            }
+            Event::RpcRequest { id, user_id, .. } => match self.requests.insert((id.clone(), user_id.clone())) {
+                true => Ok(()),
+                false => Err(format!("the application is called twice by {user_id}: {id}")),
+            },
+            Event::RpcResponse { id, answer } => {
+                self.answered += u64::from(answer.is_ok());
+                if answer.as_ref().is_ok_and(|text| *text != Sample::answer(*id)) {
+                    return Err(format!("procedure call {id} is answered with {answer:?}"));
+                }
+                match self.calls.remove(id) {
+                    true => Ok(()),
+                    false => Err(format!("procedure call {id} is answered twice, or was never made")),
+                }
+            }
+            Event::Ended(_) => {
+                self.ended = true;
+                match self.calls.is_empty() {
+                    true => Ok(()),
+                    false => Err(format!("the call ends, and {:?} were never answered", self.calls)),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What is said of a body in a word.
+pub fn kind(body: &DataBody) -> &'static str {
+    match body {
+        DataBody::Packet { .. } => "packet",
+        DataBody::Text { .. } => "text",
+        DataBody::TextBegin { .. } | DataBody::TextPiece { .. } | DataBody::TextEnd { .. } => "piece",
+        DataBody::RpcRequest { .. } | DataBody::RpcAck { .. } | DataBody::RpcAnswer { .. } => "rpc",
+    }
+}
