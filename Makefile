@@ -27,11 +27,11 @@ SOAK_SECONDS ?= 600
 SOAK_SEED ?= 1
 
 # Steps of `make test`, in this order.
-STEPS := build check-house check-licences test-rust lab loom check-header test-c faults-short test-valgrind test-helgrind test-asan \
+STEPS := build check-house check-licences test-rust lab loom check-header test-c test-livekit faults-short test-valgrind test-helgrind test-asan \
          check-install interop demo-short soak-short
 
 .PHONY: help setup build livekit demo demo-short test bench interop install header lint clean \
-        test-rust lab test-c test-valgrind test-asan asan check-header check-install check-licences check-house examples loom faults faults-short \
+        test-rust lab test-c test-livekit test-valgrind test-asan asan check-header check-install check-licences check-house examples loom faults faults-short \
         test-helgrind test-asan-rust sanitize miri fuzz soak soak-short
 
 help: ## this list
@@ -84,6 +84,11 @@ check-header: ## header fresh, alone compilable as C99 and C++17, symbols equal 
 
 test-c: build ## C tests, plain; one by name: scripts/run-c-tests.sh plain NAME
 	@scripts/run-c-tests.sh plain
+
+test-livekit: build ## C tests against the real LiveKit server; skips loudly without one. By name: scripts/run-c-tests.sh livekit NAME
+	@scripts/livekit.sh; code=$$?; \
+	  if [ $$code = 77 ]; then echo "SKIPPED: test-livekit: without the server nothing of it was tested"; exit 0; fi; \
+	  [ $$code = 0 ] && scripts/run-c-tests.sh livekit
 
 test-valgrind: build ## C tests under valgrind memcheck
 	@scripts/run-c-tests.sh valgrind

@@ -99,8 +99,13 @@ run() { # name; writes $out/name.log and name.result
   done
   start=$(date +%s%N)
   if [ -z "$url" ]; then
-    echo "the SFU did not start; its log: $out/$name.sfu.log" >"$log"
     code=125
+    # What the stand lacks on this machine it says itself, with 77: a skip, and never a success.
+    if ! kill -0 "$server" 2>/dev/null; then
+      wait "$server"
+      [ $? = 77 ] && code=77
+    fi
+    echo "the SFU did not start; its log: $out/$name.sfu.log" >"$log"
   else
     local wrap=()
     if [ "$mode" = valgrind ]; then
@@ -129,6 +134,7 @@ run() { # name; writes $out/name.log and name.result
   seconds=$((seconds / 1000)).$(printf '%03d' $((seconds % 1000)) | cut -c1-1)
   case $code in
     0)       echo "ok $name ($seconds s)" ;;
+    77)      echo "skipped $name: $(grep -h -m1 SKIPPED "$out/$name.sfu.log" "$out/$name.sfu")" ;;
     124|137) echo "FAILED $name ($seconds s): no end within $limit s" ;;
     99)      [[ $mode == *grind ]] && echo "FAILED $name ($seconds s): valgrind found errors" \
                || echo "FAILED $name ($seconds s): exit code 99" ;;
@@ -136,7 +142,7 @@ run() { # name; writes $out/name.log and name.result
     *)       echo "FAILED $name ($seconds s): exit code $code" ;;
   esac >"$out/$name.result"
   cat "$out/$name.result"
-  if [ "$code" != 0 ]; then
+  if [ "$code" != 0 ] && [ "$code" != 77 ]; then
     echo "--- the end of $log"; tail -n 60 "$log" | sed 's/^/    /'
     echo "--- the end of $out/$name.sfu.log"; tail -n 15 "$out/$name.sfu.log" | sed 's/^/    /'
   fi
@@ -162,7 +168,11 @@ done
 wait
 for name in "${tests[@]}"; do
   [ -e "$out/$name.result" ] || continue
-  case $(head -1 "$out/$name.result") in ok*) passed=$((passed + 1)) ;; *) failed=$((failed + 1)) ;; esac
+  case $(head -1 "$out/$name.result") in
+    ok*) passed=$((passed + 1)) ;;
+    skipped*) skipped=$((skipped + 1)) ;;
+    *) failed=$((failed + 1)) ;;
+  esac
 done
 [ "$skipped" = 0 ] || echo "$skipped skipped under $mode"
 echo "$passed passed, $failed failed"

@@ -156,6 +156,10 @@ impl Core {
         self.counters.reconnect_attempts += 1;
         if strategy == Strategy::Fast {
             let Some(admission) = self.admission.clone() else { return };
+            // Another door of the service leads to the same session.
+            if self.failed_edges.contains(&admission.edge_name) {
+                return self.admit(now);
+            }
             self.phase = Phase::Opening;
             self.generation.0 += 1;
             return self.open_socket(admission);
@@ -321,12 +325,12 @@ impl Core {
         let Some(r) = &mut self.reconnect else { return };
         r.failed += 1;
         let (since, failed) = (r.since, r.failed);
-        // Nobody there, and somebody elsewhere: what is kept there is gone.
+        // Nobody there, and somebody elsewhere: the session may be kept behind that door as well.
         let elsewhere = self.next_door(failure);
         if fast && elsewhere {
             self.leave_edge();
         }
-        if fast && (elsewhere || failure.kind == FailureKind::Sfu || !self.fast_allowed(now, since, failed)) {
+        if fast && (failure.kind == FailureKind::Sfu || !self.fast_allowed(now, since, failed)) {
             if let Some(r) = &mut self.reconnect {
                 r.strategy = Strategy::Rejoin;
             }

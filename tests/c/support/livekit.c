@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-int livekit_node = -1;
+int livekit_node = -1, livekit_first = 0, livekit_direct = 0;
 
 static const char *stand(void)
 {
@@ -29,14 +29,15 @@ int livekit_nodes(void)
 const char *livekit_url(void)
 {
     static _Thread_local char urls[1024];
-    int first = livekit_node < 0 ? 0 : livekit_node, last = livekit_node < 0 ? livekit_nodes() - 1 : livekit_node;
+    int nodes = livekit_nodes(), count = livekit_node < 0 ? nodes : 1;
     urls[0] = 0;
-    for (int n = first; n <= last; n++) {
+    for (int i = 0; i < count; i++) {
         char path[32], url[128];
-        snprintf(path, sizeof path, "nodes/#%d/url", n);
+        int n = livekit_node < 0 ? (livekit_first + i) % nodes : livekit_node;
+        snprintf(path, sizeof path, "nodes/#%d/%s", n, livekit_direct ? "direct" : "url");
         json_text(stand(), path, url, sizeof url);
         CHECK_THAT(url[0], "the stand has no node %d", n);
-        snprintf(urls + strlen(urls), sizeof urls - strlen(urls), "%s%s", n > first ? " " : "", url);
+        snprintf(urls + strlen(urls), sizeof urls - strlen(urls), "%s%s", i ? " " : "", url);
     }
     return urls;
 }

@@ -12,6 +12,10 @@ int on_livekit(void);
 
 /* Where new peers go: the number of a node, or -1 (at first): all nodes, the first one first. */
 extern int livekit_node;
+/* Of all nodes, the one that is asked first; 0 at first. */
+extern int livekit_first;
+/* Non-zero: new peers go past the proxies. */
+extern int livekit_direct;
 
 /* The URL, or URLs parted by spaces, of livekit_node; static text. */
 const char *livekit_url(void);
