@@ -18,9 +18,14 @@ SFU     := $(TOOLS)/offhook-sfu
 LIBS    := target/lib
 DEMO    := target/demo
 BENCH   := target/bench
+LIVEKIT := target/tools/livekit-server
 CFLAGS  ?= -O2 -g
 STRICT  := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -pthread -Iinclude
 LINK    := -L$(LIBS) -loffhook -lm -Wl,-rpath,$(CURDIR)/$(LIBS)
+
+BENCH_SECONDS ?= 10
+BENCH_SESSIONS ?= 1,5,10,25,50
+BENCH_ROUNDS ?= 2
 
 SOAK    := target/soak
 SOAK_SECONDS ?= 600
@@ -30,7 +35,7 @@ SOAK_SEED ?= 1
 STEPS := build check-house check-licences test-rust lab loom check-header test-c test-livekit faults-short test-valgrind test-helgrind test-asan \
          check-install interop demo-short soak-short
 
-.PHONY: help setup build livekit demo demo-short test bench interop install header lint clean \
+.PHONY: help setup build livekit demo demo-short test bench bench-livekit interop install header lint clean \
         test-rust lab test-c test-livekit test-valgrind test-asan asan check-header check-install check-licences check-house examples loom faults faults-short \
         test-helgrind test-asan-rust sanitize miri fuzz soak soak-short
 
@@ -137,6 +142,34 @@ soak-short: ## the same in two minutes
 	@$(MAKE) --no-print-directory soak SOAK_SECONDS=80
 
 check-install: build ## install into an empty tree, build the examples with pkg-config, run them
+	@scripts/check-install.sh
+
+interop: examples ## a call with an independent WebRTC stack (Python, aiortc)
+	@tests/interop/run.sh
+
+BENCH_WORKER = $(CC) $(CFLAGS) $(STRICT) benches/worker.c benches/reconnect.c -o $(BENCH)/worker $(LINK)
+
+bench: build ## measure; a table and target/bench/summary.json (BENCH_SECONDS=)
+	@mkdir -p $(BENCH)
+	$(BENCH_WORKER)
+# Not by cargo: for an example it would build the library once more, with the features of its tests.
+	$(RUSTC) --edition 2021 -O examples/handle_lookup.rs -o $(BENCH)/handle_lookup \
+	  --extern offhook=$(SHIP)/liboffhook.rlib -L dependency=$(SHIP)/deps
+	@scripts/say.sh "Benchmark: library and SFU in separate processes"
+	$(TOOLS)/offhook-bench --sfu $(SFU) --worker $(BENCH)/worker --watch-seconds $(BENCH_SECONDS) \
+	  --lookup $(BENCH)/handle_lookup --library $(LIBS)/liboffhook.so.0 --out $(BENCH)
+	@$(MAKE) --no-print-directory bench-livekit
+
+bench-livekit: build livekit ## the same on LiveKit, beside its official client (BENCH_SECONDS=, BENCH_SESSIONS=1,50)
+	@mkdir -p $(BENCH)
+	$(BENCH_WORKER)
+	@scripts/say.sh "Benchmark on the LiveKit server: offhook and the official client in turn"
+	@$(TOOLS)/offhook-bench --livekit $(LIVEKIT) --worker $(BENCH)/worker --library $(LIBS)/liboffhook.so.0 \
+	  --official benches/livekit_worker.py --environment tests/livekit/official/env.sh --venv target/livekit/venv \
+	  --out $(BENCH) --watch-seconds $(BENCH_SECONDS) --sessions "$(BENCH_SESSIONS)" --rounds $(BENCH_ROUNDS) \
+	  || { code=$$?; [ $$code = 77 ] && exit 0; exit $$code; }
+
+install: build ## install into an empty tree, build the examples with pkg-config, run them
 	@scripts/check-install.sh
 
 interop: examples ## a call with an independent WebRTC stack (Python, aiortc)

@@ -364,7 +364,7 @@ class Worker:
         bad = min(frames, late + missing + round(made_up))
         line(
             "sessions", n=a.sessions, frames=frames, late_frames=bad, missing=missing, concealed=round(made_up), late=late,
-            writes_refused=self.direct.refused, join_ms=join_ms,
+            writes_refused=self.direct.refused, join_ms=join_ms, cpu_python_pct=self.python_share(before, after, took),
         )  # fmt: skip
         if a.seconds is not None:
             self.report(idle, before, after, took, frames, bad, join_ms)
@@ -383,18 +383,21 @@ class Worker:
             die("the other side is not ready")
         return other
 
+    def python_share(self, before, after, took):
+        """CPU of the threads that are Python's own, in % of a core."""
+
+        def cpu(of):
+            return sum(seconds for tid, seconds in of["threads"].items() if tid in (os.getpid(), self.pacing))
+
+        return round((cpu(after) - cpu(before)) / took * 100, 3)
+
     def report(self, idle, before, after, took, frames, bad, join_ms):
         n = self.arguments.sessions
-        python = {os.getpid(), self.pacing}
-
-        def cpu(of, threads=None):
-            return sum(seconds for tid, seconds in of["threads"].items() if threads is None or tid in threads)
-
         size, stripped = library_bytes()
         line(
             "measured", n=n, seconds=round(took, 2),
             cpu_pct_per_session=round((after["cpu_s"] - before["cpu_s"]) / took * 100 / n, 3),
-            cpu_python_pct_per_session=round((cpu(after, python) - cpu(before, python)) / took * 100 / n, 3),
+            cpu_python_pct_per_session=round(self.python_share(before, after, took) / n, 3),
             rss_kb_per_session=round((after["rss_kb"] - idle["rss_kb"]) / n, 1), rss_kb=after["rss_kb"],
             threads=len(after["threads"]), threads_before=len(idle["threads"]), fds=after["fds"],
             fds_per_session=round((after["fds"] - idle["fds"]) / n, 2),

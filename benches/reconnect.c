@@ -90,14 +90,14 @@ static void *side_pace(void *unused)
     return unused;
 }
 
-static void side_join(struct side *s, oh_client client)
+static void side_join(struct side *s, oh_client client, const char *user)
 {
     oh_call_options options = OH_CALL_OPTIONS_INIT;
     options.id = args.call;
     options.handlers.on_event = side_event;
     options.handlers.on_audio = side_audio;
     options.handlers.user_data = s;
-    need(oh_call_join(client, &options, &s->call), "join");
+    need(enter(client, user, &options, &s->call), "join");
     need(oh_call_wait(s->call, OH_STATE_JOINED, LIMIT_MS), "join");
     s->track = publish(s->call);
 }
@@ -147,8 +147,8 @@ void reconnect(void)
     oh_client clients[2] = { client_of("victim"), client_of("partner") };
     pthread_t thread;
     char what[64];
-    side_join(&victim, clients[0]);
-    side_join(&partner, clients[1]);
+    side_join(&victim, clients[0], "victim");
+    side_join(&partner, clients[1], "partner");
     if (pthread_create(&thread, NULL, side_pace, NULL)) die("no thread");
     double deadline = now_ms() + LIMIT_MS;
     while (!seen(&victim, &victim.last_real) || !seen(&partner, &partner.last_real)) {
@@ -212,7 +212,7 @@ void leaves(void)
         options.handlers.on_event = leave_event;
         options.handlers.on_audio = leave_audio;
         options.handlers.user_data = &l;
-        need(oh_call_join(client, &options, &call), "join");
+        need(enter(client, args.user, &options, &call), "join");
         publish(call);
         leave_wait(&l); /* on the air: a whole session is to be taken down */
         double began = now_ms();

@@ -9,6 +9,8 @@
  *   worker sessions --url URL --n N --prefix P
  *   worker reconnect --url URL --call ID                          (reconnect.c)
  *   worker leaves   --url URL --call ID --user NAME --count N --n N (reconnect.c)
+ *
+ * With --livekit URL --key K --secret S in place of --url the same happens over LiveKit.
  */
 #include "worker.h"
 #include <errno.h>
@@ -121,9 +123,25 @@ oh_client client_of(const char *user)
     oh_client client;
     options.url = args.url;
     options.user_id = user;
-    options.token = "development";
+    if (args.livekit) options.protocol = OH_PROTOCOL_LIVEKIT; /* tokens are for one room each, see enter() */
+    else options.token = "development";
     need(oh_client_new(&options, &client), "client");
     return client;
+}
+
+oh_result enter(oh_client client, const char *user, oh_call_options *options, oh_call *call)
+{
+    oh_access_token_options grant = OH_ACCESS_TOKEN_OPTIONS_INIT;
+    char token[2048];
+    if (args.livekit) {
+        grant.api_key = args.key;
+        grant.api_secret = args.secret;
+        grant.user_id = user;
+        grant.call_id = options->id;
+        need(oh_access_token(&grant, token, sizeof token), "token");
+        options->token = token;
+    }
+    return oh_call_join(client, options, call);
 }
 
 oh_track publish(oh_call call)
@@ -183,7 +201,7 @@ static void talk(void)
     options.id = args.call;
     options.handlers.on_event = talk_event;
     options.handlers.on_audio = hear_nothing;
-    need(oh_call_join(client, &options, &call), "join");
+    need(enter(client, args.user, &options, &call), "join");
     need(oh_call_wait(call, OH_STATE_JOINED, LIMIT_MS), "join");
     track = publish(call);
     clock_gettime(CLOCK_MONOTONIC, &at);
@@ -238,7 +256,7 @@ static void join(void)
         clock_gettime(CLOCK_REALTIME, &deadline);
         deadline.tv_sec += LIMIT_MS / 1000;
         j.began = now_ms();
-        need(oh_call_join(client, &options, &call), "join");
+        need(enter(client, args.user, &options, &call), "join");
         for (int posts = 0; posts < 2; ) {
             if (!sem_timedwait(&j.done, &deadline)) posts++;
             else if (errno != EINTR) die("no JOINED and first PCM in time");
@@ -290,7 +308,7 @@ static void api(void)
 
     options.id = "api";
     options.handlers.on_event = talk_event;
-    need(oh_call_join(client, &options, &call), "join");
+    need(enter(client, "api", &options, &call), "join");
     need(oh_call_wait(call, OH_STATE_JOINED, LIMIT_MS), "join");
     track = publish(call);
     MEASURE(seen[0].ns, oh_call_state(call, &state));
@@ -326,7 +344,7 @@ static void late(void)
 
     options.id = args.call;
     options.handlers.on_event = talk_event;
-    need(oh_call_join(client, &options, &call), "join");
+    need(enter(client, args.user, &options, &call), "join");
     need(oh_call_wait(call, OH_STATE_JOINED, LIMIT_MS), "join");
     need(oh_call_subscriber(call, &subscriber), "subscriber");
     oh_subscriber_free(subscriber);
@@ -357,6 +375,7 @@ struct session {
     oh_call call;
     oh_track track;
     atomic_int on_air, hears, ended;
+    double join_began, join_ms; /* the latter by the first OH_EVENT_JOINED */
     /* Frames since `running`, and those of them that were late. */
     atomic_long frames, late;
     /* When the last frame came, µs; and the schedule of the stream; written by the callbacks of this call only. */
@@ -376,6 +395,7 @@ static void session_event(void *user, oh_call call, const oh_event *event)
     struct session *s = user;
     (void)call;
     tell_troubles(event);
+    if (event->kind == OH_EVENT_JOINED && s->join_ms == 0) s->join_ms = now_ms() - s->join_began;
     if (event->kind == OH_EVENT_LOCAL_PUBLISHED) s->on_air = 1;
     if (event->kind == OH_EVENT_ENDED) s->ended = 1;
 }
@@ -452,7 +472,8 @@ void sessions_start(long n)
         options.handlers.on_event = session_event;
         options.handlers.on_audio = session_audio;
         options.handlers.user_data = s;
-        need(oh_call_join(session_clients[i % 2], &options, &s->call), "join");
+        s->join_began = now_ms();
+        need(enter(session_clients[i % 2], i % 2 ? "u1" : "u0", &options, &s->call), "join");
         s->track = publish(s->call);
         ready_sessions = i + 1;
         need(oh_call_wait(s->call, OH_STATE_JOINED, LIMIT_MS), "join");
@@ -511,8 +532,10 @@ static void many(void)
     }
     frames += dropped;
     late += dropped;
-    line("{\"kind\":\"sessions\",\"n\":%ld,\"frames\":%ld,\"late_frames\":%ld,\"concealed\":%ld,\"dropped\":%ld,"
-         "\"writes_refused\":%ld}", args.n, frames, late, concealed, dropped, refused);
+    printf("{\"kind\":\"sessions\",\"n\":%ld,\"frames\":%ld,\"late_frames\":%ld,\"concealed\":%ld,\"dropped\":%ld,"
+           "\"writes_refused\":%ld,\"join_ms\":[", args.n, frames, late, concealed, dropped, refused);
+    for (long i = 0; i < args.n; i++) printf("%s%.3f", i ? "," : "", sessions[i].join_ms);
+    line("]}");
     for (int i = 0; i < 2; i++) oh_client_free(session_clients[i]);
 }
 
@@ -524,6 +547,9 @@ int main(int argc, char **argv)
     };
     for (int i = 2; i + 1 < argc; i += 2) {
         if (!strcmp(argv[i], "--url")) args.url = argv[i + 1];
+        else if (!strcmp(argv[i], "--livekit")) args.url = argv[i + 1], args.livekit = 1;
+        else if (!strcmp(argv[i], "--key")) args.key = argv[i + 1];
+        else if (!strcmp(argv[i], "--secret")) args.secret = argv[i + 1];
         else if (!strcmp(argv[i], "--call")) args.call = argv[i + 1];
         else if (!strcmp(argv[i], "--user")) args.user = argv[i + 1];
         else if (!strcmp(argv[i], "--prefix")) args.prefix = argv[i + 1];
@@ -534,11 +560,12 @@ int main(int argc, char **argv)
     if (!args.call) args.call = "bench";
     if (!args.user) args.user = "bench";
     if (!args.prefix) args.prefix = "bench";
+    if (args.livekit && (!args.key || !args.secret)) return fprintf(stderr, "worker: --livekit needs --key and --secret\n"), 2;
     if (args.count < 1 || args.n < 0 || args.n > 10000) return fprintf(stderr, "worker: a number is out of range\n"), 2;
     make_tone();
     for (size_t i = 0; argc > 1 && args.url && i < sizeof modes / sizeof *modes; i++)
         if (!strcmp(argv[1], modes[i].name)) return modes[i].run(), 0;
     fprintf(stderr, "usage: worker talk|join|api|late|sessions|reconnect|leaves --url URL [--call ID] [--user NAME] [--count N] "
-                    "[--n N] [--prefix P]\n");
+                    "[--n N] [--prefix P]\n   or: --livekit URL --key K --secret S in place of --url\n");
     return 2;
 }

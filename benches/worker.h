@@ -9,7 +9,7 @@
 
 enum { FRAME = 960, FRAME_MS = 20, TONE_FRAMES = 50, LIMIT_MS = 20000 };
 
-struct args { const char *url, *call, *user, *prefix; long count, n; };
+struct args { const char *url, *call, *user, *prefix, *key, *secret; long count, n; int livekit; };
 extern struct args args;
 extern int16_t tone[TONE_FRAMES][FRAME];
 
@@ -19,6 +19,7 @@ void die(const char *what);                            /* with the library's own
 void need(oh_result result, const char *what);
 int word(char *out, size_t size, int timeout_ms);      /* 0 when the time is up; the process ends with stdin */
 oh_client client_of(const char *user);
+oh_result enter(oh_client client, const char *user, oh_call_options *options, oh_call *call); /* joins, with a token where one is needed */
 oh_track publish(oh_call call);
 void next_frame(struct timespec *at);
 void tell_troubles(const oh_event *event);

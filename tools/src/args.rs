@@ -55,6 +55,17 @@ impl Args {
             Some(text) => text.parse().map_err(|_| format!("--{name} takes a number, not '{text}'")),
         }
     }
+
+    /// The numbers given, parted by commas or spaces, or `default` without any.
+    pub fn numbers(&self, name: &str, default: &[u64]) -> Result<Vec<u64>, String> {
+        let Some(text) = self.0.get(name) else { return Ok(default.to_vec()) };
+        let words = text.split([',', ' ']).filter(|word| !word.is_empty());
+        let numbers: Result<Vec<u64>, _> = words.map(str::parse).collect();
+        numbers
+            .ok()
+            .filter(|numbers| !numbers.is_empty())
+            .ok_or_else(|| format!("--{name} takes numbers, not '{text}'"))
+    }
 }
 
 #[cfg(test)]
@@ -72,6 +83,10 @@ mod tests {
         let list = ["--fast", "--out", "x"].map(String::from);
         let args = Args::parse_with_flags(list.into_iter(), &["out"], &["fast", "slow"]).unwrap();
         assert!(args.has("fast") && args.has("out") && !args.has("slow"));
+        let list = parse(&["--seconds", "1,5 10"]).unwrap();
+        assert_eq!(list.numbers("seconds", &[]).unwrap(), [1, 5, 10]);
+        assert_eq!(list.numbers("out", &[7]).unwrap(), [7]);
+        assert!(parse(&["--seconds", "1,x"]).unwrap().numbers("seconds", &[]).is_err());
         assert!(parse(&["--seconds", "many"]).unwrap().number("seconds", 1).is_err());
     }
 }

@@ -230,7 +230,7 @@ fn whole_participants_patch_nothing_and_replace_everything() {
     let ann = |tracks: Vec<RemoteTrack>| {
         SfuMessage::ParticipantState(Box::new(Participant { published: tracks, ..person("ann") }))
     };
-    let mut told = |sim: &mut Sim, tracks| {
+    let told = |sim: &mut Sim, tracks| {
         sim.mark();
         sim.message(ann(tracks));
         let one = |e: Event| match e {

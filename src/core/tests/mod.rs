@@ -6,10 +6,7 @@
 mod candidates;
 mod check;
 mod data;
-<<<<<<< HEAD
 mod dialects;
-=======
->>>>>>> lab-livekit
 mod health;
 mod join;
 mod leave;

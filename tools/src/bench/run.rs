@@ -38,7 +38,7 @@ pub struct Plan {
 }
 
 /// For one line of a worker.
-const LIMIT: Duration = Duration::from_secs(60);
+pub(super) const LIMIT: Duration = Duration::from_secs(60);
 
 pub(super) struct Bench<'a> {
     pub(super) plan: &'a Plan,
@@ -207,8 +207,11 @@ impl Bench<'_> {
 
 /// The worker's next line, which must be of this kind.
 pub(super) fn expect(worker: &Program, kind: &str) -> Result<Value, String> {
-    let line = worker.line(LIMIT).map_err(|e| format!("waiting for '{kind}': {e}"))?;
-    let value: Value = serde_json::from_str(&line).map_err(|e| format!("{e}: {line}"))?;
+    of_kind(&worker.line(LIMIT).map_err(|e| format!("waiting for '{kind}': {e}"))?, kind)
+}
+
+pub(super) fn of_kind(line: &str, kind: &str) -> Result<Value, String> {
+    let value: Value = serde_json::from_str(line).map_err(|e| format!("{e}: {line}"))?;
     if value["kind"] == kind {
         Ok(value)
     } else {
@@ -229,7 +232,8 @@ pub(super) fn end(mut worker: Program) -> Result<(), String> {
     }
 }
 
-fn stripped_size(library: &Path, out: &Path) -> Result<u64, String> {
+/// Bytes of a library after `strip --strip-unneeded`.
+pub(super) fn stripped_size(library: &Path, out: &Path) -> Result<u64, String> {
     let stripped = out.join("stripped.so");
     let status = Command::new("strip").arg("--strip-unneeded").arg("-o").arg(&stripped).arg(library).status();
     if !status.map_err(|e| format!("strip: {e}"))?.success() {

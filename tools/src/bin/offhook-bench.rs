@@ -3,24 +3,17 @@
 
 use offhook_tools::{
     args::Args,
-    bench::run::{run, Plan},
+    bench::{
+        livekit,
+        run::{run, Plan},
+    },
 };
 use std::process::ExitCode;
 
-fn main() -> ExitCode {
-    match plan().and_then(|plan| run(&plan).map(|summary| (plan, summary))) {
-        Ok((plan, summary)) => {
-            println!("\n{}\nsummary: {}", summary.table(), plan.out.join("summary.json").display());
-            ExitCode::SUCCESS
-        }
-        Err(e) => {
-            eprintln!("offhook-bench: {e}");
-            ExitCode::FAILURE
-        }
-    }
-}
+/// What callers treat as a skip.
+const SKIPPED: u8 = 77;
 
-fn plan() -> Result<Plan, String> {
+fn main() -> ExitCode {
     let known = [
         "sfu",
         "worker",
@@ -32,9 +25,29 @@ fn plan() -> Result<Plan, String> {
         "reconnects",
         "dead-sockets",
         "watch-seconds",
+        "livekit",
+        "official",
+        "environment",
+        "venv",
+        "sessions",
+        "rounds",
     ];
-    let args = Args::parse(std::env::args().skip(1), &known)?;
-    Ok(Plan {
+    let result = Args::parse(std::env::args().skip(1), &known).and_then(|args| {
+        if args.has("livekit") {
+            compare(&args)
+        } else {
+            measure(&args)
+        }
+    });
+    result.unwrap_or_else(|e| {
+        eprintln!("offhook-bench: {e}");
+        ExitCode::FAILURE
+    })
+}
+
+/// The library on the development SFU.
+fn measure(args: &Args) -> Result<ExitCode, String> {
+    let plan = Plan {
         sfu: args.path("sfu")?,
         worker: args.path("worker")?,
         library: args.path("library")?,
@@ -46,5 +59,37 @@ fn plan() -> Result<Plan, String> {
         dead_sockets: args.number("dead-sockets", 2)?.clamp(1, 100),
         sessions: vec![1, 10, 50],
         watch_s: args.number("watch-seconds", 10)?.clamp(1, 600),
-    })
+    };
+    let summary = run(&plan)?;
+    println!("\n{}\nsummary: {}", summary.table(), plan.out.join("summary.json").display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The library and the official client on the LiveKit server.
+fn compare(args: &Args) -> Result<ExitCode, String> {
+    let plan = livekit::Plan {
+        server: args.path("livekit")?,
+        worker: args.path("worker")?,
+        library: args.path("library")?,
+        official: args.path("official")?,
+        environment: args.path("environment")?,
+        venv: args.path("venv")?,
+        out: args.path("out")?,
+        sessions: args.numbers("sessions", &[1, 5, 10, 25, 50])?,
+        rounds: args.number("rounds", 2)?.clamp(1, 20),
+        watch_s: args.number("watch-seconds", 10)?.clamp(1, 600),
+    };
+    if plan.sessions.iter().any(|n| !(1..=1000).contains(n)) {
+        return Err("--sessions are between 1 and 1000".to_owned());
+    }
+    match livekit::run(&plan)? {
+        livekit::Outcome::Done(summary) => {
+            println!("\n{}\nsummary: {}", summary.table(), plan.out.join("summary.json").display());
+            Ok(ExitCode::SUCCESS)
+        }
+        livekit::Outcome::Skipped(why) => {
+            eprintln!("SKIPPED: livekit: {why}");
+            Ok(ExitCode::from(SKIPPED))
+        }
+    }
 }

@@ -1,0 +1,304 @@
+//! The figures of the comparison on LiveKit: as a member of the summary and as a table with what is to be reached.
+//!
+//! Pure; knows no process.
+
+use super::summary::percentile;
+use serde::{ser::SerializeMap, Serialize, Serializer};
+use std::fmt::Write;
+
+/// Shares of what the official client uses.
+const CPU_AIM: f64 = 0.5;
+const MEMORY_AIM: f64 = 0.25;
+
+/// One run of one worker. Of the whole process, unless the name says otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Run {
+    pub cpu_pct_per_session: f64,
+    /// Without the threads in which only the language of the official client runs; the same where there are none.
+    pub cpu_native_pct_per_session: f64,
+    /// Above what the process had before its first session.
+    pub rss_kb_per_session: f64,
+    pub rss_kb: f64,
+    pub rss_kb_idle: f64,
+    pub threads: f64,
+    pub threads_idle: f64,
+    pub fds: f64,
+    pub fds_per_session: f64,
+    pub join_ms_p50: f64,
+    pub join_ms_p95: f64,
+    pub late_frames_pct: f64,
+    /// Time in which a thread was ready and got no core, all threads together, in % of the time watched.
+    pub waited_pct: f64,
+}
+
+type Figure = (&'static str, fn(&Run) -> f64);
+
+const FIGURES: [Figure; 13] = [
+    ("cpu_pct_per_session", |r| r.cpu_pct_per_session),
+    ("cpu_native_pct_per_session", |r| r.cpu_native_pct_per_session),
+    ("rss_kb_per_session", |r| r.rss_kb_per_session),
+    ("rss_kb", |r| r.rss_kb),
+    ("rss_kb_idle", |r| r.rss_kb_idle),
+    ("threads", |r| r.threads),
+    ("threads_idle", |r| r.threads_idle),
+    ("fds", |r| r.fds),
+    ("fds_per_session", |r| r.fds_per_session),
+    ("join_ms_p50", |r| r.join_ms_p50),
+    ("join_ms_p95", |r| r.join_ms_p95),
+    ("late_frames_pct", |r| r.late_frames_pct),
+    ("waited_pct", |r| r.waited_pct),
+];
+
+impl Run {
+    /// In short, for the progress.
+    pub fn line(&self) -> String {
+        format!(
+            "{:.2} % CPU and {:.0} KB per session, {:.2} % late",
+            self.cpu_pct_per_session, self.rss_kb_per_session, self.late_frames_pct
+        )
+    }
+}
+
+/// All runs of one of the two with one number of sessions; written as median and range of each figure.
+#[derive(Clone, Debug, Default)]
+pub struct Side {
+    pub runs: Vec<Run>,
+}
+
+impl Side {
+    fn values(&self, of: fn(&Run) -> f64) -> Vec<f64> {
+        self.runs.iter().map(of).collect()
+    }
+
+    fn median(&self, of: fn(&Run) -> f64) -> f64 {
+        percentile(&self.values(of), 0.5)
+    }
+
+    /// Median and, where they differ, least and greatest.
+    fn cell(&self, of: fn(&Run) -> f64, digits: usize) -> String {
+        let values = self.values(of);
+        let [least, median, most] =
+            [0.0, 0.5, 1.0].map(|share| format!("{:.digits$}", percentile(&values, share)));
+        if least == most {
+            median
+        } else {
+            format!("{median} ({least}-{most})")
+        }
+    }
+}
+
+impl Serialize for Side {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Spread {
+            median: f64,
+            min: f64,
+            max: f64,
+        }
+        let mut map = serializer.serialize_map(Some(FIGURES.len()))?;
+        for (name, of) in FIGURES {
+            let values = self.values(of);
+            let [min, median, max] =
+                [0.0, 0.5, 1.0].map(|share| super::summary::round(percentile(&values, share)));
+            map.serialize_entry(name, &Spread { median, min, max })?;
+        }
+        map.end()
+    }
+}
+
+/// Both with one number of sessions.
+#[derive(Clone, Debug, Serialize)]
+pub struct Size {
+    pub n: u64,
+    pub offhook: Side,
+    pub official: Side,
+    /// Ours divided by theirs, medians.
+    pub cpu_ratio: f64,
+    /// The same, with what only its language uses taken off from theirs.
+    pub cpu_native_ratio: f64,
+    pub rss_ratio: f64,
+    pub cpu_reached: bool,
+    pub rss_reached: bool,
+}
+
+impl Size {
+    pub fn new(n: u64, offhook: Side, official: Side) -> Self {
+        let ratio = |of: fn(&Run) -> f64| {
+            let (ours, theirs) = (offhook.median(of), official.median(of));
+            // Without a measure of theirs nothing is reached.
+            if theirs > 0.0 {
+                super::summary::round(ours / theirs)
+            } else {
+                f64::MAX
+            }
+        };
+        let cpu_ratio = ratio(|r| r.cpu_pct_per_session);
+        let cpu_native_ratio = ratio(|r| r.cpu_native_pct_per_session);
+        let rss_ratio = ratio(|r| r.rss_kb_per_session);
+        Size {
+            n,
+            cpu_ratio,
+            cpu_native_ratio,
+            rss_ratio,
+            // Against the client itself: that Python costs time is no merit of ours.
+            cpu_reached: cpu_native_ratio <= CPU_AIM,
+            rss_reached: rss_ratio <= MEMORY_AIM,
+            offhook,
+            official,
+        }
+    }
+}
+
+/// The member `livekit` of the file.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    pub seconds: u64,
+    pub rounds: u64,
+    /// Both stripped.
+    pub library_bytes: u64,
+    pub official_library_bytes: u64,
+    pub sessions: Vec<Size>,
+}
+
+impl Summary {
+    /// Threads that do not belong to a session: as many with the most sessions as with the fewest.
+    pub fn no_thread_per_session(&self) -> Option<bool> {
+        let few = self.sessions.iter().min_by_key(|s| s.n)?;
+        let many = self.sessions.iter().max_by_key(|s| s.n)?;
+        let threads = |size: &Size| size.offhook.median(|r| r.threads);
+        (many.n > few.n).then(|| threads(many) - threads(few) < (many.n - few.n).min(8) as f64)
+    }
+
+    /// The table for people.
+    pub fn table(&self) -> String {
+        let mut out = String::new();
+        let _ = writeln!(
+            out,
+            "  LiveKit: {} runs of {} s each in turn; median (least-greatest)\n\n\
+             {:>8} {:<9}{:<20}{:<14}{:<20}{:<12}{:<13}{:<9}{:<15}{:<19}{:<18}{}",
+            self.rounds,
+            self.seconds,
+            "sessions",
+            "",
+            "CPU %/session",
+            "- native",
+            "RSS KB/session",
+            "RSS MB",
+            "threads",
+            "fds",
+            "join p50 ms",
+            "join p95 ms",
+            "late frames %",
+            "waited %"
+        );
+        for size in &self.sessions {
+            for (name, side) in [("offhook", &size.offhook), ("official", &size.official)] {
+                let _ = writeln!(
+                    out,
+                    "{:>8} {name:<9}{:<20}{:<14}{:<20}{:<12}{:<13}{:<9}{:<15}{:<19}{:<18}{:.0}",
+                    size.n,
+                    side.cell(|r| r.cpu_pct_per_session, 2),
+                    format!("{:.2}", side.median(|r| r.cpu_native_pct_per_session)),
+                    side.cell(|r| r.rss_kb_per_session, 0),
+                    format!("{:.1}", side.median(|r| r.rss_kb) / 1024.0),
+                    side.cell(|r| r.threads, 0),
+                    side.cell(|r| r.fds, 0),
+                    side.cell(|r| r.join_ms_p50, 1),
+                    side.cell(|r| r.join_ms_p95, 1),
+                    side.cell(|r| r.late_frames_pct, 2),
+                    side.median(|r| r.waited_pct)
+                );
+            }
+            let _ = writeln!(
+                out,
+                "{:>8} ratio    CPU {:.2}, native {:.2} (≤ {CPU_AIM}: {}); RSS per session {:.2} (≤ {MEMORY_AIM}: {})\n",
+                size.n,
+                size.cpu_ratio,
+                size.cpu_native_ratio,
+                verdict(size.cpu_reached),
+                size.rss_ratio,
+                verdict(size.rss_reached)
+            );
+        }
+        if let Some(kept) = self.no_thread_per_session() {
+            let _ = writeln!(out, "  no thread per session: {}", verdict(kept));
+        }
+        let _ = writeln!(
+            out,
+            "  library, stripped: {:.1} MB, the official client's {:.1} MB",
+            self.library_bytes as f64 / 1e6,
+            self.official_library_bytes as f64 / 1e6
+        );
+        out
+    }
+}
+
+fn verdict(reached: bool) -> &'static str {
+    if reached {
+        "reached"
+    } else {
+        "MISSED"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn side(cpu: [f64; 2], rss: f64, threads: f64) -> Side {
+        let run = |cpu| Run {
+            cpu_pct_per_session: cpu,
+            cpu_native_pct_per_session: cpu,
+            rss_kb_per_session: rss,
+            threads,
+            ..Run::default()
+        };
+        Side { runs: cpu.map(run).to_vec() }
+    }
+
+    fn summary(threads: f64) -> Summary {
+        let sizes = [
+            Size::new(1, side([2.0, 3.0], 900.0, 7.0), side([4.0, 8.0], 3000.0, 30.0)),
+            Size::new(50, side([2.0, 2.0], 700.0, threads), side([3.0, 3.0], 3000.0, 300.0)),
+        ];
+        Summary {
+            seconds: 10,
+            rounds: 2,
+            library_bytes: 10_000_000,
+            official_library_bytes: 20_000_000,
+            sessions: sizes.to_vec(),
+        }
+    }
+
+    #[test]
+    fn medians_are_compared() {
+        let sizes = summary(7.0).sessions;
+        assert_eq!((sizes[0].cpu_ratio, sizes[0].rss_ratio), (0.417, 0.3));
+        assert!(sizes[0].cpu_reached && !sizes[0].rss_reached);
+        assert!(!sizes[1].cpu_reached && sizes[1].rss_reached);
+        let none = Size::new(1, side([1.0, 1.0], 1.0, 1.0), Side::default());
+        assert!(!none.cpu_reached && !none.rss_reached);
+    }
+
+    #[test]
+    fn python_is_no_merit_of_ours() {
+        let mut theirs = side([8.0, 8.0], 1.0, 1.0);
+        theirs.runs.iter_mut().for_each(|r| r.cpu_native_pct_per_session = 5.0);
+        let size = Size::new(1, side([3.0, 3.0], 1.0, 1.0), theirs);
+        assert_eq!((size.cpu_ratio, size.cpu_native_ratio, size.cpu_reached), (0.375, 0.6, false));
+    }
+
+    #[test]
+    fn the_table_and_the_file_have_it_all() {
+        let table = summary(7.0).table();
+        assert!(
+            table.contains("2.50 (2.00-3.00)") && table.contains("no thread per session: reached"),
+            "{table}"
+        );
+        assert_eq!(table.matches("MISSED").count(), 2, "{table}");
+        assert_eq!(summary(56.0).no_thread_per_session(), Some(false));
+        let json = serde_json::to_value(summary(7.0)).unwrap();
+        assert_eq!(json["sessions"][0]["offhook"]["cpu_pct_per_session"]["max"], 3.0);
+        assert_eq!(json["sessions"][1]["official"]["rss_kb_per_session"]["median"], 3000.0);
+    }
+}
