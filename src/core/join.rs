@@ -56,7 +56,8 @@ impl Core {
         self.timers.cancel(Timer::Token);
         match token.filter(|t| !t.is_empty()) {
             Some(token) => {
-                self.token = token;
+                self.token = token.clone();
+                self.given_token = token;
                 self.admit(now);
             }
             None => self.no_token(Error::new(
@@ -85,12 +86,13 @@ impl Core {
                 self.admission = Some(admission.clone());
                 self.open_socket(admission);
             }
-            Err(failure) if self.may_renew_token(&failure) => {
-                self.token = Secret::default();
-                self.token_renewed = true;
-                self.admit(now);
-            }
-            Err(failure) => self.join_attempt_failed(now, "the coordinator", failure, false),
+            Err(failure) => match self.next_token(&failure) {
+                Some(token) => {
+                    self.token = token;
+                    self.admit(now);
+                }
+                None => self.join_attempt_failed(now, "the coordinator", failure, false),
+            },
         }
     }
 
@@ -109,11 +111,12 @@ impl Core {
             return self.late();
         }
         if let Err(failure) = result {
-            if self.config.dialect.admits_at_socket && self.may_renew_token(&failure) {
-                self.forget_socket(limits::CLOSE_JOIN_FAILED, "join failed");
-                self.token = Secret::default();
-                self.token_renewed = true;
-                return self.admit(now);
+            if self.config.dialect.admits_at_socket {
+                if let Some(token) = self.next_token(&failure) {
+                    self.forget_socket(limits::CLOSE_JOIN_FAILED, "join failed");
+                    self.token = token;
+                    return self.admit(now);
+                }
             }
             // A door that says no says it for the whole service.
             let refused = matches!(failure.kind, FailureKind::Http { status } if status < 500);
@@ -248,9 +251,18 @@ impl Core {
         self.out(Output::OpenSocket { generation, admission, session_id, attempt, resume });
     }
 
-    /// The coordinator refuses the token, and the application may have a fresh one.
-    fn may_renew_token(&self, failure: &Failure) -> bool {
-        failure.kind == FailureKind::Http { status: 401 } && self.config.renew_token && !self.token_renewed
+    /// The token was refused: that of the application when it was the service's own, then a fresh one, for
+    /// which the application is asked (an empty one).
+    fn next_token(&mut self, failure: &Failure) -> Option<Secret> {
+        if failure.kind != (FailureKind::Http { status: 401 }) {
+            return None;
+        }
+        if self.token != self.given_token {
+            return Some(self.given_token.clone());
+        }
+        let ask = self.config.renew_token && !self.token_renewed;
+        self.token_renewed |= ask;
+        ask.then(Secret::default)
     }
 
     /// One attempt failed: again elsewhere, or the join is over.

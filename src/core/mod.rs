@@ -98,6 +98,8 @@ pub struct Core {
     unified_session_id: String,
     session_id: String,
     token: Secret,
+    /// The application's; the service may have brought another since.
+    given_token: Secret,
     admission: Option<Box<Admission>>,
     /// Edges that refused or failed, last one last.
     failed_edges: Vec<String>,
@@ -160,6 +162,7 @@ impl Core {
             session_gone: None,
             session_id: unified_session_id.clone(),
             unified_session_id,
+            given_token: token.clone(),
             token,
             admission: None,
             failed_edges: Vec::new(),

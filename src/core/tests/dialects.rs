@@ -113,6 +113,34 @@ fn an_expired_token_at_the_socket_asks_for_another() {
 }
 
 #[test]
+fn a_token_of_the_service_that_is_refused_gives_way_to_that_of_the_application() {
+    let mut sim = Sim::joined_with(Config { renew_token: true, ..one_socket() });
+    sim.message(SfuMessage::Token(Secret::new("spoilt")));
+    sim.on(|o| match o {
+        Output::OpenSocket { generation, admission, .. } if admission.token.reveal() == "spoilt" => {
+            Reply::With(refused(*generation, FailureKind::Http { status: 401 }))
+        }
+        _ => Reply::Good,
+    });
+    sim.mark();
+    sim.lose_socket();
+    sim.run(ms(1_000));
+    assert_eq!((sim.core.state(), sim.count(|o| matches!(o, Output::NeedToken))), (State::Joined, 0));
+    assert_eq!((sim.count(|o| matches!(o, Output::OpenSocket { .. })), sim.core.counters().reconnects_fast), (2, 1));
+    // When both are, the application is asked.
+    sim.on(|o| match o {
+        Output::OpenSocket { generation, .. } => Reply::With(refused(*generation, FailureKind::Http { status: 401 })),
+        _ => Reply::Good,
+    });
+    sim.message(SfuMessage::Token(Secret::new("spoilt again")));
+    sim.mark();
+    sim.lose_socket();
+    sim.run(ms(1_000));
+    assert_eq!(sim.count(|o| matches!(o, Output::NeedToken)), 1);
+    assert!(sim.count(|o| matches!(o, Output::OpenSocket { .. })) <= 4);
+}
+
+#[test]
 fn nobody_waits_at_a_dead_door_while_another_was_not_tried() {
     let mut sim = Sim::new(one_socket());
     sim.on(two_doors);
