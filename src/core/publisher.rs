@@ -135,6 +135,11 @@ impl Publisher {
         self.slot == Slot::Closing
     }
 
+    /// Closed for good, or about to be.
+    pub fn is_gone(&self) -> bool {
+        matches!(self.slot, Slot::Closing | Slot::Closed)
+    }
+
     pub(super) fn track(&mut self, id: TrackId) -> Option<&mut Track> {
         self.tracks.iter_mut().find(|t| t.id == id)
     }
