@@ -15,6 +15,7 @@ pub(super) struct Data {
     requests: Vec<Request>,
     /// Those that were answered or are too old: id and caller. Told once, whatever comes twice.
     done: VecDeque<(String, String)>,
+    /// The oldest first.
     texts: Vec<Text>,
 }
 
@@ -116,37 +117,63 @@ impl Core {
     fn text_begins(&mut self, id: String, from: String, session_id: String, topic: String, length: Option<u64>) {
         let known = self.data.texts.iter().any(|t| t.id == id && t.from == from);
         let too_long = length.is_some_and(|l| l > limits::TEXT_BYTES as u64);
-        if known || too_long || self.data.texts.len() >= limits::TEXTS {
+        if known || too_long {
             self.counters.data_dropped += 1;
             return;
+        }
+        if self.data.texts.len() >= limits::TEXTS {
+            // The oldest may never end; it must not be in the way of the others.
+            self.drop_text(0);
         }
         self.data.texts.push(Text { id, from, session_id, topic, next: 0, bytes: Vec::new(), length });
     }
 
     fn text_goes_on(&mut self, id: &str, from: &str, index: u64, content: &[u8]) {
-        let total: usize = self.data.texts.iter().map(|t| t.bytes.len()).sum();
         let Some(at) = self.data.texts.iter().position(|t| t.id == id && t.from == from) else {
             return self.late();
         };
-        let text = &mut self.data.texts[at];
-        if index < text.next {
+        let next = self.data.texts[at].next;
+        if index < next {
             // Once more: it is there already.
             return self.late();
         }
-        if index > text.next || total + content.len() > limits::TEXT_BYTES {
-            self.data.texts.swap_remove(at);
-            self.counters.data_dropped += 1;
-            return;
-        }
+        let Some(at) = (index == next).then(|| self.room_for_text(at, content.len())).flatten() else {
+            return self.drop_text(at);
+        };
+        let text = &mut self.data.texts[at];
         text.next += 1;
         text.bytes.extend_from_slice(content);
+    }
+
+    /// Where the text is after older ones have made room for so many bytes of it; `None`: it is too large itself.
+    fn room_for_text(&mut self, mut at: usize, more: usize) -> Option<usize> {
+        if self.data.texts[at].bytes.len() + more > limits::TEXT_BYTES {
+            return None;
+        }
+        while self.data.texts.iter().map(|t| t.bytes.len()).sum::<usize>() + more > limits::TEXT_BYTES {
+            let oldest = usize::from(at == 0);
+            self.drop_text(oldest);
+            at -= usize::from(oldest < at);
+        }
+        Some(at)
+    }
+
+    fn drop_text(&mut self, at: usize) {
+        self.data.texts.remove(at);
+        self.counters.data_dropped += 1;
+    }
+
+    /// The channels on which texts were coming are gone: what is missing of them never comes.
+    pub(super) fn drop_texts(&mut self) {
+        self.counters.data_dropped += self.data.texts.len() as u64;
+        self.data.texts.clear();
     }
 
     fn text_ends(&mut self, id: &str, from: &str, complete: bool) {
         let Some(at) = self.data.texts.iter().position(|t| t.id == id && t.from == from) else {
             return self.late();
         };
-        let text = self.data.texts.swap_remove(at);
+        let text = self.data.texts.remove(at);
         let whole = complete && text.length.is_none_or(|l| l == text.bytes.len() as u64);
         let Some(content) = whole.then(|| String::from_utf8(text.bytes).ok()).flatten() else {
             self.counters.data_dropped += 1;
@@ -205,6 +232,8 @@ impl Core {
     ) {
         let refusal = if !self.is_open() {
             Some(failure(rpc_codes::SEND_FAILED, "the call is leaving or over"))
+        } else if self.publisher.is_gone() || self.subscriber.is_gone() {
+            Some(failure(rpc_codes::SEND_FAILED, "it goes out by the publisher and comes back by the subscriber; one is closed"))
         } else if self.data.calls.len() >= limits::RPC_CALLS {
             Some(failure(rpc_codes::SEND_FAILED, "too many procedure calls are under way"))
         } else {

@@ -145,6 +145,7 @@ impl Core {
     /// The peer connections in use are closed to make room for others.
     pub(super) fn close_transport(&mut self) {
         let Some(generation) = self.transport.take() else { return };
+        self.drop_texts();
         if self.publisher.is_live() {
             self.out(Output::ClosePeer { generation, peer: PeerKind::Publisher });
         }

@@ -27,6 +27,7 @@ mod subscriber;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod track;
 mod wishes;
 
 pub use io::{

@@ -1,7 +1,8 @@
 //! Mute: media follows the application at once, the SFU is told with only the changed tracks, one
 //! request at a time, the last intent wins. Must not know: sockets, the engine.
 
-use super::publisher::{Step, Told, Track};
+use super::publisher::Step;
+use super::track::{Told, Track};
 use super::{model::*, Core, Event, Output, Phase, TrackId};
 use crate::error::{Code, Error};
 use std::time::Duration;

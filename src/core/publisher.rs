@@ -5,46 +5,13 @@
 //! request at a time, the last intent wins.
 
 use super::subscriber::Slot;
+use super::track::{Sender, Told, Track};
 use super::{
     backoff, ice, limits, link::Link, model::*, Action, AudioOffer, Core, Event, Op, OpDone, OpFailed,
     Output, Phase, Timer, TrackId,
 };
 use crate::error::{Code, Error};
 use std::time::Duration;
-
-/// What the SFU believes of a track's mute state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Told {
-    /// It has not acknowledged the track.
-    Nothing,
-    /// It was told, and may not have heard.
-    Unsure,
-    Muted(bool),
-}
-
-impl Told {
-    pub(super) fn or_nothing(self, next: Told) -> Told {
-        if self == Told::Nothing {
-            self
-        } else {
-            next
-        }
-    }
-}
-
-#[derive(Debug)]
-pub(super) struct Track {
-    pub(super) id: TrackId,
-    pub(super) offer: AudioOffer,
-    /// Name in msid and TrackInfo.
-    pub(super) name: String,
-    pub(super) muted: bool,
-    /// By a moderator, and not unmuted by the application since.
-    pub(super) moderated: bool,
-    pub(super) told: Told,
-    /// The application knows that it is on the air.
-    pub(super) announced: bool,
-}
 
 #[derive(Debug)]
 pub(super) enum Step {
@@ -59,14 +26,6 @@ pub(super) enum Step {
     Asking(u64),
     Answering(Op, String),
     RollingBack(Op),
-}
-
-/// One sender of the engine.
-#[derive(Debug)]
-struct Sender {
-    track: TrackId,
-    /// The name under which it was added.
-    name: String,
 }
 
 #[derive(Debug)]
@@ -174,6 +133,11 @@ impl Publisher {
 
     pub fn is_closing(&self) -> bool {
         self.slot == Slot::Closing
+    }
+
+    /// Closed for good, or about to be.
+    pub fn is_gone(&self) -> bool {
+        matches!(self.slot, Slot::Closing | Slot::Closed)
     }
 
     pub(super) fn track(&mut self, id: TrackId) -> Option<&mut Track> {

@@ -1,8 +1,9 @@
 //! The fault lab: several sessions, a model of SFU and coordinator, of the engine and of the applications, under one
 //! seeded scheduler in virtual time; everything fails, and after each step the rules must hold.
 //!
-//! `make lab` runs 20,000 seeds, `make lab SEEDS=n [FROM=m]` others, `make lab SEED=n` shows the schedule of one. By
-//! itself the test runs a small slice. The lab knows the rules' public face only: `offhook::core`.
+//! `make lab` runs 50,000 seeds, `make lab SEEDS=n [FROM=m]` others, `make lab SEED=n` shows the schedule of one. By
+//! itself the test runs a small slice. Odd seeds speak LiveKit, frame by frame; the others the core's own vocabulary.
+//! The lab knows the public face of rules and dialogue only: `offhook::core`, `offhook::signalling::livekit`.
 
 mod app;
 mod calm;
