@@ -18,3 +18,4 @@ mod roster;
 mod rpc;
 mod sim;
 mod stats;
+mod subscriptions;
