@@ -11,13 +11,15 @@ use crate::error::Secret;
 use crate::signalling::text;
 use offhook_proto::livekit as pb;
 use pb::{signal_request::Message as Ask, signal_response::Message as Said};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 /// How long a resume is worth trying: the server keeps a session as long as its media connection stands.
 const RESUME_S: i32 = 30;
 /// Versions of participants that have left, kept so that nothing older brings them back.
 const MAX_LEFT: usize = 256;
+/// Tracks remembered as not to be had, at most.
+const MAX_DENIED: usize = 1024;
 /// Requests that wait for their replies, at most.
 const MAX_WAITING: usize = 64;
 
@@ -85,6 +87,8 @@ pub struct Dialogue {
     last_offer: Option<pb::SessionDescription>,
     last_answer: Option<pb::SessionDescription>,
     data_channels: bool,
+    /// Tracks that cannot be had, as far as was said.
+    denied: BTreeSet<String>,
     rtt_ms: i64,
     resuming: bool,
 }
@@ -113,6 +117,7 @@ impl Dialogue {
             last_offer: None,
             last_answer: None,
             data_channels: false,
+            denied: BTreeSet::new(),
             rtt_ms: 0,
             resuming: false,
         }
@@ -291,16 +296,7 @@ impl Dialogue {
             let (id, wish) = (&subscription.track_id, subscription.wish);
             let known = self.told.insert(id.clone(), wish).unwrap_or(usual);
             if known.subscribed != wish.subscribed {
-                let (track_sids, subscribe) = (vec![id.clone()], wish.subscribed);
-                // Servers of before named the participant as well.
-                let participant_tracks = match subscription.session_id.is_empty() {
-                    true => Vec::new(),
-                    false => vec![pb::ParticipantTracks {
-                        participant_sid: subscription.session_id.clone(),
-                        track_sids: track_sids.clone(),
-                    }],
-                };
-                let update = pb::UpdateSubscription { track_sids, subscribe, participant_tracks };
+                let update = outgoing::subscribe(id, &subscription.session_id, wish.subscribed);
                 frames.push(outgoing::request(Ask::Subscription(update)));
             }
             if (Wish { subscribed: true, ..known }) != (Wish { subscribed: true, ..wish }) {
@@ -345,7 +341,7 @@ impl Dialogue {
                 Some(track_id) => SfuMessage::LocalMuted { track_id, muted: mute.muted },
                 None => SfuMessage::Alive,
             }),
-            Said::SpeakersChanged(change) => Heard::say(SfuMessage::AudioLevels(speakers(change))),
+            Said::SpeakersChanged(change) => Heard::say(SfuMessage::AudioLevels(incoming::speakers(change))),
             Said::RoomUpdate(update) => self.room(update.room),
             Said::ConnectionQuality(update) => {
                 let one = |u: pb::ConnectionQualityInfo| {
@@ -370,10 +366,10 @@ impl Dialogue {
             }
             Said::SubscriptionPermissionUpdate(update) => {
                 let pb::SubscriptionPermissionUpdate { participant_sid, track_sid, allowed } = update;
-                Heard::say(match (incoming::id(participant_sid), incoming::id(track_sid)) {
-                    (Some(session_id), Some(track_id)) => SfuMessage::Subscribable { track_id, session_id, allowed },
-                    _ => SfuMessage::Unknown,
-                })
+                match (incoming::id(participant_sid), incoming::id(track_sid)) {
+                    (Some(session_id), Some(track_id)) => self.subscribable(session_id, track_id, allowed),
+                    _ => Heard::say(SfuMessage::Unknown),
+                }
             }
             Said::RefreshToken(token) => Heard::say(SfuMessage::Token(Secret::new(token))),
             Said::TrackUnpublished(gone) => Heard::say(match self.cid_of(&gone.track_sid) {
@@ -385,7 +381,7 @@ impl Dialogue {
                 Heard::say(SfuMessage::Alive)
             }
             Said::Pong(_) | Said::TrackSubscribed(_) => Heard::say(SfuMessage::Alive),
-            Said::SubscriptionResponse(response) => Heard::say(not_subscribed(&response)),
+            Said::SubscriptionResponse(response) => Heard::say(incoming::not_subscribed(&response)),
             Said::RequestResponse(response) => self.replied(response),
             Said::RoomMoved(moved) => {
                 let why = "the SFU moved this participant to another room".to_owned();
@@ -394,6 +390,26 @@ impl Dialogue {
                 Heard { messages: token.into_iter().chain([advice]).collect(), ..Heard::default() }
             }
         }
+    }
+
+    /// Every subscription begins with the word that it is allowed, which is no news. It tells of those that
+    /// are not wanted: who comes up is subscribed to everything, whatever was said before that.
+    fn subscribable(&mut self, session_id: String, track_id: String, allowed: bool) -> Heard {
+        let unwanted = allowed && self.told.get(&track_id).is_some_and(|wish| !wish.subscribed);
+        let frames = match unwanted {
+            true => vec![outgoing::request(Ask::Subscription(outgoing::subscribe(&track_id, &session_id, false)))],
+            false => Vec::new(),
+        };
+        let news = match allowed {
+            true => self.denied.remove(&track_id),
+            false if self.denied.len() >= MAX_DENIED => true,
+            false => self.denied.insert(track_id.clone()),
+        };
+        let message = match news {
+            true => SfuMessage::Subscribable { track_id, session_id, allowed },
+            false => SfuMessage::Alive,
+        };
+        Heard { frames, ..Heard::say(message) }
     }
 
     fn cid_of(&self, sid: &str) -> Option<String> {
@@ -430,6 +446,7 @@ impl Dialogue {
             health: self.health,
             ice_servers: Some(incoming::ice_servers(join.ice_servers)),
             grants: self.grants,
+            publisher_first: !join.subscriber_primary,
             room: join.room.map(incoming::room),
             ..JoinState::default()
         };
@@ -555,21 +572,6 @@ fn candidate(trickle: pb::TrickleRequest) -> SfuMessage {
         return SfuMessage::Alive;
     }
     SfuMessage::IceTrickle { peer, candidate: trickle.candidate_init }
-}
-
-fn speakers(change: pb::SpeakersChanged) -> Vec<(String, f32, bool)> {
-    change.speakers.into_iter().filter_map(|s| Some((incoming::id(s.sid)?, s.level, s.active))).collect()
-}
-
-fn not_subscribed(response: &pb::SubscriptionResponse) -> SfuMessage {
-    let why = match response.err() {
-        pb::SubscriptionError::SeCodecUnsupported => "its codec is not supported",
-        pb::SubscriptionError::SeTrackNotfound => "there is no such track",
-        pb::SubscriptionError::SeUnknown => "no reason given",
-    };
-    let track = text::clean(&response.track_sid, &[]);
-    let error = SfuError { code: response.err, message: format!("track {track} cannot be had: {why}"), should_retry: false };
-    SfuMessage::Error { error, strategy: Strategy::Unspecified }
 }
 
 #[cfg(test)]
