@@ -84,7 +84,8 @@ pub struct oh_call_options {
     /// Frames of 20 ms queued for the application at most, 1 to 4096, all participants together;
     /// 0: 50. Beyond it the oldest is dropped and counted.
     pub audio_queue: u32,
-    /// Non-zero: never receive (a publish-only bot). No subscriber is created.
+    /// Non-zero: never receive (a publish-only bot). No subscriber is created; with OH_PROTOCOL_LIVEKIT one for
+    /// which nothing is asked, because servers take that connection for the participant's.
     pub no_subscriber: u32,
     /// Pull mode: non-zero to get sound as OH_EVENT_AUDIO.
     pub pull_audio: u32,
@@ -275,7 +276,8 @@ unsafe fn settings(client: &Client, options: &oh_call_options) -> Result<(CallOp
         disconnect_timeout,
         seed: u64::from_ne_bytes(seed),
     };
-    let auto_subscribe = options.no_auto_subscribe == 0;
+    // Who never receives asks for nothing either.
+    let auto_subscribe = options.no_auto_subscribe == 0 && options.no_subscriber == 0;
     Ok((CallOptions { config, auto_subscribe, audio }, limits))
 }
 
@@ -515,7 +517,8 @@ pub unsafe extern "C" fn oh_call_state(call: oh_call, state: *mut i32) -> oh_res
 /// @param token  the user's token; NULL: there is none, the join fails with OH_ERR_AUTH.
 /// @return       OH_OK; OH_ERR_STATE when the call is over; OH_ERR_HANDLE; OH_ERR_ARGUMENT.
 ///
-/// Any thread. Without a question the token is ignored.
+/// Any thread. Without a question the token is ignored. With OH_PROTOCOL_LIVEKIT a token for another call is an
+/// argument error, and the question stays.
 ///
 /// # Safety
 /// `token` must be NULL or a NUL-terminated string.

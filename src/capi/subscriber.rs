@@ -153,7 +153,9 @@ pub unsafe extern "C" fn oh_subscriber_set_track(
 /// Stops receiving for good while the call goes on. Sound that is queued is discarded. Offers of the
 /// SFU for it are dropped without an error from now on, and counted (oh_call_stats.late_offers).
 /// Closing twice is fine. A callback in progress on another thread is waited for: after it returns
-/// no sound is handed over, unless called inside a callback.
+/// no sound is handed over, unless called inside a callback. With OH_PROTOCOL_LIVEKIT data, texts and procedure
+/// calls end with it, while offers are still answered, with nothing asked for: servers take that connection
+/// for the participant's.
 ///
 /// @return  OH_OK; OH_ERR_HANDLE.
 #[no_mangle]

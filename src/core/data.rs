@@ -87,7 +87,7 @@ impl Core {
     }
 
     pub(super) fn on_data(&mut self, generation: Generation, now: Duration, data: DataIn) {
-        if Some(generation) != self.transport || !self.subscriber_open() {
+        if Some(generation) != self.transport || !self.subscriber_open() || self.subscriber.deaf {
             return self.late();
         }
         let DataIn { from, session_id, delivery, body } = data;

@@ -223,6 +223,9 @@ impl Core {
         if let Some(grants) = joined.grants {
             self.on_grants(now, grants);
         }
+        if joined.publisher_first {
+            self.on_want_data(now);
+        }
         if !joined.pins.is_empty() {
             self.event(Event::Pins(joined.pins));
         }

@@ -320,6 +320,7 @@ impl Core {
         if self.roster.publish(session_id, &track) && session_id != self.session_id {
             let user_id = self.roster.get(session_id).map(|p| p.user_id.clone()).unwrap_or_default();
             self.event(Event::TrackPublished { user_id, session_id: session_id.to_owned(), track });
+            self.want_nothing();
         }
     }
 
@@ -378,6 +379,10 @@ impl Core {
         // The old connection of a migration plays on.
         let plays_on = self.is_old_transport(generation) && !self.subscriber.is_gone();
         if !in_use && !plays_on || !self.is_open() {
+            return self.late();
+        }
+        if self.subscriber.deaf {
+            self.out(Output::Unbind { id });
             return self.late();
         }
         if self.remotes.len() >= limits::REMOTE_TRACKS {
@@ -444,6 +449,9 @@ impl Core {
             let former = self.roster.get(&session_id).map(|p| p.published.clone()).unwrap_or_default();
             let tracks = participant.published.clone();
             for old in former {
+                if !tracks.iter().any(|t| t.id == old.id) {
+                    self.forget_wish(&old.id);
+                }
                 if !tracks.iter().any(|t| (&t.id, t.kind, t.muted) == (&old.id, old.kind, old.muted)) {
                     self.on_track_unpublished(&session_id, &old, UnpublishCause::Unspecified);
                 }

@@ -138,7 +138,8 @@ impl Core {
         let mut rng = Rng::new(config.seed);
         let unified_session_id = rng.uuid();
         let token = config.token.clone();
-        let subscribe = config.subscribe;
+        let mut subscriber = subscriber::Subscriber::new(config.subscribe || config.dialect.subscriber_stays);
+        subscriber.deaf = !config.subscribe;
         Self {
             config,
             rng,
@@ -179,7 +180,7 @@ impl Core {
             grants: None,
             remotes: Vec::new(),
             publisher: publisher::Publisher::default(),
-            subscriber: subscriber::Subscriber::new(subscribe),
+            subscriber,
             rpcs: rpcs::Rpcs::default(),
             stats: stats::Stats::default(),
             data: data::Data::default(),

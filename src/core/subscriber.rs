@@ -57,6 +57,8 @@ pub(super) struct Subscriber {
     pub(super) answered: bool,
     pub(super) link: Link,
     failures: u32,
+    /// Nothing is to be received, whether there is a peer connection for it or not.
+    pub(super) deaf: bool,
 }
 
 impl Subscriber {
@@ -73,6 +75,7 @@ impl Subscriber {
             answered: false,
             link: Link::default(),
             failures: 0,
+            deaf: false,
         }
     }
 
@@ -83,7 +86,8 @@ impl Subscriber {
 
     /// For a new connection; what was closed for good stays closed.
     pub fn restart(&mut self) {
-        *self = Self::new(!matches!(self.slot, Slot::Closed | Slot::Closing));
+        let deaf = self.deaf;
+        *self = Self { deaf, ..Self::new(!matches!(self.slot, Slot::Closed | Slot::Closing)) };
     }
 
     pub fn begin_close(&mut self) -> bool {
@@ -408,6 +412,13 @@ impl Core {
     pub(super) fn close_subscriber(&mut self) {
         if !matches!(self.subscriber.slot, Slot::Absent | Slot::Open) {
             return;
+        }
+        self.subscriber.deaf = true;
+        if self.config.dialect.subscriber_stays {
+            for remote in std::mem::take(&mut self.remotes) {
+                self.out(Output::Unbind { id: remote.id });
+            }
+            return self.want_nothing();
         }
         self.drop_queued_offers();
         self.forget_rpcs(PeerKind::Subscriber);

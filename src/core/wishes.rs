@@ -27,14 +27,27 @@ impl Core {
         }
     }
 
-    /// A track is gone: nothing is wanted of it any more, and nobody needs to be told.
+    /// A track is gone: nothing is wanted of it any more. What is told next is the whole set without it, so
+    /// that a wish for it that comes too late is news, and is answered.
     pub(super) fn forget_wish(&mut self, track_id: &str) {
-        self.wishes.all.remove(track_id);
+        if self.wishes.all.remove(track_id).is_some() {
+            self.wishes.dirty = true;
+            self.tell_wishes();
+        }
+    }
+
+    /// Nothing is received any more: of no track is anything wanted, whatever was wished.
+    pub(super) fn want_nothing(&mut self) {
+        if self.config.dialect.subscriber_stays && self.subscriber.deaf {
+            self.wishes.dirty = true;
+            self.tell_wishes();
+        }
     }
 
     /// On a new socket everything is told anew.
     pub(super) fn resume_wishes(&mut self) {
         (self.wishes.under_way, self.wishes.dirty) = (None, !self.wishes.all.is_empty());
+        self.want_nothing();
         self.tell_wishes();
     }
 
@@ -44,8 +57,17 @@ impl Core {
         }
         self.wishes.dirty = false;
         let session_id = self.session_id.clone();
-        let subscriptions = self.wishes.all.iter().map(|(id, wish)| self.subscription(id, *wish)).collect();
+        let nothing = Wish { subscribed: false, ..Wish::default() };
+        let subscriptions = match self.subscriber.deaf {
+            true => self.tracks_of_others().map(|id| self.subscription(id, nothing)).collect(),
+            false => self.wishes.all.iter().map(|(id, wish)| self.subscription(id, *wish)).collect(),
+        };
         self.wishes.under_way = Some(self.rpc(RpcCall::UpdateSubscriptions { session_id, subscriptions }));
+    }
+
+    fn tracks_of_others(&self) -> impl Iterator<Item = &str> {
+        let others = self.roster.iter().filter(|p| p.session_id != self.session_id);
+        others.flat_map(|p| &p.published).map(|t| t.id.as_str()).filter(|id| !id.is_empty())
     }
 
     fn subscription(&self, track_id: &str, wish: Wish) -> Subscription {

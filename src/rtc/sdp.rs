@@ -245,6 +245,30 @@ pub fn mirror_stereo(offer: &str, answer: &str) -> String {
     with_opus_parameters(answer, |mid| if stereo.contains(mid) { vec!["stereo=1"] } else { Vec::new() })
 }
 
+/// The mids of the m-lines with which the other side only wants to receive.
+pub fn recvonly_mids(sdp: &str) -> Vec<&str> {
+    let parts = Parts::of(sdp);
+    let recvonly = parts.media().iter().filter(|media| media.contains(&"a=recvonly"));
+    recvonly.filter_map(|media| attribute(media, "mid")).collect()
+}
+
+/// The description with these m-lines inactive.
+pub fn inactive(sdp: &str, mids: &[&str]) -> String {
+    if mids.is_empty() {
+        return sdp.to_owned();
+    }
+    let mut out = String::with_capacity(sdp.len());
+    for part in Parts::of(sdp).0 {
+        let meant = attribute(&part, "mid").is_some_and(|mid| mids.contains(&mid));
+        for line in part {
+            let direction = matches!(line, "a=sendrecv" | "a=sendonly" | "a=recvonly");
+            out.push_str(if meant && direction { "a=inactive" } else { line });
+            out.push_str("\r\n");
+        }
+    }
+    out
+}
+
 fn fmtp_of(line: &str) -> &str {
     line.split_once(' ').map_or("", |(_, fmtp)| fmtp)
 }

@@ -248,6 +248,117 @@ static void samples(peer *p)
     oh_track_free(track);
 }
 
+/* Arguments are looked at before what the call's protocol has: good ones are unsupported here. */
+static void data(peer *p)
+{
+    test_step(10, "packets and texts");
+    char *end = before_the_abyss(1);
+    for (int i = 0; i <= NOT_UTF8; i++) {
+        const char *bad = i < NOT_UTF8 ? not_utf8[i] : megabyte;
+        for (int field = 0; field < 2; field++) {
+            oh_data_options to = OH_DATA_OPTIONS_INIT;
+            const char *users[] = { "u", bad };
+            if (field == 0) to.topic = bad;
+            else to.to = users, to.to_count = 2;
+            CHECK_OH(oh_call_send_data(p->call, &to, "x", 1), OH_ERR_ARGUMENT);
+            check_words(field ? "to" : "topic");
+            CHECK_OH(oh_call_send_text(p->call, &to, "x"), OH_ERR_ARGUMENT);
+        }
+        if (i < NOT_UTF8) CHECK_OH(oh_call_send_text(p->call, NULL, bad), OH_ERR_ARGUMENT);
+    }
+    static const uint32_t counts[] = { 1, 257, INT32_MAX, UINT32_MAX };
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        oh_data_options to = OH_DATA_OPTIONS_INIT;
+        to.to_count = counts[i];
+        CHECK_OH(oh_call_send_data(p->call, &to, "x", 1), OH_ERR_ARGUMENT);
+        check_words("to");
+        to.to = (const char *const *)(void *)end; /* refused before it is looked at */
+        if (counts[i] > 1) CHECK_OH(oh_call_send_data(p->call, &to, "x", 1), OH_ERR_ARGUMENT);
+    }
+    static const size_t sizes[] = { 60001, 1 << 20, INT32_MAX, UINT32_MAX, SIZE_MAX };
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) CHECK_OH(oh_call_send_data(p->call, NULL, end, sizes[i]), OH_ERR_ARGUMENT);
+    CHECK_OH(oh_call_send_data(p->call, NULL, NULL, 1), OH_ERR_ARGUMENT);
+    CHECK_OH(oh_call_send_text(p->call, NULL, NULL), OH_ERR_ARGUMENT);
+    CHECK_OH(oh_call_send_data(p->call, NULL, end, 1), OH_ERR_UNSUPPORTED);
+    CHECK_OH(oh_call_send_text(p->call, NULL, megabyte), OH_ERR_UNSUPPORTED); /* one byte below the limit */
+
+    test_step(10, "procedures");
+    static const uint32_t timeouts[] = { 1, 999, 600001, UINT32_MAX };
+    for (int i = 0; i <= NOT_UTF8; i++) {
+        const char *bad = i < NOT_UTF8 ? not_utf8[i] : megabyte;
+        for (int field = 0; field < 3; field++) {
+            static const char *const names[] = { "to", "method", "payload" };
+            oh_rpc_options rpc = OH_RPC_OPTIONS_INIT;
+            const char **fields[] = { &rpc.to, &rpc.method, &rpc.payload };
+            uint64_t id = 77;
+            rpc.to = rpc.method = "x";
+            *fields[field] = bad;
+            CHECK_OH(oh_call_rpc(p->call, &rpc, &id), OH_ERR_ARGUMENT);
+            check_words(names[field]);
+            if (field < 2) *fields[field] = i % 2 ? NULL : "";
+            if (field < 2) CHECK_OH(oh_call_rpc(p->call, &rpc, &id), OH_ERR_ARGUMENT);
+            CHECK_EQ(id, 77);
+        }
+        CHECK_OH(oh_call_rpc_answer(p->call, bad, NULL, 0, NULL), OH_ERR_ARGUMENT);
+        CHECK_OH(oh_call_rpc_answer(p->call, "x", bad, 0, NULL), OH_ERR_ARGUMENT);
+        CHECK_OH(oh_call_rpc_answer(p->call, "x", NULL, 1500, bad), OH_ERR_ARGUMENT);
+    }
+    for (size_t i = 0; i < sizeof timeouts / sizeof *timeouts; i++) {
+        oh_rpc_options rpc = OH_RPC_OPTIONS_INIT;
+        rpc.to = rpc.method = "x";
+        rpc.timeout_ms = timeouts[i];
+        CHECK_OH(oh_call_rpc(p->call, &rpc, NULL), OH_ERR_ARGUMENT);
+        check_words("timeout_ms");
+    }
+    CHECK_OH(oh_call_rpc(p->call, NULL, NULL), OH_ERR_ARGUMENT);
+    CHECK_OH(oh_call_rpc_answer(p->call, NULL, NULL, 0, NULL), OH_ERR_ARGUMENT);
+    CHECK_OH(oh_call_rpc_answer(p->call, "", NULL, 0, NULL), OH_ERR_ARGUMENT);
+}
+
+static void attributes_and_tracks(peer *p)
+{
+    static const char *const objects[] = { "x", "[1]", "1", "null", "{", "{}}", "{\"a\":1}", "{\"a\":null}", "{\"a\":{}}" };
+    static const uint32_t layers[] = { (uint32_t)-1, 3, INT32_MAX, (uint32_t)INT32_MIN };
+    oh_subscriber subscriber;
+    test_step(10, "attributes, remote tracks, tokens");
+    CHECK_OK(oh_call_subscriber(p->call, &subscriber));
+    for (int i = 0; i <= NOT_UTF8; i++) {
+        const char *bad = i < NOT_UTF8 ? not_utf8[i] : megabyte;
+        CHECK_OH(oh_call_set_attributes(p->call, bad, NULL, NULL), OH_ERR_ARGUMENT);
+        check_words("name");
+        CHECK_OH(oh_call_set_attributes(p->call, NULL, bad, NULL), OH_ERR_ARGUMENT);
+        check_words("metadata");
+        CHECK_OH(oh_call_set_attributes(p->call, NULL, NULL, bad), OH_ERR_ARGUMENT);
+        check_words("attributes_json");
+        CHECK_OH(oh_subscriber_set_track(subscriber, bad, NULL), OH_ERR_ARGUMENT);
+        check_words("track_id");
+        for (int field = 0; field < 7; field++) {
+            oh_access_token_options o = OH_ACCESS_TOKEN_OPTIONS_INIT;
+            const char **fields[] = { &o.api_key, &o.api_secret, &o.user_id, &o.call_id, &o.name, &o.metadata, &o.attributes_json };
+            static const char *const names[] = { "api_key", "api_secret", "user_id", "call_id", "name", "metadata", "attributes_json" };
+            char token[8] = "before";
+            o.api_key = o.api_secret = o.user_id = o.call_id = "x";
+            *fields[field] = bad;
+            CHECK_OH(oh_access_token(&o, token, sizeof token), OH_ERR_ARGUMENT);
+            check_words(names[field]);
+            CHECK_STR(token, "before");
+        }
+    }
+    for (size_t i = 0; i < sizeof objects / sizeof *objects; i++) {
+        CHECK_OH(oh_call_set_attributes(p->call, NULL, NULL, objects[i]), OH_ERR_ARGUMENT);
+        check_words("attributes_json");
+    }
+    CHECK_OH(oh_subscriber_set_track(subscriber, NULL, NULL), OH_ERR_ARGUMENT);
+    CHECK_OH(oh_subscriber_set_track(subscriber, "", NULL), OH_ERR_ARGUMENT);
+    for (size_t i = 0; i < sizeof layers / sizeof *layers; i++) {
+        oh_remote_track_options o = OH_REMOTE_TRACK_OPTIONS_INIT;
+        memcpy(&o.layer, &layers[i], 4);
+        CHECK_OH(oh_subscriber_set_track(subscriber, "x", &o), OH_ERR_ARGUMENT);
+        check_words("layer");
+    }
+    CHECK_OH(oh_call_capabilities(p->call, NULL), OH_ERR_ARGUMENT);
+}
+
 int main(void)
 {
     peer p = { 0 };
@@ -263,6 +374,8 @@ int main(void)
     calls(p.client);
     tracks(&p);
     samples(&p);
+    data(&p);
+    attributes_and_tracks(&p);
     test_step(10, "reasons");
     CHECK_OH(oh_call_leave(p.call, "caf\xe9"), OH_ERR_ARGUMENT);
     CHECK_OH(oh_call_provide_token(p.call, "\xff"), OH_ERR_ARGUMENT);

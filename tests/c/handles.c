@@ -71,6 +71,32 @@ static oh_result provide_token(uint64_t id, int null)
 
 static oh_result send_custom(uint64_t id, int null) { return oh_call_send_custom((oh_call){ id }, null ? NULL : "{}"); }
 
+static oh_result send_data(uint64_t id, int null) { return oh_call_send_data((oh_call){ id }, NULL, null ? NULL : "x", 1); }
+static oh_result send_text(uint64_t id, int null) { return oh_call_send_text((oh_call){ id }, NULL, null ? NULL : "x"); }
+
+static oh_result rpc(uint64_t id, int null)
+{
+    oh_rpc_options what = OH_RPC_OPTIONS_INIT;
+    OUTPUT(uint64_t, number);
+    what.to = what.method = "x";
+    oh_result r = oh_call_rpc((oh_call){ id }, null ? NULL : &what, &number);
+    UNTOUCHED(r, number);
+    return r;
+}
+
+static oh_result rpc_answer(uint64_t id, int null) { return oh_call_rpc_answer((oh_call){ id }, null ? NULL : "x", "", 0, NULL); }
+static oh_result set_attributes(uint64_t id, int null) { (void)null; return oh_call_set_attributes((oh_call){ id }, "x", NULL, NULL); }
+
+static oh_result capabilities(uint64_t id, int null)
+{
+    OUTPUT(uint64_t, can);
+    oh_result r = oh_call_capabilities((oh_call){ id }, null ? NULL : &can);
+    UNTOUCHED(r, can);
+    return r;
+}
+
+static oh_result set_track(uint64_t id, int null) { return oh_subscriber_set_track((oh_subscriber){ id }, null ? NULL : "x", NULL); }
+
 static oh_result leave(uint64_t id, int null) { (void)null; return oh_call_leave((oh_call){ id }, NULL); }
 
 static oh_result next_event(uint64_t id, int null)
@@ -161,6 +187,13 @@ static const struct function {
     { "oh_call_state", CALL, state, 1 },
     { "oh_call_provide_token", CALL, provide_token, 0 },
     { "oh_call_send_custom", CALL, send_custom, 1 },
+    { "oh_call_send_data", CALL, send_data, 1 },
+    { "oh_call_send_text", CALL, send_text, 1 },
+    { "oh_call_rpc", CALL, rpc, 1 },
+    { "oh_call_rpc_answer", CALL, rpc_answer, 1 },
+    { "oh_call_set_attributes", CALL, set_attributes, 0 },
+    { "oh_call_capabilities", CALL, capabilities, 1 },
+    { "oh_subscriber_set_track", SUBSCRIBER, set_track, 1 },
     { "oh_call_leave", CALL, leave, 0 },
     { "oh_call_free", CALL, call_free, 0 },
     { "oh_client_free", CLIENT, client_free, 0 },
@@ -189,6 +222,8 @@ static const char *const others[] = {
     "oh_call_options_init", "oh_client_options_init", "oh_audio_track_options_init", "oh_client_new",
     "oh_event_kind_name", "oh_state_name", "oh_event_free", "oh_abi_version", "oh_version", "oh_log_set",
     "oh_shutdown_wait", "oh_result_message", "oh_result_name", "oh_last_error", "oh_network_changed",
+    "oh_data_options_init", "oh_rpc_options_init", "oh_remote_track_options_init", "oh_access_token_options_init",
+    "oh_access_token",
 };
 
 static int is_known(const char *name)
@@ -222,7 +257,7 @@ static void nothing_is_forgotten(void)
         seen++;
     }
     fclose(header);
-    CHECK_THAT(seen >= 35, "only %d functions were found in the header", seen);
+    CHECK_THAT(seen >= 52, "only %d functions were found in the header", seen);
 }
 
 static oh_track track_of(oh_call call)
@@ -287,6 +322,18 @@ static void without_handles(void)
     oh_call_options_init(NULL);
     oh_client_options_init(NULL);
     oh_audio_track_options_init(NULL);
+    oh_data_options_init(NULL);
+    oh_rpc_options_init(NULL);
+    oh_remote_track_options_init(NULL);
+    oh_access_token_options_init(NULL);
+    oh_access_token_options grant = OH_ACCESS_TOKEN_OPTIONS_INIT;
+    OUTPUT(uint64_t, token);
+    CHECK_OH(oh_access_token(NULL, (char *)&token, sizeof token), OH_ERR_ARGUMENT);
+    CHECK_OH(oh_access_token(&grant, (char *)&token, sizeof token), OH_ERR_ARGUMENT); /* without key, secret, user, call */
+    grant.api_key = grant.api_secret = grant.user_id = grant.call_id = "x";
+    CHECK_OH(oh_access_token(&grant, NULL, 2048), OH_ERR_ARGUMENT);
+    CHECK_OH(oh_access_token(&grant, (char *)&token, sizeof token), OH_ERR_BUFFER);
+    UNTOUCHED(OH_ERR_BUFFER, token);
     CHECK_OH(oh_network_changed(-1), OH_ERR_ARGUMENT);
     CHECK_OH(oh_network_changed(3), OH_ERR_ARGUMENT);
     CHECK_OK(oh_network_changed(OH_NETWORK_ONLINE));

@@ -14,6 +14,8 @@ pub struct Dialect {
     pub candidates_first: bool,
     /// Who admits is the SFU's socket itself: what it refuses is final, and its 401 is a token's end.
     pub admits_at_socket: bool,
+    /// The SFU takes the subscriber's connection for the participant's: it stays when nothing is received.
+    pub subscriber_stays: bool,
     /// A publisher and its data channels may be wanted without any track.
     pub data_channels: bool,
     /// A track ends when its m-line in the publisher's offer does; else when SetPublisher leaves it out.

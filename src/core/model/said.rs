@@ -41,6 +41,8 @@ pub struct JoinState {
     pub ice_servers: Option<Vec<IceServer>>,
     pub grants: Option<Grants>,
     pub room: Option<Room>,
+    /// The SFU takes the publisher's connection for the participant's: it is made at once.
+    pub publisher_first: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

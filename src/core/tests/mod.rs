@@ -20,3 +20,4 @@ mod roster;
 mod rpc;
 mod sim;
 mod stats;
+mod subscriptions;

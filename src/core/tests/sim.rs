@@ -20,6 +20,7 @@ pub const DIALECT: Dialect = Dialect {
     capabilities: Capabilities(u64::MAX),
     subscriber_restart: true,
     candidates_first: false,
+    subscriber_stays: false,
     admits_at_socket: false,
     data_channels: false,
     tracks_end_in_sdp: false,

@@ -28,6 +28,16 @@ fn remote_descriptions_are_cleaned() {
 }
 
 #[test]
+fn m_lines_on_which_nothing_comes_are_made_inactive() {
+    let offer = OFFER.replace("a=mid:1", "a=mid:1\r\na=recvonly").replace("a=mid:0", "a=mid:0\r\na=sendrecv");
+    assert_eq!(sdp::recvonly_mids(&offer), ["1"]);
+    assert_eq!(sdp::inactive(&offer, &[]), offer);
+    assert_eq!(sdp::inactive(&offer, &["1", "7"]), offer.replace("a=recvonly", "a=inactive"));
+    assert_eq!(sdp::inactive(&offer, &["0"]), offer.replace("a=sendrecv", "a=inactive"));
+    assert!(sdp::recvonly_mids("a=recvonly").is_empty() && sdp::inactive("", &["0"]).is_empty());
+}
+
+#[test]
 fn unusable_descriptions_are_refused() {
     for (from, to) in [
         ("v=0", "v=1"),

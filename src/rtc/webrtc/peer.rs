@@ -101,6 +101,18 @@ impl PcPeer {
         Ok(prepared)
     }
 
+    /// The mids that the engine knows.
+    async fn mids(&self, pc: &Arc<dyn PeerConnection>) -> EngineResult<Vec<String>> {
+        let read = async {
+            let mut mids = Vec::new();
+            for transceiver in pc.get_transceivers().await {
+                mids.extend(transceiver.mid().await?);
+            }
+            Ok(mids)
+        };
+        self.shared.call(EngineErrorKind::Internal, "read mids", read).await
+    }
+
     /// Notes that both descriptions are set.
     fn finished(&self, n: &mut Negotiation) {
         n.done = true;
@@ -273,7 +285,15 @@ impl Peer for PcPeer {
         let pc = self.shared.pc()?;
         let mut n = self.negotiation().await?;
         n.answer = None;
-        let prepared = self.remote(&mut n, &sdp)?;
+        let mut prepared = self.remote(&mut n, &sdp)?;
+        let unheard = sdp::recvonly_mids(&sdp);
+        if n.senders.is_empty() && !unheard.is_empty() {
+            // For an m-line that begins like this, because its track went before it was offered, the engine
+            // makes a sender, and never receives on it. We have nothing to send: let it begin as inactive.
+            let known = self.mids(&pc).await?;
+            let new: Vec<&str> = unheard.into_iter().filter(|mid| !known.iter().any(|k| k == mid)).collect();
+            prepared = sdp::inactive(&prepared, &new);
+        }
         let offer = RTCSessionDescription::offer(prepared)
             .map_err(|e| described(EngineErrorKind::Invalid, "read the offer", &e))?;
         let set = self
@@ -301,7 +321,10 @@ impl Peer for PcPeer {
         let mut n = self.negotiation().await?;
         let answer =
             self.shared.call(EngineErrorKind::Invalid, "create an answer", pc.create_answer(None)).await?;
-        let ours = sdp::mirror_stereo(&n.remote_offer, &answer.sdp);
+        let mut ours = sdp::mirror_stereo(&n.remote_offer, &answer.sdp);
+        if n.senders.is_empty() {
+            ours = sdp::inactive(&ours, &sdp::recvonly_mids(&n.remote_offer));
+        }
         n.answer = Some((ours.clone(), answer.sdp));
         Ok(ours)
     }

@@ -18,6 +18,8 @@ use std::time::Duration;
 const RESUME_S: i32 = 30;
 /// Versions of participants that have left, kept so that nothing older brings them back.
 const MAX_LEFT: usize = 256;
+/// Tracks remembered as not to be had, at most.
+const MAX_DENIED: usize = 1024;
 /// Requests that wait for their replies, at most.
 const MAX_WAITING: usize = 64;
 
@@ -78,6 +80,8 @@ pub struct Dialogue {
     last_offer: Option<pb::SessionDescription>,
     last_answer: Option<pb::SessionDescription>,
     data_channels: bool,
+    /// Tracks that cannot be had, as far as was said.
+    denied: BTreeSet<String>,
     rtt_ms: i64,
     resuming: bool,
     /// The server has let this link in.
@@ -109,6 +113,7 @@ impl Dialogue {
             last_offer: None,
             last_answer: None,
             data_channels: false,
+            denied: BTreeSet::new(),
             rtt_ms: 0,
             resuming: false,
             begun: false,
@@ -298,16 +303,7 @@ impl Dialogue {
             let known = self.told.insert(id.clone(), wish).unwrap_or(usual);
             let unsure = self.unsure.remove(id);
             if unsure || known.subscribed != wish.subscribed {
-                let (track_sids, subscribe) = (vec![id.clone()], wish.subscribed);
-                // Servers of before named the participant as well.
-                let participant_tracks = match subscription.session_id.is_empty() {
-                    true => Vec::new(),
-                    false => vec![pb::ParticipantTracks {
-                        participant_sid: subscription.session_id.clone(),
-                        track_sids: track_sids.clone(),
-                    }],
-                };
-                let update = pb::UpdateSubscription { track_sids, subscribe, participant_tracks };
+                let update = outgoing::subscribe(id, &subscription.session_id, wish.subscribed);
                 frames.push(outgoing::request(Ask::Subscription(update)));
             }
             if unsure || (Wish { subscribed: true, ..known }) != (Wish { subscribed: true, ..wish }) {
@@ -383,10 +379,10 @@ impl Dialogue {
             }
             Said::SubscriptionPermissionUpdate(update) => {
                 let pb::SubscriptionPermissionUpdate { participant_sid, track_sid, allowed } = update;
-                Heard::say(match (incoming::id(participant_sid), incoming::id(track_sid)) {
-                    (Some(session_id), Some(track_id)) => SfuMessage::Subscribable { track_id, session_id, allowed },
-                    _ => SfuMessage::Unknown,
-                })
+                match (incoming::id(participant_sid), incoming::id(track_sid)) {
+                    (Some(session_id), Some(track_id)) => self.subscribable(session_id, track_id, allowed),
+                    _ => Heard::say(SfuMessage::Unknown),
+                }
             }
             Said::RefreshToken(token) => Heard::say(SfuMessage::Token(Secret::new(token))),
             Said::TrackUnpublished(gone) => {
@@ -409,6 +405,26 @@ impl Dialogue {
                 Heard { messages: token.into_iter().chain([advice]).collect(), ..Heard::default() }
             }
         }
+    }
+
+    /// Every subscription begins with the word that it is allowed, which is no news. It tells of those that
+    /// are not wanted: who comes up is subscribed to everything, whatever was said before that.
+    fn subscribable(&mut self, session_id: String, track_id: String, allowed: bool) -> Heard {
+        let unwanted = allowed && self.told.get(&track_id).is_some_and(|wish| !wish.subscribed);
+        let frames = match unwanted {
+            true => vec![outgoing::request(Ask::Subscription(outgoing::subscribe(&track_id, &session_id, false)))],
+            false => Vec::new(),
+        };
+        let news = match allowed {
+            true => self.denied.remove(&track_id),
+            false if self.denied.len() >= MAX_DENIED => true,
+            false => self.denied.insert(track_id.clone()),
+        };
+        let message = match news {
+            true => SfuMessage::Subscribable { track_id, session_id, allowed },
+            false => SfuMessage::Alive,
+        };
+        Heard { frames, ..Heard::say(message) }
     }
 
     fn joined(&mut self, join: pb::JoinResponse) -> Heard {
@@ -442,6 +458,7 @@ impl Dialogue {
             health: self.health,
             ice_servers: Some(incoming::ice_servers(join.ice_servers)),
             grants: self.grants,
+            publisher_first: !join.subscriber_primary,
             room: join.room.map(incoming::room),
             ..JoinState::default()
         };

@@ -267,6 +267,33 @@ fn after_a_resume_every_wish_is_told_again() {
 }
 
 #[test]
+fn what_is_not_wanted_is_refused_again_when_the_server_subscribes_to_it() {
+    let mut d = joined();
+    let off = Subscription {
+        user_id: "ann".into(),
+        session_id: "ANN".into(),
+        kind: TrackKind::Audio,
+        width: 0,
+        height: 0,
+        track_id: "a".into(),
+        wish: Wish { subscribed: false, ..Wish::default() },
+    };
+    d.call(&RpcCall::UpdateSubscriptions { session_id: String::new(), subscriptions: vec![off] });
+    let may = |track_sid: &str, allowed| {
+        let (participant_sid, track_sid) = ("ANN".into(), track_sid.into());
+        Said::SubscriptionPermissionUpdate(pb::SubscriptionPermissionUpdate { participant_sid, track_sid, allowed })
+    };
+    let heard = hear(&mut d, may("a", true));
+    assert_eq!(heard.messages, [SfuMessage::Alive]);
+    assert!(matches!(&asks(heard.frames)[..], [Ask::Subscription(s)] if s.track_sids == ["a"] && !s.subscribe));
+    let heard = hear(&mut d, may("b", true));
+    assert!(heard.frames.is_empty() && heard.messages == [SfuMessage::Alive], "nobody had said that it is not");
+    let news = |heard: Heard| matches!(heard.messages[..], [SfuMessage::Subscribable { .. }]);
+    assert!(news(hear(&mut d, may("b", false))) && !news(hear(&mut d, may("b", false))));
+    assert!(news(hear(&mut d, may("b", true))) && !news(hear(&mut d, may("b", true))));
+}
+
+#[test]
 fn own_attributes_wait_for_the_servers_word() {
     let mut d = joined();
     let update = SelfUpdate { name: Some("N".into()), metadata: None, attributes: vec![("k".into(), "v".into())] };

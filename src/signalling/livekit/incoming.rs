@@ -159,6 +159,21 @@ fn words(why: pb::DisconnectReason) -> &'static str {
     }
 }
 
+pub(super) fn speakers(change: pb::SpeakersChanged) -> Vec<(String, f32, bool)> {
+    change.speakers.into_iter().filter_map(|s| Some((id(s.sid)?, s.level, s.active))).collect()
+}
+
+pub(super) fn not_subscribed(response: &pb::SubscriptionResponse) -> SfuMessage {
+    let why = match response.err() {
+        pb::SubscriptionError::SeCodecUnsupported => "its codec is not supported",
+        pb::SubscriptionError::SeTrackNotfound => "there is no such track",
+        pb::SubscriptionError::SeUnknown => "no reason given",
+    };
+    let track = text::clean(&response.track_sid, &[]);
+    let error = SfuError { code: response.err, message: format!("track {track} cannot be had: {why}"), should_retry: false };
+    SfuMessage::Error { error, strategy: Strategy::Unspecified }
+}
+
 /// Which layers of a track of ours somebody wants.
 pub(super) fn wanted_layers(kind: TrackKind, update: pb::SubscribedQualityUpdate) -> SenderQuality {
     let mut wanted = update.subscribed_qualities;
@@ -194,21 +209,6 @@ pub(super) fn candidate(trickle: pb::TrickleRequest) -> SfuMessage {
         return SfuMessage::Alive;
     }
     SfuMessage::IceTrickle { peer, candidate: trickle.candidate_init }
-}
-
-pub(super) fn speakers(change: pb::SpeakersChanged) -> Vec<(String, f32, bool)> {
-    change.speakers.into_iter().filter_map(|s| Some((id(s.sid)?, s.level, s.active))).collect()
-}
-
-pub(super) fn not_subscribed(response: &pb::SubscriptionResponse) -> SfuMessage {
-    let why = match response.err() {
-        pb::SubscriptionError::SeCodecUnsupported => "its codec is not supported",
-        pb::SubscriptionError::SeTrackNotfound => "there is no such track",
-        pb::SubscriptionError::SeUnknown => "no reason given",
-    };
-    let track = text::clean(&response.track_sid, &[]);
-    let error = SfuError { code: response.err, message: format!("track {track} cannot be had: {why}"), should_retry: false };
-    SfuMessage::Error { error, strategy: Strategy::Unspecified }
 }
 
 #[cfg(test)]

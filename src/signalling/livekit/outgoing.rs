@@ -83,6 +83,19 @@ fn layer(layer: &Layer) -> pb::VideoLayer {
     }
 }
 
+/// `session_id`: whose track it is, empty when nobody knows.
+pub(super) fn subscribe(track_id: &str, session_id: &str, subscribe: bool) -> pb::UpdateSubscription {
+    let track_sids = vec![track_id.to_owned()];
+    // Servers of before named the participant as well.
+    let participant_tracks = match session_id.is_empty() {
+        true => Vec::new(),
+        false => {
+            vec![pb::ParticipantTracks { participant_sid: session_id.to_owned(), track_sids: track_sids.clone() }]
+        }
+    };
+    pb::UpdateSubscription { track_sids, subscribe, participant_tracks }
+}
+
 pub(super) fn track_settings(track_id: &str, wish: &Wish) -> pb::UpdateTrackSettings {
     let quality = match wish.quality {
         LayerQuality::Low => pb::VideoQuality::Low,

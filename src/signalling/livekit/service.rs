@@ -45,6 +45,8 @@ static DIALECT: Dialect = Dialect {
         .with(Capabilities::SUBSCRIPTIONS),
     subscriber_restart: false,
     candidates_first: true,
+    // Until it is up, and once it is gone, the others are told of nobody.
+    subscriber_stays: true,
     admits_at_socket: true,
     data_channels: true,
     tracks_end_in_sdp: true,

@@ -21,6 +21,7 @@ static DIALECT: Dialect = Dialect {
         .with(Capabilities::MIGRATE),
     subscriber_restart: true,
     candidates_first: false,
+    subscriber_stays: false,
     admits_at_socket: false,
     data_channels: false,
     tracks_end_in_sdp: false,

@@ -1,0 +1,99 @@
+//! What is wanted of the tracks of others: wishes, and the subscriber that stays when nothing is.
+
+use super::sim::*;
+use crate::core::{model::*, *};
+
+/// A protocol that takes the subscriber's connection for the participant's.
+fn staying(subscribe: bool) -> Sim {
+    let mut config = config();
+    config.dialect.subscriber_stays = true;
+    config.subscribe = subscribe;
+    let mut sim = Sim::joined_with(config);
+    sim.message(SfuMessage::ParticipantState(Box::new(speaker("ann", &["TR_1"]))));
+    sim.offer();
+    sim.run(ms(100));
+    sim
+}
+
+fn speaker(name: &str, tracks: &[&str]) -> Participant {
+    let track = |id: &&str| RemoteTrack { id: (*id).to_owned(), kind: TrackKind::Audio, name: String::new(), muted: false };
+    Participant { published: tracks.iter().map(track).collect(), ..person(name) }
+}
+
+fn media(sim: &mut Sim, id: RemoteId) {
+    let generation = sim.core.generation();
+    sim.input(Input::RemoteTrack { generation, id, owner: owner("ann-prefix:TRACK_TYPE_AUDIO:1") });
+}
+
+/// Of every request since the mark: which tracks, and whether they are wanted.
+fn told(sim: &Sim) -> Vec<Vec<(String, bool)>> {
+    let wishes = |call: RpcCall| match call {
+        RpcCall::UpdateSubscriptions { subscriptions, .. } => {
+            Some(subscriptions.into_iter().map(|s| (s.track_id, s.wish.subscribed)).collect())
+        }
+        _ => None,
+    };
+    sim.rpcs().into_iter().filter_map(wishes).collect()
+}
+
+fn bound(sim: &Sim) -> (usize, usize) {
+    let binds = sim.count(|o| matches!(o, Output::Bind { .. }));
+    (binds, sim.count(|o| matches!(o, Output::Unbind { .. })))
+}
+
+fn one(id: &str, wanted: bool) -> Vec<(String, bool)> {
+    vec![(id.to_owned(), wanted)]
+}
+
+#[test]
+fn who_receives_nothing_answers_offers_all_the_same() {
+    let mut sim = staying(false);
+    assert_eq!(sim.answers(), [1]);
+    sim.mark();
+    media(&mut sim, 1);
+    sim.message(SfuMessage::ParticipantState(Box::new(speaker("ann", &["TR_1", "TR_2"]))));
+    sim.offer();
+    sim.run(ms(100));
+    assert_eq!((sim.answers(), bound(&sim), sim.errors()), (vec![2], (0, 1), 0));
+    assert!(told(&sim).iter().flatten().all(|(_, wanted)| !wanted));
+}
+
+#[test]
+fn a_closed_subscriber_hears_nothing_more_and_stays() {
+    let mut sim = staying(true);
+    sim.mark();
+    media(&mut sim, 1);
+    sim.run(ms(50));
+    assert_eq!(bound(&sim), (1, 0));
+    sim.mark();
+    sim.input(Input::ClosePeer(PeerKind::Subscriber));
+    sim.run(ms(50));
+    assert_eq!((bound(&sim), told(&sim)), ((0, 1), vec![one("TR_1", false)]));
+    sim.mark();
+    media(&mut sim, 2);
+    sim.message(SfuMessage::ParticipantState(Box::new(speaker("ann", &["TR_1", "TR_2"]))));
+    sim.input(Input::Wish { track_id: "TR_1".into(), wish: Wish::default() });
+    sim.offer();
+    sim.run(ms(100));
+    assert_eq!((sim.answers(), bound(&sim), sim.errors()), (vec![2], (0, 1), 0));
+    assert!(told(&sim).iter().flatten().all(|(_, wanted)| !wanted), "a wish comes too late");
+    assert_eq!(sim.count(|o| matches!(o, Output::ClosePeer { .. })), 0);
+}
+
+#[test]
+fn a_wish_for_a_track_that_is_gone_is_news() {
+    let mut sim = staying(true);
+    let wish = |sim: &mut Sim| {
+        sim.input(Input::Wish { track_id: "TR_1".into(), wish: Wish::default() });
+        sim.run(ms(50));
+    };
+    sim.mark();
+    wish(&mut sim);
+    wish(&mut sim);
+    assert_eq!(told(&sim), [one("TR_1", true)], "the same wish is none");
+    sim.mark();
+    sim.message(SfuMessage::ParticipantState(Box::new(speaker("ann", &[]))));
+    sim.run(ms(50));
+    wish(&mut sim);
+    assert_eq!(told(&sim), [vec![], one("TR_1", true)]);
+}
