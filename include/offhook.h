@@ -1228,7 +1228,7 @@ typedef struct oh_call_options {
      */
     int32_t join_retries;
     /**
-     * Which call. Required.
+     * Which call. Required; with OH_PROTOCOL_LIVEKIT the room, NULL: the one that the token is for.
      */
     const char *id;
     /**
@@ -2228,7 +2228,9 @@ oh_result oh_subscriber_set_track(struct oh_subscriber subscriber,
  * Stops receiving for good while the call goes on. Sound that is queued is discarded. Offers of the
  * SFU for it are dropped without an error from now on, and counted (oh_call_stats.late_offers).
  * Closing twice is fine. A callback in progress on another thread is waited for: after it returns
- * no sound is handed over, unless called inside a callback.
+ * no sound is handed over, unless called inside a callback. With OH_PROTOCOL_LIVEKIT data, texts and procedure
+ * calls end with it, while offers are still answered, with nothing asked for: servers take that connection
+ * for the participant's.
  *
  * @return  OH_OK; OH_ERR_HANDLE.
  */
