@@ -1272,7 +1272,8 @@ typedef struct oh_call_options {
      */
     uint32_t audio_queue;
     /**
-     * Non-zero: never receive (a publish-only bot). No subscriber is created.
+     * Non-zero: never receive (a publish-only bot). No subscriber is created; with OH_PROTOCOL_LIVEKIT one for
+     * which nothing is asked, because servers take that connection for the participant's.
      */
     uint32_t no_subscriber;
     /**
@@ -1796,12 +1797,14 @@ oh_result oh_call_state(struct oh_call call, int32_t *state);
  * @param token  the user's token; NULL: there is none, the join fails with OH_ERR_AUTH.
  * @return       OH_OK; OH_ERR_STATE when the call is over; OH_ERR_HANDLE; OH_ERR_ARGUMENT.
  *
- * Any thread. Without a question the token is ignored.
+ * Any thread. Without a question the token is ignored. With OH_PROTOCOL_LIVEKIT a token for another call is an
+ * argument error, and the question stays.
  *
  * # Safety
  * `token` must be NULL or a NUL-terminated string.
  */
-oh_result oh_call_provide_token(struct oh_call call, const char *token);
+oh_result oh_call_provide_token(struct oh_call call,
+                                const char *token);
 
 /**
  * Sends a custom event to everyone who watches the call (participants whose clients hear the
