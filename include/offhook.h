@@ -1228,7 +1228,7 @@ typedef struct oh_call_options {
      */
     int32_t join_retries;
     /**
-     * Which call. Required.
+     * Which call. Required; with OH_PROTOCOL_LIVEKIT the room, NULL: the one that the token is for.
      */
     const char *id;
     /**
@@ -1272,7 +1272,8 @@ typedef struct oh_call_options {
      */
     uint32_t audio_queue;
     /**
-     * Non-zero: never receive (a publish-only bot). No subscriber is created.
+     * Non-zero: never receive (a publish-only bot). No subscriber is created; with OH_PROTOCOL_LIVEKIT one for
+     * which nothing is asked, because servers take that connection for the participant's.
      */
     uint32_t no_subscriber;
     /**
@@ -1796,12 +1797,14 @@ oh_result oh_call_state(struct oh_call call, int32_t *state);
  * @param token  the user's token; NULL: there is none, the join fails with OH_ERR_AUTH.
  * @return       OH_OK; OH_ERR_STATE when the call is over; OH_ERR_HANDLE; OH_ERR_ARGUMENT.
  *
- * Any thread. Without a question the token is ignored.
+ * Any thread. Without a question the token is ignored. With OH_PROTOCOL_LIVEKIT a token for another call is an
+ * argument error, and the question stays.
  *
  * # Safety
  * `token` must be NULL or a NUL-terminated string.
  */
-oh_result oh_call_provide_token(struct oh_call call, const char *token);
+oh_result oh_call_provide_token(struct oh_call call,
+                                const char *token);
 
 /**
  * Sends a custom event to everyone who watches the call (participants whose clients hear the
@@ -2228,7 +2231,9 @@ oh_result oh_subscriber_set_track(struct oh_subscriber subscriber,
  * Stops receiving for good while the call goes on. Sound that is queued is discarded. Offers of the
  * SFU for it are dropped without an error from now on, and counted (oh_call_stats.late_offers).
  * Closing twice is fine. A callback in progress on another thread is waited for: after it returns
- * no sound is handed over, unless called inside a callback.
+ * no sound is handed over, unless called inside a callback. With OH_PROTOCOL_LIVEKIT data, texts and procedure
+ * calls end with it, while offers are still answered, with nothing asked for: servers take that connection
+ * for the participant's.
  *
  * @return  OH_OK; OH_ERR_HANDLE.
  */

@@ -11,6 +11,7 @@ use crate::core::{model::*, Event};
 use crate::error::{Code, Error, Result, Secret};
 use crate::runtime;
 use crate::signalling::{
+    livekit::token,
     stream::{events::MAX_CUSTOM, Coordinator, CustomEvent},
     Signalling,
 };
@@ -139,10 +140,19 @@ impl Line {
     }
 
     /// The application brings a token, asked or not.
-    pub fn offer_token(&self, token: &Secret) {
+    ///
+    /// # Errors
+    /// `Argument` when it names another room than that of this call: it would lead there (`names_room`: as tokens of
+    /// this protocol do).
+    pub fn offer_token(&self, token: &Secret, names_room: bool) -> Result<()> {
+        let room = names_room.then(|| token::read(token)).flatten().map(|claims| claims.room);
+        if room.is_some_and(|room| !room.is_empty() && room != self.call_id) {
+            return Err(Error::new(Code::Argument, "the token is for another call (claim video.room)"));
+        }
         if let Some(hub) = self.hub.as_ref().filter(|_| !token.is_empty()) {
             hub.offer_token(token);
         }
+        Ok(())
     }
 
     /// Sends a custom event, after those sent before; what fails comes as an error event.

@@ -372,7 +372,7 @@ impl Call {
     /// The application's answer to `TokenNeeded`.
     pub fn provide_token(&self, token: Option<Secret>) -> Result<()> {
         if let Some(token) = &token {
-            self.line.offer_token(token);
+            self.line.offer_token(token, self.dialect.admits_at_socket)?;
         }
         self.command(Command::Token(token))
     }
