@@ -12,6 +12,9 @@ use super::{
 use crate::error::{Code, Error};
 use std::{collections::VecDeque, time::Duration};
 
+/// ICE credentials of peer connections that are gone, remembered at most.
+const FORMER_ICE: usize = 32;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Slot {
     /// Made when it is first needed.
@@ -50,6 +53,9 @@ pub(super) struct Subscriber {
     candidates: ice::Candidates,
     /// The SFU's DTLS identity.
     identity: Option<String>,
+    /// ICE credentials that its offers had, and those of peer connections that are gone.
+    ice: VecDeque<String>,
+    former_ice: VecDeque<String>,
     /// Local candidates wait for the first answer.
     local: Vec<String>,
     /// The offer under way begins an ICE generation.
@@ -68,6 +74,8 @@ impl Subscriber {
             queue: VecDeque::new(),
             candidates: ice::Candidates::default(),
             identity: None,
+            ice: VecDeque::new(),
+            former_ice: VecDeque::new(),
             local: Vec::new(),
             new_ice: false,
             answered: false,
@@ -83,7 +91,25 @@ impl Subscriber {
 
     /// For a new connection; what was closed for good stays closed.
     pub fn restart(&mut self) {
-        *self = Self::new(!matches!(self.slot, Slot::Closed | Slot::Closing));
+        let mut former_ice = std::mem::take(&mut self.former_ice);
+        former_ice.append(&mut self.ice);
+        former_ice.drain(..former_ice.len().saturating_sub(FORMER_ICE));
+        *self = Self { former_ice, ..Self::new(!matches!(self.slot, Slot::Closed | Slot::Closing)) };
+    }
+
+    /// Whether an offer is meant for a peer connection that is gone; remembers whom it is for.
+    fn is_of_before(&mut self, sdp: &str) -> bool {
+        let Some(ice) = ice::credentials(sdp) else { return false };
+        if self.former_ice.contains(&ice) {
+            return true;
+        }
+        if !self.ice.contains(&ice) {
+            if self.ice.len() >= FORMER_ICE {
+                self.ice.pop_front();
+            }
+            self.ice.push_back(ice);
+        }
+        false
     }
 
     pub fn begin_close(&mut self) -> bool {
@@ -162,6 +188,9 @@ impl Core {
         }
         if !self.subscriber_alive() {
             return self.drop_offer("late offer dropped: the subscriber is closed", generation);
+        }
+        if self.subscriber.is_of_before(&sdp) {
+            return self.drop_offer("late offer dropped: it is of a session that is over", generation);
         }
         if self.subscriber.queue.len() >= limits::QUEUED_OFFERS {
             // No offer may be skipped, so a flood is a broken SFU.
