@@ -63,6 +63,8 @@ pub(super) struct Subscriber {
     pub(super) answered: bool,
     pub(super) link: Link,
     failures: u32,
+    /// The SFU was asked, by a resume, to whom media belongs.
+    pub(super) asked_for_orphans: bool,
 }
 
 impl Subscriber {
@@ -81,6 +83,7 @@ impl Subscriber {
             answered: false,
             link: Link::default(),
             failures: 0,
+            asked_for_orphans: false,
         }
     }
 
@@ -95,6 +98,11 @@ impl Subscriber {
         former_ice.append(&mut self.ice);
         former_ice.drain(..former_ice.len().saturating_sub(FORMER_ICE));
         *self = Self { former_ice, ..Self::new(!matches!(self.slot, Slot::Closed | Slot::Closing)) };
+    }
+
+    /// Media without a participant, about which it was not asked yet.
+    pub fn has_orphans(&self, remotes: &[super::messages::Remote]) -> bool {
+        !self.asked_for_orphans && remotes.iter().any(super::messages::Remote::is_orphan)
     }
 
     /// Whether an offer is meant for a peer connection that is gone; remembers whom it is for.
@@ -219,6 +227,7 @@ impl Core {
         let Some(offer) = self.subscriber.queue.pop_front() else { return };
         self.subscriber.current = Some(offer);
         if self.subscriber.slot == Slot::Absent {
+            self.timers.cancel(Timer::PeerConnect(PeerKind::Subscriber));
             let ice_servers = self.admission.as_ref().map(|a| a.ice_servers.clone()).unwrap_or_default();
             let op = self.op(PeerKind::Subscriber, Action::Create { ice_servers });
             self.subscriber.step = Step::Creating(op);

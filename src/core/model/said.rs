@@ -41,6 +41,8 @@ pub struct JoinState {
     pub ice_servers: Option<Vec<IceServer>>,
     pub grants: Option<Grants>,
     pub room: Option<Room>,
+    /// It makes the subscriber's first offer by itself, right away, whether there is anything to hear or not.
+    pub offers_at_once: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +86,8 @@ pub struct SenderQuality {
 #[derive(Clone, Debug, PartialEq)]
 pub enum SfuMessage {
     Joined(Box<JoinState>),
+    /// An offer that was said before, on the same socket.
+    LateOffer,
     SubscriberOffer {
         ice_restart: bool,
         sdp: String,

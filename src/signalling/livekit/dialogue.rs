@@ -83,6 +83,9 @@ pub struct Dialogue {
     /// Wishes that this session of the server knows.
     told: BTreeMap<String, Wish>,
     last_offer: Option<pb::SessionDescription>,
+    /// The newest offer heard: which peer connection of the server it is of, and its number there.
+    newest_offer: Option<(String, u32)>,
+    offers_at_once: bool,
     last_answer: Option<pb::SessionDescription>,
     data_channels: bool,
     rtt_ms: i64,
@@ -111,6 +114,8 @@ impl Dialogue {
             left: VecDeque::new(),
             told: BTreeMap::new(),
             last_offer: None,
+            newest_offer: None,
+            offers_at_once: false,
             last_answer: None,
             data_channels: false,
             rtt_ms: 0,
@@ -123,6 +128,9 @@ impl Dialogue {
         self.negotiation = None;
         self.waiting.clear();
         self.resuming = resume;
+        // What was answered is never asked again; what was not may be.
+        let answered = self.last_answer.as_ref().map(|answer| answer.id);
+        self.newest_offer = self.newest_offer.take().filter(|(_, id)| resume && answered == Some(*id));
         if !resume {
             self.own.clear();
             self.told.clear();
@@ -324,6 +332,7 @@ impl Dialogue {
             Said::Join(join) => self.joined(join),
             Said::Reconnect(reconnect) => Heard::say(self.resumed(reconnect)),
             Said::Answer(answer) => self.answered(answer),
+            Said::Offer(offer) if self.is_repeated(&offer) => Heard::say(SfuMessage::LateOffer),
             Said::Offer(offer) if offer.sdp.len() <= incoming::MAX_SDP => {
                 let message = SfuMessage::SubscriberOffer {
                     ice_restart: false,
@@ -396,6 +405,19 @@ impl Dialogue {
         }
     }
 
+    /// A server counts the offers of a peer connection, and takes it as a failure of the session when one is
+    /// answered twice.
+    fn is_repeated(&mut self, offer: &pb::SessionDescription) -> bool {
+        let Some(origin) = incoming::origin(&offer.sdp).filter(|_| offer.id != 0) else { return false };
+        if let Some((known, newest)) = &self.newest_offer {
+            if known == origin && offer.id <= *newest {
+                return true;
+            }
+        }
+        self.newest_offer = Some((origin.to_owned(), offer.id));
+        false
+    }
+
     fn cid_of(&self, sid: &str) -> Option<String> {
         self.own.iter().find(|own| own.sid() == Some(sid)).map(|own| own.cid.clone())
     }
@@ -411,6 +433,7 @@ impl Dialogue {
         };
         self.sid.clone_from(&me.sid);
         self.grants = me.permission.as_ref().map(incoming::grants);
+        self.offers_at_once = join.subscriber_primary;
         let everybody = || join.other_participants.iter().chain([me]);
         for p in everybody() {
             self.versions.insert(p.sid.clone(), p.version);
@@ -431,6 +454,7 @@ impl Dialogue {
             ice_servers: Some(incoming::ice_servers(join.ice_servers)),
             grants: self.grants,
             room: join.room.map(incoming::room),
+            offers_at_once: self.offers_at_once,
             ..JoinState::default()
         };
         Heard::say(SfuMessage::Joined(Box::new(state)))
@@ -444,6 +468,7 @@ impl Dialogue {
             session_id: self.sid.clone(),
             health: self.health,
             ice_servers: Some(incoming::ice_servers(reconnect.ice_servers)),
+            offers_at_once: self.offers_at_once,
             ..JoinState::default()
         }))
     }
