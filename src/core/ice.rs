@@ -8,6 +8,8 @@ use serde_json::Value;
 const MAX_HELD: usize = 64;
 const MAX_OLD: usize = 16;
 const MAX_CANDIDATE: usize = 4096;
+/// Two of 256 characters, and a space.
+const MAX_CREDENTIALS: usize = 513;
 
 /// Candidates of one peer connection.
 #[derive(Debug, Default)]
@@ -116,6 +118,14 @@ pub fn changed_identity(known: &mut Option<String>, sdp: &str) -> bool {
     }
 }
 
+/// What names a description's ICE generation for sure: ufrag and password, which are random (RFC 8839). Two peer
+/// connections never have the same, other than their DTLS identity.
+pub fn credentials(sdp: &str) -> Option<String> {
+    let value = |name: &str| sdp.lines().find_map(|line| line.trim_end().strip_prefix(name));
+    let text = format!("{} {}", value("a=ice-ufrag:")?, value("a=ice-pwd:")?);
+    (text.len() <= MAX_CREDENTIALS).then_some(text)
+}
+
 fn ufrags(sdp: &str) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     for line in sdp.lines() {
@@ -156,6 +166,14 @@ mod tests {
         c.remote_set("a=ice-ufrag:new\r\n");
         assert_eq!(c.offer(&candidate("old")), Verdict::Dropped);
         assert_eq!(c.offer(&candidate("new")), Verdict::Add);
+    }
+
+    #[test]
+    fn credentials_are_ufrag_and_password_together() {
+        let sdp = "v=0\r\na=ice-ufrag:u\r\na=ice-pwd:p\r\nm=audio\r\na=ice-ufrag:v\r\n";
+        assert_eq!(credentials(sdp).as_deref(), Some("u p"));
+        assert_eq!(credentials("a=ice-ufrag:u\r\n"), None);
+        assert_eq!(credentials(&format!("a=ice-ufrag:u\na=ice-pwd:{}\n", "x".repeat(600))), None);
     }
 
     #[test]

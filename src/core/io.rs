@@ -537,6 +537,8 @@ pub mod limits {
     pub const PEER_CONNECT: Duration = Duration::from_secs(5);
     /// An answer waits so long for the first candidate of its ICE generation.
     pub const FIRST_CANDIDATE: Duration = Duration::from_millis(50);
+    /// Media waits so long for the word who its participant is.
+    pub const ORPHANS: Duration = Duration::from_secs(5);
     pub const ICE_RESTART: Duration = Duration::from_secs(10);
     /// Between the end of the media and the word that the call has ended.
     pub const CALL_ENDED_GRACE: Duration = Duration::from_millis(250);

@@ -4,7 +4,7 @@
 //! broken connections are tried again, on another edge where one is to blame; everything else fails
 //! the join at once with the server's code and text kept.
 
-use super::{backoff, limits, model::*, Core, End, EndReason, Event, Output, Phase, State, Timer};
+use super::{backoff, limits, subscriber::Slot, model::*, Core, End, EndReason, Event, Output, Phase, State, Timer};
 use crate::error::{Code, Error, Secret};
 use std::time::Duration;
 
@@ -228,6 +228,9 @@ impl Core {
         }
         if !joined.pins.is_empty() {
             self.event(Event::Pins(joined.pins));
+        }
+        if joined.offers_at_once && self.subscriber.slot == Slot::Absent {
+            self.timers.set(Timer::PeerConnect(PeerKind::Subscriber), now + limits::PEER_CONNECT);
         }
         self.begin_stats(now);
         self.heard(now);

@@ -100,18 +100,34 @@ impl Core {
             return;
         }
         link.state = LinkState::Failed;
-        if !link.ever {
-            self.never_connected += 1;
-            if self.never_connected >= limits::NEVER_CONNECTED {
-                let error = Error::new(
-                    Code::Network,
-                    "two peer connections in a row never connected; let UDP to the SFU through, or give TURN servers",
-                );
-                let text = error.message.to_string();
-                return self.give_up(End { reason: EndReason::NetworkUnsupported, error: Some(error), text });
-            }
+        if !link.ever && self.never_connects(2) {
+            return;
         }
         self.reconnect(now, Strategy::Rejoin, &format!("the {} peer connection {how}", name(peer)));
+    }
+
+    /// Another one that never connected; `halves` of the time it should have had. True when that is enough.
+    fn never_connects(&mut self, halves: u32) -> bool {
+        self.never_connected += halves;
+        if self.never_connected < 2 * limits::NEVER_CONNECTED {
+            return false;
+        }
+        let error = Error::new(
+            Code::Network,
+            "peer connections in a row never connected; let UDP to the SFU through, or give TURN servers",
+        );
+        let text = error.message.to_string();
+        self.give_up(End { reason: EndReason::NetworkUnsupported, error: Some(error), text });
+        true
+    }
+
+    /// The session is given up while the watchdog waits for what it has restarted: an SFU may not know any more
+    /// a session that never connected. True when the call is over for that.
+    pub(super) fn never_came_up(&mut self) -> bool {
+        let stuck = |slot, link: &Link| slot == Slot::Open && link.restarted && !link.ever && link.state == LinkState::New;
+        let none = !self.publisher.link.ever && !self.subscriber.link.ever;
+        let any = stuck(self.publisher.slot, &self.publisher.link) || stuck(self.subscriber.slot, &self.subscriber.link);
+        none && any && self.never_connects(1)
     }
 
     /// A negotiated peer connection begins to connect.
@@ -166,6 +182,10 @@ impl Core {
     }
 
     pub(super) fn on_peer_connect_timeout(&mut self, now: Duration, peer: PeerKind) {
+        if peer == PeerKind::Subscriber && self.subscriber.slot == Slot::Absent {
+            // The first offer was lost, or the answer's way: a resume makes the SFU say it again.
+            return self.reconnect(now, Strategy::Fast, "the SFU did not offer anything to the subscriber");
+        }
         if self.slot(peer) != Slot::Open || self.link(peer).state != LinkState::New {
             return;
         }

@@ -26,6 +26,12 @@ pub(super) struct Bound {
     track_id: String,
 }
 
+impl Remote {
+    pub fn is_orphan(&self) -> bool {
+        self.owner.is_some() && self.bound_to.is_none()
+    }
+}
+
 /// How a participant came to be known.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum News {
@@ -47,6 +53,12 @@ impl Core {
                 self.heard(now);
             }
             return self.on_offer(now, generation, sdp, negotiation_id);
+        }
+        if message == SfuMessage::LateOffer {
+            if self.is_current(generation) {
+                self.heard(now);
+            }
+            return self.drop_offer("late offer dropped: the SFU has said it before", generation);
         }
         if self.is_old_leg(generation) && self.is_open() {
             return self.on_old_message(now, message);
@@ -129,6 +141,7 @@ impl Core {
             SfuMessage::SubscriberOffer { sdp, negotiation_id, .. } => {
                 self.on_offer(now, self.generation, sdp, negotiation_id)
             }
+            SfuMessage::LateOffer => self.late(),
             SfuMessage::PublisherAnswer => self.counters.unknown += 1,
             SfuMessage::IceTrickle { peer, candidate } => self.on_remote_candidate(peer, candidate),
             SfuMessage::IceRestart { peer: PeerKind::Publisher } => self.restart_publisher_ice(now),
@@ -374,7 +387,7 @@ impl Core {
         }
     }
 
-    pub(super) fn on_remote_track(&mut self, generation: Generation, id: RemoteId, owner: Option<MediaOwner>) {
+    pub(super) fn on_remote_track(&mut self, now: Duration, generation: Generation, id: RemoteId, owner: Option<MediaOwner>) {
         let in_use = Some(generation) == self.transport && self.subscriber_open();
         // The old connection of a migration plays on.
         let plays_on = self.is_old_transport(generation) && !self.subscriber.is_gone();
@@ -390,6 +403,18 @@ impl Core {
         }
         self.remotes.push(Remote { id, transport: generation, owner, bound_to: None });
         self.bind_remotes();
+        if self.subscriber.has_orphans(&self.remotes) && !self.timers.is_set(Timer::Orphans) {
+            self.timers.set(Timer::Orphans, now + limits::ORPHANS);
+        }
+    }
+
+    /// The word who somebody is was lost: a resume tells of everybody. Once for each peer connection.
+    pub(super) fn on_orphans(&mut self, now: Duration) {
+        let resumes_tell = self.config.dialect.admits_at_socket;
+        if resumes_tell && self.phase == Phase::Joined && self.subscriber.has_orphans(&self.remotes) {
+            self.subscriber.asked_for_orphans = true;
+            self.reconnect(now, Strategy::Fast, "media came of somebody whom the SFU did not introduce");
+        }
     }
 
     /// Matches media that has no owner yet with the participants known now.

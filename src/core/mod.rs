@@ -87,7 +87,7 @@ pub struct Core {
     reconnected_at: Option<Duration>,
     /// Reconnects, each soon after the one before.
     flaps: u32,
-    /// Peer connections in a row that never connected.
+    /// Peer connections in a row that never connected, in halves of the time they should have had.
     never_connected: u32,
     /// Sessions in a row given up because offers could not be answered.
     negotiation_rejoins: u32,
@@ -261,7 +261,7 @@ impl Core {
             }
             Input::Peer { generation, peer, change } => self.on_peer_change(now, generation, peer, change),
             Input::PeerClosed { generation, peer } => self.on_peer_closed(generation, peer),
-            Input::RemoteTrack { generation, id, owner } => self.on_remote_track(generation, id, owner),
+            Input::RemoteTrack { generation, id, owner } => self.on_remote_track(now, generation, id, owner),
             Input::Data { generation, data } => self.on_data(generation, now, data),
             Input::RemoteTrackGone { id } => self.remotes.retain(|r| r.id != id),
             Input::Publish { track, offer } => self.on_publish(now, track, offer),
@@ -304,6 +304,7 @@ impl Core {
                 Timer::FirstCandidate => self.answer_gathered(now),
                 Timer::SessionGone => self.on_session_gone(now),
                 Timer::PeerClosed(peer) => self.on_peer_gone(now, peer),
+                Timer::Orphans => self.on_orphans(now),
                 Timer::IceGrace(peer) => self.on_ice_grace(now, peer),
                 Timer::IceRestart(peer) => self.on_ice_restart_timeout(now, peer),
                 Timer::Stats => self.on_stats_due(now),
@@ -372,6 +373,9 @@ impl Core {
     fn count_late(&mut self, input: &Input) {
         match input {
             Input::Message { message: SfuMessage::SubscriberOffer { .. }, generation } => {
+                self.drop_offer("late offer dropped: the call is over", *generation)
+            }
+            Input::Message { message: SfuMessage::LateOffer, generation } => {
                 self.drop_offer("late offer dropped: the call is over", *generation)
             }
             Input::Message { .. } | Input::Rpc { .. } | Input::Op { .. } => self.late(),

@@ -177,6 +177,9 @@ impl Core {
         self.reconnect_attempt += 1;
         self.token_renewed = false;
         if strategy == Strategy::Rejoin {
+            if self.never_came_up() {
+                return;
+            }
             self.prepare_rejoin(now);
         }
         self.admit(now);

@@ -12,6 +12,9 @@ use super::{
 use crate::error::{Code, Error};
 use std::{collections::VecDeque, time::Duration};
 
+/// ICE credentials of peer connections that are gone, remembered at most.
+const FORMER_ICE: usize = 32;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Slot {
     /// Made when it is first needed.
@@ -50,6 +53,9 @@ pub(super) struct Subscriber {
     candidates: ice::Candidates,
     /// The SFU's DTLS identity.
     identity: Option<String>,
+    /// ICE credentials that its offers had, and those of peer connections that are gone.
+    ice: VecDeque<String>,
+    former_ice: VecDeque<String>,
     /// Local candidates wait for the first answer.
     local: Vec<String>,
     /// The offer under way begins an ICE generation.
@@ -59,6 +65,8 @@ pub(super) struct Subscriber {
     failures: u32,
     /// Nothing is to be received, whether there is a peer connection for it or not.
     pub(super) deaf: bool,
+    /// The SFU was asked, by a resume, to whom media belongs.
+    pub(super) asked_for_orphans: bool,
 }
 
 impl Subscriber {
@@ -70,12 +78,15 @@ impl Subscriber {
             queue: VecDeque::new(),
             candidates: ice::Candidates::default(),
             identity: None,
+            ice: VecDeque::new(),
+            former_ice: VecDeque::new(),
             local: Vec::new(),
             new_ice: false,
             answered: false,
             link: Link::default(),
             failures: 0,
             deaf: false,
+            asked_for_orphans: false,
         }
     }
 
@@ -86,8 +97,31 @@ impl Subscriber {
 
     /// For a new connection; what was closed for good stays closed.
     pub fn restart(&mut self) {
+        let mut former_ice = std::mem::take(&mut self.former_ice);
+        former_ice.append(&mut self.ice);
+        former_ice.drain(..former_ice.len().saturating_sub(FORMER_ICE));
         let deaf = self.deaf;
-        *self = Self { deaf, ..Self::new(!matches!(self.slot, Slot::Closed | Slot::Closing)) };
+        *self = Self { former_ice, deaf, ..Self::new(!matches!(self.slot, Slot::Closed | Slot::Closing)) };
+    }
+
+    /// Media without a participant, about which it was not asked yet.
+    pub fn has_orphans(&self, remotes: &[super::messages::Remote]) -> bool {
+        !self.asked_for_orphans && remotes.iter().any(super::messages::Remote::is_orphan)
+    }
+
+    /// Whether an offer is meant for a peer connection that is gone; remembers whom it is for.
+    fn is_of_before(&mut self, sdp: &str) -> bool {
+        let Some(ice) = ice::credentials(sdp) else { return false };
+        if self.former_ice.contains(&ice) {
+            return true;
+        }
+        if !self.ice.contains(&ice) {
+            if self.ice.len() >= FORMER_ICE {
+                self.ice.pop_front();
+            }
+            self.ice.push_back(ice);
+        }
+        false
     }
 
     pub fn begin_close(&mut self) -> bool {
@@ -167,6 +201,9 @@ impl Core {
         if !self.subscriber_alive() {
             return self.drop_offer("late offer dropped: the subscriber is closed", generation);
         }
+        if self.subscriber.is_of_before(&sdp) {
+            return self.drop_offer("late offer dropped: it is of a session that is over", generation);
+        }
         if self.subscriber.queue.len() >= limits::QUEUED_OFFERS {
             // No offer may be skipped, so a flood is a broken SFU.
             self.drop_offer("late offer dropped: too many wait already", generation);
@@ -194,6 +231,7 @@ impl Core {
         let Some(offer) = self.subscriber.queue.pop_front() else { return };
         self.subscriber.current = Some(offer);
         if self.subscriber.slot == Slot::Absent {
+            self.timers.cancel(Timer::PeerConnect(PeerKind::Subscriber));
             let ice_servers = self.admission.as_ref().map(|a| a.ice_servers.clone()).unwrap_or_default();
             let op = self.op(PeerKind::Subscriber, Action::Create { ice_servers });
             self.subscriber.step = Step::Creating(op);

@@ -32,6 +32,8 @@ pub enum Timer {
     SessionGone,
     /// An ICE restart should have helped by then.
     IceRestart(PeerKind),
+    /// Media has come, and nobody to whom it belongs.
+    Orphans,
     /// Time for a report of how media flows.
     Stats,
     /// The old connection of a migration is kept until then.

@@ -43,7 +43,8 @@ struct times {
 };
 
 static struct times lost_both = { .what = "room and socket lost" }, lost_room = { .what = "room lost, socket elsewhere" },
-                    all_rooms = { .what = "rooms, together" };
+                    lost_socket = { .what = "socket lost, room elsewhere" },
+                    lost_socket_proxy = { .what = "the same, behind proxies" }, all_rooms = { .what = "rooms, together" };
 
 static void listen_to(recorder *r, oh_call call, const oh_audio *audio)
 {
@@ -73,6 +74,15 @@ static struct ear ear(peer *listener, const char *user)
         if (!strcmp(ears->of[i].user, user)) found = ears->of[i];
     pthread_mutex_unlock(&ears->lock);
     return found;
+}
+
+static void begin_gaps(peer *listener)
+{
+    struct ears *ears = listener->rec->data;
+    rec_gaps_begin(listener->rec);
+    pthread_mutex_lock(&ears->lock);
+    for (int i = 0; i < ROOM; i++) ears->of[i].worst = ears->of[i].back = 0;
+    pthread_mutex_unlock(&ears->lock);
 }
 
 /* Everybody of a room hears everybody else of it later than `when`. */
@@ -141,7 +151,7 @@ static double part(struct times *t, double share)
 static void print_times(struct times *t)
 {
     qsort(t->ms, (size_t)t->count, sizeof *t->ms, by_size);
-    printf("           %s: %d sessions, heard again after p50 %.0f, p95 %.0f, p99 %.0f, at most %.0f ms\n", t->what, t->count,
+    printf("           %s: %d times, heard again after p50 %.0f, p95 %.0f, p99 %.0f, at most %.0f ms\n", t->what, t->count,
            part(t, 0.5), part(t, 0.95), part(t, 0.99), part(t, 1));
 }
 
@@ -173,10 +183,7 @@ static void one_round(int round)
         hall_marks[i] = rec_mark(hall[i].rec);
         yard_marks[i] = rec_mark(yard[i].rec);
     }
-    for (int i = 1; i < ROOM; i += 2) { /* who loses nothing */
-        rec_gaps_begin(yard[i].rec);
-        for (int j = 0; j < ROOM; j++) ((struct ears *)yard[i].rec->data)->of[j].worst = 0;
-    }
+    for (int i = 0; i < ROOM; i++) begin_gaps(&hall[i]), begin_gaps(&yard[i]);
     when = now_ms();
     if (stop) ctl("stop", "{\"node\":%d,\"grace_ms\":100}", victim);
     else ctl("kill", "{\"node\":%d}", victim);
@@ -192,7 +199,11 @@ static void one_round(int round)
             struct ear e = ear(&hall[i], hall[j].user);
             if (i != j && e.back > when && e.back - when > back) back = e.back - when;
         }
-        CHECK_THAT(back > 0, "%s lost nothing", hall[i].user);
+        if (back == 0) /* so fast that it is no loss */
+            for (int j = 0; j < ROOM; j++) {
+                double worst = i == j ? 0 : ear(&hall[i], hall[j].user).worst;
+                if (worst > back) back = worst;
+            }
         note(i % 2 ? &lost_room : &lost_both, back);
         note(&all_rooms, back);
         printf("           %s: joined after %.0f ms, hears all after %.0f ms\n", hall[i].user,
@@ -203,12 +214,19 @@ static void one_round(int round)
     free(answer);
     /* The other room: the same session with another socket, or nothing at all. */
     for (int i = 0; i < ROOM; i++) {
-        double limit = ms(200) + 3 * rec_stall();
+        /* A resume restarts ICE, and behind the proxy the server waits a second before it chooses a pair. */
+        double limit = ms(i % 2 ? 200 : livekit_direct ? 500 : 1500) + 3 * rec_stall();
         if (i % 2 == 0) CHECK_EQ(EXPECT_FROM(yard[i].rec, yard_marks[i], OH_EVENT_RECONNECTED, NULL, ms(1000)).code, OH_RECONNECT_FAST);
         else CHECK_THAT(rec_wait(yard[i].rec, OH_EVENT_STATE, NULL, yard_marks[i], 0, NULL) < 0, "%s is told", yard[i].user);
         for (int j = 0; j < ROOM; j++) {
             struct ear e = ear(&yard[i], yard[j].user);
-            if (i == j || i % 2 == 0 || j % 2 == 0) continue;
+            if (i == j) continue;
+            if (i % 2 == 0) {
+                note(livekit_direct ? &lost_socket : &lost_socket_proxy, e.worst);
+                if (j % 2 == 0) continue; /* both were away */
+            } else if (j % 2 == 0) {
+                limit = ms(livekit_direct ? 500 : 1500) + 3 * rec_stall();
+            }
             CHECK_THAT(e.worst < limit, "%s hears %s after a gap of %.0f ms (the machine stalled %.0f ms)", yard[i].user,
                        yard[j].user, e.worst, rec_stall());
         }
@@ -231,6 +249,8 @@ int main(void)
     test_step(5, "times");
     print_times(&lost_both);
     print_times(&lost_room);
+    print_times(&lost_socket);
+    print_times(&lost_socket_proxy);
     print_times(&all_rooms);
     CHECK_THAT(part(&all_rooms, 0.99) <= ms(PROMISE), "p99 is more than %d ms", PROMISE);
     return test_end();

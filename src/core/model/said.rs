@@ -43,6 +43,8 @@ pub struct JoinState {
     pub room: Option<Room>,
     /// The SFU takes the publisher's connection for the participant's: it is made at once.
     pub publisher_first: bool,
+    /// It makes the subscriber's first offer by itself, right away, whether there is anything to hear or not.
+    pub offers_at_once: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +88,8 @@ pub struct SenderQuality {
 #[derive(Clone, Debug, PartialEq)]
 pub enum SfuMessage {
     Joined(Box<JoinState>),
+    /// An offer that was said before, on the same socket.
+    LateOffer,
     SubscriberOffer {
         ice_restart: bool,
         sdp: String,

@@ -78,6 +78,9 @@ pub struct Dialogue {
     /// Of these, what was told before the link was lost: it may not have arrived.
     unsure: BTreeSet<String>,
     last_offer: Option<pb::SessionDescription>,
+    /// The newest offer heard: which peer connection of the server it is of, and its number there.
+    newest_offer: Option<(String, u32)>,
+    offers_at_once: bool,
     last_answer: Option<pb::SessionDescription>,
     data_channels: bool,
     /// Tracks that cannot be had, as far as was said.
@@ -111,6 +114,8 @@ impl Dialogue {
             told: BTreeMap::new(),
             unsure: BTreeSet::new(),
             last_offer: None,
+            newest_offer: None,
+            offers_at_once: false,
             last_answer: None,
             data_channels: false,
             denied: BTreeSet::new(),
@@ -127,6 +132,9 @@ impl Dialogue {
         (self.resuming, self.begun) = (resume, false);
         // What a resume says of wishes takes nothing back.
         self.unsure = self.told.keys().filter(|_| resume).cloned().collect();
+        // What was answered is never asked again; what was not may be.
+        let answered = self.last_answer.as_ref().map(|answer| answer.id);
+        self.newest_offer = self.newest_offer.take().filter(|(_, id)| resume && answered == Some(*id));
         if !resume {
             self.own.clear();
             self.told.clear();
@@ -330,6 +338,7 @@ impl Dialogue {
             Said::Reconnect(_) if !self.resuming => Heard::say(SfuMessage::Unknown),
             Said::Reconnect(reconnect) => Heard::say(self.resumed(reconnect)),
             Said::Answer(answer) => self.answered(answer),
+            Said::Offer(offer) if self.is_repeated(&offer) => Heard::say(SfuMessage::LateOffer),
             Said::Offer(offer) if offer.sdp.len() <= incoming::MAX_SDP => {
                 let message = SfuMessage::SubscriberOffer {
                     ice_restart: false,
@@ -427,6 +436,19 @@ impl Dialogue {
         Heard { frames, ..Heard::say(message) }
     }
 
+    /// A server counts the offers of a peer connection, and takes it as a failure of the session when one is
+    /// answered twice.
+    fn is_repeated(&mut self, offer: &pb::SessionDescription) -> bool {
+        let Some(origin) = incoming::origin(&offer.sdp).filter(|_| offer.id != 0) else { return false };
+        if let Some((known, newest)) = &self.newest_offer {
+            if known == origin && offer.id <= *newest {
+                return true;
+            }
+        }
+        self.newest_offer = Some((origin.to_owned(), offer.id));
+        false
+    }
+
     fn joined(&mut self, join: pb::JoinResponse) -> Heard {
         if join.room.is_none() && !join.alternative_url.is_empty() {
             let why = "the SFU cannot take this participant, and names another".to_owned();
@@ -439,6 +461,7 @@ impl Dialogue {
         self.begun = true;
         self.sid.clone_from(&me.sid);
         self.grants = me.permission.as_ref().map(incoming::grants);
+        self.offers_at_once = join.subscriber_primary;
         let everybody = || join.other_participants.iter().chain([me]);
         for p in everybody() {
             self.versions.insert(p.sid.clone(), p.version);
@@ -460,6 +483,7 @@ impl Dialogue {
             grants: self.grants,
             publisher_first: !join.subscriber_primary,
             room: join.room.map(incoming::room),
+            offers_at_once: self.offers_at_once,
             ..JoinState::default()
         };
         Heard::say(SfuMessage::Joined(Box::new(state)))
@@ -474,6 +498,7 @@ impl Dialogue {
             session_id: self.sid.clone(),
             health: self.health,
             ice_servers: Some(incoming::ice_servers(reconnect.ice_servers)),
+            offers_at_once: self.offers_at_once,
             ..JoinState::default()
         }))
     }

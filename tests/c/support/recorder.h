@@ -53,7 +53,7 @@ typedef struct rec_heard {
     uint64_t windows;
 } rec_heard;
 
-enum { REC_HEARD = 16, REC_LEVELS = 2000 };
+enum { REC_HEARD = 48, REC_LEVELS = 2000 };
 
 typedef struct recorder {
     pthread_mutex_t lock;

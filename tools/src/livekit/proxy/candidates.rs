@@ -70,6 +70,15 @@ pub fn with_other_ice(sdp: &str, seed: u64) -> String {
             out.push_str(&format!("a=ice-ufrag:stand{seed:08x}{end}"));
         } else if text.starts_with("a=ice-pwd:") {
             out.push_str(&format!("a=ice-pwd:standpasswordstandpassword{seed:08x}{end}"));
+        } else if text.starts_with("o=") {
+            // Of another peer connection: its offers are counted apart.
+            let mut words: Vec<&str> = text.split(' ').collect();
+            let session = format!("{}", 7_000_000_000 + seed);
+            if let Some(word) = words.get_mut(1) {
+                *word = &session;
+            }
+            out.push_str(&words.join(" "));
+            out.push_str(end);
         } else {
             out.push_str(line);
         }

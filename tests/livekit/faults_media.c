@@ -1,0 +1,147 @@
+/*
+ * test: timeout=120 stand=--proxy
+ * faults_media.c - what can befall packets between a client and a real LiveKit server.
+ *
+ * Expected: sound is recognised with 5 % loss, jitter, duplicates and disorder, without a reconnect; where nothing
+ * passes any more, of either peer connection or of both, for a moment or for long, the call comes back by itself
+ * while its socket lives; two talkers beside all this never notice.
+ */
+#include "beside.h"
+#include "livekit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static peer bob; /* speaks in the room of all these */
+
+static void settle_in(peer *p, const char *user, double hz)
+{
+    peer_join(p, user, "media", NULL);
+    peer_talk(p, hz);
+}
+
+static void both_hear(peer *p, double hz, unsigned timeout_ms)
+{
+    hears(p, "bob", 1200, ms(timeout_ms));
+    hears(&bob, p->user, hz, ms(timeout_ms));
+}
+
+/* What a bad line does, to all packets of somebody for some seconds. */
+static void bad_lines(void)
+{
+    static const char *const how[] = { "\"loss\":0.05", "\"loss\":0.05,\"jitter_ms\":40", "\"duplicate\":0.3", "\"reorder\":0.1",
+                                       "\"delay_ms\":150" };
+    enum { N = sizeof how / sizeof *how };
+    peer p[N] = { 0 };
+    uint64_t frames[N], sound[N];
+    rec_heard heard;
+    char user[32];
+    for (int i = 0; i < N; i++) {
+        snprintf(user, sizeof user, "line-%d", i);
+        settle_in(&p[i], user, 300 + 70 * i);
+    }
+    for (int i = 0; i < N; i++) both_hear(&p[i], 300 + 70 * i, 10000);
+    for (int i = 0; i < N; i++) ctl("media", "{\"identity\":\"line-%d\",\"seed\":%d,%s}", i, i + 1, how[i]);
+    for (int i = 0; i < N; i++) {
+        CHECK(rec_heard_of(p[i].rec, "bob", &heard));
+        frames[i] = heard.frames;
+        sound[i] = heard.not_silent;
+    }
+    for (int i = 0; i < N; i++) { /* about four seconds for all of them */
+        uint64_t more = rec_frames(p[i].rec, "bob");
+        if (more < frames[i] + 200) CHECK(rec_wait_audio(p[i].rec, "bob", (unsigned)(frames[i] + 200 - more), ms(15000)));
+    }
+    for (int i = 0; i < N; i++) {
+        both_hear(&p[i], 300 + 70 * i, 5000);
+        CHECK(rec_heard_of(p[i].rec, "bob", &heard));
+        double share = (double)(heard.not_silent - sound[i]) / (double)(heard.frames - frames[i]);
+        oh_call_stats s = peer_stats(&p[i]);
+        printf("           %s: %.0f %% of the frames were heard, %llu restored, %llu invented\n", how[i], 100 * share,
+               (unsigned long long)s.frames_restored, (unsigned long long)s.frames_concealed);
+        CHECK_THAT(share > 0.8, "%s: only %.0f %% of the frames were heard", how[i], 100 * share);
+        no_errors(&p[i]);
+        CHECK_EQ(rec_count(p[i].rec, OH_EVENT_RECONNECTED), 0);
+        peer_close(&p[i]);
+    }
+    ctl("reset", "{}");
+}
+
+/* Packets stop, the socket lives (H15, H22, H25). */
+static void black_holes(void)
+{
+    static const struct {
+        const char *user, *pc;
+        unsigned ms; /* 0: until it has come back, over other ways of the network */
+    } all[] = {
+        { "h-pub-2", "publisher", 2000 },  { "h-sub-2", "subscriber", 2000 },  { "h-both-2", "both", 2000 },
+        { "h-pub-9", "publisher", 9000 },  { "h-sub-9", "subscriber", 9000 },  { "h-both-9", "both", 9000 },
+        { "h-both-14", "both", 14000 },
+    };
+    enum { N = sizeof all / sizeof *all };
+    peer p[N] = { 0 };
+    int healed[N] = { 0 };
+    double began;
+    for (int i = 0; i < N; i++) settle_in(&p[i], all[i].user, 300 + 60 * i);
+    for (int i = 0; i < N; i++) both_hear(&p[i], 300 + 60 * i, 10000);
+    for (int i = 0; i < N; i++) {
+        ctl("media", "{\"identity\":\"%s\",\"pc\":\"%s\",\"blackhole\":true}", all[i].user, all[i].pc);
+    }
+    began = now_ms();
+    for (int left = N; left > 0; nap(5))
+        for (int i = 0; i < N; i++)
+            if (!healed[i] && now_ms() - began > ms(all[i].ms)) {
+                ctl("heal", "{\"identity\":\"%s\"}", all[i].user);
+                healed[i] = 1;
+                left--;
+            }
+    for (int i = 0; i < N; i++) {
+        both_hear(&p[i], 300 + 60 * i, 20000);
+        CHECK_OK(oh_call_wait(p[i].call, OH_STATE_JOINED, ms(10000)));
+        oh_call_stats s = peer_stats(&p[i]);
+        printf("           %s: back after %.0f ms, %llu FAST, %llu REJOIN\n", all[i].user, now_ms() - began,
+               (unsigned long long)s.reconnects_fast, (unsigned long long)s.reconnects_rejoin);
+        if (all[i].ms == 2000) CHECK_EQ(s.reconnects_rejoin, 0);
+        no_errors(&p[i]);
+    }
+    for (int i = 0; i < N; i++) peer_close(&p[i]);
+    ctl("reset", "{}");
+}
+
+/* H25: nothing ever passes: a typed end, in time. H12: leaving meanwhile. */
+static void h12_h25_never_connected(void)
+{
+    peer p = { 0 }, q = { 0 };
+    ctl("media", "{\"identity\":\"never\",\"blackhole\":true}");
+    ctl("media", "{\"identity\":\"gone\",\"blackhole\":true}");
+    peer_join(&p, "never", "media", NULL);
+    peer_talk(&p, 500);
+    peer_join(&q, "gone", "media", NULL);
+    peer_talk(&q, 500);
+    EXPECT(q.rec, OH_EVENT_PARTICIPANT_JOINED, "bob", ms(5000));
+    peer_close(&q);
+    rec_event e = EXPECT(p.rec, OH_EVENT_ENDED, NULL, ms(40000));
+    CHECK_EQ(e.code, OH_END_NETWORK_UNSUPPORTED);
+    CHECK_EQ(e.error, OH_ERR_NETWORK);
+    peer_close(&p);
+    ctl("reset", "{}");
+}
+
+#define SHOW(item) test_step(60, #item), item(), beside_check(#item)
+
+int main(void)
+{
+    test_begin("faults_media");
+    test_step(20, "talkers");
+    beside_begin();
+    peer_join(&bob, "bob", "media", NULL);
+    peer_talk(&bob, 1200);
+    SHOW(bad_lines);
+    SHOW(black_holes);
+    SHOW(h12_h25_never_connected);
+    test_step(20, "the end");
+    no_errors(&bob);
+    peer_close(&bob);
+    beside_end();
+    return test_end();
+}
