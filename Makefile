@@ -33,10 +33,11 @@ SOAK_SEED ?= 1
 
 # Steps of `make test`, in this order.
 STEPS := build check-house check-licences test-rust lab loom check-header test-c test-livekit faults-short test-valgrind test-helgrind test-asan \
-         check-install interop demo-short soak-short
+         check-install interop demo-short demo-livekit-short soak-short
 
-.PHONY: help setup build livekit demo demo-short test bench bench-livekit interop install header lint clean \
-        test-rust lab test-c test-livekit test-valgrind test-asan asan check-header check-install check-licences check-house examples loom faults faults-short \
+.PHONY: help setup build livekit demo demo-short demo-livekit demo-livekit-short test bench bench-livekit interop install header \
+        lint clean test-rust lab test-c test-livekit test-valgrind test-asan asan check-header check-install check-licences check-house \
+        examples loom faults faults-short \
         test-helgrind test-asan-rust sanitize miri fuzz soak soak-short
 
 help: ## this list
@@ -64,6 +65,16 @@ demo-short: examples
 	@scripts/say.sh "Short demo run"
 	$(TOOLS)/offhook-demo --sfu $(SFU) --call $(DEMO)/bin/call --bot $(DEMO)/bin/bot \
 	  --speech examples/speech --out target/demo-short --seconds 10
+
+DEMO_LIVEKIT = $(TOOLS)/offhook-demo --livekit $(LIVEKIT) --call $(DEMO)/bin/call --speech examples/speech
+
+demo-livekit: examples livekit ## two C programs over two nodes of the LiveKit server; one node is killed mid-sentence
+	@scripts/say.sh "Demo on LiveKit: two talkers, two nodes, one dies"
+	@$(DEMO_LIVEKIT) --out target/demo-livekit || { code=$$?; [ $$code = 77 ] && exit 0; exit $$code; }
+
+demo-livekit-short: examples livekit
+	@scripts/say.sh "Short demo run on LiveKit"
+	@$(DEMO_LIVEKIT) --out target/demo-livekit-short --seconds 22 || { code=$$?; [ $$code = 77 ] && exit 0; exit $$code; }
 
 examples: build
 	@mkdir -p $(DEMO)/bin

@@ -6,9 +6,10 @@
  *   ./call --livekit ws://127.0.0.1:PORT --token T --play in.wav --record out.wav
  *
  * --hear NAME records that participant (else the first one heard); --seconds N stays that long;
- * --json prints an object per line.
+ * --json prints an object per line. Of a cluster several URLs may be given, parted by spaces.
  */
 #include <offhook.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include "report.h"
 #include "wav.h"
@@ -22,7 +23,24 @@ typedef struct app {
     double since;           /* when there was something to hear, ms */
     double real;            /* when the last frame came that was not invented, ms */
     int pause;              /* that frame was silence: the speaker pauses */
+    atomic_int frames, invented; /* heard so far: real ones, and those that stand for lost ones */
+    atomic_uint recorded;   /* samples of the recording so far */
+    double told;            /* when all this was told last, ms */
 } app;
+
+/* Four times a second: what was heard since, and where the recording stands. For programs that watch. */
+static void say_hearing(app *a, oh_call call)
+{
+    oh_call_stats s = { .size = sizeof s };
+    double now = ms_since(&a->report.began);
+    char more[160];
+    if (!a->report.json || now < a->told + 250 || oh_call_get_stats(call, &s)) return;
+    a->told = now;
+    snprintf(more, sizeof more, ",\"frames\":%d,\"invented\":%d,\"lost\":%llu,\"received\":%llu,\"recorded_ms\":%.0f",
+             atomic_exchange(&a->frames, 0), atomic_exchange(&a->invented, 0), (unsigned long long)s.packets_lost,
+             (unsigned long long)s.packets_received, atomic_load(&a->recorded) / 48.0);
+    say(&a->report, "hearing", NULL, NULL, more);
+}
 
 static void on_event(void *user, oh_call call, const oh_event *event)
 {
@@ -44,6 +62,7 @@ static void on_audio(void *user, oh_call call, const oh_audio *audio)
         snprintf(ms, sizeof ms, ",\"ms\":%.1f", ms_since(&a->report.began) - a->since);
         say(&a->report, "first_audio", NULL, NULL, ms);
     }
+    atomic_fetch_add(audio->concealed ? &a->invented : &a->frames, 1);
     if (!audio->concealed) {
         double now = ms_since(&a->report.began), gap = now - a->real;
         if (a->heard && !a->pause && gap > 60) {
@@ -59,6 +78,7 @@ static void on_audio(void *user, oh_call call, const oh_audio *audio)
         int32_t gap = a->heard ? (int32_t)(audio->timestamp - a->timestamp) : 0;
         for (; gap >= 960 && gap < 48000 * 60; gap -= 960) wav_write(&a->out, silence, 960);
         wav_write(&a->out, audio->samples, audio->frames);
+        atomic_store(&a->recorded, a->out.frames);
     }
     a->heard = 1;
     a->timestamp = audio->timestamp + audio->frames;
@@ -121,6 +141,7 @@ int main(int argc, char **argv)
         if (oh_call_publish_audio(call, &sound, &mic)) return fail("publish");
     }
     while (!seconds || ms_since(&a.report.began) < seconds * 1e3) {
+        say_hearing(&a, call);
         uint32_t frames = in.file ? wav_read(&in, pcm, in.rate / 50) : 0;
         if (frames) { /* the library sends at its own pace: wait for room, then write */
             if (oh_track_wait(mic, frames, 10000) || oh_track_write_s16(mic, pcm, frames)) break;

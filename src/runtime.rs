@@ -251,7 +251,8 @@ impl Runtime {
         future: impl Future<Output = ()> + Send + 'static,
         on_panic: impl FnOnce(String) + Send + 'static,
     ) -> Result<JoinHandle<()>> {
-        let future = inject::task(name, future);
+        // In a box: every future around it would hold it twice, once as what it was given and once as what it awaits.
+        let future = Box::pin(inject::task(name, future));
         let guarded = async move {
             let mut contained = std::pin::pin!(AssertUnwindSafe(future).catch_unwind());
             let ended = std::future::poll_fn(|context| {

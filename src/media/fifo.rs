@@ -42,8 +42,10 @@ impl Fifo {
 
     /// Appends `count` zeros and returns them for writing.
     pub fn grow(&mut self, count: usize) -> &mut [f32] {
-        // Moving what is left is cheaper than growing, and keeps the buffer as small as its content.
-        if self.head > 0 && self.samples.len() + count > self.samples.capacity() {
+        // Moving what is left is cheaper than growing, and keeps the buffer as small as its content. Done as soon as
+        // no more is moved than was read since, it costs little and only the front of the memory is ever touched.
+        let full = self.samples.len() + count > self.samples.capacity();
+        if self.head > 0 && (full || self.head >= self.len()) {
             self.samples.copy_within(self.head.., 0);
             self.samples.truncate(self.samples.len() - self.head);
             self.head = 0;

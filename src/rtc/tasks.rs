@@ -51,7 +51,8 @@ impl Tasks {
             live.fetch_sub(1, Ordering::AcqRel);
         });
         let at_end = AtEnd(at_end);
-        let future = inject::task(name, future);
+        // In a box: every future around it would hold it twice, once as what it was given and once as what it awaits.
+        let future = Box::pin(inject::task(name, future));
         self.handle.spawn(async move {
             // Dropped in reverse: the future first, then the notice, then the count.
             let _count = count;
@@ -67,7 +68,7 @@ impl Tasks {
         future: impl Future<Output = ()> + Send + 'static,
         on_panic: impl FnOnce() + Send + 'static,
     ) -> JoinHandle<()> {
-        let future = inject::task(name, future);
+        let future = Box::pin(inject::task(name, future));
         let guarded = async move {
             if let Err(payload) = AssertUnwindSafe(future).catch_unwind().await {
                 oh_log!(Level::Error, "a task ({name}) failed inside: {}", panic_text(payload));

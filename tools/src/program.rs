@@ -60,6 +60,8 @@ pub enum Event {
     Gap {
         ms: f64,
     },
+    /// What was heard since the last of these, and the sums of the call's life.
+    Hearing(Hearing),
     /// The bot has freed its subscriber; from here on every offer to it is late.
     SubscriberFreed,
     Error {
@@ -76,6 +78,20 @@ pub enum Event {
     /// Of a kind this reader does not know.
     #[serde(other)]
     Other,
+}
+
+/// What a program that listens tells several times a second.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
+#[serde(default)]
+pub struct Hearing {
+    /// Frames of 20 ms since the last: real ones, and those that stand for lost ones.
+    pub frames: u64,
+    pub invented: u64,
+    /// Packets, of the whole call.
+    pub lost: u64,
+    pub received: u64,
+    /// Where the recording stands.
+    pub recorded_ms: f64,
 }
 
 /// The counters of a call, told once before the end.

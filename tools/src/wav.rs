@@ -1,4 +1,4 @@
-//! Reads a WAV file as one channel of floats.
+//! Reads a WAV file as one channel of floats; writes one that repeats another.
 //!
 //! Knows nothing of what is in it.
 
@@ -42,6 +42,21 @@ pub fn read(path: &Path) -> Result<Audio, String> {
     Ok(Audio { rate: spec.sample_rate, samples })
 }
 
+/// Writes a file with the first `seconds` of what the other would be if it were said again and again.
+pub fn repeat(from: &Path, to: &Path, seconds: f64) -> Result<(), String> {
+    let say = |path: &Path, e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
+    let reader = hound::WavReader::open(from).map_err(|e| say(from, &e))?;
+    let spec = reader.spec();
+    let samples: Vec<i16> =
+        reader.into_samples::<i16>().collect::<Result<_, _>>().map_err(|e| say(from, &e))?;
+    let length = (seconds * f64::from(spec.sample_rate)) as usize * usize::from(spec.channels);
+    let mut writer = hound::WavWriter::create(to, spec).map_err(|e| say(to, &e))?;
+    for sample in samples.iter().cycle().take(length) {
+        writer.write_sample(*sample).map_err(|e| say(to, &e))?;
+    }
+    writer.finalize().map_err(|e| say(to, &e))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,6 +77,10 @@ mod tests {
         }
         writer.finalize().unwrap();
         let audio = read(&path).unwrap();
+        let longer = path.with_extension("longer.wav");
+        repeat(&path, &longer, 5.0 / 16000.0).unwrap();
+        assert_eq!(read(&longer).unwrap().samples, [0.25, -1.0, 0.25, -1.0, 0.25]);
+        std::fs::remove_file(&longer).unwrap();
         std::fs::remove_file(&path).unwrap();
         assert_eq!(audio, Audio { rate: 16000, samples: vec![0.25, -1.0] });
         assert!(read(Path::new("/nonexistent.wav")).unwrap_err().contains("/nonexistent.wav"));

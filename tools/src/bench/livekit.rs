@@ -161,9 +161,17 @@ impl<'a> Bench<'a> {
                     [(Who::Offhook, "offhook", &mut ours), (Who::Official, "official", &mut theirs)]
                 {
                     print_now(&format!("{n:>3} sessions, {name:<8} {round} of {}: ", plan.rounds));
-                    let run = self.sessions(who, *n).map_err(|e| format!("{n} sessions, {name}: {e}"))?;
-                    println!("  {}", run.line());
-                    side.runs.push(run);
+                    match self.sessions(who, *n) {
+                        Ok(run) => {
+                            println!("  {}", run.line());
+                            side.runs.push(run);
+                        }
+                        // Too slow for the machine is a result as well, and no reason to lose the others.
+                        Err(e) => {
+                            println!("  FAILED: {e}");
+                            side.failures.push(e);
+                        }
+                    }
                 }
             }
             sizes.push(Size::new(*n, ours, theirs));

@@ -9,6 +9,8 @@ use std::fmt::Write;
 /// Shares of what the official client uses.
 const CPU_AIM: f64 = 0.5;
 const MEMORY_AIM: f64 = 0.25;
+/// With more late frames than this (in %) the machine was too busy, and the CPU tells nothing: who does less uses less.
+const MOST_LATE: f64 = 5.0;
 
 /// One run of one worker. Of the whole process, unless the name says otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -63,6 +65,8 @@ impl Run {
 #[derive(Clone, Debug, Default)]
 pub struct Side {
     pub runs: Vec<Run>,
+    /// Why the others came to nothing.
+    pub failures: Vec<String>,
 }
 
 impl Side {
@@ -95,7 +99,8 @@ impl Serialize for Side {
             min: f64,
             max: f64,
         }
-        let mut map = serializer.serialize_map(Some(FIGURES.len()))?;
+        let mut map = serializer.serialize_map(Some(FIGURES.len() + 1))?;
+        map.serialize_entry("failures", &self.failures)?;
         for (name, of) in FIGURES {
             let values = self.values(of);
             let [min, median, max] =
@@ -113,25 +118,23 @@ pub struct Size {
     pub offhook: Side,
     pub official: Side,
     /// Ours divided by theirs, medians.
-    pub cpu_ratio: f64,
+    pub cpu_ratio: Option<f64>,
     /// The same, with what only its language uses taken off from theirs.
-    pub cpu_native_ratio: f64,
-    pub rss_ratio: f64,
-    pub cpu_reached: bool,
-    pub rss_reached: bool,
+    pub cpu_native_ratio: Option<f64>,
+    pub rss_ratio: Option<f64>,
+    /// None: cannot be told, because the machine was too busy or one of the two failed.
+    pub cpu_reached: Option<bool>,
+    pub rss_reached: Option<bool>,
 }
 
 impl Size {
     pub fn new(n: u64, offhook: Side, official: Side) -> Self {
-        let ratio = |of: fn(&Run) -> f64| {
-            let (ours, theirs) = (offhook.median(of), official.median(of));
-            // Without a measure of theirs nothing is reached.
-            if theirs > 0.0 {
-                super::summary::round(ours / theirs)
-            } else {
-                f64::MAX
-            }
+        let both = !offhook.runs.is_empty() && !official.runs.is_empty();
+        let ratio = |of: fn(&Run) -> f64| match official.median(of) {
+            theirs if both && theirs > 0.0 => Some(super::summary::round(offhook.median(of) / theirs)),
+            _ => None,
         };
+        let calm = [&offhook, &official].iter().all(|side| side.median(|r| r.late_frames_pct) <= MOST_LATE);
         let cpu_ratio = ratio(|r| r.cpu_pct_per_session);
         let cpu_native_ratio = ratio(|r| r.cpu_native_pct_per_session);
         let rss_ratio = ratio(|r| r.rss_kb_per_session);
@@ -141,8 +144,8 @@ impl Size {
             cpu_native_ratio,
             rss_ratio,
             // Against the client itself: that Python costs time is no merit of ours.
-            cpu_reached: cpu_native_ratio <= CPU_AIM,
-            rss_reached: rss_ratio <= MEMORY_AIM,
+            cpu_reached: cpu_native_ratio.filter(|_| calm).map(|ratio| ratio <= CPU_AIM),
+            rss_reached: rss_ratio.map(|ratio| ratio <= MEMORY_AIM),
             offhook,
             official,
         }
@@ -163,10 +166,16 @@ pub struct Summary {
 impl Summary {
     /// Threads that do not belong to a session: as many with the most sessions as with the fewest.
     pub fn no_thread_per_session(&self) -> Option<bool> {
-        let few = self.sessions.iter().min_by_key(|s| s.n)?;
-        let many = self.sessions.iter().max_by_key(|s| s.n)?;
+        let measured = || self.sessions.iter().filter(|s| !s.offhook.runs.is_empty());
+        let few = measured().min_by_key(|s| s.n)?;
+        let many = measured().max_by_key(|s| s.n)?;
         let threads = |size: &Size| size.offhook.median(|r| r.threads);
         (many.n > few.n).then(|| threads(many) - threads(few) < (many.n - few.n).min(8) as f64)
+    }
+
+    /// Whether every run of ours came to a result.
+    pub fn complete(&self) -> bool {
+        self.sessions.iter().all(|size| size.offhook.failures.is_empty())
     }
 
     /// The table for people.
@@ -192,7 +201,8 @@ impl Summary {
             "waited %"
         );
         for size in &self.sessions {
-            for (name, side) in [("offhook", &size.offhook), ("official", &size.official)] {
+            let sides = [("offhook", &size.offhook), ("official", &size.official)];
+            for (name, side) in sides.into_iter().filter(|(_, side)| !side.runs.is_empty()) {
                 let _ = writeln!(
                     out,
                     "{:>8} {name:<9}{:<20}{:<14}{:<20}{:<12}{:<13}{:<9}{:<15}{:<19}{:<18}{:.0}",
@@ -209,19 +219,22 @@ impl Summary {
                     side.median(|r| r.waited_pct)
                 );
             }
+            for failure in size.offhook.failures.iter().chain(&size.official.failures) {
+                let _ = writeln!(out, "{:>8} FAILED: {failure}", size.n);
+            }
             let _ = writeln!(
                 out,
-                "{:>8} ratio    CPU {:.2}, native {:.2} (≤ {CPU_AIM}: {}); RSS per session {:.2} (≤ {MEMORY_AIM}: {})\n",
+                "{:>8} ratio    CPU {}, native {} (≤ {CPU_AIM}: {}); RSS per session {} (≤ {MEMORY_AIM}: {})\n",
                 size.n,
-                size.cpu_ratio,
-                size.cpu_native_ratio,
+                text(size.cpu_ratio),
+                text(size.cpu_native_ratio),
                 verdict(size.cpu_reached),
-                size.rss_ratio,
+                text(size.rss_ratio),
                 verdict(size.rss_reached)
             );
         }
         if let Some(kept) = self.no_thread_per_session() {
-            let _ = writeln!(out, "  no thread per session: {}", verdict(kept));
+            let _ = writeln!(out, "  no thread per session: {}", verdict(Some(kept)));
         }
         let _ = writeln!(
             out,
@@ -233,11 +246,15 @@ impl Summary {
     }
 }
 
-fn verdict(reached: bool) -> &'static str {
-    if reached {
-        "reached"
-    } else {
-        "MISSED"
+fn text(ratio: Option<f64>) -> String {
+    ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.2}"))
+}
+
+fn verdict(reached: Option<bool>) -> &'static str {
+    match reached {
+        Some(true) => "reached",
+        Some(false) => "MISSED",
+        None => "not to be told here",
     }
 }
 
@@ -253,7 +270,7 @@ mod tests {
             threads,
             ..Run::default()
         };
-        Side { runs: cpu.map(run).to_vec() }
+        Side { runs: cpu.map(run).to_vec(), failures: Vec::new() }
     }
 
     fn summary(threads: f64) -> Summary {
@@ -273,11 +290,11 @@ mod tests {
     #[test]
     fn medians_are_compared() {
         let sizes = summary(7.0).sessions;
-        assert_eq!((sizes[0].cpu_ratio, sizes[0].rss_ratio), (0.417, 0.3));
-        assert!(sizes[0].cpu_reached && !sizes[0].rss_reached);
-        assert!(!sizes[1].cpu_reached && sizes[1].rss_reached);
+        assert_eq!((sizes[0].cpu_ratio, sizes[0].rss_ratio), (Some(0.417), Some(0.3)));
+        assert_eq!((sizes[0].cpu_reached, sizes[0].rss_reached), (Some(true), Some(false)));
+        assert_eq!((sizes[1].cpu_reached, sizes[1].rss_reached), (Some(false), Some(true)));
         let none = Size::new(1, side([1.0, 1.0], 1.0, 1.0), Side::default());
-        assert!(!none.cpu_reached && !none.rss_reached);
+        assert_eq!((none.cpu_reached, none.rss_reached), (None, None));
     }
 
     #[test]
@@ -285,7 +302,13 @@ mod tests {
         let mut theirs = side([8.0, 8.0], 1.0, 1.0);
         theirs.runs.iter_mut().for_each(|r| r.cpu_native_pct_per_session = 5.0);
         let size = Size::new(1, side([3.0, 3.0], 1.0, 1.0), theirs);
-        assert_eq!((size.cpu_ratio, size.cpu_native_ratio, size.cpu_reached), (0.375, 0.6, false));
+        assert_eq!(
+            (size.cpu_ratio, size.cpu_native_ratio, size.cpu_reached),
+            (Some(0.375), Some(0.6), Some(false))
+        );
+        let mut busy = side([3.0, 3.0], 1.0, 1.0);
+        busy.runs.iter_mut().for_each(|r| r.late_frames_pct = 20.0);
+        assert_eq!(Size::new(1, busy, side([9.0, 9.0], 1.0, 1.0)).cpu_reached, None);
     }
 
     #[test]

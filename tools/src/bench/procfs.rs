@@ -38,6 +38,31 @@ pub fn look(pid: u32) -> Result<Usage, String> {
     })
 }
 
+/// Ports to which the process has TCP connections over IPv4; none when it cannot be looked at.
+pub fn connected(pid: u32) -> Vec<u16> {
+    let sockets: Vec<String> = fs::read_dir(format!("/proc/{pid}/fd"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| Some(fs::read_link(entry.path()).ok()?.to_str()?.to_owned()))
+        .collect();
+    let table = fs::read_to_string(format!("/proc/{pid}/net/tcp")).unwrap_or_default();
+    table
+        .lines()
+        .skip(1)
+        .filter_map(established)
+        .filter(|(_, inode)| sockets.contains(inode))
+        .map(|s| s.0)
+        .collect()
+}
+
+/// The other side's port and the name of the descriptor, of a line about an established connection.
+fn established(line: &str) -> Option<(u16, String)> {
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let port = u16::from_str_radix(fields.get(2)?.split(':').nth(1)?, 16).ok()?;
+    (*fields.get(3)? == "01").then_some((port, format!("socket:[{}]", fields.get(9)?)))
+}
+
 /// Fields 14 and 15; the name in field 2 may hold anything, so count from behind its last parenthesis.
 fn cpu_of(stat: &str) -> Option<f64> {
     let mut fields = stat[stat.rfind(')')? + 1..].split_whitespace().skip(11);
@@ -70,6 +95,17 @@ mod tests {
         assert_eq!(cpu_of(stat), Some(3.0));
         assert_eq!(cpu_of("nonsense"), None);
         assert_eq!(rss_of("Name:\tx\nVmRSS:\t  1234 kB\n"), Some(1234));
+    }
+
+    #[test]
+    fn connections_are_found() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        assert!(!connected(std::process::id()).contains(&port));
+        let stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        assert!(connected(std::process::id()).contains(&port));
+        drop(stream);
+        assert!(connected(u32::MAX).is_empty());
     }
 
     #[test]

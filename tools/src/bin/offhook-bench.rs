@@ -85,7 +85,7 @@ fn compare(args: &Args) -> Result<ExitCode, String> {
     match livekit::run(&plan)? {
         livekit::Outcome::Done(summary) => {
             println!("\n{}\nsummary: {}", summary.table(), plan.out.join("summary.json").display());
-            Ok(ExitCode::SUCCESS)
+            Ok(if summary.complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         livekit::Outcome::Skipped(why) => {
             eprintln!("SKIPPED: livekit: {why}");

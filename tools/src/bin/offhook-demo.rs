@@ -1,50 +1,95 @@
 //! `make demo`: two talkers and a bot in one call over a real SFU, watched live, and judged.
 //!
-//! Exit code 0 when both voices were really heard and every late offer was dropped in silence.
+//! Exit code 0 when both voices were really heard and every late offer was dropped in silence. With `--livekit` it is
+//! `make demo-livekit`: two talkers over two nodes, one of which dies.
 #![forbid(unsafe_code)]
 
 use offhook_tools::{
     args::Args,
-    demo::run::{run, Plan},
+    demo::{
+        livekit,
+        run::{run, Plan},
+    },
 };
-use std::{io::IsTerminal, process::ExitCode};
+use std::{io::IsTerminal, path::Path, process::ExitCode};
+
+/// What callers treat as a skip.
+const SKIPPED: u8 = 77;
 
 fn main() -> ExitCode {
-    let result = plan().and_then(|plan| run(&plan).map(|(_, wrong)| (plan, wrong)));
-    match result {
-        Ok((plan, wrong)) if wrong.is_empty() => {
-            println!("\nok: both voices were heard, every late offer was dropped in silence");
-            println!("report: {}", plan.out.join("report.json").display());
-            ExitCode::SUCCESS
+    let known = ["sfu", "call", "bot", "speech", "out", "seconds", "livekit"];
+    let result = Args::parse(std::env::args().skip(1), &known).and_then(|args| {
+        if args.has("livekit") {
+            cluster(&args)
+        } else {
+            one_sfu(&args)
         }
-        Ok((plan, wrong)) => {
-            println!("\nNOT ok:");
-            for line in wrong {
-                println!("  - {line}");
-            }
-            println!("logs and recordings: {}", plan.out.display());
-            ExitCode::FAILURE
-        }
-        Err(e) => {
-            eprintln!("offhook-demo: {e}");
-            ExitCode::FAILURE
-        }
-    }
+    });
+    result.unwrap_or_else(|e| {
+        eprintln!("offhook-demo: {e}");
+        ExitCode::FAILURE
+    })
 }
 
-fn plan() -> Result<Plan, String> {
-    let args = Args::parse(std::env::args().skip(1), &["sfu", "call", "bot", "speech", "out", "seconds"])?;
-    let seconds = args.number("seconds", 20)?;
-    if !(6..=600).contains(&seconds) {
-        return Err("--seconds is between 6 and 600".to_owned());
-    }
-    Ok(Plan {
+/// Over the development SFU, with late offers.
+fn one_sfu(args: &Args) -> Result<ExitCode, String> {
+    let plan = Plan {
         sfu: args.path("sfu")?,
         call: args.path("call")?,
         bot: args.path("bot")?,
         speech: args.path("speech")?,
         out: args.path("out")?,
-        seconds,
-        ansi: std::io::stdout().is_terminal() && std::env::var("TERM").is_ok_and(|t| t != "dumb"),
-    })
+        seconds: seconds(args, 20, 6)?,
+        ansi: ansi(),
+    };
+    let (_, wrong) = run(&plan)?;
+    Ok(verdict(&wrong, "both voices were heard, every late offer was dropped in silence", &plan.out))
+}
+
+/// Over a cluster of the LiveKit server, of which a node is killed.
+fn cluster(args: &Args) -> Result<ExitCode, String> {
+    let plan = livekit::Plan {
+        server: args.path("livekit")?,
+        call: args.path("call")?,
+        speech: args.path("speech")?,
+        out: args.path("out")?,
+        seconds: seconds(args, 40, 18)?,
+        ansi: ansi(),
+    };
+    match livekit::run(&plan)? {
+        livekit::Outcome::Done(_, wrong) => Ok(verdict(
+            &wrong,
+            "the node died, both were back within 10 s and heard each other again",
+            &plan.out,
+        )),
+        livekit::Outcome::Skipped(why) => {
+            eprintln!("SKIPPED: livekit: {why}");
+            Ok(ExitCode::from(SKIPPED))
+        }
+    }
+}
+
+fn verdict(wrong: &[String], promise: &str, out: &Path) -> ExitCode {
+    if wrong.is_empty() {
+        println!("\nok: {promise}\nreport: {}", out.join("report.json").display());
+        return ExitCode::SUCCESS;
+    }
+    println!("\nNOT ok:");
+    for line in wrong {
+        println!("  - {line}");
+    }
+    println!("logs and recordings: {}", out.display());
+    ExitCode::FAILURE
+}
+
+fn seconds(args: &Args, default: u64, least: u64) -> Result<u64, String> {
+    let seconds = args.number("seconds", default)?;
+    if !(least..=600).contains(&seconds) {
+        return Err(format!("--seconds is between {least} and 600"));
+    }
+    Ok(seconds)
+}
+
+fn ansi() -> bool {
+    std::io::stdout().is_terminal() && std::env::var("TERM").is_ok_and(|t| t != "dumb")
 }

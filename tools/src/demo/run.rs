@@ -52,9 +52,9 @@ pub struct Plan {
     pub ansi: bool,
 }
 
-struct Actor {
-    program: Program,
-    told: Told,
+pub(super) struct Actor {
+    pub(super) program: Program,
+    pub(super) told: Told,
 }
 
 /// Runs the demo and prints it. Returns the report and everything that is wrong.
@@ -105,7 +105,7 @@ pub fn run(plan: &Plan) -> Result<(Report, Vec<String>), String> {
     Ok((report, wrong))
 }
 
-fn text(path: &Path) -> Result<String, String> {
+pub(super) fn text(path: &Path) -> Result<String, String> {
     path.to_str().map(str::to_owned).ok_or_else(|| format!("{}: not UTF-8", path.display()))
 }
 
@@ -114,7 +114,7 @@ fn arguments(url: &str, user: &str, seconds: u64) -> Vec<String> {
     ["--url", url, "--user", user, "--call", CALL, "--seconds", &seconds, "--json"].map(String::from).to_vec()
 }
 
-fn start(path: &Path, name: &str, args: &[String], out: &Path) -> Result<Actor, String> {
+pub(super) fn start(path: &Path, name: &str, args: &[String], out: &Path) -> Result<Actor, String> {
     Ok(Actor { program: Program::start(path, args, &out.join(name))?, told: Told::new(name) })
 }
 
@@ -212,17 +212,22 @@ fn direct(plan: &Plan, sfu: &Sfu, actors: &mut [Actor], view: &mut View, begin: 
         thread::sleep(Duration::from_millis(60));
     }
     for actor in actors {
-        match actor.program.wait(Duration::ZERO) {
-            Ok(status) if status.success() => {}
-            Ok(status) => actor.told.failure = Some(format!("ended with {status}; see its .log")),
-            Err(e) => actor.told.failure = Some(e),
-        }
-        // The reader of its stdout may be a moment behind its end.
-        while let Ok(line) = actor.program.line(Duration::from_millis(500)) {
+        for line in rest(actor) {
             take(actor, &line, view, begin.elapsed().as_secs_f64(), false);
         }
     }
     departure.left_behind.filter(|n| *n < u64::MAX)
+}
+
+/// Notes how a program ended, which it should have by now, and returns what it still said.
+pub(super) fn rest(actor: &mut Actor) -> Vec<String> {
+    match actor.program.wait(Duration::ZERO) {
+        Ok(status) if status.success() => {}
+        Ok(status) => actor.told.failure = Some(format!("ended with {status}; see its .log")),
+        Err(e) => actor.told.failure = Some(e),
+    }
+    // The reader of its stdout may be a moment behind its end.
+    std::iter::from_fn(|| actor.program.line(Duration::from_millis(500)).ok()).collect()
 }
 
 fn trouble(sfu: &Sfu, view: &mut View, now: Duration, body: &Value, what: &str) {
@@ -242,7 +247,11 @@ fn take(actor: &mut Actor, line: &str, view: &mut View, at: f64, departing: bool
     let Ok(line) = serde_json::from_str::<Line>(line) else {
         return;
     };
-    actor.told.hear(&line);
+    hear(actor, &line, view, at, departing);
+}
+
+pub(super) fn hear(actor: &mut Actor, line: &Line, view: &mut View, at: f64, departing: bool) {
+    actor.told.hear(line);
     let name = &actor.told.name;
     match &line.event {
         Event::Joined { join_ms } => {
@@ -279,7 +288,7 @@ fn take(actor: &mut Actor, line: &str, view: &mut View, at: f64, departing: bool
             view.leave(name);
             view.say(at, &format!("{name} is out: {reason}"));
         }
-        Event::Stats(_) | Event::Other => {}
+        Event::Hearing(_) | Event::Stats(_) | Event::Other => {}
     }
 }
 

@@ -21,6 +21,7 @@ struct Seat {
 pub struct View {
     ansi: bool,
     total_s: f64,
+    banner: String,
     seats: BTreeMap<String, Seat>,
     news: VecDeque<String>,
     unprinted: Vec<String>,
@@ -31,7 +32,7 @@ impl View {
     /// `ansi`: draw in place; `total_s`: length of the run, for the progress bar.
     pub fn new(ansi: bool, total_s: f64) -> Self {
         let (seats, news) = (BTreeMap::new(), VecDeque::new());
-        View { ansi, total_s, seats, news, unprinted: Vec::new(), drawn: 0 }
+        View { ansi, total_s, banner: String::new(), seats, news, unprinted: Vec::new(), drawn: 0 }
     }
 
     fn seat(&mut self, name: &str) -> &mut Seat {
@@ -53,6 +54,11 @@ impl View {
 
     pub fn note(&mut self, name: &str, note: &str) {
         self.seat(name).note = note.to_owned();
+    }
+
+    /// One line above everybody: what they are connected to.
+    pub fn banner(&mut self, text: &str) {
+        self.banner = text.to_owned();
     }
 
     /// `level` 0 to 1 as others hear it; shown on a scale from -50 dB to 0 dB.
@@ -88,6 +94,9 @@ impl View {
         let done = ((at / self.total_s).clamp(0.0, 1.0) * BAR as f64) as usize;
         let mut lines =
             vec![format!("  {:<14}[{}{}] {at:4.1} s", "the call", "=".repeat(done), " ".repeat(BAR - done))];
+        if !self.banner.is_empty() {
+            lines.push(format!("  {}", self.banner));
+        }
         lines.push(String::new());
         for (name, seat) in &mut self.seats {
             let full = (seat.level * BAR as f64).round() as usize;
@@ -120,6 +129,12 @@ impl View {
             let full = (seat.level * 10.0).round() as usize;
             let bar = format!("{}{}", "#".repeat(full), ".".repeat(10 - full));
             let _ = write!(out, "  {name} {}", if seat.inside { bar } else { "(out)     ".to_owned() });
+            if !self.banner.is_empty() {
+                let _ = write!(out, " ({})", seat.note);
+            }
+        }
+        if !self.banner.is_empty() {
+            let _ = write!(out, "  {}", self.banner);
         }
         out.push('\n');
         out
@@ -140,6 +155,8 @@ mod tests {
         assert_eq!(view.draw(1.0), "  0.50 s  alice joined\n  0.60 s  bob joined\n");
         assert_eq!(view.draw(1.1), "");
         assert!(view.status(1.0).contains("alice ##########"));
+        view.banner("node 0 is dead");
+        assert!(view.status(1.0).ends_with("(talks)  node 0 is dead\n"));
     }
 
     #[test]
