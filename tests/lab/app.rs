@@ -36,6 +36,8 @@ pub struct App {
     pub mute_in_doubt: bool,
     /// It was told of an error about what it had published.
     pub publish_in_doubt: bool,
+    /// Somebody with the right to it has muted or unmuted what it sends.
+    pub moderated: bool,
     /// What it wants of which tracks, by their names.
     pub wishes: BTreeMap<String, Wish>,
 }
