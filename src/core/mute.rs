@@ -43,8 +43,8 @@ impl Core {
     /// The same where the SFU names the track; it may also be unmuted again from outside.
     pub(super) fn on_local_muted(&mut self, name: &str, muted: bool) {
         let Some(track) = self.publisher.tracks.iter_mut().find(|t| t.name == name) else { return self.late() };
-        // It says what it has done: there is nothing to tell it.
-        track.told = track.told.or_nothing(Told::Muted(muted));
+        // It says what it has done; what it was told before may have arrived after that, and undone it.
+        track.told = track.told.or_nothing(Told::Unsure);
         let track_id = track.id;
         if muted && !track.muted {
             (track.muted, track.moderated) = (true, true);
@@ -55,10 +55,9 @@ impl Core {
         } else if !muted && track.muted && std::mem::take(&mut track.moderated) {
             track.muted = false;
             self.out(Output::Moderated { track: track_id, muted: false });
-        } else {
-            // The application wants it otherwise.
-            self.tell_mute();
         }
+        // Also where the application wants it otherwise.
+        self.tell_mute();
     }
 
     /// The SFU has taken it off the air: it is over, as if the right to it had been taken away.

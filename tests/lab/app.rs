@@ -5,7 +5,7 @@ use super::{
     world::{Act, Ms, World},
 };
 use offhook::core::{
-    model::{SelfUpdate, Wish},
+    model::{SelfUpdate, UnpublishCause, Wish},
     End, EndReason, Event, Input, State, TrackId,
 };
 use offhook::error::{Code, Secret};
@@ -36,6 +36,8 @@ pub struct App {
     pub mute_in_doubt: bool,
     /// It was told of an error about what it had published.
     pub publish_in_doubt: bool,
+    /// Somebody with the right to it has muted or unmuted what it sends.
+    pub moderated: bool,
     /// What it wants of which tracks, by their names.
     pub wishes: BTreeMap<String, Wish>,
 }
@@ -129,6 +131,8 @@ impl super::client::Client {
                 let rule = matches!(error.code, Code::State | Code::Closed | Code::Limit);
                 app.publish_in_doubt |= !rule;
             }
+            // It has crossed with what the application wanted.
+            Event::TrackUnpublished { cause: UnpublishCause::Moderation, .. } => app.mute_in_doubt = true,
             Event::Error(error) if error.message.starts_with("mute:") => app.mute_in_doubt = true,
             Event::Error(error) if error.message.starts_with("publish:") => app.publish_in_doubt = true,
             _ => {}

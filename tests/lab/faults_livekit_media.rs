@@ -327,7 +327,7 @@ fn a_moderator_mutes_and_the_application_may_unmute() {
     lab.world.mute_from_outside(0, true);
     lab.run(500);
     assert_eq!((lab.said(0, "Moderated { track: 1, muted: true"), lab.said(0, "cause: Moderation")), (1, 1));
-    assert_eq!(lab.framed(0, "Mute("), 0, "the server has said it itself");
+    assert_eq!((lab.framed(0, "Mute("), lab.framed(0, "muted: true")), (1, 1), "an unmute under way is not the last word");
     lab.act(0, Act::Mute(false));
     lab.run(500);
     let member = lab.member(0);

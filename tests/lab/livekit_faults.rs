@@ -131,6 +131,7 @@ impl World {
     pub fn moderate(&mut self, client: usize, muted: bool) {
         // What the application believes afterwards is judged by what it does next.
         self.clients[client].app.mute_in_doubt = true;
+        self.clients[client].app.moderated = true;
         self.mute_from_outside(client, muted);
     }
 

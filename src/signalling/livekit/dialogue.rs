@@ -291,7 +291,7 @@ impl Dialogue {
             };
             let Some(own) = self.own.iter_mut().find(|own| meant(&&**own)) else { continue };
             // Said in any case: who asks may know that the server has forgotten it.
-            (own.wanted, own.told) = (state.muted, !state.muted);
+            (own.wanted, own.told) = (state.muted, None);
             if own.info.is_none() {
                 // It is said as soon as there is a name; when that will be nobody knows.
                 let failure = refused(0, "the SFU has not said how it names the track");
@@ -358,7 +358,8 @@ impl Dialogue {
             }
             Said::Mute(mute) => Heard::say(match self.own.iter_mut().find(|own| own.sid() == Some(&mute.sid)) {
                 Some(own) => {
-                    (own.wanted, own.told) = (mute.muted, mute.muted);
+                    // What was said to it before may arrive after this.
+                    (own.wanted, own.told) = (mute.muted, None);
                     SfuMessage::LocalMuted { track_id: own.cid.clone(), muted: mute.muted }
                 }
                 None => SfuMessage::Alive,

@@ -12,9 +12,9 @@ pub(super) struct Own {
     pub cid: String,
     pub kind: TrackKind,
     pub mid: String,
-    /// Whether it is to be muted, and what the server believes of that.
+    /// Whether it is to be muted, and what the server believes of that; `None`: nobody knows.
     pub wanted: bool,
-    pub told: bool,
+    pub told: Option<bool>,
     /// Once the server has published it.
     pub info: Option<pb::TrackInfo>,
     /// The server knew it already, and does not say under which name: its confirmation was lost.
@@ -28,7 +28,7 @@ impl Own {
             kind: track.kind,
             mid: track.mid.clone(),
             wanted: track.muted,
-            told: track.muted,
+            told: Some(track.muted),
             info: None,
             queued: false,
         }
@@ -40,15 +40,15 @@ impl Own {
 
     /// The server has named it; what it believes of mutes may be of before.
     pub fn confirmed(&mut self, info: pb::TrackInfo) -> Option<pb::SignalRequest> {
-        self.told = info.muted;
+        self.told = Some(info.muted);
         self.info = Some(info);
         self.tell_mute()
     }
 
     /// What the server does not know yet of its mute.
     pub fn tell_mute(&mut self) -> Option<pb::SignalRequest> {
-        let sid = self.info.as_ref().filter(|_| self.wanted != self.told)?.sid.clone();
-        self.told = self.wanted;
+        let sid = self.info.as_ref().filter(|_| self.told != Some(self.wanted))?.sid.clone();
+        self.told = Some(self.wanted);
         Some(outgoing::request(Message::Mute(pb::MuteTrackRequest { sid, muted: self.wanted })))
     }
 }
