@@ -17,6 +17,7 @@ mod call;
 mod client;
 mod convert;
 mod data;
+mod deliver;
 mod event;
 mod event_view;
 pub mod handles;
