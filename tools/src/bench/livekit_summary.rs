@@ -184,7 +184,7 @@ impl Summary {
         let _ = writeln!(
             out,
             "  LiveKit: {} runs of {} s each in turn; median (least-greatest)\n\n\
-             {:>8} {:<9}{:<20}{:<14}{:<20}{:<12}{:<13}{:<9}{:<15}{:<19}{:<18}{}",
+             {:>8} {:<9}{:<20} {:<10}{:<22} {:<8}{:<14} {:<18} {:<22} {:<22} {:<18}{}",
             self.rounds,
             self.seconds,
             "sessions",
@@ -205,7 +205,7 @@ impl Summary {
             for (name, side) in sides.into_iter().filter(|(_, side)| !side.runs.is_empty()) {
                 let _ = writeln!(
                     out,
-                    "{:>8} {name:<9}{:<20}{:<14}{:<20}{:<12}{:<13}{:<9}{:<15}{:<19}{:<18}{:.0}",
+                    "{:>8} {name:<9}{:<20} {:<10}{:<22} {:<8}{:<14} {:<18} {:<22} {:<22} {:<18}{:.0}",
                     size.n,
                     side.cell(|r| r.cpu_pct_per_session, 2),
                     format!("{:.2}", side.median(|r| r.cpu_native_pct_per_session)),
