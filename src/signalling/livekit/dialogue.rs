@@ -133,8 +133,7 @@ impl Dialogue {
         // What a resume says of wishes takes nothing back.
         self.unsure = self.told.keys().filter(|_| resume).cloned().collect();
         // What was answered is never asked again; what was not may be.
-        let answered = self.last_answer.as_ref().map(|answer| answer.id);
-        self.newest_offer = self.newest_offer.take().filter(|(_, id)| resume && answered == Some(*id));
+        self.newest_offer.take_if(|(_, id)| !resume || self.last_answer.as_ref().is_none_or(|a| a.id != *id));
         if !resume {
             self.own.clear();
             self.told.clear();
@@ -437,17 +436,14 @@ impl Dialogue {
         Heard { frames, ..Heard::say(message) }
     }
 
-    /// A server counts the offers of a peer connection, and takes it as a failure of the session when one is
-    /// answered twice.
+    /// A server counts the offers of a peer connection; a second answer to one makes the session fail.
     fn is_repeated(&mut self, offer: &pb::SessionDescription) -> bool {
         let Some(origin) = incoming::origin(&offer.sdp).filter(|_| offer.id != 0) else { return false };
-        if let Some((known, newest)) = &self.newest_offer {
-            if known == origin && offer.id <= *newest {
-                return true;
-            }
+        let repeated = self.newest_offer.as_ref().is_some_and(|(known, newest)| known == origin && offer.id <= *newest);
+        if !repeated {
+            self.newest_offer = Some((origin.to_owned(), offer.id));
         }
-        self.newest_offer = Some((origin.to_owned(), offer.id));
-        false
+        repeated
     }
 
     fn joined(&mut self, join: pb::JoinResponse) -> Heard {

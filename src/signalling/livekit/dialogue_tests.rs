@@ -401,3 +401,26 @@ fn a_resume_does_not_claim_what_the_server_took_off() {
     d.begin_link(true);
     assert!(d.sync_state().publish_tracks.is_empty());
 }
+
+#[test]
+fn an_offer_that_was_said_before_is_late() {
+    let mut d = joined();
+    let offer = |session: u32, id| {
+        Said::Offer(outgoing::description("offer", &format!("v=0\r\no=- {session} 2 IN IP4 0.0.0.0\r\n"), id))
+    };
+    let late = |d: &mut Dialogue, session, id| {
+        let heard = hear(d, offer(session, id));
+        matches!(&heard.messages[..], [SfuMessage::LateOffer])
+    };
+    assert!(!late(&mut d, 7, 36) && late(&mut d, 7, 36) && late(&mut d, 7, 35) && !late(&mut d, 7, 37));
+    // Another peer connection of the server counts by itself, and so does a server that does not count.
+    assert!(!late(&mut d, 8, 1) && late(&mut d, 8, 1) && !late(&mut d, 8, 0) && !late(&mut d, 8, 0));
+    // A resume asks again for what was not answered, and for nothing else.
+    d.begin_link(true);
+    assert!(!late(&mut d, 8, 1));
+    d.call(&RpcCall::SendAnswer { session_id: String::new(), sdp: "a".into(), negotiation_id: 1 });
+    d.begin_link(true);
+    assert!(late(&mut d, 8, 1) && !late(&mut d, 8, 2));
+    d.begin_link(false);
+    assert!(!late(&mut d, 8, 2));
+}
