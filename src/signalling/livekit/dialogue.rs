@@ -5,21 +5,19 @@
 //! Outlives its links: what a resume has to tell the server is remembered here. Must not know: sockets,
 //! tasks, any clock; which link is current is told by [`Dialogue::begin_link`].
 
-use super::{incoming, outgoing, own::Own};
+use super::{incoming, outgoing, own::Own, wishes::Wishes};
 use crate::core::model::*;
 use crate::error::Secret;
 use crate::signalling::text;
 use offhook_proto::livekit as pb;
 use pb::{signal_request::Message as Ask, signal_response::Message as Said};
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 /// How long a resume is worth trying: the server keeps a session as long as its media connection stands.
 const RESUME_S: i32 = 30;
 /// Versions of participants that have left, kept so that nothing older brings them back.
 const MAX_LEFT: usize = 256;
-/// Tracks remembered as not to be had, at most.
-const MAX_DENIED: usize = 1024;
 /// Requests that wait for their replies, at most.
 const MAX_WAITING: usize = 64;
 
@@ -59,8 +57,8 @@ impl Heard {
 
 #[derive(Debug)]
 pub struct Dialogue {
-    auto_subscribe: bool,
     own: Vec<Own>,
+    wishes: Wishes,
     negotiation: Option<Negotiation>,
     /// (request id, ticket)
     waiting: Vec<(u32, u64)>,
@@ -73,18 +71,12 @@ pub struct Dialogue {
     grants: Option<Grants>,
     versions: HashMap<String, u32>,
     left: VecDeque<String>,
-    /// Wishes that this session of the server knows.
-    told: BTreeMap<String, Wish>,
-    /// Of these, what was told before the link was lost: it may not have arrived.
-    unsure: BTreeSet<String>,
     last_offer: Option<pb::SessionDescription>,
     /// The newest offer heard: which peer connection of the server it is of, and its number there.
     newest_offer: Option<(String, u32)>,
     offers_at_once: bool,
     last_answer: Option<pb::SessionDescription>,
     data_channels: bool,
-    /// Tracks that cannot be had, as far as was said.
-    denied: BTreeSet<String>,
     rtt_ms: i64,
     resuming: bool,
     /// The server has let this link in.
@@ -98,8 +90,8 @@ fn refused(code: i32, message: impl Into<String>) -> Failure {
 impl Dialogue {
     pub fn new(auto_subscribe: bool) -> Self {
         Self {
-            auto_subscribe,
             own: Vec::new(),
+            wishes: Wishes::new(auto_subscribe),
             negotiation: None,
             waiting: Vec::new(),
             tickets: 0,
@@ -111,14 +103,11 @@ impl Dialogue {
             grants: None,
             versions: HashMap::new(),
             left: VecDeque::new(),
-            told: BTreeMap::new(),
-            unsure: BTreeSet::new(),
             last_offer: None,
             newest_offer: None,
             offers_at_once: false,
             last_answer: None,
             data_channels: false,
-            denied: BTreeSet::new(),
             rtt_ms: 0,
             resuming: false,
             begun: false,
@@ -130,13 +119,11 @@ impl Dialogue {
         self.negotiation = None;
         self.waiting.clear();
         (self.resuming, self.begun) = (resume, false);
-        // What a resume says of wishes takes nothing back.
-        self.unsure = self.told.keys().filter(|_| resume).cloned().collect();
+        self.wishes.begin_link(resume);
         // What was answered is never asked again; what was not may be.
         self.newest_offer.take_if(|(_, id)| !resume || self.last_answer.as_ref().is_none_or(|a| a.id != *id));
         if !resume {
             self.own.clear();
-            self.told.clear();
             self.versions.clear();
             self.left.clear();
             (self.last_offer, self.last_answer) = (None, None);
@@ -167,7 +154,6 @@ impl Dialogue {
     }
 
     fn sync_state(&self) -> pb::SyncState {
-        let differs = |wish: &Wish| wish.subscribed != self.auto_subscribe;
         let channel = |label: &str, target: pb::SignalTarget| pb::DataChannelInfo {
             label: label.to_owned(),
             id: 0,
@@ -177,11 +163,7 @@ impl Dialogue {
         pb::SyncState {
             answer: self.last_answer.clone(),
             offer: self.last_offer.clone(),
-            subscription: Some(pb::UpdateSubscription {
-                track_sids: self.told.iter().filter(|(_, w)| differs(w)).map(|(id, _)| id.clone()).collect(),
-                subscribe: !self.auto_subscribe,
-                participant_tracks: Vec::new(),
-            }),
+            subscription: Some(self.wishes.against_the_usual()),
             publish_tracks: self
                 .own
                 .iter()
@@ -192,7 +174,7 @@ impl Dialogue {
                 true => labels.map(|label| channel(label, pb::SignalTarget::Publisher)).collect(),
                 false => Vec::new(),
             },
-            track_sids_disabled: self.told.iter().filter(|(_, w)| !w.enabled).map(|(id, _)| id.clone()).collect(),
+            track_sids_disabled: self.wishes.disabled(),
             datachannel_receive_states: Vec::new(),
         }
     }
@@ -224,7 +206,7 @@ impl Dialogue {
                 let failure = refused(0, "this protocol restarts ICE by a resume");
                 (Vec::new(), Outcome::Now(Err(failure)))
             }
-            RpcCall::UpdateSubscriptions { subscriptions, .. } => (self.subscribe(subscriptions), done),
+            RpcCall::UpdateSubscriptions { subscriptions, .. } => (self.wishes.tell(subscriptions), done),
             RpcCall::UpdateMuteStates { states, .. } => self.mute(states),
             RpcCall::UpdateSelf { update, .. } => {
                 if self.waiting.len() >= MAX_WAITING {
@@ -301,26 +283,6 @@ impl Dialogue {
         (frames, Outcome::Now(Ok(RpcReply::Done)))
     }
 
-    /// Tells only what this session of the server does not know.
-    fn subscribe(&mut self, wanted: &[Subscription]) -> Vec<pb::SignalRequest> {
-        let mut frames = Vec::new();
-        let usual = Wish { subscribed: self.auto_subscribe, ..Wish::default() };
-        for subscription in wanted {
-            let (id, wish) = (&subscription.track_id, subscription.wish);
-            let known = self.told.insert(id.clone(), wish).unwrap_or(usual);
-            let unsure = self.unsure.remove(id);
-            if unsure || known.subscribed != wish.subscribed {
-                let update = outgoing::subscribe(id, &subscription.session_id, wish.subscribed);
-                frames.push(outgoing::request(Ask::Subscription(update)));
-            }
-            if unsure || (Wish { subscribed: true, ..known }) != (Wish { subscribed: true, ..wish }) {
-                frames.push(outgoing::request(Ask::TrackSetting(outgoing::track_settings(id, &wish))));
-            }
-        }
-        self.told.retain(|id, _| wanted.iter().any(|s| s.track_id == *id));
-        frames
-    }
-
     /// Nobody waits for it any more; what comes for it later is late.
     pub fn give_up(&mut self, ticket: u64) {
         self.negotiation.take_if(|n| n.ticket == ticket);
@@ -389,7 +351,10 @@ impl Dialogue {
             Said::SubscriptionPermissionUpdate(update) => {
                 let pb::SubscriptionPermissionUpdate { participant_sid, track_sid, allowed } = update;
                 match (incoming::id(participant_sid), incoming::id(track_sid)) {
-                    (Some(session_id), Some(track_id)) => self.subscribable(session_id, track_id, allowed),
+                    (Some(session_id), Some(track_id)) => {
+                        let (message, frames) = self.wishes.allowed(session_id, track_id, allowed);
+                        Heard { frames, ..Heard::say(message) }
+                    }
                     _ => Heard::say(SfuMessage::Unknown),
                 }
             }
@@ -414,26 +379,6 @@ impl Dialogue {
                 Heard { messages: token.into_iter().chain([advice]).collect(), ..Heard::default() }
             }
         }
-    }
-
-    /// Every subscription begins with the word that it is allowed, which is no news. It tells of those that
-    /// are not wanted: who comes up is subscribed to everything, whatever was said before that.
-    fn subscribable(&mut self, session_id: String, track_id: String, allowed: bool) -> Heard {
-        let unwanted = allowed && self.told.get(&track_id).is_some_and(|wish| !wish.subscribed);
-        let frames = match unwanted {
-            true => vec![outgoing::request(Ask::Subscription(outgoing::subscribe(&track_id, &session_id, false)))],
-            false => Vec::new(),
-        };
-        let news = match allowed {
-            true => self.denied.remove(&track_id),
-            false if self.denied.len() >= MAX_DENIED => true,
-            false => self.denied.insert(track_id.clone()),
-        };
-        let message = match news {
-            true => SfuMessage::Subscribable { track_id, session_id, allowed },
-            false => SfuMessage::Alive,
-        };
-        Heard { frames, ..Heard::say(message) }
     }
 
     /// A server counts the offers of a peer connection; a second answer to one makes the session fail.

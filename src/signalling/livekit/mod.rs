@@ -15,6 +15,7 @@ mod outgoing;
 mod own;
 mod service;
 pub mod token;
+mod wishes;
 #[doc(hidden)]
 pub mod wire;
 
