@@ -23,7 +23,7 @@ target=$(rustc -vV | sed -n 's/^host: //p')
 sanitize=() dir=tests/c failing=()
 case $mode in
   faults)   build=target/ship/release; scale=1; stretch=1; jobs=1; dir=tests/faults ;;
-  livekit)  build=target/ship/release; scale=1; stretch=1; jobs=1; dir=tests/livekit ;;
+  livekit)  build=target/ship/release; scale=1; stretch=1; jobs=2; dir=tests/livekit ;;
   plain)    build=target/ship/release; scale=1; stretch=1; jobs=${JOBS:-1} ;;
   valgrind) build=target/ship/release; scale=20; stretch=6; jobs=${JOBS:-2} ;;
   helgrind) build=target/ship/release; scale=20; stretch=6; jobs=${JOBS:-2} ;;

@@ -417,10 +417,13 @@ impl Core {
         self.counters.offers_failed += 1;
         self.subscriber.current = None;
         self.subscriber.failures += 1;
-        self.event(Event::Error(Error::new(
-            failed.code,
-            format!("subscriber: an offer of the SFU could not be answered: {}", failed.message),
-        )));
+        // Who has closed it is not told of it any more.
+        if !self.subscriber.deaf {
+            self.event(Event::Error(Error::new(
+                failed.code,
+                format!("subscriber: an offer of the SFU could not be answered: {}", failed.message),
+            )));
+        }
         if self.subscriber.failures >= limits::NEGOTIATION_TRIES {
             return self.negotiation_failed(now, "three offers in a row could not be answered");
         }

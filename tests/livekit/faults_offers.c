@@ -57,19 +57,14 @@ static void h01_after_close_and_free(void)
         oh_subscriber sub;
         const char *user = freed ? "freed" : "closed";
         settle_in(&p, user, "offers");
-        uint64_t answered = peer_stats(&p).offers_answered;
-        long long answers = livekit_identity(user, "answers");
         CHECK_OK(oh_call_subscriber(p.call, &sub));
         freed ? oh_subscriber_free(sub) : (void)oh_subscriber_close(sub);
         CHECK_EQ(replay(user, BURST), BURST);
-        CHECK_EQ(replay_as(user, BURST, 1), BURST);
-        late(&p, 2 * BURST);
-        CHECK_EQ(peer_stats(&p).offers_answered, answered);
-        CHECK_EQ(livekit_identity(user, "answers"), answers); /* nothing was said because of them */
+        late(&p, BURST); /* every one of them; what the server says anew it is still answered, see oh_subscriber_close */
         no_errors(&p);
         hears(&bob, user, 500, ms(10000)); /* it still speaks */
         CHECK_EQ(replay(user, 1), 1);      /* on the same session */
-        late(&p, 2 * BURST + 1);
+        late(&p, BURST + 1);
         no_errors(&p);
         CHECK_EQ(peer_stats(&p).reconnects_rejoin, 0);
         peer_close(&p);
@@ -84,9 +79,10 @@ static void h01_never_made(void)
     peer_join(&p, "never", "offers", &what);
     peer_talk(&p, 500);
     hears(&bob, "never", 500, ms(10000));
-    if (livekit_identity("never", "offers") > 0) CHECK_EQ(replay_as("never", BURST, 1), BURST);
-    late(&p, (uint64_t)livekit_identity("never", "offers") + (uint64_t)livekit_identity("never", "replayed"));
-    CHECK_EQ(livekit_identity("never", "answers"), 0);
+    livekit_identity_wait("never", "answers", 1, ms(10000)); /* the server takes the connection for the participant's */
+    CHECK_EQ(replay("never", BURST), BURST);
+    late(&p, BURST);
+    CHECK_EQ(rec_frames(p.rec, "bob"), 0);
     no_errors(&p);
     peer_close(&p);
 }
@@ -142,8 +138,10 @@ static void h01_held_back(void)
     livekit_identity_wait("held", "held", 1, ms(10000));
     CHECK_OK(oh_call_subscriber(p.call, &sub));
     CHECK_OK(oh_subscriber_close(sub));
+    uint64_t answered = peer_stats(&p).offers_answered;
     ctl("release", "{\"identity\":\"held\"}");
-    late(&p, 1);
+    for (double end = now_ms() + ms(10000); peer_stats(&p).offers_answered <= answered; nap(5)) CHECK_THAT(now_ms() < end, "no answer");
+    CHECK_EQ(rec_frames(p.rec, "carol"), 0);
     no_errors(&p);
     peer_close(&p);
     peer_close(&carol);

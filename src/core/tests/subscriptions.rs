@@ -46,6 +46,20 @@ fn one(id: &str, wanted: bool) -> Vec<(String, bool)> {
 }
 
 #[test]
+fn who_has_closed_it_is_not_told_of_offers_that_fail() {
+    let mut sim = staying(true);
+    sim.input(Input::ClosePeer(PeerKind::Subscriber));
+    let mut once = true;
+    sim.on(move |o| match o {
+        Output::Engine { action: Action::SetOffer { .. }, .. } if std::mem::take(&mut once) => op_failed(o, failed(false)),
+        _ => Reply::Good,
+    });
+    sim.offer();
+    sim.run(ms(100));
+    assert_eq!((sim.core.counters().offers_failed, sim.errors()), (1, 0));
+}
+
+#[test]
 fn who_receives_nothing_answers_offers_all_the_same() {
     let mut sim = staying(false);
     assert_eq!(sim.answers(), [1]);
