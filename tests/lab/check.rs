@@ -495,7 +495,7 @@ impl Checker {
         }
         if let Some(kind) = peer {
             let asks_for_one = name == "IceRestart";
-            if self.closed.contains(&kind) || (self.live_peers(kind).is_empty() && !asks_for_one) {
+            if self.is_shut(kind) || (self.live_peers(kind).is_empty() && !asks_for_one) {
                 self.fault(format!("{name} without a {kind:?}"));
             }
         }
@@ -516,12 +516,18 @@ impl Checker {
         }
     }
 
+    /// Closed for good. Where the SFU takes the subscriber's connection for the participant's it stays, and
+    /// receives nothing.
+    fn is_shut(&self, kind: PeerKind) -> bool {
+        self.closed.contains(&kind) && !(self.livekit && kind == PeerKind::Subscriber)
+    }
+
     fn engine(&mut self, generation: Generation, kind: PeerKind, op: Op, action: &Action) {
         let name = action.name();
         if self.left_at.is_some() {
             self.fault(format!("{name} of the {kind:?} while leaving"));
         }
-        if self.closed.contains(&kind) {
+        if self.is_shut(kind) {
             self.fault(format!("{name} of the {kind:?}, which the application has closed"));
         }
         if matches!(action, Action::Create { .. }) {
