@@ -65,6 +65,8 @@ pub(super) struct Subscriber {
     failures: u32,
     /// Nothing is to be received, whether there is a peer connection for it or not.
     pub(super) deaf: bool,
+    /// The SFU's peer connection on the other side, by its offers.
+    origin: Option<String>,
     /// The SFU was asked, by a resume, to whom media belongs.
     pub(super) asked_for_orphans: bool,
 }
@@ -86,6 +88,7 @@ impl Subscriber {
             link: Link::default(),
             failures: 0,
             deaf: false,
+            origin: None,
             asked_for_orphans: false,
         }
     }
@@ -107,6 +110,17 @@ impl Subscriber {
     /// Media without a participant, about which it was not asked yet.
     pub fn has_orphans(&self, remotes: &[super::messages::Remote]) -> bool {
         !self.asked_for_orphans && remotes.iter().any(super::messages::Remote::is_orphan)
+    }
+
+    /// Whether an offer would put another peer connection in the place of the one that stays though nothing is
+    /// received any more; remembers whose offers come.
+    fn is_of_another(&mut self, sdp: &str) -> bool {
+        let Some(session) = origin(sdp) else { return false };
+        let other = self.origin.as_deref().is_some_and(|known| known != session);
+        if !(other && self.deaf) {
+            self.origin = Some(session.to_owned());
+        }
+        other && self.deaf
     }
 
     /// Whether an offer is meant for a peer connection that is gone; remembers whom it is for.
@@ -200,6 +214,9 @@ impl Core {
         }
         if !self.subscriber_alive() {
             return self.drop_offer("late offer dropped: the subscriber is closed", generation);
+        }
+        if self.subscriber.is_of_another(&sdp) {
+            return self.drop_offer("late offer dropped: the subscriber is closed, and this is not of the connection that stays", generation);
         }
         if self.subscriber.is_of_before(&sdp) {
             return self.drop_offer("late offer dropped: it is of a session that is over", generation);

@@ -308,6 +308,9 @@ impl Checker {
                 }
             }
             Output::Bind { id, session_id, .. } => {
+                if self.closed.contains(&PeerKind::Subscriber) {
+                    self.fault(format!("remote track {id} bound, and the application has closed its subscriber"));
+                }
                 if leaving || self.bound.insert(*id, session_id.clone()).is_some() {
                     self.fault(format!("remote track {id} bound twice, or after the end"));
                 }

@@ -60,11 +60,12 @@ static void h01_after_close_and_free(void)
         CHECK_OK(oh_call_subscriber(p.call, &sub));
         freed ? oh_subscriber_free(sub) : (void)oh_subscriber_close(sub);
         CHECK_EQ(replay(user, BURST), BURST);
-        late(&p, BURST); /* every one of them; what the server says anew it is still answered, see oh_subscriber_close */
+        CHECK_EQ(replay_as(user, BURST, 1), BURST);
+        late(&p, 2 * BURST); /* every one; what the server says anew of this connection it answers, see oh_subscriber_close */
         no_errors(&p);
         hears(&bob, user, 500, ms(10000)); /* it still speaks */
         CHECK_EQ(replay(user, 1), 1);      /* on the same session */
-        late(&p, BURST + 1);
+        late(&p, 2 * BURST + 1);
         no_errors(&p);
         CHECK_EQ(peer_stats(&p).reconnects_rejoin, 0);
         peer_close(&p);
@@ -81,7 +82,8 @@ static void h01_never_made(void)
     hears(&bob, "never", 500, ms(10000));
     livekit_identity_wait("never", "answers", 1, ms(10000)); /* the server takes the connection for the participant's */
     CHECK_EQ(replay("never", BURST), BURST);
-    late(&p, BURST);
+    CHECK_EQ(replay_as("never", BURST, 1), BURST);
+    late(&p, 2 * BURST);
     CHECK_EQ(rec_frames(p.rec, "bob"), 0);
     no_errors(&p);
     peer_close(&p);

@@ -9,6 +9,7 @@ mod failure;
 mod people;
 mod protocol;
 mod said;
+mod sdp;
 
 pub use asked::*;
 pub use data::*;
@@ -16,6 +17,7 @@ pub use failure::*;
 pub use people::*;
 pub use protocol::*;
 pub use said::*;
+pub use sdp::*;
 
 /// Number of one attempt to be connected. Every event, reply, candidate and track belongs to one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

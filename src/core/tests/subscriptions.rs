@@ -46,6 +46,24 @@ fn one(id: &str, wanted: bool) -> Vec<(String, bool)> {
 }
 
 #[test]
+fn who_has_closed_it_answers_for_the_connection_that_stays_and_no_other() {
+    let offer = |sim: &mut Sim, session: u32, negotiation_id| {
+        let sdp = format!("v=0\r\no=- {session} 2 IN IP4 0.0.0.0\r\na=ice-ufrag:u{session}\r\na=ice-pwd:p{negotiation_id}\r\n");
+        sim.message(SfuMessage::SubscriberOffer { ice_restart: false, sdp, negotiation_id });
+        sim.run(ms(100));
+    };
+    let mut sim = staying(true);
+    offer(&mut sim, 7, 20);
+    sim.input(Input::ClosePeer(PeerKind::Subscriber));
+    sim.mark();
+    let late = sim.core.counters().late_offers;
+    offer(&mut sim, 8, 21);
+    assert_eq!((sim.answers(), sim.core.counters().late_offers, sim.errors()), (vec![], late + 1, 0));
+    offer(&mut sim, 7, 22);
+    assert_eq!(sim.answers(), [22]);
+}
+
+#[test]
 fn who_has_closed_it_is_not_told_of_offers_that_fail() {
     let mut sim = staying(true);
     sim.input(Input::ClosePeer(PeerKind::Subscriber));

@@ -26,12 +26,6 @@ pub(super) fn id(text: String) -> Option<String> {
     (!text.is_empty() && text.len() <= MAX_ID).then_some(text)
 }
 
-/// The session id of a description's origin (RFC 8866): the same in all descriptions of one peer connection.
-pub(super) fn origin(sdp: &str) -> Option<&str> {
-    let line = sdp.lines().find_map(|line| line.strip_prefix("o="))?;
-    line.split_whitespace().nth(1).filter(|session| session.len() <= MAX_ID)
-}
-
 pub(super) fn participant(p: &pb::ParticipantInfo) -> Option<Participant> {
     let sid = id(p.sid.clone())?;
     Some(Participant {
