@@ -38,7 +38,7 @@ STEPS := build check-house check-licences test-rust lab loom check-header test-c
 .PHONY: help setup build livekit demo demo-short demo-livekit demo-livekit-short test bench bench-livekit interop install header \
         lint clean test-rust lab test-c test-livekit test-valgrind test-asan asan check-header check-install check-licences check-house \
         examples loom faults faults-short \
-        test-helgrind test-asan-rust sanitize miri fuzz soak soak-short
+        stage check-bindings test-helgrind test-asan-rust sanitize miri fuzz soak soak-short
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -180,27 +180,17 @@ bench-livekit: build livekit ## the same on LiveKit, beside its official client 
 	  --out $(BENCH) --watch-seconds $(BENCH_SECONDS) --sessions "$(BENCH_SESSIONS)" --rounds $(BENCH_ROUNDS) \
 	  || { code=$$?; [ $$code = 77 ] && exit 0; exit $$code; }
 
-install: build ## install into an empty tree, build the examples with pkg-config, run them
-	@scripts/check-install.sh
-
-interop: examples ## a call with an independent WebRTC stack (Python, aiortc)
-	@tests/interop/run.sh
-
-bench: build ## measure; a table and target/bench/summary.json
-	@mkdir -p $(BENCH)
-	$(CC) $(CFLAGS) $(STRICT) benches/worker.c benches/reconnect.c -o $(BENCH)/worker $(LINK)
-# Not by cargo: for an example it would build the library once more, with the features of its tests.
-	$(RUSTC) --edition 2021 -O examples/handle_lookup.rs -o $(BENCH)/handle_lookup \
-	  --extern offhook=$(SHIP)/liboffhook.rlib -L dependency=$(SHIP)/deps
-	@scripts/say.sh "Benchmark: library and SFU in separate processes"
-	$(TOOLS)/offhook-bench --sfu $(SFU) --worker $(BENCH)/worker \
-	  --lookup $(BENCH)/handle_lookup --library $(LIBS)/liboffhook.so.0 --out $(BENCH)
-
 install: build ## install library, header and offhook.pc (DESTDIR, PREFIX, LIBDIR)
 	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" scripts/install.sh
 
 header: setup ## write include/offhook.h anew from src/capi
 	@scripts/check-header.sh --write
+
+stage: build ## library, header and offhook.pc as installed, for the bindings: target/stage
+	@STRIP=0 PREFIX=$(CURDIR)/target/stage scripts/install.sh
+
+check-bindings: ## every function, constant and field of the header is in every binding; every scenario in its tests
+	@scripts/check-bindings.py
 
 check-licences: ## every crate that is linked or used carries a licence that fits
 	@python3 scripts/check-licences.py
