@@ -331,7 +331,7 @@ pub enum Output {
     },
     Event(Event),
     /// One debug line; built only when asked for.
-    Debug(&'static str, Generation),
+    Debug(std::borrow::Cow<'static, str>, Generation),
     /// Everything is over: the last event was given, nothing may follow.
     Finished,
 }

@@ -16,6 +16,8 @@ pub(super) struct Remote {
     transport: Generation,
     owner: Option<MediaOwner>,
     bound_to: Option<Bound>,
+    /// Its participant was known once, and may have left since.
+    introduced: bool,
 }
 
 /// Who hears it as what: session id, kind, and the track where protocols name it.
@@ -28,7 +30,7 @@ pub(super) struct Bound {
 
 impl Remote {
     pub fn is_orphan(&self) -> bool {
-        self.owner.is_some() && self.bound_to.is_none()
+        self.owner.is_some() && !self.introduced
     }
 }
 
@@ -401,7 +403,7 @@ impl Core {
         if self.remotes.len() >= limits::REMOTE_TRACKS {
             return self.late();
         }
-        self.remotes.push(Remote { id, transport: generation, owner, bound_to: None });
+        self.remotes.push(Remote { id, transport: generation, owner, bound_to: None, introduced: false });
         self.bind_remotes();
         if self.subscriber.has_orphans(&self.remotes) && !self.timers.is_set(Timer::Orphans) {
             self.timers.set(Timer::Orphans, now + limits::ORPHANS);
@@ -413,7 +415,10 @@ impl Core {
         let resumes_tell = self.config.dialect.admits_at_socket;
         if resumes_tell && self.phase == Phase::Joined && self.subscriber.has_orphans(&self.remotes) {
             self.subscriber.asked_for_orphans = true;
-            self.reconnect(now, Strategy::Fast, "media came of somebody whom the SFU did not introduce");
+            let orphan = self.remotes.iter().filter(|r| r.is_orphan()).find_map(|r| r.owner.as_ref());
+            let whose = orphan.map_or("", |o| o.prefix.as_str());
+            let why = format!("media came of somebody whom the SFU did not introduce ({whose})");
+            self.reconnect(now, Strategy::Fast, &why);
         }
     }
 
@@ -432,6 +437,7 @@ impl Core {
             let track_id = named.track_id.clone();
             let whose = Some(Bound { session_id: session_id.clone(), kind, track_id });
             self.remotes[index].bound_to.clone_from(&whose);
+            self.remotes[index].introduced = true;
             // The same media over the connection that a migration leaves: from here on it is heard once.
             for other in 0..self.remotes.len() {
                 let old = &mut self.remotes[other];

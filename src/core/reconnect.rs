@@ -80,7 +80,7 @@ impl Core {
             announced: Vec::new(),
             deadline: None,
         });
-        self.out(Output::Debug("reconnecting", self.generation));
+        self.out(Output::Debug(format!("reconnecting: {why}").into(), self.generation));
         let wait = if failed == 0 { Duration::ZERO } else { backoff::reconnect(failed, &mut self.rng) };
         match strategy {
             Strategy::Migrate => {

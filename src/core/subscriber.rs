@@ -195,7 +195,7 @@ impl Core {
         self.counters.late_offers += 1;
         self.counters.offers_while_leaving += u64::from(self.phase == Phase::Leaving);
         if self.phase != Phase::Over {
-            self.out(Output::Debug(why, generation));
+            self.out(Output::Debug(why.into(), generation));
         }
     }
 

@@ -265,16 +265,16 @@ impl Actor {
                 match &input {
                     Input::Rpc { id, result: Err(failure), .. } => {
                         let (kind, code) = (&failure.kind, failure.code);
-                        oh_log!(Level::Debug, "{}: request {id} failed: {kind:?}, code {code}", self.config.call_id)
+                        oh_log!(Level::Debug, "{}: request {id} failed: {kind:?}, code {code}", self.shared.name)
                     }
                     Input::Admitted { result: Err(failure), .. } => {
                         let (kind, code) = (&failure.kind, failure.code);
-                        oh_log!(Level::Debug, "{}: not admitted: {kind:?}, code {code}", self.config.call_id)
+                        oh_log!(Level::Debug, "{}: not admitted: {kind:?}, code {code}", self.shared.name)
                     }
                     Input::Op { peer, op, result: Err(failed), .. } => oh_log!(
                         Level::Debug,
                         "{}: {peer:?} step {op} failed: {}",
-                        self.config.call_id,
+                        self.shared.name,
                         failed.message
                     ),
                     _ => {}
@@ -375,7 +375,7 @@ impl Actor {
     /// What is about to be done, for who has to find out what happened. Never SDP, candidates, urls with
     /// queries or tokens.
     fn note(&self, output: &Output) {
-        let call = &self.config.call_id;
+        let call = &self.shared.name;
         match output {
             Output::NeedToken => oh_log!(Level::Debug, "{call}: asks the application for a token"),
             Output::Admit { generation, request, .. } => oh_log!(
@@ -534,11 +534,11 @@ impl Actor {
             Output::SendData(message) => {
                 let packets = self.signalling.encode(&message);
                 if let Err(error) = self.shared.outbox.push(message.delivery, packets, "rpc") {
-                    oh_log!(Level::Debug, "{}: {error}", self.config.call_id);
+                    oh_log!(Level::Debug, "{}: {error}", self.shared.name);
                 }
             }
             Output::Event(event) => self.shared.tell(event),
-            Output::Debug(text, generation) => oh_log!(Level::Debug, "{text} (generation {})", generation.0),
+            Output::Debug(text, generation) => oh_log!(Level::Debug, "{}: {text} (generation {})", self.shared.name, generation.0),
             Output::Finished => return true,
         }
         false

@@ -41,7 +41,7 @@ impl PeerObserver for Observer {
     }
 
     fn state(&self, state: PeerState) {
-        oh_log!(Level::Debug, "{:?}: the peer connection is {state:?}", self.peer);
+        oh_log!(Level::Debug, "{}: the {:?} is {state:?}", self.shared.name, self.peer);
         let change = match state {
             PeerState::New | PeerState::Connecting => return,
             PeerState::Connected => PeerChange::Connected,
@@ -65,7 +65,7 @@ impl PeerObserver for Observer {
     }
 
     fn channel_open(&self, label: &str) {
-        oh_log!(Level::Debug, "{:?}: the data channel {label} is open", self.peer);
+        oh_log!(Level::Debug, "{}: {:?}: the data channel {label} is open", self.shared.name, self.peer);
         if self.peer == PeerKind::Publisher {
             self.shared.outbox.channel_open();
         }
@@ -75,7 +75,7 @@ impl PeerObserver for Observer {
         let lost = || {
             self.shared.data_lost.fetch_add(1, Ordering::Relaxed);
         };
-        oh_log!(Level::Trace, "{:?}: {} bytes on {label}", self.peer, message.len());
+        oh_log!(Level::Trace, "{}: {:?}: {} bytes on {label}", self.shared.name, self.peer, message.len());
         let Some(data) = self.signalling.decode(label, &message) else { return lost() };
         let waiting = &self.shared.data_waiting;
         let size = message.len();

@@ -105,6 +105,8 @@ pub(super) struct MediaCounters {
 
 #[derive(Debug)]
 pub(super) struct Shared {
+    /// In the log: CALL/USER.
+    pub name: Box<str>,
     pub mailbox: Mailbox<Notice, AudioFrame>,
     pub began: Instant,
     pub status: Mutex<Status>,
@@ -230,6 +232,7 @@ impl Call {
     ) -> Result<(Arc<Self>, Launch)> {
         let (commands, inbox) = mpsc::channel(COMMANDS);
         let shared = Arc::new(Shared {
+            name: format!("{}/{}", options.config.call_id, options.config.user_id).into(),
             mailbox,
             began: Instant::now(),
             status: Mutex::default(),

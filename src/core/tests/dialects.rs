@@ -341,3 +341,29 @@ fn wishes_are_told_one_at_a_time_and_after_every_reconnect() {
     }
     assert!(sim.errors() > 0, "bounded");
 }
+
+#[test]
+fn media_of_nobody_known_asks_for_a_resume_once_and_media_of_those_who_left_never() {
+    let hears = |sim: &mut Sim, id, name: &str| {
+        let generation = Generation(1);
+        sim.input(Input::RemoteTrack { generation, id, owner: owner(&format!("{name}-prefix:TRACK_TYPE_AUDIO:0")) });
+    };
+    let mut sim = Sim::joined_with(one_socket());
+    // The media of one who has left stays in the session description for a while; another one comes meanwhile.
+    sim.message(SfuMessage::ParticipantState(Box::new(person("ann"))));
+    hears(&mut sim, 1, "ann");
+    sim.message(SfuMessage::ParticipantLeft { session_id: "ann-session".into(), user_id: "ann".into() });
+    hears(&mut sim, 2, "ben");
+    sim.message(SfuMessage::ParticipantState(Box::new(person("ben"))));
+    sim.mark();
+    sim.run(limits::ORPHANS + ms(1_000));
+    assert_eq!(sim.core.counters().reconnects_fast, 0);
+    // The word who she is was lost.
+    hears(&mut sim, 3, "cat");
+    sim.run(limits::ORPHANS - ms(100));
+    assert_eq!(sim.core.counters().reconnects_fast, 0);
+    sim.run(ms(1_000));
+    assert_eq!((sim.core.state(), sim.core.counters().reconnects_fast), (State::Joined, 1));
+    sim.run(limits::ORPHANS * 3);
+    assert_eq!(sim.core.counters().reconnects_fast, 1);
+}

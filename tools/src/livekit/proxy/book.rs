@@ -230,23 +230,22 @@ impl Book {
         })
     }
 
-    /// Says the last offers again, newest first; without a live socket they wait for the next one. Returns how many
-    /// were said and how many wait.
+    /// Says the last offers again, newest first; without a live socket, or when the last one is just closing, they wait
+    /// for the next one. Returns how many were said and how many wait.
     pub fn replay(&self, identity: &str, count: usize, change: impl Fn(&Offer, u64) -> Offer) -> (u64, u64) {
         let mut waiting = 0;
         let said = self.each(identity, |r| {
             let chosen: Vec<Offer> = r.last_offers.iter().rev().cycle().take(count).cloned().collect();
             let chosen: Vec<Offer> = (r.replayed..).zip(&chosen).map(|(n, offer)| change(offer, n)).collect();
-            if r.live.is_empty() {
-                waiting += chosen.len() as u64;
-                r.due_offers.extend(chosen);
-                return 0;
-            }
             let tell = |h: &Handle| {
                 chosen.iter().filter(|o| h.tell(To::Client, What::message(To::Client, o))).count()
             };
             let said = r.live.iter().map(tell).sum::<usize>() as u64;
             r.replayed += said;
+            if said == 0 {
+                waiting += chosen.len() as u64;
+                r.due_offers.extend(chosen);
+            }
             said
         });
         (said, waiting)
