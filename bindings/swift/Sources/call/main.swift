@@ -1,0 +1,2 @@
+import Offhook
+print(Library.version)
