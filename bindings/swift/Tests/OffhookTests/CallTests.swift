@@ -115,15 +115,15 @@ final class CallTests: XCTestCase {
   func testParticipants() async throws {
     let one = try await Peer("sw-one", "sw-people")
     let two = try await Peer("sw-two", "sw-people")
-    _ = try await one.recorder.wait("two comes") { name($0, "sw-two", joined: true) }
+    _ = try await one.recorder.wait("two comes") { person($0, "sw-two", joined: true) }
     let third = try await Peer("sw-three", "sw-people")
     for peer in [one, two] {
-      let here = try await peer.recorder.wait("three comes") { name($0, "sw-three", joined: true) }
+      let here = try await peer.recorder.wait("three comes") { person($0, "sw-three", joined: true) }
       XCTAssertFalse(here.sessionID.isEmpty)
     }
     try await third.leave()
     for peer in [one, two] {
-      _ = try await peer.recorder.wait("three goes") { name($0, "sw-three", joined: false) }
+      _ = try await peer.recorder.wait("three goes") { person($0, "sw-three", joined: false) }
       XCTAssertEqual(try peer.call.state(), .joined)
     }
     try await one.leave()
@@ -241,7 +241,7 @@ final class CallTests: XCTestCase {
   }
 }
 
-private func name(_ body: Event.Body, _ user: String, joined: Bool) -> Participant? {
+private func person(_ body: Event.Body, _ user: String, joined: Bool) -> Participant? {
   switch body {
   case .participantJoined(let p) where joined && p.userID == user: p
   case .participantLeft(let p) where !joined && p.userID == user: p

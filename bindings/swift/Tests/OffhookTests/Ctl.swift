@@ -44,6 +44,13 @@ enum SFU {
     (try session(user)?.values[field] as? NSNumber)?.intValue ?? -1
   }
 
+  /// How often a user has asked the coordinator to join.
+  static func joinRequests(_ user: String) throws -> Int {
+    let (_, answer) = try http("GET", "/ctl/state", "")
+    let state = try JSONSerialization.jsonObject(with: answer) as? [String: Any]
+    return (state?["joins"] as? [[String: Any]] ?? []).count { $0["user_id"] as? String == user }
+  }
+
   /// Waits until a number of a user's session is at least so much.
   static func wait(_ user: String, _ field: String, _ value: Int, within seconds: Double = 10) async throws {
     var last = -1
@@ -72,7 +79,7 @@ enum SFU {
       + "content-type: application/json\r\ncontent-length: \(body.utf8.count)\r\n\r\n\(body)"
     var out = Array(request.utf8)[...]
     while !out.isEmpty {
-      let n = out.withUnsafeBytes { send(fd, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL.rawValue)) }
+      let n = out.withUnsafeBytes { send(fd, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
       guard n > 0 else { throw TestFailure("the SFU takes no request") }
       out = out.dropFirst(n)
     }

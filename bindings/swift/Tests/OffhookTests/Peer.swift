@@ -56,7 +56,7 @@ final class Recorder: Sendable {
   ) async throws -> R {
     var found: R?
     try await eventually(within: seconds, "\(words); there is \(events.dropFirst(mark).map(\.kind))") {
-      found = events.dropFirst(mark).lazy.compactMap { fits($0.body) }.first
+      for event in events.dropFirst(mark) where found == nil { found = fits(event.body) }
       return found != nil
     }
     return found!
