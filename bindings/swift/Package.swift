@@ -14,7 +14,7 @@ let package = Package(
     .executableTarget(name: "version-child", dependencies: ["Offhook"]),
     .target(name: "CBench", dependencies: ["COffhook"], path: "bench/CBench"),
     .executableTarget(name: "bench", dependencies: ["Offhook", "CBench"], path: "bench/bench"),
-    .testTarget(name: "OffhookTests", dependencies: ["Offhook", "version-child"]),
+    .testTarget(name: "OffhookTests", dependencies: ["Offhook", "COffhook", "version-child"]),
   ],
   swiftLanguageModes: [.v6]
 )

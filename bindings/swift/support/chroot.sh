@@ -33,6 +33,6 @@ chroot "$dir" env DEBIAN_FRONTEND=noninteractive LC_ALL=C \
   fail "apt-get install swiftlang failed"
 chroot "$dir" apt-get clean
 say "checking it"
-chroot "$dir" swift --version >> "$log" 2>&1 || fail "swift does not start"
+"$(dirname "$0")/in-chroot.sh" "$dir" -- swift --version >> "$log" 2>&1 || fail "swift does not start"
 touch "$ready"
 say "ready, $(du -sh "$dir" | cut -f1)"

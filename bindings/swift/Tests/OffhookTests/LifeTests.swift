@@ -27,11 +27,10 @@ final class LifeTests: XCTestCase {
           call.close()
           closed.store(true, ordering: .relaxed)
         }
-        var handlers = CallHandlers(onEvent: { _, event in if !inAudio && event.kind == .joined { act() } })
-        handlers.onAudio = { _, _ in if inAudio || closed.load(ordering: .relaxed) { act() } }
-        if !inAudio {
-          handlers.onEvent = { _, _ in act() }
-        }
+        // Whichever kind of handler it is that closes, the other must not run afterwards either.
+        let handlers = CallHandlers(
+          onEvent: { _, _ in if !inAudio || closed.load(ordering: .relaxed) { act() } },
+          onAudio: { _, _ in if inAudio || closed.load(ordering: .relaxed) { act() } })
         var client: Client? = try makeClient(user)
         var call: Call? = try client!.start(CallOptions(id: "sw-free", delivery: .handlers(handlers)))
         let handle = call!.handle
