@@ -19,11 +19,18 @@ mirror=$(apt-get indextargets --format '$(ORIGIN) $(COMPONENT) $(SITE)' 'Created
          awk '$1 == "Debian" && $2 == "main" && $3 ~ /\/debian\/?$/ { print $3; exit }')
 [ -n "$mirror" ] || { say "this machine's apt names no Debian mirror (apt-get update first?)" >&2; exit 1; }
 
-# A tree that was left half made is made anew.
-rm -rf "$dir"
+# A tree of ours that was left half made is made anew; anything else is left alone.
+making="$dir/.offhook-swift-making"
+if [ -d "$dir" ] && [ -n "$(ls -A "$dir")" ]; then
+  [ -e "$making" ] || { say "$dir is there and not a tree of this script's" >&2; exit 1; }
+  rm -rf --one-file-system "$dir"
+fi
+mkdir -p "$dir"
+touch "$making"
 : > "$log"
 say "making Debian $suite in $dir"
-debootstrap --variant=minbase --include=ca-certificates "$suite" "$dir" "$mirror" >> "$log" 2>&1 ||
+unshare --mount --propagation private \
+  debootstrap --variant=minbase --include=ca-certificates "$suite" "$dir" "$mirror" >> "$log" 2>&1 ||
   fail "debootstrap failed"
 say "installing the Swift toolchain (a large download, several minutes)"
 printf '#!/bin/sh\nexit 101\n' > "$dir/usr/sbin/policy-rc.d"
