@@ -107,6 +107,22 @@ final class LifeTests: XCTestCase {
     try await eventually("the handlers are released") { witness == nil }
     XCTAssertNil(dropped)
     XCTAssertEqual(try SFU.number("sw-dropped", "leave_received"), 1)
+    // The call alone, and a track alone: what owns them stays.
+    let keeper = try makeClient("sw-dropped-call")
+    let witnessing = try await Peer("sw-dropped-hearer", "sw-dropped-2")
+    var alone: Call? = try await within(15, "joined") { try await keeper.join(CallOptions(id: "sw-dropped-2")) }
+    let handle = alone!.handle
+    var track: AudioTrack? = try alone!.publishAudio()
+    _ = try await witnessing.recorder.wait("on the air") { if case .trackPublished(let t) = $0 { t } else { nil } }
+    XCTAssertNoThrow(try track!.setMuted(false))
+    track = nil
+    _ = try await witnessing.recorder.wait("off the air") { if case .trackUnpublished(let t) = $0 { t } else { nil } }
+    XCTAssertEqual(try handle.state(), .joined)
+    alone = nil
+    try await eventually("the call is freed") { code { _ = try handle.state() } == .handle }
+    try await eventually("it has left") { try SFU.session("sw-dropped-call")?.live == false }
+    withExtendedLifetime(keeper) {}
+    try await witnessing.leave()
     // ... and while it is still joining, as a stream that somebody reads.
     var client: Client? = try makeClient("sw-dropped-early")
     var call: Call? = try client!.start(CallOptions(id: "sw-dropped"))
