@@ -76,7 +76,8 @@ struct NameCache {
   private var names: [(user: String, session: String)] = []
   private var last = 0
 
-  mutating func find(_ user: UnsafePointer<CChar>?, _ session: UnsafePointer<CChar>?) -> (user: String, session: String) {
+  mutating func find(_ user: UnsafePointer<CChar>?, _ session: UnsafePointer<CChar>?) -> (user: String, session: String)
+  {
     guard let user, let session else { return (text(user), text(session)) }
     if last < names.count, same(names[last].session, session), same(names[last].user, user) { return names[last] }
     for i in names.indices where same(names[i].session, session) && same(names[i].user, user) {

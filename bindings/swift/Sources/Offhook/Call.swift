@@ -53,14 +53,17 @@ public final class Call: Sendable, CallOperations {
     return try await ended()
   }
 
-  /// Calls a procedure of another participant (``Capabilities/rpc``) and gives its answer; throws ``RPCError``. `timeout`
-  /// is 1 s to 10 min; zero: 15 s.
-  public func rpc(to user: String, method: String, payload: String = "", timeout: Duration = .zero) async throws -> String {
+  /// Calls a procedure of another participant (``Capabilities/rpc``) and gives its answer; throws ``RPCError``.
+  /// `timeout` is 1 s to 10 min; zero: 15 s.
+  public func rpc(to user: String, method: String, payload: String = "", timeout: Duration = .zero) async throws
+    -> String
+  {
     try await context.rpc { try startRPC(to: user, method: method, payload: payload, timeout: timeout) }
   }
 
   /// Leaves, if that was not done, and frees the call: after it no handler runs. Waits for a handler in progress on
-  /// another thread; inside a handler of this call it takes effect when the handler returns. Closing twice does nothing.
+  /// another thread; inside a handler of this call it takes effect when the handler returns. Closing twice does
+  /// nothing.
   public func close() {
     oh_call_free(handle.c)
   }

@@ -80,12 +80,12 @@ final class CallContext: @unchecked Sendable {
 
   private func take(_ c: UnsafePointer<oh_event>, _ call: oh_call) {
     let event = Event(c)
+    observe(event)  // first: a handler that blocks does not hold up who waits
     if let mailbox {
       mailbox.put(event)
     } else if let handler = handlers.onEvent {
       do { try handler(event.call, event) } catch { failed(error, event.call) }
     }
-    observe(event)
   }
 
   private func take(_ c: UnsafePointer<oh_audio>, _ call: oh_call) {

@@ -86,13 +86,15 @@ extension Event.Body {
     case .counts: self = .counts(Counts(u.counts))
     case .grants: self = .grants(Grants(u.grants))
     case .pins:
-      self = .pins(UnsafeBufferPointer(start: u.pins.pins, count: Int(u.pins.count)).map { Person($0.user_id, $0.session_id) })
+      self = .pins(
+        UnsafeBufferPointer(start: u.pins.pins, count: Int(u.pins.count)).map { Person($0.user_id, $0.session_id) })
     case .localPublished: self = .localPublished(LocalTrack(u.local))
     case .localFailed: self = .localFailed(LocalTrack(u.local))
     case .error:
       self = .error(
         OffhookError(
-          code: ResultCode(rawValue: u.error.error), detail: Offhook.text(u.error.text), serverCode: u.error.server_code))
+          code: ResultCode(rawValue: u.error.error), detail: Offhook.text(u.error.text), serverCode: u.error.server_code
+        ))
     case .lost: self = .lost(u.lost.count)
     case .audio: self = .audio(AudioFrame(u.audio))
     case .ended: self = .ended(Ended(u.ended))

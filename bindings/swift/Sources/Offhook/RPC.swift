@@ -17,8 +17,11 @@ public struct RPCError: Error, Sendable, Hashable, CustomStringConvertible {
 
 extension CallOperations {
   /// Calls a procedure of another participant; ``Event/Body/rpcResponse(_:)`` with the number returned tells what
-  /// became of it. `timeout` is 1 s to 10 min; zero: 15 s. With a ``Call`` use ``Call/rpc(to:method:payload:timeout:)``.
-  public func startRPC(to user: String, method: String, payload: String = "", timeout: Duration = .zero) throws -> UInt64 {
+  /// became of it. `timeout` is 1 s to 10 min; zero: 15 s. With a ``Call`` use
+  /// ``Call/rpc(to:method:payload:timeout:)``.
+  public func startRPC(to user: String, method: String, payload: String = "", timeout: Duration = .zero) throws
+    -> UInt64
+  {
     try withTexts { c in
       var o = oh_rpc_options()
       oh_rpc_options_init(&o)

@@ -71,7 +71,9 @@ enum SFU {
     to.sin_port = port.bigEndian
     to.sin_addr.s_addr = in_addr_t(0x7f00_0001).bigEndian
     let connected = withUnsafePointer(to: &to) {
-      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(fd, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) }
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        connect(fd, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+      }
     }
     guard connected == 0 else { throw TestFailure("the SFU cannot be reached") }
     let request =

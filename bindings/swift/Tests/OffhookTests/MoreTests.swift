@@ -67,9 +67,9 @@ final class MoreTests: XCTestCase {
 
   func testKindsOfEvents() async throws {
     let other = try await Peer("sw-kinds-other", "sw-kinds")
-    var where_ = ClientOptions(url: SFU.url, userID: "sw-kinds", token: "development")
-    where_.events = true
-    let client = try Client(where_)
+    var service = ClientOptions(url: SFU.url, userID: "sw-kinds", token: "development")
+    service.events = true
+    let client = try Client(service)
     let recorder = Recorder()
     let call = try await within(15, "joined") {
       try await client.join(CallOptions(id: "sw-kinds", delivery: .handlers(recorder.handlers)))
@@ -77,9 +77,11 @@ final class MoreTests: XCTestCase {
     let session = try XCTUnwrap(SFU.session("sw-kinds-other")?.values["session_id"] as? String)
     func send(_ event: String) throws { try SFU.ctl("send_event", #"{"user_id":"sw-kinds","event":{\#(event)}}"#) }
     try send(
-      #""connectionQualityChanged":{"connectionQualityUpdates":[{"userId":"sw-kinds-other","sessionId":"\#(session)","connectionQuality":"CONNECTION_QUALITY_POOR"}]}"#)
+      #""connectionQualityChanged":{"connectionQualityUpdates":[{"userId":"sw-kinds-other","sessionId":"\#(session)","connectionQuality":"CONNECTION_QUALITY_POOR"}]}"#
+    )
     try send(
-      #""audioLevelChanged":{"audioLevels":[{"userId":"sw-kinds-other","sessionId":"\#(session)","level":0.5,"isSpeaking":true}]}"#)
+      #""audioLevelChanged":{"audioLevels":[{"userId":"sw-kinds-other","sessionId":"\#(session)","level":0.5,"isSpeaking":true}]}"#
+    )
     try send(#""dominantSpeakerChanged":{"userId":"sw-kinds-other","sessionId":"\#(session)"}"#)
     try SFU.ctl("pins", #"{"cid":"default:sw-kinds","sessions":["\#(session)"]}"#)
     try SFU.ctl("grants", #"{"user_id":"sw-kinds","audio":false,"video":true,"screenshare":true,"message":"hush"}"#)
@@ -154,7 +156,12 @@ final class MoreTests: XCTestCase {
     }
     XCTAssertEqual(fast, "forty-two")
     let begun = Begun()
-    let failing = Task { try await context.rpc { begun.number.store(6, ordering: .releasing); return 6 } }
+    let failing = Task {
+      try await context.rpc {
+        begun.number.store(6, ordering: .releasing)
+        return 6
+      }
+    }
     try await eventually("it has begun") { begun.number.load(ordering: .acquiring) == 6 }
     respond(99, "somebody else's")
     respond(6, "data", RPCCode.unsupportedMethod.rawValue, "no such procedure")
@@ -166,7 +173,12 @@ final class MoreTests: XCTestCase {
     cancelled.cancel()
     let result = try await within(5, "cancelled") { await cancelled.result }
     XCTAssertThrowsError(try result.get()) { XCTAssertTrue($0 is CancellationError) }
-    let last = Task { try await context.rpc { begun.number.store(9, ordering: .releasing); return 9 } }
+    let last = Task {
+      try await context.rpc {
+        begun.number.store(9, ordering: .releasing)
+        return 9
+      }
+    }
     try await eventually("it has begun") { begun.number.load(ordering: .acquiring) == 9 }
     feed.destroy()
     let over = try await within(5, "the end") { await last.result }
@@ -182,7 +194,8 @@ final class MoreTests: XCTestCase {
         let bytes: [UInt8] = [1, 0, 255]
         bytes.withUnsafeBufferPointer { bytes in
           feed.give(EventKind.data.rawValue) {
-            $0.data = oh_event_data_packet(user_id: a, session_id: b, topic: b, bytes: bytes.baseAddress, size: 3, lossy: 1)
+            $0.data = oh_event_data_packet(
+              user_id: a, session_id: b, topic: b, bytes: bytes.baseAddress, size: 3, lossy: 1)
           }
         }
         guard case .data(let data) = last() else { return XCTFail("data") }

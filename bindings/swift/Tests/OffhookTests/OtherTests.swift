@@ -11,7 +11,8 @@ final class OtherTests: XCTestCase {
     let other = try XCTUnwrap(ProcessInfo.processInfo.environment["OFFHOOK_OTHER_ABI"], "scripts/with-sfu.sh sets it")
     func run(_ preload: String?) throws -> (Int32, String) {
       let child = Process()
-      child.executableURL = Bundle.main.executableURL?.deletingLastPathComponent().appendingPathComponent("version-child")
+      child.executableURL = Bundle.main.executableURL?.deletingLastPathComponent().appendingPathComponent(
+        "version-child")
       if !FileManager.default.isExecutableFile(atPath: child.executableURL!.path) {
         child.executableURL = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
           .deletingLastPathComponent().appendingPathComponent("version-child")

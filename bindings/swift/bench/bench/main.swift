@@ -11,7 +11,9 @@ let url = ProcessInfo.processInfo.environment["OFFHOOK_SFU_URL"] ?? ""
 
 func percentiles(_ values: [UInt32]) -> String {
   let sorted = values.sorted()
-  func at(_ share: Double) -> UInt32 { sorted.isEmpty ? 0 : sorted[min(sorted.count - 1, Int(Double(sorted.count) * share))] }
+  func at(_ share: Double) -> UInt32 {
+    sorted.isEmpty ? 0 : sorted[min(sorted.count - 1, Int(Double(sorted.count) * share))]
+  }
   return #"{"p50":\#(at(0.5)),"p99":\#(at(0.99))}"#
 }
 
@@ -72,5 +74,6 @@ print(
     + #""event_ns":\#(percentiles(events.map(\.enter_ns))),"event_return_ns":\#(percentiles(events.map(\.return_ns))),"#
     + #""allocations_per_frame":\#(mean(frames)),"allocations_per_event":\#(mean(events)),"#
     + #""late":\#(late),"dropped":\#(dropped),"#
-    + #""method":"ns from the entry of the C callback to the entry of the handler, and to the callback's return; allocations are malloc calls on that thread in the callback; late: callbacks of more than 20 ms; dropped: frames that the library dropped; not measured: the time before the C callback, and the hop to another task of the streams"}"#)
+    + #""method":"ns from the entry of the C callback to the entry of the handler, and to the callback's return; allocations are malloc calls on that thread in the callback; late: callbacks of more than 20 ms; dropped: frames that the library dropped; not measured: the time before the C callback, and the hop to another task of the streams"}"#
+)
 for (_, call) in calls { _ = try? await call.leave() }
