@@ -1,0 +1,87 @@
+// Mailbox.swift - the bounded queue behind Call.events: what is too much is dropped and told in its place, what must
+// arrive always does.
+import Synchronization
+
+final class Mailbox: Sendable {
+  private struct State {
+    var queue: [Event] = []
+    var head = 0
+    var waiters: [CheckedContinuation<Event?, Never>] = []
+    var lost: UInt64 = 0
+    var lastLost: (call: CallHandle, at: UInt64)?
+    var finished = false
+
+    var count: Int { queue.count - head }
+
+    mutating func take() -> Event? {
+      guard head < queue.count else { return nil }
+      let event = queue[head]
+      head += 1
+      if head == queue.count {
+        queue.removeAll(keepingCapacity: true)
+        head = 0
+      } else if head > 64, head * 2 > queue.count {
+        queue.removeFirst(head)
+        head = 0
+      }
+      return event
+    }
+
+    /// The event that tells of those dropped so far, once.
+    mutating func notice() -> Event? {
+      guard lost > 0, let last = lastLost else { return nil }
+      let event = Event(lost: lost, call: last.call, at: last.at)
+      lost = 0
+      return event
+    }
+  }
+
+  private let limit: Int
+  private let state = Mutex(State())
+
+  init(limit: Int) { self.limit = max(1, limit) }
+
+  func put(_ event: Event) {
+    let waiter: CheckedContinuation<Event?, Never>? = state.withLock { s in
+      if s.finished { return nil }
+      if !s.waiters.isEmpty { return s.waiters.removeFirst() }
+      if s.count >= limit && !event.mustArrive {
+        s.lost += 1
+        s.lastLost = (event.call, event.atMilliseconds)
+        return nil
+      }
+      // There is room again, or this one needs none: what was lost is told before it.
+      if let notice = s.notice() { s.queue.append(notice) }
+      s.queue.append(event)
+      return nil
+    }
+    waiter?.resume(returning: event)
+  }
+
+  /// No more is coming; what is queued can still be taken.
+  func finish() {
+    let waiters = state.withLock { s in
+      s.finished = true
+      defer { s.waiters = [] }
+      return s.waiters
+    }
+    for waiter in waiters { waiter.resume(returning: nil) }
+  }
+
+  /// The next event; nil at the end.
+  func next() async -> Event? {
+    await withCheckedContinuation { (continuation: CheckedContinuation<Event?, Never>) in
+      let now: Event?? = state.withLock { s in
+        if let event = s.take() ?? s.notice() { return .some(event) }
+        if s.finished || Task.isCancelled { return .some(nil) }
+        s.waiters.append(continuation)
+        return nil
+      }
+      if let now { continuation.resume(returning: now) }
+    }
+  }
+
+  func stream() -> AsyncStream<Event> {
+    AsyncStream(unfolding: { await self.next() }, onCancel: { self.finish() })
+  }
+}

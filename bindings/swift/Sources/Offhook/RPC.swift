@@ -1,0 +1,65 @@
+// RPC.swift - procedure calls between participants (Capabilities.rpc).
+import COffhook
+
+/// Why a procedure call failed; a procedure of one's own throws it to say so.
+public struct RPCError: Error, Sendable, Hashable, CustomStringConvertible {
+  public let code: RPCCode
+  public let message: String
+  /// Whatever the procedure adds, mostly "".
+  public let data: String
+  public init(code: RPCCode = .application, message: String, data: String = "") {
+    self.code = code
+    self.message = message
+    self.data = data
+  }
+  public var description: String { "RPC error \(code.rawValue): \(message)" }
+}
+
+extension CallOperations {
+  /// Calls a procedure of another participant; ``Event/Body/rpcResponse(_:)`` with the number returned tells what
+  /// became of it. `timeout` is 1 s to 10 min; zero: 15 s. With a ``Call`` use
+  /// ``Call/rpc(to:method:payload:timeout:)``.
+  public func startRPC(to user: String, method: String, payload: String = "", timeout: Duration = .zero) throws
+    -> UInt64
+  {
+    try withTexts { c in
+      var o = oh_rpc_options()
+      oh_rpc_options_init(&o)
+      o.timeout_ms = timeout.wholeMilliseconds
+      o.to = try c(user)
+      o.method = try c(method)
+      o.payload = try c(payload)
+      var id: UInt64 = 0
+      try check(oh_call_rpc(handle.c, &o, &id))
+      return id
+    }
+  }
+
+  /// Answers a request, 15360 bytes at most, inside the handler or later. Too late or twice: dropped.
+  public func answer(_ request: RPCRequest, payload: String) throws {
+    try withTexts { c in
+      try check(oh_call_rpc_answer(handle.c, c(request.requestID), c(payload), 0, nil))
+    }
+  }
+
+  /// Answers a request with a failure.
+  public func fail(_ request: RPCRequest, _ error: RPCError) throws {
+    try withTexts { c in
+      try check(
+        oh_call_rpc_answer(handle.c, c(request.requestID), c(error.data), error.code.rawValue, c(error.message)))
+    }
+  }
+
+  /// Answers with what the procedure gives; what it throws becomes the failure.
+  public func answer(_ request: RPCRequest, with procedure: (RPCRequest) throws -> String) throws {
+    let payload: String
+    do {
+      payload = try procedure(request)
+    } catch let error as RPCError {
+      return try fail(request, error)
+    } catch {
+      return try fail(request, RPCError(message: "\(error)"))
+    }
+    try answer(request, payload: payload)
+  }
+}

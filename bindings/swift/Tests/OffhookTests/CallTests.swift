@@ -1,0 +1,250 @@
+// CallTests.swift - being in a call: rows join, talk-hear, mute, participants, leave, leave-twice, late-offers,
+// reconnect of tests/scenarios.md.
+import Offhook
+import Synchronization
+import XCTest
+
+final class CallTests: XCTestCase {
+  /// join
+  func testJoin() async throws {
+    let client = try makeClient("sw-join")
+    let call = try await within(15, "joined") { try await client.join(CallOptions(id: "sw-join")) }
+    XCTAssertEqual(try call.state(), .joined)
+    let (joined, states) = try await within(5, "the event") {
+      var states: [CallState] = []
+      for await event in call.events {
+        switch event.body {
+        case .state(let change): states.append(change.state)
+        case .joined(let joined): return (joined, states)
+        default: break
+        }
+      }
+      throw TestFailure("the stream ended")
+    }
+    XCTAssertFalse(joined.sessionID.isEmpty)
+    XCTAssertEqual(joined.counts.total, 1)
+    XCTAssertEqual(states.first, .joining)
+    XCTAssertEqual(try SFU.session("sw-join")?.values["session_id"] as? String, joined.sessionID)
+    let ended = try await within(5, "leaves") { try await call.leave() }
+    XCTAssertEqual(ended.code, .left)
+
+    // Nobody listens there.
+    let nowhere = try Client(ClientOptions(url: "http://127.0.0.1:1", userID: "sw-join", token: "x"))
+    do {
+      _ = try await within(30, "an error") {
+        var options = CallOptions(id: "sw-join")
+        options.joinRetries = 0
+        return try await nowhere.join(options)
+      }
+      XCTFail("joined nowhere")
+    } catch let error as OffhookError {
+      XCTAssertEqual(error.code, .network)
+      XCTAssertFalse(error.detail.isEmpty)
+      XCTAssertTrue("\(error)".contains("OH_ERR_NETWORK"), "\(error)")
+    }
+    XCTAssertEqual(code { _ = try Client(ClientOptions(url: "no url")) }, .argument)
+    do {
+      _ = try Client(ClientOptions(url: "http://sfu.example.com", userID: "u", token: "x"))
+      XCTFail("plain http to another host")
+    } catch let error as OffhookError {
+      XCTAssertEqual(error.code, .insecure)
+      XCTAssertFalse(error.detail.isEmpty)
+    }
+  }
+
+  /// talk-hear, with streams
+  func testTalkHear() async throws {
+    let talker = try await Peer("sw-talker", "sw-talk")
+    let client = try makeClient("sw-hearer")
+    let hearer = try await within(15, "joined") { try await client.join(CallOptions(id: "sw-talk")) }
+    try talker.talk(440)
+    let sound = try await within(15, "sound") {
+      // The first second may have a beginning in it: what counts is a stretch that is a tone.
+      var sound: [Int16] = []
+      for await frame in hearer.audio {
+        guard frame.userID == "sw-talker", case .s16(let samples) = frame.samples else { continue }
+        guard frame.rate == 48000, frame.channels == 1, frame.frames == 960, samples.count == 960 else {
+          throw TestFailure("a frame of another form: \(frame.rate) Hz, \(frame.channels) channels, \(frame.frames)")
+        }
+        sound += samples
+        if sound.count > 9600 { sound.removeFirst(sound.count - 9600) }
+        if sound.count == 9600, power(sound, 440) > 10 * power(sound, 1000), power(sound, 440) > 1e3 { return sound }
+      }
+      throw TestFailure("the stream ended")
+    }
+    XCTAssertGreaterThan(power(sound, 440), 10 * power(sound, 1000))
+    try talker.noErrors()
+    try await talker.leave()
+    _ = try await within(5, "leaves") { try await hearer.leave() }
+  }
+
+  /// mute
+  func testMute() async throws {
+    let talker = try await Peer("sw-muter", "sw-mute")
+    let hearer = try await Peer("sw-mute-hearer", "sw-mute")
+    let track = try talker.talk(440)
+    try await hearer.recorder.waitTone("sw-muter", 440, against: 1000)
+    let mark = hearer.recorder.events.count
+    try track.setMuted(true)
+    let cause = try await hearer.recorder.wait(from: mark, "told of the mute") { body in
+      if case .trackUnpublished(let track) = body, track.userID == "sw-muter" { track.cause } else { nil }
+    }
+    XCTAssertEqual(cause, .mutedByUser)
+    // What is on its way is still played; then a stretch of 400 ms without sound, which a tone never has.
+    var (loud, since) = (hearer.recorder.loud("sw-muter"), ContinuousClock.now)
+    try await eventually(within: 5, "quiet after the mute") {
+      let now = hearer.recorder.loud("sw-muter")
+      if now != loud { (loud, since) = (now, .now) }
+      return ContinuousClock.now - since > .milliseconds(400)
+    }
+    XCTAssertEqual(hearer.recorder.loud("sw-muter"), loud)
+    hearer.recorder.forgetSound("sw-muter")
+    let second = hearer.recorder.events.count
+    try track.setMuted(false)
+    _ = try await hearer.recorder.wait(from: second, "told that it speaks again") { body in
+      if case .trackPublished(let track) = body, track.userID == "sw-muter" { track } else { nil }
+    }
+    try await hearer.recorder.waitTone("sw-muter", 440, against: 1000)
+    try talker.noErrors()
+    try hearer.noErrors()
+    try await talker.leave()
+    try await hearer.leave()
+  }
+
+  /// participants
+  func testParticipants() async throws {
+    let one = try await Peer("sw-one", "sw-people")
+    let two = try await Peer("sw-two", "sw-people")
+    _ = try await one.recorder.wait("two comes") { person($0, "sw-two", joined: true) }
+    let third = try await Peer("sw-three", "sw-people")
+    for peer in [one, two] {
+      let here = try await peer.recorder.wait("three comes") { person($0, "sw-three", joined: true) }
+      XCTAssertFalse(here.sessionID.isEmpty)
+    }
+    try await third.leave()
+    for peer in [one, two] {
+      _ = try await peer.recorder.wait("three goes") { person($0, "sw-three", joined: false) }
+      XCTAssertEqual(try peer.call.state(), .joined)
+    }
+    try await one.leave()
+    try await two.leave()
+  }
+
+  /// leave
+  func testLeave() async throws {
+    let peer = try await Peer("sw-leaver", "sw-leave")
+    let began = ContinuousClock.now
+    try peer.call.startLeave(reason: "enough")
+    XCTAssertLessThan(ContinuousClock.now - began, .milliseconds(200))
+    let call = peer.call
+    let ended = try await within(5, "the end") { try await call.ended() }
+    XCTAssertLessThan(ContinuousClock.now - began, .seconds(2))
+    XCTAssertEqual(ended.code, .left)
+    XCTAssertNil(ended.error)
+    XCTAssertEqual(peer.recorder.events.last?.kind, .ended)
+    XCTAssertEqual(peer.recorder.count(.ended), 1)
+    try await SFU.wait("sw-leaver", "leave_received", 1)
+    XCTAssertEqual(try SFU.session("sw-leaver")?.values["leave_reason"] as? String, "enough")
+    // Over is over, but not closed: it can still be asked.
+    XCTAssertEqual(try call.state(), .left)
+    XCTAssertEqual(code { try call.sendCustom(json: "{}") }, .state)
+  }
+
+  /// leave-twice
+  func testLeaveTwice() async throws {
+    let peer = try await Peer("sw-twice", "sw-twice")
+    let call = peer.call
+    let codes = try await within(10, "both") {
+      await withTaskGroup(of: [ResultCode?].self) { group in
+        for _ in 0..<2 {
+          group.addTask {
+            var codes: [ResultCode?] = []
+            for _ in 0..<2 { codes.append(code { try call.startLeave() }) }
+            for _ in 0..<2 { call.close() }
+            return codes
+          }
+        }
+        return await group.reduce([], +)
+      }
+    }
+    XCTAssertEqual(codes.count, 4)
+    for code in codes { XCTAssertTrue(code == nil || code == .handle, "\(code!)") }
+    XCTAssertEqual(code { try call.startLeave() }, .handle)
+    XCTAssertLessThanOrEqual(peer.recorder.count(.ended), 1)
+    XCTAssertEqual(peer.recorder.errors, [])
+  }
+
+  /// late-offers
+  func testLateOffers() async throws {
+    let left = try await Peer("sw-left", "sw-bystanders")
+    let right = try await Peer("sw-right", "sw-bystanders")
+    try left.talk(400)
+    try right.talk(900)
+    try await left.recorder.waitTone("sw-right", 900, against: 400)
+    try await right.recorder.waitTone("sw-left", 400, against: 900)
+    left.recorder.forgetGaps()
+    right.recorder.forgetGaps()
+
+    let bot = try await Peer("sw-late", "sw-late")
+    try bot.talk(500)
+    _ = try await bot.recorder.wait("on the air") { if case .localPublished = $0 { true } else { nil } }
+    try bot.call.subscriber().close()
+    try SFU.ctl("late_offer", #"{"user_id":"sw-late","count":200,"wait":true}"#)
+    try await SFU.wait("sw-late", "late_offers_sent", 200)
+    try await eventually("all are counted") { try bot.call.stats().lateOffers >= 200 }
+    try bot.noErrors()
+    XCTAssertEqual(try bot.call.state(), .joined)
+    let sent = try bot.call.stats().packetsSent
+    try await eventually("it still sends") { try bot.call.stats().packetsSent > sent + 5 }
+
+    try SFU.ctl("late_offer", #"{"user_id":"sw-late","count":200,"when":"leave"}"#)
+    let call = bot.call
+    let ended = try await within(5, "the end") { try await call.leave() }
+    XCTAssertEqual(ended.code, .left)
+    XCTAssertNil(ended.error)
+    XCTAssertEqual(bot.recorder.count(.error), 0)
+
+    for (peer, other) in [(left, "sw-right"), (right, "sw-left")] {
+      XCTAssertLessThan(peer.recorder.gap(other), .milliseconds(800), "\(peer.user) heard nothing for a while")
+      peer.recorder.forgetSound(other)
+      try peer.noErrors()
+      XCTAssertEqual(try peer.call.stats().lateOffers, 0)
+    }
+    try await left.recorder.waitTone("sw-right", 900, against: 400)
+    try await right.recorder.waitTone("sw-left", 400, against: 900)
+    try await left.leave()
+    try await right.leave()
+  }
+
+  /// reconnect
+  func testReconnect() async throws {
+    let talker = try await Peer("sw-rec-talker", "sw-reconnect")
+    let hearer = try await Peer("sw-rec-hearer", "sw-reconnect")
+    try talker.talk(440)
+    try await hearer.recorder.waitTone("sw-rec-talker", 440, against: 1000)
+    let mark = hearer.recorder.events.count
+    try SFU.ctl("drop_ws", #"{"user_id":"sw-rec-hearer"}"#)
+    let how = try await hearer.recorder.wait(from: mark, within: 20, "reconnected") { body in
+      if case .reconnected(let how) = body { how } else { nil }
+    }
+    XCTAssertEqual(how.how, .fast)
+    XCTAssertGreaterThanOrEqual(how.attempts, 1)
+    let states = hearer.recorder.events.dropFirst(mark).compactMap { event -> CallState? in
+      if case .state(let change) = event.body { change.state } else { nil }
+    }
+    XCTAssertEqual(states, [.reconnecting, .joined])
+    hearer.recorder.forgetSound("sw-rec-talker")
+    try await hearer.recorder.waitTone("sw-rec-talker", 440, against: 1000)
+    XCTAssertEqual(try hearer.call.stats().reconnectsFast, 1)
+    try await talker.leave()
+    try await hearer.leave()
+  }
+}
+
+private func person(_ body: Event.Body, _ user: String, joined: Bool) -> Participant? {
+  switch body {
+  case .participantJoined(let p) where joined && p.userID == user: p
+  case .participantLeft(let p) where !joined && p.userID == user: p
+  default: nil
+  }
+}

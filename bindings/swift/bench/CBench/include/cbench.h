@@ -1,0 +1,24 @@
+/*
+ * cbench.h - stands between library and binding (it is the program's oh_call_join) and takes the time: from the entry
+ * of a C callback to the entry of the handler in Swift, and until the callback returns; and counts what is allocated
+ * on that thread meanwhile (it is the program's malloc).
+ */
+#ifndef CBENCH_H
+#define CBENCH_H
+
+#include <stdint.h>
+
+typedef struct cb_sample {
+    uint32_t enter_ns;    /* until the handler; 0: it was not entered */
+    uint32_t return_ns;   /* until the callback returns */
+    uint32_t allocations; /* until the callback returns */
+} cb_sample;
+
+/* To be called first thing in the handler. */
+void cb_entered(void);
+/* From now on samples are kept, until they are full or this is called with 0. */
+void cb_measure(int on);
+/* The samples of audio frames (audio != 0) or events; *count of them. */
+const cb_sample *cb_samples(int audio, uint64_t *count);
+
+#endif
