@@ -220,7 +220,7 @@ unsafe fn settings(client: &Client, options: &oh_call_options) -> Result<(CallOp
     }
     let (min, max) = match (options.audio_min_delay_ms, options.audio_max_delay_ms) {
         (0, 0) => (20, 200),
-        (min, max) if min <= max && max <= 2_000 && max >= 20 => (min, max),
+        (min, max) if min <= max && (20..=2_000).contains(&max) => (min, max),
         _ => return Err(argument("oh_call_options: audio_min_delay_ms <= audio_max_delay_ms, and that 20 to 2000")),
     };
     let pull = options.handlers.on_event.is_none() && options.handlers.on_audio.is_none();

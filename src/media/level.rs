@@ -9,6 +9,7 @@ pub fn rms(samples: &[f32]) -> f32 {
         return 0.0;
     }
     // max/min rather than clamp: they drop NaN instead of passing it on.
+    #[allow(clippy::manual_clamp)]
     let sum: f32 = samples.iter().map(|s| s.max(-1.0).min(1.0)).map(|s| s * s).sum();
     (sum / samples.len() as f32).sqrt()
 }

@@ -92,7 +92,7 @@ impl Drop for LineHold {
 }
 
 impl Line {
-    pub fn new(
+    pub fn hold(
         signalling: Arc<dyn Signalling>,
         coordinator: Option<Arc<Coordinator>>,
         hub: Option<Arc<EventHub>>,

@@ -13,17 +13,22 @@ use std::{future::Future, pin::Pin, sync::Arc};
 
 pub(super) type Pending = Pin<Box<dyn Future<Output = Done> + Send>>;
 
+/// Both ends of an open socket.
+type Socket = (Arc<dyn Link>, Box<dyn LinkReceiver>);
+
 /// The end of something that was waited for.
 pub(super) enum Done {
     Input(Input),
     Peer { generation: Generation, peer: PeerKind, op: Op, result: Result<Arc<dyn Peer>, EngineError> },
-    Socket { generation: Generation, result: Result<(Arc<dyn Link>, Box<dyn LinkReceiver>), Failure> },
+    Socket { generation: Generation, result: Result<Socket, Failure> },
     Nothing,
 }
 
+type Held = (Generation, PeerKind, Arc<dyn Peer>);
+
 /// The peer connections of a call, reachable also when its actor has failed.
 #[derive(Clone, Default)]
-pub(super) struct Peers(Arc<Mutex<Vec<(Generation, PeerKind, Arc<dyn Peer>)>>>);
+pub(super) struct Peers(Arc<Mutex<Vec<Held>>>);
 
 impl Peers {
     pub fn add(&self, generation: Generation, kind: PeerKind, peer: Arc<dyn Peer>) {

@@ -193,7 +193,7 @@ impl Outgoing {
 
     fn check_pcm(&self, samples: usize) -> Result<()> {
         match self.options.input {
-            AudioInput::Pcm { channels, .. } if samples % usize::from(channels.max(1)) == 0 => Ok(()),
+            AudioInput::Pcm { channels, .. } if samples.is_multiple_of(usize::from(channels.max(1))) => Ok(()),
             AudioInput::Pcm { .. } => {
                 Err(Error::new(Code::Argument, "track: the samples are no multiple of the track's channels"))
             }

@@ -175,7 +175,6 @@ impl Playout {
             min_delay: Duration::from_millis(u64::from(self.options.min_delay_ms)),
             max_delay: Duration::from_millis(u64::from(self.options.max_delay_ms)),
             deliver_opus: self.options.opus,
-            ..Default::default()
         })
         .ok()?;
         let mut remotes = self.remotes.lock();
@@ -250,7 +249,7 @@ impl Playout {
                         self.play(remote, who);
                     }
                     ticks += 1;
-                    if ticks % 25 == 0 {
+                    if ticks.is_multiple_of(25) {
                         let gone = *self.gone.lock();
                         self.publish_totals(gone);
                     }

@@ -258,7 +258,7 @@ impl Call {
             user_id: config.user_id.clone(),
             auto_subscribe: options.auto_subscribe,
         };
-        let line = Line::new(
+        let line = Line::hold(
             connection.protocol.signalling(facts),
             connection.coordinator.clone(),
             connection.events.clone(),

@@ -184,7 +184,7 @@ impl Summary {
         let _ = writeln!(
             out,
             "  LiveKit: {} runs of {} s each in turn; median (least-greatest)\n\n\
-             {:>8} {:<9}{:<20} {:<10}{:<22} {:<8}{:<14} {:<18} {:<22} {:<22} {:<18}{}",
+             {:>8} {:<9}{:<20} {:<10}{:<22} {:<8}{:<14} {:<18} {:<22} {:<22} {:<18}waited %",
             self.rounds,
             self.seconds,
             "sessions",
@@ -197,8 +197,7 @@ impl Summary {
             "fds",
             "join p50 ms",
             "join p95 ms",
-            "late frames %",
-            "waited %"
+            "late frames %"
         );
         for size in &self.sessions {
             let sides = [("offhook", &size.offhook), ("official", &size.official)];

@@ -13,7 +13,7 @@ impl Dice {
         Dice(seed)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub fn roll(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -23,11 +23,11 @@ impl Dice {
 
     /// From `least` to `most`, both included.
     pub fn between(&mut self, least: u64, most: u64) -> u64 {
-        least + self.next() % (most - least + 1)
+        least + self.roll() % (most - least + 1)
     }
 
     fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[(self.next() % from.len() as u64) as usize]
+        from[(self.roll() % from.len() as u64) as usize]
     }
 }
 
@@ -118,7 +118,7 @@ fn single(dice: &mut Dice, field: Field, at: u64, orders: &mut Vec<Order>) {
         "lossy" => {
             let percent = dice.pick(&[5, 10, 20]);
             let burst = dice.between(1, 8);
-            order(at, "lossy", json!({"up": percent, "down": percent, "burst": burst, "seed": dice.next()}));
+            order(at, "lossy", json!({"up": percent, "down": percent, "burst": burst, "seed": dice.roll()}));
             order(at + dice.between(4000, 12_000), "lossy", json!({}));
         }
         "long_line" => {
@@ -140,7 +140,7 @@ fn single(dice: &mut Dice, field: Field, at: u64, orders: &mut Vec<Order>) {
         "late_offers" => order(at, "late_offer", json!({"count": dice.between(1, 50)})),
         "garbage" => {
             let size = dice.pick(&[10, 1000, 3 << 20]);
-            order(at, "raw_frame", json!({"size": size, "seed": dice.next() >> 1}));
+            order(at, "raw_frame", json!({"size": size, "seed": dice.roll() >> 1}));
         }
         // An answer that does not come, and a reason to need it.
         "silent" => {
@@ -183,7 +183,7 @@ fn wide(dice: &mut Dice, field: Field, at: u64, turn: usize, orders: &mut Vec<Or
     let mut order = |at_ms, name, call, body, hits: &[usize]| {
         orders.push(Order { at_ms, name, call, body, hits: hits.to_vec() });
     };
-    if turn % 2 == 0 {
+    if turn.is_multiple_of(2) {
         order(at, "kill_edge", "kill_edge", json!({"edge": edge, "hide": true}), &all);
         let back = at + dice.between(2000, 6000);
         order(back, "kill_edge", "revive_edge", json!({"edge": edge}), &all);

@@ -260,7 +260,8 @@ impl Soak<'_> {
                 let ends = matches!(order.call, "revive_edge")
                     || order.body == json!({"user_id": order.body["user_id"]}) && order.call == "lossy"
                     || order.body["ms"] == 0;
-                if !ends && !(last_name.0 == order.name && order.at_ms - last_name.1.min(order.at_ms) <= 10) {
+                let again = last_name.0 == order.name && order.at_ms - last_name.1.min(order.at_ms) <= 10;
+                if !ends && !again {
                     *faults.entry(order.name).or_default() += 1;
                     self.sent += 1;
                 }

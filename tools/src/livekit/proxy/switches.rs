@@ -132,9 +132,9 @@ impl<T: Clone> Lane<T> {
             self.dice = Dice::new(odds.seed.wrapping_mul(0x1_0000_0001) ^ self.salt);
         }
         // Always the same number of throws, so that one switch does not change what another does.
-        let mut chance = |odds: f64| ((self.dice.next() >> 11) as f64 / (1u64 << 53) as f64) < odds;
+        let mut chance = |odds: f64| ((self.dice.roll() >> 11) as f64 / (1u64 << 53) as f64) < odds;
         let (lost, twice, late) = (chance(odds.loss), chance(odds.duplicate), chance(odds.reorder));
-        let jitter = self.dice.next() % (odds.jitter_ms + 1);
+        let jitter = self.dice.roll() % (odds.jitter_ms + 1);
         let delay = Duration::from_millis(odds.delay_ms + jitter);
         if lost || odds.blackhole {
             self.dropped += 1;
