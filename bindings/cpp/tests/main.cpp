@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 int version_child(); // test_version.cpp
+int planted(const std::string &defect); // planted.cpp
 
 static std::string running = "test";
 
@@ -39,6 +40,7 @@ int main(int argc, char **argv)
 {
     const std::string what = argc > 1 ? argv[1] : "";
     if (what == "--version-child") return version_child();
+    if (what == "--planted" && argc > 2) return planted(argv[2]);
     if (what == "--list") {
         for (const test &t : all_tests()) std::puts(t.name);
         return 0;

@@ -76,8 +76,8 @@ public:
     static void destroy(void *user_data) noexcept
     {
         auto *box = static_cast<handler_box *>(user_data);
-        const std::uint64_t id = box->id_;
         tsan::acquire(box);
+        const std::uint64_t id = box->id_;
         delete box;
         tsan::release_call(id);
     }
