@@ -6,7 +6,8 @@ cd "$(dirname "$0")"
 prefix=${PREFIX:-/usr/local}
 libdir=${LIBDIR:-$prefix/lib}
 root=${DESTDIR:-}
+# -C: what is the same keeps its time, so that programs are not built anew.
 install -d "$root$prefix/include/offhook/detail" "$root$libdir/cmake/offhook"
-install -m 644 include/offhook/*.hpp "$root$prefix/include/offhook/"
-install -m 644 include/offhook/detail/*.hpp "$root$prefix/include/offhook/detail/"
-install -m 644 cmake/offhookConfig.cmake cmake/offhookConfigVersion.cmake "$root$libdir/cmake/offhook/"
+install -C -m 644 include/offhook/*.hpp "$root$prefix/include/offhook/"
+install -C -m 644 include/offhook/detail/*.hpp "$root$prefix/include/offhook/detail/"
+install -C -m 644 cmake/offhookConfig.cmake cmake/offhookConfigVersion.cmake "$root$libdir/cmake/offhook/"

@@ -44,7 +44,7 @@ std::int64_t now_ns()
 
 struct samples {
     std::vector<std::uint32_t> entry, back;
-    samples() { entry.reserve(1 << 20), back.reserve(1 << 20); }
+    samples() { entry.reserve(1 << 13), back.reserve(1 << 13); }
 };
 
 /// One call: a hundred of these. Callbacks of one call run one at a time, so nothing here needs a lock.

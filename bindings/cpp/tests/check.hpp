@@ -75,12 +75,13 @@ template <class F> void eventually(const char *file, int line, const char *what,
 #define EVENTUALLY(limit, expression) \
     eventually(__FILE__, __LINE__, #expression, within(limit), [&] { return static_cast<bool>(expression); })
 
+[[noreturn]] void too_late(const char *file, int line, const char *what);
 void pause_shortly(); ///< between two looks of a poller
 
 template <class F> void eventually(const char *file, int line, const char *what, std::chrono::milliseconds limit, F &&is_so)
 {
     for (const auto end = steady::now() + limit; !is_so(); pause_shortly())
-        if (steady::now() > end) fail(file, line, std::string("not in time: ") + what);
+        if (steady::now() > end) too_late(file, line, what);
 }
 
 #endif

@@ -26,6 +26,8 @@ void fail(const char *file, int line, const std::string &what)
     ::_exit(1);
 }
 
+void too_late(const char *file, int line, const char *what) { fail(file, line, std::string("not in time: ") + what); }
+
 std::chrono::milliseconds within(std::chrono::milliseconds plain)
 {
     static const char *scale = std::getenv("OFFHOOK_TEST_SCALE");

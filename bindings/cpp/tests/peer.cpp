@@ -161,6 +161,23 @@ tone::~tone()
     thread_.join();
 }
 
+stall_watch::stall_watch()
+{
+    thread_ = std::thread([this] {
+        for (auto before = steady::now(); !stop_; before = steady::now()) {
+            std::this_thread::sleep_for(5ms);
+            const auto late = std::chrono::duration_cast<std::chrono::milliseconds>(steady::now() - before - 5ms).count();
+            if (late > longest_) longest_ = late;
+        }
+    });
+}
+
+stall_watch::~stall_watch()
+{
+    stop_ = true;
+    thread_.join();
+}
+
 offhook::client_options options_for(const std::string &user)
 {
     offhook::client_options where;

@@ -102,6 +102,20 @@ private:
     std::thread thread_;
 };
 
+/// How long the machine itself kept a thread that was due from running, at most, while this lived: what a call suffers
+/// beyond that is not the machine's doing.
+class stall_watch {
+public:
+    stall_watch();
+    ~stall_watch();
+    std::chrono::milliseconds longest() const { return std::chrono::milliseconds(longest_.load()); }
+
+private:
+    std::atomic<bool> stop_{false};
+    std::atomic<long long> longest_{0};
+    std::thread thread_;
+};
+
 offhook::client_options options_for(const std::string &user);
 offhook::client client_for(const std::string &user);
 

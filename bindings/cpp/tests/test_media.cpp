@@ -104,6 +104,7 @@ TEST("late-offers")
     right.talk(880);
     left.rec->expect_tone(right.user, 880, 10s);
     right.rec->expect_tone(left.user, 440, 10s);
+    const stall_watch machine;
     left.rec->gaps_begin();
     right.rec->gaps_begin();
 
@@ -141,7 +142,9 @@ TEST("late-offers")
     no_harm(goes);
 
     for (auto pair : {std::pair(&left, &right), std::pair(&right, &left)}) {
-        CHECK(pair.first->rec->gap(pair.second->user) < within(400ms));
+        const auto gap = pair.first->rec->gap(pair.second->user);
+        if (gap > within(300ms) + 3 * machine.longest()) // SFU, library and writer each may be kept waiting
+            FAIL("a gap of " + shown(gap) + " ms, while the machine stalled for " + shown(machine.longest()) + " ms");
         no_harm(*pair.first);
         CHECK_EQ(pair.first->call.stats().value().late_offers, 0u);
     }

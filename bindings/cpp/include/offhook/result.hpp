@@ -34,7 +34,11 @@ public:
     std::string text() const { return text_.empty() ? oh_result_message(static_cast<std::int32_t>(code_)) : text_; }
 
     /// Name and text, for instance "OH_ERR_HANDLE: the call was freed".
-    std::string message() const { return std::string(to_string(code_)) + ": " + text(); }
+    std::string message() const
+    {
+        std::string all = to_string(code_);
+        return all.append(": ").append(text());
+    }
 
 private:
     errc code_;
@@ -155,8 +159,10 @@ inline result<void> check_abi()
 {
     static const std::uint32_t loaded = oh_abi_version();
     if (loaded == OH_ABI_VERSION) return {};
-    return error(errc::abi, "the library that was loaded (" + std::string(oh_version()) + ") has ABI " + std::to_string(loaded) +
-                                ", but this program was built for ABI " + std::to_string(OH_ABI_VERSION));
+    std::string text = "the library that was loaded (";
+    text.append(oh_version()).append(") has ABI ").append(std::to_string(loaded));
+    text.append(", but this program was built for ABI ").append(std::to_string(OH_ABI_VERSION));
+    return error(errc::abi, std::move(text));
 }
 
 } // namespace detail

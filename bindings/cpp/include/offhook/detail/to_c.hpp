@@ -25,7 +25,8 @@ public:
     result<void> check() const
     {
         if (!wrong_) return {};
-        return error(errc::argument, std::string(wrong_) + " has a NUL character inside");
+        std::string text = wrong_;
+        return error(errc::argument, text.append(" has a NUL character inside"));
     }
 
 private:
