@@ -23,7 +23,6 @@ else()
     add_library(offhook::offhook SHARED IMPORTED)
     set_target_properties(offhook::offhook PROPERTIES
       IMPORTED_LOCATION "${_offhook_libdir}/liboffhook.so"
-      IMPORTED_SONAME "liboffhook.so.0"
       INTERFACE_INCLUDE_DIRECTORIES "${_offhook_include}")
   endif()
   if(NOT TARGET offhook::static AND EXISTS "${_offhook_libdir}/liboffhook.a")

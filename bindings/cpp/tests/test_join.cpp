@@ -146,6 +146,15 @@ TEST("dropped")
     }
     CHECK(heard.expired());
 
+    peer dora("dora"); // a call alone, while its client goes on
+    dora.join("room");
+    EXPECT_IF(*witness.rec, events::participant_joined, 5s, e.user_id == dora.user);
+    heard = dora.rec;
+    { const call gone = std::move(dora.call); }
+    dora.rec.reset();
+    CHECK(heard.expired());
+    EXPECT_IF(*witness.rec, events::participant_left, 5s, e.user_id == dora.user);
+
     peer carl("carl"); // a track alone: it is unpublished, the call goes on
     carl.join("room");
     {
