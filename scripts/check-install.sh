@@ -24,11 +24,17 @@ echo "ok README.md: its example compiles as printed"
 
 for source in examples/*.c; do
   name=$(basename "$source" .c)
-  cc $flags "$source" -o "$tree/bin/$name" $(pkg-config --cflags --libs offhook) -lm
+  # " * needs: PACKAGE": another library, of the system and not of the tree.
+  needs=$(sed -n '1,10s/^ \* needs: *//p' "$source") more=
+  if [ -n "$needs" ]; then
+    more=$(env -u PKG_CONFIG_SYSROOT_DIR pkg-config --cflags --libs "$needs" 2>/dev/null) ||
+      { echo "SKIPPED: check-install: $name was not built: pkg-config finds no $needs"; continue; }
+  fi
+  cc $flags "$source" -o "$tree/bin/$name" $(pkg-config --cflags --libs offhook) $more -lm
   # -Bstatic for our library alone: the rest of Libs.private is the system's, and shared.
   cc $flags "$source" -o "$tree/bin/$name-static" $(pkg-config --cflags offhook) \
     -Wl,-Bstatic $(pkg-config --libs-only-L --libs-only-l offhook | grep -oE -- '-L[^ ]+|-loffhook' | tr '\n' ' ') \
-    -Wl,-Bdynamic $(pkg-config --static --libs offhook | sed 's/-loffhook//') -lm
+    -Wl,-Bdynamic $(pkg-config --static --libs offhook | sed 's/-loffhook//') $more -lm
   needs=$(readelf -d "$tree/bin/$name" | sed -n 's/.*(NEEDED).*\[\(liboffhook.*\)\]/\1/p')
   [ "$needs" = liboffhook.so.0 ] || { echo "check-install: $name needs '$needs'" >&2; exit 1; }
   if readelf -d "$tree/bin/$name-static" | grep -q 'liboffhook'; then

@@ -1,0 +1,53 @@
+# offhookConfigVersion.cmake - which versions a program may ask for. The version is read from the offhook.pc that is
+# installed beside it: it is written in one place only. Below 1.0 another minor version is another interface.
+set(PACKAGE_VERSION_COMPATIBLE FALSE)
+set(PACKAGE_VERSION_EXACT FALSE)
+set(PACKAGE_VERSION "unknown")
+set(_offhook_pc "${CMAKE_CURRENT_LIST_DIR}/../../pkgconfig/offhook.pc")
+if(EXISTS "${_offhook_pc}")
+  file(STRINGS "${_offhook_pc}" _offhook_line REGEX "^Version: ")
+  string(REGEX REPLACE "^Version: *" "" PACKAGE_VERSION "${_offhook_line}")
+endif()
+
+if(PACKAGE_VERSION MATCHES "^([0-9]+)\\.([0-9]+)")
+  set(_offhook_major "${CMAKE_MATCH_1}")
+  set(_offhook_series "${CMAKE_MATCH_1}")
+  if(_offhook_major EQUAL 0)
+    set(_offhook_series "${CMAKE_MATCH_1}.${CMAKE_MATCH_2}")
+  endif()
+  if(PACKAGE_FIND_VERSION_RANGE)
+    # find_package(offhook 0.1...0.9): within the range, whatever the series.
+    if(PACKAGE_VERSION VERSION_GREATER_EQUAL PACKAGE_FIND_VERSION_MIN AND
+       ((PACKAGE_FIND_VERSION_RANGE_MAX STREQUAL "INCLUDE" AND PACKAGE_VERSION VERSION_LESS_EQUAL PACKAGE_FIND_VERSION_MAX) OR
+        (PACKAGE_FIND_VERSION_RANGE_MAX STREQUAL "EXCLUDE" AND PACKAGE_VERSION VERSION_LESS PACKAGE_FIND_VERSION_MAX)))
+      set(PACKAGE_VERSION_COMPATIBLE TRUE)
+    endif()
+  elseif(NOT PACKAGE_FIND_VERSION)
+    set(PACKAGE_VERSION_COMPATIBLE TRUE)
+  elseif(PACKAGE_VERSION VERSION_EQUAL PACKAGE_FIND_VERSION)
+    set(PACKAGE_VERSION_COMPATIBLE TRUE)
+    set(PACKAGE_VERSION_EXACT TRUE)
+  elseif(PACKAGE_VERSION VERSION_GREATER PACKAGE_FIND_VERSION)
+    # "0.1" or "0" asked for: the series must be that of the library as far as it was named.
+    set(_offhook_asked "${PACKAGE_FIND_VERSION_MAJOR}")
+    if(_offhook_major EQUAL 0 AND PACKAGE_FIND_VERSION_COUNT GREATER 1)
+      set(_offhook_asked "${PACKAGE_FIND_VERSION_MAJOR}.${PACKAGE_FIND_VERSION_MINOR}")
+    elseif(_offhook_major EQUAL 0)
+      set(_offhook_series "0")
+    endif()
+    if(_offhook_asked STREQUAL _offhook_series)
+      set(PACKAGE_VERSION_COMPATIBLE TRUE)
+    endif()
+  endif()
+endif()
+
+# The library is built for 64-bit machines.
+if(CMAKE_SIZEOF_VOID_P AND NOT CMAKE_SIZEOF_VOID_P EQUAL 8)
+  set(PACKAGE_VERSION "${PACKAGE_VERSION} (64 bit)")
+  set(PACKAGE_VERSION_UNSUITABLE TRUE)
+endif()
+unset(_offhook_pc)
+unset(_offhook_line)
+unset(_offhook_major)
+unset(_offhook_series)
+unset(_offhook_asked)

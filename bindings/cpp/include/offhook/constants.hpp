@@ -1,0 +1,211 @@
+// constants.hpp - the numbers of offhook.h as scoped enumerations. A library that is newer than this header may give
+// others: every switch needs a default.
+#ifndef OFFHOOK_CONSTANTS_HPP
+#define OFFHOOK_CONSTANTS_HPP
+
+#include <offhook.h>
+
+#include <chrono>
+#include <cstdint>
+
+namespace offhook {
+
+/// What a function says of itself; offhook.h tells what each one means.
+enum class errc : std::int32_t {
+    ok = OH_OK,
+    argument = OH_ERR_ARGUMENT,
+    handle = OH_ERR_HANDLE,
+    state = OH_ERR_STATE,
+    closed = OH_ERR_CLOSED,
+    full = OH_ERR_FULL,
+    timeout = OH_ERR_TIMEOUT,
+    would_deadlock = OH_ERR_WOULD_DEADLOCK,
+    unsupported = OH_ERR_UNSUPPORTED,
+    network = OH_ERR_NETWORK,
+    tls = OH_ERR_TLS,
+    refused = OH_ERR_REFUSED,
+    protocol = OH_ERR_PROTOCOL,
+    auth = OH_ERR_AUTH,
+    cancelled = OH_ERR_CANCELLED,
+    limit = OH_ERR_LIMIT,
+    insecure = OH_ERR_INSECURE,
+    forked = OH_ERR_FORKED,
+    media = OH_ERR_MEDIA,
+    internal = OH_ERR_INTERNAL,
+    abi = OH_ERR_ABI,
+    empty = OH_ERR_EMPTY,
+    buffer = OH_ERR_BUFFER,
+};
+
+/// Where a call is (oh_state).
+enum class call_state : std::int32_t {
+    idle = OH_STATE_IDLE,
+    joining = OH_STATE_JOINING,
+    joined = OH_STATE_JOINED,
+    reconnecting = OH_STATE_RECONNECTING,
+    migrating = OH_STATE_MIGRATING,
+    offline = OH_STATE_OFFLINE,
+    reconnecting_failed = OH_STATE_RECONNECTING_FAILED,
+    left = OH_STATE_LEFT,
+};
+
+/// Why a call ended.
+enum class end_reason : std::int32_t {
+    left = OH_END_LEFT,
+    call_ended = OH_END_CALL_ENDED,
+    session_ended = OH_END_SESSION_ENDED,
+    kicked = OH_END_KICKED,
+    join_failed = OH_END_JOIN_FAILED,
+    connection_lost = OH_END_CONNECTION_LOST,
+    disconnected = OH_END_DISCONNECTED,
+    shutdown = OH_END_SHUTDOWN,
+    internal = OH_END_INTERNAL,
+    reconnect_limit = OH_END_RECONNECT_LIMIT,
+    negotiation_failed = OH_END_NEGOTIATION_FAILED,
+    network_unsupported = OH_END_NETWORK_UNSUPPORTED,
+    reconnect_refused = OH_END_RECONNECT_REFUSED,
+    replaced = OH_END_REPLACED,
+};
+
+/// What an event is about; events.hpp has a type for each.
+enum class event_kind : std::int32_t {
+    state = OH_EVENT_STATE,
+    joined = OH_EVENT_JOINED,
+    token_needed = OH_EVENT_TOKEN_NEEDED,
+    participant_joined = OH_EVENT_PARTICIPANT_JOINED,
+    participant_updated = OH_EVENT_PARTICIPANT_UPDATED,
+    participant_left = OH_EVENT_PARTICIPANT_LEFT,
+    track_published = OH_EVENT_TRACK_PUBLISHED,
+    track_unpublished = OH_EVENT_TRACK_UNPUBLISHED,
+    audio_level = OH_EVENT_AUDIO_LEVEL,
+    dominant_speaker = OH_EVENT_DOMINANT_SPEAKER,
+    connection_quality = OH_EVENT_CONNECTION_QUALITY,
+    counts = OH_EVENT_COUNTS,
+    grants = OH_EVENT_GRANTS,
+    pins = OH_EVENT_PINS,
+    local_published = OH_EVENT_LOCAL_PUBLISHED,
+    local_failed = OH_EVENT_LOCAL_FAILED,
+    error = OH_EVENT_ERROR,
+    lost = OH_EVENT_LOST,
+    audio = OH_EVENT_AUDIO,
+    ended = OH_EVENT_ENDED,
+    reconnected = OH_EVENT_RECONNECTED,
+    custom = OH_EVENT_CUSTOM,
+    room = OH_EVENT_ROOM,
+    data = OH_EVENT_DATA,
+    text = OH_EVENT_TEXT,
+    rpc_request = OH_EVENT_RPC_REQUEST,
+    rpc_response = OH_EVENT_RPC_RESPONSE,
+    subscribable = OH_EVENT_SUBSCRIBABLE,
+};
+
+/// Form of sound.
+enum class audio_format : std::int32_t {
+    s16 = OH_AUDIO_S16,   ///< interleaved 16-bit integers
+    f32 = OH_AUDIO_F32,   ///< interleaved floats, -1.0 to 1.0
+    opus = OH_AUDIO_OPUS, ///< Opus packets
+};
+
+/// What a track carries.
+enum class track_kind : std::int32_t {
+    audio = OH_TRACK_AUDIO,
+    video = OH_TRACK_VIDEO,
+    screen_share = OH_TRACK_SCREEN_SHARE,
+    screen_share_audio = OH_TRACK_SCREEN_SHARE_AUDIO,
+};
+
+/// Why a participant's track ended.
+enum class track_cause : std::int32_t { not_said = 0, muted = 1, permission_revoked = 2, moderation = 3 };
+
+/// How well a participant is connected.
+enum class quality : std::int32_t { unknown = 0, poor = 1, good = 2, excellent = 3, lost = 4 };
+
+/// Levels of log lines, most important first.
+enum class log_level : std::int32_t {
+    off = OH_LOG_OFF,
+    error = OH_LOG_ERROR,
+    warn = OH_LOG_WARN,
+    info = OH_LOG_INFO,
+    debug = OH_LOG_DEBUG,
+    trace = OH_LOG_TRACE,
+};
+
+/// How a lost connection was found again.
+enum class reconnect_kind : std::int32_t {
+    fast = OH_RECONNECT_FAST,
+    rejoin = OH_RECONNECT_REJOIN,
+    migrate = OH_RECONNECT_MIGRATE,
+};
+
+/// What happened to the machine's network.
+enum class network_change : std::int32_t {
+    offline = OH_NETWORK_OFFLINE,
+    online = OH_NETWORK_ONLINE,
+    changed = OH_NETWORK_CHANGED,
+};
+
+/// The protocol of an SFU.
+enum class protocol : std::int32_t {
+    stream = OH_PROTOCOL_STREAM,
+    livekit = OH_PROTOCOL_LIVEKIT,
+};
+
+/// What only some protocols have; see capabilities.
+enum class capability : std::uint32_t {
+    custom_events = OH_CAP_CUSTOM_EVENTS,
+    ring = OH_CAP_RING,
+    pins = OH_CAP_PINS,
+    dominant_speaker = OH_CAP_DOMINANT_SPEAKER,
+    migrate = OH_CAP_MIGRATE,
+    data = OH_CAP_DATA,
+    text = OH_CAP_TEXT,
+    rpc = OH_CAP_RPC,
+    attributes = OH_CAP_ATTRIBUTES,
+    room = OH_CAP_ROOM,
+    subscriptions = OH_CAP_SUBSCRIPTIONS,
+};
+
+/// A set of capability.
+struct capabilities {
+    std::uint64_t bits = 0; ///< sum of capability values; bits without a name here may be set
+    bool has(capability what) const noexcept { return (bits & static_cast<std::uint64_t>(what)) != 0; }
+};
+
+/// A layer of simulcast video.
+enum class layer : std::int32_t { high = OH_LAYER_HIGH, medium = OH_LAYER_MEDIUM, low = OH_LAYER_LOW };
+
+/// Why a procedure call failed: 0 (none), one of these, or a number of the other application's own.
+enum class rpc_error : std::uint32_t {
+    none = 0,
+    unsupported_method = OH_RPC_UNSUPPORTED_METHOD,
+    request_too_large = OH_RPC_REQUEST_TOO_LARGE,
+    unsupported_version = OH_RPC_UNSUPPORTED_VERSION,
+    application = OH_RPC_APPLICATION,
+    connection_timeout = OH_RPC_CONNECTION_TIMEOUT,
+    response_timeout = OH_RPC_RESPONSE_TIMEOUT,
+    recipient_disconnected = OH_RPC_RECIPIENT_DISCONNECTED,
+    response_too_large = OH_RPC_RESPONSE_TOO_LARGE,
+    send_failed = OH_RPC_SEND_FAILED,
+};
+
+/// As a timeout: as long as it takes (OH_FOREVER).
+inline constexpr std::chrono::milliseconds forever = std::chrono::milliseconds::max();
+
+/// Names as in offhook.h, for instance "OH_ERR_HANDLE", "participant_joined", "joined". Static texts.
+inline const char *to_string(errc code) noexcept { return oh_result_name(static_cast<std::int32_t>(code)); }
+inline const char *to_string(event_kind kind) noexcept { return oh_event_kind_name(static_cast<std::int32_t>(kind)); }
+inline const char *to_string(call_state state) noexcept { return oh_state_name(static_cast<std::int32_t>(state)); }
+
+namespace detail {
+
+/// A duration as the library takes it: never negative, and OH_FOREVER from there on.
+inline std::uint32_t to_ms(std::chrono::milliseconds time) noexcept
+{
+    if (time.count() <= 0) return 0;
+    return time.count() >= static_cast<std::int64_t>(OH_FOREVER) ? OH_FOREVER : static_cast<std::uint32_t>(time.count());
+}
+
+} // namespace detail
+} // namespace offhook
+
+#endif

@@ -1,0 +1,138 @@
+// to_c.hpp - options as the C functions take them.
+#ifndef OFFHOOK_DETAIL_TO_C_HPP
+#define OFFHOOK_DETAIL_TO_C_HPP
+
+#include "../options.hpp"
+#include "../result.hpp"
+
+#include <string>
+#include <vector>
+
+namespace offhook::detail {
+
+/// Turns texts into C strings and remembers the first that a C string cannot hold: one with a NUL inside.
+class c_texts {
+public:
+    /// "" becomes NULL: not given.
+    const char *given(const std::string &text, const char *name) { return text.empty() ? nullptr : exact(text, name); }
+
+    const char *exact(const std::string &text, const char *name)
+    {
+        if (!wrong_ && text.find('\0') != std::string::npos) wrong_ = name;
+        return text.c_str();
+    }
+
+    result<void> check() const
+    {
+        if (!wrong_) return {};
+        std::string text = wrong_;
+        return error(errc::argument, text.append(" has a NUL character inside"));
+    }
+
+private:
+    const char *wrong_ = nullptr;
+};
+
+inline oh_client_options to_c(const client_options &o, c_texts &texts)
+{
+    oh_client_options c;
+    oh_client_options_init(&c);
+    c.max_message_bytes = o.max_message_bytes;
+    c.url = texts.given(o.url, "client_options::url");
+    c.api_key = texts.given(o.api_key, "client_options::api_key");
+    c.user_id = texts.given(o.user_id, "client_options::user_id");
+    c.token = texts.given(o.token, "client_options::token");
+    c.ca_file = texts.given(o.ca_file, "client_options::ca_file");
+    c.hint_url = texts.given(o.hint_url, "client_options::hint_url");
+    c.allow_insecure = o.allow_insecure;
+    c.events = o.events;
+    c.protocol = static_cast<std::int32_t>(o.protocol);
+    return c;
+}
+
+/// All but the handlers.
+inline oh_call_options to_c(const call_options &o, c_texts &texts)
+{
+    oh_call_options c;
+    oh_call_options_init(&c);
+    c.join_retries = o.join_retries;
+    c.id = texts.given(o.id, "call_options::id");
+    c.call_type = texts.given(o.call_type, "call_options::call_type");
+    c.token = texts.given(o.token, "call_options::token");
+    c.data_json = texts.given(o.data_json, "call_options::data_json");
+    c.audio_rate = o.audio_rate;
+    c.audio_channels = o.audio_channels;
+    c.audio_format = static_cast<std::int32_t>(o.audio_format);
+    c.audio_min_delay_ms = to_ms(o.audio_min_delay);
+    c.audio_max_delay_ms = to_ms(o.audio_max_delay);
+    c.event_queue = o.event_queue;
+    c.audio_queue = o.audio_queue;
+    c.no_subscriber = o.no_subscriber;
+    c.pull_audio = o.pull_audio;
+    c.no_create = o.no_create;
+    c.ring = o.ring;
+    c.notify = o.notify;
+    c.disconnect_timeout_ms = to_ms(o.disconnect_timeout);
+    c.renew_token = o.renew_token;
+    c.no_auto_subscribe = o.no_auto_subscribe;
+    return c;
+}
+
+inline oh_audio_track_options to_c(const audio_track_options &o)
+{
+    oh_audio_track_options c;
+    oh_audio_track_options_init(&c);
+    c.format = static_cast<std::int32_t>(o.format);
+    c.rate = o.rate;
+    c.channels = o.channels;
+    c.bitrate = o.bitrate;
+    c.complexity = o.complexity;
+    c.buffer_ms = to_ms(o.buffer);
+    c.music = o.music;
+    c.no_dtx = o.no_dtx;
+    c.no_fec = o.no_fec;
+    c.muted = o.muted;
+    return c;
+}
+
+/// `to` keeps the pointers and must live as long as what is returned.
+inline oh_data_options to_c(const data_options &o, c_texts &texts, std::vector<const char *> &to)
+{
+    oh_data_options c;
+    oh_data_options_init(&c);
+    for (const std::string &user : o.to) to.push_back(texts.exact(user, "data_options::to"));
+    c.lossy = o.lossy;
+    c.topic = texts.given(o.topic, "data_options::topic");
+    c.to = to.empty() ? nullptr : to.data();
+    c.to_count = static_cast<std::uint32_t>(to.size());
+    return c;
+}
+
+inline oh_rpc_options to_c(const rpc_options &o, c_texts &texts)
+{
+    oh_rpc_options c;
+    oh_rpc_options_init(&c);
+    c.timeout_ms = to_ms(o.timeout);
+    c.to = texts.given(o.to, "rpc_options::to");
+    c.method = texts.given(o.method, "rpc_options::method");
+    c.payload = texts.given(o.payload, "rpc_options::payload");
+    return c;
+}
+
+inline oh_remote_track_options to_c(const remote_track_options &o)
+{
+    oh_remote_track_options c;
+    oh_remote_track_options_init(&c);
+    c.unsubscribe = o.unsubscribe;
+    c.pause = o.pause;
+    c.layer = static_cast<std::int32_t>(o.layer);
+    c.width = o.width;
+    c.height = o.height;
+    c.fps = o.fps;
+    c.priority = o.priority;
+    return c;
+}
+
+} // namespace offhook::detail
+
+#endif

@@ -1,0 +1,26 @@
+// planted.cpp - defects of an application, to see that the sanitizers find them in a program that uses the library.
+#include "peer.hpp"
+
+using namespace offhook;
+
+int planted(const std::string &defect)
+{
+    peer ann("ann");
+    int unguarded = 0;
+    std::string *gone = nullptr;
+    ann.rec->event_hook = [&](call_ref, const event &e) {
+        if (!e.get<events::joined>()) return;
+        if (defect == "race") unguarded++; // while the main thread looks at it
+        if (defect == "leak") *new std::string("nobody deletes this") += "!";
+        if (defect == "use-after-free") gone = new std::string("deleted, and read"), delete gone, unguarded += (*gone)[0];
+    };
+    ann.open("room");
+    CHECK_OK(ann.call.wait(call_state::joined, within(10s)));
+    EXPECT(*ann.rec, events::joined, 5s);
+    if (defect == "race")
+        for (const auto end = steady::now() + within(1s); unguarded == 0 && steady::now() < end;) pause_shortly();
+    ann.close();
+    CHECK_OK(shutdown(within(5s)));
+    std::printf("%s was planted (%d)\n", defect.c_str(), unguarded);
+    return 0;
+}

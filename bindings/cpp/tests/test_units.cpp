@@ -1,0 +1,203 @@
+// test_units.cpp - what needs no call: results, spans, options, moved-from objects, and every event's conversion.
+#include "peer.hpp"
+
+#include <cstring>
+#include <type_traits>
+#if __cplusplus >= 202002L
+#include <span>
+#endif
+
+using namespace offhook;
+
+static_assert(!std::is_copy_constructible_v<client> && std::is_nothrow_move_constructible_v<client>);
+static_assert(!std::is_copy_constructible_v<call> && std::is_nothrow_move_constructible_v<call>);
+static_assert(!std::is_copy_constructible_v<track> && std::is_nothrow_move_constructible_v<track>);
+static_assert(!std::is_copy_assignable_v<call> && std::is_nothrow_move_assignable_v<call>);
+static_assert(std::is_trivially_copyable_v<call_ref> && std::is_trivially_copyable_v<track_ref>);
+static_assert(std::is_copy_constructible_v<event>);
+static_assert(!std::is_convertible_v<std::vector<float> &, span<const std::int16_t>>);
+static_assert(!std::is_convertible_v<const std::vector<float> &, span<float>>);
+
+TEST("results")
+{
+    result<int> good(7), bad(error(errc::full, "no room"));
+    CHECK(good && *good == 7 && good.code() == errc::ok && good.value() == 7);
+    CHECK(!bad && bad.code() == errc::full && bad.error().message() == "OH_ERR_FULL: no room");
+    CHECK_EQ(std::move(bad).value_or(9), 9);
+    for (int i = 0; i < 4; i++)
+        try {
+            switch (i) {
+            case 0: (void)bad.value(); break;
+            case 1: (void)*bad; break;
+            case 2: result<void>(error(errc::full, "")).value(); break;
+            default: (void)good.error(); break;
+            }
+            FAIL("nothing was thrown");
+        } catch (const exception &e) {
+            CHECK_EQ(e.code(), i == 3 ? errc::state : errc::full);
+        }
+    result<std::string> text(std::string("moved"));
+    CHECK_EQ(std::move(text).value(), "moved");
+    CHECK_EQ(error(errc::handle, "").text(), oh_result_message(OH_ERR_HANDLE)); // words in any case
+    CHECK_EQ(std::string(to_string(errc::handle)), "OH_ERR_HANDLE");
+    CHECK_EQ(std::string(to_string(event_kind::participant_joined)), "participant_joined");
+    CHECK_EQ(std::string(to_string(call_state::joined)), "joined");
+    CHECK_EQ(detail::to_ms(forever), OH_FOREVER);
+    CHECK_EQ(detail::to_ms(-5ms), 0u);
+    CHECK_EQ(detail::to_ms(24h * 365), OH_FOREVER);
+    CHECK_EQ(detail::to_ms(1s), 1000u);
+}
+
+TEST("spans")
+{
+    std::vector<std::int16_t> v{1, 2, 3};
+    const span<const std::int16_t> a = v, b(v.data(), 2);
+    std::int16_t raw[4] = {};
+    const span<std::int16_t> c = raw;
+    c[1] = 5;
+    CHECK(a.size() == 3 && b.size() == 2 && c.size() == 4 && raw[1] == 5 && a[2] == 3);
+    int sum = 0;
+    for (auto x : a) sum += x;
+    CHECK_EQ(sum, 6);
+    CHECK(span<const float>().empty());
+#if __cplusplus >= 202002L
+    const std::span<std::int16_t> std_span(v);
+    const span<const std::int16_t> from_std = std_span;
+    CHECK(from_std.data() == v.data());
+    CHECK(std::span<const std::int16_t>(a).size() == 3);
+#endif
+}
+
+TEST("options")
+{
+    // What is not set is what the library itself begins with.
+    detail::c_texts texts;
+    auto same = [](const auto &a, const auto &b) { return std::memcmp(&a, &b, sizeof a) == 0; };
+#define SAME(type)                                                \
+    {                                                             \
+        oh_##type wanted;                                         \
+        std::memset(static_cast<void *>(&wanted), 0, sizeof wanted); \
+        oh_##type##_init(&wanted);                                \
+        if (!same(made, wanted)) FAIL("other defaults: " #type);  \
+    }
+    { const auto made = detail::to_c(client_options{}, texts); SAME(client_options) }
+    { const auto made = detail::to_c(call_options{}, texts); SAME(call_options) }
+    { const auto made = detail::to_c(audio_track_options{}); SAME(audio_track_options) }
+    { std::vector<const char *> to; const auto made = detail::to_c(data_options{}, texts, to); SAME(data_options) }
+    { const auto made = detail::to_c(rpc_options{}, texts); SAME(rpc_options) }
+    { const auto made = detail::to_c(remote_track_options{}); SAME(remote_track_options) }
+    CHECK_OK(texts.check());
+
+    // A C string ends at the first NUL: rather refused than cut.
+    client_options where = options_for("ann");
+    where.user_id = std::string("an\0n", 4);
+    auto r = client::create(where);
+    CHECK_EQ(r.code(), errc::argument);
+    CHECK(r.error().text().find("client_options::user_id") == 0);
+    CHECK_ERR(call_ref().send_text(std::string("a\0b", 3)), errc::argument);
+    data_options to;
+    to.to = {"ben", std::string("c\0d", 3)};
+    CHECK_ERR(call_ref().send_text("ab", to), errc::argument);
+
+    access_token_options t;
+    t.api_key = "key";
+    t.api_secret = "a secret that is long enough for everybody";
+    t.user_id = "ann";
+    CHECK_ERR(access_token(t), errc::argument);
+    t.call_id = "room";
+    t.metadata = std::string(5000, 'm'); // longer than the first buffer
+    const std::string token = access_token(t).value();
+    CHECK(token.size() > 5000 && std::count(token.begin(), token.end(), '.') == 2 && token.find('\0') == std::string::npos);
+    t.ttl = -1s;
+    CHECK_ERR(access_token(t), errc::argument);
+
+    // The room of LiveKit's token is known before anybody is asked: the options reach the library.
+    client_options livekit;
+    livekit.url = "ws://127.0.0.1:1";
+    livekit.protocol = protocol::livekit;
+    livekit.token = token;
+    call_options what;
+    what.id = "another room";
+    CHECK_ERR(client::create(livekit).value().join(what), errc::argument);
+    CHECK_ERR(network_changed(static_cast<network_change>(99)), errc::argument);
+    CHECK_OK(network_changed(network_change::online));
+}
+
+TEST("moved-from")
+{
+    client a, b = std::move(a);
+    call c, d = std::move(c);
+    track t, u = std::move(t);
+    const std::vector<std::int16_t> pcm(960);
+    CHECK(!a && !b && !c && !d && !t && !u);
+    CHECK_ERR(a.join({}), errc::handle);
+    CHECK_ERR(c.state(), errc::handle);
+    CHECK_ERR(c.publish_audio(), errc::handle);
+    CHECK_ERR(t.write(pcm), errc::handle);
+    CHECK_ERR(publisher().close(), errc::handle);
+    CHECK_ERR(subscriber().close(), errc::handle);
+    for (int twice = 0; twice < 2; twice++) a.close(), c.close(), t.close();
+
+    a = client_for(unique("ann"));
+    call_options what;
+    what.id = unique("room");
+    c = a.join(what).value();
+    const call_ref first = c;
+    t = c.publish_audio().value();
+    d = std::move(c);
+    u = std::move(t);
+    b = std::move(a);
+    CHECK(!c && !t && !a && d == first);
+    CHECK_ERR(c.state(), errc::handle);
+    CHECK_ERR(t.write(pcm), errc::handle);
+    CHECK_OK(d.state());
+    CHECK_OK(u.write(pcm));
+    CHECK_ERR(u.write(span<const float>(nullptr, 0)), u.write(static_cast<const float *>(nullptr), 0).code());
+    call &self = d;
+    d = std::move(self); // to itself: nothing happens
+    CHECK_OK(d.state());
+    d = b.join(what).value(); // what it owned is freed
+    CHECK_ERR(first.state(), errc::handle);
+    CHECK_ERR(u.write(pcm), errc::handle); // and its tracks
+    const call_ref released = d.release();
+    CHECK(!d);
+    CHECK_OK(released.state());
+    b = client(); // the client takes along what nobody owns
+    CHECK_ERR(released.state(), errc::handle);
+
+    audio_track_options stereo;
+    stereo.channels = 2;
+    auto e = client_for(unique("ben"));
+    auto f = e.join(what).value();
+    auto two = f.publish_audio(stereo).value();
+    CHECK_OK(two.write(std::vector<std::int16_t>(1920)));
+    CHECK_EQ(two.buffered().value(), 20ms);
+    CHECK_ERR(two.write(std::vector<std::int16_t>(961)), errc::argument);
+    CHECK_ERR(two.write_packet(std::vector<std::uint8_t>(1501)), errc::argument);
+    CHECK_ERR(two.write_packet(std::vector<std::uint8_t>(10)), errc::state);
+}
+
+TEST("custom")
+{
+    peer ann("ann"), ben("ben");
+    for (peer *p : {&ann, &ben}) {
+        client_options where = options_for(p->user);
+        where.events = true;
+        p->client = client::create(where).value();
+        p->join("room");
+    }
+    CHECK_OK(ann.call.send_custom("{\"type\":\"wave\",\"n\":1}"));
+    for (peer *p : {&ann, &ben}) {
+        const auto wave = EXPECT_IF(*p->rec, events::custom, 10s, e.user_id == ann.user);
+        CHECK_EQ(wave.custom_type, "wave");
+        CHECK_EQ(json::parse(wave.json)["n"].number(), 1);
+    }
+    CHECK_ERR(ann.call.send_custom("no object"), errc::argument);
+    ctl("grants", "{\"user_id\":\"" + ben.user + "\",\"audio\":false,\"video\":true,\"screenshare\":true}");
+    EXPECT_IF(*ben.rec, events::grants, 5s, !e.audio && e.video && e.screen_share);
+    ctl("error", "{\"user_id\":\"" + ben.user + "\",\"code\":500,\"message\":\"only a report\",\"strategy\":0}");
+    EXPECT_IF(*ben.rec, events::failure, 5s, e.server_code == 500 && !e.text.empty());
+    ctl("kick", "{\"user_id\":\"" + ben.user + "\"}");
+    CHECK_EQ(EXPECT(*ben.rec, events::ended, 5s).code, end_reason::kicked);
+    ann.close();
+}
