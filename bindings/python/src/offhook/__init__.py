@@ -50,6 +50,6 @@ __all__ = [
     "RpcRequest", "RpcResponse", "Samples", "State", "StateChanged", "StateError", "Stats", "Subscribable",
     "Subscriber", "TextEvent", "TimedOutError", "TlsError", "TokenHandler", "TokenNeeded", "Track", "TrackEvent",
     "TrackKind", "TrackPublished", "TrackUnpublished", "UnknownEvent", "UnsupportedError", "WouldDeadlockError",
-    "abi_version", "access_token", "blocking", "blocking", "library_path", "network_changed", "set_log", "shutdown",
+    "abi_version", "access_token", "blocking", "library_path", "network_changed", "set_log", "shutdown",
     "version",
 ]  # fmt: skip

@@ -39,12 +39,21 @@ lib: Any = _Library()
 
 
 def library_path() -> str:
-    """The library in use, or that would be loaded: OFFHOOK_LIBRARY, else the one in this package, else the system's."""
+    """The library in use, or that would be loaded.
+
+    OFFHOOK_LIBRARY; else one that the process has already (LD_PRELOAD, or a program with Python inside that is linked
+    to it), "" then; else the one in this package; else the system's.
+    """
     if _path:
         return _path
     chosen = os.environ.get("OFFHOOK_LIBRARY")
     if chosen:
         return chosen
+    try:
+        ffi.dlopen(None).oh_abi_version
+        return ""
+    except (AttributeError, ffi.error):
+        pass
     beside = Path(__file__).with_name("liboffhook.so.0")
     return str(beside) if beside.exists() else beside.name
 
@@ -54,11 +63,11 @@ def _load() -> Any:
     with _lock:
         if _loaded is None:
             path = library_path()
-            library = ffi.dlopen(path)
+            library = ffi.dlopen(path or None)
             there = int(library.oh_abi_version())
             if there != ABI_VERSION:
                 raise AbiError(
-                    f"{path} has ABI version {there}, and this package was made for {ABI_VERSION}:"
+                    f"{path or 'the library in this process'} has ABI version {there}, and this package was made for {ABI_VERSION}:"
                     " install the offhook that belongs to the library"
                 )
             _loaded, _path = library, path

@@ -133,7 +133,8 @@ class _Pump:
 
 
 class Call(BaseCall[Track]):
-    """A call. Made by Client.join; one that nobody holds any more leaves."""
+    """A call. Made by Client.join, held by its client until it ends. When nobody holds the client and its calls any more
+    they leave, as soon as they are collected."""
 
     _track_class = Track
 
@@ -147,6 +148,7 @@ class Call(BaseCall[Track]):
         options: CallOptions,
     ) -> None:
         super().__init__(client)
+        self.client: Client = client
         self._loop = asyncio.get_running_loop()
         self._on_event = on_event
         self._on_audio = on_audio
@@ -249,6 +251,7 @@ class Call(BaseCall[Track]):
 
     def _over(self) -> None:
         """Nothing comes any more: ended, or freed here."""
+        self.client._calls.discard(self)
         error: Exception
         if self._ended.done():
             error = self._ended.result().exception()
@@ -335,6 +338,7 @@ class Call(BaseCall[Track]):
     def free(self) -> None:
         """Leaves if that was not done, and frees the call with its tracks, at once; no handler is called afterwards."""
         self._on_event = self._on_audio = self._on_token = None
+        self.client._calls.discard(self)
         self._dropped()
         super().free()
 
@@ -399,7 +403,7 @@ class Client(BaseClient):
 
     def __init__(self, url: str, **options: Unpack[ClientOptions]) -> None:
         super().__init__(url, **options)
-        self._calls: weakref.WeakSet[Call] = weakref.WeakSet()
+        self._calls: set[Call] = set()  # held until they end; what nobody holds, calls included, leaves when collected
 
     def join(
         self,
@@ -435,8 +439,7 @@ class Client(BaseClient):
 
     async def close(self) -> None:
         """Leaves all calls, waits for their ends, and frees everything. Twice is fine."""
-        calls = [call for call in self._calls if call._pump.watching]
-        await asyncio.gather(*(call.close() for call in calls), return_exceptions=True)
+        await asyncio.gather(*(call.close() for call in tuple(self._calls)), return_exceptions=True)
         self.free()
 
     async def __aenter__(self) -> Client:

@@ -21,7 +21,7 @@ Samples = Union["npt.NDArray[np.int16]", "npt.NDArray[np.float32]", bytes, bytea
 _KINDS = {int(k): k for k in TrackKind}
 
 
-@dataclass
+@dataclass(eq=False)
 class AudioFrame:
     """20 ms of one participant's sound, or one Opus packet (oh_audio). It is a copy and yours."""
 

@@ -22,7 +22,7 @@ from ._native import check, ffi, lib, on_exit
 from .audio import AudioFrame, Samples, flat, frame_of
 from .enums import Result, State
 from .events import Ended, Event, event_of
-from .options import CallOptions, Filled
+from .options import CallOptions, ClientOptions, Filled
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -39,6 +39,7 @@ _numbers = itertools.count(1)
 _exiting = False
 _inside = 0
 _inside_lock = threading.Lock()
+
 
 def _tell(error: BaseException) -> None:
     threading.excepthook(
@@ -81,7 +82,10 @@ def _audio(user_data: Any, _call: Any, audio: Any) -> None:
 
 
 def _destroy(user_data: Any) -> None:
-    _registered.pop(int(ffi.cast("uintptr_t", user_data)), None)
+    reference = _registered.pop(int(ffi.cast("uintptr_t", user_data)), None)
+    call = reference() if reference is not None else None
+    if call is not None:
+        call.client._calls.discard(call)
 
 
 # For the whole life of the process: the library may call them at any time.
@@ -137,7 +141,8 @@ class Track(BaseTrack):
 
 
 class Call(BaseCall[Track]):
-    """A call. Made by Client.join; one that nobody holds any more leaves."""
+    """A call. Made by Client.join, held by its client until it is over (without handlers: freed). When nobody holds the
+    client and its calls any more they leave, as soon as they are collected."""
 
     _track_class = Track
 
@@ -150,6 +155,7 @@ class Call(BaseCall[Track]):
         options: CallOptions,
     ) -> None:
         super().__init__(client)
+        self.client: Client = client
         self._on_event = on_event
         self._on_audio = on_audio
         self._out = ffi.new("oh_call *")
@@ -169,6 +175,9 @@ class Call(BaseCall[Track]):
             raise
         self._dropped = weakref.finalize(self, lib.oh_call_free, self._handle)
         self._dropped.atexit = False
+        client._calls.add(self)
+        if handlers.destroy and number not in _registered:  # it is over already
+            client._calls.discard(self)
 
     @property
     def _handle(self) -> Any:
@@ -214,6 +223,7 @@ class Call(BaseCall[Track]):
         self.free()
 
     def free(self) -> None:
+        self.client._calls.discard(self)
         self._dropped()
         super().free()
 
@@ -226,6 +236,14 @@ class Call(BaseCall[Track]):
 
 class Client(BaseClient):
     """How to reach the service, and as whom. `with offhook.blocking.Client(url, ...)` frees it at the end."""
+
+    def __init__(self, url: str, **options: Unpack[ClientOptions]) -> None:
+        super().__init__(url, **options)
+        self._calls: set[Call] = set()
+
+    def free(self) -> None:
+        self._calls.clear()
+        super().free()
 
     def join(
         self,
