@@ -33,7 +33,7 @@ from .log import LogHandler, set_log
 from .options import (
     AccessTokenOptions, AudioTrackOptions, CallOptions, ClientOptions, DataOptions, RemoteTrackOptions,
 )  # fmt: skip
-from .stats import Stats, access_token, network_changed, shutdown
+from .stats import Stats, access_token, network_changed, result_message, result_name, shutdown, state_name
 
 __version__ = "0.1.0"
 
@@ -50,6 +50,6 @@ __all__ = [
     "RpcRequest", "RpcResponse", "Samples", "State", "StateChanged", "StateError", "Stats", "Subscribable",
     "Subscriber", "TextEvent", "TimedOutError", "TlsError", "TokenHandler", "TokenNeeded", "Track", "TrackEvent",
     "TrackKind", "TrackPublished", "TrackUnpublished", "UnknownEvent", "UnsupportedError", "WouldDeadlockError",
-    "abi_version", "access_token", "blocking", "library_path", "network_changed", "set_log", "shutdown",
-    "version",
+    "abi_version", "access_token", "blocking", "library_path", "network_changed", "result_message",
+    "result_name", "set_log", "shutdown", "state_name", "version",
 ]  # fmt: skip

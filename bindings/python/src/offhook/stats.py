@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from ._native import check, ffi, last_error, lib
+from ._native import check, ffi, last_error, lib, text
 from .enums import Network, Result
 from .errors import error_for
 from .options import AccessTokenOptions, Filled
@@ -96,3 +96,18 @@ def shutdown(timeout: float = 2.5) -> None:
     inside a handler on one of the library's threads.
     """
     check(lib.oh_shutdown_wait(max(0, int(timeout * 1000))))
+
+
+def result_name(result: int) -> str:
+    """The name of a result as in offhook.h, for instance "OH_ERR_HANDLE"; any number is fine."""
+    return text(lib.oh_result_name(result))
+
+
+def result_message(result: int) -> str:
+    """The general meaning of a result, in words; any number is fine."""
+    return text(lib.oh_result_message(result))
+
+
+def state_name(state: int) -> str:
+    """The library's name of a state, for instance "joined"; "unknown" for other numbers."""
+    return text(lib.oh_state_name(state))
