@@ -24,6 +24,14 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound="BaseTrack")
 
 
+def freed_with(owner: object, free: Any, handle: Any) -> Any:
+    """Has free(handle) called when the owner is collected, or when the result is called; once. Not at the end of the
+    interpreter, which is _native's."""
+    finalizer: Any = weakref.finalize(owner, free, handle)
+    finalizer.atexit = False
+    return finalizer
+
+
 class BaseTrack:
     """A track that I publish (oh_track). It is the call's: it lives until it or the call is freed, or the call ends."""
 
@@ -229,8 +237,7 @@ class BaseClient:
         out = ffi.new("oh_client *")
         check(lib.oh_client_new(filled.pointer, out))
         self._handle: Any = out[0]
-        self._dropped = weakref.finalize(self, lib.oh_client_free, self._handle)
-        self._dropped.atexit = False  # the end of the interpreter is _native's
+        self._dropped = freed_with(self, lib.oh_client_free, self._handle)
 
     def free(self) -> None:
         """Frees the client and what is left of its calls, which leave. Twice is fine."""

@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Awaitable, Generator
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union
 
 from ._backlog import Backlog
-from ._base import BaseCall, BaseClient, BaseTrack
+from ._base import BaseCall, BaseClient, BaseTrack, freed_with
 from ._native import check, ffi, last_error, lib
 from .audio import AudioFrame, Samples, flat, frame_of
 from .enums import EventKind, Result
@@ -165,8 +165,7 @@ class Call(BaseCall[Track]):
         out = ffi.new("oh_call *")
         check(lib.oh_call_join(client._handle, filled.pointer, out))
         self._handle = out[0]
-        self._dropped = weakref.finalize(self, lib.oh_call_free, self._handle)
-        self._dropped.atexit = False
+        self._dropped = freed_with(self, lib.oh_call_free, self._handle)
         try:
             self._pump = _Pump(self, self._handle, self._loop)
         except BaseException:

@@ -17,7 +17,7 @@ import weakref
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
-from ._base import BaseCall, BaseClient, BaseTrack
+from ._base import BaseCall, BaseClient, BaseTrack, freed_with
 from ._native import check, ffi, lib, on_exit
 from .audio import AudioFrame, Samples, flat, frame_of
 from .enums import Result, State
@@ -173,8 +173,7 @@ class Call(BaseCall[Track]):
         except BaseException:
             _registered.pop(number, None)
             raise
-        self._dropped = weakref.finalize(self, lib.oh_call_free, self._handle)
-        self._dropped.atexit = False
+        self._dropped = freed_with(self, lib.oh_call_free, self._handle)
         client._calls.add(self)
         if handlers.destroy and number not in _registered:  # it is over already
             client._calls.discard(self)
