@@ -65,6 +65,8 @@ class Build(build_py):
         if strip and os.environ.get("OFFHOOK_STRIP") != "0":
             subprocess.run([strip, "--strip-unneeded", str(inside)], check=True)
         inside.chmod(0o755)
+        for licence in Path(__file__).resolve().parents[2].glob("LICENSE-*"):
+            shutil.copyfile(licence, package / licence.name)
 
 
 class Wheel(bdist_wheel):

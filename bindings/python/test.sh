@@ -36,9 +36,11 @@ fi
 
 # The wheel, from a copy: a build leaves nothing in the sources, and nothing of a former build gets into it.
 rm -rf "$out/source" "$out/wheel"
-mkdir -p "$out/source"
-cp -r pyproject.toml setup.py cdef.py README.md src "$out/source"
-"${pip[@]}" wheel --no-deps --no-build-isolation -w "$out/wheel" "$out/source"
+copy=$out/source/bindings/python
+mkdir -p "$copy"
+cp -r pyproject.toml setup.py cdef.py README.md src "$copy"
+cp "$root"/LICENSE-* "$out/source"
+"${pip[@]}" wheel --no-deps --no-build-isolation -w "$out/wheel" "$copy"
 wheel=$(echo "$out"/wheel/*.whl)
 case $wheel in
   */offhook-*-py3-none-linux_*.whl) ;;
@@ -47,7 +49,7 @@ esac
 "$venv/bin/python" - "$wheel" <<'CHECK'
 import sys, zipfile
 names = zipfile.ZipFile(sys.argv[1]).namelist()
-for wanted in ("offhook/liboffhook.so.0", "offhook/_binding.py", "offhook/py.typed", "offhook/aio.py"):
+for wanted in ("offhook/liboffhook.so.0", "offhook/_binding.py", "offhook/py.typed", "offhook/aio.py", "offhook/LICENSE-MIT"):
     assert wanted in names, f"{wanted} is not in the wheel: {names}"
 CHECK
 "${pip[@]}" install --no-deps --force-reinstall "$wheel"

@@ -179,7 +179,7 @@ def spread(values: list[int]) -> dict[str, int]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--mode", choices=["asyncio", "threads"], default="asyncio")
-    parser.add_argument("--seconds", type=float, default=float(os.environ.get("SECONDS_OF_BENCH", "5")))
+    parser.add_argument("--seconds", type=float, default=float(os.environ.get("SECONDS", "5")))
     given = parser.parse_args()
     cpu = time.process_time()
     figures = asyncio.run(run_asyncio(given.seconds)) if given.mode == "asyncio" else run_threads(given.seconds)

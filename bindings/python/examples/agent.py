@@ -37,7 +37,8 @@ def answer(heard: Sound, how: str) -> Sound:
     """What is said in return."""
     if how == "echo":
         return heard
-    return (8000 * np.sin(np.arange(RATE // 2) * 2 * np.pi * 660 / RATE)).astype(np.int16)
+    tone: Sound = (8000 * np.sin(np.arange(RATE // 2) * 2 * np.pi * 660 / RATE)).astype(np.int16)
+    return tone
 
 
 async def listen(call: offhook.Call, turns: dict[str, Turn]) -> None:

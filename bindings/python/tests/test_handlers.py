@@ -182,6 +182,27 @@ async def test_dropped_iterator():
         assert [frame async for frame in call.audio()] == []
 
 
+@deadline(20)
+async def test_free_while_a_handler_is_awaited():
+    """Row free-in-callback: the client is freed while a coroutine handler is in the middle; what waited is not told."""
+    go_on, begun, told = asyncio.Event(), asyncio.Event(), []
+
+    async def slow(call, event):
+        told.append(event)
+        begun.set()
+        await go_on.wait()
+
+    c = client(unique("ann"))
+    call = await c.join(unique("room"), on_event=slow)
+    await begun.wait()
+    c.free()
+    go_on.set()
+    with pytest.raises(offhook.ClosedError):
+        await call.ended()
+    await until(lambda: call._running is None, "the handler returns")
+    assert len(told) == 1
+
+
 def _refused(*attempts):
     for attempt in attempts:
         with pytest.raises((offhook.HandleError, offhook.ClosedError)):

@@ -436,6 +436,12 @@ class Client(BaseClient):
         """As join, without waiting: Call.joined() or the events tell the result. Inside a running loop."""
         return Call(self, id, on_event, on_audio, on_token, options)
 
+    def free(self) -> None:
+        """Frees the client and its calls at once; they leave, and no handler is called afterwards. Twice is fine."""
+        for call in tuple(self._calls):
+            call.free()
+        super().free()
+
     async def close(self) -> None:
         """Leaves all calls, waits for their ends, and frees everything. Twice is fine."""
         await asyncio.gather(*(call.close() for call in tuple(self._calls)), return_exceptions=True)
