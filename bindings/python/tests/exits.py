@@ -75,6 +75,13 @@ async def way_sigint():
     await live_on(call)
 
 
+async def way_joining():
+    """In the middle of a join."""
+    client = offhook.Client(URL, user_id=NAMES[0], token="t")
+    keep.extend([client, client.join_nowait(ROOM)])
+    ready()
+
+
 async def way_os_exit():
     await two()
     os._exit(9)

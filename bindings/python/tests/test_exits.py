@@ -26,6 +26,7 @@ WAYS = {
     "sigint": (-2, "KeyboardInterrupt"),
     "in_handler": (7, ""),
     "log": (0, ""),
+    "joining": (0, ""),
     "os_exit": (9, ""),
 }
 
