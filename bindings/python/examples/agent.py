@@ -1,0 +1,103 @@
+"""agent.py: a small voice agent: listens, and when somebody has finished speaking, answers.
+
+    python agent.py --url http://127.0.0.1:PORT --user agent --call demo [--answer tone]
+
+The answer is what it heard (echo), or a tone. A real agent puts speech recognition, a language model and a voice where
+answer() is: it gets a turn as one NumPy array of 16 kHz, and gives back another.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import offhook
+
+RATE = 16000  # what speech models want; the library resamples both ways
+LOUD = 0.02  # above this somebody speaks
+PAUSE = 0.6  # seconds of silence that end a turn
+LONGEST = 30  # seconds of a turn that are kept
+
+Sound = npt.NDArray[np.int16]
+
+
+@dataclass
+class Turn:
+    """What one participant has said since the last answer."""
+
+    frames: list[Sound] = field(default_factory=list)
+    last_loud: float = 0
+
+
+def answer(heard: Sound, how: str) -> Sound:
+    """What is said in return."""
+    if how == "echo":
+        return heard
+    tone: Sound = (8000 * np.sin(np.arange(RATE // 2) * 2 * np.pi * 660 / RATE)).astype(np.int16)
+    return tone
+
+
+async def listen(call: offhook.Call, turns: dict[str, Turn]) -> None:
+    """Collects what is said, each participant by himself."""
+    loop = asyncio.get_running_loop()
+    async for frame in call.audio():
+        turn = turns.get(frame.session_id)
+        if frame.level > LOUD and not frame.concealed:
+            turn = turn or turns.setdefault(frame.session_id, Turn())
+            turn.last_loud = loop.time()
+        if turn and len(turn.frames) < LONGEST * 50:
+            turn.frames.append(frame.samples)
+
+
+async def reply(call: offhook.Call, turns: dict[str, Turn], how: str) -> None:
+    """Answers whoever has been silent for a while. Silence may not be sent at all, so a clock decides, not a frame."""
+    loop = asyncio.get_running_loop()
+    track = call.publish_audio(rate=RATE)
+    while True:
+        await asyncio.sleep(0.05)
+        for session, turn in list(turns.items()):
+            if loop.time() - turn.last_loud > PAUSE:
+                del turns[session]
+                heard = np.concatenate(turn.frames)
+                print(f"heard {len(heard) / RATE:.1f} s, answering", flush=True)
+                try:
+                    await track.write(answer(heard, how))
+                    await track.drain()
+                except offhook.ClosedError:
+                    return
+
+
+async def main() -> int:
+    parser = argparse.ArgumentParser(description="Answers whoever speaks.")
+    parser.add_argument("--url", required=True)
+    parser.add_argument("--user", default="agent")
+    parser.add_argument("--call", required=True)
+    parser.add_argument("--token", default="development")
+    parser.add_argument("--answer", choices=["echo", "tone"], default="echo")
+    parser.add_argument("--seconds", type=float, help="how long to stay; else until Ctrl-C or the end of the call")
+    given = parser.parse_args()
+    turns: dict[str, Turn] = {}
+    async with offhook.Client(given.url, user_id=given.user, token=given.token) as client:
+        async with client.join(given.call, audio_rate=RATE) as call:
+            print("joined", flush=True)
+            both = [asyncio.create_task(listen(call, turns)), asyncio.create_task(reply(call, turns, given.answer))]
+            try:
+                await asyncio.wait_for(call.ended(), given.seconds)
+            except asyncio.TimeoutError:
+                pass
+            for task in both:
+                task.cancel()
+            failed = [e for e in await asyncio.gather(*both, return_exceptions=True) if isinstance(e, Exception)]
+            for error in failed:
+                print(f"failed: {error!r}", file=sys.stderr)
+            return 1 if failed else 0
+
+
+try:
+    sys.exit(asyncio.run(main()))
+except KeyboardInterrupt:
+    sys.exit(130)

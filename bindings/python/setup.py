@@ -1,0 +1,91 @@
+"""setup.py: builds the wheel from an installed (or staged) library.
+
+The library is found by OFFHOOK_LIBRARY (the path of liboffhook.so), else by pkg-config. Its header is the one beside it
+(../include/offhook.h), or OFFHOOK_HEADER. The wheel holds the library, stripped where `strip` is at hand, and a module
+that cffi makes from the header; no compiler is needed.
+
+The wheel calls itself py3-none-linux_MACHINE: its own code is Python for every version, and the library was built on
+this machine for a glibc that nobody has looked into. `auditwheel repair` gives it a wider name when it deserves one.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+from setuptools import Distribution, setup
+from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.build_py import build_py
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import cdef  # noqa: E402
+
+SONAME = "liboffhook.so.0"
+
+
+def find() -> "tuple[Path, Path]":
+    """The library and its header."""
+    library = os.environ.get("OFFHOOK_LIBRARY")
+    header = os.environ.get("OFFHOOK_HEADER")
+    if not library:
+        try:
+            ask = ["pkg-config", "--variable=libdir", "offhook"]
+            libdir = subprocess.run(ask, check=True, capture_output=True, text=True).stdout.strip()
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise SystemExit(
+                "offhook: the library was not found. Install it (make install) so that `pkg-config offhook` knows it,"
+                f" or set OFFHOOK_LIBRARY to the path of liboffhook.so ({error})"
+            ) from None
+        library = f"{libdir}/{SONAME}"
+    found = Path(library)
+    if not found.exists():
+        raise SystemExit(f"offhook: there is no library at {found}")
+    beside = Path(header) if header else found.absolute().parent.parent / "include" / "offhook.h"
+    if not beside.exists():
+        raise SystemExit(f"offhook: there is no header at {beside}; set OFFHOOK_HEADER")
+    return found, beside
+
+
+class Build(build_py):
+    """Python files, and beside them the library and the module made from its header."""
+
+    def run(self) -> None:
+        super().run()
+        library, header = find()
+        package = Path(self.build_lib) / "offhook"
+        package.mkdir(parents=True, exist_ok=True)
+        cdef.write_module(header.read_text(), "offhook._binding", str(package / "_binding.py"))
+        inside = package / SONAME
+        if inside.exists():
+            inside.unlink()
+        shutil.copyfile(library, inside)
+        strip = shutil.which("strip")
+        if strip and os.environ.get("OFFHOOK_STRIP") != "0":
+            subprocess.run([strip, "--strip-unneeded", str(inside)], check=True)
+        inside.chmod(0o755)
+        for licence in Path(__file__).resolve().parents[2].glob("LICENSE-*"):
+            shutil.copyfile(licence, package / licence.name)
+
+
+class Wheel(bdist_wheel):
+    """For every Python 3, and for this platform only."""
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        self.root_is_pure = False
+
+    def get_tag(self) -> "tuple[str, str, str]":
+        platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+        return "py3", "none", platform
+
+
+class Binary(Distribution):
+    """A distribution with something in it that is not Python."""
+
+    def has_ext_modules(self) -> bool:
+        return True
+
+
+setup(cmdclass={"build_py": Build, "bdist_wheel": Wheel}, distclass=Binary)

@@ -1,0 +1,454 @@
+"""aio.py: calls for asyncio. This is what `offhook.Client` and `offhook.Call` are.
+
+A call is in the library's pull mode: the loop watches its descriptor and takes what is there. So no thread of the
+library ever needs the interpreter; what is not taken in time waits in the library's bounded queues, and in bounded ones
+here, and is counted when they are full.
+
+Methods that wait, handlers and iterators belong to the loop in which the call was joined; the others, whose names often
+end in _nowait, may be called from every thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Generator
+from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union
+
+from ._backlog import Backlog
+from ._base import BaseCall, BaseClient, BaseTrack, freed_with
+from ._native import check, ffi, last_error, lib
+from .audio import AudioFrame, Samples, flat, frame_of
+from .enums import EventKind, Result
+from .errors import ClosedError, FullError, RpcError, StateError, error_for
+from .events import Ended, Event, Joined, Lost, RpcResponse, StateChanged, TokenNeeded, event_of
+from .options import CallOptions, ClientOptions, Filled
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+V = TypeVar("V")
+
+#: Handlers: plain functions or coroutine functions. They get the call, so that one serves many.
+EventHandler = Callable[["Call", Event], Optional[Awaitable[None]]]
+AudioHandler = Callable[["Call", AudioFrame], Optional[Awaitable[None]]]
+TokenHandler = Callable[["Call"], Union[Optional[str], Awaitable[Optional[str]]]]
+
+# Taken at once before other things of the loop have their turn.
+_BATCH = 64
+
+
+class Track(BaseTrack):
+    """A track that I publish; `await write(...)` paces what is written."""
+
+    call: Call
+
+    async def write(self, samples: Samples) -> None:
+        """Writes sound of any length, waiting for room as often as needed; returns when the last of it is buffered.
+
+        Before the track is on the air nothing makes room. Cancelling leaves what was written so far. Else as
+        write_nowait.
+        """
+        array = flat(samples, self.channels)
+        step = max(1, self.rate // 50) * self.channels
+        for start in range(0, array.size, step):
+            piece = array[start : start + step]
+            await self._with_room(lambda piece=piece: self._write(piece))  # type: ignore[misc]
+
+    async def write_opus(self, packet: bytes) -> None:
+        """Writes one Opus packet, waiting for room."""
+        await self._with_room(lambda: self.write_opus_nowait(packet))
+
+    async def drain(self) -> None:
+        """Waits until all that was written is sent."""
+        while (left := self.buffered_ms()) > 0:
+            await asyncio.sleep(max(left, 5) / 1000)
+
+    async def _with_room(self, write: Callable[[], None]) -> None:
+        while True:
+            try:
+                return write()
+            except FullError:
+                # The library's clock makes room for 20 ms every 20 ms.
+                await asyncio.sleep(0.01)
+
+
+class _Pump:
+    """Takes a call's events from the library when its descriptor says so. Knows the call weakly, so that one which
+    nobody holds any more is collected, and freed with it."""
+
+    def __init__(self, call: Call, handle: Any, loop: asyncio.AbstractEventLoop) -> None:
+        self.call = weakref.ref(call)
+        self.handle = handle
+        self.loop = loop
+        self.out = ffi.new("const oh_event **")
+        descriptor = ffi.new("int32_t *")
+        check(lib.oh_call_wake_fd(handle, descriptor))
+        # A descriptor of our own: the loop must not watch a number that the library has closed. When the call is freed
+        # it reads as ended, and the loop lets go of it.
+        self.descriptor = os.dup(descriptor[0])
+        self.watching = True
+        loop.add_reader(self.descriptor, self.ready)
+
+    def ready(self) -> None:
+        call = self.call()
+        for _ in range(_BATCH):
+            result = lib.oh_call_next_event(self.handle, 0, self.out)
+            if result == Result.EMPTY:
+                return
+            if result:
+                if result not in (Result.CLOSED, Result.HANDLE):
+                    self.report("offhook: events cannot be taken", error_for(result, last_error()), call)
+                break
+            event = self.out[0]
+            try:
+                item = frame_of(event.u.audio) if event.kind == EventKind.AUDIO else event_of(event)
+            finally:
+                lib.oh_event_free(event)
+            if call is not None:
+                call._take(item)
+            if isinstance(item, Ended):
+                break
+        else:
+            return  # the descriptor is still readable: the loop comes back
+        self.stop()
+        if call is not None:
+            call._over()
+
+    def report(self, message: str, error: BaseException, call: Call | None) -> None:
+        self.loop.call_exception_handler({"message": message, "exception": error, "call": call})
+
+    def stop(self) -> None:
+        """In the loop's thread."""
+        if self.watching:
+            self.watching = False
+            self.loop.remove_reader(self.descriptor)
+            os.close(self.descriptor)
+
+    def __del__(self) -> None:
+        if getattr(self, "watching", False):  # the loop was closed before the call ended
+            os.close(self.descriptor)
+
+
+class Call(BaseCall[Track]):
+    """A call. Made by Client.join, held by its client until it ends. When nobody holds the client and its calls any more
+    they leave, as soon as they are collected."""
+
+    _track_class = Track
+
+    def __init__(
+        self,
+        client: Client,
+        id: str | None,
+        on_event: EventHandler | None,
+        on_audio: AudioHandler | None,
+        on_token: TokenHandler | None,
+        options: CallOptions,
+    ) -> None:
+        super().__init__(client)
+        self.client: Client = client
+        self._loop = asyncio.get_running_loop()
+        self._on_event = on_event
+        self._on_audio = on_audio
+        self._on_token = on_token
+        self._joined: asyncio.Future[Joined] = self._loop.create_future()
+        self._ended: asyncio.Future[Ended] = self._loop.create_future()
+        self._rpcs: dict[int, asyncio.Future[str]] = {}
+        self._running: asyncio.Task[None] | None = None
+        self._tokens: set[asyncio.Task[None]] = set()
+        self._events: Backlog[Event] = Backlog(options.get("event_queue") or 1024, self._loop)
+        self._frames: Backlog[AudioFrame] = Backlog(options.get("audio_queue") or 50, self._loop)
+        options.setdefault("pull_audio", True)
+        filled = Filled("oh_call_options", options, id=id)
+        out = ffi.new("oh_call *")
+        check(lib.oh_call_join(client._handle, filled.pointer, out))
+        self._handle = out[0]
+        self._dropped = freed_with(self, lib.oh_call_free, self._handle)
+        try:
+            self._pump = _Pump(self, self._handle, self._loop)
+        except BaseException:
+            self._dropped()
+            raise
+        client._calls.add(self)
+
+    # What has been taken from the library comes in here, in order.
+
+    def _take(self, item: Event | AudioFrame) -> None:
+        if isinstance(item, AudioFrame):
+            if self._on_audio is None or self._running is not None:
+                self._frames.newest(item)
+            else:
+                self._handle_with(self._on_audio, item)
+            return
+        self._notice(item)
+        if self._on_event is None or self._running is not None:
+            self._events.offer(item, essential=isinstance(item, (StateChanged, Ended)), lost=_lost)
+        else:
+            self._handle_with(self._on_event, item)
+
+    def _notice(self, event: Event) -> None:
+        if isinstance(event, Joined):
+            if not self._joined.done():
+                self._joined.set_result(event)
+        elif isinstance(event, Ended):
+            self._ended.set_result(event)
+        elif isinstance(event, TokenNeeded) and self._on_token is not None:
+            task = self._loop.create_task(self._answer(self._on_token))
+            self._tokens.add(task)
+            task.add_done_callback(self._tokens.discard)
+        elif isinstance(event, RpcResponse):
+            future = self._rpcs.pop(event.call_id, None)
+            if future is not None and not future.done():
+                if event.error_code:
+                    future.set_exception(RpcError(event.error_code, event.text, event.payload))
+                else:
+                    future.set_result(event.payload)
+
+    async def _answer(self, ask: TokenHandler) -> None:
+        token: str | None = None
+        try:
+            answer = ask(self)
+            token = await answer if inspect.isawaitable(answer) else answer
+        except Exception as error:
+            self._pump.report("offhook: on_token failed", error, self)
+        try:
+            self.provide_token(token)
+        except Exception as error:
+            if self._ended.done() or not self._pump.watching:
+                return  # too late, and nobody asks any more
+            self._pump.report("offhook: the token was not taken", error, self)
+
+    def _handle_with(self, handler: Callable[[Call, Any], Any], item: Any) -> None:
+        try:
+            waiting = handler(self, item)
+        except Exception as error:
+            self._pump.report("offhook: a handler raised", error, self)
+            return
+        if inspect.isawaitable(waiting):
+            # One handler at a time: what comes meanwhile waits in the backlogs.
+            self._running = self._loop.create_task(self._finish(waiting))
+
+    async def _finish(self, waiting: Awaitable[Any]) -> None:
+        try:
+            await waiting
+        except Exception as error:
+            self._pump.report("offhook: a handler raised", error, self)
+        finally:
+            self._running = None
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        while self._running is None:
+            if self._on_event is not None and self._events.queue:
+                self._handle_with(self._on_event, self._events.take(_lost))
+            elif self._on_audio is not None and self._frames.queue:
+                self._handle_with(self._on_audio, self._frames.take())
+            else:
+                return
+
+    def _over(self) -> None:
+        """Nothing comes any more: ended, or freed here."""
+        self.client._calls.discard(self)
+        error: Exception
+        if self._ended.done():
+            error = self._ended.result().exception()
+        else:
+            error = ClosedError("the call was freed")
+            self._ended.set_exception(error)
+            self._ended.exception()  # nobody needs to ask
+        if not self._joined.done():
+            self._joined.set_exception(error)
+            self._joined.exception()
+        for future in self._rpcs.values():
+            if not future.done():
+                future.set_exception(error)
+        self._rpcs.clear()
+        self._events.finish()
+        self._frames.finish()
+
+    # What the application calls.
+
+    async def joined(self) -> Joined:
+        """Waits until the call is joined; raises the error by which the join failed."""
+        return await asyncio.shield(self._joined)
+
+    async def ended(self) -> Ended:
+        """Waits for the end of the call, whoever ends it; ClosedError when it was freed before it had ended."""
+        return await asyncio.shield(self._ended)
+
+    def events(self) -> AsyncIterator[Event]:
+        """`async for event in call.events()`: all events since the join, in order, until the end of the call.
+
+        For a call without on_event. One reader at a time, else StateError. At most event_queue events wait here; when
+        more come they are dropped (but never a StateChanged, or Ended), and Lost tells how many.
+        """
+        if self._on_event is not None:
+            raise StateError("the events of this call go to on_event")
+        return _Reader(self, self._events, _lost)
+
+    def audio(self) -> AsyncIterator[AudioFrame]:
+        """`async for frame in call.audio()`: sound of everybody, 20 ms of one participant at a time, until the end.
+
+        For a call without on_audio. One reader at a time, else StateError. At most audio_queue frames wait here; then
+        the oldest are dropped and counted in audio_dropped.
+        """
+        if self._on_audio is not None:
+            raise StateError("the sound of this call goes to on_audio")
+        return _Reader(self, self._frames, None)
+
+    @property
+    def audio_dropped(self) -> int:
+        """Frames that were dropped because neither audio() nor on_audio took them in time (see also Stats.media_dropped)."""
+        return self._frames.dropped
+
+    @property
+    def events_lost(self) -> int:
+        """Events that were dropped because neither events() nor on_event took them in time (see also Stats.events_lost)."""
+        return self._events.dropped
+
+    async def rpc(self, to: str, method: str, payload: str = "", *, timeout_ms: int = 0) -> str:
+        """Calls a procedure of another participant and waits for its answer; RpcError when it fails."""
+        number = self.rpc_nowait(to, method, payload, timeout_ms=timeout_ms)
+        future: asyncio.Future[str] = self._loop.create_future()
+        self._rpcs[number] = future
+        try:
+            return await future
+        finally:
+            self._rpcs.pop(number, None)
+
+    async def leave(self, reason: str | None = None) -> Ended:
+        """Leaves and waits for the end, 2 s at most. Twice is fine."""
+        self.leave_nowait(reason)
+        return await self.ended()
+
+    async def close(self) -> None:
+        """Leaves, waits for the end, and frees the call. Twice is fine, and so is a call that was freed."""
+        try:
+            await self.leave()
+        except (ClosedError, StateError):
+            pass
+        except Exception as error:
+            if getattr(error, "code", None) != Result.HANDLE:
+                raise
+        self.free()
+
+    def free(self) -> None:
+        """Leaves if that was not done, and frees the call with its tracks, at once; no handler is called afterwards."""
+        self._on_event = self._on_audio = self._on_token = None
+        self.client._calls.discard(self)
+        self._dropped()
+        super().free()
+
+    async def __aenter__(self) -> Call:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+def _lost(count: int) -> Event:
+    return Lost(0, count)
+
+
+class _Reader(AsyncIterator[V]):
+    """One way through a backlog; holds the call."""
+
+    def __init__(self, call: Call, backlog: Backlog[V], lost: Callable[[int], V] | None) -> None:
+        self._call = call
+        self._backlog = backlog
+        self._lost = lost
+
+    def __aiter__(self) -> _Reader[V]:
+        return self
+
+    async def __anext__(self) -> V:
+        if not await self._backlog.something():
+            raise StopAsyncIteration
+        return self._backlog.take(self._lost)
+
+
+class Joining(Awaitable[Call]):
+    """What Client.join gives: `await` it for the call, or `async with` it, which closes the call at the end."""
+
+    def __init__(self, start: Callable[[], Call]) -> None:
+        self._start = start
+        self._call: Call | None = None
+
+    async def _join(self) -> Call:
+        call = self._start()
+        try:
+            await call.joined()
+        except BaseException:
+            call.free()
+            raise
+        return call
+
+    def __await__(self) -> Generator[Any, None, Call]:
+        return self._join().__await__()
+
+    async def __aenter__(self) -> Call:
+        self._call = await self._join()
+        return self._call
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._call is not None:
+            await self._call.close()
+
+
+class Client(BaseClient):
+    """How to reach the service, and as whom. `async with offhook.Client(url, ...)` closes it at the end."""
+
+    def __init__(self, url: str, **options: Unpack[ClientOptions]) -> None:
+        super().__init__(url, **options)
+        self._calls: set[Call] = set()  # held until they end; what nobody holds, calls included, leaves when collected
+
+    def join(
+        self,
+        id: str | None,
+        *,
+        on_event: EventHandler | None = None,
+        on_audio: AudioHandler | None = None,
+        on_token: TokenHandler | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Joining:
+        """Joins a call: `call = await client.join("demo")`, or `async with client.join("demo") as call`.
+
+        Raises the error by which the join failed; cancelling it frees the call. `id` may be None with Protocol.LIVEKIT:
+        the room of the token. Handlers are called in the loop, one at a time per call and in order; one that is a
+        coroutine function is awaited before the next. What they raise goes to loop.call_exception_handler. `on_token` is
+        asked for a token, also before the call is joined.
+        """
+        return Joining(
+            lambda: self.join_nowait(id, on_event=on_event, on_audio=on_audio, on_token=on_token, **options)
+        )
+
+    def join_nowait(
+        self,
+        id: str | None,
+        *,
+        on_event: EventHandler | None = None,
+        on_audio: AudioHandler | None = None,
+        on_token: TokenHandler | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Call:
+        """As join, without waiting: Call.joined() or the events tell the result. Inside a running loop."""
+        return Call(self, id, on_event, on_audio, on_token, options)
+
+    def free(self) -> None:
+        """Frees the client and its calls at once; they leave, and no handler is called afterwards. Twice is fine."""
+        for call in tuple(self._calls):
+            call.free()
+        super().free()
+
+    async def close(self) -> None:
+        """Leaves all calls, waits for their ends, and frees everything. Twice is fine."""
+        await asyncio.gather(*(call.close() for call in tuple(self._calls)), return_exceptions=True)
+        self.free()
+
+    async def __aenter__(self) -> Client:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()

@@ -1,0 +1,180 @@
+"""errors.py: one exception class for each error of the library.
+
+All are offhook.Error. `code` says which, `detail` holds the library's own words about this failure (never a secret),
+`server_code` the server's own number when one refused something.
+"""
+
+from __future__ import annotations
+
+import builtins
+
+from .enums import Result
+
+
+class Error(Exception):
+    """Something the library could not do; the base of all others."""
+
+    code: Result = Result.INTERNAL
+
+    def __init__(self, detail: str = "", *, code: Result | None = None, server_code: int = 0) -> None:
+        if code is not None:
+            self.code = code
+        self.detail = detail
+        self.server_code = server_code
+        name = "OH_ERR_" + self.code.name
+        super().__init__(f"{detail} ({name})" if detail else name)
+
+
+class ArgumentError(Error, ValueError):
+    """An argument is out of its range, not text, or does not fit the others."""
+
+    code = Result.ARGUMENT
+
+
+class HandleError(Error):
+    """The object was freed, or its owner was."""
+
+    code = Result.HANDLE
+
+
+class StateError(Error):
+    """Not possible in the state that the object is in; for instance, the call is over."""
+
+    code = Result.STATE
+
+
+class ClosedError(Error):
+    """The object was closed by the application, or its call is over."""
+
+    code = Result.CLOSED
+
+
+class FullError(Error):
+    """A bounded queue is full and nothing was taken; try again later."""
+
+    code = Result.FULL
+
+
+class TimedOutError(Error, builtins.TimeoutError):
+    """A deadline passed. Also a built-in TimeoutError."""
+
+    code = Result.TIMEOUT
+
+
+class WouldDeadlockError(Error):
+    """Waiting here would wait for itself: inside a handler of the same call."""
+
+    code = Result.WOULD_DEADLOCK
+
+
+class UnsupportedError(Error):
+    """Not offered by this build, protocol or call."""
+
+    code = Result.UNSUPPORTED
+
+
+class NetworkError(Error, ConnectionError):
+    """A server could not be reached, or the connection was lost. Also a built-in ConnectionError."""
+
+    code = Result.NETWORK
+
+
+class TlsError(Error):
+    """TLS failed: certificate, name or version."""
+
+    code = Result.TLS
+
+
+class RefusedError(Error):
+    """The server refused; see server_code and detail."""
+
+    code = Result.REFUSED
+
+
+class ProtocolError(Error):
+    """A server answered with something that cannot be understood."""
+
+    code = Result.PROTOCOL
+
+
+class AuthError(Error):
+    """The token is missing, expired or not accepted."""
+
+    code = Result.AUTH
+
+
+class CallCancelledError(Error):
+    """The application left, freed or shut down meanwhile. Not asyncio.CancelledError."""
+
+    code = Result.CANCELLED
+
+
+class LimitError(Error):
+    """A limit of the system or of the configuration was reached."""
+
+    code = Result.LIMIT
+
+
+class InsecureError(Error):
+    """Plain http or ws to an address that is not loopback; see the client's option allow_insecure."""
+
+    code = Result.INSECURE
+
+
+class ForkedError(Error):
+    """This process was forked from one that uses the library; only exec may follow."""
+
+    code = Result.FORKED
+
+
+class MediaError(Error):
+    """A codec or the WebRTC engine failed."""
+
+    code = Result.MEDIA
+
+
+class InternalError(Error):
+    """A defect of the library, contained to one object. Please report it."""
+
+    code = Result.INTERNAL
+
+
+class AbiError(Error):
+    """The library that was loaded is not the one this package was made for."""
+
+    code = Result.ABI
+
+
+class EmptyError(Error):
+    """There is nothing to return right now."""
+
+    code = Result.EMPTY
+
+
+class BufferTooSmallError(Error):
+    """The buffer given is too small."""
+
+    code = Result.BUFFER
+
+
+class RpcError(Exception):
+    """A procedure call that failed (Call.rpc): `code` is an RpcErrorCode or a number of the other application's."""
+
+    def __init__(self, code: int, text: str, data: str) -> None:
+        self.code = code
+        self.text = text
+        self.data = data
+        super().__init__(f"{text or 'the procedure call failed'} ({code})")
+
+
+_CLASSES: dict[int, type[Error]] = {
+    int(kind.code): kind for kind in Error.__subclasses__()
+}
+
+
+def error_for(code: int, detail: str = "", server_code: int = 0) -> Error:
+    """The exception for a result of the library; an unknown one is a plain Error."""
+    kind = _CLASSES.get(code)
+    if kind is None:
+        return Error(detail, code=Result(code), server_code=server_code)
+    return kind(detail, server_code=server_code)

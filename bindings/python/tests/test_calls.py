@@ -1,0 +1,340 @@
+"""test_calls.py: what a call does, with asyncio (rows of tests/scenarios.md: join, talk-hear, mute, participants, leave,
+leave-twice, late-offers, reconnect, token, unsupported, hundred)."""
+
+import asyncio
+import time
+
+import offhook
+import pytest
+from offhook import State
+from support import Record, TOKEN, Talker, client, ctl, deadline, live, sessions, threads, unique, until
+
+
+@deadline(20)
+async def test_join():
+    """Row join: state, event with session and participants; a wrong URL fails with an error that names its code."""
+    room, ann, ben = unique("room"), unique("ann"), unique("ben")
+    async with client(ann) as a, client(ben) as b:
+        first = await a.join(room)
+        assert first.state == State.JOINED
+        second = await b.join(room)
+        seen = []
+        async for event in second.events():
+            seen.append(event)
+            kinds = {type(e) for e in seen}
+            if {offhook.Joined, offhook.ParticipantJoined} <= kinds:
+                break
+        states = [e.state for e in seen if isinstance(e, offhook.StateChanged)]
+        assert states == [State.JOINING, State.JOINED]
+        joined = next(e for e in seen if isinstance(e, offhook.Joined))
+        assert joined.session_id and joined.total == 2 and joined.name == "joined"
+        assert joined == await second.joined()
+        assert ann in [e.user_id for e in seen if isinstance(e, offhook.ParticipantJoined)]
+        assert second.stats().participants == 2 and second.stats().join_attempts == 1
+        assert second.capabilities & offhook.Capability.CUSTOM_EVENTS
+
+    # A port of this machine where nobody listens: bound and never listened on.
+    import socket
+
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        wrong = offhook.Client(f"http://127.0.0.1:{nobody.getsockname()[1]}", user_id=ann, token=TOKEN)
+        with pytest.raises(offhook.NetworkError, match="OH_ERR_NETWORK") as failed:
+            await wrong.join(room, join_retries=0)
+        assert failed.value.code == offhook.Result.NETWORK and isinstance(failed.value, ConnectionError)
+        wrong.free()
+    with pytest.raises(offhook.InsecureError):
+        offhook.Client("http://sfu.example.com", user_id=ann)
+    with pytest.raises(offhook.ArgumentError, match="url"):
+        offhook.Client("nonsense", user_id=ann)
+    with pytest.raises(TypeError, match="no_such_option"):
+        offhook.Client("http://127.0.0.1:1", no_such_option=1)  # type: ignore[call-arg]
+
+
+@deadline(20)
+async def test_refused_join():
+    """A refusal carries the server's own number; the join may be cancelled."""
+    user = unique("ann")
+    async with client(user) as c:
+        ctl("refuse_join", http_status=403, code=17, message="not you", user_id=user, count=1)
+        with pytest.raises(offhook.RefusedError, match="not you") as refused:
+            await c.join(unique("room"), join_retries=0)
+        assert refused.value.server_code == 17
+        ctl("silent", stage="join_response", user_id=user, count=1)
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(c.join(unique("room")).__aenter__(), 0.2)
+        await until(lambda: not live(user), "a cancelled join is gone")
+
+
+@deadline(25)
+async def test_talk_hear():
+    """Row talk-hear: a tone of 440 Hz arrives with the talker's name, 10 times as loud as 1 kHz."""
+    room, ann, ben = unique("room"), unique("ann"), unique("ben")
+    async with client(ann) as a, client(ben) as b:
+        speaks, hears = await a.join(room), await b.join(room)
+        Talker(speaks, 440)
+        ears = Record()
+
+        async def listen():
+            async for frame in hears.audio():
+                ears.audio(hears, frame)
+
+        listening = asyncio.create_task(listen())
+        await ears.wait_tone(ann, 440)
+        frame = ears.frames[-1]
+        assert frame.user_id == ann and frame.samples.shape == (960,) and frame.samples.dtype == "int16"
+        assert (frame.rate, frame.channels, frame.frames) == (48000, 1, 960)
+        assert frame.format == offhook.AudioFormat.S16 and frame.kind == offhook.TrackKind.AUDIO
+        with pytest.raises(offhook.StateError, match="another task"):
+            await hears.audio().__anext__()
+        await hears.leave()
+        await listening  # ends with the call
+
+
+@deadline(25)
+async def test_mute():
+    """Row mute: the other is told of both, and hears nothing between."""
+    room, ann, ben = unique("room"), unique("ann"), unique("ben")
+    record = Record()
+    async with client(ann) as a, client(ben) as b:
+        speaks = await a.join(room)
+        await b.join(room, on_event=record.event, on_audio=record.audio)
+        talker = Talker(speaks, 440)
+        await record.wait_tone(ann, 440)
+        mark = len(record.events)
+        talker.track.set_muted(True)
+        gone = await record.wait(offhook.TrackUnpublished, mark, user_id=ann)
+        assert gone.cause == 1 and gone.track_kind == offhook.TrackKind.AUDIO
+
+        # What is on its way may still be played, for the greatest delay at most; then 300 ms of nothing.
+        def quiet_for_300_ms() -> bool:
+            now = time.monotonic()
+            loud = [f for f in record.frames if not f.silence and not f.concealed and f.level > 0.01]
+            if loud:
+                record.frames.clear()
+                quiet[0] = now
+            return now - quiet[0] > 0.3
+
+        record.frames.clear()
+        quiet = [time.monotonic()]
+        await until(quiet_for_300_ms, "silence after the mute", 2)
+        talker.track.set_muted(False)
+        await record.wait(offhook.TrackPublished, mark, user_id=ann)
+        await record.wait_tone(ann, 440)
+
+
+@deadline(20)
+async def test_participants():
+    """Row participants: the others get joined and left with the third one's name."""
+    room = unique("room")
+    names = [unique(n) for n in ("ann", "ben", "cid")]
+    records = [Record(), Record()]
+    clients = [client(n) for n in names]
+    for c, record in zip(clients, records):
+        await c.join(room, on_event=record.event)
+    third = await clients[2].join(room)
+    for record in records:
+        assert (await record.wait(offhook.ParticipantJoined, user_id=names[2])).session_id
+    await third.leave()
+    for record in records:
+        await record.wait(offhook.ParticipantLeft, user_id=names[2])
+    for c in clients:
+        await c.close()
+
+
+@deadline(20)
+async def test_leave():
+    """Row leave: returns at once; Ended is the last event and says that the application left; within 2 s."""
+    room, ann = unique("room"), unique("ann")
+    record = Record()
+    async with client(ann) as c:
+        call = await c.join(room, on_event=record.event)
+        began = time.monotonic()
+        call.leave_nowait("has had enough")
+        assert time.monotonic() - began < 0.2
+        ended = await call.ended()
+        assert time.monotonic() - began < 2
+        assert ended.code == offhook.EndReason.LEFT and ended.error == offhook.Result.OK
+        assert record.events[-1] == ended and len(record.of(offhook.Ended)) == 1
+        assert call.state == State.LEFT
+        await until(lambda: sessions(ann)[0]["leave_received"], "the SFU was told")
+        assert sessions(ann)[0]["leave_reason"] == "has had enough"
+        with pytest.raises(offhook.StateError):
+            call.publish_audio()
+        again = await c.join(room)
+        again.leave_nowait()
+        assert isinstance([event async for event in again.events()][-1], offhook.Ended)
+
+
+@deadline(20)
+async def test_leave_twice():
+    """Row leave-twice: leave and close, twice each, from two tasks."""
+    room, ann = unique("room"), unique("ann")
+    record = Record()
+    c = client(ann)
+    call = await c.join(room, on_event=record.event)
+    both = await asyncio.gather(call.leave(), call.leave())
+    assert both[0] == both[1] and both[0].code == offhook.EndReason.LEFT
+    await asyncio.gather(call.close(), call.close())
+    await asyncio.gather(c.close(), c.close())
+    call.free()
+    c.free()
+    assert len(record.of(offhook.Ended)) == 1 and not record.of(offhook.ErrorEvent)
+    with pytest.raises(offhook.HandleError):
+        await call.leave()
+
+
+@deadline(40)
+async def test_late_offers():
+    """Row late-offers: 200 offers after the subscriber was closed, and at a leave; nobody notices."""
+    room, other = unique("room"), unique("other")
+    names = [unique(n) for n in ("bot", "left", "right")]
+    bot, left, right = Record(), Record(), Record()
+    clients = [client(n) for n in names]
+    calls = [
+        await c.join(r, on_event=rec.event, on_audio=rec.audio)
+        for c, r, rec in zip(clients, (other, room, room), (bot, left, right))
+    ]
+    Talker(calls[1], 440)
+    Talker(calls[2], 1000)
+    await asyncio.gather(left.wait_tone(names[2], 1000), right.wait_tone(names[1], 440))
+
+    def undisturbed() -> None:
+        for call, record in zip(calls, (bot, left, right)):
+            assert not record.of(offhook.ErrorEvent) and not record.of(offhook.Reconnected)
+            stats = call.stats()
+            assert (stats.errors, stats.offers_failed, stats.join_attempts) == (0, 0, 1)
+
+    calls[0].subscriber.close()
+    ctl("late_offer", user_id=names[0], count=200, wait=True)
+    await until(lambda: calls[0].stats().late_offers >= 200, "200 late offers counted")
+    assert calls[0].state == State.JOINED
+    undisturbed()
+    # As many more the moment it leaves.
+    ctl("late_offer", user_id=names[0], count=200, when="leave")
+    ended = await calls[0].leave()
+    assert ended.code == offhook.EndReason.LEFT and ended.error == offhook.Result.OK
+    await until(lambda: sessions(names[0])[0]["late_offers_sent"] >= 200, "the SFU wrote them")
+    undisturbed()
+    await asyncio.gather(left.wait_tone(names[2], 1000), right.wait_tone(names[1], 440))
+    for c in clients:
+        await c.close()
+
+
+@deadline(30)
+async def test_reconnect():
+    """Row reconnect: the SFU drops the socket; states, the event that says how, and sound afterwards."""
+    room, ann, ben = unique("room"), unique("ann"), unique("ben")
+    mine, his = Record(), Record()
+    async with client(ann) as a, client(ben) as b:
+        speaks = await a.join(room, on_event=mine.event)
+        hears = await b.join(room, on_event=his.event, on_audio=his.audio)
+        Talker(speaks, 440)
+        await his.wait_tone(ann, 440)
+        mark = len(mine.events)
+        ctl("drop_ws", user_id=ann)
+        back = await mine.wait(offhook.Reconnected, mark)
+        assert back.how == offhook.ReconnectKind.FAST and back.attempts >= 1 and back.session_id
+        states = [e.state for e in mine.of(offhook.StateChanged, mark)]
+        assert states == [State.RECONNECTING, State.JOINED]
+        assert speaks.stats().reconnects_fast == 1
+        await his.wait_tone(ann, 440)
+        assert hears.state == State.JOINED
+
+
+@deadline(20)
+async def test_token():
+    """Row token: the first token has expired; the application is asked, and joined with the second."""
+    user = unique("ann")
+    asked = []
+
+    async def renew(call):
+        asked.append(call)
+        await asyncio.sleep(0)
+        return "second"
+
+    ctl("expire_tokens", user_id=user, count=1)
+    async with client(user, token="first") as c:
+        call = await c.join(unique("room"), renew_token=True, on_token=renew)
+        assert call.state == State.JOINED and asked == [call]
+    # By hand, from the events; and with none to give.
+    async with client(unique("ben"), token=None) as c:
+        call = c.join_nowait(unique("room"))
+        async for event in call.events():
+            if isinstance(event, offhook.TokenNeeded):
+                call.provide_token("by hand")
+                break
+        await call.joined()
+        with pytest.raises(offhook.AuthError):
+            await c.join(unique("room"), on_token=lambda call: None)
+
+
+@deadline(20)
+async def test_unsupported():
+    """Row unsupported: a text in a call whose protocol has none; the error has the library's words."""
+    async with client(unique("ann")) as c:
+        call = await c.join(unique("room"))
+        assert not call.capabilities & offhook.Capability.TEXT
+        with pytest.raises(offhook.UnsupportedError) as error:
+            call.send_text("hello", topic="chat", to=["ben"])
+        assert "oh_call_send_text" in error.value.detail and "OH_ERR_UNSUPPORTED" in str(error.value)
+        for attempt in (
+            lambda: call.send_data(b"x", lossy=True),
+            lambda: call.rpc_nowait("ben", "method"),
+            lambda: call.rpc_answer("1", "x"),
+            lambda: call.set_attributes(name="x", attributes_json={"a": "b"}),
+            lambda: call.subscriber.set_track("t", unsubscribe=True),
+        ):
+            with pytest.raises(offhook.UnsupportedError):
+                attempt()
+        with pytest.raises(offhook.UnsupportedError):
+            await call.rpc("ben", "method")
+
+
+@deadline(20)
+async def test_rpc_answers(monkeypatch):
+    """rpc() waits for the response with its number. The development SFU has no procedure calls: the response is made here."""
+    async with client(unique("ann")) as c:
+        call = await c.join(unique("room"))
+        numbers = iter(range(1, 9))
+        monkeypatch.setattr(call, "rpc_nowait", lambda *given, **more: next(numbers))
+        asks = [asyncio.create_task(call.rpc("ben", "sum", str(n))) for n in range(3)]
+        await asyncio.sleep(0)
+        call._take(offhook.RpcResponse(0, 2, "two", "", 0))
+        call._take(offhook.RpcResponse(0, 1, "data", "no such thing", offhook.RpcErrorCode.UNSUPPORTED_METHOD))
+        call._take(offhook.RpcResponse(0, 99, "whose?", "", 0))
+        assert await asks[1] == "two"
+        with pytest.raises(offhook.RpcError, match="no such thing") as failed:
+            await asks[0]
+        assert (failed.value.code, failed.value.data) == (1400, "data")
+        await call.leave()
+        with pytest.raises(offhook.CallCancelledError):  # the end of the call answers what is left
+            await asks[2]
+
+
+@deadline(20)
+async def test_custom_events():
+    """A custom event goes to everybody who watches, the sender included."""
+    room, ann = unique("room"), unique("ann")
+    record = Record()
+    async with client(ann, events=True) as c:
+        call = await c.join(room, on_event=record.event)
+        call.send_custom({"type": "wave", "n": 1})
+        event = await record.wait(offhook.CustomEvent)
+        assert (event.user_id, event.custom_type) == (ann, "wave") and '"n":1' in event.json.replace(" ", "")
+        with pytest.raises(offhook.ArgumentError):
+            call.send_custom("[1]")
+
+
+@deadline(90)
+async def test_hundred():
+    """Row hundred: 100 calls at once in rooms of ten; all join, all end, and no thread for each of them."""
+    rooms = [unique("room") for _ in range(10)]
+    clients = [client(unique(f"u{i}")) for i in range(100)]
+    calls = await asyncio.gather(*(c.join(rooms[i // 10]) for i, c in enumerate(clients)))
+    assert {call.state for call in calls} == {State.JOINED}
+    assert threads() < 40, f"{threads()} threads"
+    ended = await asyncio.gather(*(call.leave() for call in calls))
+    assert {e.code for e in ended} == {offhook.EndReason.LEFT}
+    for c in clients:
+        await c.close()
