@@ -33,12 +33,12 @@ SOAK_SEED ?= 1
 
 # Steps of `make test`, in this order.
 STEPS := build check-house check-licences test-rust lab loom check-header test-c test-livekit faults-short test-valgrind test-helgrind test-asan \
-         check-install interop demo-short demo-livekit-short soak-short
+         check-install check-bindings test-cpp test-go test-python test-swift interop demo-short demo-livekit-short soak-short
 
 .PHONY: help setup build livekit demo demo-short demo-livekit demo-livekit-short test bench bench-livekit interop install header \
         lint clean test-rust lab test-c test-livekit test-valgrind test-asan asan check-header check-install check-licences check-house \
         examples loom faults faults-short \
-        stage check-bindings test-helgrind test-asan-rust sanitize miri fuzz soak soak-short
+        stage check-bindings test-cpp test-go test-python test-swift test-helgrind test-asan-rust sanitize miri fuzz soak soak-short
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -188,6 +188,18 @@ header: setup ## write include/offhook.h anew from src/capi
 
 stage: build ## library, header and offhook.pc as installed, for the bindings: target/stage
 	@STRIP=0 PREFIX=$(CURDIR)/target/stage scripts/install.sh
+
+test-cpp: stage ## the C++ binding: plain, AddressSanitizer, ThreadSanitizer, a CMake project
+	@scripts/with-sfu.sh bindings/cpp/test.sh || { code=$$?; [ $$code = 77 ] && exit 0; exit $$code; }
+
+test-go: stage ## the Go binding: vet, race detector, checkptr, static
+	@scripts/with-sfu.sh bindings/go/test.sh || { code=$$?; [ $$code = 77 ] && exit 0; exit $$code; }
+
+test-python: stage ## the Python binding, as a wheel in an environment of its own
+	@scripts/with-sfu.sh bindings/python/test.sh || { code=$$?; [ $$code = 77 ] && exit 0; exit $$code; }
+
+test-swift: stage ## the Swift binding; makes itself a toolchain where there is none
+	@scripts/with-sfu.sh bindings/swift/test.sh || { code=$$?; [ $$code = 77 ] && exit 0; exit $$code; }
 
 check-bindings: ## every function, constant and field of the header is in every binding; every scenario in its tests
 	@scripts/check-bindings.py

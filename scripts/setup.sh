@@ -41,18 +41,24 @@ if [ ${#missing[@]} -gt 0 ]; then
   apt-get install -y -q --no-install-recommends "${missing[@]}"
 fi
 
-# Only the tests against the LiveKit server use these, and skip loudly without them: a machine that lacks them works.
-if ! command -v redis-server >/dev/null 2>&1; then
+# Some tests use these and skip loudly without them: a machine that lacks them works.
+optional=() without=()
+want() { [ -n "$(command -v "$1" 2>/dev/null)" ] || [ -e "$1" ] || { optional+=("$2"); without+=("$3"); }; }
+want redis-server redis-server "tests with a LiveKit cluster"
+want debootstrap debootstrap "the tests of the Swift binding (without a swift of the machine's own)"
+want /usr/include/uv.h libuv1-dev "the libuv example"
+if [ ${#optional[@]} -gt 0 ]; then
   if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
     export DEBIAN_FRONTEND=noninteractive
-    apt-get update -q && apt-get install -y -q --no-install-recommends redis-server ||
-      echo "setup: no redis-server: tests with a LiveKit cluster will be skipped" >&2
+    apt-get update -q && apt-get install -y -q --no-install-recommends "${optional[@]}" ||
+      printf 'setup: not installed, and skipped: %s\n' "${without[@]}" >&2
   else
-    echo "setup: no redis-server: tests with a LiveKit cluster will be skipped (sudo apt-get install -y redis-server)" >&2
+    printf 'setup: skipped on this machine: %s\n' "${without[@]}" >&2
+    echo "setup: they need: sudo apt-get install -y ${optional[*]}" >&2
   fi
 fi
 if ! command -v go >/dev/null 2>&1 && [ ! -x /usr/local/go/bin/go ]; then
-  echo "setup: no Go: tests against the LiveKit server will be skipped (any Go of at least 1.21 will do)" >&2
+  echo "setup: no Go: tests against the LiveKit server and of the Go binding will be skipped (any Go of at least 1.24 will do)" >&2
 fi
 
 if ! command -v cargo >/dev/null 2>&1; then

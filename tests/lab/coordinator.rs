@@ -95,7 +95,7 @@ impl World {
         let order = (0..count).map(|n| (first + n) % count);
         let good = |e: &usize| !excluded.contains(&self.sfu.edges[*e].name);
         // It may not know yet that an edge has died.
-        let informed = this.mood.chance(Class::Edge) % 2 == 0;
+        let informed = this.mood.chance(Class::Edge).is_multiple_of(2);
         order
             .clone()
             .find(|e| good(e) && (!informed || self.sfu.edges[*e].alive))

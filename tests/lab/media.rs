@@ -27,13 +27,19 @@ type Ms = u64;
 /// Datagrams on their way out: from, to, contents.
 type Outbox = Vec<(SocketAddr, SocketAddr, Vec<u8>)>;
 
+/// What has come to an address, and who waits for it.
+type Inbox = (VecDeque<(Vec<u8>, SocketAddr)>, Option<Waker>);
+
+/// A datagram under way: whether to the engine, from, to, contents.
+type Flight = (bool, SocketAddr, SocketAddr, Vec<u8>);
+
 #[derive(Debug, Default)]
 struct Inner {
     now: Ms,
     seq: u64,
     sleepers: BTreeMap<(Ms, u64), Waker>,
     outbox: Outbox,
-    inboxes: BTreeMap<SocketAddr, (VecDeque<(Vec<u8>, SocketAddr)>, Option<Waker>)>,
+    inboxes: BTreeMap<SocketAddr, Inbox>,
     /// Whatever the engine did; as long as it rises, the moment is not over.
     activity: u64,
 }
@@ -159,7 +165,7 @@ struct Run {
     /// Of a hundred datagrams.
     loss: u64,
     delay: Ms,
-    flights: BTreeMap<(Ms, u64), (bool, SocketAddr, SocketAddr, Vec<u8>)>,
+    flights: BTreeMap<(Ms, u64), Flight>,
     rtc: Rtc,
     theirs: SocketAddr,
     wake: Instant,

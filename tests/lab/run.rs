@@ -76,8 +76,8 @@ fn one(seed: u64, classes: u32, spared: bool, plant: Option<Plant>, trace: bool)
     world.say(|| "----- from here on nothing goes wrong any more".into());
     world.calm();
     world.run(5_000);
-    for client in 0..world.clients.len() {
-        let (app, rng) = (&world.clients[client].app, &mut rngs[client]);
+    for (client, rng) in rngs.iter_mut().enumerate() {
+        let app = &world.clients[client].app;
         let silent = app.tracks.is_empty() && !app.publisher_closed && app.ended.is_none();
         if silent && world.setup.clients[client].publishes_at_last {
             let act = Act::Publish { muted: rng.between(0, 3) == 0 };

@@ -346,7 +346,7 @@ impl World {
         }
         let m = &mut self.sfu.members[member];
         let last = m.places.iter().filter(|p| !p.gone).count() == 1;
-        if !last && !newest || !last && !settled {
+        if !(last || newest && settled) {
             // The old place of a migration, or a new one that came to nothing.
             m.places[index].gone = true;
             if !newest {
