@@ -192,10 +192,10 @@ impl Checker {
                     self.fault(format!("{peer:?} closed twice, or never made"));
                 }
             }
-            Output::Bind { id, .. } => {
-                if dead || self.gone.contains(&PeerKind::Subscriber) || !self.bound.insert(*id) {
-                    self.fault(format!("remote track {id} bound twice, or after the end"));
-                }
+            Output::Bind { id, .. }
+                if dead || self.gone.contains(&PeerKind::Subscriber) || !self.bound.insert(*id) =>
+            {
+                self.fault(format!("remote track {id} bound twice, or after the end"));
             }
             Output::Unbind { id } => {
                 self.bound.remove(id);

@@ -57,7 +57,7 @@ impl Sfu {
     ) -> T {
         let (tell, told) = oneshot::channel();
         let job: Job = Box::new(move |rtc| drop(tell.send(job(rtc))));
-        self.jobs.send(job).await.ok().expect("the other stack runs");
+        assert!(self.jobs.send(job).await.is_ok(), "the other stack runs");
         soon("the other stack", told).await.expect("an answer of the other stack")
     }
 
