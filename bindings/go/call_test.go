@@ -57,7 +57,7 @@ func TestJoinWrongURL(t *testing.T) {
 	if !errors.As(err, &failure) || !errors.Is(err, offhook.ErrNetwork) || !strings.Contains(err.Error(), "OH_ERR_NETWORK") {
 		t.Fatalf("joined where nobody is: %v", err)
 	}
-	if e := <-ended; e.Reason != offhook.EndJoinFailed || !errors.Is(e.Err, offhook.ErrNetwork) {
+	if e := receive(t, ended); e.Reason != offhook.EndJoinFailed || !errors.Is(e.Err, offhook.ErrNetwork) {
 		t.Errorf("ended: %+v", e)
 	}
 	if _, err = offhook.NewClient(offhook.ClientOptions{URL: "nonsense"}); !errors.Is(err, offhook.ErrArgument) {
@@ -75,23 +75,22 @@ func TestJoinContext(t *testing.T) {
 	ctl(t, "silent", object{"stage": "join_response", "user_id": user, "count": 1})
 	ctx, cancel := context.WithCancelCause(context.Background())
 	why := errors.New("enough")
-	states := make(chan offhook.State, 16)
-	go func() {
-		eventually(t, "the SFU hears of the join", func() bool { return session(t, "sessions", user) != nil })
-		cancel(why)
-	}()
-	_, err := client.Join(ctx, offhook.CallOptions{ID: unique("r"), OnEvent: func(_ *offhook.Call, e offhook.Event) {
-		if e, ok := e.(*offhook.EventState); ok {
-			states <- e.State
+	calls := make(chan *offhook.Call, 16)
+	_, err := client.Join(ctx, offhook.CallOptions{ID: unique("r"), OnEvent: func(call *offhook.Call, e offhook.Event) {
+		if e, ok := e.(*offhook.EventState); ok && e.State == offhook.StateJoining {
+			calls <- call
+			cancel(why)
 		}
 	}})
 	if !errors.Is(err, why) {
 		t.Fatalf("cancelled: %v", err)
 	}
-	if s := <-states; s != offhook.StateJoining {
-		t.Errorf("first state %v", s)
+	if _, err = receive(t, calls).State(); !errors.Is(err, offhook.ErrHandle) {
+		t.Errorf("the call was not closed: %v", err)
 	}
-	eventually(t, "the session is gone", func() bool { return session(t, "sessions", user) == nil })
+	if session(t, "sessions", user) != nil {
+		t.Error("joined all the same")
+	}
 	if _, err = client.Join(ctx, offhook.CallOptions{ID: "x"}); !errors.Is(err, why) {
 		t.Errorf("a context that is over: %v", err)
 	}
@@ -204,7 +203,7 @@ func TestWaitEndedContext(t *testing.T) {
 	done := make(chan error)
 	go func() { done <- p.call.WaitEnded(ctx) }()
 	cancel()
-	must(t, <-done)
+	must(t, receive(t, done))
 	if e := p.call.Ended(); e == nil || e.Reason != offhook.EndLeft {
 		t.Errorf("ended: %+v", e)
 	}

@@ -54,7 +54,7 @@ func ctl(t testing.TB, name string, request object) object {
 	return result
 }
 
-// session finds a user's session in the SFU's state; list is "sessions" or "gone".
+// session finds a user's session in the SFU's state; list is "sessions", "gone" or "joins".
 func session(t testing.TB, list, user string) object {
 	t.Helper()
 	entries, _ := ctl(t, "state", object{})[list].([]any)
@@ -74,6 +74,17 @@ func eventually(t testing.TB, what string, done func() bool) {
 			t.Fatalf("in vain: %s", what)
 		}
 	}
+}
+
+// receive takes what a channel gives, in time.
+func receive[T any](t testing.TB, from <-chan T) (value T) {
+	t.Helper()
+	select {
+	case value = <-from:
+	case <-time.After(long):
+		t.Fatalf("in vain: a %T from a channel", value)
+	}
+	return value
 }
 
 func must(t testing.TB, err error) {
