@@ -2,7 +2,6 @@
 
 package offhook
 
-// #include <string.h>
 // #include "shim.h"
 import "C"
 
@@ -56,7 +55,11 @@ type interned struct{ known map[string]string }
 const maxNames = 512
 
 func (n *interned) get(s *C.char) string {
-	bytes := unsafe.Slice((*byte)(unsafe.Pointer(s)), int(C.strlen(s)))
+	length := 0 // counted here: a call of strlen costs more than these names are long
+	for *(*C.char)(unsafe.Add(unsafe.Pointer(s), length)) != 0 {
+		length++
+	}
+	bytes := unsafe.Slice((*byte)(unsafe.Pointer(s)), length)
 	if known, ok := n.known[string(bytes)]; ok {
 		return known
 	}

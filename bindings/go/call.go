@@ -111,6 +111,10 @@ func (c *Client) Start(options CallOptions) (*Call, error) {
 	}
 	call := &Call{core: core, client: c}
 	core.owner = weak.Make(call)
+	// A backstop only. On a goroutine of its own: freeing waits for a handler that runs. All this before the join,
+	// because a handler may close the call before that has returned.
+	call.cleanup = runtime.AddCleanup(call, func(core *callCore) { go core.free() }, core)
+	c.core.add(core)
 	var user cgo.Handle
 	if handlers {
 		user = cgo.NewHandle(core) // until the library's destroy
@@ -122,22 +126,20 @@ func (c *Client) Start(options CallOptions) (*Call, error) {
 		withAudio = 1
 	}
 	r := C.ohgo_call_join(c.core.id, &o, C.uintptr_t(user), withAudio)
-	if err := failed(op, r); err != nil {
-		if handlers {
-			user.Delete()
+	err := failed(op, r)
+	if err != nil && handlers {
+		user.Delete()
+	}
+	if err == nil {
+		core.id.Store(uint64(r.value))
+		if !handlers {
+			err = core.pull(&options)
 		}
+	}
+	if err != nil {
+		call.Close()
 		return nil, err
 	}
-	core.id.Store(uint64(r.value))
-	if !handlers {
-		if err := core.pull(&options); err != nil {
-			C.ohgo_call_free(r.value)
-			return nil, err
-		}
-	}
-	c.core.add(core)
-	// A backstop only. On a goroutine of its own: freeing waits for a handler that runs.
-	call.cleanup = runtime.AddCleanup(call, func(core *callCore) { go core.free() }, core)
 	runtime.KeepAlive(c)
 	return call, nil
 }
@@ -189,8 +191,9 @@ func (c *Client) Join(ctx context.Context, options CallOptions) (*Call, error) {
 		soon, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
 		_ = call.wait(soon, "join", StateLeft)
 		cancel()
-		if ended := call.Ended(); ended != nil && ended.Err != nil {
-			failure.ServerCode = ended.Err.ServerCode
+		var told *Error
+		if ended := call.Ended(); ended != nil && errors.As(ended.Err, &told) {
+			failure.ServerCode = told.ServerCode
 		}
 	} else {
 		_ = call.Leave("cancelled")

@@ -299,3 +299,25 @@ func TestBlockedHandler(t *testing.T) {
 	}
 	must(t, slow.client.Close())
 }
+
+// A wait for room inside a handler, where nothing makes room, is refused.
+func TestPlayInHandler(t *testing.T) {
+	played := make(chan error, 16)
+	p := &peer{recorder: newRecorder(), user: unique("plays")}
+	p.client = newClient(t, p.user)
+	ctl(t, "silent", object{"stage": "join_response", "user_id": p.user, "count": 1})
+	call, err := p.client.Start(offhook.CallOptions{ID: unique("plays"), OnEvent: func(call *offhook.Call, e offhook.Event) {
+		if e, ok := e.(*offhook.EventState); ok && e.State == offhook.StateJoining {
+			track, err := call.PublishAudio(nil)
+			if err == nil {
+				err = track.Play(context.Background(), tone(440, 0, 96000))
+			}
+			played <- err
+		}
+	}})
+	must(t, err)
+	if err := receive(t, played); !errors.Is(err, offhook.ErrWouldDeadlock) {
+		t.Errorf("played inside a handler: %v", err)
+	}
+	must(t, call.Close())
+}

@@ -36,7 +36,7 @@ func remoteTrack(t *C.oh_event_track) RemoteTrack {
 }
 
 // toldError is the error that an event tells of; nil for OH_OK.
-func toldError(op string, code, server C.int32_t, words *C.char) *Error {
+func toldError(op string, code, server C.int32_t, words *C.char) error {
 	if code == C.OH_OK {
 		return nil
 	}

@@ -148,13 +148,13 @@ type EventLocalPublished struct {
 type EventLocalFailed struct {
 	Meta
 	TrackID uint64 // Track.ID; 0 when the track was closed meanwhile
-	Err     *Error
+	Err     error  // an *Error
 }
 
 // EventError: something failed that does not end the call.
 type EventError struct {
 	Meta
-	Err *Error
+	Err error // an *Error
 }
 
 // EventLost: so many events were dropped here because the application was too slow to take them.
@@ -174,7 +174,7 @@ type EventEnded struct {
 	Meta
 	Reason EndReason
 	Text   string // the reason in words
-	Err    *Error // nil when the call ended as wanted
+	Err    error  // nil when the call ended as wanted, else an *Error
 }
 
 // EventReconnected: the connection was lost and is back; state joined came just before.

@@ -91,6 +91,36 @@ func again(t *testing.T, name string, env ...string) {
 	}
 }
 
+// Shutdown waits for a handler until its context is done, and ends what is left when the handler returns.
+func TestShutdown(t *testing.T) {
+	if os.Getenv("OFFHOOK_TEST_SHUTDOWN") == "" {
+		again(t, "TestShutdown$", "OFFHOOK_TEST_SHUTDOWN=1")
+		return
+	}
+	blocked, release := make(chan struct{}), make(chan struct{})
+	p := start(t, "alice", unique("shutdown"), func(o *offhook.CallOptions) {
+		record := o.OnEvent
+		o.OnEvent = func(call *offhook.Call, e offhook.Event) {
+			record(call, e)
+			if e.Kind() == offhook.KindJoined {
+				close(blocked)
+				<-release
+			}
+		}
+	})
+	receive(t, blocked)
+	err := offhook.Shutdown(within(t, 300*time.Millisecond))
+	if !errors.Is(err, offhook.ErrTimeout) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("while a handler blocks: %v", err)
+	}
+	close(release)
+	must(t, offhook.Shutdown(within(t, long)))
+	if e := p.call.Ended(); e == nil || e.Reason != offhook.EndShutdown {
+		t.Errorf("ended: %+v", e)
+	}
+	join(t, "again", unique("shutdown"), nil).leave(t) // it can be used again
+}
+
 // Row reconnect.
 func TestReconnect(t *testing.T) {
 	room := unique("reconnect")

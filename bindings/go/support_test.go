@@ -114,12 +114,13 @@ type recorder struct {
 	change chan struct{}
 	events []offhook.Event
 	heard  map[string][]int16 // mono samples by user, the last second
-	loud   map[string]int     // frames that are neither silence nor invented, by user
+	frames map[string]int     // by user
+	loud   map[string]int     // those that are neither silence nor invented
 	onEach func(*offhook.Call, offhook.Event)
 }
 
 func newRecorder() *recorder {
-	return &recorder{change: make(chan struct{}), heard: map[string][]int16{}, loud: map[string]int{}}
+	return &recorder{change: make(chan struct{}), heard: map[string][]int16{}, frames: map[string]int{}, loud: map[string]int{}}
 }
 
 func (r *recorder) told() {
@@ -142,6 +143,7 @@ func (r *recorder) onAudio(_ *offhook.Call, a *offhook.Audio) {
 	defer r.lock.Unlock()
 	samples := append(r.heard[a.UserID], a.Samples...)
 	r.heard[a.UserID] = samples[max(0, len(samples)-a.Rate*a.Channels):]
+	r.frames[a.UserID]++
 	if !a.Silence && !a.Concealed {
 		r.loud[a.UserID]++
 	}
@@ -166,6 +168,9 @@ func (r *recorder) until(t testing.TB, what string, holds func() bool) {
 			defer r.lock.Unlock()
 			for _, e := range r.events {
 				t.Logf("%v %+v", e.Kind(), e)
+			}
+			for user, frames := range r.frames {
+				t.Logf("%d frames of %s, %d of them loud", frames, user, r.loud[user])
 			}
 			t.Fatalf("in vain: %s", what)
 		}

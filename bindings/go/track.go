@@ -112,7 +112,8 @@ const roomEvery = 10 * time.Millisecond
 
 // Wait waits until there is room for so many frames: samples per channel (of a track of Opus packets: packets).
 // ErrClosed when the track or its call is over, ErrArgument when so many never fit. Before the track is on the air
-// nothing makes room. It waits for time to pass: not in a handler. No thread is blocked meanwhile.
+// nothing makes room. It waits for time to pass, and handlers must not: there it gives ErrWouldDeadlock after half a
+// second at most. No thread is blocked meanwhile.
 func (t *Track) Wait(ctx context.Context, frames int) error {
 	v := conv{op: "wait for room"}
 	n := v.number("frames", frames)
@@ -120,8 +121,14 @@ func (t *Track) Wait(ctx context.Context, frames int) error {
 		return v.err
 	}
 	var timer *time.Timer
-	for {
-		r := C.ohgo_track_wait(t.id, n, 0)
+	for looks := 1; ; looks++ {
+		// 0 only looks, wherever it is. Now and then the library is given 1 ms, and so the occasion to say that this
+		// is a handler.
+		once := C.uint32_t(0)
+		if looks%50 == 0 {
+			once = 1
+		}
+		r := C.ohgo_track_wait(t.id, n, once)
 		if r.code != C.OH_ERR_TIMEOUT {
 			return failed(v.op, r)
 		}
