@@ -25,6 +25,7 @@ go vet ./...
 go vet -tags "offhook_bench offhook_static" ./...
 
 say "tests with the race detector and checkptr"
+[ -n "${OFFHOOK_LIVEKIT:-}" ] || echo "SKIPPED: TestLiveKit: no OFFHOOK_LIVEKIT: what only LiveKit has is not tested"
 go test -count=1 -timeout 120s -race -gcflags=all=-d=checkptr .
 
 say "tests with GODEBUG=cgocheck=1 and GOEXPERIMENT=cgocheck2"
