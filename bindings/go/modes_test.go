@@ -204,8 +204,8 @@ func TestFullChannels(t *testing.T) {
 	for range stuck.Events() { // closed by Close
 		count++
 	}
-	if count > 1 {
-		t.Errorf("%d events in a channel of 1", count)
+	if count > 2 { // the one inside, and one that was waiting to go in
+		t.Errorf("%d events in a channel of 1 after Close", count)
 	}
 	talker.undisturbed(t)
 	other.undisturbed(t)
