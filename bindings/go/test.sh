@@ -6,11 +6,16 @@ set -euo pipefail
 cd "$(dirname "$0")"
 
 skip() { echo "SKIPPED: test-go: $1"; exit 77; }
-command -v go >/dev/null || PATH=$PATH:/usr/local/go/bin
-command -v go >/dev/null || skip "there is no Go; install 1.24 or newer, in PATH or /usr/local/go (Debian 12 has an older one)"
 export GOTOOLCHAIN=local GOFLAGS=-buildvcs=false GOPROXY=off
-version=$(cd / && go env GOVERSION) # not in the module, which an old one refuses
-[ "$(printf '%s\n' go1.24 "$version" | sort -V | head -1)" = go1.24 ] || skip "$version is too old; install Go 1.24 or newer, in PATH or /usr/local/go"
+found=
+for go in "$(command -v go || true)" /usr/local/go/bin/go; do
+  [ -x "$go" ] || continue
+  found=$(cd / && "$go" env GOVERSION) # not in the module, which an old one refuses
+  [ "$(printf '%s\n' go1.24 "$found" | sort -V | head -1)" = go1.24 ] && { PATH=$(dirname "$go"):$PATH; break; }
+  go=
+done
+[ -n "$found" ] || skip "there is no Go; install 1.24 or newer, in PATH or /usr/local/go (Debian 12 has an older one)"
+[ -x "$go" ] || skip "$found is too old; install Go 1.24 or newer, in PATH or /usr/local/go"
 command -v "$(go env CC)" >/dev/null || skip "cgo needs $(go env CC); install gcc"
 command -v pkg-config >/dev/null || skip "there is no pkg-config; install it"
 
