@@ -1,0 +1,141 @@
+// A call as a program: joins, says a tone, hears who is there, and leaves on Enter, Ctrl-C or after --seconds.
+//
+//	go run ./examples/call --url http://127.0.0.1:PORT --user alice --call demo
+//	go run ./examples/call --livekit ws://127.0.0.1:PORT --token T
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log"
+	"math"
+	"os"
+	"os/signal"
+	"time"
+
+	offhook "github.com/offhook/offhook/bindings/go"
+)
+
+var (
+	url     = flag.String("url", "", "where the coordinator is")
+	livekit = flag.String("livekit", "", "where a LiveKit server is, instead")
+	user    = flag.String("user", "", "who joins; with --livekit as the token says")
+	id      = flag.String("call", "", "which call; with --livekit as the token says")
+	token   = flag.String("token", "development", "the user's token; a real service wants a JWT")
+	hz      = flag.Float64("tone", 440, "the tone to say, in Hz; 0: nothing")
+	seconds = flag.Float64("seconds", 0, "how long to stay; 0: until Enter or Ctrl-C")
+)
+
+func main() {
+	log.SetFlags(log.Ltime | log.Lmicroseconds)
+	flag.Parse()
+	if *livekit == "" && (*url == "" || *user == "" || *id == "") {
+		flag.Usage()
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if *seconds > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Duration(*seconds*float64(time.Second)))
+		defer cancel()
+	} else {
+		go func() {
+			bufio.NewReader(os.Stdin).ReadString('\n')
+			stop()
+		}()
+	}
+	if err := stay(ctx); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func stay(ctx context.Context) error {
+	where := offhook.ClientOptions{URL: *url, UserID: *user, Token: *token}
+	if *livekit != "" {
+		where.URL, where.Protocol = *livekit, offhook.ProtocolLiveKit
+	}
+	client, err := offhook.NewClient(where)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+
+	call, err := client.Join(ctx, offhook.CallOptions{ID: *id, EventChannel: 64, AudioChannel: 50})
+	if err != nil {
+		return err
+	}
+	defer call.Close()
+	track, err := call.PublishAudio(nil)
+	if err != nil {
+		return err
+	}
+	if *hz > 0 {
+		go say(ctx, track)
+	}
+	done := make(chan error, 1)
+	go func() { done <- call.WaitEnded(ctx) }() // leaves when ctx is done
+
+	heard := map[string]time.Duration{}
+	events, audio := call.Events(), call.Audio()
+	for events != nil || audio != nil { // both are closed at the end
+		select {
+		case event, ok := <-events:
+			if !ok {
+				events = nil
+				continue
+			}
+			tell(event)
+		case a, ok := <-audio:
+			if !ok {
+				audio = nil
+				continue
+			}
+			if heard[a.UserID] == 0 {
+				log.Printf("%s is heard", a.UserID)
+			}
+			heard[a.UserID] += time.Duration(a.Frames) * time.Second / time.Duration(a.Rate)
+		}
+	}
+	for who, long := range heard {
+		fmt.Printf("heard %s for %.1f s\n", who, long.Seconds())
+	}
+	return <-done
+}
+
+func tell(event offhook.Event) {
+	switch e := event.(type) {
+	case *offhook.EventJoined:
+		log.Printf("joined after %v, %d are here", e.Took, e.Counts.Total)
+	case *offhook.EventParticipantJoined:
+		log.Printf("%s is here", e.Participant.UserID)
+	case *offhook.EventParticipantLeft:
+		log.Printf("%s is gone", e.Participant.UserID)
+	case *offhook.EventReconnected:
+		log.Printf("back after %v", e.Elapsed)
+	case *offhook.EventError:
+		log.Print(e.Err)
+	case *offhook.EventEnded:
+		log.Printf("over: %s", e.Text)
+	}
+}
+
+// say writes a tone until ctx is done or the call is over.
+func say(ctx context.Context, track *offhook.Track) {
+	samples := make([]int16, 960)
+	for n := 0; ; {
+		for i := range samples {
+			samples[i] = int16(6000 * math.Sin(2*math.Pi**hz*float64(n)/48000))
+			n++
+		}
+		if err := track.Play(ctx, samples); err != nil {
+			if ctx.Err() == nil && !errors.Is(err, offhook.ErrClosed) && !errors.Is(err, offhook.ErrHandle) {
+				log.Print(err)
+			}
+			return
+		}
+	}
+}

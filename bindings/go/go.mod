@@ -1,0 +1,3 @@
+module github.com/offhook/offhook/bindings/go
+
+go 1.24

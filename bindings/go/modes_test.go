@@ -1,0 +1,427 @@
+// Row pull of tests/scenarios.md, and the other ways to hear: channels and what they do when nobody reads them.
+
+package offhook_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	offhook "github.com/offhook/offhook/bindings/go"
+)
+
+// Row pull.
+func TestPull(t *testing.T) {
+	room := unique("pull")
+	talker := join(t, "talker", room, nil)
+	talker.talk(t, 440)
+	call, err := newClient(t, unique("bob")).Start(offhook.CallOptions{ID: room, PullAudio: true})
+	must(t, err)
+	ctx := within(t, long)
+	var order []offhook.EventKind
+	take := func(until offhook.EventKind) offhook.Event {
+		t.Helper()
+		for {
+			e, err := call.NextEvent(ctx)
+			if err != nil {
+				t.Fatalf("%v after %v", err, order)
+			}
+			order = append(order, e.Kind())
+			if e.Kind() == until {
+				return e
+			}
+		}
+	}
+	take(offhook.KindJoined)
+	var samples []int16
+	for len(samples) < 48000 || power(samples[len(samples)-9600:], 440) < 10*power(samples[len(samples)-9600:], 1000) {
+		a := take(offhook.KindAudio).(*offhook.EventAudio).Audio
+		if a.UserID != talker.user || a.Rate != 48000 || a.Channels != 1 || len(a.Samples) != a.Frames {
+			t.Fatalf("a frame of %s: %+v", talker.user, a)
+		}
+		samples = append(samples, a.Samples...)
+	}
+	must(t, call.Leave("bye"))
+	ended := take(offhook.KindEnded).(*offhook.EventEnded)
+	if ended.Reason != offhook.EndLeft || call.Ended() != ended {
+		t.Errorf("ended: %+v", ended)
+	}
+	if _, err = call.NextEvent(ctx); !errors.Is(err, offhook.ErrClosed) {
+		t.Errorf("after the end: %v", err)
+	}
+	must(t, call.Close())
+	talker.leave(t)
+}
+
+// Row pull: contexts, Close from elsewhere, turns.
+func TestPullWaits(t *testing.T) {
+	call, err := newClient(t, unique("bob")).Join(within(t, long), offhook.CallOptions{ID: unique("pull")})
+	must(t, err)
+	// Until it is quiet: then a wait ends by its context, more than once.
+	for quiet := 0; quiet < 2; {
+		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+		began := time.Now()
+		_, err := call.NextEvent(ctx)
+		cancel()
+		if err == nil {
+			continue
+		}
+		if !errors.Is(err, context.DeadlineExceeded) || time.Since(began) < 90*time.Millisecond {
+			t.Fatalf("%v after %v", err, time.Since(began))
+		}
+		quiet++
+	}
+	if _, err := call.TryNextEvent(); !errors.Is(err, offhook.ErrEmpty) {
+		t.Errorf("nothing there: %v", err)
+	}
+	results := make(chan error, 2)
+	for range 2 {
+		go func() {
+			for {
+				if _, err := call.NextEvent(context.Background()); err != nil {
+					results <- err
+					return
+				}
+			}
+		}()
+	}
+	eventually(t, "one of them waits", func() bool {
+		_, err := call.TryNextEvent()
+		return errors.Is(err, offhook.ErrState)
+	})
+	must(t, call.Close())
+	for range 2 {
+		if err := receive(t, results); !errors.Is(err, offhook.ErrClosed) && !errors.Is(err, offhook.ErrHandle) {
+			t.Errorf("closed while waiting: %v", err)
+		}
+	}
+	p := join(t, "handlers", unique("pull"), nil)
+	if _, err := p.call.NextEvent(within(t, long)); !errors.Is(err, offhook.ErrState) {
+		t.Errorf("pulled beside handlers: %v", err)
+	}
+	p.leave(t)
+}
+
+func TestChannels(t *testing.T) {
+	room := unique("channels")
+	talker := join(t, "talker", room, nil)
+	talker.talk(t, 440)
+	call, err := newClient(t, unique("bob")).Start(offhook.CallOptions{ID: room, EventChannel: 64, AudioChannel: 16})
+	must(t, err)
+	joined, heard, deadline := false, []int16{}, time.After(long)
+	for !joined || len(heard) < 48000 {
+		select {
+		case e := <-call.Events():
+			joined = joined || e.Kind() == offhook.KindJoined
+		case a := <-call.Audio():
+			heard = append(heard, a.Samples...)
+		case <-deadline:
+			t.Fatalf("joined %v, heard %d samples", joined, len(heard))
+		}
+	}
+	if tail := heard[len(heard)-9600:]; power(tail, 440) < 10*power(tail, 1000) {
+		t.Error("no tone")
+	}
+	must(t, call.Leave("bye"))
+	var last offhook.Event
+	for e := range call.Events() {
+		last = e
+	}
+	if last == nil || last.Kind() != offhook.KindEnded {
+		t.Errorf("the last event of a channel: %v", last)
+	}
+	for range call.Audio() { // closed, too
+	}
+	must(t, call.Close())
+	talker.leave(t)
+}
+
+// A channel that nobody reads: sound is dropped and counted; events wait, are lost beyond the queue, and that is told.
+// Other calls do not notice, and Close does not wait for a reader.
+func TestFullChannels(t *testing.T) {
+	room := unique("full")
+	talker, other := join(t, "talker", room, nil), join(t, "other", room, nil)
+	talker.talk(t, 440)
+	deaf, err := newClient(t, unique("deaf")).Join(within(t, long), offhook.CallOptions{ID: room, AudioChannel: 2})
+	must(t, err)
+	eventually(t, "frames are dropped and counted", func() bool {
+		stats, err := deaf.Stats()
+		must(t, err)
+		return stats.ChannelDropped > 20
+	})
+	if len(deaf.Audio()) != 2 || deaf.Events() != nil {
+		t.Errorf("%d frames in a channel of 2", len(deaf.Audio()))
+	}
+	must(t, deaf.Close())
+	for range deaf.Audio() {
+	}
+
+	cid := unique("pins")
+	slow, err := newClient(t, unique("slow")).Join(within(t, long), offhook.CallOptions{ID: cid, EventChannel: 1, EventQueue: 16})
+	must(t, err)
+	for i := range 60 {
+		sessions := []string{}
+		if i%2 == 0 {
+			sessions = append(sessions, "nobody")
+		}
+		ctl(t, "pins", object{"cid": "default:" + cid, "sessions": sessions})
+	}
+	eventually(t, "events are counted as lost", func() bool {
+		stats, err := slow.Stats()
+		must(t, err)
+		return stats.EventsLost > 10
+	})
+	other.hears(t, talker.user, 440, 1000)
+	must(t, slow.Leave("bye"))
+	must(t, slow.WaitEnded(within(t, long)))
+	lost, states, ended := uint64(0), 0, false
+	for e := range slow.Events() {
+		switch e := e.(type) {
+		case *offhook.EventLost:
+			lost += e.Count
+		case *offhook.EventState:
+			states++
+		case *offhook.EventEnded:
+			ended = true
+		}
+	}
+	stats, err := slow.Stats()
+	must(t, err)
+	if lost != stats.EventsLost || states != 3 || !ended {
+		t.Errorf("%d lost of %d, %d states, ended %v", lost, stats.EventsLost, states, ended)
+	}
+	must(t, slow.Close())
+
+	stuck, err := newClient(t, unique("stuck")).Join(within(t, long), offhook.CallOptions{ID: cid, EventChannel: 1})
+	must(t, err)
+	closed := make(chan struct{})
+	go func() { stuck.Close(); close(closed) }()
+	receive(t, closed)
+	count := 0
+	for range stuck.Events() { // closed by Close
+		count++
+	}
+	if count > 2 { // the one inside, and one that was waiting to go in
+		t.Errorf("%d events in a channel of 1 after Close", count)
+	}
+	talker.undisturbed(t)
+	other.undisturbed(t)
+	other.leave(t)
+	talker.leave(t)
+}
+
+// Two hundred waits, and no thread for them.
+func TestWaitingBlocksNoThread(t *testing.T) {
+	call, err := newClient(t, unique("waits")).Join(within(t, long), offhook.CallOptions{ID: unique("waits")})
+	must(t, err)
+	track, err := call.PublishAudio(&offhook.AudioTrackOptions{Buffer: 100 * time.Millisecond})
+	must(t, err)
+	must(t, call.Leave("so that nothing makes room"))
+	if err := track.Wait(within(t, long), 48000); err == nil {
+		t.Error("a second fits into 100 ms")
+	}
+	quiet, err := newClient(t, unique("waits")).Join(within(t, long), offhook.CallOptions{ID: unique("waits")})
+	must(t, err)
+	before := threads(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	for range 100 {
+		go func() { done <- quiet.Wait(ctx, offhook.StateLeft) }()
+		go func() {
+			for {
+				if _, err := quiet.NextEvent(ctx); err != nil {
+					done <- err
+					return
+				}
+			}
+		}()
+	}
+	most := 0
+	for end := time.Now().Add(300 * time.Millisecond); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		most = max(most, threads(t))
+	}
+	if most > before+20 {
+		t.Errorf("%d threads for 200 waits, before %d", most, before)
+	}
+	cancel()
+	for range 200 {
+		if err := receive(t, done); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	}
+	must(t, quiet.Close())
+	must(t, call.Close())
+}
+
+func TestOptions(t *testing.T) {
+	client := newClient(t, unique("options"))
+	both := offhook.CallOptions{ID: "x", EventChannel: 1, OnEvent: func(*offhook.Call, offhook.Event) {}}
+	for what, options := range map[string]offhook.CallOptions{
+		"handlers and channels": both, "a NUL": {ID: "x\x00y"}, "a negative rate": {ID: "x", AudioRate: -1},
+		"a rate too low": {ID: "x", AudioRate: 1}, "no id": {}, "a negative time": {ID: "x", DisconnectTimeout: -1},
+		"no UTF-8": {ID: "\xff"}, "no JSON": {ID: "x", DataJSON: "["}, "eleven retries": {ID: "x", JoinRetries: 11},
+		"a negative channel": {ID: "x", AudioChannel: -1},
+	} {
+		call, err := client.Start(options)
+		if !errors.Is(err, offhook.ErrArgument) {
+			t.Errorf("%s: %v, %v", what, call, err)
+		}
+	}
+	token, err := offhook.AccessToken(offhook.TokenOptions{APIKey: "k", APISecret: "0123456789abcdef0123456789abcdef", UserID: "u",
+		CallID: "c", Metadata: strings.Repeat("m", 5000), TTL: time.Hour})
+	if err != nil || strings.Count(token, ".") != 2 || len(token) < 5000 {
+		t.Errorf("token of %d bytes, %v", len(token), err)
+	}
+	if _, err = offhook.AccessToken(offhook.TokenOptions{UserID: "u"}); !errors.Is(err, offhook.ErrArgument) {
+		t.Errorf("a token without a key: %v", err)
+	}
+	lasting, err := client.Join(within(t, long), offhook.CallOptions{ID: unique("options"), DisconnectTimeout: offhook.Forever,
+		AudioFormat: offhook.F32, AudioRate: 16000, AudioChannels: 2, OnAudio: func(*offhook.Call, *offhook.Audio) {}})
+	must(t, err)
+	must(t, lasting.Close())
+}
+
+// Each error has the words of its own failure, whatever thread its goroutine runs on.
+func TestErrorTexts(t *testing.T) {
+	client := newClient(t, unique("texts"))
+	wants := map[string]offhook.CallOptions{
+		"data_json": {ID: "x", DataJSON: "["}, "audio_rate": {ID: "x", AudioRate: 1},
+		"audio_channels": {ID: "x", AudioChannels: 3}, "event_queue": {ID: "x", EventQueue: 1},
+	}
+	done := make(chan struct{})
+	for range 8 {
+		for want, options := range wants {
+			go func() {
+				defer func() { done <- struct{}{} }()
+				for range 200 {
+					_, err := client.Start(options)
+					if err == nil || !strings.Contains(err.Error(), want) {
+						t.Errorf("%v does not speak of %s", err, want)
+						return
+					}
+				}
+			}()
+		}
+	}
+	for range 8 * len(wants) {
+		receive(t, done)
+	}
+	e := &offhook.Error{Code: offhook.ErrHandle, Op: "test"}
+	if !strings.Contains(e.Error(), "OH_ERR_HANDLE") || !errors.Is(e, offhook.ErrHandle) || errors.Is(e, offhook.ErrClosed) {
+		t.Errorf("%v", e)
+	}
+}
+
+// Sound of all three formats, and as bytes.
+func TestFormats(t *testing.T) {
+	room := unique("formats")
+	bob := join(t, "bob", room, nil)
+	packets := make(chan []byte, 512)
+	opus := join(t, "opus", room, func(o *offhook.CallOptions) {
+		o.AudioFormat = offhook.Opus
+		o.OnAudio = func(_ *offhook.Call, a *offhook.Audio) {
+			if a.Format == offhook.Opus && len(a.Packet) > 0 && a.Samples == nil {
+				select {
+				case packets <- a.Packet:
+				default:
+				}
+			}
+		}
+	})
+	alice := join(t, "alice", room, nil)
+	track, err := alice.call.PublishAudio(&offhook.AudioTrackOptions{NoDTX: true, Channels: 2})
+	must(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	var stereo []byte
+	for _, s := range tone(440, 0, 2*48000) { // a second, twice
+		stereo = append(stereo, byte(s), byte(uint16(s)>>8), byte(s), byte(uint16(s)>>8))
+	}
+	done := make(chan error)
+	go func() { // in pieces that fit no frame
+		w := track.Writer(ctx)
+		for at := 0; ; at = (at + 1001) % (len(stereo) / 2) {
+			if _, err := w.Write(stereo[at : at+1001]); err != nil {
+				done <- err
+				return
+			}
+		}
+	}()
+	bob.hears(t, alice.user, 440, 1000)
+	if n, err := track.Buffered(); err != nil || n > 200*time.Millisecond {
+		t.Errorf("buffered %v, %v", n, err)
+	}
+	if err := track.Write(make([]int16, 3)); !errors.Is(err, offhook.ErrArgument) {
+		t.Errorf("three samples of two channels: %v", err)
+	}
+	if err := track.WriteOpus([]byte{0xf8, 0xff, 0xfe}); !errors.Is(err, offhook.ErrState) {
+		t.Errorf("a packet on a track of PCM: %v", err)
+	}
+	must(t, track.WriteF32(make([]float32, 0)))
+	sent, err := opus.call.PublishAudio(&offhook.AudioTrackOptions{Format: offhook.Opus, Buffer: 2 * time.Second})
+	must(t, err)
+	if err := sent.Write(make([]int16, 960)); !errors.Is(err, offhook.ErrState) {
+		t.Errorf("PCM on a track of packets: %v", err)
+	}
+	stop := make(chan struct{})
+	go func() {
+		defer close(stop)
+		for p := range packets {
+			if err := sent.WriteOpus(p); err != nil && !errors.Is(err, offhook.ErrFull) {
+				return // the call is over
+			}
+		}
+	}()
+	bob.hears(t, opus.user, 440, 1000)
+	cancel()
+	if err := receive(t, done); !errors.Is(err, context.Canceled) {
+		t.Errorf("the writer ended with %v", err)
+	}
+	must(t, track.Drain(within(t, long)))
+	opus.leave(t)
+	close(packets)
+	receive(t, stop)
+	alice.leave(t)
+	bob.leave(t)
+}
+
+// Custom events of the coordinator, with their own watcher.
+func TestCustom(t *testing.T) {
+	user, room := unique("custom"), unique("custom")
+	client, err := offhook.NewClient(offhook.ClientOptions{URL: sfuURL(t), UserID: user, Token: "development", Events: true})
+	must(t, err)
+	defer client.Close()
+	r := newRecorder()
+	call, err := client.Join(within(t, long), offhook.CallOptions{ID: room, OnEvent: r.onEvent})
+	must(t, err)
+	must(t, call.SendCustom(`{"type":"wave","n":1}`))
+	e := expect[*offhook.EventCustom](t, r, 0, nil)
+	if e.UserID != user || e.Type != "wave" || !strings.Contains(e.JSON, `"n":1`) {
+		t.Errorf("custom: %+v", e)
+	}
+	if err := call.SendCustom("nonsense"); !errors.Is(err, offhook.ErrArgument) {
+		t.Errorf("no JSON: %v", err)
+	}
+	ctl(t, "grants", object{"user_id": user, "audio": false, "video": true, "screenshare": true, "message": "hush"})
+	if g := expect[*offhook.EventGrants](t, r, 0, nil); g.Audio || !g.Video || !g.ScreenShare {
+		t.Errorf("grants: %+v", g)
+	}
+	mine := expect[*offhook.EventJoined](t, r, 0, nil).SessionID
+	ctl(t, "pins", object{"cid": "default:" + room, "sessions": []string{mine}})
+	if p := expect(t, r, 0, func(e *offhook.EventPins) bool { return len(e.Pins) > 0 }); p.Pins[0] != (offhook.Pin{UserID: user, SessionID: mine}) {
+		t.Errorf("pins: %+v", p)
+	}
+	must(t, call.Close())
+}
+
+// How it is linked: with the tag offhook_static no shared library is asked for.
+func TestLinked(t *testing.T) {
+	maps, err := os.ReadFile("/proc/self/maps")
+	must(t, err)
+	shared := strings.Contains(string(maps), "liboffhook.so")
+	if static := os.Getenv("OFFHOOK_TEST_STATIC") != ""; static == shared {
+		t.Errorf("static %v, but liboffhook.so loaded %v", static, shared)
+	}
+}

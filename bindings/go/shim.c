@@ -1,0 +1,297 @@
+/* shim.c - see shim.h. The callbacks at the end lead into callbacks.go. */
+#include "shim.h"
+
+#include <stdlib.h>
+
+#include "_cgo_export.h"
+
+/* On failure the text is taken here, on the thread that failed. */
+static ohgo_result done(oh_result code, uint64_t value)
+{
+    ohgo_result result = { .code = code, .value = value };
+    if (code == OH_OK || code == OH_ERR_FORKED) return result; /* in a forked child no text is kept */
+    result.value = 0;
+    size_t size = oh_last_error(NULL, 0);
+    if (size && (result.text = malloc(size + 1))) oh_last_error(result.text, size + 1);
+    return result;
+}
+
+/* Outputs are written on success only: they begin as 0. */
+#define GIVES(type, call) do { type out = { 0 }; oh_result code = call; return done(code, (uint64_t)out.id); } while (0)
+#define GIVES_NUMBER(type, call) do { type out = 0; oh_result code = call; return done(code, (uint64_t)out); } while (0)
+
+#define CLIENT (oh_client){ client }
+#define CALL (oh_call){ call }
+#define PUBLISHER (oh_publisher){ publisher }
+#define SUBSCRIBER (oh_subscriber){ subscriber }
+#define TRACK (oh_track){ track }
+
+ohgo_result ohgo_client_new(const oh_client_options *options)
+{
+    GIVES(oh_client, oh_client_new(options, &out));
+}
+
+static void on_event(void *user, oh_call call, const oh_event *event);
+static void on_audio(void *user, oh_call call, const oh_audio *audio);
+static void on_log(void *user, int32_t level, const char *text);
+
+static void call_destroy(void *user)
+{
+    ohgoCallDestroyed((uintptr_t)user);
+}
+
+static void log_destroy(void *user)
+{
+    ohgoLogDestroyed((uintptr_t)user);
+}
+
+ohgo_result ohgo_call_join(uint64_t client, const oh_call_options *options, uintptr_t user, int with_audio)
+{
+    /* A copy, because user is no address and Go must not see it as one. */
+    oh_call_options what = *options;
+    if (user) {
+        what.handlers.on_event = on_event;
+        what.handlers.on_audio = with_audio ? on_audio : NULL;
+        what.handlers.destroy = call_destroy;
+        what.handlers.user_data = (void *)user;
+    }
+    GIVES(oh_call, oh_call_join(CLIENT, &what, &out));
+}
+
+ohgo_result ohgo_call_wait(uint64_t call, int32_t state, uint32_t timeout_ms)
+{
+    return done(oh_call_wait(CALL, state, timeout_ms), 0);
+}
+
+ohgo_result ohgo_call_state(uint64_t call)
+{
+    GIVES_NUMBER(int32_t, oh_call_state(CALL, &out));
+}
+
+ohgo_result ohgo_call_provide_token(uint64_t call, ohgo_text token)
+{
+    return done(oh_call_provide_token(CALL, token), 0);
+}
+
+ohgo_result ohgo_call_send_custom(uint64_t call, ohgo_text json)
+{
+    return done(oh_call_send_custom(CALL, json), 0);
+}
+
+ohgo_result ohgo_call_leave(uint64_t call, ohgo_text reason)
+{
+    return done(oh_call_leave(CALL, reason), 0);
+}
+
+ohgo_result ohgo_call_send_data(uint64_t call, const oh_data_options *options, const void *data, size_t size)
+{
+    return done(oh_call_send_data(CALL, options, data, size), 0);
+}
+
+ohgo_result ohgo_call_send_text(uint64_t call, const oh_data_options *options, ohgo_text text)
+{
+    return done(oh_call_send_text(CALL, options, text), 0);
+}
+
+ohgo_result ohgo_call_rpc(uint64_t call, const oh_rpc_options *options)
+{
+    GIVES_NUMBER(uint64_t, oh_call_rpc(CALL, options, &out));
+}
+
+ohgo_result ohgo_call_rpc_answer(uint64_t call, ohgo_text request_id, ohgo_text payload, uint32_t error_code,
+                                 ohgo_text error_text)
+{
+    return done(oh_call_rpc_answer(CALL, request_id, payload, error_code, error_text), 0);
+}
+
+ohgo_result ohgo_call_capabilities(uint64_t call)
+{
+    GIVES_NUMBER(uint64_t, oh_call_capabilities(CALL, &out));
+}
+
+ohgo_result ohgo_call_set_attributes(uint64_t call, ohgo_text name, ohgo_text metadata, ohgo_text attributes_json)
+{
+    return done(oh_call_set_attributes(CALL, name, metadata, attributes_json), 0);
+}
+
+ohgo_result ohgo_call_get_stats(uint64_t call, oh_call_stats *stats)
+{
+    stats->size = sizeof *stats;
+    return done(oh_call_get_stats(CALL, stats), 0);
+}
+
+ohgo_result ohgo_call_next_event(uint64_t call, uint32_t timeout_ms)
+{
+    const oh_event *event = NULL;
+    ohgo_result result = done(oh_call_next_event(CALL, timeout_ms, &event), 0);
+    result.pointer = event;
+    return result;
+}
+
+ohgo_result ohgo_call_wake_fd(uint64_t call)
+{
+    GIVES_NUMBER(int32_t, oh_call_wake_fd(CALL, &out));
+}
+
+ohgo_result ohgo_call_publisher(uint64_t call)
+{
+    GIVES(oh_publisher, oh_call_publisher(CALL, &out));
+}
+
+ohgo_result ohgo_publisher_close(uint64_t publisher)
+{
+    return done(oh_publisher_close(PUBLISHER), 0);
+}
+
+ohgo_result ohgo_call_subscriber(uint64_t call)
+{
+    GIVES(oh_subscriber, oh_call_subscriber(CALL, &out));
+}
+
+ohgo_result ohgo_subscriber_set_track(uint64_t subscriber, ohgo_text track_id, const oh_remote_track_options *options)
+{
+    return done(oh_subscriber_set_track(SUBSCRIBER, track_id, options), 0);
+}
+
+ohgo_result ohgo_subscriber_close(uint64_t subscriber)
+{
+    return done(oh_subscriber_close(SUBSCRIBER), 0);
+}
+
+ohgo_result ohgo_call_publish_audio(uint64_t call, const oh_audio_track_options *options)
+{
+    GIVES(oh_track, oh_call_publish_audio(CALL, options, &out));
+}
+
+ohgo_result ohgo_track_write_s16(uint64_t track, const int16_t *samples, uint32_t frames)
+{
+    return done(oh_track_write_s16(TRACK, samples, frames), 0);
+}
+
+ohgo_result ohgo_track_write_f32(uint64_t track, const float *samples, uint32_t frames)
+{
+    return done(oh_track_write_f32(TRACK, samples, frames), 0);
+}
+
+ohgo_result ohgo_track_write_opus(uint64_t track, const uint8_t *packet, uint32_t size)
+{
+    return done(oh_track_write_opus(TRACK, packet, size), 0);
+}
+
+ohgo_result ohgo_track_wait(uint64_t track, uint32_t frames, uint32_t timeout_ms)
+{
+    return done(oh_track_wait(TRACK, frames, timeout_ms), 0);
+}
+
+ohgo_result ohgo_track_buffered_ms(uint64_t track)
+{
+    GIVES_NUMBER(uint32_t, oh_track_buffered_ms(TRACK, &out));
+}
+
+ohgo_result ohgo_track_set_muted(uint64_t track, int32_t muted)
+{
+    return done(oh_track_set_muted(TRACK, muted), 0);
+}
+
+ohgo_result ohgo_access_token(const oh_access_token_options *options, char *buf, size_t len)
+{
+    return done(oh_access_token(options, buf, len), 0);
+}
+
+ohgo_result ohgo_log_set(int32_t level, uintptr_t user)
+{
+    return done(oh_log_set(level, user ? on_log : NULL, (void *)user, user ? log_destroy : NULL), 0);
+}
+
+ohgo_result ohgo_network_changed(int32_t what)
+{
+    return done(oh_network_changed(what), 0);
+}
+
+ohgo_result ohgo_shutdown_wait(uint32_t timeout_ms)
+{
+    return done(oh_shutdown_wait(timeout_ms), 0);
+}
+
+void ohgo_client_free(uint64_t client) { oh_client_free(CLIENT); }
+void ohgo_call_free(uint64_t call) { oh_call_free(CALL); }
+void ohgo_publisher_free(uint64_t publisher) { oh_publisher_free(PUBLISHER); }
+void ohgo_subscriber_free(uint64_t subscriber) { oh_subscriber_free(SUBSCRIBER); }
+void ohgo_track_free(uint64_t track) { oh_track_free(TRACK); }
+
+/* ---- callbacks: on threads of the library, into Go ---- */
+
+static void on_log(void *user, int32_t level, const char *text)
+{
+    ohgoLog((uintptr_t)user, level, (char *)text);
+}
+
+#ifndef OHGO_BENCH
+
+static void on_event(void *user, oh_call call, const oh_event *event)
+{
+    ohgoEvent((uintptr_t)user, call.id, (oh_event *)event);
+}
+
+static void on_audio(void *user, oh_call call, const oh_audio *audio)
+{
+    ohgoAudio((uintptr_t)user, call.id, (oh_audio *)audio);
+}
+
+#else /* the same, measured */
+
+#include <stdatomic.h>
+#include <time.h>
+
+enum { ROOM = 1 << 20 };
+static struct { uint32_t entry, whole; } samples[OHGO_KINDS][ROOM];
+static _Atomic uint64_t count[OHGO_KINDS];
+static __thread uint64_t marked;
+
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+void ohgo_bench_mark(void) { marked = now_ns(); }
+
+static void keep(int kind, uint64_t began)
+{
+    uint64_t ended = now_ns();
+    if (!marked) return; /* no handler of the user's ran */
+    uint64_t index = atomic_fetch_add(&count[kind], 1);
+    if (index >= ROOM) return;
+    samples[kind][index].entry = (uint32_t)(marked - began);
+    samples[kind][index].whole = (uint32_t)(ended - began);
+}
+
+static void on_event(void *user, oh_call call, const oh_event *event)
+{
+    uint64_t began = now_ns();
+    marked = 0;
+    ohgoEvent((uintptr_t)user, call.id, (oh_event *)event);
+    keep(OHGO_EVENT, began);
+}
+
+static void on_audio(void *user, oh_call call, const oh_audio *audio)
+{
+    uint64_t began = now_ns();
+    marked = 0;
+    ohgoAudio((uintptr_t)user, call.id, (oh_audio *)audio);
+    keep(OHGO_FRAME, began);
+}
+
+void ohgo_bench_reset(void) { atomic_store(&count[OHGO_FRAME], 0); }
+
+uint64_t ohgo_bench_count(int kind)
+{
+    uint64_t n = atomic_load(&count[kind]);
+    return n < ROOM ? n : ROOM;
+}
+
+uint32_t ohgo_bench_entry(int kind, uint64_t index) { return samples[kind][index].entry; }
+uint32_t ohgo_bench_whole(int kind, uint64_t index) { return samples[kind][index].whole; }
+
+#endif

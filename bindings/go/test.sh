@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# test.sh: everything about the Go binding: vet, tests under the race detector, with checkptr and with cgo's strict
+# checks, the static library, the examples, the benchmark. Beside an SFU: scripts/with-sfu.sh bindings/go/test.sh
+# Without a Go of 1.24 or newer it says so and exits with 77.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+skip() { echo "SKIPPED: test-go: $1"; exit 77; }
+export GOTOOLCHAIN=local GOFLAGS=-buildvcs=false GOPROXY=off
+found=
+for go in "$(command -v go || true)" /usr/local/go/bin/go; do
+  [ -x "$go" ] || continue
+  found=$(cd / && "$go" env GOVERSION) # not in the module, which an old one refuses
+  [ "$(printf '%s\n' go1.24 "$found" | sort -V | head -1)" = go1.24 ] && { PATH=$(dirname "$go"):$PATH; break; }
+  go=
+done
+[ -n "$found" ] || skip "there is no Go; install 1.24 or newer, in PATH or /usr/local/go (Debian 12 has an older one)"
+[ -x "$go" ] || skip "$found is too old; install Go 1.24 or newer, in PATH or /usr/local/go"
+command -v "$(go env CC)" >/dev/null || skip "cgo needs $(go env CC); install gcc"
+command -v pkg-config >/dev/null || skip "there is no pkg-config; install it"
+
+say() { echo "--- go: $*"; }
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+say "gofmt and vet"
+unformatted=$(gofmt -l .)
+[ -z "$unformatted" ] || { echo "gofmt: $unformatted"; exit 1; }
+go vet ./...
+go vet -tags "offhook_bench offhook_static" ./...
+
+say "tests with the race detector and checkptr"
+[ -n "${OFFHOOK_LIVEKIT:-}" ] || echo "SKIPPED: TestLiveKit: no OFFHOOK_LIVEKIT: what only LiveKit has is not tested"
+go test -count=1 -timeout 120s -race -gcflags=all=-d=checkptr .
+
+say "tests with GODEBUG=cgocheck=1 and GOEXPERIMENT=cgocheck2"
+GODEBUG=cgocheck=1 GOEXPERIMENT=cgocheck2 go test -count=1 -timeout 120s .
+
+say "the static library"
+go test -tags offhook_static -c -o "$work/static.test" .
+if ldd "$work/static.test" | grep liboffhook; then echo "it asks for the shared library"; exit 1; fi
+OFFHOOK_TEST_STATIC=1 "$work/static.test" -test.timeout 60s -test.run 'TestLinked|TestTalkHear|TestPull$|TestHandlerPanics'
+
+say "the examples"
+go build -o "$work" ./examples/...
+call=$(basename "$work")
+"$work/call" --url "$OFFHOOK_SFU_URL" --user "alice-$call" --call "$call" --seconds 4 >"$work/alice" 2>"$work/alice.log" &
+alice=$!
+"$work/call" --url "$OFFHOOK_SFU_URL" --user "bob-$call" --call "$call" --seconds 3 >"$work/bob" 2>"$work/bob.log" || { cat "$work/bob.log"; exit 1; }
+wait $alice || { cat "$work/alice.log"; exit 1; }
+grep "heard bob-$call for" "$work/alice" || { echo "alice did not hear bob"; cat "$work/alice.log"; exit 1; }
+grep "heard alice-$call for" "$work/bob" || { echo "bob did not hear alice"; cat "$work/bob.log"; exit 1; }
+# The first call of the README: half a second of silence is said, and it ends well.
+head -c 48000 /dev/zero | "$work/first" "$OFFHOOK_SFU_URL" "first-$call" >"$work/pcm"
+if "$work/call" --url http://127.0.0.1:1 --user u --call c --seconds 5 2>"$work/log"; then echo "a call to nobody"; exit 1; fi
+grep OH_ERR_NETWORK "$work/log"
+
+say "the benchmark, a second of it"
+SECONDS=1 go run -tags offhook_bench ./bench | tee "$work/bench"
+grep -Eq '"frames":[1-9]' "$work/bench"
+say "all passed"
