@@ -173,3 +173,39 @@ async fn unanswered_offers_are_sent_again() {
     assert!(bob.answer(again.negotiation_id, answer).await.error.is_none());
     peer.connected().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_track_that_ends_while_it_is_offered_leaves_a_line_for_the_next() {
+    let sfu = Sfu::start(Config::default()).await.unwrap();
+    let mut alice = Client::join(sfu.url(), "alice", "c1").await;
+    let _sends = publish_audio(&alice).await;
+    let mut bob = Client::join(sfu.url(), "bob", "c1").await;
+    let first = bob.wait_offer().await;
+    alice.leave().await;
+    bob.wait("participant_left", |e| matches!(e, EventPayload::ParticipantLeft(_)).then_some(())).await;
+    let mut peer = Peer::new(&[]).await;
+    let answer = peer.accept(first.sdp.clone()).await;
+    assert!(bob.answer(first.negotiation_id, answer).await.error.is_none());
+    let carol = Client::join(sfu.url(), "carol", "c1").await;
+    let sends = publish_audio(&carol).await;
+    // The first line is turned off and carries carol, or carol has a line of her own: either way she is offered.
+    let prefix = bob.wait("track_published", |e| match e {
+        EventPayload::TrackPublished(t) => t.participant.as_ref().map(|p| p.track_lookup_prefix.clone()),
+        _ => None,
+    });
+    let prefix = prefix.await;
+    loop {
+        let offer = bob.wait_offer().await;
+        let answer = peer.accept(offer.sdp.clone()).await;
+        assert!(bob.answer(offer.negotiation_id, answer).await.error.is_none());
+        if offer.sdp.contains(&format!("a=msid:{prefix}")) {
+            break;
+        }
+    }
+    peer.connected().await;
+    for i in 0..50u64 {
+        sends.write(0, 100 + i, 960 * i as u32, vec![b'c'; 40], Some(-10)).await;
+    }
+    assert_eq!(within("carol's sound", peer.packet()).await.payload[0], b'c');
+    sfu.stop().await;
+}

@@ -296,20 +296,17 @@ impl Subscriber {
         }
         core.described(text);
         self.bad_answers = 0;
+        let first_added = self.slots.len();
         self.slots.extend(added);
-        for slot in &mut self.slots {
-            let begins = slot.carries.is_some() && !slot.agreed;
-            if begins {
-                if let Some(carried) = &slot.carries {
-                    carried.route.add(carried.sub.clone());
-                    carried.route.request_keyframe(0);
-                }
-            }
-            let turned_off = turned.iter().any(|(mid, sends)| *mid == slot.mid && !sends);
-            if turned_off {
-                slot.agreed = false;
-            } else if begins {
-                slot.agreed = true;
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            // What the client has agreed to counts, also for a track that ended while the offer was open: its m-line
+            // has to be turned off before it carries another.
+            let turned = turned.iter().find(|(mid, _)| *mid == slot.mid).map(|(_, sends)| *sends);
+            let Some(sends) = turned.or((index >= first_added).then_some(true)) else { continue };
+            slot.agreed = sends;
+            if let Some(carried) = slot.carries.as_ref().filter(|_| sends) {
+                carried.route.add(carried.sub.clone());
+                carried.route.request_keyframe(0);
             }
         }
         self.negotiate(core);
