@@ -49,7 +49,7 @@ setup: ## install what a bare Debian 12 lacks (apt when root; otherwise print th
 
 build: setup ## the library, the development SFU and the tools, optimised
 	@scripts/say.sh "Building library, SFU and tools (first time: some minutes)"
-	$(CARGO) build --release -p offhook --lib --target-dir target/ship
+	CARGO="$(CARGO)" scripts/build-ship.sh lib
 	$(CARGO) build --workspace --bins
 	@scripts/stage-lib.sh $(SHIP) $(LIBS)
 
