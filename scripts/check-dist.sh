@@ -16,6 +16,8 @@ if [ "${CHECK_DIST_INSIDE:-}" != 1 ]; then
   echo "check-dist: no network namespace here: it runs with the network in reach, and asks for none"
 fi
 fail() { echo "check-dist: $*" >&2; exit 1; }
+# Not a pipe: grep -q ends at the first match, and what still writes would fail.
+says() { grep -q -- "$1" <<<"$2"; }
 quiet() { "$@" >"$tree/log" 2>&1 || { cat "$tree/log" >&2; fail "failed: $*"; }; }
 
 (cd "$dist" && sha256sum --quiet -c SHA256SUMS) || fail "SHA256SUMS is wrong"
@@ -54,7 +56,7 @@ check() {
   quiet cmake --build "$bin/cmake"
   [ "$(shared "$bin/call")" = liboffhook.so.0 ] && [ "$(shared "$bin/cmake/call")" = liboffhook.so.0 ] || fail "$label: the shared programs need something else"
   [ -z "$(shared "$bin/call-static")$(shared "$bin/cmake/call-static")" ] || fail "$label: a static program needs the shared library"
-  readelf -V "$bin/call" | grep -q 'Name: OFFHOOK_0 ' || fail "$label: the program asks for no version of the symbols"
+  says 'Name: OFFHOOK_0 ' "$(readelf -V "$bin/call")" || fail "$label: the program asks for no version of the symbols"
   # with-sfu.sh lets the loader find the library of a stage.
   stage=$tree/stage-$label
   mkdir -p "$stage"
@@ -77,7 +79,7 @@ tar -C "$tree/tar" -xJf "$dist/$name-debug.tar.xz"
 id=$(readelf -n "$root/lib/liboffhook.so.0" | sed -n 's/.*Build ID: \([0-9a-f]*\)$/\1/p')
 debug=$tree/tar/$name-debug/lib/debug/.build-id/${id:0:2}/${id:2}.debug
 [ -s "$debug" ] || fail "no debug file for build-id '$id'"
-readelf --string-dump=.gnu_debuglink "$root/lib/liboffhook.so.0" | grep -q "${id:2}.debug" || fail "the library names no debug file"
+says "${id:2}.debug" "$(readelf --string-dump=.gnu_debuglink "$root/lib/liboffhook.so.0")" || fail "the library names no debug file"
 address=$(nm -D --defined-only "$root/lib/liboffhook.so.0" | awk '$3 ~ /^oh_call_join@/ { print $1 }')
 line=$(addr2line -e "$debug" "0x$address")
 case $line in /offhook/src/capi/*) echo "ok debug file: oh_call_join is at $line" ;; *) fail "debug file: oh_call_join is at '$line'" ;; esac
@@ -87,7 +89,7 @@ root=$tree/deb
 multiarch=$(cc -print-multiarch)
 for deb in "$dist"/*.deb; do dpkg-deb -x "$deb" "$root"; done
 for part in shlibs symbols triggers md5sums; do
-  dpkg-deb --ctrl-tarfile "$dist"/liboffhook0_*.deb | tar -t | grep -q "^./$part$" || fail "liboffhook0 has no $part"
+  says "^./$part$" "$(dpkg-deb --ctrl-tarfile "$dist"/liboffhook0_*.deb | tar -t)" || fail "liboffhook0 has no $part"
 done
 for deb in "$dist"/*.deb; do
   case $(dpkg-deb -f "$deb" Package) in

@@ -32,7 +32,7 @@ for source in examples/*.c; do
     -Wl,-Bdynamic $(pkg-config --static --libs offhook | sed 's/-loffhook//') -lm
   needs=$(readelf -d "$tree/bin/$name" | sed -n 's/.*(NEEDED).*\[\(liboffhook.*\)\]/\1/p')
   [ "$needs" = liboffhook.so.0 ] || { echo "check-install: $name needs '$needs'" >&2; exit 1; }
-  if readelf -d "$tree/bin/$name-static" | grep -q 'liboffhook'; then
+  if grep -q 'liboffhook' <<<"$(readelf -d "$tree/bin/$name-static")"; then
     echo "check-install: $name-static still needs the shared library" >&2; exit 1
   fi
   LD_LIBRARY_PATH=$tree$libdir timeout 20 "$tree/bin/$name" --help >"$tree/bin/$name.help"
@@ -53,10 +53,10 @@ quiet cmake -S tests/install/versions -B "$tree/versions" -DCMAKE_PREFIX_PATH="$
 quiet cmake -S tests/install -B "$tree/cmake" -DCMAKE_PREFIX_PATH="$moved" -DEXAMPLES="$PWD/examples"
 quiet cmake --build "$tree/cmake"
 for name in call call-static; do
-  timeout 20 "$tree/cmake/$name" --help | grep -qi usage || { echo "check-install: $name of CMake does not run" >&2; exit 1; }
+  grep -qi usage <<<"$(timeout 20 "$tree/cmake/$name" --help)" || { echo "check-install: $name of CMake does not run" >&2; exit 1; }
 done
-readelf -d "$tree/cmake/call" | grep -q 'NEEDED.*liboffhook.so.0' || { echo "check-install: CMake's call needs no liboffhook.so.0" >&2; exit 1; }
-if readelf -d "$tree/cmake/call-static" | grep -q liboffhook; then
+grep -q 'NEEDED.*liboffhook.so.0' <<<"$(readelf -d "$tree/cmake/call")" || { echo "check-install: CMake's call needs no liboffhook.so.0" >&2; exit 1; }
+if grep -q liboffhook <<<"$(readelf -d "$tree/cmake/call-static")"; then
   echo "check-install: CMake's call-static still needs the shared library" >&2; exit 1
 fi
 echo "ok CMake: offhook::offhook and offhook::static, from a moved tree; versions are told apart"
