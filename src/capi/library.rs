@@ -42,11 +42,17 @@ pub extern "C" fn oh_version() -> *const c_char {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 pub enum oh_log_level {
+    /// Nothing.
     OH_LOG_OFF = 0,
+    /// What failed and will be missed.
     OH_LOG_ERROR = 1,
+    /// What is wrong and was coped with.
     OH_LOG_WARN = 2,
+    /// What happens to calls: joined, reconnected, left.
     OH_LOG_INFO = 3,
+    /// How it happens, and what was dropped because it came late.
     OH_LOG_DEBUG = 4,
+    /// Every message.
     OH_LOG_TRACE = 5,
 }
 
