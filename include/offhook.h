@@ -516,15 +516,15 @@ enum oh_log_level
      */
     OH_LOG_OFF = 0,
     /**
-     * What failed and will be missed.
+     * A defect of the library, contained to one object.
      */
     OH_LOG_ERROR = 1,
     /**
-     * What is wrong and was coped with.
+     * What failed in a call, as OH_EVENT_ERROR and OH_EVENT_LOCAL_FAILED tell it.
      */
     OH_LOG_WARN = 2,
     /**
-     * What happens to calls: joined, reconnected, left.
+     * Calls change their state and end; the network changes.
      */
     OH_LOG_INFO = 3,
     /**
