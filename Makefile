@@ -38,7 +38,8 @@ STEPS := build check-house check-licences test-rust lab loom check-header test-c
 .PHONY: help setup build livekit demo demo-short demo-livekit demo-livekit-short test bench bench-livekit interop install header \
         lint clean test-rust lab test-c test-livekit test-valgrind test-asan asan check-header check-install check-licences check-house \
         examples loom faults faults-short \
-        stage check-bindings test-helgrind test-asan-rust sanitize miri fuzz soak soak-short
+        stage check-bindings test-helgrind test-asan-rust sanitize miri fuzz soak soak-short \
+        check-abi docs check-docs dist check-dist reproducible
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -204,3 +205,25 @@ lint: check-house ## formatting and clippy
 
 clean: ## remove everything that was built
 	$(CARGO) clean
+
+check-abi: build ## the binary interface is what abi/ promises; the checker finds planted breaks
+	@python3 tests/abi/test_check_abi.py
+	@python3 scripts/check-abi.py
+
+docs: ## the header's reference, guides and documents as pages: target/docs/index.html
+	@scripts/docs.py
+
+check-docs: stage ## every item of the header is documented, links lead somewhere, the guides' code runs
+	@scripts/docs.py --check
+	@scripts/docs.py || { code=$$?; [ $$code = 77 ] || exit $$code; }
+	@scripts/with-sfu.sh scripts/check-guides.py
+
+dist: setup ## everything that is handed out, into target/dist: tarball, .deb, debug files, sources; then tried from an empty tree
+	@scripts/dist.sh
+	@scripts/check-dist.sh
+
+check-dist: ## what is in target/dist, once more
+	@scripts/check-dist.sh
+
+reproducible: setup ## build and pack twice in two folders and compare; two whole builds (PACK_ONLY=1: only packing)
+	@scripts/reproducible.sh
