@@ -84,8 +84,8 @@ class Guide:
         if not program.exists() or program.stat().st_mtime < (ROOT / "examples/call.c").stat().st_mtime:
             subprocess.run(["cc", "-std=c11", "-D_GNU_SOURCE", "-pthread", ROOT / "examples/call.c", "-o", program,
                             *pkg_config("--cflags", "--libs")], check=True)
-        # It stays until it is ended, and says its sentence anew every ten seconds.
-        script = 'while :; do "$0" --url "$1" --user alice --call "$2" --play "$3" --seconds 10 >/dev/null 2>&1; done'
+        # Until it is ended it comes, speaks for five seconds, goes, and takes breath: a speaker with turns.
+        script = 'while :; do "$0" --url "$1" --user alice --call "$2" --play "$3" --seconds 5 >/dev/null 2>&1; sleep 1.5; done'
         return subprocess.Popen(["bash", "-c", script, program, os.environ["OFFHOOK_SFU_URL"], self.file.stem,
                                  ROOT / "examples/speech/alice.wav"], start_new_session=True)
 

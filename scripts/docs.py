@@ -214,7 +214,9 @@ class Markdown:
     def page(self, file):
         """Title and body of the page of a Markdown file."""
         text = self.inside(file.read_text(), file)
-        text = re.sub(r"<!-- include (\S+) -->", lambda m: self.section(m[1]), text)
+        # A heading with nothing but an include below it goes with it.
+        text = re.sub(r"^(#+ .*\n\n)?<!-- include (\S+) -->$",
+                      lambda m: (m[1] or "") + section if (section := self.section(m[2])) else "", text, flags=re.M)
         # Info strings say what the tests do with a block; only the language is for readers.
         text = re.sub(r"^(```\w+) .*$", r"\1", text, flags=re.M)
         body = self.engine.reset().convert(text)
