@@ -215,10 +215,11 @@ docs: ## the header's reference, guides and documents as pages: target/docs/inde
 
 check-docs: stage ## every item of the header is documented, links lead somewhere, the guides' code runs
 	@scripts/docs.py --check
+	@PATH=/usr/bin:$$PATH python3 tests/docs/test_docs.py
 	@scripts/docs.py || { code=$$?; [ $$code = 77 ] || exit $$code; }
 	@scripts/with-sfu.sh scripts/check-guides.py
 
-dist: setup ## everything that is handed out, into target/dist: tarball, .deb, debug files, sources; then tried from an empty tree
+dist: setup ## tarball, .deb, debug files, sources into target/dist; then tried from an empty tree
 	@scripts/dist.sh
 	@scripts/check-dist.sh
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""docs.py [--check] [OUT]: the documentation as static pages, into target/docs: the header's reference, the guides, the rest.
+"""docs.py [--check [HEADER]] [OUT]: the documentation as static pages, into target/docs: the header's reference, the guides, the rest.
 
 --check writes nothing: it fails where an item of the header says nothing of itself. Writing fails as well where a link
 leads nowhere. Needs Debian's python3-markdown for the pages, and no network. Guides may include a section of another
@@ -153,7 +153,7 @@ class Reference:
 
     def summary(self, item):
         """The first sentence."""
-        first = re.split(r"\n\s*\n|(?<=[.;:]) ", " ".join(item.doc.split("@")[0].split()) + " ")[0]
+        first = re.split(r"(?<=\.) ", " ".join(re.split(r"\n\s*\n|@", item.doc)[0].split()) + " ")[0]
         return self.prose(first)
 
     def pages(self):
@@ -242,6 +242,14 @@ class Markdown:
         return words  # a file of the sources, which is no page
 
 
+def soft(body):
+    """Long names may be broken behind an underscore, in running text and in titles, and not in blocks of code."""
+    def code(found):
+        return re.sub(r"(<[^>]*>)|(?<!\boh)(?<!\bOH)_(?=\w)|(?<=\w)\.(?=\w)", lambda m: m[1] or m[0] + "<wbr>", found[0])
+    parts = re.split(r"(<pre>.*?</pre>)", body, flags=re.S)
+    return "".join(p if n % 2 else re.sub(r"<code>.*?</code>", code, p, flags=re.S) for n, p in enumerate(parts))
+
+
 def wrap(name, title, body, version):
     links = [("index", "Offhook"), ("guides", "Guides"), ("reference", "Reference"), ("documents", "Documents")]
     nav = "".join(f"<{'b' if n == 'index' else 'span'}><a href=\"{n}.html\">{t}</a></{'b' if n == 'index' else 'span'}>" for n, t in links)
@@ -256,7 +264,7 @@ def wrap(name, title, body, version):
 <body id="{name}-page">
 <nav>{nav}</nav>
 <main>
-{body}
+{soft(body)}
 </main>
 <footer>Offhook {version}</footer>
 </body>
@@ -346,7 +354,7 @@ def build(out, text, items):
 
 def main():
     arguments = [a for a in sys.argv[1:] if a != "--check"]
-    text = cheader.HEADER.read_text()
+    text = pathlib.Path(arguments[0]).read_text() if "--check" in sys.argv and arguments else cheader.HEADER.read_text()
     items = cheader.parse(text)
     if wrong := list(undocumented(items)):
         fail(wrong)
@@ -368,4 +376,5 @@ def main():
     print(f"ok {build(out, text, items)} pages in {out}; all {count} items of the header are documented")
 
 
-main()
+if __name__ == "__main__":
+    main()
