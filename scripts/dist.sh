@@ -35,12 +35,16 @@ for package in offhook offhook-sfu; do scripts/third-party.py $package >"$work/$
 objcopy --strip-unneeded "$sfu" "$work/offhook-sfu"
 chmod 755 "$work/offhook-sfu"
 
+# The pages of the documentation, where Python has Markdown.
+scripts/docs.py "$work/html" || { code=$?; [ $code = 77 ] || exit $code; echo "dist: the packages have no pages then" >&2; }
+
 examples() { # DIR: what a user compiles first
   install -d "$1/speech"
   install -m 644 examples/*.c examples/*.h "$1"
   install -m 644 examples/speech/alice.wav examples/speech/bob.wav examples/speech/README.md "$1/speech"
 }
-guides() { # DIR
+guides() { # DIR: as pages and as they are written
+  if [ -d "$work/html" ]; then cp -R "$work/html" "$1/html"; fi
   install -d "$1/guides"
   install -m 644 docs/*.md "$1"
   if compgen -G 'docs/guides/*.md' >/dev/null; then install -m 644 docs/guides/*.md "$1/guides"; fi

@@ -34,6 +34,7 @@ examples=$deb/liboffhook-dev/usr/share/doc/liboffhook-dev/examples
 install -d "$examples/speech"
 install -m 644 examples/*.c examples/*.h "$examples"
 install -m 644 examples/speech/*.wav "$examples/speech"
+if [ -d "$WORK/html" ]; then cp -R "$WORK/html" "$deb/liboffhook-dev/usr/share/doc/liboffhook-dev/html"; fi
 install -D -m 644 docs/sfu.md "$deb/offhook-sfu/usr/share/doc/offhook-sfu/sfu.md"
 
 # What the C library and the like must be: shlibdeps wants to be in a source package, so there is one.
