@@ -181,24 +181,23 @@ class Markdown:
         return re.sub(r"[^\w -]", "", re.sub(r"[`*]", "", title).lower()).strip().replace(" ", "-")
 
     def section(self, where):
-        """The section of a file below the heading with that anchor, or nothing when there is no such file."""
+        """The section of a file below the heading with that anchor, or nothing when there is no such file. A heading that
+        only has the anchor's words in it ("A first call in five minutes") does as well."""
         path, _, anchor = where.partition("#")
         file = ROOT / path
         if not file.exists():
             return ""
-        level, found, fence = 0, [], False
-        for line in file.read_text().split("\n"):
+        lines, heads, fence = file.read_text().split("\n"), [], False
+        for n, line in enumerate(lines):
             fence ^= line.startswith("```")
-            head = None if fence else re.match(r"(#+) (.*)", line)
-            if head and level and len(head[1]) <= level:
-                break
-            if level:
-                found.append(line)
-            elif head and self.slug(head[2]) == anchor:
-                level = len(head[1])
-        if not level:
+            if not fence and (head := re.match(r"(#+) (.*)", line)):
+                heads.append((n, len(head[1]), self.slug(head[2])))
+        fits = [h for h in heads if h[2] == anchor] or [h for h in heads if f"-{anchor}-" in f"-{h[2]}-"]
+        if not fits:
             fail([f"{where}: {path} has no heading with this anchor"])
-        return self.inside("\n".join(found), file)
+        begin, level, _ = fits[0]
+        end = next((n for n, depth, _ in heads if n > begin and depth <= level), len(lines))
+        return self.inside("\n".join(lines[begin + 1 : end]), file)
 
     def inside(self, text, file):
         """Links of a file, written for the place where the page is made from: the root."""
@@ -310,8 +309,10 @@ def build(out, text, items):
     missing += [f"{g}: not in GUIDES" for g in sorted((ROOT / "docs/guides").glob("*.md")) if g not in guides]
     if missing:
         fail(missing)
-    documents = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"]
+    bindings = sorted((ROOT / "bindings").glob("*/README.md"))
+    documents = [*bindings, *sorted((ROOT / "docs").glob("*.md")), ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"]
     names = {os.path.relpath(f, ROOT): ("guide-" if f in guides else "doc-") + f.stem.lower() for f in [*guides, *documents]}
+    names |= {os.path.relpath(f, ROOT): f"binding-{f.parent.name}" for f in bindings}
     names["README.md"] = "index"
     engine = Markdown(reference, names)
     pages, titles = {}, {}

@@ -108,6 +108,8 @@ class Pages(Case):
         self.assertIn("### Below\n\nyes", section)
         self.assertNotIn("no\n", section.replace("not", ""))
         self.assertIn(os.path.relpath(self.work / "more.md", ROOT), section)
+        other.write_text("# Go\n\n## A first call in five minutes\n\nyes\n\n## Next\n\nno\n")
+        self.assertEqual(engine.section(f"{where}#first-call").strip(), "yes")
         self.assertEqual(engine.section("bindings/nowhere/README.md#first-call"), "")
         with self.assertRaises(SystemExit):
             engine.section(f"{where}#second-call")
