@@ -4,6 +4,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 deb=$WORK/deb
+# Who answers for the packages: give a real address for packages that others are to install.
+maintainer=${OFFHOOK_MAINTAINER:-The Offhook contributors <offhook@localhost>}
 revision=$VERSION-1
 multiarch=$(${CC:-cc} -print-multiarch)
 arch=$(dpkg --print-architecture)
@@ -24,6 +26,7 @@ move() { # PACKAGE PATH...: from all into a package
 }
 cd "$all"
 move $lib usr/lib/"$multiarch"/liboffhook.so.*
+chmod 644 "$deb/$lib/usr/lib/$multiarch"/liboffhook.so.*.*   # Debian's way
 move liboffhook-dev usr/include usr/lib/"$multiarch"/liboffhook.so usr/lib/"$multiarch"/liboffhook.a usr/lib/"$multiarch"/{pkgconfig,cmake}
 move $lib-dbgsym usr/lib/debug
 rest=$(find . ! -type d)
@@ -36,6 +39,9 @@ install -m 644 examples/*.c examples/*.h "$examples"
 install -m 644 examples/speech/*.wav "$examples/speech"
 if [ -d "$WORK/html" ]; then cp -R "$WORK/html" "$deb/liboffhook-dev/usr/share/doc/liboffhook-dev/html"; fi
 install -D -m 644 docs/sfu.md "$deb/offhook-sfu/usr/share/doc/offhook-sfu/sfu.md"
+
+install -d "$deb/offhook-sfu/usr/share/man/man1"
+gzip -9n <packaging/deb/offhook-sfu.1 >"$deb/offhook-sfu/usr/share/man/man1/offhook-sfu.1.gz"
 
 # What the C library and the like must be: shlibdeps wants to be in a source package, so there is one.
 needs() { # PACKAGE FILE
@@ -64,7 +70,7 @@ control() { # PACKAGE SECTION DEPENDS TITLE TEXT [MORE]: writes DEBIAN/control a
   install -d "$dir/DEBIAN" "$doc"
   install -m 644 packaging/deb/copyright "$doc/copyright"
   printf 'offhook (%s) unstable; urgency=medium\n\n  * %s\n\n -- %s  %s\n' "$revision" "See CHANGELOG.md of the sources." \
-    "The Offhook contributors <offhook@localhost>" "$(date -u -R -d "@$SOURCE_DATE_EPOCH")" | gzip -9n >"$doc/changelog.Debian.gz"
+    "$maintainer" "$(date -u -R -d "@$SOURCE_DATE_EPOCH")" | gzip -9n >"$doc/changelog.Debian.gz"
   gzip -9n <CHANGELOG.md >"$doc/changelog.gz"
   local third=offhook
   [ "$package" = offhook-sfu ] && third=offhook-sfu
@@ -72,13 +78,13 @@ control() { # PACKAGE SECTION DEPENDS TITLE TEXT [MORE]: writes DEBIAN/control a
   (cd "$dir" && find . -path ./DEBIAN -prune -o -type f -printf '%P\n' | sort | xargs -d '\n' md5sum) >"$dir/DEBIAN/md5sums"
   {
     printf 'Package: %s\nSource: offhook\nVersion: %s\nArchitecture: %s\n' "$package" "$revision" "$arch"
-    printf 'Maintainer: The Offhook contributors <offhook@localhost>\n'
+    printf 'Maintainer: %s\n' "$maintainer"
     printf 'Installed-Size: %d\n' "$(find "$dir" -path "$dir/DEBIAN" -prune -o -type f -printf '%s\n' | awk '{ n += int(($1 + 1023) / 1024) } END { print n }')"
     printf 'Section: %s\nPriority: optional\n%bDepends: %s\nDescription: %s\n%b\n' "$2" "${6:-}" "$3" "$4" "$5"
   } >"$dir/DEBIAN/control"
   chmod 644 "$dir"/DEBIAN/*
 }
-intro=' Offhook puts a program of any language into calls on an SFU: join, publish, subscribe, media in and out,\n reconnect, leave; Stream Video'"'"'s protocol and LiveKit'"'"'s.'
+intro=" Offhook puts a program of any language into calls on an SFU: join,\n publish, subscribe, media in and out, reconnect, leave; it speaks the\n protocols of Stream Video and of LiveKit."
 mkdir -p "$deb/$lib/DEBIAN"
 echo "liboffhook $ABI $lib (>= $VERSION)" >"$deb/$lib/DEBIAN/shlibs"
 cp packaging/deb/$lib.symbols "$deb/$lib/DEBIAN/symbols"
@@ -89,9 +95,9 @@ control $lib libs "$library_needs" "SFU calls for any language (library)" "$intr
 control $lib-dbgsym debug "$lib (= $revision)" "line tables of liboffhook0" " For backtraces with files and lines; debuggers find them by the build-id." \
   "Multi-Arch: same\nBuild-Ids: $id\n"
 control liboffhook-dev libdevel "$lib (= $revision)" "SFU calls for any language (development files)" \
-  "$intro\n .\n The header, which is the manual, the static library, files for pkg-config and CMake, and examples." "Multi-Arch: same\n"
+  "$intro\n .\n The header, which is the manual, the static library, files for\n pkg-config and CMake, the documentation as pages, and examples." "Multi-Arch: same\n"
 control offhook-sfu net "$sfu_needs" "development SFU for offhook" \
-  "$intro\n .\n A whole SFU with its coordinator in one process, for tests and demos on one machine: it verifies no tokens."
+  "$intro\n .\n A whole SFU with its coordinator in one process, for tests and demos on\n one machine: it verifies no tokens."
 
 for package in $lib $lib-dbgsym liboffhook-dev offhook-sfu; do
   find "$deb/$package" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
