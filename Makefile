@@ -33,12 +33,13 @@ SOAK_SEED ?= 1
 
 # Steps of `make test`, in this order.
 STEPS := build check-house check-licences test-rust lab loom check-header test-c test-livekit faults-short test-valgrind test-helgrind test-asan \
-         check-install check-bindings test-cpp test-go test-python test-swift interop demo-short demo-livekit-short soak-short
+         check-install check-abi check-bindings check-docs dist-short test-cpp test-go test-python test-swift interop demo-short demo-livekit-short soak-short
 
 .PHONY: help setup build livekit demo demo-short demo-livekit demo-livekit-short test bench bench-livekit interop install header \
         lint clean test-rust lab test-c test-livekit test-valgrind test-asan asan check-header check-install check-licences check-house \
         examples loom faults faults-short \
-        stage check-bindings test-cpp test-go test-python test-swift test-helgrind test-asan-rust sanitize miri fuzz soak soak-short
+        stage check-bindings test-cpp test-go test-python test-swift test-helgrind test-asan-rust sanitize miri fuzz soak soak-short \
+        check-abi docs check-docs dist dist-short check-dist reproducible
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -49,7 +50,7 @@ setup: ## install what a bare Debian 12 lacks (apt when root; otherwise print th
 
 build: setup ## the library, the development SFU and the tools, optimised
 	@scripts/say.sh "Building library, SFU and tools (first time: some minutes)"
-	$(CARGO) build --release -p offhook --lib --target-dir target/ship
+	CARGO="$(CARGO)" scripts/build-ship.sh lib
 	$(CARGO) build --workspace --bins
 	@scripts/stage-lib.sh $(SHIP) $(LIBS)
 
@@ -216,3 +217,30 @@ lint: check-house ## formatting and clippy
 
 clean: ## remove everything that was built
 	$(CARGO) clean
+
+check-abi: build ## the binary interface is what abi/ promises; the checker finds planted breaks
+	@python3 tests/abi/test_check_abi.py
+	@python3 scripts/check-abi.py
+
+docs: ## the header's reference, guides and documents as pages: target/docs/index.html
+	@scripts/docs.py
+
+check-docs: stage ## every item of the header is documented, links lead somewhere, the guides' code runs
+	@scripts/docs.py --check
+	@PATH=/usr/bin:$$PATH python3 tests/docs/test_docs.py
+	@scripts/docs.py || { code=$$?; [ $$code = 77 ] || exit $$code; }
+	@scripts/with-sfu.sh scripts/check-guides.py
+
+dist: setup ## tarball, .deb, debug files, sources into target/dist; then tried from an empty tree
+	@scripts/dist.sh
+	@scripts/check-dist.sh
+
+dist-short: build ## the same with the library and the SFU that are built already, in two minutes
+	@OFFHOOK_SFU=$(SFU) OFFHOOK_BUILT=1 scripts/dist.sh
+	@scripts/check-dist.sh
+
+check-dist: ## what is in target/dist, once more
+	@scripts/check-dist.sh
+
+reproducible: setup ## build and pack twice in two folders and compare; two whole builds (PACK_ONLY=1: only packing)
+	@scripts/reproducible.sh

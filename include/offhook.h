@@ -196,12 +196,33 @@ enum oh_state
   : int32_t
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
+    /**
+     * Not begun: the moment between oh_call_join and the first attempt.
+     */
     OH_STATE_IDLE = 0,
+    /**
+     * Getting in: admission, socket, peer connections.
+     */
     OH_STATE_JOINING = 1,
+    /**
+     * In the call: media can flow.
+     */
     OH_STATE_JOINED = 2,
+    /**
+     * The connection was lost and is looked for.
+     */
     OH_STATE_RECONNECTING = 3,
+    /**
+     * The SFU hands this participant over to another edge; the old one plays until then.
+     */
     OH_STATE_MIGRATING = 4,
+    /**
+     * The machine has no network: the call waits for it.
+     */
     OH_STATE_OFFLINE = 5,
+    /**
+     * The connection was not found again; OH_STATE_LEFT follows at once.
+     */
     OH_STATE_RECONNECTING_FAILED = 6,
     /**
      * Over; nothing follows but OH_EVENT_ENDED.
@@ -457,9 +478,21 @@ enum oh_track_kind
   : int32_t
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
+    /**
+     * Sound of a microphone.
+     */
     OH_TRACK_AUDIO = 1,
+    /**
+     * Video of a camera.
+     */
     OH_TRACK_VIDEO = 2,
+    /**
+     * A screen.
+     */
     OH_TRACK_SCREEN_SHARE = 3,
+    /**
+     * The sound of what is on a screen.
+     */
     OH_TRACK_SCREEN_SHARE_AUDIO = 4,
 };
 #ifndef __cplusplus
@@ -478,11 +511,29 @@ enum oh_log_level
   : int32_t
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
+    /**
+     * Nothing.
+     */
     OH_LOG_OFF = 0,
+    /**
+     * A defect of the library, contained to one object.
+     */
     OH_LOG_ERROR = 1,
+    /**
+     * What failed in a call, as OH_EVENT_ERROR and OH_EVENT_LOCAL_FAILED tell it.
+     */
     OH_LOG_WARN = 2,
+    /**
+     * Calls change their state and end; the network changes.
+     */
     OH_LOG_INFO = 3,
+    /**
+     * How it happens, and what was dropped because it came late.
+     */
     OH_LOG_DEBUG = 4,
+    /**
+     * Every message.
+     */
     OH_LOG_TRACE = 5,
 };
 #ifndef __cplusplus
@@ -651,7 +702,13 @@ enum oh_layer
      * As good as the network allows.
      */
     OH_LAYER_HIGH = 0,
+    /**
+     * The one in the middle.
+     */
     OH_LAYER_MEDIUM = 1,
+    /**
+     * The smallest.
+     */
     OH_LAYER_LOW = 2,
 };
 #ifndef __cplusplus
@@ -720,6 +777,9 @@ typedef uint32_t oh_rpc_error;
  * A call: one participant's presence, from oh_call_join to oh_call_free. 0 is none.
  */
 typedef struct oh_call {
+    /**
+     * Unique in the process, for ever; 0 is none.
+     */
     uint64_t id;
 } oh_call;
 
@@ -727,7 +787,13 @@ typedef struct oh_call {
  * oh_state before and after.
  */
 typedef struct oh_event_state {
+    /**
+     * oh_state now.
+     */
     int32_t state;
+    /**
+     * oh_state before.
+     */
     int32_t previous;
 } oh_event_state;
 
@@ -735,27 +801,57 @@ typedef struct oh_event_state {
  * Head count, self included.
  */
 typedef struct oh_event_counts {
+    /**
+     * All participants.
+     */
     uint32_t total;
+    /**
+     * Those of them who have no name and are not told one by one; 0 in protocols without such.
+     */
     uint32_t anonymous;
 } oh_event_counts;
 
+/**
+ * The call is joined.
+ */
 typedef struct oh_event_joined {
     /**
      * Own session id.
      */
     const char *session_id;
+    /**
+     * How many are in the call.
+     */
     struct oh_event_counts counts;
     /**
      * Milliseconds since oh_call_join.
      */
     uint32_t join_ms;
+    /**
+     * Zero.
+     */
     uint32_t reserved;
 } oh_event_joined;
 
+/**
+ * A participant, as far as is known now.
+ */
 typedef struct oh_event_participant {
+    /**
+     * Who it is; one user may be in a call more than once.
+     */
     const char *user_id;
+    /**
+     * Names the participant in this call.
+     */
     const char *session_id;
+    /**
+     * Shown to people, "" without any.
+     */
     const char *name;
+    /**
+     * URL of a picture, "" without any.
+     */
     const char *image;
     /**
      * Custom data as JSON, "" without any.
@@ -765,7 +861,13 @@ typedef struct oh_event_participant {
      * 0 unknown, 1 poor, 2 good, 3 excellent, 4 lost.
      */
     int32_t quality;
+    /**
+     * Non-zero: speaks now.
+     */
     uint32_t speaking;
+    /**
+     * Non-zero: speaks most.
+     */
     uint32_t dominant;
     /**
      * 0.0 to 1.0.
@@ -781,8 +883,17 @@ typedef struct oh_event_participant {
     const char *attributes;
 } oh_event_participant;
 
+/**
+ * A participant's track.
+ */
 typedef struct oh_event_track {
+    /**
+     * Whose it is.
+     */
     const char *user_id;
+    /**
+     * The participant's session.
+     */
     const char *session_id;
     /**
      * oh_track_kind.
@@ -802,23 +913,47 @@ typedef struct oh_event_track {
     const char *name;
 } oh_event_track;
 
+/**
+ * How loud somebody is.
+ */
 typedef struct oh_event_level {
+    /**
+     * Who it is.
+     */
     const char *user_id;
+    /**
+     * The participant's session.
+     */
     const char *session_id;
     /**
      * 0.0 to 1.0.
      */
     float level;
+    /**
+     * Non-zero: speaks now.
+     */
     uint32_t speaking;
 } oh_event_level;
 
+/**
+ * How well somebody is connected.
+ */
 typedef struct oh_event_quality {
+    /**
+     * Who it is.
+     */
     const char *user_id;
+    /**
+     * The participant's session.
+     */
     const char *session_id;
     /**
      * 0 unknown, 1 poor, 2 good, 3 excellent, 4 lost.
      */
     int32_t quality;
+    /**
+     * Zero.
+     */
     uint32_t reserved;
 } oh_event_quality;
 
@@ -826,22 +961,49 @@ typedef struct oh_event_quality {
  * Non-zero: allowed.
  */
 typedef struct oh_event_grants {
+    /**
+     * Sound of a microphone.
+     */
     uint32_t audio;
+    /**
+     * Video of a camera.
+     */
     uint32_t video;
+    /**
+     * The screen, with its sound.
+     */
     uint32_t screen_share;
 } oh_event_grants;
 
+/**
+ * A pinned participant.
+ */
 typedef struct oh_pin {
+    /**
+     * Who it is.
+     */
     const char *user_id;
+    /**
+     * The participant's session.
+     */
     const char *session_id;
 } oh_pin;
 
+/**
+ * Who is pinned, all of them.
+ */
 typedef struct oh_event_pins {
     /**
      * `count` of them, most important first; NULL when count is 0.
      */
     const struct oh_pin *pins;
+    /**
+     * How many.
+     */
     uint32_t count;
+    /**
+     * Zero.
+     */
     uint32_t reserved;
 } oh_event_pins;
 
@@ -849,9 +1011,15 @@ typedef struct oh_event_pins {
  * A track that I publish. 0 is none.
  */
 typedef struct oh_track {
+    /**
+     * Unique in the process, for ever; 0 is none.
+     */
     uint64_t id;
 } oh_track;
 
+/**
+ * What became of a track of mine.
+ */
 typedef struct oh_event_local {
     /**
      * None (id 0) when the application has freed it meanwhile.
@@ -865,9 +1033,15 @@ typedef struct oh_event_local {
      * The server's own code, 0 without one.
      */
     int32_t server_code;
+    /**
+     * What failed and what to do; "" for OH_EVENT_LOCAL_PUBLISHED.
+     */
     const char *text;
 } oh_event_local;
 
+/**
+ * Something that failed.
+ */
 typedef struct oh_event_error {
     /**
      * oh_result.
@@ -883,7 +1057,13 @@ typedef struct oh_event_error {
     const char *text;
 } oh_event_error;
 
+/**
+ * Events that are missing here.
+ */
 typedef struct oh_event_lost {
+    /**
+     * How many were dropped.
+     */
     uint64_t count;
 } oh_event_lost;
 
@@ -900,6 +1080,9 @@ typedef struct oh_audio {
      * oh_audio_format: which of the three pointers below is set.
      */
     int32_t format;
+    /**
+     * Who is heard.
+     */
     const char *user_id;
     /**
      * Names the participant; one user may be in a call more than once.
@@ -917,6 +1100,9 @@ typedef struct oh_audio {
      * OH_AUDIO_OPUS: packet_size bytes; else NULL.
      */
     const uint8_t *packet;
+    /**
+     * Bytes at `packet`; 0 for other formats.
+     */
     uint32_t packet_size;
     /**
      * Samples per channel: 20 ms of them; 0 for OH_AUDIO_OPUS.
@@ -956,6 +1142,9 @@ typedef struct oh_audio {
     uint32_t reserved;
 } oh_audio;
 
+/**
+ * Why and how the call ended.
+ */
 typedef struct oh_event_ended {
     /**
      * oh_end_reason.
@@ -969,6 +1158,9 @@ typedef struct oh_event_ended {
      * The server's own code, 0 without one.
      */
     int32_t server_code;
+    /**
+     * Zero.
+     */
     uint32_t reserved;
     /**
      * In words.
@@ -976,6 +1168,9 @@ typedef struct oh_event_ended {
     const char *reason;
 } oh_event_ended;
 
+/**
+ * How a lost connection was found again.
+ */
 typedef struct oh_event_reconnected {
     /**
      * Own session id now.
@@ -995,6 +1190,9 @@ typedef struct oh_event_reconnected {
     uint64_t elapsed_ms;
 } oh_event_reconnected;
 
+/**
+ * A custom event of the call.
+ */
 typedef struct oh_event_custom {
     /**
      * Who sent it; "" when the coordinator does not say.
@@ -1018,6 +1216,9 @@ typedef struct oh_event_room {
      * The server's name of it.
      */
     const char *id;
+    /**
+     * Shown to people, mostly the name that the call was joined by.
+     */
     const char *name;
     /**
      * The application's own text about the room, "" without any.
@@ -1027,9 +1228,15 @@ typedef struct oh_event_room {
      * Non-zero: it is being recorded.
      */
     uint32_t recording;
+    /**
+     * Zero.
+     */
     uint32_t reserved;
 } oh_event_room;
 
+/**
+ * A packet of another participant.
+ */
 typedef struct oh_event_data_packet {
     /**
      * The sender; "" for the application's server. Data may come before OH_EVENT_PARTICIPANT_JOINED.
@@ -1039,11 +1246,17 @@ typedef struct oh_event_data_packet {
      * The sender's session, "" when it is not told.
      */
     const char *session_id;
+    /**
+     * What it is about, as its sender says; may be "".
+     */
     const char *topic;
     /**
      * `size` bytes; NULL when size is 0.
      */
     const uint8_t *bytes;
+    /**
+     * Bytes at `bytes`.
+     */
     uint32_t size;
     /**
      * Non-zero: it came over the lossy channel.
@@ -1051,6 +1264,9 @@ typedef struct oh_event_data_packet {
     uint32_t lossy;
 } oh_event_data_packet;
 
+/**
+ * A text of another participant.
+ */
 typedef struct oh_event_text {
     /**
      * The sender; "" for the application's server.
@@ -1060,14 +1276,23 @@ typedef struct oh_event_text {
      * The sender's session, "" when it is not told.
      */
     const char *session_id;
+    /**
+     * What it is about, as its sender says; may be "".
+     */
     const char *topic;
     /**
      * The sender's name of this text.
      */
     const char *id;
+    /**
+     * The whole text.
+     */
     const char *text;
 } oh_event_text;
 
+/**
+ * A procedure call: a request of another participant, or the response to one of mine.
+ */
 typedef struct oh_event_rpc {
     /**
      * OH_EVENT_RPC_RESPONSE: the number that oh_call_rpc gave; else 0.
@@ -1103,14 +1328,29 @@ typedef struct oh_event_rpc {
     uint32_t timeout_ms;
 } oh_event_rpc;
 
+/**
+ * Whether a track can be had.
+ */
 typedef struct oh_event_subscribable {
+    /**
+     * Whose track it is.
+     */
     const char *user_id;
+    /**
+     * The participant's session.
+     */
     const char *session_id;
+    /**
+     * The track, as in oh_event_track.
+     */
     const char *track_id;
     /**
      * Non-zero: it can be had.
      */
     uint32_t allowed;
+    /**
+     * Zero.
+     */
     uint32_t reserved;
 } oh_event_subscribable;
 
@@ -1118,26 +1358,89 @@ typedef struct oh_event_subscribable {
  * The member that `kind` names.
  */
 typedef union oh_event_data {
+    /**
+     * OH_EVENT_STATE.
+     */
     struct oh_event_state state;
+    /**
+     * OH_EVENT_JOINED.
+     */
     struct oh_event_joined joined;
+    /**
+     * OH_EVENT_PARTICIPANT_JOINED, _UPDATED, _LEFT.
+     */
     struct oh_event_participant participant;
+    /**
+     * OH_EVENT_TRACK_PUBLISHED, OH_EVENT_TRACK_UNPUBLISHED.
+     */
     struct oh_event_track track;
+    /**
+     * OH_EVENT_AUDIO_LEVEL, OH_EVENT_DOMINANT_SPEAKER.
+     */
     struct oh_event_level level;
+    /**
+     * OH_EVENT_CONNECTION_QUALITY.
+     */
     struct oh_event_quality quality;
+    /**
+     * OH_EVENT_COUNTS.
+     */
     struct oh_event_counts counts;
+    /**
+     * OH_EVENT_GRANTS.
+     */
     struct oh_event_grants grants;
+    /**
+     * OH_EVENT_PINS.
+     */
     struct oh_event_pins pins;
+    /**
+     * OH_EVENT_LOCAL_PUBLISHED, OH_EVENT_LOCAL_FAILED.
+     */
     struct oh_event_local local;
+    /**
+     * OH_EVENT_ERROR.
+     */
     struct oh_event_error error;
+    /**
+     * OH_EVENT_LOST.
+     */
     struct oh_event_lost lost;
+    /**
+     * OH_EVENT_AUDIO.
+     */
     struct oh_audio audio;
+    /**
+     * OH_EVENT_ENDED.
+     */
     struct oh_event_ended ended;
+    /**
+     * OH_EVENT_RECONNECTED.
+     */
     struct oh_event_reconnected reconnected;
+    /**
+     * OH_EVENT_CUSTOM.
+     */
     struct oh_event_custom custom;
+    /**
+     * OH_EVENT_ROOM.
+     */
     struct oh_event_room room;
+    /**
+     * OH_EVENT_DATA.
+     */
     struct oh_event_data_packet data;
+    /**
+     * OH_EVENT_TEXT.
+     */
     struct oh_event_text text;
+    /**
+     * OH_EVENT_RPC_REQUEST, OH_EVENT_RPC_RESPONSE.
+     */
     struct oh_event_rpc rpc;
+    /**
+     * OH_EVENT_SUBSCRIBABLE.
+     */
     struct oh_event_subscribable subscribable;
     /**
      * Room for later kinds: the size of an event does not change.
@@ -1158,11 +1461,17 @@ typedef struct oh_event {
      * oh_event_kind; skip what you do not know.
      */
     int32_t kind;
+    /**
+     * Whose event it is.
+     */
     struct oh_call call;
     /**
      * Milliseconds since oh_call_join.
      */
     uint64_t at_ms;
+    /**
+     * What happened, in the member that `kind` names.
+     */
     union oh_event_data u;
 } oh_event;
 
@@ -1243,6 +1552,9 @@ typedef struct oh_call_options {
      * The `data` of the join request as a JSON object; NULL: none.
      */
     const char *data_json;
+    /**
+     * Who hears what happens; all zero: pull mode.
+     */
     struct oh_call_handlers handlers;
     /**
      * Samples per second of what is heard, 8000 to 192000; 0: 48000.
@@ -1260,6 +1572,9 @@ typedef struct oh_call_options {
      * Receive buffer: least and greatest delay in ms, 0 to 2000; both 0: 20 to 200.
      */
     uint32_t audio_min_delay_ms;
+    /**
+     * As audio_min_delay_ms.
+     */
     uint32_t audio_max_delay_ms;
     /**
      * Events queued for the application at most, 16 to 65536; 0: 1024. Beyond it events are
@@ -1317,6 +1632,9 @@ typedef struct oh_call_options {
  * Configuration, credentials and the connections to the servers; calls are made from it. 0 is none.
  */
 typedef struct oh_client {
+    /**
+     * Unique in the process, for ever; 0 is none.
+     */
     uint64_t id;
 } oh_client;
 
@@ -1402,7 +1720,13 @@ typedef struct oh_data_options {
      * `to_count` user ids; NULL: everybody in the call.
      */
     const char *const *to;
+    /**
+     * How many user ids are at `to`.
+     */
     uint32_t to_count;
+    /**
+     * Zero.
+     */
     uint32_t reserved;
 } oh_data_options;
 
@@ -1448,6 +1772,9 @@ typedef void (*oh_log_handler)(void *user_data, int32_t level, const char *text)
  * What I send in a call; its tracks are oh_track. 0 is none.
  */
 typedef struct oh_publisher {
+    /**
+     * Unique in the process, for ever; 0 is none.
+     */
     uint64_t id;
 } oh_publisher;
 
@@ -1492,13 +1819,25 @@ typedef struct oh_call_stats {
      * Messages of kinds that this version does not know, or has no use for.
      */
     uint64_t unknown_messages;
+    /**
+     * Offers of the SFU that were answered.
+     */
     uint64_t offers_answered;
+    /**
+     * Offers of the SFU that could not be answered.
+     */
     uint64_t offers_failed;
     /**
      * Attempts to join, the first included.
      */
     uint64_t join_attempts;
+    /**
+     * Requests to the SFU.
+     */
     uint64_t rpcs;
+    /**
+     * Requests that were sent again.
+     */
     uint64_t rpc_retries;
     /**
      * Events of the kinds error and local_failed.
@@ -1508,7 +1847,13 @@ typedef struct oh_call_stats {
      * ICE candidates that were stale, unreadable or too many.
      */
     uint64_t candidates_dropped;
+    /**
+     * RTP packets received.
+     */
     uint64_t packets_received;
+    /**
+     * Their bytes.
+     */
     uint64_t bytes_received;
     /**
      * Packets of sound that never came.
@@ -1530,7 +1875,13 @@ typedef struct oh_call_stats {
      * Frames restored by forward error correction.
      */
     uint64_t frames_restored;
+    /**
+     * RTP packets sent.
+     */
     uint64_t packets_sent;
+    /**
+     * Their bytes.
+     */
     uint64_t bytes_sent;
     /**
      * Frames dropped because the application was too slow to take them.
@@ -1549,10 +1900,16 @@ typedef struct oh_call_stats {
      */
     uint32_t reserved;
     /**
-     * Reconnects that succeeded: with a new socket only, with a new session, to another edge.
+     * Reconnects that succeeded with a new socket only.
      */
     uint64_t reconnects_fast;
+    /**
+     * Reconnects that succeeded with a new session.
+     */
     uint64_t reconnects_rejoin;
+    /**
+     * Reconnects that succeeded by going to another edge.
+     */
     uint64_t reconnects_migrate;
     /**
      * Attempts to reconnect, failed ones included.
@@ -1574,6 +1931,9 @@ typedef struct oh_call_stats {
  * publishes. 0 is none.
  */
 typedef struct oh_subscriber {
+    /**
+     * Unique in the process, for ever; 0 is none.
+     */
     uint64_t id;
 } oh_subscriber;
 
@@ -1602,6 +1962,9 @@ typedef struct oh_remote_track_options {
      * The size at which video is shown, in pixels; 0: not said.
      */
     uint32_t width;
+    /**
+     * As width.
+     */
     uint32_t height;
     /**
      * Frames per second at most; 0: not said.
@@ -1630,6 +1993,9 @@ typedef struct oh_access_token_options {
      * The service's key and its secret. Required. Keep the secret on servers.
      */
     const char *api_key;
+    /**
+     * As api_key.
+     */
     const char *api_secret;
     /**
      * The user id. Required.

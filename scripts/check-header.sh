@@ -38,9 +38,10 @@ for language in "cc c99 c" "c++ c++17 c++"; do
   echo "ok compiles alone as $standard"
 done
 
-lib=${1:-target/ship/release/liboffhook.so}
+lib=${1:-$(scripts/link-lib.sh target/ship/release)}
 [ -e "$lib" ] || { echo "check-header: $lib is not built: make build" >&2; exit 1; }
-nm -D --defined-only "$lib" | awk '{print $3}' | sed 's/@.*//' | sort -u >target/header/exported
+# A is the name of a version, not a symbol.
+nm -D --defined-only "$lib" | awk '$2 != "A" {print $3}' | sed 's/@.*//' | sort -u >target/header/exported
 # The preprocessor removes comments and macros; inline functions live in the header alone.
 echo '#include "offhook.h"' | cc -x c -std=c99 -Iinclude -E -P - | grep -v 'static inline' |
   grep -oE '\boh_[a-z0-9_]+ *\(' | tr -d ' (' | sort -u >target/header/declared

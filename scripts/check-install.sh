@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs into an empty tree, builds every examples/*.c against it with nothing but pkg-config,
-# shared and static, and runs each with --help.
+# shared and static, and runs each with --help. The same with CMake, after the tree was moved elsewhere.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tree=$PWD/target/install-test
@@ -9,7 +9,8 @@ prefix=/opt/offhook-test libdir=/opt/offhook-test/lib64
 DESTDIR=$tree PREFIX=$prefix LIBDIR=$libdir scripts/install.sh
 
 for file in $libdir/liboffhook.so.0.1.0 $libdir/liboffhook.so.0 $libdir/liboffhook.so $libdir/liboffhook.a \
-            $libdir/pkgconfig/offhook.pc $prefix/include/offhook.h; do
+            $libdir/pkgconfig/offhook.pc $libdir/cmake/offhook/offhookConfig.cmake \
+            $libdir/cmake/offhook/offhookConfigVersion.cmake $prefix/include/offhook.h; do
   [ -e "$tree$file" ] || { echo "check-install: $file was not installed" >&2; exit 1; }
 done
 export PKG_CONFIG_PATH=$tree$libdir/pkgconfig PKG_CONFIG_SYSROOT_DIR=$tree
@@ -37,7 +38,7 @@ for source in examples/*.c; do
     -Wl,-Bdynamic $(pkg-config --static --libs offhook | sed 's/-loffhook//') $more -lm
   needs=$(readelf -d "$tree/bin/$name" | sed -n 's/.*(NEEDED).*\[\(liboffhook.*\)\]/\1/p')
   [ "$needs" = liboffhook.so.0 ] || { echo "check-install: $name needs '$needs'" >&2; exit 1; }
-  if readelf -d "$tree/bin/$name-static" | grep -q 'liboffhook'; then
+  if grep -q 'liboffhook' <<<"$(readelf -d "$tree/bin/$name-static")"; then
     echo "check-install: $name-static still needs the shared library" >&2; exit 1
   fi
   LD_LIBRARY_PATH=$tree$libdir timeout 20 "$tree/bin/$name" --help >"$tree/bin/$name.help"
@@ -49,3 +50,19 @@ done
 [ "$count" -gt 0 ] || { echo "check-install: no program in examples/" >&2; exit 1; }
 undefined=$(ldd "$tree$libdir/liboffhook.so.0" | grep 'not found' || true)
 [ -z "$undefined" ] || { echo "check-install: $undefined" >&2; exit 1; }
+
+moved=$tree/moved
+mv "$tree$prefix" "$moved"
+mv "$moved/lib64" "$moved/lib"   # CMake does not look into lib64 on Debian
+quiet() { "$@" >"$tree/log" 2>&1 || { cat "$tree/log" >&2; echo "check-install: failed: $*" >&2; exit 1; }; }
+quiet cmake -S tests/install/versions -B "$tree/versions" -DCMAKE_PREFIX_PATH="$moved"
+quiet cmake -S tests/install -B "$tree/cmake" -DCMAKE_PREFIX_PATH="$moved" -DEXAMPLES="$PWD/examples"
+quiet cmake --build "$tree/cmake"
+for name in call call-static; do
+  grep -qi usage <<<"$(timeout 20 "$tree/cmake/$name" --help)" || { echo "check-install: $name of CMake does not run" >&2; exit 1; }
+done
+grep -q 'NEEDED.*liboffhook.so.0' <<<"$(readelf -d "$tree/cmake/call")" || { echo "check-install: CMake's call needs no liboffhook.so.0" >&2; exit 1; }
+if grep -q liboffhook <<<"$(readelf -d "$tree/cmake/call-static")"; then
+  echo "check-install: CMake's call-static still needs the shared library" >&2; exit 1
+fi
+echo "ok CMake: offhook::offhook and offhook::static, from a moved tree; versions are told apart"

@@ -1,47 +1,79 @@
 #!/usr/bin/env bash
-# Installs what is in target/ship/release: library with SONAME links, static library, header, offhook.pc.
-# Environment: DESTDIR (staging root), PREFIX (/usr/local), LIBDIR (PREFIX/lib), STRIP=0 keeps the
-# line tables.
+# Installs what is in target/ship/release: library with SONAME links, static library, header, offhook.pc and the
+# CMake package. Environment: DESTDIR (staging root), PREFIX (/usr/local), LIBDIR (PREFIX/lib), INCLUDEDIR
+# (PREFIX/include), STRIP=0 keeps the line tables, DEBUGDIR=DIR puts them into files of their own below DESTDIR/DIR,
+# RELOCATABLE=1 lets offhook.pc find everything from where it lies.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 prefix=${PREFIX:-/usr/local}
 libdir=${LIBDIR:-$prefix/lib}
-includedir=$prefix/include
+includedir=${INCLUDEDIR:-$prefix/include}
 root=${DESTDIR:-}
 build=target/ship/release
-for path in "$prefix" "$libdir"; do
-  case $path in /*) ;; *) echo "install: PREFIX and LIBDIR must be absolute, not '$path'" >&2; exit 2 ;; esac
+for path in "$prefix" "$libdir" "$includedir"; do
+  case $path in /*) ;; *) echo "install: PREFIX, LIBDIR and INCLUDEDIR must be absolute, not '$path'" >&2; exit 2 ;; esac
 done
-for file in liboffhook.so liboffhook.a; do
-  [ -e "$build/$file" ] || { echo "install: $build/$file is not built: make build" >&2; exit 1; }
-done
+[ -e "$build/liboffhook.a" ] || { echo "install: $build/liboffhook.a is not built: make build" >&2; exit 1; }
 [ -e include/offhook.h ] || { echo "install: include/offhook.h is missing: make header" >&2; exit 1; }
+shared=$(scripts/link-lib.sh "$build")
 
 version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
-soname=$(readelf -d "$build/liboffhook.so" | sed -n 's/.*(SONAME).*\[\(.*\)\]/\1/p')
+soname=$(readelf -d "$shared" | sed -n 's/.*(SONAME).*\[\(.*\)\]/\1/p')
 [ "$soname" = liboffhook.so.0 ] || { echo "install: unexpected SONAME '$soname'" >&2; exit 1; }
 real=$soname.${version#*.}
+# What `rustc --print native-static-libs` says the archive needs.
+private="-pthread -lgcc_s -lutil -lrt -lm -ldl -lc"
 
-install -d "$root$libdir/pkgconfig" "$root$includedir"
-install -m 755 "$build/liboffhook.so" "$root$libdir/$real"
+install -d "$root$libdir/pkgconfig" "$root$libdir/cmake/offhook" "$root$includedir"
+install -m 755 "$shared" "$root$libdir/$real"
 install -m 644 "$build/liboffhook.a" "$root$libdir/liboffhook.a"
+if [ -n "${DEBUGDIR:-}" ]; then
+  id=$(readelf -n "$shared" | sed -n 's/.*Build ID: \([0-9a-f]*\)$/\1/p')
+  [ ${#id} -ge 16 ] || { echo "install: $shared has no build-id" >&2; exit 1; }
+  debug=$root$DEBUGDIR/.build-id/${id:0:2}/${id:2}.debug
+  install -d "$(dirname "$debug")"
+  objcopy --only-keep-debug --compress-debug-sections "$shared" "$debug"
+  chmod 644 "$debug"
+fi
 if [ "${STRIP:-1}" = 1 ]; then
   strip --strip-unneeded "$root$libdir/$real"
-  strip --strip-debug "$root$libdir/liboffhook.a"
+  strip -D --strip-debug "$root$libdir/liboffhook.a"
+fi
+if [ -n "${DEBUGDIR:-}" ]; then
+  objcopy --add-gnu-debuglink="$debug" "$root$libdir/$real"
 fi
 ln -sfn "$real" "$root$libdir/$soname"
 ln -sfn "$soname" "$root$libdir/liboffhook.so"
 install -m 644 include/offhook.h "$root$includedir/offhook.h"
+
+# PATH from DIR, both as they will be: no matter what lies there now.
+from() { realpath -m --no-symlinks --relative-to="$1" "$2"; }
+pc_prefix=$prefix pc_libdir=$libdir pc_includedir=$includedir
+if [ "${RELOCATABLE:-0}" = 1 ]; then
+  pc_prefix="\${pcfiledir}/$(from "$libdir/pkgconfig" "$prefix")"
+  pc_libdir="\${prefix}/$(from "$prefix" "$libdir")"
+  pc_includedir="\${prefix}/$(from "$prefix" "$includedir")"
+fi
 cat >"$root$libdir/pkgconfig/offhook.pc" <<PC
-prefix=$prefix
-libdir=$libdir
-includedir=$includedir
+prefix=$pc_prefix
+libdir=$pc_libdir
+includedir=$pc_includedir
 
 Name: offhook
 Description: SFU calls for any language: join, publish, subscribe, media in and out, leave
 Version: $version
 Cflags: -I\${includedir}
 Libs: -L\${libdir} -loffhook
-Libs.private: -pthread -lgcc_s -lutil -lrt -lm -ldl -lc
+Libs.private: $private
 PC
+
+IFS=. read -r major minor _ <<<"$version"
+pointer=$(readelf -h "$shared" | sed -n 's/.*Class: *ELF\([0-9]*\)$/\1/p')
+for file in offhookConfig offhookConfigVersion; do
+  sed -e "s|@VERSION@|$version|g; s|@MAJOR@|$major|g; s|@MINOR@|$minor|g; s|@POINTER@|$((pointer / 8))|g" \
+      -e "s|@SHARED@|$real|g; s|@SONAME@|$soname|g; s|@PRIVATE_CMAKE@|${private// /;}|g" \
+      -e "s|@INCLUDE_FROM_LIBDIR@|$(from "$libdir" "$includedir")|g" \
+    "packaging/cmake/$file.cmake.in" >"$root$libdir/cmake/offhook/$file.cmake"
+  chmod 644 "$root$libdir/cmake/offhook/$file.cmake"
+done
 echo "installed offhook $version into $root$prefix"

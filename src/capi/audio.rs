@@ -9,9 +9,13 @@ use std::ffi::{c_char, c_void, CString};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 pub enum oh_track_kind {
+    /// Sound of a microphone.
     OH_TRACK_AUDIO = 1,
+    /// Video of a camera.
     OH_TRACK_VIDEO = 2,
+    /// A screen.
     OH_TRACK_SCREEN_SHARE = 3,
+    /// The sound of what is on a screen.
     OH_TRACK_SCREEN_SHARE_AUDIO = 4,
 }
 
@@ -47,6 +51,7 @@ pub struct oh_audio {
     pub size: u32,
     /// oh_audio_format: which of the three pointers below is set.
     pub format: i32,
+    /// Who is heard.
     pub user_id: *const c_char,
     /// Names the participant; one user may be in a call more than once.
     pub session_id: *const c_char,
@@ -56,6 +61,7 @@ pub struct oh_audio {
     pub samples_f32: *const f32,
     /// OH_AUDIO_OPUS: packet_size bytes; else NULL.
     pub packet: *const u8,
+    /// Bytes at `packet`; 0 for other formats.
     pub packet_size: u32,
     /// Samples per channel: 20 ms of them; 0 for OH_AUDIO_OPUS.
     pub frames: u32,

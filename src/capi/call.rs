@@ -32,6 +32,7 @@ use std::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct oh_call {
+    /// Unique in the process, for ever; 0 is none.
     pub id: u64,
 }
 
@@ -67,6 +68,7 @@ pub struct oh_call_options {
     pub token: *const c_char,
     /// The `data` of the join request as a JSON object; NULL: none.
     pub data_json: *const c_char,
+    /// Who hears what happens; all zero: pull mode.
     pub handlers: oh_call_handlers,
     /// Samples per second of what is heard, 8000 to 192000; 0: 48000.
     pub audio_rate: u32,
@@ -76,6 +78,7 @@ pub struct oh_call_options {
     pub audio_format: i32,
     /// Receive buffer: least and greatest delay in ms, 0 to 2000; both 0: 20 to 200.
     pub audio_min_delay_ms: u32,
+    /// As audio_min_delay_ms.
     pub audio_max_delay_ms: u32,
     /// Events queued for the application at most, 16 to 65536; 0: 1024. Beyond it events are
     /// dropped and OH_EVENT_LOST says how many; state events and the terminal event never are.

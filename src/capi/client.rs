@@ -28,6 +28,7 @@ use std::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct oh_client {
+    /// Unique in the process, for ever; 0 is none.
     pub id: u64,
 }
 

@@ -33,7 +33,9 @@ pub struct oh_data_options {
     pub topic: *const c_char,
     /// `to_count` user ids; NULL: everybody in the call.
     pub to: *const *const c_char,
+    /// How many user ids are at `to`.
     pub to_count: u32,
+    /// Zero.
     pub reserved: u32,
 }
 

@@ -7,12 +7,19 @@ use std::ffi::{c_char, c_void};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 pub enum oh_state {
+    /// Not begun: the moment between oh_call_join and the first attempt.
     OH_STATE_IDLE = 0,
+    /// Getting in: admission, socket, peer connections.
     OH_STATE_JOINING = 1,
+    /// In the call: media can flow.
     OH_STATE_JOINED = 2,
+    /// The connection was lost and is looked for.
     OH_STATE_RECONNECTING = 3,
+    /// The SFU hands this participant over to another edge; the old one plays until then.
     OH_STATE_MIGRATING = 4,
+    /// The machine has no network: the call waits for it.
     OH_STATE_OFFLINE = 5,
+    /// The connection was not found again; OH_STATE_LEFT follows at once.
     OH_STATE_RECONNECTING_FAILED = 6,
     /// Over; nothing follows but OH_EVENT_ENDED.
     OH_STATE_LEFT = 7,
@@ -165,7 +172,9 @@ const NAMES: [(oh_event_kind, &str); 28] = [
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct oh_event_state {
+    /// oh_state now.
     pub state: i32,
+    /// oh_state before.
     pub previous: i32,
 }
 
@@ -173,33 +182,45 @@ pub struct oh_event_state {
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct oh_event_counts {
+    /// All participants.
     pub total: u32,
+    /// Those of them who have no name and are not told one by one; 0 in protocols without such.
     pub anonymous: u32,
 }
 
+/// The call is joined.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct oh_event_joined {
     /// Own session id.
     pub session_id: *const c_char,
+    /// How many are in the call.
     pub counts: oh_event_counts,
     /// Milliseconds since oh_call_join.
     pub join_ms: u32,
+    /// Zero.
     pub reserved: u32,
 }
 
+/// A participant, as far as is known now.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct oh_event_participant {
+    /// Who it is; one user may be in a call more than once.
     pub user_id: *const c_char,
+    /// Names the participant in this call.
     pub session_id: *const c_char,
+    /// Shown to people, "" without any.
     pub name: *const c_char,
+    /// URL of a picture, "" without any.
     pub image: *const c_char,
     /// Custom data as JSON, "" without any.
     pub custom: *const c_char,
     /// 0 unknown, 1 poor, 2 good, 3 excellent, 4 lost.
     pub quality: i32,
+    /// Non-zero: speaks now.
     pub speaking: u32,
+    /// Non-zero: speaks most.
     pub dominant: u32,
     /// 0.0 to 1.0.
     pub level: f32,
@@ -209,10 +230,13 @@ pub struct oh_event_participant {
     pub attributes: *const c_char,
 }
 
+/// A participant's track.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct oh_event_track {
+    /// Whose it is.
     pub user_id: *const c_char,
+    /// The participant's session.
     pub session_id: *const c_char,
     /// oh_track_kind.
     pub kind: i32,
@@ -224,23 +248,31 @@ pub struct oh_event_track {
     pub name: *const c_char,
 }
 
+/// How loud somebody is.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct oh_event_level {
+    /// Who it is.
     pub user_id: *const c_char,
+    /// The participant's session.
     pub session_id: *const c_char,
     /// 0.0 to 1.0.
     pub level: f32,
+    /// Non-zero: speaks now.
     pub speaking: u32,
 }
 
+/// How well somebody is connected.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct oh_event_quality {
+    /// Who it is.
     pub user_id: *const c_char,
+    /// The participant's session.
     pub session_id: *const c_char,
     /// 0 unknown, 1 poor, 2 good, 3 excellent, 4 lost.
     pub quality: i32,
+    /// Zero.
     pub reserved: u32,
 }
 
@@ -248,27 +280,37 @@ pub struct oh_event_quality {
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct oh_event_grants {
+    /// Sound of a microphone.
     pub audio: u32,
+    /// Video of a camera.
     pub video: u32,
+    /// The screen, with its sound.
     pub screen_share: u32,
 }
 
+/// A pinned participant.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct oh_pin {
+    /// Who it is.
     pub user_id: *const c_char,
+    /// The participant's session.
     pub session_id: *const c_char,
 }
 
+/// Who is pinned, all of them.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct oh_event_pins {
     /// `count` of them, most important first; NULL when count is 0.
     pub pins: *const oh_pin,
+    /// How many.
     pub count: u32,
+    /// Zero.
     pub reserved: u32,
 }
 
+/// What became of a track of mine.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct oh_event_local {
@@ -278,9 +320,11 @@ pub struct oh_event_local {
     pub error: i32,
     /// The server's own code, 0 without one.
     pub server_code: i32,
+    /// What failed and what to do; "" for OH_EVENT_LOCAL_PUBLISHED.
     pub text: *const c_char,
 }
 
+/// Something that failed.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct oh_event_error {
@@ -292,12 +336,15 @@ pub struct oh_event_error {
     pub text: *const c_char,
 }
 
+/// Events that are missing here.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct oh_event_lost {
+    /// How many were dropped.
     pub count: u64,
 }
 
+/// How a lost connection was found again.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct oh_event_reconnected {
@@ -311,6 +358,7 @@ pub struct oh_event_reconnected {
     pub elapsed_ms: u64,
 }
 
+/// Why and how the call ended.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct oh_event_ended {
@@ -320,11 +368,13 @@ pub struct oh_event_ended {
     pub error: i32,
     /// The server's own code, 0 without one.
     pub server_code: i32,
+    /// Zero.
     pub reserved: u32,
     /// In words.
     pub reason: *const c_char,
 }
 
+/// A custom event of the call.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct oh_event_custom {
@@ -342,14 +392,17 @@ pub struct oh_event_custom {
 pub struct oh_event_room {
     /// The server's name of it.
     pub id: *const c_char,
+    /// Shown to people, mostly the name that the call was joined by.
     pub name: *const c_char,
     /// The application's own text about the room, "" without any.
     pub metadata: *const c_char,
     /// Non-zero: it is being recorded.
     pub recording: u32,
+    /// Zero.
     pub reserved: u32,
 }
 
+/// A packet of another participant.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct oh_event_data_packet {
@@ -357,14 +410,17 @@ pub struct oh_event_data_packet {
     pub user_id: *const c_char,
     /// The sender's session, "" when it is not told.
     pub session_id: *const c_char,
+    /// What it is about, as its sender says; may be "".
     pub topic: *const c_char,
     /// `size` bytes; NULL when size is 0.
     pub bytes: *const u8,
+    /// Bytes at `bytes`.
     pub size: u32,
     /// Non-zero: it came over the lossy channel.
     pub lossy: u32,
 }
 
+/// A text of another participant.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct oh_event_text {
@@ -372,12 +428,15 @@ pub struct oh_event_text {
     pub user_id: *const c_char,
     /// The sender's session, "" when it is not told.
     pub session_id: *const c_char,
+    /// What it is about, as its sender says; may be "".
     pub topic: *const c_char,
     /// The sender's name of this text.
     pub id: *const c_char,
+    /// The whole text.
     pub text: *const c_char,
 }
 
+/// A procedure call: a request of another participant, or the response to one of mine.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct oh_event_rpc {
@@ -399,14 +458,19 @@ pub struct oh_event_rpc {
     pub timeout_ms: u32,
 }
 
+/// Whether a track can be had.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct oh_event_subscribable {
+    /// Whose track it is.
     pub user_id: *const c_char,
+    /// The participant's session.
     pub session_id: *const c_char,
+    /// The track, as in oh_event_track.
     pub track_id: *const c_char,
     /// Non-zero: it can be had.
     pub allowed: u32,
+    /// Zero.
     pub reserved: u32,
 }
 
@@ -414,26 +478,47 @@ pub struct oh_event_subscribable {
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub union oh_event_data {
+    /// OH_EVENT_STATE.
     pub state: oh_event_state,
+    /// OH_EVENT_JOINED.
     pub joined: oh_event_joined,
+    /// OH_EVENT_PARTICIPANT_JOINED, _UPDATED, _LEFT.
     pub participant: oh_event_participant,
+    /// OH_EVENT_TRACK_PUBLISHED, OH_EVENT_TRACK_UNPUBLISHED.
     pub track: oh_event_track,
+    /// OH_EVENT_AUDIO_LEVEL, OH_EVENT_DOMINANT_SPEAKER.
     pub level: oh_event_level,
+    /// OH_EVENT_CONNECTION_QUALITY.
     pub quality: oh_event_quality,
+    /// OH_EVENT_COUNTS.
     pub counts: oh_event_counts,
+    /// OH_EVENT_GRANTS.
     pub grants: oh_event_grants,
+    /// OH_EVENT_PINS.
     pub pins: oh_event_pins,
+    /// OH_EVENT_LOCAL_PUBLISHED, OH_EVENT_LOCAL_FAILED.
     pub local: oh_event_local,
+    /// OH_EVENT_ERROR.
     pub error: oh_event_error,
+    /// OH_EVENT_LOST.
     pub lost: oh_event_lost,
+    /// OH_EVENT_AUDIO.
     pub audio: oh_audio,
+    /// OH_EVENT_ENDED.
     pub ended: oh_event_ended,
+    /// OH_EVENT_RECONNECTED.
     pub reconnected: oh_event_reconnected,
+    /// OH_EVENT_CUSTOM.
     pub custom: oh_event_custom,
+    /// OH_EVENT_ROOM.
     pub room: oh_event_room,
+    /// OH_EVENT_DATA.
     pub data: oh_event_data_packet,
+    /// OH_EVENT_TEXT.
     pub text: oh_event_text,
+    /// OH_EVENT_RPC_REQUEST, OH_EVENT_RPC_RESPONSE.
     pub rpc: oh_event_rpc,
+    /// OH_EVENT_SUBSCRIBABLE.
     pub subscribable: oh_event_subscribable,
     /// Room for later kinds: the size of an event does not change.
     pub reserved: [u64; 24],
@@ -448,9 +533,11 @@ pub struct oh_event {
     pub size: u32,
     /// oh_event_kind; skip what you do not know.
     pub kind: i32,
+    /// Whose event it is.
     pub call: oh_call,
     /// Milliseconds since oh_call_join.
     pub at_ms: u64,
+    /// What happened, in the member that `kind` names.
     pub u: oh_event_data,
 }
 

@@ -42,11 +42,17 @@ pub extern "C" fn oh_version() -> *const c_char {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 pub enum oh_log_level {
+    /// Nothing.
     OH_LOG_OFF = 0,
+    /// A defect of the library, contained to one object.
     OH_LOG_ERROR = 1,
+    /// What failed in a call, as OH_EVENT_ERROR and OH_EVENT_LOCAL_FAILED tell it.
     OH_LOG_WARN = 2,
+    /// Calls change their state and end; the network changes.
     OH_LOG_INFO = 3,
+    /// How it happens, and what was dropped because it came late.
     OH_LOG_DEBUG = 4,
+    /// Every message.
     OH_LOG_TRACE = 5,
 }
 

@@ -13,6 +13,7 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct oh_publisher {
+    /// Unique in the process, for ever; 0 is none.
     pub id: u64,
 }
 

@@ -31,17 +31,23 @@ pub struct oh_call_stats {
     pub malformed_messages: u64,
     /// Messages of kinds that this version does not know, or has no use for.
     pub unknown_messages: u64,
+    /// Offers of the SFU that were answered.
     pub offers_answered: u64,
+    /// Offers of the SFU that could not be answered.
     pub offers_failed: u64,
     /// Attempts to join, the first included.
     pub join_attempts: u64,
+    /// Requests to the SFU.
     pub rpcs: u64,
+    /// Requests that were sent again.
     pub rpc_retries: u64,
     /// Events of the kinds error and local_failed.
     pub errors: u64,
     /// ICE candidates that were stale, unreadable or too many.
     pub candidates_dropped: u64,
+    /// RTP packets received.
     pub packets_received: u64,
+    /// Their bytes.
     pub bytes_received: u64,
     /// Packets of sound that never came.
     pub packets_lost: u64,
@@ -53,7 +59,9 @@ pub struct oh_call_stats {
     pub frames_concealed: u64,
     /// Frames restored by forward error correction.
     pub frames_restored: u64,
+    /// RTP packets sent.
     pub packets_sent: u64,
+    /// Their bytes.
     pub bytes_sent: u64,
     /// Frames dropped because the application was too slow to take them.
     pub media_dropped: u64,
@@ -63,9 +71,11 @@ pub struct oh_call_stats {
     pub jitter_ms: u32,
     /// Zero.
     pub reserved: u32,
-    /// Reconnects that succeeded: with a new socket only, with a new session, to another edge.
+    /// Reconnects that succeeded with a new socket only.
     pub reconnects_fast: u64,
+    /// Reconnects that succeeded with a new session.
     pub reconnects_rejoin: u64,
+    /// Reconnects that succeeded by going to another edge.
     pub reconnects_migrate: u64,
     /// Attempts to reconnect, failed ones included.
     pub reconnect_attempts: u64,

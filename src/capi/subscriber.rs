@@ -16,6 +16,7 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct oh_subscriber {
+    /// Unique in the process, for ever; 0 is none.
     pub id: u64,
 }
 
@@ -54,7 +55,9 @@ pub unsafe extern "C" fn oh_call_subscriber(call: oh_call, subscriber: *mut oh_s
 pub enum oh_layer {
     /// As good as the network allows.
     OH_LAYER_HIGH = 0,
+    /// The one in the middle.
     OH_LAYER_MEDIUM = 1,
+    /// The smallest.
     OH_LAYER_LOW = 2,
 }
 
@@ -73,6 +76,7 @@ pub struct oh_remote_track_options {
     pub layer: i32,
     /// The size at which video is shown, in pixels; 0: not said.
     pub width: u32,
+    /// As width.
     pub height: u32,
     /// Frames per second at most; 0: not said.
     pub fps: u32,

@@ -21,6 +21,7 @@ pub struct oh_access_token_options {
     pub ttl_s: u32,
     /// The service's key and its secret. Required. Keep the secret on servers.
     pub api_key: *const c_char,
+    /// As api_key.
     pub api_secret: *const c_char,
     /// The user id. Required.
     pub user_id: *const c_char,

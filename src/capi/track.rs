@@ -21,6 +21,7 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct oh_track {
+    /// Unique in the process, for ever; 0 is none.
     pub id: u64,
 }
 

@@ -1,0 +1,237 @@
+#!/usr/bin/env python3
+"""check-abi.py [--write] [--header FILE] [--lib FILE] [--dump-dir DIR]
+
+Compares the binary interface as it is with the one that was promised: abi/offhook-N.abi, N being OH_ABI_VERSION. What
+was added (functions, constants, fields at the end) must be written into that file with --write and committed. What
+breaks a program that was compiled before (removed, another value, offset, type or signature, a smaller struct) fails,
+and --write refuses it: such a change needs another OH_ABI_VERSION, SONAME and version node, and gets a file of its own.
+
+Numbers come from the C compiler: a program is made that prints the size, offset and value of everything there is.
+"""
+
+import argparse
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import cheader  # noqa: E402
+
+ROOT = cheader.ROOT
+HEAD = """\
+# The binary interface of ABI {abi}: made by scripts/check-abi.py --write, compared by make check-abi.
+# One line per fact, so that a change can be read in a diff. Sizes and offsets are those of x86-64 Linux.
+"""
+
+
+def fail(text):
+    sys.exit(f"check-abi: {text}")
+
+
+def signature(item):
+    """A function without the names of its parameters, which are no part of the interface."""
+    return f"{item.type} ({', '.join(m.type for m in item.members) or 'void'})"
+
+
+def measure(header, items):
+    """What the compiler says: lines `name number...` of sizes, offsets and values, as a dict."""
+    lines = ["#include <stdio.h>", "#include <stddef.h>", f'#include "{header.resolve()}"', "int main(void) {"]
+
+    def put(name, *numbers):
+        values = "".join(f", (long long)({n})" for n in numbers)
+        lines.append(f'printf("{name}{" %lld" * len(numbers)}\\n"{values});')
+
+    for item in items:
+        if item.kind == "enum":
+            for value in item.members:
+                put(value.name, value.name)
+        elif item.kind in ("struct", "union"):
+            put(item.name, f"sizeof({item.name})", f"_Alignof({item.name})")
+            for f in item.members:
+                put(f"{item.name}.{f.name}", f"offsetof({item.name}, {f.name})", f"sizeof((({item.name} *)0)->{f.name})")
+        elif item.kind == "macro" and not item.name.endswith("_INIT"):
+            put(item.name, item.name)
+    lines.append("return 0; }")
+    with tempfile.TemporaryDirectory() as work:
+        source, program = pathlib.Path(work, "measure.c"), pathlib.Path(work, "measure")
+        source.write_text("\n".join(lines))
+        built = subprocess.run(["cc", "-std=c11", "-o", program, source], capture_output=True, text=True)
+        if built.returncode:
+            fail(f"the header does not compile:\n{built.stderr[:2000]}")
+        output = subprocess.check_output([program], text=True)
+    return {name: tuple(map(int, rest)) for name, *rest in map(str.split, output.splitlines())}
+
+
+def exported(lib):
+    """Functions of the library with the version of each, and its SONAME."""
+    symbols = {}
+    for line in subprocess.check_output(["nm", "-D", "--defined-only", lib], text=True).splitlines():
+        _, kind, name = line.split()
+        if kind != "A":
+            name, _, version = name.partition("@@")
+            symbols[name] = version or "none"
+    dynamic = subprocess.check_output(["readelf", "-d", lib], text=True)
+    soname = re.search(r"\(SONAME\).*\[(.*)\]", dynamic)
+    return symbols, soname[1] if soname else "none"
+
+
+def facts(header, lib):
+    """The interface as it is: an ordered dict, name of the fact -> fact."""
+    items = cheader.parse(header.read_text())
+    numbers = measure(header, items)
+    symbols, soname = exported(lib)
+    found = {"library SONAME": soname}
+    for item in items:
+        if item.kind == "macro" and not item.name.endswith("_INIT"):
+            found[f"constant {item.name}"] = str(numbers[item.name][0])
+        elif item.kind == "enum":
+            found[f"enum {item.name}"] = item.type
+            for value in item.members:
+                if numbers[value.name][0] != value.value:
+                    fail(f"{value.name} is {value.value} in the text, {numbers[value.name][0]} to the compiler")
+                found[f"value {item.name}.{value.name}"] = str(value.value)
+        elif item.kind in ("struct", "union"):
+            size, align = numbers[item.name]
+            found[f"{item.kind} {item.name}"] = f"size {size} align {align}"
+            for f in item.members:
+                offset, length = numbers[f"{item.name}.{f.name}"]
+                array = f"[{f.array}]" if f.array else ""
+                found[f"field {item.name}.{f.name}"] = f"offset {offset} size {length} {f.type}{array}"
+        elif item.kind == "callback":
+            found[f"callback {item.name}"] = signature(item)
+        elif item.kind == "function":
+            if item.name not in symbols:
+                fail(f"{item.name} is in the header, and the library does not export it")
+            found[f"function {item.name}"] = f"{symbols.pop(item.name)} {signature(item)}"
+    if symbols:
+        fail(f"exported, but not in the header: {' '.join(sorted(symbols))}")
+    return found
+
+
+def read(dump):
+    lines = [line for line in dump.read_text().splitlines() if line and not line.startswith("#")]
+    return dict(line.split(" = ", 1) for line in lines)
+
+
+def numbers_of(fact):
+    """`size 8 align 8` and `offset 0 size 8 char *`: the two numbers."""
+    words = fact.split(" ", 4)
+    return int(words[1]), int(words[3])
+
+
+def fields_of(found, record):
+    prefix = f"field {record}."
+    return {k[len(prefix):]: numbers_of(v) for k, v in found.items() if k.startswith(prefix)}
+
+
+def may_grow(found, record):
+    """Whether a struct may become larger: it tells its size, or lies in a union that reserves the room."""
+    first = next(iter(fields_of(found, record)), None)
+    if first == "size" and found[f"field {record}.size"] == "offset 0 size 4 uint32_t":
+        return True
+    homes = [k.split()[1].split(".")[0] for k, v in found.items() if k.startswith("field ") and v.split(" ", 4)[4] == record]
+    return bool(homes) and all(f"union {home}" in found and f"field {home}.reserved" in found for home in homes)
+
+
+def breaks(old, new):
+    """What in `new` does not fit a program that was made for `old`: lines of text."""
+    wrong = []
+    for name, was in old.items():
+        kind, _, what = name.partition(" ")
+        now = new.get(name)
+        if now == was:
+            continue
+        if now is None:
+            record, _, member = what.partition(".")
+            if kind == "field" and member.startswith("reserved") and fits_reserved(old, new, record, member):
+                continue
+            wrong.append(f"{name} was removed (it was: {was})")
+        elif kind == "struct":
+            (size, align), (size_now, align_now) = numbers_of(was), numbers_of(now)
+            if size_now < size:
+                wrong.append(f"{name} is smaller: {was}, now {now}")
+            elif align_now != align:
+                wrong.append(f"{name} is aligned otherwise: {was}, now {now}")
+            elif not may_grow(old, what):
+                wrong.append(f"{name} has grown, and does not tell its size: {was}, now {now}")
+        elif kind == "field" and grown_in_union(old, what.partition(".")[0], was, now):
+            continue
+        else:
+            wrong.append(f"{name} is another: {was}, now {now}")
+    for name in new.keys() - old.keys():
+        kind, _, what = name.partition(" ")
+        record, _, member = what.partition(".")
+        if kind == "field" and f"struct {record}" in old:
+            offset, size = numbers_of(new[name])
+            end = numbers_of(old[f"struct {record}"])[0]
+            reserved = [f for m, f in fields_of(old, record).items() if m.startswith("reserved")]
+            inside = any(start <= offset and offset + size <= start + length for start, length in reserved)
+            if offset < end and not inside:
+                wrong.append(f"{name} lies at offset {offset}, among what was there before ({end} bytes)")
+        if kind == "value" and f"enum {record}" in old:
+            same = [n for n, v in old.items() if n.startswith(f"value {record}.") and v == new[name]]
+            if same and same[0] in new:
+                wrong.append(f"{name} has the number of {same[0].split('.')[1]}: {new[name]}")
+    return sorted(wrong)
+
+
+def grown_in_union(old, home, was, now):
+    """A member of a union that has its room may grow; whether its own fields stay is asked of the member's struct."""
+    words, words_now = was.split(" ", 4), now.split(" ", 4)
+    return (f"union {home}" in old and f"struct {words[4]}" in old and may_grow(old, words[4])
+            and words[1] == words_now[1] and words[4] == words_now[4] and int(words_now[3]) >= int(words[3]))
+
+
+def fits_reserved(old, new, record, member):
+    """A reserved field may be used up: new fields take its place, all within its bytes, and it began empty."""
+    start, length = fields_of(old, record)[member]
+    before = fields_of(old, record)
+    return any(start <= o and o + s <= start + length for m, (o, s) in fields_of(new, record).items() if m not in before)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--write", action="store_true")
+    parser.add_argument("--header", type=pathlib.Path, default=cheader.HEADER)
+    parser.add_argument("--lib", type=pathlib.Path)
+    parser.add_argument("--dump-dir", type=pathlib.Path, default=ROOT / "abi")
+    options = parser.parse_args()
+    lib = options.lib
+    if not lib:
+        lib = ROOT / subprocess.check_output([ROOT / "scripts/link-lib.sh", "target/ship/release"], text=True).strip()
+    now = facts(options.header, lib)
+
+    abi = now["constant OH_ABI_VERSION"]
+    if now["library SONAME"] != f"liboffhook.so.{abi}":
+        fail(f"OH_ABI_VERSION is {abi}, the SONAME {now['library SONAME']}: they belong together")
+    # A later node for what was added is fine: OFFHOOK_0_2, say.
+    strange = {v.split()[0] for k, v in now.items() if k.startswith("function ")}
+    strange = {v for v in strange if not re.fullmatch(rf"OFFHOOK_{abi}(_\d+)*", v)}
+    if strange:
+        fail(f"OH_ABI_VERSION is {abi}, and symbols have the version {' '.join(sorted(strange))}")
+
+    dump = options.dump_dir / f"offhook-{abi}.abi"
+    text = HEAD.format(abi=abi) + "".join(f"{name} = {fact}\n" for name, fact in now.items())
+    if dump.exists():
+        wrong = breaks(read(dump), now)
+        if wrong:
+            fail("programs that were compiled before would break:\n  " + "\n  ".join(wrong)
+                 + "\nIf it must be: another OH_ABI_VERSION, SONAME and version node (docs/abi.md).")
+        if not options.write and dump.read_text() != text:
+            was = read(dump)
+            more = [f"{n} = {f}" for n, f in now.items() if was.get(n) != f]
+            more += [f"{n} was removed" for n in was if n not in now]
+            fail(f"{dump.name} does not have, or has in another order:\n  " + "\n  ".join(more)
+                 + "\nscripts/check-abi.py --write, then commit it.")
+    elif not options.write:
+        fail(f"{dump.name} is missing: scripts/check-abi.py --write, then commit it")
+    if options.write:
+        options.dump_dir.mkdir(exist_ok=True)
+        dump.write_text(text)
+    functions = sum(k.startswith("function ") for k in now)
+    print(f"ok ABI {abi}: {functions} functions, {len(now)} facts, as {'written' if options.write else 'promised'}")
+
+
+main()

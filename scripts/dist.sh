@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# dist.sh: everything that is handed out, in target/dist, with SHA256SUMS:
+#   offhook-VERSION-linux-ARCH.tar.xz        library, static library, header, pkg-config, CMake, SFU, guides, examples
+#   offhook-VERSION-linux-ARCH-debug.tar.xz  the library's line tables, found by build-id
+#   liboffhook0, liboffhook0-dbgsym, liboffhook-dev, offhook-sfu as .deb, where dpkg-deb is
+#   offhook-VERSION-source.tar.xz            the sources of the commit
+# Environment: OFFHOOK_SFU=FILE takes this SFU instead of building one; OFFHOOK_BUILT=1 takes target/ship as it is;
+# OFFHOOK_DIST=DIR instead of target/dist. Same commit, same tools: same bytes (scripts/reproducible.sh).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+umask 022
+export LC_ALL=C TZ=UTC
+version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
+abi=$(sed -n 's/^#define OH_ABI_VERSION \([0-9]*\)$/\1/p' include/offhook.h)
+arch=$(uname -m)
+name=offhook-$version-linux-$arch
+out=${OFFHOOK_DIST:-target/dist}
+# Without git (from the source archive) the changelog's time, which tar has kept.
+: "${SOURCE_DATE_EPOCH:=$(git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)}"
+export SOURCE_DATE_EPOCH
+
+[ "${OFFHOOK_BUILT:-}" = 1 ] || scripts/build-ship.sh lib
+sfu=${OFFHOOK_SFU:-}
+if [ -z "$sfu" ]; then
+  scripts/build-ship.sh sfu
+  sfu=target/ship-sfu/release/offhook-sfu
+fi
+[ -x "$sfu" ] || { echo "dist: $sfu is not there" >&2; exit 1; }
+
+rm -rf "$out" target/dist-work
+mkdir -p "$out" target/dist-work
+out=$(cd "$out" && pwd) work=$PWD/target/dist-work
+
+for package in offhook offhook-sfu; do scripts/third-party.py $package >"$work/$package.third-party"; done
+objcopy --strip-unneeded "$sfu" "$work/offhook-sfu"
+chmod 755 "$work/offhook-sfu"
+
+# The pages of the documentation, where Python has Markdown.
+scripts/docs.py "$work/html" || { code=$?; [ $code = 77 ] || exit $code; echo "dist: the packages have no pages then" >&2; }
+
+examples() { # DIR: what a user compiles first
+  install -d "$1/speech"
+  install -m 644 examples/*.c examples/*.h "$1"
+  install -m 644 examples/speech/alice.wav examples/speech/bob.wav examples/speech/README.md "$1/speech"
+}
+guides() { # DIR: as pages and as they are written
+  if [ -d "$work/html" ]; then cp -R "$work/html" "$1/html"; fi
+  install -d "$1/guides"
+  install -m 644 docs/*.md "$1"
+  if compgen -G 'docs/guides/*.md' >/dev/null; then install -m 644 docs/guides/*.md "$1/guides"; fi
+}
+pack() { # DIR NAME -> OUT/NAME.tar.xz with one folder, NAME
+  tar --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner --mode=u+rw,go=rX --format=gnu -C "$1" -cf - "$2" |
+    xz -T1 -6 >"$out/$2.tar.xz"
+  echo "ok $2.tar.xz"
+}
+
+# The tree that may lie anywhere.
+tree=$work/tar/$name
+RELOCATABLE=1 DESTDIR=$work/tar PREFIX=/$name DEBUGDIR=/$name-debug/lib/debug scripts/install.sh >/dev/null
+install -D -m 755 "$work/offhook-sfu" "$tree/bin/offhook-sfu"
+doc=$tree/share/doc/offhook
+examples "$doc/examples"
+guides "$doc"
+install -m 644 LICENSE-MIT LICENSE-APACHE CHANGELOG.md "$doc"
+cat "$work/offhook.third-party" >"$doc/THIRD-PARTY.txt"
+cat "$work/offhook-sfu.third-party" >"$doc/THIRD-PARTY-sfu.txt"
+sed "s/@VERSION@/$version/; s/@PLATFORM@/Linux on $arch/; s/@ABI@/$abi/" packaging/README.md >"$tree/README.md"
+pack "$work/tar" "$name"
+pack "$work/tar" "$name-debug"
+
+if git rev-parse --git-dir >/dev/null 2>&1; then
+  git archive --format=tar --prefix="offhook-$version-source/" HEAD | xz -T1 -6 >"$out/offhook-$version-source.tar.xz"
+  echo "ok offhook-$version-source.tar.xz"
+fi
+
+if command -v dpkg-deb >/dev/null 2>&1; then
+  WORK=$work OUT=$out VERSION=$version ABI=$abi packaging/deb/build.sh
+else
+  echo "SKIPPED: dist: no .deb without dpkg-deb (apt-get install dpkg-dev)"
+fi
+(cd "$out" && sha256sum -- *.tar.xz $(compgen -G '*.deb' || true) >SHA256SUMS)
+(cd "$out" && ls -l | awk 'NR > 1 { printf "%12d  %s\n", $5, $9 }')

@@ -1,0 +1,189 @@
+#!/usr/bin/env python3
+"""Tests of scripts/check-abi.py: changes are planted in a copy of the header, and it must say what each of them is.
+
+The library is a stub that exports what the planted header declares; only cc is needed.
+"""
+
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "scripts"))
+import cheader  # noqa: E402
+
+HEADER = cheader.HEADER.read_text()
+
+
+def change(text, old, new, count=1):
+    """The text with one place changed; it must be there."""
+    assert old in text, f"{old!r} is not in the header any more: change this test"
+    return text.replace(old, new, count)
+
+
+def without(text, pattern):
+    new, n = re.subn(pattern, "", text, count=1, flags=re.S)
+    assert n == 1, f"{pattern!r} is not in the header any more: change this test"
+    return new
+
+
+class Checker(unittest.TestCase):
+    def setUp(self):
+        self.work = pathlib.Path(tempfile.mkdtemp(dir=ROOT / "target" if (ROOT / "target").exists() else None))
+        self.addCleanup(shutil.rmtree, self.work)
+        self.dumps = self.work / "abi"
+        # What was promised: the present header, so that these tests do not depend on how fresh abi/ is.
+        code, said = self.check(HEADER, "--write")
+        self.assertEqual(code, 0, said)
+
+    def check(self, header, *options, abi="0", soname=None, versions=True, extra=""):
+        """Runs the checker on a header and a stub library for it. Exit code and what it said."""
+        path = self.work / "offhook.h"
+        path.write_text(header)
+        bodies = "".join(
+            f"{i.type} {i.name}({', '.join(f'{m.type} {m.name}' for m in i.members) or 'void'}) {{ {'return' if i.type == 'void' else 'return 0'}; }}\n"
+            for i in cheader.parse(header) if i.kind == "function")
+        (self.work / "stub.c").write_text('#include "offhook.h"\n' + bodies + extra)
+        (self.work / "map").write_text(f"OFFHOOK_{abi} {{ global: oh_*; local: *; }};")
+        lib = self.work / "stub.so"
+        subprocess.run(["cc", "-shared", "-fPIC", "-w", self.work / "stub.c", "-o", lib,
+                        f"-Wl,-soname,liboffhook.so.{soname or abi}",
+                        *([f"-Wl,--version-script={self.work / 'map'}"] if versions else [])], check=True)
+        done = subprocess.run([sys.executable, ROOT / "scripts/check-abi.py", "--header", path, "--lib", lib,
+                               "--dump-dir", self.dumps, *options], capture_output=True, text=True, timeout=60)
+        return done.returncode, done.stdout + done.stderr
+
+    def breaks(self, header, *words, **options):
+        """It must fail with these words, and --write must not help."""
+        for write in [], ["--write"]:
+            code, said = self.check(header, *write, **options)
+            self.assertEqual(code, 1, said)
+            for word in words:
+                self.assertIn(word, said)
+
+    def adds(self, header, word):
+        """It must ask for --write, name what is new, and be content after it."""
+        code, said = self.check(header)
+        self.assertEqual(code, 1, said)
+        self.assertIn("does not have", said)
+        self.assertIn(word, said)
+        self.assertEqual(self.check(header, "--write")[0], 0)
+        self.assertIn(word, (self.dumps / "offhook-0.abi").read_text())
+        code, said = self.check(header)
+        self.assertEqual(code, 0, said)
+
+    def test_nothing_changed(self):
+        code, said = self.check(HEADER)
+        self.assertEqual(code, 0, said)
+        self.assertIn("ok ABI 0: 5", said)
+
+    def test_comments_and_names_of_parameters_are_no_part_of_it(self):
+        header = change(HEADER, "oh_result oh_network_changed(int32_t what);", "oh_result oh_network_changed(int32_t news);")
+        code, said = self.check(change(header, " * Success.", " * All is well."))
+        self.assertEqual(code, 0, said)
+
+    # What breaks.
+
+    def test_removed_function(self):
+        self.breaks(without(HEADER, r"oh_result oh_network_changed\([^;]*;"), "function oh_network_changed was removed")
+
+    def test_removed_value(self):
+        self.breaks(change(HEADER, "    OH_LOG_TRACE = 5,\n", ""), "OH_LOG_TRACE was removed")
+
+    def test_changed_value(self):
+        self.breaks(change(HEADER, "OH_ERR_HANDLE = -2,", "OH_ERR_HANDLE = -200,"), "OH_ERR_HANDLE is another", "-200")
+
+    def test_number_given_to_something_else(self):
+        self.breaks(change(HEADER, "OH_LOG_TRACE = 5,", "OH_LOG_TRACE = 5,\n    OH_LOG_FUSS = 4,"),
+                    "OH_LOG_FUSS has the number of OH_LOG_DEBUG")
+
+    def test_changed_signature(self):
+        self.breaks(change(HEADER, "oh_shutdown_wait(uint32_t timeout_ms)", "oh_shutdown_wait(uint64_t timeout_ms)"),
+                    "function oh_shutdown_wait is another", "(uint64_t)")
+
+    def test_changed_result(self):
+        self.breaks(change(HEADER, "uint32_t oh_abi_version(void);", "uint64_t oh_abi_version(void);"), "oh_abi_version is another")
+
+    def test_changed_callback(self):
+        self.breaks(change(HEADER, "typedef void (*oh_log_handler)(void *user_data, int32_t level, const char *text);",
+                           "typedef void (*oh_log_handler)(void *user_data, const char *text, int32_t level);"),
+                    "callback oh_log_handler is another")
+
+    def test_field_in_the_middle(self):
+        self.breaks(change(HEADER, "    uint32_t pull_audio;", "    uint32_t planted;\n    uint32_t pull_audio;"),
+                    "field oh_call_options.planted lies at", "field oh_call_options.pull_audio is another")
+
+    def test_field_removed(self):
+        self.breaks(change(HEADER, "    uint32_t ring;\n", "    uint32_t other;\n"), "field oh_call_options.ring was removed")
+
+    def test_field_of_another_type(self):
+        self.breaks(change(HEADER, "    uint32_t buffer_ms;", "    int32_t buffer_ms;"), "oh_audio_track_options.buffer_ms is another")
+
+    def test_smaller_struct(self):
+        self.breaks(without(HEADER, r"    uint64_t data_dropped;\n"), "oh_call_stats is smaller")
+
+    def test_handle_that_grows(self):
+        self.breaks(change(HEADER, "typedef struct oh_track {\n    uint64_t id;", "typedef struct oh_track {\n    uint64_t id;\n    uint64_t more;"),
+                    "struct oh_track has grown")
+
+    def test_struct_of_an_array_that_grows(self):
+        self.breaks(change(HEADER, "    const char *session_id;\n} oh_pin;", "    const char *session_id;\n    uint64_t more;\n} oh_pin;"),
+                    "struct oh_pin has grown")
+
+    def test_union_that_grows(self):
+        self.breaks(change(HEADER, "uint64_t reserved[24];", "uint64_t reserved[25];"), "union oh_event_data is another")
+
+    def test_base_of_an_enum(self):
+        self.breaks(change(HEADER, "  : uint32_t\n", "  : int32_t\n"), "enum oh_capability is another")
+
+    def test_lost_versions(self):
+        self.breaks(HEADER, "symbols have the version none", versions=False)
+
+    def test_soname_and_number_apart(self):
+        self.breaks(change(HEADER, "#define OH_ABI_VERSION 0", "#define OH_ABI_VERSION 1"), "the SONAME liboffhook.so.0")
+        self.breaks(HEADER, "the SONAME liboffhook.so.7", soname="7")
+
+    def test_exported_and_not_declared(self):
+        self.breaks(HEADER, "exported, but not in the header: oh_secret", extra="int oh_secret(void) { return 0; }\n")
+
+    # What does not.
+
+    def test_new_function(self):
+        self.adds(change(HEADER, "uint32_t oh_abi_version(void);", "uint32_t oh_abi_version(void);\nuint32_t oh_planted(void);"),
+                  "function oh_planted = OFFHOOK_0 uint32_t (void)")
+
+    def test_new_value(self):
+        self.adds(change(HEADER, "OH_LOG_TRACE = 5,", "OH_LOG_TRACE = 5,\n    OH_LOG_FUSS = 6,"), "OH_LOG_FUSS = 6")
+
+    def test_new_field_at_the_end_of_a_struct_with_size(self):
+        self.adds(change(HEADER, "    uint64_t data_dropped;\n", "    uint64_t data_dropped;\n    uint64_t planted;\n"),
+                  "field oh_call_stats.planted")
+
+    def test_reserved_field_is_used(self):
+        header = re.sub(r"(    uint32_t to_count;\n    )uint32_t reserved;", r"\1uint32_t planted;", HEADER)
+        header = re.sub(r"(typedef struct oh_data_options \{.*?    uint32_t to_count;\n.*?)uint32_t reserved;\n\}",
+                        r"\1uint32_t planted;\n}", header, flags=re.S)
+        self.adds(header, "field oh_data_options.planted")
+
+    def test_event_grows_within_its_room(self):
+        self.adds(change(HEADER, "    const char *attributes;\n} oh_event_participant;",
+                         "    const char *attributes;\n    const char *planted;\n} oh_event_participant;"),
+                  "field oh_event_participant.planted")
+
+    def test_another_abi_may_be_anything(self):
+        header = change(HEADER, "#define OH_ABI_VERSION 0", "#define OH_ABI_VERSION 1")
+        header = without(header, r"oh_result oh_network_changed\([^;]*;")
+        code, said = self.check(header, abi="1")
+        self.assertEqual(code, 1)
+        self.assertIn("offhook-1.abi is missing", said)
+        self.assertEqual(self.check(header, "--write", abi="1")[0], 0)
+        self.assertEqual(self.check(header, abi="1")[0], 0)
+        self.assertNotIn("oh_network_changed", (self.dumps / "offhook-1.abi").read_text())
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=1)

@@ -1,0 +1,186 @@
+#!/usr/bin/env python3
+"""Tests of scripts/docs.py and scripts/check-guides.py: mistakes are planted, and each must be found and named.
+
+Needs neither the library nor an SFU; what needs python3-markdown says so when it is skipped.
+"""
+
+import importlib.util
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "scripts"))
+import cheader  # noqa: E402
+
+HEADER = cheader.HEADER.read_text()
+
+
+def load(script):
+    spec = importlib.util.spec_from_file_location(script.replace("-", "_"), ROOT / f"scripts/{script}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+docs, guides = load("docs"), load("check-guides")
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        (ROOT / "target").mkdir(exist_ok=True)
+        self.work = pathlib.Path(tempfile.mkdtemp(dir=ROOT / "target"))
+        self.addCleanup(shutil.rmtree, self.work)
+
+
+class Header(Case):
+    def check(self, header):
+        path = self.work / "offhook.h"
+        path.write_text(header)
+        done = subprocess.run([sys.executable, ROOT / "scripts/docs.py", "--check", path], capture_output=True, text=True, timeout=60)
+        return done.returncode, done.stdout + done.stderr
+
+    def naked(self, before):
+        """The header without the comment that stands right before this text."""
+        at = HEADER.index(before)
+        start = HEADER.rindex("/**", 0, at)
+        self.assertEqual(HEADER[HEADER.index("*/", start) + 2 : at].strip(), "", f"no comment stands before {before!r}")
+        return HEADER[:start] + HEADER[at:]
+
+    def test_as_it_is(self):
+        code, said = self.check(HEADER)
+        self.assertEqual(code, 0, said)
+        self.assertRegex(said, r"ok all \d{3} items")
+
+    def test_each_kind_of_item_without_a_word(self):
+        for before, name in [("oh_result oh_network_changed(", "oh_network_changed: this function"),
+                             ("    OH_LOG_TRACE = 5", "oh_log_level.OH_LOG_TRACE"), ("enum oh_layer\n", "oh_layer: this enum"),
+                             ("typedef struct oh_pin {", "oh_pin: this struct"), ("    uint32_t buffer_ms;", "oh_audio_track_options.buffer_ms"),
+                             ("typedef void (*oh_destroy)", "oh_destroy: this type of a callback"), ("#define OH_FOREVER", "OH_FOREVER: this constant")]:
+            with self.subTest(name):
+                code, said = self.check(self.naked(before))
+                self.assertEqual(code, 1, said)
+                self.assertIn(name, said)
+
+    def test_parameter_that_there_is_none_of(self):
+        code, said = self.check(HEADER.replace("@param what  one of oh_network.", "@param that  one of oh_network."))
+        self.assertEqual(code, 1, said)
+        self.assertIn("oh_network_changed: its documentation has @param that", said)
+
+    def test_item_that_no_page_is_for(self):
+        header = HEADER.replace("uint32_t oh_abi_version(void);", "uint32_t oh_abi_version(void);\n\n/**\n * New.\n */\nvoid oh_zebra(void);")
+        code, said = self.check(header)
+        self.assertEqual(code, 1, said)
+        self.assertIn("oh_zebra: no page", said)
+
+    def test_shape_that_is_not_understood_is_no_shape_to_skip(self):
+        with self.assertRaises(cheader.NotUnderstood):
+            cheader.parse(HEADER.replace("uint32_t oh_abi_version(void);", "uint32_t oh_abi_version(void);\ninline int what is this"))
+
+
+class Pages(Case):
+    def test_links(self):
+        pages = {"a": '<h1 id="x"></h1><a href="b.html">', "b": '<a href="a.html#x"><a href="a.html#y"><a href="c.html"><a href="#z">'}
+        wrong = list(docs.check_links(pages))
+        self.assertEqual(len(wrong), 3, wrong)
+        for word in "a.html#y", "c.html", "#z":
+            self.assertTrue(any(word in w for w in wrong), word)
+
+    def engine(self):
+        try:
+            return docs.Markdown(docs.Reference(cheader.parse(HEADER)), {"docs/guides/x.md": "guide-x"})
+        except ImportError:
+            self.skipTest("needs python3-markdown")
+
+    def test_included_section(self):
+        engine = self.engine()
+        other = self.work / "README.md"
+        other.write_text("# Go\n\nno\n\n## First call\n\n```go\n# not a heading\n```\n\n[there](more.md)\n\n### Below\n\nyes\n\n## Next\n\nno\n")
+        (self.work / "more.md").write_text("more")
+        where = os.path.relpath(other, ROOT)
+        section = engine.section(f"{where}#first-call")
+        self.assertIn("# not a heading", section)
+        self.assertIn("### Below\n\nyes", section)
+        self.assertNotIn("no\n", section.replace("not", ""))
+        self.assertIn(os.path.relpath(self.work / "more.md", ROOT), section)
+        other.write_text("# Go\n\n## A first call in five minutes\n\nyes\n\n## Next\n\nno\n")
+        self.assertEqual(engine.section(f"{where}#first-call").strip(), "yes")
+        self.assertEqual(engine.section("bindings/nowhere/README.md#first-call"), "")
+        with self.assertRaises(SystemExit):
+            engine.section(f"{where}#second-call")
+
+    def test_names_become_links_and_a_lost_link_fails(self):
+        engine = self.engine()
+        file = ROOT / "docs/guides/x.md"
+        guide = self.work / "x.md"
+        guide.write_text("# X\n\n`oh_call_join()` and `oh_call_options.renew_token`.\n\n<!-- include bindings/nowhere/README.md#a -->\n")
+        title, body = engine.page(guide)
+        self.assertEqual(title, "X")
+        self.assertIn('href="ref-call.html#oh_call_join"', body)
+        self.assertIn('href="ref-call.html#oh_call_options.renew_token"', body)
+        guide.write_text("# X\n\n[lost](nothing.md)\n")
+        with self.assertRaises(SystemExit):
+            engine.page(guide)
+        self.assertFalse(file.exists())
+
+
+class Guides(Case):
+    def run_guide(self, text, seconds=None):
+        os.environ.setdefault("OFFHOOK_SFU_URL", "http://127.0.0.1:9")
+        file = self.work / "guide.md"
+        file.write_text(text)
+        guide = guides.Guide(file, self.work)
+        out, sys.stdout = sys.stdout, open(self.work / "out", "w")
+        try:
+            wrong = guide.check()
+        finally:
+            sys.stdout.close()
+            sys.stdout = out
+        return wrong, (self.work / "out").read_text()
+
+    def expect(self, text, *words):
+        wrong, said = self.run_guide(text)
+        self.assertEqual(wrong, 1 if words else 0, said)
+        for word in words:
+            self.assertIn(word, said)
+
+    def test_block_without_a_tag(self):
+        for language in "c", "cpp", "go", "python", "swift", "sh":
+            self.expect(f"```{language}\nx\n```\n", "says not what to do with it", "guide.md:1")
+        self.expect("```c text\nx\n```\n\n```console text\n$ x\n```\n\n```\nx\n```\n\n```text\nx\n```\n")
+
+    def test_programs_that_fail(self):
+        self.expect("```python run=a\nprint('said')\nraise SystemExit(3)\n```\n", "ended with 3", "said")
+        self.expect("```sh run=a\nfalse\ntrue\n```\n", "ended with 1")
+        self.expect("```python run=a seconds=1\nimport time\ntime.sleep(60)\n```\n", "no end within 1 s")
+        self.expect("```rust run=a\nfn main() {}\n```\n", "nobody knows how to run rust")
+
+    def test_url_is_put_in(self):
+        self.expect("```python run=a\nimport sys\nassert 'http://127.0.0.1:8080' == sys.argv[1]\n```\n")
+
+    def test_output(self):
+        program = "```python run=a\nprint('one 17')\nprint('two')\n```\n\n"
+        self.expect(program + "```text output=a\none …\ntwo\n```\n")
+        self.expect(program + "```text output=a\ntwo\none …\n```\n", "a does not print 'one …'")
+        self.expect(program + "```text output=a\none\n```\n", "a does not print 'one'")
+        self.expect("```text output=a\none\n```\n", "nothing named a was run")
+
+    def test_part(self):
+        program = "```python run=a\nif True:\n    x = 1\n    y = 2\n```\n\n"
+        self.expect(program + "```python part=a\nx = 1\ny = 2\n```\n")
+        self.expect(program + "```python part=a\nx = 1\nz = 2\n```\n", "does not stand in a")
+        self.expect("```c part=examples/call.c\noh_client_new(&where, &client)\n```\n", "does not stand in examples/call.c")
+        self.expect("```c part=examples/none.c\nx\n```\n", "no program and no file examples/none.c")
+
+    def test_every_guide_has_something_to_run_or_to_read(self):
+        for file in (ROOT / "docs/guides").glob("*.md"):
+            self.assertTrue(re.match(r"# \S", file.read_text()), f"{file} has no title")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=1)
