@@ -18,8 +18,7 @@ impl Object for Thing {
 }
 
 fn main() {
-    let ids: Vec<u64> =
-        (0..LIVE).map(|_| registry().insert(Arc::new(Thing)).expect("room for the handles")).collect();
+    let ids: Vec<u64> = (0..LIVE).map(|_| registry().insert(Arc::new(Thing)).expect("room for the handles")).collect();
     let mut rounds: Vec<f64> = (0..ROUNDS)
         .map(|_| {
             let began = Instant::now();

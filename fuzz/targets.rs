@@ -112,9 +112,7 @@ pub fn coordinator_json(data: &[u8]) {
     let status = [200, 201, 400, 401, 403, 404, 429, 500, 503][usize::from(*kind) % 9];
     match untrusted::admission(status, body) {
         Ok(admission) => {
-            assert!(
-                !admission.url.is_empty() && !admission.ws_endpoint.is_empty() && !admission.token.is_empty()
-            );
+            assert!(!admission.url.is_empty() && !admission.ws_endpoint.is_empty() && !admission.token.is_empty());
             assert!(admission.ice_servers.len() <= 64, "{} ICE servers", admission.ice_servers.len());
         }
         Err(failure) => assert!(!failure.message.is_empty() && failure.message.len() < 4096),
@@ -133,8 +131,7 @@ pub fn sdp(data: &[u8]) {
     assert!(mids.len() <= text.len());
     let _ = sdp::ice_ufrag(&text);
     let _ = sdp::offer_passive(&text);
-    let (offer, answer) =
-        text.split_at(text.char_indices().nth(text.chars().count() / 2).map_or(0, |(at, _)| at));
+    let (offer, answer) = text.split_at(text.char_indices().nth(text.chars().count() / 2).map_or(0, |(at, _)| at));
     let _ = sdp::mirror_stereo(offer, answer);
     let senders: Vec<_> = mids.iter().take(4).map(|mid| ((*mid).to_owned(), true, false)).collect();
     let _ = sdp::describe_senders(&text, &senders);
@@ -147,9 +144,7 @@ pub fn candidate(data: &[u8]) {
         assert!(sdp::is_udp_candidate(&candidate), "let through: {candidate}");
         let json = candidate::to_json(&candidate, "0", 0, ufrag.as_deref().unwrap_or_default());
         let again = candidate::parse(&json);
-        assert!(
-            matches!(again, Ok(candidate::Remote::Use { .. })) || json.len() > candidate::MAX_CANDIDATE_BYTES
-        );
+        assert!(matches!(again, Ok(candidate::Remote::Use { .. })) || json.len() > candidate::MAX_CANDIDATE_BYTES);
     }
 }
 
@@ -193,11 +188,7 @@ pub fn rtp(data: &[u8]) {
             }
         } else if let Some(sound) = receiver.pull(now) {
             let wanted = rate as usize / 50 * usize::from(channels);
-            assert!(
-                sound.samples.len() == wanted || sound.samples.is_empty(),
-                "{} samples",
-                sound.samples.len()
-            );
+            assert!(sound.samples.len() == wanted || sound.samples.is_empty(), "{} samples", sound.samples.len());
             assert!(sound.samples_f32.iter().all(|s| s.is_finite()), "not a number");
         }
         let _ = receiver.idle(now);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what is in target/ship/release: library with SONAME links, static library, header, offhook.pc and the
-# CMake package. Environment: DESTDIR (staging root), PREFIX (/usr/local), LIBDIR (PREFIX/lib), INCLUDEDIR
+# Installs what is in target/ship/release: library with SONAME links, static library, header, the C++ headers,
+# offhook.pc and the CMake package. Environment: DESTDIR (staging root), PREFIX (/usr/local), LIBDIR (PREFIX/lib), INCLUDEDIR
 # (PREFIX/include), STRIP=0 keeps the line tables, DEBUGDIR=DIR puts them into files of their own below DESTDIR/DIR,
 # RELOCATABLE=1 lets offhook.pc find everything from where it lies.
 set -euo pipefail
@@ -45,6 +45,10 @@ fi
 ln -sfn "$real" "$root$libdir/$soname"
 ln -sfn "$soname" "$root$libdir/liboffhook.so"
 install -m 644 include/offhook.h "$root$includedir/offhook.h"
+# The C++ binding is headers alone. -C: what is the same keeps its time, so that programs are not built anew.
+install -d "$root$includedir/offhook/detail"
+install -C -m 644 bindings/cpp/include/offhook/*.hpp "$root$includedir/offhook/"
+install -C -m 644 bindings/cpp/include/offhook/detail/*.hpp "$root$includedir/offhook/detail/"
 
 # PATH from DIR, both as they will be: no matter what lies there now.
 from() { realpath -m --no-symlinks --relative-to="$1" "$2"; }

@@ -85,11 +85,7 @@ mod planted {
 
         /// Tasks alive that carry this mark, by kind.
         pub fn live(self) -> Vec<(&'static str, usize)> {
-            LIVE.lock()
-                .iter()
-                .filter(|((mark, _), _)| *mark == self.0)
-                .map(|((_, kind), n)| (*kind, *n))
-                .collect()
+            LIVE.lock().iter().filter(|((mark, _), _)| *mark == self.0).map(|((_, kind), n)| (*kind, *n)).collect()
         }
 
         pub(crate) fn reached(self, kind: &'static str) {

@@ -181,10 +181,7 @@ impl Default for Runtime {
 impl Runtime {
     /// Not started yet.
     pub const fn new() -> Self {
-        Self {
-            state: Mutex::new(State { running: None, io_threads: 0, stopping: false }),
-            changed: Condvar::new(),
-        }
+        Self { state: Mutex::new(State { running: None, io_threads: 0, stopping: false }), changed: Condvar::new() }
     }
 
     /// Sets the number of I/O threads, 1..=64, 0 for the default (one per processor, 4 at most).
@@ -371,9 +368,7 @@ fn start(io_threads: usize) -> Result<Running> {
     let _ = helper.join();
     match built {
         Ok(Ok(tokio)) => Ok(Running { tokio, stop: watch::Sender::new(false), census }),
-        Ok(Err(e)) => {
-            Err(Error::new(Code::Limit, format!("cannot start the I/O threads ({}); {advice}", e.kind())))
-        }
+        Ok(Err(e)) => Err(Error::new(Code::Limit, format!("cannot start the I/O threads ({}); {advice}", e.kind()))),
         Err(_) => Err(refused()),
     }
 }

@@ -68,9 +68,7 @@ fn counts_a_task_until_its_future_is_dropped() {
 fn a_panic_is_told_and_contained() {
     let runtime = Runtime::new();
     let (tell, told) = channel();
-    runtime
-        .spawn_guarded("bad", async { panic!("number {}", 7) }, move |text| tell.send(text).unwrap())
-        .unwrap();
+    runtime.spawn_guarded("bad", async { panic!("number {}", 7) }, move |text| tell.send(text).unwrap()).unwrap();
     assert_eq!(told.recv_timeout(LONG).unwrap(), "number 7");
     // The hook's own panic goes no further either.
     runtime.spawn_guarded("worse", async { panic!("a") }, |_| panic!("b")).unwrap();
@@ -144,9 +142,7 @@ fn during_a_shutdown_tasks_are_refused_and_a_second_caller_waits() {
 fn shutdown_on_an_io_thread_is_refused_and_inside_a_foreign_runtime_works() {
     let runtime: &'static Runtime = Box::leak(Box::new(Runtime::new()));
     let (tell, told) = channel();
-    runtime
-        .spawn("self", async move { tell.send((on_io_thread(), runtime.shutdown(LONG))).unwrap() })
-        .unwrap();
+    runtime.spawn("self", async move { tell.send((on_io_thread(), runtime.shutdown(LONG))).unwrap() }).unwrap();
     assert_eq!(told.recv_timeout(LONG).unwrap(), (true, false));
     assert!(!on_io_thread());
     let host = Builder::new_current_thread().enable_all().build().unwrap();

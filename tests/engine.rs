@@ -52,10 +52,8 @@ async fn until(what: &str, mut condition: impl FnMut() -> bool) {
 async fn one_call(engine: &WebRtcEngine, early: bool) -> Arc<dyn Peer> {
     let hears = [Arc::new(Count::default()), Arc::new(Count::default())];
     let options = PeerOptions { loopback_only: true, ..PeerOptions::default() };
-    let publisher =
-        engine.peer(PeerKind::Publisher, options.clone(), hears[0].clone()).await.expect("a publisher");
-    let subscriber =
-        engine.peer(PeerKind::Subscriber, options, hears[1].clone()).await.expect("a subscriber");
+    let publisher = engine.peer(PeerKind::Publisher, options.clone(), hears[0].clone()).await.expect("a publisher");
+    let subscriber = engine.peer(PeerKind::Subscriber, options, hears[1].clone()).await.expect("a subscriber");
     let spec = AudioSenderSpec { stream_id: "s".into(), track_id: "t".into(), stereo: false, dtx: false };
     let writer = publisher.add_audio(spec).await.expect("a sender");
     let offer = publisher.offer(false).await.expect("an offer").sdp.replace("setup:passive", "setup:actpass");
@@ -99,9 +97,6 @@ async fn nothing_is_left_behind() {
     let peer = engine.peer(PeerKind::Subscriber, options, count.clone()).await.expect("a subscriber");
     assert_eq!(descriptors(), baseline + 1);
     drop(peer);
-    until("a dropped peer connection closes itself", || {
-        descriptors() == baseline && engine.live_tasks() == 0
-    })
-    .await;
+    until("a dropped peer connection closes itself", || descriptors() == baseline && engine.live_tasks() == 0).await;
     assert_eq!(count.closed.load(Ordering::SeqCst), 1);
 }

@@ -61,8 +61,7 @@ fn the_corpus_of_every_target() {
     let mutations: u64 = std::env::var("OFFHOOK_MUTATIONS").ok().and_then(|n| n.parse().ok()).unwrap_or(100);
     let mut random = Random(0x0ff_400c);
     for (name, target) in targets::ALL {
-        let mut files: Vec<_> =
-            fs::read_dir(root.join(name)).unwrap().map(|file| file.unwrap().path()).collect();
+        let mut files: Vec<_> = fs::read_dir(root.join(name)).unwrap().map(|file| file.unwrap().path()).collect();
         files.sort();
         assert!(!files.is_empty(), "no corpus for {name}");
         for path in files {

@@ -28,14 +28,7 @@ fn a_clean_network_is_transparent_at_every_pair_of_rates() {
             assert!(lag < 75.0, "{voice} at {rate}: {lag} ms");
             let stats = heard.stats;
             assert_eq!(
-                (
-                    stats.lost,
-                    stats.concealed_frames,
-                    stats.fec_frames,
-                    stats.late,
-                    stats.duplicates,
-                    stats.discarded
-                ),
+                (stats.lost, stats.concealed_frames, stats.fec_frames, stats.late, stats.duplicates, stats.discarded),
                 (0, 0, 0, 0, 0, 0),
                 "{voice} at {rate}: {stats:?}"
             );
@@ -119,8 +112,7 @@ fn a_stall_and_the_burst_after_it_are_got_over() {
 #[test]
 fn a_path_that_becomes_longer_is_followed() {
     let speech = wav("bob");
-    let heard =
-        Call::default().run(&speech, |_, sent_ms| Path::After(if sent_ms < 3_000 { 10 } else { 460 }));
+    let heard = Call::default().run(&speech, |_, sent_ms| Path::After(if sent_ms < 3_000 { 10 } else { 460 }));
     let tail = heard.tail_correlation(&speech);
     assert!(tail > 0.9, "{tail}, {:?}", heard.stats);
     assert!(heard.stats.late < 60, "{:?}", heard.stats);
@@ -129,8 +121,7 @@ fn a_path_that_becomes_longer_is_followed() {
 #[test]
 fn both_wraps_pass_unnoticed() {
     let speech = wav("alice");
-    let call =
-        Call { sequence_shift: Some(65_500), timestamp_shift: Some(u32::MAX - 20_000), ..Call::default() };
+    let call = Call { sequence_shift: Some(65_500), timestamp_shift: Some(u32::MAX - 20_000), ..Call::default() };
     let heard = call.run(&speech, |_, _| Path::After(5));
     assert!(heard.correlation(&speech).0 > 0.93);
     assert_eq!((heard.stats.lost, heard.stats.concealed_frames, heard.stats.restarts), (0, 0, 0));
@@ -158,10 +149,7 @@ fn twenty_minutes_of_drift_stay_bounded() {
         let stats = receiver.stats();
         assert!(worst < 90.0, "{ppm} ppm: {worst} ms, {stats:?}");
         // 240 ms too much or too little, 20 ms at a time, is 12.
-        assert!(
-            stats.concealed_frames + stats.shrunk_frames + stats.stretched_frames <= 30,
-            "{ppm}: {stats:?}"
-        );
+        assert!(stats.concealed_frames + stats.shrunk_frames + stats.stretched_frames <= 30, "{ppm}: {stats:?}");
         assert_eq!((stats.lost, stats.discarded), (0, 0), "{ppm}: {stats:?}");
     }
 }
@@ -292,12 +280,7 @@ fn packets_of_any_duration_give_twenty_milliseconds_at_a_time() {
             let (least, most) = (sizes.iter().min().unwrap(), sizes.iter().max().unwrap());
             assert!(most - least <= 1, "{rate}: {least}..{most}");
             assert!(pulls >= 290, "{frames}x20 ms at {rate}: {pulls} pulls");
-            assert_eq!(
-                receiver.stats().concealed_frames,
-                0,
-                "{frames}x20 ms at {rate}: {:?}",
-                receiver.stats()
-            );
+            assert_eq!(receiver.stats().concealed_frames, 0, "{frames}x20 ms at {rate}: {:?}", receiver.stats());
         }
     }
 }
@@ -306,12 +289,10 @@ fn packets_of_any_duration_give_twenty_milliseconds_at_a_time() {
 fn opus_frames_pass_through_in_order() {
     let payloads = packets(&wav("alice"));
     let mut sender =
-        AudioSender::new(AudioSendConfig { input: AudioInput::Opus, seed: 5, ..AudioSendConfig::default() })
-            .unwrap();
+        AudioSender::new(AudioSendConfig { input: AudioInput::Opus, seed: 5, ..AudioSendConfig::default() }).unwrap();
     assert!(sender.write_s16(&[0; 960]).is_err());
     let mut receiver =
-        AudioReceiver::new(AudioReceiveConfig { deliver_opus: true, ..AudioReceiveConfig::default() })
-            .unwrap();
+        AudioReceiver::new(AudioReceiveConfig { deliver_opus: true, ..AudioReceiveConfig::default() }).unwrap();
     let (mut got, mut lost) = (Vec::new(), 0);
     for tick in 0..200u64 {
         let now = Duration::from_millis(tick * 20);

@@ -104,10 +104,8 @@ fn step(s: &mut Session, input: &mut Reader<'_>) {
                 oh_call_options_init(&mut what);
                 (what.id, what.call_type, what.data_json) = (s.text(input), s.text(input), s.text(input));
                 what.join_retries = i32::from(input.u8() & 1) - i32::from(input.u8() & 1);
-                (what.audio_rate, what.audio_channels) =
-                    (u32::from(input.u8()) << 9, u32::from(input.u8() & 3));
-                (what.audio_format, what.event_queue) =
-                    (i32::from(input.u8() & 3), u32::from(input.u8() & 31));
+                (what.audio_rate, what.audio_channels) = (u32::from(input.u8()) << 9, u32::from(input.u8() & 3));
+                (what.audio_format, what.event_queue) = (i32::from(input.u8() & 3), u32::from(input.u8() & 31));
                 if input.u8() & 1 == 0 {
                     what.handlers.on_event = Some(on_event);
                     what.handlers.on_audio = Some(on_audio);
@@ -127,9 +125,7 @@ fn step(s: &mut Session, input: &mut Reader<'_>) {
             9 => oh_call_free(oh_call { id: h }),
             10 => {
                 let mut event = std::ptr::null();
-                if oh_call_next_event(oh_call { id: h }, u32::from(input.u8() & 1), &mut event)
-                    == oh_result::OH_OK
-                {
+                if oh_call_next_event(oh_call { id: h }, u32::from(input.u8() & 1), &mut event) == oh_result::OH_OK {
                     oh_event_free(event);
                     oh_event_free(event);
                 }
@@ -138,17 +134,13 @@ fn step(s: &mut Session, input: &mut Reader<'_>) {
             12 => drop(oh_call_wake_fd(oh_call { id: h }, &mut n)),
             13 => {
                 let mut publisher = oh_publisher { id: 0 };
-                if oh_call_publisher(oh_call { id: h }, &mut publisher) == oh_result::OH_OK
-                    && s.handles.len() < 64
-                {
+                if oh_call_publisher(oh_call { id: h }, &mut publisher) == oh_result::OH_OK && s.handles.len() < 64 {
                     s.handles.push(publisher.id);
                 }
             }
             14 => {
                 let mut subscriber = oh_subscriber { id: 0 };
-                if oh_call_subscriber(oh_call { id: h }, &mut subscriber) == oh_result::OH_OK
-                    && s.handles.len() < 64
-                {
+                if oh_call_subscriber(oh_call { id: h }, &mut subscriber) == oh_result::OH_OK && s.handles.len() < 64 {
                     s.handles.push(subscriber.id);
                 }
             }
@@ -171,11 +163,7 @@ fn step(s: &mut Session, input: &mut Reader<'_>) {
             }
             20 => drop(oh_track_write_s16(oh_track { id: h }, pcm.as_ptr(), u32::from(input.u8()) * 2)),
             21 => drop(oh_track_write_s16(oh_track { id: h }, std::ptr::null(), input.u32())),
-            22 => drop(oh_track_write_opus(
-                oh_track { id: h },
-                pcm.as_ptr().cast(),
-                u32::from(input.u16() & 1023),
-            )),
+            22 => drop(oh_track_write_opus(oh_track { id: h }, pcm.as_ptr().cast(), u32::from(input.u16() & 1023))),
             23 => drop(oh_track_wait(oh_track { id: h }, input.u32(), u32::from(input.u8() & 1))),
             24 => drop(oh_track_buffered_ms(oh_track { id: h }, &mut u)),
             25 => drop(oh_track_set_muted(oh_track { id: h }, i32::from(input.u8() & 1))),

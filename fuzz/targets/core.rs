@@ -3,8 +3,8 @@
 
 use super::Reader;
 use offhook::core::{
-    model::*, Action, AudioOffer, Config, Core, End, EndReason, Event, Input, NetworkChange, OpDone,
-    OpFailed, Output, PeerChange,
+    model::*, Action, AudioOffer, Config, Core, End, EndReason, Event, Input, NetworkChange, OpDone, OpFailed, Output,
+    PeerChange,
 };
 use offhook::error::{Code, Secret};
 use offhook::signalling::stream::untrusted;
@@ -73,17 +73,14 @@ impl World {
                 _ => {}
             }
         }
-        for len in
-            [self.admits.len(), self.sockets.len(), self.rpcs.len(), self.ops.len(), self.closing.len()]
-        {
+        for len in [self.admits.len(), self.sockets.len(), self.rpcs.len(), self.ops.len(), self.closing.len()] {
             assert!(len <= 100_000, "orders without end");
         }
     }
 }
 
 fn text(input: &mut Reader<'_>) -> String {
-    let pool =
-        ["", "a", "b", "me", "s1", "s2", "prefix", "prefix:TRACK_TYPE_AUDIO:x", "0", "{\"candidate\":\"\"}"];
+    let pool = ["", "a", "b", "me", "s1", "s2", "prefix", "prefix:TRACK_TYPE_AUDIO:x", "0", "{\"candidate\":\"\"}"];
     pool[input.below(pool.len())].to_owned()
 }
 
@@ -106,13 +103,8 @@ fn peer(input: &mut Reader<'_>) -> PeerKind {
 }
 
 fn failure(input: &mut Reader<'_>) -> Failure {
-    let kinds = [
-        FailureKind::Timeout,
-        FailureKind::Connect,
-        FailureKind::Sfu,
-        FailureKind::Malformed,
-        FailureKind::Tls,
-    ];
+    let kinds =
+        [FailureKind::Timeout, FailureKind::Connect, FailureKind::Sfu, FailureKind::Malformed, FailureKind::Tls];
     let kind = match input.below(8) {
         n @ 0..=4 => kinds[n].clone(),
         _ => FailureKind::Http { status: [400, 401, 404, 429, 500][input.below(5)] },
@@ -161,11 +153,7 @@ fn message(input: &mut Reader<'_>) -> Option<SfuMessage> {
         15 => SfuMessage::CallEnded(CallEndedReason::Kicked),
         16 => SfuMessage::Grants(Grants { audio: input.u8() & 1 == 1, video: false, screen_share: false }),
         17 => SfuMessage::Error {
-            error: SfuError {
-                code: i32::from(input.u16()),
-                message: "fuzz".into(),
-                should_retry: input.u8() & 1 == 1,
-            },
+            error: SfuError { code: i32::from(input.u16()), message: "fuzz".into(), should_retry: input.u8() & 1 == 1 },
             strategy: [
                 Strategy::Unspecified,
                 Strategy::Fast,
@@ -244,16 +232,10 @@ fn input_of(input: &mut Reader<'_>, world: &mut World, current: Generation) -> O
             Input::Rpc { generation, id, result }
         }
         15..=17 => {
-            let (generation, peer, op, offer) = pick(&mut world.ops, input).unwrap_or((
-                generation,
-                peer(input),
-                u64::from(input.u8()),
-                false,
-            ));
+            let (generation, peer, op, offer) =
+                pick(&mut world.ops, input).unwrap_or((generation, peer(input), u64::from(input.u8()), false));
             let result = match input.u8() & 7 {
-                0..=3 if offer => {
-                    Ok(OpDone::Offer { sdp: "v=0".into(), mids: vec!["0".into(); input.below(3)] })
-                }
+                0..=3 if offer => Ok(OpDone::Offer { sdp: "v=0".into(), mids: vec!["0".into(); input.below(3)] }),
                 0..=3 => Ok(OpDone::Done),
                 4 | 5 => Ok(OpDone::Answer("v=0".into())),
                 n => Err(OpFailed { code: Code::Media, closed: n == 6, message: "fuzz".into() }),
@@ -261,8 +243,7 @@ fn input_of(input: &mut Reader<'_>, world: &mut World, current: Generation) -> O
             Input::Op { generation, peer, op, result }
         }
         18 => {
-            let change =
-                [PeerChange::Connected, PeerChange::Disconnected, PeerChange::Failed, PeerChange::Closed];
+            let change = [PeerChange::Connected, PeerChange::Disconnected, PeerChange::Failed, PeerChange::Closed];
             Input::Peer { generation, peer: peer(input), change: change[input.below(4)] }
         }
         19 => match input.u8() & 3 {

@@ -268,9 +268,8 @@ impl Faults {
 
     /// Where a user of a call is to go whatever else is said, unless that SFU is hidden.
     pub fn pinned(&self, cid: &str, user: &str) -> Option<Edge> {
-        let fits = |p: &&Pin| {
-            p.cid.as_deref().is_none_or(|c| c == cid) && p.user_id.as_deref().is_none_or(|u| u == user)
-        };
+        let fits =
+            |p: &&Pin| p.cid.as_deref().is_none_or(|c| c == cid) && p.user_id.as_deref().is_none_or(|u| u == user);
         let edge = self.pins.lock().iter().find(fits)?.edge;
         (!self.is_hidden(edge)).then_some(edge)
     }
@@ -298,11 +297,7 @@ impl Faults {
         let named = |l: &&Lossy| l.session_id.as_deref() == Some(session);
         let of_user = |l: &&Lossy| l.session_id.is_none() && l.user_id.as_deref() == Some(user);
         let general = |l: &&Lossy| l.session_id.is_none() && l.user_id.is_none();
-        all.iter()
-            .find(named)
-            .or_else(|| all.iter().find(of_user))
-            .or_else(|| all.iter().find(general))
-            .cloned()
+        all.iter().find(named).or_else(|| all.iter().find(of_user)).or_else(|| all.iter().find(general)).cloned()
     }
 
     pub fn is_killed(&self, edge: Edge) -> bool {
@@ -365,11 +360,7 @@ impl Loss {
         for byte in session.bytes() {
             seed = (seed ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
         }
-        Loss {
-            rng: fastrand::Rng::with_seed(seed),
-            burst: rule.burst.unwrap_or(1.0).clamp(1.0, 1000.0),
-            left: 0,
-        }
+        Loss { rng: fastrand::Rng::with_seed(seed), burst: rule.burst.unwrap_or(1.0).clamp(1.0, 1000.0), left: 0 }
     }
 
     /// Whether the next packet is lost, at `percent` overall.

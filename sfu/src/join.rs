@@ -76,11 +76,7 @@ impl Watcher {
     fn log(&self, what: &str) {
         if let Some(server) = self.server.upgrade() {
             let session = &self.session_id;
-            server.log.debug(format_args!(
-                "{session} at {}: {} {what}",
-                self.edge.name(),
-                self.peer.as_str_name()
-            ));
+            server.log.debug(format_args!("{session} at {}: {} {what}", self.edge.name(), self.peer.as_str_name()));
         }
     }
 }
@@ -180,10 +176,7 @@ impl Server {
         let limits = &self.config.limits;
         let session = request.session_id.as_str();
         if !sane(limits, session) || !sane(limits, &identity.user_id) || !sane(limits, &identity.cid) {
-            return refuse(
-                ErrorCode::RequestValidationFailed,
-                "session_id, user and call must be given, and short",
-            );
+            return refuse(ErrorCode::RequestValidationFailed, "session_id, user and call must be given, and short");
         }
         if request.subscriber_sdp.len() > limits.sdp || request.publisher_sdp.len() > limits.sdp {
             return refuse(ErrorCode::RequestValidationFailed, "the SDP is too long");
@@ -197,10 +190,7 @@ impl Server {
         let mut world = self.world.lock();
         let elsewhere = world.sessions.get(session).is_some_and(|cid| *cid != identity.cid);
         if elsewhere || world.participant(session).is_some_and(|p| p.user_id != identity.user_id) {
-            return refuse(
-                ErrorCode::RequestValidationFailed,
-                "this session_id belongs to another user or call",
-            );
+            return refuse(ErrorCode::RequestValidationFailed, "this session_id belongs to another user or call");
         }
         if !world.rooms.contains_key(&identity.cid) && world.rooms.len() >= limits.rooms {
             return refuse(ErrorCode::TooManyRequests, "too many calls");
@@ -219,11 +209,8 @@ impl Server {
         });
         let number_of_old = world.participant(session).map(|p| p.number);
         let reconnected = self.take_up(&mut world, edge, ip, identity, request, strategy)?;
-        let room =
-            world.rooms.get_mut(&identity.cid).ok_or((ErrorCode::CallNotFound, "no such call".to_owned()))?;
-        let at = room
-            .position(session)
-            .ok_or((ErrorCode::ParticipantNotFound, "no such participant".to_owned()))?;
+        let room = world.rooms.get_mut(&identity.cid).ok_or((ErrorCode::CallNotFound, "no such call".to_owned()))?;
+        let at = room.position(session).ok_or((ErrorCode::ParticipantNotFound, "no such participant".to_owned()))?;
         let fresh = number_of_old != Some(room.participants[at].number);
         if details.subscriptions.len() <= limits.subscriptions {
             if let Some(leg) = room.participants[at].leg_mut(edge) {
@@ -256,13 +243,8 @@ impl Server {
                 publish_options: publish_options(),
             }),
         );
-        let joined = Joined {
-            session_id: session.into(),
-            edge,
-            leg: leg.id,
-            socket_number: number,
-            stats: leg.stats.clone(),
-        };
+        let joined =
+            Joined { session_id: session.into(), edge, leg: leg.id, socket_number: number, stats: leg.stats.clone() };
         let had_subscriber = leg.subscriber.as_ref().is_some_and(|h| !h.tx.is_closed());
         self.ensure_subscriber(leg);
         let me = &room.participants[at];
@@ -441,12 +423,7 @@ impl Server {
     }
 
     /// Writes a burst of offers that the client must ignore. Returns how many were accepted for writing.
-    pub async fn send_late_offers(
-        &self,
-        stats: &Arc<SessionStats>,
-        socket: Option<Outbox>,
-        burst: LateOffers,
-    ) -> u64 {
+    pub async fn send_late_offers(&self, stats: &Arc<SessionStats>, socket: Option<Outbox>, burst: LateOffers) -> u64 {
         stats.late_offers_asked.fetch_add(burst.count, Relaxed);
         let Some(socket) = socket else { return 0 };
         let sdp = match &*stats.last_offer.lock() {

@@ -57,10 +57,8 @@ impl Sfu {
         let address = listener.local_addr()?;
         let server = server::Server::new(config, address);
         server.log.info(format_args!("listening on {address}"));
-        let tasks = vec![
-            tokio::spawn(server::serve(server.clone(), listener)),
-            tokio::spawn(tick::run(server.clone())),
-        ];
+        let tasks =
+            vec![tokio::spawn(server::serve(server.clone(), listener)), tokio::spawn(tick::run(server.clone()))];
         Ok(Sfu { url: format!("http://{}", reachable(address)), server, tasks })
     }
 
@@ -93,9 +91,7 @@ impl Drop for Sfu {
 fn reachable(address: SocketAddr) -> SocketAddr {
     match address {
         SocketAddr::V4(a) if a.ip().is_unspecified() => SocketAddr::from(([127, 0, 0, 1], a.port())),
-        SocketAddr::V6(a) if a.ip().is_unspecified() => {
-            SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], a.port()))
-        }
+        SocketAddr::V6(a) if a.ip().is_unspecified() => SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], a.port())),
         other => other,
     }
 }

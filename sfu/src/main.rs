@@ -27,8 +27,7 @@ fn arguments() -> Result<Option<Arguments>, String> {
         match name.as_str() {
             "--listen" => {
                 let text = value()?;
-                config.listen =
-                    text.parse().map_err(|_| format!("{text:?} is not an address with a port"))?;
+                config.listen = text.parse().map_err(|_| format!("{text:?} is not an address with a port"))?;
             }
             "--allow-remote" => config.allow_remote = true,
             "--log" => config.log = value()?.parse()?,
@@ -66,8 +65,7 @@ fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> ExitCode {
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
         eprintln!("offhook-sfu: signals cannot be handled");
         return ExitCode::FAILURE;
     };

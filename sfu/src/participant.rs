@@ -123,18 +123,10 @@ impl Leg {
     /// Ends both peer connections, with or without a goodbye.
     pub fn end_media(&mut self, vanish: bool) {
         if let Some(handle) = self.publisher.take() {
-            let _ = handle.tx.try_send(if vanish {
-                publisher::Command::Vanish
-            } else {
-                publisher::Command::Close
-            });
+            let _ = handle.tx.try_send(if vanish { publisher::Command::Vanish } else { publisher::Command::Close });
         }
         if let Some(handle) = self.subscriber.take() {
-            let _ = handle.tx.try_send(if vanish {
-                subscriber::Command::Vanish
-            } else {
-                subscriber::Command::Close
-            });
+            let _ = handle.tx.try_send(if vanish { subscriber::Command::Vanish } else { subscriber::Command::Close });
         }
     }
 }

@@ -73,9 +73,9 @@ impl Server {
             let mut info = info.clone();
             if info.mid.is_empty() {
                 // Without a mid: the first m-line of its kind that no other track names.
-                let free = lines.iter().find(|(mid, k, sends)| {
-                    *k == name && *sends && !accepted.iter().any(|(_, a)| a.mid == *mid)
-                });
+                let free = lines
+                    .iter()
+                    .find(|(mid, k, sends)| *k == name && *sends && !accepted.iter().any(|(_, a)| a.mid == *mid));
                 info.mid = free.map(|(mid, ..)| (*mid).to_owned()).unwrap_or_default();
             }
             if !lines.iter().any(|(mid, k, _)| *mid == info.mid && *k == name) {
@@ -91,10 +91,7 @@ impl Server {
             let mut world = self.world.lock();
             let participant = world.participant(&request.session_id).ok_or_else(|| gone(()))?;
             if let Some((kind, _)) = accepted.iter().find(|(k, _)| !participant.grants.allow(*k)) {
-                return fail(
-                    ErrorCode::PermissionDenied,
-                    format!("{} may not be published", kind.as_str_name()),
-                );
+                return fail(ErrorCode::PermissionDenied, format!("{} may not be published", kind.as_str_name()));
             }
             let known = participant.next_track;
             let routes = accepted
@@ -124,12 +121,7 @@ impl Server {
         match answered {
             Ok((sdp, ice_restart)) => {
                 self.take_over_tracks(&mut world, &request.session_id, accepted);
-                Ok(signal::SetPublisherResponse {
-                    sdp,
-                    session_id: request.session_id,
-                    ice_restart,
-                    error: None,
-                })
+                Ok(signal::SetPublisherResponse { sdp, session_id: request.session_id, ice_restart, error: None })
             }
             Err(text) => {
                 if let Some(participant) = world.participant(&request.session_id) {
@@ -141,12 +133,7 @@ impl Server {
         }
     }
 
-    fn route_for(
-        &self,
-        participant: &mut Participant,
-        kind: TrackType,
-        info: &models::TrackInfo,
-    ) -> Arc<Route> {
+    fn route_for(&self, participant: &mut Participant, kind: TrackType, info: &models::TrackInfo) -> Arc<Route> {
         if let Some(track) = participant.track(kind) {
             return track.route.clone();
         }
@@ -165,12 +152,7 @@ impl Server {
     }
 
     /// Makes the published tracks those of an accepted SetPublisher.
-    fn take_over_tracks(
-        &self,
-        world: &mut World,
-        session_id: &str,
-        list: Vec<(TrackType, models::TrackInfo)>,
-    ) {
+    fn take_over_tracks(&self, world: &mut World, session_id: &str, list: Vec<(TrackType, models::TrackInfo)>) {
         let Some(room) = world.room_of(session_id) else { return };
         let Some(at) = room.position(session_id) else { return };
         let mut events = Vec::new();
@@ -210,11 +192,7 @@ impl Server {
     }
 
     /// UpdateMuteStates: announces, mutes and unmutes.
-    pub fn update_mute_states(
-        &self,
-        edge: Edge,
-        request: &signal::UpdateMuteStatesRequest,
-    ) -> Result<(), Failure> {
+    pub fn update_mute_states(&self, edge: Edge, request: &signal::UpdateMuteStatesRequest) -> Result<(), Failure> {
         if request.mute_states.len() > self.config.limits.tracks {
             return fail(ErrorCode::RequestValidationFailed, "too many tracks");
         }
@@ -245,11 +223,7 @@ impl Server {
         }
         let Some(track) = me.tracks.iter_mut().find(|t| t.kind == kind) else {
             // Clients announce that what they do not send is muted.
-            return if muted {
-                Ok(())
-            } else {
-                fail(ErrorCode::PublishTrackNotFound, "no such track is published")
-            };
+            return if muted { Ok(()) } else { fail(ErrorCode::PublishTrackNotFound, "no such track is published") };
         };
         let was_live = track.is_live();
         track.muted = muted;
@@ -272,11 +246,7 @@ impl Server {
     }
 
     /// UpdateSubscriptions: replaces the full set.
-    pub fn update_subscriptions(
-        &self,
-        edge: Edge,
-        request: signal::UpdateSubscriptionsRequest,
-    ) -> Result<(), Failure> {
+    pub fn update_subscriptions(&self, edge: Edge, request: signal::UpdateSubscriptionsRequest) -> Result<(), Failure> {
         if request.tracks.len() > self.config.limits.subscriptions {
             return fail(ErrorCode::RequestValidationFailed, "too many subscriptions");
         }
@@ -301,18 +271,14 @@ impl Server {
             let leg = world.leg(&request.session_id, edge).ok_or_else(|| gone(()))?;
             leg.stats.answers_received.fetch_add(1, Relaxed);
             let (reply, answered) = oneshot::channel();
-            let command = subscriber::Command::Answer {
-                negotiation_id: request.negotiation_id,
-                sdp: request.sdp,
-                reply,
-            };
+            let command =
+                subscriber::Command::Answer { negotiation_id: request.negotiation_id, sdp: request.sdp, reply };
             let handle = leg.subscriber.as_ref().ok_or_else(|| gone(()))?;
             // A closed subscriber drops the reply; the answer is stale then.
             let _ = handle.tx.try_send(command);
             (leg.stats.clone(), answered)
         };
-        let fate =
-            timeout(REPLY, reply).await.ok().and_then(Result::ok).unwrap_or(subscriber::AnswerFate::Stale);
+        let fate = timeout(REPLY, reply).await.ok().and_then(Result::ok).unwrap_or(subscriber::AnswerFate::Stale);
         match fate {
             subscriber::AnswerFate::Applied => stats.answers_applied.fetch_add(1, Relaxed),
             subscriber::AnswerFate::Stale => stats.answers_stale.fetch_add(1, Relaxed),

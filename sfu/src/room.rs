@@ -89,8 +89,7 @@ impl Room {
                 }
                 let asked = leg.subscriptions.iter().find(|s| {
                     s.track_type == track.kind as i32
-                        && (s.session_id == other.session_id
-                            || s.session_id.is_empty() && s.user_id == other.user_id)
+                        && (s.session_id == other.session_id || s.session_id.is_empty() && s.user_id == other.user_id)
                 });
                 // Audio is forwarded unasked, everything else only when subscribed to.
                 if track.kind != TrackType::Audio && asked.is_none() {

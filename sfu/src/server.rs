@@ -144,11 +144,8 @@ pub async fn body(server: &Server, body: Body) -> Result<Bytes, Response> {
         Ok(Ok(bytes)) => Ok(bytes),
         late_or_large => {
             server.counters.refused.fetch_add(1, Relaxed);
-            let status = if late_or_large.is_err() {
-                StatusCode::REQUEST_TIMEOUT
-            } else {
-                StatusCode::PAYLOAD_TOO_LARGE
-            };
+            let status =
+                if late_or_large.is_err() { StatusCode::REQUEST_TIMEOUT } else { StatusCode::PAYLOAD_TOO_LARGE };
             Err((status, "the body is too large or too slow").into_response())
         }
     }

@@ -39,8 +39,7 @@ async fn late_offers() {
         last = offer.negotiation_id;
     }
     let seen =
-        until(sfu.url(), "the count", |s| session(s, &ann.session_id).unwrap()["late_offers_sent"] == 1000)
-            .await;
+        until(sfu.url(), "the count", |s| session(s, &ann.session_id).unwrap()["late_offers_sent"] == 1000).await;
     assert_eq!(session(&seen, &ann.session_id).unwrap()["late_offers_after_leave"], 0);
     // An answer to one is ignored and counted.
     assert!(ann.answer(last, "v=0".into()).await.error.is_none());
@@ -113,8 +112,7 @@ async fn silent_rpcs() {
 #[tokio::test]
 async fn refusals() {
     let sfu = start().await;
-    let refusal =
-        json!({"http_status": 429, "code": 9, "message": "slow down", "retry_after": 2, "count": 1});
+    let refusal = json!({"http_status": 429, "code": 9, "message": "slow down", "retry_after": 2, "count": 1});
     ctl(sfu.url(), "refuse_join", refusal).await;
     let refused = join_call(sfu.url(), "u", "c", json!({})).await;
     assert_eq!((refused.status, refused.header("retry-after")), (429, Some("2")));
@@ -156,11 +154,9 @@ async fn dropped_sockets_and_fast() {
     let sfu = start().await;
     let mut watcher = Client::join(sfu.url(), "watcher", "c").await;
     let mut ann = Client::join(sfu.url(), "ann", "c").await;
-    for drop in [
-        json!({"user_id": "ann"}),
-        json!({"user_id": "ann", "hard": true}),
-        json!({"user_id": "ann", "code": 1011}),
-    ] {
+    for drop in
+        [json!({"user_id": "ann"}), json!({"user_id": "ann", "hard": true}), json!({"user_id": "ann", "code": 1011})]
+    {
         assert_eq!(ctl(sfu.url(), "drop_ws", drop.clone()).await["sessions"], 1);
         within("the end", async { while ann.next().await.is_some() {} }).await;
         ann = reconnect(&ann, Strategy::Fast, 0).await;
@@ -212,16 +208,13 @@ async fn migration() {
         people.iter().find(|p| p.user_id == "ann").unwrap().track_lookup_prefix.clone()
     };
     assert_eq!(of_ann(&moved.join), of_ann(&ann.join), "the prefix stays");
-    let complete =
-        |e: &EventPayload| matches!(e, EventPayload::ParticipantMigrationComplete(_)).then_some(());
+    let complete = |e: &EventPayload| matches!(e, EventPayload::ParticipantMigrationComplete(_)).then_some(());
     ann.wait("participant_migration_complete on the old socket", complete).await;
     ann.sender.close().await.unwrap();
     within("the old socket's end", async { while ann.next().await.is_some() {} }).await;
     until(sfu.url(), "one leg", |s| {
         let people = s["rooms"][0]["participants"].as_array().unwrap();
-        people.iter().any(|p| {
-            p["user_id"] == "ann" && p["edge"] == "sfu-b" && p["legs"].as_array().unwrap().len() == 1
-        })
+        people.iter().any(|p| p["user_id"] == "ann" && p["edge"] == "sfu-b" && p["legs"].as_array().unwrap().len() == 1)
     })
     .await;
     ctl(sfu.url(), "error", json!({"user_id": "watcher", "code": 500, "strategy": 3, "message": "m"})).await;
@@ -266,22 +259,19 @@ async fn moderation() {
     let mut ann = Client::join(sfu.url(), "ann", "c").await;
     let mut ben = Client::join(sfu.url(), "ben", "c").await;
     ctl(sfu.url(), "pins", json!({"cid": "default:c", "sessions": [ben.session_id]})).await;
-    let pins = ann
-        .wait("pins", |e| if let EventPayload::PinsUpdated(p) = e { Some(p.pins.clone()) } else { None })
-        .await;
+    let pins =
+        ann.wait("pins", |e| if let EventPayload::PinsUpdated(p) = e { Some(p.pins.clone()) } else { None }).await;
     assert_eq!(pins[0].user_id, "ben");
     ctl(sfu.url(), "grants", json!({"user_id": "ann", "audio": false, "message": "hush"})).await;
-    let grants = ann
-        .wait("grants", |e| if let EventPayload::CallGrantsUpdated(g) = e { g.current_grants } else { None })
-        .await;
+    let grants =
+        ann.wait("grants", |e| if let EventPayload::CallGrantsUpdated(g) = e { g.current_grants } else { None }).await;
     assert!(!grants.can_publish_audio && grants.can_publish_video);
     assert_eq!(ann.unmute(TrackType::Audio, false).await.error.unwrap().code, 403);
     let event = json!({"connectionQualityChanged": {"connectionQualityUpdates": [{"userId": "ben"}]}});
     ctl(sfu.url(), "send_event", json!({"user_id": "ann", "event": event})).await;
     ann.wait("any event", |e| matches!(e, EventPayload::ConnectionQualityChanged(_)).then_some(())).await;
     ctl(sfu.url(), "ice_restart", json!({"user_id": "ann"})).await;
-    ann.wait("ice_restart", |e| matches!(e, EventPayload::IceRestart(r) if r.peer_type == 0).then_some(()))
-        .await;
+    ann.wait("ice_restart", |e| matches!(e, EventPayload::IceRestart(r) if r.peer_type == 0).then_some(())).await;
     ctl(sfu.url(), "kick", json!({"user_id": "ben"})).await;
     ben.wait("call_ended", |e| matches!(e, EventPayload::CallEnded(c) if c.reason == 3).then_some(())).await;
     within("the end", async { while ben.next().await.is_some() {} }).await;
@@ -319,12 +309,7 @@ async fn strange_frames() {
     assert_eq!(ctl(sfu.url(), "raw_frame", split).await["sessions"], 1);
     ann.wait("the fragmented message", |e| matches!(e, EventPayload::GoAway(_)).then_some(())).await;
     // 200 MiB announced: the test client refuses it.
-    ctl(
-        sfu.url(),
-        "raw_frame",
-        json!({"session_id": id, "opcode": 2, "base64": "AA==", "claim": 200u64 << 20}),
-    )
-    .await;
+    ctl(sfu.url(), "raw_frame", json!({"session_id": id, "opcode": 2, "base64": "AA==", "claim": 200u64 << 20})).await;
     let mut big = Client::join(sfu.url(), "big", "c").await;
     ctl(sfu.url(), "raw_frame", json!({"session_id": big.session_id, "size": 3 << 20, "seed": 4})).await;
     big.receiver = std::mem::replace(&mut big.receiver, support::websocket(&big.ws).await.1);

@@ -65,17 +65,13 @@ async fn opus_both_ways() {
 
     let alice_sends = publish_audio(&alice).await;
     let published = bob
-        .wait(
-            "track_published",
-            |e| if let EventPayload::TrackPublished(t) = e { Some(t.clone()) } else { None },
-        )
+        .wait("track_published", |e| if let EventPayload::TrackPublished(t) = e { Some(t.clone()) } else { None })
         .await;
     assert_eq!(published.r#type, TrackType::Audio as i32);
     let participant = published.participant.unwrap();
     assert_eq!(participant.published_tracks, [TrackType::Audio as i32]);
     let (mut bob_hears, sdp) = subscribe(&mut bob).await;
-    let msid =
-        format!("a=msid:{0}:TRACK_TYPE_AUDIO:1 {0}:TRACK_TYPE_AUDIO:1", participant.track_lookup_prefix);
+    let msid = format!("a=msid:{0}:TRACK_TYPE_AUDIO:1 {0}:TRACK_TYPE_AUDIO:1", participant.track_lookup_prefix);
     assert!(sdp.contains(&msid), "{sdp}");
 
     let bob_sends = publish_audio(&bob).await;
@@ -119,13 +115,8 @@ async fn opus_both_ways() {
 
     // Alice goes: her m-line becomes inactive, and a later track of the same kind takes it.
     alice.leave().await;
-    let left = bob.wait("participant_left", |e| {
-        if let EventPayload::ParticipantLeft(l) = e {
-            Some(l.clone())
-        } else {
-            None
-        }
-    });
+    let left =
+        bob.wait("participant_left", |e| if let EventPayload::ParticipantLeft(l) = e { Some(l.clone()) } else { None });
     assert_eq!(left.await.participant.unwrap().user_id, "alice");
     let offer = bob.wait_offer().await;
     assert!(offer.sdp.contains("a=inactive") && !offer.sdp.contains("a=msid:"), "{}", offer.sdp);
@@ -164,8 +155,7 @@ async fn unanswered_offers_are_sent_again() {
     let offer = bob.wait_offer().await;
     let mut peer = Peer::new(&[]).await;
     let answer = peer.accept(offer.sdp.clone()).await;
-    let lost =
-        tokio::time::timeout(Duration::from_millis(200), bob.answer(offer.negotiation_id, answer)).await;
+    let lost = tokio::time::timeout(Duration::from_millis(200), bob.answer(offer.negotiation_id, answer)).await;
     assert!(lost.is_err());
     let again = bob.wait_offer().await;
     assert_eq!((again.negotiation_id, &again.sdp), (offer.negotiation_id, &offer.sdp), "the same offer");

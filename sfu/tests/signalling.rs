@@ -61,9 +61,7 @@ async fn preflight_and_hint() {
         ("access-control-request-method", "POST"),
         ("access-control-request-headers", "authorization,content-type,x-stream-client,stream-auth-type"),
     ];
-    for path in
-        ["/video/call/default/c/join", "/sfu-a/twirp/stream.video.sfu.signal.SignalServer/SetPublisher"]
-    {
+    for path in ["/video/call/default/c/join", "/sfu-a/twirp/stream.video.sfu.signal.SignalServer/SetPublisher"] {
         let reply = http("OPTIONS", &format!("{}{path}", sfu.url()), &headers, b"").await;
         assert_eq!(reply.status, 200);
         assert_eq!(reply.header("access-control-allow-origin"), Some("*"));
@@ -88,8 +86,7 @@ async fn coordinator_socket() {
     join_call(sfu.url(), "ann", "c", json!({})).await;
     let mut sockets = Vec::new();
     for (path, user) in [("/api/v2/connect", "ann"), ("/video/connect", "ben")] {
-        let (mut sender, mut receiver) =
-            websocket(&format!("{ws}{path}?api_key=k&stream-auth-type=jwt")).await;
+        let (mut sender, mut receiver) = websocket(&format!("{ws}{path}?api_key=k&stream-auth-type=jwt")).await;
         let auth = json!({"token": "t", "products": ["video"], "user_details": {"id": user}});
         sender.send_text(auth.to_string()).await.unwrap();
         let ok = next_json(&mut receiver).await;
@@ -181,8 +178,7 @@ async fn protobuf_in_text_frames_and_json() {
     // Protobuf that is not UTF-8, in a TEXT frame split in three.
     let mut request = join_request(&token, "s1");
     request.subscriber_sdp = "x".repeat(300);
-    let mut bytes =
-        SfuRequest { request_payload: Some(RequestPayload::JoinRequest(request)) }.encode_to_vec();
+    let mut bytes = SfuRequest { request_payload: Some(RequestPayload::JoinRequest(request)) }.encode_to_vec();
     bytes.extend_from_slice(&[0xc2, 0x3e, 2, 0xff, 0xfe]); // an unknown field
     assert!(std::str::from_utf8(&bytes).is_err());
     let mut bare = Bare::open(&ws).await;
@@ -193,14 +189,10 @@ async fn protobuf_in_text_frames_and_json() {
     // Garbage is dropped and counted, and the socket lives on.
     bare.send(0x82, &[0xff; 40]).await;
     bare.send(0x81, b"{\"neither\": json").await;
-    let health = SfuRequest {
-        request_payload: Some(RequestPayload::HealthCheckRequest(event::HealthCheckRequest {})),
-    };
+    let health = SfuRequest { request_payload: Some(RequestPayload::HealthCheckRequest(event::HealthCheckRequest {})) };
     bare.send(0x81, &health.encode_to_vec()).await;
     let answer = bare.event().await;
-    assert!(
-        matches!(answer, EventPayload::HealthCheckResponse(h) if h.participant_count.unwrap().total == 1)
-    );
+    assert!(matches!(answer, EventPayload::HealthCheckResponse(h) if h.participant_count.unwrap().total == 1));
     let seen = state(sfu.url()).await;
     assert_eq!(support::session(&seen, "s1").unwrap()["messages_unreadable"], 2);
     // JSON in a text frame.
@@ -214,7 +206,8 @@ async fn protobuf_in_text_frames_and_json() {
 async fn twirp_in_both_forms() {
     let sfu = start().await;
     let client = Client::join(sfu.url(), "ann", "c").await;
-    let request = json!({"sessionId": client.session_id, "muteStates": [{"trackType": "TRACK_TYPE_AUDIO", "muted": true}]});
+    let request =
+        json!({"sessionId": client.session_id, "muteStates": [{"trackType": "TRACK_TYPE_AUDIO", "muted": true}]});
     for kind in ["application/json", "application/json; charset=utf-8"] {
         let reply = client.rpc_raw("UpdateMuteStates", kind, request.to_string().as_bytes()).await;
         assert_eq!((reply.status, reply.header("content-type")), (200, Some("application/json")));
@@ -224,8 +217,7 @@ async fn twirp_in_both_forms() {
     let unknown = signal::UpdateSubscriptionsRequest { session_id: "nobody".into(), tracks: vec![] };
     let answer: signal::UpdateSubscriptionsResponse = client.rpc("UpdateSubscriptions", &unknown).await;
     assert_eq!(answer.error.unwrap().code, 200);
-    let reply =
-        client.rpc_raw("UpdateSubscriptions", "application/json", b"{\"sessionId\":\"nobody\"}").await;
+    let reply = client.rpc_raw("UpdateSubscriptions", "application/json", b"{\"sessionId\":\"nobody\"}").await;
     assert_eq!(reply.json()["error"]["code"], "ERROR_CODE_PARTICIPANT_NOT_FOUND");
     let denied = client.unmute(TrackType::Audio, false).await;
     assert_eq!(denied.error.unwrap().code, 100, "nothing is published");
@@ -259,8 +251,7 @@ async fn bounds() {
         let ws = answer["credentials"]["server"]["ws_endpoint"].as_str().unwrap();
         let (mut sender, mut receiver) = websocket(ws).await;
         let request = join_request(answer["credentials"]["token"].as_str().unwrap(), "sx");
-        let bytes =
-            SfuRequest { request_payload: Some(RequestPayload::JoinRequest(request)) }.encode_to_vec();
+        let bytes = SfuRequest { request_payload: Some(RequestPayload::JoinRequest(request)) }.encode_to_vec();
         sender.send_binary(&bytes).await.unwrap();
         sender.flush().await.unwrap();
         let refused = within("an error", support::next_event(&mut receiver)).await;
@@ -271,26 +262,18 @@ async fn bounds() {
     }
     // Nobody may take another user's session.
     let stolen = join_call(sfu.url(), "thief", "c", json!({})).await.json();
-    let (mut sender, mut receiver) =
-        websocket(stolen["credentials"]["server"]["ws_endpoint"].as_str().unwrap()).await;
+    let (mut sender, mut receiver) = websocket(stolen["credentials"]["server"]["ws_endpoint"].as_str().unwrap()).await;
     let request = join_request(stolen["credentials"]["token"].as_str().unwrap(), &a.session_id);
     let bytes = SfuRequest { request_payload: Some(RequestPayload::JoinRequest(request)) }.encode_to_vec();
     sender.send_binary(&bytes).await.unwrap();
     sender.flush().await.unwrap();
     let refused = within("an error", support::next_event(&mut receiver)).await;
-    assert!(
-        matches!(&refused, Some(EventPayload::Error(e)) if e.error.as_ref().unwrap().code == 400),
-        "{refused:?}"
-    );
+    assert!(matches!(&refused, Some(EventPayload::Error(e)) if e.error.as_ref().unwrap().code == 400), "{refused:?}");
     // A frame over the limit ends that client's socket only.
     a.sender.send_binary(vec![0u8; (1 << 16) + 1]).await.unwrap();
     let _ = a.sender.flush().await;
     within("the end of the socket", async { while a.next().await.is_some() {} }).await;
-    assert_eq!(
-        state(sfu.url()).await["rooms"][0]["participants"].as_array().unwrap().len(),
-        2,
-        "kept for FAST"
-    );
+    assert_eq!(state(sfu.url()).await["rooms"][0]["participants"].as_array().unwrap().len(), 2, "kept for FAST");
 }
 
 #[tokio::test]

@@ -47,8 +47,7 @@ async fn subscribe(client: &Client, to: &Client, width: u32) {
         track_type: TrackType::Video as i32,
         dimension: Some(models::VideoDimension { width, height: width * 9 / 16 }),
     };
-    let request =
-        signal::UpdateSubscriptionsRequest { session_id: client.session_id.clone(), tracks: vec![details] };
+    let request = signal::UpdateSubscriptionsRequest { session_id: client.session_id.clone(), tracks: vec![details] };
     let answer: signal::UpdateSubscriptionsResponse = client.rpc("UpdateSubscriptions", &request).await;
     assert!(answer.error.is_none());
 }
@@ -109,8 +108,7 @@ async fn video_on_subscription_with_retransmission() {
     })
     .await;
     let seen = support::state(sfu.url()).await;
-    let legs =
-        seen["rooms"][0]["participants"].as_array().unwrap().iter().find(|p| p["user_id"] == "ben").unwrap();
+    let legs = seen["rooms"][0]["participants"].as_array().unwrap().iter().find(|p| p["user_id"] == "ben").unwrap();
     assert!(legs["legs"][0]["subscriber"]["lost_down"].as_u64().unwrap() > 0, "the loss was real");
     // Unsubscribing makes the m-line inactive.
     let none = signal::UpdateSubscriptionsRequest { session_id: ben.session_id.clone(), tracks: vec![] };
@@ -183,11 +181,8 @@ async fn media_goes_on_through_fast_and_migrate() {
     let sdp = screen.accept(offer.sdp).await;
     assert!(ben.answer(offer.negotiation_id, sdp).await.error.is_none());
     let restart = camera.offer().await;
-    let track = models::TrackInfo {
-        track_type: TrackType::Video as i32,
-        mid: mids(&restart)[0].clone(),
-        ..Default::default()
-    };
+    let track =
+        models::TrackInfo { track_type: TrackType::Video as i32, mid: mids(&restart)[0].clone(), ..Default::default() };
     let response = ann.set_publisher(restart, vec![track]).await;
     assert!(response.error.is_none() && response.ice_restart, "{response:?}");
     camera.answered(response.sdp).await;
@@ -206,8 +201,7 @@ async fn media_goes_on_through_fast_and_migrate() {
 
     // MIGRATE: a new publisher at the other SFU feeds the same stream of the same subscriber.
     let mut request = join_request("", &ann.session_id);
-    request.reconnect_details =
-        Some(offhook_proto::event::ReconnectDetails { strategy: 4, ..Default::default() });
+    request.reconnect_details = Some(offhook_proto::event::ReconnectDetails { strategy: 4, ..Default::default() });
     let moved = Client::join_as(sfu.url(), "ann", "c", json!({"migrating_from": "sfu-a"}), request).await;
     let second = publish(&moved, Kind::Video).await;
     within("media after MIGRATE", async {
@@ -223,8 +217,7 @@ async fn media_goes_on_through_fast_and_migrate() {
     })
     .await;
     let seen = support::state(sfu.url()).await;
-    let of_ann =
-        seen["rooms"][0]["participants"].as_array().unwrap().iter().find(|p| p["user_id"] == "ann").unwrap();
+    let of_ann = seen["rooms"][0]["participants"].as_array().unwrap().iter().find(|p| p["user_id"] == "ann").unwrap();
     assert_eq!(of_ann["edge"], "sfu-b");
     assert_eq!(of_ann["tracks"].as_array().map(Vec::len), Some(1));
     assert_ne!(of_ann["legs"], Value::Null);

@@ -91,8 +91,7 @@ pub struct oh_audio {
 ///
 /// Runs on a callback thread; the callbacks of one call run one at a time. When it is too slow, the
 /// oldest frames are dropped and counted (oh_call_stats.media_dropped); other calls are not delayed.
-pub type oh_audio_handler =
-    Option<unsafe extern "C" fn(user_data: *mut c_void, call: oh_call, audio: *const oh_audio)>;
+pub type oh_audio_handler = Option<unsafe extern "C" fn(user_data: *mut c_void, call: oh_call, audio: *const oh_audio)>;
 
 /// A frame together with the texts that its C form points to.
 pub(super) struct AudioText {

@@ -17,8 +17,8 @@ use crate::core::{Config, State};
 use crate::dispatch::{Closing, Limits};
 use crate::error::{Code, Error, Result, Secret};
 use crate::rtc::sdp::announce_sdp;
-use crate::signalling::livekit::token;
 use crate::session::{AudioOptions, Call, CallOptions, HandedOver};
+use crate::signalling::livekit::token;
 use std::time::Duration;
 use std::{
     ffi::{c_char, c_void},
@@ -166,7 +166,11 @@ pub unsafe extern "C" fn oh_call_options_init(options: *mut oh_call_options) {
 /// `options` must be NULL or point to a structure as large as its `size`, with valid strings;
 /// `call` must be NULL or writable. The handlers must be callable from any thread.
 #[no_mangle]
-pub unsafe extern "C" fn oh_call_join(client: oh_client, options: *const oh_call_options, call: *mut oh_call) -> oh_result {
+pub unsafe extern "C" fn oh_call_join(
+    client: oh_client,
+    options: *const oh_call_options,
+    call: *mut oh_call,
+) -> oh_result {
     guard(|| {
         let client = find::<Client>(client.id)?;
         if options.is_null() {

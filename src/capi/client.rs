@@ -148,7 +148,11 @@ unsafe fn make(options: *const oh_client_options) -> crate::error::Result<oh_cli
         false => &["https://", "http://"],
     };
     if !schemes.iter().any(|scheme| url.get(..scheme.len()).is_some_and(|u| u.eq_ignore_ascii_case(scheme))) {
-        let text = format!("oh_client_options.url must begin with {} (or {} for this machine)", schemes[0], schemes[schemes.len() - 1]);
+        let text = format!(
+            "oh_client_options.url must begin with {} (or {} for this machine)",
+            schemes[0],
+            schemes[schemes.len() - 1]
+        );
         return Err(argument(text));
     }
     let token = Secret::new(token.unwrap_or_default());

@@ -258,9 +258,8 @@ pub unsafe extern "C" fn oh_call_rpc(call: oh_call, options: *const oh_rpc_optio
         }
         // SAFETY: by the caller's contract, here and below.
         let options = unsafe { sized(options, RPC_DEFAULTS, "oh_rpc_options")? };
-        let (to, method) = unsafe {
-            (required(options.to, "oh_rpc_options.to")?, required(options.method, "oh_rpc_options.method")?)
-        };
+        let (to, method) =
+            unsafe { (required(options.to, "oh_rpc_options.to")?, required(options.method, "oh_rpc_options.method")?) };
         let payload = match options.payload.is_null() {
             true => String::new(),
             false => unsafe { long_text(options.payload, MAX_RPC, "oh_rpc_options.payload")? },

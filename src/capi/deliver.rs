@@ -37,15 +37,16 @@ pub(super) fn mailbox(
     let last_word = LastWord { call, object: object.clone(), handlers, over: over.clone() };
     let mut receiver = Receiver { call, object, handlers, texts: Vec::new(), over: over.clone(), mark };
     let user = UserData { pointer: handlers.user_data, destroy: handlers.destroy };
-    let handler = Handler::new(move |delivery| receiver.deliver(delivery)).destroy(move || {
-        over.store(true, Ordering::Release);
-        // A join that failed leaves user_data to the caller.
-        if started.load(Ordering::Acquire) {
-            user.release();
-        }
-        handed_over.mark();
-    })
-    .on_panic(move |text| last_word.say(&text));
+    let handler = Handler::new(move |delivery| receiver.deliver(delivery))
+        .destroy(move || {
+            over.store(true, Ordering::Release);
+            // A join that failed leaves user_data to the caller.
+            if started.load(Ordering::Acquire) {
+                user.release();
+            }
+            handed_over.mark();
+        })
+        .on_panic(move |text| last_word.say(&text));
     Mailbox::with_handler(dispatch::pool(), limits, handler)
 }
 

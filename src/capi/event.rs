@@ -545,8 +545,7 @@ pub struct oh_event {
 ///
 /// Runs on a callback thread; the callbacks of one call (events and media) run one at a time, with
 /// no lock held: every function of the library may be called, oh_call_free included.
-pub type oh_event_handler =
-    Option<unsafe extern "C" fn(user_data: *mut c_void, call: oh_call, event: *const oh_event)>;
+pub type oh_event_handler = Option<unsafe extern "C" fn(user_data: *mut c_void, call: oh_call, event: *const oh_event)>;
 
 /// The name of an event kind, for instance "participant_joined"; "unknown" for other numbers.
 /// Static text, any thread.

@@ -149,8 +149,7 @@ impl Registry {
         if id >> KIND_SHIFT == T::KIND as u64 {
             let index = index_of(id);
             let shard = self.shards[index as usize % SHARDS].read();
-            if let Some(Slot { tag, object: Some(object) }) = shard.slots.get((index >> SHARD_BITS) as usize)
-            {
+            if let Some(Slot { tag, object: Some(object) }) = shard.slots.get((index >> SHARD_BITS) as usize) {
                 if *tag == id {
                     // Counted up only for the right type; another cannot be here under this kind.
                     if let Ok(object) = object.clone().downcast::<T>() {

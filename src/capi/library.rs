@@ -1,8 +1,12 @@
 //! The library as a whole: version, log, shutdown.
 
-use super::{convert::argument, process, result::{guard, oh_result}};
-use crate::error::{Code, Error};
+use super::{
+    convert::argument,
+    process,
+    result::{guard, oh_result},
+};
 use crate::core::NetworkChange;
+use crate::error::{Code, Error};
 use crate::{dispatch, log, runtime, session};
 use std::{
     ffi::{c_char, c_void},
@@ -113,7 +117,12 @@ fn level_of(level: i32) -> Option<log::Level> {
 /// Any thread. When it returns, the former handler does not run any more and its destroy has been
 /// called, unless it was called inside that handler: then both when the handler returns.
 #[no_mangle]
-pub extern "C" fn oh_log_set(level: i32, handler: oh_log_handler, user_data: *mut c_void, destroy: oh_destroy) -> oh_result {
+pub extern "C" fn oh_log_set(
+    level: i32,
+    handler: oh_log_handler,
+    user_data: *mut c_void,
+    destroy: oh_destroy,
+) -> oh_result {
     guard(|| {
         process::init();
         let level = level_of(level).ok_or_else(|| argument("oh_log_set: level must be one of oh_log_level"))?;

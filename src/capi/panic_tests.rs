@@ -45,8 +45,7 @@ impl Heard {
     /// A state other than joining and joined was told.
     fn left_joined(&self) -> bool {
         let events = self.events.lock().unwrap();
-        let away =
-            |state| state != oh_state::OH_STATE_JOINING as i32 && state != oh_state::OH_STATE_JOINED as i32;
+        let away = |state| state != oh_state::OH_STATE_JOINING as i32 && state != oh_state::OH_STATE_JOINED as i32;
         events.iter().any(|e| e.0 == oh_event_kind::OH_EVENT_STATE as i32 && away(e.1))
     }
 }
@@ -119,10 +118,7 @@ impl Peer {
     fn talk(&mut self) {
         let mut track = oh_track { id: 0 };
         // SAFETY: NULL means the defaults.
-        assert_eq!(
-            unsafe { oh_call_publish_audio(self.call, std::ptr::null(), &mut track) },
-            oh_result::OH_OK
-        );
+        assert_eq!(unsafe { oh_call_publish_audio(self.call, std::ptr::null(), &mut track) }, oh_result::OH_OK);
         let talking = self.talking.clone();
         self.talker = Some(thread::spawn(move || {
             let samples: Vec<i16> = (0..960).map(|n| (f32::sin(n as f32 * 0.06) * 9_000.0) as i16).collect();
@@ -146,11 +142,8 @@ impl Peer {
     }
 
     fn undisturbed(&self, when: &str) {
-        for kind in [
-            oh_event_kind::OH_EVENT_ENDED,
-            oh_event_kind::OH_EVENT_ERROR,
-            oh_event_kind::OH_EVENT_LOCAL_FAILED,
-        ] {
+        for kind in [oh_event_kind::OH_EVENT_ENDED, oh_event_kind::OH_EVENT_ERROR, oh_event_kind::OH_EVENT_LOCAL_FAILED]
+        {
             assert_eq!(self.heard.count(kind), 0, "{when}: a neighbour was told of {kind:?}");
         }
         assert!(!self.heard.left_joined(), "{when}: a neighbour did not stay joined");
@@ -213,15 +206,10 @@ fn one_panic_ends_one_session() {
                 wait_for(&format!("the end after a panic in {kind}"), || heard.end().is_some());
                 let internal = (oh_end_reason::OH_END_INTERNAL as i32, oh_result::OH_ERR_INTERNAL as i32);
                 assert_eq!(heard.end(), Some(internal), "after a panic in {kind}");
-                assert_eq!(
-                    oh_call_wait(victim.call, oh_state::OH_STATE_LEFT as i32, 5_000),
-                    oh_result::OH_OK
-                );
+                assert_eq!(oh_call_wait(victim.call, oh_state::OH_STATE_LEFT as i32, 5_000), oh_result::OH_OK);
             }
             Fate::ConnectionLost => {
-                wait_for(&format!("a panic in {kind} is noticed"), || {
-                    heard.left_joined() || heard.end().is_some()
-                });
+                wait_for(&format!("a panic in {kind} is noticed"), || heard.left_joined() || heard.end().is_some());
             }
         }
         alice.undisturbed(kind);

@@ -49,8 +49,7 @@ fn signals_for_the_host_are_blocked_and_faults_are_not() {
         blocked(libc::SIGPIPE),
         std::thread::spawn(|| {
             block_signals();
-            [libc::SIGPIPE, libc::SIGINT, libc::SIGTERM, libc::SIGCHLD, libc::SIGSEGV, libc::SIGABRT]
-                .map(blocked)
+            [libc::SIGPIPE, libc::SIGINT, libc::SIGTERM, libc::SIGCHLD, libc::SIGSEGV, libc::SIGABRT].map(blocked)
         }),
     );
     assert_eq!(there.join().unwrap(), [true, true, true, true, false, false]);

@@ -187,8 +187,29 @@ mod tests {
     fn codes_and_results_are_the_same_numbers() {
         use Code::*;
         let codes = [
-            Ok, Argument, Handle, State, Closed, Full, Timeout, WouldDeadlock, Unsupported, Network, Tls, Refused,
-            Protocol, Auth, Cancelled, Limit, Insecure, Forked, Media, Internal, Abi, Empty, Buffer,
+            Ok,
+            Argument,
+            Handle,
+            State,
+            Closed,
+            Full,
+            Timeout,
+            WouldDeadlock,
+            Unsupported,
+            Network,
+            Tls,
+            Refused,
+            Protocol,
+            Auth,
+            Cancelled,
+            Limit,
+            Insecure,
+            Forked,
+            Media,
+            Internal,
+            Abi,
+            Empty,
+            Buffer,
         ];
         assert_eq!(codes.len(), TABLE.len());
         for (code, (result, name, message)) in codes.into_iter().zip(TABLE) {

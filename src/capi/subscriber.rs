@@ -132,9 +132,8 @@ pub unsafe extern "C" fn oh_subscriber_set_track(
         let object = find::<SubscriberObject>(subscriber.id)?;
         let owner = owner(&object.call)?;
         // SAFETY: by the caller's contract.
-        let (track_id, options) = unsafe {
-            (required(track_id, "track_id")?, sized(options, TRACK_DEFAULTS, "oh_remote_track_options")?)
-        };
+        let (track_id, options) =
+            unsafe { (required(track_id, "track_id")?, sized(options, TRACK_DEFAULTS, "oh_remote_track_options")?) };
         let quality = match options.layer {
             l if l == oh_layer::OH_LAYER_HIGH as i32 => LayerQuality::High,
             l if l == oh_layer::OH_LAYER_MEDIUM as i32 => LayerQuality::Medium,

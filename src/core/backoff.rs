@@ -38,25 +38,13 @@ mod tests {
         let mut rng = Rng::new(7);
         for attempt in 1..64 {
             let wait = join(attempt, &mut rng);
-            assert!(
-                wait >= Duration::from_millis(375) && wait <= Duration::from_secs(5),
-                "{attempt}: {wait:?}"
-            );
+            assert!(wait >= Duration::from_millis(375) && wait <= Duration::from_secs(5), "{attempt}: {wait:?}");
             let wait = reconnect(attempt, &mut rng);
-            assert!(
-                wait >= Duration::from_millis(250) && wait <= Duration::from_secs(5),
-                "{attempt}: {wait:?}"
-            );
+            assert!(wait >= Duration::from_millis(250) && wait <= Duration::from_secs(5), "{attempt}: {wait:?}");
             let wait = rpc(attempt, &mut rng);
-            assert!(
-                wait >= Duration::from_millis(75) && wait <= Duration::from_secs(2),
-                "{attempt}: {wait:?}"
-            );
+            assert!(wait >= Duration::from_millis(75) && wait <= Duration::from_secs(2), "{attempt}: {wait:?}");
             let wait = events(attempt, &mut rng);
-            assert!(
-                wait >= Duration::from_millis(250) && wait <= Duration::from_secs(30),
-                "{attempt}: {wait:?}"
-            );
+            assert!(wait >= Duration::from_millis(250) && wait <= Duration::from_secs(30), "{attempt}: {wait:?}");
         }
         assert!(join(4, &mut Rng::new(1)) > join(1, &mut Rng::new(1)));
     }

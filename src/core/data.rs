@@ -233,7 +233,10 @@ impl Core {
         let refusal = if !self.is_open() {
             Some(failure(rpc_codes::SEND_FAILED, "the call is leaving or over"))
         } else if self.publisher.is_gone() || self.subscriber.is_gone() {
-            Some(failure(rpc_codes::SEND_FAILED, "it goes out by the publisher and comes back by the subscriber; one is closed"))
+            Some(failure(
+                rpc_codes::SEND_FAILED,
+                "it goes out by the publisher and comes back by the subscriber; one is closed",
+            ))
         } else if self.data.calls.len() >= limits::RPC_CALLS {
             Some(failure(rpc_codes::SEND_FAILED, "too many procedure calls are under way"))
         } else {

@@ -211,13 +211,23 @@ pub enum Input {
 /// An order to the engine.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    Create { ice_servers: Vec<IceServer> },
-    AddAudio { track: TrackId, stream_id: String, offer: AudioOffer },
+    Create {
+        ice_servers: Vec<IceServer>,
+    },
+    AddAudio {
+        track: TrackId,
+        stream_id: String,
+        offer: AudioOffer,
+    },
     /// What [`Action::AddAudio`] added under this name is no longer sent.
-    RemoveAudio { stream_id: String },
+    RemoveAudio {
+        stream_id: String,
+    },
     /// The data channels of the protocol.
     AddChannels,
-    Offer { ice_restart: bool },
+    Offer {
+        ice_restart: bool,
+    },
     SetAnswer(String),
     Rollback,
     SetOffer(String),

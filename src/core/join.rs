@@ -4,7 +4,7 @@
 //! broken connections are tried again, on another edge where one is to blame; everything else fails
 //! the join at once with the server's code and text kept.
 
-use super::{backoff, limits, subscriber::Slot, model::*, Core, End, EndReason, Event, Output, Phase, State, Timer};
+use super::{backoff, limits, model::*, subscriber::Slot, Core, End, EndReason, Event, Output, Phase, State, Timer};
 use crate::error::{Code, Error, Secret};
 use std::time::Duration;
 
@@ -96,12 +96,7 @@ impl Core {
         }
     }
 
-    pub(super) fn on_socket_opened(
-        &mut self,
-        now: Duration,
-        generation: Generation,
-        result: Result<(), Failure>,
-    ) {
+    pub(super) fn on_socket_opened(&mut self, now: Duration, generation: Generation, result: Result<(), Failure>) {
         if !self.is_current(generation) || self.phase != Phase::Opening {
             // Opened after teardown: nobody wants it any more.
             let in_use = self.is_current(generation) && self.socket_open || self.is_old_leg(generation);
@@ -138,8 +133,7 @@ impl Core {
 
     pub(super) fn on_join_response_timeout(&mut self, now: Duration) {
         if self.phase == Phase::Joining {
-            let failure =
-                Failure::new(FailureKind::Timeout, "no JoinResponse within 5 s of the SFU socket's opening");
+            let failure = Failure::new(FailureKind::Timeout, "no JoinResponse within 5 s of the SFU socket's opening");
             self.join_attempt_failed(now, "the SFU", failure, true);
         }
     }
@@ -212,7 +206,8 @@ impl Core {
         self.session_gone = None;
         self.edge_failures.clear();
         let bounded = |d: Duration| d.clamp(limits::HEALTH_LEAST, limits::HEALTH_MOST);
-        self.health = joined.health.map_or(limits::HEALTH, |h| Health { ping: bounded(h.ping), silent: bounded(h.silent) });
+        self.health =
+            joined.health.map_or(limits::HEALTH, |h| Health { ping: bounded(h.ping), silent: bounded(h.silent) });
         if let (Some(servers), Some(admission)) = (joined.ice_servers, &mut self.admission) {
             admission.ice_servers = servers;
         }
@@ -272,13 +267,7 @@ impl Core {
     }
 
     /// One attempt failed: again elsewhere, or the join is over.
-    pub(super) fn join_attempt_failed(
-        &mut self,
-        now: Duration,
-        at: &str,
-        failure: Failure,
-        edge_to_blame: bool,
-    ) {
+    pub(super) fn join_attempt_failed(&mut self, now: Duration, at: &str, failure: Failure, edge_to_blame: bool) {
         self.forget_socket(limits::CLOSE_JOIN_FAILED, "join failed");
         self.drop_held();
         if self.reconnect.is_some() {
@@ -375,6 +364,5 @@ pub(super) fn join_error(what: &str, at: &str, failure: &Failure, tries: u32) ->
     };
     let tried = if tries > 1 { format!(" ({tries} attempts)") } else { String::new() };
     let number = if server_code != 0 { format!(" {server_code}") } else { String::new() };
-    Error::new(code, format!("{what}: {at} failed{number}: {}{tried}", failure.message))
-        .with_server_code(server_code)
+    Error::new(code, format!("{what}: {at} failed{number}: {}{tried}", failure.message)).with_server_code(server_code)
 }

@@ -92,10 +92,7 @@ impl Core {
             Phase::Joining => {
                 let failure = failure.unwrap_or_else(|| {
                     let code = code.map_or(String::new(), |c| format!(" with code {c}"));
-                    Failure::new(
-                        FailureKind::Connect,
-                        format!("the SFU closed the socket{code} before JoinResponse"),
-                    )
+                    Failure::new(FailureKind::Connect, format!("the SFU closed the socket{code} before JoinResponse"))
                 });
                 self.join_attempt_failed(now, "the SFU socket", failure, true);
             }
@@ -177,8 +174,7 @@ impl Core {
         if self.phase == Phase::Over {
             return;
         }
-        let end =
-            self.end.take().unwrap_or(End { reason: EndReason::Left, error: None, text: "left".into() });
+        let end = self.end.take().unwrap_or(End { reason: EndReason::Left, error: None, text: "left".into() });
         if std::mem::take(&mut self.socket_open) {
             // The other side did not close in time.
             let generation = self.generation;

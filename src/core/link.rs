@@ -50,13 +50,7 @@ impl Core {
         fine(self.publisher.slot, &self.publisher.link) && fine(self.subscriber.slot, &self.subscriber.link)
     }
 
-    pub(super) fn on_peer_change(
-        &mut self,
-        now: Duration,
-        generation: Generation,
-        peer: PeerKind,
-        change: PeerChange,
-    ) {
+    pub(super) fn on_peer_change(&mut self, now: Duration, generation: Generation, peer: PeerKind, change: PeerChange) {
         if Some(generation) != self.transport || !self.is_open() || self.slot(peer) != Slot::Open {
             return self.late();
         }
@@ -124,9 +118,11 @@ impl Core {
     /// The session is given up while the watchdog waits for what it has restarted: an SFU may not know any more
     /// a session that never connected. True when the call is over for that.
     pub(super) fn never_came_up(&mut self) -> bool {
-        let stuck = |slot, link: &Link| slot == Slot::Open && link.restarted && !link.ever && link.state == LinkState::New;
+        let stuck =
+            |slot, link: &Link| slot == Slot::Open && link.restarted && !link.ever && link.state == LinkState::New;
         let none = !self.publisher.link.ever && !self.subscriber.link.ever;
-        let any = stuck(self.publisher.slot, &self.publisher.link) || stuck(self.subscriber.slot, &self.subscriber.link);
+        let any =
+            stuck(self.publisher.slot, &self.publisher.link) || stuck(self.subscriber.slot, &self.subscriber.link);
         none && any && self.never_connects(1)
     }
 
@@ -156,12 +152,8 @@ impl Core {
     }
 
     pub(super) fn forget_link_timers(&mut self, peer: PeerKind) {
-        for timer in [
-            Timer::PeerConnect(peer),
-            Timer::IceGrace(peer),
-            Timer::IceRestart(peer),
-            Timer::PeerClosed(peer),
-        ] {
+        for timer in [Timer::PeerConnect(peer), Timer::IceGrace(peer), Timer::IceRestart(peer), Timer::PeerClosed(peer)]
+        {
             self.timers.cancel(timer);
         }
     }

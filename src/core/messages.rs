@@ -100,9 +100,7 @@ impl Core {
         };
         match (has_room, is_offer(&message)) {
             (true, _) => self.held.push_back(message),
-            (false, true) => {
-                self.drop_offer("late offer dropped: too many before JoinResponse", self.generation)
-            }
+            (false, true) => self.drop_offer("late offer dropped: too many before JoinResponse", self.generation),
             (false, false) => self.late(),
         }
     }
@@ -181,9 +179,7 @@ impl Core {
             SfuMessage::InboundState(_) => {}
             SfuMessage::Grants(grants) => self.on_grants(now, grants),
             SfuMessage::Pins(pins) => self.event(Event::Pins(pins)),
-            SfuMessage::GoAway { .. } => {
-                self.reconnect(now, Strategy::Migrate, "the SFU asked its clients to leave")
-            },
+            SfuMessage::GoAway { .. } => self.reconnect(now, Strategy::Migrate, "the SFU asked its clients to leave"),
             SfuMessage::MigrationComplete => self.late(),
             SfuMessage::Alive => {}
             SfuMessage::Token(token) => self.on_fresh_token(token),
@@ -207,9 +203,8 @@ impl Core {
     }
 
     fn on_sfu_error(&mut self, now: Duration, error: SfuError, strategy: Strategy) {
-        let told =
-            Error::new(Code::Refused, format!("the SFU reports error {}: {}", error.code, error.message))
-                .with_server_code(error.code);
+        let told = Error::new(Code::Refused, format!("the SFU reports error {}: {}", error.code, error.message))
+            .with_server_code(error.code);
         match strategy {
             Strategy::Unspecified => self.event(Event::Error(told)),
             Strategy::Disconnect => {
@@ -373,8 +368,7 @@ impl Core {
 
     fn on_dominant(&mut self, session_id: &str) {
         let mut speaker = None;
-        let former: Vec<_> =
-            self.roster.iter().filter(|p| p.is_dominant).map(|p| p.session_id.clone()).collect();
+        let former: Vec<_> = self.roster.iter().filter(|p| p.is_dominant).map(|p| p.session_id.clone()).collect();
         for old in former {
             if let Some(p) = self.roster.get_mut(&old) {
                 p.is_dominant = false;
@@ -389,7 +383,13 @@ impl Core {
         }
     }
 
-    pub(super) fn on_remote_track(&mut self, now: Duration, generation: Generation, id: RemoteId, owner: Option<MediaOwner>) {
+    pub(super) fn on_remote_track(
+        &mut self,
+        now: Duration,
+        generation: Generation,
+        id: RemoteId,
+        owner: Option<MediaOwner>,
+    ) {
         let in_use = Some(generation) == self.transport && self.subscriber_open();
         // The old connection of a migration plays on.
         let plays_on = self.is_old_transport(generation) && !self.subscriber.is_gone();

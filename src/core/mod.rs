@@ -31,8 +31,8 @@ mod track;
 mod wishes;
 
 pub use io::{
-    limits, Action, AudioOffer, Config, Counters, End, EndReason, Event, Input, NetworkChange, Op, OpDone,
-    OpFailed, Output, PeerChange, RemoteId, State, TrackId,
+    limits, Action, AudioOffer, Config, Counters, End, EndReason, Event, Input, NetworkChange, Op, OpDone, OpFailed,
+    Output, PeerChange, RemoteId, State, TrackId,
 };
 
 use crate::error::{Code, Error, Secret};
@@ -251,14 +251,10 @@ impl Core {
                     self.heard(now);
                 }
             }
-            Input::SocketClosed { generation, code, failure } => {
-                self.on_socket_closed(now, generation, code, failure)
-            }
+            Input::SocketClosed { generation, code, failure } => self.on_socket_closed(now, generation, code, failure),
             Input::Rpc { generation, id, result } => self.on_rpc(now, generation, id, result),
             Input::Op { generation, peer, op, result } => self.on_op(now, generation, peer, op, result),
-            Input::LocalCandidate { generation, peer, json } => {
-                self.on_local_candidate(now, generation, peer, json)
-            }
+            Input::LocalCandidate { generation, peer, json } => self.on_local_candidate(now, generation, peer, json),
             Input::Peer { generation, peer, change } => self.on_peer_change(now, generation, peer, change),
             Input::PeerClosed { generation, peer } => self.on_peer_closed(generation, peer),
             Input::RemoteTrack { generation, id, owner } => self.on_remote_track(now, generation, id, owner),

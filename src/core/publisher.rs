@@ -7,8 +7,8 @@
 use super::subscriber::Slot;
 use super::track::{Sender, Told, Track};
 use super::{
-    backoff, ice, limits, link::Link, model::*, Action, AudioOffer, Core, Event, Op, OpDone, OpFailed,
-    Output, Phase, Timer, TrackId,
+    backoff, ice, limits, link::Link, model::*, Action, AudioOffer, Core, Event, Op, OpDone, OpFailed, Output, Phase,
+    Timer, TrackId,
 };
 use crate::error::{Code, Error};
 use std::time::Duration;
@@ -203,8 +203,7 @@ impl Core {
 
     /// The tracks that the SFU knows, as it knows them.
     pub(super) fn announced_tracks(&self) -> Vec<TrackInfo> {
-        let known: Vec<_> =
-            self.publisher.tracks.iter().filter(|t| t.told != Told::Nothing).map(|t| t.id).collect();
+        let known: Vec<_> = self.publisher.tracks.iter().filter(|t| t.told != Told::Nothing).map(|t| t.id).collect();
         self.track_infos(&known)
     }
 
@@ -218,10 +217,7 @@ impl Core {
         } else if !self.publisher.tracks.is_empty() {
             Some(Error::new(Code::State, "publish: an audio track is already published; free it first"))
         } else if self.publisher.added >= limits::TRACKS {
-            Some(Error::new(
-                Code::Limit,
-                "publish: this call has published 32 tracks; mute instead of publishing anew",
-            ))
+            Some(Error::new(Code::Limit, "publish: this call has published 32 tracks; mute instead of publishing anew"))
         } else {
             None
         };
@@ -346,9 +342,7 @@ impl Core {
         let step = std::mem::replace(&mut self.publisher.step, Step::Idle);
         match (step, result) {
             // What came meanwhile found a negotiation under way and relies on this.
-            (Step::RollingBack(_), _) if !self.timers.is_set(Timer::Republish) => {
-                self.negotiate_publisher(now)
-            }
+            (Step::RollingBack(_), _) if !self.timers.is_set(Timer::Republish) => self.negotiate_publisher(now),
             (Step::RollingBack(_), _) => {}
             (Step::Creating(_) | Step::Adding(..) | Step::Removing(..) | Step::AddingChannels(_), Err(failed)) => {
                 self.publish_failed(now, op_error(&failed), false)
@@ -446,8 +440,7 @@ impl Core {
                 self.publisher.step = Step::Answering(op, sdp);
             }
             Ok(_) => {
-                let error =
-                    Error::new(Code::Protocol, "publish: the SFU's reply to SetPublisher holds no answer");
+                let error = Error::new(Code::Protocol, "publish: the SFU's reply to SetPublisher holds no answer");
                 self.publish_failed(now, error, true);
             }
             Err(failure) => {
@@ -516,8 +509,7 @@ impl Core {
         if restarting || on_the_air {
             return self.negotiation_failed(now, "the publisher could not be negotiated");
         }
-        let given_up: Vec<_> =
-            self.publisher.tracks.iter().filter(|t| t.told == Told::Nothing).map(|t| t.id).collect();
+        let given_up: Vec<_> = self.publisher.tracks.iter().filter(|t| t.told == Told::Nothing).map(|t| t.id).collect();
         self.publisher.tracks.retain(|t| t.told != Told::Nothing);
         self.publisher.dirty = false;
         self.publisher.ice_restart = false;

@@ -4,9 +4,7 @@
 //!
 //! Must not know: sockets, the engine. Limits and waits are in `io::limits` and `backoff`.
 
-use super::{
-    backoff, limits, model::*, Core, End, EndReason, Event, NetworkChange, Output, Phase, State, Timer,
-};
+use super::{backoff, limits, model::*, Core, End, EndReason, Event, NetworkChange, Output, Phase, State, Timer};
 use crate::error::{Code, Error};
 use std::time::Duration;
 
@@ -168,8 +166,7 @@ impl Core {
             self.rejoins.pop_front();
         }
         if self.rejoins.len() >= limits::REJOINS {
-            let error =
-                Error::new(Code::Network, "reconnect: 10 rejoins within 120 s, the connection does not last");
+            let error = Error::new(Code::Network, "reconnect: 10 rejoins within 120 s, the connection does not last");
             let text = error.message.to_string();
             return self.give_up(End { reason: EndReason::ReconnectLimit, error: Some(error), text });
         }
@@ -370,13 +367,9 @@ impl Core {
             // Nobody was offline: nothing to come back from.
             (NetworkChange::Online, _) => self.late(),
             // A new socket shows whether the way is still there, and ICE is tried on it.
-            (NetworkChange::Unsettled, _) => {
-                self.reconnect(now, Strategy::Fast, "addresses of this machine changed")
-            }
+            (NetworkChange::Unsettled, _) => self.reconnect(now, Strategy::Fast, "addresses of this machine changed"),
             // Sockets are bound to addresses that may be gone.
-            (NetworkChange::Changed, _) => {
-                self.reconnect(now, Strategy::Rejoin, "the network of this machine changed")
-            }
+            (NetworkChange::Changed, _) => self.reconnect(now, Strategy::Rejoin, "the network of this machine changed"),
         }
     }
 

@@ -71,13 +71,7 @@ impl Core {
         self.reconnect(now, want, &format!("the SFU answers a request with error {code}"));
     }
 
-    pub(super) fn on_rpc(
-        &mut self,
-        now: Duration,
-        generation: Generation,
-        id: u64,
-        result: Result<RpcReply, Failure>,
-    ) {
+    pub(super) fn on_rpc(&mut self, now: Duration, generation: Generation, id: u64, result: Result<RpcReply, Failure>) {
         if !self.is_current(generation) || !self.is_open() {
             return self.late();
         }

@@ -6,8 +6,7 @@
 //! check before each step is the check after each await.
 
 use super::{
-    ice, limits, link::Link, model::*, Action, Core, End, EndReason, Event, Op, OpDone, OpFailed, Output, Phase,
-    Timer,
+    ice, limits, link::Link, model::*, Action, Core, End, EndReason, Event, Op, OpDone, OpFailed, Output, Phase, Timer,
 };
 use crate::error::{Code, Error};
 use std::{collections::VecDeque, time::Duration};
@@ -199,13 +198,7 @@ impl Core {
         }
     }
 
-    pub(super) fn on_offer(
-        &mut self,
-        now: Duration,
-        generation: Generation,
-        sdp: String,
-        negotiation_id: u32,
-    ) {
+    pub(super) fn on_offer(&mut self, now: Duration, generation: Generation, sdp: String, negotiation_id: u32) {
         if !self.is_current(generation) {
             return self.drop_offer("late offer dropped: it is of an old generation", generation);
         }
@@ -216,7 +209,10 @@ impl Core {
             return self.drop_offer("late offer dropped: the subscriber is closed", generation);
         }
         if self.subscriber.is_of_another(&sdp) {
-            return self.drop_offer("late offer dropped: the subscriber is closed, and this is not of the connection that stays", generation);
+            return self.drop_offer(
+                "late offer dropped: the subscriber is closed, and this is not of the connection that stays",
+                generation,
+            );
         }
         if self.subscriber.is_of_before(&sdp) {
             return self.drop_offer("late offer dropped: it is of a session that is over", generation);
@@ -288,10 +284,9 @@ impl Core {
         let generation = self.generation;
         for message in std::mem::take(&mut self.held) {
             match message {
-                SfuMessage::SubscriberOffer { .. } => self.drop_offer(
-                    "late offer dropped: it came before a JoinResponse that never did",
-                    generation,
-                ),
+                SfuMessage::SubscriberOffer { .. } => {
+                    self.drop_offer("late offer dropped: it came before a JoinResponse that never did", generation)
+                }
                 _ => self.late(),
             }
         }

@@ -72,8 +72,7 @@ impl Timers {
 
     /// Takes the earliest timer that is due.
     pub fn due(&mut self, now: Duration) -> Option<Timer> {
-        let index =
-            self.0.iter().enumerate().filter(|(_, (at, _))| *at <= now).min_by_key(|(_, (at, _))| *at)?.0;
+        let index = self.0.iter().enumerate().filter(|(_, (at, _))| *at <= now).min_by_key(|(_, (at, _))| *at)?.0;
         Some(self.0.swap_remove(index).1)
     }
 }

@@ -320,10 +320,7 @@ impl<C: Send + 'static, M: Send + 'static> Mailbox<C, M> {
     pub fn next(&self, timeout: Duration) -> Result<Delivery<C, M>> {
         let inner = &self.inner;
         if !inner.pull {
-            return Err(Error::new(
-                Code::State,
-                "events go to the handler that was given; they cannot be pulled too",
-            ));
+            return Err(Error::new(Code::State, "events go to the handler that was given; they cannot be pulled too"));
         }
         let mut state = inner.state.lock();
         if state.pulling {
@@ -367,10 +364,7 @@ impl<C: Send + 'static, M: Send + 'static> Mailbox<C, M> {
     /// system has no descriptor.
     pub fn wake_descriptor(&self) -> Result<WakeDescriptor> {
         if !self.inner.pull {
-            return Err(Error::new(
-                Code::State,
-                "events go to the handler that was given; there is nothing to poll",
-            ));
+            return Err(Error::new(Code::State, "events go to the handler that was given; there is nothing to poll"));
         }
         let mut state = self.inner.state.lock();
         if state.wake.is_none() {
@@ -385,10 +379,6 @@ impl<C: Send + 'static, M: Send + 'static> Mailbox<C, M> {
             }
             state.wake = Some(wake);
         }
-        state
-            .wake
-            .as_ref()
-            .map(Wake::descriptor)
-            .ok_or_else(|| Error::new(Code::Internal, "wake-up vanished"))
+        state.wake.as_ref().map(Wake::descriptor).ok_or_else(|| Error::new(Code::Internal, "wake-up vanished"))
     }
 }

@@ -34,13 +34,7 @@ pub struct PoolConfig {
 
 impl Default for PoolConfig {
     fn default() -> Self {
-        Self {
-            base: 2,
-            cap: 512,
-            load_cap: 64,
-            blocked_after: Duration::from_millis(10),
-            keep: Duration::from_secs(5),
-        }
+        Self { base: 2, cap: 512, load_cap: 64, blocked_after: Duration::from_millis(10), keep: Duration::from_secs(5) }
     }
 }
 
@@ -233,8 +227,7 @@ impl Pool {
         let number = state.next_number;
         let seat = Arc::new(Seat { busy_since: AtomicU64::new(0), epoch: self.epoch, wake: Condvar::new() });
         let (pool, own) = (self.clone(), seat.clone());
-        let started =
-            thread::Builder::new().name(format!("oh-call-{number}")).spawn(move || pool.work(number, &own));
+        let started = thread::Builder::new().name(format!("oh-call-{number}")).spawn(move || pool.work(number, &own));
         let Ok(thread) = started else { return false };
         state.next_number += 1;
         state.workers.insert(number, Worker { seat, thread });
@@ -294,8 +287,7 @@ impl Pool {
         if state.monitor.is_none() {
             let pool = self.clone();
             // Refused by the system: the next item to be posted tries again.
-            let Ok(thread) = thread::Builder::new().name("oh-call-watch".into()).spawn(move || pool.watch())
-            else {
+            let Ok(thread) = thread::Builder::new().name("oh-call-watch".into()).spawn(move || pool.watch()) else {
                 return;
             };
             state.monitor = Some(thread);
@@ -338,8 +330,7 @@ impl Pool {
             return;
         }
         let threads = state.workers.len();
-        let blocked =
-            state.workers.values().filter(|w| w.seat.blocked(now, self.config.blocked_after)).count();
+        let blocked = state.workers.values().filter(|w| w.seat.blocked(now, self.config.blocked_after)).count();
         let free = threads - blocked;
         let mut wanted = 0;
         if free < self.config.base {

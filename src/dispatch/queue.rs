@@ -211,10 +211,8 @@ impl<C, M> Queue<C, M> {
     }
 
     fn take_newest(&mut self, wanted: Class) -> Option<C> {
-        let at = self
-            .control
-            .iter()
-            .rposition(|(_, slot)| matches!(slot, Slot::Item { class, .. } if *class == wanted))?;
+        let at =
+            self.control.iter().rposition(|(_, slot)| matches!(slot, Slot::Item { class, .. } if *class == wanted))?;
         let (_, Slot::Item { item, .. }) = self.control.remove(at)? else { return None };
         self.vital -= 1;
         // Two marks that became neighbours are one.

@@ -127,8 +127,7 @@ impl DelayEstimator {
 
     /// How long after its earliest possible arrival a packet should be played, in microseconds.
     pub fn target_us(&self) -> i64 {
-        let wanted =
-            if self.seen < WARM_UP { self.measured_us().max(INITIAL_US) } else { self.measured_us() };
+        let wanted = if self.seen < WARM_UP { self.measured_us().max(INITIAL_US) } else { self.measured_us() };
         wanted.clamp(self.min_us, self.max_us)
     }
 

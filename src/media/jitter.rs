@@ -152,14 +152,7 @@ impl JitterBuffer {
         Pushed::Queued
     }
 
-    fn restart(
-        &mut self,
-        sequence: u16,
-        timestamp: u32,
-        duration: u32,
-        payload: Bytes,
-        now_us: i64,
-    ) -> Pushed {
+    fn restart(&mut self, sequence: u16, timestamp: u32, duration: u32, payload: Bytes, now_us: i64) -> Pushed {
         self.counts.restarts += 1;
         self.counts.discarded += self.packets.len() as u64;
         self.reset();
@@ -188,8 +181,7 @@ impl JitterBuffer {
     /// Notes that the packet `step` (> -128) away from the newest has come; false if it had before.
     fn mark(&mut self, step: i64) -> bool {
         if step > 0 {
-            self.seen =
-                u32::try_from(step).ok().and_then(|step| self.seen.checked_shl(step)).unwrap_or(0) | 1;
+            self.seen = u32::try_from(step).ok().and_then(|step| self.seen.checked_shl(step)).unwrap_or(0) | 1;
             return true;
         }
         let bit = u32::try_from(-step).ok().and_then(|back| 1u128.checked_shl(back)).unwrap_or(0);

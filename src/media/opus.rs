@@ -100,8 +100,7 @@ impl Encoder {
             Application::Audio => ::opus::Application::Audio,
         };
         let open = |error| failed("cannot make an Opus encoder", error);
-        let mut inner =
-            ::opus::Encoder::new(super::RTP_RATE, layout(config.channels)?, mode).map_err(open)?;
+        let mut inner = ::opus::Encoder::new(super::RTP_RATE, layout(config.channels)?, mode).map_err(open)?;
         inner.set_bitrate(::opus::Bitrate::Bits(config.bitrate as i32)).map_err(open)?;
         inner.set_complexity(i32::from(config.complexity)).map_err(open)?;
         inner.set_dtx(config.dtx).map_err(open)?;
@@ -248,10 +247,8 @@ impl Decoder {
     }
 
     fn run(&mut self, packet: &[u8], out: &mut [f32], fec: bool) -> Result<usize> {
-        let frames = self
-            .inner
-            .decode_float(packet, out, fec)
-            .map_err(|error| failed("Opus decoding failed", error))?;
+        let frames =
+            self.inner.decode_float(packet, out, fec).map_err(|error| failed("Opus decoding failed", error))?;
         // A damaged packet can decode to infinities, which would poison every filter behind.
         let written = &mut out[..frames * self.channels];
         for sample in written {

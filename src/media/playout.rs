@@ -151,9 +151,7 @@ impl Playout {
             return true;
         }
         // Two packets of a new stream are a start: what there is to wait for would be in between.
-        self.state == State::Waiting
-            && self.jitter.len() >= 2
-            && self.jitter.held_ticks() >= 2 * i64::from(FRAME_TICKS)
+        self.state == State::Waiting && self.jitter.len() >= 2 && self.jitter.held_ticks() >= 2 * i64::from(FRAME_TICKS)
     }
 
     /// Appends at least 2.5 ms of sound, at the decoder's rate, of what is to be heard at `now`.
@@ -340,8 +338,7 @@ impl Playout {
     }
 
     fn conceal(&mut self, length: i64, out: &mut Fifo) -> Kind {
-        let gain =
-            |ticks: i64| 1.0 - ((ticks - FADE_FROM) as f32 / (FADE_TO - FADE_FROM) as f32).clamp(0.0, 1.0);
+        let gain = |ticks: i64| 1.0 - ((ticks - FADE_FROM) as f32 / (FADE_TO - FADE_FROM) as f32).clamp(0.0, 1.0);
         let (from, to) = (self.gain, self.gain.min(gain(self.concealed_ticks + length)));
         self.extend(length, from, to, out);
         self.ticks += length;

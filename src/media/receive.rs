@@ -173,8 +173,7 @@ impl AudioReceiver {
         let direct = Decoder::RATES.contains(&config.rate);
         let decoded = if direct { config.rate } else { RTP_RATE };
         let decoder = Decoder::new(decoded, config.channels)?;
-        let resampler =
-            if direct { None } else { Some(Resampler::new(decoded, config.rate, config.channels)?) };
+        let resampler = if direct { None } else { Some(Resampler::new(decoded, config.rate, config.channels)?) };
         let jitter = JitterBuffer::new(config.min_delay, config.max_delay);
         Ok(Self {
             playout: Playout::new(jitter, decoder, config.channels),

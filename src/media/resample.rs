@@ -4,9 +4,7 @@
 //! whatever blocks are complete, so that nothing is allocated once it runs.
 
 use audioadapter_buffers::direct::InterleavedSlice;
-use rubato::{
-    Async, Fft, FixedAsync, FixedSync, Resampler as _, SincInterpolationParameters, WindowFunction,
-};
+use rubato::{Async, Fft, FixedAsync, FixedSync, Resampler as _, SincInterpolationParameters, WindowFunction};
 
 use super::{fifo::Fifo, RATES};
 use crate::error::{Code, Error, Result};
@@ -83,8 +81,7 @@ impl Resampler {
             let ratio = f64::from(to) / f64::from(from);
             let block = to as usize / 100;
             Engine::Sinc(Box::new(
-                Async::new_sinc(ratio, 1.0, &parameters, block, channels, FixedAsync::Output)
-                    .map_err(failed)?,
+                Async::new_sinc(ratio, 1.0, &parameters, block, channels, FixedAsync::Output).map_err(failed)?,
             ))
         };
         let most = match &engine {
@@ -221,10 +218,9 @@ mod tests {
 
     #[test]
     fn a_tone_keeps_pitch_level_and_length_at_every_rate() {
-        for rate in [
-            8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 88_200, 96_000, 192_000, 44_101,
-            8_001,
-        ] {
+        for rate in
+            [8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 88_200, 96_000, 192_000, 44_101, 8_001]
+        {
             for (from, to) in [(rate, 48_000), (48_000, rate)] {
                 for channels in 1..=2u8 {
                     let mut resampler = Resampler::new(from, to, channels).unwrap();
@@ -280,9 +276,7 @@ mod tests {
 
     #[test]
     fn needed_is_exact() {
-        for (from, to) in
-            [(44_100, 48_000), (11_025, 48_000), (44_101, 48_000), (48_000, 48_000), (48_000, 8_001)]
-        {
+        for (from, to) in [(44_100, 48_000), (11_025, 48_000), (44_101, 48_000), (48_000, 48_000), (48_000, 8_001)] {
             let mut resampler = Resampler::new(from, to, 2).unwrap();
             let mut out = Fifo::default();
             for _ in 0..50 {

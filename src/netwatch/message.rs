@@ -30,16 +30,30 @@ const V6: u8 = 10;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
     /// An interface, and whether anything can leave the machine through it.
-    Link { index: u32, up: bool },
-    LinkGone { index: u32 },
+    Link {
+        index: u32,
+        up: bool,
+    },
+    LinkGone {
+        index: u32,
+    },
     /// An address of an interface; not `usable`: one that no other machine could answer to.
-    Address { index: u32, address: IpAddr, usable: bool },
-    AddressGone { index: u32, address: IpAddr },
+    Address {
+        index: u32,
+        address: IpAddr,
+        usable: bool,
+    },
+    AddressGone {
+        index: u32,
+        address: IpAddr,
+    },
     /// A default route.
     Route(Route),
     RouteGone(Route),
     /// The answer to a question is complete.
-    Done { interrupted: bool },
+    Done {
+        interrupted: bool,
+    },
     /// The kernel has no answer, or lost messages for us.
     Lost,
 }
@@ -81,8 +95,7 @@ const fn aligned(length: usize) -> usize {
 /// The messages of one datagram of the kernel.
 pub fn read(mut datagram: &[u8]) -> Vec<Message> {
     let mut messages = Vec::new();
-    while let (Some(length), Some(kind), Some(flags)) =
-        (u32_at(datagram, 0), u16_at(datagram, 4), u16_at(datagram, 6))
+    while let (Some(length), Some(kind), Some(flags)) = (u32_at(datagram, 0), u16_at(datagram, 4), u16_at(datagram, 6))
     {
         let length = length as usize;
         let Some(body) = datagram.get(HEADER..length) else { break };

@@ -188,15 +188,24 @@ fn samples() -> Vec<(Vec<u8>, Vec<Message>)> {
         (wire(16, 0, &link_body(1, 0x49), &[]), vec![down(1)]),
         (wire(17, 0, &link_body(ETH, 0), &[]), vec![Message::LinkGone { index: ETH }]),
         // A point-to-point link: its own address is the second.
-        (wire(20, 0, &address_body(2, 0x80), &[(1, &[9, 9, 9, 9]), (2, &[10, 0, 0, 2])]), vec![address("10.0.0.2", true)]),
+        (
+            wire(20, 0, &address_body(2, 0x80), &[(1, &[9, 9, 9, 9]), (2, &[10, 0, 0, 2])]),
+            vec![address("10.0.0.2", true)],
+        ),
         (wire(20, 0, &address_body(2, 0), &[(2, &[127, 0, 0, 1])]), vec![address("127.0.0.1", false)]),
         (wire(20, 0, &address_body(2, 0), &[(2, &[169, 254, 0, 1])]), vec![address("169.254.0.1", false)]),
         (wire(20, 0, &address_body(10, 0), &[(1, &v6)]), vec![address("2001:db8::5", true)]),
         (wire(20, 0, &address_body(10, 0), &[(1, &near)]), vec![address("fe80::5", false)]),
-        (wire(20, 0, &address_body(10, 0), &[(1, &v6), (8, &0x40u32.to_ne_bytes())]), vec![address("2001:db8::5", false)]),
+        (
+            wire(20, 0, &address_body(10, 0), &[(1, &v6), (8, &0x40u32.to_ne_bytes())]),
+            vec![address("2001:db8::5", false)],
+        ),
         (wire(21, 0, &address_body(2, 0), &[(2, &[10, 0, 0, 2])]), vec![lost(ETH, "10.0.0.2")]),
         (wire(24, 0, &route_body(0, 254), &[(4, &out), (5, &gateway)]), vec![Message::Route(route(ETH, "10.0.0.1"))]),
-        (wire(25, 0, &route_body(0, 254), &[(4, &out), (5, &gateway)]), vec![Message::RouteGone(route(ETH, "10.0.0.1"))]),
+        (
+            wire(25, 0, &route_body(0, 254), &[(4, &out), (5, &gateway)]),
+            vec![Message::RouteGone(route(ETH, "10.0.0.1"))],
+        ),
         (wire(24, 0, &route_body(24, 254), &[(4, &out)]), vec![]),
         (wire(24, 0, &route_body(0, 255), &[(4, &out)]), vec![]),
         (wire(3, 0, &[0; 4], &[]), vec![Message::Done { interrupted: false }]),

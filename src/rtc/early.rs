@@ -138,15 +138,7 @@ mod tests {
             }
         };
         // STUN passes, an empty datagram as well.
-        incoming.extend([
-            vec![0, 1],
-            vec![22, 1],
-            vec![],
-            vec![22, 2],
-            vec![22, 3],
-            vec![22, 4],
-            vec![22, 5],
-        ]);
+        incoming.extend([vec![0, 1], vec![22, 1], vec![], vec![22, 2], vec![22, 3], vec![22, 4], vec![22, 5]]);
         assert_eq!(next(&mut incoming), Some(vec![0, 1]));
         assert_eq!(next(&mut incoming), Some(vec![]));
         assert_eq!(next(&mut incoming), None);

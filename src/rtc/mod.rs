@@ -10,7 +10,6 @@ mod gate;
 mod tasks;
 mod udp;
 
-
 /// The engine that the library ships with.
 pub fn default_engine() -> std::sync::Arc<dyn engine::Engine> {
     std::sync::Arc::new(webrtc::WebRtcEngine::new())

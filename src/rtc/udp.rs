@@ -51,11 +51,7 @@ impl PlainSocket {
         }
     }
 
-    pub fn poll_recv(
-        &self,
-        cx: &mut Context<'_>,
-        buffer: &mut [u8],
-    ) -> Poll<io::Result<(usize, SocketAddr)>> {
+    pub fn poll_recv(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<(usize, SocketAddr)>> {
         let mut read = ReadBuf::new(buffer);
         let from = ready!(self.io.poll_recv_from(cx, &mut read))?;
         if read.filled().first() == Some(&DTLS_ALERT) {
@@ -76,9 +72,7 @@ pub fn bind_addresses(loopback_only: bool, interfaces: impl IntoIterator<Item = 
     for address in interfaces {
         match address {
             IpAddr::V4(a) => v4 |= !(a.is_loopback() || a.is_link_local() || a.is_unspecified()),
-            IpAddr::V6(a) => {
-                v6 |= !(a.is_loopback() || a.is_unspecified() || a.segments()[0] & 0xffc0 == 0xfe80)
-            }
+            IpAddr::V6(a) => v6 |= !(a.is_loopback() || a.is_unspecified() || a.segments()[0] & 0xffc0 == 0xfe80),
         }
     }
     let mut addresses = Vec::new();

@@ -186,12 +186,7 @@ impl Shared {
         let pc: Arc<dyn PeerConnection> = match tokio::time::timeout(CALL_TIMEOUT, build).await {
             Ok(Ok(pc)) => Arc::new(pc),
             Ok(Err(e)) => return Err(described(EngineErrorKind::System, "open the peer connection", &e)),
-            Err(_) => {
-                return Err(error(
-                    EngineErrorKind::Internal,
-                    "open the peer connection: engine did not answer",
-                ))
-            }
+            Err(_) => return Err(error(EngineErrorKind::Internal, "open the peer connection: engine did not answer")),
         };
         let mut open = self.open.lock();
         let unused = if self.gate.is_closing() {

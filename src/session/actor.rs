@@ -271,12 +271,9 @@ impl Actor {
                         let (kind, code) = (&failure.kind, failure.code);
                         oh_log!(Level::Debug, "{}: not admitted: {kind:?}, code {code}", self.shared.name)
                     }
-                    Input::Op { peer, op, result: Err(failed), .. } => oh_log!(
-                        Level::Debug,
-                        "{}: {peer:?} step {op} failed: {}",
-                        self.shared.name,
-                        failed.message
-                    ),
+                    Input::Op { peer, op, result: Err(failed), .. } => {
+                        oh_log!(Level::Debug, "{}: {peer:?} step {op} failed: {}", self.shared.name, failed.message)
+                    }
                     _ => {}
                 }
                 self.input(input);
@@ -345,7 +342,12 @@ impl Actor {
         }
     }
 
-    fn close_peer(&mut self, generation: Generation, kind: PeerKind, peer: std::sync::Arc<dyn crate::rtc::engine::Peer>) {
+    fn close_peer(
+        &mut self,
+        generation: Generation,
+        kind: PeerKind,
+        peer: std::sync::Arc<dyn crate::rtc::engine::Peer>,
+    ) {
         self.ops.push(Box::pin(async move {
             peer.close().await;
             Done::Input(Input::PeerClosed { generation, peer: kind })
@@ -397,10 +399,9 @@ impl Actor {
             }
             Output::ClosePeer { peer, .. } => oh_log!(Level::Debug, "{call}: closes the {peer:?}"),
             Output::Bind { user_id, kind, .. } => oh_log!(Level::Debug, "{call}: hears {kind:?} of {user_id}"),
-            Output::Event(Event::Reconnected { strategy, attempts, elapsed_ms, .. }) => oh_log!(
-                Level::Info,
-                "{call}: back by {strategy:?} after {elapsed_ms} ms and {attempts} attempts"
-            ),
+            Output::Event(Event::Reconnected { strategy, attempts, elapsed_ms, .. }) => {
+                oh_log!(Level::Info, "{call}: back by {strategy:?} after {elapsed_ms} ms and {attempts} attempts")
+            }
             Output::Event(Event::State { state, previous }) => {
                 oh_log!(Level::Info, "{call}: {previous:?} -> {state:?}")
             }
@@ -490,9 +491,7 @@ impl Actor {
                 }
                 if let Some(open) = self.peers.take(generation, peer) {
                     self.close_peer(generation, peer, open);
-                } else if let Some(entry) =
-                    self.creating.iter_mut().find(|(g, k, _)| (*g, *k) == (generation, peer))
-                {
+                } else if let Some(entry) = self.creating.iter_mut().find(|(g, k, _)| (*g, *k) == (generation, peer)) {
                     entry.2 = false;
                 } else {
                     self.input(Input::PeerClosed { generation, peer });
@@ -538,7 +537,9 @@ impl Actor {
                 }
             }
             Output::Event(event) => self.shared.tell(event),
-            Output::Debug(text, generation) => oh_log!(Level::Debug, "{}: {text} (generation {})", self.shared.name, generation.0),
+            Output::Debug(text, generation) => {
+                oh_log!(Level::Debug, "{}: {text} (generation {})", self.shared.name, generation.0)
+            }
             Output::Finished => return true,
         }
         false

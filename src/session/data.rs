@@ -134,13 +134,20 @@ impl Outbox {
             if full && delivery == Delivery::Reliable {
                 return true;
             }
-            oh_log!(Level::Trace, "{} bytes for the {delivery:?} channel, {} wait in it", packet.len(), writer.buffered());
+            oh_log!(
+                Level::Trace,
+                "{} bytes for the {delivery:?} channel, {} wait in it",
+                packet.len(),
+                writer.buffered()
+            );
             let lost = full
                 || match writer.send(signalling.seal(delivery, packet.clone())).await {
                     Ok(()) => false,
                     Err(error) if delivery == Delivery::Reliable && error.kind == EngineErrorKind::Full => return true,
                     // It closes; the next connection's channel takes it.
-                    Err(error) if delivery == Delivery::Reliable && error.kind == EngineErrorKind::Closed => return false,
+                    Err(error) if delivery == Delivery::Reliable && error.kind == EngineErrorKind::Closed => {
+                        return false
+                    }
                     Err(_) => true,
                 };
             self.dropped.fetch_add(u64::from(lost), Ordering::Relaxed);

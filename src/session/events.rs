@@ -10,9 +10,7 @@ use crate::core::{backoff, model::Failure, rng::Rng};
 use crate::error::{Result, Secret};
 use crate::log::{oh_log, Level};
 use crate::runtime::{self, Stop};
-use crate::signalling::stream::{
-    events::refuses_token, Coordinator, CustomEvent, EventIn, EventSocket, EventsOptions,
-};
+use crate::signalling::stream::{events::refuses_token, Coordinator, CustomEvent, EventIn, EventSocket, EventsOptions};
 use parking_lot::Mutex;
 use std::{
     collections::BTreeMap,

@@ -240,6 +240,5 @@ fn error_of(failure: &Failure) -> Error {
         (0, FailureKind::Http { status }) => i32::from(*status),
         (code, _) => code,
     };
-    Error::new(code, format!("send_custom: the event was not sent: {}", failure.message))
-        .with_server_code(server_code)
+    Error::new(code, format!("send_custom: the event was not sent: {}", failure.message)).with_server_code(server_code)
 }

@@ -8,10 +8,10 @@
 mod actor;
 mod data;
 mod events;
-mod line;
 mod latch;
-mod observer;
+mod line;
 pub mod network;
+mod observer;
 mod ops;
 mod outgoing;
 mod playout;

@@ -4,9 +4,9 @@
 use super::{playout::Playout, shared::Shared};
 use crate::core::model::{Generation, PeerKind};
 use crate::core::{Input, PeerChange};
+use crate::log::{oh_log, Level};
 use crate::rtc::engine::{MediaKind, PacketSink, PeerObserver, PeerState, RemoteTrackInfo};
 use crate::signalling::Signalling;
-use crate::log::{oh_log, Level};
 use bytes::Bytes;
 use std::sync::{
     atomic::{AtomicUsize, Ordering},

@@ -91,12 +91,7 @@ async fn step(peer: &dyn Peer, with: With, action: Action) -> Result<OpDone, Eng
         // Made by the actor itself.
         Action::Create { .. } => Ok(OpDone::Done),
         Action::AddAudio { stream_id, offer, .. } => {
-            let spec = AudioSenderSpec {
-                track_id: stream_id.clone(),
-                stream_id,
-                stereo: offer.stereo,
-                dtx: offer.dtx,
-            };
+            let spec = AudioSenderSpec { track_id: stream_id.clone(), stream_id, stereo: offer.stereo, dtx: offer.dtx };
             let writer = peer.add_audio(spec).await?;
             if let Some(track) = with.track {
                 track.set_dtx(offer.dtx);

@@ -182,11 +182,8 @@ impl Playout {
             return None;
         }
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let remote = Arc::new(Remote {
-            receiver: Mutex::new(receiver),
-            who: Mutex::new(None),
-            idle: AtomicBool::new(true),
-        });
+        let remote =
+            Arc::new(Remote { receiver: Mutex::new(receiver), who: Mutex::new(None), idle: AtomicBool::new(true) });
         remotes.insert(id, remote.clone());
         Some((id, Box::new(Sink { id, remote, playout: self.clone(), ssrc: None })))
     }
@@ -268,12 +265,18 @@ impl Playout {
             remote.idle.store(true, Ordering::Release);
             return;
         }
-        let silenced =
-            !self.options.wanted || self.shared.subscriber_closed.load(Ordering::Acquire);
+        let silenced = !self.options.wanted || self.shared.subscriber_closed.load(Ordering::Acquire);
         if self.options.opus {
             while let Some(packet) = receiver.pull_opus(now) {
                 if !silenced {
-                    self.deliver(who, Samples::Opus(packet.payload), packet.timestamp, 0.0, packet.lost_before > 0, false);
+                    self.deliver(
+                        who,
+                        Samples::Opus(packet.payload),
+                        packet.timestamp,
+                        0.0,
+                        packet.lost_before > 0,
+                        false,
+                    );
                 }
             }
             return;

@@ -8,15 +8,15 @@ use super::{
     actor,
     data::Outbox,
     events::EventHub,
-    line::Line,
     latch::HandedOver,
+    line::Line,
     ops::Peers,
     outgoing::Outgoing,
     playout::{AudioOptions, ReceiveTotals},
     AudioFrame, TrackOptions,
 };
-use crate::core::{rng::Rng, Config, Counters, End, EndReason, Event, Input, State, TrackId};
 use crate::core::model::{Capabilities, Counts, DataOut, Dialect, PeerKind, RpcFailure, SelfUpdate, Wish};
+use crate::core::{rng::Rng, Config, Counters, End, EndReason, Event, Input, State, TrackId};
 use crate::dispatch::{Class, Mailbox};
 use crate::error::{Code, Error, Result, Secret};
 use crate::rtc::engine::Engine;
@@ -400,7 +400,10 @@ impl Call {
         if self.dialect.capabilities.has(wanted) {
             return Ok(());
         }
-        let text = format!("{what}: the protocol of this call ({}) does not have it; see oh_call_capabilities", self.dialect.name);
+        let text = format!(
+            "{what}: the protocol of this call ({}) does not have it; see oh_call_capabilities",
+            self.dialect.name
+        );
         Err(Error::new(Code::Unsupported, text))
     }
 

@@ -56,9 +56,7 @@ impl Endpoint {
             _ => return Err(unusable("its scheme is none of http, https, ws, wss")),
         };
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(unusable(
-                "it holds a user name or password; give credentials in the options instead",
-            ));
+            return Err(unusable("it holds a user name or password; give credentials in the options instead"));
         }
         let host = url.host().ok_or_else(|| unusable("it names no host"))?.to_owned();
         let port = url.port_or_known_default().filter(|port| *port != 0);
@@ -106,12 +104,7 @@ pub(crate) struct Dialer {
 
 impl Dialer {
     pub fn new(insecure_allowed: bool, ca_file: Option<PathBuf>) -> Self {
-        Self {
-            insecure_allowed,
-            ca_file,
-            tls: OnceCell::new(),
-            lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)),
-        }
+        Self { insecure_allowed, ca_file, tls: OnceCell::new(), lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)) }
     }
 
     pub fn insecure_allowed(&self) -> bool {
@@ -173,11 +166,7 @@ impl Dialer {
 }
 
 /// Tries the addresses in the resolver's order (RFC 6724); each gets its share of the time left.
-async fn connect(
-    endpoint: &Endpoint,
-    addresses: &[SocketAddr],
-    deadline: Instant,
-) -> Result<TcpStream, Failure> {
+async fn connect(endpoint: &Endpoint, addresses: &[SocketAddr], deadline: Instant) -> Result<TcpStream, Failure> {
     let mut last = unreachable(endpoint, "the name has no address");
     for (index, address) in addresses.iter().enumerate() {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -200,9 +189,9 @@ async fn on_blocking_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send +
 
 async fn load_tls(ca_file: Option<PathBuf>) -> Result<TlsConnector, Failure> {
     // Reads a few hundred files on some systems: not on a thread that carries media.
-    on_blocking_thread(move || tls_config(ca_file.as_deref())).await.unwrap_or_else(|| {
-        Err(Failure::new(FailureKind::Tls, "no thread to load the trusted certificates"))
-    })
+    on_blocking_thread(move || tls_config(ca_file.as_deref()))
+        .await
+        .unwrap_or_else(|| Err(Failure::new(FailureKind::Tls, "no thread to load the trusted certificates")))
 }
 
 fn tls_config(ca_file: Option<&Path>) -> Result<TlsConnector, Failure> {
@@ -259,10 +248,7 @@ fn tls_failure(endpoint: &Endpoint, why: &str) -> Failure {
 }
 
 fn unreachable(endpoint: &Endpoint, why: &str) -> Failure {
-    Failure::new(
-        FailureKind::Connect,
-        super::text::clean(&format!("could not connect to {endpoint}: {why}"), &[]),
-    )
+    Failure::new(FailureKind::Connect, super::text::clean(&format!("could not connect to {endpoint}: {why}"), &[]))
 }
 
 /// The deadline passed while waiting for `what`.
@@ -272,11 +258,7 @@ pub(crate) fn timed_out(endpoint: &Endpoint, what: &str) -> Failure {
 }
 
 impl AsyncRead for Stream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match &mut *self {
             Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
@@ -323,18 +305,12 @@ mod tests {
 
     #[test]
     fn plain_text_only_to_loopback() {
-        for url in [
-            "http://127.0.0.1:1/",
-            "ws://127.9.8.7/",
-            "ws://[::1]:2/",
-            "http://localhost:3/",
-            "http://LOCALHOST./",
-        ] {
+        for url in
+            ["http://127.0.0.1:1/", "ws://127.9.8.7/", "ws://[::1]:2/", "http://localhost:3/", "http://LOCALHOST./"]
+        {
             assert!(of(url, false).is_ok(), "{url}");
         }
-        for url in
-            ["http://192.0.2.1/", "ws://example.com/", "http://localhost.example.com/", "http://[::2]/"]
-        {
+        for url in ["http://192.0.2.1/", "ws://example.com/", "http://localhost.example.com/", "http://[::2]/"] {
             assert_eq!(of(url, false), Err(FailureKind::Insecure), "{url}");
             assert!(of(url, true).is_ok(), "{url}");
         }

@@ -58,9 +58,7 @@ pub struct Net {
 
 impl fmt::Debug for Net {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Net")
-            .field("insecure_allowed", &self.dialer.insecure_allowed())
-            .finish_non_exhaustive()
+        f.debug_struct("Net").field("insecure_allowed", &self.dialer.insecure_allowed()).finish_non_exhaustive()
     }
 }
 
@@ -111,9 +109,8 @@ impl Net {
     /// [`FailureKind::Malformed`] when it is none, [`FailureKind::Insecure`] when it is plain text
     /// to a host that is not loopback. The text itself is never in the message.
     pub fn url(&self, text: &str) -> Result<Url, Failure> {
-        let url = Url::parse(text).map_err(|why| {
-            Failure::new(FailureKind::Malformed, format!("this is not a usable URL: {why}"))
-        })?;
+        let url = Url::parse(text)
+            .map_err(|why| Failure::new(FailureKind::Malformed, format!("this is not a usable URL: {why}")))?;
         self.endpoint(&url)?;
         Ok(url)
     }
@@ -165,10 +162,7 @@ impl Net {
 }
 
 fn broken(endpoint: &Endpoint, why: &str) -> Failure {
-    Failure::new(
-        FailureKind::Connect,
-        text::clean(&format!("the connection to {endpoint} broke: {why}"), &[]),
-    )
+    Failure::new(FailureKind::Connect, text::clean(&format!("the connection to {endpoint} broke: {why}"), &[]))
 }
 
 /// Finds our own failure in the client's error, or puts the rest into words.
@@ -218,8 +212,7 @@ impl tower_service::Service<Uri> for Connector {
     fn call(&mut self, uri: Uri) -> Self::Future {
         let dialer = self.0.clone();
         Box::pin(async move {
-            let (scheme, authority) =
-                (uri.scheme_str().unwrap_or(""), uri.authority().map_or("", |a| a.as_str()));
+            let (scheme, authority) = (uri.scheme_str().unwrap_or(""), uri.authority().map_or("", |a| a.as_str()));
             // The same check again, where the connection is really made.
             let endpoint = Url::parse(&format!("{scheme}://{authority}"))
                 .map_err(|_| Failure::new(FailureKind::Malformed, "this URL names no server"))

@@ -57,8 +57,7 @@ impl Scan {
         self.participants += usize::from(kind.participant);
         while !wire.is_empty() {
             self.fields += 1;
-            if self.fields > MAX_FIELDS || self.decoded > MAX_DECODED || self.participants > MAX_PARTICIPANTS
-            {
+            if self.fields > MAX_FIELDS || self.decoded > MAX_DECODED || self.participants > MAX_PARTICIPANTS {
                 return None;
             }
             let tag = varint(&mut wire)?;

@@ -97,8 +97,8 @@ fn all_of_many_closers_wait() {
 fn close_without_waiting_destroys_on_a_pool_thread() {
     let pool = new_pool();
     let (tell, told) = channel();
-    let handler = Handler::new(|_: Item| ())
-        .destroy(move || tell.send(thread::current().name().map(String::from)).unwrap());
+    let handler =
+        Handler::new(|_: Item| ()).destroy(move || tell.send(thread::current().name().map(String::from)).unwrap());
     let mailbox = Mailbox::with_handler(&pool, Limits::default(), handler);
     assert_eq!(mailbox.close(), Closing::Deferred);
     assert!(told.recv_timeout(LONG).unwrap().unwrap().starts_with("oh-call-"));
@@ -127,8 +127,7 @@ fn circle(length: usize) {
             .collect();
         all.set(mailboxes.clone()).unwrap();
         mailboxes.iter().for_each(|m| normal(m, 0));
-        let closings: Vec<_> =
-            (0..length).map(|_| told.recv_timeout(LONG).expect("the circle hangs")).collect();
+        let closings: Vec<_> = (0..length).map(|_| told.recv_timeout(LONG).expect("the circle hangs")).collect();
         assert_eq!(closings.iter().filter(|c| **c == Closing::Deferred).count(), 1, "{closings:?}");
         mailboxes.iter().for_each(close);
         assert!(ended.iter().all(|e| e.count() == 1));
@@ -199,11 +198,7 @@ fn random_closing_across_calls_never_hangs_and_destroys_once() {
 fn destroy_may_close_others_and_itself() {
     let pool = new_pool();
     let (inner_ended, own) = (Ended::default(), Arc::new(OnceLock::<Box_>::new()));
-    let inner = Mailbox::with_handler(
-        &pool,
-        Limits::default(),
-        Handler::new(|_: Item| ()).destroy(inner_ended.hook()),
-    );
+    let inner = Mailbox::with_handler(&pool, Limits::default(), Handler::new(|_: Item| ()).destroy(inner_ended.hook()));
     let (tell, told) = channel();
     let mine = own.clone();
     let outer = Mailbox::with_handler(
@@ -225,9 +220,8 @@ fn destroy_may_close_others_and_itself() {
 fn destroy_runs_once_after_the_last_item_and_when_only_dropped() {
     let pool = new_pool();
     let (last, dropped, unused) = (Ended::default(), Ended::default(), Ended::default());
-    let make = |e: &Ended| {
-        Mailbox::with_handler(&pool, Limits::default(), Handler::new(|_: Item| ()).destroy(e.hook()))
-    };
+    let make =
+        |e: &Ended| Mailbox::with_handler(&pool, Limits::default(), Handler::new(|_: Item| ()).destroy(e.hook()));
     let mailbox = make(&last);
     mailbox.post_last(1);
     until("no end after the last item", || last.count() == 1);

@@ -23,8 +23,7 @@ fn items_come_in_order_and_one_at_a_time() {
             s.spawn(move || {
                 for n in 0..800 {
                     let item = t << 16 | n;
-                    let posted =
-                        if n % 3 == 0 { mailbox.post_media(item) } else { mailbox.post(item, Class::Normal) };
+                    let posted = if n % 3 == 0 { mailbox.post_media(item) } else { mailbox.post(item, Class::Normal) };
                     assert_eq!(posted, Posted::Queued);
                 }
             });
@@ -183,11 +182,8 @@ fn a_busy_mailbox_does_not_starve_another() {
             hog.send("busy").unwrap();
         }),
     );
-    let modest = Mailbox::with_handler(
-        &pool,
-        Limits::default(),
-        Handler::new(move |_: Item| tell.send("modest").unwrap()),
-    );
+    let modest =
+        Mailbox::with_handler(&pool, Limits::default(), Handler::new(move |_: Item| tell.send("modest").unwrap()));
     normal(&busy, 0);
     gate.wait_for_entry();
     (0..500).for_each(|n| normal(&busy, n));

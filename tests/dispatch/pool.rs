@@ -88,8 +88,7 @@ fn at_the_cap_the_others_wait_and_nothing_is_lost() {
     let gates: Vec<_> = (0..3)
         .map(|_| {
             let (gate, post) = gate();
-            let mailbox =
-                Mailbox::with_handler(&pool, Limits::default(), Handler::new(move |_: Item| post.pass()));
+            let mailbox = Mailbox::with_handler(&pool, Limits::default(), Handler::new(move |_: Item| post.pass()));
             normal(&mailbox, 0);
             (mailbox, gate)
         })

@@ -95,7 +95,9 @@ impl World {
                 let others = this.core.participants().filter(|p| !this.own_ids.contains(&p.session_id));
                 let mut known: Vec<String> = others.flat_map(|p| p.published.iter().map(|t| t.id.clone())).collect();
                 known.sort_unstable();
-                let Some(track_id) = (!known.is_empty()).then(|| known.swap_remove(which % known.len())) else { return };
+                let Some(track_id) = (!known.is_empty()).then(|| known.swap_remove(which % known.len())) else {
+                    return;
+                };
                 let wish = Wish { subscribed, enabled, ..Wish::default() };
                 this.app.wishes.insert(track_id.clone(), wish);
                 Input::Wish { track_id, wish }

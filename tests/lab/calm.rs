@@ -40,10 +40,7 @@ impl World {
         let counters = this.core.counters();
         let done = counters.offers_answered + counters.offers_failed + counters.late_offers;
         if done != this.check.offers_in {
-            return Err(format!(
-                "{} offers came, {done} are accounted for: {counters:?}",
-                this.check.offers_in
-            ));
+            return Err(format!("{} offers came, {done} are accounted for: {counters:?}", this.check.offers_in));
         }
         self.judge_room(client)?;
         self.judge_publisher(client)?;
@@ -98,13 +95,8 @@ impl World {
             .filter(|(_, m)| m.client != client)
             .map(|(_, m)| (m.session_id.as_str(), m.tracks.iter().any(|t| !t.muted)))
             .collect();
-        let seen: BTreeMap<&str, bool> = this
-            .check
-            .view
-            .people
-            .iter()
-            .map(|(id, (_, tracks))| (id.as_str(), !tracks.is_empty()))
-            .collect();
+        let seen: BTreeMap<&str, bool> =
+            this.check.view.people.iter().map(|(id, (_, tracks))| (id.as_str(), !tracks.is_empty())).collect();
         if truth != seen {
             return Err(format!("the room holds {truth:?}, it has heard of {seen:?}"));
         }
@@ -134,18 +126,12 @@ impl World {
             }
         }
         if let Some(generation) = this.check.live_peers(PeerKind::Publisher).first() {
-            let peer = this
-                .peers
-                .iter()
-                .rev()
-                .find(|p| p.kind == PeerKind::Publisher && p.generation == *generation);
+            let peer = this.peers.iter().rev().find(|p| p.kind == PeerKind::Publisher && p.generation == *generation);
             let carried: Vec<u64> = peer.map_or(Vec::new(), |p| p.senders[..p.acknowledged].to_vec());
             let order: Vec<u64> = tracks.iter().map(|t| t.id).collect();
             let live: Vec<u64> = carried.iter().copied().filter(|t| order.contains(t)).collect();
             if live != order {
-                return Err(format!(
-                    "tracks {order:?} are published, the peer connection carries {carried:?}"
-                ));
+                return Err(format!("tracks {order:?} are published, the peer connection carries {carried:?}"));
             }
             if let Some(peer) = peer.filter(|p| !order.is_empty() && (!p.connected || p.gone)) {
                 return Err(format!("the publisher of {:?} is not connected", peer.generation));
@@ -186,8 +172,7 @@ impl World {
         let Some(generation) = this.check.live_peers(PeerKind::Subscriber).pop() else {
             return Err("it answered without a subscriber".into());
         };
-        let peer =
-            this.peers.iter().rev().find(|p| p.kind == PeerKind::Subscriber && p.generation == generation);
+        let peer = this.peers.iter().rev().find(|p| p.kind == PeerKind::Subscriber && p.generation == generation);
         let Some(peer) = peer else { return Err("the engine has no subscriber".into()) };
         // An offer that was sent twice may have come last.
         if peer.remote_serial() != Some(sub.next) && !this.check.view.tainted {

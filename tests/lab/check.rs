@@ -280,14 +280,7 @@ impl Checker {
                     self.fault(format!("CloseSocket of {generation:?}, which is {was:?}"));
                 }
                 let last = newest == self.newest;
-                if leaving
-                    && joined
-                    && last
-                    && *code == 1000
-                    && !goodbye
-                    && self.politely
-                    && self.left_by_app()
-                {
+                if leaving && joined && last && *code == 1000 && !goodbye && self.politely && self.left_by_app() {
                     self.fault("the application left without a LeaveCallRequest on a healthy socket");
                 }
             }
@@ -420,9 +413,7 @@ impl Checker {
         };
         if sock.state != SockState::Open {
             let state = sock.state;
-            return self.fault(format!(
-                "a message on the socket of {generation:?}, which is {state:?}: {request:?}"
-            ));
+            return self.fault(format!("a message on the socket of {generation:?}, which is {state:?}: {request:?}"));
         }
         let session_id = sock.session_id.clone();
         let (joined, join_sent) = (sock.joined, sock.join_sent);
@@ -480,8 +471,7 @@ impl Checker {
         };
         if sock.state != SockState::Open || !sock.joined || sock.session_id != *session_id {
             let (state, of) = (sock.state, sock.session_id.clone());
-            return self
-                .fault(format!("{name} of {generation:?}: its socket is {state:?}, its session {of}"));
+            return self.fault(format!("{name} of {generation:?}: its socket is {state:?}, its session {of}"));
         }
         if let RpcCall::SendAnswer { negotiation_id, .. } = call {
             let sock_passed = sock.passed;
@@ -490,9 +480,9 @@ impl Checker {
                 // In the order of the offers, each at most once: failed and late ones are passed over.
                 match sock.offered[sock_passed..].iter().position(|o| o == negotiation_id) {
                     Some(at) => sock.passed += at + 1,
-                    None => self.fault(format!(
-                        "offer {negotiation_id} is answered out of order, twice, or never came"
-                    )),
+                    None => {
+                        self.fault(format!("offer {negotiation_id} is answered out of order, twice, or never came"))
+                    }
                 }
             }
         }
@@ -510,9 +500,7 @@ impl Checker {
             self.fault(format!("{name} {id}: try {tries} without need"));
         }
         if matches!(name, "SetPublisher" | "SendAnswer" | "UpdateMuteStates") {
-            let twin = |(i, r): (&u64, &Try)| {
-                *i != id && r.under_way && r.name == name && r.generation == generation
-            };
+            let twin = |(i, r): (&u64, &Try)| *i != id && r.under_way && r.name == name && r.generation == generation;
             if self.rpcs.iter().any(twin) {
                 self.fault(format!("two requests {name} at once"));
             }
@@ -540,14 +528,7 @@ impl Checker {
             }
             self.peers.retain(|p| !(p.generation == generation && p.kind == kind));
             let step = Some((op, name));
-            return self.peers.push(Peer {
-                generation,
-                kind,
-                failed: false,
-                closing: false,
-                closed: false,
-                step,
-            });
+            return self.peers.push(Peer { generation, kind, failed: false, closing: false, closed: false, step });
         }
         let Some(peer) = self.peer(generation, kind).filter(|p| !p.failed) else {
             return self.fault(format!("{name}: there is no {kind:?} of {generation:?}"));
@@ -567,11 +548,7 @@ impl Checker {
         if core.is_over() && (!self.finished || core.deadline().is_some()) {
             self.fault("over, but not finished");
         }
-        if !core.is_over()
-            && core.state() != State::Idle
-            && core.deadline().is_none()
-            && self.waits_for_nobody()
-        {
+        if !core.is_over() && core.state() != State::Idle && core.deadline().is_none() && self.waits_for_nobody() {
             self.fault("it waits for nothing: it could hang");
         }
         if core.deadline().is_some_and(|d| d > time(now + 130_000)) {

@@ -5,8 +5,8 @@ use super::{
     app::App,
     check::Checker,
     coordinator::Tokens,
-    engine::Peer,
     data::Outbox,
+    engine::Peer,
     faults::{Class, Mood, Setup},
     livekit::{Asked, Talk},
     vocabulary,
@@ -54,8 +54,7 @@ pub struct Client {
 impl Client {
     pub fn new(index: usize, setup: &Setup) -> Self {
         let plan = &setup.clients[index];
-        let seed =
-            setup.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (index as u64 + 1).wrapping_mul(0x0ff4_00c5);
+        let seed = setup.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (index as u64 + 1).wrapping_mul(0x0ff4_00c5);
         let stream = |n: u64| {
             let mut rng = Rng::new(seed ^ n.wrapping_mul(0xd1b5_4a32_d192_ed03));
             rng.next_u64();
@@ -181,10 +180,7 @@ impl World {
                 self.app_answers(client, &event);
                 self.clients[client].log.push((now, event));
             }
-            Output::Bind { .. }
-            | Output::Unbind { .. }
-            | Output::Sending { .. }
-            | Output::Moderated { .. } => {}
+            Output::Bind { .. } | Output::Unbind { .. } | Output::Sending { .. } | Output::Moderated { .. } => {}
             Output::SendData(message) => self.send_data(client, &message),
             Output::CollectStats { generation, mark } => {
                 let (publisher, subscriber) = ("[]".to_owned(), "[]".to_owned());
@@ -195,14 +191,7 @@ impl World {
         }
     }
 
-    fn open(
-        &mut self,
-        client: usize,
-        generation: Generation,
-        admission: &Admission,
-        session_id: String,
-        extra: Ms,
-    ) {
+    fn open(&mut self, client: usize, generation: Generation, admission: &Admission, session_id: String, extra: Ms) {
         let (now, livekit) = (self.now, self.setup.livekit);
         let edge = self.sfu.edge_named(&admission.edge_name);
         let this = &mut self.clients[client];
@@ -217,7 +206,8 @@ impl World {
                 0 => (limit, Failure::new(FailureKind::Timeout, "no answer in time")),
                 1 => (wait, Failure::new(FailureKind::Connect, "connection refused")),
                 2 => {
-                    let statuses = if livekit { [401, 403, 404, 429, 500, 503] } else { [400, 404, 429, 500, 502, 503] };
+                    let statuses =
+                        if livekit { [401, 403, 404, 429, 500, 503] } else { [400, 404, 429, 500, 502, 503] };
                     let status = statuses[this.fault.between(0, 5) as usize];
                     (wait, Failure::new(FailureKind::Http { status }, "no upgrade"))
                 }
@@ -263,14 +253,7 @@ impl World {
         self.after(there, Ev::Rpc { client, generation, id, call, reply });
     }
 
-    pub fn rpc_arrives(
-        &mut self,
-        client: usize,
-        generation: Generation,
-        id: u64,
-        call: RpcCall,
-        reply: Reply,
-    ) {
+    pub fn rpc_arrives(&mut self, client: usize, generation: Generation, id: u64, call: RpcCall, reply: Reply) {
         let Some(edge) = self.clients[client].edge(generation) else {
             return self.fault(format!("session {client}: an RPC of {generation:?}, which has no edge"));
         };

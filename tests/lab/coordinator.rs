@@ -51,13 +51,7 @@ impl World {
         self.after(wait, Ev::Input(client, Input::Admitted { generation, result: Err(failure) }));
     }
 
-    pub fn coordinate(
-        &mut self,
-        client: usize,
-        generation: Generation,
-        token: &str,
-        request: &AdmissionRequest,
-    ) {
+    pub fn coordinate(&mut self, client: usize, generation: Generation, token: &str, request: &AdmissionRequest) {
         if self.setup.livekit {
             return self.door(client, generation, token, request);
         }
@@ -67,8 +61,7 @@ impl World {
             self.clients[client].tokens.expire();
         }
         if !self.clients[client].tokens.takes(token) {
-            let failure =
-                Failure { code: 40, ..Failure::new(FailureKind::Http { status: 401 }, "token expired") };
+            let failure = Failure { code: 40, ..Failure::new(FailureKind::Http { status: 401 }, "token expired") };
             return self.after(wait, Ev::Input(client, Input::Admitted { generation, result: Err(failure) }));
         }
         let edge = self.choose(client, generation, &request.migrating_from_list);
@@ -90,8 +83,7 @@ impl World {
     fn choose(&mut self, client: usize, generation: Generation, excluded: &[String]) -> usize {
         let this = &self.clients[client];
         let count = self.sfu.edges.len();
-        let first =
-            (self.setup.seed as usize).wrapping_add(this.room * 7 + generation.0 as usize / 3) % count;
+        let first = (self.setup.seed as usize).wrapping_add(this.room * 7 + generation.0 as usize / 3) % count;
         let order = (0..count).map(|n| (first + n) % count);
         let good = |e: &usize| !excluded.contains(&self.sfu.edges[*e].name);
         // It may not know yet that an edge has died.

@@ -17,10 +17,22 @@ use std::{collections::VecDeque, time::Duration};
 #[derive(Clone, Debug)]
 pub enum DataAct {
     /// To one session, or to everybody.
-    Packet { to: Option<usize>, lossy: bool },
-    Text { to: Option<usize>, length: usize },
-    Call { to: usize, timeout: Ms },
-    Answer { id: String, payload: String },
+    Packet {
+        to: Option<usize>,
+        lossy: bool,
+    },
+    Text {
+        to: Option<usize>,
+        length: usize,
+    },
+    Call {
+        to: usize,
+        timeout: Ms,
+    },
+    Answer {
+        id: String,
+        payload: String,
+    },
 }
 
 /// One packet on its way.
@@ -169,7 +181,8 @@ impl World {
         }
         let this = &mut self.clients[client];
         let newest = this.peers.iter().rev().find(|p| p.kind == PeerKind::Publisher);
-        let Some(generation) = newest.filter(|p| p.connected && !p.gone && p.channels_open).map(|p| p.generation) else {
+        let Some(generation) = newest.filter(|p| p.connected && !p.gone && p.channels_open).map(|p| p.generation)
+        else {
             return;
         };
         let now = self.now;

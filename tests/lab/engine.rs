@@ -259,10 +259,7 @@ impl World {
                     return Err(out_of_order(format!("set answer in {signalling:?}")));
                 }
                 if desc.serial != peer.serial {
-                    return Err(broken(format!(
-                        "answer to offer {}, current is {}",
-                        desc.serial, peer.serial
-                    )));
+                    return Err(broken(format!("answer to offer {}, current is {}", desc.serial, peer.serial)));
                 }
                 check_remote(client, kind, &desc, peer.stable_remote.as_ref())?;
                 peer.signalling = Stable;
@@ -311,11 +308,7 @@ impl World {
             }
             Action::AddCandidate(json) => {
                 let Some((tag, told)) = text::candidate(&json) else {
-                    return Err(OpFailed {
-                        code: Code::Protocol,
-                        closed: false,
-                        message: "no candidate".into(),
-                    });
+                    return Err(OpFailed { code: Code::Protocol, closed: false, message: "no candidate".into() });
                 };
                 let Some(remote) = &peer.remote else {
                     // Rolled back to before the first description; the order was right when it was given.
@@ -326,11 +319,7 @@ impl World {
                     return Err(broken(format!("a candidate of {} on {}", tag.ufrag(), remote.tag.ufrag())));
                 }
                 if told && tag.ice < remote.tag.ice {
-                    return Err(broken(format!(
-                        "a superseded candidate: {} on {}",
-                        tag.ufrag(),
-                        remote.tag.ufrag()
-                    )));
+                    return Err(broken(format!("a superseded candidate: {} on {}", tag.ufrag(), remote.tag.ufrag())));
                 }
             }
         }

@@ -254,9 +254,7 @@ fn strikes(class: Class, rng: &mut Rng, until: Ms, events: &mut Vec<(Ms, Fault)>
                 1 => Cut::Silent,
                 _ => Cut::Reset,
             }),
-            Class::Edge => {
-                Fault::EdgeDies { for_ms: rng.between(10, 20_000), silently: rng.between(0, 2) == 0 }
-            }
+            Class::Edge => Fault::EdgeDies { for_ms: rng.between(10, 20_000), silently: rng.between(0, 2) == 0 },
             Class::GoAway => Fault::GoAway,
             Class::ErrorEvent => Fault::Error(pick(
                 rng,
@@ -284,20 +282,14 @@ fn strikes(class: Class, rng: &mut Rng, until: Ms, events: &mut Vec<(Ms, Fault)>
             Class::Grants => Fault::Grant(rng.between(0, 1) == 0),
             Class::Stale => Fault::Stale(rng.next_u64()),
             Class::Garbage => Fault::Garbage(rng.next_u64()),
-            Class::Network => Fault::Network(pick(
-                rng,
-                &[Network::Offline, Network::Online, Network::Online, Network::Changed],
-            )),
+            Class::Network => {
+                Fault::Network(pick(rng, &[Network::Offline, Network::Online, Network::Online, Network::Changed]))
+            }
             Class::Peer => Fault::Peer(
                 kind,
                 pick(
                     rng,
-                    &[
-                        PeerChange::Disconnected,
-                        PeerChange::Disconnected,
-                        PeerChange::Failed,
-                        PeerChange::Closed,
-                    ],
+                    &[PeerChange::Disconnected, PeerChange::Disconnected, PeerChange::Failed, PeerChange::Closed],
                 ),
             ),
             Class::Token => Fault::Expire,
@@ -400,8 +392,7 @@ impl World {
             Fault::Garbage(which) => self.garbage(client, which),
             Fault::Network(change) => self.input(client, vocabulary::network(change)),
             Fault::Peer(kind, change) => {
-                let newest =
-                    self.clients[client].peers.iter().rev().find(|p| p.kind == kind && p.made && !p.gone);
+                let newest = self.clients[client].peers.iter().rev().find(|p| p.kind == kind && p.made && !p.gone);
                 if let Some(generation) = newest.map(|p| p.generation) {
                     let what = News::Change(change);
                     if change == PeerChange::Disconnected && self.clients[client].fault.between(0, 2) > 0 {
@@ -427,8 +418,7 @@ impl World {
             return;
         }
         let offer = |serial: u64| {
-            let tag =
-                super::text::Tag { sfu: true, owner: 9_999, life: 0, kind: PeerKind::Subscriber, ice: 0 };
+            let tag = super::text::Tag { sfu: true, owner: 9_999, life: 0, kind: PeerKind::Subscriber, ice: 0 };
             let sdp = super::text::Desc { tag, serial, lines: Vec::new() }.text();
             SfuMessage::SubscriberOffer { ice_restart: false, sdp, negotiation_id: serial as u32 }
         };

@@ -177,10 +177,7 @@ fn h34_nothing_is_made_anew_while_leaving() {
         let message = SfuMessage::SubscriberOffer { ice_restart: false, sdp, negotiation_id: 50 + n };
         lab.input(0, Input::Message { generation, message });
         lab.act(0, Act::Publish { muted: false });
-        lab.input(
-            0,
-            Input::Peer { generation, peer: PeerKind::Publisher, change: offhook::core::PeerChange::Failed },
-        );
+        lab.input(0, Input::Peer { generation, peer: PeerKind::Publisher, change: offhook::core::PeerChange::Failed });
         lab.run(50);
     }
     lab.run(2_000);

@@ -125,7 +125,13 @@ fn h09_frames_of_the_old_socket_reach_nobody_after_a_resume() {
     assert_eq!((back(&lab, 0), lab.said(0, "Create {")), (vec![Strategy::Fast], 0));
     lab.mark();
     let state = participant_info::State::Disconnected as i32;
-    let gone = pb::ParticipantInfo { sid: "PA_1x1".into(), identity: "user1".into(), state, version: 99, ..Default::default() };
+    let gone = pb::ParticipantInfo {
+        sid: "PA_1x1".into(),
+        identity: "user1".into(),
+        state,
+        version: 99,
+        ..Default::default()
+    };
     for said in [
         offer(77),
         super::livekit_server::leave(pb::leave_request::Action::Disconnect, pb::DisconnectReason::DuplicateIdentity),
@@ -287,7 +293,8 @@ fn an_announcement_that_is_refused_is_an_error_of_the_track_and_of_nothing_else(
         if announced > refused {
             refused = announced;
             let cid = lab.world.trace.as_deref().unwrap_or_default().iter().rev().find_map(|l| {
-                l.split_once("AddTrackRequest { cid: \"").and_then(|(_, rest)| rest.split('"').next().map(str::to_owned))
+                l.split_once("AddTrackRequest { cid: \"")
+                    .and_then(|(_, rest)| rest.split('"').next().map(str::to_owned))
             });
             let add = pb::AddTrackRequest { cid: cid.expect("its name"), ..Default::default() };
             let response = pb::RequestResponse {
@@ -327,7 +334,11 @@ fn a_moderator_mutes_and_the_application_may_unmute() {
     lab.world.mute_from_outside(0, true);
     lab.run(500);
     assert_eq!((lab.said(0, "Moderated { track: 1, muted: true"), lab.said(0, "cause: Moderation")), (1, 1));
-    assert_eq!((lab.framed(0, "Mute("), lab.framed(0, "muted: true")), (1, 1), "an unmute under way is not the last word");
+    assert_eq!(
+        (lab.framed(0, "Mute("), lab.framed(0, "muted: true")),
+        (1, 1),
+        "an unmute under way is not the last word"
+    );
     lab.act(0, Act::Mute(false));
     lab.run(500);
     let member = lab.member(0);
@@ -388,7 +399,13 @@ fn nothing_is_heard_by_who_has_left_or_closed_its_subscriber() {
         lab.act(client, if client == 1 { Act::ClosePeer(PeerKind::Subscriber) } else { Act::Leave });
         for body in [
             DataBody::Packet { topic: String::new(), payload: "7:2:".into() },
-            DataBody::RpcRequest { id: "r".into(), method: "m".into(), payload: String::new(), timeout_ms: 9, version: 1 },
+            DataBody::RpcRequest {
+                id: "r".into(),
+                method: "m".into(),
+                payload: String::new(),
+                timeout_ms: 9,
+                version: 1,
+            },
         ] {
             let data = DataIn { from: "user0".into(), session_id: String::new(), delivery: Delivery::Reliable, body };
             lab.input(client, Input::Data { generation, data });

@@ -84,10 +84,7 @@ fn h03_candidates_of_an_old_ice_generation_are_never_added() {
     lab.mark();
     let before = lab.counters(0).candidates_dropped;
     for number in 0..5 {
-        lab.message(
-            0,
-            SfuMessage::IceTrickle { peer: PeerKind::Subscriber, candidate: old.candidate(number, true) },
-        );
+        lab.message(0, SfuMessage::IceTrickle { peer: PeerKind::Subscriber, candidate: old.candidate(number, true) });
     }
     assert_eq!(lab.said(0, "AddCandidate"), 0);
     assert_eq!(lab.counters(0).candidates_dropped, before + 5);
@@ -99,10 +96,7 @@ fn h03_candidates_of_an_old_ice_generation_are_never_added() {
     lab.offer(0, true);
     lab.run(100);
     let former = Tag { ice: 1, ..old };
-    lab.message(
-        0,
-        SfuMessage::IceTrickle { peer: PeerKind::Subscriber, candidate: former.candidate(9, true) },
-    );
+    lab.message(0, SfuMessage::IceTrickle { peer: PeerKind::Subscriber, candidate: former.candidate(9, true) });
     lab.run(1_000);
     assert_eq!(lab.counters(0).candidates_dropped, before + 6);
     lab.calm();

@@ -81,8 +81,7 @@ fn h07_a_publish_after_a_failed_negotiation_negotiates_anew() {
     });
     lab.act(0, Act::Publish { muted: false });
     lab.run(10_000);
-    let failed =
-        |e: &Event| matches!(e, Event::LocalFailed { error, .. } if error.message.contains("not now"));
+    let failed = |e: &Event| matches!(e, Event::LocalFailed { error, .. } if error.message.contains("not now"));
     assert_eq!(lab.log(0).iter().filter(|(_, e)| failed(e)).count(), 1, "the first error is kept");
     lab.on(|_, _| Verdict::Normal);
     lab.act(0, Act::Publish { muted: false });
@@ -181,8 +180,7 @@ fn h24_fast_restarts_the_publishers_ice() {
     assert_eq!(lab.said(0, "Offer { ice_restart: true }"), 1);
     assert_eq!(lab.state(0), State::Joined);
     let member = lab.member(0);
-    let ice =
-        lab.world.sfu.members[member].current().and_then(|p| p.publisher.as_ref().map(|(_, _, ice)| *ice));
+    let ice = lab.world.sfu.members[member].current().and_then(|p| p.publisher.as_ref().map(|(_, _, ice)| *ice));
     assert_eq!(ice, Some(1));
     assert!(lab.world.sfu.members[member].tracks[0].muted, "mute survives");
     lab.calm();

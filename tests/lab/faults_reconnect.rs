@@ -186,11 +186,7 @@ fn h16_reconnects_that_never_last_end_by_a_typed_reason() {
         seconds += 1;
     }
     assert_eq!(lab.ended(0).map(|e| e.reason), Some(EndReason::ReconnectLimit));
-    assert_eq!(
-        lab.said(1, "Event(Error") + lab.said(1, "Event(State"),
-        0,
-        "the other session notices no storm"
-    );
+    assert_eq!(lab.said(1, "Event(Error") + lab.said(1, "Event(State"), 0, "the other session notices no storm");
 }
 
 #[test]

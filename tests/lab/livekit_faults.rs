@@ -203,7 +203,8 @@ impl World {
             }
             14 => bytes(Said::RefreshToken(String::new())),
             _ => {
-                let update = pb::ConnectionQualityInfo { participant_sid: "PA_nobody".into(), quality: 7, score: f32::NAN };
+                let update =
+                    pb::ConnectionQualityInfo { participant_sid: "PA_nobody".into(), quality: 7, score: f32::NAN };
                 bytes(Said::ConnectionQuality(pb::ConnectionQualityUpdate { updates: vec![update] }))
             }
         };

@@ -10,7 +10,9 @@ use super::{
 };
 use offhook::core::model::*;
 use offhook_proto::livekit as pb;
-use pb::{leave_request::Action, signal_request::Message as Ask, signal_response::Message as Said, DisconnectReason as Why};
+use pb::{
+    leave_request::Action, signal_request::Message as Ask, signal_response::Message as Said, DisconnectReason as Why,
+};
 use prost::Message;
 
 /// An offer without an answer for so long ends the session.
@@ -78,7 +80,8 @@ impl World {
     /// A participant as it is now.
     pub fn info(&self, member: usize) -> pb::ParticipantInfo {
         let m = &self.sfu.members[member];
-        let state = if m.left { pb::participant_info::State::Disconnected } else { pb::participant_info::State::Active };
+        let state =
+            if m.left { pb::participant_info::State::Disconnected } else { pb::participant_info::State::Active };
         pb::ParticipantInfo {
             sid: m.session_id.clone(),
             identity: m.user.clone(),
@@ -401,9 +404,11 @@ impl World {
         let m = &mut self.sfu.members[member];
         let before: Vec<String> = m.tracks.iter().map(|t| t.stream.clone()).collect();
         let offered = |t: &Published| desc.lines.iter().find(|l| l.active && l.stream == t.name).map(|l| l.mid.clone());
-        let (kept, ended): (Vec<_>, Vec<_>) = std::mem::take(&mut m.tracks).into_iter().partition(|t| offered(t).is_some());
+        let (kept, ended): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut m.tracks).into_iter().partition(|t| offered(t).is_some());
         m.tracks = kept;
-        let (fresh, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut m.pending).into_iter().partition(|t| offered(t).is_some());
+        let (fresh, rest): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut m.pending).into_iter().partition(|t| offered(t).is_some());
         m.pending = rest;
         m.tracks.extend(fresh);
         for track in &mut m.tracks {
@@ -437,7 +442,8 @@ impl World {
     pub fn mute_from_outside(&mut self, client: usize, muted: bool) {
         let Some(member) = self.sfu.members.iter().rposition(|m| m.client == client && !m.left) else { return };
         let m = &self.sfu.members[member];
-        let (Some(sid), Some(sock)) = (m.tracks.first().map(|t| t.sid().to_owned()), m.current().and_then(|p| p.sock)) else {
+        let (Some(sid), Some(sock)) = (m.tracks.first().map(|t| t.sid().to_owned()), m.current().and_then(|p| p.sock))
+        else {
             return;
         };
         self.frame(sock, Said::Mute(pb::MuteTrackRequest { sid: sid.clone(), muted }));
@@ -488,4 +494,3 @@ impl World {
         self.seat(sock).map(|(member, _)| (member, sock))
     }
 }
-

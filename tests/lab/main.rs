@@ -106,8 +106,7 @@ fn every_schedule_keeps_the_rules() {
 fn summary(seeds: u64, violations: usize, seconds: f64) {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target/lab");
     let text = format!("{{\"seeds\":{seeds},\"violations\":{violations},\"seconds\":{seconds:.1}}}\n");
-    let written =
-        std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(folder.join("summary.json"), text));
+    let written = std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(folder.join("summary.json"), text));
     if let Err(error) = written {
         panic!("target/lab/summary.json could not be written: {error}");
     }
@@ -117,8 +116,7 @@ fn summary(seeds: u64, violations: usize, seconds: f64) {
 fn every_planted_defect_is_found() {
     let mut missed = Vec::new();
     for plant in PLANTS {
-        let found = (0..2_000)
-            .find_map(|seed| run::try_seed(seed, faults::ALL, Some(plant)).err().map(|w| (seed, w)));
+        let found = (0..2_000).find_map(|seed| run::try_seed(seed, faults::ALL, Some(plant)).err().map(|w| (seed, w)));
         match found {
             Some((seed, what)) => println!("{plant:?}: seed {seed}: {what}"),
             None => missed.push(plant),

@@ -194,18 +194,7 @@ impl Run {
         rtc.add_local_candidate(Candidate::host(theirs, "udp").expect("a candidate"));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let wake = world.epoch;
-        Self {
-            runtime,
-            world,
-            rng,
-            loss,
-            delay,
-            flights: BTreeMap::new(),
-            rtc,
-            theirs,
-            wake,
-            trace: Vec::new(),
-        }
+        Self { runtime, world, rng, loss, delay, flights: BTreeMap::new(), rtc, theirs, wake, trace: Vec::new() }
     }
 
     fn now(&self) -> Ms {
@@ -252,9 +241,7 @@ impl Run {
                         let (to, contents) = (out.destination, out.contents.to_vec());
                         self.launch(true, self.theirs, to, contents);
                     }
-                    Ok(Output::Event(Event::Connected)) => {
-                        self.trace.push(format!("{} connected", self.now()))
-                    }
+                    Ok(Output::Event(Event::Connected)) => self.trace.push(format!("{} connected", self.now())),
                     Ok(Output::Event(_)) => {}
                     Err(_) => break,
                 }
@@ -330,11 +317,7 @@ impl Run {
     }
 
     /// Offers what `edit` changes, and takes the subscriber's answer; false: there was none.
-    fn offer<T>(
-        &mut self,
-        peer: &Arc<dyn Peer>,
-        edit: impl FnOnce(&mut str0m::change::SdpApi) -> T,
-    ) -> (T, bool) {
+    fn offer<T>(&mut self, peer: &Arc<dyn Peer>, edit: impl FnOnce(&mut str0m::change::SdpApi) -> T) -> (T, bool) {
         let mut api = self.rtc.sdp_api();
         let value = edit(&mut api);
         let (offer, pending): (SdpOffer, _) = api.apply().expect("changes");
@@ -429,8 +412,7 @@ fn real_peer_connections_live_through_loss_restarts_and_closes() {
 fn real_peer_connections_of_the_same_seed_leave_the_same_trace() {
     for seed in [2, 5, 11] {
         // In threads of their own: what a library keeps for a thread is fresh.
-        let run =
-            || std::thread::spawn(move || one(seed)).join().unwrap_or_else(|p| std::panic::resume_unwind(p));
+        let run = || std::thread::spawn(move || one(seed)).join().unwrap_or_else(|p| std::panic::resume_unwind(p));
         let (first, second) = (run(), run());
         let differs = first.iter().zip(&second).position(|(a, b)| a != b);
         let at = differs.map(|n| (n, &first[n], &second[n]));

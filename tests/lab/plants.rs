@@ -102,14 +102,12 @@ impl Plant {
             (Plant::OldAsCurrent, Input::Message { message, .. }) => {
                 vec![Input::Message { generation: core.generation(), message }]
             }
-            (
-                Plant::OfferLost,
-                Input::Message { message: SfuMessage::SubscriberOffer { negotiation_id, .. }, .. },
-            ) if negotiation_id > 1 => Vec::new(),
-            (
-                Plant::WrongPeer,
-                Input::Message { generation, message: SfuMessage::IceTrickle { peer, candidate } },
-            ) => {
+            (Plant::OfferLost, Input::Message { message: SfuMessage::SubscriberOffer { negotiation_id, .. }, .. })
+                if negotiation_id > 1 =>
+            {
+                Vec::new()
+            }
+            (Plant::WrongPeer, Input::Message { generation, message: SfuMessage::IceTrickle { peer, candidate } }) => {
                 let peer = match peer {
                     PeerKind::Publisher => PeerKind::Subscriber,
                     PeerKind::Subscriber => PeerKind::Publisher,
@@ -184,21 +182,14 @@ impl Plant {
             }
             (Plant::LeftLost, Output::Event(Event::ParticipantLeft(_))) => Vec::new(),
             (Plant::JoinedTwice, Output::Event(Event::ParticipantJoined(p))) => {
-                vec![
-                    Output::Event(Event::ParticipantJoined(p.clone())),
-                    Output::Event(Event::ParticipantJoined(p)),
-                ]
+                vec![Output::Event(Event::ParticipantJoined(p.clone())), Output::Event(Event::ParticipantJoined(p))]
             }
             (
                 Plant::WrongNumber,
                 Output::Rpc { generation, id, call: RpcCall::SendAnswer { session_id, sdp, negotiation_id } },
             ) => {
                 let negotiation_id = negotiation_id.saturating_sub(1);
-                vec![Output::Rpc {
-                    generation,
-                    id,
-                    call: RpcCall::SendAnswer { session_id, sdp, negotiation_id },
-                }]
+                vec![Output::Rpc { generation, id, call: RpcCall::SendAnswer { session_id, sdp, negotiation_id } }]
             }
             (Plant::WrongOwner, Output::Bind { id, user_id, kind, .. }) => {
                 vec![Output::Bind { id, user_id, session_id: "somebody else".into(), kind }]

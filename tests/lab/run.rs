@@ -68,9 +68,8 @@ fn one(seed: u64, classes: u32, spared: bool, plant: Option<Plant>, trace: bool)
     world.plant = plant;
     world.trace = trace.then(Vec::new);
     // Each session's own: what one has become must not move another.
-    let mut rngs: Vec<Rng> = (0..world.clients.len() as u64)
-        .map(|n| Rng::new(!seed ^ n.wrapping_mul(0xd134_2543_de82_ef95)))
-        .collect();
+    let mut rngs: Vec<Rng> =
+        (0..world.clients.len() as u64).map(|n| Rng::new(!seed ^ n.wrapping_mul(0xd134_2543_de82_ef95))).collect();
     world.begin();
     world.run_until(calm);
     world.say(|| "----- from here on nothing goes wrong any more".into());
@@ -135,8 +134,7 @@ fn seed(seed: u64, classes: u32, plant: Option<Plant>, trace: bool) -> (World, O
             _ => false,
         };
         let found = world.clients[client].log.iter().find(disturbed);
-        let found =
-            found.map(|(at, e)| format!("session {client} is disturbed by another's fault at {at}: {e:?}"));
+        let found = found.map(|(at, e)| format!("session {client} is disturbed by another's fault at {at}: {e:?}"));
         if found.is_some() {
             return (world, found);
         }
@@ -154,8 +152,7 @@ fn seed(seed: u64, classes: u32, plant: Option<Plant>, trace: bool) -> (World, O
             ours.extend(world.clients[0].log.last().cloned());
         }
         if ours != *theirs {
-            let at =
-                ours.iter().zip(theirs).position(|(a, b)| a != b).unwrap_or(ours.len().min(theirs.len()));
+            let at = ours.iter().zip(theirs).position(|(a, b)| a != b).unwrap_or(ours.len().min(theirs.len()));
             let what = format!(
                 "session {client} in another room: event {at} is {:?}, without the fault it is {:?}",
                 ours.get(at),
@@ -168,12 +165,7 @@ fn seed(seed: u64, classes: u32, plant: Option<Plant>, trace: bool) -> (World, O
 }
 
 /// As [`seed`]; a panic inside is a violation as well.
-fn guarded(
-    number: u64,
-    classes: u32,
-    plant: Option<Plant>,
-    trace: bool,
-) -> Result<World, (String, Vec<String>)> {
+fn guarded(number: u64, classes: u32, plant: Option<Plant>, trace: bool) -> Result<World, (String, Vec<String>)> {
     let result = catch_unwind(AssertUnwindSafe(|| seed(number, classes, plant, trace)));
     match result {
         Ok((world, None)) => Ok(world),
@@ -267,9 +259,7 @@ pub fn many(settings: &Settings) -> (Vec<Violation>, Reached, Duration) {
                     loop {
                         let number = next.fetch_add(1, Relaxed);
                         if number >= end
-                            || violations
-                                .lock()
-                                .map_or(true, |v: std::sync::MutexGuard<'_, Vec<_>>| v.len() >= 40)
+                            || violations.lock().map_or(true, |v: std::sync::MutexGuard<'_, Vec<_>>| v.len() >= 40)
                         {
                             break;
                         }

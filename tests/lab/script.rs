@@ -29,13 +29,8 @@ impl Drop for Lab {
 impl Lab {
     /// One session for each room named; nothing has started.
     pub fn new(rooms: &[usize], edges: usize) -> Self {
-        let plan = |room: &usize| Plan {
-            room: *room,
-            join_retries: 3,
-            subscribe: true,
-            token_given: true,
-            ..Plan::default()
-        };
+        let plan =
+            |room: &usize| Plan { room: *room, join_retries: 3, subscribe: true, token_given: true, ..Plan::default() };
         let setup = Setup { seed: 7, edges, clients: rooms.iter().map(plan).collect(), ..Setup::default() };
         Self::with(setup)
     }

@@ -294,12 +294,10 @@ impl World {
         sub.waiting.push((serial, now));
         let tag = Tag { sfu: true, owner: member, life, kind: PeerKind::Subscriber, ice: sub.ice };
         let desc = Desc { tag: tag.clone(), serial, lines: sub.lines.clone() };
-        let message =
-            SfuMessage::SubscriberOffer { ice_restart, sdp: desc.text(), negotiation_id: serial as u32 };
+        let message = SfuMessage::SubscriberOffer { ice_restart, sdp: desc.text(), negotiation_id: serial as u32 };
         self.tell(sock, message);
         for number in 0..2 {
-            let message =
-                SfuMessage::IceTrickle { peer: PeerKind::Subscriber, candidate: tag.candidate(number, true) };
+            let message = SfuMessage::IceTrickle { peer: PeerKind::Subscriber, candidate: tag.candidate(number, true) };
             self.tell(sock, message);
         }
         let again = if self.setup.livekit { super::livekit_server::NEGOTIATION_FAILED } else { OFFER_AGAIN };
@@ -376,9 +374,7 @@ impl World {
             }
             SfuTimer::Expire { member, life, lost_at } => {
                 let m = &self.sfu.members[member];
-                let lost = m
-                    .place(life)
-                    .is_some_and(|p| m.places[p].sock.is_none() && m.places[p].lost_at == lost_at);
+                let lost = m.place(life).is_some_and(|p| m.places[p].sock.is_none() && m.places[p].lost_at == lost_at);
                 let only = m.places.iter().filter(|p| !p.gone).count() == 1;
                 if lost && !only {
                     // It went on elsewhere meanwhile.

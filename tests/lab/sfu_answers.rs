@@ -72,14 +72,10 @@ impl World {
             _ => {}
         }
         let previous = request.reconnect.as_ref().map_or("", |d| d.previous_session_id.as_str());
-        let ghost =
-            self.sfu.members.iter().rposition(|m| m.client == client && m.session_id == previous && !m.left);
+        let ghost = self.sfu.members.iter().rposition(|m| m.client == client && m.session_id == previous && !m.left);
         // The same session once more at the first join: the old attempt is forgotten.
-        let same = self
-            .sfu
-            .members
-            .iter()
-            .rposition(|m| m.client == client && m.session_id == request.session_id && !m.left);
+        let same =
+            self.sfu.members.iter().rposition(|m| m.client == client && m.session_id == request.session_id && !m.left);
         if let Some(member) = same {
             self.member_leaves(member);
         }
@@ -201,9 +197,7 @@ impl World {
         }
         match call {
             RpcCall::SetPublisher { sdp, tracks, .. } => self.set_publisher(member, place, &sdp, tracks),
-            RpcCall::SendAnswer { sdp, negotiation_id, .. } => {
-                self.answered(member, place, &sdp, negotiation_id)
-            }
+            RpcCall::SendAnswer { sdp, negotiation_id, .. } => self.answered(member, place, &sdp, negotiation_id),
             RpcCall::IceRestart { peer: PeerKind::Subscriber, .. } => {
                 let life = p.life;
                 self.offer(member, life, true);
@@ -248,9 +242,7 @@ impl World {
         for track in &tracks {
             if !desc.lines.iter().any(|l| l.mid == track.mid) {
                 let (mid, name) = (&track.mid, &track.track_id);
-                self.fault(format!(
-                    "session {client}: track {name} is announced with the mid '{mid}', not offered"
-                ));
+                self.fault(format!("session {client}: track {name} is announced with the mid '{mid}', not offered"));
             }
         }
         if !self.sfu.members[member].may_send && !tracks.is_empty() {
@@ -262,14 +254,12 @@ impl World {
             None => 0,
             Some((tag, serial, ice)) => {
                 if (tag.owner, tag.life) != (desc.tag.owner, desc.tag.life) {
-                    let text =
-                        format!("session {client}: publisher {} became {}", tag.ufrag(), desc.tag.ufrag());
+                    let text = format!("session {client}: publisher {} became {}", tag.ufrag(), desc.tag.ufrag());
                     self.fault(text);
                     return Err(sfu_error(400, "another publisher"));
                 }
                 if *serial > desc.serial {
-                    let text =
-                        format!("session {client}: offer {} of the publisher after {serial}", desc.serial);
+                    let text = format!("session {client}: offer {} of the publisher after {serial}", desc.serial);
                     self.fault(text);
                     return Err(sfu_error(102, "out of order"));
                 }
@@ -334,10 +324,7 @@ impl World {
         if now && !before {
             self.broadcast(member, &SfuMessage::TrackPublished { session_id, user_id, kind, participant });
         } else if before && !now {
-            self.broadcast(
-                member,
-                &SfuMessage::TrackUnpublished { session_id, user_id, kind, cause, participant },
-            );
+            self.broadcast(member, &SfuMessage::TrackUnpublished { session_id, user_id, kind, cause, participant });
         }
     }
 
@@ -390,8 +377,7 @@ impl World {
         self.tell(sock, SfuMessage::CallEnded(reason));
         self.send_down(sock, Down::Close(Some(1000)));
         self.socks[sock].edge_end = false;
-        let here =
-            |m: &Member| m.client == client && !m.left && m.places.iter().any(|p| p.sock == Some(sock));
+        let here = |m: &Member| m.client == client && !m.left && m.places.iter().any(|p| p.sock == Some(sock));
         if let Some(member) = self.sfu.members.iter().rposition(here) {
             self.member_leaves(member);
         }

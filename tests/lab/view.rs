@@ -52,7 +52,8 @@ impl View {
                 tracks.push(*kind);
             }
             // A moderator has muted what the application itself sends.
-            Event::TrackUnpublished { session_id, cause: UnpublishCause::Moderation, .. } if self.is_own(session_id) => {}
+            Event::TrackUnpublished { session_id, cause: UnpublishCause::Moderation, .. }
+                if self.is_own(session_id) => {}
             Event::TrackUnpublished { session_id, track, .. } => {
                 let kind = &track.kind;
                 self.stranger(session_id)?;

@@ -295,12 +295,8 @@ impl World {
             Ev::Opened { client, generation, edge } => self.opened(client, generation, edge),
             Ev::Up { sock, what } => self.up(sock, what),
             Ev::Down { sock, what } => self.down(sock, what),
-            Ev::Admit { client, generation, token, request } => {
-                self.coordinate(client, generation, &token, &request)
-            }
-            Ev::Rpc { client, generation, id, call, reply } => {
-                self.rpc_arrives(client, generation, id, call, reply)
-            }
+            Ev::Admit { client, generation, token, request } => self.coordinate(client, generation, &token, &request),
+            Ev::Rpc { client, generation, id, call, reply } => self.rpc_arrives(client, generation, id, call, reply),
             Ev::Op { client, generation, peer, op, action, fate } => {
                 self.op_done(client, generation, peer, op, action, fate)
             }

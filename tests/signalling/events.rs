@@ -106,7 +106,11 @@ async fn hears_custom_events_and_survives_nonsense() {
         say(&mut stream, json!({"type": "custom", "custom": {"of": "no call"}})).await;
         say(&mut stream, json!({"type": "custom", "call_cid": "d:c", "custom": {"x": "y".repeat(20_000)}})).await;
         say(&mut stream, json!({"type": "call.updated", "call_cid": "d:c"})).await;
-        say(&mut stream, json!({"type": "custom", "call_cid": "d:c", "user": {"id": "ben"}, "custom": {"type": "hand", "n": 1}})).await;
+        say(
+            &mut stream,
+            json!({"type": "custom", "call_cid": "d:c", "user": {"id": "ben"}, "custom": {"type": "hand", "n": 1}}),
+        )
+        .await;
         say(&mut stream, json!({"type": "custom", "call_cid": "d:c", "user": [], "custom": null})).await;
         let _ = stream.write_all(&frame(CLOSE, &1012u16.to_be_bytes())).await;
         std::future::pending::<()>().await

@@ -28,12 +28,7 @@ fn coordinator(address: SocketAddr) -> Coordinator {
 }
 
 fn request() -> AdmissionRequest {
-    AdmissionRequest {
-        call_type: "default".into(),
-        call_id: "demo".into(),
-        create: true,
-        ..Default::default()
-    }
+    AdmissionRequest { call_type: "default".into(), call_id: "demo".into(), create: true, ..Default::default() }
 }
 
 fn answer() -> Value {
@@ -164,8 +159,7 @@ async fn tokens_never_come_back_in_a_failure() {
     assert!(failure.message.contains("is not valid"));
     let (address, _seen, _) = http(reply("200 OK", "", "{")).await;
     let broken = within(coordinator(address).join(&request(), &token())).await.unwrap_err();
-    let bad =
-        within(coordinator(address).join(&request(), &Secret::new(format!("{TOKEN}\n")))).await.unwrap_err();
+    let bad = within(coordinator(address).join(&request(), &Secret::new(format!("{TOKEN}\n")))).await.unwrap_err();
     let lost = Coordinator::new(net(), &format!("ftp://127.0.0.1/?t={TOKEN}"), "k", "u").unwrap_err();
     let host = within(coordinator(closed_port().await).join(&request(), &token())).await.unwrap_err();
     let shown = format!("{:?}", coordinator(address));
@@ -240,8 +234,7 @@ async fn replies_are_bounded() {
 #[tokio::test]
 async fn redirects_are_not_followed() {
     let (target, _seen, hits) = http(reply("200 OK", "", answer().to_string())).await;
-    let failure =
-        refused(reply("307 Temporary Redirect", &format!("location: http://{target}/\r\n"), "")).await;
+    let failure = refused(reply("307 Temporary Redirect", &format!("location: http://{target}/\r\n"), "")).await;
     assert_eq!(failure.kind, FailureKind::Http { status: 307 });
     assert_eq!(hits.load(Ordering::SeqCst), 0);
 }
@@ -268,10 +261,7 @@ async fn names_that_are_no_names() {
         assert_eq!(failure.kind, FailureKind::Malformed);
     }
     let data = AdmissionRequest { data_json: "{".into(), ..request() };
-    assert_eq!(
-        within(coordinator(address).join(&data, &token())).await.unwrap_err().kind,
-        FailureKind::Malformed
-    );
+    assert_eq!(within(coordinator(address).join(&data, &token())).await.unwrap_err().kind, FailureKind::Malformed);
     assert_eq!(hits.load(Ordering::SeqCst), 0);
 }
 

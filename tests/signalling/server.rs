@@ -85,8 +85,7 @@ pub async fn http(reply: Vec<u8>) -> (SocketAddr, mpsc::Receiver<Seen>, Arc<Atom
 /// A reply with a body and further header lines (each ending in CRLF).
 pub fn reply(status: &str, headers: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
     let body = body.as_ref();
-    let mut bytes =
-        format!("HTTP/1.1 {status}\r\n{headers}content-length: {}\r\n\r\n", body.len()).into_bytes();
+    let mut bytes = format!("HTTP/1.1 {status}\r\n{headers}content-length: {}\r\n\r\n", body.len()).into_bytes();
     bytes.extend_from_slice(body);
     bytes
 }
@@ -103,9 +102,7 @@ async fn read_request(stream: &mut TcpStream) -> Option<Seen> {
     let head = read_head(stream).await?;
     let length = head
         .lines()
-        .find_map(|line| {
-            line.to_ascii_lowercase().strip_prefix("content-length:").map(|n| n.trim().parse().unwrap())
-        })
+        .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:").map(|n| n.trim().parse().unwrap()))
         .unwrap_or(0);
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await.ok()?;

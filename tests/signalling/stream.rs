@@ -3,8 +3,7 @@
 use crate::server::{frame, http, net, read_frame, reply, serve, silent, upgrade, within, ws, BINARY, TEXT};
 use offhook::{
     core::model::{
-        MuteState,
-        CodecSpec, FailureKind, JoinRequest, PeerKind, ReconnectDetails, RpcCall, RpcReply, SfuMessage,
+        CodecSpec, FailureKind, JoinRequest, MuteState, PeerKind, ReconnectDetails, RpcCall, RpcReply, SfuMessage,
         SfuRequest, Strategy, Subscription, TrackInfo, TrackKind,
     },
     error::Secret,
@@ -82,15 +81,9 @@ async fn the_socket_joins_and_hears_in_every_form() {
         let report = report.clone();
         async move {
             let end = event(P::CallEnded(e::CallEnded { reason: 1 }));
-            let level = e::AudioLevel {
-                session_id: "s".into(),
-                level: 0.75,
-                is_speaking: true,
-                ..Default::default()
-            };
+            let level = e::AudioLevel { session_id: "s".into(), level: 0.75, is_speaking: true, ..Default::default() };
             let levels = event(P::AudioLevelChanged(e::AudioLevelChanged { audio_levels: vec![level] }));
-            let offer =
-                event(P::SubscriberOffer(e::SubscriberOffer { sdp: "é".repeat(200), ..Default::default() }));
+            let offer = event(P::SubscriberOffer(e::SubscriberOffer { sdp: "é".repeat(200), ..Default::default() }));
             let (first, second) = offer.split_at(201);
             let bytes = [
                 frame(BINARY, &end),
@@ -161,10 +154,7 @@ async fn the_socket_joins_and_hears_in_every_form() {
     );
     assert_eq!((join.subscriber_sdp.as_str(), join.publisher_sdp.as_str()), ("sub", "pub"));
     assert_eq!(join.capabilities, [1]);
-    assert!(join
-        .client_details
-        .as_ref()
-        .is_some_and(|details| details.sdk.is_some() && details.os.is_some()));
+    assert!(join.client_details.as_ref().is_some_and(|details| details.sdk.is_some() && details.os.is_some()));
     #[allow(deprecated)]
     let fast = join.fast_reconnect;
     assert!(fast);
@@ -183,8 +173,7 @@ async fn the_socket_joins_and_hears_in_every_form() {
 
 #[tokio::test]
 async fn text_that_is_not_utf8_is_protobuf() {
-    let level =
-        e::AudioLevel { session_id: "s".into(), level: -1.5, is_speaking: true, ..Default::default() };
+    let level = e::AudioLevel { session_id: "s".into(), level: -1.5, is_speaking: true, ..Default::default() };
     let levels = event(P::AudioLevelChanged(e::AudioLevelChanged { audio_levels: vec![level] }));
     let counts = event(P::HealthCheckResponse(e::HealthCheckResponse {
         participant_count: Some(m::ParticipantCount { total: 200, anonymous: 0 }),
@@ -195,13 +184,9 @@ async fn text_that_is_not_utf8_is_protobuf() {
     })
     .await;
     let (_sender, mut receiver) = connect(address).await;
-    let SocketIn::Message(SfuMessage::AudioLevels(heard)) = within(receiver.next()).await else {
-        panic!("unread")
-    };
+    let SocketIn::Message(SfuMessage::AudioLevels(heard)) = within(receiver.next()).await else { panic!("unread") };
     assert_eq!(heard, [("s".to_owned(), 0.0, true)]);
-    let SocketIn::Message(SfuMessage::Health(counts)) = within(receiver.next()).await else {
-        panic!("unread")
-    };
+    let SocketIn::Message(SfuMessage::Health(counts)) = within(receiver.next()).await else { panic!("unread") };
     assert_eq!(counts.total, 200);
 }
 
@@ -285,10 +270,7 @@ async fn every_rpc_asks_at_its_path_with_its_fields() {
     })
     .await;
     assert_eq!(path, format!("{base}/IceTrickle"));
-    assert_eq!(
-        (trickle.peer_type, trickle.ice_candidate.as_str(), trickle.session_id.as_str()),
-        (1, "{}", "s-1")
-    );
+    assert_eq!((trickle.peer_type, trickle.ice_candidate.as_str(), trickle.session_id.as_str()), (1, "{}", "s-1"));
     let restart = RpcCall::IceRestart { session_id: session_id(), peer: PeerKind::Subscriber };
     let (path, restart) = asked::<s::IceRestartRequest>(restart).await;
     assert_eq!((path, restart.peer_type), (format!("{base}/IceRestart"), 1));
@@ -303,8 +285,7 @@ async fn every_rpc_asks_at_its_path_with_its_fields() {
     let state = |kind, muted| MuteState { track_id: "t-1".into(), kind, muted };
     let states = vec![state(TrackKind::Audio, true), state(TrackKind::Video, false)];
     let (path, mute) =
-        asked::<s::UpdateMuteStatesRequest>(RpcCall::UpdateMuteStates { session_id: session_id(), states })
-            .await;
+        asked::<s::UpdateMuteStatesRequest>(RpcCall::UpdateMuteStates { session_id: session_id(), states }).await;
     assert_eq!(path, format!("{base}/UpdateMuteStates"));
     assert_eq!((mute.mute_states[0].track_type, mute.mute_states[0].muted), (1, true));
     let (path, stats) = asked::<s::SendStatsRequest>(RpcCall::SendStats {
@@ -344,8 +325,7 @@ async fn set_publisher_brings_the_answer() {
 #[tokio::test]
 async fn both_kinds_of_error_are_seen() {
     let error = Some(m::Error { code: 205, message: format!("gone, {TOKEN}"), should_retry: true });
-    let failure =
-        refused(protobuf(s::SetPublisherResponse { sdp: "x".into(), error, ..Default::default() })).await;
+    let failure = refused(protobuf(s::SetPublisherResponse { sdp: "x".into(), error, ..Default::default() })).await;
     assert_eq!((failure.kind, failure.code, failure.should_retry), (FailureKind::Sfu, 205, true));
     assert_eq!(failure.message, "gone, <secret>");
     // An error that says nothing is none.
@@ -368,12 +348,8 @@ async fn rpc_replies_are_bounded_in_size_and_time() {
     assert_eq!(refused(reply("200 OK", "", vec![0xff; 100])).await.kind, FailureKind::Malformed);
     let large = s::SetPublisherResponse { sdp: "x".repeat(2 << 20), ..Default::default() };
     assert_eq!(refused(protobuf(large)).await.kind, FailureKind::Malformed);
-    let failure =
-        within(rpc(silent().await).call(&set_publisher(), Duration::from_millis(200))).await.unwrap_err();
+    let failure = within(rpc(silent().await).call(&set_publisher(), Duration::from_millis(200))).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Timeout);
     assert!(!format!("{failure:?} {:?}", rpc(silent().await)).contains(TOKEN));
-    assert_eq!(
-        Rpc::new(net(), "http://192.0.2.1/twirp", Secret::new(TOKEN)).unwrap_err().kind,
-        FailureKind::Insecure
-    );
+    assert_eq!(Rpc::new(net(), "http://192.0.2.1/twirp", Secret::new(TOKEN)).unwrap_err().kind, FailureKind::Insecure);
 }

@@ -160,8 +160,7 @@ async fn a_websocket_over_tls() {
     let ca = ca_file("wss", &pem);
     let url = Url::parse(&format!("wss://{}/", server.await.0)).unwrap();
     let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
-    let (sender, mut receiver) =
-        within(open(&net(Some(&ca)), &url, &[], WsLimits::default(), deadline)).await.unwrap();
+    let (sender, mut receiver) = within(open(&net(Some(&ca)), &url, &[], WsLimits::default(), deadline)).await.unwrap();
     assert_eq!(within(receiver.next()).await, WsIn::Binary(b"hi".to_vec().into()));
     sender.close(1000, "");
     within(sender.done()).await;

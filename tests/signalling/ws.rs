@@ -58,8 +58,7 @@ async fn scripted(bytes: Vec<u8>) -> (SocketAddr, mpsc::Receiver<(u8, Vec<u8>)>)
 
 #[tokio::test]
 async fn messages_go_both_ways_as_they_are() {
-    let bytes =
-        [frame(TEXT, b"\xff\xfe not utf-8"), frame(BINARY, b""), frame(BINARY, &[7; 70_000])].concat();
+    let bytes = [frame(TEXT, b"\xff\xfe not utf-8"), frame(BINARY, b""), frame(BINARY, &[7; 70_000])].concat();
     let (address, mut frames) = scripted(bytes).await;
     let (sender, mut receiver) = connect(address).await;
     assert_eq!(within(receiver.next()).await, WsIn::Text(b"\xff\xfe not utf-8".to_vec().into()));
@@ -83,30 +82,20 @@ async fn the_upgrade_request_carries_path_and_headers() {
     })
     .await;
     let url = Url::parse(&format!("ws://{address}/a%20b/ws?x=1&y=%26#z")).unwrap();
-    let failure =
-        within(open(&net(), &url, &[("x-test", "yes")], WsLimits::default(), soon())).await.unwrap_err();
+    let failure = within(open(&net(), &url, &[("x-test", "yes")], WsLimits::default(), soon())).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Connect);
     let head = head.lock().unwrap().clone();
     assert!(head.starts_with("GET /a%20b/ws?x=1&y=%26 HTTP/1.1\r\n"), "{head}");
-    assert!(
-        head.contains(&format!("\r\nHost: {address}\r\n")) && head.contains("\r\nx-test: yes\r\n"),
-        "{head}"
-    );
-    let failure =
-        within(open(&net(), &url, &[("x", "a\r\nb: c")], WsLimits::default(), soon())).await.unwrap_err();
+    assert!(head.contains(&format!("\r\nHost: {address}\r\n")) && head.contains("\r\nx-test: yes\r\n"), "{head}");
+    let failure = within(open(&net(), &url, &[("x", "a\r\nb: c")], WsLimits::default(), soon())).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Malformed);
 }
 
 #[tokio::test]
 async fn fragments_with_control_frames_between_are_one_message() {
-    let bytes = [
-        frame(0x01, b"one "),
-        frame(PING, b"p"),
-        frame(0x00, b""),
-        frame(0x00, b"two "),
-        frame(0x80, b"three"),
-    ]
-    .concat();
+    let bytes =
+        [frame(0x01, b"one "), frame(PING, b"p"), frame(0x00, b""), frame(0x00, b"two "), frame(0x80, b"three")]
+            .concat();
     let (address, mut frames) = scripted(bytes).await;
     let (_sender, mut receiver) = connect(address).await;
     assert_eq!(within(receiver.next()).await, WsIn::Text(b"one two three".to_vec().into()));
@@ -375,10 +364,7 @@ async fn refusals_of_the_upgrade_are_typed() {
             let _ = stream.read(&mut [0; 1]).await;
         })
     };
-    assert_eq!(
-        refused(answer(b"HTTP/1.1 403 Forbidden\r\n\r\n").await.0).await,
-        FailureKind::Http { status: 403 }
-    );
+    assert_eq!(refused(answer(b"HTTP/1.1 403 Forbidden\r\n\r\n").await.0).await, FailureKind::Http { status: 403 });
     let redirect = b"HTTP/1.1 302 Found\r\nlocation: http://192.0.2.1/\r\n\r\n";
     assert_eq!(refused(answer(redirect).await.0).await, FailureKind::Http { status: 302 });
     assert_eq!(refused(answer(b"hello\r\n\r\n").await.0).await, FailureKind::Malformed);

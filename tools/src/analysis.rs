@@ -70,8 +70,7 @@ pub fn compare(original: (&[f32], u32), recording: (&[f32], u32), ignore_hz: &[f
         left += energy(piece);
         at += PIECE;
     }
-    let correlation =
-        if left > 0.0 && right > 0.0 { (dot / (left * right).sqrt()).clamp(0.0, 1.0) } else { 0.0 };
+    let correlation = if left > 0.0 && right > 0.0 { (dot / (left * right).sqrt()).clamp(0.0, 1.0) } else { 0.0 };
     let fit = correlation * correlation;
     Match {
         correlation,
@@ -97,8 +96,7 @@ fn telephone_band(signal: &[f32], rate: u32, ignore_hz: &[f32]) -> Vec<f32> {
     let mut band = vec![Complex32::default(); short];
     for bin in 1..(short / 2).min(long / 2) {
         let hz = bin as f32 * hz_per_bin;
-        let inside =
-            (LOW_HZ..=HIGH_HZ).contains(&hz) && !ignore_hz.iter().any(|tone| (hz - tone).abs() < 15.0);
+        let inside = (LOW_HZ..=HIGH_HZ).contains(&hz) && !ignore_hz.iter().any(|tone| (hz - tone).abs() < 15.0);
         if inside {
             band[bin] = spectrum[bin] / long as f32;
             band[short - bin] = band[bin].conj();

@@ -21,8 +21,7 @@ fn voice(seed: u64, pitch: f32, seconds: f32, rate: u32) -> Vec<f32> {
     while out.len() < (seconds * rate_f) as usize {
         let length = (rate_f * (0.12 + 0.08 * noise.next().abs())) as usize;
         let voiced = noise.next() > -0.5;
-        let formants: Vec<f32> =
-            [500.0, 1500.0, 2600.0].iter().map(|f| f * (1.0 + 0.35 * noise.next())).collect();
+        let formants: Vec<f32> = [500.0, 1500.0, 2600.0].iter().map(|f| f * (1.0 + 0.35 * noise.next())).collect();
         let mut state = [[0.0f32; 2]; 3];
         let mut phase = 0.0;
         let hz = pitch * (1.0 + 0.2 * noise.next());

@@ -28,10 +28,7 @@ impl Args {
                 continue;
             }
             let Some(name) = arg.strip_prefix("--").filter(|n| known.contains(n)) else {
-                return Err(format!(
-                    "unknown argument '{arg}'; known: --{}",
-                    [known, flags].concat().join(", --")
-                ));
+                return Err(format!("unknown argument '{arg}'; known: --{}", [known, flags].concat().join(", --")));
             };
             let value = args.next().ok_or_else(|| format!("--{name} needs a value"))?;
             found.insert(name.to_owned(), value);

@@ -30,8 +30,7 @@ impl Sfu {
         let args = ["--listen", "127.0.0.1:0", "--exit-with-stdin"].map(String::from);
         let program = Program::start(path, &args, log)?;
         let line = program.line(LIMIT).map_err(|e| format!("{}: {e}", path.display()))?;
-        let said: Value =
-            serde_json::from_str(&line).map_err(|e| format!("{}: {e}: {line}", path.display()))?;
+        let said: Value = serde_json::from_str(&line).map_err(|e| format!("{}: {e}: {line}", path.display()))?;
         let url = said["url"].as_str().ok_or_else(|| format!("no url in: {line}"))?.to_owned();
         let address = address_of(&url)?;
         Ok(Sfu { program, url, address })
@@ -98,8 +97,7 @@ fn unchunk(mut body: &[u8]) -> Result<Vec<u8>, String> {
     let mut out = Vec::new();
     loop {
         let line = body.windows(2).position(|w| w == b"\r\n").ok_or("broken chunk")?;
-        let size =
-            std::str::from_utf8(&body[..line]).ok().and_then(|s| usize::from_str_radix(s.trim(), 16).ok());
+        let size = std::str::from_utf8(&body[..line]).ok().and_then(|s| usize::from_str_radix(s.trim(), 16).ok());
         let size = size.ok_or("broken chunk size")?;
         body = &body[line + 2..];
         if size == 0 {
@@ -122,8 +120,7 @@ mod tests {
     fn answers_are_parsed() {
         assert_eq!(parse(b"HTTP/1.1 200 OK\r\nx: y\r\n\r\n{\"sent\":3}").unwrap()["sent"], 3);
         assert_eq!(parse(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap(), Value::Null);
-        let chunked =
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{\"a\r\n4\r\n\":1}\r\n0\r\n\r\n";
+        let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{\"a\r\n4\r\n\":1}\r\n0\r\n\r\n";
         assert_eq!(parse(chunked).unwrap()["a"], 1);
         assert!(parse(b"HTTP/1.1 404 Not Found\r\n\r\nno such user").unwrap_err().contains("no such user"));
         assert!(parse(b"garbage").is_err());
@@ -147,14 +144,10 @@ mod tests {
             stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n{\"sent\":5}").unwrap();
             String::from_utf8(seen).unwrap()
         });
-        let answer =
-            request(address, "POST", "/ctl/late_offer", Some(&serde_json::json!({"count": 5}))).unwrap();
+        let answer = request(address, "POST", "/ctl/late_offer", Some(&serde_json::json!({"count": 5}))).unwrap();
         assert_eq!(answer["sent"], 5);
         let seen = server.join().unwrap();
-        assert!(
-            seen.starts_with("POST /ctl/late_offer HTTP/1.1\r\n") && seen.ends_with("{\"count\":5}"),
-            "{seen}"
-        );
+        assert!(seen.starts_with("POST /ctl/late_offer HTTP/1.1\r\n") && seen.ends_with("{\"count\":5}"), "{seen}");
         assert!(address_of("ws://127.0.0.1:1").is_err());
     }
 }

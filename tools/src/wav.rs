@@ -37,8 +37,7 @@ pub fn read(path: &Path) -> Result<Audio, String> {
     }
     .map_err(|e| say(&e))?;
     let channels = usize::from(spec.channels);
-    let samples =
-        interleaved.chunks_exact(channels).map(|f| f.iter().sum::<f32>() / channels as f32).collect();
+    let samples = interleaved.chunks_exact(channels).map(|f| f.iter().sum::<f32>() / channels as f32).collect();
     Ok(Audio { rate: spec.sample_rate, samples })
 }
 
@@ -47,8 +46,7 @@ pub fn repeat(from: &Path, to: &Path, seconds: f64) -> Result<(), String> {
     let say = |path: &Path, e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
     let reader = hound::WavReader::open(from).map_err(|e| say(from, &e))?;
     let spec = reader.spec();
-    let samples: Vec<i16> =
-        reader.into_samples::<i16>().collect::<Result<_, _>>().map_err(|e| say(from, &e))?;
+    let samples: Vec<i16> = reader.into_samples::<i16>().collect::<Result<_, _>>().map_err(|e| say(from, &e))?;
     let length = (seconds * f64::from(spec.sample_rate)) as usize * usize::from(spec.channels);
     let mut writer = hound::WavWriter::create(to, spec).map_err(|e| say(to, &e))?;
     for sample in samples.iter().cycle().take(length) {

@@ -5,8 +5,8 @@
 
 use futures_util::future::BoxFuture;
 use offhook_proto::livekit::{
-    leave_request::Action, signal_response::Message as Said, DisconnectReason, JoinResponse,
-    SessionDescription, SignalResponse,
+    leave_request::Action, signal_response::Message as Said, DisconnectReason, JoinResponse, SessionDescription,
+    SignalResponse,
 };
 use offhook_tools::livekit::{
     config::Keys,
@@ -53,8 +53,7 @@ async fn echo() -> u16 {
                 let (mut sender, mut receiver) = server.into_builder().finish();
                 let mut message = Vec::new();
                 while receiver.receive_data(&mut message).await.is_ok() {
-                    if sender.send_binary(std::mem::take(&mut message)).await.is_err()
-                        || sender.flush().await.is_err()
+                    if sender.send_binary(std::mem::take(&mut message)).await.is_err() || sender.flush().await.is_err()
                     {
                         return;
                     }
@@ -185,10 +184,7 @@ async fn before_an_echo() {
     // Faults by rule: everything twice, or nothing of one kind.
     ctl("signal", json!({ "identity": "anna", "direction": "to_client", "duplicate": 1.0 }));
     peer.say(b"\x70\x03").await;
-    assert_eq!(
-        (peer.hear().await, peer.hear().await),
-        (Some(b"\x70\x03".to_vec()), Some(b"\x70\x03".to_vec()))
-    );
+    assert_eq!((peer.hear().await, peer.hear().await), (Some(b"\x70\x03".to_vec()), Some(b"\x70\x03".to_vec())));
     ctl("signal", json!({ "identity": "anna", "direction": "to_client", "drop": 1.0, "kinds": ["offer"] }));
     peer.say(&first).await;
     until(&book, "anna", "dropped", json!(1)).await;
@@ -279,9 +275,7 @@ async fn real_server(stand: Arc<Stand>) {
 
     // Its candidates lead to a relay, and only there.
     let candidate = |m| match m {
-        Said::Trickle(trickle) if trickle.candidate_init.contains("candidate:") => {
-            Some(trickle.candidate_init)
-        }
+        Said::Trickle(trickle) if trickle.candidate_init.contains("candidate:") => Some(trickle.candidate_init),
         Said::Offer(offer) => offer.sdp.lines().find(|l| l.contains("candidate:")).map(str::to_owned),
         _ => None,
     };
@@ -298,10 +292,7 @@ async fn real_server(stand: Arc<Stand>) {
     let mut leaves = 0;
     while let Some(bytes) = peer.hear().await {
         if let Some(Said::Leave(leave)) = SignalResponse::decode(&bytes[..]).unwrap().message {
-            assert_eq!(
-                (leave.reason(), leave.action()),
-                (DisconnectReason::ServerShutdown, Action::Disconnect)
-            );
+            assert_eq!((leave.reason(), leave.action()), (DisconnectReason::ServerShutdown, Action::Disconnect));
             leaves += 1;
         }
     }

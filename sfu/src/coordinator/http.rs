@@ -45,8 +45,7 @@ struct JoinBody {
 
 fn error(status: u16, code: i64, message: &str, unrecoverable: Option<bool>) -> Response {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
-    let mut body =
-        json!({ "code": code, "message": message, "StatusCode": status.as_u16(), "duration": "0.10ms" });
+    let mut body = json!({ "code": code, "message": message, "StatusCode": status.as_u16(), "duration": "0.10ms" });
     if let Some(unrecoverable) = unrecoverable {
         body["unrecoverable"] = json!(unrecoverable);
     }
@@ -151,9 +150,8 @@ pub async fn join(
     // The first SFU that is not excluded; if all are, the first that is not hidden.
     let usable = || Edge::CHOICE.into_iter().filter(|e| !server.faults.is_hidden(*e));
     let pinned = server.faults.pinned(&cid, &user_id);
-    let edge = pinned
-        .or_else(|| usable().find(|e| !excluded.iter().any(|x| x == e.name())))
-        .or_else(|| usable().next());
+    let edge =
+        pinned.or_else(|| usable().find(|e| !excluded.iter().any(|x| x == e.name()))).or_else(|| usable().next());
     let clip = |text: &str| text.chars().take(64).collect::<String>();
     server.world.lock().remember_join(JoinRecord {
         cid: cid.clone(),
@@ -240,12 +238,7 @@ pub async fn get_call(
         calls.calls.insert(cid.clone(), call);
     }
     let Some(call) = calls.calls.get(&cid).cloned() else {
-        return error(
-            404,
-            16,
-            &format!("GetCall failed with error: \"Can't find call with id {cid}\""),
-            None,
-        );
+        return error(404, 16, &format!("GetCall failed with error: \"Can't find call with id {cid}\""), None);
     };
     calls.watch(&query.connection_id, &cid);
     let answer = json!({ "call": call_json(is_browser(&uri), &kind, &id, &call), "members": [],

@@ -47,9 +47,9 @@ async fn serve(server: Arc<Server>, browser: bool, mut inbox: Inbox, outbox: Out
         return;
     }
     if let Some(refusal) = server.faults.take_connect_refusal(&user_id) {
-        let error =
-            json!({ "code": refusal.code, "StatusCode": refusal.http_status, "message": refusal.message });
-        let text = json!({ "type": "connection.error", "created_at": created(now), "connection_id": "", "error": error });
+        let error = json!({ "code": refusal.code, "StatusCode": refusal.http_status, "message": refusal.message });
+        let text =
+            json!({ "type": "connection.error", "created_at": created(now), "connection_id": "", "error": error });
         outbox.push(Out::Text(text.to_string()));
         inbox.linger().await;
         return;
@@ -57,7 +57,8 @@ async fn serve(server: Arc<Server>, browser: bool, mut inbox: Inbox, outbox: Out
     let refusal = user_id.is_empty() || user_id.len() > server.config.limits.identifier;
     if refusal || server.calls.lock().watchers.len() >= MAX_WATCHERS {
         let error = json!({ "code": 5, "StatusCode": 401, "message": "no user in user_details or token" });
-        let text = json!({ "type": "connection.error", "created_at": created(now), "connection_id": "", "error": error });
+        let text =
+            json!({ "type": "connection.error", "created_at": created(now), "connection_id": "", "error": error });
         outbox.push(Out::Text(text.to_string()));
         inbox.linger().await;
         return;

@@ -180,8 +180,7 @@ pub async fn call_ended(server: Arc<Server>, a: CallEnded) -> Answer {
 }
 
 pub async fn kick(server: Arc<Server>, target: Target) -> Answer {
-    call_ended(server, CallEnded { target, reason: models::CallEndedReason::Kicked as i32, close: true })
-        .await
+    call_ended(server, CallEnded { target, reason: models::CallEndedReason::Kicked as i32, close: true }).await
 }
 
 #[derive(Deserialize)]
@@ -235,8 +234,7 @@ pub async fn grants(server: Arc<Server>, a: SetGrants) -> Answer {
         };
         let event = event::CallGrantsUpdated { current_grants: Some(current), message: a.message.clone() };
         participant.send(&server, &EventPayload::CallGrantsUpdated(event));
-        let revoked: Vec<TrackType> =
-            participant.tracks.iter().map(|t| t.kind).filter(|k| !grants.allow(*k)).collect();
+        let revoked: Vec<TrackType> = participant.tracks.iter().map(|t| t.kind).filter(|k| !grants.allow(*k)).collect();
         for kind in revoked {
             let reason = TrackUnpublishReason::PermissionRevoked;
             let _ = server.set_muted(&mut world, session_id, kind, true, reason);

@@ -99,10 +99,7 @@ where
     let result = match arguments {
         Ok(arguments) => {
             if !name.ends_with("state") {
-                server.log.info(format_args!(
-                    "ctl {name} {}",
-                    String::from_utf8_lossy(&body[..body.len().min(200)])
-                ));
+                server.log.info(format_args!("ctl {name} {}", String::from_utf8_lossy(&body[..body.len().min(200)])));
             }
             act(server, arguments).await
         }
@@ -127,10 +124,7 @@ async fn describe(server: Arc<Server>, _: Value) -> Answer {
 /// All routes below `/ctl`.
 pub fn routes() -> Router<Arc<Server>> {
     Router::new()
-        .route(
-            "/state",
-            handler!(describe).get(|State(s): State<Arc<Server>>, r: Request| run(s, r, describe)),
-        )
+        .route("/state", handler!(describe).get(|State(s): State<Arc<Server>>, r: Request| run(s, r, describe)))
         .route("/reset", handler!(switches::reset))
         .route("/silent", handler!(switches::silent))
         .route("/slow", handler!(switches::slow))

@@ -105,14 +105,7 @@ pub async fn raw_frame(server: Arc<Server>, a: Raw) -> Answer {
     if a.size.is_some_and(|s| s > 1 << 30) {
         return Err("size: at most 1 GiB".into());
     }
-    let frame = RawFrame {
-        opcode,
-        payload,
-        size: a.size,
-        claim: a.claim,
-        fragments: a.fragments.max(1),
-        seed: a.seed,
-    };
+    let frame = RawFrame { opcode, payload, size: a.size, claim: a.claim, fragments: a.fragments.max(1), seed: a.seed };
     let sockets = a.target.sockets(&server.world.lock());
     let mut sent = 0;
     for (stats, socket) in &sockets {

@@ -156,8 +156,7 @@ async fn dispatch(
         "IceRestart" => {
             let request: signal::IceRestartRequest = read(form, bytes)?;
             enter(server, edge, index, &request.session_id, None).await;
-            let error =
-                server.ice_restart(edge, &request.session_id, request.peer_type).err().and_then(error);
+            let error = server.ice_restart(edge, &request.session_id, request.peer_type).err().and_then(error);
             write(form, &signal::IceRestartResponse { error })
         }
         "SendStats" => {

@@ -68,19 +68,11 @@ pub fn abort() -> Response {
     response
 }
 
-async fn serve(
-    server: Arc<Server>,
-    edge: Edge,
-    ip: IpAddr,
-    query: WsQuery,
-    mut inbox: Inbox,
-    outbox: Outbox,
-) {
+async fn serve(server: Arc<Server>, edge: Edge, ip: IpAddr, query: WsQuery, mut inbox: Inbox, outbox: Outbox) {
     let Some(request) = first_request(&server, &mut inbox, &outbox).await else { return };
     let claims = token::claims(&request.token);
     let pick = |claimed: String, asked: &str| if claimed.is_empty() { asked.to_owned() } else { claimed };
-    let identity =
-        Identity { user_id: pick(claims.user_id, &query.user_id), cid: pick(claims.cid, &query.cid) };
+    let identity = Identity { user_id: pick(claims.user_id, &query.user_id), cid: pick(claims.cid, &query.cid) };
     if server.faults.take_silent(Stage::JoinResponse, &identity.user_id, Some(edge)) {
         while inbox.receive(IDLE_LIMIT).await.is_ok() {}
         return;
@@ -88,9 +80,9 @@ async fn serve(
     let refusal = server.faults.take_join_error(&identity.user_id, edge);
     let joined = match refusal {
         Some(refusal) => Err((refusal.code, refusal.message, refusal.strategy, refusal.should_retry)),
-        None => server
-            .join(edge, ip, &identity, &request, &outbox)
-            .map_err(|(code, text)| (code as i32, text, 0, false)),
+        None => {
+            server.join(edge, ip, &identity, &request, &outbox).map_err(|(code, text)| (code as i32, text, 0, false))
+        }
     };
     let joined = match joined {
         Ok(joined) => joined,

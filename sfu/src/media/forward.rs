@@ -205,10 +205,8 @@ impl Route {
         };
         for sub in self.subs.read().iter() {
             let wanted = sub.wanted.load(Relaxed).min(MAX_LAYERS as u8 - 1);
-            let best = (0..=wanted)
-                .rev()
-                .find(|l| alive(*l))
-                .or_else(|| (wanted..MAX_LAYERS as u8).find(|l| alive(*l)));
+            let best =
+                (0..=wanted).rev().find(|l| alive(*l)).or_else(|| (wanted..MAX_LAYERS as u8).find(|l| alive(*l)));
             if let Some(layer) = best {
                 sub.target.store(layer, Relaxed);
                 if sub.current.load(Relaxed) != layer {

@@ -90,8 +90,7 @@ mod tests {
         for n in 0..100u8 {
             assert!(line.put(begin + ms(u64::from(n)), ms(50), ms(30), address, vec![n]));
         }
-        let arrived: Vec<u8> =
-            std::iter::from_fn(|| line.take(begin + ms(1000))).map(|(_, d)| d[0]).collect();
+        let arrived: Vec<u8> = std::iter::from_fn(|| line.take(begin + ms(1000))).map(|(_, d)| d[0]).collect();
         let mut sorted = arrived.clone();
         sorted.sort_unstable();
         assert!(sorted == (0..100).collect::<Vec<u8>>() && arrived != sorted);

@@ -229,8 +229,7 @@ impl Core {
         }
         let (text, ufrag) = match serde_json::from_str::<serde_json::Value>(json) {
             Ok(value) => {
-                let field =
-                    |name: &str| value.get(name).and_then(|v| v.as_str()).unwrap_or_default().to_owned();
+                let field = |name: &str| value.get(name).and_then(|v| v.as_str()).unwrap_or_default().to_owned();
                 (field("candidate"), Some(field("usernameFragment")).filter(|u| !u.is_empty()))
             }
             Err(_) if json.starts_with("candidate:") => (json.to_owned(), None),

@@ -94,8 +94,7 @@ struct Publisher {
 impl Publisher {
     fn offer(&mut self, core: &mut Core, text: &str, routes: Vec<(String, Arc<Route>)>) -> Answered {
         let offer = SdpOffer::from_sdp_string(text).map_err(|e| format!("the offer cannot be read: {e}"))?;
-        let answer =
-            core.rtc.sdp_api().accept_offer(offer).map_err(|e| format!("the offer is refused: {e}"))?;
+        let answer = core.rtc.sdp_api().accept_offer(offer).map_err(|e| format!("the offer is refused: {e}"))?;
         let restarted = core.described(text);
         self.mids.clear();
         self.streams.clear();

@@ -23,14 +23,7 @@ impl Rewrite {
     /// The outgoing (extended sequence number, timestamp) of a packet, or `None` for one that is too late.
     ///
     /// `source` names the incoming stream, `clock` is its RTP clock in Hz.
-    pub fn map(
-        &mut self,
-        source: u64,
-        seq: u64,
-        timestamp: u32,
-        now: Instant,
-        clock: u32,
-    ) -> Option<(u64, u32)> {
+    pub fn map(&mut self, source: u64, seq: u64, timestamp: u32, now: Instant, clock: u32) -> Option<(u64, u32)> {
         if self.source != Some(source) {
             self.source = Some(source);
             self.base_in = seq;

@@ -68,8 +68,7 @@ fn sections(sdp: &str) -> impl Iterator<Item = &str> {
 
 /// The first value of `a=name:` in a piece of SDP.
 pub fn attribute<'a>(sdp: &'a str, name: &str) -> Option<&'a str> {
-    sdp.lines()
-        .find_map(|l| Some(l.trim_end().strip_prefix("a=")?.strip_prefix(name)?.strip_prefix(':')?.trim()))
+    sdp.lines().find_map(|l| Some(l.trim_end().strip_prefix("a=")?.strip_prefix(name)?.strip_prefix(':')?.trim()))
 }
 
 /// (mid, "audio" or "video", sends) of every media section.
@@ -132,8 +131,7 @@ mod tests {
         let t = "p:TRACK_TYPE_AUDIO:1";
         let lines = [Line { mid: "0", msid: Some(t) }, Line { mid: "1", msid: None }];
         let sdp = with_msids(OFFER, &lines);
-        assert!(sdp
-            .contains(&format!("a=msid:{t} {t}\r\na=ssrc:5 cname:{t}\r\na=ssrc:5 msid:{t} {t}\r\nm=video")));
+        assert!(sdp.contains(&format!("a=msid:{t} {t}\r\na=ssrc:5 cname:{t}\r\na=ssrc:5 msid:{t} {t}\r\nm=video")));
         assert!(!sdp.contains("b b") && !sdp.contains("ssrc:6"));
         assert!(sdp.contains("a=msid-semantic: WMS *\r\nm=audio"));
     }

@@ -202,9 +202,7 @@ impl Subscriber {
             .wanted
             .iter()
             .filter(|w| !w.muted)
-            .filter(|w| {
-                !self.slots.iter().any(|s| s.carries.as_ref().is_some_and(|c| c.route.id == w.route.id))
-            })
+            .filter(|w| !self.slots.iter().any(|s| s.carries.as_ref().is_some_and(|c| c.route.id == w.route.id)))
             .cloned()
             .collect();
         let mut turned = Vec::new();
@@ -213,9 +211,7 @@ impl Subscriber {
             let carried = self.carry(core, &wanted);
             let kind = wanted.route.kind;
             // An inactive m-line of the same kind carries the next track.
-            if let Some(slot) =
-                self.slots.iter_mut().find(|s| s.carries.is_none() && !s.agreed && s.kind == kind)
-            {
+            if let Some(slot) = self.slots.iter_mut().find(|s| s.carries.is_none() && !s.agreed && s.kind == kind) {
                 slot.carries = Some(carried);
                 slot.format = None;
                 slot.rewrite.leave_source();
@@ -376,8 +372,7 @@ impl Role for Subscriber {
             Some((p, source, out)) if p == pt && source == packet.source => out,
             _ => {
                 let found = core.rtc.codec_config().match_params(packet.format).map(|p| p.pt());
-                let found =
-                    found.filter(|p| core.rtc.media(slot.mid).is_some_and(|m| m.remote_pts().contains(p)));
+                let found = found.filter(|p| core.rtc.media(slot.mid).is_some_and(|m| m.remote_pts().contains(p)));
                 let sends = core.rtc.media(slot.mid).is_some_and(|m| m.direction().is_sending());
                 let found = found.filter(|_| sends);
                 slot.format = Some((pt, packet.source, found));
@@ -388,8 +383,7 @@ impl Role for Subscriber {
         let Some(out) = out else { return };
         let audio = slot.kind == MediaKind::Audio;
         let clock = if audio { 48_000 } else { 90_000 };
-        let Some((seq, timestamp)) =
-            slot.rewrite.map(packet.source, packet.seq, packet.timestamp, packet.at, clock)
+        let Some((seq, timestamp)) = slot.rewrite.map(packet.source, packet.seq, packet.timestamp, packet.at, clock)
         else {
             return;
         };

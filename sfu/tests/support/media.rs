@@ -39,14 +39,7 @@ enum Command {
     Answered(String),
     Accept(String, oneshot::Sender<String>),
     WantKeyframe(u32),
-    Write {
-        mid: usize,
-        rid: Option<&'static str>,
-        seq: u64,
-        timestamp: u32,
-        payload: Vec<u8>,
-        level: Option<i8>,
-    },
+    Write { mid: usize, rid: Option<&'static str>, seq: u64, timestamp: u32, payload: Vec<u8>, level: Option<i8> },
 }
 
 pub struct Peer {
@@ -100,14 +93,7 @@ impl Peer {
         let _ = self.tx.send(Command::Write { mid, rid: None, seq, timestamp, payload, level }).await;
     }
 
-    pub async fn write_layer(
-        &self,
-        mid: usize,
-        rid: &'static str,
-        seq: u64,
-        timestamp: u32,
-        payload: Vec<u8>,
-    ) {
+    pub async fn write_layer(&self, mid: usize, rid: &'static str, seq: u64, timestamp: u32, payload: Vec<u8>) {
         let command = Command::Write { mid, rid: Some(rid), seq, timestamp, payload, level: None };
         let _ = self.tx.send(command).await;
     }
@@ -271,9 +257,8 @@ impl Client {
                     mid: Some(mid),
                     ..Default::default()
                 };
-                let write = RtpWrite::new(pt, seq.into(), timestamp, Instant::now(), payload)
-                    .ext_vals(values)
-                    .nackable(true);
+                let write =
+                    RtpWrite::new(pt, seq.into(), timestamp, Instant::now(), payload).ext_vals(values).nackable(true);
                 let mut api = self.rtc.direct_api();
                 if let Some(stream) = api.stream_tx_by_mid(mid, rid.map(Into::into)) {
                     stream.write_rtp(write);

@@ -162,13 +162,7 @@ impl Client {
         Client::join_as(base, user, call, json!({ "location": "auto" }), join_request("", &session)).await
     }
 
-    pub async fn join_as(
-        base: &str,
-        user: &str,
-        call: &str,
-        body: Value,
-        mut request: event::JoinRequest,
-    ) -> Client {
+    pub async fn join_as(base: &str, user: &str, call: &str, body: Value, mut request: event::JoinRequest) -> Client {
         let reply = join_call(base, user, call, body).await;
         assert_eq!(reply.status, 201, "{}", String::from_utf8_lossy(&reply.body));
         let answer = reply.json();
@@ -180,8 +174,7 @@ impl Client {
 
     /// Opens the SFU's socket with given credentials.
     pub async fn connect(user: &str, ws: &str, rpc: &str, request: event::JoinRequest) -> Client {
-        let (sender, receiver) =
-            within("websocket", websocket(&format!("{ws}?attempt=0&user_id={user}"))).await;
+        let (sender, receiver) = within("websocket", websocket(&format!("{ws}?attempt=0&user_id={user}"))).await;
         let mut client = Client {
             user: user.into(),
             session_id: request.session_id.clone(),
@@ -234,8 +227,7 @@ impl Client {
     }
 
     pub async fn wait_offer(&mut self) -> event::SubscriberOffer {
-        let fits =
-            |e: &EventPayload| if let EventPayload::SubscriberOffer(o) = e { Some(o.clone()) } else { None };
+        let fits = |e: &EventPayload| if let EventPayload::SubscriberOffer(o) = e { Some(o.clone()) } else { None };
         self.wait("a SubscriberOffer", fits).await
     }
 
@@ -256,11 +248,7 @@ impl Client {
         http("POST", &url, &[("content-type", kind), ("authorization", &self.token)], body).await
     }
 
-    pub async fn set_publisher(
-        &self,
-        sdp: String,
-        tracks: Vec<models::TrackInfo>,
-    ) -> signal::SetPublisherResponse {
+    pub async fn set_publisher(&self, sdp: String, tracks: Vec<models::TrackInfo>) -> signal::SetPublisherResponse {
         let request = signal::SetPublisherRequest { sdp, session_id: self.session_id.clone(), tracks };
         self.rpc("SetPublisher", &request).await
     }
@@ -274,8 +262,7 @@ impl Client {
     pub async fn answer(&self, negotiation_id: u32, sdp: String) -> signal::SendAnswerResponse {
         let peer_type = models::PeerType::Subscriber as i32;
         let session_id = self.session_id.clone();
-        self.rpc("SendAnswer", &signal::SendAnswerRequest { peer_type, sdp, session_id, negotiation_id })
-            .await
+        self.rpc("SendAnswer", &signal::SendAnswerRequest { peer_type, sdp, session_id, negotiation_id }).await
     }
 }
 

@@ -116,43 +116,14 @@ pub enum SfuRequest {
 /// An RPC to the SFU; the session id is that of the generation that asks.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RpcCall {
-    SetPublisher {
-        session_id: String,
-        sdp: String,
-        tracks: Vec<TrackInfo>,
-    },
-    SendAnswer {
-        session_id: String,
-        sdp: String,
-        negotiation_id: u32,
-    },
-    IceTrickle {
-        session_id: String,
-        peer: PeerKind,
-        candidate: String,
-    },
-    IceRestart {
-        session_id: String,
-        peer: PeerKind,
-    },
-    UpdateSubscriptions {
-        session_id: String,
-        subscriptions: Vec<Subscription>,
-    },
-    UpdateMuteStates {
-        session_id: String,
-        states: Vec<MuteState>,
-    },
-    UpdateSelf {
-        session_id: String,
-        update: SelfUpdate,
-    },
-    SendStats {
-        session_id: String,
-        unified_session_id: String,
-        subscriber_stats: String,
-        publisher_stats: String,
-    },
+    SetPublisher { session_id: String, sdp: String, tracks: Vec<TrackInfo> },
+    SendAnswer { session_id: String, sdp: String, negotiation_id: u32 },
+    IceTrickle { session_id: String, peer: PeerKind, candidate: String },
+    IceRestart { session_id: String, peer: PeerKind },
+    UpdateSubscriptions { session_id: String, subscriptions: Vec<Subscription> },
+    UpdateMuteStates { session_id: String, states: Vec<MuteState> },
+    UpdateSelf { session_id: String, update: SelfUpdate },
+    SendStats { session_id: String, unified_session_id: String, subscriber_stats: String, publisher_stats: String },
 }
 
 /// Whether a track of this client is muted.

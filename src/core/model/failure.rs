@@ -39,14 +39,7 @@ pub struct Failure {
 
 impl Failure {
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            code: 0,
-            message: message.into(),
-            should_retry: false,
-            unrecoverable: false,
-            retry_after_ms: None,
-        }
+        Self { kind, code: 0, message: message.into(), should_retry: false, unrecoverable: false, retry_after_ms: None }
     }
 }
 

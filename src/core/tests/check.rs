@@ -85,10 +85,7 @@ impl Checker {
             Some(Input::ClosePeer(peer)) => {
                 self.gone.insert(*peer);
             }
-            Some(Input::Message {
-                generation,
-                message: SfuMessage::SubscriberOffer { negotiation_id, .. },
-            }) => {
+            Some(Input::Message { generation, message: SfuMessage::SubscriberOffer { negotiation_id, .. } }) => {
                 self.offers_in += 1;
                 if *generation == core.generation() {
                     self.offered.push(*negotiation_id);
@@ -192,9 +189,7 @@ impl Checker {
                     self.fault(format!("{peer:?} closed twice, or never made"));
                 }
             }
-            Output::Bind { id, .. }
-                if dead || self.gone.contains(&PeerKind::Subscriber) || !self.bound.insert(*id) =>
-            {
+            Output::Bind { id, .. } if dead || self.gone.contains(&PeerKind::Subscriber) || !self.bound.insert(*id) => {
                 self.fault(format!("remote track {id} bound twice, or after the end"));
             }
             Output::Unbind { id } => {

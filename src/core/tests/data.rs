@@ -220,7 +220,9 @@ fn requests_are_confirmed_told_once_and_answered_once() {
     assert_eq!(said(&sim)[1..], [DataBody::RpcAnswer { id: "r".into(), answer: Ok("a".into()) }]);
     hears(&mut sim, request("v2", 2));
     let refused = said(&sim).pop();
-    assert!(matches!(&refused, Some(DataBody::RpcAnswer { answer: Err(f), .. }) if f.code == rpc_codes::UNSUPPORTED_VERSION));
+    assert!(
+        matches!(&refused, Some(DataBody::RpcAnswer { answer: Err(f), .. }) if f.code == rpc_codes::UNSUPPORTED_VERSION)
+    );
     // Who does not answer in time has nothing to answer any more.
     hears(&mut sim, request("slow", 1));
     sim.run(ms(10_000));
@@ -270,7 +272,10 @@ fn floods_are_bounded() {
         let (to, method) = ("ann".into(), "m".into());
         sim.input(Input::CallRpc { id: n, to, method, payload: String::new(), timeout: ms(60_000) });
         let id = n.to_string();
-        hears(&mut sim, DataBody::RpcRequest { id, method: "m".into(), payload: String::new(), timeout_ms: 1, version: 1 });
+        hears(
+            &mut sim,
+            DataBody::RpcRequest { id, method: "m".into(), payload: String::new(), timeout_ms: 1, version: 1 },
+        );
     }
     let refused = responses(&sim).iter().filter(|(_, a)| *a == Err(rpc_codes::SEND_FAILED)).count();
     assert_eq!((refused, sim.core.counters().data_dropped), (limits::RPC_CALLS, limits::RPC_CALLS as u64));
@@ -280,7 +285,8 @@ fn floods_are_bounded() {
 fn texts_that_never_end_are_in_nobodys_way() {
     let mut sim = joined();
     let begin = |id: String| DataBody::TextBegin { id, topic: String::new(), length: None };
-    let piece = |id: &str, size| DataBody::TextPiece { id: id.into(), index: 0, content: Bytes::from(vec![b'x'; size]) };
+    let piece =
+        |id: &str, size| DataBody::TextPiece { id: id.into(), index: 0, content: Bytes::from(vec![b'x'; size]) };
     for n in 0..limits::TEXTS {
         hears(&mut sim, begin(format!("never{n}")));
     }
@@ -310,7 +316,8 @@ fn a_call_without_a_way_there_or_back_fails_at_once() {
         sim.input(Input::ClosePeer(peer));
         let (to, method, payload) = ("ann".to_owned(), "m".to_owned(), String::new());
         sim.input(Input::CallRpc { id: 1, to, method, payload, timeout: ms(10_000) });
-        let failed = |e: &Event| matches!(e, Event::RpcResponse { id: 1, answer: Err(f) } if f.code == rpc_codes::SEND_FAILED);
+        let failed =
+            |e: &Event| matches!(e, Event::RpcResponse { id: 1, answer: Err(f) } if f.code == rpc_codes::SEND_FAILED);
         assert!(sim.events().iter().any(failed), "{peer:?}");
         assert!(said(&sim).is_empty());
     }

@@ -37,7 +37,13 @@ fn two_doors(o: &Output) -> Reply {
 }
 
 fn edges(sim: &Sim) -> Vec<String> {
-    let edge = |o: &Output| if let Output::OpenSocket { admission, .. } = o { Some(admission.edge_name.clone()) } else { None };
+    let edge = |o: &Output| {
+        if let Output::OpenSocket { admission, .. } = o {
+            Some(admission.edge_name.clone())
+        } else {
+            None
+        }
+    };
     sim.since().iter().filter_map(edge).collect()
 }
 
@@ -62,7 +68,9 @@ fn the_server_names_the_session() {
 
 #[test]
 fn a_door_that_says_no_is_final_and_one_that_is_shut_is_not() {
-    for (kind, code) in [(FailureKind::Http { status: 403 }, Code::Refused), (FailureKind::Http { status: 401 }, Code::Auth)] {
+    for (kind, code) in
+        [(FailureKind::Http { status: 403 }, Code::Refused), (FailureKind::Http { status: 401 }, Code::Auth)]
+    {
         let mut sim = Sim::new(one_socket());
         let no = kind.clone();
         sim.on(move |o| match o {
@@ -108,7 +116,8 @@ fn an_expired_token_at_the_socket_asks_for_another() {
     sim.mark();
     sim.lose_socket();
     sim.run(ms(50));
-    let fresh = |o: &Output| matches!(o, Output::OpenSocket { admission, .. } if admission.token.reveal() == "fresh-token");
+    let fresh =
+        |o: &Output| matches!(o, Output::OpenSocket { admission, .. } if admission.token.reveal() == "fresh-token");
     assert_eq!(sim.count(fresh), 1);
 }
 
@@ -174,7 +183,9 @@ fn advice_in_place_of_a_join_response_is_followed_at_once() {
     let mut sim = Sim::joined_with(one_socket());
     sim.on(|o| match o {
         // A resume finds no session.
-        Output::Send { generation, request: SfuRequest::Join(join) } if join.reconnect.as_ref().is_some_and(|r| r.strategy == Strategy::Fast) => {
+        Output::Send { generation, request: SfuRequest::Join(join) }
+            if join.reconnect.as_ref().is_some_and(|r| r.strategy == Strategy::Fast) =>
+        {
             let message = SfuMessage::Advice { strategy: Strategy::Rejoin, why: "unknown".into(), leave_edge: false };
             Reply::With(Input::Message { generation: *generation, message })
         }

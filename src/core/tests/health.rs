@@ -98,11 +98,9 @@ fn a_lost_socket_or_peer_connection_that_is_not_found_again_ends_the_call_and_sa
         failure: Some(Failure::new(FailureKind::Connect, "reset by peer")),
     });
     assert!(text.contains("reset by peer"), "{text}");
-    let text =
-        lost(|generation| Input::Peer { generation, peer: PeerKind::Publisher, change: PeerChange::Failed });
+    let text = lost(|generation| Input::Peer { generation, peer: PeerKind::Publisher, change: PeerChange::Failed });
     assert!(text.contains("publisher"), "{text}");
-    let text =
-        lost(|generation| Input::Peer { generation, peer: PeerKind::Subscriber, change: PeerChange::Closed });
+    let text = lost(|generation| Input::Peer { generation, peer: PeerKind::Subscriber, change: PeerChange::Closed });
     assert!(text.contains("subscriber"), "{text}");
     let text = lost(|generation| Input::Message { generation, message: SfuMessage::GoAway { reason: 1 } });
     assert!(text.contains("SFU"), "{text}");

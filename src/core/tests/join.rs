@@ -5,8 +5,7 @@ use crate::core::{model::*, *};
 use crate::error::{Code, Secret};
 
 fn admissions(sim: &Sim) -> Vec<AdmissionRequest> {
-    let request =
-        |o: &Output| if let Output::Admit { request, .. } = o { Some((**request).clone()) } else { None };
+    let request = |o: &Output| if let Output::Admit { request, .. } = o { Some((**request).clone()) } else { None };
     sim.log.iter().filter_map(request).collect()
 }
 
@@ -147,8 +146,7 @@ fn full_edges_are_left_for_others_and_named() {
         sim.run(ms(10_000));
         assert_eq!(sim.core.state(), State::Joined);
         let all = admissions(&sim);
-        let left: Vec<_> =
-            all.iter().map(|r| (r.migrating_from.as_str(), r.migrating_from_list.join(" "))).collect();
+        let left: Vec<_> = all.iter().map(|r| (r.migrating_from.as_str(), r.migrating_from_list.join(" "))).collect();
         assert_eq!(
             left,
             [("", String::new()), ("edge-1", "edge-1".into()), ("edge-2", "edge-1 edge-2".into())],
@@ -248,9 +246,7 @@ fn the_coordinator_is_asked_again_only_when_that_can_help() {
             let attempts: Vec<_> = sim
                 .log
                 .iter()
-                .filter_map(
-                    |o| if let Output::OpenSocket { attempt, .. } = o { Some(*attempt) } else { None },
-                )
+                .filter_map(|o| if let Output::OpenSocket { attempt, .. } = o { Some(*attempt) } else { None })
                 .collect();
             assert_eq!(attempts, [0], "the first socket");
         } else {
@@ -258,8 +254,7 @@ fn the_coordinator_is_asked_again_only_when_that_can_help() {
             assert!(error.message.contains("words"));
         }
     }
-    let mut sim =
-        coordinator_fails_once(Failure { unrecoverable: true, ..failure(FailureKind::Http { status: 500 }) });
+    let mut sim = coordinator_fails_once(Failure { unrecoverable: true, ..failure(FailureKind::Http { status: 500 }) });
     sim.run(ms(3_000));
     assert_eq!(sim.ended().map(|e| e.reason), Some(EndReason::JoinFailed), "unrecoverable is final");
 }
@@ -325,13 +320,8 @@ fn messages_of_a_failed_attempt_never_reach_the_next() {
 fn a_token_is_asked_for_when_there_is_none() {
     let sim = Sim::joined_with(Config { token: Secret::default(), ..config() });
     assert_eq!(sim.log.iter().filter(|o| matches!(o, Output::NeedToken)).count(), 1);
-    let token = sim.log.iter().find_map(|o| {
-        if let Output::Admit { token, .. } = o {
-            Some(token.reveal())
-        } else {
-            None
-        }
-    });
+    let token =
+        sim.log.iter().find_map(|o| if let Output::Admit { token, .. } = o { Some(token.reveal()) } else { None });
     assert_eq!(token, Some("asked-for"));
 }
 
@@ -359,10 +349,7 @@ fn no_token_in_the_end_is_an_error_that_says_so() {
 fn a_second_start_or_join_response_changes_nothing() {
     let mut sim = Sim::joined();
     sim.input(Input::Start);
-    sim.message(SfuMessage::Joined(Box::new(JoinState {
-        participants: vec![person("ann")],
-        ..JoinState::default()
-    })));
+    sim.message(SfuMessage::Joined(Box::new(JoinState { participants: vec![person("ann")], ..JoinState::default() })));
     sim.run(ms(100));
     assert_eq!(sim.since().len(), 0);
     assert_eq!(sim.core.counters().join_attempts, 1);

@@ -42,8 +42,7 @@ fn phases() -> Vec<(&'static str, Sim)> {
 
 fn terminal(sim: &Sim) -> (usize, bool) {
     let ended = |o: &Output| matches!(event(o), Some(Event::Ended(_)));
-    let last =
-        matches!(sim.log.last(), Some(Output::Finished)) && sim.log.iter().rev().nth(1).is_some_and(ended);
+    let last = matches!(sim.log.last(), Some(Output::Finished)) && sim.log.iter().rev().nth(1).is_some_and(ended);
     (sim.log.iter().filter(|o| ended(o)).count(), last)
 }
 
@@ -104,8 +103,7 @@ fn goodbye_comes_before_the_close() {
     assert_eq!(sim.requests(), [SfuRequest::Leave { session_id, reason: "tired".into() }]);
     let place = |what: fn(&Output) -> bool| sim.since().iter().position(what).expect("there");
     assert!(
-        place(|o| matches!(o, Output::Send { .. }))
-            < place(|o| matches!(o, Output::CloseSocket { code: 1000, .. }))
+        place(|o| matches!(o, Output::Send { .. })) < place(|o| matches!(o, Output::CloseSocket { code: 1000, .. }))
     );
     sim.run(ms(10));
     assert!(sim.core.is_over(), "as soon as the other side has closed too");
@@ -182,11 +180,9 @@ fn the_end_of_the_call_is_not_a_lost_connection() {
             sim.on(move |o| match o {
                 Output::Send { request: SfuRequest::Join(_), .. } if joining => Reply::Never,
                 // Whatever the SFU closes with.
-                Output::CloseSocket { generation, .. } => Reply::With(Input::SocketClosed {
-                    generation: *generation,
-                    code: Some(1011),
-                    failure: None,
-                }),
+                Output::CloseSocket { generation, .. } => {
+                    Reply::With(Input::SocketClosed { generation: *generation, code: Some(1011), failure: None })
+                }
                 _ => Reply::Good,
             });
             sim.input(Input::Start);
@@ -238,8 +234,7 @@ fn an_error_of_the_sfu_does_what_its_strategy_says() {
 fn a_socket_nobody_wants_any_more_is_dropped_a_live_one_stays() {
     let mut sim = Sim::joined();
     let dropped = |sim: &Sim| {
-        let generation =
-            |o: &Output| if let Output::DropSocket { generation } = o { Some(generation.0) } else { None };
+        let generation = |o: &Output| if let Output::DropSocket { generation } = o { Some(generation.0) } else { None };
         sim.since().iter().filter_map(generation).collect::<Vec<_>>()
     };
     let current = sim.core.generation();

@@ -26,11 +26,15 @@ fn a_migration_keeps_the_old_connection_until_the_old_socket_says_so() {
     // ann is heard over the new edge: over the old one no more.
     let stream_id = "ann-prefix:TRACK_TYPE_AUDIO:1".to_owned();
     sim.input(Input::RemoteTrack { generation: Generation(2), id: 8, owner: owner(&stream_id) });
-    let heard: Vec<_> = sim.since().iter().filter_map(|o| match o {
-        Output::Bind { id, .. } => Some((*id, true)),
-        Output::Unbind { id } => Some((*id, false)),
-        _ => None,
-    }).collect();
+    let heard: Vec<_> = sim
+        .since()
+        .iter()
+        .filter_map(|o| match o {
+            Output::Bind { id, .. } => Some((*id, true)),
+            Output::Unbind { id } => Some((*id, false)),
+            _ => None,
+        })
+        .collect();
     assert_eq!(heard, [(7, false), (8, true)]);
     sim.input(Input::Message { generation: Generation(1), message: SfuMessage::MigrationComplete });
     assert_eq!((states(&sim), back(&sim)), (vec![State::Migrating, State::Joined], vec![Strategy::Migrate]));

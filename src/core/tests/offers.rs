@@ -11,8 +11,7 @@ const SUB: PeerKind = PeerKind::Subscriber;
 const AWAITS: [&str; 5] = ["Create", "SetOffer", "CreateAnswer", "SetLocalAnswer", "SendAnswer"];
 
 fn is_await(output: &Output, name: &str) -> bool {
-    is_rpc(output, name)
-        || matches!(output, Output::Engine { peer: SUB, action, .. } if action_name(action) == name)
+    is_rpc(output, name) || matches!(output, Output::Engine { peer: SUB, action, .. } if action_name(action) == name)
 }
 
 /// A joined call whose negotiation waits at `at`.
@@ -62,11 +61,9 @@ fn closing_leaving_and_aborting_are_noticed_after_every_await() {
             match way {
                 "close" => sim.input(Input::ClosePeer(SUB)),
                 "leave" => sim.leave(),
-                "abort" => sim.input(Input::Abort(End {
-                    reason: EndReason::Shutdown,
-                    error: None,
-                    text: String::new(),
-                })),
+                "abort" => {
+                    sim.input(Input::Abort(End { reason: EndReason::Shutdown, error: None, text: String::new() }))
+                }
                 _ => sim.message(SfuMessage::CallEnded(CallEndedReason::Ended)),
             }
             sim.offer();

@@ -73,8 +73,7 @@ fn the_steps_of_a_publication() {
 #[test]
 fn the_servers_publish_option_is_used() {
     let mut sim = Sim::new(config());
-    let codec =
-        CodecSpec { name: "opus".into(), payload_type: 111, clock_rate: 48_000, ..CodecSpec::default() };
+    let codec = CodecSpec { name: "opus".into(), payload_type: 111, clock_rate: 48_000, ..CodecSpec::default() };
     sim.joined.publish_options = vec![PublishOption {
         id: 42,
         kind: TrackKind::Audio,
@@ -93,13 +92,16 @@ fn the_servers_publish_option_is_used() {
     publish(&mut sim, 1);
     assert_eq!(sim.actions(PUB), [""; 0]);
     sim.run(ms(50));
-    let infos = sim.rpcs().into_iter().find_map(|c| {
-        if let RpcCall::SetPublisher { tracks, .. } = c {
-            Some(tracks)
-        } else {
-            None
-        }
-    });
+    let infos =
+        sim.rpcs().into_iter().find_map(
+            |c| {
+                if let RpcCall::SetPublisher { tracks, .. } = c {
+                    Some(tracks)
+                } else {
+                    None
+                }
+            },
+        );
     let infos = infos.expect("published");
     assert_eq!((infos[0].publish_option_id, &infos[0].codec, infos[0].dtx), (42, &codec, true));
 }
@@ -117,10 +119,8 @@ fn negotiations_never_overlap_and_changes_meanwhile_come_after() {
         sim.input(Input::Unpublish { track: 1 });
         publish(&mut sim, 2);
         mute(&mut sim, 2, true);
-        let more = sim.since()[before..]
-            .iter()
-            .filter(|o| matches!(o, Output::Engine { .. } | Output::Rpc { .. }))
-            .count();
+        let more =
+            sim.since()[before..].iter().filter(|o| matches!(o, Output::Engine { .. } | Output::Rpc { .. })).count();
         assert_eq!(more, 0, "{at}: {:?}", &sim.since()[before..]);
         sim.good();
         sim.release();
@@ -203,15 +203,8 @@ fn a_failed_negotiation_is_rolled_back_and_tried_again() {
         assert_eq!(sim.events(), [Event::LocalPublished { track: 1 }], "{at}");
         let rollbacks = sim.actions(PUB).iter().filter(|n| **n == "Rollback").count();
         assert_eq!(rollbacks, if at == "Create" || at == "AddAudio" { 0 } else { 2 }, "{at}");
-        assert_eq!(
-            sim.actions(PUB).iter().filter(|n| **n == "AddAudio").count(),
-            if at == "AddAudio" { 3 } else { 1 }
-        );
-        assert_eq!(
-            offered(&sim).last(),
-            Some(&vec![("0".to_owned(), false)]),
-            "{at}: mids of the last offer"
-        );
+        assert_eq!(sim.actions(PUB).iter().filter(|n| **n == "AddAudio").count(), if at == "AddAudio" { 3 } else { 1 });
+        assert_eq!(offered(&sim).last(), Some(&vec![("0".to_owned(), false)]), "{at}: mids of the last offer");
     }
 }
 
@@ -254,8 +247,7 @@ fn what_comes_during_a_rollback_is_not_forgotten() {
             // Slower than the wait before the next try.
             _ if is_action(o, "Rollback") => {
                 let Output::Engine { generation, peer, op, .. } = o else { return Reply::Good };
-                let done =
-                    Input::Op { generation: *generation, peer: *peer, op: *op, result: Ok(OpDone::Done) };
+                let done = Input::Op { generation: *generation, peer: *peer, op: *op, result: Ok(OpDone::Done) };
                 Reply::At(ms(4_000), done)
             }
             _ => Reply::Good,
@@ -337,10 +329,7 @@ fn a_reply_without_an_answer_is_a_failure() {
     });
     publish(&mut sim, 1);
     sim.run(ms(10_000));
-    assert_eq!(
-        failures(&sim).into_iter().map(|(t, e)| (t, e.code)).collect::<Vec<_>>(),
-        [(1, Code::Protocol)]
-    );
+    assert_eq!(failures(&sim).into_iter().map(|(t, e)| (t, e.code)).collect::<Vec<_>>(), [(1, Code::Protocol)]);
 }
 
 #[test]
@@ -500,10 +489,7 @@ fn revoked_grants_stop_the_track_and_granted_ones_allow_the_next() {
     let grants = |audio| SfuMessage::Grants(Grants { audio, video: false, screen_share: false });
     sim.message(grants(false));
     assert_eq!(on_air(&sim), [(1, false)]);
-    assert_eq!(
-        failures(&sim).into_iter().map(|(t, e)| (t, e.code)).collect::<Vec<_>>(),
-        [(1, Code::Refused)]
-    );
+    assert_eq!(failures(&sim).into_iter().map(|(t, e)| (t, e.code)).collect::<Vec<_>>(), [(1, Code::Refused)]);
     sim.run(ms(50));
     assert_eq!(offered(&sim), [vec![]]);
     publish(&mut sim, 2);
@@ -550,7 +536,6 @@ fn an_ice_restart_that_was_done_is_not_done_again() {
     });
     sim.input(Input::Unpublish { track: 1 });
     sim.run(ms(5_000));
-    let restart =
-        |o: &Output| matches!(o, Output::Engine { action: Action::Offer { ice_restart: true }, .. });
+    let restart = |o: &Output| matches!(o, Output::Engine { action: Action::Offer { ice_restart: true }, .. });
     assert_eq!((sim.count(restart), offered(&sim).len()), (1, 3));
 }

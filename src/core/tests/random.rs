@@ -123,10 +123,7 @@ fn message(rng: &mut Rng, sim: &Sim, next_offer: &mut u32) -> SfuMessage {
         30..=44 => {
             let peer = peer(rng);
             let bad = chance(rng, 20);
-            SfuMessage::IceTrickle {
-                peer,
-                candidate: if bad { garbage(rng) } else { candidate(peer, ufrag) },
-            }
+            SfuMessage::IceTrickle { peer, candidate: if bad { garbage(rng) } else { candidate(peer, ufrag) } }
         }
         45..=50 => SfuMessage::ParticipantJoined(Box::new(who)),
         51..=54 => SfuMessage::ParticipantUpdated(Box::new(who)),
@@ -141,13 +138,9 @@ fn message(rng: &mut Rng, sim: &Sim, next_offer: &mut u32) -> SfuMessage {
             SfuMessage::TrackUnpublished { session_id, user_id, kind: kind(rng), cause, participant }
         }
         69..=71 => SfuMessage::AudioLevels(
-            (0..many)
-                .map(|n| (session_id.clone(), [f32::NAN, 0.5, -3.0, 9.0][n as usize % 4], true))
-                .collect(),
+            (0..many).map(|n| (session_id.clone(), [f32::NAN, 0.5, -3.0, 9.0][n as usize % 4], true)).collect(),
         ),
-        72..=73 => {
-            SfuMessage::ConnectionQuality((0..many).map(|_| (session_id.clone(), Quality::Good)).collect())
-        }
+        72..=73 => SfuMessage::ConnectionQuality((0..many).map(|_| (session_id.clone(), Quality::Good)).collect()),
         74..=75 => SfuMessage::DominantSpeaker { session_id },
         76..=79 => SfuMessage::Health(Counts { total: rng.between(0, 4) as u32, anonymous: 0 }),
         80..=82 => SfuMessage::Grants(Grants { audio: chance(rng, 60), video: false, screen_share: false }),
@@ -158,16 +151,13 @@ fn message(rng: &mut Rng, sim: &Sim, next_offer: &mut u32) -> SfuMessage {
         88 => SfuMessage::PublisherAnswer,
         89..=91 => SfuMessage::Unknown,
         92 => SfuMessage::InboundState(vec![(session_id, kind(rng), true); many as usize]),
-        93..=94 => {
-            SfuMessage::Joined(Box::new(JoinState { participants: vec![who], ..JoinState::default() }))
-        }
+        93..=94 => SfuMessage::Joined(Box::new(JoinState { participants: vec![who], ..JoinState::default() })),
         95..=97 => {
             let error = SfuError { code: 500, message: "oops".into(), should_retry: false };
             SfuMessage::Error { error, strategy: Strategy::Unspecified }
         }
         98 if chance(rng, 20) => {
-            let strategy =
-                pick(rng, &[Strategy::Disconnect, Strategy::Fast, Strategy::Rejoin, Strategy::Migrate]);
+            let strategy = pick(rng, &[Strategy::Disconnect, Strategy::Fast, Strategy::Rejoin, Strategy::Migrate]);
             SfuMessage::Error { error: SfuError::default(), strategy }
         }
         99 if chance(rng, 20) => match rng.between(0, 2) {
@@ -233,14 +223,10 @@ fn outside(rng: &mut Rng, sim: &Sim) -> Input {
     let generation = sim.core.transport.unwrap_or(current);
     let peer = peer(rng);
     match rng.between(0, 99) {
-        66 if chance(rng, 30) => {
-            Input::Network(pick(rng, &[
-                NetworkChange::Offline,
-                NetworkChange::Online,
-                NetworkChange::Changed,
-                NetworkChange::Unsettled,
-            ]))
-        }
+        66 if chance(rng, 30) => Input::Network(pick(
+            rng,
+            &[NetworkChange::Offline, NetworkChange::Online, NetworkChange::Changed, NetworkChange::Unsettled],
+        )),
         67 => Input::Network(NetworkChange::Online),
         0..=39 => Input::LocalCandidate { generation, peer, json: candidate(peer, "mine") },
         40..=59 => Input::Peer { generation, peer, change: PeerChange::Connected },
@@ -282,9 +268,7 @@ fn new_sim(seed: u64) -> (Sim, Rng, Mood) {
     let mut answers = Rng::new(!seed);
     let joins = chance(&mut rng, 60);
     sim.on(move |output| match output {
-        Output::Admit { .. } | Output::OpenSocket { .. } | Output::Send { .. } | Output::NeedToken
-            if joins =>
-        {
+        Output::Admit { .. } | Output::OpenSocket { .. } | Output::Send { .. } | Output::NeedToken if joins => {
             Reply::Good
         }
         _ => reply(&mut answers, mood, output),
@@ -387,8 +371,7 @@ fn any_schedule_keeps_the_rules() {
         match run(seed) {
             Ok(sim) => {
                 let c = sim.core.counters();
-                joined +=
-                    u64::from(sim.log.iter().any(|o| matches!(sim::event(o), Some(Event::Joined { .. }))));
+                joined += u64::from(sim.log.iter().any(|o| matches!(sim::event(o), Some(Event::Joined { .. }))));
                 offers += sim.check.offers_in();
                 sum.offers_answered += c.offers_answered;
                 sum.offers_failed += c.offers_failed;
@@ -405,10 +388,7 @@ fn any_schedule_keeps_the_rules() {
     }
     assert_eq!(offers, sum.offers_answered + sum.offers_failed + sum.late_offers);
     assert!(joined > SEEDS / 2, "{joined}");
-    assert!(
-        sum.offers_answered > SEEDS && sum.late_offers > SEEDS && sum.offers_failed > SEEDS / 10,
-        "{sum:?}"
-    );
+    assert!(sum.offers_answered > SEEDS && sum.late_offers > SEEDS && sum.offers_failed > SEEDS / 10, "{sum:?}");
     let reconnects = [sum.reconnects_fast, sum.reconnects_rejoin, sum.reconnects_migrate, sum.triggers_merged];
     assert!(reconnects.iter().all(|n| *n > SEEDS / 500), "{reconnects:?}");
     assert!(sum.rpc_retries > SEEDS / 20 && sum.candidates_dropped > SEEDS / 2, "{sum:?}");

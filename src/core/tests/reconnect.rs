@@ -99,7 +99,10 @@ fn a_session_that_the_sfu_has_not_kept_is_left_and_joined_anew_at_once() {
     let joins = joins(&sim);
     assert_eq!(joins.len(), 2);
     let details = joins[1].reconnect.clone().expect("details");
-    assert_eq!((details.strategy, details.previous_session_id, details.attempt), (Strategy::Rejoin, session.clone(), 1));
+    assert_eq!(
+        (details.strategy, details.previous_session_id, details.attempt),
+        (Strategy::Rejoin, session.clone(), 1)
+    );
     assert!(joins[1].session_id != session && joins[1].unified_session_id == joins[0].unified_session_id);
     let left = |r: &SfuRequest| matches!(r, SfuRequest::Leave { session_id, .. } if *session_id == session);
     assert_eq!(sim.requests().iter().filter(|r| left(r)).count(), 1);
@@ -163,7 +166,8 @@ fn rejoin_makes_everything_anew_and_the_application_keeps_its_tracks() {
     assert_eq!(sim.count(|o| matches!(o, Output::Sending { track: 1, on: true })), 1);
     assert_eq!(sim.count(|o| matches!(o, Output::Unbind { id: 7 })), 1);
     // Nobody joined, nobody left, nothing was published a second time.
-    let others: Vec<_> = sim.events().into_iter().filter(|e| !matches!(e, Event::State { .. } | Event::Reconnected { .. })).collect();
+    let others: Vec<_> =
+        sim.events().into_iter().filter(|e| !matches!(e, Event::State { .. } | Event::Reconnected { .. })).collect();
     assert_eq!(others, [], "no ghost of ourselves");
     assert!(sim.core.participants().all(|p| p.session_id != session));
 }
@@ -349,7 +353,13 @@ fn before_the_first_connection_disconnected_says_nothing_failed_everything() {
 
 #[test]
 fn replies_that_end_the_session_are_not_retried() {
-    for (code, how) in [(200, Strategy::Rejoin), (204, Strategy::Rejoin), (205, Strategy::Rejoin), (206, Strategy::Fast), (300, Strategy::Rejoin)] {
+    for (code, how) in [
+        (200, Strategy::Rejoin),
+        (204, Strategy::Rejoin),
+        (205, Strategy::Rejoin),
+        (206, Strategy::Fast),
+        (300, Strategy::Rejoin),
+    ] {
         let mut sim = talking();
         let mut once = true;
         sim.on(move |o| match is_rpc(o, "UpdateMuteStates") && std::mem::take(&mut once) {
@@ -359,8 +369,11 @@ fn replies_that_end_the_session_are_not_retried() {
         sim.input(Input::Mute { track: 1, muted: true });
         sim.run(limits::CALL_ENDED_GRACE + ms(200));
         assert_eq!((back(&sim), sim.core.counters().rpc_retries), (vec![how], 0), "{code}");
-        assert!(sim.rpcs().iter().any(|c| matches!(c, RpcCall::UpdateMuteStates { states, .. } if states[0].muted)
-            || matches!(c, RpcCall::SetPublisher { tracks, .. } if tracks.iter().all(|t| t.muted))), "{code}: told again");
+        assert!(
+            sim.rpcs().iter().any(|c| matches!(c, RpcCall::UpdateMuteStates { states, .. } if states[0].muted)
+                || matches!(c, RpcCall::SetPublisher { tracks, .. } if tracks.iter().all(|t| t.muted))),
+            "{code}: told again"
+        );
     }
 }
 
@@ -517,19 +530,21 @@ fn an_expired_token_is_asked_for_once_per_attempt() {
 #[test]
 fn the_differences_between_two_snapshots_are_told() {
     let mut sim = talking();
-    sim.joined.participants = vec![
-        Participant { published: vec![TrackKind::Video.into()], ..person("ann") },
-        person("bob"),
-    ];
+    sim.joined.participants =
+        vec![Participant { published: vec![TrackKind::Video.into()], ..person("ann") }, person("bob")];
     sim.lose_socket();
     sim.run(ms(100));
-    let told: Vec<_> = sim.events().iter().filter_map(|e| match e {
-        Event::TrackUnpublished { user_id, track, .. } => Some(format!("-{user_id} {:?}", track.kind)),
-        Event::TrackPublished { user_id, track, .. } => Some(format!("+{user_id} {:?}", track.kind)),
-        Event::ParticipantJoined(p) => Some(format!("+{}", p.user_id)),
-        Event::ParticipantLeft(p) => Some(format!("-{}", p.user_id)),
-        _ => None,
-    }).collect();
+    let told: Vec<_> = sim
+        .events()
+        .iter()
+        .filter_map(|e| match e {
+            Event::TrackUnpublished { user_id, track, .. } => Some(format!("-{user_id} {:?}", track.kind)),
+            Event::TrackPublished { user_id, track, .. } => Some(format!("+{user_id} {:?}", track.kind)),
+            Event::ParticipantJoined(p) => Some(format!("+{}", p.user_id)),
+            Event::ParticipantLeft(p) => Some(format!("-{}", p.user_id)),
+            _ => None,
+        })
+        .collect();
     assert_eq!(told, ["-ann Audio", "+ann Video", "+bob"]);
     sim.mark();
     sim.joined.participants = vec![person("bob")];

@@ -54,10 +54,7 @@ fn doubled_unknown_and_repeated_news_are_fine() {
     assert_eq!(sim.events(), [published("ann", TrackKind::Audio)], "only what is new");
     sim.mark();
     for _ in 0..2 {
-        sim.message(SfuMessage::ParticipantUpdated(Box::new(Participant {
-            name: "Ann".into(),
-            ..ann.clone()
-        })));
+        sim.message(SfuMessage::ParticipantUpdated(Box::new(Participant { name: "Ann".into(), ..ann.clone() })));
     }
     assert_eq!(sim.events().len(), 1);
     let kept = sim.core.participants().find(|p| p.user_id == "ann").expect("ann");
@@ -162,10 +159,7 @@ fn i_am_never_a_participant_event() {
     assert_eq!(sim.core.participants().count(), 1, "known all the same");
     sim.message(SfuMessage::ParticipantLeft { session_id, user_id });
     for event in sim.events() {
-        assert!(
-            matches!(event, Event::State { .. } | Event::Joined { .. }),
-            "the call itself only, not {event:?}"
-        );
+        assert!(matches!(event, Event::State { .. } | Event::Joined { .. }), "the call itself only, not {event:?}");
     }
 }
 
@@ -180,26 +174,19 @@ fn levels_quality_speaker_counts_and_pins() {
         (s("nobody"), 0.1, true),
         (s("bob"), 7.0, true),
     ]));
-    let levels: Vec<_> = sim
-        .events()
-        .into_iter()
-        .map(|e| if let Event::AudioLevel { level, .. } = e { level } else { -1.0 })
-        .collect();
+    let levels: Vec<_> =
+        sim.events().into_iter().map(|e| if let Event::AudioLevel { level, .. } = e { level } else { -1.0 }).collect();
     assert_eq!(levels, [0.5, 0.0, 1.0]);
     sim.mark();
     for _ in 0..2 {
-        sim.message(SfuMessage::ConnectionQuality(vec![
-            (s("ann"), Quality::Poor),
-            (s("nobody"), Quality::Good),
-        ]));
+        sim.message(SfuMessage::ConnectionQuality(vec![(s("ann"), Quality::Poor), (s("nobody"), Quality::Good)]));
         sim.message(SfuMessage::Health(Counts { total: 2, anonymous: 1 }));
     }
     assert_eq!(sim.events().len(), 2, "only what changed: {:?}", sim.events());
     assert_eq!(sim.core.counts(), Counts { total: 2, anonymous: 1 });
     sim.message(SfuMessage::DominantSpeaker { session_id: s("ann") });
     sim.message(SfuMessage::DominantSpeaker { session_id: s("bob") });
-    let dominant: Vec<_> =
-        sim.core.participants().filter(|p| p.is_dominant).map(|p| p.user_id.as_str()).collect();
+    let dominant: Vec<_> = sim.core.participants().filter(|p| p.is_dominant).map(|p| p.user_id.as_str()).collect();
     assert_eq!(dominant, ["bob"], "the flag moves");
     sim.message(SfuMessage::DominantSpeaker { session_id: s("nobody") });
     assert_eq!(sim.core.participants().filter(|p| p.is_dominant).count(), 0);
@@ -221,11 +208,8 @@ fn media_before_its_participant_waits_for_it() {
     assert_eq!(bound(&sim).last(), Some(&(2, "bob-session".to_owned())));
     sim.input(Input::RemoteTrackGone { id: 1 });
     sim.input(Input::ClosePeer(PeerKind::Subscriber));
-    let unbound: Vec<_> = sim
-        .since()
-        .iter()
-        .filter_map(|o| if let Output::Unbind { id } = o { Some(*id) } else { None })
-        .collect();
+    let unbound: Vec<_> =
+        sim.since().iter().filter_map(|o| if let Output::Unbind { id } = o { Some(*id) } else { None }).collect();
     assert_eq!(unbound, [2, 3]);
 }
 
@@ -233,11 +217,7 @@ fn media_before_its_participant_waits_for_it() {
 fn media_of_another_generation_or_without_end_is_not_kept() {
     let mut sim = joined_with(vec![person("ann")]);
     sim.mark();
-    sim.input(Input::RemoteTrack {
-        generation: Generation(0),
-        id: 5,
-        owner: owner("ann-prefix:TRACK_TYPE_AUDIO:0"),
-    });
+    sim.input(Input::RemoteTrack { generation: Generation(0), id: 5, owner: owner("ann-prefix:TRACK_TYPE_AUDIO:0") });
     assert_eq!((sim.since().len(), sim.core.counters().late_other), (0, 1));
     for id in 0..2_000 {
         media(&mut sim, id, "ann-prefix:TRACK_TYPE_AUDIO:0", "");

@@ -25,13 +25,16 @@ fn tries(name: &'static str, failure: Failure) -> (usize, Sim) {
     }
     sim.run(ms(9_000));
     // A failed publication is offered anew, as another RPC with another number.
-    let first = sim.since().iter().find_map(|o| {
-        if let Output::Rpc { id, .. } = o {
-            is_rpc(o, name).then_some(*id)
-        } else {
-            None
-        }
-    });
+    let first =
+        sim.since().iter().find_map(
+            |o| {
+                if let Output::Rpc { id, .. } = o {
+                    is_rpc(o, name).then_some(*id)
+                } else {
+                    None
+                }
+            },
+        );
     let count = sim.count(|o| matches!(o, Output::Rpc { id, .. } if Some(*id) == first));
     (count, sim)
 }

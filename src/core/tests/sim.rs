@@ -232,10 +232,7 @@ impl Sim {
                     self.check.before(&self.core, self.now, None);
                     self.core.tick(self.now);
                     self.drain();
-                    assert!(
-                        self.core.deadline().is_none_or(|d| d > self.now),
-                        "a deadline stays in the past"
-                    );
+                    assert!(self.core.deadline().is_none_or(|d| d > self.now), "a deadline stays in the past");
                 }
                 _ => break,
             }
@@ -274,8 +271,7 @@ impl Sim {
     }
 
     pub fn requests(&self) -> Vec<SfuRequest> {
-        let request =
-            |o: &Output| if let Output::Send { request, .. } = o { Some(request.clone()) } else { None };
+        let request = |o: &Output| if let Output::Send { request, .. } = o { Some(request.clone()) } else { None };
         self.since().iter().filter_map(request).collect()
     }
 
@@ -300,13 +296,7 @@ impl Sim {
     }
 
     pub fn ended(&self) -> Option<End> {
-        self.log.iter().filter_map(event).find_map(|e| {
-            if let Event::Ended(end) = e {
-                Some(end.clone())
-            } else {
-                None
-            }
-        })
+        self.log.iter().filter_map(event).find_map(|e| if let Event::Ended(end) = e { Some(end.clone()) } else { None })
     }
 
     /// JoinResponse; everybody in it, ourselves included, once there is anybody.
@@ -326,13 +316,10 @@ impl Sim {
                 self.admissions += 1;
                 Input::Admitted { generation: *generation, result: Ok(Box::new(admission(self.admissions))) }
             }
-            Output::OpenSocket { generation, .. } => {
-                Input::SocketOpened { generation: *generation, result: Ok(()) }
+            Output::OpenSocket { generation, .. } => Input::SocketOpened { generation: *generation, result: Ok(()) },
+            Output::Send { generation, request: SfuRequest::Join(_) } => {
+                Input::Message { generation: *generation, message: SfuMessage::Joined(Box::new(self.joined_now())) }
             }
-            Output::Send { generation, request: SfuRequest::Join(_) } => Input::Message {
-                generation: *generation,
-                message: SfuMessage::Joined(Box::new(self.joined_now())),
-            },
             Output::Send { generation, request: SfuRequest::Health } => {
                 Input::Message { generation: *generation, message: SfuMessage::Health(self.joined.counts) }
             }
@@ -340,7 +327,8 @@ impl Sim {
                 Input::SocketClosed { generation: *generation, code: Some(*code), failure: None }
             }
             Output::Rpc { generation, id, call } => {
-                if let (true, RpcCall::SendAnswer { .. }, Some(generation)) = (self.connects, call, self.core.transport) {
+                if let (true, RpcCall::SendAnswer { .. }, Some(generation)) = (self.connects, call, self.core.transport)
+                {
                     let (peer, change) = (PeerKind::Subscriber, PeerChange::Connected);
                     self.after_a_while(Input::Peer { generation, peer, change });
                 }
@@ -375,9 +363,7 @@ impl Sim {
                 let (publisher, subscriber) = ("[]".to_owned(), "[]".to_owned());
                 Input::Stats { generation: *generation, mark: *mark, publisher, subscriber }
             }
-            Output::ClosePeer { generation, peer } => {
-                Input::PeerClosed { generation: *generation, peer: *peer }
-            }
+            Output::ClosePeer { generation, peer } => Input::PeerClosed { generation: *generation, peer: *peer },
             _ => return None,
         })
     }
@@ -421,15 +407,11 @@ fn clone(output: &Output) -> Output {
             attempt: *attempt,
             resume: *resume,
         },
-        Output::Send { generation, request } => {
-            Output::Send { generation: *generation, request: request.clone() }
-        }
+        Output::Send { generation, request } => Output::Send { generation: *generation, request: request.clone() },
         Output::CloseSocket { generation, code, reason } => {
             Output::CloseSocket { generation: *generation, code: *code, reason: reason.clone() }
         }
-        Output::Rpc { generation, id, call } => {
-            Output::Rpc { generation: *generation, id: *id, call: call.clone() }
-        }
+        Output::Rpc { generation, id, call } => Output::Rpc { generation: *generation, id: *id, call: call.clone() },
         Output::Engine { generation, peer, op, action } => {
             Output::Engine { generation: *generation, peer: *peer, op: *op, action: action.clone() }
         }
@@ -460,18 +442,12 @@ pub fn person(name: &str) -> Participant {
 }
 
 pub fn offer(negotiation_id: u32, ufrag: &str) -> SfuMessage {
-    SfuMessage::SubscriberOffer {
-        ice_restart: false,
-        sdp: format!("v=0\r\na=ice-ufrag:{ufrag}\r\n"),
-        negotiation_id,
-    }
+    SfuMessage::SubscriberOffer { ice_restart: false, sdp: format!("v=0\r\na=ice-ufrag:{ufrag}\r\n"), negotiation_id }
 }
 
 /// A candidate that names the peer connection it is for, so that the checker can see a mix-up.
 pub fn candidate(peer: PeerKind, ufrag: &str) -> String {
-    format!(
-        r#"{{"candidate":"candidate:{peer:?} 1 udp 1 127.0.0.1 9 typ host","usernameFragment":"{ufrag}"}}"#
-    )
+    format!(r#"{{"candidate":"candidate:{peer:?} 1 udp 1 127.0.0.1 9 typ host","usernameFragment":"{ufrag}"}}"#)
 }
 
 pub fn trickle(peer: PeerKind, ufrag: &str) -> SfuMessage {

@@ -16,7 +16,8 @@ fn staying(subscribe: bool) -> Sim {
 }
 
 fn speaker(name: &str, tracks: &[&str]) -> Participant {
-    let track = |id: &&str| RemoteTrack { id: (*id).to_owned(), kind: TrackKind::Audio, name: String::new(), muted: false };
+    let track =
+        |id: &&str| RemoteTrack { id: (*id).to_owned(), kind: TrackKind::Audio, name: String::new(), muted: false };
     Participant { published: tracks.iter().map(track).collect(), ..person(name) }
 }
 
@@ -48,7 +49,9 @@ fn one(id: &str, wanted: bool) -> Vec<(String, bool)> {
 #[test]
 fn who_has_closed_it_answers_for_the_connection_that_stays_and_no_other() {
     let offer = |sim: &mut Sim, session: u32, negotiation_id| {
-        let sdp = format!("v=0\r\no=- {session} 2 IN IP4 0.0.0.0\r\na=ice-ufrag:u{session}\r\na=ice-pwd:p{negotiation_id}\r\n");
+        let sdp = format!(
+            "v=0\r\no=- {session} 2 IN IP4 0.0.0.0\r\na=ice-ufrag:u{session}\r\na=ice-pwd:p{negotiation_id}\r\n"
+        );
         sim.message(SfuMessage::SubscriberOffer { ice_restart: false, sdp, negotiation_id });
         sim.run(ms(100));
     };
@@ -69,7 +72,9 @@ fn who_has_closed_it_is_not_told_of_offers_that_fail() {
     sim.input(Input::ClosePeer(PeerKind::Subscriber));
     let mut once = true;
     sim.on(move |o| match o {
-        Output::Engine { action: Action::SetOffer { .. }, .. } if std::mem::take(&mut once) => op_failed(o, failed(false)),
+        Output::Engine { action: Action::SetOffer { .. }, .. } if std::mem::take(&mut once) => {
+            op_failed(o, failed(false))
+        }
         _ => Reply::Good,
     });
     sim.offer();

@@ -56,11 +56,7 @@ async fn candidates_are_refused_or_ignored() {
     let engine = WebRtcEngine::new();
     let (subscriber, _) = peer(&engine, PeerKind::Subscriber).await;
     let good = r#"{"candidate":"candidate:1 1 udp 2130706431 127.0.0.1 9 typ host","sdpMid":"0"}"#;
-    assert_eq!(
-        kind(subscriber.add_candidate(good.into()).await),
-        EngineErrorKind::Invalid,
-        "no description yet"
-    );
+    assert_eq!(kind(subscriber.add_candidate(good.into()).await), EngineErrorKind::Invalid, "no description yet");
     let offer = an_offer(&engine).await;
     subscriber.set_offer(offer.clone()).await.unwrap();
     for fine in [
@@ -128,10 +124,7 @@ async fn everything_after_close_says_closed() {
     assert_eq!(kind(peer.set_local_answer(offer).await), EngineErrorKind::Closed);
     assert_eq!(kind(peer.add_candidate("{}".into()).await), EngineErrorKind::Closed);
     assert_eq!(kind(peer.stats_json().await), EngineErrorKind::Closed);
-    assert_eq!(
-        kind(writer.write(1, 1, false, None, Bytes::from_static(b"x")).await),
-        EngineErrorKind::Closed
-    );
+    assert_eq!(kind(writer.write(1, 1, false, None, Bytes::from_static(b"x")).await), EngineErrorKind::Closed);
     assert_eq!(hear.states.lock().as_slice(), [PeerState::Closed]);
     until("no task is left", || engine.live_tasks() == 0).await;
 }
@@ -170,8 +163,7 @@ async fn calls_race_close() {
             peer.close().await;
         };
         let (result, (), (), stats) =
-            soon("the race is over", async { tokio::join!(negotiate, trickle, close, peer.stats_json()) })
-                .await;
+            soon("the race is over", async { tokio::join!(negotiate, trickle, close, peer.stats_json()) }).await;
         for e in [result.err(), stats.err()].into_iter().flatten() {
             assert_eq!(e.kind, EngineErrorKind::Closed, "{}", e.message);
         }
@@ -243,10 +235,7 @@ async fn garbage_descriptions_are_refused_and_a_good_one_still_works() {
             }
         }
         let _ = soon("offer", publisher.offer(false)).await.expect("still able to offer");
-        assert!(
-            soon("set_answer", publisher.set_answer(text)).await.is_err(),
-            "an offer's text is no answer"
-        );
+        assert!(soon("set_answer", publisher.set_answer(text)).await.is_err(), "an offer's text is no answer");
         soon("rollback", publisher.rollback()).await.expect("still able to roll back");
         if round % 40 == 39 {
             subscriber.close().await;
@@ -256,13 +245,9 @@ async fn garbage_descriptions_are_refused_and_a_good_one_still_works() {
     assert!(refused > 50, "only {refused} were refused");
     // Refused ones only, then a good one on the same peer connection.
     let (subscriber, _) = peer(&engine, PeerKind::Subscriber).await;
-    for bad in [
-        "",
-        "v=0",
-        &offer.replace("a=mid:0", "a=mid:"),
-        &offer.replace("a=ice-pwd", "a=ice-none"),
-        &offer[..150],
-    ] {
+    for bad in
+        ["", "v=0", &offer.replace("a=mid:0", "a=mid:"), &offer.replace("a=ice-pwd", "a=ice-none"), &offer[..150]]
+    {
         let result = soon("set_offer", subscriber.set_offer(bad.into())).await;
         assert!(result.is_err(), "taken: {bad}");
         assert_eq!(kind(result), EngineErrorKind::Invalid);

@@ -10,11 +10,7 @@ fn config(label: &str) -> ChannelConfig {
     ChannelConfig {
         label: label.to_owned(),
         ordered: !lossy,
-        reliability: if lossy {
-            Reliability::MaxRetransmits { retransmits: 0 }
-        } else {
-            Reliability::Reliable
-        },
+        reliability: if lossy { Reliability::MaxRetransmits { retransmits: 0 } } else { Reliability::Reliable },
         ..ChannelConfig::default()
     }
 }
@@ -38,9 +34,7 @@ async fn sfu_sends(sfu: &Sfu, id: ChannelId, message: Vec<u8>) {
         loop {
             let message = message.clone();
             let taken = sfu
-                .with(move |rtc| {
-                    rtc.channel(id).is_some_and(|mut c| c.write(true, &message).expect("a write"))
-                })
+                .with(move |rtc| rtc.channel(id).is_some_and(|mut c| c.write(true, &message).expect("a write")))
                 .await;
             if taken {
                 return;
@@ -98,9 +92,8 @@ async fn the_other_side_opens_channels_and_nothing_else() {
     let engine = WebRtcEngine::new();
     let sfu = Sfu::new().await;
     let (subscriber, heard) = peer(&engine, PeerKind::Subscriber).await;
-    let (ids, _) = sfu
-        .offer(&subscriber, |api| ["_reliable", "_lossy"].map(|l| api.add_channel_with_config(config(l))))
-        .await;
+    let (ids, _) =
+        sfu.offer(&subscriber, |api| ["_reliable", "_lossy"].map(|l| api.add_channel_with_config(config(l)))).await;
     until("both channels", || heard.channels.lock().len() == 2 && sfu.log.lock().channels.len() == 2).await;
     assert!(heard.has(PeerState::Connected));
     sfu_to_us(&sfu, ids[0], &heard, 0, 200).await;
@@ -190,10 +183,7 @@ async fn only_channels_are_offered_and_audio_joins() {
 
     soon("close", publisher.close()).await;
     let late = reliable.send(Bytes::from_static(b"late")).await.expect_err("it is closed");
-    assert_eq!(
-        (late.kind, reliable.is_open(), out.late.load(Ordering::SeqCst)),
-        (EngineErrorKind::Closed, false, 0)
-    );
+    assert_eq!((late.kind, reliable.is_open(), out.late.load(Ordering::SeqCst)), (EngineErrorKind::Closed, false, 0));
     until("no task is left", || engine.live_tasks() == 0).await;
 }
 
@@ -260,10 +250,7 @@ async fn what_waits_is_bounded_and_close_ends_it() {
     soon("close", publisher.close()).await;
     assert_eq!(writer.buffered(), 0);
     assert_eq!(writer.send(Bytes::new()).await.expect_err("closed").kind, EngineErrorKind::Closed);
-    assert_eq!(
-        publisher.add_channel(channel("late")).await.err().map(|e| e.kind),
-        Some(EngineErrorKind::Closed)
-    );
+    assert_eq!(publisher.add_channel(channel("late")).await.err().map(|e| e.kind), Some(EngineErrorKind::Closed));
     assert_eq!(publisher.remove_audio("late").await.err().map(|e| e.kind), Some(EngineErrorKind::Closed));
     assert_eq!(out.count(PeerState::Closed), 1);
     until("no task is left", || engine.live_tasks() == 0).await;
@@ -281,9 +268,8 @@ async fn closes_in_the_middle_of_messages() {
             let sfu = sfu.clone();
             async move {
                 loop {
-                    let wrote = sfu.with(move |rtc| {
-                        rtc.channel(id).map(|mut c| c.write(true, &message(7)).unwrap_or_default())
-                    });
+                    let wrote = sfu
+                        .with(move |rtc| rtc.channel(id).map(|mut c| c.write(true, &message(7)).unwrap_or_default()));
                     let _ = wrote.await;
                     tokio::task::yield_now().await;
                 }
@@ -320,10 +306,7 @@ async fn sizes_are_each_sides_own() {
     })
     .await;
     until("it is open", || writer.is_open() && !sfu.log.lock().channels.is_empty()).await;
-    assert_eq!(
-        writer.send(vec![1; 1001].into()).await.expect_err("too large").kind,
-        EngineErrorKind::Invalid
-    );
+    assert_eq!(writer.send(vec![1; 1001].into()).await.expect_err("too large").kind, EngineErrorKind::Invalid);
     writer.send(vec![1; 1000].into()).await.expect("it is taken");
     let id = sfu.log.lock().channels[0].0;
     for length in [15_000, MAX_DATA_MESSAGE, MAX_DATA_MESSAGE + 1, 100_000] {

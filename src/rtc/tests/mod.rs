@@ -134,12 +134,7 @@ async fn peer(engine: &WebRtcEngine, kind: PeerKind) -> (Arc<dyn Peer>, Arc<Hear
 }
 
 fn spec(track: &str) -> AudioSenderSpec {
-    AudioSenderSpec {
-        stream_id: format!("{track}:stream"),
-        track_id: track.to_owned(),
-        stereo: false,
-        dtx: false,
-    }
+    AudioSenderSpec { stream_id: format!("{track}:stream"), track_id: track.to_owned(), stereo: false, dtx: false }
 }
 
 /// A publisher and a subscriber of ours against each other.
@@ -190,10 +185,7 @@ impl Pair {
     }
 
     async fn connected(&self) {
-        until("both connected", || {
-            self.out.has(PeerState::Connected) && self.heard.has(PeerState::Connected)
-        })
-        .await;
+        until("both connected", || self.out.has(PeerState::Connected) && self.heard.has(PeerState::Connected)).await;
     }
 
     async fn close(&self) {

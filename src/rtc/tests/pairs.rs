@@ -26,8 +26,7 @@ async fn rtp_flows_as_it_was_written() {
     })
     .await;
     let packets = pair.heard.packets(0);
-    let counted: Vec<_> =
-        packets[before..].iter().filter(|p| p.sequence.wrapping_sub(65_400) < 200).collect();
+    let counted: Vec<_> = packets[before..].iter().filter(|p| p.sequence.wrapping_sub(65_400) < 200).collect();
     for (i, packet) in counted.iter().enumerate() {
         assert_eq!(packet.sequence, 65_400u16.wrapping_add(i as u16));
         assert_eq!(packet.timestamp, 0xffff_f000u32.wrapping_add(960 * i as u32));
@@ -121,8 +120,7 @@ async fn ice_restarts_while_media_flows() {
     let (old, new) = (crate::rtc::sdp::ice_ufrag(&first.sdp), crate::rtc::sdp::ice_ufrag(&second.sdp));
     assert_ne!(old, new);
     assert!(second.sdp.contains("a=candidate:"), "the sockets stay, so their candidates are in the offer");
-    send_until(&writer, 5000, || pair.heard.packets(0).iter().filter(|p| p.sequence >= 5000).count() > 20)
-        .await;
+    send_until(&writer, 5000, || pair.heard.packets(0).iter().filter(|p| p.sequence >= 5000).count() > 20).await;
     assert!(!pair.out.has(PeerState::Failed) && !pair.heard.has(PeerState::Failed));
     pair.close().await;
 }

@@ -51,10 +51,7 @@ impl Sfu {
         Self { jobs, log, task }
     }
 
-    pub(super) async fn with<T: Send + 'static>(
-        &self,
-        job: impl FnOnce(&mut Rtc) -> T + Send + 'static,
-    ) -> T {
+    pub(super) async fn with<T: Send + 'static>(&self, job: impl FnOnce(&mut Rtc) -> T + Send + 'static) -> T {
         let (tell, told) = oneshot::channel();
         let job: Job = Box::new(move |rtc| drop(tell.send(job(rtc))));
         assert!(self.jobs.send(job).await.is_ok(), "the other stack runs");
@@ -78,13 +75,7 @@ impl Sfu {
             let mut api = rtc.direct_api();
             let stream = api.stream_tx_by_mid(mid, None).expect("a stream");
             let time = u32::from(sequence) * 960;
-            stream.write_rtp(RtpWrite::new(
-                111.into(),
-                u64::from(sequence).into(),
-                time,
-                Instant::now(),
-                payload,
-            ));
+            stream.write_rtp(RtpWrite::new(111.into(), u64::from(sequence).into(), time, Instant::now(), payload));
         })
         .await;
     }
@@ -114,13 +105,7 @@ impl Sfu {
     }
 }
 
-async fn run(
-    mut rtc: Rtc,
-    socket: UdpSocket,
-    local: SocketAddr,
-    mut jobs: mpsc::Receiver<Job>,
-    log: Arc<Mutex<Log>>,
-) {
+async fn run(mut rtc: Rtc, socket: UdpSocket, local: SocketAddr, mut jobs: mpsc::Receiver<Job>, log: Arc<Mutex<Log>>) {
     let mut buffer = vec![0; 2000];
     loop {
         let wake = match rtc.poll_output() {
@@ -215,10 +200,7 @@ async fn subscriber_of_another_stack() {
     assert_eq!(heard.count(PeerState::Closed), 1);
 }
 
-async fn publish(
-    engine: &WebRtcEngine,
-    sfu: &Sfu,
-) -> (Arc<dyn Peer>, Arc<Hear>, Arc<dyn RtpWriter>, Instant) {
+async fn publish(engine: &WebRtcEngine, sfu: &Sfu) -> (Arc<dyn Peer>, Arc<Hear>, Arc<dyn RtpWriter>, Instant) {
     let (publisher, out) = peer(engine, PeerKind::Publisher).await;
     let writer = publisher.add_audio(spec("mic")).await.expect("a sender");
     let offer = publisher.offer(false).await.expect("an offer");

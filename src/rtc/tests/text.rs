@@ -21,8 +21,7 @@ fn remote_descriptions_are_cleaned() {
     assert_eq!(sdp::mids(&clean), ["0", "1"]);
     assert_eq!(sdp::ice_ufrag(&clean), "abcd");
     assert_eq!(sdp::prepare_remote(&clean).as_deref(), Ok(clean.as_str()), "cleaning twice changes nothing");
-    let many: String =
-        (0..500).map(|i| format!("a=candidate:1 1 udp 1 127.0.0.1 {} typ host\r\n", i + 1)).collect();
+    let many: String = (0..500).map(|i| format!("a=candidate:1 1 udp 1 127.0.0.1 {} typ host\r\n", i + 1)).collect();
     let clean = sdp::prepare_remote(&format!("{OFFER}{many}")).expect("tolerated");
     assert_eq!(clean.matches("a=candidate").count(), sdp::MAX_CANDIDATES);
 }
@@ -54,8 +53,7 @@ fn unusable_descriptions_are_refused() {
     }
     assert!(sdp::prepare_remote(&format!("{OFFER}a={}\r\n", "x".repeat(9000))).is_err());
     assert!(sdp::prepare_remote(&"a=x\r\n".repeat(200_000)).is_err());
-    let media: String =
-        (2..600).map(|i| format!("m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:{i}\r\n")).collect();
+    let media: String = (2..600).map(|i| format!("m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:{i}\r\n")).collect();
     assert!(sdp::prepare_remote(&format!("{OFFER}{media}")).is_err());
 }
 
@@ -122,10 +120,7 @@ fn no_text_panics() {
 fn candidates_round_trip() {
     let text = "candidate:1 1 udp 2130706431 127.0.0.1 50000 typ host";
     let json = candidate::to_json(text, "0", 0, "abcd");
-    assert_eq!(
-        json,
-        format!(r#"{{"candidate":"{text}","sdpMid":"0","sdpMLineIndex":0,"usernameFragment":"abcd"}}"#)
-    );
+    assert_eq!(json, format!(r#"{{"candidate":"{text}","sdpMid":"0","sdpMLineIndex":0,"usernameFragment":"abcd"}}"#));
     let expected = Remote::Use { candidate: text.into(), ufrag: Some("abcd".into()) };
     assert_eq!(candidate::parse(&json), Ok(expected));
     assert_eq!(candidate::parse(r#"{"candidate":"a=end-of-candidates"}"#), Ok(Remote::Nothing));

@@ -31,8 +31,7 @@ pub(super) fn ice_servers(options: &PeerOptions) -> Vec<RTCIceServer> {
         (url.starts_with("stun:") || relay)
             && !url.contains("transport=tcp")
             && (!relay || !(server.username.is_empty() || server.password.is_empty()))
-            && rtc::ice::url::Url::parse_url(url)
-                .is_ok_and(|url| !options.loopback_only || is_loopback(&url.host))
+            && rtc::ice::url::Url::parse_url(url).is_ok_and(|url| !options.loopback_only || is_loopback(&url.host))
     };
     options
         .ice_servers
@@ -48,8 +47,7 @@ pub(super) fn ice_servers(options: &PeerOptions) -> Vec<RTCIceServer> {
 }
 
 fn is_loopback(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost")
-        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 pub(super) fn setting_engine(kind: PeerKind, disconnected_after: Option<Duration>) -> SettingEngine {
@@ -85,10 +83,7 @@ pub(super) fn opus() -> RTCRtpCodec {
 
 pub(super) fn media_engine(kind: PeerKind) -> webrtc::error::Result<(MediaEngine, Registry)> {
     let mut media = MediaEngine::default();
-    media.register_codec(
-        RTCRtpCodecParameters { rtp_codec: opus(), payload_type: 111 },
-        RtpCodecKind::Audio,
-    )?;
+    media.register_codec(RTCRtpCodecParameters { rtp_codec: opus(), payload_type: 111 }, RtpCodecKind::Audio)?;
     if kind == PeerKind::Subscriber {
         // No rtx and no plain nack: with them the engine's NACK generator asks for packets again
         // that rtx has already brought.
@@ -108,10 +103,8 @@ pub(super) fn media_engine(kind: PeerKind) -> webrtc::error::Result<(MediaEngine
             ("video/AV1", 45, String::new()),
         ];
         for (mime, payload_type, fmtp) in codecs {
-            let feedback = |typ: &str, parameter: &str| RTCPFeedback {
-                typ: typ.to_owned(),
-                parameter: parameter.to_owned(),
-            };
+            let feedback =
+                |typ: &str, parameter: &str| RTCPFeedback { typ: typ.to_owned(), parameter: parameter.to_owned() };
             let rtp_codec = RTCRtpCodec {
                 mime_type: mime.to_owned(),
                 clock_rate: 90_000,

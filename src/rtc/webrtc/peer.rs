@@ -81,9 +81,7 @@ impl PcPeer {
         match tokio::time::timeout(CALL_TIMEOUT, self.negotiation.lock()).await {
             Ok(_) if self.shared.gate.is_closing() => Err(closed()),
             Ok(guard) => Ok(guard),
-            Err(_) => {
-                Err(error(EngineErrorKind::Internal, "another negotiation of this peer connection hangs"))
-            }
+            Err(_) => Err(error(EngineErrorKind::Internal, "another negotiation of this peer connection hangs")),
         }
     }
 
@@ -149,13 +147,9 @@ impl Peer for PcPeer {
     async fn add_audio(&self, spec: AudioSenderSpec) -> EngineResult<Arc<dyn RtpWriter>> {
         let pc = self.shared.pc()?;
         let mut n = self.negotiation().await?;
-        let is_token =
-            |id: &str| !id.is_empty() && id.len() <= 256 && id.bytes().all(|b| b.is_ascii_graphic());
+        let is_token = |id: &str| !id.is_empty() && id.len() <= 256 && id.bytes().all(|b| b.is_ascii_graphic());
         if !is_token(&spec.stream_id) || !is_token(&spec.track_id) {
-            return Err(error(
-                EngineErrorKind::Invalid,
-                "stream and track id must be printable ASCII without spaces",
-            ));
+            return Err(error(EngineErrorKind::Invalid, "stream and track id must be printable ASCII without spaces"));
         }
         if n.senders.iter().any(|sender| sender.spec.track_id == spec.track_id) {
             return Err(error(EngineErrorKind::Invalid, "the track id is taken"));
@@ -177,8 +171,7 @@ impl Peer for PcPeer {
         };
         let add = pc.add_transceiver_from_track(track.clone(), Some(init));
         let transceiver = self.shared.call(EngineErrorKind::Internal, "add a sender", add).await?;
-        let writer =
-            Arc::new(Writer { track, ssrc, gate: self.shared.gate.clone(), negotiated: AtomicU32::new(0) });
+        let writer = Arc::new(Writer { track, ssrc, gate: self.shared.gate.clone(), negotiated: AtomicU32::new(0) });
         n.senders.push(Sender { spec, transceiver, writer: writer.clone() });
         n.offers = true;
         Ok(writer)
@@ -296,10 +289,7 @@ impl Peer for PcPeer {
         }
         let offer = RTCSessionDescription::offer(prepared)
             .map_err(|e| described(EngineErrorKind::Invalid, "read the offer", &e))?;
-        let set = self
-            .shared
-            .call(EngineErrorKind::Invalid, "use the offer", pc.set_remote_description(offer))
-            .await;
+        let set = self.shared.call(EngineErrorKind::Invalid, "use the offer", pc.set_remote_description(offer)).await;
         if let Err(e) = set {
             let _ = self.undo(&pc, &mut n).await;
             return Err(e);
@@ -319,8 +309,7 @@ impl Peer for PcPeer {
     async fn create_answer(&self) -> EngineResult<String> {
         let pc = self.shared.pc()?;
         let mut n = self.negotiation().await?;
-        let answer =
-            self.shared.call(EngineErrorKind::Invalid, "create an answer", pc.create_answer(None)).await?;
+        let answer = self.shared.call(EngineErrorKind::Invalid, "create an answer", pc.create_answer(None)).await?;
         let mut ours = sdp::mirror_stereo(&n.remote_offer, &answer.sdp);
         if n.senders.is_empty() {
             ours = sdp::inactive(&ours, &sdp::recvonly_mids(&n.remote_offer));
@@ -339,9 +328,7 @@ impl Peer for PcPeer {
         self.shared.note_local(&engines);
         let answer = RTCSessionDescription::answer(engines)
             .map_err(|e| described(EngineErrorKind::Internal, "read the answer", &e))?;
-        self.shared
-            .call(EngineErrorKind::Invalid, "set the answer", pc.set_local_description(answer))
-            .await?;
+        self.shared.call(EngineErrorKind::Invalid, "set the answer", pc.set_local_description(answer)).await?;
         self.finished(&mut n);
         Ok(())
     }
@@ -394,14 +381,12 @@ impl Peer for PcPeer {
                 value
             })
             .collect();
-        serde_json::to_string(&entries)
-            .map_err(|_| error(EngineErrorKind::Internal, "cannot write statistics"))
+        serde_json::to_string(&entries).map_err(|_| error(EngineErrorKind::Internal, "cannot write statistics"))
     }
 
     async fn close(&self) {
         let mut done = self.shared.closed.subscribe();
         self.shared.start_close();
-        let _ = tokio::time::timeout(CLOSE_TIMEOUT + Duration::from_millis(40), done.wait_for(|done| *done))
-            .await;
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT + Duration::from_millis(40), done.wait_for(|done| *done)).await;
     }
 }

@@ -55,8 +55,7 @@ impl PeerConnectionEventHandler for Handler {
     async fn on_track(&self, track: Arc<dyn TrackRemote>) {
         let Some(shared) = self.shared.upgrade() else { return };
         let tasks = shared.tasks.clone();
-        let (reader, gate) =
-            (read_track(self.shared.clone(), track, shared.closed.subscribe()), shared.gate.clone());
+        let (reader, gate) = (read_track(self.shared.clone(), track, shared.closed.subscribe()), shared.gate.clone());
         // Who is not read any more would be silent without a word: it counts as a failed connection.
         tasks.spawn_guarded("read", reader, move || gate.state(PeerState::Failed));
     }

@@ -197,9 +197,8 @@ impl AsyncUdpSocket for OtherUdp {
         let (Some(buffer), Some(meta)) = (bufs.first_mut(), meta.first_mut()) else {
             return Poll::Ready(Err(io::ErrorKind::InvalidInput.into()));
         };
-        let receive = |cx: &mut Context<'_>, buffer: &mut [u8]| {
-            self.place.poll_recv(cx, buffer).map(Ok::<_, io::Error>)
-        };
+        let receive =
+            |cx: &mut Context<'_>, buffer: &mut [u8]| self.place.poll_recv(cx, buffer).map(Ok::<_, io::Error>);
         let (length, from) = ready!(self.early.poll_recv(cx, buffer, receive))?;
         if buffer[..length].first() == Some(&DTLS_ALERT) {
             self.alert.notify_one();

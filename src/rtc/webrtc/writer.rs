@@ -47,22 +47,15 @@ impl Writer {
     }
 
     /// Takes over what was negotiated for this sender.
-    pub(super) async fn negotiate(
-        &self,
-        shared: &Shared,
-        transceiver: &Arc<dyn RtpTransceiver>,
-    ) -> EngineResult<()> {
+    pub(super) async fn negotiate(&self, shared: &Shared, transceiver: &Arc<dyn RtpTransceiver>) -> EngineResult<()> {
         let read = async {
             let sends = transceiver.current_direction().await?.has_send();
             let Some(sender) = transceiver.sender().await?.filter(|_| sends) else { return Ok(0) };
             let parameters = sender.get_parameters().await?.rtp_parameters;
             let codec = parameters.codecs.iter().find(|c| c.rtp_codec.mime_type.eq_ignore_ascii_case(OPUS));
-            let level =
-                parameters.header_extensions.iter().find(|extension| extension.uri == AUDIO_LEVEL_URI);
+            let level = parameters.header_extensions.iter().find(|extension| extension.uri == AUDIO_LEVEL_URI);
             Ok(codec.map_or(0, |codec| {
-                READY
-                    | u32::from(codec.payload_type)
-                    | level.map_or(0, |level| u32::from(level.id as u8) << 8)
+                READY | u32::from(codec.payload_type) | level.map_or(0, |level| u32::from(level.id as u8) << 8)
             }))
         };
         let negotiated = shared.call(EngineErrorKind::Internal, "read what a sender may send", read).await?;

@@ -384,7 +384,8 @@ impl Dialogue {
     /// A server counts the offers of a peer connection; a second answer to one makes the session fail.
     fn is_repeated(&mut self, offer: &pb::SessionDescription) -> bool {
         let Some(session) = origin(&offer.sdp).filter(|_| offer.id != 0) else { return false };
-        let repeated = self.newest_offer.as_ref().is_some_and(|(known, newest)| known == session && offer.id <= *newest);
+        let repeated =
+            self.newest_offer.as_ref().is_some_and(|(known, newest)| known == session && offer.id <= *newest);
         if !repeated {
             self.newest_offer = Some((session.to_owned(), offer.id));
         }

@@ -89,7 +89,8 @@ fn a_track_is_announced_then_offered_then_answered() {
     let mut d = joined();
     let (frames, outcome) = d.call(&publish("v=0 offer", vec![track("a"), track("b")]));
     let ticket = later(outcome);
-    let cids: Vec<_> = asks(frames).into_iter().map(|a| if let Ask::AddTrack(a) = a { a.cid } else { panic!() }).collect();
+    let cids: Vec<_> =
+        asks(frames).into_iter().map(|a| if let Ask::AddTrack(a) = a { a.cid } else { panic!() }).collect();
     assert_eq!(cids, ["a", "b"]);
     assert!(published(&mut d, "a", "TR_a").frames.is_empty(), "one is missing");
     assert!(answer(&mut d, 1).settled.is_empty(), "nothing was offered yet");
@@ -143,7 +144,9 @@ fn a_refused_track_is_an_error_with_the_servers_words() {
 fn mutes_go_by_the_servers_names() {
     let mut d = on_air();
     let state = |id: &str| MuteState { track_id: id.into(), kind: TrackKind::Audio, muted: true };
-    let mute = |d: &mut Dialogue, id| d.call(&RpcCall::UpdateMuteStates { session_id: String::new(), states: vec![state(id)] });
+    let mute = |d: &mut Dialogue, id| {
+        d.call(&RpcCall::UpdateMuteStates { session_id: String::new(), states: vec![state(id)] })
+    };
     for id in ["c", ""] {
         let (frames, outcome) = mute(&mut d, id);
         assert!(matches!(&asks(frames)[..], [Ask::Mute(m)] if m.sid == "TR_1" && m.muted), "'{id}'");
@@ -181,7 +184,9 @@ fn a_resume_tells_what_it_knows_and_a_new_session_nothing() {
     assert_eq!(state.answer.as_ref().map(|a| a.sdp.as_str()), Some("v=0 mine"));
     assert_eq!((state.publish_tracks[0].cid.as_str(), state.data_channels.len()), ("c", 2));
     let heard = hear(&mut d, Said::Reconnect(pb::ReconnectResponse::default()));
-    assert!(matches!(&heard.messages[..], [SfuMessage::Joined(s)] if s.reconnected && s.session_id == "ME" && s.counts.total == 2));
+    assert!(
+        matches!(&heard.messages[..], [SfuMessage::Joined(s)] if s.reconnected && s.session_id == "ME" && s.counts.total == 2)
+    );
     // The track is known to the server: it is offered, not announced.
     let (frames, _) = d.call(&publish("v=0", vec![track("c")]));
     assert!(matches!(&asks(frames)[..], [Ask::Offer(_)]));
@@ -194,7 +199,9 @@ fn a_resume_tells_what_it_knows_and_a_new_session_nothing() {
 #[test]
 fn updates_are_whole_and_old_ones_late() {
     let mut d = joined();
-    let update = |d: &mut Dialogue, p: pb::ParticipantInfo| hear(d, Said::Update(pb::ParticipantUpdate { participants: vec![p] })).messages;
+    let update = |d: &mut Dialogue, p: pb::ParticipantInfo| {
+        hear(d, Said::Update(pb::ParticipantUpdate { participants: vec![p] })).messages
+    };
     let mut ann = person("ANN", 4);
     ann.tracks = vec![pb::TrackInfo { sid: "TR_a".into(), muted: true, ..Default::default() }];
     let told = update(&mut d, ann.clone());
@@ -202,7 +209,9 @@ fn updates_are_whole_and_old_ones_late() {
     assert_eq!((p.track_prefix.as_str(), p.published[0].id.as_str(), p.published[0].muted), ("ANN", "TR_a", true));
     assert!(update(&mut d, person("ANN", 3)).is_empty(), "older");
     let gone = pb::ParticipantInfo { state: State::Disconnected as i32, ..person("ANN", 5) };
-    assert!(matches!(&update(&mut d, gone.clone())[..], [SfuMessage::ParticipantLeft { session_id, .. }] if session_id == "ANN"));
+    assert!(
+        matches!(&update(&mut d, gone.clone())[..], [SfuMessage::ParticipantLeft { session_id, .. }] if session_id == "ANN")
+    );
     assert!(update(&mut d, ann).is_empty(), "nobody comes back as who left");
     assert!(update(&mut d, gone).is_empty(), "twice");
     assert!(update(&mut d, pb::ParticipantInfo { state: State::Disconnected as i32, ..person("ME", 9) }).is_empty());
@@ -238,7 +247,9 @@ fn only_news_is_told_of_wishes() {
     assert!(tell(vec![wish("a", off), wish("b", paused)]).is_empty());
     let small = Wish { width: 320, height: 180, ..Wish::default() };
     let told = tell(vec![wish("a", Wish::default()), wish("b", small)]);
-    assert!(matches!(&told[..], [Ask::Subscription(s), Ask::TrackSetting(t)] if s.subscribe && (t.width, t.disabled) == (320, false)));
+    assert!(
+        matches!(&told[..], [Ask::Subscription(s), Ask::TrackSetting(t)] if s.subscribe && (t.width, t.disabled) == (320, false))
+    );
 }
 
 #[test]

@@ -28,7 +28,8 @@ fn name(url: &Url) -> String {
 impl Door {
     /// `urls`: one or more URLs, parted by white space. Nothing is contacted.
     pub fn new(net: &Net, urls: &str) -> Result<Self, Failure> {
-        let given = urls.split_whitespace().take(MAX_SERVERS).map(|url| server(net, url)).collect::<Result<Vec<_>, _>>()?;
+        let given =
+            urls.split_whitespace().take(MAX_SERVERS).map(|url| server(net, url)).collect::<Result<Vec<_>, _>>()?;
         if given.is_empty() {
             return Err(Failure::new(FailureKind::Malformed, "no URL of a server was given"));
         }
@@ -114,7 +115,10 @@ mod tests {
         // Plain text elsewhere is refused as it is everywhere.
         door.learn(&net(), vec!["wss://b.example.com".into(), "ws://c.example.com".into(), "junk".into()]);
         let next = door.admit(&after(&["sfu.example.com:443"]), &token);
-        assert_eq!((next.edge_name.as_str(), next.ws_endpoint.as_str()), ("b.example.com:443", "wss://b.example.com/rtc"));
+        assert_eq!(
+            (next.edge_name.as_str(), next.ws_endpoint.as_str()),
+            ("b.example.com:443", "wss://b.example.com/rtc")
+        );
         assert_eq!(door.admit(&after(&[]), &token).edge_name, "sfu.example.com:443");
     }
 

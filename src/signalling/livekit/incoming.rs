@@ -170,7 +170,8 @@ pub(super) fn not_subscribed(response: &pb::SubscriptionResponse) -> SfuMessage 
         pb::SubscriptionError::SeUnknown => "no reason given",
     };
     let track = text::clean(&response.track_sid, &[]);
-    let error = SfuError { code: response.err, message: format!("track {track} cannot be had: {why}"), should_retry: false };
+    let error =
+        SfuError { code: response.err, message: format!("track {track} cannot be had: {why}"), should_retry: false };
     SfuMessage::Error { error, strategy: Strategy::Unspecified }
 }
 
@@ -219,12 +220,7 @@ mod tests {
     fn every_reason_to_leave_has_a_meaning() {
         use pb::{leave_request::Action, DisconnectReason as Why};
         let said = |action: Action, reason: Why, can_reconnect| {
-            leave(&pb::LeaveRequest {
-                can_reconnect,
-                reason: reason as i32,
-                action: action as i32,
-                regions: None,
-            })
+            leave(&pb::LeaveRequest { can_reconnect, reason: reason as i32, action: action as i32, regions: None })
         };
         for number in 0..32 {
             let message = leave(&pb::LeaveRequest { reason: number, ..Default::default() });

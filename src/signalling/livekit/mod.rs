@@ -15,9 +15,9 @@ mod outgoing;
 mod own;
 mod service;
 pub mod token;
-mod wishes;
 #[doc(hidden)]
 pub mod wire;
+mod wishes;
 
 #[doc(hidden)]
 pub use service::media_owner;

@@ -144,7 +144,10 @@ mod tests {
     #[test]
     fn a_microphone() {
         let add = add_track(&info(TrackKind::Audio, Vec::new()));
-        assert_eq!((add.cid.as_str(), add.r#type(), add.source()), ("cid", pb::TrackType::Audio, pb::TrackSource::Microphone));
+        assert_eq!(
+            (add.cid.as_str(), add.r#type(), add.source()),
+            ("cid", pb::TrackType::Audio, pb::TrackSource::Microphone)
+        );
         assert!(add.muted && add.stereo && add.disable_dtx && add.disable_red && add.simulcast_codecs.is_empty());
         let features: Vec<_> = add.audio_features().collect();
         assert_eq!(features, [pb::AudioTrackFeature::TfStereo, pb::AudioTrackFeature::TfNoDtx]);
@@ -152,7 +155,13 @@ mod tests {
 
     #[test]
     fn simulcast_video_announces_every_layer() {
-        let layer = |rid: &str, quality, width| Layer { rid: rid.into(), quality, width, height: width / 2, bitrate: width * 1_000 };
+        let layer = |rid: &str, quality, width| Layer {
+            rid: rid.into(),
+            quality,
+            width,
+            height: width / 2,
+            bitrate: width * 1_000,
+        };
         let layers = vec![
             layer("q", LayerQuality::Low, 320),
             layer("h", LayerQuality::Medium, 640),
@@ -163,7 +172,10 @@ mod tests {
         let codec = &add.simulcast_codecs[0];
         assert_eq!((codec.codec.as_str(), codec.cid.as_str(), codec.layers.len()), ("vp8", "cid", 3));
         let rids: Vec<_> = add.layers.iter().map(|l| (l.rid.as_str(), l.quality(), l.spatial_layer)).collect();
-        assert_eq!(rids, [("q", pb::VideoQuality::Low, 0), ("h", pb::VideoQuality::Medium, 1), ("f", pb::VideoQuality::High, 2)]);
+        assert_eq!(
+            rids,
+            [("q", pb::VideoQuality::Low, 0), ("h", pb::VideoQuality::Medium, 1), ("f", pb::VideoQuality::High, 2)]
+        );
         assert!(add.audio_features.is_empty() && !add.stereo && !add.disable_dtx);
     }
 }

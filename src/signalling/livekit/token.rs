@@ -35,7 +35,9 @@ pub fn make(key: &str, secret: &Secret, grant: &Grant, now: Duration, valid: Dur
     video.insert("canPublish".into(), json!(!grant.no_publish));
     video.insert("canSubscribe".into(), json!(!grant.no_subscribe));
     video.insert("canPublishData".into(), json!(!grant.no_data));
-    for (name, on) in [("canUpdateOwnMetadata", grant.update_self), ("hidden", grant.hidden), ("roomAdmin", grant.admin)] {
+    for (name, on) in
+        [("canUpdateOwnMetadata", grant.update_self), ("hidden", grant.hidden), ("roomAdmin", grant.admin)]
+    {
         if on {
             video.insert(name.into(), json!(true));
         }

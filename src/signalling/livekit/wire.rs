@@ -46,8 +46,7 @@ static METADATA: Kind = node(size_of::<pb::UpdateParticipantMetadata>(), &[(3, &
 static SMALL: Kind = leaf(128);
 static REPLY: Kind =
     node(size_of::<pb::RequestResponse>(), &[(4, &SMALL), (5, &ADD_TRACK), (6, &SMALL), (7, &METADATA)]);
-static MOVED: Kind =
-    node(size_of::<pb::RoomMovedResponse>(), &[(1, &ROOM), (3, &PARTICIPANT), (4, &PARTICIPANT)]);
+static MOVED: Kind = node(size_of::<pb::RoomMovedResponse>(), &[(1, &ROOM), (3, &PARTICIPANT), (4, &PARTICIPANT)]);
 
 static RESPONSE: Kind = node(
     size_of::<pb::SignalResponse>(),

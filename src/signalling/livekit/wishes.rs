@@ -70,7 +70,12 @@ impl Wishes {
 
     /// Every subscription begins with the word that it is allowed, which is no news. It tells of those that
     /// are not wanted: who comes up is subscribed to everything, whatever was said before that.
-    pub fn allowed(&mut self, session_id: String, track_id: String, allowed: bool) -> (SfuMessage, Vec<pb::SignalRequest>) {
+    pub fn allowed(
+        &mut self,
+        session_id: String,
+        track_id: String,
+        allowed: bool,
+    ) -> (SfuMessage, Vec<pb::SignalRequest>) {
         let unwanted = allowed && self.told.get(&track_id).is_some_and(|wish| !wish.subscribed);
         let frames = match unwanted {
             true => vec![outgoing::request(Ask::Subscription(outgoing::subscribe(&track_id, &session_id, false)))],

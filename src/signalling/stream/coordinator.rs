@@ -100,9 +100,8 @@ impl Coordinator {
         token: &Secret,
     ) -> Result<Admission, Failure> {
         let answer = self.understand(reply, token)?;
-        admission(&answer, request).map_err(|what| {
-            Failure::new(FailureKind::Malformed, format!("the coordinator's answer to join {what}"))
-        })
+        admission(&answer, request)
+            .map_err(|what| Failure::new(FailureKind::Malformed, format!("the coordinator's answer to join {what}")))
     }
 
     /// Reads a call, for a client that is in it.
@@ -145,8 +144,7 @@ impl Coordinator {
         token: &Secret,
     ) -> Result<(), Failure> {
         let url = self.call_url(call_type, call_id, Some("event"))?;
-        let reply =
-            self.send(Method::POST, &url, token, format!("{{\"custom\":{custom}}}").into()).await?;
+        let reply = self.send(Method::POST, &url, token, format!("{{\"custom\":{custom}}}").into()).await?;
         self.understand(&reply, token).map(drop)
     }
 
@@ -187,21 +185,13 @@ impl Coordinator {
         Ok(url)
     }
 
-    async fn send(
-        &self,
-        method: Method,
-        url: &Url,
-        token: &Secret,
-        body: Bytes,
-    ) -> Result<HttpReply, Failure> {
+    async fn send(&self, method: Method, url: &Url, token: &Secret, body: Bytes) -> Result<HttpReply, Failure> {
         let mut headers = reply::headers(token, (!body.is_empty()).then_some("application/json"))?;
         headers.insert(HeaderName::from_static("stream-auth-type"), HeaderValue::from_static("jwt"));
         if let Ok(id) = HeaderValue::from_str(&reply::request_id()) {
             headers.insert(HeaderName::from_static("x-client-request-id"), id);
         }
-        self.net
-            .send(HttpCall { method, url, headers, body, reply_limit: MAX_REPLY, timeout: self.timeout })
-            .await
+        self.net.send(HttpCall { method, url, headers, body, reply_limit: MAX_REPLY, timeout: self.timeout }).await
     }
 
     fn understand(&self, reply: &HttpReply, token: &Secret) -> Result<Value, Failure> {
@@ -209,10 +199,7 @@ impl Coordinator {
             return Err(reply::refusal("the coordinator", reply, token));
         }
         reply::parse(&reply.body).ok_or_else(|| {
-            Failure::new(
-                FailureKind::Malformed,
-                "the coordinator's answer is not JSON, or far too much of it",
-            )
+            Failure::new(FailureKind::Malformed, "the coordinator's answer is not JSON, or far too much of it")
         })
     }
 }
@@ -247,10 +234,9 @@ fn admission(answer: &Value, request: &AdmissionRequest) -> Result<Admission, &'
     let credentials = &answer["credentials"];
     let server = &credentials["server"];
     let url = string(&server["url"], MAX_URL).ok_or("names no SFU (credentials.server.url)")?;
-    let ws_endpoint = string(&server["ws_endpoint"], MAX_URL)
-        .ok_or("names no SFU socket (credentials.server.ws_endpoint)")?;
-    let token =
-        string(&credentials["token"], MAX_SECRET).ok_or("holds no token for the SFU (credentials.token)")?;
+    let ws_endpoint =
+        string(&server["ws_endpoint"], MAX_URL).ok_or("names no SFU socket (credentials.server.ws_endpoint)")?;
+    let token = string(&credentials["token"], MAX_SECRET).ok_or("holds no token for the SFU (credentials.token)")?;
     let info = call_info(answer, &request.call_type, &request.call_id);
     Ok(Admission {
         edge_name: string(&server["edge_name"], MAX_TEXT).unwrap_or_default(),

@@ -104,11 +104,7 @@ impl EventSocket {
     /// # Errors
     /// As [`ws::open`]; `Http` with the coordinator's status, code and text when it refuses (see
     /// [`refuses_token`]); `Timeout` when it stays silent.
-    pub async fn connect(
-        coordinator: &Coordinator,
-        token: &Secret,
-        options: EventsOptions,
-    ) -> Result<Self, Failure> {
+    pub async fn connect(coordinator: &Coordinator, token: &Secret, options: EventsOptions) -> Result<Self, Failure> {
         let deadline = Instant::now() + options.open;
         let url = coordinator.events_url()?;
         let headers = [("x-stream-client", CLIENT)];

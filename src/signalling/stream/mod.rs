@@ -17,10 +17,10 @@ pub mod socket;
 #[doc(hidden)]
 pub mod untrusted;
 
+pub use super::protocol::SocketIn;
 pub use coordinator::{CallInfo, Coordinator};
 pub use events::{CustomEvent, EventIn, EventSocket, EventsOptions};
 pub use rpc::Rpc;
-pub use super::protocol::SocketIn;
 pub use service::{media_owner, StreamService};
 pub use socket::{SfuReceiver, SfuSender, SfuSocketOptions};
 

@@ -67,9 +67,7 @@ impl Rpc {
             RpcCall::IceTrickle { session_id, peer, candidate } => {
                 convert::ice_trickle(session_id, *peer, candidate).encode_to_vec()
             }
-            RpcCall::IceRestart { session_id, peer } => {
-                convert::ice_restart(session_id, *peer).encode_to_vec()
-            }
+            RpcCall::IceRestart { session_id, peer } => convert::ice_restart(session_id, *peer).encode_to_vec(),
             RpcCall::UpdateSubscriptions { session_id, subscriptions } => {
                 convert::subscriptions(session_id, subscriptions).encode_to_vec()
             }
@@ -78,8 +76,7 @@ impl Rpc {
             }
             RpcCall::UpdateSelf { .. } => return Err(unknown(method)),
             RpcCall::SendStats { session_id, unified_session_id, subscriber_stats, publisher_stats } => {
-                convert::send_stats(session_id, unified_session_id, subscriber_stats, publisher_stats)
-                    .encode_to_vec()
+                convert::send_stats(session_id, unified_session_id, subscriber_stats, publisher_stats).encode_to_vec()
             }
         };
         let reply = self.post(method, body, timeout).await?;
@@ -148,14 +145,9 @@ impl Rpc {
     }
 
     /// Protobuf as asked for; JSON when the server says that it answers so all the same.
-    fn read<T: Message + Default + DeserializeOwned>(
-        &self,
-        method: &str,
-        reply: &HttpReply,
-    ) -> Result<T, Failure> {
+    fn read<T: Message + Default + DeserializeOwned>(&self, method: &str, reply: &HttpReply) -> Result<T, Failure> {
         let json = reply.header("content-type").is_some_and(|kind| kind.starts_with("application/json"));
-        let read =
-            if json { serde_json::from_slice(&reply.body).ok() } else { T::decode(reply.body.clone()).ok() };
+        let read = if json { serde_json::from_slice(&reply.body).ok() } else { T::decode(reply.body.clone()).ok() };
         read.ok_or_else(|| {
             Failure::new(FailureKind::Malformed, format!("the SFU's reply to {method} cannot be understood"))
         })

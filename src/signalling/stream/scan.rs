@@ -26,15 +26,13 @@ static AUDIO_BITRATE: Kind = leaf(size_of::<m::AudioBitrate>());
 static OPTION: Kind = node(size_of::<m::PublishOption>(), &[(2, &CODEC), (7, &DIMENSION), (10, &AUDIO_BITRATE)]);
 static CALL_STATE: Kind = node(size_of::<m::CallState>(), &[(1, &PARTICIPANT), (2, &TIME), (3, &COUNT), (4, &PIN)]);
 static JOINED: Kind = node(size_of::<e::JoinResponse>(), &[(1, &CALL_STATE), (4, &OPTION)]);
-static ABOUT_PARTICIPANT: Kind =
-    node(size_of::<e::ParticipantJoined>(), &[(2, &PARTICIPANT)]);
+static ABOUT_PARTICIPANT: Kind = node(size_of::<e::ParticipantJoined>(), &[(2, &PARTICIPANT)]);
 static PUBLISHED: Kind = node(size_of::<e::TrackPublished>(), &[(4, &PARTICIPANT)]);
 static UNPUBLISHED: Kind = node(size_of::<e::TrackUnpublished>(), &[(5, &PARTICIPANT)]);
 static LAYER: Kind = node(size_of::<e::VideoLayerSetting>(), &[(6, &CODEC)]);
 static AUDIO_SENDER: Kind = node(size_of::<e::AudioSender>(), &[(2, &CODEC)]);
 static VIDEO_SENDER: Kind = node(size_of::<e::VideoSender>(), &[(2, &CODEC), (3, &LAYER)]);
-static PUBLISH_QUALITY: Kind =
-    node(size_of::<e::ChangePublishQuality>(), &[(1, &AUDIO_SENDER), (2, &VIDEO_SENDER)]);
+static PUBLISH_QUALITY: Kind = node(size_of::<e::ChangePublishQuality>(), &[(1, &AUDIO_SENDER), (2, &VIDEO_SENDER)]);
 static PUBLISH_OPTIONS: Kind = node(size_of::<e::ChangePublishOptions>(), &[(1, &OPTION)]);
 static QUALITY: Kind = leaf(size_of::<e::ConnectionQualityInfo>());
 static QUALITIES: Kind = node(size_of::<e::ConnectionQualityChanged>(), &[(1, &QUALITY)]);
@@ -50,7 +48,9 @@ static INBOUND: Kind = leaf(size_of::<e::InboundVideoState>());
 static INBOUNDS: Kind = node(size_of::<e::InboundStateNotification>(), &[(1, &INBOUND)]);
 static SMALL: Kind = leaf(64);
 
-static EVENT: Kind = node(size_of::<e::SfuEvent>(), &[
+static EVENT: Kind = node(
+    size_of::<e::SfuEvent>(),
+    &[
         (1, &SMALL),
         (2, &SMALL),
         (3, &QUALITIES),
@@ -74,7 +74,8 @@ static EVENT: Kind = node(size_of::<e::SfuEvent>(), &[
         (25, &SMALL),
         (27, &PUBLISH_OPTIONS),
         (28, &INBOUNDS),
-    ]);
+    ],
+);
 
 /// Whether an `SfuEvent` in wire form may be decoded.
 pub(super) fn is_modest_event(wire: &[u8]) -> bool {
@@ -116,17 +117,12 @@ mod tests {
             value = google::Value::from(vec![value]);
         }
         let custom = google::Struct { fields: [("deep".to_owned(), value)].into() };
-        assert!(!is_modest_event(&joined(vec![m::Participant {
-            custom: Some(custom),
-            ..Default::default()
-        }])));
+        assert!(!is_modest_event(&joined(vec![m::Participant { custom: Some(custom), ..Default::default() }])));
     }
 
     #[test]
     fn broken_wire_is_refused() {
-        for wire in
-            [&b"\x0a\x05"[..], b"\x0a", b"\x80", b"\x03", b"\x00\x01", &[0xff; 11], b"\x09\x01", b"\x0d\x01"]
-        {
+        for wire in [&b"\x0a\x05"[..], b"\x0a", b"\x80", b"\x03", b"\x00\x01", &[0xff; 11], b"\x09\x01", b"\x0d\x01"] {
             assert!(!is_modest_event(wire), "{wire:x?}");
         }
         // Unknown fields of every wire type are skipped.

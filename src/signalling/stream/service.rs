@@ -172,10 +172,7 @@ mod tests {
     #[test]
     fn stream_ids() {
         assert_eq!(split_stream_id("p1:TRACK_TYPE_AUDIO:0"), Some(("p1", TrackKind::Audio)));
-        assert_eq!(
-            split_stream_id("p1:TRACK_TYPE_SCREEN_SHARE_AUDIO:a:b"),
-            Some(("p1", TrackKind::ScreenShareAudio))
-        );
+        assert_eq!(split_stream_id("p1:TRACK_TYPE_SCREEN_SHARE_AUDIO:a:b"), Some(("p1", TrackKind::ScreenShareAudio)));
         for bad in ["", "p1", ":TRACK_TYPE_AUDIO:0", "p1:AUDIO:0", "p1:"] {
             assert_eq!(split_stream_id(bad), None, "{bad}");
         }

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::core::model::{
-    CallEndedReason, CodecSpec, Counts, Grants, JoinState, LayerSetting, Participant, PeerKind, Pin,
-    PublishOption, Quality, SenderQuality, SfuError, SfuMessage, Strategy, TrackKind, UnpublishCause,
+    CallEndedReason, CodecSpec, Counts, Grants, JoinState, LayerSetting, Participant, PeerKind, Pin, PublishOption,
+    Quality, SenderQuality, SfuError, SfuMessage, Strategy, TrackKind, UnpublishCause,
 };
 use e::sfu_event::EventPayload as P;
 use offhook_proto::{google, models as m};
@@ -137,11 +137,7 @@ fn samples() -> Vec<(P, SfuMessage)> {
     };
     vec![
         (
-            P::SubscriberOffer(e::SubscriberOffer {
-                ice_restart: true,
-                sdp: text("v=0\r\n"),
-                negotiation_id: 7,
-            }),
+            P::SubscriberOffer(e::SubscriberOffer { ice_restart: true, sdp: text("v=0\r\n"), negotiation_id: 7 }),
             SfuMessage::SubscriberOffer { ice_restart: true, sdp: text("v=0\r\n"), negotiation_id: 7 },
         ),
         (P::PublisherAnswer(e::PublisherAnswer { sdp: text("v=0") }), SfuMessage::PublisherAnswer),
@@ -201,10 +197,7 @@ fn samples() -> Vec<(P, SfuMessage)> {
             SfuMessage::ParticipantLeft { session_id: text("s-1"), user_id: text("ann") },
         ),
         (
-            P::DominantSpeakerChanged(e::DominantSpeakerChanged {
-                user_id: text("ann"),
-                session_id: text("s-1"),
-            }),
+            P::DominantSpeakerChanged(e::DominantSpeakerChanged { user_id: text("ann"), session_id: text("s-1") }),
             SfuMessage::DominantSpeaker { session_id: text("s-1") },
         ),
         (
@@ -219,10 +212,7 @@ fn samples() -> Vec<(P, SfuMessage)> {
                 ..JoinState::default()
             })),
         ),
-        (
-            P::HealthCheckResponse(e::HealthCheckResponse { participant_count: count() }),
-            SfuMessage::Health(counts),
-        ),
+        (P::HealthCheckResponse(e::HealthCheckResponse { participant_count: count() }), SfuMessage::Health(counts)),
         (
             P::TrackPublished(e::TrackPublished {
                 user_id: text("ann"),
@@ -352,9 +342,8 @@ fn visit_participants(event: &mut e::SfuEvent, change: impl Fn(&mut m::Participa
 
 #[test]
 fn what_is_newer_than_this_client_is_unknown_and_not_an_error() {
-    let unknown = |payload: P| {
-        assert_eq!(understood(false, &event(payload).encode_to_vec()), Some(SfuMessage::Unknown))
-    };
+    let unknown =
+        |payload: P| assert_eq!(understood(false, &event(payload).encode_to_vec()), Some(SfuMessage::Unknown));
     unknown(P::IceTrickle(m::IceTrickle { peer_type: 9, ..Default::default() }));
     unknown(P::IceRestart(e::IceRestart { peer_type: -1 }));
     unknown(P::TrackPublished(e::TrackPublished { session_id: text("s"), r#type: 42, ..Default::default() }));
@@ -379,10 +368,7 @@ fn json_is_bounded_in_depth_and_count() {
     assert_eq!(understood(true, deep.as_bytes()), None);
     let deep = format!("{{\"goAway\":{}", "{\"a\":".repeat(10_000));
     assert_eq!(understood(true, deep.as_bytes()), None);
-    let many = format!(
-        "{{\"joinResponse\":{{\"callState\":{{\"participants\":[{}]}}}}}}",
-        vec!["{}"; 6000].join(",")
-    );
+    let many = format!("{{\"joinResponse\":{{\"callState\":{{\"participants\":[{}]}}}}}}", vec!["{}"; 6000].join(","));
     assert_eq!(understood(true, many.as_bytes()), None);
 }
 
@@ -403,9 +389,7 @@ fn mutated_events_never_panic() {
     let samples: Vec<(bool, Vec<u8>)> = samples()
         .into_iter()
         .map(|(payload, _)| event(payload))
-        .flat_map(|event| {
-            [(false, event.encode_to_vec()), (true, serde_json::to_vec(&event).unwrap_or_default())]
-        })
+        .flat_map(|event| [(false, event.encode_to_vec()), (true, serde_json::to_vec(&event).unwrap_or_default())])
         .collect();
     let (mut read, mut refused) = (0, 0);
     for seed in 1..=20_000u64 {

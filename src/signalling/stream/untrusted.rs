@@ -29,8 +29,7 @@ fn net() -> Arc<Net> {
 
 /// The reply to an RPC.
 pub fn reply(call: &RpcCall, json: bool, body: &[u8]) -> Result<RpcReply, Failure> {
-    Rpc::new(net(), "http://127.0.0.1:1/twirp", Secret::new("token"))?
-        .understand(call, &answer(200, json, body))
+    Rpc::new(net(), "http://127.0.0.1:1/twirp", Secret::new("token"))?.understand(call, &answer(200, json, body))
 }
 
 /// The coordinator's answer to a join.

@@ -191,9 +191,11 @@ impl WsReceiver {
     pub async fn next(&mut self) -> WsIn {
         match self.messages.recv().await {
             Some(message) => message,
-            None => self.shared.end.get().cloned().unwrap_or_else(|| {
-                WsIn::Failed(Failure::new(FailureKind::Connect, "the socket's task was stopped"))
-            }),
+            None => {
+                self.shared.end.get().cloned().unwrap_or_else(|| {
+                    WsIn::Failed(Failure::new(FailureKind::Connect, "the socket's task was stopped"))
+                })
+            }
         }
     }
 }
@@ -271,14 +273,9 @@ async fn upgrade(
     endpoint: &Endpoint,
 ) -> Result<BytesMut, Failure> {
     let sound = |text: &str| text.bytes().all(|byte| (0x20..0x7f).contains(&byte));
-    if headers
-        .iter()
-        .any(|(name, value)| name.is_empty() || name.contains([':', ' ']) || !sound(name) || !sound(value))
+    if headers.iter().any(|(name, value)| name.is_empty() || name.contains([':', ' ']) || !sound(name) || !sound(value))
     {
-        return Err(Failure::new(
-            FailureKind::Malformed,
-            "a header holds characters that HTTP does not allow",
-        ));
+        return Err(Failure::new(FailureKind::Malformed, "a header holds characters that HTTP does not allow"));
     }
     let headers: Vec<Header<'_>> =
         headers.iter().map(|(name, value)| Header { name, value: value.as_bytes() }).collect();
@@ -290,8 +287,7 @@ async fn upgrade(
     match client.handshake().await {
         Ok(ServerResponse::Accepted { .. }) => Ok(client.take_buffer()),
         Ok(ServerResponse::Redirect { status_code, .. }) => {
-            let text =
-                format!("{endpoint} redirects the WebSocket (HTTP {status_code}), which is not followed");
+            let text = format!("{endpoint} redirects the WebSocket (HTTP {status_code}), which is not followed");
             Err(Failure::new(FailureKind::Http { status: status_code }, text))
         }
         Ok(ServerResponse::Rejected { status_code }) => {
@@ -326,11 +322,7 @@ struct Bounded<'a> {
 }
 
 impl AsyncRead for Bounded<'_> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.left == 0 {
             return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
         }

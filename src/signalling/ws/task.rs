@@ -182,15 +182,12 @@ async fn read(
                 input.reserve(READ);
                 match reader.read_buf(&mut input).await {
                     Ok(0) => {
-                        return shared.finish_lost(
-                            FailureKind::Connect,
-                            "the server ended the socket without closing it",
-                        )
+                        return shared
+                            .finish_lost(FailureKind::Connect, "the server ended the socket without closing it")
                     }
                     Ok(_) => {}
                     Err(error) => {
-                        return shared
-                            .finish_lost(FailureKind::Connect, &format!("the socket was lost: {error}"))
+                        return shared.finish_lost(FailureKind::Connect, &format!("the socket was lost: {error}"))
                     }
                 }
             }
@@ -211,10 +208,7 @@ async fn read(
             Err(violation) => break violation,
         }
     };
-    let text = format!(
-        "the server broke the WebSocket protocol: {} (closed with {})",
-        violation.what, violation.code
-    );
+    let text = format!("the server broke the WebSocket protocol: {} (closed with {})", violation.what, violation.code);
     shared.finish(WsIn::Failed(Failure::new(FailureKind::Malformed, text)));
     drop(messages);
     drop(assembler);

@@ -70,13 +70,8 @@ pub fn run(plan: &Plan) -> Result<Outcome, String> {
         .worker_threads(1)
         .build()
         .map_err(|e| format!("no runtime: {e}"))?;
-    let options = Options {
-        server: plan.server.clone(),
-        nodes: 1,
-        redis: false,
-        proxy: false,
-        out: plan.out.join("livekit"),
-    };
+    let options =
+        Options { server: plan.server.clone(), nodes: 1, redis: false, proxy: false, out: plan.out.join("livekit") };
     print_now("starting the LiveKit server");
     let stand = runtime.block_on(Stand::start(&options))?;
     println!();
@@ -235,8 +230,7 @@ impl<'a> Bench<'a> {
         if frames <= 0.0 {
             return Err("no frame was heard".to_owned());
         }
-        let joins: Vec<f64> =
-            line["join_ms"].as_array().into_iter().flatten().filter_map(Value::as_f64).collect();
+        let joins: Vec<f64> = line["join_ms"].as_array().into_iter().flatten().filter_map(Value::as_f64).collect();
         let per = |value: f64| round(value / n as f64);
         let cpu = (after.cpu_s - before.cpu_s) / seconds * 100.0;
         Ok(Run {
@@ -279,20 +273,12 @@ mod tests {
     fn the_figures_of_the_first_protocol_stay() {
         let file = std::env::temp_dir().join(format!("offhook-summary-{}.json", std::process::id()));
         fs::write(&file, r#"{"join_ms_p50":2.5,"livekit":1}"#).unwrap();
-        let summary = Summary {
-            seconds: 1,
-            rounds: 1,
-            library_bytes: 1,
-            official_library_bytes: 2,
-            sessions: Vec::new(),
-        };
+        let summary =
+            Summary { seconds: 1, rounds: 1, library_bytes: 1, official_library_bytes: 2, sessions: Vec::new() };
         save(&file, &summary).unwrap();
         let all: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
         fs::remove_file(&file).unwrap();
-        assert_eq!(
-            (&all["join_ms_p50"], &all["livekit"]["official_library_bytes"]),
-            (&2.5.into(), &2.into())
-        );
+        assert_eq!((&all["join_ms_p50"], &all["livekit"]["official_library_bytes"]), (&2.5.into(), &2.into()));
         assert!(official_library(Path::new("/nonexistent")).is_err());
     }
 }

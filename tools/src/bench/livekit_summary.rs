@@ -81,8 +81,7 @@ impl Side {
     /// Median and, where they differ, least and greatest.
     fn cell(&self, of: fn(&Run) -> f64, digits: usize) -> String {
         let values = self.values(of);
-        let [least, median, most] =
-            [0.0, 0.5, 1.0].map(|share| format!("{:.digits$}", percentile(&values, share)));
+        let [least, median, most] = [0.0, 0.5, 1.0].map(|share| format!("{:.digits$}", percentile(&values, share)));
         if least == most {
             median
         } else {
@@ -103,8 +102,7 @@ impl Serialize for Side {
         map.serialize_entry("failures", &self.failures)?;
         for (name, of) in FIGURES {
             let values = self.values(of);
-            let [min, median, max] =
-                [0.0, 0.5, 1.0].map(|share| super::summary::round(percentile(&values, share)));
+            let [min, median, max] = [0.0, 0.5, 1.0].map(|share| super::summary::round(percentile(&values, share)));
             map.serialize_entry(name, &Spread { median, min, max })?;
         }
         map.end()
@@ -301,10 +299,7 @@ mod tests {
         let mut theirs = side([8.0, 8.0], 1.0, 1.0);
         theirs.runs.iter_mut().for_each(|r| r.cpu_native_pct_per_session = 5.0);
         let size = Size::new(1, side([3.0, 3.0], 1.0, 1.0), theirs);
-        assert_eq!(
-            (size.cpu_ratio, size.cpu_native_ratio, size.cpu_reached),
-            (Some(0.375), Some(0.6), Some(false))
-        );
+        assert_eq!((size.cpu_ratio, size.cpu_native_ratio, size.cpu_reached), (Some(0.375), Some(0.6), Some(false)));
         let mut busy = side([3.0, 3.0], 1.0, 1.0);
         busy.runs.iter_mut().for_each(|r| r.late_frames_pct = 20.0);
         assert_eq!(Size::new(1, busy, side([9.0, 9.0], 1.0, 1.0)).cpu_reached, None);
@@ -313,10 +308,7 @@ mod tests {
     #[test]
     fn the_table_and_the_file_have_it_all() {
         let table = summary(7.0).table();
-        assert!(
-            table.contains("2.50 (2.00-3.00)") && table.contains("no thread per session: reached"),
-            "{table}"
-        );
+        assert!(table.contains("2.50 (2.00-3.00)") && table.contains("no thread per session: reached"), "{table}");
         assert_eq!(table.matches("MISSED").count(), 2, "{table}");
         assert_eq!(summary(56.0).no_thread_per_session(), Some(false));
         let json = serde_json::to_value(summary(7.0)).unwrap();

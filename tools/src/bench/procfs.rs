@@ -47,13 +47,7 @@ pub fn connected(pid: u32) -> Vec<u16> {
         .filter_map(|entry| Some(fs::read_link(entry.path()).ok()?.to_str()?.to_owned()))
         .collect();
     let table = fs::read_to_string(format!("/proc/{pid}/net/tcp")).unwrap_or_default();
-    table
-        .lines()
-        .skip(1)
-        .filter_map(established)
-        .filter(|(_, inode)| sockets.contains(inode))
-        .map(|s| s.0)
-        .collect()
+    table.lines().skip(1).filter_map(established).filter(|(_, inode)| sockets.contains(inode)).map(|s| s.0).collect()
 }
 
 /// The other side's port and the name of the descriptor, of a line about an established connection.

@@ -44,12 +44,7 @@ pub struct Reconnects {
 impl Reconnects {
     /// With their names.
     pub fn ways(&self) -> [(&'static str, &Ways); 4] {
-        [
-            ("FAST", &self.fast),
-            ("REJOIN", &self.rejoin),
-            ("MIGRATE", &self.migrate),
-            ("dead socket", &self.dead),
-        ]
+        [("FAST", &self.fast), ("REJOIN", &self.rejoin), ("MIGRATE", &self.migrate), ("dead socket", &self.dead)]
     }
 }
 

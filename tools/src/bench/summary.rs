@@ -160,8 +160,7 @@ impl Summary {
         if let (Some(few), Some(many)) =
             (self.sessions.iter().min_by_key(|s| s.n), self.sessions.iter().max_by_key(|s| s.n))
         {
-            let verdict =
-                if many.threads < few.threads + (many.n - few.n).max(1) { "reached" } else { "MISSED" };
+            let verdict = if many.threads < few.threads + (many.n - few.n).max(1) { "reached" } else { "MISSED" };
             let _ = writeln!(
                 out,
                 "\n  no thread per session: {verdict} ({} at {}, {} at {})",
@@ -234,8 +233,7 @@ mod tests {
                         leave_load_ms_max leave_load_ms_p99 leave_ms_max leave_ms_p99 library_bytes lookup_ns \
                         migrate_gap_ms_p50 migrate_gap_ms_p95 rejoin_gap_ms_p50 rejoin_gap_ms_p95 sessions";
         assert_eq!(keys, expected.split_whitespace().collect::<Vec<_>>());
-        let mut keys: Vec<&str> =
-            json["sessions"][0].as_object().unwrap().keys().map(String::as_str).collect();
+        let mut keys: Vec<&str> = json["sessions"][0].as_object().unwrap().keys().map(String::as_str).collect();
         keys.sort_unstable();
         let expected = "cpu_pct_per_session fds late_frames_pct n rss_kb_per_session threads";
         assert_eq!(keys, expected.split_whitespace().collect::<Vec<_>>());

@@ -57,11 +57,9 @@ fn cluster(args: &Args) -> Result<ExitCode, String> {
         ansi: ansi(),
     };
     match livekit::run(&plan)? {
-        livekit::Outcome::Done(_, wrong) => Ok(verdict(
-            &wrong,
-            "the node died, both were back within 10 s and heard each other again",
-            &plan.out,
-        )),
+        livekit::Outcome::Done(_, wrong) => {
+            Ok(verdict(&wrong, "the node died, both were back within 10 s and heard each other again", &plan.out))
+        }
         livekit::Outcome::Skipped(why) => {
             eprintln!("SKIPPED: livekit: {why}");
             Ok(ExitCode::from(SKIPPED))

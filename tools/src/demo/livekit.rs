@@ -76,19 +76,11 @@ pub fn run(plan: &Plan) -> Result<Outcome, String> {
     for file in [report_file.clone(), recording(plan, "alice"), recording(plan, "bob")] {
         let _ = fs::remove_file(file);
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .worker_threads(1)
-        .build()
-        .map_err(|e| say(&e))?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(1).build().map_err(|e| say(&e))?;
     println!("starting Redis and two nodes of the LiveKit server ...");
-    let options = Options {
-        server: plan.server.clone(),
-        nodes: 2,
-        redis: true,
-        proxy: false,
-        out: plan.out.join("stand"),
-    };
+    let options =
+        Options { server: plan.server.clone(), nodes: 2, redis: true, proxy: false, out: plan.out.join("stand") };
     let stand = runtime.block_on(Stand::start(&options))?;
     let result = play(plan, &runtime, &stand);
     runtime.block_on(stand.end());
@@ -118,13 +110,8 @@ fn play(plan: &Plan, runtime: &Runtime, stand: &Arc<Stand>) -> Result<(Report, V
     }
     let mut actors = Vec::new();
     for (index, name) in NAMES.iter().enumerate() {
-        wav::repeat(
-            &plan.speech.join(format!("{name}.wav")),
-            &speech(plan, name),
-            plan.seconds as f64 + 2.0,
-        )?;
-        let wish =
-            token::Wish { identity: (*name).to_owned(), room: ROOM.to_owned(), ..token::Wish::default() };
+        wav::repeat(&plan.speech.join(format!("{name}.wav")), &speech(plan, name), plan.seconds as f64 + 2.0)?;
+        let wish = token::Wish { identity: (*name).to_owned(), room: ROOM.to_owned(), ..token::Wish::default() };
         // Each asks another node first, and knows both.
         let urls = [index, 1 - index].map(|node| format!("ws://127.0.0.1:{}", stand.ports[node])).join(" ");
         let args = ["--livekit", &urls, "--token", &token::join(&stand.keys, &wish), "--json"];
@@ -244,9 +231,7 @@ impl Show<'_> {
         match result {
             Ok(()) => {
                 self.killed = Some(self.begin.elapsed());
-                self.say(&format!(
-                    "node {DOOMED}, which holds the room, is KILLED in the middle of a sentence"
-                ));
+                self.say(&format!("node {DOOMED}, which holds the room, is KILLED in the middle of a sentence"));
                 for (seat, recorded) in self.seats.iter_mut().zip(self.recorded_ms) {
                     seat.recorded_at_kill_s = recorded / 1e3;
                 }
@@ -295,11 +280,7 @@ impl Show<'_> {
                 self.view.level(other(NAMES[index]), 0.0);
             }
             let heard = if hears { "hears" } else { "does not hear" };
-            let note = format!(
-                "{place}, {heard} {}, lost {:.1} %",
-                other(NAMES[index]),
-                self.seats[index].lost_pct()
-            );
+            let note = format!("{place}, {heard} {}, lost {:.1} %", other(NAMES[index]), self.seats[index].lost_pct());
             self.view.note(NAMES[index], &note);
         }
     }

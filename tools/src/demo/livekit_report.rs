@@ -82,12 +82,7 @@ pub struct Participant {
 }
 
 /// Judges; the second is everything that is wrong, in words, and empty exactly when the report is ok.
-pub fn judge(
-    told: &[Told],
-    seats: &[Seat],
-    killed: Option<f64>,
-    moved: Option<f64>,
-) -> (Report, Vec<String>) {
+pub fn judge(told: &[Told], seats: &[Seat], killed: Option<f64>, moved: Option<f64>) -> (Report, Vec<String>) {
     let mut wrong = Vec::new();
     if killed.is_none() {
         wrong.push("the node could not be killed".to_owned());
@@ -142,10 +137,7 @@ fn judge_part(name: &str, when: &str, heard: &Heard, wrong: &mut Vec<String>) {
             found.correlation
         ));
     } else if found.overlap_s < MIN_OVERLAP * seconds {
-        wrong.push(format!(
-            "only {:.1} of {seconds:.1} s that {name} heard {when} were said",
-            found.overlap_s
-        ));
+        wrong.push(format!("only {:.1} of {seconds:.1} s that {name} heard {when} were said", found.overlap_s));
     }
 }
 
@@ -178,16 +170,7 @@ pub fn table(told: &[Told], seats: &[Seat], moved: Option<f64>) -> String {
     let _ = writeln!(
         out,
         "{:<8} {:>9} {:>8} {:>8} {:>12} {:>14} {:>20} {:>20} {:>7} {:>7}",
-        "",
-        "join ms",
-        "node",
-        "back",
-        "hears again",
-        "without sound",
-        "heard before",
-        "heard after",
-        "lost",
-        "errors"
+        "", "join ms", "node", "back", "hears again", "without sound", "heard before", "heard after", "lost", "errors"
     );
     for (told, seat) in told.iter().zip(seats) {
         let heard = |heard: Option<Heard>| {

@@ -171,20 +171,13 @@ pub fn judge(talkers: &[Told], bot: &Told, voices: &[Voice], sent: Sent) -> (Rep
         first_audio_ms: talkers.iter().filter_map(|t| t.first_audio_ms).map(tenth).collect(),
         correlation: voices
             .iter()
-            .map(|v| {
-                (v.talker.clone(), v.found.as_ref().map_or(0.0, |m| (m.correlation * 1e4).round() / 1e4))
-            })
+            .map(|v| (v.talker.clone(), v.found.as_ref().map_or(0.0, |m| (m.correlation * 1e4).round() / 1e4)))
             .collect(),
         late_offers_sent: sent.to_bot,
         late_offers_dropped: dropped,
         offers_while_leaving: sent.while_leaving,
         migrate_gap_ms: talkers.iter().map(|t| tenth(t.gap_ms)).fold(0.0, f64::max),
-        migrate_ms: talkers
-            .iter()
-            .chain([bot])
-            .filter_map(|t| t.reconnected_ms.first())
-            .map(|ms| tenth(*ms))
-            .collect(),
+        migrate_ms: talkers.iter().chain([bot]).filter_map(|t| t.reconnected_ms.first()).map(|ms| tenth(*ms)).collect(),
         error_events: talkers.iter().chain([bot]).map(Told::error_count).sum(),
     };
     (report, wrong)
@@ -200,15 +193,11 @@ fn judge_voice(voice: &Voice, wrong: &mut Vec<String>) {
     match &voice.found {
         Err(why) => wrong.push(format!("the recording of {talker}: {why}")),
         Ok(found) if found.correlation < HEARD => {
-            wrong.push(format!(
-                "{talker} was not really heard: correlation {:.3} < {HEARD}",
-                found.correlation
-            ));
+            wrong.push(format!("{talker} was not really heard: correlation {:.3} < {HEARD}", found.correlation));
         }
-        Ok(found) if found.overlap_s < MIN_OVERLAP * voice.expected_s => wrong.push(format!(
-            "only {:.1} s of {:.1} s of {talker} were heard",
-            found.overlap_s, voice.expected_s
-        )),
+        Ok(found) if found.overlap_s < MIN_OVERLAP * voice.expected_s => {
+            wrong.push(format!("only {:.1} s of {:.1} s of {talker} were heard", found.overlap_s, voice.expected_s))
+        }
         Ok(_) => {}
     }
 }
@@ -300,13 +289,8 @@ mod tests {
         Voice { talker: talker.to_owned(), found: Ok(found), expected_s: 10.0 }
     }
 
-    const SENT: Sent = Sent {
-        to_bot: 1000,
-        unanswered_by_bot: 0,
-        stale_answers: 0,
-        while_leaving: 40,
-        left_behind: Some(0),
-    };
+    const SENT: Sent =
+        Sent { to_bot: 1000, unanswered_by_bot: 0, stale_answers: 0, while_leaving: 40, left_behind: Some(0) };
 
     /// A good run, changed in one place; returns what is wrong.
     fn verdict(change: impl FnOnce(&mut Vec<Told>, &mut Told, &mut Vec<Voice>, &mut Sent)) -> Vec<String> {
@@ -321,12 +305,8 @@ mod tests {
 
     #[test]
     fn a_good_run_is_ok_and_the_report_has_its_names() {
-        let (report, wrong) = judge(
-            &[told("alice"), told("bob")],
-            &told("bot"),
-            &[voice("alice", 0.97), voice("bob", 0.95)],
-            SENT,
-        );
+        let (report, wrong) =
+            judge(&[told("alice"), told("bob")], &told("bot"), &[voice("alice", 0.97), voice("bob", 0.95)], SENT);
         assert!(report.ok && wrong.is_empty(), "{wrong:?}");
         let json = serde_json::to_value(&report).unwrap();
         let keys: Vec<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();

@@ -134,9 +134,7 @@ impl Departure {
                 self.told = Some(now);
                 actors.iter_mut().for_each(|a| a.told.gap_ms = 0.0);
                 match sfu.control("go_away", &json!({"edge": EDGE, "reason": 1})) {
-                    Ok(_) => {
-                        view.say(seconds, &format!("{EDGE}, where everybody is, says that it goes away"))
-                    }
+                    Ok(_) => view.say(seconds, &format!("{EDGE}, where everybody is, says that it goes away")),
                     Err(e) => view.say(seconds, &format!("{EDGE} could not say that it goes away: {e}")),
                 }
             }
@@ -146,10 +144,7 @@ impl Departure {
                 match sfu.control("kill_edge", &json!({"edge": EDGE, "hide": true})) {
                     Ok(answer) => {
                         self.left_behind = answer["sessions"].as_u64();
-                        view.say(
-                            seconds,
-                            &format!("{EDGE} is dead; {} were still on it", answer["sessions"]),
-                        );
+                        view.say(seconds, &format!("{EDGE} is dead; {} were still on it", answer["sessions"]));
                     }
                     Err(e) => view.say(seconds, &format!("{EDGE} could not be killed: {e}")),
                 }

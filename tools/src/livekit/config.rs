@@ -92,7 +92,9 @@ room:
         // As the server's defaults, written down because fail over depends on them: a node that holds a room and has
         // not said that it lives for 5 s (fixed in the server) is replaced; a socket at another node closes when a
         // message was not taken for retry_timeout.
-        text.push_str("signal_relay:\n  retry_timeout: 7500ms\n  connect_attempts: 3\nnode_stats:\n  stats_update_interval: 2s\n");
+        text.push_str(
+            "signal_relay:\n  retry_timeout: 7500ms\n  connect_attempts: 3\nnode_stats:\n  stats_update_interval: 2s\n",
+        );
     }
     text
 }
@@ -106,9 +108,7 @@ mod tests {
         let keys = Keys::generate().unwrap();
         assert!(keys.secret.len() >= 32 && keys.secret != Keys::generate().unwrap().secret);
         let text = node(Ports { http: 1, udp: 2 }, &keys, Some(3));
-        for line in
-            ["port: 1", "  udp_port: 2", "  tcp_port: 0", "  address: 127.0.0.1:3", "turn:\n  enabled: false"]
-        {
+        for line in ["port: 1", "  udp_port: 2", "  tcp_port: 0", "  address: 127.0.0.1:3", "turn:\n  enabled: false"] {
             assert!(text.contains(line), "{line}");
         }
         assert!(text.contains("stun_servers: [\"127.0.0.1:9\"]"));

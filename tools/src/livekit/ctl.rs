@@ -22,8 +22,7 @@ const GRACE_MS: u64 = 500;
 pub async fn serve(stand: Arc<Stand>) -> Result<String, String> {
     let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|e| e.to_string())?;
     let address = listener.local_addr().map_err(|e| e.to_string())?;
-    let routes =
-        Router::new().route("/ctl/state", get(state_of)).route("/ctl/{what}", post(answer)).with_state(stand);
+    let routes = Router::new().route("/ctl/state", get(state_of)).route("/ctl/{what}", post(answer)).with_state(stand);
     tokio::spawn(async move { axum::serve(listener, routes).await });
     Ok(format!("http://{address}"))
 }

@@ -149,8 +149,7 @@ impl Node {
             if self.pid().is_none() {
                 return Err(format!("the server ended at once; its log: {}", self.log.display()));
             }
-            let answer =
-                http::request(Method::GET, self.ports.http, "/", None, String::new(), READY_LIMIT).await;
+            let answer = http::request(Method::GET, self.ports.http, "/", None, String::new(), READY_LIMIT).await;
             if matches!(answer, Ok((200, _))) {
                 return Ok(begun.elapsed());
             }

@@ -34,8 +34,7 @@ impl Redis {
         let port = config::free_tcp()?;
         let dir = out.display().to_string();
         let port_text = port.to_string();
-        let args =
-            ["--bind", "127.0.0.1", "--port", &port_text, "--save", "", "--appendonly", "no", "--dir", &dir];
+        let args = ["--bind", "127.0.0.1", "--port", &port_text, "--save", "", "--appendonly", "no", "--dir", &dir];
         let child = node::spawn(&program, &args.map(String::from), &out.join("redis.log"))?;
         let redis = Redis { pid: child.id(), child: Mutex::new(child), port };
         let end = Instant::now() + LIMIT;

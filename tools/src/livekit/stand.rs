@@ -109,8 +109,8 @@ fn prepare(out: &Path) -> Result<(PathBuf, File), String> {
     folder.try_lock().map_err(|_| format!("{}: another stand uses it", out.display()))?;
     for entry in std::fs::read_dir(&out).map_err(say)?.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let ours = name == "redis.log"
-            || (name.starts_with("node") && (name.ends_with(".log") || name.ends_with(".yaml")));
+        let ours =
+            name == "redis.log" || (name.starts_with("node") && (name.ends_with(".log") || name.ends_with(".yaml")));
         if ours {
             std::fs::remove_file(entry.path()).map_err(say)?;
         }

@@ -144,14 +144,8 @@ fn single(dice: &mut Dice, field: Field, at: u64, orders: &mut Vec<Order>) {
         }
         // An answer that does not come, and a reason to need it.
         "silent" => {
-            let stage = dice.pick(&[
-                "join_http",
-                "ws_upgrade",
-                "join_response",
-                "set_publisher",
-                "send_answer",
-                "offer",
-            ]);
+            let stage =
+                dice.pick(&["join_http", "ws_upgrade", "join_response", "set_publisher", "send_answer", "offer"]);
             order(at, "silent", json!({"stage": stage, "count": 1}));
             let strategy = dice.between(2, 4);
             order(at + 10, "error", json!({"code": 500, "strategy": strategy, "message": "in silence"}));
@@ -192,8 +186,7 @@ fn wide(dice: &mut Dice, field: Field, at: u64, turn: usize, orders: &mut Vec<Or
     let rooms = field.count / field.room;
     let room = dice.between(0, rooms.max(1) as u64 - 1) as usize;
     let cid = format!("default:storm-{room}");
-    let people: Vec<usize> =
-        all.iter().copied().filter(|slot| (slot - field.first) / field.room == room).collect();
+    let people: Vec<usize> = all.iter().copied().filter(|slot| (slot - field.first) / field.room == room).collect();
     match dice.between(0, 3) {
         0 => order(at, "room_reset", "drop_ws", json!({"cid": cid, "hard": true}), &people),
         1 => order(at, "call_ended", "call_ended", json!({"cid": cid, "reason": 1}), &people),

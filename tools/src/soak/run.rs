@@ -185,10 +185,7 @@ impl Soak<'_> {
         }
         self.watch.look(now);
         if let Some(status) = self.worker.ended() {
-            return Err(format!(
-                "the worker ended with {status}; see {}",
-                self.plan.out.join("worker.log").display()
-            ));
+            return Err(format!("the worker ended with {status}; see {}", self.plan.out.join("worker.log").display()));
         }
         thread::sleep(STEP);
         Ok(())
@@ -227,10 +224,7 @@ impl Soak<'_> {
     }
 
     /// Looks until neither threads nor descriptors become fewer for a while.
-    fn least(
-        &mut self,
-        mut least: crate::bench::procfs::Usage,
-    ) -> Result<crate::bench::procfs::Usage, String> {
+    fn least(&mut self, mut least: crate::bench::procfs::Usage) -> Result<crate::bench::procfs::Usage, String> {
         let (begin, mut changed) = (Instant::now(), Instant::now());
         while changed.elapsed() < Duration::from_secs(6) && begin.elapsed() < SETTLE {
             self.pause(Duration::from_millis(200))?;
@@ -324,9 +318,7 @@ impl Soak<'_> {
 fn write_orders(orders: &[Order], path: &Path) -> Result<(), String> {
     let text: String = orders
         .iter()
-        .map(|o| {
-            json!({"at_ms": o.at_ms, "fault": o.name, "call": o.call, "body": o.body}).to_string() + "\n"
-        })
+        .map(|o| json!({"at_ms": o.at_ms, "fault": o.name, "call": o.call, "body": o.body}).to_string() + "\n")
         .collect();
     fs::write(path, text).map_err(|e| format!("{}: {e}", path.display()))
 }

@@ -162,17 +162,11 @@ pub fn judge(found: Found) -> Summary {
     for (name, m) in [("allocated memory", &heap), ("resident memory", &rss)] {
         check(
             m.slope_kb_per_min <= m.limit_kb_per_min,
-            format!(
-                "{name} grows by {:.0} KB per minute, more than {:.0}",
-                m.slope_kb_per_min, m.limit_kb_per_min
-            ),
+            format!("{name} grows by {:.0} KB per minute, more than {:.0}", m.slope_kb_per_min, m.limit_kb_per_min),
         );
     }
     let left_over_kb = round(after.heap_kb - before.heap_kb);
-    check(
-        left_over_kb <= LEFT_OVER_KB,
-        format!("{left_over_kb} KB are left over when all sessions are gone"),
-    );
+    check(left_over_kb <= LEFT_OVER_KB, format!("{left_over_kb} KB are left over when all sessions are gone"));
     let most = |of: fn(&Usage) -> u64| samples.iter().map(|s| of(&s.usage)).max().unwrap_or_default();
     let count = |of: fn(&Usage) -> u64| Count {
         before: of(&before.usage),
@@ -182,10 +176,7 @@ pub fn judge(found: Found) -> Summary {
     };
     let (descriptors, threads) = (count(|u| u.fds), count(|u| u.threads));
     for (name, c) in [("descriptors", &descriptors), ("threads", &threads)] {
-        check(
-            c.after <= c.before,
-            format!("{} {name} instead of {} when all sessions are gone", c.after, c.before),
-        );
+        check(c.after <= c.before, format!("{} {name} instead of {} when all sessions are gone", c.after, c.before));
     }
     check(
         threads.after_shutdown == found.own_threads,
@@ -249,14 +240,9 @@ impl Summary {
     pub fn table(&self) -> String {
         let mut out = String::new();
         let faults: u64 = self.faults.values().sum();
-        let list = |map: &BTreeMap<String, u64>| {
-            map.iter().map(|(k, v)| format!("{k} {v}")).collect::<Vec<_>>().join(", ")
-        };
-        let _ = writeln!(
-            out,
-            "  faults             {faults} in {:.0} s (seed {})",
-            self.storm_seconds, self.seed
-        );
+        let list =
+            |map: &BTreeMap<String, u64>| map.iter().map(|(k, v)| format!("{k} {v}")).collect::<Vec<_>>().join(", ");
+        let _ = writeln!(out, "  faults             {faults} in {:.0} s (seed {})", self.storm_seconds, self.seed);
         let _ = writeln!(out, "  sessions           {} at a time, {} joins", self.sessions, self.lives);
         for (way, w) in &self.reconnected {
             let _ = writeln!(
@@ -325,12 +311,7 @@ mod tests {
             watch.gaps.insert(of.to_owned(), json!({"frames": 1000, "p99_ms": 41, "max_ms": 90}));
         }
         watch.shutdown = Some(("OH_OK".to_owned(), 12.0));
-        let end = |threads, fds| Sample {
-            at_ms: 0,
-            usage: usage(50_000, threads, fds),
-            heap_kb: 300.0,
-            lives: 140,
-        };
+        let end = |threads, fds| Sample { at_ms: 0, usage: usage(50_000, threads, fds), heap_kb: 300.0, lives: 140 };
         Found {
             seed: 1,
             quiet: 14,
@@ -376,10 +357,7 @@ mod tests {
                 "allocated memory grows",
                 verdict(|f| f.samples.iter_mut().for_each(|s| s.heap_kb += s.at_ms as f64 / 10.0)),
             ),
-            (
-                "resident memory grows",
-                verdict(|f| f.samples.iter_mut().for_each(|s| s.usage.rss_kb += s.at_ms / 10)),
-            ),
+            ("resident memory grows", verdict(|f| f.samples.iter_mut().for_each(|s| s.usage.rss_kb += s.at_ms / 10))),
             ("left over", verdict(|f| f.after.heap_kb += 2000.0)),
             ("13 descriptors", verdict(|f| f.after.usage.fds = 13)),
             ("14 threads", verdict(|f| f.after.usage.threads = 14)),

@@ -95,10 +95,7 @@ impl Watch {
     /// Takes one line.
     pub fn hear(&mut self, line: &str, now: u64) {
         let Ok(line) = serde_json::from_str::<Value>(line) else {
-            self.complain(format!(
-                "the worker said what is no JSON: {}",
-                &line.chars().take(200).collect::<String>()
-            ));
+            self.complain(format!("the worker said what is no JSON: {}", &line.chars().take(200).collect::<String>()));
             return;
         };
         let number = |key: &str| line[key].as_f64().unwrap_or_default();
@@ -172,9 +169,7 @@ impl Watch {
             let Some(since) = slot.away_since else { continue };
             let away = now.saturating_sub(since);
             let begin = slot.hit_at.map_or(since, |hit| hit.max(since));
-            if !slot.told
-                && (now.saturating_sub(begin) > LIMIT_MS + GRACE_MS || away > NEVER_LONGER_MS + GRACE_MS)
-            {
+            if !slot.told && (now.saturating_sub(begin) > LIMIT_MS + GRACE_MS || away > NEVER_LONGER_MS + GRACE_MS) {
                 slot.told = true;
                 late.push(format!("slot {number} has been neither joined nor over for {away} ms"));
             }

@@ -7,8 +7,8 @@
 use super::{peer_kind, strategy, track_kind};
 use crate::{
     core::model::{
-        CallEndedReason, CodecSpec, Counts, Grants, JoinState, LayerSetting, Participant, Pin, PublishOption,
-        Quality, RemoteTrack, SenderQuality, SfuError, SfuMessage, UnpublishCause,
+        CallEndedReason, CodecSpec, Counts, Grants, JoinState, LayerSetting, Participant, Pin, PublishOption, Quality,
+        RemoteTrack, SenderQuality, SfuError, SfuMessage, UnpublishCause,
     },
     error::Secret,
     signalling::{stream::scan::MAX_PARTICIPANTS, text},
@@ -55,50 +55,41 @@ pub(crate) fn message(event: e::SfuEvent, token: &Secret) -> Option<SfuMessage> 
             None => SfuMessage::Unknown,
         },
         P::ChangePublishQuality(change) => SfuMessage::ChangePublishQuality(sender_qualities(change)),
-        P::ChangePublishOptions(change) => {
-            SfuMessage::ChangePublishOptions(publish_options(change.publish_options))
-        }
+        P::ChangePublishOptions(change) => SfuMessage::ChangePublishOptions(publish_options(change.publish_options)),
         P::ConnectionQualityChanged(change) => {
-            let update =
-                |u: e::ConnectionQualityInfo| Some((id(u.session_id)?, quality(u.connection_quality)));
+            let update = |u: e::ConnectionQualityInfo| Some((id(u.session_id)?, quality(u.connection_quality)));
             SfuMessage::ConnectionQuality(many(change.connection_quality_updates, MAX_PARTICIPANTS, update))
         }
         P::AudioLevelChanged(change) => {
             let update = |l: e::AudioLevel| Some((id(l.session_id)?, level(l.level), l.is_speaking));
             SfuMessage::AudioLevels(many(change.audio_levels, MAX_PARTICIPANTS, update))
         }
-        P::DominantSpeakerChanged(change) => {
-            SfuMessage::DominantSpeaker { session_id: maybe_id(change.session_id)? }
-        }
+        P::DominantSpeakerChanged(change) => SfuMessage::DominantSpeaker { session_id: maybe_id(change.session_id)? },
         P::ParticipantJoined(joined) => about(joined.participant, SfuMessage::ParticipantJoined),
         P::ParticipantUpdated(updated) => about(updated.participant, SfuMessage::ParticipantUpdated),
         P::ParticipantLeft(left) => match left.participant.and_then(participant) {
             Some(who) => SfuMessage::ParticipantLeft { session_id: who.session_id, user_id: who.user_id },
             None => SfuMessage::Unknown,
         },
-        P::TrackPublished(track) => {
-            match (id(track.session_id), maybe_id(track.user_id), track_kind(track.r#type)) {
-                (Some(session_id), Some(user_id), Some(kind)) => SfuMessage::TrackPublished {
-                    session_id,
-                    user_id,
-                    kind,
-                    participant: track.participant.and_then(participant).map(Box::new),
-                },
-                _ => SfuMessage::Unknown,
-            }
-        }
-        P::TrackUnpublished(track) => {
-            match (id(track.session_id), maybe_id(track.user_id), track_kind(track.r#type)) {
-                (Some(session_id), Some(user_id), Some(kind)) => SfuMessage::TrackUnpublished {
-                    session_id,
-                    user_id,
-                    kind,
-                    cause: unpublish_cause(track.cause),
-                    participant: track.participant.and_then(participant).map(Box::new),
-                },
-                _ => SfuMessage::Unknown,
-            }
-        }
+        P::TrackPublished(track) => match (id(track.session_id), maybe_id(track.user_id), track_kind(track.r#type)) {
+            (Some(session_id), Some(user_id), Some(kind)) => SfuMessage::TrackPublished {
+                session_id,
+                user_id,
+                kind,
+                participant: track.participant.and_then(participant).map(Box::new),
+            },
+            _ => SfuMessage::Unknown,
+        },
+        P::TrackUnpublished(track) => match (id(track.session_id), maybe_id(track.user_id), track_kind(track.r#type)) {
+            (Some(session_id), Some(user_id), Some(kind)) => SfuMessage::TrackUnpublished {
+                session_id,
+                user_id,
+                kind,
+                cause: unpublish_cause(track.cause),
+                participant: track.participant.and_then(participant).map(Box::new),
+            },
+            _ => SfuMessage::Unknown,
+        },
         P::HealthCheckResponse(health) => SfuMessage::Health(counts(health.participant_count)),
         P::InboundStateNotification(note) => {
             let update = |state: e::InboundVideoState| {
@@ -128,11 +119,7 @@ pub(crate) fn message(event: e::SfuEvent, token: &Secret) -> Option<SfuMessage> 
 
 /// An application error with its text bounded and free of the token.
 pub(crate) fn sfu_error(error: m::Error, token: &Secret) -> SfuError {
-    SfuError {
-        code: error.code,
-        message: text::clean(&error.message, &[token]),
-        should_retry: error.should_retry,
-    }
+    SfuError { code: error.code, message: text::clean(&error.message, &[token]), should_retry: error.should_retry }
 }
 
 fn join_state(joined: e::JoinResponse) -> Option<JoinState> {
@@ -196,9 +183,7 @@ fn publish_options(options: Vec<m::PublishOption>) -> Vec<PublishOption> {
             width: size.width,
             height: size.height,
             use_single_layer: option.use_single_layer,
-            audio_bitrates: many(option.audio_bitrate_profiles, MAX_OPTIONS, |rate| {
-                Some((rate.profile, rate.bitrate))
-            }),
+            audio_bitrates: many(option.audio_bitrate_profiles, MAX_OPTIONS, |rate| Some((rate.profile, rate.bitrate))),
         })
     })
 }

@@ -35,20 +35,17 @@ fn text_and_lists_are_cut() {
 fn oversized_descriptions_are_unreadable() {
     use e::sfu_event::EventPayload as P;
     let read = |payload| message(e::SfuEvent { event_payload: Some(payload) }, &Secret::default());
-    let offer =
-        |length| P::SubscriberOffer(e::SubscriberOffer { sdp: "x".repeat(length), ..Default::default() });
+    let offer = |length| P::SubscriberOffer(e::SubscriberOffer { sdp: "x".repeat(length), ..Default::default() });
     assert!(read(offer(MAX_SDP)).is_some());
     assert!(read(offer(MAX_SDP + 1)).is_none());
-    let trickle =
-        |length| P::IceTrickle(m::IceTrickle { ice_candidate: "x".repeat(length), ..Default::default() });
+    let trickle = |length| P::IceTrickle(m::IceTrickle { ice_candidate: "x".repeat(length), ..Default::default() });
     assert!(read(trickle(MAX_CANDIDATE)).is_some());
     assert!(read(trickle(MAX_CANDIDATE + 1)).is_none());
 }
 
 #[test]
 fn custom_data_becomes_json_within_bounds() {
-    let custom =
-        |value: google::Value| custom_json(google::Struct { fields: [("k".to_owned(), value)].into() });
+    let custom = |value: google::Value| custom_json(google::Struct { fields: [("k".to_owned(), value)].into() });
     assert_eq!(custom(google::Value::from("a\"b")).as_deref(), Some(r#"{"k":"a\"b"}"#));
     assert_eq!(
         custom(google::Value::from(vec![1.0.into(), 0.5.into(), true.into()])).as_deref(),
@@ -57,8 +54,7 @@ fn custom_data_becomes_json_within_bounds() {
     assert_eq!(custom(google::Value::from(f64::NAN)).as_deref(), Some(r#"{"k":null}"#));
     assert_eq!(custom(google::Value::from(1e300)).as_deref(), Some(r#"{"k":1e+300}"#));
     assert_eq!(custom(google::Value { kind: None }).as_deref(), Some(r#"{"k":null}"#));
-    let nested =
-        |depth| (0..depth).fold(google::Value::from(1.0), |inner, _| google::Value::from(vec![inner]));
+    let nested = |depth| (0..depth).fold(google::Value::from(1.0), |inner, _| google::Value::from(vec![inner]));
     assert!(custom(nested(10)).is_some());
     assert_eq!(custom(nested(MAX_CUSTOM_DEPTH + 1)), None);
     assert_eq!(custom(google::Value::from("x".repeat(MAX_CUSTOM))), None);
@@ -68,8 +64,7 @@ fn custom_data_becomes_json_within_bounds() {
 #[test]
 fn an_error_never_repeats_the_token() {
     let token = Secret::new("secret-token-of-the-sfu");
-    let error =
-        m::Error { code: 401, message: "bad secret-token-of-the-sfu\n".repeat(100), should_retry: false };
+    let error = m::Error { code: 401, message: "bad secret-token-of-the-sfu\n".repeat(100), should_retry: false };
     let error = sfu_error(error, &token);
     assert!(!error.message.contains("secret-token") && !error.message.contains('\n'));
     assert!(error.message.len() <= 512);

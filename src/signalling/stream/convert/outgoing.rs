@@ -4,9 +4,7 @@
 
 use super::{peer_type, strategy_number, track_type};
 use crate::{
-    core::model::{
-        CodecSpec, JoinRequest, MuteState, PeerKind, SfuRequest, Strategy, Subscription, TrackInfo,
-    },
+    core::model::{CodecSpec, JoinRequest, MuteState, PeerKind, SfuRequest, Strategy, Subscription, TrackInfo},
     error::Secret,
     signalling::text,
 };
@@ -90,11 +88,7 @@ pub(crate) fn send_answer(session_id: &str, sdp: &str, negotiation_id: u32) -> s
 }
 
 pub(crate) fn ice_trickle(session_id: &str, peer: PeerKind, candidate: &str) -> m::IceTrickle {
-    m::IceTrickle {
-        peer_type: peer_type(peer),
-        ice_candidate: candidate.to_owned(),
-        session_id: session_id.to_owned(),
-    }
+    m::IceTrickle { peer_type: peer_type(peer), ice_candidate: candidate.to_owned(), session_id: session_id.to_owned() }
 }
 
 pub(crate) fn ice_restart(session_id: &str, peer: PeerKind) -> s::IceRestartRequest {
@@ -110,10 +104,7 @@ pub(crate) fn subscriptions(session_id: &str, wanted: &[Subscription]) -> s::Upd
 
 pub(crate) fn mute_states(session_id: &str, states: &[MuteState]) -> s::UpdateMuteStatesRequest {
     let state = |s: &MuteState| s::TrackMuteState { track_type: track_type(s.kind), muted: s.muted };
-    s::UpdateMuteStatesRequest {
-        session_id: session_id.to_owned(),
-        mute_states: states.iter().map(state).collect(),
-    }
+    s::UpdateMuteStatesRequest { session_id: session_id.to_owned(), mute_states: states.iter().map(state).collect() }
 }
 
 pub(crate) fn send_stats(

@@ -122,9 +122,7 @@ impl Book {
     pub fn door(&self, identity: &str, upgrade: bool) -> Option<Way> {
         let mut doors = lock(&self.doors);
         let fits = |d: &Door| {
-            (d.identity.is_empty() || d.identity == identity)
-                && d.left != Some(0)
-                && (upgrade || d.way != Way::Silent)
+            (d.identity.is_empty() || d.identity == identity) && d.left != Some(0) && (upgrade || d.way != Way::Silent)
         };
         let door = doors.iter_mut().rev().find(|d| fits(d))?;
         // A refused socket is often followed by a question why, which is to be answered the same way.
@@ -237,9 +235,7 @@ impl Book {
         let said = self.each(identity, |r| {
             let chosen: Vec<Offer> = r.last_offers.iter().rev().cycle().take(count).cloned().collect();
             let chosen: Vec<Offer> = (r.replayed..).zip(&chosen).map(|(n, offer)| change(offer, n)).collect();
-            let tell = |h: &Handle| {
-                chosen.iter().filter(|o| h.tell(To::Client, What::message(To::Client, o))).count()
-            };
+            let tell = |h: &Handle| chosen.iter().filter(|o| h.tell(To::Client, What::message(To::Client, o))).count();
             let said = r.live.iter().map(tell).sum::<usize>() as u64;
             r.replayed += said;
             if said == 0 {
@@ -263,8 +259,7 @@ impl Book {
         self.each(identity, |r| {
             r.hold = false;
             let held = std::mem::take(&mut r.held);
-            let tell =
-                |h: &Handle| held.iter().filter(|o| h.tell(To::Client, What::message(To::Client, o))).count();
+            let tell = |h: &Handle| held.iter().filter(|o| h.tell(To::Client, What::message(To::Client, o))).count();
             r.live.iter().map(tell).sum::<usize>() as u64
         })
     }

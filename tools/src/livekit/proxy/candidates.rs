@@ -115,8 +115,7 @@ mod tests {
 
     #[test]
     fn trickled_candidates_too() {
-        let udp =
-            r#"{"candidate":"candidate:1 1 udp 5 127.0.0.1 7882 typ host","sdpMid":"0","sdpMLineIndex":0}"#;
+        let udp = r#"{"candidate":"candidate:1 1 udp 5 127.0.0.1 7882 typ host","sdpMid":"0","sdpMLineIndex":0}"#;
         let changed = in_trickle(udp, &mut |_| Some("127.0.0.1:99".parse().unwrap())).unwrap();
         assert!(changed.contains("candidate:1 1 udp 5 127.0.0.1 99 typ host") && changed.contains("sdpMid"));
         assert_eq!(in_trickle(udp, &mut |_| None), None);

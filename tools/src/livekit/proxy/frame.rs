@@ -166,9 +166,6 @@ mod tests {
         assert_eq!(assembler.push(part(false, TEXT, b"a"), 10).unwrap(), None);
         let close = Frame::close(1000, "bye");
         assert_eq!(assembler.push(close.clone(), 10).unwrap(), Some(close));
-        assert_eq!(
-            assembler.push(part(true, CONTINUATION, b"b"), 10).unwrap(),
-            Some(part(true, TEXT, b"ab"))
-        );
+        assert_eq!(assembler.push(part(true, CONTINUATION, b"b"), 10).unwrap(), Some(part(true, TEXT, b"ab")));
     }
 }

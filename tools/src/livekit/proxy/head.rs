@@ -101,8 +101,7 @@ impl Head {
     pub fn forward(&self) -> Vec<u8> {
         let mut out = format!("{}\r\n", self.first);
         let upgrade = self.upgrades();
-        let dropped: &[&str] =
-            if upgrade { &["sec-websocket-extensions"] } else { &["connection", "keep-alive"] };
+        let dropped: &[&str] = if upgrade { &["sec-websocket-extensions"] } else { &["connection", "keep-alive"] };
         for (name, value) in &self.headers {
             if !dropped.iter().any(|d| name.eq_ignore_ascii_case(d)) {
                 out.push_str(&format!("{name}: {value}\r\n"));
@@ -119,8 +118,7 @@ fn unescape(text: &str) -> String {
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while let Some(byte) = bytes.get(at) {
-        let hex =
-            text.get(at + 1..at + 3).filter(|_| *byte == b'%').and_then(|h| u8::from_str_radix(h, 16).ok());
+        let hex = text.get(at + 1..at + 3).filter(|_| *byte == b'%').and_then(|h| u8::from_str_radix(h, 16).ok());
         match hex {
             Some(value) => {
                 out.push(value);
@@ -156,8 +154,7 @@ mod tests {
         assert!(forward.contains("Connection: Upgrade\r\n") && !forward.contains("deflate"));
         assert!(forward.contains(&token) && forward.ends_with("\r\n\r\n"));
 
-        let head =
-            Head::parse(&format!("GET /rtc/validate HTTP/1.1\r\nAuthorization: Bearer {token}")).unwrap();
+        let head = Head::parse(&format!("GET /rtc/validate HTTP/1.1\r\nAuthorization: Bearer {token}")).unwrap();
         assert_eq!(head.identity(), "anna b");
         assert!(String::from_utf8(head.forward()).unwrap().ends_with("connection: close\r\n\r\n"));
         assert_eq!(Head::parse("HTTP/1.1 401 No").unwrap().status(), 401);

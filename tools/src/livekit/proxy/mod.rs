@@ -62,12 +62,7 @@ impl Drop for Proxy {
 
 impl Proxy {
     /// Listens on a free port of loopback for clients of the server at `target`, which is node `node`.
-    pub async fn start(
-        book: Arc<Book>,
-        relays: Arc<Relays>,
-        node: usize,
-        target: u16,
-    ) -> Result<Self, String> {
+    pub async fn start(book: Arc<Book>, relays: Arc<Relays>, node: usize, target: u16) -> Result<Self, String> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(|e| e.to_string())?;
         let port = listener.local_addr().map_err(|e| e.to_string())?.port();
         let tidy = relays.clone();
@@ -105,12 +100,10 @@ async fn connection(
     let say = |e: std::io::Error| e.to_string();
     client.set_nodelay(true).map_err(say)?;
     let mut early = Vec::new();
-    let head =
-        timeout(REQUEST_LIMIT, head::read(&mut client, &mut early)).await.map_err(|e| e.to_string())??;
+    let head = timeout(REQUEST_LIMIT, head::read(&mut client, &mut early)).await.map_err(|e| e.to_string())??;
     let Some(request) = head else { return Ok(()) };
     let identity = request.identity();
-    let way =
-        if request.path().starts_with("/rtc") { book.door(&identity, request.upgrades()) } else { None };
+    let way = if request.path().starts_with("/rtc") { book.door(&identity, request.upgrades()) } else { None };
     match way {
         Some(Way::Refuse(status)) => return refuse(client, status).await,
         Some(Way::Hang) => {

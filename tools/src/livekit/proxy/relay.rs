@@ -227,12 +227,7 @@ async fn serve(way: Way, front: Arc<UdpSocket>) {
     }
 }
 
-async fn open(
-    way: &Way,
-    front: &Arc<UdpSocket>,
-    client: SocketAddr,
-    tasks: &mut JoinSet<()>,
-) -> Option<Flow> {
+async fn open(way: &Way, front: &Arc<UdpSocket>, client: SocketAddr, tasks: &mut JoinSet<()>) -> Option<Flow> {
     let back = Arc::new(bind().ok()?);
     back.connect(way.key.server).await.ok()?;
     // A new socket takes nothing before the runtime has looked at it once, and the first packet would be lost.
@@ -290,8 +285,7 @@ mod tests {
         client.send_to(b"still", front).await.unwrap();
         let (size, _) = timeout(LIMIT, server.recv_from(&mut buffer)).await.unwrap().unwrap();
         assert_eq!(&buffer[..size], b"still");
-        let dropped =
-            || relays.describe().iter().filter_map(|r| r["to_client"]["dropped"].as_u64()).sum::<u64>();
+        let dropped = || relays.describe().iter().filter_map(|r| r["to_client"]["dropped"].as_u64()).sum::<u64>();
         timeout(LIMIT, async {
             while dropped() == 0 {
                 tokio::task::yield_now().await;

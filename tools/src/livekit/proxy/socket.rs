@@ -323,8 +323,7 @@ impl Line {
             (_, target) => target,
         };
         // A server that knew its client's address would send there, past the relay; so it finds out from packets.
-        let mut map =
-            |address| if self.to == To::Client { relays.front(identity, pc, address) } else { None };
+        let mut map = |address| if self.to == To::Client { relays.front(identity, pc, address) } else { None };
         if kind != "trickle" {
             return Some(wire::replace(bytes, &[number, 2], &mut |sdp| candidates::in_sdp(sdp, &mut map)));
         }
@@ -341,9 +340,7 @@ impl Line {
 
 /// Whose candidate a trickle is: its second member, the publisher's when it is not there.
 fn trickle_target(number: u64, bytes: &[u8]) -> Pc {
-    use offhook_proto::livekit::{
-        signal_request, signal_response, SignalRequest, SignalResponse, SignalTarget,
-    };
+    use offhook_proto::livekit::{signal_request, signal_response, SignalRequest, SignalResponse, SignalTarget};
     use prost::Message;
     let trickle = if number == 4 {
         match SignalResponse::decode(bytes).ok().and_then(|m| m.message) {

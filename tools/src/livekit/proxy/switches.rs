@@ -166,9 +166,8 @@ mod tests {
 
     #[test]
     fn the_same_seed_makes_the_same_faults() {
-        let odds = odds(
-            json!({ "drop": 0.3, "duplicate": 0.2, "reorder": 0.2, "delay_ms": 5, "jitter_ms": 9, "seed": 4 }),
-        );
+        let odds =
+            odds(json!({ "drop": 0.3, "duplicate": 0.2, "reorder": 0.2, "delay_ms": 5, "jitter_ms": 9, "seed": 4 }));
         let first = run(odds, 1, 1000);
         assert_eq!(first, run(odds, 1, 1000));
         assert_ne!(first, run(odds, 2, 1000));
@@ -215,9 +214,6 @@ mod tests {
         assert_eq!(loss("a", To::Client, "offer"), Some(0.9));
         rules.clear("");
         assert_eq!(loss("b", To::Client, "offer"), None);
-        assert!(
-            Scope::read(&json!({ "direction": "up" })).is_err()
-                && Scope::read(&json!({ "pc": "x" })).is_err()
-        );
+        assert!(Scope::read(&json!({ "direction": "up" })).is_err() && Scope::read(&json!({ "pc": "x" })).is_err());
     }
 }

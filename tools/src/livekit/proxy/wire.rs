@@ -135,9 +135,7 @@ pub fn replace(bytes: &[u8], path: &[u64], change: &mut dyn FnMut(&str) -> Strin
         let inside = field.inside.filter(|_| field.number == *number);
         let changed = match inside {
             None => None,
-            Some(inside) if deeper.is_empty() => {
-                std::str::from_utf8(inside).ok().map(|t| change(t).into_bytes())
-            }
+            Some(inside) if deeper.is_empty() => std::str::from_utf8(inside).ok().map(|t| change(t).into_bytes()),
             Some(inside) => Some(replace(inside, deeper, change)),
         };
         match changed {
@@ -156,8 +154,7 @@ pub fn replace(bytes: &[u8], path: &[u64], change: &mut dyn FnMut(&str) -> Strin
 mod tests {
     use super::*;
     use offhook_proto::livekit::{
-        signal_request, signal_response, JoinResponse, Room, SessionDescription, SignalRequest,
-        SignalResponse,
+        signal_request, signal_response, JoinResponse, Room, SessionDescription, SignalRequest, SignalResponse,
     };
     use prost::Message;
 
