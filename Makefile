@@ -85,8 +85,9 @@ examples: build
 test: setup ## every check there is, from unit tests to interop; fails at the first step that fails
 	@set -e; n=0; for step in $(STEPS); do n=$$((n+1)); \
 	  scripts/say.sh "Step $$n of $(words $(STEPS)): $$step"; \
-	  SETUP_DONE=1 $(MAKE) --no-print-directory $$step || { scripts/say.sh "FAILED in step $$step"; exit 1; }; \
-	done; scripts/say.sh "All $$n steps passed"
+	  begun=$$SECONDS; SETUP_DONE=1 $(MAKE) --no-print-directory $$step || { scripts/say.sh "FAILED in step $$step"; exit 1; }; \
+	  echo "step $$step: $$((SECONDS - begun)) s"; \
+	done; scripts/say.sh "All $$n steps passed in $$SECONDS s"
 
 test-rust: ## Rust tests of the whole workspace
 	$(CARGO) test --workspace
