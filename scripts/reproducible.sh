@@ -7,13 +7,15 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 work=$PWD/target/reproducible
 rm -rf "$work" && mkdir -p "$work"
-epoch=$(git log -1 --format=%ct)
+# One commit for both, whatever is committed meanwhile.
+commit=$(git rev-parse HEAD)
+epoch=$(git log -1 --format=%ct "$commit")
 places=("$work/one" "$work/another/and-rather-longer/place")
 [ -z "${OFFHOOK_SFU:-}" ] || export OFFHOOK_SFU=$(realpath "$OFFHOOK_SFU")
 
 for place in "${places[@]}"; do
   mkdir -p "$place"
-  git archive HEAD | tar -x -C "$place"
+  git archive "$commit" | tar -x -C "$place"
   scripts/say.sh "In $place"
   (
     cd "$place"
