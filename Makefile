@@ -35,7 +35,7 @@ SOAK_SEED ?= 1
 STEPS := build check-house check-licences test-rust lab loom check-header test-c test-livekit faults-short test-valgrind test-helgrind test-asan \
          check-install check-abi check-bindings check-docs dist-short test-cpp test-go test-python test-swift interop demo-short demo-livekit-short soak-short
 
-.PHONY: help setup build livekit demo demo-short demo-livekit demo-livekit-short test bench bench-livekit interop install header \
+.PHONY: help setup build livekit demo demo-short demo-livekit demo-livekit-short test bench bench-livekit bench-bindings interop install header \
         lint clean test-rust lab test-c test-livekit test-valgrind test-asan asan check-header check-install check-licences check-house \
         examples loom faults faults-short \
         stage check-bindings test-cpp test-go test-python test-swift test-helgrind test-asan-rust sanitize miri fuzz soak soak-short \
@@ -172,6 +172,7 @@ bench: build ## measure; a table and target/bench/summary.json (BENCH_SECONDS=)
 	$(TOOLS)/offhook-bench --sfu $(SFU) --worker $(BENCH)/worker --watch-seconds $(BENCH_SECONDS) \
 	  --lookup $(BENCH)/handle_lookup --library $(LIBS)/liboffhook.so.0 --out $(BENCH)
 	@$(MAKE) --no-print-directory bench-livekit
+	@$(MAKE) --no-print-directory bench-bindings
 
 bench-livekit: build livekit ## the same on LiveKit, beside its official client (BENCH_SECONDS=, BENCH_SESSIONS=1,50)
 	@mkdir -p $(BENCH)
@@ -181,6 +182,9 @@ bench-livekit: build livekit ## the same on LiveKit, beside its official client 
 	  --official benches/livekit_worker.py --environment tests/livekit/official/env.sh --venv target/livekit/venv \
 	  --out $(BENCH) --watch-seconds $(BENCH_SECONDS) --sessions "$(BENCH_SESSIONS)" --rounds $(BENCH_ROUNDS) \
 	  || { code=$$?; [ $$code = 77 ] && exit 0; exit $$code; }
+
+bench-bindings: stage ## what an event and a frame cost from the library to the handler, in each language (BENCH_SECONDS=)
+	@scripts/bench-bindings.py $(BENCH_SECONDS)
 
 install: build ## install library, header and offhook.pc (DESTDIR, PREFIX, LIBDIR)
 	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" scripts/install.sh

@@ -14,6 +14,7 @@ need make make
 need cmake cmake             # libopus inside the opus crate
 need pkg-config pkg-config   # the install test
 need python3 python3
+need xz xz-utils             # archives of the sources and packages
 # venv and ensurepip are a package of their own on Debian, and another python3 may be first in PATH.
 if ! command -v python3 >/dev/null 2>&1 || ! python3 -c 'import venv, ensurepip' >/dev/null 2>&1; then
   missing+=(python3-venv)
@@ -46,6 +47,9 @@ optional=() without=()
 want() { [ -n "$(command -v "$1" 2>/dev/null)" ] || [ -e "$1" ] || { optional+=("$2"); without+=("$3"); }; }
 want redis-server redis-server "tests with a LiveKit cluster"
 want debootstrap debootstrap "the tests of the Swift binding (without a swift of the machine's own)"
+want /usr/lib/python3/dist-packages/markdown python3-markdown "the pages of the documentation"
+want dpkg-shlibdeps dpkg-dev "the Debian packages"
+want ip iproute2 "the look at the packages without a network"
 want /usr/include/uv.h libuv1-dev "the libuv example"
 if [ ${#optional[@]} -gt 0 ]; then
   if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
