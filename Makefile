@@ -33,7 +33,7 @@ SOAK_SEED ?= 1
 
 # Steps of `make test`, in this order.
 STEPS := build check-house check-licences test-rust lab loom check-header test-c test-livekit faults-short test-valgrind test-helgrind test-asan \
-         check-install check-abi check-bindings check-docs dist-short test-cpp test-go test-python test-swift interop demo-short demo-livekit-short soak-short
+         check-install check-abi check-bindings check-docs test-cpp test-go test-python test-swift interop demo-short demo-livekit-short soak-short
 
 .PHONY: help setup build livekit demo demo-short demo-livekit demo-livekit-short test bench bench-livekit bench-bindings interop install header \
         lint clean test-rust lab test-c test-livekit test-valgrind test-asan asan check-header check-install check-licences check-house \
