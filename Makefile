@@ -196,16 +196,16 @@ stage: build ## library, header and offhook.pc as installed, for the bindings: t
 	@STRIP=0 PREFIX=$(CURDIR)/target/stage scripts/install.sh
 
 test-cpp: stage ## the C++ binding: plain, AddressSanitizer, ThreadSanitizer, a CMake project
-	@scripts/with-sfu.sh bindings/cpp/test.sh || { code=$$?; [ $$code = 77 ] && exit 0; exit $$code; }
+	@timeout -k 20 900 scripts/with-sfu.sh bindings/cpp/test.sh || { code=$$?; [ $$code = 77 ] && exit 0; exit $$code; }
 
 test-go: stage ## the Go binding: vet, race detector, checkptr, static
-	@scripts/with-sfu.sh bindings/go/test.sh || { code=$$?; [ $$code = 77 ] && exit 0; exit $$code; }
+	@timeout -k 20 900 scripts/with-sfu.sh bindings/go/test.sh || { code=$$?; [ $$code = 77 ] && exit 0; exit $$code; }
 
 test-python: stage ## the Python binding, as a wheel in an environment of its own
-	@scripts/with-sfu.sh bindings/python/test.sh || { code=$$?; [ $$code = 77 ] && exit 0; exit $$code; }
+	@timeout -k 20 900 scripts/with-sfu.sh bindings/python/test.sh || { code=$$?; [ $$code = 77 ] && exit 0; exit $$code; }
 
 test-swift: stage ## the Swift binding; makes itself a toolchain where there is none
-	@scripts/with-sfu.sh bindings/swift/test.sh || { code=$$?; [ $$code = 77 ] && exit 0; exit $$code; }
+	@timeout -k 20 900 scripts/with-sfu.sh bindings/swift/test.sh || { code=$$?; [ $$code = 77 ] && exit 0; exit $$code; }
 
 check-bindings: ## every function, constant and field of the header is in every binding; every scenario in its tests
 	@scripts/check-bindings.py

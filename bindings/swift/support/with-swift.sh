@@ -23,7 +23,7 @@ fi
 unshare --mount true 2>/dev/null || skip "there is no swift on PATH, and mount namespaces are not permitted here"
 if [ ! -e "$tree/.offhook-swift-ready" ]; then
   command -v debootstrap >/dev/null || skip "there is no swift on PATH, and no debootstrap to make a tree with one"
-  "$here/chroot.sh" "$tree" || skip "there is no swift on PATH, and no tree with one could be made"
+  timeout -k 10 600 "$here/chroot.sh" "$tree" || skip "there is no swift on PATH, and no tree with one could be made"
 fi
 binds=("$root")
 for directory in "${OFFHOOK_STAGE:-}" "$(dirname "${OFFHOOK_OTHER_ABI:-/}")"; do
