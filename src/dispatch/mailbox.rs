@@ -158,7 +158,7 @@ impl<C: Send + 'static, M: Send + 'static> Mailbox<C, M> {
     /// queue has reached its size. Never waits.
     pub fn post_media(&self, item: M) -> Posted {
         let mut state = self.inner.state.lock();
-        if state.phase != Phase::Open {
+        if state.phase != Phase::Open || state.queue.media_closed {
             drop(state);
             return Posted::Closed;
         }
@@ -218,11 +218,11 @@ impl<C: Send + 'static, M: Send + 'static> Mailbox<C, M> {
         self.inner.state.lock().queue.counts
     }
 
-    /// Takes queued media that `keep` refuses out of the queue, uncounted: of a track or a
-    /// subscriber that the application closed. `keep` runs with the mailbox locked: no calls.
-    pub fn retain_media(&self, mut keep: impl FnMut(&M) -> bool) {
+    /// Takes queued media out, uncounted, and accepts none any more: what was received is closed, whoever is about to
+    /// post. Control items go on. Idempotent.
+    pub fn close_media(&self) {
         let mut state = self.inner.state.lock();
-        let out = state.queue.retain_media(&mut keep);
+        let out = state.queue.close_media();
         if state.queue.is_empty() && state.phase == Phase::Open {
             if let Some(wake) = &mut state.wake {
                 wake.lower();

@@ -81,6 +81,7 @@ pub(super) struct Queue<C, M> {
     normal: usize,
     vital: usize,
     limits: Limits,
+    pub(super) media_closed: bool,
     pub(super) counts: Counts,
 }
 
@@ -93,6 +94,7 @@ impl<C, M> Queue<C, M> {
             normal: 0,
             vital: 0,
             limits,
+            media_closed: false,
             counts: Counts::default(),
         }
     }
@@ -186,17 +188,10 @@ impl<C, M> Queue<C, M> {
         })
     }
 
-    /// Takes out the media items that `keep` refuses.
-    pub(super) fn retain_media(&mut self, keep: &mut dyn FnMut(&M) -> bool) -> Vec<M> {
-        let mut out = Vec::new();
-        for (place, item) in std::mem::take(&mut self.media) {
-            if keep(&item) {
-                self.media.push_back((place, item));
-            } else {
-                out.push(item);
-            }
-        }
-        out
+    /// Takes out all media; none is taken any more.
+    pub(super) fn close_media(&mut self) -> VecDeque<(u64, M)> {
+        self.media_closed = true;
+        std::mem::take(&mut self.media)
     }
 
     /// Marks join their neighbour, so there is never more than one more mark than items.

@@ -510,7 +510,7 @@ impl Call {
     /// is discarded; a callback in progress on another thread is waited for.
     pub fn close_subscriber(&self) {
         self.shared.subscriber_closed.store(true, Ordering::Release);
-        self.shared.mailbox.retain_media(|_| false);
+        self.shared.mailbox.close_media();
         let _ = self.command(Command::ClosePeer(PeerKind::Subscriber));
         self.shared.mailbox.quiesce();
     }

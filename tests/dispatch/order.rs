@@ -263,7 +263,7 @@ fn a_panic_in_destroy_or_in_the_drop_of_an_item_is_contained() {
 }
 
 #[test]
-fn queued_media_of_a_closed_track_can_be_taken_out() {
+fn closed_media_is_taken_out_and_none_follows_while_control_goes_on() {
     let pool = new_pool();
     let (gate, post) = gate();
     let (tell, told) = channel();
@@ -280,11 +280,14 @@ fn queued_media_of_a_closed_track_can_be_taken_out() {
     for n in 1..=6 {
         mailbox.post_media(n);
     }
-    mailbox.retain_media(|n| n % 2 == 0);
+    mailbox.close_media();
+    // Whoever was about to post when it was closed.
+    assert_eq!(mailbox.post_media(8), Posted::Closed);
+    normal(&mailbox, 9);
     mailbox.post_last(7);
     gate.open();
     use Delivery::*;
     let got: Vec<_> = told.iter().collect();
-    assert_eq!(got, [Control(0), Media(2), Media(4), Media(6), Control(7)]);
+    assert_eq!(got, [Control(0), Control(9), Control(7)]);
     end(&pool);
 }

@@ -69,7 +69,9 @@ fn the_descriptor_is_readable_while_there_is_something() {
     }
     mailbox.post_media(7);
     assert!(readable(&mailbox));
-    mailbox.retain_media(|_| false);
+    mailbox.close_media();
+    assert!(silent(&mailbox));
+    assert_eq!(mailbox.post_media(8), Posted::Closed);
     assert!(silent(&mailbox));
     mailbox.post_last(9);
     mailbox.next(LONG).unwrap();
