@@ -127,7 +127,7 @@ class Checker(unittest.TestCase):
         self.breaks(without(HEADER, r"    uint64_t data_dropped;\n"), "oh_call_stats is smaller")
 
     def test_handle_that_grows(self):
-        self.breaks(change(HEADER, "typedef struct oh_track {\n    uint64_t id;", "typedef struct oh_track {\n    uint64_t id;\n    uint64_t more;"),
+        self.breaks(change(HEADER, "    uint64_t id;\n} oh_track;", "    uint64_t id;\n    uint64_t more;\n} oh_track;"),
                     "struct oh_track has grown")
 
     def test_struct_of_an_array_that_grows(self):
