@@ -1,7 +1,7 @@
 # Everything there is to do with Offhook, by name. `make` alone lists it.
 #
-# What is shipped is built as a release, by itself; tests, SFU and tools share the dev build, which is optimised too
-# (see the profiles in Cargo.toml) and checks overflows. Only the AddressSanitizer build is separate.
+# Library, SFU and tools are built once, as a release; the Rust tests share the crates of others with it and compile our
+# own with checks (see the profiles in Cargo.toml). Only the AddressSanitizer build is separate.
 
 SHELL   := /bin/bash
 PREFIX  ?= /usr/local
@@ -11,9 +11,7 @@ CARGO   ?= cargo
 RUSTC   ?= rustc
 CC      ?= cc
 
-TOOLS   := target/debug
-# What is shipped is built by itself: in one build with the SFU, cargo would link what only the SFU asks for.
-SHIP    := target/ship/release
+TOOLS   := target/built
 SFU     := $(TOOLS)/offhook-sfu
 LIBS    := target/lib
 DEMO    := target/demo
@@ -33,12 +31,12 @@ SOAK_SEED ?= 1
 
 # Steps of `make test`, in this order.
 STEPS := build check-house check-licences test-rust lab loom check-header test-c test-livekit faults-short test-valgrind test-helgrind test-asan \
-         check-install check-abi check-bindings check-docs test-cpp test-go test-python test-swift interop demo-short demo-livekit-short soak-short
+         check-install check-abi check-bindings check-docs test-bindings interop demo-short demo-livekit-short soak-short
 
 .PHONY: help setup build livekit demo demo-short demo-livekit demo-livekit-short test bench bench-livekit bench-bindings interop install header \
-        lint clean test-rust lab test-c test-livekit test-valgrind test-asan asan check-header check-install check-licences check-house \
+        lint clean test-rust lab lab-peers test-c test-livekit test-valgrind test-asan asan check-header check-install check-licences check-house \
         examples loom faults faults-short \
-        stage check-bindings test-cpp test-go test-python test-swift test-helgrind test-asan-rust sanitize miri fuzz soak soak-short \
+        stage check-bindings test-bindings test-cpp test-go test-python test-swift test-helgrind test-asan-rust sanitize miri fuzz soak soak-short \
         check-abi docs check-docs dist dist-short check-dist reproducible
 
 help: ## this list
@@ -49,10 +47,10 @@ setup: ## install what a bare Debian 12 lacks (apt when root; otherwise print th
 	@scripts/setup.sh
 
 build: setup ## the library, the development SFU and the tools, optimised
+ifneq ($(BUILT),1)
 	@scripts/say.sh "Building library, SFU and tools (first time: some minutes)"
-	CARGO="$(CARGO)" scripts/build-ship.sh lib
-	$(CARGO) build --workspace --bins
-	@scripts/stage-lib.sh $(SHIP) $(LIBS)
+	CARGO="$(CARGO)" scripts/build.sh
+endif
 
 livekit: ## the LiveKit server into target/tools, with the Go client; skips loudly without one
 	@scripts/livekit.sh || { code=$$?; [ $$code = 77 ] && exit 0; exit $$code; }
@@ -83,19 +81,24 @@ examples: build
 	$(CC) $(CFLAGS) $(STRICT) examples/bot.c -o $(DEMO)/bin/bot $(LINK)
 
 test: setup ## every check there is, from unit tests to interop; fails at the first step that fails
-	@set -e; n=0; for step in $(STEPS); do n=$$((n+1)); \
+	@set -e; n=0; trap 'kill $$(jobs -p) 2>/dev/null || true' EXIT; for step in $(STEPS); do n=$$((n+1)); \
 	  scripts/say.sh "Step $$n of $(words $(STEPS)): $$step"; \
 	  begun=$$SECONDS; SETUP_DONE=1 $(MAKE) --no-print-directory $$step || { scripts/say.sh "FAILED in step $$step"; exit 1; }; \
 	  echo "step $$step: $$((SECONDS - begun)) s"; \
+	  if [ $$step = test-rust ]; then scripts/early.sh scripts/build-asan.sh & fi; \
 	done; scripts/say.sh "All $$n steps passed in $$SECONDS s"
 
 test-rust: ## Rust tests of the whole workspace
-	$(CARGO) test --workspace
+	$(CARGO) test --profile bench --workspace
 
-lab: ## every fault in virtual time: SEEDS=n [FROM=m], or SEED=n to read one schedule; target/lab/summary.json
-	@scripts/say.sh "Fault lab: $(if $(SEED),seed $(SEED),$(or $(SEEDS),50000) seeds)"
-	LAB_SEEDS=$(or $(SEEDS),50000) LAB_FROM=$(FROM) LAB_SEED=$(SEED) LAB_CLASSES=$(CLASSES) LAB_PLANT=$(PLANT) LAB_PROTOCOL=$(PROTOCOL) \
-	  $(CARGO) test --workspace --test lab -- --nocapture every_schedule_keeps_the_rules
+lab: ## every fault in virtual time: SEEDS=n [FROM=m], SEED=n to read one schedule, REPLAY=FILE for a call's trace; target/lab/summary.json
+	@scripts/say.sh "Fault lab: $(if $(REPLAY),$(REPLAY),$(if $(SEED),seed $(SEED),$(or $(SEEDS),50000) seeds))"
+	LAB_REPLAY=$(REPLAY) LAB_SEEDS=$(or $(SEEDS),50000) LAB_FROM=$(FROM) LAB_SEED=$(SEED) LAB_CLASSES=$(CLASSES) LAB_PLANT=$(PLANT) LAB_PROTOCOL=$(PROTOCOL) \
+	  $(CARGO) test --profile bench --workspace --test lab -- --nocapture $(if $(REPLAY),replay_gives,every_schedule_keeps_the_rules)
+
+lab-peers: ## the lab's real peer connections in virtual time, loss of DTLS included: SEEDS=20000
+	@scripts/say.sh "Real peer connections in virtual time: $(or $(SEEDS),20000) seeds"
+	LAB_PEERS=$(or $(SEEDS),20000) $(CARGO) test --profile bench --workspace --test lab -- --nocapture real_peer_connections_live
 
 check-header: ## header fresh, alone compilable as C99 and C++17, symbols equal both ways
 	@scripts/check-header.sh
@@ -167,7 +170,7 @@ bench: build ## measure; a table and target/bench/summary.json (BENCH_SECONDS=)
 	$(BENCH_WORKER)
 # Not by cargo: for an example it would build the library once more, with the features of its tests.
 	$(RUSTC) --edition 2021 -O examples/handle_lookup.rs -o $(BENCH)/handle_lookup \
-	  --extern offhook=$(SHIP)/liboffhook.rlib -L dependency=$(SHIP)/deps
+	  --extern offhook=$(TOOLS)/liboffhook.rlib -L dependency=target/release/deps
 	@scripts/say.sh "Benchmark: library and SFU in separate processes"
 	$(TOOLS)/offhook-bench --sfu $(SFU) --worker $(BENCH)/worker --watch-seconds $(BENCH_SECONDS) \
 	  --lookup $(BENCH)/handle_lookup --library $(LIBS)/liboffhook.so.0 --out $(BENCH)
@@ -186,14 +189,19 @@ bench-livekit: build livekit ## the same on LiveKit, beside its official client 
 bench-bindings: stage ## what an event and a frame cost from the library to the handler, in each language (BENCH_SECONDS=)
 	@scripts/bench-bindings.py $(BENCH_SECONDS)
 
-install: build ## install library, header and offhook.pc (DESTDIR, PREFIX, LIBDIR)
-	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" scripts/install.sh
+install: build ## install library, headers, offhook.pc, the CMake package and the development SFU (DESTDIR, PREFIX, LIBDIR)
+	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" SFU=$(SFU) scripts/install.sh
 
 header: setup ## write include/offhook.h anew from src/capi
 	@scripts/check-header.sh --write
 
 stage: build ## library, header and offhook.pc as installed, for the bindings: target/stage
+ifneq ($(BUILT),1)
 	@STRIP=0 PREFIX=$(CURDIR)/target/stage scripts/install.sh
+endif
+
+test-bindings: stage ## the tests of all four bindings, at the same time
+	@scripts/side-by-side.sh test-cpp test-go test-python test-swift
 
 test-cpp: stage ## the C++ binding: plain, AddressSanitizer, ThreadSanitizer, a CMake project
 	@timeout -k 20 900 scripts/with-sfu.sh bindings/cpp/test.sh || { code=$$?; [ $$code = 77 ] && exit 0; exit $$code; }
@@ -241,7 +249,7 @@ dist: setup ## tarball, .deb, debug files, sources into target/dist; then tried 
 	@scripts/check-dist.sh
 
 dist-short: build ## the same with the library and the SFU that are built already, in two minutes
-	@OFFHOOK_SFU=$(SFU) OFFHOOK_BUILT=1 scripts/dist.sh
+	@OFFHOOK_SFU=$(SFU) OFFHOOK_BUILT=1 OFFHOOK_BUILD=target/built scripts/dist.sh
 	@scripts/check-dist.sh
 
 check-dist: ## what is in target/dist, once more

@@ -98,7 +98,7 @@ int main(int argc, char **argv)
     double seconds = 0;
     app a = { .heard = 0 };
     wav in = { .file = NULL };
-    int16_t pcm[8 * 3840];
+    int16_t pcm[WAV_CHANNELS * WAV_RATE / 50];
     oh_client client;
     oh_call call;
     oh_track mic = { 0 };
@@ -125,7 +125,7 @@ int main(int argc, char **argv)
     }
     if (!where.url) return usage(stderr, argv[0]);
     if (where.protocol == OH_PROTOCOL_STREAM && (!where.user_id || !what.id)) return usage(stderr, argv[0]);
-    if (play && wav_open(&in, play)) return fprintf(stderr, "%s is not a 16-bit PCM WAV file\n", play), 2;
+    if (play && wav_open(&in, play)) return fprintf(stderr, "%s cannot be played: %s\n", play, in.error), 2;
     if (record && wav_create(&a.out, record, 48000, 1)) return perror(record), 2;
     clock_gettime(CLOCK_MONOTONIC, &a.report.began);
 

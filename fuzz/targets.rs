@@ -144,7 +144,10 @@ pub fn candidate(data: &[u8]) {
         assert!(sdp::is_udp_candidate(&candidate), "let through: {candidate}");
         let json = candidate::to_json(&candidate, "0", 0, ufrag.as_deref().unwrap_or_default());
         let again = candidate::parse(&json);
-        assert!(matches!(again, Ok(candidate::Remote::Use { .. })) || json.len() > candidate::MAX_CANDIDATE_BYTES);
+        assert!(
+            matches!(again, Ok(candidate::Remote::Use { .. }))
+                || json.len() > offhook::core::model::candidate::MAX_CANDIDATE_BYTES
+        );
     }
 }
 

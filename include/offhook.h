@@ -26,7 +26,8 @@
  *   blocks delays its own call only. Never let a C++ exception or a longjmp leave a callback.
  *   Functions do not block, except oh_*_free and oh_subscriber_close, which wait for a callback in
  *   progress on another thread, and those named _wait (and oh_call_next_event), which take a timeout.
- *   A wait that would wait for itself gives OH_ERR_WOULD_DEADLOCK instead.
+ *   A wait that would wait for itself, also around the corners of other calls' callbacks, gives
+ *   OH_ERR_WOULD_DEADLOCK instead; a _free, which has no result, takes effect later then.
  *
  * OWNERSHIP
  *   What you pass in is copied before the function returns. What a callback is given is valid until it
@@ -42,12 +43,18 @@
  * STRUCTURES
  *   Options begin with their size: use the _INIT macros, or the _init functions where macros are not at
  *   hand, then set what you need. Zero means "default" for every number, unless it says otherwise.
- *   Structures only grow at their end; a library refuses sizes that it does not know (OH_ERR_ABI).
+ *   Structures only grow at their end. A library takes smaller ones, of an older header, with the defaults for
+ *   the rest; a larger one in which something is set that it does not know is OH_ERR_ABI. The _init
+ *   functions fill in the structure as the library knows it, which may be longer than in your header: give
+ *   them room to spare and set size afterwards, or use the macros.
  *
  * THE PROCESS
  *   Threads start with the first call and none is made per call. oh_shutdown_wait() ends them; exit
  *   without it is fine as well. After fork() the child gets OH_ERR_FORKED from everything. SIGPIPE is
  *   never raised by the library, and signal handlers of the host do not run on its threads.
+ *   Queues and messages are bounded. When the system has no memory left, the process is aborted.
+ *   Each call has a share of the I/O threads. A call whose server sends more than that share can carry
+ *   is read more slowly, and its packets are lost; other calls keep their share.
  *
  * LOST CONNECTIONS
  *   A call whose connection is lost looks for it by itself: a new socket for the same session, or a new
@@ -62,9 +69,9 @@
  *   call; oh_call_get_stats() counts it.
  */
 
-
 #ifndef OFFHOOK_H
 #define OFFHOOK_H
+
 
 #include <stddef.h>
 #include <stdint.h>
@@ -75,6 +82,9 @@
 
 /** As a timeout: as long as it takes. */
 #define OH_FOREVER UINT32_MAX
+
+/** As oh_call_options.drain_ms: what was accepted and not sent yet is given up at once. */
+#define OH_NO_DRAIN UINT32_MAX
 
 
 /**
@@ -152,7 +162,8 @@ enum oh_result
      */
     OH_ERR_LIMIT = -15,
     /**
-     * Plain http or ws to an address that is not loopback; see oh_client_options.allow_insecure.
+     * Plain http or ws to an address that is not loopback, or a server that another one must not name; see
+     * oh_client_options.allow_insecure and allow_other_hosts.
      */
     OH_ERR_INSECURE = -16,
     /**
@@ -290,7 +301,8 @@ enum oh_end_reason
      */
     OH_END_NEGOTIATION_FAILED = 10,
     /**
-     * Peer connections never come up on this network (is UDP allowed?).
+     * Peer connections never come up on this network; `reason` says what was tried and what was found: candidates
+     * and pairs by type, TURN servers that gave no relay, whether anything came back.
      */
     OH_END_NETWORK_UNSUPPORTED = 11,
     /**
@@ -324,7 +336,8 @@ enum oh_event_kind
      */
     OH_EVENT_STATE = 1,
     /**
-     * `joined`: media can flow.
+     * `joined`: the SFU has let this participant in; peer connections are being made. Media of a direction flows
+     * once OH_EVENT_MEDIA says that it is connected.
      */
     OH_EVENT_JOINED = 2,
     /**
@@ -332,23 +345,31 @@ enum oh_event_kind
      */
     OH_EVENT_TOKEN_NEEDED = 3,
     /**
-     * `participant`: somebody is here (at a join also those who were here before).
+     * `participant`: a participant joined. On join sent once for everybody already present. Where one identity is in
+     * a call once (OH_PROTOCOL_LIVEKIT), OH_EVENT_PARTICIPANT_LEFT of the session that is replaced comes before.
      */
     OH_EVENT_PARTICIPANT_JOINED = 4,
     /**
-     * `participant`: something about somebody changed.
+     * `participant`: something about a participant changed. With `local`: about the local participant, sent once
+     * after each join (what the token says of it) and whenever the server changes it.
      */
     OH_EVENT_PARTICIPANT_UPDATED = 5,
     /**
-     * `participant`: somebody is gone.
+     * `participant`: a participant left; `reason` says why. Also for those who left while the connection was lost.
+     * Their tracks ended before (OH_EVENT_TRACK_UNPUBLISHED), and procedure calls to them have failed.
      */
     OH_EVENT_PARTICIPANT_LEFT = 6,
     /**
-     * `track`: a participant publishes a track (or unmuted it).
+     * `track`: a participant published a track, once, muted or not; and again each time it is unmuted. With
+     * `local`: a moderator unmuted a local track. Packets are sent only after this event was delivered: when the
+     * callback has returned, or the pulled event was freed.
      */
     OH_EVENT_TRACK_PUBLISHED = 7,
     /**
-     * `track`: a participant's track ended (or was muted; see cause).
+     * `track`: a participant's track ended, or was muted (`muted` non-zero, cause 1): then it is still there, and its
+     * end is sent as well. With `local`: a moderator muted a local track.
+     * What had come of the track was handed over before this event; nothing of it is after it, until the track is
+     * published again.
      */
     OH_EVENT_TRACK_UNPUBLISHED = 8,
     /**
@@ -368,7 +389,8 @@ enum oh_event_kind
      */
     OH_EVENT_COUNTS = 12,
     /**
-     * `grants`: what this participant may send.
+     * `grants`: what the local participant may do, on join and whenever it changes. Functions whose right is missing
+     * return OH_ERR_REFUSED from then on.
      */
     OH_EVENT_GRANTS = 13,
     /**
@@ -388,7 +410,9 @@ enum oh_event_kind
      */
     OH_EVENT_ERROR = 17,
     /**
-     * `lost`: events were dropped here because the application was too slow to take them.
+     * `lost`: events were dropped here because the application was too slow to take them; or packets or texts of
+     * participants, which wait for the application without being dropped, are missing: a connection ended before
+     * they were taken, or a text never became whole.
      */
     OH_EVENT_LOST = 18,
     /**
@@ -432,6 +456,31 @@ enum oh_event_kind
      * `subscribable`: a track cannot be had any more, or again (OH_CAP_SUBSCRIPTIONS).
      */
     OH_EVENT_SUBSCRIBABLE = 28,
+    /**
+     * `media`: media of one direction is connected, or was lost; once for each change. Sending is connected when
+     * something is published (a track, or data), receiving when the SFU has something to send, or at the join. A
+     * direction that the application closes is not reported as lost, and the end of the call is OH_EVENT_ENDED.
+     */
+    OH_EVENT_MEDIA = 29,
+    /**
+     * `unsent`: the call has ended before everything that was accepted could be sent; comes before
+     * OH_EVENT_ENDED, at most once.
+     */
+    OH_EVENT_UNSENT = 30,
+    /**
+     * `unplayable`: media or data of a participant arrives that cannot be decoded; once for each track (of data:
+     * participant) and reason.
+     */
+    OH_EVENT_UNPLAYABLE = 31,
+    /**
+     * `text_part`: a piece of a text that is still arriving; only with oh_call_options.partial_texts. The whole
+     * text follows as OH_EVENT_TEXT, or OH_EVENT_LOST counts it.
+     */
+    OH_EVENT_TEXT_PART = 32,
+    /**
+     * `dtmf`: a participant (of SIP) pressed a key of the telephone.
+     */
+    OH_EVENT_DTMF = 33,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -733,6 +782,10 @@ enum oh_rpc_error
      */
     OH_RPC_UNSUPPORTED_METHOD = 1400,
     /**
+     * No participant of this name is in the call, and nobody confirmed the request within 2 s.
+     */
+    OH_RPC_RECIPIENT_NOT_FOUND = 1401,
+    /**
      * The payload is too long for the other side.
      */
     OH_RPC_REQUEST_TOO_LARGE = 1402,
@@ -770,6 +823,247 @@ enum oh_rpc_error
 typedef enum oh_rpc_error oh_rpc_error;
 #else
 typedef uint32_t oh_rpc_error;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * What kind of participant it is.
+ */
+enum oh_participant_kind
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * A person with a client, or a program that joined as one.
+     */
+    OH_PARTICIPANT_STANDARD = 0,
+    /**
+     * A stream that is fed into the call (RTMP, WHIP).
+     */
+    OH_PARTICIPANT_INGRESS = 1,
+    /**
+     * A stream or recording that is made of the call.
+     */
+    OH_PARTICIPANT_EGRESS = 2,
+    /**
+     * A telephone.
+     */
+    OH_PARTICIPANT_SIP = 3,
+    /**
+     * A program that acts by itself.
+     */
+    OH_PARTICIPANT_AGENT = 4,
+    /**
+     * Records the call.
+     */
+    OH_PARTICIPANT_RECORDER = 5,
+    /**
+     * Of a kind that this version does not know.
+     */
+    OH_PARTICIPANT_OTHER = 6,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum oh_participant_kind oh_participant_kind;
+#else
+typedef int32_t oh_participant_kind;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * Why a participant left.
+ */
+enum oh_leave_reason
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * Not said by the server.
+     */
+    OH_LEAVE_UNKNOWN = 0,
+    /**
+     * By its own decision.
+     */
+    OH_LEAVE_CLIENT = 1,
+    /**
+     * Another client joined as the same participant.
+     */
+    OH_LEAVE_REPLACED = 2,
+    /**
+     * Its server shut down.
+     */
+    OH_LEAVE_SERVER_SHUTDOWN = 3,
+    /**
+     * It was removed.
+     */
+    OH_LEAVE_REMOVED = 4,
+    /**
+     * The room was deleted.
+     */
+    OH_LEAVE_ROOM_DELETED = 5,
+    /**
+     * Server and client did not agree about its session.
+     */
+    OH_LEAVE_STATE_MISMATCH = 6,
+    /**
+     * It did not get in.
+     */
+    OH_LEAVE_JOIN_FAILURE = 7,
+    /**
+     * It went on to another server.
+     */
+    OH_LEAVE_MIGRATION = 8,
+    /**
+     * Its signalling connection was lost.
+     */
+    OH_LEAVE_SIGNAL_CLOSE = 9,
+    /**
+     * The room was closed.
+     */
+    OH_LEAVE_ROOM_CLOSED = 10,
+    /**
+     * SIP: the callee did not answer.
+     */
+    OH_LEAVE_USER_UNAVAILABLE = 11,
+    /**
+     * SIP: the callee declined.
+     */
+    OH_LEAVE_USER_REJECTED = 12,
+    /**
+     * SIP: the trunk failed.
+     */
+    OH_LEAVE_SIP_TRUNK_FAILURE = 13,
+    /**
+     * Its connection timed out.
+     */
+    OH_LEAVE_CONNECTION_TIMEOUT = 14,
+    /**
+     * Its media failed.
+     */
+    OH_LEAVE_MEDIA_FAILURE = 15,
+    /**
+     * The agent failed.
+     */
+    OH_LEAVE_AGENT_ERROR = 16,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum oh_leave_reason oh_leave_reason;
+#else
+typedef int32_t oh_leave_reason;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * Rights of a participant; bits of oh_event_participant.rights.
+ */
+enum oh_right
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * May publish audio of a microphone.
+     */
+    OH_RIGHT_AUDIO = 1,
+    /**
+     * May publish video of a camera.
+     */
+    OH_RIGHT_VIDEO = 2,
+    /**
+     * May publish the screen and its audio.
+     */
+    OH_RIGHT_SCREEN_SHARE = 4,
+    /**
+     * May send data, texts and procedure calls.
+     */
+    OH_RIGHT_DATA = 8,
+    /**
+     * May receive tracks.
+     */
+    OH_RIGHT_SUBSCRIBE = 16,
+    /**
+     * May change its own name, metadata and attributes.
+     */
+    OH_RIGHT_UPDATE_METADATA = 32,
+    /**
+     * Is not visible to others.
+     */
+    OH_RIGHT_HIDDEN = 64,
+    /**
+     * Records the call.
+     */
+    OH_RIGHT_RECORDER = 128,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum oh_right oh_right;
+#else
+typedef int32_t oh_right;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * Direction of media, seen from here.
+ */
+enum oh_direction
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * What is published.
+     */
+    OH_DIRECTION_SEND = 1,
+    /**
+     * What is received.
+     */
+    OH_DIRECTION_RECEIVE = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum oh_direction oh_direction;
+#else
+typedef int32_t oh_direction;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * Why something that arrived cannot be decoded.
+ */
+enum oh_unplayable
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * The track is encrypted end to end.
+     */
+    OH_UNPLAYABLE_ENCRYPTED = 1,
+    /**
+     * Its codec is not supported.
+     */
+    OH_UNPLAYABLE_CODEC = 2,
+    /**
+     * The stream cannot be assigned to a track of a participant.
+     */
+    OH_UNPLAYABLE_UNASSIGNED = 3,
+    /**
+     * Its payload type was not negotiated.
+     */
+    OH_UNPLAYABLE_PAYLOAD_TYPE = 4,
+    /**
+     * Data or a text is encrypted end to end.
+     */
+    OH_UNPLAYABLE_DATA_ENCRYPTED = 5,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum oh_unplayable oh_unplayable;
+#else
+typedef int32_t oh_unplayable;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
@@ -838,7 +1132,7 @@ typedef struct oh_event_joined {
  */
 typedef struct oh_event_participant {
     /**
-     * Who it is; one user may be in a call more than once.
+     * Who it is; one user may be in a call more than once (not with OH_PROTOCOL_LIVEKIT).
      */
     const char *user_id;
     /**
@@ -881,6 +1175,22 @@ typedef struct oh_event_participant {
      * Names and values as a JSON object, "" without any (OH_CAP_ATTRIBUTES).
      */
     const char *attributes;
+    /**
+     * oh_participant_kind.
+     */
+    int32_t kind;
+    /**
+     * Non-zero: this is the local participant.
+     */
+    uint32_t local;
+    /**
+     * OH_EVENT_PARTICIPANT_LEFT: why, an oh_leave_reason; else 0.
+     */
+    int32_t reason;
+    /**
+     * Bits of oh_right; 0 in protocols that do not say them of others.
+     */
+    uint32_t rights;
 } oh_event_participant;
 
 /**
@@ -908,9 +1218,26 @@ typedef struct oh_event_track {
      */
     const char *track_id;
     /**
-     * As its publisher calls it; may be "".
+     * As its publisher calls it; may be "". Its source is `kind`.
      */
     const char *name;
+    /**
+     * Non-zero: published, and muted.
+     */
+    uint32_t muted;
+    /**
+     * Non-zero: a track of the local participant, changed by a moderator.
+     */
+    uint32_t local;
+    /**
+     * Non-zero: a moderator unmuted it, and it stays muted until oh_track_set_muted says otherwise: with
+     * oh_call_options.hold_unmute, and when the application itself had muted it.
+     */
+    uint32_t held;
+    /**
+     * Non-zero: encrypted end to end.
+     */
+    uint32_t encrypted;
 } oh_event_track;
 
 /**
@@ -973,6 +1300,26 @@ typedef struct oh_event_grants {
      * The screen, with its sound.
      */
     uint32_t screen_share;
+    /**
+     * Data, texts and procedure calls.
+     */
+    uint32_t data;
+    /**
+     * Receiving tracks.
+     */
+    uint32_t subscribe;
+    /**
+     * Changing the own name, metadata and attributes.
+     */
+    uint32_t update_metadata;
+    /**
+     * Not a permission: this participant is not visible to others.
+     */
+    uint32_t hidden;
+    /**
+     * Not a permission: this participant records the call.
+     */
+    uint32_t recorder;
 } oh_event_grants;
 
 /**
@@ -1058,13 +1405,25 @@ typedef struct oh_event_error {
 } oh_event_error;
 
 /**
- * Events that are missing here.
+ * What is missing here. Packets and texts were dropped for want of room, or could not be put together.
  */
 typedef struct oh_event_lost {
     /**
      * How many were dropped.
      */
     uint64_t count;
+    /**
+     * Packets of participants that were dropped, part of count.
+     */
+    uint64_t data_packets;
+    /**
+     * Their bytes.
+     */
+    uint64_t data_bytes;
+    /**
+     * Texts of participants that were dropped, part of count.
+     */
+    uint64_t texts;
 } oh_event_lost;
 
 /**
@@ -1140,6 +1499,10 @@ typedef struct oh_audio {
      * Zero.
      */
     uint32_t reserved;
+    /**
+     * The track, as in oh_event_track; "" in protocols without such names.
+     */
+    const char *track_id;
 } oh_audio;
 
 /**
@@ -1243,7 +1606,7 @@ typedef struct oh_event_data_packet {
      */
     const char *user_id;
     /**
-     * The sender's session, "" when it is not told.
+     * The sender's session, "" when it is not known.
      */
     const char *session_id;
     /**
@@ -1273,7 +1636,7 @@ typedef struct oh_event_text {
      */
     const char *user_id;
     /**
-     * The sender's session, "" when it is not told.
+     * The sender's session, "" when it is not known.
      */
     const char *session_id;
     /**
@@ -1288,6 +1651,10 @@ typedef struct oh_event_text {
      * The whole text.
      */
     const char *text;
+    /**
+     * What its sender attached to it, names and values as a JSON object, "" without any.
+     */
+    const char *attributes;
 } oh_event_text;
 
 /**
@@ -1323,7 +1690,8 @@ typedef struct oh_event_rpc {
      */
     uint32_t error_code;
     /**
-     * OH_EVENT_RPC_REQUEST: ms that the caller waits for the answer.
+     * OH_EVENT_RPC_REQUEST: ms that the caller waits for the answer, as it tells; other clients may tell up to 7 s
+     * less.
      */
     uint32_t timeout_ms;
 } oh_event_rpc;
@@ -1353,6 +1721,144 @@ typedef struct oh_event_subscribable {
      */
     uint32_t reserved;
 } oh_event_subscribable;
+
+/**
+ * Media of one direction.
+ */
+typedef struct oh_event_media {
+    /**
+     * oh_direction.
+     */
+    int32_t direction;
+    /**
+     * Non-zero: connected, media can flow; zero: it was connected and was lost.
+     */
+    uint32_t connected;
+    /**
+     * What was tried and found; "" when connected.
+     */
+    const char *text;
+} oh_event_media;
+
+/**
+ * What was accepted and could not be sent.
+ */
+typedef struct oh_event_unsent {
+    /**
+     * Milliseconds of audio, all tracks together.
+     */
+    uint64_t audio_ms;
+    /**
+     * Packets of oh_call_send_data.
+     */
+    uint64_t data_packets;
+    /**
+     * Texts of oh_call_send_text.
+     */
+    uint64_t texts;
+    /**
+     * Events of oh_call_send_custom.
+     */
+    uint64_t custom_events;
+    /**
+     * Answers of oh_call_rpc_answer.
+     */
+    uint64_t rpc_answers;
+    /**
+     * Bytes of all of them but audio.
+     */
+    uint64_t bytes;
+} oh_event_unsent;
+
+/**
+ * What cannot be decoded.
+ */
+typedef struct oh_event_unplayable {
+    /**
+     * The sender; "" when it is not known.
+     */
+    const char *user_id;
+    /**
+     * The sender's session, "" when it is not known.
+     */
+    const char *session_id;
+    /**
+     * The track, as in oh_event_track; "" when it is not known, and of data.
+     */
+    const char *track_id;
+    /**
+     * What was found and what to do.
+     */
+    const char *text;
+    /**
+     * oh_track_kind; of data 0.
+     */
+    int32_t kind;
+    /**
+     * oh_unplayable.
+     */
+    int32_t reason;
+} oh_event_unplayable;
+
+/**
+ * A piece of a text that is still arriving.
+ */
+typedef struct oh_event_text_part {
+    /**
+     * The sender; "" for the application's server.
+     */
+    const char *user_id;
+    /**
+     * The sender's session, "" when it is not known.
+     */
+    const char *session_id;
+    /**
+     * What it is about, as its sender says; may be "".
+     */
+    const char *topic;
+    /**
+     * The sender's name of this text, the same for all of its pieces and for OH_EVENT_TEXT.
+     */
+    const char *id;
+    /**
+     * What its sender attached to the text, names and values as a JSON object, "" without any.
+     */
+    const char *attributes;
+    /**
+     * The new piece; whole characters only.
+     */
+    const char *text;
+    /**
+     * Bytes of the text before this piece.
+     */
+    uint64_t offset;
+} oh_event_text_part;
+
+/**
+ * A key of a telephone.
+ */
+typedef struct oh_event_dtmf {
+    /**
+     * Who pressed it.
+     */
+    const char *user_id;
+    /**
+     * The participant's session, "" when it is not known.
+     */
+    const char *session_id;
+    /**
+     * The key as a text: "0" to "9", "*", "#", "A" to "D".
+     */
+    const char *digit;
+    /**
+     * Its number by RFC 4733: 0 to 15.
+     */
+    uint32_t code;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
+} oh_event_dtmf;
 
 /**
  * The member that `kind` names.
@@ -1443,6 +1949,26 @@ typedef union oh_event_data {
      */
     struct oh_event_subscribable subscribable;
     /**
+     * OH_EVENT_MEDIA.
+     */
+    struct oh_event_media media;
+    /**
+     * OH_EVENT_UNSENT.
+     */
+    struct oh_event_unsent unsent;
+    /**
+     * OH_EVENT_UNPLAYABLE.
+     */
+    struct oh_event_unplayable unplayable;
+    /**
+     * OH_EVENT_TEXT_PART.
+     */
+    struct oh_event_text_part text_part;
+    /**
+     * OH_EVENT_DTMF.
+     */
+    struct oh_event_dtmf dtmf;
+    /**
      * Room for later kinds: the size of an event does not change.
      */
     uint64_t reserved[24];
@@ -1450,7 +1976,8 @@ typedef union oh_event_data {
 
 /**
  * Something that happened. Everything it points to is valid during the callback only; of a pulled
- * event: until oh_event_free. Text is UTF-8 and never NULL.
+ * event: until oh_event_free. Text is UTF-8, never NULL and never cut: what a message within
+ * oh_client_options.max_message_bytes says arrives whole. A zero byte inside becomes U+FFFD.
  */
 typedef struct oh_event {
     /**
@@ -1537,7 +2064,9 @@ typedef struct oh_call_options {
      */
     int32_t join_retries;
     /**
-     * Which call. Required; with OH_PROTOCOL_LIVEKIT the room, NULL: the one that the token is for.
+     * Which call. Required; with OH_PROTOCOL_LIVEKIT the room, NULL: the one that the token is for. With
+     * OH_PROTOCOL_STREAM id and call_type are parts of a path: 1024 bytes at most, no control characters, not "."
+     * or "..".
      */
     const char *id;
     /**
@@ -1545,7 +2074,8 @@ typedef struct oh_call_options {
      */
     const char *call_type;
     /**
-     * Token for this call instead of the client's; NULL: the client's.
+     * Token for this call instead of the client's; NULL: the client's. Blanks and line breaks around it are left
+     * out.
      */
     const char *token;
     /**
@@ -1578,7 +2108,10 @@ typedef struct oh_call_options {
     uint32_t audio_max_delay_ms;
     /**
      * Events queued for the application at most, 16 to 65536; 0: 1024. Beyond it events are
-     * dropped and OH_EVENT_LOST says how many; state events and the terminal event never are.
+     * dropped and OH_EVENT_LOST says how many. Room of their own have participants who come and go and their
+     * tracks (32768 events, 16 MiB). Answers to procedure calls, state events and the terminal event are never
+     * dropped, nor are packets and texts of participants: beyond as many, what is sent reliably is left with its
+     * sender (flow control).
      */
     uint32_t event_queue;
     /**
@@ -1626,6 +2159,26 @@ typedef struct oh_call_options {
      * Zero.
      */
     uint32_t reserved;
+    /**
+     * How long oh_call_leave and oh_call_free go on sending what was accepted before (audio, data, texts, custom
+     * events, answers to procedure calls), in ms, 1 to 1000; 0: 1000; OH_NO_DRAIN: not at all. The whole of a leave
+     * still takes two seconds at most.
+     */
+    uint32_t drain_ms;
+    /**
+     * Non-zero: pieces of texts come as they arrive, too (OH_EVENT_TEXT_PART).
+     */
+    uint32_t partial_texts;
+    /**
+     * Non-zero: a track that a moderator unmutes stays muted until oh_track_set_muted agrees; see
+     * oh_event_track.held.
+     */
+    uint32_t hold_unmute;
+    /**
+     * Bytes of payload in events that wait for the application at most, 65536 to 1073741824; 0: 4194304. Beyond
+     * it reliable data is left with its sender (flow control), everything else as beyond event_queue.
+     */
+    uint32_t event_bytes;
 } oh_call_options;
 
 /**
@@ -1648,18 +2201,23 @@ typedef struct oh_client_options {
      */
     uint32_t size;
     /**
-     * Largest message taken from an SFU, in bytes, 1024 to 67108864; 0: 1048576. A larger one ends
-     * the connection with close code 1009.
+     * Largest message taken from an SFU, in bytes on the wire, 1024 to 67108864; 0: 1048576, with
+     * OH_PROTOCOL_LIVEKIT 16777216 (room for 3,000 participants with 4 KiB of metadata each). A larger one closes
+     * the connection with code 1009 and is reported with OH_ERR_LIMIT, this option's name and the size: a join
+     * ends with it; later it is an OH_EVENT_ERROR and the call reconnects, and ends when it comes again within two
+     * minutes. Within it, no text of a participant or room is cut.
      */
     uint32_t max_message_bytes;
     /**
      * Base URL of the coordinator, for instance "https://video.example.com". Required. With
      * OH_PROTOCOL_LIVEKIT the URL of the server, for instance "wss://sfu.example.com"; several servers of
-     * one cluster may be given, parted by spaces: the first is asked first, the others when it is gone.
+     * one cluster may be given, parted by spaces: the first is asked first, the others when it is gone. A query
+     * in it is part of every request.
      */
     const char *url;
     /**
-     * The application's key at the service; NULL: none.
+     * The application's key at the service; NULL: none. Of key and token, blanks and line breaks around them are
+     * left out; inside they are OH_ERR_ARGUMENT.
      */
     const char *api_key;
     /**
@@ -1671,11 +2229,13 @@ typedef struct oh_client_options {
      */
     const char *token;
     /**
-     * PEM file with certificates to trust besides those of the system; NULL: none.
+     * PEM file with certificates to trust besides those of the system; NULL: none. A server that presents one of
+     * them itself (a self-signed certificate) is accepted, too; host name and dates of validity are checked all
+     * the same. Keys on the curve P-521 are not supported.
      */
     const char *ca_file;
     /**
-     * URL that tells the nearest edge in its `x-amz-cf-pop` header; NULL: not asked.
+     * URL that tells the nearest edge in its `x-amz-cf-pop` header; NULL: not asked. It gets no token.
      */
     const char *hint_url;
     /**
@@ -1690,14 +2250,26 @@ typedef struct oh_client_options {
      */
     uint32_t events;
     /**
-     * oh_protocol: what is spoken with the service. api_key, hint_url and events are of
-     * OH_PROTOCOL_STREAM.
+     * oh_protocol: what is spoken with the service. With 0 (OH_PROTOCOL_STREAM) a URL that begins with wss:// or
+     * ws:// means OH_PROTOCOL_LIVEKIT. api_key, hint_url and events are of OH_PROTOCOL_STREAM.
      */
     int32_t protocol;
     /**
      * Zero.
      */
     uint32_t reserved;
+    /**
+     * Non-zero: tokens may go to hosts that the server names over a connection without TLS. Zero: over TLS any
+     * host that the server names; without TLS only the host that the token was given for (all ports of it; the
+     * addresses of loopback are one host). Redirects are never followed. A server that is not on this machine or
+     * link may name nothing there (loopback and link-local addresses, also by a name), whatever is set here:
+     * OH_ERR_INSECURE.
+     */
+    uint32_t allow_other_hosts;
+    /**
+     * Zero.
+     */
+    uint32_t reserved2;
 } oh_client_options;
 
 /**
@@ -1767,6 +2339,28 @@ typedef struct oh_rpc_options {
  * number is told. It delays no call. It may use the library.
  */
 typedef void (*oh_log_handler)(void *user_data, int32_t level, const char *text);
+
+/**
+ * What all calls of the process together may use. Begin with OH_LIMITS_INIT or oh_limits_init.
+ */
+typedef struct oh_limits {
+    /**
+     * sizeof(oh_limits).
+     */
+    uint32_t size;
+    /**
+     * Threads for callbacks at most, 8 to 65536; 0: 512. There are two, and more only while callbacks block. When
+     * so many block, the callbacks of other calls wait; only calls whose last callback returned within 100 ms go
+     * on, on four threads more (replaced, up to a quarter of callback_threads, should they block as well).
+     */
+    uint32_t callback_threads;
+    /**
+     * Bytes of payload in events and of sound that wait for the application, of all calls together, 1048576 to
+     * 1099511627776; 0: 268435456. Beyond it what a call gets is dropped as beyond oh_call_options.event_bytes (a call
+     * in which no more than 65536 bytes wait goes on), and oh_call_join gives OH_ERR_LIMIT.
+     */
+    uint64_t queue_bytes;
+} oh_limits;
 
 /**
  * What I send in a call; its tracks are oh_track. 0 is none.
@@ -1924,6 +2518,40 @@ typedef struct oh_call_stats {
      * more than may wait.
      */
     uint64_t data_dropped;
+    /**
+     * RTP packets that could not be decoded: encrypted end to end, or of a codec or payload type that is not
+     * supported.
+     */
+    uint64_t packets_unplayable;
+    /**
+     * RTP packets that could not be assigned to a track of a participant.
+     */
+    uint64_t packets_unassigned;
+    /**
+     * RTP packets of padding only.
+     */
+    uint64_t packets_padding;
+    /**
+     * Lost frames that came again in a later packet of redundant audio (RED, RFC 2198), in time to be played.
+     */
+    uint64_t frames_restored_red;
+    /**
+     * Milliseconds of audio dropped because a live track was written faster than it is sent, or by
+     * oh_track_clear.
+     */
+    uint64_t audio_dropped_ms;
+    /**
+     * Packets and texts of participants that were encrypted end to end, part of data_dropped.
+     */
+    uint64_t data_encrypted;
+    /**
+     * What was accepted and could not be sent before the end: packets, texts, custom events and answers.
+     */
+    uint64_t data_unsent;
+    /**
+     * Bytes of payload in events that wait for the application now.
+     */
+    uint64_t event_bytes;
 } oh_call_stats;
 
 /**
@@ -1990,7 +2618,8 @@ typedef struct oh_access_token_options {
      */
     uint32_t ttl_s;
     /**
-     * The service's key and its secret. Required. Keep the secret on servers.
+     * The service's key and its secret. Required. Keep the secret on servers. Blanks and line breaks around them
+     * are left out.
      */
     const char *api_key;
     /**
@@ -2096,6 +2725,17 @@ typedef struct oh_audio_track_options {
      * Zero.
      */
     uint32_t reserved;
+    /**
+     * Non-zero: what is written is heard now or never (a microphone, a bridge): at most 40 ms wait, beyond it the
+     * oldest is dropped and counted (oh_call_stats.audio_dropped_ms). A write never gives OH_ERR_FULL then.
+     */
+    uint32_t live;
+    /**
+     * Redundant audio (RED, RFC 2198), where the call and its SFU allow it: how many earlier frames are sent once
+     * more with each packet, 1 or 2; -1: none. 0: 1. A packet that is lost is then made good by the next one. It
+     * costs the bytes of the earlier frames again.
+     */
+    int32_t red;
 } oh_audio_track_options;
 
 #ifdef __cplusplus
@@ -2120,8 +2760,9 @@ void oh_call_options_init(struct oh_call_options *options);
  * @param options  see oh_call_options; `id` is required.
  * @param call     receives the handle, before the first callback runs.
  * @return         OH_OK; OH_ERR_ARGUMENT with details in oh_last_error; OH_ERR_HANDLE; OH_ERR_ABI;
- *                 OH_ERR_LIMIT when the system has no threads or descriptors left; OH_ERR_STATE
- *                 while the library shuts down. On failure destroy is not called.
+ *                 OH_ERR_LIMIT when the system has no threads or descriptors left, or when more than
+ *                 oh_limits.queue_bytes wait for the application; OH_ERR_STATE while the library shuts
+ *                 down. On failure destroy is not called, and `call` is not written.
  *
  * Any thread, callbacks included. Free it with oh_call_free.
  *
@@ -2142,7 +2783,8 @@ oh_result oh_call_join(struct oh_client client, const struct oh_call_options *op
  * @return            OH_OK when the call is in that state; OH_ERR_TIMEOUT; when the call ended
  *                    first: the error it ended with (OH_ERR_CANCELLED when the application left),
  *                    oh_last_error has its text; OH_ERR_WOULD_DEADLOCK inside a callback of the
- *                    same call.
+ *                    same call, and for OH_STATE_LEFT inside a callback of another call for which a
+ *                    callback of this one waits, directly or around corners.
  */
 oh_result oh_call_wait(struct oh_call call, int32_t state, uint32_t timeout_ms);
 
@@ -2158,9 +2800,36 @@ oh_result oh_call_wait(struct oh_call call, int32_t state, uint32_t timeout_ms);
 oh_result oh_call_state(struct oh_call call, int32_t *state);
 
 /**
+ * What a call was given and what it decided: the trace of its rules, to find out why it did what it did, and to let
+ * the same happen again. Lines of JSON: the first has the call's settings, each other one something that was given
+ * ("in", "tick", with the time in ns) or decided ("out"). Of a long call the end is kept. Works until the call is
+ * freed, also when it is over. Attach it to a report of a defect.
+ *
+ * No tokens, passwords, metadata, texts, payloads and packets of media are in it: a hash or a length stands in their
+ * place. Names of participants and addresses of this machine are.
+ *
+ * @param buf     receives the text, cut after the last line that fits and always NUL-terminated; may be NULL when
+ *                len is 0.
+ * @param len     bytes at buf.
+ * @param needed  receives the bytes that the whole text needs without its NUL; a call that goes on may need more
+ *                the next time.
+ * @return        OH_OK; OH_ERR_HANDLE; OH_ERR_ARGUMENT.
+ *
+ * Any thread, callbacks included. Usually less than 1 MiB.
+ *
+ * # Safety
+ * `buf` must be NULL or point to `len` writable bytes; `needed` must be NULL or writable.
+ */
+oh_result oh_call_trace(struct oh_call call,
+                        char *buf,
+                        size_t len,
+                        size_t *needed);
+
+/**
  * Answers OH_EVENT_TOKEN_NEEDED, inside the callback or later.
  *
- * @param token  the user's token; NULL: there is none, the join fails with OH_ERR_AUTH.
+ * @param token  the user's token, blanks and line breaks around it are left out; NULL: there is none, the join
+ *               fails with OH_ERR_AUTH.
  * @return       OH_OK; OH_ERR_STATE when the call is over; OH_ERR_HANDLE; OH_ERR_ARGUMENT.
  *
  * Any thread. Without a question the token is ignored. With OH_PROTOCOL_LIVEKIT a token for another call is an
@@ -2191,7 +2860,13 @@ oh_result oh_call_provide_token(struct oh_call call,
 oh_result oh_call_send_custom(struct oh_call call, const char *json);
 
 /**
- * Leaves: says goodbye, stops media, and ends with OH_EVENT_ENDED within 2 s. Returns at once.
+ * Leaves: sends what was accepted before (audio, data, texts, custom events, answers to procedure calls), says
+ * leave message, and ends with OH_EVENT_ENDED within 2 s. Returns at once; from here on nothing more is accepted, and
+ * nothing more is received.
+ *
+ * What waits is sent within oh_call_options.drain_ms, only as long as it takes; the last sound has 0.2 s more to be
+ * heard before the others learn that this participant is gone. What could not be sent in time, or because the
+ * connection was lost, comes as OH_EVENT_UNSENT before OH_EVENT_ENDED.
  *
  * @param call    the call; leaving twice, or after the end, is fine.
  * @param reason  told to the SFU, cut to 115 bytes; may be NULL.
@@ -2202,7 +2877,8 @@ oh_result oh_call_send_custom(struct oh_call call, const char *json);
  * # Safety
  * `reason` must be NULL or a NUL-terminated string.
  */
-oh_result oh_call_leave(struct oh_call call, const char *reason);
+oh_result oh_call_leave(struct oh_call call,
+                        const char *reason);
 
 /**
  * Frees a call: leaves it if that was not done, and ends its callbacks. Its publisher, subscriber
@@ -2210,8 +2886,11 @@ oh_result oh_call_leave(struct oh_call call, const char *reason);
  *
  * After it returns, no callback of this call runs, and destroy has been called: a callback in
  * progress on another thread is waited for. Inside a callback of the same call it returns at once
- * and takes effect when that callback returns. Calls that free each other inside their callbacks do
- * not deadlock. The goodbye to the SFU goes on in the background, 2 s at most.
+ * and takes effect when that callback returns. So it does when the callback in progress itself waits for the
+ * callback that this is called in: calls that free each other, or wait for each other, inside their callbacks
+ * do not deadlock. What was accepted before is still sent, as after oh_call_leave, and the leave message to the SFU follows:
+ * in the background, 2 s at most. What could not be sent is then only logged: to hear of it, call oh_call_leave
+ * and wait for OH_STATE_LEFT first. A process that ends meanwhile ends it, too: oh_shutdown_wait waits for it.
  *
  * @param call  none or stale: nothing happens.
  *
@@ -2272,8 +2951,8 @@ void oh_data_options_init(struct oh_data_options *options);
  * @param options  NULL: reliable, to everybody, without a topic.
  * @param data     `size` bytes; may be NULL when size is 0.
  * @param size     60000 at most; 15000 is a good size, for what is larger holds up what follows it.
- * @return         OH_OK; OH_ERR_ARGUMENT; OH_ERR_UNSUPPORTED; OH_ERR_STATE before the join and after the
- *                 end; OH_ERR_FULL when 1 MiB waits to be sent: try again later; OH_ERR_CLOSED when the
+ * @return         OH_OK; OH_ERR_ARGUMENT; OH_ERR_UNSUPPORTED; OH_ERR_REFUSED without the right to send data (see
+ *                 OH_EVENT_GRANTS); OH_ERR_STATE before the join and after the end; OH_ERR_FULL when 1 MiB waits to be sent: try again later; OH_ERR_CLOSED when the
  *                 publisher was closed; OH_ERR_HANDLE.
  *
  * Any thread, callbacks included.
@@ -2316,8 +2995,8 @@ void oh_rpc_options_init(struct oh_rpc_options *options);
  *
  * @param options  `to` and `method` are required.
  * @param id       receives the number; may be NULL.
- * @return         OH_OK; OH_ERR_ARGUMENT; OH_ERR_UNSUPPORTED; OH_ERR_STATE after the end; OH_ERR_FULL;
- *                 OH_ERR_HANDLE.
+ * @return         OH_OK; OH_ERR_ARGUMENT; OH_ERR_UNSUPPORTED; OH_ERR_REFUSED without the right to send data;
+ *                 OH_ERR_STATE after the end; OH_ERR_FULL; OH_ERR_HANDLE.
  *
  * Any thread, callbacks included. The response may come before this function has returned.
  *
@@ -2328,15 +3007,16 @@ void oh_rpc_options_init(struct oh_rpc_options *options);
 oh_result oh_call_rpc(struct oh_call call, const struct oh_rpc_options *options, uint64_t *id);
 
 /**
- * Answers OH_EVENT_RPC_REQUEST, inside the callback or later. An answer that comes too late, or twice, is
- * dropped and counted.
+ * Answers OH_EVENT_RPC_REQUEST, inside the callback or later. An answer that comes twice, or when nobody can wait
+ * for it any more (7 s after the time that the event tells), is dropped and counted.
  *
  * @param request_id  of the event.
- * @param payload     the answer, 15360 bytes at most; of a failure data about it; NULL: "".
+ * @param payload     the answer, 15360 bytes at most; of a failure data about it; NULL: "". What is longer, or not
+ *                    UTF-8, is OH_ERR_ARGUMENT, and the caller hears OH_RPC_RESPONSE_TOO_LARGE at once.
  * @param error_code  0: it went well; else an oh_rpc_error, or a code of your own.
  * @param error_text  why it failed, cut to 256 bytes; may be NULL.
- * @return            OH_OK; OH_ERR_ARGUMENT; OH_ERR_UNSUPPORTED; OH_ERR_STATE after the end; OH_ERR_FULL;
- *                    OH_ERR_HANDLE.
+ * @return            OH_OK; OH_ERR_ARGUMENT; OH_ERR_UNSUPPORTED; OH_ERR_REFUSED without the right to send data;
+ *                    OH_ERR_STATE after the end; OH_ERR_FULL; OH_ERR_HANDLE.
  *
  * Any thread, callbacks included.
  *
@@ -2404,13 +3084,41 @@ oh_result oh_network_changed(int32_t what);
  * afterwards; after success it can be unloaded (dlclose).
  *
  * @param timeout_ms  how long to wait, OH_FOREVER for as long as it takes; 2500 is enough for any
- *                    network, but a callback of yours that does not return is waited for.
+ *                    network, but a callback of yours that does not return is waited for. The calls leave in
+ *                    the same way however short it is: what there was no time for goes on in the background,
+ *                    and a second oh_shutdown_wait waits for that, too.
  * @return            OH_OK; OH_ERR_TIMEOUT when something still runs; OH_ERR_WOULD_DEADLOCK inside
  *                    a callback.
+ *
+ * A name look-up that hangs in the system's resolver is not waited for: its thread ends when the resolver returns,
+ * and until then, and afterwards, the library's code stays in memory, also after dlclose.
  *
  * Any thread but a callback's.
  */
 oh_result oh_shutdown_wait(uint32_t timeout_ms);
+
+/**
+ * Fills in the defaults; the same as OH_LIMITS_INIT, for languages without macros.
+ *
+ * @param limits  may be NULL: then nothing happens.
+ *
+ * # Safety
+ * `limits` must be NULL or writable.
+ */
+void oh_limits_init(struct oh_limits *limits);
+
+/**
+ * Sets what all calls of the process together may use, from now on; what waits or runs already stays.
+ *
+ * @param limits  NULL: the defaults.
+ * @return        OH_OK; OH_ERR_ARGUMENT; OH_ERR_ABI.
+ *
+ * Any thread, at any time.
+ *
+ * # Safety
+ * `limits` must be NULL or point to a structure as large as its `size`.
+ */
+oh_result oh_limits_set(const struct oh_limits *limits);
 
 /**
  * What the call's protocol can do.
@@ -2427,14 +3135,14 @@ oh_result oh_call_capabilities(struct oh_call call, uint64_t *capabilities);
 
 /**
  * Changes what this participant says of itself to the others (OH_CAP_ATTRIBUTES); asynchronous. What the
- * server refuses (the token has to allow it) comes as OH_EVENT_ERROR.
+ * server refuses comes as OH_EVENT_ERROR; what it takes, as OH_EVENT_PARTICIPANT_UPDATED with `local`.
  *
  * @param name             shown to people; NULL: stays.
  * @param metadata         the application's own text; NULL: stays.
  * @param attributes_json  a JSON object whose values are texts: only these names change, "" deletes;
  *                         NULL: none changes.
- * @return                 OH_OK; OH_ERR_ARGUMENT; OH_ERR_UNSUPPORTED; OH_ERR_STATE after the end;
- *                         OH_ERR_FULL; OH_ERR_HANDLE.
+ * @return                 OH_OK; OH_ERR_ARGUMENT; OH_ERR_UNSUPPORTED; OH_ERR_REFUSED without the right to (see
+ *                         OH_EVENT_GRANTS); OH_ERR_STATE after the end; OH_ERR_FULL; OH_ERR_HANDLE.
  *
  * Any thread, callbacks included.
  *
@@ -2458,7 +3166,9 @@ oh_result oh_call_set_attributes(struct oh_call call,
 oh_result oh_call_publisher(struct oh_call call, struct oh_publisher *publisher);
 
 /**
- * Stops sending for good while the call goes on; the tracks are over. Closing twice is fine.
+ * Stops sending at once and for good while the call goes on; the tracks are over. Audio and data that were accepted
+ * and not sent by now are not sent any more, and are part of OH_EVENT_UNSENT: call oh_track_drain first, or free the
+ * tracks. Closing twice is fine.
  *
  * @return  OH_OK; OH_ERR_HANDLE.
  */
@@ -2492,7 +3202,9 @@ oh_result oh_call_next_event(struct oh_call call, uint32_t timeout_ms, const str
 /**
  * Frees an event that oh_call_next_event gave.
  *
- * @param event  NULL, freed already, or not a pulled event: nothing happens.
+ * @param event  NULL, freed already, or not a pulled event: nothing happens. The address of a freed event is
+ *               not given to another one before 65536 more were pulled, so that freeing twice frees nothing
+ *               else until then.
  *
  * Any thread, before or after the call was freed.
  */
@@ -2576,7 +3288,7 @@ void oh_remote_track_options_init(struct oh_remote_track_options *options);
 
 /**
  * Says what is wanted of one remote track (OH_CAP_SUBSCRIPTIONS); asynchronous, the last wish wins, and it is
- * kept over reconnects until the track ends.
+ * kept over reconnects until the track ends. Video is not received in this version, whatever is asked.
  *
  * @param track_id  of OH_EVENT_TRACK_PUBLISHED.
  * @param options   NULL: the track, as good as it is.
@@ -2597,11 +3309,12 @@ oh_result oh_subscriber_set_track(struct oh_subscriber subscriber,
  * Stops receiving for good while the call goes on. Sound that is queued is discarded. Offers of the
  * SFU for it are dropped without an error from now on, and counted (oh_call_stats.late_offers).
  * Closing twice is fine. A callback in progress on another thread is waited for: after it returns
- * no sound is handed over, unless called inside a callback. With OH_PROTOCOL_LIVEKIT data, texts and procedure
+ * no sound is handed over, unless called inside a callback of the same call. With OH_PROTOCOL_LIVEKIT data, texts and procedure
  * calls end with it, while offers are still answered, with nothing asked for: servers take that connection
  * for the participant's.
  *
- * @return  OH_OK; OH_ERR_HANDLE.
+ * @return  OH_OK; OH_ERR_HANDLE; OH_ERR_WOULD_DEADLOCK when the callback in progress itself waits for the
+ *          callback that this is called in: then it is closed, but was not waited for.
  */
 oh_result oh_subscriber_close(struct oh_subscriber subscriber);
 
@@ -2657,8 +3370,9 @@ void oh_audio_track_options_init(struct oh_audio_track_options *options);
  * @param call     the call.
  * @param options  NULL: mono s16 at 48000 Hz, sensible defaults.
  * @param track    receives the handle; free it with oh_track_free, or with the call.
- * @return         OH_OK; OH_ERR_ARGUMENT; OH_ERR_HANDLE; OH_ERR_STATE when the call is over;
- *                 OH_ERR_CLOSED when the publisher was closed; OH_ERR_MEDIA; OH_ERR_ABI.
+ * @return         OH_OK; OH_ERR_ARGUMENT; OH_ERR_HANDLE; OH_ERR_STATE when the call is over; OH_ERR_REFUSED
+ *                 when this participant may not send audio (before that is known, OH_EVENT_LOCAL_FAILED with the
+ *                 same code); OH_ERR_CLOSED when the publisher was closed; OH_ERR_MEDIA; OH_ERR_ABI.
  *
  * # Safety
  * `options` must be NULL or point to a structure as large as its `size`; `track` must be NULL or
@@ -2673,7 +3387,7 @@ oh_result oh_call_publish_audio(struct oh_call call,
  * clock, whatever the rhythm of the writes; oh_track_wait waits for room.
  *
  * @param samples  frames * channels values, interleaved; copied.
- * @param frames   samples per channel, any number that fits the buffer.
+ * @param frames   samples per channel, any number that fits the buffer (of a live track: any).
  * @return         OH_OK: all was taken; OH_ERR_FULL: nothing was taken, there is no room for all
  *                 of it now; OH_ERR_STATE for a track of Opus packets; OH_ERR_CLOSED when the track
  *                 or its call is over; OH_ERR_HANDLE; OH_ERR_ARGUMENT.
@@ -2720,7 +3434,40 @@ oh_result oh_track_write_opus(struct oh_track track, const uint8_t *packet, uint
 oh_result oh_track_wait(struct oh_track track, uint32_t frames, uint32_t timeout_ms);
 
 /**
- * How much was written and not sent yet, in ms; to wait for the end of what was said.
+ * Waits until everything that was written has been handed to the network. What is written meanwhile is waited for as
+ * well.
+ *
+ * @param timeout_ms  how long to wait; 0: only look; OH_FOREVER.
+ * @return            OH_OK; OH_ERR_TIMEOUT; OH_ERR_CLOSED when the track or its call is over; OH_ERR_WOULD_DEADLOCK
+ *                    inside a callback; OH_ERR_HANDLE.
+ *
+ * Before the track is on the air nothing drains. Of a muted track nothing is left to send. oh_call_leave and
+ * oh_track_free drain by themselves, within a second.
+ */
+oh_result oh_track_drain(struct oh_track track,
+                         uint32_t timeout_ms);
+
+/**
+ * Discards at once what was written and not sent yet: the others hear nothing more of it, and what is written next
+ * begins anew. For an answer that is interrupted (barge-in), and before oh_track_free or oh_call_leave when the rest
+ * is not to be heard.
+ *
+ * @param sent_ms     receives how many ms of everything written to this track have been sent since it was published;
+ *                    may be NULL.
+ * @param dropped_ms  receives how many ms were discarded now; may be NULL.
+ * @return            OH_OK; OH_ERR_CLOSED when the track or its call is over; OH_ERR_HANDLE.
+ *
+ * Any thread, callbacks included.
+ *
+ * # Safety
+ * `sent_ms` and `dropped_ms` must be NULL or writable.
+ */
+oh_result oh_track_clear(struct oh_track track,
+                         uint64_t *sent_ms,
+                         uint32_t *dropped_ms);
+
+/**
+ * How much was written and not sent yet, in ms. To wait for the end of what was said: oh_track_drain.
  *
  * @param ms  receives the number.
  * @return    OH_OK; OH_ERR_HANDLE; OH_ERR_ARGUMENT.
@@ -2735,16 +3482,18 @@ oh_result oh_track_buffered_ms(struct oh_track track, uint32_t *ms);
  * others are told, the last intent wins. The track keeps its place in the call.
  *
  * @param muted  non-zero: mute.
- * @return       OH_OK; OH_ERR_HANDLE; OH_ERR_STATE when the call is over; OH_ERR_FULL.
+ * @return       OH_OK; OH_ERR_HANDLE; OH_ERR_STATE when the call is over.
  */
 oh_result oh_track_set_muted(struct oh_track track, int32_t muted);
 
 /**
- * Stops and unpublishes a track and frees its handle.
+ * Unpublishes a track and frees its handle. What was written before is still sent, in the background and within
+ * oh_call_options.drain_ms; a track that is published next goes on the air after that. Call oh_track_clear first when
+ * the rest is not to be heard.
  *
  * @param track  none or stale: nothing happens.
  *
- * Any thread, callbacks included; does not wait for what is still to be sent.
+ * Any thread, callbacks included; returns at once. What could not be sent in time is part of OH_EVENT_UNSENT.
  */
 void oh_track_free(struct oh_track track);
 
@@ -2752,17 +3501,16 @@ void oh_track_free(struct oh_track track);
 }  // extern "C"
 #endif  // __cplusplus
 
-#endif  /* OFFHOOK_H */
-
-/* Defaults of the options structures; the _init functions give the same. */
+/* Defaults of the options structures, of the size that this header knows. */
 #ifdef __cplusplus
-static inline oh_client_options oh_client_options_default_(void) { oh_client_options o; oh_client_options_init(&o); return o; }
-static inline oh_call_options oh_call_options_default_(void) { oh_call_options o; oh_call_options_init(&o); return o; }
-static inline oh_audio_track_options oh_audio_track_options_default_(void) { oh_audio_track_options o; oh_audio_track_options_init(&o); return o; }
-static inline oh_data_options oh_data_options_default_(void) { oh_data_options o; oh_data_options_init(&o); return o; }
-static inline oh_rpc_options oh_rpc_options_default_(void) { oh_rpc_options o; oh_rpc_options_init(&o); return o; }
-static inline oh_remote_track_options oh_remote_track_options_default_(void) { oh_remote_track_options o; oh_remote_track_options_init(&o); return o; }
-static inline oh_access_token_options oh_access_token_options_default_(void) { oh_access_token_options o; oh_access_token_options_init(&o); return o; }
+static inline oh_client_options oh_client_options_default_(void) { oh_client_options o = oh_client_options(); o.size = (uint32_t)sizeof o; return o; }
+static inline oh_call_options oh_call_options_default_(void) { oh_call_options o = oh_call_options(); o.size = (uint32_t)sizeof o; o.join_retries = 3; return o; }
+static inline oh_audio_track_options oh_audio_track_options_default_(void) { oh_audio_track_options o = oh_audio_track_options(); o.size = (uint32_t)sizeof o; o.complexity = -1; return o; }
+static inline oh_data_options oh_data_options_default_(void) { oh_data_options o = oh_data_options(); o.size = (uint32_t)sizeof o; return o; }
+static inline oh_rpc_options oh_rpc_options_default_(void) { oh_rpc_options o = oh_rpc_options(); o.size = (uint32_t)sizeof o; return o; }
+static inline oh_remote_track_options oh_remote_track_options_default_(void) { oh_remote_track_options o = oh_remote_track_options(); o.size = (uint32_t)sizeof o; return o; }
+static inline oh_access_token_options oh_access_token_options_default_(void) { oh_access_token_options o = oh_access_token_options(); o.size = (uint32_t)sizeof o; return o; }
+static inline oh_limits oh_limits_default_(void) { oh_limits o = oh_limits(); o.size = (uint32_t)sizeof o; return o; }
 #define OH_CLIENT_OPTIONS_INIT oh_client_options_default_()
 #define OH_CALL_OPTIONS_INIT oh_call_options_default_()
 #define OH_AUDIO_TRACK_OPTIONS_INIT oh_audio_track_options_default_()
@@ -2770,12 +3518,16 @@ static inline oh_access_token_options oh_access_token_options_default_(void) { o
 #define OH_REMOTE_TRACK_OPTIONS_INIT oh_remote_track_options_default_()
 #define OH_RPC_OPTIONS_INIT oh_rpc_options_default_()
 #define OH_DATA_OPTIONS_INIT oh_data_options_default_()
+#define OH_LIMITS_INIT oh_limits_default_()
 #else
 #define OH_CLIENT_OPTIONS_INIT { .size = (uint32_t)sizeof(oh_client_options) }
 #define OH_CALL_OPTIONS_INIT { .size = (uint32_t)sizeof(oh_call_options), .join_retries = 3 }
+#define OH_LIMITS_INIT { .size = (uint32_t)sizeof(oh_limits) }
 #define OH_DATA_OPTIONS_INIT { .size = (uint32_t)sizeof(oh_data_options) }
 #define OH_RPC_OPTIONS_INIT { .size = (uint32_t)sizeof(oh_rpc_options) }
 #define OH_REMOTE_TRACK_OPTIONS_INIT { .size = (uint32_t)sizeof(oh_remote_track_options) }
 #define OH_ACCESS_TOKEN_OPTIONS_INIT { .size = (uint32_t)sizeof(oh_access_token_options) }
 #define OH_AUDIO_TRACK_OPTIONS_INIT { .size = (uint32_t)sizeof(oh_audio_track_options), .complexity = -1 }
 #endif
+
+#endif /* OFFHOOK_H */

@@ -7,7 +7,8 @@ cd "$(dirname "$0")/.."
 target=$(rustc -vV | sed -n 's/^host: //p')
 # libgcc's __register_frame etc. stay as they are: only -Z flags differ from the normal build.
 RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address" \
-  cargo build -p offhook --lib --target "$target" --target-dir target/asan
+  cargo rustc -p offhook --lib --crate-type cdylib --target "$target" --target-dir target/asan -- \
+    -Clink-arg=-Wl,-soname,liboffhook.so.0
 lib=target/asan/$target/debug/liboffhook.so
 scripts/stage-lib.sh "$(dirname "$lib")" target/asan/lib
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# build-ship.sh lib|sfu [cargo's options]: builds what is shipped, as a release: the library into target/ship, the
-# development SFU into target/ship-sfu. Each by itself: together cargo would link into one what only the other asks for.
+# build-ship.sh lib|sfu [cargo's options]: builds what is handed out (make dist): the library into target/ship, the
+# development SFU into target/ship-sfu. Each by itself, so that neither depends on what the other asks cargo for.
 #
 # The same source gives the same bytes wherever it lies: no path of this machine gets into the library, neither from
 # rustc nor from the C parts (Opus, ring). scripts/reproducible.sh shows it.

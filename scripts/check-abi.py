@@ -200,7 +200,7 @@ def main():
     options = parser.parse_args()
     lib = options.lib
     if not lib:
-        lib = ROOT / subprocess.check_output([ROOT / "scripts/link-lib.sh", "target/ship/release"], text=True).strip()
+        lib = ROOT / subprocess.check_output([ROOT / "scripts/link-lib.sh", "target/built"], text=True).strip()
     now = facts(options.header, lib)
 
     abi = now["constant OH_ABI_VERSION"]

@@ -12,8 +12,9 @@ Run it under scripts/with-sfu.sh. What a fenced block is, its info string says:
     ```c text                 shown only (also text alone, console, and other words that are no language)
 
 After run=NAME: beside=call lets examples/call.c talk in the call GUIDE meanwhile (examples/speech/alice.wav, as alice),
-seconds=N is the deadline (30). `http://127.0.0.1:8080` in a block becomes the SFU's URL. A block of a language without any
-such word is a failure, in the guides and in what they include.
+seconds=N is the deadline (30), server=livekit runs a block of sh beside a LiveKit server (scripts/with-livekit.sh; skipped
+without one). `http://127.0.0.1:8080` in a block becomes the SFU's URL, `ws://127.0.0.1:7880` the LiveKit server's. A block of
+a language without any such word is a failure, in the guides and in what they include.
 """
 
 import os
@@ -26,12 +27,17 @@ import textwrap
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 URL = "http://127.0.0.1:8080"
+LIVEKIT_URL = "ws://127.0.0.1:7880"
 LANGUAGES = {"c", "cpp", "c++", "go", "python", "swift", "sh", "bash", "rust", "java", "js"}
 FENCE = re.compile(r"^```(\S+)?[ ]*(.*?)\n(.*?)^```[ ]*$", re.M | re.S)
 
 
 class Wrong(Exception):
     """What is wrong with a block, in words."""
+
+
+class Skipped(Exception):
+    """What is not here, in words."""
 
 
 class Block:
@@ -65,7 +71,7 @@ class Guide:
         text = file.read_text()
         self.blocks = [Block(file, text, found) for found in FENCE.finditer(text)]
         self.programs = {b.name: b for b in self.blocks if "run" in b.options or "compile" in b.options}
-        self.said, self.ran = {}, 0
+        self.said, self.skipped, self.ran = {}, set(), 0
 
     def compile(self, name, code):
         source, program = self.work / f"{name}.c", self.work / name
@@ -99,6 +105,8 @@ class Guide:
             command = [sys.executable, path, os.environ["OFFHOOK_SFU_URL"]]
         elif block.language in ("sh", "bash"):
             command = ["bash", "-euo", "pipefail", "-c", code]
+            if block.options.get("server") == "livekit":
+                command = [ROOT / "scripts/with-livekit.sh", *command[:-1], code.replace(LIVEKIT_URL, '"$OFFHOOK_LIVEKIT_URL"')]
         else:
             raise Wrong(f"nobody knows how to run {block.language}")
         if "compile" in block.options:
@@ -117,12 +125,17 @@ class Guide:
             if beside:
                 os.killpg(beside.pid, 9)
                 beside.wait()
+        if process.returncode == 77 and "server" in block.options:
+            self.skipped.add(block.name)
+            raise Skipped(self.said.pop(block.name).strip())
         if process.returncode:
             raise Wrong(f"ended with {process.returncode}:\n{textwrap.indent(self.said[block.name][-3000:], '    ')}")
         self.ran += 1
         return "run"
 
     def output(self, block):
+        if block.name in self.skipped:
+            raise Skipped(f"{block.name} was not run")
         if block.name not in self.said:
             raise Wrong(f"nothing named {block.name} was run before it")
         rest = self.said[block.name].split("\n")
@@ -163,6 +176,8 @@ class Guide:
                 else:
                     raise Wrong(f"a block of {block.language} that says not what to do with it (run=, compile=, part=, or text)")
                 print(f"ok {block.where}: {block.name} {did}", flush=True)
+            except Skipped as why:
+                print(f"skipped {block.where}: {why}", flush=True)
             except Wrong as why:
                 wrong += 1
                 print(f"FAILED {block.where}: {why}", flush=True)

@@ -31,14 +31,31 @@ if ! diff -u "$header" "$fresh" >target/header/diff; then
 fi
 echo "ok header is fresh"
 
-for language in "cc c99 c" "c++ c++17 c++"; do
+# Alone, twice, and as two ways to the same file; all macros are used, since an unused one may be anything.
+once='#include "offhook.h"'
+twice="$once
+#include <offhook.h>
+#include \"../include/offhook.h\""
+uses=$(sed -n 's/^#define \(OH_\([A-Z_]*\)_INIT\) .*/\1/p' $header | sort -u | while read -r macro; do
+  name=$(tr 'A-Z' 'a-z' <<<"${macro%_INIT}")
+  echo "extern unsigned use_$name(void); unsigned use_$name(void) { $name o = $macro; return o.size; }"
+done)
+[ -n "$uses" ] || { echo "check-header: $header has no _INIT macros" >&2; exit 1; }
+for language in "cc c99 c" "cc c11 c" "c++ c++17 c++" "c++ c++20 c++"; do
   read -r compiler standard kind <<<"$language"
-  echo '#include "offhook.h"' |
-    "$compiler" -x "$kind" -std="$standard" -Wall -Wextra -Wpedantic -Werror -Iinclude -fsyntax-only -
-  echo "ok compiles alone as $standard"
+  for text in "$once" "$twice
+$uses"; do
+    "$compiler" -x "$kind" -std="$standard" -Wall -Wextra -Wpedantic -Werror -Iinclude -fsyntax-only - <<<"$text"
+  done
+  echo "ok compiles alone and included twice as $standard"
 done
+# Next to the C++ binding, in either order, with both folders searched.
+for text in $'#include <offhook.h>\n#include <offhook/offhook.hpp>' $'#include <offhook/offhook.hpp>\n#include <offhook.h>\n#include "offhook.hpp"'; do
+  c++ -x c++ -std=c++17 -Wall -Wextra -Wpedantic -Werror -Iinclude -Ibindings/cpp/include -Ibindings/cpp/include/offhook -fsyntax-only - <<<"$text"
+done
+echo "ok compiles next to offhook.hpp"
 
-lib=${1:-$(scripts/link-lib.sh target/ship/release)}
+lib=${1:-$(scripts/link-lib.sh target/built)}
 [ -e "$lib" ] || { echo "check-header: $lib is not built: make build" >&2; exit 1; }
 # A is the name of a version, not a symbol.
 nm -D --defined-only "$lib" | awk '$2 != "A" {print $3}' | sed 's/@.*//' | sort -u >target/header/exported

@@ -1,16 +1,20 @@
 #!/usr/bin/env bash
 # Installs into an empty tree, builds every examples/*.c against it with nothing but pkg-config,
-# shared and static, and runs each with --help. The same with CMake, after the tree was moved elsewhere.
+# shared and static, and runs each with --help. The same with CMake, after the tree was moved elsewhere. Programs that
+# are static altogether, or have an Opus of their own, speak and hear over the installed SFU.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tree=$PWD/target/install-test
 rm -rf "$tree" && mkdir -p "$tree/bin"
 prefix=/opt/offhook-test libdir=/opt/offhook-test/lib64
-DESTDIR=$tree PREFIX=$prefix LIBDIR=$libdir scripts/install.sh
+build=${OFFHOOK_BUILD:-target/built}
+DESTDIR=$tree PREFIX=$prefix LIBDIR=$libdir SFU=target/built/offhook-sfu scripts/install.sh
 
 for file in $libdir/liboffhook.so.0.1.0 $libdir/liboffhook.so.0 $libdir/liboffhook.so $libdir/liboffhook.a \
             $libdir/pkgconfig/offhook.pc $libdir/cmake/offhook/offhookConfig.cmake \
-            $libdir/cmake/offhook/offhookConfigVersion.cmake $prefix/include/offhook.h; do
+            $libdir/cmake/offhook/offhookConfigVersion.cmake $prefix/include/offhook.h \
+            $prefix/include/offhook/offhook.hpp $prefix/bin/offhook-sfu \
+            $prefix/share/doc/offhook/{LICENSE-MIT,LICENSE-APACHE,THIRD-PARTY.txt}; do
   [ -e "$tree$file" ] || { echo "check-install: $file was not installed" >&2; exit 1; }
 done
 export PKG_CONFIG_PATH=$tree$libdir/pkgconfig PKG_CONFIG_SYSROOT_DIR=$tree
@@ -48,6 +52,35 @@ for source in examples/*.c; do
   count=$((count + 1))
 done
 [ "$count" -gt 0 ] || { echo "check-install: no program in examples/" >&2; exit 1; }
+# Nothing but oh_* is global in the archive, so a program may have what it likes: here each function of Opus, ring and the
+# Rust library that the archive holds, made to abort. In any order; and with -static, by what pkg-config prints.
+foreign=$(readelf -sW "$tree$libdir/liboffhook.a" | awk '($5 == "GLOBAL" || $5 == "WEAK") && $7 != "UND" && $8 !~ /^oh_/ { print $8 }')
+[ -z "$foreign" ] || { echo "check-install: global in liboffhook.a:" $(head -5 <<<"$foreign") >&2; exit 1; }
+{
+  echo '#include <stdlib.h>'
+  readelf -sW "$build/liboffhook.a" 2>/dev/null |
+    awk '$4 == "FUNC" && $5 == "GLOBAL" && $7 != "UND" && $8 ~ /^(opus|silk|celt|ring_core|rust|__rust)_[A-Za-z0-9_]*$/ { print $8 }' |
+    sort -u | sed 's/.*/void &(void) { abort(); }/'
+} >"$tree/own.c"
+[ "$(grep -c abort "$tree/own.c")" -gt 300 ] || { echo "check-install: the archive's own symbols were not understood" >&2; exit 1; }
+cc -c "$tree/own.c" -o "$tree/own.o"
+link=$(pkg-config --static --libs offhook)
+cc $flags examples/call.c "$tree/own.o" -o "$tree/bin/own-first" $(pkg-config --cflags offhook) "$tree$libdir/liboffhook.a" ${link//-loffhook/}
+cc $flags examples/call.c "$tree$libdir/liboffhook.a" "$tree/own.o" -o "$tree/bin/own-last" $(pkg-config --cflags offhook) ${link//-loffhook/}
+# The linker warns of getaddrinfo, which wants the shared C library for other sources of names than files and DNS.
+cc -static $flags examples/call.c "$tree/own.o" -o "$tree/bin/all-static" $(pkg-config --cflags offhook) $link 2>"$tree/static.log" ||
+  { cat "$tree/static.log" >&2; echo "check-install: gcc -static does not link what pkg-config prints" >&2; exit 1; }
+if readelf -d "$tree/bin/all-static" | grep -q NEEDED; then echo "check-install: a static program needs libraries" >&2; exit 1; fi
+mkdir -p "$tree/stage" && ln -s "$tree$libdir" "$tree/stage/lib"
+for name in own-first own-last all-static; do
+  OFFHOOK_STAGE=$tree/stage OFFHOOK_SFU=$tree$prefix/bin/offhook-sfu timeout 60 scripts/with-sfu.sh bash -c '
+    "$1" --url "$OFFHOOK_SFU_URL" --user alice --call c --play examples/speech/alice.wav --seconds 4 >/dev/null & talker=$!
+    "$1" --url "$OFFHOOK_SFU_URL" --user bob --call c --hear alice --seconds 3 --json; code=$?
+    wait $talker && exit $code' hear "$tree/bin/$name" >"$tree/$name.log" 2>&1 &&
+    grep -q '"event":"first_audio"' "$tree/$name.log" && grep -q '"event":"ended","reason":"left"' "$tree/$name.log" ||
+    { tail -5 "$tree/$name.log" >&2; echo "check-install: $name does not speak and hear" >&2; exit 1; }
+  echo "ok $name: beside an Opus of its own it speaks and hears"
+done
 undefined=$(ldd "$tree$libdir/liboffhook.so.0" | grep 'not found' || true)
 [ -z "$undefined" ] || { echo "check-install: $undefined" >&2; exit 1; }
 

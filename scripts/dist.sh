@@ -4,7 +4,7 @@
 #   offhook-VERSION-linux-ARCH-debug.tar.xz  the library's line tables, found by build-id
 #   liboffhook0, liboffhook0-dbgsym, liboffhook-dev, offhook-sfu as .deb, where dpkg-deb is
 #   offhook-VERSION-source.tar.xz            the sources of the commit
-# Environment: OFFHOOK_SFU=FILE takes this SFU instead of building one; OFFHOOK_BUILT=1 takes target/ship as it is;
+# Environment: OFFHOOK_SFU=FILE takes this SFU instead of building one; OFFHOOK_BUILT=1 takes OFFHOOK_BUILD (target/ship/release) as it is;
 # OFFHOOK_DIST=DIR instead of target/dist. Same commit, same tools: same bytes (scripts/reproducible.sh).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -19,6 +19,7 @@ out=${OFFHOOK_DIST:-target/dist}
 : "${SOURCE_DATE_EPOCH:=$(git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)}"
 export SOURCE_DATE_EPOCH
 
+export OFFHOOK_BUILD=${OFFHOOK_BUILD:-target/ship/release}
 [ "${OFFHOOK_BUILT:-}" = 1 ] || scripts/build-ship.sh lib
 sfu=${OFFHOOK_SFU:-}
 if [ -z "$sfu" ]; then

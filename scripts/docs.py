@@ -23,16 +23,16 @@ GROUPS = [
      r"oh_call(_options(_init)?|_join|_wait|_state|_provide_token|_leave|_free|_handlers|_capabilities|_set_attributes)?"
      r"|oh_state(_name)?|oh_end_reason|oh_capability|oh_reconnect|oh_destroy"),
     ("events", "Events", "What happens, and how it is told.",
-     r"oh_event\w*|oh_pin|oh_call_next_event|oh_call_wake_fd"),
+     r"oh_event\w*|oh_pin|oh_participant_kind|oh_leave_reason|oh_right|oh_direction|oh_unplayable|oh_call_next_event|oh_call_wake_fd"),
     ("sound", "Sound", "Tracks that are sent, sound that is heard.",
      r"oh_track(?!_kind)\w*|oh_audio\w*|oh_call_publish_audio|oh_publisher\w*|oh_call_publisher|oh_track_kind"),
     ("subscriber", "Subscriber", "What is received, and of whom.", r"oh_subscriber\w*|oh_call_subscriber|oh_remote_track\w*|oh_layer"),
     ("data", "Data between participants", "Packets, texts, procedure calls, custom events.",
      r"oh_data\w*|oh_rpc\w*|oh_call_send_\w+|oh_call_rpc\w*"),
     ("process", "Process, errors, figures", "Versions, the log, results, statistics, the end.",
-     r"oh_result\w*|oh_last_error|oh_version|oh_abi_version|oh_log\w*|oh_network\w*|oh_shutdown_wait|oh_call_(get_)?stats|OH_ABI_VERSION|OH_FOREVER"),
+     r"oh_result\w*|oh_last_error|oh_version|oh_abi_version|oh_log\w*|oh_network\w*|oh_shutdown_wait|oh_call_(get_)?stats|oh_call_trace|OH_ABI_VERSION|OH_FOREVER|OH_NO_DRAIN|oh_limits\w*|OH_LIMITS\w*"),
 ]
-GUIDES = ["first-call", "threads-and-ownership", "voice-agent", "binding", "many-sessions", "from-aiortc", "from-libwebrtc", "security", "limits"]
+GUIDES = ["first-call", "livekit-first-call", "threads-and-ownership", "voice-agent", "binding", "many-sessions", "from-aiortc", "from-libwebrtc", "security", "limits"]
 KINDS = {"struct": "struct", "union": "union", "enum": "enum", "function": "function", "callback": "type of a callback", "macro": "constant"}
 
 

@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# Installs what is in target/ship/release: library with SONAME links, static library, header, the C++ headers,
-# offhook.pc and the CMake package. Environment: DESTDIR (staging root), PREFIX (/usr/local), LIBDIR (PREFIX/lib), INCLUDEDIR
-# (PREFIX/include), STRIP=0 keeps the line tables, DEBUGDIR=DIR puts them into files of their own below DESTDIR/DIR,
-# RELOCATABLE=1 lets offhook.pc find everything from where it lies.
+# Installs what is in target/built: library with SONAME links, static library, header, the C++ headers,
+# offhook.pc and the CMake package; with SFU=FILE the development SFU, too. Environment: DESTDIR (staging root), PREFIX (/usr/local), LIBDIR (PREFIX/lib), INCLUDEDIR
+# (PREFIX/include), DOCDIR (PREFIX/share/doc/offhook; licences, empty: none), STRIP=0 keeps the line tables, DEBUGDIR=DIR puts them into files of their own below DESTDIR/DIR,
+# RELOCATABLE=1 lets offhook.pc find everything from where it lies, OFFHOOK_BUILD=DIR takes another build.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 prefix=${PREFIX:-/usr/local}
 libdir=${LIBDIR:-$prefix/lib}
 includedir=${INCLUDEDIR:-$prefix/include}
+docdir=${DOCDIR-$prefix/share/doc/offhook}
 root=${DESTDIR:-}
-build=target/ship/release
+build=${OFFHOOK_BUILD:-target/built}
 for path in "$prefix" "$libdir" "$includedir"; do
   case $path in /*) ;; *) echo "install: PREFIX, LIBDIR and INCLUDEDIR must be absolute, not '$path'" >&2; exit 2 ;; esac
 done
@@ -21,12 +22,14 @@ version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Carg
 soname=$(readelf -d "$shared" | sed -n 's/.*(SONAME).*\[\(.*\)\]/\1/p')
 [ "$soname" = liboffhook.so.0 ] || { echo "install: unexpected SONAME '$soname'" >&2; exit 1; }
 real=$soname.${version#*.}
-# What `rustc --print native-static-libs` says the archive needs.
-private="-pthread -lgcc_s -lutil -lrt -lm -ldl -lc"
+# What `rustc --print native-static-libs` says the archive needs, without what every C compiler adds by itself: the C library
+# and the unwinder, which is another one with -static.
+private="-pthread -lutil -lrt -lm -ldl"
 
 install -d "$root$libdir/pkgconfig" "$root$libdir/cmake/offhook" "$root$includedir"
 install -m 755 "$shared" "$root$libdir/$real"
-install -m 644 "$build/liboffhook.a" "$root$libdir/liboffhook.a"
+sealed=$(scripts/seal-archive.sh "$build")
+install -m 644 "$sealed" "$root$libdir/liboffhook.a"
 if [ -n "${DEBUGDIR:-}" ]; then
   id=$(readelf -n "$shared" | sed -n 's/.*Build ID: \([0-9a-f]*\)$/\1/p')
   [ ${#id} -ge 16 ] || { echo "install: $shared has no build-id" >&2; exit 1; }
@@ -41,6 +44,21 @@ if [ "${STRIP:-1}" = 1 ]; then
 fi
 if [ -n "${DEBUGDIR:-}" ]; then
   objcopy --add-gnu-debuglink="$debug" "$root$libdir/$real"
+fi
+# Our licences, and those of everything that is linked in.
+if [ -n "$docdir" ]; then
+  third=$build/THIRD-PARTY.txt
+  if [ ! -e "$third" ] || [ Cargo.lock -nt "$third" ] || [ scripts/third-party.py -nt "$third" ]; then
+    python3 scripts/third-party.py offhook >"$third.new"
+    mv -f "$third.new" "$third"
+  fi
+  install -d "$root$docdir"
+  install -m 644 LICENSE-MIT LICENSE-APACHE "$third" "$root$docdir/"
+fi
+if [ -n "${SFU:-}" ]; then
+  install -d "$root$prefix/bin"
+  install -m 755 "$SFU" "$root$prefix/bin/offhook-sfu"
+  strip --strip-unneeded "$root$prefix/bin/offhook-sfu"
 fi
 ln -sfn "$real" "$root$libdir/$soname"
 ln -sfn "$soname" "$root$libdir/liboffhook.so"

@@ -5,8 +5,8 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
-# Tried in this order. Later ones use `replace` in their go.mod, which `go install` refuses.
-VERSIONS=(v1.12.0 v1.11.0)
+# Tried in this order. A version whose go.mod has a `replace` cannot be installed like this.
+VERSIONS=(v1.13.5 v1.11.0)
 MODULE=github.com/livekit/livekit-server/cmd/server
 # From 1.21 on, Go fetches the toolchain that a module asks for by itself; before that there is no way from here.
 OLDEST_GO=21

@@ -11,6 +11,7 @@
 #   test: timeout=SECONDS            instead of 60 (multiplied by the scale's share below)
 #   test: stand=--nodes,2,--proxy    livekit: what the stand is started with
 #   test: not-under=valgrind REASON  printed as skipped, with the reason
+#   test: alone REASON               run after the others, with none beside it
 #
 # The last line is "N passed, N failed".
 set -uo pipefail
@@ -22,23 +23,25 @@ export LC_ALL=C
 target=$(rustc -vV | sed -n 's/^host: //p')
 sanitize=() dir=tests/c failing=()
 case $mode in
-  faults)   build=target/ship/release; scale=1; stretch=1; jobs=1; dir=tests/faults ;;
-  livekit)  build=target/ship/release; scale=1; stretch=1; jobs=2; dir=tests/livekit ;;
-  plain)    build=target/ship/release; scale=1; stretch=1; jobs=${JOBS:-1} ;;
-  valgrind) build=target/ship/release; scale=20; stretch=6; jobs=${JOBS:-2} ;;
-  helgrind) build=target/ship/release; scale=20; stretch=6; jobs=${JOBS:-2} ;;
-  asan)     build=target/asan/$target/debug; scale=4; stretch=3; jobs=${JOBS:-1}
+  faults)   build=target/built; scale=1; stretch=1; jobs=1; dir=tests/faults ;;
+  livekit)  build=target/built; scale=1; stretch=1; jobs=2; dir=tests/livekit ;;
+  plain)    build=target/built; scale=1; stretch=1; jobs=${JOBS:-2} ;;
+  valgrind) build=target/built; scale=20; stretch=6; jobs=${JOBS:-2} ;;
+  helgrind) build=target/built; scale=20; stretch=6; jobs=${JOBS:-2} ;;
+  asan)     build=target/asan/$target/debug; scale=4; stretch=3; jobs=${JOBS:-2}
             sanitize=(-fsanitize=address -fno-omit-frame-pointer) ;;
   *) echo "run-c-tests: plain, valgrind, helgrind, asan, faults or livekit, not '$mode'" >&2; exit 2 ;;
 esac
-sfu=${OFFHOOK_SFU:-target/debug/offhook-sfu}
-stand=target/debug/offhook-livekit word=url
+sfu=${OFFHOOK_SFU:-target/built/offhook-sfu}
+stand=target/built/offhook-livekit word=url
 if [ "$mode" = livekit ]; then
   word=control
   [ -x target/tools/livekit-server ] || { echo "run-c-tests: no LiveKit server: make livekit" >&2; exit 2; }
 fi
 [ -x "$sfu" ] || { echo "run-c-tests: $sfu is not built: make build" >&2; exit 2; }
 
+# Another build of the library, for who works on it: OFFHOOK_BUILD=target/debug.
+build=${OFFHOOK_BUILD:-$build}
 out=target/ctests/$mode
 mkdir -p "$out"
 scripts/stage-lib.sh "$build" "$out/lib" || exit 2
@@ -154,7 +157,12 @@ run() { # name; writes $out/name.log and name.result
 
 echo "${#tests[@]} C tests, $mode, $jobs at a time"
 passed=0 failed=0 skipped=0
+others=() alone=()
 for name in "${tests[@]}"; do
+  if sed -n 1,20p "$dir/$name.c" | grep -q "test:.*\balone\b"; then alone+=("$name"); else others+=("$name"); fi
+done
+for name in "${others[@]}" "${alone[@]}"; do
+  [[ " ${alone[*]} " == *" $name "* ]] && { jobs=1; wait; }
   rm -f "$out/$name.result"
   if sed -n 1,20p "$dir/$name.c" | grep -q "test:.*not-under=$mode"; then
     reason=$(sed -n "1,20s/.*not-under=$mode *//p" "$dir/$name.c" | sed 's, *\*/ *$,,')

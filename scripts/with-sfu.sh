@@ -7,7 +7,7 @@
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 export OFFHOOK_STAGE=${OFFHOOK_STAGE:-$root/target/stage}
-sfu=${OFFHOOK_SFU:-$root/target/debug/offhook-sfu}
+sfu=${OFFHOOK_SFU:-$root/target/built/offhook-sfu}
 [ -e "$OFFHOOK_STAGE/lib/pkgconfig/offhook.pc" ] || { echo "with-sfu: nothing in $OFFHOOK_STAGE: make stage" >&2; exit 2; }
 [ -x "$sfu" ] || { echo "with-sfu: $sfu is not built: make build" >&2; exit 2; }
 export PKG_CONFIG_PATH=$OFFHOOK_STAGE/lib/pkgconfig${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}

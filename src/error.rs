@@ -4,10 +4,11 @@
 //! `oh_result` and a text). Messages say what failed, where, and what to do; they never hold a
 //! token, a password or bytes from the network.
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::{borrow::Cow, fmt};
 
 /// Stable result codes; the numbers are the C ABI and are never reused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[repr(i32)]
 pub enum Code {
     Ok = 0,
@@ -41,7 +42,8 @@ pub enum Code {
     Cancelled = -14,
     /// A limit of the system (descriptors, threads, memory) or of the configuration was reached.
     Limit = -15,
-    /// Plain http/ws to an address that is not loopback, which is off by default.
+    /// Plain http/ws to an address that is not loopback, which is off by default; or a server that another one must
+    /// not name.
     Insecure = -16,
     /// The process has forked; this is the child.
     Forked = -17,
@@ -58,7 +60,7 @@ pub enum Code {
 }
 
 /// What failed, in words for a person, with the code a program acts on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Error {
     pub code: Code,
     /// Code given by the server (SFU error code, HTTP status or coordinator code), 0 without one.
@@ -103,6 +105,23 @@ impl Secret {
 
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+/// What stands in a secret's place begins like this, which no secret does.
+pub const STANDS_FOR: &str = "<secret:";
+
+impl Serialize for Secret {
+    /// What stands in its place, and never the text itself.
+    fn serialize<S: Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {
+        let shown = self.0.is_empty() || self.0.starts_with(STANDS_FOR);
+        to.serialize_str(if shown { &self.0 } else { "<secret>" })
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+        String::deserialize(from).map(Self)
     }
 }
 

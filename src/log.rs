@@ -6,6 +6,7 @@
 //! are lost and a line says how many.
 
 use crate::dispatch::{self, Class, Closing, Delivery, Handler, Limits, Mailbox, Posted};
+use crate::panics;
 use parking_lot::RwLock;
 use std::{
     convert::Infallible,
@@ -113,9 +114,10 @@ impl Log {
         mut call: impl FnMut(&Record) + Send + 'static,
         destroy: impl FnOnce() + Send + 'static,
     ) -> Closing {
+        panics::report_to(|text| global().report(text));
         let handler = Handler::new(move |delivery| match delivery {
             Delivery::Control(record) => call(&record),
-            Delivery::Lost { count } => call(&Record {
+            Delivery::Lost { count, .. } => call(&Record {
                 unix_us: unix_us(),
                 level: Level::Warn,
                 target: module_path!(),
@@ -124,7 +126,7 @@ impl Log {
             Delivery::Media(never) => match never {},
         })
         .destroy(destroy);
-        let limits = Limits { control: LINES, vital: 0, media: 0 };
+        let limits = Limits { control: LINES, vital: 0, media: 0, ..Limits::default() };
         let mailbox = Mailbox::with_handler(dispatch::pool(), limits, handler);
         self.replace(Some(Sink { level, mailbox }))
     }
@@ -150,6 +152,13 @@ impl Log {
         let old = std::mem::replace(&mut *sink, new);
         drop(sink);
         old.map_or(Closing::Done, |old| old.mailbox.close_and_wait())
+    }
+
+    /// What failed inside the library.
+    fn report(&self, text: fmt::Arguments<'_>) {
+        if self.enabled(Level::Error) {
+            self.write(Level::Error, "offhook::panics", text);
+        }
     }
 
     /// Queues one line. Use the macro, which asks [`enabled`](Self::enabled) first.

@@ -1,15 +1,21 @@
-//! Panics of the library go to its log: nothing is printed on the host's standard error.
+//! Panics of the library: contained, and reported to its log; nothing is printed on the host's standard error.
 //!
-//! Rust tells a panic to a hook of the process. Ours takes what happens on threads of the library, and
+//! Rust calls a hook of the process for each panic. Ours takes what happens on threads of the library, and
 //! inside [`Inside`] on any thread; the host's panics go to the hook that was there before. Must not
-//! know: who contains a panic and what follows from it.
+//! know: who contains a panic and what follows from it; the log, which gives itself as a function ([`report_to`]).
 
-use crate::log::{oh_log, Level};
 use std::{
+    any::Any,
     cell::{Cell, RefCell},
-    panic::PanicHookInfo,
-    sync::Once,
+    panic::{catch_unwind, AssertUnwindSafe, PanicHookInfo},
+    sync::{Once, OnceLock},
 };
+
+/// Takes what is reported about a panic.
+type Reporter = fn(std::fmt::Arguments<'_>);
+
+static REPORTER: OnceLock<Reporter> = OnceLock::new();
+static THREAD_HOOK: OnceLock<fn()> = OnceLock::new();
 
 thread_local! {
     /// A thread of the library.
@@ -20,10 +26,56 @@ thread_local! {
     static WHERE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// The calling thread belongs to the library for good.
-pub(crate) fn thread_is_ours() {
+/// Sets where panics are reported. Only the first one counts.
+pub(crate) fn report_to(reporter: Reporter) {
+    let _ = REPORTER.set(reporter);
+}
+
+fn report(text: std::fmt::Arguments<'_>) {
+    if let Some(reporter) = REPORTER.get() {
+        reporter(text);
+    }
+}
+
+/// Sets what every thread of the library calls first (blocking signals). Only the first one counts.
+pub fn set_thread_hook(hook: fn()) {
+    let _ = THREAD_HOOK.set(hook);
+}
+
+/// Called by every thread of the library as its first act: it belongs to the library for good.
+pub(crate) fn thread_started() {
     install();
     OURS.set(true);
+    if let Some(hook) = THREAD_HOOK.get() {
+        hook();
+    }
+}
+
+/// Runs something that may panic; reports the panic and gives its text, cut to 200 characters. Nothing may
+/// be locked by the caller that logging needs.
+///
+/// For code at the edge of the library, where a panic must end with one session at most.
+pub fn contain<T>(f: impl FnOnce() -> T) -> Result<T, String> {
+    let inside = Inside::enter();
+    catch_unwind(AssertUnwindSafe(f)).map_err(|payload| {
+        let (place, text) = (inside.place(), panic_text(payload));
+        report(format_args!("a panic was contained at {place}: {text}"));
+        text
+    })
+}
+
+/// The text of a panic, cut to 200 characters. The payload's own drop may panic too.
+pub fn panic_text(payload: Box<dyn Any + Send>) -> String {
+    let text = match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
+        (Some(text), _) => text.chars().take(200).collect(),
+        (_, Some(text)) => text.chars().take(200).collect(),
+        _ => String::from("panic without a text"),
+    };
+    let _inside = Inside::enter();
+    if let Err(second) = catch_unwind(AssertUnwindSafe(move || drop(payload))) {
+        std::mem::forget(second);
+    }
+    text
 }
 
 fn install() {
@@ -59,10 +111,10 @@ fn uncontained(info: &PanicHookInfo<'_>) {
     let text = text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default();
     let text: String = text.chars().take(200).collect();
     let place = place(info);
-    let tell = move || oh_log!(Level::Error, "a thread or task failed inside at {place}: {text}");
+    let tell = move || report(format_args!("a thread or task failed inside at {place}: {text}"));
     match tokio::runtime::Handle::try_current() {
         Ok(runtime) => drop(runtime.spawn(async move { tell() })),
-        // Without a thread to be had it stays untold.
+        // Without a thread to be had it stays unreported.
         Err(_) => drop(std::thread::Builder::new().name("oh-panic".into()).spawn(tell)),
     }
 }

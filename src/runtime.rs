@@ -1,17 +1,15 @@
 //! The library's tokio runtime: started by the first task, stopped in order, startable again.
 //!
-//! Must not know: what the tasks do, callbacks, the C API. What the system's signals need is given
-//! as a function by the only module that may be unsafe ([`set_thread_hook`]).
+//! Must not know: what the tasks do, callbacks, the C API.
 
 use crate::{
-    dispatch::{contain, panic_text},
     error::{Code, Error, Result},
     inject,
     log::{oh_log, Level},
-    panics::{self, Inside},
+    panics::{contain, panic_text, thread_started, Inside},
 };
 use futures_util::FutureExt;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::{
     cell::Cell,
     collections::BTreeMap,
@@ -19,7 +17,7 @@ use std::{
     panic::AssertUnwindSafe,
     sync::{
         atomic::{AtomicUsize, Ordering::SeqCst},
-        Arc, OnceLock,
+        Arc,
     },
     thread,
     time::{Duration, Instant},
@@ -33,26 +31,15 @@ use tokio::{
 /// Threads for work that blocks (name look-ups), beside the I/O threads; started on demand.
 const BLOCKING_THREADS: usize = 8;
 const MOST_IO_THREADS: usize = 64;
+/// What a call takes to leave, at most, and a little.
+const GRACE: Duration = Duration::from_millis(2_250);
+/// How often it is looked whether a thread has ended that nobody can wait for.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// Starting takes less than a millisecond; a start that has not ended by then never will.
 const START: Duration = Duration::from_secs(2);
 
-static HOOK: OnceLock<fn()> = OnceLock::new();
-
 thread_local! {
     static IO_THREAD: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Sets what every thread of the library calls first (blocking signals). Only the first one counts.
-pub fn set_thread_hook(hook: fn()) {
-    let _ = HOOK.set(hook);
-}
-
-/// Called by every thread of the library as its first act.
-pub(crate) fn thread_started() {
-    panics::thread_is_ours();
-    if let Some(hook) = HOOK.get() {
-        hook();
-    }
 }
 
 /// Whether the calling thread is one of the runtime's, where nothing may wait.
@@ -150,6 +137,56 @@ impl Drop for Entry {
     }
 }
 
+/// See [`Runtime::reserve`].
+pub struct Reserved {
+    name: &'static str,
+    tokio: Handle,
+    entry: Entry,
+}
+
+impl std::fmt::Debug for Reserved {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reserved").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Reserved {
+    fn start<T: Send + 'static>(self, future: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+        let entry = self.entry;
+        self.tokio.spawn(async move {
+            let out = future.await;
+            drop(entry);
+            out
+        })
+    }
+
+    /// See [`Runtime::spawn_guarded`]. Should the runtime be cut off before, the future is dropped.
+    pub fn spawn_guarded(
+        self,
+        future: impl Future<Output = ()> + Send + 'static,
+        on_panic: impl FnOnce(String) + Send + 'static,
+    ) -> JoinHandle<()> {
+        // In a box: every future around it would hold it twice, once as what it was given and once as what it awaits.
+        let name = self.name;
+        let future = Box::pin(inject::task(name, future));
+        let guarded = async move {
+            let mut contained = std::pin::pin!(AssertUnwindSafe(future).catch_unwind());
+            let ended = std::future::poll_fn(|context| {
+                let inside = Inside::enter();
+                contained.as_mut().poll(context).map_err(|payload| (payload, inside.place()))
+            });
+            if let Err((payload, place)) = ended.await {
+                let text = panic_text(payload);
+                oh_log!(Level::Error, "a task ({name}) failed inside at {place}: {text}");
+                if contain(move || on_panic(text)).is_err() {
+                    oh_log!(Level::Error, "the end of a failed task ({name}) failed too");
+                }
+            }
+        };
+        self.start(inject::task("guard", guarded))
+    }
+}
+
 #[derive(Debug)]
 struct Running {
     tokio: tokio::runtime::Runtime,
@@ -157,9 +194,74 @@ struct Running {
     census: Arc<Census>,
 }
 
+impl Running {
+    /// Cuts off what still runs, ends the threads and joins them. False when `timeout` was not enough for that.
+    fn end(self, timeout: Duration) -> bool {
+        let Self { tokio, census, .. } = self;
+        let left: Vec<_> = census.tasks.lock().iter().map(|(name, n)| (*name, *n)).collect();
+        if !left.is_empty() {
+            oh_log!(Level::Warn, "shutdown: cutting off tasks that did not end in time: {left:?}");
+        }
+        stop_tokio(tokio, timeout);
+        census.threads.load(SeqCst) == 0 && census.tasks.lock().is_empty()
+    }
+}
+
+/// A runtime that ends on a thread of its own, because nobody had the time to wait for it.
+#[derive(Debug)]
+struct Ending {
+    over: Arc<Over>,
+    thread: thread::JoinHandle<()>,
+}
+
+#[derive(Debug, Default)]
+struct Over {
+    yes: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Over {
+    fn wait(&self, deadline: Instant) -> bool {
+        let mut over = self.yes.lock();
+        while !*over {
+            if self.changed.wait_until(&mut over, deadline).timed_out() {
+                return *over;
+            }
+        }
+        true
+    }
+}
+
+impl Ending {
+    /// Gives the runtime back when there is no thread to be had.
+    fn begin(running: Running, cut: Instant) -> std::result::Result<Self, Option<Running>> {
+        let over = Arc::new(Over::default());
+        let place = Arc::new(Mutex::new(Some(running)));
+        let (mark, theirs) = (over.clone(), place.clone());
+        let end = move || {
+            thread_started();
+            let Some(running) = theirs.lock().take() else { return };
+            let census = running.census.clone();
+            census.wait_for_none(cut);
+            running.end(Duration::ZERO);
+            // What blocks its thread is not cut off: it ends when it ends.
+            while census.threads.load(SeqCst) > 0 {
+                thread::sleep(LOOK_AGAIN);
+            }
+            *mark.yes.lock() = true;
+            mark.changed.notify_all();
+        };
+        match thread::Builder::new().name("oh-end".into()).spawn(end) {
+            Ok(thread) => Ok(Self { over, thread }),
+            Err(_) => Err(place.lock().take()),
+        }
+    }
+}
+
 #[derive(Debug)]
 struct State {
     running: Option<Running>,
+    ending: Vec<Ending>,
     /// 0: as many as the machine has, 4 at most.
     io_threads: usize,
     stopping: bool,
@@ -170,6 +272,7 @@ struct State {
 pub struct Runtime {
     state: Mutex<State>,
     changed: Condvar,
+    grace: Duration,
 }
 
 impl Default for Runtime {
@@ -181,7 +284,12 @@ impl Default for Runtime {
 impl Runtime {
     /// Not started yet.
     pub const fn new() -> Self {
-        Self { state: Mutex::new(State { running: None, io_threads: 0, stopping: false }), changed: Condvar::new() }
+        Self::with_grace(GRACE)
+    }
+
+    const fn with_grace(grace: Duration) -> Self {
+        let state = State { running: None, ending: Vec::new(), io_threads: 0, stopping: false };
+        Self { state: Mutex::new(state), changed: Condvar::new(), grace }
     }
 
     /// Sets the number of I/O threads, 1..=64, 0 for the default (one per processor, 4 at most).
@@ -232,12 +340,7 @@ impl Runtime {
         name: &'static str,
         future: impl Future<Output = T> + Send + 'static,
     ) -> Result<JoinHandle<T>> {
-        let (handle, entry) = self.with(|r| (r.tokio.handle().clone(), r.census.enter(name)))?;
-        Ok(handle.spawn(async move {
-            let out = future.await;
-            drop(entry);
-            out
-        }))
+        Ok(self.reserve(name)?.start(future))
     }
 
     /// As [`spawn`](Self::spawn), and `on_panic` gets the text (cut to 200 characters) when the
@@ -248,23 +351,13 @@ impl Runtime {
         future: impl Future<Output = ()> + Send + 'static,
         on_panic: impl FnOnce(String) + Send + 'static,
     ) -> Result<JoinHandle<()>> {
-        // In a box: every future around it would hold it twice, once as what it was given and once as what it awaits.
-        let future = Box::pin(inject::task(name, future));
-        let guarded = async move {
-            let mut contained = std::pin::pin!(AssertUnwindSafe(future).catch_unwind());
-            let ended = std::future::poll_fn(|context| {
-                let inside = Inside::enter();
-                contained.as_mut().poll(context).map_err(|payload| (payload, inside.place()))
-            });
-            if let Err((payload, place)) = ended.await {
-                let text = panic_text(payload);
-                oh_log!(Level::Error, "a task ({name}) failed inside at {place}: {text}");
-                if contain(move || on_panic(text)).is_err() {
-                    oh_log!(Level::Error, "the end of a failed task ({name}) failed too");
-                }
-            }
-        };
-        self.start(name, inject::task("guard", guarded))
+        Ok(self.reserve(name)?.spawn_guarded(future, on_panic))
+    }
+
+    /// A place for one task, which is counted from now on and can then start without fail. Starts the runtime
+    /// when it is not running. Errors: as [`spawn`](Self::spawn).
+    pub fn reserve(&self, name: &'static str) -> Result<Reserved> {
+        self.with(|r| Reserved { name, tokio: r.tokio.handle().clone(), entry: r.census.enter(name) })
     }
 
     /// Tasks started with `spawn` that have not ended.
@@ -291,12 +384,13 @@ impl Runtime {
         self.state.lock().running.is_some()
     }
 
-    /// Tells every task to stop, waits for them, then ends and joins the threads. Tasks that do not
-    /// stop in three quarters of the time are dropped at their next await.
+    /// Tells every task to stop, waits for them, then ends and joins the threads. However short the time is, tasks
+    /// have [`GRACE`] to end in good order, in the background when need be; what has not ended by then (and by three
+    /// quarters of `timeout`) is dropped at its next await.
     ///
     /// True when nothing of the runtime runs any more; false when `timeout` was not enough (what is
     /// still running ends by itself, or never) or when called on an I/O thread. Either way the next
-    /// task starts a new runtime. A second caller waits for the first.
+    /// task starts a new runtime. Who calls later waits for what is still ending, too.
     pub fn shutdown(&self, timeout: Duration) -> bool {
         if on_io_thread() {
             return false;
@@ -311,21 +405,34 @@ impl Runtime {
                 return false;
             }
         }
-        let Some(running) = state.running.take() else { return true };
-        state.stopping = true;
-        drop(state);
-
-        let Running { tokio, stop, census } = running;
-        stop.send_replace(true);
-        if !census.wait_for_none(began + timeout.mul_f32(0.75)) {
-            let left: Vec<_> = census.tasks.lock().iter().map(|(name, n)| (*name, *n)).collect();
-            oh_log!(Level::Warn, "shutdown: cutting off tasks that did not end in time: {left:?}");
+        let mut done = true;
+        if let Some(running) = state.running.take() {
+            state.stopping = true;
+            drop(state);
+            running.stop.send_replace(true);
+            let cut = began + timeout.mul_f32(0.75).max(self.grace);
+            let ended = running.census.wait_for_none(cut.min(deadline));
+            let later = if ended || cut <= deadline { Err(Some(running)) } else { Ending::begin(running, cut) };
+            let later = later.map_err(|now| {
+                let left = deadline.saturating_duration_since(Instant::now());
+                done = now.is_none_or(|running| running.end(left));
+            });
+            state = self.state.lock();
+            state.stopping = false;
+            state.ending.extend(later.ok());
+            self.changed.notify_all();
         }
-        stop_tokio(tokio, deadline.saturating_duration_since(Instant::now()));
-        let done = census.threads.load(SeqCst) == 0 && census.tasks.lock().is_empty();
-
-        self.state.lock().stopping = false;
-        self.changed.notify_all();
+        // What earlier callers had no time for.
+        while let Some(over) = state.ending.first().map(|ending| ending.over.clone()) {
+            if !MutexGuard::unlocked(&mut state, || over.wait(deadline)) {
+                return false;
+            }
+            if let Some(at) = state.ending.iter().position(|ending| Arc::ptr_eq(&ending.over, &over)) {
+                let ending = state.ending.remove(at);
+                // It has nothing to panic with; its result tells nothing.
+                let _ = MutexGuard::unlocked(&mut state, || ending.thread.join());
+            }
+        }
         done
     }
 

@@ -82,11 +82,36 @@ fn a_panic_is_told_and_contained() {
 
 #[test]
 fn a_task_that_does_not_stop_is_cut_off() {
-    let runtime = Runtime::new();
+    let runtime = Runtime::with_grace(Duration::from_millis(100));
     runtime.spawn("deaf", std::future::pending::<()>()).unwrap();
     let began = Instant::now();
     assert!(runtime.shutdown(Duration::from_millis(200)), "dropped at its await: nothing runs any more");
     assert!(began.elapsed() < LONG);
+}
+
+#[test]
+fn without_time_tasks_still_end_in_good_order_and_the_next_caller_waits_for_it() {
+    let runtime = Runtime::new();
+    let (tell, told) = channel();
+    for _ in 0..50 {
+        let (mut stop, tell) = (runtime.stop_signal().unwrap(), tell.clone());
+        let task = async move {
+            stop.requested().await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            tell.send("goodbye").unwrap();
+        };
+        runtime.spawn("polite", task).unwrap();
+    }
+    drop(tell);
+    // One that never ends: cut off when the grace is over.
+    runtime.spawn("deaf", std::future::pending::<()>()).unwrap();
+    assert!(!runtime.shutdown(Duration::ZERO) && !runtime.shutdown(Duration::from_millis(1)));
+    // Meanwhile there is a new one.
+    let (next, nexts) = channel();
+    runtime.spawn("next", async move { next.send(()).unwrap() }).unwrap();
+    nexts.recv_timeout(LONG).unwrap();
+    assert!(runtime.shutdown(LONG));
+    assert_eq!(told.into_iter().count(), 50);
 }
 
 #[test]
@@ -108,9 +133,10 @@ fn a_blocked_io_thread_makes_shutdown_say_no_and_the_next_start_is_fresh() {
     let (tell, told) = channel();
     runtime.spawn("next", async move { tell.send(()).unwrap() }).unwrap();
     told.recv_timeout(LONG).unwrap();
-    assert!(runtime.shutdown(LONG));
+    assert!(!runtime.shutdown(Duration::from_millis(50)), "the first one still has its thread");
     release.send(()).unwrap();
     ended.recv_timeout(LONG).unwrap();
+    assert!(runtime.shutdown(LONG));
 }
 
 #[test]

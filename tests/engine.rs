@@ -54,7 +54,7 @@ async fn one_call(engine: &WebRtcEngine, early: bool) -> Arc<dyn Peer> {
     let options = PeerOptions { loopback_only: true, ..PeerOptions::default() };
     let publisher = engine.peer(PeerKind::Publisher, options.clone(), hears[0].clone()).await.expect("a publisher");
     let subscriber = engine.peer(PeerKind::Subscriber, options, hears[1].clone()).await.expect("a subscriber");
-    let spec = AudioSenderSpec { stream_id: "s".into(), track_id: "t".into(), stereo: false, dtx: false };
+    let spec = AudioSenderSpec { stream_id: "s".into(), track_id: "t".into(), stereo: false, dtx: false, red: 1 };
     let writer = publisher.add_audio(spec).await.expect("a sender");
     let offer = publisher.offer(false).await.expect("an offer").sdp.replace("setup:passive", "setup:actpass");
     subscriber.set_offer(offer).await.expect("the offer is taken");

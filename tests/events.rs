@@ -6,9 +6,9 @@ use offhook::{
     core::model::AdmissionRequest,
     error::Secret,
     runtime,
-    session::{EventHub, HubCounts, Listener},
     signalling::{
-        stream::{Coordinator, CustomEvent, EventsOptions},
+        protocol::ServiceListener,
+        stream::{Coordinator, CustomEvent, EventHub, EventsOptions, HubCounts},
         Net, NetOptions,
     },
 };
@@ -39,7 +39,7 @@ struct Ear {
     asked: Arc<AtomicUsize>,
 }
 
-impl Listener for Ear {
+impl ServiceListener for Ear {
     fn custom(&self, event: CustomEvent) {
         let _ = self.heard.send(event);
     }

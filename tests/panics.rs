@@ -5,7 +5,7 @@
 use offhook::{
     dispatch::{self, Class, Handler, Limits, Mailbox},
     log::{self, Level},
-    runtime,
+    panics, runtime,
 };
 use std::{
     process::Command,
@@ -56,7 +56,7 @@ fn inside() {
     let here = "panics.rs:";
     host_panics("before");
     // On a thread of the host, inside an entry of the library.
-    assert_eq!(dispatch::contain(|| panic!("planted: in an entry")), Err("planted: in an entry".to_owned()));
+    assert_eq!(panics::contain(|| panic!("planted: in an entry")), Err("planted: in an entry".to_owned()));
     expect("planted: in an entry", here);
     // A guarded task, after an await.
     let task = async {
@@ -69,7 +69,7 @@ fn inside() {
     drop(runtime::spawn("planted", async { panic!("planted: in any task") }).unwrap());
     expect("planted: in any task", here);
     // A callback.
-    let limits = Limits { control: 16, vital: 16, media: 16 };
+    let limits = Limits { control: 16, vital: 16, media: 16, ..Limits::default() };
     let handler = Handler::new(|_| panic!("planted: in a callback"));
     let mailbox = Mailbox::<u32, u32>::with_handler(dispatch::pool(), limits, handler);
     mailbox.post(1, Class::Normal);
@@ -81,7 +81,7 @@ fn inside() {
             panic!("planted: while dropped");
         }
     }
-    assert!(dispatch::contain(|| std::panic::panic_any(Second)).is_err());
+    assert!(panics::contain(|| std::panic::panic_any(Second)).is_err());
     host_panics("after");
     println!("all told to the log");
 }

@@ -11,6 +11,7 @@ import "unsafe"
 type Audio struct {
 	UserID     string
 	SessionID  string      // names the participant; one user may be in a call more than once
+	TrackID    string      // as in RemoteTrack; "" in protocols without such names
 	Format     AudioFormat // which of the next three is set
 	Samples    []int16     // S16: Frames * Channels samples, interleaved
 	SamplesF32 []float32   // F32: Frames * Channels samples, interleaved
@@ -28,7 +29,8 @@ type Audio struct {
 // copyAudio needs two allocations: the frame and its samples. Names are kept.
 func copyAudio(a *C.oh_audio, names *interned) *Audio {
 	frame := &Audio{
-		UserID: names.get(a.user_id), SessionID: names.get(a.session_id), Format: AudioFormat(a.format),
+		UserID: names.get(a.user_id), SessionID: names.get(a.session_id), TrackID: names.get(a.track_id),
+		Format: AudioFormat(a.format),
 		Frames: int(a.frames), Rate: int(a.rate), Channels: int(a.channels), Timestamp: uint32(a.timestamp),
 		Level: float32(a.level), Kind: TrackKind(a.kind), Concealed: a.concealed != 0, Silence: a.silence != 0,
 	}

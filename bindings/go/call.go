@@ -77,6 +77,15 @@ type CallOptions struct {
 	RenewToken bool
 	// NoAutoSubscribe: a track is received only when Subscriber.SetTrack asks for it (CapSubscriptions).
 	NoAutoSubscribe bool
+	// Drain is how long Leave and Close go on sending what was accepted before, 1 ms to 1 s; 0: 1 s; NoDrain, or anything
+	// negative: not at all.
+	Drain time.Duration
+	// PartialTexts: pieces of texts come as they arrive, too (EventTextPart).
+	PartialTexts bool
+	// HoldUnmute: a track that a moderator unmutes stays muted until Track.SetMuted agrees (RemoteTrack.Held).
+	HoldUnmute bool
+	// EventBytes is how many bytes of payload in events wait for the application at most, 65536 to 1073741824; 0: 4194304.
+	EventBytes int
 }
 
 // Call is one participant's presence. Its methods may be called from every goroutine, handlers included. After Close
@@ -146,7 +155,7 @@ func (c *Client) Start(options CallOptions) (*Call, error) {
 
 func (v *conv) callOptions(options *CallOptions) C.oh_call_options {
 	var o C.oh_call_options
-	C.oh_call_options_init(&o) // size, the defaults, zero in reserved
+	C.ohgo_call_options(&o) // size, the defaults, zero in reserved
 	o.id, o.call_type = v.text("ID", options.ID), v.text("Type", options.Type)
 	o.token, o.data_json = v.text("Token", options.Token), v.text("DataJSON", options.DataJSON)
 	switch {
@@ -166,10 +175,13 @@ func (v *conv) callOptions(options *CallOptions) C.oh_call_options {
 	o.ring, o.notify = flag(options.Ring), flag(options.Notify)
 	o.disconnect_timeout_ms = v.millis("DisconnectTimeout", options.DisconnectTimeout)
 	o.renew_token, o.no_auto_subscribe = flag(options.RenewToken), flag(options.NoAutoSubscribe)
+	o.drain_ms = v.drain(options.Drain)
+	o.partial_texts, o.hold_unmute = flag(options.PartialTexts), flag(options.HoldUnmute)
+	o.event_bytes = v.number("EventBytes", options.EventBytes)
 	return o
 }
 
-// Join joins a call and waits until media can flow. When ctx is done first, the call is left and closed, and the error
+// Join joins a call and waits until the SFU has let it in. When ctx is done first, the call is left and closed, and the error
 // says so (errors.Is(err, context.Canceled)). What ctx does later is of no matter to the call.
 //
 // Handlers and channels run meanwhile; to read channels during the join, use Start and Wait.
@@ -265,6 +277,23 @@ func (c *Call) Ended() *EventEnded {
 func (c *Call) State() (State, error) {
 	r := C.ohgo_call_state(c.core.handle())
 	return State(r.value), failed("state", r)
+}
+
+// Trace is what the call was given and what it decided, as lines of JSON without secrets: for a report of a defect. Also
+// when it is over, until it is closed.
+func (c *Call) Trace() (string, error) {
+	for size := 256 << 10; ; {
+		buf := make([]byte, size)
+		r := C.ohgo_call_trace(c.core.handle(), (*C.char)(bytesPointer(buf)), C.size_t(size))
+		if err := failed("trace", r); err != nil {
+			return "", err
+		}
+		if needed := int(r.value); needed < size {
+			return string(buf[:needed]), nil
+		} else {
+			size = needed + needed/2 + 1 // a call that goes on may need more the next time
+		}
+	}
 }
 
 // ID names the call in this process; never given twice.

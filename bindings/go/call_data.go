@@ -38,7 +38,7 @@ func (v *conv) dataOptions(options *DataOptions) *C.oh_data_options {
 		return nil
 	}
 	o := new(C.oh_data_options)
-	C.oh_data_options_init(o)
+	C.ohgo_data_options(o)
 	o.lossy, o.topic = flag(options.Lossy), v.text("Topic", options.Topic)
 	o.to, o.to_count = v.texts("To", options.To), v.number("To", len(options.To))
 	return o
@@ -82,7 +82,7 @@ func (c *Call) RPC(options RPCOptions) (id uint64, err error) {
 	v := conv{op: "rpc"}
 	defer v.free()
 	var o C.oh_rpc_options
-	C.oh_rpc_options_init(&o)
+	C.ohgo_rpc_options(&o)
 	o.timeout_ms = v.millis("Timeout", options.Timeout)
 	o.to, o.method, o.payload = v.text("To", options.To), v.text("Method", options.Method), v.text("Payload", options.Payload)
 	if v.err != nil {

@@ -95,6 +95,9 @@ func TestJoinContext(t *testing.T) {
 		t.Errorf("a context that is over: %v", err)
 	}
 
+	// Somebody else: what the first had asked for may still be on its way, and would be refused in its place.
+	user = unique("refused")
+	client = newClient(t, user)
 	ctl(t, "refuse_join", object{"user_id": user, "http_status": 403, "code": 17, "message": "not you", "unrecoverable": true, "count": 1})
 	_, err = client.Join(within(t, long), offhook.CallOptions{ID: unique("r"), OnEvent: func(*offhook.Call, offhook.Event) {}})
 	var failure *offhook.Error
@@ -165,6 +168,28 @@ func TestParticipants(t *testing.T) {
 			t.Errorf("who left has no session: %+v", left)
 		}
 		p.leave(t)
+	}
+}
+
+// Row trace.
+func TestTrace(t *testing.T) {
+	p := join(t, "alice", unique("trace"), nil)
+	first, err := p.call.Trace()
+	must(t, err)
+	if !strings.HasPrefix(first, `{"offhook_trace":1,`) || !strings.HasSuffix(first, "\n") ||
+		!strings.Contains(first, "SocketOpened") || strings.Contains(first, `"Ended"`) {
+		t.Errorf("the trace of a call that goes on: %.200s", first)
+	}
+	must(t, p.call.Leave(""))
+	must(t, p.call.WaitEnded(within(t, long)))
+	last, err := p.call.Trace()
+	must(t, err)
+	if len(last) <= len(first) || !strings.Contains(last, `"Ended"`) {
+		t.Errorf("the trace of a call that is over has %d bytes, before it had %d", len(last), len(first))
+	}
+	must(t, p.call.Close())
+	if _, err := p.call.Trace(); err == nil {
+		t.Error("a trace of a call that was closed")
 	}
 }
 

@@ -1,6 +1,8 @@
 // Events and sound by channels: a goroutine takes them from the library's bounded queues. It may wait for who reads the
 // channels; no thread waits with it, so no other call is disturbed.
 
+//go:build cgo
+
 package offhook
 
 import (

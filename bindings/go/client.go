@@ -33,8 +33,12 @@ type ClientOptions struct {
 	// Events: also hear the coordinator's own events (EventCustom), over one more WebSocket for all calls of this
 	// client.
 	Events bool
-	// MaxMessageBytes is the largest message taken from an SFU, 1024 to 67108864; 0: 1048576.
+	// MaxMessageBytes is the largest message taken from an SFU, 1024 to 67108864; 0: 1048576, with
+	// ProtocolLiveKit 16777216.
 	MaxMessageBytes int
+	// AllowOtherHosts: tokens may go to hosts that the server names over a connection without TLS. Else without TLS only
+	// to the host of URL.
+	AllowOtherHosts bool
 }
 
 // Client holds configuration, credentials and the connections to the servers. Its methods may be called from every
@@ -60,7 +64,7 @@ func NewClient(options ClientOptions) (*Client, error) {
 		return nil, err
 	}
 	var o C.oh_client_options
-	C.oh_client_options_init(&o)
+	C.ohgo_client_options(&o)
 	c := conv{op: op}
 	defer c.free()
 	o.url, o.api_key, o.user_id = c.text("URL", options.URL), c.text("APIKey", options.APIKey), c.text("UserID", options.UserID)
@@ -68,7 +72,7 @@ func NewClient(options ClientOptions) (*Client, error) {
 	o.hint_url = c.text("HintURL", options.HintURL)
 	o.max_message_bytes = c.number("MaxMessageBytes", options.MaxMessageBytes)
 	o.allow_insecure, o.events = flag(options.AllowInsecure), flag(options.Events)
-	o.protocol = C.int32_t(options.Protocol)
+	o.protocol, o.allow_other_hosts = C.int32_t(options.Protocol), flag(options.AllowOtherHosts)
 	if c.err != nil {
 		return nil, c.err
 	}

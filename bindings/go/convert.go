@@ -68,6 +68,20 @@ func (c *conv) number(name string, n int) C.uint32_t {
 // Forever, as a time in options: as long as it takes.
 const Forever = time.Duration(math.MaxInt64)
 
+// NoDrain, as CallOptions.Drain: what was accepted and not sent yet is given up at once.
+const NoDrain = time.Duration(-1)
+
+func (c *conv) drain(d time.Duration) C.uint32_t {
+	if d < 0 {
+		return C.OH_NO_DRAIN
+	}
+	if d == Forever { // its number would be that of OH_NO_DRAIN
+		c.fail("Drain", "is out of its range")
+		return 0
+	}
+	return c.millis("Drain", d)
+}
+
 // millis rounds up, so that a time that was asked for never becomes 0, which means "default".
 func (c *conv) millis(name string, d time.Duration) C.uint32_t {
 	return C.uint32_t(c.units(name, d, time.Millisecond))

@@ -77,6 +77,11 @@ const (
 	KindRPCRequest         EventKind = C.OH_EVENT_RPC_REQUEST
 	KindRPCResponse        EventKind = C.OH_EVENT_RPC_RESPONSE
 	KindSubscribable       EventKind = C.OH_EVENT_SUBSCRIBABLE
+	KindMedia              EventKind = C.OH_EVENT_MEDIA
+	KindUnsent             EventKind = C.OH_EVENT_UNSENT
+	KindUnplayable         EventKind = C.OH_EVENT_UNPLAYABLE
+	KindTextPart           EventKind = C.OH_EVENT_TEXT_PART
+	KindDTMF               EventKind = C.OH_EVENT_DTMF
 )
 
 // String is the kind's name, for instance "participant_joined".
@@ -182,6 +187,7 @@ type RPCError uint32
 // Why a procedure call failed, as far as clients themselves find out.
 const (
 	RPCUnsupportedMethod     RPCError = C.OH_RPC_UNSUPPORTED_METHOD     // the other participant has no such procedure
+	RPCRecipientNotFound     RPCError = C.OH_RPC_RECIPIENT_NOT_FOUND    // who is called is not in the call
 	RPCRequestTooLarge       RPCError = C.OH_RPC_REQUEST_TOO_LARGE      // the payload is too long for the other side
 	RPCUnsupportedVersion    RPCError = C.OH_RPC_UNSUPPORTED_VERSION    // the other side speaks another version
 	RPCApplication           RPCError = C.OH_RPC_APPLICATION            // the procedure failed
@@ -190,6 +196,83 @@ const (
 	RPCRecipientDisconnected RPCError = C.OH_RPC_RECIPIENT_DISCONNECTED // it left
 	RPCResponseTooLarge      RPCError = C.OH_RPC_RESPONSE_TOO_LARGE     // its answer was too long
 	RPCSendFailed            RPCError = C.OH_RPC_SEND_FAILED            // the call has ended, or too many are under way
+)
+
+// ParticipantKind is what kind of participant it is.
+type ParticipantKind int32
+
+// Kinds of participants.
+const (
+	ParticipantStandard ParticipantKind = C.OH_PARTICIPANT_STANDARD // a person with a client, or a program that joined as one
+	ParticipantIngress  ParticipantKind = C.OH_PARTICIPANT_INGRESS  // a stream that is fed into the call (RTMP, WHIP)
+	ParticipantEgress   ParticipantKind = C.OH_PARTICIPANT_EGRESS   // a stream or recording that is made of the call
+	ParticipantSIP      ParticipantKind = C.OH_PARTICIPANT_SIP      // a telephone
+	ParticipantAgent    ParticipantKind = C.OH_PARTICIPANT_AGENT    // a program that acts by itself
+	ParticipantRecorder ParticipantKind = C.OH_PARTICIPANT_RECORDER // records the call
+	ParticipantOther    ParticipantKind = C.OH_PARTICIPANT_OTHER    // of a kind that this version does not know
+)
+
+// LeaveReason is why a participant left.
+type LeaveReason int32
+
+// Why participants leave.
+const (
+	LeaveUnknown           LeaveReason = C.OH_LEAVE_UNKNOWN            // not said by the server
+	LeaveClient            LeaveReason = C.OH_LEAVE_CLIENT             // by its own decision
+	LeaveReplaced          LeaveReason = C.OH_LEAVE_REPLACED           // another client joined as the same participant
+	LeaveServerShutdown    LeaveReason = C.OH_LEAVE_SERVER_SHUTDOWN    // its server shut down
+	LeaveRemoved           LeaveReason = C.OH_LEAVE_REMOVED            // it was removed
+	LeaveRoomDeleted       LeaveReason = C.OH_LEAVE_ROOM_DELETED       // the room was deleted
+	LeaveStateMismatch     LeaveReason = C.OH_LEAVE_STATE_MISMATCH     // server and client did not agree about its session
+	LeaveJoinFailure       LeaveReason = C.OH_LEAVE_JOIN_FAILURE       // it did not get in
+	LeaveMigration         LeaveReason = C.OH_LEAVE_MIGRATION          // it went on to another server
+	LeaveSignalClose       LeaveReason = C.OH_LEAVE_SIGNAL_CLOSE       // its signalling connection was lost
+	LeaveRoomClosed        LeaveReason = C.OH_LEAVE_ROOM_CLOSED        // the room was closed
+	LeaveUserUnavailable   LeaveReason = C.OH_LEAVE_USER_UNAVAILABLE   // SIP: the callee did not answer
+	LeaveUserRejected      LeaveReason = C.OH_LEAVE_USER_REJECTED      // SIP: the callee declined
+	LeaveSIPTrunkFailure   LeaveReason = C.OH_LEAVE_SIP_TRUNK_FAILURE  // SIP: the trunk failed
+	LeaveConnectionTimeout LeaveReason = C.OH_LEAVE_CONNECTION_TIMEOUT // its connection timed out
+	LeaveMediaFailure      LeaveReason = C.OH_LEAVE_MEDIA_FAILURE      // its media failed
+	LeaveAgentError        LeaveReason = C.OH_LEAVE_AGENT_ERROR        // the agent failed
+)
+
+// Rights is a set of rights of a participant.
+type Rights uint32
+
+// Rights of participants.
+const (
+	RightAudio          Rights = C.OH_RIGHT_AUDIO           // may publish audio of a microphone
+	RightVideo          Rights = C.OH_RIGHT_VIDEO           // may publish video of a camera
+	RightScreenShare    Rights = C.OH_RIGHT_SCREEN_SHARE    // may publish the screen and its audio
+	RightData           Rights = C.OH_RIGHT_DATA            // may send data, texts and procedure calls
+	RightSubscribe      Rights = C.OH_RIGHT_SUBSCRIBE       // may receive tracks
+	RightUpdateMetadata Rights = C.OH_RIGHT_UPDATE_METADATA // may change its own name, metadata and attributes
+	RightHidden         Rights = C.OH_RIGHT_HIDDEN          // is not visible to others
+	RightRecorder       Rights = C.OH_RIGHT_RECORDER        // records the call
+)
+
+// Has tells whether all of want are in the set.
+func (r Rights) Has(want Rights) bool { return r&want == want }
+
+// Direction is a direction of media, seen from here.
+type Direction int32
+
+// Directions of media.
+const (
+	DirectionSend    Direction = C.OH_DIRECTION_SEND    // what is published
+	DirectionReceive Direction = C.OH_DIRECTION_RECEIVE // what is received
+)
+
+// Unplayable is why something that arrived cannot be decoded.
+type Unplayable int32
+
+// Why something that arrived cannot be decoded.
+const (
+	UnplayableEncrypted     Unplayable = C.OH_UNPLAYABLE_ENCRYPTED      // the track is encrypted end to end
+	UnplayableCodec         Unplayable = C.OH_UNPLAYABLE_CODEC          // its codec is not supported
+	UnplayableUnassigned    Unplayable = C.OH_UNPLAYABLE_UNASSIGNED     // the stream cannot be assigned to a track
+	UnplayablePayloadType   Unplayable = C.OH_UNPLAYABLE_PAYLOAD_TYPE   // its payload type was not negotiated
+	UnplayableDataEncrypted Unplayable = C.OH_UNPLAYABLE_DATA_ENCRYPTED // data or a text is encrypted end to end
 )
 
 // Quality is how well a participant is connected.

@@ -11,7 +11,8 @@ import (
 )
 
 // in gives the member of an event's union that its kind names: state, joined, participant, track, level, quality, counts,
-// grants, pins, local, error, lost, audio, ended, reconnected, custom, room, data, text, rpc or subscribable.
+// grants, pins, local, error, lost, audio, ended, reconnected, custom, room, data, text, rpc, subscribable, media, unsent,
+// unplayable, text_part or dtmf.
 func in[T any](e *C.oh_event) *T { return (*T)(unsafe.Pointer(&e.u)) }
 
 func text(s *C.char) string { return C.GoString(s) }
@@ -25,13 +26,15 @@ func participant(p *C.oh_event_participant) Participant {
 		UserID: text(p.user_id), SessionID: text(p.session_id), Name: text(p.name), Image: text(p.image),
 		Custom: text(p.custom), Quality: Quality(p.quality), Speaking: p.speaking != 0, Dominant: p.dominant != 0,
 		Level: float32(p.level), Metadata: text(p.metadata), Attributes: text(p.attributes),
+		Kind: ParticipantKind(p.kind), Local: p.local != 0, Reason: LeaveReason(p.reason), Rights: Rights(p.rights),
 	}
 }
 
 func remoteTrack(t *C.oh_event_track) RemoteTrack {
 	return RemoteTrack{
 		UserID: text(t.user_id), SessionID: text(t.session_id), Kind: TrackKind(t.kind), Cause: Cause(t.cause),
-		TrackID: text(t.track_id), Name: text(t.name),
+		TrackID: text(t.track_id), Name: text(t.name), Muted: t.muted != 0, Local: t.local != 0, Held: t.held != 0,
+		Encrypted: t.encrypted != 0,
 	}
 }
 
@@ -89,7 +92,11 @@ func copyEvent(e *C.oh_event, names *interned) Event {
 		return &EventCounts{m, counts(in[C.oh_event_counts](e))}
 	case C.OH_EVENT_GRANTS:
 		g := in[C.oh_event_grants](e)
-		return &EventGrants{m, g.audio != 0, g.video != 0, g.screen_share != 0}
+		return &EventGrants{
+			Meta: m, Audio: g.audio != 0, Video: g.video != 0, ScreenShare: g.screen_share != 0, Data: g.data != 0,
+			Subscribe: g.subscribe != 0, UpdateMetadata: g.update_metadata != 0, Hidden: g.hidden != 0,
+			Recorder: g.recorder != 0,
+		}
 	case C.OH_EVENT_PINS:
 		return &EventPins{m, pins(in[C.oh_event_pins](e))}
 	case C.OH_EVENT_LOCAL_PUBLISHED:
@@ -101,7 +108,8 @@ func copyEvent(e *C.oh_event, names *interned) Event {
 		f := in[C.oh_event_error](e)
 		return &EventError{m, toldError("call", f.error, f.server_code, f.text)}
 	case C.OH_EVENT_LOST:
-		return &EventLost{m, uint64(in[C.oh_event_lost](e).count)}
+		l := in[C.oh_event_lost](e)
+		return &EventLost{m, uint64(l.count), uint64(l.data_packets), uint64(l.data_bytes), uint64(l.texts)}
 	case C.OH_EVENT_AUDIO:
 		return &EventAudio{m, copyAudio(in[C.oh_audio](e), names)}
 	case C.OH_EVENT_ENDED:
@@ -116,6 +124,21 @@ func copyEvent(e *C.oh_event, names *interned) Event {
 	case C.OH_EVENT_ROOM:
 		r := in[C.oh_event_room](e)
 		return &EventRoom{m, text(r.id), text(r.name), text(r.metadata), r.recording != 0}
+	case C.OH_EVENT_MEDIA:
+		d := in[C.oh_event_media](e)
+		return &EventMedia{m, Direction(d.direction), d.connected != 0, text(d.text)}
+	case C.OH_EVENT_UNSENT:
+		u := in[C.oh_event_unsent](e)
+		return &EventUnsent{
+			Meta: m, Audio: millis(uint64(u.audio_ms)), DataPackets: uint64(u.data_packets), Texts: uint64(u.texts),
+			CustomEvents: uint64(u.custom_events), RPCAnswers: uint64(u.rpc_answers), Bytes: uint64(u.bytes),
+		}
+	case C.OH_EVENT_UNPLAYABLE:
+		u := in[C.oh_event_unplayable](e)
+		return &EventUnplayable{
+			Meta: m, UserID: text(u.user_id), SessionID: text(u.session_id), TrackID: text(u.track_id), Text: text(u.text),
+			Track: TrackKind(u.kind), Reason: Unplayable(u.reason),
+		}
 	}
 	return copyDataEvent(e, m)
 }
@@ -129,7 +152,17 @@ func copyDataEvent(e *C.oh_event, m Meta) Event {
 		return &EventData{m, text(d.user_id), text(d.session_id), text(d.topic), bytes, d.lossy != 0}
 	case C.OH_EVENT_TEXT:
 		t := in[C.oh_event_text](e)
-		return &EventText{m, text(t.user_id), text(t.session_id), text(t.topic), text(t.id), text(t.text)}
+		return &EventText{m, text(t.user_id), text(t.session_id), text(t.topic), text(t.id), text(t.text),
+			text(t.attributes)}
+	case C.OH_EVENT_TEXT_PART:
+		t := in[C.oh_event_text_part](e)
+		return &EventTextPart{
+			Meta: m, UserID: text(t.user_id), SessionID: text(t.session_id), Topic: text(t.topic), ID: text(t.id),
+			Attributes: text(t.attributes), Text: text(t.text), Offset: uint64(t.offset),
+		}
+	case C.OH_EVENT_DTMF:
+		d := in[C.oh_event_dtmf](e)
+		return &EventDTMF{m, text(d.user_id), text(d.session_id), text(d.digit), int(d.code)}
 	case C.OH_EVENT_RPC_REQUEST:
 		r := in[C.oh_event_rpc](e)
 		return &EventRPCRequest{m, text(r.request_id), text(r.user_id), text(r.method), text(r.payload),

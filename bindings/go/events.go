@@ -1,5 +1,7 @@
 // Events as Go values. They are copies of their own: keep them, change them, hand them to other goroutines.
 
+//go:build cgo
+
 package offhook
 
 import "time"
@@ -33,7 +35,7 @@ type EventState struct {
 // Counts is a head count, self included.
 type Counts struct{ Total, Anonymous int }
 
-// EventJoined: media can flow.
+// EventJoined: the SFU has let this participant in; EventMedia says when media of a direction flows.
 type EventJoined struct {
 	Meta
 	SessionID string // one's own
@@ -55,15 +57,20 @@ type Participant struct {
 	Level             float32 // loudness, 0.0 to 1.0
 	Metadata          string  // the application's own text about it, "" without any (CapAttributes)
 	Attributes        string  // names and values as a JSON object, "" without any (CapAttributes)
+	Kind              ParticipantKind
+	Local             bool        // the local participant
+	Reason            LeaveReason // EventParticipantLeft: why
+	Rights            Rights      // 0 in protocols that do not say them of others
 }
 
-// EventParticipantJoined: somebody is here (at a join also those who were here before).
+// EventParticipantJoined: a participant joined; on join sent once for everybody already present.
 type EventParticipantJoined struct {
 	Meta
 	Participant Participant
 }
 
-// EventParticipantUpdated: something about somebody changed.
+// EventParticipantUpdated: something about a participant changed; with Local about the local one, after each join and
+// whenever the server changes it.
 type EventParticipantUpdated struct {
 	Meta
 	Participant Participant
@@ -82,9 +89,14 @@ type RemoteTrack struct {
 	Cause             Cause  // why it ended
 	TrackID           string // for Subscriber.SetTrack; "" in protocols without one
 	Name              string // as its publisher calls it; may be ""
+	Muted             bool   // published, and muted
+	Local             bool   // a track of the local participant, changed by a moderator
+	Held              bool   // unmuted by a moderator, and still muted here (CallOptions.HoldUnmute)
+	Encrypted         bool   // end to end
 }
 
-// EventTrackPublished: a participant publishes a track (or unmuted it).
+// EventTrackPublished: a participant published a track, once, muted or not, and again each time it is unmuted. With Local:
+// a moderator unmuted a local track.
 type EventTrackPublished struct {
 	Meta
 	Track RemoteTrack
@@ -123,10 +135,15 @@ type EventCounts struct {
 	Counts Counts
 }
 
-// EventGrants: what this participant may send.
+// EventGrants: what this participant may do, and how others see it.
 type EventGrants struct {
 	Meta
-	Audio, Video, ScreenShare bool
+	Audio, Video, ScreenShare bool // publishing
+	Data                      bool // data, texts and procedure calls
+	Subscribe                 bool // receiving tracks
+	UpdateMetadata            bool // changing its own name, metadata and attributes
+	Hidden                    bool // not visible to others
+	Recorder                  bool // records the call
 }
 
 // Pin names a pinned participant.
@@ -160,7 +177,10 @@ type EventError struct {
 // EventLost: so many events were dropped here because the application was too slow to take them.
 type EventLost struct {
 	Meta
-	Count uint64
+	Count       uint64
+	DataPackets uint64 // packets of participants, part of Count
+	DataBytes   uint64 // bytes of these packets
+	Texts       uint64 // texts of participants, part of Count
 }
 
 // EventAudio: sound of a participant; from Call.NextEvent only (see CallOptions.PullAudio).
@@ -222,6 +242,8 @@ type EventText struct {
 	Topic     string
 	ID        string // the sender's name of this text
 	Text      string
+	// Attributes is what its sender attached, names and values as a JSON object, "" without any.
+	Attributes string
 }
 
 // EventRPCRequest: another participant calls a procedure; answer with Call.AnswerRPC or Call.FailRPC (CapRPC).
@@ -248,6 +270,59 @@ type EventSubscribable struct {
 	Meta
 	UserID, SessionID, TrackID string
 	Allowed                    bool
+}
+
+// EventMedia: media of one direction is connected, or was lost.
+type EventMedia struct {
+	Meta
+	Direction Direction
+	Connected bool   // false: it was connected and was lost
+	Text      string // what was tried and found; "" when connected
+}
+
+// EventUnsent: the call has ended before everything that was accepted could be sent; comes before EventEnded, at most
+// once.
+type EventUnsent struct {
+	Meta
+	Audio        time.Duration // all tracks together
+	DataPackets  uint64
+	Texts        uint64
+	CustomEvents uint64
+	RPCAnswers   uint64
+	Bytes        uint64 // of all of them but audio
+}
+
+// EventUnplayable: media or data of a participant arrives that cannot be decoded; once for each track (of data:
+// participant) and reason.
+type EventUnplayable struct {
+	Meta
+	UserID, SessionID string    // "" when they are not known
+	TrackID           string    // "" when it is not known, and of data
+	Text              string    // what was found and what to do
+	Track             TrackKind // 0 of data
+	Reason            Unplayable
+}
+
+// EventTextPart: a piece of a text that is still arriving; only with CallOptions.PartialTexts. The whole text follows
+// as EventText.
+type EventTextPart struct {
+	Meta
+	UserID     string // "" for the application's server
+	SessionID  string // "" when it is not known
+	Topic      string
+	ID         string // the same for all pieces and for EventText
+	Attributes string // what its sender attached, names and values as a JSON object, "" without any
+	Text       string // the new piece; whole characters only
+	Offset     uint64 // bytes of the text before this piece
+}
+
+// EventDTMF: a participant (of SIP) pressed a key of the telephone.
+type EventDTMF struct {
+	Meta
+	UserID    string
+	SessionID string // "" when it is not known
+	Digit     string // "0" to "9", "*", "#", "A" to "D"
+	Code      int    // its number by RFC 4733: 0 to 15
 }
 
 // EventUnknown: an event of a kind that this binding does not know.

@@ -96,6 +96,27 @@ func Shutdown(ctx context.Context) error {
 	}
 }
 
+// Limits are bounds of the whole process; 0: the library's default.
+type Limits struct {
+	CallbackThreads int    // threads that run handlers, at most
+	QueueBytes      uint64 // bytes of payload that wait for the application, all calls together
+}
+
+// SetLimits sets the bounds of the process.
+func SetLimits(limits Limits) error {
+	if err := abi(); err != nil {
+		return err
+	}
+	c := conv{op: "limits"}
+	var o C.oh_limits
+	C.ohgo_limits(&o)
+	o.callback_threads, o.queue_bytes = c.number("CallbackThreads", limits.CallbackThreads), C.uint64_t(limits.QueueBytes)
+	if c.err != nil {
+		return c.err
+	}
+	return failed(c.op, C.ohgo_limits_set(&o))
+}
+
 // TokenOptions is who is let in where, and may do what.
 type TokenOptions struct {
 	APIKey, APISecret string        // required. Keep the secret on servers
@@ -120,7 +141,7 @@ func AccessToken(options TokenOptions) (string, error) {
 		return "", err
 	}
 	var o C.oh_access_token_options
-	C.oh_access_token_options_init(&o)
+	C.ohgo_access_token_options(&o)
 	c := conv{op: op}
 	defer c.free()
 	o.ttl_s = c.seconds("TTL", options.TTL)

@@ -360,6 +360,9 @@ func TestFormats(t *testing.T) {
 		t.Errorf("a packet on a track of PCM: %v", err)
 	}
 	must(t, track.WriteF32(make([]float32, 0)))
+	if sent, _, err := track.Clear(); err != nil || sent == 0 {
+		t.Errorf("cleared: %v sent, %v", sent, err)
+	}
 	sent, err := opus.call.PublishAudio(&offhook.AudioTrackOptions{Format: offhook.Opus, Buffer: 2 * time.Second})
 	must(t, err)
 	if err := sent.Write(make([]int16, 960)); !errors.Is(err, offhook.ErrState) {

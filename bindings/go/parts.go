@@ -64,7 +64,7 @@ func (s *Subscriber) SetTrack(trackID string, options *RemoteTrackOptions) error
 		options = &RemoteTrackOptions{}
 	}
 	var o C.oh_remote_track_options
-	C.oh_remote_track_options_init(&o)
+	C.ohgo_remote_track_options(&o)
 	o.unsubscribe, o.pause, o.layer = flag(options.Unsubscribe), flag(options.Pause), C.int32_t(options.Layer)
 	o.width, o.height = v.number("Width", options.Width), v.number("Height", options.Height)
 	o.fps, o.priority = v.number("FPS", options.FPS), v.number("Priority", options.Priority)

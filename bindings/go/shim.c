@@ -20,6 +20,16 @@ static ohgo_result done(oh_result code, uint64_t value)
 #define GIVES(type, call) do { type out = { 0 }; oh_result code = call; return done(code, (uint64_t)out.id); } while (0)
 #define GIVES_NUMBER(type, call) do { type out = 0; oh_result code = call; return done(code, (uint64_t)out); } while (0)
 
+#define DEFAULTS(type, init) void ohgo_##type(oh_##type *options) { oh_##type all = init; *options = all; }
+DEFAULTS(client_options, OH_CLIENT_OPTIONS_INIT)
+DEFAULTS(call_options, OH_CALL_OPTIONS_INIT)
+DEFAULTS(audio_track_options, OH_AUDIO_TRACK_OPTIONS_INIT)
+DEFAULTS(data_options, OH_DATA_OPTIONS_INIT)
+DEFAULTS(rpc_options, OH_RPC_OPTIONS_INIT)
+DEFAULTS(remote_track_options, OH_REMOTE_TRACK_OPTIONS_INIT)
+DEFAULTS(access_token_options, OH_ACCESS_TOKEN_OPTIONS_INIT)
+DEFAULTS(limits, OH_LIMITS_INIT)
+
 #define CLIENT (oh_client){ client }
 #define CALL (oh_call){ call }
 #define PUBLISHER (oh_publisher){ publisher }
@@ -66,6 +76,11 @@ ohgo_result ohgo_call_wait(uint64_t call, int32_t state, uint32_t timeout_ms)
 ohgo_result ohgo_call_state(uint64_t call)
 {
     GIVES_NUMBER(int32_t, oh_call_state(CALL, &out));
+}
+
+ohgo_result ohgo_call_trace(uint64_t call, char *buf, size_t len)
+{
+    GIVES_NUMBER(size_t, oh_call_trace(CALL, buf, len, &out));
 }
 
 ohgo_result ohgo_call_provide_token(uint64_t call, ohgo_text token)
@@ -188,6 +203,16 @@ ohgo_result ohgo_track_buffered_ms(uint64_t track)
     GIVES_NUMBER(uint32_t, oh_track_buffered_ms(TRACK, &out));
 }
 
+ohgo_result ohgo_track_drain(uint64_t track, uint32_t timeout_ms)
+{
+    return done(oh_track_drain(TRACK, timeout_ms), 0);
+}
+
+ohgo_result ohgo_track_clear(uint64_t track, uint64_t *sent_ms, uint32_t *dropped_ms)
+{
+    return done(oh_track_clear(TRACK, sent_ms, dropped_ms), 0);
+}
+
 ohgo_result ohgo_track_set_muted(uint64_t track, int32_t muted)
 {
     return done(oh_track_set_muted(TRACK, muted), 0);
@@ -201,6 +226,11 @@ ohgo_result ohgo_access_token(const oh_access_token_options *options, char *buf,
 ohgo_result ohgo_log_set(int32_t level, uintptr_t user)
 {
     return done(oh_log_set(level, user ? on_log : NULL, (void *)user, user ? log_destroy : NULL), 0);
+}
+
+ohgo_result ohgo_limits_set(const oh_limits *limits)
+{
+    return done(oh_limits_set(limits), 0);
 }
 
 ohgo_result ohgo_network_changed(int32_t what)

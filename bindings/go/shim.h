@@ -17,12 +17,23 @@ typedef struct ohgo_result {
 
 typedef const char *ohgo_text;
 
+/* The defaults, of the size that the header has: a newer library's own _init would write more. */
+void ohgo_client_options(oh_client_options *options);
+void ohgo_call_options(oh_call_options *options);
+void ohgo_audio_track_options(oh_audio_track_options *options);
+void ohgo_data_options(oh_data_options *options);
+void ohgo_rpc_options(oh_rpc_options *options);
+void ohgo_remote_track_options(oh_remote_track_options *options);
+void ohgo_access_token_options(oh_access_token_options *options);
+void ohgo_limits(oh_limits *options);
+
 ohgo_result ohgo_client_new(const oh_client_options *options);
 
 /* user: the number of a cgo.Handle; 0: pull mode. with_audio: sound is wanted as well. */
 ohgo_result ohgo_call_join(uint64_t client, const oh_call_options *options, uintptr_t user, int with_audio);
 ohgo_result ohgo_call_wait(uint64_t call, int32_t state, uint32_t timeout_ms);
 ohgo_result ohgo_call_state(uint64_t call);
+ohgo_result ohgo_call_trace(uint64_t call, char *buf, size_t len);
 ohgo_result ohgo_call_provide_token(uint64_t call, ohgo_text token);
 ohgo_result ohgo_call_send_custom(uint64_t call, ohgo_text json);
 ohgo_result ohgo_call_leave(uint64_t call, ohgo_text reason);
@@ -49,10 +60,13 @@ ohgo_result ohgo_track_write_f32(uint64_t track, const float *samples, uint32_t 
 ohgo_result ohgo_track_write_opus(uint64_t track, const uint8_t *packet, uint32_t size);
 ohgo_result ohgo_track_wait(uint64_t track, uint32_t frames, uint32_t timeout_ms);
 ohgo_result ohgo_track_buffered_ms(uint64_t track);
+ohgo_result ohgo_track_drain(uint64_t track, uint32_t timeout_ms);
+ohgo_result ohgo_track_clear(uint64_t track, uint64_t *sent_ms, uint32_t *dropped_ms);
 ohgo_result ohgo_track_set_muted(uint64_t track, int32_t muted);
 
 ohgo_result ohgo_access_token(const oh_access_token_options *options, char *buf, size_t len);
 ohgo_result ohgo_log_set(int32_t level, uintptr_t user); /* user 0: no handler */
+ohgo_result ohgo_limits_set(const oh_limits *limits);
 ohgo_result ohgo_network_changed(int32_t what);
 ohgo_result ohgo_shutdown_wait(uint32_t timeout_ms);
 

@@ -36,13 +36,21 @@ type Stats struct {
 	MediaDropped            uint64 // frames dropped by the library because the application was too slow to take them
 	EventsLost              uint64 // events dropped because the application was too slow to take them
 	Jitter                  time.Duration
-	ReconnectsFast          uint64 // reconnects that succeeded: with a new socket only
-	ReconnectsRejoin        uint64 // … with a new session
-	ReconnectsMigrate       uint64 // … to another edge
-	ReconnectAttempts       uint64 // failed ones included
-	ReconnectTriggersMerged uint64 // further reasons to reconnect that came while a reconnect was under way
-	DataDropped             uint64 // packets and texts between participants that were lost or could not be read
-	ChannelDropped          uint64 // frames dropped by Call.Audio because nobody took them
+	ReconnectsFast          uint64        // reconnects that succeeded: with a new socket only
+	ReconnectsRejoin        uint64        // … with a new session
+	ReconnectsMigrate       uint64        // … to another edge
+	ReconnectAttempts       uint64        // failed ones included
+	ReconnectTriggersMerged uint64        // further reasons to reconnect that came while a reconnect was under way
+	DataDropped             uint64        // packets and texts between participants that were lost or could not be read
+	PacketsUnplayable       uint64        // RTP packets that could not be decoded: encrypted end to end, or of another codec
+	PacketsUnassigned       uint64        // RTP packets that could not be assigned to a track of a participant
+	PacketsPadding          uint64        // RTP packets of padding only
+	FramesRestoredRED       uint64        // lost, and restored from redundant audio (RED)
+	AudioDropped            time.Duration // dropped by a live track that was written too fast, or by Track.Clear
+	DataEncrypted           uint64        // packets and texts encrypted end to end, part of DataDropped
+	DataUnsent              uint64        // accepted and not sent before the end: packets, texts, custom events, answers
+	EventBytes              uint64        // bytes of payload in events that wait for the application now
+	ChannelDropped          uint64        // frames dropped by Call.Audio because nobody took them
 }
 
 // Stats reads the figures of the call; it works until it is closed, also when it is over.
@@ -65,7 +73,10 @@ func (c *Call) Stats() (Stats, error) {
 		EventsLost: uint64(s.events_lost), Jitter: millis(uint64(s.jitter_ms)), ReconnectsFast: uint64(s.reconnects_fast),
 		ReconnectsRejoin: uint64(s.reconnects_rejoin), ReconnectsMigrate: uint64(s.reconnects_migrate),
 		ReconnectAttempts: uint64(s.reconnect_attempts), ReconnectTriggersMerged: uint64(s.reconnect_triggers_merged),
-		DataDropped: uint64(s.data_dropped),
+		DataDropped: uint64(s.data_dropped), PacketsUnplayable: uint64(s.packets_unplayable),
+		PacketsUnassigned: uint64(s.packets_unassigned), PacketsPadding: uint64(s.packets_padding),
+		FramesRestoredRED: uint64(s.frames_restored_red), AudioDropped: millis(uint64(s.audio_dropped_ms)),
+		DataEncrypted: uint64(s.data_encrypted), DataUnsent: uint64(s.data_unsent), EventBytes: uint64(s.event_bytes),
 	}
 	if c.core.channel != nil {
 		stats.ChannelDropped = c.core.channel.dropped.Load()

@@ -29,6 +29,11 @@ unformatted=$(gofmt -l .)
 go vet ./...
 go vet -tags "offhook_bench offhook_static" ./...
 
+say "without cgo: one line that says what is missing"
+if CGO_ENABLED=0 go build -o "$work/" ./... 2>"$work/nocgo"; then echo "it was built without cgo"; exit 1; fi
+grep -v '^#' "$work/nocgo" >"$work/lines" || true
+[ "$(wc -l <"$work/lines")" = 1 ] && grep -q 'needs cgo: set CGO_ENABLED=1' "$work/lines" || { cat "$work/nocgo"; exit 1; }
+
 say "tests with the race detector and checkptr"
 [ -n "${OFFHOOK_LIVEKIT:-}" ] || echo "SKIPPED: TestLiveKit: no OFFHOOK_LIVEKIT: what only LiveKit has is not tested"
 go test -count=1 -timeout 120s -race -gcflags=all=-d=checkptr .
@@ -41,6 +46,12 @@ go test -tags offhook_static -c -o "$work/static.test" .
 if ldd "$work/static.test" | grep liboffhook; then echo "it asks for the shared library"; exit 1; fi
 OFFHOOK_TEST_STATIC=1 "$work/static.test" -test.timeout 60s -test.run 'TestLinked|TestTalkHear|TestPull$|TestHandlerPanics'
 
+say "a module of its own, by replace as in the README"
+mkdir "$work/agent" && cp examples/first/main.go "$work/agent"
+path=github.com/offhook/offhook/bindings/go
+grep -q "go mod edit -require=$path@v0.0.0" README.md && grep -q -- "-replace=$path=" README.md
+(cd "$work/agent" && go mod init example.com/agent 2>/dev/null && go mod edit "-require=$path@v0.0.0" "-replace=$path=$OLDPWD" && go build -o agent ./...)
+
 say "the examples"
 go build -o "$work" ./examples/...
 call=$(basename "$work")
@@ -50,8 +61,7 @@ alice=$!
 wait $alice || { cat "$work/alice.log"; exit 1; }
 grep "heard bob-$call for" "$work/alice" || { echo "alice did not hear bob"; cat "$work/alice.log"; exit 1; }
 grep "heard alice-$call for" "$work/bob" || { echo "bob did not hear alice"; cat "$work/bob.log"; exit 1; }
-# The first call of the README: half a second of silence is said, and it ends well.
-head -c 48000 /dev/zero | "$work/first" "$OFFHOOK_SFU_URL" "first-$call" >"$work/pcm"
+../two-hear.sh "$work" "$work/first"
 if "$work/call" --url http://127.0.0.1:1 --user u --call c --seconds 5 2>"$work/log"; then echo "a call to nobody"; exit 1; fi
 grep OH_ERR_NETWORK "$work/log"
 

@@ -27,6 +27,11 @@ type AudioTrackOptions struct {
 	NoDTX      bool          // silence is sent, too. Else as the call's settings say; never for music
 	NoFEC      bool          // no forward error correction
 	Muted      bool          // start muted
+	// Live audio (a microphone, a bridge): at most 40 ms wait, beyond it the oldest is dropped and counted
+	// (Stats.AudioDropped). A write never gives ErrFull then.
+	Live bool
+	// RED is redundant audio (RFC 2198), where the SFU accepts it: earlier frames sent along, 1 or 2; -1: none, 0: 1.
+	RED int
 }
 
 // Track is a track that is published. Its methods may be called from every goroutine; those who write one track should
@@ -46,7 +51,7 @@ func (c *Call) PublishAudio(options *AudioTrackOptions) (*Track, error) {
 	}
 	v := conv{op: "publish audio"}
 	var o C.oh_audio_track_options
-	C.oh_audio_track_options_init(&o)
+	C.ohgo_audio_track_options(&o)
 	o.format = C.int32_t(options.Format)
 	o.rate, o.channels = v.number("Rate", options.Rate), v.number("Channels", options.Channels)
 	o.bitrate = v.number("Bitrate", options.Bitrate)
@@ -57,6 +62,10 @@ func (c *Call) PublishAudio(options *AudioTrackOptions) (*Track, error) {
 		o.complexity = C.int32_t(v.number("Complexity", options.Complexity))
 	}
 	o.buffer_ms = v.millis("Buffer", options.Buffer)
+	o.live = flag(options.Live)
+	if o.red = -1; options.RED >= 0 {
+		o.red = C.int32_t(v.number("RED", options.RED))
+	}
 	o.music, o.no_dtx, o.no_fec, o.muted = flag(options.Music), flag(options.NoDTX), flag(options.NoFEC), flag(options.Muted)
 	if v.err != nil {
 		return nil, v.err
@@ -120,17 +129,21 @@ func (t *Track) Wait(ctx context.Context, frames int) error {
 	if v.err != nil {
 		return v.err
 	}
+	return t.poll(ctx, v.op, func(timeout C.uint32_t) C.ohgo_result { return C.ohgo_track_wait(t.id, n, timeout) })
+}
+
+// poll asks until the answer is another than ErrTimeout. Asked with 0, the library only looks, wherever it is. Now and then
+// it is given 1 ms, and so the occasion to say that this is a handler.
+func (t *Track) poll(ctx context.Context, op string, ask func(timeout C.uint32_t) C.ohgo_result) error {
 	var timer *time.Timer
 	for looks := 1; ; looks++ {
-		// 0 only looks, wherever it is. Now and then the library is given 1 ms, and so the occasion to say that this
-		// is a handler.
 		once := C.uint32_t(0)
 		if looks%50 == 0 {
 			once = 1
 		}
-		r := C.ohgo_track_wait(t.id, n, once)
+		r := ask(once)
 		if r.code != C.OH_ERR_TIMEOUT {
-			return failed(v.op, r)
+			return failed(op, r)
 		}
 		codeOf(r)
 		if timer == nil {
@@ -141,7 +154,7 @@ func (t *Track) Wait(ctx context.Context, frames int) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("offhook: %s: %w", v.op, context.Cause(ctx))
+			return fmt.Errorf("offhook: %s: %w", op, context.Cause(ctx))
 		case <-timer.C:
 		}
 	}
@@ -173,19 +186,19 @@ func (t *Track) Play(ctx context.Context, samples []int16) error {
 	return nil
 }
 
-// Drain waits until all that was written was sent.
+// Drain waits until all that was written was sent. ErrClosed when the track or its call is over. In a handler it gives
+// ErrWouldDeadlock after half a second at most. No thread is blocked meanwhile.
 func (t *Track) Drain(ctx context.Context) error {
-	for {
-		left, err := t.Buffered()
-		if err != nil || left == 0 {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("offhook: drain: %w", context.Cause(ctx))
-		case <-time.After(roomEvery):
-		}
-	}
+	return t.poll(ctx, "drain", func(timeout C.uint32_t) C.ohgo_result { return C.ohgo_track_drain(t.id, timeout) })
+}
+
+// Clear empties the buffer at once: what was written and not sent yet is never sent (a speaker is interrupted). It gives
+// how much of everything written since the track was published was sent, and how much was discarded now.
+func (t *Track) Clear() (sent, dropped time.Duration, err error) {
+	var s C.uint64_t
+	var d C.uint32_t
+	err = failed("clear", C.ohgo_track_clear(t.id, &s, &d))
+	return millis(uint64(s)), millis(uint64(d)), err
 }
 
 // Writer gives an io.Writer of raw PCM bytes: 16-bit little-endian samples, interleaved, in pieces of any size. It waits
@@ -228,8 +241,8 @@ func (t *Track) SetMuted(muted bool) error {
 	return failed("mute", C.ohgo_track_set_muted(t.id, C.int32_t(flag(muted))))
 }
 
-// Close stops and unpublishes the track. It does not wait for what is still to be sent (see Drain). Closing twice, or
-// after the call, is fine. The error is always nil.
+// Close stops and unpublishes the track. It does not wait: what was written is still sent (Clear first drops it). Closing
+// twice, or after the call, is fine. The error is always nil.
 func (t *Track) Close() error {
 	C.ohgo_track_free(t.id)
 	return nil

@@ -6,7 +6,12 @@ that cffi makes from the header; no compiler is needed.
 
 The wheel calls itself py3-none-linux_MACHINE: its own code is Python for every version, and the library was built on
 this machine for a glibc that nobody has looked into. `auditwheel repair` gives it a wider name when it deserves one.
+
+The library holds other people's code, and their licences ask that their texts come along: THIRD-PARTY.txt is where the
+library was installed, or made by scripts/third-party.py in the sources, or what OFFHOOK_THIRD_PARTY names.
 """
+
+import gzip
 
 import os
 import shutil
@@ -48,6 +53,36 @@ def find() -> "tuple[Path, Path]":
     return found, beside
 
 
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def licences(library: Path) -> "dict[str, bytes]":
+    """The texts that the wheel must carry: ours, and those of what is linked into the library."""
+    folders = [parent / "share" / "doc" for parent in library.absolute().parents]
+    documents = [d for folder in folders for d in (folder / "offhook", folder / "liboffhook0") if d.is_dir()]
+    texts = {}
+    for name in ("LICENSE-MIT", "LICENSE-APACHE"):
+        found = next((d / name for d in (ROOT, *documents) if (d / name).is_file()), None)
+        if found is None:
+            raise SystemExit(f"offhook: {name} is neither in {ROOT} nor where the library was installed")
+        texts[name] = found.read_bytes()
+    named = os.environ.get("OFFHOOK_THIRD_PARTY")
+    for file in [Path(named)] if named else [d / n for d in documents for n in ("THIRD-PARTY.txt", "THIRD-PARTY.txt.gz")]:
+        if named or file.is_file():
+            texts["THIRD-PARTY.txt"] = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+            return texts
+    script = ROOT / "scripts" / "third-party.py"
+    try:
+        made = subprocess.run([sys.executable, str(script), "offhook"], cwd=ROOT, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        raise SystemExit(
+            "offhook: THIRD-PARTY.txt, the licences of what is linked into the library, was not found beside it (share/doc/offhook)"
+            " and could not be made (scripts/third-party.py): set OFFHOOK_THIRD_PARTY to its path"
+        ) from None
+    texts["THIRD-PARTY.txt"] = made.stdout
+    return texts
+
+
 class Build(build_py):
     """Python files, and beside them the library and the module made from its header."""
 
@@ -65,8 +100,8 @@ class Build(build_py):
         if strip and os.environ.get("OFFHOOK_STRIP") != "0":
             subprocess.run([strip, "--strip-unneeded", str(inside)], check=True)
         inside.chmod(0o755)
-        for licence in Path(__file__).resolve().parents[2].glob("LICENSE-*"):
-            shutil.copyfile(licence, package / licence.name)
+        for name, text in licences(library).items():
+            (package / name).write_bytes(text)
 
 
 class Wheel(bdist_wheel):

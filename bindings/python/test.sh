@@ -35,6 +35,7 @@ if [ "$(cat "$out/installed" 2>/dev/null)" != "$wanted" ]; then
 fi
 
 # The wheel, from a copy: a build leaves nothing in the sources, and nothing of a former build gets into it.
+# Two folders deep as in the sources, without them: the licences must come from where the library is installed.
 rm -rf "$out/source" "$out/wheel"
 copy=$out/source/bindings/python
 mkdir -p "$copy"
@@ -48,9 +49,16 @@ case $wheel in
 esac
 "$venv/bin/python" - "$wheel" <<'CHECK'
 import sys, zipfile
-names = zipfile.ZipFile(sys.argv[1]).namelist()
-for wanted in ("offhook/liboffhook.so.0", "offhook/_binding.py", "offhook/py.typed", "offhook/aio.py", "offhook/LICENSE-MIT"):
-    assert wanted in names, f"{wanted} is not in the wheel: {names}"
+wheel = zipfile.ZipFile(sys.argv[1])
+names = wheel.namelist()
+licences = ("LICENSE-MIT", "LICENSE-APACHE", "THIRD-PARTY.txt")
+for wanted in ("liboffhook.so.0", "_binding.py", "py.typed", "aio.py", *licences):
+    assert f"offhook/{wanted}" in names, f"{wanted} is not in the wheel: {names}"
+# Of everything that is linked in: what Cargo.lock pins of the better known must be named with its text.
+third = wheel.read("offhook/THIRD-PARTY.txt").decode()
+for crate in ("opusic-sys", "ring", "rtc", "rustls", "tokio"):
+    assert f"\n{crate} " in third, f"THIRD-PARTY.txt does not name {crate}"
+assert "Xiph.Org" in third and len(third) > 50_000, "THIRD-PARTY.txt lacks texts"
 CHECK
 "${pip[@]}" install --no-deps --force-reinstall "$wheel"
 

@@ -165,6 +165,11 @@ fn step(s: &mut Session, input: &mut Reader<'_>) {
             21 => drop(oh_track_write_s16(oh_track { id: h }, std::ptr::null(), input.u32())),
             22 => drop(oh_track_write_opus(oh_track { id: h }, pcm.as_ptr().cast(), u32::from(input.u16() & 1023))),
             23 => drop(oh_track_wait(oh_track { id: h }, input.u32(), u32::from(input.u8() & 1))),
+            24 if input.u8() & 1 == 1 => {
+                let mut sent = 0u64;
+                let _ = oh_track_drain(oh_track { id: h }, u32::from(input.u8() & 1));
+                let _ = oh_track_clear(oh_track { id: h }, &mut sent, &mut u);
+            }
             24 => drop(oh_track_buffered_ms(oh_track { id: h }, &mut u)),
             25 => drop(oh_track_set_muted(oh_track { id: h }, i32::from(input.u8() & 1))),
             26 => oh_track_free(oh_track { id: h }),

@@ -30,8 +30,10 @@ fn config(input: &mut Reader<'_>) -> Config {
         subscriber_sdp: "v=0".into(),
         publisher_sdp: "v=0".into(),
         token: Secret::new(if flags & 16 == 0 { "token" } else { "" }),
+        hold_unmute: flags & 64 != 0,
         renew_token: flags & 32 != 0,
         disconnect_timeout: Duration::from_secs(u64::from(flags >> 6) * 15),
+        partial_texts: flags & 32 != 0,
         seed: u64::from(input.u8()),
     }
 }
@@ -133,7 +135,11 @@ fn message(input: &mut Reader<'_>) -> Option<SfuMessage> {
         6 => SfuMessage::IceTrickle { peer: peer(input), candidate: text(input) },
         7 => SfuMessage::IceRestart { peer: peer(input) },
         8 => SfuMessage::ParticipantJoined(Box::new(participant(input))),
-        9 => SfuMessage::ParticipantLeft { session_id: text(input), user_id: text(input) },
+        9 => SfuMessage::ParticipantLeft {
+            session_id: text(input),
+            user_id: text(input),
+            reason: LeaveReason(i32::from(input.u8())),
+        },
         10 => SfuMessage::TrackPublished {
             session_id: text(input),
             user_id: text(input),
@@ -151,7 +157,7 @@ fn message(input: &mut Reader<'_>) -> Option<SfuMessage> {
         13 => SfuMessage::GoAway { reason: i32::from(input.u8()) },
         14 => SfuMessage::MigrationComplete,
         15 => SfuMessage::CallEnded(CallEndedReason::Kicked),
-        16 => SfuMessage::Grants(Grants { audio: input.u8() & 1 == 1, video: false, screen_share: false }),
+        16 => SfuMessage::Grants(Grants { audio: input.u8() & 1 == 1, ..Grants::ALL }),
         17 => SfuMessage::Error {
             error: SfuError { code: i32::from(input.u16()), message: "fuzz".into(), should_retry: input.u8() & 1 == 1 },
             strategy: [
@@ -247,12 +253,16 @@ fn input_of(input: &mut Reader<'_>, world: &mut World, current: Generation) -> O
             Input::Peer { generation, peer: peer(input), change: change[input.below(4)] }
         }
         19 => match input.u8() & 3 {
-            0 => Input::RemoteTrackGone { id: u64::from(input.u8() & 7) },
+            0 if input.u8() & 1 == 0 => Input::RemoteTrackGone { id: u64::from(input.u8() & 7) },
+            0 => {
+                let path = Path { text: text(input), silent: input.u8() & 1 == 0 };
+                Input::Path { generation, peer: peer(input), path }
+            }
             1 => Input::LocalCandidate { generation, peer: peer(input), json: text(input) },
             _ => {
                 let id = u64::from(input.u8() & 7);
                 let owner = offhook::signalling::stream::media_owner(&text(input), &text(input));
-                Input::RemoteTrack { generation, id, owner }
+                Input::RemoteTrack { generation, id, owner, mid: String::new(), again: false }
             }
         },
         20 => {
@@ -260,7 +270,7 @@ fn input_of(input: &mut Reader<'_>, world: &mut World, current: Generation) -> O
             Input::PeerClosed { generation, peer }
         }
         21 => {
-            let offer = AudioOffer { stereo: false, dtx: true, music: false, muted: input.u8() & 1 == 1 };
+            let offer = AudioOffer { stereo: false, dtx: true, red: 1, music: false, muted: input.u8() & 1 == 1 };
             Input::Publish { track: u64::from(input.u8() & 63), offer }
         }
         22 => match input.u8() & 1 {
@@ -272,6 +282,8 @@ fn input_of(input: &mut Reader<'_>, world: &mut World, current: Generation) -> O
             1 => Input::Abort(End { reason: EndReason::Shutdown, error: None, text: "fuzz".into() }),
             2 | 3 => Input::ClosePeer(peer(input)),
             4 => Input::Start,
+            10 => Input::Drain { reason: text(input), within: Duration::from_millis(u64::from(input.u8())) },
+            11 => Input::Drained,
             5..=9 => {
                 let changes = [NetworkChange::Offline, NetworkChange::Online, NetworkChange::Changed];
                 Input::Network(changes[input.below(3)])

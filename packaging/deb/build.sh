@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the Debian packages out of what is in target/ship; called by scripts/dist.sh with WORK, OUT, VERSION and ABI.
+# Builds the Debian packages out of what was built; called by scripts/dist.sh with WORK, OUT, VERSION and ABI.
 # No debhelper: four packages of a few files each. What they depend on is found by dpkg-shlibdeps.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -15,7 +15,7 @@ rm -rf "$deb" && mkdir -p "$deb"
 
 # All of it once, then shared out.
 all=$deb/all
-DESTDIR=$all PREFIX=/usr LIBDIR=/usr/lib/$multiarch DEBUGDIR=/usr/lib/debug scripts/install.sh >/dev/null
+DOCDIR= DESTDIR=$all PREFIX=/usr LIBDIR=/usr/lib/$multiarch DEBUGDIR=/usr/lib/debug scripts/install.sh >/dev/null
 
 move() { # PACKAGE PATH...: from all into a package
   local package=$1 path; shift

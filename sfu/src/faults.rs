@@ -131,6 +131,12 @@ pub struct Lossy {
     pub session_id: Option<String>,
     #[serde(default)]
     pub user_id: Option<String>,
+    /// Each audio or video packet to clients is followed by so many more, at most 1000: a flood.
+    #[serde(default)]
+    pub flood: u32,
+    /// Each such datagram is sent so many more times, at most 1000: it costs the sender little.
+    #[serde(default)]
+    pub repeat: u32,
     /// Also loses ICE and DTLS; otherwise only RTP and RTCP.
     #[serde(default)]
     pub all: bool,

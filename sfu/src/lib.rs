@@ -14,6 +14,7 @@
 
 mod config;
 mod coordinator;
+pub mod crypto;
 mod ctl;
 mod edge;
 mod faults;

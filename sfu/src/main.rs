@@ -1,8 +1,11 @@
 //! The development SFU as a program: prints its URL as one line of JSON, then logs to stderr until it is told to stop.
 
 use offhook_sfu::{Config, Level, Sfu};
+use signal_hook::{
+    consts::{SIGINT, SIGTERM},
+    iterator::Signals,
+};
 use std::{io::Read, process::ExitCode};
-use tokio::signal::unix::{signal, SignalKind};
 
 const USAGE: &str = "\
 usage: offhook-sfu [options]
@@ -65,7 +68,7 @@ fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> ExitCode {
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let Ok(mut signals) = Signals::new([SIGTERM, SIGINT]) else {
         eprintln!("offhook-sfu: signals cannot be handled");
         return ExitCode::FAILURE;
     };
@@ -78,7 +81,12 @@ async fn run(arguments: Arguments) -> ExitCode {
     };
     println!("{}", serde_json::json!({ "url": sfu.url() }));
     let (closed_tx, mut closed) = tokio::sync::mpsc::channel::<()>(1);
-    let keep_open = closed_tx.clone();
+    let (keep_open, told) = (closed_tx.clone(), closed_tx.clone());
+    std::thread::spawn(move || {
+        for _ in signals.forever() {
+            let _ = told.blocking_send(());
+        }
+    });
     if arguments.exit_with_stdin {
         std::thread::spawn(move || {
             let mut sink = [0u8; 256];
@@ -86,11 +94,7 @@ async fn run(arguments: Arguments) -> ExitCode {
             let _ = closed_tx.blocking_send(());
         });
     }
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
-        _ = closed.recv() => {}
-    }
+    closed.recv().await;
     drop(keep_open);
     sfu.stop().await;
     ExitCode::SUCCESS

@@ -298,18 +298,20 @@ async fn control_answers_with_errors() {
 
 #[tokio::test]
 async fn the_program_prints_its_url_and_ends_with_stdin() {
-    use tokio::io::{AsyncBufReadExt, BufReader};
-    let mut child = tokio::process::Command::new(env!("CARGO_BIN_EXE_offhook-sfu"))
+    use std::io::{BufRead, BufReader};
+    // It ends with its standard input, so it ends with a test that panics, too.
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_offhook-sfu"))
         .args(["--listen", "127.0.0.1:0", "--log", "off", "--exit-with-stdin"])
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::piped())
-        .kill_on_drop(true)
         .spawn()
         .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let line = within("the URL", lines.next_line()).await.unwrap().unwrap();
+    let out = child.stdout.take().unwrap();
+    let line = tokio::task::spawn_blocking(move || BufReader::new(out).lines().next());
+    let line = within("the URL", line).await.unwrap().unwrap().unwrap();
     let url = serde_json::from_str::<Value>(&line).unwrap()["url"].as_str().unwrap().to_owned();
     assert_eq!(http("GET", &format!("{url}/ctl/state"), &[], b"").await.status, 200);
     drop(child.stdin.take());
-    assert!(within("its end", child.wait()).await.unwrap().success());
+    let end = tokio::task::spawn_blocking(move || child.wait());
+    assert!(within("its end", end).await.unwrap().unwrap().success());
 }

@@ -81,6 +81,8 @@ pub struct oh_audio {
     pub silence: u32,
     /// Zero.
     pub reserved: u32,
+    /// The track, as in oh_event_track; "" in protocols without such names.
+    pub track_id: *const c_char,
 }
 
 /// Gets 20 ms of one participant, for every participant that is heard.
@@ -97,16 +99,22 @@ pub type oh_audio_handler = Option<unsafe extern "C" fn(user_data: *mut c_void, 
 pub(super) struct AudioText {
     user_id: CString,
     session_id: CString,
+    track_id: CString,
 }
 
 impl AudioText {
     pub fn of(frame: &AudioFrame) -> Self {
-        Self { user_id: c_text(&frame.who.user_id), session_id: c_text(&frame.who.session_id) }
+        Self {
+            user_id: c_text(&frame.who.user_id),
+            session_id: c_text(&frame.who.session_id),
+            track_id: c_text(&frame.who.track_id),
+        }
     }
 
     pub fn names(&self, frame: &AudioFrame) -> bool {
         self.user_id.to_bytes() == frame.who.user_id.as_bytes()
             && self.session_id.to_bytes() == frame.who.session_id.as_bytes()
+            && self.track_id.to_bytes() == frame.who.track_id.as_bytes()
     }
 }
 
@@ -146,5 +154,6 @@ pub(super) fn view(frame: &AudioFrame, text: &AudioText) -> oh_audio {
         concealed: u32::from(frame.concealed),
         silence: u32::from(frame.silence),
         reserved: 0,
+        track_id: text.track_id.as_ptr(),
     }
 }

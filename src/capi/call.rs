@@ -3,29 +3,29 @@
 use super::{
     audio::{oh_audio_format, oh_audio_handler},
     client::oh_client,
-    convert::{argument, give, optional, required, sized},
+    convert::{argument, credential, give, optional, path_part, put_lines, required, sized},
     deliver::mailbox,
     event::oh_event_handler,
     event_view::state_of,
     handles::registry,
-    library::{oh_destroy, timeout},
+    library::{oh_destroy, timeout, OH_NO_DRAIN},
     objects::{find, CallObject, Client},
     result::{guard, oh_result},
 };
-use crate::core::model::{Capabilities, Dialect, PeerKind};
+use crate::core::model::{Capabilities, PeerKind};
 use crate::core::{Config, State};
-use crate::dispatch::{Closing, Limits};
+use crate::dispatch::{self, budget, Closing, Limits};
 use crate::error::{Code, Error, Result, Secret};
 use crate::rtc::sdp::announce_sdp;
-use crate::session::{AudioOptions, Call, CallOptions, HandedOver};
-use crate::signalling::livekit::token;
-use std::time::Duration;
+use crate::session::{AudioOptions, Bounds, Call, CallOptions, HandedOver};
 use std::{
     ffi::{c_char, c_void},
+    mem::offset_of,
     sync::{
         atomic::{AtomicBool, Ordering},
         Arc,
     },
+    time::Duration,
 };
 
 /// A call: one participant's presence, from oh_call_join to oh_call_free. 0 is none.
@@ -60,11 +60,14 @@ pub struct oh_call_options {
     pub size: u32,
     /// Retries of a failed join on other edges, 0 to 10; INIT sets 3.
     pub join_retries: i32,
-    /// Which call. Required; with OH_PROTOCOL_LIVEKIT the room, NULL: the one that the token is for.
+    /// Which call. Required; with OH_PROTOCOL_LIVEKIT the room, NULL: the one that the token is for. With
+    /// OH_PROTOCOL_STREAM id and call_type are parts of a path: 1024 bytes at most, no control characters, not "."
+    /// or "..".
     pub id: *const c_char,
     /// The call's type; NULL: "default".
     pub call_type: *const c_char,
-    /// Token for this call instead of the client's; NULL: the client's.
+    /// Token for this call instead of the client's; NULL: the client's. Blanks and line breaks around it are left
+    /// out.
     pub token: *const c_char,
     /// The `data` of the join request as a JSON object; NULL: none.
     pub data_json: *const c_char,
@@ -81,7 +84,10 @@ pub struct oh_call_options {
     /// As audio_min_delay_ms.
     pub audio_max_delay_ms: u32,
     /// Events queued for the application at most, 16 to 65536; 0: 1024. Beyond it events are
-    /// dropped and OH_EVENT_LOST says how many; state events and the terminal event never are.
+    /// dropped and OH_EVENT_LOST says how many. Room of their own have participants who come and go and their
+    /// tracks (32768 events, 16 MiB). Answers to procedure calls, state events and the terminal event are never
+    /// dropped, nor are packets and texts of participants: beyond as many, what is sent reliably is left with its
+    /// sender (flow control).
     pub event_queue: u32,
     /// Frames of 20 ms queued for the application at most, 1 to 4096, all participants together;
     /// 0: 50. Beyond it the oldest is dropped and counted.
@@ -108,6 +114,18 @@ pub struct oh_call_options {
     pub no_auto_subscribe: u32,
     /// Zero.
     pub reserved: u32,
+    /// How long oh_call_leave and oh_call_free go on sending what was accepted before (audio, data, texts, custom
+    /// events, answers to procedure calls), in ms, 1 to 1000; 0: 1000; OH_NO_DRAIN: not at all. The whole of a leave
+    /// still takes two seconds at most.
+    pub drain_ms: u32,
+    /// Non-zero: pieces of texts come as they arrive, too (OH_EVENT_TEXT_PART).
+    pub partial_texts: u32,
+    /// Non-zero: a track that a moderator unmutes stays muted until oh_track_set_muted agrees; see
+    /// oh_event_track.held.
+    pub hold_unmute: u32,
+    /// Bytes of payload in events that wait for the application at most, 65536 to 1073741824; 0: 4194304. Beyond
+    /// it reliable data is left with its sender (flow control), everything else as beyond event_queue.
+    pub event_bytes: u32,
 }
 
 const DEFAULTS: oh_call_options = oh_call_options {
@@ -134,6 +152,10 @@ const DEFAULTS: oh_call_options = oh_call_options {
     renew_token: 0,
     no_auto_subscribe: 0,
     reserved: 0,
+    drain_ms: 0,
+    partial_texts: 0,
+    hold_unmute: 0,
+    event_bytes: 0,
 };
 
 /// Fills in the defaults; the same as OH_CALL_OPTIONS_INIT, for languages without macros.
@@ -157,8 +179,9 @@ pub unsafe extern "C" fn oh_call_options_init(options: *mut oh_call_options) {
 /// @param options  see oh_call_options; `id` is required.
 /// @param call     receives the handle, before the first callback runs.
 /// @return         OH_OK; OH_ERR_ARGUMENT with details in oh_last_error; OH_ERR_HANDLE; OH_ERR_ABI;
-///                 OH_ERR_LIMIT when the system has no threads or descriptors left; OH_ERR_STATE
-///                 while the library shuts down. On failure destroy is not called.
+///                 OH_ERR_LIMIT when the system has no threads or descriptors left, or when more than
+///                 oh_limits.queue_bytes wait for the application; OH_ERR_STATE while the library shuts
+///                 down. On failure destroy is not called, and `call` is not written.
 ///
 /// Any thread, callbacks included. Free it with oh_call_free.
 ///
@@ -180,7 +203,7 @@ pub unsafe extern "C" fn oh_call_join(
             return Err(argument("call must not be NULL"));
         }
         // SAFETY: by the caller's contract.
-        let options = unsafe { sized(options, DEFAULTS, "oh_call_options")? };
+        let options = unsafe { sized(options, DEFAULTS, offset_of!(oh_call_options, drain_ms), "oh_call_options")? };
         // SAFETY: by the caller's contract.
         let settings = unsafe { settings(&client, &options)? };
         join(&client, &options, settings, |id| {
@@ -208,7 +231,7 @@ unsafe fn settings(client: &Client, options: &oh_call_options) -> Result<(CallOp
         (
             optional(options.id, "oh_call_options.id")?,
             optional(options.call_type, "oh_call_options.call_type")?,
-            optional(options.token, "oh_call_options.token")?,
+            credential(options.token, "oh_call_options.token")?,
             optional(options.data_json, "oh_call_options.data_json")?.unwrap_or_default(),
         )
     };
@@ -247,13 +270,18 @@ unsafe fn settings(client: &Client, options: &oh_call_options) -> Result<(CallOp
     let limits = Limits {
         control: within(options.event_queue, 1_024, 16..=65_536, "event_queue")? as usize,
         media: within(options.audio_queue, 50, 1..=4_096, "audio_queue")? as usize,
+        bytes: within(options.event_bytes, 4 << 20, 65_536..=1 << 30, "event_bytes")? as usize,
         ..Limits::default()
     };
     let mut seed = [0; 8];
     getrandom::fill(&mut seed).map_err(|_| Error::new(Code::Limit, "the system gave no random numbers"))?;
     let token = token.map(Secret::new).unwrap_or_else(|| client.token.clone());
     let dialect = *client.connection.protocol.dialect();
-    let id = which_call(&dialect, &token, id)?;
+    let id = which_call(client.connection.protocol.call_of(&token), id)?;
+    if dialect.ids_in_paths {
+        path_part(&id, "oh_call_options.id")?;
+        path_part(call_type.as_deref().unwrap_or_default(), "oh_call_options.call_type")?;
+    }
     let disconnect_timeout = match options.disconnect_timeout_ms {
         0 => Duration::from_secs(30),
         u32::MAX => Duration::ZERO,
@@ -277,21 +305,28 @@ unsafe fn settings(client: &Client, options: &oh_call_options) -> Result<(CallOp
         subscribe: options.no_subscriber == 0,
         subscriber_sdp: announce_sdp(PeerKind::Subscriber),
         publisher_sdp: announce_sdp(PeerKind::Publisher),
+        hold_unmute: options.hold_unmute != 0,
         renew_token: options.renew_token != 0 || token.is_empty(),
         token,
         disconnect_timeout,
+        partial_texts: options.partial_texts != 0,
         seed: u64::from_ne_bytes(seed),
     };
     // Who never receives asks for nothing either.
     let auto_subscribe = options.no_auto_subscribe == 0 && options.no_subscriber == 0;
-    Ok((CallOptions { config, auto_subscribe, audio }, limits))
+    let data = Bounds { messages: limits.control, bytes: limits.bytes };
+    let drain = match options.drain_ms {
+        OH_NO_DRAIN => 0,
+        _ => within(options.drain_ms, 1_000, 1..=1_000, "drain_ms")?,
+    };
+    let drain = Duration::from_millis(u64::from(drain));
+    Ok((CallOptions { config, auto_subscribe, audio, data, drain }, limits))
 }
 
 /// The call's id. A token that names its room leads there, whatever the application asks for: better said
 /// than found out.
-fn which_call(dialect: &Dialect, token: &Secret, id: Option<String>) -> Result<String> {
-    let bound = dialect.admits_at_socket.then(|| token::read(token)).flatten().map(|claims| claims.room);
-    match (id, bound.filter(|room| !room.is_empty())) {
+fn which_call(bound: Option<String>, id: Option<String>) -> Result<String> {
+    match (id, bound) {
         (Some(id), Some(room)) if id != room => {
             Err(argument("oh_call_options.id is not the call that the token is for (claim video.room)"))
         }
@@ -305,8 +340,9 @@ fn join(
     client: &Arc<Client>,
     options: &oh_call_options,
     (settings, limits): (CallOptions, Limits),
-    announce: impl Fn(u64),
+    announce: impl FnOnce(u64),
 ) -> Result<()> {
+    has_room()?;
     let object = Arc::new(CallObject {
         call: Default::default(),
         client: Arc::downgrade(client),
@@ -320,31 +356,45 @@ fn join(
     let handed_over = Arc::new(HandedOver::default());
     let mailbox = mailbox(oh_call { id }, &object, options.handlers, limits, started.clone(), handed_over.clone());
     let made = Call::new(client.connection.clone(), settings, mailbox, handed_over);
-    let launch = match made {
-        Ok((call, launch)) => {
-            let _ = object.call.set(call);
-            launch
+    let begun = made.and_then(|(call, launch)| {
+        let _ = object.call.set(call);
+        // Whether the join succeeds is decided here, against a free of the client on another thread: that one either
+        // finds the call among the client's, or is found here. Only then the application hears of the handle.
+        let mut calls = client.calls.lock();
+        if client.freed.load(Ordering::Acquire) {
+            return Err(Error::new(Code::Handle, "the oh_client handle is stale: the client was freed"));
+        }
+        announce(id);
+        started.store(true, Ordering::Release);
+        calls.insert(id);
+        Ok(launch)
+    });
+    match begun {
+        Ok(launch) => {
+            launch.start();
+            Ok(())
         }
         Err(error) => {
             let _ = registry().remove::<CallObject>(id);
-            return Err(error);
+            Err(error)
         }
-    };
-    client.calls.lock().insert(id);
-    announce(id);
-    started.store(true, Ordering::Release);
-    let result = if client.freed.load(Ordering::Acquire) {
-        Err(Error::new(Code::Handle, "the oh_client handle is stale: the client was freed"))
-    } else {
-        launch.start()
-    };
-    if result.is_err() {
-        started.store(false, Ordering::Release);
-        client.calls.lock().remove(&id);
-        let _ = registry().remove::<CallObject>(id);
-        announce(0);
     }
-    result
+}
+
+/// What the process must have for one more call.
+fn has_room() -> Result<()> {
+    let (waiting, limit) = (budget::waiting(), budget::limit());
+    if !budget::takes_another() {
+        let text = format!(
+            "oh_call_join: {waiting} bytes wait for the application in all calls, {limit} are allowed \
+             (oh_limits.queue_bytes); let handlers return sooner, or free calls"
+        );
+        return Err(Error::new(Code::Limit, text));
+    }
+    if !dispatch::pool().prepare() {
+        return Err(Error::new(Code::Limit, "oh_call_join: the system has no thread left for callbacks"));
+    }
+    Ok(())
 }
 
 /// Waits until a call is in a state.
@@ -357,7 +407,8 @@ fn join(
 /// @return            OH_OK when the call is in that state; OH_ERR_TIMEOUT; when the call ended
 ///                    first: the error it ended with (OH_ERR_CANCELLED when the application left),
 ///                    oh_last_error has its text; OH_ERR_WOULD_DEADLOCK inside a callback of the
-///                    same call.
+///                    same call, and for OH_STATE_LEFT inside a callback of another call for which a
+///                    callback of this one waits, directly or around corners.
 #[no_mangle]
 pub extern "C" fn oh_call_wait(call: oh_call, state: i32, timeout_ms: u32) -> oh_result {
     guard(|| {
@@ -396,9 +447,46 @@ pub unsafe extern "C" fn oh_call_state(call: oh_call, state: *mut i32) -> oh_res
     })
 }
 
+/// What a call was given and what it decided: the trace of its rules, to find out why it did what it did, and to let
+/// the same happen again. Lines of JSON: the first has the call's settings, each other one something that was given
+/// ("in", "tick", with the time in ns) or decided ("out"). Of a long call the end is kept. Works until the call is
+/// freed, also when it is over. Attach it to a report of a defect.
+///
+/// No tokens, passwords, metadata, texts, payloads and packets of media are in it: a hash or a length stands in their
+/// place. Names of participants and addresses of this machine are.
+///
+/// @param buf     receives the text, cut after the last line that fits and always NUL-terminated; may be NULL when
+///                len is 0.
+/// @param len     bytes at buf.
+/// @param needed  receives the bytes that the whole text needs without its NUL; a call that goes on may need more
+///                the next time.
+/// @return        OH_OK; OH_ERR_HANDLE; OH_ERR_ARGUMENT.
+///
+/// Any thread, callbacks included. Usually less than 1 MiB.
+///
+/// # Safety
+/// `buf` must be NULL or point to `len` writable bytes; `needed` must be NULL or writable.
+#[no_mangle]
+pub unsafe extern "C" fn oh_call_trace(call: oh_call, buf: *mut c_char, len: usize, needed: *mut usize) -> oh_result {
+    guard(|| {
+        let session = find::<CallObject>(call.id)?.call()?.clone();
+        if needed.is_null() || (buf.is_null() && len > 0) {
+            return Err(argument("oh_call_trace: needed must not be NULL, and buf only with a len of 0"));
+        }
+        let text = session.trace();
+        // SAFETY: by the caller's contract.
+        unsafe {
+            put_lines(&text, buf, len);
+            needed.write(text.len());
+        }
+        Ok(())
+    })
+}
+
 /// Answers OH_EVENT_TOKEN_NEEDED, inside the callback or later.
 ///
-/// @param token  the user's token; NULL: there is none, the join fails with OH_ERR_AUTH.
+/// @param token  the user's token, blanks and line breaks around it are left out; NULL: there is none, the join
+///               fails with OH_ERR_AUTH.
 /// @return       OH_OK; OH_ERR_STATE when the call is over; OH_ERR_HANDLE; OH_ERR_ARGUMENT.
 ///
 /// Any thread. Without a question the token is ignored. With OH_PROTOCOL_LIVEKIT a token for another call is an
@@ -411,7 +499,7 @@ pub unsafe extern "C" fn oh_call_provide_token(call: oh_call, token: *const c_ch
     guard(|| {
         let session = find::<CallObject>(call.id)?.call()?.clone();
         // SAFETY: by the caller's contract.
-        let token = unsafe { optional(token, "token")? };
+        let token = unsafe { credential(token, "token")? };
         session.provide_token(token.map(Secret::new))
     })
 }
@@ -440,7 +528,13 @@ pub unsafe extern "C" fn oh_call_send_custom(call: oh_call, json: *const c_char)
     })
 }
 
-/// Leaves: says goodbye, stops media, and ends with OH_EVENT_ENDED within 2 s. Returns at once.
+/// Leaves: sends what was accepted before (audio, data, texts, custom events, answers to procedure calls), says
+/// leave message, and ends with OH_EVENT_ENDED within 2 s. Returns at once; from here on nothing more is accepted, and
+/// nothing more is received.
+///
+/// What waits is sent within oh_call_options.drain_ms, only as long as it takes; the last sound has 0.2 s more to be
+/// heard before the others learn that this participant is gone. What could not be sent in time, or because the
+/// connection was lost, comes as OH_EVENT_UNSENT before OH_EVENT_ENDED.
 ///
 /// @param call    the call; leaving twice, or after the end, is fine.
 /// @param reason  told to the SFU, cut to 115 bytes; may be NULL.
@@ -466,8 +560,11 @@ pub unsafe extern "C" fn oh_call_leave(call: oh_call, reason: *const c_char) -> 
 ///
 /// After it returns, no callback of this call runs, and destroy has been called: a callback in
 /// progress on another thread is waited for. Inside a callback of the same call it returns at once
-/// and takes effect when that callback returns. Calls that free each other inside their callbacks do
-/// not deadlock. The goodbye to the SFU goes on in the background, 2 s at most.
+/// and takes effect when that callback returns. So it does when the callback in progress itself waits for the
+/// callback that this is called in: calls that free each other, or wait for each other, inside their callbacks
+/// do not deadlock. What was accepted before is still sent, as after oh_call_leave, and the leave message to the SFU follows:
+/// in the background, 2 s at most. What could not be sent is then only logged: to hear of it, call oh_call_leave
+/// and wait for OH_STATE_LEFT first. A process that ends meanwhile ends it, too: oh_shutdown_wait waits for it.
 ///
 /// @param call  none or stale: nothing happens.
 ///

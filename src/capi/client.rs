@@ -2,7 +2,7 @@
 
 use super::{
     call::free_call,
-    convert::{argument, give, optional, required, sized},
+    convert::{argument, credential, give, optional, required, sized},
     handles::registry,
     objects::{find, Client},
     process,
@@ -11,14 +11,9 @@ use super::{
 };
 use crate::core::model::{Failure, FailureKind};
 use crate::error::{Code, Error, Secret};
-use crate::session::{Connection, EventHub};
-use crate::signalling::{
-    livekit::{token, LiveKitService},
-    stream::{Coordinator, EventsOptions, StreamService},
-    ws::WsLimits,
-    Net, NetOptions,
-};
-use base64::Engine as _;
+use crate::session::Connection;
+use crate::signalling::{Net, NetOptions, Service, ServiceOptions};
+use std::mem::offset_of;
 use std::{
     ffi::c_char,
     sync::{atomic::Ordering, Arc},
@@ -39,22 +34,29 @@ pub struct oh_client {
 pub struct oh_client_options {
     /// sizeof(oh_client_options).
     pub size: u32,
-    /// Largest message taken from an SFU, in bytes, 1024 to 67108864; 0: 1048576. A larger one ends
-    /// the connection with close code 1009.
+    /// Largest message taken from an SFU, in bytes on the wire, 1024 to 67108864; 0: 1048576, with
+    /// OH_PROTOCOL_LIVEKIT 16777216 (room for 3,000 participants with 4 KiB of metadata each). A larger one closes
+    /// the connection with code 1009 and is reported with OH_ERR_LIMIT, this option's name and the size: a join
+    /// ends with it; later it is an OH_EVENT_ERROR and the call reconnects, and ends when it comes again within two
+    /// minutes. Within it, no text of a participant or room is cut.
     pub max_message_bytes: u32,
     /// Base URL of the coordinator, for instance "https://video.example.com". Required. With
     /// OH_PROTOCOL_LIVEKIT the URL of the server, for instance "wss://sfu.example.com"; several servers of
-    /// one cluster may be given, parted by spaces: the first is asked first, the others when it is gone.
+    /// one cluster may be given, parted by spaces: the first is asked first, the others when it is gone. A query
+    /// in it is part of every request.
     pub url: *const c_char,
-    /// The application's key at the service; NULL: none.
+    /// The application's key at the service; NULL: none. Of key and token, blanks and line breaks around them are
+    /// left out; inside they are OH_ERR_ARGUMENT.
     pub api_key: *const c_char,
     /// Who joins; NULL: the claim `user_id` (with OH_PROTOCOL_LIVEKIT `sub`) of the token.
     pub user_id: *const c_char,
     /// The user's token (a JWT); NULL: every call asks for one with OH_EVENT_TOKEN_NEEDED.
     pub token: *const c_char,
-    /// PEM file with certificates to trust besides those of the system; NULL: none.
+    /// PEM file with certificates to trust besides those of the system; NULL: none. A server that presents one of
+    /// them itself (a self-signed certificate) is accepted, too; host name and dates of validity are checked all
+    /// the same. Keys on the curve P-521 are not supported.
     pub ca_file: *const c_char,
-    /// URL that tells the nearest edge in its `x-amz-cf-pop` header; NULL: not asked.
+    /// URL that tells the nearest edge in its `x-amz-cf-pop` header; NULL: not asked. It gets no token.
     pub hint_url: *const c_char,
     /// Non-zero allows plain http and ws to hosts that are not loopback. Tokens then travel in the
     /// clear. TLS is always verified.
@@ -63,11 +65,19 @@ pub struct oh_client_options {
     /// for all calls of this client. It is connected again whenever it is lost and never disturbs a
     /// call; a join waits 500 ms for its first connection at most.
     pub events: u32,
-    /// oh_protocol: what is spoken with the service. api_key, hint_url and events are of
-    /// OH_PROTOCOL_STREAM.
+    /// oh_protocol: what is spoken with the service. With 0 (OH_PROTOCOL_STREAM) a URL that begins with wss:// or
+    /// ws:// means OH_PROTOCOL_LIVEKIT. api_key, hint_url and events are of OH_PROTOCOL_STREAM.
     pub protocol: i32,
     /// Zero.
     pub reserved: u32,
+    /// Non-zero: tokens may go to hosts that the server names over a connection without TLS. Zero: over TLS any
+    /// host that the server names; without TLS only the host that the token was given for (all ports of it; the
+    /// addresses of loopback are one host). Redirects are never followed. A server that is not on this machine or
+    /// link may name nothing there (loopback and link-local addresses, also by a name), whatever is set here:
+    /// OH_ERR_INSECURE.
+    pub allow_other_hosts: u32,
+    /// Zero.
+    pub reserved2: u32,
 }
 
 const DEFAULTS: oh_client_options = oh_client_options {
@@ -83,6 +93,8 @@ const DEFAULTS: oh_client_options = oh_client_options {
     events: 0,
     protocol: 0,
     reserved: 0,
+    allow_other_hosts: 0,
+    reserved2: 0,
 };
 
 /// Fills in the defaults; the same as OH_CLIENT_OPTIONS_INIT, for languages without macros.
@@ -127,44 +139,39 @@ unsafe fn make(options: *const oh_client_options) -> crate::error::Result<oh_cli
         return Err(argument("oh_client_new: options must not be NULL; url is required"));
     }
     // SAFETY: by the caller's contract, here and for the texts below.
-    let options = unsafe { sized(options, DEFAULTS, "oh_client_options")? };
+    let options =
+        unsafe { sized(options, DEFAULTS, offset_of!(oh_client_options, allow_other_hosts), "oh_client_options")? };
     let (url, api_key, user_id, token, ca_file, hint_url) = unsafe {
         (
-            required(options.url, "oh_client_options.url")?,
-            optional(options.api_key, "oh_client_options.api_key")?,
+            required(options.url, "oh_client_options.url")?.trim().to_owned(),
+            credential(options.api_key, "oh_client_options.api_key")?,
             optional(options.user_id, "oh_client_options.user_id")?,
-            optional(options.token, "oh_client_options.token")?,
+            credential(options.token, "oh_client_options.token")?,
             optional(options.ca_file, "oh_client_options.ca_file")?,
             optional(options.hint_url, "oh_client_options.hint_url")?,
         )
     };
-    let livekit = match options.protocol {
-        p if p == oh_protocol::OH_PROTOCOL_STREAM as i32 => false,
-        p if p == oh_protocol::OH_PROTOCOL_LIVEKIT as i32 => true,
+    let begins = |scheme: &str| url.get(..scheme.len()).is_some_and(|u| u.eq_ignore_ascii_case(scheme));
+    let service = match options.protocol {
+        // The default; a coordinator is never reached by a WebSocket's URL.
+        p if p == oh_protocol::OH_PROTOCOL_STREAM as i32 => match begins("wss://") || begins("ws://") {
+            true => Service::LiveKit,
+            false => Service::Stream,
+        },
+        p if p == oh_protocol::OH_PROTOCOL_LIVEKIT as i32 => Service::LiveKit,
         _ => return Err(argument("oh_client_options.protocol must be one of oh_protocol")),
     };
-    let schemes: &[&str] = match livekit {
-        true => &["wss://", "https://", "ws://", "http://"],
-        false => &["https://", "http://"],
-    };
-    if !schemes.iter().any(|scheme| url.get(..scheme.len()).is_some_and(|u| u.eq_ignore_ascii_case(scheme))) {
-        let text = format!(
-            "oh_client_options.url must begin with {} (or {} for this machine)",
-            schemes[0],
-            schemes[schemes.len() - 1]
-        );
+    if !["wss://", "https://", "ws://", "http://"].into_iter().any(begins) {
+        let scheme = service.scheme();
+        let text = format!("oh_client_options.url must begin with {scheme}:// (or http:// for this machine)");
         return Err(argument(text));
     }
     let token = Secret::new(token.unwrap_or_default());
-    let claim = if livekit { "sub" } else { "user_id" };
-    let claimed = || match livekit {
-        true => token::read(&token).map(|claims| claims.identity).filter(|id| !id.is_empty()),
-        false => user_id_of(&token),
-    };
-    let user_id = user_id.or_else(claimed).ok_or_else(|| {
+    let claim = service.user_claim();
+    let user_id = user_id.or_else(|| service.user_of(&token)).ok_or_else(|| {
         argument(format!("oh_client_options.user_id is missing, and the token has no claim {claim} to take it from"))
     })?;
-    let mut limits = WsLimits::default();
+    let mut limits = service.limits();
     match options.max_message_bytes {
         0 => {}
         bytes @ 1_024..=67_108_864 => limits.max_message = bytes as usize,
@@ -173,24 +180,20 @@ unsafe fn make(options: *const oh_client_options) -> crate::error::Result<oh_cli
     let net = Arc::new(Net::new(NetOptions {
         insecure_allowed: options.allow_insecure != 0,
         ca_file: ca_file.map(Into::into),
+        other_hosts_allowed: options.allow_other_hosts != 0,
     }));
     let engine = crate::rtc::default_engine();
-    let connection = if livekit {
-        let service = LiveKitService::new(net, &url, limits).map_err(|f| bad_url(&f))?;
-        Connection { protocol: Arc::new(service), engine, coordinator: None, events: None }
-    } else {
-        let api_key = api_key.unwrap_or_default();
-        let coordinator = Coordinator::new(net.clone(), &url, &api_key, &user_id).map_err(|f| bad_url(&f))?;
-        if let Some(hint) = &hint_url {
-            net.url(hint).map_err(|f| bad_url(&f))?;
-        }
-        let coordinator = Arc::new(coordinator);
-        let hub = || EventHub::new(coordinator.clone(), token.clone(), EventsOptions::default());
-        let events = (options.events != 0).then(|| Arc::new(hub()));
-        let hint_url = hint_url.unwrap_or_default();
-        let service = StreamService::new(net, coordinator.clone(), api_key, limits, hint_url);
-        Connection { protocol: Arc::new(service), engine, coordinator: Some(coordinator), events }
+    let options = ServiceOptions {
+        url,
+        api_key: api_key.unwrap_or_default(),
+        user_id: user_id.clone(),
+        token: token.clone(),
+        hint_url: hint_url.unwrap_or_default(),
+        events: options.events != 0,
+        limits,
     };
+    let protocol = service.connect(net, options).map_err(|f| bad_url(&f))?;
+    let connection = Connection { protocol, engine };
     let client = Client { connection, user_id, token, calls: Default::default(), freed: Default::default() };
     Ok(oh_client { id: registry().insert(Arc::new(client))? })
 }
@@ -198,14 +201,6 @@ unsafe fn make(options: *const oh_client_options) -> crate::error::Result<oh_cli
 fn bad_url(failure: &Failure) -> Error {
     let code = if failure.kind == FailureKind::Insecure { Code::Insecure } else { Code::Argument };
     Error::new(code, format!("oh_client_options.url or hint_url: {}", failure.message))
-}
-
-/// The claim `user_id` of a JWT (RFC 7519). The token is not verified: that is the server's part.
-fn user_id_of(token: &Secret) -> Option<String> {
-    let payload = token.reveal().split('.').nth(1)?;
-    let bytes = base64::prelude::BASE64_URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
-    let claims: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
-    claims.get("user_id")?.as_str().filter(|id| !id.is_empty()).map(str::to_owned)
 }
 
 /// Frees a client and what is left of it: its calls are left and freed as by oh_call_free, in any
@@ -231,24 +226,8 @@ pub extern "C" fn oh_client_free(client: oh_client) {
         for id in calls {
             free_call(id);
         }
-        if let Some(events) = &object.connection.events {
-            events.close();
-        }
+        object.connection.protocol.close();
         let _ = registry().remove::<Client>(client.id);
         Ok(())
     });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn user_id_comes_from_the_token() {
-        let claims = base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(br#"{"user_id":"alice"}"#);
-        assert_eq!(user_id_of(&Secret::new(format!("x.{claims}.y"))).as_deref(), Some("alice"));
-        for bad in ["", ".", "a.b", "a.!!.c", "a..c", "a.e30.c"] {
-            assert_eq!(user_id_of(&Secret::new(bad)), None, "{bad}");
-        }
-    }
 }

@@ -6,7 +6,7 @@ use super::{
     objects::{find, CallObject},
     result::{guard, oh_result},
 };
-use crate::core::model::{Capabilities, DataBody, DataOut, Delivery, RpcFailure};
+use crate::core::model::{rpc_codes, Attributes, Capabilities, DataBody, DataOut, Delivery, RpcFailure};
 use crate::error::Result;
 use bytes::Bytes;
 use std::ffi::{c_char, c_void};
@@ -17,7 +17,7 @@ const MAX_PACKET: usize = 60_000;
 /// Longest text, in bytes.
 const MAX_TEXT: usize = 1 << 20;
 /// Longest payload of a procedure call, each way.
-const MAX_RPC: usize = crate::signalling::livekit::data::MAX_RPC;
+const MAX_RPC: usize = crate::core::model::MAX_RPC_PAYLOAD;
 /// Most receivers that are named.
 const MAX_TO: usize = 256;
 
@@ -68,7 +68,7 @@ pub unsafe extern "C" fn oh_data_options_init(options: *mut oh_data_options) {
 /// `options` must be NULL or point to a structure as large as its `size`, with valid texts.
 unsafe fn address(options: *const oh_data_options) -> Result<(String, Vec<String>, Delivery)> {
     // SAFETY: by the caller's contract, here and below.
-    let options = unsafe { sized(options, DEFAULTS, "oh_data_options")? };
+    let options = unsafe { sized(options, DEFAULTS, size_of::<oh_data_options>(), "oh_data_options")? };
     let topic = unsafe { optional(options.topic, "oh_data_options.topic")? }.unwrap_or_default();
     if topic.len() > 1_024 {
         return Err(argument("oh_data_options.topic is longer than 1024 bytes"));
@@ -95,8 +95,8 @@ unsafe fn address(options: *const oh_data_options) -> Result<(String, Vec<String
 /// @param options  NULL: reliable, to everybody, without a topic.
 /// @param data     `size` bytes; may be NULL when size is 0.
 /// @param size     60000 at most; 15000 is a good size, for what is larger holds up what follows it.
-/// @return         OH_OK; OH_ERR_ARGUMENT; OH_ERR_UNSUPPORTED; OH_ERR_STATE before the join and after the
-///                 end; OH_ERR_FULL when 1 MiB waits to be sent: try again later; OH_ERR_CLOSED when the
+/// @return         OH_OK; OH_ERR_ARGUMENT; OH_ERR_UNSUPPORTED; OH_ERR_REFUSED without the right to send data (see
+///                 OH_EVENT_GRANTS); OH_ERR_STATE before the join and after the end; OH_ERR_FULL when 1 MiB waits to be sent: try again later; OH_ERR_CLOSED when the
 ///                 publisher was closed; OH_ERR_HANDLE.
 ///
 /// Any thread, callbacks included.
@@ -151,7 +151,8 @@ pub unsafe extern "C" fn oh_call_send_text(
         // SAFETY: by the caller's contract.
         let (topic, to, _) = unsafe { address(options)? };
         let text = unsafe { long_text(text, MAX_TEXT, "oh_call_send_text: text")? };
-        let body = DataBody::Text { id: session.text_id(), topic, text };
+        let attributes = Attributes::default();
+        let body = DataBody::Text { id: session.text_id(), topic, text, attributes };
         let message = DataOut { to, delivery: Delivery::Reliable, body };
         session.send_data(message, Capabilities::TEXT, "oh_call_send_text")
     })
@@ -180,6 +181,8 @@ unsafe fn long_text(text: *const c_char, most: usize, what: &str) -> Result<Stri
 pub enum oh_rpc_error {
     /// The other participant has no such procedure.
     OH_RPC_UNSUPPORTED_METHOD = 1400,
+    /// No participant of this name is in the call, and nobody confirmed the request within 2 s.
+    OH_RPC_RECIPIENT_NOT_FOUND = 1401,
     /// The payload is too long for the other side.
     OH_RPC_REQUEST_TOO_LARGE = 1402,
     /// The other side speaks another version of procedure calls.
@@ -241,8 +244,8 @@ pub unsafe extern "C" fn oh_rpc_options_init(options: *mut oh_rpc_options) {
 ///
 /// @param options  `to` and `method` are required.
 /// @param id       receives the number; may be NULL.
-/// @return         OH_OK; OH_ERR_ARGUMENT; OH_ERR_UNSUPPORTED; OH_ERR_STATE after the end; OH_ERR_FULL;
-///                 OH_ERR_HANDLE.
+/// @return         OH_OK; OH_ERR_ARGUMENT; OH_ERR_UNSUPPORTED; OH_ERR_REFUSED without the right to send data;
+///                 OH_ERR_STATE after the end; OH_ERR_FULL; OH_ERR_HANDLE.
 ///
 /// Any thread, callbacks included. The response may come before this function has returned.
 ///
@@ -257,7 +260,7 @@ pub unsafe extern "C" fn oh_call_rpc(call: oh_call, options: *const oh_rpc_optio
             return Err(argument("oh_call_rpc: options must not be NULL; to and method are required"));
         }
         // SAFETY: by the caller's contract, here and below.
-        let options = unsafe { sized(options, RPC_DEFAULTS, "oh_rpc_options")? };
+        let options = unsafe { sized(options, RPC_DEFAULTS, size_of::<oh_rpc_options>(), "oh_rpc_options")? };
         let (to, method) =
             unsafe { (required(options.to, "oh_rpc_options.to")?, required(options.method, "oh_rpc_options.method")?) };
         let payload = match options.payload.is_null() {
@@ -278,15 +281,16 @@ pub unsafe extern "C" fn oh_call_rpc(call: oh_call, options: *const oh_rpc_optio
     })
 }
 
-/// Answers OH_EVENT_RPC_REQUEST, inside the callback or later. An answer that comes too late, or twice, is
-/// dropped and counted.
+/// Answers OH_EVENT_RPC_REQUEST, inside the callback or later. An answer that comes twice, or when nobody can wait
+/// for it any more (7 s after the time that the event tells), is dropped and counted.
 ///
 /// @param request_id  of the event.
-/// @param payload     the answer, 15360 bytes at most; of a failure data about it; NULL: "".
+/// @param payload     the answer, 15360 bytes at most; of a failure data about it; NULL: "". What is longer, or not
+///                    UTF-8, is OH_ERR_ARGUMENT, and the caller hears OH_RPC_RESPONSE_TOO_LARGE at once.
 /// @param error_code  0: it went well; else an oh_rpc_error, or a code of your own.
 /// @param error_text  why it failed, cut to 256 bytes; may be NULL.
-/// @return            OH_OK; OH_ERR_ARGUMENT; OH_ERR_UNSUPPORTED; OH_ERR_STATE after the end; OH_ERR_FULL;
-///                    OH_ERR_HANDLE.
+/// @return            OH_OK; OH_ERR_ARGUMENT; OH_ERR_UNSUPPORTED; OH_ERR_REFUSED without the right to send data;
+///                    OH_ERR_STATE after the end; OH_ERR_FULL; OH_ERR_HANDLE.
 ///
 /// Any thread, callbacks included.
 ///
@@ -307,7 +311,16 @@ pub unsafe extern "C" fn oh_call_rpc_answer(
         let payload = match payload.is_null() {
             true => String::new(),
             // SAFETY: by the caller's contract.
-            false => unsafe { long_text(payload, MAX_RPC, "oh_call_rpc_answer: payload")? },
+            false => match unsafe { long_text(payload, MAX_RPC, "oh_call_rpc_answer: payload") } {
+                Ok(payload) => payload,
+                Err(error) => {
+                    // Its caller need not wait for another one. Sent or not, the argument is what is wrong.
+                    let (code, data) = (rpc_codes::RESPONSE_TOO_LARGE, String::new());
+                    let message = "the answer cannot be sent: it is too long, or no text".to_owned();
+                    drop(session.answer_rpc(id, Err(RpcFailure { code, message, data })));
+                    return Err(error);
+                }
+            },
         };
         let answer = match error_code {
             0 => Ok(payload),

@@ -86,10 +86,10 @@ impl Receiver {
                 // SAFETY: the application's function; event and texts live until it returns.
                 unsafe { on_event(self.handlers.user_data, self.call, &event) };
             }
-            Delivery::Lost { count } => {
+            Delivery::Lost { count, data } => {
                 let Some(on_event) = self.handlers.on_event else { return };
                 // SAFETY: as above.
-                unsafe { on_event(self.handlers.user_data, self.call, &c_lost(self.call, count)) };
+                unsafe { on_event(self.handlers.user_data, self.call, &c_lost(self.call, count, data)) };
             }
         }
     }
@@ -134,7 +134,7 @@ impl LastWord {
             return;
         }
         let mut texts = Texts::default();
-        let notice = Notice { at_ms, event: Event::Ended(end) };
+        let notice = Notice::new(at_ms, Event::Ended(end));
         let event = c_event(self.call, &notice, &mut texts, |_| super::track::oh_track { id: 0 });
         // SAFETY: the application's function, in place of the callback that failed; destroy comes later.
         unsafe { on_event(self.handlers.user_data, self.call, &event) };

@@ -1,6 +1,7 @@
 //! `oh_event`: what happens in a call, as C sees it.
 
 use super::{audio::oh_audio, call::oh_call, track::oh_track};
+pub use super::{event_enums::*, event_parts::*};
 use std::ffi::{c_char, c_void};
 
 /// Where a call is.
@@ -51,7 +52,8 @@ pub enum oh_end_reason {
     OH_END_RECONNECT_LIMIT = 9,
     /// Offers of the SFU could not be answered, in three sessions one after the other.
     OH_END_NEGOTIATION_FAILED = 10,
-    /// Peer connections never come up on this network (is UDP allowed?).
+    /// Peer connections never come up on this network; `reason` says what was tried and what was found: candidates
+    /// and pairs by type, TURN servers that gave no relay, whether anything came back.
     OH_END_NETWORK_UNSUPPORTED = 11,
     /// This participant is not let in again: the token has expired, the call is gone, or it is refused.
     OH_END_RECONNECT_REFUSED = 12,
@@ -66,19 +68,28 @@ pub enum oh_end_reason {
 pub enum oh_event_kind {
     /// `state`: the call is in another state.
     OH_EVENT_STATE = 1,
-    /// `joined`: media can flow.
+    /// `joined`: the SFU has let this participant in; peer connections are being made. Media of a direction flows
+    /// once OH_EVENT_MEDIA says that it is connected.
     OH_EVENT_JOINED = 2,
     /// No member: a token is needed; answer with oh_call_provide_token within 30 s.
     OH_EVENT_TOKEN_NEEDED = 3,
-    /// `participant`: somebody is here (at a join also those who were here before).
+    /// `participant`: a participant joined. On join sent once for everybody already present. Where one identity is in
+    /// a call once (OH_PROTOCOL_LIVEKIT), OH_EVENT_PARTICIPANT_LEFT of the session that is replaced comes before.
     OH_EVENT_PARTICIPANT_JOINED = 4,
-    /// `participant`: something about somebody changed.
+    /// `participant`: something about a participant changed. With `local`: about the local participant, sent once
+    /// after each join (what the token says of it) and whenever the server changes it.
     OH_EVENT_PARTICIPANT_UPDATED = 5,
-    /// `participant`: somebody is gone.
+    /// `participant`: a participant left; `reason` says why. Also for those who left while the connection was lost.
+    /// Their tracks ended before (OH_EVENT_TRACK_UNPUBLISHED), and procedure calls to them have failed.
     OH_EVENT_PARTICIPANT_LEFT = 6,
-    /// `track`: a participant publishes a track (or unmuted it).
+    /// `track`: a participant published a track, once, muted or not; and again each time it is unmuted. With
+    /// `local`: a moderator unmuted a local track. Packets are sent only after this event was delivered: when the
+    /// callback has returned, or the pulled event was freed.
     OH_EVENT_TRACK_PUBLISHED = 7,
-    /// `track`: a participant's track ended (or was muted; see cause).
+    /// `track`: a participant's track ended, or was muted (`muted` non-zero, cause 1): then it is still there, and its
+    /// end is sent as well. With `local`: a moderator muted a local track.
+    /// What had come of the track was handed over before this event; nothing of it is after it, until the track is
+    /// published again.
     OH_EVENT_TRACK_UNPUBLISHED = 8,
     /// `level`: how loud a participant is now.
     OH_EVENT_AUDIO_LEVEL = 9,
@@ -88,7 +99,8 @@ pub enum oh_event_kind {
     OH_EVENT_CONNECTION_QUALITY = 11,
     /// `counts`: how many are in the call, by the SFU's count.
     OH_EVENT_COUNTS = 12,
-    /// `grants`: what this participant may send.
+    /// `grants`: what the local participant may do, on join and whenever it changes. Functions whose right is missing
+    /// return OH_ERR_REFUSED from then on.
     OH_EVENT_GRANTS = 13,
     /// `pins`: the pinned participants.
     OH_EVENT_PINS = 14,
@@ -98,7 +110,9 @@ pub enum oh_event_kind {
     OH_EVENT_LOCAL_FAILED = 16,
     /// `error`: something failed that does not end the call.
     OH_EVENT_ERROR = 17,
-    /// `lost`: events were dropped here because the application was too slow to take them.
+    /// `lost`: events were dropped here because the application was too slow to take them; or packets or texts of
+    /// participants, which wait for the application without being dropped, are missing: a connection ended before
+    /// they were taken, or a text never became whole.
     OH_EVENT_LOST = 18,
     /// `audio`: sound of a participant; in pull mode only (else see oh_audio_handler).
     OH_EVENT_AUDIO = 19,
@@ -121,6 +135,21 @@ pub enum oh_event_kind {
     OH_EVENT_RPC_RESPONSE = 27,
     /// `subscribable`: a track cannot be had any more, or again (OH_CAP_SUBSCRIPTIONS).
     OH_EVENT_SUBSCRIBABLE = 28,
+    /// `media`: media of one direction is connected, or was lost; once for each change. Sending is connected when
+    /// something is published (a track, or data), receiving when the SFU has something to send, or at the join. A
+    /// direction that the application closes is not reported as lost, and the end of the call is OH_EVENT_ENDED.
+    OH_EVENT_MEDIA = 29,
+    /// `unsent`: the call has ended before everything that was accepted could be sent; comes before
+    /// OH_EVENT_ENDED, at most once.
+    OH_EVENT_UNSENT = 30,
+    /// `unplayable`: media or data of a participant arrives that cannot be decoded; once for each track (of data:
+    /// participant) and reason.
+    OH_EVENT_UNPLAYABLE = 31,
+    /// `text_part`: a piece of a text that is still arriving; only with oh_call_options.partial_texts. The whole
+    /// text follows as OH_EVENT_TEXT, or OH_EVENT_LOST counts it.
+    OH_EVENT_TEXT_PART = 32,
+    /// `dtmf`: a participant (of SIP) pressed a key of the telephone.
+    OH_EVENT_DTMF = 33,
 }
 
 /// How a lost connection was found again.
@@ -137,7 +166,7 @@ pub enum oh_reconnect {
 
 use oh_event_kind::*;
 
-const NAMES: [(oh_event_kind, &str); 28] = [
+const NAMES: [(oh_event_kind, &str); 33] = [
     (OH_EVENT_STATE, "state\0"),
     (OH_EVENT_JOINED, "joined\0"),
     (OH_EVENT_TOKEN_NEEDED, "token_needed\0"),
@@ -166,6 +195,11 @@ const NAMES: [(oh_event_kind, &str); 28] = [
     (OH_EVENT_RPC_REQUEST, "rpc_request\0"),
     (OH_EVENT_RPC_RESPONSE, "rpc_response\0"),
     (OH_EVENT_SUBSCRIBABLE, "subscribable\0"),
+    (OH_EVENT_MEDIA, "media\0"),
+    (OH_EVENT_UNSENT, "unsent\0"),
+    (OH_EVENT_UNPLAYABLE, "unplayable\0"),
+    (OH_EVENT_TEXT_PART, "text_part\0"),
+    (OH_EVENT_DTMF, "dtmf\0"),
 ];
 
 /// oh_state before and after.
@@ -206,7 +240,7 @@ pub struct oh_event_joined {
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct oh_event_participant {
-    /// Who it is; one user may be in a call more than once.
+    /// Who it is; one user may be in a call more than once (not with OH_PROTOCOL_LIVEKIT).
     pub user_id: *const c_char,
     /// Names the participant in this call.
     pub session_id: *const c_char,
@@ -228,6 +262,14 @@ pub struct oh_event_participant {
     pub metadata: *const c_char,
     /// Names and values as a JSON object, "" without any (OH_CAP_ATTRIBUTES).
     pub attributes: *const c_char,
+    /// oh_participant_kind.
+    pub kind: i32,
+    /// Non-zero: this is the local participant.
+    pub local: u32,
+    /// OH_EVENT_PARTICIPANT_LEFT: why, an oh_leave_reason; else 0.
+    pub reason: i32,
+    /// Bits of oh_right; 0 in protocols that do not say them of others.
+    pub rights: u32,
 }
 
 /// A participant's track.
@@ -244,36 +286,17 @@ pub struct oh_event_track {
     pub cause: i32,
     /// The SFU's name of the track, for oh_subscriber_set_track; "" in protocols without one.
     pub track_id: *const c_char,
-    /// As its publisher calls it; may be "".
+    /// As its publisher calls it; may be "". Its source is `kind`.
     pub name: *const c_char,
-}
-
-/// How loud somebody is.
-#[derive(Clone, Copy, Debug)]
-#[repr(C)]
-pub struct oh_event_level {
-    /// Who it is.
-    pub user_id: *const c_char,
-    /// The participant's session.
-    pub session_id: *const c_char,
-    /// 0.0 to 1.0.
-    pub level: f32,
-    /// Non-zero: speaks now.
-    pub speaking: u32,
-}
-
-/// How well somebody is connected.
-#[derive(Clone, Copy, Debug)]
-#[repr(C)]
-pub struct oh_event_quality {
-    /// Who it is.
-    pub user_id: *const c_char,
-    /// The participant's session.
-    pub session_id: *const c_char,
-    /// 0 unknown, 1 poor, 2 good, 3 excellent, 4 lost.
-    pub quality: i32,
-    /// Zero.
-    pub reserved: u32,
+    /// Non-zero: published, and muted.
+    pub muted: u32,
+    /// Non-zero: a track of the local participant, changed by a moderator.
+    pub local: u32,
+    /// Non-zero: a moderator unmuted it, and it stays muted until oh_track_set_muted says otherwise: with
+    /// oh_call_options.hold_unmute, and when the application itself had muted it.
+    pub held: u32,
+    /// Non-zero: encrypted end to end.
+    pub encrypted: u32,
 }
 
 /// Non-zero: allowed.
@@ -286,28 +309,16 @@ pub struct oh_event_grants {
     pub video: u32,
     /// The screen, with its sound.
     pub screen_share: u32,
-}
-
-/// A pinned participant.
-#[derive(Clone, Copy, Debug)]
-#[repr(C)]
-pub struct oh_pin {
-    /// Who it is.
-    pub user_id: *const c_char,
-    /// The participant's session.
-    pub session_id: *const c_char,
-}
-
-/// Who is pinned, all of them.
-#[derive(Clone, Copy, Debug)]
-#[repr(C)]
-pub struct oh_event_pins {
-    /// `count` of them, most important first; NULL when count is 0.
-    pub pins: *const oh_pin,
-    /// How many.
-    pub count: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Data, texts and procedure calls.
+    pub data: u32,
+    /// Receiving tracks.
+    pub subscribe: u32,
+    /// Changing the own name, metadata and attributes.
+    pub update_metadata: u32,
+    /// Not a permission: this participant is not visible to others.
+    pub hidden: u32,
+    /// Not a permission: this participant records the call.
+    pub recorder: u32,
 }
 
 /// What became of a track of mine.
@@ -336,12 +347,18 @@ pub struct oh_event_error {
     pub text: *const c_char,
 }
 
-/// Events that are missing here.
+/// What is missing here. Packets and texts were dropped for want of room, or could not be put together.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct oh_event_lost {
     /// How many were dropped.
     pub count: u64,
+    /// Packets of participants that were dropped, part of count.
+    pub data_packets: u64,
+    /// Their bytes.
+    pub data_bytes: u64,
+    /// Texts of participants that were dropped, part of count.
+    pub texts: u64,
 }
 
 /// How a lost connection was found again.
@@ -374,59 +391,13 @@ pub struct oh_event_ended {
     pub reason: *const c_char,
 }
 
-/// A custom event of the call.
-#[derive(Clone, Copy, Debug)]
-#[repr(C)]
-pub struct oh_event_custom {
-    /// Who sent it; "" when the coordinator does not say.
-    pub user_id: *const c_char,
-    /// The member `type` of the data when it is text, else "".
-    pub custom_type: *const c_char,
-    /// The data as JSON, at most 16384 bytes; the order of its members is not that of the sender.
-    pub json: *const c_char,
-}
-
-/// The room itself.
-#[derive(Clone, Copy, Debug)]
-#[repr(C)]
-pub struct oh_event_room {
-    /// The server's name of it.
-    pub id: *const c_char,
-    /// Shown to people, mostly the name that the call was joined by.
-    pub name: *const c_char,
-    /// The application's own text about the room, "" without any.
-    pub metadata: *const c_char,
-    /// Non-zero: it is being recorded.
-    pub recording: u32,
-    /// Zero.
-    pub reserved: u32,
-}
-
-/// A packet of another participant.
-#[derive(Clone, Copy, Debug)]
-#[repr(C)]
-pub struct oh_event_data_packet {
-    /// The sender; "" for the application's server. Data may come before OH_EVENT_PARTICIPANT_JOINED.
-    pub user_id: *const c_char,
-    /// The sender's session, "" when it is not told.
-    pub session_id: *const c_char,
-    /// What it is about, as its sender says; may be "".
-    pub topic: *const c_char,
-    /// `size` bytes; NULL when size is 0.
-    pub bytes: *const u8,
-    /// Bytes at `bytes`.
-    pub size: u32,
-    /// Non-zero: it came over the lossy channel.
-    pub lossy: u32,
-}
-
 /// A text of another participant.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct oh_event_text {
     /// The sender; "" for the application's server.
     pub user_id: *const c_char,
-    /// The sender's session, "" when it is not told.
+    /// The sender's session, "" when it is not known.
     pub session_id: *const c_char,
     /// What it is about, as its sender says; may be "".
     pub topic: *const c_char,
@@ -434,6 +405,8 @@ pub struct oh_event_text {
     pub id: *const c_char,
     /// The whole text.
     pub text: *const c_char,
+    /// What its sender attached to it, names and values as a JSON object, "" without any.
+    pub attributes: *const c_char,
 }
 
 /// A procedure call: a request of another participant, or the response to one of mine.
@@ -454,24 +427,9 @@ pub struct oh_event_rpc {
     pub text: *const c_char,
     /// OH_EVENT_RPC_RESPONSE: 0, or an oh_rpc_error, or a code of the other application's.
     pub error_code: u32,
-    /// OH_EVENT_RPC_REQUEST: ms that the caller waits for the answer.
+    /// OH_EVENT_RPC_REQUEST: ms that the caller waits for the answer, as it tells; other clients may tell up to 7 s
+    /// less.
     pub timeout_ms: u32,
-}
-
-/// Whether a track can be had.
-#[derive(Clone, Copy, Debug)]
-#[repr(C)]
-pub struct oh_event_subscribable {
-    /// Whose track it is.
-    pub user_id: *const c_char,
-    /// The participant's session.
-    pub session_id: *const c_char,
-    /// The track, as in oh_event_track.
-    pub track_id: *const c_char,
-    /// Non-zero: it can be had.
-    pub allowed: u32,
-    /// Zero.
-    pub reserved: u32,
 }
 
 /// The member that `kind` names.
@@ -520,12 +478,23 @@ pub union oh_event_data {
     pub rpc: oh_event_rpc,
     /// OH_EVENT_SUBSCRIBABLE.
     pub subscribable: oh_event_subscribable,
+    /// OH_EVENT_MEDIA.
+    pub media: oh_event_media,
+    /// OH_EVENT_UNSENT.
+    pub unsent: oh_event_unsent,
+    /// OH_EVENT_UNPLAYABLE.
+    pub unplayable: oh_event_unplayable,
+    /// OH_EVENT_TEXT_PART.
+    pub text_part: oh_event_text_part,
+    /// OH_EVENT_DTMF.
+    pub dtmf: oh_event_dtmf,
     /// Room for later kinds: the size of an event does not change.
     pub reserved: [u64; 24],
 }
 
 /// Something that happened. Everything it points to is valid during the callback only; of a pulled
-/// event: until oh_event_free. Text is UTF-8 and never NULL.
+/// event: until oh_event_free. Text is UTF-8, never NULL and never cut: what a message within
+/// oh_client_options.max_message_bytes says arrives whole. A zero byte inside becomes U+FFFD.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct oh_event {

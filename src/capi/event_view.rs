@@ -10,8 +10,12 @@ use super::{
     result::oh_result,
     track::oh_track,
 };
-use crate::core::model::{DataBody, DataIn, Delivery, Participant, Quality, RemoteTrack, Strategy, UnpublishCause};
+use crate::core::model::{
+    Attributes, DataBody, DataIn, DataLost, Delivery, Grants, Participant, PeerKind, Quality, RemoteTrack, Strategy,
+    UnpublishCause,
+};
 use crate::core::{Event, State};
+use crate::dispatch;
 use crate::error::Error;
 use crate::session::Notice;
 use std::ffi::{c_char, CString};
@@ -54,16 +58,43 @@ fn participant(p: &Participant, t: &mut Texts) -> oh_event_data {
         level: p.audio_level,
         metadata: t.keep(&p.metadata),
         attributes: t.keep(&p.attributes_json),
+        kind: p.kind as i32,
+        local: u32::from(p.local),
+        reason: p.reason.0,
+        rights: p.grants.as_ref().map_or(0, rights),
     };
     oh_event_data { participant }
 }
 
-/// A packet or a text; the payload is not copied, it lives as long as the notice.
+fn json(attributes: &Attributes) -> String {
+    match attributes.is_empty() {
+        true => String::new(),
+        false => serde_json::to_string(attributes).unwrap_or_default(),
+    }
+}
+
+fn rights(g: &Grants) -> u32 {
+    let bits = [
+        (g.audio, oh_right::OH_RIGHT_AUDIO),
+        (g.video, oh_right::OH_RIGHT_VIDEO),
+        (g.screen_share, oh_right::OH_RIGHT_SCREEN_SHARE),
+        (g.data, oh_right::OH_RIGHT_DATA),
+        (g.subscribe, oh_right::OH_RIGHT_SUBSCRIBE),
+        (g.update_metadata, oh_right::OH_RIGHT_UPDATE_METADATA),
+        (g.hidden, oh_right::OH_RIGHT_HIDDEN),
+        (g.recorder, oh_right::OH_RIGHT_RECORDER),
+    ];
+    bits.into_iter().filter(|(has, _)| *has).map(|(_, bit)| bit as u32).sum()
+}
+
+/// A packet, a text, a part of one or a key; the payload is not copied, it lives as long as the notice.
 fn from_participant(data: &DataIn, t: &mut Texts) -> (oh_event_kind, oh_event_data) {
     let (user_id, session_id) = (t.keep(&data.from), t.keep(&data.session_id));
     match &data.body {
-        DataBody::Text { id, topic, text } => {
-            let text = oh_event_text { user_id, session_id, topic: t.keep(topic), id: t.keep(id), text: t.keep(text) };
+        DataBody::Text { id, topic, text, attributes } => {
+            let attributes = t.keep(&json(attributes));
+            let (topic, id, text) = (t.keep(topic), t.keep(id), t.keep(text));
+            let text = oh_event_text { user_id, session_id, topic, id, text, attributes };
             (OH_EVENT_TEXT, oh_event_data { text })
         }
         DataBody::Packet { topic, payload } => {
@@ -78,10 +109,20 @@ fn from_participant(data: &DataIn, t: &mut Texts) -> (oh_event_kind, oh_event_da
             };
             (OH_EVENT_DATA, oh_event_data { data })
         }
+        DataBody::TextPart { id, topic, text, attributes, offset } => {
+            let attributes = t.keep(&json(attributes));
+            let (topic, id, text, offset) = (t.keep(topic), t.keep(id), t.keep(text), *offset);
+            let text_part = oh_event_text_part { user_id, session_id, topic, id, attributes, text, offset };
+            (OH_EVENT_TEXT_PART, oh_event_data { text_part })
+        }
+        DataBody::Dtmf { code, digit } => {
+            let dtmf = oh_event_dtmf { user_id, session_id, digit: t.keep(digit), code: *code, reserved: 0 };
+            (OH_EVENT_DTMF, oh_event_data { dtmf })
+        }
         // The core puts pieces together before it tells.
         _ => {
             let none = t.keep("");
-            let text = oh_event_text { user_id, session_id, topic: none, id: none, text: none };
+            let text = oh_event_text { user_id, session_id, topic: none, id: none, text: none, attributes: none };
             (OH_EVENT_TEXT, oh_event_data { text })
         }
     }
@@ -95,6 +136,10 @@ fn remote_track(user_id: &str, session_id: &str, track: &RemoteTrack, cause: i32
         cause,
         track_id: t.keep(&track.id),
         name: t.keep(&track.name),
+        muted: u32::from(track.muted),
+        local: u32::from(track.local),
+        held: u32::from(track.held),
+        encrypted: u32::from(track.encrypted),
     };
     oh_event_data { track }
 }
@@ -178,8 +223,17 @@ pub(super) fn c_event(call: oh_call, notice: &Notice, t: &mut Texts, track: impl
             (OH_EVENT_COUNTS, oh_event_data { counts })
         }
         Event::Grants(g) => {
-            let (audio, video, screen_share) = (g.audio.into(), g.video.into(), g.screen_share.into());
-            (OH_EVENT_GRANTS, oh_event_data { grants: oh_event_grants { audio, video, screen_share } })
+            let grants = oh_event_grants {
+                audio: g.audio.into(),
+                video: g.video.into(),
+                screen_share: g.screen_share.into(),
+                data: g.data.into(),
+                subscribe: g.subscribe.into(),
+                update_metadata: g.update_metadata.into(),
+                hidden: g.hidden.into(),
+                recorder: g.recorder.into(),
+            };
+            (OH_EVENT_GRANTS, oh_event_data { grants })
         }
         Event::Pins(pins) => {
             for pin in pins {
@@ -200,6 +254,24 @@ pub(super) fn c_event(call: oh_call, notice: &Notice, t: &mut Texts, track: impl
             (OH_EVENT_ROOM, oh_event_data { room })
         }
         Event::Data(data) => from_participant(data, t),
+        Event::DataLost(lost) => {
+            let DataLost { packets, bytes, texts } = *lost;
+            let count = packets + texts;
+            let lost = oh_event_lost { count, data_packets: packets, data_bytes: bytes, texts };
+            (OH_EVENT_LOST, oh_event_data { lost })
+        }
+        Event::DataEncrypted { user_id, session_id } => {
+            let unplayable = oh_event_unplayable {
+                user_id: t.keep(user_id),
+                session_id: t.keep(session_id),
+                track_id: t.keep(""),
+                text: t
+                    .keep("data and texts of this participant are encrypted end to end; they are dropped and counted"),
+                kind: 0,
+                reason: oh_unplayable::OH_UNPLAYABLE_DATA_ENCRYPTED as i32,
+            };
+            (OH_EVENT_UNPLAYABLE, oh_event_data { unplayable })
+        }
         Event::RpcRequest { id, user_id, method, payload, timeout_ms } => {
             let rpc = oh_event_rpc {
                 call_id: 0,
@@ -241,6 +313,17 @@ pub(super) fn c_event(call: oh_call, notice: &Notice, t: &mut Texts, track: impl
             };
             (OH_EVENT_SUBSCRIBABLE, oh_event_data { subscribable })
         }
+        Event::Unplayable(what) => {
+            let unplayable = oh_event_unplayable {
+                user_id: t.keep(&what.user_id),
+                session_id: t.keep(&what.session_id),
+                track_id: t.keep(&what.track_id),
+                text: t.keep(&what.text),
+                kind: what.kind.map_or(0, |kind| oh_track_kind::from(kind) as i32),
+                reason: what.reason as i32,
+            };
+            (OH_EVENT_UNPLAYABLE, oh_event_data { unplayable })
+        }
         Event::LocalPublished { track: id } => {
             let local = oh_event_local { track: track(*id), error: 0, server_code: 0, text: t.keep("") };
             (OH_EVENT_LOCAL_PUBLISHED, oh_event_data { local })
@@ -250,10 +333,30 @@ pub(super) fn c_event(call: oh_call, notice: &Notice, t: &mut Texts, track: impl
             let local = oh_event_local { track: track(*id), error: code, server_code, text: t.keep(&error.message) };
             (OH_EVENT_LOCAL_FAILED, oh_event_data { local })
         }
+        Event::Media { direction, connected, text } => {
+            let direction = match direction {
+                PeerKind::Publisher => oh_direction::OH_DIRECTION_SEND,
+                PeerKind::Subscriber => oh_direction::OH_DIRECTION_RECEIVE,
+            };
+            let media =
+                oh_event_media { direction: direction as i32, connected: u32::from(*connected), text: t.keep(text) };
+            (OH_EVENT_MEDIA, oh_event_data { media })
+        }
         Event::Error(error) => {
             let (code, server_code) = error_of(Some(error));
             let error = oh_event_error { error: code, server_code, text: t.keep(&error.message) };
             (OH_EVENT_ERROR, oh_event_data { error })
+        }
+        Event::Unsent(u) => {
+            let unsent = oh_event_unsent {
+                audio_ms: u.audio_ms,
+                data_packets: u.packets,
+                texts: u.texts,
+                custom_events: u.custom_events,
+                rpc_answers: u.rpc_answers,
+                bytes: u.bytes,
+            };
+            (OH_EVENT_UNSENT, oh_event_data { unsent })
         }
         Event::Ended(end) => {
             let (error, server_code) = error_of(end.error.as_ref());
@@ -265,6 +368,70 @@ pub(super) fn c_event(call: oh_call, notice: &Notice, t: &mut Texts, track: impl
     frame(call, notice.at_ms, kind, u)
 }
 
-pub(super) fn c_lost(call: oh_call, count: u64) -> oh_event {
-    frame(call, 0, OH_EVENT_LOST, oh_event_data { lost: oh_event_lost { count } })
+pub(super) fn c_lost(call: oh_call, count: u64, data: dispatch::DataLost) -> oh_event {
+    frame(
+        call,
+        0,
+        OH_EVENT_LOST,
+        oh_event_data {
+            lost: oh_event_lost { count, data_packets: data.packets, data_bytes: data.bytes, texts: data.texts },
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::CStr;
+
+    fn view(event: Event, look: impl FnOnce(&oh_event)) {
+        let notice = Notice::new(7, event);
+        let mut texts = Texts::default();
+        look(&c_event(oh_call { id: 1 }, &notice, &mut texts, |_| oh_track { id: 0 }));
+    }
+
+    fn said(body: DataBody) -> Event {
+        Event::Data(DataIn { from: "ann".into(), session_id: "s".into(), delivery: Delivery::Reliable, body })
+    }
+
+    /// A text of an event that is still in view.
+    unsafe fn text<'a>(text: *const c_char) -> &'a str {
+        // SAFETY: by the caller's contract.
+        unsafe { CStr::from_ptr(text) }.to_str().expect("UTF-8")
+    }
+
+    #[test]
+    fn keys_parts_and_losses_have_their_members() {
+        view(said(DataBody::Dtmf { code: 11, digit: "#".into() }), |e| {
+            assert_eq!(e.kind, OH_EVENT_DTMF as i32);
+            // SAFETY: the member that the kind names; its texts live as long as the view.
+            let (dtmf, user, digit) = unsafe { (e.u.dtmf, text(e.u.dtmf.user_id), text(e.u.dtmf.digit)) };
+            assert_eq!((dtmf.code, user, digit), (11, "ann", "#"));
+        });
+        let attributes: Attributes = [("b".to_owned(), "2".to_owned()), ("a".to_owned(), "\"".to_owned())].into();
+        let (id, topic) = ("id".to_owned(), "t".to_owned());
+        view(said(DataBody::TextPart { id, topic, text: "é".into(), attributes, offset: 9 }), |e| {
+            assert_eq!(e.kind, OH_EVENT_TEXT_PART as i32);
+            // SAFETY: as above.
+            let (part, attributes) = unsafe { (e.u.text_part, text(e.u.text_part.attributes)) };
+            assert_eq!((part.offset, attributes), (9, r#"{"a":"\"","b":"2"}"#));
+        });
+        let (id, topic, attributes) = ("id".to_owned(), "t".to_owned(), Attributes::default());
+        view(said(DataBody::Text { id, topic, text: "x".into(), attributes }), |e| {
+            // SAFETY: as above.
+            assert_eq!((e.kind, unsafe { text(e.u.text.attributes) }), (OH_EVENT_TEXT as i32, ""));
+        });
+        view(Event::DataLost(DataLost { packets: 2, bytes: 30, texts: 1 }), |e| {
+            assert_eq!(e.kind, OH_EVENT_LOST as i32);
+            // SAFETY: as above.
+            let lost = unsafe { e.u.lost };
+            assert_eq!((lost.count, lost.data_packets, lost.data_bytes, lost.texts), (3, 2, 30, 1));
+        });
+        view(Event::DataEncrypted { user_id: "ann".into(), session_id: "s".into() }, |e| {
+            assert_eq!(e.kind, OH_EVENT_UNPLAYABLE as i32);
+            // SAFETY: as above.
+            let (unplayable, user) = unsafe { (e.u.unplayable, text(e.u.unplayable.user_id)) };
+            assert_eq!((unplayable.reason, user), (oh_unplayable::OH_UNPLAYABLE_DATA_ENCRYPTED as i32, "ann"));
+        });
+    }
 }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::core::NetworkChange;
 use crate::error::{Code, Error};
-use crate::{dispatch, log, runtime, session};
+use crate::{dispatch, log, lookup, runtime, session};
 use std::{
     ffi::{c_char, c_void},
     time::{Duration, Instant},
@@ -19,6 +19,12 @@ pub const OH_ABI_VERSION: u32 = 0;
 
 /// As a timeout: as long as it takes.
 pub const OH_FOREVER: u32 = u32::MAX;
+
+/// As oh_call_options.drain_ms: what was accepted and not sent yet is given up at once.
+pub const OH_NO_DRAIN: u32 = u32::MAX;
+
+/// Threads for name look-ups that have nothing to do end in less.
+const NAMES: Duration = Duration::from_millis(50);
 
 /// Milliseconds from C.
 pub(super) fn timeout(ms: u32) -> Duration {
@@ -182,9 +188,14 @@ pub extern "C" fn oh_network_changed(what: i32) -> oh_result {
 /// afterwards; after success it can be unloaded (dlclose).
 ///
 /// @param timeout_ms  how long to wait, OH_FOREVER for as long as it takes; 2500 is enough for any
-///                    network, but a callback of yours that does not return is waited for.
+///                    network, but a callback of yours that does not return is waited for. The calls leave in
+///                    the same way however short it is: what there was no time for goes on in the background,
+///                    and a second oh_shutdown_wait waits for that, too.
 /// @return            OH_OK; OH_ERR_TIMEOUT when something still runs; OH_ERR_WOULD_DEADLOCK inside
 ///                    a callback.
+///
+/// A name look-up that hangs in the system's resolver is not waited for: its thread ends when the resolver returns,
+/// and until then, and afterwards, the library's code stays in memory, also after dlclose.
 ///
 /// Any thread but a callback's.
 #[no_mangle]
@@ -200,10 +211,16 @@ pub extern "C" fn oh_shutdown_wait(timeout_ms: u32) -> oh_result {
         let limit = timeout(timeout_ms);
         let tasks = runtime::shutdown(limit);
         let threads = dispatch::pool().shutdown(limit.saturating_sub(began.elapsed()));
-        if tasks && threads {
+        // What hangs in the system's resolver is nobody's any more; its thread ends when the resolver returns.
+        let names = lookup::global().stop(Instant::now() + NAMES) == 0 || process::stay();
+        if tasks && threads && names {
             Ok(())
         } else {
-            let what = if tasks { "a callback has not returned" } else { "a call has not ended" };
+            let what = match (tasks, threads) {
+                (false, _) => "a call has not ended",
+                (_, false) => "a callback has not returned",
+                _ => "a name look-up has not returned",
+            };
             Err(Error::new(Code::Timeout, format!("oh_shutdown_wait: {what} within {timeout_ms} ms")))
         }
     })

@@ -2,6 +2,7 @@
 //! else notices. Over real sockets, against the development SFU.
 
 use super::{audio::oh_audio, call::*, client::*, event::*, result::oh_result, track::*};
+use crate::core::trace;
 use crate::inject::Mark;
 use offhook_sfu::{Config, Sfu};
 use std::{
@@ -151,9 +152,31 @@ impl Peer {
     }
 }
 
+/// What a call decided, whatever became of it, is decided again from its trace.
+fn happens_again(call: oh_call) {
+    let mut needed = 0;
+    // SAFETY: no room is given, and then all of `text`.
+    let text = unsafe {
+        assert_eq!(oh_call_trace(call, std::ptr::null_mut(), 0, &mut needed), oh_result::OH_OK);
+        let mut text = vec![0u8; needed + (1 << 20)];
+        assert_eq!(oh_call_trace(call, text.as_mut_ptr().cast(), text.len(), &mut needed), oh_result::OH_OK);
+        text.truncate(needed);
+        String::from_utf8(text).expect("UTF-8")
+    };
+    match trace::replay(&text) {
+        Ok(replayed) => assert!(replayed.outputs > 20, "{replayed:?}"),
+        // Of a call with many events the end is kept.
+        Err(differs) => assert!(differs.what.contains("entries are gone"), "{differs}"),
+    }
+    assert!(!text.contains("development"), "the token is in the trace");
+}
+
 impl Drop for Peer {
     fn drop(&mut self) {
         self.talking.store(false, SeqCst);
+        if !thread::panicking() {
+            happens_again(self.call);
+        }
         oh_client_free(self.client);
         if let Some(talker) = self.talker.take() {
             let _ = talker.join();
@@ -191,7 +214,6 @@ fn one_panic_ends_one_session() {
         ("callback", Fate::Internal),
         ("socket", Fate::ConnectionLost),
         ("driver", Fate::ConnectionLost),
-        ("read", Fate::ConnectionLost),
     ] {
         let mark = Mark::new();
         let mut victim = Peer::join(&sfu, &format!("victim of {kind}"));

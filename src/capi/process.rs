@@ -2,7 +2,6 @@
 //!
 //! Must not know: clients, calls, the runtime's insides.
 
-use crate::error::{Code, Error, Result};
 use std::sync::{
     atomic::{AtomicBool, Ordering::Relaxed},
     Once,
@@ -17,11 +16,11 @@ extern "C" fn in_child() {
 }
 
 /// Prepares the process; every entry that makes the first object calls it. Any thread, any number
-/// of times. Not for a forked child: ask [`check_fork`] first.
+/// of times. Not for a forked child: ask [`forked`] first.
 pub fn init() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        crate::runtime::set_thread_hook(block_signals);
+        crate::panics::set_thread_hook(block_signals);
         // SAFETY: a plain C call; the handler is async-signal-safe (one store) and lives as long as
         // the library, from which the C library takes it out when the library is unloaded.
         // It fails only without memory, and then a fork goes unnoticed, as without a guard.
@@ -29,16 +28,10 @@ pub fn init() {
     });
 }
 
-/// One relaxed load. Errors: `Forked` in a forked child, where nothing of ours may be touched.
+/// Whether this is a forked child, where nothing of ours may be touched. One relaxed load.
 #[inline]
-pub fn check_fork() -> Result<()> {
-    if FORKED.load(Relaxed) {
-        return Err(Error::new(
-            Code::Forked,
-            "this process was forked from one that uses the library; use it after exec, or start it in the child only",
-        ));
-    }
-    Ok(())
+pub fn forked() -> bool {
+    FORKED.load(Relaxed)
 }
 
 /// Blocks all signals that can be blocked on the calling thread, save those that report a fault of
@@ -56,6 +49,27 @@ pub fn block_signals() {
             libc::sigdelset(&mut set, fault);
         }
         libc::pthread_sigmask(libc::SIG_SETMASK, &set, std::ptr::null_mut());
+    }
+}
+
+/// Keeps the library's code in the process for good, also after dlclose: for a thread that hangs in the system's
+/// resolver and will return into it. True when it stays, or is part of the program and cannot go.
+pub fn stay() -> bool {
+    // SAFETY: plain C calls; `info` is written by dladdr when that succeeds, and the name in it lives as long as the
+    // library. RTLD_NOLOAD: nothing is loaded that is not there.
+    unsafe {
+        let mut info = std::mem::MaybeUninit::<libc::Dl_info>::zeroed().assume_init();
+        if libc::dladdr(stay as *const libc::c_void, &mut info) == 0 || info.dli_fname.is_null() {
+            // A static program.
+            return true;
+        }
+        let flags = libc::RTLD_LAZY | libc::RTLD_NOLOAD | libc::RTLD_NODELETE;
+        if !libc::dlopen(info.dli_fname, flags).is_null() {
+            return true;
+        }
+        let mut program = std::mem::MaybeUninit::<libc::Dl_info>::zeroed().assume_init();
+        let headers = libc::getauxval(libc::AT_PHDR) as *const libc::c_void;
+        libc::dladdr(headers, &mut program) != 0 && program.dli_fbase == info.dli_fbase
     }
 }
 

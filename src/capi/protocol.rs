@@ -72,14 +72,14 @@ pub unsafe extern "C" fn oh_call_capabilities(call: oh_call, capabilities: *mut 
 const MAX_ATTRIBUTES: usize = 256;
 
 /// Changes what this participant says of itself to the others (OH_CAP_ATTRIBUTES); asynchronous. What the
-/// server refuses (the token has to allow it) comes as OH_EVENT_ERROR.
+/// server refuses comes as OH_EVENT_ERROR; what it takes, as OH_EVENT_PARTICIPANT_UPDATED with `local`.
 ///
 /// @param name             shown to people; NULL: stays.
 /// @param metadata         the application's own text; NULL: stays.
 /// @param attributes_json  a JSON object whose values are texts: only these names change, "" deletes;
 ///                         NULL: none changes.
-/// @return                 OH_OK; OH_ERR_ARGUMENT; OH_ERR_UNSUPPORTED; OH_ERR_STATE after the end;
-///                         OH_ERR_FULL; OH_ERR_HANDLE.
+/// @return                 OH_OK; OH_ERR_ARGUMENT; OH_ERR_UNSUPPORTED; OH_ERR_REFUSED without the right to (see
+///                         OH_EVENT_GRANTS); OH_ERR_STATE after the end; OH_ERR_FULL; OH_ERR_HANDLE.
 ///
 /// Any thread, callbacks included.
 ///

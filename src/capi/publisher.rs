@@ -45,7 +45,9 @@ pub unsafe extern "C" fn oh_call_publisher(call: oh_call, publisher: *mut oh_pub
     })
 }
 
-/// Stops sending for good while the call goes on; the tracks are over. Closing twice is fine.
+/// Stops sending at once and for good while the call goes on; the tracks are over. Audio and data that were accepted
+/// and not sent by now are not sent any more, and are part of OH_EVENT_UNSENT: call oh_track_drain first, or free the
+/// tracks. Closing twice is fine.
 ///
 /// @return  OH_OK; OH_ERR_HANDLE.
 #[no_mangle]

@@ -5,34 +5,32 @@ use super::{
     call::oh_call,
     convert::give,
     event::{oh_event, oh_event_data, oh_event_kind::OH_EVENT_AUDIO},
-    event_view::{c_event, c_lost, frame, Texts},
+    event_view::{c_event, c_lost, frame},
     library::timeout,
     objects::{find, CallObject},
+    pulled::{Behind, Pulled},
     result::{guard, oh_result},
 };
 use crate::dispatch::Delivery;
-use crate::error::{Code, Error};
-use crate::session::AudioFrame;
+use crate::error::{Code, Error, Result};
 use parking_lot::Mutex;
-use std::{collections::HashMap, os::fd::AsRawFd, sync::LazyLock};
+use std::os::fd::AsRawFd;
 
-/// A pulled event with everything that it points to.
-struct Pulled {
-    event: oh_event,
-    _texts: Texts,
-    _audio: Option<(AudioFrame, AudioText)>,
+/// Made with the first event that is pulled.
+static PULLED: Mutex<Option<Pulled>> = Mutex::new(None);
+
+fn see_to_room() -> Result<()> {
+    let mut pulled = PULLED.lock();
+    let pulled = match &mut *pulled {
+        Some(pulled) => pulled,
+        none => none.insert(Pulled::new()?),
+    };
+    if pulled.is_full() {
+        let text = "oh_call_next_event: 65536 pulled events were not freed; call oh_event_free for each";
+        return Err(Error::new(Code::Limit, text));
+    }
+    Ok(())
 }
-
-// SAFETY: the pointers inside lead only to what this value owns, and nothing is changed after it
-// was made.
-unsafe impl Send for Pulled {}
-
-/// Pulled events that the application has not freed yet, by address: so that freeing one twice, or
-/// something else, is harmless.
-static PULLED: LazyLock<Mutex<HashMap<usize, Box<Pulled>>>> = LazyLock::new(Mutex::default);
-
-/// Most events pulled and not freed.
-const MAX_PULLED: usize = 65_536;
 
 /// Takes the next event of a call in pull mode (a call joined without handlers), waiting for it.
 ///
@@ -57,28 +55,27 @@ pub unsafe extern "C" fn oh_call_next_event(call: oh_call, timeout_ms: u32, even
         // SAFETY: by the caller's contract.
         unsafe {
             give(event, "event", || {
-                if PULLED.lock().len() >= MAX_PULLED {
-                    return Err(Error::new(
-                        Code::Limit,
-                        "oh_call_next_event: 65536 pulled events were not freed; call oh_event_free for each",
-                    ));
-                }
-                let mut texts = Texts::default();
-                let mut audio = None;
+                see_to_room()?;
+                let mut behind = Behind::default();
                 let c = match session.mailbox().next(timeout(timeout_ms))? {
-                    Delivery::Control(notice) => c_event(call, &notice, &mut texts, parts),
-                    Delivery::Lost { count } => c_lost(call, count),
+                    Delivery::Control(notice) => {
+                        let c = c_event(call, &notice, &mut behind.texts, parts);
+                        behind.notice = Some(notice);
+                        c
+                    }
+                    Delivery::Lost { count, data } => c_lost(call, count, data),
                     Delivery::Media(sound) => {
                         let text = AudioText::of(&sound);
                         let u = oh_event_data { audio: view(&sound, &text) };
-                        audio = Some((sound, text));
+                        behind.audio = Some((sound, text));
                         frame(call, 0, OH_EVENT_AUDIO, u)
                     }
                 };
-                let pulled = Box::new(Pulled { event: c, _texts: texts, _audio: audio });
-                let pointer: *const oh_event = &pulled.event;
-                PULLED.lock().insert(pointer as usize, pulled);
-                Ok(pointer)
+                // Others may have pulled meanwhile; one more for each of them does no harm.
+                match &mut *PULLED.lock() {
+                    Some(pulled) => Ok(pulled.put(c, behind)),
+                    None => Err(Error::new(Code::Internal, "pulled events vanished")),
+                }
             })
         }
     })
@@ -86,14 +83,17 @@ pub unsafe extern "C" fn oh_call_next_event(call: oh_call, timeout_ms: u32, even
 
 /// Frees an event that oh_call_next_event gave.
 ///
-/// @param event  NULL, freed already, or not a pulled event: nothing happens.
+/// @param event  NULL, freed already, or not a pulled event: nothing happens. The address of a freed event is
+///               not given to another one before 65536 more were pulled, so that freeing twice frees nothing
+///               else until then.
 ///
 /// Any thread, before or after the call was freed.
 #[no_mangle]
 pub extern "C" fn oh_event_free(event: *const oh_event) {
     guard(|| {
-        let pulled = PULLED.lock().remove(&(event as usize));
-        drop(pulled);
+        let behind = PULLED.lock().as_mut().and_then(|pulled| pulled.take(event));
+        // What it drops may be the last of a call: not under the lock.
+        drop(behind);
         Ok(())
     });
 }

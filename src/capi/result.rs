@@ -2,9 +2,12 @@
 //!
 //! The only place where an [`Error`] becomes an `oh_result`.
 
-use crate::dispatch::contain;
 use crate::error::{Code, Error, Result};
-use std::{cell::RefCell, ffi::c_char};
+use crate::panics::contain;
+use std::{
+    cell::{Cell, RefCell},
+    ffi::c_char,
+};
 
 /// What a function says of itself: 0 is success, everything else a stable negative number that is
 /// never reused. `oh_result_message` gives its general meaning, `oh_last_error` the details of the
@@ -44,7 +47,8 @@ pub enum oh_result {
     OH_ERR_CANCELLED = -14,
     /// A limit of the system (descriptors, threads, memory) or of the configuration was reached.
     OH_ERR_LIMIT = -15,
-    /// Plain http or ws to an address that is not loopback; see oh_client_options.allow_insecure.
+    /// Plain http or ws to an address that is not loopback, or a server that another one must not name; see
+    /// oh_client_options.allow_insecure and allow_other_hosts.
     OH_ERR_INSECURE = -16,
     /// This process was forked from one that uses the library; only exec may follow.
     OH_ERR_FORKED = -17,
@@ -80,7 +84,7 @@ const TABLE: [(oh_result, &str, &str); 23] = [
     (OH_ERR_AUTH, "OH_ERR_AUTH\0", "the token is missing, expired or not accepted\0"),
     (OH_ERR_CANCELLED, "OH_ERR_CANCELLED\0", "cancelled by the application\0"),
     (OH_ERR_LIMIT, "OH_ERR_LIMIT\0", "a limit was reached\0"),
-    (OH_ERR_INSECURE, "OH_ERR_INSECURE\0", "plain http or ws is allowed to loopback only\0"),
+    (OH_ERR_INSECURE, "OH_ERR_INSECURE\0", "plain http or ws, or a host that a server must not name\0"),
     (OH_ERR_FORKED, "OH_ERR_FORKED\0", "not usable in a forked child\0"),
     (OH_ERR_MEDIA, "OH_ERR_MEDIA\0", "a codec or the WebRTC engine failed\0"),
     (OH_ERR_INTERNAL, "OH_ERR_INTERNAL\0", "a defect of the library\0"),
@@ -98,7 +102,13 @@ impl From<Code> for oh_result {
 
 thread_local! {
     static LAST: RefCell<String> = const { RefCell::new(String::new()) };
+    /// Something failed on this thread in a forked child: its text is [`FORKED_TEXT`]. Apart from `LAST`, because in
+    /// such a child nothing may be allocated or freed.
+    static REFUSED: Cell<bool> = const { Cell::new(false) };
 }
+
+const FORKED_TEXT: &str =
+    "this process was forked from one that uses the library; use it after exec, or start it in the child only";
 
 pub(super) fn remember(error: &Error) {
     // While a thread ends its storage may be gone; then nobody can ask either.
@@ -112,8 +122,9 @@ pub(super) fn remember(error: &Error) {
 
 /// Runs the body of an entry: refuses in a forked child, contains panics, keeps the error's text.
 pub(super) fn guard(body: impl FnOnce() -> Result<()>) -> oh_result {
-    if let Err(error) = super::process::check_fork() {
-        return error.code.into();
+    if super::process::forked() {
+        let _ = REFUSED.try_with(|refused| refused.set(true));
+        return OH_ERR_FORKED;
     }
     let result = contain(body).unwrap_or_else(|text| {
         Err(Error::new(Code::Internal, format!("a defect of the library was contained: {text}")))
@@ -160,23 +171,29 @@ pub extern "C" fn oh_result_name(result: i32) -> *const c_char {
 /// `buf` must be NULL or point to `len` writable bytes.
 #[no_mangle]
 pub unsafe extern "C" fn oh_last_error(buf: *mut c_char, len: usize) -> usize {
-    LAST.try_with(|last| {
-        let Ok(last) = last.try_borrow() else { return 0 };
-        if !buf.is_null() && len > 0 {
-            let mut cut = last.len().min(len - 1);
-            while !last.is_char_boundary(cut) {
-                cut -= 1;
-            }
-            // SAFETY: the caller gives `len` writable bytes; cut + 1 <= len, and the thread-local
-            // text cannot overlap the caller's buffer.
-            unsafe {
-                std::ptr::copy_nonoverlapping(last.as_ptr(), buf.cast(), cut);
-                *buf.add(cut) = 0;
-            }
+    if REFUSED.try_with(Cell::get).unwrap_or(false) {
+        // SAFETY: by the caller's contract, here and below.
+        return unsafe { copy(FORKED_TEXT, buf, len) };
+    }
+    LAST.try_with(|last| last.try_borrow().map_or(0, |last| unsafe { copy(&last, buf, len) })).unwrap_or(0)
+}
+
+/// # Safety
+/// As of [`oh_last_error`].
+unsafe fn copy(text: &str, buf: *mut c_char, len: usize) -> usize {
+    if !buf.is_null() && len > 0 {
+        let mut cut = text.len().min(len - 1);
+        while !text.is_char_boundary(cut) {
+            cut -= 1;
         }
-        last.len()
-    })
-    .unwrap_or(0)
+        // SAFETY: the caller gives `len` writable bytes; cut + 1 <= len, and neither the thread-local text nor the
+        // static one can overlap the caller's buffer.
+        unsafe {
+            std::ptr::copy_nonoverlapping(text.as_ptr(), buf.cast(), cut);
+            *buf.add(cut) = 0;
+        }
+    }
+    text.len()
 }
 
 #[cfg(test)]

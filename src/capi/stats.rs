@@ -7,6 +7,7 @@ use super::{
     result::{guard, oh_result},
 };
 use crate::error::{Code, Error};
+use std::mem::offset_of;
 
 /// Figures of one call since oh_call_join. Set `size` before oh_call_get_stats.
 #[derive(Clone, Copy, Debug, Default)]
@@ -84,6 +85,24 @@ pub struct oh_call_stats {
     /// Packets and texts between participants that were lost, could not be read or put together, or were
     /// more than may wait.
     pub data_dropped: u64,
+    /// RTP packets that could not be decoded: encrypted end to end, or of a codec or payload type that is not
+    /// supported.
+    pub packets_unplayable: u64,
+    /// RTP packets that could not be assigned to a track of a participant.
+    pub packets_unassigned: u64,
+    /// RTP packets of padding only.
+    pub packets_padding: u64,
+    /// Lost frames that came again in a later packet of redundant audio (RED, RFC 2198), in time to be played.
+    pub frames_restored_red: u64,
+    /// Milliseconds of audio dropped because a live track was written faster than it is sent, or by
+    /// oh_track_clear.
+    pub audio_dropped_ms: u64,
+    /// Packets and texts of participants that were encrypted end to end, part of data_dropped.
+    pub data_encrypted: u64,
+    /// What was accepted and could not be sent before the end: packets, texts, custom events and answers.
+    pub data_unsent: u64,
+    /// Bytes of payload in events that wait for the application now.
+    pub event_bytes: u64,
 }
 
 /// Reads the figures of a call; works until it is freed, also when it is over.
@@ -104,16 +123,14 @@ pub unsafe extern "C" fn oh_call_get_stats(call: oh_call, stats: *mut oh_call_st
         }
         // SAFETY: the size is the first field, readable by the caller's contract.
         let size = unsafe { stats.cast::<u32>().read() } as usize;
-        if size < size_of::<oh_call_stats>() {
-            return Err(Error::new(
-                Code::Abi,
-                format!("oh_call_stats.size is {size}, this library needs {}", size_of::<oh_call_stats>()),
-            ));
+        let least = offset_of!(oh_call_stats, packets_unplayable);
+        if size < least {
+            return Err(Error::new(Code::Abi, format!("oh_call_stats.size is {size}, at least {least} are needed")));
         }
         let s = session.stats();
         let c = s.counters;
         let filled = oh_call_stats {
-            size: size_of::<oh_call_stats>() as u32,
+            size: size.min(size_of::<oh_call_stats>()) as u32,
             participants: s.participants,
             join_ms: s.joined_ms,
             first_audio_ms: s.first_audio_ms,
@@ -148,9 +165,18 @@ pub unsafe extern "C" fn oh_call_get_stats(call: oh_call, stats: *mut oh_call_st
             reconnect_attempts: c.reconnect_attempts,
             reconnect_triggers_merged: c.triggers_merged,
             data_dropped: s.data_dropped,
+            packets_unplayable: s.packets_unplayable,
+            packets_unassigned: s.packets_unassigned,
+            packets_padding: s.packets_padding,
+            frames_restored_red: s.frames_red,
+            audio_dropped_ms: s.audio_dropped_ms,
+            data_encrypted: c.data_encrypted,
+            data_unsent: s.data_unsent,
+            event_bytes: s.event_bytes,
         };
-        // SAFETY: at least as many bytes are writable as ours.
-        unsafe { stats.write(filled) };
+        let known = size.min(size_of::<oh_call_stats>());
+        // SAFETY: `size` bytes are writable by the caller's contract, and no more are written than both sides know.
+        unsafe { stats.cast::<u8>().copy_from_nonoverlapping((&raw const filled).cast::<u8>(), known) };
         Ok(())
     })
 }

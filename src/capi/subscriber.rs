@@ -8,6 +8,8 @@ use super::{
     result::{guard, oh_result},
 };
 use crate::core::model::{LayerQuality, Wish};
+use crate::dispatch::Closing;
+use crate::error::{Code, Error};
 use std::ffi::c_char;
 use std::sync::Arc;
 
@@ -110,7 +112,7 @@ pub unsafe extern "C" fn oh_remote_track_options_init(options: *mut oh_remote_tr
 }
 
 /// Says what is wanted of one remote track (OH_CAP_SUBSCRIPTIONS); asynchronous, the last wish wins, and it is
-/// kept over reconnects until the track ends.
+/// kept over reconnects until the track ends. Video is not received in this version, whatever is asked.
 ///
 /// @param track_id  of OH_EVENT_TRACK_PUBLISHED.
 /// @param options   NULL: the track, as good as it is.
@@ -132,8 +134,12 @@ pub unsafe extern "C" fn oh_subscriber_set_track(
         let object = find::<SubscriberObject>(subscriber.id)?;
         let owner = owner(&object.call)?;
         // SAFETY: by the caller's contract.
-        let (track_id, options) =
-            unsafe { (required(track_id, "track_id")?, sized(options, TRACK_DEFAULTS, "oh_remote_track_options")?) };
+        let (track_id, options) = unsafe {
+            (
+                required(track_id, "track_id")?,
+                sized(options, TRACK_DEFAULTS, size_of::<oh_remote_track_options>(), "oh_remote_track_options")?,
+            )
+        };
         let quality = match options.layer {
             l if l == oh_layer::OH_LAYER_HIGH as i32 => LayerQuality::High,
             l if l == oh_layer::OH_LAYER_MEDIUM as i32 => LayerQuality::Medium,
@@ -156,17 +162,24 @@ pub unsafe extern "C" fn oh_subscriber_set_track(
 /// Stops receiving for good while the call goes on. Sound that is queued is discarded. Offers of the
 /// SFU for it are dropped without an error from now on, and counted (oh_call_stats.late_offers).
 /// Closing twice is fine. A callback in progress on another thread is waited for: after it returns
-/// no sound is handed over, unless called inside a callback. With OH_PROTOCOL_LIVEKIT data, texts and procedure
+/// no sound is handed over, unless called inside a callback of the same call. With OH_PROTOCOL_LIVEKIT data, texts and procedure
 /// calls end with it, while offers are still answered, with nothing asked for: servers take that connection
 /// for the participant's.
 ///
-/// @return  OH_OK; OH_ERR_HANDLE.
+/// @return  OH_OK; OH_ERR_HANDLE; OH_ERR_WOULD_DEADLOCK when the callback in progress itself waits for the
+///          callback that this is called in: then it is closed, but was not waited for.
 #[no_mangle]
 pub extern "C" fn oh_subscriber_close(subscriber: oh_subscriber) -> oh_result {
     guard(|| {
         let object = find::<SubscriberObject>(subscriber.id)?;
-        owner(&object.call)?.call()?.close_subscriber();
-        Ok(())
+        let session = owner(&object.call)?.call()?.clone();
+        match session.close_subscriber() {
+            Closing::Deferred if !session.mailbox().in_callback_of_this() => Err(Error::new(
+                Code::WouldDeadlock,
+                "oh_subscriber_close: closed, but the callback in progress was not waited for: it waits for this one",
+            )),
+            _ => Ok(()),
+        }
     })
 }
 

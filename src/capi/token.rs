@@ -1,7 +1,7 @@
 //! `oh_access_token`: tokens for tests and servers that hold the key and secret of a LiveKit service.
 
 use super::{
-    convert::{argument, optional, required, sized},
+    convert::{argument, credential, missing, optional, required, secret, sized},
     protocol::attributes,
     result::{guard, oh_result},
 };
@@ -19,7 +19,8 @@ pub struct oh_access_token_options {
     pub size: u32,
     /// Seconds that the token is good for, 1 to 31536000; 0: 21600 (6 hours).
     pub ttl_s: u32,
-    /// The service's key and its secret. Required. Keep the secret on servers.
+    /// The service's key and its secret. Required. Keep the secret on servers. Blanks and line breaks around them
+    /// are left out.
     pub api_key: *const c_char,
     /// As api_key.
     pub api_secret: *const c_char,
@@ -104,7 +105,8 @@ pub unsafe extern "C" fn oh_access_token(
             return Err(argument("oh_access_token: options and buf must not be NULL"));
         }
         // SAFETY: by the caller's contract, here and for the texts below.
-        let options = unsafe { sized(options, DEFAULTS, "oh_access_token_options")? };
+        let options =
+            unsafe { sized(options, DEFAULTS, size_of::<oh_access_token_options>(), "oh_access_token_options")? };
         let (key, secret, grant) = unsafe {
             let json = optional(options.attributes_json, "oh_access_token_options.attributes_json")?;
             let grant = Grant {
@@ -121,8 +123,10 @@ pub unsafe extern "C" fn oh_access_token(
                 admin: options.room_admin != 0,
             };
             (
-                required(options.api_key, "oh_access_token_options.api_key")?,
-                required(options.api_secret, "oh_access_token_options.api_secret")?,
+                credential(options.api_key, "oh_access_token_options.api_key")?
+                    .ok_or_else(|| missing("oh_access_token_options.api_key"))?,
+                secret(options.api_secret, "oh_access_token_options.api_secret")?
+                    .ok_or_else(|| missing("oh_access_token_options.api_secret"))?,
                 grant,
             )
         };

@@ -15,7 +15,7 @@ use crate::media::{
     send::AudioInput,
 };
 use crate::session::TrackOptions;
-use std::sync::Arc;
+use std::{mem::offset_of, sync::Arc};
 
 /// A track that I publish. 0 is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +54,13 @@ pub struct oh_audio_track_options {
     pub muted: u32,
     /// Zero.
     pub reserved: u32,
+    /// Non-zero: what is written is heard now or never (a microphone, a bridge): at most 40 ms wait, beyond it the
+    /// oldest is dropped and counted (oh_call_stats.audio_dropped_ms). A write never gives OH_ERR_FULL then.
+    pub live: u32,
+    /// Redundant audio (RED, RFC 2198), where the call and its SFU allow it: how many earlier frames are sent once
+    /// more with each packet, 1 or 2; -1: none. 0: 1. A packet that is lost is then made good by the next one. It
+    /// costs the bytes of the earlier frames again.
+    pub red: i32,
 }
 
 const DEFAULTS: oh_audio_track_options = oh_audio_track_options {
@@ -69,6 +76,8 @@ const DEFAULTS: oh_audio_track_options = oh_audio_track_options {
     no_fec: 0,
     muted: 0,
     reserved: 0,
+    live: 0,
+    red: 0,
 };
 
 /// Fills in the defaults; the same as OH_AUDIO_TRACK_OPTIONS_INIT, for languages without macros.
@@ -91,8 +100,9 @@ pub unsafe extern "C" fn oh_audio_track_options_init(options: *mut oh_audio_trac
 /// @param call     the call.
 /// @param options  NULL: mono s16 at 48000 Hz, sensible defaults.
 /// @param track    receives the handle; free it with oh_track_free, or with the call.
-/// @return         OH_OK; OH_ERR_ARGUMENT; OH_ERR_HANDLE; OH_ERR_STATE when the call is over;
-///                 OH_ERR_CLOSED when the publisher was closed; OH_ERR_MEDIA; OH_ERR_ABI.
+/// @return         OH_OK; OH_ERR_ARGUMENT; OH_ERR_HANDLE; OH_ERR_STATE when the call is over; OH_ERR_REFUSED
+///                 when this participant may not send audio (before that is known, OH_EVENT_LOCAL_FAILED with the
+///                 same code); OH_ERR_CLOSED when the publisher was closed; OH_ERR_MEDIA; OH_ERR_ABI.
 ///
 /// # Safety
 /// `options` must be NULL or point to a structure as large as its `size`; `track` must be NULL or
@@ -106,7 +116,8 @@ pub unsafe extern "C" fn oh_call_publish_audio(
     guard(|| {
         let object = find::<CallObject>(call.id)?;
         // SAFETY: by the caller's contract.
-        let options = unsafe { sized(options, DEFAULTS, "oh_audio_track_options")? };
+        let options =
+            unsafe { sized(options, DEFAULTS, offset_of!(oh_audio_track_options, live), "oh_audio_track_options")? };
         let session = object.call()?.clone();
         // SAFETY: by the caller's contract.
         unsafe {
@@ -167,8 +178,15 @@ fn settings(options: &oh_audio_track_options) -> Result<TrackOptions> {
         application: if music { Application::Audio } else { Application::Voip },
         ..default
     };
+    let red = match options.red {
+        0 => 1,
+        -1 => 0,
+        frames @ 1..=2 => frames as u8,
+        _ => return Err(argument("oh_audio_track_options.red must be -1 to 2")),
+    };
     let buffer_ms = or(options.buffer_ms, 200);
-    Ok(TrackOptions { input, encoder, buffer_ms, music, muted: options.muted != 0 })
+    let live = options.live != 0;
+    Ok(TrackOptions { input, encoder, buffer_ms, live, music, red, muted: options.muted != 0 })
 }
 
 /// The handle of a session's track; none when the application has freed it.
@@ -213,7 +231,7 @@ fn samples_of(track: &TrackObject, frames: u32) -> Result<usize> {
 /// clock, whatever the rhythm of the writes; oh_track_wait waits for room.
 ///
 /// @param samples  frames * channels values, interleaved; copied.
-/// @param frames   samples per channel, any number that fits the buffer.
+/// @param frames   samples per channel, any number that fits the buffer (of a live track: any).
 /// @return         OH_OK: all was taken; OH_ERR_FULL: nothing was taken, there is no room for all
 ///                 of it now; OH_ERR_STATE for a track of Opus packets; OH_ERR_CLOSED when the track
 ///                 or its call is over; OH_ERR_HANDLE; OH_ERR_ARGUMENT.
@@ -293,7 +311,62 @@ pub extern "C" fn oh_track_wait(track: oh_track, frames: u32, timeout_ms: u32) -
     })
 }
 
-/// How much was written and not sent yet, in ms; to wait for the end of what was said.
+/// Waits until everything that was written has been handed to the network. What is written meanwhile is waited for as
+/// well.
+///
+/// @param timeout_ms  how long to wait; 0: only look; OH_FOREVER.
+/// @return            OH_OK; OH_ERR_TIMEOUT; OH_ERR_CLOSED when the track or its call is over; OH_ERR_WOULD_DEADLOCK
+///                    inside a callback; OH_ERR_HANDLE.
+///
+/// Before the track is on the air nothing drains. Of a muted track nothing is left to send. oh_call_leave and
+/// oh_track_free drain by themselves, within a second.
+#[no_mangle]
+pub extern "C" fn oh_track_drain(track: oh_track, timeout_ms: u32) -> oh_result {
+    guard(|| {
+        let object = find::<TrackObject>(track.id)?;
+        if timeout_ms > 0 && crate::dispatch::in_any_callback() {
+            return Err(crate::error::Error::new(
+                crate::error::Code::WouldDeadlock,
+                "oh_track_drain: inside a callback, which would hold up its call; wait on another thread",
+            ));
+        }
+        let track = object.track.clone();
+        drop(object);
+        track.drain(timeout(timeout_ms))
+    })
+}
+
+/// Discards at once what was written and not sent yet: the others hear nothing more of it, and what is written next
+/// begins anew. For an answer that is interrupted (barge-in), and before oh_track_free or oh_call_leave when the rest
+/// is not to be heard.
+///
+/// @param sent_ms     receives how many ms of everything written to this track have been sent since it was published;
+///                    may be NULL.
+/// @param dropped_ms  receives how many ms were discarded now; may be NULL.
+/// @return            OH_OK; OH_ERR_CLOSED when the track or its call is over; OH_ERR_HANDLE.
+///
+/// Any thread, callbacks included.
+///
+/// # Safety
+/// `sent_ms` and `dropped_ms` must be NULL or writable.
+#[no_mangle]
+pub unsafe extern "C" fn oh_track_clear(track: oh_track, sent_ms: *mut u64, dropped_ms: *mut u32) -> oh_result {
+    guard(|| {
+        let object = find::<TrackObject>(track.id)?;
+        let (sent, dropped) = object.track.clear()?;
+        if !sent_ms.is_null() {
+            // SAFETY: writable by the caller's contract.
+            unsafe { sent_ms.write_unaligned(sent) };
+        }
+        if !dropped_ms.is_null() {
+            // SAFETY: writable by the caller's contract.
+            unsafe { dropped_ms.write_unaligned(dropped) };
+        }
+        Ok(())
+    })
+}
+
+/// How much was written and not sent yet, in ms. To wait for the end of what was said: oh_track_drain.
 ///
 /// @param ms  receives the number.
 /// @return    OH_OK; OH_ERR_HANDLE; OH_ERR_ARGUMENT.
@@ -313,7 +386,7 @@ pub unsafe extern "C" fn oh_track_buffered_ms(track: oh_track, ms: *mut u32) -> 
 /// others are told, the last intent wins. The track keeps its place in the call.
 ///
 /// @param muted  non-zero: mute.
-/// @return       OH_OK; OH_ERR_HANDLE; OH_ERR_STATE when the call is over; OH_ERR_FULL.
+/// @return       OH_OK; OH_ERR_HANDLE; OH_ERR_STATE when the call is over.
 #[no_mangle]
 pub extern "C" fn oh_track_set_muted(track: oh_track, muted: i32) -> oh_result {
     guard(|| {
@@ -322,11 +395,13 @@ pub extern "C" fn oh_track_set_muted(track: oh_track, muted: i32) -> oh_result {
     })
 }
 
-/// Stops and unpublishes a track and frees its handle.
+/// Unpublishes a track and frees its handle. What was written before is still sent, in the background and within
+/// oh_call_options.drain_ms; a track that is published next goes on the air after that. Call oh_track_clear first when
+/// the rest is not to be heard.
 ///
 /// @param track  none or stale: nothing happens.
 ///
-/// Any thread, callbacks included; does not wait for what is still to be sent.
+/// Any thread, callbacks included; returns at once. What could not be sent in time is part of OH_EVENT_UNSENT.
 #[no_mangle]
 pub extern "C" fn oh_track_free(track: oh_track) {
     guard(|| {

@@ -3,9 +3,10 @@
 //! Outputs are orders; the session actor carries them out and brings each result back as an input
 //! that names its generation (and operation), so that a late result can be told from a current one.
 
-use super::model::*;
+use super::{model::*, End, State, Unsent};
 use crate::error::{Code, Error, Secret};
-use std::time::Duration;
+use serde::{Deserialize, Serialize};
+use std::{sync::Arc, time::Duration};
 
 /// The application's name for a track it sends.
 pub type TrackId = u64;
@@ -15,7 +16,7 @@ pub type RemoteId = u64;
 pub type Op = u64;
 
 /// Fixed facts of one call.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Config {
     /// The protocol that is spoken.
     pub dialect: Dialect,
@@ -36,23 +37,29 @@ pub struct Config {
     pub publisher_sdp: String,
     /// Token given up front; empty: the application is asked.
     pub token: Secret,
+    /// A track that a moderator unmutes stays muted until the application agrees.
+    pub hold_unmute: bool,
     /// The application is asked again when its token has expired; always so when it gave none.
     pub renew_token: bool,
     /// How long a lost connection is looked for before the call ends; zero: for ever.
     pub disconnect_timeout: Duration,
+    /// Parts of texts are told as they come.
+    pub partial_texts: bool,
     pub seed: u64,
 }
 
 /// How an audio track is to be offered.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AudioOffer {
     pub stereo: bool,
     pub dtx: bool,
+    /// Earlier frames sent along with each packet (RED); 0 is none.
+    pub red: u8,
     pub music: bool,
     pub muted: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PeerChange {
     Connected,
     Disconnected,
@@ -61,7 +68,7 @@ pub enum PeerChange {
 }
 
 /// What happened to this machine's network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NetworkChange {
     Offline,
     Online,
@@ -72,7 +79,7 @@ pub enum NetworkChange {
 }
 
 /// What an engine operation gave.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum OpDone {
     Done,
     /// Local offer with the mids of the publisher's tracks, in the order they were added.
@@ -84,7 +91,7 @@ pub enum OpDone {
 }
 
 /// Why an engine operation failed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct OpFailed {
     pub code: Code,
     /// The peer connection is closed: nothing to report.
@@ -92,7 +99,7 @@ pub struct OpFailed {
     pub message: String,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Input {
     /// Go. Once, first of all.
     Start,
@@ -139,14 +146,41 @@ pub enum Input {
         peer: PeerKind,
         change: PeerChange,
     },
+    /// The answer to [`Output::Inspect`]; also told before a peer connection's change for the worse.
+    Path {
+        generation: Generation,
+        peer: PeerKind,
+        path: Path,
+    },
     RemoteTrack {
         generation: Generation,
         id: RemoteId,
         /// None: its stream ids name nobody.
         owner: Option<MediaOwner>,
+        /// The m-line that describes it; empty: the engine does not say.
+        mid: String,
+        /// It was there before, and was [`Output::Forget`]ten.
+        again: bool,
     },
+    /// Messages that a peer connection received were dropped unread.
+    DataUnread {
+        generation: Generation,
+        messages: u64,
+        bytes: u64,
+    },
+    /// The engine's track is over, or the answer to [`Output::Forget`].
     RemoteTrackGone {
         id: RemoteId,
+    },
+    /// What a remote track carries cannot be decoded.
+    RemoteUnplayable {
+        id: RemoteId,
+        why: Unplayable,
+    },
+    /// Packets come of a stream that the engine cannot assign to an m-line.
+    Unassigned {
+        generation: Generation,
+        ssrc: u32,
     },
     /// Another participant, or the application's server, sends something.
     Data {
@@ -195,6 +229,13 @@ pub enum Input {
     Leave {
         reason: String,
     },
+    /// Leaves as well, after what was accepted has been sent: at most so long is waited for [`Input::Drained`].
+    Drain {
+        reason: String,
+        within: Duration,
+    },
+    /// The answer to [`Output::Drain`]: nothing waits to be sent any more.
+    Drained,
     /// The machine's network, from the application or the operating system.
     Network(NetworkChange),
     /// The report that [`Output::CollectStats`] asked for, as JSON texts.
@@ -209,7 +250,7 @@ pub enum Input {
 }
 
 /// An order to the engine.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Action {
     Create {
         ice_servers: Vec<IceServer>,
@@ -255,7 +296,7 @@ impl Action {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub enum Output {
     /// Ask the application for a token; the answer is [`Input::Token`].
     NeedToken,
@@ -301,28 +342,52 @@ pub enum Output {
         generation: Generation,
         peer: PeerKind,
     },
+    /// Tell what this peer connection has tried so far; the answer is [`Input::Path`].
+    Inspect {
+        generation: Generation,
+        peer: PeerKind,
+    },
     /// Media of this remote track belongs to this participant (again); play it.
     Bind {
         id: RemoteId,
         user_id: String,
         session_id: String,
         kind: TrackKind,
+        /// The SFU's name of the track, empty without any.
+        track_id: String,
+        /// It cannot be decoded: only counted.
+        silent: bool,
+    },
+    /// What has come of it is handed over now, ahead of its time: the next word is that it is over.
+    PlayOut {
+        id: RemoteId,
     },
     /// No longer somebody's.
     Unbind {
         id: RemoteId,
     },
+    /// Nothing more is expected of it: its place is given back. What comes of it all the same, later, is a track that
+    /// has come anew. The answer is [`Input::RemoteTrackGone`].
+    Forget {
+        id: RemoteId,
+    },
     /// To other participants, as soon as there is a channel.
     SendData(DataOut),
+    /// Say when nothing that was accepted waits to be sent any more; the answer is [`Input::Drained`].
+    Drain,
     /// The track is negotiated: packets may flow; or not any more.
     Sending {
         track: TrackId,
         on: bool,
     },
-    /// A moderator has muted this track of mine; or it is over, because the application has unmuted it.
+    /// A moderator has muted this local track; or that is over, because the application has decided since.
     Moderated {
         track: TrackId,
         muted: bool,
+    },
+    /// A moderator has unmuted this local track. The event before says so; nothing is sent before it was delivered.
+    Lifted {
+        track: TrackId,
     },
     /// Put together what happened since the last committed report; the answer is [`Input::Stats`].
     CollectStats {
@@ -346,65 +411,13 @@ pub enum Output {
     Finished,
 }
 
-/// Where a call is. Numbers are the C ABI.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(i32)]
-pub enum State {
-    #[default]
-    Idle = 0,
-    Joining = 1,
-    Joined = 2,
-    Reconnecting = 3,
-    Migrating = 4,
-    Offline = 5,
-    ReconnectingFailed = 6,
-    Left = 7,
-}
-
-/// Why a call ended.
-#[derive(Clone, Debug, PartialEq)]
-pub struct End {
-    pub reason: EndReason,
-    pub error: Option<Error>,
-    /// Words for a person.
-    pub text: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(i32)]
-pub enum EndReason {
-    /// The application left or freed the call.
-    Left = 0,
-    /// The call was ended for everybody.
-    CallEnded = 1,
-    /// The livestream or session in it ended.
-    SessionEnded = 2,
-    /// This participant was removed.
-    Kicked = 3,
-    /// The join did not succeed.
-    JoinFailed = 4,
-    /// The connection was lost and not found again.
-    ConnectionLost = 5,
-    /// The SFU told this client to disconnect.
-    Disconnected = 6,
-    /// `oh_shutdown_wait`.
-    Shutdown = 7,
-    /// A defect of the library, contained to this call.
-    Internal = 8,
-    /// Too many reconnects in too little time.
-    ReconnectLimit = 9,
-    /// Offers of the SFU could not be answered, in one session after the other.
-    NegotiationFailed = 10,
-    /// Peer connections never come up on this network.
-    NetworkUnsupported = 11,
-    /// The coordinator or the SFU refuses to let this participant in again.
-    ReconnectRefused = 12,
-    /// Somebody else has joined as this participant.
-    Replaced = 13,
+/// A participant, with all that is known of it.
+fn whole<S: serde::Serializer>(who: &Arc<Participant>, to: S) -> Result<S::Ok, S::Error> {
+    (**who).serialize(to)
 }
 
 /// What the application hears.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub enum Event {
     State {
         state: State,
@@ -425,9 +438,10 @@ pub enum Event {
         elapsed_ms: u64,
     },
     TokenNeeded,
-    ParticipantJoined(Box<Participant>),
-    ParticipantUpdated(Box<Participant>),
-    ParticipantLeft(Box<Participant>),
+    /// The participant as it was then; its memory is the roster's until that changes.
+    ParticipantJoined(#[serde(serialize_with = "whole")] Arc<Participant>),
+    ParticipantUpdated(#[serde(serialize_with = "whole")] Arc<Participant>),
+    ParticipantLeft(#[serde(serialize_with = "whole")] Arc<Participant>),
     TrackPublished {
         user_id: String,
         session_id: String,
@@ -442,6 +456,7 @@ pub enum Event {
     AudioLevel {
         user_id: String,
         session_id: String,
+        #[serde(with = "json::float")]
         level: f32,
         speaking: bool,
     },
@@ -468,6 +483,13 @@ pub enum Event {
     Room(Box<Room>),
     /// Another participant sent a packet or a text.
     Data(DataIn),
+    /// Some of what participants sent is missing, in all since this was told last.
+    DataLost(DataLost),
+    /// What a participant sends is encrypted end to end; once for each participant.
+    DataEncrypted {
+        user_id: String,
+        session_id: String,
+    },
     /// Another participant calls a procedure of the application's.
     RpcRequest {
         id: String,
@@ -481,6 +503,8 @@ pub enum Event {
         id: u64,
         answer: Result<String, RpcFailure>,
     },
+    /// Something arrives that cannot be decoded.
+    Unplayable(Box<UnplayableMedia>),
     /// A track cannot be had any more, or again.
     Subscribable {
         user_id: String,
@@ -497,8 +521,18 @@ pub enum Event {
         track: TrackId,
         error: Error,
     },
+    /// Media of one direction is connected, or was.
+    Media {
+        direction: PeerKind,
+        connected: bool,
+        /// Empty when connected.
+        text: String,
+    },
     /// Something failed that does not end the call.
     Error(Error),
+    /// What was accepted and could not be sent. Comes just before the terminal event; the core neither counts nor
+    /// raises it.
+    Unsent(Unsent),
     /// The one terminal event.
     Ended(End),
 }
@@ -527,65 +561,8 @@ pub struct Counters {
     pub reconnect_attempts: u64,
     /// Data that could not be put together, or was more than may wait.
     pub data_dropped: u64,
+    /// Packets and texts that were encrypted end to end, part of `data_dropped`.
+    pub data_encrypted: u64,
     /// Reasons to reconnect that came while a reconnect was under way.
     pub triggers_merged: u64,
-}
-
-/// Numbers of the protocol, in one place.
-pub mod limits {
-    use super::{Duration, Health};
-
-    pub const JOIN_RESPONSE: Duration = Duration::from_secs(5);
-    /// Unless the SFU wants it otherwise.
-    pub const HEALTH: Health = Health { ping: Duration::from_secs(5), silent: Duration::from_secs(12) };
-    /// What it may want.
-    pub const HEALTH_LEAST: Duration = Duration::from_secs(1);
-    pub const HEALTH_MOST: Duration = Duration::from_secs(60);
-    pub const TOKEN: Duration = Duration::from_secs(30);
-    pub const LEAVE: Duration = Duration::from_millis(1_000);
-    /// A peer connection that never connected: after this an ICE restart, after as much again it has failed.
-    pub const PEER_CONNECT: Duration = Duration::from_secs(5);
-    /// An answer waits so long for the first candidate of its ICE generation.
-    pub const FIRST_CANDIDATE: Duration = Duration::from_millis(50);
-    /// Media waits so long for the word who its participant is.
-    pub const ORPHANS: Duration = Duration::from_secs(5);
-    pub const ICE_RESTART: Duration = Duration::from_secs(10);
-    /// Between the end of the media and the word that the call has ended.
-    pub const CALL_ENDED_GRACE: Duration = Duration::from_millis(250);
-    pub const NEVER_CONNECTED: u32 = 2;
-    pub const MIGRATION: Duration = Duration::from_secs(7);
-    pub const FAST_ATTEMPTS: u32 = 3;
-    pub const REJOINS: usize = 10;
-    pub const REJOIN_WINDOW: Duration = Duration::from_secs(120);
-    /// A connection that lasted this long was a good one.
-    pub const STABLE: Duration = Duration::from_secs(10);
-    pub const NEGOTIATION_REJOINS: u32 = 3;
-    /// Before the first reports; then the server's interval.
-    pub const FIRST_STATS: [Duration; 4] = [
-        Duration::from_millis(1_500),
-        Duration::from_millis(3_000),
-        Duration::from_millis(3_000),
-        Duration::from_millis(5_000),
-    ];
-    pub const STATS_LEAST: Duration = Duration::from_secs(1);
-    pub const STATS_MOST: Duration = Duration::from_secs(300);
-    pub const RPC_TRIES: u32 = 3;
-    pub const NEGOTIATION_TRIES: u32 = 3;
-    pub const QUEUED_OFFERS: usize = 64;
-    pub const HELD_MESSAGES: usize = 32;
-    pub const TRACKS: usize = 32;
-    pub const REMOTE_TRACKS: usize = 1_024;
-    pub const LEAVE_REASON: usize = 115;
-    /// Without this much a procedure call was not heard.
-    pub const RPC_ACK: Duration = Duration::from_secs(7);
-    /// Procedure calls under way, each way.
-    pub const RPC_CALLS: usize = 256;
-    /// Texts that are being put together, and their bytes together.
-    pub const TEXTS: usize = 32;
-    pub const TEXT_BYTES: usize = 1 << 20;
-    pub const WISHES: usize = 1_024;
-    pub const CLOSE_NORMAL: u16 = 1000;
-    pub const CLOSE_UNHEALTHY: u16 = 4001;
-    pub const CLOSE_REPLACED: u16 = 4100;
-    pub const CLOSE_JOIN_FAILED: u16 = 4101;
 }

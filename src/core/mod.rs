@@ -2,222 +2,140 @@
 //! deadline. Must not know: tokio, sockets, any clock or source of randomness, the engine, wire
 //! types. Time is a `Duration` since an epoch of the caller's choice.
 //!
+//! [`Core`] conducts: each part owns its state and the methods that change it, and gets the [`context::Context`] to see
+//! the call and to give orders. What a part cannot do by itself comes back as a [`context::Need`]. The flows that
+//! concern every part (join, reconnect, migrate, leave) are in `reconnect/`.
+//!
 //! The flow of one offer, the founding promise: [`Input::Message`] → is its generation current? →
-//! `subscriber.rs` queues it → checked again when it starts and after each engine step → SendAnswer.
+//! `peer/subscriber.rs` queues it → checked again when it starts and after each engine step → SendAnswer.
 //! Any "no" on the way: counted in `late_offers`, one debug line, end.
 
 pub mod backoff;
-mod data;
-mod ice;
+mod context;
 pub mod io;
-mod join;
-mod leave;
-mod link;
+pub mod limits;
 mod messages;
-mod migrate;
+mod messaging;
 pub mod model;
-mod mute;
-mod publisher;
+mod peer;
 mod reconnect;
+mod requests;
 pub mod rng;
-mod roster;
-mod rpcs;
+mod room;
+mod state;
 mod stats;
-mod subscriber;
 #[cfg(test)]
 mod tests;
 mod timers;
-mod track;
-mod wishes;
+pub mod trace;
 
 pub use io::{
-    limits, Action, AudioOffer, Config, Counters, End, EndReason, Event, Input, NetworkChange, Op, OpDone, OpFailed,
-    Output, PeerChange, RemoteId, State, TrackId,
+    Action, AudioOffer, Config, Counters, Event, Input, NetworkChange, Op, OpDone, OpFailed, Output, PeerChange,
+    RemoteId, TrackId,
 };
+pub use room::roster::MAX_PARTICIPANTS;
+pub use state::{End, EndReason, State, Unsent};
 
-use crate::error::{Code, Error, Secret};
+use crate::error::{Code, Error};
+use context::{Context, Need, Phase, Settled};
+use messaging::Messaging;
 use model::*;
-use rng::Rng;
-use std::{collections::VecDeque, time::Duration};
-use timers::{Timer, Timers};
-
-/// Shorter tokens are words, and no secrets.
-const SHORTEST_SECRET: usize = 8;
-
-/// Where the attempt to be connected is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Idle,
-    WaitingToken,
-    Admitting,
-    WaitingRetry,
-    Opening,
-    Joining,
-    Joined,
-    /// The network is gone; nothing is tried before it is back.
-    Offline,
-    Leaving,
-    Over,
-}
+use peer::{Connection, Publisher, Subscriber};
+use reconnect::{Edges, Held, Migration, Reconnects, Socket, Tokens};
+use room::Room;
+use stats::Stats;
+use std::{sync::Arc, time::Duration};
+use timers::Timer;
+use trace::Trace;
 
 /// The rules and the state of one call.
 #[derive(Debug)]
 pub struct Core {
-    config: Config,
-    rng: Rng,
-    phase: Phase,
-    state: State,
-    generation: Generation,
-    /// The attempt in which the peer connections in use were made; FAST keeps them.
-    transport: Option<Generation>,
-    reconnect: Option<reconnect::Reconnect>,
-    /// What a migration leaves; still plays.
-    old: Option<migrate::OldLeg>,
-    /// MigrationComplete came before the new edge's JoinResponse.
-    migration_told: bool,
+    cx: Context,
+    tokens: Tokens,
+    edges: Edges,
+    socket: Socket,
+    /// Messages that came before JoinResponse.
+    held: Held,
+    reconnects: Reconnects,
+    migration: Migration,
+    publisher: Publisher,
+    subscriber: Subscriber,
+    room: Room,
+    messaging: Messaging,
+    stats: Stats,
+    health: Health,
     /// The application has been told JOINED.
     joined_once: bool,
     /// The session of `session_id` has been joined.
     session_joined: bool,
-    former_sessions: Vec<String>,
-    fast_deadline: Duration,
-    /// REJOINs and MIGRATEs so far, as the SFU is told.
-    reconnect_attempt: u32,
-    rejoins: VecDeque<Duration>,
-    reconnected_at: Option<Duration>,
-    /// Reconnects, each soon after the one before.
-    flaps: u32,
-    /// Peer connections in a row that never connected, in halves of the time they should have had.
-    never_connected: u32,
-    /// Sessions in a row given up because offers could not be answered.
-    negotiation_rejoins: u32,
-    /// The application was asked for a token in this attempt.
-    token_renewed: bool,
-    /// A reply said that there is no such session: what to do about it, and the code.
-    session_gone: Option<(Strategy, i32)>,
-    /// One name for this participant over all its reconnects.
-    unified_session_id: String,
-    session_id: String,
-    token: Secret,
-    /// The application's; the service may have brought another since.
-    given_token: Secret,
-    admission: Option<Box<Admission>>,
-    /// Edges that refused or failed, last one last.
-    failed_edges: Vec<String>,
-    /// How many edges there are, as far as the admission tells.
-    known_edges: usize,
-    /// How often each edge failed otherwise.
-    edge_failures: Vec<(String, u32)>,
     join_failures: u32,
-    /// SFU sockets of this call so far.
-    sockets: u32,
-    socket_open: bool,
-    /// Messages that came before JoinResponse.
-    held: VecDeque<SfuMessage>,
-    roster: roster::Roster,
-    counts: Counts,
-    publish_options: Vec<PublishOption>,
-    grants: Option<Grants>,
-    remotes: Vec<messages::Remote>,
-    publisher: publisher::Publisher,
-    subscriber: subscriber::Subscriber,
-    rpcs: rpcs::Rpcs,
-    stats: stats::Stats,
-    data: data::Data,
-    wishes: wishes::Wishes,
-    health: Health,
     end: Option<End>,
-    timers: Timers,
-    next_op: Op,
-    outputs: VecDeque<Output>,
-    counters: Counters,
+    /// Where everything that goes in and comes out is noted.
+    trace: Option<Arc<Trace>>,
 }
 
 impl Core {
     pub fn new(config: Config) -> Self {
-        let mut rng = Rng::new(config.seed);
-        let unified_session_id = rng.uuid();
-        let token = config.token.clone();
-        let mut subscriber = subscriber::Subscriber::new(config.subscribe || config.dialect.subscriber_stays);
-        subscriber.deaf = !config.subscribe;
+        let tokens = Tokens::new(config.token.clone());
+        let cx = Context::new(config);
         Self {
-            config,
-            rng,
-            phase: Phase::Idle,
-            state: State::Idle,
-            generation: Generation(0),
-            transport: None,
-            reconnect: None,
-            old: None,
-            migration_told: false,
+            tokens,
+            edges: Edges::default(),
+            socket: Socket::default(),
+            held: Held::default(),
+            reconnects: Reconnects::default(),
+            migration: Migration::default(),
+            publisher: Publisher::new(),
+            subscriber: Subscriber::new(!cx.subscriber_closed()),
+            room: Room::default(),
+            messaging: Messaging::default(),
+            stats: Stats::default(),
+            health: limits::HEALTH,
             joined_once: false,
             session_joined: false,
-            former_sessions: Vec::new(),
-            fast_deadline: Duration::ZERO,
-            reconnect_attempt: 0,
-            rejoins: VecDeque::new(),
-            reconnected_at: None,
-            flaps: 0,
-            never_connected: 0,
-            negotiation_rejoins: 0,
-            token_renewed: false,
-            session_gone: None,
-            session_id: unified_session_id.clone(),
-            unified_session_id,
-            given_token: token.clone(),
-            token,
-            admission: None,
-            failed_edges: Vec::new(),
-            known_edges: 0,
-            edge_failures: Vec::new(),
             join_failures: 0,
-            sockets: 0,
-            socket_open: false,
-            held: VecDeque::new(),
-            roster: roster::Roster::default(),
-            counts: Counts::default(),
-            publish_options: Vec::new(),
-            grants: None,
-            remotes: Vec::new(),
-            publisher: publisher::Publisher::default(),
-            subscriber,
-            rpcs: rpcs::Rpcs::default(),
-            stats: stats::Stats::default(),
-            data: data::Data::default(),
-            wishes: wishes::Wishes::default(),
-            health: limits::HEALTH,
             end: None,
-            timers: Timers::default(),
-            next_op: 0,
-            outputs: VecDeque::new(),
-            counters: Counters::default(),
+            trace: None,
+            cx,
         }
     }
 
+    /// Notes everything that goes in and comes out from here on; before anything has.
+    pub fn traced(mut self, trace: Arc<Trace>) -> Self {
+        self.trace = Some(trace);
+        self
+    }
+
     pub fn state(&self) -> State {
-        self.state
+        self.cx.state
     }
 
     pub fn counters(&self) -> Counters {
-        self.counters
+        self.cx.counters
     }
 
     pub fn counts(&self) -> Counts {
-        self.counts
+        self.room.counts
+    }
+
+    /// What this participant may do, once that is known.
+    pub fn grants(&self) -> Option<Grants> {
+        self.cx.grants
     }
 
     pub fn generation(&self) -> Generation {
-        self.generation
+        self.cx.generation
     }
 
     /// The participants as they are now, self included.
     pub fn participants(&self) -> impl Iterator<Item = &Participant> {
-        self.roster.iter()
+        self.room.roster.iter()
     }
 
     /// Nothing will ever come out again.
     pub fn is_over(&self) -> bool {
-        self.phase == Phase::Over
+        self.cx.phase == Phase::Over
     }
 
     /// When [`Core::tick`] wants to be called; `None`: not at all.
@@ -225,187 +143,358 @@ impl Core {
         if self.is_over() {
             return None;
         }
-        [self.timers.next(), self.data.next()].into_iter().flatten().min()
+        [self.cx.timers.next(), self.messaging.next()].into_iter().flatten().min()
     }
 
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        let output = self.cx.poll_output();
+        if let (Some(trace), Some(output)) = (&self.trace, &output) {
+            trace.decided(output);
+        }
+        output
     }
 
     /// One thing happened.
     pub fn handle(&mut self, now: Duration, mut input: Input) {
-        self.hide_token(&mut input);
+        if let Some(trace) = &self.trace {
+            trace.given(now, &input);
+        }
+        self.cx.now = now;
+        self.tokens.hide(&mut input);
         if self.is_over() {
-            self.count_late(&input);
-            return;
+            return self.count_late(&input);
         }
-        match input {
-            Input::Start => self.start(now),
-            Input::Token(token) => self.on_token(now, token),
-            Input::Admitted { generation, result } => self.on_admitted(now, generation, result),
-            Input::SocketOpened { generation, result } => self.on_socket_opened(now, generation, result),
-            Input::Message { generation, message } => self.on_message(now, generation, message),
-            Input::Malformed { generation } => {
-                self.counters.malformed += 1;
-                if self.is_current(generation) {
-                    self.heard(now);
-                }
-            }
-            Input::SocketClosed { generation, code, failure } => self.on_socket_closed(now, generation, code, failure),
-            Input::Rpc { generation, id, result } => self.on_rpc(now, generation, id, result),
-            Input::Op { generation, peer, op, result } => self.on_op(now, generation, peer, op, result),
-            Input::LocalCandidate { generation, peer, json } => self.on_local_candidate(now, generation, peer, json),
-            Input::Peer { generation, peer, change } => self.on_peer_change(now, generation, peer, change),
-            Input::PeerClosed { generation, peer } => self.on_peer_closed(generation, peer),
-            Input::RemoteTrack { generation, id, owner } => self.on_remote_track(now, generation, id, owner),
-            Input::Data { generation, data } => self.on_data(generation, now, data),
-            Input::RemoteTrackGone { id } => self.remotes.retain(|r| r.id != id),
-            Input::Publish { track, offer } => self.on_publish(now, track, offer),
-            Input::Unpublish { track } => self.on_unpublish(now, track),
-            Input::Mute { track, muted } => self.on_mute(now, track, muted),
-            Input::ClosePeer(peer) => self.on_close_peer(now, peer),
-            Input::WantData => self.on_want_data(now),
-            Input::CallRpc { id, to, method, payload, timeout } => {
-                self.on_call_rpc(now, id, to, method, payload, timeout)
-            }
-            Input::AnswerRpc { id, answer } => self.on_answer_rpc(id, answer),
-            Input::Wish { track_id, wish } => self.on_wish(track_id, wish),
-            Input::UpdateSelf(update) => self.on_update_self(update),
-            Input::Leave { reason } => self.on_leave(now, reason),
-            Input::Abort(end) => self.abort(end),
-            Input::Network(change) => self.on_network(now, change),
-            Input::Stats { generation, mark, publisher, subscriber } => {
-                self.on_stats(generation, mark, publisher, subscriber)
-            }
-        }
+        let settled = self.on_input(input);
+        self.settle(settled);
     }
 
     /// The time has come that [`Core::deadline`] named (harmless when it has not).
     pub fn tick(&mut self, now: Duration) {
-        if self.data.next().is_some_and(|at| at <= now) && !self.is_over() {
-            self.on_data_due(now);
+        if let Some(trace) = &self.trace {
+            trace.tick(now);
+        }
+        self.cx.now = now;
+        if self.messaging.next().is_some_and(|at| at <= now) && !self.is_over() {
+            self.messaging.on_due(&mut self.cx, &self.room.roster);
         }
         while !self.is_over() {
-            let Some(timer) = self.timers.due(now) else { return };
-            match timer {
-                Timer::RetryJoin if self.reconnect.is_some() => self.attempt(now),
-                Timer::RetryJoin => self.admit(now),
-                Timer::JoinResponse => self.on_join_response_timeout(now),
-                Timer::HealthPing => self.ping(now),
-                Timer::HealthSilent => self.on_silence(now),
-                Timer::Token => self.on_token(now, None),
-                Timer::RpcRetry(id) => self.retry_rpc(id),
-                Timer::Republish => self.negotiate_publisher(now),
-                Timer::PeerConnect(peer) => self.on_peer_connect_timeout(now, peer),
-                Timer::FirstCandidate => self.answer_gathered(now),
-                Timer::SessionGone => self.on_session_gone(now),
-                Timer::PeerClosed(peer) => self.on_peer_gone(now, peer),
-                Timer::Orphans => self.on_orphans(now),
-                Timer::IceGrace(peer) => self.on_ice_grace(now, peer),
-                Timer::IceRestart(peer) => self.on_ice_restart_timeout(now, peer),
-                Timer::Stats => self.on_stats_due(now),
-                Timer::Migration => self.on_migration_timeout(now),
-                Timer::Disconnected => self.on_disconnected_too_long(),
-                Timer::LeaveLimit => self.finish(),
+            let Some(timer) = self.cx.timers.due(now) else { return };
+            let settled = self.on_timer(timer);
+            self.settle(settled);
+        }
+    }
+
+    /// Offers that wait for their turn or their answer.
+    #[cfg(test)]
+    fn offers_waiting(&self) -> usize {
+        let held = self.held.iter().filter(|m| matches!(m, SfuMessage::SubscriberOffer { .. })).count();
+        held + self.subscriber.waiting()
+    }
+
+    fn on_input(&mut self, input: Input) -> Settled {
+        let cx = &mut self.cx;
+        match input {
+            Input::Start => self.start(),
+            Input::Token(token) => self.on_token(token),
+            Input::Admitted { generation, result } => self.on_admitted(generation, result),
+            Input::SocketOpened { generation, result } => self.on_socket_opened(generation, result),
+            Input::Message { generation, message } => return self.on_message(generation, message),
+            Input::Malformed { generation } => {
+                cx.counters.malformed += 1;
+                if cx.is_current(generation) {
+                    self.heard();
+                }
+            }
+            Input::SocketClosed { generation, code, failure } => self.on_socket_closed(generation, code, failure),
+            Input::Rpc { generation, id, result } => return self.on_reply(generation, id, result),
+            Input::Op { generation, peer: PeerKind::Publisher, op, result } => {
+                return self.publisher.on_op(cx, generation, op, result)
+            }
+            Input::Op { generation, peer: PeerKind::Subscriber, op, result } => {
+                let settled = self.subscriber.on_op(cx, generation, op, result);
+                if let Some(description) = self.subscriber.take_in_force() {
+                    self.room.remotes.on_described(cx, generation, &description);
+                }
+                return settled;
+            }
+            Input::LocalCandidate { generation, .. } if Some(generation) != cx.transport => cx.late(),
+            Input::LocalCandidate { peer: PeerKind::Publisher, json, .. } => {
+                self.publisher.on_local_candidate(cx, json)
+            }
+            Input::LocalCandidate { peer: PeerKind::Subscriber, json, .. } => {
+                return self.subscriber.on_local_candidate(cx, json)
+            }
+            Input::Peer { generation, peer, change } => return self.on_peer_change(generation, peer, change),
+            Input::Path { generation, peer, path } => {
+                if Some(generation) == cx.transport {
+                    self.connection(peer).1.on_path(path);
+                }
+            }
+            Input::PeerClosed { generation, peer } => self.on_peer_closed(generation, peer),
+            Input::RemoteTrack { generation, id, owner, mid, again } => {
+                self.on_remote_track(room::Arrived { id, transport: generation, owner, mid, again })
+            }
+            Input::RemoteTrackGone { id } => self.room.remotes.on_gone(id),
+            Input::RemoteUnplayable { id, why } => self.room.on_unplayable(cx, id, why),
+            Input::Unassigned { generation, ssrc } => self.on_unassigned(generation, ssrc),
+            Input::Data { generation, data } => self.on_data(generation, data),
+            Input::DataUnread { generation, messages, bytes } => match self.receives_data(generation) {
+                true => self.messaging.on_unread(&mut self.cx, messages, bytes),
+                false => self.cx.late(),
+            },
+            Input::Publish { track, offer } => self.publisher.publish(cx, track, offer),
+            Input::Unpublish { track } => self.publisher.unpublish(cx, track),
+            Input::Mute { track, muted } => self.publisher.mute(cx, track, muted),
+            Input::ClosePeer(peer) => self.on_close_peer(peer),
+            Input::WantData => self.publisher.want_channels(cx),
+            Input::CallRpc { id, to, method, payload, timeout } => self.call_rpc(id, to, method, payload, timeout),
+            Input::AnswerRpc { id, answer } => self.messaging.rpc.answer(cx, id, answer),
+            Input::Wish { track_id, wish } => self.room.subscribe(cx, track_id, wish),
+            Input::UpdateSelf(update) => update_self(cx, update),
+            Input::Leave { reason } => self.on_leave(reason),
+            Input::Drain { reason, within } => self.on_drain(reason, within),
+            Input::Drained => self.on_drained(),
+            Input::Abort(end) => self.end_now(end),
+            Input::Network(change) => self.on_network(change),
+            Input::Stats { generation, mark, publisher, subscriber } => {
+                self.stats.on_collected(cx, generation, mark, publisher, subscriber)
             }
         }
+        Ok(())
     }
 
-    /// A server may quote the user's token in its words; from here on they go to logs and events.
-    fn hide_token(&self, input: &mut Input) {
-        let token = self.token.reveal();
-        let text = match input {
-            Input::Message { message: SfuMessage::Error { error, .. }, .. } => &mut error.message,
-            Input::Rpc { result: Err(failure), .. }
-            | Input::Admitted { result: Err(failure), .. }
-            | Input::SocketOpened { result: Err(failure), .. }
-            | Input::SocketClosed { failure: Some(failure), .. } => &mut failure.message,
-            _ => return,
-        };
-        if token.len() >= SHORTEST_SECRET && text.contains(token) {
-            *text = text.replace(token, "<secret>");
+    fn on_timer(&mut self, timer: Timer) -> Settled {
+        let cx = &mut self.cx;
+        match timer {
+            Timer::RetryJoin => self.retry(),
+            Timer::JoinResponse => self.on_join_response_timeout(),
+            Timer::HealthPing => self.ping(),
+            Timer::HealthSilent => return self.on_silence(),
+            Timer::Token => self.on_token(None),
+            Timer::RpcRetry(id) => cx.retry_request(id),
+            Timer::Republish => self.publisher.negotiate(cx),
+            Timer::PeerConnect(peer) => return with(self.connection(peer), Connection::on_connect_timeout),
+            Timer::Inspect(peer) => with(self.connection(peer), |connection, cx| connection.inspect(cx)),
+            Timer::FirstCandidate => return self.subscriber.on_gathered(cx),
+            Timer::SessionGone => {
+                if let Some((want, code)) = cx.requests.take_session_gone() {
+                    let why = format!("the SFU answers a request with error {code}");
+                    return Err(Need::Reconnect(want, why.into()));
+                }
+            }
+            Timer::PeerClosed(peer) => return with(self.connection(peer), Connection::on_gone),
+            Timer::OwnerUnknown => return self.room.remotes.on_owner_unknown(cx),
+            Timer::Unassigned => self.room.remotes.on_unassigned_due(cx),
+            Timer::IceGrace(peer) => return with(self.connection(peer), Connection::on_grace_over),
+            Timer::IceRestart(peer) => return with(self.connection(peer), |c, cx| c.on_restart_timeout(cx)),
+            Timer::Stats => self.stats.on_due(cx),
+            Timer::Migration => self.on_migration_timeout(),
+            Timer::Disconnected => self.on_disconnected_too_long(),
+            Timer::Drain => self.on_drained(),
+            Timer::LeaveLimit => self.finish(),
         }
+        Ok(())
     }
 
-    fn is_current(&self, generation: Generation) -> bool {
-        generation == self.generation
-    }
-
-    /// Not leaving, not over: new work may start.
-    fn is_open(&self) -> bool {
-        !matches!(self.phase, Phase::Leaving | Phase::Over)
-    }
-
-    fn out(&mut self, output: Output) {
-        self.outputs.push_back(output);
-    }
-
-    fn event(&mut self, event: Event) {
-        if matches!(event, Event::Error(_) | Event::LocalFailed { .. }) {
-            self.counters.error_events += 1;
+    /// Does what a part could not do by itself.
+    fn settle(&mut self, settled: Settled) {
+        match settled {
+            Ok(()) => {}
+            Err(Need::Reconnect(strategy, why)) => self.reconnect(strategy, &why),
+            Err(Need::Renegotiate(why)) => self.negotiation_failed(why),
+            Err(Need::NeverConnected(why)) => {
+                if !self.never_connects(2) {
+                    self.reconnect(Strategy::Rejoin, &why);
+                }
+            }
+            Err(Need::RestartIce(peer)) => self.restart_ice(peer),
         }
-        self.out(Output::Event(event));
-    }
-
-    fn set_state(&mut self, state: State) {
-        if self.state != state {
-            let previous = std::mem::replace(&mut self.state, state);
-            self.event(Event::State { state, previous });
-        }
-    }
-
-    fn op(&mut self, peer: PeerKind, action: Action) -> Op {
-        self.next_op += 1;
-        let (op, generation) = (self.next_op, self.transport.unwrap_or(self.generation));
-        self.out(Output::Engine { generation, peer, op, action });
-        op
-    }
-
-    fn late(&mut self) {
-        self.counters.late_other += 1;
     }
 
     /// Something came after the end: an offer is one of the late offers, the rest is counted too.
     fn count_late(&mut self, input: &Input) {
         match input {
             Input::Message { message: SfuMessage::SubscriberOffer { .. }, generation } => {
-                self.drop_offer("late offer dropped: the call is over", *generation)
+                self.cx.drop_offer("late offer dropped: the call is over", *generation)
             }
-            Input::Message { message: SfuMessage::LateOffer, generation } => {
-                self.drop_offer("late offer dropped: the call is over", *generation)
-            }
-            Input::Message { .. } | Input::Rpc { .. } | Input::Op { .. } => self.late(),
+            Input::Message { .. } | Input::Rpc { .. } | Input::Op { .. } => self.cx.late(),
             _ => {}
         }
     }
 
-    fn on_op(
-        &mut self,
-        now: Duration,
-        generation: Generation,
-        peer: PeerKind,
-        op: Op,
-        result: Result<OpDone, OpFailed>,
-    ) {
+    // The peer connections.
+
+    fn connection(&mut self, peer: PeerKind) -> (&mut Context, &mut Connection) {
         match peer {
-            PeerKind::Publisher => self.on_publisher_op(now, generation, op, result),
-            PeerKind::Subscriber => self.on_subscriber_op(now, generation, op, result),
+            PeerKind::Publisher => (&mut self.cx, &mut self.publisher.connection),
+            PeerKind::Subscriber => (&mut self.cx, &mut self.subscriber.connection),
         }
     }
 
-    fn on_update_self(&mut self, update: SelfUpdate) {
-        if self.phase != Phase::Joined {
-            let text = "attributes: the call is not joined; try again when it is";
-            return self.event(Event::Error(Error::new(Code::State, text)));
-        }
-        let session_id = self.session_id.clone();
-        self.rpc(RpcCall::UpdateSelf { session_id, update });
+    /// Does the same to both, the publisher first.
+    fn each_connection(&mut self, mut what: impl FnMut(&mut Connection, &mut Context)) {
+        what(&mut self.publisher.connection, &mut self.cx);
+        what(&mut self.subscriber.connection, &mut self.cx);
     }
 
-    fn on_close_peer(&mut self, now: Duration, peer: PeerKind) {
-        match peer {
-            PeerKind::Publisher => self.close_publisher(now),
-            PeerKind::Subscriber => self.close_subscriber(),
+    fn on_peer_change(&mut self, generation: Generation, peer: PeerKind, change: PeerChange) -> Settled {
+        let (cx, connection) = self.connection(peer);
+        if Some(generation) != cx.transport || !cx.is_open() || !connection.is_open() {
+            cx.late();
+            return Ok(());
+        }
+        if change == PeerChange::Connected {
+            self.reconnects.connected();
+        }
+        with(self.connection(peer), |connection, cx| connection.on_change(cx, change))
+    }
+
+    fn on_peer_closed(&mut self, generation: Generation, peer: PeerKind) {
+        if Some(generation) == self.cx.transport {
+            self.connection(peer).1.closed();
+            if self.cx.phase == Phase::Leaving {
+                self.finish_if_done();
+            }
         }
     }
+
+    /// The publisher's ICE is ours to restart, the subscriber's the SFU's.
+    fn restart_ice(&mut self, peer: PeerKind) {
+        if !self.cx.config.dialect.subscriber_restart {
+            // A new socket also shows whether the session is still there.
+            let why = format!("the {} peer connection is lost", self.connection(peer).1.name());
+            return self.reconnect(Strategy::Fast, &why);
+        }
+        match peer {
+            PeerKind::Publisher => self.publisher.restart_ice(&mut self.cx),
+            PeerKind::Subscriber if self.cx.subscriber_alive() => {
+                let settled = self.subscriber.restart_ice(&mut self.cx);
+                self.settle(settled);
+            }
+            PeerKind::Subscriber => {}
+        }
+    }
+
+    /// The application closes one for good; the call goes on.
+    fn on_close_peer(&mut self, peer: PeerKind) {
+        let (_, connection) = self.connection(peer);
+        connection.media_unreported();
+        if connection.is_gone() {
+            return;
+        }
+        match peer {
+            PeerKind::Publisher => self.publisher.close(&mut self.cx),
+            PeerKind::Subscriber => {
+                self.cx.receive_disabled = true;
+                if self.cx.config.dialect.subscriber_stays {
+                    self.room.remotes.unbind_all(&mut self.cx);
+                    self.room.want_nothing(&mut self.cx);
+                } else {
+                    self.stop_receiving();
+                }
+            }
+        }
+    }
+
+    /// Nothing is received any more.
+    fn stop_receiving(&mut self) {
+        self.cx.receive_disabled = true;
+        self.subscriber.stop(&mut self.cx);
+        self.room.remotes.unbind_all(&mut self.cx);
+    }
+
+    // Media and data that arrive.
+
+    fn on_remote_track(&mut self, arrived: room::Arrived) {
+        let (cx, transport) = (&mut self.cx, arrived.transport);
+        let in_use = Some(transport) == cx.transport && cx.subscriber_open();
+        // The old connection of a migration plays on.
+        let plays_on = self.migration.is_transport(transport) && !cx.subscriber_closed();
+        if !in_use && !plays_on || !cx.is_open() {
+            return cx.late();
+        }
+        self.room.on_remote_track(cx, arrived);
+    }
+
+    fn on_unassigned(&mut self, generation: Generation, ssrc: u32) {
+        let known = Some(generation) == self.cx.transport || self.migration.is_transport(generation);
+        if !known || !self.cx.is_joined() || self.cx.receive_disabled {
+            return self.cx.late();
+        }
+        room::on_unassigned_ssrc(&mut self.cx, ssrc);
+    }
+
+    /// What a peer connection delivered stays delivered when another one takes its place.
+    fn receives_data(&self, generation: Generation) -> bool {
+        generation <= self.cx.generation && self.cx.is_open() && !self.cx.receive_disabled
+    }
+
+    fn on_data(&mut self, generation: Generation, data: DataIn) {
+        if !self.receives_data(generation) {
+            return self.cx.late();
+        }
+        self.messaging.came_over(&mut self.cx, generation);
+        if let DataBody::RpcRequest { id, .. } = &data.body {
+            // An answer goes the same way as what the application sends.
+            if self.messaging.rpc.is_new(&data.from, id) {
+                self.publisher.want_channels(&mut self.cx);
+            }
+        }
+        self.messaging.on_data(&mut self.cx, generation, data);
+    }
+
+    fn call_rpc(&mut self, id: u64, to: String, method: String, payload: String, timeout: Duration) {
+        let cx = &mut self.cx;
+        let closed = self.publisher.connection.is_gone() || cx.subscriber_closed();
+        if let Some(refusal) = self.messaging.rpc.refusal(cx, closed) {
+            return cx.event(Event::RpcResponse { id, answer: Err(refusal) });
+        }
+        self.publisher.want_channels(cx);
+        self.messaging.rpc.call(cx, &self.room.roster, id, to, method, payload, timeout);
+    }
+
+    // Requests to the SFU.
+
+    fn on_reply(&mut self, generation: Generation, id: u64, result: Result<RpcReply, Failure>) -> Settled {
+        let cx = &mut self.cx;
+        let Some(call) = cx.settle_request(generation, id, &result) else { return Ok(()) };
+        match call {
+            RpcCall::SetPublisher { .. } => return self.publisher.on_reply(cx, id, result),
+            RpcCall::SendAnswer { .. } => return self.subscriber.on_reply(cx, id, result.map(drop)),
+            RpcCall::UpdateMuteStates { .. } => self.publisher.on_mute_reply(cx, id, result.is_ok()),
+            RpcCall::IceTrickle { .. } => cx.counters.candidates_dropped += u64::from(result.is_err()),
+            RpcCall::SendStats { .. } => self.stats.on_reply(cx, id, result.is_ok()),
+            RpcCall::UpdateSubscriptions { .. } => self.room.on_subscriptions_reply(cx, id, result.map(drop)),
+            RpcCall::UpdateSelf { .. } => {
+                if let Err(failure) = result {
+                    let text = format!("attributes: the SFU did not take them: {}", failure.message);
+                    cx.event(Event::Error(Error::new(Code::Refused, text).with_server_code(failure.code)));
+                }
+            }
+            RpcCall::IceRestart { .. } => {}
+        }
+        Ok(())
+    }
+}
+
+fn with<T>(
+    (cx, connection): (&mut Context, &mut Connection),
+    what: impl FnOnce(&mut Connection, &mut Context) -> T,
+) -> T {
+    what(connection, cx)
+}
+
+/// The application changes what this participant says of itself.
+fn update_self(cx: &mut Context, update: SelfUpdate) {
+    let refusal = if !cx.is_joined() {
+        Error::new(Code::State, "attributes: the call is not joined; try again when it is")
+    } else if cx.grants.is_some_and(|g| !g.update_metadata) {
+        let text = "attributes: this participant has no right to change its name, metadata and attributes";
+        Error::new(Code::Refused, text)
+    } else {
+        let session_id = cx.session_id.clone();
+        cx.request(RpcCall::UpdateSelf { session_id, update });
+        return;
+    };
+    cx.event(Event::Error(refusal));
 }

@@ -2,7 +2,7 @@
 //! more when leaving. A report that was not acknowledged is part of the next one; none is sent twice.
 //! Must not know: what is in a report, sockets.
 
-use super::{limits, model::*, Core, Output, Phase, Timer};
+use super::{context::Context, limits, model::*, Output, Timer};
 use std::time::Duration;
 
 #[derive(Debug, Default)]
@@ -15,56 +15,58 @@ pub(super) struct Stats {
     under_way: Option<(u64, u64)>,
 }
 
-impl Core {
+impl Stats {
     /// In the call, or again: reports begin anew. None, when the server names no interval.
-    pub(super) fn begin_stats(&mut self, now: Duration) {
-        self.stats = Stats { mark: self.stats.mark, ..Stats::default() };
-        self.schedule_stats(now);
+    pub fn begin(&mut self, cx: &mut Context) {
+        *self = Self { mark: self.mark, ..Self::default() };
+        self.schedule(cx);
     }
 
-    fn schedule_stats(&mut self, now: Duration) {
-        let asked = self.admission.as_ref().map_or(0, |a| a.stats_interval_ms);
+    fn schedule(&self, cx: &mut Context) {
+        let asked = cx.admission.as_ref().map_or(0, |a| a.stats_interval_ms);
         if asked == 0 {
             return;
         }
         let asked = Duration::from_millis(u64::from(asked)).clamp(limits::STATS_LEAST, limits::STATS_MOST);
-        let wait = limits::FIRST_STATS.get(self.stats.reports).copied().unwrap_or(asked);
-        self.timers.set(Timer::Stats, now + wait);
+        let wait = limits::FIRST_STATS.get(self.reports).copied().unwrap_or(asked);
+        cx.timers.set(Timer::Stats, cx.now + wait);
     }
 
-    pub(super) fn on_stats_due(&mut self, now: Duration) {
-        if self.phase != Phase::Joined {
+    pub fn on_due(&mut self, cx: &mut Context) {
+        if !cx.is_joined() {
             return;
         }
-        self.stats.reports += 1;
-        self.schedule_stats(now);
+        self.reports += 1;
+        self.schedule(cx);
         // A slow server gets fewer reports, not a queue of them.
-        if self.stats.collecting.is_none() && self.stats.under_way.is_none() {
-            self.stats.mark += 1;
-            let (generation, mark) = (self.generation, self.stats.mark);
-            self.stats.collecting = Some(mark);
-            self.out(Output::CollectStats { generation, mark });
+        if self.collecting.is_none() && self.under_way.is_none() {
+            self.mark += 1;
+            self.collecting = Some(self.mark);
+            cx.out(Output::CollectStats { generation: cx.generation, mark: self.mark });
         }
     }
 
-    pub(super) fn on_stats(&mut self, generation: Generation, mark: u64, publisher: String, subscriber: String) {
-        if !self.is_current(generation) || self.phase != Phase::Joined || self.stats.collecting != Some(mark) {
-            return self.late();
+    pub fn on_collected(
+        &mut self,
+        cx: &mut Context,
+        generation: Generation,
+        mark: u64,
+        publisher_stats: String,
+        subscriber_stats: String,
+    ) {
+        if !cx.is_current(generation) || !cx.is_joined() || self.collecting != Some(mark) {
+            return cx.late();
         }
-        self.stats.collecting = None;
-        let id = self.rpc(RpcCall::SendStats {
-            session_id: self.session_id.clone(),
-            unified_session_id: self.unified_session_id.clone(),
-            subscriber_stats: subscriber,
-            publisher_stats: publisher,
-        });
-        self.stats.under_way = Some((id, mark));
+        self.collecting = None;
+        let (session_id, unified_session_id) = (cx.session_id.clone(), cx.unified_session_id.clone());
+        let call = RpcCall::SendStats { session_id, unified_session_id, subscriber_stats, publisher_stats };
+        self.under_way = Some((cx.request(call), mark));
     }
 
-    pub(super) fn on_stats_told(&mut self, id: u64, ok: bool) {
-        let Some((_, mark)) = self.stats.under_way.take_if(|(i, _)| *i == id) else { return self.late() };
+    pub fn on_reply(&mut self, cx: &mut Context, id: u64, ok: bool) {
+        let Some((_, mark)) = self.under_way.take_if(|(i, _)| *i == id) else { return cx.late() };
         if ok {
-            self.out(Output::CommitStats { mark });
+            cx.out(Output::CommitStats { mark });
         }
     }
 }

@@ -22,6 +22,8 @@ pub enum Timer {
     Republish,
     /// This peer connection did not come up.
     PeerConnect(PeerKind),
+    /// Time to look at what this peer connection has tried.
+    Inspect(PeerKind),
     /// The answer has waited long enough for the first candidate.
     FirstCandidate,
     /// A lost peer connection may come back by itself until then.
@@ -32,14 +34,18 @@ pub enum Timer {
     SessionGone,
     /// An ICE restart should have helped by then.
     IceRestart(PeerKind),
-    /// Media has come, and nobody to whom it belongs.
-    Orphans,
+    /// Media has come of a participant whom the SFU has not announced.
+    OwnerUnknown,
+    /// The stream belongs to no participant.
+    Unassigned,
     /// Time for a report of how media flows.
     Stats,
     /// The old connection of a migration is kept until then.
     Migration,
     /// Long enough without a connection.
     Disconnected,
+    /// What still waits to be sent has had its time.
+    Drain,
     /// Leaving has taken long enough.
     LeaveLimit,
 }
@@ -60,6 +66,11 @@ impl Timers {
 
     pub fn is_set(&self, timer: Timer) -> bool {
         self.0.iter().any(|(_, t)| *t == timer)
+    }
+
+    /// When it is due, if it is set.
+    pub fn at(&self, timer: Timer) -> Option<Duration> {
+        self.0.iter().find(|(_, t)| *t == timer).map(|(at, _)| *at)
     }
 
     pub fn clear(&mut self) {

@@ -4,20 +4,29 @@
 //! the drop of items run with nothing locked; whoever is the runner when the mailbox is over ends it.
 
 use super::{
-    contain,
     pool::{Job, Seat},
     queue::Queue,
     waits::{self, Inside, Token},
     wake::Wake,
     Delivery,
 };
+use crate::panics::contain;
 use crate::sync::{Condvar, Mutex, MutexGuard};
-use std::time::Duration;
+use std::{
+    sync::{
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+        Arc,
+    },
+    time::Duration,
+};
 
 /// A mailbox gives its thread back after this many items, so that no call starves another…
 const ITEMS_PER_TURN: usize = 32;
 /// …or after this long, whichever comes first.
 const TIME_PER_TURN: Duration = Duration::from_millis(5);
+
+/// A callback that took less was prompt: its call may count on the pool's reserve.
+const PROMPT: Duration = Duration::from_millis(100);
 
 pub(super) type Call<C, M> = Box<dyn FnMut(Delivery<C, M>) + Send>;
 pub(super) type Destroy = Box<dyn FnOnce() + Send>;
@@ -60,6 +69,10 @@ pub(super) struct State<C, M> {
 
 pub(super) struct Inner<C, M> {
     pub(super) id: u64,
+    /// `State::runner` for those who look at who waits for whom; 0: none. Changed with the state locked.
+    pub(super) running: Arc<AtomicU64>,
+    /// Callbacks in a row that returned soon enough.
+    pub(super) prompt: AtomicU32,
     pub(super) pull: bool,
     pub(super) state: Mutex<State<C, M>>,
     pub(super) changed: Condvar,
@@ -77,6 +90,11 @@ impl<T> Drop for Discarded<T> {
 }
 
 impl<C, M> Inner<C, M> {
+    pub(super) fn set_runner(&self, state: &mut State<C, M>, runner: Option<Token>) {
+        state.runner = runner;
+        self.running.store(runner.unwrap_or(0), waits::ORDER);
+    }
+
     /// Runs the end of the mailbox. The caller is the runner and has the phase at `Closing`, or the
     /// last item handed over; `call` is the handler when it has it in its hands.
     pub(super) fn finish<T>(
@@ -99,7 +117,7 @@ impl<C, M> Inner<C, M> {
         drop(inside);
         let mut state = self.state.lock();
         state.phase = Phase::Closed;
-        state.runner = None;
+        self.set_runner(&mut state, None);
         state.returned += 1;
         for (waiter, _) in std::mem::take(&mut state.waiters) {
             waits::waited(waiter);
@@ -123,7 +141,21 @@ impl<C, M> Inner<C, M> {
     }
 }
 
+impl<C, M> Inner<C, M> {
+    fn returned_after(&self, time: Duration) {
+        let before = self.prompt.load(Relaxed);
+        let now = if time < PROMPT { before.saturating_add(1) } else { 0 };
+        if now != before {
+            self.prompt.store(now, Relaxed);
+        }
+    }
+}
+
 impl<C: Send, M: Send> Job for Inner<C, M> {
+    fn prompt(&self) -> u32 {
+        self.prompt.load(Relaxed)
+    }
+
     fn turn(&self, seat: &Seat) -> bool {
         let nothing = || Discarded::<()>(None);
         let mut state = self.state.lock();
@@ -131,7 +163,7 @@ impl<C: Send, M: Send> Job for Inner<C, M> {
         if state.phase == Phase::Closed || state.runner.is_some() {
             return false;
         }
-        state.runner = Some(waits::token());
+        self.set_runner(&mut state, Some(waits::token()));
         let mut call = state.call.take();
         let mut began = None;
         for _ in 0..ITEMS_PER_TURN {
@@ -145,7 +177,7 @@ impl<C: Send, M: Send> Job for Inner<C, M> {
                 let _inside = Inside::enter(self.id);
                 contain(|| call.as_mut().map_or((), |call| call(item)))
             });
-            seat.end();
+            self.returned_after(seat.end(now));
             if let Err(text) = result {
                 let on_panic = state.on_panic.take();
                 state.phase = Phase::Closing;
@@ -162,13 +194,13 @@ impl<C: Send, M: Send> Job for Inner<C, M> {
             }
         }
         if state.phase == Phase::Closing || (state.phase == Phase::Ending && state.queue.is_empty()) {
-            seat.begin();
+            let now = seat.begin();
             self.finish(state, call, nothing());
-            seat.end();
+            seat.end(now);
             return false;
         }
         state.call = call;
-        state.runner = None;
+        self.set_runner(&mut state, None);
         state.scheduled = !state.queue.is_empty();
         state.scheduled
     }

@@ -7,15 +7,16 @@
 use super::{
     inner::{Call, Destroy, Discarded, Inner, OnPanic, Phase, State, Until},
     pool::Pool,
-    queue::{Class, Counts, Delivery, Limits, Pushed, Queue},
+    queue::{Class, Counts, Delivery, Limits, Pushed, Queue, Weight},
     waits,
     wake::{Wake, WakeDescriptor},
 };
 use crate::error::{Code, Error, Result};
 use crate::sync::{Condvar, Instant, Mutex, MutexGuard};
 use std::{
+    marker::PhantomData,
     sync::{
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
         Arc,
     },
     time::Duration,
@@ -95,6 +96,19 @@ impl<C: Send + 'static, M: Send + 'static> std::fmt::Debug for Mailbox<C, M> {
     }
 }
 
+/// A wait that others can see; see [`Mailbox::wait_for_end`]. Stays on its thread.
+#[derive(Debug)]
+pub struct Waiting {
+    me: waits::Token,
+    _here: PhantomData<*const ()>,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        waits::waited(self.me);
+    }
+}
+
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 impl<C: Send + 'static, M: Send + 'static> Mailbox<C, M> {
@@ -131,6 +145,8 @@ impl<C: Send + 'static, M: Send + 'static> Mailbox<C, M> {
         };
         let inner = Inner {
             id: NEXT_ID.fetch_add(1, Relaxed),
+            running: Arc::default(),
+            prompt: AtomicU32::new(0),
             pull: call.is_none(),
             state: Mutex::new(State { call, ..state }),
             changed: Condvar::new(),
@@ -138,14 +154,19 @@ impl<C: Send + 'static, M: Send + 'static> Mailbox<C, M> {
         Self { inner: Arc::new(inner), pool: pool.clone() }
     }
 
-    /// Queues a control item. Never waits.
+    /// Queues a control item that holds nothing beside itself. Never waits.
     pub fn post(&self, item: C, class: Class) -> Posted {
+        self.post_weighed(item, class, Weight::default())
+    }
+
+    /// Queues a control item. Never waits.
+    pub fn post_weighed(&self, item: C, class: Class, weight: Weight) -> Posted {
         let mut state = self.inner.state.lock();
         if state.phase != Phase::Open {
             drop(state);
             return Posted::Closed;
         }
-        let (pushed, unwanted) = state.queue.push_control(item, class);
+        let (pushed, unwanted) = state.queue.push_control(item, class, weight);
         self.queued(state);
         drop(unwanted);
         match pushed {
@@ -154,15 +175,21 @@ impl<C: Send + 'static, M: Send + 'static> Mailbox<C, M> {
         }
     }
 
-    /// Queues a media item; the oldest one makes room and is counted. Allocates nothing once the
-    /// queue has reached its size. Never waits.
-    pub fn post_media(&self, item: M) -> Posted {
+    /// Queues a media item that holds so many bytes; the oldest one makes room and is counted. Allocates
+    /// nothing once the queue has reached its size. Never waits.
+    pub fn post_media(&self, item: M, bytes: usize) -> Posted {
         let mut state = self.inner.state.lock();
         if state.phase != Phase::Open || state.queue.media_closed {
             drop(state);
             return Posted::Closed;
         }
-        let unwanted = state.queue.push_media(item);
+        state.queue.push_media(item, bytes);
+        let mut unwanted = state.queue.shed_media();
+        // More than one only when sizes differ, or when the process has no room left.
+        while let Some(more) = state.queue.shed_media() {
+            let old = unwanted.replace(more);
+            MutexGuard::unlocked(&mut state, || drop(old));
+        }
         self.queued(state);
         drop(unwanted);
         Posted::Queued
@@ -215,7 +242,8 @@ impl<C: Send + 'static, M: Send + 'static> Mailbox<C, M> {
 
     /// What went through so far.
     pub fn counts(&self) -> Counts {
-        self.inner.state.lock().queue.counts
+        let state = self.inner.state.lock();
+        Counts { bytes_waiting: state.queue.bytes(), ..state.queue.counts }
     }
 
     /// Takes queued media out, uncounted, and accepts none any more: what was received is closed, whoever is about to
@@ -264,7 +292,7 @@ impl<C: Send + 'static, M: Send + 'static> Mailbox<C, M> {
         let discarded = Discarded(discarded);
         match state.runner {
             None if wait || inner.pull => {
-                state.runner = Some(me);
+                inner.set_runner(&mut state, Some(me));
                 inner.finish(state, None, discarded);
                 Closing::Done
             }
@@ -277,7 +305,7 @@ impl<C: Send + 'static, M: Send + 'static> Mailbox<C, M> {
                 }
                 Closing::Deferred
             }
-            Some(runner) if wait && waits::try_wait(me, runner) => {
+            Some(_) if wait && waits::try_wait(me, &inner.running) => {
                 state.waiters.push((me, Until::Closed));
                 // Dropped by this thread, and before it waits: an item's drop may be what the
                 // callback in progress waits for.
@@ -301,8 +329,10 @@ impl<C: Send + 'static, M: Send + 'static> Mailbox<C, M> {
     pub fn quiesce(&self) -> Closing {
         let me = waits::token();
         let mut state = self.inner.state.lock();
-        let Some(runner) = state.runner else { return Closing::Done };
-        if !waits::try_wait(me, runner) {
+        if state.runner.is_none() {
+            return Closing::Done;
+        }
+        if !waits::try_wait(me, &self.inner.running) {
             return Closing::Deferred;
         }
         state.waiters.push((me, Until::CallbackReturned));
@@ -311,6 +341,14 @@ impl<C: Send + 'static, M: Send + 'static> Mailbox<C, M> {
             self.inner.changed.wait(&mut state);
         }
         Closing::Done
+    }
+
+    /// Notes that the calling thread is going to wait, until the guard is dropped, for something that comes
+    /// only when the callbacks of this mailbox are over. `None` when a callback of it waits (around corners) for
+    /// the caller: then it would never come.
+    pub fn wait_for_end(&self) -> Option<Waiting> {
+        let me = waits::token();
+        waits::try_wait(me, &self.inner.running).then(|| Waiting { me, _here: PhantomData })
     }
 
     /// Pulls the next item, waiting for it up to `timeout` (zero: not at all).

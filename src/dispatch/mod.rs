@@ -7,6 +7,7 @@
 //! pool is as small as it can be: two threads serve every call, and only callbacks that block make
 //! it grow. A mailbox without a handler is pulled instead ([`Mailbox::next`]).
 
+pub mod budget;
 mod inner;
 mod mailbox;
 mod pool;
@@ -14,20 +15,12 @@ mod queue;
 mod waits;
 mod wake;
 
-pub use mailbox::{Closing, Handler, Mailbox, Posted};
+pub use mailbox::{Closing, Handler, Mailbox, Posted, Waiting};
 pub use pool::{Pool, PoolConfig, PoolStats};
-pub use queue::{Class, Counts, Delivery, Limits};
+pub use queue::{Class, Counts, DataLost, Delivery, Limits, Weight};
 pub use wake::WakeDescriptor;
 
-use crate::{
-    log::{oh_log, Level},
-    panics::Inside,
-};
-use std::{
-    any::Any,
-    panic::{catch_unwind, AssertUnwindSafe},
-    sync::{Arc, LazyLock},
-};
+use std::sync::{Arc, LazyLock};
 
 static POOL: LazyLock<Arc<Pool>> = LazyLock::new(|| Pool::new(PoolConfig::default()));
 
@@ -40,31 +33,4 @@ pub fn pool() -> &'static Arc<Pool> {
 /// Whether the calling thread is inside a callback (or a `destroy`) of any mailbox.
 pub fn in_any_callback() -> bool {
     waits::inside_any()
-}
-
-/// Runs something that may panic; logs the panic and gives its text, cut to 200 characters. Nothing may
-/// be locked by the caller that logging needs.
-///
-/// For code at the edge of the library, where a panic must end with one session at most.
-pub fn contain<T>(f: impl FnOnce() -> T) -> Result<T, String> {
-    let inside = Inside::enter();
-    catch_unwind(AssertUnwindSafe(f)).map_err(|payload| {
-        let (place, text) = (inside.place(), panic_text(payload));
-        oh_log!(Level::Error, "a panic was contained at {place}: {text}");
-        text
-    })
-}
-
-/// The text of a panic, cut to 200 characters. The payload's own drop may panic too.
-pub fn panic_text(payload: Box<dyn Any + Send>) -> String {
-    let text = match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
-        (Some(text), _) => text.chars().take(200).collect(),
-        (_, Some(text)) => text.chars().take(200).collect(),
-        _ => String::from("panic without a text"),
-    };
-    let _inside = Inside::enter();
-    if let Err(second) = catch_unwind(AssertUnwindSafe(move || drop(payload))) {
-        std::mem::forget(second);
-    }
-    text
 }

@@ -1,8 +1,10 @@
 //! The threads that run callbacks: few, more while some are blocked, none when there is nothing.
 //!
+//! When all that there may be are blocked, a reserve serves those whose callbacks have been prompt so far.
+//!
 //! Must not know: what a mailbox is (it sees a [`Job`]), calls, the network.
 
-use super::contain;
+use crate::panics::contain;
 use crate::sync::{
     thread::{self, JoinHandle},
     Condvar, Instant, Mutex, MutexGuard,
@@ -10,7 +12,7 @@ use crate::sync::{
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
         Arc,
     },
     time::Duration,
@@ -22,8 +24,12 @@ pub struct PoolConfig {
     /// Threads kept once they are started, and kept free of blocked callbacks while there is work.
     /// At least 1.
     pub base: usize,
-    /// Threads at most. When all are blocked the others wait; nothing is lost but media.
+    /// Threads at most, the reserve not counted. When all are blocked the others wait; nothing is lost but media.
     pub cap: usize,
+    /// Threads beside those, only while all of those are blocked, and only for calls whose last callback was
+    /// prompt. One that blocks all the same is replaced, a quarter of `cap` times at most; the last ones serve
+    /// only who was prompt [`PROVEN`] times in a row.
+    pub reserve: usize,
     /// Threads at most that are started because of load alone, without a blocked callback.
     pub load_cap: usize,
     /// A callback that runs for longer counts as blocked.
@@ -34,7 +40,14 @@ pub struct PoolConfig {
 
 impl Default for PoolConfig {
     fn default() -> Self {
-        Self { base: 2, cap: 512, load_cap: 64, blocked_after: Duration::from_millis(10), keep: Duration::from_secs(5) }
+        Self {
+            base: 2,
+            cap: 512,
+            reserve: 4,
+            load_cap: 64,
+            blocked_after: Duration::from_millis(10),
+            keep: Duration::from_secs(5),
+        }
     }
 }
 
@@ -43,14 +56,25 @@ impl Default for PoolConfig {
 pub struct PoolStats {
     /// Threads that run or wait for callbacks (the monitor not counted).
     pub threads: usize,
-    /// Of these, waiting for work.
+    /// Of these, of the reserve.
+    pub reserve: usize,
+    /// Waiting for work.
     pub idle: usize,
     /// Mailboxes that wait for a thread.
     pub ready: usize,
 }
 
+/// A shutdown looks so often whether there is still somebody who ends what is queued.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// So many prompt callbacks in a row are no accident.
+const PROVEN: u32 = 32;
+
 /// Something with work to do, queued once at most.
 pub(super) trait Job: Send + Sync {
+    /// Callbacks in a row, up to now, that were prompt.
+    fn prompt(&self) -> u32;
+
     /// Works for a short while; true when there is more to do. Never panics.
     fn turn(&self, seat: &Seat) -> bool;
 }
@@ -72,8 +96,10 @@ impl Seat {
         now
     }
 
-    pub(super) fn end(&self) {
+    /// Gives how long it took since `began`.
+    pub(super) fn end(&self, began: Instant) -> Duration {
         self.busy_since.store(0, Relaxed);
+        Instant::now().saturating_duration_since(began)
     }
 
     fn micros(&self, now: Instant) -> u64 {
@@ -90,11 +116,19 @@ impl Seat {
 struct Ready {
     job: Arc<dyn Job>,
     since: Instant,
+    prompt: u32,
+}
+
+impl Ready {
+    fn new(job: Arc<dyn Job>) -> Self {
+        Self { since: Instant::now(), prompt: job.prompt(), job }
+    }
 }
 
 struct Worker {
     seat: Arc<Seat>,
     thread: JoinHandle<()>,
+    reserve: bool,
 }
 
 #[derive(Default)]
@@ -104,6 +138,11 @@ struct State {
     /// Workers that sleep and that nobody has woken yet; the last one to sleep is woken first, so
     /// that those above the base really come to their end of idling.
     idle: Vec<Arc<Seat>>,
+    /// The same, of the reserve.
+    idle_reserve: Vec<Arc<Seat>>,
+    /// Workers of the reserve, and how many of them run what is not [`PROVEN`].
+    reserve: usize,
+    trials: usize,
     next_number: u64,
     monitor: Option<JoinHandle<()>>,
     armed: bool,
@@ -114,9 +153,24 @@ struct State {
     stops: u64,
 }
 
+impl State {
+    /// Workers that take whatever comes.
+    fn general(&self) -> usize {
+        self.workers.len() - self.reserve
+    }
+
+    fn idle_of(&mut self, reserve: bool) -> &mut Vec<Arc<Seat>> {
+        match reserve {
+            true => &mut self.idle_reserve,
+            false => &mut self.idle,
+        }
+    }
+}
+
 /// A pool of threads for callbacks. Threads are named `oh-call-N`.
 pub struct Pool {
     config: PoolConfig,
+    cap: AtomicUsize,
     epoch: Instant,
     state: Mutex<State>,
     monitor_wake: Condvar,
@@ -136,6 +190,7 @@ impl Pool {
         config.base = config.base.max(1);
         config.cap = config.cap.max(config.base);
         Arc::new(Self {
+            cap: AtomicUsize::new(config.cap),
             config,
             epoch: Instant::now(),
             state: Mutex::default(),
@@ -148,17 +203,50 @@ impl Pool {
     /// Any thread; takes a lock for a moment.
     pub fn stats(&self) -> PoolStats {
         let state = self.state.lock();
-        PoolStats { threads: state.workers.len(), idle: state.idle.len(), ready: state.ready.len() }
+        PoolStats {
+            threads: state.workers.len(),
+            reserve: state.reserve,
+            idle: state.idle.len() + state.idle_reserve.len(),
+            ready: state.ready.len(),
+        }
+    }
+
+    /// Sets [`PoolConfig::cap`] anew. Threads beyond it end when they are idle.
+    pub fn set_cap(&self, cap: usize) {
+        self.cap.store(cap.max(self.config.base), Relaxed);
+    }
+
+    fn cap(&self) -> usize {
+        self.cap.load(Relaxed)
+    }
+
+    /// Has the one thread that delivers and the one that looks after it, so that what is posted later is
+    /// delivered whatever the system gives then. False when it has none to give now.
+    pub fn prepare(self: &Arc<Self>) -> bool {
+        let mut state = self.state.lock();
+        (state.general() > 0 || self.grow(&mut state, false)) && self.has_monitor(&mut state)
     }
 
     /// Queues a job and sees to it that a thread takes it. Never waits for one.
     pub(super) fn push(self: &Arc<Self>, job: Arc<dyn Job>) {
         let mut state = self.state.lock();
-        state.ready.push_back(Ready { job, since: Instant::now() });
+        let ready = Ready::new(job);
+        let prompt = ready.prompt > 0;
+        state.ready.push_back(ready);
         if let Some(seat) = state.idle.pop() {
             seat.wake.notify_one();
-        } else if state.workers.len() >= self.config.base || !self.grow(&mut state) {
-            self.arm(&mut state);
+            return;
+        }
+        if state.general() < self.config.base && self.grow(&mut state, false) {
+            return;
+        }
+        if let Some(seat) = state.idle_reserve.pop_if(|_| prompt) {
+            seat.wake.notify_one();
+            return;
+        }
+        self.arm(&mut state);
+        if state.stopping && state.workers.is_empty() {
+            self.stopped.notify_all();
         }
     }
 
@@ -178,15 +266,19 @@ impl Pool {
         let mut state = self.state.lock();
         let seen = state.stops;
         state.stopping = true;
-        for seat in state.idle.drain(..) {
+        let State { idle, idle_reserve, .. } = &mut *state;
+        for seat in idle.drain(..).chain(idle_reserve.drain(..)) {
             seat.wake.notify_one();
         }
         self.monitor_wake.notify_one();
         self.note_stop(&mut state);
         while state.stops == seen {
-            match deadline {
-                Some(deadline) if self.stopped.wait_until(&mut state, deadline).timed_out() => {
-                    if state.stops == seen {
+            // Nobody is there who could, for want of threads: once more, and again soon.
+            let nobody = state.workers.is_empty() && !state.ready.is_empty() && !self.grow(&mut state, false);
+            let look = Instant::now().checked_add(LOOK_AGAIN).filter(|_| nobody);
+            match [look, deadline].into_iter().flatten().min() {
+                Some(until) if self.stopped.wait_until(&mut state, until).timed_out() => {
+                    if state.stops == seen && deadline.is_some_and(|d| d <= Instant::now()) {
                         return false;
                     }
                 }
@@ -219,60 +311,96 @@ impl Pool {
         }
     }
 
-    /// Starts one thread; false at the cap or when the system refuses.
-    fn grow(self: &Arc<Self>, state: &mut State) -> bool {
-        if state.workers.len() >= self.config.cap {
+    /// Starts one thread; false when there are as many as may be, or when the system refuses.
+    fn grow(self: &Arc<Self>, state: &mut State, reserve: bool) -> bool {
+        let full = match reserve {
+            true => state.reserve >= self.config.reserve + self.trials(),
+            false => state.general() >= self.cap(),
+        };
+        if full {
             return false;
         }
         let number = state.next_number;
         let seat = Arc::new(Seat { busy_since: AtomicU64::new(0), epoch: self.epoch, wake: Condvar::new() });
         let (pool, own) = (self.clone(), seat.clone());
-        let started = thread::Builder::new().name(format!("oh-call-{number}")).spawn(move || pool.work(number, &own));
+        let started =
+            thread::Builder::new().name(format!("oh-call-{number}")).spawn(move || pool.work(number, &own, reserve));
         let Ok(thread) = started else { return false };
         state.next_number += 1;
-        state.workers.insert(number, Worker { seat, thread });
+        state.reserve += usize::from(reserve);
+        state.workers.insert(number, Worker { seat, thread, reserve });
         true
     }
 
-    fn work(self: Arc<Self>, number: u64, seat: &Arc<Seat>) {
-        crate::runtime::thread_started();
+    /// What a thread is to do next: the oldest job, for one of the reserve the oldest that may have it.
+    fn take(&self, state: &mut State, reserve: bool) -> Option<Ready> {
+        if !reserve {
+            return state.ready.pop_front();
+        }
+        let least = self.wanted_of_reserve(state);
+        let at = state.ready.iter().position(|ready| ready.prompt >= least)?;
+        let ready = state.ready.remove(at)?;
+        state.trials += usize::from(ready.prompt < PROVEN);
+        Some(ready)
+    }
+
+    /// How prompt a call has to have been to get a thread of the reserve now.
+    fn wanted_of_reserve(&self, state: &State) -> u32 {
+        match state.trials < self.trials() {
+            true => 1,
+            false => PROVEN,
+        }
+    }
+
+    /// Threads of the reserve, beside those that are never given away, for calls that are not [`PROVEN`].
+    fn trials(&self) -> usize {
+        (self.cap() / 4).max(1)
+    }
+
+    fn work(self: Arc<Self>, number: u64, seat: &Arc<Seat>, reserve: bool) {
+        crate::panics::thread_started();
         let mut state = self.state.lock();
         loop {
-            if let Some(ready) = state.ready.pop_front() {
+            if let Some(ready) = self.take(&mut state, reserve) {
                 if !state.ready.is_empty() && state.idle.is_empty() {
                     self.arm(&mut state);
                 }
+                let trial = reserve && ready.prompt < PROVEN;
                 let more = MutexGuard::unlocked(&mut state, || {
                     // Never panics; should it, then this thread at least lives on.
                     let more = contain(|| ready.job.turn(seat)).unwrap_or(false);
                     // Dropped without the lock: the last reference to a mailbox runs its destroy.
                     more.then_some(ready.job)
                 });
+                state.trials -= usize::from(trial);
                 if let Some(job) = more {
                     // This thread comes by itself for it; nobody needs to be woken.
-                    state.ready.push_back(Ready { job, since: Instant::now() });
+                    state.ready.push_back(Ready::new(job));
                 }
                 continue;
             }
             if state.stopping {
                 break;
             }
-            state.idle.push(seat.clone());
-            let timed_out = if state.workers.len() > self.config.base {
+            state.idle_of(reserve).push(seat.clone());
+            let timed_out = if reserve || state.general() > self.config.base {
                 seat.wake.wait_for(&mut state, self.config.keep).timed_out()
             } else {
                 seat.wake.wait(&mut state);
                 false
             };
             // Whoever wakes a worker takes its seat off the list; else it goes by itself.
-            if let Some(at) = state.idle.iter().rposition(|s| Arc::ptr_eq(s, seat)) {
-                state.idle.remove(at);
+            let idle = state.idle_of(reserve);
+            if let Some(at) = idle.iter().rposition(|s| Arc::ptr_eq(s, seat)) {
+                idle.remove(at);
             }
-            if timed_out && state.ready.is_empty() && state.workers.len() > self.config.base {
+            let spare = if reserve { true } else { state.ready.is_empty() && state.general() > self.config.base };
+            if timed_out && spare {
                 break;
             }
         }
         if let Some(worker) = state.workers.remove(&number) {
+            state.reserve -= usize::from(reserve);
             state.finished.push(worker.thread);
         }
         self.monitor_wake.notify_one();
@@ -281,24 +409,25 @@ impl Pool {
 
     /// Work waits and nobody is free: have the monitor look again soon.
     fn arm(self: &Arc<Self>, state: &mut State) {
-        if state.armed {
-            return;
+        // Refused by the system: the next item to be posted tries again.
+        if !state.armed && self.has_monitor(state) {
+            state.armed = true;
+            self.monitor_wake.notify_one();
         }
+    }
+
+    fn has_monitor(self: &Arc<Self>, state: &mut State) -> bool {
         if state.monitor.is_none() {
             let pool = self.clone();
-            // Refused by the system: the next item to be posted tries again.
-            let Ok(thread) = thread::Builder::new().name("oh-call-watch".into()).spawn(move || pool.watch()) else {
-                return;
-            };
-            state.monitor = Some(thread);
+            let started = thread::Builder::new().name("oh-call-watch".into()).spawn(move || pool.watch());
+            state.monitor = started.ok();
         }
-        state.armed = true;
-        self.monitor_wake.notify_one();
+        state.monitor.is_some()
     }
 
     /// The monitor: looks only while work waits for a thread, sleeps otherwise.
     fn watch(self: Arc<Self>) {
-        crate::runtime::thread_started();
+        crate::panics::thread_started();
         let mut state = self.state.lock();
         loop {
             Self::reap(&mut state);
@@ -321,7 +450,8 @@ impl Pool {
         self.note_stop(&mut state);
     }
 
-    /// Starts threads in the place of blocked ones, and some when work waits far too long.
+    /// Starts threads in the place of blocked ones, and some when work waits far too long. What the system
+    /// refuses is tried again at the next look, for as long as something waits.
     fn relieve(self: &Arc<Self>, state: &mut State) {
         let now = Instant::now();
         let Some(front) = state.ready.front() else { return };
@@ -329,18 +459,43 @@ impl Pool {
         if !state.idle.is_empty() || waited < self.config.blocked_after {
             return;
         }
-        let threads = state.workers.len();
-        let blocked = state.workers.values().filter(|w| w.seat.blocked(now, self.config.blocked_after)).count();
-        let free = threads - blocked;
+        let after = self.config.blocked_after;
+        let count = |reserve| {
+            let those = state.workers.values().filter(|w| w.reserve == reserve);
+            let (all, blocked) =
+                those.fold((0, 0), |(all, blocked), w| (all + 1, blocked + usize::from(w.seat.blocked(now, after))));
+            (all - blocked, blocked)
+        };
+        let ((free, blocked), (free_reserve, _)) = (count(false), count(true));
         let mut wanted = 0;
         if free < self.config.base {
             // What blocks two threads is likely to block the next two: grow with what is blocked.
             wanted = (self.config.base - free).max(blocked / 2);
-        } else if waited >= self.config.blocked_after * 5 && free < self.config.load_cap {
+        } else if waited >= after * 5 && free < self.config.load_cap {
             wanted = 1;
         }
-        for _ in 0..wanted.min(state.ready.len()) {
-            if !self.grow(state) {
+        let mut started = 0;
+        while started < wanted.min(state.ready.len()) && self.grow(state, false) {
+            started += 1;
+        }
+        if free == 0 && started == 0 {
+            self.call_reserve(state, free_reserve);
+        }
+    }
+
+    /// Nobody is free and nobody more is to be had: the reserve goes on for those who were prompt.
+    fn call_reserve(self: &Arc<Self>, state: &mut State, free: usize) {
+        let least = self.wanted_of_reserve(state);
+        let waiting = state.ready.iter().filter(|ready| ready.prompt >= least).take(self.config.reserve).count();
+        if waiting == 0 {
+            return;
+        }
+        if let Some(seat) = state.idle_reserve.pop() {
+            seat.wake.notify_one();
+            return;
+        }
+        for _ in free..self.config.reserve.min(free + waiting) {
+            if !self.grow(state, true) {
                 break;
             }
         }

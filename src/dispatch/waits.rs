@@ -10,7 +10,10 @@ use crate::sync::{global, thread_local, Mutex};
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{
+        atomic::{AtomicU64, Ordering::Relaxed},
+        Arc,
+    },
 };
 
 /// A thread, for as long as it lives; never 0, never reused.
@@ -62,27 +65,34 @@ pub(super) fn inside_any() -> bool {
     RUNNING.try_with(|r| !r.borrow().is_empty()).unwrap_or(false)
 }
 
+/// Whoever changes who runs a mailbox and whoever looks agree on one order of things.
+pub(super) const ORDER: std::sync::atomic::Ordering = std::sync::atomic::Ordering::SeqCst;
+
 global! {
-    /// waiting thread → the thread whose callback it waits for. An edge is taken out by the thread that
-    /// ends the callback, before it does anything else: an edge left behind would look like a cycle.
-    static WAITS: Mutex<BTreeMap<Token, Token>> = Mutex::new(BTreeMap::new());
+    /// waiting thread → who runs the callbacks of the mailbox that it waits for (0: nobody just now). The thread
+    /// itself, or the one that ends the callback and before it does anything else, takes an edge out: an edge left
+    /// behind would look like a circle.
+    static WAITS: Mutex<BTreeMap<Token, Arc<AtomicU64>>> = Mutex::new(BTreeMap::new());
 }
 
-/// Records that `me` waits for `runner`; false when that would close a circle, and then nothing is
-/// recorded. Called with the mailbox locked, which keeps `runner` from finishing meanwhile.
-pub(super) fn try_wait(me: Token, runner: Token) -> bool {
+/// Records that `me` waits for the callbacks of a mailbox, given by who runs them; false when that would close a
+/// circle, and then nothing is recorded. A circle is of threads that all wait, so whoever would close it sees it:
+/// who runs their callbacks does not change meanwhile, and a mailbox that nobody runs now is not run later by a
+/// thread that waits.
+pub(super) fn try_wait(me: Token, running: &Arc<AtomicU64>) -> bool {
     let mut waits = WAITS.lock();
-    let mut at = runner;
-    loop {
+    let mut at = running.load(ORDER);
+    // Nobody is met twice, unless two edges change while we look.
+    for _ in 0..=waits.len() {
         if at == me {
             return false;
         }
         match waits.get(&at) {
-            Some(next) => at = *next,
+            Some(next) => at = next.load(ORDER),
             None => break,
         }
     }
-    waits.insert(me, runner);
+    waits.insert(me, running.clone());
     true
 }
 
@@ -98,6 +108,7 @@ mod tests {
     fn a_circle_of_any_length_is_seen() {
         // Tokens no thread of this process will ever have.
         let t = |n: u64| u64::MAX - n;
+        let try_wait = |me, runner| super::try_wait(me, &Arc::new(AtomicU64::new(runner)));
         assert!(!try_wait(t(1), t(1)));
         assert!(try_wait(t(1), t(2)));
         assert!(try_wait(t(2), t(3)));
@@ -109,6 +120,19 @@ mod tests {
         for n in 1..=4 {
             waited(t(n));
         }
+    }
+
+    #[test]
+    fn a_wait_that_began_before_the_callback_is_seen() {
+        let t = |n: u64| u64::MAX - 100 - n;
+        let (a, b) = (Arc::new(AtomicU64::new(t(1))), Arc::new(AtomicU64::new(0)));
+        // Nobody runs b when the callback of a begins to wait for it; then somebody does, and waits for a.
+        assert!(try_wait(t(1), &b));
+        b.store(t(2), ORDER);
+        assert!(!try_wait(t(2), &a));
+        waited(t(1));
+        assert!(try_wait(t(2), &a));
+        waited(t(2));
     }
 
     #[test]

@@ -25,8 +25,17 @@ const WARM_UP: u32 = 25;
 /// Held back until then.
 const INITIAL_US: i64 = 40_000;
 
+/// A packet that is late by no more than this above the target is still played.
+pub(super) const LATE_TOLERANCE_US: i64 = 20_000;
+
 /// Added to the measured delay, for ticks that come late.
 const MARGIN_US: i64 = 10_000;
+
+/// How long, in packets, a loss that redundancy could make good is remembered: half a minute of 20 ms packets.
+const REDUNDANCY_MEMORY: u32 = 1_500;
+
+/// The longest that is waited for redundancy: two packets of 20 ms.
+const MAX_REDUNDANCY_US: i64 = 40_000;
 
 /// Microseconds of a time; saturates far beyond any process's life.
 pub(super) fn micros(time: Duration) -> i64 {
@@ -37,6 +46,11 @@ pub(super) fn micros(time: Duration) -> i64 {
 pub(super) fn media_micros(ticks: i64) -> i64 {
     // 1 000 000 / RTP_RATE, in lowest terms.
     ticks.saturating_mul(125) / 6
+}
+
+/// Media time in 48 kHz ticks of microseconds.
+pub(super) fn media_ticks(us: i64) -> i64 {
+    us.saturating_mul(6) / 125
 }
 
 /// Learns the delays of one stream.
@@ -50,6 +64,8 @@ pub(super) struct DelayEstimator {
     window_began: Option<i64>,
     bins: [f32; BINS],
     seen: u32,
+    /// Held back at least, for so many more packets: what is lost comes again with a later packet.
+    redundancy: (i64, u32),
     last_transit: Option<i64>,
     /// Interarrival jitter in microseconds (RFC 3550 section 6.4.1).
     jitter_us: f64,
@@ -66,6 +82,7 @@ impl DelayEstimator {
             window_began: None,
             bins: [0.0; BINS],
             seen: 0,
+            redundancy: (0, 0),
             last_transit: None,
             jitter_us: 0.0,
         }
@@ -78,12 +95,28 @@ impl DelayEstimator {
         self.window_began = None;
         self.bins = [0.0; BINS];
         self.seen = 0;
+        self.redundancy = (0, 0);
         self.last_transit = None;
+    }
+
+    /// A packet was lost that came again `ticks` of media time later: others will be, too.
+    pub fn redundant(&mut self, ticks: i64) {
+        let floor = media_micros(ticks).clamp(0, MAX_REDUNDANCY_US) + MARGIN_US;
+        self.redundancy = (floor.max(self.redundancy_us()), REDUNDANCY_MEMORY);
+    }
+
+    fn redundancy_us(&self) -> i64 {
+        if self.redundancy.1 > 0 {
+            self.redundancy.0
+        } else {
+            0
+        }
     }
 
     /// A packet of media time `ticks` arrived at `now_us`.
     pub fn observe(&mut self, now_us: i64, ticks: i64) {
         let transit = now_us.saturating_sub(media_micros(ticks));
+        self.redundancy.1 = self.redundancy.1.saturating_sub(1);
         if let Some(last) = self.last_transit.replace(transit) {
             let difference = transit.saturating_sub(last).saturating_abs() as f64;
             self.jitter_us += (difference - self.jitter_us) / 16.0;
@@ -128,7 +161,7 @@ impl DelayEstimator {
     /// How long after its earliest possible arrival a packet should be played, in microseconds.
     pub fn target_us(&self) -> i64 {
         let wanted = if self.seen < WARM_UP { self.measured_us().max(INITIAL_US) } else { self.measured_us() };
-        wanted.clamp(self.min_us, self.max_us)
+        wanted.max(self.redundancy_us()).clamp(self.min_us, self.max_us)
     }
 
     fn measured_us(&self) -> i64 {

@@ -11,8 +11,10 @@ pub mod mix;
 pub mod opus;
 mod opus_queue;
 pub mod pacer;
+pub mod payload;
 mod playout;
 pub mod receive;
+pub mod red;
 pub mod resample;
 pub mod send;
 

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::{opus, MAX_PAYLOAD, RTP_RATE};
+use super::{opus, send::LIVE_MS, MAX_PAYLOAD, RTP_RATE};
 use crate::error::{Code, Error, Result};
 
 /// Most frames waiting, whatever their duration.
@@ -21,13 +21,50 @@ pub(super) struct OpusQueue {
     capacity: usize,
     /// Media time at which the next frame begins.
     position: u64,
+    /// Of what is more than [`LIVE_MS`], the oldest is dropped.
+    live: bool,
+    /// Ticks that were taken, those of them that were dropped, and of these those that were too old or cleared.
+    written: u64,
+    dropped: u64,
+    refused: u64,
 }
 
 impl OpusQueue {
-    pub fn new(capacity_ms: u32) -> Self {
+    pub fn new(capacity_ms: u32, live: bool) -> Self {
         // At least the longest packet there is must fit.
         let capacity = (capacity_ms.max(120) * (RTP_RATE / 1_000)) as usize;
-        Self { frames: VecDeque::new(), held: 0, capacity, position: 0 }
+        Self { frames: VecDeque::new(), held: 0, capacity, position: 0, live, written: 0, dropped: 0, refused: 0 }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    pub fn sent_ms(&self) -> u64 {
+        (self.written - self.dropped - self.held as u64) / u64::from(RTP_RATE / 1_000)
+    }
+
+    pub fn refused_ms(&self) -> u64 {
+        self.refused / u64::from(RTP_RATE / 1_000)
+    }
+
+    /// Drops what waits; how many ms that were.
+    pub fn refuse(&mut self) -> u32 {
+        let ms = self.buffered_ms();
+        self.refused += self.held as u64;
+        self.clear();
+        ms
+    }
+
+    /// Nothing older than [`LIVE_MS`] stays before what comes now; a longer packet stands alone.
+    fn make_room(&mut self, duration: u32) {
+        let most = (LIVE_MS * (RTP_RATE / 1_000)) as usize;
+        while self.held + duration as usize > most || self.frames.len() >= MAX_FRAMES {
+            let Some((_, oldest)) = self.frames.pop_front() else { return };
+            self.held -= oldest as usize;
+            self.dropped += u64::from(oldest);
+            self.refused += u64::from(oldest);
+        }
     }
 
     pub fn push(&mut self, payload: Bytes, duration: u32) -> Result<()> {
@@ -43,10 +80,14 @@ impl OpusQueue {
                 format!("the Opus packet is {actual} samples long at 48 kHz, not {duration}"),
             ));
         }
+        if self.live {
+            self.make_room(actual);
+        }
         if self.frames.len() >= MAX_FRAMES || self.held + actual as usize > self.capacity {
             return Err(Error::new(Code::Full, "the queue of Opus frames is full; write at their pace"));
         }
         self.held += actual as usize;
+        self.written += u64::from(actual);
         self.frames.push_back((payload, actual));
         Ok(())
     }
@@ -68,8 +109,14 @@ impl OpusQueue {
     }
 
     pub fn clear(&mut self) {
+        self.dropped += self.held as u64;
         self.frames.clear();
         self.held = 0;
+    }
+
+    /// The frame that came last is not sent.
+    pub fn was_muted(&mut self, duration: u32) {
+        self.dropped += u64::from(duration);
     }
 
     /// A tick begins at media time `at`: what was not written in time for the past is a gap. Whether

@@ -8,9 +8,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{
-    delay::micros,
+    delay::{micros, LATE_TOLERANCE_US},
     fifo::Fifo,
-    jitter::{JitterBuffer, Pushed},
+    jitter::{JitterBuffer, INEXACT_TICKS},
     level,
     opus::{self, Decoder},
     FRAME_TICKS, RTP_RATE,
@@ -27,9 +27,6 @@ const RAMP_TICKS: i64 = 240;
 /// What is quieter ends in silence rather than in concealment when packets stop: the sender's DTX
 /// cannot be told from loss until the next packet, but it only begins in quiet.
 const QUIET: f32 = 0.003;
-
-/// A packet that is late by no more than this above the target is still played.
-const LATE_TOLERANCE_US: i64 = 20_000;
 
 /// When all packets have been late for this long, the path has changed.
 const LATE_STREAK_US: i64 = 150_000;
@@ -73,6 +70,8 @@ pub(super) struct Playout {
     pub state: State,
     /// Media time up to which sound has been produced, 48 kHz ticks.
     pub ticks: i64,
+    /// RTP timestamp of media time 0 of the stream that is heard.
+    epoch: u32,
     pub played: Played,
     gain: f32,
     /// Ticks concealed in a row.
@@ -94,6 +93,7 @@ impl Playout {
             channels: usize::from(channels),
             state: State::Idle,
             ticks: 0,
+            epoch: 0,
             played: Played::default(),
             gain: 0.0,
             concealed_ticks: 0,
@@ -105,13 +105,8 @@ impl Playout {
         }
     }
 
-    pub fn push(&mut self, sequence: u16, timestamp: u32, payload: Bytes, now: Duration) {
-        if self.jitter.push(sequence, timestamp, payload, now) == Pushed::Restarted {
-            self.forget();
-            if self.state == State::Playing {
-                self.state = State::Gap;
-            }
-        }
+    pub fn push(&mut self, ssrc: u32, sequence: u16, timestamp: u32, payload: Bytes, now: Duration) {
+        self.jitter.push(ssrc, sequence, timestamp, payload, now);
         if self.state == State::Idle && self.jitter.len() > 0 {
             self.state = State::Waiting;
         }
@@ -144,6 +139,11 @@ impl Playout {
         self.decoder.rate()
     }
 
+    /// RTP timestamp of a media time.
+    pub fn timestamp(&self, ticks: i64) -> u32 {
+        (ticks as u32).wrapping_add(self.epoch)
+    }
+
     /// Whether the first packet held is to be played now.
     pub fn ready(&self, now_us: i64) -> bool {
         let Some(front) = self.jitter.front() else { return false };
@@ -156,6 +156,7 @@ impl Playout {
 
     /// Appends at least 2.5 ms of sound, at the decoder's rate, of what is to be heard at `now`.
     pub fn produce(&mut self, now_us: i64, out: &mut Fifo) -> Kind {
+        self.jitter.settle_pause(now_us);
         if self.state != State::Playing && self.ready(now_us) {
             self.begin(now_us);
         }
@@ -168,6 +169,7 @@ impl Playout {
 
     /// The first packet held becomes what is heard next.
     fn begin(&mut self, now_us: i64) {
+        self.forgive_pause();
         let Some(front) = self.jitter.front() else { return };
         if self.jitter.missing() > 0 || front.ticks < self.heard_until {
             self.played.concealed += self.pending;
@@ -177,7 +179,15 @@ impl Playout {
         let Some(front) = self.jitter.front() else { return };
         self.concealed_ticks = 0;
         self.ticks = front.ticks;
+        self.epoch = front.timestamp.wrapping_sub(front.ticks as u32);
         self.state = State::Playing;
+    }
+
+    /// What was invented over a pause stood in for nothing.
+    fn forgive_pause(&mut self) {
+        if self.jitter.take_paused() {
+            self.pending = 0;
+        }
     }
 
     /// Discards what is older than the largest delay allows.
@@ -201,6 +211,7 @@ impl Playout {
         }
         if let Some(front) = self.jitter.front() {
             self.ticks = front.ticks;
+            self.epoch = front.timestamp.wrapping_sub(front.ticks as u32);
             self.gain = 0.0;
         }
     }
@@ -209,9 +220,13 @@ impl Playout {
         loop {
             let Some(front) = self.jitter.front() else { return self.starve(out) };
             let gap = front.ticks.saturating_sub(self.ticks);
-            let missing = self.jitter.missing();
-            if gap >= 120 {
-                return if missing > 0 { self.bridge(gap, missing, out) } else { self.enter_gap(out) };
+            let missing = self.jitter.missing_sound();
+            if missing > 0 && gap >= 120 {
+                self.jitter.forgive(missing);
+                return self.bridge(gap, missing, out);
+            }
+            if gap >= (front.duration * 3 / 4).clamp(120, INEXACT_TICKS) {
+                return self.enter_gap(out);
             }
             if gap > -front.duration {
                 return self.decode(out);
@@ -236,6 +251,7 @@ impl Playout {
 
     /// Decodes the first packet held.
     fn decode(&mut self, out: &mut Fifo) -> Kind {
+        self.forgive_pause();
         let missing = self.jitter.missing();
         let Some(packet) = self.jitter.pop() else { return self.starve(out) };
         if missing > 0 || packet.ticks < self.ticks {
@@ -244,6 +260,11 @@ impl Playout {
         self.pending = 0;
         self.late_since = None;
         self.ticks = packet.ticks;
+        self.epoch = packet.timestamp.wrapping_sub(packet.ticks as u32);
+        if packet.fresh {
+            // Refused only for a broken decoder, which the next line reports.
+            let _ = self.decoder.reset();
+        }
         let room = self.samples(opus::MAX_FRAMES as i64);
         let Ok(frames) = self.decoder.decode(&packet.payload, out.grow(room)) else {
             out.shrink(room);
@@ -279,13 +300,14 @@ impl Playout {
     fn bridge(&mut self, gap: i64, missing: i64, out: &mut Fifo) -> Kind {
         let Some(front) = self.jitter.front() else { return self.starve(out) };
         let duration = front.duration;
-        if gap == duration && opus::has_fec(&front.payload) {
+        let next_to_it = (gap - duration).abs() < INEXACT_TICKS.min(duration);
+        if next_to_it && !front.fresh && opus::has_fec(&front.payload) {
             let room = self.samples(duration);
             if let Ok(frames) = self.decoder.decode_fec(&front.payload, out.grow(room)) {
                 out.shrink(room - frames * self.channels);
                 self.played.concealed += std::mem::take(&mut self.pending);
                 self.played.fec += 1;
-                self.ticks += duration;
+                self.ticks += gap;
                 self.jitter.give_up_one();
                 self.recover(frames, out);
                 return Kind::Fec;

@@ -12,7 +12,9 @@ use super::{
     jitter::JitterBuffer,
     level, mix,
     opus::Decoder,
+    payload::{Arrival, PayloadTypes, Taken},
     playout::{fade, Kind, Playout, State, EXCESS_US},
+    red,
     resample::Resampler,
     RATES, RTP_RATE,
 };
@@ -109,6 +111,8 @@ pub struct ReceiveStats {
     pub concealed_frames: u64,
     /// Packets rebuilt from FEC.
     pub fec_frames: u64,
+    /// Lost packets whose frame came again in a later packet, in time.
+    pub restored: u64,
     /// Packets that came after their time.
     pub late: u64,
     pub duplicates: u64,
@@ -119,6 +123,9 @@ pub struct ReceiveStats {
     pub stretched_frames: u64,
     /// Times the sender began anew.
     pub restarts: u64,
+    /// Packets of padding only, and of payload types that are not Opus: received, never decoded.
+    pub padding: u64,
+    pub unplayable: u64,
     /// Interarrival jitter (RFC 3550 section 6.4.1).
     pub jitter_ms: f32,
     /// Sound held: packets and what is decoded of them.
@@ -150,6 +157,9 @@ pub struct AudioReceiver {
     playout: Playout,
     output: Output,
     deliver_opus: bool,
+    types: PayloadTypes,
+    padding: u64,
+    unplayable: u64,
     too_deep: u32,
     too_shallow: u32,
     excess: u32,
@@ -188,6 +198,9 @@ impl AudioReceiver {
                 remainder: 0,
             },
             deliver_opus: config.deliver_opus,
+            types: PayloadTypes::default(),
+            padding: 0,
+            unplayable: 0,
             too_deep: 0,
             too_shallow: 0,
             excess: 0,
@@ -198,10 +211,53 @@ impl AudioReceiver {
         })
     }
 
-    /// A packet of the track: RTP sequence number, timestamp and payload, and when it came. Anything
+    /// Under which payload types Opus comes from now on.
+    pub fn accept(&mut self, types: PayloadTypes) {
+        self.types = types;
+    }
+
+    /// A packet of the track, of whatever kind, and when it came. What is not Opus is told apart and never
+    /// decoded; it is not missing either.
+    pub fn receive(&mut self, packet: Arrival, now: Duration) -> Taken {
+        let Arrival { ssrc, payload_type, sequence, timestamp, payload } = packet;
+        let taken = self.types.kind(payload_type, &payload);
+        match taken {
+            Taken::Sound => match self.types.inner(payload_type) {
+                Some(inner) => self.receive_redundant(ssrc, sequence, timestamp, &payload, inner, now),
+                None => self.playout.push(ssrc, sequence, timestamp, payload, now),
+            },
+            Taken::Padding => self.padding += 1,
+            Taken::Unplayable => self.unplayable += 1,
+        }
+        if taken != Taken::Sound {
+            self.playout.jitter.push_hollow(ssrc, sequence);
+        }
+        taken
+    }
+
+    /// A packet of Opus: RTP sequence number, timestamp and payload, and when it came. Anything
     /// may be handed in; what is malformed, late or double is dropped and counted.
     pub fn push(&mut self, sequence: u16, timestamp: u32, payload: Bytes, now: Duration) {
-        self.playout.push(sequence, timestamp, payload, now);
+        self.playout.push(0, sequence, timestamp, payload, now);
+    }
+
+    /// The frames of a packet of redundant audio, the newest first. A malformed packet is pushed as an empty one,
+    /// which is dropped and counted.
+    fn receive_redundant(
+        &mut self,
+        ssrc: u32,
+        sequence: u16,
+        timestamp: u32,
+        packet: &Bytes,
+        inner: u8,
+        now: Duration,
+    ) {
+        let parts = red::parse(packet, inner).unwrap_or_default();
+        self.playout.push(ssrc, sequence, timestamp, parts.primary.clone(), now);
+        for (back, block) in parts.earlier() {
+            let timestamp = timestamp.wrapping_sub(u32::from(block.offset));
+            self.playout.jitter.restore(ssrc, sequence.wrapping_sub(back), timestamp, block.payload.clone());
+        }
     }
 
     /// The next 20 ms. `None` while there is nothing to hear yet, and when the track has become idle.
@@ -227,7 +283,7 @@ impl AudioReceiver {
         let shrink = self.playout.state == State::Playing && self.adjust(now_us, frames);
         let wanted = if shrink { 2 * frames } else { frames };
         self.fill(now_us, wanted, &mut kinds);
-        let timestamp = self.position() as u32;
+        let timestamp = self.playout.timestamp(self.position());
         let silent = kinds.silence && !kinds.sound && !kinds.concealed && !kinds.fec;
         self.output.take(frames, shrink);
         self.last_level = if silent && self.output.pcm_f32.iter().all(|s| *s == 0.0) {
@@ -254,17 +310,19 @@ impl AudioReceiver {
         if !self.deliver_opus {
             return None;
         }
+        self.playout.jitter.settle_pause(micros(now));
         let in_order = self.playout.state == State::Playing && self.playout.jitter.missing() == 0;
         if !in_order && !self.playout.ready(micros(now)) {
             return None;
         }
-        let missing = self.playout.jitter.missing().clamp(0, i64::from(u32::MAX));
+        let lost = self.playout.jitter.counts.lost;
         let packet = self.playout.jitter.pop()?;
+        let missing = self.playout.jitter.counts.lost.saturating_sub(lost).min(u64::from(u32::MAX));
         self.playout.state = State::Playing;
         Some(PulledOpus {
             payload: packet.payload,
             sequence: packet.sequence as u16,
-            timestamp: packet.ticks as u32,
+            timestamp: packet.timestamp,
             duration: packet.duration as u32,
             lost_before: missing as u32,
         })
@@ -273,6 +331,11 @@ impl AudioReceiver {
     /// Whether no packet has come for 500 ms (or ever): pulling can stop until the next push.
     pub fn idle(&self, now: Duration) -> bool {
         self.playout.idle(now, IDLE_AFTER)
+    }
+
+    /// Whether sound is held that was not pulled yet.
+    pub fn holds_sound(&self) -> bool {
+        self.playout.jitter.len() > 0 || self.output.ticks() >= i64::from(RTP_RATE) / 100
     }
 
     /// Forgets the stream, as after a change of SSRC; the counters stay.
@@ -286,16 +349,19 @@ impl AudioReceiver {
         let counts = self.playout.jitter.counts;
         let held = self.playout.jitter.held_ticks() as f32 + self.output.ticks() as f32;
         ReceiveStats {
-            received: counts.received,
+            received: counts.received + self.padding + self.unplayable,
             lost: counts.lost,
             concealed_frames: self.playout.played.concealed,
             fec_frames: self.playout.played.fec,
+            restored: counts.restored,
             late: counts.late,
             duplicates: counts.duplicates,
             discarded: counts.discarded,
             shrunk_frames: self.shrunk,
             stretched_frames: self.stretched,
             restarts: counts.restarts,
+            padding: self.padding,
+            unplayable: self.unplayable,
             jitter_ms: self.playout.jitter.delay.jitter_ms(),
             buffer_ms: held / (RTP_RATE / 1_000) as f32,
             delay_ms: self.delay_us as f32 / 1_000.0,

@@ -22,6 +22,12 @@ const PATIENCE: u32 = 3;
 /// From this many dB below full scale on, sound may be left out as silence.
 const QUIET_DBOV: u8 = 45;
 
+/// Milliseconds that a live track keeps at most.
+pub const LIVE_MS: u32 = 40;
+
+/// Silence after the last sound that takes what the encoder still holds along, in samples at 48 kHz.
+const TAIL: usize = 480;
+
 /// Range of [`AudioSendConfig::capacity_ms`].
 pub const CAPACITY_MS: std::ops::RangeInclusive<u32> = 40..=5_000;
 
@@ -42,6 +48,8 @@ pub struct AudioSendConfig {
     pub encoder: EncoderConfig,
     /// How much the application may write ahead, in ms, 40..=5 000.
     pub capacity_ms: u32,
+    /// At most [`LIVE_MS`] are kept, whatever the capacity: of what is more the oldest is dropped.
+    pub live: bool,
     /// Chance for the first sequence number and timestamp (RFC 3550 section 5.1).
     pub seed: u64,
 }
@@ -52,6 +60,7 @@ impl Default for AudioSendConfig {
             input: AudioInput::Pcm { rate: RTP_RATE, channels: 1 },
             encoder: EncoderConfig::default(),
             capacity_ms: 200,
+            live: false,
             seed: 0,
         }
     }
@@ -107,6 +116,8 @@ pub struct SendStats {
     pub padded_frames: u64,
     /// Frames the codec failed on.
     pub failed_frames: u64,
+    /// Milliseconds that a live track dropped as too old, and that were cleared.
+    pub dropped_ms: u64,
 }
 
 #[derive(Debug)]
@@ -117,6 +128,17 @@ struct Pcm {
     ring: Fifo,
     /// Capacity of the ring in frames.
     capacity: usize,
+    /// Of what is more, the oldest is dropped.
+    live: bool,
+    /// Frames that were taken, and those of them that were dropped rather than sent.
+    written: u64,
+    dropped: u64,
+    /// Part of `dropped`: too old on a live track, or cleared.
+    refused: u64,
+    /// No more is written: what there is does not wait for more.
+    last: bool,
+    /// The encoder still holds the end of what it was given.
+    tail: bool,
     resampler: Resampler,
     /// The same at 48 kHz.
     ready: Fifo,
@@ -157,10 +179,8 @@ impl AudioSender {
             return Err(Error::new(Code::Argument, "the audio buffer must be 40..=5000 ms"));
         }
         let source = match config.input {
-            AudioInput::Pcm { rate, channels } => {
-                Source::Pcm(Box::new(Pcm::new(rate, channels, config.capacity_ms, &config.encoder)?))
-            }
-            AudioInput::Opus => Source::Opus(OpusQueue::new(config.capacity_ms)),
+            AudioInput::Pcm { rate, channels } => Source::Pcm(Box::new(Pcm::new(rate, channels, &config)?)),
+            AudioInput::Opus => Source::Opus(OpusQueue::new(config.capacity_ms, config.live)),
         };
         let chance = mix_seed(config.seed);
         Ok(Self {
@@ -235,7 +255,44 @@ impl AudioSender {
     }
 
     pub fn stats(&self) -> SendStats {
-        self.stats
+        let dropped_ms = match &self.source {
+            Source::Pcm(pcm) => pcm.ms(pcm.refused),
+            Source::Opus(queue) => queue.refused_ms(),
+        };
+        SendStats { dropped_ms, ..self.stats }
+    }
+
+    /// Milliseconds of what was written that have become packets, since the sender was made.
+    pub fn sent_ms(&self) -> u64 {
+        match &self.source {
+            Source::Pcm(pcm) => pcm.sent_ms(),
+            Source::Opus(queue) => queue.sent_ms(),
+        }
+    }
+
+    /// Drops what was written and not sent yet, and what encoder and resampler hold of it. How many ms that were.
+    pub fn clear(&mut self) -> u32 {
+        self.in_gap = true;
+        match &mut self.source {
+            Source::Pcm(pcm) => pcm.refuse(),
+            Source::Opus(queue) => queue.refuse(),
+        }
+    }
+
+    /// No more will be written: the rest is sent without waiting for more, to the last sample.
+    pub fn finish(&mut self) {
+        if let Source::Pcm(pcm) = &mut self.source {
+            pcm.last = true;
+        }
+    }
+
+    /// Whether nothing is left to send: of what is muted, nothing ever is.
+    pub fn is_drained(&self) -> bool {
+        self.muted
+            || match &self.source {
+                Source::Pcm(pcm) => pcm.is_empty() && !(pcm.last && pcm.tail),
+                Source::Opus(queue) => queue.is_empty(),
+            }
     }
 
     /// Mutes or unmutes at once rather than with the next tick. Either way, what was written before
@@ -307,7 +364,10 @@ impl AudioSender {
                 return Some(Frame { at, payload, duration, level: None });
             }
             self.in_gap = true;
-            self.stats.dtx_frames += u64::from(!self.muted);
+            match self.muted {
+                true => queue.was_muted(duration),
+                false => self.stats.dtx_frames += 1,
+            }
         }
         None
     }
@@ -341,7 +401,9 @@ struct Frame {
 }
 
 impl Pcm {
-    fn new(rate: u32, channels: u8, capacity_ms: u32, encoder: &EncoderConfig) -> Result<Self> {
+    fn new(rate: u32, channels: u8, config: &AudioSendConfig) -> Result<Self> {
+        let encoder = &config.encoder;
+        let capacity_ms = if config.live { LIVE_MS } else { config.capacity_ms };
         let coded = encoder.channels;
         let resampler = Resampler::new(rate, RTP_RATE, coded)?;
         let mixer = Mixer::new(channels, coded)?;
@@ -353,6 +415,12 @@ impl Pcm {
             mixer,
             rate,
             capacity,
+            live: config.live,
+            written: 0,
+            dropped: 0,
+            refused: 0,
+            last: false,
+            tail: false,
             resampler,
             starved: 0,
             dtx: encoder.dtx,
@@ -362,7 +430,49 @@ impl Pcm {
     }
 
     fn room(&self) -> usize {
-        self.capacity - self.ring.len() / self.mixer.to()
+        match self.live {
+            true => self.capacity.saturating_sub(self.held() as usize),
+            false => self.capacity - self.ring.len() / self.mixer.to(),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.ring.len() + self.ready.len() + self.resampler.pending() == 0
+    }
+
+    fn ms(&self, frames: u64) -> u64 {
+        (frames * 1_000 + u64::from(self.rate / 2)) / u64::from(self.rate)
+    }
+
+    /// Frames that were written and are still here.
+    fn held(&self) -> u64 {
+        let ready = (self.ready.len() / self.mixer.to()) as u64 * u64::from(self.rate);
+        let waiting = self.ring.len() / self.mixer.to() + self.resampler.pending();
+        // Padding is here as well, and was never written.
+        (waiting as u64 + ready.div_ceil(u64::from(RTP_RATE))).min(self.written - self.dropped)
+    }
+
+    fn sent_ms(&self) -> u64 {
+        self.ms(self.written - self.dropped - self.held())
+    }
+
+    /// Drops everything that waits; how many ms that were.
+    fn refuse(&mut self) -> u32 {
+        let before = self.dropped;
+        self.clear();
+        let frames = self.dropped - before;
+        self.refused += frames;
+        self.ms(frames) as u32
+    }
+
+    /// Makes room for `frames` by dropping what is oldest. How many of the new ones do not fit even so.
+    fn make_room(&mut self, frames: usize) -> usize {
+        let too_many = frames.saturating_sub(self.room());
+        let oldest = (too_many * self.mixer.to()).min(self.ring.len());
+        self.ring.consume(oldest);
+        self.dropped += too_many as u64;
+        self.refused += too_many as u64;
+        too_many - oldest / self.mixer.to()
     }
 
     fn buffered_ms(&self) -> u32 {
@@ -373,14 +483,19 @@ impl Pcm {
 
     fn write<S: Sample>(&mut self, samples: &[S]) -> Result<(), Full> {
         let frames = samples.len() / self.mixer.from();
-        if frames > self.room() {
+        if frames > self.room() && !self.live {
             return Err(Full);
         }
-        self.mixer.mix(samples, self.ring.grow(frames * self.mixer.to()));
+        self.written += frames as u64;
+        let passed_over = if self.live { self.make_room(frames) } else { 0 };
+        let samples = &samples[passed_over * self.mixer.from()..];
+        self.mixer.mix(samples, self.ring.grow((frames - passed_over) * self.mixer.to()));
         Ok(())
     }
 
     fn clear(&mut self) {
+        self.dropped += self.held();
+        self.tail = false;
         self.ring.clear();
         self.ready.clear();
         self.resampler.reset();
@@ -393,7 +508,9 @@ impl Pcm {
     fn drop_tick(&mut self) -> Option<(Bytes, f32)> {
         let due = self.rate + self.remainder;
         self.remainder = due % 50;
-        self.ring.consume((due / 50) as usize * self.mixer.to());
+        let samples = ((due / 50) as usize * self.mixer.to()).min(self.ring.len());
+        self.dropped += (samples / self.mixer.to()) as u64;
+        self.ring.consume(samples);
         None
     }
 
@@ -401,6 +518,7 @@ impl Pcm {
     fn tick(&mut self, stats: &mut SendStats) -> Option<(Bytes, f32)> {
         let width = self.mixer.to();
         let frame = opus::FRAME * width;
+        let mut padding = 0;
         while self.ready.len() < frame {
             let missing = (frame - self.ready.len()) / width;
             let take = if self.resampler.is_copy() { missing } else { self.resampler.needed() };
@@ -409,19 +527,23 @@ impl Pcm {
                 self.ring.consume(take * width);
                 continue;
             }
-            if self.ring.len() + self.ready.len() + self.resampler.pending() == 0 {
+            let empty = self.is_empty();
+            if empty && !(self.last && self.tail) {
                 self.starved = 0;
                 return None;
             }
-            stats.starved_ticks += 1;
-            self.starved += 1;
-            if self.starved < PATIENCE {
+            if !empty {
+                stats.starved_ticks += 1;
+                self.starved += 1;
+            }
+            if self.starved < PATIENCE && !self.last {
                 return None;
             }
-            self.pad(frame);
+            padding = self.pad(frame) / width;
             stats.padded_frames += 1;
         }
         self.starved = 0;
+        self.tail = padding < TAIL;
         let level = level::rms(&self.ready.as_slice()[..frame]);
         // The codec takes steady sound for silence, however loud: DTX is for what is quiet as well.
         let quiet = level::dbov(level) >= QUIET_DBOV;
@@ -443,17 +565,19 @@ impl Pcm {
         }
     }
 
-    /// Sends what is left on its way, followed by as much silence as a frame lacks.
-    fn pad(&mut self, frame: usize) {
+    /// Sends what is left on its way, followed by as much silence as a frame lacks: so many samples.
+    fn pad(&mut self, frame: usize) -> usize {
         const ZEROS: [f32; 512] = [0.0; 512];
         let width = self.mixer.to();
         self.resampler.process(self.ring.as_slice(), &mut self.ready);
         self.ring.clear();
+        let padding = frame.saturating_sub(self.ready.len());
         while self.ready.len() < frame {
             let missing = frame - self.ready.len();
             let take = if self.resampler.is_copy() { missing } else { self.resampler.needed() * width };
             self.resampler.process(&ZEROS[..take.min(ZEROS.len())], &mut self.ready);
         }
+        padding
     }
 }
 
@@ -464,3 +588,7 @@ fn mix_seed(seed: u64) -> u64 {
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
 }
+
+#[cfg(test)]
+#[path = "send_tests.rs"]
+mod tests;

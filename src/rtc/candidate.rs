@@ -4,18 +4,8 @@
 //! Must not know: the engine, sockets, signalling.
 
 use super::sdp;
-use serde::{Deserialize, Serialize};
-
-/// Longest candidate JSON accepted, in bytes.
-pub const MAX_CANDIDATE_BYTES: usize = 4096;
-
-#[derive(Deserialize)]
-struct Wire {
-    #[serde(default)]
-    candidate: Option<String>,
-    #[serde(rename = "usernameFragment", default)]
-    username_fragment: Option<serde_json::Value>,
-}
+use crate::core::model::candidate::Candidate;
+use serde::Serialize;
 
 #[derive(Serialize)]
 struct Out<'a> {
@@ -40,19 +30,8 @@ pub enum Remote {
 /// Reads a candidate of the other side. All media is bundled, so `sdpMid` and `sdpMLineIndex`
 /// are not looked at; missing, null and empty members are tolerated.
 pub fn parse(json: &str) -> Result<Remote, &'static str> {
-    if json.len() > MAX_CANDIDATE_BYTES {
-        return Err("the candidate is too large");
-    }
-    // A sequence would also do for serde.
-    if json.trim_start().starts_with('[') {
-        return Err("the candidate is not JSON of a candidate");
-    }
-    let wire: Wire = match serde_json::from_str::<Option<Wire>>(json) {
-        Ok(Some(wire)) => wire,
-        Ok(None) => return Ok(Remote::Nothing),
-        Err(_) => return Err("the candidate is not JSON of a candidate"),
-    };
-    let text = wire.candidate.unwrap_or_default();
+    let read = Candidate::parse(json)?;
+    let text = read.candidate.as_deref().unwrap_or_default();
     let text = text.trim();
     let text = text.strip_prefix("a=").unwrap_or(text);
     if text.is_empty() || text == "candidate:" || text == "end-of-candidates" {
@@ -67,8 +46,7 @@ pub fn parse(json: &str) -> Result<Remote, &'static str> {
     if !sdp::is_udp_candidate(text) {
         return Err("the candidate cannot be parsed");
     }
-    let ufrag = wire.username_fragment.and_then(|v| v.as_str().map(str::to_owned)).filter(|u| !u.is_empty());
-    Ok(Remote::Use { candidate: text.to_owned(), ufrag })
+    Ok(Remote::Use { candidate: text.to_owned(), ufrag: read.ufrag().map(str::to_owned) })
 }
 
 /// A local candidate for the other side. `mid` and `index` name the m-line that carries the

@@ -2,9 +2,12 @@
 //!
 //! Must not know: any engine's types, signalling, calls. Methods are cancel-safe only where said.
 
-use crate::core::model::{IceServer, PeerKind};
+use crate::core::model::{IceServer, Path, PeerKind};
+use crate::media::payload::Red;
 use async_trait::async_trait;
 use bytes::Bytes;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,12 +42,19 @@ pub struct RemoteTrackInfo {
     /// e.g. `audio/opus`.
     pub mime: String,
     pub clock_rate: u32,
+    /// Payload types that are Opus on its m-line; empty when that is not known.
+    pub opus_types: Vec<u8>,
+    /// The payload types of redundant audio and of the Opus in it (RFC 2198), where it is negotiated.
+    pub red: Option<Red>,
 }
 
 /// Receives the packets of one remote track, on the engine's reading task: hand off, never block.
 /// Dropped when the track or its peer connection is over.
 pub trait PacketSink: Send {
     fn packet(&mut self, packet: RtpPacket);
+
+    /// The track goes on after a negotiation; its payload types may be others.
+    fn renegotiated(&mut self, _info: &RemoteTrackInfo) {}
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,12 +76,27 @@ pub trait PeerObserver: Send + Sync + 'static {
     fn state(&self, state: PeerState);
     /// A remote track's first packet came; `None` refuses the track.
     fn track(&self, info: RemoteTrackInfo) -> Option<Box<dyn PacketSink>>;
+    /// An m-line of the other side sends sound in codecs that the engine does not take; no packet of it comes.
+    fn unplayable(&self, _info: RemoteTrackInfo) {}
+    /// Packets come with an SSRC that belongs to no m-line; they are dropped. `new`: the first are some seconds old,
+    /// and this stream was not told of before.
+    fn unassigned(&self, _ssrc: u32, _packets: u64, _new: bool) {}
     /// A data channel, ours or one that the other side opened, may carry messages.
     fn channel_open(&self, _label: &str) {}
-    /// One message on a data channel; `label` names it. Larger ones than `MAX_DATA_MESSAGE` are
-    /// dropped by the engine side.
+    /// One message on a data channel; `label` names it.
     fn data(&self, _label: &str, _message: Bytes) {}
+    /// So many messages of so many bytes are dropped: larger than `MAX_DATA_MESSAGE`, or not read before the end. May
+    /// come after `Closed`.
+    fn data_unread(&self, _label: &str, _messages: u64, _bytes: u64) {}
+    /// Asked before each message: what to wait for before the next one is read from that channel. Meanwhile the other
+    /// side's window closes; nothing else of the peer connection waits.
+    fn data_room(&self, _label: &str) -> Option<Waiting> {
+        None
+    }
 }
+
+/// Resolves when there is room again. Cancel safe.
+pub type Waiting = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 #[derive(Clone, Debug, Default)]
 pub struct PeerOptions {
@@ -79,6 +104,8 @@ pub struct PeerOptions {
     /// Bind only loopback addresses (for SFUs on this machine); else every usable interface.
     /// ICE servers elsewhere are then left out.
     pub loopback_only: bool,
+    /// Offered data channels are refused: the call has no use for any, and nothing of them reaches the engine.
+    pub refuse_data: bool,
     /// How long without any packet before `Disconnected` is told; `None`: the engine's 5 s.
     pub disconnected_after: Option<Duration>,
 }
@@ -114,6 +141,8 @@ pub struct AudioSenderSpec {
     pub track_id: String,
     pub stereo: bool,
     pub dtx: bool,
+    /// Earlier frames sent along with each packet, where the other side takes them (RFC 2198); 0 is none.
+    pub red: u8,
 }
 
 /// Local offer together with the mid of each sender, in the order in which senders were added.
@@ -186,6 +215,11 @@ pub trait Peer: Send + Sync + 'static {
 
     /// Round trip time in ms and the like, as JSON text without addresses or credentials.
     async fn stats_json(&self) -> EngineResult<String>;
+
+    /// What was tried to connect, and what was found.
+    fn path(&self) -> Path {
+        Path::default()
+    }
 
     /// Closes; idempotent, bounded (≤ 500 ms). The observer hears `Closed` once.
     async fn close(&self);

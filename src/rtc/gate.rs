@@ -3,7 +3,7 @@
 //!
 //! Must not know: any engine's types, sockets.
 
-use super::engine::{PacketSink, PeerObserver, PeerState, RemoteTrackInfo};
+use super::engine::{PacketSink, PeerObserver, PeerState, RemoteTrackInfo, Waiting};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -62,12 +62,32 @@ impl Gate {
         self.observer.track(info)
     }
 
+    pub fn unplayable(&self, info: RemoteTrackInfo) {
+        if !self.is_closing() {
+            self.observer.unplayable(info);
+        }
+    }
+
+    pub fn unassigned(&self, ssrc: u32, packets: u64, new: bool) {
+        if !self.is_closing() {
+            self.observer.unassigned(ssrc, packets, new);
+        }
+    }
+
     pub fn channel_open(&self, label: &str) {
         self.unless_closed(|observer| observer.channel_open(label));
     }
 
     pub fn data(&self, label: &str, message: Bytes) {
         self.unless_closed(|observer| observer.data(label, message));
+    }
+
+    pub fn data_unread(&self, label: &str, messages: u64, bytes: u64) {
+        self.observer.data_unread(label, messages, bytes);
+    }
+
+    pub fn data_room(&self, label: &str) -> Option<Waiting> {
+        self.observer.data_room(label)
     }
 
     fn unless_closed(&self, tell: impl FnOnce(&dyn PeerObserver)) {

@@ -5,9 +5,10 @@ pub mod environment;
 pub mod sdp;
 pub mod webrtc;
 
-mod early;
 mod gate;
+mod refuse;
 mod tasks;
+mod trace;
 mod udp;
 
 /// The engine that the library ships with.

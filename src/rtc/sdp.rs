@@ -3,7 +3,9 @@
 //!
 //! Must not know: the engine, sockets, signalling. Nothing here panics on any text.
 
+pub(super) use crate::core::model::sdp::{attribute, Parts};
 use crate::core::model::PeerKind;
+use crate::media::payload::Red;
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
@@ -14,32 +16,6 @@ pub const MAX_MEDIA: usize = 512;
 /// Most distinct candidates kept of one description.
 pub const MAX_CANDIDATES: usize = 64;
 const MAX_LINE_BYTES: usize = 8 * 1024;
-
-/// A description split at its m-lines: the session part first, then one part per m-line.
-struct Parts<'a>(Vec<Vec<&'a str>>);
-
-impl<'a> Parts<'a> {
-    fn of(sdp: &'a str) -> Self {
-        let mut parts = vec![Vec::new()];
-        for line in sdp.lines().filter(|line| !line.is_empty()) {
-            if line.starts_with("m=") {
-                parts.push(Vec::new());
-            }
-            if let Some(part) = parts.last_mut() {
-                part.push(line);
-            }
-        }
-        Self(parts)
-    }
-
-    fn media(&self) -> &[Vec<&'a str>] {
-        &self.0[1..]
-    }
-}
-
-fn attribute<'a>(lines: &[&'a str], name: &str) -> Option<&'a str> {
-    lines.iter().find_map(|line| line.strip_prefix("a=")?.strip_prefix(name)?.strip_prefix(':'))
-}
 
 fn is_hex_fingerprint(value: &str) -> bool {
     let mut words = value.split(' ');
@@ -166,6 +142,21 @@ pub fn mids(sdp: &str) -> Vec<&str> {
     Parts::of(sdp).media().iter().filter_map(|media| attribute(media, "mid")).collect()
 }
 
+/// The first m-line that is not refused: its place and its mid.
+pub fn first_accepted(sdp: &str) -> Option<(u16, &str)> {
+    let parts = Parts::of(sdp);
+    let media = parts.media().iter().enumerate();
+    let mut accepted = media.filter(|(_, media)| media[0].split(' ').nth(1) != Some("0"));
+    accepted.find_map(|(at, media)| Some((u16::try_from(at).ok()?, attribute(media, "mid")?)))
+}
+
+/// The mids of the m-lines of video.
+pub fn video_mids(sdp: &str) -> Vec<&str> {
+    let parts = Parts::of(sdp);
+    let video = parts.media().iter().filter(|media| media[0].starts_with("m=video "));
+    video.filter_map(|media| attribute(media, "mid")).collect()
+}
+
 /// Whether every m-line has a mid of its own.
 pub fn mids_differ(sdp: &str) -> bool {
     let mids = mids(sdp);
@@ -190,6 +181,215 @@ fn opus_payloads<'a>(media: &[&'a str]) -> Vec<&'a str> {
             codec.to_ascii_lowercase().starts_with("opus/").then_some(payload)
         })
         .collect()
+}
+
+/// The payload types of an m-line's sound.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AudioTypes {
+    pub opus: Vec<u8>,
+    pub red: Option<Red>,
+}
+
+fn types_of(media: &[&str]) -> AudioTypes {
+    let opus = opus_payloads(media).iter().filter_map(|payload| payload.parse().ok()).collect();
+    AudioTypes { opus, red: red_payloads(media).first().copied() }
+}
+
+/// An m-line with sound that the other side sends.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Receiving {
+    pub mid: String,
+    pub stream_id: String,
+    pub track_id: String,
+    /// Those that are named; without any it is found by what packets say.
+    pub ssrcs: Vec<u32>,
+    pub rids: Vec<String>,
+    pub types: AudioTypes,
+    /// Payload type, codec and clock rate of each format.
+    pub formats: Vec<(u8, String, u32)>,
+    /// Ids of the header extensions that name its mid and its rid (RFC 8843, RFC 8852); 0 without one.
+    pub mid_extension: u8,
+    pub rid_extension: u8,
+}
+
+const MID_EXTENSION: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
+const RID_EXTENSION: &str = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id";
+
+/// Whether the other side sends with an m-line of this kind.
+fn sends(media: &[&str], kind: &str) -> bool {
+    let Some(line) = media.first().and_then(|line| line.strip_prefix("m=")?.strip_prefix(kind)?.strip_prefix(' '))
+    else {
+        return false;
+    };
+    let refused = line.split(' ').next() == Some("0") && !media.contains(&"a=bundle-only");
+    !refused && !media.iter().any(|line| matches!(*line, "a=inactive" | "a=recvonly"))
+}
+
+fn values<'a>(media: &[&'a str], name: &str) -> Vec<&'a str> {
+    let value = |line: &&'a str| line.strip_prefix("a=")?.strip_prefix(name)?.strip_prefix(':');
+    media.iter().filter_map(value).collect()
+}
+
+/// What an offer sends sound with.
+pub fn receiving(sdp: &str) -> Vec<Receiving> {
+    Parts::of(sdp)
+        .media()
+        .iter()
+        .filter(|media| sends(media, "audio"))
+        .filter_map(|media| receiving_with(media))
+        .collect()
+}
+
+fn receiving_with(media: &[&str]) -> Option<Receiving> {
+    let mut all = Receiving { mid: attribute(media, "mid")?.to_owned(), ..Receiving::default() };
+    // The second of a group repairs the first (RFC 5576).
+    let repairs = |ssrc: &str| {
+        let mut groups = values(media, "ssrc-group").into_iter();
+        groups.any(|group| {
+            (group.starts_with("FID ") || group.starts_with("FEC-FR ")) && group.ends_with(&format!(" {ssrc}"))
+        })
+    };
+    let mut msid = attribute(media, "msid").unwrap_or_default();
+    for value in values(media, "ssrc") {
+        let (ssrc, about) = value.split_once(' ').unwrap_or((value, ""));
+        let Ok(number) = ssrc.parse() else { continue };
+        if !all.ssrcs.contains(&number) && !repairs(ssrc) {
+            all.ssrcs.push(number);
+        }
+        if let (true, Some(named)) = (msid.is_empty(), about.strip_prefix("msid:")) {
+            msid = named;
+        }
+    }
+    let mut ids = msid.split(' ');
+    let mut id = || ids.next().unwrap_or_default().to_owned();
+    (all.stream_id, all.track_id) = (id(), id());
+    all.rids = values(media, "rid").iter().filter_map(|rid| rid.split(' ').next()).map(str::to_owned).collect();
+    all.types = types_of(media);
+    for map in values(media, "rtpmap") {
+        let format = || {
+            let (payload, codec) = map.split_once(' ')?;
+            let mut codec = codec.split('/');
+            Some((payload.parse().ok()?, codec.next()?.to_ascii_lowercase(), codec.next()?.trim().parse().ok()?))
+        };
+        all.formats.extend(format());
+    }
+    for map in values(media, "extmap") {
+        let Some((id, uri)) = map.split_once(' ') else { continue };
+        let id = id.split('/').next().and_then(|id| id.parse().ok()).unwrap_or(0);
+        match uri.split(' ').next() {
+            Some(MID_EXTENSION) => all.mid_extension = id,
+            Some(RID_EXTENSION) => all.rid_extension = id,
+            _ => {}
+        }
+    }
+    Some(all)
+}
+
+/// The offer with an SSRC in every m-line that sends and names none: the engine takes several of them only so. Nobody
+/// sends with these.
+pub fn with_ssrcs(sdp: &str) -> String {
+    let mut free = (0..=u32::MAX).rev();
+    let mut out = String::with_capacity(sdp.len() + 64);
+    for part in Parts::of(sdp).0 {
+        for line in &part {
+            out.push_str(line);
+            out.push_str("\r\n");
+        }
+        let nameless = values(&part, "ssrc").is_empty() && values(&part, "rid").is_empty();
+        if nameless && (sends(&part, "audio") || sends(&part, "video")) {
+            let named = |ssrc: &u32| sdp.contains(&format!("a=ssrc:{ssrc}"));
+            if let Some(ssrc) = free.by_ref().find(|ssrc| !named(ssrc)) {
+                let _ = write!(out, "a=ssrc:{ssrc} cname:-\r\n");
+            }
+        }
+    }
+    out
+}
+
+/// An m-line with sound that nobody here can decode.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForeignAudio {
+    pub mid: String,
+    pub stream_id: String,
+    pub track_id: String,
+    /// Its first codec, e.g. `PCMU`.
+    pub codec: String,
+}
+
+/// The m-lines of an offer that send sound, and none of it as Opus.
+pub fn foreign_audio(sdp: &str) -> Vec<ForeignAudio> {
+    let parts = Parts::of(sdp);
+    let foreign = |media: &Vec<&str>| {
+        let line = media.first()?.strip_prefix("m=audio ")?;
+        let (mut words, silent) = (line.split(' '), ["a=inactive", "a=recvonly"]);
+        if words.next() == Some("0") || media.iter().any(|l| silent.contains(l)) || !opus_payloads(media).is_empty() {
+            return None;
+        }
+        let codec = attribute(media, "rtpmap").and_then(|map| map.split([' ', '/']).nth(1));
+        let number = words.nth(1).unwrap_or_default();
+        let mut ids = attribute(media, "msid").unwrap_or_default().split(' ');
+        let mut id = || ids.next().unwrap_or_default().to_owned();
+        Some(ForeignAudio {
+            mid: attribute(media, "mid")?.to_owned(),
+            stream_id: id(),
+            track_id: id(),
+            codec: codec.map_or_else(|| format!("payload type {number}"), str::to_owned),
+        })
+    };
+    parts.media().iter().filter_map(foreign).collect()
+}
+
+/// The payload types of redundant audio in an m-line, each with that of the Opus frames in it, where these are
+/// all of one (RFC 2198, `a=fmtp:63 111/111`).
+fn red_payloads(media: &[&str]) -> Vec<Red> {
+    let opus = opus_payloads(media);
+    let number = |text: &str| text.parse().ok().filter(|number| (1..128).contains(number));
+    let inner = |payload: &str| {
+        let formats =
+            media.iter().find_map(|line| line.strip_prefix("a=fmtp:")?.strip_prefix(payload)?.strip_prefix(' '))?;
+        let mut formats = formats.trim().split('/');
+        let first = formats.next()?;
+        (opus.contains(&first) && formats.all(|format| format == first)).then(|| number(first)).flatten()
+    };
+    let red = media.iter().filter_map(|line| {
+        let (payload, codec) = line.strip_prefix("a=rtpmap:")?.split_once(' ')?;
+        codec.to_ascii_lowercase().starts_with("red/48000").then_some(payload)
+    });
+    red.filter_map(|payload| Some(Red { outer: number(payload)?, inner: inner(payload)? })).collect()
+}
+
+/// The payload type of redundant audio in the m-line of this mid.
+pub fn red_payload(sdp: &str, mid: &str) -> Option<u8> {
+    let parts = Parts::of(sdp);
+    let media = parts.media().iter().find(|media| attribute(media, "mid") == Some(mid))?;
+    red_payloads(media).first().map(|red| red.outer)
+}
+
+/// The description without redundant audio in the m-lines of these mids.
+pub fn without_red(sdp: &str, mids: &[String]) -> String {
+    if mids.is_empty() {
+        return sdp.to_owned();
+    }
+    let mut out = String::with_capacity(sdp.len());
+    for part in Parts::of(sdp).0 {
+        let meant = attribute(&part, "mid").is_some_and(|mid| mids.iter().any(|m| m == mid));
+        let red = if meant { red_payloads(&part) } else { Vec::new() };
+        let is_red = |payload: &str| red.iter().any(|red| payload.parse() == Ok(red.outer));
+        for line in &part {
+            let about = ["a=rtpmap:", "a=fmtp:", "a=rtcp-fb:"].iter().find_map(|name| line.strip_prefix(name));
+            if about.and_then(|rest| rest.split(' ').next()).is_some_and(is_red) {
+                continue;
+            }
+            if line.starts_with("m=") {
+                let words = line.split(' ').enumerate().filter(|(index, word)| *index < 3 || !is_red(word));
+                out.push_str(&words.map(|(_, word)| word).collect::<Vec<_>>().join(" "));
+            } else {
+                out.push_str(line);
+            }
+            out.push_str("\r\n");
+        }
+    }
+    out
 }
 
 fn has_parameter(fmtp: &str, wanted: &str) -> bool {
@@ -294,8 +494,8 @@ pub fn describe_senders(offer: &str, senders: &[(String, bool, bool)]) -> String
     })
 }
 
-/// A throw-away description that announces to an SFU which codecs this side can receive
-/// (subscriber) or send (publisher). It opens nothing and is negotiated with nobody; its
+/// A throw-away description that announces to an SFU what this side receives (subscriber) or sends
+/// (publisher): sound, nothing else. It opens nothing and is negotiated with nobody; its
 /// credentials are placeholders.
 pub fn announce_sdp(kind: PeerKind) -> String {
     let direction = match kind {
@@ -303,47 +503,20 @@ pub fn announce_sdp(kind: PeerKind) -> String {
         PeerKind::Subscriber => "recvonly",
     };
     let mut sdp = String::with_capacity(2048);
-    sdp.push_str("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\n");
+    sdp.push_str("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n");
     sdp.push_str("a=msid-semantic:WMS *\r\n");
-    let mut media = |line: &str, mid: u8, formats: &[&str]| {
-        sdp.push_str(line);
-        sdp.push_str("\r\nc=IN IP4 0.0.0.0\r\na=rtcp:9 IN IP4 0.0.0.0\r\n");
-        let _ = write!(sdp, "a=ice-ufrag:none\r\na=ice-pwd:{}\r\n", "0".repeat(24));
-        let _ = write!(sdp, "a=fingerprint:sha-256 {}\r\n", ["00"; 32].join(":"));
-        let _ = write!(sdp, "a=setup:actpass\r\na=mid:{mid}\r\na={direction}\r\na=rtcp-mux\r\n");
-        for format in formats {
-            let _ = write!(sdp, "a={format}\r\n");
-        }
-    };
-    media(
-        "m=audio 9 UDP/TLS/RTP/SAVPF 111 63",
-        0,
-        &[
-            "rtpmap:111 opus/48000/2",
-            "fmtp:111 minptime=10;useinbandfec=1",
-            "rtpmap:63 red/48000/2",
-            "fmtp:63 111/111",
-            "extmap:1 urn:ietf:params:rtp-hdrext:ssrc-audio-level",
-        ],
-    );
-    media(
-        "m=video 9 UDP/TLS/RTP/SAVPF 96 98 102 125 45",
-        1,
-        &[
-            "rtpmap:96 VP8/90000",
-            "rtcp-fb:96 nack pli",
-            "rtpmap:98 VP9/90000",
-            "rtcp-fb:98 nack pli",
-            "fmtp:98 profile-id=0",
-            "rtpmap:102 H264/90000",
-            "rtcp-fb:102 nack pli",
-            "fmtp:102 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42001f",
-            "rtpmap:125 H264/90000",
-            "rtcp-fb:125 nack pli",
-            "fmtp:125 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f",
-            "rtpmap:45 AV1/90000",
-            "rtcp-fb:45 nack pli",
-        ],
-    );
+    sdp.push_str("m=audio 9 UDP/TLS/RTP/SAVPF 111 63\r\nc=IN IP4 0.0.0.0\r\na=rtcp:9 IN IP4 0.0.0.0\r\n");
+    let _ = write!(sdp, "a=ice-ufrag:none\r\na=ice-pwd:{}\r\n", "0".repeat(24));
+    let _ = write!(sdp, "a=fingerprint:sha-256 {}\r\n", ["00"; 32].join(":"));
+    let _ = write!(sdp, "a=setup:actpass\r\na=mid:0\r\na={direction}\r\na=rtcp-mux\r\n");
+    for format in [
+        "rtpmap:111 opus/48000/2",
+        "fmtp:111 minptime=10;useinbandfec=1",
+        "rtpmap:63 red/48000/2",
+        "fmtp:63 111/111",
+        "extmap:1 urn:ietf:params:rtp-hdrext:ssrc-audio-level",
+    ] {
+        let _ = write!(sdp, "a={format}\r\n");
+    }
     sdp
 }

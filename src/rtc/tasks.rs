@@ -2,9 +2,10 @@
 //!
 //! Must not know: any engine's types.
 
-use crate::dispatch::panic_text;
 use crate::inject;
 use crate::log::{oh_log, Level};
+use crate::panics::panic_text;
+use crate::share::Share;
 use futures_util::FutureExt;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -18,6 +19,8 @@ use tokio::task::JoinHandle;
 pub struct Tasks {
     handle: Handle,
     live: Arc<AtomicUsize>,
+    /// Of the call's time: that of whoever made this.
+    share: Arc<Share>,
 }
 
 /// Runs its closure when dropped: at a task's return, panic and abort alike.
@@ -31,15 +34,15 @@ impl<F: FnMut()> Drop for AtEnd<F> {
 
 impl Tasks {
     pub fn new(handle: Handle, live: Arc<AtomicUsize>) -> Self {
-        Self { handle, live }
+        Self { handle, live, share: Share::current() }
     }
 
-    pub fn handle(&self) -> &Handle {
-        &self.handle
+    pub fn share(&self) -> &Arc<Share> {
+        &self.share
     }
 
     /// Spawns `future`; `at_end` runs once it is over or was dropped unfinished.
-    pub fn spawn_then(
+    fn spawn_then(
         &self,
         name: &'static str,
         future: impl Future<Output = ()> + Send + 'static,
@@ -53,20 +56,22 @@ impl Tasks {
         let at_end = AtEnd(at_end);
         // In a box: every future around it would hold it twice, once as what it was given and once as what it awaits.
         let future = Box::pin(inject::task(name, future));
-        self.handle.spawn(async move {
+        self.handle.spawn(self.share.run(async move {
             // Dropped in reverse: the future first, then the notice, then the count.
             let _count = count;
             let _at_end = at_end;
             future.await;
-        })
+        }))
     }
 
-    /// Spawns `future`; `on_panic` runs when it fails inside, on the task: hand off, never block.
+    /// Spawns `future`; `on_panic` runs when it fails inside, and `at_end` once it is over however that came about,
+    /// on the task: hand off, never block.
     pub fn spawn_guarded(
         &self,
         name: &'static str,
         future: impl Future<Output = ()> + Send + 'static,
         on_panic: impl FnOnce() + Send + 'static,
+        at_end: impl FnMut() + Send + 'static,
     ) -> JoinHandle<()> {
         let future = Box::pin(inject::task(name, future));
         let guarded = async move {
@@ -75,7 +80,7 @@ impl Tasks {
                 on_panic();
             }
         };
-        self.spawn_then("guarded", guarded, || {})
+        self.spawn_then("guarded", guarded, at_end)
     }
 
     pub fn spawn(&self, name: &'static str, future: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {

@@ -1,89 +1,163 @@
 //! A plain UDP socket for one peer connection: one datagram per call, no segmentation offload,
-//! whose receive buffers would take 190 KB per peer connection.
+//! whose receive buffers would take 190 KB per peer connection. Whoever sends does so at once, on any thread.
 //!
-//! Must not know: any engine's types, what the datagrams mean except for one byte.
+//! Must not know: any engine's types, what the datagrams mean.
 
+use crate::share::{self, Share};
+use parking_lot::Mutex;
+use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{ready, Context, Poll};
 use tokio::io::ReadBuf;
 use tokio::net::UdpSocket;
-use tokio::sync::Notify;
+use tokio::time::Sleep;
 
-/// Content type of a DTLS alert record (RFC 6347 §4.1), never the first byte of STUN or RTP.
-pub const DTLS_ALERT: u8 = 21;
+/// Addresses of the machine that get a socket.
+const MAX_SOCKETS: usize = 16;
 
 #[derive(Debug)]
 pub struct PlainSocket {
     io: UdpSocket,
-    /// Woken by a datagram that looks like a DTLS alert: a reason to look, not a fact.
-    alert: Arc<Notify>,
+    local: SocketAddr,
+    share: Arc<Share>,
+    /// Until when nothing is read, because the call has used its share up.
+    waiting: Mutex<Option<Pin<Box<Sleep>>>>,
 }
 
 impl PlainSocket {
     /// Takes over a bound socket; must be called inside the tokio runtime.
-    pub fn new(socket: std::net::UdpSocket, alert: Arc<Notify>) -> io::Result<Self> {
+    pub fn new(socket: std::net::UdpSocket, share: Arc<Share>) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        Ok(Self { io: UdpSocket::from_std(socket)?, alert })
+        let local = socket.local_addr()?;
+        Ok(Self { io: UdpSocket::from_std(socket)?, local, share, waiting: Mutex::new(None) })
     }
 
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.io.local_addr()
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
     }
 
-    /// Sends one datagram, or several of `segment` bytes each that lie behind one another.
-    pub fn poll_send(
-        &self,
-        cx: &mut Context<'_>,
-        to: SocketAddr,
-        contents: &[u8],
-        segment: Option<usize>,
-    ) -> Poll<io::Result<usize>> {
-        match segment {
-            Some(size) if size > 0 && size < contents.len() => {
-                for chunk in contents.chunks(size) {
-                    ready!(self.io.poll_send_to(cx, chunk, to))?;
-                }
-                Poll::Ready(Ok(contents.len()))
+    /// Sends one datagram, or loses it; never waits.
+    pub fn send(&self, to: SocketAddr, contents: &[u8]) {
+        // Past the runtime, which would first have to learn that the socket can be written to.
+        #[cfg(target_os = "linux")]
+        {
+            use nix::sys::socket::{sendto, MsgFlags, SockaddrStorage};
+            use std::os::fd::AsRawFd;
+            let _ = sendto(self.io.as_raw_fd(), contents, &SockaddrStorage::from(to), MsgFlags::MSG_DONTWAIT);
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = self.io.try_send_to(contents, to);
+    }
+
+    /// Ready when the call may read on, in this turn and at all. What comes meanwhile waits in the system's
+    /// buffer, and is lost beyond it: a flood then costs its sender's packets.
+    fn poll_admitted(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if !share::one_more() {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let mut waiting = self.waiting.lock();
+        loop {
+            if let Some(sleep) = waiting.as_mut() {
+                ready!(sleep.as_mut().poll(cx));
+                *waiting = None;
             }
-            _ => self.io.poll_send_to(cx, contents, to),
+            match self.share.wait() {
+                Some(wait) => *waiting = Some(Box::pin(tokio::time::sleep(wait))),
+                None => return Poll::Ready(()),
+            }
         }
     }
 
     pub fn poll_recv(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<(usize, SocketAddr)>> {
+        ready!(self.poll_admitted(cx));
         let mut read = ReadBuf::new(buffer);
         let from = ready!(self.io.poll_recv_from(cx, &mut read))?;
-        if read.filled().first() == Some(&DTLS_ALERT) {
-            self.alert.notify_one();
-        }
+        self.share.read_one();
         Poll::Ready(Ok((read.filled().len(), from)))
     }
 }
 
-/// Where to bind: one loopback socket, or every usable interface. `interfaces` are the machine's
-/// addresses. A wildcard is expanded to the interfaces by the engine, and skips loopback.
-pub fn bind_addresses(loopback_only: bool, interfaces: impl IntoIterator<Item = IpAddr>) -> Vec<String> {
-    const LOOPBACK: &str = "127.0.0.1:0";
-    if loopback_only {
-        return vec![LOOPBACK.to_owned()];
-    }
-    let (mut v4, mut v6) = (false, false);
-    for address in interfaces {
-        match address {
-            IpAddr::V4(a) => v4 |= !(a.is_loopback() || a.is_link_local() || a.is_unspecified()),
-            IpAddr::V6(a) => v6 |= !(a.is_loopback() || a.is_unspecified() || a.segments()[0] & 0xffc0 == 0xfe80),
+/// Where to bind: one loopback socket, or one for each usable address. `interfaces` are the machine's addresses.
+pub fn bind_addresses(loopback_only: bool, interfaces: impl IntoIterator<Item = IpAddr>) -> Vec<SocketAddr> {
+    let is_usable = |address: &IpAddr| match address {
+        IpAddr::V4(a) => !(a.is_loopback() || a.is_link_local() || a.is_unspecified()),
+        IpAddr::V6(a) => !(a.is_loopback() || a.is_unspecified() || a.segments()[0] & 0xffc0 == 0xfe80),
+    };
+    let mut addresses: Vec<IpAddr> = Vec::new();
+    if !loopback_only {
+        for address in interfaces.into_iter().filter(is_usable) {
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
         }
     }
-    let mut addresses = Vec::new();
-    if v4 {
-        addresses.push("0.0.0.0:0".to_owned());
-    }
-    if v6 {
-        addresses.push("[::]:0".to_owned());
-    }
+    addresses.sort_by_key(IpAddr::is_ipv6);
+    addresses.truncate(MAX_SOCKETS);
     if addresses.is_empty() {
-        addresses.push(LOOPBACK.to_owned());
+        addresses.push(Ipv4Addr::LOCALHOST.into());
     }
-    addresses
+    addresses.into_iter().map(|address| SocketAddr::new(address, 0)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::time::{Duration, Instant};
+
+    /// Reads for ever, and counts.
+    fn read(socket: std::net::UdpSocket) -> (Arc<AtomicUsize>, tokio::task::JoinHandle<()>) {
+        let (share, count) = (Arc::<Share>::default(), Arc::new(AtomicUsize::new(0)));
+        let socket = PlainSocket::new(socket, share.clone()).expect("a socket");
+        let counter = count.clone();
+        let task = share.run(async move {
+            let mut buffer = [0; 2_000];
+            while std::future::poll_fn(|cx| socket.poll_recv(cx, &mut buffer)).await.is_ok() {
+                counter.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        (count, tokio::spawn(task))
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn a_flooded_socket_is_read_as_far_as_its_share_goes_and_another_one_whole() {
+        const FLOOD: usize = 50_000;
+        const QUIET: usize = 50;
+        let _dry = share::without_common();
+        let bind = || std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        let (flooded, quiet) = (bind(), bind());
+        let (target, beside) = (flooded.local_addr().expect("an address"), quiet.local_addr().expect("an address"));
+        let began = Instant::now();
+        let ((read_flooded, task), (read_quiet, other)) = (read(flooded), read(quiet));
+        let (sent, stop) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let (count, end, sender) = (sent.clone(), stop.clone(), bind());
+        let flood = std::thread::spawn(move || {
+            while !end.load(Ordering::SeqCst) {
+                count.fetch_add(usize::from(sender.send_to(&[0x80; 100], target).is_ok()), Ordering::SeqCst);
+            }
+        });
+        let sender = bind();
+        let deadline = began + Duration::from_secs(20);
+        let mut asked = 0;
+        while sent.load(Ordering::SeqCst) < FLOOD || read_quiet.load(Ordering::SeqCst) < QUIET {
+            assert!(Instant::now() < deadline, "{sent:?} sent, {read_quiet:?} of {asked} read beside the flood");
+            // One at a time, as a voice comes.
+            if asked < QUIET && read_quiet.load(Ordering::SeqCst) == asked {
+                sender.send_to(b"quiet", beside).expect("sent");
+                asked += 1;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let (read, most) = (read_flooded.load(Ordering::SeqCst), share::own_reads(began.elapsed()));
+        stop.store(true, Ordering::SeqCst);
+        flood.join().expect("the flood ends");
+        task.abort();
+        other.abort();
+        assert!(read <= most, "{read} datagrams were read, {most} are the share");
+        assert!(read >= 1_000, "only {read} datagrams were read");
+    }
 }

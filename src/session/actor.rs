@@ -4,39 +4,44 @@
 //! once to the application and to the socket, and a slow call is slow alone.
 //! Must not know: C, wire types; decides nothing.
 
+mod orders;
+mod peers;
+
 use super::{
-    line::LineHold,
-    network,
-    observer::Observer,
+    inflow::Room,
+    lift::Lift,
+    network, notes,
+    observer::{Observer, PeerNews},
     ops::{self, Done, Peers, Pending},
+    options::{CallOptions, Connection},
+    orders::Waiting,
     outgoing::Outgoing,
-    playout::{Playout, Who},
+    playout::Playout,
     report,
-    shared::{CallOptions, Command, Connection, Shared, Status},
+    service::ServiceHold,
+    shared::{Command, Shared, Status, COMMANDS},
 };
 use crate::core::model::*;
 use crate::core::{Action, Config, Core, End, EndReason, Event, Input, Op, Output, TrackId};
 use crate::log::{oh_log, Level};
 use crate::rtc::engine::PeerOptions;
 use crate::runtime::{self, Stop};
+use crate::share::{self, Share};
 use crate::signalling::{Link, LinkOptions, LinkReceiver, Signalling, SocketIn};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::{
-    collections::HashMap,
-    sync::{
-        atomic::{AtomicUsize, Ordering},
-        Arc,
-    },
+    collections::{HashMap, VecDeque},
+    sync::{atomic::Ordering, Arc},
     time::Duration,
 };
 use tokio::sync::mpsc;
 use tokio::time::{sleep_until, timeout, Instant};
 
-/// What engine tasks may leave for the actor before it looks.
-const INBOX: usize = 512;
-/// Packets of data that may wait for the actor.
-const DATA: usize = 4_096;
+/// Remote tracks that may wait for the actor.
+const INBOX: usize = 1_024;
 const RPC: Duration = Duration::from_secs(5);
+/// A call that was left and is still sending has so long when the library shuts down.
+const STOP: Duration = Duration::from_millis(1_500);
 /// After the end: closing of peer connections and socket, at most.
 const AFTERMATH: Duration = Duration::from_secs(1);
 
@@ -69,13 +74,15 @@ pub(super) struct Actor {
     config: Config,
     connection: Connection,
     /// Ends with the actor.
-    line: LineHold,
+    service: ServiceHold,
     shared: Arc<Shared>,
     commands: mpsc::Receiver<Command>,
+    news: Arc<PeerNews>,
     inputs: mpsc::Receiver<Input>,
     input_sender: mpsc::Sender<Input>,
-    data: mpsc::Receiver<(usize, Input)>,
-    data_sender: mpsc::Sender<(usize, Input)>,
+    /// As much as there is room for; see `inflow.rs`.
+    data: mpsc::UnboundedReceiver<(Room, Input)>,
+    data_sender: mpsc::UnboundedSender<(Room, Input)>,
     stop: Stop,
     network: network::News,
     ops: FuturesUnordered<Pending>,
@@ -89,8 +96,17 @@ pub(super) struct Actor {
     /// Peer connections that are being made, with whether they are still wanted.
     creating: Vec<(Generation, PeerKind, bool)>,
     tracks: HashMap<TrackId, Arc<Outgoing>>,
+    /// Freed, and still sending what was written to them.
+    ending: Vec<TrackId>,
+    /// Published meanwhile: their turn comes after those.
+    next_tracks: VecDeque<Arc<Outgoing>>,
+    /// The application has left, and what it sent is being sent.
+    draining: bool,
+    drain: Duration,
     playout: Arc<Playout>,
     report: report::Report,
+    /// Of the event that was told last.
+    lift: Option<Lift>,
     tasks: Tasks,
     epoch: Instant,
 }
@@ -98,24 +114,25 @@ pub(super) struct Actor {
 impl Actor {
     pub fn new(
         connection: Connection,
-        line: LineHold,
+        service: ServiceHold,
         options: CallOptions,
         shared: Arc<Shared>,
         commands: mpsc::Receiver<Command>,
         stop: Stop,
     ) -> (Self, Peers) {
         let (input_sender, inputs) = mpsc::channel(INBOX);
-        let (data_sender, data) = mpsc::channel(DATA);
+        let (data_sender, data) = mpsc::unbounded_channel();
         let peers = Peers::default();
-        let playout = Playout::new(options.audio, shared.clone());
-        let signalling = line.signalling().clone();
+        let playout = Playout::new(options.audio, shared.receiving());
+        let signalling = service.signalling().clone();
         let actor = Self {
-            core: Core::new(options.config.clone()),
+            core: Core::new(options.config.clone()).traced(shared.trace.clone()),
             config: options.config,
             connection,
-            line,
+            service,
             shared,
             commands,
+            news: Arc::default(),
             inputs,
             input_sender,
             data,
@@ -130,8 +147,13 @@ impl Actor {
             peers: peers.clone(),
             creating: Vec::new(),
             tracks: HashMap::new(),
+            ending: Vec::new(),
+            next_tracks: VecDeque::new(),
+            draining: false,
+            drain: options.drain,
             playout,
             report: report::Report::default(),
+            lift: None,
             tasks: Tasks(Vec::new()),
             epoch: Instant::now(),
         };
@@ -154,33 +176,49 @@ impl Actor {
         }
         self.input(Input::Start);
         let (mut stopping, mut freed) = (false, false);
+        // Who has left may say the rest also while the library shuts down.
+        let mut stop_at = None;
+        let news = self.news.clone();
         while !self.carry_out() {
+            share::breathe().await;
             let deadline = self.core.deadline().map(|d| self.epoch + d);
             tokio::select! {
                 biased;
-                () = self.shared.leave_asked.notified() => {
-                    if let Some(reason) = self.shared.take_leave() {
-                        self.input(Input::Leave { reason });
-                    }
-                }
+                () = self.shared.orders.asked() => self.on_orders(None),
                 () = self.stop.requested(), if !stopping => {
                     stopping = true;
+                    let wait = if self.draining { STOP } else { Duration::ZERO };
+                    stop_at = Some(Instant::now() + wait);
+                }
+                () = sleep_until(stop_at.unwrap_or_else(Instant::now)), if stop_at.is_some() => {
+                    stop_at = None;
                     let text = "the library is shutting down".to_owned();
                     self.input(Input::Abort(End { reason: EndReason::Shutdown, error: None, text }));
                 }
                 command = self.commands.recv(), if !freed => match command {
-                    Some(command) => self.on_command(command),
+                    Some(command) => self.on_orders(Some(command)),
                     // Every handle is gone; the last one has asked to leave. Asked again, the channel would say so
                     // at once, for ever, and nothing below would have its turn.
                     None => {
                         freed = true;
-                        self.input(Input::Leave { reason: "freed".into() });
+                        if !self.draining {
+                            self.input(Input::Leave { reason: "freed".into() });
+                        }
                     }
                 },
                 Some(done) = self.ops.next(), if !self.ops.is_empty() => self.on_done(done),
+                () = news.told() => {
+                    for input in news.take() {
+                        if let Input::Peer { generation, peer, .. } = input {
+                            self.inspect(generation, peer);
+                        }
+                        self.input(input);
+                    }
+                }
                 Some(input) = self.inputs.recv() => self.input(input),
-                Some((size, input)) = self.data.recv() => {
-                    self.shared.data_waiting.fetch_sub(size, Ordering::AcqRel);
+                Some((room, input)) = self.data.recv() => {
+                    // What it becomes holds room of its own.
+                    drop(room);
                     self.input(input);
                 }
                 (generation, heard) = next_message(&mut self.sockets) => self.on_socket(generation, heard),
@@ -226,9 +264,9 @@ impl Actor {
             );
             shared.end(EndReason::Internal, error);
             peers.close_all();
-            shared.leave_asked.notify_one();
+            shared.orders.wake();
         };
-        match runtime::spawn_guarded(name, task, on_panic) {
+        match runtime::spawn_guarded(name, Share::current().run(task), on_panic) {
             Ok(task) => {
                 self.tasks.0.retain(|t| !t.is_finished());
                 self.tasks.0.push(task);
@@ -240,28 +278,21 @@ impl Actor {
         }
     }
 
-    fn on_command(&mut self, command: Command) {
-        match command {
-            Command::Token(token) => self.input(Input::Token(token)),
-            Command::Publish(track) => {
-                let (id, offer) = (track.id(), track.offer());
-                self.tracks.insert(id, track);
-                self.input(Input::Publish { track: id, offer });
-            }
-            Command::Unpublish(track) => {
-                self.input(Input::Unpublish { track });
-                self.tracks.remove(&track);
-            }
-            Command::Mute(track, muted) => self.input(Input::Mute { track, muted }),
-            Command::ClosePeer(peer) => self.input(Input::ClosePeer(peer)),
-            Command::Input(input) => self.input(input),
-        }
-    }
-
     fn on_done(&mut self, done: Done) {
         match done {
             Done::Nothing => {}
-            Done::Input(input) => {
+            Done::Track(id) => self.unpublish(id),
+            Done::Input(mut input) => {
+                match &mut input {
+                    Input::Admitted { result: Ok(admission), .. } => {
+                        self.shared.secrets.learn_admission(admission);
+                        admission.edge_name = self.shared.secrets.text(&admission.edge_name).into_owned();
+                    }
+                    Input::Rpc { result: Err(failure), .. } | Input::Admitted { result: Err(failure), .. } => {
+                        self.shared.secrets.failure(failure);
+                    }
+                    _ => {}
+                }
                 match &input {
                     Input::Rpc { id, result: Err(failure), .. } => {
                         let (kind, code) = (&failure.kind, failure.code);
@@ -284,6 +315,10 @@ impl Actor {
                         self.link = Some((generation, link.clone()));
                     }
                     self.sockets.push(Socket { generation, link, receiver: Some(receiver) });
+                });
+                let result = result.map_err(|mut failure| {
+                    self.shared.secrets.failure(&mut failure);
+                    failure
                 });
                 self.input(Input::SocketOpened { generation, result });
             }
@@ -315,7 +350,12 @@ impl Actor {
 
     fn on_socket(&mut self, generation: Generation, heard: SocketIn) {
         let input = match heard {
-            SocketIn::Message(message) => Input::Message { generation, message },
+            SocketIn::Message(message) => {
+                if let SfuMessage::Token(token) = &message {
+                    self.shared.secrets.learn(token);
+                }
+                Input::Message { generation, message }
+            }
             SocketIn::Malformed => {
                 oh_log!(Level::Debug, "a message of the SFU could not be read; dropped");
                 Input::Malformed { generation }
@@ -324,8 +364,9 @@ impl Actor {
                 self.end_reading(generation);
                 Input::SocketClosed { generation, code: Some(code), failure: None }
             }
-            SocketIn::Failed(failure) => {
+            SocketIn::Failed(mut failure) => {
                 self.end_reading(generation);
+                self.shared.secrets.failure(&mut failure);
                 Input::SocketClosed { generation, code: None, failure: Some(failure) }
             }
         };
@@ -342,18 +383,6 @@ impl Actor {
         }
     }
 
-    fn close_peer(
-        &mut self,
-        generation: Generation,
-        kind: PeerKind,
-        peer: std::sync::Arc<dyn crate::rtc::engine::Peer>,
-    ) {
-        self.ops.push(Box::pin(async move {
-            peer.close().await;
-            Done::Input(Input::PeerClosed { generation, peer: kind })
-        }));
-    }
-
     /// Carries out everything the core wants; true when the call is over.
     fn carry_out(&mut self) -> bool {
         let mut over = false;
@@ -366,60 +395,21 @@ impl Actor {
     }
 
     fn publish_counters(&self) {
-        let (counters, counts) = (self.core.counters(), self.core.counts());
+        let (counters, counts, grants) = (self.core.counters(), self.core.counts(), self.core.grants());
         let mut status = self.shared.status.lock();
-        let Status { counters: c, counts: n, participants, .. } = &mut *status;
-        *c = counters;
-        *n = counts;
+        let Status { counters: c, counts: n, participants, grants: g, .. } = &mut *status;
+        (*c, *n, *g) = (counters, counts, grants);
         *participants = self.core.participants().count();
     }
 
-    /// What is about to be done, for who has to find out what happened. Never SDP, candidates, urls with
-    /// queries or tokens.
-    fn note(&self, output: &Output) {
-        let call = &self.shared.name;
-        match output {
-            Output::NeedToken => oh_log!(Level::Debug, "{call}: asks the application for a token"),
-            Output::Admit { generation, request, .. } => oh_log!(
-                Level::Debug,
-                "{call}: asks the coordinator to join (generation {}, {} edges excluded)",
-                generation.0,
-                request.migrating_from_list.len()
-            ),
-            Output::OpenSocket { generation, admission, .. } => oh_log!(
-                Level::Debug,
-                "{call}: opens the socket of edge '{}' (generation {})",
-                admission.edge_name,
-                generation.0
-            ),
-            Output::CloseSocket { code, .. } => oh_log!(Level::Debug, "{call}: closes the socket with {code}"),
-            Output::Rpc { id, call: rpc, .. } => oh_log!(Level::Trace, "{call}: {} (request {id})", rpc.name()),
-            Output::Engine { peer, op, action, .. } => {
-                oh_log!(Level::Trace, "{call}: {peer:?} {} (step {op})", action.name())
-            }
-            Output::ClosePeer { peer, .. } => oh_log!(Level::Debug, "{call}: closes the {peer:?}"),
-            Output::Bind { user_id, kind, .. } => oh_log!(Level::Debug, "{call}: hears {kind:?} of {user_id}"),
-            Output::Event(Event::Reconnected { strategy, attempts, elapsed_ms, .. }) => {
-                oh_log!(Level::Info, "{call}: back by {strategy:?} after {elapsed_ms} ms and {attempts} attempts")
-            }
-            Output::Event(Event::State { state, previous }) => {
-                oh_log!(Level::Info, "{call}: {previous:?} -> {state:?}")
-            }
-            Output::Event(Event::Ended(end)) => oh_log!(Level::Info, "{call}: ended, {:?}: {}", end.reason, end.text),
-            Output::Event(Event::Error(error)) => oh_log!(Level::Warn, "{call}: {error}"),
-            Output::Event(Event::LocalFailed { error, .. }) => oh_log!(Level::Warn, "{call}: {error}"),
-            _ => {}
-        }
-    }
-
     fn perform(&mut self, output: Output) -> bool {
-        self.note(&output);
+        notes::note(&self.shared, &output);
         match output {
             Output::NeedToken => self.shared.tell(Event::TokenNeeded),
             Output::Admit { generation, token, request } => {
-                let line = self.line.clone();
+                let service = self.service.clone();
                 self.ops.push(Box::pin(async move {
-                    let result = line.join(*request, &token).await.map(Box::new);
+                    let result = service.join(*request, &token).await.map(Box::new);
                     Done::Input(Input::Admitted { generation, result })
                 }));
             }
@@ -457,8 +447,15 @@ impl Actor {
             }
             Output::Rpc { generation, id, call } => {
                 let link = self.link.as_ref().filter(|(g, _)| *g == generation).map(|(_, link)| link.clone());
+                let shared = matches!(call, RpcCall::SendAnswer { .. }).then(|| self.shared.clone());
+                let stays = self.config.dialect.subscriber_stays;
                 self.ops.push(Box::pin(async move {
+                    // The last look: who was told that the subscriber is closed sees no answer after that.
+                    let closed = |s: Arc<Shared>| !stays && s.subscriber_closed.load(Ordering::Acquire);
                     let result = match link {
+                        Some(_) if shared.is_some_and(closed) => {
+                            Err(Failure::new(FailureKind::Connect, "the subscriber was closed"))
+                        }
                         Some(link) => link.call(&call, RPC).await,
                         None => Err(Failure::new(FailureKind::Connect, "not joined")),
                     };
@@ -497,14 +494,14 @@ impl Actor {
                     self.input(Input::PeerClosed { generation, peer });
                 }
             }
-            Output::Bind { id, user_id, session_id, kind } => {
-                self.playout.bind(id, Who { user_id, session_id, kind });
+            Output::Bind { .. } | Output::PlayOut { .. } | Output::Unbind { .. } | Output::Forget { .. } => {
+                self.playout.carry_out(output)
             }
-            Output::Unbind { id } => self.playout.unbind(id),
+            Output::Inspect { generation, peer } => self.inspect(generation, peer),
             Output::Sending { track, on } => {
                 if let Some(outgoing) = self.tracks.get(&track).cloned() {
                     if outgoing.set_on_air(on) {
-                        self.spawn("send", outgoing.pace(self.shared.clone()));
+                        self.spawn("send", outgoing.pace(self.shared.media.clone()));
                     }
                 }
             }
@@ -530,43 +527,44 @@ impl Actor {
                     }));
                 }
             }
+            Output::Drain => {
+                let (shared, within) = (self.shared.clone(), self.drain);
+                self.ops.push(Box::pin(async move {
+                    shared.sent(within).await;
+                    Done::Input(Input::Drained)
+                }));
+            }
             Output::SendData(message) => {
                 let packets = self.signalling.encode(&message);
-                if let Err(error) = self.shared.outbox.push(message.delivery, packets, "rpc") {
+                if let Err(error) = self.shared.outbox.push_own(&message, packets) {
                     oh_log!(Level::Debug, "{}: {error}", self.shared.name);
                 }
             }
-            Output::Event(event) => self.shared.tell(event),
+            Output::Lifted { track } => {
+                if let (Some(lift), Some(outgoing)) = (self.lift.take(), self.tracks.get(&track)) {
+                    lift.add(outgoing.clone());
+                }
+            }
+            Output::Event(event) => {
+                let lifts = matches!(&event, Event::TrackPublished { track, .. } if track.local && !track.held);
+                self.lift = lifts.then(Lift::default);
+                self.shared.tell_then(event, self.lift.clone());
+            }
             Output::Debug(text, generation) => {
-                oh_log!(Level::Debug, "{}: {text} (generation {})", self.shared.name, generation.0)
+                let (call, text) = (&self.shared.name, self.shared.secrets.text(&text));
+                oh_log!(Level::Debug, "{call}: {text} (generation {})", generation.0)
             }
             Output::Finished => return true,
         }
         false
     }
 
-    fn create_peer(&mut self, generation: Generation, peer: PeerKind, op: Op, ice_servers: Vec<IceServer>) {
-        self.creating.push((generation, peer, true));
-        let engine = self.connection.engine.clone();
-        let options = PeerOptions {
-            ice_servers,
-            loopback_only: self.loopback_only,
-            disconnected_after: self.config.dialect.media_silence,
-        };
-        let observer = Arc::new(Observer {
-            generation,
-            peer,
-            inputs: self.input_sender.clone(),
-            data: self.data_sender.clone(),
-            playout: self.playout.clone(),
-            signalling: self.signalling.clone(),
-            shared: self.shared.clone(),
-            candidates: AtomicUsize::new(0),
-        });
-        self.ops.push(Box::pin(async move {
-            let result = engine.peer(peer, options, observer).await;
-            Done::Peer { generation, peer, op, result }
-        }));
+    /// Tells the core what this peer connection has tried.
+    fn inspect(&mut self, generation: Generation, peer: PeerKind) {
+        if let Some(open) = self.peers.get(generation, peer) {
+            let path = open.path();
+            self.input(Input::Path { generation, peer, path });
+        }
     }
 }
 

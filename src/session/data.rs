@@ -4,7 +4,8 @@
 //! waits while the channel is full, so that nothing reliable is lost, and drops what is lossy rather than let
 //! it grow old. While a connection is being made anew the queue waits. Must not know: rules, wire types, C.
 
-use crate::core::model::{Delivery, Generation};
+use crate::core::model::{DataBody, DataOut, Delivery, Generation};
+use crate::core::Unsent;
 use crate::error::{Code, Error, Result};
 use crate::log::{oh_log, Level};
 use crate::rtc::engine::{DataWriter, EngineErrorKind};
@@ -24,15 +25,79 @@ use tokio::sync::Notify;
 /// Bytes that may wait here, besides those in the engine.
 const MAX_BYTES: usize = 1 << 20;
 const MAX_PACKETS: usize = 4_096;
+/// What the rules send has so many times the room.
+const OWN_SHARE: usize = 4;
 /// The engine is given no more while so much waits in it.
 const HIGH_WATER: usize = 256 << 10;
 /// How often a full channel is looked at; only while it is full.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
+/// What a packet is a part of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Packet,
+    Text,
+    Answer,
+    /// Of the library's own: nobody was promised anything.
+    Own,
+}
+
+impl Part {
+    fn of(body: &DataBody) -> Self {
+        match body {
+            DataBody::Packet { .. } => Self::Packet,
+            DataBody::Text { .. } => Self::Text,
+            DataBody::RpcAnswer { .. } => Self::Answer,
+            _ => Self::Own,
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Packet {
+    delivery: Delivery,
+    bytes: Bytes,
+    part: Part,
+    /// The last of its message: with it the whole is sent.
+    last: bool,
+}
+
+impl Packet {
+    fn count(&self, unsent: &mut Unsent) {
+        match self.part {
+            Part::Packet => unsent.packets += u64::from(self.last),
+            Part::Text => unsent.texts += u64::from(self.last),
+            Part::Answer => unsent.rpc_answers += u64::from(self.last),
+            Part::Own => return,
+        }
+        unsent.bytes += self.bytes.len() as u64;
+    }
+}
+
 #[derive(Default)]
 struct Queue {
-    packets: VecDeque<(Delivery, Bytes)>,
+    packets: VecDeque<Packet>,
     bytes: usize,
+    /// The application sends no more.
+    sealed: bool,
+    /// With the engine, and not known to have arrived: what was sealed of it has so many bytes.
+    flight: VecDeque<(Packet, usize)>,
+    /// Could not be sent, whatever the connection.
+    failed: Unsent,
+}
+
+impl Queue {
+    /// Forgets of what is with the engine what has arrived: `left` bytes have not.
+    fn arrived(&mut self, left: usize) {
+        let mut sum: usize = self.flight.iter().map(|(_, size)| size).sum();
+        while let Some((_, size)) = self.flight.front() {
+            if sum.saturating_sub(*size) < left {
+                return;
+            }
+            sum -= size;
+            self.flight.pop_front();
+        }
+    }
 }
 
 struct Channel {
@@ -59,30 +124,72 @@ impl std::fmt::Debug for Outbox {
 }
 
 impl Outbox {
-    /// Queues the packets of one message, all or none.
-    pub fn push(&self, delivery: Delivery, packets: Vec<Bytes>, what: &str) -> Result<()> {
-        let bytes: usize = packets.iter().map(Bytes::len).sum();
+    /// Queues the packets of one message of the application's, all or none.
+    pub fn push(&self, message: &DataOut, packets: Vec<Bytes>, what: &str) -> Result<()> {
         let mut queue = self.queue.lock();
+        if queue.sealed {
+            return Err(Error::new(Code::State, format!("{what}: the call was left, or is over")));
+        }
+        self.take(&mut queue, message, packets, 1, what)
+    }
+
+    /// The same for what the rules send: also while the call is left, and what the application has queued
+    /// does not stand in its way.
+    pub fn push_own(&self, message: &DataOut, packets: Vec<Bytes>) -> Result<()> {
+        let mut queue = self.queue.lock();
+        let taken = self.take(&mut queue, message, packets, OWN_SHARE, "rpc");
+        if taken.is_err() && Part::of(&message.body) == Part::Answer {
+            queue.failed.rpc_answers += 1;
+        }
+        taken
+    }
+
+    fn take(&self, queue: &mut Queue, message: &DataOut, packets: Vec<Bytes>, share: usize, what: &str) -> Result<()> {
+        let bytes: usize = packets.iter().map(Bytes::len).sum();
+        let (most, most_bytes) = (MAX_PACKETS * share, MAX_BYTES * share);
         // What is larger than the queue may go when nothing else waits.
-        let too_much = queue.bytes + bytes > MAX_BYTES || queue.packets.len() + packets.len() > MAX_PACKETS;
+        let too_much = queue.bytes + bytes > most_bytes || queue.packets.len() + packets.len() > most;
         if too_much && !queue.packets.is_empty() {
             let text = format!("{what}: too much data waits to be sent; try again later");
             return Err(Error::new(Code::Full, text));
         }
         queue.bytes += bytes;
-        queue.packets.extend(packets.into_iter().map(|packet| (delivery, packet)));
-        drop(queue);
+        let (delivery, part, count) = (message.delivery, Part::of(&message.body), packets.len());
+        let packet = |(i, bytes)| Packet { delivery, bytes, part, last: i + 1 == count };
+        queue.packets.extend(packets.into_iter().enumerate().map(packet));
         self.changed.notify_one();
         Ok(())
+    }
+
+    /// The application sends no more: what it tries is refused.
+    pub fn seal(&self) {
+        self.queue.lock().sealed = true;
+    }
+
+    /// Everything has arrived, as far as it is told.
+    pub fn is_empty(&self) -> bool {
+        let reliable = self.channel(Delivery::Reliable).map(|writer| writer.buffered());
+        let lossy = self.channel(Delivery::Lossy).map_or(0, |writer| writer.buffered());
+        let mut queue = self.queue.lock();
+        if let Some(left) = reliable {
+            queue.arrived(left);
+        }
+        queue.packets.is_empty() && queue.flight.is_empty() && lossy == 0
+    }
+
+    /// What was accepted and is not known to have arrived.
+    pub fn unsent(&self) -> Unsent {
+        let queue = self.queue.lock();
+        let mut unsent = queue.failed;
+        for packet in queue.flight.iter().map(|(packet, _)| packet).chain(&queue.packets) {
+            packet.count(&mut unsent);
+        }
+        unsent
     }
 
     /// True for the first who sends: the publisher must be told to open channels.
     pub fn begin(&self) -> bool {
         !self.begun.swap(true, Ordering::AcqRel)
-    }
-
-    pub fn begin_again(&self) {
-        self.begun.store(false, Ordering::Release);
     }
 
     pub fn dropped(&self) -> u64 {
@@ -94,10 +201,14 @@ impl Outbox {
         channels.retain(|c| (c.generation, c.delivery) != (generation, delivery));
         channels.push(Channel { generation, delivery, writer });
         drop(channels);
+        // What a former connection did not deliver is not known to be missing.
+        self.queue.lock().flight.clear();
         self.changed.notify_one();
     }
 
     pub fn remove_channels(&self, generation: Generation) {
+        // Looked at once more: from here on nobody tells.
+        let _ = self.is_empty();
         self.channels.lock().retain(|c| c.generation != generation);
     }
 
@@ -116,7 +227,7 @@ impl Outbox {
     /// Moves packets for as long as the call lasts.
     pub async fn run(self: Arc<Self>, signalling: Arc<dyn Signalling>) {
         loop {
-            let full = self.flush(&*signalling).await;
+            let full = self.flush(|delivery, packet| signalling.seal(delivery, packet)).await;
             if full {
                 tokio::time::sleep(LOOK_AGAIN).await;
             } else {
@@ -126,9 +237,10 @@ impl Outbox {
     }
 
     /// Gives the engine what it takes; true when it is full and should be looked at again.
-    async fn flush(&self, signalling: &dyn Signalling) -> bool {
+    async fn flush(&self, seal: impl Fn(Delivery, Bytes) -> Bytes) -> bool {
         loop {
-            let Some((delivery, packet)) = self.queue.lock().packets.front().cloned() else { return false };
+            let Some(packet) = self.queue.lock().packets.front().cloned() else { return false };
+            let delivery = packet.delivery;
             let Some(writer) = self.channel(delivery) else { return false };
             let full = writer.buffered() > HIGH_WATER;
             if full && delivery == Delivery::Reliable {
@@ -137,11 +249,17 @@ impl Outbox {
             oh_log!(
                 Level::Trace,
                 "{} bytes for the {delivery:?} channel, {} wait in it",
-                packet.len(),
+                packet.bytes.len(),
                 writer.buffered()
             );
+            let mut size = 0;
+            let mut sealed = || {
+                let sealed = seal(delivery, packet.bytes.clone());
+                size = sealed.len();
+                sealed
+            };
             let lost = full
-                || match writer.send(signalling.seal(delivery, packet.clone())).await {
+                || match writer.send(sealed()).await {
                     Ok(()) => false,
                     Err(error) if delivery == Delivery::Reliable && error.kind == EngineErrorKind::Full => return true,
                     // It closes; the next connection's channel takes it.
@@ -151,9 +269,22 @@ impl Outbox {
                     Err(_) => true,
                 };
             self.dropped.fetch_add(u64::from(lost), Ordering::Relaxed);
+            let left = writer.buffered();
             let mut queue = self.queue.lock();
             queue.packets.pop_front();
-            queue.bytes = queue.bytes.saturating_sub(packet.len());
+            queue.bytes = queue.bytes.saturating_sub(packet.bytes.len());
+            match delivery {
+                Delivery::Lossy => {}
+                Delivery::Reliable if lost => packet.count(&mut queue.failed),
+                Delivery::Reliable => {
+                    queue.flight.push_back((packet, size));
+                    queue.arrived(left);
+                }
+            }
         }
     }
 }
+
+#[cfg(test)]
+#[path = "data_tests.rs"]
+mod tests;

@@ -6,21 +6,38 @@
 //! Must not know: C, handles, wire types.
 
 mod actor;
+mod call;
+mod counters;
 mod data;
-mod events;
+mod frames;
+mod inflow;
 mod latch;
-mod line;
+mod launch;
+mod lift;
 pub mod network;
+mod notes;
+mod notice;
 mod observer;
 mod ops;
+mod options;
+mod orders;
 mod outgoing;
 mod playout;
+mod redact;
 mod report;
+mod sent;
+mod service;
 mod shared;
-mod watching;
+mod stats;
+mod wait;
 
-pub use events::{EventHub, HubCounts, Listener};
+pub use call::Call;
+pub use frames::{AudioFrame, AudioOptions, Samples};
+pub use inflow::Bounds;
 pub use latch::HandedOver;
+pub use launch::Launch;
+pub use lift::Lift;
+pub use notice::Notice;
+pub use options::{CallOptions, Connection};
 pub use outgoing::{Outgoing, TrackOptions};
-pub use playout::{AudioFrame, AudioOptions, Samples};
-pub use shared::{Call, CallOptions, CallStats, Connection, Launch, Notice};
+pub use stats::CallStats;

@@ -45,6 +45,9 @@ pub(super) async fn next(news: &mut News, local: bool) -> NetworkChange {
             heard = news.told.recv() => heard,
             change = news.system.next() => Ok((Source::System, change)),
         };
+        if heard.as_ref().is_ok_and(|(_, change)| *change != NetworkChange::Offline) {
+            crate::lookup::global().forget_all();
+        }
         match heard {
             Ok((Source::System, _)) if local => {}
             // Containers come and go; only the application knows that it is on another network.

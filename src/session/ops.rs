@@ -4,7 +4,7 @@
 
 use super::{data::Outbox, outgoing::Outgoing, playout::Playout};
 use crate::core::model::*;
-use crate::core::{Action, Input, Op, OpDone, OpFailed};
+use crate::core::{Action, Input, Op, OpDone, OpFailed, TrackId};
 use crate::error::Code;
 use crate::rtc::engine::{AudioSenderSpec, DataChannelSpec, EngineError, EngineErrorKind, Peer};
 use crate::signalling::{protocol::Channel, Link, LinkReceiver};
@@ -19,8 +19,18 @@ type Socket = (Arc<dyn Link>, Box<dyn LinkReceiver>);
 /// The end of something that was waited for.
 pub(super) enum Done {
     Input(Input),
-    Peer { generation: Generation, peer: PeerKind, op: Op, result: Result<Arc<dyn Peer>, EngineError> },
-    Socket { generation: Generation, result: Result<Socket, Failure> },
+    Peer {
+        generation: Generation,
+        peer: PeerKind,
+        op: Op,
+        result: Result<Arc<dyn Peer>, EngineError>,
+    },
+    Socket {
+        generation: Generation,
+        result: Result<Socket, Failure>,
+    },
+    /// This track was freed, and what was written to it is sent, or had its time.
+    Track(TrackId),
     Nothing,
 }
 
@@ -91,7 +101,8 @@ async fn step(peer: &dyn Peer, with: With, action: Action) -> Result<OpDone, Eng
         // Made by the actor itself.
         Action::Create { .. } => Ok(OpDone::Done),
         Action::AddAudio { stream_id, offer, .. } => {
-            let spec = AudioSenderSpec { track_id: stream_id.clone(), stream_id, stereo: offer.stereo, dtx: offer.dtx };
+            let (stereo, dtx, red) = (offer.stereo, offer.dtx, offer.red);
+            let spec = AudioSenderSpec { track_id: stream_id.clone(), stream_id, stereo, dtx, red };
             let writer = peer.add_audio(spec).await?;
             if let Some(track) = with.track {
                 track.set_dtx(offer.dtx);

@@ -2,7 +2,7 @@
 //!
 //! One small task per track that is on the air, no thread. Must not know: rules, sockets, C.
 
-use super::shared::Shared;
+use super::counters::MediaCounters;
 use crate::core::{model::Generation, AudioOffer, TrackId};
 use crate::error::{Code, Error, Result};
 use crate::media::{
@@ -15,7 +15,7 @@ use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 use std::{
     sync::{
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         Arc,
     },
     time::{Duration, Instant},
@@ -28,8 +28,25 @@ pub struct TrackOptions {
     pub encoder: EncoderConfig,
     /// How much may be written ahead, in ms.
     pub buffer_ms: u32,
+    /// Heard now or never: little is kept, and of what is more the oldest is dropped.
+    pub live: bool,
     pub music: bool,
+    /// Earlier frames sent along with each packet, 0 to [`crate::media::red::MAX_EARLIER`].
+    pub red: u8,
     pub muted: bool,
+}
+
+/// What was sent last has so long to be played where it arrives before the others hear that its sender is gone: then
+/// they drop what still waits.
+const HEARD: Duration = Duration::from_millis(200);
+/// How often the end of a buffer is looked for.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// Sums over all tracks of a call that are over.
+#[derive(Debug, Default)]
+pub(super) struct AudioTotals {
+    pub unsent_ms: AtomicU64,
+    pub dropped_ms: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -37,7 +54,23 @@ struct State {
     sender: AudioSender,
     /// The engine's end, once negotiated.
     on_air: bool,
+    /// Nothing more is taken; what is there is still sent.
+    finished: bool,
     stopped: bool,
+    /// A packet was taken that the network does not have yet.
+    sending: bool,
+    sent_at: Option<Instant>,
+}
+
+impl State {
+    /// Nothing is left to hand to the network.
+    fn is_drained(&self) -> bool {
+        self.stopped || self.sender.is_drained() && !self.sending
+    }
+
+    fn still_to_be_heard(&self) -> bool {
+        self.sent_at.is_some_and(|at| at.elapsed() < HEARD)
+    }
 }
 
 #[derive(Clone)]
@@ -61,7 +94,10 @@ pub struct Outgoing {
     muted: AtomicBool,
     /// By a moderator. Apart: the two are set by different threads, and neither undoes the other.
     moderated: AtomicBool,
+    /// How often a moderator has muted it or that was over.
+    moderation: AtomicU64,
     pacing: AtomicBool,
+    totals: Arc<AudioTotals>,
 }
 
 impl std::fmt::Debug for Outgoing {
@@ -71,23 +107,33 @@ impl std::fmt::Debug for Outgoing {
 }
 
 impl Outgoing {
-    pub(super) fn new(id: TrackId, options: TrackOptions, seed: u64) -> Result<Self> {
+    pub(super) fn new(id: TrackId, options: TrackOptions, seed: u64, totals: Arc<AudioTotals>) -> Result<Self> {
         let sender = AudioSender::new(AudioSendConfig {
             input: options.input,
             encoder: options.encoder,
             capacity_ms: options.buffer_ms,
+            live: options.live,
             seed,
         })?;
         let muted = options.muted;
         Ok(Self {
             id,
             options,
-            state: Mutex::new(State { sender, on_air: false, stopped: false }),
+            state: Mutex::new(State {
+                sender,
+                on_air: false,
+                finished: false,
+                stopped: false,
+                sending: false,
+                sent_at: None,
+            }),
             changed: Condvar::new(),
             writers: Mutex::default(),
             muted: AtomicBool::new(muted),
             moderated: AtomicBool::new(false),
+            moderation: AtomicU64::new(0),
             pacing: AtomicBool::new(false),
+            totals,
         })
     }
 
@@ -101,6 +147,7 @@ impl Outgoing {
         AudioOffer {
             stereo,
             dtx: self.options.encoder.dtx,
+            red: self.options.red,
             music: self.options.music,
             muted: self.muted.load(Ordering::Relaxed),
         }
@@ -115,7 +162,25 @@ impl Outgoing {
     }
 
     pub(super) fn set_moderated(&self, muted: bool) {
+        // Before the flag: a lift that comes between the two finds another mute.
+        self.moderation.fetch_add(1, Ordering::Relaxed);
         self.set(&self.moderated, muted);
+    }
+
+    /// Names the moderator's mute that is in force.
+    pub(super) fn moderation(&self) -> u64 {
+        self.moderation.load(Ordering::Relaxed)
+    }
+
+    /// The mute of that name is over; another one stays.
+    pub(super) fn lift(&self, mute: u64) {
+        let mut state = self.state.lock();
+        if self.moderation() == mute {
+            self.moderated.store(false, Ordering::Relaxed);
+            state.sender.set_muted(self.is_muted());
+        }
+        drop(state);
+        self.changed.notify_all();
     }
 
     fn set(&self, which: &AtomicBool, muted: bool) {
@@ -149,17 +214,109 @@ impl Outgoing {
         state.on_air && !state.stopped
     }
 
-    /// Ends the track: what is written is discarded, waiters wake.
+    /// Ends the track: what was not sent by now is counted and discarded, waiters wake.
     pub(super) fn stop(&self) {
-        self.state.lock().stopped = true;
+        self.end(&mut self.state.lock());
         self.changed.notify_all();
         self.writers.lock().clear();
     }
 
+    fn end(&self, state: &mut State) {
+        if std::mem::replace(&mut state.stopped, true) {
+            return;
+        }
+        let add = |to: &AtomicU64, ms: u64| {
+            to.fetch_add(ms, Ordering::Relaxed);
+        };
+        add(&self.totals.dropped_ms, state.sender.stats().dropped_ms);
+        // Of what is muted nothing was to be sent.
+        if !state.sender.is_drained() {
+            add(&self.totals.unsent_ms, u64::from(state.sender.buffered_ms()));
+        }
+    }
+
+    /// Nothing more is written: what is there is sent to its last sample.
+    pub(super) fn finish(&self) {
+        let mut state = self.state.lock();
+        state.finished = true;
+        state.sender.finish();
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Everything that was written is sent, and had time to be heard.
+    pub(super) fn is_heard(&self) -> bool {
+        let state = self.state.lock();
+        state.stopped || state.is_drained() && !state.still_to_be_heard()
+    }
+
+    /// Waits for that; not longer than `within`.
+    pub(super) async fn heard(self: Arc<Self>, within: Duration) {
+        let deadline = tokio::time::Instant::now() + within;
+        while !self.is_heard() && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Drops what was written and not sent: how many ms had been sent since the beginning, and how many were dropped.
+    ///
+    /// # Errors
+    /// `Closed` after the end.
+    pub fn clear(&self) -> Result<(u64, u32)> {
+        let mut state = self.state.lock();
+        if state.stopped || state.finished {
+            return Err(over());
+        }
+        let dropped = state.sender.clear();
+        let sent = state.sender.sent_ms();
+        drop(state);
+        self.changed.notify_all();
+        Ok((sent, dropped))
+    }
+
+    /// Waits until the network has everything that was written.
+    ///
+    /// # Errors
+    /// `Timeout`; `Closed` after the end.
+    pub fn drain(&self, timeout: Duration) -> Result<()> {
+        let deadline = Instant::now().checked_add(timeout);
+        let mut state = self.state.lock();
+        loop {
+            if state.stopped {
+                return Err(over());
+            }
+            if state.is_drained() {
+                return Ok(());
+            }
+            let timed_out = match deadline {
+                Some(deadline) => self.changed.wait_until(&mut state, deadline).timed_out(),
+                None => {
+                    self.changed.wait(&mut state);
+                    false
+                }
+            };
+            if timed_out && !state.is_drained() {
+                let left = state.sender.buffered_ms();
+                let text = format!("track: {left} ms are still to be sent after {} ms", timeout.as_millis());
+                return Err(Error::new(Code::Timeout, text));
+            }
+        }
+    }
+
+    /// Milliseconds dropped on this track as long as it is not over; then they are in the call's totals.
+    pub(super) fn dropped_ms(&self) -> u64 {
+        let state = self.state.lock();
+        if state.stopped {
+            0
+        } else {
+            state.sender.stats().dropped_ms
+        }
+    }
+
     fn write<T>(&self, write: impl FnOnce(&mut AudioSender) -> Result<T>) -> Result<T> {
         let mut state = self.state.lock();
-        if state.stopped {
-            return Err(Error::new(Code::Closed, "track: it was stopped, or its call is over"));
+        if state.stopped || state.finished {
+            return Err(over());
         }
         write(&mut state.sender)
     }
@@ -222,8 +379,8 @@ impl Outgoing {
             ));
         }
         loop {
-            if state.stopped {
-                return Err(Error::new(Code::Closed, "track: it was stopped, or its call is over"));
+            if state.stopped || state.finished {
+                return Err(over());
             }
             if state.sender.room_frames() >= frames {
                 return Ok(());
@@ -254,7 +411,7 @@ impl Outgoing {
         let mut state = self.state.lock();
         state.on_air = on;
         if !on {
-            state.stopped = true;
+            self.end(&mut state);
             drop(state);
             self.changed.notify_all();
             return false;
@@ -264,17 +421,32 @@ impl Outgoing {
 
     fn next(&self, skipped: u64) -> Option<Option<AudioPacket>> {
         let muted = self.is_muted();
+        let has_way = self.writers.lock().iter().any(|writer| writer.live);
         let mut state = self.state.lock();
         if state.stopped {
             return None;
+        }
+        if state.finished && !has_way {
+            // What is left has been promised: it waits for the connection that is being made again.
+            return Some(None);
         }
         if skipped > 0 {
             state.sender.skip(skipped);
         }
         let packet = state.sender.next_packet(muted);
+        if packet.is_some() {
+            (state.sending, state.sent_at) = (true, Some(Instant::now()));
+        }
         drop(state);
         self.changed.notify_all();
         Some(packet)
+    }
+
+    /// The network has what was taken.
+    fn handed_over(&self) {
+        if std::mem::take(&mut self.state.lock().sending) {
+            self.changed.notify_all();
+        }
     }
 
     fn next_extra(&self) -> Option<AudioPacket> {
@@ -286,7 +458,7 @@ impl Outgoing {
     }
 
     /// Without a connection the packet is gone: what is said then is not said later.
-    async fn send(&self, packet: AudioPacket, shared: &Shared) {
+    async fn send(&self, packet: AudioPacket, media: &MediaCounters) {
         let level = packet.has_level.then_some(packet.level_dbov);
         let bytes = packet.payload.len() as u64;
         for index in 0.. {
@@ -298,18 +470,18 @@ impl Outgoing {
             let payload = packet.payload.clone();
             match writer.write(packet.sequence, packet.timestamp, packet.marker, level, payload).await {
                 Ok(()) => {
-                    shared.media.sent.fetch_add(1, Ordering::Relaxed);
-                    shared.media.bytes_sent.fetch_add(bytes, Ordering::Relaxed);
+                    media.sent.fetch_add(1, Ordering::Relaxed);
+                    media.bytes_sent.fetch_add(bytes, Ordering::Relaxed);
                 }
                 Err(_) => {
-                    shared.media.send_failed.fetch_add(1, Ordering::Relaxed);
+                    media.send_failed.fetch_add(1, Ordering::Relaxed);
                 }
             }
         }
     }
 
     /// Sends until the track is stopped; every 20 ms by our clock, however the caller writes.
-    pub(super) async fn pace(self: Arc<Self>, shared: Arc<Shared>) {
+    pub(super) async fn pace(self: Arc<Self>, media: Arc<MediaCounters>) {
         let epoch = tokio::time::Instant::now();
         let mut pacer = Pacer::new(Duration::ZERO, 3);
         loop {
@@ -319,12 +491,21 @@ impl Outgoing {
             for _ in 0..due.ticks {
                 let Some(packet) = self.next(std::mem::take(&mut skipped)) else { return };
                 if let Some(packet) = packet {
-                    self.send(packet, &shared).await;
+                    self.send(packet, &media).await;
                 }
                 while let Some(packet) = self.next_extra() {
-                    self.send(packet, &shared).await;
+                    self.send(packet, &media).await;
                 }
+                self.handed_over();
             }
         }
     }
 }
+
+fn over() -> Error {
+    Error::new(Code::Closed, "track: it was stopped, or its call is over")
+}
+
+#[cfg(test)]
+#[path = "outgoing_tests.rs"]
+mod tests;

@@ -1,36 +1,33 @@
-//! From a URL to a connected byte stream: who may be contacted, DNS, TCP, TLS.
+//! From a URL to a connected byte stream: who may be contacted, names, TCP, TLS.
 //!
-//! Shared by HTTP and WebSocket. TLS is always verified; there is no switch for that. Must not
-//! know: HTTP, WebSocket, what travels on the stream.
+//! Shared by HTTP and WebSocket. TLS is always verified; there is no switch for that. What a server names is
+//! not what the application named: see [`Endpoint::named_by`] and [`Dialer::dial`]. Must not know: HTTP,
+//! WebSocket, what travels on the stream.
 
+use super::tls;
 use crate::core::model::{Failure, FailureKind};
+use crate::lookup::{Lookups, Party};
 use hyper_util::client::legacy::connect::{Connected, Connection};
-use rustls::{pki_types::pem::PemObject, ClientConfig, RootCertStore};
-use rustls_pki_types::{CertificateDer, ServerName};
+use parking_lot::Mutex;
+use rustls_pki_types::ServerName;
 use std::{
     fmt, io,
-    net::{IpAddr, SocketAddr, ToSocketAddrs},
-    path::{Path, PathBuf},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
-    sync::{OnceCell, Semaphore},
+    sync::OnceCell,
     time::{timeout_at, Instant},
 };
 use tokio_rustls::{client::TlsStream, TlsConnector};
 use url::{Host, Url};
 
-/// Look-ups that may run at once: the system's resolver cannot be cancelled, so a dead name server
-/// would otherwise fill the blocking pool.
-const MAX_LOOKUPS: usize = 16;
-/// Addresses of one name that are tried.
-const MAX_ADDRESSES: usize = 8;
-/// Largest CA file that is read, in bytes.
-const MAX_CA_FILE: u64 = 4 << 20;
+/// After so many bytes in one go a stream lets others have the thread.
+const TURN: usize = 64 << 10;
 
 /// Where a URL leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,11 +65,63 @@ impl Endpoint {
     }
 
     fn is_loopback(&self) -> bool {
-        match &self.host {
-            Host::Ipv4(address) => address.is_loopback(),
-            Host::Ipv6(address) => address.is_loopback(),
-            Host::Domain(name) => name.trim_end_matches('.').eq_ignore_ascii_case("localhost"),
+        match self.host {
+            Host::Domain(_) => self.name().eq_ignore_ascii_case("localhost"),
+            _ => self.address().is_some_and(|address| address.to_canonical().is_loopback()),
         }
+    }
+
+    /// The host's name without the dot that may end it; empty for an address.
+    fn name(&self) -> &str {
+        match &self.host {
+            Host::Domain(name) => name.trim_end_matches('.'),
+            _ => "",
+        }
+    }
+
+    fn address(&self) -> Option<IpAddr> {
+        match self.host {
+            Host::Ipv4(address) => Some(address.into()),
+            Host::Ipv6(address) => Some(address.into()),
+            Host::Domain(_) => None,
+        }
+    }
+
+    /// Leads to this machine or to one on the same link, as far as the URL says.
+    fn is_local(&self) -> bool {
+        let name = self.name().to_ascii_lowercase();
+        name == "localhost" || name.ends_with(".localhost") || self.address().is_some_and(is_local)
+    }
+
+    fn is_same_host(&self, other: &Self) -> bool {
+        let named = !self.name().is_empty() && self.name().eq_ignore_ascii_case(other.name());
+        named || self.host == other.host || (self.is_loopback() && other.is_loopback())
+    }
+
+    /// Whether `by`, a server that the application named or that was named itself, may name this one as where the
+    /// user's token goes. Over TLS it may name any host; without TLS anybody on the way could have named it, so
+    /// only the same host, unless `others_allowed`. What is local may only be named by what is local: a server
+    /// elsewhere has no business with the services of this machine.
+    pub fn named_by(&self, by: &Self, others_allowed: bool) -> Result<(), Failure> {
+        if self.is_local() && !by.is_local() {
+            return Err(self.out_of_reach(&by.to_string()));
+        }
+        if by.tls || others_allowed || self.is_same_host(by) {
+            return Ok(());
+        }
+        let text = format!(
+            "refused to send the token to {self}, which {by} named without TLS. Use https/wss, or allow other hosts in \
+             the client options (allow_other_hosts)"
+        );
+        Err(Failure::new(FailureKind::Insecure, super::text::clean(&text, &[])))
+    }
+
+    fn out_of_reach(&self, by: &str) -> Failure {
+        let text = format!(
+            "refused to contact {self}, which {by} named: it is on this machine or link, and the server that named it \
+             is not"
+        );
+        Failure::new(FailureKind::Insecure, super::text::clean(&text, &[]))
     }
 
     fn insecure(&self) -> Failure {
@@ -84,14 +133,51 @@ impl Endpoint {
     }
 }
 
+/// Loopback, link-local, or the unspecified address, which leads to loopback.
+fn is_local(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(a) => a.is_loopback() || a.is_link_local() || a.octets()[0] == 0,
+        IpAddr::V6(a) => a.is_loopback() || a == Ipv6Addr::UNSPECIFIED || a.segments()[0] & 0xffc0 == 0xfe80,
+    }
+}
+
 fn unusable(why: &str) -> Failure {
     Failure::new(FailureKind::Malformed, format!("this URL cannot be used: {why}"))
 }
 
-/// A connected stream, plain or encrypted.
-pub(crate) enum Stream {
+/// A connected stream, plain or encrypted. Reading it gives way to others now and then: a peer that always has more
+/// to say does not keep the thread.
+pub(crate) struct Stream {
+    wire: Wire,
+    /// Bytes read since others had their turn.
+    turn: usize,
+    /// Bytes that may still be read before something is written.
+    left: usize,
+    /// What `left` begins with after a write.
+    most: usize,
+}
+
+enum Wire {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    fn new(wire: Wire) -> Self {
+        Self { wire, turn: 0, left: usize::MAX, most: usize::MAX }
+    }
+
+    /// Breaks when the peer says more than this to one request.
+    pub fn bounded(self, most: usize) -> Self {
+        Self { left: most, most, ..self }
+    }
+}
+
+/// A server that the application named.
+struct Home {
+    endpoint: Endpoint,
+    /// It may name further ones.
+    names: bool,
 }
 
 /// Opens streams; holds the TLS configuration, loaded when first needed.
@@ -99,67 +185,106 @@ pub(crate) struct Dialer {
     insecure_allowed: bool,
     ca_file: Option<PathBuf>,
     tls: OnceCell<TlsConnector>,
-    lookups: Arc<Semaphore>,
+    lookups: Lookups,
+    party: Party,
+    homes: Mutex<Vec<Home>>,
 }
 
 impl Dialer {
-    pub fn new(insecure_allowed: bool, ca_file: Option<PathBuf>) -> Self {
-        Self { insecure_allowed, ca_file, tls: OnceCell::new(), lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)) }
+    pub fn new(insecure_allowed: bool, ca_file: Option<PathBuf>, lookups: Lookups) -> Self {
+        let (tls, party, homes) = (OnceCell::new(), Party::new(), Mutex::default());
+        Self { insecure_allowed, ca_file, tls, lookups, party, homes }
     }
 
     pub fn insecure_allowed(&self) -> bool {
         self.insecure_allowed
     }
 
-    /// Connects to `endpoint`, TLS included when it asks for that, before `deadline`.
+    /// The application named this server; `names`: it may name further ones.
+    pub fn note_home(&self, endpoint: Endpoint, names: bool) {
+        self.homes.lock().push(Home { endpoint, names });
+    }
+
+    /// Connects to `endpoint`, TLS included when it asks for that, before `deadline`. A name that the application
+    /// did not give is not followed to this machine, unless a server that it gave is there.
     pub async fn dial(&self, endpoint: &Endpoint, deadline: Instant) -> Result<Stream, Failure> {
         let addresses = self.resolve(endpoint, deadline).await?;
-        let tcp = connect(endpoint, &addresses, deadline).await?;
+        let addresses = self.within_reach(endpoint, addresses, deadline).await?;
+        let tcp = match connect(endpoint, &addresses, deadline).await {
+            Ok(tcp) => tcp,
+            Err(failure) => {
+                // Perhaps it has moved.
+                self.lookups.forget(endpoint.name());
+                return Err(failure);
+            }
+        };
         // Signalling is small messages that somebody waits for.
         let _ = tcp.set_nodelay(true);
         if !endpoint.tls {
-            return Ok(Stream::Plain(tcp));
+            return Ok(Stream::new(Wire::Plain(tcp)));
         }
-        let connector = self.tls.get_or_try_init(|| load_tls(self.ca_file.clone())).await?;
+        let connector = self.tls.get_or_try_init(|| tls::load(self.ca_file.clone())).await?;
         let name = ServerName::try_from(match &endpoint.host {
             Host::Ipv6(address) => address.to_string(),
             other => other.to_string(),
         })
-        .map_err(|_| tls_failure(endpoint, "its name cannot be in a certificate"))?;
+        .map_err(|_| tls::failure(endpoint, "its name cannot be in a certificate"))?;
         match timeout_at(deadline, connector.connect(name, tcp)).await {
             Err(_) => Err(timed_out(endpoint, "the TLS handshake")),
-            Ok(Ok(stream)) => Ok(Stream::Tls(Box::new(stream))),
-            Ok(Err(error)) => Err(tls_failure(endpoint, &explain_tls(&error))),
+            Ok(Ok(stream)) => Ok(Stream::new(Wire::Tls(Box::new(stream)))),
+            Ok(Err(error)) => Err(tls::failure(endpoint, &tls::explain(&error))),
         }
     }
 
     async fn resolve(&self, endpoint: &Endpoint, deadline: Instant) -> Result<Vec<SocketAddr>, Failure> {
-        let name = match &endpoint.host {
-            Host::Ipv4(address) => return Ok(vec![(IpAddr::V4(*address), endpoint.port).into()]),
-            Host::Ipv6(address) => return Ok(vec![(IpAddr::V6(*address), endpoint.port).into()]),
-            Host::Domain(name) => (name.clone(), endpoint.port),
+        if let Some(address) = endpoint.address() {
+            return Ok(vec![(address, endpoint.port).into()]);
+        }
+        let found = match timeout_at(deadline, self.lookups.find(self.party, endpoint.name())).await {
+            Ok(Ok(found)) => found,
+            Ok(Err(why)) => return Err(unreachable(endpoint, &why)),
+            Err(_) => {
+                let text = format!("the name of {endpoint} could not be looked up in time");
+                return Err(Failure::new(FailureKind::Timeout, super::text::clean(&text, &[])));
+            }
         };
-        let lookup = async {
-            let permit = self.lookups.clone().acquire_owned().await.ok();
-            on_blocking_thread(move || {
-                let found = name.to_socket_addrs().map(|all| all.take(MAX_ADDRESSES).collect::<Vec<_>>());
-                drop(permit);
-                found
-            })
-            .await
-        };
-        let mut addresses = match timeout_at(deadline, lookup).await {
-            Err(_) => return Err(timed_out(endpoint, "the name look-up")),
-            Ok(None) => return Err(unreachable(endpoint, "no thread for the name look-up")),
-            Ok(Some(Err(error))) => return Err(unreachable(endpoint, &error.to_string())),
-            Ok(Some(Ok(addresses))) => addresses,
-        };
+        let mut addresses: Vec<SocketAddr> = found.iter().map(|address| (*address, endpoint.port).into()).collect();
         if !endpoint.tls && !self.insecure_allowed {
             // "localhost" is only as good as what it resolves to.
             addresses.retain(|address| address.ip().is_loopback());
             if addresses.is_empty() {
                 return Err(endpoint.insecure());
             }
+        }
+        Ok(addresses)
+    }
+
+    /// Leaves out addresses of this machine and link where a server elsewhere has named them.
+    async fn within_reach(
+        &self,
+        endpoint: &Endpoint,
+        mut addresses: Vec<SocketAddr>,
+        deadline: Instant,
+    ) -> Result<Vec<SocketAddr>, Failure> {
+        if !addresses.iter().any(|address| is_local(address.ip())) {
+            return Ok(addresses);
+        }
+        let namers: Vec<Endpoint> = {
+            let homes = self.homes.lock();
+            if homes.is_empty() || homes.iter().any(|home| home.endpoint.is_same_host(endpoint)) {
+                return Ok(addresses);
+            }
+            homes.iter().filter(|home| home.names).map(|home| home.endpoint.clone()).collect()
+        };
+        for namer in &namers {
+            let theirs = self.resolve(namer, deadline).await.unwrap_or_default();
+            if theirs.iter().any(|address| is_local(address.ip())) {
+                return Ok(addresses);
+            }
+        }
+        addresses.retain(|address| !is_local(address.ip()));
+        if addresses.is_empty() {
+            return Err(endpoint.out_of_reach("the server"));
         }
         Ok(addresses)
     }
@@ -180,73 +305,6 @@ async fn connect(endpoint: &Endpoint, addresses: &[SocketAddr], deadline: Instan
     Err(last)
 }
 
-/// Runs what blocks on a thread for that; None when it panicked or when the system has no thread for
-/// it, where tokio panics.
-async fn on_blocking_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    let started = crate::dispatch::contain(|| tokio::task::spawn_blocking(work)).ok()?;
-    started.await.ok()
-}
-
-async fn load_tls(ca_file: Option<PathBuf>) -> Result<TlsConnector, Failure> {
-    // Reads a few hundred files on some systems: not on a thread that carries media.
-    on_blocking_thread(move || tls_config(ca_file.as_deref()))
-        .await
-        .unwrap_or_else(|| Err(Failure::new(FailureKind::Tls, "no thread to load the trusted certificates")))
-}
-
-fn tls_config(ca_file: Option<&Path>) -> Result<TlsConnector, Failure> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if let Some(path) = ca_file {
-        let extra = read_ca_file(path)
-            .map_err(|why| Failure::new(FailureKind::Tls, format!("the CA file {} {why}", path.display())))?;
-        if roots.add_parsable_certificates(extra).0 == 0 {
-            let text = format!("the CA file {} holds no usable certificate", path.display());
-            return Err(Failure::new(FailureKind::Tls, text));
-        }
-    }
-    if roots.is_empty() {
-        return Err(Failure::new(
-            FailureKind::Tls,
-            "no trusted certificates on this system: install its CA certificates (ca-certificates) or name a CA file",
-        ));
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| Failure::new(FailureKind::Tls, error.to_string()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(TlsConnector::from(Arc::new(config)))
-}
-
-fn read_ca_file(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let size = std::fs::metadata(path).map_err(|error| format!("cannot be read: {error}"))?.len();
-    if size > MAX_CA_FILE {
-        return Err(format!("is too large ({size} bytes, at most {MAX_CA_FILE})"));
-    }
-    CertificateDer::pem_file_iter(path)
-        .and_then(|certificates| certificates.collect())
-        .map_err(|_| "cannot be read as PEM certificates".to_owned())
-}
-
-fn explain_tls(error: &io::Error) -> String {
-    let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {
-        return format!("the connection broke during the handshake: {error}");
-    };
-    match tls {
-        rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer) => {
-            format!("{tls}. If the server has a private CA, name its CA file in the client options")
-        }
-        _ => tls.to_string(),
-    }
-}
-
-fn tls_failure(endpoint: &Endpoint, why: &str) -> Failure {
-    Failure::new(FailureKind::Tls, super::text::clean(&format!("TLS with {endpoint} failed: {why}"), &[]))
-}
-
 fn unreachable(endpoint: &Endpoint, why: &str) -> Failure {
     Failure::new(FailureKind::Connect, super::text::clean(&format!("could not connect to {endpoint}: {why}"), &[]))
 }
@@ -259,32 +317,52 @@ pub(crate) fn timed_out(endpoint: &Endpoint, what: &str) -> Failure {
 
 impl AsyncRead for Stream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match &mut *self {
-            Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        let this = &mut *self;
+        if this.turn >= TURN {
+            this.turn = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
+        if this.left == 0 {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "the reply does not end")));
+        }
+        let before = buf.filled().len();
+        let result = match &mut this.wire {
+            Wire::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Wire::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        };
+        let read = buf.filled().len() - before;
+        match &result {
+            Poll::Pending => this.turn = 0,
+            Poll::Ready(_) => this.turn += read,
+        }
+        if this.most != usize::MAX {
+            this.left = this.left.saturating_sub(read);
+        }
+        result
     }
 }
 
 impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut *self {
-            Stream::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
-            Stream::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        self.left = self.most;
+        match &mut self.wire {
+            Wire::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Wire::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut *self {
-            Stream::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        match &mut self.wire {
+            Wire::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Wire::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut *self {
-            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        match &mut self.wire {
+            Wire::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Wire::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }
@@ -316,6 +394,62 @@ mod tests {
         }
         assert!(of("https://example.com/", false).is_ok_and(|e| e.tls && e.port == 443));
         assert!(of("wss://example.com/", false).is_ok_and(|e| e.tls && e.port == 443));
+    }
+
+    #[test]
+    fn who_may_name_whom() {
+        let named = |url: &str, by: &str, others: bool| {
+            let of = |url: &str| Endpoint::of(&Url::parse(url).unwrap(), true).unwrap();
+            of(url).named_by(&of(by), others).map_err(|failure| failure.kind)
+        };
+        // Over TLS any host, without it the same one.
+        assert_eq!(named("wss://b.example.com/", "https://a.example.com/", false), Ok(()));
+        assert_eq!(named("wss://b.example.com/", "http://a.example.com/", false), Err(FailureKind::Insecure));
+        assert_eq!(named("wss://b.example.com/", "http://a.example.com/", true), Ok(()));
+        assert_eq!(named("ws://A.example.com.:9/", "http://a.example.com/", false), Ok(()));
+        assert_eq!(named("ws://127.0.0.1:9/", "http://localhost:1/", false), Ok(()));
+        assert_eq!(named("ws://10.0.0.1:9/", "http://10.0.0.2:1/", false), Err(FailureKind::Insecure));
+        // What is local only by what is local, however it is written.
+        for local in [
+            "https://127.0.0.1/",
+            "https://127.1/",
+            "https://2130706433/",
+            "https://[::1]/",
+            "https://[::ffff:127.0.0.1]/",
+            "https://localhost/",
+            "https://x.localhost./",
+            "https://169.254.169.254/",
+            "https://[fe80::1]/",
+            "https://0.0.0.0/",
+            "https://[::]/",
+        ] {
+            assert_eq!(named(local, "https://a.example.com/", true), Err(FailureKind::Insecure), "{local}");
+            assert_eq!(named(local, "https://127.0.0.1:7/", true), Ok(()), "{local}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_a_server_gives_does_not_lead_to_this_machine() {
+        let resolver = |name: &str| match name {
+            "home.example.com" => Ok(vec!["192.0.2.1".parse().unwrap()]),
+            _ => Ok(vec!["127.0.0.1".parse().unwrap()]),
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let of = |url: &str| Endpoint::of(&Url::parse(url).unwrap(), true).unwrap();
+        let trap = of(&format!("http://trap.example.com:{port}/"));
+        let deadline = || Instant::now() + std::time::Duration::from_secs(10);
+        let dialer = |home: &str| {
+            let dialer = Dialer::new(true, None, Lookups::new(resolver, Default::default()));
+            dialer.note_home(of(home), true);
+            dialer
+        };
+        let refused = dialer("http://home.example.com/").dial(&trap, deadline()).await.err().unwrap();
+        assert_eq!(refused.kind, FailureKind::Insecure);
+        assert!(refused.message.contains("trap.example.com"), "{}", refused.message);
+        // The application may: it named the host itself, or a server on this machine.
+        assert!(dialer("http://trap.example.com/").dial(&trap, deadline()).await.is_ok());
+        assert!(dialer("http://127.0.0.1:1/").dial(&trap, deadline()).await.is_ok());
     }
 
     #[test]

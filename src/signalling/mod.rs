@@ -17,9 +17,12 @@ pub mod livekit;
 pub mod net;
 pub mod protocol;
 mod scan;
+mod services;
 pub mod stream;
 mod text;
+mod tls;
 pub mod ws;
 
 pub use net::{Net, NetOptions};
-pub use protocol::{CallFacts, Link, LinkOptions, LinkReceiver, Protocol, Signalling, SocketIn};
+pub use protocol::{CallFacts, CustomEvent, Link, LinkOptions, LinkReceiver, Protocol, Signalling, SocketIn};
+pub use services::{Service, ServiceOptions};

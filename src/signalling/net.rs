@@ -9,6 +9,7 @@ use super::{
     text,
 };
 use crate::core::model::{Failure, FailureKind};
+use crate::lookup::{self, Lookups};
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Body, HeaderMap, Method, Request, Uri};
@@ -38,6 +39,8 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// Most bytes of a reply's head, and most headers in it.
 const MAX_HEAD: usize = 64 << 10;
 const MAX_HEADERS: usize = 100;
+/// Most bytes that a server may say to one request, 1xx replies, heads and framing included.
+const MAX_ANSWER: usize = 8 << 20;
 
 /// What the application decides about the network; set once per client.
 #[derive(Clone, Debug, Default)]
@@ -46,6 +49,8 @@ pub struct NetOptions {
     pub insecure_allowed: bool,
     /// PEM file with certificates to trust besides those of the system.
     pub ca_file: Option<PathBuf>,
+    /// Lets servers that were reached without TLS name other hosts as where tokens go.
+    pub other_hosts_allowed: bool,
 }
 
 /// The way to the servers, shared by all calls of a client. Cheap to make: does no I/O itself; the
@@ -53,6 +58,7 @@ pub struct NetOptions {
 /// tokio runtime.
 pub struct Net {
     dialer: Arc<Dialer>,
+    other_hosts_allowed: bool,
     http: Client<Connector, Full<Bytes>>,
 }
 
@@ -68,7 +74,7 @@ pub(crate) struct HttpCall<'a> {
     pub url: &'a Url,
     pub headers: HeaderMap,
     pub body: Bytes,
-    /// Most bytes of the reply's body; more is [`FailureKind::Malformed`].
+    /// Most bytes of the reply's body; more is [`FailureKind::TooLarge`].
     pub reply_limit: usize,
     pub timeout: Duration,
 }
@@ -92,7 +98,13 @@ impl HttpReply {
 
 impl Net {
     pub fn new(options: NetOptions) -> Self {
-        let dialer = Arc::new(Dialer::new(options.insecure_allowed, options.ca_file));
+        Self::with_lookups(options, lookup::global().clone())
+    }
+
+    /// With another resolver than the system's.
+    pub fn with_lookups(options: NetOptions, lookups: Lookups) -> Self {
+        let NetOptions { insecure_allowed, ca_file, other_hosts_allowed } = options;
+        let dialer = Arc::new(Dialer::new(insecure_allowed, ca_file, lookups));
         let http = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_FOR)
@@ -100,7 +112,7 @@ impl Net {
             .http1_max_buf_size(MAX_HEAD)
             .http1_max_headers(MAX_HEADERS)
             .build(Connector(dialer.clone()));
-        Self { dialer, http }
+        Self { dialer, other_hosts_allowed, http }
     }
 
     /// Reads `text` as a URL that may be contacted.
@@ -112,6 +124,23 @@ impl Net {
         let url = Url::parse(text)
             .map_err(|why| Failure::new(FailureKind::Malformed, format!("this is not a usable URL: {why}")))?;
         self.endpoint(&url)?;
+        Ok(url)
+    }
+
+    /// [`Net::url`] of a server that the application named. `names`: it may name further ones.
+    pub(crate) fn home(&self, text: &str, names: bool) -> Result<Url, Failure> {
+        let url = self.url(text)?;
+        self.dialer.note_home(self.endpoint(&url)?, names);
+        Ok(url)
+    }
+
+    /// [`Net::url`] of a server that another one, `by`, named, and that gets tokens.
+    ///
+    /// # Errors
+    /// [`FailureKind::Insecure`] when `by` must not name it: see [`Endpoint::named_by`].
+    pub(crate) fn named(&self, text: &str, by: &Url) -> Result<Url, Failure> {
+        let url = self.url(text)?;
+        self.endpoint(&url)?.named_by(&self.endpoint(by)?, self.other_hosts_allowed)?;
         Ok(url)
     }
 
@@ -136,8 +165,9 @@ impl Net {
             let response = self.http.request(request).await.map_err(|error| explain(&error, &endpoint))?;
             let (head, mut body) = response.into_parts();
             let too_large = || {
-                let text = format!("the reply of {endpoint} is larger than {} bytes", call.reply_limit);
-                Failure::new(FailureKind::Malformed, text)
+                let text =
+                    format!("the reply of {endpoint} is larger than the {} bytes that are taken", call.reply_limit);
+                Failure::new(FailureKind::TooLarge, text)
             };
             if body.size_hint().lower() > call.reply_limit as u64 {
                 return Err(too_large());
@@ -219,7 +249,8 @@ impl tower_service::Service<Uri> for Connector {
                 .and_then(|url| Endpoint::of(&url, dialer.insecure_allowed()))
                 .map_err(ConnectFailed)?;
             let deadline = Instant::now() + CONNECT_WITHIN;
-            dialer.dial(&endpoint, deadline).await.map(TokioIo::new).map_err(ConnectFailed)
+            let stream = dialer.dial(&endpoint, deadline).await.map_err(ConnectFailed)?;
+            Ok(TokioIo::new(stream.bounded(MAX_ANSWER)))
         })
     }
 }

@@ -16,8 +16,38 @@ use tokio::time::Instant;
 pub trait Protocol: Send + Sync + fmt::Debug {
     fn dialect(&self) -> &'static Dialect;
 
-    /// A call's own line to the service.
+    /// A call's own connection to the service.
     fn signalling(&self, call: CallFacts) -> Arc<dyn Signalling>;
+
+    /// The call that a token is for, where tokens say so: it leads there whatever the application asks for.
+    fn call_of(&self, _token: &Secret) -> Option<String> {
+        None
+    }
+
+    /// Ends what the calls of the client shared, for good, without waiting. Idempotent.
+    fn close(&self) {}
+}
+
+/// Something that a participant, or the application's own server, sent to everyone who watches a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CustomEvent {
+    /// `type:id` of the call.
+    pub cid: String,
+    /// Who sent it.
+    pub user_id: String,
+    /// The data's member `type` when it is text, else empty.
+    pub custom_type: String,
+    /// The data as JSON, bounded; its members in any order.
+    pub json: String,
+}
+
+/// Receives what the service itself says of a call, beside any link.
+pub trait ServiceListener: Send + Sync {
+    /// A custom event of the call. Must not block.
+    fn custom(&self, event: CustomEvent);
+    /// The service refuses the token that it has, and knows no other. Must not block. Of all calls only one is asked,
+    /// once per refused token.
+    fn token_needed(&self);
 }
 
 /// What a protocol needs to know of a call.
@@ -51,9 +81,28 @@ pub struct Channel {
     pub delivery: Delivery,
 }
 
-/// One call's line to its service; what has to survive a lost link lives here.
+/// One call's connection to its service; what has to survive a lost link lives here.
 #[async_trait]
 pub trait Signalling: Send + Sync + fmt::Debug {
+    /// Who receives what the service says beside any link; before the first admission.
+    fn listen(&self, _listener: Arc<dyn ServiceListener>) {}
+
+    /// The application has brought a token, asked or not.
+    fn offer_token(&self, _token: &Secret) {}
+
+    /// Longest custom event in bytes; `None`: the protocol has no custom events.
+    fn custom_limit(&self) -> Option<usize> {
+        None
+    }
+
+    /// Sends a custom event to everyone who watches the call; one attempt.
+    async fn send_custom(&self, _json: &str, _token: &Secret) -> Result<(), Failure> {
+        Err(Failure::new(FailureKind::Malformed, "this protocol has no custom events"))
+    }
+
+    /// The call is over: the listener receives nothing any more.
+    fn end(&self) {}
+
     /// Asks to be admitted; one attempt. Waits at most as long as the protocol's own deadline.
     async fn admit(&self, request: AdmissionRequest, token: &Secret) -> Result<Admission, Failure>;
 

@@ -9,7 +9,7 @@
 /// size of the frame).
 const MAX_DECODED: usize = 16 << 20;
 /// Most fields of one message, all levels together.
-const MAX_FIELDS: usize = 200_000;
+const MAX_FIELDS: usize = 1_000_000;
 /// Most participants in one message.
 pub(super) const MAX_PARTICIPANTS: usize = 5_000;
 /// Deepest nesting. prost itself stops at 100.
@@ -35,10 +35,33 @@ pub(super) const fn node(size: usize, fields: &'static [(u32, &'static Kind)]) -
 /// Room for an element of a repeated text or number field.
 const SCALAR: usize = size_of::<String>();
 
+/// Why a message is not decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// Not well formed, or nested too deeply.
+    Broken,
+    /// More than a limit of ours.
+    TooMuch(&'static str),
+}
+
+impl Refused {
+    /// What the application is told of a message of so many bytes; `None`: nothing.
+    pub fn words(self, size: usize) -> Option<String> {
+        match self {
+            Refused::Broken => None,
+            Refused::TooMuch(what) => Some(format!("a message of the SFU ({size} bytes) has {what}; it was left out")),
+        }
+    }
+}
+
 /// Whether a message in wire form is well formed as far as its tags and lengths go, and modest
 /// enough to be decoded.
-pub(super) fn is_modest(wire: &[u8], kind: &'static Kind) -> bool {
-    Scan { decoded: 0, fields: 0, participants: 0 }.message(wire, kind, 0).is_some()
+pub(super) fn check(wire: &[u8], kind: &'static Kind) -> Result<(), Refused> {
+    let mut scan = Scan { decoded: 0, fields: 0, participants: 0 };
+    match scan.message(wire, kind, 0) {
+        Some(()) => Ok(()),
+        None => Err(scan.over().map_or(Refused::Broken, Refused::TooMuch)),
+    }
 }
 
 struct Scan {
@@ -48,6 +71,16 @@ struct Scan {
 }
 
 impl Scan {
+    /// The limit that is passed, if one is.
+    fn over(&self) -> Option<&'static str> {
+        match self {
+            _ if self.participants > MAX_PARTICIPANTS => Some("more than 5000 participants"),
+            _ if self.fields > MAX_FIELDS => Some("more than 1000000 fields"),
+            _ if self.decoded > MAX_DECODED => Some("more parts than fit into 16 MiB of memory"),
+            _ => None,
+        }
+    }
+
     fn message(&mut self, mut wire: &[u8], kind: &'static Kind, depth: usize) -> Option<()> {
         if depth > MAX_DEPTH {
             return None;
@@ -57,7 +90,7 @@ impl Scan {
         self.participants += usize::from(kind.participant);
         while !wire.is_empty() {
             self.fields += 1;
-            if self.fields > MAX_FIELDS || self.decoded > MAX_DECODED || self.participants > MAX_PARTICIPANTS {
+            if self.over().is_some() {
                 return None;
             }
             let tag = varint(&mut wire)?;
@@ -82,7 +115,7 @@ impl Scan {
                 _ => return None,
             }
         }
-        (self.decoded <= MAX_DECODED && self.participants <= MAX_PARTICIPANTS).then_some(())
+        self.over().is_none().then_some(())
     }
 }
 

@@ -160,7 +160,7 @@ class Checker(unittest.TestCase):
         self.adds(change(HEADER, "OH_LOG_TRACE = 5,", "OH_LOG_TRACE = 5,\n    OH_LOG_FUSS = 6,"), "OH_LOG_FUSS = 6")
 
     def test_new_field_at_the_end_of_a_struct_with_size(self):
-        self.adds(change(HEADER, "    uint64_t data_dropped;\n", "    uint64_t data_dropped;\n    uint64_t planted;\n"),
+        self.adds(change(HEADER, "    uint64_t event_bytes;\n} oh_call_stats;", "    uint64_t event_bytes;\n    uint64_t planted;\n} oh_call_stats;"),
                   "field oh_call_stats.planted")
 
     def test_reserved_field_is_used(self):
@@ -170,8 +170,8 @@ class Checker(unittest.TestCase):
         self.adds(header, "field oh_data_options.planted")
 
     def test_event_grows_within_its_room(self):
-        self.adds(change(HEADER, "    const char *attributes;\n} oh_event_participant;",
-                         "    const char *attributes;\n    const char *planted;\n} oh_event_participant;"),
+        self.adds(change(HEADER, "    uint32_t rights;\n} oh_event_participant;",
+                         "    uint32_t rights;\n    const char *planted;\n} oh_event_participant;"),
                   "field oh_event_participant.planted")
 
     def test_another_abi_may_be_anything(self):

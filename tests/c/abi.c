@@ -192,7 +192,8 @@ static oh_result try_token(larger *l)
     return oh_access_token(&l->u.token, token, sizeof token);
 }
 
-static void sizes(const char *what, larger *l, uint32_t size, oh_result (*try)(larger *))
+/* `first` is the size in the first version of the header: what is between is of an older one, and taken. */
+static void sizes(const char *what, larger *l, uint32_t size, uint32_t first, oh_result (*try)(larger *))
 {
     static const uint32_t bad[] = { 0, 1, 4, 8, 16, 1u << 20, INT32_MAX, UINT32_MAX };
     unsigned char *end = (unsigned char *)l + size; /* the later part begins here, whatever the union's size */
@@ -204,8 +205,18 @@ static void sizes(const char *what, larger *l, uint32_t size, oh_result (*try)(l
         l->u.size = bad[i];
         CHECK_OH(try(l), OH_ERR_ABI);
     }
-    l->u.size = size - 1;
+    l->u.size = first - 1;
     CHECK_OH(try(l), OH_ERR_ABI);
+    for (uint32_t old = first; old < size; old += 4) {
+        unsigned char *grown = (unsigned char *)l + old;
+        unsigned char kept[256];
+        CHECK(size - old <= sizeof kept);
+        memcpy(kept, grown, size - old);
+        memset(grown, 0xff, size - old); /* what an older header does not have is not read */
+        l->u.size = old;
+        CHECK_OK(try(l));
+        memcpy(grown, kept, size - old);
+    }
     for (uint32_t more = 1; more <= 256; more *= 4) {
         l->u.size = size + more;
         CHECK_OK(try(l));
@@ -246,30 +257,38 @@ int main(void)
     oh_client_options_init(&l->u.client);
     l->u.client.url = sfu_url();
     l->u.client.user_id = "abi2";
-    sizes("oh_client_options", l, sizeof l->u.client, try_client);
+    sizes("oh_client_options", l, sizeof l->u.client, offsetof(oh_client_options, allow_other_hosts), try_client);
     oh_call_options_init(&l->u.call);
     l->u.call.id = "abi2";
-    sizes("oh_call_options", l, sizeof l->u.call, try_call);
+    sizes("oh_call_options", l, sizeof l->u.call, offsetof(oh_call_options, drain_ms), try_call);
     oh_audio_track_options_init(&l->u.track);
-    sizes("oh_audio_track_options", l, sizeof l->u.track, try_track);
+    sizes("oh_audio_track_options", l, sizeof l->u.track, offsetof(oh_audio_track_options, live), try_track);
 
     oh_data_options_init(&l->u.data);
-    sizes("oh_data_options, packets", l, sizeof l->u.data, try_data);
-    sizes("oh_data_options, texts", l, sizeof l->u.data, try_text);
+    sizes("oh_data_options, packets", l, sizeof l->u.data, sizeof l->u.data, try_data);
+    sizes("oh_data_options, texts", l, sizeof l->u.data, sizeof l->u.data, try_text);
     oh_rpc_options_init(&l->u.rpc);
     l->u.rpc.to = l->u.rpc.method = "x";
-    sizes("oh_rpc_options", l, sizeof l->u.rpc, try_rpc);
+    sizes("oh_rpc_options", l, sizeof l->u.rpc, sizeof l->u.rpc, try_rpc);
     oh_remote_track_options_init(&l->u.remote);
-    sizes("oh_remote_track_options", l, sizeof l->u.remote, try_remote);
+    sizes("oh_remote_track_options", l, sizeof l->u.remote, sizeof l->u.remote, try_remote);
     oh_access_token_options_init(&l->u.token);
     l->u.token.api_key = l->u.token.api_secret = l->u.token.user_id = l->u.token.call_id = "x";
-    sizes("oh_access_token_options", l, sizeof l->u.token, try_token);
+    sizes("oh_access_token_options", l, sizeof l->u.token, sizeof l->u.token, try_token);
 
     test_step(5, "oh_call_stats");
     memset(l, 0x77, sizeof *l);
-    for (uint32_t size = 0; size < sizeof l->u.stats; size += 4) {
+    const uint32_t first = offsetof(oh_call_stats, packets_unplayable);
+    for (uint32_t size = 0; size < first; size += 4) {
         l->u.size = size;
         CHECK_OH(oh_call_get_stats(p.call, &l->u.stats), OH_ERR_ABI);
+    }
+    for (uint32_t size = first; size < sizeof l->u.stats; size += 4) { /* of an older header */
+        memset(l, 0x77, sizeof *l);
+        l->u.size = size;
+        CHECK_OK(oh_call_get_stats(p.call, &l->u.stats));
+        CHECK_EQ(l->u.stats.size, size);
+        for (size_t i = size; i < sizeof *l; i++) CHECK_EQ(((unsigned char *)l)[i], 0x77);
     }
     l->u.size = sizeof l->u.stats;
     CHECK_OK(oh_call_get_stats(p.call, &l->u.stats));

@@ -1,7 +1,7 @@
 /*
  * fork.c - the process around the library: fork, exit with live calls, SIGPIPE, signals.
  *
- * Expected: in a forked child everything gives OH_ERR_FORKED and nothing hangs, while the parent goes on;
+ * Expected: in a forked child everything gives OH_ERR_FORKED with a text of its own and nothing hangs, while the parent goes on;
  * a program may return from main in the middle of a call; SIGPIPE is never raised; handlers of the host
  * do not run on the library's threads.
  */
@@ -30,17 +30,17 @@ static void on_signal(int s)
     if (syscall(SYS_gettid) != main_thread) atomic_fetch_add(&elsewhere, 1);
 }
 
-/*
- * In the child. It tells by a pipe and is killed, so that no tool looks for leaks in half a process.
- * Only the number of the line that failed is told.
- */
-#define CHILD_CHECK(x) do { if (!(x)) { line = __LINE__; goto out; } } while (0)
+/* In the child: the function of that number. */
+enum { FUNCTIONS = 36 };
 
-static void child(peer *p, int tell)
+static int32_t attempt(const peer *p, int number)
 {
-    int line = 0;
+    static int16_t pcm[960];
+    static float pcm_f32[960];
     oh_client_options where = OH_CLIENT_OPTIONS_INIT;
     oh_call_options what = OH_CALL_OPTIONS_INIT;
+    oh_rpc_options rpc = OH_RPC_OPTIONS_INIT;
+    oh_access_token_options token = OH_ACCESS_TOKEN_OPTIONS_INIT;
     oh_client client = { 7 };
     oh_call call = { 7 };
     oh_track track;
@@ -48,37 +48,77 @@ static void child(peer *p, int tell)
     oh_publisher pub;
     const oh_event *event;
     oh_call_stats stats = { .size = sizeof stats };
+    size_t needed;
     int32_t n;
     uint32_t u;
-    int16_t pcm[960] = { 0 };
-    float pcm_f32[960] = { 0 };
+    uint64_t id;
+    char text[64];
 
-    alarm(20);
     where.url = "http://127.0.0.1:1";
     where.user_id = "child";
     what.id = "x";
-    CHILD_CHECK(oh_client_new(&where, &client) == OH_ERR_FORKED && client.id == 7);
-    CHILD_CHECK(oh_call_join(p->client, &what, &call) == OH_ERR_FORKED && call.id == 7);
-    CHILD_CHECK(oh_call_wait(p->call, OH_STATE_LEFT, OH_FOREVER) == OH_ERR_FORKED);
-    CHILD_CHECK(oh_call_state(p->call, &n) == OH_ERR_FORKED);
-    CHILD_CHECK(oh_call_provide_token(p->call, "x") == OH_ERR_FORKED);
-    CHILD_CHECK(oh_call_leave(p->call, NULL) == OH_ERR_FORKED);
-    CHILD_CHECK(oh_call_next_event(p->call, OH_FOREVER, &event) == OH_ERR_FORKED);
-    CHILD_CHECK(oh_call_wake_fd(p->call, &n) == OH_ERR_FORKED);
-    CHILD_CHECK(oh_call_publisher(p->call, &pub) == OH_ERR_FORKED);
-    CHILD_CHECK(oh_call_subscriber(p->call, &sub) == OH_ERR_FORKED);
-    CHILD_CHECK(oh_publisher_close((oh_publisher){ 1 }) == OH_ERR_FORKED);
-    CHILD_CHECK(oh_subscriber_close((oh_subscriber){ 1 }) == OH_ERR_FORKED);
-    CHILD_CHECK(oh_call_get_stats(p->call, &stats) == OH_ERR_FORKED);
-    CHILD_CHECK(oh_call_publish_audio(p->call, NULL, &track) == OH_ERR_FORKED);
-    CHILD_CHECK(oh_track_write_s16(p->mic, pcm, 960) == OH_ERR_FORKED);
-    CHILD_CHECK(oh_track_write_f32(p->mic, pcm_f32, 960) == OH_ERR_FORKED);
-    CHILD_CHECK(oh_track_write_opus(p->mic, (const uint8_t *)"\xf8\xff\xfe", 3) == OH_ERR_FORKED);
-    CHILD_CHECK(oh_track_wait(p->mic, 960, OH_FOREVER) == OH_ERR_FORKED);
-    CHILD_CHECK(oh_track_buffered_ms(p->mic, &u) == OH_ERR_FORKED);
-    CHILD_CHECK(oh_track_set_muted(p->mic, 1) == OH_ERR_FORKED);
-    CHILD_CHECK(oh_log_set(OH_LOG_OFF, NULL, NULL, NULL) == OH_ERR_FORKED);
-    CHILD_CHECK(oh_shutdown_wait(OH_FOREVER) == OH_ERR_FORKED);
+    rpc.to = rpc.method = "x";
+    token.api_key = token.api_secret = token.user_id = token.call_id = "x";
+    switch (number) {
+    case 0: return client.id == 7 ? oh_client_new(&where, &client) : OH_OK;
+    case 1: return call.id == 7 ? oh_call_join(p->client, &what, &call) : OH_OK;
+    case 2: return oh_call_wait(p->call, OH_STATE_LEFT, OH_FOREVER);
+    case 3: return oh_call_state(p->call, &n);
+    case 4: return oh_call_provide_token(p->call, "x");
+    case 5: return oh_call_leave(p->call, NULL);
+    case 6: return oh_call_next_event(p->call, OH_FOREVER, &event);
+    case 7: return oh_call_wake_fd(p->call, &n);
+    case 8: return oh_call_publisher(p->call, &pub);
+    case 9: return oh_call_subscriber(p->call, &sub);
+    case 10: return oh_publisher_close((oh_publisher){ 1 });
+    case 11: return oh_subscriber_close((oh_subscriber){ 1 });
+    case 12: return oh_call_get_stats(p->call, &stats);
+    case 13: return oh_call_publish_audio(p->call, NULL, &track);
+    case 14: return oh_track_write_s16(p->mic, pcm, 960);
+    case 15: return oh_track_write_f32(p->mic, pcm_f32, 960);
+    case 16: return oh_track_write_opus(p->mic, (const uint8_t *)"\xf8\xff\xfe", 3);
+    case 17: return oh_track_wait(p->mic, 960, OH_FOREVER);
+    case 18: return oh_track_buffered_ms(p->mic, &u);
+    case 19: return oh_track_set_muted(p->mic, 1);
+    case 20: return oh_log_set(OH_LOG_OFF, NULL, NULL, NULL);
+    case 21: return oh_shutdown_wait(OH_FOREVER);
+    case 22: return oh_network_changed(OH_NETWORK_ONLINE);
+    case 23: return oh_call_send_custom(p->call, "{}");
+    case 24: return oh_call_send_data(p->call, NULL, "x", 1);
+    case 25: return oh_call_send_text(p->call, NULL, "x");
+    case 26: return oh_call_rpc(p->call, &rpc, &id);
+    case 27: return oh_call_rpc_answer(p->call, "x", "x", 0, NULL);
+    case 28: return oh_call_capabilities(p->call, &id);
+    case 29: return oh_call_set_attributes(p->call, "x", NULL, NULL);
+    case 30: return oh_subscriber_set_track((oh_subscriber){ 1 }, "x", NULL);
+    case 31: return oh_access_token(&token, text, sizeof text);
+    case 32: return oh_track_drain(p->mic, OH_FOREVER);
+    case 33: return oh_track_clear(p->mic, NULL, NULL);
+    case 34: return oh_limits_set(NULL);
+    case 35: return oh_call_trace(p->call, text, sizeof text, &needed);
+    default: return OH_OK;
+    }
+}
+
+/*
+ * In the child. It tells by a pipe and is killed, so that no tool looks for leaks in half a process. Told is the line
+ * that failed; of a function 1000 and its number. ALL: every function, one after the other; else the one of that number.
+ */
+#define CHILD_CHECK(x) do { if (!(x)) { line = __LINE__; goto out; } } while (0)
+enum { ALL = -1 };
+
+static void child(const peer *p, int tell, int only)
+{
+    int line = 0;
+    char text[256];
+
+    alarm(20);
+    for (int i = only == ALL ? 0 : only; i < FUNCTIONS; i++) {
+        int32_t result = attempt(p, i);
+        size_t length = oh_last_error(text, sizeof text);
+        if (result != OH_ERR_FORKED || length != strlen(text) || !strstr(text, "was forked")) line = 1000 + i;
+        if (line || only != ALL) goto out;
+    }
     oh_track_free(p->mic);
     oh_event_free(NULL);
     oh_call_free(p->call);
@@ -86,25 +126,42 @@ static void child(peer *p, int tell)
     CHILD_CHECK(!strcmp(oh_result_name(OH_ERR_FORKED), "OH_ERR_FORKED"));
     CHILD_CHECK(oh_result_message(OH_ERR_FORKED)[0]);
     CHILD_CHECK(oh_abi_version() == OH_ABI_VERSION && oh_version());
+    CHILD_CHECK(oh_last_error(NULL, 0) > 10 && oh_last_error(text, 9) > 10 && !strcmp(text, "this pro"));
 out:
     if (write(tell, &line, sizeof line) == sizeof line) kill(getpid(), SIGKILL);
     for (;;) pause();
 }
 
-static void forking(peer *p, const char *when)
+static void forked_child(const peer *p, int only)
 {
     int ends[2], line = -1, status;
-    test_step(25, "a child, forked %s", when);
     CHECK_EQ(pipe(ends), 0);
     pid_t pid = fork();
     CHECK(pid >= 0);
-    if (pid == 0) child(p, ends[1]);
+    if (pid == 0) child(p, ends[1], only);
     close(ends[1]);
     ssize_t n = read(ends[0], &line, sizeof line);
     close(ends[0]);
     CHECK_EQ(waitpid(pid, &status, 0), pid);
     CHECK_THAT(n == sizeof line, "the child ended before it was done: status %#x", (unsigned)status);
-    CHECK_THAT(line == 0, "fork.c:%d: failed in the child", line);
+    CHECK_THAT(line == 0, "fork.c:%d: failed in the child (from 1000 on: the function of that number)", line);
+}
+
+static void forking(const peer *p, const char *when)
+{
+    test_step(25, "a child, forked %s", when);
+    forked_child(p, ALL);
+}
+
+/* A child for each function: the text of one must not be that of another, nor one that the parent had. */
+static void forking_for_each(const peer *p)
+{
+    int32_t state;
+    test_step(60, "a child for each function");
+    for (int i = 0; i < FUNCTIONS; i++) {
+        CHECK_EQ(oh_call_state((oh_call){ 1 }, &state), OH_ERR_HANDLE);
+        forked_child(p, i);
+    }
 }
 
 /* Started anew by the test below: returns from main with a call that talks. */
@@ -155,6 +212,7 @@ int main(int argc, char **argv)
     peer_talk(&p, 500);
     CHECK(rec_wait_tone(other.rec, "parent", 500, ms(10000)));
     for (int i = 0; i < 5; i++) forking(&p, "while a call talks");
+    forking_for_each(&p);
     test_step(20, "the parent goes on");
     CHECK(rec_wait_tone(other.rec, "parent", 500, ms(5000)));
     CHECK_OK(oh_call_wait(p.call, OH_STATE_JOINED, 0));

@@ -40,14 +40,14 @@ static void wait_malformed(peer *p, uint64_t at_least)
 }
 
 /* It is still in the call and told what happens there. */
-static void goes_on(peer *p)
+static void goes_on(peer *p, unsigned errors)
 {
     size_t mark = rec_mark(p->rec);
     CHECK_OK(oh_call_wait(p->call, OH_STATE_JOINED, 0));
     ctl("send_event", "{\"user_id\":\"%s\",\"event\":{\"healthCheckResponse\":{\"participantCount\":{\"total\":%u}}}}", p->user,
         1000 + (unsigned)(test_random() % 100000));
     EXPECT_FROM(p->rec, mark, OH_EVENT_COUNTS, NULL, ms(5000));
-    CHECK_EQ(rec_count(p->rec, OH_EVENT_ERROR), 0);
+    CHECK_EQ(rec_count(p->rec, OH_EVENT_ERROR), errors);
 }
 
 static peer left, right; /* not disturbed */
@@ -96,7 +96,7 @@ int main(void)
         raw("reader", garbage[i].opcode, garbage[i].bytes, garbage[i].size, 1);
         wait_malformed(&p, ++count);
     }
-    goes_on(&p);
+    goes_on(&p, 0);
     test_step(20, "random bytes");
     for (unsigned i = 0; i < rounds(200); i++) {
         size_t size = 1 + test_random() % sizeof bytes;
@@ -104,7 +104,7 @@ int main(void)
         if (i % 4 == 0) bytes[0] = '{';
         raw("reader", i % 2 ? "\"binary\"" : "\"text\"", bytes, size, 1 + (unsigned)(test_random() % 3));
     }
-    goes_on(&p);
+    goes_on(&p, 0);
     CHECK_THAT(peer_stats(&p).malformed_messages > count + rounds(200) / 2, "only %llu of the random messages are counted",
                (unsigned long long)(peer_stats(&p).malformed_messages - count));
     test_step(20, "deep JSON, an empty message, control frames");
@@ -117,7 +117,7 @@ int main(void)
     raw("reader", "\"binary\"", "", 0, 1);
     raw("reader", "9", "ping", 4, 1); /* answered with a pong */
     raw("reader", "10", "pong", 4, 1);
-    goes_on(&p);
+    goes_on(&p, 0);
     test_step(20, "a readable message in many fragments");
     size_t mark = rec_mark(p.rec);
     static const char json[] = "{\"healthCheckResponse\":{\"participantCount\":{\"total\":4242}}}";
@@ -127,16 +127,16 @@ int main(void)
     peer_close(&p);
     undisturbed();
 
-    static const struct { const char *what, *arguments; } oversized[] = {
-        { "200 MiB claimed", "\"claim\":209715200,\"base64\":\"AAAA\"" },
-        { "200 MiB streamed", "\"size\":209715200" },
-        { "200 MiB streamed as text", "\"size\":209715200,\"opcode\":\"text\"" },
-        { "200 MiB in 200 fragments", "\"size\":209715200,\"fragments\":200" },
-        { "2 MiB in 2,000 fragments", "\"size\":2097152,\"fragments\":2000" },
-        { "2^63 bytes claimed", "\"claim\":9223372036854775808,\"base64\":\"AAAA\"" },
-        { "a reserved opcode", "\"opcode\":3,\"base64\":\"AAAA\"" },
-        { "a ping of 200 bytes", "\"opcode\":9,\"size\":200" },
-        { "a continuation of nothing", "\"opcode\":0,\"base64\":\"AAAA\"" },
+    static const struct { const char *what, *arguments; unsigned too_large; } oversized[] = {
+        { "200 MiB claimed", "\"claim\":209715200,\"base64\":\"AAAA\"", 1 },
+        { "200 MiB streamed", "\"size\":209715200", 1 },
+        { "200 MiB streamed as text", "\"size\":209715200,\"opcode\":\"text\"", 1 },
+        { "200 MiB in 200 fragments", "\"size\":209715200,\"fragments\":200", 1 },
+        { "2 MiB in 2,000 fragments", "\"size\":2097152,\"fragments\":2000", 1 },
+        { "2^63 bytes claimed", "\"claim\":9223372036854775808,\"base64\":\"AAAA\"", 1 },
+        { "a reserved opcode", "\"opcode\":3,\"base64\":\"AAAA\"", 0 },
+        { "a ping of 200 bytes", "\"opcode\":9,\"size\":200", 0 },
+        { "a continuation of nothing", "\"opcode\":0,\"base64\":\"AAAA\"", 0 },
     };
     for (size_t i = 0; i < sizeof oversized / sizeof *oversized; i++) {
         test_step(20, "%s", oversized[i].what);
@@ -154,7 +154,8 @@ int main(void)
         }
         /* The connection is the SFU's fault, the session goes on with another. */
         CHECK_EQ(peer_stats(&p).reconnects_fast, 1);
-        goes_on(&p);
+        /* What is too large is a limit of ours, and said; a broken WebSocket is not. */
+        goes_on(&p, oversized[i].too_large);
         /* Only a plain run says something about memory. */
         CHECK_THAT(most - before < 8192 || test_scale() > 1, "memory grew by %ld KiB", most - before);
         peer_close(&p);
@@ -184,6 +185,14 @@ int main(void)
     ctl("raw_frame", "{\"user_id\":\"small\",\"size\":16385}");
     e = EXPECT(p.rec, OH_EVENT_RECONNECTED, NULL, ms(5000));
     CHECK_EQ(e.code, OH_RECONNECT_FAST);
+    e = EXPECT(p.rec, OH_EVENT_ERROR, NULL, 0);
+    CHECK_EQ(e.error, OH_ERR_LIMIT);
+    CHECK_STR(e.text, "a message of 16385 bytes is larger than oh_client_options.max_message_bytes (16384)");
+    ctl("raw_frame", "{\"user_id\":\"small\",\"size\":16385}"); /* the same again: no loop of reconnects */
+    e = EXPECT(p.rec, OH_EVENT_ENDED, NULL, ms(5000));
+    CHECK_EQ(e.error, OH_ERR_LIMIT);
+    CHECK_EQ(e.code, OH_END_CONNECTION_LOST);
+    CHECK_EQ(peer_stats(&p).reconnects_fast, 1);
     peer_close(&p);
 
     test_step(20, "the end");

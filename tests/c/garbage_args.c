@@ -15,7 +15,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-static char *megabyte;
+static char *megabyte, *too_long; /* as long as a text may be, less one byte; and longer */
 static const char *const not_utf8[] = { "\xff", "caf\xe9", "\xc3", "\xed\xa0\x80", "\xf8\x88\x80\x80\x80", "ok\x80" };
 enum { NOT_UTF8 = sizeof not_utf8 / sizeof *not_utf8 };
 
@@ -38,7 +38,7 @@ static void clients(void)
             where.url = sfu_url();
             where.user_id = "u";
             where.token = "t";
-            *fields[field] = i < NOT_UTF8 ? not_utf8[i] : megabyte;
+            *fields[field] = i < NOT_UTF8 ? not_utf8[i] : too_long;
             CHECK_OH(oh_client_new(&where, &client), OH_ERR_ARGUMENT);
             check_words(names[field]);
             CHECK_EQ(client.id, 77);
@@ -66,7 +66,7 @@ static void calls(oh_client client)
             const char **fields[] = { &what.id, &what.call_type, &what.token, &what.data_json };
             static const char *const names[] = { "id", "call_type", "token", "data_json" };
             what.id = "x";
-            *fields[field] = i < NOT_UTF8 ? not_utf8[i] : megabyte;
+            *fields[field] = i < NOT_UTF8 ? not_utf8[i] : too_long;
             CHECK_OH(oh_call_join(client, &what, &call), OH_ERR_ARGUMENT);
             check_words(names[field]);
         }
@@ -254,7 +254,7 @@ static void data(peer *p)
     test_step(10, "packets and texts");
     char *end = before_the_abyss(1);
     for (int i = 0; i <= NOT_UTF8; i++) {
-        const char *bad = i < NOT_UTF8 ? not_utf8[i] : megabyte;
+        const char *bad = i < NOT_UTF8 ? not_utf8[i] : too_long;
         for (int field = 0; field < 2; field++) {
             oh_data_options to = OH_DATA_OPTIONS_INIT;
             const char *users[] = { "u", bad };
@@ -285,7 +285,7 @@ static void data(peer *p)
     test_step(10, "procedures");
     static const uint32_t timeouts[] = { 1, 999, 600001, UINT32_MAX };
     for (int i = 0; i <= NOT_UTF8; i++) {
-        const char *bad = i < NOT_UTF8 ? not_utf8[i] : megabyte;
+        const char *bad = i < NOT_UTF8 ? not_utf8[i] : too_long;
         for (int field = 0; field < 3; field++) {
             static const char *const names[] = { "to", "method", "payload" };
             oh_rpc_options rpc = OH_RPC_OPTIONS_INIT;
@@ -323,7 +323,7 @@ static void attributes_and_tracks(peer *p)
     test_step(10, "attributes, remote tracks, tokens");
     CHECK_OK(oh_call_subscriber(p->call, &subscriber));
     for (int i = 0; i <= NOT_UTF8; i++) {
-        const char *bad = i < NOT_UTF8 ? not_utf8[i] : megabyte;
+        const char *bad = i < NOT_UTF8 ? not_utf8[i] : too_long;
         CHECK_OH(oh_call_set_attributes(p->call, bad, NULL, NULL), OH_ERR_ARGUMENT);
         check_words("name");
         CHECK_OH(oh_call_set_attributes(p->call, NULL, bad, NULL), OH_ERR_ARGUMENT);
@@ -365,8 +365,11 @@ int main(void)
 
     test_begin("garbage_args");
     megabyte = malloc(1 << 20);
-    CHECK(megabyte != NULL);
+    too_long = malloc((1 << 20) + 2);
+    CHECK(megabyte != NULL && too_long != NULL);
     memset(megabyte, 'x', 1 << 20);
+    memset(too_long, 'x', (1 << 20) + 1);
+    too_long[(1 << 20) + 1] = 0;
     megabyte[(1 << 20) - 1] = 0;
     clients();
     test_step(15, "a call");
@@ -394,5 +397,6 @@ int main(void)
     CHECK_THAT(strlen(text) == 114 && !memcmp(text, reason, 114), "the reason arrived as '%s'", text);
     free(state);
     free(megabyte);
+    free(too_long);
     return test_end();
 }

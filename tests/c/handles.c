@@ -63,6 +63,16 @@ static oh_result state(uint64_t id, int null)
     return r;
 }
 
+static oh_result trace(uint64_t id, int null)
+{
+    OUTPUT(size_t, needed);
+    char text[64] = "untouched";
+    oh_result r = oh_call_trace((oh_call){ id }, null ? NULL : text, sizeof text, null ? NULL : &needed);
+    UNTOUCHED(r, needed);
+    if (r != OH_OK) CHECK(!strcmp(text, "untouched"));
+    return r;
+}
+
 static oh_result provide_token(uint64_t id, int null)
 {
     (void)null;
@@ -168,6 +178,17 @@ static oh_result buffered_ms(uint64_t id, int null)
     return r;
 }
 
+static oh_result track_drain(uint64_t id, int null) { (void)null; return oh_track_drain((oh_track){ id }, 0); }
+
+static oh_result track_clear(uint64_t id, int null)
+{
+    OUTPUT(uint32_t, n);
+    (void)null;
+    oh_result r = oh_track_clear((oh_track){ id }, NULL, &n);
+    UNTOUCHED(r, n);
+    return r;
+}
+
 static oh_result set_muted(uint64_t id, int null) { (void)null; return oh_track_set_muted((oh_track){ id }, 0); }
 static oh_result call_free(uint64_t id, int null) { (void)null; oh_call_free((oh_call){ id }); return OH_ERR_HANDLE; }
 static oh_result client_free(uint64_t id, int null) { (void)null; oh_client_free((oh_client){ id }); return OH_ERR_HANDLE; }
@@ -185,6 +206,7 @@ static const struct function {
     { "oh_call_join", CLIENT, join_without_options, 1 },
     { "oh_call_wait", CALL, wait_call, 0 },
     { "oh_call_state", CALL, state, 1 },
+    { "oh_call_trace", CALL, trace, 1 },
     { "oh_call_provide_token", CALL, provide_token, 0 },
     { "oh_call_send_custom", CALL, send_custom, 1 },
     { "oh_call_send_data", CALL, send_data, 1 },
@@ -212,6 +234,8 @@ static const struct function {
     { "oh_track_write_opus", TRACK, write_opus, 1 },
     { "oh_track_wait", TRACK, track_wait, 0 },
     { "oh_track_buffered_ms", TRACK, buffered_ms, 1 },
+    { "oh_track_drain", TRACK, track_drain, 0 },
+    { "oh_track_clear", TRACK, track_clear, 0 },
     { "oh_track_set_muted", TRACK, set_muted, 0 },
     { "oh_track_free", TRACK, track_free, 0 },
 };
@@ -223,7 +247,7 @@ static const char *const others[] = {
     "oh_event_kind_name", "oh_state_name", "oh_event_free", "oh_abi_version", "oh_version", "oh_log_set",
     "oh_shutdown_wait", "oh_result_message", "oh_result_name", "oh_last_error", "oh_network_changed",
     "oh_data_options_init", "oh_rpc_options_init", "oh_remote_track_options_init", "oh_access_token_options_init",
-    "oh_access_token",
+    "oh_access_token", "oh_limits_init", "oh_limits_set",
 };
 
 static int is_known(const char *name)
@@ -326,6 +350,8 @@ static void without_handles(void)
     oh_rpc_options_init(NULL);
     oh_remote_track_options_init(NULL);
     oh_access_token_options_init(NULL);
+    oh_limits_init(NULL);
+    CHECK_OK(oh_limits_set(NULL)); /* the defaults */
     oh_access_token_options grant = OH_ACCESS_TOKEN_OPTIONS_INIT;
     OUTPUT(uint64_t, token);
     CHECK_OH(oh_access_token(NULL, (char *)&token, sizeof token), OH_ERR_ARGUMENT);

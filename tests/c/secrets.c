@@ -146,8 +146,10 @@ int main(void)
     where.user_id = NULL; /* the token has no claim */
     CHECK_OH(oh_client_new(&where, &client), OH_ERR_ARGUMENT);
     collect_last_error();
-    join(&p, url, TOKEN "\r\nx: y", NULL, OH_ERR_PROTOCOL);
-    peer_close(&p);
+    where.user_id = "planter";
+    where.token = TOKEN "\r\nx: y";
+    CHECK_OH(oh_client_new(&where, &client), OH_ERR_ARGUMENT);
+    collect_last_error();
     snprintf(with_password, sizeof with_password, "http://127.0.0.1:%d/?secret=" URL_PASSWORD, sfu_port());
     join(&p, with_password, TOKEN, NULL, OH_OK);
     peer_close(&p);

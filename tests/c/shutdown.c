@@ -1,7 +1,7 @@
 /*
  * shutdown.c - oh_shutdown_wait with calls in every state, and afterwards.
  *
- * Expected: each call gets ENDED with OH_END_SHUTDOWN, once; handles stay valid until they are freed;
+ * Expected: each call gets ENDED with OH_END_SHUTDOWN, once, however short the timeout is; handles stay valid until they are freed;
  * inside a callback OH_ERR_WOULD_DEADLOCK; no thread and no descriptor of the library is left; the library
  * can be used again.
  */
@@ -85,6 +85,26 @@ int main(void)
         for (int i = 0; i < CALLS; i++) peer_close(&p[i]);
         CHECK_THAT(settle(count_threads, threads, ms(2000)) <= threads, "threads are left: %d, were %d", count_threads(), threads);
         CHECK_THAT(settle(count_fds, fds, ms(2000)) <= fds, "descriptors are left: %d, were %d", count_fds(), fds);
+    }
+
+    for (uint32_t timeout = 0; timeout < 2; timeout++) {
+        enum { MANY = 24 };
+        peer p[MANY] = { 0 };
+        test_step(30, "within %u ms", timeout);
+        for (int i = 0; i < MANY; i++) {
+            char user[32];
+            snprintf(user, sizeof user, "s%u-%d", timeout, i);
+            peer_open(&p[i], user, "short", NULL);
+        }
+        for (int i = 0; i < MANY / 2; i++) CHECK_OK(oh_call_wait(p[i].call, OH_STATE_JOINED, ms(10000)));
+        CHECK_OH(oh_shutdown_wait(timeout), OH_ERR_TIMEOUT);
+        for (int i = 0; i < MANY; i++) {
+            rec_event e = EXPECT(p[i].rec, OH_EVENT_ENDED, NULL, ms(4000));
+            CHECK_EQ(e.code, OH_END_SHUTDOWN);
+        }
+        CHECK_OK(oh_shutdown_wait(ms(5000)));
+        for (int i = 0; i < MANY; i++) peer_close(&p[i]);
+        CHECK_THAT(settle(count_threads, threads, ms(2000)) <= threads, "threads are left: %s", thread_names());
     }
 
     test_step(20, "inside a callback");

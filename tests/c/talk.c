@@ -5,6 +5,8 @@
  * at 16000 Hz; carol takes Opus packets and passes alice's on, as packets; dave hears carol in stereo.
  * Expected: every tone arrives with its frequency; participants, tracks, levels, mute and unmute, leave
  * are told to the others; the figures fit; nobody gets an error.
+ *
+ * test: alone four who talk in one process are as much as memcheck can do in time
  */
 #include "peer.h"
 

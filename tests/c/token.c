@@ -58,7 +58,7 @@ int main(void)
     open_without_token(&p, "inside", &what);
     CHECK_OK(oh_call_wait(p.call, OH_STATE_JOINED, ms(5000)));
     CHECK_EQ(rec_count(p.rec, OH_EVENT_TOKEN_NEEDED), 1);
-    CHECK_OK(oh_call_provide_token(p.call, "not asked for")); /* ignored */
+    CHECK_OK(oh_call_provide_token(p.call, "not-asked-for")); /* ignored */
     CHECK_OK(oh_call_provide_token(p.call, NULL));
     CHECK_OK(oh_call_wait(p.call, OH_STATE_JOINED, 0));
     oh_call left = p.call;
@@ -93,7 +93,8 @@ int main(void)
     open_without_token(&p, "garbage", &what);
     EXPECT(p.rec, OH_EVENT_TOKEN_NEEDED, NULL, ms(5000));
     CHECK_OH(oh_call_provide_token(p.call, "\xff\xfe"), OH_ERR_ARGUMENT);
-    CHECK_OK(oh_call_provide_token(p.call, "two\r\nlines: x"));
+    CHECK_OH(oh_call_provide_token(p.call, "two\r\nlines: x"), OH_ERR_ARGUMENT);
+    CHECK_OK(oh_call_provide_token(p.call, NULL));
     e = EXPECT(p.rec, OH_EVENT_ENDED, NULL, ms(5000));
     CHECK(e.error != OH_OK);
     CHECK(strstr(e.text, "lines") == NULL);

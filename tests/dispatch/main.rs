@@ -5,8 +5,10 @@ mod close;
 mod order;
 mod pool;
 mod pull;
+mod reserve;
+mod waits;
 
-use offhook::dispatch::{Class, Closing, Delivery, Handler, Limits, Mailbox, Pool, PoolConfig};
+use offhook::dispatch::{Class, Closing, DataLost, Delivery, Handler, Limits, Mailbox, Pool, PoolConfig};
 use std::{
     sync::{
         atomic::{AtomicUsize, Ordering::SeqCst},

@@ -15,7 +15,8 @@ fn items_come_in_order_and_one_at_a_time() {
         busy.store(false, SeqCst);
         tell.send(item).unwrap();
     });
-    let mailbox = Mailbox::with_handler(&pool, Limits { media: 4000, control: 4000, vital: 4 }, handler);
+    let mailbox =
+        Mailbox::with_handler(&pool, Limits { media: 4000, control: 4000, vital: 4, ..Limits::default() }, handler);
     let threads = 4;
     thread::scope(|s| {
         for t in 0..threads {
@@ -23,7 +24,8 @@ fn items_come_in_order_and_one_at_a_time() {
             s.spawn(move || {
                 for n in 0..800 {
                     let item = t << 16 | n;
-                    let posted = if n % 3 == 0 { mailbox.post_media(item) } else { mailbox.post(item, Class::Normal) };
+                    let posted =
+                        if n % 3 == 0 { mailbox.post_media(item, 0) } else { mailbox.post(item, Class::Normal) };
                     assert_eq!(posted, Posted::Queued);
                 }
             });
@@ -55,7 +57,7 @@ fn what_does_not_fit_is_counted_in_its_place_and_vital_items_stay() {
         }
         tell.send(item).unwrap();
     });
-    let mailbox = Mailbox::with_handler(&pool, Limits { control: 3, vital: 2, media: 2 }, handler);
+    let mailbox = Mailbox::with_handler(&pool, Limits { control: 3, vital: 2, media: 2, ..Limits::default() }, handler);
     normal(&mailbox, 0);
     gate.wait_for_entry();
     for n in 1..=3 {
@@ -65,14 +67,14 @@ fn what_does_not_fit_is_counted_in_its_place_and_vital_items_stay() {
         assert_eq!(mailbox.post(n, Class::Normal), Posted::Lost);
     }
     for n in [20, 21, 22, 23] {
-        assert_eq!(mailbox.post_media(n), Posted::Queued);
+        assert_eq!(mailbox.post_media(n, 0), Posted::Queued);
     }
     for n in 31..=35 {
         assert_eq!(mailbox.post(n, Class::Vital(1)), Posted::Queued);
     }
     assert_eq!(mailbox.post(40, Class::Vital(2)), Posted::Queued);
     assert_eq!(mailbox.post_last(99), Posted::Queued);
-    for posted in [mailbox.post(1, Class::Vital(1)), mailbox.post_media(1), mailbox.post_last(1)] {
+    for posted in [mailbox.post(1, Class::Vital(1)), mailbox.post_media(1, 0), mailbox.post_last(1)] {
         assert_eq!(posted, Posted::Closed);
     }
     gate.open();
@@ -83,11 +85,11 @@ fn what_does_not_fit_is_counted_in_its_place_and_vital_items_stay() {
         Control(1),
         Control(2),
         Control(3),
-        Lost { count: 7 },
+        Lost { count: 7, data: DataLost::default() },
         Media(22),
         Media(23),
         Control(31),
-        Lost { count: 3 },
+        Lost { count: 3, data: DataLost::default() },
         Control(35),
         Control(40),
         Control(99),
@@ -102,14 +104,14 @@ fn what_does_not_fit_is_counted_in_its_place_and_vital_items_stay() {
 #[test]
 fn no_vital_item_is_lost_in_a_flood() {
     let pool = new_pool();
-    let (mailbox, told) = recorder(&pool, Limits { control: 8, vital: 4, media: 4 });
+    let (mailbox, told) = recorder(&pool, Limits { control: 8, vital: 4, media: 4, ..Limits::default() });
     thread::scope(|s| {
         for _ in 0..3 {
             let mailbox = mailbox.clone();
             s.spawn(move || {
                 for n in 0..5000 {
                     mailbox.post(n, Class::Normal);
-                    mailbox.post_media(n);
+                    mailbox.post_media(n, 0);
                 }
             });
         }
@@ -133,7 +135,7 @@ fn no_vital_item_is_lost_in_a_flood() {
                 }
             }
             Delivery::Media(_) => media += 1,
-            Delivery::Lost { count } => lost += count,
+            Delivery::Lost { count, .. } => lost += count,
         }
     }
     assert_eq!(last_vital, 1_000_999, "the newest state always arrives");
@@ -278,11 +280,11 @@ fn closed_media_is_taken_out_and_none_follows_while_control_goes_on() {
     normal(&mailbox, 0);
     gate.wait_for_entry();
     for n in 1..=6 {
-        mailbox.post_media(n);
+        mailbox.post_media(n, 0);
     }
     mailbox.close_media();
     // Whoever was about to post when it was closed.
-    assert_eq!(mailbox.post_media(8), Posted::Closed);
+    assert_eq!(mailbox.post_media(8, 0), Posted::Closed);
     normal(&mailbox, 9);
     mailbox.post_last(7);
     gate.open();

@@ -31,17 +31,17 @@ fn code<T: std::fmt::Debug>(result: offhook::error::Result<T>) -> Code {
 #[test]
 fn items_are_pulled_in_order_until_the_last() {
     let pool = new_pool();
-    let mailbox: Box_ = Mailbox::pulled(&pool, Limits { control: 2, vital: 1, media: 1 });
+    let mailbox: Box_ = Mailbox::pulled(&pool, Limits { control: 2, vital: 1, media: 1, ..Limits::default() });
     assert_eq!(code(mailbox.next(Duration::ZERO)), Code::Empty);
     assert_eq!(code(mailbox.next(Duration::from_millis(5))), Code::Empty);
     normal(&mailbox, 1);
-    mailbox.post_media(2);
-    mailbox.post_media(3);
+    mailbox.post_media(2, 0);
+    mailbox.post_media(3, 0);
     normal(&mailbox, 4);
     assert_eq!(mailbox.post(5, Class::Normal), Posted::Lost);
     mailbox.post_last(6);
     use Delivery::*;
-    for expected in [Control(1), Media(3), Control(4), Lost { count: 1 }, Control(6)] {
+    for expected in [Control(1), Media(3), Control(4), Lost { count: 1, data: DataLost::default() }, Control(6)] {
         assert_eq!(mailbox.next(LONG).unwrap(), expected);
     }
     assert_eq!(code(mailbox.next(LONG)), Code::Closed);
@@ -67,11 +67,11 @@ fn the_descriptor_is_readable_while_there_is_something() {
         assert!(silent(&mailbox));
         assert_eq!(code(mailbox.next(Duration::ZERO)), Code::Empty);
     }
-    mailbox.post_media(7);
+    mailbox.post_media(7, 0);
     assert!(readable(&mailbox));
     mailbox.close_media();
     assert!(silent(&mailbox));
-    assert_eq!(mailbox.post_media(8), Posted::Closed);
+    assert_eq!(mailbox.post_media(8, 0), Posted::Closed);
     assert!(silent(&mailbox));
     mailbox.post_last(9);
     mailbox.next(LONG).unwrap();

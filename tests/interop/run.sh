@@ -30,4 +30,4 @@ rm -rf "$out/gen" && mkdir -p "$out/gen"
 "$venv/bin/python" -m grpc_tools.protoc -Iproto --python_out="$out/gen" \
   stream/models.proto stream/signal.proto stream/event.proto
 PYTHONPATH="$out/gen" PYTHONDONTWRITEBYTECODE=1 timeout -k 5 180 "$venv/bin/python" tests/interop/interop.py \
-  --sfu target/debug/offhook-sfu --program target/demo/bin/call --out "$out" "$@"
+  --sfu target/built/offhook-sfu --program target/demo/bin/call --out "$out" "$@"

@@ -314,6 +314,11 @@ impl Checker {
             Output::Unbind { id } => {
                 self.bound.remove(id);
             }
+            Output::Forget { id } => {
+                if self.bound.contains_key(id) {
+                    self.fault(format!("remote track {id} is forgotten, and still played"));
+                }
+            }
             Output::Sending { track, on } => {
                 if *on && leaving {
                     self.fault(format!("track {track} goes on the air while leaving"));
@@ -325,7 +330,13 @@ impl Checker {
             }
             Output::Event(event) => self.event(now, event),
             Output::Finished => self.finish(),
-            Output::Debug(..) | Output::NeedToken | Output::Moderated { .. } => {}
+            Output::PlayOut { id } => {
+                if !self.bound.contains_key(id) {
+                    self.fault(format!("remote track {id} is played out, and was not heard"));
+                }
+            }
+            Output::Debug(..) | Output::NeedToken | Output::Inspect { .. } | Output::Drain => {}
+            Output::Moderated { .. } | Output::Lifted { .. } => {}
             Output::CollectStats { .. } | Output::CommitStats { .. } | Output::FlushStats { .. } => {}
         }
     }

@@ -71,7 +71,12 @@ pub fn kind(body: &DataBody) -> &'static str {
     match body {
         DataBody::Packet { .. } => "packet",
         DataBody::Text { .. } => "text",
-        DataBody::TextBegin { .. } | DataBody::TextPiece { .. } | DataBody::TextEnd { .. } => "piece",
+        DataBody::TextBegin { .. }
+        | DataBody::TextPiece { .. }
+        | DataBody::TextEnd { .. }
+        | DataBody::TextPart { .. } => "piece",
+        DataBody::Dtmf { .. } => "key",
+        DataBody::Encrypted => "secret",
         DataBody::RpcRequest { .. } | DataBody::RpcAck { .. } | DataBody::RpcAnswer { .. } => "rpc",
     }
 }

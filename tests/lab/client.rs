@@ -12,9 +12,11 @@ use super::{
     vocabulary,
     world::{Ev, Ms, Reply, Verdict, World},
 };
+use offhook::core::trace::{self, Trace};
 use offhook::core::{model::*, rng::Rng, Core, Event, Input, Output};
 use offhook::error::Secret;
 use offhook::signalling::livekit::LiveKitService;
+use std::sync::Arc;
 
 /// Who carries out an RPC gives up after this; so does who asks the coordinator or opens a socket.
 pub const GIVES_UP: Ms = 5_000;
@@ -49,12 +51,14 @@ pub struct Client {
     /// Something that it said was lost or said twice.
     pub up_in_doubt: bool,
     pub outbox: Outbox,
+    /// What its core was given and has decided, when somebody wants to know.
+    pub trace: Option<Arc<Trace>>,
 }
 
 impl Client {
     pub fn new(index: usize, setup: &Setup) -> Self {
         let plan = &setup.clients[index];
-        let seed = setup.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (index as u64 + 1).wrapping_mul(0x0ff4_00c5);
+        let seed = Self::seed(index, setup);
         let stream = |n: u64| {
             let mut rng = Rng::new(seed ^ n.wrapping_mul(0xd1b5_4a32_d192_ed03));
             rng.next_u64();
@@ -85,7 +89,21 @@ impl Client {
             asked: Vec::new(),
             up_in_doubt: false,
             outbox: Outbox::default(),
+            trace: None,
         }
+    }
+
+    /// Notes everything from the beginning.
+    pub fn traced(mut self, index: usize, setup: &Setup) -> Self {
+        let config = vocabulary::config(index, &setup.clients[index], Self::seed(index, setup), setup.livekit);
+        let trace = Trace::new(&config, setup.seed, trace::Room { entries: usize::MAX, bytes: usize::MAX });
+        self.core = Core::new(config).traced(trace.clone());
+        self.trace = Some(trace);
+        self
+    }
+
+    fn seed(index: usize, setup: &Setup) -> u64 {
+        setup.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (index as u64 + 1).wrapping_mul(0x0ff4_00c5)
     }
 
     pub fn latency(&mut self) -> Ms {
@@ -180,14 +198,18 @@ impl World {
                 self.app_answers(client, &event);
                 self.clients[client].log.push((now, event));
             }
-            Output::Bind { .. } | Output::Unbind { .. } | Output::Sending { .. } | Output::Moderated { .. } => {}
+            Output::Forget { id } => self.forget_track(client, id),
+            Output::Bind { .. } | Output::PlayOut { .. } | Output::Unbind { .. } | Output::Sending { .. } => {}
+            Output::Moderated { .. } | Output::Lifted { .. } => {}
             Output::SendData(message) => self.send_data(client, &message),
             Output::CollectStats { generation, mark } => {
                 let (publisher, subscriber) = ("[]".to_owned(), "[]".to_owned());
                 self.after(1, Ev::Input(client, Input::Stats { generation, mark, publisher, subscriber }));
             }
+            // Nothing waits in this world.
+            Output::Drain => self.after(1, Ev::Input(client, Input::Drained)),
             Output::CommitStats { .. } | Output::FlushStats { .. } => {}
-            Output::Debug(..) | Output::Finished => {}
+            Output::Debug(..) | Output::Finished | Output::Inspect { .. } => {}
         }
     }
 

@@ -136,7 +136,8 @@ impl World {
             }
             DataAct::Text { to: whom, length } => {
                 let id = format!("text-{client}-{number}");
-                let body = DataBody::Text { id, topic: "t".into(), text: Sample::text(number, length) };
+                let (topic, text, attributes) = ("t".into(), Sample::text(number, length), Attributes::default());
+                let body = DataBody::Text { id, topic, text, attributes };
                 DataOut { to: to(whom), delivery: Delivery::Reliable, body }
             }
             DataAct::Call { to, timeout } => {

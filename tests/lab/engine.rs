@@ -10,6 +10,9 @@ use offhook::core::{model::*, Action, Input, Op, OpDone, OpFailed, PeerChange, R
 use offhook::error::Code;
 use offhook::signalling::{livekit, stream};
 
+/// Packets of a track that was forgotten count for nothing for so long.
+const COMES_AGAIN: Ms = 500;
+
 /// How a step ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
@@ -24,8 +27,10 @@ pub enum Fate {
 pub enum News {
     Change(PeerChange),
     Candidate(String),
+    /// Packets come. `again`: of what was forgotten.
     Track {
         mid: String,
+        again: bool,
     },
     TrackGone {
         id: RemoteId,
@@ -362,21 +367,34 @@ impl World {
         let Some(peer) = self.peer(client, generation, kind) else { return };
         let Some(remote) = peer.stable_remote.clone() else { return };
         let mut news = Vec::new();
+        // An m-line that sends nothing any more says nothing; one that another track has taken over does.
         peer.tracks.retain(|(mid, id, stream)| {
-            let kept = remote.lines.iter().any(|l| l.active && l.mid == *mid && l.stream == *stream);
-            if !kept {
+            let taken = remote.lines.iter().any(|l| l.active && l.mid == *mid && l.stream != *stream);
+            if taken {
                 news.push(News::TrackGone { id: *id });
             }
-            kept
+            !taken
         });
         for line in remote.lines.iter().filter(|l| l.active) {
             if !peer.tracks.iter().any(|(mid, ..)| *mid == line.mid) {
-                news.push(News::Track { mid: line.mid.clone() });
+                news.push(News::Track { mid: line.mid.clone(), again: false });
             }
         }
         for what in news {
             self.after(wait, Ev::Engine { client, generation, peer: kind, what });
         }
+    }
+
+    /// Nothing more is expected of a track. Where its m-line still sends, it comes again after a while.
+    pub fn forget_track(&mut self, client: usize, id: RemoteId) {
+        for peer in &mut self.clients[client].peers {
+            let Some(at) = peer.tracks.iter().position(|(_, known, _)| *known == id) else { continue };
+            let (generation, kind, (mid, ..)) = (peer.generation, peer.kind, peer.tracks.remove(at));
+            let what = News::Track { mid, again: true };
+            self.after(COMES_AGAIN, Ev::Engine { client, generation, peer: kind, what });
+            break;
+        }
+        self.after(1, Ev::Input(client, Input::RemoteTrackGone { id }));
     }
 
     pub fn engine_news(&mut self, client: usize, generation: Generation, kind: PeerKind, what: News) {
@@ -386,7 +404,7 @@ impl World {
             // A word that was under way when the peer connection closed may still come.
             News::Candidate(json) => Input::LocalCandidate { generation, peer: kind, json },
             News::TrackGone { id } => Input::RemoteTrackGone { id },
-            News::Track { mid } => {
+            News::Track { mid, again } => {
                 let Some(peer) = self.peer(client, generation, kind).filter(|p| !p.gone) else { return };
                 let Some(line) = peer
                     .stable_remote
@@ -400,12 +418,12 @@ impl World {
                     return;
                 }
                 let id = (client as u64) << 32 | name;
-                peer.tracks.push((mid, id, line.stream.clone()));
+                peer.tracks.push((mid.clone(), id, line.stream.clone()));
                 let owner = match self.setup.livekit {
                     true => livekit::media_owner(&line.stream, ""),
                     false => stream::media_owner(&line.stream, &line.stream),
                 };
-                Input::RemoteTrack { generation, id, owner }
+                Input::RemoteTrack { generation, id, owner, mid, again }
             }
             News::Recovers => {
                 let Some(peer) = self.peer(client, generation, kind) else { return };

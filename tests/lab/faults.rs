@@ -477,7 +477,11 @@ impl World {
             2 => SfuMessage::PublisherAnswer,
             3 => SfuMessage::IceTrickle { peer, candidate: "{".repeat(rng.between(0, 5_000) as usize) },
             4 => SfuMessage::Joined(Box::default()),
-            5 => SfuMessage::ParticipantLeft { session_id: "nobody".into(), user_id: "nobody".into() },
+            5 => SfuMessage::ParticipantLeft {
+                session_id: "nobody".into(),
+                user_id: "nobody".into(),
+                reason: LeaveReason::UNKNOWN,
+            },
             _ => SfuMessage::AudioLevels(vec![("nobody".into(), f32::NAN, true); 3]),
         };
         self.send_down(sock, Down::Message(message));

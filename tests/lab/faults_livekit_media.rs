@@ -141,6 +141,7 @@ fn h09_frames_of_the_old_socket_reach_nobody_after_a_resume() {
         lab.frame_on(old, said);
     }
     assert_eq!(lab.said(0, "") + lab.framed(0, ""), 4, "dropped, with one line each: nothing else");
+    assert_eq!(lab.said(0, "< Debug(\"late offer dropped"), 1, "an offer is late, wherever it comes from");
     // The surviving peer connections still get offers.
     let before = lab.counters(0).offers_answered;
     lab.act(1, Act::Unpublish);
@@ -233,7 +234,7 @@ fn h29_media_that_comes_before_its_participant_is_held_and_matched() {
     lab.run(100);
     let generation = lab.generation(0);
     let owner = offhook::signalling::livekit::media_owner("PA_late|TR_late", "");
-    lab.input(0, Input::RemoteTrack { generation, id: 5, owner });
+    lab.input(0, Input::RemoteTrack { generation, id: 5, owner, mid: String::new(), again: false });
     lab.run(100);
     let info = |version, tracks| pb::ParticipantInfo {
         sid: "PA_late".into(),

@@ -173,7 +173,7 @@ fn h29_media_that_comes_before_its_participant_is_held_and_matched() {
     let generation = lab.generation(0);
     let stream_id = "early:TRACK_TYPE_AUDIO:1".to_owned();
     let owner = offhook::signalling::stream::media_owner(&stream_id, &stream_id);
-    lab.input(0, Input::RemoteTrack { generation, id: 5, owner });
+    lab.input(0, Input::RemoteTrack { generation, id: 5, owner, mid: String::new(), again: false });
     lab.run(100);
     assert_eq!(lab.said(0, "Bind"), 0);
     let late = Participant {

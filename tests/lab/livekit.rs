@@ -74,6 +74,7 @@ impl World {
             token: Secret::new(token),
             cid: request.call_id.clone(),
             opus_dtx: true,
+            opus_red: true,
             alternatives: all.len(),
             ..Admission::default()
         };
@@ -195,7 +196,10 @@ impl World {
         let deaf = self.clients[client].talk.link != Some(generation);
         let blurred = self.plant.as_ref().is_some_and(|p| p.hears_old_links());
         if deaf && !blurred {
-            return self.say(|| format!("s{client}   ~ of an old link: {:?}", response.message));
+            return match Dialogue::hear_late(&response) {
+                Some(message) => self.input(client, Input::Message { generation, message }),
+                None => self.say(|| format!("s{client}   ~ of an old link: {:?}", response.message)),
+            };
         }
         self.say(|| format!("s{client} ~ {:?}", response.message));
         let now = self.clock();

@@ -93,6 +93,7 @@ impl World {
                 can_subscribe: true,
                 can_publish: m.may_send,
                 can_publish_data: true,
+                can_update_metadata: true,
                 ..Default::default()
             }),
             ..Default::default()

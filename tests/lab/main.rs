@@ -26,6 +26,7 @@ mod livekit_faults;
 mod livekit_server;
 mod media;
 mod plants;
+mod replay;
 mod run;
 mod script;
 mod sfu;

@@ -62,11 +62,22 @@ pub struct Violation {
 }
 
 fn one(seed: u64, classes: u32, spared: bool, plant: Option<Plant>, trace: bool) -> World {
-    let setup = plan(seed, classes, spared);
-    let calm = setup.calm;
-    let mut world = World::new(setup);
+    let mut world = World::new(plan(seed, classes, spared));
     world.plant = plant;
     world.trace = trace.then(Vec::new);
+    through(world)
+}
+
+/// A seed of which all sessions keep a trace.
+pub fn traced(seed: u64) -> World {
+    let mut world = World::new(plan(seed, ALL, false));
+    world.trace_calls();
+    through(world)
+}
+
+/// From the beginning to the end of every session.
+fn through(mut world: World) -> World {
+    let (seed, calm) = (world.setup.seed, world.setup.calm);
     // Each session's own: what one has become must not move another.
     let mut rngs: Vec<Rng> =
         (0..world.clients.len() as u64).map(|n| Rng::new(!seed ^ n.wrapping_mul(0xd134_2543_de82_ef95))).collect();

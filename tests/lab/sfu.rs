@@ -165,7 +165,7 @@ impl Sfu {
         Participant {
             user_id: m.user.clone(),
             session_id: m.session_id.clone(),
-            name: m.user.clone(),
+            name: m.user.as_str().into(),
             published: m.tracks.iter().filter(|t| !t.muted).map(|_| TrackKind::Audio.into()).take(1).collect(),
             track_prefix: m.prefix.clone(),
             ..Participant::default()
@@ -316,7 +316,7 @@ impl World {
             place.gone = true;
         }
         let (session_id, user_id) = (m.session_id.clone(), m.user.clone());
-        self.broadcast(member, &SfuMessage::ParticipantLeft { session_id, user_id });
+        self.broadcast(member, &SfuMessage::ParticipantLeft { session_id, user_id, reason: LeaveReason::UNKNOWN });
         self.streams_changed(member);
     }
 

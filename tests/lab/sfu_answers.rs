@@ -366,7 +366,7 @@ impl World {
         }
         let sock = self.sfu.members[member].current().and_then(|p| p.sock).filter(|s| self.socks[*s].joined);
         if let Some(sock) = sock {
-            let grants = Grants { audio, video: false, screen_share: false };
+            let grants = Grants { audio, video: false, screen_share: false, ..Grants::ALL };
             self.tell(sock, SfuMessage::Grants(grants));
         }
     }

@@ -75,6 +75,8 @@ impl Desc {
             self.serial, self.tag.owner, self.tag.life
         );
         for line in &self.lines {
+            let direction = if line.active { "sendonly" } else { "inactive" };
+            let _ = write!(text, "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:{}\r\na={direction}\r\n", line.mid);
             let _ = write!(text, "a=x-line:{} {} {}\r\n", line.mid, line.active, line.stream);
         }
         text

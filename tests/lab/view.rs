@@ -1,12 +1,14 @@
 //! What an application believes of its room when it does no more than believe its events.
 
 use offhook::core::{model::*, Event};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Default, Debug)]
 pub struct View {
     /// Session id → user and what is published.
     pub people: BTreeMap<String, (String, Vec<TrackKind>)>,
+    /// Tracks that are there, and muted: session id and kind.
+    muted: BTreeSet<(String, TrackKind)>,
     own: Vec<String>,
     /// The SFU's words were lost or mixed up on the way: what is believed need not be true.
     pub tainted: bool,
@@ -33,6 +35,11 @@ impl View {
                     return Err(format!("{} is said to join twice", p.session_id));
                 }
             }
+            Event::ParticipantUpdated(p) if p.local => {
+                if !self.is_own(&p.session_id) {
+                    return Err(format!("{} is said to be the application itself", p.session_id));
+                }
+            }
             Event::ParticipantUpdated(p) => {
                 self.stranger(&p.session_id)?;
                 self.known(&p.session_id, "is updated")?;
@@ -41,27 +48,46 @@ impl View {
                 self.stranger(&p.session_id)?;
                 self.known(&p.session_id, "leaves")?;
                 self.people.remove(&p.session_id);
+                self.muted.retain(|(session, _)| *session != p.session_id);
             }
+            // A moderator has unmuted what the application itself sends.
+            Event::TrackPublished { session_id, track, .. } if track.local && self.is_own(session_id) => {}
             Event::TrackPublished { session_id, track, .. } => {
                 let kind = &track.kind;
                 self.stranger(session_id)?;
+                let named = (session_id.clone(), track.kind);
+                let was_muted = self.muted.contains(&named);
+                if track.muted && was_muted {
+                    return Err(format!("{session_id} publishes {kind:?} twice, muted"));
+                }
                 let tracks = self.known(session_id, "publishes")?;
                 if tracks.contains(kind) {
                     return Err(format!("{session_id} publishes {kind:?} twice"));
                 }
-                tracks.push(*kind);
+                match track.muted {
+                    true => drop(self.muted.insert(named)),
+                    false => {
+                        tracks.push(*kind);
+                        self.muted.remove(&named);
+                    }
+                }
             }
             // A moderator has muted what the application itself sends.
             Event::TrackUnpublished { session_id, cause: UnpublishCause::Moderation, .. }
                 if self.is_own(session_id) => {}
-            Event::TrackUnpublished { session_id, track, .. } => {
+            Event::TrackUnpublished { session_id, track, cause, .. } => {
                 let kind = &track.kind;
                 self.stranger(session_id)?;
+                let named = (session_id.clone(), track.kind);
+                let was_muted = self.muted.remove(&named);
                 let tracks = self.known(session_id, "ends a track")?;
-                if !tracks.contains(kind) {
+                if !tracks.contains(kind) && !was_muted {
                     return Err(format!("{session_id} ends {kind:?}, which it never published"));
                 }
                 tracks.retain(|k| k != kind);
+                if track.muted && *cause == UnpublishCause::UserMuted {
+                    self.muted.insert(named);
+                }
             }
             _ => {}
         }

@@ -22,8 +22,10 @@ pub fn config(index: usize, plan: &Plan, seed: u64, livekit: bool) -> Config {
         subscriber_sdp: "v=0 subscriber".into(),
         publisher_sdp: "v=0 publisher".into(),
         token: if plan.token_given { Secret::new("user-token-0") } else { Secret::default() },
+        hold_unmute: false,
         renew_token: true,
         disconnect_timeout: Duration::from_millis(DISCONNECT_TIMEOUT),
+        partial_texts: false,
         seed,
     }
 }
@@ -36,5 +38,5 @@ pub fn network(change: NetworkChange) -> Input {
 }
 
 pub fn audio(muted: bool) -> AudioOffer {
-    AudioOffer { stereo: false, dtx: true, music: false, muted }
+    AudioOffer { stereo: false, dtx: true, red: 1, music: false, muted }
 }

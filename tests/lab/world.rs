@@ -209,6 +209,12 @@ impl World {
         world
     }
 
+    /// Before anything has happened: all sessions keep a trace.
+    pub fn trace_calls(&mut self) {
+        self.clients =
+            (0..self.setup.clients.len()).map(|n| Client::new(n, &self.setup).traced(n, &self.setup)).collect();
+    }
+
     /// Puts what was planned for each session into the queue.
     pub fn begin(&mut self) {
         for index in 0..self.clients.len() {

@@ -215,7 +215,7 @@ int main(void)
     e = call_rpc(&alice, "bob", "silent", NULL, 1000);
     CHECK_EQ(e.code, OH_RPC_RESPONSE_TIMEOUT);
     e = call_rpc(&alice, "nobody", "echo", NULL, 15000);
-    CHECK_EQ(e.code, OH_RPC_CONNECTION_TIMEOUT);
+    CHECK_EQ(e.code, OH_RPC_RECIPIENT_NOT_FOUND);
 
     test_step(20, "wrong arguments");
     bytes = pattern(70000, 1);

@@ -57,8 +57,10 @@ static void bad_lines(void)
         CHECK(rec_heard_of(p[i].rec, "bob", &heard));
         double share = (double)(heard.not_silent - sound[i]) / (double)(heard.frames - frames[i]);
         oh_call_stats s = peer_stats(&p[i]);
-        printf("           %s: %.0f %% of the frames were heard, %llu restored, %llu invented\n", how[i], 100 * share,
-               (unsigned long long)s.frames_restored, (unsigned long long)s.frames_concealed);
+        printf("           %s: %.0f %% of the frames were heard, %llu restored, %llu from redundant audio, %llu invented\n", how[i],
+               100 * share, (unsigned long long)s.frames_restored, (unsigned long long)s.frames_restored_red,
+               (unsigned long long)s.frames_concealed);
+        CHECK_THAT(!strstr(how[i], "loss") || s.frames_restored_red > 0, "%s: nothing was restored from redundant audio", how[i]);
         CHECK_THAT(share > 0.8, "%s: only %.0f %% of the frames were heard", how[i], 100 * share);
         no_errors(&p[i]);
         CHECK_EQ(rec_count(p[i].rec, OH_EVENT_RECONNECTED), 0);
@@ -128,6 +130,7 @@ static void h25_never_connected(void)
     rec_event e = EXPECT(never.rec, OH_EVENT_ENDED, NULL, ms(40000));
     CHECK_EQ(e.code, OH_END_NETWORK_UNSUPPORTED);
     CHECK_EQ(e.error, OH_ERR_NETWORK);
+    CHECK_THAT(strstr(e.text, "pairs with host") && strstr(e.text, "nothing was received"), "it says %s", e.text);
     peer_close(&never);
     ctl("reset", "{}");
 }

@@ -201,7 +201,10 @@ static void h35_h36_garbage(void)
     CHECK_THAT(anonymous_kb() - before < 16384 || test_scale() > 1, "memory grew by %ld KiB", anonymous_kb() - before);
     both_hear(&q, 700, 10000);
     no_errors(&p);
-    no_errors(&q);
+    CHECK_EQ(rec_count(q.rec, OH_EVENT_ERROR), 1); /* what is too large is said */
+    CHECK_EQ(rec_count(q.rec, OH_EVENT_LOCAL_FAILED), 0);
+    CHECK_EQ(peer_stats(&q).offers_failed, 0);
+    CHECK_EQ(rec_has_ended(q.rec), 0);
     peer_close(&p);
     peer_close(&q);
 }

@@ -1,8 +1,8 @@
 /*
  * rights.c - what a token and the room's administration allow, and what happens when they do not.   test: timeout=150
  *
- * Expected: who may not publish is refused by LOCAL_FAILED, also when the right is taken away on the air, and may again
- * when it is given back; a track muted from outside says so, is silent, and may be unmuted; removed, room deleted and
+ * Expected: who may not publish is refused at once, by LOCAL_FAILED when that is known later or the right is taken away
+ * on the air, and may again when it is given back; a track muted from outside says so, is silent, and may be unmuted; removed, room deleted and
  * replaced are three different ends; name, metadata and attributes reach the others, or are refused; the room's
  * metadata is told; tokens that are expired, forged or of a wrong key end with OH_ERR_AUTH and the server's words, and
  * no token ever stands in a text or in the log; oh_access_token says what is wrong with its arguments.
@@ -88,16 +88,13 @@ static void without_the_right(void)
     join_with(&mute, "mute", "without", &grants);
     e = EXPECT(mute.rec, OH_EVENT_GRANTS, NULL, ms(5000));
     CHECK_EQ(e.code, 0);
-    size_t mark = rec_mark(mute.rec);
-    CHECK_OK(oh_call_publish_audio(mute.call, NULL, &mute.mic));
-    expect_refused(&mute, mark, mute.mic.id);
-    oh_track_free(mute.mic);
+    CHECK_OH(oh_call_publish_audio(mute.call, NULL, &mute.mic), OH_ERR_REFUSED);
     peer_close(&mute);
     livekit_token("mute", "without", &grants, token, sizeof token); /* published before anybody knows */
     what.token = token;
     peer_open(&mute, "mute", "without", &what);
-    CHECK_OK(oh_call_publish_audio(mute.call, NULL, &mute.mic));
-    expect_refused(&mute, 0, mute.mic.id);
+    if (oh_call_publish_audio(mute.call, NULL, &mute.mic) != OH_ERR_REFUSED) /* known already, when the join was quick */
+        expect_refused(&mute, 0, mute.mic.id);
     CHECK_OK(oh_call_wait(mute.call, OH_STATE_JOINED, ms(5000)));
 
     test_step(20, "a token without the right to receive");
@@ -138,10 +135,7 @@ static void taken_away(void)
     EXPECT_FROM(bob.rec, mark2, OH_EVENT_TRACK_UNPUBLISHED, "alice", ms(5000));
     tone_stop(alice.tone);
     oh_track_free(alice.mic);
-    mark = rec_mark(alice.rec);
-    CHECK_OK(oh_call_publish_audio(alice.call, NULL, &alice.mic));
-    expect_refused(&alice, mark, alice.mic.id);
-    oh_track_free(alice.mic);
+    CHECK_OH(oh_call_publish_audio(alice.call, NULL, &alice.mic), OH_ERR_REFUSED);
 
     test_step(20, "and given back");
     mark = rec_mark(alice.rec);
@@ -154,7 +148,7 @@ static void taken_away(void)
     e = EXPECT_FROM(bob.rec, mark2, OH_EVENT_TRACK_PUBLISHED, "alice", ms(5000));
     snprintf(track, sizeof track, "%s", e.text);
     CHECK_THAT(rec_wait_tone(bob.rec, "alice", 620, ms(10000)), "bob does not hear alice, who may speak again");
-    CHECK_EQ(rec_count(alice.rec, OH_EVENT_LOCAL_FAILED), 2);
+    CHECK_EQ(rec_count(alice.rec, OH_EVENT_LOCAL_FAILED), 1);
 
     test_step(20, "muted from outside, and unmuted by the application");
     for (int round = 0; round < 2; round++) {
@@ -247,10 +241,8 @@ static void attributes(void)
     test_step(20, "refused without the right, and by the application's server");
     grants.may_set_attributes = 0;
     join_with(&carol, "carol", "attributes", &grants);
-    CHECK_OK(oh_call_set_attributes(carol.call, "Caroline", NULL, NULL));
-    e = EXPECT(carol.rec, OH_EVENT_ERROR, NULL, ms(5000));
-    CHECK_EQ(e.error, OH_ERR_REFUSED);
-    CHECK_THAT(strstr(e.text, "attributes"), "the refusal does not name what was refused: %s", e.text);
+    CHECK_OH(oh_call_set_attributes(carol.call, "Caroline", NULL, NULL), OH_ERR_REFUSED);
+    CHECK_EQ(rec_count(carol.rec, OH_EVENT_ERROR), 0);
     ctl("update_participant", "{\"room\":\"attributes\",\"identity\":\"alice\",\"metadata\":\"from outside\"}");
     expect_self(&bob, "Alice \xc3\x84.", "from outside", "{\"b\":\"2\",\"c\":\"3\"}");
 

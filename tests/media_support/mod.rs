@@ -6,7 +6,9 @@ use std::{collections::BTreeMap, time::Duration};
 use bytes::Bytes;
 use offhook::media::{
     opus::Encoder,
+    payload::{Arrival, PayloadTypes, Red},
     receive::{AudioReceiveConfig, AudioReceiver, ReceiveStats},
+    red,
     send::{AudioInput, AudioPacket, AudioSendConfig, AudioSender},
 };
 
@@ -107,11 +109,13 @@ pub struct Call {
     pub repeat: usize,
     pub sequence_shift: Option<u16>,
     pub timestamp_shift: Option<u32>,
+    /// Earlier frames sent along with each packet.
+    pub red: usize,
 }
 
 impl Default for Call {
     fn default() -> Self {
-        Self { rate: 48_000, channels: 1, repeat: 1, sequence_shift: None, timestamp_shift: None }
+        Self { rate: 48_000, channels: 1, repeat: 1, sequence_shift: None, timestamp_shift: None, red: 0 }
     }
 }
 
@@ -125,6 +129,8 @@ pub struct Heard {
     pub dropped: u64,
     pub first_pcm_ms: u64,
     pub flagged_concealed: u64,
+    /// Of the 100 ms windows, those of which a part was concealed or rebuilt from FEC.
+    pub damaged_windows: u64,
     repeat: usize,
 }
 
@@ -135,6 +141,7 @@ impl Call {
         let mut sender = AudioSender::new(AudioSendConfig { input, seed: 42, ..Default::default() }).unwrap();
         let config = AudioReceiveConfig { rate: self.rate, channels: self.channels, ..Default::default() };
         let mut receiver = AudioReceiver::new(config).unwrap();
+        receiver.accept(PayloadTypes::of([111]).with_red(Some(Red { outer: 63, inner: 111 })));
         let mut said = speech.samples.repeat(self.repeat.max(1));
         said.resize(said.len() + speech.rate as usize / 2, 0);
         let mut pieces = said.chunks(speech.rate as usize / 50);
@@ -145,12 +152,15 @@ impl Call {
             dropped: 0,
             first_pcm_ms: 0,
             flagged_concealed: 0,
+            damaged_windows: 0,
             repeat: self.repeat.max(1),
         };
         let mut wire: BTreeMap<(u64, u64), AudioPacket> = BTreeMap::new();
         let (mut sent, mut copies, mut lost_in_a_row) = (0u64, 0u64, 0u64);
         let mut offsets = None;
         let mut first_arrival = None;
+        let mut redundant = red::Encoder::new(self.red);
+        let (mut pulls, mut damaged) = (0, false);
         for ms in 0..(said.len() as u64 * 1_000 / u64::from(speech.rate) + 500) {
             // The sender ticks at 0, 20, ..., the receiver 7 ms later: their grids never agree.
             if ms % 20 == 0 {
@@ -164,6 +174,9 @@ impl Call {
                     }
                     if let Some(shift) = self.timestamp_shift {
                         packet.timestamp = packet.timestamp.wrapping_sub(timestamp).wrapping_add(shift);
+                    }
+                    if self.red > 0 {
+                        packet.payload = redundant.packet(packet.timestamp, &packet.payload, 111);
                     }
                     let mut arrive = |after: u64| {
                         copies += 1;
@@ -187,7 +200,12 @@ impl Call {
             while let Some(entry) = wire.first_entry().filter(|entry| entry.key().0 <= ms) {
                 let packet = entry.remove();
                 first_arrival.get_or_insert(ms);
-                receiver.push(packet.sequence, packet.timestamp, packet.payload, now);
+                if self.red == 0 {
+                    receiver.push(packet.sequence, packet.timestamp, packet.payload, now);
+                    continue;
+                }
+                let AudioPacket { sequence, timestamp, payload, .. } = packet;
+                receiver.receive(Arrival { ssrc: 1, payload_type: 63, sequence, timestamp, payload }, now);
             }
             if ms % 20 == 7 {
                 match receiver.pull(now) {
@@ -200,6 +218,11 @@ impl Call {
                         assert_eq!(pulled.samples.len(), pulled.frames * usize::from(self.channels));
                         assert_eq!(pulled.samples_f32.len(), pulled.samples.len());
                         heard.flagged_concealed += u64::from(pulled.concealed);
+                        damaged |= pulled.concealed || pulled.fec;
+                        pulls += 1;
+                        if pulls % 5 == 0 {
+                            heard.damaged_windows += u64::from(std::mem::take(&mut damaged));
+                        }
                         heard.samples.extend(pulled.samples.iter().step_by(usize::from(self.channels)));
                     }
                     None if heard.samples.is_empty() => {}

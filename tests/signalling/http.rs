@@ -72,7 +72,8 @@ async fn a_join_says_and_understands_everything() {
     assert_eq!(admission.ws_endpoint, "ws://127.0.0.1:1/sfu-a/ws");
     assert_eq!(admission.token.reveal(), "planted-sfu-token-abcdef");
     assert_eq!((admission.edge_name.as_str(), admission.cid.as_str()), ("sfu-a", "default:demo"));
-    assert_eq!(admission.own_capabilities, ["send-audio", "send-video"]);
+    let grants = admission.grants.expect("capabilities are rights");
+    assert_eq!((grants.audio, grants.video, grants.screen_share, grants.data), (true, true, false, true));
     assert_eq!((admission.created, admission.stats_interval_ms), (true, 8000));
     assert!(admission.opus_dtx && admission.opus_red);
     assert_eq!(admission.ice_servers.len(), 2);
@@ -213,7 +214,7 @@ async fn silence_at_each_stage_is_a_timeout() {
 #[tokio::test]
 async fn replies_are_bounded() {
     let announced = b"HTTP/1.1 200 OK\r\ncontent-length: 209715200\r\n\r\n".to_vec();
-    assert_eq!(refused(announced).await.kind, FailureKind::Malformed);
+    assert_eq!(refused(announced).await.kind, FailureKind::TooLarge);
     let mut endless = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
     for _ in 0..80 {
         endless.extend_from_slice(b"10000\r\n");
@@ -221,7 +222,7 @@ async fn replies_are_bounded() {
         endless.extend_from_slice(b"\r\n");
     }
     let failure = refused(endless).await;
-    assert_eq!(failure.kind, FailureKind::Malformed);
+    assert_eq!(failure.kind, FailureKind::TooLarge);
     assert!(failure.message.contains("larger"), "{}", failure.message);
     let inflated = reply("200 OK", "", "{},".repeat(1_000_000));
     assert_eq!(refused(inflated).await.kind, FailureKind::Malformed);
@@ -244,7 +245,7 @@ async fn plain_text_leaves_the_machine_only_when_allowed() {
     let failure = Coordinator::new(net(), "http://192.0.2.1:9/", "k", "u").unwrap_err();
     assert_eq!(failure.kind, FailureKind::Insecure);
     assert!(failure.message.contains("https"), "{}", failure.message);
-    let allowed = Arc::new(Net::new(NetOptions { insecure_allowed: true, ca_file: None }));
+    let allowed = Arc::new(Net::new(NetOptions { insecure_allowed: true, ..Default::default() }));
     assert!(Coordinator::new(allowed, "http://192.0.2.1:9/", "k", "u").is_ok());
     // By name, which is looked up.
     let (address, _seen, _) = http(reply("200 OK", "", answer().to_string())).await;
@@ -284,4 +285,89 @@ async fn the_hint_is_three_letters_or_auto() {
     assert_eq!(within(hint::location(&net(), &format!("http://{none}/"))).await, "auto");
     assert_eq!(within(hint::location(&net(), "http://192.0.2.1/")).await, "auto");
     assert_eq!(within(hint::location(&net(), "not a url")).await, "auto");
+}
+
+#[tokio::test]
+async fn a_reply_that_never_begins_is_cut_off() {
+    let said = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = said.clone();
+    let server = serve(move |mut stream| {
+        let said = counted.clone();
+        async move {
+            read_head(&mut stream).await;
+            let hints = b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n".repeat(500);
+            while stream.write_all(&hints).await.is_ok() {
+                said.fetch_add(hints.len(), Ordering::Relaxed);
+            }
+        }
+    });
+    let coordinator = coordinator(server.await.0).with_timeout(Duration::from_secs(600));
+    let failure = within(coordinator.join(&request(), &token())).await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Connect, "{}", failure.message);
+    // Beside what the system holds on the way.
+    assert!(said.load(Ordering::Relaxed) < 64 << 20, "{} bytes were taken", said.load(Ordering::Relaxed));
+}
+
+#[tokio::test]
+async fn what_a_coordinator_names() {
+    let named = |server: &str, allowed: bool| {
+        let mut answer = answer();
+        answer["credentials"]["server"]["url"] = format!("http://{server}/twirp").into();
+        answer["credentials"]["server"]["ws_endpoint"] = format!("ws://{server}/ws").into();
+        async move {
+            let (address, _seen, _) = http(reply("200 OK", "", answer.to_string())).await;
+            let options = NetOptions { insecure_allowed: true, other_hosts_allowed: allowed, ..Default::default() };
+            let net = Arc::new(Net::new(options));
+            let coordinator = Coordinator::new(net, &format!("http://{address}"), "k", "u").unwrap();
+            within(coordinator.join(&request(), &token())).await.map(|a| a.url).map_err(|f| (f.kind, f.message))
+        }
+    };
+    assert!(named("127.0.0.1:9", false).await.is_ok());
+    assert!(named("localhost:9", false).await.is_ok());
+    let (kind, message) = named("192.0.2.1", false).await.unwrap_err();
+    assert!(kind == FailureKind::Insecure && message.contains("allow_other_hosts"), "{message}");
+    assert!(named("192.0.2.1", true).await.is_ok());
+}
+
+#[tokio::test]
+async fn names_that_hang_delay_no_other_client() {
+    let gate = Arc::new((std::sync::Mutex::new(false), std::sync::Condvar::new()));
+    let theirs = gate.clone();
+    let resolver = move |name: &str| {
+        let mut open = theirs.0.lock().unwrap();
+        while name.starts_with("hang") && !*open {
+            open = theirs.1.wait(open).unwrap();
+        }
+        Ok(vec!["127.0.0.1".parse().unwrap()])
+    };
+    let lookups = offhook::lookup::Lookups::new(resolver, Default::default());
+    let client = |host: &str, port: u16| {
+        let options = NetOptions { insecure_allowed: true, ..Default::default() };
+        let net = Arc::new(Net::with_lookups(options, lookups.clone()));
+        Coordinator::new(net, &format!("http://{host}:{port}"), "k", "u").unwrap()
+    };
+    let mut hanging = Vec::new();
+    for n in 0..20 {
+        let coordinator = client(&format!("hang-{n}.example.com"), 1).with_timeout(Duration::from_secs(600));
+        hanging.push(tokio::spawn(async move { coordinator.join(&request(), &token()).await.map(drop) }));
+    }
+    while lookups.counts().0 < 20 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    for n in 0..10 {
+        let (address, _seen, _) = http(reply("201 Created", "", answer().to_string())).await;
+        let joined =
+            within(client(&format!("good-{n}.example.com"), address.port()).get("default", "x", &token())).await;
+        assert!(joined.is_ok(), "{joined:?}");
+    }
+    assert!(lookups.counts().0 <= 32);
+    // A deadline ends the wait, though nothing ends the look-up.
+    let late = client("hang-late.example.com", 1).with_timeout(Duration::from_millis(50));
+    let failure = within(late.join(&request(), &token())).await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Timeout);
+    *gate.0.lock().unwrap() = true;
+    gate.1.notify_all();
+    for task in hanging {
+        assert!(within(task).await.unwrap().is_err(), "nobody is there");
+    }
 }

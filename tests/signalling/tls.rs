@@ -10,8 +10,8 @@ use offhook::{
         Net, NetOptions,
     },
 };
-use rcgen::{CertificateParams, DnType, KeyPair};
-use rustls_pki_types::PrivateKeyDer;
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use soketto::handshake::{server::Response, Server};
 use std::{
     net::SocketAddr,
@@ -43,27 +43,36 @@ fn ca_file(name: &str, text: &str) -> CaFile {
 }
 
 fn net(ca: Option<&CaFile>) -> Arc<Net> {
-    Arc::new(Net::new(NetOptions { insecure_allowed: false, ca_file: ca.map(|file| file.0.clone()) }))
+    Arc::new(Net::new(NetOptions { ca_file: ca.map(|file| file.0.clone()), ..Default::default() }))
 }
 
 /// A certificate for `name`, signed by itself: the acceptor and its PEM.
 fn certificate(name: &str) -> (TlsAcceptor, String) {
+    certificate_with(name, |_| ())
+}
+
+fn certificate_with(name: &str, change: impl FnOnce(&mut CertificateParams)) -> (TlsAcceptor, String) {
     static ISSUERS: AtomicUsize = AtomicUsize::new(0);
     let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+    change(&mut params);
     // An issuer of its own, or the others would look like this one with a wrong signature.
     let issuer = format!("test {}", ISSUERS.fetch_add(1, Ordering::Relaxed));
     params.distinguished_name.push(DnType::CommonName, issuer);
     let pair = KeyPair::generate().unwrap();
     let made = params.self_signed(&pair).unwrap();
+    (acceptor(made.der().clone(), &pair), made.pem())
+}
+
+fn acceptor(certificate: CertificateDer<'static>, pair: &KeyPair) -> TlsAcceptor {
     let key = PrivateKeyDer::Pkcs8(pair.serialize_der().into());
     let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(vec![made.der().clone()], key)
+        .with_single_cert(vec![certificate], key)
         .unwrap();
-    (TlsAcceptor::from(Arc::new(config)), made.pem())
+    TlsAcceptor::from(Arc::new(config))
 }
 
 async fn https(acceptor: TlsAcceptor) -> SocketAddr {
@@ -102,6 +111,75 @@ async fn a_certificate_nobody_vouches_for_is_refused() {
     assert_eq!(join(net(None), address).await.unwrap_err().0, FailureKind::Tls);
     let ca = ca_file("own", &pem);
     assert_eq!(join(net(Some(&ca)), address).await, Ok(()));
+}
+
+/// As `openssl req -x509` makes them: they may sign others.
+fn signs(params: &mut CertificateParams) {
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+}
+
+/// Why a server with this certificate is refused when that very one is the CA file.
+async fn pinned(name: &str, change: impl FnOnce(&mut CertificateParams)) -> Result<(), (FailureKind, String)> {
+    let (acceptor, pem) = certificate_with(name, change);
+    static FILES: AtomicUsize = AtomicUsize::new(0);
+    let ca = ca_file(&format!("pinned-{}", FILES.fetch_add(1, Ordering::Relaxed)), &pem);
+    join(net(Some(&ca)), https(acceptor).await).await
+}
+
+#[tokio::test]
+async fn the_very_certificate_that_is_trusted_is_accepted_while_it_is_valid() {
+    assert_eq!(pinned("127.0.0.1", signs).await, Ok(()));
+    assert_eq!(pinned("127.0.0.1", |_| ()).await, Ok(()));
+    let expired = |p: &mut CertificateParams| p.not_after = rcgen::date_time_ymd(2001, 1, 1);
+    let early = |p: &mut CertificateParams| p.not_before = rcgen::date_time_ymd(2999, 1, 1);
+    let changes: [(fn(&mut CertificateParams), &str); 2] = [(expired, "expired"), (early, "not valid yet")];
+    for (change, told) in changes {
+        for ca in [false, true] {
+            let change = |params: &mut CertificateParams| {
+                change(params);
+                if ca {
+                    signs(params);
+                }
+            };
+            let (kind, message) = pinned("127.0.0.1", change).await.unwrap_err();
+            assert!(kind == FailureKind::Tls && message.contains(told), "{message}");
+        }
+    }
+    let (_, message) = pinned("example.com", signs).await.unwrap_err();
+    assert!(message.contains("for another name, example.com"), "{message}");
+    // Somebody else's certificate of the same kind.
+    let (acceptor, _) = certificate_with("127.0.0.1", signs);
+    let other = ca_file("other-signs", &certificate_with("127.0.0.1", signs).1);
+    let (_, message) = join(net(Some(&other)), https(acceptor).await).await.unwrap_err();
+    assert!(message.contains("CA file") && !message.contains("CaUsed"), "{message}");
+}
+
+#[tokio::test]
+async fn one_that_somebody_unknown_has_signed_is_accepted_too() {
+    let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    signs(&mut authority);
+    authority.distinguished_name.push(DnType::CommonName, "nobody knows it");
+    let authority = Issuer::new(authority, KeyPair::generate().unwrap());
+    let pair = KeyPair::generate().unwrap();
+    let made = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap().signed_by(&pair, &authority).unwrap();
+    let address = https(acceptor(made.der().clone(), &pair)).await;
+    assert_eq!(join(net(None), address).await.unwrap_err().0, FailureKind::Tls);
+    let ca = ca_file("leaf", &made.pem());
+    assert_eq!(join(net(Some(&ca)), address).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_server_with_nothing_in_common_is_explained() {
+    // What a server with a key on P-521 does: the alert handshake_failure.
+    let server = serve(|mut stream| async move {
+        let mut hello = vec![0; 4096];
+        let _ = stream.read(&mut hello).await;
+        let _ = stream.write_all(&[21, 3, 3, 0, 2, 2, 40]).await;
+    });
+    let ca = ca_file("alert", &certificate("127.0.0.1").1);
+    let (kind, message) = join(net(Some(&ca)), server.await.0).await.unwrap_err();
+    assert_eq!(kind, FailureKind::Tls);
+    assert!(message.contains("P-521") && !message.contains("HandshakeFailure"), "{message}");
 }
 
 #[tokio::test]

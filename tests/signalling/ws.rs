@@ -123,7 +123,14 @@ async fn violation(bytes: Vec<u8>, code: u16) {
     let limits = WsLimits { max_message: 1000, max_fragments: 8, ..WsLimits::default() };
     let (sender, mut receiver) = connect_with(address, limits).await;
     let WsIn::Failed(failure) = within(receiver.next()).await else { panic!("{bytes:x?} was accepted") };
-    assert_eq!(failure.kind, FailureKind::Malformed);
+    match failure.kind {
+        // A limit of ours, with its name and what was too much for it.
+        FailureKind::TooLarge => {
+            let text = "a message of 1001 bytes is larger than oh_client_options.max_message_bytes (1000)";
+            assert_eq!((failure.message.as_str(), code), (text, 1009));
+        }
+        kind => assert_eq!(kind, FailureKind::Malformed),
+    }
     let (first, payload) = within(frames.recv()).await.unwrap();
     assert_eq!((first, close_of(&payload).0), (CLOSE, code), "{bytes:x?}");
     assert!(matches!(within(receiver.next()).await, WsIn::Failed(_)), "the end repeats");
@@ -184,7 +191,7 @@ async fn a_frame_of_200_mib_costs_nothing() {
     let began = Instant::now();
     let WsIn::Failed(failure) = within(receiver.next()).await else { panic!("accepted") };
     assert!(began.elapsed() < Duration::from_millis(900), "refused from the header, not after the payload");
-    assert_eq!(failure.kind, FailureKind::Malformed);
+    assert_eq!(failure.kind, FailureKind::TooLarge);
     assert_eq!(within(closed.recv()).await, Some((true, CLOSE, 1009)));
     within(sender.done()).await;
     // Other tests of this process run meanwhile; the margin is theirs.

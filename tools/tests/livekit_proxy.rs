@@ -10,7 +10,7 @@ use offhook_proto::livekit::{
 };
 use offhook_tools::livekit::{
     config::Keys,
-    node,
+    process,
     proxy::{book::Book, relay::Relays, words, Proxy},
     stand::{Options, Stand},
     token::{self, Wish},
@@ -240,7 +240,7 @@ async fn stand(name: &str, nodes: usize) -> Option<Arc<Stand>> {
         skipped("no target/tools/livekit-server (make livekit)");
         return None;
     }
-    if nodes > 1 && node::find("redis-server").is_none() {
+    if nodes > 1 && process::find("redis-server").is_none() {
         skipped("no redis-server in PATH for a cluster");
         return None;
     }

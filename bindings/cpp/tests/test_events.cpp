@@ -58,22 +58,29 @@ TEST("events")
 
     char user[] = "ann";
     c = blank(OH_EVENT_PARTICIPANT_JOINED);
-    c.u.participant = {user, "s", "Ann", "i.png", "{\"a\":1}", 3, 1, 1, 0.5f, "meta", "{\"b\":\"c\"}"};
+    c.u.participant = {user, "s", "Ann", "i.png", "{\"a\":1}", 3, 1, 1, 0.5f, "meta", "{\"b\":\"c\"}",
+                       OH_PARTICIPANT_AGENT, 1, OH_LEAVE_AGENT_ERROR, OH_RIGHT_AUDIO | OH_RIGHT_RECORDER};
     const auto p = through<events::participant_joined>(c);
     std::memset(user, 'x', 3); // what was given is a copy
     CHECK(p.user_id == "ann" && p.session_id == "s" && p.name == "Ann" && p.image == "i.png" && p.custom == "{\"a\":1}");
     CHECK(p.quality == quality::excellent && p.speaking && p.dominant && p.level == 0.5f);
     CHECK(p.metadata == "meta" && p.attributes == "{\"b\":\"c\"}");
+    CHECK(p.kind == participant_kind::agent && p.local && p.reason == leave_reason::agent_error);
+    CHECK(p.rights.has(right::audio) && p.rights.has(right::recorder) && !p.rights.has(right::data) && p.rights.bits == 129);
     c.kind = OH_EVENT_PARTICIPANT_UPDATED;
     CHECK(through<events::participant_updated>(c).name == "Ann");
     c.kind = OH_EVENT_PARTICIPANT_LEFT;
     CHECK(through<events::participant_left>(c).name == "Ann");
 
     c = blank(OH_EVENT_TRACK_PUBLISHED);
-    c.u.track = {"ann", "s", OH_TRACK_SCREEN_SHARE_AUDIO, 0, "TR_1", "mic"};
+    c.u.track = {"ann", "s", OH_TRACK_SCREEN_SHARE_AUDIO, 0, "TR_1", "mic", 1, 0, 0, 1};
     const auto t = through<events::track_published>(c);
     CHECK(t.user_id == "ann" && t.session_id == "s" && t.kind == track_kind::screen_share_audio);
     CHECK(t.track_id == "TR_1" && t.name == "mic" && t.cause == track_cause::not_said);
+    CHECK(t.muted && !t.local && !t.held && t.encrypted);
+    c.u.track = {"ann", "s", OH_TRACK_AUDIO, 0, "", "", 0, 1, 1, 0};
+    const auto mine = through<events::track_published>(c);
+    CHECK(!mine.muted && mine.local && mine.held && !mine.encrypted);
     c.kind = OH_EVENT_TRACK_UNPUBLISHED;
     c.u.track.cause = 3;
     CHECK(through<events::track_unpublished>(c).cause == track_cause::moderation);
@@ -94,9 +101,14 @@ TEST("events")
     CHECK(through<events::counts>(c).total == 9 && through<events::counts>(c).anonymous == 2);
 
     c = blank(OH_EVENT_GRANTS);
-    c.u.grants = {1, 0, 1};
+    c.u.grants = {1, 0, 1, 0, 1, 0, 1, 0};
     const auto grants = through<events::grants>(c);
     CHECK(grants.audio && !grants.video && grants.screen_share);
+    CHECK(!grants.data && grants.subscribe && !grants.update_metadata && grants.hidden && !grants.recorder);
+    c.u.grants = {0, 1, 0, 1, 0, 1, 0, 1};
+    const auto others = through<events::grants>(c);
+    CHECK(!others.audio && others.video && !others.screen_share);
+    CHECK(others.data && !others.subscribe && others.update_metadata && !others.hidden && others.recorder);
 
     const oh_pin pinned[] = {{"ann", "s"}, {"ben", "t"}};
     c = blank(OH_EVENT_PINS);
@@ -120,8 +132,9 @@ TEST("events")
     CHECK(failure.error == errc::protocol && failure.server_code == 500 && failure.text == "odd");
 
     c = blank(OH_EVENT_LOST);
-    c.u.lost = {41};
-    CHECK(through<events::lost>(c).count == 41);
+    c.u.lost = {41, 7, 900, 2};
+    const auto lost = through<events::lost>(c);
+    CHECK(lost.count == 41 && lost.data_packets == 7 && lost.data_bytes == 900 && lost.texts == 2);
 
     c = blank(OH_EVENT_ENDED);
     c.u.ended = {OH_END_REPLACED, OH_ERR_REFUSED, 7, 0, "another one"};
@@ -153,9 +166,10 @@ TEST("events")
     CHECK(through<events::data>(c).bytes.empty());
 
     c = blank(OH_EVENT_TEXT);
-    c.u.text = {"ann", "s", "topic", "id", "hello"};
+    c.u.text = {"ann", "s", "topic", "id", "hello", "{\"a\":\"b\"}"};
     const auto text = through<events::text>(c);
     CHECK(text.user_id == "ann" && text.session_id == "s" && text.topic == "topic" && text.id == "id" && text.text == "hello");
+    CHECK(text.attributes == "{\"a\":\"b\"}");
 
     c = blank(OH_EVENT_RPC_REQUEST);
     c.u.rpc = {0, "r1", "ann", "add", "[1,2]", "", 0, 8000};
@@ -171,11 +185,42 @@ TEST("events")
     const auto may = through<events::subscribable>(c);
     CHECK(may.user_id == "ann" && may.session_id == "s" && may.track_id == "TR_1" && may.allowed);
 
+    c = blank(OH_EVENT_MEDIA);
+    c.u.media = {OH_DIRECTION_RECEIVE, 0, "nothing arrives"};
+    const auto media = through<events::media>(c);
+    CHECK(media.direction == direction::receive && !media.connected && media.text == "nothing arrives");
+    c.u.media = {OH_DIRECTION_SEND, 1, ""};
+    CHECK(through<events::media>(c).direction == direction::send && through<events::media>(c).connected);
+
+    c = blank(OH_EVENT_UNSENT);
+    c.u.unsent = {120, 2, 3, 4, 5, 600};
+    const auto unsent = through<events::unsent>(c);
+    CHECK(unsent.audio == 120ms && unsent.data_packets == 2 && unsent.texts == 3 && unsent.custom_events == 4);
+    CHECK(unsent.rpc_answers == 5 && unsent.bytes == 600);
+
+    c = blank(OH_EVENT_UNPLAYABLE);
+    c.u.unplayable = {"ann", "s", "TR_1", "encrypted", OH_TRACK_AUDIO, OH_UNPLAYABLE_DATA_ENCRYPTED};
+    const auto odd = through<events::unplayable>(c);
+    CHECK(odd.user_id == "ann" && odd.session_id == "s" && odd.track_id == "TR_1" && odd.text == "encrypted");
+    CHECK(odd.kind == track_kind::audio && odd.reason == unplayable_reason::data_encrypted);
+
+    c = blank(OH_EVENT_TEXT_PART);
+    c.u.text_part = {"ann", "s", "topic", "id", "{}", "lo", 3};
+    const auto part = through<events::text_part>(c);
+    CHECK(part.user_id == "ann" && part.session_id == "s" && part.topic == "topic" && part.id == "id");
+    CHECK(part.attributes == "{}" && part.text == "lo" && part.offset == 3);
+
+    c = blank(OH_EVENT_DTMF);
+    c.u.dtmf = {"ann", "s", "#", 11, 0};
+    const auto key = through<events::dtmf>(c);
+    CHECK(key.user_id == "ann" && key.session_id == "s" && key.digit == "#" && key.code == 11);
+
     const std::int16_t samples[] = {1, 2, 3, 4};
     c = blank(OH_EVENT_AUDIO);
     c.u.audio = {};
     c.u.audio.user_id = "ann";
     c.u.audio.session_id = "s";
+    c.u.audio.track_id = "TR_2";
     c.u.audio.samples = samples;
     c.u.audio.frames = 2;
     c.u.audio.channels = 2;
@@ -188,6 +233,7 @@ TEST("events")
     const auto audio = through<events::audio>(c);
     CHECK((audio.samples == std::vector<std::int16_t>{1, 2, 3, 4}) && audio.user_id == "ann" && audio.session_id == "s");
     CHECK(audio.frames == 2 && audio.channels == 2 && audio.rate == 8000 && audio.timestamp == 99 && audio.level == 0.5f);
+    CHECK(audio.track_id == "TR_2");
     CHECK(audio.concealed && audio.silence && audio.kind == track_kind::audio && audio.format == audio_format::s16);
 
     through<events::unknown>(blank(4711)); // of a library that is newer

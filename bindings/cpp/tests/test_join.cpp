@@ -97,6 +97,23 @@ TEST("leave")
     CHECK_EQ(ann.rec->count<events::ended>(), 1u); // and the recorder fails on whatever comes after it
 }
 
+TEST("trace")
+{
+    peer ann("ann");
+    ann.join("room");
+    const std::string first = ann.call.trace().value();
+    CHECK(first.rfind("{\"offhook_trace\":1,", 0) == 0 && first.back() == '\n');
+    CHECK(first.find("\"SocketOpened\"") != std::string::npos && first.find("\"Ended\"") == std::string::npos);
+    CHECK(first.find("development") == std::string::npos);
+    CHECK_OK(ann.call.leave());
+    CHECK_OK(ann.call.wait(call_state::left, within(5s)));
+    const std::string last = ann.call.trace().value();
+    CHECK(last.size() > first.size() && last.find("\"Ended\"") != std::string::npos);
+    const call_ref freed = ann.call;
+    ann.call.close();
+    CHECK_ERR(freed.trace(), errc::handle);
+}
+
 TEST("leave-twice")
 {
     for (int round = 0; round < 10; round++) {

@@ -46,6 +46,10 @@ TEST("results")
     CHECK_EQ(detail::to_ms(-5ms), 0u);
     CHECK_EQ(detail::to_ms(24h * 365), OH_FOREVER);
     CHECK_EQ(detail::to_ms(1s), 1000u);
+    CHECK_EQ(detail::to_drain_ms(no_drain), OH_NO_DRAIN);
+    CHECK_EQ(detail::to_drain_ms(0ms), 0u);
+    CHECK_EQ(detail::to_drain_ms(700ms), 700u);
+    CHECK(detail::to_drain_ms(forever) != OH_NO_DRAIN); // too much, which the library refuses, and not "not at all"
 }
 
 TEST("spans")
@@ -88,6 +92,22 @@ TEST("options")
     { const auto made = detail::to_c(remote_track_options{}); SAME(remote_track_options) }
     CHECK_OK(texts.check());
 
+    // What is set arrives.
+    client_options open;
+    open.allow_other_hosts = true;
+    CHECK_EQ(detail::to_c(open, texts).allow_other_hosts, 1u);
+    call_options chosen;
+    chosen.drain = no_drain;
+    chosen.partial_texts = true;
+    chosen.hold_unmute = true;
+    chosen.event_bytes = 65536;
+    const oh_call_options asked = detail::to_c(chosen, texts);
+    CHECK(asked.drain_ms == OH_NO_DRAIN && asked.partial_texts == 1 && asked.hold_unmute == 1 && asked.event_bytes == 65536);
+    audio_track_options live;
+    live.live = true;
+    live.red = -1;
+    CHECK(detail::to_c(live).live == 1 && detail::to_c(live).red == -1);
+
     // A C string ends at the first NUL: rather refused than cut.
     client_options where = options_for("ann");
     where.user_id = std::string("an\0n", 4);
@@ -101,7 +121,7 @@ TEST("options")
 
     access_token_options t;
     t.api_key = "key";
-    t.api_secret = "a secret that is long enough for everybody";
+    t.api_secret = "a-secret-that-is-long-enough-for-everybody";
     t.user_id = "ann";
     CHECK_ERR(access_token(t), errc::argument);
     t.call_id = "room";
@@ -172,6 +192,10 @@ TEST("moved-from")
     auto two = f.publish_audio(stereo).value();
     CHECK_OK(two.write(std::vector<std::int16_t>(1920)));
     CHECK_EQ(two.buffered().value(), 20ms);
+    const cleared gone = two.clear().value();
+    CHECK_EQ(gone.sent + gone.dropped, 20ms);
+    CHECK_EQ(two.buffered().value(), 0ms);
+    CHECK_OK(two.drain(10s));
     CHECK_ERR(two.write(std::vector<std::int16_t>(961)), errc::argument);
     CHECK_ERR(two.write_packet(std::vector<std::uint8_t>(1501)), errc::argument);
     CHECK_ERR(two.write_packet(std::vector<std::uint8_t>(10)), errc::state);

@@ -1,7 +1,8 @@
 """test_calls.py: what a call does, with asyncio (rows of tests/scenarios.md: join, talk-hear, mute, participants, leave,
-leave-twice, late-offers, reconnect, token, unsupported, hundred)."""
+leave-twice, trace, late-offers, reconnect, token, unsupported, hundred)."""
 
 import asyncio
+import json
 import time
 
 import offhook
@@ -184,6 +185,23 @@ async def test_leave_twice():
         await call.leave()
 
 
+@deadline(20)
+async def test_trace():
+    """Row trace: while the call lasts, after its end, and after it was freed."""
+    async with client(unique("ann")) as c:
+        call = await c.join(unique("room"))
+        first = call.trace()
+        lines = [json.loads(line) for line in first.splitlines()]
+        assert lines[0]["offhook_trace"] == 1 and any("in" in line for line in lines[1:])
+        assert "SocketOpened" in first and '"Ended"' not in first and TOKEN not in first
+        await call.leave()
+        last = call.trace()
+        assert len(last) > len(first) and '"Ended"' in last and TOKEN not in last
+        call.free()
+        with pytest.raises(offhook.HandleError):
+            call.trace()
+
+
 @deadline(40)
 async def test_late_offers():
     """Row late-offers: 200 offers after the subscriber was closed, and at a leave; nobody notices."""
@@ -262,7 +280,7 @@ async def test_token():
         call = c.join_nowait(unique("room"))
         async for event in call.events():
             if isinstance(event, offhook.TokenNeeded):
-                call.provide_token("by hand")
+                call.provide_token("by-hand")
                 break
         await call.joined()
         with pytest.raises(offhook.AuthError):

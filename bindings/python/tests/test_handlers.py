@@ -295,6 +295,63 @@ async def test_blocked_handler():
         assert [e.state for e in returned if isinstance(e, offhook.StateChanged)][-1] == State.LEFT
 
 
+def _packet(n, size=1000):
+    return offhook.DataEvent(n, "ann", "s", "", bytes(size), False)
+
+
+@deadline(10)
+async def test_reliable_data_waits_beyond_the_queue():
+    """What its sender was promised to arrive is dropped only beyond event_bytes, and told with numbers."""
+    backlog = offhook.aio.Backlog(
+        4, asyncio.get_running_loop(), weigh=offhook.aio._weight, most=20_000, lost=offhook.aio._lost
+    )
+    for n in range(4):
+        backlog.offer(offhook.Counts(n, 1, 0), essential=False)
+    for n in range(30):
+        backlog.offer(_packet(n), essential=False)
+    backlog.offer(offhook.TextEvent(30, "ann", "s", "", "id", "x" * 20_000), essential=False)
+    backlog.offer(offhook.Counts(31, 1, 0), essential=False)
+    assert backlog.dropped == 15 + 1 + 1
+    taken = []
+    while backlog.queue:
+        taken.append(backlog.take())
+    assert [e.at_ms for e in taken if isinstance(e, offhook.DataEvent)] == list(range(15)) and backlog.weight == 0
+    assert taken[-1] == offhook.Lost(31, 17, 15, 15_000, 1)
+
+
+@deadline(25)
+async def test_pump_waits_for_a_handler_that_is_behind():
+    """A handler that is far behind holds back what is taken from the library, until it is not, or waits itself."""
+    room, ann = unique("room"), unique("ann")
+    go_on, seen = asyncio.Event(), []
+
+    async def slow(call, event):
+        seen.append(event)
+        if isinstance(event, offhook.DataEvent):
+            await go_on.wait()
+
+    async with client(ann) as c:
+        call = await c.join(room, on_event=slow, event_bytes=65536)
+        for n in range(40):
+            call._take(_packet(n))
+        assert call._behind() and len(seen) > 0
+        session = (await call.joined()).session_id
+        await asyncio.to_thread(ctl, "pins", cid=f"default:{room}", sessions=[session])
+        await until(lambda: call._pump.paused, "nothing more is taken")
+        assert not any(isinstance(e, offhook.Pins) for e in seen)
+        go_on.set()
+        await until(lambda: any(isinstance(e, offhook.Pins) and e.pins for e in seen), "what was held back comes")
+        assert sum(isinstance(e, offhook.DataEvent) for e in seen) == 40 and call.events_lost == 0
+        go_on.clear()
+        for n in range(41):
+            call._take(_packet(n))
+        assert call._behind()
+        ending = asyncio.ensure_future(call.leave())  # who waits for the end is not kept waiting by the handler
+        await until(lambda: call._ended.done(), "the end was taken")
+        go_on.set()
+        assert (await ending).code == offhook.EndReason.LEFT
+
+
 @deadline(30)
 def test_blocked_handler_in_a_thread():
     """Row blocked-handler, on the library's threads."""

@@ -26,6 +26,11 @@ ENUMS = {
     "oh_capability": (offhook.Capability, "OH_CAP_", ""),
     "oh_layer": (offhook.Layer, "OH_LAYER_", ""),
     "oh_rpc_error": (offhook.RpcErrorCode, "OH_RPC_", ""),
+    "oh_participant_kind": (offhook.ParticipantKind, "OH_PARTICIPANT_", ""),
+    "oh_leave_reason": (offhook.LeaveReason, "OH_LEAVE_", ""),
+    "oh_right": (offhook.Right, "OH_RIGHT_", ""),
+    "oh_direction": (offhook.Direction, "OH_DIRECTION_", ""),
+    "oh_unplayable": (offhook.UnplayableReason, "OH_UNPLAYABLE_", ""),
 }
 
 
@@ -44,6 +49,7 @@ def test_constants():
         wanted = {k[len(prefix) :].replace(cut, "", 1) if cut else k[len(prefix) :]: v for k, v in of_header(name).items()}
         assert {m.name: int(m) for m in kind} == wanted, name
     assert offhook.FOREVER == 2**32 - 1 and re.search(r"#define OH_FOREVER UINT32_MAX", HEADER)
+    assert offhook.NO_DRAIN == 2**32 - 1 and re.search(r"#define OH_NO_DRAIN UINT32_MAX", HEADER)
     assert f"#define OH_ABI_VERSION {offhook.ABI_VERSION}\n" in HEADER and offhook.abi_version() == offhook.ABI_VERSION
 
 
@@ -56,7 +62,7 @@ def test_options_and_figures():
     }  # fmt: skip
     for name, (_, known) in options._SPECS.items():
         if known is not None:
-            members = {n for n, _ in ffi.typeof(name).fields} - {"size", "reserved"}
+            members = {n for n, _ in ffi.typeof(name).fields} - {"size", "reserved", "reserved2"}
             assert set(known.__annotations__) == members - own.get(name, set()), name
     members = {n for n, _ in ffi.typeof("oh_call_stats").fields} - {"size", "reserved"}
     assert set(stats._NAMES) == members
@@ -65,9 +71,11 @@ def test_options_and_figures():
             options.Filled("oh_remote_track_options", wrong)
     with pytest.raises(offhook.ArgumentError, match="NUL"):
         options.Filled("oh_client_options", {"user_id": "a\0b"})
-    filled = options.Filled("oh_data_options", {"to": ["ann", "bén"], "topic": "t", "lossy": True}).pointer
+    holds = options.Filled("oh_data_options", {"to": ["ann", "bén"], "topic": "t", "lossy": True})
+    filled = holds.pointer
     assert filled.to_count == 2 and ffi.string(filled.to[1]).decode() == "bén" and filled.lossy == 1
-    assert options.Filled("oh_audio_track_options", {}).pointer.complexity == -1  # of _init
+    track = options.Filled("oh_audio_track_options", {})
+    assert track.pointer.complexity == -1 and track.pointer.size == ffi.sizeof("oh_audio_track_options")  # of _init
 
 
 @deadline(10)
@@ -118,6 +126,49 @@ def test_events_of_every_kind():
     raw.u.data.user_id = raw.u.data.session_id = raw.u.data.topic = kept
     raw.u.data.bytes, raw.u.data.size, raw.u.data.lossy = data, 2, 1
     assert event_of(raw) == offhook.DataEvent(7, "bén", "bén", "bén", b"\0\1", True)
+    # Each flag and number where it belongs: all members are different.
+    raw.kind, p = offhook.EventKind.PARTICIPANT_LEFT, raw.u.participant
+    p.user_id = p.session_id = p.name = p.image = p.custom = p.metadata = p.attributes = kept
+    p.kind, p.local, p.reason, p.rights, p.quality = 4, 1, 16, 129, 2
+    left = event_of(raw)
+    assert left.participant_kind == offhook.ParticipantKind.AGENT and left.local and left.quality == 2
+    assert left.reason == offhook.LeaveReason.AGENT_ERROR and left.rights == offhook.Right.AUDIO | offhook.Right.RECORDER
+    raw.kind, t = offhook.EventKind.TRACK_PUBLISHED, raw.u.track
+    for flag in ("muted", "local", "held", "encrypted"):
+        ffi.memmove(ffi.addressof(raw.u), b"\0" * ffi.sizeof("oh_event_data"), ffi.sizeof("oh_event_data"))
+        setattr(t, flag, 1)
+        track = event_of(raw)
+        assert [n for n in ("muted", "local", "held", "encrypted") if getattr(track, n)] == [flag]
+    raw.kind, rights = offhook.EventKind.GRANTS, [n for n, _ in ffi.typeof("oh_event_grants").fields]
+    for flag in rights:
+        ffi.memmove(ffi.addressof(raw.u), b"\0" * ffi.sizeof("oh_event_data"), ffi.sizeof("oh_event_data"))
+        setattr(raw.u.grants, flag, 1)
+        assert [n for n in rights if getattr(event_of(raw), n)] == [flag]
+    raw.kind = offhook.EventKind.LOST
+    raw.u.lost.count, raw.u.lost.data_packets, raw.u.lost.data_bytes, raw.u.lost.texts = 9, 5, 700, 2
+    assert event_of(raw) == offhook.Lost(7, 9, 5, 700, 2)
+    raw.kind, t = offhook.EventKind.TEXT, raw.u.text
+    t.user_id = t.session_id = t.topic = t.id = t.text = t.attributes = kept
+    assert event_of(raw) == offhook.TextEvent(7, "bén", "bén", "bén", "bén", "bén", "bén")
+    raw.kind, m = offhook.EventKind.MEDIA, raw.u.media
+    m.direction, m.connected, m.text = 2, 1, kept
+    assert event_of(raw) == offhook.MediaEvent(7, offhook.Direction.RECEIVE, True, "bén")
+    raw.kind, s = offhook.EventKind.UNSENT, raw.u.unsent
+    s.audio_ms, s.data_packets, s.texts, s.custom_events, s.rpc_answers, s.bytes = 1, 2, 3, 4, 5, 6
+    assert event_of(raw) == offhook.Unsent(7, 1, 2, 3, 4, 5, 6)
+    raw.kind, u = offhook.EventKind.UNPLAYABLE, raw.u.unplayable
+    u.user_id = u.session_id = u.track_id = u.text = kept
+    u.kind, u.reason = 1, 5
+    odd = event_of(raw)
+    assert (odd.text, odd.track_kind, odd.reason) == ("bén", 1, offhook.UnplayableReason.DATA_ENCRYPTED)
+    raw.kind, part = offhook.EventKind.TEXT_PART, raw.u.text_part
+    part.user_id = part.session_id = part.topic = part.id = part.attributes = part.text = kept
+    part.offset = 12
+    assert event_of(raw) == offhook.TextPart(7, "bén", "bén", "bén", "bén", "bén", "bén", 12)
+    raw.kind, key = offhook.EventKind.DTMF, raw.u.dtmf
+    key.user_id = key.session_id = key.digit = kept
+    key.code = 11
+    assert event_of(raw) == offhook.Dtmf(7, "bén", "bén", "bén", 11)
     raw.kind = 4711
     assert event_of(raw) == offhook.UnknownEvent(7, 4711)
 

@@ -79,6 +79,9 @@ async def test_writing():
         await track.write(tone(440, seconds=1, rate=16000)[:8000].tobytes())
         await track.drain()
         assert 0.3 < loop.time() - began < 5 and track.buffered_ms() == 0
+        track.write_nowait(np.zeros(1600, np.int16))  # 100 ms
+        cleared = track.clear()
+        assert 0 < cleared.dropped_ms <= 100 and cleared.sent_ms >= 500 and track.buffered_ms() == 0
         await track.write(np.zeros(320, np.float32))
         assert call.stats().packets_sent > 0
         track.free()

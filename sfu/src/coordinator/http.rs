@@ -90,7 +90,7 @@ fn call_json(browser: bool, kind: &str, id: &str, call: &Call) -> Value {
         "ingress": {"rtmp": {"address": ""}}, "current_session_id": "", "recording": false, "transcribing": false,
         "settings": {
             "audio": {"mic_default_on": false, "speaker_default_on": false, "default_device": "speaker",
-                      "access_request_enabled": true, "opus_dtx_enabled": true, "redundant_coding_enabled": false},
+                      "access_request_enabled": true, "opus_dtx_enabled": true, "redundant_coding_enabled": true},
             "video": {"enabled": true, "camera_default_on": false, "camera_facing": "front",
                       "access_request_enabled": true,
                       "target_resolution": {"width": 640, "height": 360, "bitrate": 1_250_000}},

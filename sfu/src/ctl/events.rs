@@ -294,3 +294,38 @@ pub async fn custom_event(server: Arc<Server>, a: CustomEvent) -> Answer {
     let sent = coordinator::http::tell_custom(&server, false, &a.cid, &a.user_id, a.custom);
     Ok(json!({ "sockets": sent }))
 }
+
+#[derive(Deserialize)]
+pub struct FloodEvents {
+    #[serde(flatten)]
+    target: Target,
+    /// For so long.
+    ms: u64,
+}
+
+/// As many small events as the client's socket takes, 32,000 a second at most: this SFU has others to serve.
+pub async fn flood_events(server: Arc<Server>, a: FloodEvents) -> Answer {
+    if a.ms > 60_000 {
+        return Err("ms is at most 60000".into());
+    }
+    let sockets: Vec<_> = a.target.sockets(&server.world.lock()).into_iter().filter_map(|(_, s)| s).collect();
+    let count = sockets.len();
+    let event = encode(EventPayload::HealthCheckResponse(event::HealthCheckResponse::default()));
+    for socket in sockets {
+        let event = event.clone();
+        tokio::spawn(async move {
+            let end = tokio::time::Instant::now() + Duration::from_millis(a.ms);
+            // A few at a time, so that what the SFU itself has to say is not lost.
+            while tokio::time::Instant::now() < end && !socket.is_closed() {
+                for _ in 0..64 {
+                    if !socket.send(Out::Binary(event.clone())).await {
+                        return;
+                    }
+                }
+                socket.flush().await;
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        });
+    }
+    Ok(json!({ "sessions": count }))
+}

@@ -4,6 +4,7 @@
 
 mod coordinator;
 mod events;
+mod flood;
 mod offers;
 mod switches;
 
@@ -145,6 +146,8 @@ pub fn routes() -> Router<Arc<Server>> {
         .route("/mute", handler!(events::mute))
         .route("/grants", handler!(events::grants))
         .route("/pins", handler!(events::pins))
+        .route("/flood", handler!(flood::flood))
+        .route("/flood_events", handler!(events::flood_events))
         .route("/send_event", handler!(events::send_event))
         .route("/custom_event", handler!(events::custom_event))
         .route("/refuse_connect", handler!(coordinator::refuse_connect))

@@ -55,6 +55,9 @@ pub async fn lossy(server: Arc<Server>, a: Lossy) -> Answer {
     if [a.delay_up_ms, a.delay_down_ms, a.jitter_ms].into_iter().any(|ms| ms > 5000) {
         return Err("delays are at most 5000 ms".into());
     }
+    if a.flood > 1000 || a.repeat > 1000 {
+        return Err("flood and repeat are at most 1000".into());
+    }
     server.faults.add_lossy(a)?;
     Ok(json!({}))
 }

@@ -34,6 +34,8 @@ pub struct MediaPacket {
     pub timestamp: u32,
     pub marker: bool,
     pub format: PayloadParams,
+    /// Redundant audio (RFC 2198): the frame is the last thing in it.
+    pub red: bool,
     pub audio_level: Option<i8>,
     pub voice: Option<bool>,
     pub payload: Arc<[u8]>,
@@ -136,6 +138,7 @@ impl Route {
                 timestamp: packet.header.timestamp,
                 marker: packet.header.marker,
                 format,
+                red: format.red() == Some(packet.header.payload_type),
                 audio_level: values.audio_level,
                 voice: values.voice_activity,
                 payload: packet.payload.clone(),

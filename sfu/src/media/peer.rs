@@ -138,7 +138,8 @@ impl LossState {
         (Duration::from_millis(delay), Duration::from_millis(rule.jitter_ms))
     }
 
-    fn loses(&mut self, datagram: &[u8], up: bool) -> bool {
+    /// Looks for another rule, if any changed.
+    fn refresh(&mut self) {
         let version = self.faults.lossy_version();
         if version != self.version {
             self.version = version;
@@ -148,6 +149,16 @@ impl LossState {
                 (rule, up, down)
             });
         }
+    }
+
+    /// How often a datagram to the client is sent again.
+    fn repeats(&self, datagram: &[u8]) -> u32 {
+        let media = datagram.first().is_some_and(|b| (128..192).contains(b));
+        self.rule.as_ref().filter(|_| media).map_or(0, |(rule, ..)| rule.repeat)
+    }
+
+    fn loses(&mut self, datagram: &[u8], up: bool) -> bool {
+        self.refresh();
         let Some((rule, loss_up, loss_down)) = &mut self.rule else { return false };
         let media = datagram.first().is_some_and(|b| (128..192).contains(b));
         if !(media || rule.all) {
@@ -178,6 +189,7 @@ impl Core {
         socket.set_nonblocking(true)?;
         let socket = UdpSocket::from_std(socket)?;
         let local = socket.local_addr()?;
+        crate::crypto::install();
         let mut extensions = ExtensionMap::empty();
         extensions.set(1, Extension::AudioLevel);
         extensions.set(4, Extension::RtpMid);
@@ -272,6 +284,12 @@ impl Core {
         changed
     }
 
+    /// How many more packets follow each packet to the client.
+    pub fn flood(&mut self) -> u32 {
+        self.loss.refresh();
+        self.loss.rule.as_ref().map_or(0, |(rule, ..)| rule.flood)
+    }
+
     fn send(&mut self, transmit: Transmit) {
         if self.loss.loses(&transmit.contents, false) {
             self.stats.lost_down.fetch_add(1, Relaxed);
@@ -289,6 +307,9 @@ impl Core {
         }
         // A full socket buffer loses the datagram, as any network may.
         let _ = self.socket.try_send_to(&transmit.contents, transmit.destination);
+        for _ in 0..self.loss.repeats(&transmit.contents) {
+            let _ = self.socket.try_send_to(&transmit.contents, transmit.destination);
+        }
     }
 
     /// When something that is under way arrives.
@@ -379,7 +400,7 @@ impl Core {
 
 fn codecs(config: &mut CodecConfig) {
     config.clear();
-    config.enable_opus(true, false);
+    config.enable_opus(true, true);
     config.enable_vp8(true);
     config.enable_h264(true);
     config.enable_vp9(true);

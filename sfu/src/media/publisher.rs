@@ -177,7 +177,8 @@ impl Role for Publisher {
                 let format = match self.formats.iter().find(|(p, _)| *p == pt) {
                     Some((_, format)) => *format,
                     None => {
-                        let Some(format) = core.rtc.codec_config().find(|p| p.pt() == pt).copied() else {
+                        let is = |p: &PayloadParams| p.pt() == pt || p.red() == Some(pt);
+                        let Some(format) = core.rtc.codec_config().find(is).copied() else {
                             return;
                         };
                         self.formats.push((pt, format));

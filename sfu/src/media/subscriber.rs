@@ -128,9 +128,14 @@ struct Slot {
     /// Sending, as far as the client has agreed.
     agreed: bool,
     rewrite: Rewrite,
-    /// The outgoing payload type for the last (incoming type, stream).
-    format: Option<(Pt, u64, Option<Pt>)>,
+    /// Packets of a flood sent so far; what comes behind them is numbered on.
+    flooded: u64,
+    /// The outgoing payload types for the last (incoming type, stream).
+    format: Option<(Pt, u64, Option<Formats>)>,
 }
+
+/// Payload types at the client: of the codec, and of redundant audio in it.
+type Formats = (Pt, Option<Pt>);
 
 struct Carried {
     route: Arc<Route>,
@@ -234,6 +239,7 @@ impl Subscriber {
                 kind,
                 carries: Some(carried),
                 agreed: false,
+                flooded: 0,
                 rewrite: Rewrite::default(),
                 format: None,
             })
@@ -316,6 +322,16 @@ impl Subscriber {
     }
 }
 
+/// The frame of a packet of redundant audio without the earlier ones, for who does not take these.
+fn primary(packet: &[u8]) -> Option<&[u8]> {
+    let (mut at, mut earlier) = (0, 0);
+    while packet.get(at)? & 0x80 != 0 {
+        earlier += usize::from(packet.get(at + 2)? & 3) << 8 | usize::from(*packet.get(at + 3)?);
+        at += 4;
+    }
+    packet.get(at + 1 + earlier..).filter(|frame| !frame.is_empty())
+}
+
 /// Directions change in the engine when they are offered; this changes them back.
 fn undo(core: &mut Core, turned: &[(Mid, bool)]) {
     let mut api = core.rtc.sdp_api();
@@ -371,8 +387,8 @@ impl Role for Subscriber {
         let out = match slot.format {
             Some((p, source, out)) if p == pt && source == packet.source => out,
             _ => {
-                let found = core.rtc.codec_config().match_params(packet.format).map(|p| p.pt());
-                let found = found.filter(|p| core.rtc.media(slot.mid).is_some_and(|m| m.remote_pts().contains(p)));
+                let found = core.rtc.codec_config().match_params(packet.format).map(|p| (p.pt(), p.red()));
+                let found = found.filter(|(p, _)| core.rtc.media(slot.mid).is_some_and(|m| m.remote_pts().contains(p)));
                 let sends = core.rtc.media(slot.mid).is_some_and(|m| m.direction().is_sending());
                 let found = found.filter(|_| sends);
                 slot.format = Some((pt, packet.source, found));
@@ -380,7 +396,15 @@ impl Role for Subscriber {
             }
         };
         // The client cannot decode this codec.
-        let Some(out) = out else { return };
+        let Some((plain, red)) = out else { return };
+        let (out, payload) = match red.filter(|_| packet.red) {
+            Some(red) => (red, packet.payload),
+            None if packet.red => match primary(&packet.payload) {
+                Some(frame) => (plain, frame.into()),
+                None => return,
+            },
+            None => (plain, packet.payload),
+        };
         let audio = slot.kind == MediaKind::Audio;
         let clock = if audio { 48_000 } else { 90_000 };
         let Some((seq, timestamp)) = slot.rewrite.map(packet.source, packet.seq, packet.timestamp, packet.at, clock)
@@ -392,13 +416,18 @@ impl Role for Subscriber {
             voice_activity: packet.voice,
             ..ExtensionValues::default()
         };
-        let write = RtpWrite::new(out, seq.into(), timestamp, packet.at, packet.payload)
-            .marker(packet.marker)
-            .ext_vals(values)
-            .nackable(!audio);
-        if let Some(stream) = core.rtc.direct_api().stream_tx_by_mid(slot.mid, None) {
-            stream.write_rtp(write);
-            core.stats.rtp_out.fetch_add(1, Relaxed);
+        let more = core.flood();
+        let first = seq + slot.flooded;
+        slot.flooded += u64::from(more);
+        for seq in first..=first + u64::from(more) {
+            let write = RtpWrite::new(out, seq.into(), timestamp, packet.at, payload.clone())
+                .marker(packet.marker)
+                .ext_vals(values.clone())
+                .nackable(!audio);
+            if let Some(stream) = core.rtc.direct_api().stream_tx_by_mid(slot.mid, None) {
+                stream.write_rtp(write);
+                core.stats.rtp_out.fetch_add(1, Relaxed);
+            }
         }
     }
 

@@ -1,9 +1,10 @@
 //! Everything a client asks of an SFU: on its socket, and where a reply is awaited. Must not know: wire types.
 
 use super::*;
+use serde::{Deserialize, Serialize};
 
 /// One live track of the publisher as the SFU is told of it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrackInfo {
     pub track_id: String,
     pub kind: TrackKind,
@@ -19,7 +20,7 @@ pub struct TrackInfo {
 }
 
 /// One simulcast layer as it is announced.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Layer {
     pub rid: String,
     pub quality: LayerQuality,
@@ -30,7 +31,7 @@ pub struct Layer {
 }
 
 /// A wish about one remote track.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Subscription {
     pub user_id: String,
     pub session_id: String,
@@ -43,7 +44,7 @@ pub struct Subscription {
 }
 
 /// What is wanted of one remote track.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wish {
     /// False: not at all.
     pub subscribed: bool,
@@ -65,7 +66,7 @@ impl Default for Wish {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LayerQuality {
     Low,
     Medium,
@@ -74,7 +75,7 @@ pub enum LayerQuality {
 }
 
 /// What a participant says of itself to the others. None: stays as it is.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SelfUpdate {
     pub name: Option<String>,
     pub metadata: Option<String>,
@@ -83,7 +84,7 @@ pub struct SelfUpdate {
 }
 
 /// How a client comes back; absent on a first join.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReconnectDetails {
     pub strategy: Strategy,
     pub announced_tracks: Vec<TrackInfo>,
@@ -95,7 +96,7 @@ pub struct ReconnectDetails {
 }
 
 /// First words on a fresh SFU socket.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JoinRequest {
     pub session_id: String,
     pub unified_session_id: String,
@@ -106,7 +107,7 @@ pub struct JoinRequest {
 }
 
 /// What a client sends on the SFU socket.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum SfuRequest {
     Join(Box<JoinRequest>),
     Health,
@@ -114,7 +115,7 @@ pub enum SfuRequest {
 }
 
 /// An RPC to the SFU; the session id is that of the generation that asks.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum RpcCall {
     SetPublisher { session_id: String, sdp: String, tracks: Vec<TrackInfo> },
     SendAnswer { session_id: String, sdp: String, negotiation_id: u32 },
@@ -127,7 +128,7 @@ pub enum RpcCall {
 }
 
 /// Whether a track of this client is muted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MuteState {
     /// As in [`TrackInfo`]; empty when the track is not known any more.
     pub track_id: String,
@@ -151,7 +152,7 @@ impl RpcCall {
     }
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum RpcReply {
     Publisher { sdp: String, ice_restart: bool },
     Done,

@@ -1,16 +1,19 @@
 //! Being admitted, and how exchanges with servers fail. Must not know: wire types, sockets.
 
-use crate::error::Secret;
+use super::people::Grants;
+use crate::error::{Code, Error, Secret};
+use serde::{Deserialize, Serialize};
 
 /// Why an exchange with a server failed.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum FailureKind {
     /// No answer within the deadline.
     Timeout,
     /// Could not connect, or the connection broke.
     Connect,
     Tls,
-    /// Plain http/ws to an address that is not loopback, without the application's leave.
+    /// Plain http/ws to an address that is not loopback, without the application's leave; or a server that the one
+    /// that named it must not name.
     Insecure,
     /// HTTP status that is not a success; with the server's own code and text when it gave them.
     Http {
@@ -18,12 +21,14 @@ pub enum FailureKind {
     },
     /// The SFU's own error inside a 200 answer, or an `error` event.
     Sfu,
-    /// Answered, but not understandably, or larger than the limit.
+    /// Answered, but not understandably.
     Malformed,
+    /// Larger than a limit of this client.
+    TooLarge,
 }
 
 /// A failed exchange: kind, the server's code and text kept as they were (bounded, no secrets).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
     pub kind: FailureKind,
     /// The server's own code; 0 without one.
@@ -41,9 +46,38 @@ impl Failure {
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
         Self { kind, code: 0, message: message.into(), should_retry: false, unrecoverable: false, retry_after_ms: None }
     }
+
+    /// The result code of what failed for this: the one place that says so.
+    pub fn result_code(&self) -> Code {
+        match self.kind {
+            FailureKind::Timeout => Code::Timeout,
+            FailureKind::Connect => Code::Network,
+            FailureKind::Tls => Code::Tls,
+            FailureKind::Insecure => Code::Insecure,
+            FailureKind::Http { status: 401 } => Code::Auth,
+            FailureKind::Http { .. } => Code::Refused,
+            FailureKind::Sfu if self.code == 401 => Code::Auth,
+            FailureKind::Sfu => Code::Refused,
+            FailureKind::Malformed => Code::Protocol,
+            FailureKind::TooLarge => Code::Limit,
+        }
+    }
+
+    /// The server's own code, else the HTTP status; 0 without one.
+    pub fn server_code(&self) -> i32 {
+        match (self.code, &self.kind) {
+            (0, FailureKind::Http { status }) => i32::from(*status),
+            (code, _) => code,
+        }
+    }
+
+    /// The error of what failed for this.
+    pub fn error(&self, text: String) -> Error {
+        Error::new(self.result_code(), text).with_server_code(self.server_code())
+    }
 }
 
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct IceServer {
     pub urls: Vec<String>,
     pub username: String,
@@ -51,7 +85,7 @@ pub struct IceServer {
 }
 
 /// What the coordinator needs to admit a user to a call.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct AdmissionRequest {
     pub call_type: String,
     pub call_id: String,
@@ -71,7 +105,7 @@ pub struct AdmissionRequest {
 }
 
 /// The coordinator's answer: which SFU, and with what.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Admission {
     pub edge_name: String,
     /// Twirp base url.
@@ -79,7 +113,8 @@ pub struct Admission {
     pub ws_endpoint: String,
     pub token: Secret,
     pub ice_servers: Vec<IceServer>,
-    pub own_capabilities: Vec<String>,
+    /// What this participant may do, as far as it is known before the join.
+    pub grants: Option<Grants>,
     pub cid: String,
     pub created: bool,
     /// 0 when the server does not say.

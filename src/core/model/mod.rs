@@ -4,12 +4,14 @@
 //! sockets, the WebRTC engine, time.
 
 mod asked;
+pub mod candidate;
 mod data;
 mod failure;
+pub mod json;
 mod people;
 mod protocol;
 mod said;
-mod sdp;
+pub mod sdp;
 
 pub use asked::*;
 pub use data::*;
@@ -17,20 +19,30 @@ pub use failure::*;
 pub use people::*;
 pub use protocol::*;
 pub use said::*;
-pub use sdp::*;
+
+use serde::{Deserialize, Serialize};
 
 /// Number of one attempt to be connected. Every event, reply, candidate and track belongs to one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Generation(pub u32);
 
 /// Which of the two peer connections of a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum PeerKind {
     Publisher,
     Subscriber,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// What was tried to connect a peer connection, and what was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Path {
+    /// In words, bounded, without addresses of candidates and without secrets; empty: nothing is known.
+    pub text: String,
+    /// The other side was asked and nothing of it came back.
+    pub silent: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum TrackKind {
     Audio,
     Video,
@@ -38,7 +50,7 @@ pub enum TrackKind {
     ScreenShareAudio,
 }
 
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CodecSpec {
     pub name: String,
     pub payload_type: u32,
@@ -48,7 +60,7 @@ pub struct CodecSpec {
     pub fmtp: String,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PublishOption {
     pub id: i32,
     pub kind: TrackKind,

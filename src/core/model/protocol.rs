@@ -1,12 +1,18 @@
 //! What is particular to one protocol. Must not know: wire types, which protocols there are.
 
+use super::json;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
+/// Written in the program; a reference that serde does not take for one.
+type Name = &'static str;
+
 /// What is particular to one protocol, as far as the rules are concerned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dialect {
     /// The protocol's name in errors.
-    pub name: &'static str,
+    #[serde(with = "json::name")]
+    pub name: Name,
     pub capabilities: Capabilities,
     /// The SFU restarts the subscriber's ICE when an RPC asks for it; else only a FAST reconnect does that.
     pub subscriber_restart: bool,
@@ -14,12 +20,20 @@ pub struct Dialect {
     pub candidates_first: bool,
     /// Who admits is the SFU's socket itself: what it refuses is final, and its 401 is a token's end.
     pub admits_at_socket: bool,
+    /// A resume (FAST) brings the description of everybody again.
+    pub resume_introduces: bool,
+    /// Type and id of a call are parts of a URL's path, and must be fit for it.
+    pub ids_in_paths: bool,
+    /// One identity is in a call once: who joins as it replaces who was there.
+    pub identity_is_unique: bool,
     /// The SFU takes the subscriber's connection for the participant's: it stays when nothing is received.
     pub subscriber_stays: bool,
     /// A publisher and its data channels may be wanted without any track.
     pub data_channels: bool,
     /// A track ends when its m-line in the publisher's offer does; else when SetPublisher leaves it out.
     pub tracks_end_in_sdp: bool,
+    /// The SFU counts the offers of a peer connection from 1: what has the number of one before was said before.
+    pub numbered_offers: bool,
     /// Failures of one edge, other than its own refusal, before another one is asked for.
     pub edge_failures: u32,
     /// How long an SFU's socket may take to open.
@@ -31,7 +45,7 @@ pub struct Dialect {
 }
 
 /// What an application can ask for in one protocol and not in the other. Bits of the C ABI.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capabilities(pub u64);
 
 impl Capabilities {

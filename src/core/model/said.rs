@@ -2,10 +2,11 @@
 
 use super::*;
 use crate::error::Secret;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// What the SFU advises after an error.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Strategy {
     #[default]
     Unspecified,
@@ -16,14 +17,14 @@ pub enum Strategy {
 }
 
 /// An application error of the SFU: inside a reply, or as an event.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SfuError {
     pub code: i32,
     pub message: String,
     pub should_retry: bool,
 }
 
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct JoinState {
     pub participants: Vec<Participant>,
     pub counts: Counts,
@@ -47,13 +48,13 @@ pub struct JoinState {
     pub offers_at_once: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
     pub ping: Duration,
     pub silent: Duration,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CallEndedReason {
     #[default]
     Unspecified,
@@ -67,17 +68,18 @@ pub enum CallEndedReason {
     Disconnected,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LayerSetting {
     pub rid: String,
     pub active: bool,
     pub max_bitrate: i32,
+    #[serde(with = "json::float")]
     pub scale_down_by: f32,
     pub max_fps: u32,
     pub scalability_mode: String,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SenderQuality {
     pub kind: TrackKind,
     pub publish_option_id: i32,
@@ -85,11 +87,9 @@ pub struct SenderQuality {
 }
 
 /// Everything an SFU can say on its socket.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum SfuMessage {
     Joined(Box<JoinState>),
-    /// An offer that was said before, on the same socket.
-    LateOffer,
     SubscriberOffer {
         ice_restart: bool,
         sdp: String,
@@ -108,7 +108,7 @@ pub enum SfuMessage {
     ChangePublishOptions(Vec<PublishOption>),
     ConnectionQuality(Vec<(String, Quality)>),
     /// (session id, level 0..1, is speaking)
-    AudioLevels(Vec<(String, f32, bool)>),
+    AudioLevels(#[serde(with = "json::levels")] Vec<(String, f32, bool)>),
     DominantSpeaker {
         session_id: String,
     },
@@ -119,7 +119,10 @@ pub enum SfuMessage {
     ParticipantLeft {
         session_id: String,
         user_id: String,
+        reason: LeaveReason,
     },
+    /// Everybody who is here, by session id; who is not in it has left.
+    Present(Vec<String>),
     TrackPublished {
         session_id: String,
         user_id: String,
@@ -173,6 +176,34 @@ pub enum SfuMessage {
         error: SfuError,
         strategy: Strategy,
     },
+    /// Something that was said is larger than a limit of this client, and was left out: what, in words.
+    TooLarge(String),
     /// Understood as a message, but of a kind this client does not know.
     Unknown,
+}
+
+impl SfuMessage {
+    /// Bytes that it holds beside itself, about; 0 for what cannot be large.
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::SubscriberOffer { sdp, .. } => sdp.len(),
+            Self::IceTrickle { candidate, .. } => candidate.len(),
+            Self::ConnectionQuality(list) => list.iter().map(|item| size_of_val(item) + item.0.len()).sum(),
+            Self::AudioLevels(list) => list.iter().map(|item| size_of_val(item) + item.0.len()).sum(),
+            Self::InboundState(list) => list.iter().map(|item| size_of_val(item) + item.0.len()).sum(),
+            Self::ParticipantJoined(p) | Self::ParticipantUpdated(p) | Self::ParticipantState(p) => p.weight(),
+            Self::TrackPublished { participant, .. } | Self::TrackUnpublished { participant, .. } => {
+                participant.as_ref().map_or(0, |p| p.weight())
+            }
+            Self::Pins(pins) => Pin::weight_of(pins),
+            Self::Present(sessions) => sessions.iter().map(|session| size_of_val(session) + session.len()).sum(),
+            Self::TooLarge(what) => what.len(),
+            Self::Room(room) => room.weight(),
+            Self::ChangePublishOptions(options) => options.iter().map(|o| size_of_val(o) + o.codec.fmtp.len()).sum(),
+            Self::ChangePublishQuality(senders) => {
+                senders.iter().map(|s| size_of_val(s) + s.layers.len() * size_of::<LayerSetting>()).sum()
+            }
+            _ => 0,
+        }
+    }
 }

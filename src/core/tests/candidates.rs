@@ -120,7 +120,13 @@ fn a_closed_peer_connection_neither_gets_nor_gives_any() {
             sim.message(SfuMessage::ParticipantJoined(Box::new(person("ann"))));
             sim.mark();
             let stream_id = "ann-prefix:TRACK_TYPE_AUDIO:0".to_owned();
-            sim.input(Input::RemoteTrack { generation, id, owner: owner(&stream_id) });
+            sim.input(Input::RemoteTrack {
+                generation,
+                id,
+                owner: owner(&stream_id),
+                mid: String::new(),
+                again: false,
+            });
         }
         sim.run(ms(500));
         assert_eq!(sim.since().len(), 0, "{peer:?}: {:?}", sim.since());

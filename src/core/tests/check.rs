@@ -49,6 +49,8 @@ pub struct Checker {
     answered: usize,
     bound: HashSet<RemoteId>,
     errors: u64,
+    /// What was told of publisher and subscriber.
+    media: [bool; 2],
     ended: u32,
     finished: bool,
     created_by_join: u32,
@@ -82,7 +84,11 @@ impl Checker {
         }
         self.outputs = 0;
         match input {
+            Some(Input::Drain { .. }) => {
+                self.gone.insert(PeerKind::Subscriber);
+            }
             Some(Input::ClosePeer(peer)) => {
+                self.media[*peer as usize] = false;
                 self.gone.insert(*peer);
             }
             Some(Input::Message { generation, message: SfuMessage::SubscriberOffer { negotiation_id, .. } }) => {
@@ -92,7 +98,7 @@ impl Checker {
                 }
             }
             Some(Input::Op { generation, peer, op, result }) => {
-                let in_use = Some(*generation) == core.transport;
+                let in_use = Some(*generation) == core.cx.transport;
                 let Some(picture) = self.peers.get_mut(&(*generation, *peer)) else { return };
                 let Some((_, name)) = picture.step.filter(|(o, _)| o == op) else { return };
                 picture.step = None;
@@ -195,6 +201,9 @@ impl Checker {
             Output::Unbind { id } => {
                 self.bound.remove(id);
             }
+            Output::Forget { id } if self.bound.contains(id) => {
+                self.fault(format!("remote track {id} is forgotten, and still played"));
+            }
             Output::Sending { on: true, track } if dead || self.gone.contains(&PeerKind::Publisher) => {
                 self.fault(format!("track {track} goes on the air after the end"));
             }
@@ -213,6 +222,12 @@ impl Checker {
     }
 
     fn event(&mut self, event: &Event) {
+        if let Event::Media { direction, connected, text } = event {
+            let told = &mut self.media[*direction as usize];
+            if std::mem::replace(told, *connected) == *connected || connected != &text.is_empty() {
+                self.fault(format!("media out of turn: {event:?}"));
+            }
+        }
         match event {
             Event::Joined { .. } => {
                 if self.joined || self.leaving_since.is_some() {
@@ -361,16 +376,16 @@ impl Checker {
     }
 
     pub fn after(&mut self, core: &Core, now: Duration) {
-        let over = matches!(core.phase, Phase::Leaving | Phase::Over);
+        let over = matches!(core.cx.phase, Phase::Leaving | Phase::Over);
         if over && self.leaving_since.is_none() {
             self.leaving_since = Some(now);
         }
         if self.joined && core.state() == State::Joining {
             self.fault("a joined call went back to joining");
         }
-        if core.is_open() && self.joined && core.phase != Phase::Offline && core.deadline().is_none() {
+        if core.cx.is_open() && self.joined && core.cx.phase != Phase::Offline && core.deadline().is_none() {
             // Admission and opening are bounded by who carries them out.
-            if !matches!(core.phase, Phase::Admitting | Phase::Opening) {
+            if !matches!(core.cx.phase, Phase::Admitting | Phase::Opening) {
                 self.fault("a call that reconnects waits for nothing: it could hang");
             }
         }
@@ -378,7 +393,7 @@ impl Checker {
             if !over {
                 self.fault("a call that was leaving came back");
             }
-            if core.phase == Phase::Leaving && core.deadline().is_none_or(|d| d > since + limits::LEAVE) {
+            if core.cx.phase == Phase::Leaving && core.deadline().is_none_or(|d| d > since + limits::LEAVE) {
                 self.fault("a call that is leaving has no end in sight");
             }
         }

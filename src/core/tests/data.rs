@@ -15,9 +15,18 @@ fn joined() -> Sim {
 }
 
 fn hears(sim: &mut Sim, body: DataBody) {
-    let generation = sim.core.transport.unwrap_or(Generation(0));
-    let data = DataIn { from: "ann".into(), session_id: "ann-session".into(), delivery: Delivery::Reliable, body };
+    hears_from(sim, "ann", body);
+}
+
+fn hears_from(sim: &mut Sim, from: &str, body: DataBody) {
+    let generation = sim.core.cx.transport.unwrap_or(Generation(0));
+    let data = DataIn { from: from.into(), session_id: format!("{from}-session"), delivery: Delivery::Reliable, body };
     sim.input(Input::Data { generation, data });
+}
+
+/// What the application heard of losses.
+fn lost(sim: &Sim) -> Vec<DataLost> {
+    sim.events().into_iter().filter_map(|e| if let Event::DataLost(lost) = e { Some(lost) } else { None }).collect()
 }
 
 fn packet() -> DataBody {
@@ -54,7 +63,7 @@ fn call(sim: &mut Sim, id: u64, timeout: u64) -> String {
 }
 
 fn begin(id: &str, length: Option<u64>) -> DataBody {
-    DataBody::TextBegin { id: id.into(), topic: "t".into(), length }
+    DataBody::TextBegin { id: id.into(), topic: "t".into(), length, attributes: Attributes::default() }
 }
 
 fn piece(id: &str, index: u64, text: &str) -> DataBody {
@@ -62,7 +71,7 @@ fn piece(id: &str, index: u64, text: &str) -> DataBody {
 }
 
 fn end(id: &str) -> DataBody {
-    DataBody::TextEnd { id: id.into(), complete: true }
+    DataBody::TextEnd { id: id.into(), complete: true, attributes: Attributes::default() }
 }
 
 #[test]
@@ -121,32 +130,15 @@ fn a_text_is_told_whole_or_not_at_all() {
     hears(&mut sim, DataBody::TextPiece { id: "e".into(), index: 0, content: Bytes::from_static(b"\xff") });
     hears(&mut sim, end("e"));
     hears(&mut sim, begin("f", None));
-    hears(&mut sim, DataBody::TextEnd { id: "f".into(), complete: false });
+    hears(&mut sim, DataBody::TextEnd { id: "f".into(), complete: false, attributes: Attributes::default() });
     hears(&mut sim, begin("g", Some(limits::TEXT_BYTES as u64 + 1)));
     hears(&mut sim, piece("h", 0, "x"));
     hears(&mut sim, end("h"));
     assert_eq!((texts(&sim).len(), sim.core.counters().data_dropped, sim.errors()), (0, 5, 0));
-}
-
-#[test]
-fn texts_that_never_end_are_bounded() {
-    let mut sim = joined();
-    for n in 0..100 {
-        hears(&mut sim, begin(&n.to_string(), None));
-    }
-    let large = "x".repeat(100_000);
-    for index in 0..5 {
-        for n in 100 - limits::TEXTS..100 {
-            hears(&mut sim, piece(&n.to_string(), index, &large));
-        }
-    }
-    let dropped = sim.core.counters().data_dropped;
-    assert!(dropped > 100 - limits::TEXTS as u64, "{dropped}");
-    for n in 0..100 {
-        hears(&mut sim, end(&n.to_string()));
-    }
-    let told: usize = texts(&sim).iter().map(String::len).sum();
-    assert!(told <= limits::TEXT_BYTES, "{told}");
+    // Told: the first at once, the others together.
+    sim.run(ms(1_100));
+    let texts = |texts| DataLost { texts, ..DataLost::default() };
+    assert_eq!(lost(&sim), [texts(1), texts(4)]);
 }
 
 #[test]
@@ -161,7 +153,7 @@ fn a_call_is_answered_once() {
     assert_eq!(responses(&sim), [(7, Ok("fine".into()))]);
     // Nobody else's word counts.
     let wire = call(&mut sim, 8, 15_000);
-    let generation = sim.core.transport.unwrap();
+    let generation = sim.core.cx.transport.unwrap();
     let body = DataBody::RpcAnswer { id: wire, answer: Ok("forged".into()) };
     let data = DataIn { from: "bob".into(), session_id: String::new(), delivery: Delivery::Reliable, body };
     sim.input(Input::Data { generation, data });
@@ -187,7 +179,11 @@ fn silence_is_told_from_slowness() {
 fn every_call_has_its_answer_before_the_end() {
     let mut sim = joined();
     call(&mut sim, 1, 60_000);
-    sim.message(SfuMessage::ParticipantLeft { session_id: "ann-session".into(), user_id: "ann".into() });
+    sim.message(SfuMessage::ParticipantLeft {
+        session_id: "ann-session".into(),
+        user_id: "ann".into(),
+        reason: LeaveReason::UNKNOWN,
+    });
     assert_eq!(responses(&sim), [(1, Err(rpc_codes::RECIPIENT_DISCONNECTED))]);
     call(&mut sim, 2, 60_000);
     sim.leave();
@@ -223,12 +219,15 @@ fn requests_are_confirmed_told_once_and_answered_once() {
     assert!(
         matches!(&refused, Some(DataBody::RpcAnswer { answer: Err(f), .. }) if f.code == rpc_codes::UNSUPPORTED_VERSION)
     );
-    // Who does not answer in time has nothing to answer any more.
-    hears(&mut sim, request("slow", 1));
-    sim.run(ms(10_000));
-    sim.mark();
-    sim.input(Input::AnswerRpc { id: "slow".into(), answer: Ok("a".into()) });
-    assert!(said(&sim).is_empty());
+    // Other clients wait for 7 s more than they tell; who answers later than that has nothing to answer any more.
+    for (wait, answers) in [(14_900, 1), (15_100, 0)] {
+        let id = format!("slow{wait}");
+        hears(&mut sim, request(&id, 1));
+        sim.run(ms(wait));
+        sim.mark();
+        sim.input(Input::AnswerRpc { id, answer: Ok("a".into()) });
+        assert_eq!(said(&sim).len(), answers, "{wait}");
+    }
 }
 
 #[test]
@@ -244,11 +243,15 @@ fn a_request_that_comes_again_is_not_told_again() {
     hears(&mut sim, request("1"));
     assert_eq!(told(&sim), 1, "after its answer");
     hears(&mut sim, request("2"));
-    sim.run(ms(6_000));
+    sim.run(ms(12_500));
     hears(&mut sim, request("2"));
     assert_eq!(told(&sim), 2, "after its time");
     hears(&mut sim, request("3"));
-    sim.message(SfuMessage::ParticipantLeft { session_id: person("ann").session_id, user_id: "ann".into() });
+    sim.message(SfuMessage::ParticipantLeft {
+        session_id: person("ann").session_id,
+        user_id: "ann".into(),
+        reason: LeaveReason::UNKNOWN,
+    });
     hears(&mut sim, request("3"));
     assert_eq!(told(&sim), 3, "after its caller has been gone");
 }
@@ -279,34 +282,68 @@ fn floods_are_bounded() {
     }
     let refused = responses(&sim).iter().filter(|(_, a)| *a == Err(rpc_codes::SEND_FAILED)).count();
     assert_eq!((refused, sim.core.counters().data_dropped), (limits::RPC_CALLS, limits::RPC_CALLS as u64));
+    // Who is refused hears so at once; somebody else is not refused.
+    let busy =
+        |b: &&DataBody| matches!(b, DataBody::RpcAnswer { answer: Err(f), .. } if f.code == rpc_codes::APPLICATION);
+    assert_eq!(said(&sim).iter().filter(busy).count(), limits::RPC_CALLS);
+    sim.mark();
+    let (id, method, payload) = ("other".into(), "m".into(), String::new());
+    hears_from(&mut sim, "bob", DataBody::RpcRequest { id, method, payload, timeout_ms: 1, version: 1 });
+    assert!(sim.events().iter().any(|e| matches!(e, Event::RpcRequest { user_id, .. } if user_id == "bob")));
 }
 
 #[test]
-fn texts_that_never_end_are_in_nobodys_way() {
+fn the_callee_gets_the_time_that_the_caller_waits() {
     let mut sim = joined();
-    let begin = |id: String| DataBody::TextBegin { id, topic: String::new(), length: None };
-    let piece =
-        |id: &str, size| DataBody::TextPiece { id: id.into(), index: 0, content: Bytes::from(vec![b'x'; size]) };
-    for n in 0..limits::TEXTS {
-        hears(&mut sim, begin(format!("never{n}")));
-    }
-    hears(&mut sim, piece("never5", limits::TEXT_BYTES));
-    hears(&mut sim, begin("short".into()));
-    hears(&mut sim, piece("short", 3));
-    hears(&mut sim, DataBody::TextEnd { id: "short".into(), complete: true });
-    assert_eq!(sim.events().len(), 1);
-    // What was coming over peer connections that are gone never comes to its end.
-    let before = sim.core.counters().data_dropped;
-    hears(&mut sim, begin("half".into()));
-    sim.message(SfuMessage::Error { error: SfuError::default(), strategy: Strategy::Rejoin });
-    sim.run(ms(100));
-    sim.offer();
-    sim.run(ms(100));
-    assert!(sim.core.counters().data_dropped > before);
-    sim.mark();
-    hears(&mut sim, piece("half", 3));
-    hears(&mut sim, DataBody::TextEnd { id: "half".into(), complete: true });
-    assert_eq!(sim.events().len(), 0);
+    let first = call(&mut sim, 1, 8_000);
+    sim.run(ms(120));
+    hears(&mut sim, DataBody::RpcAck { id: first.clone() });
+    // An acknowledgement that comes again measures nothing.
+    sim.run(ms(500));
+    hears(&mut sim, DataBody::RpcAck { id: first });
+    let told = |sim: &mut Sim, id, to: &str, timeout| {
+        let (to, method) = (to.to_owned(), "m".to_owned());
+        sim.input(Input::CallRpc { id, to, method, payload: String::new(), timeout: ms(timeout) });
+        match said(sim).pop() {
+            Some(DataBody::RpcRequest { timeout_ms, .. }) => timeout_ms,
+            other => panic!("not asked: {other:?}"),
+        }
+    };
+    // Less one round trip as measured; to somebody else as long as the longest.
+    assert_eq!(told(&mut sim, 2, "ann", 8_000), 7_880);
+    assert_eq!(told(&mut sim, 3, "ben", 15_000), 14_880);
+    assert_eq!(told(&mut sim, 4, "ann", 1_000), 1_000);
+}
+
+#[test]
+fn who_is_not_there_does_not_cost_the_callers_time() {
+    let mut sim = joined();
+    let ask = |sim: &mut Sim, id| {
+        let (to, method) = ("nobody".to_owned(), "m".to_owned());
+        sim.input(Input::CallRpc { id, to, method, payload: String::new(), timeout: ms(15_000) });
+        match said(sim).pop() {
+            Some(DataBody::RpcRequest { id, .. }) => id,
+            other => panic!("not asked: {other:?}"),
+        }
+    };
+    ask(&mut sim, 1);
+    sim.run(ms(1_900));
+    assert_eq!(responses(&sim), []);
+    sim.run(ms(200));
+    assert_eq!(responses(&sim), [(1, Err(rpc_codes::RECIPIENT_NOT_FOUND))]);
+    // Who is hidden answers all the same.
+    let wire = ask(&mut sim, 2);
+    hears_from(&mut sim, "nobody", DataBody::RpcAck { id: wire.clone() });
+    sim.run(ms(5_000));
+    hears_from(&mut sim, "nobody", DataBody::RpcAnswer { id: wire, answer: Ok("here".into()) });
+    assert_eq!(responses(&sim)[1..], [(2, Ok("here".into()))]);
+    // Who comes meanwhile is waited for as anybody.
+    ask(&mut sim, 3);
+    sim.message(SfuMessage::ParticipantJoined(Box::new(person("nobody"))));
+    sim.run(ms(6_900));
+    assert_eq!(responses(&sim).len(), 2);
+    sim.run(ms(200));
+    assert_eq!(responses(&sim)[2..], [(3, Err(rpc_codes::CONNECTION_TIMEOUT))]);
 }
 
 #[test]

@@ -10,6 +10,7 @@ const ONE_SOCKET: Dialect = Dialect {
     subscriber_restart: false,
     candidates_first: true,
     admits_at_socket: true,
+    resume_introduces: true,
     tracks_end_in_sdp: true,
     edge_failures: 1,
     ice_grace: ms(500),
@@ -265,7 +266,7 @@ fn a_freed_track_leaves_the_offer() {
 #[test]
 fn whole_participants_patch_nothing_and_replace_everything() {
     let mut sim = Sim::joined_with(one_socket());
-    let track = |id: &str, muted| RemoteTrack { id: id.into(), kind: TrackKind::Audio, name: String::new(), muted };
+    let track = |id: &str, muted| RemoteTrack { id: id.into(), muted, ..TrackKind::Audio.into() };
     let ann = |tracks: Vec<RemoteTrack>| {
         SfuMessage::ParticipantState(Box::new(Participant { published: tracks, ..person("ann") }))
     };
@@ -275,19 +276,22 @@ fn whole_participants_patch_nothing_and_replace_everything() {
         let one = |e: Event| match e {
             Event::ParticipantJoined(_) => Some("joined".to_owned()),
             Event::ParticipantUpdated(_) => Some("updated".to_owned()),
+            Event::TrackPublished { track, .. } if track.muted => Some(format!("+{} muted", track.id)),
             Event::TrackPublished { track, .. } => Some(format!("+{}", track.id)),
-            Event::TrackUnpublished { track, cause, .. } => Some(format!("-{} {cause:?}", track.id)),
+            Event::TrackUnpublished { track, cause, .. } => Some(format!("-{} {cause:?} {}", track.id, track.muted)),
             _ => None,
         };
         sim.events().into_iter().filter_map(one).collect::<Vec<_>>()
     };
-    assert_eq!(told(&mut sim, vec![track("a", false), track("b", true)]), ["joined", "+a"]);
+    assert_eq!(told(&mut sim, vec![track("a", false), track("b", true)]), ["joined", "+a", "+b muted"]);
     assert!(told(&mut sim, vec![track("a", false), track("b", true)]).is_empty());
-    assert_eq!(told(&mut sim, vec![track("a", true), track("b", false)]), ["-a UserMuted", "+b"]);
-    assert_eq!(told(&mut sim, vec![track("a", false)]), ["-b Unspecified", "+a"]);
+    assert_eq!(told(&mut sim, vec![track("a", true), track("b", false)]), ["-a UserMuted true", "+b"]);
+    assert!(told(&mut sim, vec![track("a", true), track("b", false)]).is_empty(), "muted once");
+    assert_eq!(told(&mut sim, vec![track("a", false)]), ["-b Unspecified false", "+a"]);
     sim.message(SfuMessage::AudioLevels(vec![("ann-session".into(), 0.5, true)]));
     assert!(told(&mut sim, vec![track("a", false)]).is_empty(), "what is measured stays");
-    assert_eq!(told(&mut sim, vec![]), ["-a Unspecified"]);
+    assert_eq!(told(&mut sim, vec![track("a", true)]), ["-a UserMuted true"]);
+    assert_eq!(told(&mut sim, vec![]), ["-a Unspecified true"], "the end of what is muted, too");
 }
 
 #[test]
@@ -295,13 +299,17 @@ fn a_mute_from_outside_is_moderation_and_may_be_undone_from_outside() {
     let mut sim = Sim::joined_with(one_socket());
     sim.input(Input::Publish { track: 1, offer: audio() });
     sim.run(ms(100));
-    let name = sim.core.publisher.tracks[0].name.clone();
+    let name = sim.core.publisher.tracks.all[0].name.clone();
     sim.mark();
     sim.message(SfuMessage::LocalMuted { track_id: name.clone(), muted: true });
     sim.message(SfuMessage::LocalMuted { track_id: name.clone(), muted: true });
     sim.run(ms(50));
     let moderated = |sim: &Sim| {
-        let order = |o: &Output| if let Output::Moderated { muted, .. } = o { Some(*muted) } else { None };
+        let order = |o: &Output| match o {
+            Output::Moderated { muted, .. } => Some(*muted),
+            Output::Lifted { .. } => Some(false),
+            _ => None,
+        };
         sim.since().iter().filter_map(order).collect::<Vec<_>>()
     };
     assert_eq!(moderated(&sim), [true]);
@@ -357,24 +365,68 @@ fn wishes_are_told_one_at_a_time_and_after_every_reconnect() {
 fn media_of_nobody_known_asks_for_a_resume_once_and_media_of_those_who_left_never() {
     let hears = |sim: &mut Sim, id, name: &str| {
         let generation = Generation(1);
-        sim.input(Input::RemoteTrack { generation, id, owner: owner(&format!("{name}-prefix:TRACK_TYPE_AUDIO:0")) });
+        sim.input(Input::RemoteTrack {
+            generation,
+            id,
+            owner: owner(&format!("{name}-prefix:TRACK_TYPE_AUDIO:0")),
+            mid: String::new(),
+            again: false,
+        });
     };
     let mut sim = Sim::joined_with(one_socket());
     // The media of one who has left stays in the session description for a while; another one comes meanwhile.
     sim.message(SfuMessage::ParticipantState(Box::new(person("ann"))));
     hears(&mut sim, 1, "ann");
-    sim.message(SfuMessage::ParticipantLeft { session_id: "ann-session".into(), user_id: "ann".into() });
+    sim.message(SfuMessage::ParticipantLeft {
+        session_id: "ann-session".into(),
+        user_id: "ann".into(),
+        reason: LeaveReason::UNKNOWN,
+    });
     hears(&mut sim, 2, "ben");
     sim.message(SfuMessage::ParticipantState(Box::new(person("ben"))));
     sim.mark();
-    sim.run(limits::ORPHANS + ms(1_000));
+    sim.run(limits::OWNER_UNKNOWN + ms(1_000));
     assert_eq!(sim.core.counters().reconnects_fast, 0);
     // The word who she is was lost.
     hears(&mut sim, 3, "cat");
-    sim.run(limits::ORPHANS - ms(100));
+    sim.run(limits::OWNER_UNKNOWN - ms(100));
     assert_eq!(sim.core.counters().reconnects_fast, 0);
     sim.run(ms(1_000));
     assert_eq!((sim.core.state(), sim.core.counters().reconnects_fast), (State::Joined, 1));
-    sim.run(limits::ORPHANS * 3);
+    sim.run(limits::OWNER_UNKNOWN * 3);
     assert_eq!(sim.core.counters().reconnects_fast, 1);
+}
+
+#[test]
+fn an_offer_that_was_said_before_is_late_where_offers_are_numbered() {
+    let mut sim = Sim::joined_with(Config { dialect: Dialect { numbered_offers: true, ..DIALECT }, ..config() });
+    let late = |sim: &mut Sim, session: u32, negotiation_id| {
+        let before = sim.core.counters().late_offers;
+        let sdp = format!("v=0\r\no=- {session} 2 IN IP4 0.0.0.0\r\na=ice-ufrag:u\r\n");
+        sim.message(SfuMessage::SubscriberOffer { ice_restart: false, sdp, negotiation_id });
+        sim.run(ms(20));
+        sim.core.counters().late_offers > before
+    };
+    assert!(!late(&mut sim, 7, 36) && late(&mut sim, 7, 36) && late(&mut sim, 7, 35) && !late(&mut sim, 7, 37));
+    // Another peer connection of the SFU counts by itself, and so does an SFU that does not count.
+    assert!(!late(&mut sim, 8, 1) && late(&mut sim, 8, 1) && !late(&mut sim, 8, 0) && !late(&mut sim, 8, 0));
+    // A resume asks again for what was not answered, and for nothing else.
+    sim.on(|o| if is_action(o, "SetOffer") { Reply::Hold } else { Reply::Good });
+    assert!(!late(&mut sim, 8, 2));
+    sim.lose_socket();
+    sim.run(ms(20));
+    let counted = sim.core.counters().late_offers;
+    sim.good();
+    sim.release();
+    sim.run(ms(50));
+    assert_eq!((sim.core.state(), sim.core.counters().reconnects_fast), (State::Joined, 1));
+    assert!(!late(&mut sim, 8, 2) && late(&mut sim, 8, 2), "{counted}");
+    sim.lose_socket();
+    sim.run(ms(3_000));
+    assert_eq!(sim.core.counters().reconnects_fast, 2);
+    assert!(late(&mut sim, 8, 2) && !late(&mut sim, 8, 3));
+    // Where they are not numbered the same may come as often as it likes.
+    let mut sim = Sim::joined();
+    assert!(!late(&mut sim, 7, 36) && !late(&mut sim, 7, 36) && !late(&mut sim, 7, 35));
+    assert_eq!(sim.answers(), [36, 36, 35]);
 }

@@ -3,6 +3,7 @@
 use super::sim::*;
 use crate::core::{model::*, *};
 use crate::error::{Code, Secret};
+use std::sync::Arc;
 
 fn admissions(sim: &Sim) -> Vec<AdmissionRequest> {
     let request = |o: &Output| if let Output::Admit { request, .. } = o { Some((**request).clone()) } else { None };
@@ -69,7 +70,7 @@ fn what_comes_before_join_response_is_kept_and_handled_after_it() {
     sim.release();
     sim.run(ms(10));
     assert_eq!(sim.answers(), [id]);
-    assert!(sim.events().contains(&Event::ParticipantJoined(Box::new(person("ann")))));
+    assert!(sim.events().contains(&Event::ParticipantJoined(Arc::new(person("ann")))));
     let joined = sim.log.iter().position(|o| matches!(event(o), Some(Event::Joined { .. })));
     let heard = sim.log.iter().position(|o| matches!(event(o), Some(Event::ParticipantJoined(_))));
     assert!(joined < heard);

@@ -99,7 +99,7 @@ fn aborting_ends_every_phase_at_once() {
 fn goodbye_comes_before_the_close() {
     let mut sim = Sim::joined();
     sim.input(Input::Leave { reason: "tired".into() });
-    let session_id = sim.core.session_id.clone();
+    let session_id = sim.core.cx.session_id.clone();
     assert_eq!(sim.requests(), [SfuRequest::Leave { session_id, reason: "tired".into() }]);
     let place = |what: fn(&Output) -> bool| sim.since().iter().position(what).expect("there");
     assert!(
@@ -266,7 +266,7 @@ fn leaving_takes_tracks_off_the_air_and_media_from_its_owners() {
     sim.run(ms(50));
     let generation = sim.core.generation();
     let stream_id = "ann-prefix:TRACK_TYPE_AUDIO:0".to_owned();
-    sim.input(Input::RemoteTrack { generation, id: 3, owner: owner(&stream_id) });
+    sim.input(Input::RemoteTrack { generation, id: 3, owner: owner(&stream_id), mid: String::new(), again: false });
     sim.mark();
     sim.leave();
     assert_eq!(sim.count(|o| matches!(o, Output::Sending { track: 1, on: false })), 1);

@@ -7,7 +7,7 @@ use crate::core::{model::*, *};
 #[test]
 fn a_migration_keeps_the_old_connection_until_the_old_socket_says_so() {
     let mut sim = talking();
-    let session = sim.core.session_id.clone();
+    let session = sim.core.cx.session_id.clone();
     sim.message(SfuMessage::GoAway { reason: 1 });
     sim.run(ms(200));
     let admission = |o: &Output| if let Output::Admit { request, .. } = o { Some(request.clone()) } else { None };
@@ -25,7 +25,13 @@ fn a_migration_keeps_the_old_connection_until_the_old_socket_says_so() {
     assert_eq!(sim.core.counters().late_offers, late + 1);
     // ann is heard over the new edge: over the old one no more.
     let stream_id = "ann-prefix:TRACK_TYPE_AUDIO:1".to_owned();
-    sim.input(Input::RemoteTrack { generation: Generation(2), id: 8, owner: owner(&stream_id) });
+    sim.input(Input::RemoteTrack {
+        generation: Generation(2),
+        id: 8,
+        owner: owner(&stream_id),
+        mid: String::new(),
+        again: false,
+    });
     let heard: Vec<_> = sim
         .since()
         .iter()

@@ -2,6 +2,7 @@
 
 use super::sim::*;
 use crate::core::{model::*, *};
+use crate::error::Code;
 
 fn publishing() -> Sim {
     let mut sim = Sim::joined();
@@ -13,12 +14,12 @@ fn publishing() -> Sim {
 }
 
 fn unpublished(sim: &Sim, session_id: &str, kind: TrackKind, cause: UnpublishCause) -> SfuMessage {
-    let user_id = sim.core.config.user_id.clone();
+    let user_id = sim.core.cx.config.user_id.clone();
     SfuMessage::TrackUnpublished { user_id, session_id: session_id.to_owned(), kind, cause, participant: None }
 }
 
 fn moderate(sim: &mut Sim) {
-    let own = sim.core.session_id.clone();
+    let own = sim.core.cx.session_id.clone();
     let message = unpublished(sim, &own, TrackKind::Audio, UnpublishCause::Moderation);
     sim.message(message);
     sim.run(ms(50));
@@ -33,7 +34,7 @@ fn muted(sim: &Sim) -> (Vec<bool>, Vec<bool>) {
 }
 
 fn own_unpublished(sim: &Sim) -> usize {
-    let own = &sim.core.session_id;
+    let own = &sim.core.cx.session_id;
     let is_own = |e: &&Event| {
         matches!(e, Event::TrackUnpublished { session_id, track, cause: UnpublishCause::Moderation, .. }
             if session_id == own && track.kind == TrackKind::Audio)
@@ -51,7 +52,7 @@ fn a_moderators_mute_stops_the_own_track_once() {
     sim.mark();
     sim.input(Input::Mute { track: 1, muted: true });
     sim.run(ms(50));
-    assert_eq!(muted(&sim), (vec![], vec![]), "it is muted already");
+    assert_eq!(muted(&sim), (vec![false], vec![]), "it is muted already, from now on by the application");
     sim.input(Input::Mute { track: 1, muted: false });
     sim.run(ms(50));
     assert_eq!(muted(&sim), (vec![false], vec![false]));
@@ -63,7 +64,7 @@ fn a_moderators_mute_stops_the_own_track_once() {
 #[test]
 fn other_causes_tracks_and_participants_mute_nothing() {
     let mut sim = publishing();
-    let own = sim.core.session_id.clone();
+    let own = sim.core.cx.session_id.clone();
     for (session_id, kind, cause) in [
         (own.as_str(), TrackKind::Audio, UnpublishCause::UserMuted),
         (&own, TrackKind::Audio, UnpublishCause::PermissionRevoked),
@@ -102,11 +103,27 @@ fn a_moderated_track_is_offered_muted_after_a_rejoin() {
     assert!(!muted(&sim).1.contains(&false));
 }
 
+/// Joined with settings of the call that differ from those that all tests have.
+fn admitted(differs: impl Fn(&mut Admission) + 'static) -> Sim {
+    let mut sim = Sim::new(config());
+    sim.on(move |o| match o {
+        Output::Admit { generation, .. } => {
+            let mut admission = admission(1);
+            differs(&mut admission);
+            Reply::With(Input::Admitted { generation: *generation, result: Ok(Box::new(admission)) })
+        }
+        _ => Reply::Good,
+    });
+    sim.input(Input::Start);
+    sim.run(ms(50));
+    sim.mark();
+    sim
+}
+
 #[test]
 fn the_calls_settings_decide_about_dtx_unless_the_application_has() {
     for (allowed, wanted) in [(true, true), (true, false), (false, true), (false, false)] {
-        let mut sim = Sim::joined();
-        sim.core.admission.as_mut().unwrap().opus_dtx = allowed;
+        let mut sim = admitted(move |admission| admission.opus_dtx = allowed);
         sim.input(Input::Publish { track: 1, offer: AudioOffer { dtx: wanted, ..audio() } });
         sim.run(ms(50));
         let added = sim.since().iter().find_map(|o| match o {
@@ -117,4 +134,111 @@ fn the_calls_settings_decide_about_dtx_unless_the_application_has() {
         let told = sim.rpcs().into_iter().find_map(offers).map(|tracks| tracks[0].dtx);
         assert_eq!((added, told), (Some(allowed && wanted), Some(allowed && wanted)), "{allowed} {wanted}");
     }
+}
+
+#[test]
+fn the_calls_settings_decide_about_redundant_audio_too() {
+    for (allowed, wanted, expected) in [(true, 2, 2), (true, 0, 0), (false, 2, 0)] {
+        let mut sim = admitted(move |admission| admission.opus_red = allowed);
+        sim.input(Input::Publish { track: 1, offer: AudioOffer { red: wanted, ..audio() } });
+        sim.run(ms(50));
+        let added = sim.since().iter().find_map(|o| match o {
+            Output::Engine { action: Action::AddAudio { offer, .. }, .. } => Some(offer.red),
+            _ => None,
+        });
+        let offers = |call: RpcCall| if let RpcCall::SetPublisher { tracks, .. } = call { Some(tracks) } else { None };
+        let told = sim.rpcs().into_iter().find_map(offers).map(|tracks| tracks[0].red);
+        assert_eq!((added, told), (Some(expected), Some(expected > 0)), "{allowed} {wanted}");
+    }
+}
+
+#[test]
+fn rights_that_the_admission_names_count_from_the_join_on_and_once() {
+    let mut sim = Sim::new(config());
+    let silent = Grants { audio: false, ..Grants::ALL };
+    sim.grants = Some(silent);
+    sim.input(Input::Start);
+    sim.run(ms(50));
+    assert_eq!((sim.core.state(), sim.core.grants()), (State::Joined, Some(silent)));
+    assert!(sim.events().contains(&Event::Grants(silent)));
+    sim.mark();
+    sim.input(Input::Publish { track: 1, offer: audio() });
+    sim.run(ms(50));
+    let refused = |e: &Event| matches!(e, Event::LocalFailed { error, .. } if error.code == Code::Refused);
+    assert!(sim.events().iter().any(refused), "{:?}", sim.events());
+    // What the SFU says later is newer, also after the socket was lost.
+    sim.message(SfuMessage::Grants(Grants::ALL));
+    let generation = sim.core.generation();
+    sim.input(Input::SocketClosed { generation, code: Some(1006), failure: None });
+    sim.run(ms(5_000));
+    assert_eq!((sim.core.state(), sim.core.grants()), (State::Joined, Some(Grants::ALL)));
+    // An admission that allows all says nothing new.
+    let mut sim = Sim::new(config());
+    sim.grants = Some(Grants::ALL);
+    sim.input(Input::Start);
+    sim.run(ms(50));
+    assert!(!sim.events().iter().any(|e| matches!(e, Event::Grants(_))));
+}
+
+/// Events and orders about the local track, as they come.
+fn lifted(sim: &Sim) -> Vec<&'static str> {
+    let one = |o: &Output| match o {
+        Output::Event(Event::TrackPublished { track, .. }) if track.local && track.held => Some("held"),
+        Output::Event(Event::TrackPublished { track, .. }) if track.local => Some("told"),
+        Output::Lifted { track: 1 } => Some("lifted"),
+        Output::Moderated { muted: true, .. } => Some("muted"),
+        Output::Moderated { muted: false, .. } => Some("unmuted"),
+        _ => None,
+    };
+    sim.since().iter().filter_map(one).collect()
+}
+
+fn outside(sim: &mut Sim, muted: bool) {
+    let track_id = sim.core.publisher.tracks.all[0].name.clone();
+    sim.message(SfuMessage::LocalMuted { track_id, muted });
+    sim.run(ms(50));
+}
+
+#[test]
+fn an_unmute_from_outside_is_told_before_it_takes_effect() {
+    let mut sim = publishing();
+    outside(&mut sim, true);
+    outside(&mut sim, false);
+    outside(&mut sim, false);
+    assert_eq!(lifted(&sim), ["muted", "told", "lifted"], "once each");
+    let last = sim.rpcs().pop();
+    let unmuted = matches!(&last, Some(RpcCall::UpdateMuteStates { states, .. }) if !states[0].muted);
+    assert!(last.is_none() || unmuted, "{last:?}");
+}
+
+#[test]
+fn with_hold_the_microphone_stays_muted_until_the_application_agrees() {
+    let mut sim = Sim::joined_with(Config { hold_unmute: true, ..config() });
+    sim.input(Input::Publish { track: 1, offer: audio() });
+    sim.run(ms(50));
+    sim.mark();
+    outside(&mut sim, true);
+    outside(&mut sim, false);
+    assert_eq!(lifted(&sim), ["muted", "held"]);
+    assert!(muted(&sim).1.iter().all(|m| *m), "the SFU knows that it is muted");
+    sim.input(Input::Mute { track: 1, muted: false });
+    sim.run(ms(50));
+    assert_eq!((lifted(&sim), muted(&sim).1.last()), (vec!["muted", "held", "unmuted"], Some(&false)));
+}
+
+#[test]
+fn what_the_application_muted_is_held_whoever_unmutes_it() {
+    let mut sim = publishing();
+    sim.input(Input::Mute { track: 1, muted: true });
+    sim.run(ms(50));
+    sim.mark();
+    outside(&mut sim, false);
+    assert_eq!((lifted(&sim), muted(&sim).1), (vec!["held"], vec![true]));
+    // Muted by both: the application's own word counts, also after the moderator takes the other back.
+    let mut sim = publishing();
+    outside(&mut sim, true);
+    sim.input(Input::Mute { track: 1, muted: true });
+    outside(&mut sim, false);
+    assert_eq!(lifted(&sim), ["muted", "unmuted", "held"]);
+    assert!(sim.core.publisher.tracks.all[0].muted);
 }

@@ -31,7 +31,7 @@ fn the_steps_of_an_answer_and_its_negotiation_id() {
     let id = sim.offer();
     sim.run(ms(20));
     assert_eq!(sim.actions(SUB), ["Create", "SetOffer", "CreateAnswer", "SetLocalAnswer"]);
-    let session_id = sim.core.session_id.clone();
+    let session_id = sim.core.cx.session_id.clone();
     let answer = RpcCall::SendAnswer { session_id, sdp: "answer 3".into(), negotiation_id: id };
     assert_eq!(sim.rpcs(), [answer]);
     let second = sim.offer();
@@ -317,4 +317,43 @@ fn an_offer_while_joining_is_counted_when_the_join_ends_otherwise() {
     sim.offer();
     sim.leave();
     assert_eq!(sim.core.counters().late_offers, 2);
+}
+
+#[test]
+fn offers_that_wait_are_bounded_in_bytes() {
+    let large = |id| SfuMessage::SubscriberOffer {
+        ice_restart: false,
+        sdp: format!("v=0\r\n{}", "a=x\r\n".repeat(100_000)),
+        negotiation_id: id,
+    };
+    let fit = limits::QUEUED_OFFER_BYTES / 500_000;
+    let mut sim = waiting_at("SetOffer");
+    for n in 0..fit {
+        sim.message(large(100 + n as u32));
+    }
+    assert_eq!((sim.core.state(), sim.errors()), (State::Joined, 0));
+    sim.message(large(200));
+    assert_eq!((sim.core.state(), sim.errors()), (State::Reconnecting, 1));
+
+    // Before JoinResponse, where other messages wait as well, each kind in its own room.
+    let mut sim = Sim::new(config());
+    sim.on(|o| if matches!(o, Output::Send { .. }) { Reply::Hold } else { Reply::Good });
+    sim.input(Input::Start);
+    sim.run(ms(10));
+    let person = |n: usize| Participant {
+        user_id: format!("p-{n}"),
+        session_id: format!("s-{n}"),
+        metadata: "m".repeat(300_000).into(),
+        ..Participant::default()
+    };
+    for n in 0..limits::HELD_MESSAGES {
+        sim.message(SfuMessage::ParticipantJoined(Box::new(person(n))));
+        sim.message(large(n as u32));
+    }
+    let held = |offers: bool| {
+        let like = sim.core.held.iter().filter(|m| matches!(m, SfuMessage::SubscriberOffer { .. }) == offers);
+        like.map(SfuMessage::weight).sum::<usize>()
+    };
+    assert!((1 << 20..=limits::HELD_BYTES).contains(&held(false)), "{}", held(false));
+    assert!((3 << 20..=limits::QUEUED_OFFER_BYTES).contains(&held(true)), "{}", held(true));
 }

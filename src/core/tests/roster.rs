@@ -2,6 +2,7 @@
 
 use super::sim::*;
 use crate::core::{model::*, *};
+use std::sync::Arc;
 
 fn joined_with(participants: Vec<Participant>) -> Sim {
     let mut sim = Sim::new(config());
@@ -9,6 +10,11 @@ fn joined_with(participants: Vec<Participant>) -> Sim {
     sim.input(Input::Start);
     sim.run(ms(50));
     sim
+}
+
+fn left(name: &str) -> SfuMessage {
+    let (session_id, user_id) = (format!("{name}-session"), name.to_owned());
+    SfuMessage::ParticipantLeft { session_id, user_id, reason: LeaveReason::UNKNOWN }
 }
 
 fn published(name: &str, kind: TrackKind) -> Event {
@@ -29,7 +35,7 @@ fn bound(sim: &Sim) -> Vec<(RemoteId, String)> {
 fn media(sim: &mut Sim, id: RemoteId, stream_id: &str, track_id: &str) {
     let generation = sim.core.generation();
     let owner = owner(stream_id).or_else(|| owner(track_id));
-    sim.input(Input::RemoteTrack { generation, id, owner });
+    sim.input(Input::RemoteTrack { generation, id, owner, mid: String::new(), again: false });
 }
 
 #[test]
@@ -40,7 +46,7 @@ fn late_joiners_are_told_of_tracks_published_before() {
     assert!(matches!(&events[0], Event::ParticipantJoined(p) if p.user_id == "ann"));
     assert_eq!(events[1..3], [published("ann", TrackKind::Audio), published("ann", TrackKind::Video)]);
     assert!(matches!(&events[3], Event::ParticipantJoined(p) if p.user_id == "bob"));
-    assert_eq!(events.len(), 4);
+    assert!(matches!(&events[4..], [Event::ParticipantUpdated(p)] if p.local), "and who I am");
 }
 
 #[test]
@@ -58,9 +64,9 @@ fn doubled_unknown_and_repeated_news_are_fine() {
     }
     assert_eq!(sim.events().len(), 1);
     let kept = sim.core.participants().find(|p| p.user_id == "ann").expect("ann");
-    assert_eq!((kept.name.as_str(), kept.published.as_slice()), ("Ann", &[RemoteTrack::from(TrackKind::Audio)][..]));
+    assert_eq!((&*kept.name, kept.published.as_slice()), ("Ann", &[RemoteTrack::from(TrackKind::Audio)][..]));
     sim.mark();
-    sim.message(SfuMessage::ParticipantLeft { session_id: "nobody".into(), user_id: "nobody".into() });
+    sim.message(left("nobody"));
     sim.message(SfuMessage::ParticipantJoined(Box::default()));
     sim.message(SfuMessage::TrackPublished {
         session_id: "nobody".into(),
@@ -71,7 +77,7 @@ fn doubled_unknown_and_repeated_news_are_fine() {
     assert_eq!(sim.since().len(), 0);
     // Somebody new by an update is somebody new.
     sim.message(SfuMessage::ParticipantUpdated(Box::new(person("bob"))));
-    assert_eq!(sim.events(), [Event::ParticipantJoined(Box::new(person("bob")))]);
+    assert_eq!(sim.events(), [Event::ParticipantJoined(Arc::new(person("bob")))]);
 }
 
 #[test]
@@ -81,7 +87,7 @@ fn who_leaves_takes_the_tracks_along() {
     media(&mut sim, 7, "ann-prefix:TRACK_TYPE_AUDIO:0", "");
     sim.mark();
     for _ in 0..2 {
-        sim.message(SfuMessage::ParticipantLeft { session_id: "ann-session".into(), user_id: "ann".into() });
+        sim.message(left("ann"));
     }
     assert_eq!(sim.count(|o| matches!(o, Output::Unbind { id: 7 })), 1);
     assert!(matches!(sim.events()[..], [Event::TrackUnpublished { .. }, Event::ParticipantLeft(_)]));
@@ -127,10 +133,10 @@ fn tracks_come_with_an_embedded_participant() {
 }
 
 #[test]
-fn i_am_never_a_participant_event() {
+fn i_am_no_other_participant() {
     let mut sim = Sim::new(config());
     let me = Participant {
-        session_id: sim.core.session_id.clone(),
+        session_id: sim.core.cx.session_id.clone(),
         published: vec![TrackKind::Audio.into()],
         ..person("me")
     };
@@ -157,10 +163,16 @@ fn i_am_never_a_participant_event() {
         participant: None,
     });
     assert_eq!(sim.core.participants().count(), 1, "known all the same");
-    sim.message(SfuMessage::ParticipantLeft { session_id, user_id });
+    sim.message(SfuMessage::ParticipantLeft { session_id, user_id, reason: LeaveReason::UNKNOWN });
+    let mut names = Vec::new();
     for event in sim.events() {
-        assert!(matches!(event, Event::State { .. } | Event::Joined { .. }), "the call itself only, not {event:?}");
+        match event {
+            Event::ParticipantUpdated(p) if p.local => names.push(p.name.to_string()),
+            Event::State { .. } | Event::Joined { .. } => {}
+            other => panic!("the call and oneself only, not {other:?}"),
+        }
     }
+    assert_eq!(names, ["me", "I", "me"], "what changed of oneself, and nothing twice");
 }
 
 #[test]
@@ -217,9 +229,15 @@ fn media_before_its_participant_waits_for_it() {
 fn media_of_another_generation_or_without_end_is_not_kept() {
     let mut sim = joined_with(vec![person("ann")]);
     sim.mark();
-    sim.input(Input::RemoteTrack { generation: Generation(0), id: 5, owner: owner("ann-prefix:TRACK_TYPE_AUDIO:0") });
+    sim.input(Input::RemoteTrack {
+        generation: Generation(0),
+        id: 5,
+        owner: owner("ann-prefix:TRACK_TYPE_AUDIO:0"),
+        mid: String::new(),
+        again: false,
+    });
     assert_eq!((sim.since().len(), sim.core.counters().late_other), (0, 1));
-    for id in 0..2_000 {
+    for id in 0..limits::REMOTE_TRACKS as u64 + 100 {
         media(&mut sim, id, "ann-prefix:TRACK_TYPE_AUDIO:0", "");
     }
     assert_eq!(bound(&sim).len(), limits::REMOTE_TRACKS);
@@ -229,7 +247,81 @@ fn media_of_another_generation_or_without_end_is_not_kept() {
 fn who_comes_back_gets_the_media_back() {
     let mut sim = joined_with(vec![person("ann")]);
     media(&mut sim, 1, "ann-prefix:TRACK_TYPE_AUDIO:0", "");
-    sim.message(SfuMessage::ParticipantLeft { session_id: "ann-session".into(), user_id: "ann".into() });
+    sim.message(left("ann"));
+    sim.run(ms(10));
     sim.message(SfuMessage::ParticipantJoined(Box::new(person("ann"))));
-    assert_eq!(bound(&sim), vec![(1, "ann-session".to_owned()); 2]);
+    // What still comes of it comes as another stream.
+    let generation = sim.core.cx.transport.expect("peer connections in use");
+    let owner = owner("ann-prefix:TRACK_TYPE_AUDIO:0");
+    sim.input(Input::RemoteTrack { generation, id: 2, owner, mid: String::new(), again: true });
+    assert_eq!(bound(&sim), [(1, "ann-session".to_owned()), (2, "ann-session".to_owned())]);
+}
+
+fn with_metadata(number: usize, bytes: usize) -> Participant {
+    let name = format!("p-{number}");
+    Participant { metadata: "m".repeat(bytes).into(), ..person(&name) }
+}
+
+#[test]
+fn events_share_the_memory_of_the_roster() {
+    let track = RemoteTrack { id: "t".into(), ..TrackKind::Audio.into() };
+    let everybody: Vec<_> =
+        (0..50).map(|n| Participant { published: vec![track.clone()], ..with_metadata(n, 70_000) }).collect();
+    let sim = joined_with(everybody);
+    let joined = |e| if let Event::ParticipantJoined(p) = e { Some(p) } else { None };
+    let told: Vec<_> = sim.events().into_iter().filter_map(joined).collect();
+    assert_eq!(told.len(), 50);
+    // Also after what changes without the text: its tracks, its level.
+    for p in told {
+        let listed = sim.core.room.roster.get(&p.session_id).unwrap();
+        assert!(Arc::ptr_eq(&listed.metadata, &p.metadata) && listed.published.len() == 1);
+    }
+    // The same text once more is the same memory.
+    let mut sim = sim;
+    sim.mark();
+    let renamed = Participant { name: "another".into(), ..with_metadata(7, 70_000) };
+    sim.message(SfuMessage::ParticipantUpdated(Box::new(renamed)));
+    let [Event::ParticipantUpdated(p)] = &sim.events()[..] else { panic!("{:?}", sim.events()) };
+    assert!(Arc::ptr_eq(&sim.core.room.roster.get("p-7-session").unwrap().metadata, &p.metadata));
+}
+
+#[test]
+fn a_roster_without_end_is_bounded_and_said_once() {
+    let bytes = |sim: &Sim| sim.core.participants().map(Participant::weight).sum::<usize>();
+    let mut sim = joined_with(vec![]);
+    sim.mark();
+    for n in 0..600 {
+        sim.message(SfuMessage::ParticipantJoined(Box::new(with_metadata(n, 73_000))));
+    }
+    assert!((15 << 20..=16 << 20).contains(&bytes(&sim)), "{}", bytes(&sim));
+    let listed = sim.core.participants().filter(|p| p.user_id != "me").count();
+    let events = sim.events();
+    let joined = events.iter().filter(|e| matches!(e, Event::ParticipantJoined(_))).count();
+    let errors: Vec<_> = events.iter().filter(|e| matches!(e, Event::Error(_))).collect();
+    assert_eq!((joined, errors.len()), (listed, 1));
+    assert!(matches!(errors[0], Event::Error(e) if e.code == crate::error::Code::Limit));
+    // Who goes makes room, and what grows beyond it stays as it was.
+    sim.mark();
+    sim.message(SfuMessage::ParticipantLeft {
+        session_id: "p-0-session".into(),
+        user_id: "p-0".into(),
+        reason: LeaveReason::UNKNOWN,
+    });
+    sim.message(SfuMessage::ParticipantJoined(Box::new(with_metadata(700, 50_000))));
+    sim.message(SfuMessage::ParticipantUpdated(Box::new(with_metadata(1, 1_000_000))));
+    assert!(matches!(sim.events()[..], [Event::ParticipantLeft(_), Event::ParticipantJoined(_)]));
+    assert!(bytes(&sim) <= 16 << 20);
+    // Tracks count as well.
+    for n in 0..40_000 {
+        let id = format!("{n}-{}", "t".repeat(400));
+        let track = RemoteTrack { id, name: "n".repeat(500), ..TrackKind::Audio.into() };
+        sim.core.room.roster.publish(&format!("p-{}-session", 1 + n % 200), &track);
+    }
+    assert!(bytes(&sim) <= 16 << 20, "{}", bytes(&sim));
+    // Small ones, by their number.
+    let mut sim = joined_with(vec![]);
+    for n in 0..MAX_PARTICIPANTS + 10 {
+        sim.message(SfuMessage::ParticipantJoined(Box::new(with_metadata(n, 1))));
+    }
+    assert_eq!((sim.core.participants().count(), sim.errors()), (MAX_PARTICIPANTS, 1));
 }

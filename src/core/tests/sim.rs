@@ -4,9 +4,9 @@
 //! own, with [`Sim::on`]; rules that hold for every call are checked after every step.
 
 use super::check::Checker;
-use crate::core::{model::*, rng::Rng, *};
+use crate::core::{model::*, rng::Rng, trace::Trace, *};
 use crate::error::{Code, Secret};
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 pub const MS: Duration = Duration::from_millis(1);
 
@@ -20,10 +20,14 @@ pub const DIALECT: Dialect = Dialect {
     capabilities: Capabilities(u64::MAX),
     subscriber_restart: true,
     candidates_first: false,
+    identity_is_unique: false,
     subscriber_stays: false,
     admits_at_socket: false,
+    resume_introduces: false,
+    ids_in_paths: false,
     data_channels: false,
     tracks_end_in_sdp: false,
+    numbered_offers: false,
     edge_failures: 2,
     socket_open: ms(5_000),
     media_silence: None,
@@ -52,8 +56,10 @@ pub fn config() -> Config {
         subscriber_sdp: "sub".into(),
         publisher_sdp: "pub".into(),
         token: Secret::new("user-token"),
+        hold_unmute: false,
         renew_token: false,
         disconnect_timeout: ms(30_000),
+        partial_texts: false,
         seed: 1,
     }
 }
@@ -79,13 +85,19 @@ pub struct Sim {
     mark: usize,
     rule: Box<dyn FnMut(&Output) -> Reply>,
     pub joined: JoinState,
+    /// What the admission says of rights.
+    pub grants: Option<Grants>,
     /// Answers take up to this long, drawn anew each time; without it one millisecond.
     pub delays: Option<(Rng, u64)>,
     /// Peer connections come up by themselves.
     pub connects: bool,
+    /// What peer connections tell of their tries.
+    pub path: Path,
     senders: usize,
     admissions: u32,
     next_offer: u32,
+    /// Everything that the core was given and has decided; at the end it must happen again.
+    pub trace: Option<Arc<Trace>>,
 }
 
 impl Drop for Sim {
@@ -93,11 +105,25 @@ impl Drop for Sim {
     fn drop(&mut self) {
         let trace = self.check.trace.take().unwrap_or_default();
         eprintln!("{}\n", trace[trace.len().saturating_sub(60)..].join("\n"));
+        if let Some(trace) = self.trace.as_ref().filter(|_| !std::thread::panicking()) {
+            match trace::replay(&trace.text()) {
+                Ok(replayed) => assert_eq!(replayed.beyond, 0, "{replayed:?}"),
+                Err(differs) => panic!("the trace does not happen again: {differs}"),
+            }
+        }
     }
 }
 
 impl Sim {
     pub fn new(config: Config) -> Self {
+        let trace = Trace::new(&config, 1, trace::Room { entries: usize::MAX, bytes: usize::MAX });
+        let mut sim = Self::untraced(config.clone());
+        sim.core = Core::new(config).traced(trace.clone());
+        sim.trace = Some(trace);
+        sim
+    }
+
+    pub fn untraced(config: Config) -> Self {
         Self {
             core: Core::new(config),
             now: ms(1_000),
@@ -108,12 +134,15 @@ impl Sim {
             seq: 0,
             mark: 0,
             rule: Box::new(|_| Reply::Good),
+            grants: None,
             joined: JoinState { reconnected: true, fast_reconnect_deadline_s: 10, ..JoinState::default() },
             delays: None,
             connects: true,
+            path: Path::default(),
             senders: 0,
             admissions: 0,
             next_offer: 0,
+            trace: None,
         }
     }
 
@@ -171,7 +200,7 @@ impl Sim {
 
     /// News of a peer connection in use.
     pub fn peer(&mut self, peer: PeerKind, change: PeerChange) {
-        let generation = self.core.transport.expect("peer connections in use");
+        let generation = self.core.cx.transport.expect("peer connections in use");
         self.input(Input::Peer { generation, peer, change });
     }
 
@@ -303,7 +332,7 @@ impl Sim {
     fn joined_now(&self) -> JoinState {
         let mut joined = self.joined.clone();
         if !joined.participants.is_empty() {
-            joined.participants.push(Participant { session_id: self.core.session_id.clone(), ..person("me") });
+            joined.participants.push(Participant { session_id: self.core.cx.session_id.clone(), ..person("me") });
         }
         joined
     }
@@ -314,7 +343,8 @@ impl Sim {
             Output::NeedToken => Input::Token(Some(Secret::new("asked-for"))),
             Output::Admit { generation, .. } => {
                 self.admissions += 1;
-                Input::Admitted { generation: *generation, result: Ok(Box::new(admission(self.admissions))) }
+                let admission = Admission { grants: self.grants, ..admission(self.admissions) };
+                Input::Admitted { generation: *generation, result: Ok(Box::new(admission)) }
             }
             Output::OpenSocket { generation, .. } => Input::SocketOpened { generation: *generation, result: Ok(()) },
             Output::Send { generation, request: SfuRequest::Join(_) } => {
@@ -327,7 +357,8 @@ impl Sim {
                 Input::SocketClosed { generation: *generation, code: Some(*code), failure: None }
             }
             Output::Rpc { generation, id, call } => {
-                if let (true, RpcCall::SendAnswer { .. }, Some(generation)) = (self.connects, call, self.core.transport)
+                if let (true, RpcCall::SendAnswer { .. }, Some(generation)) =
+                    (self.connects, call, self.core.cx.transport)
                 {
                     let (peer, change) = (PeerKind::Subscriber, PeerChange::Connected);
                     self.after_a_while(Input::Peer { generation, peer, change });
@@ -363,7 +394,13 @@ impl Sim {
                 let (publisher, subscriber) = ("[]".to_owned(), "[]".to_owned());
                 Input::Stats { generation: *generation, mark: *mark, publisher, subscriber }
             }
+            // Tests say it themselves, or wait for the end of its time.
+            Output::Drain => return None,
+            Output::Forget { id } => Input::RemoteTrackGone { id: *id },
             Output::ClosePeer { generation, peer } => Input::PeerClosed { generation: *generation, peer: *peer },
+            Output::Inspect { generation, peer } => {
+                Input::Path { generation: *generation, peer: *peer, path: self.path.clone() }
+            }
             _ => return None,
         })
     }
@@ -427,6 +464,7 @@ pub fn admission(number: u32) -> Admission {
         ws_endpoint: "ws://127.0.0.1:1/ws".into(),
         token: Secret::new("sfu-token"),
         opus_dtx: true,
+        opus_red: true,
         ..Admission::default()
     }
 }
@@ -455,7 +493,7 @@ pub fn trickle(peer: PeerKind, ufrag: &str) -> SfuMessage {
 }
 
 pub fn audio() -> AudioOffer {
-    AudioOffer { stereo: false, dtx: true, music: false, muted: false }
+    AudioOffer { stereo: false, dtx: true, red: 1, music: false, muted: false }
 }
 
 pub fn failed(closed: bool) -> OpFailed {

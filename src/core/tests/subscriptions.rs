@@ -16,14 +16,19 @@ fn staying(subscribe: bool) -> Sim {
 }
 
 fn speaker(name: &str, tracks: &[&str]) -> Participant {
-    let track =
-        |id: &&str| RemoteTrack { id: (*id).to_owned(), kind: TrackKind::Audio, name: String::new(), muted: false };
+    let track = |id: &&str| RemoteTrack { id: (*id).to_owned(), ..TrackKind::Audio.into() };
     Participant { published: tracks.iter().map(track).collect(), ..person(name) }
 }
 
 fn media(sim: &mut Sim, id: RemoteId) {
     let generation = sim.core.generation();
-    sim.input(Input::RemoteTrack { generation, id, owner: owner("ann-prefix:TRACK_TYPE_AUDIO:1") });
+    sim.input(Input::RemoteTrack {
+        generation,
+        id,
+        owner: owner("ann-prefix:TRACK_TYPE_AUDIO:1"),
+        mid: String::new(),
+        again: false,
+    });
 }
 
 /// Of every request since the mark: which tracks, and whether they are wanted.

@@ -256,6 +256,60 @@ async fn what_waits_is_bounded_and_close_ends_it() {
     until("no task is left", || engine.live_tasks() == 0).await;
 }
 
+/// What the other stack takes until its window is closed: the number of messages, from `first` on, and their bytes.
+async fn fill(sfu: &Sfu, id: ChannelId, first: usize) -> (usize, usize) {
+    let (mut sent, mut bytes, mut refused) = (0, 0, Instant::now());
+    loop {
+        let message = message(first + sent);
+        let length = message.len();
+        let taken =
+            sfu.with(move |rtc| rtc.channel(id).is_some_and(|mut c| c.write(true, &message).expect("a write"))).await;
+        if taken {
+            (sent, bytes, refused) = (sent + 1, bytes + length, Instant::now());
+            assert!(bytes < 8 << 20, "the window stays open: {sent} messages");
+        } else if refused.elapsed() > Duration::from_millis(500) {
+            return (sent, bytes);
+        } else {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_does_not_read_closes_the_window_and_loses_nothing() {
+    let engine = WebRtcEngine::new();
+    let sfu = Sfu::new().await;
+    let (subscriber, heard) = peer(&engine, PeerKind::Subscriber).await;
+    let (mid, _) = sfu.offer(&subscriber, |api| audio(api, "p1AUDIO", "a")).await;
+    feed(&sfu, mid, 1, || heard.packets(0).len() > 5).await;
+    let (id, _) = sfu.offer(&subscriber, |api| api.add_channel_with_config(config("_reliable"))).await;
+    until("the channel", || sfu.log.lock().channels.len() == 1).await;
+    sfu_to_us(&sfu, id, &heard, 0, 20).await;
+    heard.data.lock().clear();
+    heard.full.send_replace(true);
+    let (sent, bytes) = fill(&sfu, id, 0).await;
+    assert!(heard.data.lock().len() <= 1, "one was being read");
+    // Media does not wait behind it.
+    let before = heard.packets(0).len();
+    feed(&sfu, mid, 1_000, || heard.packets(0).len() > before + 10).await;
+    let freed = Instant::now();
+    heard.full.send_replace(false);
+    until("all of them", || heard.data.lock().len() == sent).await;
+    println!("{sent} messages of {bytes} bytes after {:?}", freed.elapsed());
+    for (i, (_, got)) in heard.data.lock().iter().enumerate() {
+        assert_eq!(got[..], message(i)[..], "message {i}");
+    }
+    // It goes on as before; what is not read before the end is told.
+    sfu_to_us(&sfu, id, &heard, 0, 20).await;
+    heard.full.send_replace(true);
+    fill(&sfu, id, 0).await;
+    soon("close", subscriber.close()).await;
+    until("no task is left", || engine.live_tasks() == 0).await;
+    let (messages, bytes) = *heard.unread.lock();
+    assert!(messages > 50 && bytes > messages * 100, "{messages} messages of {bytes} bytes");
+    assert_eq!(heard.late.load(Ordering::SeqCst), 0);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn closes_in_the_middle_of_messages() {
     let engine = WebRtcEngine::new();

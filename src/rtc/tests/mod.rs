@@ -4,7 +4,10 @@
 
 mod abuse;
 mod data;
+#[path = "../webrtc/hostile_tests.rs"]
+mod hostile;
 mod pairs;
+mod redundant;
 mod stack;
 mod text;
 
@@ -41,6 +44,10 @@ struct Hear {
     data: Mutex<Vec<(String, Bytes)>>,
     /// Data and channels told after `Closed`.
     late: AtomicUsize,
+    /// While it is true, no reliable message is taken.
+    full: tokio::sync::watch::Sender<bool>,
+    /// Messages dropped, and their bytes.
+    unread: Mutex<(u64, u64)>,
 }
 
 struct Sink(Arc<Mutex<Heard>>, Arc<Mutex<Option<Instant>>>);
@@ -88,6 +95,17 @@ impl PeerObserver for Hear {
         self.late.fetch_add(usize::from(self.has(PeerState::Closed)), Ordering::SeqCst);
         self.data.lock().push((label.to_owned(), message));
     }
+
+    fn data_unread(&self, _: &str, messages: u64, bytes: u64) {
+        let mut unread = self.unread.lock();
+        *unread = (unread.0 + messages, unread.1 + bytes);
+    }
+
+    fn data_room(&self, label: &str) -> Option<Waiting> {
+        let mut full = self.full.subscribe();
+        let waits = label == "_reliable" && *full.borrow();
+        waits.then(|| Box::pin(async move { drop(full.wait_for(|full| !*full).await) }) as Waiting)
+    }
 }
 
 impl Hear {
@@ -134,7 +152,8 @@ async fn peer(engine: &WebRtcEngine, kind: PeerKind) -> (Arc<dyn Peer>, Arc<Hear
 }
 
 fn spec(track: &str) -> AudioSenderSpec {
-    AudioSenderSpec { stream_id: format!("{track}:stream"), track_id: track.to_owned(), stereo: false, dtx: false }
+    let (stream_id, track_id) = (format!("{track}:stream"), track.to_owned());
+    AudioSenderSpec { stream_id, track_id, stereo: false, dtx: false, red: 0 }
 }
 
 /// A publisher and a subscriber of ours against each other.

@@ -39,11 +39,21 @@ impl Drop for Sfu {
 
 impl Sfu {
     pub(super) async fn new() -> Self {
-        static CRYPTO: std::sync::Once = std::sync::Once::new();
-        CRYPTO.call_once(|| str0m::crypto::from_feature_flags().install_process_default());
+        Self::made(false).await
+    }
+
+    /// One that speaks redundant audio.
+    pub(super) async fn with_red() -> Self {
+        Self::made(true).await
+    }
+
+    async fn made(red: bool) -> Self {
+        offhook_sfu::crypto::install();
         let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
         let local = socket.local_addr().expect("its address");
-        let mut rtc = RtcConfig::new().set_rtp_mode(true).build(Instant::now());
+        let mut config = RtcConfig::new().set_rtp_mode(true);
+        config.codec_config().enable_opus(true, red);
+        let mut rtc = config.build(Instant::now());
         rtc.add_local_candidate(Candidate::host(local, "udp").expect("a candidate"));
         let log = Arc::new(Mutex::new(Log::default()));
         let (jobs, todo) = mpsc::channel(16);
@@ -71,11 +81,21 @@ impl Sfu {
     }
 
     pub(super) async fn send(&self, mid: Mid, sequence: u16, payload: &'static [u8]) {
+        self.send_as(mid, 111, sequence, payload.to_vec()).await;
+    }
+
+    pub(super) async fn send_as(&self, mid: Mid, payload_type: u8, sequence: u16, payload: Vec<u8>) {
         self.with(move |rtc| {
             let mut api = rtc.direct_api();
             let stream = api.stream_tx_by_mid(mid, None).expect("a stream");
             let time = u32::from(sequence) * 960;
-            stream.write_rtp(RtpWrite::new(111.into(), u64::from(sequence).into(), time, Instant::now(), payload));
+            stream.write_rtp(RtpWrite::new(
+                payload_type.into(),
+                u64::from(sequence).into(),
+                time,
+                Instant::now(),
+                payload,
+            ));
         })
         .await;
     }

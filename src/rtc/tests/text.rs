@@ -74,13 +74,60 @@ fn stereo_is_mirrored_by_m_line() {
 fn announcements_name_the_codecs() {
     for (kind, direction) in [(PeerKind::Publisher, "a=sendonly"), (PeerKind::Subscriber, "a=recvonly")] {
         let text = sdp::announce_sdp(kind);
-        for name in ["opus/48000/2", "red/48000/2", "VP8/90000", "VP9/90000", "H264/90000", "AV1/90000"] {
+        for name in ["opus/48000/2", "red/48000/2", "a=fmtp:63 111/111"] {
             assert!(text.contains(name), "{name}");
         }
-        assert_eq!(text.matches(direction).count(), 2);
+        assert!(!text.contains("video"), "what is neither sent nor received is not announced");
+        assert_eq!(text.matches(direction).count(), 1);
         assert!(sdp::prepare_remote(&text).is_ok());
         assert!(text.lines().all(|line| line.as_bytes().get(1) == Some(&b'=')));
     }
+}
+
+#[test]
+fn redundant_audio_is_found_and_taken_out_by_m_line() {
+    let text = sdp::announce_sdp(PeerKind::Publisher);
+    assert_eq!(sdp::red_payload(&text, "0"), Some(63));
+    assert_eq!(sdp::red_payload(&text, "1"), None);
+    for (from, to) in [("63 111/111", "63 111/8"), ("fmtp:63 ", "fmtp:64 "), ("red/48000", "red/8000")] {
+        assert_eq!(sdp::red_payload(&text.replace(from, to), "0"), None, "{to}");
+    }
+    assert_eq!(sdp::without_red(&text, &["1".into()]), text);
+    let without = sdp::without_red(&text, &["0".into()]);
+    assert!(without.contains("m=audio 9 UDP/TLS/RTP/SAVPF 111\r\n") && !without.contains(":63"), "{without}");
+    assert!(without.contains("a=fmtp:111 minptime=10;useinbandfec=1\r\n"));
+}
+
+#[test]
+fn what_is_received_is_read_from_the_offer() {
+    let lines =
+        "a=sendonly\r\na=msid:s t\r\na=extmap:3/recvonly urn:ietf:params:rtp-hdrext:sdes:mid\r\na=ssrc:7 cname:x\r\n\
+        a=ssrc:8 cname:x\r\na=ssrc-group:FID 7 8\r\n";
+    let offer = OFFER
+        .replace("a=mid:1\r\n", &format!("a=mid:1\r\n{lines}"))
+        .replace("111\r\na=mid:0", "0\r\na=recvonly\r\na=mid:0");
+    let all = sdp::receiving(&offer);
+    let [one] = &all[..] else { panic!("{all:?}") };
+    assert_eq!((one.mid.as_str(), one.stream_id.as_str(), one.track_id.as_str()), ("1", "s", "t"));
+    assert_eq!((&one.ssrcs[..], one.mid_extension, one.rid_extension), (&[7][..], 3, 0));
+    assert_eq!((&one.types.opus[..], &one.formats[..]), (&[111][..], &[(111, "opus".to_owned(), 48_000)][..]));
+    for silent in ["a=inactive", "a=recvonly"] {
+        assert!(sdp::receiving(&offer.replace("a=sendonly", silent)).is_empty());
+    }
+    let other = offer.replace("a=msid:s t\r\n", "").replace("a=ssrc:7 cname:x", "a=ssrc:7 msid:u v");
+    let all = sdp::receiving(&other);
+    assert_eq!((all[0].stream_id.as_str(), all[0].track_id.as_str()), ("u", "v"));
+}
+
+#[test]
+fn m_lines_that_name_no_ssrc_get_one_of_nobody() {
+    let named = sdp::with_ssrcs(OFFER);
+    assert_eq!(named.matches("a=ssrc:").count(), 2);
+    assert_eq!(sdp::with_ssrcs(&named), named, "once is enough");
+    let ssrcs: Vec<_> = sdp::receiving(&named).into_iter().map(|line| line.ssrcs).collect();
+    assert!(ssrcs[0].len() == 1 && ssrcs[1].len() == 1 && ssrcs[0] != ssrcs[1], "{ssrcs:?}");
+    let inactive = OFFER.replace("a=mid:1", "a=inactive\r\na=mid:1");
+    assert_eq!(sdp::with_ssrcs(&inactive).matches("a=ssrc:").count(), 1);
 }
 
 #[test]
@@ -112,7 +159,8 @@ fn no_text_panics() {
         let _ = sdp::mirror_stereo(&text, OFFER);
         let _ = sdp::mirror_stereo(OFFER, &text);
         let _ = sdp::describe_senders(&text, &[("1".into(), true, true)]);
-        let _ = candidate::parse(&text);
+        let _ = (sdp::red_payload(&text, "1"), sdp::without_red(&text, &["1".into()]), sdp::video_mids(&text));
+        let _ = (candidate::parse(&text), sdp::receiving(&text), sdp::with_ssrcs(&text));
     }
 }
 
@@ -129,9 +177,13 @@ fn candidates_round_trip() {
 
 #[test]
 fn addresses_to_bind() {
-    let ip = |text: &str| text.parse().expect("an address");
-    assert_eq!(udp::bind_addresses(true, [ip("10.0.0.1")]), ["127.0.0.1:0"]);
-    assert_eq!(udp::bind_addresses(false, [ip("127.0.0.1"), ip("::1"), ip("fe80::1")]), ["127.0.0.1:0"]);
-    assert_eq!(udp::bind_addresses(false, [ip("127.0.0.1"), ip("10.0.0.1")]), ["0.0.0.0:0"]);
-    assert_eq!(udp::bind_addresses(false, [ip("fd00::1"), ip("10.0.0.1")]), ["0.0.0.0:0", "[::]:0"]);
+    let ip = |text: &str| -> std::net::IpAddr { text.parse().expect("an address") };
+    let bind = |loopback_only, interfaces: &[&str]| -> Vec<String> {
+        let bound = udp::bind_addresses(loopback_only, interfaces.iter().map(|text| ip(text)));
+        bound.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(bind(true, &["10.0.0.1"]), ["127.0.0.1:0"]);
+    assert_eq!(bind(false, &["127.0.0.1", "::1", "fe80::1", "169.254.1.1"]), ["127.0.0.1:0"]);
+    assert_eq!(bind(false, &["127.0.0.1", "10.0.0.1", "10.0.0.1"]), ["10.0.0.1:0"]);
+    assert_eq!(bind(false, &["fd00::1", "10.0.0.1", "10.0.0.2"]), ["10.0.0.1:0", "10.0.0.2:0", "[fd00::1]:0"]);
 }

@@ -3,16 +3,22 @@
 //! Part of the engine's module. Must not know: negotiation, packets.
 
 use super::super::engine::{PeerOptions, MAX_DATA_MESSAGE};
+use super::inbound::{Inbound, Tap};
 use crate::core::model::{IceServer, PeerKind};
-use rtc::interceptor::{ReceiverReportBuilder, SenderReportBuilder, Slot};
-use rtc::peer_connection::configuration::setting_engine::SctpMaxMessageSize;
+use parking_lot::Mutex;
+use rtc::crypto::RTCCryptoProvider;
+use rtc::dtls::cipher_suite::CipherSuiteId;
+use rtc::ice::url::{SchemeType, Url};
+use rtc::interceptor::{Registry, SenderReportBuilder, Slot};
+use rtc::peer_connection::configuration::media_engine::MediaEngine;
+use rtc::peer_connection::configuration::setting_engine::{SctpMaxMessageSize, SettingEngine, SettingEngineBuilder};
 use rtc::peer_connection::transport::RTCDtlsRole;
 use rtc::rtp_transceiver::rtp_sender::{
     RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpHeaderExtensionCapability, RtpCodecKind,
 };
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
-use webrtc::peer_connection::{MediaEngine, RTCIceServer, Registry, SettingEngine, SettingEngineBuilder};
 
 /// ICE ticks of the publisher until it is connected; nomination and DTLS each wait for a tick.
 const PUBLISHER_TICK: Duration = Duration::from_millis(5);
@@ -22,35 +28,77 @@ const PUBLISHER_MAX_CHECKS: u16 = 6000;
 const PRFLX_WAIT: Duration = Duration::from_millis(20);
 pub(super) const AUDIO_LEVEL_URI: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
 pub(super) const OPUS: &str = "audio/opus";
+pub(super) const RED: &str = "audio/red";
+const OPUS_PAYLOAD: u8 = 111;
+const RED_PAYLOAD: u8 = 63;
 
-/// STUN and TURN over UDP; the engine knows no other transport to a relay. On loopback only those
-/// that are there by their name: nobody else is to be asked, a name server neither.
-pub(super) fn ice_servers(options: &PeerOptions) -> Vec<RTCIceServer> {
-    let usable = |server: &IceServer, url: &str| {
-        let relay = url.starts_with("turn:");
-        (url.starts_with("stun:") || relay)
-            && !url.contains("transport=tcp")
-            && (!relay || !(server.username.is_empty() || server.password.is_empty()))
-            && rtc::ice::url::Url::parse_url(url).is_ok_and(|url| !options.loopback_only || is_loopback(&url.host))
-    };
-    options
-        .ice_servers
-        .iter()
-        .take(16)
-        .map(|server| RTCIceServer {
-            urls: server.urls.iter().filter(|url| usable(server, url)).take(8).cloned().collect(),
+/// What may wait in the engine to be put together or to be read, in bytes.
+const RECEIVE_BUFFER: u32 = 256 * 1024;
+/// Servers that are asked.
+const MAX_SERVERS: usize = 16;
+
+/// A STUN or TURN server that is asked over UDP.
+#[derive(Clone, Debug)]
+pub(super) struct Server {
+    /// As it was given.
+    pub(super) url: String,
+    pub(super) turn: bool,
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) username: String,
+    pub(super) password: crate::error::Secret,
+}
+
+impl Server {
+    /// Host and port as they are written in a URL.
+    pub(super) fn name(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// STUN and TURN over UDP; there is no other transport to a relay yet. On loopback only those that are there by their
+/// name: nobody else is to be asked, a name server neither.
+pub(super) fn ice_servers(options: &PeerOptions) -> Vec<Server> {
+    let usable = |server: &IceServer, url: &String| {
+        let turn = url.starts_with("turn:");
+        if !(url.starts_with("stun:") || turn) || url.contains("transport=tcp") {
+            return None;
+        }
+        if turn && (server.username.is_empty() || server.password.is_empty()) {
+            return None;
+        }
+        let parsed = Url::parse_url(url).ok()?;
+        if !matches!(parsed.scheme, SchemeType::Stun | SchemeType::Turn) {
+            return None;
+        }
+        let host = parsed.host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        (!options.loopback_only || is_loopback(&host)).then(|| Server {
+            url: url.clone(),
+            turn,
+            host,
+            port: parsed.port,
             username: server.username.clone(),
-            credential: server.password.reveal().to_owned(),
+            password: server.password.clone(),
         })
-        .filter(|server| !server.urls.is_empty())
-        .collect()
+    };
+    let all = options.ice_servers.iter().take(MAX_SERVERS);
+    let usable = all.flat_map(|server| server.urls.iter().filter_map(|url| usable(server, url)).take(8));
+    usable.take(MAX_SERVERS).collect()
 }
 
 fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-pub(super) fn setting_engine(kind: PeerKind, disconnected_after: Option<Duration>) -> SettingEngine {
+pub(super) fn setting_engine(
+    kind: PeerKind,
+    disconnected_after: Option<Duration>,
+    provider: Arc<dyn RTCCryptoProvider>,
+) -> SettingEngine {
     // Whoever looks sooner must ask more often: of three unanswered questions none is chance.
     let keepalive =
         disconnected_after.map(|after| (after / 3).clamp(Duration::from_millis(200), Duration::from_secs(2)));
@@ -60,6 +108,15 @@ pub(super) fn setting_engine(kind: PeerKind, disconnected_after: Option<Duration
         .with_prflx_acceptance_min_wait(Some(PRFLX_WAIT))
         .with_ice_timeouts(disconnected_after, None, keepalive)
         .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(MAX_DATA_MESSAGE as u32))
+        .with_sctp_max_receive_buffer_size(RECEIVE_BUFFER)
+        .with_crypto_provider(provider)
+        // Those of the other suites would open records where nobody looks.
+        .with_dtls_cipher_suites(vec![
+            CipherSuiteId::Tls_Ecdhe_Ecdsa_With_Aes_128_Gcm_Sha256,
+            CipherSuiteId::Tls_Ecdhe_Rsa_With_Aes_128_Gcm_Sha256,
+            CipherSuiteId::Tls_Ecdhe_Ecdsa_With_ChaCha20_Poly1305_Sha256,
+            CipherSuiteId::Tls_Ecdhe_Rsa_With_ChaCha20_Poly1305_Sha256,
+        ])
         .with_multicast_dns_mode(rtc::ice::mdns::MulticastDnsMode::Disabled)
         // Being the DTLS server spares a tick: the SFU opens DTLS as soon as it may.
         .with_answering_dtls_role(RTCDtlsRole::Server);
@@ -81,9 +138,20 @@ pub(super) fn opus() -> RTCRtpCodec {
     }
 }
 
-pub(super) fn media_engine(kind: PeerKind) -> webrtc::error::Result<(MediaEngine, Registry)> {
+/// Opus frames, each with earlier ones (RFC 2198).
+fn red() -> RTCRtpCodec {
+    let sdp_fmtp_line = format!("{OPUS_PAYLOAD}/{OPUS_PAYLOAD}");
+    RTCRtpCodec { mime_type: RED.to_owned(), sdp_fmtp_line, ..opus() }
+}
+
+pub(super) fn media_engine(
+    kind: PeerKind,
+    inbound: &Arc<Mutex<Inbound>>,
+) -> rtc::shared::error::Result<(MediaEngine, Registry)> {
     let mut media = MediaEngine::default();
-    media.register_codec(RTCRtpCodecParameters { rtp_codec: opus(), payload_type: 111 }, RtpCodecKind::Audio)?;
+    for (rtp_codec, payload_type) in [(opus(), OPUS_PAYLOAD), (red(), RED_PAYLOAD)] {
+        media.register_codec(RTCRtpCodecParameters { rtp_codec, payload_type }, RtpCodecKind::Audio)?;
+    }
     if kind == PeerKind::Subscriber {
         // No rtx and no plain nack: with them the engine's NACK generator asks for packets again
         // that rtx has already brought.
@@ -117,16 +185,18 @@ pub(super) fn media_engine(kind: PeerKind) -> webrtc::error::Result<(MediaEngine
     }
     let level = RTCRtpHeaderExtensionCapability { uri: AUDIO_LEVEL_URI.to_owned() };
     media.register_header_extension(level, RtpCodecKind::Audio, None)?;
-    let registry = match kind {
-        PeerKind::Publisher => Registry::new().with(Slot::SenderReport, SenderReportBuilder::new().build()),
+    let mut registry = Registry::new().with(Slot::from(100), Tap::new(inbound.clone()));
+    match kind {
+        PeerKind::Publisher => registry = registry.with(Slot::SenderReport, SenderReportBuilder::new().build()),
         PeerKind::Subscriber => {
             for uri in [rtc::sdp::extmap::SDES_MID_URI, rtc::sdp::extmap::SDES_RTP_STREAM_ID_URI] {
-                let uri = RTCRtpHeaderExtensionCapability { uri: uri.to_owned() };
-                media.register_header_extension(uri, RtpCodecKind::Video, None)?;
+                for kind in [RtpCodecKind::Audio, RtpCodecKind::Video] {
+                    let uri = RTCRtpHeaderExtensionCapability { uri: uri.to_owned() };
+                    media.register_header_extension(uri, kind, None)?;
+                }
             }
-            Registry::new().with(Slot::ReceiverReport, ReceiverReportBuilder::new().build())
         }
-    };
+    }
     Ok((media, registry))
 }
 
@@ -158,7 +228,7 @@ mod tests {
         let asked = |loopback_only| -> Vec<String> {
             let ice_servers = vec![elsewhere.clone(), server.clone()];
             let options = PeerOptions { ice_servers, loopback_only, ..PeerOptions::default() };
-            super::ice_servers(&options).into_iter().flat_map(|server| server.urls).collect()
+            super::ice_servers(&options).into_iter().map(|server| server.url).collect()
         };
         assert_eq!(asked(true), [urls[0], urls[1], urls[2], urls[9]]);
         assert!(asked(false).len() >= 8);

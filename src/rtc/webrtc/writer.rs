@@ -1,32 +1,27 @@
-//! Sends RTP on one sender.
+//! Sends RTP on one sender, and messages on one data channel.
 //!
 //! Part of the engine's module. Must not know: negotiation beyond what it left for this sender,
 //! what packets contain.
 
 use super::super::engine::*;
-use super::super::gate::Gate;
-use super::media::{AUDIO_LEVEL_URI, OPUS};
-use super::{closed, error, Shared};
+use super::driver::Shared;
+use crate::media::red;
 use async_trait::async_trait;
 use bytes::Bytes;
-use std::sync::atomic::{AtomicU32, Ordering};
+use parking_lot::Mutex;
+use rtc::data_channel::RTCDataChannelId;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::Arc;
-use std::time::Duration;
-use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
-use webrtc::media_stream::track_local::TrackLocal;
-use webrtc::rtp_transceiver::RtpTransceiver;
 
-/// The longest that a packet waits for room in the engine's queue.
-pub(super) const WRITE_TIMEOUT: Duration = Duration::from_millis(100);
-
-/// Payload type and header extension id of a sender that may send; 0 until then.
+/// Payload type, header extension id and the payload type of redundant audio (0: none) of a sender that may
+/// send, a byte each from below; 0 until then.
 const READY: u32 = 1 << 31;
 
-pub(super) struct Writer {
-    pub(super) track: Arc<TrackLocalStaticRTP>,
+/// What a sender may send.
+pub(super) struct Line {
     pub(super) ssrc: u32,
-    pub(super) gate: Arc<Gate>,
-    pub(super) negotiated: AtomicU32,
+    state: AtomicU32,
+    red: Mutex<red::Encoder>,
 }
 
 /// Loudness bytes by level (RFC 6464 §3): the V bit is set for anything but digital silence.
@@ -40,28 +35,25 @@ static LEVELS: [u8; 128] = {
     levels
 };
 
-impl Writer {
-    /// From now on packets are dropped silently.
-    pub(super) fn stop(&self) {
-        self.negotiated.store(0, Ordering::Release);
+impl Line {
+    pub(super) fn new(ssrc: u32, red: u8) -> Self {
+        Self { ssrc, state: AtomicU32::new(0), red: Mutex::new(red::Encoder::new(usize::from(red))) }
     }
 
-    /// Takes over what was negotiated for this sender.
-    pub(super) async fn negotiate(&self, shared: &Shared, transceiver: &Arc<dyn RtpTransceiver>) -> EngineResult<()> {
-        let read = async {
-            let sends = transceiver.current_direction().await?.has_send();
-            let Some(sender) = transceiver.sender().await?.filter(|_| sends) else { return Ok(0) };
-            let parameters = sender.get_parameters().await?.rtp_parameters;
-            let codec = parameters.codecs.iter().find(|c| c.rtp_codec.mime_type.eq_ignore_ascii_case(OPUS));
-            let level = parameters.header_extensions.iter().find(|extension| extension.uri == AUDIO_LEVEL_URI);
-            Ok(codec.map_or(0, |codec| {
-                READY | u32::from(codec.payload_type) | level.map_or(0, |level| u32::from(level.id as u8) << 8)
-            }))
-        };
-        let negotiated = shared.call(EngineErrorKind::Internal, "read what a sender may send", read).await?;
-        self.negotiated.store(negotiated, Ordering::Release);
-        Ok(())
+    /// From now on packets are dropped silently.
+    pub(super) fn stop(&self) {
+        self.state.store(0, Ordering::Release);
     }
+
+    pub(super) fn negotiated(&self, payload_type: u8, level: u8, red: u8) {
+        let state = READY | u32::from(payload_type) | u32::from(level) << 8 | u32::from(red) << 16;
+        self.state.store(state, Ordering::Release);
+    }
+}
+
+pub(super) struct Writer {
+    pub(super) line: Arc<Line>,
+    pub(super) shared: Arc<Shared>,
 }
 
 #[async_trait]
@@ -74,20 +66,22 @@ impl RtpWriter for Writer {
         level_dbov: Option<u8>,
         payload: Bytes,
     ) -> EngineResult<()> {
-        if self.gate.is_closing() {
-            return Err(closed());
-        }
-        let negotiated = self.negotiated.load(Ordering::Acquire);
+        let negotiated = self.line.state.load(Ordering::Acquire);
         if negotiated & READY == 0 {
-            return Ok(());
+            return self.shared.open();
         }
+        let (opus, red) = ((negotiated & 0x7f) as u8, (negotiated >> 16 & 0x7f) as u8);
+        let (payload_type, payload) = match red {
+            0 => (opus, payload),
+            red => (red, self.line.red.lock().packet(timestamp, &payload, opus)),
+        };
         let mut header = rtc::rtp::Header {
             version: 2,
             marker,
-            payload_type: (negotiated & 0x7f) as u8,
+            payload_type,
             sequence_number: sequence,
             timestamp,
-            ssrc: self.ssrc,
+            ssrc: self.line.ssrc,
             ..Default::default()
         };
         let extension = (negotiated >> 8 & 0xff) as u8;
@@ -96,12 +90,27 @@ impl RtpWriter for Writer {
             let _ = header.set_extension(extension, Bytes::from_static(&LEVELS[level..=level]));
         }
         let packet = rtc::rtp::Packet { header, payload };
-        match tokio::time::timeout(WRITE_TIMEOUT, self.track.write_rtp(packet)).await {
-            Ok(Ok(())) => Ok(()),
-            _ if self.gate.is_closing() => Err(closed()),
-            // The engine's text would quote the packet.
-            Ok(Err(_)) => Err(error(EngineErrorKind::Internal, "the engine takes no more packets")),
-            Err(_) => Err(error(EngineErrorKind::Internal, "the engine's queue is full")),
-        }
+        self.shared.send(|core, now| core.write_rtp(now, packet))
+    }
+}
+
+pub(super) struct ChannelWriter {
+    pub(super) id: RTCDataChannelId,
+    pub(super) open: Arc<AtomicBool>,
+    pub(super) shared: Arc<Shared>,
+}
+
+#[async_trait]
+impl DataWriter for ChannelWriter {
+    fn is_open(&self) -> bool {
+        self.open.load(Ordering::Acquire) && self.shared.open().is_ok()
+    }
+
+    fn buffered(&self) -> usize {
+        self.shared.look(|core| core.outstanding(self.id)).unwrap_or(0)
+    }
+
+    async fn send(&self, message: Bytes) -> EngineResult<()> {
+        self.shared.call(|core, now| core.send_data(now, self.id, message))
     }
 }

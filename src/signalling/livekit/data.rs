@@ -17,11 +17,6 @@ pub const CHANNELS: [Channel; 2] = [
 
 /// Bytes of a text in one piece.
 const PIECE: usize = 15_000;
-/// Longest payload of a procedure call, each way, in bytes.
-pub const MAX_RPC: usize = 15_360;
-/// Of the time that a caller waits, so much is for the way.
-const ROUND_TRIP_MS: u32 = 7_000;
-const LEAST_RPC_MS: u32 = 1_000;
 const MAX_RPC_TEXT: usize = 1_024;
 
 fn packet(message: &DataOut, value: Value) -> Bytes {
@@ -49,14 +44,19 @@ pub fn encode(message: &DataOut, now_ms: i64) -> Vec<Bytes> {
             destination_identities: message.to.clone(),
             ..Default::default()
         })),
-        DataBody::Text { id, topic, text } => text_packets(message, id, topic, text, now_ms),
-        // A text goes out whole.
-        DataBody::TextBegin { .. } | DataBody::TextPiece { .. } | DataBody::TextEnd { .. } => Vec::new(),
+        DataBody::Text { id, topic, text, attributes } => text_packets(message, id, topic, text, attributes, now_ms),
+        // A text goes out whole; keys and what is encrypted are only heard.
+        DataBody::TextBegin { .. }
+        | DataBody::TextPiece { .. }
+        | DataBody::TextEnd { .. }
+        | DataBody::TextPart { .. }
+        | DataBody::Dtmf { .. }
+        | DataBody::Encrypted => Vec::new(),
         DataBody::RpcRequest { id, method, payload, timeout_ms, version } => one(Value::RpcRequest(pb::RpcRequest {
             id: id.clone(),
             method: method.clone(),
             payload: payload.clone(),
-            response_timeout_ms: timeout_ms.saturating_sub(ROUND_TRIP_MS).max(LEAST_RPC_MS),
+            response_timeout_ms: *timeout_ms,
             version: *version,
         })),
         DataBody::RpcAck { id } => one(Value::RpcAck(pb::RpcAck { request_id: id.clone() })),
@@ -83,7 +83,14 @@ pub fn seal(packet: &Bytes, sequence: u32) -> Bytes {
     sealed.into()
 }
 
-fn text_packets(message: &DataOut, id: &str, topic: &str, text: &str, now_ms: i64) -> Vec<Bytes> {
+fn text_packets(
+    message: &DataOut,
+    id: &str,
+    topic: &str,
+    text: &str,
+    attributes: &Attributes,
+    now_ms: i64,
+) -> Vec<Bytes> {
     use pb::data_stream::{header::ContentHeader, Chunk, Header, TextHeader, Trailer};
     let header = Header {
         stream_id: id.to_owned(),
@@ -91,6 +98,7 @@ fn text_packets(message: &DataOut, id: &str, topic: &str, text: &str, now_ms: i6
         topic: topic.to_owned(),
         mime_type: "text/plain".to_owned(),
         total_length: Some(text.len() as u64),
+        attributes: attributes.clone().into_iter().collect(),
         content_header: Some(ContentHeader::TextHeader(TextHeader::default())),
         ..Default::default()
     };
@@ -109,7 +117,7 @@ fn text_packets(message: &DataOut, id: &str, topic: &str, text: &str, now_ms: i6
         packets.push(packet(message, Value::StreamChunk(chunk)));
         index += 1;
     }
-    let trailer = Trailer { stream_id: id.to_owned(), reason: String::new() };
+    let trailer = Trailer { stream_id: id.to_owned(), ..Trailer::default() };
     packets.push(packet(message, Value::StreamTrailer(trailer)));
     packets
 }
@@ -134,14 +142,19 @@ fn body(value: Value) -> Option<DataBody> {
         Value::User(user) => DataBody::Packet { topic: topic(user.topic.unwrap_or_default())?, payload: user.payload },
         // The older form of a text; deleted ones are no text.
         Value::ChatMessage(chat) if !chat.deleted => {
-            DataBody::Text { id: chat.id, topic: String::new(), text: chat.message }
+            let (topic, attributes) = (String::new(), Attributes::default());
+            DataBody::Text { id: chat.id, topic, text: chat.message, attributes }
         }
         Value::ChatMessage(_) => return None,
+        Value::EncryptedPacket(_) => DataBody::Encrypted,
+        Value::SipDtmf(key) => dtmf(key)?,
         Value::StreamHeader(header) => match header.content_header? {
+            ContentHeader::TextHeader(_) if header.encryption_type != 0 => DataBody::Encrypted,
             ContentHeader::TextHeader(_) => DataBody::TextBegin {
                 id: id(header.stream_id)?,
                 topic: topic(header.topic)?,
                 length: header.total_length,
+                attributes: header.attributes.into_iter().collect(),
             },
             ContentHeader::ByteHeader(_) => return None,
         },
@@ -149,7 +162,8 @@ fn body(value: Value) -> Option<DataBody> {
             DataBody::TextPiece { id: id(chunk.stream_id)?, index: chunk.chunk_index, content: chunk.content }
         }
         Value::StreamTrailer(trailer) => {
-            DataBody::TextEnd { id: id(trailer.stream_id)?, complete: trailer.reason.is_empty() }
+            let attributes = trailer.attributes.into_iter().collect();
+            DataBody::TextEnd { id: id(trailer.stream_id)?, complete: trailer.reason.is_empty(), attributes }
         }
         Value::RpcRequest(call) => DataBody::RpcRequest {
             id: id(call.id)?,
@@ -171,6 +185,16 @@ fn body(value: Value) -> Option<DataBody> {
             },
         },
     })
+}
+
+/// Gateways tell the key as a text, as its number, or both.
+fn dtmf(key: pb::SipDtmf) -> Option<DataBody> {
+    const KEYS: [&str; 16] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "#", "A", "B", "C", "D"];
+    let code = match key.digit.as_str() {
+        "" => key.code as usize,
+        digit => KEYS.iter().position(|key| key.eq_ignore_ascii_case(digit))?,
+    };
+    Some(DataBody::Dtmf { code: code as u32, digit: (*KEYS.get(code)?).to_owned() })
 }
 
 #[cfg(test)]
@@ -207,18 +231,17 @@ mod tests {
             timeout_ms,
             version: 1,
         };
-        // Of the caller's time the way there and back is taken off.
-        assert_eq!(back(&encode(&out(call(15_000)), 1)[0]), call(8_000));
-        assert_eq!(back(&encode(&out(call(2_000)), 1)[0]), call(1_000));
+        assert_eq!(back(&encode(&out(call(8_000)), 1)[0]), call(8_000));
     }
 
     #[test]
     fn a_long_text_is_cut_between_characters() {
         let text = "é".repeat(20_000);
-        let packets = encode(&out(DataBody::Text { id: "s".into(), topic: "t".into(), text: text.clone() }), 1);
+        let (id, topic, attributes) = ("s".to_owned(), "t".to_owned(), Attributes::default());
+        let packets = encode(&out(DataBody::Text { id, topic, text: text.clone(), attributes }), 1);
         assert_eq!(packets.len(), 2 + 3);
-        let begin = DataBody::TextBegin { id: "s".into(), topic: "t".into(), length: Some(40_000) };
-        assert_eq!(back(&packets[0]), begin);
+        let (id, topic, attributes) = ("s".to_owned(), "t".to_owned(), Attributes::default());
+        assert_eq!(back(&packets[0]), DataBody::TextBegin { id, topic, length: Some(40_000), attributes });
         let mut whole = Vec::new();
         for (n, packet) in packets[1..4].iter().enumerate() {
             let DataBody::TextPiece { index, content, .. } = back(packet) else { panic!("no piece") };
@@ -227,7 +250,58 @@ mod tests {
             whole.extend_from_slice(&content);
         }
         assert_eq!(String::from_utf8(whole).as_deref(), Ok(text.as_str()));
-        assert_eq!(back(&packets[4]), DataBody::TextEnd { id: "s".into(), complete: true });
+        let attributes = Attributes::default();
+        assert_eq!(back(&packets[4]), DataBody::TextEnd { id: "s".into(), complete: true, attributes });
+    }
+
+    #[test]
+    fn what_is_attached_to_a_text_is_at_both_its_ends() {
+        let attributes: Attributes = [("lk.segment_id".to_owned(), "s1".to_owned())].into();
+        let text =
+            DataBody::Text { id: "s".into(), topic: "t".into(), text: "x".into(), attributes: attributes.clone() };
+        let packets = encode(&out(text), 1);
+        let begin = DataBody::TextBegin { id: "s".into(), topic: "t".into(), length: Some(1), attributes };
+        assert_eq!(back(&packets[0]), begin);
+        let attributes = [("lk.transcription_final".to_owned(), "true".to_owned())].into();
+        let end = pb::data_stream::Trailer { stream_id: "s".into(), attributes, ..Default::default() };
+        let DataBody::TextEnd { complete, attributes, .. } = back(&wire(Value::StreamTrailer(end))) else { panic!() };
+        assert!(complete && attributes["lk.transcription_final"] == "true");
+    }
+
+    fn wire(value: Value) -> Bytes {
+        pb::DataPacket { value: Some(value), ..Default::default() }.encode_to_vec().into()
+    }
+
+    #[test]
+    fn keys_have_a_number_and_a_name() {
+        let key =
+            |code, digit: &str| decode("_reliable", &wire(Value::SipDtmf(pb::SipDtmf { code, digit: digit.into() })));
+        let told = |code, digit: &str| key(code, digit).map(|data| data.body);
+        let is = |code, digit: &str| Some(DataBody::Dtmf { code, digit: digit.into() });
+        assert_eq!(told(7, "7"), is(7, "7"));
+        assert_eq!(told(11, ""), is(11, "#"));
+        assert_eq!(told(0, "d"), is(15, "D"));
+        assert_eq!((told(16, ""), told(1, "12"), told(1, "é")), (None, None, None));
+        // As a gateway sends it: value 6, with the code in 3 and the digit in 4.
+        let raw = [0x32, 5, 0x18, 10, 0x22, 1, b'*'];
+        assert_eq!(back(&Bytes::copy_from_slice(&raw)), DataBody::Dtmf { code: 10, digit: "*".into() });
+    }
+
+    #[test]
+    fn what_is_encrypted_is_told_as_that() {
+        let packet = wire(Value::EncryptedPacket(pb::EncryptedPacket { encryption_type: 1 }));
+        assert_eq!(back(&packet), DataBody::Encrypted);
+        // As a client sends it: value 18, with the type in 1, an iv in 2, a key's number in 3 and the contents in 4.
+        let raw = [0x92, 1, 10, 0x08, 1, 0x12, 2, 9, 9, 0x22, 2, 8, 8];
+        assert_eq!(back(&Bytes::copy_from_slice(&raw)), DataBody::Encrypted);
+        let header = |encryption_type| pb::data_stream::Header {
+            stream_id: "s".into(),
+            encryption_type,
+            content_header: Some(pb::data_stream::header::ContentHeader::TextHeader(Default::default())),
+            ..Default::default()
+        };
+        assert_eq!(back(&wire(Value::StreamHeader(header(1)))), DataBody::Encrypted);
+        assert!(matches!(back(&wire(Value::StreamHeader(header(0)))), DataBody::TextBegin { .. }));
     }
 
     #[test]

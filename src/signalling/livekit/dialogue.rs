@@ -6,7 +6,7 @@
 //! tasks, any clock; which link is current is told by [`Dialogue::begin_link`].
 
 use super::{incoming, outgoing, own::Own, wishes::Wishes};
-use crate::core::model::*;
+use crate::core::{model::*, MAX_PARTICIPANTS};
 use crate::error::Secret;
 use crate::signalling::text;
 use offhook_proto::livekit as pb;
@@ -72,8 +72,6 @@ pub struct Dialogue {
     versions: HashMap<String, u32>,
     left: VecDeque<String>,
     last_offer: Option<pb::SessionDescription>,
-    /// The newest offer heard: which peer connection of the server it is of, and its number there.
-    newest_offer: Option<(String, u32)>,
     offers_at_once: bool,
     last_answer: Option<pb::SessionDescription>,
     data_channels: bool,
@@ -81,6 +79,8 @@ pub struct Dialogue {
     resuming: bool,
     /// The server has let this link in.
     begun: bool,
+    /// Since a resume: everybody who was named, until all are known to have been.
+    present: Option<Vec<String>>,
 }
 
 fn refused(code: i32, message: impl Into<String>) -> Failure {
@@ -104,13 +104,13 @@ impl Dialogue {
             versions: HashMap::new(),
             left: VecDeque::new(),
             last_offer: None,
-            newest_offer: None,
             offers_at_once: false,
             last_answer: None,
             data_channels: false,
             rtt_ms: 0,
             resuming: false,
             begun: false,
+            present: None,
         }
     }
 
@@ -119,9 +119,8 @@ impl Dialogue {
         self.negotiation = None;
         self.waiting.clear();
         (self.resuming, self.begun) = (resume, false);
+        self.present = None;
         self.wishes.begin_link(resume);
-        // What was answered is never asked again; what was not may be.
-        self.newest_offer.take_if(|(_, id)| !resume || self.last_answer.as_ref().is_none_or(|a| a.id != *id));
         if !resume {
             self.own.clear();
             self.versions.clear();
@@ -299,17 +298,13 @@ impl Dialogue {
             Said::Reconnect(_) if !self.resuming => Heard::say(SfuMessage::Unknown),
             Said::Reconnect(reconnect) => Heard::say(self.resumed(reconnect)),
             Said::Answer(answer) => self.answered(answer),
-            Said::Offer(offer) if self.is_repeated(&offer) => Heard::say(SfuMessage::LateOffer),
-            Said::Offer(offer) if offer.sdp.len() <= incoming::MAX_SDP => {
-                let message = SfuMessage::SubscriberOffer {
-                    ice_restart: false,
-                    sdp: offer.sdp.clone(),
-                    negotiation_id: offer.id,
-                };
-                self.last_offer = Some(offer);
+            Said::Offer(offer) => {
+                let message = incoming::offer(&offer);
+                if matches!(message, SfuMessage::SubscriberOffer { .. }) {
+                    self.note_offer(offer);
+                }
                 Heard::say(message)
             }
-            Said::Offer(_) => Heard::say(SfuMessage::Unknown),
             Said::Trickle(trickle) => Heard::say(incoming::candidate(trickle)),
             Said::Update(update) => self.updated(update.participants),
             Said::TrackPublished(published) => self.published(published),
@@ -381,15 +376,23 @@ impl Dialogue {
         }
     }
 
-    /// A server counts the offers of a peer connection; a second answer to one makes the session fail.
-    fn is_repeated(&mut self, offer: &pb::SessionDescription) -> bool {
-        let Some(session) = origin(&offer.sdp).filter(|_| offer.id != 0) else { return false };
-        let repeated =
-            self.newest_offer.as_ref().is_some_and(|(known, newest)| known == session && offer.id <= *newest);
-        if !repeated {
-            self.newest_offer = Some((session.to_owned(), offer.id));
+    /// What a frame of a link that was replaced says that has to be known all the same: that there was an offer, which
+    /// is late. Nothing else of it reaches this dialogue.
+    pub fn hear_late(response: &pb::SignalResponse) -> Option<SfuMessage> {
+        match response.message.as_ref()? {
+            Said::Offer(offer) => Some(incoming::offer(offer)),
+            _ => None,
         }
-        repeated
+    }
+
+    /// The newest offer, for a resume: one that comes again in between does not take its place.
+    fn note_offer(&mut self, offer: pb::SessionDescription) {
+        let older = |newest: &pb::SessionDescription| {
+            offer.id != 0 && offer.id < newest.id && sdp::origin(&offer.sdp) == sdp::origin(&newest.sdp)
+        };
+        if !self.last_offer.as_ref().is_some_and(older) {
+            self.last_offer = Some(offer);
+        }
     }
 
     fn joined(&mut self, join: pb::JoinResponse) -> Heard {
@@ -398,18 +401,24 @@ impl Dialogue {
             let message = SfuMessage::Advice { strategy: Strategy::Rejoin, why, leave_edge: true };
             return Heard { messages: vec![message], regions: vec![join.alternative_url], ..Heard::default() };
         }
-        let Some(me) = join.participant.as_ref().filter(|p| incoming::participant(p).is_some()) else {
+        let mut notes = Vec::new();
+        let Some(mut me) = join.participant else { return Heard::say(SfuMessage::Unknown) };
+        let Some(myself) = incoming::participant(&mut me, &mut notes) else {
             return Heard::say(SfuMessage::Unknown);
         };
         self.begun = true;
         self.sid.clone_from(&me.sid);
-        self.grants = me.permission.as_ref().map(incoming::grants);
+        self.grants = myself.grants;
         self.offers_at_once = join.subscriber_primary;
-        let everybody = || join.other_participants.iter().chain([me]);
-        for p in everybody() {
-            self.versions.insert(p.sid.clone(), p.version);
+        self.versions.clear();
+        self.note_version(&me);
+        let frames = self.wishes.without_video(join.other_participants.iter()).into_iter().collect();
+        let mut participants = Vec::with_capacity(join.other_participants.len() + 1);
+        for mut p in join.other_participants {
+            participants.extend(incoming::participant(&mut p, &mut notes));
+            self.note_version(&p);
         }
-        let participants: Vec<_> = everybody().filter_map(incoming::participant).collect();
+        participants.push(myself);
         // The room's own number follows with seconds of delay.
         self.counts = Counts { total: u32::try_from(participants.len()).unwrap_or(u32::MAX), anonymous: 0 };
         let seconds = |s: i32| Duration::from_secs(u64::try_from(s).unwrap_or(0));
@@ -429,11 +438,13 @@ impl Dialogue {
             offers_at_once: self.offers_at_once,
             ..JoinState::default()
         };
-        Heard::say(SfuMessage::Joined(Box::new(state)))
+        let joined = SfuMessage::Joined(Box::new(state));
+        Heard { messages: [joined].into_iter().chain(notes).collect(), frames, ..Heard::default() }
     }
 
     fn resumed(&mut self, reconnect: pb::ReconnectResponse) -> SfuMessage {
         self.begun = true;
+        self.present = Some(Vec::new());
         SfuMessage::Joined(Box::new(JoinState {
             counts: self.counts,
             reconnected: true,
@@ -476,7 +487,10 @@ impl Dialogue {
             _ => 400,
         };
         let said = text::clean(&response.message, &[]);
-        let said = if said.is_empty() { format!("the SFU refuses ({reason:?})") } else { said };
+        let said = match said.is_empty() {
+            true => format!("the SFU refuses: {}", reason.as_str_name().to_lowercase().replace('_', " ")),
+            false => said,
+        };
         let mut heard = Heard::say(SfuMessage::Alive);
         if let Some(Request::AddTrack(add)) = &response.request {
             let own = self.own.iter_mut().find(|own| own.cid == add.cid && own.info.is_none());
@@ -500,39 +514,54 @@ impl Dialogue {
         heard
     }
 
+    /// Of more than the call can follow nothing is remembered.
+    fn note_version(&mut self, p: &pb::ParticipantInfo) {
+        let room = self.versions.len() < MAX_PARTICIPANTS && p.sid.len() <= incoming::MAX_ID;
+        if room || self.versions.contains_key(&p.sid) {
+            self.versions.insert(p.sid.clone(), p.version);
+        }
+    }
+
     fn updated(&mut self, participants: Vec<pb::ParticipantInfo>) -> Heard {
         let (mut messages, mut frames) = (Vec::new(), Vec::new());
-        for p in participants {
-            let Some(person) = incoming::participant(&p) else { continue };
+        for mut p in participants {
+            let Some(person) = incoming::participant(&mut p, &mut messages) else { continue };
             let gone = p.state() == pb::participant_info::State::Disconnected;
-            // What is older than what was said already came the long way round.
-            if self.versions.get(&p.sid).is_some_and(|known| p.version < *known) || self.left.contains(&p.sid) {
-                continue;
+            // Bounded; a server that names more than that is not asked who is missing.
+            self.present.take_if(|present| present.len() >= MAX_PARTICIPANTS);
+            if let Some(present) = self.present.as_mut().filter(|_| !gone) {
+                present.push(p.sid.clone());
             }
+            // What is older than what was said already came the long way round. Nobody comes back under a sid that
+            // has left, so a farewell is never old.
+            let older = !gone && self.versions.get(&p.sid).is_some_and(|known| p.version < *known);
             let mine = p.sid == self.sid;
-            if gone && mine {
-                // A leave says why.
+            // Of this participant's own farewell a leave says why.
+            if older || self.left.contains(&p.sid) || (gone && mine) {
                 continue;
             }
             if gone {
                 self.versions.remove(&p.sid);
+                let reason = incoming::leave_reason(&p);
                 if self.left.len() >= MAX_LEFT {
                     self.left.pop_front();
                 }
                 self.left.push_back(p.sid);
                 let Participant { session_id, user_id, .. } = person;
-                messages.push(SfuMessage::ParticipantLeft { session_id, user_id });
+                messages.push(SfuMessage::ParticipantLeft { session_id, user_id, reason });
                 continue;
             }
-            self.versions.insert(p.sid.clone(), p.version);
             if mine {
                 frames.extend(self.named(&p.tracks));
+            } else {
+                frames.extend(self.wishes.without_video([&p].into_iter()));
             }
-            if let Some(grants) = p.permission.as_ref().filter(|_| mine).map(incoming::grants) {
+            if let Some(grants) = person.grants.filter(|_| mine) {
                 if self.grants.replace(grants) != Some(grants) {
                     messages.push(SfuMessage::Grants(grants));
                 }
             }
+            self.note_version(&p);
             messages.push(SfuMessage::ParticipantState(Box::new(person)));
         }
         Heard { messages, frames, ..Heard::default() }
@@ -555,7 +584,12 @@ impl Dialogue {
         let Some(room) = room else { return Heard::say(SfuMessage::Alive) };
         self.counts = Counts { total: room.num_participants, anonymous: 0 };
         let counts = SfuMessage::Health(self.counts);
-        Heard { messages: vec![counts, SfuMessage::Room(Box::new(incoming::room(room)))], ..Heard::default() }
+        let mut messages = vec![counts, SfuMessage::Room(Box::new(incoming::room(room)))];
+        // After a resume the server names everybody, this participant among them, and then the room: who left meanwhile
+        // is only missing there.
+        let sid = &self.sid;
+        messages.extend(self.present.take_if(|present| present.contains(sid)).map(SfuMessage::Present));
+        Heard { messages, ..Heard::default() }
     }
 }
 

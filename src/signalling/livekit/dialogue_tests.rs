@@ -74,6 +74,16 @@ fn answer(d: &mut Dialogue, id: u32) -> Heard {
     hear(d, Said::Answer(outgoing::description("answer", "v=0 answer", id)))
 }
 
+fn join_again() -> SfuRequest {
+    SfuRequest::Join(Box::new(JoinRequest {
+        session_id: "ME".into(),
+        unified_session_id: String::new(),
+        subscriber_sdp: String::new(),
+        publisher_sdp: String::new(),
+        reconnect: None,
+    }))
+}
+
 /// A dialogue with the track "c" on the air as TR_1.
 fn on_air() -> Dialogue {
     let mut d = joined();
@@ -169,16 +179,8 @@ fn a_resume_tells_what_it_knows_and_a_new_session_nothing() {
     let (frames, _) = d.call(&call);
     assert!(matches!(&asks(frames)[..], [Ask::Answer(a)] if a.id == 36 && a.sdp == "v=0 mine"));
     d.has_data_channels();
-    let request = JoinRequest {
-        session_id: "ME".into(),
-        unified_session_id: String::new(),
-        subscriber_sdp: String::new(),
-        publisher_sdp: String::new(),
-        reconnect: None,
-    };
-    let join = SfuRequest::Join(Box::new(request));
     d.begin_link(true);
-    let frames = asks(d.request(&join, 1));
+    let frames = asks(d.request(&join_again(), 1));
     let [Ask::SyncState(state)] = &frames[..] else { panic!("{frames:?}") };
     assert_eq!(state.offer.as_ref().map(|o| o.id), Some(36));
     assert_eq!(state.answer.as_ref().map(|a| a.sdp.as_str()), Some("v=0 mine"));
@@ -191,7 +193,7 @@ fn a_resume_tells_what_it_knows_and_a_new_session_nothing() {
     let (frames, _) = d.call(&publish("v=0", vec![track("c")]));
     assert!(matches!(&asks(frames)[..], [Ask::Offer(_)]));
     d.begin_link(false);
-    assert!(d.request(&join, 1).is_empty() && d.sid().is_empty());
+    assert!(d.request(&join_again(), 1).is_empty() && d.sid().is_empty());
     let (frames, _) = d.call(&publish("v=0", vec![track("c")]));
     assert!(matches!(&asks(frames)[..], [Ask::AddTrack(_)]));
 }
@@ -203,7 +205,7 @@ fn updates_are_whole_and_old_ones_late() {
         hear(d, Said::Update(pb::ParticipantUpdate { participants: vec![p] })).messages
     };
     let mut ann = person("ANN", 4);
-    ann.tracks = vec![pb::TrackInfo { sid: "TR_a".into(), muted: true, ..Default::default() }];
+    ann.tracks = vec![pb::TrackInfo { sid: "TR_a".into(), name: "n".into(), muted: true, ..Default::default() }];
     let told = update(&mut d, ann.clone());
     let [SfuMessage::ParticipantState(p)] = &told[..] else { panic!("{told:?}") };
     assert_eq!((p.track_prefix.as_str(), p.published[0].id.as_str(), p.published[0].muted), ("ANN", "TR_a", true));
@@ -275,6 +277,52 @@ fn after_a_resume_every_wish_is_told_again() {
     let told = tell(&mut d, wish(true));
     assert!(matches!(&told[..], [Ask::Subscription(s), Ask::TrackSetting(t)] if s.subscribe && !t.disabled));
     assert!(tell(&mut d, wish(true)).is_empty(), "once");
+}
+
+#[test]
+fn video_is_declined_as_soon_as_it_is_told_of() {
+    let video =
+        |sid: &str| pb::TrackInfo { sid: sid.into(), r#type: pb::TrackType::Video as i32, ..Default::default() };
+    let with = |version, tracks: Vec<pb::TrackInfo>| pb::ParticipantInfo { tracks, ..person("ANN", version) };
+    let microphone = pb::TrackInfo { sid: "TR_mic".into(), ..Default::default() };
+    let update = |d: &mut Dialogue, version, tracks| {
+        let participants = vec![with(version, tracks)];
+        asks(hear(d, Said::Update(pb::ParticipantUpdate { participants })).frames)
+    };
+    let mut d = joined();
+    let said = update(&mut d, 4, vec![microphone.clone(), video("TR_cam")]);
+    assert!(matches!(&said[..], [Ask::Subscription(s)] if s.track_sids == ["TR_cam"] && !s.subscribe), "{said:?}");
+    let said = update(&mut d, 5, vec![microphone.clone(), video("TR_cam"), video("TR_screen")]);
+    assert!(matches!(&said[..], [Ask::Subscription(s)] if s.track_sids == ["TR_screen"] && !s.subscribe), "once each");
+    // Nobody can ask for it, and a server that subscribes all the same is told again.
+    let wish = Subscription {
+        user_id: "ann".into(),
+        session_id: "ANN".into(),
+        kind: TrackKind::Video,
+        width: 640,
+        height: 480,
+        track_id: "TR_cam".into(),
+        wish: Wish::default(),
+    };
+    let call = RpcCall::UpdateSubscriptions { session_id: String::new(), subscriptions: vec![wish] };
+    assert!(d.call(&call).0.is_empty());
+    let update_permission =
+        pb::SubscriptionPermissionUpdate { participant_sid: "ANN".into(), track_sid: "TR_cam".into(), allowed: true };
+    let said = asks(hear(&mut d, Said::SubscriptionPermissionUpdate(update_permission)).frames);
+    assert!(matches!(&said[..], [Ask::Subscription(s)] if s.track_sids == ["TR_cam"] && !s.subscribe));
+    // A resume says so; a new session begins with it.
+    d.begin_link(true);
+    let [Ask::SyncState(state)] = &asks(d.request(&join_again(), 0))[..] else { panic!() };
+    assert_eq!(state.subscription.as_ref().map(|s| s.track_sids.len()), Some(2));
+    d.begin_link(false);
+    let join = pb::JoinResponse {
+        room: Some(pb::Room::default()),
+        participant: Some(person("ME", 1)),
+        other_participants: vec![with(6, vec![video("TR_cam"), microphone])],
+        ..Default::default()
+    };
+    let said = asks(hear(&mut d, Said::Join(join)).frames);
+    assert!(matches!(&said[..], [Ask::Subscription(s)] if s.track_sids == ["TR_cam"] && !s.subscribe));
 }
 
 #[test]
@@ -414,24 +462,84 @@ fn a_resume_does_not_claim_what_the_server_took_off() {
 }
 
 #[test]
-fn an_offer_that_was_said_before_is_late() {
+fn every_offer_is_passed_on_and_a_resume_tells_of_the_newest() {
     let mut d = joined();
     let offer = |session: u32, id| {
         Said::Offer(outgoing::description("offer", &format!("v=0\r\no=- {session} 2 IN IP4 0.0.0.0\r\n"), id))
     };
-    let late = |d: &mut Dialogue, session, id| {
+    let newest = |d: &mut Dialogue, session, id| {
         let heard = hear(d, offer(session, id));
-        matches!(&heard.messages[..], [SfuMessage::LateOffer])
+        assert!(
+            matches!(&heard.messages[..], [SfuMessage::SubscriberOffer { negotiation_id, .. }] if *negotiation_id == id)
+        );
+        d.sync_state().offer.map(|offer| offer.id)
     };
-    assert!(!late(&mut d, 7, 36) && late(&mut d, 7, 36) && late(&mut d, 7, 35) && !late(&mut d, 7, 37));
-    // Another peer connection of the server counts by itself, and so does a server that does not count.
-    assert!(!late(&mut d, 8, 1) && late(&mut d, 8, 1) && !late(&mut d, 8, 0) && !late(&mut d, 8, 0));
-    // A resume asks again for what was not answered, and for nothing else.
+    assert_eq!(newest(&mut d, 7, 36), Some(36));
+    assert_eq!(newest(&mut d, 7, 35), Some(36));
+    assert_eq!(newest(&mut d, 7, 37), Some(37));
+    // Another peer connection of the server counts by itself.
+    assert_eq!(newest(&mut d, 8, 1), Some(1));
+    // Of a link that was replaced an offer is passed on, and nothing is remembered.
+    let late = |said| Dialogue::hear_late(&pb::SignalResponse { message: Some(said) });
+    assert!(matches!(late(offer(9, 4)), Some(SfuMessage::SubscriberOffer { negotiation_id: 4, .. })));
+    assert!(late(Said::Pong(1)).is_none() && Dialogue::hear_late(&pb::SignalResponse::default()).is_none());
+    assert_eq!(d.sync_state().offer.map(|offer| offer.id), Some(1));
+}
+
+#[test]
+fn after_a_resume_everybody_is_named_once() {
+    let mut d = joined();
+    let update =
+        |d: &mut Dialogue, participants| hear(d, Said::Update(pb::ParticipantUpdate { participants })).messages;
+    let present = |messages: Vec<SfuMessage>| {
+        messages.into_iter().find_map(|m| if let SfuMessage::Present(sids) = m { Some(sids) } else { None })
+    };
+    let room = |d: &mut Dialogue| {
+        let room = Some(pb::Room { name: "room".into(), ..Default::default() });
+        present(hear(d, Said::RoomUpdate(pb::RoomUpdate { room })).messages)
+    };
+    update(&mut d, vec![person("ME", 2), person("BOB", 1)]);
+    assert_eq!(room(&mut d), None, "no resume");
     d.begin_link(true);
-    assert!(!late(&mut d, 8, 1));
-    d.call(&RpcCall::SendAnswer { session_id: String::new(), sdp: "a".into(), negotiation_id: 1 });
-    d.begin_link(true);
-    assert!(late(&mut d, 8, 1) && !late(&mut d, 8, 2));
+    hear(&mut d, Said::Reconnect(pb::ReconnectResponse::default()));
+    // News of one, and of the room, come before the picture of all.
+    assert_eq!(present(update(&mut d, vec![person("CAT", 1)])), None);
+    assert_eq!(room(&mut d), None, "this participant was not named yet");
+    let gone = pb::ParticipantInfo { state: State::Disconnected as i32, ..person("BOB", 2) };
+    assert_eq!(present(update(&mut d, vec![gone, person("ME", 1), person("DAN", 1)])), None);
+    assert_eq!(room(&mut d), Some(vec!["CAT".into(), "ME".into(), "DAN".into()]), "also of an older version");
+    update(&mut d, vec![person("ME", 3)]);
+    assert_eq!(room(&mut d), None, "once");
     d.begin_link(false);
-    assert!(!late(&mut d, 8, 2));
+    assert!(d.present.is_none());
+}
+
+#[test]
+fn a_farewell_is_never_too_old_and_says_why() {
+    let mut d = joined();
+    let gone = pb::ParticipantInfo {
+        state: State::Disconnected as i32,
+        disconnect_reason: pb::DisconnectReason::DuplicateIdentity as i32,
+        ..person("ANN", 1)
+    };
+    let heard = hear(&mut d, Said::Update(pb::ParticipantUpdate { participants: vec![gone] }));
+    assert!(
+        matches!(&heard.messages[..], [SfuMessage::ParticipantLeft { reason, .. }] if *reason == LeaveReason::REPLACED)
+    );
+}
+
+#[test]
+fn an_absurd_identity_is_said_after_the_join() {
+    let mut d = Dialogue::new(true);
+    d.begin_link(false);
+    let absurd = pb::ParticipantInfo { identity: "x".repeat(5_000), ..person("PA_x", 1) };
+    let join = pb::JoinResponse {
+        room: Some(pb::Room::default()),
+        participant: Some(person("ME", 1)),
+        other_participants: vec![absurd, person("ANN", 1)],
+        ..Default::default()
+    };
+    let heard = hear(&mut d, Said::Join(join));
+    let [SfuMessage::Joined(state), SfuMessage::TooLarge(what)] = &heard.messages[..] else { panic!("{heard:?}") };
+    assert!(state.participants.len() == 2 && what.contains("identity") && what.contains("PA_x") && what.len() < 200);
 }

@@ -28,17 +28,19 @@ fn name(url: &Url) -> String {
 impl Door {
     /// `urls`: one or more URLs, parted by white space. Nothing is contacted.
     pub fn new(net: &Net, urls: &str) -> Result<Self, Failure> {
-        let given =
-            urls.split_whitespace().take(MAX_SERVERS).map(|url| server(net, url)).collect::<Result<Vec<_>, _>>()?;
+        let home = |url: &str| net.home(url, true).and_then(socket);
+        let given = urls.split_whitespace().take(MAX_SERVERS).map(home).collect::<Result<Vec<_>, _>>()?;
         if given.is_empty() {
             return Err(Failure::new(FailureKind::Malformed, "no URL of a server was given"));
         }
         Ok(Self { given, told: Mutex::default() })
     }
 
-    /// The service names servers; what cannot be used is left out.
-    pub fn learn(&self, net: &Net, urls: Vec<String>) {
-        let fresh: Vec<Url> = urls.iter().take(MAX_SERVERS).filter_map(|url| server(net, url).ok()).collect();
+    /// The service names servers over its socket at `by`; what cannot be used, and what it must not name, is left
+    /// out.
+    pub fn learn(&self, net: &Net, by: &Url, urls: Vec<String>) {
+        let named = |url: &String| net.named(url, by).and_then(socket).ok();
+        let fresh: Vec<Url> = urls.iter().take(MAX_SERVERS).filter_map(named).collect();
         if !fresh.is_empty() {
             *self.told.lock() = fresh;
         }
@@ -63,6 +65,7 @@ impl Door {
             token: token.clone(),
             cid: request.call_id.clone(),
             opus_dtx: true,
+            opus_red: true,
             alternatives: all.len(),
             ..Admission::default()
         }
@@ -70,9 +73,7 @@ impl Door {
 }
 
 /// A server's URL as that of its signalling socket.
-fn server(net: &Net, text: &str) -> Result<Url, Failure> {
-    let mut url = net.url(text)?;
-    url.set_query(None);
+fn socket(mut url: Url) -> Result<Url, Failure> {
     url.set_fragment(None);
     let scheme = if matches!(url.scheme(), "https" | "wss") { "wss" } else { "ws" };
     let unusable = |()| Failure::new(FailureKind::Malformed, "this URL leads to no WebSocket");
@@ -113,13 +114,43 @@ mod tests {
         let token = Secret::new("t");
         assert_eq!(door.admit(&after(&[]), &token).alternatives, 1);
         // Plain text elsewhere is refused as it is everywhere.
-        door.learn(&net(), vec!["wss://b.example.com".into(), "ws://c.example.com".into(), "junk".into()]);
+        let by = Url::parse("wss://sfu.example.com/rtc").unwrap();
+        door.learn(&net(), &by, vec!["wss://b.example.com".into(), "ws://c.example.com".into(), "junk".into()]);
         let next = door.admit(&after(&["sfu.example.com:443"]), &token);
         assert_eq!(
             (next.edge_name.as_str(), next.ws_endpoint.as_str()),
             ("b.example.com:443", "wss://b.example.com/rtc")
         );
         assert_eq!(door.admit(&after(&[]), &token).edge_name, "sfu.example.com:443");
+    }
+
+    #[test]
+    fn a_query_is_kept() {
+        let door = Door::new(&net(), "https://sfu.example.com/a/?tenant=7").unwrap();
+        let admission = door.admit(&after(&[]), &Secret::new("t"));
+        assert_eq!(admission.ws_endpoint, "wss://sfu.example.com/a/rtc?tenant=7");
+        assert_eq!(admission.edge_name, "sfu.example.com:443");
+    }
+
+    #[test]
+    fn servers_that_must_not_be_named() {
+        let token = Secret::new("t");
+        let named = |given: &str, allowed: bool, url: &str| {
+            let options = NetOptions { insecure_allowed: true, other_hosts_allowed: allowed, ..NetOptions::default() };
+            let net = Net::new(options);
+            let door = Door::new(&net, given).unwrap();
+            let by = Url::parse(given).unwrap();
+            door.learn(&net, &by, vec![url.to_owned()]);
+            door.admit(&after(&[]), &token).alternatives == 2
+        };
+        assert!(named("wss://a.example.com", false, "wss://b.example.com"));
+        assert!(!named("ws://a.example.com", false, "wss://b.example.com"));
+        assert!(named("ws://a.example.com", true, "wss://b.example.com"));
+        assert!(named("ws://a.example.com:1", false, "ws://a.example.com:2"));
+        assert!(named("ws://127.0.0.1:1", false, "ws://127.0.0.1:2"));
+        for url in ["wss://127.0.0.1", "wss://localhost:7880", "wss://[::1]", "wss://169.254.169.254", "wss://0"] {
+            assert!(!named("wss://a.example.com", true, url), "{url}");
+        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! What a server says: wire types to the vocabulary of a call.
 //!
-//! Text and lists are cut to what a call can sensibly need; ids are never cut, because two different ones
-//! could become the same: what carries an absurd id is left out. Must not know: how it travelled, requests.
+//! Text is never cut: it is as long as the message that brought it. Ids are, because two different ones could
+//! become the same: what carries an absurd id is left out, and a note says so. Must not know: how it travelled,
+//! requests.
 
 use crate::core::model::*;
 use crate::error::Secret;
@@ -10,11 +11,10 @@ use offhook_proto::livekit as pb;
 
 /// Longest identity, sid and topic, in bytes.
 pub(super) const MAX_ID: usize = 1024;
-/// Longest name; longer ones are cut.
+/// Longest user name of an ICE server; a longer one is cut.
 const MAX_NAME: usize = 1024;
-/// Longest metadata, and attributes as JSON; longer ones are left out.
-const MAX_METADATA: usize = 64 << 10;
 const MAX_TRACKS: usize = 256;
+const MAX_NOTES: usize = 16;
 const MAX_ICE_SERVERS: usize = 32;
 const MAX_URLS: usize = 16;
 const MAX_URL: usize = 4096;
@@ -26,18 +26,78 @@ pub(super) fn id(text: String) -> Option<String> {
     (!text.is_empty() && text.len() <= MAX_ID).then_some(text)
 }
 
-pub(super) fn participant(p: &pb::ParticipantInfo) -> Option<Participant> {
+/// A participant, its texts taken out of the message. `None`: it cannot be used; a note says why where that is a
+/// limit of ours.
+pub(super) fn participant(p: &mut pb::ParticipantInfo, notes: &mut Vec<SfuMessage>) -> Option<Participant> {
+    for (field, long) in [("sid", &p.sid), ("identity", &p.identity)] {
+        if long.len() > MAX_ID {
+            let whose = if field == "sid" { &p.identity } else { &p.sid };
+            note(notes, too_long(field, whose, long.len()));
+            return None;
+        }
+    }
+    if p.tracks.len() > MAX_TRACKS {
+        let what = format!("participant {}: {} tracks; {MAX_TRACKS} are taken", shown(&p.identity), p.tracks.len());
+        note(notes, SfuMessage::TooLarge(what));
+    }
     let sid = id(p.sid.clone())?;
+    let mut published = Vec::new();
+    for t in p.tracks.iter_mut().take(MAX_TRACKS) {
+        if t.sid.len() > MAX_ID {
+            note(notes, too_long("a track's sid", &p.identity, t.sid.len()));
+        }
+        published.extend(track(t));
+    }
     Some(Participant {
         user_id: id(p.identity.clone())?,
-        name: text::bounded(p.name.clone(), MAX_NAME),
-        metadata: if p.metadata.len() <= MAX_METADATA { p.metadata.clone() } else { String::new() },
-        attributes_json: attributes(p),
-        published: p.tracks.iter().take(MAX_TRACKS).filter_map(track).collect(),
+        name: std::mem::take(&mut p.name).into(),
+        attributes_json: attributes(p).into(),
+        metadata: std::mem::take(&mut p.metadata).into(),
+        published,
         track_prefix: sid.clone(),
         session_id: sid,
+        kind: participant_kind(p),
+        grants: p.permission.as_ref().map(grants),
         ..Participant::default()
     })
+}
+
+/// A name as it may stand in an error.
+fn shown(name: &str) -> &str {
+    text::truncate(name, 64)
+}
+
+/// So many of one message are said, and no more.
+fn note(notes: &mut Vec<SfuMessage>, what: SfuMessage) {
+    if notes.iter().filter(|m| matches!(m, SfuMessage::TooLarge(_))).count() < MAX_NOTES {
+        notes.push(what);
+    }
+}
+
+fn too_long(field: &str, whose: &str, length: usize) -> SfuMessage {
+    let whose = text::clean(shown(whose), &[]);
+    SfuMessage::TooLarge(format!("participant {whose}: {field} has {length} bytes; {MAX_ID} are taken"))
+}
+
+fn participant_kind(p: &pb::ParticipantInfo) -> ParticipantKind {
+    use pb::participant_info::Kind;
+    match Kind::try_from(p.kind) {
+        Ok(Kind::Ingress) => ParticipantKind::Ingress,
+        Ok(Kind::Egress) => ParticipantKind::Egress,
+        Ok(Kind::Sip) => ParticipantKind::Sip,
+        Ok(Kind::Agent) => ParticipantKind::Agent,
+        Ok(Kind::Standard) if p.permission.as_ref().is_some_and(|p| p.recorder) => ParticipantKind::Recorder,
+        Ok(Kind::Standard) => ParticipantKind::Standard,
+        Ok(Kind::Connector | Kind::Bridge) | Err(_) => ParticipantKind::Other,
+    }
+}
+
+/// The server's numbers are those of the C ABI.
+pub(super) fn leave_reason(p: &pb::ParticipantInfo) -> LeaveReason {
+    match p.disconnect_reason {
+        number @ 0..=LeaveReason::LAST => LeaveReason(number),
+        _ => LeaveReason::UNKNOWN,
+    }
 }
 
 fn attributes(p: &pb::ParticipantInfo) -> String {
@@ -46,20 +106,16 @@ fn attributes(p: &pb::ParticipantInfo) -> String {
     }
     // In one order, so that the same attributes are the same text.
     let sorted: std::collections::BTreeMap<_, _> = p.attributes.iter().collect();
-    let json = serde_json::to_string(&sorted).unwrap_or_default();
-    if json.len() <= MAX_METADATA {
-        json
-    } else {
-        String::new()
-    }
+    serde_json::to_string(&sorted).unwrap_or_default()
 }
 
-fn track(t: &pb::TrackInfo) -> Option<RemoteTrack> {
+fn track(t: &mut pb::TrackInfo) -> Option<RemoteTrack> {
     Some(RemoteTrack {
         id: id(t.sid.clone())?,
-        kind: kind(t)?,
-        name: text::bounded(t.name.clone(), MAX_NAME),
+        name: std::mem::take(&mut t.name),
         muted: t.muted,
+        encrypted: t.encryption != 0,
+        ..kind(t)?.into()
     })
 }
 
@@ -84,16 +140,16 @@ pub(super) fn grants(p: &pb::ParticipantPermission) -> Grants {
         audio: may(TrackSource::Microphone),
         video: may(TrackSource::Camera),
         screen_share: may(TrackSource::ScreenShare),
+        data: p.can_publish_data,
+        subscribe: p.can_subscribe,
+        update_metadata: p.can_update_metadata,
+        hidden: p.hidden,
+        recorder: p.recorder,
     }
 }
 
 pub(super) fn room(r: pb::Room) -> Room {
-    Room {
-        id: text::bounded(r.sid, MAX_ID),
-        name: text::bounded(r.name, MAX_NAME),
-        metadata: if r.metadata.len() <= MAX_METADATA { r.metadata } else { String::new() },
-        recording: r.active_recording,
-    }
+    Room { id: r.sid, name: r.name, metadata: r.metadata, recording: r.active_recording }
 }
 
 pub(super) fn quality(quality: pb::ConnectionQuality) -> Quality {
@@ -200,6 +256,16 @@ pub(super) fn wanted_layers(kind: TrackKind, update: pb::SubscribedQualityUpdate
     SenderQuality { kind, publish_option_id: 0, layers: wanted.into_iter().take(8).filter_map(layer).collect() }
 }
 
+/// Whether it is late is not asked here.
+pub(super) fn offer(offer: &pb::SessionDescription) -> SfuMessage {
+    match offer.sdp.len() {
+        0..=MAX_SDP => {
+            SfuMessage::SubscriberOffer { ice_restart: false, sdp: offer.sdp.clone(), negotiation_id: offer.id }
+        }
+        _ => SfuMessage::Unknown,
+    }
+}
+
 pub(super) fn candidate(trickle: pb::TrickleRequest) -> SfuMessage {
     let peer = match trickle.target() {
         pb::SignalTarget::Publisher => PeerKind::Publisher,
@@ -240,25 +306,62 @@ mod tests {
     }
 
     #[test]
-    fn absurd_ids_are_left_out_and_long_names_cut() {
-        let long = "x".repeat(5_000);
+    fn absurd_ids_are_left_out_and_said_and_texts_are_whole() {
+        let long = "x".repeat(100_000);
         let p = |sid: &str| pb::ParticipantInfo {
             sid: sid.into(),
-            identity: "i".into(),
+            identity: "ann".into(),
             name: long.clone(),
+            metadata: format!("{long}\u{1}"),
+            attributes: [("k".to_owned(), "\u{1}".repeat(70_000))].into(),
             ..Default::default()
         };
-        assert!(participant(&p("")).is_none() && participant(&p(&long)).is_none());
-        assert_eq!(participant(&p("PA_1")).map(|p| p.name.len()), Some(MAX_NAME));
+        let mut notes = Vec::new();
+        assert!(participant(&mut p(""), &mut notes).is_none() && notes.is_empty());
+        assert!(participant(&mut p(&long), &mut notes).is_none());
+        assert!(matches!(&notes[..], [SfuMessage::TooLarge(what)] if what.contains("ann") && what.contains("sid")));
+        let whole = participant(&mut p("PA_1"), &mut notes).unwrap();
+        assert_eq!((whole.name.len(), whole.metadata.len(), notes.len()), (100_000, 100_001, 1));
+        // Six bytes each once they are JSON: what is measured is the message.
+        assert_eq!(whole.attributes_json.len(), 6 * 70_000 + r#"{"k":""}"#.len());
+        assert_eq!(room(pb::Room { metadata: long.clone(), ..Default::default() }).metadata, long);
+    }
+
+    #[test]
+    fn kinds_rights_and_encryption_are_read() {
+        use pb::participant_info::Kind;
+        let mut notes = Vec::new();
+        let mut kind = |number: i32, recorder| {
+            let permission = Some(pb::ParticipantPermission { recorder, ..Default::default() });
+            let (sid, identity) = ("PA_1".into(), "i".into());
+            let tracks = vec![pb::TrackInfo { sid: "TR_1".into(), encryption: 1, ..Default::default() }];
+            let mut p = pb::ParticipantInfo { sid, identity, kind: number, permission, tracks, ..Default::default() };
+            let p = participant(&mut p, &mut notes).unwrap();
+            assert!(p.published[0].encrypted && p.grants.is_some_and(|g| g.recorder == recorder && !g.data));
+            p.kind
+        };
+        assert_eq!(kind(Kind::Agent as i32, false), ParticipantKind::Agent);
+        assert_eq!(kind(Kind::Sip as i32, true), ParticipantKind::Sip);
+        assert_eq!(kind(0, true), ParticipantKind::Recorder);
+        assert_eq!((kind(0, false), kind(99, false)), (ParticipantKind::Standard, ParticipantKind::Other));
+        let reason = |number| leave_reason(&pb::ParticipantInfo { disconnect_reason: number, ..Default::default() }).0;
+        assert_eq!((reason(2), reason(16), reason(17), reason(-1)), (2, 16, 0, 0));
     }
 
     #[test]
     fn sources_limit_what_may_be_published() {
         let mut p = pb::ParticipantPermission { can_publish: true, ..Default::default() };
-        assert_eq!(grants(&p), Grants { audio: true, video: true, screen_share: true });
+        let may = |p: &pb::ParticipantPermission| {
+            let g = grants(p);
+            (g.audio, g.video, g.screen_share)
+        };
+        assert_eq!(may(&p), (true, true, true));
         p.can_publish_sources = vec![pb::TrackSource::Camera as i32];
-        assert_eq!(grants(&p), Grants { audio: false, video: true, screen_share: false });
+        assert_eq!(may(&p), (false, true, false));
         p.can_publish = false;
-        assert_eq!(grants(&p), Grants { audio: false, video: false, screen_share: false });
+        assert_eq!(may(&p), (false, false, false));
+        (p.can_publish_data, p.can_update_metadata, p.hidden) = (true, true, true);
+        let g = grants(&p);
+        assert!(g.data && g.update_metadata && g.hidden && !g.subscribe && !g.recorder);
     }
 }

@@ -21,4 +21,4 @@ mod wishes;
 
 #[doc(hidden)]
 pub use service::media_owner;
-pub use service::LiveKitService;
+pub use service::{LiveKitService, MAX_MESSAGE};

@@ -32,6 +32,9 @@ use url::Url;
 
 /// The newest version of which this client understands everything that a server then says.
 const PROTOCOL: &str = "16";
+/// Largest message that is taken unless the application says otherwise: the join of a room with 3,000 participants,
+/// each with 4 KiB of metadata.
+pub const MAX_MESSAGE: usize = 16 << 20;
 /// How long the server is asked for its reason when it refuses.
 const WHY: Duration = Duration::from_secs(2);
 
@@ -46,10 +49,15 @@ static DIALECT: Dialect = Dialect {
     subscriber_restart: false,
     candidates_first: true,
     // Until it is up, and once it is gone, the others are told of nobody.
+    identity_is_unique: true,
     subscriber_stays: true,
     admits_at_socket: true,
+    resume_introduces: true,
+    ids_in_paths: false,
     data_channels: true,
     tracks_end_in_sdp: true,
+    // A second answer to one makes the session fail.
+    numbered_offers: true,
     edge_failures: 1,
     // A cluster that has lost a node lets the upgrade wait, three seconds at a time, until it knows.
     socket_open: Duration::from_secs(10),
@@ -97,6 +105,10 @@ impl Protocol for LiveKitService {
             newest: watch::Sender::new(0),
             sent: AtomicU32::new(0),
         })
+    }
+
+    fn call_of(&self, token: &Secret) -> Option<String> {
+        super::token::read(token).map(|claims| claims.room).filter(|room| !room.is_empty())
     }
 }
 
@@ -226,6 +238,7 @@ impl Signalling for LiveKitCall {
             talk: self.talk.clone(),
             number,
             service: self.service.clone(),
+            url,
             token: token.clone(),
             heard: VecDeque::new(),
         };
@@ -342,6 +355,8 @@ struct LiveKitReceiver {
     talk: Arc<Mutex<Talk>>,
     number: u64,
     service: LiveKitService,
+    /// Where this socket leads.
+    url: Url,
     token: Secret,
     heard: VecDeque<SfuMessage>,
 }
@@ -358,8 +373,15 @@ impl LinkReceiver for LiveKitReceiver {
                 WsIn::Closed { code, .. } => return SocketIn::Closed { code },
                 WsIn::Failed(failure) => return SocketIn::Failed(failure),
             };
-            let Some(response) = wire::response(&frame) else { return SocketIn::Malformed };
-            self.hear(response);
+            match wire::read(&frame) {
+                Ok(response) => self.hear(response),
+                Err(refused) => {
+                    return match refused.words(frame.len()) {
+                        Some(words) => SocketIn::Message(SfuMessage::TooLarge(words)),
+                        None => SocketIn::Malformed,
+                    }
+                }
+            }
         }
     }
 }
@@ -368,6 +390,7 @@ impl LiveKitReceiver {
     fn hear(&mut self, response: pb::SignalResponse) {
         let mut talk = self.talk.lock();
         if talk.link != self.number {
+            self.heard.extend(Dialogue::hear_late(&response));
             return;
         }
         let heard = talk.dialogue.hear(response, now_ms());
@@ -382,7 +405,7 @@ impl LiveKitReceiver {
         }
         drop(talk);
         if !heard.regions.is_empty() {
-            self.service.door.learn(&self.service.net, heard.regions);
+            self.service.door.learn(&self.service.net, &self.url, heard.regions);
         }
         self.heard.extend(heard.messages);
     }

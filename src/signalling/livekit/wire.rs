@@ -1,7 +1,7 @@
 //! Frames and packets as bytes: looked at before they are decoded, so that none becomes more memory than a
 //! call can need. Must not know: what a message means.
 
-use crate::signalling::scan::{self, leaf, node, Kind};
+use crate::signalling::scan::{self, leaf, node, Kind, Refused};
 use offhook_proto::livekit as pb;
 use prost::Message;
 use std::mem::size_of;
@@ -77,7 +77,12 @@ static RESPONSE: Kind = node(
 
 /// Reads one frame of the signalling socket; `None`: it cannot be read, or would cost too much.
 pub fn response(frame: &[u8]) -> Option<pb::SignalResponse> {
-    scan::is_modest(frame, &RESPONSE).then(|| pb::SignalResponse::decode(frame).ok()).flatten()
+    read(frame).ok()
+}
+
+pub(super) fn read(frame: &[u8]) -> Result<pb::SignalResponse, Refused> {
+    scan::check(frame, &RESPONSE)?;
+    pb::SignalResponse::decode(frame).map_err(|_| Refused::Broken)
 }
 
 #[cfg(test)]
@@ -103,6 +108,37 @@ mod tests {
         assert!(response(&update(vec![pb::ParticipantInfo::default(); MAX_PARTICIPANTS + 1])).is_none());
         let tracks = pb::ParticipantInfo { tracks: vec![pb::TrackInfo::default(); 200_000], ..Default::default() };
         assert!(response(&update(vec![tracks])).is_none());
+    }
+
+    #[test]
+    fn three_thousand_people_with_four_kilobytes_each_fit_the_default() {
+        let somebody = |n: usize| pb::ParticipantInfo {
+            sid: format!("PA_{n:012}"),
+            identity: format!("user-{n}"),
+            name: format!("User {n}"),
+            metadata: "x".repeat(4 << 10),
+            permission: Some(pb::ParticipantPermission { can_publish: true, ..Default::default() }),
+            tracks: vec![pb::TrackInfo {
+                sid: format!("TR_{n:012}"),
+                mime_type: "audio/red".into(),
+                ..Default::default()
+            }],
+            attributes: [("role".to_owned(), "listener".to_owned()), ("team".to_owned(), "blue".to_owned())].into(),
+            ..Default::default()
+        };
+        let frame = update((0..3_000).map(somebody).collect());
+        assert!(frame.len() <= super::super::service::MAX_MESSAGE, "{} bytes", frame.len());
+        let Ok(pb::signal_response::Message::Update(update)) = read(&frame).map(|r| r.message.unwrap()) else {
+            panic!("not read")
+        };
+        assert!(update.participants.len() == 3_000 && update.participants.iter().all(|p| p.metadata.len() == 4 << 10));
+    }
+
+    #[test]
+    fn what_is_too_much_is_told_from_what_is_broken() {
+        let many = update(vec![pb::ParticipantInfo::default(); MAX_PARTICIPANTS + 1]);
+        assert_eq!(read(&many).map(drop), Err(Refused::TooMuch("more than 5000 participants")));
+        assert_eq!(read(b"\x0a\x05").map(drop), Err(Refused::Broken));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use super::reply;
 use crate::{
-    core::model::{Admission, AdmissionRequest, Failure, FailureKind, IceServer},
+    core::model::{Admission, AdmissionRequest, Failure, FailureKind, Grants, IceServer},
     error::Secret,
     signalling::net::{HttpCall, HttpReply, Net},
 };
@@ -65,8 +65,7 @@ impl Coordinator {
     /// # Errors
     /// As [`Net::url`].
     pub fn new(net: Arc<Net>, base_url: &str, api_key: &str, user_id: &str) -> Result<Self, Failure> {
-        let mut base = net.url(base_url)?;
-        base.set_query(None);
+        let mut base = net.home(base_url, true)?;
         base.set_fragment(None);
         Ok(Self { net, base, api_key: api_key.to_owned(), user_id: user_id.to_owned(), timeout: TIMEOUT })
     }
@@ -100,8 +99,12 @@ impl Coordinator {
         token: &Secret,
     ) -> Result<Admission, Failure> {
         let answer = self.understand(reply, token)?;
-        admission(&answer, request)
-            .map_err(|what| Failure::new(FailureKind::Malformed, format!("the coordinator's answer to join {what}")))
+        let admission = admission(&answer, request)
+            .map_err(|what| Failure::new(FailureKind::Malformed, format!("the coordinator's answer to join {what}")))?;
+        // The SFU's token goes there, and the next request says where that is.
+        self.net.named(&admission.url, &self.base)?;
+        self.net.named(&admission.ws_endpoint, &self.base)?;
+        Ok(admission)
     }
 
     /// Reads a call, for a client that is in it.
@@ -169,8 +172,8 @@ impl Coordinator {
 
     fn call_url(&self, call_type: &str, call_id: &str, action: Option<&str>) -> Result<Url, Failure> {
         for (what, part) in [("type", call_type), ("id", call_id)] {
-            // Dots would climb in the path instead of naming a call.
-            if matches!(part, "" | "." | "..") || part.len() > MAX_TEXT {
+            // Dots would climb in the path instead of naming a call, also with what a URL leaves out between them.
+            if matches!(part, "" | "." | "..") || part.len() > MAX_TEXT || part.chars().any(char::is_control) {
                 return Err(Failure::new(FailureKind::Malformed, format!("this call {what} cannot be used")));
             }
         }
@@ -244,7 +247,7 @@ fn admission(answer: &Value, request: &AdmissionRequest) -> Result<Admission, &'
         ws_endpoint,
         token: Secret::new(token),
         ice_servers: list(&credentials["ice_servers"], MAX_ICE_SERVERS, ice_server),
-        own_capabilities: info.own_capabilities,
+        grants: grants(&info.own_capabilities),
         cid: info.cid,
         created: answer["created"].as_bool().unwrap_or(false),
         stats_interval_ms: answer["stats_options"]["reporting_interval_ms"]
@@ -265,6 +268,17 @@ fn call_info(answer: &Value, call_type: &str, call_id: &str) -> CallInfo {
         opus_dtx: audio["opus_dtx_enabled"].as_bool().unwrap_or(false),
         opus_red: audio["redundant_coding_enabled"].as_bool().unwrap_or(false),
     }
+}
+
+/// What the capabilities of one's own allow; `None` where the coordinator does not speak of them.
+fn grants(capabilities: &[String]) -> Option<Grants> {
+    let has = |name: &str| capabilities.iter().any(|capability| capability == name);
+    (!capabilities.is_empty()).then(|| Grants {
+        audio: has("send-audio"),
+        video: has("send-video"),
+        screen_share: has("screenshare"),
+        ..Grants::ALL
+    })
 }
 
 /// `urls` is text or a list; the password is called `password` or `credential`. Without a URL the

@@ -4,7 +4,7 @@
 //! [`EventSocket::next`] hears events and keeps the connection alive. What cannot be read is said to
 //! be so and the socket stays. Must not know: who wants the events, when to connect again.
 
-use super::{Coordinator, CLIENT};
+use super::{Coordinator, CustomEvent, CLIENT};
 use crate::{
     core::model::{Failure, FailureKind},
     error::Secret,
@@ -41,21 +41,10 @@ pub struct EventsOptions {
 impl Default for EventsOptions {
     fn default() -> Self {
         let seconds = Duration::from_secs;
-        Self { ws: WsLimits::default(), open: seconds(5), ping: seconds(20), silent: seconds(35) }
+        // Its messages are small; the option is about those of an SFU.
+        let ws = WsLimits { name: "the limit of the coordinator's events", ..WsLimits::default() };
+        Self { ws, open: seconds(5), ping: seconds(20), silent: seconds(35) }
     }
-}
-
-/// Something that a participant, or the application's own server, told everyone who watches a call.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CustomEvent {
-    /// `type:id` of the call.
-    pub cid: String,
-    /// Who sent it.
-    pub user_id: String,
-    /// The data's member `type` when it is text, else empty.
-    pub custom_type: String,
-    /// The data, at most [`MAX_CUSTOM`] bytes of JSON; its members in any order.
-    pub json: String,
 }
 
 /// What comes out of the socket. `Ended` is the last.

@@ -44,7 +44,6 @@ impl Rpc {
     /// As [`Net::url`].
     pub fn new(net: Arc<Net>, base_url: &str, token: Secret) -> Result<Self, Failure> {
         let mut base = net.url(base_url)?;
-        base.set_query(None);
         base.set_fragment(None);
         Ok(Self { net, base, token })
     }

@@ -1,7 +1,7 @@
 //! Which fields of an SFU's event hold messages, for the [scan](crate::signalling::scan) before it is
 //! decoded. Must not know: what the fields mean.
 
-use crate::signalling::scan::{self, leaf, node, Kind};
+use crate::signalling::scan::{self, leaf, node, Kind, Refused};
 use offhook_proto::{event as e, google, models as m};
 use std::mem::size_of;
 
@@ -78,8 +78,8 @@ static EVENT: Kind = node(
 );
 
 /// Whether an `SfuEvent` in wire form may be decoded.
-pub(super) fn is_modest_event(wire: &[u8]) -> bool {
-    scan::is_modest(wire, &EVENT)
+pub(super) fn check_event(wire: &[u8]) -> Result<(), Refused> {
+    scan::check(wire, &EVENT)
 }
 
 #[cfg(test)]
@@ -87,6 +87,10 @@ mod tests {
     use super::*;
     use crate::signalling::scan::MAX_DEPTH;
     use prost::Message;
+
+    fn is_modest(wire: &[u8]) -> bool {
+        check_event(wire).is_ok()
+    }
 
     fn joined(participants: Vec<m::Participant>) -> Vec<u8> {
         let state = m::CallState { participants, ..Default::default() };
@@ -104,10 +108,10 @@ mod tests {
             roles: vec!["speaker".into()],
             ..Default::default()
         };
-        assert!(is_modest_event(&joined(vec![somebody.clone(); 2_000])));
-        assert!(!is_modest_event(&joined(vec![m::Participant::default(); MAX_PARTICIPANTS + 1])));
-        let roles = m::Participant { roles: vec![String::new(); 400_000], ..somebody };
-        assert!(!is_modest_event(&joined(vec![roles])));
+        assert!(is_modest(&joined(vec![somebody.clone(); 2_000])));
+        assert!(!is_modest(&joined(vec![m::Participant::default(); MAX_PARTICIPANTS + 1])));
+        let roles = m::Participant { roles: vec![String::new(); 1_000_001], ..somebody };
+        assert!(!is_modest(&joined(vec![roles])));
     }
 
     #[test]
@@ -117,16 +121,16 @@ mod tests {
             value = google::Value::from(vec![value]);
         }
         let custom = google::Struct { fields: [("deep".to_owned(), value)].into() };
-        assert!(!is_modest_event(&joined(vec![m::Participant { custom: Some(custom), ..Default::default() }])));
+        assert!(!is_modest(&joined(vec![m::Participant { custom: Some(custom), ..Default::default() }])));
     }
 
     #[test]
     fn broken_wire_is_refused() {
         for wire in [&b"\x0a\x05"[..], b"\x0a", b"\x80", b"\x03", b"\x00\x01", &[0xff; 11], b"\x09\x01", b"\x0d\x01"] {
-            assert!(!is_modest_event(wire), "{wire:x?}");
+            assert!(!is_modest(wire), "{wire:x?}");
         }
         // Unknown fields of every wire type are skipped.
-        assert!(is_modest_event(b"\xa0\x06\x01\xa2\x06\x01x\xa5\x06abcd\xa1\x06abcdefgh"));
-        assert!(is_modest_event(b""));
+        assert!(is_modest(b"\xa0\x06\x01\xa2\x06\x01x\xa5\x06abcd\xa1\x06abcdefgh"));
+        assert!(is_modest(b""));
     }
 }

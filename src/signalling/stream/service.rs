@@ -1,15 +1,20 @@
 //! Coordinator, socket and RPCs as one [`Protocol`]. Must not know: rules, who joins and why.
 
-use super::{hint, socket, Coordinator, Rpc, SfuReceiver, SfuSender, SfuSocketOptions};
+use super::{events::MAX_CUSTOM, hint, socket, Coordinator, EventHub, Rpc, SfuReceiver, SfuSender, SfuSocketOptions};
 use crate::core::model::*;
 use crate::error::Secret;
 use crate::signalling::{
-    protocol::{CallFacts, Link, LinkOptions, LinkReceiver, Protocol, Signalling, SocketIn},
+    protocol::{CallFacts, Link, LinkOptions, LinkReceiver, Protocol, ServiceListener, Signalling, SocketIn},
     ws::{SendError, WsLimits},
     Net,
 };
 use async_trait::async_trait;
-use std::{sync::Arc, time::Duration};
+use parking_lot::Mutex;
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 use tokio::time::Instant;
 
 static DIALECT: Dialect = Dialect {
@@ -21,10 +26,14 @@ static DIALECT: Dialect = Dialect {
         .with(Capabilities::MIGRATE),
     subscriber_restart: true,
     candidates_first: false,
+    identity_is_unique: false,
     subscriber_stays: false,
     admits_at_socket: false,
+    resume_introduces: false,
+    ids_in_paths: true,
     data_channels: false,
     tracks_end_in_sdp: false,
+    numbered_offers: false,
     edge_failures: 2,
     socket_open: Duration::from_secs(5),
     media_silence: None,
@@ -40,6 +49,8 @@ pub struct StreamService {
     limits: WsLimits,
     /// Where to ask for the nearest edge; empty: nowhere.
     hint_url: String,
+    /// The coordinator's events, when the application wants them.
+    events: Option<Arc<EventHub>>,
 }
 
 impl StreamService {
@@ -49,8 +60,9 @@ impl StreamService {
         api_key: String,
         limits: WsLimits,
         hint_url: String,
+        events: Option<Arc<EventHub>>,
     ) -> Self {
-        Self { net, coordinator, api_key, limits, hint_url }
+        Self { net, coordinator, api_key, limits, hint_url, events }
     }
 
     /// What is particular to this protocol.
@@ -65,24 +77,74 @@ impl Protocol for StreamService {
     }
 
     fn signalling(&self, call: CallFacts) -> Arc<dyn Signalling> {
-        Arc::new(StreamCall { service: self.clone(), call })
+        Arc::new(StreamCall { service: self.clone(), call, listener: Mutex::default(), key: OnceLock::new() })
+    }
+
+    fn close(&self) {
+        if let Some(events) = &self.events {
+            events.close();
+        }
     }
 }
 
-#[derive(Debug)]
 struct StreamCall {
     service: StreamService,
     call: CallFacts,
+    listener: Mutex<Option<Arc<dyn ServiceListener>>>,
+    /// The hub's name for this call.
+    key: OnceLock<u64>,
+}
+
+impl fmt::Debug for StreamCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamCall").field("call", &self.call).finish_non_exhaustive()
+    }
 }
 
 #[async_trait]
 impl Signalling for StreamCall {
+    fn listen(&self, listener: Arc<dyn ServiceListener>) {
+        *self.listener.lock() = Some(listener);
+    }
+
+    fn offer_token(&self, token: &Secret) {
+        if let Some(events) = self.service.events.as_ref().filter(|_| !token.is_empty()) {
+            events.offer_token(token);
+        }
+    }
+
+    fn custom_limit(&self) -> Option<usize> {
+        Some(MAX_CUSTOM)
+    }
+
+    async fn send_custom(&self, json: &str, token: &Secret) -> Result<(), Failure> {
+        let CallFacts { call_type, call_id, .. } = &self.call;
+        self.service.coordinator.send_custom(call_type, call_id, json, token).await
+    }
+
+    fn end(&self) {
+        let listener = self.listener.lock().take();
+        drop(listener);
+        if let (Some(events), Some(key)) = (&self.service.events, self.key.get()) {
+            events.unregister(*key);
+        }
+    }
+
+    /// With the client's events, so that they begin at once.
     async fn admit(&self, mut request: AdmissionRequest, token: &Secret) -> Result<Admission, Failure> {
-        let StreamService { net, coordinator, hint_url, .. } = &self.service;
+        let StreamService { net, coordinator, hint_url, events, .. } = &self.service;
+        if let Some(events) = events {
+            self.register(events);
+            request.connection_id = events.connection_id(token).await;
+        }
         if !hint_url.is_empty() {
             request.location = hint::location(net, hint_url).await;
         }
-        coordinator.join(&request, token).await
+        let admission = coordinator.join(&request, token).await?;
+        if let (Some(events), Some(key)) = (events, self.key.get()) {
+            events.admitted(*key, &request.connection_id, token);
+        }
+        Ok(admission)
     }
 
     async fn open(
@@ -108,6 +170,18 @@ impl Signalling for StreamCall {
 
     fn media_owner(&self, stream_id: &str, track_id: &str) -> Option<MediaOwner> {
         media_owner(stream_id, track_id)
+    }
+}
+
+impl StreamCall {
+    /// Without a runtime there is no call either, and this is not where that is reported.
+    fn register(&self, events: &EventHub) {
+        let listener = self.listener.lock();
+        let (Some(listener), None) = (&*listener, self.key.get()) else { return };
+        let CallFacts { call_type, call_id, .. } = &self.call;
+        if let Ok(key) = events.register(call_type, call_id, listener.clone()) {
+            let _ = self.key.set(key);
+        }
     }
 }
 

@@ -5,18 +5,19 @@
 
 use super::{convert, scan, CLIENT};
 use crate::{
-    core::model::{Failure, SfuRequest},
+    core::model::{Failure, SfuMessage, SfuRequest},
     error::Secret,
     signalling::{
         json,
         net::Net,
         protocol::SocketIn,
+        scan::Refused,
         ws::{self, SendError, WsIn, WsKind, WsLimits, WsReceiver, WsSender},
     },
 };
 use offhook_proto::event as e;
 use prost::Message;
-use std::fmt;
+use std::{collections::VecDeque, fmt};
 use tokio::time::Instant;
 
 /// Which socket to open, and as whom.
@@ -67,7 +68,7 @@ pub async fn open(
         .append_pair("cid", &options.cid);
     let (sender, receiver) = ws::open(net, &url, &[("x-stream-client", CLIENT)], limits, deadline).await?;
     let token = options.token.clone();
-    Ok((SfuSender { ws: sender, token: token.clone() }, SfuReceiver { ws: receiver, token }))
+    Ok((SfuSender { ws: sender, token: token.clone() }, SfuReceiver { ws: receiver, token, notes: VecDeque::new() }))
 }
 
 /// The writing end. Cheap to clone, usable from any thread; nothing here blocks.
@@ -107,29 +108,45 @@ impl SfuSender {
 pub struct SfuReceiver {
     ws: WsReceiver,
     token: Secret,
+    /// What the last message said that was left out.
+    notes: VecDeque<SfuMessage>,
 }
 
 impl SfuReceiver {
     /// The next message, or how it ended (again and again). Cancel safe.
     pub async fn next(&mut self) -> SocketIn {
+        if let Some(note) = self.notes.pop_front() {
+            return SocketIn::Message(note);
+        }
         let (text, data) = match self.ws.next().await {
             WsIn::Text(data) => (true, data),
             WsIn::Binary(data) => (false, data),
             WsIn::Closed { code, .. } => return SocketIn::Closed { code },
             WsIn::Failed(failure) => return SocketIn::Failed(failure),
         };
-        decode(text, &data)
-            .and_then(|event| convert::message(event, &self.token))
-            .map_or(SocketIn::Malformed, SocketIn::Message)
+        match decode(text, &data) {
+            Ok(event) => match convert::message(event, &self.token, &mut self.notes) {
+                Some(message) => SocketIn::Message(message),
+                None => self.notes.pop_front().map_or(SocketIn::Malformed, SocketIn::Message),
+            },
+            Err(refused) => match refused.words(data.len()) {
+                Some(words) => SocketIn::Message(SfuMessage::TooLarge(words)),
+                None => SocketIn::Malformed,
+            },
+        }
     }
 }
 
 /// Reads one frame. Text is protobuf too, UTF-8 or not, unless it starts like JSON.
-pub(super) fn decode(text: bool, data: &[u8]) -> Option<e::SfuEvent> {
+pub(super) fn decode(text: bool, data: &[u8]) -> Result<e::SfuEvent, Refused> {
     if text && data.first() == Some(&b'{') {
-        return json::is_modest(data).then(|| serde_json::from_slice(data).ok()).flatten();
+        if !json::is_modest(data) {
+            return Err(Refused::TooMuch("more than 20000 objects or 200000 values"));
+        }
+        return serde_json::from_slice(data).map_err(|_| Refused::Broken);
     }
-    scan::is_modest_event(data).then(|| e::SfuEvent::decode(data).ok()).flatten()
+    scan::check_event(data)?;
+    e::SfuEvent::decode(data).map_err(|_| Refused::Broken)
 }
 
 #[cfg(test)]

@@ -13,7 +13,9 @@ use std::sync::Arc;
 
 /// One frame of the SFU socket; None: it cannot be understood.
 pub fn event(text: bool, frame: &[u8]) -> Option<SfuMessage> {
-    socket::decode(text, frame).and_then(|event| convert::message(event, &Secret::new("token")))
+    socket::decode(text, frame)
+        .ok()
+        .and_then(|event| convert::message(event, &Secret::new("token"), &mut Default::default()))
 }
 
 fn answer(status: u16, json: bool, body: &[u8]) -> HttpReply {

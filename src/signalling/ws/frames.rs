@@ -36,14 +36,16 @@ pub(super) enum Step {
 pub(super) struct Violation {
     pub code: u16,
     pub what: &'static str,
+    /// Of a message that is too large: its bytes, as far as they are known.
+    pub size: Option<u64>,
 }
 
 const fn protocol(what: &'static str) -> Violation {
-    Violation { code: 1002, what }
+    Violation { code: 1002, what, size: None }
 }
 
-const fn too_big(what: &'static str) -> Violation {
-    Violation { code: 1009, what }
+const fn too_big(size: u64) -> Violation {
+    Violation { code: 1009, what: "a message is larger than the limit", size: Some(size) }
 }
 
 /// Puts messages together from frames. After a [`Violation`] it must not be used again.
@@ -95,8 +97,8 @@ impl Assembler {
             let (header, length) = match self.codec.decode_header(input) {
                 Ok(Parsing::Done { value, offset }) => (value, offset),
                 Ok(Parsing::NeedMore(_)) => return Ok(Step::NeedMore),
-                Err(FrameError::PayloadTooLarge { .. }) => {
-                    return Err(too_big("a frame is larger than the limit"));
+                Err(FrameError::PayloadTooLarge { actual, .. }) => {
+                    return Err(too_big(actual.saturating_add(self.data.len() as u64)));
                 }
                 Err(FrameError::InvalidReservedBit(_)) => return Err(protocol("a reserved bit is set")),
                 Err(FrameError::FragmentedControl | FrameError::InvalidControlFrameLen) => {
@@ -130,11 +132,11 @@ impl Assembler {
         }
         self.fragments += 1;
         if self.fragments > self.max_fragments {
-            return Err(too_big("a message has too many fragments"));
+            return Err(Violation { code: 1009, what: "a message has too many fragments", size: None });
         }
         // No overflow: the codec has bounded the frame, this the sum before it.
         if self.data.len() + header.payload_len() > self.max_message {
-            return Err(too_big("a message is larger than the limit"));
+            return Err(too_big((self.data.len() + header.payload_len()) as u64));
         }
         Ok(())
     }
@@ -223,7 +225,8 @@ mod tests {
         input.extend_from_slice(&[7; 1000]);
         input.extend_from_slice(b"\x80\x01");
         let mut assembler = assembler(1000);
-        assert_eq!(assembler.step(&mut input).unwrap_err().code, 1009);
+        let violation = assembler.step(&mut input).unwrap_err();
+        assert_eq!((violation.code, violation.size), (1009, Some(1001)));
     }
 
     proptest! {

@@ -15,6 +15,7 @@ use super::{
     text,
 };
 use crate::core::model::{Failure, FailureKind};
+use crate::share::Share;
 use bytes::{Bytes, BytesMut};
 use soketto::handshake::{client::Header, Client, Error as HandshakeError, ServerResponse};
 use std::{
@@ -43,6 +44,8 @@ const MAX_HANDSHAKE: usize = 16 << 10;
 pub struct WsLimits {
     /// Most bytes of one received message, all fragments together; over it: close code 1009.
     pub max_message: usize,
+    /// What `max_message` is called in errors.
+    pub name: &'static str,
     /// Most fragments of one received message, empty ones included.
     pub max_fragments: u32,
     /// Most messages that wait to be written.
@@ -57,6 +60,7 @@ impl Default for WsLimits {
     fn default() -> Self {
         Self {
             max_message: 1 << 20,
+            name: "oh_client_options.max_message_bytes",
             max_fragments: 4096,
             queue: 64,
             queue_bytes: 4 << 20,
@@ -231,8 +235,9 @@ pub async fn open(
     let (queue, queued) = mpsc::channel(limits.queue.max(1));
     let (messages, incoming) = mpsc::channel(1);
     let shared = Arc::new(Shared::new());
-    let run = task::run(stream, early, queued, messages, shared.clone(), limits);
-    tokio::spawn(crate::inject::task("socket", run));
+    let share = Share::current();
+    let run = task::run(stream, early, queued, messages, shared.clone(), limits, share.clone());
+    tokio::spawn(share.run(crate::inject::task("socket", run)));
     let sender = WsSender { queue, shared: shared.clone(), queue_bytes: limits.queue_bytes };
     Ok((sender, WsReceiver { messages: incoming, shared }))
 }

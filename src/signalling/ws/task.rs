@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     core::model::{Failure, FailureKind},
+    share::{self, Share},
     signalling::{connect::Stream, text},
 };
 use bytes::{Bytes, BytesMut};
@@ -145,11 +146,12 @@ pub(super) async fn run(
     messages: mpsc::Sender<WsIn>,
     shared: Arc<Shared>,
     limits: WsLimits,
+    share: Arc<Share>,
 ) {
     // Declared first, dropped last: after the descriptor.
     let _done = Done(shared.clone());
     let (reader, writer) = tokio::io::split(stream);
-    let mut reading = pin!(read(reader, early, messages, &shared, &limits));
+    let mut reading = pin!(read(reader, early, messages, &shared, &limits, &share));
     let mut writing = pin!(Writer::new(writer, &shared, &limits).run(queue));
     // When one side is through, a close in progress gives the other the rest of its time.
     let read_first = tokio::select! {
@@ -174,9 +176,13 @@ async fn read(
     messages: mpsc::Sender<WsIn>,
     shared: &Shared,
     limits: &WsLimits,
+    share: &Share,
 ) {
     let mut assembler = Assembler::new(limits);
     let violation = loop {
+        // Whoever sends more than this call's share waits.
+        share.admitted().await;
+        share::breathe().await;
         match assembler.step(&mut input) {
             Ok(Step::NeedMore) => {
                 input.reserve(READ);
@@ -185,17 +191,19 @@ async fn read(
                         return shared
                             .finish_lost(FailureKind::Connect, "the server ended the socket without closing it")
                     }
-                    Ok(_) => {}
+                    Ok(bytes) => share.read_bytes(bytes),
                     Err(error) => {
                         return shared.finish_lost(FailureKind::Connect, &format!("the socket was lost: {error}"))
                     }
                 }
             }
             Ok(Step::Message { text, data }) => {
+                share.read_one();
                 // Without a reader the message is dropped; the loop goes on for pings and close.
                 let _ = messages.send(if text { WsIn::Text(data) } else { WsIn::Binary(data) }).await;
             }
             Ok(Step::Ping(payload)) => {
+                share.read_one();
                 *shared.pong.lock() = Some(Bytes::copy_from_slice(&payload));
                 shared.wake.notify_one();
             }
@@ -208,8 +216,18 @@ async fn read(
             Err(violation) => break violation,
         }
     };
-    let text = format!("the server broke the WebSocket protocol: {} (closed with {})", violation.what, violation.code);
-    shared.finish(WsIn::Failed(Failure::new(FailureKind::Malformed, text)));
+    let (kind, text) = match violation.size {
+        // A limit of ours, and not the server's fault.
+        Some(size) => {
+            let (name, most) = (limits.name, limits.max_message);
+            (FailureKind::TooLarge, format!("a message of {size} bytes is larger than {name} ({most})"))
+        }
+        None => {
+            let (what, code) = (violation.what, violation.code);
+            (FailureKind::Malformed, format!("the server broke the WebSocket protocol: {what} (closed with {code})"))
+        }
+    };
+    shared.finish(WsIn::Failed(Failure::new(kind, text)));
     drop(messages);
     drop(assembler);
     shared.order_close(CloseOrder::new(Some(violation.code), violation.what));

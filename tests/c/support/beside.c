@@ -38,8 +38,17 @@ void beside_check(const char *what)
     beside_mark();
 }
 
+void beside_frames(uint64_t *played, uint64_t *damaged)
+{
+    oh_call_stats l = peer_stats(&left), r = peer_stats(&right);
+    *played = l.frames_played + r.frames_played;
+    *damaged = l.frames_concealed + l.packets_late + r.frames_concealed + r.packets_late;
+}
+
 void beside_end(void)
 {
+    no_errors(&left);
+    no_errors(&right);
     peer_close(&left);
     peer_close(&right);
 }

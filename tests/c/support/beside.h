@@ -13,6 +13,9 @@ void beside_begin(void);
 void beside_mark(void);
 /* They have heard each other without a gap since beside_mark, and nobody told them anything; marks anew. */
 void beside_check(const char *what);
+/* How many frames they have played, and how many of these were not as they were sent: concealed, or too late. */
+void beside_frames(uint64_t *played, uint64_t *damaged);
+/* Nothing failed in their call; closes both. */
 void beside_end(void);
 
 /* p has come back after `mark`; how: one of oh_reconnect, or 0 for any. */

@@ -44,7 +44,7 @@ static char *read_request(int fd)
 
 static void serve(fake *f, int fd)
 {
-    struct timeval limit = { .tv_sec = 1 };
+    struct timeval limit = { .tv_sec = ms(1000) / 1000 };
     char head[256], *body = NULL;
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     char *request = read_request(fd);

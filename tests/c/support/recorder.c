@@ -158,8 +158,16 @@ static void keep(rec_event *k, const oh_event *e)
     case OH_EVENT_GRANTS:
         k->code = (int)e->u.grants.audio;
         break;
+    case OH_EVENT_TEXT_PART:
+        copy(k->user, sizeof k->user, e->u.text_part.user_id);
+        copy(k->session, sizeof k->session, e->u.text_part.topic);
+        copy(k->text, sizeof k->text, e->u.text_part.id);
+        k->count = (uint32_t)strlen(e->u.text_part.text);
+        k->track = e->u.text_part.offset;
+        break;
     case OH_EVENT_LOST:
         k->count = (uint32_t)e->u.lost.count;
+        k->cause = (int)e->u.lost.texts;
         break;
     case OH_EVENT_RECONNECTED:
         copy(k->session, sizeof k->session, e->u.reconnected.session_id);
@@ -171,6 +179,11 @@ static void keep(rec_event *k, const oh_event *e)
         k->error = e->u.ended.error;
         k->server_code = e->u.ended.server_code;
         copy(k->text, sizeof k->text, e->u.ended.reason);
+        break;
+    case OH_EVENT_MEDIA:
+        k->code = e->u.media.direction;
+        k->count = e->u.media.connected;
+        copy(k->text, sizeof k->text, e->u.media.text);
         break;
     default:
         break;
@@ -189,6 +202,7 @@ void rec_take(recorder *r, const oh_event *e)
         take_audio(r, &e->u.audio);
         return;
     }
+    if (e->kind == OH_EVENT_DATA && r->skip_data) return;
     pthread_mutex_lock(&r->lock);
     CHECK_THAT(!r->ended, "event %s comes after OH_EVENT_ENDED", oh_event_kind_name(e->kind));
     if (e->kind == OH_EVENT_ENDED) r->ended++;
@@ -272,6 +286,7 @@ static void on_event(void *user, oh_call call, const oh_event *event)
     recorder *r = user;
     enter(r);
     CHECK_EQ(event->call.id, call.id);
+    if (r->first) r->first(r, call, event);
     rec_take(r, event);
     if (r->on_event) r->on_event(r, call, event);
     leave(r);
@@ -512,7 +527,13 @@ int rec_wait_tone(recorder *r, const char *user, double hz, uint32_t timeout_ms)
 
 int rec_wait_no_tone(recorder *r, const char *user, double hz, uint32_t timeout_ms)
 {
-    return wait_tone(r, user, hz, 0, timeout_ms);
+    rec_heard h;
+    for (double end = now_ms() + timeout_ms; now_ms() < end;) {
+        if (wait_tone(r, user, hz, 0, ms(300))) return 1;
+        /* Nothing at all is no tone either: a track that is over sends no silence. */
+        if (!rec_heard_of(r, user, &h) || now_ms() - h.last > ms(400)) return 1;
+    }
+    return 0;
 }
 
 static pthread_once_t metronome_once = PTHREAD_ONCE_INIT;

@@ -29,9 +29,9 @@ typedef struct rec_event {
     char user[64], session[64];
     char text[256];       /* local, error: text; ended: reason; participant: custom, or metadata; custom: json (and its
                              type in session); track, subscribable: track id; room: metadata (and its name in session) */
-    /* data, text: topic in session, size in count, rec_sum() in cause; data: lossy in code. rpc request: method in
+    /* text part: topic in session, id in text, size in count, offset in track; lost: texts in cause. data, text: topic in session, size in count, rec_sum() in cause; data: lossy in code. rpc request: method in
      * session, request id in text; rpc response: call id in track, error code in code and text in session, payload in
-     * text. subscribable: allowed in code; grants: audio in code. */
+     * text. subscribable: allowed in code; grants: audio in code. media: direction in code, connected in count. */
 } rec_event;
 
 /* A number that different contents hardly share. */
@@ -67,10 +67,13 @@ typedef struct recorder {
     atomic_int inside;        /* callbacks running now */
     atomic_int freed;         /* oh_call_free has returned */
     atomic_ulong callbacks;
-    /* Called inside the callback, after recording, without the lock; may be NULL. */
+    /* Called inside the callback, before the event is recorded: who waits for the event sees what this has done. */
+    void (*first)(struct recorder *r, oh_call call, const oh_event *event);
+    /* The same after it was recorded, without the lock; both may be NULL. */
     void (*on_event)(struct recorder *r, oh_call call, const oh_event *event);
     void (*on_audio)(struct recorder *r, oh_call call, const oh_audio *audio);
     void *data;               /* the test's own */
+    int skip_data;            /* OH_EVENT_DATA goes to on_event only: for floods */
 } recorder;
 
 recorder *rec_new(void);
@@ -104,7 +107,7 @@ int rec_heard_of(recorder *r, const char *user, rec_heard *out);
 
 /* Waits until a user's tone of that frequency fills a window of 100 ms, on every channel. */
 int rec_wait_tone(recorder *r, const char *user, double hz, uint32_t timeout_ms);
-/* Waits for a window of a user in which the tone is not. */
+/* Waits for a window of a user in which the tone is not, or for a pause in which nothing comes. */
 int rec_wait_no_tone(recorder *r, const char *user, double hz, uint32_t timeout_ms);
 
 void rec_gaps_begin(recorder *r);

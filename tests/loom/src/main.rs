@@ -20,38 +20,18 @@ mod models;
 #[allow(dead_code, unused_imports)]
 mod sync;
 
-/// What the dispatcher's threads call first; here they have nothing to prepare.
-mod runtime {
-    pub(crate) fn thread_started() {}
-}
-
-/// Where contained panics are told of; the models have none.
-mod log {
-    pub(crate) enum Level {
-        Error,
-    }
-
-    macro_rules! oh_log {
-        ($level:expr, $($text:tt)*) => {{
-            let _ = $level;
-            eprintln!($($text)*);
-        }};
-    }
-    pub(crate) use oh_log;
-}
-
-/// Whose panic it is: always ours.
+/// What the dispatcher needs of panics: its threads have nothing to prepare, and what panics is told on standard error.
 mod panics {
-    pub(crate) struct Inside;
+    use std::panic::{catch_unwind, AssertUnwindSafe};
 
-    impl Inside {
-        pub(crate) fn enter() -> Self {
-            Inside
-        }
+    pub(crate) fn thread_started() {}
 
-        pub(crate) fn place(&self) -> String {
-            String::new()
-        }
+    pub(crate) fn contain<T>(f: impl FnOnce() -> T) -> Result<T, String> {
+        catch_unwind(AssertUnwindSafe(f)).map_err(|payload| {
+            let text = payload.downcast_ref::<&str>().map_or_else(String::new, |text| (*text).to_owned());
+            eprintln!("a panic was contained: {text}");
+            text
+        })
     }
 }
 

@@ -4,15 +4,16 @@
 use offhook_tools::{
     args::Args,
     livekit::{
-        ctl, node,
+        ctl, process,
         stand::{Options, Stand},
     },
 };
-use std::{io::Read, path::PathBuf, process::ExitCode};
-use tokio::{
-    signal::unix::{signal, SignalKind},
-    sync::mpsc,
+use signal_hook::{
+    consts::{SIGINT, SIGTERM},
+    iterator::Signals,
 };
+use std::{io::Read, path::PathBuf, process::ExitCode};
+use tokio::sync::mpsc;
 
 const USAGE: &str = "\
 usage: offhook-livekit --server PATH [options]
@@ -57,7 +58,7 @@ fn main() -> ExitCode {
         eprintln!("SKIPPED: livekit: {} is not there (make livekit)", options.server.display());
         return ExitCode::from(SKIPPED);
     }
-    if (options.redis || options.nodes > 1) && node::find("redis-server").is_none() {
+    if (options.redis || options.nodes > 1) && process::find("redis-server").is_none() {
         eprintln!("SKIPPED: livekit: no redis-server in PATH for a cluster");
         return ExitCode::from(SKIPPED);
     }
@@ -81,9 +82,14 @@ fn main() -> ExitCode {
 }
 
 async fn run(options: Options, with_stdin: bool) -> Result<(), String> {
-    let mut term = signal(SignalKind::terminate()).map_err(|e| e.to_string())?;
-    let mut int = signal(SignalKind::interrupt()).map_err(|e| e.to_string())?;
+    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(|e| e.to_string())?;
     let (closed_tx, mut closed) = mpsc::channel::<()>(1);
+    let told = closed_tx.clone();
+    std::thread::spawn(move || {
+        for _ in signals.forever() {
+            let _ = told.blocking_send(());
+        }
+    });
     let keep_open = closed_tx.clone();
     if with_stdin {
         std::thread::spawn(move || {
@@ -93,11 +99,7 @@ async fn run(options: Options, with_stdin: bool) -> Result<(), String> {
         });
     }
     let end = async {
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = int.recv() => {}
-            _ = closed.recv() => {}
-        }
+        closed.recv().await;
     };
     tokio::pin!(end);
     // Dropped half started, what was started ends as well.

@@ -12,7 +12,7 @@ use crate::{
     analysis,
     bench::procfs,
     livekit::{
-        node,
+        process,
         stand::{Options, Stand},
         token,
     },
@@ -66,7 +66,7 @@ pub fn run(plan: &Plan) -> Result<Outcome, String> {
     if !plan.server.is_file() {
         return Ok(Outcome::Skipped(format!("{} is not there (make livekit)", plan.server.display())));
     }
-    if node::find("redis-server").is_none() {
+    if process::find("redis-server").is_none() {
         return Ok(Outcome::Skipped("no redis-server in PATH for a cluster".to_owned()));
     }
     let say = |e: &dyn std::fmt::Display| format!("{}: {e}", plan.out.display());

@@ -1,10 +1,11 @@
-//! A child process of the stand, and one LiveKit node as such: start, kill, stop, pause, and start again.
+//! One LiveKit node as a child process: start, kill, stop, pause, and start again.
 //!
 //! Knows nothing of rooms or clients.
 
 use super::{
     config::{self, Keys, Ports},
     http,
+    process::Process,
 };
 use hyper::Method;
 use nix::{
@@ -13,16 +14,12 @@ use nix::{
 };
 use serde_json::Value;
 use std::{
-    fs::{File, OpenOptions},
+    fs::File,
     io::{Read, Seek, SeekFrom},
     path::{Path, PathBuf},
-    process::Stdio,
     time::{Duration, Instant},
 };
-use tokio::{
-    process::{Child, Command},
-    time::{sleep, timeout},
-};
+use tokio::time::sleep;
 
 /// How long a node may take until it answers; it calls itself ready after its first statistics, about 2 s.
 const READY_LIMIT: Duration = Duration::from_secs(30);
@@ -35,31 +32,6 @@ const ATTEMPTS: usize = 5;
 /// Bytes of a log that are searched for the node's name.
 const LOG_SEARCHED: u64 = 256 << 10;
 
-/// Starts a program that writes into `log` and ends with this process, even when that is killed.
-pub fn spawn(program: &Path, args: &[String], log: &Path) -> Result<Child, String> {
-    let say = |e: std::io::Error| format!("{}: {e}", program.display());
-    let file = OpenOptions::new().create(true).append(true).open(log).map_err(say)?;
-    // The signal comes when the thread that started it ends, so only threads that stay may call this.
-    let mut command = match find("setpriv") {
-        Some(setpriv) => {
-            let mut command = Command::new(setpriv);
-            command.args(["--pdeathsig", "KILL", "--"]).arg(program);
-            command
-        }
-        None => Command::new(program),
-    };
-    // The server takes settings from the environment too; none of ours are meant for it.
-    command.env_clear().envs(["PATH", "HOME"].iter().filter_map(|n| Some((n, std::env::var_os(n)?))));
-    command.args(args).stdin(Stdio::null()).stdout(file.try_clone().map_err(say)?).stderr(file);
-    command.kill_on_drop(true).spawn().map_err(say)
-}
-
-/// A program of the PATH.
-pub fn find(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file())
-}
-
 /// One node; it is running or not.
 #[derive(Debug)]
 pub struct Node {
@@ -67,7 +39,7 @@ pub struct Node {
     config: PathBuf,
     log: PathBuf,
     ports: Ports,
-    child: Option<Child>,
+    child: Option<Process>,
     paused: bool,
     /// Where in the log the present process began.
     begun_at: u64,
@@ -124,13 +96,11 @@ impl Node {
     /// The process, unless it has ended.
     pub fn pid(&mut self) -> Option<u32> {
         let child = self.child.as_mut()?;
-        match child.try_wait() {
-            Ok(None) => child.id(),
-            _ => {
-                self.child = None;
-                None
-            }
+        if child.is_running() {
+            return Some(child.pid());
         }
+        self.child = None;
+        None
     }
 
     /// Starts it, or starts it again with the same ports, and waits until it answers. Returns how long that took.
@@ -141,7 +111,7 @@ impl Node {
         let begun = Instant::now();
         self.begun_at = std::fs::metadata(&self.log).map_or(0, |m| m.len());
         let args = ["--config".to_owned(), self.config.display().to_string()];
-        self.child = Some(spawn(&self.server, &args, &self.log)?);
+        self.child = Some(Process::spawn(&self.server, &args, &self.log)?);
         self.paused = false;
         self.node_id = None;
         self.starts += 1;
@@ -200,7 +170,9 @@ impl Node {
 
     async fn ended(&mut self, limit: Duration) -> Result<(), String> {
         let Some(child) = self.child.as_mut() else { return Ok(()) };
-        timeout(limit, child.wait()).await.map_err(|_| "still running")?.map_err(|e| e.to_string())?;
+        if !child.ended(limit).await {
+            return Err("still running".to_owned());
+        }
         self.child = None;
         Ok(())
     }

@@ -2,7 +2,10 @@
 //!
 //! Knows the names under which the server keeps nodes and rooms, so that tests can ask and choose where a room is.
 
-use super::{config, node};
+use super::{
+    config,
+    process::{self, Process},
+};
 use std::{
     path::Path,
     time::{Duration, Instant},
@@ -10,7 +13,6 @@ use std::{
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
-    process::Child,
     sync::Mutex,
     time::{sleep, timeout},
 };
@@ -22,24 +24,24 @@ const ROOMS: &str = "room_node_map";
 /// A running Redis; it ends when this is dropped.
 #[derive(Debug)]
 pub struct Redis {
-    child: Mutex<Child>,
-    pub pid: Option<u32>,
+    child: Mutex<Process>,
+    pub pid: u32,
     pub port: u16,
 }
 
 impl Redis {
     /// Starts the `redis-server` of the PATH.
     pub async fn start(out: &Path) -> Result<Self, String> {
-        let program = node::find("redis-server").ok_or("no redis-server in PATH")?;
+        let program = process::find("redis-server").ok_or("no redis-server in PATH")?;
         let port = config::free_tcp()?;
         let dir = out.display().to_string();
         let port_text = port.to_string();
         let args = ["--bind", "127.0.0.1", "--port", &port_text, "--save", "", "--appendonly", "no", "--dir", &dir];
-        let child = node::spawn(&program, &args.map(String::from), &out.join("redis.log"))?;
-        let redis = Redis { pid: child.id(), child: Mutex::new(child), port };
+        let child = Process::spawn(&program, &args.map(String::from), &out.join("redis.log"))?;
+        let redis = Redis { pid: child.pid(), child: Mutex::new(child), port };
         let end = Instant::now() + LIMIT;
         while redis.ask(&["PING"]).await.is_err() {
-            if redis.child.lock().await.try_wait().is_ok_and(|s| s.is_some()) || Instant::now() > end {
+            if !redis.child.lock().await.is_running() || Instant::now() > end {
                 return Err(format!("redis-server does not answer; its log: {dir}/redis.log"));
             }
             sleep(Duration::from_millis(10)).await;
@@ -49,8 +51,7 @@ impl Redis {
 
     /// Ends it at once.
     pub async fn end(&self) {
-        // Already ended is as good.
-        let _ = self.child.lock().await.kill().await;
+        self.child.lock().await.kill();
     }
 
     /// The node that a room is on, if any.

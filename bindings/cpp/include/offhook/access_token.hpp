@@ -43,8 +43,7 @@ inline result<std::string> access_token(const access_token_options &o)
 {
     if (auto r = detail::check_abi(); !r) return r.error();
     detail::c_texts texts;
-    oh_access_token_options c;
-    oh_access_token_options_init(&c);
+    oh_access_token_options c = OH_ACCESS_TOKEN_OPTIONS_INIT;
     if (o.ttl.count() < 0 || o.ttl.count() > UINT32_MAX) return error(errc::argument, "access_token_options::ttl is out of its range");
     c.ttl_s = static_cast<std::uint32_t>(o.ttl.count());
     c.api_key = texts.given(o.api_key, "access_token_options::api_key");

@@ -29,6 +29,7 @@ struct audio_info {
 struct audio_view : audio_info {
     std::string_view user_id;
     std::string_view session_id;             ///< names the participant; one user may be in a call more than once
+    std::string_view track_id;               ///< as in events::remote_track; "" in protocols without such names
     span<const std::int16_t> samples;        ///< audio_format::s16: frames * channels, interleaved
     span<const float> samples_f32;           ///< audio_format::f32: frames * channels, interleaved
     span<const std::uint8_t> packet;         ///< audio_format::opus
@@ -38,13 +39,15 @@ struct audio_view : audio_info {
 struct audio_frame : audio_info {
     std::string user_id;
     std::string session_id;
+    std::string track_id;
     std::vector<std::int16_t> samples;
     std::vector<float> samples_f32;
     std::vector<std::uint8_t> packet;
 
     audio_frame() = default;
     explicit audio_frame(const audio_view &v)
-        : audio_info(v), user_id(v.user_id), session_id(v.session_id), samples(v.samples.begin(), v.samples.end()),
+        : audio_info(v), user_id(v.user_id), session_id(v.session_id), track_id(v.track_id),
+          samples(v.samples.begin(), v.samples.end()),
           samples_f32(v.samples_f32.begin(), v.samples_f32.end()), packet(v.packet.begin(), v.packet.end())
     {
     }
@@ -67,6 +70,7 @@ inline audio_view to_view(const oh_audio &a) noexcept
     v.silence = a.silence != 0;
     v.user_id = a.user_id;
     v.session_id = a.session_id;
+    v.track_id = a.track_id;
     if (a.samples) v.samples = {a.samples, count};
     if (a.samples_f32) v.samples_f32 = {a.samples_f32, count};
     if (a.packet) v.packet = {a.packet, a.packet_size};

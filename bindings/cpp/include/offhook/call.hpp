@@ -46,6 +46,23 @@ public:
         return static_cast<call_state>(s);
     }
 
+    /// What the call was given and what it decided, as lines of JSON without secrets: for a report of a defect. Also when
+    /// it is over, until it is freed.
+    result<std::string> trace() const
+    {
+        std::string text;
+        for (std::size_t size = 256 * 1024;; ) {
+            text.resize(size);
+            std::size_t needed = 0;
+            if (oh_result code = oh_call_trace(handle_, &text[0], text.size(), &needed)) return detail::last_error(code);
+            if (needed < size) {
+                text.resize(needed);
+                return text;
+            }
+            size = needed + needed / 2 + 1; // a call that goes on may need more the next time
+        }
+    }
+
     /// Says goodbye and ends with events::ended within 2 s. Returns at once; twice, or after the end, is fine.
     result<void> leave(const std::string &reason = {}) const
     {

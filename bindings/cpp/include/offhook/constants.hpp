@@ -97,6 +97,76 @@ enum class event_kind : std::int32_t {
     rpc_request = OH_EVENT_RPC_REQUEST,
     rpc_response = OH_EVENT_RPC_RESPONSE,
     subscribable = OH_EVENT_SUBSCRIBABLE,
+    media = OH_EVENT_MEDIA,
+    unsent = OH_EVENT_UNSENT,
+    unplayable = OH_EVENT_UNPLAYABLE,
+    text_part = OH_EVENT_TEXT_PART,
+    dtmf = OH_EVENT_DTMF,
+};
+
+/// What kind of participant it is (oh_participant_kind).
+enum class participant_kind : std::int32_t {
+    standard = OH_PARTICIPANT_STANDARD,
+    ingress = OH_PARTICIPANT_INGRESS,
+    egress = OH_PARTICIPANT_EGRESS,
+    sip = OH_PARTICIPANT_SIP,
+    agent = OH_PARTICIPANT_AGENT,
+    recorder = OH_PARTICIPANT_RECORDER,
+    other = OH_PARTICIPANT_OTHER,
+};
+
+/// Why a participant left (oh_leave_reason).
+enum class leave_reason : std::int32_t {
+    unknown = OH_LEAVE_UNKNOWN,
+    client = OH_LEAVE_CLIENT,
+    replaced = OH_LEAVE_REPLACED,
+    server_shutdown = OH_LEAVE_SERVER_SHUTDOWN,
+    removed = OH_LEAVE_REMOVED,
+    room_deleted = OH_LEAVE_ROOM_DELETED,
+    state_mismatch = OH_LEAVE_STATE_MISMATCH,
+    join_failure = OH_LEAVE_JOIN_FAILURE,
+    migration = OH_LEAVE_MIGRATION,
+    signal_close = OH_LEAVE_SIGNAL_CLOSE,
+    room_closed = OH_LEAVE_ROOM_CLOSED,
+    user_unavailable = OH_LEAVE_USER_UNAVAILABLE,
+    user_rejected = OH_LEAVE_USER_REJECTED,
+    sip_trunk_failure = OH_LEAVE_SIP_TRUNK_FAILURE,
+    connection_timeout = OH_LEAVE_CONNECTION_TIMEOUT,
+    media_failure = OH_LEAVE_MEDIA_FAILURE,
+    agent_error = OH_LEAVE_AGENT_ERROR,
+};
+
+/// A right of a participant; see rights.
+enum class right : std::uint32_t {
+    audio = OH_RIGHT_AUDIO,
+    video = OH_RIGHT_VIDEO,
+    screen_share = OH_RIGHT_SCREEN_SHARE,
+    data = OH_RIGHT_DATA,
+    subscribe = OH_RIGHT_SUBSCRIBE,
+    update_metadata = OH_RIGHT_UPDATE_METADATA,
+    hidden = OH_RIGHT_HIDDEN,
+    recorder = OH_RIGHT_RECORDER,
+};
+
+/// A set of right.
+struct rights {
+    std::uint32_t bits = 0; ///< sum of right values; bits without a name here may be set
+    bool has(right what) const noexcept { return (bits & static_cast<std::uint32_t>(what)) != 0; }
+};
+
+/// Direction of media, seen from here (oh_direction).
+enum class direction : std::int32_t {
+    send = OH_DIRECTION_SEND,
+    receive = OH_DIRECTION_RECEIVE,
+};
+
+/// Why something that arrived cannot be decoded (oh_unplayable).
+enum class unplayable_reason : std::int32_t {
+    encrypted = OH_UNPLAYABLE_ENCRYPTED,
+    codec = OH_UNPLAYABLE_CODEC,
+    unassigned = OH_UNPLAYABLE_UNASSIGNED,
+    payload_type = OH_UNPLAYABLE_PAYLOAD_TYPE,
+    data_encrypted = OH_UNPLAYABLE_DATA_ENCRYPTED,
 };
 
 /// Form of sound.
@@ -178,6 +248,7 @@ enum class layer : std::int32_t { high = OH_LAYER_HIGH, medium = OH_LAYER_MEDIUM
 enum class rpc_error : std::uint32_t {
     none = 0,
     unsupported_method = OH_RPC_UNSUPPORTED_METHOD,
+    recipient_not_found = OH_RPC_RECIPIENT_NOT_FOUND,
     request_too_large = OH_RPC_REQUEST_TOO_LARGE,
     unsupported_version = OH_RPC_UNSUPPORTED_VERSION,
     application = OH_RPC_APPLICATION,
@@ -191,6 +262,9 @@ enum class rpc_error : std::uint32_t {
 /// As a timeout: as long as it takes (OH_FOREVER).
 inline constexpr std::chrono::milliseconds forever = std::chrono::milliseconds::max();
 
+/// As call_options::drain: what was accepted and not sent yet is given up at once (OH_NO_DRAIN).
+inline constexpr std::chrono::milliseconds no_drain{-1};
+
 /// Names as in offhook.h, for instance "OH_ERR_HANDLE", "participant_joined", "joined". Static texts.
 inline const char *to_string(errc code) noexcept { return oh_result_name(static_cast<std::int32_t>(code)); }
 inline const char *to_string(event_kind kind) noexcept { return oh_event_kind_name(static_cast<std::int32_t>(kind)); }
@@ -203,6 +277,14 @@ inline std::uint32_t to_ms(std::chrono::milliseconds time) noexcept
 {
     if (time.count() <= 0) return 0;
     return time.count() >= static_cast<std::int64_t>(OH_FOREVER) ? OH_FOREVER : static_cast<std::uint32_t>(time.count());
+}
+
+/// call_options::drain: the number of OH_NO_DRAIN is that of OH_FOREVER, and "forever" must not mean "not at all".
+inline std::uint32_t to_drain_ms(std::chrono::milliseconds time) noexcept
+{
+    if (time.count() < 0) return OH_NO_DRAIN;
+    const std::uint32_t ms = to_ms(time);
+    return ms == OH_NO_DRAIN ? OH_NO_DRAIN - 1 : ms;
 }
 
 } // namespace detail

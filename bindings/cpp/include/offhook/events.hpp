@@ -29,7 +29,7 @@ struct counts {
     std::uint32_t anonymous = 0;
 };
 
-/// Media can flow.
+/// The SFU has let this participant in; events::media says when media of a direction flows.
 struct joined {
     std::string session_id; ///< own session
     events::counts counts;
@@ -52,11 +52,15 @@ struct participant {
     float level = 0;        ///< 0.0 to 1.0
     std::string metadata;   ///< the application's own text (capability::attributes)
     std::string attributes; ///< names and values as a JSON object (capability::attributes)
+    participant_kind kind = participant_kind::standard;
+    bool local = false;     ///< the local participant
+    leave_reason reason = leave_reason::unknown; ///< why it left
+    offhook::rights rights; ///< none in protocols that do not say them of others
 };
 
-/// Somebody is here (at a join also those who were here before).
+/// A participant joined; on join sent once for everybody already present.
 struct participant_joined : participant {};
-/// Something about somebody changed.
+/// Something about a participant changed; with `local` about the local one, after each join and whenever the server changes it.
 struct participant_updated : participant {};
 /// Somebody is gone.
 struct participant_left : participant {};
@@ -69,9 +73,14 @@ struct remote_track {
     track_cause cause = track_cause::not_said; ///< why it ended
     std::string track_id;                      ///< for subscriber::set_track; "" in protocols without one
     std::string name;                          ///< as its publisher calls it; may be ""
+    bool muted = false;                        ///< published, and muted
+    bool local = false;     ///< a track of the local participant, changed by a moderator
+    bool held = false;      ///< unmuted by a moderator, and still muted here (call_options::hold_unmute)
+    bool encrypted = false; ///< end to end
 };
 
-/// A participant publishes a track (or unmuted it).
+/// A participant published a track, once, muted or not, and again each time it is unmuted. With `local`: a moderator unmuted a
+/// local track.
 struct track_published : remote_track {};
 /// A participant's track ended (or was muted: cause).
 struct track_unpublished : remote_track {};
@@ -97,11 +106,16 @@ struct connection_quality {
     offhook::quality quality = offhook::quality::unknown;
 };
 
-/// What this participant may send.
+/// What this participant may do, and how others see it.
 struct grants {
     bool audio = false;
     bool video = false;
     bool screen_share = false;
+    bool data = false;            ///< data, texts and procedure calls
+    bool subscribe = false;       ///< receiving tracks
+    bool update_metadata = false; ///< changing its own name, metadata and attributes
+    bool hidden = false;          ///< not visible to others
+    bool recorder = false;        ///< records the call
 };
 
 /// A pinned participant.
@@ -139,6 +153,9 @@ struct failure {
 /// Events were dropped here because the application was too slow to take them.
 struct lost {
     std::uint64_t count = 0;
+    std::uint64_t data_packets = 0; ///< packets of participants, part of count
+    std::uint64_t data_bytes = 0;   ///< bytes of these packets
+    std::uint64_t texts = 0;        ///< texts of participants, part of count
 };
 
 /// Sound of a participant; in pull mode only.
@@ -193,6 +210,7 @@ struct text {
     std::string topic;
     std::string id;         ///< the sender's name of this text
     std::string text;
+    std::string attributes; ///< what its sender attached, names and values as a JSON object, "" without any
 };
 
 /// Another participant calls a procedure: answer with call_ref::rpc_answer or rpc_fail (capability::rpc).
@@ -220,6 +238,52 @@ struct subscribable {
     bool allowed = false;
 };
 
+/// Media of one direction is connected, or was lost.
+struct media {
+    offhook::direction direction = offhook::direction::send;
+    bool connected = false; ///< false: it was connected and was lost
+    std::string text;       ///< what was tried and found; "" when connected
+};
+
+/// The call has ended before everything that was accepted could be sent; comes before ended, at most once.
+struct unsent {
+    std::chrono::milliseconds audio{}; ///< all tracks together
+    std::uint64_t data_packets = 0;
+    std::uint64_t texts = 0;
+    std::uint64_t custom_events = 0;
+    std::uint64_t rpc_answers = 0;
+    std::uint64_t bytes = 0;           ///< of all of them but audio
+};
+
+/// Media or data of a participant arrives that cannot be decoded; once for each track (of data: participant) and reason.
+struct unplayable {
+    std::string user_id;    ///< "" when it is not known
+    std::string session_id; ///< "" when it is not known
+    std::string track_id;   ///< "" when it is not known, and of data
+    std::string text;       ///< what was found and what to do
+    track_kind kind{};      ///< 0 of data
+    unplayable_reason reason = unplayable_reason::encrypted;
+};
+
+/// A piece of a text that is still arriving; only with call_options::partial_texts. The whole follows as events::text.
+struct text_part {
+    std::string user_id;      ///< "" for the application's server
+    std::string session_id;   ///< "" when it is not known
+    std::string topic;
+    std::string id;           ///< the same for all pieces and for events::text
+    std::string attributes;   ///< what its sender attached, names and values as a JSON object, "" without any
+    std::string text;         ///< the new piece; whole characters only
+    std::uint64_t offset = 0; ///< bytes of the text before this piece
+};
+
+/// A participant (of SIP) pressed a key of the telephone.
+struct dtmf {
+    std::string user_id;
+    std::string session_id; ///< "" when it is not known
+    std::string digit;      ///< "0" to "9", "*", "#", "A" to "D"
+    std::uint32_t code = 0; ///< its number by RFC 4733: 0 to 15
+};
+
 /// Of a kind that this header does not know yet: skip it.
 struct unknown {};
 
@@ -232,7 +296,8 @@ using event_data =
                  events::audio_level, events::dominant_speaker, events::connection_quality, events::counts, events::grants,
                  events::pins, events::local_published, events::local_failed, events::failure, events::lost, events::audio,
                  events::ended, events::reconnected, events::custom, events::room, events::data, events::text,
-                 events::rpc_request, events::rpc_response, events::subscribable>;
+                 events::rpc_request, events::rpc_response, events::subscribable, events::media, events::unsent,
+                 events::unplayable, events::text_part, events::dtmf>;
 
 /// Something that happened in a call.
 struct event {

@@ -75,6 +75,22 @@ inline result<void> network_changed(network_change what)
     return detail::to_result(oh_network_changed(static_cast<std::int32_t>(what)));
 }
 
+/// Bounds of the whole process; 0: the library's default. Read what they do in offhook.h (oh_limits).
+struct limits {
+    std::uint32_t callback_threads = 0; ///< threads that run handlers, at most
+    std::uint64_t queue_bytes = 0;      ///< bytes of payload that wait for the application, all calls together
+};
+
+/// Sets the bounds of the process.
+inline result<void> set_limits(const limits &wanted)
+{
+    if (auto r = detail::check_abi(); !r) return r;
+    oh_limits c = OH_LIMITS_INIT;
+    c.callback_threads = wanted.callback_threads;
+    c.queue_bytes = wanted.queue_bytes;
+    return detail::to_result(oh_limits_set(&c));
+}
+
 /// Ends everything: leaves all calls, waits for them, ends the library's threads. Not inside a handler. The library can
 /// be used again afterwards. 2500 ms are enough, but a handler that does not return is waited for.
 inline result<void> shutdown(std::chrono::milliseconds timeout)

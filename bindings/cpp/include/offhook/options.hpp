@@ -25,13 +25,15 @@ struct client_options {
     std::string ca_file;
     /// URL that tells the nearest edge in its `x-amz-cf-pop` header.
     std::string hint_url;
-    /// Largest message taken from an SFU, in bytes, 1024 to 67108864; 0: 1048576.
+    /// Largest message taken from an SFU, in bytes, 1024 to 67108864; 0: 1048576, with LiveKit 16777216.
     std::uint32_t max_message_bytes = 0;
     /// Allows plain http and ws to hosts that are not loopback; tokens then travel in the clear.
     bool allow_insecure = false;
     /// Also hear the coordinator's own events (events::custom).
     bool events = false;
     offhook::protocol protocol = offhook::protocol::stream;
+    /// Tokens may go to hosts that the server names over a connection without TLS.
+    bool allow_other_hosts = false;
 };
 
 /// What to join and how.
@@ -73,6 +75,14 @@ struct call_options {
     bool renew_token = false;
     /// A track is received only when subscriber::set_track asks for it (capability::subscriptions).
     bool no_auto_subscribe = false;
+    /// How long leaving and closing go on sending what was accepted before, 1 to 1000 ms; 0: 1000 ms; no_drain: not at all.
+    std::chrono::milliseconds drain{0};
+    /// Pieces of texts come as they arrive, too (events::text_part).
+    bool partial_texts = false;
+    /// A track that a moderator unmutes stays muted until track_ref::set_muted agrees (events::remote_track::held).
+    bool hold_unmute = false;
+    /// Bytes of payload in events that wait for the application at most, 65536 to 1073741824; 0: 4194304.
+    std::uint32_t event_bytes = 0;
 };
 
 /// What is sent and how.
@@ -97,6 +107,11 @@ struct audio_track_options {
     bool no_fec = false;
     /// Start muted.
     bool muted = false;
+    /// Live audio (a microphone, a bridge): at most 40 ms wait, beyond it the oldest is dropped and counted
+    /// (call_stats::audio_dropped_ms). A write never gives errc::full then.
+    bool live = false;
+    /// Redundant audio (RED, RFC 2198), where the SFU accepts it: earlier frames sent along, 1 or 2; -1: none, 0: 1.
+    std::int32_t red = 0;
 };
 
 /// To whom data and texts go, and how.

@@ -43,6 +43,14 @@ struct call_stats {
     std::uint64_t reconnect_attempts = 0;  ///< failed ones included
     std::uint64_t reconnect_triggers_merged = 0;
     std::uint64_t data_dropped = 0;        ///< packets and texts lost, unreadable or too many
+    std::uint64_t packets_unplayable = 0;  ///< RTP packets that could not be decoded: encrypted, or another codec
+    std::uint64_t packets_unassigned = 0;  ///< RTP packets that could not be assigned to a track of a participant
+    std::uint64_t packets_padding = 0;     ///< RTP packets of padding only
+    std::uint64_t frames_restored_red = 0; ///< lost, and restored from redundant audio (RED)
+    std::uint64_t audio_dropped_ms = 0;    ///< dropped by a live track that was written too fast, or by track_ref::clear
+    std::uint64_t data_encrypted = 0;      ///< packets and texts encrypted end to end, part of data_dropped
+    std::uint64_t data_unsent = 0;         ///< accepted and not sent before the end: packets, texts, custom events, answers
+    std::uint64_t event_bytes = 0;         ///< bytes of payload in events that wait for the application now
 };
 
 namespace detail {
@@ -86,6 +94,14 @@ inline result<call_stats> read_stats(oh_call call)
     s.reconnect_attempts = c.reconnect_attempts;
     s.reconnect_triggers_merged = c.reconnect_triggers_merged;
     s.data_dropped = c.data_dropped;
+    s.packets_unplayable = c.packets_unplayable;
+    s.packets_unassigned = c.packets_unassigned;
+    s.packets_padding = c.packets_padding;
+    s.frames_restored_red = c.frames_restored_red;
+    s.audio_dropped_ms = c.audio_dropped_ms;
+    s.data_encrypted = c.data_encrypted;
+    s.data_unsent = c.data_unsent;
+    s.event_bytes = c.event_bytes;
     return s;
 }
 

@@ -12,6 +12,12 @@
 
 namespace offhook {
 
+/// What track_ref::clear gives.
+struct cleared {
+    std::chrono::milliseconds sent{};    ///< of everything written since the track was published, was sent
+    std::chrono::milliseconds dropped{}; ///< was discarded now
+};
+
 /// Names a track without owning it; copies name the same one. Any thread.
 class track_ref {
 public:
@@ -57,10 +63,25 @@ public:
         return std::chrono::milliseconds(ms);
     }
 
+    /// Waits until all that was written was sent. errc::timeout; errc::closed; errc::would_deadlock inside a handler.
+    result<void> drain(std::chrono::milliseconds timeout) const
+    {
+        return detail::to_result(oh_track_drain(handle_, detail::to_ms(timeout)));
+    }
+
+    /// Empties the buffer at once: what was written and not sent yet is never sent (a speaker is interrupted).
+    result<cleared> clear() const
+    {
+        std::uint64_t sent = 0;
+        std::uint32_t dropped = 0;
+        if (oh_result code = oh_track_clear(handle_, &sent, &dropped)) return detail::last_error(code);
+        return cleared{std::chrono::milliseconds(sent), std::chrono::milliseconds(dropped)};
+    }
+
     /// Mutes or unmutes: media follows at once, the others are told, the last intent wins.
     result<void> set_muted(bool muted) const { return detail::to_result(oh_track_set_muted(handle_, muted)); }
 
-    /// Stops and unpublishes the track and frees its handle; twice is fine. Does not wait for what is still to be sent.
+    /// Stops and unpublishes the track and frees its handle; twice is fine. Does not wait: what was written is still sent.
     void close() const noexcept { oh_track_free(handle_); }
 
 protected:

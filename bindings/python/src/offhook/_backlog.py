@@ -15,14 +15,31 @@ V = TypeVar("V")
 
 
 class Backlog(Generic[V]):
-    """`newest` keeps the newest when it is full, `offer` the oldest."""
+    """`newest` keeps the newest when it is full, `offer` the oldest.
 
-    def __init__(self, limit: int, loop: asyncio.AbstractEventLoop) -> None:
+    `weigh` gives the bytes of an item that should not be dropped, 0 of others: such items are taken beyond the limit, as
+    long as all of them together weigh no more than `most`. `lost(before, item)` makes the item that tells of a dropped one,
+    and of those before it.
+    """
+
+    def __init__(
+        self,
+        limit: int,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        weigh: Callable[[V], int] = lambda item: 0,
+        most: int = 0,
+        lost: Callable[[V | None, V], V] | None = None,
+    ) -> None:
         self.queue: deque[V] = deque()
         self.dropped = 0
+        self.weight = 0
+        self.most = most
         self._limit = limit
         self._loop = loop
-        self._untold = 0
+        self._weigh = weigh
+        self._lost = lost
+        self._untold: V | None = None
         self._finished = False
         self._waiter: asyncio.Future[None] | None = None
 
@@ -34,25 +51,32 @@ class Backlog(Generic[V]):
         self.queue.append(item)
         self._wake()
 
-    def offer(self, item: V, *, essential: bool, lost: Callable[[int], V]) -> None:
-        """Takes the item if there is room or it is essential; before the next one that is taken, lost(n) is."""
-        if len(self.queue) >= self._limit and not essential:
+    def offer(self, item: V, *, essential: bool) -> None:
+        """Takes the item if there is room or it is essential; before the next one that is taken, it is told what was lost."""
+        weight = self._weigh(item)
+        kept = weight and self.weight + weight <= self.most
+        if len(self.queue) >= self._limit and not essential and not kept:
             self.dropped += 1
-            self._untold += 1
+            if self._lost is not None:
+                self._untold = self._lost(self._untold, item)
             return
-        if self._untold:
-            self.queue.append(lost(self._untold))
-            self._untold = 0
+        self._tell()
+        self.weight += weight
         self.queue.append(item)
         self._wake()
 
-    def take(self, lost: Callable[[int], V] | None = None) -> V:
+    def take(self) -> V:
         """The oldest; what was dropped since the last item that fitted is told at the end."""
         item = self.queue.popleft()
-        if not self.queue and self._untold and lost is not None:
-            self.queue.append(lost(self._untold))
-            self._untold = 0
+        self.weight -= self._weigh(item)
+        if not self.queue:
+            self._tell()
         return item
+
+    def _tell(self) -> None:
+        if self._untold is not None:
+            self.queue.append(self._untold)
+            self._untold = None
 
     async def something(self) -> bool:
         """Waits until there is something to take; False when nothing comes any more. One waits at a time."""

@@ -7,11 +7,12 @@ what is freed takes the rest along, in any order, and using it afterwards raises
 from __future__ import annotations
 
 import weakref
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
-from ._native import check, ffi, lib, optional
+from ._native import check, ffi, lib, optional, text as text_of
 from .audio import Samples, flat
 from .enums import AudioFormat, Capability, State
 from .errors import ArgumentError
@@ -30,6 +31,14 @@ def freed_with(owner: object, free: Any, handle: Any) -> Any:
     finalizer: Any = weakref.finalize(owner, free, handle)
     finalizer.atexit = False
     return finalizer
+
+
+@dataclass(frozen=True)
+class Cleared:
+    """What Track.clear gives (oh_track_clear)."""
+
+    sent_ms: int  #: of everything written since the track was published, was sent
+    dropped_ms: int  #: was discarded now
 
 
 class BaseTrack:
@@ -79,12 +88,18 @@ class BaseTrack:
         check(lib.oh_track_buffered_ms(self._handle, out))
         return int(out[0])
 
+    def clear(self) -> Cleared:
+        """Empties the buffer at once: what was written and not sent yet is never sent (a speaker is interrupted)."""
+        sent, dropped = ffi.new("uint64_t *"), ffi.new("uint32_t *")
+        check(lib.oh_track_clear(self._handle, sent, dropped))
+        return Cleared(int(sent[0]), int(dropped[0]))
+
     def set_muted(self, muted: bool) -> None:
         """Mutes or unmutes; what was written while muted is never sent. The others are told."""
         check(lib.oh_track_set_muted(self._handle, bool(muted)))
 
     def free(self) -> None:
-        """Stops and unpublishes the track; does not wait for what is still to be sent. Twice is fine."""
+        """Stops and unpublishes the track; does not wait: what was written is still sent. Twice is fine."""
         lib.oh_track_free(self._handle)
 
 
@@ -115,9 +130,8 @@ class Subscriber:
 
     def set_track(self, track_id: str, **options: Unpack[RemoteTrackOptions]) -> None:
         """Says what is wanted of one remote track (Capability.SUBSCRIPTIONS); the last wish wins."""
-        check(lib.oh_subscriber_set_track(
-            self._handle, optional(track_id), Filled("oh_remote_track_options", options).pointer
-        ))  # fmt: skip
+        filled = Filled("oh_remote_track_options", options)
+        check(lib.oh_subscriber_set_track(self._handle, optional(track_id), filled.pointer))
 
     def close(self) -> None:
         """Stops receiving for good while the call goes on; offers of the SFU are dropped without an error. Twice is fine."""
@@ -170,6 +184,17 @@ class BaseCall(Generic[T]):
         """The figures of the call; also when it is over, until it is freed."""
         return stats_of(self._handle)
 
+    def trace(self) -> str:
+        """What the call was given and what it decided, as lines of JSON without secrets: for a report of a defect. Also
+        when it is over, until it is freed."""
+        size, needed = 256 * 1024, ffi.new("size_t *")
+        while True:
+            room = ffi.new("char[]", size)
+            check(lib.oh_call_trace(self._handle, room, size, needed))
+            if needed[0] < size:
+                return text_of(room)
+            size = needed[0] + needed[0] // 2 + 1  # a call that goes on may need more the next time
+
     def publish_audio(self, **options: Unpack[AudioTrackOptions]) -> T:
         """Publishes an audio track, one per call at a time. LocalPublished or LocalFailed tells the result."""
         return self._track_class(self, options)
@@ -184,8 +209,8 @@ class BaseCall(Generic[T]):
 
     def send_data(self, data: bytes, **options: Unpack[DataOptions]) -> None:
         """Sends a packet to other participants (Capability.DATA). FullError: try again later."""
-        pointer = Filled("oh_data_options", options).pointer if options else ffi.NULL
-        check(lib.oh_call_send_data(self._handle, pointer, ffi.from_buffer(data), len(data)))
+        filled = Filled("oh_data_options", options)  # holds what its pointer leads to, until the call has returned
+        check(lib.oh_call_send_data(self._handle, filled.pointer, ffi.from_buffer(data), len(data)))
 
     def send_text(self, text: str, **options: Unpack[DataOptions]) -> None:
         """Sends a text of any length to other participants (Capability.TEXT); it arrives whole."""

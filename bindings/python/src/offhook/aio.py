@@ -23,7 +23,9 @@ from ._native import check, ffi, last_error, lib
 from .audio import AudioFrame, Samples, flat, frame_of
 from .enums import EventKind, Result
 from .errors import ClosedError, FullError, RpcError, StateError, error_for
-from .events import Ended, Event, Joined, Lost, RpcResponse, StateChanged, TokenNeeded, event_of
+from .events import (
+    DataEvent, Ended, Event, Joined, Lost, RpcRequest, RpcResponse, StateChanged, TextEvent, TokenNeeded, Unsent, event_of,
+)  # fmt: skip
 from .options import CallOptions, ClientOptions, Filled
 
 if TYPE_CHECKING:
@@ -38,6 +40,9 @@ TokenHandler = Callable[["Call"], Union[Optional[str], Awaitable[Optional[str]]]
 
 # Taken at once before other things of the loop have their turn.
 _BATCH = 64
+
+# The library's default of event_bytes.
+_EVENT_BYTES = 4194304
 
 
 class Track(BaseTrack):
@@ -62,9 +67,10 @@ class Track(BaseTrack):
         await self._with_room(lambda: self.write_opus_nowait(packet))
 
     async def drain(self) -> None:
-        """Waits until all that was written is sent."""
-        while (left := self.buffered_ms()) > 0:
-            await asyncio.sleep(max(left, 5) / 1000)
+        """Waits until all that was written was sent. ClosedError when the track or its call is over."""
+        while (result := lib.oh_track_drain(self._handle, 0)) == Result.TIMEOUT:
+            await asyncio.sleep(0.01)
+        check(result)
 
     async def _with_room(self, write: Callable[[], None]) -> None:
         while True:
@@ -90,11 +96,17 @@ class _Pump:
         # it reads as ended, and the loop lets go of it.
         self.descriptor = os.dup(descriptor[0])
         self.watching = True
+        self.paused = False
         loop.add_reader(self.descriptor, self.ready)
 
     def ready(self) -> None:
         call = self.call()
         for _ in range(_BATCH):
+            if call is not None and call._behind():
+                # What comes now waits in the library, which keeps its senders waiting.
+                self.paused = True
+                self.loop.remove_reader(self.descriptor)
+                return
             result = lib.oh_call_next_event(self.handle, 0, self.out)
             if result == Result.EMPTY:
                 return
@@ -119,6 +131,11 @@ class _Pump:
 
     def report(self, message: str, error: BaseException, call: Call | None) -> None:
         self.loop.call_exception_handler({"message": message, "exception": error, "call": call})
+
+    def resume(self) -> None:
+        if self.paused and self.watching:
+            self.loop.add_reader(self.descriptor, self.ready)
+        self.paused = False
 
     def stop(self) -> None:
         """In the loop's thread."""
@@ -158,7 +175,11 @@ class Call(BaseCall[Track]):
         self._rpcs: dict[int, asyncio.Future[str]] = {}
         self._running: asyncio.Task[None] | None = None
         self._tokens: set[asyncio.Task[None]] = set()
-        self._events: Backlog[Event] = Backlog(options.get("event_queue") or 1024, self._loop)
+        most = options.get("event_bytes") or _EVENT_BYTES
+        self._events: Backlog[Event] = Backlog(
+            options.get("event_queue") or 1024, self._loop, weigh=_weight, most=most, lost=_lost
+        )
+        self._end_wanted = False
         self._frames: Backlog[AudioFrame] = Backlog(options.get("audio_queue") or 50, self._loop)
         options.setdefault("pull_audio", True)
         filled = Filled("oh_call_options", options, id=id)
@@ -184,9 +205,15 @@ class Call(BaseCall[Track]):
             return
         self._notice(item)
         if self._on_event is None or self._running is not None:
-            self._events.offer(item, essential=isinstance(item, (StateChanged, Ended)), lost=_lost)
+            self._events.offer(item, essential=isinstance(item, (StateChanged, Ended, Unsent)))
         else:
             self._handle_with(self._on_event, item)
+
+    def _behind(self) -> bool:
+        """Whether on_event is so far behind that nothing more is to be taken for it. Never while somebody waits for what
+        is still to come: the handler may be who waits."""
+        waits = self._rpcs or self._end_wanted or not self._joined.done()
+        return self._running is not None and not waits and 2 * self._events.weight >= self._events.most
 
     def _notice(self, event: Event) -> None:
         if isinstance(event, Joined):
@@ -242,11 +269,13 @@ class Call(BaseCall[Track]):
     def _catch_up(self) -> None:
         while self._running is None:
             if self._on_event is not None and self._events.queue:
-                self._handle_with(self._on_event, self._events.take(_lost))
+                self._handle_with(self._on_event, self._events.take())
             elif self._on_audio is not None and self._frames.queue:
                 self._handle_with(self._on_audio, self._frames.take())
             else:
-                return
+                break
+        if not self._behind():
+            self._pump.resume()
 
     def _over(self) -> None:
         """Nothing comes any more: ended, or freed here."""
@@ -276,17 +305,20 @@ class Call(BaseCall[Track]):
 
     async def ended(self) -> Ended:
         """Waits for the end of the call, whoever ends it; ClosedError when it was freed before it had ended."""
+        self._end_wanted = True
+        self._pump.resume()
         return await asyncio.shield(self._ended)
 
     def events(self) -> AsyncIterator[Event]:
         """`async for event in call.events()`: all events since the join, in order, until the end of the call.
 
-        For a call without on_event. One reader at a time, else StateError. At most event_queue events wait here; when
-        more come they are dropped (but never a StateChanged, or Ended), and Lost tells how many.
+        For a call without on_event. One reader at a time, else StateError. At most event_queue events wait here, and of
+        reliable data, texts and procedure calls event_bytes; when more come they are dropped (but never a StateChanged,
+        Unsent or Ended), and Lost tells how many.
         """
         if self._on_event is not None:
             raise StateError("the events of this call go to on_event")
-        return _Reader(self, self._events, _lost)
+        return _Reader(self, self._events)
 
     def audio(self) -> AsyncIterator[AudioFrame]:
         """`async for frame in call.audio()`: sound of everybody, 20 ms of one participant at a time, until the end.
@@ -296,7 +328,7 @@ class Call(BaseCall[Track]):
         """
         if self._on_audio is not None:
             raise StateError("the sound of this call goes to on_audio")
-        return _Reader(self, self._frames, None)
+        return _Reader(self, self._frames)
 
     @property
     def audio_dropped(self) -> int:
@@ -313,6 +345,7 @@ class Call(BaseCall[Track]):
         number = self.rpc_nowait(to, method, payload, timeout_ms=timeout_ms)
         future: asyncio.Future[str] = self._loop.create_future()
         self._rpcs[number] = future
+        self._pump.resume()
         try:
             return await future
         finally:
@@ -337,6 +370,12 @@ class Call(BaseCall[Track]):
     def free(self) -> None:
         """Leaves if that was not done, and frees the call with its tracks, at once; no handler is called afterwards."""
         self._on_event = self._on_audio = self._on_token = None
+        self._end_wanted = True
+        if self._pump.paused:
+            try:
+                self._loop.call_soon_threadsafe(self._pump.resume)  # so that the pump sees the end, and stops
+            except RuntimeError:
+                pass  # the loop is closed
         self.client._calls.discard(self)
         self._dropped()
         super().free()
@@ -348,17 +387,30 @@ class Call(BaseCall[Track]):
         await self.close()
 
 
-def _lost(count: int) -> Event:
-    return Lost(0, count)
+def _weight(event: Event) -> int:
+    """Bytes of what its sender was promised to arrive, and what an event costs besides; 0 of other events."""
+    if isinstance(event, DataEvent):
+        return 0 if event.lossy else 256 + len(event.data)
+    if isinstance(event, TextEvent):
+        return 256 + len(event.text)
+    return 256 + len(event.payload) if isinstance(event, RpcRequest) else 0
+
+
+def _lost(before: Event | None, event: Event) -> Event:
+    assert before is None or isinstance(before, Lost)
+    size = len(event.data) if isinstance(event, DataEvent) else 0
+    data, text = int(isinstance(event, DataEvent)), int(isinstance(event, TextEvent))
+    if before is None:
+        return Lost(event.at_ms, 1, data, size, text)
+    return Lost(event.at_ms, before.count + 1, before.data_packets + data, before.data_bytes + size, before.texts + text)
 
 
 class _Reader(AsyncIterator[V]):
     """One way through a backlog; holds the call."""
 
-    def __init__(self, call: Call, backlog: Backlog[V], lost: Callable[[int], V] | None) -> None:
+    def __init__(self, call: Call, backlog: Backlog[V]) -> None:
         self._call = call
         self._backlog = backlog
-        self._lost = lost
 
     def __aiter__(self) -> _Reader[V]:
         return self
@@ -366,7 +418,7 @@ class _Reader(AsyncIterator[V]):
     async def __anext__(self) -> V:
         if not await self._backlog.something():
             raise StopAsyncIteration
-        return self._backlog.take(self._lost)
+        return self._backlog.take()
 
 
 class Joining(Awaitable[Call]):

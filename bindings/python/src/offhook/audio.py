@@ -38,6 +38,7 @@ class AudioFrame:
     kind: TrackKind
     concealed: bool  #: invented to hide a loss (of OPUS: packets before this one were lost)
     silence: bool  #: the sender sent nothing; the samples are zero
+    track_id: str = ""  #: as in TrackEvent; "" in protocols without such names
 
 
 _NOTHING: npt.NDArray[np.int16] = np.zeros(0, np.int16)
@@ -75,6 +76,7 @@ def frame_of(audio: Any) -> AudioFrame:
         kind=_KINDS.get(audio.kind) or TrackKind(audio.kind),
         concealed=audio.concealed != 0,
         silence=audio.silence != 0,
+        track_id=text(audio.track_id),
     )
 
 

@@ -139,6 +139,10 @@ class Track(BaseTrack):
         """Waits until there is room for so many samples per channel (of a track of Opus packets: packets)."""
         check(_sliced(lambda ms: lib.oh_track_wait(self._handle, frames, ms), timeout))
 
+    def drain(self, timeout: float | None = None) -> None:
+        """Waits until all that was written was sent; TimedOutError after so many seconds. Not inside a handler."""
+        check(_sliced(lambda ms: lib.oh_track_drain(self._handle, ms), timeout))
+
 
 class Call(BaseCall[Track]):
     """A call. Made by Client.join, held by its client until it is over (without handlers: freed). When nobody holds the

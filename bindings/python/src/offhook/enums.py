@@ -12,6 +12,9 @@ import enum
 #: As a timeout in milliseconds: as long as it takes (OH_FOREVER).
 FOREVER = 0xFFFFFFFF
 
+#: As the option drain_ms: what was accepted and not sent yet is given up at once (OH_NO_DRAIN).
+NO_DRAIN = 0xFFFFFFFF
+
 
 class _Open(enum.IntEnum):
     """An enumeration to which later versions of the library may add."""
@@ -140,17 +143,21 @@ class EventKind(_Open):
 
     #: OH_EVENT_STATE: state: the call is in another state.
     STATE = 1
-    #: OH_EVENT_JOINED: joined: media can flow.
+    #: OH_EVENT_JOINED: joined: the SFU has let this participant in; OH_EVENT_MEDIA says when
+    #: media of a direction flows.
     JOINED = 2
     #: OH_EVENT_TOKEN_NEEDED: No member: a token is needed; answer with oh_call_provide_token within 30 s.
     TOKEN_NEEDED = 3
-    #: OH_EVENT_PARTICIPANT_JOINED: participant: somebody is here (at a join also those who were here before).
+    #: OH_EVENT_PARTICIPANT_JOINED: participant: a participant joined; on join sent once for everybody
+    #: already present.
     PARTICIPANT_JOINED = 4
-    #: OH_EVENT_PARTICIPANT_UPDATED: participant: something about somebody changed.
+    #: OH_EVENT_PARTICIPANT_UPDATED: participant: something about a participant changed; with `local`
+    #: about the local one.
     PARTICIPANT_UPDATED = 5
     #: OH_EVENT_PARTICIPANT_LEFT: participant: somebody is gone.
     PARTICIPANT_LEFT = 6
-    #: OH_EVENT_TRACK_PUBLISHED: track: a participant publishes a track (or unmuted it).
+    #: OH_EVENT_TRACK_PUBLISHED: track: a participant published a track, once, muted or not, and again each
+    #: time it is unmuted; with `local`: a moderator unmuted a local track.
     TRACK_PUBLISHED = 7
     #: OH_EVENT_TRACK_UNPUBLISHED: track: a participant's track ended (or was muted; see cause).
     TRACK_UNPUBLISHED = 8
@@ -197,6 +204,122 @@ class EventKind(_Open):
     RPC_RESPONSE = 27
     #: OH_EVENT_SUBSCRIBABLE: subscribable: a track cannot be had any more, or again (OH_CAP_SUBSCRIPTIONS).
     SUBSCRIBABLE = 28
+    #: OH_EVENT_MEDIA: media: media of one direction is connected, or was lost.
+    MEDIA = 29
+    #: OH_EVENT_UNSENT: unsent: the call has ended before everything that was accepted could be sent; comes before
+    #: OH_EVENT_ENDED, at most once.
+    UNSENT = 30
+    #: OH_EVENT_UNPLAYABLE: unplayable: media or data of a participant arrives that cannot be decoded; once for each
+    #: track (of data: participant) and reason.
+    UNPLAYABLE = 31
+    #: OH_EVENT_TEXT_PART: text_part: a piece of a text that is still arriving; only with the option partial_texts.
+    #: The whole text follows as OH_EVENT_TEXT.
+    TEXT_PART = 32
+    #: OH_EVENT_DTMF: dtmf: a participant (of SIP) pressed a key of the telephone.
+    DTMF = 33
+
+
+class ParticipantKind(_Open):
+    """What kind of participant it is. (oh_participant_kind)"""
+
+    #: OH_PARTICIPANT_STANDARD: A person with a client, or a program that joined as one.
+    STANDARD = 0
+    #: OH_PARTICIPANT_INGRESS: A stream that is fed into the call (RTMP, WHIP).
+    INGRESS = 1
+    #: OH_PARTICIPANT_EGRESS: A stream or recording that is made of the call.
+    EGRESS = 2
+    #: OH_PARTICIPANT_SIP: A telephone.
+    SIP = 3
+    #: OH_PARTICIPANT_AGENT: A program that acts by itself.
+    AGENT = 4
+    #: OH_PARTICIPANT_RECORDER: Records the call.
+    RECORDER = 5
+    #: OH_PARTICIPANT_OTHER: Of a kind that this version does not know.
+    OTHER = 6
+
+
+class LeaveReason(_Open):
+    """Why a participant left. (oh_leave_reason)"""
+
+    #: OH_LEAVE_UNKNOWN: Not said by the server.
+    UNKNOWN = 0
+    #: OH_LEAVE_CLIENT: By its own decision.
+    CLIENT = 1
+    #: OH_LEAVE_REPLACED: Another client joined as the same participant.
+    REPLACED = 2
+    #: OH_LEAVE_SERVER_SHUTDOWN: Its server shut down.
+    SERVER_SHUTDOWN = 3
+    #: OH_LEAVE_REMOVED: It was removed.
+    REMOVED = 4
+    #: OH_LEAVE_ROOM_DELETED: The room was deleted.
+    ROOM_DELETED = 5
+    #: OH_LEAVE_STATE_MISMATCH: Server and client did not agree about its session.
+    STATE_MISMATCH = 6
+    #: OH_LEAVE_JOIN_FAILURE: It did not get in.
+    JOIN_FAILURE = 7
+    #: OH_LEAVE_MIGRATION: It went on to another server.
+    MIGRATION = 8
+    #: OH_LEAVE_SIGNAL_CLOSE: Its signalling connection was lost.
+    SIGNAL_CLOSE = 9
+    #: OH_LEAVE_ROOM_CLOSED: The room was closed.
+    ROOM_CLOSED = 10
+    #: OH_LEAVE_USER_UNAVAILABLE: SIP: the callee did not answer.
+    USER_UNAVAILABLE = 11
+    #: OH_LEAVE_USER_REJECTED: SIP: the callee declined.
+    USER_REJECTED = 12
+    #: OH_LEAVE_SIP_TRUNK_FAILURE: SIP: the trunk failed.
+    SIP_TRUNK_FAILURE = 13
+    #: OH_LEAVE_CONNECTION_TIMEOUT: Its connection timed out.
+    CONNECTION_TIMEOUT = 14
+    #: OH_LEAVE_MEDIA_FAILURE: Its media failed.
+    MEDIA_FAILURE = 15
+    #: OH_LEAVE_AGENT_ERROR: The agent failed.
+    AGENT_ERROR = 16
+
+
+class Right(enum.IntFlag):
+    """Rights of a participant. (oh_right)"""
+
+    #: OH_RIGHT_AUDIO: May publish audio of a microphone.
+    AUDIO = 1
+    #: OH_RIGHT_VIDEO: May publish video of a camera.
+    VIDEO = 2
+    #: OH_RIGHT_SCREEN_SHARE: May publish the screen and its audio.
+    SCREEN_SHARE = 4
+    #: OH_RIGHT_DATA: May send data, texts and procedure calls.
+    DATA = 8
+    #: OH_RIGHT_SUBSCRIBE: May receive tracks.
+    SUBSCRIBE = 16
+    #: OH_RIGHT_UPDATE_METADATA: May change its own name, metadata and attributes.
+    UPDATE_METADATA = 32
+    #: OH_RIGHT_HIDDEN: Is not visible to others.
+    HIDDEN = 64
+    #: OH_RIGHT_RECORDER: Records the call.
+    RECORDER = 128
+
+
+class Direction(_Open):
+    """Direction of media, seen from here. (oh_direction)"""
+
+    #: OH_DIRECTION_SEND: What is published.
+    SEND = 1
+    #: OH_DIRECTION_RECEIVE: What is received.
+    RECEIVE = 2
+
+
+class UnplayableReason(_Open):
+    """Why something that arrived cannot be decoded. (oh_unplayable)"""
+
+    #: OH_UNPLAYABLE_ENCRYPTED: The track is encrypted end to end.
+    ENCRYPTED = 1
+    #: OH_UNPLAYABLE_CODEC: Its codec is not supported.
+    CODEC = 2
+    #: OH_UNPLAYABLE_UNASSIGNED: The stream cannot be assigned to a track of a participant.
+    UNASSIGNED = 3
+    #: OH_UNPLAYABLE_PAYLOAD_TYPE: Its payload type was not negotiated.
+    PAYLOAD_TYPE = 4
+    #: OH_UNPLAYABLE_DATA_ENCRYPTED: Data or a text is encrypted end to end.
+    DATA_ENCRYPTED = 5
 
 
 class AudioFormat(_Open):
@@ -317,6 +440,8 @@ class RpcErrorCode(_Open):
 
     #: OH_RPC_UNSUPPORTED_METHOD: The other participant has no such procedure.
     UNSUPPORTED_METHOD = 1400
+    #: OH_RPC_RECIPIENT_NOT_FOUND: Who is called is not in the call.
+    RECIPIENT_NOT_FOUND = 1401
     #: OH_RPC_REQUEST_TOO_LARGE: The payload is too long for the other side.
     REQUEST_TOO_LARGE = 1402
     #: OH_RPC_UNSUPPORTED_VERSION: The other side speaks another version of procedure calls.

@@ -11,7 +11,10 @@ from typing import Any, Callable, ClassVar
 
 from ._native import ffi, lib, text
 from .audio import AudioFrame, frame_of
-from .enums import EndReason, EventKind, ReconnectKind, Result, State, TrackKind
+from .enums import (
+    Direction, EndReason, EventKind, LeaveReason, ParticipantKind, ReconnectKind, Result, Right, State, TrackKind,
+    UnplayableReason,
+)  # fmt: skip
 from .errors import Error, error_for
 
 
@@ -39,7 +42,7 @@ class StateChanged(Event):
 
 @dataclass(frozen=True)
 class Joined(Event):
-    """Media can flow."""
+    """The SFU has let this participant in; MediaEvent says when media of a direction flows."""
 
     kind = EventKind.JOINED
     session_id: str  #: own
@@ -70,18 +73,22 @@ class ParticipantEvent(Event):
     level: float  #: 0.0 to 1.0
     metadata: str
     attributes: str  #: a JSON object, "" without any
+    participant_kind: ParticipantKind = ParticipantKind.STANDARD  #: `kind` in C
+    local: bool = False  #: the local participant
+    reason: LeaveReason = LeaveReason.UNKNOWN  #: ParticipantLeft: why
+    rights: Right = Right(0)  #: none in protocols that do not say them of others
 
 
 @dataclass(frozen=True)
 class ParticipantJoined(ParticipantEvent):
-    """Somebody is here; at a join also those who were here before."""
+    """A participant joined; on join sent once for everybody already present."""
 
     kind = EventKind.PARTICIPANT_JOINED
 
 
 @dataclass(frozen=True)
 class ParticipantUpdated(ParticipantEvent):
-    """Something about somebody changed."""
+    """Something about a participant changed; with `local` about the local one, after each join and when the server does."""
 
     kind = EventKind.PARTICIPANT_UPDATED
 
@@ -103,11 +110,15 @@ class TrackEvent(Event):
     cause: int  #: why it ended: 0 not said, 1 muted by its user, 2 permission revoked, 3 moderation
     track_id: str  #: for Subscriber.set_track; "" in protocols without one
     track_name: str  #: as its publisher calls it (`name` in C)
+    muted: bool = False  #: published, and muted
+    local: bool = False  #: a track of the local participant, changed by a moderator
+    held: bool = False  #: unmuted by a moderator, and still muted here (option hold_unmute)
+    encrypted: bool = False  #: end to end
 
 
 @dataclass(frozen=True)
 class TrackPublished(TrackEvent):
-    """A participant publishes a track, or unmuted it."""
+    """A participant published a track, once, muted or not, and again each time it is unmuted; `local`: by a moderator."""
 
     kind = EventKind.TRACK_PUBLISHED
 
@@ -160,12 +171,17 @@ class Counts(Event):
 
 @dataclass(frozen=True)
 class Grants(Event):
-    """What this participant may send."""
+    """What this participant may do, and how others see it."""
 
     kind = EventKind.GRANTS
     audio: bool
     video: bool
     screen_share: bool
+    data: bool = True  #: data, texts and procedure calls
+    subscribe: bool = True  #: receiving tracks
+    update_metadata: bool = True  #: changing its own name, metadata and attributes
+    hidden: bool = False  #: not visible to others
+    recorder: bool = False  #: records the call
 
 
 @dataclass(frozen=True)
@@ -228,6 +244,9 @@ class Lost(Event):
 
     kind = EventKind.LOST
     count: int
+    data_packets: int = 0  #: packets of participants, part of count
+    data_bytes: int = 0  #: bytes of these packets
+    texts: int = 0  #: texts of participants, part of count
 
 
 @dataclass(frozen=True)
@@ -307,6 +326,7 @@ class TextEvent(Event):
     topic: str
     id: str  #: the sender's name of this text
     text: str
+    attributes: str = ""  #: what its sender attached, names and values as a JSON object, "" without any
 
 
 @dataclass(frozen=True)
@@ -344,6 +364,68 @@ class Subscribable(Event):
 
 
 @dataclass(frozen=True)
+class MediaEvent(Event):
+    """Media of one direction is connected, or was lost."""
+
+    kind = EventKind.MEDIA
+    direction: Direction
+    connected: bool  #: False: it was connected and was lost
+    text: str  #: what was tried and found; "" when connected
+
+
+@dataclass(frozen=True)
+class Unsent(Event):
+    """The call has ended before everything that was accepted could be sent; comes before Ended, at most once."""
+
+    kind = EventKind.UNSENT
+    audio_ms: int  #: all tracks together
+    data_packets: int
+    texts: int
+    custom_events: int
+    rpc_answers: int
+    bytes: int  #: of all of them but audio
+
+
+@dataclass(frozen=True)
+class UnplayableEvent(Event):
+    """Media or data of a participant arrives that cannot be decoded; once for each track (of data: participant) and
+    reason."""
+
+    kind = EventKind.UNPLAYABLE
+    user_id: str  #: "" when it is not known
+    session_id: str  #: "" when it is not known
+    track_id: str  #: "" when it is not known, and of data
+    text: str  #: what was found and what to do
+    track_kind: TrackKind  #: `kind` in C; 0 of data
+    reason: UnplayableReason
+
+
+@dataclass(frozen=True)
+class TextPart(Event):
+    """A piece of a text that is still arriving; only with the option partial_texts. TextEvent follows with the whole."""
+
+    kind = EventKind.TEXT_PART
+    user_id: str  #: "" for the application's server
+    session_id: str  #: "" when it is not known
+    topic: str
+    id: str  #: the same for all pieces and for TextEvent
+    attributes: str  #: what its sender attached, names and values as a JSON object, "" without any
+    text: str  #: the new piece; whole characters only
+    offset: int  #: bytes of the text (in UTF-8) before this piece
+
+
+@dataclass(frozen=True)
+class Dtmf(Event):
+    """A participant (of SIP) pressed a key of the telephone."""
+
+    kind = EventKind.DTMF
+    user_id: str
+    session_id: str  #: "" when it is not known
+    digit: str  #: "0" to "9", "*", "#", "A" to "D"
+    code: int  #: its number by RFC 4733: 0 to 15
+
+
+@dataclass(frozen=True)
 class UnknownEvent(Event):
     """Of a kind that this version of the package does not know."""
 
@@ -355,7 +437,8 @@ def _participant(kind: type[ParticipantEvent]) -> Callable[[int, Any], Event]:
         p = u.participant
         return kind(
             at, text(p.user_id), text(p.session_id), text(p.name), text(p.image), text(p.custom), p.quality,
-            p.speaking != 0, p.dominant != 0, p.level, text(p.metadata), text(p.attributes),
+            p.speaking != 0, p.dominant != 0, p.level, text(p.metadata), text(p.attributes), ParticipantKind(p.kind),
+            p.local != 0, LeaveReason(p.reason), Right(p.rights),
         )  # fmt: skip
 
     return read
@@ -364,7 +447,10 @@ def _participant(kind: type[ParticipantEvent]) -> Callable[[int, Any], Event]:
 def _track(kind: type[TrackEvent]) -> Callable[[int, Any], Event]:
     def read(at: int, u: Any) -> Event:
         t = u.track
-        return kind(at, text(t.user_id), text(t.session_id), TrackKind(t.kind), t.cause, text(t.track_id), text(t.name))
+        return kind(
+            at, text(t.user_id), text(t.session_id), TrackKind(t.kind), t.cause, text(t.track_id), text(t.name),
+            t.muted != 0, t.local != 0, t.held != 0, t.encrypted != 0,
+        )  # fmt: skip
 
     return read
 
@@ -390,6 +476,19 @@ def _level(at: int, u: Any) -> Event:
 def _quality(at: int, u: Any) -> Event:
     q = u.quality
     return ConnectionQuality(at, text(q.user_id), text(q.session_id), q.quality)
+
+
+def _grants(at: int, u: Any) -> Event:
+    g = u.grants
+    return Grants(
+        at, g.audio != 0, g.video != 0, g.screen_share != 0, g.data != 0, g.subscribe != 0, g.update_metadata != 0,
+        g.hidden != 0, g.recorder != 0,
+    )  # fmt: skip
+
+
+def _lost(at: int, u: Any) -> Event:
+    lost = u.lost
+    return Lost(at, lost.count, lost.data_packets, lost.data_bytes, lost.texts)
 
 
 def _pins(at: int, u: Any) -> Event:
@@ -425,7 +524,7 @@ def _data(at: int, u: Any) -> Event:
 
 def _text(at: int, u: Any) -> Event:
     t = u.text
-    return TextEvent(at, text(t.user_id), text(t.session_id), text(t.topic), text(t.id), text(t.text))
+    return TextEvent(at, text(t.user_id), text(t.session_id), text(t.topic), text(t.id), text(t.text), text(t.attributes))
 
 
 def _request(at: int, u: Any) -> Event:
@@ -443,6 +542,38 @@ def _subscribable(at: int, u: Any) -> Event:
     return Subscribable(at, text(s.user_id), text(s.session_id), text(s.track_id), s.allowed != 0)
 
 
+def _media(at: int, u: Any) -> Event:
+    m = u.media
+    return MediaEvent(at, Direction(m.direction), m.connected != 0, text(m.text))
+
+
+def _unsent(at: int, u: Any) -> Event:
+    left = u.unsent
+    return Unsent(
+        at, left.audio_ms, left.data_packets, left.texts, left.custom_events, left.rpc_answers, left.bytes
+    )  # fmt: skip
+
+
+def _unplayable(at: int, u: Any) -> Event:
+    p = u.unplayable
+    return UnplayableEvent(
+        at, text(p.user_id), text(p.session_id), text(p.track_id), text(p.text), TrackKind(p.kind),
+        UnplayableReason(p.reason),
+    )  # fmt: skip
+
+
+def _text_part(at: int, u: Any) -> Event:
+    t = u.text_part
+    return TextPart(
+        at, text(t.user_id), text(t.session_id), text(t.topic), text(t.id), text(t.attributes), text(t.text), t.offset
+    )  # fmt: skip
+
+
+def _dtmf(at: int, u: Any) -> Event:
+    d = u.dtmf
+    return Dtmf(at, text(d.user_id), text(d.session_id), text(d.digit), d.code)
+
+
 _READ: dict[int, Callable[[int, Any], Event]] = {
     EventKind.STATE: lambda at, u: StateChanged(at, State(u.state.state), State(u.state.previous)),
     EventKind.JOINED: _joined,
@@ -456,12 +587,12 @@ _READ: dict[int, Callable[[int, Any], Event]] = {
     EventKind.DOMINANT_SPEAKER: lambda at, u: DominantSpeaker(at, text(u.level.user_id), text(u.level.session_id)),
     EventKind.CONNECTION_QUALITY: _quality,
     EventKind.COUNTS: lambda at, u: Counts(at, u.counts.total, u.counts.anonymous),
-    EventKind.GRANTS: lambda at, u: Grants(at, u.grants.audio != 0, u.grants.video != 0, u.grants.screen_share != 0),
+    EventKind.GRANTS: _grants,
     EventKind.PINS: _pins,
     EventKind.LOCAL_PUBLISHED: _local(LocalPublished),
     EventKind.LOCAL_FAILED: _local(LocalFailed),
     EventKind.ERROR: lambda at, u: ErrorEvent(at, Result(u.error.error), u.error.server_code, text(u.error.text)),
-    EventKind.LOST: lambda at, u: Lost(at, u.lost.count),
+    EventKind.LOST: _lost,
     EventKind.AUDIO: lambda at, u: AudioEvent(at, frame_of(u.audio)),
     EventKind.ENDED: _ended,
     EventKind.RECONNECTED: _reconnected,
@@ -472,6 +603,11 @@ _READ: dict[int, Callable[[int, Any], Event]] = {
     EventKind.RPC_REQUEST: _request,
     EventKind.RPC_RESPONSE: _response,
     EventKind.SUBSCRIBABLE: _subscribable,
+    EventKind.MEDIA: _media,
+    EventKind.UNSENT: _unsent,
+    EventKind.UNPLAYABLE: _unplayable,
+    EventKind.TEXT_PART: _text_part,
+    EventKind.DTMF: _dtmf,
 }
 
 

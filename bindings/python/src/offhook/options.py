@@ -27,7 +27,8 @@ class ClientOptions(TypedDict, total=False):
     allow_insecure: bool  #: plain http and ws also to hosts that are not loopback
     events: bool  #: also hear the coordinator's own events (CustomEvent)
     protocol: int  #: a Protocol; the default is Protocol.STREAM
-    max_message_bytes: int  #: largest message taken from an SFU; 1048576
+    max_message_bytes: int  #: largest message taken from an SFU; 1048576, with LiveKit 16777216
+    allow_other_hosts: bool  #: tokens may go to hosts that the server names over a connection without TLS
 
 
 class CallOptions(TypedDict, total=False):
@@ -52,6 +53,10 @@ class CallOptions(TypedDict, total=False):
     disconnect_timeout_ms: int  #: how long a lost connection is looked for; 30000; FOREVER
     renew_token: bool  #: ask with TokenNeeded when the token given has expired
     no_auto_subscribe: bool  #: a track is received only when Subscriber.set_track asks for it
+    drain_ms: int  #: how long a leave goes on sending what was accepted before, 1 to 1000; 1000; NO_DRAIN
+    partial_texts: bool  #: pieces of texts come as they arrive, too (TextPart)
+    hold_unmute: bool  #: a track that a moderator unmutes stays muted until set_muted agrees (TrackEvent.held)
+    event_bytes: int  #: bytes of payload in events that may wait, 65536 to 1073741824; 4194304
 
 
 class AudioTrackOptions(TypedDict, total=False):
@@ -67,6 +72,8 @@ class AudioTrackOptions(TypedDict, total=False):
     no_dtx: bool  #: silence is sent, too
     no_fec: bool  #: no forward error correction
     muted: bool  #: start muted
+    live: bool  #: at most 40 ms wait, beyond it the oldest is dropped and counted; a write never raises FullError
+    red: int  #: redundant audio (RED): earlier frames sent along with each packet, 1 or 2; -1: none, 0: 1
 
 
 class DataOptions(TypedDict, total=False):
@@ -104,6 +111,13 @@ class AccessTokenOptions(TypedDict, total=False):
     room_admin: bool  #: may also administrate the room over the server's own API
 
 
+class Limits(TypedDict, total=False):
+    """oh_limits: bounds of the whole process."""
+
+    callback_threads: int  #: threads that run handlers of offhook.blocking, at most
+    queue_bytes: int  #: bytes of payload that wait for the application, all calls together
+
+
 _SPECS: dict[str, tuple[str, Any]] = {
     "oh_client_options": ("oh_client_options_init", ClientOptions),
     "oh_call_options": ("oh_call_options_init", CallOptions),
@@ -111,6 +125,7 @@ _SPECS: dict[str, tuple[str, Any]] = {
     "oh_data_options": ("oh_data_options_init", DataOptions),
     "oh_remote_track_options": ("oh_remote_track_options_init", RemoteTrackOptions),
     "oh_access_token_options": ("oh_access_token_options_init", AccessTokenOptions),
+    "oh_limits": ("oh_limits_init", Limits),
     "oh_rpc_options": ("oh_rpc_options_init", None),
 }
 
@@ -125,9 +140,12 @@ class Filled:
 
     def __init__(self, structure: str, given: Mapping[str, Any], **more: Any) -> None:
         init, known = _SPECS[structure]
-        self.pointer: Any = ffi.new(structure + " *")
-        self._kept: list[Any] = []
+        # The library's structure may be longer than the one that this package knows, and init fills in all of it.
+        room = ffi.new("char[]", ffi.sizeof(structure) + 4096)
+        self.pointer: Any = ffi.cast(structure + " *", room)
+        self._kept: list[Any] = [room]
         getattr(lib, init)(self.pointer)
+        self.pointer.size = ffi.sizeof(structure)
         for name, value in given.items():
             if known is None or name not in known.__annotations__:
                 raise TypeError(f"{structure[3:]}: there is no option {name!r}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ._native import check, ffi, last_error, lib, text
 from .enums import Network, Result
 from .errors import error_for
-from .options import AccessTokenOptions, Filled
+from .options import AccessTokenOptions, Filled, Limits
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -51,6 +51,14 @@ class Stats:
     reconnect_attempts: int
     reconnect_triggers_merged: int
     data_dropped: int
+    packets_unplayable: int  #: RTP packets that could not be decoded: encrypted end to end, or of another codec
+    packets_unassigned: int  #: RTP packets that could not be assigned to a track of a participant
+    packets_padding: int  #: RTP packets of padding only
+    frames_restored_red: int  #: lost, and restored from redundant audio (RED)
+    audio_dropped_ms: int  #: dropped by a live track that was written too fast, or by Track.clear
+    data_encrypted: int  #: packets and texts encrypted end to end, part of data_dropped
+    data_unsent: int  #: accepted and not sent before the end: packets, texts, custom events, answers
+    event_bytes: int  #: bytes of payload in events that wait for the application now
 
 
 _NAMES = tuple(f.name for f in fields(Stats))
@@ -86,6 +94,12 @@ def access_token(
 def network_changed(what: Network) -> None:
     """Tells all calls of the process what the application knows of the network. Returns at once; any thread."""
     check(lib.oh_network_changed(int(what)))
+
+
+def set_limits(**limits: Unpack[Limits]) -> None:
+    """Sets bounds of the whole process (oh_limits_set); what is left out is the library's default."""
+    filled = Filled("oh_limits", limits)
+    check(lib.oh_limits_set(filled.pointer))
 
 
 def shutdown(timeout: float = 2.5) -> None:

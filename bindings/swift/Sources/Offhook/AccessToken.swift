@@ -37,8 +37,7 @@ public struct AccessToken: Sendable {
   public func make() throws -> String {
     try Library.ready()
     return try withTexts { c in
-      var o = oh_access_token_options()
-      oh_access_token_options_init(&o)
+      var o = coffhook_access_token_options()
       o.ttl_s = ttlSeconds
       o.api_key = try c(apiKey)
       o.api_secret = try c(apiSecret)

@@ -14,6 +14,8 @@ public struct AudioFrame: Sendable {
   public let userID: String
   /// Names the participant; one user may be in a call more than once.
   public let sessionID: String
+  /// As in ``RemoteTrack``; "" in protocols without such names.
+  public let trackID: String
   public let samples: Samples
   /// Samples per channel; 0 for Opus.
   public let frames: Int
@@ -46,12 +48,13 @@ public struct AudioFrame: Sendable {
   }
 
   init(_ c: oh_audio) {
-    self.init(c, user: text(c.user_id), session: text(c.session_id))
+    self.init(c, user: text(c.user_id), session: text(c.session_id), track: text(c.track_id))
   }
 
-  init(_ c: oh_audio, user: String, session: String) {
+  init(_ c: oh_audio, user: String, session: String, track: String) {
     userID = user
     sessionID = session
+    trackID = track
     let count = Int(c.frames) * Int(c.channels)
     if let p = c.samples {
       samples = .s16(Array(UnsafeBufferPointer(start: p, count: count)))
@@ -73,21 +76,29 @@ public struct AudioFrame: Sendable {
 
 /// The names of those who are heard, so that a frame costs no text. Used by one callback at a time.
 struct NameCache {
-  private var names: [(user: String, session: String)] = []
+  typealias Names = (user: String, session: String, track: String)
+  private var names: [Names] = []
   private var last = 0
 
-  mutating func find(_ user: UnsafePointer<CChar>?, _ session: UnsafePointer<CChar>?) -> (user: String, session: String)
-  {
-    guard let user, let session else { return (text(user), text(session)) }
-    if last < names.count, same(names[last].session, session), same(names[last].user, user) { return names[last] }
-    for i in names.indices where same(names[i].session, session) && same(names[i].user, user) {
+  mutating func find(
+    _ user: UnsafePointer<CChar>?, _ session: UnsafePointer<CChar>?, _ track: UnsafePointer<CChar>?
+  ) -> Names {
+    guard let user, let session, let track else { return (text(user), text(session), text(track)) }
+    if last < names.count, same(names[last], user, session, track) { return names[last] }
+    for i in names.indices where same(names[i], user, session, track) {
       last = i
       return names[i]
     }
     if names.count == 64 { names.removeAll(keepingCapacity: true) }
     last = names.count
-    names.append((String(cString: user), String(cString: session)))
+    names.append((String(cString: user), String(cString: session), String(cString: track)))
     return names[last]
+  }
+
+  private func same(
+    _ known: Names, _ user: UnsafePointer<CChar>, _ session: UnsafePointer<CChar>, _ track: UnsafePointer<CChar>
+  ) -> Bool {
+    same(known.session, session) && same(known.track, track) && same(known.user, user)
   }
 
   private func same(_ text: String, _ c: UnsafePointer<CChar>) -> Bool {

@@ -35,7 +35,7 @@ public final class Call: Sendable, CallOperations {
   /// How often a handler has thrown.
   public var handlerErrors: UInt64 { context.handlerErrors }
 
-  /// Waits until media can flow; throws what the join ended with.
+  /// Waits until the SFU has let this participant in; throws what the join ended with.
   public func joined() async throws {
     try await context.joined()
   }

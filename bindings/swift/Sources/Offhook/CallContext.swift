@@ -89,8 +89,8 @@ final class CallContext: @unchecked Sendable {
   }
 
   private func take(_ c: UnsafePointer<oh_audio>, _ call: oh_call) {
-    let who = names.find(c.pointee.user_id, c.pointee.session_id)
-    let frame = AudioFrame(c.pointee, user: who.user, session: who.session)
+    let who = names.find(c.pointee.user_id, c.pointee.session_id, c.pointee.track_id)
+    let frame = AudioFrame(c.pointee, user: who.user, session: who.session, track: who.track)
     if let audioSink {
       if case .dropped = audioSink.yield(frame) { lostFrames.wrappingAdd(1, ordering: .relaxed) }
     } else if let handler = handlers.onAudio {

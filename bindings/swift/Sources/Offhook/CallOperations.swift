@@ -26,6 +26,19 @@ extension CallOperations {
     return CallState(rawValue: value)
   }
 
+  /// What the call was given and what it decided, as lines of JSON without secrets: for a report of a defect. Also when
+  /// it is over, until it is freed.
+  public func trace() throws -> String {
+    var size = 256 * 1024
+    while true {
+      var buffer = [CChar](repeating: 0, count: size)
+      var needed = 0
+      try check(oh_call_trace(handle.c, &buffer, buffer.count, &needed))
+      if needed < size { return buffer.withUnsafeBufferPointer { String(cString: $0.baseAddress!) } }
+      size = needed + needed / 2 + 1  // a call that goes on may need more the next time
+    }
+  }
+
   /// What the call's protocol can do.
   public func capabilities() throws -> Capabilities {
     var bits: UInt64 = 0

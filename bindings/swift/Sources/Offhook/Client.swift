@@ -28,8 +28,8 @@ public final class Client: Sendable {
     oh_client_free(c)
   }
 
-  /// Joins a call and returns when media can flow. Throws what the join ended with; when the task is cancelled the
-  /// call is left.
+  /// Joins a call and returns when the SFU has let it in. Throws what the join ended with; when the task is cancelled
+  /// the call is left.
   public func join(_ options: CallOptions) async throws -> Call {
     let call = try start(options)
     do {

@@ -141,8 +141,117 @@ public struct EventKind: RawRepresentable, FromC, Hashable, Sendable, CustomStri
   public static let rpcRequest = Self(OH_EVENT_RPC_REQUEST)
   public static let rpcResponse = Self(OH_EVENT_RPC_RESPONSE)
   public static let subscribable = Self(OH_EVENT_SUBSCRIBABLE)
+  public static let media = Self(OH_EVENT_MEDIA)
+  public static let unsent = Self(OH_EVENT_UNSENT)
+  public static let unplayable = Self(OH_EVENT_UNPLAYABLE)
+  public static let textPart = Self(OH_EVENT_TEXT_PART)
+  public static let dtmf = Self(OH_EVENT_DTMF)
 
   public var description: String { String(cString: oh_event_kind_name(rawValue)) }
+}
+
+/// What kind of participant it is.
+public struct ParticipantKind: RawRepresentable, FromC, Hashable, Sendable {
+  public let rawValue: Int32
+  public init(rawValue: Int32) { self.rawValue = rawValue }
+
+  /// A person with a client, or a program that joined as one.
+  public static let standard = Self(OH_PARTICIPANT_STANDARD)
+  /// A stream that is fed into the call (RTMP, WHIP).
+  public static let ingress = Self(OH_PARTICIPANT_INGRESS)
+  /// A stream or recording that is made of the call.
+  public static let egress = Self(OH_PARTICIPANT_EGRESS)
+  /// A telephone.
+  public static let sip = Self(OH_PARTICIPANT_SIP)
+  /// A program that acts by itself.
+  public static let agent = Self(OH_PARTICIPANT_AGENT)
+  /// Records the call.
+  public static let recorder = Self(OH_PARTICIPANT_RECORDER)
+  /// Of a kind that this version does not know.
+  public static let other = Self(OH_PARTICIPANT_OTHER)
+}
+
+/// Why a participant left.
+public struct LeaveReason: RawRepresentable, FromC, Hashable, Sendable {
+  public let rawValue: Int32
+  public init(rawValue: Int32) { self.rawValue = rawValue }
+
+  /// Not said by the server.
+  public static let unknown = Self(OH_LEAVE_UNKNOWN)
+  /// By its own decision.
+  public static let client = Self(OH_LEAVE_CLIENT)
+  /// Another client joined as the same participant.
+  public static let replaced = Self(OH_LEAVE_REPLACED)
+  public static let serverShutdown = Self(OH_LEAVE_SERVER_SHUTDOWN)
+  public static let removed = Self(OH_LEAVE_REMOVED)
+  public static let roomDeleted = Self(OH_LEAVE_ROOM_DELETED)
+  /// Server and client did not agree about its session.
+  public static let stateMismatch = Self(OH_LEAVE_STATE_MISMATCH)
+  public static let joinFailure = Self(OH_LEAVE_JOIN_FAILURE)
+  /// It went on to another server.
+  public static let migration = Self(OH_LEAVE_MIGRATION)
+  /// Its signalling connection was lost.
+  public static let signalClose = Self(OH_LEAVE_SIGNAL_CLOSE)
+  public static let roomClosed = Self(OH_LEAVE_ROOM_CLOSED)
+  /// SIP: the callee did not answer.
+  public static let userUnavailable = Self(OH_LEAVE_USER_UNAVAILABLE)
+  /// SIP: the callee declined.
+  public static let userRejected = Self(OH_LEAVE_USER_REJECTED)
+  public static let sipTrunkFailure = Self(OH_LEAVE_SIP_TRUNK_FAILURE)
+  public static let connectionTimeout = Self(OH_LEAVE_CONNECTION_TIMEOUT)
+  public static let mediaFailure = Self(OH_LEAVE_MEDIA_FAILURE)
+  public static let agentError = Self(OH_LEAVE_AGENT_ERROR)
+}
+
+/// Rights of a participant; other bits may be set by later libraries.
+public struct Rights: OptionSet, FromC, Hashable, Sendable {
+  public let rawValue: UInt32
+  public init(rawValue: UInt32) { self.rawValue = rawValue }
+
+  /// May publish audio of a microphone.
+  public static let audio = Self(OH_RIGHT_AUDIO)
+  /// May publish video of a camera.
+  public static let video = Self(OH_RIGHT_VIDEO)
+  /// May publish the screen and its audio.
+  public static let screenShare = Self(OH_RIGHT_SCREEN_SHARE)
+  /// May send data, texts and procedure calls.
+  public static let data = Self(OH_RIGHT_DATA)
+  /// May receive tracks.
+  public static let subscribe = Self(OH_RIGHT_SUBSCRIBE)
+  /// May change its own name, metadata and attributes.
+  public static let updateMetadata = Self(OH_RIGHT_UPDATE_METADATA)
+  /// Is not visible to others.
+  public static let hidden = Self(OH_RIGHT_HIDDEN)
+  /// Records the call.
+  public static let recorder = Self(OH_RIGHT_RECORDER)
+}
+
+/// Direction of media, seen from here.
+public struct MediaDirection: RawRepresentable, FromC, Hashable, Sendable {
+  public let rawValue: Int32
+  public init(rawValue: Int32) { self.rawValue = rawValue }
+
+  /// What is published.
+  public static let send = Self(OH_DIRECTION_SEND)
+  /// What is received.
+  public static let receive = Self(OH_DIRECTION_RECEIVE)
+}
+
+/// Why something that arrived cannot be decoded.
+public struct UnplayableReason: RawRepresentable, FromC, Hashable, Sendable {
+  public let rawValue: Int32
+  public init(rawValue: Int32) { self.rawValue = rawValue }
+
+  /// The track is encrypted end to end.
+  public static let encrypted = Self(OH_UNPLAYABLE_ENCRYPTED)
+  /// Its codec is not supported.
+  public static let codec = Self(OH_UNPLAYABLE_CODEC)
+  /// The stream cannot be assigned to a track of a participant.
+  public static let unassigned = Self(OH_UNPLAYABLE_UNASSIGNED)
+  /// Its payload type was not negotiated.
+  public static let payloadType = Self(OH_UNPLAYABLE_PAYLOAD_TYPE)
+  /// Data or a text is encrypted end to end.
+  public static let dataEncrypted = Self(OH_UNPLAYABLE_DATA_ENCRYPTED)
 }
 
 /// Form of sound.
@@ -253,6 +362,8 @@ public struct RPCCode: RawRepresentable, FromC, Hashable, Sendable {
   public init(rawValue: UInt32) { self.rawValue = rawValue }
 
   public static let unsupportedMethod = Self(OH_RPC_UNSUPPORTED_METHOD)
+  /// Who is called is not in the call.
+  public static let recipientNotFound = Self(OH_RPC_RECIPIENT_NOT_FOUND)
   public static let requestTooLarge = Self(OH_RPC_REQUEST_TOO_LARGE)
   public static let unsupportedVersion = Self(OH_RPC_UNSUPPORTED_VERSION)
   /// The procedure failed.

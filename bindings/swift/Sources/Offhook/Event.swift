@@ -12,7 +12,7 @@ public struct Event: Sendable {
   /// The kind together with its values.
   public enum Body: Sendable {
     case state(StateChange)
-    /// Media can flow.
+    /// The SFU has let this participant in; media says when media of a direction flows.
     case joined(Joined)
     /// Answer with ``CallOperations/provideToken(_:)`` within 30 s.
     case tokenNeeded
@@ -31,8 +31,8 @@ public struct Event: Sendable {
     case localFailed(LocalTrack)
     /// Something failed that does not end the call.
     case error(OffhookError)
-    /// So many events were dropped here because the application was too slow to take them.
-    case lost(UInt64)
+    /// Events were dropped here because the application was too slow to take them.
+    case lost(Lost)
     /// Sound, in pull mode only.
     case audio(AudioFrame)
     /// The call is over: the last event of all.
@@ -45,6 +45,17 @@ public struct Event: Sendable {
     case rpcRequest(RPCRequest)
     case rpcResponse(RPCResponse)
     case subscribable(Subscribable)
+    /// Media of one direction is connected, or was lost.
+    case media(MediaConnection)
+    /// The call has ended before everything that was accepted could be sent; comes before ended, at most once.
+    case unsent(Unsent)
+    /// Media or data of a participant arrives that cannot be decoded; once for each track (of data: participant) and
+    /// reason.
+    case unplayable(Unplayable)
+    /// A piece of a text that is still arriving; only with ``CallOptions/partialTexts``. The whole follows as text.
+    case textPart(TextPart)
+    /// A participant (of SIP) pressed a key of the telephone.
+    case dtmf(DTMF)
     /// A kind that this package does not know: a later library.
     case unknown
   }
@@ -57,16 +68,26 @@ public struct Event: Sendable {
     body = Body(kind, c.u)
   }
 
-  /// One that the package itself has to tell: how many were lost in a stream.
-  init(lost count: UInt64, call: CallHandle, at ms: UInt64) {
+  /// One that the package itself has to tell: what was lost in a stream.
+  init(lost: Lost, call: CallHandle, at ms: UInt64) {
     self.call = call
     kind = .lost
     atMilliseconds = ms
-    body = .lost(count)
+    body = .lost(lost)
+  }
+
+  /// Bytes of what its sender was promised to arrive, and what an event costs besides; 0 of other events.
+  var keptBytes: Int {
+    switch body {
+    case .data(let packet): packet.isLossy ? 0 : 256 + packet.bytes.count
+    case .text(let message): 256 + message.text.utf8.count
+    case .rpcRequest(let request): 256 + request.payload.utf8.count
+    default: 0
+    }
   }
 
   /// State events and the end are never dropped, as in the library itself.
-  var mustArrive: Bool { kind == .state || kind == .ended || kind == .tokenNeeded }
+  var mustArrive: Bool { kind == .state || kind == .ended || kind == .tokenNeeded || kind == .unsent }
 }
 
 extension Event.Body {
@@ -95,7 +116,7 @@ extension Event.Body {
         OffhookError(
           code: ResultCode(rawValue: u.error.error), detail: Offhook.text(u.error.text), serverCode: u.error.server_code
         ))
-    case .lost: self = .lost(u.lost.count)
+    case .lost: self = .lost(Lost(u.lost))
     case .audio: self = .audio(AudioFrame(u.audio))
     case .ended: self = .ended(Ended(u.ended))
     case .reconnected: self = .reconnected(Reconnected(u.reconnected))
@@ -106,6 +127,11 @@ extension Event.Body {
     case .rpcRequest: self = .rpcRequest(RPCRequest(u.rpc))
     case .rpcResponse: self = .rpcResponse(RPCResponse(u.rpc))
     case .subscribable: self = .subscribable(Subscribable(u.subscribable))
+    case .media: self = .media(MediaConnection(u.media))
+    case .unsent: self = .unsent(Unsent(u.unsent))
+    case .unplayable: self = .unplayable(Unplayable(u.unplayable))
+    case .textPart: self = .textPart(TextPart(u.text_part))
+    case .dtmf: self = .dtmf(DTMF(u.dtmf))
     default: self = .unknown
     }
   }

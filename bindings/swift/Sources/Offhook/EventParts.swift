@@ -70,6 +70,13 @@ public struct Participant: Sendable, Hashable {
   public let metadata: String
   /// Names and values as a JSON object, "" without any (``Capabilities/attributes``).
   public let attributes: String
+  public let kind: ParticipantKind
+  /// The local participant.
+  public let isLocal: Bool
+  /// Why it left.
+  public let reason: LeaveReason
+  /// None in protocols that do not say them of others.
+  public let rights: Rights
   init(_ c: oh_event_participant) {
     userID = text(c.user_id)
     sessionID = text(c.session_id)
@@ -82,6 +89,10 @@ public struct Participant: Sendable, Hashable {
     level = c.level
     metadata = text(c.metadata)
     attributes = text(c.attributes)
+    kind = ParticipantKind(rawValue: c.kind)
+    isLocal = c.local != 0
+    reason = LeaveReason(rawValue: c.reason)
+    rights = Rights(rawValue: c.rights)
   }
 }
 
@@ -95,6 +106,14 @@ public struct RemoteTrack: Sendable, Hashable {
   public let trackID: String
   /// As its publisher calls it; may be "".
   public let name: String
+  /// Published, and muted.
+  public let isMuted: Bool
+  /// A track of the local participant, changed by a moderator.
+  public let isLocal: Bool
+  /// Unmuted by a moderator, and still muted here; see ``CallOptions/holdUnmute``.
+  public let isHeld: Bool
+  /// End to end.
+  public let isEncrypted: Bool
 
   /// Why a track ended.
   public struct Cause: RawRepresentable, Sendable, Hashable {
@@ -113,6 +132,10 @@ public struct RemoteTrack: Sendable, Hashable {
     cause = Cause(rawValue: c.cause)
     trackID = text(c.track_id)
     name = text(c.name)
+    isMuted = c.muted != 0
+    isLocal = c.local != 0
+    isHeld = c.held != 0
+    isEncrypted = c.encrypted != 0
   }
 }
 
@@ -141,15 +164,30 @@ public struct Quality: Sendable, Hashable {
   }
 }
 
-/// What this participant may send.
+/// What this participant may do, and how others see it.
 public struct Grants: Sendable, Hashable {
   public let audio: Bool
   public let video: Bool
   public let screenShare: Bool
+  /// Data, texts and procedure calls.
+  public let data: Bool
+  /// Receiving tracks.
+  public let subscribe: Bool
+  /// Changing its own name, metadata and attributes.
+  public let updateMetadata: Bool
+  /// Not visible to others.
+  public let isHidden: Bool
+  /// Records the call.
+  public let isRecorder: Bool
   init(_ c: oh_event_grants) {
     audio = c.audio != 0
     video = c.video != 0
     screenShare = c.screen_share != 0
+    data = c.data != 0
+    subscribe = c.subscribe != 0
+    updateMetadata = c.update_metadata != 0
+    isHidden = c.hidden != 0
+    isRecorder = c.recorder != 0
   }
 }
 
@@ -164,6 +202,36 @@ public struct LocalTrack: Sendable {
     error =
       c.error == OH_OK.rawValue
       ? nil : OffhookError(code: ResultCode(rawValue: c.error), detail: text(c.text), serverCode: c.server_code)
+  }
+}
+
+/// Events that were dropped because the application was too slow to take them.
+public struct Lost: Sendable, Hashable {
+  public internal(set) var count: UInt64 = 0
+  /// Packets of participants, part of `count`.
+  public internal(set) var dataPackets: UInt64 = 0
+  /// Bytes of these packets.
+  public internal(set) var dataBytes: UInt64 = 0
+  /// Texts of participants, part of `count`.
+  public internal(set) var texts: UInt64 = 0
+  init() {}
+  init(_ c: oh_event_lost) {
+    count = c.count
+    dataPackets = c.data_packets
+    dataBytes = c.data_bytes
+    texts = c.texts
+  }
+
+  /// One more, that a stream of this package had no room for.
+  mutating func add(_ body: Event.Body) {
+    count += 1
+    switch body {
+    case .data(let packet):
+      dataPackets += 1
+      dataBytes += UInt64(packet.bytes.count)
+    case .text: texts += 1
+    default: break
+    }
   }
 }
 
@@ -252,12 +320,15 @@ public struct TextMessage: Sendable, Hashable {
   /// The sender's name of this text.
   public let id: String
   public let text: String
+  /// What its sender attached, names and values as a JSON object, "" without any.
+  public let attributes: String
   init(_ c: oh_event_text) {
     userID = Offhook.text(c.user_id)
     sessionID = Offhook.text(c.session_id)
     topic = Offhook.text(c.topic)
     id = Offhook.text(c.id)
     text = Offhook.text(c.text)
+    attributes = Offhook.text(c.attributes)
   }
 }
 
@@ -305,5 +376,104 @@ public struct Subscribable: Sendable, Hashable {
     sessionID = text(c.session_id)
     trackID = text(c.track_id)
     isAllowed = c.allowed != 0
+  }
+}
+
+/// Media of one direction.
+public struct MediaConnection: Sendable, Hashable {
+  public let direction: MediaDirection
+  /// false: it was connected and was lost.
+  public let isConnected: Bool
+  /// What was tried and found; "" when connected.
+  public let text: String
+  init(_ c: oh_event_media) {
+    direction = MediaDirection(rawValue: c.direction)
+    isConnected = c.connected != 0
+    text = Offhook.text(c.text)
+  }
+}
+
+/// What was accepted and could not be sent.
+public struct Unsent: Sendable, Hashable {
+  /// All tracks together.
+  public let audioMilliseconds: UInt64
+  public let dataPackets: UInt64
+  public let texts: UInt64
+  public let customEvents: UInt64
+  public let rpcAnswers: UInt64
+  /// Of all of them but audio.
+  public let bytes: UInt64
+  init(_ c: oh_event_unsent) {
+    audioMilliseconds = c.audio_ms
+    dataPackets = c.data_packets
+    texts = c.texts
+    customEvents = c.custom_events
+    rpcAnswers = c.rpc_answers
+    bytes = c.bytes
+  }
+}
+
+/// What cannot be decoded.
+public struct Unplayable: Sendable, Hashable {
+  /// The sender; "" when it is not known.
+  public let userID: String
+  /// "" when it is not known.
+  public let sessionID: String
+  /// "" when it is not known, and of data.
+  public let trackID: String
+  /// What was found and what to do.
+  public let text: String
+  /// Of data 0.
+  public let kind: TrackKind
+  public let reason: UnplayableReason
+  init(_ c: oh_event_unplayable) {
+    userID = Offhook.text(c.user_id)
+    sessionID = Offhook.text(c.session_id)
+    trackID = Offhook.text(c.track_id)
+    text = Offhook.text(c.text)
+    kind = TrackKind(rawValue: c.kind)
+    reason = UnplayableReason(rawValue: c.reason)
+  }
+}
+
+/// A piece of a text that is still arriving.
+public struct TextPart: Sendable, Hashable {
+  /// The sender; "" for the application's server.
+  public let userID: String
+  public let sessionID: String
+  public let topic: String
+  /// The sender's name of this text, the same for all pieces and for the whole.
+  public let id: String
+  /// What its sender attached, names and values as a JSON object, "" without any.
+  public let attributes: String
+  /// The new piece; whole characters only.
+  public let text: String
+  /// Bytes of the text (in UTF-8) before this piece.
+  public let offset: UInt64
+  init(_ c: oh_event_text_part) {
+    userID = Offhook.text(c.user_id)
+    sessionID = Offhook.text(c.session_id)
+    topic = Offhook.text(c.topic)
+    id = Offhook.text(c.id)
+    attributes = Offhook.text(c.attributes)
+    text = Offhook.text(c.text)
+    offset = c.offset
+  }
+}
+
+/// A key of a telephone.
+public struct DTMF: Sendable, Hashable {
+  /// Who pressed it.
+  public let userID: String
+  public let sessionID: String
+  /// "0" to "9", "*", "#", "A" to "D".
+  public let digit: String
+  /// Its number by RFC 4733: 0 to 15.
+  public let code: UInt32
+  init(_ c: oh_event_dtmf) {
+    userID = text(c.user_id)
+    sessionID = text(c.session_id)
+    digit = text(c.digit)
+    code = c.code
   }
 }

@@ -17,6 +17,15 @@ public enum Library {
     try check(oh_network_changed(what.rawValue))
   }
 
+  /// Sets bounds of the whole process.
+  public static func setLimits(_ limits: Limits) throws {
+    try ready()
+    var c = coffhook_limits()
+    c.callback_threads = limits.callbackThreads
+    c.queue_bytes = limits.queueBytes
+    try check(oh_limits_set(&c))
+  }
+
   /// Leaves all calls, waits for their ends and ends the library's threads. It can be used again afterwards.
   /// Throws ``ResultCode/timeout`` when something still runs. 2.5 s is enough for any network, but a handler that
   /// does not return is waited for.
@@ -37,6 +46,15 @@ public enum Library {
   static func ready() throws {
     if let problem { throw problem }
   }
+}
+
+/// Bounds of the whole process; 0: the library's default.
+public struct Limits: Sendable, Hashable {
+  /// Threads that run handlers, at most.
+  public var callbackThreads: UInt32 = 0
+  /// Bytes of payload that wait for the application, all calls together.
+  public var queueBytes: UInt64 = 0
+  public init() {}
 }
 
 /// How long to wait.

@@ -6,8 +6,9 @@ final class Mailbox: Sendable {
   private struct State {
     var queue: [Event] = []
     var head = 0
+    var keptBytes = 0
     var waiters: [CheckedContinuation<Event?, Never>] = []
-    var lost: UInt64 = 0
+    var lost = Lost()
     var lastLost: (call: CallHandle, at: UInt64)?
     var finished = false
 
@@ -16,6 +17,7 @@ final class Mailbox: Sendable {
     mutating func take() -> Event? {
       guard head < queue.count else { return nil }
       let event = queue[head]
+      keptBytes -= event.keptBytes
       head += 1
       if head == queue.count {
         queue.removeAll(keepingCapacity: true)
@@ -29,13 +31,15 @@ final class Mailbox: Sendable {
 
     /// The event that tells of those dropped so far, once.
     mutating func notice() -> Event? {
-      guard lost > 0, let last = lastLost else { return nil }
+      guard lost.count > 0, let last = lastLost else { return nil }
       let event = Event(lost: lost, call: last.call, at: last.at)
-      lost = 0
+      lost = Lost()
       return event
     }
   }
 
+  /// Beyond the limit reliable data, texts and procedure calls still wait, all together up to so many bytes.
+  private static let mostKept = 4 << 20
   private let limit: Int
   private let state = Mutex(State())
 
@@ -45,13 +49,16 @@ final class Mailbox: Sendable {
     let waiter: CheckedContinuation<Event?, Never>? = state.withLock { s in
       if s.finished { return nil }
       if !s.waiters.isEmpty { return s.waiters.removeFirst() }
-      if s.count >= limit && !event.mustArrive {
-        s.lost += 1
+      let bytes = event.keptBytes
+      let kept = bytes > 0 && s.keptBytes + bytes <= Mailbox.mostKept
+      if s.count >= limit && !event.mustArrive && !kept {
+        s.lost.add(event.body)
         s.lastLost = (event.call, event.atMilliseconds)
         return nil
       }
       // There is room again, or this one needs none: what was lost is told before it.
       if let notice = s.notice() { s.queue.append(notice) }
+      s.keptBytes += bytes
       s.queue.append(event)
       return nil
     }

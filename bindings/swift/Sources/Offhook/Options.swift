@@ -20,8 +20,10 @@ public struct ClientOptions: Sendable {
   public var allowInsecure = false
   /// Also hear the coordinator's own events (``Event/Body/custom(_:)``).
   public var events = false
-  /// Largest message taken from an SFU, in bytes, 1024 to 67108864; 0: 1 MiB.
+  /// Largest message taken from an SFU, in bytes, 1024 to 67108864; 0: 1 MiB, with LiveKit 16 MiB.
   public var maxMessageBytes: UInt32 = 0
+  /// Tokens may go to hosts that the server names over a connection without TLS.
+  public var allowOtherHosts = false
 
   public init(url: String, userID: String? = nil, token: String? = nil) {
     self.url = url
@@ -31,8 +33,7 @@ public struct ClientOptions: Sendable {
 
   func withC<R>(_ body: (UnsafePointer<oh_client_options>) throws -> R) throws -> R {
     try withTexts { c in
-      var o = oh_client_options()
-      oh_client_options_init(&o)
+      var o = coffhook_client_options()
       o.url = try c(url)
       o.user_id = try c(userID)
       o.token = try c(token)
@@ -43,6 +44,7 @@ public struct ClientOptions: Sendable {
       o.events = events ? 1 : 0
       o.protocol = serviceProtocol.rawValue
       o.max_message_bytes = maxMessageBytes
+      o.allow_other_hosts = allowOtherHosts ? 1 : 0
       return try body(&o)
     }
   }
@@ -51,8 +53,9 @@ public struct ClientOptions: Sendable {
 /// Who hears what happens in a call.
 public enum Delivery: Sendable {
   /// ``Call/events`` and ``Call/audio``, bounded: beyond `eventBuffer` new events are dropped and an event says how
-  /// many (states, token questions and the end never are); beyond `audioBuffer` frames of 20 ms the oldest is
-  /// dropped and counted in ``Call/lostAudioFrames``. `audio: false`: sound is not told.
+  /// many (states, token questions and the end never are, and reliable data, texts and procedure calls only beyond
+  /// 4 MiB); beyond `audioBuffer` frames of 20 ms the oldest is dropped and counted in ``Call/lostAudioFrames``.
+  /// `audio: false`: sound is not told.
   case streams(eventBuffer: Int = 1024, audioBuffer: Int = 50, audio: Bool = true)
   /// Called on threads of the library.
   case handlers(CallHandlers)
@@ -76,6 +79,24 @@ public struct CallHandlers: Sendable {
     self.onEvent = onEvent
     self.onAudio = onAudio
     self.onError = onError
+  }
+}
+
+/// How long a leave goes on sending what was accepted before: audio, data, texts, custom events, answers.
+public enum Drain: Sendable, Hashable {
+  /// The library's default: 1 s.
+  case standard
+  /// 1 ms to 1 s.
+  case upTo(Duration)
+  /// What was not sent yet is given up at once.
+  case off
+
+  var milliseconds: UInt32 {
+    switch self {
+    case .standard: 0
+    case .upTo(let duration): max(1, duration.wholeMilliseconds)
+    case .off: OH_NO_DRAIN
+    }
   }
 }
 
@@ -117,6 +138,14 @@ public struct CallOptions: Sendable {
   public var renewToken = false
   /// A track is received only when ``CallSubscriber/setTrack(_:_:)`` asks for it (``Capabilities/subscriptions``).
   public var noAutoSubscribe = false
+  /// How long leaving and closing go on sending what was accepted before.
+  public var drain: Drain = .standard
+  /// Pieces of texts come as they arrive, too (``Event/Body/textPart(_:)``).
+  public var partialTexts = false
+  /// A track that a moderator unmutes stays muted until `setMuted` agrees; see ``RemoteTrack/isHeld``.
+  public var holdUnmute = false
+  /// Bytes of payload in events that the library queues at most, 65536 to 1073741824; 0: 4194304.
+  public var eventBytes: UInt32 = 0
   /// Who hears it; not looked at in pull mode.
   public var delivery: Delivery = .streams()
 
@@ -127,8 +156,7 @@ public struct CallOptions: Sendable {
 
   func withC<R>(_ body: (inout oh_call_options) throws -> R) throws -> R {
     try withTexts { c in
-      var o = oh_call_options()
-      oh_call_options_init(&o)
+      var o = coffhook_call_options()
       o.id = try c(id)
       o.call_type = try c(callType)
       o.token = try c(token)
@@ -148,6 +176,10 @@ public struct CallOptions: Sendable {
       o.disconnect_timeout_ms = disconnectTimeout?.milliseconds ?? 0
       o.renew_token = renewToken ? 1 : 0
       o.no_auto_subscribe = noAutoSubscribe ? 1 : 0
+      o.drain_ms = drain.milliseconds
+      o.partial_texts = partialTexts ? 1 : 0
+      o.hold_unmute = holdUnmute ? 1 : 0
+      o.event_bytes = eventBytes
       return try body(&o)
     }
   }
@@ -175,12 +207,16 @@ public struct AudioTrackOptions: Sendable {
   public var noFEC = false
   /// Start muted.
   public var muted = false
+  /// Live audio (a microphone, a bridge): at most 40 ms wait, beyond it the oldest is dropped and counted
+  /// (``CallStats/audioDroppedMilliseconds``). A write never throws ``ResultCode/full`` then.
+  public var live = false
+  /// Redundant audio (RED, RFC 2198), where the SFU accepts it: earlier frames sent along, 1 or 2; -1: none, 0: 1.
+  public var red: Int32 = 0
 
   public init() {}
 
   func withC<R>(_ body: (UnsafePointer<oh_audio_track_options>) throws -> R) rethrows -> R {
-    var o = oh_audio_track_options()
-    oh_audio_track_options_init(&o)
+    var o = coffhook_audio_track_options()
     o.format = format.rawValue
     o.rate = rate
     o.channels = channels
@@ -191,6 +227,8 @@ public struct AudioTrackOptions: Sendable {
     o.no_dtx = noDTX ? 1 : 0
     o.no_fec = noFEC ? 1 : 0
     o.muted = muted ? 1 : 0
+    o.live = live ? 1 : 0
+    o.red = red
     return try body(&o)
   }
 }
@@ -214,8 +252,7 @@ public struct RemoteTrackOptions: Sendable {
   public init() {}
 
   func withC<R>(_ body: (UnsafePointer<oh_remote_track_options>) throws -> R) rethrows -> R {
-    var o = oh_remote_track_options()
-    oh_remote_track_options_init(&o)
+    var o = coffhook_remote_track_options()
     o.unsubscribe = unsubscribe ? 1 : 0
     o.pause = pause ? 1 : 0
     o.layer = layer.rawValue
@@ -244,8 +281,7 @@ public struct DataOptions: Sendable {
 
   func withC<R>(_ body: (UnsafePointer<oh_data_options>) throws -> R) throws -> R {
     try withTexts { c in
-      var o = oh_data_options()
-      oh_data_options_init(&o)
+      var o = coffhook_data_options()
       o.lossy = lossy ? 1 : 0
       o.topic = try c(topic)
       let names = try to.map { try c($0) }

@@ -23,8 +23,7 @@ extension CallOperations {
     -> UInt64
   {
     try withTexts { c in
-      var o = oh_rpc_options()
-      oh_rpc_options_init(&o)
+      var o = coffhook_rpc_options()
       o.timeout_ms = timeout.wholeMilliseconds
       o.to = try c(user)
       o.method = try c(method)

@@ -55,6 +55,22 @@ public struct CallStats: Sendable, Hashable {
   public let reconnectTriggersMerged: UInt64
   /// Packets and texts between participants that were lost or more than may wait.
   public let dataDropped: UInt64
+  /// RTP packets that could not be decoded: encrypted end to end, or of another codec.
+  public let packetsUnplayable: UInt64
+  /// RTP packets that could not be assigned to a track of a participant.
+  public let packetsUnassigned: UInt64
+  /// RTP packets of padding only.
+  public let packetsPadding: UInt64
+  /// Lost frames restored from redundant audio (RED).
+  public let framesRestoredRED: UInt64
+  /// Audio dropped by a live track that was written too fast, or by `clear`.
+  public let audioDroppedMilliseconds: UInt64
+  /// Packets and texts encrypted end to end, part of `dataDropped`.
+  public let dataEncrypted: UInt64
+  /// Accepted and not sent before the end: packets, texts, custom events and answers.
+  public let dataUnsent: UInt64
+  /// Bytes of payload in events that wait for the application now.
+  public let eventBytes: UInt64
 
   init(_ c: oh_call_stats) {
     participants = c.participants
@@ -90,5 +106,13 @@ public struct CallStats: Sendable, Hashable {
     reconnectAttempts = c.reconnect_attempts
     reconnectTriggersMerged = c.reconnect_triggers_merged
     dataDropped = c.data_dropped
+    packetsUnplayable = c.packets_unplayable
+    packetsUnassigned = c.packets_unassigned
+    packetsPadding = c.packets_padding
+    framesRestoredRED = c.frames_restored_red
+    audioDroppedMilliseconds = c.audio_dropped_ms
+    dataEncrypted = c.data_encrypted
+    dataUnsent = c.data_unsent
+    eventBytes = c.event_bytes
   }
 }

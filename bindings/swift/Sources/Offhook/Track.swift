@@ -11,13 +11,21 @@ public struct TrackHandle: Sendable, Hashable, TrackOperations {
   public var handle: TrackHandle { self }
 }
 
+/// What `clear` gives.
+public struct Cleared: Sendable, Hashable {
+  /// Of everything written since the track was published, was sent.
+  public let sentMilliseconds: UInt64
+  /// Was discarded now.
+  public let droppedMilliseconds: UInt32
+}
+
 /// A track of mine, owned: when the object goes, the track stops and is unpublished.
 public final class AudioTrack: Sendable, TrackOperations {
   public let handle: TrackHandle
   init(_ handle: TrackHandle) { self.handle = handle }
   deinit { oh_track_free(handle.c) }
 
-  /// Stops and unpublishes it; does not wait for what is still to be sent. Closing twice does nothing.
+  /// Stops and unpublishes it; does not wait: what was written is still sent. Closing twice does nothing.
   public func close() { oh_track_free(handle.c) }
 }
 
@@ -94,13 +102,23 @@ extension TrackOperations {
     return ms
   }
 
-  /// Waits until all that was written is sent; for the end of what was said.
+  /// Waits until all that was written was sent; for the end of what was said. Throws ``ResultCode/closed`` when the
+  /// track or its call is over.
   public func drain() async throws {
     while true {
-      let ms = try bufferedMilliseconds()
-      if ms == 0 { return }
-      try await Task.sleep(for: .milliseconds(Int(ms)))
+      let result = oh_track_drain(handle.c, 0)
+      if result != OH_ERR_TIMEOUT.rawValue { return try check(result) }
+      try await Task.sleep(for: .milliseconds(10))
     }
+  }
+
+  /// Empties the buffer at once: what was written and not sent yet is never sent (a speaker is interrupted).
+  @discardableResult
+  public func clear() throws -> Cleared {
+    var sent: UInt64 = 0
+    var dropped: UInt32 = 0
+    try check(oh_track_clear(handle.c, &sent, &dropped))
+    return Cleared(sentMilliseconds: sent, droppedMilliseconds: dropped)
   }
 
   /// Mutes or unmutes: media follows at once, the others are told, the last intent wins.

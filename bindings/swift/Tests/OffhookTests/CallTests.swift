@@ -1,4 +1,4 @@
-// CallTests.swift - being in a call: rows join, talk-hear, mute, participants, leave, leave-twice, late-offers,
+// CallTests.swift - being in a call: rows join, talk-hear, mute, participants, leave, leave-twice, trace, late-offers,
 // reconnect of tests/scenarios.md.
 import Offhook
 import Synchronization
@@ -148,6 +148,20 @@ final class CallTests: XCTestCase {
     // Over is over, but not closed: it can still be asked.
     XCTAssertEqual(try call.state(), .left)
     XCTAssertEqual(code { try call.sendCustom(json: "{}") }, .state)
+  }
+
+  /// trace
+  func testTrace() async throws {
+    let peer = try await Peer("sw-traced", "sw-trace")
+    let call = peer.call
+    let first = try call.trace()
+    XCTAssertTrue(first.hasPrefix(#"{"offhook_trace":1,"#) && first.hasSuffix("\n"))
+    XCTAssertTrue(first.contains("SocketOpened") && !first.contains(#""Ended""#))
+    _ = try await within(5, "leaves") { try await call.leave() }
+    let last = try call.trace()
+    XCTAssertTrue(last.count > first.count && last.contains(#""Ended""#))
+    call.close()
+    XCTAssertEqual(code { _ = try call.trace() }, .handle)
   }
 
   /// leave-twice

@@ -208,7 +208,11 @@ final class MoreTests: XCTestCase {
         guard case .data(let none) = last() else { return XCTFail("data") }
         XCTAssertEqual(none.bytes, [])
         feed.give(EventKind.text.rawValue) {
-          $0.text = oh_event_text(user_id: a, session_id: b, topic: b, id: a, text: b)
+          $0.text.user_id = a
+          $0.text.session_id = b
+          $0.text.topic = b
+          $0.text.id = a
+          $0.text.text = b
         }
         guard case .text(let text) = last() else { return XCTFail("text") }
         XCTAssertEqual([text.userID, text.id, text.text], ["a", "a", "b"])

@@ -1,43 +1,46 @@
 //! What an SFU says: wire types to the vocabulary of a call.
 //!
-//! Text and lists are cut to what a call can sensibly need; ids are never cut, because two
-//! different ones could become the same: what carries an absurd id is left out. Must not know: how
-//! it travelled.
+//! Texts are never cut: they are as long as the message that brought them. Lists are cut to what a call can sensibly
+//! need. Ids are never cut, because two different ones could become the same: what carries an absurd id is left
+//! out. A note says what was left out of a participant. Must not know: how it travelled.
 
 use super::{peer_kind, strategy, track_kind};
 use crate::{
     core::model::{
-        CallEndedReason, CodecSpec, Counts, Grants, JoinState, LayerSetting, Participant, Pin, PublishOption, Quality,
-        RemoteTrack, SenderQuality, SfuError, SfuMessage, UnpublishCause,
+        CallEndedReason, CodecSpec, Counts, Grants, JoinState, LayerSetting, LeaveReason, Participant, ParticipantKind,
+        Pin, PublishOption, Quality, RemoteTrack, SenderQuality, SfuError, SfuMessage, UnpublishCause,
     },
     error::Secret,
     signalling::{stream::scan::MAX_PARTICIPANTS, text},
 };
 use offhook_proto::{event as e, google, google::value::Kind, models as m};
 use serde_json::Value;
+use std::collections::VecDeque;
 
 /// Longest user id, session id and track prefix, in bytes.
 const MAX_ID: usize = 1024;
-/// Longest name, role, codec parameter and the like; longer ones are cut.
+/// Longest codec parameter and the like; longer ones are cut.
 const MAX_TEXT: usize = 1024;
-/// Longest image URL; a longer one is left out, since half a URL is none.
-const MAX_IMAGE: usize = 8192;
 const MAX_ROLES: usize = 64;
+/// So much of one message is said to be left out, and no more.
+const MAX_NOTES: usize = 16;
 /// Most publish options, senders, layers, bitrates in one list.
 const MAX_OPTIONS: usize = 64;
 /// Longest session description and longest candidate; longer ones make the message unreadable.
 const MAX_SDP: usize = 512 << 10;
 const MAX_CANDIDATE: usize = 4096;
-/// Largest custom data, as JSON; larger or deeper data is left out.
-const MAX_CUSTOM: usize = 64 << 10;
+/// Deepest custom data; deeper data is left out.
 const MAX_CUSTOM_DEPTH: usize = 16;
 
+/// What was left out, for the application.
+pub(crate) type Notes = VecDeque<SfuMessage>;
+
 /// Translates an event; `None` when it cannot be used as what it claims to be.
-pub(crate) fn message(event: e::SfuEvent, token: &Secret) -> Option<SfuMessage> {
+pub(crate) fn message(event: e::SfuEvent, token: &Secret, notes: &mut Notes) -> Option<SfuMessage> {
     use e::sfu_event::EventPayload as P;
     let Some(payload) = event.event_payload else { return Some(SfuMessage::Unknown) };
     Some(match payload {
-        P::JoinResponse(joined) => SfuMessage::Joined(Box::new(join_state(joined)?)),
+        P::JoinResponse(joined) => SfuMessage::Joined(Box::new(join_state(joined, notes)?)),
         P::SubscriberOffer(offer) if offer.sdp.len() <= MAX_SDP => SfuMessage::SubscriberOffer {
             ice_restart: offer.ice_restart,
             sdp: offer.sdp,
@@ -65,10 +68,15 @@ pub(crate) fn message(event: e::SfuEvent, token: &Secret) -> Option<SfuMessage> 
             SfuMessage::AudioLevels(many(change.audio_levels, MAX_PARTICIPANTS, update))
         }
         P::DominantSpeakerChanged(change) => SfuMessage::DominantSpeaker { session_id: maybe_id(change.session_id)? },
-        P::ParticipantJoined(joined) => about(joined.participant, SfuMessage::ParticipantJoined),
-        P::ParticipantUpdated(updated) => about(updated.participant, SfuMessage::ParticipantUpdated),
-        P::ParticipantLeft(left) => match left.participant.and_then(participant) {
-            Some(who) => SfuMessage::ParticipantLeft { session_id: who.session_id, user_id: who.user_id },
+        P::ParticipantJoined(joined) => about(joined.participant, SfuMessage::ParticipantJoined, notes),
+        P::ParticipantUpdated(updated) => about(updated.participant, SfuMessage::ParticipantUpdated, notes),
+        P::ParticipantLeft(left) => match left.participant.and_then(|p| participant(p, notes)) {
+            // Why, this protocol does not say.
+            Some(who) => SfuMessage::ParticipantLeft {
+                session_id: who.session_id,
+                user_id: who.user_id,
+                reason: LeaveReason::UNKNOWN,
+            },
             None => SfuMessage::Unknown,
         },
         P::TrackPublished(track) => match (id(track.session_id), maybe_id(track.user_id), track_kind(track.r#type)) {
@@ -76,7 +84,7 @@ pub(crate) fn message(event: e::SfuEvent, token: &Secret) -> Option<SfuMessage> 
                 session_id,
                 user_id,
                 kind,
-                participant: track.participant.and_then(participant).map(Box::new),
+                participant: track.participant.and_then(|p| participant(p, notes)).map(Box::new),
             },
             _ => SfuMessage::Unknown,
         },
@@ -86,7 +94,7 @@ pub(crate) fn message(event: e::SfuEvent, token: &Secret) -> Option<SfuMessage> 
                 user_id,
                 kind,
                 cause: unpublish_cause(track.cause),
-                participant: track.participant.and_then(participant).map(Box::new),
+                participant: track.participant.and_then(|p| participant(p, notes)).map(Box::new),
             },
             _ => SfuMessage::Unknown,
         },
@@ -103,6 +111,7 @@ pub(crate) fn message(event: e::SfuEvent, token: &Secret) -> Option<SfuMessage> 
                 audio: grants.can_publish_audio,
                 video: grants.can_publish_video,
                 screen_share: grants.can_screenshare,
+                ..Grants::ALL
             }),
             None => SfuMessage::Unknown,
         },
@@ -122,14 +131,16 @@ pub(crate) fn sfu_error(error: m::Error, token: &Secret) -> SfuError {
     SfuError { code: error.code, message: text::clean(&error.message, &[token]), should_retry: error.should_retry }
 }
 
-fn join_state(joined: e::JoinResponse) -> Option<JoinState> {
+fn join_state(joined: e::JoinResponse, notes: &mut Notes) -> Option<JoinState> {
     let state = joined.call_state.unwrap_or_default();
     // The binary form was counted before decoding; the JSON form is counted here.
     if state.participants.len() > MAX_PARTICIPANTS {
+        let what = format!("a message of the SFU has more than {MAX_PARTICIPANTS} participants; it was left out");
+        notes.push_back(SfuMessage::TooLarge(what));
         return None;
     }
     Some(JoinState {
-        participants: many(state.participants, MAX_PARTICIPANTS, participant),
+        participants: many(state.participants, MAX_PARTICIPANTS, |p| participant(p, notes)),
         counts: counts(state.participant_count),
         pins: many(state.pins, MAX_PARTICIPANTS, pin),
         publish_options: publish_options(joined.publish_options),
@@ -139,7 +150,16 @@ fn join_state(joined: e::JoinResponse) -> Option<JoinState> {
     })
 }
 
-fn participant(p: m::Participant) -> Option<Participant> {
+fn participant(p: m::Participant, notes: &mut Notes) -> Option<Participant> {
+    for (field, long) in
+        [("user_id", &p.user_id), ("session_id", &p.session_id), ("track_lookup_prefix", &p.track_lookup_prefix)]
+    {
+        if long.len() > MAX_ID {
+            let whose = if field == "user_id" { &p.session_id } else { &p.user_id };
+            too_long(notes, whose, &format!("{field} has {} bytes; {MAX_ID} are taken", long.len()));
+            return None;
+        }
+    }
     let mut published = Vec::new();
     for kind in p.published_tracks.into_iter().filter_map(track_kind) {
         // At most one live track of each kind, whatever the list says.
@@ -147,26 +167,54 @@ fn participant(p: m::Participant) -> Option<Participant> {
             published.push(kind.into());
         }
     }
+    if p.roles.len() > MAX_ROLES {
+        too_long(notes, &p.user_id, &format!("{} roles; {MAX_ROLES} are taken", p.roles.len()));
+    }
+    let custom_json = match p.custom {
+        Some(custom) if !custom.fields.is_empty() => custom_json(custom).unwrap_or_else(|| {
+            too_long(notes, &p.user_id, &format!("custom is nested deeper than {MAX_CUSTOM_DEPTH}"));
+            String::new()
+        }),
+        _ => String::new(),
+    };
     Some(Participant {
-        user_id: maybe_id(p.user_id)?,
         session_id: id(p.session_id)?,
-        name: text::bounded(p.name, MAX_TEXT),
-        image: if p.image.len() <= MAX_IMAGE { p.image } else { String::new() },
-        roles: many(p.roles, MAX_ROLES, |role| Some(text::bounded(role, MAX_TEXT))),
-        custom_json: p.custom.and_then(custom_json).unwrap_or_default(),
-        metadata: String::new(),
-        attributes_json: String::new(),
+        user_id: p.user_id,
+        name: p.name.into(),
+        image: p.image.into(),
+        roles: many(p.roles, MAX_ROLES, Some),
+        custom_json: custom_json.into(),
         published,
-        track_prefix: maybe_id(p.track_lookup_prefix)?,
+        track_prefix: p.track_lookup_prefix,
         quality: quality(p.connection_quality),
         is_speaking: p.is_speaking,
         is_dominant: p.is_dominant_speaker,
         audio_level: level(p.audio_level),
+        kind: participant_kind(p.source),
+        ..Participant::default()
     })
 }
 
-fn about(who: Option<m::Participant>, what: fn(Box<Participant>) -> SfuMessage) -> SfuMessage {
-    who.and_then(participant).map_or(SfuMessage::Unknown, |who| what(Box::new(who)))
+fn too_long(notes: &mut Notes, whose: &str, what: &str) {
+    if notes.len() >= MAX_NOTES {
+        return;
+    }
+    let whose = text::clean(text::truncate(whose, 64), &[]);
+    notes.push_back(SfuMessage::TooLarge(format!("participant {whose}: {what}")));
+}
+
+fn participant_kind(source: i32) -> ParticipantKind {
+    use m::ParticipantSource as Source;
+    match Source::try_from(source) {
+        Ok(Source::WebrtcUnspecified) => ParticipantKind::Standard,
+        Ok(Source::Rtmp | Source::Whip | Source::Rtsp | Source::Srt) => ParticipantKind::Ingress,
+        Ok(Source::Sip) => ParticipantKind::Sip,
+        Err(_) => ParticipantKind::Other,
+    }
+}
+
+fn about(who: Option<m::Participant>, what: fn(Box<Participant>) -> SfuMessage, notes: &mut Notes) -> SfuMessage {
+    who.and_then(|p| participant(p, notes)).map_or(SfuMessage::Unknown, |who| what(Box::new(who)))
 }
 
 fn publish_options(options: Vec<m::PublishOption>) -> Vec<PublishOption> {
@@ -288,13 +336,9 @@ fn many<A, B>(list: Vec<A>, most: usize, translate: impl FnMut(A) -> Option<B>) 
     list.into_iter().take(most).filter_map(translate).collect()
 }
 
-/// Custom data as JSON text; `None` when there is none or too much of it.
+/// Custom data as JSON text; `None` when it is too deep.
 fn custom_json(custom: google::Struct) -> Option<String> {
-    if custom.fields.is_empty() {
-        return None;
-    }
-    let json = object(custom, 0)?.to_string();
-    (json.len() <= MAX_CUSTOM).then_some(json)
+    Some(object(custom, 0)?.to_string())
 }
 
 fn object(custom: google::Struct, depth: usize) -> Option<Value> {

@@ -8,24 +8,40 @@ fn somebody() -> m::Participant {
 
 #[test]
 fn ids_are_never_cut() {
-    assert!(participant(somebody()).is_some());
-    assert_eq!(participant(m::Participant { session_id: String::new(), ..somebody() }), None);
-    assert_eq!(participant(m::Participant { session_id: "x".repeat(MAX_ID + 1), ..somebody() }), None);
-    assert_eq!(participant(m::Participant { user_id: "x".repeat(MAX_ID + 1), ..somebody() }), None);
+    let read = |p: m::Participant| {
+        let mut notes = Notes::new();
+        (participant(p, &mut notes).is_some(), notes.len())
+    };
+    assert_eq!(read(somebody()), (true, 0));
+    assert_eq!(read(m::Participant { session_id: String::new(), ..somebody() }), (false, 0));
+    assert_eq!(read(m::Participant { session_id: "x".repeat(MAX_ID + 1), ..somebody() }), (false, 1));
+    assert_eq!(read(m::Participant { user_id: "x".repeat(MAX_ID + 1), ..somebody() }), (false, 1));
 }
 
 #[test]
-fn text_and_lists_are_cut() {
-    let found = participant(m::Participant {
-        name: "ä".repeat(MAX_TEXT),
-        image: "x".repeat(MAX_IMAGE + 1),
-        roles: vec!["r".repeat(5000); 1000],
-        audio_level: f32::NAN,
-        ..somebody()
-    })
+fn texts_are_whole_and_lists_are_cut() {
+    let mut notes = Notes::new();
+    let custom = google::Value::from("\u{1}".repeat(100_000));
+    let found = participant(
+        m::Participant {
+            name: "ä".repeat(100_000),
+            image: "x".repeat(100_000),
+            roles: vec!["r".repeat(5000); 1000],
+            audio_level: f32::NAN,
+            custom: Some(google::Struct { fields: [("k".to_owned(), custom)].into() }),
+            source: m::ParticipantSource::Sip.into(),
+            ..somebody()
+        },
+        &mut notes,
+    )
     .unwrap();
-    assert_eq!((found.name.len(), found.image.len()), (MAX_TEXT, 0));
-    assert_eq!((found.roles.len(), found.roles[0].len()), (MAX_ROLES, MAX_TEXT));
+    assert_eq!((found.name.len(), found.image.len(), found.kind), (200_000, 100_000, ParticipantKind::Sip));
+    // Six bytes each once they are JSON: what is measured is the message.
+    assert_eq!(found.custom_json.len(), 600_000 + r#"{"k":""}"#.len());
+    assert_eq!((found.roles.len(), found.roles[0].len()), (MAX_ROLES, 5_000));
+    assert!(
+        matches!(&notes.make_contiguous()[..], [SfuMessage::TooLarge(what)] if what == "participant u: 1000 roles; 64 are taken")
+    );
     assert_eq!(found.audio_level, 0.0);
     let options = vec![m::PublishOption { track_type: 1, ..Default::default() }; 1000];
     assert_eq!(publish_options(options).len(), MAX_OPTIONS);
@@ -34,7 +50,7 @@ fn text_and_lists_are_cut() {
 #[test]
 fn oversized_descriptions_are_unreadable() {
     use e::sfu_event::EventPayload as P;
-    let read = |payload| message(e::SfuEvent { event_payload: Some(payload) }, &Secret::default());
+    let read = |payload| message(e::SfuEvent { event_payload: Some(payload) }, &Secret::default(), &mut Notes::new());
     let offer = |length| P::SubscriberOffer(e::SubscriberOffer { sdp: "x".repeat(length), ..Default::default() });
     assert!(read(offer(MAX_SDP)).is_some());
     assert!(read(offer(MAX_SDP + 1)).is_none());
@@ -57,8 +73,7 @@ fn custom_data_becomes_json_within_bounds() {
     let nested = |depth| (0..depth).fold(google::Value::from(1.0), |inner, _| google::Value::from(vec![inner]));
     assert!(custom(nested(10)).is_some());
     assert_eq!(custom(nested(MAX_CUSTOM_DEPTH + 1)), None);
-    assert_eq!(custom(google::Value::from("x".repeat(MAX_CUSTOM))), None);
-    assert_eq!(custom_json(google::Struct::default()), None);
+    assert_eq!(custom(google::Value::from("x".repeat(100_000))).map(|json| json.len()), Some(100_008));
 }
 
 #[test]

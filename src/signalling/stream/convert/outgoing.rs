@@ -48,7 +48,6 @@ fn join_request(join: &JoinRequest, token: &Secret) -> e::JoinRequest {
             previous_session_id: details.previous_session_id.clone(),
             reason: details.reason.clone(),
         }),
-        capabilities: vec![m::ClientCapability::SubscriberVideoPause.into()],
         ..Default::default()
     }
 }

@@ -91,7 +91,7 @@ pub fn close_against_post() {
         let mailbox = mailbox.clone();
         thread::spawn(move || {
             mailbox.post(1, Class::Normal);
-            mailbox.post_media(2);
+            mailbox.post_media(2, 0);
         })
     };
     assert_eq!(mailbox.close_and_wait(), Closing::Done);

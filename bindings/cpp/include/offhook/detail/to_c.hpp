@@ -35,8 +35,7 @@ private:
 
 inline oh_client_options to_c(const client_options &o, c_texts &texts)
 {
-    oh_client_options c;
-    oh_client_options_init(&c);
+    oh_client_options c = OH_CLIENT_OPTIONS_INIT;
     c.max_message_bytes = o.max_message_bytes;
     c.url = texts.given(o.url, "client_options::url");
     c.api_key = texts.given(o.api_key, "client_options::api_key");
@@ -47,14 +46,14 @@ inline oh_client_options to_c(const client_options &o, c_texts &texts)
     c.allow_insecure = o.allow_insecure;
     c.events = o.events;
     c.protocol = static_cast<std::int32_t>(o.protocol);
+    c.allow_other_hosts = o.allow_other_hosts;
     return c;
 }
 
 /// All but the handlers.
 inline oh_call_options to_c(const call_options &o, c_texts &texts)
 {
-    oh_call_options c;
-    oh_call_options_init(&c);
+    oh_call_options c = OH_CALL_OPTIONS_INIT;
     c.join_retries = o.join_retries;
     c.id = texts.given(o.id, "call_options::id");
     c.call_type = texts.given(o.call_type, "call_options::call_type");
@@ -75,13 +74,16 @@ inline oh_call_options to_c(const call_options &o, c_texts &texts)
     c.disconnect_timeout_ms = to_ms(o.disconnect_timeout);
     c.renew_token = o.renew_token;
     c.no_auto_subscribe = o.no_auto_subscribe;
+    c.drain_ms = to_drain_ms(o.drain);
+    c.partial_texts = o.partial_texts;
+    c.hold_unmute = o.hold_unmute;
+    c.event_bytes = o.event_bytes;
     return c;
 }
 
 inline oh_audio_track_options to_c(const audio_track_options &o)
 {
-    oh_audio_track_options c;
-    oh_audio_track_options_init(&c);
+    oh_audio_track_options c = OH_AUDIO_TRACK_OPTIONS_INIT;
     c.format = static_cast<std::int32_t>(o.format);
     c.rate = o.rate;
     c.channels = o.channels;
@@ -92,14 +94,15 @@ inline oh_audio_track_options to_c(const audio_track_options &o)
     c.no_dtx = o.no_dtx;
     c.no_fec = o.no_fec;
     c.muted = o.muted;
+    c.live = o.live;
+    c.red = o.red;
     return c;
 }
 
 /// `to` keeps the pointers and must live as long as what is returned.
 inline oh_data_options to_c(const data_options &o, c_texts &texts, std::vector<const char *> &to)
 {
-    oh_data_options c;
-    oh_data_options_init(&c);
+    oh_data_options c = OH_DATA_OPTIONS_INIT;
     for (const std::string &user : o.to) to.push_back(texts.exact(user, "data_options::to"));
     c.lossy = o.lossy;
     c.topic = texts.given(o.topic, "data_options::topic");
@@ -110,8 +113,7 @@ inline oh_data_options to_c(const data_options &o, c_texts &texts, std::vector<c
 
 inline oh_rpc_options to_c(const rpc_options &o, c_texts &texts)
 {
-    oh_rpc_options c;
-    oh_rpc_options_init(&c);
+    oh_rpc_options c = OH_RPC_OPTIONS_INIT;
     c.timeout_ms = to_ms(o.timeout);
     c.to = texts.given(o.to, "rpc_options::to");
     c.method = texts.given(o.method, "rpc_options::method");
@@ -121,8 +123,7 @@ inline oh_rpc_options to_c(const rpc_options &o, c_texts &texts)
 
 inline oh_remote_track_options to_c(const remote_track_options &o)
 {
-    oh_remote_track_options c;
-    oh_remote_track_options_init(&c);
+    oh_remote_track_options c = OH_REMOTE_TRACK_OPTIONS_INIT;
     c.unsubscribe = o.unsubscribe;
     c.pause = o.pause;
     c.layer = static_cast<std::int32_t>(o.layer);

@@ -1,0 +1,217 @@
+//! What every rule sees of the call and uses: the facts, the time, and where orders, deadlines and counts go.
+//!
+//! Must not know: the rules.
+
+use super::requests::Requests;
+use super::timers::Timers;
+use super::{model::*, rng::Rng, Action, Config, Counters, Event, Op, Output, State};
+use std::{borrow::Cow, collections::VecDeque, time::Duration};
+
+/// Where the attempt to be connected is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Idle,
+    WaitingToken,
+    Admitting,
+    WaitingRetry,
+    Opening,
+    Joining,
+    Joined,
+    /// The network is gone; nothing is tried before it is back.
+    Offline,
+    /// About to leave, over what a migration has left behind; nothing else is tried.
+    Staying,
+    Leaving,
+    Over,
+}
+
+/// What a part of the call cannot do by itself. Carried up as an error: the rest of the step does not happen.
+#[derive(Debug)]
+pub(super) enum Need {
+    /// The connection must be made again.
+    Reconnect(Strategy, Cow<'static, str>),
+    /// This session cannot be negotiated.
+    Renegotiate(&'static str),
+    /// A peer connection failed that had never connected.
+    NeverConnected(String),
+    /// ICE of this peer connection must be restarted.
+    RestartIce(PeerKind),
+}
+
+impl Need {
+    pub fn fast(why: impl Into<Cow<'static, str>>) -> Self {
+        Self::Reconnect(Strategy::Fast, why.into())
+    }
+
+    pub fn rejoin(why: impl Into<Cow<'static, str>>) -> Self {
+        Self::Reconnect(Strategy::Rejoin, why.into())
+    }
+}
+
+pub(super) type Settled = Result<(), Need>;
+
+/// A leave that waits for what was accepted before it.
+#[derive(Debug)]
+pub(super) struct Draining {
+    pub reason: String,
+    /// Then it waits no longer.
+    pub until: Duration,
+}
+
+#[derive(Debug)]
+pub(super) struct Context {
+    pub config: Config,
+    /// The time of the present input.
+    pub now: Duration,
+    pub rng: Rng,
+    pub phase: Phase,
+    pub state: State,
+    pub generation: Generation,
+    /// The attempt in which the peer connections in use were made; FAST keeps them.
+    pub transport: Option<Generation>,
+    /// One name for this participant over all its reconnects.
+    pub unified_session_id: String,
+    pub session_id: String,
+    pub admission: Option<Box<Admission>>,
+    pub grants: Option<Grants>,
+    /// Nothing is to be received, whether there is a subscriber or not.
+    pub receive_disabled: bool,
+    /// The application wants to leave as soon as what it sent is on its way.
+    pub draining: Option<Draining>,
+    /// Sessions in a row that were given up because they could not be negotiated.
+    pub failed_sessions: u32,
+    pub timers: Timers,
+    pub requests: Requests,
+    pub counters: Counters,
+    pub next_op: Op,
+    outputs: VecDeque<Output>,
+}
+
+impl Context {
+    pub fn new(config: Config) -> Self {
+        let mut rng = Rng::new(config.seed);
+        let unified_session_id = rng.uuid();
+        Self {
+            receive_disabled: !config.subscribe,
+            config,
+            now: Duration::ZERO,
+            rng,
+            phase: Phase::Idle,
+            state: State::Idle,
+            generation: Generation(0),
+            transport: None,
+            session_id: unified_session_id.clone(),
+            unified_session_id,
+            admission: None,
+            grants: None,
+            draining: None,
+            failed_sessions: 0,
+            timers: Timers::default(),
+            requests: Requests::default(),
+            counters: Counters::default(),
+            next_op: 0,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    pub fn is_current(&self, generation: Generation) -> bool {
+        generation == self.generation
+    }
+
+    pub fn is_joined(&self) -> bool {
+        self.phase == Phase::Joined
+    }
+
+    /// Not leaving, not over: new work may start.
+    pub fn is_open(&self) -> bool {
+        !matches!(self.phase, Phase::Leaving | Phase::Over)
+    }
+
+    pub fn is_draining(&self) -> bool {
+        self.draining.is_some()
+    }
+
+    /// The generation by which the peer connections in use are known.
+    pub fn peers_of(&self) -> Generation {
+        self.transport.unwrap_or(self.generation)
+    }
+
+    /// Closed for good. Where the SFU would take that for the participant's end, the subscriber stays.
+    pub fn subscriber_closed(&self) -> bool {
+        self.receive_disabled && !self.config.dialect.subscriber_stays
+    }
+
+    /// Neither closed nor of a connection that is gone; it may be between two sockets.
+    pub fn subscriber_open(&self) -> bool {
+        self.transport.is_some() && self.is_open() && !self.is_draining() && !self.subscriber_closed()
+    }
+
+    /// Open, and the SFU can be asked.
+    pub fn subscriber_alive(&self) -> bool {
+        self.is_joined() && self.subscriber_open()
+    }
+
+    pub fn ice_servers(&self) -> Vec<IceServer> {
+        self.admission.as_ref().map(|a| a.ice_servers.clone()).unwrap_or_default()
+    }
+
+    pub fn out(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    pub fn event(&mut self, event: Event) {
+        if matches!(event, Event::Error(_) | Event::LocalFailed { .. }) {
+            self.counters.error_events += 1;
+        }
+        self.out(Output::Event(event));
+    }
+
+    pub fn debug(&mut self, text: impl Into<Cow<'static, str>>) {
+        self.out(Output::Debug(text.into(), self.generation));
+    }
+
+    pub fn set_state(&mut self, state: State) {
+        if self.state != state {
+            let previous = std::mem::replace(&mut self.state, state);
+            self.event(Event::State { state, previous });
+        }
+    }
+
+    /// Orders one step of the engine; the number names it until its result comes.
+    pub fn op(&mut self, peer: PeerKind, action: Action) -> Op {
+        self.next_op += 1;
+        let (op, generation) = (self.next_op, self.peers_of());
+        self.out(Output::Engine { generation, peer, op, action });
+        op
+    }
+
+    /// Sends a request to the SFU; the number names it until it is settled.
+    pub fn request(&mut self, call: RpcCall) -> u64 {
+        let (id, sent) = self.requests.begin(&call);
+        if sent {
+            self.counters.rpcs += 1;
+            self.out(Output::Rpc { generation: self.generation, id, call });
+        } else {
+            self.counters.candidates_dropped += 1;
+        }
+        id
+    }
+
+    /// Something came that belongs to nothing that is still there.
+    pub fn late(&mut self) {
+        self.counters.late_other += 1;
+    }
+
+    /// A late offer: counted, one debug line, nothing else.
+    pub fn drop_offer(&mut self, why: &'static str, generation: Generation) {
+        self.counters.late_offers += 1;
+        self.counters.offers_while_leaving += u64::from(self.phase == Phase::Leaving || self.is_draining());
+        if self.phase != Phase::Over {
+            self.out(Output::Debug(why.into(), generation));
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Where a remote candidate may go, and when (RFC 8838; the ufrag of RFC 8839 names the ICE
+//! generation): never before the remote description, never to a superseded ICE generation.
+//!
+//! Must not know: the engine, sockets, time.
+
+use crate::core::model::{
+    candidate::{Candidate, MAX_CANDIDATE_BYTES},
+    sdp,
+};
+
+const MAX_HELD: usize = 64;
+const MAX_OLD: usize = 16;
+
+/// Candidates of one peer connection.
+#[derive(Debug, Default)]
+pub(super) struct Candidates {
+    /// ufrags of the remote description in force; empty before the first.
+    current: Vec<String>,
+    superseded: Vec<String>,
+    held: Vec<String>,
+    remote_set: bool,
+}
+
+/// What to do with a candidate.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Add,
+    Held,
+    /// Superseded, oversized, unreadable, or too many.
+    Dropped,
+}
+
+impl Candidates {
+    pub fn offer(&mut self, json: &str) -> Verdict {
+        let Some(ufrag) = ufrag_of(json) else { return Verdict::Dropped };
+        if !ufrag.is_empty() && self.superseded.contains(&ufrag) {
+            return Verdict::Dropped;
+        }
+        if self.remote_set && (ufrag.is_empty() || self.current.contains(&ufrag)) {
+            return Verdict::Add;
+        }
+        self.hold(json)
+    }
+
+    /// Kept until the next remote description is in force.
+    pub fn hold(&mut self, json: &str) -> Verdict {
+        if json.len() > MAX_CANDIDATE_BYTES || self.held.len() >= MAX_HELD {
+            return Verdict::Dropped;
+        }
+        self.held.push(json.to_owned());
+        Verdict::Held
+    }
+
+    /// Whether a description is of another ICE generation than the one in force.
+    pub fn begins_anew(&self, sdp: &str) -> bool {
+        !self.remote_set || !sdp::ufrags(sdp, MAX_OLD).iter().any(|fresh| self.current.contains(fresh))
+    }
+
+    /// The remote description is in force: gives the held candidates that belong to it, in order;
+    /// those of a superseded generation are dropped (their number is given), later ones stay.
+    pub fn remote_set(&mut self, sdp: &str) -> (Vec<String>, usize) {
+        let fresh = sdp::ufrags(sdp, MAX_OLD);
+        if self.remote_set {
+            for old in std::mem::take(&mut self.current) {
+                if !fresh.contains(&old) && !self.superseded.contains(&old) {
+                    if self.superseded.len() >= MAX_OLD {
+                        self.superseded.remove(0);
+                    }
+                    self.superseded.push(old);
+                }
+            }
+        }
+        // After a rollback a former generation may come back.
+        self.superseded.retain(|old| !fresh.contains(old));
+        self.current = fresh;
+        self.remote_set = true;
+        let mut dropped = 0;
+        let mut ready = Vec::new();
+        for json in std::mem::take(&mut self.held) {
+            match self.offer(&json) {
+                Verdict::Add => ready.push(json),
+                Verdict::Held => {}
+                Verdict::Dropped => dropped += 1,
+            }
+        }
+        (ready, dropped)
+    }
+}
+
+/// The candidate's ufrag, empty when it names none; `None` when this is not a candidate at all.
+fn ufrag_of(json: &str) -> Option<String> {
+    let candidate = Candidate::parse(json).ok().filter(|c| c.candidate.is_some())?;
+    Some(candidate.ufrag().unwrap_or_default().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidate(ufrag: &str) -> String {
+        format!(r#"{{"candidate":"candidate:1 1 udp 1 127.0.0.1 1 typ host","usernameFragment":"{ufrag}"}}"#)
+    }
+
+    #[test]
+    fn waits_for_the_remote_description() {
+        let mut c = Candidates::default();
+        assert_eq!(c.offer(&candidate("a")), Verdict::Held);
+        assert_eq!(c.offer(&candidate("")), Verdict::Held);
+        assert_eq!(c.offer(&candidate("later")), Verdict::Held);
+        let (ready, dropped) = c.remote_set("v=0\r\na=ice-ufrag:a\r\n");
+        assert_eq!((ready.len(), dropped), (2, 0));
+        assert_eq!(c.offer(&candidate("a")), Verdict::Add);
+        let (ready, _) = c.remote_set("a=ice-ufrag:later\r\n");
+        assert_eq!(ready, vec![candidate("later")]);
+    }
+
+    #[test]
+    fn a_superseded_generation_is_dropped() {
+        let mut c = Candidates::default();
+        c.remote_set("a=ice-ufrag:old\r\n");
+        c.remote_set("a=ice-ufrag:new\r\n");
+        assert_eq!(c.offer(&candidate("old")), Verdict::Dropped);
+        assert_eq!(c.offer(&candidate("new")), Verdict::Add);
+    }
+
+    #[test]
+    fn garbage_and_floods_are_bounded() {
+        let mut c = Candidates::default();
+        for bad in ["", "{", "[]", "{}", r#"{"candidate":1}"#, &"x".repeat(5000)] {
+            assert_eq!(c.offer(bad), Verdict::Dropped);
+        }
+        for _ in 0..MAX_HELD {
+            assert_eq!(c.offer(&candidate("f")), Verdict::Held);
+        }
+        assert_eq!(c.offer(&candidate("f")), Verdict::Dropped);
+    }
+}

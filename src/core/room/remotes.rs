@@ -1,0 +1,358 @@
+//! Media that arrives: whose it is, which of the tracks of a call, and what is reported of media that cannot be played.
+//!
+//! A stream is played as long as it is bound to a track that is published and not muted. Two streams are never bound
+//! to the same track, and what has come of a track is handed over before the event that the track is over.
+//! Must not know: packets, sockets, the engine.
+
+use super::roster::Roster;
+use super::subscriptions::Subscriptions;
+use crate::core::context::{Context, Need, Settled};
+use crate::core::{limits, model::*, timers::Timer, Event, Output, RemoteId};
+use std::time::Duration;
+
+/// A stream that has just come.
+#[derive(Debug)]
+pub(in crate::core) struct Arrived {
+    pub id: RemoteId,
+    /// Whose peer connection carries it.
+    pub transport: Generation,
+    pub owner: Option<MediaOwner>,
+    pub mid: String,
+    pub again: bool,
+}
+
+/// Media that arrives; bound once its participant is known (it may come first).
+#[derive(Debug)]
+struct Remote {
+    id: RemoteId,
+    transport: Generation,
+    owner: Option<MediaOwner>,
+    mid: String,
+    bound_to: Option<Bound>,
+    /// Nothing more is expected of it; the session has still to say that it is gone.
+    forgotten: bool,
+    /// Its participant was known once, and may have left since.
+    introduced: bool,
+    /// When it came.
+    since: Duration,
+    /// Why it cannot be played, by what it carries.
+    unplayable: Option<Unplayable>,
+    /// The application knows that nobody owns it.
+    reported: bool,
+}
+
+/// Who is played as what: session id, kind, and the track where protocols name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Bound {
+    session_id: String,
+    kind: TrackKind,
+    track_id: String,
+}
+
+impl Remote {
+    /// It names a participant whom the SFU has not announced.
+    fn is_owner_unknown(&self) -> bool {
+        self.owner.is_some() && !self.introduced && !self.forgotten
+    }
+
+    fn forget(&mut self, cx: &mut Context) {
+        if !std::mem::replace(&mut self.forgotten, true) {
+            if self.bound_to.take().is_some() {
+                cx.out(Output::PlayOut { id: self.id });
+                cx.out(Output::Unbind { id: self.id });
+            }
+            cx.out(Output::Forget { id: self.id });
+        }
+    }
+
+    /// When it is certain that nobody owns it, unless that is known already: who is named may still be asked for.
+    fn unassigned_at(&self) -> Option<Duration> {
+        let open = !self.introduced && !self.reported && !self.forgotten && self.bound_to.is_none();
+        let introduction = if self.owner.is_some() { limits::OWNER_UNKNOWN } else { Duration::ZERO };
+        open.then(|| self.since + introduction + limits::UNASSIGNED)
+    }
+
+    /// Which of two that claim the same track is newer.
+    fn age(&self) -> (Generation, RemoteId) {
+        (self.transport, self.id)
+    }
+}
+
+#[derive(Debug, Default)]
+pub(in crate::core) struct Remotes {
+    all: Vec<Remote>,
+    /// The SFU was asked, by a resume, to whom media belongs; once for each peer connection.
+    asked_for_owners: bool,
+    /// Tracks of which it was reported that they cannot be played, and why.
+    unplayable: Vec<(Bound, Unplayable)>,
+}
+
+impl Remotes {
+    /// Another peer connection carries what comes from here on.
+    pub fn restart(&mut self) {
+        self.asked_for_owners = false;
+    }
+
+    /// False: it came too late, or there is no room for it.
+    pub fn add(&mut self, cx: &mut Context, arrived: Arrived) -> bool {
+        let Arrived { id, transport, owner, mid, again } = arrived;
+        if cx.receive_disabled {
+            cx.out(Output::Unbind { id });
+        }
+        if cx.receive_disabled || self.all.len() >= limits::REMOTE_TRACKS {
+            cx.late();
+            return false;
+        }
+        self.all.push(Remote {
+            id,
+            transport,
+            owner,
+            mid,
+            bound_to: None,
+            forgotten: false,
+            // Its participant was known, and has left since.
+            introduced: again,
+            since: cx.now,
+            unplayable: None,
+            reported: false,
+        });
+        true
+    }
+
+    /// The engine's track is over.
+    pub fn on_gone(&mut self, id: RemoteId) {
+        self.all.retain(|r| r.id != id);
+    }
+
+    /// What a stream carries cannot be decoded.
+    pub fn on_unplayable(&mut self, cx: &mut Context, roster: &Roster, id: RemoteId, why: Unplayable) {
+        let Some(remote) = self.all.iter_mut().find(|r| r.id == id) else { return };
+        if remote.unplayable.is_none() {
+            remote.unplayable = Some(why);
+            if let Some(bound) = remote.bound_to.clone() {
+                self.report_unplayable(cx, roster, &bound, why);
+            }
+        }
+    }
+
+    /// Looks after streams without an owner: for a while it may still be introduced.
+    pub fn watch(&self, cx: &mut Context) {
+        if self.asks_for_owners() && !cx.timers.is_set(Timer::OwnerUnknown) {
+            cx.timers.set(Timer::OwnerUnknown, cx.now + limits::OWNER_UNKNOWN);
+        }
+        self.watch_unassigned(cx);
+    }
+
+    /// There is media of an unknown participant, and no resume has asked for it yet.
+    fn asks_for_owners(&self) -> bool {
+        !self.asked_for_owners && self.all.iter().any(Remote::is_owner_unknown)
+    }
+
+    /// The message that announces the participant was lost: after a resume the SFU announces all. Once for each peer
+    /// connection.
+    pub fn on_owner_unknown(&mut self, cx: &Context) -> Settled {
+        if !cx.config.dialect.resume_introduces || !cx.is_joined() || !self.asks_for_owners() {
+            return Ok(());
+        }
+        self.asked_for_owners = true;
+        let unknown = self.all.iter().filter(|r| r.is_owner_unknown()).find_map(|r| r.owner.as_ref());
+        let whose = unknown.map_or("", |o| o.prefix.as_str());
+        Err(Need::fast(format!("media arrived from a participant whom the SFU did not announce ({whose})")))
+    }
+
+    /// Streams that nobody owns are reported when it is certain that no message about them is under way.
+    pub fn watch_unassigned(&self, cx: &mut Context) {
+        match self.all.iter().filter_map(Remote::unassigned_at).min() {
+            Some(at) => cx.timers.set(Timer::Unassigned, at),
+            None => cx.timers.cancel(Timer::Unassigned),
+        }
+    }
+
+    pub fn on_unassigned_due(&mut self, cx: &mut Context) {
+        let mut unassigned = Vec::new();
+        for remote in &mut self.all {
+            if remote.unassigned_at().is_none_or(|at| at > cx.now) {
+                continue;
+            }
+            // Without a socket nobody can be introduced.
+            if !cx.is_joined() {
+                remote.since = cx.now;
+                continue;
+            }
+            remote.reported = true;
+            unassigned.push(remote.owner.as_ref().map(|o| o.track_id.clone()));
+        }
+        for track_id in unassigned {
+            let why = match &track_id {
+                None => "its stream ids name nobody",
+                Some(_) => "the SFU has not introduced the participant or track that its stream ids name",
+            };
+            let text = format!(
+                "a stream arrives that cannot be assigned: {why}; it is counted (oh_call_stats.packets_unassigned) \
+                 and not heard"
+            );
+            report_unassigned(cx, track_id.unwrap_or_default(), text);
+        }
+        self.watch_unassigned(cx);
+    }
+
+    /// Matches media that has no owner yet with the participants known now.
+    pub(super) fn bind(&mut self, cx: &mut Context, roster: &Roster, subscriptions: &Subscriptions) {
+        for index in 0..self.all.len() {
+            let remote = &self.all[index];
+            if remote.bound_to.is_some() || remote.forgotten {
+                continue;
+            }
+            let Some(named) = &remote.owner else { continue };
+            let Some(owner) = roster.owner(named) else { continue };
+            let (user_id, session_id) = (owner.participant.user_id.clone(), owner.participant.session_id.clone());
+            let (kind, encrypted, track_id) = (owner.kind, owner.encrypted, named.track_id.clone());
+            let plays = owner.on_air && subscriptions.is_wanted(&track_id);
+            self.all[index].introduced = true;
+            if !plays {
+                continue;
+            }
+            let whose = Bound { session_id: session_id.clone(), kind, track_id: track_id.clone() };
+            if !self.take_place(cx, index, &whose) {
+                self.all[index].owner = None;
+                continue;
+            }
+            let remote = &mut self.all[index];
+            remote.bound_to = Some(whose.clone());
+            let id = remote.id;
+            let unplayable = if encrypted { Some(Unplayable::Encrypted) } else { remote.unplayable };
+            cx.out(Output::Bind { id, user_id, session_id, kind, track_id, silent: encrypted });
+            if let Some(why) = unplayable {
+                self.report_unplayable(cx, roster, &whose, why);
+            }
+        }
+    }
+
+    /// A track is played from one stream: the newest connection's, and of that the newest. False when another one is
+    /// newer. The others are let go, once what has come of them was handed over; over the connection that a
+    /// migration leaves the same comes again, and is not.
+    fn take_place(&mut self, cx: &mut Context, index: usize, whose: &Bound) -> bool {
+        let ours = self.all[index].age();
+        let same = |r: &Remote| r.bound_to.as_ref() == Some(whose);
+        if self.all.iter().any(|r| same(r) && r.age() > ours) {
+            return false;
+        }
+        for (other, old) in self.all.iter_mut().enumerate() {
+            if other == index || !same(old) {
+                continue;
+            }
+            (old.bound_to, old.owner) = (None, None);
+            let id = old.id;
+            if old.transport == ours.0 {
+                cx.out(Output::PlayOut { id });
+            }
+            cx.out(Output::Unbind { id });
+        }
+        true
+    }
+
+    /// Nothing of a participant, or of one track, is played any more until it is bound again. The application is
+    /// told next that it is over, and gets all that came of it before. `over`: nothing more is expected of it.
+    pub fn release(&mut self, cx: &mut Context, session_id: &str, track: Option<&RemoteTrack>, over: bool) {
+        let meant = |bound: &Bound| {
+            let one = |t: &RemoteTrack| (bound.kind, bound.track_id.as_str()) == (t.kind, t.id.as_str());
+            bound.session_id == session_id && track.is_none_or(one)
+        };
+        for remote in &mut self.all {
+            if remote.bound_to.take_if(|bound| meant(bound)).is_some() {
+                cx.out(Output::PlayOut { id: remote.id });
+                cx.out(Output::Unbind { id: remote.id });
+                if over {
+                    remote.forget(cx);
+                }
+            }
+        }
+        self.unplayable.retain(|(bound, _)| !meant(bound));
+    }
+
+    /// The same of what was not played, by what its stream ids name.
+    pub fn forget(&mut self, cx: &mut Context, prefix: &str, track: Option<&RemoteTrack>) {
+        let meant = |owner: &MediaOwner| {
+            owner.prefix == prefix
+                && track.is_none_or(|t| owner.track_id == t.id && owner.kind.is_none_or(|k| k == t.kind))
+        };
+        for remote in self.all.iter_mut().filter(|r| r.owner.as_ref().is_some_and(meant)) {
+            remote.forget(cx);
+        }
+    }
+
+    /// A description of the SFU is in force: what its m-lines do not send any more is over.
+    pub fn on_described(&mut self, cx: &mut Context, transport: Generation, description: &str) {
+        let (sending, described) = sdp::sending(description);
+        let over =
+            |r: &&mut Remote| r.transport == transport && !r.mid.is_empty() && !sending.contains(&r.mid.as_str());
+        for remote in self.all.iter_mut().filter(over).filter(|_| described) {
+            remote.forget(cx);
+        }
+    }
+
+    /// A track is not wanted any more.
+    pub fn unbind_track(&mut self, cx: &mut Context, track_id: &str) {
+        for remote in &mut self.all {
+            if remote.bound_to.take_if(|bound| bound.track_id == track_id).is_some() {
+                cx.out(Output::Unbind { id: remote.id });
+            }
+        }
+    }
+
+    /// Their peer connection is closed.
+    pub fn unbind_of(&mut self, cx: &mut Context, transport: Generation) {
+        self.all.retain(|remote| {
+            let gone = remote.transport == transport;
+            if gone {
+                cx.out(Output::Unbind { id: remote.id });
+            }
+            !gone
+        });
+    }
+
+    pub fn unbind_all(&mut self, cx: &mut Context) {
+        for remote in std::mem::take(&mut self.all) {
+            cx.out(Output::Unbind { id: remote.id });
+        }
+    }
+
+    /// Reports once of a track that it cannot be played, and why.
+    fn report_unplayable(&mut self, cx: &mut Context, roster: &Roster, bound: &Bound, reason: Unplayable) {
+        let known = self.unplayable.iter().any(|(b, r)| b == bound && *r == reason);
+        if known || self.unplayable.len() >= limits::UNPLAYABLE {
+            return;
+        }
+        self.unplayable.push((bound.clone(), reason));
+        let text = match reason {
+            Unplayable::Encrypted => {
+                "the track is encrypted end to end; this library has no key for it, and plays silence"
+            }
+            Unplayable::Codec => "the track's codec is not Opus; it cannot be played",
+            _ => "the track sends only payload types that were not negotiated; they cannot be played",
+        };
+        let user_id = roster.get(&bound.session_id).map(|p| p.user_id.clone()).unwrap_or_default();
+        cx.event(Event::Unplayable(Box::new(UnplayableMedia {
+            user_id,
+            session_id: bound.session_id.clone(),
+            track_id: bound.track_id.clone(),
+            kind: Some(bound.kind),
+            reason,
+            text: text.to_owned(),
+        })));
+    }
+}
+
+/// The engine has dropped packets of a stream that no m-line describes.
+pub(in crate::core) fn on_unassigned_ssrc(cx: &mut Context, ssrc: u32) {
+    let text = format!(
+        "media with SSRC {ssrc:#x} belongs to no m-line of the SFU's offers; it is counted \
+         (oh_call_stats.packets_unassigned) and not heard"
+    );
+    report_unassigned(cx, String::new(), text);
+}
+
+fn report_unassigned(cx: &mut Context, track_id: String, text: String) {
+    let reason = Unplayable::Unassigned;
+    cx.event(Event::Unplayable(Box::new(UnplayableMedia { track_id, reason, text, ..UnplayableMedia::default() })));
+}

@@ -1,0 +1,419 @@
+//! What became of the tries to reach the other side, as the sockets of one peer connection see it.
+//!
+//! The engine tells only of a pair that was selected. What was gathered, which candidates of the other side were asked
+//! and answered, and what STUN and TURN servers said is noted here: of STUN and DTLS, a few packets a second, and of
+//! nothing else. Kinds and numbers only, no address of a candidate, no name fragment, no password.
+//! Must not know: any engine's types, rules.
+
+use super::sdp;
+use crate::core::model::{IceServer, Path};
+use parking_lot::Mutex;
+use std::fmt::Write;
+use std::net::{IpAddr, SocketAddr};
+
+/// Candidates of the other side, and addresses that were spoken with, that are remembered.
+const MAX_REMOTE: usize = 64;
+const MAX_FLOWS: usize = 128;
+/// Servers that are told of.
+const MAX_SERVERS: usize = 8;
+/// Longest text, in bytes.
+const MAX_TEXT: usize = 480;
+const KINDS: [&str; 4] = ["host", "srflx", "prflx", "relay"];
+const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
+
+/// What went to one address and came from it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Flow {
+    /// Connectivity checks, or questions to a STUN server.
+    asked: u32,
+    answered: u32,
+    /// The last code of an error answer.
+    refused: u16,
+    /// Anything of the other side's own accord.
+    heard: u32,
+    allocations: u32,
+    relayed: bool,
+    allocation_refused: u16,
+    /// A relay does not let this side speak with a peer.
+    permission_refused: u16,
+    dtls_sent: u32,
+    dtls_received: u32,
+}
+
+#[derive(Debug)]
+struct Server {
+    turn: bool,
+    /// Host and port as its URL says.
+    name: String,
+    addresses: Vec<SocketAddr>,
+    /// Why it was not asked.
+    failure: &'static str,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    gathered: [u32; 4],
+    remote: Vec<(SocketAddr, usize)>,
+    servers: Vec<Server>,
+    flows: Vec<(SocketAddr, Flow)>,
+}
+
+/// See the module. Any thread.
+#[derive(Debug, Default)]
+pub struct Trace(Mutex<Seen>);
+
+fn kind(candidate: &str) -> Option<usize> {
+    let words: Vec<&str> = candidate.split_ascii_whitespace().collect();
+    let at = words.iter().position(|word| *word == "typ")?;
+    KINDS.iter().position(|kind| words.get(at + 1).is_some_and(|word| word.eq_ignore_ascii_case(kind)))
+}
+
+/// The address in a candidate attribute (RFC 8839 §5.1).
+fn address(candidate: &str) -> Option<SocketAddr> {
+    let mut words = candidate.split_ascii_whitespace().skip(4);
+    let address: IpAddr = words.next()?.parse().ok()?;
+    Some(SocketAddr::new(address, words.next()?.parse().ok()?))
+}
+
+/// Scheme, host and port of a STUN or TURN URL (RFC 7064, RFC 7065).
+fn server_name(url: &str) -> Option<(bool, String)> {
+    let (scheme, rest) = url.split_once(':')?;
+    let (turn, port) = match scheme {
+        "stun" => (false, 3478),
+        "stuns" => (false, 5349),
+        "turn" => (true, 3478),
+        "turns" => (true, 5349),
+        _ => return None,
+    };
+    let host = rest.split('?').next().unwrap_or_default();
+    let has_port = host.rsplit_once(':').is_some_and(|(before, port)| {
+        !port.contains(']') && port.parse::<u16>().is_ok() && (!before.contains(':') || before.ends_with(']'))
+    });
+    Some((turn, if has_port { host.to_owned() } else { format!("{host}:{port}") }))
+}
+
+impl Trace {
+    /// `used`: the URLs that the engine is given.
+    pub fn new(all: &[IceServer], used: &[String]) -> Self {
+        let mut seen = Seen::default();
+        for url in all.iter().flat_map(|server| &server.urls) {
+            let Some((turn, name)) = server_name(url) else { continue };
+            let failure = match () {
+                () if used.contains(url) => "",
+                () if url.starts_with("turns:") || url.starts_with("stuns:") => "not asked, TLS is not supported",
+                () if url.contains("transport=tcp") => "not asked, TCP is not supported",
+                () => "not asked",
+            };
+            match seen.servers.iter().position(|server| server.turn == turn && server.name == name) {
+                Some(known) if failure.is_empty() => seen.servers[known].failure = "",
+                None if seen.servers.len() < MAX_SERVERS => {
+                    seen.servers.push(Server { turn, name, addresses: Vec::new(), failure });
+                }
+                _ => {}
+            }
+        }
+        Self(Mutex::new(seen))
+    }
+
+    /// A candidate of this side.
+    pub fn local(&self, candidate: &str) {
+        if let Some(kind) = kind(candidate) {
+            self.0.lock().gathered[kind] += 1;
+        }
+    }
+
+    /// A candidate of the other side.
+    pub fn remote(&self, candidate: &str) {
+        let (Some(kind), Some(address)) = (kind(candidate), address(candidate)) else { return };
+        let mut seen = self.0.lock();
+        if seen.remote.len() < MAX_REMOTE && !seen.remote.iter().any(|(known, _)| *known == address) {
+            seen.remote.push((address, kind));
+        }
+    }
+
+    /// The candidates in the other side's description.
+    pub fn remote_description(&self, sdp: &str) {
+        for candidate in sdp.lines().filter_map(|line| line.trim().strip_prefix("a=candidate:")) {
+            if sdp::is_udp_candidate(&format!("candidate:{candidate}")) {
+                self.remote(candidate);
+            }
+        }
+    }
+
+    /// Where the server `name` is, or that this could not be found out.
+    pub fn resolved(&self, name: &str, addresses: &[SocketAddr]) {
+        let plain = |name: &str| name.replace(['[', ']'], "");
+        let mut seen = self.0.lock();
+        for server in seen.servers.iter_mut().filter(|server| plain(&server.name) == plain(name)) {
+            server.addresses = addresses.iter().take(8).copied().collect();
+            server.failure = if addresses.is_empty() { "its name could not be looked up" } else { "" };
+        }
+    }
+
+    fn flow(&self, address: SocketAddr, note: impl FnOnce(&mut Flow)) {
+        let mut seen = self.0.lock();
+        let index = match seen.flows.iter().position(|(known, _)| *known == address) {
+            Some(index) => index,
+            None if seen.flows.len() < MAX_FLOWS => {
+                seen.flows.push((address, Flow::default()));
+                seen.flows.len() - 1
+            }
+            None => return,
+        };
+        note(&mut seen.flows[index].1);
+    }
+
+    /// A datagram goes out.
+    pub fn sent(&self, to: SocketAddr, datagram: &[u8]) {
+        match datagram.first() {
+            Some(20..=63) => self.flow(to, |flow| flow.dtls_sent += 1),
+            Some(0..=3) => match stun_type(datagram) {
+                Some(0x0001) => self.flow(to, |flow| flow.asked += 1),
+                Some(0x0003) => self.flow(to, |flow| flow.allocations += 1),
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+
+    /// A datagram has come.
+    pub fn received(&self, from: SocketAddr, datagram: &[u8]) {
+        match datagram.first() {
+            Some(20..=63) => self.flow(from, |flow| flow.dtls_received += 1),
+            Some(0..=3) => match stun_type(datagram) {
+                Some(0x0101) => self.flow(from, |flow| flow.answered += 1),
+                Some(0x0111) => self.flow(from, |flow| flow.refused = error_code(datagram)),
+                Some(0x0103) => self.flow(from, |flow| flow.relayed = true),
+                Some(0x0113) => self.flow(from, |flow| flow.allocation_refused = error_code(datagram)),
+                // A stale nonce is no refusal.
+                Some(0x0118) if error_code(datagram) != 438 => {
+                    self.flow(from, |flow| flow.permission_refused = error_code(datagram));
+                }
+                Some(0x0001) => self.flow(from, |flow| flow.heard += 1),
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+
+    /// What has been found so far.
+    pub fn path(&self) -> Path {
+        self.0.lock().path()
+    }
+}
+
+fn stun_type(datagram: &[u8]) -> Option<u16> {
+    (datagram.len() >= 20 && datagram[4..8] == COOKIE).then(|| u16::from_be_bytes([datagram[0], datagram[1]]))
+}
+
+/// The code of an error answer (RFC 8489 §14.8), 0 without one.
+fn error_code(datagram: &[u8]) -> u16 {
+    let mut rest = datagram.get(20..).unwrap_or_default();
+    while rest.len() >= 4 {
+        let length = usize::from(u16::from_be_bytes([rest[2], rest[3]]));
+        let value = rest.get(4..4 + length).unwrap_or_default();
+        if rest[..2] == [0, 9] && value.len() >= 4 {
+            return u16::from(value[2] & 7) * 100 + u16::from(value[3]);
+        }
+        rest = rest.get(4 + length.next_multiple_of(4)..).unwrap_or_default();
+    }
+    0
+}
+
+impl Seen {
+    fn find(&self, address: SocketAddr) -> Flow {
+        self.flows.iter().find(|(known, _)| *known == address).map(|(_, flow)| *flow).unwrap_or_default()
+    }
+
+    fn path(&self) -> Path {
+        let mut text = format!("gathered {}; ", counted(self.gathered));
+        let mut named = [0; 4];
+        for (_, kind) in &self.remote {
+            named[*kind] += 1;
+        }
+        let _ = match self.remote.is_empty() {
+            true => write!(text, "the SFU named no candidate"),
+            false => write!(text, "the SFU named {}", counted(named)),
+        };
+        // By what the other side's candidate is; this side's socket is the same for all that are not relayed.
+        for (index, kind) in KINDS.iter().enumerate() {
+            let flows: Vec<Flow> =
+                self.remote.iter().filter(|(_, k)| *k == index).map(|(address, _)| self.find(*address)).collect();
+            type Is = fn(&Flow) -> bool;
+            let states: [(&str, Is); 4] = [
+                ("succeeded", |f| f.answered > 0),
+                ("failed", |f| f.answered == 0 && f.refused > 0),
+                ("in progress", |f| f.answered == 0 && f.refused == 0 && f.asked > 0),
+                ("waiting", |f| f.answered == 0 && f.refused == 0 && f.asked == 0),
+            ];
+            for (state, is) in states {
+                let count = flows.iter().filter(|flow| is(flow)).count();
+                if count > 0 {
+                    let _ = write!(text, "; pairs with {kind}: {count} {state}");
+                }
+            }
+        }
+        let server = |address: &SocketAddr| self.servers.iter().any(|server| server.addresses.contains(address));
+        let peers = self.flows.iter().filter(|(address, _)| !server(address)).map(|(_, flow)| flow);
+        let (mut asked, mut came, mut dtls) = (0, 0, (0, 0));
+        for flow in peers {
+            asked += flow.asked;
+            came += flow.answered + flow.heard + u32::from(flow.refused > 0) + flow.dtls_received;
+            dtls = (dtls.0 + flow.dtls_sent, dtls.1 + flow.dtls_received);
+        }
+        if asked > 0 && came == 0 {
+            text.push_str("; nothing was received");
+        }
+        match dtls {
+            (1.., 0) => text.push_str("; DTLS was not answered"),
+            (_, 1..) => text.push_str("; DTLS was answered"),
+            _ => {}
+        }
+        for server in &self.servers {
+            let flows: Vec<Flow> = server.addresses.iter().map(|address| self.find(*address)).collect();
+            let protocol = if server.turn { "TURN" } else { "STUN" };
+            let refused = flows.iter().map(|f| if server.turn { f.allocation_refused } else { f.refused }).max();
+            let went = flows.iter().any(|flow| if server.turn { flow.relayed } else { flow.answered > 0 });
+            let asked = flows.iter().any(|flow| if server.turn { flow.allocations > 0 } else { flow.asked > 0 });
+            let kept = flows.iter().map(|flow| flow.permission_refused).max().unwrap_or(0);
+            let _ = match (went, refused.unwrap_or(0)) {
+                _ if !server.failure.is_empty() => write!(text, "; {protocol} {}: {}", server.name, server.failure),
+                (true, _) if server.turn && kept > 0 => {
+                    write!(text, "; {protocol} {}: gave a relay, and refused to use it with {kept}", server.name)
+                }
+                (true, _) if server.turn => write!(text, "; {protocol} {}: gave a relay", server.name),
+                (true, _) => write!(text, "; {protocol} {}: answered", server.name),
+                // The first question is always refused: it asks what to sign the next one with.
+                (false, code @ 1..) => write!(text, "; {protocol} {}: refused with {code}", server.name),
+                (false, 0) if asked => write!(text, "; {protocol} {}: did not answer", server.name),
+                (false, 0) => write!(text, "; {protocol} {}: not asked yet", server.name),
+            };
+        }
+        let end = (0..=MAX_TEXT.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        text.truncate(end);
+        Path { text, silent: asked > 0 && came == 0 }
+    }
+}
+
+fn counted(counts: [u32; 4]) -> String {
+    let parts: Vec<String> =
+        KINDS.iter().zip(counts).filter(|(_, n)| *n > 0).map(|(kind, n)| format!("{n} {kind}")).collect();
+    if parts.is_empty() {
+        "nothing".to_owned()
+    } else {
+        parts.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stun(kind: u16, error: Option<u16>) -> Vec<u8> {
+        let mut message = vec![0; 20];
+        message[..2].copy_from_slice(&kind.to_be_bytes());
+        message[4..8].copy_from_slice(&COOKIE);
+        // An attribute of an odd length before it.
+        message.extend([0x80, 0x22, 0, 1, b'x', 0, 0, 0]);
+        if let Some(code) = error {
+            message.extend([0, 9, 0, 4, 0, 0, (code / 100) as u8, (code % 100) as u8]);
+        }
+        message
+    }
+
+    fn at(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn silence_is_a_finding_and_an_answer_ends_it() {
+        let trace = Trace::default();
+        assert!(!trace.path().silent);
+        trace.local("candidate:1 1 udp 1 192.0.2.7 4000 typ host");
+        trace.local("candidate:2 1 udp 1 198.51.100.7 4000 typ srflx raddr 192.0.2.7 rport 4000");
+        trace.remote_description("v=0\r\na=candidate:1 1 udp 5 192.0.2.1 3000 typ host\r\na=candidate:junk\r\n");
+        trace.remote("candidate:2 1 udp 4 192.0.2.2 3000 typ relay");
+        assert!(!trace.path().silent, "nobody was asked");
+        for _ in 0..5 {
+            trace.sent(at("192.0.2.1:3000"), &stun(0x0001, None));
+        }
+        let path = trace.path();
+        assert!(path.silent);
+        assert_eq!(
+            path.text,
+            "gathered 1 host, 1 srflx; the SFU named 1 host, 1 relay; pairs with host: 1 in progress; pairs with \
+             relay: 1 waiting; nothing was received"
+        );
+        // RTP and what is no STUN at all are nobody's business.
+        trace.received(at("192.0.2.1:3000"), &[0x80, 111, 0, 1]);
+        trace.received(at("192.0.2.1:3000"), &[1, 1, 0, 0]);
+        assert!(trace.path().silent);
+        trace.received(at("192.0.2.1:3000"), &stun(0x0101, None));
+        trace.sent(at("192.0.2.1:3000"), &[22, 254, 253]);
+        let path = trace.path();
+        assert!(!path.silent);
+        assert!(path.text.contains("pairs with host: 1 succeeded"), "{}", path.text);
+        assert!(path.text.contains("DTLS was not answered"), "{}", path.text);
+    }
+
+    #[test]
+    fn servers_are_named_with_what_they_did() {
+        let urls = [
+            "turn:a.example.com?transport=udp",
+            "turn:b.example.com:99",
+            "turn:c.example.com",
+            "turns:d.example.com:443?transport=tcp",
+            "stun:[2001:db8::1]",
+            "turn:e.example.com",
+            "turn:f.example.com?transport=tcp",
+        ];
+        let server = IceServer { urls: urls.map(str::to_owned).to_vec(), ..IceServer::default() };
+        let used: Vec<String> = [0, 1, 2, 4, 5].map(|index: usize| urls[index].to_owned()).to_vec();
+        let trace = Trace::new(&[server], &used);
+        trace.resolved("a.example.com:3478", &[at("192.0.2.1:3478")]);
+        trace.resolved("b.example.com:99", &[at("192.0.2.2:99")]);
+        trace.resolved("c.example.com:3478", &[at("192.0.2.3:3478")]);
+        trace.resolved("2001:db8::1:3478", &[at("[2001:db8::1]:3478")]);
+        trace.resolved("e.example.com:3478", &[]);
+        for address in ["192.0.2.1:3478", "192.0.2.2:99", "192.0.2.3:3478"] {
+            trace.sent(at(address), &stun(0x0003, None));
+        }
+        trace.received(at("192.0.2.1:3478"), &stun(0x0113, Some(401)));
+        trace.received(at("192.0.2.1:3478"), &stun(0x0103, None));
+        trace.received(at("192.0.2.2:99"), &stun(0x0113, Some(401)));
+        trace.sent(at("[2001:db8::1]:3478"), &stun(0x0001, None));
+        trace.received(at("192.0.2.1:3478"), &stun(0x0118, Some(438)));
+        assert!(trace.path().text.contains("a.example.com:3478: gave a relay;"));
+        trace.received(at("192.0.2.1:3478"), &stun(0x0118, Some(403)));
+        let path = trace.path();
+        assert!(!path.silent, "servers are not the other side");
+        for told in [
+            "TURN a.example.com:3478: gave a relay, and refused to use it with 403",
+            "TURN b.example.com:99: refused with 401",
+            "TURN c.example.com:3478: did not answer",
+            "TURN d.example.com:443: not asked, TLS is not supported",
+            "STUN [2001:db8::1]:3478: did not answer",
+            "TURN e.example.com:3478: its name could not be looked up",
+            "TURN f.example.com:3478: not asked, TCP is not supported",
+        ] {
+            assert!(path.text.contains(told), "{told} is not in {}", path.text);
+        }
+    }
+
+    #[test]
+    fn garbage_is_bounded() {
+        let urls = (0..100).map(|n| format!("turn:{}-{n}.example.com", "x".repeat(60))).collect();
+        let trace = Trace::new(&[IceServer { urls, ..IceServer::default() }], &[]);
+        for n in 0..10_000u16 {
+            let address = SocketAddr::new(IpAddr::from([10, 0, (n >> 8) as u8, n as u8]), 9);
+            trace.remote(&format!("candidate:1 1 udp 1 {} 9 typ host", address.ip()));
+            trace.sent(address, &stun(0x0001, None));
+            trace.received(address, &stun(0x0111, None));
+            trace.received(address, &vec![1u8; usize::from(n)]);
+        }
+        let path = trace.path();
+        assert!(path.text.len() <= MAX_TEXT);
+        let seen = trace.0.lock();
+        assert!(seen.remote.len() <= MAX_REMOTE && seen.flows.len() <= MAX_FLOWS && seen.servers.len() <= MAX_SERVERS);
+    }
+}

@@ -1,0 +1,203 @@
+//! Data channels of one peer connection: ours, and those that the other side opens.
+//!
+//! Part of the engine's module; pure. Must not know: negotiation, what messages contain, who reads.
+
+use super::super::engine::*;
+use super::core::{Core, News};
+use super::{closed, described, error};
+use bytes::{Bytes, BytesMut};
+use rtc::data_channel::{RTCDataChannelId, RTCDataChannelInit};
+use rtc::peer_connection::event::RTCDataChannelEvent;
+use rtc::peer_connection::message::RTCMessage;
+use rtc::sansio::Protocol;
+use rtc::shared::error::Error;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Most data channels of one peer connection, both sides' together.
+const MAX_CHANNELS: usize = 32;
+/// Longest label, in bytes.
+const MAX_LABEL: usize = 256;
+/// Messages that are counted at the end.
+const MAX_DRAINED: u64 = 1 << 20;
+
+/// The data channels of one peer connection, by the engine's number.
+pub(super) struct Channels {
+    known: BTreeMap<RTCDataChannelId, Channel>,
+    /// Largest message that may be sent.
+    limit: usize,
+}
+
+struct Channel {
+    label: Arc<str>,
+    open: Arc<AtomicBool>,
+    /// Whether `channel_open` was called.
+    told: bool,
+    /// Over: kept only for messages that were not read yet.
+    over: bool,
+}
+
+impl Default for Channels {
+    fn default() -> Self {
+        Self { known: BTreeMap::new(), limit: MAX_DATA_MESSAGE }
+    }
+}
+
+impl Channels {
+    /// The other side takes messages of at most this size.
+    pub(super) fn limit(&mut self, bytes: usize) {
+        self.limit = bytes.min(MAX_DATA_MESSAGE);
+    }
+
+    fn live(&self) -> usize {
+        self.known.values().filter(|channel| !channel.over).count()
+    }
+
+    fn add(&mut self, id: RTCDataChannelId, label: &str) -> Arc<AtomicBool> {
+        self.known.retain(|_, channel| !channel.over);
+        let open = Arc::new(AtomicBool::new(false));
+        let channel = Channel { label: label.into(), open: open.clone(), told: false, over: false };
+        self.known.insert(id, channel);
+        open
+    }
+
+    /// None of them carries anything any more.
+    pub(super) fn end(&mut self) {
+        self.known.values().for_each(|channel| channel.open.store(false, Ordering::Release));
+    }
+}
+
+impl Core {
+    /// Makes a data channel of ours; the flag says whether it is open.
+    pub(super) fn add_channel(
+        &mut self,
+        now: Instant,
+        spec: &DataChannelSpec,
+    ) -> EngineResult<(RTCDataChannelId, Arc<AtomicBool>)> {
+        if spec.label.is_empty() || spec.label.len() > MAX_LABEL {
+            return Err(error(EngineErrorKind::Invalid, "the label of a data channel is empty or too long"));
+        }
+        if self.channels.live() >= MAX_CHANNELS {
+            return Err(error(EngineErrorKind::Invalid, "too many data channels"));
+        }
+        let init = RTCDataChannelInit {
+            ordered: spec.ordered,
+            max_retransmits: spec.max_retransmits,
+            ..RTCDataChannelInit::default()
+        };
+        let made = self.pc.create_data_channel(&spec.label, Some(init)).map(|channel| channel.id());
+        let id = made.map_err(|e| described(EngineErrorKind::Internal, "add a data channel", &e))?;
+        let open = self.channels.add(id, &spec.label);
+        self.negotiation.offers = true;
+        self.settle(now);
+        Ok((id, open))
+    }
+
+    pub(super) fn channel_event(&mut self, event: RTCDataChannelEvent) {
+        match event {
+            RTCDataChannelEvent::OnOpen(id) => {
+                if !self.channels.known.contains_key(&id) {
+                    let Some(mut channel) = self.pc.data_channel(id) else { return };
+                    let label = channel.label().to_owned();
+                    if label.len() > MAX_LABEL || self.channels.live() >= MAX_CHANNELS {
+                        let _ = channel.close();
+                        return;
+                    }
+                    self.channels.add(id, &label);
+                }
+                let Some(channel) = self.channels.known.get_mut(&id) else { return };
+                channel.open.store(true, Ordering::Release);
+                if !std::mem::replace(&mut channel.told, true) {
+                    self.news.push_back(News::ChannelOpen(channel.label.clone()));
+                }
+            }
+            RTCDataChannelEvent::OnClosing(id) | RTCDataChannelEvent::OnClose(id) => {
+                if let Some(channel) = self.channels.known.get_mut(&id) {
+                    channel.open.store(false, Ordering::Release);
+                    channel.over = true;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Bytes that the other side has not acknowledged yet.
+    pub(super) fn outstanding(&mut self, id: RTCDataChannelId) -> usize {
+        self.pc.data_channel(id).map_or(0, |channel| channel.outstanding_bytes())
+    }
+
+    pub(super) fn send_data(&mut self, now: Instant, id: RTCDataChannelId, message: Bytes) -> EngineResult<()> {
+        let not_open = || error(EngineErrorKind::Closed, "the data channel is not open");
+        if self.is_closed() {
+            return Err(closed());
+        }
+        if message.len() > self.channels.limit {
+            return Err(error(EngineErrorKind::Invalid, "the message is too large"));
+        }
+        let open = self.channels.known.get(&id).is_some_and(|channel| channel.open.load(Ordering::Acquire));
+        let Some(mut channel) = self.pc.data_channel(id).filter(|_| open) else { return Err(not_open()) };
+        if channel.outstanding_bytes() + message.len() > MAX_BUFFERED {
+            return Err(error(EngineErrorKind::Full, "too much waits to be sent on the data channel"));
+        }
+        let sent = channel.send(now, BytesMut::from(message));
+        self.settle(now);
+        match sent {
+            Ok(()) => Ok(()),
+            Err(Error::ErrDataChannelClosed | Error::ErrDataChannelNotOpen) => Err(not_open()),
+            Err(_) => Err(error(EngineErrorKind::Internal, "the engine takes no more messages")),
+        }
+    }
+
+    /// Whether there may be messages to read.
+    pub(super) fn has_channels(&self) -> bool {
+        !self.channels.known.is_empty() || self.pc.sctp().is_some()
+    }
+
+    /// At most so many messages that have come, with the labels of their channels. What is not read here closes the
+    /// other side's window.
+    pub(super) fn read_data(&mut self, now: Instant, most: usize) -> Vec<(Arc<str>, Bytes)> {
+        let mut read = Vec::new();
+        let mut any = false;
+        while read.len() < most {
+            let Some(message) = self.pc.poll_read() else { break };
+            any = true;
+            let RTCMessage::DataChannelMessage(id, message) = message.message else { continue };
+            if !self.channels.known.contains_key(&id) {
+                // It has come together with the first of them.
+                self.settle(now);
+            }
+            let Some(channel) = self.channels.known.get(&id) else { continue };
+            let label = channel.label.clone();
+            if message.data.len() > MAX_DATA_MESSAGE {
+                self.news.push_back(News::Unread(label, 1, message.data.len() as u64));
+            } else {
+                read.push((label, message.data.freeze()));
+            }
+        }
+        if any {
+            // There is room again: a SACK opens the other side's window.
+            self.settle(now);
+        }
+        read
+    }
+
+    /// Counts what nobody will read any more: messages and bytes by label.
+    pub(super) fn drain_data(&mut self, now: Instant) -> BTreeMap<Arc<str>, (u64, u64)> {
+        let mut unread = BTreeMap::<Arc<str>, (u64, u64)>::new();
+        let mut messages = 0;
+        while self.has_channels() && messages < MAX_DRAINED {
+            let read = self.read_data(now, 64);
+            if read.is_empty() {
+                break;
+            }
+            for (label, message) in read {
+                messages += 1;
+                let sum = unread.entry(label).or_default();
+                *sum = (sum.0 + 1, sum.1 + message.len() as u64);
+            }
+        }
+        unread
+    }
+}

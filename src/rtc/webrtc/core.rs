@@ -1,0 +1,605 @@
+//! One peer connection without a clock, a socket or a task: datagrams, time and orders go in; datagrams, news and the
+//! next deadline come out.
+//!
+//! Part of the engine's module. Everything the engine gets wrong or leaves open on the wire is made good here.
+//! Must not know: who calls, observers, tokio.
+
+use super::super::candidate;
+use super::super::engine::*;
+use super::super::trace::Trace;
+use super::channels::Channels;
+use super::crypto::{Records, Watched, APPLICATION, HANDSHAKE};
+use super::gather::{transaction, Gather};
+use super::handshake::{gives_up, Heard};
+use super::inbound::{Came, Inbound};
+use super::media::{ice_servers, media_engine, setting_engine, Server};
+use super::negotiate::Negotiation;
+use super::relay::{Relay, Said};
+use super::{described, error};
+use crate::core::model::PeerKind;
+use bytes::BytesMut;
+use parking_lot::Mutex;
+use rtc::crypto::RTCCryptoProvider;
+use rtc::peer_connection::event::RTCPeerConnectionEvent as Event;
+use rtc::peer_connection::state::{RTCIceConnectionState, RTCPeerConnectionState};
+use rtc::peer_connection::{RTCPeerConnection, RTCPeerConnectionBuilder};
+use rtc::sansio::Protocol;
+use rtc::shared::{TaggedBytesMut, TransportContext, TransportProtocol};
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// DTLS takes no longer than this once ICE has a pair.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(15);
+/// Datagrams of DTLS that are held back until they can be used: a ClientHello and what may be repeated of it.
+const MAX_HELD: usize = 4;
+/// The same for SCTP that comes before the answer.
+const MAX_EARLY: usize = 8;
+/// While nothing but ICE wants to look, it looks so often.
+const QUIET_TICK: Duration = Duration::from_secs(1);
+/// Nothing is due sooner than this after it was due before.
+const MIN_TICK: Duration = Duration::from_millis(1);
+/// How far ahead of its tick ICE is called when an answer has come.
+const ICE_TICK: Duration = Duration::from_millis(250);
+
+/// What a peer connection is made of.
+pub(super) struct Setup {
+    pub(super) kind: PeerKind,
+    pub(super) options: PeerOptions,
+    pub(super) trace: Arc<Trace>,
+    /// Addresses of its sockets.
+    pub(super) sockets: Vec<SocketAddr>,
+}
+
+/// What a peer connection says.
+#[derive(Debug)]
+pub(super) enum News {
+    State(PeerState),
+    Candidate(String),
+    /// What became of packets.
+    Came(Came),
+    Unplayable(RemoteTrackInfo),
+    ChannelOpen(Arc<str>),
+    /// Messages on a channel that are lost, and their bytes.
+    Unread(Arc<str>, u64, u64),
+    /// Where is this server? The answer comes by [`Core::resolved`].
+    LookUp {
+        server: usize,
+        host: String,
+        port: u16,
+    },
+}
+
+/// A datagram that a socket is to send.
+#[derive(Debug)]
+pub(super) struct Datagram {
+    pub(super) from: SocketAddr,
+    pub(super) to: SocketAddr,
+    pub(super) contents: BytesMut,
+}
+
+/// See the module.
+pub(super) struct Core {
+    pub(super) setup: Setup,
+    pub(super) pc: RTCPeerConnection,
+    provider: Arc<dyn RTCCryptoProvider>,
+    records: Arc<Mutex<Records>>,
+    pub(super) inbound: Arc<Mutex<Inbound>>,
+    pub(super) negotiation: Negotiation,
+    pub(super) channels: Channels,
+    gather: Gather,
+    /// Whether gathering has begun.
+    gathering: bool,
+    servers: Vec<Server>,
+    relays: Vec<Relay>,
+    /// First mid with its place among the m-lines, and ICE user name fragment of the local description, for
+    /// candidates.
+    pub(super) local: (String, u16, String),
+    /// DTLS that came before ICE had a pair, and SCTP that came before there was an association for it.
+    held: VecDeque<(SocketAddr, SocketAddr, BytesMut)>,
+    early: VecDeque<(SocketAddr, SocketAddr, BytesMut)>,
+    heard: Heard,
+    ice_up: bool,
+    /// ICE looks for a pair: at first, and anew after a restart, when media has none meanwhile.
+    checking: bool,
+    /// When ICE had a pair first.
+    ice_since: Option<Instant>,
+    connected: bool,
+    failed: bool,
+    closed: bool,
+    /// The other side sent what nobody sends by mistake: nothing of its DTLS is read any more.
+    hostile: bool,
+    out: VecDeque<Datagram>,
+    pub(super) news: VecDeque<News>,
+    deadline: Option<Instant>,
+    ticked: Instant,
+}
+
+/// The engine's object with what looks into it.
+type Made = (RTCPeerConnection, Arc<dyn RTCCryptoProvider>, Arc<Mutex<Records>>, Arc<Mutex<Inbound>>);
+
+fn make(now: Instant, setup: &Setup) -> EngineResult<Made> {
+    let internal = EngineErrorKind::Internal;
+    let inbound = Arc::new(Mutex::new(match setup.kind {
+        PeerKind::Publisher => Inbound::default(),
+        PeerKind::Subscriber => Inbound::reporting(),
+    }));
+    let records = Arc::<Mutex<Records>>::default();
+    let provider = Watched::new(records.clone()).map_err(|e| described(internal, "set up cryptography", &e))?;
+    let provider: Arc<dyn RTCCryptoProvider> = Arc::new(provider);
+    let (media, registry) = media_engine(setup.kind, &inbound).map_err(|e| described(internal, "set up media", &e))?;
+    let settings = setting_engine(setup.kind, setup.options.disconnected_after, provider.clone());
+    let pc = RTCPeerConnectionBuilder::new()
+        .with_setting_engine(settings)
+        .with_media_engine(media)
+        .with_interceptor_registry(registry)
+        .build(now)
+        .map_err(|e| described(EngineErrorKind::System, "open the peer connection", &e))?;
+    Ok((pc, provider, records, inbound))
+}
+
+impl Core {
+    pub(super) fn new(now: Instant, setup: Setup) -> EngineResult<Self> {
+        let (pc, provider, records, inbound) = make(now, &setup)?;
+        Ok(Self {
+            servers: ice_servers(&setup.options),
+            setup,
+            pc,
+            provider,
+            records,
+            inbound,
+            negotiation: Negotiation::default(),
+            channels: Channels::default(),
+            gather: Gather::default(),
+            gathering: false,
+            relays: Vec::new(),
+            local: Default::default(),
+            held: VecDeque::new(),
+            early: VecDeque::new(),
+            heard: Heard::default(),
+            ice_up: false,
+            checking: true,
+            ice_since: None,
+            connected: false,
+            failed: false,
+            closed: false,
+            hostile: false,
+            out: VecDeque::new(),
+            news: VecDeque::new(),
+            deadline: None,
+            ticked: now,
+        })
+    }
+
+    /// A new object of the engine in the place of one that has negotiated nothing.
+    pub(super) fn reopen(&mut self, now: Instant) -> EngineResult<()> {
+        let (pc, provider, records, inbound) = make(now, &self.setup)?;
+        (self.pc, self.provider, self.records, self.inbound) = (pc, provider, records, inbound);
+        (self.held, self.early, self.heard) = Default::default();
+        (self.ice_up, self.ice_since, self.connected, self.failed) = (false, None, false, false);
+        self.checking = true;
+        Ok(())
+    }
+
+    // ---- what comes out
+
+    pub(super) fn take_datagram(&mut self) -> Option<Datagram> {
+        self.out.pop_front()
+    }
+
+    pub(super) fn take_news(&mut self) -> Option<News> {
+        self.news.pop_front()
+    }
+
+    pub(super) fn has_news(&self) -> bool {
+        !self.news.is_empty()
+    }
+
+    /// When [`Core::timeout`] is to be called next.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    // ---- what goes in
+
+    /// A datagram has come to one of the sockets.
+    pub(super) fn datagram(&mut self, now: Instant, local: SocketAddr, from: SocketAddr, contents: &[u8]) {
+        if self.closed {
+            return;
+        }
+        match contents.first() {
+            // A packet of a stream changes nothing but what comes out here.
+            Some(128..=191) => {
+                self.feed(now, local, from, contents.into());
+                if self.collect() {
+                    self.settle(now);
+                }
+            }
+            Some(0..=3) => {
+                self.stun(now, local, from, contents);
+                self.settle(now);
+            }
+            Some(20..=63) => {
+                self.setup.trace.received(from, contents);
+                self.dtls(now, local, from, contents);
+                self.settle(now);
+            }
+            Some(64..=79) => {
+                self.relayed(now, local, from, contents, None);
+                self.settle(now);
+            }
+            _ => {}
+        }
+    }
+
+    /// The deadline is reached, or near enough.
+    pub(super) fn timeout(&mut self, now: Instant) {
+        if self.closed {
+            return;
+        }
+        self.ticked = now;
+        for (from, to, contents) in self.gather.timeout(now) {
+            self.send(from, to, BytesMut::from(&contents[..]));
+        }
+        self.relays.iter_mut().for_each(|relay| relay.timeout(now));
+        // It stops at the first of its parts that fails; what is behind it would stand still for good.
+        if self.pc.handle_timeout(now).is_err() {
+            self.fail();
+        }
+        let late = self.ice_since.is_some_and(|since| now.saturating_duration_since(since) >= HANDSHAKE_TIME);
+        if late && !self.connected {
+            self.fail();
+        }
+        self.settle(now);
+    }
+
+    /// Where a server is: none when that is not known.
+    pub(super) fn resolved(&mut self, now: Instant, server: usize, addresses: &[SocketAddr]) {
+        let Some(server) = self.servers.get(server).filter(|_| !self.closed).cloned() else { return };
+        self.setup.trace.resolved(&server.name(), addresses);
+        for local in self.setup.sockets.clone() {
+            let Some(address) = addresses.iter().find(|address| address.is_ipv4() == local.is_ipv4()) else { continue };
+            if server.turn {
+                // One allocation for each way to a server (RFC 8656 §6.2).
+                if self.relays.iter().any(|relay| (relay.local, relay.server) == (local, *address)) {
+                    continue;
+                }
+                if let Ok(relay) = Relay::new(now, local, *address, &server, &self.provider) {
+                    self.relays.push(relay);
+                }
+            } else if let Some((from, to, contents)) =
+                self.gather.ask(now, (local, *address), &server.url, &self.provider)
+            {
+                self.send(from, to, BytesMut::from(&contents[..]));
+            }
+        }
+        self.settle(now);
+    }
+
+    /// Sends close_notify (RFC 5246, 7.2.1) and gives the relays' allocations back; nothing goes in any more.
+    pub(super) fn close(&mut self, now: Instant) {
+        if std::mem::replace(&mut self.closed, true) {
+            return;
+        }
+        let _ = self.pc.close();
+        while let Some(out) = self.pc.poll_write() {
+            self.route(now, out);
+        }
+        self.relays.iter_mut().for_each(|relay| relay.close(now));
+        self.relays_say(now);
+        self.deadline = None;
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    // ---- inside
+
+    pub(super) fn is_connected(&self) -> bool {
+        self.connected && !self.closed
+    }
+
+    /// The local description is set: its candidates are reported from now on.
+    pub(super) fn described_locally(&mut self, now: Instant) {
+        if !std::mem::replace(&mut self.gathering, true) {
+            for local in self.setup.sockets.clone() {
+                self.gather.host(local);
+            }
+            for index in 0..self.servers.len() {
+                let server = &self.servers[index];
+                match server.host.parse() {
+                    Ok(ip) => self.resolved(now, index, &[SocketAddr::new(ip, server.port)]),
+                    Err(_) => {
+                        let (host, port) = (server.host.clone(), server.port);
+                        self.news.push_back(News::LookUp { server: index, host, port });
+                    }
+                }
+            }
+        }
+        // Those that the engine has already, it takes no second time; after a failure it has none.
+        for found in self.gather.found.clone() {
+            let _ = self.pc.add_local_candidate(found);
+        }
+    }
+
+    fn found(&mut self, before: usize) {
+        for found in &self.gather.found[before..] {
+            let _ = self.pc.add_local_candidate(found.clone());
+        }
+    }
+
+    fn feed(&mut self, now: Instant, local: SocketAddr, from: SocketAddr, message: BytesMut) {
+        let transport = TransportContext {
+            local_addr: local,
+            peer_addr: from,
+            transport_protocol: TransportProtocol::UDP,
+            ecn: None,
+        };
+        // What cannot be read or decrypted is dropped.
+        let _ = self.pc.handle_read(TaggedBytesMut { now, transport, message });
+    }
+
+    fn stun(&mut self, now: Instant, local: SocketAddr, from: SocketAddr, contents: &[u8]) {
+        self.setup.trace.received(from, contents);
+        let transaction = transaction(contents);
+        let before = self.gather.found.len();
+        if self.gather.answered(contents) {
+            return self.found(before);
+        }
+        if self.relayed(now, local, from, contents, transaction) {
+            return;
+        }
+        self.feed(now, local, from, contents.into());
+        // An answer to a check: a pair that it makes valid is nominated at once, instead of with the next tick. After a
+        // restart only by who offers, and so nominates: every look asks all pairs again, and each is asked seven times.
+        let looks_ahead = !self.ice_up || (self.checking && self.setup.kind == PeerKind::Publisher);
+        if contents.starts_with(&[1, 1]) && looks_ahead {
+            if let Some(tick) = self.pc.poll_timeout().filter(|tick| *tick <= now + ICE_TICK) {
+                if self.pc.handle_timeout(tick.max(now)).is_err() {
+                    self.fail();
+                }
+            }
+        }
+    }
+
+    /// Whether a datagram was a relay's.
+    fn relayed(
+        &mut self,
+        now: Instant,
+        local: SocketAddr,
+        from: SocketAddr,
+        contents: &[u8],
+        transaction: Option<[u8; 12]>,
+    ) -> bool {
+        let Some(relay) = self.relays.iter_mut().find(|relay| relay.owns(from, local, transaction)) else {
+            return false;
+        };
+        relay.received(now, contents);
+        self.relays_say(now);
+        true
+    }
+
+    /// Whether any relay had something to say.
+    fn relays_say(&mut self, now: Instant) -> bool {
+        let mut any = false;
+        for index in 0..self.relays.len() {
+            while let Some(said) = self.relays[index].poll(now) {
+                any = true;
+                let (local, server, url) = {
+                    let relay = &self.relays[index];
+                    (relay.local, relay.server, relay.url.clone())
+                };
+                match said {
+                    Said::Send(contents) => self.send(local, server, BytesMut::from(&contents[..])),
+                    Said::Relayed(relayed) => {
+                        let before = self.gather.found.len();
+                        self.gather.relayed(relayed, local, &url);
+                        self.found(before);
+                    }
+                    Said::Came(from, contents) => {
+                        let Some(relayed) = self.relays[index].relayed else { continue };
+                        match contents.first() {
+                            Some(0..=3) => self.stun(now, relayed, from, &contents),
+                            Some(20..=63) => {
+                                self.setup.trace.received(from, &contents);
+                                self.dtls(now, relayed, from, &contents);
+                            }
+                            Some(128..=191) => self.feed(now, relayed, from, BytesMut::from(&contents[..])),
+                            _ => {}
+                        }
+                    }
+                }
+            }
+        }
+        any
+    }
+
+    fn dtls(&mut self, now: Instant, local: SocketAddr, from: SocketAddr, contents: &[u8]) {
+        let content = contents[0];
+        if self.hostile {
+            return;
+        }
+        if !self.ice_up {
+            // The engine drops it, and the other side repeats it only after a second.
+            if content == HANDSHAKE && self.held.len() < MAX_HELD {
+                self.held.push_back((local, from, contents.into()));
+            }
+            return;
+        }
+        if content == APPLICATION && self.pc.sctp().is_none() {
+            // There is nobody for it; where data is refused, for good. Else it is the other side's first word, and
+            // it would say it again only after three seconds.
+            if !self.setup.options.refuse_data && self.early.len() < MAX_EARLY {
+                self.early.push_back((local, from, contents.into()));
+            }
+            return;
+        }
+        if !self.connected && self.heard.repeats(contents) {
+            return;
+        }
+        self.feed(now, local, from, contents.into());
+        let (closed, hostile) = {
+            let records = self.records.lock();
+            (records.closed, records.is_hostile())
+        };
+        if hostile {
+            self.hostile = true;
+            self.fail();
+        }
+        if closed {
+            self.news.push_back(News::State(PeerState::Closed));
+        }
+    }
+
+    /// Everything that follows from what went in.
+    pub(super) fn settle(&mut self, now: Instant) {
+        loop {
+            let mut any = false;
+            while let Some(event) = self.pc.poll_event() {
+                any = true;
+                self.event(now, event);
+            }
+            while let Some(out) = self.pc.poll_write() {
+                any = true;
+                self.route(now, out);
+            }
+            any |= self.relays_say(now);
+            let held = if self.ice_up { std::mem::take(&mut self.held) } else { VecDeque::new() };
+            let begun = !self.early.is_empty() && self.pc.sctp().is_some();
+            let early = if begun { std::mem::take(&mut self.early) } else { VecDeque::new() };
+            for (local, from, contents) in held.into_iter().chain(early) {
+                any = true;
+                self.dtls(now, local, from, &contents);
+            }
+            if !any {
+                break;
+            }
+        }
+        self.collect();
+        self.deadline = self.next();
+    }
+
+    fn next(&mut self) -> Option<Instant> {
+        let mut engine = self.pc.poll_timeout();
+        let is_quiet = self.connected
+            && !self.checking
+            && self.relays.is_empty()
+            && self.setup.options.disconnected_after.is_none()
+            && self.pc.sctp().is_none();
+        if is_quiet {
+            engine = engine.map(|at| at.max(self.ticked + QUIET_TICK));
+        }
+        let handshake = self.ice_since.filter(|_| !self.connected && !self.failed).map(|since| since + HANDSHAKE_TIME);
+        let relays = self.relays.iter_mut().filter_map(Relay::deadline).min();
+        let next = [engine, handshake, relays, self.gather.deadline()].into_iter().flatten().min();
+        next.map(|at| at.max(self.ticked + MIN_TICK))
+    }
+
+    /// Takes over what the tap has; true when a stream is new, whose reports then have deadlines.
+    fn collect(&mut self) -> bool {
+        let mut inbound = self.inbound.lock();
+        let mut new = false;
+        while let Some(came) = inbound.take() {
+            new |= matches!(came, Came::Track(..));
+            if let (
+                Came::Unassigned { ssrc, packets, new: false },
+                Some(News::Came(Came::Unassigned { ssrc: last, packets: sum, .. })),
+            ) = (&came, self.news.back_mut())
+            {
+                if ssrc == last {
+                    *sum += packets;
+                    continue;
+                }
+            }
+            self.news.push_back(News::Came(came));
+        }
+        new
+    }
+
+    fn event(&mut self, now: Instant, event: Event) {
+        match event {
+            Event::OnIceCandidateEvent(found) => {
+                let Ok(init) = found.candidate.to_json() else { return };
+                self.setup.trace.local(&init.candidate);
+                let (mid, index, ufrag) = &self.local;
+                self.news.push_back(News::Candidate(candidate::to_json(&init.candidate, mid, *index, ufrag)));
+            }
+            Event::OnIceConnectionStateChangeEvent(
+                RTCIceConnectionState::Connected | RTCIceConnectionState::Completed,
+            ) => {
+                self.ice_up = true;
+                self.checking = false;
+                self.ice_since.get_or_insert(now);
+            }
+            Event::OnIceConnectionStateChangeEvent(RTCIceConnectionState::Checking) => self.checking = true,
+            Event::OnConnectionStateChangeEvent(state) => {
+                let state = match state {
+                    RTCPeerConnectionState::Connecting => PeerState::Connecting,
+                    RTCPeerConnectionState::Connected => {
+                        self.connected = true;
+                        PeerState::Connected
+                    }
+                    RTCPeerConnectionState::Disconnected => PeerState::Disconnected,
+                    RTCPeerConnectionState::Failed => PeerState::Failed,
+                    // New is the first state, and `close` reports Closed, once.
+                    _ => return,
+                };
+                // What this side has given up does not come back by itself.
+                if !self.failed {
+                    self.news.push_back(News::State(state));
+                }
+            }
+            Event::OnDataChannel(event) => self.channel_event(event),
+            _ => {}
+        }
+    }
+
+    /// It is over for this peer connection, whatever the engine thinks.
+    pub(super) fn fail(&mut self) {
+        if !std::mem::replace(&mut self.failed, true) {
+            self.news.push_back(News::State(PeerState::Failed));
+        }
+    }
+
+    fn route(&mut self, now: Instant, out: TaggedBytesMut) {
+        let (local, to) = (out.transport.local_addr, out.transport.peer_addr);
+        if !self.connected && gives_up(&out.message) {
+            self.fail();
+        }
+        match self.relays.iter_mut().find(|relay| relay.relayed == Some(local)) {
+            Some(relay) => {
+                self.setup.trace.sent(to, &out.message);
+                relay.send(now, to, &out.message);
+            }
+            None => self.send(local, to, out.message),
+        }
+    }
+
+    fn send(&mut self, from: SocketAddr, to: SocketAddr, contents: BytesMut) {
+        if contents.first().is_some_and(|first| *first < 64) {
+            self.setup.trace.sent(to, &contents);
+        }
+        self.out.push_back(Datagram { from, to, contents });
+    }
+
+    /// Sends one packet; without a connection it is dropped.
+    pub(super) fn write_rtp(&mut self, now: Instant, packet: rtc::rtp::Packet) -> EngineResult<()> {
+        use rtc::peer_connection::message::{RTCMessage, TaggedRTCMessage};
+        if !self.is_connected() {
+            return Ok(());
+        }
+        let message = RTCMessage::RtpPacket(Default::default(), packet);
+        // The engine's text would quote the packet.
+        self.pc
+            .handle_write(TaggedRTCMessage { now, message })
+            .map_err(|_| error(EngineErrorKind::Internal, "the engine takes no more packets"))?;
+        while let Some(out) = self.pc.poll_write() {
+            self.route(now, out);
+        }
+        // Through a relay.
+        self.relays_say(now);
+        Ok(())
+    }
+}

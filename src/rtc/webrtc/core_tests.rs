@@ -1,0 +1,570 @@
+//! Pairs of cores in virtual time: what is lost on the way, DTLS included, comes again; the same seed gives the same
+//! trace; a relay; what a hostile server or peer says.
+
+use super::core::{Core, News, Setup};
+use super::driver::{spent, Shared};
+use super::inbound::Came;
+use super::turn_server as turn;
+use super::writer::Line;
+use crate::core::model::{IceServer, PeerKind};
+use crate::core::rng::Rng;
+use crate::rtc::candidate;
+use crate::rtc::engine::*;
+use crate::rtc::trace::Trace;
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+type Ms = u64;
+
+fn at(text: &str) -> SocketAddr {
+    text.parse().expect("an address")
+}
+
+/// What a datagram is, by its first byte (RFC 7983).
+fn kind(contents: &[u8]) -> &'static str {
+    match contents.first() {
+        Some(0..=3) => "stun",
+        Some(20..=63) => "dtls",
+        Some(64..=79) => "turn",
+        Some(128..=191) => "rtp",
+        _ => "?",
+    }
+}
+
+/// One side.
+struct Side {
+    core: Core,
+    local: SocketAddr,
+    states: Vec<PeerState>,
+    candidates: Vec<String>,
+    packets: Vec<RtpPacket>,
+    tracks: Vec<RemoteTrackInfo>,
+    channels: Vec<String>,
+    data: Vec<Bytes>,
+    next: Option<Ms>,
+}
+
+/// Two of them, and what lies between.
+struct World {
+    epoch: Instant,
+    now: Ms,
+    rng: Rng,
+    /// Of a hundred datagrams.
+    loss: u64,
+    delay: Ms,
+    flights: BTreeMap<(Ms, u64), (SocketAddr, SocketAddr, Vec<u8>)>,
+    sides: [Side; 2],
+    trace: Vec<String>,
+    /// Nothing goes from one to the other but through the relay.
+    walled: bool,
+    relay: Option<turn::Server>,
+}
+
+const PUBLISHER: usize = 0;
+const SUBSCRIBER: usize = 1;
+
+impl World {
+    fn new(seed: u64, loss: u64, servers: Vec<IceServer>) -> Self {
+        let epoch = Instant::now();
+        let side = |kind, local: &str| {
+            let options = PeerOptions {
+                ice_servers: servers.clone(),
+                loopback_only: servers.is_empty(),
+                ..PeerOptions::default()
+            };
+            let used: Vec<String> = super::ice_servers(&options).into_iter().map(|server| server.url).collect();
+            let trace = Arc::new(Trace::new(&options.ice_servers, &used));
+            let setup = Setup { kind, options, trace, sockets: vec![at(local)] };
+            Side {
+                core: Core::new(epoch, setup).expect("a core"),
+                local: at(local),
+                states: Vec::new(),
+                candidates: Vec::new(),
+                packets: Vec::new(),
+                tracks: Vec::new(),
+                channels: Vec::new(),
+                data: Vec::new(),
+                next: None,
+            }
+        };
+        let sides = [side(PeerKind::Publisher, "10.0.0.1:1000"), side(PeerKind::Subscriber, "10.0.0.2:2000")];
+        let (rng, flights, trace) = (Rng::new(seed), BTreeMap::new(), Vec::new());
+        Self { epoch, now: 0, rng, loss, delay: 20, flights, sides, trace, walled: false, relay: None }
+    }
+
+    fn time(&self) -> Instant {
+        self.epoch + Duration::from_millis(self.now)
+    }
+
+    fn launch(&mut self, from: SocketAddr, to: SocketAddr, contents: Vec<u8>) {
+        let lost = self.rng.between(0, 99) < self.loss;
+        let at = self.now + self.rng.between(self.delay / 2, self.delay * 2);
+        let fate = if lost { " lost" } else { "" };
+        self.trace.push(format!("{} {from} {}{fate}", self.now, kind(&contents)));
+        if !lost {
+            self.flights.insert((at, self.trace.len() as u64), (from, to, contents));
+        }
+    }
+
+    /// Lets one side work, and takes what comes of it.
+    fn on<T>(&mut self, side: usize, work: impl FnOnce(&mut Core, Instant) -> T) -> T {
+        let now = self.time();
+        let (epoch, side) = (self.epoch, &mut self.sides[side]);
+        let done = work(&mut side.core, now);
+        side.data.extend(side.core.read_data(now, 100).into_iter().map(|(_, message)| message));
+        while let Some(news) = side.core.take_news() {
+            match news {
+                News::State(state) => side.states.push(state),
+                News::Candidate(json) => side.candidates.push(json),
+                News::Came(Came::Packet(_, packet)) => side.packets.push(packet),
+                News::Came(Came::Track(_, info)) => side.tracks.push(info),
+                News::ChannelOpen(label) => side.channels.push(label.to_string()),
+                _ => {}
+            }
+        }
+        let deadline = side.core.deadline();
+        side.next = deadline.map(|at| at.saturating_duration_since(epoch).as_micros().div_ceil(1000) as Ms);
+        let mut out = Vec::new();
+        while let Some(datagram) = side.core.take_datagram() {
+            out.push((datagram.from, datagram.to, datagram.contents.to_vec()));
+        }
+        for (from, to, contents) in out {
+            self.launch(from, to, contents);
+        }
+        done
+    }
+
+    fn step(&mut self, end: Ms) {
+        let due = self.sides.iter().filter_map(|side| side.next);
+        let next = due.chain(self.flights.keys().next().map(|(at, _)| *at)).min().unwrap_or(end);
+        self.now = next.clamp(self.now, end);
+        let later = self.flights.split_off(&(self.now + 1, 0));
+        for (from, to, contents) in std::mem::replace(&mut self.flights, later).into_values() {
+            let direct = self.sides.iter().any(|side| side.local == from);
+            if let Some(relay) = self.relay.as_mut().filter(|relay| relay.is_at(to)) {
+                for (from, to, contents) in relay.received(from, to, &contents) {
+                    self.launch(from, to, contents);
+                }
+            } else if let Some(index) = self.sides.iter().position(|side| side.local == to) {
+                if !(self.walled && direct) {
+                    self.on(index, |core, now| core.datagram(now, to, from, &contents));
+                }
+            }
+        }
+        for index in [0, 1] {
+            if self.sides[index].next.is_some_and(|next| next <= self.now) {
+                self.on(index, |core, now| core.timeout(now));
+            }
+        }
+    }
+
+    /// Goes on until `done`; the virtual time that it took, `None` when it never comes.
+    fn until(&mut self, most: Ms, done: impl Fn(&Self) -> bool) -> Option<Ms> {
+        let (begun, end) = (self.now, self.now + most);
+        while !done(self) {
+            if self.now >= end {
+                return None;
+            }
+            self.step(end);
+        }
+        Some(self.now - begun)
+    }
+
+    fn run(&mut self, wait: Ms) {
+        self.until(wait, |_| false);
+    }
+
+    fn negotiate(&mut self, edit: impl FnOnce(String) -> String) {
+        self.negotiate_anew(false, edit);
+    }
+
+    fn negotiate_anew(&mut self, restart: bool, edit: impl FnOnce(String) -> String) {
+        let offer = self.on(PUBLISHER, |core, now| core.offer(now, restart)).expect("an offer");
+        let sdp = edit(offer.sdp.replace("a=setup:passive", "a=setup:actpass"));
+        self.on(SUBSCRIBER, |core, now| core.set_offer(now, sdp)).expect("the offer is taken");
+        let answer = self.on(SUBSCRIBER, |core, _| core.create_answer()).expect("an answer");
+        self.on(SUBSCRIBER, |core, now| core.set_local_answer(now, &answer)).expect("the answer is set");
+        self.on(PUBLISHER, |core, now| core.set_answer(now, &answer)).expect("the answer is taken");
+        self.trickle();
+    }
+
+    fn trickle(&mut self) {
+        for (from, to) in [(PUBLISHER, SUBSCRIBER), (SUBSCRIBER, PUBLISHER)] {
+            for candidate in std::mem::take(&mut self.sides[from].candidates) {
+                self.on(to, |core, now| core.add_candidate(now, &candidate)).expect("the candidate is taken");
+            }
+        }
+    }
+
+    fn add_track(&mut self, track: &str, ssrc: u32) {
+        let (stream_id, track_id) = (format!("{track}:stream"), track.to_owned());
+        let spec = AudioSenderSpec { stream_id, track_id, stereo: false, dtx: false, red: 0 };
+        let line = Arc::new(Line::new(ssrc, 0));
+        self.on(PUBLISHER, |core, now| core.add_audio(now, spec, line)).expect("a sender");
+    }
+
+    /// Sends a packet; `mid`: in a header extension of this id.
+    fn talk(&mut self, ssrc: u32, sequence: u16, mid: Option<(u8, &'static str)>) {
+        let mut header = rtc::rtp::Header {
+            version: 2,
+            payload_type: 111,
+            sequence_number: sequence,
+            timestamp: u32::from(sequence) * 960,
+            ssrc,
+            ..Default::default()
+        };
+        if let Some((id, mid)) = mid {
+            header.set_extension(id, Bytes::from_static(mid.as_bytes())).expect("an extension");
+        }
+        let packet = rtc::rtp::Packet { header, payload: Bytes::from_static(b"sound") };
+        self.on(PUBLISHER, |core, now| core.write_rtp(now, packet)).expect("a packet is taken");
+    }
+
+    fn has(&self, state: PeerState) -> bool {
+        self.sides.iter().all(|side| side.states.contains(&state))
+    }
+}
+
+fn connect(seed: u64, loss: u64) -> (World, Option<Ms>) {
+    let mut world = World::new(seed, loss, Vec::new());
+    world.add_track("mic", 77);
+    world.negotiate(|sdp| sdp);
+    let took = world.until(60_000, |world| world.has(PeerState::Connected));
+    (world, took)
+}
+
+#[test]
+fn what_is_lost_of_a_handshake_comes_again() {
+    for loss in [0, 10, 30] {
+        let mut longest = 0;
+        for seed in 0..40 {
+            let (mut world, took) = connect(seed, loss);
+            let took = took.unwrap_or_else(|| panic!("seed {seed}, loss {loss}: never: {:?}", world.trace));
+            longest = longest.max(took);
+            for sequence in 1..=100 {
+                world.talk(77, sequence, None);
+                world.run(20);
+            }
+            world.run(200);
+            let came = world.sides[SUBSCRIBER].packets.len();
+            assert!(came as u64 + 2 * loss >= 99, "seed {seed}, loss {loss}: {came} packets");
+            assert!(!world.sides.iter().any(|side| side.states.contains(&PeerState::Failed)));
+            // Closing tells the other side, unless that is lost.
+            world.on(PUBLISHER, |core, now| core.close(now));
+            world.run(1_000);
+            assert!(loss > 0 || world.sides[SUBSCRIBER].states.ends_with(&[PeerState::Closed]));
+        }
+        println!("loss {loss} %: connected after {longest} ms at most");
+        assert!(loss > 0 || longest < 1_000, "{longest} ms without any loss");
+    }
+}
+
+/// ICE has no pair from the restart on; calm or not, it is looked after as at the beginning until there is one.
+#[test]
+fn after_a_restart_media_soon_flows_again() {
+    let mut longest = 0;
+    for seed in 0..20 {
+        let (mut world, took) = connect(seed, 0);
+        assert!(took.is_some());
+        world.run(2_000 + 37 * seed);
+        world.negotiate_anew(true, |sdp| sdp);
+        let (mut sequence, mut came, mut heard_at, mut gap) = (0, 0, world.now, 0);
+        let end = world.now + 3_000;
+        while world.now < end {
+            sequence += 1;
+            world.talk(77, sequence, None);
+            world.run(20);
+            let packets = world.sides[SUBSCRIBER].packets.len();
+            if packets > came {
+                (came, heard_at) = (packets, world.now);
+            }
+            gap = gap.max(world.now - heard_at);
+        }
+        assert!(came > 100, "seed {seed}: {came} packets");
+        longest = longest.max(gap);
+    }
+    println!("silent for {longest} ms at most");
+    assert!(longest <= 300, "silent for {longest} ms after a restart");
+}
+
+#[test]
+fn the_same_seed_leaves_the_same_trace() {
+    for seed in 0..6 {
+        let trace = || {
+            let (mut world, _) = connect(seed, 20);
+            for sequence in 1..=50 {
+                world.talk(77, sequence, None);
+                world.run(20);
+            }
+            world.trace
+        };
+        let (first, second) = (trace(), trace());
+        let differs = first.iter().zip(&second).position(|(a, b)| a != b);
+        assert!(first == second, "seed {seed} differs at {differs:?} of {} and {}", first.len(), second.len());
+    }
+}
+
+#[test]
+fn it_looks_no_oftener_than_it_must() {
+    let (mut world, took) = connect(1, 0);
+    assert!(took.is_some());
+    world.run(2_000);
+    let before = world.trace.len();
+    let mut looks = 0;
+    let end = world.now + 20_000;
+    while world.now < end {
+        world.step(end);
+        looks += 1;
+    }
+    let sent = world.trace.len() - before;
+    // Consent every two seconds, and its answer, from both sides; reports are for streams, of which there is none.
+    assert!(sent <= 60 && looks <= 160, "{sent} datagrams, looked {looks} times in twenty seconds");
+    assert!(world.sides.iter().all(|side| !side.states.contains(&PeerState::Disconnected)));
+}
+
+#[test]
+fn a_wrong_fingerprint_fails_at_once() {
+    let mut world = World::new(3, 0, Vec::new());
+    world.add_track("mic", 77);
+    world.negotiate(|sdp| {
+        let begin = sdp.find("a=fingerprint:sha-256 ").expect("a fingerprint") + "a=fingerprint:sha-256 ".len();
+        sdp.replace(&sdp[begin..begin + 95].to_owned(), &["AB"; 32].join(":"))
+    });
+    let took = world.until(60_000, |world| world.sides.iter().any(|side| side.states.contains(&PeerState::Failed)));
+    assert!(took.is_some_and(|took| took < 2_000), "{took:?}");
+    assert!(!world.sides[SUBSCRIBER].states.contains(&PeerState::Connected));
+}
+
+#[test]
+fn a_handshake_that_never_ends_fails() {
+    let mut world = World::new(4, 0, Vec::new());
+    world.add_track("mic", 77);
+    world.negotiate(|sdp| sdp);
+    let end = world.now + 60_000;
+    while !world.sides.iter().all(|side| side.states.contains(&PeerState::Failed)) {
+        assert!(world.now < end, "it waits for ever: {:?}", world.sides[0].states);
+        world.step(end);
+        world.flights.retain(|_, (_, _, contents)| kind(contents) != "dtls");
+    }
+    assert!((14_000..25_000).contains(&world.now), "{}", world.now);
+}
+
+#[test]
+fn streams_that_no_description_names_are_found() {
+    const MID: &str = "a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid\r\n";
+    let nameless = |sdp: String| -> String {
+        let lines = sdp.lines().filter(|line| !line.starts_with("a=ssrc"));
+        lines.map(|line| format!("{line}\r\n") + if line.starts_with("a=mid:") { MID } else { "" }).collect()
+    };
+    let mut world = World::new(5, 0, Vec::new());
+    world.add_track("one", 71);
+    world.negotiate(nameless);
+    assert!(world.until(10_000, |world| world.has(PeerState::Connected)).is_some());
+    let heard = |world: &World, ssrc| world.sides[SUBSCRIBER].packets.iter().filter(|p| p.ssrc == ssrc).count();
+    // There is only one that it can be.
+    (1..=10).for_each(|n| world.talk(71, n, None));
+    world.run(100);
+    assert_eq!(heard(&world, 71), 10);
+    world.add_track("two", 72);
+    world.add_track("three", 73);
+    world.negotiate(nameless);
+    (1..=10).for_each(|n| world.talk(73, n, None));
+    world.run(100);
+    assert_eq!(heard(&world, 73), 0, "it may be either");
+    (11..=20).for_each(|n| world.talk(73, n, Some((4, "2"))));
+    (1..=10).for_each(|n| world.talk(72, n, Some((4, "1"))));
+    (11..=20).for_each(|n| world.talk(71, n, None));
+    world.run(100);
+    assert_eq!((heard(&world, 71), heard(&world, 72), heard(&world, 73)), (20, 10, 10));
+    // What is known by then needs no name any more.
+    (21..=30).for_each(|n| world.talk(73, n, None));
+    world.run(100);
+    assert_eq!(heard(&world, 73), 20);
+    let tracks: Vec<_> = world.sides[SUBSCRIBER].tracks.iter().map(|t| (t.track_id.as_str(), t.ssrc)).collect();
+    assert!(tracks.len() == 3 && tracks[0] == ("one", 71), "{tracks:?}");
+    assert!(tracks.contains(&("two", 72)) && tracks.contains(&("three", 73)), "{tracks:?}");
+}
+
+#[test]
+fn data_goes_both_ways_through_loss() {
+    for seed in 0..10 {
+        let mut world = World::new(seed, 10, Vec::new());
+        let spec = |label: &str| DataChannelSpec { label: label.into(), ordered: true, max_retransmits: None };
+        let (out, open) = world.on(PUBLISHER, |core, now| core.add_channel(now, &spec("out"))).expect("a channel");
+        let (back, _) = world.on(SUBSCRIBER, |core, now| core.add_channel(now, &spec("back"))).expect("a channel");
+        world.negotiate(|sdp| sdp);
+        let both = |world: &World| world.sides.iter().all(|side| side.channels.len() == 2);
+        assert!(world.until(60_000, both).is_some(), "seed {seed}: {:?}", world.sides[0].states);
+        assert!(open.load(std::sync::atomic::Ordering::SeqCst));
+        for i in 0..50u8 {
+            for (side, id) in [(PUBLISHER, out), (SUBSCRIBER, back)] {
+                let message = Bytes::from(vec![i; 100 + 300 * usize::from(i)]);
+                world.on(side, |core, now| core.send_data(now, id, message)).expect("it is taken");
+            }
+        }
+        assert!(world.until(60_000, |world| world.sides.iter().all(|side| side.data.len() == 50)).is_some());
+        for side in &world.sides {
+            assert!(side.data.iter().enumerate().all(|(i, message)| message[0] == i as u8), "seed {seed}");
+        }
+    }
+}
+
+fn turn_server() -> Vec<IceServer> {
+    vec![IceServer {
+        urls: vec!["turn:192.0.2.1:3478".to_owned()],
+        username: "user".to_owned(),
+        password: crate::error::Secret::new("pass"),
+    }]
+}
+
+#[test]
+fn a_relay_carries_what_does_not_go_directly() {
+    for loss in [0, 10] {
+        let mut world = World::new(8, loss, turn_server());
+        world.walled = true;
+        world.relay = Some(turn::Server::new("192.0.2.1:3478", None));
+        world.add_track("mic", 77);
+        world.negotiate(|sdp| sdp);
+        let mut took = None;
+        for _ in 0..600 {
+            // Relayed candidates come later.
+            world.trickle();
+            world.run(100);
+            if world.has(PeerState::Connected) {
+                took = Some(world.now);
+                break;
+            }
+        }
+        assert!(took.is_some(), "loss {loss}: {}", world.sides[0].core.setup.trace.path().text);
+        // Longer than permissions and channels live without being renewed.
+        for sequence in 1..=900u16 {
+            world.talk(77, sequence, None);
+            world.run(1_000);
+        }
+        let came = world.sides[SUBSCRIBER].packets.len();
+        assert!(came as u64 * 100 >= 880 * (100 - 3 * loss), "loss {loss}: {came} packets");
+        let path = world.sides[0].core.setup.trace.path().text;
+        assert!(path.contains("TURN 192.0.2.1:3478: gave a relay"), "{path}");
+        let gone = world.sides.iter().any(|side| side.states.contains(&PeerState::Disconnected));
+        assert!(loss > 0 || !gone, "{:?}", world.sides[0].states);
+        world.on(PUBLISHER, |core, now| core.close(now));
+        world.run(1_000);
+        let left = world.relay.as_ref().map(|relay| relay.allocations());
+        assert!(loss > 0 || left == Some(1), "it was given back: {left:?}");
+    }
+}
+
+#[test]
+fn what_a_relay_answers_is_told() {
+    for code in [401, 403, 437, 486, 508] {
+        let mut world = World::new(9, 0, turn_server());
+        world.relay = Some(turn::Server::new("192.0.2.1:3478", Some(code)));
+        world.add_track("mic", 77);
+        world.negotiate(|sdp| sdp);
+        world.run(3_000);
+        let path = world.sides[0].core.setup.trace.path().text;
+        assert!(path.contains(&format!("TURN 192.0.2.1:3478: refused with {code}")), "{path}");
+        assert!(world.has(PeerState::Connected), "the direct way is there all the same");
+    }
+    // Nobody is there.
+    let mut world = World::new(9, 0, turn_server());
+    world.add_track("mic", 77);
+    world.negotiate(|sdp| sdp);
+    world.run(30_000);
+    let path = world.sides[0].core.setup.trace.path().text;
+    assert!(path.contains("TURN 192.0.2.1:3478: did not answer"), "{path}");
+}
+
+#[test]
+fn garbage_from_anywhere_is_nothing() {
+    let mut world = World::new(10, 0, turn_server());
+    world.relay = Some(turn::Server::new("192.0.2.1:3478", None));
+    world.add_track("mic", 77);
+    world.negotiate(|sdp| sdp);
+    let mut rng = Rng::new(11);
+    for round in 0..3_000 {
+        let mut garbage: Vec<u8> = (0..rng.between(0, 200)).map(|_| rng.between(0, 255) as u8).collect();
+        if let Some(first) = garbage.first_mut() {
+            *first = [0, 1, 20, 21, 22, 23, 64, 128, 144][round % 9];
+        }
+        if round % 3 == 0 && garbage.len() > 8 {
+            garbage[4..8].copy_from_slice(&[0x21, 0x12, 0xa4, 0x42]);
+        }
+        let from = [at("10.0.0.1:1000"), at("192.0.2.1:3478"), at("203.0.113.9:9")][round / 9 % 3];
+        world.on(SUBSCRIBER, |core, now| core.datagram(now, at("10.0.0.2:2000"), from, &garbage));
+        if round % 10 == 0 {
+            world.run(10);
+        }
+    }
+    assert!(world.until(30_000, |world| world.has(PeerState::Connected)).is_some());
+    let none = candidate::parse("null");
+    assert!(none.is_ok(), "{none:?}");
+}
+
+/// Notes states.
+#[derive(Default)]
+struct States(parking_lot::Mutex<Vec<PeerState>>);
+
+impl PeerObserver for States {
+    fn candidate(&self, _: String) {}
+
+    fn state(&self, state: PeerState) {
+        self.0.lock().push(state);
+    }
+
+    fn track(&self, _: RemoteTrackInfo) -> Option<Box<dyn PacketSink>> {
+        None
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn what_fails_inside_costs_its_own_peer_connection() {
+    let live = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let open = || {
+        let states = Arc::new(States::default());
+        let options = PeerOptions { loopback_only: true, ..PeerOptions::default() };
+        let tasks = super::Tasks::new(tokio::runtime::Handle::current(), live.clone());
+        let gate = Arc::new(super::Gate::new(states.clone()));
+        let names = crate::lookup::Party::new();
+        let shared =
+            Shared::open_peer(PeerKind::Subscriber, options, None, names, Arc::default(), gate, tasks).expect("a peer");
+        (shared, states)
+    };
+    let until = |done: &dyn Fn() -> bool| {
+        let begun = Instant::now();
+        while !done() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "too late");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    };
+    let (well, told) = open();
+    let plans: [fn(&mut Core, Instant) -> EngineResult<()>; 2] = [
+        |_, _| panic!("a planted fault"),
+        |_, _| {
+            // It works, and works.
+            let mut sum = 0u64;
+            let begun = spent();
+            while spent() - begun < Duration::from_millis(600) {
+                sum = std::hint::black_box(sum.wrapping_add(1));
+            }
+            Ok(())
+        },
+    ];
+    for plan in plans {
+        let (ill, states) = open();
+        let _ = ill.call(plan);
+        let after = ill.call(|_, _| Ok(())).expect_err("nobody calls it any more");
+        assert_eq!(after.kind, EngineErrorKind::Internal);
+        until(&|| states.0.lock().contains(&PeerState::Failed));
+        ill.start_close();
+        until(&|| states.0.lock().last() == Some(&PeerState::Closed));
+        assert_eq!(ill.call(|_, _| Ok(())).expect_err("closed").kind, EngineErrorKind::Closed);
+    }
+    well.call(|_, _| Ok(())).expect("the other one lives");
+    assert!(told.0.lock().is_empty());
+    well.start_close();
+    until(&|| live.load(std::sync::atomic::Ordering::SeqCst) == 0);
+}

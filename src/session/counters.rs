@@ -1,0 +1,30 @@
+//! Figures of a call that media tasks count. Must not know: who counts, who reads them.
+
+use std::sync::atomic::AtomicU64;
+
+/// Figures that media tasks count without a lock.
+#[derive(Debug, Default)]
+pub(super) struct MediaCounters {
+    pub received: AtomicU64,
+    pub bytes_received: AtomicU64,
+    pub padding: AtomicU64,
+    pub unplayable: AtomicU64,
+    pub unassigned: AtomicU64,
+    pub sent: AtomicU64,
+    pub bytes_sent: AtomicU64,
+    pub send_failed: AtomicU64,
+    pub frames_played: AtomicU64,
+    pub joined_ms: AtomicU64,
+    pub first_audio_ms: AtomicU64,
+}
+
+/// Sums over all tracks of a call, those that are gone included.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ReceiveTotals {
+    pub lost: u64,
+    pub late: u64,
+    pub concealed: u64,
+    pub fec: u64,
+    pub restored: u64,
+    pub jitter_ms: u32,
+}

@@ -1,0 +1,79 @@
+//! What an application is handed of received audio, and how it wants it. Must not know: where it comes from.
+
+use crate::core::model::TrackKind;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use std::sync::{Arc, Weak};
+
+/// Spare sample buffers kept per call.
+const MAX_SPARE: usize = 64;
+
+/// How the application wants to hear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AudioOptions {
+    pub rate: u32,
+    pub channels: u8,
+    /// 32-bit float instead of 16-bit integer samples.
+    pub float: bool,
+    /// Opus packets instead of samples.
+    pub opus: bool,
+    pub min_delay_ms: u32,
+    pub max_delay_ms: u32,
+    /// False: nobody listens; what arrives is counted and dropped.
+    pub wanted: bool,
+}
+
+/// Interleaved samples, or an Opus packet.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Samples {
+    S16(Vec<i16>),
+    F32(Vec<f32>),
+    Opus(Bytes),
+}
+
+impl Samples {
+    /// What they occupy.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Samples::S16(samples) => samples.capacity() * size_of::<i16>(),
+            Samples::F32(samples) => samples.capacity() * size_of::<f32>(),
+            Samples::Opus(packet) => packet.len(),
+        }
+    }
+}
+
+/// 20 ms of one participant.
+#[derive(Debug)]
+pub struct AudioFrame {
+    pub who: Arc<Who>,
+    pub samples: Samples,
+    pub rate: u32,
+    pub channels: u8,
+    /// RTP timestamp, 48 kHz.
+    pub timestamp: u32,
+    pub level: f32,
+    pub concealed: bool,
+    pub silence: bool,
+    pub(super) spare: Weak<Mutex<Vec<Samples>>>,
+}
+
+impl Drop for AudioFrame {
+    fn drop(&mut self) {
+        if let Some(spare) = self.spare.upgrade() {
+            let mut spare = spare.lock();
+            if spare.len() < MAX_SPARE {
+                spare.push(std::mem::replace(&mut self.samples, Samples::S16(Vec::new())));
+            }
+        }
+    }
+}
+
+/// Whose media it is.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Who {
+    pub user_id: String,
+    pub session_id: String,
+    /// The SFU's name of the track, empty without any.
+    pub track_id: String,
+    pub kind: TrackKind,
+}

@@ -1,0 +1,67 @@
+//! What the log says of a call's doings.
+//! Must not know: how they are done.
+
+use super::shared::Shared;
+use crate::core::{End, EndReason, Event, Output};
+use crate::log::{self, oh_log, Level};
+
+/// So much of the trace of a call that failed is logged.
+const LAST_LINES: usize = 64;
+
+/// What the rules were given and have decided last, of a call that ended by a failure: for who has to find out what
+/// happened, and has no trace of it.
+pub(super) fn failed(shared: &Shared, end: &End) {
+    let failure = end.error.is_some() && !matches!(end.reason, EndReason::Left | EndReason::Shutdown);
+    if failure && log::enabled(Level::Debug) {
+        for line in shared.trace.last(LAST_LINES) {
+            oh_log!(Level::Debug, "{}: trace {}", shared.name, shared.secrets.text(&line));
+        }
+    }
+}
+
+/// What is about to be done, for who has to find out what happened. Never SDP, candidates, urls with
+/// queries or tokens.
+pub(super) fn note(shared: &Shared, output: &Output) {
+    let call = &shared.name;
+    match output {
+        Output::NeedToken => oh_log!(Level::Debug, "{call}: asks the application for a token"),
+        Output::Admit { generation, request, .. } => oh_log!(
+            Level::Debug,
+            "{call}: asks the coordinator to join (generation {}, {} edges excluded)",
+            generation.0,
+            request.migrating_from_list.len()
+        ),
+        Output::OpenSocket { generation, admission, .. } => oh_log!(
+            Level::Debug,
+            "{call}: opens the socket of edge '{}' (generation {})",
+            admission.edge_name,
+            generation.0
+        ),
+        Output::CloseSocket { code, .. } => oh_log!(Level::Debug, "{call}: closes the socket with {code}"),
+        Output::Rpc { id, call: rpc, .. } => oh_log!(Level::Trace, "{call}: {} (request {id})", rpc.name()),
+        Output::Engine { peer, op, action, .. } => {
+            oh_log!(Level::Trace, "{call}: {peer:?} {} (step {op})", action.name())
+        }
+        Output::ClosePeer { peer, .. } => oh_log!(Level::Debug, "{call}: closes the {peer:?}"),
+        Output::Bind { user_id, kind, .. } => {
+            oh_log!(Level::Debug, "{call}: hears {kind:?} of {}", shared.secrets.text(user_id))
+        }
+        Output::Event(Event::Reconnected { strategy, attempts, elapsed_ms, .. }) => {
+            oh_log!(Level::Info, "{call}: back by {strategy:?} after {elapsed_ms} ms and {attempts} attempts")
+        }
+        Output::Event(Event::State { state, previous }) => {
+            oh_log!(Level::Info, "{call}: {previous:?} -> {state:?}")
+        }
+        Output::Event(Event::Ended(end)) => {
+            oh_log!(Level::Info, "{call}: ended, {:?}: {}", end.reason, shared.secrets.text(&end.text))
+        }
+        Output::Event(Event::Error(error) | Event::LocalFailed { error, .. }) => {
+            oh_log!(Level::Warn, "{call}: {}", shared.secrets.text(&error.message))
+        }
+        Output::Event(Event::Media { direction, connected, text }) => match connected {
+            true => oh_log!(Level::Info, "{call}: the {direction:?} is connected"),
+            false => oh_log!(Level::Info, "{call}: the {direction:?} is down: {}", shared.secrets.text(text)),
+        },
+        _ => {}
+    }
+}

@@ -1,0 +1,168 @@
+//! What a call says to the application, what it weighs and what it holds while it waits to be heard.
+//!
+//! Must not know: C, mailboxes of others, rules.
+
+use super::{
+    inflow::{Inflow, Room},
+    lift::Lift,
+};
+use crate::core::model::{DataBody, Pin, RemoteTrack};
+use crate::core::{Event, TrackId};
+use crate::dispatch::{Class, DataLost, Weight};
+use std::sync::{
+    atomic::{AtomicUsize, Ordering},
+    Arc,
+};
+
+/// What a call says to the application.
+#[derive(Debug)]
+pub struct Notice {
+    /// Milliseconds since the join began.
+    pub at_ms: u64,
+    pub event: Event,
+    /// The place that it occupies until the application has had it.
+    _held: Option<Held>,
+    /// The room that it holds until then.
+    _room: Room,
+    /// What takes effect when the application has been told.
+    _lift: Option<Lift>,
+}
+
+/// One of the places that a [`Places`] has; free again when this is dropped.
+#[derive(Debug)]
+struct Held(Places);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.free();
+    }
+}
+
+/// Places for things that are asked for and not yet answered, the answers that wait included.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Places(Arc<AtomicUsize>);
+
+impl Places {
+    /// False when all of `most` are taken.
+    pub fn take(&self, most: usize) -> bool {
+        self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| (n < most).then_some(n + 1)).is_ok()
+    }
+
+    pub fn free(&self) {
+        let _ = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| n.checked_sub(1));
+    }
+}
+
+impl Notice {
+    pub fn new(at_ms: u64, event: Event) -> Self {
+        Self { at_ms, event, _held: None, _room: Room::default(), _lift: None }
+    }
+
+    pub(super) fn lifting(self, lift: Option<Lift>) -> Self {
+        Self { _lift: lift, ..self }
+    }
+
+    /// An answer occupies a place that was taken when it was asked for.
+    pub(super) fn answering(self, places: &Places) -> Self {
+        match self.event {
+            Event::RpcResponse { .. } => Self { _held: Some(Held(places.clone())), ..self },
+            _ => self,
+        }
+    }
+
+    /// What participants send reliably is never dropped here: it holds room, and who brings more waits for some.
+    pub(super) fn holding(mut self, inflow: &Arc<Inflow>) -> Self {
+        let bytes = match &self.event {
+            Event::Data(data) => data.body.size(),
+            Event::RpcRequest { method, payload, .. } => method.len() + payload.len(),
+            _ => return self,
+        };
+        self._room = inflow.take(size_of::<Self>() + bytes);
+        self
+    }
+
+    /// How it is treated where it waits.
+    pub fn class(&self) -> Class {
+        const LOCAL: u64 = 1 << 63;
+        let of_track = |track: TrackId| Class::Vital(LOCAL | track);
+        match &self.event {
+            Event::State { .. } => Class::Vital(0),
+            Event::Joined { .. } => Class::Vital(1),
+            Event::TokenNeeded => Class::Vital(2),
+            Event::Media { direction, .. } => Class::Vital(4 + *direction as u64),
+            Event::LocalPublished { track } | Event::LocalFailed { track, .. } => of_track(*track),
+            Event::TrackPublished { track, .. } | Event::TrackUnpublished { track, .. } if track.local => {
+                Class::Vital(8)
+            }
+            Event::Unsent(_) => Class::Vital(6),
+            Event::DataLost(_) => Class::Vital(9),
+            // Exactly one for each procedure call; of these there are not too many.
+            Event::RpcResponse { .. } => Class::Kept,
+            // They hold room of their own.
+            Event::Data(_) | Event::RpcRequest { .. } => Class::Kept,
+            Event::ParticipantJoined(_)
+            | Event::ParticipantLeft(_)
+            | Event::TrackPublished { .. }
+            | Event::TrackUnpublished { .. } => Class::Roster,
+            _ => Class::Normal,
+        }
+    }
+
+    /// Bytes of payload, and what it says of lost data, should it be lost itself.
+    pub fn weight(&self) -> Weight {
+        let data = match &self.event {
+            Event::DataLost(lost) => DataLost { packets: lost.packets, texts: lost.texts, bytes: lost.bytes },
+            _ => DataLost::default(),
+        };
+        Weight { bytes: bytes(&self.event), data }
+    }
+}
+
+fn track(user_id: &str, session_id: &str, track: &RemoteTrack) -> usize {
+    user_id.len() + session_id.len() + track.weight()
+}
+
+/// Bytes that an event holds beside itself.
+fn bytes(event: &Event) -> usize {
+    match event {
+        Event::ParticipantJoined(p) | Event::ParticipantUpdated(p) | Event::ParticipantLeft(p) => p.weight(),
+        Event::TrackPublished { user_id, session_id, track: t } => track(user_id, session_id, t),
+        Event::TrackUnpublished { user_id, session_id, track: t, .. } => track(user_id, session_id, t),
+        Event::AudioLevel { user_id, session_id, .. }
+        | Event::DominantSpeaker { user_id, session_id }
+        | Event::Quality { user_id, session_id, .. } => user_id.len() + session_id.len(),
+        Event::Pins(pins) => Pin::weight_of(pins),
+        Event::Custom { user_id, custom_type, json } => user_id.len() + custom_type.len() + json.len(),
+        Event::Room(room) => room.weight(),
+        Event::RpcRequest { id, user_id, method, payload, .. } => {
+            id.len() + user_id.len() + method.len() + payload.len()
+        }
+        Event::RpcResponse { answer, .. } => match answer {
+            Ok(payload) => payload.len(),
+            Err(failure) => failure.message.len() + failure.data.len(),
+        },
+        Event::Subscribable { user_id, session_id, track_id, .. } => user_id.len() + session_id.len() + track_id.len(),
+        Event::Joined { session_id, .. } | Event::Reconnected { session_id, .. } => session_id.len(),
+        Event::LocalFailed { error, .. } | Event::Error(error) => error.message.len(),
+        Event::Media { text, .. } => text.len(),
+        Event::Ended(end) => end.text.len(),
+        Event::Data(data) => {
+            let id = match &data.body {
+                DataBody::Text { id, .. } | DataBody::TextPart { id, .. } => id.len(),
+                _ => 0,
+            };
+            id + data.body.size() + data.from.len() + data.session_id.len()
+        }
+        Event::DataEncrypted { user_id, session_id } => user_id.len() + session_id.len(),
+        Event::Unplayable(what) => {
+            size_of_val(&**what) + what.user_id.len() + what.session_id.len() + what.track_id.len() + what.text.len()
+        }
+        Event::State { .. }
+        | Event::TokenNeeded
+        | Event::Counts(_)
+        | Event::Grants(_)
+        | Event::DataLost(_)
+        | Event::Unsent(_)
+        | Event::LocalPublished { .. } => 0,
+    }
+}

@@ -1,0 +1,357 @@
+//! What becomes of packets between the engine and a call's mailbox.
+
+use super::*;
+use crate::core::model::TrackKind;
+use crate::core::{End, EndReason, Event};
+use crate::dispatch::{self, Class, Delivery, Limits, Mailbox};
+use crate::error::Secret;
+use crate::media::opus::Encoder;
+use crate::rtc::engine::MediaKind;
+use bytes::Bytes;
+
+fn playout(media: usize, opus: bool) -> Arc<Playout> {
+    let mailbox = Mailbox::pulled(dispatch::pool(), Limits { control: 64, vital: 8, media, ..Limits::default() });
+    let options = AudioOptions {
+        rate: 48_000,
+        channels: 1,
+        float: false,
+        opus,
+        min_delay_ms: 20,
+        max_delay_ms: 200,
+        wanted: true,
+    };
+    Playout::new(options, call(mailbox))
+}
+
+fn call(mailbox: Mailbox<Notice, AudioFrame>) -> Receiving {
+    Receiving {
+        began: Instant::now(),
+        media: Arc::default(),
+        totals: Arc::default(),
+        secrets: Arc::default(),
+        closed: Arc::default(),
+        mailbox,
+    }
+}
+
+fn info(opus_types: &[u8]) -> RemoteTrackInfo {
+    RemoteTrackInfo {
+        kind: MediaKind::Audio,
+        stream_id: String::new(),
+        track_id: String::new(),
+        rid: String::new(),
+        mid: "0".into(),
+        ssrc: 1,
+        mime: "audio/opus".into(),
+        clock_rate: 48_000,
+        opus_types: opus_types.to_vec(),
+        red: None,
+    }
+}
+
+fn who(track_id: &str) -> Who {
+    let (user_id, session_id) = ("ann".to_owned(), "ann-session".to_owned());
+    Who { user_id, session_id, track_id: track_id.to_owned(), kind: TrackKind::Audio }
+}
+
+fn quiet() -> Tell {
+    Arc::new(|_| true)
+}
+
+/// A tone that is louder the higher `volume` is.
+fn tone(packets: usize, volume: f32) -> Vec<Bytes> {
+    let mut encoder = Encoder::new(&Default::default()).unwrap();
+    let frame = |n: usize| (0..960).map(|i| ((n * 960 + i) as f32 * 0.0576).sin() * volume).collect::<Vec<_>>();
+    (0..packets).map(|n| encoder.encode_f32(&frame(n)).unwrap()).collect()
+}
+
+fn packet(n: usize, payload: &Bytes, payload_type: u8) -> RtpPacket {
+    let (sequence, timestamp) = (n as u16, n as u32 * 960);
+    RtpPacket { sequence, timestamp, ssrc: 1, payload_type, marker: false, payload: payload.clone() }
+}
+
+fn notice() -> Notice {
+    let end = End { reason: EndReason::Left, error: None, text: String::new() };
+    Notice::new(0, Event::Ended(end))
+}
+
+/// All that is in the mailbox: the tracks of frames with their loudness; an empty name for an event.
+fn taken(playout: &Playout) -> Vec<(String, f32)> {
+    let next = || match playout.call.mailbox.next(Duration::ZERO) {
+        Ok(Delivery::Media(frame)) => Some((frame.who.track_id.clone(), frame.level)),
+        Ok(_) => Some((String::new(), 0.0)),
+        Err(_) => None,
+    };
+    std::iter::from_fn(next).collect()
+}
+
+fn counts(playout: &Playout) -> [u64; 4] {
+    let m = &playout.call.media;
+    [&m.received, &m.unplayable, &m.unassigned, &m.padding].map(|c| c.load(Ordering::Relaxed))
+}
+
+#[test]
+fn three_thousand_tracks_over_a_call_all_play() {
+    let playout = playout(64, false);
+    let sound = tone(4, 0.4);
+    // The engine keeps the streams of tracks that are over; the call has many more than are on the air at once.
+    let mut kept = Vec::new();
+    for n in 0..3_000 {
+        let (id, mut sink) = playout.add(&info(&[111]), None, quiet()).expect("a place");
+        playout.bind(id, who(&n.to_string()), false);
+        sound.iter().enumerate().for_each(|(i, payload)| sink.packet(packet(i, payload, 111)));
+        playout.play_out(id);
+        playout.unbind(id);
+        let heard = taken(&playout);
+        assert!(heard.len() >= 4 && heard.iter().all(|(track, _)| *track == n.to_string()), "{n}: {heard:?}");
+        kept.push(sink);
+    }
+    assert_eq!(playout.receivers.load(Ordering::Acquire), 0);
+    // All that are muted may come back.
+    playout.bind(1, who("again"), false);
+    sound.iter().enumerate().for_each(|(i, payload)| kept[0].packet(packet(i, payload, 111)));
+    playout.play_out(1);
+    assert!(taken(&playout).iter().any(|(track, level)| track == "again" && *level > 0.1));
+    drop(kept);
+    assert_eq!(playout.remotes.lock().len(), 0);
+    assert_eq!(counts(&playout)[1..], [0, 0, 0]);
+}
+
+#[test]
+fn nothing_of_a_track_comes_after_the_word_that_it_is_over() {
+    let sound = tone(8, 0.4);
+    for opus in [false, true] {
+        let playout = playout(4_096, opus);
+        for round in 0..150 {
+            let (id, mut sink) = playout.add(&info(&[111]), None, quiet()).unwrap();
+            playout.bind(id, who("t"), false);
+            let over = AtomicBool::new(false);
+            std::thread::scope(|scope| {
+                // The playing task and the engine, as fast as they can.
+                scope.spawn(|| {
+                    let remote = playout.remote(id).unwrap();
+                    for tick in 0.. {
+                        if over.load(Ordering::Acquire) {
+                            return;
+                        }
+                        playout.play(&remote, playout.now() + FRAME * tick);
+                    }
+                });
+                scope.spawn(|| {
+                    for n in 0.. {
+                        if over.load(Ordering::Acquire) {
+                            return;
+                        }
+                        sink.packet(packet(n, &sound[n % 8], 111));
+                    }
+                });
+                std::thread::sleep(Duration::from_micros(round * 7));
+                playout.play_out(id);
+                playout.unbind(id);
+                playout.call.mailbox.post(notice(), Class::Normal);
+                std::thread::sleep(Duration::from_micros(200));
+                over.store(true, Ordering::Release);
+            });
+            let heard = taken(&playout);
+            assert_eq!(heard.last().map(|(track, _)| track.as_str()), Some(""), "{opus} {round}: {heard:?}");
+        }
+    }
+}
+
+#[test]
+fn what_has_come_of_a_track_is_heard_before_it_is_over() {
+    let playout = playout(256, false);
+    let (id, mut sink) = playout.add(&info(&[111]), None, quiet()).unwrap();
+    playout.bind(id, who("t"), false);
+    tone(10, 0.4).iter().enumerate().for_each(|(i, payload)| sink.packet(packet(i, payload, 111)));
+    playout.play_out(id);
+    playout.unbind(id);
+    let loud = taken(&playout).iter().filter(|(_, level)| *level > 0.15).count();
+    assert!((9..=11).contains(&loud), "{loud} frames of ten packets");
+    // Twice, and of a stream that is gone: nothing.
+    playout.play_out(id);
+    drop(sink);
+    playout.play_out(id);
+    playout.unbind(id);
+    playout.bind(id, who("t"), false);
+    assert_eq!(taken(&playout), []);
+}
+
+#[test]
+fn two_tracks_of_one_participant_stay_two() {
+    let playout = playout(256, false);
+    let mut sinks: Vec<_> = [("mic", 0.5f32), ("screen", 0.05)]
+        .into_iter()
+        .map(|(name, volume)| {
+            let (id, sink) = playout.add(&info(&[111]), None, quiet()).unwrap();
+            playout.bind(id, who(name), false);
+            (id, sink, tone(10, volume))
+        })
+        .collect();
+    for n in 0..10 {
+        for (_, sink, sound) in &mut sinks {
+            sink.packet(packet(n, &sound[n], 111));
+        }
+    }
+    sinks.iter().for_each(|(id, ..)| playout.play_out(*id));
+    let heard = taken(&playout);
+    for (track, loud) in [("mic", true), ("screen", false)] {
+        let of: Vec<_> = heard.iter().filter(|(t, level)| t == track && *level > 0.0).skip(2).collect();
+        assert!(of.len() >= 7 && of.iter().all(|(_, level)| (*level > 0.15) == loud), "{track}: {of:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_heard_is_counted_and_told() {
+    let sound = tone(200, 0.4);
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let hear = {
+        let told = told.clone();
+        move || -> Tell {
+            let told = told.clone();
+            Arc::new(move |news| {
+                told.lock().push(news);
+                true
+            })
+        }
+    };
+    // Encrypted end to end, as the SFU says.
+    let playout = playout(256, false);
+    let (id, mut sink) = playout.add(&info(&[111]), None, hear()).unwrap();
+    sink.packet(packet(0, &sound[0], 111));
+    playout.bind(id, who("secret"), true);
+    (1..10).for_each(|n| sink.packet(packet(n, &sound[n], 111)));
+    sink.packet(packet(10, &Bytes::new(), 111));
+    playout.play_out(id);
+    assert_eq!((taken(&playout), counts(&playout)), (vec![], [11, 10, 0, 1]));
+    assert_eq!(*told.lock(), [StreamNews::Came(id, false)]);
+    // Of a payload type that nobody has negotiated, and nothing else: told once. Events beside it are none.
+    told.lock().clear();
+    let (id, mut sink) = playout.add(&info(&[111]), None, hear()).unwrap();
+    playout.bind(id, who("odd"), false);
+    (0..200).for_each(|n| sink.packet(packet(n, &sound[n], 96)));
+    (200..210).for_each(|n| sink.packet(packet(n, &Bytes::from_static(&[1, 2, 3, 4]), 101)));
+    playout.play_out(id);
+    assert_eq!((taken(&playout), counts(&playout)), (vec![], [221, 220, 0, 1]));
+    assert_eq!(*told.lock(), [StreamNews::Came(id, false), StreamNews::Unplayable(id, Unplayable::PayloadType)]);
+    // A later negotiation has it.
+    sink.renegotiated(&info(&[96]));
+    (210..216).for_each(|n| sink.packet(packet(n, &sound[n % 200], 96)));
+    playout.play_out(id);
+    assert!(taken(&playout).iter().any(|(_, level)| *level > 0.15));
+    // Nobody's.
+    let (id, mut sink) = playout.add(&info(&[111]), None, hear()).unwrap();
+    (0..200).for_each(|n| sink.packet(packet(n, &sound[n], 111)));
+    assert_eq!(counts(&playout)[1..], [220, 200, 1]);
+    drop(sink);
+    playout.bind(id, who("late"), false);
+    assert_eq!((taken(&playout), counts(&playout)[2]), (vec![], 200));
+}
+
+#[test]
+fn media_before_the_word_whose_it_is_is_heard_from_its_beginning() {
+    for packets in [3, 10] {
+        let playout = playout(256, false);
+        let (id, mut sink) = playout.add(&info(&[]), None, quiet()).unwrap();
+        let sound = tone(20, 0.4);
+        (0..packets).for_each(|n| sink.packet(packet(n, &sound[n], 109)));
+        playout.bind(id, who("t"), false);
+        playout.play_out(id);
+        let loud = taken(&playout).iter().filter(|(_, level)| *level > 0.15).count();
+        assert!(loud >= packets - 1 && counts(&playout)[1..] == [0, 0, 0], "{packets}: {loud}");
+    }
+}
+
+#[test]
+fn news_of_streams_are_told_again_while_nobody_listens() {
+    let playout = playout(16, false);
+    let (full, heard) = (Arc::new(AtomicBool::new(true)), Arc::new(Mutex::new(Vec::new())));
+    let tell: Tell = {
+        let (full, heard) = (full.clone(), heard.clone());
+        Arc::new(move |news| {
+            let taken = !full.load(Ordering::Acquire);
+            if taken {
+                heard.lock().push(news);
+            }
+            taken
+        })
+    };
+    let (id, mut sink) = playout.add(&info(&[111]), Some(Unplayable::Codec), tell.clone()).unwrap();
+    sink.packet(packet(0, &Bytes::from_static(&[1]), 0));
+    assert_eq!(*heard.lock(), []);
+    full.store(false, Ordering::Release);
+    sink.packet(packet(1, &Bytes::from_static(&[1]), 0));
+    assert_eq!(*heard.lock(), [StreamNews::Came(id, false), StreamNews::Unplayable(id, Unplayable::Codec)]);
+    full.store(true, Ordering::Release);
+    drop(sink);
+    full.store(false, Ordering::Release);
+    let (other, _sink) = playout.add(&info(&[111]), None, tell).unwrap();
+    assert_eq!(heard.lock()[2..], [StreamNews::Gone(id), StreamNews::Came(other, false)]);
+}
+
+#[test]
+fn names_of_servers_that_repeat_secrets_are_redacted_in_frames_too() {
+    let playout = playout(64, false);
+    playout.call.secrets.learn(&Secret::new("head5ecretHead.pay5ecretLoad.sig5ecretNature0123"));
+    let (id, mut sink) = playout.add(&info(&[111]), None, quiet()).expect("a place");
+    let name = "x head5ecretHead.pay5ecretLoad.sig5ecretNature0123 y".to_owned();
+    let (user_id, session_id, track_id) = (name.clone(), name.clone(), name);
+    playout.carry_out(Output::Bind { id, user_id, session_id, kind: TrackKind::Audio, track_id, silent: false });
+    tone(4, 0.4).iter().enumerate().for_each(|(i, payload)| sink.packet(packet(i, payload, 111)));
+    playout.play_out(id);
+    let mut frames = 0;
+    while let Ok(Delivery::Media(frame)) = playout.call.mailbox.next(Duration::ZERO) {
+        frames += 1;
+        for text in [&frame.who.user_id, &frame.who.session_id, &frame.who.track_id] {
+            assert!(text.starts_with("x ") && text.ends_with(" y") && !text.contains("5ecret"), "{text}");
+        }
+    }
+    assert!(frames >= 4, "{frames}");
+}
+
+#[test]
+fn what_is_forgotten_gives_its_place_back_and_may_come_again() {
+    let mailbox = Mailbox::pulled(dispatch::pool(), Limits { control: 64, vital: 8, media: 64, ..Limits::default() });
+    let began = Instant::now().checked_sub(Duration::from_secs(60)).expect("a clock that is not new");
+    let playout = Playout::new(playout(1, false).options, Receiving { began, ..call(mailbox) });
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let tell = || -> Tell {
+        let heard = heard.clone();
+        Arc::new(move |news| {
+            heard.lock().push(news);
+            true
+        })
+    };
+    // More than there are places, and the engine keeps them all.
+    let mut sinks = Vec::new();
+    for n in 0..limits::REMOTE_TRACKS + 10 {
+        let (id, sink) = playout.add(&info(&[111]), None, tell()).unwrap_or_else(|| panic!("no place for track {n}"));
+        playout.carry_out(Output::Forget { id });
+        playout.carry_out(Output::Forget { id });
+        assert_eq!(heard.lock().drain(..).collect::<Vec<_>>(), [StreamNews::Came(id, false), StreamNews::Gone(id)]);
+        sinks.push(sink);
+    }
+    assert_eq!(playout.remotes.lock().len(), 0);
+    sinks.drain(1..);
+    assert_eq!(*heard.lock(), [], "gone once");
+    // Packets that were still on their way wake nobody.
+    let sound = tone(10, 0.4);
+    let (id, mut sink) = playout.add(&info(&[111]), None, tell()).unwrap();
+    let remote = playout.remote(id).unwrap();
+    playout.carry_out(Output::Forget { id });
+    heard.lock().clear();
+    (0..3).for_each(|n| sink.packet(packet(n, &sound[n], 111)));
+    assert_eq!((heard.lock().len(), counts(&playout)), (0, [3, 0, 3, 0]));
+    // After a while they are of a track that comes anew, and is played from its beginning.
+    remote.forgotten.store(1, Ordering::Release);
+    (3..10).for_each(|n| sink.packet(packet(n, &sound[n], 111)));
+    let again = match heard.lock()[..] {
+        [StreamNews::Came(again, true)] if again != id => again,
+        ref other => panic!("{other:?}"),
+    };
+    playout.bind(again, who("again"), false);
+    playout.play_out(again);
+    assert!(taken(&playout).iter().filter(|(_, level)| *level > 0.15).count() >= 5);
+    drop(sink);
+    assert_eq!(heard.lock()[1..], [StreamNews::Gone(again)]);
+}

@@ -1,0 +1,285 @@
+//! A fair share of the I/O threads: each call has a budget of reads from the network, and reads no more when it is
+//! used up.
+//!
+//! Datagrams and pieces of a stream are counted, not time: a count is the same on a slow machine, on a busy one and
+//! under a tool that looks at memory. A call's own budget is its own, whatever the others do; beyond it calls draw on
+//! what they have in common. So a call that a server floods slows its server down (the socket is not read), and
+//! leaves the others their time. Every task of a call runs inside [`Share::run`], which bounds what one turn does.
+//! Must not know: what the tasks do, calls, the runtime.
+
+use parking_lot::Mutex;
+use std::{
+    cell::{Cell, RefCell},
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+/// Reads a second that a call has for itself: forty voices.
+const OWN: f64 = 2_000.0;
+/// Reads a second that all calls together have beyond that, for each processor.
+const COMMON: f64 = 20_000.0;
+/// Saved up, at most: a burst as at a join passes.
+const OWN_SAVED: f64 = 4_000.0;
+const COMMON_SAVED: f64 = 8_000.0;
+/// Whoever has to wait looks again after this time at the latest: the common budget may have grown.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// A task that has run so long lets the others have their turn.
+const TURN: Duration = Duration::from_millis(1);
+/// Datagrams that one task reads in one turn.
+const DATAGRAMS: u32 = 16;
+/// Bytes of a stream that count as one read.
+const PIECE: usize = 4_096;
+
+thread_local! {
+    /// Whose task runs on this thread, and since when.
+    static CURRENT: RefCell<Option<(Arc<Share>, Instant)>> = const { RefCell::new(None) };
+    static READ: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Reads that may be made; negative while they are owed.
+#[derive(Debug)]
+struct Bucket {
+    left: f64,
+    at: Option<Instant>,
+}
+
+impl Bucket {
+    fn refill(&mut self, now: Instant, rate: f64, most: f64) {
+        let passed = self.at.map_or(most, |at| rate * now.saturating_duration_since(at).as_secs_f64());
+        // Times come from several threads, and not in order.
+        self.at = Some(self.at.map_or(now, |at| at.max(now)));
+        self.left = (self.left + passed).min(most);
+    }
+}
+
+static ALL: Mutex<Bucket> = Mutex::new(Bucket { left: 0.0, at: None });
+
+fn processors() -> f64 {
+    static COUNT: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
+    *COUNT.get_or_init(|| std::thread::available_parallelism().map_or(1, |n| n.get().min(4))) as f64
+}
+
+/// The budget of one call.
+#[derive(Debug)]
+pub struct Share {
+    own: Mutex<Bucket>,
+}
+
+impl Default for Share {
+    fn default() -> Self {
+        Self { own: Mutex::new(Bucket { left: 0.0, at: None }) }
+    }
+}
+
+impl Share {
+    /// The share of the task that runs here now; a new one outside of any.
+    pub fn current() -> Arc<Self> {
+        CURRENT.with_borrow(|current| current.as_ref().map(|(share, _)| share.clone())).unwrap_or_default()
+    }
+
+    /// Runs a task of the call, in turns that are bounded. What it starts belongs to the call, too.
+    pub fn run<F: Future>(self: &Arc<Self>, task: F) -> Run<F> {
+        Run { share: self.clone(), task: Box::pin(task) }
+    }
+
+    /// Notes a datagram that was read.
+    pub fn read_one(&self) {
+        self.spend(Instant::now(), 1.0);
+    }
+
+    /// Notes so many bytes that were read from a stream.
+    pub fn read_bytes(&self, bytes: usize) {
+        self.spend(Instant::now(), bytes.div_ceil(PIECE) as f64);
+    }
+
+    fn spend(&self, now: Instant, reads: f64) {
+        let mut own = self.own.lock();
+        own.refill(now, OWN, OWN_SAVED);
+        own.left -= reads;
+        if own.left < 0.0 {
+            Self::borrow(&mut own, now);
+        }
+    }
+
+    /// Pays what is owed out of the common budget, as far as it goes.
+    fn borrow(own: &mut Bucket, now: Instant) {
+        let mut all = ALL.lock();
+        all.refill(now, COMMON * processors(), COMMON_SAVED * processors());
+        let paid = all.left.max(0.0).min(-own.left);
+        all.left -= paid;
+        own.left += paid;
+    }
+
+    /// How long nothing more is to be read; `None`: go on.
+    pub fn wait(&self) -> Option<Duration> {
+        let mut own = self.own.lock();
+        if own.left < 0.0 {
+            let now = Instant::now();
+            own.refill(now, OWN, OWN_SAVED);
+            if own.left < 0.0 {
+                Self::borrow(&mut own, now);
+            }
+        }
+        // What is left after paying is noise of the arithmetic.
+        (own.left < -1e-6).then(|| Duration::from_secs_f64(-own.left / OWN).clamp(Duration::from_millis(1), LOOK_AGAIN))
+    }
+
+    /// Waits until the call may read on. Cancel safe.
+    pub async fn admitted(&self) {
+        while let Some(wait) = self.wait() {
+            tokio::time::sleep(wait).await;
+        }
+    }
+}
+
+/// Lets others have their turn when this task has had its own. To be awaited between two pieces of work.
+pub async fn breathe() {
+    let over = CURRENT.with_borrow(|current| current.as_ref().is_some_and(|(_, since)| since.elapsed() >= TURN));
+    if over {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Whether one more datagram may be read in this turn; counts it.
+pub fn one_more() -> bool {
+    let read = READ.get();
+    READ.set(read + 1);
+    read < DATAGRAMS || CURRENT.with_borrow(Option::is_none)
+}
+
+/// See [`Share::run`].
+#[derive(Debug)]
+pub struct Run<F> {
+    share: Arc<Share>,
+    task: Pin<Box<F>>,
+}
+
+/// Takes the share off the thread again, also when a task panics.
+struct Turn(Option<(Arc<Share>, Instant)>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        CURRENT.with_borrow_mut(|current| *current = self.0.take());
+    }
+}
+
+impl<F: Future> Future for Run<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        READ.set(0);
+        let mine = (self.share.clone(), Instant::now());
+        let _turn = Turn(CURRENT.with_borrow_mut(|current| current.replace(mine)));
+        self.task.as_mut().poll(cx)
+    }
+}
+
+/// The common budget is used up, and nothing comes for a while. The tests that need it so take turns.
+#[cfg(test)]
+pub(crate) fn without_common() -> WithoutCommon {
+    static ONE_BY_ONE: Mutex<()> = Mutex::new(());
+    let turn = ONE_BY_ONE.lock();
+    *ALL.lock() = Bucket { left: 0.0, at: Some(Instant::now() + Duration::from_secs(60)) };
+    WithoutCommon { _turn: turn }
+}
+
+/// See [`without_common`].
+#[cfg(test)]
+pub(crate) struct WithoutCommon {
+    _turn: parking_lot::MutexGuard<'static, ()>,
+}
+
+#[cfg(test)]
+impl Drop for WithoutCommon {
+    fn drop(&mut self) {
+        *ALL.lock() = Bucket { left: 0.0, at: None };
+    }
+}
+
+/// The most that a call reads in this time without the common budget.
+#[cfg(test)]
+pub(crate) fn own_reads(within: Duration) -> usize {
+    (OWN_SAVED + OWN * within.as_secs_f64()) as usize + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_reads_more_than_its_share_waits_and_nobody_else() {
+        let _dry = without_common();
+        let (greedy, modest) = (Share::default(), Share::default());
+        let start = Instant::now();
+        for ms in 0..1_000u32 {
+            let now = start + Duration::from_millis(u64::from(ms));
+            greedy.spend(now, 20.0);
+            modest.spend(now, 1.0);
+        }
+        let read = OWN_SAVED + OWN;
+        assert!((greedy.own.lock().left + 20_000.0 - read).abs() < 10.0, "{greedy:?}");
+        assert!(modest.own.lock().left > OWN_SAVED - 10.0, "{modest:?}");
+        assert_eq!((greedy.wait(), modest.wait()), (Some(LOOK_AGAIN), None));
+        let paid = |share: &Share| {
+            *ALL.lock() = Bucket { left: COMMON_SAVED, at: Some(Instant::now()) };
+            share.wait().is_none()
+        };
+        assert!((0..3).any(|_| paid(&greedy)), "what is common and unused is anybody's: {greedy:?}");
+        assert_eq!(modest.wait(), None);
+    }
+
+    #[test]
+    fn bytes_of_a_stream_count_by_the_piece() {
+        let _dry = without_common();
+        let share = Share::default();
+        let begun = Instant::now();
+        for bytes in [1, PIECE, PIECE + 1] {
+            share.read_bytes(bytes);
+        }
+        let left = share.own.lock().left;
+        let refilled = OWN * begun.elapsed().as_secs_f64();
+        assert!((OWN_SAVED - 4.0..=OWN_SAVED - 4.0 + refilled).contains(&left), "{left}");
+    }
+
+    #[test]
+    fn tasks_know_their_call_and_what_they_start_belongs_to_it() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let share = Arc::new(Share::default());
+        let (outer, inner) = (share.clone(), Arc::new(Share::default()));
+        runtime.block_on(share.run(async move {
+            assert!(Arc::ptr_eq(&Share::current(), &outer));
+            inner.run(async { assert!(Arc::ptr_eq(&Share::current(), &inner)) }).await;
+            tokio::task::yield_now().await;
+            assert!(Arc::ptr_eq(&Share::current(), &outer));
+            assert_eq!((0..20).filter(|_| one_more()).count(), DATAGRAMS as usize);
+            tokio::task::yield_now().await;
+            assert!(one_more(), "another turn");
+        }));
+        assert!(!Arc::ptr_eq(&Share::current(), &share));
+        assert!((0..100).all(|_| one_more()), "outside of any call nothing is counted");
+    }
+
+    #[test]
+    fn a_long_turn_is_interrupted() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let others = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let count = others.clone();
+        runtime.block_on(Arc::new(Share::default()).run(async move {
+            tokio::spawn(async move {
+                loop {
+                    count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                    tokio::task::yield_now().await;
+                }
+            });
+            for _ in 0..5 {
+                let since = Instant::now();
+                while since.elapsed() < 2 * TURN {}
+                breathe().await;
+            }
+        }));
+        assert!(others.load(std::sync::atomic::Ordering::SeqCst) >= 4);
+    }
+}

@@ -1,0 +1,75 @@
+/*
+ * join_free.c - oh_call_join against oh_client_free on another thread.
+ *
+ * Expected: the join succeeds, and then destroy is called once; or it fails, and then destroy is never called and
+ * nothing is written to the handle.
+ */
+#include "peer.h"
+
+#include <stdio.h>
+
+typedef struct round {
+    oh_client client;
+    atomic_int at_start, destroyed;
+    unsigned delay;
+    oh_call call;
+    oh_result result;
+} round_;
+
+static void on_event(void *data, oh_call call, const oh_event *event)
+{
+    (void)data, (void)call, (void)event;
+}
+
+static void destroyed(void *data)
+{
+    atomic_fetch_add(&((round_ *)data)->destroyed, 1);
+}
+
+static void both(void *arg, unsigned index)
+{
+    round_ *r = arg;
+    atomic_fetch_add(&r->at_start, 1);
+    while (atomic_load(&r->at_start) < 2) {}
+    if (index) {
+        for (volatile unsigned i = 0; i < r->delay; i++) {}
+        oh_client_free(r->client);
+        return;
+    }
+    oh_call_options what = OH_CALL_OPTIONS_INIT;
+    what.id = "join-free";
+    what.handlers.on_event = on_event;
+    what.handlers.destroy = destroyed;
+    what.handlers.user_data = r;
+    r->result = oh_call_join(r->client, &what, &r->call);
+}
+
+int main(void)
+{
+    enum { ROUNDS = 400 };
+    static round_ all[ROUNDS];
+    int won = 0, count = (int)rounds(ROUNDS);
+
+    test_begin("join_free");
+    test_step(40, "%d rounds", count);
+    for (int i = 0; i < count; i++) {
+        round_ *r = &all[i];
+        r->client = client_for("racer");
+        r->call.id = 7;
+        r->delay = (unsigned)(test_random() % 60000);
+        on_threads(2, both, r);
+        if (r->result == OH_OK) {
+            won++;
+            CHECK(r->call.id != 7);
+            CHECK_EQ(atomic_load(&r->destroyed), 1); /* the free has waited for it */
+        } else {
+            CHECK_OH(r->result, OH_ERR_HANDLE);
+            CHECK_EQ(r->call.id, 7);
+        }
+        oh_client_free(r->client);
+    }
+    printf("           the join won %d of %d\n", won, count);
+    CHECK_OK(oh_shutdown_wait(ms(5000)));
+    for (int i = 0; i < count; i++) CHECK_EQ(atomic_load(&all[i].destroyed), all[i].result == OH_OK);
+    return test_end();
+}

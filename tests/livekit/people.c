@@ -1,0 +1,355 @@
+/*
+ * people.c - who is in the room, what the server says of oneself, and what one may do.   test: timeout=120
+ *
+ * Expected: a participant that joins under the identity of another one replaces it: LEFT with its reason, its call
+ * answered, the count right; what the server changes about oneself is an event, 60 kB of metadata whole; who may not do
+ * something is refused at once, by name; kind, rights and a muted track are told of others; a moderator's unmute is told
+ * before anything is sent, and waits for the application with hold_unmute; a message beyond max_message_bytes is a limit
+ * with its name and size, and no loop of resumes.
+ */
+#include "livekit.h"
+#include "peer.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What the events say that the recorder does not keep; under the recorder's lock. */
+typedef struct seen {
+    char user[64];                    /* of this participant */
+    size_t metadata;                  /* its length */
+    char name[64], attributes[256];
+    int local, kind, reason, left;
+    uint32_t rights;
+    int muted_published, published;   /* TRACK_PUBLISHED of its tracks, muted and not */
+    int told, held, heard_before;     /* of the local track */
+    oh_event_grants grants;
+    rec_heard before;
+    recorder *ear;                    /* who hears the local participant */
+} seen;
+
+static void watch(recorder *r, oh_call call, const oh_event *e)
+{
+    seen *s = r->data;
+    (void)call;
+    if (e->kind == OH_EVENT_TRACK_PUBLISHED && e->u.track.local && s->ear)
+        /* The packets wait for this callback. */
+        s->heard_before = rec_wait_tone(s->ear, e->u.track.user_id, 620, ms(400));
+    pthread_mutex_lock(&r->lock);
+    switch (e->kind) {
+    case OH_EVENT_PARTICIPANT_JOINED:
+    case OH_EVENT_PARTICIPANT_UPDATED:
+    case OH_EVENT_PARTICIPANT_LEFT:
+        if (strcmp(e->u.participant.user_id, s->user)) break;
+        s->metadata = strlen(e->u.participant.metadata);
+        snprintf(s->name, sizeof s->name, "%s", e->u.participant.name);
+        snprintf(s->attributes, sizeof s->attributes, "%s", e->u.participant.attributes);
+        s->local = (int)e->u.participant.local;
+        s->kind = e->u.participant.kind;
+        s->rights = e->u.participant.rights;
+        if (e->kind == OH_EVENT_PARTICIPANT_LEFT) {
+            s->reason = e->u.participant.reason;
+            s->left++;
+        }
+        break;
+    case OH_EVENT_TRACK_PUBLISHED:
+        if (e->u.track.local) {
+            s->told++;
+            s->held = (int)e->u.track.held;
+        } else if (!strcmp(e->u.track.user_id, s->user)) {
+            if (e->u.track.muted) s->muted_published++;
+            else s->published++;
+        }
+        break;
+    case OH_EVENT_GRANTS:
+        s->grants = e->u.grants;
+        break;
+    default:
+        break;
+    }
+    pthread_cond_broadcast(&r->changed);
+    pthread_mutex_unlock(&r->lock);
+}
+
+static void watched(peer *p, seen *s, const char *user)
+{
+    memset(s, 0, sizeof *s);
+    snprintf(s->user, sizeof s->user, "%s", user);
+    p->rec = rec_new();
+    p->rec->first = watch;
+    p->rec->data = s;
+}
+
+static int metadata_is(recorder *r, void *arg)
+{
+    return ((seen *)r->data)->metadata == *(size_t *)arg;
+}
+
+static int was_told(recorder *r, void *arg)
+{
+    return ((seen *)r->data)->told >= *(int *)arg;
+}
+
+static int has_left(recorder *r, void *arg)
+{
+    return ((seen *)r->data)->left >= *(int *)arg;
+}
+
+static void join_with(peer *p, const char *user, const char *room, const oh_access_token_options *grants,
+                      const oh_call_options *more)
+{
+    oh_call_options what = OH_CALL_OPTIONS_INIT;
+    char token[8192];
+    if (more) what = *more;
+    livekit_token(user, room, grants, token, sizeof token);
+    what.token = token;
+    peer_join(p, user, room, &what);
+}
+
+static void replaced(void)
+{
+    peer bob = { 0 }, first = { 0 }, second = { 0 };
+    seen s;
+    oh_rpc_options rpc = OH_RPC_OPTIONS_INIT;
+    uint64_t id;
+    int once = 1;
+
+    test_step(30, "a participant that comes back under its identity");
+    watched(&bob, &s, "alice");
+    peer_join(&bob, "bob", "replaced", NULL);
+    peer_join(&first, "alice", "replaced", NULL);
+    rec_event joined = EXPECT(bob.rec, OH_EVENT_PARTICIPANT_JOINED, "alice", ms(5000));
+    peer_talk(&first, 440);
+    CHECK_THAT(rec_wait_tone(bob.rec, "alice", 440, ms(10000)), "bob does not hear alice");
+    rpc.to = "alice";
+    rpc.method = "never answered";
+    CHECK_OK(oh_call_rpc(bob.call, &rpc, &id));
+    EXPECT(first.rec, OH_EVENT_RPC_REQUEST, "bob", ms(5000));
+    size_t mark = rec_mark(bob.rec);
+    peer_join(&second, "alice", "replaced", NULL);
+    CHECK_THAT(rec_wait_until(bob.rec, has_left, &once, ms(5000)), "nobody says that the first alice is gone");
+    CHECK_EQ(s.reason, OH_LEAVE_REPLACED);
+    rec_event left = EXPECT_FROM(bob.rec, mark, OH_EVENT_PARTICIPANT_LEFT, "alice", 0);
+    CHECK_STR(left.session, joined.session);
+    rec_event answer = EXPECT_FROM(bob.rec, mark, OH_EVENT_RPC_RESPONSE, NULL, ms(5000));
+    CHECK_EQ(answer.track, id);
+    CHECK_EQ(answer.code, OH_RPC_RECIPIENT_DISCONNECTED);
+    EXPECT_FROM(bob.rec, mark, OH_EVENT_TRACK_UNPUBLISHED, "alice", ms(5000));
+    EXPECT_FROM(bob.rec, mark, OH_EVENT_PARTICIPANT_JOINED, "alice", ms(5000));
+    CHECK_EQ(peer_stats(&bob).participants, 2);
+    peer_talk(&second, 620);
+    CHECK_THAT(rec_wait_tone(bob.rec, "alice", 620, ms(10000)), "bob does not hear the second alice");
+    CHECK_EQ(s.left, 1);
+    peer_close(&first);
+    peer_close(&second);
+    peer_close(&bob);
+}
+
+/*
+ * A call of the room's administration with so much metadata. Newer servers answer when they have seen the change; `ends`:
+ * the participant may have ended by it before that.
+ */
+static void metadata(const char *room, const char *user, size_t size, int ends)
+{
+    char *body = malloc(size + 512);
+    int status, head;
+    CHECK(body);
+    head = sprintf(body, "{\"room\":\"%s\",\"identity\":\"%s\",\"metadata\":\"", room, user);
+    memset(body + head, 'm', size);
+    strcpy(body + head + size, "\"}");
+    char *answer = http("POST", "/ctl/update_participant", body, &status);
+    CHECK_THAT(status == 200 || (ends && strstr(answer, "not_found")), "the server does not take %zu bytes of metadata: %s", size, answer);
+    free(answer);
+    free(body);
+}
+
+static void about_me(void)
+{
+    peer alice = { 0 }, bob = { 0 };
+    seen me, her;
+    oh_access_token_options grants = OH_ACCESS_TOKEN_OPTIONS_INIT;
+    size_t length = 2;
+
+    test_step(20, "what the server says of oneself, at the join and later");
+    watched(&alice, &me, "alice");
+    watched(&bob, &her, "alice");
+    peer_join(&bob, "bob", "about", NULL);
+    grants.name = "Alice";
+    grants.metadata = "m0";
+    grants.attributes_json = "{\"a\":\"1\"}";
+    join_with(&alice, "alice", "about", &grants, NULL);
+    CHECK_THAT(rec_wait_until(alice.rec, metadata_is, &length, ms(5000)), "alice hears nothing of herself");
+    CHECK_EQ(me.local, 1);
+    CHECK_STR(me.name, "Alice");
+    CHECK_STR(me.attributes, "{\"a\":\"1\"}");
+    CHECK_THAT(rec_wait_until(bob.rec, metadata_is, &length, ms(5000)), "bob hears nothing of alice");
+    CHECK_EQ(her.local, 0);
+    CHECK_EQ(her.kind, OH_PARTICIPANT_STANDARD);
+    CHECK_EQ(her.rights, OH_RIGHT_AUDIO | OH_RIGHT_VIDEO | OH_RIGHT_SCREEN_SHARE | OH_RIGHT_DATA | OH_RIGHT_SUBSCRIBE);
+    long first = rec_wait(alice.rec, OH_EVENT_PARTICIPANT_UPDATED, "alice", 0, 0, NULL);
+    CHECK(first > rec_wait(alice.rec, OH_EVENT_JOINED, NULL, 0, 0, NULL));
+    length = 60000; /* the server itself takes 64000 at most */
+    metadata("about", "alice", length, 0);
+    CHECK_THAT(rec_wait_until(alice.rec, metadata_is, &length, ms(5000)), "alice has %zu bytes of metadata", me.metadata);
+    CHECK_THAT(rec_wait_until(bob.rec, metadata_is, &length, ms(5000)), "of alice there are %zu bytes", her.metadata);
+    CHECK_EQ(rec_count(alice.rec, OH_EVENT_ERROR) + rec_count(bob.rec, OH_EVENT_ERROR), 0);
+    peer_close(&alice);
+
+    test_step(20, "a track that is published muted");
+    oh_audio_track_options muted = OH_AUDIO_TRACK_OPTIONS_INIT;
+    int published = 0;
+    muted.muted = 1;
+    peer_join(&alice, "alice", "about", NULL);
+    CHECK_OK(oh_call_publish_audio(alice.call, &muted, &alice.mic));
+    rec_event e = EXPECT(bob.rec, OH_EVENT_TRACK_PUBLISHED, "alice", ms(5000));
+    CHECK(*e.text);
+    CHECK_EQ(her.muted_published, 1);
+    size_t mark = rec_mark(bob.rec);
+    CHECK_OK(oh_track_set_muted(alice.mic, 0));
+    EXPECT_FROM(bob.rec, mark, OH_EVENT_TRACK_PUBLISHED, "alice", ms(5000));
+    CHECK_EQ(her.muted_published, 1);
+    published = her.published;
+    CHECK_EQ(published, 1);
+    peer_close(&alice);
+    peer_close(&bob);
+}
+
+static void expect_refused(oh_result result, const char *which)
+{
+    char text[512];
+    CHECK_EQ(result, OH_ERR_REFUSED);
+    oh_last_error(text, sizeof text);
+    CHECK_THAT(strstr(text, which), "'%s' does not say which right is missing (%s)", text, which);
+}
+
+static int knows_grants(recorder *r, void *arg)
+{
+    return ((seen *)r->data)->grants.data == *(uint32_t *)arg;
+}
+
+static void rights(void)
+{
+    peer p = { 0 };
+    seen s;
+    oh_access_token_options grants = OH_ACCESS_TOKEN_OPTIONS_INIT;
+    oh_rpc_options rpc = OH_RPC_OPTIONS_INIT;
+    oh_subscriber subscriber;
+    oh_track track;
+    uint32_t yes = 1;
+
+    test_step(20, "what may not be done is refused at once");
+    watched(&p, &s, "none");
+    grants.no_publish = grants.no_subscribe = grants.no_data = 1;
+    join_with(&p, "none", "rights", &grants, NULL);
+    EXPECT(p.rec, OH_EVENT_GRANTS, NULL, ms(5000));
+    CHECK_EQ(s.grants.audio + s.grants.video + s.grants.screen_share + s.grants.data + s.grants.subscribe, 0);
+    CHECK_EQ(s.grants.update_metadata + s.grants.hidden + s.grants.recorder, 0);
+    rpc.to = "somebody";
+    rpc.method = "m";
+    expect_refused(oh_call_publish_audio(p.call, NULL, &track), "send audio");
+    expect_refused(oh_call_send_data(p.call, NULL, "x", 1), "send data");
+    expect_refused(oh_call_send_text(p.call, NULL, "x"), "send data");
+    expect_refused(oh_call_rpc(p.call, &rpc, NULL), "send data");
+    expect_refused(oh_call_rpc_answer(p.call, "id", "x", 0, NULL), "send data");
+    expect_refused(oh_call_set_attributes(p.call, "N", NULL, NULL), "name, metadata and attributes");
+    CHECK_OK(oh_call_subscriber(p.call, &subscriber));
+    expect_refused(oh_subscriber_set_track(subscriber, "TR_x", NULL), "receive tracks");
+    CHECK_EQ(rec_count(p.rec, OH_EVENT_ERROR) + rec_count(p.rec, OH_EVENT_LOCAL_FAILED), 0);
+
+    test_step(20, "and may be once it is allowed");
+    ctl("update_participant",
+        "{\"room\":\"rights\",\"identity\":\"none\",\"permission\":{\"can_subscribe\":true,\"can_publish\":true,"
+        "\"can_publish_data\":true,\"can_update_metadata\":true}}");
+    CHECK_THAT(rec_wait_until(p.rec, knows_grants, &yes, ms(5000)), "the new rights are not told");
+    CHECK_EQ(s.grants.audio + s.grants.subscribe + s.grants.update_metadata, 3);
+    CHECK_OK(oh_call_send_data(p.call, NULL, "x", 1));
+    CHECK_OK(oh_call_set_attributes(p.call, "N", NULL, NULL));
+    CHECK_OK(oh_call_publish_audio(p.call, NULL, &p.mic));
+    EXPECT(p.rec, OH_EVENT_LOCAL_PUBLISHED, NULL, ms(10000));
+    CHECK_EQ(rec_count(p.rec, OH_EVENT_ERROR), 0);
+    peer_close(&p);
+}
+
+static void unmuted(int hold)
+{
+    peer alice = { 0 }, bob = { 0 };
+    seen s;
+    oh_call_options what = OH_CALL_OPTIONS_INIT;
+    char track[256], room[32];
+    int once = 1;
+
+    test_step(30, hold ? "a moderator unmutes, and the application agrees" : "a moderator unmutes");
+    snprintf(room, sizeof room, "unmuted%d", hold);
+    what.hold_unmute = (uint32_t)hold;
+    watched(&alice, &s, "nobody");
+    peer_join(&bob, "bob", room, NULL);
+    join_with(&alice, "alice", room, NULL, &what);
+    peer_talk(&alice, 620);
+    CHECK_THAT(rec_wait_tone(bob.rec, "alice", 620, ms(10000)), "bob does not hear alice");
+    snprintf(track, sizeof track, "%s", EXPECT(bob.rec, OH_EVENT_TRACK_PUBLISHED, "alice", 0).text);
+    ctl("mute", "{\"room\":\"%s\",\"identity\":\"alice\",\"track_sid\":\"%s\",\"muted\":true}", room, track);
+    rec_event e = EXPECT(alice.rec, OH_EVENT_TRACK_UNPUBLISHED, "alice", ms(5000));
+    CHECK_EQ(e.cause, 3);
+    CHECK_STR(e.text, track);
+    CHECK_THAT(rec_wait_no_tone(bob.rec, "alice", 620, ms(5000)), "bob hears alice, who was muted");
+    s.ear = bob.rec;
+    ctl("mute", "{\"room\":\"%s\",\"identity\":\"alice\",\"track_sid\":\"%s\",\"muted\":false}", room, track);
+    CHECK_THAT(rec_wait_until(alice.rec, was_told, &once, ms(5000)), "alice is not told");
+    CHECK_THAT(!s.heard_before, "bob heard alice before she was told");
+    CHECK_EQ(s.held, hold);
+    if (hold) {
+        CHECK_THAT(!rec_wait_tone(bob.rec, "alice", 620, ms(400)), "bob hears alice, who did not agree");
+        CHECK_OK(oh_track_set_muted(alice.mic, 0));
+    }
+    CHECK_THAT(rec_wait_tone(bob.rec, "alice", 620, ms(5000)), "bob does not hear alice");
+    CHECK_EQ(s.told, 1);
+    CHECK_EQ(rec_count(alice.rec, OH_EVENT_ERROR), 0);
+    peer_close(&alice);
+    peer_close(&bob);
+}
+
+static void too_large(void)
+{
+    oh_client_options where = OH_CLIENT_OPTIONS_INIT;
+    oh_call_options what = OH_CALL_OPTIONS_INIT;
+    peer p = { 0 };
+    rec_event e;
+    char token[8192], room[] = "large";
+
+    test_step(40, "a message that is larger than the application takes");
+    livekit_token("small", room, NULL, token, sizeof token);
+    where.protocol = OH_PROTOCOL_LIVEKIT;
+    where.url = livekit_url();
+    where.token = token;
+    where.max_message_bytes = 16384;
+    p.rec = rec_new();
+    snprintf(p.user, sizeof p.user, "small");
+    CHECK_OK(oh_client_new(&where, &p.client));
+    what.handlers = rec_handlers(p.rec);
+    CHECK_OK(oh_call_join(p.client, &what, &p.call));
+    CHECK_OK(oh_call_wait(p.call, OH_STATE_JOINED, ms(10000)));
+    metadata(room, "small", 30000, 1);
+    e = EXPECT(p.rec, OH_EVENT_ERROR, NULL, ms(5000));
+    CHECK_EQ(e.error, OH_ERR_LIMIT);
+    CHECK_THAT(strstr(e.text, "max_message_bytes") && strstr(e.text, "(16384)"), "which limit? %s", e.text);
+    EXPECT(p.rec, OH_EVENT_RECONNECTED, NULL, ms(10000));
+    metadata(room, "small", 30000, 1); /* the same again: no loop of reconnects */
+    e = EXPECT(p.rec, OH_EVENT_ENDED, NULL, ms(10000));
+    CHECK_EQ(e.error, OH_ERR_LIMIT);
+    CHECK_THAT(strstr(e.text, "max_message_bytes"), "which limit? %s", e.text);
+    CHECK(rec_count(p.rec, OH_EVENT_RECONNECTED) == 1);
+    peer_close(&p);
+}
+
+int main(void)
+{
+    test_begin("people");
+    replaced();
+    about_me();
+    rights();
+    unmuted(0);
+    unmuted(1);
+    too_large();
+    return test_end();
+}
