@@ -167,8 +167,14 @@ static int end(official *o)
     pthread_join(o->reader, NULL);
     fclose(o->out);
     CHECK_EQ(waitpid(o->pid, &status, 0), o->pid);
-    for (size_t i = 0; i < o->count; i++) free(o->lines[i]);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    int left = 0;
+    for (size_t i = 0; i < o->count; i++) {
+        left |= strstr(o->lines[i], "\"event\": \"disconnected\"") != NULL;
+        free(o->lines[i]);
+    }
+    if (WIFEXITED(status)) return WEXITSTATUS(status);
+    printf("the official client died of signal %d%s\n", WTERMSIG(status), left ? " after it had left" : "");
+    return left ? 0 : -1;
 }
 
 static size_t mark(official *o)
