@@ -68,7 +68,8 @@ async fn one_call(engine: &WebRtcEngine, early: bool) -> Arc<dyn Peer> {
         until("connected", || hears.iter().all(|h| h.connected.load(Ordering::SeqCst) > 0)).await;
         for i in 0..20 {
             let payload = bytes::Bytes::from_static(b"payload");
-            writer.write(i, u32::from(i) * 960, false, None, payload).await.expect("a packet is taken");
+            let packet = RtpOut { sequence: i, timestamp: u32::from(i) * 960, payload, ..RtpOut::default() };
+            writer.send(packet).expect("a packet is taken");
         }
     }
     let close = async { tokio::join!(publisher.close(), subscriber.close()) };

@@ -3,24 +3,16 @@
 //! Must not know: any engine's types, signalling, calls. Methods are cancel-safe only where said.
 
 use crate::core::model::{IceServer, Path, PeerKind};
-use crate::media::payload::Red;
+use crate::media::audio::payload::Red;
+pub use crate::media::clock::SenderReport;
+pub use crate::media::frame::{TrackControl, TrackFeedback};
+pub use crate::media::rtp::{RtpOut, RtpPacket};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// One RTP packet, header extensions already taken off (RFC 3550).
-#[derive(Clone, Debug)]
-pub struct RtpPacket {
-    pub sequence: u16,
-    pub timestamp: u32,
-    pub ssrc: u32,
-    pub payload_type: u8,
-    pub marker: bool,
-    pub payload: Bytes,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MediaKind {
@@ -55,6 +47,12 @@ pub trait PacketSink: Send {
 
     /// The track goes on after a negotiation; its payload types may be others.
     fn renegotiated(&mut self, _info: &RemoteTrackInfo) {}
+
+    /// What the track's sender says of its clocks, every few seconds.
+    fn report(&mut self, _report: SenderReport) {}
+
+    /// By which the sender can be asked for something; told once, before the first packet.
+    fn controlled_by(&mut self, _control: Arc<dyn TrackControl>) {}
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,7 +181,7 @@ pub trait Engine: Send + Sync + 'static {
 #[async_trait]
 pub trait Peer: Send + Sync + 'static {
     /// Publisher: adds a sendonly audio transceiver. Negotiated by the next `create_offer`.
-    async fn add_audio(&self, spec: AudioSenderSpec) -> EngineResult<Arc<dyn RtpWriter>>;
+    async fn add_audio(&self, spec: AudioSenderSpec) -> EngineResult<Arc<dyn RtpSender>>;
 
     /// Publisher: what `add_audio` added under this track id is no longer sent: its m-line becomes
     /// inactive with the next offer and leaves `LocalOffer::mids`. Unknown ids: nothing happens.
@@ -225,21 +223,21 @@ pub trait Peer: Send + Sync + 'static {
     async fn close(&self);
 }
 
-/// Sends RTP on one sender. Sequence numbers and timestamps are the caller's.
-#[async_trait]
-pub trait RtpWriter: Send + Sync + 'static {
-    /// Sends one packet. `level_dbov` is the loudness of its audio as RFC 6464 counts it, 0
-    /// (loudest) to 127 (silence) meaning 0 to -127 dBov; it travels in a header extension if one
-    /// was negotiated, larger values count as 127. Errors carry no payload. Before the negotiation
-    /// is done the packet is dropped silently.
-    async fn write(
-        &self,
-        sequence: u16,
-        timestamp: u32,
-        marker: bool,
-        level_dbov: Option<u8>,
-        payload: Bytes,
-    ) -> EngineResult<()>;
+/// Hears what those who receive a track say of it.
+pub type Hears = Arc<dyn Fn(TrackFeedback) + Send + Sync>;
+
+/// Sends RTP on one sender. Usable from any thread.
+pub trait RtpSender: Send + Sync + 'static {
+    /// Sends one packet, at once: neither the network nor other work of the peer connection is waited for. While the
+    /// peer connection is busy the packet is sent as soon as it is not; of many that wait, the oldest are dropped.
+    /// Before the negotiation is done the packet is dropped silently.
+    ///
+    /// # Errors
+    /// `Closed` after close; `Internal` when the engine refuses. Errors carry no payload.
+    fn send(&self, packet: RtpOut) -> EngineResult<()>;
+
+    /// From now on `hears` is told what those who receive say of it, on the engine's task: hand off, never block.
+    fn hear(&self, _hears: Hears) {}
 }
 
 /// Sends on one data channel. Usable from any task.

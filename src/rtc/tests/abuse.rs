@@ -124,7 +124,10 @@ async fn everything_after_close_says_closed() {
     assert_eq!(kind(peer.set_local_answer(offer).await), EngineErrorKind::Closed);
     assert_eq!(kind(peer.add_candidate("{}".into()).await), EngineErrorKind::Closed);
     assert_eq!(kind(peer.stats_json().await), EngineErrorKind::Closed);
-    assert_eq!(kind(writer.write(1, 1, false, None, Bytes::from_static(b"x")).await), EngineErrorKind::Closed);
+    assert_eq!(
+        kind(writer.send(RtpOut { payload: Bytes::from_static(b"x"), ..RtpOut::default() })),
+        EngineErrorKind::Closed
+    );
     assert_eq!(hear.states.lock().as_slice(), [PeerState::Closed]);
     until("no task is left", || engine.live_tasks() == 0).await;
 }

@@ -168,7 +168,8 @@ async fn only_channels_are_offered_and_audio_joins() {
     let unknown = publisher.remove_audio("unknown").await;
     assert!(unknown.is_ok(), "nothing happens");
     publisher.remove_audio("mic").await.expect("it is removed");
-    writer.write(9, 9, false, None, Bytes::from_static(b"late")).await.expect("dropped silently");
+    let late = RtpOut { sequence: 9, timestamp: 9, payload: Bytes::from_static(b"late"), ..RtpOut::default() };
+    writer.send(late).expect("dropped silently");
     let offer = negotiate(&sfu, &publisher, false).await;
     assert!(offer.mids.is_empty(), "{:?}", offer.mids);
     let audio = offer.sdp.split("m=").find(|part| part.starts_with("audio")).expect("the m-line stays");

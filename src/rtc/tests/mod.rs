@@ -213,16 +213,15 @@ impl Pair {
 }
 
 /// Sends until `done`, one packet each 5 ms; returns how many were sent.
-async fn send_until(writer: &Arc<dyn RtpWriter>, first: u16, mut done: impl FnMut() -> bool) -> u16 {
+async fn send_until(writer: &Arc<dyn RtpSender>, first: u16, mut done: impl FnMut() -> bool) -> u16 {
     let mut sent = 0u16;
     soon("media arrives", async {
         while !done() {
             let payload = Bytes::copy_from_slice(&[sent as u8, 7, 7]);
             let timestamp = u32::from(sent) * 960;
-            writer
-                .write(first.wrapping_add(sent), timestamp, false, Some(30), payload)
-                .await
-                .expect("a packet is taken");
+            let sequence = first.wrapping_add(sent);
+            let packet = RtpOut { sequence, timestamp, marker: false, level_dbov: Some(30), payload };
+            writer.send(packet).expect("a packet is taken");
             sent = sent.wrapping_add(1);
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

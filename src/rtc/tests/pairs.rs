@@ -16,10 +16,8 @@ async fn rtp_flows_as_it_was_written() {
     for i in 0..200u16 {
         let payload = Bytes::from(vec![i as u8; 1 + usize::from(i)]);
         let sequence = 65_400u16.wrapping_add(i);
-        writer
-            .write(sequence, 0xffff_f000u32.wrapping_add(960 * u32::from(i)), i % 10 == 0, None, payload)
-            .await
-            .unwrap();
+        let timestamp = 0xffff_f000u32.wrapping_add(960 * u32::from(i));
+        writer.send(RtpOut { sequence, timestamp, marker: i % 10 == 0, level_dbov: None, payload }).unwrap();
     }
     until("200 packets", || {
         pair.heard.packets(0).iter().filter(|p| p.sequence.wrapping_sub(65_400) < 200).count() == 200
@@ -59,10 +57,8 @@ async fn tracks_added_mid_session() {
     send_until(&first, 1, || !pair.heard.packets(0).is_empty()).await;
     let second = pair.publisher.add_audio(spec("two")).await.unwrap();
     let third = pair.publisher.add_audio(spec("three")).await.unwrap();
-    second
-        .write(1, 1, false, None, Bytes::from_static(b"early"))
-        .await
-        .expect("dropped silently before its negotiation");
+    let early = RtpOut { sequence: 1, timestamp: 1, payload: Bytes::from_static(b"early"), ..RtpOut::default() };
+    second.send(early).expect("dropped silently before its negotiation");
     let offer = pair.negotiate(false, |sdp| sdp).await;
     assert_eq!(offer.mids, ["0", "1", "2"]);
     send_until(&second, 100, || pair.heard.infos().len() == 2).await;

@@ -2,7 +2,7 @@
 
 use super::stack::Sfu;
 use super::*;
-use crate::media::{payload::Red, red};
+use crate::media::audio::{payload::Red, red};
 
 fn with_red(track: &str, red: u8) -> AudioSenderSpec {
     AudioSenderSpec { red, ..spec(track) }
@@ -15,18 +15,19 @@ fn frame(i: u16) -> Bytes {
 
 /// Packets of one sender, numbered on: a number that was sent before would be a replay (RFC 3711 §3.3.2).
 struct Talk {
-    writer: Arc<dyn RtpWriter>,
+    writer: Arc<dyn RtpSender>,
     next: u16,
 }
 
 impl Talk {
-    fn new(writer: Arc<dyn RtpWriter>) -> Self {
+    fn new(writer: Arc<dyn RtpSender>) -> Self {
         Self { writer, next: 1 }
     }
 
     async fn send(&mut self, count: u16) {
         for i in self.next..self.next + count {
-            self.writer.write(i, u32::from(i) * 960, false, None, frame(i)).await.expect("a packet is taken");
+            let packet = RtpOut { sequence: i, timestamp: u32::from(i) * 960, payload: frame(i), ..RtpOut::default() };
+            self.writer.send(packet).expect("a packet is taken");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         self.next += count;

@@ -220,7 +220,7 @@ async fn subscriber_of_another_stack() {
     assert_eq!(heard.count(PeerState::Closed), 1);
 }
 
-async fn publish(engine: &WebRtcEngine, sfu: &Sfu) -> (Arc<dyn Peer>, Arc<Hear>, Arc<dyn RtpWriter>, Instant) {
+async fn publish(engine: &WebRtcEngine, sfu: &Sfu) -> (Arc<dyn Peer>, Arc<Hear>, Arc<dyn RtpSender>, Instant) {
     let (publisher, out) = peer(engine, PeerKind::Publisher).await;
     let writer = publisher.add_audio(spec("mic")).await.expect("a sender");
     let offer = publisher.offer(false).await.expect("an offer");

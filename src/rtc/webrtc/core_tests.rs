@@ -44,6 +44,9 @@ struct Side {
     tracks: Vec<RemoteTrackInfo>,
     channels: Vec<String>,
     data: Vec<Bytes>,
+    reports: Vec<SenderReport>,
+    /// What is said of senders, by SSRC.
+    said: Vec<(u32, TrackFeedback)>,
     next: Option<Ms>,
 }
 
@@ -87,6 +90,8 @@ impl World {
                 tracks: Vec::new(),
                 channels: Vec::new(),
                 data: Vec::new(),
+                reports: Vec::new(),
+                said: Vec::new(),
                 next: None,
             }
         };
@@ -121,6 +126,8 @@ impl World {
                 News::Candidate(json) => side.candidates.push(json),
                 News::Came(Came::Packet(_, packet)) => side.packets.push(packet),
                 News::Came(Came::Track(_, info)) => side.tracks.push(info),
+                News::Came(Came::Report(_, report)) => side.reports.push(report),
+                News::Feedback(line, feedback) => side.said.push((line.ssrc, feedback)),
                 News::ChannelOpen(label) => side.channels.push(label.to_string()),
                 _ => {}
             }
@@ -234,6 +241,45 @@ fn connect(seed: u64, loss: u64) -> (World, Option<Ms>) {
     world.negotiate(|sdp| sdp);
     let took = world.until(60_000, |world| world.has(PeerState::Connected));
     (world, took)
+}
+
+#[test]
+fn what_both_sides_say_of_a_stream_reaches_the_other() {
+    let (mut world, took) = connect(7, 0);
+    took.expect("connected");
+    // One packet in ten never gets here.
+    for sequence in 1..=400u16 {
+        if sequence % 10 != 5 {
+            world.talk(77, sequence, None);
+        }
+        world.run(20);
+    }
+    let reports = &world.sides[SUBSCRIBER].reports;
+    assert!(reports.len() >= 4, "{reports:?}");
+    // Both clocks go on alike.
+    let (first, last) = (reports[0], reports[reports.len() - 1]);
+    let passed = last.ntp.micros_since(first.ntp);
+    let ticks = i64::from(last.rtp_time.wrapping_sub(first.rtp_time)) * 1_000_000 / 48_000;
+    assert!(passed > 3_000_000 && passed.abs_diff(ticks) < 60_000, "{passed} {ticks}");
+    let said = std::mem::take(&mut world.sides[PUBLISHER].said);
+    let report = said.iter().rev().find_map(|(ssrc, feedback)| match feedback {
+        TrackFeedback::Report { fraction_lost, total_lost, round_trip, .. } => {
+            assert_eq!(*ssrc, 77);
+            Some((*fraction_lost, *total_lost, *round_trip))
+        }
+        _ => None,
+    });
+    let (fraction, total, round_trip) = report.expect("a report");
+    assert!((10..=45).contains(&fraction) && (20..=40).contains(&total), "{fraction}/256, {total} in all");
+    let round_trip = round_trip.expect("a report of ours was answered");
+    assert!((10..=100).contains(&round_trip.as_millis()), "{round_trip:?}");
+    // A key frame is asked for.
+    world.on(SUBSCRIBER, |core, now| core.request_key_frame(now, 77)).expect("it is connected");
+    world.on(SUBSCRIBER, |core, now| core.request_key_frame(now, 78)).expect("of nobody's stream");
+    world.run(200);
+    let asked = |(ssrc, feedback): &&(u32, TrackFeedback)| (*ssrc, *feedback) == (77, TrackFeedback::KeyFrame);
+    assert_eq!(world.sides[PUBLISHER].said.iter().filter(asked).count(), 1, "{:?}", world.sides[PUBLISHER].said);
+    assert!(world.sides[PUBLISHER].said.iter().all(|(ssrc, _)| *ssrc == 77));
 }
 
 #[test]

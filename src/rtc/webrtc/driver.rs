@@ -13,6 +13,7 @@ use super::super::trace::Trace;
 use super::super::udp::{bind_addresses, PlainSocket};
 use super::core::{Core, News, Setup};
 use super::inbound::Came;
+use super::writer::Control;
 use super::{closed, error};
 use crate::core::model::PeerKind;
 use crate::log::{oh_log, Level};
@@ -22,11 +23,12 @@ use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -38,6 +40,8 @@ const NAME: Duration = Duration::from_secs(3);
 const MAX_CALL: Duration = Duration::from_millis(250);
 /// Errors of a socket in a row after which it is given up.
 const MAX_ERRORS: u32 = 64;
+/// Packets of media that may wait while somebody else is inside.
+const MAX_WAITING: usize = 64;
 /// The longest datagram that is of any use.
 const DATAGRAM: usize = 2_048;
 /// Messages of one channel that wait to be read before none is taken from the engine.
@@ -129,6 +133,12 @@ pub(super) struct Shared {
     gate: Arc<Gate>,
     tasks: Tasks,
     inside: Mutex<Option<Inside>>,
+    /// Media that came while somebody else was inside: the task sends it.
+    waiting: Mutex<VecDeque<rtc::rtp::Packet>>,
+    /// Streams of which a key frame is asked for.
+    wanted: Mutex<BTreeSet<u32>>,
+    /// Whether there is some of either.
+    waits: AtomicBool,
     /// Wakes the task.
     waker: AtomicWaker,
     /// Whether the task is over.
@@ -179,6 +189,9 @@ impl Shared {
             gate,
             tasks,
             inside: Mutex::new(Some(Inside { core, sockets: sockets.clone(), broken: false })),
+            waiting: Mutex::default(),
+            wanted: Mutex::default(),
+            waits: AtomicBool::new(false),
             waker: AtomicWaker::new(),
             over: Mutex::new(false),
         });
@@ -219,9 +232,54 @@ impl Shared {
         self.with(true, work)
     }
 
-    /// The same for what changes no deadline.
-    pub(super) fn send<T>(&self, work: impl FnOnce(&mut Core, Instant) -> EngineResult<T>) -> EngineResult<T> {
-        self.with(false, work)
+    /// Sends a packet of media. Whoever is inside is not waited for: then the task sends it, in its order.
+    pub(super) fn send_rtp(&self, packet: rtc::rtp::Packet) -> EngineResult<()> {
+        self.open()?;
+        let Some(mut inside) = self.inside.try_lock() else {
+            let mut waiting = self.waiting.lock();
+            if waiting.len() >= MAX_WAITING {
+                waiting.pop_front();
+            }
+            waiting.push_back(packet);
+            self.waits.store(true, Ordering::Release);
+            drop(waiting);
+            self.waker.wake();
+            return Ok(());
+        };
+        let Some(inside) = inside.as_mut() else { return Err(closed()) };
+        self.send_waiting(inside);
+        let now = self.now();
+        let sent = inside.work(false, |core| core.write_rtp(now, packet));
+        if inside.core.has_news() {
+            self.waker.wake();
+        }
+        sent.unwrap_or_else(|| Err(error(EngineErrorKind::Internal, "the engine failed inside")))
+    }
+
+    /// Asks for a key frame of a stream, with the task's next turn; asked twice until then is asked once.
+    pub(super) fn request_key_frame(&self, ssrc: u32) {
+        let mut wanted = self.wanted.lock();
+        if wanted.len() < MAX_WAITING {
+            wanted.insert(ssrc);
+        }
+        self.waits.store(true, Ordering::Release);
+        drop(wanted);
+        self.waker.wake();
+    }
+
+    /// Sends what had to wait.
+    fn send_waiting(&self, inside: &mut Inside) {
+        if !self.waits.swap(false, Ordering::AcqRel) {
+            return;
+        }
+        let now = self.now();
+        for packet in std::mem::take(&mut *self.waiting.lock()) {
+            // Who sent it is not there any more to hear what became of it.
+            let _ = inside.work(false, |core| core.write_rtp(now, packet));
+        }
+        for ssrc in std::mem::take(&mut *self.wanted.lock()) {
+            let _ = inside.work(false, |core| core.request_key_frame(now, ssrc));
+        }
     }
 
     pub(super) fn look<T>(&self, look: impl FnOnce(&mut Core) -> T) -> EngineResult<T> {
@@ -362,6 +420,7 @@ impl Driver {
         let shared = self.shared.clone();
         let mut inside = shared.inside.lock();
         let inside = inside.as_mut()?;
+        shared.send_waiting(inside);
         let now = shared.now();
         let done = inside.work(timed, |core| work(core, now));
         self.deadline = if inside.broken { None } else { inside.core.deadline() };
@@ -440,7 +499,9 @@ impl Driver {
                     }
                 }
                 News::Came(Came::Track(id, info)) => {
-                    if let Some(sink) = gate.track(info) {
+                    let control = Control { ssrc: info.ssrc, shared: Arc::downgrade(&self.shared) };
+                    if let Some(mut sink) = gate.track(info) {
+                        sink.controlled_by(Arc::new(control));
                         self.sinks.insert(id, sink);
                     }
                 }
@@ -449,6 +510,14 @@ impl Driver {
                         sink.renegotiated(&info);
                     }
                 }
+                News::Came(Came::Report(id, report)) => {
+                    if let Some(sink) = self.sinks.get_mut(&id) {
+                        sink.report(report);
+                    }
+                }
+                // It was told whose it is.
+                News::Came(Came::Feedback(..)) => {}
+                News::Feedback(line, feedback) => line.tell(feedback),
                 News::Came(Came::Gone(id)) => drop(self.sinks.remove(&id)),
                 News::Came(Came::Unassigned { ssrc, packets, new }) => gate.unassigned(ssrc, packets, new),
                 News::Unplayable(info) => gate.unplayable(info),
@@ -514,5 +583,58 @@ impl Driver {
             self.shared.gate.data_unread(&label, messages, bytes);
         }
         self.sinks.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nobody;
+
+    impl PeerObserver for Nobody {
+        fn candidate(&self, _: String) {}
+        fn state(&self, _: PeerState) {}
+        fn track(&self, _: RemoteTrackInfo) -> Option<Box<dyn PacketSink>> {
+            None
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn media_waits_for_nobody_and_goes_in_its_order() {
+        let options = PeerOptions { loopback_only: true, ..PeerOptions::default() };
+        let trace = Arc::new(Trace::new(&[], &[]));
+        let (gate, handle) = (Arc::new(Gate::new(Arc::new(Nobody))), tokio::runtime::Handle::current());
+        let tasks = Tasks::new(handle, Arc::default());
+        let open = Shared::open_peer(PeerKind::Publisher, options, None, Party::new(), trace, gate, tasks);
+        let shared = open.expect("a peer connection");
+        let packet = |sequence_number| rtc::rtp::Packet {
+            header: rtc::rtp::Header { version: 2, sequence_number, ..Default::default() },
+            payload: Bytes::from_static(b"x"),
+        };
+        {
+            // Somebody works inside for long.
+            let inside = shared.inside.lock();
+            for n in 0..1_000 {
+                assert!(shared.send_rtp(packet(n)).is_ok());
+            }
+            let waiting: Vec<u16> = shared.waiting.lock().iter().map(|p| p.header.sequence_number).collect();
+            assert_eq!(waiting, (1_000 - MAX_WAITING as u16..1_000).collect::<Vec<_>>(), "the newest, in their order");
+            drop(inside);
+        }
+        let gone = async {
+            while shared.waits.load(Ordering::Acquire) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), gone).await.expect("the task sends what waited");
+        assert!(shared.send_rtp(packet(1_000)).is_ok() && shared.waiting.lock().is_empty());
+        let mut over = shared.closed.subscribe();
+        shared.start_close();
+        tokio::time::timeout(Duration::from_secs(20), over.wait_for(|over| *over))
+            .await
+            .expect("closed")
+            .expect("told");
+        assert!(shared.send_rtp(packet(1_001)).is_err());
     }
 }

@@ -364,7 +364,7 @@ async fn talking_neighbour() -> (Pair, tokio::task::JoinHandle<()>, Gaps, Durati
         for i in 1_000u16.. {
             tick.tick().await;
             let payload = Bytes::from_static(b"neighbour");
-            let _ = writer.write(i, u32::from(i) * 960, false, None, payload).await;
+            let _ = writer.send(RtpOut { sequence: i, timestamp: u32::from(i) * 960, payload, ..RtpOut::default() });
         }
     });
     let gaps = Gaps::watch(neighbour.heard.clone());

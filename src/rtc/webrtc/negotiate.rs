@@ -7,7 +7,7 @@ use super::super::engine::*;
 use super::super::refuse::{self, Refused};
 use super::super::sdp::{self, Receiving};
 use super::core::{Core, News};
-use super::media::{opus, AUDIO_LEVEL_URI, OPUS};
+use super::media::{opus, OPUS};
 use super::writer::Line;
 use super::{described, error};
 use rtc::media_stream::MediaStreamTrack;
@@ -55,6 +55,13 @@ pub(super) struct Negotiation {
 struct Sender {
     spec: AudioSenderSpec,
     line: Arc<Line>,
+}
+
+impl Negotiation {
+    /// The sender with this SSRC.
+    pub(super) fn line(&self, ssrc: u32) -> Option<Arc<Line>> {
+        self.senders.iter().find(|sender| sender.line.ssrc == ssrc).map(|sender| sender.line.clone())
+    }
 }
 
 fn called<T>(kind: EngineErrorKind, what: &str, result: Made<T>) -> EngineResult<T> {
@@ -249,7 +256,7 @@ impl Core {
         let Some(mut sender) = self.pc.rtp_sender(id.into()).filter(|_| sends) else { return line.stop() };
         let parameters = sender.get_parameters().rtp_parameters.clone();
         let codec = parameters.codecs.iter().find(|c| c.rtp_codec.mime_type.eq_ignore_ascii_case(OPUS));
-        let level = parameters.header_extensions.iter().find(|extension| extension.uri == AUDIO_LEVEL_URI);
+        let level = parameters.header_extensions.iter().find(|extension| extension.uri == sdp::LEVEL_EXTENSION);
         // Nothing is sent that the engine has not agreed to.
         let red = red.filter(|red| parameters.codecs.iter().any(|c| c.payload_type == *red)).unwrap_or(0);
         match codec {

@@ -23,7 +23,7 @@ impl Drop for PcPeer {
 
 #[async_trait]
 impl Peer for PcPeer {
-    async fn add_audio(&self, spec: AudioSenderSpec) -> EngineResult<Arc<dyn RtpWriter>> {
+    async fn add_audio(&self, spec: AudioSenderSpec) -> EngineResult<Arc<dyn RtpSender>> {
         let ssrc = getrandom::u32().map_err(|_| error(EngineErrorKind::System, "no randomness"))?.max(1);
         let line = Arc::new(Line::new(ssrc, spec.red));
         self.0.call(|core, now| core.add_audio(now, spec, line.clone()))?;
