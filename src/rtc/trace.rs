@@ -36,6 +36,8 @@ struct Flow {
     allocation_refused: u16,
     /// A relay does not let this side speak with a peer.
     permission_refused: u16,
+    /// The relay that it gave is not kept any longer.
+    refresh_refused: u16,
     dtls_sent: u32,
     dtls_received: u32,
 }
@@ -183,11 +185,14 @@ impl Trace {
             Some(0..=3) => match stun_type(datagram) {
                 Some(0x0101) => self.flow(from, |flow| flow.answered += 1),
                 Some(0x0111) => self.flow(from, |flow| flow.refused = error_code(datagram)),
-                Some(0x0103) => self.flow(from, |flow| flow.relayed = true),
+                Some(0x0103) => self.flow(from, |flow| (flow.relayed, flow.refresh_refused) = (true, 0)),
                 Some(0x0113) => self.flow(from, |flow| flow.allocation_refused = error_code(datagram)),
                 // A stale nonce is no refusal.
-                Some(0x0118) if error_code(datagram) != 438 => {
+                Some(0x0118 | 0x0119) if error_code(datagram) != 438 => {
                     self.flow(from, |flow| flow.permission_refused = error_code(datagram));
+                }
+                Some(0x0114) if error_code(datagram) != 438 => {
+                    self.flow(from, |flow| flow.refresh_refused = error_code(datagram));
                 }
                 Some(0x0001) => self.flow(from, |flow| flow.heard += 1),
                 _ => {}
@@ -276,8 +281,12 @@ impl Seen {
             let went = flows.iter().any(|flow| if server.turn { flow.relayed } else { flow.answered > 0 });
             let asked = flows.iter().any(|flow| if server.turn { flow.allocations > 0 } else { flow.asked > 0 });
             let kept = flows.iter().map(|flow| flow.permission_refused).max().unwrap_or(0);
+            let lost = flows.iter().map(|flow| flow.refresh_refused).max().unwrap_or(0);
             let _ = match (went, refused.unwrap_or(0)) {
                 _ if !server.failure.is_empty() => write!(text, "; {protocol} {}: {}", server.name, server.failure),
+                (true, _) if server.turn && lost > 0 => {
+                    write!(text, "; {protocol} {}: gave a relay, and took it back with {lost}", server.name)
+                }
                 (true, _) if server.turn && kept > 0 => {
                     write!(text, "; {protocol} {}: gave a relay, and refused to use it with {kept}", server.name)
                 }
@@ -385,6 +394,7 @@ mod tests {
         trace.received(at("192.0.2.1:3478"), &stun(0x0118, Some(438)));
         assert!(trace.path().text.contains("a.example.com:3478: gave a relay;"));
         trace.received(at("192.0.2.1:3478"), &stun(0x0118, Some(403)));
+        trace.received(at("192.0.2.1:3478"), &stun(0x0114, Some(438)));
         let path = trace.path();
         assert!(!path.silent, "servers are not the other side");
         for told in [
@@ -398,6 +408,12 @@ mod tests {
         ] {
             assert!(path.text.contains(told), "{told} is not in {}", path.text);
         }
+        trace.received(at("192.0.2.1:3478"), &stun(0x0114, Some(437)));
+        let told = "TURN a.example.com:3478: gave a relay, and took it back with 437";
+        assert!(trace.path().text.contains(told), "{}", trace.path().text);
+        // Given anew.
+        trace.received(at("192.0.2.1:3478"), &stun(0x0103, None));
+        assert!(!trace.path().text.contains("437"), "{}", trace.path().text);
     }
 
     #[test]
