@@ -5,11 +5,10 @@
 //! nothing else. Kinds and numbers only, no address of a candidate, no name fragment, no password.
 //! Must not know: any engine's types, rules.
 
-use super::sdp;
-use crate::core::model::{IceServer, Path};
+use crate::core::model::{candidate::Attribute, IceServer, Path};
 use parking_lot::Mutex;
 use std::fmt::Write;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 /// Candidates of the other side, and addresses that were spoken with, that are remembered.
 const MAX_REMOTE: usize = 64;
@@ -64,17 +63,8 @@ struct Seen {
 #[derive(Debug, Default)]
 pub struct Trace(Mutex<Seen>);
 
-fn kind(candidate: &str) -> Option<usize> {
-    let words: Vec<&str> = candidate.split_ascii_whitespace().collect();
-    let at = words.iter().position(|word| *word == "typ")?;
-    KINDS.iter().position(|kind| words.get(at + 1).is_some_and(|word| word.eq_ignore_ascii_case(kind)))
-}
-
-/// The address in a candidate attribute (RFC 8839 §5.1).
-fn address(candidate: &str) -> Option<SocketAddr> {
-    let mut words = candidate.split_ascii_whitespace().skip(4);
-    let address: IpAddr = words.next()?.parse().ok()?;
-    Some(SocketAddr::new(address, words.next()?.parse().ok()?))
+fn kind(candidate: &Attribute<'_>) -> Option<usize> {
+    KINDS.iter().position(|kind| candidate.kind.eq_ignore_ascii_case(kind))
 }
 
 /// Scheme, host and port of a STUN or TURN URL (RFC 7064, RFC 7065).
@@ -119,14 +109,15 @@ impl Trace {
 
     /// A candidate of this side.
     pub fn local(&self, candidate: &str) {
-        if let Some(kind) = kind(candidate) {
+        if let Some(kind) = Attribute::parse(candidate).as_ref().and_then(kind) {
             self.0.lock().gathered[kind] += 1;
         }
     }
 
     /// A candidate of the other side.
     pub fn remote(&self, candidate: &str) {
-        let (Some(kind), Some(address)) = (kind(candidate), address(candidate)) else { return };
+        let Some(candidate) = Attribute::parse(candidate) else { return };
+        let (Some(kind), Some(address)) = (kind(&candidate), candidate.udp()) else { return };
         let mut seen = self.0.lock();
         if seen.remote.len() < MAX_REMOTE && !seen.remote.iter().any(|(known, _)| *known == address) {
             seen.remote.push((address, kind));
@@ -136,9 +127,7 @@ impl Trace {
     /// The candidates in the other side's description.
     pub fn remote_description(&self, sdp: &str) {
         for candidate in sdp.lines().filter_map(|line| line.trim().strip_prefix("a=candidate:")) {
-            if sdp::is_udp_candidate(&format!("candidate:{candidate}")) {
-                self.remote(candidate);
-            }
+            self.remote(candidate);
         }
     }
 
@@ -317,6 +306,7 @@ fn counted(counts: [u32; 4]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::IpAddr;
 
     fn stun(kind: u16, error: Option<u16>) -> Vec<u8> {
         let mut message = vec![0; 20];

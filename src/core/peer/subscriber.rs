@@ -23,7 +23,8 @@ struct Offer {
 #[derive(Debug)]
 enum Step {
     Idle,
-    Answering(Op),
+    /// The engine answers this description.
+    Answering(Op, String),
     /// The answer is in force here, and waits for a candidate to be sent before it.
     Gathering(String),
     Sending(u64),
@@ -198,10 +199,11 @@ impl Subscriber {
     }
 
     fn answer(&mut self, cx: &mut Context) -> Settled {
-        let Some(offer) = self.current.as_ref().map(|o| o.sdp.clone()) else { return Ok(()) };
-        self.connection.check_identity(&offer)?;
-        let candidates = self.connection.give_candidates(&offer);
-        self.step = Step::Answering(self.connection.op(cx, Action::Answer { offer, candidates }));
+        let Some(description) = self.current.as_mut().map(|o| std::mem::take(&mut o.sdp)) else { return Ok(()) };
+        self.connection.check_identity(&description)?;
+        let candidates = self.connection.give_candidates(&description);
+        let op = self.connection.op(cx, Action::Answer { offer: description.clone(), candidates });
+        self.step = Step::Answering(op, description);
         Ok(())
     }
 
@@ -235,29 +237,40 @@ impl Subscriber {
             return Ok(());
         }
         let created = self.connection.created(op, result.is_ok());
-        let answered = matches!(self.step, Step::Answering(o) if o == op);
-        if !created && !answered {
-            // A candidate that was added, or refused.
-            cx.counters.candidates_dropped += u64::from(result.is_err());
-            return Ok(());
-        }
+        let description = match &mut self.step {
+            Step::Answering(o, description) if *o == op => Some(std::mem::take(description)),
+            _ if created => None,
+            _ => {
+                // A candidate that was added, or refused.
+                cx.counters.candidates_dropped += u64::from(result.is_err());
+                return Ok(());
+            }
+        };
         self.step = Step::Idle;
-        let result = match result {
-            Ok(OpDone::Answer { sdp, refused }) => {
+        let answer = match (result, &description) {
+            (Ok(OpDone::Answer { sdp, refused }), Some(description)) => {
                 cx.counters.candidates_dropped += refused as u64;
+                self.new_ice = self.connection.begins_anew(description);
+                self.connection.remote_set(cx, description);
                 Ok(Some(sdp))
             }
-            Ok(_) => Ok(None),
-            Err(failed) => Err(failed),
+            (Ok(_), None) => Ok(None),
+            (Ok(_), Some(_)) => {
+                let message = "the engine gave no answer to an offer".into();
+                Err(OpFailed { code: Code::Internal, closed: false, message })
+            }
+            (Err(failed), _) => Err(failed),
         };
-        if answered && !matches!(result, Ok(Some(_))) {
+        if answer.is_err() {
             self.connection.take_candidates_back();
+        } else {
+            self.in_force = description;
         }
         // Without one the socket is gone, and with it who waits for the answer.
         if self.current.is_none() {
             return self.next_offer(cx);
         }
-        match result {
+        match answer {
             // It closed by itself and will say so, or has: the offer came too late for it.
             Err(failed) if failed.closed => {
                 self.current = None;
@@ -265,22 +278,13 @@ impl Subscriber {
                 self.next_offer(cx)
             }
             Err(failed) => self.failed(cx, failed),
-            Ok(_) if created => self.answer(cx),
-            Ok(Some(answer)) => self.answered(cx, answer),
-            Ok(None) => {
-                let message = "the engine gave no answer to an offer".into();
-                self.failed(cx, OpFailed { code: Code::Internal, closed: false, message })
-            }
+            Ok(None) => self.answer(cx),
+            Ok(Some(answer)) => self.on_answered(cx, answer),
         }
     }
 
     /// Both descriptions are in force here.
-    fn answered(&mut self, cx: &mut Context, answer: String) -> Settled {
-        let Some(offer) = &mut self.current else { return Ok(()) };
-        let description = std::mem::take(&mut offer.sdp);
-        self.new_ice = self.connection.begins_anew(&description);
-        self.connection.remote_set(cx, &description);
-        self.in_force = Some(description);
+    fn on_answered(&mut self, cx: &mut Context, answer: String) -> Settled {
         self.step = Step::Gathering(answer);
         let wait = cx.config.dialect.candidates_first && self.new_ice;
         if wait && !self.connection.has_local() {
@@ -376,7 +380,7 @@ impl Subscriber {
         if !cx.subscriber_alive() {
             return cx.late();
         }
-        let unsettled = matches!(self.step, Step::Answering(_));
+        let unsettled = matches!(self.step, Step::Answering(..));
         self.connection.on_remote_candidate(cx, json, unsettled);
     }
 

@@ -404,20 +404,15 @@ async fn silence_is_told_as_soon_as_asked() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_of_ours_talk() {
     let pair = Pair::new().await;
-    // A channel of the side that answers is opened over the association that there is.
-    let back = pair.subscriber.offer(&with_channels(&[], &["back"])).expect("an offer, taken back").channel("back");
     let there = pair.negotiate(&with_channels(&[], &["_reliable"]), |sdp| sdp).await.channel("_reliable");
-    until("both are open", || there.is_open() && back.is_open()).await;
+    until("it is open", || there.is_open()).await;
     for i in 0..100 {
         there.send(message(i).into()).expect("it is taken");
-        back.send(message(i).into()).expect("it is taken");
     }
-    until("all messages", || pair.heard.data.lock().len() == 100 && pair.out.data.lock().len() == 100).await;
+    until("all messages", || pair.heard.data.lock().len() == 100).await;
     assert!((0..100).all(|i| pair.heard.data.lock()[i].1[..] == message(i)[..]));
-    assert!((0..100).all(|i| pair.out.data.lock()[i].1[..] == message(i)[..]));
     close(&pair.publisher, &pair.out).await;
     until("Closed is told", || pair.heard.has(PeerState::Closed)).await;
-    assert!(!back.is_open());
     pair.close().await;
     until("no task is left", || pair.engine.live_tasks() == 0).await;
 }

@@ -123,7 +123,7 @@ impl Call {
             return self.wake();
         }
         // A runtime that is gone drops it at once.
-        let mut task = Task { call: self.clone(), drivers: Vec::new(), timer: None };
+        let mut task = Task { call: self.clone(), drivers: Vec::new(), timer: None, over: false };
         let task = std::future::poll_fn(move |cx| task.poll(cx));
         self.tasks.spawn_guarded("media", task, || {}, || {});
     }
@@ -149,10 +149,15 @@ struct Task {
     call: Arc<Call>,
     drivers: Vec<Driver>,
     timer: Option<(Instant, Sleeping)>,
+    /// It came to its end; the next one may have begun.
+    over: bool,
 }
 
 impl Drop for Task {
     fn drop(&mut self) {
+        if self.over {
+            return;
+        }
         // Failed inside, or cut off together with its runtime: whoever came meanwhile is served by nobody.
         let left = {
             let mut arrivals = self.call.arrivals.lock();
@@ -185,7 +190,7 @@ impl Task {
             if self.drivers.is_empty() {
                 let mut arrivals = self.call.arrivals.lock();
                 if arrivals.new.is_empty() {
-                    arrivals.served = false;
+                    (arrivals.served, self.over) = (false, true);
                     return Poll::Ready(());
                 }
                 again = true;

@@ -2,38 +2,36 @@
 //! the end of a peer connection its observer tells.
 
 use super::*;
-use crate::core::{OpDone, OpFailed, Wanted};
-use crate::error::Code;
-use crate::rtc::engine::{self, AudioSenderSpec, DataChannelSpec, EngineError, Peer};
+use crate::core::{OpDone, Wanted, WantedSender};
+use crate::rtc::engine::{self, AudioSenderSpec, DataChannelSpec, EngineError, EngineErrorKind, EngineResult, Peer};
 use crate::session::ops::failed;
+use crate::signalling::protocol::Channel;
 
 impl Actor {
     pub(super) fn engine(&mut self, generation: Generation, peer: PeerKind, op: Op, action: Action) {
         let name = action.name();
-        let result = self.step(generation, peer, action);
+        let result = self.step(generation, peer, action).map_err(failed);
         if let Err(failed) = &result {
             oh_log!(Level::Debug, "{}: {peer:?} step {op} ({name}) failed: {}", self.shared.name, failed.message);
         }
         self.input(Input::Op { generation, peer, op, result });
     }
 
-    fn step(&mut self, generation: Generation, kind: PeerKind, action: Action) -> Result<OpDone, OpFailed> {
-        if let Action::Create { ice_servers } = action {
-            return self.create_peer(generation, kind, ice_servers).map_err(failed);
+    fn step(&mut self, generation: Generation, kind: PeerKind, action: Action) -> EngineResult<OpDone> {
+        let peer = || {
+            let gone = || EngineError { kind: EngineErrorKind::Closed, message: "the peer connection is gone".into() };
+            self.peers.get(generation, kind).ok_or_else(gone)
+        };
+        match action {
+            Action::Create { ice_servers } => self.create_peer(generation, kind, ice_servers),
+            Action::Answer { offer, candidates } => {
+                let answer = peer()?.answer(&offer, &candidates)?;
+                Ok(OpDone::Answer { sdp: answer.sdp, refused: answer.refused })
+            }
+            Action::Offer(wanted) => self.offer(generation, &*peer()?, wanted),
+            Action::SetAnswer(sdp) => peer()?.set_answer(&sdp).map(|()| OpDone::Done),
+            Action::AddCandidate(json) => peer()?.add_candidate(&json).map(|()| OpDone::Done),
         }
-        let Some(peer) = self.peers.get(generation, kind) else {
-            return Err(OpFailed { code: Code::Closed, closed: true, message: "the peer connection is gone".into() });
-        };
-        let done = match action {
-            Action::Create { .. } => Ok(OpDone::Done),
-            Action::Answer { offer, candidates } => peer
-                .answer(&offer, &candidates)
-                .map(|answer| OpDone::Answer { sdp: answer.sdp, refused: answer.refused }),
-            Action::Offer(wanted) => self.offer(generation, &*peer, wanted),
-            Action::SetAnswer(sdp) => peer.set_answer(&sdp).map(|()| OpDone::Done),
-            Action::AddCandidate(json) => peer.add_candidate(&json).map(|()| OpDone::Done),
-        };
-        done.map_err(failed)
     }
 
     fn create_peer(
@@ -41,7 +39,7 @@ impl Actor {
         generation: Generation,
         peer: PeerKind,
         ice_servers: Vec<IceServer>,
-    ) -> Result<OpDone, EngineError> {
+    ) -> EngineResult<OpDone> {
         let options = PeerOptions {
             ice_servers,
             loopback_only: self.loopback_only,
@@ -69,13 +67,13 @@ impl Actor {
         Ok(OpDone::Done)
     }
 
-    fn offer(&self, generation: Generation, peer: &dyn Peer, wanted: Wanted) -> Result<OpDone, EngineError> {
-        let spec = |sender: &crate::core::WantedSender| {
+    fn offer(&self, generation: Generation, peer: &dyn Peer, wanted: Wanted) -> EngineResult<OpDone> {
+        let spec = |sender: &WantedSender| {
             let (stereo, dtx, red) = (sender.offer.stereo, sender.offer.dtx, sender.offer.red);
             AudioSenderSpec { track_id: sender.name.clone(), stream_id: sender.name.clone(), stereo, dtx, red }
         };
         let channels = if wanted.channels { self.signalling.channels() } else { &[] };
-        let channel = |channel: &crate::signalling::protocol::Channel| DataChannelSpec {
+        let channel = |channel: &Channel| DataChannelSpec {
             label: channel.label.to_owned(),
             ordered: channel.ordered,
             max_retransmits: channel.max_retransmits,
