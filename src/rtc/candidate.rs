@@ -3,8 +3,7 @@
 //!
 //! Must not know: the engine, sockets, signalling.
 
-use super::sdp;
-use crate::core::model::candidate::Candidate;
+use crate::core::model::candidate::{Attribute, Candidate};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -37,15 +36,12 @@ pub fn parse(json: &str) -> Result<Remote, &'static str> {
     if text.is_empty() || text == "candidate:" || text == "end-of-candidates" {
         return Ok(Remote::Nothing);
     }
-    let words: Vec<&str> = text.split(' ').filter(|word| !word.is_empty()).collect();
-    let unusable = words.get(2).is_some_and(|protocol| protocol.eq_ignore_ascii_case("tcp"))
-        || words.get(4).is_some_and(|address| address.to_ascii_lowercase().ends_with(".local"));
-    if unusable && words.len() >= 8 {
+    let attribute = Attribute::parse(text).ok_or("the candidate cannot be parsed")?;
+    let mdns = attribute.address.len() > 6 && attribute.address.to_ascii_lowercase().ends_with(".local");
+    if mdns || attribute.protocol.eq_ignore_ascii_case("tcp") {
         return Ok(Remote::Nothing);
     }
-    if !sdp::is_udp_candidate(text) {
-        return Err("the candidate cannot be parsed");
-    }
+    attribute.udp().ok_or("the candidate cannot be parsed")?;
     Ok(Remote::Use { candidate: text.to_owned(), ufrag: read.ufrag().map(str::to_owned) })
 }
 

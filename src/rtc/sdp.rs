@@ -4,7 +4,7 @@
 //! Must not know: the engine, sockets, signalling. Nothing here panics on any text.
 
 pub(super) use crate::core::model::sdp::{attribute, Parts};
-use crate::core::model::PeerKind;
+use crate::core::model::{candidate::Attribute, PeerKind};
 use crate::media::audio::payload::Red;
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -109,20 +109,7 @@ fn is_feedback(attribute: &str) -> bool {
 /// Whether a candidate attribute (`candidate:…`, with or without the prefix) is one that can be
 /// used: UDP, component 1, a literal IP address, a port.
 pub fn is_udp_candidate(attribute: &str) -> bool {
-    let words: Vec<&str> = attribute
-        .strip_prefix("candidate:")
-        .unwrap_or(attribute)
-        .split(' ')
-        .filter(|w| !w.is_empty())
-        .take(40)
-        .collect();
-    words.len() >= 8
-        && words[1].parse::<u16>().is_ok()
-        && words[2].eq_ignore_ascii_case("udp")
-        && words[3].parse::<u32>().is_ok()
-        && words[4].parse::<std::net::IpAddr>().is_ok()
-        && words[5].parse::<u16>().is_ok_and(|port| port > 0)
-        && words[6] == "typ"
+    Attribute::parse(attribute).is_some_and(|attribute| attribute.udp().is_some())
 }
 
 /// The largest data channel message that the other side takes (RFC 8841 §6), `None` without

@@ -562,6 +562,34 @@ mod tests {
     }
 
     #[test]
+    fn a_rid_names_an_m_line_where_no_mid_does() {
+        let now = Instant::now();
+        let with_rid = |ssrc, rid: &'static str| {
+            let mut packet = packet(ssrc, "");
+            packet.header.set_extension(5, Bytes::from_static(rid.as_bytes())).expect("an extension");
+            packet
+        };
+        let simulcast = |mid: &str, rids: [&str; 2]| {
+            let rids = rids.map(str::to_owned).to_vec();
+            Receiving { rids, rid_extension: 5, ..line(mid, &[]) }
+        };
+        let mut inbound = Inbound::default();
+        inbound.set(vec![line("a", &[]), simulcast("b", ["hi", "lo"]), simulcast("c", ["lo", "top"])]);
+        inbound.rtp(with_rid(1, "hi"), now);
+        inbound.rtp(packet(1, ""), now);
+        inbound.rtp(with_rid(2, "top"), now);
+        assert_eq!(told(&mut inbound), ["track 1 b 1", "packet 1", "packet 1", "track 2 c 2", "packet 2"]);
+        inbound.rtp(with_rid(3, "lo"), now);
+        inbound.rtp(with_rid(4, "nobody's"), now);
+        assert_eq!(told(&mut inbound), ["unassigned 3 false", "unassigned 4 false"], "of two m-lines, and of none");
+        // With a mid as well it is clear.
+        let mut named = with_rid(3, "lo");
+        named.header.set_extension(4, Bytes::from_static(b"c")).expect("an extension");
+        inbound.rtp(named, now);
+        assert_eq!(told(&mut inbound), ["track 3 c 3", "packet 3"], "beside the other layer of its m-line");
+    }
+
+    #[test]
     fn only_what_was_agreed_to_opens_a_track() {
         let now = Instant::now();
         let mut inbound = Inbound::default();

@@ -1,4 +1,4 @@
-//! Sends RTP on one sender, and messages on one data channel.
+//! Sends RTP on one sender.
 //!
 //! Part of the engine's module. Must not know: negotiation beyond what it left for this sender,
 //! what packets contain.
@@ -9,8 +9,7 @@ use crate::media::audio::red;
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use rtc::data_channel::RTCDataChannelId;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 
 /// Payload type, header extension id and the payload type of redundant audio (0: none) of a sender that may
@@ -123,26 +122,5 @@ impl TrackControl for Control {
         if let Some(shared) = self.shared.upgrade() {
             shared.request_key_frame(self.ssrc);
         }
-    }
-}
-
-pub(super) struct ChannelWriter {
-    pub(super) id: RTCDataChannelId,
-    pub(super) open: Arc<AtomicBool>,
-    pub(super) shared: Arc<Shared>,
-}
-
-#[async_trait]
-impl DataWriter for ChannelWriter {
-    fn is_open(&self) -> bool {
-        self.open.load(Ordering::Acquire) && self.shared.open().is_ok()
-    }
-
-    fn buffered(&self) -> usize {
-        self.shared.look(|core| core.outstanding(self.id)).unwrap_or(0)
-    }
-
-    async fn send(&self, message: Bytes) -> EngineResult<()> {
-        self.shared.call(|core, now| core.send_data(now, self.id, message))
     }
 }
