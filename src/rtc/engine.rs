@@ -7,7 +7,6 @@ use crate::media::audio::payload::Red;
 pub use crate::media::clock::SenderReport;
 pub use crate::media::frame::{TrackControl, TrackFeedback};
 pub use crate::media::rtp::{RtpOut, RtpPacket};
-use async_trait::async_trait;
 use bytes::Bytes;
 use std::future::Future;
 use std::pin::Pin;

@@ -6,7 +6,6 @@
 use super::super::engine::*;
 use super::driver::Shared;
 use crate::media::audio::red;
-use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
