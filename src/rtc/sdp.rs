@@ -3,8 +3,9 @@
 //!
 //! Must not know: the engine, sockets, signalling. Nothing here panics on any text.
 
+use super::candidate::Attribute;
 pub(super) use crate::core::model::sdp::{attribute, Parts};
-use crate::core::model::{candidate::Attribute, PeerKind};
+use crate::core::model::PeerKind;
 use crate::media::audio::payload::Red;
 use std::collections::HashSet;
 use std::fmt::Write as _;

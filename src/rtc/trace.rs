@@ -5,7 +5,8 @@
 //! nothing else. Kinds and numbers only, no address of a candidate, no name fragment, no password.
 //! Must not know: any engine's types, rules.
 
-use crate::core::model::{candidate::Attribute, IceServer, Path};
+use super::candidate::Attribute;
+use crate::core::model::{IceServer, Path};
 use parking_lot::Mutex;
 use std::fmt::Write;
 use std::net::SocketAddr;
