@@ -11,13 +11,7 @@ use super::{
 use crate::core::model::{Generation, TrackKind};
 use crate::dispatch::{self, Delivery, Limits, Mailbox};
 use crate::media::{
-    audio::{
-        opus::EncoderConfig,
-        payload::Red,
-        receive::ReceiveStats,
-        red,
-        send::AudioFormat,
-    },
+    audio::{opus::EncoderConfig, payload::Red, receive::ReceiveStats, red, send::AudioFormat},
     frame::EncodedFrame,
     transform::{FrameTransform, NoTransforms, Refused, Transforms},
 };

@@ -12,11 +12,11 @@ use parking_lot::Mutex;
 use rtc::interceptor::{
     Interceptor, Packet, ReceiverReportBuilder, ReceiverReportInterceptor, StreamInfo, TaggedPacket,
 };
+use rtc::rtcp;
 use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::rtcp::payload_feedbacks::receiver_estimated_maximum_bitrate::ReceiverEstimatedMaximumBitrate;
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
-use rtc::rtcp;
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
 use std::collections::{HashMap, VecDeque};
@@ -519,7 +519,9 @@ mod tests {
                 Box::new(ReceiverReport { reports: vec![report], ..ReceiverReport::default() });
             inbound.rtcp(&[reports], begun + Duration::from_millis(150));
             let Some(Came::Feedback(99, said)) = inbound.take() else { panic!("nothing is told") };
-            let TrackFeedback::Report { fraction_lost, total_lost, jitter, round_trip } = said else { panic!("{said:?}") };
+            let TrackFeedback::Report { fraction_lost, total_lost, jitter, round_trip } = said else {
+                panic!("{said:?}")
+            };
             assert_eq!((fraction_lost, total_lost, jitter), (64, -1, 48));
             assert_eq!(round_trip.map(|trip| (trip.as_micros() + 500) / 1_000), trip);
         }
