@@ -47,7 +47,7 @@ optional=() without=()
 want() { [ -n "$(command -v "$1" 2>/dev/null)" ] || [ -e "$1" ] || { optional+=("$2"); without+=("$3"); }; }
 want redis-server redis-server "tests with a LiveKit cluster"
 want debootstrap debootstrap "the tests of the Swift binding (without a swift of the machine's own)"
-want /usr/lib/python3/dist-packages/markdown python3-markdown "the pages of the documentation"
+want doxygen doxygen "the reference of the C++ binding"
 want dpkg-shlibdeps dpkg-dev "the Debian packages"
 want ip iproute2 "the look at the packages without a network"
 want /usr/include/uv.h libuv1-dev "the libuv example"
