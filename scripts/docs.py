@@ -271,6 +271,8 @@ class Prose:
         anchor = f"#{anchor}" if anchor else ""
         if path in self.pages:
             return f"[{words}]({relative(self.pages[path] + anchor, page)})"
+        if path.startswith("docs/site/") and (ROOT / path).exists():
+            return f"[{words}]({relative('assets/' + os.path.basename(path), page)})"
         if path == "include/offhook.h":
             return f"[{words}]({relative('reference/c/index.md', page)})"
         if not (ROOT / path).exists():

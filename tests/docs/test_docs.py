@@ -28,7 +28,7 @@ def load(script):
     return module
 
 
-docs, api, guides = load("docs"), load("docs_api"), load("check-guides")
+docs, api, guides, vocabulary = load("docs"), load("docs_api"), load("check-guides"), load("check-words")
 
 
 class Case(unittest.TestCase):
@@ -176,6 +176,30 @@ class Bindings(Case):
     def test_long_declarations_are_folded(self):
         self.assertEqual(api.folded("short()"), "short()")
         self.assertEqual(api.folded("f(std::pair<int, int> a, g(b, c) d) const;", 10), "f(\n    std::pair<int, int> a,\n    g(b, c) d) const;")
+
+
+class Words(Case):
+    def found(self, path, text):
+        return [(line, what.partition(":")[0], later) for line, what, later in vocabulary.look(path, text)]
+
+    def test_phrases_are_found_everywhere_and_words_in_prose(self):
+        self.assertEqual(self.found("docs/x.md", "a\nThe track is on\nthe air.\n"), [(2, "'on the air'", False)])
+        self.assertEqual(self.found("docs/x.md", "It is told.\n`told` `door.rs`\n```c\nsound told\n```\nno Sound\n"),
+                         [(1, "'told'", False), (6, "'Sound'", False)])
+        self.assertEqual(self.found("examples/x.c", "int told; /* is found\n * again */\n"), [(1, "'found * again'", False)])
+        self.assertEqual(self.found("src/x.rs", "// on the air, told\n"), [(1, "'on the air'", True)])
+        self.assertEqual(self.found("Makefile", "# parted by spaces\n"), [(1, "'parted by spaces'", False)])
+
+    def test_names_are_no_words(self):
+        self.assertEqual(self.found("docs/x.md", "sounddevice, [x](a/sound.md), told_it, indoors, soundness, `sound`\n"), [])
+
+    def test_a_file_with_a_planted_word_fails(self):
+        path = self.work / "README.md"
+        for text, code in ("plain\n", 0), ("the callback hears what\nhappens\n", 1):
+            path.write_text(text)
+            done = subprocess.run([sys.executable, ROOT / "scripts/check-words.py", os.path.relpath(path, ROOT)],
+                                  capture_output=True, text=True, timeout=60)
+            self.assertEqual(done.returncode, code, done.stderr)
 
 
 class Guides(Case):

@@ -23,6 +23,8 @@ use std::{
 /// The bot's tone, which may be in the talkers' recordings and is no part of a voice.
 const BOT_TONE_HZ: f32 = 440.0;
 const LATE_OFFERS: u64 = 1000;
+/// They are sent over this share of the time between half of the run and the bot's leave, so that they can be watched.
+const LATE_OFFERS_SHARE: f64 = 0.4;
 const LEAVING_OFFERS: u64 = 50;
 /// The bot leaves this long before the talkers, so that nothing is under way at its end.
 const BOT_EARLIER_S: u64 = 2;
@@ -75,7 +77,9 @@ pub fn run(plan: &Plan) -> Result<(Report, Vec<String>), String> {
 
     let mut actors = Vec::new();
     for (name, other) in talkers.into_iter().zip(talkers.into_iter().rev()) {
-        let speech = plan.speech.join(format!("{name}.wav"));
+        // Again and again, so that nobody falls silent before the end.
+        let speech = speech(plan, name);
+        wav::repeat(&plan.speech.join(format!("{name}.wav")), &speech, plan.seconds as f64 + 2.0)?;
         let mut args = arguments(&sfu.url, name, plan.seconds);
         args.extend(["--play".into(), text(&speech)?, "--record".into(), text(&recording(name))?]);
         args.extend(["--hear".into(), other.to_string()]);
@@ -93,9 +97,7 @@ pub fn run(plan: &Plan) -> Result<(Report, Vec<String>), String> {
     let voices: Vec<Voice> = talkers
         .iter()
         .zip(talkers.iter().rev())
-        .map(|(talker, listener)| {
-            examine(talker, &plan.speech.join(format!("{talker}.wav")), &recording(listener), plan.seconds)
-        })
+        .map(|(talker, listener)| examine(talker, &speech(plan, talker), &recording(listener), plan.seconds))
         .collect();
     let sent = Sent { left_behind, ..count(&state, &talkers) };
     print!("{}\n{}", view.draw(begin.elapsed().as_secs_f64()), table(&told, &bot, &voices, sent));
@@ -103,6 +105,11 @@ pub fn run(plan: &Plan) -> Result<(Report, Vec<String>), String> {
     let json = serde_json::to_string_pretty(&report).map_err(|e| e.to_string())?;
     fs::write(&report_file, json + "\n").map_err(|e| format!("{}: {e}", report_file.display()))?;
     Ok((report, wrong))
+}
+
+/// What somebody says in the whole run.
+fn speech(plan: &Plan, talker: &str) -> PathBuf {
+    plan.out.join(format!("{talker}-says.wav"))
 }
 
 pub(super) fn text(path: &Path) -> Result<String, String> {
@@ -134,8 +141,8 @@ impl Departure {
                 self.told = Some(now);
                 actors.iter_mut().for_each(|a| a.told.gap_ms = 0.0);
                 match sfu.control("go_away", &json!({"edge": EDGE, "reason": 1})) {
-                    Ok(_) => view.say(seconds, &format!("{EDGE}, where everybody is, says that it goes away")),
-                    Err(e) => view.say(seconds, &format!("{EDGE} could not say that it goes away: {e}")),
+                    Ok(_) => view.say(seconds, &format!("{EDGE}, which has all three, announces that it shuts down")),
+                    Err(e) => view.say(seconds, &format!("{EDGE} could not announce that it shuts down: {e}")),
                 }
             }
             Some(told) if self.left_behind.is_none() && now >= told + NOTICE => {
@@ -144,7 +151,10 @@ impl Departure {
                 match sfu.control("kill_edge", &json!({"edge": EDGE, "hide": true})) {
                     Ok(answer) => {
                         self.left_behind = answer["sessions"].as_u64();
-                        view.say(seconds, &format!("{EDGE} is dead; {} were still on it", answer["sessions"]));
+                        view.say(
+                            seconds,
+                            &format!("{EDGE} is killed; {} sessions were still on it", answer["sessions"]),
+                        );
                     }
                     Err(e) => view.say(seconds, &format!("{EDGE} could not be killed: {e}")),
                 }
@@ -156,7 +166,7 @@ impl Departure {
                     0.0 => "without a gap".to_owned(),
                     gap => format!("after {gap:.0} ms"),
                 };
-                view.say(seconds, &format!("the talk goes on {what}: mid-sentence, from another SFU"));
+                view.say(seconds, &format!("the audio goes on {what}, from another SFU, in the middle of a sentence"));
             }
             _ => {}
         }
@@ -166,6 +176,12 @@ impl Departure {
     fn is_on(&self) -> bool {
         self.told.is_some() && !self.over
     }
+}
+
+/// Milliseconds between two late offers.
+fn late_offer_delay_ms(seconds: u64) -> u64 {
+    let room = seconds.saturating_sub(BOT_EARLIER_S) as f64 - seconds as f64 / 2.0;
+    (room.max(0.0) * LATE_OFFERS_SHARE * 1e3 / LATE_OFFERS as f64) as u64
 }
 
 /// From the start to the end of the last program. How many were on the SFU that went away when it died.
@@ -185,8 +201,8 @@ fn direct(plan: &Plan, sfu: &Sfu, actors: &mut [Actor], view: &mut View, begin: 
         departure.play(departs, now, sfu, actors, view);
         if !burst && now >= half {
             burst = true;
-            let body = json!({"user_id": BOT, "count": LATE_OFFERS});
-            trouble(sfu, view, now, &body, &format!("{LATE_OFFERS} late offers at the bot"));
+            let body = json!({"user_id": BOT, "count": LATE_OFFERS, "delay_ms": late_offer_delay_ms(plan.seconds)});
+            trouble(sfu, view, now, &body, &format!("{LATE_OFFERS} late offers to the bot, whose subscriber is freed"));
         }
         if !armed && now >= armed_at {
             armed = true;
@@ -254,34 +270,37 @@ pub(super) fn hear(actor: &mut Actor, line: &Line, view: &mut View, at: f64, dep
             view.say(at, &format!("{name} joined in {join_ms:.0} ms"));
         }
         Event::FirstAudio { ms } => {
-            view.say(at, &format!("{name} hears the first audio after {ms:.0} ms"));
-            view.note(name, "talks and hears");
+            view.say(at, &format!("{name} receives the first audio after {ms:.0} ms"));
+            view.note(name, "sends and receives audio");
         }
         Event::State { state } if state == "migrating" || state == "reconnecting" => {
             view.note(name, "moves to another SFU …");
         }
         Event::State { .. } => {}
         Event::Reconnected { ms } => {
-            view.note(name, &format!("talks on, from another SFU after {ms:.0} ms"));
+            view.note(name, &format!("sends again, on another SFU after {ms:.0} ms"));
             view.say(at, &format!("{name} is on another SFU after {ms:.0} ms"));
         }
         Event::Gap { ms } => {
             if departing {
                 actor.told.gap_ms = actor.told.gap_ms.max(*ms);
-                view.say(at, &format!("{name} heard nothing for {ms:.0} ms"));
+                view.say(at, &format!("{name} received no audio for {ms:.0} ms"));
             }
         }
         Event::Level { user, level } => view.level(user, *level),
-        Event::ParticipantJoined { user } => view.say(at, &format!("{name} sees {user} come")),
-        Event::ParticipantLeft { user } => view.say(at, &format!("{name} sees {user} go")),
+        Event::ParticipantJoined { user } => view.say(at, &format!("{name}: {user} joined")),
+        Event::ParticipantLeft { user } => view.say(at, &format!("{name}: {user} left")),
         Event::SubscriberFreed => {
-            view.note(name, "talks; has freed its subscriber");
+            view.note(name, "sends a tone; its subscriber is freed");
             view.say(at, &format!("{name} frees its subscriber and stays"));
         }
         Event::Error { code, message } => view.say(at, &format!("{name}: ERROR {code}: {message}")),
         Event::Ended { reason } => {
             view.leave(name);
-            view.say(at, &format!("{name} is out: {reason}"));
+            view.say(at, &format!("{name} has left: {reason}"));
+        }
+        Event::Stats(stats) if actor.told.name == BOT => {
+            view.count(at, "late offers dropped by the bot", stats.late_offers_dropped, LATE_OFFERS);
         }
         Event::Hearing(_) | Event::Stats(_) | Event::Other => {}
     }
@@ -326,6 +345,16 @@ fn count(state: &Value, talkers: &[&str]) -> Sent {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn late_offers_are_over_before_the_bot_leaves() {
+        for seconds in [6, 10, 20, 600] {
+            let last = seconds as f64 / 2.0 + (LATE_OFFERS * late_offer_delay_ms(seconds)) as f64 / 1e3;
+            assert!(last <= (seconds - BOT_EARLIER_S) as f64 - 0.5, "{seconds}: {last}");
+        }
+        assert_eq!(late_offer_delay_ms(20), 3);
+        assert_eq!(late_offer_delay_ms(0), 0);
+    }
 
     #[test]
     fn the_sfus_counters_are_added_up() {
