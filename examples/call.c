@@ -5,7 +5,7 @@
  *   ./call --url http://127.0.0.1:PORT --user alice --call demo --play in.wav --record out.wav
  *   ./call --livekit ws://127.0.0.1:PORT --token T --play in.wav --record out.wav
  *
- * --hear NAME records that participant (else the first one heard); --seconds N stays that long;
+ * --hear NAME records that participant (else the first one received); --seconds N stays that long;
  * --json prints an object per line. Of a cluster several URLs may be given, separated by spaces; they are tried in order.
  */
 #include <offhook.h>
@@ -20,7 +20,7 @@ typedef struct app {
     char hear[256];         /* who is recorded */
     int heard;
     uint32_t timestamp;     /* where the recording stands, 48 kHz */
-    double since;           /* when there was something to hear, ms */
+    double since;           /* when there was something to receive, ms */
     double real;            /* when the last frame came that was not concealed, ms */
     int pause;              /* that frame was silence: the speaker pauses */
     atomic_int frames, concealed; /* received so far: real ones, and concealed ones */
@@ -28,7 +28,7 @@ typedef struct app {
     double reported;        /* when all this was reported last, ms */
 } app;
 
-/* Four times a second: what was heard since, and where the recording stands. For programs that watch. */
+/* Four times a second: what was received since, and where the recording stands. For programs that watch. */
 static void say_hearing(app *a, oh_call call)
 {
     oh_call_stats s = { .size = sizeof s };

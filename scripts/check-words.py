@@ -44,6 +44,7 @@ WORDS = [
     (r"life of a sender", "stream restart"),
     (r"sounds?", "audio"),
     (r"goodbye", "leave message"),
+    (r"hears?|heard|hearing", "receives, listener"),
     (r"falls? silent", "stops, pauses"),
     (r"looked for", "searched, retried"),
     (r"in silence", "without an error"),

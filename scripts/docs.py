@@ -377,6 +377,8 @@ def build(out, text, items):
         path.unlink()
     for name in ("sitemap.xml", "sitemap.xml.gz"):
         (site / name).unlink(missing_ok=True)  # the pages have no address of their own
+    for text in (ROOT / "target/docs-env").glob("lib/python*/site-packages/mkdocs_material-*.dist-info/**/LICENSE"):
+        shutil.copy(text, site / "assets/LICENSE-mkdocs-material.txt")  # its files are in the pages
     pages = {str(p.relative_to(site)): p.read_text() if p.suffix == ".html" else None for p in site.rglob("*") if p.is_file()}
     pages.pop("404.html", None)
     if wrong := sorted({*check_links(pages), *external(pages)}):
