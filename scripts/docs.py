@@ -297,6 +297,22 @@ def check_links(pages):
                 yield f"{name}: a link to {target}: nothing there has this name"
 
 
+def labelled(page):
+    """Each cell of a table gets the title of its column, for narrow screens; a head without words goes."""
+    def table(found):
+        titles = [html.unescape(re.sub(r"<[^>]+>", "", t)).strip() for t in re.findall(r"<th\b[^>]*>(.*?)</th>", found[0], re.S)]
+        if not any(titles):
+            return re.sub(r"<thead>.*?</thead>\s*", "", found[0], flags=re.S)
+        def row(cells):
+            columns = iter(titles)
+            def cell(start):
+                title = next(columns, "")
+                return f'<td data-label="{html.escape(title)}"{start[1]}>' if title else start[0]
+            return re.sub(r"<td\b([^>]*)>", cell, cells[0])
+        return re.sub(r"<tr>.*?</tr>", row, found[0], flags=re.S)
+    return re.sub(r"<table>.*?</table>", table, page, flags=re.S)
+
+
 def external(pages):
     """What a page would load from elsewhere: scripts, styles, pictures, fonts. Links that a reader follows are fine."""
     for name, text in pages.items():
@@ -381,6 +397,9 @@ def build(out, text, items):
         shutil.copy(text, site / "assets/LICENSE-mkdocs-material.txt")  # its files are in the pages
     pages = {str(p.relative_to(site)): p.read_text() if p.suffix == ".html" else None for p in site.rglob("*") if p.is_file()}
     pages.pop("404.html", None)
+    for name, page in pages.items():
+        if page is not None:
+            (site / name).write_text(labelled(page))
     if wrong := sorted({*check_links(pages), *external(pages)}):
         fail(wrong)
     shutil.rmtree(out, ignore_errors=True)

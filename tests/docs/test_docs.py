@@ -99,6 +99,12 @@ class Pages(Case):
                     '<img alt="" src="http://example.com/a.png">'):
             self.assertEqual(len(list(docs.external({"a.html": bad}))), 1, bad)
 
+    def test_cells_have_the_titles_of_their_columns(self):
+        head = "<table><thead><tr><th>%s</th><th>b <code>c</code></th></tr></thead><tbody>"
+        row = '<tr><td>1</td><td style="x">2</td></tr></tbody></table>'
+        self.assertEqual(docs.labelled(head % "" + row), head % "" + '<tr><td>1</td><td data-label="b c" style="x">2</td></tr></tbody></table>')
+        self.assertEqual(docs.labelled("<table><thead><tr><th></th></tr></thead><tbody>" + row), "<table><tbody>" + row)
+
     def prose(self):
         return docs.Prose(docs.Reference(cheader.parse(HEADER)), {"docs/guides/x.md": "guides/x.md", "docs/abi.md": "documents/abi.md"})
 
