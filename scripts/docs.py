@@ -271,7 +271,7 @@ class Prose:
         anchor = f"#{anchor}" if anchor else ""
         if path in self.pages:
             return f"[{words}]({relative(self.pages[path] + anchor, page)})"
-        if path.startswith("docs/site/") and (ROOT / path).exists():
+        if path.startswith("docs/site/") and ((ROOT / path).exists() or path.endswith("demo.svg")):
             return f"[{words}]({relative('assets/' + os.path.basename(path), page)})"
         if path == "include/offhook.h":
             return f"[{words}]({relative('reference/c/index.md', page)})"
@@ -338,6 +338,9 @@ def gather(source, text, items):
     prose = Prose(reference, pages)
     written = {page: prose.page(ROOT / file, page) for file, page in files.items()}
     written["index.md"] = prose.page(ROOT / "docs/site/home.md", "index.md")
+    if not (ROOT / "docs/site/demo.svg").exists():
+        print("SKIPPED: docs: the home page is without the picture of the demo: scripts/demo-picture.py makes it")
+        written["index.md"] = re.sub(r"<!-- picture -->.*?<!-- /picture -->", "", written["index.md"], flags=re.S)
     c_pages = list(reference.pages())
     written |= {page: body for page, _, body in c_pages}
     written["reference/c/index.md"] = reference.index(text)
