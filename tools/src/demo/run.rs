@@ -23,8 +23,10 @@ use std::{
 /// The bot's tone, which may be in the talkers' recordings and is no part of a voice.
 const BOT_TONE_HZ: f32 = 440.0;
 const LATE_OFFERS: u64 = 1000;
-/// They are sent over this share of the time between half of the run and the bot's leave, so that they can be watched.
-const LATE_OFFERS_SHARE: f64 = 0.4;
+/// They are sent in so many bursts, over this share of the time between half of the run and the bot's leave, so that they
+/// can be watched.
+const BURSTS: u64 = 20;
+const BURSTS_SHARE: f64 = 0.4;
 const LEAVING_OFFERS: u64 = 50;
 /// The bot leaves this long before the talkers, so that nothing is under way at its end.
 const BOT_EARLIER_S: u64 = 2;
@@ -178,10 +180,21 @@ impl Departure {
     }
 }
 
-/// Milliseconds between two late offers.
-fn late_offer_delay_ms(seconds: u64) -> u64 {
-    let room = seconds.saturating_sub(BOT_EARLIER_S) as f64 - seconds as f64 / 2.0;
-    (room.max(0.0) * LATE_OFFERS_SHARE * 1e3 / LATE_OFFERS as f64) as u64
+/// When the nth burst of late offers is due.
+fn burst_at(seconds: u64, n: u64) -> Duration {
+    let half = Duration::from_secs(seconds) / 2;
+    let room = Duration::from_secs(seconds.saturating_sub(BOT_EARLIER_S)).saturating_sub(half);
+    half + room.mul_f64(BURSTS_SHARE * n as f64 / BURSTS as f64)
+}
+
+/// A burst of late offers. The first is announced.
+fn send_burst(sfu: &Sfu, view: &mut View, now: Duration, n: u64) {
+    let body = json!({"user_id": BOT, "count": LATE_OFFERS / BURSTS});
+    if n == 0 {
+        trouble(sfu, view, now, &body, &format!("{LATE_OFFERS} late offers to the bot, whose subscriber is freed"));
+    } else if let Err(e) = sfu.control("late_offer", &body) {
+        view.say(now.as_secs_f64(), &format!("the SFU refused to send late offers: {e}"));
+    }
 }
 
 /// From the start to the end of the last program. How many were on the SFU that went away when it died.
@@ -191,7 +204,7 @@ fn direct(plan: &Plan, sfu: &Sfu, actors: &mut [Actor], view: &mut View, begin: 
     let half = Duration::from_secs(plan.seconds) / 2;
     let armed_at = Duration::from_secs(plan.seconds.saturating_sub(2)).max(half);
     let last = Duration::from_secs(plan.seconds) + GRACE;
-    let (mut burst, mut armed) = (false, false);
+    let (mut bursts, mut armed) = (0, false);
     let mut next_status = Duration::from_secs(1);
     loop {
         let now = begin.elapsed();
@@ -199,10 +212,9 @@ fn direct(plan: &Plan, sfu: &Sfu, actors: &mut [Actor], view: &mut View, begin: 
             listen(actor, view, now.as_secs_f64(), departure.is_on());
         }
         departure.play(departs, now, sfu, actors, view);
-        if !burst && now >= half {
-            burst = true;
-            let body = json!({"user_id": BOT, "count": LATE_OFFERS, "delay_ms": late_offer_delay_ms(plan.seconds)});
-            trouble(sfu, view, now, &body, &format!("{LATE_OFFERS} late offers to the bot, whose subscriber is freed"));
+        while bursts < BURSTS && now >= burst_at(plan.seconds, bursts) {
+            send_burst(sfu, view, now, bursts);
+            bursts += 1;
         }
         if !armed && now >= armed_at {
             armed = true;
@@ -349,11 +361,12 @@ mod tests {
     #[test]
     fn late_offers_are_over_before_the_bot_leaves() {
         for seconds in [6, 10, 20, 600] {
-            let last = seconds as f64 / 2.0 + (LATE_OFFERS * late_offer_delay_ms(seconds)) as f64 / 1e3;
-            assert!(last <= (seconds - BOT_EARLIER_S) as f64 - 0.5, "{seconds}: {last}");
+            assert_eq!(burst_at(seconds, 0), Duration::from_secs(seconds) / 2);
+            let (last, leave) = (burst_at(seconds, BURSTS - 1), Duration::from_secs(seconds - BOT_EARLIER_S));
+            assert!(last + Duration::from_millis(500) <= leave, "{seconds}: {last:?}");
         }
-        assert_eq!(late_offer_delay_ms(20), 3);
-        assert_eq!(late_offer_delay_ms(0), 0);
+        assert_eq!(LATE_OFFERS % BURSTS, 0);
+        assert_eq!(burst_at(0, BURSTS), Duration::ZERO);
     }
 
     #[test]
