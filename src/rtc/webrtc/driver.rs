@@ -34,8 +34,13 @@ use tokio::sync::watch;
 
 /// Longest look-up of a STUN or TURN server's name.
 const NAME: Duration = Duration::from_secs(3);
-/// A call into the engine that takes longer fails its peer connection.
-const MAX_CALL: Duration = Duration::from_millis(250);
+/// A call into the engine that takes longer is slow: some are forgiven, since on a small or emulated machine what is
+/// done for the first time takes long.
+const SLOW_CALL: Duration = Duration::from_millis(250);
+/// Slow calls after which a peer connection fails.
+const MAX_SLOW_CALLS: u32 = 5;
+/// A call that takes longer fails its peer connection at once.
+const MAX_CALL: Duration = Duration::from_secs(2);
 /// Errors of a socket in a row after which it is given up.
 const MAX_ERRORS: u32 = 64;
 /// The longest datagram that is of any use.
@@ -92,6 +97,7 @@ pub(super) fn spent() -> Duration {
 struct Inside {
     core: Core,
     sockets: Arc<[Socket]>,
+    slow_calls: u32,
     /// The engine panicked or ran away inside: nobody calls it any more.
     broken: bool,
 }
@@ -106,7 +112,8 @@ impl Inside {
         let begun = timed.then(spent);
         let done = contain(|| work(&mut self.core));
         let took = begun.map_or(Duration::ZERO, |begun| spent().saturating_sub(begun));
-        if done.is_err() || took > MAX_CALL {
+        self.slow_calls += u32::from(took > SLOW_CALL);
+        if done.is_err() || took > MAX_CALL || self.slow_calls >= MAX_SLOW_CALLS {
             self.broken = true;
             oh_log!(Level::Error, "a peer connection failed inside, after {took:?}");
             self.core.fail();
@@ -178,7 +185,7 @@ impl Shared {
             names,
             gate,
             tasks,
-            inside: Mutex::new(Some(Inside { core, sockets: sockets.clone(), broken: false })),
+            inside: Mutex::new(Some(Inside { core, sockets: sockets.clone(), slow_calls: 0, broken: false })),
             waker: AtomicWaker::new(),
             over: Mutex::new(false),
         });
