@@ -144,9 +144,10 @@ async fn websocket(url: &str) -> Result<(Sender<Compat<TcpStream>>, Receiver<Com
     stream.set_nodelay(true).map_err(|e| say(&e))?;
     let mut handshake = Handshake::new(stream.compat(), host, path);
     match handshake.handshake().await.map_err(|e| say(&e))? {
-        ServerResponse::Accepted { .. } => Ok(handshake.into_builder().finish()),
-        other => Err(format!("WebSocket: {other:?}")),
+        ServerResponse::Accepted { .. } => {}
+        other => return Err(format!("WebSocket: {other:?}")),
     }
+    Ok(handshake.into_builder().finish())
 }
 
 async fn send<T: AsyncRead + AsyncWrite + Unpin>(sender: &mut Sender<T>, payload: RequestPayload) -> Result<()> {
