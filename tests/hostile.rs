@@ -261,6 +261,13 @@ fn besieged(refuse_data: bool) {
             close(victim).await;
         }
         assert!(!pair.heard.has(PeerState::Disconnected) && !pair.out.has(PeerState::Disconnected));
+        // The measure itself: whoever holds the thread up is seen.
+        let packets = pair.heard.packets();
+        pair.heard.longest_gap();
+        let _ = tokio::spawn(async { std::thread::sleep(3 * MOST_GAP) }).await;
+        until("they hear again", || pair.heard.packets() > packets + 5).await;
+        let (_, made) = pair.heard.longest_gap();
+        assert!(made > MOST_GAP, "{made:?} of a thread that was held up");
         // They still send, to nobody.
         pair.close().await;
         drop((hostiles, victims));
