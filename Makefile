@@ -163,7 +163,7 @@ check-install: build ## install into an empty tree, build the examples with pkg-
 interop: examples ## a call with an independent WebRTC stack (Python, aiortc)
 	@tests/interop/run.sh
 
-BENCH_WORKER = $(CC) $(CFLAGS) $(STRICT) benches/worker.c benches/reconnect.c -o $(BENCH)/worker $(LINK)
+BENCH_WORKER = $(CC) $(CFLAGS) $(STRICT) benches/worker.c benches/reconnect.c benches/packets.c -o $(BENCH)/worker $(LINK)
 
 bench: build ## measure; a table and target/bench/summary.json (BENCH_SECONDS=)
 	@mkdir -p $(BENCH)
@@ -171,9 +171,11 @@ bench: build ## measure; a table and target/bench/summary.json (BENCH_SECONDS=)
 # Not by cargo: for an example it would build the library once more, with the features of its tests.
 	$(RUSTC) --edition 2021 -O examples/handle_lookup.rs -o $(BENCH)/handle_lookup \
 	  --extern offhook=$(TOOLS)/liboffhook.rlib -L dependency=target/release/deps
+	@scripts/say.sh "Benchmark: what instructions are compared with, on the async crate "
+	$(CARGO) build --release --locked --manifest-path benches/baseline/Cargo.toml --target-dir target
 	@scripts/say.sh "Benchmark: library and SFU in separate processes"
 	$(TOOLS)/offhook-bench --sfu $(SFU) --worker $(BENCH)/worker --watch-seconds $(BENCH_SECONDS) \
-	  --lookup $(BENCH)/handle_lookup --library $(LIBS)/liboffhook.so.0 --out $(BENCH)
+	  --baseline target/release/offhook-baseline --lookup $(BENCH)/handle_lookup --library $(LIBS)/liboffhook.so.0 --out $(BENCH)
 	@$(MAKE) --no-print-directory bench-livekit
 	@$(MAKE) --no-print-directory bench-bindings
 
@@ -226,7 +228,7 @@ check-house: ## purity of core and media, unsafe only in capi, one file names th
 
 lint: check-house ## formatting and clippy
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --workspace --all-targets --profile bench -- -D warnings
 
 clean: ## remove everything that was built
 	$(CARGO) clean

@@ -49,6 +49,7 @@ want redis-server redis-server "tests with a LiveKit cluster"
 want debootstrap debootstrap "the tests of the Swift binding (without a swift of the machine's own)"
 want doxygen doxygen "the reference of the C++ binding"
 want dpkg-shlibdeps dpkg-dev "the Debian packages"
+want turnserver coturn "the test of calls through a relay"
 want ip iproute2 "the look at the packages without a network"
 want /usr/include/uv.h libuv1-dev "the libuv example"
 if [ ${#optional[@]} -gt 0 ]; then
