@@ -9,11 +9,13 @@
  *   worker sessions --url URL --n N --prefix P
  *   worker reconnect --url URL --call ID                          (reconnect.c)
  *   worker leaves   --url URL --call ID --user NAME --count N --n N (reconnect.c)
+ *   worker packets  --url URL --n N --prefix P --count N          (packets.c)
  *
  * With --livekit URL --key K --secret S in place of --url the same happens over LiveKit.
  */
 #include "worker.h"
 #include <errno.h>
+#include <malloc.h>
 #include <math.h>
 #include <poll.h>
 #include <pthread.h>
@@ -56,6 +58,13 @@ void line(const char *format, ...)
     va_end(list);
     putchar('\n');
     fflush(stdout);
+}
+
+/* What is allocated, in KB. Blocks that a thread keeps for its next use count as allocated. */
+static double heap_kb(void)
+{
+    struct mallinfo2 heap = mallinfo2();
+    return (double)(heap.uordblks + heap.hblkhd) / 1024;
 }
 
 /* Ends the process: what failed, and why by the library's own words when it has any. */
@@ -494,7 +503,7 @@ static void many(void)
 {
     pthread_t thread;
     char ignored[64];
-    double began;
+    double began, heap = 0;
     long frames = 0, late = 0, concealed = 0, dropped = 0;
     uint64_t before[2] = { 0, 0 };
 
@@ -503,7 +512,7 @@ static void many(void)
     session_clients[1] = client_of("u1");
     sessions = calloc((size_t)args.n, sizeof *sessions);
     if (!sessions || pthread_create(&thread, NULL, pace, NULL)) die("no memory or no thread");
-    line("{\"kind\":\"idle\"}");
+    line("{\"kind\":\"idle\",\"heap_kb\":%.1f}", heap_kb());
     expect("go");
     sessions_start(args.n);
     began = now_ms();
@@ -519,6 +528,7 @@ static void many(void)
         counting = 1;
         line("{\"kind\":\"running\"}");
         expect("stop");
+        heap = heap_kb();
         counting = 0;
     }
     dropped = (long)(before[1] - before[0]);
@@ -533,7 +543,7 @@ static void many(void)
     frames += dropped;
     late += dropped;
     printf("{\"kind\":\"sessions\",\"n\":%ld,\"frames\":%ld,\"late_frames\":%ld,\"concealed\":%ld,\"dropped\":%ld,"
-           "\"writes_refused\":%ld,\"join_ms\":[", args.n, frames, late, concealed, dropped, refused);
+           "\"writes_refused\":%ld,\"heap_kb\":%.1f,\"join_ms\":[", args.n, frames, late, concealed, dropped, refused, heap);
     for (long i = 0; i < args.n; i++) printf("%s%.3f", i ? "," : "", sessions[i].join_ms);
     line("]}");
     for (int i = 0; i < 2; i++) oh_client_free(session_clients[i]);
@@ -543,7 +553,7 @@ int main(int argc, char **argv)
 {
     static const struct { const char *name; void (*run)(void); } modes[] = {
         { "talk", talk }, { "join", join }, { "api", api }, { "late", late }, { "sessions", many },
-        { "reconnect", reconnect }, { "leaves", leaves },
+        { "reconnect", reconnect }, { "leaves", leaves }, { "packets", packets },
     };
     for (int i = 2; i + 1 < argc; i += 2) {
         if (!strcmp(argv[i], "--url")) args.url = argv[i + 1];
@@ -565,7 +575,7 @@ int main(int argc, char **argv)
     make_tone();
     for (size_t i = 0; argc > 1 && args.url && i < sizeof modes / sizeof *modes; i++)
         if (!strcmp(argv[1], modes[i].name)) return modes[i].run(), 0;
-    fprintf(stderr, "usage: worker talk|join|api|late|sessions|reconnect|leaves --url URL [--call ID] [--user NAME] [--count N] "
+    fprintf(stderr, "usage: worker talk|join|api|late|sessions|reconnect|leaves|packets --url URL [--call ID] [--user NAME] [--count N] "
                     "[--n N] [--prefix P]\n   or: --livekit URL --key K --secret S in place of --url\n");
     return 2;
 }

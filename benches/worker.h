@@ -31,4 +31,7 @@ void sessions_start(long n);
 void reconnect(void);
 void leaves(void);
 
+/* packets.c */
+void packets(void);
+
 #endif

@@ -23,7 +23,7 @@ static int usage(FILE *to, const char *name)
 
 int main(int argc, char **argv)
 {
-    double seconds = 10, tone = 440, phase = 0, told = 0;
+    double seconds = 10, tone = 440, phase = 0, reported = 0;
     report r = { .json = 0 };
     int16_t pcm[960];
     oh_client client;
@@ -60,7 +60,7 @@ int main(int argc, char **argv)
     while (ms_since(&r.began) < seconds * 1e3) {
         for (int i = 0; i < 960; i++, phase += tone * 6.283185307179586 / 48000) pcm[i] = (int16_t)(6000 * sin(phase));
         if (oh_track_wait(track, 960, 10000) || oh_track_write_s16(track, pcm, 960)) break;
-        if (ms_since(&r.began) - told >= 250) told = ms_since(&r.began), say_stats(&r, call);
+        if (ms_since(&r.began) - reported >= 100) reported = ms_since(&r.began), say_stats(&r, call);
     }
     oh_call_leave(call, "bye");
     oh_call_wait(call, OH_STATE_LEFT, 3000);

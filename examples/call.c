@@ -1,12 +1,12 @@
 /*
- * call.c - the canonical program: join a call, say a WAV file, record what is heard, leave.
+ * call.c - the canonical program: join a call, send a WAV file, record what is received, leave.
  *
  *   cc call.c -o call $(pkg-config --cflags --libs offhook)
  *   ./call --url http://127.0.0.1:PORT --user alice --call demo --play in.wav --record out.wav
  *   ./call --livekit ws://127.0.0.1:PORT --token T --play in.wav --record out.wav
  *
- * --hear NAME records that participant (else the first one heard); --seconds N stays that long;
- * --json prints an object per line. Of a cluster several URLs may be given, parted by spaces.
+ * --hear NAME records that participant (else the first one received); --seconds N stays that long;
+ * --json prints an object per line. Of a cluster several URLs may be given, separated by spaces; they are tried in order.
  */
 #include <offhook.h>
 #include <stdatomic.h>
@@ -20,24 +20,24 @@ typedef struct app {
     char hear[256];         /* who is recorded */
     int heard;
     uint32_t timestamp;     /* where the recording stands, 48 kHz */
-    double since;           /* when there was something to hear, ms */
-    double real;            /* when the last frame came that was not invented, ms */
+    double since;           /* when there was something to receive, ms */
+    double real;            /* when the last frame came that was not concealed, ms */
     int pause;              /* that frame was silence: the speaker pauses */
-    atomic_int frames, invented; /* heard so far: real ones, and those that stand for lost ones */
+    atomic_int frames, concealed; /* received so far: real ones, and concealed ones */
     atomic_uint recorded;   /* samples of the recording so far */
-    double told;            /* when all this was told last, ms */
+    double reported;        /* when all this was reported last, ms */
 } app;
 
-/* Four times a second: what was heard since, and where the recording stands. For programs that watch. */
+/* Four times a second: what was received since, and where the recording stands. For programs that watch. */
 static void say_hearing(app *a, oh_call call)
 {
     oh_call_stats s = { .size = sizeof s };
     double now = ms_since(&a->report.began);
     char more[160];
-    if (!a->report.json || now < a->told + 250 || oh_call_get_stats(call, &s)) return;
-    a->told = now;
+    if (!a->report.json || now < a->reported + 250 || oh_call_get_stats(call, &s)) return;
+    a->reported = now;
     snprintf(more, sizeof more, ",\"frames\":%d,\"invented\":%d,\"lost\":%llu,\"received\":%llu,\"recorded_ms\":%.0f",
-             atomic_exchange(&a->frames, 0), atomic_exchange(&a->invented, 0), (unsigned long long)s.packets_lost,
+             atomic_exchange(&a->frames, 0), atomic_exchange(&a->concealed, 0), (unsigned long long)s.packets_lost,
              (unsigned long long)s.packets_received, atomic_load(&a->recorded) / 48.0);
     say(&a->report, "hearing", NULL, NULL, more);
 }
@@ -62,7 +62,7 @@ static void on_audio(void *user, oh_call call, const oh_audio *audio)
         snprintf(ms, sizeof ms, ",\"ms\":%.1f", ms_since(&a->report.began) - a->since);
         say(&a->report, "first_audio", NULL, NULL, ms);
     }
-    atomic_fetch_add(audio->concealed ? &a->invented : &a->frames, 1);
+    atomic_fetch_add(audio->concealed ? &a->concealed : &a->frames, 1);
     if (!audio->concealed) {
         double now = ms_since(&a->report.began), gap = now - a->real;
         if (a->heard && !a->pause && gap > 60) {
@@ -74,7 +74,7 @@ static void on_audio(void *user, oh_call call, const oh_audio *audio)
         a->pause = audio->silence != 0;
     }
     if (a->out.file) {
-        /* Long silence is not sent, and not handed over: the timestamp tells how long it was. */
+        /* Long silence is not sent, and not handed over: the timestamp says how long it was. */
         int32_t gap = a->heard ? (int32_t)(audio->timestamp - a->timestamp) : 0;
         for (; gap >= 960 && gap < 48000 * 60; gap -= 960) wav_write(&a->out, silence, 960);
         wav_write(&a->out, audio->samples, audio->frames);
@@ -104,7 +104,7 @@ int main(int argc, char **argv)
     oh_track mic = { 0 };
     oh_client_options where = OH_CLIENT_OPTIONS_INIT;
     oh_call_options what = OH_CALL_OPTIONS_INIT;
-    oh_audio_track_options sound = OH_AUDIO_TRACK_OPTIONS_INIT;
+    oh_audio_track_options options = OH_AUDIO_TRACK_OPTIONS_INIT;
 
     where.token = "development"; /* a real service wants the user's JWT */
     for (int i = 1; i < argc; i++) {
@@ -136,9 +136,9 @@ int main(int argc, char **argv)
     if (oh_call_join(client, &what, &call) || oh_call_wait(call, OH_STATE_JOINED, 15000)) return fail("join");
 
     if (in.file) {
-        sound.rate = in.rate;
-        sound.channels = in.channels;
-        if (oh_call_publish_audio(call, &sound, &mic)) return fail("publish");
+        options.rate = in.rate;
+        options.channels = in.channels;
+        if (oh_call_publish_audio(call, &options, &mic)) return fail("publish");
     }
     while (!seconds || ms_since(&a.report.began) < seconds * 1e3) {
         say_hearing(&a, call);

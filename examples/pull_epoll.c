@@ -22,7 +22,7 @@ typedef struct watched {
     const char *id;
     oh_call call;
     int ended;
-    unsigned long frames; /* of sound that was not silence */
+    unsigned long frames; /* of audio that was not silence */
 } watched;
 
 static int fail(const char *what)
@@ -111,7 +111,7 @@ int main(int argc, char **argv)
     if (add(loop, signals, NULL) || add(loop, timer, NULL)) return perror("epoll"), 1;
 
     if (oh_client_new(&where, &client)) return fail("client");
-    what.pull_audio = 1; /* sound, too; without handlers the call is in pull mode */
+    what.pull_audio = 1; /* audio, too; without handlers the call is in pull mode */
     for (int i = 0; i < count; i++) {
         int fd;
         what.id = all[i].id;

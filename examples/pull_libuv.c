@@ -1,5 +1,5 @@
 /*
- * pull_libuv.c - pull mode in libuv: one thread, several calls, events and sound in the loop's own callbacks.
+ * pull_libuv.c - pull mode in libuv: one thread, several calls, events and audio in the loop's own callbacks.
  * needs: libuv
  *
  *   cc pull_libuv.c -o pull_libuv $(pkg-config --cflags --libs offhook libuv)
@@ -21,7 +21,7 @@ typedef struct watched {
     uv_poll_t poll; /* its data is this */
     const char *id;
     oh_call call;
-    unsigned long frames; /* of sound that was not silence */
+    unsigned long frames; /* of audio that was not silence */
 } watched;
 
 static watched all[MAX_CALLS];
@@ -128,7 +128,7 @@ int main(int argc, char **argv)
     if (seconds > 0) uv_timer_start(&timer, on_time, (uint64_t)(seconds * 1e3), 0);
     uv_signal_start(&interrupt, on_interrupt, SIGINT);
     if (oh_client_new(&where, &client)) return fail("client");
-    what.pull_audio = 1; /* sound, too; without handlers the call is in pull mode */
+    what.pull_audio = 1; /* audio, too; without handlers the call is in pull mode */
     for (int i = 0; i < count; i++) {
         int fd;
         what.id = all[i].id;

@@ -1,4 +1,4 @@
-/* report.h - how the examples tell what happens: words for a person, or (json) an object per line. */
+/* report.h - how the examples print what happens: words for a person, or (json) an object per line. */
 #ifndef EXAMPLES_REPORT_H
 #define EXAMPLES_REPORT_H
 
@@ -82,7 +82,7 @@ static inline void say_event(report *r, const oh_event *e)
         r->ended++;
         say(r, name, "reason", e->u.ended.reason, "");
         break;
-    default: /* not told: counts, pins, and what later versions add */
+    default: /* not printed: counts, pins, and what later versions add */
         break;
     }
 }

@@ -36,7 +36,7 @@ for package in offhook offhook-sfu; do scripts/third-party.py $package >"$work/$
 objcopy --strip-unneeded "$sfu" "$work/offhook-sfu"
 chmod 755 "$work/offhook-sfu"
 
-# The pages of the documentation, where Python has Markdown.
+# The pages of the documentation, where MkDocs is or can be installed.
 scripts/docs.py "$work/html" || { code=$?; [ $code = 77 ] || exit $code; echo "dist: the packages have no pages then" >&2; }
 
 examples() { # DIR: what a user compiles first

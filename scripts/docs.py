@@ -1,19 +1,25 @@
 #!/usr/bin/env python3
-"""docs.py [--check [HEADER]] [OUT]: the documentation as static pages, into target/docs: the header's reference, the guides, the rest.
+"""docs.py [--check [HEADER]] [OUT]: the documentation as a site, into target/docs: guides, references, documents, search.
 
---check writes nothing: it fails where an item of the header says nothing of itself. Writing fails as well where a link
-leads nowhere. Needs Debian's python3-markdown for the pages, and no network. Guides may include a section of another
-file, <!-- include bindings/go/README.md#first-call -->: it is there when the file is.
+--check writes nothing: it fails where an item of the header has no documentation. Otherwise Markdown is gathered in
+target/docs-source (the reference of the header from its comments, those of the bindings by docs_api.py, guides and documents
+with their links rewritten), and MkDocs with the theme Material makes the pages (docs/site/mkdocs.yml). A link that leads
+nowhere is a failure. Ends with 77 when MkDocs is not here and cannot be installed (scripts/docs-env.sh).
+Guides may include a section of another file, <!-- include bindings/go/README.md#first-call -->: it is there when the file is.
 """
 
 import html
+import json
 import os
 import pathlib
 import re
+import shutil
+import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import cheader  # noqa: E402
+import docs_api  # noqa: E402
 
 ROOT = cheader.ROOT
 # The pages of the reference: an item is on the first one that knows its name. One that is on none is a failure.
@@ -22,18 +28,23 @@ GROUPS = [
     ("call", "Call", "Join, wait, leave; states and reasons.",
      r"oh_call(_options(_init)?|_join|_wait|_state|_provide_token|_leave|_free|_handlers|_capabilities|_set_attributes)?"
      r"|oh_state(_name)?|oh_end_reason|oh_capability|oh_reconnect|oh_destroy"),
-    ("events", "Events", "What happens, and how it is told.",
+    ("events", "Events", "What happens in a call, and how the application receives it.",
      r"oh_event\w*|oh_pin|oh_participant_kind|oh_leave_reason|oh_right|oh_direction|oh_unplayable|oh_call_next_event|oh_call_wake_fd"),
-    ("sound", "Sound", "Tracks that are sent, sound that is heard.",
+    ("audio", "Audio", "Local tracks, and the audio of participants.",
      r"oh_track(?!_kind)\w*|oh_audio\w*|oh_call_publish_audio|oh_publisher\w*|oh_call_publisher|oh_track_kind"),
-    ("subscriber", "Subscriber", "What is received, and of whom.", r"oh_subscriber\w*|oh_call_subscriber|oh_remote_track\w*|oh_layer"),
+    ("subscriber", "Subscriber", "What is received, and from whom.", r"oh_subscriber\w*|oh_call_subscriber|oh_remote_track\w*|oh_layer"),
     ("data", "Data between participants", "Packets, texts, procedure calls, custom events.",
      r"oh_data\w*|oh_rpc\w*|oh_call_send_\w+|oh_call_rpc\w*"),
-    ("process", "Process, errors, figures", "Versions, the log, results, statistics, the end.",
+    ("process", "Process, errors, statistics", "Versions, the log, results, statistics, shutdown.",
      r"oh_result\w*|oh_last_error|oh_version|oh_abi_version|oh_log\w*|oh_network\w*|oh_shutdown_wait|oh_call_(get_)?stats|oh_call_trace|OH_ABI_VERSION|OH_FOREVER|OH_NO_DRAIN|oh_limits\w*|OH_LIMITS\w*"),
 ]
-GUIDES = ["first-call", "livekit-first-call", "threads-and-ownership", "voice-agent", "binding", "many-sessions", "from-aiortc", "from-libwebrtc", "security", "limits"]
+GUIDES = ["first-call", "livekit-first-call", "threads-and-ownership", "voice-agent", "many-sessions", "from-aiortc", "from-libwebrtc",
+          "binding", "security", "limits"]
+DOCUMENTS = ["architecture", "conventions", "threading", "abi", "reliability", "performance", "testing", "livekit", "sfu",
+             "livekit-stand", "packaging"]
+LANGUAGES = [("cpp", "C++"), ("go", "Go"), ("python", "Python"), ("swift", "Swift")]
 KINDS = {"struct": "struct", "union": "union", "enum": "enum", "function": "function", "callback": "type of a callback", "macro": "constant"}
+NAME = re.compile(r"(?:oh|OH)_\w+(?:\.\w+)?")
 
 
 def fail(lines):
@@ -41,7 +52,7 @@ def fail(lines):
 
 
 def undocumented(items):
-    """Whatever says nothing of itself: items, and their values and fields."""
+    """Whatever has no documentation: items, and their values and fields."""
     for item in items:
         if item.name.endswith("_INIT"):
             continue  # described with the structure whose defaults they are
@@ -50,14 +61,14 @@ def undocumented(items):
         if item.kind in ("enum", "struct", "union"):
             yield from (f"{item.name}.{m.name}: not documented" for m in item.members if not m.doc)
         if item.kind in ("function", "callback"):
-            # Parameters are told one by one or, where one sentence says it all, not at all.
-            told = re.findall(r"@param (\w+)", item.doc)
+            # Parameters are described one by one or, where one sentence covers them, not at all.
+            named = re.findall(r"@param (\w+)", item.doc)
             known = [m.name for m in item.members]
-            yield from (f"{item.name}: its documentation has @param {t}, which it does not take" for t in told if t not in known)
+            yield from (f"{item.name}: its documentation has @param {t}, which it does not take" for t in named if t not in known)
 
 
 class Reference:
-    """The items of the header, where each stands, and how a text's names become links."""
+    """The items of the header, the page of each, and names in texts as links."""
 
     def __init__(self, items):
         self.items = {i.name: i for i in items}
@@ -71,110 +82,137 @@ class Reference:
                 lost.append(f"{item.name}: no page of the reference is for it (GROUPS)")
                 continue
             target = name if item.name.endswith("_INIT") else item.name
-            self.where[item.name] = f"ref-{group}.html#{target}"
+            page = f"reference/c/{group}.md"
+            self.where[item.name] = f"{page}#{target}"
             if item.kind == "enum":
-                self.where |= {m.name: f"ref-{group}.html#{m.name}" for m in item.members}
+                self.where |= {m.name: f"{page}#{m.name}" for m in item.members}
             if item.kind in ("struct", "union"):
-                self.where |= {f"{item.name}.{m.name}": f"ref-{group}.html#{item.name}.{m.name}" for m in item.members}
+                self.where |= {f"{item.name}.{m.name}": f"{page}#{item.name}.{m.name}" for m in item.members}
         if lost:
             fail(lost)
 
-    def link(self, text, own=""):
-        """Escaped text, in which each name that the reference has is a link to it."""
-        def one(found):
-            name = found[0]
-            if name in self.where:
-                return name if name == own else f'<a href="{self.where[name]}">{name}</a>'
-            first, _, field = name.partition(".")   # the end of a sentence, perhaps
-            rest = f".{field}" if "." in name else ""
-            return f'<a href="{self.where[first]}">{first}</a>{rest}' if first in self.where and first != own else name
-        return re.sub(r"\b(?:oh|OH)_\w+(?:\.\w+)?", one, html.escape(text, quote=False))
+    def code(self, text, page, own=""):
+        """A name, or code that is one, in backticks; a link when the reference has it."""
+        if found := re.fullmatch(r"(" + NAME.pattern + r")(\(\))?", text):
+            name = found[1]
+            known = name if name in self.where else name.partition(".")[0]
+            if known in self.where and known != own:
+                return f"[`{text}`]({relative(self.where[known], page)})"
+        return f"`{text}`"
 
-    def prose(self, text, own=""):
-        """A line or paragraph of a comment: `code` and links."""
-        parts = re.split(r"`([^`]+)`", " ".join(text.split()))
-        return "".join(f"<code>{self.link(p, own)}</code>" if n % 2 else self.link(p, own) for n, p in enumerate(parts))
+    def prose(self, text, page, own=""):
+        """A line or paragraph of a comment as Markdown: names and `code` as code, with links."""
+        out = []
+        for n, part in enumerate(re.split(r"`([^`]+)`", " ".join(text.split()))):
+            if n % 2:
+                out.append(self.code(part, page, own))
+                continue
+            at = 0
+            for found in re.finditer(r"\b" + NAME.pattern, part):
+                name = found[0]
+                if name not in self.where and "." in name:
+                    name = name.partition(".")[0]  # the end of a sentence, perhaps
+                out.append(docs_api.escaped(part[at : found.start()]))
+                out.append(self.code(name, page, own))
+                at = found.start() + len(name)
+            out.append(docs_api.escaped(part[at:]))
+        return "".join(out)
 
-    def comment(self, text, own=""):
+    def comment(self, text, page, own=""):
         """A whole comment: paragraphs, parameters, result, and what the caller has to see to."""
         text, _, safety = text.partition("# Safety")
         out = []
         for block in re.split(r"\n\s*\n", text.strip()):
             entries = re.split(r"^@(param \w+|return)\s+", block, flags=re.M)
             if entries[0].strip():
-                out.append(f"<p>{self.prose(entries[0], own)}</p>")
-            if len(entries) > 1:
-                out.append("<dl>")
-                for word, said in zip(entries[1::2], entries[2::2]):
-                    title = f"<code>{word[6:]}</code>" if word.startswith("param") else "returns"
-                    out.append(f"<dt>{title}</dt><dd>{self.prose(said, own)}</dd>")
-                out.append("</dl>")
+                out.append(self.prose(entries[0], page, own))
+            for word, said in zip(entries[1::2], entries[2::2]):
+                title = f"`{word[6:]}`" if word.startswith("param") else "Returns"
+                out.append(f"{title}\n:   {self.prose(said, page, own)}")
         if safety.strip():
-            out.append(f'<p class="safety">{self.prose(safety, own)}</p>')
-        return "\n".join(out)
+            out.append(f"**The caller must see to:** {self.prose(safety, page, own)}")
+        return "\n\n".join(out)
 
     def declared(self, item):
         """The declaration as it is written in C, without comments and what cbindgen puts around enums."""
         if item.kind == "macro":
-            return f"#define {item.name} {html.escape(item.type)}"
+            return f"#define {item.name} {item.type}"
         if item.kind == "enum":
             return ""
         if item.kind in ("struct", "union"):
             rows = [f"    {m.type}{'' if m.type.endswith('*') else ' '}{m.name}{f'[{m.array}]' if m.array else ''};" for m in item.members]
-            return self.link("\n".join([f"typedef {item.kind} {item.name} {{", *rows, f"}} {item.name};"]), item.name)
+            return "\n".join([f"typedef {item.kind} {item.name} {{", *rows, f"}} {item.name};"])
         parameters = [f"{m.type}{'' if m.type.endswith('*') else ' '}{m.name}" for m in item.members] or ["void"]
         kind = item.type + ("" if item.type.endswith("*") else " ")
         head = f"typedef {kind}(*{item.name})(" if item.kind == "callback" else f"{kind}{item.name}("
         one = head + ", ".join(parameters) + ");"
-        if len(one) > 60:
-            one = head + "\n    " + ",\n    ".join(parameters) + ");"
-        return self.link(one, item.name)
+        return one if len(one) <= 78 else head + "\n    " + ",\n    ".join(parameters) + ");"
 
-    def entry(self, item):
+    def entry(self, item, page):
         """One item in full."""
-        out = [f'<h2 id="{item.name}"><code>{item.name}</code> <span class="kind">{KINDS[item.kind]}</span></h2>']
+        out = [f"## `{item.name}` <span class=\"kind\">{KINDS[item.kind]}</span> {{ #{item.name} data-toc-label=\"{item.name}\" }}"]
         if source := self.declared(item):
-            out.append(f"<pre><code>{source}</code></pre>")
-        out.append(self.comment(item.doc, item.name))
+            out.append(docs_api.fence("c", source).rstrip())
+        out.append(self.comment(item.doc, page, item.name))
         macro = f"{item.name.upper()}_INIT"
         if macro in self.items:
-            out.append(f"<p>Defaults: <code>{item.name} o = {macro};</code>, or <code>{self.link(item.name + '_init')}</code>.</p>")
+            out.append(f"Defaults: `{item.name} o = {macro};`, or {self.code(item.name + '_init', page)}.")
         if item.kind in ("struct", "union", "enum"):
-            out.append("<dl>")
             for m in item.members:
                 if item.kind == "enum":
-                    out.append(f'<dt id="{m.name}"><code>{m.name}</code> <span class="number">{m.value}</span></dt>')
+                    anchor, kind = m.name, str(m.value)
                 else:
-                    kind = m.type + (f"[{m.array}]" if m.array else "")
-                    out.append(f'<dt id="{item.name}.{m.name}"><code>{m.name}</code> <span class="number">{self.link(kind, item.name)}</span></dt>')
-                out.append(f"<dd>{self.prose(m.doc, item.name)}</dd>")
-            out.append("</dl>")
-        return "\n".join(out)
+                    anchor, kind = f"{item.name}.{m.name}", m.type + (f"[{m.array}]" if m.array else "")
+                    base = re.sub(r"\b(const|struct)\b|[ *]|\[.*", "", m.type)
+                    if base in self.where and base != item.name:
+                        kind = f"[{docs_api.escaped(kind)}]({relative(self.where[base], page)})"
+                    else:
+                        kind = docs_api.escaped(kind)
+                out.append(f'<span id="{anchor}"></span>`{m.name}` <span class="kind">{kind}</span>\n:   {self.prose(m.doc, page, item.name)}')
+        return "\n\n".join(out)
 
-    def summary(self, item):
+    def summary(self, item, page):
         """The first sentence."""
         first = re.split(r"(?<=\.) ", " ".join(re.split(r"\n\s*\n|@", item.doc)[0].split()) + " ")[0]
-        return self.prose(first)
+        return self.prose(first, page)
 
     def pages(self):
-        yield from ((f"ref-{g}", title, self.page(g, title, text)) for g, title, text, _ in GROUPS)
+        for group, title, text, _ in GROUPS:
+            page = f"reference/c/{group}.md"
+            mine = [i for n, i in self.items.items() if self.where[n].startswith(page + "#") and not n.endswith("_INIT")]
+            order = ["function", "callback", "struct", "union", "enum", "macro"]
+            mine.sort(key=lambda i: order.index(i.kind))
+            rows = "\n".join(f"| [`{i.name}`](#{i.name}) | {self.summary(i, page)} |" for i in mine)
+            yield page, title, f"# {title}\n\n{text}\n\n| item | |\n|---|---|\n{rows}\n\n" + "\n\n".join(self.entry(i, page) for i in mine)
 
-    def page(self, group, title, text):
-        mine = [i for n, i in self.items.items() if self.where[n].startswith(f"ref-{group}.html") and not n.endswith("_INIT")]
-        order = ["function", "callback", "struct", "union", "enum", "macro"]
-        mine.sort(key=lambda i: order.index(i.kind))
-        rows = "".join(f'<li><a href="#{i.name}"><code>{i.name}</code></a><small>{self.summary(i)}</small></li>' for i in mine)
-        return f"<h1>{title}</h1>\n<p>{text}</p>\n<ul class=\"cards\">{rows}</ul>\n" + "\n".join(map(self.entry, mine))
+    def index(self, text):
+        """The first page of the C reference: the manual at the head of the header, and every name."""
+        page = "reference/c/index.md"
+        out = ["# C reference", "Everything of `offhook.h`: " + f"{len(self.items)} items.",
+               "| page | |\n|---|---|\n" + "\n".join(f"| [{t}]({g}.md) | {s} |" for g, t, s, _ in GROUPS)]
+        for title, body in cheader.introduction(text):
+            out.append(f"## {title}")
+            if title == "A call in five steps":
+                out.append(docs_api.fence("c", body))
+            else:
+                out += [self.prose(b, page) for b in re.split(r"\n\s*\n", body)]
+        every = sorted(self.items, key=str.lower)
+        out += ["## Every item", ", ".join(f"[`{n}`]({relative(self.where[n], page)})" for n in every)]
+        return "\n\n".join(out)
 
 
-class Markdown:
-    """Guides and documents to pages; links between them become links between pages."""
+def relative(target, page):
+    """A link from one page of the site to another; both are paths in the site."""
+    path, _, anchor = target.partition("#")
+    link = "" if path == page else os.path.relpath(path, os.path.dirname(page) or ".")
+    return link + (f"#{anchor}" if anchor else "")
+
+
+class Prose:
+    """Guides and documents for the site: includes, links between files as links between pages, names as links."""
 
     def __init__(self, reference, pages):
-        import markdown
-
-        self.engine = markdown.Markdown(extensions=["fenced_code", "tables", "toc", "sane_lists"])
-        self.reference, self.pages = reference, pages  # pages: path of a file -> page
+        self.reference, self.pages = reference, pages  # pages: path of a file in the repository -> page
 
     @staticmethod
     def slug(title):
@@ -200,157 +238,177 @@ class Markdown:
         return self.inside("\n".join(lines[begin + 1 : end]), file)
 
     def inside(self, text, file):
-        """Links of a file, written for the place where the page is made from: the root."""
+        """Links of a file, written from the root of the repository."""
         def one(found):
             target = found[2]
-            if re.match(r"\w+:|#", target):
+            if re.match(r"\w+:|#|/", target):
                 return found[0]
             path, _, anchor = target.partition("#")
             path = os.path.relpath((file.parent / path).resolve(), ROOT)
-            return f"[{found[1]}]({path}{'#' + anchor if anchor else ''})"
-        return re.sub(r"\[([^\]]*)\]\(([^)\s]+)\)", one, text)
+            return f"[{found[1]}](/{path}{'#' + anchor if anchor else ''})"
+        return re.sub(r"\[((?:[^\[\]]|`[^`]*`)*)\]\(([^)\s]+)\)", one, text)
 
-    def page(self, file):
-        """Title and body of the page of a Markdown file."""
+    def page(self, file, page):
+        """The page of a Markdown file."""
         text = self.inside(file.read_text(), file)
         # A heading with nothing but an include below it goes with it.
         text = re.sub(r"^(#+ .*\n\n)?<!-- include (\S+) -->$",
                       lambda m: (m[1] or "") + section if (section := self.section(m[2])) else "", text, flags=re.M)
         # Info strings say what the tests do with a block; only the language is for readers.
         text = re.sub(r"^(```\w+) .*$", r"\1", text, flags=re.M)
-        body = self.engine.reset().convert(text)
-        body = re.sub(r"<table>.*?</table>", lambda m: f'<div class="scroll">{m[0]}</div>', body, flags=re.S)
-        body = re.sub(r"<code>((?:oh|OH)_\w+(?:\.\w+)?)(\(\))?</code>",
-                      lambda m: f"<code>{self.reference.link(m[1])}{m[2] or ''}</code>", body)
-        body = re.sub(r'<a href="([^"#:]*)(#[^"]*)?">(.*?)</a>', self.target, body, flags=re.S)
-        title = re.search(r"^# (.*)$", text, re.M)
-        return (title[1].strip() if title else file.stem), body
+        parts = re.split(r"(^```.*?^```[ ]*$)", text, flags=re.M | re.S)
+        return "".join(p if n % 2 else self.links(p, page) for n, p in enumerate(parts))
 
-    def target(self, found):
-        path, anchor, words = found[1], found[2] or "", found[3]
-        if not path:
-            return found[0]
+    def links(self, text, page):
+        text = re.sub(r"\[((?:[^\[\]]|`[^`]*`)*)\]\(/([^)\s]+)\)", lambda m: self.target(m[1], m[2], page), text)
+        # Names of the header outside of links and headings.
+        return re.sub(r"(?m)^#.*$|\[[^\]\n]*\]\([^)]*\)|(?<!`)`(" + NAME.pattern + r"(?:\(\))?)`(?!`)",
+                      lambda m: self.reference.code(m[1], page) if m[1] else m[0], text)
+
+    def target(self, words, link, page):
+        path, _, anchor = link.partition("#")
+        path = path.rstrip("/")
+        anchor = f"#{anchor}" if anchor else ""
         if path in self.pages:
-            return f'<a href="{self.pages[path]}.html{anchor}">{words}</a>'
+            return f"[{words}]({relative(self.pages[path] + anchor, page)})"
+        if path.startswith("docs/site/") and ((ROOT / path).exists() or path.endswith("demo.svg")):
+            return f"[{words}]({relative('assets/' + os.path.basename(path), page)})"
         if path == "include/offhook.h":
-            return f'<a href="reference.html">{words}</a>'
-        if path.startswith("ref-") or path == "reference.html":
-            return found[0]
+            return f"[{words}]({relative('reference/c/index.md', page)})"
         if not (ROOT / path).exists():
-            fail([f"a link leads nowhere: {path}"])
+            fail([f"{page}: a link leads nowhere: {path}"])
         return words  # a file of the sources, which is no page
 
 
-def soft(body):
-    """Long names may be broken behind an underscore, in running text and in titles, and not in blocks of code."""
-    def code(found):
-        return re.sub(r"(<[^>]*>)|(?<!\boh)(?<!\bOH)_(?=\w)|(?<=\w)\.(?=\w)", lambda m: m[1] or m[0] + "<wbr>", found[0])
-    parts = re.split(r"(<pre>.*?</pre>)", body, flags=re.S)
-    return "".join(p if n % 2 else re.sub(r"<code>.*?</code>", code, p, flags=re.S) for n, p in enumerate(parts))
-
-
-def wrap(name, title, body, version):
-    links = [("index", "Offhook"), ("guides", "Guides"), ("reference", "Reference"), ("documents", "Documents")]
-    nav = "".join(f"<{'b' if n == 'index' else 'span'}><a href=\"{n}.html\">{t}</a></{'b' if n == 'index' else 'span'}>" for n, t in links)
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{html.escape(re.sub('[`*]', '', title))} · Offhook</title>
-<link rel="stylesheet" href="style.css">
-</head>
-<body id="{name}-page">
-<nav>{nav}</nav>
-<main>
-{soft(body)}
-</main>
-<footer>Offhook {version}</footer>
-</body>
-</html>
-"""
-
-
 def check_links(pages):
-    """Every link inside leads to a page and, with #, to something in it."""
-    ids = {name: set(re.findall(r'\bid="([^"]+)"', text)) for name, text in pages.items()}
+    """Every link inside leads to a page or file and, with #, to something in it. pages: path -> HTML, or None for other files."""
+    ids = {name: set(re.findall(r'\b(?:id|name)="?([^"\s>]+)', text)) for name, text in pages.items() if text is not None}
     for name, text in pages.items():
-        for target in re.findall(r'href="([^"]+)"', text):
+        for target in re.findall(r'(?:href|src)="([^"]*)"', text or ""):
             target = html.unescape(target)
-            if re.match(r"\w+:", target) or target == "style.css":
+            if re.match(r"\w+:|//", target) or not target:
                 continue
             page, _, anchor = target.partition("#")
-            page = page.removesuffix(".html") or name
+            page = os.path.normpath(os.path.join(os.path.dirname(name), page)) if page else name
+            page = page + "/index.html" if page + "/index.html" in pages else "index.html" if page == "." else page
             if page not in pages:
-                yield f"{name}.html: a link to {target}: no such page"
-            elif anchor and anchor not in ids[page]:
-                yield f"{name}.html: a link to {target}: nothing there has this name"
+                yield f"{name}: a link to {target}: no such page"
+            elif anchor and pages[page] is not None and anchor not in ids[page] and anchor != "__skip":
+                yield f"{name}: a link to {target}: nothing there has this name"
 
 
-def cards(entries):
-    return '<ul class="cards">' + "".join(f'<li><a href="{n}.html">{html.escape(t)}</a><small>{s}</small></li>' for n, t, s in entries) + "</ul>"
+def labelled(page):
+    """Each cell of a table gets the title of its column, for narrow screens; a head without words goes."""
+    def table(found):
+        titles = [html.unescape(re.sub(r"<[^>]+>", "", t)).strip() for t in re.findall(r"<th\b[^>]*>(.*?)</th>", found[0], re.S)]
+        if not any(titles):
+            return re.sub(r"<thead>.*?</thead>\s*", "", found[0], flags=re.S)
+        def row(cells):
+            columns = iter(titles)
+            def cell(start):
+                title = next(columns, "")
+                return f'<td data-label="{html.escape(title)}"{start[1]}>' if title else start[0]
+            return re.sub(r"<td\b([^>]*)>", cell, cells[0])
+        return re.sub(r"<tr>.*?</tr>", row, found[0], flags=re.S)
+    return re.sub(r"<table>.*?</table>", table, page, flags=re.S)
 
 
-def lead(file):
-    """The first paragraph below the title."""
-    text = re.sub(r"<!--.*?-->", "", file.read_text(), flags=re.S)
-    for block in re.split(r"\n\s*\n", text):
-        if block.strip() and not block.startswith(("#", "```", "|", "- ")):
-            words = re.sub(r"\[([^\]]*)\]\([^)]*\)|[`*]", r"\1", " ".join(block.split()))
-            return html.escape(re.split(r"(?<=[.:]) (?=[A-Z])", words)[0].rstrip(":"), quote=False)
-    return ""
+def external(pages):
+    """What a page would load from elsewhere: scripts, styles, pictures, fonts. Links that a reader follows are fine."""
+    for name, text in pages.items():
+        for tag in re.findall(r"<(?:script|link|img|iframe|source)\b[^>]*>", text or ""):
+            if re.search(r'\b(?:src|href)="?(?:https?:)?//', tag) and 'rel="canonical"' not in tag:
+                yield f"{name}: loads something from elsewhere: {tag}"
+
+
+def gather(source, text, items):
+    """Writes the Markdown of the site into a folder; returns the navigation."""
+    reference = Reference(items)
+    guides = {f"docs/guides/{g}.md": f"guides/{g}.md" for g in GUIDES}
+    documents = {f"docs/{d}.md": f"documents/{d}.md" for d in DOCUMENTS}
+    bindings = {f"bindings/{b}/README.md": f"bindings/{b}.md" for b, _ in LANGUAGES}
+    top = {f"{n}.md": f"documents/{n.lower()}.md" for n in ("CHANGELOG", "CONTRIBUTING", "SECURITY")}
+    files = {**guides, **documents, **bindings, **top}
+    missing = [f"{f}: there is no such file" for f in files if not (ROOT / f).exists()]
+    missing += [f"{f}: not in GUIDES" for f in map(str, here("docs/guides/*.md")) if f not in guides]
+    missing += [f"{f}: not in DOCUMENTS" for f in map(str, here("docs/*.md")) if f not in documents]
+    if missing:
+        fail(missing)
+    pages = {"README.md": "index.md", "docs/site/home.md": "index.md", **files}
+    prose = Prose(reference, pages)
+    written = {page: prose.page(ROOT / file, page) for file, page in files.items()}
+    written["index.md"] = prose.page(ROOT / "docs/site/home.md", "index.md")
+    if not (ROOT / "docs/site/demo.svg").exists():
+        print("SKIPPED: docs: the home page is without the picture of the demo: scripts/demo-picture.py makes it")
+        written["index.md"] = re.sub(r"<!-- picture -->.*?<!-- /picture -->", "", written["index.md"], flags=re.S)
+    c_pages = list(reference.pages())
+    written |= {page: body for page, _, body in c_pages}
+    written["reference/c/index.md"] = reference.index(text)
+    apis = []
+    for name, title in LANGUAGES:
+        try:
+            found = getattr(docs_api, name)()
+        except docs_api.Missing as why:
+            print(f"SKIPPED: docs: the reference of the {title} binding: {why}")
+            found = [docs_api.Page(name, title, f"# {title}\n\n{why}\n")]
+        written |= {f"reference/{p.name}.md": p.text for p in found}
+        entries = [{p.title: f"reference/{p.name}.md"} for p in found]
+        apis.append({title: entries} if len(entries) > 1 else {title: entries[0][found[0].title]})
+    for page, body in written.items():
+        path = source / page
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(body)
+    assets = source / "assets"
+    assets.mkdir(exist_ok=True)
+    for file in here("docs/site/*.css") + here("docs/site/*.js") + here("docs/site/*.svg"):
+        shutil.copy(ROOT / file, assets)
+    def title(page):
+        found = re.search(r"^# (.*)$", written[page], re.M)
+        return re.sub(r"[`*]", "", found[1]) if found else page
+    return [{"Home": "index.md"},
+            {"Guides": [{title(p): p} for p in guides.values()]},
+            {"Languages": [{t: f"bindings/{b}.md"} for b, t in LANGUAGES]},
+            {"Reference": [{"C": ["reference/c/index.md", *({t: p} for p, t, _ in c_pages)]}, *apis]},
+            {"Documents": [{title(p): p} for p in [*documents.values(), *top.values()]]}]
+
+
+def here(pattern):
+    return [p.relative_to(ROOT) for p in sorted(ROOT.glob(pattern))]
 
 
 def build(out, text, items):
+    """The whole site into a folder; returns the number of its pages."""
     version = re.search(r'^version = "(.*)"', (ROOT / "Cargo.toml").read_text(), re.M)[1]
-    reference = Reference(items)
-    guides = [ROOT / f"docs/guides/{g}.md" for g in GUIDES]
-    missing = [f"{g}: there is no such guide (GUIDES)" for g in guides if not g.exists()]
-    missing += [f"{g}: not in GUIDES" for g in sorted((ROOT / "docs/guides").glob("*.md")) if g not in guides]
-    if missing:
-        fail(missing)
-    bindings = sorted((ROOT / "bindings").glob("*/README.md"))
-    documents = [*bindings, *sorted((ROOT / "docs").glob("*.md")), ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"]
-    names = {os.path.relpath(f, ROOT): ("guide-" if f in guides else "doc-") + f.stem.lower() for f in [*guides, *documents]}
-    names |= {os.path.relpath(f, ROOT): f"binding-{f.parent.name}" for f in bindings}
-    names["README.md"] = "index"
-    engine = Markdown(reference, names)
-    pages, titles = {}, {}
-    for file in [*guides, *documents]:
-        name = names[os.path.relpath(file, ROOT)]
-        titles[name], body = engine.page(file)
-        pages[name] = body
-    for name, title, body in reference.pages():
-        titles[name], pages[name] = title, body
-
-    manual = "".join(f'<h2 id="{engine.slug(t)}">{t}</h2>\n' + (
-        f"<pre><code>{reference.link(b)}</code></pre>" if t == "A call in five steps" else f"<p>{reference.prose(b)}</p>")
-        for t, b in cheader.introduction(text))
-    groups = cards([(f"ref-{g}", t, html.escape(s)) for g, t, s, _ in GROUPS])
-    every = sorted((n for n in reference.items), key=str.lower)
-    index = "".join(f'<li><a href="{reference.where[n]}"><code>{n}</code></a></li>' for n in every)
-    pages["reference"] = (f"<h1>Reference</h1>\n<p>All of <code>offhook.h</code>: {len(every)} items.</p>{groups}{manual}"
-                          f'<h2 id="all">Every item</h2><ul class="names">{index}</ul>')
-    guide_cards = cards([(names[os.path.relpath(g, ROOT)], titles[names[os.path.relpath(g, ROOT)]], lead(g)) for g in guides])
-    pages["guides"] = f"<h1>Guides</h1>{guide_cards}"
-    document_cards = cards([(names[os.path.relpath(d, ROOT)], titles[names[os.path.relpath(d, ROOT)]], lead(d)) for d in documents])
-    pages["documents"] = f"<h1>Documents</h1><p>How it is built, what it promises, and how that is tested.</p>{document_cards}"
-    pages["index"] = ("<h1>Offhook</h1><p>SFU calls for any language: a C library that joins a call, publishes, subscribes, takes media in "
-                      "and gives media out. One header, one library, no daemon; hundreds of sessions in one process.</p>"
-                      f"<h2 id=\"guides\">Guides</h2>{guide_cards}<h2 id=\"reference\">Reference</h2>{groups}"
-                      f"<h2 id=\"documents\">Documents</h2>{document_cards}")
-    for name, title in [("reference", "Reference"), ("guides", "Guides"), ("documents", "Documents"), ("index", "SFU calls for any language")]:
-        titles[name] = title
-    pages = {name: wrap(name, titles[name], body, version) for name, body in pages.items()}
-    if wrong := sorted(set(check_links(pages))):
-        fail(wrong)
-    out.mkdir(parents=True, exist_ok=True)
-    for old in out.glob("*.html"):
-        old.unlink()
+    work = ROOT / "target/docs-source" if out == ROOT / "target/docs" else out.parent / f"{out.name}-source"
+    shutil.rmtree(work, ignore_errors=True)
+    navigation = gather(work / "pages", text, items)
+    settings = {"INHERIT": str(ROOT / "docs/site/mkdocs.yml"), "docs_dir": "pages", "site_dir": "site", "nav": navigation,
+                "copyright": f"Offhook {version}. MIT or Apache-2.0.",
+                "plugins": {"mkdocstrings": {"handlers": {"python": {"paths": [str(ROOT / "bindings/python/src")]}}}}}
+    (work / "mkdocs.yml").write_text(json.dumps(settings))  # JSON is YAML
+    done = subprocess.run([ROOT / "scripts/docs-env.sh", "mkdocs", "build", "--strict", "--quiet", "-f", work / "mkdocs.yml"],
+                          cwd=work, capture_output=True, text=True, timeout=600)
+    if done.returncode:
+        print(done.stdout, done.stderr, sep="", end="")
+        sys.exit(done.returncode)
+    site = work / "site"
+    for path in site.rglob("*.map"):  # nobody debugs the theme here
+        path.unlink()
+    for name in ("sitemap.xml", "sitemap.xml.gz"):
+        (site / name).unlink(missing_ok=True)  # the pages have no address of their own
+    for text in (ROOT / "target/docs-env").glob("lib/python*/site-packages/mkdocs_material-*.dist-info/**/LICENSE"):
+        shutil.copy(text, site / "assets/LICENSE-mkdocs-material.txt")  # its files are in the pages
+    pages = {str(p.relative_to(site)): p.read_text() if p.suffix == ".html" else None for p in site.rglob("*") if p.is_file()}
+    pages.pop("404.html", None)
     for name, page in pages.items():
-        (out / f"{name}.html").write_text(page)
-    (out / "style.css").write_text((ROOT / "scripts/docs.css").read_text())
-    return len(pages)
+        if page is not None:
+            (site / name).write_text(labelled(page))
+    if wrong := sorted({*check_links(pages), *external(pages)}):
+        fail(wrong)
+    shutil.rmtree(out, ignore_errors=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    site.rename(out)
+    return sum(text is not None for text in pages.values())
 
 
 def main():
@@ -364,16 +422,11 @@ def main():
         Reference(items)
         print(f"ok all {count} items of the header are documented")
         return
-    try:
-        import markdown  # noqa: F401
-    except ImportError:
-        # Debian's module belongs to Debian's Python, and another one may be first in PATH.
-        if sys.executable != "/usr/bin/python3" and os.path.exists("/usr/bin/python3") and not os.environ.get("OFFHOOK_DOCS"):
-            os.environ["OFFHOOK_DOCS"] = "again"
-            os.execv("/usr/bin/python3", ["/usr/bin/python3", *sys.argv])
-        print("SKIPPED: docs: no Markdown for Python: apt-get install python3-markdown")
-        sys.exit(77)
-    out = pathlib.Path(arguments[0]) if arguments else ROOT / "target/docs"
+    prepared = subprocess.run([ROOT / "scripts/docs-env.sh"], stdout=subprocess.PIPE, text=True)
+    if prepared.returncode:
+        print(prepared.stdout, end="")
+        sys.exit(prepared.returncode)
+    out = pathlib.Path(arguments[0]).resolve() if arguments else ROOT / "target/docs"
     print(f"ok {build(out, text, items)} pages in {out}; all {count} items of the header are documented")
 
 

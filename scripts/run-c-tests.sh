@@ -141,7 +141,7 @@ run() { # name; writes $out/name.log and name.result
   seconds=$((seconds / 1000)).$(printf '%03d' $((seconds % 1000)) | cut -c1-1)
   case $code in
     0)       echo "ok $name ($seconds s)" ;;
-    77)      echo "skipped $name: $(grep -h -m1 SKIPPED "$out/$name.sfu.log" "$out/$name.sfu")" ;;
+    77)      echo "skipped $name: $(grep -h -m1 SKIPPED "$log" "$out/$name.sfu.log" "$out/$name.sfu")" ;;
     124|137) echo "FAILED $name ($seconds s): no end within $limit s" ;;
     99)      [[ $mode == *grind ]] && echo "FAILED $name ($seconds s): valgrind found errors" \
                || echo "FAILED $name ($seconds s): exit code 99" ;;

@@ -47,13 +47,20 @@ optional=() without=()
 want() { [ -n "$(command -v "$1" 2>/dev/null)" ] || [ -e "$1" ] || { optional+=("$2"); without+=("$3"); }; }
 want redis-server redis-server "tests with a LiveKit cluster"
 want debootstrap debootstrap "the tests of the Swift binding (without a swift of the machine's own)"
-want /usr/lib/python3/dist-packages/markdown python3-markdown "the pages of the documentation"
+want doxygen doxygen "the reference of the C++ binding"
 want dpkg-shlibdeps dpkg-dev "the Debian packages"
+want turnserver coturn "the test of calls through a relay"
 want ip iproute2 "the look at the packages without a network"
 want /usr/include/uv.h libuv1-dev "the libuv example"
 if [ ${#optional[@]} -gt 0 ]; then
   if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
     export DEBIAN_FRONTEND=noninteractive
+    # Some of these packages start a server of the whole machine. The tests start their own, on loopback.
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e $policy ]; then
+      trap 'rm -f "$policy"' EXIT
+      printf '#!/bin/sh\nexit 101\n' >$policy && chmod 755 $policy
+    fi
     apt-get update -q && apt-get install -y -q --no-install-recommends "${optional[@]}" ||
       printf 'setup: not installed, and skipped: %s\n' "${without[@]}" >&2
   else

@@ -149,6 +149,20 @@ pub struct Lossy {
     /// Up to this much more, drawn for each packet: those in a row overtake each other.
     #[serde(default)]
     pub jitter_ms: u64,
+    /// Whatever does not come from a port of this range (least, greatest) or go to one is lost: a wall that only a relay
+    /// with these ports passes.
+    #[serde(default)]
+    pub only_ports: Option<(u16, u16)>,
+}
+
+/// ICE servers that the coordinator names, in the place of none.
+#[derive(Clone, Debug, Deserialize)]
+pub struct IceServers {
+    /// As the coordinator writes them: `urls`, `username`, `password`.
+    pub servers: Vec<serde_json::Value>,
+    /// Only to this user.
+    #[serde(default)]
+    pub user_id: Option<String>,
 }
 
 /// Whom the coordinator always sends to one SFU.
@@ -177,6 +191,7 @@ pub struct Faults {
     killed: Mutex<[bool; Edge::ALL.len()]>,
     hidden: Mutex<[bool; Edge::ALL.len()]>,
     pins: Mutex<Vec<Pin>>,
+    ice_servers: Mutex<Vec<IceServers>>,
 }
 
 fn take<T: Clone>(
@@ -306,6 +321,24 @@ impl Faults {
         all.iter().find(named).or_else(|| all.iter().find(of_user)).or_else(|| all.iter().find(general)).cloned()
     }
 
+    pub fn add_ice_servers(&self, servers: IceServers) -> Result<(), String> {
+        let mut all = self.ice_servers.lock();
+        // A later rule for the same user replaces the earlier one.
+        all.retain(|s| s.user_id != servers.user_id);
+        if all.len() >= MAX_RULES {
+            return Err(format!("more than {MAX_RULES} rules for ICE servers; reset first"));
+        }
+        all.push(servers);
+        Ok(())
+    }
+
+    /// The ICE servers for a user: the user's own before everyone's.
+    pub fn ice_servers(&self, user: &str) -> Vec<serde_json::Value> {
+        let all = self.ice_servers.lock();
+        let own = all.iter().find(|s| s.user_id.as_deref() == Some(user));
+        own.or_else(|| all.iter().find(|s| s.user_id.is_none())).map(|s| s.servers.clone()).unwrap_or_default()
+    }
+
     pub fn is_killed(&self, edge: Edge) -> bool {
         self.killed.lock()[edge.index()]
     }
@@ -326,6 +359,7 @@ impl Faults {
         self.refusals.lock().clear();
         self.connect_refusals.lock().clear();
         self.join_errors.lock().clear();
+        self.ice_servers.lock().clear();
         self.lossy.write().clear();
         self.lossy_version.fetch_add(1, Relaxed);
         self.set_slow_ms(None, 0);
@@ -344,6 +378,7 @@ impl Faults {
             "refuse_connect": self.connect_refusals.lock().len(),
             "join_error": self.join_errors.lock().len(),
             "lossy": self.lossy.read().len(),
+            "ice_servers": self.ice_servers.lock().len(),
             "slow_ms": self.slow_ms.iter().map(|s| s.load(Relaxed)).max(),
             "pins": self.pins.lock().len(),
             "killed": Edge::ALL.into_iter().filter(|e| self.is_killed(*e)).collect::<Vec<_>>(),
@@ -408,6 +443,23 @@ mod tests {
             let lost = first.iter().filter(|l| **l).count() as f64 / 2_000.0;
             assert!((9.0..11.0).contains(&lost), "{lost} percent lost with burst {burst:?}");
         }
+    }
+
+    #[test]
+    fn ice_servers_are_a_users_own_before_everyones() {
+        let faults = Faults::default();
+        let rule = |user: Option<&str>, name: &str| IceServers {
+            servers: vec![serde_json::json!({ "urls": [name] })],
+            user_id: user.map(str::to_owned),
+        };
+        assert!(faults.ice_servers("u").is_empty());
+        faults.add_ice_servers(rule(None, "turn:a")).unwrap();
+        faults.add_ice_servers(rule(Some("u"), "turn:b")).unwrap();
+        faults.add_ice_servers(rule(Some("u"), "turn:c")).unwrap();
+        assert_eq!(faults.ice_servers("u")[0]["urls"][0], "turn:c");
+        assert_eq!(faults.ice_servers("other")[0]["urls"][0], "turn:a");
+        faults.reset(false);
+        assert!(faults.ice_servers("u").is_empty());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Tests of scripts/docs.py and scripts/check-guides.py: mistakes are planted, and each must be found and named.
+"""Tests of scripts/docs.py, docs_api.py, check-words.py and check-guides.py: mistakes are planted, and each must be found and named.
 
-Needs neither the library nor an SFU; what needs python3-markdown says so when it is skipped.
+Needs neither the library nor an SFU nor MkDocs.
 """
 
 import importlib.util
@@ -28,7 +28,7 @@ def load(script):
     return module
 
 
-docs, guides = load("docs"), load("check-guides")
+docs, api, guides, vocabulary = load("docs"), load("docs_api"), load("check-guides"), load("check-words")
 
 
 class Case(unittest.TestCase):
@@ -85,48 +85,127 @@ class Header(Case):
 
 class Pages(Case):
     def test_links(self):
-        pages = {"a": '<h1 id="x"></h1><a href="b.html">', "b": '<a href="a.html#x"><a href="a.html#y"><a href="c.html"><a href="#z">'}
+        pages = {"a.html": '<h1 id="x"></h1><a href="b/c.html"><a href="b/">', "b/c.html": '<a href="../a.html#x"><a href="../a.html#y">'
+                 '<a href="d.html"><a href="#z"><img src="../p.svg"><a href="https://example.com/">', "b/index.html": "", "p.svg": None}
         wrong = list(docs.check_links(pages))
         self.assertEqual(len(wrong), 3, wrong)
-        for word in "a.html#y", "c.html", "#z":
+        for word in "a.html#y", "d.html", "#z":
             self.assertTrue(any(word in w for w in wrong), word)
 
-    def engine(self):
-        try:
-            return docs.Markdown(docs.Reference(cheader.parse(HEADER)), {"docs/guides/x.md": "guide-x"})
-        except ImportError:
-            self.skipTest("needs python3-markdown")
+    def test_nothing_is_loaded_from_elsewhere(self):
+        good = '<a href="https://example.com/"><script src="assets/a.js"></script><link rel="stylesheet" href="a.css">'
+        self.assertEqual(list(docs.external({"a.html": good, "a.js": None})), [])
+        for bad in ('<script src="https://example.com/a.js">', '<link href="//example.com/a.css" rel="stylesheet">',
+                    '<img alt="" src="http://example.com/a.png">'):
+            self.assertEqual(len(list(docs.external({"a.html": bad}))), 1, bad)
+
+    def test_cells_have_the_titles_of_their_columns(self):
+        head = "<table><thead><tr><th>%s</th><th>b <code>c</code></th></tr></thead><tbody>"
+        row = '<tr><td>1</td><td style="x">2</td></tr></tbody></table>'
+        self.assertEqual(docs.labelled(head % "" + row), head % "" + '<tr><td>1</td><td data-label="b c" style="x">2</td></tr></tbody></table>')
+        self.assertEqual(docs.labelled("<table><thead><tr><th></th></tr></thead><tbody>" + row), "<table><tbody>" + row)
+
+    def prose(self):
+        return docs.Prose(docs.Reference(cheader.parse(HEADER)), {"docs/guides/x.md": "guides/x.md", "docs/abi.md": "documents/abi.md"})
 
     def test_included_section(self):
-        engine = self.engine()
+        prose = self.prose()
         other = self.work / "README.md"
         other.write_text("# Go\n\nno\n\n## First call\n\n```go\n# not a heading\n```\n\n[there](more.md)\n\n### Below\n\nyes\n\n## Next\n\nno\n")
         (self.work / "more.md").write_text("more")
         where = os.path.relpath(other, ROOT)
-        section = engine.section(f"{where}#first-call")
+        section = prose.section(f"{where}#first-call")
         self.assertIn("# not a heading", section)
         self.assertIn("### Below\n\nyes", section)
         self.assertNotIn("no\n", section.replace("not", ""))
         self.assertIn(os.path.relpath(self.work / "more.md", ROOT), section)
         other.write_text("# Go\n\n## A first call in five minutes\n\nyes\n\n## Next\n\nno\n")
-        self.assertEqual(engine.section(f"{where}#first-call").strip(), "yes")
-        self.assertEqual(engine.section("bindings/nowhere/README.md#first-call"), "")
+        self.assertEqual(prose.section(f"{where}#first-call").strip(), "yes")
+        self.assertEqual(prose.section("bindings/nowhere/README.md#first-call"), "")
         with self.assertRaises(SystemExit):
-            engine.section(f"{where}#second-call")
+            prose.section(f"{where}#second-call")
 
-    def test_names_become_links_and_a_lost_link_fails(self):
-        engine = self.engine()
-        file = ROOT / "docs/guides/x.md"
+    def test_names_and_files_become_links_and_a_lost_link_fails(self):
+        prose = self.prose()
         guide = self.work / "x.md"
-        guide.write_text("# X\n\n`oh_call_join()` and `oh_call_options.renew_token`.\n\n<!-- include bindings/nowhere/README.md#a -->\n")
-        title, body = engine.page(guide)
-        self.assertEqual(title, "X")
-        self.assertIn('href="ref-call.html#oh_call_join"', body)
-        self.assertIn('href="ref-call.html#oh_call_options.renew_token"', body)
+        abi, call = (os.path.relpath(ROOT / f, self.work) for f in ("docs/abi.md", "examples/call.c"))
+        guide.write_text("# X `oh_call`\n\n`oh_call_join()` and `oh_call_options.renew_token`.\n\n<!-- include bindings/nowhere/README.md#a -->\n"
+                         f"\n[the `ABI`]({abi}#results), [`call.c`]({call})\n\n```c run=x\n`oh_call_join`\n```\n")
+        text = prose.page(guide, "guides/x.md")
+        self.assertIn("# X `oh_call`\n", text)
+        self.assertIn("[`oh_call_join()`](../reference/c/call.md#oh_call_join)", text)
+        self.assertIn("[`oh_call_options.renew_token`](../reference/c/call.md#oh_call_options.renew_token)", text)
+        self.assertIn("[the `ABI`](../documents/abi.md#results), `call.c`\n", text)
+        self.assertIn("```c\n`oh_call_join`\n```", text)
         guide.write_text("# X\n\n[lost](nothing.md)\n")
         with self.assertRaises(SystemExit):
-            engine.page(guide)
-        self.assertFalse(file.exists())
+            prose.page(guide, "guides/x.md")
+
+    def test_reference_has_every_item_and_escapes_what_is_no_markup(self):
+        reference = docs.Reference(cheader.parse(HEADER))
+        pages = "\n".join(body for _, _, body in reference.pages())
+        for item in cheader.parse(HEADER):
+            if not item.name.endswith("_INIT"):
+                self.assertIn(f"{{ #{item.name} ", pages)
+        self.assertEqual(reference.prose("a_b *c* <d> `e_f` oh_call_join.", "reference/c/call.md"),
+                         r"a\_b \*c\* \<d\> `e_f` [`oh_call_join`](#oh_call_join).")
+
+
+class Bindings(Case):
+    def test_go(self):
+        page = api.go_pages("package offhook // import \"x\"\n\nWhat it is.\n\n    code()\n\nFUNCTIONS\n\nfunc A(b int) error\n    A does_it.\n\nTYPES\n\n"
+                            "type T struct {\n\tX int\n}\n    T is one.\n\nfunc (t *T) M()\n    M too.\n")[0].text
+        for piece in ("```go\ncode()\n```", "### A { #A }", "A does\\_it.", "## T { #T }", "    X int", "### T.M { #T.M }", "M too."):
+            self.assertIn(piece, page)
+
+    def test_swift(self):
+        text = ("/// One.\npublic struct S: Sendable {\n  /// Two.\n  public func f(\n    _ a: Int\n  ) throws {\n    let hidden = 1\n  }\n"
+                "  var secret: Int { 1 }\n  public enum E {\n    case one  // why\n  }\n}\n/// Three.\nextension S {\n  public var g: Int { 2 }\n}\n")
+        self.assertEqual(list(api.swift_declarations(text)),
+                         [("", "struct S: Sendable", "One.", "S"), ("S", "func f( _ a: Int ) throws", "Two.", None), ("S", "enum E", "", "E"),
+                          ("S.E", "case one", "", None), ("S", "var g: Int", "", None)])
+
+    def test_every_public_name_of_the_bindings_is_on_a_page(self):
+        python = "\n".join(p.text for p in api.python())
+        for name in ("Client", "Call", "Track", "AudioFrame", "Joined", "WouldDeadlockError", "shutdown"):
+            self.assertIn(f"::: offhook.{name}\n", python)
+        swift = api.swift()[0].text
+        for name in ("Client", "Call", "AudioTrack", "CallOptions", "Library"):
+            self.assertIn(f"### {name} {{ #{name} }}", swift)
+        try:
+            cpp = "\n".join(p.text for p in api.cpp())
+        except api.Missing as why:
+            self.skipTest(str(why))
+        for name in ("call_ref", "client", "track", "call_options", "result", "errc"):
+            self.assertIn(f"{{ #{name} }}", cpp)
+
+    def test_long_declarations_are_folded(self):
+        self.assertEqual(api.folded("short()"), "short()")
+        self.assertEqual(api.folded("f(std::pair<int, int> a, g(b, c) d) const;", 10), "f(\n    std::pair<int, int> a,\n    g(b, c) d) const;")
+
+
+class Words(Case):
+    def found(self, path, text):
+        return [(line, what.partition(":")[0], later) for line, what, later in vocabulary.look(path, text)]
+
+    def test_phrases_are_found_everywhere_and_words_in_prose(self):
+        self.assertEqual(self.found("docs/x.md", "a\nThe track is on\nthe air.\n"), [(2, "'on the air'", False)])
+        self.assertEqual(self.found("docs/x.md", "It is told.\n`told` `door.rs`\n```c\nsound told\n```\nno Sound\n"),
+                         [(1, "'told'", False), (6, "'Sound'", False)])
+        self.assertEqual(self.found("examples/x.c", "int told; /* is found\n * again */\n"), [(1, "'found * again'", False)])
+        self.assertEqual(self.found("src/x.rs", "// on the air, told\n"), [(1, "'on the air'", True)])
+        self.assertEqual(self.found("Makefile", "# parted by spaces\n"), [(1, "'parted by spaces'", False)])
+
+    def test_names_are_no_words(self):
+        self.assertEqual(self.found("docs/x.md", "sounddevice, [x](a/sound.md), told_it, indoors, soundness, `sound`\n"), [])
+
+    def test_a_file_with_a_planted_word_fails(self):
+        path = self.work / "README.md"
+        for text, code in ("plain\n", 0), ("the callback hears what\nhappens\n", 1):
+            path.write_text(text)
+            done = subprocess.run([sys.executable, ROOT / "scripts/check-words.py", os.path.relpath(path, ROOT)],
+                                  capture_output=True, text=True, timeout=60)
+            self.assertEqual(done.returncode, code, done.stderr)
 
 
 class Guides(Case):

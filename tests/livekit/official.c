@@ -3,8 +3,9 @@
  *
  * The other one is a program of its own (tests/livekit/official/peer.py) that is told what to do by lines. Two runs: the
  * official client with one peer connection, and with two, as older ones have. Expected: both hear each other, mutes are
- * seen, data of 15 kB and 200 small ones, texts of 100 kB and procedure calls arrive both ways as they were, metadata
- * is told, who leaves is gone. Where the official client cannot be installed this says so and is no failure.
+ * seen, a camera is not sent to us, data of 15 kB and 200 small ones, texts of 100 kB and procedure calls arrive both ways
+ * as they were, metadata is told, who leaves is gone. Where the official client cannot be installed this says so and is
+ * no failure.
  */
 #include "livekit.h"
 #include "peer.h"
@@ -358,6 +359,23 @@ static void sound(peer *p, official *o)
     CHECK_THAT(rec_wait_tone(p->rec, "theirs", 620, ms(10000)), "we do not hear the official client after unmute");
 }
 
+static void camera(peer *p, official *o)
+{
+    enum { HEARD = 100 }; /* frames of 20 ms */
+    size_t at = rec_mark(p->rec);
+    test_step(30, "a camera costs an audio-only call nothing");
+    order(o, "camera", "");
+    EXPECT_FROM(p->rec, at, OH_EVENT_TRACK_PUBLISHED, "theirs", ms(5000));
+    CHECK_THAT(rec_wait_tone(p->rec, "theirs", 620, ms(10000)), "we do not hear the official client beside its camera");
+    oh_call_stats before = peer_stats(p);
+    CHECK(rec_wait_audio(p->rec, "theirs", HEARD, ms(10000)));
+    oh_call_stats now = peer_stats(p);
+    /* Sound is one packet for each frame; of a camera come many more. */
+    uint64_t packets = now.packets_received - before.packets_received;
+    CHECK_THAT(packets < (now.frames_played - before.frames_played) + 30, "%llu packets for %d frames", (unsigned long long)packets, HEARD);
+    CHECK_EQ(now.packets_unassigned, before.packets_unassigned);
+}
+
 static void data(peer *p, official *o)
 {
     enum { SMALL = 200 };
@@ -470,6 +488,7 @@ static void together(const char *room, const char *option)
     expect(&o, 0, "participant_joined", "identity", "ours", NULL, NULL);
     EXPECT(p.rec, OH_EVENT_PARTICIPANT_JOINED, "theirs", ms(5000));
     sound(&p, &o);
+    camera(&p, &o);
     data(&p, &o);
     procedures(&p, &o);
     about(&p, &o);

@@ -202,7 +202,7 @@ pub async fn join(
                 "ws_endpoint": format!("ws://{address}/{}/ws", edge.name()),
             },
             "token": token::make(&user_id, &cid, edge.name()),
-            "ice_servers": [],
+            "ice_servers": server.faults.ice_servers(&user_id),
         },
         "stats_options": {"reporting_interval_ms": 8000, "enable_rtc_stats": true},
         "created": created,

@@ -130,6 +130,7 @@ pub fn routes() -> Router<Arc<Server>> {
         .route("/silent", handler!(switches::silent))
         .route("/slow", handler!(switches::slow))
         .route("/lossy", handler!(switches::lossy))
+        .route("/ice_servers", handler!(switches::ice_servers))
         .route("/refuse_join", handler!(switches::refuse_join))
         .route("/expire_tokens", handler!(switches::expire_tokens))
         .route("/join_error", handler!(switches::join_error))

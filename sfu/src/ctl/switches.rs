@@ -2,7 +2,7 @@
 
 use crate::{
     ctl::{Answer, Target},
-    faults::{Edge, JoinError, Lossy, Pin, Refusal, Scope, Stage},
+    faults::{Edge, IceServers, JoinError, Lossy, Pin, Refusal, Scope, Stage},
     server::Server,
 };
 use serde::Deserialize;
@@ -59,6 +59,14 @@ pub async fn lossy(server: Arc<Server>, a: Lossy) -> Answer {
         return Err("flood and repeat are at most 1000".into());
     }
     server.faults.add_lossy(a)?;
+    Ok(json!({}))
+}
+
+pub async fn ice_servers(server: Arc<Server>, a: IceServers) -> Answer {
+    if a.servers.len() > 16 {
+        return Err("at most 16 ICE servers".into());
+    }
+    server.faults.add_ice_servers(a)?;
     Ok(json!({}))
 }
 

@@ -151,6 +151,13 @@ impl LossState {
         }
     }
 
+    /// Whether a wall is between this side and that port.
+    fn walled(&mut self, port: u16) -> bool {
+        self.refresh();
+        let ports = self.rule.as_ref().and_then(|(rule, ..)| rule.only_ports);
+        ports.is_some_and(|(least, greatest)| !(least..=greatest).contains(&port))
+    }
+
     /// How often a datagram to the client is sent again.
     fn repeats(&self, datagram: &[u8]) -> u32 {
         let media = datagram.first().is_some_and(|b| (128..192).contains(b));
@@ -291,7 +298,7 @@ impl Core {
     }
 
     fn send(&mut self, transmit: Transmit) {
-        if self.loss.loses(&transmit.contents, false) {
+        if self.loss.walled(transmit.destination.port()) || self.loss.loses(&transmit.contents, false) {
             self.stats.lost_down.fetch_add(1, Relaxed);
             return;
         }
@@ -329,7 +336,7 @@ impl Core {
     }
 
     fn receive(&mut self, from: SocketAddr, datagram: &[u8]) {
-        if self.loss.loses(datagram, true) {
+        if self.loss.walled(from.port()) || self.loss.loses(datagram, true) {
             self.stats.lost_up.fetch_add(1, Relaxed);
             return;
         }

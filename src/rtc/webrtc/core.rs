@@ -359,10 +359,26 @@ impl Core {
         // restart only by who offers, and so nominates: every look asks all pairs again, and each is asked seven times.
         let looks_ahead = !self.ice_up || (self.checking && self.setup.kind == PeerKind::Publisher);
         if contents.starts_with(&[1, 1]) && looks_ahead {
-            if let Some(tick) = self.pc.poll_timeout().filter(|tick| *tick <= now + ICE_TICK) {
-                if self.pc.handle_timeout(tick.max(now)).is_err() {
-                    self.fail();
-                }
+            self.look_ahead(now);
+        }
+    }
+
+    /// The other side has answered: after a restart the first checks go out at once. The engine would still keep the
+    /// rhythm of a calm connection until then, and media has no pair meanwhile.
+    pub(super) fn answered(&mut self, now: Instant) {
+        while let Some(event) = self.pc.poll_event() {
+            self.event(now, event);
+        }
+        if self.ice_up && self.checking {
+            self.look_ahead(now);
+        }
+    }
+
+    /// ICE does now what it would do with its next tick.
+    fn look_ahead(&mut self, now: Instant) {
+        if let Some(tick) = self.pc.poll_timeout().filter(|tick| *tick <= now + ICE_TICK) {
+            if self.pc.handle_timeout(tick.max(now)).is_err() {
+                self.fail();
             }
         }
     }

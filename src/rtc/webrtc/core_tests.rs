@@ -595,21 +595,32 @@ async fn what_fails_inside_costs_its_own_peer_connection() {
         }
     };
     let (well, told) = open();
-    let plans: [fn(&mut Core, Instant) -> EngineResult<()>; 2] = [
-        |_, _| panic!("a planted fault"),
-        |_, _| {
-            // It works, and works.
-            let mut sum = 0u64;
-            let begun = spent();
-            while spent() - begun < Duration::from_millis(600) {
-                sum = std::hint::black_box(sum.wrapping_add(1));
-            }
+    // It works, and works.
+    fn works(time: Duration) {
+        let mut sum = 0u64;
+        let begun = spent();
+        while spent() - begun < time {
+            sum = std::hint::black_box(sum.wrapping_add(1));
+        }
+    }
+    type Plan = fn(&mut Core, Instant) -> EngineResult<()>;
+    let plans: [(u32, Plan); 3] = [
+        (1, |_, _| panic!("a planted fault")),
+        (1, |_, _| {
+            works(Duration::from_millis(2_050));
             Ok(())
-        },
+        }),
+        (5, |_, _| {
+            works(Duration::from_millis(260));
+            Ok(())
+        }),
     ];
-    for plan in plans {
+    for (times, plan) in plans {
         let (ill, states) = open();
-        let _ = ill.call(plan);
+        for n in 0..times {
+            ill.call(|_, _| Ok(())).unwrap_or_else(|e| panic!("after {n}: {e}"));
+            let _ = ill.call(plan);
+        }
         let after = ill.call(|_, _| Ok(())).expect_err("nobody calls it any more");
         assert_eq!(after.kind, EngineErrorKind::Internal);
         until(&|| states.0.lock().contains(&PeerState::Failed));

@@ -32,8 +32,13 @@ use tokio::sync::watch;
 
 /// Longest look-up of a STUN or TURN server's name.
 const NAME: Duration = Duration::from_secs(3);
-/// A call into the engine that takes longer fails its peer connection.
-const MAX_CALL: Duration = Duration::from_millis(250);
+/// A call into the engine that takes longer is slow: some are forgiven, since on a small or emulated machine what is
+/// done for the first time takes long.
+const SLOW_CALL: Duration = Duration::from_millis(250);
+/// Slow calls after which a peer connection fails.
+const MAX_SLOW_CALLS: u32 = 5;
+/// A call that takes longer fails its peer connection at once.
+const MAX_CALL: Duration = Duration::from_secs(2);
 /// Errors of a link in a row after which it is given up.
 const MAX_ERRORS: u32 = 64;
 /// Packets of media that may wait while somebody else is inside.
@@ -63,6 +68,7 @@ pub(super) fn spent() -> Duration {
 struct Inside {
     core: Core,
     links: Links,
+    slow_calls: u32,
     /// The engine panicked or ran away inside: nobody calls it any more.
     broken: bool,
 }
@@ -77,7 +83,8 @@ impl Inside {
         let begun = timed.then(spent);
         let done = contain(|| work(&mut self.core));
         let took = begun.map_or(Duration::ZERO, |begun| spent().saturating_sub(begun));
-        if done.is_err() || took > MAX_CALL {
+        self.slow_calls += u32::from(took > SLOW_CALL);
+        if done.is_err() || took > MAX_CALL || self.slow_calls >= MAX_SLOW_CALLS {
             self.broken = true;
             oh_log!(Level::Error, "a peer connection failed inside, after {took:?}");
             self.core.fail();
@@ -129,7 +136,7 @@ impl Shared {
         let now = call.now();
         let core = contain(|| Core::new(now, setup))
             .map_err(|_| error(EngineErrorKind::Internal, "the engine failed inside"))??;
-        let inside = Mutex::new(Some(Inside { core, links: links.clone(), broken: false }));
+        let inside = Mutex::new(Some(Inside { core, links: links.clone(), slow_calls: 0, broken: false }));
         let (touched, closed, over) = (AtomicBool::new(true), watch::Sender::new(false), Mutex::new(false));
         let (waiting, wanted, waits) = (Mutex::default(), Mutex::default(), AtomicBool::new(false));
         let shared = Arc::new(Self { trace, call, gate, inside, waiting, wanted, waits, touched, closed, over });

@@ -274,6 +274,7 @@ impl Core {
             let red = mid.filter(|_| spec.red > 0).and_then(|mid| sdp::red_payload(&sdp, &mid));
             self.negotiated(&spec.track_id, &line, red);
         }
+        self.answered(now);
         self.settle(now);
         Ok(())
     }

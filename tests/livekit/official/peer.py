@@ -36,6 +36,7 @@ Commands
                       publishes a microphone with a sine of amplitude 0.3, 48 kHz, mono; done has its sid. While one is
                       on the air it only changes its frequency. dtx and red are the client's own choice when absent.
   mute, unmute, unpublish
+  camera {}           publishes a camera: noise of 640 by 360 pixels, 15 frames a second; done has its sid
   data {"size": 15000, "count": 1, "topic": "", "reliable": true, "to": ["identity"], "n": 0}
                       numbered from n on, from where the last one ended when absent; done has first and sha256 of up to 20
   text {"text": "..." or "size": 100000, "topic": "", "to": [...], "attributes": {...}, "stream": false}
@@ -107,6 +108,7 @@ class Peer:
         self.tasks = set()
         self.streams = {}
         self.source = self.track = self.publication = self.tone = self.pump = None
+        self.camera = self.shutter = None
         self.next_n = 0
         self.ended = asyncio.Event()
         self.status = 0
@@ -256,6 +258,25 @@ class Peer:
         while True:
             await source.capture_frame(rtc.AudioFrame(tone.frame(samples).tobytes(), 48000, 1, samples))
 
+    async def do_camera(self):
+        if self.camera is not None:
+            raise ValueError("there is a camera")
+        width, height = 640, 360
+        self.camera = rtc.VideoSource(width, height)
+        track = rtc.LocalVideoTrack.create_video_track("camera", self.camera)
+        options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_CAMERA, simulcast=False)
+        publication = await self.room.local_participant.publish_track(track, options)
+        self.shutter = self.spawn(self.film(self.camera, width, height))
+        return {"sid": publication.sid}
+
+    async def film(self, source, width, height):
+        pictures = [os.urandom(width * height * 4) for _ in range(4)]
+        count = 0
+        while True:
+            source.capture_frame(rtc.VideoFrame(width, height, rtc.VideoBufferType.RGBA, pictures[count % 4]))
+            count += 1
+            await asyncio.sleep(1 / 15)
+
     async def do_mute(self):
         self.on_the_air().mute()
 
@@ -341,6 +362,8 @@ class Peer:
     async def do_leave(self):
         """The client does not always say that it has left; then it is said here."""
         self.leaving = True
+        if self.shutter:
+            self.shutter.cancel()
         if self.pump:
             self.pump.cancel()
             self.source.clear_queue()

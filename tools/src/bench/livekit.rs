@@ -36,16 +36,23 @@ pub struct Plan {
     /// benches/worker.c, built.
     pub worker: PathBuf,
     pub library: PathBuf,
-    /// benches/livekit_worker.py, and the script that runs it in the official client's environment.
-    pub official: PathBuf,
-    pub environment: PathBuf,
-    /// Where that script makes the environment: the official client's library is in it.
-    pub venv: PathBuf,
+    /// None: only ours is measured.
+    pub official: Option<Official>,
     pub out: PathBuf,
     pub sessions: Vec<u64>,
     /// How often each of the two is measured with each number of sessions.
     pub rounds: u64,
     pub watch_s: u64,
+}
+
+/// The official client.
+#[derive(Clone, Debug)]
+pub struct Official {
+    /// benches/livekit_worker.py, and the script that runs it in the official client's environment.
+    pub worker: PathBuf,
+    pub environment: PathBuf,
+    /// Where that script makes the environment: the official client's library is in it.
+    pub venv: PathBuf,
 }
 
 /// What became of it.
@@ -62,8 +69,10 @@ pub fn run(plan: &Plan) -> Result<Outcome, String> {
     if !plan.server.is_file() {
         return Ok(Outcome::Skipped(format!("{} is not there (make livekit)", plan.server.display())));
     }
-    if let Some(why) = environment(plan)? {
-        return Ok(Outcome::Skipped(why));
+    if let Some(official) = &plan.official {
+        if let Some(why) = environment(&official.environment)? {
+            return Ok(Outcome::Skipped(why));
+        }
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -83,15 +92,15 @@ pub fn run(plan: &Plan) -> Result<Outcome, String> {
 }
 
 /// Makes the environment of the official client. Why it cannot be had, if so.
-fn environment(plan: &Plan) -> Result<Option<String>, String> {
-    let say = |e: std::io::Error| format!("{}: {e}", plan.environment.display());
+fn environment(script: &Path) -> Result<Option<String>, String> {
+    let say = |e: std::io::Error| format!("{}: {e}", script.display());
     // What takes long there is said on stderr.
-    let output = Command::new(&plan.environment).stderr(Stdio::inherit()).output().map_err(say)?;
+    let output = Command::new(script).stderr(Stdio::inherit()).output().map_err(say)?;
     let said = String::from_utf8_lossy(&output.stdout);
     match output.status.code() {
         Some(0) => Ok(None),
         Some(SKIPPED) => Ok(Some(said.trim().trim_start_matches("SKIPPED: livekit: ").to_owned())),
-        _ => Err(format!("{} ended with {}: {said}", plan.environment.display(), output.status)),
+        _ => Err(format!("{} ended with {}: {said}", script.display(), output.status)),
     }
 }
 
@@ -152,9 +161,8 @@ impl<'a> Bench<'a> {
         for n in &plan.sessions {
             let (mut ours, mut theirs) = (Side::default(), Side::default());
             for round in 1..=plan.rounds {
-                for (who, name, side) in
-                    [(Who::Offhook, "offhook", &mut ours), (Who::Official, "official", &mut theirs)]
-                {
+                let both = [(Who::Offhook, "offhook", &mut ours), (Who::Official, "official", &mut theirs)];
+                for (who, name, side) in both.into_iter().take(if plan.official.is_some() { 2 } else { 1 }) {
                     print_now(&format!("{n:>3} sessions, {name:<8} {round} of {}: ", plan.rounds));
                     match self.sessions(who, *n) {
                         Ok(run) => {
@@ -175,19 +183,22 @@ impl<'a> Bench<'a> {
             seconds: plan.watch_s,
             rounds: plan.rounds,
             library_bytes: stripped_size(&plan.library, &plan.out)?,
-            official_library_bytes: stripped_size(&official_library(&plan.venv)?, &plan.out)?,
+            official_library_bytes: match &plan.official {
+                Some(official) => stripped_size(&official_library(&official.venv)?, &plan.out)?,
+                None => 0,
+            },
             sessions: sizes,
         })
     }
 
     fn start(&mut self, who: Who, mode: &str, args: &[(&str, &str)]) -> Result<Program, String> {
         let mut all = Vec::new();
-        let program = match who {
-            Who::Offhook => &self.plan.worker,
-            Who::Official => {
-                all.push(self.plan.official.display().to_string());
-                &self.plan.environment
+        let program = match (who, &self.plan.official) {
+            (Who::Official, Some(official)) => {
+                all.push(official.worker.display().to_string());
+                &official.environment
             }
+            _ => &self.plan.worker,
         };
         let url = if who == Who::Offhook { "--livekit" } else { "--url" };
         all.extend([mode, url, &self.url, "--key", &self.key, "--secret", &self.secret].map(String::from));
@@ -199,7 +210,7 @@ impl<'a> Bench<'a> {
     fn sessions(&mut self, who: Who, n: u64) -> Result<Run, String> {
         let (count, prefix) = (n.to_string(), format!("bench-{}-", self.started));
         let mut worker = self.start(who, "sessions", &[("n", &count), ("prefix", &prefix)])?;
-        wait(&worker, "idle", LIMIT)?;
+        let heap = wait(&worker, "idle", LIMIT)?["heap_kb"].as_f64().unwrap_or(f64::NAN);
         let idle = look(worker.pid())?;
         // The last session of an odd number has nobody to hear in the worker; both hear the same.
         let room = format!("{prefix}{}", n / 2);
@@ -237,6 +248,7 @@ impl<'a> Bench<'a> {
             cpu_pct_per_session: per(cpu),
             cpu_native_pct_per_session: per(cpu - line["cpu_python_pct"].as_f64().unwrap_or(0.0)),
             rss_kb_per_session: per(after.rss_kb as f64 - idle.rss_kb as f64),
+            heap_kb_per_session: per(line["heap_kb"].as_f64().unwrap_or(f64::NAN) - heap),
             rss_kb: after.rss_kb as f64,
             rss_kb_idle: idle.rss_kb as f64,
             threads: after.threads as f64,

@@ -7,8 +7,10 @@ use serde::{ser::SerializeMap, Serialize, Serializer};
 use std::fmt::Write;
 
 /// Shares of what the official client uses.
-const CPU_AIM: f64 = 0.5;
+const CPU_AIM: f64 = 0.47;
 const MEMORY_AIM: f64 = 0.25;
+/// KB of resident memory per session at the most sessions.
+const RSS_AIM: f64 = 640.0;
 /// With more late frames than this (in %) the machine was too busy, and the CPU tells nothing: who does less uses less.
 const MOST_LATE: f64 = 5.0;
 
@@ -20,6 +22,8 @@ pub struct Run {
     pub cpu_native_pct_per_session: f64,
     /// Above what the process had before its first session.
     pub rss_kb_per_session: f64,
+    /// What is allocated, above what was before the first session; NaN where that is not told.
+    pub heap_kb_per_session: f64,
     pub rss_kb: f64,
     pub rss_kb_idle: f64,
     pub threads: f64,
@@ -35,10 +39,11 @@ pub struct Run {
 
 type Figure = (&'static str, fn(&Run) -> f64);
 
-const FIGURES: [Figure; 13] = [
+const FIGURES: [Figure; 14] = [
     ("cpu_pct_per_session", |r| r.cpu_pct_per_session),
     ("cpu_native_pct_per_session", |r| r.cpu_native_pct_per_session),
     ("rss_kb_per_session", |r| r.rss_kb_per_session),
+    ("heap_kb_per_session", |r| r.heap_kb_per_session),
     ("rss_kb", |r| r.rss_kb),
     ("rss_kb_idle", |r| r.rss_kb_idle),
     ("threads", |r| r.threads),
@@ -230,6 +235,17 @@ impl Summary {
                 verdict(size.rss_reached)
             );
         }
+        let measured = self.sessions.iter().filter(|size| !size.offhook.runs.is_empty());
+        if let Some(most) = measured.max_by_key(|size| size.n) {
+            let rss = most.offhook.median(|r| r.rss_kb_per_session);
+            let _ = writeln!(
+                out,
+                "  at {}: RSS {rss:.0} KB per session (≤ {RSS_AIM}: {}), heap {:.0} KB",
+                most.n,
+                verdict(Some(rss <= RSS_AIM)),
+                most.offhook.median(|r| r.heap_kb_per_session)
+            );
+        }
         if let Some(kept) = self.no_thread_per_session() {
             let _ = writeln!(out, "  no thread per session: {}", verdict(Some(kept)));
         }
@@ -309,7 +325,8 @@ mod tests {
     fn the_table_and_the_file_have_it_all() {
         let table = summary(7.0).table();
         assert!(table.contains("2.50 (2.00-3.00)") && table.contains("no thread per session: reached"), "{table}");
-        assert_eq!(table.matches("MISSED").count(), 2, "{table}");
+        assert_eq!(table.matches("MISSED").count(), 3, "{table}");
+        assert!(table.contains("RSS 700 KB per session (≤ 640: MISSED)"), "{table}");
         assert_eq!(summary(56.0).no_thread_per_session(), Some(false));
         let json = serde_json::to_value(summary(7.0)).unwrap();
         assert_eq!(json["sessions"][0]["offhook"]["cpu_pct_per_session"]["max"], 3.0);

@@ -3,6 +3,7 @@
 //! CPU, memory, threads and descriptors are those of the worker alone.
 
 use super::{
+    instructions,
     procfs::look,
     reconnect::share,
     summary::{percentile, round, Sessions, Summary},
@@ -25,6 +26,8 @@ pub struct Plan {
     pub library: PathBuf,
     /// Program that resolves handles and prints `{"lookup_ns":n}`.
     pub lookup: PathBuf,
+    /// The same sessions on the async crate, with whose instructions ours are compared; none: they are not counted.
+    pub baseline: Option<PathBuf>,
     pub out: PathBuf,
     pub joins: u64,
     pub late_offers: u64,
@@ -56,6 +59,19 @@ pub fn run(plan: &Plan) -> Result<Summary, String> {
     let lookup = bench.lookup().map_err(|e| format!("look-up: {e}"))?;
     println!("dropping {} late offers", plan.late_offers);
     let late_offer_us = bench.late().map_err(|e| format!("late: {e}"))?;
+    let counted = match &plan.baseline {
+        Some(baseline) => {
+            println!("counting instructions per packet, beside the baseline's");
+            let plan = instructions::Plan {
+                worker: plan.worker.clone(),
+                baseline: baseline.clone(),
+                sfu: plan.sfu.clone(),
+                out: plan.out.clone(),
+            };
+            instructions::run(&plan).map_err(|e| format!("instructions: {e}"))?
+        }
+        None => None,
+    };
     let reconnects = bench.reconnects().map_err(|e| format!("reconnects: {e}"))?;
     let mut sessions = Vec::new();
     for n in &plan.sessions {
@@ -84,6 +100,7 @@ pub fn run(plan: &Plan) -> Result<Summary, String> {
         leave_load_ms_p99: share(&reconnects.leave_load, 0.99),
         leave_load_ms_max: share(&reconnects.leave_load, 1.0),
         library_bytes: stripped_size(&plan.library, &plan.out)?,
+        instructions: counted,
         sessions,
     };
     let file = plan.out.join("summary.json");
@@ -164,7 +181,7 @@ impl Bench<'_> {
         let sfu = self.start_sfu()?;
         let count = n.to_string();
         let mut worker = self.worker("sessions", &sfu.url, &[("n", &count), ("prefix", "many")])?;
-        expect(&worker, "idle")?;
+        let heap = number(&expect(&worker, "idle")?, "heap_kb")?;
         let idle = look(worker.pid())?;
         // The last session of an odd number has nobody to hear in the worker.
         let last_call = format!("many{}", n / 2);
@@ -195,6 +212,7 @@ impl Bench<'_> {
             n,
             cpu_pct_per_session: round(per((after.cpu_s - before.cpu_s) / seconds * 100.0)),
             rss_kb_per_session: round(per(after.rss_kb as f64 - idle.rss_kb as f64)),
+            heap_kb_per_session: round(per(number(&line, "heap_kb")? - heap)),
             threads: after.threads,
             fds: after.fds,
             late_frames_pct: round(number(&line, "late_frames")? / frames * 100.0),

@@ -2,7 +2,10 @@
 //!
 //! Pure; knows no process.
 
-use super::reconnect::{Reconnects, Ways};
+use super::{
+    instructions::Instructions,
+    reconnect::{Reconnects, Ways},
+};
 use serde::Serialize;
 use std::fmt::Write;
 
@@ -35,8 +38,14 @@ pub struct Summary {
     #[serde(skip)]
     pub reconnects: Reconnects,
     pub library_bytes: u64,
+    /// User instructions per packet without a codec; none where they cannot be counted.
+    #[serde(flatten)]
+    pub instructions: Option<Instructions>,
     pub sessions: Vec<Sessions>,
 }
+
+/// Most instructions per packet, as a share of the baseline's.
+const INSTRUCTIONS_AIM: f64 = 0.65;
 
 /// Many sessions in one process.
 #[derive(Clone, Debug, Serialize)]
@@ -45,6 +54,8 @@ pub struct Sessions {
     pub cpu_pct_per_session: f64,
     /// Above what the process had before its first session.
     pub rss_kb_per_session: f64,
+    /// What is allocated, above what was before the first session.
+    pub heap_kb_per_session: f64,
     /// Of the whole process.
     pub threads: u64,
     /// Of the whole process.
@@ -110,7 +121,7 @@ impl Summary {
                 let _ = writeln!(rest, "  {what:<34} {:>10}", "not reached");
             }
         };
-        maybe("FAST: without sound, p50", self.fast_gap_ms_p50, None);
+        maybe("FAST: without sound, p50", self.fast_gap_ms_p50, Some(250.0));
         maybe("FAST: without sound, p95", self.fast_gap_ms_p95, Some(500.0));
         maybe("FAST: sound after the notice, p95", self.fast_after_notice_ms_p95, Some(500.0));
         maybe("REJOIN: without sound, p50", self.rejoin_gap_ms_p50, None);
@@ -124,8 +135,14 @@ impl Summary {
         maybe("leave beside 20 sessions, at most", self.leave_load_ms_max, Some(2000.0));
         row("library, stripped", self.library_bytes as f64 / 1e6, "MB", Some(12.0));
         if let Some(most) = self.sessions.iter().max_by_key(|s| s.n) {
-            row(&format!("RSS per session at {}", most.n), most.rss_kb_per_session / 1000.0, "MB", Some(2.0));
+            row(&format!("RSS per session at {}", most.n), most.rss_kb_per_session, "KB", Some(500.0));
+            row(&format!("heap per session at {}", most.n), most.heap_kb_per_session, "KB", None);
             row(&format!("descriptors per session at {}", most.n), most.fds_per_session, "", Some(4.0));
+        }
+        if let Some(counted) = self.instructions {
+            row("instructions per packet", counted.instructions_per_packet, "", None);
+            row("instructions per packet, baseline", counted.baseline_instructions_per_packet, "", None);
+            row("ratio of these", counted.instructions_ratio, "", Some(INSTRUCTIONS_AIM));
         }
         out.push_str(&rest);
         for (name, ways) in self.reconnects.ways() {
@@ -133,10 +150,11 @@ impl Summary {
         }
         let _ = writeln!(
             out,
-            "\n  {:>8} {:>14} {:>16} {:>9} {:>16} {:>6} {:>14} {:>10}",
+            "\n  {:>8} {:>14} {:>16} {:>16} {:>9} {:>16} {:>6} {:>14} {:>10}",
             "sessions",
             "CPU %/session",
             "RSS KB/session",
+            "heap KB/session",
             "threads",
             "threads before",
             "fds",
@@ -146,10 +164,11 @@ impl Summary {
         for s in &self.sessions {
             let _ = writeln!(
                 out,
-                "  {:>8} {:>14.2} {:>16.0} {:>9} {:>16} {:>6} {:>14.3} {:>10.1}",
+                "  {:>8} {:>14.2} {:>16.0} {:>16.0} {:>9} {:>16} {:>6} {:>14.3} {:>10.1}",
                 s.n,
                 s.cpu_pct_per_session,
                 s.rss_kb_per_session,
+                s.heap_kb_per_session,
                 s.threads,
                 s.threads_before,
                 s.fds,
@@ -179,7 +198,8 @@ mod tests {
         let sessions = |n, threads| Sessions {
             n,
             cpu_pct_per_session: 1.5,
-            rss_kb_per_session: 900.0,
+            rss_kb_per_session: 400.0,
+            heap_kb_per_session: 350.0,
             threads,
             fds: 10 + 3 * n,
             late_frames_pct: 0.1,
@@ -209,6 +229,11 @@ mod tests {
             leave_load_ms_max: Some(160.0),
             reconnects: Reconnects::default(),
             library_bytes: 8_000_000,
+            instructions: Some(Instructions {
+                instructions_per_packet: 7000.0,
+                baseline_instructions_per_packet: 10_000.0,
+                instructions_ratio: 0.7,
+            }),
             sessions: vec![sessions(1, 6), sessions(50, 7)],
         }
     }
@@ -228,14 +253,15 @@ mod tests {
         let json = serde_json::to_value(summary()).unwrap();
         let mut keys: Vec<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
         keys.sort_unstable();
-        let expected = "cheapest_call_ns dead_socket_notice_ms fast_after_notice_ms_p95 fast_gap_ms_p50 \
-                        fast_gap_ms_p95 first_pcm_ms_p50 first_pcm_ms_p95 join_ms_p50 join_ms_p95 late_offer_us \
+        let expected = "baseline_instructions_per_packet cheapest_call_ns dead_socket_notice_ms fast_after_notice_ms_p95 fast_gap_ms_p50 \
+                        fast_gap_ms_p95 first_pcm_ms_p50 first_pcm_ms_p95 instructions_per_packet instructions_ratio join_ms_p50 \
+                        join_ms_p95 late_offer_us \
                         leave_load_ms_max leave_load_ms_p99 leave_ms_max leave_ms_p99 library_bytes lookup_ns \
                         migrate_gap_ms_p50 migrate_gap_ms_p95 rejoin_gap_ms_p50 rejoin_gap_ms_p95 sessions";
         assert_eq!(keys, expected.split_whitespace().collect::<Vec<_>>());
         let mut keys: Vec<&str> = json["sessions"][0].as_object().unwrap().keys().map(String::as_str).collect();
         keys.sort_unstable();
-        let expected = "cpu_pct_per_session fds late_frames_pct n rss_kb_per_session threads";
+        let expected = "cpu_pct_per_session fds heap_kb_per_session late_frames_pct n rss_kb_per_session threads";
         assert_eq!(keys, expected.split_whitespace().collect::<Vec<_>>());
     }
 
@@ -244,6 +270,7 @@ mod tests {
         let table = summary().table();
         assert!(table.contains("MISSED by 25 %"), "{table}");
         assert!(table.contains("MISSED by 50 %"), "{table}");
+        assert!(table.contains("≤ 0.65 : MISSED by 8 %"), "{table}");
         assert_eq!(table.matches("not reached").count(), 2, "{table}");
         assert!(table.contains("no thread per session: reached (6 at 1, 7 at 50)"), "{table}");
         let mut many = summary();

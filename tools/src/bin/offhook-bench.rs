@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         "worker",
         "library",
         "lookup",
+        "baseline",
         "out",
         "joins",
         "late-offers",
@@ -52,17 +53,27 @@ fn measure(args: &Args) -> Result<ExitCode, String> {
         worker: args.path("worker")?,
         library: args.path("library")?,
         lookup: args.path("lookup")?,
+        baseline: if args.has("baseline") { Some(args.path("baseline")?) } else { None },
         out: args.path("out")?,
         joins: args.number("joins", 50)?.clamp(1, 10_000),
         late_offers: args.number("late-offers", 5000)?.clamp(1, 1_000_000),
         reconnects: args.number("reconnects", 20)?.clamp(1, 1000),
         dead_sockets: args.number("dead-sockets", 2)?.clamp(1, 100),
-        sessions: vec![1, 10, 50],
+        sessions: args.numbers("sessions", &[1, 10, 50])?,
         watch_s: args.number("watch-seconds", 10)?.clamp(1, 600),
     };
+    check_sessions(&plan.sessions)?;
     let summary = run(&plan)?;
     println!("\n{}\nsummary: {}", summary.table(), plan.out.join("summary.json").display());
     Ok(ExitCode::SUCCESS)
+}
+
+fn check_sessions(sessions: &[u64]) -> Result<(), String> {
+    if sessions.iter().all(|n| (1..=1000).contains(n)) {
+        Ok(())
+    } else {
+        Err("--sessions are between 1 and 1000".to_owned())
+    }
 }
 
 /// The library and the official client on the LiveKit server.
@@ -71,17 +82,21 @@ fn compare(args: &Args) -> Result<ExitCode, String> {
         server: args.path("livekit")?,
         worker: args.path("worker")?,
         library: args.path("library")?,
-        official: args.path("official")?,
-        environment: args.path("environment")?,
-        venv: args.path("venv")?,
+        official: if args.has("official") {
+            Some(livekit::Official {
+                worker: args.path("official")?,
+                environment: args.path("environment")?,
+                venv: args.path("venv")?,
+            })
+        } else {
+            None
+        },
         out: args.path("out")?,
         sessions: args.numbers("sessions", &[1, 5, 10, 25, 50])?,
         rounds: args.number("rounds", 2)?.clamp(1, 20),
         watch_s: args.number("watch-seconds", 10)?.clamp(1, 600),
     };
-    if plan.sessions.iter().any(|n| !(1..=1000).contains(n)) {
-        return Err("--sessions are between 1 and 1000".to_owned());
-    }
+    check_sessions(&plan.sessions)?;
     match livekit::run(&plan)? {
         livekit::Outcome::Done(summary) => {
             println!("\n{}\nsummary: {}", summary.table(), plan.out.join("summary.json").display());

@@ -232,8 +232,8 @@ pub fn table(talkers: &[Told], bot: &Told, voices: &[Voice], sent: Sent) -> Stri
             Err(why) => writeln!(out, "{}'s voice: {why}", voice.talker),
             Ok(m) => writeln!(
                 out,
-                "{}'s voice at the other: correlation {:.3}, SNR {:.1} dB, {:.1} of {:.1} s, found at {:+.2} s",
-                voice.talker, m.correlation, m.snr_db, m.overlap_s, voice.expected_s, m.offset_s
+                "{}'s voice at the other: {:.1} of {:.1} s, {:+.2} s later, correlation {:.3} (1 is the same, from {HEARD} on it counts)",
+                voice.talker, m.overlap_s, voice.expected_s, m.offset_s, m.correlation
             ),
         };
     }

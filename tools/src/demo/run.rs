@@ -23,6 +23,10 @@ use std::{
 /// The bot's tone, which may be in the talkers' recordings and is no part of a voice.
 const BOT_TONE_HZ: f32 = 440.0;
 const LATE_OFFERS: u64 = 1000;
+/// They are sent in so many bursts, over this share of the time between half of the run and the bot's leave, so that they
+/// can be watched.
+const BURSTS: u64 = 20;
+const BURSTS_SHARE: f64 = 0.4;
 const LEAVING_OFFERS: u64 = 50;
 /// The bot leaves this long before the talkers, so that nothing is under way at its end.
 const BOT_EARLIER_S: u64 = 2;
@@ -75,7 +79,9 @@ pub fn run(plan: &Plan) -> Result<(Report, Vec<String>), String> {
 
     let mut actors = Vec::new();
     for (name, other) in talkers.into_iter().zip(talkers.into_iter().rev()) {
-        let speech = plan.speech.join(format!("{name}.wav"));
+        // Again and again, so that nobody falls silent before the end.
+        let speech = speech(plan, name);
+        wav::repeat(&plan.speech.join(format!("{name}.wav")), &speech, plan.seconds as f64 + 2.0)?;
         let mut args = arguments(&sfu.url, name, plan.seconds);
         args.extend(["--play".into(), text(&speech)?, "--record".into(), text(&recording(name))?]);
         args.extend(["--hear".into(), other.to_string()]);
@@ -93,9 +99,7 @@ pub fn run(plan: &Plan) -> Result<(Report, Vec<String>), String> {
     let voices: Vec<Voice> = talkers
         .iter()
         .zip(talkers.iter().rev())
-        .map(|(talker, listener)| {
-            examine(talker, &plan.speech.join(format!("{talker}.wav")), &recording(listener), plan.seconds)
-        })
+        .map(|(talker, listener)| examine(talker, &speech(plan, talker), &recording(listener), plan.seconds))
         .collect();
     let sent = Sent { left_behind, ..count(&state, &talkers) };
     print!("{}\n{}", view.draw(begin.elapsed().as_secs_f64()), table(&told, &bot, &voices, sent));
@@ -103,6 +107,11 @@ pub fn run(plan: &Plan) -> Result<(Report, Vec<String>), String> {
     let json = serde_json::to_string_pretty(&report).map_err(|e| e.to_string())?;
     fs::write(&report_file, json + "\n").map_err(|e| format!("{}: {e}", report_file.display()))?;
     Ok((report, wrong))
+}
+
+/// What somebody says in the whole run.
+fn speech(plan: &Plan, talker: &str) -> PathBuf {
+    plan.out.join(format!("{talker}-says.wav"))
 }
 
 pub(super) fn text(path: &Path) -> Result<String, String> {
@@ -134,8 +143,8 @@ impl Departure {
                 self.told = Some(now);
                 actors.iter_mut().for_each(|a| a.told.gap_ms = 0.0);
                 match sfu.control("go_away", &json!({"edge": EDGE, "reason": 1})) {
-                    Ok(_) => view.say(seconds, &format!("{EDGE}, where everybody is, says that it goes away")),
-                    Err(e) => view.say(seconds, &format!("{EDGE} could not say that it goes away: {e}")),
+                    Ok(_) => view.say(seconds, &format!("{EDGE}, which has all three, announces that it shuts down")),
+                    Err(e) => view.say(seconds, &format!("{EDGE} could not announce that it shuts down: {e}")),
                 }
             }
             Some(told) if self.left_behind.is_none() && now >= told + NOTICE => {
@@ -144,7 +153,10 @@ impl Departure {
                 match sfu.control("kill_edge", &json!({"edge": EDGE, "hide": true})) {
                     Ok(answer) => {
                         self.left_behind = answer["sessions"].as_u64();
-                        view.say(seconds, &format!("{EDGE} is dead; {} were still on it", answer["sessions"]));
+                        view.say(
+                            seconds,
+                            &format!("{EDGE} is killed; {} sessions were still on it", answer["sessions"]),
+                        );
                     }
                     Err(e) => view.say(seconds, &format!("{EDGE} could not be killed: {e}")),
                 }
@@ -156,7 +168,7 @@ impl Departure {
                     0.0 => "without a gap".to_owned(),
                     gap => format!("after {gap:.0} ms"),
                 };
-                view.say(seconds, &format!("the talk goes on {what}: mid-sentence, from another SFU"));
+                view.say(seconds, &format!("the audio goes on {what}, from another SFU, in the middle of a sentence"));
             }
             _ => {}
         }
@@ -168,6 +180,23 @@ impl Departure {
     }
 }
 
+/// When the nth burst of late offers is due.
+fn burst_at(seconds: u64, n: u64) -> Duration {
+    let half = Duration::from_secs(seconds) / 2;
+    let room = Duration::from_secs(seconds.saturating_sub(BOT_EARLIER_S)).saturating_sub(half);
+    half + room.mul_f64(BURSTS_SHARE * n as f64 / BURSTS as f64)
+}
+
+/// A burst of late offers. The first is announced.
+fn send_burst(sfu: &Sfu, view: &mut View, now: Duration, n: u64) {
+    let body = json!({"user_id": BOT, "count": LATE_OFFERS / BURSTS});
+    if n == 0 {
+        trouble(sfu, view, now, &body, &format!("{LATE_OFFERS} late offers to the bot, whose subscriber is freed"));
+    } else if let Err(e) = sfu.control("late_offer", &body) {
+        view.say(now.as_secs_f64(), &format!("the SFU refused to send late offers: {e}"));
+    }
+}
+
 /// From the start to the end of the last program. How many were on the SFU that went away when it died.
 fn direct(plan: &Plan, sfu: &Sfu, actors: &mut [Actor], view: &mut View, begin: Instant) -> Option<u64> {
     let mut departure = Departure::default();
@@ -175,7 +204,7 @@ fn direct(plan: &Plan, sfu: &Sfu, actors: &mut [Actor], view: &mut View, begin: 
     let half = Duration::from_secs(plan.seconds) / 2;
     let armed_at = Duration::from_secs(plan.seconds.saturating_sub(2)).max(half);
     let last = Duration::from_secs(plan.seconds) + GRACE;
-    let (mut burst, mut armed) = (false, false);
+    let (mut bursts, mut armed) = (0, false);
     let mut next_status = Duration::from_secs(1);
     loop {
         let now = begin.elapsed();
@@ -183,10 +212,9 @@ fn direct(plan: &Plan, sfu: &Sfu, actors: &mut [Actor], view: &mut View, begin: 
             listen(actor, view, now.as_secs_f64(), departure.is_on());
         }
         departure.play(departs, now, sfu, actors, view);
-        if !burst && now >= half {
-            burst = true;
-            let body = json!({"user_id": BOT, "count": LATE_OFFERS});
-            trouble(sfu, view, now, &body, &format!("{LATE_OFFERS} late offers at the bot"));
+        while bursts < BURSTS && now >= burst_at(plan.seconds, bursts) {
+            send_burst(sfu, view, now, bursts);
+            bursts += 1;
         }
         if !armed && now >= armed_at {
             armed = true;
@@ -254,34 +282,37 @@ pub(super) fn hear(actor: &mut Actor, line: &Line, view: &mut View, at: f64, dep
             view.say(at, &format!("{name} joined in {join_ms:.0} ms"));
         }
         Event::FirstAudio { ms } => {
-            view.say(at, &format!("{name} hears the first audio after {ms:.0} ms"));
-            view.note(name, "talks and hears");
+            view.say(at, &format!("{name} receives the first audio after {ms:.0} ms"));
+            view.note(name, "sends and receives audio");
         }
         Event::State { state } if state == "migrating" || state == "reconnecting" => {
             view.note(name, "moves to another SFU …");
         }
         Event::State { .. } => {}
         Event::Reconnected { ms } => {
-            view.note(name, &format!("talks on, from another SFU after {ms:.0} ms"));
+            view.note(name, &format!("sends again, on another SFU after {ms:.0} ms"));
             view.say(at, &format!("{name} is on another SFU after {ms:.0} ms"));
         }
         Event::Gap { ms } => {
             if departing {
                 actor.told.gap_ms = actor.told.gap_ms.max(*ms);
-                view.say(at, &format!("{name} heard nothing for {ms:.0} ms"));
+                view.say(at, &format!("{name} received no audio for {ms:.0} ms"));
             }
         }
         Event::Level { user, level } => view.level(user, *level),
-        Event::ParticipantJoined { user } => view.say(at, &format!("{name} sees {user} come")),
-        Event::ParticipantLeft { user } => view.say(at, &format!("{name} sees {user} go")),
+        Event::ParticipantJoined { user } => view.say(at, &format!("{name}: {user} joined")),
+        Event::ParticipantLeft { user } => view.say(at, &format!("{name}: {user} left")),
         Event::SubscriberFreed => {
-            view.note(name, "talks; has freed its subscriber");
+            view.note(name, "sends a tone; its subscriber is freed");
             view.say(at, &format!("{name} frees its subscriber and stays"));
         }
         Event::Error { code, message } => view.say(at, &format!("{name}: ERROR {code}: {message}")),
         Event::Ended { reason } => {
             view.leave(name);
-            view.say(at, &format!("{name} is out: {reason}"));
+            view.say(at, &format!("{name} has left: {reason}"));
+        }
+        Event::Stats(stats) if actor.told.name == BOT => {
+            view.count(at, "late offers dropped by the bot", stats.late_offers_dropped, LATE_OFFERS);
         }
         Event::Hearing(_) | Event::Stats(_) | Event::Other => {}
     }
@@ -326,6 +357,17 @@ fn count(state: &Value, talkers: &[&str]) -> Sent {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn late_offers_are_over_before_the_bot_leaves() {
+        for seconds in [6, 10, 20, 600] {
+            assert_eq!(burst_at(seconds, 0), Duration::from_secs(seconds) / 2);
+            let (last, leave) = (burst_at(seconds, BURSTS - 1), Duration::from_secs(seconds - BOT_EARLIER_S));
+            assert!(last + Duration::from_millis(500) <= leave, "{seconds}: {last:?}");
+        }
+        assert_eq!(LATE_OFFERS % BURSTS, 0);
+        assert_eq!(burst_at(0, BURSTS), Duration::ZERO);
+    }
 
     #[test]
     fn the_sfus_counters_are_added_up() {

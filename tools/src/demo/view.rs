@@ -22,6 +22,8 @@ pub struct View {
     ansi: bool,
     total_s: f64,
     banner: String,
+    /// What is being counted, how far it is, and how far it goes.
+    counter: Option<(String, u64, u64)>,
     seats: BTreeMap<String, Seat>,
     news: VecDeque<String>,
     unprinted: Vec<String>,
@@ -32,7 +34,7 @@ impl View {
     /// `ansi`: draw in place; `total_s`: length of the run, for the progress bar.
     pub fn new(ansi: bool, total_s: f64) -> Self {
         let (seats, news) = (BTreeMap::new(), VecDeque::new());
-        View { ansi, total_s, banner: String::new(), seats, news, unprinted: Vec::new(), drawn: 0 }
+        View { ansi, total_s, banner: String::new(), counter: None, seats, news, unprinted: Vec::new(), drawn: 0 }
     }
 
     fn seat(&mut self, name: &str) -> &mut Seat {
@@ -59,6 +61,19 @@ impl View {
     /// One line above everybody: what they are connected to.
     pub fn banner(&mut self, text: &str) {
         self.banner = text.to_owned();
+    }
+
+    /// Something is counted, `at` seconds into the run: a bar on a terminal, elsewhere a line whenever it has grown. Zero
+    /// is not shown.
+    pub fn count(&mut self, at: f64, what: &str, done: u64, of: u64) {
+        let before = self.counter.as_ref().map_or(0, |c| c.1);
+        if done <= before {
+            return;
+        }
+        self.counter = Some((what.to_owned(), done, of));
+        if !self.ansi || done >= of && before < of {
+            self.say(at, &format!("{what}: {done} of {of}"));
+        }
     }
 
     /// `level` 0 to 1 as others hear it; shown on a scale from -50 dB to 0 dB.
@@ -96,6 +111,11 @@ impl View {
             vec![format!("  {:<14}[{}{}] {at:4.1} s", "the call", "=".repeat(done), " ".repeat(BAR - done))];
         if !self.banner.is_empty() {
             lines.push(format!("  {}", self.banner));
+        }
+        if let Some((what, done, of)) = &self.counter {
+            let full = (BAR as u64 * *done.min(of) / (*of).max(1)) as usize;
+            let bar = format!("\x1b[36m{}\x1b[0m{}", "■".repeat(full), " ".repeat(BAR - full));
+            lines.push(format!("  {:<14}[{bar}] {done} of {of} {what}", "late offers"));
         }
         lines.push(String::new());
         for (name, seat) in &mut self.seats {
@@ -157,6 +177,25 @@ mod tests {
         assert!(view.status(1.0).contains("alice ##########"));
         view.banner("node 0 is dead");
         assert!(view.status(1.0).ends_with("(talks)  node 0 is dead\n"));
+    }
+
+    #[test]
+    fn what_is_counted_is_shown_as_it_grows() {
+        let mut plain = View::new(false, 10.0);
+        for done in [0, 300, 300, 200, 1003] {
+            plain.count(1.0, "dropped", done, 1000);
+        }
+        assert_eq!(plain.draw(1.0), "  1.00 s  dropped: 300 of 1000\n  1.00 s  dropped: 1003 of 1000\n");
+        let mut terminal = View::new(true, 10.0);
+        assert!(!terminal.draw(0.0).contains("late offers"));
+        terminal.count(1.0, "dropped", 500, 1000);
+        let half = terminal.draw(1.0);
+        assert!(half.contains("] 500 of 1000 dropped") && half.contains(&"■".repeat(BAR / 2)), "{half}");
+        assert!(!half.contains("dropped: 500"), "{half}");
+        terminal.count(1.0, "dropped", 1003, 1000);
+        assert!(terminal.draw(1.0).contains(&format!("{}\x1b[0m]", "■".repeat(BAR))));
+        terminal.count(1.0, "dropped", 5, 0);
+        terminal.draw(1.0);
     }
 
     #[test]

@@ -1,0 +1,99 @@
+/*
+ * packets.c - the mode of the benchmark's worker whose instructions are counted: sessions that send Opus packets of
+ * their own and hear the other's as packets, so that no codec runs. What is printed is what passed since the process
+ * began; the driver runs it twice, with different counts, and takes the difference.
+ */
+#include "worker.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { OPUS_BYTES = 160, PATIENCE_MS = 120000 };
+
+struct party { oh_call call; oh_track track; atomic_int on_air, ended; atomic_long heard; };
+
+static void party_event(void *user, oh_call call, const oh_event *event)
+{
+    struct party *p = user;
+    (void)call;
+    tell_troubles(event);
+    if (event->kind == OH_EVENT_LOCAL_PUBLISHED) p->on_air = 1;
+    if (event->kind == OH_EVENT_ENDED) p->ended = 1;
+}
+
+static void party_audio(void *user, oh_call call, const oh_audio *audio)
+{
+    struct party *p = user;
+    (void)call;
+    if (audio->packet_size) p->heard++;
+}
+
+/* Until the field is set for all; the process ends when that takes too long. */
+static void all_are(struct party *parties, int (*set)(struct party *), const char *what)
+{
+    char ignored[64];
+    double deadline = now_ms() + PATIENCE_MS;
+    for (long i = 0; i < args.n; i++)
+        while (!set(&parties[i])) {
+            if (parties[i].ended || now_ms() > deadline) die(what);
+            word(ignored, sizeof ignored, 10);
+        }
+}
+
+static int on_air(struct party *p)
+{
+    return p->on_air;
+}
+
+void packets(void)
+{
+    struct party *parties = calloc((size_t)args.n, sizeof *parties);
+    oh_client clients[2] = { client_of("u0"), client_of("u1") };
+    uint8_t packet[OPUS_BYTES];
+    uint64_t sent = 0, received = 0;
+    long rounds = 0;
+    double deadline;
+    struct timespec at;
+
+    if (!parties) die("no memory");
+    memset(packet, 0x78, sizeof packet); /* 20 ms, one frame (RFC 6716) */
+    for (long i = 0; i < args.n; i++) {
+        struct party *p = &parties[i];
+        oh_call_options options = OH_CALL_OPTIONS_INIT;
+        oh_audio_track_options track = OH_AUDIO_TRACK_OPTIONS_INIT;
+        char id[128];
+        snprintf(id, sizeof id, "%s%ld", args.prefix, i / 2);
+        options.id = id;
+        options.audio_format = OH_AUDIO_OPUS;
+        options.handlers.on_event = party_event;
+        options.handlers.on_audio = party_audio;
+        options.handlers.user_data = p;
+        need(enter(clients[i % 2], i % 2 ? "u1" : "u0", &options, &p->call), "join");
+        need(oh_call_wait(p->call, OH_STATE_JOINED, PATIENCE_MS), "join");
+        track.format = OH_AUDIO_OPUS;
+        track.red = -1; /* a packet is a packet */
+        need(oh_call_publish_audio(p->call, &track, &p->track), "publish");
+    }
+    all_are(parties, on_air, "not on the air in time");
+    deadline = now_ms() + PATIENCE_MS;
+    for (clock_gettime(CLOCK_MONOTONIC, &at); rounds < args.count; next_frame(&at)) {
+        int heard = 1;
+        for (long i = 0; i < args.n; i++) {
+            oh_track_write_opus(parties[i].track, packet, sizeof packet);
+            heard &= parties[i].heard > 0;
+        }
+        rounds += heard; /* from when all hear each other */
+        if (!heard && now_ms() > deadline) die("they do not hear each other");
+    }
+    for (long i = 0; i < args.n; i++) {
+        oh_call_stats stats = { .size = sizeof stats };
+        need(oh_call_get_stats(parties[i].call, &stats), "stats");
+        sent += stats.packets_sent;
+        received += stats.packets_received;
+    }
+    line("{\"kind\":\"packets\",\"sent\":%llu,\"received\":%llu}", (unsigned long long)sent,
+         (unsigned long long)received);
+    exit(0); /* as the program that it is compared with: nobody says goodbye */
+}

@@ -1,0 +1,106 @@
+#!/usr/bin/env bash
+# bench-before-after.sh REVISION [ROUNDS]: `make bench` of an older revision's library and of this tree's, in turn
+# (before, after, before, after: ROUNDS each, 2), with the same worker, SFU and tools. Prints the median and the range of
+# every figure, and writes them to target/before/summary.json. LiveKit too, when its server is there (make livekit).
+#
+# BENCH_SECONDS=10, BENCH_SESSIONS=1,10,50 and BENCH_MORE="--reconnects 6" shorten or lengthen it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+revision=${1:?usage: bench-before-after.sh REVISION [ROUNDS]}
+rounds=${2:-2}
+seconds=${BENCH_SECONDS:-10}
+sessions=${BENCH_SESSIONS:-1,10,50}
+home=$PWD/target/before
+commit=$(git rev-parse --verify --short "$revision^{commit}")
+
+make --no-print-directory build
+mkdir -p "$home"
+git worktree prune
+if [ -e "$home/source/.git" ]; then
+  git -C "$home/source" checkout -q --detach "$commit"
+else
+  git worktree add -q --detach "$home/source" "$commit"
+fi
+scripts/say.sh "Building the library of $commit (first time: some minutes)"
+"${CARGO:-cargo}" build --release --locked -p offhook --lib --manifest-path "$home/source/Cargo.toml" \
+  --target-dir "$home/target"
+"$home/source/scripts/stage-lib.sh" "$home/target/release" "$home/lib"
+"${CARGO:-cargo}" build --release --locked --manifest-path benches/baseline/Cargo.toml --target-dir target
+
+worker() { # library's folder, output
+  ${CC:-cc} -O2 -g -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -pthread -Iinclude benches/{worker,reconnect,packets}.c \
+    -o "$2" -L"$1" -loffhook -lm "-Wl,-rpath,$1"
+}
+lookup() { # source, library, dependencies, output
+  "${RUSTC:-rustc}" --edition 2021 -O "$1/examples/handle_lookup.rs" -o "$4" --extern "offhook=$2" -L "dependency=$3"
+}
+worker "$home/lib" "$home/worker-before"
+worker "$PWD/target/lib" "$home/worker-after"
+lookup "$home/source" "$home/target/release/liboffhook.rlib" "$home/target/release/deps" "$home/lookup-before"
+lookup . target/built/liboffhook.rlib target/release/deps "$home/lookup-after"
+
+rm -rf "$home"/runs
+for round in $(seq "$rounds"); do
+  for side in before after; do
+    [ $side = before ] && lib=$home/lib || lib=$PWD/target/lib
+    out=$home/runs/$side-$round
+    scripts/say.sh "$side, $round of $rounds"
+    target/built/offhook-bench --sfu target/built/offhook-sfu --worker "$home/worker-$side" \
+      --lookup "$home/lookup-$side" --baseline target/release/offhook-baseline \
+      --library "$lib/liboffhook.so.0" --out "$out" --watch-seconds "$seconds" --sessions "$sessions" \
+      ${BENCH_MORE:-} >"$out.log" || { tail -5 "$out.log" >&2; exit 1; }
+    if [ -x target/tools/livekit-server ]; then
+      target/built/offhook-bench --livekit target/tools/livekit-server --worker "$home/worker-$side" \
+        --library "$lib/liboffhook.so.0" --out "$out" --watch-seconds "$seconds" --sessions "$sessions" --rounds 1 \
+        >>"$out.log" || { tail -5 "$out.log" >&2; exit 1; }
+    fi
+  done
+done
+
+python3 - "$home" "$commit" "$rounds" <<'PYTHON'
+import json, pathlib, statistics, sys
+
+home, commit, rounds = pathlib.Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+
+
+def leaves(value, name=""):
+    """Every number of a summary by a name; a list of sessions by their number; the official client's are left out."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key == "offhook" or not name and key == "livekit":
+                yield from leaves(inner, f"{name}livekit." if key == "livekit" else name)
+            elif key == "median":
+                yield name.rstrip("."), inner
+            elif key not in ("n", "min", "max", "official", "failures", "seconds", "rounds"):
+                yield from leaves(inner, f"{name}{key}.")
+    elif isinstance(value, list):
+        for inner in value:
+            yield from leaves(inner, f"{name}{inner['n']}.")
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        yield name.rstrip("."), value
+
+
+def side(name):
+    runs = [dict(leaves(json.loads((home / f"runs/{name}-{n}/summary.json").read_text()))) for n in range(1, rounds + 1)]
+    keys = [key for key in runs[0] if all(key in run for run in runs)]
+    return {key: [run[key] for run in runs] for key in keys}
+
+
+def spread(values):
+    return f"{statistics.median(values):.5g} ({min(values):.5g}-{max(values):.5g})"
+
+
+before, after = side("before"), side("after")
+table = {}
+print(f"\n  {rounds} runs of {commit} and of this tree in turn; median (least-greatest)\n")
+print(f"  {'':<44} {'before':<28} {'after':<28} change")
+for key in before:
+    if key in after:
+        old, new = statistics.median(before[key]), statistics.median(after[key])
+        change = f"{(new / old - 1) * 100:+.1f} %" if old else "-"
+        print(f"  {key:<44} {spread(before[key]):<28} {spread(after[key]):<28} {change}")
+        table[key] = {"before": before[key], "after": after[key]}
+summary = {"before": commit, "rounds": rounds, "figures": table}
+(home / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+print(f"\nsummary: {home / 'summary.json'}")
+PYTHON

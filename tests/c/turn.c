@@ -1,0 +1,204 @@
+/*
+ * turn.c - media through a relay: coturn (https://github.com/coturn/coturn) on 127.0.0.1, over UDP.
+ * test: timeout=90
+ * test: not-under=valgrind peer connections get 5 s to come up, and a relay takes several exchanges of them
+ *
+ * The SFU stands behind a wall: nothing from or to a port that is not the relay's passes. Expected: two participants hear
+ * each other all the same; with a wrong password the call ends with OH_END_NETWORK_UNSUPPORTED and says that the relay
+ * refused with 401, with a server that was stopped that it did not answer; when the relay dies in the middle of a call,
+ * the loss is told, and leaving takes no longer than ever. Without coturn it is skipped (77).
+ */
+#include "peer.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { PORTS = 64, FIRST = 20000, LAST = 32000 }; /* below those that the system gives by itself */
+
+typedef struct relay { pid_t pid; int port, least; } relay;
+
+/* Where coturn is; NULL: nowhere. */
+static const char *turnserver(void)
+{
+    static const char *const places[] = { "/usr/bin/turnserver", "/usr/sbin/turnserver", "/usr/local/bin/turnserver" };
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+        if (!access(places[i], X_OK)) return places[i];
+    return NULL;
+}
+
+static int udp(int port, int *taken)
+{
+    struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+    socklen_t size = sizeof at;
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    CHECK(fd >= 0);
+    if (bind(fd, (struct sockaddr *)&at, sizeof at)) {
+        close(fd);
+        return -1;
+    }
+    CHECK(!getsockname(fd, (struct sockaddr *)&at, &size));
+    *taken = ntohs(at.sin_port);
+    return fd;
+}
+
+/* A range of ports of which none is taken now. */
+static int free_range(void)
+{
+    for (int attempt = 0; attempt < 200; attempt++) {
+        int least = FIRST + (int)(test_random() % (LAST - FIRST)), ignored, n = 0;
+        for (; n < PORTS; n++) {
+            int fd = udp(least + n, &ignored);
+            if (fd < 0) break;
+            close(fd);
+        }
+        if (n == PORTS) return least;
+    }
+    FAIL("no %d free ports in a row", PORTS);
+}
+
+/* A STUN binding request (RFC 8489) is answered: the server is there. */
+static int answers(int port)
+{
+    static const unsigned char request[20] = { 0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 'o', 'f', 'f', 'h', 'o', 'o', 'k' };
+    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+    unsigned char answer[256];
+    int ignored, fd = udp(0, &ignored);
+    struct pollfd in = { .fd = fd, .events = POLLIN };
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int there = !connect(fd, (struct sockaddr *)&to, sizeof to) && send(fd, request, sizeof request, 0) > 0 &&
+                poll(&in, 1, 100) > 0 && recv(fd, answer, sizeof answer, 0) >= 20 && answer[0] == 1 && answer[1] == 1;
+    close(fd);
+    return there;
+}
+
+static relay relay_start(const char *program)
+{
+    relay r = { 0 };
+    char listen[64], least[64], most[64];
+    int fd = udp(0, &r.port);
+    r.least = free_range();
+    close(fd);
+    snprintf(listen, sizeof listen, "--listening-port=%d", r.port);
+    snprintf(least, sizeof least, "--min-port=%d", r.least);
+    snprintf(most, sizeof most, "--max-port=%d", r.least + PORTS - 1);
+    r.pid = fork();
+    CHECK(r.pid >= 0);
+    if (r.pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        int null = open("/dev/null", O_RDWR);
+        dup2(null, 0), dup2(null, 1), dup2(null, 2);
+        execl(program, "turnserver", "-n", "--listening-ip=127.0.0.1", listen, "--relay-ip=127.0.0.1", least, most,
+              "--lt-cred-mech", "--user=relay:secret", "--realm=test", "--no-tls", "--no-dtls", "--no-tcp", "--no-cli",
+              "--cli-password=unused", "--allow-loopback-peers", "--log-file=stdout", "--pidfile=/dev/null",
+              "--userdb=/proc/none", (char *)NULL);
+        _exit(127);
+    }
+    for (double end = now_ms() + ms(10000); !answers(r.port); nap(20)) {
+        int status;
+        CHECK_THAT(waitpid(r.pid, &status, WNOHANG) == 0, "%s ended at once", program);
+        CHECK_THAT(now_ms() < end, "%s does not answer", program);
+    }
+    return r;
+}
+
+static void relay_stop(relay *r)
+{
+    if (r->pid <= 0) return;
+    kill(r->pid, SIGKILL);
+    waitpid(r->pid, NULL, 0);
+    r->pid = 0;
+}
+
+/* The whole reason of the end, which is longer than what a recorder keeps. */
+static void note_end(recorder *r, oh_call call, const oh_event *event)
+{
+    (void)call;
+    if (event->kind == OH_EVENT_ENDED) snprintf(r->data, 1024, "%s", event->u.ended.reason);
+}
+
+static void shut_out(peer *p, const char *user, char *reason)
+{
+    p->rec = rec_new();
+    p->rec->data = reason;
+    p->rec->first = note_end;
+    peer_join(p, user, "turn", NULL);
+    peer_talk(p, 900);
+}
+
+static void ended(peer *p, const char *reason, const char *wanted)
+{
+    rec_event e = EXPECT(p->rec, OH_EVENT_ENDED, NULL, ms(40000));
+    CHECK_EQ(e.code, OH_END_NETWORK_UNSUPPORTED);
+    CHECK_EQ(e.error, OH_ERR_NETWORK);
+    printf("           %s\n", reason);
+    CHECK_THAT(strstr(reason, wanted), "'%s' is not in: %s", wanted, reason);
+    CHECK_THAT(!strstr(reason, "secret") && !strstr(reason, "wrong"), "a password is in: %s", reason);
+    peer_close(p);
+}
+
+int main(void)
+{
+    peer a = { 0 }, b = { 0 }, wrong = { 0 }, stopped = { 0 };
+    char refused[1024] = "", silence[1024] = "", expected[128];
+    const char *program = turnserver();
+
+    test_begin("turn");
+    if (!program) {
+        printf("SKIPPED: no coturn (turnserver): no relay was tried; Debian: apt-get install coturn\n");
+        return 77;
+    }
+    test_step(30, "two relays, one of which is stopped");
+    relay live = relay_start(program), dead = relay_start(program);
+    relay_stop(&dead);
+    ctl("lossy", "{\"only_ports\":[%d,%d]}", live.least, live.least + PORTS - 1);
+    const char *servers = "{%s\"servers\":[{\"urls\":[\"turn:127.0.0.1:%d?transport=udp\"],\"username\":\"relay\",\"password\":\"%s\"}]}";
+    char body[512];
+    snprintf(body, sizeof body, servers, "", live.port, "secret");
+    ctl("ice_servers", "%s", body);
+    snprintf(body, sizeof body, servers, "\"user_id\":\"mistaken\",", live.port, "wrong");
+    ctl("ice_servers", "%s", body);
+    snprintf(body, sizeof body, servers, "\"user_id\":\"late\",", dead.port, "secret");
+    ctl("ice_servers", "%s", body);
+
+    test_step(30, "a call through the relay");
+    shut_out(&wrong, "mistaken", refused);
+    shut_out(&stopped, "late", silence);
+    peer_join(&a, "a", "turn", NULL);
+    peer_join(&b, "b", "turn", NULL);
+    peer_talk(&a, 400);
+    peer_talk(&b, 700);
+    CHECK_THAT(rec_wait_tone(a.rec, "b", 700, ms(15000)), "a does not hear b");
+    CHECK_THAT(rec_wait_tone(b.rec, "a", 400, ms(15000)), "b does not hear a");
+    CHECK_THAT(rec_wait_audio(a.rec, "b", 100, ms(10000)), "it does not go on");
+
+    test_step(50, "a wrong password, and nobody there");
+    snprintf(expected, sizeof expected, "TURN 127.0.0.1:%d: refused with 401", live.port);
+    ended(&wrong, refused, expected);
+    snprintf(expected, sizeof expected, "TURN 127.0.0.1:%d: did not answer", dead.port);
+    ended(&stopped, silence, expected);
+
+    test_step(30, "the relay dies");
+    CHECK_THAT(rec_wait_tone(a.rec, "b", 700, ms(5000)), "the others noticed");
+    size_t mark = rec_mark(a.rec);
+    relay_stop(&live);
+    rec_event e;
+    long at = rec_wait(a.rec, OH_EVENT_MEDIA, NULL, mark, ms(20000), &e);
+    CHECK_THAT(at >= 0 && e.count == 0, "the loss is not told");
+    double began = now_ms();
+    peer_close(&a);
+    peer_close(&b);
+    CHECK_THAT(now_ms() - began < ms(4000), "leaving took %.0f ms", now_ms() - began);
+    return test_end();
+}
