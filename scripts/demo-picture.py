@@ -68,7 +68,7 @@ def svg(lines):
                 pieces.append(f'<tspan x="{MARGIN + column * CHAR:.1f}" textLength="{len(text) * CHAR:.1f}"{style}>{html.escape(text, quote=False)}</tspan>')
             column += len(text)
         if pieces:
-            out.append(f'<text y="{y}">{"".join(pieces)}</text>')
+            out.append(f'<text xml:space="preserve" y="{y}">{"".join(pieces)}</text>')
     return "\n".join([*out, "</g>", "</svg>"]) + "\n"
 
 
