@@ -194,9 +194,33 @@ int count_fds(void)
     return entries("/proc/self/fd") - 1; /* that of the directory itself */
 }
 
+/*
+ * Whether the kernel is ending this thread (proc(5): the ninth field of stat, PF_EXITING). pthread_join returns when
+ * the thread gives up its memory, and /proc lists it for some moments more: it can run no code of ours then.
+ */
+static int exiting(const char *tid)
+{
+    enum { EXITING = 0x4 };
+    char path[300], line[512], *after;
+    unsigned flags = 0;
+    snprintf(path, sizeof path, "/proc/self/task/%s/stat", tid);
+    FILE *f = fopen(path, "r");
+    if (!f) return 1; /* gone since the directory was read */
+    if (!fgets(line, sizeof line, f)) line[0] = 0, flags = EXITING;
+    fclose(f);
+    after = strrchr(line, ')'); /* a name may have spaces */
+    if (after) CHECK_EQ(sscanf(after, ") %*c %*d %*d %*d %*d %*d %u", &flags), 1);
+    return (flags & EXITING) != 0;
+}
+
 int count_threads(void)
 {
-    return entries("/proc/self/task");
+    int count = 0;
+    DIR *dir = opendir("/proc/self/task");
+    CHECK(dir != NULL);
+    for (struct dirent *e; (e = readdir(dir));) count += e->d_name[0] != '.' && !exiting(e->d_name);
+    closedir(dir);
+    return count;
 }
 
 const char *thread_names(void)
