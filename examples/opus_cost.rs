@@ -1,14 +1,25 @@
 //! Measures what 20 ms of speech cost to encode at each complexity, to decode, and to send and
 //! receive in full: `cargo run --release --example opus_cost`. The default complexity rests on it.
 
-use std::time::Duration;
+use std::{cell::RefCell, time::Duration};
 
 use bytes::Bytes;
 use offhook::media::{
-    opus::{Decoder, Encoder, EncoderConfig, MAX_FRAMES},
-    receive::{AudioReceiveConfig, AudioReceiver},
-    send::{AudioInput, AudioSendConfig, AudioSender},
+    audio::{
+        opus::{Decoder, Encoder, EncoderConfig, MAX_FRAMES},
+        receive::{AudioReceiveConfig, AudioReceiver},
+        send::{AudioCoder, AudioFormat, AudioInput, AudioSendConfig, Reach},
+    },
+    frame::FrameSource,
 };
+
+struct Input(RefCell<AudioInput>);
+
+impl Reach for Input {
+    fn reach<T>(&self, look: impl FnOnce(&mut AudioInput) -> T) -> T {
+        look(&mut self.0.borrow_mut())
+    }
+}
 
 /// Mono 16-bit PCM of a WAV file with the plain 44-byte header that `examples/speech` has.
 fn speech(name: &str) -> Vec<i16> {
@@ -68,22 +79,24 @@ fn main() {
         let frames: Vec<&[i16]> = speech.chunks_exact(rate as usize / 50).collect();
         let mut packets = Vec::new();
         let send = per_frame(frames.len(), || {
-            let input = AudioInput::Pcm { rate, channels: 1 };
-            let mut sender = AudioSender::new(AudioSendConfig { input, ..Default::default() }).unwrap();
+            let config = AudioSendConfig { input: AudioFormat::Pcm { rate, channels: 1 }, ..Default::default() };
+            let input = Input(RefCell::new(AudioInput::new(&config).unwrap()));
+            let mut source = AudioCoder::new(&config).unwrap().with(input);
             packets.clear();
-            for frame in &frames {
-                sender.write_s16(frame).unwrap();
-                packets.extend(sender.next_packet(false));
+            for (tick, frame) in (0..).zip(&frames) {
+                source.input().reach(|input| input.write_s16(frame)).unwrap();
+                packets.extend(source.poll(Duration::from_millis(tick * 20)));
             }
         });
         for rate in [rate, 44_100] {
             let receive = per_frame(packets.len(), || {
                 let config = AudioReceiveConfig { rate, ..Default::default() };
                 let mut receiver = AudioReceiver::new(config).unwrap();
-                for (i, packet) in packets.iter().enumerate() {
+                let mut samples: Vec<i16> = Vec::new();
+                for (i, frame) in packets.iter().enumerate() {
                     let now = Duration::from_millis(i as u64 * 20);
-                    receiver.push(packet.sequence, packet.timestamp, packet.payload.clone(), now);
-                    receiver.pull(now);
+                    receiver.push(i as u16, frame.rtp_time, frame.payload.clone(), now);
+                    receiver.pull(now, &mut samples);
                 }
             });
             println!("{name}: send {send:.0} us, receive at {rate} Hz {receive:.0} us per 20 ms");

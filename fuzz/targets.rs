@@ -16,7 +16,8 @@ pub use core::core;
 pub use livekit::{livekit_data, livekit_frames};
 
 use offhook::core::model::{PeerKind, RpcCall, RpcReply, SfuMessage};
-use offhook::media::receive::{AudioReceiveConfig, AudioReceiver};
+use offhook::media::audio::receive::{AudioReceiveConfig, AudioReceiver};
+use offhook::media::frame::FrameReceiver;
 use offhook::rtc::{candidate, sdp};
 use offhook::signalling::{
     stream::untrusted,
@@ -159,6 +160,7 @@ pub fn rtp(data: &[u8]) {
     let channels = 1 + (shape >> 7);
     let config = AudioReceiveConfig { rate, channels, deliver_opus, ..AudioReceiveConfig::default() };
     let Ok(mut receiver) = AudioReceiver::new(config) else { return };
+    let mut samples = Vec::new();
     let (mut now, mut sequence, mut timestamp) = (Duration::from_secs(1), 65_530u16, 0xffff_f000u32);
     let mut steps = 0;
     while !input.is_empty() && steps < 300 {
@@ -186,13 +188,13 @@ pub fn rtp(data: &[u8]) {
         if deliver_opus {
             for n in 0.. {
                 assert!(n <= 200, "packets without end");
-                let Some(packet) = receiver.pull_opus(now) else { break };
+                let Some(packet) = receiver.poll(now) else { break };
                 assert!(packet.payload.len() <= offhook::media::MAX_PAYLOAD);
             }
-        } else if let Some(sound) = receiver.pull(now) {
+        } else if receiver.pull::<f32>(now, &mut samples).is_some() {
             let wanted = rate as usize / 50 * usize::from(channels);
-            assert!(sound.samples.len() == wanted || sound.samples.is_empty(), "{} samples", sound.samples.len());
-            assert!(sound.samples_f32.iter().all(|s| s.is_finite()), "not a number");
+            assert!(samples.len() == wanted || samples.is_empty(), "{} samples", samples.len());
+            assert!(samples.iter().all(|s| s.is_finite()), "not a number");
         }
         let _ = receiver.idle(now);
     }

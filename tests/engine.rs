@@ -52,28 +52,30 @@ async fn until(what: &str, mut condition: impl FnMut() -> bool) {
 async fn one_call(engine: &WebRtcEngine, early: bool) -> Arc<dyn Peer> {
     let hears = [Arc::new(Count::default()), Arc::new(Count::default())];
     let options = PeerOptions { loopback_only: true, ..PeerOptions::default() };
-    let publisher = engine.peer(PeerKind::Publisher, options.clone(), hears[0].clone()).await.expect("a publisher");
-    let subscriber = engine.peer(PeerKind::Subscriber, options, hears[1].clone()).await.expect("a subscriber");
+    let call = engine.call().expect("a call");
+    let publisher = call.peer(PeerKind::Publisher, options.clone(), hears[0].clone()).expect("a publisher");
+    let subscriber = call.peer(PeerKind::Subscriber, options, hears[1].clone()).expect("a subscriber");
     let spec = AudioSenderSpec { stream_id: "s".into(), track_id: "t".into(), stereo: false, dtx: false, red: 1 };
-    let writer = publisher.add_audio(spec).await.expect("a sender");
-    let offer = publisher.offer(false).await.expect("an offer").sdp.replace("setup:passive", "setup:actpass");
-    subscriber.set_offer(offer).await.expect("the offer is taken");
+    let offer = publisher.offer(&Wanted { senders: vec![spec], ..Wanted::default() }).expect("an offer");
+    let writer = offer.senders[0].1.clone();
+    let answer = subscriber.answer(&offer.sdp.replace("setup:passive", "setup:actpass"), &[]).expect("an answer");
     if !early {
-        let answer = subscriber.create_answer().await.expect("an answer");
-        subscriber.set_local_answer(answer.clone()).await.expect("the answer is set");
-        publisher.set_answer(answer).await.expect("the answer is taken");
+        publisher.set_answer(&answer.sdp).expect("the answer is taken");
         until("a candidate", || !hears[0].candidates.lock().is_empty()).await;
         let candidate = hears[0].candidates.lock()[0].clone();
-        subscriber.add_candidate(candidate).await.expect("the candidate is taken");
+        subscriber.add_candidate(&candidate).expect("the candidate is taken");
         until("connected", || hears.iter().all(|h| h.connected.load(Ordering::SeqCst) > 0)).await;
         for i in 0..20 {
             let payload = bytes::Bytes::from_static(b"payload");
-            writer.write(i, u32::from(i) * 960, false, None, payload).await.expect("a packet is taken");
+            let packet = RtpOut { sequence: i, timestamp: u32::from(i) * 960, payload, ..RtpOut::default() };
+            writer.send(packet).expect("a packet is taken");
         }
     }
-    let close = async { tokio::join!(publisher.close(), subscriber.close()) };
+    publisher.close();
+    subscriber.close();
+    let closed = || hears.iter().all(|h| h.closed.load(Ordering::SeqCst) == 1);
+    let close = until("both are closed", closed);
     tokio::time::timeout(Duration::from_secs(2), close).await.expect("close is bounded");
-    assert!(hears.iter().all(|h| h.closed.load(Ordering::SeqCst) == 1));
     publisher
 }
 
@@ -94,7 +96,8 @@ async fn nothing_is_left_behind() {
     // One loopback peer connection opens one socket.
     let options = PeerOptions { loopback_only: true, ..PeerOptions::default() };
     let count = Arc::new(Count::default());
-    let peer = engine.peer(PeerKind::Subscriber, options, count.clone()).await.expect("a subscriber");
+    let call = engine.call().expect("a call");
+    let peer = call.peer(PeerKind::Subscriber, options, count.clone()).expect("a subscriber");
     assert_eq!(descriptors(), baseline + 1);
     drop(peer);
     until("a dropped peer connection closes itself", || descriptors() == baseline && engine.live_tasks() == 0).await;

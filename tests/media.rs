@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use media_support::*;
-use offhook::media::{
+use offhook::media::audio::{
     opus::EncoderConfig,
     receive::{AudioReceiveConfig, AudioReceiver},
-    send::{AudioInput, AudioSendConfig, AudioSender},
+    send::{AudioFormat, AudioSendConfig},
 };
 
 #[test]
@@ -175,7 +175,7 @@ fn twenty_minutes_of_drift_stay_bounded() {
                 receiver.push(pushed as u16, (pushed * 960) as u32, payload, now);
                 pushed += 1;
             }
-            receiver.pull(now);
+            receiver.hear(now);
             if tick > 100 {
                 worst = worst.max(receiver.stats().delay_ms);
             }
@@ -210,7 +210,7 @@ fn silence_is_silence_and_not_concealment() {
             markers += u32::from(packet.marker);
             receiver.push(packet.sequence, packet.timestamp, packet.payload, now);
         }
-        if let Some(pulled) = receiver.pull(now) {
+        if let Some(pulled) = receiver.hear(now) {
             silent_pulls += u32::from(pulled.silence);
             let settled = tick % 200 > 20;
             if settled && (1..=3).contains(&(tick / 200)) {
@@ -231,7 +231,7 @@ fn an_idle_track_says_so_and_comes_back() {
     let payloads = packets(&wav("bob"));
     let mut receiver = AudioReceiver::new(AudioReceiveConfig::default()).unwrap();
     assert!(receiver.idle(Duration::ZERO));
-    assert!(receiver.pull(Duration::ZERO).is_none());
+    assert!(receiver.hear(Duration::ZERO).is_none());
     let mut heard = [0, 0];
     for (life, start) in [(0u64, 0u64), (1, 100_000)] {
         for i in 0..50u64 {
@@ -241,15 +241,15 @@ fn an_idle_track_says_so_and_comes_back() {
             let timestamp = ((start + i * 20) * 48) as u32;
             receiver.push(number as u16, timestamp, payloads[number as usize].clone(), now);
             assert!(!receiver.idle(now));
-            heard[life as usize] += u32::from(receiver.pull(now).is_some());
+            heard[life as usize] += u32::from(receiver.hear(now).is_some());
         }
         let mut pulls = 0;
         while !receiver.idle(Duration::from_millis(start + 1_000 + pulls * 20)) {
-            receiver.pull(Duration::from_millis(start + 1_000 + pulls * 20));
+            receiver.hear(Duration::from_millis(start + 1_000 + pulls * 20));
             pulls += 1;
             assert!(pulls < 30);
         }
-        assert!(receiver.pull(Duration::from_millis(start + 2_000)).is_none());
+        assert!(receiver.hear(Duration::from_millis(start + 2_000)).is_none());
     }
     assert!(heard[0] >= 48 && heard[1] >= 48, "{heard:?}");
     assert_eq!(receiver.stats().concealed_frames + receiver.stats().lost, 0, "{:?}", receiver.stats());
@@ -272,7 +272,7 @@ fn a_new_ssrc_or_a_jump_starts_afresh() {
             _ => (7 + i, 99 + i * 960),
         };
         receiver.push(sequence as u16, timestamp as u32, payloads[i as usize].clone(), now);
-        let some = receiver.pull(now).is_some_and(|pulled| !pulled.silence);
+        let some = receiver.hear(now).is_some_and(|pulled| !pulled.silence);
         heard += u32::from(some);
         after += u32::from(i > 290 && some);
     }
@@ -301,7 +301,7 @@ fn packets_of_any_duration_give_twenty_milliseconds_at_a_time() {
                     let packet = packet.unwrap_or_else(|| payloads[first].clone());
                     receiver.push(number as u16, (tick * 960) as u32, packet, now);
                 }
-                if let Some(pulled) = receiver.pull(now) {
+                if let Some(pulled) = receiver.hear(now) {
                     assert_eq!(pulled.samples.len(), pulled.frames);
                     sizes.push(pulled.frames);
                     pulls += 1;
@@ -323,7 +323,7 @@ fn packets_of_any_duration_give_twenty_milliseconds_at_a_time() {
 fn opus_frames_pass_through_in_order() {
     let payloads = packets(&wav("alice"));
     let mut sender =
-        AudioSender::new(AudioSendConfig { input: AudioInput::Opus, seed: 5, ..AudioSendConfig::default() }).unwrap();
+        AudioSender::new(AudioSendConfig { input: AudioFormat::Opus, seed: 5, ..AudioSendConfig::default() }).unwrap();
     assert!(sender.write_s16(&[0; 960]).is_err());
     let mut receiver =
         AudioReceiver::new(AudioReceiveConfig { deliver_opus: true, ..AudioReceiveConfig::default() }).unwrap();
@@ -336,7 +336,7 @@ fn opus_frames_pass_through_in_order() {
         if tick % 50 != 10 {
             receiver.push(packet.sequence, packet.timestamp, packet.payload, now);
         }
-        assert!(receiver.pull(now).is_none());
+        assert!(receiver.hear(now).is_none());
         while let Some(opus) = receiver.pull_opus(now) {
             lost += opus.lost_before;
             got.push(opus.payload);
@@ -367,7 +367,7 @@ fn garbage_never_disturbs_for_long() {
                 now,
             );
         }
-        heard += u32::from(receiver.pull(now).is_some_and(|pulled| i >= 500 && !pulled.silence));
+        heard += u32::from(receiver.hear(now).is_some_and(|pulled| i >= 500 && !pulled.silence));
     }
     let stats = receiver.stats();
     assert!(heard >= 80, "{heard}: {stats:?}");

@@ -10,9 +10,9 @@ use std::{
 };
 
 use media_support::*;
-use offhook::media::{
+use offhook::media::audio::{
     receive::{AudioReceiveConfig, AudioReceiver},
-    send::{AudioInput, AudioSendConfig, AudioSender},
+    send::{AudioFormat, AudioSendConfig},
 };
 
 struct Counting;
@@ -43,11 +43,12 @@ static ALLOCATOR: Counting = Counting;
 fn a_packet_costs_hardly_an_allocation() {
     for (rate, channels) in [(48_000u32, 1u8), (44_100, 2), (11_025, 1)] {
         let speech = resampled(&wav("bob"), rate, channels);
-        let input = AudioInput::Pcm { rate, channels };
+        let input = AudioFormat::Pcm { rate, channels };
         let mut sender = AudioSender::new(AudioSendConfig { input, ..Default::default() }).unwrap();
         let config = AudioReceiveConfig { rate, channels, ..Default::default() };
         let mut receiver = AudioReceiver::new(config).unwrap();
         let (mut sending, mut receiving, mut packets, mut pulls) = (0, 0, 0u64, 0u64);
+        let mut samples = Vec::new();
         let mut pieces = speech.chunks_exact(rate as usize / 50 * usize::from(channels)).cycle();
         for tick in 0..2_000u64 {
             let now = Duration::from_millis(tick * 20);
@@ -62,7 +63,7 @@ fn a_packet_costs_hardly_an_allocation() {
                     receiver.push(packet.sequence, packet.timestamp, packet.payload, now);
                 }
             }
-            pulls += u64::from(receiver.pull(now).is_some());
+            pulls += u64::from(receiver.pull::<i16>(now, &mut samples).is_some());
             let after = ALLOCATIONS.load(Ordering::Relaxed);
             if tick >= 500 {
                 sending += between - before;

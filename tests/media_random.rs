@@ -1,13 +1,16 @@
 //! Random packets, sizes, orders, times and calls: whatever comes, nothing panics and every bound
 //! holds.
 
+mod media_support;
+
 use std::time::Duration;
 
 use bytes::Bytes;
-use offhook::media::{
+use media_support::{AudioSender, Hear};
+use offhook::media::audio::{
     opus::{self, Decoder, Encoder, EncoderConfig},
     receive::{AudioReceiveConfig, AudioReceiver},
-    send::{AudioInput, AudioSendConfig, AudioSender},
+    send::{AudioFormat, AudioSendConfig},
 };
 use proptest::{collection::vec, prelude::*};
 
@@ -96,7 +99,7 @@ proptest! {
                 }
                 Step::Pull(after) => {
                     now += after;
-                    if let Some(pulled) = receiver.pull(Duration::from_millis(now)) {
+                    if let Some(pulled) = receiver.hear(Duration::from_millis(now)) {
                         let exact = rate as usize / 50;
                         prop_assert!((exact..=exact + 1).contains(&pulled.frames));
                         prop_assert_eq!(pulled.samples.len(), pulled.frames * usize::from(channels));
@@ -126,7 +129,7 @@ proptest! {
         seed in any::<u64>(),
     ) {
         let encoder = EncoderConfig { channels: coded, complexity: 0, ..EncoderConfig::default() };
-        let input = AudioInput::Pcm { rate, channels };
+        let input = AudioFormat::Pcm { rate, channels };
         let mut sender = AudioSender::new(AudioSendConfig { input, encoder, seed, ..Default::default() }).unwrap();
         let mut last: Option<(u16, u32)> = None;
         let (mut tick, mut last_tick) = (0u32, 0u32);
@@ -189,7 +192,7 @@ proptest! {
             (&[0xe0, 1, 2, 3], 120), (&[0xe8, 1, 2, 3], 240), (&[0xf0, 1, 2, 3], 480), (&[0xf8, 1, 2, 3], 960),
             (&[0xf9, 1, 2], 1_920), (&[0xfb, 3, 1, 2, 3], 2_880),
         ];
-        let config = AudioSendConfig { input: AudioInput::Opus, seed, ..AudioSendConfig::default() };
+        let config = AudioSendConfig { input: AudioFormat::Opus, seed, ..AudioSendConfig::default() };
         let mut sender = AudioSender::new(config).unwrap();
         let mut end = None;
         for (shape, ticks) in frames {

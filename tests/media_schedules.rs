@@ -6,11 +6,15 @@ mod media_support;
 use std::time::Duration;
 
 use bytes::Bytes;
-use media_support::Chance;
+use media_support::{Chance, Hear};
 use offhook::media::{
-    opus::Encoder,
-    payload::{Arrival, PayloadTypes, Taken},
-    receive::{AudioReceiveConfig, AudioReceiver, ReceiveStats},
+    audio::{
+        opus::Encoder,
+        payload::{PayloadTypes, Taken},
+        receive::{AudioReceiveConfig, AudioReceiver, ReceiveStats},
+    },
+    rtp::RtpPacket,
+    transform::Identity,
 };
 
 const OPUS: u8 = 111;
@@ -95,8 +99,9 @@ fn play(schedule: &[Entry]) -> Heard {
     while ms < end {
         while let Some(entry) = entries.next_if(|entry| entry.at_ms <= ms) {
             let Entry { ssrc, payload_type, sequence, timestamp, payload, .. } = entry.clone();
-            let taken = receiver
-                .receive(Arrival { ssrc, payload_type, sequence, timestamp, payload }, Duration::from_millis(ms));
+            let arrival = Duration::from_millis(ms);
+            let packet = RtpPacket { ssrc, payload_type, sequence, timestamp, payload, arrival, ..Default::default() };
+            let taken = receiver.take(packet, &mut Identity);
             let expected = match (entry.payload.is_empty(), [OPUS, 109].contains(&payload_type)) {
                 (true, _) => Taken::Padding,
                 (false, opus) => {
@@ -111,7 +116,7 @@ fn play(schedule: &[Entry]) -> Heard {
         }
         if ms % 20 == 7 {
             let now = Duration::from_millis(ms);
-            if let Some(pulled) = receiver.pull(now) {
+            if let Some(pulled) = receiver.hear(now) {
                 heard.pulls.push((ms, pulled.level, pulled.concealed, pulled.timestamp));
             }
             let next = entries.peek().map_or(ms, |entry| entry.at_ms);

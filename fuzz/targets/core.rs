@@ -64,7 +64,7 @@ impl World {
                     self.rpcs.push((generation, id, matches!(call, RpcCall::SetPublisher { .. })));
                 }
                 Output::Engine { generation, peer, op, action } => {
-                    self.ops.push((generation, peer, op, matches!(action, Action::Offer { .. })));
+                    self.ops.push((generation, peer, op, matches!(action, Action::Offer(_))));
                 }
                 Output::ClosePeer { generation, peer } => self.closing.push((generation, peer)),
                 Output::Event(event) => {
@@ -243,7 +243,7 @@ fn input_of(input: &mut Reader<'_>, world: &mut World, current: Generation) -> O
             let result = match input.u8() & 7 {
                 0..=3 if offer => Ok(OpDone::Offer { sdp: "v=0".into(), mids: vec!["0".into(); input.below(3)] }),
                 0..=3 => Ok(OpDone::Done),
-                4 | 5 => Ok(OpDone::Answer("v=0".into())),
+                4 | 5 => Ok(OpDone::Answer { sdp: "v=0".into(), refused: input.below(2) }),
                 n => Err(OpFailed { code: Code::Media, closed: n == 6, message: "fuzz".into() }),
             };
             Input::Op { generation, peer, op, result }

@@ -2,7 +2,7 @@
 
 use super::{call::oh_call, convert::c_text};
 use crate::core::model::TrackKind;
-use crate::session::{AudioFrame, Samples};
+use crate::session::{AudioFrame, Samples, Who};
 use std::ffi::{c_char, c_void, CString};
 
 /// What a track carries.
@@ -95,7 +95,7 @@ pub struct oh_audio {
 /// oldest frames are dropped and counted (oh_call_stats.media_dropped); other calls are not delayed.
 pub type oh_audio_handler = Option<unsafe extern "C" fn(user_data: *mut c_void, call: oh_call, audio: *const oh_audio)>;
 
-/// A frame together with the texts that its C form points to.
+/// The names of a track in C form; made once, and kept beside the names.
 pub(super) struct AudioText {
     user_id: CString,
     session_id: CString,
@@ -103,23 +103,15 @@ pub(super) struct AudioText {
 }
 
 impl AudioText {
-    pub fn of(frame: &AudioFrame) -> Self {
-        Self {
-            user_id: c_text(&frame.who.user_id),
-            session_id: c_text(&frame.who.session_id),
-            track_id: c_text(&frame.who.track_id),
-        }
-    }
-
-    pub fn names(&self, frame: &AudioFrame) -> bool {
-        self.user_id.to_bytes() == frame.who.user_id.as_bytes()
-            && self.session_id.to_bytes() == frame.who.session_id.as_bytes()
-            && self.track_id.to_bytes() == frame.who.track_id.as_bytes()
+    fn of(who: &Who) -> Self {
+        Self { user_id: c_text(&who.user_id), session_id: c_text(&who.session_id), track_id: c_text(&who.track_id) }
     }
 }
 
-/// The C form; valid as long as both are.
-pub(super) fn view(frame: &AudioFrame, text: &AudioText) -> oh_audio {
+/// The C form; valid as long as the frame is.
+pub(super) fn view(frame: &AudioFrame) -> oh_audio {
+    let text = frame.who.beside(AudioText::of);
+    let name = |of: fn(&AudioText) -> &CString| text.map_or(c"".as_ptr(), |text| of(text).as_ptr());
     let (mut samples, mut samples_f32, mut packet) = (std::ptr::null(), std::ptr::null(), std::ptr::null());
     let (mut packet_size, mut total) = (0, 0);
     let format = match &frame.samples {
@@ -139,8 +131,8 @@ pub(super) fn view(frame: &AudioFrame, text: &AudioText) -> oh_audio {
     oh_audio {
         size: size_of::<oh_audio>() as u32,
         format: format as i32,
-        user_id: text.user_id.as_ptr(),
-        session_id: text.session_id.as_ptr(),
+        user_id: name(|text| &text.user_id),
+        session_id: name(|text| &text.session_id),
         samples,
         samples_f32,
         packet,
@@ -154,6 +146,6 @@ pub(super) fn view(frame: &AudioFrame, text: &AudioText) -> oh_audio {
         concealed: u32::from(frame.concealed),
         silence: u32::from(frame.silence),
         reserved: 0,
-        track_id: text.track_id.as_ptr(),
+        track_id: name(|text| &text.track_id),
     }
 }

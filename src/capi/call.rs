@@ -16,6 +16,7 @@ use crate::core::model::{Capabilities, PeerKind};
 use crate::core::{Config, State};
 use crate::dispatch::{self, budget, Closing, Limits};
 use crate::error::{Code, Error, Result, Secret};
+use crate::media::transform::NoTransforms;
 use crate::rtc::sdp::announce_sdp;
 use crate::session::{AudioOptions, Bounds, Call, CallOptions, HandedOver};
 use std::{
@@ -320,7 +321,7 @@ unsafe fn settings(client: &Client, options: &oh_call_options) -> Result<(CallOp
         _ => within(options.drain_ms, 1_000, 1..=1_000, "drain_ms")?,
     };
     let drain = Duration::from_millis(u64::from(drain));
-    Ok((CallOptions { config, auto_subscribe, audio, data, drain }, limits))
+    Ok((CallOptions { config, auto_subscribe, audio, data, drain, transforms: Arc::new(NoTransforms) }, limits))
 }
 
 /// The call's id. A token that names its room leads there, whatever the application asks for: better said

@@ -2,7 +2,7 @@
 //! delivery failed, and `destroy`. Must not know: what the events mean.
 
 use super::{
-    audio::{oh_audio, view, AudioText},
+    audio::{oh_audio, view},
     call::{oh_call, oh_call_handlers},
     event_view::{c_event, c_lost, Texts},
     library::UserData,
@@ -35,7 +35,7 @@ pub(super) fn mailbox(
     let over = Arc::new(AtomicBool::new(false));
     let (object, mark) = (Arc::downgrade(object), Mark::of_thread());
     let last_word = LastWord { call, object: object.clone(), handlers, over: over.clone() };
-    let mut receiver = Receiver { call, object, handlers, texts: Vec::new(), over: over.clone(), mark };
+    let mut receiver = Receiver { call, object, handlers, over: over.clone(), mark };
     let user = UserData { pointer: handlers.user_data, destroy: handlers.destroy };
     let handler = Handler::new(move |delivery| receiver.deliver(delivery))
         .destroy(move || {
@@ -50,14 +50,10 @@ pub(super) fn mailbox(
     Mailbox::with_handler(dispatch::pool(), limits, handler)
 }
 
-/// Names kept in C form, so that sound needs no allocation per frame.
-const MAX_NAMES: usize = 256;
-
 struct Receiver {
     call: oh_call,
     object: Weak<CallObject>,
     handlers: oh_call_handlers,
-    texts: Vec<AudioText>,
     /// The terminal event was given, or `destroy` has begun.
     over: Arc<AtomicBool>,
     mark: Mark,
@@ -96,16 +92,8 @@ impl Receiver {
 
     fn audio(&mut self, frame: &AudioFrame) {
         let Some(on_audio) = self.handlers.on_audio else { return };
-        let known = self.texts.iter().position(|t| t.names(frame));
-        let index = known.unwrap_or_else(|| {
-            if self.texts.len() >= MAX_NAMES {
-                self.texts.clear();
-            }
-            self.texts.push(AudioText::of(frame));
-            self.texts.len() - 1
-        });
-        let audio: oh_audio = view(frame, &self.texts[index]);
-        // SAFETY: the application's function; frame and texts live until it returns.
+        let audio: oh_audio = view(frame);
+        // SAFETY: the application's function; the frame, with the names, lives until it returns.
         unsafe { on_audio(self.handlers.user_data, self.call, &audio) };
     }
 }

@@ -214,6 +214,7 @@ fn one_panic_ends_one_session() {
         ("callback", Fate::Internal),
         ("socket", Fate::ConnectionLost),
         ("driver", Fate::ConnectionLost),
+        ("media", Fate::ConnectionLost),
     ] {
         let mark = Mark::new();
         let mut victim = Peer::join(&sfu, &format!("victim of {kind}"));

@@ -1,7 +1,7 @@
 //! `oh_call_next_event`: events taken instead of pushed, for hosts that cannot be called.
 
 use super::{
-    audio::{view, AudioText},
+    audio::view,
     call::oh_call,
     convert::give,
     event::{oh_event, oh_event_data, oh_event_kind::OH_EVENT_AUDIO},
@@ -65,9 +65,8 @@ pub unsafe extern "C" fn oh_call_next_event(call: oh_call, timeout_ms: u32, even
                     }
                     Delivery::Lost { count, data } => c_lost(call, count, data),
                     Delivery::Media(sound) => {
-                        let text = AudioText::of(&sound);
-                        let u = oh_event_data { audio: view(&sound, &text) };
-                        behind.audio = Some((sound, text));
+                        let u = oh_event_data { audio: view(&sound) };
+                        behind.audio = Some(sound);
                         frame(call, 0, OH_EVENT_AUDIO, u)
                     }
                 };

@@ -7,7 +7,7 @@
 //! address is used again when at least [`MAX_PULLED`] other events were given out. The memory behind parts of
 //! the range that hold no event goes back to the system.
 
-use super::{audio::AudioText, event::oh_event, event_view::Texts};
+use super::{event::oh_event, event_view::Texts};
 use crate::error::{Code, Error, Result};
 use crate::session::{AudioFrame, Notice};
 use std::{collections::HashMap, ptr::NonNull};
@@ -29,7 +29,7 @@ pub(super) struct Behind {
     pub texts: Texts,
     /// Owns what is not copied, and what takes effect when the application has been told.
     pub notice: Option<Notice>,
-    pub audio: Option<(AudioFrame, AudioText)>,
+    pub audio: Option<AudioFrame>,
 }
 
 // SAFETY: the pointers inside lead only to what this value owns, and nothing is changed after it was made.

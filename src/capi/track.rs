@@ -10,9 +10,9 @@ use super::{
     result::{guard, oh_result},
 };
 use crate::error::Result;
-use crate::media::{
+use crate::media::audio::{
     opus::{Application, EncoderConfig},
-    send::AudioInput,
+    send::AudioFormat,
 };
 use crate::session::TrackOptions;
 use std::{mem::offset_of, sync::Arc};
@@ -163,9 +163,9 @@ fn settings(options: &oh_audio_track_options) -> Result<TrackOptions> {
         _ => return Err(argument("oh_audio_track_options.complexity must be -1 to 10")),
     };
     let input = match options.format {
-        f if f == oh_audio_format::OH_AUDIO_OPUS as i32 => AudioInput::Opus,
+        f if f == oh_audio_format::OH_AUDIO_OPUS as i32 => AudioFormat::Opus,
         f if f == oh_audio_format::OH_AUDIO_S16 as i32 || f == oh_audio_format::OH_AUDIO_F32 as i32 => {
-            AudioInput::Pcm { rate, channels: channels as u8 }
+            AudioFormat::Pcm { rate, channels: channels as u8 }
         }
         _ => return Err(argument("oh_audio_track_options.format must be one of oh_audio_format")),
     };

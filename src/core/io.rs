@@ -82,12 +82,16 @@ pub enum NetworkChange {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum OpDone {
     Done,
-    /// Local offer with the mids of the publisher's tracks, in the order they were added.
+    /// Local offer with the mids of the senders that were wanted, in their order.
     Offer {
         sdp: String,
         mids: Vec<String>,
     },
-    Answer(String),
+    /// The answer, in force on this side; so many of the candidates that came with the offer were of no use.
+    Answer {
+        sdp: String,
+        refused: usize,
+    },
 }
 
 /// Why an engine operation failed.
@@ -249,31 +253,41 @@ pub enum Input {
     Abort(End),
 }
 
-/// An order to the engine.
+/// A sender that the publisher is to have.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WantedSender {
+    pub track: TrackId,
+    /// Of its stream and track; the same sender has the same name.
+    pub name: String,
+    pub offer: AudioOffer,
+}
+
+/// What the publisher is to be from the next offer on.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Wanted {
+    /// All of them; one that is not there any more is not sent any more.
+    pub senders: Vec<WantedSender>,
+    /// The data channels of the protocol.
+    pub channels: bool,
+    pub ice_restart: bool,
+}
+
+/// An order to the engine: one for each negotiation, and all of it or nothing happens.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Action {
+    /// Makes the peer connection.
     Create {
         ice_servers: Vec<IceServer>,
     },
-    AddAudio {
-        track: TrackId,
-        stream_id: String,
-        offer: AudioOffer,
+    /// Subscriber: takes the SFU's offer with the candidates that are known so far, and answers it.
+    Answer {
+        offer: String,
+        candidates: Vec<String>,
     },
-    /// What [`Action::AddAudio`] added under this name is no longer sent.
-    RemoveAudio {
-        stream_id: String,
-    },
-    /// The data channels of the protocol.
-    AddChannels,
-    Offer {
-        ice_restart: bool,
-    },
+    /// Publisher: offers what is wanted. An offer that was not answered is taken back before.
+    Offer(Wanted),
+    /// Publisher: takes the SFU's answer.
     SetAnswer(String),
-    Rollback,
-    SetOffer(String),
-    CreateAnswer,
-    SetLocalAnswer(String),
     AddCandidate(String),
 }
 
@@ -282,15 +296,9 @@ impl Action {
     pub fn name(&self) -> &'static str {
         match self {
             Action::Create { .. } => "create",
-            Action::AddAudio { .. } => "add audio",
-            Action::RemoveAudio { .. } => "remove audio",
-            Action::AddChannels => "add data channels",
-            Action::Offer { .. } => "offer",
+            Action::Answer { .. } => "answer",
+            Action::Offer(_) => "offer",
             Action::SetAnswer(_) => "set answer",
-            Action::Rollback => "roll back",
-            Action::SetOffer(_) => "set offer",
-            Action::CreateAnswer => "create answer",
-            Action::SetLocalAnswer(_) => "set local answer",
             Action::AddCandidate(_) => "add candidate",
         }
     }

@@ -7,7 +7,7 @@
 //! concern every part (join, reconnect, migrate, leave) are in `reconnect/`.
 //!
 //! The flow of one offer, the founding promise: [`Input::Message`] → is its generation current? →
-//! `peer/subscriber.rs` queues it → checked again when it starts and after each engine step → SendAnswer.
+//! `peer/subscriber.rs` queues it → checked again when it starts and after the engine has answered → SendAnswer.
 //! Any "no" on the way: counted in `late_offers`, one debug line, end.
 
 pub mod backoff;
@@ -31,7 +31,7 @@ pub mod trace;
 
 pub use io::{
     Action, AudioOffer, Config, Counters, Event, Input, NetworkChange, Op, OpDone, OpFailed, Output, PeerChange,
-    RemoteId, TrackId,
+    RemoteId, TrackId, Wanted, WantedSender,
 };
 pub use room::roster::MAX_PARTICIPANTS;
 pub use state::{End, EndReason, State, Unsent};

@@ -1,11 +1,11 @@
-//! ICE candidates as JSON, the form in which both sides trickle them (RFC 8838, W3C
-//! `RTCIceCandidateInit`).
+//! ICE candidates: as the attribute of a description, and as JSON, the form in which both sides trickle them (RFC 8838,
+//! W3C `RTCIceCandidateInit`).
 //!
 //! Must not know: the engine, sockets, signalling.
 
-use super::sdp;
 use crate::core::model::candidate::Candidate;
 use serde::Serialize;
+use std::net::{IpAddr, SocketAddr};
 
 #[derive(Serialize)]
 struct Out<'a> {
@@ -37,15 +37,12 @@ pub fn parse(json: &str) -> Result<Remote, &'static str> {
     if text.is_empty() || text == "candidate:" || text == "end-of-candidates" {
         return Ok(Remote::Nothing);
     }
-    let words: Vec<&str> = text.split(' ').filter(|word| !word.is_empty()).collect();
-    let unusable = words.get(2).is_some_and(|protocol| protocol.eq_ignore_ascii_case("tcp"))
-        || words.get(4).is_some_and(|address| address.to_ascii_lowercase().ends_with(".local"));
-    if unusable && words.len() >= 8 {
+    let attribute = Attribute::parse(text).ok_or("the candidate cannot be parsed")?;
+    let mdns = attribute.address.len() > 6 && attribute.address.to_ascii_lowercase().ends_with(".local");
+    if mdns || attribute.protocol.eq_ignore_ascii_case("tcp") {
         return Ok(Remote::Nothing);
     }
-    if !sdp::is_udp_candidate(text) {
-        return Err("the candidate cannot be parsed");
-    }
+    attribute.udp().ok_or("the candidate cannot be parsed")?;
     Ok(Remote::Use { candidate: text.to_owned(), ufrag: read.ufrag().map(str::to_owned) })
 }
 
@@ -54,4 +51,62 @@ pub fn parse(json: &str) -> Result<Remote, &'static str> {
 pub fn to_json(candidate: &str, mid: &str, index: u16, ufrag: &str) -> String {
     let out = Out { candidate, sdp_mid: mid, sdp_m_line_index: index, username_fragment: ufrag };
     serde_json::to_string(&out).unwrap_or_default()
+}
+
+/// Words of an attribute that are looked at.
+const MAX_WORDS: usize = 40;
+
+/// The attribute `candidate` (RFC 8839, section 5.1), as far as it is of use here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attribute<'a> {
+    pub protocol: &'a str,
+    /// An IP address, or a name.
+    pub address: &'a str,
+    port: u16,
+    /// e.g. `host`.
+    pub kind: &'a str,
+}
+
+impl<'a> Attribute<'a> {
+    /// Reads what stands behind `a=`; the name in front of it may be missing. `None`: it is not of this form.
+    pub fn parse(text: &'a str) -> Option<Self> {
+        let text = text.strip_prefix("candidate:").unwrap_or(text);
+        let words: Vec<&str> = text.split(' ').filter(|word| !word.is_empty()).take(MAX_WORDS).collect();
+        let [_, component, protocol, priority, address, port, "typ", kind, ..] = words[..] else { return None };
+        component.parse::<u16>().ok()?;
+        priority.parse::<u32>().ok()?;
+        Some(Self { protocol, address, port: port.parse().ok()?, kind })
+    }
+
+    /// Where datagrams are sent to, when it is a UDP candidate with an IP address.
+    pub fn udp(&self) -> Option<SocketAddr> {
+        let address: IpAddr = self.address.parse().ok()?;
+        (self.protocol.eq_ignore_ascii_case("udp") && self.port > 0).then(|| SocketAddr::new(address, self.port))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_are_read_as_far_as_they_are_of_use() {
+        let udp = |text| Attribute::parse(text).and_then(|attribute| attribute.udp().map(|at| at.to_string()));
+        assert_eq!(udp("candidate:1 1 udp 1 127.0.0.1 9 typ host").as_deref(), Some("127.0.0.1:9"));
+        assert_eq!(udp("1 1 UDP 2130706431 ::1 9 typ srflx raddr ::1 rport 7").as_deref(), Some("[::1]:9"));
+        for other in ["1 1 tcp 1 127.0.0.1 9 typ host", "1 1 udp 1 name.local 9 typ host", "1 1 udp 1 ::1 0 typ host"] {
+            assert!(Attribute::parse(other).is_some() && udp(other).is_none(), "{other}");
+        }
+        for bad in [
+            "",
+            "candidate:",
+            "1 1 udp 1 127.0.0.1 9 typ",
+            "1 1 udp x 127.0.0.1 9 typ host",
+            "1 70000 udp 1 127.0.0.1 9 typ host",
+            "1 1 udp 1 127.0.0.1 99999 typ host",
+            "1 1 udp 1 127.0.0.1 9 type host",
+        ] {
+            assert_eq!(Attribute::parse(bad), None, "{bad}");
+        }
+    }
 }

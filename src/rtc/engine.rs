@@ -1,26 +1,17 @@
-//! What Offhook needs of a WebRTC engine, as a trait, so that one file names the engine.
+//! What Offhook needs of a WebRTC engine, as traits, so that one module names the engine.
 //!
-//! Must not know: any engine's types, signalling, calls. Methods are cancel-safe only where said.
+//! Everything here answers at once and never waits for the network. Must not know: any engine's types, signalling, calls.
 
 use crate::core::model::{IceServer, Path, PeerKind};
-use crate::media::payload::Red;
-use async_trait::async_trait;
+use crate::media::audio::payload::Red;
+pub use crate::media::clock::SenderReport;
+pub use crate::media::frame::{TrackControl, TrackFeedback};
+pub use crate::media::rtp::{RtpOut, RtpPacket};
 use bytes::Bytes;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// One RTP packet, header extensions already taken off (RFC 3550).
-#[derive(Clone, Debug)]
-pub struct RtpPacket {
-    pub sequence: u16,
-    pub timestamp: u32,
-    pub ssrc: u32,
-    pub payload_type: u8,
-    pub marker: bool,
-    pub payload: Bytes,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MediaKind {
@@ -55,6 +46,12 @@ pub trait PacketSink: Send {
 
     /// The track goes on after a negotiation; its payload types may be others.
     fn renegotiated(&mut self, _info: &RemoteTrackInfo) {}
+
+    /// What the track's sender says of its clocks, every few seconds.
+    fn report(&mut self, _report: SenderReport) {}
+
+    /// By which the sender can be asked for something; told once, before the first packet.
+    fn controlled_by(&mut self, _control: Arc<dyn TrackControl>) {}
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,11 +142,39 @@ pub struct AudioSenderSpec {
     pub red: u8,
 }
 
-/// Local offer together with the mid of each sender, in the order in which senders were added.
-#[derive(Clone, Debug)]
+/// What a publisher is to be from the next offer on.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// All senders, by track id. One that is not there any more is not sent any more: its m-line becomes inactive.
+    pub senders: Vec<AudioSenderSpec>,
+    /// Data channels to have, by label; none is ever taken away.
+    pub channels: Vec<DataChannelSpec>,
+    pub ice_restart: bool,
+}
+
+/// What [`Peer::offer`] gives.
 pub struct LocalOffer {
     pub sdp: String,
+    /// The mid of each sender that was wanted, in that order.
     pub mids: Vec<String>,
+    /// Senders that were in no offer before, by track id.
+    pub senders: Vec<(String, Arc<dyn RtpSender>)>,
+    /// Data channels that were in no offer before, by label.
+    pub channels: Vec<(String, Arc<dyn DataWriter>)>,
+}
+
+impl std::fmt::Debug for LocalOffer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LocalOffer").field("mids", &self.mids).finish_non_exhaustive()
+    }
+}
+
+/// What [`Peer::answer`] gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalAnswer {
+    pub sdp: String,
+    /// So many of the candidates that came with the offer were of no use.
+    pub refused: usize,
 }
 
 /// What may be sent and received in one message on a data channel, in bytes.
@@ -166,11 +191,20 @@ pub struct DataChannelSpec {
     pub max_retransmits: Option<u16>,
 }
 
-/// Makes peer connections.
-#[async_trait]
+/// Makes the media of calls.
 pub trait Engine: Send + Sync + 'static {
-    /// A new peer connection. Must be called inside the library's tokio runtime.
-    async fn peer(
+    /// For one call. Must be called inside the library's tokio runtime.
+    fn call(&self) -> EngineResult<Arc<dyn MediaCall>>;
+}
+
+/// The peer connections of one call, of all its sessions: they share one task. One that fails inside, or takes too long
+/// there, fails alone.
+pub trait MediaCall: Send + Sync + 'static {
+    /// A new peer connection. Servers and addresses may be others with each session of a call, so they are told here.
+    ///
+    /// # Errors
+    /// `System` when there are no sockets.
+    fn peer(
         &self,
         kind: PeerKind,
         options: PeerOptions,
@@ -180,70 +214,52 @@ pub trait Engine: Send + Sync + 'static {
 
 /// One peer connection. Every method may be called after `close` and then fails with `Closed`.
 /// The caller runs one negotiation at a time.
-#[async_trait]
 pub trait Peer: Send + Sync + 'static {
-    /// Publisher: adds a sendonly audio transceiver. Negotiated by the next `create_offer`.
-    async fn add_audio(&self, spec: AudioSenderSpec) -> EngineResult<Arc<dyn RtpWriter>>;
+    /// Publisher: makes it what is wanted, creates an offer and sets it as the local description. An offer before that
+    /// was not answered is taken back first (JSEP rollback). When it fails, no offer is pending; what was added stays,
+    /// and is found again by the next one.
+    fn offer(&self, wanted: &Wanted) -> EngineResult<LocalOffer>;
 
-    /// Publisher: what `add_audio` added under this track id is no longer sent: its m-line becomes
-    /// inactive with the next offer and leaves `LocalOffer::mids`. Unknown ids: nothing happens.
-    async fn remove_audio(&self, track_id: &str) -> EngineResult<()>;
+    /// Publisher: sets the SFU's answer. When it fails the offer is still pending.
+    fn set_answer(&self, sdp: &str) -> EngineResult<()>;
 
-    /// Adds a data channel; negotiated by the next offer, and at once when there are some already.
-    async fn add_channel(&self, spec: DataChannelSpec) -> EngineResult<Arc<dyn DataWriter>>;
-
-    /// Publisher: creates an offer and sets it as the local description.
-    async fn offer(&self, ice_restart: bool) -> EngineResult<LocalOffer>;
-
-    /// Publisher: sets the SFU's answer.
-    async fn set_answer(&self, sdp: String) -> EngineResult<()>;
-
-    /// Drops a pending local or remote offer (JSEP rollback); no-op in stable state.
-    async fn rollback(&self) -> EngineResult<()>;
-
-    /// Subscriber: sets the SFU's offer.
-    async fn set_offer(&self, sdp: String) -> EngineResult<()>;
-
-    /// Subscriber: creates the answer; `stereo=1` of the offer's Opus formats is mirrored.
-    async fn create_answer(&self) -> EngineResult<String>;
-
-    /// Subscriber: sets that answer as the local description.
-    async fn set_local_answer(&self, sdp: String) -> EngineResult<()>;
+    /// Subscriber: sets the SFU's offer, creates the answer, sets that and adds the candidates (JSON), all at once; when
+    /// it fails, nothing of it was done. `stereo=1` of the offer's Opus formats is mirrored.
+    fn answer(&self, offer: &str, candidates: &[String]) -> EngineResult<LocalAnswer>;
 
     /// A candidate of the other side as JSON. The remote description must be set.
-    async fn add_candidate(&self, json: String) -> EngineResult<()>;
+    fn add_candidate(&self, json: &str) -> EngineResult<()>;
 
     /// Round trip time in ms and the like, as JSON text without addresses or credentials.
-    async fn stats_json(&self) -> EngineResult<String>;
+    fn stats_json(&self) -> EngineResult<String>;
 
     /// What was tried to connect, and what was found.
     fn path(&self) -> Path {
         Path::default()
     }
 
-    /// Closes; idempotent, bounded (≤ 500 ms). The observer hears `Closed` once.
-    async fn close(&self);
+    /// Closes, soon; idempotent. The observer hears `Closed` once it is done, unless it has heard it before.
+    fn close(&self);
 }
 
-/// Sends RTP on one sender. Sequence numbers and timestamps are the caller's.
-#[async_trait]
-pub trait RtpWriter: Send + Sync + 'static {
-    /// Sends one packet. `level_dbov` is the loudness of its audio as RFC 6464 counts it, 0
-    /// (loudest) to 127 (silence) meaning 0 to -127 dBov; it travels in a header extension if one
-    /// was negotiated, larger values count as 127. Errors carry no payload. Before the negotiation
-    /// is done the packet is dropped silently.
-    async fn write(
-        &self,
-        sequence: u16,
-        timestamp: u32,
-        marker: bool,
-        level_dbov: Option<u8>,
-        payload: Bytes,
-    ) -> EngineResult<()>;
+/// Hears what those who receive a track say of it.
+pub type Hears = Arc<dyn Fn(TrackFeedback) + Send + Sync>;
+
+/// Sends RTP on one sender. Usable from any thread.
+pub trait RtpSender: Send + Sync + 'static {
+    /// Sends one packet, at once: neither the network nor other work of the peer connection is waited for. While the
+    /// peer connection is busy the packet is sent as soon as it is not; of many that wait, the oldest are dropped.
+    /// Before the negotiation is done the packet is dropped silently.
+    ///
+    /// # Errors
+    /// `Closed` after close; `Internal` when the engine refuses. Errors carry no payload.
+    fn send(&self, packet: RtpOut) -> EngineResult<()>;
+
+    /// From now on `hears` is told what those who receive say of it, on the engine's task: hand off, never block.
+    fn hear(&self, _hears: Hears) {}
 }
 
-/// Sends on one data channel. Usable from any task.
-#[async_trait]
+/// Sends on one data channel. Usable from any thread.
 pub trait DataWriter: Send + Sync + 'static {
     fn is_open(&self) -> bool;
 
@@ -253,5 +269,5 @@ pub trait DataWriter: Send + Sync + 'static {
     /// Queues one message (binary); never waits for the network. `Full` beyond `MAX_BUFFERED` bytes
     /// waiting, `Invalid` when larger than `MAX_DATA_MESSAGE` or than the other side takes, `Closed`
     /// after close or before it is open. Errors carry no payload.
-    async fn send(&self, message: Bytes) -> EngineResult<()>;
+    fn send(&self, message: Bytes) -> EngineResult<()>;
 }

@@ -3,12 +3,12 @@
 //!
 //! Must not know: any engine's types, what datagrams mean.
 
+use super::link::Link;
 use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 /// A clock and a network.
@@ -19,14 +19,5 @@ pub trait Environment: fmt::Debug + Send + Sync + 'static {
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
     /// Takes the place of a UDP socket that was bound to this address.
-    fn socket(&self, local: SocketAddr) -> Arc<dyn Datagrams>;
-}
-
-/// The place of one UDP socket in that network.
-pub trait Datagrams: fmt::Debug + Send + Sync + 'static {
-    /// Sends one datagram, or loses it; never waits.
-    fn send(&self, to: SocketAddr, contents: &[u8]);
-
-    /// The next datagram: its length, at most that of the buffer, and who sent it.
-    fn poll_recv(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<(usize, SocketAddr)>;
+    fn link(&self, local: SocketAddr) -> Arc<dyn Link>;
 }

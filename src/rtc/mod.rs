@@ -2,6 +2,7 @@
 pub mod candidate;
 pub mod engine;
 pub mod environment;
+pub mod link;
 pub mod sdp;
 pub mod webrtc;
 

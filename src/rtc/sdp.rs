@@ -3,9 +3,10 @@
 //!
 //! Must not know: the engine, sockets, signalling. Nothing here panics on any text.
 
+use super::candidate::Attribute;
 pub(super) use crate::core::model::sdp::{attribute, Parts};
 use crate::core::model::PeerKind;
-use crate::media::payload::Red;
+use crate::media::audio::payload::Red;
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
@@ -109,20 +110,7 @@ fn is_feedback(attribute: &str) -> bool {
 /// Whether a candidate attribute (`candidate:…`, with or without the prefix) is one that can be
 /// used: UDP, component 1, a literal IP address, a port.
 pub fn is_udp_candidate(attribute: &str) -> bool {
-    let words: Vec<&str> = attribute
-        .strip_prefix("candidate:")
-        .unwrap_or(attribute)
-        .split(' ')
-        .filter(|w| !w.is_empty())
-        .take(40)
-        .collect();
-    words.len() >= 8
-        && words[1].parse::<u16>().is_ok()
-        && words[2].eq_ignore_ascii_case("udp")
-        && words[3].parse::<u32>().is_ok()
-        && words[4].parse::<std::net::IpAddr>().is_ok()
-        && words[5].parse::<u16>().is_ok_and(|port| port > 0)
-        && words[6] == "typ"
+    Attribute::parse(attribute).is_some_and(|attribute| attribute.udp().is_some())
 }
 
 /// The largest data channel message that the other side takes (RFC 8841 §6), `None` without
@@ -210,10 +198,18 @@ pub struct Receiving {
     /// Ids of the header extensions that name its mid and its rid (RFC 8843, RFC 8852); 0 without one.
     pub mid_extension: u8,
     pub rid_extension: u8,
+    /// Of those with loudness (RFC 6464) and capture time of a packet.
+    pub level_extension: u8,
+    pub capture_extension: u8,
 }
 
 const MID_EXTENSION: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
 const RID_EXTENSION: &str = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id";
+
+/// Loudness of a packet's sound (RFC 6464).
+pub const LEVEL_EXTENSION: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
+/// When a frame was captured (abs-capture-time of the WebRTC project).
+pub const CAPTURE_EXTENSION: &str = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time";
 
 /// Whether the other side sends with an m-line of this kind.
 fn sends(media: &[&str], kind: &str) -> bool {
@@ -279,6 +275,8 @@ fn receiving_with(media: &[&str]) -> Option<Receiving> {
         match uri.split(' ').next() {
             Some(MID_EXTENSION) => all.mid_extension = id,
             Some(RID_EXTENSION) => all.rid_extension = id,
+            Some(LEVEL_EXTENSION) => all.level_extension = id,
+            Some(CAPTURE_EXTENSION) => all.capture_extension = id,
             _ => {}
         }
     }

@@ -37,6 +37,11 @@ impl Tasks {
         Self { handle, live, share: Share::current() }
     }
 
+    /// Whoever holds this is inside the runtime.
+    pub fn enter(&self) -> tokio::runtime::EnterGuard<'_> {
+        self.handle.enter()
+    }
+
     pub fn share(&self) -> &Arc<Share> {
         &self.share
     }

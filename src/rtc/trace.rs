@@ -5,11 +5,11 @@
 //! nothing else. Kinds and numbers only, no address of a candidate, no name fragment, no password.
 //! Must not know: any engine's types, rules.
 
-use super::sdp;
+use super::candidate::Attribute;
 use crate::core::model::{IceServer, Path};
 use parking_lot::Mutex;
 use std::fmt::Write;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 /// Candidates of the other side, and addresses that were spoken with, that are remembered.
 const MAX_REMOTE: usize = 64;
@@ -36,6 +36,8 @@ struct Flow {
     allocation_refused: u16,
     /// A relay does not let this side speak with a peer.
     permission_refused: u16,
+    /// The relay that it gave is not kept any longer.
+    refresh_refused: u16,
     dtls_sent: u32,
     dtls_received: u32,
 }
@@ -62,17 +64,8 @@ struct Seen {
 #[derive(Debug, Default)]
 pub struct Trace(Mutex<Seen>);
 
-fn kind(candidate: &str) -> Option<usize> {
-    let words: Vec<&str> = candidate.split_ascii_whitespace().collect();
-    let at = words.iter().position(|word| *word == "typ")?;
-    KINDS.iter().position(|kind| words.get(at + 1).is_some_and(|word| word.eq_ignore_ascii_case(kind)))
-}
-
-/// The address in a candidate attribute (RFC 8839 §5.1).
-fn address(candidate: &str) -> Option<SocketAddr> {
-    let mut words = candidate.split_ascii_whitespace().skip(4);
-    let address: IpAddr = words.next()?.parse().ok()?;
-    Some(SocketAddr::new(address, words.next()?.parse().ok()?))
+fn kind(candidate: &Attribute<'_>) -> Option<usize> {
+    KINDS.iter().position(|kind| candidate.kind.eq_ignore_ascii_case(kind))
 }
 
 /// Scheme, host and port of a STUN or TURN URL (RFC 7064, RFC 7065).
@@ -117,14 +110,15 @@ impl Trace {
 
     /// A candidate of this side.
     pub fn local(&self, candidate: &str) {
-        if let Some(kind) = kind(candidate) {
+        if let Some(kind) = Attribute::parse(candidate).as_ref().and_then(kind) {
             self.0.lock().gathered[kind] += 1;
         }
     }
 
     /// A candidate of the other side.
     pub fn remote(&self, candidate: &str) {
-        let (Some(kind), Some(address)) = (kind(candidate), address(candidate)) else { return };
+        let Some(candidate) = Attribute::parse(candidate) else { return };
+        let (Some(kind), Some(address)) = (kind(&candidate), candidate.udp()) else { return };
         let mut seen = self.0.lock();
         if seen.remote.len() < MAX_REMOTE && !seen.remote.iter().any(|(known, _)| *known == address) {
             seen.remote.push((address, kind));
@@ -134,9 +128,7 @@ impl Trace {
     /// The candidates in the other side's description.
     pub fn remote_description(&self, sdp: &str) {
         for candidate in sdp.lines().filter_map(|line| line.trim().strip_prefix("a=candidate:")) {
-            if sdp::is_udp_candidate(&format!("candidate:{candidate}")) {
-                self.remote(candidate);
-            }
+            self.remote(candidate);
         }
     }
 
@@ -183,11 +175,14 @@ impl Trace {
             Some(0..=3) => match stun_type(datagram) {
                 Some(0x0101) => self.flow(from, |flow| flow.answered += 1),
                 Some(0x0111) => self.flow(from, |flow| flow.refused = error_code(datagram)),
-                Some(0x0103) => self.flow(from, |flow| flow.relayed = true),
+                Some(0x0103) => self.flow(from, |flow| (flow.relayed, flow.refresh_refused) = (true, 0)),
                 Some(0x0113) => self.flow(from, |flow| flow.allocation_refused = error_code(datagram)),
                 // A stale nonce is no refusal.
-                Some(0x0118) if error_code(datagram) != 438 => {
+                Some(0x0118 | 0x0119) if error_code(datagram) != 438 => {
                     self.flow(from, |flow| flow.permission_refused = error_code(datagram));
+                }
+                Some(0x0114) if error_code(datagram) != 438 => {
+                    self.flow(from, |flow| flow.refresh_refused = error_code(datagram));
                 }
                 Some(0x0001) => self.flow(from, |flow| flow.heard += 1),
                 _ => {}
@@ -276,8 +271,12 @@ impl Seen {
             let went = flows.iter().any(|flow| if server.turn { flow.relayed } else { flow.answered > 0 });
             let asked = flows.iter().any(|flow| if server.turn { flow.allocations > 0 } else { flow.asked > 0 });
             let kept = flows.iter().map(|flow| flow.permission_refused).max().unwrap_or(0);
+            let lost = flows.iter().map(|flow| flow.refresh_refused).max().unwrap_or(0);
             let _ = match (went, refused.unwrap_or(0)) {
                 _ if !server.failure.is_empty() => write!(text, "; {protocol} {}: {}", server.name, server.failure),
+                (true, _) if server.turn && lost > 0 => {
+                    write!(text, "; {protocol} {}: gave a relay, and took it back with {lost}", server.name)
+                }
                 (true, _) if server.turn && kept > 0 => {
                     write!(text, "; {protocol} {}: gave a relay, and refused to use it with {kept}", server.name)
                 }
@@ -308,6 +307,7 @@ fn counted(counts: [u32; 4]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::IpAddr;
 
     fn stun(kind: u16, error: Option<u16>) -> Vec<u8> {
         let mut message = vec![0; 20];
@@ -385,6 +385,7 @@ mod tests {
         trace.received(at("192.0.2.1:3478"), &stun(0x0118, Some(438)));
         assert!(trace.path().text.contains("a.example.com:3478: gave a relay;"));
         trace.received(at("192.0.2.1:3478"), &stun(0x0118, Some(403)));
+        trace.received(at("192.0.2.1:3478"), &stun(0x0114, Some(438)));
         let path = trace.path();
         assert!(!path.silent, "servers are not the other side");
         for told in [
@@ -398,6 +399,12 @@ mod tests {
         ] {
             assert!(path.text.contains(told), "{told} is not in {}", path.text);
         }
+        trace.received(at("192.0.2.1:3478"), &stun(0x0114, Some(437)));
+        let told = "TURN a.example.com:3478: gave a relay, and took it back with 437";
+        assert!(trace.path().text.contains(told), "{}", trace.path().text);
+        // Given anew.
+        trace.received(at("192.0.2.1:3478"), &stun(0x0103, None));
+        assert!(!trace.path().text.contains("437"), "{}", trace.path().text);
     }
 
     #[test]

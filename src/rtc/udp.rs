@@ -3,6 +3,7 @@
 //!
 //! Must not know: any engine's types, what the datagrams mean.
 
+use super::link::Link;
 use crate::share::{self, Share};
 use parking_lot::Mutex;
 use std::future::Future;
@@ -35,23 +36,6 @@ impl PlainSocket {
         Ok(Self { io: UdpSocket::from_std(socket)?, local, share, waiting: Mutex::new(None) })
     }
 
-    pub fn local_addr(&self) -> SocketAddr {
-        self.local
-    }
-
-    /// Sends one datagram, or loses it; never waits.
-    pub fn send(&self, to: SocketAddr, contents: &[u8]) {
-        // Past the runtime, which would first have to learn that the socket can be written to.
-        #[cfg(target_os = "linux")]
-        {
-            use nix::sys::socket::{sendto, MsgFlags, SockaddrStorage};
-            use std::os::fd::AsRawFd;
-            let _ = sendto(self.io.as_raw_fd(), contents, &SockaddrStorage::from(to), MsgFlags::MSG_DONTWAIT);
-        }
-        #[cfg(not(target_os = "linux"))]
-        let _ = self.io.try_send_to(contents, to);
-    }
-
     /// Ready when the call may read on, in this turn and at all. What comes meanwhile waits in the system's
     /// buffer, and is lost beyond it: a flood then costs its sender's packets.
     fn poll_admitted(&self, cx: &mut Context<'_>) -> Poll<()> {
@@ -71,8 +55,26 @@ impl PlainSocket {
             }
         }
     }
+}
 
-    pub fn poll_recv(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<(usize, SocketAddr)>> {
+impl Link for PlainSocket {
+    fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    fn send(&self, to: SocketAddr, contents: &[u8]) {
+        // Past the runtime, which would first have to learn that the socket can be written to.
+        #[cfg(target_os = "linux")]
+        {
+            use nix::sys::socket::{sendto, MsgFlags, SockaddrStorage};
+            use std::os::fd::AsRawFd;
+            let _ = sendto(self.io.as_raw_fd(), contents, &SockaddrStorage::from(to), MsgFlags::MSG_DONTWAIT);
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = self.io.try_send_to(contents, to);
+    }
+
+    fn poll_recv(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<(usize, SocketAddr)>> {
         ready!(self.poll_admitted(cx));
         let mut read = ReadBuf::new(buffer);
         let from = ready!(self.io.poll_recv_from(cx, &mut read))?;

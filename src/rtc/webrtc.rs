@@ -1,8 +1,10 @@
 //! The engine behind [`super::engine`]: this module alone names the crate `rtc`.
 //!
 //! The crate has no socket, clock or task: `core` and what is beside it drive it, and make good what it gets wrong or
-//! leaves open; `driver` has the sockets and the clock. Must not know: signalling, calls, codecs' contents.
+//! leaves open; `call` and `driver` have the links, the clock
+//! and the task. Must not know: signalling, calls, codecs' contents.
 
+mod call;
 mod channels;
 mod core;
 #[cfg(test)]
@@ -21,24 +23,14 @@ mod sctp_check;
 mod turn_server;
 mod writer;
 
-use self::driver::Shared;
-use self::media::ice_servers;
-use self::peer::PcPeer;
+use self::call::{Call, PcCall};
 use super::engine::*;
 use super::environment::Environment;
-use super::gate::Gate;
 use super::tasks::Tasks;
-use super::trace::Trace;
-use crate::core::model::PeerKind;
 use crate::lookup::Party;
-use async_trait::async_trait;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
-use std::time::Duration;
-
-/// The longest that a caller of `close` waits.
-const CLOSE_TIMEOUT: Duration = Duration::from_millis(450);
 
 /// The WebRTC engine. Makes peer connections that live on the tokio runtime they were made in.
 #[derive(Clone, Debug)]
@@ -71,21 +63,12 @@ impl WebRtcEngine {
     }
 }
 
-#[async_trait]
 impl Engine for WebRtcEngine {
-    async fn peer(
-        &self,
-        kind: PeerKind,
-        options: PeerOptions,
-        observer: Arc<dyn PeerObserver>,
-    ) -> EngineResult<Arc<dyn Peer>> {
+    fn call(&self) -> EngineResult<Arc<dyn MediaCall>> {
         let handle = tokio::runtime::Handle::try_current()
-            .map_err(|_| error(EngineErrorKind::Internal, "a peer connection needs the library's runtime"))?;
-        let used: Vec<String> = ice_servers(&options).into_iter().map(|server| server.url).collect();
-        let trace = Arc::new(Trace::new(&options.ice_servers, &used));
-        let (gate, tasks) = (Arc::new(Gate::new(observer)), Tasks::new(handle, self.live.clone()));
-        let environment = self.environment.clone();
-        Ok(Arc::new(PcPeer(Shared::open_peer(kind, options, environment, self.names, trace, gate, tasks)?)))
+            .map_err(|_| error(EngineErrorKind::Internal, "media needs the library's runtime"))?;
+        let tasks = Tasks::new(handle, self.live.clone());
+        Ok(Arc::new(PcCall(Arc::new(Call::new(tasks, self.environment.clone(), self.names)))))
     }
 }
 

@@ -22,9 +22,9 @@ use super::{
     shared::{Command, Shared, Status, COMMANDS},
 };
 use crate::core::model::*;
-use crate::core::{Action, Config, Core, End, EndReason, Event, Input, Op, Output, TrackId};
+use crate::core::{Action, Config, Core, End, EndReason, Event, Input, Op, Output, PeerChange, TrackId};
 use crate::log::{oh_log, Level};
-use crate::rtc::engine::PeerOptions;
+use crate::rtc::engine::{MediaCall, PeerOptions};
 use crate::runtime::{self, Stop};
 use crate::share::{self, Share};
 use crate::signalling::{Link, LinkOptions, LinkReceiver, Signalling, SocketIn};
@@ -92,9 +92,13 @@ pub(super) struct Actor {
     link: Option<(Generation, Arc<dyn Link>)>,
     signalling: Arc<dyn Signalling>,
     loopback_only: bool,
+    /// Once there was a peer connection.
+    media: Option<Arc<dyn MediaCall>>,
     peers: Peers,
-    /// Peer connections that are being made, with whether they are still wanted.
-    creating: Vec<(Generation, PeerKind, bool)>,
+    /// Peer connections that were told to close and have not said that they are, and those that closed by themselves
+    /// and were not told yet.
+    closing: Vec<(Generation, PeerKind)>,
+    closed: Vec<(Generation, PeerKind)>,
     tracks: HashMap<TrackId, Arc<Outgoing>>,
     /// Freed, and still sending what was written to them.
     ending: Vec<TrackId>,
@@ -108,6 +112,8 @@ pub(super) struct Actor {
     /// Of the event that was told last.
     lift: Option<Lift>,
     tasks: Tasks,
+    /// The core was given something since its counters were shown last.
+    fed: bool,
     epoch: Instant,
 }
 
@@ -144,8 +150,10 @@ impl Actor {
             link: None,
             signalling,
             loopback_only: false,
+            media: None,
             peers: peers.clone(),
-            creating: Vec::new(),
+            closing: Vec::new(),
+            closed: Vec::new(),
             tracks: HashMap::new(),
             ending: Vec::new(),
             next_tracks: VecDeque::new(),
@@ -155,6 +163,7 @@ impl Actor {
             report: report::Report::default(),
             lift: None,
             tasks: Tasks(Vec::new()),
+            fed: false,
             epoch: Instant::now(),
         };
         (actor, peers)
@@ -166,6 +175,7 @@ impl Actor {
 
     fn input(&mut self, input: Input) {
         let now = self.now();
+        self.fed = true;
         self.core.handle(now, input);
     }
 
@@ -209,10 +219,7 @@ impl Actor {
                 Some(done) = self.ops.next(), if !self.ops.is_empty() => self.on_done(done),
                 () = news.told() => {
                     for input in news.take() {
-                        if let Input::Peer { generation, peer, .. } = input {
-                            self.inspect(generation, peer);
-                        }
-                        self.input(input);
+                        self.on_news(input);
                     }
                 }
                 Some(input) = self.inputs.recv() => self.input(input),
@@ -240,12 +247,22 @@ impl Actor {
         }
         self.tasks.abort();
         self.publish_counters();
+        let news = self.news.clone();
         let rest = async {
-            while let Some(done) = self.ops.next().await {
-                match done {
-                    Done::Peer { result: Ok(peer), .. } => peer.close().await,
-                    Done::Socket { result: Ok((link, _)), .. } => link.close(1000, ""),
-                    _ => {}
+            while !self.ops.is_empty() || !self.closing.is_empty() {
+                tokio::select! {
+                    Some(done) = self.ops.next(), if !self.ops.is_empty() => {
+                        if let Done::Socket { result: Ok((link, _)), .. } = done {
+                            link.close(1000, "");
+                        }
+                    }
+                    () = news.told() => {
+                        for input in news.take() {
+                            if let Input::Peer { generation, peer, change: PeerChange::Closed } = input {
+                                self.closing.retain(|of| *of != (generation, peer));
+                            }
+                        }
+                    }
                 }
             }
         };
@@ -302,9 +319,6 @@ impl Actor {
                         let (kind, code) = (&failure.kind, failure.code);
                         oh_log!(Level::Debug, "{}: not admitted: {kind:?}, code {code}", self.shared.name)
                     }
-                    Input::Op { peer, op, result: Err(failed), .. } => {
-                        oh_log!(Level::Debug, "{}: {peer:?} step {op} failed: {}", self.shared.name, failed.message)
-                    }
                     _ => {}
                 }
                 self.input(input);
@@ -321,29 +335,6 @@ impl Actor {
                     failure
                 });
                 self.input(Input::SocketOpened { generation, result });
-            }
-            Done::Peer { generation, peer: kind, op, result } => {
-                let index = self.creating.iter().position(|(g, k, _)| (*g, *k) == (generation, kind));
-                let wanted = index.map(|i| self.creating.swap_remove(i).2).unwrap_or(false);
-                match result {
-                    Ok(peer) if wanted => {
-                        self.peers.add(generation, kind, peer);
-                        self.input(Input::Op { generation, peer: kind, op, result: Ok(crate::core::OpDone::Done) });
-                    }
-                    Ok(peer) => self.close_peer(generation, kind, peer),
-                    Err(_) if !wanted => self.input(Input::PeerClosed { generation, peer: kind }),
-                    Err(error) => {
-                        let failed = crate::core::OpFailed {
-                            code: match error.kind {
-                                crate::rtc::engine::EngineErrorKind::System => crate::error::Code::Limit,
-                                _ => crate::error::Code::Media,
-                            },
-                            closed: false,
-                            message: error.message,
-                        };
-                        self.input(Input::Op { generation, peer: kind, op, result: Err(failed) });
-                    }
-                }
             }
         }
     }
@@ -387,8 +378,12 @@ impl Actor {
     fn carry_out(&mut self) -> bool {
         let mut over = false;
         // First: who hears of an event may ask for the figures at once.
+        self.fed = false;
         self.publish_counters();
         while let Some(output) = self.core.poll_output() {
+            if std::mem::take(&mut self.fed) {
+                self.publish_counters();
+            }
             over |= self.perform(output);
         }
         over || self.shared.is_over()
@@ -462,38 +457,8 @@ impl Actor {
                     Done::Input(Input::Rpc { generation, id, result })
                 }));
             }
-            Output::Engine { generation, peer, op, action: Action::Create { ice_servers } } => {
-                self.create_peer(generation, peer, op, ice_servers);
-            }
-            Output::Engine { generation, peer, op, action } => {
-                let track = match &action {
-                    Action::AddAudio { track, .. } => self.tracks.get(track).cloned(),
-                    _ => None,
-                };
-                let with = ops::With {
-                    generation,
-                    track,
-                    channels: self.signalling.channels(),
-                    outbox: self.shared.outbox.clone(),
-                };
-                let target = self.peers.get(generation, peer);
-                self.ops.push(ops::engine(peer, op, target, with, action));
-            }
-            Output::ClosePeer { generation, peer } => {
-                if peer == PeerKind::Publisher {
-                    for track in self.tracks.values() {
-                        track.remove_writer(generation);
-                    }
-                    self.shared.outbox.remove_channels(generation);
-                }
-                if let Some(open) = self.peers.take(generation, peer) {
-                    self.close_peer(generation, peer, open);
-                } else if let Some(entry) = self.creating.iter_mut().find(|(g, k, _)| (*g, *k) == (generation, peer)) {
-                    entry.2 = false;
-                } else {
-                    self.input(Input::PeerClosed { generation, peer });
-                }
-            }
+            Output::Engine { generation, peer, op, action } => self.engine(generation, peer, op, action),
+            Output::ClosePeer { generation, peer } => self.close_peer(generation, peer),
             Output::Bind { .. } | Output::PlayOut { .. } | Output::Unbind { .. } | Output::Forget { .. } => {
                 self.playout.carry_out(output)
             }
@@ -557,14 +522,6 @@ impl Actor {
             Output::Finished => return true,
         }
         false
-    }
-
-    /// Tells the core what this peer connection has tried.
-    fn inspect(&mut self, generation: Generation, peer: PeerKind) {
-        if let Some(open) = self.peers.get(generation, peer) {
-            let path = open.path();
-            self.input(Input::Path { generation, peer, path });
-        }
     }
 }
 

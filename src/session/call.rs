@@ -64,7 +64,8 @@ impl Call {
         let mut key = [0; 8];
         getrandom::fill(&mut key).map_err(|_| Error::new(Code::Limit, "the system gave no random numbers"))?;
         let trace = Trace::new(&options.config, u64::from_ne_bytes(key), Room::OF_A_CALL);
-        let shared = Shared::new(&name, mailbox, handed_over, options.config.subscribe, options.data, trace);
+        let (subscribe, transforms) = (options.config.subscribe, options.transforms.clone());
+        let shared = Shared::new(&name, mailbox, handed_over, subscribe, options.data, trace, transforms);
         shared.secrets.learn(&options.config.token);
         let seed = options.config.seed;
         let dialect = connection.protocol.dialect();
@@ -285,7 +286,8 @@ impl Call {
         self.may(|g| g.audio, "publish", "send audio")?;
         let id = self.next_track.fetch_add(1, Ordering::Relaxed);
         let seed = self.seed ^ id.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let track = Arc::new(Outgoing::new(id, options, seed, self.shared.audio.clone())?);
+        let track = Outgoing::new(id, options, seed, self.shared.audio.clone())?;
+        let track = Arc::new(track.transformed(self.shared.transforms.sending()));
         self.shared.tracks.lock().insert(id, track.clone());
         if let Err(error) = self.command(Command::Publish(track.clone())) {
             self.shared.tracks.lock().remove(&id);

@@ -17,14 +17,3 @@ pub(super) struct MediaCounters {
     pub joined_ms: AtomicU64,
     pub first_audio_ms: AtomicU64,
 }
-
-/// Sums over all tracks of a call, those that are gone included.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct ReceiveTotals {
-    pub lost: u64,
-    pub late: u64,
-    pub concealed: u64,
-    pub fec: u64,
-    pub restored: u64,
-    pub jitter_ms: u32,
-}

@@ -227,7 +227,7 @@ impl Outbox {
     /// Moves packets for as long as the call lasts.
     pub async fn run(self: Arc<Self>, signalling: Arc<dyn Signalling>) {
         loop {
-            let full = self.flush(|delivery, packet| signalling.seal(delivery, packet)).await;
+            let full = self.flush(|delivery, packet| signalling.seal(delivery, packet));
             if full {
                 tokio::time::sleep(LOOK_AGAIN).await;
             } else {
@@ -237,7 +237,7 @@ impl Outbox {
     }
 
     /// Gives the engine what it takes; true when it is full and should be looked at again.
-    async fn flush(&self, seal: impl Fn(Delivery, Bytes) -> Bytes) -> bool {
+    fn flush(&self, seal: impl Fn(Delivery, Bytes) -> Bytes) -> bool {
         loop {
             let Some(packet) = self.queue.lock().packets.front().cloned() else { return false };
             let delivery = packet.delivery;
@@ -259,7 +259,7 @@ impl Outbox {
                 sealed
             };
             let lost = full
-                || match writer.send(sealed()).await {
+                || match writer.send(sealed()) {
                     Ok(()) => false,
                     Err(error) if delivery == Delivery::Reliable && error.kind == EngineErrorKind::Full => return true,
                     // It closes; the next connection's channel takes it.

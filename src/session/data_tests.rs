@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::rtc::engine::{EngineError, EngineResult};
-use async_trait::async_trait;
 use std::sync::atomic::AtomicUsize;
 
 /// A channel that takes what it is told to take, and acknowledges when it is told to.
@@ -15,7 +14,6 @@ struct Fake {
     sent: Mutex<Vec<Bytes>>,
 }
 
-#[async_trait]
 impl DataWriter for Fake {
     fn is_open(&self) -> bool {
         !self.closed.load(Ordering::Relaxed)
@@ -25,7 +23,7 @@ impl DataWriter for Fake {
         self.buffered.load(Ordering::Relaxed)
     }
 
-    async fn send(&self, message: Bytes) -> EngineResult<()> {
+    fn send(&self, message: Bytes) -> EngineResult<()> {
         let fail = |kind| Err(EngineError { kind, message: String::new() });
         if self.full.load(Ordering::Relaxed) {
             return fail(EngineErrorKind::Full);
@@ -43,8 +41,8 @@ fn seal(_: Delivery, packet: Bytes) -> Bytes {
     packet
 }
 
-async fn flush(outbox: &Outbox) -> bool {
-    outbox.flush(seal).await
+fn flush(outbox: &Outbox) -> bool {
+    outbox.flush(seal)
 }
 
 fn message(body: DataBody) -> DataOut {
@@ -78,8 +76,8 @@ fn with_channel() -> (Outbox, Arc<Fake>) {
     (outbox, fake)
 }
 
-#[tokio::test]
-async fn sent_is_what_was_acknowledged() {
+#[test]
+fn sent_is_what_was_acknowledged() {
     let (outbox, fake) = with_channel();
     assert!(outbox.is_empty());
     outbox.push(&packet(), vec![bytes(100)], "t").unwrap();
@@ -87,7 +85,7 @@ async fn sent_is_what_was_acknowledged() {
     outbox.push_own(&answer(), vec![bytes(50)]).unwrap();
     let all = Unsent { packets: 1, texts: 1, rpc_answers: 1, bytes: 1_170, ..Unsent::default() };
     assert_eq!((outbox.is_empty(), outbox.unsent()), (false, all), "nothing was given to the engine");
-    assert!(!flush(&outbox).await);
+    assert!(!flush(&outbox));
     assert_eq!(fake.sent.lock().len(), 5);
     assert_eq!((outbox.is_empty(), outbox.unsent()), (false, all), "and nothing has arrived");
     fake.buffered.store(60, Ordering::Relaxed);
@@ -99,33 +97,33 @@ async fn sent_is_what_was_acknowledged() {
     assert!(outbox.unsent().is_none());
 }
 
-#[tokio::test]
-async fn a_full_engine_loses_nothing_and_what_it_refuses_is_told() {
+#[test]
+fn a_full_engine_loses_nothing_and_what_it_refuses_is_told() {
     let (outbox, fake) = with_channel();
     fake.full.store(true, Ordering::Relaxed);
     outbox.push(&packet(), vec![bytes(100)], "t").unwrap();
-    assert!(flush(&outbox).await, "to be looked at again");
+    assert!(flush(&outbox), "to be looked at again");
     assert_eq!(outbox.unsent().packets, 1);
     fake.full.store(false, Ordering::Relaxed);
     fake.refuses.store(true, Ordering::Relaxed);
-    assert!(!flush(&outbox).await);
+    assert!(!flush(&outbox));
     assert!(outbox.is_empty(), "it will never be sent");
     assert_eq!((outbox.unsent().packets, outbox.dropped()), (1, 1));
 }
 
-#[tokio::test]
-async fn who_has_left_sends_no_more_but_the_rules_do() {
+#[test]
+fn who_has_left_sends_no_more_but_the_rules_do() {
     let (outbox, fake) = with_channel();
     outbox.push(&packet(), vec![bytes(100)], "t").unwrap();
     outbox.seal();
     assert_eq!(outbox.push(&packet(), vec![bytes(100)], "t").unwrap_err().code, Code::State);
     outbox.push_own(&answer(), vec![bytes(50)]).unwrap();
-    flush(&outbox).await;
+    flush(&outbox);
     assert_eq!(fake.sent.lock().len(), 2);
 }
 
-#[tokio::test]
-async fn the_application_does_not_stand_in_the_way_of_an_answer() {
+#[test]
+fn the_application_does_not_stand_in_the_way_of_an_answer() {
     let outbox = Outbox::default();
     while outbox.push(&packet(), vec![bytes(1_000)], "t").is_ok() {}
     assert_eq!(outbox.push(&packet(), vec![bytes(1_000)], "t").unwrap_err().code, Code::Full);
@@ -139,31 +137,31 @@ async fn the_application_does_not_stand_in_the_way_of_an_answer() {
     assert!(unsent.rpc_answers > crate::core::limits::RPC_CALLS as u64 / 2);
 }
 
-#[tokio::test]
-async fn what_was_under_way_on_a_lost_connection_counts_until_there_is_another() {
+#[test]
+fn what_was_under_way_on_a_lost_connection_counts_until_there_is_another() {
     let (outbox, fake) = with_channel();
     outbox.push(&packet(), vec![bytes(100)], "t").unwrap();
     outbox.push(&packet(), vec![bytes(100)], "t").unwrap();
-    flush(&outbox).await;
+    flush(&outbox);
     fake.buffered.store(100, Ordering::Relaxed);
     outbox.remove_channels(Generation(1));
     assert_eq!(outbox.unsent().packets, 1);
     outbox.push(&packet(), vec![bytes(100)], "t").unwrap();
     let next = Arc::new(Fake::default());
     outbox.add_channel(Generation(2), Delivery::Reliable, next.clone());
-    flush(&outbox).await;
+    flush(&outbox);
     next.buffered.store(0, Ordering::Relaxed);
     assert!(outbox.is_empty() && outbox.unsent().is_none());
 }
 
-#[tokio::test]
-async fn of_what_is_lossy_nothing_is_promised() {
+#[test]
+fn of_what_is_lossy_nothing_is_promised() {
     let (outbox, fake) = with_channel();
     outbox.add_channel(Generation(1), Delivery::Lossy, fake.clone());
     fake.refuses.store(true, Ordering::Relaxed);
     let lossy = DataOut { delivery: Delivery::Lossy, ..packet() };
     outbox.push(&lossy, vec![bytes(100)], "t").unwrap();
-    flush(&outbox).await;
+    flush(&outbox);
     assert!(outbox.unsent().is_none());
     assert_eq!(outbox.dropped(), 1);
 }

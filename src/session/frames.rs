@@ -1,9 +1,11 @@
 //! What an application is handed of received audio, and how it wants it. Must not know: where it comes from.
 
 use crate::core::model::TrackKind;
+use crate::media::clock::NtpTime;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use std::sync::{Arc, Weak};
+use std::any::Any;
+use std::sync::{Arc, OnceLock, Weak};
 
 /// Spare sample buffers kept per call.
 const MAX_SPARE: usize = 64;
@@ -32,6 +34,14 @@ pub enum Samples {
 }
 
 impl Samples {
+    /// No samples, of this form.
+    pub(super) fn none(float: bool) -> Self {
+        match float {
+            true => Samples::F32(Vec::new()),
+            false => Samples::S16(Vec::new()),
+        }
+    }
+
     /// What they occupy.
     pub(super) fn bytes(&self) -> usize {
         match self {
@@ -51,6 +61,8 @@ pub struct AudioFrame {
     pub channels: u8,
     /// RTP timestamp, 48 kHz.
     pub timestamp: u32,
+    /// When it was captured, by the clock that its sender has for all its tracks; `None`: it has not said so.
+    pub capture_time: Option<NtpTime>,
     pub level: f32,
     pub concealed: bool,
     pub silence: bool,
@@ -69,11 +81,31 @@ impl Drop for AudioFrame {
 }
 
 /// Whose media it is.
-#[derive(Debug, PartialEq, Eq)]
 pub struct Who {
     pub user_id: String,
     pub session_id: String,
     /// The SFU's name of the track, empty without any.
     pub track_id: String,
     pub kind: TrackKind,
+    /// What the layer above makes of the names, once.
+    beside: OnceLock<Box<dyn Any + Send + Sync>>,
+}
+
+impl Who {
+    pub fn new(user_id: String, session_id: String, track_id: String, kind: TrackKind) -> Self {
+        Self { user_id, session_id, track_id, kind, beside: OnceLock::new() }
+    }
+
+    /// What `make` has made of it the first time, for as long as this lives; `None`: it was another type.
+    pub fn beside<T: Any + Send + Sync>(&self, make: impl FnOnce(&Self) -> T) -> Option<&T> {
+        self.beside.get_or_init(|| Box::new(make(self))).downcast_ref()
+    }
+}
+
+impl std::fmt::Debug for Who {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut text = f.debug_struct("Who");
+        text.field("user_id", &self.user_id).field("session_id", &self.session_id);
+        text.field("track_id", &self.track_id).field("kind", &self.kind).finish_non_exhaustive()
+    }
 }

@@ -29,10 +29,12 @@ mod sent;
 mod service;
 mod shared;
 mod stats;
+#[cfg(test)]
+mod transform_tests;
 mod wait;
 
 pub use call::Call;
-pub use frames::{AudioFrame, AudioOptions, Samples};
+pub use frames::{AudioFrame, AudioOptions, Samples, Who};
 pub use inflow::Bounds;
 pub use latch::HandedOver;
 pub use launch::Launch;

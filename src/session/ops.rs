@@ -1,13 +1,14 @@
-//! What the actor waits for: one future per order of the core, each ending as one [`Done`].
+//! What the actor waits for: one future per order of the core that takes time, each ending as one [`Done`]; and the
+//! peer connections, which answer at once.
 //!
-//! All of them are bounded in time by the layer that they call. Must not know: rules, C.
+//! The futures are bounded in time by the layer that they call. Must not know: rules, C.
 
-use super::{data::Outbox, outgoing::Outgoing, playout::Playout};
+use super::playout::Playout;
 use crate::core::model::*;
-use crate::core::{Action, Input, Op, OpDone, OpFailed, TrackId};
+use crate::core::{Input, OpFailed, TrackId};
 use crate::error::Code;
-use crate::rtc::engine::{AudioSenderSpec, DataChannelSpec, EngineError, EngineErrorKind, Peer};
-use crate::signalling::{protocol::Channel, Link, LinkReceiver};
+use crate::rtc::engine::{EngineError, EngineErrorKind, Peer};
+use crate::signalling::{Link, LinkReceiver};
 use parking_lot::Mutex;
 use std::{future::Future, pin::Pin, sync::Arc};
 
@@ -19,12 +20,6 @@ type Socket = (Arc<dyn Link>, Box<dyn LinkReceiver>);
 /// The end of something that was waited for.
 pub(super) enum Done {
     Input(Input),
-    Peer {
-        generation: Generation,
-        peer: PeerKind,
-        op: Op,
-        result: Result<Arc<dyn Peer>, EngineError>,
-    },
     Socket {
         generation: Generation,
         result: Result<Socket, Failure>,
@@ -57,13 +52,15 @@ impl Peers {
 
     /// Closes what is left, without waiting for it here.
     pub fn close_all(&self) {
-        for (_, _, peer) in self.0.lock().drain(..) {
-            let _ = crate::runtime::spawn("close", async move { peer.close().await });
+        let all = std::mem::take(&mut *self.0.lock());
+        for (_, _, peer) in all {
+            peer.close();
         }
     }
 }
 
-fn failed(error: EngineError) -> OpFailed {
+/// What an engine's failure is to the rules.
+pub(super) fn failed(error: EngineError) -> OpFailed {
     let code = match error.kind {
         EngineErrorKind::Closed => Code::Closed,
         EngineErrorKind::Invalid => Code::Protocol,
@@ -72,65 +69,6 @@ fn failed(error: EngineError) -> OpFailed {
         EngineErrorKind::Internal => Code::Media,
     };
     OpFailed { code, closed: error.kind == EngineErrorKind::Closed, message: error.message }
-}
-
-/// What a step may need of the call.
-pub(super) struct With {
-    pub generation: Generation,
-    /// The track that the step is about.
-    pub track: Option<Arc<Outgoing>>,
-    /// Of the protocol.
-    pub channels: &'static [Channel],
-    pub outbox: Arc<Outbox>,
-}
-
-/// One engine step on an existing peer connection.
-pub(super) fn engine(kind: PeerKind, op: Op, peer: Option<Arc<dyn Peer>>, with: With, action: Action) -> Pending {
-    Box::pin(async move {
-        let generation = with.generation;
-        let result = match peer {
-            None => Err(OpFailed { code: Code::Closed, closed: true, message: "the peer connection is gone".into() }),
-            Some(peer) => step(&*peer, with, action).await.map_err(failed),
-        };
-        Done::Input(Input::Op { generation, peer: kind, op, result })
-    })
-}
-
-async fn step(peer: &dyn Peer, with: With, action: Action) -> Result<OpDone, EngineError> {
-    match action {
-        // Made by the actor itself.
-        Action::Create { .. } => Ok(OpDone::Done),
-        Action::AddAudio { stream_id, offer, .. } => {
-            let (stereo, dtx, red) = (offer.stereo, offer.dtx, offer.red);
-            let spec = AudioSenderSpec { track_id: stream_id.clone(), stream_id, stereo, dtx, red };
-            let writer = peer.add_audio(spec).await?;
-            if let Some(track) = with.track {
-                track.set_dtx(offer.dtx);
-                track.add_writer(with.generation, writer);
-            }
-            Ok(OpDone::Done)
-        }
-        Action::RemoveAudio { stream_id } => peer.remove_audio(&stream_id).await.map(|()| OpDone::Done),
-        Action::AddChannels => {
-            for channel in with.channels {
-                let (label, ordered) = (channel.label.to_owned(), channel.ordered);
-                let spec = DataChannelSpec { label, ordered, max_retransmits: channel.max_retransmits };
-                let writer = peer.add_channel(spec).await?;
-                with.outbox.add_channel(with.generation, channel.delivery, writer);
-            }
-            Ok(OpDone::Done)
-        }
-        Action::Offer { ice_restart } => {
-            let offer = peer.offer(ice_restart).await?;
-            Ok(OpDone::Offer { sdp: offer.sdp, mids: offer.mids })
-        }
-        Action::SetAnswer(sdp) => peer.set_answer(sdp).await.map(|()| OpDone::Done),
-        Action::Rollback => peer.rollback().await.map(|()| OpDone::Done),
-        Action::SetOffer(sdp) => peer.set_offer(sdp).await.map(|()| OpDone::Done),
-        Action::CreateAnswer => peer.create_answer().await.map(OpDone::Answer),
-        Action::SetLocalAnswer(sdp) => peer.set_local_answer(sdp).await.map(|()| OpDone::Done),
-        Action::AddCandidate(json) => peer.add_candidate(json).await.map(|()| OpDone::Done),
-    }
 }
 
 /// Whether the media server is on this machine: then only loopback addresses are bound.

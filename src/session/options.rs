@@ -2,6 +2,7 @@
 
 use super::{frames::AudioOptions, inflow::Bounds};
 use crate::core::Config;
+use crate::media::transform::Transforms;
 use crate::rtc::engine::Engine;
 use crate::signalling::Protocol;
 use std::{sync::Arc, time::Duration};
@@ -29,4 +30,6 @@ pub struct CallOptions {
     pub data: Bounds,
     /// How long what was accepted may still be sent when the call is left or a track freed; zero: not at all.
     pub drain: Duration,
+    /// What every frame passes, in both directions.
+    pub transforms: Arc<dyn Transforms>,
 }

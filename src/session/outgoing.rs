@@ -1,37 +1,48 @@
-//! A track on its way out: the application writes at its pace, the pacer sends at ours.
+//! A track on its way out: the application writes at its pace, a task sends at ours.
 //!
-//! One small task per track that is on the air, no thread. Must not know: rules, sockets, C.
+//! A write is a copy under a short lock. The task asks the track's [`FrameSource`] for what is due, sleeps until its next
+//! deadline, and hands each frame through the call's transform and the packetizer to every peer connection that carries
+//! the track. Coding happens in the task, without the lock. Must not know: rules, sockets, C.
 
 use super::counters::MediaCounters;
 use crate::core::{model::Generation, AudioOffer, TrackId};
 use crate::error::{Code, Error, Result};
 use crate::media::{
-    opus::{self, EncoderConfig},
-    pacer::Pacer,
-    send::{AudioInput, AudioPacket, AudioSendConfig, AudioSender},
+    audio::{
+        opus::{self, EncoderConfig},
+        send::{AudioCoder, AudioFormat, AudioInput, AudioSendConfig, Reach},
+    },
+    frame::{EncodedFrame, FrameSource, TrackFeedback},
+    rtp::{
+        first_numbers,
+        packetize::{OnePacketEach, Packetizer},
+    },
+    transform::{FrameTransform, Identity},
 };
-use crate::rtc::engine::RtpWriter;
+use crate::rtc::engine::{RtpOut, RtpSender};
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 use std::{
+    collections::VecDeque,
     sync::{
         atomic::{AtomicBool, AtomicU64, Ordering},
         Arc,
     },
     time::{Duration, Instant},
 };
+use tokio::sync::Notify;
 
 /// What is sent and how.
 #[derive(Clone, Debug)]
 pub struct TrackOptions {
-    pub input: AudioInput,
+    pub input: AudioFormat,
     pub encoder: EncoderConfig,
     /// How much may be written ahead, in ms.
     pub buffer_ms: u32,
     /// Heard now or never: little is kept, and of what is more the oldest is dropped.
     pub live: bool,
     pub music: bool,
-    /// Earlier frames sent along with each packet, 0 to [`crate::media::red::MAX_EARLIER`].
+    /// Earlier frames sent along with each packet, 0 to [`crate::media::audio::red::MAX_EARLIER`].
     pub red: u8,
     pub muted: bool,
 }
@@ -39,6 +50,8 @@ pub struct TrackOptions {
 /// What was sent last has so long to be played where it arrives before the others hear that its sender is gone: then
 /// they drop what still waits.
 const HEARD: Duration = Duration::from_millis(200);
+/// Feedback that may wait for the pacing task; of more the newest counts.
+const MAX_SAID: usize = 32;
 /// How often the end of a buffer is looked for.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
@@ -51,13 +64,13 @@ pub(super) struct AudioTotals {
 
 #[derive(Debug)]
 struct State {
-    sender: AudioSender,
+    input: AudioInput,
     /// The engine's end, once negotiated.
     on_air: bool,
     /// Nothing more is taken; what is there is still sent.
     finished: bool,
     stopped: bool,
-    /// A packet was taken that the network does not have yet.
+    /// A frame was taken that the network does not have yet.
     sending: bool,
     sent_at: Option<Instant>,
 }
@@ -65,7 +78,7 @@ struct State {
 impl State {
     /// Nothing is left to hand to the network.
     fn is_drained(&self) -> bool {
-        self.stopped || self.sender.is_drained() && !self.sending
+        self.stopped || self.input.is_drained() && !self.sending
     }
 
     fn still_to_be_heard(&self) -> bool {
@@ -78,7 +91,7 @@ struct Writer {
     generation: Generation,
     /// Negotiated: packets may flow.
     live: bool,
-    rtp: Arc<dyn RtpWriter>,
+    rtp: Arc<dyn RtpSender>,
 }
 
 /// One published track. Any thread may write; a write is a copy under a short lock.
@@ -97,7 +110,30 @@ pub struct Outgoing {
     /// How often a moderator has muted it or that was over.
     moderation: AtomicU64,
     pacing: AtomicBool,
+    /// What the pacing task takes over when it begins.
+    outlet: Mutex<Option<Outlet>>,
+    wake: Arc<Wake>,
     totals: Arc<AudioTotals>,
+}
+
+struct Outlet {
+    coder: AudioCoder,
+    way: Way,
+}
+
+/// What the pacing task waits for beside its next deadline.
+#[derive(Default)]
+struct Wake {
+    /// Something changed.
+    changed: Notify,
+    /// What those who receive have said, the oldest first.
+    said: Mutex<VecDeque<TrackFeedback>>,
+}
+
+/// What frames pass on their way out.
+struct Way {
+    transform: Box<dyn FrameTransform>,
+    packetizer: Box<dyn Packetizer>,
 }
 
 impl std::fmt::Debug for Outgoing {
@@ -108,19 +144,24 @@ impl std::fmt::Debug for Outgoing {
 
 impl Outgoing {
     pub(super) fn new(id: TrackId, options: TrackOptions, seed: u64, totals: Arc<AudioTotals>) -> Result<Self> {
-        let sender = AudioSender::new(AudioSendConfig {
+        let config = AudioSendConfig {
             input: options.input,
             encoder: options.encoder,
             capacity_ms: options.buffer_ms,
             live: options.live,
             seed,
-        })?;
+        };
+        let mut input = AudioInput::new(&config)?;
+        input.set_muted(options.muted);
+        let packetizer = Box::new(OnePacketEach::new(first_numbers(seed).0));
+        let way = Way { transform: Box::new(Identity), packetizer };
+        let outlet = Outlet { coder: AudioCoder::new(&config)?, way };
         let muted = options.muted;
         Ok(Self {
             id,
             options,
             state: Mutex::new(State {
-                sender,
+                input,
                 on_air: false,
                 finished: false,
                 stopped: false,
@@ -133,8 +174,19 @@ impl Outgoing {
             moderated: AtomicBool::new(false),
             moderation: AtomicU64::new(0),
             pacing: AtomicBool::new(false),
+            outlet: Mutex::new(Some(outlet)),
+            wake: Arc::default(),
             totals,
         })
+    }
+
+    /// Every frame passes `transform`; before the track is on the air.
+    #[must_use]
+    pub(super) fn transformed(self, transform: Box<dyn FrameTransform>) -> Self {
+        if let Some(outlet) = &mut *self.outlet.lock() {
+            outlet.way.transform = transform;
+        }
+        self
     }
 
     pub fn id(&self) -> TrackId {
@@ -177,7 +229,7 @@ impl Outgoing {
         let mut state = self.state.lock();
         if self.moderation() == mute {
             self.moderated.store(false, Ordering::Relaxed);
-            state.sender.set_muted(self.is_muted());
+            state.input.set_muted(self.is_muted());
         }
         drop(state);
         self.changed.notify_all();
@@ -187,18 +239,28 @@ impl Outgoing {
         // Under the lock: what is written after this returns is of the new state.
         let mut state = self.state.lock();
         which.store(muted, Ordering::Relaxed);
-        state.sender.set_muted(self.is_muted());
+        state.input.set_muted(self.is_muted());
         drop(state);
         self.changed.notify_all();
     }
 
     /// As the call's settings allow it, and never against the application's wish.
     pub(super) fn set_dtx(&self, dtx: bool) {
-        self.state.lock().sender.set_dtx(dtx && self.options.encoder.dtx);
+        self.state.lock().input.set_dtx(dtx && self.options.encoder.dtx);
     }
 
     /// A peer connection of that generation carries the track, once it is on the air.
-    pub(super) fn add_writer(&self, generation: Generation, rtp: Arc<dyn RtpWriter>) {
+    pub(super) fn add_writer(&self, generation: Generation, rtp: Arc<dyn RtpSender>) {
+        let wake = self.wake.clone();
+        rtp.hear(Arc::new(move |feedback| {
+            let mut said = wake.said.lock();
+            if said.len() >= MAX_SAID {
+                said.pop_front();
+            }
+            said.push_back(feedback);
+            drop(said);
+            wake.changed.notify_one();
+        }));
         let mut writers = self.writers.lock();
         writers.retain(|w| w.generation != generation);
         writers.push(Writer { generation, live: false, rtp });
@@ -217,7 +279,7 @@ impl Outgoing {
     /// Ends the track: what was not sent by now is counted and discarded, waiters wake.
     pub(super) fn stop(&self) {
         self.end(&mut self.state.lock());
-        self.changed.notify_all();
+        self.tell();
         self.writers.lock().clear();
     }
 
@@ -228,10 +290,10 @@ impl Outgoing {
         let add = |to: &AtomicU64, ms: u64| {
             to.fetch_add(ms, Ordering::Relaxed);
         };
-        add(&self.totals.dropped_ms, state.sender.stats().dropped_ms);
+        add(&self.totals.dropped_ms, state.input.dropped_ms());
         // Of what is muted nothing was to be sent.
-        if !state.sender.is_drained() {
-            add(&self.totals.unsent_ms, u64::from(state.sender.buffered_ms()));
+        if !state.input.is_drained() {
+            add(&self.totals.unsent_ms, u64::from(state.input.buffered_ms()));
         }
     }
 
@@ -239,7 +301,7 @@ impl Outgoing {
     pub(super) fn finish(&self) {
         let mut state = self.state.lock();
         state.finished = true;
-        state.sender.finish();
+        state.input.finish();
         drop(state);
         self.changed.notify_all();
     }
@@ -267,8 +329,8 @@ impl Outgoing {
         if state.stopped || state.finished {
             return Err(over());
         }
-        let dropped = state.sender.clear();
-        let sent = state.sender.sent_ms();
+        let dropped = state.input.clear();
+        let sent = state.input.sent_ms();
         drop(state);
         self.changed.notify_all();
         Ok((sent, dropped))
@@ -296,7 +358,7 @@ impl Outgoing {
                 }
             };
             if timed_out && !state.is_drained() {
-                let left = state.sender.buffered_ms();
+                let left = state.input.buffered_ms();
                 let text = format!("track: {left} ms are still to be sent after {} ms", timeout.as_millis());
                 return Err(Error::new(Code::Timeout, text));
             }
@@ -309,16 +371,16 @@ impl Outgoing {
         if state.stopped {
             0
         } else {
-            state.sender.stats().dropped_ms
+            state.input.dropped_ms()
         }
     }
 
-    fn write<T>(&self, write: impl FnOnce(&mut AudioSender) -> Result<T>) -> Result<T> {
+    fn write<T>(&self, write: impl FnOnce(&mut AudioInput) -> Result<T>) -> Result<T> {
         let mut state = self.state.lock();
         if state.stopped || state.finished {
             return Err(over());
         }
-        write(&mut state.sender)
+        write(&mut state.input)
     }
 
     /// Writes interleaved samples at the track's rate: all or nothing, never waits.
@@ -328,40 +390,44 @@ impl Outgoing {
     /// of the channels; `State` on a track of Opus frames; `Closed` after the end.
     pub fn write_s16(&self, samples: &[i16]) -> Result<()> {
         self.check_pcm(samples.len())?;
-        self.write(|sender| sender.write_s16(samples).map_err(Error::from))
+        self.write(|input| input.write_s16(samples).map_err(Error::from))
     }
 
     /// As [`Self::write_s16`], samples from -1.0 to 1.0.
     pub fn write_f32(&self, samples: &[f32]) -> Result<()> {
         self.check_pcm(samples.len())?;
-        self.write(|sender| sender.write_f32(samples).map_err(Error::from))
+        self.write(|input| input.write_f32(samples).map_err(Error::from))
     }
 
     /// Writes one Opus packet of the application's own encoder.
     pub fn write_opus(&self, packet: &[u8]) -> Result<()> {
-        if self.options.input != AudioInput::Opus {
+        if self.options.input != AudioFormat::Opus {
             return Err(Error::new(Code::State, "track: it takes PCM; publish with the format Opus for packets"));
         }
         let Some(duration) = opus::duration(packet) else {
             return Err(Error::new(Code::Argument, "track: this is not an Opus packet (RFC 6716)"));
         };
-        self.write(|sender| sender.write_opus(Bytes::copy_from_slice(packet), duration))
+        let packet = Bytes::copy_from_slice(packet);
+        self.write(|input| input.write_opus(packet, duration))?;
+        // Its deadline may be the next one.
+        self.wake.changed.notify_one();
+        Ok(())
     }
 
     fn check_pcm(&self, samples: usize) -> Result<()> {
         match self.options.input {
-            AudioInput::Pcm { channels, .. } if samples.is_multiple_of(usize::from(channels.max(1))) => Ok(()),
-            AudioInput::Pcm { .. } => {
+            AudioFormat::Pcm { channels, .. } if samples.is_multiple_of(usize::from(channels.max(1))) => Ok(()),
+            AudioFormat::Pcm { .. } => {
                 Err(Error::new(Code::Argument, "track: the samples are no multiple of the track's channels"))
             }
-            AudioInput::Opus => Err(Error::new(Code::State, "track: it takes Opus packets, not PCM")),
+            AudioFormat::Opus => Err(Error::new(Code::State, "track: it takes Opus packets, not PCM")),
         }
     }
 
     pub fn channels(&self) -> u8 {
         match self.options.input {
-            AudioInput::Pcm { channels, .. } => channels,
-            AudioInput::Opus => 0,
+            AudioFormat::Pcm { channels, .. } => channels,
+            AudioFormat::Opus => 0,
         }
     }
 
@@ -372,17 +438,17 @@ impl Outgoing {
     pub fn wait_room(&self, frames: usize, timeout: Duration) -> Result<()> {
         let deadline = Instant::now().checked_add(timeout);
         let mut state = self.state.lock();
-        if frames > state.sender.capacity_frames() {
+        if frames > state.input.capacity_frames() {
             return Err(Error::new(
                 Code::Argument,
-                format!("track: its buffer holds {} frames at most", state.sender.capacity_frames()),
+                format!("track: its buffer holds {} frames at most", state.input.capacity_frames()),
             ));
         }
         loop {
             if state.stopped || state.finished {
                 return Err(over());
             }
-            if state.sender.room_frames() >= frames {
+            if state.input.room_frames() >= frames {
                 return Ok(());
             }
             let timed_out = match deadline {
@@ -392,7 +458,7 @@ impl Outgoing {
                     false
                 }
             };
-            if timed_out && state.sender.room_frames() < frames && !state.stopped {
+            if timed_out && state.input.room_frames() < frames && !state.stopped {
                 return Err(Error::new(Code::Timeout, "track: no room within the time given"));
             }
         }
@@ -400,7 +466,7 @@ impl Outgoing {
 
     /// What waits to be sent, in ms.
     pub fn buffered_ms(&self) -> u32 {
-        self.state.lock().sender.buffered_ms()
+        self.state.lock().input.buffered_ms()
     }
 
     /// Negotiated, or not any more. True when the pacer must be started now.
@@ -413,33 +479,32 @@ impl Outgoing {
         if !on {
             self.end(&mut state);
             drop(state);
-            self.changed.notify_all();
+            self.tell();
             return false;
         }
+        // There may be a way now for what waits.
+        self.wake.changed.notify_one();
         !state.stopped && !self.pacing.swap(true, Ordering::AcqRel)
     }
 
-    fn next(&self, skipped: u64) -> Option<Option<AudioPacket>> {
-        let muted = self.is_muted();
-        let has_way = self.writers.lock().iter().any(|writer| writer.live);
-        let mut state = self.state.lock();
-        if state.stopped {
-            return None;
-        }
-        if state.finished && !has_way {
-            // What is left has been promised: it waits for the connection that is being made again.
-            return Some(None);
-        }
-        if skipped > 0 {
-            state.sender.skip(skipped);
-        }
-        let packet = state.sender.next_packet(muted);
-        if packet.is_some() {
-            (state.sending, state.sent_at) = (true, Some(Instant::now()));
-        }
-        drop(state);
+    /// Who waits for the track looks again, and so does the pacing task.
+    fn tell(&self) {
         self.changed.notify_all();
-        Some(packet)
+        self.wake.changed.notify_one();
+    }
+
+    /// What is to become of the frames that are due.
+    fn turn(&self) -> Turn {
+        let has_way = self.writers.lock().iter().any(|writer| writer.live);
+        let state = self.state.lock();
+        if state.stopped {
+            Turn::Over
+        } else if state.finished && !has_way {
+            // What is left has been promised: it waits for the connection that is being made again.
+            Turn::Wait
+        } else {
+            Turn::Send
+        }
     }
 
     /// The network has what was taken.
@@ -449,56 +514,92 @@ impl Outgoing {
         }
     }
 
-    fn next_extra(&self) -> Option<AudioPacket> {
-        let mut state = self.state.lock();
-        if state.stopped {
-            return None;
-        }
-        state.sender.extra_packet()
-    }
-
-    /// Without a connection the packet is gone: what is said then is not said later.
-    async fn send(&self, packet: AudioPacket, media: &MediaCounters) {
-        let level = packet.has_level.then_some(packet.level_dbov);
-        let bytes = packet.payload.len() as u64;
-        for index in 0.. {
-            let writer = match self.writers.lock().get(index) {
-                Some(Writer { live: true, rtp, .. }) => rtp.clone(),
-                Some(_) => continue,
-                None => break,
-            };
-            let payload = packet.payload.clone();
-            match writer.write(packet.sequence, packet.timestamp, packet.marker, level, payload).await {
-                Ok(()) => {
-                    media.sent.fetch_add(1, Ordering::Relaxed);
-                    media.bytes_sent.fetch_add(bytes, Ordering::Relaxed);
-                }
-                Err(_) => {
-                    media.send_failed.fetch_add(1, Ordering::Relaxed);
-                }
-            }
-        }
-    }
-
-    /// Sends until the track is stopped; every 20 ms by our clock, however the caller writes.
-    pub(super) async fn pace(self: Arc<Self>, media: Arc<MediaCounters>) {
-        let epoch = tokio::time::Instant::now();
-        let mut pacer = Pacer::new(Duration::ZERO, 3);
+    /// Sends what is due; when there is more to do, if that is known.
+    fn send_due(&self, source: &mut impl FrameSource, way: &mut Way, now: Duration, media: &MediaCounters) -> Next {
+        let said = std::mem::take(&mut *self.wake.said.lock());
+        said.into_iter().for_each(|feedback| source.feedback(feedback));
         loop {
-            tokio::time::sleep_until(epoch + pacer.next_tick()).await;
-            let due = pacer.poll(epoch.elapsed());
-            let mut skipped = due.skipped;
-            for _ in 0..due.ticks {
-                let Some(packet) = self.next(std::mem::take(&mut skipped)) else { return };
-                if let Some(packet) = packet {
-                    self.send(packet, &media).await;
+            match self.turn() {
+                Turn::Over => return Next::Over,
+                Turn::Wait => {
+                    source.pass(now);
+                    return Next::At(Some(now + LOOK_AGAIN));
                 }
-                while let Some(packet) = self.next_extra() {
-                    self.send(packet, &media).await;
+                Turn::Send => {}
+            }
+            let Some(frame) = source.poll(now) else { return Next::At(source.deadline()) };
+            self.send(frame, way, media);
+            self.handed_over();
+        }
+    }
+
+    /// Without a connection the frame is gone: what is said then is not said later.
+    fn send(&self, mut frame: EncodedFrame, way: &mut Way, media: &MediaCounters) {
+        let count = |counter: &AtomicU64, by: u64| {
+            counter.fetch_add(by, Ordering::Relaxed);
+        };
+        if way.transform.transform(&mut frame).is_err() {
+            return count(&media.send_failed, 1);
+        }
+        way.packetizer.packetize(frame, &mut |packet: RtpOut| {
+            let bytes = packet.payload.len() as u64;
+            // The newest connection first: it is the one that is heard from now on.
+            for writer in self.writers.lock().iter().rev().filter(|writer| writer.live) {
+                match writer.rtp.send(packet.clone()) {
+                    Ok(()) => {
+                        count(&media.sent, 1);
+                        count(&media.bytes_sent, bytes);
+                    }
+                    Err(_) => count(&media.send_failed, 1),
                 }
-                self.handed_over();
+            }
+        });
+    }
+
+    /// Sends until the track is stopped; each frame when it is due by our clock, however the caller writes.
+    pub(super) async fn pace(self: Arc<Self>, media: Arc<MediaCounters>) {
+        let Some(Outlet { coder, mut way }) = self.outlet.lock().take() else { return };
+        let mut source = coder.with(self.clone());
+        let epoch = tokio::time::Instant::now();
+        // One timer for all deadlines.
+        let timer = tokio::time::sleep_until(epoch);
+        tokio::pin!(timer);
+        while let Next::At(deadline) = self.send_due(&mut source, &mut way, epoch.elapsed(), &media) {
+            if let Some(deadline) = deadline {
+                timer.as_mut().reset(epoch + deadline);
+            }
+            tokio::select! {
+                () = timer.as_mut(), if deadline.is_some() => {}
+                () = self.wake.changed.notified() => {}
             }
         }
+    }
+}
+
+/// What the pacing task does next.
+enum Turn {
+    Send,
+    Wait,
+    Over,
+}
+
+/// When there is more to send; `None`: when something new is written.
+enum Next {
+    At(Option<Duration>),
+    Over,
+}
+
+impl Reach for Arc<Outgoing> {
+    fn reach<T>(&self, look: impl FnOnce(&mut AudioInput) -> T) -> T {
+        let mut state = self.state.lock();
+        let before = state.input.frames();
+        let found = look(&mut state.input);
+        if state.input.frames() != before {
+            (state.sending, state.sent_at) = (true, Some(Instant::now()));
+        }
+        drop(state);
+        self.changed.notify_all();
+        found
     }
 }
 

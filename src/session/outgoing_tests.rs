@@ -1,67 +1,218 @@
 //! What becomes of what was written, by whether there is a connection that carries it.
 
 use super::*;
-use crate::rtc::engine::EngineResult;
-use async_trait::async_trait;
+use crate::media::audio::send::AudioSource;
+use crate::rtc::engine::{EngineResult, Hears};
 
-struct Wire;
+/// Keeps who hears of it.
+#[derive(Default)]
+struct Wire(Mutex<Option<Hears>>);
 
-#[async_trait]
-impl RtpWriter for Wire {
-    async fn write(&self, _: u16, _: u32, _: bool, _: Option<u8>, _: Bytes) -> EngineResult<()> {
+impl RtpSender for Wire {
+    fn send(&self, _: RtpOut) -> EngineResult<()> {
         Ok(())
+    }
+
+    fn hear(&self, hears: Hears) {
+        *self.0.lock() = Some(hears);
     }
 }
 
 const FRAME: usize = 960;
 
-fn track() -> (Arc<Outgoing>, Arc<AudioTotals>) {
-    let options = TrackOptions {
-        input: AudioInput::Pcm { rate: 48_000, channels: 1 },
-        encoder: EncoderConfig::default(),
-        buffer_ms: 1_000,
-        live: false,
-        music: false,
-        red: 0,
-        muted: false,
-    };
-    let totals = Arc::<AudioTotals>::default();
-    let track = Outgoing::new(1, options, 1, totals.clone()).expect("a track");
-    track.add_writer(Generation(1), Arc::new(Wire));
-    assert!(track.set_on_air(true), "it is to be paced");
-    (Arc::new(track), totals)
+/// A track with its pacing task, which is called here.
+struct Paced {
+    track: Arc<Outgoing>,
+    totals: Arc<AudioTotals>,
+    source: AudioSource<Arc<Outgoing>>,
+    way: Way,
+    now: Duration,
+    media: MediaCounters,
 }
 
-/// Takes what is due in so many ticks; how many packets.
-fn take(track: &Outgoing, ticks: usize) -> usize {
-    let taken = (0..ticks).filter_map(|_| track.next(0).flatten()).count();
-    track.handed_over();
-    taken
+impl std::ops::Deref for Paced {
+    type Target = Outgoing;
+
+    fn deref(&self) -> &Outgoing {
+        &self.track
+    }
 }
+
+impl Paced {
+    fn new(input: AudioFormat) -> Self {
+        let options = TrackOptions {
+            input,
+            encoder: EncoderConfig::default(),
+            buffer_ms: 1_000,
+            live: false,
+            music: false,
+            red: 0,
+            muted: false,
+        };
+        let totals = Arc::<AudioTotals>::default();
+        let track = Arc::new(Outgoing::new(1, options, 1, totals.clone()).expect("a track"));
+        let Outlet { coder, way } = track.outlet.lock().take().expect("not paced yet");
+        let source = coder.with(track.clone());
+        Self { track, totals, source, way, now: Duration::ZERO, media: MediaCounters::default() }
+    }
+
+    fn until(&mut self, now: Duration) -> Next {
+        self.now = now;
+        self.track.send_due(&mut self.source, &mut self.way, now, &self.media)
+    }
+
+    fn frames(&self) -> u64 {
+        self.track.state.lock().input.frames()
+    }
+
+    /// Takes what is due in so many ticks; how many frames.
+    fn take(&mut self, ticks: u32) -> u64 {
+        let before = self.frames();
+        for _ in 0..ticks {
+            self.until(self.now + Duration::from_millis(20));
+        }
+        self.frames() - before
+    }
+}
+
+const PCM: AudioFormat = AudioFormat::Pcm { rate: 48_000, channels: 1 };
 
 #[test]
 fn what_is_left_waits_for_a_connection_once_nothing_more_is_written() {
-    let (track, totals) = track();
+    let mut track = Paced::new(PCM);
+    track.add_writer(Generation(1), Arc::<Wire>::default());
+    assert!(track.set_on_air(true), "it is to be paced");
+    track.until(Duration::ZERO);
     let sound: Vec<i16> = (0..20 * FRAME).map(|n| ((n as f64 * 0.06).sin() * 8_000.0) as i16).collect();
     track.write_s16(&sound).expect("room");
-    assert_eq!(take(&track, 5), 5);
+    assert_eq!(track.take(5), 5);
     // Without a connection what is said is gone, as long as more may follow.
     track.remove_writer(Generation(1));
-    assert_eq!(take(&track, 5), 5);
+    assert_eq!(track.take(5), 5);
     // The rest has been promised.
     track.finish();
     let left = track.buffered_ms();
-    assert_eq!((take(&track, 50), track.buffered_ms(), track.is_heard()), (0, left, false));
+    assert_eq!(track.take(50), 0);
+    assert_eq!((track.buffered_ms(), track.is_heard()), (left, false));
     // A connection that is not negotiated yet carries nothing.
-    track.add_writer(Generation(2), Arc::new(Wire));
-    assert_eq!((take(&track, 50), track.buffered_ms()), (0, left));
+    track.add_writer(Generation(2), Arc::<Wire>::default());
+    assert_eq!(track.take(50), 0);
+    assert_eq!(track.buffered_ms(), left);
     assert!(!track.set_on_air(true), "it is paced already");
-    assert!(take(&track, 5) == 5 && track.buffered_ms() < left);
+    assert_eq!(track.take(5), 5);
+    assert!(track.buffered_ms() < left);
     // It is lost as well: what is unsent is counted.
     track.remove_writer(Generation(2));
     let left = track.buffered_ms();
-    assert_eq!(take(&track, 50), 0);
+    assert_eq!(track.take(50), 0);
     track.stop();
-    assert_eq!(totals.unsent_ms.load(Ordering::Relaxed), u64::from(left));
+    assert_eq!(track.totals.unsent_ms.load(Ordering::Relaxed), u64::from(left));
     assert!(left >= 80, "{left}");
+}
+
+#[test]
+fn the_applications_own_frames_go_by_their_own_deadlines() {
+    // CELT frames of 2.5, 10 and 60 ms, by their TOC.
+    for (packet, ms) in [(&[0xe0u8, 1, 2, 3][..], 2.5f32), (&[0xf0, 1, 2, 3], 10.0), (&[0xfb, 3, 1, 2, 3], 60.0)] {
+        let mut track = Paced::new(AudioFormat::Opus);
+        track.add_writer(Generation(1), Arc::<Wire>::default());
+        track.set_on_air(true);
+        assert!(matches!(track.until(Duration::ZERO), Next::At(None)), "nothing is written");
+        for _ in 0..8 {
+            track.write_opus(packet).expect("room");
+        }
+        let mut at = Duration::ZERO;
+        for n in 1..=8u64 {
+            let next = track.until(at);
+            assert_eq!(track.frames(), n, "{ms} ms: at {at:?}");
+            match next {
+                Next::At(Some(next)) => {
+                    assert_eq!((next - at).as_micros() as f32, ms * 1_000.0);
+                    // Just before it nothing is due.
+                    track.until(next - Duration::from_micros(1));
+                    assert_eq!(track.frames(), n);
+                    at = next;
+                }
+                Next::At(None) => assert_eq!(n, 8),
+                Next::Over => panic!("it is on the air"),
+            }
+        }
+        // What is written after a pause is due at once, and the first of the next ones in its own time.
+        let later = at + Duration::from_secs(3);
+        track.write_opus(packet).expect("room");
+        track.write_opus(packet).expect("room");
+        track.until(later);
+        assert_eq!(track.frames(), 9);
+        track.until(later + Duration::from_micros((ms * 1_000.0) as u64));
+        assert_eq!(track.frames(), 10);
+        assert_eq!(track.buffered_ms(), 0);
+    }
+}
+
+#[test]
+fn what_receivers_say_reaches_the_source_of_frames() {
+    #[derive(Default)]
+    struct Source(Vec<TrackFeedback>);
+    impl FrameSource for Source {
+        fn deadline(&self) -> Option<Duration> {
+            None
+        }
+        fn poll(&mut self, _: Duration) -> Option<EncodedFrame> {
+            None
+        }
+        fn pass(&mut self, _: Duration) {}
+        fn feedback(&mut self, feedback: TrackFeedback) {
+            self.0.push(feedback);
+        }
+    }
+    let mut track = Paced::new(PCM);
+    let (old, new) = (Arc::<Wire>::default(), Arc::<Wire>::default());
+    track.add_writer(Generation(1), old.clone());
+    track.add_writer(Generation(2), new.clone());
+    let say = |wire: &Wire, feedback| wire.0.lock().clone().expect("somebody hears")(feedback);
+    let mut source = Source::default();
+    for n in 0..1_000 {
+        say(&old, TrackFeedback::Nack(n));
+    }
+    say(&new, TrackFeedback::KeyFrame);
+    track.track.send_due(&mut source, &mut track.way, Duration::ZERO, &track.media);
+    assert_eq!(source.0.len(), MAX_SAID, "bounded");
+    assert_eq!(source.0[MAX_SAID - 2..], [TrackFeedback::Nack(999), TrackFeedback::KeyFrame]);
+    track.track.send_due(&mut source, &mut track.way, Duration::ZERO, &track.media);
+    assert_eq!(source.0.len(), MAX_SAID, "told once");
+    // After the end of the track nobody is there.
+    track.stop();
+    say(&new, TrackFeedback::KeyFrame);
+}
+
+#[test]
+fn a_mute_while_a_frame_is_coded_keeps_it_back() {
+    let mut track = Paced::new(PCM);
+    track.add_writer(Generation(1), Arc::<Wire>::default());
+    track.set_on_air(true);
+    let sound: Vec<i16> = (0..50 * FRAME as i32).map(|n| ((n * 997) % 20_000 - 10_000) as i16).collect();
+    std::thread::scope(|scope| {
+        let outgoing = track.track.clone();
+        let writer = scope.spawn(move || {
+            // Writes, mutes and clears as fast as it can: never held up by the encoder for long, never out of step.
+            for n in 0..400u64 {
+                let _ = outgoing.write_s16(&sound[..FRAME * (1 + n as usize % 4)]);
+                match n % 4 {
+                    0 => outgoing.set_muted(n % 8 == 0),
+                    1 => drop(outgoing.clear()),
+                    _ => std::thread::yield_now(),
+                }
+            }
+            outgoing.set_muted(true);
+        });
+        while !writer.is_finished() {
+            track.take(1);
+        }
+        writer.join().expect("no panic");
+    });
+    let sent = track.frames();
+    track.take(20);
+    assert_eq!(track.frames(), sent, "nothing follows a mute");
+    let state = track.state.lock();
+    assert!(state.is_drained() && state.input.buffered_ms() == 0);
 }

@@ -1,27 +1,34 @@
-//! Media on its way in: a receive buffer per remote track, and one task per call that plays them.
+//! Media on its way in: for each remote track what has come and who plays it, and one task per call that plays them all.
 //!
-//! Packets are put in on the engine's tasks under a short lock; every 20 ms the task takes one frame
-//! of each track that is bound to a participant and hands it to the call's mailbox. With nothing to
-//! play the task sleeps. Must not know: rules, sockets, C.
+//! Packets are put down on the engine's tasks under a lock that is held for moments. Every 20 ms the task takes them over
+//! and lets them become one frame of each track that is bound to a participant: order, the call's transform and decoding
+//! are on this side, under a lock that no packet needs. What is heard goes to the call's mailbox. With nothing to play the
+//! task sleeps. Must not know: rules, sockets, C.
 
-use super::counters::{MediaCounters, ReceiveTotals};
+use super::counters::MediaCounters;
 use super::frames::{AudioFrame, AudioOptions, Samples, Who};
 use super::notice::Notice;
 use super::redact::Secrets;
 use crate::core::model::Unplayable;
 use crate::core::{limits, Output, RemoteId};
 use crate::dispatch::Mailbox;
+use crate::log::{oh_log, Level};
 use crate::media::{
-    pacer::Pacer,
-    payload::{Arrival, PayloadTypes, Taken},
-    receive::{AudioReceiveConfig, AudioReceiver},
+    audio::{
+        payload::{PayloadTypes, Taken},
+        receive::{AudioReceiveConfig, AudioReceiver, Pulled, ReceiveStats},
+    },
+    clock::{NtpTime, SenderClock, SenderReport},
+    frame::FrameReceiver,
+    rtp::pacer::Pacer,
+    transform::{FrameTransform, Transforms},
 };
 use crate::rtc::engine::{PacketSink, RemoteTrackInfo, RtpPacket};
 use crate::share;
 use parking_lot::Mutex;
 use std::{
     borrow::Cow,
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
         Arc,
@@ -44,27 +51,56 @@ const MAX_TAIL: u32 = 64;
 /// A stream that was forgotten is a new one when packets of it come after so long; before that they were on their way.
 const COMES_AGAIN_MS: u64 = 500;
 
-/// Packets kept of a stream that nobody owns before a receiver is made for it.
-const EARLY: usize = 8;
+/// Packets of a stream that wait to be played; of more the oldest are dropped.
+const MAX_INBOX: usize = 128;
 
-/// What arrives on one stream.
-struct Incoming {
-    /// None while the track is off the air: what is muted costs nothing.
-    receiver: Option<Box<AudioReceiver>>,
-    /// What came while there was none, and when.
-    early: Vec<(Duration, Arrival)>,
+/// What has come on one stream and is not taken over by its player. Locked for moments only.
+struct Inbox {
+    packets: VecDeque<RtpPacket>,
+    /// Packets that were too many.
+    dropped: u64,
     types: PayloadTypes,
     who: Option<Arc<Who>>,
+    /// Counts how often it was taken off the air: what was received before that is nobody's.
+    life: u64,
     /// It cannot be decoded: packets are counted.
     silent: bool,
     /// Packets since nobody owns it.
     waiting: u64,
     /// Packets of other payload types since the last sound.
     foreign: u32,
+    /// Of its sender.
+    clock: SenderClock,
+}
+
+/// Makes frames of packets, and sound of frames.
+struct Player {
+    /// None while the track is off the air: what is muted costs nothing.
+    receiver: Option<Box<AudioReceiver>>,
+    /// Of the inbox, when the receiver was made.
+    life: u64,
+    transform: Box<dyn FrameTransform>,
+    /// Packets taken over.
+    packets: VecDeque<RtpPacket>,
+    dropped: u64,
+    /// What is pulled into.
+    samples: Samples,
+}
+
+impl Player {
+    fn stats(&self, receiver: &AudioReceiver) -> ReceiveStats {
+        let mut stats = receiver.stats();
+        stats.received += self.dropped;
+        stats.discarded += self.dropped;
+        stats
+    }
 }
 
 struct Remote {
-    incoming: Mutex<Incoming>,
+    inbox: Mutex<Inbox>,
+    player: Mutex<Player>,
+    /// As they were when it was last played.
+    figures: Mutex<ReceiveStats>,
     tell: Tell,
     /// When it was forgotten, in ms since the call began and one more; 0: it is not.
     forgotten: AtomicU64,
@@ -79,12 +115,14 @@ pub(super) struct Receiving {
     pub began: Instant,
     pub media: Arc<MediaCounters>,
     /// Of all tracks, for who asks.
-    pub totals: Arc<Mutex<ReceiveTotals>>,
+    pub totals: Arc<Mutex<ReceiveStats>>,
     /// Taken out of names.
     pub secrets: Arc<Secrets>,
     /// Nothing is to be heard any more.
     pub closed: Arc<AtomicBool>,
     pub mailbox: Mailbox<Notice, AudioFrame>,
+    /// What frames pass before anybody looks into them.
+    pub transforms: Arc<dyn Transforms>,
 }
 
 pub(super) struct Playout {
@@ -98,7 +136,7 @@ pub(super) struct Playout {
     /// What the call's rules could not be told yet.
     untold: Mutex<Vec<(Tell, StreamNews)>>,
     /// Totals of tracks and receivers that are gone.
-    gone: Mutex<ReceiveTotals>,
+    gone: Mutex<ReceiveStats>,
     spare: Arc<Mutex<Vec<Samples>>>,
 }
 
@@ -153,23 +191,22 @@ impl Sink {
         true
     }
 
-    /// Puts a packet where it belongs; true when there is something to play.
-    fn take(&mut self, packet: RtpPacket) -> bool {
+    /// Puts a packet where its player finds it; true when there is something to play.
+    fn take(&mut self, mut packet: RtpPacket) -> bool {
         let media = &self.playout.call.media;
         let count = |counter: &AtomicU64, by: u64| {
             counter.fetch_add(by, Ordering::Relaxed);
         };
-        let RtpPacket { sequence, timestamp, ssrc, payload_type, payload, .. } = packet;
-        let now = self.playout.now();
-        let mut incoming = self.remote.incoming.lock();
-        let kind = incoming.types.kind(payload_type, &payload);
+        packet.arrival = self.playout.now();
+        let mut inbox = self.remote.inbox.lock();
+        let kind = inbox.types.kind(packet.payload_type, &packet.payload);
         match kind {
             Taken::Padding => count(&media.padding, 1),
             Taken::Unplayable => count(&media.unplayable, 1),
-            Taken::Sound if incoming.silent => count(&media.unplayable, 1),
-            Taken::Sound if incoming.who.is_none() => {
-                incoming.waiting += 1;
-                match incoming.waiting.cmp(&WAITING) {
+            Taken::Sound if inbox.silent => count(&media.unplayable, 1),
+            Taken::Sound if inbox.who.is_none() => {
+                inbox.waiting += 1;
+                match inbox.waiting.cmp(&WAITING) {
                     std::cmp::Ordering::Less => {}
                     std::cmp::Ordering::Equal => count(&media.unassigned, WAITING),
                     std::cmp::Ordering::Greater => count(&media.unassigned, 1),
@@ -177,39 +214,27 @@ impl Sink {
             }
             Taken::Sound => {}
         }
-        if incoming.silent {
+        if inbox.silent {
             return false;
         }
         // Noise and events come beside the sound.
-        let beside = payload_type == COMFORT_NOISE || payload.len() <= 4;
+        let beside = packet.payload_type == COMFORT_NOISE || packet.payload.len() <= 4;
         match kind {
-            Taken::Sound => incoming.foreign = 0,
+            Taken::Sound => inbox.foreign = 0,
             Taken::Unplayable if !beside => {
-                incoming.foreign = incoming.foreign.saturating_add(1);
-                if incoming.foreign == UNPLAYABLE_IN_A_ROW && !std::mem::replace(&mut self.told, true) {
+                inbox.foreign = inbox.foreign.saturating_add(1);
+                if inbox.foreign == UNPLAYABLE_IN_A_ROW && !std::mem::replace(&mut self.told, true) {
                     self.news.insert(0, StreamNews::Unplayable(self.id, Unplayable::PayloadType));
                 }
             }
             Taken::Padding | Taken::Unplayable => {}
         }
-        let packet = Arrival { ssrc, payload_type, sequence, timestamp, payload };
-        if incoming.receiver.is_none() {
-            if incoming.who.is_none() && incoming.early.len() < EARLY {
-                incoming.early.push((now, packet));
-                return false;
-            }
-            self.playout.receive(&mut incoming);
+        if inbox.packets.len() >= MAX_INBOX {
+            inbox.packets.pop_front();
+            inbox.dropped += 1;
         }
-        match &mut incoming.receiver {
-            Some(receiver) => receiver.receive(packet, now) == Taken::Sound,
-            None => {
-                // More are on the air at once than are played.
-                if kind == Taken::Sound && incoming.who.is_some() {
-                    count(&media.unassigned, 1);
-                }
-                false
-            }
-        }
+        inbox.packets.push_back(packet);
+        kind == Taken::Sound
     }
 }
 
@@ -232,12 +257,11 @@ impl PacketSink for Sink {
     }
 
     fn renegotiated(&mut self, info: &RemoteTrackInfo) {
-        let mut incoming = self.remote.incoming.lock();
-        incoming.types = types_of(info);
-        let types = incoming.types;
-        if let Some(receiver) = &mut incoming.receiver {
-            receiver.accept(types);
-        }
+        self.remote.inbox.lock().types = types_of(info);
+    }
+
+    fn report(&mut self, report: SenderReport) {
+        self.remote.inbox.lock().clock.report(report);
     }
 }
 
@@ -300,17 +324,29 @@ impl Playout {
         tell: Tell,
     ) -> Option<(RemoteId, Box<dyn PacketSink>)> {
         self.untold.lock().retain(|(tell, news)| !tell(*news));
-        let incoming = Incoming {
-            receiver: None,
-            early: Vec::new(),
+        let inbox = Inbox {
+            packets: VecDeque::new(),
+            dropped: 0,
             types: types_of(info),
             who: None,
+            life: 0,
             silent: silent.is_some(),
             waiting: 0,
             foreign: 0,
+            clock: SenderClock::new(info.clock_rate),
+        };
+        let player = Player {
+            receiver: None,
+            life: 0,
+            transform: self.call.transforms.receiving(),
+            packets: VecDeque::new(),
+            dropped: 0,
+            samples: Samples::S16(Vec::new()),
         };
         let remote = Arc::new(Remote {
-            incoming: Mutex::new(incoming),
+            inbox: Mutex::new(inbox),
+            player: Mutex::new(player),
+            figures: Mutex::default(),
             tell,
             forgotten: AtomicU64::new(0),
             bound: AtomicBool::new(false),
@@ -349,11 +385,11 @@ impl Playout {
         }
     }
 
-    /// Makes a receiver, if not too many are in use, and gives it what came early.
-    fn receive(&self, incoming: &mut Incoming) {
+    /// Makes a receiver, if not too many are in use.
+    fn receiver(&self) -> Option<Box<AudioReceiver>> {
         if self.receivers.fetch_add(1, Ordering::AcqRel) >= MAX_RECEIVERS {
             self.receivers.fetch_sub(1, Ordering::AcqRel);
-            return;
+            return None;
         }
         let config = AudioReceiveConfig {
             rate: self.options.rate,
@@ -362,24 +398,77 @@ impl Playout {
             max_delay: Duration::from_millis(u64::from(self.options.max_delay_ms)),
             deliver_opus: self.options.opus,
         };
-        let Ok(mut receiver) = AudioReceiver::new(config) else {
+        let receiver = AudioReceiver::new(config);
+        if receiver.is_err() {
             self.receivers.fetch_sub(1, Ordering::AcqRel);
-            return;
-        };
-        receiver.accept(incoming.types);
-        for (at, packet) in incoming.early.drain(..) {
-            receiver.receive(packet, at);
         }
-        incoming.receiver = Some(Box::new(receiver));
+        receiver.ok().map(Box::new)
+    }
+
+    /// Takes over what has come. Whose it is; `None`: nobody's, and nothing is played.
+    fn fill(&self, remote: &Remote, player: &mut Player) -> Option<Arc<Who>> {
+        let (who, types, life) = {
+            let mut inbox = remote.inbox.lock();
+            let who = inbox.who.clone()?;
+            std::mem::swap(&mut inbox.packets, &mut player.packets);
+            player.dropped += std::mem::take(&mut inbox.dropped);
+            (who, inbox.types, inbox.life)
+        };
+        if std::mem::replace(&mut player.life, life) != life {
+            self.end_receiver(remote, player);
+        }
+        let Player { receiver, transform, packets, .. } = player;
+        if !packets.is_empty() && receiver.is_none() {
+            *receiver = self.receiver();
+        }
+        match receiver {
+            Some(receiver) => {
+                receiver.accept(types);
+                packets.drain(..).for_each(|packet| receiver.receive(packet, &mut **transform));
+            }
+            None => {
+                // More are on the air at once than are played.
+                let is_sound = |p: &RtpPacket| types.kind(p.payload_type, &p.payload) == Taken::Sound;
+                let count = packets.drain(..).filter(is_sound).count() as u64;
+                self.call.media.unassigned.fetch_add(count, Ordering::Relaxed);
+            }
+        }
+        Some(who)
+    }
+
+    /// Nothing came for a while: the next packet wakes the task. Unless it came meanwhile.
+    fn rest(remote: &Remote) {
+        let inbox = remote.inbox.lock();
+        if inbox.packets.is_empty() {
+            remote.idle.store(true, Ordering::Release);
+        }
+    }
+
+    /// Ends the receiver of a track that is nobody's. Who plays it just now is not waited for, and does this afterwards.
+    fn drop_receiver(&self, remote: &Remote) {
+        let Some(mut player) = remote.player.try_lock() else { return };
+        let stays = {
+            let inbox = remote.inbox.lock();
+            inbox.who.is_some() && inbox.life == player.life
+        };
+        if !stays {
+            player.packets = VecDeque::new();
+            player.samples = Samples::S16(Vec::new());
+            self.end_receiver(remote, &mut player);
+        }
     }
 
     /// Its figures are kept, and nothing else.
-    fn drop_receiver(&self, incoming: &mut Incoming) {
-        incoming.early.clear();
-        if let Some(receiver) = incoming.receiver.take() {
-            add(&mut self.gone.lock(), &receiver);
-            self.receivers.fetch_sub(1, Ordering::AcqRel);
-        }
+    fn end_receiver(&self, remote: &Remote, player: &mut Player) {
+        let Some(receiver) = player.receiver.take() else { return };
+        let mut stats = player.stats(&receiver);
+        player.dropped = 0;
+        self.receivers.fetch_sub(1, Ordering::AcqRel);
+        oh_log!(Level::Debug, "a track of sound is off the air: {stats:?}");
+        // What it is now it is no more.
+        (stats.jitter_ms, stats.buffer_ms, stats.delay_ms, stats.target_ms) = Default::default();
+        self.gone.lock().add(&stats);
+        *remote.figures.lock() = ReceiveStats::default();
     }
 
     fn remote(&self, id: RemoteId) -> Option<Arc<Remote>> {
@@ -396,7 +485,7 @@ impl Playout {
                     Cow::Borrowed(_) => text,
                 };
                 let (user_id, session_id, track_id) = (clean(user_id), clean(session_id), clean(track_id));
-                self.bind(id, Who { user_id, session_id, track_id, kind }, silent);
+                self.bind(id, Who::new(user_id, session_id, track_id, kind), silent);
             }
             Output::PlayOut { id } => self.play_out(id),
             Output::Unbind { id } => self.unbind(id),
@@ -408,29 +497,32 @@ impl Playout {
     /// `silent`: it cannot be decoded, whatever it says of itself.
     pub fn bind(&self, id: RemoteId, who: Who, silent: bool) {
         let Some(remote) = self.remote(id) else { return };
-        let mut incoming = remote.incoming.lock();
-        let before = std::mem::take(&mut incoming.waiting);
-        if silent && !std::mem::replace(&mut incoming.silent, true) {
+        let mut inbox = remote.inbox.lock();
+        let before = std::mem::take(&mut inbox.waiting);
+        if silent && !std::mem::replace(&mut inbox.silent, true) {
             if before < WAITING {
                 self.call.media.unplayable.fetch_add(before, Ordering::Relaxed);
             }
-            self.drop_receiver(&mut incoming);
+            inbox.packets.clear();
+            inbox.life += 1;
         }
-        incoming.who = Some(Arc::new(who));
-        if !incoming.early.is_empty() {
-            self.receive(&mut incoming);
-        }
+        inbox.who = Some(Arc::new(who));
         remote.bound.store(true, Ordering::Release);
         remote.idle.store(false, Ordering::Release);
+        drop(inbox);
         self.wake.notify_one();
     }
 
+    /// Nothing more of it is heard once this returns.
     pub fn unbind(&self, id: RemoteId) {
         let Some(remote) = self.remote(id) else { return };
-        let mut incoming = remote.incoming.lock();
+        let mut inbox = remote.inbox.lock();
         remote.bound.store(false, Ordering::Release);
-        incoming.who = None;
-        self.drop_receiver(&mut incoming);
+        inbox.who = None;
+        inbox.life += 1;
+        inbox.packets = VecDeque::new();
+        drop(inbox);
+        self.drop_receiver(&remote);
     }
 
     /// Hands over at once what has come of a track.
@@ -438,7 +530,12 @@ impl Playout {
         let Some(remote) = self.remote(id) else { return };
         let now = self.now();
         for tick in 0..MAX_TAIL {
-            let holds = remote.incoming.lock().receiver.as_ref().is_some_and(|receiver| receiver.holds_sound());
+            let mut player = remote.player.lock();
+            if self.fill(&remote, &mut player).is_none() {
+                return;
+            }
+            let holds = player.receiver.as_ref().is_some_and(|receiver| receiver.holds_sound());
+            drop(player);
             if !holds {
                 return;
             }
@@ -453,15 +550,17 @@ impl Playout {
             let remote = remotes.remove(&id)?;
             (remote, remotes.len())
         };
+        let mut inbox = remote.inbox.lock();
         remote.bound.store(false, Ordering::Release);
-        let mut incoming = remote.incoming.lock();
-        incoming.who = None;
-        let waiting = std::mem::take(&mut incoming.waiting);
+        inbox.who = None;
+        inbox.life += 1;
+        inbox.packets = VecDeque::new();
+        let waiting = std::mem::take(&mut inbox.waiting);
+        drop(inbox);
         if waiting < WAITING {
             self.call.media.unassigned.fetch_add(waiting, Ordering::Relaxed);
         }
-        self.drop_receiver(&mut incoming);
-        drop(incoming);
+        self.drop_receiver(&remote);
         // Of many that go at once the next round tells.
         if left < 64 {
             self.publish_totals();
@@ -471,11 +570,8 @@ impl Playout {
 
     fn publish_totals(&self) {
         let mut totals = *self.gone.lock();
-        totals.jitter_ms = 0;
         for remote in self.remotes.lock().values() {
-            if let Some(receiver) = &remote.incoming.lock().receiver {
-                add(&mut totals, receiver);
-            }
+            totals.add(&remote.figures.lock());
         }
         *self.call.totals.lock() = totals;
     }
@@ -511,61 +607,77 @@ impl Playout {
         }
     }
 
-    /// Hands over what is due. The lock is held until it is queued: after [`Playout::unbind`] nothing is.
+    /// Hands over what is due.
     fn play(&self, remote: &Remote, now: Duration) {
-        let mut incoming = remote.incoming.lock();
-        let Incoming { receiver: Some(receiver), who: Some(who), .. } = &mut *incoming else {
-            // Nothing has come yet.
-            remote.idle.store(true, Ordering::Release);
-            return;
-        };
+        let mut player = remote.player.lock();
+        self.play_with(remote, &mut player, now);
+        drop(player);
+        // It may have been taken off the air meanwhile, and nobody has waited for this.
+        if !remote.bound.load(Ordering::Acquire) {
+            self.drop_receiver(remote);
+        }
+    }
+
+    fn play_with(&self, remote: &Remote, player: &mut Player, now: Duration) {
+        let who = self.fill(remote, player);
+        let (Some(who), Some(receiver)) = (who, &mut player.receiver) else { return Self::rest(remote) };
         if receiver.idle(now) {
-            remote.idle.store(true, Ordering::Release);
-            return;
+            return Self::rest(remote);
         }
         let silenced = !self.options.wanted || self.call.closed.load(Ordering::Acquire);
         if self.options.opus {
-            while let Some(packet) = receiver.pull_opus(now) {
+            while let Some(frame) = receiver.poll(now) {
                 if !silenced {
-                    self.deliver(
-                        who,
-                        Samples::Opus(packet.payload),
-                        packet.timestamp,
-                        0.0,
-                        packet.lost_before > 0,
-                        false,
-                    );
+                    let heard = Heard {
+                        timestamp: frame.rtp_time,
+                        capture_time: frame.capture_time,
+                        level: 0.0,
+                        concealed: frame.lost_before > 0,
+                        silence: false,
+                    };
+                    self.deliver(remote, &who, Samples::Opus(frame.payload), heard);
                 }
             }
-            return;
-        }
-        let Some(pulled) = receiver.pull(now) else { return };
-        if silenced {
-            return;
-        }
-        let spare = self.spare.lock().pop();
-        let samples = if self.options.float {
-            let mut buffer = if let Some(Samples::F32(buffer)) = spare { buffer } else { Vec::new() };
-            buffer.clear();
-            buffer.extend_from_slice(pulled.samples_f32);
-            Samples::F32(buffer)
         } else {
-            let mut buffer = if let Some(Samples::S16(buffer)) = spare { buffer } else { Vec::new() };
-            buffer.clear();
-            buffer.extend_from_slice(pulled.samples);
-            Samples::S16(buffer)
-        };
-        let (timestamp, level, concealed, silence) = (pulled.timestamp, pulled.level, pulled.concealed, pulled.silence);
-        self.deliver(who, samples, timestamp, level, concealed, silence);
+            let samples = &mut player.samples;
+            let pulled = match samples {
+                Samples::F32(buffer) if self.options.float => receiver.pull(now, buffer),
+                Samples::S16(buffer) if !self.options.float => receiver.pull(now, buffer),
+                _ => {
+                    *samples = Samples::none(self.options.float);
+                    match samples {
+                        Samples::F32(buffer) => receiver.pull(now, buffer),
+                        Samples::S16(buffer) => receiver.pull(now, buffer),
+                        Samples::Opus(_) => None,
+                    }
+                }
+            };
+            if let Some(Pulled { timestamp, level, concealed, silence, .. }) = pulled.filter(|_| !silenced) {
+                let spare = self.spare.lock().pop();
+                let next = spare.unwrap_or_else(|| Samples::none(self.options.float));
+                let heard = Heard { timestamp, capture_time: None, level, concealed, silence };
+                self.deliver(remote, &who, std::mem::replace(samples, next), heard);
+            }
+        }
+        if let Some(receiver) = &player.receiver {
+            *remote.figures.lock() = player.stats(receiver);
+        }
     }
 
-    fn deliver(&self, who: &Arc<Who>, samples: Samples, timestamp: u32, level: f32, concealed: bool, silence: bool) {
+    /// The inbox is locked until it is queued: after [`Playout::unbind`] nothing is.
+    fn deliver(&self, remote: &Remote, who: &Arc<Who>, samples: Samples, heard: Heard) {
+        let inbox = remote.inbox.lock();
+        if !inbox.who.as_ref().is_some_and(|owner| Arc::ptr_eq(owner, who)) {
+            return;
+        }
+        let Heard { timestamp, capture_time, level, concealed, silence } = heard;
         let frame = AudioFrame {
             who: who.clone(),
             samples,
             rate: self.options.rate,
             channels: self.options.channels,
             timestamp,
+            capture_time: capture_time.or_else(|| inbox.clock.at(timestamp)),
             level,
             concealed,
             silence,
@@ -581,14 +693,13 @@ impl Playout {
     }
 }
 
-fn add(totals: &mut ReceiveTotals, receiver: &AudioReceiver) {
-    let stats = receiver.stats();
-    totals.lost += stats.lost;
-    totals.late += stats.late;
-    totals.concealed += stats.concealed_frames;
-    totals.fec += stats.fec_frames;
-    totals.restored += stats.restored;
-    totals.jitter_ms = totals.jitter_ms.max(stats.jitter_ms as u32);
+/// What there is to say of a frame that is handed over.
+struct Heard {
+    timestamp: u32,
+    capture_time: Option<NtpTime>,
+    level: f32,
+    concealed: bool,
+    silence: bool,
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use crate::core::model::TrackKind;
 use crate::core::{End, EndReason, Event};
 use crate::dispatch::{self, Class, Delivery, Limits, Mailbox};
 use crate::error::Secret;
-use crate::media::opus::Encoder;
+use crate::media::{audio::opus::Encoder, transform::NoTransforms};
 use crate::rtc::engine::MediaKind;
 use bytes::Bytes;
 
@@ -31,6 +31,7 @@ fn call(mailbox: Mailbox<Notice, AudioFrame>) -> Receiving {
         secrets: Arc::default(),
         closed: Arc::default(),
         mailbox,
+        transforms: Arc::new(NoTransforms),
     }
 }
 
@@ -51,7 +52,7 @@ fn info(opus_types: &[u8]) -> RemoteTrackInfo {
 
 fn who(track_id: &str) -> Who {
     let (user_id, session_id) = ("ann".to_owned(), "ann-session".to_owned());
-    Who { user_id, session_id, track_id: track_id.to_owned(), kind: TrackKind::Audio }
+    Who::new(user_id, session_id, track_id.to_owned(), TrackKind::Audio)
 }
 
 fn quiet() -> Tell {
@@ -67,7 +68,7 @@ fn tone(packets: usize, volume: f32) -> Vec<Bytes> {
 
 fn packet(n: usize, payload: &Bytes, payload_type: u8) -> RtpPacket {
     let (sequence, timestamp) = (n as u16, n as u32 * 960);
-    RtpPacket { sequence, timestamp, ssrc: 1, payload_type, marker: false, payload: payload.clone() }
+    RtpPacket { sequence, timestamp, ssrc: 1, payload_type, payload: payload.clone(), ..RtpPacket::default() }
 }
 
 fn notice() -> Notice {
@@ -354,4 +355,93 @@ fn what_is_forgotten_gives_its_place_back_and_may_come_again() {
     assert!(taken(&playout).iter().filter(|(_, level)| *level > 0.15).count() >= 5);
     drop(sink);
     assert_eq!(heard.lock()[1..], [StreamNews::Gone(again)]);
+}
+
+#[test]
+fn sixteen_tracks_at_once_and_thousands_over_a_calls_life_leave_nothing_behind() {
+    let playout = playout(4_096, false);
+    let sound = tone(3, 0.4);
+    for round in 0..150 {
+        let mut sinks: Vec<_> = (0..16)
+            .map(|n| {
+                let (id, sink) = playout.add(&info(&[111]), None, quiet()).expect("a place");
+                playout.bind(id, who(&format!("{round}-{n}")), false);
+                (id, sink)
+            })
+            .collect();
+        for (n, payload) in sound.iter().enumerate() {
+            sinks.iter_mut().for_each(|(_, sink)| sink.packet(packet(n, payload, 111)));
+        }
+        sinks.iter().for_each(|(id, _)| playout.play_out(*id));
+        let heard = taken(&playout);
+        let of = |n: usize| heard.iter().filter(|(track, _)| *track == format!("{round}-{n}")).count();
+        assert!((0..16).all(|n| of(n) >= 3), "{round}: {heard:?}");
+        assert_eq!(playout.receivers.load(Ordering::Acquire), 16);
+        // Some end by the call's rules, some with their peer connection.
+        sinks.iter().take(8).for_each(|(id, _)| playout.unbind(*id));
+        assert_eq!(playout.receivers.load(Ordering::Acquire), 8);
+    }
+    assert_eq!((playout.receivers.load(Ordering::Acquire), playout.remotes.lock().len()), (0, 0));
+    assert!(playout.untold.lock().is_empty() && playout.spare.lock().len() <= 64);
+    let totals = *playout.call.totals.lock();
+    assert_eq!((totals.received, totals.lost, totals.discarded), (150 * 16 * 3, 0, 0), "{totals:?}");
+    assert_eq!(counts(&playout), [150 * 16 * 3, 0, 0, 0]);
+}
+
+#[test]
+fn packets_need_no_lock_that_is_held_while_sound_is_made() {
+    let playout = playout(256, false);
+    let (id, mut sink) = playout.add(&info(&[111]), None, quiet()).unwrap();
+    playout.bind(id, who("t"), false);
+    let sound = tone(4, 0.4);
+    let remote = playout.remote(id).unwrap();
+    {
+        // Somebody decodes, and takes long for it.
+        let player = remote.player.lock();
+        for n in 0..1_000 {
+            sink.packet(packet(n, &sound[n % 4], 111));
+        }
+        assert_eq!(remote.inbox.lock().packets.len(), MAX_INBOX, "bounded");
+        sink.renegotiated(&info(&[111]));
+        playout.unbind(id);
+        assert_eq!(playout.receivers.load(Ordering::Acquire), 0);
+        playout.bind(id, who("other"), false);
+        sink.packet(packet(1_000, &sound[0], 111));
+        drop(player);
+    }
+    playout.play_out(id);
+    let heard = taken(&playout);
+    assert!(!heard.is_empty() && heard.iter().all(|(track, _)| track == "other"), "{heard:?}");
+    // Taken off the air while it is played: whoever played it puts it away.
+    let player = remote.player.lock();
+    playout.unbind(id);
+    assert_eq!(playout.receivers.load(Ordering::Acquire), 1);
+    drop(player);
+    playout.play(&remote, playout.now());
+    assert_eq!((playout.receivers.load(Ordering::Acquire), taken(&playout)), (0, vec![]));
+}
+
+#[test]
+fn sound_has_its_senders_time_once_that_has_told_it() {
+    let playout = playout(256, false);
+    let (id, mut sink) = playout.add(&info(&[111]), None, quiet()).unwrap();
+    playout.bind(id, who("t"), false);
+    let times = |sink: &mut Box<dyn PacketSink>, from: usize| {
+        tone(4, 0.4).iter().enumerate().for_each(|(i, payload)| sink.packet(packet(from + i, payload, 111)));
+        playout.play_out(id);
+        let next = || match playout.call.mailbox.next(Duration::ZERO) {
+            Ok(Delivery::Media(frame)) => Some((frame.timestamp, frame.capture_time)),
+            _ => None,
+        };
+        std::iter::from_fn(next).collect::<Vec<_>>()
+    };
+    assert!(times(&mut sink, 0).iter().all(|(_, at)| at.is_none()));
+    let ntp = NtpTime(4_000_000_000 << 32);
+    sink.report(SenderReport { ntp, rtp_time: 0 });
+    let told = times(&mut sink, 4);
+    assert!(told.len() >= 3, "{told:?}");
+    for (timestamp, at) in told {
+        let micros = at.expect("a time").micros_since(ntp);
+        assert!(micros.abs_diff(i64::from(timestamp) * 125 / 6) <= 1, "{timestamp}: {micros}");
+    }
 }

@@ -35,8 +35,8 @@ impl Report {
             bytes_received: media.bytes_received.load(Relaxed),
             lost: receive.lost,
             late: receive.late,
-            concealed: receive.concealed,
-            jitter_ms: receive.jitter_ms,
+            concealed: receive.concealed_frames,
+            jitter_ms: receive.jitter_ms as u32,
         };
         self.collected = Some((mark, now));
         let was = self.committed;

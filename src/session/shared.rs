@@ -5,7 +5,7 @@
 //! Must not know: who uses it, C, wire types, the engine.
 
 use super::{
-    counters::{MediaCounters, ReceiveTotals},
+    counters::MediaCounters,
     data::Outbox,
     inflow::{Bounds, Inflow},
     latch::HandedOver,
@@ -24,6 +24,7 @@ use crate::core::trace::Trace;
 use crate::core::{Counters, End, EndReason, Event, Input, State, TrackId, Unsent};
 use crate::dispatch::Mailbox;
 use crate::error::{Error, Secret};
+use crate::media::{audio::receive::ReceiveStats, transform::Transforms};
 use parking_lot::{Condvar, Mutex};
 use std::{
     collections::HashMap,
@@ -65,7 +66,7 @@ pub(super) struct Shared {
     pub status: Mutex<Status>,
     pub changed: Condvar,
     pub media: Arc<MediaCounters>,
-    pub receive: Arc<Mutex<ReceiveTotals>>,
+    pub receive: Arc<Mutex<ReceiveStats>>,
     pub handed_over: Arc<HandedOver>,
     pub orders: Orders,
     /// The application has left; held while a command is given, so that each is either before that or refused.
@@ -90,6 +91,8 @@ pub(super) struct Shared {
     pub rpcs: Places,
     /// What the call's rules were given and have decided.
     pub trace: Arc<Trace>,
+    /// What every frame passes, in both directions.
+    pub transforms: Arc<dyn Transforms>,
 }
 
 impl Shared {
@@ -100,6 +103,7 @@ impl Shared {
         subscribe: bool,
         data: Bounds,
         trace: Arc<Trace>,
+        transforms: Arc<dyn Transforms>,
     ) -> Arc<Self> {
         Arc::new(Self {
             name: name.into(),
@@ -124,6 +128,7 @@ impl Shared {
             inflow: Inflow::new(data),
             rpcs: Places::default(),
             trace,
+            transforms,
         })
     }
 
@@ -136,6 +141,7 @@ impl Shared {
             secrets: self.secrets.clone(),
             closed: self.subscriber_closed.clone(),
             mailbox: self.mailbox.clone(),
+            transforms: self.transforms.clone(),
         }
     }
 

@@ -44,7 +44,6 @@ pub enum News {
 enum Signalling {
     Stable,
     HaveLocal,
-    HaveRemote,
 }
 
 #[derive(Debug)]
@@ -57,8 +56,6 @@ pub struct Peer {
     pub gone: bool,
     busy: Ms,
     signalling: Signalling,
-    /// A roll-back has failed: what does not fit now is the engine's fault.
-    spoiled: bool,
     ice: u32,
     /// Where the local description was before the offer under way.
     stable_ice: u32,
@@ -83,6 +80,13 @@ pub struct Peer {
 }
 
 impl Peer {
+    fn roll_back(&mut self) {
+        if self.signalling != Signalling::Stable {
+            self.signalling = Signalling::Stable;
+            self.ice = self.stable_ice;
+        }
+    }
+
     /// Number of the last description of the SFU that is in force.
     pub fn remote_serial(&self) -> Option<u64> {
         self.stable_remote.as_ref().map(|d| d.serial)
@@ -123,7 +127,6 @@ impl World {
                 gone: false,
                 busy: now,
                 signalling: Signalling::Stable,
-                spoiled: false,
                 ice: 0,
                 stable_ice: 0,
                 serial: 0,
@@ -176,8 +179,7 @@ impl World {
                 self.after(1, Ev::Engine { client, generation, peer: kind, what });
                 Err(closed())
             }
-            Some(peer) if fate != Fate::Good => {
-                peer.spoiled |= matches!(action, Action::Rollback);
+            Some(_) if fate != Fate::Good => {
                 Err(OpFailed { code: Code::Media, closed: false, message: "a planned failure".into() })
             }
             Some(_) => self.step(client, generation, kind, action),
@@ -207,41 +209,33 @@ impl World {
         let livekit = self.setup.livekit;
         let Some(peer) = self.peer(client, generation, kind) else { return Err(closed()) };
         let signalling = peer.signalling;
-        let spoiled = peer.spoiled;
-        let out_of_order = |text: String| match spoiled {
-            true => OpFailed { code: Code::Media, closed: false, message: text },
-            false => broken(text),
-        };
         match action {
             Action::Create { .. } => peer.made = true,
-            Action::AddAudio { track, stream_id, .. } => {
-                if peer.senders.contains(&track) {
-                    return Err(broken(format!("track {track} is added twice")));
+            Action::Offer(wanted) => {
+                // What was offered before and not answered is taken back.
+                peer.roll_back();
+                for (name, live) in &mut peer.names {
+                    *live &= wanted.senders.iter().any(|sender| sender.name == *name);
                 }
-                peer.senders.push(track);
-                peer.names.push((stream_id, true));
-            }
-            Action::RemoveAudio { stream_id } if livekit => {
-                let live = peer.names.iter_mut().find(|(name, live)| *name == stream_id && *live);
-                let Some((_, live)) = live else {
-                    return Err(broken(format!("{stream_id} is removed, which is not sent")));
-                };
-                *live = false;
-            }
-            Action::AddChannels if livekit => {
-                if std::mem::replace(&mut peer.channels, true) {
-                    return Err(broken("the data channels are added twice".into()));
+                if !livekit && peer.names.iter().any(|(_, live)| !live) {
+                    return Err(broken("tracks do not end in this protocol's SDP".into()));
                 }
-                self.clients[client].talk.dialogue.has_data_channels();
-            }
-            Action::RemoveAudio { .. } => return Err(broken("tracks do not end in this protocol's SDP".into())),
-            Action::AddChannels => return Err(broken("this protocol has no data channels".into())),
-            Action::Offer { ice_restart } => {
-                if signalling != Stable {
-                    return Err(out_of_order(format!("offer in {signalling:?}")));
+                for sender in &wanted.senders {
+                    if peer.names.iter().any(|(name, _)| *name == sender.name) {
+                        continue;
+                    }
+                    if peer.senders.contains(&sender.track) {
+                        return Err(broken(format!("track {} is added twice", sender.track)));
+                    }
+                    peer.senders.push(sender.track);
+                    peer.names.push((sender.name.clone(), true));
                 }
+                if wanted.channels && !livekit {
+                    return Err(broken("this protocol has no data channels".into()));
+                }
+                let channels = wanted.channels && !std::mem::replace(&mut peer.channels, wanted.channels);
                 (peer.signalling, peer.stable_ice) = (HaveLocal, peer.ice);
-                peer.ice += u32::from(ice_restart && peer.started);
+                peer.ice += u32::from(wanted.ice_restart && peer.started);
                 peer.serial += 1;
                 peer.offered = peer.senders.len();
                 let line = |(n, t): (usize, &u64)| {
@@ -250,9 +244,13 @@ impl World {
                     Line { mid: n.to_string(), stream, active: *active }
                 };
                 let lines: Vec<_> = peer.senders.iter().enumerate().map(line).collect();
-                let mids = lines.iter().filter(|l| l.active).map(|l| l.mid.clone()).collect();
+                let mid = |name: &String| peer.names.iter().position(|(n, _)| n == name).map(|n| n.to_string());
+                let mids = wanted.senders.iter().filter_map(|sender| mid(&sender.name)).collect();
                 let tag = Tag { sfu: false, owner, life, kind, ice: peer.ice };
                 let desc = Desc { tag, serial: peer.serial, lines };
+                if channels {
+                    self.clients[client].talk.dialogue.has_data_channels();
+                }
                 self.gather(client, generation, kind, &desc.tag);
                 return Ok(OpDone::Offer { sdp: desc.text(), mids });
             }
@@ -261,7 +259,7 @@ impl World {
                     return Err(broken("an answer nobody gave".into()));
                 };
                 if signalling != HaveLocal {
-                    return Err(out_of_order(format!("set answer in {signalling:?}")));
+                    return Err(broken(format!("set answer in {signalling:?}")));
                 }
                 if desc.serial != peer.serial {
                     return Err(broken(format!("answer to offer {}, current is {}", desc.serial, peer.serial)));
@@ -273,59 +271,35 @@ impl World {
                 (peer.remote, peer.stable_remote) = (Some(desc.clone()), Some(desc));
                 self.connects(client, generation, kind);
             }
-            Action::Rollback => {
-                (peer.signalling, peer.spoiled) = (Stable, false);
-                peer.ice = peer.stable_ice;
-                peer.remote = peer.stable_remote.clone();
-            }
-            Action::SetOffer(sdp) => {
-                let Some(desc) = Desc::parse(&sdp) else { return Err(broken("an offer nobody made".into())) };
+            Action::Answer { offer, candidates } => {
+                let Some(desc) = Desc::parse(&offer) else { return Err(broken("an offer nobody made".into())) };
                 if signalling != Stable {
-                    return Err(out_of_order(format!("set offer in {signalling:?}")));
+                    return Err(broken(format!("answer in {signalling:?}")));
                 }
                 check_remote(client, kind, &desc, peer.stable_remote.as_ref())?;
-                peer.signalling = HaveRemote;
-                peer.stable_ice = peer.ice;
                 if peer.stable_remote.as_ref().is_some_and(|r| r.tag.ice != desc.tag.ice) {
                     peer.ice += 1;
                 }
-                peer.remote = Some(desc);
-            }
-            Action::CreateAnswer => {
-                let (HaveRemote, Some(remote)) = (signalling, &peer.remote) else {
-                    return Err(out_of_order(format!("create answer in {signalling:?}")));
-                };
-                let tag = Tag { sfu: false, owner, life, kind, ice: peer.ice };
-                let desc = Desc { tag, serial: remote.serial, lines: Vec::new() };
-                return Ok(OpDone::Answer(desc.text()));
-            }
-            Action::SetLocalAnswer(sdp) => {
-                let serial = Desc::parse(&sdp).map(|d| d.serial);
-                if signalling != HaveRemote || serial != peer.remote.as_ref().map(|r| r.serial) {
-                    return Err(out_of_order(format!("set local answer {serial:?} in {signalling:?}")));
+                (peer.remote, peer.stable_remote) = (Some(desc.clone()), Some(desc.clone()));
+                let mut refused = 0;
+                for json in &candidates {
+                    match check_candidate(kind, &desc, json) {
+                        Err(failed) if failed.code == Code::Internal => return Err(failed),
+                        other => refused += usize::from(other.is_err()),
+                    }
                 }
-                peer.signalling = Stable;
-                peer.stable_remote = peer.remote.clone();
                 let tag = Tag { sfu: false, owner, life, kind, ice: peer.ice };
+                let answer = Desc { tag: tag.clone(), serial: desc.serial, lines: Vec::new() };
                 self.gather(client, generation, kind, &tag);
                 self.connects(client, generation, kind);
                 self.media(client, generation, kind);
+                return Ok(OpDone::Answer { sdp: answer.text(), refused });
             }
             Action::AddCandidate(json) => {
-                let Some((tag, told)) = text::candidate(&json) else {
-                    return Err(OpFailed { code: Code::Protocol, closed: false, message: "no candidate".into() });
-                };
                 let Some(remote) = &peer.remote else {
-                    // Rolled back to before the first description; the order was right when it was given.
-                    return Err(OpFailed { code: Code::Media, closed: false, message: "too early".into() });
+                    return Err(broken("a candidate before any description".into()));
                 };
-                let theirs = (remote.tag.owner, remote.tag.life, remote.tag.sfu);
-                if tag.kind != kind || (tag.owner, tag.life, tag.sfu) != theirs {
-                    return Err(broken(format!("a candidate of {} on {}", tag.ufrag(), remote.tag.ufrag())));
-                }
-                if told && tag.ice < remote.tag.ice {
-                    return Err(broken(format!("a superseded candidate: {} on {}", tag.ufrag(), remote.tag.ufrag())));
-                }
+                check_candidate(kind, remote, &json)?;
             }
         }
         Ok(OpDone::Done)
@@ -453,6 +427,21 @@ impl World {
         };
         self.input(client, input);
     }
+}
+
+/// A candidate must be of the peer connection and the ICE generation that it is given to.
+fn check_candidate(kind: PeerKind, remote: &Desc, json: &str) -> Result<(), OpFailed> {
+    let Some((tag, told)) = text::candidate(json) else {
+        return Err(OpFailed { code: Code::Protocol, closed: false, message: "no candidate".into() });
+    };
+    let theirs = (remote.tag.owner, remote.tag.life, remote.tag.sfu);
+    if tag.kind != kind || (tag.owner, tag.life, tag.sfu) != theirs {
+        return Err(broken(format!("a candidate of {} on {}", tag.ufrag(), remote.tag.ufrag())));
+    }
+    if told && tag.ice < remote.tag.ice {
+        return Err(broken(format!("a superseded candidate: {} on {}", tag.ufrag(), remote.tag.ufrag())));
+    }
+    Ok(())
 }
 
 /// A description must be of the SFU, for this peer connection, and of the same life as the one before.

@@ -181,7 +181,7 @@ fn h34_nothing_is_made_anew_while_leaving() {
         lab.run(50);
     }
     lab.run(2_000);
-    assert_eq!((lab.said(0, "Create {"), lab.said(0, "SetOffer"), lab.said(0, "Rpc")), (0, 0, 0));
+    assert_eq!((lab.said(0, "Create {"), lab.said(0, "action: Answer"), lab.said(0, "Rpc")), (0, 0, 0));
     assert!(lab.ended(0).is_some(), "peer connections that never close do not hold the end");
 }
 

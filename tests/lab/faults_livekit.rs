@@ -274,7 +274,7 @@ fn h34_nothing_is_made_anew_while_leaving() {
     }
     lab.run(2_000);
     assert_eq!(
-        (lab.said(0, "Create {"), lab.said(0, "SetOffer"), lab.said(0, "Rpc"), lab.said(0, "OpenSocket")),
+        (lab.said(0, "Create {"), lab.said(0, "action: Answer"), lab.said(0, "Rpc"), lab.said(0, "OpenSocket")),
         (0, 0, 0, 0)
     );
     assert!(lab.ended(0).is_some());

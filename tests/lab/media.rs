@@ -3,11 +3,12 @@
 //! same seed gives the same trace.
 
 use offhook::core::{model::PeerKind, rng::Rng};
-use offhook::rtc::{engine::*, environment::*, webrtc::WebRtcEngine};
+use offhook::rtc::{engine::*, environment::*, link::Link, webrtc::WebRtcEngine};
 use parking_lot::Mutex;
 use std::{
     collections::{BTreeMap, VecDeque},
     future::Future,
+    io,
     net::SocketAddr,
     pin::Pin,
     sync::Arc,
@@ -96,7 +97,7 @@ impl Environment for Virtual {
         Box::pin(Sleep { at, key: None, inner: self.inner.clone() })
     }
 
-    fn socket(&self, local: SocketAddr) -> Arc<dyn Datagrams> {
+    fn link(&self, local: SocketAddr) -> Arc<dyn Link> {
         self.inner.lock().inboxes.insert(local, Default::default());
         Arc::new(Place { local, inner: self.inner.clone() })
     }
@@ -108,7 +109,11 @@ struct Place {
     inner: Arc<Mutex<Inner>>,
 }
 
-impl Datagrams for Place {
+impl Link for Place {
+    fn local(&self) -> SocketAddr {
+        self.local
+    }
+
     fn send(&self, to: SocketAddr, contents: &[u8]) {
         let mut inner = self.inner.lock();
         inner.activity += 1;
@@ -117,7 +122,7 @@ impl Datagrams for Place {
         }
     }
 
-    fn poll_recv(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<(usize, SocketAddr)> {
+    fn poll_recv(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<(usize, SocketAddr)>> {
         let mut inner = self.inner.lock();
         let Some((inbox, waker)) = inner.inboxes.get_mut(&self.local) else { return Poll::Pending };
         let Some((contents, from)) = inbox.pop_front() else {
@@ -127,7 +132,7 @@ impl Datagrams for Place {
         inner.activity += 1;
         let length = contents.len().min(buffer.len());
         buffer[..length].copy_from_slice(&contents[..length]);
-        Poll::Ready((length, from))
+        Poll::Ready(Ok((length, from)))
     }
 }
 
@@ -308,17 +313,14 @@ impl Run {
         self.settle();
     }
 
-    /// Carries a call into the engine through, while the world goes on.
-    fn call<T: Send + 'static>(&mut self, what: &str, call: impl Future<Output = T> + Send + 'static) -> T {
-        let task = self.runtime.spawn(call);
-        let begun = self.now();
+    /// Calls into the engine, inside its runtime, and lets happen what follows at once.
+    fn call<T>(&mut self, call: impl FnOnce() -> T) -> T {
+        let done = {
+            let _inside = self.runtime.enter();
+            call()
+        };
         self.settle();
-        while !task.is_finished() {
-            let now = self.now();
-            assert!(now < begun + 10_000, "{what} takes for ever");
-            self.step(now + 50);
-        }
-        self.runtime.block_on(task).unwrap_or_else(|error| panic!("{what}: {error}"))
+        done
     }
 
     fn send(&mut self, mid: Mid, sequence: u16) {
@@ -336,14 +338,9 @@ impl Run {
         let value = edit(&mut api);
         let (offer, pending): (SdpOffer, _) = api.apply().expect("changes");
         let (peer, sdp) = (peer.clone(), offer.to_sdp_string());
-        let answer = self.call("an offer", async move {
-            peer.set_offer(sdp).await?;
-            let answer = peer.create_answer().await?;
-            peer.set_local_answer(answer.clone()).await?;
-            EngineResult::Ok(answer)
-        });
+        let answer = self.call(move || peer.answer(&sdp, &[]));
         let Ok(answer) = answer else { return (value, false) };
-        let answer = SdpAnswer::from_sdp_string(&answer).expect("an answer that the other stack reads");
+        let answer = SdpAnswer::from_sdp_string(&answer.sdp).expect("an answer that the other stack reads");
         self.rtc.sdp_api().accept_answer(pending, answer).expect("an accepted answer");
         (value, true)
     }
@@ -354,11 +351,9 @@ fn one(seed: u64) -> Vec<String> {
     let mut run = Run::new(seed);
     let engine = WebRtcEngine::in_environment(Arc::new(run.world.clone()));
     let hear = Arc::new(Hear::default());
-    let (maker, observer) = (engine.clone(), hear.clone());
     let options = PeerOptions { loopback_only: true, ..PeerOptions::default() };
-    let peer = run
-        .call("a peer connection", async move { maker.peer(PeerKind::Subscriber, options, observer).await })
-        .expect("a peer connection");
+    let media = run.call(|| engine.call()).expect("a call");
+    let peer = run.call(|| media.peer(PeerKind::Subscriber, options, hear.clone())).expect("a peer connection");
     let add = |api: &mut str0m::change::SdpApi| {
         api.add_media(Kind::Audio, Direction::SendOnly, Some("p:AUDIO".into()), Some("a".into()), None)
     };
@@ -384,8 +379,7 @@ fn one(seed: u64) -> Vec<String> {
         let old = r#"{"candidate":"candidate:1 1 udp 1 127.0.0.1 10 typ host","sdpMid":"0","usernameFragment":"old"}"#;
         let (_, answered) = run.offer(&peer, |api| drop(api.ice_restart(true)));
         assert!(answered);
-        let late = peer.clone();
-        let _ = run.call("an old candidate", async move { late.add_candidate(old.into()).await });
+        let _ = run.call(|| peer.add_candidate(old));
         run.run(5_000);
         let before = *hear.packets.lock();
         for sequence in 200..=300 {
@@ -398,8 +392,7 @@ fn one(seed: u64) -> Vec<String> {
         run.run(wait);
     }
     // Closed in the middle of whatever goes on; an offer that comes after it is refused as such.
-    let closing = peer.clone();
-    run.call("closing", async move { closing.close().await });
+    run.call(|| peer.close());
     let (_, answered) = run.offer(&peer, |api| drop(api.ice_restart(true)));
     assert!(!answered, "seed {seed}: a closed subscriber answers");
     run.run(1_000);

@@ -25,8 +25,8 @@ pub enum Plant {
     SocketLeak,
     /// Offers vanish without a trace.
     OfferLost,
-    /// Offers are answered without being set first.
-    StepSkipped,
+    /// An offer of the SFU is taken for an answer.
+    OfferAsAnswer,
     /// A participant's leaving is not told.
     LeftLost,
     /// A participant's coming is told twice.
@@ -71,7 +71,7 @@ pub const PLANTS: [Plant; 26] = [
     Plant::PeerLeak,
     Plant::SocketLeak,
     Plant::OfferLost,
-    Plant::StepSkipped,
+    Plant::OfferAsAnswer,
     Plant::LeftLost,
     Plant::JoinedTwice,
     Plant::MuteLost,
@@ -177,8 +177,8 @@ impl Plant {
             }
             (Plant::PeerLeak, Output::ClosePeer { peer: PeerKind::Publisher, .. }) => Vec::new(),
             (Plant::SocketLeak, Output::CloseSocket { .. } | Output::DropSocket { .. }) => Vec::new(),
-            (Plant::StepSkipped, Output::Engine { action: Action::SetOffer(_), generation, peer, op }) => {
-                vec![Output::Engine { generation, peer, op, action: Action::CreateAnswer }]
+            (Plant::OfferAsAnswer, Output::Engine { action: Action::Answer { offer, .. }, generation, peer, op }) => {
+                vec![Output::Engine { generation, peer, op, action: Action::SetAnswer(offer) }]
             }
             (Plant::LeftLost, Output::Event(Event::ParticipantLeft(_))) => Vec::new(),
             (Plant::JoinedTwice, Output::Event(Event::ParticipantJoined(p))) => {

@@ -1,16 +1,27 @@
 //! A call between one sender and one receiver over a network made of numbers, in virtual time.
-#![allow(dead_code)] // each test file uses its part
+#![allow(dead_code, unused_imports)] // each test file uses its part
 
 use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use offhook::media::{
-    opus::Encoder,
-    payload::{Arrival, PayloadTypes, Red},
-    receive::{AudioReceiveConfig, AudioReceiver, ReceiveStats},
-    red,
-    send::{AudioInput, AudioPacket, AudioSendConfig, AudioSender},
+    self,
+    audio::{
+        opus::Encoder,
+        payload::{PayloadTypes, Red},
+        receive::{AudioReceiveConfig, AudioReceiver, ReceiveStats},
+        red,
+        send::{AudioFormat, AudioSendConfig},
+    },
+    rtp::RtpPacket,
+    transform::Identity,
 };
+
+mod receiver;
+mod sender;
+
+pub use receiver::Hear;
+pub use sender::{AudioPacket, AudioSender};
 
 /// Deterministic chance (xorshift64*).
 pub struct Chance(u64);
@@ -137,7 +148,7 @@ pub struct Heard {
 impl Call {
     /// Says `speech`; `network` is asked for each packet (number, ms when sent).
     pub fn run(&self, speech: &Speech, mut network: impl FnMut(u64, u64) -> Path) -> Heard {
-        let input = AudioInput::Pcm { rate: speech.rate, channels: 1 };
+        let input = AudioFormat::Pcm { rate: speech.rate, channels: 1 };
         let mut sender = AudioSender::new(AudioSendConfig { input, seed: 42, ..Default::default() }).unwrap();
         let config = AudioReceiveConfig { rate: self.rate, channels: self.channels, ..Default::default() };
         let mut receiver = AudioReceiver::new(config).unwrap();
@@ -205,10 +216,13 @@ impl Call {
                     continue;
                 }
                 let AudioPacket { sequence, timestamp, payload, .. } = packet;
-                receiver.receive(Arrival { ssrc: 1, payload_type: 63, sequence, timestamp, payload }, now);
+                let (ssrc, payload_type) = (1, 63);
+                let arrived =
+                    RtpPacket { ssrc, payload_type, sequence, timestamp, payload, arrival: now, ..Default::default() };
+                receiver.take(arrived, &mut Identity);
             }
             if ms % 20 == 7 {
-                match receiver.pull(now) {
+                match receiver.hear(now) {
                     Some(pulled) => {
                         if heard.samples.is_empty() {
                             heard.first_pcm_ms = ms - first_arrival.unwrap();

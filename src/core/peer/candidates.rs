@@ -18,6 +18,8 @@ pub(super) struct Candidates {
     current: Vec<String>,
     superseded: Vec<String>,
     held: Vec<String>,
+    /// Those that went to the engine together with the description that is being set.
+    given: Vec<String>,
     remote_set: bool,
 }
 
@@ -44,7 +46,7 @@ impl Candidates {
 
     /// Kept until the next remote description is in force.
     pub fn hold(&mut self, json: &str) -> Verdict {
-        if json.len() > MAX_CANDIDATE_BYTES || self.held.len() >= MAX_HELD {
+        if json.len() > MAX_CANDIDATE_BYTES || self.held.len() + self.given.len() >= MAX_HELD {
             return Verdict::Dropped;
         }
         self.held.push(json.to_owned());
@@ -54,6 +56,22 @@ impl Candidates {
     /// Whether a description is of another ICE generation than the one in force.
     pub fn begins_anew(&self, sdp: &str) -> bool {
         !self.remote_set || !sdp::ufrags(sdp, MAX_OLD).iter().any(|fresh| self.current.contains(fresh))
+    }
+
+    /// The candidates that are held and belong to this description, to be set together with it.
+    pub fn give(&mut self, sdp: &str) -> Vec<String> {
+        let fresh = sdp::ufrags(sdp, MAX_OLD);
+        let belongs = |json: &String| ufrag_of(json).is_some_and(|ufrag| ufrag.is_empty() || fresh.contains(&ufrag));
+        (self.given, self.held) = std::mem::take(&mut self.held).into_iter().partition(belongs);
+        self.given.clone()
+    }
+
+    /// The description was not set, and its candidates wait for another one.
+    pub fn take_back(&mut self) {
+        let mut back = std::mem::take(&mut self.given);
+        back.append(&mut self.held);
+        back.truncate(MAX_HELD);
+        self.held = back;
     }
 
     /// The remote description is in force: gives the held candidates that belong to it, in order;
@@ -74,6 +92,7 @@ impl Candidates {
         self.superseded.retain(|old| !fresh.contains(old));
         self.current = fresh;
         self.remote_set = true;
+        self.given.clear();
         let mut dropped = 0;
         let mut ready = Vec::new();
         for json in std::mem::take(&mut self.held) {
@@ -112,6 +131,27 @@ mod tests {
         assert_eq!(c.offer(&candidate("a")), Verdict::Add);
         let (ready, _) = c.remote_set("a=ice-ufrag:later\r\n");
         assert_eq!(ready, vec![candidate("later")]);
+    }
+
+    #[test]
+    fn what_goes_with_a_description_waits_again_when_that_is_not_set() {
+        let mut c = Candidates::default();
+        for ufrag in ["a", "", "later"] {
+            assert_eq!(c.offer(&candidate(ufrag)), Verdict::Held);
+        }
+        assert_eq!(c.give("a=ice-ufrag:a\r\n"), [candidate("a"), candidate("")]);
+        assert_eq!(c.hold(&candidate("a")), Verdict::Held, "it comes meanwhile");
+        c.take_back();
+        assert_eq!(c.give("a=ice-ufrag:a\r\n").len(), 3);
+        assert_eq!(c.remote_set("a=ice-ufrag:a\r\n"), (vec![], 0), "the engine has them");
+        assert_eq!(c.give("a=ice-ufrag:later\r\n"), [candidate("later")]);
+        c.take_back();
+        // However many there are, there is room for so many, wherever they are.
+        for _ in 0..2 * MAX_HELD {
+            c.hold(&candidate("b"));
+        }
+        assert_eq!(c.give("a=ice-ufrag:b\r\n").len(), MAX_HELD - 1);
+        assert_eq!(c.hold(&candidate("b")), Verdict::Dropped);
     }
 
     #[test]

@@ -194,6 +194,16 @@ impl Connection {
         self.candidates.begins_anew(description)
     }
 
+    /// The candidates that go to the engine together with the other side's description.
+    pub fn give_candidates(&mut self, description: &str) -> Vec<String> {
+        self.candidates.give(description)
+    }
+
+    /// That description was not set.
+    pub fn take_candidates_back(&mut self) {
+        self.candidates.take_back();
+    }
+
     /// The other side's description is in force: so are the candidates that belong to it.
     pub fn remote_set(&mut self, cx: &mut Context, description: &str) {
         let (ready, dropped) = self.candidates.remote_set(description);

@@ -4,7 +4,7 @@
 //! the last intent wins. Must not know: the engine, when a negotiation runs.
 
 use crate::core::context::Context;
-use crate::core::{model::*, AudioOffer, Event, Output, TrackId};
+use crate::core::{model::*, AudioOffer, Event, Output, TrackId, WantedSender};
 use crate::error::{Code, Error};
 
 /// What the SFU believes of a track's mute state.
@@ -44,9 +44,9 @@ pub(in crate::core) struct Track {
 /// One sender of the engine.
 #[derive(Debug)]
 pub(super) struct Sender {
-    pub track: TrackId,
-    /// The name under which it was added.
-    pub name: String,
+    pub wanted: WantedSender,
+    /// An offer with it could be made.
+    pub added: bool,
 }
 
 /// Live tracks, in the order in which they were published.

@@ -1,28 +1,23 @@
-//! The publisher's negotiation: create → add tracks → offer → SetPublisher → answer, one at a time.
+//! The publisher's negotiation: create → offer → SetPublisher → answer, one at a time.
 //!
-//! What fails is rolled back and offered again a bounded number of times; what was never
-//! acknowledged is part of every later offer. Must not know: the engine, sockets.
+//! The engine is told all that is wanted with each offer, and takes an offer that was not answered back by itself. What
+//! fails is offered again a bounded number of times; what was never acknowledged is part of every later offer. Must not know: the engine, sockets.
 
 use super::connection::Connection;
 use super::local_tracks::{LocalTracks, Sender, Told, Track};
 use crate::core::context::{Context, Need, Settled};
 use crate::core::{
-    backoff, limits, model::*, timers::Timer, Action, AudioOffer, Event, Op, OpDone, OpFailed, Output, TrackId,
+    backoff, limits, model::*, timers::Timer, Action, AudioOffer, Event, Op, OpDone, OpFailed, Output, TrackId, Wanted,
+    WantedSender,
 };
 use crate::error::{Code, Error};
 
 #[derive(Debug)]
 enum Step {
     Idle,
-    /// A sender under this name.
-    Adding(Op, TrackId, String),
-    /// The sender at this place is no longer a track's.
-    Removing(Op, usize),
-    AddingChannels(Op),
     Offering(Op),
     Asking(u64),
     Answering(Op, String),
-    RollingBack(Op),
 }
 
 #[derive(Debug)]
@@ -30,12 +25,10 @@ pub(in crate::core) struct Publisher {
     pub connection: Connection,
     step: Step,
     pub tracks: LocalTracks,
-    /// The engine's senders in the order they were added.
+    /// The engine's senders in the order they were added; an offer that could be made has added them.
     senders: Vec<Sender>,
     /// Senders ever added: their m-lines stay in the description (RFC 8829, section 5.2.2).
     added: usize,
-    /// The engine has the data channels, too.
-    channels: bool,
     /// The application sends data: the publisher is kept for it, too.
     wants_channels: bool,
     mids: Vec<String>,
@@ -59,7 +52,6 @@ impl Publisher {
             tracks: LocalTracks::default(),
             senders: Vec::new(),
             added: 0,
-            channels: false,
             wants_channels: false,
             mids: Vec::new(),
             options: Vec::new(),
@@ -106,7 +98,7 @@ impl Publisher {
     }
 
     fn sends(&self, track: TrackId) -> bool {
-        self.senders.iter().any(|s| s.track == track)
+        self.senders.iter().any(|s| s.wanted.track == track)
     }
 
     // What the application wants.
@@ -245,7 +237,7 @@ impl Publisher {
         self.tracks.interrupt();
         if self.is_open(cx) && matches!(self.step, Step::Asking(_)) {
             self.offer_again();
-            self.roll_back(cx);
+            self.step = Step::Idle;
         }
     }
 
@@ -306,40 +298,43 @@ impl Publisher {
             return;
         }
         if !self.connection.is_absent() {
-            return self.add_or_offer(cx);
+            return self.offer(cx);
         }
         if !self.tracks.all.is_empty() || self.wants_channels {
             self.connection.create(cx);
         }
     }
 
-    fn add_or_offer(&mut self, cx: &mut Context) {
-        if self.wants_channels && !self.channels {
-            self.step = Step::AddingChannels(self.connection.op(cx, Action::AddChannels));
-            return;
-        }
+    fn offer(&mut self, cx: &mut Context) {
         if cx.config.dialect.tracks_end_in_sdp {
-            if let Some(index) = self.senders.iter().position(|s| !self.tracks.has(s.track)) {
-                let stream_id = self.senders[index].name.clone();
-                self.step = Step::Removing(self.connection.op(cx, Action::RemoveAudio { stream_id }), index);
-                return;
-            }
+            self.senders.retain(|sender| self.tracks.has(sender.wanted.track));
         }
-        if let Some(track) = self.tracks.all.iter().find(|t| !self.sends(t.id)) {
-            let (id, name, offer) = (track.id, track.name.clone(), self.allowed(cx, &track.offer));
-            let action = Action::AddAudio { track: id, stream_id: name.clone(), offer };
-            self.step = Step::Adding(self.connection.op(cx, action), id, name);
-            return;
+        let new: Vec<_> = self.tracks.all.iter().filter(|track| !self.sends(track.id)).collect();
+        let new: Vec<_> = new.into_iter().map(|t| (t.id, t.name.clone(), self.allowed(cx, &t.offer))).collect();
+        for (track, name, offer) in new {
+            self.senders.push(Sender { wanted: WantedSender { track, name, offer }, added: false });
         }
         self.dirty = false;
-        if self.added == 0 && !self.channels {
+        if self.senders.is_empty() && self.added == 0 && !self.wants_channels {
             // Freed before it was ever added: there is nothing to offer.
             return;
         }
         let ice_restart = std::mem::take(&mut self.ice_restart);
         self.restarting = ice_restart;
         self.offered = self.tracks.ids();
-        self.step = Step::Offering(self.connection.op(cx, Action::Offer { ice_restart }));
+        let senders = self.senders.iter().map(|sender| sender.wanted.clone()).collect();
+        let wanted = Wanted { senders, channels: self.wants_channels, ice_restart };
+        self.step = Step::Offering(self.connection.op(cx, Action::Offer(wanted)));
+    }
+
+    /// Whether the engine has what it was told to have.
+    fn note_added(&mut self, made: bool) {
+        if !made {
+            return self.senders.retain(|sender| sender.added);
+        }
+        for sender in &mut self.senders {
+            self.added += usize::from(!std::mem::replace(&mut sender.added, true));
+        }
     }
 
     /// What the offer under way held is part of the next one.
@@ -347,10 +342,6 @@ impl Publisher {
         self.offered.clear();
         self.dirty = true;
         self.ice_restart |= std::mem::take(&mut self.restarting);
-    }
-
-    fn roll_back(&mut self, cx: &mut Context) {
-        self.step = Step::RollingBack(self.connection.op(cx, Action::Rollback));
     }
 
     pub fn on_op(
@@ -370,54 +361,26 @@ impl Publisher {
                     self.negotiate(cx);
                     Ok(())
                 }
-                Err(failed) => self.failed(cx, op_error(&failed), false),
+                Err(failed) => self.failed(cx, op_error(&failed)),
             };
         }
-        let expected = match &self.step {
-            Step::Offering(o) | Step::RollingBack(o) | Step::Removing(o, _) | Step::AddingChannels(o) => *o == op,
-            Step::Adding(o, ..) | Step::Answering(o, _) => *o == op,
-            Step::Idle | Step::Asking(_) => false,
-        };
+        let expected = matches!(&self.step, Step::Offering(o) | Step::Answering(o, _) if *o == op);
         if !expected {
             // A candidate that was added, or refused.
             cx.counters.candidates_dropped += u64::from(result.is_err());
             return Ok(());
         }
         let step = std::mem::replace(&mut self.step, Step::Idle);
+        if matches!(step, Step::Offering(_)) {
+            self.note_added(result.is_ok());
+        }
         match (step, result) {
-            // What came meanwhile found a negotiation under way and relies on this.
-            (Step::RollingBack(_), _) if !cx.timers.is_set(Timer::Republish) => self.negotiate(cx),
-            (Step::RollingBack(_), _) => {}
-            (Step::Adding(..) | Step::Removing(..) | Step::AddingChannels(_), Err(failed)) => {
-                return self.failed(cx, op_error(&failed), false)
-            }
-            (_, Err(failed)) => return self.failed(cx, op_error(&failed), true),
-            // Also of a track that was freed meanwhile: it is taken out again under this name.
-            (Step::Adding(_, track, name), Ok(_)) => {
-                self.senders.push(Sender { track, name });
-                self.added += 1;
-                self.negotiate(cx);
-            }
-            (Step::Removing(_, index), Ok(_)) => {
-                if index < self.senders.len() {
-                    self.senders.remove(index);
-                }
-                self.negotiate(cx);
-            }
-            (Step::AddingChannels(_), Ok(_)) => {
-                self.channels = true;
-                self.negotiate(cx);
-            }
+            (_, Err(failed)) => return self.failed(cx, op_error(&failed)),
             // Between two sockets there is nobody to ask.
-            (Step::Offering(_), Ok(OpDone::Offer { .. })) if !self.is_alive(cx) => {
-                self.offer_again();
-                self.roll_back(cx);
-            }
+            (Step::Offering(_), Ok(OpDone::Offer { .. })) if !self.is_alive(cx) => self.offer_again(),
             (Step::Offering(_), Ok(OpDone::Offer { sdp, mids })) => self.ask(cx, sdp, mids),
             (Step::Answering(_, sdp), Ok(_)) => self.published(cx, &sdp),
-            (_, Ok(_)) => {
-                return self.failed(cx, Error::new(Code::Internal, "publish: the engine gave no offer"), true)
-            }
+            (_, Ok(_)) => return self.failed(cx, Error::new(Code::Internal, "publish: the engine gave no offer")),
         }
         Ok(())
     }
@@ -437,7 +400,7 @@ impl Publisher {
             |o| (o.id, o.codec.clone()),
         );
         let info = |t: &Track| {
-            let index = self.senders.iter().position(|s| s.track == t.id)?;
+            let index = self.senders.iter().position(|s| s.wanted.track == t.id)?;
             Some(TrackInfo {
                 track_id: t.name.clone(),
                 kind: TrackKind::Audio,
@@ -470,7 +433,7 @@ impl Publisher {
             }
             Ok(_) => {
                 let error = Error::new(Code::Protocol, "publish: the SFU's reply to SetPublisher holds no answer");
-                self.failed(cx, error, true)
+                self.failed(cx, error)
             }
             Err(failure) => {
                 // Whether it was carried out nobody knows, nor what the SFU believes of mutes.
@@ -478,7 +441,7 @@ impl Publisher {
                 let code = if failure.kind == FailureKind::Timeout { Code::Timeout } else { Code::Refused };
                 let error = Error::new(code, format!("publish: SetPublisher failed: {}", failure.message))
                     .with_server_code(failure.code);
-                self.failed(cx, error, true)?;
+                self.failed(cx, error)?;
                 self.tell_mutes(cx);
                 Ok(())
             }
@@ -508,13 +471,10 @@ impl Publisher {
         self.negotiate(cx);
     }
 
-    /// Rolled back, and tried again later; after three in a row the tracks in question are given up.
-    fn failed(&mut self, cx: &mut Context, error: Error, roll_back: bool) -> Settled {
+    /// Tried again later; after three in a row the tracks in question are given up.
+    fn failed(&mut self, cx: &mut Context, error: Error) -> Settled {
         self.connection.failures += 1;
         let first = self.first_error.get_or_insert(error).clone();
-        if roll_back {
-            self.roll_back(cx);
-        }
         let restarting = self.restarting;
         self.offer_again();
         if self.connection.failures < limits::NEGOTIATION_TRIES {

@@ -2,8 +2,8 @@
 //! freed, never created or of an old generation, or for a call that is leaving or over, is dropped:
 //! one counter, one debug line, nothing else.
 //!
-//! One offer at a time, in order; none is skipped. Each engine step comes back as an input, so the
-//! check before each step is the check after each await. Must not know: the engine, sockets.
+//! One offer at a time, in order; none is skipped. What the engine and the SFU answer comes back as an input, so the
+//! check before each step is the check after each wait. Must not know: the engine, sockets.
 
 use super::connection::Connection;
 use crate::core::context::{Context, Need, Settled};
@@ -23,13 +23,11 @@ struct Offer {
 #[derive(Debug)]
 enum Step {
     Idle,
-    SettingOffer(Op),
-    Answering(Op),
-    SettingAnswer(Op, String),
+    /// The engine answers this description.
+    Answering(Op, String),
     /// The answer is in force here, and waits for a candidate to be sent before it.
     Gathering(String),
     Sending(u64),
-    RollingBack(Op),
 }
 
 #[derive(Debug)]
@@ -90,8 +88,7 @@ impl Subscriber {
         matches!(self.step, Step::Idle) && !self.connection.is_creating()
     }
 
-    /// The socket is gone, the peer connection stays. An engine step under way comes to its end; what it
-    /// did half is rolled back then, for the SFU offers anew.
+    /// The socket is gone, the peer connection stays. An engine step under way comes to its end.
     pub fn interrupt(&mut self) {
         if matches!(self.step, Step::Sending(_) | Step::Gathering(_)) {
             self.step = Step::Idle;
@@ -194,22 +191,20 @@ impl Subscriber {
         let Some(offer) = self.queue.pop_front() else { return Ok(()) };
         self.current = Some(offer);
         if !self.connection.is_absent() {
-            return self.set_offer(cx);
+            return self.answer(cx);
         }
         cx.timers.cancel(Timer::PeerConnect(PeerKind::Subscriber));
         self.connection.create(cx);
         Ok(())
     }
 
-    fn set_offer(&mut self, cx: &mut Context) -> Settled {
-        let Some(sdp) = self.current.as_ref().map(|o| o.sdp.clone()) else { return Ok(()) };
-        self.connection.check_identity(&sdp)?;
-        self.step = Step::SettingOffer(self.connection.op(cx, Action::SetOffer(sdp)));
+    fn answer(&mut self, cx: &mut Context) -> Settled {
+        let Some(description) = self.current.as_mut().map(|o| std::mem::take(&mut o.sdp)) else { return Ok(()) };
+        self.connection.check_identity(&description)?;
+        let candidates = self.connection.give_candidates(&description);
+        let op = self.connection.op(cx, Action::Answer { offer: description.clone(), candidates });
+        self.step = Step::Answering(op, description);
         Ok(())
-    }
-
-    fn roll_back(&mut self, cx: &mut Context) {
-        self.step = Step::RollingBack(self.connection.op(cx, Action::Rollback));
     }
 
     /// Everything that waits for an answer is late from now on. An answer that is on its way to the SFU
@@ -242,63 +237,61 @@ impl Subscriber {
             return Ok(());
         }
         let created = self.connection.created(op, result.is_ok());
-        let expected = match &self.step {
-            _ if created => true,
-            Step::SettingOffer(o) | Step::Answering(o) | Step::RollingBack(o) | Step::SettingAnswer(o, _) => *o == op,
-            Step::Idle | Step::Sending(_) | Step::Gathering(_) => false,
-        };
-        if !expected {
-            // A candidate that was added, or refused.
-            cx.counters.candidates_dropped += u64::from(result.is_err());
-            return Ok(());
-        }
-        let step = std::mem::replace(&mut self.step, Step::Idle);
-        // Without one the socket is gone, and with it who waits for the answer.
-        let Some(offer) = &self.current else {
-            match (step, &result) {
-                (Step::SettingOffer(_) | Step::Answering(_), _) | (Step::SettingAnswer(..), Err(_)) => {
-                    self.roll_back(cx)
-                }
-                _ => return self.next_offer(cx),
+        let description = match &mut self.step {
+            Step::Answering(o, description) if *o == op => Some(std::mem::take(description)),
+            _ if created => None,
+            _ => {
+                // A candidate that was added, or refused.
+                cx.counters.candidates_dropped += u64::from(result.is_err());
+                return Ok(());
             }
-            return Ok(());
         };
-        match (step, result) {
-            (Step::RollingBack(_), _) => self.next_offer(cx),
+        self.step = Step::Idle;
+        let answer = match (result, &description) {
+            (Ok(OpDone::Answer { sdp, refused }), Some(description)) => {
+                cx.counters.candidates_dropped += refused as u64;
+                self.new_ice = self.connection.begins_anew(description);
+                self.connection.remote_set(cx, description);
+                Ok(Some(sdp))
+            }
+            (Ok(_), None) => Ok(None),
+            (Ok(_), Some(_)) => {
+                let message = "the engine gave no answer to an offer".into();
+                Err(OpFailed { code: Code::Internal, closed: false, message })
+            }
+            (Err(failed), _) => Err(failed),
+        };
+        if answer.is_err() {
+            self.connection.take_candidates_back();
+        } else {
+            self.in_force = description;
+        }
+        // Without one the socket is gone, and with it who waits for the answer.
+        if self.current.is_none() {
+            return self.next_offer(cx);
+        }
+        match answer {
             // It closed by itself and will say so, or has: the offer came too late for it.
-            (_, Err(failed)) if failed.closed => {
+            Err(failed) if failed.closed => {
                 self.current = None;
                 cx.drop_offer("late offer dropped: the peer connection closed under it", generation);
                 self.next_offer(cx)
             }
-            (_, Err(failed)) => self.failed(cx, failed, !created),
-            (_, Ok(_)) if created => self.set_offer(cx),
-            (Step::SettingOffer(_), Ok(_)) => {
-                self.new_ice = self.connection.begins_anew(&offer.sdp);
-                self.connection.remote_set(cx, &offer.sdp);
-                self.step = Step::Answering(self.connection.op(cx, Action::CreateAnswer));
-                Ok(())
-            }
-            (Step::Answering(_), Ok(OpDone::Answer(sdp))) => {
-                let op = self.connection.op(cx, Action::SetLocalAnswer(sdp.clone()));
-                self.step = Step::SettingAnswer(op, sdp);
-                Ok(())
-            }
-            (Step::SettingAnswer(_, sdp), Ok(_)) => {
-                self.in_force = Some(offer.sdp.clone());
-                self.step = Step::Gathering(sdp);
-                let wait = cx.config.dialect.candidates_first && self.new_ice;
-                if wait && !self.connection.has_local() {
-                    cx.timers.set(Timer::FirstCandidate, cx.now + limits::FIRST_CANDIDATE);
-                    return Ok(());
-                }
-                self.on_gathered(cx)
-            }
-            (_, Ok(_)) => {
-                let message = "the engine gave no answer to an offer".into();
-                self.failed(cx, OpFailed { code: Code::Internal, closed: false, message }, true)
-            }
+            Err(failed) => self.failed(cx, failed),
+            Ok(None) => self.answer(cx),
+            Ok(Some(answer)) => self.on_answered(cx, answer),
         }
+    }
+
+    /// Both descriptions are in force here.
+    fn on_answered(&mut self, cx: &mut Context, answer: String) -> Settled {
+        self.step = Step::Gathering(answer);
+        let wait = cx.config.dialect.candidates_first && self.new_ice;
+        if wait && !self.connection.has_local() {
+            cx.timers.set(Timer::FirstCandidate, cx.now + limits::FIRST_CANDIDATE);
+            return Ok(());
+        }
+        self.on_gathered(cx)
     }
 
     /// The description of the SFU that has come into force just now.
@@ -347,13 +340,13 @@ impl Subscriber {
                 let message = format!("SendAnswer failed: {}", failure.message);
                 // The offer is already in force here: the SFU must offer again.
                 let code = if failure.kind == FailureKind::Timeout { Code::Timeout } else { Code::Network };
-                self.failed(cx, OpFailed { code, closed: false, message }, false)
+                self.failed(cx, OpFailed { code, closed: false, message })
             }
         }
     }
 
     /// An offer could not be answered while everything is open: report it, and ask for a fresh one.
-    fn failed(&mut self, cx: &mut Context, failed: OpFailed, roll_back: bool) -> Settled {
+    fn failed(&mut self, cx: &mut Context, failed: OpFailed) -> Settled {
         cx.counters.offers_failed += 1;
         self.current = None;
         self.connection.failures += 1;
@@ -366,9 +359,6 @@ impl Subscriber {
         }
         if self.connection.failures >= limits::NEGOTIATION_TRIES {
             return Err(Need::Renegotiate("three offers in a row could not be answered"));
-        }
-        if roll_back && self.connection.is_open() {
-            self.roll_back(cx);
         }
         self.restart_ice(cx)?;
         self.next_offer(cx)
@@ -390,7 +380,7 @@ impl Subscriber {
         if !cx.subscriber_alive() {
             return cx.late();
         }
-        let unsettled = matches!(self.step, Step::SettingOffer(_));
+        let unsettled = matches!(self.step, Step::Answering(..));
         self.connection.on_remote_candidate(cx, json, unsettled);
     }
 
@@ -400,8 +390,7 @@ impl Subscriber {
             return Ok(());
         }
         // The answer under way is of a new ICE generation, and so may this be: it belongs before it.
-        let under_way =
-            self.connection.is_creating() || !matches!(self.step, Step::Idle | Step::Sending(_) | Step::RollingBack(_));
+        let under_way = self.connection.is_creating() || !matches!(self.step, Step::Idle | Step::Sending(_));
         let first = cx.config.dialect.candidates_first && self.new_ice && under_way;
         self.connection.on_local_candidate(cx, json, first);
         self.on_gathered(cx)

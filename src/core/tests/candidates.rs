@@ -8,10 +8,11 @@ const PUB: PeerKind = PeerKind::Publisher;
 
 fn added(sim: &Sim, of: PeerKind) -> Vec<String> {
     let json = |o: &Output| match o {
-        Output::Engine { peer, action: Action::AddCandidate(json), .. } if *peer == of => Some(json.clone()),
-        _ => None,
+        Output::Engine { peer, action: Action::AddCandidate(json), .. } if *peer == of => vec![json.clone()],
+        Output::Engine { peer, action: Action::Answer { candidates, .. }, .. } if *peer == of => candidates.clone(),
+        _ => Vec::new(),
     };
-    sim.since().iter().filter_map(json).collect()
+    sim.since().iter().flat_map(json).collect()
 }
 
 fn local(sim: &mut Sim, peer: PeerKind) {
@@ -36,7 +37,7 @@ fn never_to_the_other_peer_connection_and_kept_until_the_remote_description() {
     sim.run(ms(50));
     assert_eq!(added(&sim, SUB), vec![candidate(SUB, "remote"); 2]);
     assert_eq!(added(&sim, PUB), vec![candidate(PUB, "sfu")]);
-    assert_eq!(sim.actions(SUB)[..3], ["Create", "SetOffer", "AddCandidate"]);
+    assert_eq!(sim.actions(SUB), ["Create", "Answer"], "they go with the offer");
 }
 
 #[test]
@@ -77,11 +78,45 @@ fn garbage_is_counted_and_floods_are_bounded() {
 #[test]
 fn a_candidate_that_the_engine_refuses_disturbs_nobody() {
     let mut sim = Sim::joined();
-    sim.on(|o| if is_action(o, "AddCandidate") { op_failed(o, failed(false)) } else { Reply::Good });
+    sim.on(|o| match o {
+        Output::Engine { generation, peer, op, action: Action::Answer { candidates, .. } } => {
+            let done = OpDone::Answer { sdp: "answer".into(), refused: candidates.len() };
+            Reply::With(Input::Op { generation: *generation, peer: *peer, op: *op, result: Ok(done) })
+        }
+        _ if is_action(o, "AddCandidate") => op_failed(o, failed(false)),
+        _ => Reply::Good,
+    });
     sim.message(trickle(SUB, "remote"));
     sim.offer();
     sim.run(ms(50));
     assert_eq!((sim.answers().len(), sim.errors(), sim.core.counters().candidates_dropped), (1, 0, 1));
+    sim.message(trickle(SUB, "remote"));
+    sim.run(ms(50));
+    assert_eq!((sim.errors(), sim.core.counters().candidates_dropped), (0, 2));
+}
+
+#[test]
+fn candidates_that_came_while_an_offer_was_answered_follow_it_and_none_is_lost_when_that_fails() {
+    let mut sim = Sim::joined();
+    sim.message(trickle(SUB, "remote"));
+    let mut once = true;
+    sim.on(move |o| match is_action(o, "Answer") {
+        true if std::mem::take(&mut once) => op_failed(o, failed(false)),
+        true => Reply::Hold,
+        false => Reply::Good,
+    });
+    sim.offer();
+    sim.run(ms(20));
+    assert_eq!((sim.core.counters().offers_failed, added(&sim, SUB).len()), (1, 1));
+    sim.mark();
+    sim.offer();
+    sim.message(trickle(SUB, "remote"));
+    sim.message(trickle(SUB, "later"));
+    assert_eq!(added(&sim, SUB), [candidate(SUB, "remote")], "with the offer, once more");
+    sim.mark();
+    sim.release();
+    assert_eq!((added(&sim, SUB), sim.actions(SUB)), (vec![candidate(SUB, "remote")], vec!["AddCandidate"]));
+    assert_eq!(sim.core.counters().candidates_dropped, 0);
 }
 
 #[test]

@@ -105,7 +105,7 @@ impl Checker {
                 match (name, result) {
                     // Nobody looks any more whether one of a connection that is left was made.
                     ("Create", Err(_)) if !picture.closed && in_use => picture.live = false,
-                    ("SetOffer" | "SetAnswer", Ok(_)) => picture.remote_set = true,
+                    ("Answer" | "SetAnswer", Ok(_)) => picture.remote_set = true,
                     _ => {}
                 }
             }
@@ -354,14 +354,20 @@ impl Checker {
         if picture.closed {
             return self.fault(format!("{name} on a closed {peer:?}"));
         }
-        if let Action::AddCandidate(json) = action {
-            let wrong = !picture.remote_set;
-            if wrong
-                || (json.contains("candidate:Publisher") && peer == PeerKind::Subscriber)
-                || (json.contains("candidate:Subscriber") && peer == PeerKind::Publisher)
-            {
-                self.fault(format!("candidate too early or on the wrong peer connection: {peer:?} {json}"));
-            }
+        let candidates = match action {
+            Action::AddCandidate(json) => std::slice::from_ref(json),
+            Action::Answer { candidates, .. } => &candidates[..],
+            _ => &[],
+        };
+        let early = name == "AddCandidate" && !picture.remote_set;
+        let foreign = match peer {
+            PeerKind::Publisher => "candidate:Subscriber",
+            PeerKind::Subscriber => "candidate:Publisher",
+        };
+        if early || candidates.iter().any(|json| json.contains(foreign)) {
+            return self.fault(format!("candidate too early or on the wrong peer connection: {peer:?} {action:?}"));
+        }
+        if name == "AddCandidate" {
             return;
         }
         let busy = picture.step.replace((op, name));

@@ -77,7 +77,7 @@ fn the_time_to_send_is_bounded_and_so_is_the_whole() {
 fn offers_are_late_while_the_rest_is_sent() {
     for subscriber_stays in [false, true] {
         let mut sim = busy(Dialect { subscriber_stays, ..DIALECT });
-        sim.on(|o| if is_action(o, "SetOffer") { Reply::Hold } else { Reply::Good });
+        sim.on(|o| if is_action(o, "Answer") { Reply::Hold } else { Reply::Good });
         // One is being answered, one waits for its turn, one comes after.
         sim.offer();
         sim.offer();

@@ -126,10 +126,7 @@ fn the_calls_settings_decide_about_dtx_unless_the_application_has() {
         let mut sim = admitted(move |admission| admission.opus_dtx = allowed);
         sim.input(Input::Publish { track: 1, offer: AudioOffer { dtx: wanted, ..audio() } });
         sim.run(ms(50));
-        let added = sim.since().iter().find_map(|o| match o {
-            Output::Engine { action: Action::AddAudio { offer, .. }, .. } => Some(offer.dtx),
-            _ => None,
-        });
+        let added = sim.wanted().first().map(|wanted| wanted.senders[0].offer.dtx);
         let offers = |call: RpcCall| if let RpcCall::SetPublisher { tracks, .. } = call { Some(tracks) } else { None };
         let told = sim.rpcs().into_iter().find_map(offers).map(|tracks| tracks[0].dtx);
         assert_eq!((added, told), (Some(allowed && wanted), Some(allowed && wanted)), "{allowed} {wanted}");
@@ -142,10 +139,7 @@ fn the_calls_settings_decide_about_redundant_audio_too() {
         let mut sim = admitted(move |admission| admission.opus_red = allowed);
         sim.input(Input::Publish { track: 1, offer: AudioOffer { red: wanted, ..audio() } });
         sim.run(ms(50));
-        let added = sim.since().iter().find_map(|o| match o {
-            Output::Engine { action: Action::AddAudio { offer, .. }, .. } => Some(offer.red),
-            _ => None,
-        });
+        let added = sim.wanted().first().map(|wanted| wanted.senders[0].offer.red);
         let offers = |call: RpcCall| if let RpcCall::SetPublisher { tracks, .. } = call { Some(tracks) } else { None };
         let told = sim.rpcs().into_iter().find_map(offers).map(|tracks| tracks[0].red);
         assert_eq!((added, told), (Some(expected), Some(expected > 0)), "{allowed} {wanted}");

@@ -61,7 +61,7 @@ fn the_steps_of_a_publication() {
     let mut sim = Sim::joined();
     publish(&mut sim, 1);
     sim.run(ms(50));
-    assert_eq!(sim.actions(PUB), ["Create", "AddAudio", "Offer", "SetAnswer"]);
+    assert_eq!(sim.actions(PUB), ["Create", "Offer", "SetAnswer"]);
     assert_eq!(sim.rpc_names(), ["SetPublisher", "UpdateMuteStates"]);
     assert_eq!(offered(&sim), [[("0".to_owned(), false)]]);
     assert_eq!((told(&sim), on_air(&sim)), (vec![false], vec![(1, true)]));
@@ -108,7 +108,7 @@ fn the_servers_publish_option_is_used() {
 
 #[test]
 fn negotiations_never_overlap_and_changes_meanwhile_come_after() {
-    for at in ["Create", "AddAudio", "Offer", "SetPublisher", "SetAnswer"] {
+    for at in ["Create", "Offer", "SetPublisher", "SetAnswer"] {
         let mut sim = Sim::joined();
         sim.on(move |o| if is_action(o, at) || is_rpc(o, at) { Reply::Hold } else { Reply::Good });
         publish(&mut sim, 1);
@@ -150,26 +150,18 @@ fn a_track_freed_before_it_was_added_is_never_offered() {
 }
 
 #[test]
-fn a_track_freed_while_it_is_added_is_taken_out_again() {
+fn a_track_freed_while_it_is_offered_is_taken_out_again() {
     let dialect = Dialect { tracks_end_in_sdp: true, ..DIALECT };
     let mut sim = Sim::joined_with(Config { dialect, ..config() });
-    sim.on(|o| if is_action(o, "AddAudio") { Reply::Hold } else { Reply::Good });
+    sim.on(|o| if is_action(o, "Offer") { Reply::Hold } else { Reply::Good });
     publish(&mut sim, 1);
     sim.run(ms(10));
     sim.input(Input::Unpublish { track: 1 });
+    sim.good();
     sim.release();
     sim.run(ms(100));
-    let names: Vec<_> = sim
-        .since()
-        .iter()
-        .filter_map(|o| match o {
-            Output::Engine { action: Action::AddAudio { stream_id, .. }, .. } => Some(stream_id),
-            Output::Engine { action: Action::RemoveAudio { stream_id }, .. } => Some(stream_id),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(names.len(), 2);
-    assert_eq!(names[0], names[1], "what is removed is what was added");
+    let senders: Vec<_> = sim.wanted().into_iter().map(|wanted| wanted.senders.len()).collect();
+    assert_eq!(senders, [1, 0]);
 }
 
 #[test]
@@ -184,7 +176,7 @@ fn unpublishing_tells_the_sfu_what_is_left() {
 
 #[test]
 fn a_failed_negotiation_is_rolled_back_and_tried_again() {
-    for at in ["Create", "AddAudio", "Offer", "SetPublisher", "SetAnswer"] {
+    for at in ["Create", "Offer", "SetPublisher", "SetAnswer"] {
         let mut sim = Sim::joined();
         let mut left = 2;
         sim.on(move |o| match o {
@@ -202,9 +194,9 @@ fn a_failed_negotiation_is_rolled_back_and_tried_again() {
         sim.run(ms(5_000));
         let told: Vec<_> = sim.events().into_iter().filter(|e| !matches!(e, Event::Media { .. })).collect();
         assert_eq!(told, [Event::LocalPublished { track: 1 }], "{at}");
-        let rollbacks = sim.actions(PUB).iter().filter(|n| **n == "Rollback").count();
-        assert_eq!(rollbacks, if at == "Create" || at == "AddAudio" { 0 } else { 2 }, "{at}");
-        assert_eq!(sim.actions(PUB).iter().filter(|n| **n == "AddAudio").count(), if at == "AddAudio" { 3 } else { 1 });
+        let offers = sim.wanted();
+        assert_eq!(offers.len(), if at == "Create" { 1 } else { 3 }, "{at}");
+        assert!(offers.iter().all(|wanted| *wanted == offers[0]), "{at}: the same sender each time");
         assert_eq!(offered(&sim).last(), Some(&vec![("0".to_owned(), false)]), "{at}: mids of the last offer");
     }
 }
@@ -226,7 +218,7 @@ fn three_failures_give_the_track_up_with_the_first_error() {
     assert_eq!(told.len(), 1);
     assert_eq!((told[0].0, told[0].1.code, told[0].1.server_code), (1, Code::Refused, 101));
     assert_eq!(offered(&sim).len() as u32, limits::NEGOTIATION_TRIES);
-    assert_eq!(sim.actions(PUB).last(), Some(&"Rollback"));
+    assert_eq!(sim.actions(PUB).last(), Some(&"Offer"), "the engine takes it back when there is another one");
     assert_eq!(sim.core.state(), State::Joined);
     // A later one works.
     sim.good();
@@ -236,7 +228,7 @@ fn three_failures_give_the_track_up_with_the_first_error() {
 }
 
 #[test]
-fn what_comes_during_a_rollback_is_not_forgotten() {
+fn what_comes_while_a_failed_offer_waits_for_its_next_try_is_not_forgotten() {
     for tries in [1, limits::NEGOTIATION_TRIES] {
         let mut sim = Sim::joined();
         let mut left = tries;
@@ -245,26 +237,22 @@ fn what_comes_during_a_rollback_is_not_forgotten() {
                 left -= 1;
                 rpc_failed(o, sfu(500, "refused"))
             }
-            // Slower than the wait before the next try.
-            _ if is_action(o, "Rollback") => {
-                let Output::Engine { generation, peer, op, .. } = o else { return Reply::Good };
-                let done = Input::Op { generation: *generation, peer: *peer, op: *op, result: Ok(OpDone::Done) };
-                Reply::At(ms(4_000), done)
-            }
             _ => Reply::Good,
         });
         publish(&mut sim, 1);
-        sim.run(ms(1_000));
-        let mut last = 1;
-        if tries == limits::NEGOTIATION_TRIES {
+        if tries == 1 {
+            sim.run(ms(4));
+            assert_eq!(sim.wanted().len(), 1);
+            sim.input(Input::Unpublish { track: 1 });
+            publish(&mut sim, 2);
+        } else {
             while failures(&sim).is_empty() && sim.now < ms(60_000) {
                 sim.run(ms(10));
             }
-            last = 2;
-            publish(&mut sim, last);
+            publish(&mut sim, 2);
         }
         sim.run(ms(15_000));
-        assert!(sim.events().contains(&Event::LocalPublished { track: last }), "after {tries} failures");
+        assert!(sim.events().contains(&Event::LocalPublished { track: 2 }), "after {tries} failures");
     }
 }
 
@@ -310,7 +298,7 @@ fn an_ice_restart_survives_a_failed_negotiation() {
         .since()
         .iter()
         .filter_map(|o| match o {
-            Output::Engine { action: Action::Offer { ice_restart }, .. } => Some(*ice_restart),
+            Output::Engine { action: Action::Offer(wanted), .. } => Some(wanted.ice_restart),
             _ => None,
         })
         .collect();
@@ -412,7 +400,7 @@ fn the_number_of_senders_is_bounded() {
         sim.run(ms(50));
     }
     assert_eq!(failures(&sim).into_iter().map(|(t, e)| (t, e.code)).collect::<Vec<_>>(), [(32, Code::Limit)]);
-    assert_eq!(sim.actions(PUB).iter().filter(|n| **n == "AddAudio").count(), limits::TRACKS);
+    assert_eq!(sim.wanted().last().map(|wanted| wanted.senders.len()), Some(limits::TRACKS));
 }
 
 #[test]
@@ -447,13 +435,9 @@ fn closing_the_publisher_while_an_unmute_is_under_way_ends_muted() {
 
 #[test]
 fn closing_the_publisher_is_noticed_after_every_await() {
-    for at in ["Create", "AddAudio", "Offer", "SetPublisher", "SetAnswer", "Rollback"] {
+    for at in ["Create", "Offer", "SetPublisher", "SetAnswer"] {
         let mut sim = Sim::joined();
-        sim.on(move |o| match () {
-            () if is_action(o, at) || is_rpc(o, at) => Reply::Hold,
-            () if at == "Rollback" && is_rpc(o, "SetPublisher") => rpc_failed(o, sfu(500, "refused")),
-            () => Reply::Good,
-        });
+        sim.on(move |o| if is_action(o, at) || is_rpc(o, at) { Reply::Hold } else { Reply::Good });
         publish(&mut sim, 1);
         sim.run(ms(20));
         assert_eq!(sim.held.len(), 1, "{at}");
@@ -537,6 +521,7 @@ fn an_ice_restart_that_was_done_is_not_done_again() {
     });
     sim.input(Input::Unpublish { track: 1 });
     sim.run(ms(5_000));
-    let restart = |o: &Output| matches!(o, Output::Engine { action: Action::Offer { ice_restart: true }, .. });
+    let restart =
+        |o: &Output| matches!(o, Output::Engine { action: Action::Offer(Wanted { ice_restart: true, .. }), .. });
     assert_eq!((sim.count(restart), offered(&sim).len()), (1, 3));
 }

@@ -205,7 +205,7 @@ fn nonsense(rng: &mut Rng, sim: &Sim) -> Input {
     match rng.between(0, 12) {
         0 => Input::Op { generation, peer, op: id, result: Ok(OpDone::Done) },
         1 => Input::Op { generation, peer, op: id, result: Err(failed(chance(rng, 50))) },
-        2 => Input::Op { generation, peer, op: id, result: Ok(OpDone::Answer("x".into())) },
+        2 => Input::Op { generation, peer, op: id, result: Ok(OpDone::Answer { sdp: "x".into(), refused: 1 }) },
         3 => Input::Rpc { generation, id: rng.between(0, 60), result: Ok(RpcReply::Done) },
         4 => Input::Rpc { generation, id: rng.between(0, 60), result: Err(failure(rng)) },
         5 if foreign => Input::SocketClosed { generation, code: Some(1006), failure: None },

@@ -93,7 +93,6 @@ pub struct Sim {
     pub connects: bool,
     /// What peer connections tell of their tries.
     pub path: Path,
-    senders: usize,
     admissions: u32,
     next_offer: u32,
     /// Everything that the core was given and has decided; at the end it must happen again.
@@ -139,7 +138,6 @@ impl Sim {
             delays: None,
             connects: true,
             path: Path::default(),
-            senders: 0,
             admissions: 0,
             next_offer: 0,
             trace: None,
@@ -299,6 +297,15 @@ impl Sim {
         self.since().iter().filter_map(name).collect()
     }
 
+    /// What each offer of the publisher was to hold.
+    pub fn wanted(&self) -> Vec<Wanted> {
+        let wanted = |o: &Output| match o {
+            Output::Engine { action: Action::Offer(wanted), .. } => Some(wanted.clone()),
+            _ => None,
+        };
+        self.since().iter().filter_map(wanted).collect()
+    }
+
     pub fn requests(&self) -> Vec<SfuRequest> {
         let request = |o: &Output| if let Output::Send { request, .. } = o { Some(request.clone()) } else { None };
         self.since().iter().filter_map(request).collect()
@@ -377,15 +384,11 @@ impl Sim {
                     self.after_a_while(Input::Peer { generation, peer, change });
                 }
                 let done = match action {
-                    Action::AddAudio { .. } => {
-                        self.senders += 1;
-                        OpDone::Done
-                    }
-                    Action::Offer { .. } => OpDone::Offer {
+                    Action::Offer(wanted) => OpDone::Offer {
                         sdp: format!("offer {op}"),
-                        mids: (0..self.senders).map(|n| n.to_string()).collect(),
+                        mids: (0..wanted.senders.len()).map(|n| n.to_string()).collect(),
                     },
-                    Action::CreateAnswer => OpDone::Answer(format!("answer {op}")),
+                    Action::Answer { .. } => OpDone::Answer { sdp: format!("answer {op}"), refused: 0 },
                     _ => OpDone::Done,
                 };
                 Input::Op { generation: *generation, peer: *peer, op: *op, result: Ok(done) }
@@ -417,15 +420,9 @@ pub fn event(output: &Output) -> Option<&Event> {
 pub fn action_name(action: &Action) -> &'static str {
     match action {
         Action::Create { .. } => "Create",
-        Action::AddAudio { .. } => "AddAudio",
-        Action::RemoveAudio { .. } => "RemoveAudio",
-        Action::AddChannels => "AddChannels",
-        Action::Offer { .. } => "Offer",
+        Action::Answer { .. } => "Answer",
+        Action::Offer(_) => "Offer",
         Action::SetAnswer(_) => "SetAnswer",
-        Action::Rollback => "Rollback",
-        Action::SetOffer(_) => "SetOffer",
-        Action::CreateAnswer => "CreateAnswer",
-        Action::SetLocalAnswer(_) => "SetLocalAnswer",
         Action::AddCandidate(_) => "AddCandidate",
     }
 }

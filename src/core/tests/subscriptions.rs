@@ -77,7 +77,7 @@ fn who_has_closed_it_is_not_told_of_offers_that_fail() {
     sim.input(Input::ClosePeer(PeerKind::Subscriber));
     let mut once = true;
     sim.on(move |o| match o {
-        Output::Engine { action: Action::SetOffer { .. }, .. } if std::mem::take(&mut once) => {
+        Output::Engine { action: Action::Answer { .. }, .. } if std::mem::take(&mut once) => {
             op_failed(o, failed(false))
         }
         _ => Reply::Good,

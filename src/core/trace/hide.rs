@@ -72,7 +72,9 @@ pub(super) fn of_input(input: &mut Input, see: See<'_>) {
         | Input::Rpc { result: Err(failure), .. } => see(Place::Said(&mut failure.message)),
         Input::Rpc { result: Ok(RpcReply::Publisher { sdp, .. }), .. } => see(Place::Description(sdp)),
         Input::Message { message, .. } => of_message(message, see),
-        Input::Op { result: Ok(OpDone::Offer { sdp, .. } | OpDone::Answer(sdp)), .. } => see(Place::Description(sdp)),
+        Input::Op { result: Ok(OpDone::Offer { sdp, .. } | OpDone::Answer { sdp, .. }), .. } => {
+            see(Place::Description(sdp))
+        }
         Input::Data { data, .. } => of_body(&mut data.body, see),
         Input::CallRpc { payload, .. } => see(Place::Content(payload)),
         Input::AnswerRpc { answer, .. } => of_answer(answer, see),
@@ -107,9 +109,7 @@ pub(super) fn of_output(output: &mut Output, see: See<'_>) {
         },
         Output::Engine { action, .. } => match action {
             Action::Create { ice_servers } => of_servers(ice_servers, see),
-            Action::SetAnswer(sdp) | Action::SetOffer(sdp) | Action::SetLocalAnswer(sdp) => {
-                see(Place::Description(sdp))
-            }
+            Action::SetAnswer(sdp) | Action::Answer { offer: sdp, .. } => see(Place::Description(sdp)),
             _ => {}
         },
         Output::SendData(message) => of_body(&mut message.body, see),

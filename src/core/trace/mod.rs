@@ -12,7 +12,7 @@ mod replay;
 
 pub use replay::{replay, Differs, Replayed};
 
-use super::{model::*, Action, Config, Event, Input, OpDone, Output};
+use super::{model::*, Action, Config, Event, Input, OpDone, Output, WantedSender};
 use hide::Hider;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -221,7 +221,7 @@ fn size_of_input(input: &Input) -> usize {
         Input::Message { message: SfuMessage::Joined(joined), .. } => 512 + size_of_all(&joined.participants),
         Input::Message { message, .. } => message.weight(),
         Input::Rpc { result: Ok(RpcReply::Publisher { sdp, .. }), .. } => sdp.len(),
-        Input::Op { result: Ok(OpDone::Offer { sdp, .. } | OpDone::Answer(sdp)), .. } => sdp.len(),
+        Input::Op { result: Ok(OpDone::Offer { sdp, .. } | OpDone::Answer { sdp, .. }), .. } => sdp.len(),
         Input::LocalCandidate { json, .. } => json.len(),
         Input::Path { path, .. } => path.text.len(),
         Input::Data { data, .. } => data.from.len() + data.session_id.len() + data.body.size(),
@@ -248,9 +248,10 @@ fn size_of_output(output: &Output) -> usize {
             _ => 0,
         },
         Output::Engine { action, .. } => match action {
-            Action::SetAnswer(text) | Action::SetOffer(text) | Action::SetLocalAnswer(text) => text.len(),
-            Action::AddCandidate(text) => text.len(),
-            _ => 0,
+            Action::Answer { offer, candidates } => offer.len() + candidates.iter().map(String::len).sum::<usize>(),
+            Action::Offer(wanted) => wanted.senders.len() * size_of::<WantedSender>(),
+            Action::SetAnswer(text) | Action::AddCandidate(text) => text.len(),
+            Action::Create { .. } => 0,
         },
         Output::SendData(message) => message.body.size(),
         Output::Debug(text, _) => text.len(),

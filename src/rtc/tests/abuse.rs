@@ -14,19 +14,16 @@ fn kind<T>(result: EngineResult<T>) -> EngineErrorKind {
 
 /// A good offer of a publisher of ours.
 async fn an_offer(engine: &WebRtcEngine) -> String {
-    let (publisher, _) = peer(engine, PeerKind::Publisher).await;
-    publisher.add_audio(spec("mic")).await.unwrap();
-    publisher.add_audio(spec("second")).await.unwrap();
-    let offer = publisher.offer(false).await.unwrap().sdp;
-    publisher.close().await;
+    let (publisher, hear) = peer(engine, PeerKind::Publisher).await;
+    let offer = publisher.offer(&wanted(&["mic", "second"])).unwrap().sdp;
+    close(&publisher, &hear).await;
     offer.replace("a=setup:passive", "a=setup:actpass")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_fingerprint_fails() {
     let pair = Pair::new().await;
-    pair.publisher.add_audio(spec("mic")).await.unwrap();
-    pair.negotiate(false, |sdp| {
+    pair.negotiate(&wanted(&["mic"]), |sdp| {
         let at = sdp.find("a=fingerprint:sha-256 ").expect("a fingerprint") + "a=fingerprint:sha-256 ".len();
         let good = sdp[at..at + 95].to_owned();
         sdp.replace(&good, &["AB"; 32].join(":"))
@@ -42,8 +39,7 @@ async fn a_wrong_fingerprint_fails() {
 async fn a_panicking_observer_ends_its_own_peer_connection() {
     let pair = Pair::new().await;
     pair.heard.panics.store(1, Ordering::SeqCst);
-    pair.publisher.add_audio(spec("mic")).await.unwrap();
-    pair.negotiate(false, |sdp| sdp).await;
+    pair.negotiate(&wanted(&["mic"]), |sdp| sdp).await;
     until("Failed is told", || pair.heard.has(PeerState::Failed)).await;
     until("the other connects", || pair.out.has(PeerState::Connected)).await;
     pair.close().await;
@@ -54,11 +50,12 @@ async fn a_panicking_observer_ends_its_own_peer_connection() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn candidates_are_refused_or_ignored() {
     let engine = WebRtcEngine::new();
-    let (subscriber, _) = peer(&engine, PeerKind::Subscriber).await;
+    let (subscriber, heard) = peer(&engine, PeerKind::Subscriber).await;
     let good = r#"{"candidate":"candidate:1 1 udp 2130706431 127.0.0.1 9 typ host","sdpMid":"0"}"#;
-    assert_eq!(kind(subscriber.add_candidate(good.into()).await), EngineErrorKind::Invalid, "no description yet");
+    assert_eq!(kind(subscriber.add_candidate(good)), EngineErrorKind::Invalid, "no description yet");
     let offer = an_offer(&engine).await;
-    subscriber.set_offer(offer.clone()).await.unwrap();
+    let with_it = [good, "garbage", "null"].map(str::to_owned);
+    assert_eq!(subscriber.answer(&offer, &with_it).expect("an answer").refused, 1);
     for fine in [
         good,
         r#"{"candidate":"1 1 UDP 2130706431 127.0.0.1 9 typ host","sdpMid":null,"sdpMLineIndex":null,"usernameFragment":null}"#,
@@ -70,7 +67,7 @@ async fn candidates_are_refused_or_ignored() {
         r#"{"candidate":"candidate:1 1 udp 1 b0a3-mdns.local 9 typ host"}"#,
         r#"{"candidate":"candidate:1 1 tcp 1 127.0.0.1 9 typ host tcptype passive"}"#,
     ] {
-        soon(fine, subscriber.add_candidate(fine.into())).await.expect(fine);
+        subscriber.add_candidate(fine).expect(fine);
     }
     let huge = format!(r#"{{"candidate":"{}"}}"#, "x".repeat(5000));
     let deep = "[".repeat(4000);
@@ -88,21 +85,17 @@ async fn candidates_are_refused_or_ignored() {
         &huge,
         &deep,
     ] {
-        let result = soon(bad, subscriber.add_candidate(bad.into())).await;
+        let result = subscriber.add_candidate(bad);
         assert!(result.is_err(), "taken: {bad:.60}");
         assert_eq!(kind(result), EngineErrorKind::Invalid, "{bad:.60}");
     }
-    // Candidates outlive a rolled back offer of the same ICE generation.
-    subscriber.rollback().await.unwrap();
-    subscriber.set_offer(offer).await.expect("the same offer again");
-    subscriber.create_answer().await.expect("its answer");
     let mut refused = 0;
     for port in 1000..1200 {
         let json = format!(r#"{{"candidate":"candidate:1 1 udp 1 127.0.0.1 {port} typ host"}}"#);
-        refused += usize::from(subscriber.add_candidate(json).await.is_err());
+        refused += usize::from(subscriber.add_candidate(&json).is_err());
     }
     assert!(refused > 100, "candidates are bounded");
-    subscriber.close().await;
+    close(&subscriber, &heard).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -110,21 +103,22 @@ async fn everything_after_close_says_closed() {
     let engine = WebRtcEngine::new();
     let offer = an_offer(&engine).await;
     let (peer, hear) = peer(&engine, PeerKind::Publisher).await;
-    let writer = peer.add_audio(spec("mic")).await.unwrap();
+    let writer = peer.offer(&wanted(&["mic"])).unwrap().writer("mic");
     let begun = Instant::now();
-    soon("close", async { tokio::join!(peer.close(), peer.close(), peer.close()) }).await;
-    soon("close", peer.close()).await;
+    for _ in 0..3 {
+        peer.close();
+    }
+    // Also before it has happened.
+    assert_eq!(kind(peer.offer(&wanted(&["late"]))), EngineErrorKind::Closed);
+    close(&peer, &hear).await;
     assert!(begun.elapsed() < Duration::from_secs(2));
-    assert_eq!(kind(peer.add_audio(spec("late")).await), EngineErrorKind::Closed);
-    assert_eq!(kind(peer.offer(false).await), EngineErrorKind::Closed);
-    assert_eq!(kind(peer.set_answer(offer.clone()).await), EngineErrorKind::Closed);
-    assert_eq!(kind(peer.rollback().await), EngineErrorKind::Closed);
-    assert_eq!(kind(peer.set_offer(offer.clone()).await), EngineErrorKind::Closed);
-    assert_eq!(kind(peer.create_answer().await), EngineErrorKind::Closed);
-    assert_eq!(kind(peer.set_local_answer(offer).await), EngineErrorKind::Closed);
-    assert_eq!(kind(peer.add_candidate("{}".into()).await), EngineErrorKind::Closed);
-    assert_eq!(kind(peer.stats_json().await), EngineErrorKind::Closed);
-    assert_eq!(kind(writer.write(1, 1, false, None, Bytes::from_static(b"x")).await), EngineErrorKind::Closed);
+    assert_eq!(kind(peer.offer(&wanted(&["late"]))), EngineErrorKind::Closed);
+    assert_eq!(kind(peer.set_answer(&offer)), EngineErrorKind::Closed);
+    assert_eq!(kind(peer.answer(&offer, &[])), EngineErrorKind::Closed);
+    assert_eq!(kind(peer.add_candidate("{}")), EngineErrorKind::Closed);
+    assert_eq!(kind(peer.stats_json()), EngineErrorKind::Closed);
+    let late = RtpOut { payload: Bytes::from_static(b"x"), ..RtpOut::default() };
+    assert_eq!(kind(writer.send(late)), EngineErrorKind::Closed);
     assert_eq!(hear.states.lock().as_slice(), [PeerState::Closed]);
     until("no task is left", || engine.live_tasks() == 0).await;
 }
@@ -145,25 +139,22 @@ async fn calls_race_close() {
     let candidate = r#"{"candidate":"candidate:1 1 udp 2130706431 127.0.0.1 9 typ host"}"#;
     for round in 0..200u32 {
         let (peer, hear) = peer(&engine, PeerKind::Subscriber).await;
-        let negotiate = async {
-            peer.set_offer(offer.clone()).await?;
-            let answer = peer.create_answer().await?;
-            peer.set_local_answer(answer).await
-        };
+        let negotiate = async { peer.answer(&offer, &[]) };
         let trickle = async {
             for _ in 0..4 {
-                let _ = peer.add_candidate(candidate.into()).await;
+                let _ = peer.add_candidate(candidate);
                 tokio::task::yield_now().await;
             }
         };
-        let close = async {
+        let end = async {
             for _ in 0..round % 16 {
                 tokio::task::yield_now().await;
             }
-            peer.close().await;
+            close(&peer, &hear).await;
         };
+        let stats = async { peer.stats_json() };
         let (result, (), (), stats) =
-            soon("the race is over", async { tokio::join!(negotiate, trickle, close, peer.stats_json()) }).await;
+            soon("the race is over", async { tokio::join!(negotiate, trickle, end, stats) }).await;
         for e in [result.err(), stats.err()].into_iter().flatten() {
             assert_eq!(e.kind, EngineErrorKind::Closed, "{}", e.message);
         }
@@ -180,7 +171,6 @@ async fn garbage_descriptions_are_refused_and_a_good_one_still_works() {
     let offer = an_offer(&engine).await;
     let (mut subscriber, _) = peer(&engine, PeerKind::Subscriber).await;
     let (publisher, _) = peer(&engine, PeerKind::Publisher).await;
-    publisher.add_audio(spec("mic")).await.unwrap();
     let mut refused = 0;
     let mut random = 0x9e37_79b9_7f4a_7c15u64;
     let mut next = move |bound: usize| {
@@ -220,25 +210,14 @@ async fn garbage_descriptions_are_refused_and_a_good_one_still_works() {
             }
         }
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        match soon("set_offer", subscriber.set_offer(text.clone())).await {
-            Ok(()) => {
-                if let Ok(answer) = soon("create_answer", subscriber.create_answer()).await {
-                    if round % 2 == 0 {
-                        let _ = soon("set_local", subscriber.set_local_answer(answer)).await;
-                    }
-                }
-                let _ = soon("rollback", subscriber.rollback()).await;
-            }
-            Err(e) => {
-                refused += 1;
-                assert!(e.message.len() < 200, "{}", e.message);
-            }
+        if let Err(e) = subscriber.answer(&text, &[]) {
+            refused += 1;
+            assert!(e.message.len() < 200, "{}", e.message);
         }
-        let _ = soon("offer", publisher.offer(false)).await.expect("still able to offer");
-        assert!(soon("set_answer", publisher.set_answer(text)).await.is_err(), "an offer's text is no answer");
-        soon("rollback", publisher.rollback()).await.expect("still able to roll back");
+        publisher.offer(&wanted(&["mic"])).expect("still able to offer");
+        assert!(publisher.set_answer(&text).is_err(), "an offer's text is no answer");
         if round % 40 == 39 {
-            subscriber.close().await;
+            subscriber.close();
             subscriber = peer(&engine, PeerKind::Subscriber).await.0;
         }
     }
@@ -248,14 +227,11 @@ async fn garbage_descriptions_are_refused_and_a_good_one_still_works() {
     for bad in
         ["", "v=0", &offer.replace("a=mid:0", "a=mid:"), &offer.replace("a=ice-pwd", "a=ice-none"), &offer[..150]]
     {
-        let result = soon("set_offer", subscriber.set_offer(bad.into())).await;
+        let result = subscriber.answer(bad, &[]);
         assert!(result.is_err(), "taken: {bad}");
         assert_eq!(kind(result), EngineErrorKind::Invalid);
     }
-    subscriber.set_offer(offer).await.expect("a good offer after bad ones");
-    subscriber.create_answer().await.expect("its answer");
-    publisher.close().await;
-    subscriber.close().await;
+    subscriber.answer(&offer, &[]).expect("a good offer after bad ones");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -263,18 +239,19 @@ async fn negotiation_out_of_order_is_refused() {
     let engine = WebRtcEngine::new();
     let offer = an_offer(&engine).await;
     let (subscriber, _) = peer(&engine, PeerKind::Subscriber).await;
-    assert_eq!(kind(subscriber.create_answer().await), EngineErrorKind::Invalid);
-    assert_eq!(kind(subscriber.set_local_answer("v=0".into()).await), EngineErrorKind::Invalid);
-    assert_eq!(kind(subscriber.set_answer(offer.clone()).await), EngineErrorKind::Invalid);
-    assert_eq!(kind(subscriber.offer(false).await), EngineErrorKind::Invalid);
-    subscriber.set_offer(offer.clone()).await.unwrap();
-    let answer = subscriber.create_answer().await.unwrap();
-    assert_eq!(kind(subscriber.set_local_answer(format!("{answer}a=x\r\n")).await), EngineErrorKind::Invalid);
-    subscriber.rollback().await.unwrap();
-    subscriber.set_offer(offer).await.unwrap();
-    let answer = subscriber.create_answer().await.unwrap();
-    subscriber.set_local_answer(answer).await.unwrap();
-    let spec = AudioSenderSpec { track_id: "a b\r\na=x".into(), ..spec("x") };
-    assert_eq!(kind(subscriber.add_audio(spec).await), EngineErrorKind::Invalid);
-    subscriber.close().await;
+    assert_eq!(kind(subscriber.set_answer(&offer)), EngineErrorKind::Invalid);
+    assert_eq!(kind(subscriber.offer(&Wanted::default())), EngineErrorKind::Invalid);
+    subscriber.answer(&offer, &[]).expect("an answer");
+    assert_eq!(kind(subscriber.set_answer(&offer)), EngineErrorKind::Invalid);
+    // The same offer once more changes nothing.
+    subscriber.answer(&offer, &[]).expect("an answer");
+    let senders = vec![AudioSenderSpec { track_id: "a b\r\na=x".into(), ..spec("x") }];
+    assert_eq!(kind(subscriber.offer(&Wanted { senders, ..Wanted::default() })), EngineErrorKind::Invalid);
+    let (publisher, _) = peer(&engine, PeerKind::Publisher).await;
+    publisher.offer(&wanted(&["mic"])).expect("an offer");
+    publisher.set_answer("v=0").expect_err("garbage");
+    // What is pending is taken back by the next one, however often.
+    for _ in 0..5 {
+        publisher.offer(&wanted(&["mic"])).expect("an offer");
+    }
 }

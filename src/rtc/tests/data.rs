@@ -64,7 +64,7 @@ async fn us_to_sfu(writer: &Arc<dyn DataWriter>, sfu: &Sfu, first: usize, count:
     for i in first..first + count {
         soon("room", async {
             loop {
-                match writer.send(message(i).into()).await {
+                match writer.send(message(i).into()) {
                     Ok(()) => return,
                     Err(e) => assert_eq!(e.kind, EngineErrorKind::Full, "{e}"),
                 }
@@ -80,8 +80,12 @@ async fn us_to_sfu(writer: &Arc<dyn DataWriter>, sfu: &Sfu, first: usize, count:
     }
 }
 
-async fn negotiate(sfu: &Sfu, publisher: &Arc<dyn Peer>, restart: bool) -> LocalOffer {
-    let offer = soon("offer", publisher.offer(restart)).await.expect("an offer");
+fn with_channels(tracks: &[&str], labels: &[&str]) -> Wanted {
+    Wanted { channels: labels.iter().map(|label| channel(label)).collect(), ..wanted(tracks) }
+}
+
+async fn negotiate(sfu: &Sfu, publisher: &Arc<dyn Peer>, wanted: &Wanted) -> LocalOffer {
+    let offer = publisher.offer(wanted).expect("an offer");
     assert!(crate::rtc::sdp::mids_differ(&offer.sdp), "every m-line has a mid of its own: {}", offer.sdp);
     sfu.answer(publisher, &offer, |sdp| sdp).await;
     offer
@@ -110,9 +114,9 @@ async fn the_other_side_opens_channels_and_nothing_else() {
     // The other stack ends DTLS.
     sfu.with(|rtc| drop(rtc.close())).await;
     until("Closed is told", || heard.has(PeerState::Closed)).await;
-    soon("close", subscriber.close()).await;
-    assert_eq!((heard.count(PeerState::Closed), heard.late.load(Ordering::SeqCst)), (1, 0));
+    subscriber.close();
     until("no task is left", || engine.live_tasks() == 0).await;
+    assert_eq!((heard.count(PeerState::Closed), heard.late.load(Ordering::SeqCst)), (1, 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -129,7 +133,7 @@ async fn channels_join_a_subscriber_that_has_audio() {
     // It stays when the only other m-line is rejected.
     sfu.offer(&subscriber, move |api| api.stop_media(mid)).await;
     sfu_to_us(&sfu, id, &heard, 50, 50).await;
-    soon("close", subscriber.close()).await;
+    close(&subscriber, &heard).await;
     until("no task is left", || engine.live_tasks() == 0).await;
 }
 
@@ -138,51 +142,51 @@ async fn only_channels_are_offered_and_audio_joins() {
     let engine = WebRtcEngine::new();
     let sfu = Sfu::new().await;
     let (publisher, out) = peer(&engine, PeerKind::Publisher).await;
-    let reliable = publisher.add_channel(channel("_reliable")).await.expect("a channel");
-    let lossy = publisher.add_channel(channel("_lossy")).await.expect("a channel");
-    let early = reliable.send(Bytes::from_static(b"early")).await.expect_err("it is not open");
-    assert_eq!((early.kind, reliable.is_open()), (EngineErrorKind::Closed, false));
-    let offer = negotiate(&sfu, &publisher, false).await;
+    let both = ["_reliable", "_lossy"];
+    let offer = negotiate(&sfu, &publisher, &with_channels(&[], &both)).await;
+    let (reliable, lossy) = (offer.channel("_reliable"), offer.channel("_lossy"));
     assert!(offer.mids.is_empty() && !offer.sdp.contains("m=audio"), "{}", offer.sdp);
     until("both are open", || reliable.is_open() && lossy.is_open()).await;
     until("both are told", || out.channels.lock().len() == 2).await;
     us_to_sfu(&reliable, &sfu, 0, 200).await;
     until("all is acknowledged", || reliable.buffered() == 0).await;
-    let large = reliable.send(vec![0; MAX_DATA_MESSAGE + 1].into()).await.expect_err("it is too large");
+    let large = reliable.send(vec![0; MAX_DATA_MESSAGE + 1].into()).expect_err("it is too large");
     assert_eq!(large.kind, EngineErrorKind::Invalid);
-    lossy.send(Bytes::from_static(b"lost or not")).await.expect("it is taken");
+    lossy.send(Bytes::from_static(b"lost or not")).expect("it is taken");
     until("the lossy one", || sfu.log.lock().data.iter().any(|(_, data)| data == b"lost or not")).await;
 
-    let writer = publisher.add_audio(spec("mic")).await.expect("a sender");
-    assert_eq!(negotiate(&sfu, &publisher, false).await.mids, ["1"]);
+    let mic = with_channels(&["mic"], &both);
+    let offer = negotiate(&sfu, &publisher, &mic).await;
+    assert_eq!(offer.mids, ["1"]);
+    let writer = offer.writer("mic");
     send_until(&writer, 1, || sfu.log.lock().packets.len() > 20).await;
     us_to_sfu(&reliable, &sfu, 200, 50).await;
-    negotiate(&sfu, &publisher, true).await;
+    negotiate(&sfu, &publisher, &restarted(&mic)).await;
     us_to_sfu(&reliable, &sfu, 250, 50).await;
     send_until(&writer, 5000, || sfu.log.lock().packets.iter().any(|p| p.0 >= 5000)).await;
-    // A channel that comes later needs no offer: there is an association already.
-    let third = publisher.add_channel(channel("third")).await.expect("a channel");
+    // One more channel, when there is an association already.
+    let all = ["_reliable", "_lossy", "third"];
+    let third = negotiate(&sfu, &publisher, &with_channels(&["mic"], &all)).await.channel("third");
     until("it is open", || third.is_open()).await;
     us_to_sfu(&third, &sfu, 0, 20).await;
 
-    let unknown = publisher.remove_audio("unknown").await;
-    assert!(unknown.is_ok(), "nothing happens");
-    publisher.remove_audio("mic").await.expect("it is removed");
-    writer.write(9, 9, false, None, Bytes::from_static(b"late")).await.expect("dropped silently");
-    let offer = negotiate(&sfu, &publisher, false).await;
+    let offer = negotiate(&sfu, &publisher, &with_channels(&[], &all)).await;
+    let late = RtpOut { sequence: 9, timestamp: 9, payload: Bytes::from_static(b"late"), ..RtpOut::default() };
+    writer.send(late).expect("dropped silently");
     assert!(offer.mids.is_empty(), "{:?}", offer.mids);
     let audio = offer.sdp.split("m=").find(|part| part.starts_with("audio")).expect("the m-line stays");
     assert!(audio.contains("a=inactive"), "{audio}");
     us_to_sfu(&reliable, &sfu, 300, 50).await;
     // The id is free again.
-    let writer = publisher.add_audio(spec("mic")).await.expect("a sender");
-    assert_eq!(negotiate(&sfu, &publisher, false).await.mids, ["2"]);
+    let offer = negotiate(&sfu, &publisher, &with_channels(&["mic"], &all)).await;
+    assert_eq!(offer.mids, ["2"]);
+    let writer = offer.writer("mic");
     let before = sfu.log.lock().packets.len();
     send_until(&writer, 9000, || sfu.log.lock().packets.len() > before + 5).await;
     assert!(sfu.log.lock().packets[before..].iter().all(|p| p.0 >= 9000), "nothing of the removed one");
 
-    soon("close", publisher.close()).await;
-    let late = reliable.send(Bytes::from_static(b"late")).await.expect_err("it is closed");
+    publisher.close();
+    let late = reliable.send(Bytes::from_static(b"late")).expect_err("it is closed");
     assert_eq!((late.kind, reliable.is_open(), out.late.load(Ordering::SeqCst)), (EngineErrorKind::Closed, false, 0));
     until("no task is left", || engine.live_tasks() == 0).await;
 }
@@ -192,36 +196,33 @@ async fn audio_is_offered_and_channels_join_after_rollbacks() {
     let engine = WebRtcEngine::new();
     let sfu = Sfu::new().await;
     let (publisher, _) = peer(&engine, PeerKind::Publisher).await;
-    let first = publisher.add_audio(spec("one")).await.expect("a sender");
-    assert_eq!(negotiate(&sfu, &publisher, false).await.mids, ["0"]);
+    let offer = negotiate(&sfu, &publisher, &wanted(&["one"])).await;
+    assert_eq!(offer.mids, ["0"]);
+    let first = offer.writer("one");
     send_until(&first, 1, || sfu.log.lock().packets.len() > 5).await;
-    // Rolled back offers use mids up; the data channels' must not be one of theirs.
-    let second = publisher.add_audio(spec("two")).await.expect("a sender");
-    publisher.offer(false).await.expect("an offer");
-    publisher.rollback().await.expect("a rollback");
-    let reliable = publisher.add_channel(channel("_reliable")).await.expect("a channel");
+    // Offers that are taken back use mids up; the data channels' must not be one of theirs.
+    let second = publisher.offer(&wanted(&["one", "two"])).expect("an offer").writer("two");
+    let all = with_channels(&["one", "two"], &["_reliable"]);
+    let reliable = publisher.offer(&all).expect("an offer").channel("_reliable");
     for _ in 0..3 {
-        let offer = publisher.offer(false).await.expect("an offer");
+        let offer = publisher.offer(&all).expect("an offer");
         assert!(crate::rtc::sdp::mids_differ(&offer.sdp), "{}", offer.sdp);
-        publisher.rollback().await.expect("a rollback");
     }
     assert!(!reliable.is_open());
-    assert_eq!(negotiate(&sfu, &publisher, false).await.mids.len(), 2);
+    assert_eq!(negotiate(&sfu, &publisher, &all).await.mids.len(), 2);
     until("it is open", || reliable.is_open()).await;
     us_to_sfu(&reliable, &sfu, 0, 50).await;
     // The engine takes no ICE restart back: the next offer carries it.
-    publisher.offer(true).await.expect("an offer");
-    publisher.rollback().await.expect("a rollback");
-    negotiate(&sfu, &publisher, false).await;
+    publisher.offer(&restarted(&all)).expect("an offer");
+    negotiate(&sfu, &publisher, &all).await;
     us_to_sfu(&reliable, &sfu, 50, 50).await;
-    publisher.remove_audio("one").await.expect("it is removed");
-    publisher.offer(false).await.expect("an offer");
-    publisher.rollback().await.expect("a rollback");
-    assert_eq!(negotiate(&sfu, &publisher, false).await.mids.len(), 1);
+    let fewer = with_channels(&["two"], &["_reliable"]);
+    publisher.offer(&fewer).expect("an offer");
+    assert_eq!(negotiate(&sfu, &publisher, &fewer).await.mids.len(), 1);
     us_to_sfu(&reliable, &sfu, 100, 50).await;
     let before = sfu.log.lock().packets.len();
     send_until(&second, 7000, || sfu.log.lock().packets.len() > before + 5).await;
-    soon("close", publisher.close()).await;
+    publisher.close();
     until("no task is left", || engine.live_tasks() == 0).await;
 }
 
@@ -230,15 +231,15 @@ async fn what_waits_is_bounded_and_close_ends_it() {
     let engine = WebRtcEngine::new();
     let sfu = Sfu::new().await;
     let (publisher, out) = peer(&engine, PeerKind::Publisher).await;
-    let writer = publisher.add_channel(channel("_reliable")).await.expect("a channel");
-    negotiate(&sfu, &publisher, false).await;
+    let reliable = with_channels(&[], &["_reliable"]);
+    let writer = negotiate(&sfu, &publisher, &reliable).await.channel("_reliable");
     until("it is open", || writer.is_open()).await;
     us_to_sfu(&writer, &sfu, 0, 20).await;
     // The other side vanishes without a word.
     drop(sfu);
     let mut taken = 0;
     let full = loop {
-        match soon("send", writer.send(message(0).into())).await {
+        match writer.send(message(0).into()) {
             Ok(()) => taken += 15_000,
             Err(e) => break e,
         }
@@ -247,11 +248,10 @@ async fn what_waits_is_bounded_and_close_ends_it() {
     assert_eq!(full.kind, EngineErrorKind::Full, "{full}");
     let buffered = writer.buffered();
     assert!((MAX_BUFFERED / 2..=MAX_BUFFERED).contains(&buffered), "{buffered} of {taken}");
-    soon("close", publisher.close()).await;
+    close(&publisher, &out).await;
     assert_eq!(writer.buffered(), 0);
-    assert_eq!(writer.send(Bytes::new()).await.expect_err("closed").kind, EngineErrorKind::Closed);
-    assert_eq!(publisher.add_channel(channel("late")).await.err().map(|e| e.kind), Some(EngineErrorKind::Closed));
-    assert_eq!(publisher.remove_audio("late").await.err().map(|e| e.kind), Some(EngineErrorKind::Closed));
+    assert_eq!(writer.send(Bytes::new()).expect_err("closed").kind, EngineErrorKind::Closed);
+    assert_eq!(publisher.offer(&reliable).err().map(|e| e.kind), Some(EngineErrorKind::Closed));
     assert_eq!(out.count(PeerState::Closed), 1);
     until("no task is left", || engine.live_tasks() == 0).await;
 }
@@ -303,7 +303,7 @@ async fn who_does_not_read_closes_the_window_and_loses_nothing() {
     sfu_to_us(&sfu, id, &heard, 0, 20).await;
     heard.full.send_replace(true);
     fill(&sfu, id, 0).await;
-    soon("close", subscriber.close()).await;
+    close(&subscriber, &heard).await;
     until("no task is left", || engine.live_tasks() == 0).await;
     let (messages, bytes) = *heard.unread.lock();
     assert!(messages > 50 && bytes > messages * 100, "{messages} messages of {bytes} bytes");
@@ -331,7 +331,7 @@ async fn closes_in_the_middle_of_messages() {
         });
         until("messages", || heard.data.lock().len() > round * 3).await;
         if round % 2 == 0 {
-            soon("close", subscriber.close()).await;
+            close(&subscriber, &heard).await;
         } else {
             drop(subscriber);
             until("Closed is told", || heard.has(PeerState::Closed)).await;
@@ -348,8 +348,8 @@ async fn sizes_are_each_sides_own() {
     let engine = WebRtcEngine::new();
     let sfu = Sfu::new().await;
     let (publisher, heard) = peer(&engine, PeerKind::Publisher).await;
-    let writer = publisher.add_channel(channel("_reliable")).await.expect("a channel");
-    let mut offer = publisher.offer(false).await.expect("an offer");
+    let mut offer = publisher.offer(&with_channels(&[], &["_reliable"])).expect("an offer");
+    let writer = offer.channel("_reliable");
     assert!(offer.sdp.contains("a=max-message-size:65536"), "{}", offer.sdp);
     // The other stack believes that it may send more than this side takes.
     offer.sdp = offer.sdp.replace("a=max-message-size:65536", "a=max-message-size:200000");
@@ -360,8 +360,8 @@ async fn sizes_are_each_sides_own() {
     })
     .await;
     until("it is open", || writer.is_open() && !sfu.log.lock().channels.is_empty()).await;
-    assert_eq!(writer.send(vec![1; 1001].into()).await.expect_err("too large").kind, EngineErrorKind::Invalid);
-    writer.send(vec![1; 1000].into()).await.expect("it is taken");
+    assert_eq!(writer.send(vec![1; 1001].into()).expect_err("too large").kind, EngineErrorKind::Invalid);
+    writer.send(vec![1; 1000].into()).expect("it is taken");
     let id = sfu.log.lock().channels[0].0;
     for length in [15_000, MAX_DATA_MESSAGE, MAX_DATA_MESSAGE + 1, 100_000] {
         sfu_sends(&sfu, id, vec![7; length]).await;
@@ -375,7 +375,7 @@ async fn sizes_are_each_sides_own() {
     .await;
     let lengths: Vec<usize> = heard.data.lock().iter().take(4).map(|(_, data)| data.len()).collect();
     assert_eq!(lengths, [15_000, MAX_DATA_MESSAGE, 1, 1]);
-    soon("close", publisher.close()).await;
+    close(&publisher, &heard).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -388,9 +388,8 @@ async fn silence_is_told_as_soon_as_asked() {
         disconnected_after: Some(Duration::from_millis(700)),
         ..PeerOptions::default()
     };
-    let publisher = engine.peer(PeerKind::Publisher, options, hear.clone()).await.expect("a peer connection");
-    publisher.add_channel(channel("_reliable")).await.expect("a channel");
-    negotiate(&sfu, &publisher, false).await;
+    let publisher = alone(&engine, PeerKind::Publisher, options, &hear);
+    negotiate(&sfu, &publisher, &with_channels(&[], &["_reliable"])).await;
     until("connected", || hear.has(PeerState::Connected)).await;
     // Quiet is not silence.
     tokio::time::sleep(Duration::from_millis(1500)).await;
@@ -400,26 +399,21 @@ async fn silence_is_told_as_soon_as_asked() {
     until("Disconnected", || hear.has(PeerState::Disconnected)).await;
     let waited = silent.elapsed();
     assert!(waited < Duration::from_secs(3), "told after {waited:?}");
-    soon("close", publisher.close()).await;
+    close(&publisher, &hear).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_of_ours_talk() {
     let pair = Pair::new().await;
-    let there = pair.publisher.add_channel(channel("_reliable")).await.expect("a channel");
-    let back = pair.subscriber.add_channel(channel("back")).await.expect("a channel");
-    pair.negotiate(false, |sdp| sdp).await;
-    until("both are open", || there.is_open() && back.is_open()).await;
+    let there = pair.negotiate(&with_channels(&[], &["_reliable"]), |sdp| sdp).await.channel("_reliable");
+    until("it is open", || there.is_open()).await;
     for i in 0..100 {
-        there.send(message(i).into()).await.expect("it is taken");
-        back.send(message(i).into()).await.expect("it is taken");
+        there.send(message(i).into()).expect("it is taken");
     }
-    until("all messages", || pair.heard.data.lock().len() == 100 && pair.out.data.lock().len() == 100).await;
+    until("all messages", || pair.heard.data.lock().len() == 100).await;
     assert!((0..100).all(|i| pair.heard.data.lock()[i].1[..] == message(i)[..]));
-    assert!((0..100).all(|i| pair.out.data.lock()[i].1[..] == message(i)[..]));
-    soon("close", pair.publisher.close()).await;
+    close(&pair.publisher, &pair.out).await;
     until("Closed is told", || pair.heard.has(PeerState::Closed)).await;
-    assert!(!back.is_open());
     pair.close().await;
     until("no task is left", || pair.engine.live_tasks() == 0).await;
 }

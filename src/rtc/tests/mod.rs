@@ -147,8 +147,38 @@ async fn until(what: &str, mut condition: impl FnMut() -> bool) {
 async fn peer(engine: &WebRtcEngine, kind: PeerKind) -> (Arc<dyn Peer>, Arc<Hear>) {
     let hear = Arc::new(Hear::default());
     let options = PeerOptions { loopback_only: true, ..PeerOptions::default() };
-    let peer = soon("peer", engine.peer(kind, options, hear.clone())).await.expect("a peer connection");
-    (peer, hear)
+    (alone(engine, kind, options, &hear), hear)
+}
+
+/// A peer connection of a call that has no other.
+fn alone(engine: &WebRtcEngine, kind: PeerKind, options: PeerOptions, hear: &Arc<Hear>) -> Arc<dyn Peer> {
+    engine.call().expect("a call").peer(kind, options, hear.clone()).expect("a peer connection")
+}
+
+/// Closes, and waits for the end.
+async fn close(peer: &Arc<dyn Peer>, hear: &Hear) {
+    peer.close();
+    until("Closed is told", || hear.has(PeerState::Closed)).await;
+}
+
+/// Senders of these tracks, and nothing else.
+fn wanted(tracks: &[&str]) -> Wanted {
+    Wanted { senders: tracks.iter().map(|track| spec(track)).collect(), ..Wanted::default() }
+}
+
+fn restarted(wanted: &Wanted) -> Wanted {
+    Wanted { ice_restart: true, ..wanted.clone() }
+}
+
+impl LocalOffer {
+    /// The writer of a sender that is new.
+    fn writer(&self, track: &str) -> Arc<dyn RtpSender> {
+        self.senders.iter().find(|(id, _)| id == track).map(|(_, writer)| writer.clone()).expect("it is new")
+    }
+
+    fn channel(&self, label: &str) -> Arc<dyn DataWriter> {
+        self.channels.iter().find(|(l, _)| l == label).map(|(_, writer)| writer.clone()).expect("it is new")
+    }
 }
 
 fn spec(track: &str) -> AudioSenderSpec {
@@ -156,7 +186,7 @@ fn spec(track: &str) -> AudioSenderSpec {
     AudioSenderSpec { stream_id, track_id, stereo: false, dtx: false, red: 0 }
 }
 
-/// A publisher and a subscriber of ours against each other.
+/// A publisher and a subscriber of ours, in one call, against each other.
 struct Pair {
     engine: WebRtcEngine,
     publisher: Arc<dyn Peer>,
@@ -168,24 +198,25 @@ struct Pair {
 impl Pair {
     async fn new() -> Self {
         let engine = WebRtcEngine::new();
-        let (publisher, out) = peer(&engine, PeerKind::Publisher).await;
-        let (subscriber, heard) = peer(&engine, PeerKind::Subscriber).await;
+        let call = engine.call().expect("a call");
+        let (out, heard) = (Arc::new(Hear::default()), Arc::new(Hear::default()));
+        let options = PeerOptions { loopback_only: true, ..PeerOptions::default() };
+        let publisher = call.peer(PeerKind::Publisher, options.clone(), out.clone()).expect("a publisher");
+        let subscriber = call.peer(PeerKind::Subscriber, options, heard.clone()).expect("a subscriber");
         Self { engine, publisher, subscriber, out, heard }
     }
 
     /// One negotiation; `edit` changes the offer between the two.
-    async fn negotiate(&self, restart: bool, edit: impl Fn(String) -> String) -> LocalOffer {
-        let offer = soon("offer", self.publisher.offer(restart)).await.expect("an offer");
+    async fn negotiate(&self, wanted: &Wanted, edit: impl Fn(String) -> String) -> LocalOffer {
+        let offer = self.publisher.offer(wanted).expect("an offer");
         self.answer(offer, edit).await
     }
 
     async fn answer(&self, offer: LocalOffer, edit: impl Fn(String) -> String) -> LocalOffer {
         // Both sides want to be the DTLS server: between two of ours the publisher gives way.
         let sdp = edit(offer.sdp.replace("a=setup:passive", "a=setup:actpass"));
-        soon("set_offer", self.subscriber.set_offer(sdp)).await.expect("the offer is taken");
-        let answer = soon("create_answer", self.subscriber.create_answer()).await.expect("an answer");
-        soon("set_local", self.subscriber.set_local_answer(answer.clone())).await.expect("the answer is set");
-        soon("set_answer", self.publisher.set_answer(answer)).await.expect("the answer is taken");
+        let answer = self.subscriber.answer(&sdp, &[]).expect("an answer");
+        self.publisher.set_answer(&answer.sdp).expect("the answer is taken");
         self.trickle().await;
         offer
     }
@@ -196,7 +227,7 @@ impl Pair {
             until("a candidate", || !from.candidates.lock().is_empty()).await;
             let candidates = std::mem::take(&mut *from.candidates.lock());
             for candidate in &candidates {
-                to.add_candidate(candidate.clone()).await.expect("the candidate is taken");
+                to.add_candidate(candidate).expect("the candidate is taken");
             }
             // Kept: a later negotiation finds no new ones.
             *from.candidates.lock() = candidates;
@@ -208,21 +239,21 @@ impl Pair {
     }
 
     async fn close(&self) {
-        soon("close", async { tokio::join!(self.publisher.close(), self.subscriber.close()) }).await;
+        close(&self.publisher, &self.out).await;
+        close(&self.subscriber, &self.heard).await;
     }
 }
 
 /// Sends until `done`, one packet each 5 ms; returns how many were sent.
-async fn send_until(writer: &Arc<dyn RtpWriter>, first: u16, mut done: impl FnMut() -> bool) -> u16 {
+async fn send_until(writer: &Arc<dyn RtpSender>, first: u16, mut done: impl FnMut() -> bool) -> u16 {
     let mut sent = 0u16;
     soon("media arrives", async {
         while !done() {
             let payload = Bytes::copy_from_slice(&[sent as u8, 7, 7]);
             let timestamp = u32::from(sent) * 960;
-            writer
-                .write(first.wrapping_add(sent), timestamp, false, Some(30), payload)
-                .await
-                .expect("a packet is taken");
+            let sequence = first.wrapping_add(sent);
+            let packet = RtpOut { sequence, timestamp, marker: false, level_dbov: Some(30), payload };
+            writer.send(packet).expect("a packet is taken");
             sent = sent.wrapping_add(1);
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

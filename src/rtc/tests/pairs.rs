@@ -5,8 +5,8 @@ use super::*;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rtp_flows_as_it_was_written() {
     let pair = Pair::new().await;
-    let writer = pair.publisher.add_audio(spec("mic")).await.expect("a sender");
-    let offer = pair.negotiate(false, |sdp| sdp).await;
+    let offer = pair.negotiate(&wanted(&["mic"]), |sdp| sdp).await;
+    let writer = offer.writer("mic");
     assert_eq!(offer.mids, ["0"]);
     assert!(offer.sdp.contains("a=setup:passive") && !offer.sdp.contains("actpass"), "the SFU opens DTLS");
     pair.connected().await;
@@ -16,10 +16,8 @@ async fn rtp_flows_as_it_was_written() {
     for i in 0..200u16 {
         let payload = Bytes::from(vec![i as u8; 1 + usize::from(i)]);
         let sequence = 65_400u16.wrapping_add(i);
-        writer
-            .write(sequence, 0xffff_f000u32.wrapping_add(960 * u32::from(i)), i % 10 == 0, None, payload)
-            .await
-            .unwrap();
+        let timestamp = 0xffff_f000u32.wrapping_add(960 * u32::from(i));
+        writer.send(RtpOut { sequence, timestamp, marker: i % 10 == 0, level_dbov: None, payload }).unwrap();
     }
     until("200 packets", || {
         pair.heard.packets(0).iter().filter(|p| p.sequence.wrapping_sub(65_400) < 200).count() == 200
@@ -39,7 +37,7 @@ async fn rtp_flows_as_it_was_written() {
     assert_eq!((info.mid.as_str(), info.rid.as_str(), info.clock_rate), ("0", "", 48_000));
     assert_eq!(info.mime.to_ascii_lowercase(), "audio/opus");
     assert_eq!((info.kind, info.ssrc), (MediaKind::Audio, packets[0].ssrc));
-    let stats = pair.publisher.stats_json().await.unwrap();
+    let stats = pair.publisher.stats_json().unwrap();
     assert!(stats.contains("outbound-rtp") && stats.contains("candidate-pair"), "{stats}");
     for secret in ["127.0.0.1", crate::rtc::sdp::ice_ufrag(&offer.sdp), "ertificate"] {
         assert!(!stats.contains(secret), "{secret} is in {stats}");
@@ -53,17 +51,15 @@ async fn rtp_flows_as_it_was_written() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tracks_added_mid_session() {
     let pair = Pair::new().await;
-    let first = pair.publisher.add_audio(spec("one")).await.unwrap();
-    pair.negotiate(false, |sdp| sdp).await;
+    let first = pair.negotiate(&wanted(&["one"]), |sdp| sdp).await.writer("one");
     pair.connected().await;
     send_until(&first, 1, || !pair.heard.packets(0).is_empty()).await;
-    let second = pair.publisher.add_audio(spec("two")).await.unwrap();
-    let third = pair.publisher.add_audio(spec("three")).await.unwrap();
-    second
-        .write(1, 1, false, None, Bytes::from_static(b"early"))
-        .await
-        .expect("dropped silently before its negotiation");
-    let offer = pair.negotiate(false, |sdp| sdp).await;
+    let all = wanted(&["one", "two", "three"]);
+    let offer = pair.publisher.offer(&all).expect("an offer");
+    let (second, third) = (offer.writer("two"), offer.writer("three"));
+    let early = RtpOut { sequence: 1, timestamp: 1, payload: Bytes::from_static(b"early"), ..RtpOut::default() };
+    second.send(early).expect("dropped silently before its negotiation");
+    let offer = pair.answer(offer, |sdp| sdp).await;
     assert_eq!(offer.mids, ["0", "1", "2"]);
     send_until(&second, 100, || pair.heard.infos().len() == 2).await;
     send_until(&third, 200, || pair.heard.infos().len() == 3).await;
@@ -71,26 +67,28 @@ async fn tracks_added_mid_session() {
     let infos = pair.heard.infos();
     let ids: Vec<_> = infos.iter().map(|info| (info.mid.as_str(), info.track_id.as_str())).collect();
     assert_eq!(ids, [("0", "one"), ("1", "two"), ("2", "three")], "nothing is told twice");
-    assert!(pair.publisher.add_audio(spec("two")).await.is_err(), "a track id is taken once");
+    let twice = pair.publisher.offer(&wanted(&["one", "two", "two"]));
+    assert_eq!(twice.expect_err("a track id is taken once").kind, EngineErrorKind::Invalid);
+    assert!(pair.publisher.offer(&all).expect("an offer").senders.is_empty(), "nothing is given twice");
     pair.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_m_line_goes_inactive_and_comes_back_as_another_track() {
     let pair = Pair::new().await;
-    let writer = pair.publisher.add_audio(spec("old")).await.unwrap();
-    pair.negotiate(false, |sdp| sdp).await;
+    let old = wanted(&["old"]);
+    let writer = pair.negotiate(&old, |sdp| sdp).await.writer("old");
     pair.connected().await;
     send_until(&writer, 1, || !pair.heard.packets(0).is_empty()).await;
-    pair.negotiate(false, |sdp| sdp.replace("a=sendonly", "a=inactive")).await;
-    pair.negotiate(false, |sdp| sdp.replace("old:stream old", "new:stream new")).await;
+    pair.negotiate(&old, |sdp| sdp.replace("a=sendonly", "a=inactive")).await;
+    pair.negotiate(&old, |sdp| sdp.replace("old:stream old", "new:stream new")).await;
     send_until(&writer, 1000, || pair.heard.packets(1).iter().any(|p| p.sequence >= 1000)).await;
     let infos = pair.heard.infos();
     assert_eq!(infos.len(), 2);
     assert_eq!((infos[1].stream_id.as_str(), infos[1].track_id.as_str()), ("new:stream", "new"));
     until("the old sink is dropped", || pair.heard.tracks.lock()[0].lock().dropped).await;
     // And the first one again: the engine knows its id already.
-    pair.negotiate(false, |sdp| sdp).await;
+    pair.negotiate(&old, |sdp| sdp).await;
     send_until(&writer, 2000, || pair.heard.packets(2).iter().any(|p| p.sequence >= 2000)).await;
     assert_eq!(pair.heard.infos()[2].track_id, "old");
     until("the second sink is dropped", || pair.heard.tracks.lock()[1].lock().dropped).await;
@@ -100,11 +98,11 @@ async fn an_m_line_goes_inactive_and_comes_back_as_another_track() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_same_track_with_another_stream_id_is_told_again() {
     let pair = Pair::new().await;
-    let writer = pair.publisher.add_audio(spec("mic")).await.unwrap();
-    pair.negotiate(false, |sdp| sdp).await;
+    let mic = wanted(&["mic"]);
+    let writer = pair.negotiate(&mic, |sdp| sdp).await.writer("mic");
     pair.connected().await;
     send_until(&writer, 1, || !pair.heard.packets(0).is_empty()).await;
-    pair.negotiate(false, |sdp| sdp.replace("mic:stream mic", "other:stream mic")).await;
+    pair.negotiate(&mic, |sdp| sdp.replace("mic:stream mic", "other:stream mic")).await;
     send_until(&writer, 1000, || pair.heard.packets(1).iter().any(|p| p.sequence >= 1000)).await;
     assert_eq!(pair.heard.infos()[1].stream_id, "other:stream");
     pair.close().await;
@@ -113,11 +111,12 @@ async fn the_same_track_with_another_stream_id_is_told_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ice_restarts_while_media_flows() {
     let pair = Pair::new().await;
-    let writer = pair.publisher.add_audio(spec("mic")).await.unwrap();
-    let first = pair.negotiate(false, |sdp| sdp).await;
+    let mic = wanted(&["mic"]);
+    let first = pair.negotiate(&mic, |sdp| sdp).await;
+    let writer = first.writer("mic");
     pair.connected().await;
     send_until(&writer, 1, || !pair.heard.packets(0).is_empty()).await;
-    let second = pair.negotiate(true, |sdp| sdp).await;
+    let second = pair.negotiate(&restarted(&mic), |sdp| sdp).await;
     let (old, new) = (crate::rtc::sdp::ice_ufrag(&first.sdp), crate::rtc::sdp::ice_ufrag(&second.sdp));
     assert_ne!(old, new);
     assert!(second.sdp.contains("a=candidate:"), "the sockets stay, so their candidates are in the offer");
@@ -129,25 +128,23 @@ async fn ice_restarts_while_media_flows() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rolled_back_offer_leaves_no_trace() {
     let pair = Pair::new().await;
-    let first = pair.publisher.add_audio(spec("one")).await.unwrap();
-    let dropped = soon("offer", pair.publisher.offer(false)).await.unwrap();
-    soon("rollback", pair.publisher.rollback()).await.expect("a rollback");
-    soon("rollback", pair.publisher.rollback()).await.expect("a rollback in stable state is nothing");
-    // The subscriber saw the dropped offer, too, and dropped it.
-    pair.subscriber.set_offer(dropped.sdp.replace("passive", "actpass")).await.unwrap();
-    soon("rollback", pair.subscriber.rollback()).await.expect("a rollback");
-    let second = pair.publisher.add_audio(spec("two")).await.unwrap();
-    let offer = pair.negotiate(false, |sdp| sdp).await;
+    let dropped = pair.publisher.offer(&wanted(&["one"])).unwrap();
+    let first = dropped.writer("one");
+    // The subscriber saw it, too, with what it cannot use.
+    let broken = dropped.sdp.replace("a=fingerprint", "a=finger").replace("passive", "actpass");
+    pair.subscriber.answer(&broken, &[]).expect_err("no fingerprint");
+    let offer = pair.negotiate(&wanted(&["one", "two"]), |sdp| sdp).await;
+    assert_eq!(offer.senders.len(), 1);
+    let second = offer.writer("two");
     assert_eq!(offer.mids.len(), 2);
     assert_eq!(crate::rtc::sdp::mids(&offer.sdp), offer.mids);
     pair.connected().await;
     send_until(&first, 1, || pair.heard.infos().len() == 1).await;
     send_until(&second, 1, || pair.heard.infos().len() == 2).await;
     // Mid-session as well, the first two going on.
-    let third = pair.publisher.add_audio(spec("three")).await.unwrap();
-    soon("offer", pair.publisher.offer(false)).await.unwrap();
-    soon("rollback", pair.publisher.rollback()).await.unwrap();
-    let offer = pair.negotiate(false, |sdp| sdp).await;
+    let all = wanted(&["one", "two", "three"]);
+    let third = pair.publisher.offer(&all).unwrap().writer("three");
+    let offer = pair.negotiate(&all, |sdp| sdp).await;
     assert_eq!(crate::rtc::sdp::mids(&offer.sdp), offer.mids);
     send_until(&third, 1, || pair.heard.infos().len() == 3).await;
     send_until(&first, 900, || pair.heard.packets(0).iter().any(|p| p.sequence >= 900)).await;
@@ -159,28 +156,26 @@ async fn a_rolled_back_offer_leaves_no_trace() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stereo_is_asked_for_where_it_is_offered() {
     let pair = Pair::new().await;
-    pair.publisher.add_audio(spec("mono")).await.unwrap();
-    pair.publisher.add_audio(AudioSenderSpec { stereo: true, dtx: true, ..spec("wide") }).await.unwrap();
-    let offer = pair.publisher.offer(false).await.unwrap();
+    let wide = AudioSenderSpec { stereo: true, dtx: true, ..spec("wide") };
+    let offer = pair.publisher.offer(&Wanted { senders: vec![spec("mono"), wide], ..Wanted::default() }).unwrap();
     assert_eq!(offer.sdp.matches("usedtx=1").count(), 1);
-    pair.subscriber.set_offer(offer.sdp).await.unwrap();
-    let answer = pair.subscriber.create_answer().await.unwrap();
+    let answer = pair.subscriber.answer(&offer.sdp, &[]).expect("our own edit is accepted").sdp;
     let parts: Vec<&str> = answer.split("m=audio").collect();
     assert!(!parts[1].contains("stereo=1") && parts[2].contains("stereo=1"), "{answer}");
-    pair.subscriber.set_local_answer(answer).await.expect("our own edit is accepted");
     pair.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_other_side_ends_dtls() {
     let pair = Pair::new().await;
-    let writer = pair.publisher.add_audio(spec("mic")).await.unwrap();
-    pair.negotiate(false, |sdp| sdp).await;
+    let mic = wanted(&["mic"]);
+    let writer = pair.negotiate(&mic, |sdp| sdp).await.writer("mic");
     pair.connected().await;
     send_until(&writer, 1, || !pair.heard.packets(0).is_empty()).await;
-    soon("close", pair.publisher.close()).await;
+    close(&pair.publisher, &pair.out).await;
     until("Closed is told", || pair.heard.has(PeerState::Closed)).await;
-    soon("close", pair.subscriber.close()).await;
+    pair.subscriber.close();
+    until("no task is left", || pair.engine.live_tasks() == 0).await;
     assert_eq!(pair.heard.count(PeerState::Closed), 1);
     assert_eq!(pair.heard.states.lock().last(), Some(&PeerState::Closed));
 }

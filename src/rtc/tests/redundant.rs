@@ -2,7 +2,7 @@
 
 use super::stack::Sfu;
 use super::*;
-use crate::media::{payload::Red, red};
+use crate::media::audio::{payload::Red, red};
 
 fn with_red(track: &str, red: u8) -> AudioSenderSpec {
     AudioSenderSpec { red, ..spec(track) }
@@ -15,18 +15,19 @@ fn frame(i: u16) -> Bytes {
 
 /// Packets of one sender, numbered on: a number that was sent before would be a replay (RFC 3711 §3.3.2).
 struct Talk {
-    writer: Arc<dyn RtpWriter>,
+    writer: Arc<dyn RtpSender>,
     next: u16,
 }
 
 impl Talk {
-    fn new(writer: Arc<dyn RtpWriter>) -> Self {
+    fn new(writer: Arc<dyn RtpSender>) -> Self {
         Self { writer, next: 1 }
     }
 
     async fn send(&mut self, count: u16) {
         for i in self.next..self.next + count {
-            self.writer.write(i, u32::from(i) * 960, false, None, frame(i)).await.expect("a packet is taken");
+            let packet = RtpOut { sequence: i, timestamp: u32::from(i) * 960, payload: frame(i), ..RtpOut::default() };
+            self.writer.send(packet).expect("a packet is taken");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         self.next += count;
@@ -51,9 +52,9 @@ fn frames(packet: &RtpPacket, red: Option<Red>) -> (Bytes, Vec<(u16, u32, Bytes)
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn earlier_frames_travel_along() {
     let pair = Pair::new().await;
-    let mut mic = Talk::new(pair.publisher.add_audio(with_red("mic", 2)).await.expect("a sender"));
-    let mut plain = Talk::new(pair.publisher.add_audio(with_red("plain", 0)).await.expect("a sender"));
-    let offer = pair.negotiate(false, |sdp| sdp).await;
+    let senders = vec![with_red("mic", 2), with_red("plain", 0)];
+    let offer = pair.negotiate(&Wanted { senders, ..Wanted::default() }, |sdp| sdp).await;
+    let (mut mic, mut plain) = (Talk::new(offer.writer("mic")), Talk::new(offer.writer("plain")));
     let lines: Vec<&str> = offer.sdp.split("m=audio").collect();
     assert!(lines[1].contains("red/48000/2") && lines[1].contains("a=fmtp:63 111/111"), "{}", lines[1]);
     assert!(!lines[2].contains("red/") && !lines[2].contains("SAVPF 111 63"), "{}", lines[2]);
@@ -94,8 +95,9 @@ async fn who_does_not_answer_redundant_audio_is_sent_none() {
     let engine = WebRtcEngine::new();
     let sfu = Sfu::new().await;
     let (publisher, out) = peer(&engine, PeerKind::Publisher).await;
-    let mut mic = Talk::new(publisher.add_audio(with_red("mic", 1)).await.expect("a sender"));
-    let offer = publisher.offer(false).await.expect("an offer");
+    let senders = vec![with_red("mic", 1)];
+    let offer = publisher.offer(&Wanted { senders, ..Wanted::default() }).expect("an offer");
+    let mut mic = Talk::new(offer.writer("mic"));
     sfu.answer(&publisher, &offer, |sdp| {
         assert!(!sdp.contains("red/48000"), "the other stack is set up without: {sdp}");
         sdp
@@ -109,7 +111,7 @@ async fn who_does_not_answer_redundant_audio_is_sent_none() {
     })
     .await;
     assert!(sfu.log.lock().packets.iter().all(|packet| packet.2.len() == 3), "frames and nothing else");
-    publisher.close().await;
+    close(&publisher, &out).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -117,8 +119,9 @@ async fn redundant_audio_to_another_stack() {
     let engine = WebRtcEngine::new();
     let sfu = Sfu::with_red().await;
     let (publisher, out) = peer(&engine, PeerKind::Publisher).await;
-    let mut mic = Talk::new(publisher.add_audio(with_red("mic", 1)).await.expect("a sender"));
-    let offer = publisher.offer(false).await.expect("an offer");
+    let senders = vec![with_red("mic", 1)];
+    let offer = publisher.offer(&Wanted { senders, ..Wanted::default() }).expect("an offer");
+    let mut mic = Talk::new(offer.writer("mic"));
     sfu.answer(&publisher, &offer, |sdp| sdp).await;
     until("connected", || out.has(PeerState::Connected)).await;
     soon("media", async {
@@ -133,7 +136,7 @@ async fn redundant_audio_to_another_stack() {
         let earlier: Vec<_> = parts.earlier().map(|(back, block)| (back, block.payload.clone())).collect();
         assert_eq!((parts.primary.clone(), earlier), (frame(*sequence), vec![(1, frame(sequence - 1))]));
     }
-    publisher.close().await;
+    close(&publisher, &out).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -160,7 +163,7 @@ async fn redundant_audio_from_another_stack() {
         assert_eq!((packet.payload_type, own), (red.outer, frame(packet.sequence)));
         assert!(earlier.iter().all(|(sequence, _, payload)| *payload == frame(*sequence)));
     }
-    subscriber.close().await;
+    close(&subscriber, &heard).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -181,5 +184,5 @@ async fn video_is_answered_as_inactive_and_audio_goes_on() {
     let sends = sfu.with(move |rtc| rtc.media(video).map(|m| m.direction().is_sending())).await;
     assert_eq!(sends, Some(false), "the other side is told not to send");
     assert_eq!(heard.infos().len(), 1);
-    subscriber.close().await;
+    close(&subscriber, &heard).await;
 }

@@ -77,7 +77,7 @@ impl Sfu {
     ) {
         let offer = SdpOffer::from_sdp_string(&offer.sdp).expect("an offer that the other stack reads");
         let answer = self.with(move |rtc| rtc.sdp_api().accept_offer(offer).expect("an answer")).await;
-        publisher.set_answer(edit(answer.to_sdp_string())).await.expect("the answer is taken");
+        publisher.set_answer(&edit(answer.to_sdp_string())).expect("the answer is taken");
     }
 
     pub(super) async fn send(&self, mid: Mid, sequence: u16, payload: &'static [u8]) {
@@ -114,11 +114,9 @@ impl Sfu {
                 (value, offer, pending)
             })
             .await;
-        subscriber.set_offer(offer.to_sdp_string()).await.expect("the offer is taken");
-        let answer = subscriber.create_answer().await.expect("an answer");
-        assert!(answer.contains("a=setup:passive"), "{answer}");
         let begun = Instant::now();
-        subscriber.set_local_answer(answer.clone()).await.expect("the answer is set");
+        let answer = subscriber.answer(&offer.to_sdp_string(), &[]).expect("an answer").sdp;
+        assert!(answer.contains("a=setup:passive"), "{answer}");
         let answer = SdpAnswer::from_sdp_string(&answer).expect("an answer that the other stack reads");
         self.with(move |rtc| rtc.sdp_api().accept_answer(pending, answer).expect("an accepted answer")).await;
         (value, begun)
@@ -216,17 +214,17 @@ async fn subscriber_of_another_stack() {
     // The other stack ends DTLS.
     sfu.with(|rtc| drop(rtc.close())).await;
     until("Closed is told", || heard.has(PeerState::Closed)).await;
-    subscriber.close().await;
+    subscriber.close();
+    until("no task is left", || engine.live_tasks() == 0).await;
     assert_eq!(heard.count(PeerState::Closed), 1);
 }
 
-async fn publish(engine: &WebRtcEngine, sfu: &Sfu) -> (Arc<dyn Peer>, Arc<Hear>, Arc<dyn RtpWriter>, Instant) {
+async fn publish(engine: &WebRtcEngine, sfu: &Sfu) -> (Arc<dyn Peer>, Arc<Hear>, Arc<dyn RtpSender>, Instant) {
     let (publisher, out) = peer(engine, PeerKind::Publisher).await;
-    let writer = publisher.add_audio(spec("mic")).await.expect("a sender");
-    let offer = publisher.offer(false).await.expect("an offer");
+    let offer = publisher.offer(&wanted(&["mic"])).expect("an offer");
     let begun = Instant::now();
     sfu.answer(&publisher, &offer, |sdp| sdp).await;
-    (publisher, out, writer, begun)
+    (publisher, out, offer.writer("mic"), begun)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -240,7 +238,7 @@ async fn publisher_to_another_stack() {
     let sent = sequence - 100;
     assert_eq!((timestamp, payload), (u32::from(sent) * 960, vec![sent as u8, 7, 7]));
     assert_eq!(level, Some(-30), "the audio level travels with the packet");
-    publisher.close().await;
+    close(&publisher, &out).await;
 }
 
 pub(super) fn p50(mut values: Vec<f64>) -> f64 {
@@ -267,7 +265,7 @@ async fn both_roles_connect_without_waiting_for_slow_ticks() {
         until("connected", || heard.has(PeerState::Connected)).await;
         sub.push(ms(begun, *heard.connected.lock()));
         sub_rtp.push(ms(begun, *heard.first_packet.lock()));
-        subscriber.close().await;
+        close(&subscriber, &heard).await;
 
         let sfu = Sfu::new().await;
         let (publisher, out, writer, begun) = publish(&engine, &sfu).await;
@@ -275,7 +273,7 @@ async fn both_roles_connect_without_waiting_for_slow_ticks() {
         send_until(&writer, 1, || !sfu.log.lock().packets.is_empty()).await;
         publ.push(ms(begun, *out.connected.lock()));
         publ_rtp.push(ms(begun, sfu.log.lock().first_packet));
-        publisher.close().await;
+        close(&publisher, &out).await;
     }
     let best = |values: &[f64]| values.iter().copied().fold(f64::INFINITY, f64::min);
     let bests = [best(&sub), best(&sub_rtp), best(&publ), best(&publ_rtp)];

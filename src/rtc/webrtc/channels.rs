@@ -4,6 +4,7 @@
 
 use super::super::engine::*;
 use super::core::{Core, News};
+use super::driver::Shared;
 use super::{closed, described, error};
 use bytes::{Bytes, BytesMut};
 use rtc::data_channel::{RTCDataChannelId, RTCDataChannelInit};
@@ -23,8 +24,13 @@ const MAX_LABEL: usize = 256;
 /// Messages that are counted at the end.
 const MAX_DRAINED: u64 = 1 << 20;
 
+/// A data channel of ours: the engine's number, and whether it is open.
+pub(super) type NewChannel = (RTCDataChannelId, Arc<AtomicBool>);
+
 /// The data channels of one peer connection, by the engine's number.
 pub(super) struct Channels {
+    /// Labels of ours; with what nobody was given yet.
+    ours: Vec<(String, Option<NewChannel>)>,
     known: BTreeMap<RTCDataChannelId, Channel>,
     /// Largest message that may be sent.
     limit: usize,
@@ -41,7 +47,7 @@ struct Channel {
 
 impl Default for Channels {
     fn default() -> Self {
-        Self { known: BTreeMap::new(), limit: MAX_DATA_MESSAGE }
+        Self { ours: Vec::new(), known: BTreeMap::new(), limit: MAX_DATA_MESSAGE }
     }
 }
 
@@ -49,6 +55,11 @@ impl Channels {
     /// The other side takes messages of at most this size.
     pub(super) fn limit(&mut self, bytes: usize) {
         self.limit = bytes.min(MAX_DATA_MESSAGE);
+    }
+
+    /// Those of ours that are new since this was asked last, by label.
+    pub(super) fn take_new(&mut self) -> Vec<(String, NewChannel)> {
+        self.ours.iter_mut().filter_map(|(label, new)| Some((label.clone(), new.take()?))).collect()
     }
 
     fn live(&self) -> usize {
@@ -69,13 +80,38 @@ impl Channels {
     }
 }
 
+/// Sends on one data channel.
+pub(super) struct ChannelWriter {
+    pub(super) id: RTCDataChannelId,
+    pub(super) open: Arc<AtomicBool>,
+    pub(super) shared: Arc<Shared>,
+}
+
+impl DataWriter for ChannelWriter {
+    fn is_open(&self) -> bool {
+        self.open.load(Ordering::Acquire) && self.shared.open().is_ok()
+    }
+
+    fn buffered(&self) -> usize {
+        self.shared.look(|core| core.outstanding(self.id)).unwrap_or(0)
+    }
+
+    fn send(&self, message: Bytes) -> EngineResult<()> {
+        self.shared.call(|core, now| core.send_data(now, self.id, message))
+    }
+}
+
 impl Core {
-    /// Makes a data channel of ours; the flag says whether it is open.
-    pub(super) fn add_channel(
-        &mut self,
-        now: Instant,
-        spec: &DataChannelSpec,
-    ) -> EngineResult<(RTCDataChannelId, Arc<AtomicBool>)> {
+    /// Makes a data channel of ours unless there is one of that name.
+    pub(super) fn want_channel(&mut self, now: Instant, spec: &DataChannelSpec) -> EngineResult<()> {
+        if !self.channels.ours.iter().any(|(label, _)| *label == spec.label) {
+            let new = self.add_channel(now, spec)?;
+            self.channels.ours.push((spec.label.clone(), Some(new)));
+        }
+        Ok(())
+    }
+
+    pub(super) fn add_channel(&mut self, now: Instant, spec: &DataChannelSpec) -> EngineResult<NewChannel> {
         if spec.label.is_empty() || spec.label.len() > MAX_LABEL {
             return Err(error(EngineErrorKind::Invalid, "the label of a data channel is empty or too long"));
         }

@@ -15,6 +15,7 @@ use super::inbound::{Came, Inbound};
 use super::media::{ice_servers, media_engine, setting_engine, Server};
 use super::negotiate::Negotiation;
 use super::relay::{Relay, Said};
+use super::writer::Line;
 use super::{described, error};
 use crate::core::model::PeerKind;
 use bytes::BytesMut;
@@ -60,6 +61,8 @@ pub(super) enum News {
     /// What became of packets.
     Came(Came),
     Unplayable(RemoteTrackInfo),
+    /// What those who receive say of a sender.
+    Feedback(Arc<Line>, TrackFeedback),
     ChannelOpen(Arc<str>),
     /// Messages on a channel that are lost, and their bytes.
     Unread(Arc<str>, u64, u64),
@@ -519,6 +522,11 @@ impl Core {
         let mut new = false;
         while let Some(came) = inbound.take() {
             new |= matches!(came, Came::Track(..));
+            if let Came::Feedback(ssrc, feedback) = came {
+                let line = self.negotiation.line(ssrc);
+                self.news.extend(line.map(|line| News::Feedback(line, feedback)));
+                continue;
+            }
             if let (
                 Came::Unassigned { ssrc, packets, new: false },
                 Some(News::Came(Came::Unassigned { ssrc: last, packets: sum, .. })),
@@ -600,6 +608,31 @@ impl Core {
         self.out.push_back(Datagram { from, to, contents });
     }
 
+    /// Asks the sender of a stream for a key frame (PLI, RFC 4585 section 6.3.1).
+    pub(super) fn request_key_frame(&mut self, now: Instant, ssrc: u32) -> EngineResult<()> {
+        use rtc::peer_connection::message::{RTCMessage, TaggedRTCMessage};
+        use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
+        if !self.is_connected() {
+            return Ok(());
+        }
+        let asked = PictureLossIndication { sender_ssrc: 0, media_ssrc: ssrc };
+        let message = RTCMessage::RtcpPacket(Default::default(), vec![Box::new(asked)]);
+        self.pc
+            .handle_write(TaggedRTCMessage { now, message })
+            .map_err(|_| error(EngineErrorKind::Internal, "the engine takes no more packets"))?;
+        self.flush(now);
+        Ok(())
+    }
+
+    /// Sends what the engine has to send.
+    fn flush(&mut self, now: Instant) {
+        while let Some(out) = self.pc.poll_write() {
+            self.route(now, out);
+        }
+        // Through a relay.
+        self.relays_say(now);
+    }
+
     /// Sends one packet; without a connection it is dropped.
     pub(super) fn write_rtp(&mut self, now: Instant, packet: rtc::rtp::Packet) -> EngineResult<()> {
         use rtc::peer_connection::message::{RTCMessage, TaggedRTCMessage};
@@ -611,11 +644,7 @@ impl Core {
         self.pc
             .handle_write(TaggedRTCMessage { now, message })
             .map_err(|_| error(EngineErrorKind::Internal, "the engine takes no more packets"))?;
-        while let Some(out) = self.pc.poll_write() {
-            self.route(now, out);
-        }
-        // Through a relay.
-        self.relays_say(now);
+        self.flush(now);
         Ok(())
     }
 }

@@ -1,8 +1,9 @@
 //! Pairs of cores in virtual time: what is lost on the way, DTLS included, comes again; the same seed gives the same
 //! trace; a relay; what a hostile server or peer says.
 
+use super::call::Call;
 use super::core::{Core, News, Setup};
-use super::driver::{spent, Shared};
+use super::driver::spent;
 use super::inbound::Came;
 use super::turn_server as turn;
 use super::writer::Line;
@@ -44,6 +45,9 @@ struct Side {
     tracks: Vec<RemoteTrackInfo>,
     channels: Vec<String>,
     data: Vec<Bytes>,
+    reports: Vec<SenderReport>,
+    /// What is said of senders, by SSRC.
+    said: Vec<(u32, TrackFeedback)>,
     next: Option<Ms>,
 }
 
@@ -75,7 +79,7 @@ impl World {
                 loopback_only: servers.is_empty(),
                 ..PeerOptions::default()
             };
-            let used: Vec<String> = super::ice_servers(&options).into_iter().map(|server| server.url).collect();
+            let used: Vec<String> = super::media::ice_servers(&options).into_iter().map(|server| server.url).collect();
             let trace = Arc::new(Trace::new(&options.ice_servers, &used));
             let setup = Setup { kind, options, trace, sockets: vec![at(local)] };
             Side {
@@ -87,6 +91,8 @@ impl World {
                 tracks: Vec::new(),
                 channels: Vec::new(),
                 data: Vec::new(),
+                reports: Vec::new(),
+                said: Vec::new(),
                 next: None,
             }
         };
@@ -121,6 +127,8 @@ impl World {
                 News::Candidate(json) => side.candidates.push(json),
                 News::Came(Came::Packet(_, packet)) => side.packets.push(packet),
                 News::Came(Came::Track(_, info)) => side.tracks.push(info),
+                News::Came(Came::Report(_, report)) => side.reports.push(report),
+                News::Feedback(line, feedback) => side.said.push((line.ssrc, feedback)),
                 News::ChannelOpen(label) => side.channels.push(label.to_string()),
                 _ => {}
             }
@@ -182,11 +190,9 @@ impl World {
     }
 
     fn negotiate_anew(&mut self, restart: bool, edit: impl FnOnce(String) -> String) {
-        let offer = self.on(PUBLISHER, |core, now| core.offer(now, restart)).expect("an offer");
-        let sdp = edit(offer.sdp.replace("a=setup:passive", "a=setup:actpass"));
-        self.on(SUBSCRIBER, |core, now| core.set_offer(now, sdp)).expect("the offer is taken");
-        let answer = self.on(SUBSCRIBER, |core, _| core.create_answer()).expect("an answer");
-        self.on(SUBSCRIBER, |core, now| core.set_local_answer(now, &answer)).expect("the answer is set");
+        let (sdp, _) = self.on(PUBLISHER, |core, now| core.create_offer(now, restart)).expect("an offer");
+        let sdp = edit(sdp.replace("a=setup:passive", "a=setup:actpass"));
+        let answer = self.on(SUBSCRIBER, |core, now| core.answer(now, &sdp, &[])).expect("an answer").sdp;
         self.on(PUBLISHER, |core, now| core.set_answer(now, &answer)).expect("the answer is taken");
         self.trickle();
     }
@@ -234,6 +240,45 @@ fn connect(seed: u64, loss: u64) -> (World, Option<Ms>) {
     world.negotiate(|sdp| sdp);
     let took = world.until(60_000, |world| world.has(PeerState::Connected));
     (world, took)
+}
+
+#[test]
+fn what_both_sides_say_of_a_stream_reaches_the_other() {
+    let (mut world, took) = connect(7, 0);
+    took.expect("connected");
+    // One packet in ten never gets here.
+    for sequence in 1..=400u16 {
+        if sequence % 10 != 5 {
+            world.talk(77, sequence, None);
+        }
+        world.run(20);
+    }
+    let reports = &world.sides[SUBSCRIBER].reports;
+    assert!(reports.len() >= 4, "{reports:?}");
+    // Both clocks go on alike.
+    let (first, last) = (reports[0], reports[reports.len() - 1]);
+    let passed = last.ntp.micros_since(first.ntp);
+    let ticks = i64::from(last.rtp_time.wrapping_sub(first.rtp_time)) * 1_000_000 / 48_000;
+    assert!(passed > 3_000_000 && passed.abs_diff(ticks) < 60_000, "{passed} {ticks}");
+    let said = std::mem::take(&mut world.sides[PUBLISHER].said);
+    let report = said.iter().rev().find_map(|(ssrc, feedback)| match feedback {
+        TrackFeedback::Report { fraction_lost, total_lost, round_trip, .. } => {
+            assert_eq!(*ssrc, 77);
+            Some((*fraction_lost, *total_lost, *round_trip))
+        }
+        _ => None,
+    });
+    let (fraction, total, round_trip) = report.expect("a report");
+    assert!((10..=45).contains(&fraction) && (20..=40).contains(&total), "{fraction}/256, {total} in all");
+    let round_trip = round_trip.expect("a report of ours was answered");
+    assert!((10..=100).contains(&round_trip.as_millis()), "{round_trip:?}");
+    // A key frame is asked for.
+    world.on(SUBSCRIBER, |core, now| core.request_key_frame(now, 77)).expect("it is connected");
+    world.on(SUBSCRIBER, |core, now| core.request_key_frame(now, 78)).expect("of nobody's stream");
+    world.run(200);
+    let asked = |(ssrc, feedback): &&(u32, TrackFeedback)| (*ssrc, *feedback) == (77, TrackFeedback::KeyFrame);
+    assert_eq!(world.sides[PUBLISHER].said.iter().filter(asked).count(), 1, "{:?}", world.sides[PUBLISHER].said);
+    assert!(world.sides[PUBLISHER].said.iter().all(|(ssrc, _)| *ssrc == 77));
 }
 
 #[test]
@@ -469,6 +514,17 @@ fn what_a_relay_answers_is_told() {
         assert!(path.contains(&format!("TURN 192.0.2.1:3478: refused with {code}")), "{path}");
         assert!(world.has(PeerState::Connected), "the direct way is there all the same");
     }
+    // It gave one, and knows nothing of it any more.
+    let mut world = World::new(9, 0, turn_server());
+    world.relay = Some(turn::Server::new("192.0.2.1:3478", None));
+    world.add_track("mic", 77);
+    world.negotiate(|sdp| sdp);
+    world.run(3_000);
+    world.relay.iter_mut().for_each(turn::Server::forget);
+    world.run(200_000);
+    let path = world.sides[0].core.setup.trace.path().text;
+    assert!(path.contains("TURN 192.0.2.1:3478: gave a relay, and took it back with 437"), "{path}");
+    assert!(world.has(PeerState::Connected), "the direct way is there all the same");
     // Nobody is there.
     let mut world = World::new(9, 0, turn_server());
     world.add_track("mic", 77);
@@ -523,15 +579,13 @@ impl PeerObserver for States {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn what_fails_inside_costs_its_own_peer_connection() {
     let live = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let tasks = super::Tasks::new(tokio::runtime::Handle::current(), live.clone());
+    // All of them in one call.
+    let call = Arc::new(Call::new(tasks, None, crate::lookup::Party::new()));
     let open = || {
         let states = Arc::new(States::default());
         let options = PeerOptions { loopback_only: true, ..PeerOptions::default() };
-        let tasks = super::Tasks::new(tokio::runtime::Handle::current(), live.clone());
-        let gate = Arc::new(super::Gate::new(states.clone()));
-        let names = crate::lookup::Party::new();
-        let shared =
-            Shared::open_peer(PeerKind::Subscriber, options, None, names, Arc::default(), gate, tasks).expect("a peer");
-        (shared, states)
+        (call.open(PeerKind::Subscriber, options, states.clone()).expect("a peer connection"), states)
     };
     let until = |done: &dyn Fn() -> bool| {
         let begun = Instant::now();

@@ -1,32 +1,30 @@
-//! Sockets, clock and task of one peer connection.
+//! One peer connection between its core and the world: the lock, the links, the clock, and who is told what.
 //!
-//! Whoever calls locks the core, lets it work and sends what it gives to the sockets; nothing is awaited. What it has to
-//! report is reported by one task alone, in order and without the lock, so that an observer may call back.
+//! Whoever calls locks the core, lets it work and gives what it has to send to the links; nothing is awaited. What it
+//! has to report is reported by the call's task alone, in order and without the lock, so that an observer may call back.
 //!
 //! Part of the engine's module. Must not know: negotiation, media, what datagrams mean.
 
 use super::super::engine::*;
-use super::super::environment::{Datagrams, Environment};
 use super::super::gate::Gate;
-use super::super::tasks::Tasks;
+use super::super::link::Link;
 use super::super::trace::Trace;
-use super::super::udp::{bind_addresses, PlainSocket};
+use super::call::Call;
 use super::core::{Core, News, Setup};
 use super::inbound::Came;
+use super::writer::Control;
 use super::{closed, error};
 use crate::core::model::PeerKind;
+use crate::inject::Mark;
 use crate::log::{oh_log, Level};
-use crate::lookup::{self, Party};
+use crate::lookup;
 use crate::panics::contain;
 use bytes::Bytes;
-use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::future::Future;
-use std::io;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -41,8 +39,10 @@ const SLOW_CALL: Duration = Duration::from_millis(250);
 const MAX_SLOW_CALLS: u32 = 5;
 /// A call that takes longer fails its peer connection at once.
 const MAX_CALL: Duration = Duration::from_secs(2);
-/// Errors of a socket in a row after which it is given up.
+/// Errors of a link in a row after which it is given up.
 const MAX_ERRORS: u32 = 64;
+/// Packets of media that may wait while somebody else is inside.
+const MAX_WAITING: usize = 64;
 /// The longest datagram that is of any use.
 const DATAGRAM: usize = 2_048;
 /// Messages of one channel that wait to be read before none is taken from the engine.
@@ -52,35 +52,6 @@ const MESSAGES: usize = 16;
 
 thread_local! {
     static BUFFER: RefCell<[u8; DATAGRAM]> = const { RefCell::new([0; DATAGRAM]) };
-}
-
-#[derive(Debug)]
-enum Socket {
-    Udp(PlainSocket),
-    Other(SocketAddr, Arc<dyn Datagrams>),
-}
-
-impl Socket {
-    fn local(&self) -> SocketAddr {
-        match self {
-            Socket::Udp(socket) => socket.local_addr(),
-            Socket::Other(local, _) => *local,
-        }
-    }
-
-    fn send(&self, to: SocketAddr, contents: &[u8]) {
-        match self {
-            Socket::Udp(socket) => socket.send(to, contents),
-            Socket::Other(_, place) => place.send(to, contents),
-        }
-    }
-
-    fn poll_recv(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<(usize, SocketAddr)>> {
-        match self {
-            Socket::Udp(socket) => socket.poll_recv(cx, buffer),
-            Socket::Other(_, place) => place.poll_recv(cx, buffer).map(Ok),
-        }
-    }
 }
 
 /// What this thread has used of a processor: on a busy machine a call may take long without doing much.
@@ -93,10 +64,10 @@ pub(super) fn spent() -> Duration {
     START.get_or_init(Instant::now).elapsed()
 }
 
-/// The core with its sockets, until it is closed.
+/// The core with its links, until it is closed.
 struct Inside {
     core: Core,
-    sockets: Arc<[Socket]>,
+    links: Links,
     slow_calls: u32,
     /// The engine panicked or ran away inside: nobody calls it any more.
     broken: bool,
@@ -119,85 +90,68 @@ impl Inside {
             self.core.fail();
         }
         while let Some(datagram) = self.core.take_datagram() {
-            if let Some(socket) = self.sockets.iter().find(|socket| socket.local() == datagram.from) {
-                socket.send(datagram.to, &datagram.contents);
+            if let Some(link) = self.links.iter().find(|link| link.local() == datagram.from) {
+                link.send(datagram.to, &datagram.contents);
             }
         }
         done.ok()
     }
 }
 
+/// The ways of a peer connection into the network.
+pub(super) type Links = Arc<[Arc<dyn Link>]>;
+
 /// What a peer connection's parts share.
 pub(super) struct Shared {
     pub(super) trace: Arc<Trace>,
-    pub(super) closed: watch::Sender<bool>,
-    environment: Option<Arc<dyn Environment>>,
-    names: Party,
+    call: Arc<Call>,
     gate: Arc<Gate>,
-    tasks: Tasks,
     inside: Mutex<Option<Inside>>,
-    /// Wakes the task.
-    waker: AtomicWaker,
-    /// Whether the task is over.
+    /// Media that came while somebody else was inside: the task sends it.
+    waiting: Mutex<VecDeque<rtc::rtp::Packet>>,
+    /// Streams of which a key frame is asked for.
+    wanted: Mutex<BTreeSet<u32>>,
+    /// Whether there is some of either.
+    waits: AtomicBool,
+    /// Somebody else than the task has called.
+    touched: AtomicBool,
+    /// Tells look-ups that nobody waits for them any more.
+    closed: watch::Sender<bool>,
+    /// Whether nobody serves it any more.
     over: Mutex<bool>,
 }
 
 impl Shared {
-    /// Opens the sockets, makes the core, and starts the task. Inside the tokio runtime.
-    pub(super) fn open_peer(
+    /// Makes the core of a peer connection, and who serves it.
+    pub(super) fn new(
+        call: Arc<Call>,
         kind: PeerKind,
         options: PeerOptions,
-        environment: Option<Arc<dyn Environment>>,
-        names: Party,
+        links: Links,
         trace: Arc<Trace>,
         gate: Arc<Gate>,
-        tasks: Tasks,
-    ) -> EngineResult<Arc<Self>> {
-        let interfaces = if options.loopback_only {
-            Vec::new()
-        } else {
-            let found = rtc::shared::ifaces::ifaces().unwrap_or_default();
-            found.into_iter().filter_map(|interface| Some(interface.addr?.ip())).collect()
-        };
-        let mut sockets = Vec::new();
-        for address in bind_addresses(options.loopback_only, interfaces) {
-            // One address that is gone again is none of the others' business.
-            let Ok(socket) = std::net::UdpSocket::bind(address) else { continue };
-            let opened = match &environment {
-                Some(environment) => socket.local_addr().map(|at| Socket::Other(at, environment.socket(at))),
-                None => PlainSocket::new(socket, tasks.share().clone()).map(Socket::Udp),
-            };
-            sockets.extend(opened);
-        }
-        if sockets.is_empty() {
-            return Err(error(EngineErrorKind::System, "no socket could be opened"));
-        }
-        let now = environment.as_ref().map_or_else(Instant::now, |e| e.now());
-        let locals = sockets.iter().map(Socket::local).collect();
-        let sockets: Arc<[Socket]> = sockets.into();
-        let setup = Setup { kind, options, trace: trace.clone(), sockets: locals };
+    ) -> EngineResult<(Arc<Self>, Driver)> {
+        let sockets = links.iter().map(|link| link.local()).collect();
+        let setup = Setup { kind, options, trace: trace.clone(), sockets };
+        let now = call.now();
         let core = contain(|| Core::new(now, setup))
             .map_err(|_| error(EngineErrorKind::Internal, "the engine failed inside"))??;
-        let shared = Arc::new(Self {
-            trace,
-            closed: watch::Sender::new(false),
-            environment,
-            names,
-            gate,
-            tasks,
-            inside: Mutex::new(Some(Inside { core, sockets: sockets.clone(), slow_calls: 0, broken: false })),
-            waker: AtomicWaker::new(),
-            over: Mutex::new(false),
-        });
-        let mut driver = Driver::new(shared.clone(), sockets);
-        let task = std::future::poll_fn(move |cx| driver.poll(cx));
-        let (gate, at_end) = (shared.gate.clone(), shared.clone());
-        shared.tasks.spawn_guarded("driver", task, move || gate.state(PeerState::Failed), move || at_end.task_over());
-        Ok(shared)
+        let inside = Mutex::new(Some(Inside { core, links: links.clone(), slow_calls: 0, broken: false }));
+        let (touched, closed, over) = (AtomicBool::new(true), watch::Sender::new(false), Mutex::new(false));
+        let (waiting, wanted, waits) = (Mutex::default(), Mutex::default(), AtomicBool::new(false));
+        let shared = Arc::new(Self { trace, call, gate, inside, waiting, wanted, waits, touched, closed, over });
+        let driver = Driver::new(shared.clone(), links);
+        Ok((shared, driver))
     }
 
     fn now(&self) -> Instant {
-        self.environment.as_ref().map_or_else(Instant::now, |e| e.now())
+        self.call.now()
+    }
+
+    /// Lets the task look at what was done.
+    fn wake(&self) {
+        self.touched.store(true, Ordering::Release);
+        self.call.wake();
     }
 
     /// Fails once closing has begun.
@@ -216,7 +170,7 @@ impl Shared {
         let now = self.now();
         let done = inside.work(wake, |core| work(core, now));
         if wake || inside.core.has_news() {
-            self.waker.wake();
+            self.wake();
         }
         done.unwrap_or_else(|| Err(error(EngineErrorKind::Internal, "the engine failed inside")))
     }
@@ -226,16 +180,61 @@ impl Shared {
         self.with(true, work)
     }
 
-    /// The same for what changes no deadline.
-    pub(super) fn send<T>(&self, work: impl FnOnce(&mut Core, Instant) -> EngineResult<T>) -> EngineResult<T> {
-        self.with(false, work)
+    /// Sends a packet of media. Whoever is inside is not waited for: then the task sends it, in its order.
+    pub(super) fn send_rtp(&self, packet: rtc::rtp::Packet) -> EngineResult<()> {
+        self.open()?;
+        let Some(mut inside) = self.inside.try_lock() else {
+            let mut waiting = self.waiting.lock();
+            if waiting.len() >= MAX_WAITING {
+                waiting.pop_front();
+            }
+            waiting.push_back(packet);
+            self.waits.store(true, Ordering::Release);
+            drop(waiting);
+            self.wake();
+            return Ok(());
+        };
+        let Some(inside) = inside.as_mut() else { return Err(closed()) };
+        self.send_waiting(inside);
+        let now = self.now();
+        let sent = inside.work(false, |core| core.write_rtp(now, packet));
+        if inside.core.has_news() {
+            self.wake();
+        }
+        sent.unwrap_or_else(|| Err(error(EngineErrorKind::Internal, "the engine failed inside")))
+    }
+
+    /// Asks for a key frame of a stream, with the task's next turn; asked twice until then is asked once.
+    pub(super) fn request_key_frame(&self, ssrc: u32) {
+        let mut wanted = self.wanted.lock();
+        if wanted.len() < MAX_WAITING {
+            wanted.insert(ssrc);
+        }
+        self.waits.store(true, Ordering::Release);
+        drop(wanted);
+        self.wake();
+    }
+
+    /// Sends what had to wait.
+    fn send_waiting(&self, inside: &mut Inside) {
+        if !self.waits.swap(false, Ordering::AcqRel) {
+            return;
+        }
+        let now = self.now();
+        for packet in std::mem::take(&mut *self.waiting.lock()) {
+            // Who sent it is not there any more to hear what became of it.
+            let _ = inside.work(false, |core| core.write_rtp(now, packet));
+        }
+        for ssrc in std::mem::take(&mut *self.wanted.lock()) {
+            let _ = inside.work(false, |core| core.request_key_frame(now, ssrc));
+        }
     }
 
     pub(super) fn look<T>(&self, look: impl FnOnce(&mut Core) -> T) -> EngineResult<T> {
         self.with(false, |core, _| Ok(look(core)))
     }
 
-    /// Starts closing unless that has begun; `closed` tells when it is done.
+    /// Starts closing unless that has begun; the observer hears of its end.
     pub(super) fn start_close(&self) {
         if !self.gate.begin_close() {
             return;
@@ -243,7 +242,7 @@ impl Shared {
         if *self.over.lock() {
             self.ended();
         } else {
-            self.waker.wake();
+            self.wake();
         }
     }
 
@@ -265,8 +264,8 @@ impl Shared {
         unread
     }
 
-    /// The task has ended: as it should, by a panic, or with its runtime.
-    fn task_over(&self) {
+    /// Nobody serves it any more: as it should be, because that failed inside, or because the runtime is gone.
+    fn served(&self) {
         // Whoever hears of it may let the peer connection go: that is over below.
         if !self.gate.is_closing() {
             self.gate.state(PeerState::Failed);
@@ -279,8 +278,8 @@ impl Shared {
 
     /// Finds a server, in a task of its own.
     fn look_up(self: &Arc<Self>, server: usize, host: String, port: u16) {
-        let (shared, names, mut over) = (Arc::downgrade(self), self.names, self.closed.subscribe());
-        self.tasks.spawn("lookup", async move {
+        let (shared, names, mut over) = (Arc::downgrade(self), self.call.names(), self.closed.subscribe());
+        self.call.spawn("lookup", async move {
             let found = tokio::select! {
                 _ = over.wait_for(|over| *over) => return,
                 found = tokio::time::timeout(NAME, lookup::global().find(names, &host)) => found,
@@ -306,13 +305,22 @@ struct Unread {
     waiting: Option<Waiting>,
 }
 
-type Sleeping = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// What became of a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// There was nothing to do.
+    Idle,
+    /// There may be more.
+    Again,
+    /// The peer connection is closed.
+    Over,
+}
 
-/// The task of one peer connection.
-struct Driver {
+/// Serves one peer connection, as a part of the call's task.
+pub(super) struct Driver {
     shared: Arc<Shared>,
-    /// With the errors of each in a row.
-    sockets: Arc<[Socket]>,
+    links: Links,
+    /// Errors of each in a row.
     errors: Vec<u32>,
     news: VecDeque<News>,
     sinks: HashMap<u64, Box<dyn PacketSink>>,
@@ -320,44 +328,74 @@ struct Driver {
     /// Whether there may be messages to take.
     data: bool,
     deadline: Option<Instant>,
-    timer: Option<(Instant, Sleeping)>,
+    mark: Mark,
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.shared.served();
+    }
 }
 
 impl Driver {
-    fn new(shared: Arc<Shared>, sockets: Arc<[Socket]>) -> Self {
+    fn new(shared: Arc<Shared>, links: Links) -> Self {
         Self {
             shared,
-            errors: vec![0; sockets.len()],
-            sockets,
+            errors: vec![0; links.len()],
+            links,
             news: VecDeque::new(),
             sinks: HashMap::new(),
             unread: BTreeMap::new(),
             data: false,
             deadline: None,
-            timer: None,
+            mark: Mark::of_thread(),
         }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.shared.waker.register(cx.waker());
-        // There may have been a call before.
-        self.data |= self.work_timed(false, |core, _| core.has_channels()).unwrap_or(false);
-        loop {
-            self.tell();
-            if self.shared.gate.is_closing() {
-                self.finish();
-                return Poll::Ready(());
-            }
-            let mut any = false;
-            for index in 0..self.sockets.len() {
-                any |= self.receive(cx, index);
-            }
-            any |= self.tick(cx);
-            any |= self.read(cx);
-            if !any {
-                return Poll::Pending;
-            }
+    /// It failed inside, or whoever it told something did.
+    pub(super) fn failed(&self) {
+        self.shared.gate.state(PeerState::Failed);
+    }
+
+    /// Does what there is to do, a little of everything.
+    pub(super) fn turn(&mut self, cx: &mut Context<'_>) -> Turn {
+        self.mark.reached("driver");
+        if self.shared.touched.swap(false, Ordering::AcqRel) {
+            self.data |= self.work_timed(false, |core, _| core.has_channels()).unwrap_or(false);
         }
+        self.tell();
+        if self.shared.gate.is_closing() {
+            self.finish();
+            return Turn::Over;
+        }
+        let mut any = false;
+        for index in 0..self.links.len() {
+            any |= self.receive(cx, index);
+        }
+        any |= self.read(cx);
+        if any {
+            Turn::Again
+        } else {
+            Turn::Idle
+        }
+    }
+
+    /// When [`Driver::due`] is to be called.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// The time is this; what is due is done.
+    pub(super) fn due(&mut self, now: Instant) {
+        if self.deadline.is_none_or(|deadline| deadline > now) {
+            return;
+        }
+        self.work(|core, now| {
+            if core.deadline().is_some_and(|deadline| deadline <= now) {
+                core.timeout(now);
+            }
+        });
+        self.data = true;
     }
 
     fn work<T>(&mut self, work: impl FnOnce(&mut Core, Instant) -> T) -> Option<T> {
@@ -369,6 +407,7 @@ impl Driver {
         let shared = self.shared.clone();
         let mut inside = shared.inside.lock();
         let inside = inside.as_mut()?;
+        shared.send_waiting(inside);
         let now = shared.now();
         let done = inside.work(timed, |core| work(core, now));
         self.deadline = if inside.broken { None } else { inside.core.deadline() };
@@ -378,21 +417,20 @@ impl Driver {
         done
     }
 
-    /// Reads one datagram of a socket; whether there was one.
+    /// Reads one datagram of a link; whether there was one.
     fn receive(&mut self, cx: &mut Context<'_>, index: usize) -> bool {
         if self.errors[index] >= MAX_ERRORS {
             return false;
         }
-        let sockets = self.sockets.clone();
-        let socket = &sockets[index];
-        BUFFER.with_borrow_mut(|buffer| match socket.poll_recv(cx, buffer) {
+        let link = self.links[index].clone();
+        BUFFER.with_borrow_mut(|buffer| match link.poll_recv(cx, buffer) {
             Poll::Pending => false,
             Poll::Ready(Ok((length, from))) => {
                 self.errors[index] = 0;
                 let datagram = &buffer[..length];
                 let media = datagram.first().is_some_and(|first| *first >= 128);
                 self.data |= !media;
-                self.work_timed(!media, |core, now| core.datagram(now, socket.local(), from, datagram));
+                self.work_timed(!media, |core, now| core.datagram(now, link.local(), from, datagram));
                 true
             }
             Poll::Ready(Err(_)) => {
@@ -408,32 +446,6 @@ impl Driver {
         }
     }
 
-    /// Arms the timer; whether it was due.
-    fn tick(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(deadline) = self.deadline else { return false };
-        // One that is early is as good: it looks again.
-        if self.timer.as_ref().is_none_or(|(at, _)| *at > deadline) {
-            let wait = deadline.saturating_duration_since(self.shared.now());
-            let sleep: Sleeping = match &self.shared.environment {
-                Some(environment) => environment.sleep(wait),
-                None => Box::pin(tokio::time::sleep(wait)),
-            };
-            self.timer = Some((deadline, sleep));
-        }
-        let Some((_, sleep)) = &mut self.timer else { return false };
-        if sleep.as_mut().poll(cx).is_pending() {
-            return false;
-        }
-        self.timer = None;
-        self.work(|core, now| {
-            if core.deadline().is_some_and(|deadline| deadline <= now) {
-                core.timeout(now);
-            }
-        });
-        self.data = true;
-        true
-    }
-
     /// Tells what has happened.
     fn tell(&mut self) {
         while let Some(news) = self.news.pop_front() {
@@ -447,7 +459,9 @@ impl Driver {
                     }
                 }
                 News::Came(Came::Track(id, info)) => {
-                    if let Some(sink) = gate.track(info) {
+                    let control = Control { ssrc: info.ssrc, shared: Arc::downgrade(&self.shared) };
+                    if let Some(mut sink) = gate.track(info) {
+                        sink.controlled_by(Arc::new(control));
                         self.sinks.insert(id, sink);
                     }
                 }
@@ -456,6 +470,14 @@ impl Driver {
                         sink.renegotiated(&info);
                     }
                 }
+                News::Came(Came::Report(id, report)) => {
+                    if let Some(sink) = self.sinks.get_mut(&id) {
+                        sink.report(report);
+                    }
+                }
+                // It was told whose it is.
+                News::Came(Came::Feedback(..)) => {}
+                News::Feedback(line, feedback) => line.tell(feedback),
                 News::Came(Came::Gone(id)) => drop(self.sinks.remove(&id)),
                 News::Came(Came::Unassigned { ssrc, packets, new }) => gate.unassigned(ssrc, packets, new),
                 News::Unplayable(info) => gate.unplayable(info),
@@ -511,6 +533,7 @@ impl Driver {
 
     /// The end: unread messages are reported, and everything is released.
     fn finish(&mut self) {
+        self.mark.reached("close");
         let mut lost = self.shared.close_now();
         for (label, unread) in std::mem::take(&mut self.unread) {
             let sum = lost.entry(label).or_default();
@@ -521,5 +544,58 @@ impl Driver {
             self.shared.gate.data_unread(&label, messages, bytes);
         }
         self.sinks.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::tasks::Tasks;
+    use super::*;
+    use crate::lookup::Party;
+
+    struct Nobody;
+
+    impl PeerObserver for Nobody {
+        fn candidate(&self, _: String) {}
+        fn state(&self, _: PeerState) {}
+        fn track(&self, _: RemoteTrackInfo) -> Option<Box<dyn PacketSink>> {
+            None
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn media_waits_for_nobody_and_goes_in_its_order() {
+        let options = PeerOptions { loopback_only: true, ..PeerOptions::default() };
+        let tasks = Tasks::new(tokio::runtime::Handle::current(), Arc::default());
+        let call = Arc::new(Call::new(tasks, None, Party::new()));
+        let shared = call.open(PeerKind::Publisher, options, Arc::new(Nobody)).expect("a peer connection");
+        let packet = |sequence_number| rtc::rtp::Packet {
+            header: rtc::rtp::Header { version: 2, sequence_number, ..Default::default() },
+            payload: Bytes::from_static(b"x"),
+        };
+        {
+            // Somebody works inside for long.
+            let inside = shared.inside.lock();
+            for n in 0..1_000 {
+                assert!(shared.send_rtp(packet(n)).is_ok());
+            }
+            let waiting: Vec<u16> = shared.waiting.lock().iter().map(|p| p.header.sequence_number).collect();
+            assert_eq!(waiting, (1_000 - MAX_WAITING as u16..1_000).collect::<Vec<_>>(), "the newest, in their order");
+            drop(inside);
+        }
+        let gone = async {
+            while shared.waits.load(Ordering::Acquire) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), gone).await.expect("the task sends what waited");
+        assert!(shared.send_rtp(packet(1_000)).is_ok() && shared.waiting.lock().is_empty());
+        let mut over = shared.closed.subscribe();
+        shared.start_close();
+        tokio::time::timeout(Duration::from_secs(20), over.wait_for(|over| *over))
+            .await
+            .expect("closed")
+            .expect("told");
+        assert!(shared.send_rtp(packet(1_001)).is_err());
     }
 }

@@ -60,12 +60,10 @@ async fn sctp_from_a_peer_past_dtls_costs_nothing_where_no_data_is_used() {
     let hostile = Hostile::new().await;
     let hear = Arc::new(Hear::default());
     let options = PeerOptions { loopback_only: true, refuse_data: true, ..PeerOptions::default() };
-    let victim = neighbour.engine.peer(PeerKind::Subscriber, options, hear.clone()).await.expect("a subscriber");
-    victim.set_offer(hostile.offer.clone()).await.expect("the offer is taken");
-    let answer = victim.create_answer().await.expect("an answer");
+    let victim = alone(&neighbour.engine, PeerKind::Subscriber, options, &hear);
+    let answer = victim.answer(&hostile.offer, &[]).expect("an answer").sdp;
     assert!(answer.contains("m=application 0 ") && answer.contains("a=group:BUNDLE 1\r\n"), "{answer}");
     assert!(!answer.contains("sctp-port"), "{answer}");
-    victim.set_local_answer(answer).await.expect("the answer is set");
     until("DTLS", || hostile.seen.secured.load(Ordering::SeqCst) == 1 && hear.has(PeerState::Connected)).await;
     // A busy machine makes gaps of its own: the best of five windows counts. The attack lasts for all of them.
     let allowed = (3 * quiet).max(Duration::from_millis(60));
@@ -88,15 +86,14 @@ async fn sctp_from_a_peer_past_dtls_costs_nothing_where_no_data_is_used() {
     assert!(!hear.has(PeerState::Failed) && hear.channels.lock().is_empty());
     drop(gaps);
     talking.abort();
-    soon("close", victim.close()).await;
+    close(&victim, &hear).await;
     neighbour.close().await;
 }
 
 /// A pair that talks, on the one I/O thread that everybody has.
 async fn talking_neighbour() -> (Pair, tokio::task::JoinHandle<()>, Gaps, Duration) {
     let neighbour = Pair::new().await;
-    let writer = neighbour.publisher.add_audio(spec("mic")).await.expect("a sender");
-    neighbour.negotiate(false, |sdp| sdp).await;
+    let writer = neighbour.negotiate(&wanted(&["mic"]), |sdp| sdp).await.writer("mic");
     neighbour.connected().await;
     send_until(&writer, 1, || !neighbour.heard.packets(0).is_empty()).await;
     let talking = tokio::spawn(async move {
@@ -104,7 +101,7 @@ async fn talking_neighbour() -> (Pair, tokio::task::JoinHandle<()>, Gaps, Durati
         for i in 1_000u16.. {
             tick.tick().await;
             let payload = Bytes::from_static(b"neighbour");
-            let _ = writer.write(i, u32::from(i) * 960, false, None, payload).await;
+            let _ = writer.send(RtpOut { sequence: i, timestamp: u32::from(i) * 960, payload, ..RtpOut::default() });
         }
     });
     let gaps = Gaps::watch(neighbour.heard.clone());
@@ -127,11 +124,9 @@ async fn eight_hostile_peers_fail_and_a_neighbour_is_heard_on() {
         let hostile = elsewhere.spawn(Hostile::with(plan, Duration::from_millis(4))).await.expect("an attacker");
         let hear = Arc::new(Hear::default());
         let options = PeerOptions { loopback_only: true, ..PeerOptions::default() };
-        let victim = neighbour.engine.peer(PeerKind::Subscriber, options, hear.clone()).await.expect("a subscriber");
-        victim.set_offer(hostile.offer.clone()).await.expect("the offer is taken");
-        let answer = victim.create_answer().await.expect("an answer");
+        let victim = alone(&neighbour.engine, PeerKind::Subscriber, options, &hear);
+        let answer = victim.answer(&hostile.offer, &[]).expect("an answer").sdp;
         assert!(!answer.contains("m=application 0 "), "{answer}");
-        victim.set_local_answer(answer).await.expect("the answer is set");
         hostiles.push(hostile);
         victims.push((plan, victim, hear));
     }
@@ -161,7 +156,7 @@ async fn eight_hostile_peers_fail_and_a_neighbour_is_heard_on() {
     drop((gaps, hostiles));
     talking.abort();
     for (_, victim, hear) in &victims {
-        soon("close", victim.close()).await;
+        close(victim, hear).await;
         assert_eq!(hear.count(PeerState::Closed), 1);
     }
     neighbour.close().await;
@@ -174,18 +169,14 @@ async fn an_offer_of_nothing_but_data_is_answered_and_refused() {
     let engine = WebRtcEngine::new();
     let hear = Arc::new(Hear::default());
     let options = PeerOptions { loopback_only: true, refuse_data: true, ..PeerOptions::default() };
-    let peer = engine.peer(PeerKind::Subscriber, options, hear.clone()).await.expect("a subscriber");
+    let peer = alone(&engine, PeerKind::Subscriber, options, &hear);
     let hostile = Hostile::new().await;
     let (data, audio) = hostile.offer.split_once("m=audio").expect("two m-lines");
-    peer.set_offer(data.replace("BUNDLE 0 1", "BUNDLE 0")).await.expect("the offer is taken");
-    let answer = peer.create_answer().await.expect("an answer");
+    let answer = peer.answer(&data.replace("BUNDLE 0 1", "BUNDLE 0"), &[]).expect("an answer").sdp;
     assert!(answer.contains("m=application 0 ") && !answer.contains("candidate"), "{answer}");
-    peer.set_local_answer(answer).await.expect("the answer is set");
     // Audio joins; only now there is something to connect.
-    peer.set_offer(format!("{data}m=audio{audio}")).await.expect("the offer is taken");
-    let answer = peer.create_answer().await.expect("an answer");
+    let answer = peer.answer(&format!("{data}m=audio{audio}"), &[]).expect("an answer").sdp;
     assert_eq!(crate::rtc::sdp::mids(&answer), ["0", "1"]);
-    peer.set_local_answer(answer).await.expect("the answer is set");
     until("DTLS", || hostile.seen.secured.load(Ordering::SeqCst) == 1 && hear.has(PeerState::Connected)).await;
-    soon("close", peer.close()).await;
+    close(&peer, &hear).await;
 }

@@ -4,13 +4,19 @@
 //! Part of the engine's module: an interceptor, so that only packets are seen that the SFU has sent; the engine's own
 //! search for tracks behind it has nothing to find. Must not know: negotiation beyond the m-lines in force, who hears.
 
-use super::super::engine::{MediaKind, RemoteTrackInfo, RtpPacket};
+use super::super::engine::{MediaKind, RemoteTrackInfo, RtpPacket, SenderReport, TrackFeedback};
 use super::super::sdp::Receiving;
 use super::media::OPUS;
+use crate::media::clock::NtpTime;
 use parking_lot::Mutex;
 use rtc::interceptor::{
     Interceptor, Packet, ReceiverReportBuilder, ReceiverReportInterceptor, StreamInfo, TaggedPacket,
 };
+use rtc::rtcp;
+use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
+use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
+use rtc::rtcp::payload_feedbacks::receiver_estimated_maximum_bitrate::ReceiverEstimatedMaximumBitrate;
+use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
 use std::collections::{HashMap, VecDeque};
@@ -25,6 +31,9 @@ const TELL_PACKETS: u32 = 50;
 /// The stream of an m-line that names none may be followed by another one after so much silence.
 const SILENT: Duration = Duration::from_millis(100);
 
+/// Reports of ours that are remembered, for the round trip: of as many streams or seconds.
+const MAX_REPORTED: usize = 64;
+
 /// What became of packets, in their order.
 #[derive(Debug)]
 pub(super) enum Came {
@@ -33,6 +42,10 @@ pub(super) enum Came {
     Renegotiated(u64, RemoteTrackInfo),
     Gone(u64),
     Packet(u64, RtpPacket),
+    /// What a stream's sender says of its clocks.
+    Report(u64, SenderReport),
+    /// What is said of the sender with this SSRC.
+    Feedback(u32, TrackFeedback),
     Unassigned {
         ssrc: u32,
         packets: u64,
@@ -72,6 +85,8 @@ pub(super) struct Inbound {
     strangers: Vec<Stranger>,
     came: VecDeque<Came>,
     report: Option<ReceiverReportInterceptor>,
+    /// The middle of the wall clock in sender reports that went out lately, and when that was.
+    reported: VecDeque<(u32, Instant)>,
 }
 
 impl Inbound {
@@ -239,18 +254,89 @@ impl Inbound {
         match self.stream(&packet.header, now) {
             Some(id) => {
                 let rtc::rtp::Packet { header, payload } = packet;
+                let line = self.sources.get(&header.ssrc).and_then(|source| self.lines.get(source.line));
+                let extension = |id: u8| (id > 0).then(|| header.get_extension(id)).flatten();
+                let level = line.and_then(|line| extension(line.level_extension)?.first().copied());
+                let capture = line.and_then(|line| extension(line.capture_extension)?.first_chunk().copied());
                 let packet = RtpPacket {
                     sequence: header.sequence_number,
                     timestamp: header.timestamp,
                     ssrc: header.ssrc,
                     payload_type: header.payload_type,
                     marker: header.marker,
+                    level: level.map(|level| (level & 0x7f, level & 0x80 != 0)),
+                    capture_time: capture.map(|bytes| NtpTime(u64::from_be_bytes(bytes))),
+                    arrival: Duration::ZERO,
                     payload,
                 };
                 self.came.push_back(Came::Packet(id, packet));
             }
             None if packet.payload.is_empty() || self.sources.contains_key(&packet.header.ssrc) => {}
             None => self.stranger(packet.header.ssrc, now),
+        }
+    }
+}
+
+/// The middle of a wall clock's 64 bits: as reports name it (RFC 3550 section 6.4.1).
+fn middle(ntp: u64) -> u32 {
+    (ntp >> 16) as u32
+}
+
+impl Inbound {
+    /// What others say of their streams and of ours.
+    fn rtcp(&mut self, packets: &[Box<dyn rtcp::Packet>], now: Instant) {
+        for packet in packets {
+            let packet = packet.as_any();
+            if let Some(sr) = packet.downcast_ref::<rtcp::sender_report::SenderReport>() {
+                let report = SenderReport { ntp: NtpTime(sr.ntp_time), rtp_time: sr.rtp_time };
+                let open = self.sources.get(&sr.ssrc).and_then(|source| source.open);
+                self.came.extend(open.map(|id| Came::Report(id, report)));
+                self.reception(&sr.reports, now);
+            } else if let Some(rr) = packet.downcast_ref::<rtcp::receiver_report::ReceiverReport>() {
+                self.reception(&rr.reports, now);
+            } else if let Some(pli) = packet.downcast_ref::<PictureLossIndication>() {
+                self.came.push_back(Came::Feedback(pli.media_ssrc, TrackFeedback::KeyFrame));
+            } else if let Some(fir) = packet.downcast_ref::<FullIntraRequest>() {
+                let asked = fir.fir.iter().map(|entry| Came::Feedback(entry.ssrc, TrackFeedback::KeyFrame));
+                self.came.extend(asked);
+            } else if let Some(nack) = packet.downcast_ref::<TransportLayerNack>() {
+                let count: u32 = nack.nacks.iter().map(|pair| 1 + pair.lost_packets.count_ones()).sum();
+                self.came.push_back(Came::Feedback(nack.media_ssrc, TrackFeedback::Nack(count)));
+            } else if let Some(remb) = packet.downcast_ref::<ReceiverEstimatedMaximumBitrate>() {
+                // Saturates; NaN is 0.
+                let bitrate = TrackFeedback::Bitrate(remb.bitrate as u64);
+                self.came.extend(remb.ssrcs.iter().map(|ssrc| Came::Feedback(*ssrc, bitrate)));
+            }
+        }
+    }
+
+    fn reception(&mut self, reports: &[rtcp::reception_report::ReceptionReport], now: Instant) {
+        for report in reports {
+            let sent = self.reported.iter().find(|(middle, _)| *middle == report.last_sender_report);
+            let round_trip = sent.filter(|_| report.last_sender_report > 0).map(|(_, at)| {
+                // In 65,536ths of a second.
+                let held = Duration::from_micros((u64::from(report.delay) * 1_000_000) >> 16);
+                now.saturating_duration_since(*at).saturating_sub(held)
+            });
+            let feedback = TrackFeedback::Report {
+                fraction_lost: report.fraction_lost,
+                // 24 bits with a sign.
+                total_lost: (report.total_lost << 8) as i32 >> 8,
+                jitter: report.jitter,
+                round_trip,
+            };
+            self.came.push_back(Came::Feedback(report.ssrc, feedback));
+        }
+    }
+
+    /// A report of ours goes out.
+    fn reports(&mut self, packets: &[Box<dyn rtcp::Packet>], now: Instant) {
+        for packet in packets {
+            let Some(sr) = packet.as_any().downcast_ref::<rtcp::sender_report::SenderReport>() else { continue };
+            if self.reported.len() >= MAX_REPORTED {
+                self.reported.pop_front();
+            }
+            self.reported.push_back((middle(sr.ntp_time), now));
         }
     }
 }
@@ -278,15 +364,19 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Tap {
         let mut inbound = self.inbound.lock();
         let now = packet.now;
         let Some(report) = &mut inbound.report else {
-            if let Packet::Rtp(packet) = packet.message.packet {
-                inbound.rtp(packet, now);
+            match packet.message.packet {
+                Packet::Rtp(packet) => inbound.rtp(packet, now),
+                Packet::Rtcp(packets) => inbound.rtcp(&packets, now),
+                _ => {}
             }
             return Ok(());
         };
         report.handle_read(packet)?;
         while let Some(packet) = inbound.report.as_mut().and_then(|report| report.poll_read()) {
-            if let Packet::Rtp(packet) = packet.message.packet {
-                inbound.rtp(packet, now);
+            match packet.message.packet {
+                Packet::Rtp(packet) => inbound.rtp(packet, now),
+                Packet::Rtcp(packets) => inbound.rtcp(&packets, now),
+                _ => {}
             }
         }
         Ok(())
@@ -297,6 +387,9 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Tap {
     }
 
     fn handle_write(&mut self, packet: TaggedPacket) -> Result<(), Error> {
+        if let Packet::Rtcp(packets) = &packet.message.packet {
+            self.inbound.lock().reports(packets, packet.now);
+        }
         self.write.push_back(packet);
         Ok(())
     }
@@ -356,6 +449,8 @@ mod tests {
             Came::Renegotiated(id, _) => format!("renegotiated {id}"),
             Came::Gone(id) => format!("gone {id}"),
             Came::Packet(id, _) => format!("packet {id}"),
+            Came::Report(id, report) => format!("report {id} {} {}", report.ntp.0, report.rtp_time),
+            Came::Feedback(ssrc, feedback) => format!("feedback {ssrc} {feedback:?}"),
             Came::Unassigned { ssrc, new, .. } => format!("unassigned {ssrc} {new}"),
         };
         std::iter::from_fn(|| inbound.take()).map(word).collect()
@@ -386,6 +481,114 @@ mod tests {
         assert_eq!(told(&mut inbound), ["unassigned 2 false"]);
         inbound.rtp(packet(4, ""), at(440));
         assert_eq!(told(&mut inbound), ["track 3 b 4", "packet 3"], "there is only one that it can be");
+    }
+
+    #[test]
+    fn reports_and_requests_reach_whom_they_are_about() {
+        use rtc::rtcp::receiver_report::ReceiverReport;
+        use rtc::rtcp::reception_report::ReceptionReport;
+        use rtc::rtcp::sender_report::SenderReport;
+        use rtc::rtcp::transport_feedbacks::transport_layer_nack::NackPair;
+        let begun = Instant::now();
+        let mut inbound = Inbound::default();
+        inbound.set(vec![line("a", &[7])]);
+        inbound.rtp(packet(7, ""), begun);
+        assert_eq!(told(&mut inbound).len(), 2);
+        let sent = |ssrc, ntp_time| -> Box<dyn rtcp::Packet> {
+            Box::new(SenderReport { ssrc, ntp_time, rtp_time: 960, ..SenderReport::default() })
+        };
+        inbound.rtcp(&[sent(7, 5), sent(8, 6)], begun);
+        assert_eq!(told(&mut inbound), ["report 1 5 960"], "of a stream that is open");
+        // Reports of ours, and what is said of them: a tenth of a second was waited for the answer.
+        (0..10 * MAX_REPORTED as u64).for_each(|n| inbound.reports(&[sent(99, n << 16)], begun));
+        assert_eq!(inbound.reported.len(), MAX_REPORTED);
+        let last = 10 * MAX_REPORTED as u32 - 1;
+        for (last_sender_report, delay, trip) in
+            [(last, 6_554, Some(50)), (last, u32::MAX, Some(0)), (0, 0, None), (1, 0, None)]
+        {
+            let report = ReceptionReport {
+                ssrc: 99,
+                fraction_lost: 64,
+                total_lost: 0xff_ffff,
+                jitter: 48,
+                last_sender_report,
+                delay,
+                ..ReceptionReport::default()
+            };
+            let reports: Box<dyn rtcp::Packet> =
+                Box::new(ReceiverReport { reports: vec![report], ..ReceiverReport::default() });
+            inbound.rtcp(&[reports], begun + Duration::from_millis(150));
+            let Some(Came::Feedback(99, said)) = inbound.take() else { panic!("nothing is told") };
+            let TrackFeedback::Report { fraction_lost, total_lost, jitter, round_trip } = said else {
+                panic!("{said:?}")
+            };
+            assert_eq!((fraction_lost, total_lost, jitter), (64, -1, 48));
+            assert_eq!(round_trip.map(|trip| (trip.as_micros() + 500) / 1_000), trip);
+        }
+        let nacks = vec![NackPair { packet_id: 5, lost_packets: 0b101 }];
+        let all: [Box<dyn rtcp::Packet>; 3] = [
+            Box::new(PictureLossIndication { sender_ssrc: 0, media_ssrc: 99 }),
+            Box::new(TransportLayerNack { sender_ssrc: 0, media_ssrc: 99, nacks }),
+            Box::new(ReceiverEstimatedMaximumBitrate { sender_ssrc: 0, bitrate: f32::NAN, ssrcs: vec![99, 7] }),
+        ];
+        inbound.rtcp(&all, begun);
+        let told = told(&mut inbound);
+        assert_eq!(told[..2], ["feedback 99 KeyFrame", "feedback 99 Nack(3)"]);
+        assert_eq!(told[2..], ["feedback 99 Bitrate(0)", "feedback 7 Bitrate(0)"]);
+    }
+
+    #[test]
+    fn what_a_packets_header_says_comes_along() {
+        let now = Instant::now();
+        let mut inbound = Inbound::default();
+        inbound.set(vec![Receiving { level_extension: 1, capture_extension: 2, ..line("a", &[7]) }]);
+        let mut came = |extensions: &[(u8, &'static [u8])]| {
+            let mut packet = packet(7, "");
+            for &(id, bytes) in extensions {
+                packet.header.set_extension(id, Bytes::from_static(bytes)).expect("an extension");
+            }
+            inbound.rtp(packet, now);
+            std::iter::from_fn(|| inbound.take())
+                .find_map(|came| match came {
+                    Came::Packet(_, packet) => Some((packet.level, packet.capture_time)),
+                    _ => None,
+                })
+                .expect("a packet")
+        };
+        assert_eq!(came(&[]), (None, None));
+        assert_eq!(came(&[(1, &[0x80 | 30])]), (Some((30, true)), None));
+        let capture = &[0, 0, 0, 9, 0x80, 0, 0, 0];
+        assert_eq!(came(&[(1, &[127]), (2, capture)]), (Some((127, false)), Some(NtpTime(9 << 32 | 1 << 31))));
+        // Too short, and one that was not negotiated.
+        assert_eq!(came(&[(2, &[1, 2, 3]), (5, capture)]), (None, None));
+    }
+
+    #[test]
+    fn a_rid_names_an_m_line_where_no_mid_does() {
+        let now = Instant::now();
+        let with_rid = |ssrc, rid: &'static str| {
+            let mut packet = packet(ssrc, "");
+            packet.header.set_extension(5, Bytes::from_static(rid.as_bytes())).expect("an extension");
+            packet
+        };
+        let simulcast = |mid: &str, rids: [&str; 2]| {
+            let rids = rids.map(str::to_owned).to_vec();
+            Receiving { rids, rid_extension: 5, ..line(mid, &[]) }
+        };
+        let mut inbound = Inbound::default();
+        inbound.set(vec![line("a", &[]), simulcast("b", ["hi", "lo"]), simulcast("c", ["lo", "top"])]);
+        inbound.rtp(with_rid(1, "hi"), now);
+        inbound.rtp(packet(1, ""), now);
+        inbound.rtp(with_rid(2, "top"), now);
+        assert_eq!(told(&mut inbound), ["track 1 b 1", "packet 1", "packet 1", "track 2 c 2", "packet 2"]);
+        inbound.rtp(with_rid(3, "lo"), now);
+        inbound.rtp(with_rid(4, "nobody's"), now);
+        assert_eq!(told(&mut inbound), ["unassigned 3 false", "unassigned 4 false"], "of two m-lines, and of none");
+        // With a mid as well it is clear.
+        let mut named = with_rid(3, "lo");
+        named.header.set_extension(4, Bytes::from_static(b"c")).expect("an extension");
+        inbound.rtp(named, now);
+        assert_eq!(told(&mut inbound), ["track 3 c 3", "packet 3"], "beside the other layer of its m-line");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Part of the engine's module. Must not know: negotiation, packets.
 
 use super::super::engine::{PeerOptions, MAX_DATA_MESSAGE};
+use super::super::sdp::{CAPTURE_EXTENSION, LEVEL_EXTENSION};
 use super::inbound::{Inbound, Tap};
 use crate::core::model::{IceServer, PeerKind};
 use parking_lot::Mutex;
@@ -26,7 +27,6 @@ const PUBLISHER_TICK: Duration = Duration::from_millis(5);
 const PUBLISHER_MAX_CHECKS: u16 = 6000;
 /// How long a pair with an address that no candidate named waits for a better one.
 const PRFLX_WAIT: Duration = Duration::from_millis(20);
-pub(super) const AUDIO_LEVEL_URI: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
 pub(super) const OPUS: &str = "audio/opus";
 pub(super) const RED: &str = "audio/red";
 const OPUS_PAYLOAD: u8 = 111;
@@ -183,13 +183,14 @@ pub(super) fn media_engine(
             media.register_codec(RTCRtpCodecParameters { rtp_codec, payload_type }, RtpCodecKind::Video)?;
         }
     }
-    let level = RTCRtpHeaderExtensionCapability { uri: AUDIO_LEVEL_URI.to_owned() };
+    let level = RTCRtpHeaderExtensionCapability { uri: LEVEL_EXTENSION.to_owned() };
     media.register_header_extension(level, RtpCodecKind::Audio, None)?;
     let mut registry = Registry::new().with(Slot::from(100), Tap::new(inbound.clone()));
     match kind {
         PeerKind::Publisher => registry = registry.with(Slot::SenderReport, SenderReportBuilder::new().build()),
         PeerKind::Subscriber => {
-            for uri in [rtc::sdp::extmap::SDES_MID_URI, rtc::sdp::extmap::SDES_RTP_STREAM_ID_URI] {
+            use rtc::sdp::extmap::{SDES_MID_URI, SDES_RTP_STREAM_ID_URI};
+            for uri in [SDES_MID_URI, SDES_RTP_STREAM_ID_URI, CAPTURE_EXTENSION] {
                 for kind in [RtpCodecKind::Audio, RtpCodecKind::Video] {
                     let uri = RTCRtpHeaderExtensionCapability { uri: uri.to_owned() };
                     media.register_header_extension(uri, kind, None)?;

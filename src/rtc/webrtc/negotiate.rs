@@ -5,9 +5,10 @@
 use super::super::candidate::{self, Remote};
 use super::super::engine::*;
 use super::super::refuse::{self, Refused};
-use super::super::sdp::{self, Receiving};
+use super::super::sdp;
+use super::channels::NewChannel;
 use super::core::{Core, News};
-use super::media::{opus, AUDIO_LEVEL_URI, OPUS};
+use super::media::{opus, OPUS};
 use super::writer::Line;
 use super::{described, error};
 use rtc::media_stream::MediaStreamTrack;
@@ -31,23 +32,11 @@ pub(super) struct Negotiation {
     senders: Vec<Sender>,
     /// Whether there is something to offer: a sender or a data channel was added, ever.
     pub(super) offers: bool,
-    remote_offer: String,
-    /// What comes when the offer under way is answered.
-    receiving: Vec<Receiving>,
-    /// What the engine was not shown of it, and whether that is all.
-    refused: Refused,
-    all_refused: bool,
-    /// The answer as we sent it and as the engine wrote it; it takes back only its own.
-    answer: Option<(String, String)>,
     remote_ufrag: String,
     /// Whether a negotiation was finished, ever.
     done: bool,
-    /// Whether the engine's object is a new one to which candidates must be given again.
-    reopened: bool,
-    /// Candidates taken for the other side's current ICE generation, and their texts until the first negotiation is
-    /// finished.
+    /// Candidates taken for the other side's current ICE generation.
     trickled: usize,
-    kept: Vec<String>,
     /// M-lines reported as unplayable: mid, stream and track.
     foreign_told: HashSet<(String, String, String)>,
 }
@@ -55,6 +44,23 @@ pub(super) struct Negotiation {
 struct Sender {
     spec: AudioSenderSpec,
     line: Arc<Line>,
+    /// An offer with it was given.
+    offered: bool,
+}
+
+/// An offer as the rest of the module makes handles of it.
+pub(super) struct Offered {
+    pub(super) sdp: String,
+    pub(super) mids: Vec<String>,
+    pub(super) senders: Vec<(String, Arc<Line>)>,
+    pub(super) channels: Vec<(String, NewChannel)>,
+}
+
+impl Negotiation {
+    /// The sender with this SSRC.
+    pub(super) fn line(&self, ssrc: u32) -> Option<Arc<Line>> {
+        self.senders.iter().find(|sender| sender.line.ssrc == ssrc).map(|sender| sender.line.clone())
+    }
 }
 
 fn called<T>(kind: EngineErrorKind, what: &str, result: Made<T>) -> EngineResult<T> {
@@ -86,7 +92,7 @@ impl Core {
         };
         let add = self.pc.add_transceiver_from_track(track, Some(init));
         called(EngineErrorKind::Internal, "add a sender", add)?;
-        self.negotiation.senders.push(Sender { spec, line });
+        self.negotiation.senders.push(Sender { spec, line, offered: false });
         self.negotiation.offers = true;
         self.settle(now);
         Ok(())
@@ -134,15 +140,9 @@ impl Core {
         let n = &mut self.negotiation;
         if n.remote_ufrag != ufrag {
             n.remote_ufrag = ufrag.to_owned();
-            (n.trickled, n.kept) = (0, Vec::new());
+            n.trickled = 0;
         }
         Ok(prepared)
-    }
-
-    /// Notes that both descriptions are set.
-    fn finished(&mut self) {
-        self.negotiation.done = true;
-        self.negotiation.kept = Vec::new();
     }
 
     /// Drops what is pending, as the engine sees it.
@@ -151,7 +151,6 @@ impl Core {
         if remote && !self.negotiation.done && !self.negotiation.offers {
             // The engine starts its transports with the first offer and refuses to start them for
             // another. Nothing was said yet that binds this side: begin anew.
-            self.negotiation.reopened = true;
             return self.reopen(now);
         }
         let rollback = || called(EngineErrorKind::Internal, "roll back", RTCSessionDescription::rollback(None));
@@ -165,14 +164,54 @@ impl Core {
         called(EngineErrorKind::Internal, "roll back", undone)
     }
 
-    pub(super) fn rollback(&mut self, now: Instant) -> EngineResult<()> {
-        (self.negotiation.answer, self.negotiation.all_refused) = (None, false);
-        let undone = self.undo(now);
-        self.settle(now);
-        undone
+    /// Makes the publisher what is wanted, and offers that.
+    pub(super) fn offer(&mut self, now: Instant, wanted: &Wanted) -> EngineResult<Offered> {
+        let twice = |(n, spec): (usize, &AudioSenderSpec)| {
+            wanted.senders[..n].iter().any(|before| before.track_id == spec.track_id)
+        };
+        if wanted.senders.iter().enumerate().any(twice) {
+            return Err(error(EngineErrorKind::Invalid, "the track id is taken"));
+        }
+        self.undo(now)?;
+        let is_wanted = |sender: &&Sender| wanted.senders.iter().any(|spec| spec.track_id == sender.spec.track_id);
+        let gone = self.negotiation.senders.iter().filter(|sender| !is_wanted(sender));
+        for track_id in gone.map(|sender| sender.spec.track_id.clone()).collect::<Vec<_>>() {
+            self.remove_audio(now, &track_id)?;
+        }
+        for spec in &wanted.senders {
+            if !self.negotiation.senders.iter().any(|sender| sender.spec.track_id == spec.track_id) {
+                let ssrc = getrandom::u32().map_err(|_| error(EngineErrorKind::System, "no randomness"))?.max(1);
+                self.add_audio(now, spec.clone(), Arc::new(Line::new(ssrc, spec.red)))?;
+            }
+        }
+        for spec in &wanted.channels {
+            self.want_channel(now, spec)?;
+        }
+        let created = self.create_offer(now, wanted.ice_restart);
+        if created.is_err() {
+            let _ = self.undo(now);
+            self.settle(now);
+        }
+        let (sdp, offered) = created?;
+        let mid = |spec: &AudioSenderSpec| {
+            let found = offered.iter().find(|(track_id, _)| *track_id == spec.track_id);
+            found.map(|(_, mid)| mid.clone()).unwrap_or_default()
+        };
+        let mids = wanted.senders.iter().map(mid).collect();
+        let new = |sender: &mut Sender| {
+            let new = !std::mem::replace(&mut sender.offered, true);
+            new.then(|| (sender.spec.track_id.clone(), sender.line.clone()))
+        };
+        let senders = self.negotiation.senders.iter_mut().filter_map(new).collect();
+        Ok(Offered { sdp, mids, senders, channels: self.channels.take_new() })
     }
 
-    pub(super) fn offer(&mut self, now: Instant, ice_restart: bool) -> EngineResult<LocalOffer> {
+    /// Offers what there is; with the mid of each sender by its track id.
+    pub(super) fn create_offer(
+        &mut self,
+        now: Instant,
+        ice_restart: bool,
+    ) -> EngineResult<(String, Vec<(String, String)>)> {
         if !self.negotiation.offers {
             return Err(error(EngineErrorKind::Invalid, "there is nothing to offer"));
         }
@@ -182,11 +221,8 @@ impl Core {
             let offer = called(EngineErrorKind::Internal, "create an offer", self.pc.create_offer(options))?;
             let text = offer.sdp.clone();
             self.note_local(&text);
-            if let Err(e) = self.pc.set_local_description(now, offer) {
-                let _ = self.undo(now);
-                self.settle(now);
-                return Err(described(EngineErrorKind::Internal, "set the offer", &e));
-            }
+            let set = self.pc.set_local_description(now, offer);
+            called(EngineErrorKind::Internal, "set the offer", set)?;
             // The engine numbers new senders on from what rolled back offers used up, but the data
             // channels by how many m-lines there are: both may get the same mid. After another
             // rollback they do not.
@@ -212,10 +248,10 @@ impl Core {
             if spec.red == 0 {
                 without_red.push(mid.clone());
             }
-            mids.push(mid);
+            mids.push((spec.track_id, mid));
         }
         let text = sdp::without_red(&sdp::describe_senders(&text, &described), &without_red);
-        Ok(LocalOffer { sdp: sdp::offer_passive(&text), mids })
+        Ok((sdp::offer_passive(&text), mids))
     }
 
     pub(super) fn set_answer(&mut self, now: Instant, sdp: &str) -> EngineResult<()> {
@@ -230,7 +266,7 @@ impl Core {
         let answer = called(EngineErrorKind::Invalid, "read the answer", RTCSessionDescription::answer(sdp.clone()))?;
         let set = self.pc.set_remote_description(now, answer);
         called(EngineErrorKind::Invalid, "use the answer", set)?;
-        self.finished();
+        self.negotiation.done = true;
         let senders: Vec<(AudioSenderSpec, Arc<Line>)> =
             self.negotiation.senders.iter().map(|sender| (sender.spec.clone(), sender.line.clone())).collect();
         for (spec, line) in senders {
@@ -250,7 +286,7 @@ impl Core {
         let Some(mut sender) = self.pc.rtp_sender(id.into()).filter(|_| sends) else { return line.stop() };
         let parameters = sender.get_parameters().rtp_parameters.clone();
         let codec = parameters.codecs.iter().find(|c| c.rtp_codec.mime_type.eq_ignore_ascii_case(OPUS));
-        let level = parameters.header_extensions.iter().find(|extension| extension.uri == AUDIO_LEVEL_URI);
+        let level = parameters.header_extensions.iter().find(|extension| extension.uri == sdp::LEVEL_EXTENSION);
         // Nothing is sent that the engine has not agreed to.
         let red = red.filter(|red| parameters.codecs.iter().any(|c| c.payload_type == *red)).unwrap_or(0);
         match codec {
@@ -259,90 +295,78 @@ impl Core {
         }
     }
 
-    pub(super) fn set_offer(&mut self, now: Instant, sdp: String) -> EngineResult<()> {
-        self.negotiation.answer = None;
-        let mut prepared = self.remote(&sdp)?;
-        let n = &mut self.negotiation;
-        (n.refused, n.all_refused) = (Refused::default(), false);
+    /// Takes an offer with its candidates, and answers it: all of it, or nothing.
+    pub(super) fn answer(&mut self, now: Instant, offer: &str, candidates: &[String]) -> EngineResult<LocalAnswer> {
+        self.undo(now)?;
+        let answered = self.answer_offer(now, offer);
+        if answered.is_err() {
+            let _ = self.undo(now);
+        }
+        let mut answer = match answered {
+            Ok(sdp) => LocalAnswer { sdp, refused: 0 },
+            Err(failed) => {
+                self.settle(now);
+                return Err(failed);
+            }
+        };
+        for json in candidates {
+            answer.refused += usize::from(self.take_candidate(json).is_err());
+        }
+        self.settle(now);
+        Ok(answer)
+    }
+
+    fn answer_offer(&mut self, now: Instant, offer: &str) -> EngineResult<String> {
+        let mut prepared = self.remote(offer)?;
+        let mut refused = Refused::default();
         if self.setup.options.refuse_data {
-            let (left, refused) = refuse::without_data(&prepared);
-            n.refused = refused;
-            let Some(left) = left else {
-                (n.remote_offer, n.all_refused) = (sdp, true);
-                return Ok(());
-            };
+            let left;
+            (left, refused) = refuse::without_data(&prepared);
+            // Of what is left the engine need not know anything.
+            let Some(left) = left else { return Ok(refused.refuse_all()) };
             prepared = left;
         }
         self.note_foreign(&prepared);
         let receiving = sdp::receiving(&prepared);
-        let unheard = sdp::recvonly_mids(&sdp);
-        if self.negotiation.senders.is_empty() && !unheard.is_empty() {
+        let unheard = sdp::recvonly_mids(offer);
+        let sends = !self.negotiation.senders.is_empty();
+        if !sends && !unheard.is_empty() {
             // For an m-line that begins like this, because its track went before it was offered, the engine
             // makes a sender, and never receives on it. We have nothing to send: let it begin as inactive.
             let all: Vec<usize> = self.pc.get_transceivers().collect();
             let mid = |id| self.pc.rtp_transceiver(id).and_then(|transceiver| transceiver.mid().clone());
             let known: Vec<String> = all.into_iter().filter_map(mid).collect();
-            let new: Vec<&str> = unheard.into_iter().filter(|mid| !known.iter().any(|k| k == mid)).collect();
+            let new: Vec<&str> = unheard.iter().copied().filter(|mid| !known.iter().any(|k| k == mid)).collect();
             prepared = sdp::inactive(&prepared, &new);
         }
         let prepared = sdp::with_ssrcs(&prepared);
-        let offer = called(EngineErrorKind::Invalid, "read the offer", RTCSessionDescription::offer(prepared))?;
-        if let Err(e) = self.pc.set_remote_description(now, offer) {
-            let _ = self.undo(now);
-            self.settle(now);
-            return Err(described(EngineErrorKind::Invalid, "use the offer", &e));
-        }
-        (self.negotiation.remote_offer, self.negotiation.receiving) = (sdp, receiving);
-        if std::mem::take(&mut self.negotiation.reopened) {
-            for candidate in self.negotiation.kept.clone() {
-                let init = RTCIceCandidateInit { candidate, ..Default::default() };
-                let add = self.pc.add_remote_candidate(init);
-                called(EngineErrorKind::Invalid, "use a candidate again", add)?;
-            }
-        }
-        self.settle(now);
-        Ok(())
-    }
-
-    pub(super) fn create_answer(&mut self) -> EngineResult<String> {
-        let n = &mut self.negotiation;
-        if n.all_refused {
-            let ours = n.refused.refuse_all();
-            n.answer = Some((ours.clone(), String::new()));
-            return Ok(ours);
-        }
+        let remote = called(EngineErrorKind::Invalid, "read the offer", RTCSessionDescription::offer(prepared))?;
+        let set = self.pc.set_remote_description(now, remote);
+        called(EngineErrorKind::Invalid, "use the offer", set)?;
         let answer = called(EngineErrorKind::Invalid, "create an answer", self.pc.create_answer(None))?;
-        let mut ours = sdp::mirror_stereo(&n.remote_offer, &answer.sdp);
-        if n.senders.is_empty() {
-            ours = sdp::inactive(&ours, &sdp::recvonly_mids(&n.remote_offer));
+        let mut ours = sdp::mirror_stereo(offer, &answer.sdp);
+        if !sends {
+            ours = sdp::inactive(&ours, &unheard);
         }
         // Nobody here plays video: it is not to be sent.
-        ours = n.refused.refuse(&sdp::inactive(&ours, &sdp::video_mids(&n.remote_offer)));
-        n.answer = Some((ours.clone(), answer.sdp));
+        ours = refused.refuse(&sdp::inactive(&ours, &sdp::video_mids(offer)));
+        self.note_local(&ours);
+        // The engine takes only what it wrote itself.
+        let set = self.pc.set_local_description(now, answer);
+        called(EngineErrorKind::Invalid, "set the answer", set)?;
+        self.negotiation.done = true;
+        self.inbound.lock().set(receiving);
+        self.described_locally(now);
         Ok(ours)
     }
 
-    pub(super) fn set_local_answer(&mut self, now: Instant, sdp: &str) -> EngineResult<()> {
-        let engines = match self.negotiation.answer.take() {
-            Some((ours, engines)) if sdp == ours => engines,
-            _ => return Err(error(EngineErrorKind::Invalid, "not the answer that was created last")),
-        };
-        if std::mem::take(&mut self.negotiation.all_refused) {
-            return Ok(());
-        }
-        self.note_local(sdp);
-        let answer = called(EngineErrorKind::Internal, "read the answer", RTCSessionDescription::answer(engines))?;
-        let set = self.pc.set_local_description(now, answer);
-        called(EngineErrorKind::Invalid, "set the answer", set)?;
-        self.finished();
-        let receiving = std::mem::take(&mut self.negotiation.receiving);
-        self.inbound.lock().set(receiving);
-        self.described_locally(now);
+    pub(super) fn add_candidate(&mut self, now: Instant, json: &str) -> EngineResult<()> {
+        self.take_candidate(json)?;
         self.settle(now);
         Ok(())
     }
 
-    pub(super) fn add_candidate(&mut self, now: Instant, json: &str) -> EngineResult<()> {
+    fn take_candidate(&mut self, json: &str) -> EngineResult<()> {
         let candidate = match candidate::parse(json).map_err(|e| error(EngineErrorKind::Invalid, e))? {
             Remote::Nothing => return Ok(()),
             Remote::Use { candidate, .. } => candidate,
@@ -352,14 +376,8 @@ impl Core {
         }
         self.negotiation.trickled += 1;
         self.setup.trace.remote(&candidate);
-        let init = RTCIceCandidateInit { candidate: candidate.clone(), ..Default::default() };
-        called(EngineErrorKind::Invalid, "use the candidate", self.pc.add_remote_candidate(init))?;
-        let n = &mut self.negotiation;
-        if !n.done && n.kept.len() < MAX_TRICKLED {
-            n.kept.push(candidate);
-        }
-        self.settle(now);
-        Ok(())
+        let init = RTCIceCandidateInit { candidate, ..Default::default() };
+        called(EngineErrorKind::Invalid, "use the candidate", self.pc.add_remote_candidate(init))
     }
 
     /// Tells of sound in codecs that nobody here takes, once for each m-line: no packet of it will come.

@@ -3,15 +3,15 @@
 //! Part of the engine's module. Must not know: packets, sockets, negotiation.
 
 use super::super::engine::*;
+use super::channels::ChannelWriter;
 use super::driver::Shared;
-use super::writer::{ChannelWriter, Line, Writer};
-use super::{error, CLOSE_TIMEOUT};
+use super::error;
+use super::negotiate::Offered;
+use super::writer::Writer;
 use crate::core::model::Path;
-use async_trait::async_trait;
 use rtc::statistics::report::RTCStatsReportEntry;
 use rtc::statistics::StatsSelector;
 use std::sync::Arc;
-use std::time::Duration;
 
 pub(super) struct PcPeer(pub(super) Arc<Shared>);
 
@@ -21,53 +21,30 @@ impl Drop for PcPeer {
     }
 }
 
-#[async_trait]
 impl Peer for PcPeer {
-    async fn add_audio(&self, spec: AudioSenderSpec) -> EngineResult<Arc<dyn RtpWriter>> {
-        let ssrc = getrandom::u32().map_err(|_| error(EngineErrorKind::System, "no randomness"))?.max(1);
-        let line = Arc::new(Line::new(ssrc, spec.red));
-        self.0.call(|core, now| core.add_audio(now, spec, line.clone()))?;
-        Ok(Arc::new(Writer { line, shared: self.0.clone() }))
+    fn offer(&self, wanted: &Wanted) -> EngineResult<LocalOffer> {
+        let Offered { sdp, mids, senders, channels } = self.0.call(|core, now| core.offer(now, wanted))?;
+        let writer = |line| -> Arc<dyn RtpSender> { Arc::new(Writer { line, shared: self.0.clone() }) };
+        let senders = senders.into_iter().map(|(track_id, line)| (track_id, writer(line))).collect();
+        let channel =
+            |(id, open)| -> Arc<dyn DataWriter> { Arc::new(ChannelWriter { id, open, shared: self.0.clone() }) };
+        let channels = channels.into_iter().map(|(label, new)| (label, channel(new))).collect();
+        Ok(LocalOffer { sdp, mids, senders, channels })
     }
 
-    async fn remove_audio(&self, track_id: &str) -> EngineResult<()> {
-        self.0.call(|core, now| core.remove_audio(now, track_id))
+    fn set_answer(&self, sdp: &str) -> EngineResult<()> {
+        self.0.call(|core, now| core.set_answer(now, sdp))
     }
 
-    async fn add_channel(&self, spec: DataChannelSpec) -> EngineResult<Arc<dyn DataWriter>> {
-        let (id, open) = self.0.call(|core, now| core.add_channel(now, &spec))?;
-        Ok(Arc::new(ChannelWriter { id, open, shared: self.0.clone() }))
+    fn answer(&self, offer: &str, candidates: &[String]) -> EngineResult<LocalAnswer> {
+        self.0.call(|core, now| core.answer(now, offer, candidates))
     }
 
-    async fn offer(&self, ice_restart: bool) -> EngineResult<LocalOffer> {
-        self.0.call(|core, now| core.offer(now, ice_restart))
+    fn add_candidate(&self, json: &str) -> EngineResult<()> {
+        self.0.call(|core, now| core.add_candidate(now, json))
     }
 
-    async fn set_answer(&self, sdp: String) -> EngineResult<()> {
-        self.0.call(|core, now| core.set_answer(now, &sdp))
-    }
-
-    async fn rollback(&self) -> EngineResult<()> {
-        self.0.call(|core, now| core.rollback(now))
-    }
-
-    async fn set_offer(&self, sdp: String) -> EngineResult<()> {
-        self.0.call(|core, now| core.set_offer(now, sdp))
-    }
-
-    async fn create_answer(&self) -> EngineResult<String> {
-        self.0.call(|core, _| core.create_answer())
-    }
-
-    async fn set_local_answer(&self, sdp: String) -> EngineResult<()> {
-        self.0.call(|core, now| core.set_local_answer(now, &sdp))
-    }
-
-    async fn add_candidate(&self, json: String) -> EngineResult<()> {
-        self.0.call(|core, now| core.add_candidate(now, &json))
-    }
-
-    async fn stats_json(&self) -> EngineResult<String> {
+    fn stats_json(&self) -> EngineResult<String> {
         let report = self.0.call(|core, now| Ok(core.pc.get_stats(now, StatsSelector::None)))?;
         let entries: Vec<serde_json::Value> = report
             .iter()
@@ -98,9 +75,7 @@ impl Peer for PcPeer {
         self.0.trace.path()
     }
 
-    async fn close(&self) {
-        let mut done = self.0.closed.subscribe();
+    fn close(&self) {
         self.0.start_close();
-        let _ = tokio::time::timeout(CLOSE_TIMEOUT + Duration::from_millis(40), done.wait_for(|done| *done)).await;
     }
 }

@@ -72,6 +72,11 @@ impl Server {
         address == self.address || self.clients.values().any(|relayed| *relayed == address)
     }
 
+    /// It was started anew: nothing that it gave is known to it.
+    pub(super) fn forget(&mut self) {
+        self.clients.clear();
+    }
+
     pub(super) fn allocations(&self) -> usize {
         self.clients.len()
     }
@@ -107,6 +112,7 @@ impl Server {
                     message(0x0103, id, &[attribute(0x16, &masked(relayed)), lifetime, seen])
                 }
             },
+            0x0004 if !self.clients.contains_key(&from) => refuse(kind, 437),
             0x0004 => {
                 let lifetime = find(contents, 0x0d).unwrap_or_default();
                 if lifetime == [0; 4] {

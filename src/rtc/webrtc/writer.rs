@@ -1,17 +1,15 @@
-//! Sends RTP on one sender, and messages on one data channel.
+//! Sends RTP on one sender.
 //!
 //! Part of the engine's module. Must not know: negotiation beyond what it left for this sender,
 //! what packets contain.
 
 use super::super::engine::*;
 use super::driver::Shared;
-use crate::media::red;
-use async_trait::async_trait;
+use crate::media::audio::red;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use rtc::data_channel::RTCDataChannelId;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
 
 /// Payload type, header extension id and the payload type of redundant audio (0: none) of a sender that may
 /// send, a byte each from below; 0 until then.
@@ -22,6 +20,7 @@ pub(super) struct Line {
     pub(super) ssrc: u32,
     state: AtomicU32,
     red: Mutex<red::Encoder>,
+    hears: Mutex<Option<Hears>>,
 }
 
 /// Loudness bytes by level (RFC 6464 §3): the V bit is set for anything but digital silence.
@@ -35,9 +34,24 @@ static LEVELS: [u8; 128] = {
     levels
 };
 
+impl std::fmt::Debug for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Line").field("ssrc", &self.ssrc).finish_non_exhaustive()
+    }
+}
+
 impl Line {
     pub(super) fn new(ssrc: u32, red: u8) -> Self {
-        Self { ssrc, state: AtomicU32::new(0), red: Mutex::new(red::Encoder::new(usize::from(red))) }
+        let red = Mutex::new(red::Encoder::new(usize::from(red)));
+        Self { ssrc, state: AtomicU32::new(0), red, hears: Mutex::default() }
+    }
+
+    /// Somebody who receives has said something. Not under the core's lock.
+    pub(super) fn tell(&self, feedback: TrackFeedback) {
+        let hears = self.hears.lock().clone();
+        if let Some(hears) = hears {
+            hears(feedback);
+        }
     }
 
     /// From now on packets are dropped silently.
@@ -56,16 +70,9 @@ pub(super) struct Writer {
     pub(super) shared: Arc<Shared>,
 }
 
-#[async_trait]
-impl RtpWriter for Writer {
-    async fn write(
-        &self,
-        sequence: u16,
-        timestamp: u32,
-        marker: bool,
-        level_dbov: Option<u8>,
-        payload: Bytes,
-    ) -> EngineResult<()> {
+impl RtpSender for Writer {
+    fn send(&self, packet: RtpOut) -> EngineResult<()> {
+        let RtpOut { sequence, timestamp, marker, level_dbov, payload } = packet;
         let negotiated = self.line.state.load(Ordering::Acquire);
         if negotiated & READY == 0 {
             return self.shared.open();
@@ -89,28 +96,30 @@ impl RtpWriter for Writer {
             let level = usize::from(level.min(127));
             let _ = header.set_extension(extension, Bytes::from_static(&LEVELS[level..=level]));
         }
-        let packet = rtc::rtp::Packet { header, payload };
-        self.shared.send(|core, now| core.write_rtp(now, packet))
+        self.shared.send_rtp(rtc::rtp::Packet { header, payload })
+    }
+
+    fn hear(&self, hears: Hears) {
+        *self.line.hears.lock() = Some(hears);
     }
 }
 
-pub(super) struct ChannelWriter {
-    pub(super) id: RTCDataChannelId,
-    pub(super) open: Arc<AtomicBool>,
-    pub(super) shared: Arc<Shared>,
+/// Asks the sender of one stream.
+pub(super) struct Control {
+    pub(super) ssrc: u32,
+    pub(super) shared: Weak<Shared>,
 }
 
-#[async_trait]
-impl DataWriter for ChannelWriter {
-    fn is_open(&self) -> bool {
-        self.open.load(Ordering::Acquire) && self.shared.open().is_ok()
+impl std::fmt::Debug for Control {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Control").field("ssrc", &self.ssrc).finish_non_exhaustive()
     }
+}
 
-    fn buffered(&self) -> usize {
-        self.shared.look(|core| core.outstanding(self.id)).unwrap_or(0)
-    }
-
-    async fn send(&self, message: Bytes) -> EngineResult<()> {
-        self.shared.call(|core, now| core.send_data(now, self.id, message))
+impl TrackControl for Control {
+    fn request_key_frame(&self) {
+        if let Some(shared) = self.shared.upgrade() {
+            shared.request_key_frame(self.ssrc);
+        }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Must not know: rates, queues, codecs.
 
+use super::fifo::Fifo;
 use crate::error::{Code, Error, Result};
 
 /// Most channels an application may bring.
@@ -26,6 +27,24 @@ impl Sample for f32 {
         } else {
             self.clamp(-1.0, 1.0)
         }
+    }
+}
+
+/// A PCM sample as an application wants it.
+pub trait Pcm: Copy {
+    /// From f32; what is louder than full scale is cut.
+    fn from_f32(sample: f32) -> Self;
+}
+
+impl Pcm for i16 {
+    fn from_f32(sample: f32) -> Self {
+        to_s16(sample)
+    }
+}
+
+impl Pcm for f32 {
+    fn from_f32(sample: f32) -> Self {
+        sample.clamp(-1.0, 1.0)
     }
 }
 
@@ -106,19 +125,17 @@ impl Mixer {
         self.to
     }
 
-    /// Mixes whole frames of `input` into `output`; stops at the shorter of the two.
-    pub fn mix<S: Sample>(&self, input: &[S], output: &mut [f32]) {
+    /// Appends whole frames of `input` to `output`.
+    pub(super) fn mix<S: Sample>(&self, input: &[S], output: &mut Fifo) {
+        let frames = input.len() / self.from;
         if self.from == self.to {
-            for (out, sample) in output.iter_mut().zip(input) {
-                *out = sample.to_f32();
-            }
-            return;
+            return output.extend(frames * self.to, input.iter().map(|sample| sample.to_f32()));
         }
-        for (out, frame) in output.chunks_exact_mut(self.to).zip(input.chunks_exact(self.from)) {
-            for (out, gains) in out.iter_mut().zip(&self.gains) {
-                *out = frame.iter().zip(gains).map(|(sample, gain)| sample.to_f32() * gain).sum();
-            }
-        }
+        let mixed =
+            |frame: &[S], gains: &[f32]| -> f32 { frame.iter().zip(gains).map(|(s, gain)| s.to_f32() * gain).sum() };
+        let all =
+            input.chunks_exact(self.from).flat_map(|frame| self.gains[..self.to].iter().map(move |g| mixed(frame, g)));
+        output.extend(frames * self.to, all);
     }
 }
 
@@ -126,14 +143,16 @@ impl Mixer {
 mod tests {
     use super::*;
 
+    fn mixed<S: Sample>(from: u8, to: u8, input: &[S]) -> Vec<f32> {
+        let mut out = Fifo::default();
+        Mixer::new(from, to).unwrap().mix(input, &mut out);
+        out.as_slice().to_vec()
+    }
+
     #[test]
     fn mono_and_stereo() {
-        let mut out = [0.0; 4];
-        Mixer::new(1, 2).unwrap().mix(&[16_384i16, -16_384], &mut out);
-        assert_eq!(out, [0.5, 0.5, -0.5, -0.5]);
-        let mut out = [0.0; 2];
-        Mixer::new(2, 1).unwrap().mix(&[1.0f32, 0.5, -1.0, 1.0], &mut out);
-        assert_eq!(out, [0.75, 0.0]);
+        assert_eq!(mixed(1, 2, &[16_384i16, -16_384]), [0.5, 0.5, -0.5, -0.5]);
+        assert_eq!(mixed(2, 1, &[1.0f32, 0.5, -1.0, 1.0]), [0.75, 0.0]);
     }
 
     #[test]
@@ -141,8 +160,8 @@ mod tests {
         for from in 1..=8u8 {
             for to in 1..=2u8 {
                 let input = vec![1.0f32; usize::from(from) * 3];
-                let mut out = vec![0.0; usize::from(to) * 3];
-                Mixer::new(from, to).unwrap().mix(&input, &mut out);
+                let out = mixed(from, to, &input);
+                assert_eq!(out.len(), usize::from(to) * 3);
                 for sample in out {
                     assert!((sample - 1.0).abs() < 1e-5, "{from}->{to}: {sample}");
                 }
@@ -155,8 +174,7 @@ mod tests {
         for from in 2..=8u8 {
             let mut input = vec![0.0f32; usize::from(from)];
             input[0] = 1.0;
-            let mut out = [0.0; 2];
-            Mixer::new(from, 2).unwrap().mix(&input, &mut out);
+            let out = mixed(from, 2, &input);
             assert!(out[0] > 0.2 && out[1] == 0.0, "{from}: {out:?}");
         }
     }
@@ -165,9 +183,7 @@ mod tests {
     fn ranges_are_checked_and_hostile_samples_tamed() {
         assert!(Mixer::new(0, 1).is_err() && Mixer::new(9, 1).is_err());
         assert!(Mixer::new(1, 0).is_err() && Mixer::new(1, 3).is_err());
-        let mut out = [9.0; 4];
-        Mixer::new(1, 1).unwrap().mix(&[f32::NAN, f32::INFINITY, -1e9, 0.25], &mut out);
-        assert_eq!(out, [0.0, 1.0, -1.0, 0.25]);
+        assert_eq!(mixed(1, 1, &[f32::NAN, f32::INFINITY, -1e9, 0.25]), [0.0, 1.0, -1.0, 0.25]);
         assert_eq!([to_s16(2.0), to_s16(-2.0), to_s16(f32::NAN), to_s16(0.5)], [32_767, -32_768, 0, 16_384]);
     }
 }

@@ -5,8 +5,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::{
     delay::{micros, LATE_TOLERANCE_US},
     fifo::Fifo,
@@ -15,6 +13,7 @@ use super::{
     opus::{self, Decoder},
     FRAME_TICKS, RTP_RATE,
 };
+use crate::media::frame::EncodedFrame;
 
 /// Concealment is played in full for the first 40 ms and has faded out after 100 ms: beyond that it
 /// is a buzz that nobody said.
@@ -105,8 +104,8 @@ impl Playout {
         }
     }
 
-    pub fn push(&mut self, ssrc: u32, sequence: u16, timestamp: u32, payload: Bytes, now: Duration) {
-        self.jitter.push(ssrc, sequence, timestamp, payload, now);
+    pub fn push(&mut self, frame: EncodedFrame) {
+        self.jitter.push(frame);
         if self.state == State::Idle && self.jitter.len() > 0 {
             self.state = State::Waiting;
         }
@@ -179,7 +178,7 @@ impl Playout {
         let Some(front) = self.jitter.front() else { return };
         self.concealed_ticks = 0;
         self.ticks = front.ticks;
-        self.epoch = front.timestamp.wrapping_sub(front.ticks as u32);
+        self.epoch = front.frame.rtp_time.wrapping_sub(front.ticks as u32);
         self.state = State::Playing;
     }
 
@@ -211,7 +210,7 @@ impl Playout {
         }
         if let Some(front) = self.jitter.front() {
             self.ticks = front.ticks;
-            self.epoch = front.timestamp.wrapping_sub(front.ticks as u32);
+            self.epoch = front.frame.rtp_time.wrapping_sub(front.ticks as u32);
             self.gain = 0.0;
         }
     }
@@ -260,13 +259,13 @@ impl Playout {
         self.pending = 0;
         self.late_since = None;
         self.ticks = packet.ticks;
-        self.epoch = packet.timestamp.wrapping_sub(packet.ticks as u32);
+        self.epoch = packet.frame.rtp_time.wrapping_sub(packet.ticks as u32);
         if packet.fresh {
             // Refused only for a broken decoder, which the next line reports.
             let _ = self.decoder.reset();
         }
         let room = self.samples(opus::MAX_FRAMES as i64);
-        let Ok(frames) = self.decoder.decode(&packet.payload, out.grow(room)) else {
+        let Ok(frames) = self.decoder.decode(&packet.frame.payload, out.grow(room)) else {
             out.shrink(room);
             self.jitter.counts.discarded += 1;
             self.played.concealed += 1;
@@ -275,7 +274,7 @@ impl Playout {
         out.shrink(room - frames * self.channels);
         self.ticks += packet.duration;
         self.recover(frames, out);
-        if opus::is_dtx(&packet.payload) {
+        if opus::is_dtx(&packet.frame.payload) {
             self.quiet = true;
             return Kind::Silence;
         }
@@ -301,9 +300,9 @@ impl Playout {
         let Some(front) = self.jitter.front() else { return self.starve(out) };
         let duration = front.duration;
         let next_to_it = (gap - duration).abs() < INEXACT_TICKS.min(duration);
-        if next_to_it && !front.fresh && opus::has_fec(&front.payload) {
+        if next_to_it && !front.fresh && opus::has_fec(&front.frame.payload) {
             let room = self.samples(duration);
-            if let Ok(frames) = self.decoder.decode_fec(&front.payload, out.grow(room)) {
+            if let Ok(frames) = self.decoder.decode_fec(&front.frame.payload, out.grow(room)) {
                 out.shrink(room - frames * self.channels);
                 self.played.concealed += std::mem::take(&mut self.pending);
                 self.played.fec += 1;

@@ -40,8 +40,8 @@ impl Fifo {
         }
     }
 
-    /// Appends `count` zeros and returns them for writing.
-    pub fn grow(&mut self, count: usize) -> &mut [f32] {
+    /// Makes room for `count` more.
+    fn reserve(&mut self, count: usize) {
         // Moving what is left is cheaper than growing, and keeps the buffer as small as its content. Done as soon as
         // no more is moved than was read since, it costs little and only the front of the memory is ever touched.
         let full = self.samples.len() + count > self.samples.capacity();
@@ -50,6 +50,17 @@ impl Fifo {
             self.samples.truncate(self.samples.len() - self.head);
             self.head = 0;
         }
+    }
+
+    /// Appends what `samples` gives, `count` of them at most.
+    pub fn extend(&mut self, count: usize, samples: impl Iterator<Item = f32>) {
+        self.reserve(count);
+        self.samples.extend(samples.take(count));
+    }
+
+    /// Appends `count` zeros and returns them for writing.
+    pub fn grow(&mut self, count: usize) -> &mut [f32] {
+        self.reserve(count);
         let start = self.samples.len();
         self.samples.resize(start + count, 0.0);
         &mut self.samples[start..]

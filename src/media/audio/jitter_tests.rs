@@ -1,10 +1,15 @@
 //! Order, duplicates, late packets, other lives and bounds of the receive buffer.
 
 use super::*;
+use bytes::Bytes;
 
 /// 20 ms of wide-band CELT that libopus accepts as a packet header.
 fn payload() -> Bytes {
     Bytes::from_static(&[0xf8, 1, 2, 3])
+}
+
+fn frame(ssrc: u32, sequence: u16, rtp_time: u32, payload: Bytes, arrival: Duration) -> EncodedFrame {
+    EncodedFrame { ssrc, sequence, rtp_time, payload, arrival, ..EncodedFrame::default() }
 }
 
 fn buffer() -> JitterBuffer {
@@ -14,7 +19,7 @@ fn buffer() -> JitterBuffer {
 fn push(buffer: &mut JitterBuffer, i: u64, first: u16, first_ts: u32) -> Pushed {
     let sequence = first.wrapping_add(i as u16);
     let timestamp = first_ts.wrapping_add(i as u32 * 960);
-    buffer.push(1, sequence, timestamp, payload(), Duration::from_millis(i * 20))
+    buffer.push(frame(1, sequence, timestamp, payload(), Duration::from_millis(i * 20)))
 }
 
 #[test]
@@ -67,8 +72,8 @@ fn never_holds_more_than_its_bound() {
     assert_eq!(buffer.len(), MAX_PACKETS);
     assert_eq!(buffer.counts.discarded, 1_000 - MAX_PACKETS as u64);
     let huge = Bytes::from(vec![0xf8; MAX_PAYLOAD + 1]);
-    assert_eq!(buffer.push(1, 1_000, 0, huge, Duration::ZERO), Pushed::Dropped);
-    assert_eq!(buffer.push(1, 1_000, 0, Bytes::new(), Duration::ZERO), Pushed::Dropped);
+    assert_eq!(buffer.push(frame(1, 1_000, 0, huge, Duration::ZERO)), Pushed::Dropped);
+    assert_eq!(buffer.push(frame(1, 1_000, 0, Bytes::new(), Duration::ZERO)), Pushed::Dropped);
 }
 
 #[test]
@@ -77,7 +82,10 @@ fn what_comes_again_fills_its_hole_and_nothing_else() {
     push(&mut buffer, 0, 65_534, u32::MAX - 1_500);
     let from = |buffer: &mut JitterBuffer, ssrc: u32, i: u64, shift: u32| {
         let sequence = 65_534u16.wrapping_add(i as u16);
-        buffer.restore(ssrc, sequence, (u32::MAX - 1_500).wrapping_add(i as u32 * 960 + shift), payload())
+        {
+            let timestamp = (u32::MAX - 1_500).wrapping_add(i as u32 * 960 + shift);
+            buffer.restore(frame(ssrc, sequence, timestamp, payload(), Duration::ZERO))
+        }
     };
     let again = |buffer: &mut JitterBuffer, i: u64, shift: u32| from(buffer, 1, i, shift);
     assert!(!again(&mut buffer, 0, 0), "it is here");
@@ -107,11 +115,11 @@ fn a_frame_that_comes_again_finds_its_place_beside_padding_and_over_many_sizes()
     buffer.push_hollow(1, 12);
     push(&mut buffer, 3, 10, 0);
     // Number 11 is missing; 12 was padding and is not.
-    assert!(!buffer.restore(1, 12, 1_920, payload()), "padding has come");
-    assert!(buffer.restore(1, 11, 960, payload()));
-    assert!(!buffer.restore(1, 11, 960, payload()));
+    assert!(!buffer.restore(frame(1, 12, 1_920, payload(), Duration::ZERO)), "padding has come");
+    assert!(buffer.restore(frame(1, 11, 960, payload(), Duration::ZERO)));
+    assert!(!buffer.restore(frame(1, 11, 960, payload(), Duration::ZERO)));
     for bad in [Bytes::new(), Bytes::from(vec![0xf8; MAX_PAYLOAD + 1])] {
-        assert!(!buffer.restore(1, 9, 0, bad));
+        assert!(!buffer.restore(frame(1, 9, 0, bad, Duration::ZERO)));
     }
     let ticks: Vec<i64> = std::iter::from_fn(|| buffer.pop()).map(|p| p.ticks - 0x1_0000_0000).collect();
     assert_eq!((ticks, buffer.counts.lost), (vec![0, 960, 2_880], 0));

@@ -2,18 +2,6 @@
 //!
 //! Must not know: order, time, decoding.
 
-use bytes::Bytes;
-
-/// One RTP packet of a remote track (RFC 3550), header extensions and padding taken off.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Arrival {
-    pub ssrc: u32,
-    pub payload_type: u8,
-    pub sequence: u16,
-    pub timestamp: u32,
-    pub payload: Bytes,
-}
-
 /// What a packet was taken for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {

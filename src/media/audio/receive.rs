@@ -1,4 +1,5 @@
-//! From the packets of one remote track to 20 ms of PCM at a time, at the rate the application asks.
+//! From the packets of one remote track of sound to its frames in order, or to 20 ms of PCM at a time, at the rate the
+//! application asks.
 //!
 //! Must not know: when a tick is (its caller paces), where packets come from, whose track it is.
 
@@ -10,15 +11,21 @@ use super::{
     delay::micros,
     fifo::Fifo,
     jitter::JitterBuffer,
-    level, mix,
+    level,
+    mix::Pcm,
     opus::Decoder,
-    payload::{Arrival, PayloadTypes, Taken},
+    payload::{PayloadTypes, Taken},
     playout::{fade, Kind, Playout, State, EXCESS_US},
     red,
     resample::Resampler,
     RATES, RTP_RATE,
 };
 use crate::error::{Code, Error, Result};
+use crate::media::{
+    frame::{EncodedFrame, FrameReceiver},
+    rtp::RtpPacket,
+    transform::FrameTransform,
+};
 
 /// Without a packet for this long a track is idle and need not be ticked.
 pub const IDLE_AFTER: Duration = Duration::from_millis(500);
@@ -49,7 +56,7 @@ pub struct AudioReceiveConfig {
     /// Least and largest delay against jitter, 0..=2 s.
     pub min_delay: Duration,
     pub max_delay: Duration,
-    /// Give Opus packets in order ([`AudioReceiver::pull_opus`]) instead of PCM.
+    /// Give frames in order ([`FrameReceiver::poll`]) instead of PCM.
     pub deliver_opus: bool,
 }
 
@@ -65,14 +72,10 @@ impl Default for AudioReceiveConfig {
     }
 }
 
-/// 20 ms of sound, borrowed from the receiver until its next call.
+/// What there is to say of 20 ms of sound.
 #[derive(Clone, Copy, Debug)]
-pub struct Pulled<'a> {
-    /// Interleaved samples; frames alternate by one when 50 does not divide the rate.
-    pub samples: &'a [i16],
-    /// The same as f32, -1..=1.
-    pub samples_f32: &'a [f32],
-    /// Samples per channel.
+pub struct Pulled {
+    /// Samples per channel; they alternate by one when 50 does not divide the rate.
     pub frames: usize,
     /// Some of it stands in for packets that are missing.
     pub concealed: bool,
@@ -86,18 +89,6 @@ pub struct Pulled<'a> {
     pub level_dbov: u8,
     /// RTP timestamp of the first sample (48 kHz); an estimate while there is silence.
     pub timestamp: u32,
-}
-
-/// One Opus packet, in order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PulledOpus {
-    pub payload: Bytes,
-    pub sequence: u16,
-    pub timestamp: u32,
-    /// Duration in 48 kHz samples.
-    pub duration: u32,
-    /// Packets given up just before this one.
-    pub lost_before: u32,
 }
 
 /// Counters since the receiver was made, and the state now.
@@ -126,6 +117,8 @@ pub struct ReceiveStats {
     /// Packets of padding only, and of payload types that are not Opus: received, never decoded.
     pub padding: u64,
     pub unplayable: u64,
+    /// Packets whose frame the transform refused.
+    pub refused: u64,
     /// Interarrival jitter (RFC 3550 section 6.4.1).
     pub jitter_ms: f32,
     /// Sound held: packets and what is decoded of them.
@@ -133,6 +126,33 @@ pub struct ReceiveStats {
     /// Delay added at the last pull, and the one aimed at.
     pub delay_ms: f32,
     pub target_ms: f32,
+}
+
+impl ReceiveStats {
+    /// Sums what is counted; of what is measured the greatest stays.
+    pub fn add(&mut self, other: &ReceiveStats) {
+        let counters = [
+            (&mut self.received, other.received),
+            (&mut self.lost, other.lost),
+            (&mut self.concealed_frames, other.concealed_frames),
+            (&mut self.fec_frames, other.fec_frames),
+            (&mut self.restored, other.restored),
+            (&mut self.late, other.late),
+            (&mut self.duplicates, other.duplicates),
+            (&mut self.discarded, other.discarded),
+            (&mut self.shrunk_frames, other.shrunk_frames),
+            (&mut self.stretched_frames, other.stretched_frames),
+            (&mut self.restarts, other.restarts),
+            (&mut self.padding, other.padding),
+            (&mut self.unplayable, other.unplayable),
+            (&mut self.refused, other.refused),
+        ];
+        counters.into_iter().for_each(|(sum, more)| *sum += more);
+        self.jitter_ms = self.jitter_ms.max(other.jitter_ms);
+        self.buffer_ms = self.buffer_ms.max(other.buffer_ms);
+        self.delay_ms = self.delay_ms.max(other.delay_ms);
+        self.target_ms = self.target_ms.max(other.target_ms);
+    }
 }
 
 /// Where decoded sound is kept until 20 ms of it are pulled.
@@ -145,8 +165,6 @@ struct Output {
     /// At the decoder's, on its way to the resampler.
     stage: Fifo,
     resampler: Option<Resampler>,
-    pcm: Vec<i16>,
-    pcm_f32: Vec<f32>,
     /// Fiftieths of a frame owed.
     remainder: u32,
 }
@@ -160,6 +178,7 @@ pub struct AudioReceiver {
     types: PayloadTypes,
     padding: u64,
     unplayable: u64,
+    refused: u64,
     too_deep: u32,
     too_shallow: u32,
     excess: u32,
@@ -193,14 +212,13 @@ impl AudioReceiver {
                 ready: Fifo::default(),
                 stage: Fifo::default(),
                 resampler,
-                pcm: Vec::new(),
-                pcm_f32: Vec::new(),
                 remainder: 0,
             },
             deliver_opus: config.deliver_opus,
             types: PayloadTypes::default(),
             padding: 0,
             unplayable: 0,
+            refused: 0,
             too_deep: 0,
             too_shallow: 0,
             excess: 0,
@@ -216,54 +234,83 @@ impl AudioReceiver {
         self.types = types;
     }
 
-    /// A packet of the track, of whatever kind, and when it came. What is not Opus is told apart and never
-    /// decoded; it is not missing either.
-    pub fn receive(&mut self, packet: Arrival, now: Duration) -> Taken {
-        let Arrival { ssrc, payload_type, sequence, timestamp, payload } = packet;
-        let taken = self.types.kind(payload_type, &payload);
+    /// A packet of Opus: RTP sequence number, timestamp and payload, and when it came. Anything
+    /// may be handed in; what is malformed, late or double is dropped and counted.
+    pub fn push(&mut self, sequence: u16, timestamp: u32, payload: Bytes, now: Duration) {
+        let frame = EncodedFrame { sequence, rtp_time: timestamp, payload, arrival: now, ..EncodedFrame::default() };
+        self.playout.push(frame);
+    }
+
+    /// A packet of the track, of whatever kind. What is not Opus is told apart and never decoded; it is not missing
+    /// either. Of what is Opus every frame goes through `transform` first, also those that came before (RFC 2198).
+    pub fn take(&mut self, packet: RtpPacket, transform: &mut dyn FrameTransform) -> Taken {
+        let taken = self.types.kind(packet.payload_type, &packet.payload);
         match taken {
-            Taken::Sound => match self.types.inner(payload_type) {
-                Some(inner) => self.receive_redundant(ssrc, sequence, timestamp, &payload, inner, now),
-                None => self.playout.push(ssrc, sequence, timestamp, payload, now),
-            },
-            Taken::Padding => self.padding += 1,
-            Taken::Unplayable => self.unplayable += 1,
-        }
-        if taken != Taken::Sound {
-            self.playout.jitter.push_hollow(ssrc, sequence);
+            Taken::Sound => self.take_sound(packet, transform),
+            Taken::Padding => {
+                self.padding += 1;
+                self.hollow(packet.ssrc, packet.sequence);
+            }
+            Taken::Unplayable => {
+                self.unplayable += 1;
+                self.hollow(packet.ssrc, packet.sequence);
+            }
         }
         taken
     }
 
-    /// A packet of Opus: RTP sequence number, timestamp and payload, and when it came. Anything
-    /// may be handed in; what is malformed, late or double is dropped and counted.
-    pub fn push(&mut self, sequence: u16, timestamp: u32, payload: Bytes, now: Duration) {
-        self.playout.push(0, sequence, timestamp, payload, now);
+    /// A malformed packet becomes an empty frame, which is dropped and counted.
+    fn take_sound(&mut self, packet: RtpPacket, transform: &mut dyn FrameTransform) {
+        let inner = self.types.inner(packet.payload_type);
+        let parts = inner.map(|inner| red::parse(&packet.payload, inner).unwrap_or_default());
+        let RtpPacket { ssrc, sequence, timestamp, marker, level, capture_time, arrival, payload, .. } = packet;
+        let frame = EncodedFrame {
+            payload: parts.as_ref().map_or(payload, |parts| parts.primary.clone()),
+            rtp_time: timestamp,
+            arrival,
+            capture_time,
+            key: true,
+            level_dbov: level.map(|(dbov, _)| dbov),
+            begins: marker,
+            ssrc,
+            sequence,
+            ..EncodedFrame::default()
+        };
+        self.frame(frame, transform);
+        for (back, block) in parts.iter().flat_map(|parts| parts.earlier()) {
+            let mut frame = EncodedFrame {
+                payload: block.payload.clone(),
+                rtp_time: timestamp.wrapping_sub(u32::from(block.offset)),
+                arrival,
+                key: true,
+                ssrc,
+                sequence: sequence.wrapping_sub(back),
+                ..EncodedFrame::default()
+            };
+            if transform.transform(&mut frame).is_ok() {
+                self.playout.jitter.restore(frame);
+            }
+        }
     }
 
-    /// The frames of a packet of redundant audio, the newest first. A malformed packet is pushed as an empty one,
-    /// which is dropped and counted.
-    fn receive_redundant(
-        &mut self,
-        ssrc: u32,
-        sequence: u16,
-        timestamp: u32,
-        packet: &Bytes,
-        inner: u8,
-        now: Duration,
-    ) {
-        let parts = red::parse(packet, inner).unwrap_or_default();
-        self.playout.push(ssrc, sequence, timestamp, parts.primary.clone(), now);
-        for (back, block) in parts.earlier() {
-            let timestamp = timestamp.wrapping_sub(u32::from(block.offset));
-            self.playout.jitter.restore(ssrc, sequence.wrapping_sub(back), timestamp, block.payload.clone());
+    fn frame(&mut self, mut frame: EncodedFrame, transform: &mut dyn FrameTransform) {
+        let (ssrc, sequence) = (frame.ssrc, frame.sequence);
+        if !frame.payload.is_empty() && transform.transform(&mut frame).is_err() {
+            // It came, and is no sound: its number is not missing.
+            self.refused += 1;
+            return self.hollow(ssrc, sequence);
         }
+        self.playout.push(frame);
+    }
+
+    fn hollow(&mut self, ssrc: u32, sequence: u16) {
+        self.playout.jitter.push_hollow(ssrc, sequence);
     }
 
     /// The next 20 ms. `None` while there is nothing to hear yet, and when the track has become idle.
     /// To be called on a grid of 20 ms; a pull that comes late is no harm, a missing one adds delay,
-    /// which is worked off.
-    pub fn pull(&mut self, now: Duration) -> Option<Pulled<'_>> {
+    /// which is worked off. The samples, interleaved, become the content of `samples`, in the form the caller wants.
+    pub fn pull<S: Pcm>(&mut self, now: Duration, samples: &mut Vec<S>) -> Option<Pulled> {
         let now_us = micros(now);
         if self.deliver_opus {
             return None;
@@ -285,15 +332,8 @@ impl AudioReceiver {
         self.fill(now_us, wanted, &mut kinds);
         let timestamp = self.playout.timestamp(self.position());
         let silent = kinds.silence && !kinds.sound && !kinds.concealed && !kinds.fec;
-        self.output.take(frames, shrink);
-        self.last_level = if silent && self.output.pcm_f32.iter().all(|s| *s == 0.0) {
-            0.0
-        } else {
-            level::rms(&self.output.pcm_f32)
-        };
+        self.last_level = self.output.take(frames, shrink, silent, samples);
         Some(Pulled {
-            samples: &self.output.pcm,
-            samples_f32: &self.output.pcm_f32,
             frames,
             concealed: kinds.concealed,
             fec: kinds.fec,
@@ -301,30 +341,6 @@ impl AudioReceiver {
             level: self.last_level,
             level_dbov: level::dbov(self.last_level),
             timestamp,
-        })
-    }
-
-    /// The next Opus packet in order, for receivers made with `deliver_opus`; call until `None` when
-    /// a packet has come and every 20 ms. A missing packet is waited for as long as sound would be.
-    pub fn pull_opus(&mut self, now: Duration) -> Option<PulledOpus> {
-        if !self.deliver_opus {
-            return None;
-        }
-        self.playout.jitter.settle_pause(micros(now));
-        let in_order = self.playout.state == State::Playing && self.playout.jitter.missing() == 0;
-        if !in_order && !self.playout.ready(micros(now)) {
-            return None;
-        }
-        let lost = self.playout.jitter.counts.lost;
-        let packet = self.playout.jitter.pop()?;
-        let missing = self.playout.jitter.counts.lost.saturating_sub(lost).min(u64::from(u32::MAX));
-        self.playout.state = State::Playing;
-        Some(PulledOpus {
-            payload: packet.payload,
-            sequence: packet.sequence as u16,
-            timestamp: packet.timestamp,
-            duration: packet.duration as u32,
-            lost_before: missing as u32,
         })
     }
 
@@ -349,7 +365,7 @@ impl AudioReceiver {
         let counts = self.playout.jitter.counts;
         let held = self.playout.jitter.held_ticks() as f32 + self.output.ticks() as f32;
         ReceiveStats {
-            received: counts.received + self.padding + self.unplayable,
+            received: counts.received + self.padding + self.unplayable + self.refused,
             lost: counts.lost,
             concealed_frames: self.playout.played.concealed,
             fec_frames: self.playout.played.fec,
@@ -362,6 +378,7 @@ impl AudioReceiver {
             restarts: counts.restarts,
             padding: self.padding,
             unplayable: self.unplayable,
+            refused: self.refused,
             jitter_ms: self.playout.jitter.delay.jitter_ms(),
             buffer_ms: held / (RTP_RATE / 1_000) as f32,
             delay_ms: self.delay_us as f32 / 1_000.0,
@@ -428,6 +445,30 @@ impl AudioReceiver {
     }
 }
 
+impl FrameReceiver for AudioReceiver {
+    fn receive(&mut self, packet: RtpPacket, transform: &mut dyn FrameTransform) {
+        self.take(packet, transform);
+    }
+
+    /// For receivers made with `deliver_opus`; to be called every 20 ms. A missing frame is waited for as long as sound
+    /// would be.
+    fn poll(&mut self, now: Duration) -> Option<EncodedFrame> {
+        if !self.deliver_opus {
+            return None;
+        }
+        self.playout.jitter.settle_pause(micros(now));
+        let in_order = self.playout.state == State::Playing && self.playout.jitter.missing() == 0;
+        if !in_order && !self.playout.ready(micros(now)) {
+            return None;
+        }
+        let lost = self.playout.jitter.counts.lost;
+        let packet = self.playout.jitter.pop()?;
+        let missing = self.playout.jitter.counts.lost.saturating_sub(lost).min(u64::from(u32::MAX));
+        self.playout.state = State::Playing;
+        Some(EncodedFrame { duration: packet.duration as u32, lost_before: missing as u32, ..packet.frame })
+    }
+}
+
 /// What the sound of one pull is made of.
 #[derive(Default)]
 struct Kinds {
@@ -470,9 +511,9 @@ impl Output {
         ready + self.resampler.as_ref().map_or(0, |resampler| resampler.pending() as i64)
     }
 
-    /// Moves `frames` out for the application; with `shrink` two such pieces are merged into one by a
-    /// cross-fade, which neither clicks nor leaves a hole.
-    fn take(&mut self, frames: usize, shrink: bool) {
+    /// Moves `frames` out for the application, each sample converted once; with `shrink` two such pieces are merged into
+    /// one by a cross-fade, which neither clicks nor leaves a hole. How loud they are; `silent`: perhaps not at all.
+    fn take<S: Pcm>(&mut self, frames: usize, shrink: bool, silent: bool, to: &mut Vec<S>) -> f32 {
         let samples = frames * self.channels;
         if shrink && self.ready.len() >= 2 * samples {
             let (first, second) = self.ready.as_mut_slice().split_at_mut(samples);
@@ -484,12 +525,13 @@ impl Output {
             }
             self.ready.consume(samples);
         }
-        let samples = samples.min(self.ready.len());
-        self.pcm_f32.clear();
-        self.pcm_f32.extend(self.ready.as_slice()[..samples].iter().map(|sample| sample.clamp(-1.0, 1.0)));
-        self.ready.consume(samples);
-        self.pcm.clear();
-        self.pcm.extend(self.pcm_f32.iter().map(|sample| mix::to_s16(*sample)));
+        let piece = &self.ready.as_slice()[..samples.min(self.ready.len())];
+        to.clear();
+        to.extend(piece.iter().map(|sample| S::from_f32(*sample)));
+        let level = if silent && piece.iter().all(|sample| *sample == 0.0) { 0.0 } else { level::rms(piece) };
+        let taken = piece.len();
+        self.ready.consume(taken);
+        level
     }
 
     fn clear(&mut self) {

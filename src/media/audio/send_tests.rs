@@ -1,13 +1,17 @@
 //! What becomes of the end of a track's sound: sent to the last sample, cleared, or too old for a live track.
 
 use super::*;
-use crate::media::opus::Decoder;
+use crate::media::{self, audio::opus::Decoder};
+use sender::{AudioPacket, AudioSender};
+
+#[path = "../../../tests/media_support/sender.rs"]
+mod sender;
 
 const RATES: [u32; 4] = [8_000, 16_000, 44_100, 48_000];
 
 fn sender(rate: u32, live: bool) -> AudioSender {
     let encoder = EncoderConfig { dtx: false, ..EncoderConfig::default() };
-    let input = AudioInput::Pcm { rate, channels: 1 };
+    let input = AudioFormat::Pcm { rate, channels: 1 };
     AudioSender::new(AudioSendConfig { input, encoder, capacity_ms: 3_000, live, seed: 1 }).unwrap()
 }
 
@@ -157,7 +161,7 @@ fn the_applications_own_packets_are_counted_alike() {
     let duration = opus::duration(&packet).unwrap();
     let ms = u64::from(duration / 48);
     for live in [false, true] {
-        let config = AudioSendConfig { input: AudioInput::Opus, capacity_ms: 1_000, live, ..Default::default() };
+        let config = AudioSendConfig { input: AudioFormat::Opus, capacity_ms: 1_000, live, ..Default::default() };
         let mut sender = AudioSender::new(config).unwrap();
         let mut written = 0;
         for _ in 0..20 {

@@ -13,7 +13,7 @@ pub struct Due {
     /// Ticks to carry out now, 0..=catch-up.
     pub ticks: u32,
     /// Ticks given up because the caller came too late; media time moves on over them without
-    /// packets (see `AudioSender::skip`).
+    /// packets (see `FrameSource::pass`).
     pub skipped: u64,
 }
 

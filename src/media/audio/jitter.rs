@@ -9,12 +9,11 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use bytes::Bytes;
-
 use super::{
     delay::{media_micros, media_ticks, micros, DelayEstimator, LATE_TOLERANCE_US},
     opus, MAX_PAYLOAD,
 };
+use crate::media::frame::EncodedFrame;
 
 /// Most packets held: 320 ms of the shortest, more than the largest delay of all others.
 pub(super) const MAX_PACKETS: usize = 128;
@@ -46,11 +45,9 @@ pub(super) struct Packet {
     pub sequence: i64,
     /// Place on the stream's time line, 48 kHz ticks.
     pub ticks: i64,
-    /// RTP timestamp as it came.
-    pub timestamp: u32,
     /// Duration in 48 kHz ticks, 120..=5760.
     pub duration: i64,
-    pub payload: Bytes,
+    pub frame: EncodedFrame,
     /// First of a new life of the sender: nothing from before helps to decode it.
     pub fresh: bool,
     /// It came, and there is no sound in it.
@@ -87,8 +84,8 @@ struct Incoming {
     sequence: u16,
     timestamp: u32,
     duration: i64,
-    payload: Bytes,
     now_us: i64,
+    frame: EncodedFrame,
 }
 
 /// The newest packet of sound.
@@ -183,15 +180,16 @@ impl JitterBuffer {
         self.last_arrival
     }
 
-    pub fn push(&mut self, ssrc: u32, sequence: u16, timestamp: u32, payload: Bytes, now: Duration) -> Pushed {
+    pub fn push(&mut self, frame: EncodedFrame) -> Pushed {
         self.counts.received += 1;
-        let duration = if payload.len() > MAX_PAYLOAD { None } else { opus::duration(&payload) };
+        let duration = if frame.payload.len() > MAX_PAYLOAD { None } else { opus::duration(&frame.payload) };
         let Some(duration) = duration else {
             self.counts.discarded += 1;
             return Pushed::Dropped;
         };
-        let now_us = micros(now);
-        let packet = Incoming { ssrc, sequence, timestamp, duration: i64::from(duration), payload, now_us };
+        let now_us = micros(frame.arrival);
+        let EncodedFrame { ssrc, sequence, rtp_time: timestamp, .. } = frame;
+        let packet = Incoming { ssrc, sequence, timestamp, duration: i64::from(duration), now_us, frame };
         let Some(newest) = self.newest else {
             self.last_arrival = Some(now_us);
             self.first(packet);
@@ -237,9 +235,8 @@ impl JitterBuffer {
         self.insert(Packet {
             sequence,
             ticks: 0,
-            timestamp: 0,
             duration: 0,
-            payload: Bytes::new(),
+            frame: EncodedFrame::default(),
             fresh: false,
             hollow: true,
         });
@@ -248,7 +245,8 @@ impl JitterBuffer {
 
     /// An earlier frame that came again inside a later packet (RFC 2198): it fills the hole of its packet,
     /// if there is one. Only between two packets that have come: what was before the first is nobody's loss.
-    pub fn restore(&mut self, ssrc: u32, sequence: u16, timestamp: u32, payload: Bytes) -> bool {
+    pub fn restore(&mut self, frame: EncodedFrame) -> bool {
+        let EncodedFrame { ssrc, sequence, rtp_time: timestamp, .. } = frame;
         let Some(newest) = self.newest.filter(|newest| newest.ssrc == ssrc) else { return false };
         let back = -self.step(sequence);
         // Not yet seen, and something before it was.
@@ -256,7 +254,8 @@ impl JitterBuffer {
         if !u32::try_from(back).ok().and_then(|back| self.seen.checked_shr(back)).is_some_and(hole) {
             return false;
         }
-        let Some(duration) = opus::duration(&payload).filter(|_| payload.len() <= MAX_PAYLOAD) else { return false };
+        let payload = &frame.payload;
+        let Some(duration) = opus::duration(payload).filter(|_| payload.len() <= MAX_PAYLOAD) else { return false };
         let sequence = self.top.sequence - back;
         let ticks = newest.ticks.saturating_add(i64::from(timestamp.wrapping_sub(newest.timestamp) as i32));
         self.delay.redundant(newest.ticks - ticks);
@@ -272,7 +271,7 @@ impl JitterBuffer {
         self.seen |= bit(back);
         self.counts.restored += 1;
         let duration = i64::from(duration);
-        self.insert(Packet { sequence, ticks, timestamp, duration, payload, fresh: false, hollow: false });
+        self.insert(Packet { sequence, ticks, duration, frame, fresh: false, hollow: false });
         true
     }
 
@@ -431,8 +430,8 @@ impl JitterBuffer {
     }
 
     fn hold(&mut self, sequence: i64, ticks: i64, fresh: bool, packet: Incoming) {
-        let Incoming { timestamp, duration, payload, .. } = packet;
-        self.insert(Packet { sequence, ticks, timestamp, duration, payload, fresh, hollow: false });
+        let Incoming { duration, frame, .. } = packet;
+        self.insert(Packet { sequence, ticks, duration, frame, fresh, hollow: false });
     }
 
     /// Notes that the packet `step` (> -128) away from the newest has come; false if it had before.

@@ -6,8 +6,12 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::{opus, send::LIVE_MS, MAX_PAYLOAD, RTP_RATE};
+use super::{input::LIVE_MS, opus, MAX_PAYLOAD, RTP_RATE};
 use crate::error::{Code, Error, Result};
+
+/// A frame that is written so much after its time is still in time, in 48 kHz ticks: who writes at the pace of the sound
+/// is not always exact.
+const LATE: u64 = 960;
 
 /// Most frames waiting, whatever their duration.
 const MAX_FRAMES: usize = 256;
@@ -119,23 +123,37 @@ impl OpusQueue {
         self.dropped += u64::from(duration);
     }
 
-    /// A tick begins at media time `at`: what was not written in time for the past is a gap. Whether
-    /// there is one.
-    pub fn begin(&mut self, at: u64) -> bool {
-        let gap = self.position < at;
-        self.position = self.position.max(at);
-        gap
+    /// When the next frame is to be sent, in media time; `None`: there is none.
+    pub fn due(&self) -> Option<u64> {
+        (!self.frames.is_empty()).then_some(self.position)
     }
 
-    /// The next frame if it begins before `until`: when it begins, the frame, its duration.
-    pub fn next(&mut self, until: u64) -> Option<(u64, Bytes, u32)> {
-        if self.position >= until {
+    /// The next frame, if it is due at media time `now`. One that was written too late for its time comes now, after a
+    /// gap.
+    pub fn next(&mut self, now: u64) -> Option<Due> {
+        if self.frames.is_empty() || self.position > now {
             return None;
+        }
+        let gap = now - self.position > LATE;
+        if gap {
+            // On the grid of the shortest frames.
+            self.position = now - now % 120;
         }
         let (payload, duration) = self.frames.pop_front()?;
         let at = self.position;
         self.held -= duration as usize;
         self.position += u64::from(duration);
-        Some((at, payload, duration))
+        Some(Due { at, payload, duration, gap })
     }
+}
+
+/// A frame whose time has come.
+#[derive(Debug)]
+pub(super) struct Due {
+    /// Media time at which it begins.
+    pub at: u64,
+    pub payload: Bytes,
+    pub duration: u32,
+    /// Its time is not right after the one before.
+    pub gap: bool,
 }

@@ -1,0 +1,119 @@
+//! The common clock of a participant's tracks: RTP timestamps on the sender's wall clock, by its sender reports
+//! (RFC 3550 section 6.4.1).
+//!
+//! Must not know: tracks, who receives, this machine's clock.
+
+/// A time of the sender's wall clock: seconds since 1900 in the upper half, parts of 2^32 of one in the lower (RFC 5905
+/// section 6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NtpTime(pub u64);
+
+impl NtpTime {
+    /// Microseconds from `earlier` until this; negative when it is the other way round. Both within 34 years.
+    pub fn micros_since(self, earlier: NtpTime) -> i64 {
+        let difference = i128::from(self.0.wrapping_sub(earlier.0) as i64);
+        // Of 64 bits and 20 more: it fits, and so does the result.
+        ((difference * 1_000_000) >> 32) as i64
+    }
+
+    fn offset(self, ticks: i64, rate: u32) -> NtpTime {
+        let parts = (i128::from(ticks) << 32) / i128::from(rate.max(1));
+        NtpTime(self.0.wrapping_add(parts as u64))
+    }
+}
+
+/// What a sender report says of both clocks at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SenderReport {
+    pub ntp: NtpTime,
+    pub rtp_time: u32,
+}
+
+/// The wall clock of one stream.
+#[derive(Clone, Debug)]
+pub struct SenderClock {
+    rate: u32,
+    last: Option<SenderReport>,
+}
+
+impl SenderClock {
+    /// `rate`: of the RTP clock, in Hz.
+    pub fn new(rate: u32) -> Self {
+        Self { rate, last: None }
+    }
+
+    /// A report came. One that is older than the last one known changes nothing.
+    pub fn report(&mut self, report: SenderReport) {
+        // Some senders have no wall clock and say 0.
+        if report.ntp == NtpTime(0) || self.last.is_some_and(|last| report.ntp.micros_since(last.ntp) < 0) {
+            return;
+        }
+        self.last = Some(report);
+    }
+
+    /// When the sample of an RTP timestamp was taken, by the sender's clock; `None` before the first report. Within half
+    /// a turn of the RTP clock around the last report.
+    pub fn at(&self, rtp_time: u32) -> Option<NtpTime> {
+        let last = self.last?;
+        let ticks = i64::from(rtp_time.wrapping_sub(last.rtp_time) as i32);
+        Some(last.ntp.offset(ticks, self.rate))
+    }
+
+    /// The stream began anew: its timestamps are others.
+    pub fn reset(&mut self) {
+        self.last = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1 << 32;
+
+    fn at(seconds: u64) -> NtpTime {
+        NtpTime(seconds.wrapping_mul(SECOND))
+    }
+
+    #[test]
+    fn tracks_of_one_sender_meet_on_its_clock() {
+        let (mut sound, mut picture) = (SenderClock::new(48_000), SenderClock::new(90_000));
+        assert_eq!(sound.at(5), None);
+        sound.report(SenderReport { ntp: at(4_000_000_000), rtp_time: u32::MAX - 10 });
+        picture.report(SenderReport { ntp: at(4_000_000_003), rtp_time: 70_000 });
+        // One second after its report, over the wrap; two seconds before the other's.
+        let heard = sound.at(48_000 - 11).expect("a report came");
+        let seen = picture.at(70_000u32.wrapping_sub(180_000)).expect("a report came");
+        assert_eq!(heard, at(4_000_000_001));
+        assert_eq!(seen.micros_since(heard), 0);
+        assert_eq!(picture.at(160_000).unwrap().micros_since(at(4_000_000_003)), 1_000_000);
+        assert_eq!(at(7).micros_since(at(9)), -2_000_000);
+    }
+
+    #[test]
+    fn reports_may_come_late_twice_and_with_nonsense() {
+        let mut clock = SenderClock::new(48_000);
+        clock.report(SenderReport { ntp: NtpTime(0), rtp_time: 1 });
+        assert_eq!(clock.at(1), None, "a sender without a clock");
+        clock.report(SenderReport { ntp: at(20), rtp_time: 960_000 });
+        for old in [SenderReport { ntp: at(15), rtp_time: 7 }, SenderReport { ntp: at(20), rtp_time: 960_000 }] {
+            clock.report(old);
+            assert_eq!(clock.at(960_000), Some(at(20)));
+        }
+        // The sender's clock is set: what it says last counts.
+        clock.report(SenderReport { ntp: at(90), rtp_time: 1_008_000 });
+        assert_eq!(clock.at(1_008_000 + 48_000), Some(at(91)));
+        clock.reset();
+        assert_eq!(clock.at(0), None);
+        for rate in [0, 1, u32::MAX] {
+            let mut clock = SenderClock::new(rate);
+            for ntp in [1, u64::MAX / 2, u64::MAX] {
+                clock.report(SenderReport { ntp: NtpTime(ntp), rtp_time: ntp as u32 });
+                for rtp_time in [0, 1 << 31, u32::MAX] {
+                    let _ = clock.at(rtp_time);
+                }
+            }
+        }
+        assert_eq!(NtpTime(u64::MAX / 2).micros_since(NtpTime(0)), 2_147_483_647_999_999);
+    }
+}

@@ -1,0 +1,236 @@
+//! The media of one call: its peer connections, and the one task that serves them all.
+//!
+//! The task has one timer, armed lazily: one that is early is as good. A peer connection that fails inside, or whose
+//! observer does, ends alone. The task ends when there is no peer connection left, and begins anew with the next.
+//!
+//! Part of the engine's module. Must not know: negotiation, media, what datagrams mean.
+
+use super::super::engine::*;
+use super::super::environment::Environment;
+use super::super::gate::Gate;
+use super::super::link::Link;
+use super::super::tasks::Tasks;
+use super::super::trace::Trace;
+use super::super::udp::{bind_addresses, PlainSocket};
+use super::driver::{Driver, Links, Shared, Turn};
+use super::error;
+use super::media::ice_servers;
+use super::peer::PcPeer;
+use crate::core::model::PeerKind;
+use crate::lookup::Party;
+use crate::panics::contain;
+use futures_util::task::AtomicWaker;
+use parking_lot::Mutex;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+/// See the module.
+pub(super) struct Call {
+    tasks: Tasks,
+    /// The machine, when there is no other.
+    environment: Option<Arc<dyn Environment>>,
+    names: Party,
+    /// Wakes the task.
+    waker: AtomicWaker,
+    arrivals: Mutex<Arrivals>,
+}
+
+/// Peer connections that the task has not taken over yet.
+#[derive(Default)]
+struct Arrivals {
+    new: Vec<Driver>,
+    /// Whether there is a task that will.
+    served: bool,
+}
+
+impl Call {
+    pub(super) fn new(tasks: Tasks, environment: Option<Arc<dyn Environment>>, names: Party) -> Self {
+        Self { tasks, environment, names, waker: AtomicWaker::new(), arrivals: Mutex::default() }
+    }
+
+    pub(super) fn now(&self) -> Instant {
+        self.environment.as_ref().map_or_else(Instant::now, |environment| environment.now())
+    }
+
+    pub(super) fn names(&self) -> Party {
+        self.names
+    }
+
+    pub(super) fn wake(&self) {
+        self.waker.wake();
+    }
+
+    pub(super) fn spawn(&self, name: &'static str, future: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(name, future);
+    }
+
+    /// The links of a new peer connection.
+    fn links(&self, loopback_only: bool) -> EngineResult<Links> {
+        let interfaces = if loopback_only {
+            Vec::new()
+        } else {
+            let found = rtc::shared::ifaces::ifaces().unwrap_or_default();
+            found.into_iter().filter_map(|interface| Some(interface.addr?.ip())).collect()
+        };
+        let mut links: Vec<Arc<dyn Link>> = Vec::new();
+        for address in bind_addresses(loopback_only, interfaces) {
+            // One address that is gone again is none of the others' business.
+            let Ok(socket) = std::net::UdpSocket::bind(address) else { continue };
+            match &self.environment {
+                Some(environment) => {
+                    let Ok(local) = socket.local_addr() else { continue };
+                    links.push(environment.link(local));
+                }
+                None => {
+                    let Ok(socket) = PlainSocket::new(socket, self.tasks.share().clone()) else { continue };
+                    links.push(Arc::new(socket));
+                }
+            }
+        }
+        if links.is_empty() {
+            return Err(error(EngineErrorKind::System, "no socket could be opened"));
+        }
+        Ok(links.into())
+    }
+
+    /// Makes a peer connection and sees to it that it is served.
+    pub(super) fn open(
+        self: &Arc<Self>,
+        kind: PeerKind,
+        options: PeerOptions,
+        observer: Arc<dyn PeerObserver>,
+    ) -> EngineResult<Arc<Shared>> {
+        let used: Vec<String> = ice_servers(&options).into_iter().map(|server| server.url).collect();
+        let trace = Arc::new(Trace::new(&options.ice_servers, &used));
+        let _inside = self.tasks.enter();
+        let links = self.links(options.loopback_only)?;
+        let gate = Arc::new(Gate::new(observer));
+        let (shared, driver) = Shared::new(self.clone(), kind, options, links, trace, gate)?;
+        self.serve(driver);
+        Ok(shared)
+    }
+
+    fn serve(self: &Arc<Self>, driver: Driver) {
+        let begin = {
+            let mut arrivals = self.arrivals.lock();
+            arrivals.new.push(driver);
+            !std::mem::replace(&mut arrivals.served, true)
+        };
+        if !begin {
+            return self.wake();
+        }
+        // A runtime that is gone drops it at once.
+        let mut task = Task { call: self.clone(), drivers: Vec::new(), timer: None, over: false };
+        let task = std::future::poll_fn(move |cx| task.poll(cx));
+        self.tasks.spawn_guarded("media", task, || {}, || {});
+    }
+}
+
+/// A call, as the trait has it.
+pub(super) struct PcCall(pub(super) Arc<Call>);
+
+impl MediaCall for PcCall {
+    fn peer(
+        &self,
+        kind: PeerKind,
+        options: PeerOptions,
+        observer: Arc<dyn PeerObserver>,
+    ) -> EngineResult<Arc<dyn Peer>> {
+        Ok(Arc::new(PcPeer(self.0.open(kind, options, observer)?)))
+    }
+}
+
+type Sleeping = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+struct Task {
+    call: Arc<Call>,
+    drivers: Vec<Driver>,
+    timer: Option<(Instant, Sleeping)>,
+    /// It came to its end; the next one may have begun.
+    over: bool,
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        if self.over {
+            return;
+        }
+        // Failed inside, or cut off together with its runtime: whoever came meanwhile is served by nobody.
+        let left = {
+            let mut arrivals = self.call.arrivals.lock();
+            arrivals.served = false;
+            std::mem::take(&mut arrivals.new)
+        };
+        drop(left);
+    }
+}
+
+impl Task {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.call.waker.register(cx.waker());
+        loop {
+            let new = std::mem::take(&mut self.call.arrivals.lock().new);
+            self.drivers.extend(new);
+            let mut again = false;
+            let mut index = 0;
+            while index < self.drivers.len() {
+                let turn = Self::guard(&mut self.drivers[index], |driver| driver.turn(cx)).unwrap_or(Turn::Over);
+                again |= turn == Turn::Again;
+                if turn == Turn::Over {
+                    let over = self.drivers.remove(index);
+                    let _ = contain(move || drop(over));
+                } else {
+                    index += 1;
+                }
+            }
+            again |= self.tick(cx);
+            if self.drivers.is_empty() {
+                let mut arrivals = self.call.arrivals.lock();
+                if arrivals.new.is_empty() {
+                    (arrivals.served, self.over) = (false, true);
+                    return Poll::Ready(());
+                }
+                again = true;
+            }
+            if !again {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// A peer connection that fails inside fails alone.
+    fn guard<T>(driver: &mut Driver, work: impl FnOnce(&mut Driver) -> T) -> Option<T> {
+        let done = contain(|| work(driver)).ok();
+        if done.is_none() {
+            let _ = contain(|| driver.failed());
+        }
+        done
+    }
+
+    /// Arms the timer; whether it was due.
+    fn tick(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(deadline) = self.drivers.iter().filter_map(Driver::deadline).min() else { return false };
+        // One that is early is as good: it looks again.
+        if self.timer.as_ref().is_none_or(|(at, _)| *at > deadline) {
+            let wait = deadline.saturating_duration_since(self.call.now());
+            let sleep: Sleeping = match &self.call.environment {
+                Some(environment) => environment.sleep(wait),
+                None => Box::pin(tokio::time::sleep(wait)),
+            };
+            self.timer = Some((deadline, sleep));
+        }
+        let Some((_, sleep)) = &mut self.timer else { return false };
+        if sleep.as_mut().poll(cx).is_pending() {
+            return false;
+        }
+        self.timer = None;
+        let now = self.call.now();
+        for driver in &mut self.drivers {
+            Self::guard(driver, |driver| driver.due(now));
+        }
+        true
+    }
+}
