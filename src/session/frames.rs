@@ -42,6 +42,11 @@ impl Samples {
         }
     }
 
+    /// Whether they are what [`Samples::none`] would be, or were once.
+    pub(super) fn same_form(&self, float: bool) -> bool {
+        matches!((self, float), (Samples::F32(_), true) | (Samples::S16(_), false))
+    }
+
     /// What they occupy.
     pub(super) fn bytes(&self) -> usize {
         match self {

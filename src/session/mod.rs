@@ -29,6 +29,7 @@ mod sent;
 mod service;
 mod shared;
 mod stats;
+mod track_player;
 #[cfg(test)]
 mod transform_tests;
 mod wait;

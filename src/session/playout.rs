@@ -1,14 +1,15 @@
 //! Media on its way in: for each remote track what has come and who plays it, and one task per call that plays them all.
 //!
-//! Packets are put down on the engine's tasks under a lock that is held for moments. Every 20 ms the task takes them over
-//! and lets them become one frame of each track that is bound to a participant: order, the call's transform and decoding
-//! are on this side, under a lock that no packet needs. What is heard goes to the call's mailbox. With nothing to play the
-//! task sleeps. Must not know: rules, sockets, C.
+//! Packets are put down on the engine's tasks under a lock that is held for moments. At the deadline of a track that is
+//! bound to a participant the task takes them over and gives them to its player (`track_player.rs`): order, the call's
+//! transform and decoding are on this side, under a lock that no packet needs. What is heard goes to the call's mailbox.
+//! With nothing to play the task sleeps. Must not know: rules, sockets, codecs, C.
 
 use super::counters::MediaCounters;
 use super::frames::{AudioFrame, AudioOptions, Samples, Who};
 use super::notice::Notice;
 use super::redact::Secrets;
+use super::track_player::{AudioPlayer, Played, TrackPlayer};
 use crate::core::model::Unplayable;
 use crate::core::{limits, Output, RemoteId};
 use crate::dispatch::Mailbox;
@@ -16,11 +17,9 @@ use crate::log::{oh_log, Level};
 use crate::media::{
     audio::{
         payload::{PayloadTypes, Taken},
-        receive::{AudioReceiveConfig, AudioReceiver, Pulled, ReceiveStats},
+        receive::ReceiveStats,
     },
-    clock::{NtpTime, SenderClock, SenderReport},
-    frame::FrameReceiver,
-    rtp::pacer::Pacer,
+    clock::{SenderClock, SenderReport},
     transform::{FrameTransform, Transforms},
 };
 use crate::rtc::engine::{PacketSink, RemoteTrackInfo, RtpPacket};
@@ -38,14 +37,15 @@ use std::{
 use tokio::sync::Notify;
 
 /// Remote tracks of one call that are on the air at once.
-const MAX_RECEIVERS: usize = 1_024;
-const FRAME: Duration = Duration::from_millis(20);
+const MAX_PLAYERS: usize = 1_024;
+/// How often what was counted is summed up, while something plays.
+const SUMS: Duration = Duration::from_millis(500);
 
 /// Packets of a stream that nobody owns before they count as unassigned: until then somebody may be introduced.
 const WAITING: u64 = 150;
 /// Packets of other payload types in a row, without any sound, before the track counts as one that cannot be played.
 const UNPLAYABLE_IN_A_ROW: u32 = 100;
-/// Frames handed over at once when a track is over: more than any buffer holds.
+/// Deadlines passed at once when a track is over: more than any buffer holds.
 const MAX_TAIL: u32 = 64;
 
 /// A stream that was forgotten is a new one when packets of it come after so long; before that they were on their way.
@@ -73,23 +73,21 @@ struct Inbox {
     clock: SenderClock,
 }
 
-/// Makes frames of packets, and sound of frames.
-struct Player {
+/// What is on the other side of the inbox.
+struct Playing {
     /// None while the track is off the air: what is muted costs nothing.
-    receiver: Option<Box<AudioReceiver>>,
-    /// Of the inbox, when the receiver was made.
+    player: Option<Box<dyn TrackPlayer>>,
+    /// Of the inbox, when the player was made.
     life: u64,
     transform: Box<dyn FrameTransform>,
     /// Packets taken over.
     packets: VecDeque<RtpPacket>,
     dropped: u64,
-    /// What is pulled into.
-    samples: Samples,
 }
 
-impl Player {
-    fn stats(&self, receiver: &AudioReceiver) -> ReceiveStats {
-        let mut stats = receiver.stats();
+impl Playing {
+    fn stats(&self, player: &dyn TrackPlayer) -> ReceiveStats {
+        let mut stats = player.stats();
         stats.received += self.dropped;
         stats.discarded += self.dropped;
         stats
@@ -98,7 +96,7 @@ impl Player {
 
 struct Remote {
     inbox: Mutex<Inbox>,
-    player: Mutex<Player>,
+    playing: Mutex<Playing>,
     /// As they were when it was last played.
     figures: Mutex<ReceiveStats>,
     tell: Tell,
@@ -108,6 +106,16 @@ struct Remote {
     bound: AtomicBool,
     /// Nothing came for a while; the next packet wakes the task.
     idle: AtomicBool,
+    /// When it is to be looked after, in microseconds since the call began; 0: at once.
+    due: AtomicU64,
+}
+
+impl Remote {
+    /// It is to be looked after at once.
+    fn rouse(&self) {
+        self.due.store(0, Ordering::Release);
+        self.idle.store(false, Ordering::Release);
+    }
 }
 
 /// What it needs of its call.
@@ -130,12 +138,14 @@ pub(super) struct Playout {
     call: Receiving,
     remotes: Mutex<HashMap<RemoteId, Arc<Remote>>>,
     next: AtomicU64,
-    /// Receivers in use.
-    receivers: AtomicUsize,
+    /// Players in use.
+    players: AtomicUsize,
+    /// When the first of the tracks that play now began, in microseconds since the call began.
+    phase: AtomicU64,
     wake: Notify,
     /// What the call's rules could not be told yet.
     untold: Mutex<Vec<(Tell, StreamNews)>>,
-    /// Totals of tracks and receivers that are gone.
+    /// Totals of tracks and players that are gone.
     gone: Mutex<ReceiveStats>,
     spare: Arc<Mutex<Vec<Samples>>>,
 }
@@ -248,7 +258,8 @@ impl PacketSink for Sink {
             self.playout.call.media.unassigned.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        if self.take(packet) && self.remote.idle.swap(false, Ordering::AcqRel) {
+        if self.take(packet) && self.remote.idle.load(Ordering::Acquire) {
+            self.remote.rouse();
             self.playout.wake.notify_one();
         }
         if !self.news.is_empty() {
@@ -299,7 +310,8 @@ impl Playout {
             call,
             remotes: Mutex::default(),
             next: AtomicU64::new(1),
-            receivers: AtomicUsize::new(0),
+            players: AtomicUsize::new(0),
+            phase: AtomicU64::new(0),
             wake: Notify::new(),
             untold: Mutex::default(),
             gone: Mutex::default(),
@@ -335,22 +347,22 @@ impl Playout {
             foreign: 0,
             clock: SenderClock::new(info.clock_rate),
         };
-        let player = Player {
-            receiver: None,
+        let playing = Playing {
+            player: None,
             life: 0,
             transform: self.call.transforms.receiving(),
             packets: VecDeque::new(),
             dropped: 0,
-            samples: Samples::S16(Vec::new()),
         };
         let remote = Arc::new(Remote {
             inbox: Mutex::new(inbox),
-            player: Mutex::new(player),
+            playing: Mutex::new(playing),
             figures: Mutex::default(),
             tell,
             forgotten: AtomicU64::new(0),
             bound: AtomicBool::new(false),
             idle: AtomicBool::new(true),
+            due: AtomicU64::new(0),
         });
         let id = self.give_place(&remote)?;
         let news = first_news(id, silent, false);
@@ -385,46 +397,45 @@ impl Playout {
         }
     }
 
-    /// Makes a receiver, if not too many are in use.
-    fn receiver(&self) -> Option<Box<AudioReceiver>> {
-        if self.receivers.fetch_add(1, Ordering::AcqRel) >= MAX_RECEIVERS {
-            self.receivers.fetch_sub(1, Ordering::AcqRel);
+    /// Makes a player, if not too many are in use.
+    fn player(&self) -> Option<Box<dyn TrackPlayer>> {
+        if self.players.fetch_add(1, Ordering::AcqRel) >= MAX_PLAYERS {
+            self.players.fetch_sub(1, Ordering::AcqRel);
             return None;
         }
-        let config = AudioReceiveConfig {
-            rate: self.options.rate,
-            channels: self.options.channels,
-            min_delay: Duration::from_millis(u64::from(self.options.min_delay_ms)),
-            max_delay: Duration::from_millis(u64::from(self.options.max_delay_ms)),
-            deliver_opus: self.options.opus,
-        };
-        let receiver = AudioReceiver::new(config);
-        if receiver.is_err() {
-            self.receivers.fetch_sub(1, Ordering::AcqRel);
+        let player = AudioPlayer::new(&self.options, self.spare.clone());
+        if player.is_err() {
+            self.players.fetch_sub(1, Ordering::AcqRel);
         }
-        receiver.ok().map(Box::new)
+        Some(Box::new(player.ok()?))
     }
 
     /// Takes over what has come. Whose it is; `None`: nobody's, and nothing is played.
-    fn fill(&self, remote: &Remote, player: &mut Player) -> Option<Arc<Who>> {
+    fn fill(&self, remote: &Remote, playing: &mut Playing, now: Duration) -> Option<Arc<Who>> {
         let (who, types, life) = {
             let mut inbox = remote.inbox.lock();
             let who = inbox.who.clone()?;
-            std::mem::swap(&mut inbox.packets, &mut player.packets);
-            player.dropped += std::mem::take(&mut inbox.dropped);
+            std::mem::swap(&mut inbox.packets, &mut playing.packets);
+            playing.dropped += std::mem::take(&mut inbox.dropped);
             (who, inbox.types, inbox.life)
         };
-        if std::mem::replace(&mut player.life, life) != life {
-            self.end_receiver(remote, player);
+        if std::mem::replace(&mut playing.life, life) != life {
+            self.end_player(remote, playing);
         }
-        let Player { receiver, transform, packets, .. } = player;
-        if !packets.is_empty() && receiver.is_none() {
-            *receiver = self.receiver();
+        let Playing { player, transform, packets, .. } = playing;
+        if packets.is_empty() {
+            return Some(who);
         }
-        match receiver {
-            Some(receiver) => {
-                receiver.accept(types);
-                packets.drain(..).for_each(|packet| receiver.receive(packet, &mut **transform));
+        if player.is_none() {
+            *player = self.player();
+        }
+        match player {
+            Some(player) => {
+                player.accept(types);
+                packets.drain(..).for_each(|packet| player.receive(packet, &mut **transform));
+                if player.deadline().is_none() {
+                    player.begin(now, Duration::from_micros(self.phase.load(Ordering::Relaxed)));
+                }
             }
             None => {
                 // More are on the air at once than are played.
@@ -436,34 +447,35 @@ impl Playout {
         Some(who)
     }
 
-    /// Nothing came for a while: the next packet wakes the task. Unless it came meanwhile.
-    fn rest(remote: &Remote) {
+    /// Nothing came for a while: the next packet wakes the task. Unless it came meanwhile: false.
+    fn rest(remote: &Remote) -> bool {
         let inbox = remote.inbox.lock();
-        if inbox.packets.is_empty() {
+        let rests = inbox.packets.is_empty();
+        if rests {
             remote.idle.store(true, Ordering::Release);
         }
+        rests
     }
 
-    /// Ends the receiver of a track that is nobody's. Who plays it just now is not waited for, and does this afterwards.
-    fn drop_receiver(&self, remote: &Remote) {
-        let Some(mut player) = remote.player.try_lock() else { return };
+    /// Ends the player of a track that is nobody's. Who plays it just now is not waited for, and does this afterwards.
+    fn drop_player(&self, remote: &Remote) {
+        let Some(mut playing) = remote.playing.try_lock() else { return };
         let stays = {
             let inbox = remote.inbox.lock();
-            inbox.who.is_some() && inbox.life == player.life
+            inbox.who.is_some() && inbox.life == playing.life
         };
         if !stays {
-            player.packets = VecDeque::new();
-            player.samples = Samples::S16(Vec::new());
-            self.end_receiver(remote, &mut player);
+            playing.packets = VecDeque::new();
+            self.end_player(remote, &mut playing);
         }
     }
 
     /// Its figures are kept, and nothing else.
-    fn end_receiver(&self, remote: &Remote, player: &mut Player) {
-        let Some(receiver) = player.receiver.take() else { return };
-        let mut stats = player.stats(&receiver);
-        player.dropped = 0;
-        self.receivers.fetch_sub(1, Ordering::AcqRel);
+    fn end_player(&self, remote: &Remote, playing: &mut Playing) {
+        let Some(player) = playing.player.take() else { return };
+        let mut stats = playing.stats(&*player);
+        playing.dropped = 0;
+        self.players.fetch_sub(1, Ordering::AcqRel);
         oh_log!(Level::Debug, "a track of sound is off the air: {stats:?}");
         // What it is now it is no more.
         (stats.jitter_ms, stats.buffer_ms, stats.delay_ms, stats.target_ms) = Default::default();
@@ -508,7 +520,7 @@ impl Playout {
         }
         inbox.who = Some(Arc::new(who));
         remote.bound.store(true, Ordering::Release);
-        remote.idle.store(false, Ordering::Release);
+        remote.rouse();
         drop(inbox);
         self.wake.notify_one();
     }
@@ -522,24 +534,24 @@ impl Playout {
         inbox.life += 1;
         inbox.packets = VecDeque::new();
         drop(inbox);
-        self.drop_receiver(&remote);
+        self.drop_player(&remote);
     }
 
     /// Hands over at once what has come of a track.
     pub fn play_out(&self, id: RemoteId) {
         let Some(remote) = self.remote(id) else { return };
-        let now = self.now();
-        for tick in 0..MAX_TAIL {
-            let mut player = remote.player.lock();
-            if self.fill(&remote, &mut player).is_none() {
+        let mut now = self.now();
+        for _ in 0..MAX_TAIL {
+            let mut playing = remote.playing.lock();
+            if self.fill(&remote, &mut playing, now).is_none() {
                 return;
             }
-            let holds = player.receiver.as_ref().is_some_and(|receiver| receiver.holds_sound());
-            drop(player);
-            if !holds {
+            let Some(next) = playing.player.as_ref().filter(|player| player.holds()).and_then(|p| p.deadline()) else {
                 return;
-            }
-            self.play(&remote, now + FRAME * tick);
+            };
+            drop(playing);
+            now = now.max(next);
+            self.play(&remote, now);
         }
     }
 
@@ -560,7 +572,7 @@ impl Playout {
         if waiting < WAITING {
             self.call.media.unassigned.fetch_add(waiting, Ordering::Relaxed);
         }
-        self.drop_receiver(&remote);
+        self.drop_player(&remote);
         // Of many that go at once the next round tells.
         if left < 64 {
             self.publish_totals();
@@ -579,98 +591,95 @@ impl Playout {
     /// Plays until the call is over.
     pub async fn run(self: Arc<Self>) {
         let epoch = self.call.began;
-        let mut bound: Vec<Arc<Remote>> = Vec::new();
-        let mut ticks = 0u64;
+        let mut due: Vec<Arc<Remote>> = Vec::new();
+        let (mut next, mut summed) = (None, Duration::ZERO);
         loop {
-            self.wake.notified().await;
-            let mut pacer = Pacer::new(self.now(), 3);
-            loop {
-                tokio::time::sleep_until((epoch + pacer.next_tick()).into()).await;
-                let due = pacer.poll(self.now());
-                for _ in 0..due.ticks {
-                    bound.clear();
-                    let plays = |r: &&Arc<Remote>| r.bound.load(Ordering::Acquire) && !r.idle.load(Ordering::Acquire);
-                    bound.extend(self.remotes.lock().values().filter(plays).cloned());
-                    for remote in &bound {
-                        self.play(remote, self.now());
-                        share::breathe().await;
-                    }
-                    ticks += 1;
-                    if ticks.is_multiple_of(25) {
-                        self.publish_totals();
+            match next {
+                Some(at) => {
+                    tokio::select! {
+                        () = tokio::time::sleep_until((epoch + at).into()) => {}
+                        () = self.wake.notified() => {}
                     }
                 }
-                if bound.is_empty() {
-                    break;
+                None => {
+                    self.wake.notified().await;
+                    self.phase.store(micros(self.now()), Ordering::Relaxed);
                 }
+            }
+            next = self.round(&mut due).await;
+            if next.is_none() || self.now() >= summed + SUMS {
+                summed = self.now();
+                self.publish_totals();
             }
         }
     }
 
-    /// Hands over what is due.
-    fn play(&self, remote: &Remote, now: Duration) {
-        let mut player = remote.player.lock();
-        self.play_with(remote, &mut player, now);
-        drop(player);
+    /// Plays the tracks that are due. When the next one is; `None`: when something comes.
+    async fn round(&self, due: &mut Vec<Arc<Remote>>) -> Option<Duration> {
+        let now = self.now();
+        let mut next: Option<Duration> = None;
+        due.clear();
+        for remote in self.remotes.lock().values() {
+            if !remote.bound.load(Ordering::Acquire) || remote.idle.load(Ordering::Acquire) {
+                continue;
+            }
+            let at = Duration::from_micros(remote.due.load(Ordering::Acquire));
+            if at <= now {
+                due.push(remote.clone());
+            } else {
+                next = earliest(next, Some(at));
+            }
+        }
+        for remote in due.iter() {
+            next = earliest(next, self.play(remote, self.now()));
+            share::breathe().await;
+        }
+        due.clear();
+        next
+    }
+
+    /// Hands over what is due. When it is to be looked after again; `None`: when something comes.
+    fn play(&self, remote: &Remote, now: Duration) -> Option<Duration> {
+        let mut playing = remote.playing.lock();
+        let next = self.play_with(remote, &mut playing, now);
+        let next = match next {
+            None if Self::rest(remote) => None,
+            // Something has come meanwhile.
+            None => Some(now),
+            next => next,
+        };
+        remote.due.store(next.map_or(0, micros), Ordering::Release);
+        drop(playing);
         // It may have been taken off the air meanwhile, and nobody has waited for this.
         if !remote.bound.load(Ordering::Acquire) {
-            self.drop_receiver(remote);
+            self.drop_player(remote);
         }
+        next
     }
 
-    fn play_with(&self, remote: &Remote, player: &mut Player, now: Duration) {
-        let who = self.fill(remote, player);
-        let (Some(who), Some(receiver)) = (who, &mut player.receiver) else { return Self::rest(remote) };
-        if receiver.idle(now) {
-            return Self::rest(remote);
-        }
+    fn play_with(&self, remote: &Remote, playing: &mut Playing, now: Duration) -> Option<Duration> {
+        let who = self.fill(remote, playing, now)?;
+        let player = playing.player.as_mut()?;
         let silenced = !self.options.wanted || self.call.closed.load(Ordering::Acquire);
-        if self.options.opus {
-            while let Some(frame) = receiver.poll(now) {
-                if !silenced {
-                    let heard = Heard {
-                        timestamp: frame.rtp_time,
-                        capture_time: frame.capture_time,
-                        level: 0.0,
-                        concealed: frame.lost_before > 0,
-                        silence: false,
-                    };
-                    self.deliver(remote, &who, Samples::Opus(frame.payload), heard);
-                }
+        player.play(now, &mut |played| {
+            if !silenced {
+                self.deliver(remote, &who, played);
             }
-        } else {
-            let samples = &mut player.samples;
-            let pulled = match samples {
-                Samples::F32(buffer) if self.options.float => receiver.pull(now, buffer),
-                Samples::S16(buffer) if !self.options.float => receiver.pull(now, buffer),
-                _ => {
-                    *samples = Samples::none(self.options.float);
-                    match samples {
-                        Samples::F32(buffer) => receiver.pull(now, buffer),
-                        Samples::S16(buffer) => receiver.pull(now, buffer),
-                        Samples::Opus(_) => None,
-                    }
-                }
-            };
-            if let Some(Pulled { timestamp, level, concealed, silence, .. }) = pulled.filter(|_| !silenced) {
-                let spare = self.spare.lock().pop();
-                let next = spare.unwrap_or_else(|| Samples::none(self.options.float));
-                let heard = Heard { timestamp, capture_time: None, level, concealed, silence };
-                self.deliver(remote, &who, std::mem::replace(samples, next), heard);
-            }
+        });
+        let next = player.deadline();
+        if let Some(player) = &playing.player {
+            *remote.figures.lock() = playing.stats(&**player);
         }
-        if let Some(receiver) = &player.receiver {
-            *remote.figures.lock() = player.stats(receiver);
-        }
+        next
     }
 
     /// The inbox is locked until it is queued: after [`Playout::unbind`] nothing is.
-    fn deliver(&self, remote: &Remote, who: &Arc<Who>, samples: Samples, heard: Heard) {
+    fn deliver(&self, remote: &Remote, who: &Arc<Who>, played: Played) {
         let inbox = remote.inbox.lock();
         if !inbox.who.as_ref().is_some_and(|owner| Arc::ptr_eq(owner, who)) {
             return;
         }
-        let Heard { timestamp, capture_time, level, concealed, silence } = heard;
+        let Played { samples, timestamp, capture_time, level, concealed, silence } = played;
         let frame = AudioFrame {
             who: who.clone(),
             samples,
@@ -693,13 +702,12 @@ impl Playout {
     }
 }
 
-/// What there is to say of a frame that is handed over.
-struct Heard {
-    timestamp: u32,
-    capture_time: Option<NtpTime>,
-    level: f32,
-    concealed: bool,
-    silence: bool,
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn earliest(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
+    a.into_iter().chain(b).min()
 }
 
 #[cfg(test)]

@@ -107,7 +107,7 @@ fn three_thousand_tracks_over_a_call_all_play() {
         assert!(heard.len() >= 4 && heard.iter().all(|(track, _)| *track == n.to_string()), "{n}: {heard:?}");
         kept.push(sink);
     }
-    assert_eq!(playout.receivers.load(Ordering::Acquire), 0);
+    assert_eq!(playout.players.load(Ordering::Acquire), 0);
     // All that are muted may come back.
     playout.bind(1, who("again"), false);
     sound.iter().enumerate().for_each(|(i, payload)| kept[0].packet(packet(i, payload, 111)));
@@ -135,7 +135,7 @@ fn nothing_of_a_track_comes_after_the_word_that_it_is_over() {
                         if over.load(Ordering::Acquire) {
                             return;
                         }
-                        playout.play(&remote, playout.now() + FRAME * tick);
+                        playout.play(&remote, playout.now() + Duration::from_millis(20) * tick);
                     }
                 });
                 scope.spawn(|| {
@@ -376,12 +376,12 @@ fn sixteen_tracks_at_once_and_thousands_over_a_calls_life_leave_nothing_behind()
         let heard = taken(&playout);
         let of = |n: usize| heard.iter().filter(|(track, _)| *track == format!("{round}-{n}")).count();
         assert!((0..16).all(|n| of(n) >= 3), "{round}: {heard:?}");
-        assert_eq!(playout.receivers.load(Ordering::Acquire), 16);
+        assert_eq!(playout.players.load(Ordering::Acquire), 16);
         // Some end by the call's rules, some with their peer connection.
         sinks.iter().take(8).for_each(|(id, _)| playout.unbind(*id));
-        assert_eq!(playout.receivers.load(Ordering::Acquire), 8);
+        assert_eq!(playout.players.load(Ordering::Acquire), 8);
     }
-    assert_eq!((playout.receivers.load(Ordering::Acquire), playout.remotes.lock().len()), (0, 0));
+    assert_eq!((playout.players.load(Ordering::Acquire), playout.remotes.lock().len()), (0, 0));
     assert!(playout.untold.lock().is_empty() && playout.spare.lock().len() <= 64);
     let totals = *playout.call.totals.lock();
     assert_eq!((totals.received, totals.lost, totals.discarded), (150 * 16 * 3, 0, 0), "{totals:?}");
@@ -397,14 +397,14 @@ fn packets_need_no_lock_that_is_held_while_sound_is_made() {
     let remote = playout.remote(id).unwrap();
     {
         // Somebody decodes, and takes long for it.
-        let player = remote.player.lock();
+        let player = remote.playing.lock();
         for n in 0..1_000 {
             sink.packet(packet(n, &sound[n % 4], 111));
         }
         assert_eq!(remote.inbox.lock().packets.len(), MAX_INBOX, "bounded");
         sink.renegotiated(&info(&[111]));
         playout.unbind(id);
-        assert_eq!(playout.receivers.load(Ordering::Acquire), 0);
+        assert_eq!(playout.players.load(Ordering::Acquire), 0);
         playout.bind(id, who("other"), false);
         sink.packet(packet(1_000, &sound[0], 111));
         drop(player);
@@ -413,12 +413,12 @@ fn packets_need_no_lock_that_is_held_while_sound_is_made() {
     let heard = taken(&playout);
     assert!(!heard.is_empty() && heard.iter().all(|(track, _)| track == "other"), "{heard:?}");
     // Taken off the air while it is played: whoever played it puts it away.
-    let player = remote.player.lock();
+    let player = remote.playing.lock();
     playout.unbind(id);
-    assert_eq!(playout.receivers.load(Ordering::Acquire), 1);
+    assert_eq!(playout.players.load(Ordering::Acquire), 1);
     drop(player);
     playout.play(&remote, playout.now());
-    assert_eq!((playout.receivers.load(Ordering::Acquire), taken(&playout)), (0, vec![]));
+    assert_eq!((playout.players.load(Ordering::Acquire), taken(&playout)), (0, vec![]));
 }
 
 #[test]
