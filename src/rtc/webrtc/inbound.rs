@@ -513,7 +513,7 @@ mod tests {
         inbound.rtcp(&[sent(7, 5), sent(8, 6)], begun);
         assert_eq!(told(&mut inbound), ["report 1 5 960"], "of a stream that is open");
         // Reports of ours, and what is said of them: a tenth of a second was waited for the answer.
-        (0..10 * MAX_REPORTED as u64).for_each(|n| inbound.reports(&[sent(99, n << 16)], begun));
+        (0..10 * MAX_REPORTED as u64).for_each(|n| inbound.reports(&mut [sent(99, n << 16)], begun));
         assert_eq!(inbound.reported.len(), MAX_REPORTED);
         let last = 10 * MAX_REPORTED as u32 - 1;
         for (last_sender_report, delay, trip) in
