@@ -265,11 +265,11 @@ pub struct WantedSender {
 /// What the publisher is to be from the next offer on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Wanted {
-    /// All of them; one that is not there any more is not sent any more.
-    pub senders: Vec<WantedSender>,
+    pub ice_restart: bool,
     /// The data channels of the protocol.
     pub channels: bool,
-    pub ice_restart: bool,
+    /// All of them; one that is not there any more is not sent any more.
+    pub senders: Vec<WantedSender>,
 }
 
 /// An order to the engine: one for each negotiation, and all of it or nothing happens.
