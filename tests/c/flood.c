@@ -3,7 +3,7 @@
  *
  * Four listeners get RTP from strangers as fast as threads of low priority can send it, twenty packets of their SFU for
  * each of a talker's, and tens of thousands of events a second. Two talkers in another room hear each other
- * meanwhile. Expected, in one of three windows: hardly more of their sound is concealed or late than before the flood
+ * meanwhile. Expected, in one of three windows with a flood: hardly more of their sound is concealed or late than before the flood
  * (5 % more at most; machines are small). The flooded calls stay joined, and leave in time.
  *
  * test: alone what it floods would be the tests beside it
@@ -26,6 +26,8 @@
 
 #define FLOODED 4
 #define WINDOW 3000
+#define MOST_WINDOWS 10
+#define A_FLOOD 20000 /* packets */
 #define PORTS 64
 #define BATCH 64
 
@@ -136,23 +138,29 @@ int main(void)
     }
     CHECK_THAT(target_count >= FLOODED, "only %d sockets of the calls to be flooded are found", target_count);
 
-    test_step(30, "before and during the flood");
+    test_step(60, "before and during the flood");
     unsigned quiet = window("before");
     for (int i = 0; i < FLOODED; i++) {
         ctl("lossy", "{\"user_id\":\"flooded%d\",\"flood\":20}", i);
-        ctl("flood_events", "{\"user_id\":\"flooded%d\",\"ms\":%u}", i, 3 * ms(WINDOW) + 1000);
+        ctl("flood_events", "{\"user_id\":\"flooded%d\",\"ms\":%u}", i, MOST_WINDOWS * ms(WINDOW) + 1000);
     }
     for (int i = 0; i < 2; i++) CHECK(pthread_create(&attackers[i], NULL, blast, NULL) == 0);
-    /* What else the machine does is no fault of the flood's: the best of three windows counts. */
+    /*
+     * What else the machine does is no fault of the flood's: of the windows in which there was one, the best of three
+     * counts. On a machine that is busy the attackers, who have what is left over, may need a longer time for it.
+     */
     unsigned loud = 1000;
-    for (int i = 0; i < 3 && loud > quiet + 20; i++) {
+    for (int i = 0, floods = 0; i < MOST_WINDOWS && floods < 3 && (loud > quiet + 20 || atomic_load(&sent) <= A_FLOOD); i++) {
+        unsigned long long already = atomic_load(&sent);
         unsigned now = window("during");
+        if (atomic_load(&sent) - already < A_FLOOD / 3 + 1) continue;
+        floods++;
         if (now < loud) loud = now;
     }
     atomic_store(&stop, 1);
     for (int i = 0; i < 2; i++) pthread_join(attackers[i], NULL);
     printf("%llu packets were sent to %d sockets\n", (unsigned long long)atomic_load(&sent), target_count);
-    CHECK_THAT(atomic_load(&sent) > 20000, "there was no flood");
+    CHECK_THAT(atomic_load(&sent) > A_FLOOD, "there was no flood");
     CHECK_THAT(loud <= quiet + 50, "%u per mille of the sound beside are damaged during the flood, %u before", loud, quiet);
 
     test_step(30, "all leave in time");
