@@ -9,7 +9,7 @@ use super::super::engine::*;
 use super::super::trace::Trace;
 use super::channels::Channels;
 use super::crypto::{Records, Watched, APPLICATION, HANDSHAKE};
-use super::gather::{transaction, Gather};
+use super::gather::{nominates, transaction, Gather};
 use super::handshake::{gives_up, Heard};
 use super::inbound::{Came, Inbound};
 use super::media::{ice_servers, media_engine, setting_engine, Server};
@@ -105,6 +105,8 @@ pub(super) struct Core {
     /// DTLS that came before ICE had a pair, and SCTP that came before there was an association for it.
     held: VecDeque<(SocketAddr, SocketAddr, BytesMut)>,
     early: VecDeque<(SocketAddr, SocketAddr, BytesMut)>,
+    /// The last check that nominated a pair while none was in use.
+    nomination: Option<(SocketAddr, SocketAddr, BytesMut)>,
     heard: Heard,
     ice_up: bool,
     /// ICE looks for a pair: at first, and anew after a restart, when media has none meanwhile.
@@ -163,6 +165,7 @@ impl Core {
             local: Default::default(),
             held: VecDeque::new(),
             early: VecDeque::new(),
+            nomination: None,
             heard: Heard::default(),
             ice_up: false,
             checking: true,
@@ -184,7 +187,7 @@ impl Core {
         (self.pc, self.provider, self.records, self.inbound) = (pc, provider, records, inbound);
         (self.held, self.early, self.heard) = Default::default();
         (self.ice_up, self.ice_since, self.connected, self.failed) = (false, None, false, false);
-        self.checking = true;
+        (self.checking, self.nomination) = (true, None);
         Ok(())
     }
 
@@ -357,7 +360,18 @@ impl Core {
         if self.relayed(now, local, from, contents, transaction) {
             return;
         }
+        let searches = !self.ice_up || self.checking;
+        if searches && nominates(contents) {
+            // The engine neither answers it nor remembers it while its own check of the pair is under way, and who has
+            // sent it says so again after half a second.
+            self.nomination = Some((local, from, contents.into()));
+        }
         self.feed(now, local, from, contents.into());
+        if contents.starts_with(&[1, 1]) && searches {
+            if let Some((local, from, contents)) = self.nomination.clone() {
+                self.feed(now, local, from, contents);
+            }
+        }
         // An answer to a check: a pair that it makes valid is nominated at once, instead of with the next tick. After a
         // restart only by who offers, and so nominates: every look asks all pairs again, and each is asked seven times.
         let looks_ahead = !self.ice_up || (self.checking && self.setup.kind == PeerKind::Publisher);
@@ -557,7 +571,7 @@ impl Core {
                 RTCIceConnectionState::Connected | RTCIceConnectionState::Completed,
             ) => {
                 self.ice_up = true;
-                self.checking = false;
+                (self.checking, self.nomination) = (false, None);
                 self.ice_since.get_or_insert(now);
             }
             Event::OnIceConnectionStateChangeEvent(RTCIceConnectionState::Checking) => self.checking = true,

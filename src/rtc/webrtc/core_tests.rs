@@ -4,6 +4,7 @@
 use super::call::Call;
 use super::core::{Core, News, Setup};
 use super::driver::spent;
+use super::gather::nominates;
 use super::inbound::Came;
 use super::turn_server as turn;
 use super::writer::Line;
@@ -65,6 +66,8 @@ struct World {
     trace: Vec<String>,
     /// Nothing goes from one to the other but through the relay.
     walled: bool,
+    /// How much longer a datagram to the subscriber takes; `None`: it never arrives.
+    way: Box<dyn FnMut(&[u8]) -> Option<Ms>>,
     relay: Option<turn::Server>,
 }
 
@@ -101,7 +104,7 @@ impl World {
         };
         let sides = [side(PeerKind::Publisher, "10.0.0.1:1000"), side(PeerKind::Subscriber, "10.0.0.2:2000")];
         let (rng, flights, trace) = (Rng::new(seed), BTreeMap::new(), Vec::new());
-        Self { epoch, now: 0, rng, loss, delay: 20, flights, sides, trace, walled: false, relay: None }
+        Self { epoch, now: 0, rng, loss, delay: 20, flights, sides, trace, walled: false, way: Box::new(|_| Some(0)), relay: None }
     }
 
     fn time(&self) -> Instant {
@@ -110,7 +113,9 @@ impl World {
 
     fn launch(&mut self, from: SocketAddr, to: SocketAddr, contents: Vec<u8>) {
         let lost = self.rng.between(0, 99) < self.loss;
-        let at = self.now + self.rng.between(self.delay / 2, self.delay * 2);
+        let way = if to == self.sides[SUBSCRIBER].local { (self.way)(&contents) } else { Some(0) };
+        let lost = lost || way.is_none();
+        let at = self.now + self.rng.between(self.delay / 2, self.delay * 2) + way.unwrap_or_default();
         let fate = if lost { " lost" } else { "" };
         self.trace.push(format!("{} {from} {}{fate}", self.now, kind(&contents)));
         if !lost {
@@ -284,6 +289,28 @@ fn what_both_sides_say_of_a_stream_reaches_the_other() {
     let asked = |(ssrc, feedback): &&(u32, TrackFeedback)| (*ssrc, *feedback) == (77, TrackFeedback::KeyFrame);
     assert_eq!(world.sides[PUBLISHER].said.iter().filter(asked).count(), 1, "{:?}", world.sides[PUBLISHER].said);
     assert!(world.sides[PUBLISHER].said.iter().all(|(ssrc, _)| *ssrc == 77));
+}
+
+#[test]
+fn a_nomination_that_comes_before_the_own_check_is_answered_holds() {
+    for seed in 0..20 {
+        let mut world = World::new(seed, 0, Vec::new());
+        world.add_track("mic", 77);
+        let mut nominated = 0;
+        world.way = Box::new(move |contents| match contents {
+            // The answers to the subscriber's own checks take their time.
+            [1, 1, ..] => Some(300),
+            // It is nominated once, and whoever has done it is in no hurry to say so again.
+            request if nominates(request) => {
+                nominated += 1;
+                (nominated == 1).then_some(0)
+            }
+            _ => Some(0),
+        });
+        world.negotiate(|sdp| sdp);
+        let took = world.until(60_000, |world| world.has(PeerState::Connected)).expect("connected");
+        assert!((300..=1_000).contains(&took), "{seed}: {took} ms");
+    }
 }
 
 #[test]

@@ -133,23 +133,36 @@ pub(super) fn transaction(datagram: &[u8]) -> Option<[u8; 12]> {
     is_answer.then(|| datagram[8..20].try_into().ok()).flatten()
 }
 
+/// The attributes of a STUN message: type and value (RFC 8489 §14).
+fn attributes(datagram: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    let mut rest = datagram.get(20..).unwrap_or_default();
+    std::iter::from_fn(move || {
+        let [a, b, c, d, ..] = *rest else { return None };
+        let length = usize::from(u16::from_be_bytes([c, d]));
+        let value = rest.get(4..4 + length)?;
+        rest = rest.get(4 + length.next_multiple_of(4)..).unwrap_or_default();
+        Some((u16::from_be_bytes([a, b]), value))
+    })
+}
+
+/// Whether a check nominates its pair: a binding request with USE-CANDIDATE (RFC 8445 §16.1).
+pub(super) fn nominates(datagram: &[u8]) -> bool {
+    datagram.starts_with(&[0, 1]) && attributes(datagram).any(|(kind, _)| kind == 0x0025)
+}
+
 /// How a server sees this side, by a binding success (RFC 8489 §14.1, §14.2).
 fn mapped(datagram: &[u8]) -> Option<SocketAddr> {
     if datagram.get(..2)? != [1, 1] {
         return None;
     }
     let key: [u8; 16] = datagram.get(4..20)?.try_into().ok()?;
-    let mut rest = datagram.get(20..)?;
     let mut plain = None;
-    while let [a, b, c, d, ..] = *rest {
-        let length = usize::from(u16::from_be_bytes([c, d]));
-        let value = rest.get(4..4 + length)?;
-        match u16::from_be_bytes([a, b]) {
+    for (kind, value) in attributes(datagram) {
+        match kind {
             0x0020 => return address(value, &key),
             0x0001 => plain = address(value, &[0; 16]),
             _ => {}
         }
-        rest = rest.get(4 + length.next_multiple_of(4)..).unwrap_or_default();
     }
     plain
 }
@@ -183,6 +196,17 @@ mod tests {
         answer.extend((seen.port() ^ 0x2112).to_be_bytes());
         answer.extend(seen.ip().octets().iter().zip(COOKIE).map(|(a, b)| a ^ b));
         answer
+    }
+
+    #[test]
+    fn a_check_that_nominates_is_told_from_others() {
+        let message = |kind: [u8; 2], attributes: &[u8]| [&kind[..], &[0; 18], attributes].concat();
+        let (user, nomination) = ([0, 6, 0, 3, b'a', b':', b'b', 0], [0, 0x25, 0, 0]);
+        assert!(nominates(&message([0, 1], &[&user[..], &nomination].concat())));
+        assert!(!nominates(&message([0, 1], &user)) && !nominates(&message([1, 1], &nomination)));
+        // A value that looks like it, and lengths that lie.
+        assert!(!nominates(&message([0, 1], &[0, 6, 0, 4, 0, 0x25, 0, 0])));
+        assert!(!nominates(&message([0, 1], &[0, 6, 0, 9, 0, 0x25, 0, 0])) && !nominates(&[0, 1, 0, 0]));
     }
 
     #[test]
