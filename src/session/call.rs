@@ -187,7 +187,7 @@ impl Call {
             return Ok(());
         }
         let text = format!(
-            "{what}: the protocol of this call ({}) does not have it; see oh_call_capabilities",
+            "{what}: the protocol of this call ({}) does not have it; see oh_call_get_capabilities",
             self.dialect.name
         );
         Err(Error::new(Code::Unsupported, text))
