@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The ABI: the number in the SONAME and in the version node of every symbol. The header has it as OH_ABI_VERSION.
+/// The ABI of this header: the number in the SONAME. oh_get_abi_version() has that of the library.
 pub const OH_ABI_VERSION: u32 = 1;
 
 /// As a timeout: no limit.

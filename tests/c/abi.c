@@ -20,7 +20,7 @@ _Static_assert(offsetof(oh_client_options, size) == 0 && offsetof(oh_call_option
                offsetof(oh_audio_track_options, size) == 0 && offsetof(oh_call_stats, size) == 0 &&
                offsetof(oh_data_options, size) == 0 && offsetof(oh_rpc_options, size) == 0 &&
                offsetof(oh_remote_track_options, size) == 0 && offsetof(oh_access_token_options, size) == 0 &&
-               offsetof(oh_event, size) == 0 && offsetof(oh_audio, size) == 0, "structures begin with their size");
+               offsetof(oh_event, size) == 0 && offsetof(oh_audio_frame, size) == 0, "structures begin with their size");
 _Static_assert(sizeof(oh_event_data) == 24 * 8, "the size of an event does not change");
 _Static_assert(sizeof(oh_client_options) % 8 == 0 && sizeof(oh_call_options) % 8 == 0, "no padding at the end");
 _Static_assert(sizeof(oh_data_options) == 8 + 2 * sizeof(void *) + 8 && sizeof(oh_rpc_options) == 8 + 3 * sizeof(void *) &&
@@ -29,15 +29,15 @@ _Static_assert(sizeof(oh_data_options) == 8 + 2 * sizeof(void *) + 8 && sizeof(o
 
 static void defaults(void)
 {
-    oh_client_options client = OH_CLIENT_OPTIONS_INIT, client2;
-    oh_call_options call = OH_CALL_OPTIONS_INIT, call2;
-    oh_audio_track_options track = OH_AUDIO_TRACK_OPTIONS_INIT, track2;
+    oh_client_options client = OH_INIT(oh_client_options), client2;
+    oh_call_options call = OH_INIT(oh_call_options), call2;
+    oh_audio_track_options track = OH_INIT(oh_audio_track_options), track2;
     memset(&client2, 0xa5, sizeof client2);
     memset(&call2, 0xa5, sizeof call2);
     memset(&track2, 0xa5, sizeof track2);
-    oh_client_options_init(&client2);
-    oh_call_options_init(&call2);
-    oh_audio_track_options_init(&track2);
+    oh_struct_init(&client2, sizeof client2);
+    oh_struct_init(&call2, sizeof call2);
+    oh_struct_init(&track2, sizeof track2);
     CHECK(!memcmp(&client, &client2, sizeof client));
     CHECK(!memcmp(&call, &call2, sizeof call));
     CHECK(!memcmp(&track, &track2, sizeof track));
@@ -46,18 +46,18 @@ static void defaults(void)
     CHECK_EQ(call.join_retries, 3);
     CHECK_EQ(track.size, sizeof track);
     CHECK_EQ(track.complexity, -1);
-    oh_data_options data = OH_DATA_OPTIONS_INIT, data2;
-    oh_rpc_options rpc = OH_RPC_OPTIONS_INIT, rpc2;
-    oh_remote_track_options remote = OH_REMOTE_TRACK_OPTIONS_INIT, remote2;
-    oh_access_token_options token = OH_ACCESS_TOKEN_OPTIONS_INIT, token2;
+    oh_data_options data = OH_INIT(oh_data_options), data2;
+    oh_rpc_options rpc = OH_INIT(oh_rpc_options), rpc2;
+    oh_remote_track_options remote = OH_INIT(oh_remote_track_options), remote2;
+    oh_access_token_options token = OH_INIT(oh_access_token_options), token2;
     memset(&data2, 0xa5, sizeof data2);
     memset(&rpc2, 0xa5, sizeof rpc2);
     memset(&remote2, 0xa5, sizeof remote2);
     memset(&token2, 0xa5, sizeof token2);
-    oh_data_options_init(&data2);
-    oh_rpc_options_init(&rpc2);
-    oh_remote_track_options_init(&remote2);
-    oh_access_token_options_init(&token2);
+    oh_struct_init(&data2, sizeof data2);
+    oh_struct_init(&rpc2, sizeof rpc2);
+    oh_struct_init(&remote2, sizeof remote2);
+    oh_struct_init(&token2, sizeof token2);
     CHECK(!memcmp(&data, &data2, sizeof data));
     CHECK(!memcmp(&rpc, &rpc2, sizeof rpc));
     CHECK(!memcmp(&remote, &remote2, sizeof remote));
@@ -79,29 +79,29 @@ static void names(void)
         { -20, "OH_ERR_ABI" }, { -21, "OH_ERR_EMPTY" }, { -22, "OH_ERR_BUFFER" },
     };
     for (size_t i = 0; i < sizeof results / sizeof *results; i++) {
-        CHECK_STR(oh_result_name(results[i].code), results[i].name);
-        CHECK(strlen(oh_result_message(results[i].code)) > 3);
-        CHECK(strcmp(oh_result_message(results[i].code), "unknown result") != 0);
+        CHECK_STR(oh_result_get_name(results[i].code), results[i].name);
+        CHECK(strlen(oh_result_get_message(results[i].code)) > 3);
+        CHECK(strcmp(oh_result_get_message(results[i].code), "unknown result") != 0);
     }
     static const int32_t unknown[] = { 100, 1000000, -1000, INT32_MAX, INT32_MIN };
     for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++) {
-        CHECK_STR(oh_result_message(unknown[i]), "unknown result");
-        CHECK(oh_result_name(unknown[i])[0] != 0);
-        CHECK_STR(oh_event_kind_name(unknown[i]), "unknown");
-        CHECK_STR(oh_state_name(unknown[i]), "unknown");
+        CHECK_STR(oh_result_get_message(unknown[i]), "unknown result");
+        CHECK(oh_result_get_name(unknown[i])[0] != 0);
+        CHECK_STR(oh_event_kind_get_name(unknown[i]), "unknown");
+        CHECK_STR(oh_call_state_get_name(unknown[i]), "unknown");
     }
-    CHECK_STR(oh_result_message(1), "unknown result");
-    CHECK_STR(oh_event_kind_name(0), "unknown");
-    CHECK_STR(oh_state_name(-1), "unknown");
-    CHECK_STR(oh_event_kind_name(OH_EVENT_PARTICIPANT_JOINED), "participant_joined");
-    CHECK_STR(oh_state_name(OH_STATE_JOINED), "joined");
-    for (int i = OH_EVENT_STATE; i <= OH_EVENT_SUBSCRIBABLE; i++) {
-        CHECK(strcmp(oh_event_kind_name(i), "unknown") != 0);
-        for (int j = OH_EVENT_STATE; j < i; j++) CHECK(strcmp(oh_event_kind_name(i), oh_event_kind_name(j)) != 0);
+    CHECK_STR(oh_result_get_message(1), "unknown result");
+    CHECK_STR(oh_event_kind_get_name(0), "unknown");
+    CHECK_STR(oh_call_state_get_name(-1), "unknown");
+    CHECK_STR(oh_event_kind_get_name(OH_EVENT_PARTICIPANT_JOINED), "participant_joined");
+    CHECK_STR(oh_call_state_get_name(OH_STATE_JOINED), "joined");
+    for (int i = OH_EVENT_STATE; i <= OH_EVENT_SUBSCRIPTION_PERMISSION; i++) {
+        CHECK(strcmp(oh_event_kind_get_name(i), "unknown") != 0);
+        for (int j = OH_EVENT_STATE; j < i; j++) CHECK(strcmp(oh_event_kind_get_name(i), oh_event_kind_get_name(j)) != 0);
     }
     for (int i = OH_STATE_IDLE; i <= OH_STATE_LEFT; i++) {
-        CHECK(strcmp(oh_state_name(i), "unknown") != 0);
-        for (int j = OH_STATE_IDLE; j < i; j++) CHECK(strcmp(oh_state_name(i), oh_state_name(j)) != 0);
+        CHECK(strcmp(oh_call_state_get_name(i), "unknown") != 0);
+        for (int j = OH_STATE_IDLE; j < i; j++) CHECK(strcmp(oh_call_state_get_name(i), oh_call_state_get_name(j)) != 0);
     }
 }
 
@@ -110,18 +110,18 @@ static void last_error(void)
     char whole[1024], part[8];
     memset(part, 'x', sizeof part);
     CHECK_OH(oh_call_leave((oh_call){ 0 }, NULL), OH_ERR_HANDLE);
-    size_t need = oh_last_error(whole, sizeof whole);
+    size_t need = oh_get_last_error(whole, sizeof whole);
     CHECK(need > 8 && need < sizeof whole);
     CHECK_EQ(strlen(whole), need);
-    CHECK_EQ(oh_last_error(part, 4), need);
+    CHECK_EQ(oh_get_last_error(part, 4), need);
     CHECK(!memcmp(part, whole, 3) && part[3] == 0 && part[4] == 'x');
-    CHECK_EQ(oh_last_error(part, 1), need);
+    CHECK_EQ(oh_get_last_error(part, 1), need);
     CHECK_EQ(part[0], 0);
     part[0] = 'x';
-    CHECK_EQ(oh_last_error(part, 0), need);
+    CHECK_EQ(oh_get_last_error(part, 0), need);
     CHECK_EQ(part[0], 'x');
-    CHECK_EQ(oh_last_error(NULL, 0), need);
-    CHECK(oh_version() && oh_last_error(part, 4) == need); /* success does not clear it */
+    CHECK_EQ(oh_get_last_error(NULL, 0), need);
+    CHECK(oh_get_version() && oh_get_last_error(part, 4) == need); /* success does not clear it */
 }
 
 /* A structure of the library with `extra` bytes of a later header behind it. */
@@ -177,19 +177,19 @@ static oh_result supported(oh_result r)
 
 static oh_result try_data(larger *l) { return supported(oh_call_send_data(published_in, &l->u.data, "x", 1)); }
 static oh_result try_text(larger *l) { return supported(oh_call_send_text(published_in, &l->u.data, "x")); }
-static oh_result try_rpc(larger *l) { return supported(oh_call_rpc(published_in, &l->u.rpc, NULL)); }
+static oh_result try_rpc(larger *l) { return supported(oh_call_perform_rpc(published_in, &l->u.rpc, NULL)); }
 
 static oh_result try_remote(larger *l)
 {
     oh_subscriber subscriber;
-    CHECK_OK(oh_call_subscriber(published_in, &subscriber));
+    CHECK_OK(oh_call_get_subscriber(published_in, &subscriber));
     return supported(oh_subscriber_set_track(subscriber, "x", &l->u.remote));
 }
 
 static oh_result try_token(larger *l)
 {
     char token[2048];
-    return oh_access_token(&l->u.token, token, sizeof token);
+    return oh_access_token_create(&l->u.token, token, sizeof token, NULL);
 }
 
 /* `first` is the size in the first version of the header: what is between is of an older one, and taken. */
@@ -240,13 +240,13 @@ int main(void)
     test_begin("abi");
     test_step(5, "version");
     CHECK(l != NULL);
-    CHECK_EQ(oh_abi_version(), OH_ABI_VERSION);
-    CHECK_EQ(sscanf(oh_version(), "%u.%u.%u%c", &major, &minor, &patch, &rest), 3);
+    CHECK_EQ(oh_get_abi_version(), OH_ABI_VERSION);
+    CHECK_EQ(sscanf(oh_get_version(), "%u.%u.%u%c", &major, &minor, &patch, &rest), 3);
     test_step(5, "defaults");
     defaults();
     test_step(5, "names");
     names();
-    test_step(5, "oh_last_error");
+    test_step(5, "oh_get_last_error");
     last_error();
 
     test_step(15, "a call to try with");
@@ -254,25 +254,25 @@ int main(void)
     joined_by = p.client;
     published_in = p.call;
 
-    oh_client_options_init(&l->u.client);
+    oh_struct_init(&l->u.client, sizeof l->u.client);
     l->u.client.url = sfu_url();
     l->u.client.user_id = "abi2";
     sizes("oh_client_options", l, sizeof l->u.client, offsetof(oh_client_options, allow_other_hosts), try_client);
-    oh_call_options_init(&l->u.call);
+    oh_struct_init(&l->u.call, sizeof l->u.call);
     l->u.call.id = "abi2";
     sizes("oh_call_options", l, sizeof l->u.call, offsetof(oh_call_options, drain_ms), try_call);
-    oh_audio_track_options_init(&l->u.track);
+    oh_struct_init(&l->u.track, sizeof l->u.track);
     sizes("oh_audio_track_options", l, sizeof l->u.track, offsetof(oh_audio_track_options, live), try_track);
 
-    oh_data_options_init(&l->u.data);
+    oh_struct_init(&l->u.data, sizeof l->u.data);
     sizes("oh_data_options, packets", l, sizeof l->u.data, sizeof l->u.data, try_data);
     sizes("oh_data_options, texts", l, sizeof l->u.data, sizeof l->u.data, try_text);
-    oh_rpc_options_init(&l->u.rpc);
+    oh_struct_init(&l->u.rpc, sizeof l->u.rpc);
     l->u.rpc.to = l->u.rpc.method = "x";
     sizes("oh_rpc_options", l, sizeof l->u.rpc, sizeof l->u.rpc, try_rpc);
-    oh_remote_track_options_init(&l->u.remote);
+    oh_struct_init(&l->u.remote, sizeof l->u.remote);
     sizes("oh_remote_track_options", l, sizeof l->u.remote, sizeof l->u.remote, try_remote);
-    oh_access_token_options_init(&l->u.token);
+    oh_struct_init(&l->u.token, sizeof l->u.token);
     l->u.token.api_key = l->u.token.api_secret = l->u.token.user_id = l->u.token.call_id = "x";
     sizes("oh_access_token_options", l, sizeof l->u.token, sizeof l->u.token, try_token);
 
