@@ -147,7 +147,7 @@ static void ways_to_go(void)
     CHECK_OK(oh_track_wait_writable(track, 5 * 48000 - 2 * TAIL * FRAME + 10 * FRAME, ms(5000))); /* 0.2 s were said */
     CHECK_OK(oh_track_clear(track, &after, &dropped));
     CHECK_THAT(after - before >= 180 && after - before + dropped >= 2 * TAIL * 20 - 1 && after - before + dropped <= 2 * TAIL * 20 + 1,
-               "%llu ms sent and %u ms dropped of %d", (unsigned long long)(after - before), dropped, 2 * TAIL * 20);
+               "%llu ms sent and %llu ms dropped of %d", (unsigned long long)(after - before), (unsigned long long)dropped, 2 * TAIL * 20);
     CHECK_EQ(peer_stats(&alice).audio_dropped_ms, dropped);
     CHECK_OK(oh_track_wait_drained(track, ms(200))); /* but for the packet that is being sent there is nothing */
     CHECK_OK(oh_track_clear(track, NULL, NULL));

@@ -391,7 +391,7 @@ static void tokens(void)
     CHECK_OH(oh_call_join(p.client, &what, &p.call), OH_ERR_ARGUMENT);
     CHECK_EQ(p.call.id, 77);
     oh_get_last_error(why, sizeof why);
-    CHECK_THAT(strstr(why, "oh_call_options.id") && strstr(why, "token") && !leaked(why), "the refusal says '%s'", why);
+    CHECK_THAT(strstr(why, "oh_call_options.call_id") && strstr(why, "token") && !leaked(why), "the refusal says '%s'", why);
     what.call_id = NULL; /* the token knows */
     p.rec = rec_new();
     what.handlers = rec_handlers(p.rec);
@@ -438,21 +438,24 @@ static void access_token(void)
         CHECK_OH(oh_access_token_create(&o, buf, sizeof buf, NULL), OH_ERR_ARGUMENT);
     }
     CHECK_OH(oh_access_token_create(NULL, buf, sizeof buf, NULL), OH_ERR_ARGUMENT);
-    CHECK_OH(oh_access_token_create(&good, NULL, 0, NULL), OH_ERR_ARGUMENT);
+    size_t need = 0, length = 0;
+    CHECK_OH(oh_access_token_create(&good, NULL, 1, &need), OH_ERR_ARGUMENT);
+    CHECK_EQ(need, 0);
+    CHECK_OH(oh_access_token_create(&good, NULL, 0, &need), OH_ERR_BUFFER);
+    CHECK_THAT(need > 100 && need < sizeof buf, "a length of %zu", need);
     o = good;
     o.size = 8;
     CHECK_OH(oh_access_token_create(&o, buf, sizeof buf, NULL), OH_ERR_ABI);
     CHECK_OH(oh_access_token_create(&good, buf, 0, NULL), OH_ERR_BUFFER);
     CHECK_OH(oh_access_token_create(&good, buf, 40, NULL), OH_ERR_BUFFER);
     for (size_t i = 0; i < sizeof buf; i++) CHECK_EQ(buf[i], 'x');
-    oh_get_last_error(why, sizeof why);
-    unsigned need = 0;
-    for (const char *c = why; *c && !need; c++) need = (unsigned)strtoul(c, NULL, 10);
-    CHECK_THAT(need > 100 && need < sizeof buf, "how long the token is does not stand in '%s'", why);
-    CHECK_OH(oh_access_token_create(&good, buf, need - 1, NULL), OH_ERR_BUFFER);
-    CHECK_OK(oh_access_token_create(&good, buf, need, NULL));
-    CHECK_EQ(strlen(buf), need - 1);
-    CHECK_EQ(buf[need], 'x');
+    CHECK_OH(oh_access_token_create(&good, buf, need, &length), OH_ERR_BUFFER);
+    CHECK_EQ(length, need);
+    CHECK_EQ(buf[0], 'x');
+    CHECK_OK(oh_access_token_create(&good, buf, need + 1, &length));
+    CHECK_EQ(length, need);
+    CHECK_EQ(strlen(buf), need);
+    CHECK_EQ(buf[need + 1], 'x');
     CHECK_THAT(!strstr(buf, "secret"), "the secret stands in the token");
 }
 
