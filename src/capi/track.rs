@@ -9,6 +9,7 @@ use super::{
     objects::{find, owner, CallObject, TrackObject},
     result::{guard, oh_result},
 };
+use crate::core::model::TrackKind;
 use crate::error::Result;
 use crate::media::audio::{
     opus::{Application, EncoderConfig},
@@ -186,7 +187,8 @@ fn settings(options: &oh_audio_track_options) -> Result<TrackOptions> {
     };
     let buffer_ms = or(options.buffer_ms, 200);
     let live = options.live != 0;
-    Ok(TrackOptions { input, encoder, buffer_ms, live, music, red, muted: options.muted != 0 })
+    let source = TrackKind::Audio;
+    Ok(TrackOptions { source, input, encoder, buffer_ms, live, music, red, muted: options.muted != 0 })
 }
 
 /// The handle of a session's track; none when the application has freed it.

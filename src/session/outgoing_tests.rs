@@ -41,6 +41,7 @@ impl std::ops::Deref for Paced {
 impl Paced {
     fn new(input: AudioFormat) -> Self {
         let options = TrackOptions {
+            source: TrackKind::Audio,
             input,
             encoder: EncoderConfig::default(),
             buffer_ms: 1_000,

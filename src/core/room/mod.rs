@@ -3,6 +3,7 @@
 //! Updates are partial, doubled and out of order in practice; the differences become events. Must not know: sockets,
 //! the engine, where an update came from.
 
+pub(super) mod present;
 mod remotes;
 pub(super) mod roster;
 mod subscriptions;
