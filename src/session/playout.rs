@@ -254,7 +254,9 @@ impl Tracks {
     fn remember(&mut self, key: TrackKey, who: Arc<Who>) {
         if self.known.len() >= limits::REMOTE_TRACKS && !self.known.contains_key(&key) {
             let oldest = self.known.iter().min_by_key(|(_, who)| who.track).map(|(key, _)| key.clone());
-            oldest.and_then(|key| self.known.remove(&key));
+            if let Some(oldest) = oldest {
+                self.known.remove(&oldest);
+            }
         }
         self.known.insert(key, who);
     }

@@ -47,6 +47,8 @@ pub(in crate::core) struct Track {
 #[derive(Debug)]
 pub(super) struct Sender {
     pub wanted: WantedSender,
+    /// Its m-line, by the last offer that could be made.
+    pub mid: String,
     /// An offer with it could be made.
     pub added: bool,
 }

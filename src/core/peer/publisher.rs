@@ -31,7 +31,6 @@ pub(in crate::core) struct Publisher {
     added: bool,
     /// The application sends data: the publisher is kept for it, too.
     wants_channels: bool,
-    mids: Vec<String>,
     /// How the SFU wants tracks to be published.
     pub options: Vec<PublishOption>,
     /// Something changed that the SFU was not offered yet.
@@ -56,7 +55,6 @@ impl Publisher {
             senders: Vec::new(),
             added: false,
             wants_channels: false,
-            mids: Vec::new(),
             options: Vec::new(),
             dirty: false,
             offered: Vec::new(),
@@ -373,7 +371,7 @@ impl Publisher {
             self.senders.retain(|sender| self.tracks.has(sender.wanted.track));
         }
         for (track, name, offer) in new {
-            self.senders.push(Sender { wanted: WantedSender { track, name, offer }, added: false });
+            self.senders.push(Sender { wanted: WantedSender { track, name, offer }, mid: String::new(), added: false });
         }
         self.dirty = later;
         if self.senders.is_empty() && !self.added && !self.wants_channels {
@@ -450,7 +448,9 @@ impl Publisher {
     }
 
     fn ask(&mut self, cx: &mut Context, sdp: String, mids: Vec<String>) {
-        self.mids = mids;
+        for (sender, mid) in self.senders.iter_mut().zip(mids) {
+            sender.mid = mid;
+        }
         let tracks = self.infos(cx, &self.offered);
         self.tracks.set_publisher_sent(&self.offered);
         let session_id = cx.session_id.clone();
@@ -466,11 +466,11 @@ impl Publisher {
         };
         let info = |t: &Track| {
             let (publish_option_id, codec) = option(t.offer.source);
-            let index = self.senders.iter().position(|s| s.wanted.track == t.id)?;
+            let sender = self.senders.iter().find(|s| s.wanted.track == t.id)?;
             Some(TrackInfo {
                 track_id: t.name.clone(),
                 kind: t.offer.source,
-                mid: self.mids.get(index).cloned().unwrap_or_default(),
+                mid: sender.mid.clone(),
                 muted: t.muted,
                 dtx: self.allowed(cx, &t.offer).dtx,
                 stereo: t.offer.stereo,
@@ -560,8 +560,8 @@ impl Publisher {
         // It may have been sent before a reconnect.
         cx.out(Output::Sending { track, on: false });
         cx.event(Event::LocalFailed { track, error });
-        // What was offered with it.
-        self.dirty = true;
+        // What was offered with it is offered again; without any other track the engine takes it back with the next one.
+        self.dirty = !self.tracks.all.is_empty();
         self.negotiate(cx);
     }
 

@@ -72,7 +72,7 @@ impl Look {
         let Self { local, local_tracks, others, bound } = self;
         let mut streams: HashMap<(&str, TrackKind, &str), Option<Unplayable>> = HashMap::new();
         for Bound { session_id, kind, track_id, unplayable } in &bound {
-            let known = streams.entry((session_id, *kind, track_id)).or_insert(*unplayable);
+            let known = streams.entry((session_id.as_str(), *kind, track_id.as_str())).or_insert(*unplayable);
             // Of several streams of one kind one that can be played is enough.
             if unplayable.is_none() {
                 *known = None;

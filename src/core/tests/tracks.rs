@@ -584,3 +584,42 @@ fn sixteen_tracks_of_one_participant_are_heard_together() {
     sim.message(SfuMessage::TrackUnpublished { session_id, user_id, kind, cause, participant: None });
     assert_eq!(heard(&sim), [0; 0]);
 }
+
+#[test]
+fn the_audio_of_screens_is_asked_for_where_tracks_have_no_names() {
+    let screen = |cause: Option<UnpublishCause>, who: &str| {
+        let (session_id, user_id, kind) = (format!("{who}-session"), who.to_owned(), TrackKind::ScreenShareAudio);
+        match cause {
+            None => SfuMessage::TrackPublished { session_id, user_id, kind, participant: None },
+            Some(cause) => SfuMessage::TrackUnpublished { session_id, user_id, kind, cause, participant: None },
+        }
+    };
+    let asked = |sim: &Sim| -> Vec<Vec<String>> {
+        let all = |c| if let RpcCall::UpdateSubscriptions { subscriptions, .. } = c { Some(subscriptions) } else { None };
+        let all = sim.rpcs().into_iter().filter_map(all);
+        all.map(|all| all.into_iter().map(|s| s.user_id).collect()).collect()
+    };
+    let mut sim = Sim::new(config());
+    sim.joined.participants = vec![person("ann"), person("bob")];
+    sim.input(Input::Start);
+    sim.run(ms(50));
+    sim.mark();
+    for who in ["ann", "ann", "bob"] {
+        sim.message(screen(None, who));
+        sim.run(ms(10));
+    }
+    assert_eq!(asked(&sim), [vec!["ann"], vec!["ann", "bob"]]);
+    sim.message(screen(Some(UnpublishCause::UserMuted), "ann"));
+    sim.run(ms(10));
+    assert_eq!(asked(&sim).last(), Some(&vec!["bob".to_owned()]));
+    // On a new socket once more.
+    sim.mark();
+    sim.lose_socket();
+    sim.run(ms(3_000));
+    assert_eq!(asked(&sim), [["bob"]]);
+    sim.input(Input::ClosePeer(SUB));
+    sim.mark();
+    sim.message(screen(None, "ann"));
+    sim.run(ms(100));
+    assert_eq!(asked(&sim).len(), 0, "nothing is received any more");
+}

@@ -134,6 +134,12 @@ impl Core {
         Ok(())
     }
 
+    #[cfg(test)]
+    pub(super) fn ssrc_of(&self, track_id: &str) -> Option<u32> {
+        let sender = self.negotiation.senders.iter().find(|sender| sender.spec.track_id == track_id);
+        sender.map(|sender| sender.line.ssrc)
+    }
+
     fn note_local(&mut self, sdp: &str) {
         let (index, mid) = sdp::first_accepted(sdp).unwrap_or((0, "0"));
         self.local = (mid.to_owned(), index, sdp::ice_ufrag(sdp).to_owned());
