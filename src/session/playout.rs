@@ -770,7 +770,7 @@ impl Playout {
             match next {
                 Some(at) => {
                     tokio::select! {
-                        () = tokio::time::sleep_until((epoch + at).into()) => {}
+                        () = tokio::time::sleep_until(tokio::time::Instant::from_std(epoch + at)) => {}
                         () = self.wake.notified() => {}
                     }
                 }

@@ -5,7 +5,7 @@ use crate::core::model::TrackKind;
 use crate::core::{End, EndReason, Event};
 use crate::dispatch::{self, Class, Delivery, Limits, Mailbox};
 use crate::error::Secret;
-use crate::media::{audio::opus::Encoder, transform::NoTransforms};
+use crate::media::{audio::opus::Encoder, clock::NtpTime, transform::NoTransforms};
 use crate::rtc::engine::MediaKind;
 use bytes::Bytes;
 

@@ -208,7 +208,7 @@ fn h24_fast_restarts_the_publishers_ice() {
     lab.cut(0, Cut::Reset);
     lab.run(3_000);
     assert_eq!(lab.counters(0).reconnects_fast, 1);
-    assert_eq!(lab.said(0, "Offer { ice_restart: true }"), 1);
+    assert_eq!(lab.said(0, "ice_restart: true }"), 1);
     assert_eq!(lab.state(0), State::Joined);
     let member = lab.member(0);
     let ice = lab.world.sfu.members[member].current().and_then(|p| p.publisher.as_ref().map(|(_, _, ice)| *ice));

@@ -9,6 +9,7 @@ use super::turn_server as turn;
 use super::writer::Line;
 use crate::core::model::{IceServer, PeerKind};
 use crate::core::rng::Rng;
+use crate::media::clock::NtpTime;
 use crate::rtc::candidate;
 use crate::rtc::engine::*;
 use crate::rtc::trace::Trace;
@@ -67,6 +68,8 @@ struct World {
     relay: Option<turn::Server>,
 }
 
+/// 2024, in the middle of a second.
+const WALL: NtpTime = NtpTime(3_913_056_000 << 32 | 1 << 31);
 const PUBLISHER: usize = 0;
 const SUBSCRIBER: usize = 1;
 
@@ -81,7 +84,7 @@ impl World {
             };
             let used: Vec<String> = super::media::ice_servers(&options).into_iter().map(|server| server.url).collect();
             let trace = Arc::new(Trace::new(&options.ice_servers, &used));
-            let setup = Setup { kind, options, trace, sockets: vec![at(local)] };
+            let setup = Setup { kind, options, trace, sockets: vec![at(local)], wall: WALL };
             Side {
                 core: Core::new(epoch, setup).expect("a core"),
                 local: at(local),
@@ -260,6 +263,8 @@ fn what_both_sides_say_of_a_stream_reaches_the_other() {
     let passed = last.ntp.micros_since(first.ntp);
     let ticks = i64::from(last.rtp_time.wrapping_sub(first.rtp_time)) * 1_000_000 / 48_000;
     assert!(passed > 3_000_000 && passed.abs_diff(ticks) < 60_000, "{passed} {ticks}");
+    let since = last.ntp.micros_since(WALL);
+    assert!((0..=1_000 * world.now as i64).contains(&since) && since >= passed, "{since}");
     let said = std::mem::take(&mut world.sides[PUBLISHER].said);
     let report = said.iter().rev().find_map(|(ssrc, feedback)| match feedback {
         TrackFeedback::Report { fraction_lost, total_lost, round_trip, .. } => {
