@@ -11,6 +11,7 @@ use super::{
     result::{guard, oh_result},
     sized::{read, sized},
 };
+use crate::core::model::TrackKind;
 use crate::error::Result;
 use crate::media::audio::{
     opus::{Application, EncoderConfig},
@@ -153,7 +154,8 @@ fn settings(options: &oh_audio_track_options) -> Result<TrackOptions> {
         as u8;
     let buffer_ms = or(options.buffer_ms, 200);
     let live = options.live != 0;
-    Ok(TrackOptions { input, encoder, buffer_ms, live, music, red, muted: options.muted != 0 })
+    let source = TrackKind::Audio;
+    Ok(TrackOptions { source, input, encoder, buffer_ms, live, music, red, muted: options.muted != 0 })
 }
 
 /// The handle of a session's track; none when the application has freed it.
