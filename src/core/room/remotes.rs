@@ -225,13 +225,14 @@ impl Remotes {
             let Some(owner) = roster.owner(named) else { continue };
             let (user_id, session_id) = (owner.participant.user_id.clone(), owner.participant.session_id.clone());
             let (kind, encrypted, track_id) = (owner.kind, owner.encrypted, named.track_id.clone());
+            let stream = named.stream.clone();
             let plays = owner.on_air && subscriptions.is_wanted(&track_id);
             self.all[index].introduced = true;
             if !plays {
                 continue;
             }
-            let (session, stream) = (session_id.clone(), named.stream.clone());
-            let whose = Bound { session_id: session, kind, track_id: track_id.clone(), stream };
+            let whose =
+                Bound { session_id: session_id.clone(), kind, track_id: track_id.clone(), stream: stream.clone() };
             if !self.take_place(cx, index, &whose) {
                 self.all[index].owner = None;
                 continue;
@@ -240,7 +241,6 @@ impl Remotes {
             remote.bound_to = Some(whose.clone());
             let id = remote.id;
             let unplayable = if encrypted { Some(Unplayable::Encrypted) } else { remote.unplayable };
-            let stream = whose.stream.clone();
             cx.out(Output::Bind { id, user_id, session_id, kind, track_id, stream, silent: encrypted });
             if let Some(why) = unplayable {
                 self.report_unplayable(cx, roster, &whose, why);

@@ -363,7 +363,8 @@ fn m_lines_are_used_again_and_what_is_sent_on_them_arrives() {
         world.run(200);
         let came: std::collections::HashSet<u32> =
             world.sides[SUBSCRIBER].packets[before..].iter().map(|p| p.ssrc).collect();
-        assert_eq!(came, ssrcs.iter().copied().collect(), "round {round}");
+        let sent: std::collections::HashSet<u32> = ssrcs.iter().copied().collect();
+        assert_eq!(came, sent, "round {round}");
         // Who receives hears of each under its own name.
         for track in &live {
             assert!(world.sides[SUBSCRIBER].tracks.iter().any(|info| info.track_id == *track), "round {round}: {track}");
