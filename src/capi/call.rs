@@ -323,7 +323,7 @@ fn join(
     let begun = made.and_then(|(call, launch)| {
         let _ = object.call.set(call);
         // Whether the join succeeds is decided here, against a free of the client on another thread: that one either
-        // finds the call among the client's, or is found here. Only then the application hears of the handle.
+        // finds the call among the client's, or is found here. Only then the application gets the handle.
         let mut calls = client.calls.lock();
         if client.freed.load(Ordering::Acquire) {
             return Err(Error::new(Code::Handle, "the oh_client handle is stale: the client was freed"));
