@@ -252,7 +252,7 @@ unsafe fn settings(
         0 => Duration::from_secs(30),
         // The core's own word for no limit is zero; its least is the next moment.
         OH_FOREVER => Duration::ZERO,
-        OH_ZERO => Duration::from_millis(1),
+        OH_ZERO => Duration::from_nanos(1),
         ms => Duration::from_millis(u64::from(ms)),
     };
     if options.no_auto_subscribe != 0 && !dialect.capabilities.has(Capabilities::SUBSCRIPTIONS) {
