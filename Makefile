@@ -102,6 +102,7 @@ lab-peers: ## the lab's real peer connections in virtual time, loss of DTLS incl
 
 check-header: ## header fresh, alone compilable as C99 and C++17, symbols equal both ways
 	@scripts/check-header.sh
+	@python3 tests/abi/test_header.py
 
 test-c: build ## C tests, plain; one by name: scripts/run-c-tests.sh plain NAME
 	@scripts/run-c-tests.sh plain
@@ -175,7 +176,7 @@ bench: build ## measure; a table and target/bench/summary.json (BENCH_SECONDS=)
 	$(CARGO) build --release --locked --manifest-path benches/baseline/Cargo.toml --target-dir target
 	@scripts/say.sh "Benchmark: library and SFU in separate processes"
 	$(TOOLS)/offhook-bench --sfu $(SFU) --worker $(BENCH)/worker --watch-seconds $(BENCH_SECONDS) \
-	  --baseline target/release/offhook-baseline --lookup $(BENCH)/handle_lookup --library $(LIBS)/liboffhook.so.0 --out $(BENCH)
+	  --baseline target/release/offhook-baseline --lookup $(BENCH)/handle_lookup --library $(LIBS)/liboffhook.so.1 --out $(BENCH)
 	@$(MAKE) --no-print-directory bench-livekit
 	@$(MAKE) --no-print-directory bench-bindings
 
@@ -183,7 +184,7 @@ bench-livekit: build livekit ## the same on LiveKit, beside its official client 
 	@mkdir -p $(BENCH)
 	$(BENCH_WORKER)
 	@scripts/say.sh "Benchmark on the LiveKit server: offhook and the official client in turn"
-	@$(TOOLS)/offhook-bench --livekit $(LIVEKIT) --worker $(BENCH)/worker --library $(LIBS)/liboffhook.so.0 \
+	@$(TOOLS)/offhook-bench --livekit $(LIVEKIT) --worker $(BENCH)/worker --library $(LIBS)/liboffhook.so.1 \
 	  --official benches/livekit_worker.py --environment tests/livekit/official/env.sh --venv target/livekit/venv \
 	  --out $(BENCH) --watch-seconds $(BENCH_SECONDS) --sessions "$(BENCH_SESSIONS)" --rounds $(BENCH_ROUNDS) \
 	  || { code=$$?; [ $$code = 77 ] && exit 0; exit $$code; }

@@ -70,7 +70,7 @@ static void on_event(void *user_data, oh_call call, const oh_event *event)
     (void)call, (void)event;
 }
 
-static void on_audio(void *user_data, oh_call call, const oh_audio *audio)
+static void on_audio(void *user_data, oh_call call, const oh_audio_frame *audio)
 {
     measured *m = user_data;
     int64_t began = now_ns();
@@ -102,7 +102,7 @@ static void figure(const char *name, uint32_t *values, size_t count)
 static int fail(const char *what)
 {
     char text[512];
-    oh_last_error(text, sizeof text);
+    oh_get_last_error(text, sizeof text);
     fprintf(stderr, "handlers: %s: %s\n", what, text);
     return 1;
 }
@@ -110,9 +110,9 @@ static int fail(const char *what)
 int main(int argc, char **argv)
 {
     double seconds = argc > 1 ? atof(argv[1]) : 5;
-    oh_client_options where = OH_CLIENT_OPTIONS_INIT;
-    oh_call_options what = OH_CALL_OPTIONS_INIT;
-    oh_audio_track_options sound = OH_AUDIO_TRACK_OPTIONS_INIT;
+    oh_client_options where = OH_INIT(oh_client_options);
+    oh_call_options what = OH_INIT(oh_call_options);
+    oh_audio_track_options sound = OH_INIT(oh_audio_track_options);
     int16_t pcm[FRAME];
     char user[16], room[32];
 
@@ -120,18 +120,21 @@ int main(int argc, char **argv)
     if (!where.url) return fprintf(stderr, "handlers: OFFHOOK_SFU_URL is not set: scripts/with-sfu.sh\n"), 2;
     where.token = "development";
     where.user_id = user;
-    what.id = room;
-    what.handlers.on_event = on_event;
-    what.handlers.on_audio = on_audio;
+    what.call_id = room;
+    oh_call_handlers handlers = OH_INIT(oh_call_handlers);
+    handlers.on_event = on_event;
+    handlers.on_audio = on_audio;
+    what.handlers = &handlers;
     for (int i = 0; i < CALLS; i++) {
         snprintf(user, sizeof user, "u%d", i);
         snprintf(room, sizeof room, "bench-c-%d", i / ROOM);
-        what.handlers.user_data = &all[i];
+        handlers.user_data = &all[i];
+        what.handlers = &handlers;
         if (oh_client_new(&where, &all[i].client)) return fail("client");
         if (oh_call_join(all[i].client, &what, &all[i].call)) return fail("join");
     }
     for (int i = 0; i < CALLS; i++)
-        if (oh_call_wait(all[i].call, OH_STATE_JOINED, 30000)) return fail("join");
+        if (oh_call_wait_state(all[i].call, OH_STATE_JOINED, 30000)) return fail("join");
 
     for (int i = 0; i < FRAME; i++) pcm[i] = (int16_t)(9830 * sin(6.283185307179586 * 440 * i / 48000));
     sound.no_dtx = 1;
@@ -141,14 +144,14 @@ int main(int argc, char **argv)
     struct timespec tick = { .tv_nsec = 20000000 };
     for (int64_t end = now_ns() + (int64_t)(seconds * 1e9); now_ns() < end; nanosleep(&tick, NULL))
         for (int i = 0; i < CALLS; i += ROOM)
-            while (!oh_track_wait(all[i].mic, FRAME, 0)) oh_track_write_s16(all[i].mic, pcm, FRAME);
+            while (!oh_track_wait_writable(all[i].mic, FRAME, 0)) oh_track_write_s16(all[i].mic, pcm, FRAME);
 
     series frames = { 0 }, events = { 0 };
     unsigned long long late = 0, dropped = 0;
     for (int i = 0; i < CALLS; i++) {
         oh_call_stats s = { .size = sizeof s };
         if (oh_call_get_stats(all[i].call, &s)) return fail("stats");
-        dropped += s.media_dropped;
+        dropped += s.audio_frames_dropped;
         oh_client_free(all[i].client); /* no callback runs afterwards */
         add(&frames, &all[i].frames);
         add(&events, &all[i].events);

@@ -19,15 +19,15 @@ static void party_event(void *user, oh_call call, const oh_event *event)
     struct party *p = user;
     (void)call;
     tell_troubles(event);
-    if (event->kind == OH_EVENT_LOCAL_PUBLISHED) p->on_air = 1;
+    if (event->kind == OH_EVENT_LOCAL_TRACK_PUBLISHED) p->on_air = 1;
     if (event->kind == OH_EVENT_ENDED) p->ended = 1;
 }
 
-static void party_audio(void *user, oh_call call, const oh_audio *audio)
+static void party_audio(void *user, oh_call call, const oh_audio_frame *audio)
 {
     struct party *p = user;
     (void)call;
-    if (audio->packet_size) p->heard++;
+    if (audio->opus_packet_size) p->heard++;
 }
 
 /* Until the field is set for all; the process ends when that takes too long. */
@@ -61,19 +61,21 @@ void packets(void)
     memset(packet, 0x78, sizeof packet); /* 20 ms, one frame (RFC 6716) */
     for (long i = 0; i < args.n; i++) {
         struct party *p = &parties[i];
-        oh_call_options options = OH_CALL_OPTIONS_INIT;
-        oh_audio_track_options track = OH_AUDIO_TRACK_OPTIONS_INIT;
+        oh_call_options options = OH_INIT(oh_call_options);
+        oh_audio_track_options track = OH_INIT(oh_audio_track_options);
         char id[128];
         snprintf(id, sizeof id, "%s%ld", args.prefix, i / 2);
-        options.id = id;
+        options.call_id = id;
         options.audio_format = OH_AUDIO_OPUS;
-        options.handlers.on_event = party_event;
-        options.handlers.on_audio = party_audio;
-        options.handlers.user_data = p;
+        oh_call_handlers handlers = OH_INIT(oh_call_handlers);
+        handlers.on_event = party_event;
+        handlers.on_audio = party_audio;
+        handlers.user_data = p;
+        options.handlers = &handlers;
         need(enter(clients[i % 2], i % 2 ? "u1" : "u0", &options, &p->call), "join");
-        need(oh_call_wait(p->call, OH_STATE_JOINED, PATIENCE_MS), "join");
+        need(oh_call_wait_state(p->call, OH_STATE_JOINED, PATIENCE_MS), "join");
         track.format = OH_AUDIO_OPUS;
-        track.red = -1; /* a packet is a packet */
+        track.red_frames = OH_ZERO; /* a packet is a packet */
         need(oh_call_publish_audio(p->call, &track, &p->track), "publish");
     }
     all_are(parties, on_air, "not on the air in time");

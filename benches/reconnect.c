@@ -39,19 +39,19 @@ static void side_event(void *user, oh_call call, const oh_event *event)
     (void)call;
     pthread_mutex_lock(&s->lock);
     switch (event->kind) {
-    case OH_EVENT_LOCAL_PUBLISHED:
+    case OH_EVENT_LOCAL_TRACK_PUBLISHED:
         s->on_air = 1;
         break;
     case OH_EVENT_STATE:
-        if (!s->noticed && (event->u.state.state == OH_STATE_RECONNECTING || event->u.state.state == OH_STATE_MIGRATING))
+        if (!s->noticed && (event->u.state->state == OH_STATE_RECONNECTING || event->u.state->state == OH_STATE_MIGRATING))
             s->noticed = now_ms();
         break;
     case OH_EVENT_RECONNECTED:
         s->back = now_ms();
-        s->how = event->u.reconnected.how;
+        s->how = event->u.reconnected->kind;
         break;
     case OH_EVENT_ENDED:
-        snprintf(s->why, sizeof s->why, "%s", event->u.ended.reason);
+        snprintf(s->why, sizeof s->why, "%s", event->u.ended->text);
         for (char *c = s->why; *c; c++)
             if (*c == '"' || *c == '\\') *c = '\'';
         s->ended = 1;
@@ -62,7 +62,7 @@ static void side_event(void *user, oh_call call, const oh_event *event)
     pthread_mutex_unlock(&s->lock);
 }
 
-static void side_audio(void *user, oh_call call, const oh_audio *audio)
+static void side_audio(void *user, oh_call call, const oh_audio_frame *audio)
 {
     struct side *s = user;
     double now = now_ms();
@@ -92,13 +92,15 @@ static void *side_pace(void *unused)
 
 static void side_join(struct side *s, oh_client client, const char *user)
 {
-    oh_call_options options = OH_CALL_OPTIONS_INIT;
-    options.id = args.call;
-    options.handlers.on_event = side_event;
-    options.handlers.on_audio = side_audio;
-    options.handlers.user_data = s;
+    oh_call_options options = OH_INIT(oh_call_options);
+    options.call_id = args.call;
+    oh_call_handlers handlers = OH_INIT(oh_call_handlers);
+    handlers.on_event = side_event;
+    handlers.on_audio = side_audio;
+    handlers.user_data = s;
+    options.handlers = &handlers;
     need(enter(client, user, &options, &s->call), "join");
-    need(oh_call_wait(s->call, OH_STATE_JOINED, LIMIT_MS), "join");
+    need(oh_call_wait_state(s->call, OH_STATE_JOINED, LIMIT_MS), "join");
     s->track = publish(s->call);
 }
 
@@ -176,7 +178,7 @@ static void leave_event(void *user, oh_call call, const oh_event *event)
     struct leaver *l = user;
     (void)call;
     tell_troubles(event);
-    if (event->kind == OH_EVENT_LOCAL_PUBLISHED) sem_post(&l->done);
+    if (event->kind == OH_EVENT_LOCAL_TRACK_PUBLISHED) sem_post(&l->done);
     if (event->kind == OH_EVENT_ENDED) {
         l->ended = now_ms();
         sem_post(&l->done);
@@ -192,7 +194,7 @@ static void leave_wait(struct leaver *l)
         if (errno != EINTR) die("no event in time");
 }
 
-static void leave_audio(void *user, oh_call call, const oh_audio *audio)
+static void leave_audio(void *user, oh_call call, const oh_audio_frame *audio)
 {
     (void)user, (void)call, (void)audio;
 }
@@ -205,13 +207,15 @@ void leaves(void)
     for (long i = 0; i < args.count; i++) {
         struct leaver l = { .ended = 0 };
         oh_client client = client_of(args.user);
-        oh_call_options options = OH_CALL_OPTIONS_INIT;
+        oh_call_options options = OH_INIT(oh_call_options);
         oh_call call;
         sem_init(&l.done, 0, 0);
-        options.id = args.call;
-        options.handlers.on_event = leave_event;
-        options.handlers.on_audio = leave_audio;
-        options.handlers.user_data = &l;
+        options.call_id = args.call;
+        oh_call_handlers handlers = OH_INIT(oh_call_handlers);
+        handlers.on_event = leave_event;
+        handlers.on_audio = leave_audio;
+        handlers.user_data = &l;
+        options.handlers = &handlers;
         need(enter(client, args.user, &options, &call), "join");
         publish(call);
         leave_wait(&l); /* on the air: a whole session is to be taken down */

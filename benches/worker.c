@@ -71,7 +71,7 @@ static double heap_kb(void)
 void die(const char *what)
 {
     char why[512] = "";
-    oh_last_error(why, sizeof why);
+    oh_get_last_error(why, sizeof why);
     fprintf(stderr, "worker: %s%s%s\n", what, *why ? ": " : "", why);
     exit(1);
 }
@@ -79,7 +79,7 @@ void die(const char *what)
 void need(oh_result result, const char *what)
 {
     if (result != OH_OK) {
-        fprintf(stderr, "worker: %s\n", oh_result_name(result));
+        fprintf(stderr, "worker: %s\n", oh_result_get_name(result));
         die(what);
     }
 }
@@ -128,7 +128,7 @@ static void make_tone(void)
 
 oh_client client_of(const char *user)
 {
-    oh_client_options options = OH_CLIENT_OPTIONS_INIT;
+    oh_client_options options = OH_INIT(oh_client_options);
     oh_client client;
     options.url = args.url;
     options.user_id = user;
@@ -140,14 +140,14 @@ oh_client client_of(const char *user)
 
 oh_result enter(oh_client client, const char *user, oh_call_options *options, oh_call *call)
 {
-    oh_access_token_options grant = OH_ACCESS_TOKEN_OPTIONS_INIT;
+    oh_access_token_options grant = OH_INIT(oh_access_token_options);
     char token[2048];
     if (args.livekit) {
         grant.api_key = args.key;
         grant.api_secret = args.secret;
         grant.user_id = user;
-        grant.call_id = options->id;
-        need(oh_access_token(&grant, token, sizeof token), "token");
+        grant.call_id = options->call_id;
+        need(oh_access_token_create(&grant, token, sizeof token, NULL), "token");
         options->token = token;
     }
     return oh_call_join(client, options, call);
@@ -155,7 +155,7 @@ oh_result enter(oh_client client, const char *user, oh_call_options *options, oh
 
 oh_track publish(oh_call call)
 {
-    oh_audio_track_options options = OH_AUDIO_TRACK_OPTIONS_INIT;
+    oh_audio_track_options options = OH_INIT(oh_audio_track_options);
     oh_track track;
     options.no_dtx = 1;
     need(oh_call_publish_audio(call, &options, &track), "publish");
@@ -165,11 +165,11 @@ oh_track publish(oh_call call)
 void tell_troubles(const oh_event *event)
 {
     if (event->kind == OH_EVENT_ERROR)
-        fprintf(stderr, "worker: error %s: %s\n", oh_result_name(event->u.error.error), event->u.error.text);
-    if (event->kind == OH_EVENT_LOCAL_FAILED)
-        fprintf(stderr, "worker: local_failed %s: %s\n", oh_result_name(event->u.local.error), event->u.local.text);
-    if (event->kind == OH_EVENT_ENDED && event->u.ended.error)
-        fprintf(stderr, "worker: ended: %s: %s\n", oh_result_name(event->u.ended.error), event->u.ended.reason);
+        fprintf(stderr, "worker: error %s: %s\n", oh_result_get_name(event->u.error->error), event->u.error->text);
+    if (event->kind == OH_EVENT_LOCAL_TRACK_FAILED)
+        fprintf(stderr, "worker: local_failed %s: %s\n", oh_result_get_name(event->u.local_track->error), event->u.local_track->text);
+    if (event->kind == OH_EVENT_ENDED && event->u.ended->error)
+        fprintf(stderr, "worker: ended: %s: %s\n", oh_result_get_name(event->u.ended->error), event->u.ended->text);
 }
 
 /* Until the next frame of a grid of 20 ms is due; a sleeper that overslept does not lose the grid. */
@@ -188,11 +188,11 @@ static void talk_event(void *user, oh_call call, const oh_event *event)
 {
     (void)user, (void)call;
     tell_troubles(event);
-    if (event->kind == OH_EVENT_LOCAL_PUBLISHED) talk_published = 1;
+    if (event->kind == OH_EVENT_LOCAL_TRACK_PUBLISHED) talk_published = 1;
     if (event->kind == OH_EVENT_ENDED) talk_ended = 1;
 }
 
-static void hear_nothing(void *user, oh_call call, const oh_audio *audio)
+static void hear_nothing(void *user, oh_call call, const oh_audio_frame *audio)
 {
     (void)user, (void)call, (void)audio;
 }
@@ -200,18 +200,20 @@ static void hear_nothing(void *user, oh_call call, const oh_audio *audio)
 static void talk(void)
 {
     oh_client client = client_of(args.user);
-    oh_call_options options = OH_CALL_OPTIONS_INIT;
+    oh_call_options options = OH_INIT(oh_call_options);
     oh_call call;
     oh_track track;
     struct timespec at;
     char ignored[64];
     int said = 0;
 
-    options.id = args.call;
-    options.handlers.on_event = talk_event;
-    options.handlers.on_audio = hear_nothing;
+    options.call_id = args.call;
+    oh_call_handlers handlers = OH_INIT(oh_call_handlers);
+    handlers.on_event = talk_event;
+    handlers.on_audio = hear_nothing;
+    options.handlers = &handlers;
     need(enter(client, args.user, &options, &call), "join");
-    need(oh_call_wait(call, OH_STATE_JOINED, LIMIT_MS), "join");
+    need(oh_call_wait_state(call, OH_STATE_JOINED, LIMIT_MS), "join");
     track = publish(call);
     clock_gettime(CLOCK_MONOTONIC, &at);
     for (int i = 0; !talk_ended; i = (i + 1) % TONE_FRAMES) {
@@ -238,7 +240,7 @@ static void join_event(void *user, oh_call call, const oh_event *event)
     }
 }
 
-static void join_audio(void *user, oh_call call, const oh_audio *audio)
+static void join_audio(void *user, oh_call call, const oh_audio_frame *audio)
 {
     struct joiner *j = user;
     (void)call;
@@ -253,15 +255,17 @@ static void join(void)
     for (long i = 0; i < args.count; i++) {
         struct joiner j = { .began = 0 };
         oh_client client = client_of(args.user);
-        oh_call_options options = OH_CALL_OPTIONS_INIT;
+        oh_call_options options = OH_INIT(oh_call_options);
         oh_call call;
         struct timespec deadline;
 
         sem_init(&j.done, 0, 0);
-        options.id = args.call;
-        options.handlers.on_event = join_event;
-        options.handlers.on_audio = join_audio;
-        options.handlers.user_data = &j;
+        options.call_id = args.call;
+        oh_call_handlers handlers = OH_INIT(oh_call_handlers);
+        handlers.on_event = join_event;
+        handlers.on_audio = join_audio;
+        handlers.user_data = &j;
+        options.handlers = &handlers;
         clock_gettime(CLOCK_REALTIME, &deadline);
         deadline.tv_sec += LIMIT_MS / 1000;
         j.began = now_ms();
@@ -272,7 +276,7 @@ static void join(void)
         }
         line("{\"kind\":\"join\",\"join_ms\":%.3f,\"first_pcm_ms\":%.3f}", j.joined - j.began, j.heard - j.began);
         need(oh_call_leave(call, NULL), "leave");
-        oh_call_wait(call, OH_STATE_LEFT, 3000);
+        oh_call_wait_state(call, OH_STATE_LEFT, 3000);
         oh_client_free(client); /* no callback runs after it */
         sem_destroy(&j.done);
         word(ignored, sizeof ignored, 0);
@@ -305,30 +309,32 @@ static int ascending(const void *a, const void *b)
 static void api(void)
 {
     oh_client client = client_of("api");
-    oh_call_options options = OH_CALL_OPTIONS_INIT;
+    oh_call_options options = OH_INIT(oh_call_options);
     oh_call call;
     oh_track track;
     oh_subscriber subscriber;
     int32_t state;
     uint32_t ms;
-    struct { const char *name; double ns; } seen[3] = { { "oh_call_state", 0 }, { "oh_call_subscriber", 0 },
-                                                        { "oh_track_buffered_ms", 0 } };
+    struct { const char *name; double ns; } seen[3] = { { "oh_call_get_state", 0 }, { "oh_call_get_subscriber", 0 },
+                                                        { "oh_track_get_buffered_ms", 0 } };
     int least = 0;
 
-    options.id = "api";
-    options.handlers.on_event = talk_event;
+    options.call_id = "api";
+    oh_call_handlers handlers = OH_INIT(oh_call_handlers);
+    handlers.on_event = talk_event;
+    options.handlers = &handlers;
     need(enter(client, "api", &options, &call), "join");
-    need(oh_call_wait(call, OH_STATE_JOINED, LIMIT_MS), "join");
+    need(oh_call_wait_state(call, OH_STATE_JOINED, LIMIT_MS), "join");
     track = publish(call);
-    MEASURE(seen[0].ns, oh_call_state(call, &state));
-    MEASURE(seen[1].ns, oh_call_subscriber(call, &subscriber));
-    MEASURE(seen[2].ns, oh_track_buffered_ms(track, &ms));
+    MEASURE(seen[0].ns, oh_call_get_state(call, &state));
+    MEASURE(seen[1].ns, oh_call_get_subscriber(call, &subscriber));
+    MEASURE(seen[2].ns, oh_track_get_buffered_ms(track, &ms));
     for (int i = 1; i < 3; i++)
         if (seen[i].ns < seen[least].ns) least = i;
     line("{\"kind\":\"api\",\"cheapest_call_ns\":%.2f,\"cheapest\":\"%s\",\"%s\":%.2f,\"%s\":%.2f,\"%s\":%.2f}",
          seen[least].ns, seen[least].name, seen[0].name, seen[0].ns, seen[1].name, seen[1].ns, seen[2].name, seen[2].ns);
     oh_call_leave(call, NULL);
-    oh_call_wait(call, OH_STATE_LEFT, 3000);
+    oh_call_wait_state(call, OH_STATE_LEFT, 3000);
     oh_client_free(client);
 }
 
@@ -344,18 +350,20 @@ static uint64_t late_offers(oh_call call)
 static void late(void)
 {
     oh_client client = client_of(args.user);
-    oh_call_options options = OH_CALL_OPTIONS_INIT;
+    oh_call_options options = OH_INIT(oh_call_options);
     oh_call call;
     oh_subscriber subscriber;
     char ignored[64];
     uint64_t before, dropped;
     double cpu, began;
 
-    options.id = args.call;
-    options.handlers.on_event = talk_event;
+    options.call_id = args.call;
+    oh_call_handlers handlers = OH_INIT(oh_call_handlers);
+    handlers.on_event = talk_event;
+    options.handlers = &handlers;
     need(enter(client, args.user, &options, &call), "join");
-    need(oh_call_wait(call, OH_STATE_JOINED, LIMIT_MS), "join");
-    need(oh_call_subscriber(call, &subscriber), "subscriber");
+    need(oh_call_wait_state(call, OH_STATE_JOINED, LIMIT_MS), "join");
+    need(oh_call_get_subscriber(call, &subscriber), "subscriber");
     oh_subscriber_free(subscriber);
     began = now_ms();
     while (now_ms() - began < 500) word(ignored, sizeof ignored, 50); /* the join's own work is not to be counted */
@@ -374,7 +382,7 @@ static void late(void)
     cpu = cpu_us() - cpu;
     line("{\"kind\":\"late\",\"dropped\":%llu,\"cpu_us\":%.0f}", (unsigned long long)dropped, cpu);
     oh_call_leave(call, NULL);
-    oh_call_wait(call, OH_STATE_LEFT, 3000);
+    oh_call_wait_state(call, OH_STATE_LEFT, 3000);
     oh_client_free(client);
 }
 
@@ -405,7 +413,7 @@ static void session_event(void *user, oh_call call, const oh_event *event)
     (void)call;
     tell_troubles(event);
     if (event->kind == OH_EVENT_JOINED && s->join_ms == 0) s->join_ms = now_ms() - s->join_began;
-    if (event->kind == OH_EVENT_LOCAL_PUBLISHED) s->on_air = 1;
+    if (event->kind == OH_EVENT_LOCAL_TRACK_PUBLISHED) s->on_air = 1;
     if (event->kind == OH_EVENT_ENDED) s->ended = 1;
 }
 
@@ -414,18 +422,18 @@ static void session_event(void *user, oh_call call, const oh_event *event)
  * more than 60 ms after it was due. A frame is due when the stream's best schedule of the last one to two
  * seconds says so: the least difference between the time of arrival and the RTP timestamp.
  */
-static void session_audio(void *user, oh_call call, const oh_audio *audio)
+static void session_audio(void *user, oh_call call, const oh_audio_frame *audio)
 {
     struct session *s = user;
     double now = now_ms(), offset, best;
     (void)call;
     if (audio->silence && !s->hears) return;
     if (!s->hears) {
-        s->anchor = audio->timestamp;
+        s->anchor = audio->rtp_timestamp;
         s->best = s->best_before = now;
         s->hears = 1;
     }
-    offset = now - (int32_t)(audio->timestamp - s->anchor) / 48.0;
+    offset = now - (int32_t)(audio->rtp_timestamp - s->anchor) / 48.0;
     if (offset < s->best) s->best = offset;
     if (++s->in_window == WINDOW) {
         s->best_before = s->best;
@@ -475,17 +483,19 @@ void sessions_start(long n)
     }
     for (long i = 0; i < n; i++) {
         struct session *s = &sessions[i];
-        oh_call_options options = OH_CALL_OPTIONS_INIT;
+        oh_call_options options = OH_INIT(oh_call_options);
         snprintf(id, sizeof id, "%s%ld", args.prefix, i / 2);
-        options.id = id;
-        options.handlers.on_event = session_event;
-        options.handlers.on_audio = session_audio;
-        options.handlers.user_data = s;
+        options.call_id = id;
+        oh_call_handlers handlers = OH_INIT(oh_call_handlers);
+        handlers.on_event = session_event;
+        handlers.on_audio = session_audio;
+        handlers.user_data = s;
+        options.handlers = &handlers;
         s->join_began = now_ms();
         need(enter(session_clients[i % 2], i % 2 ? "u1" : "u0", &options, &s->call), "join");
         s->track = publish(s->call);
         ready_sessions = i + 1;
-        need(oh_call_wait(s->call, OH_STATE_JOINED, LIMIT_MS), "join");
+        need(oh_call_wait_state(s->call, OH_STATE_JOINED, LIMIT_MS), "join");
     }
     deadline = now_ms() + 2 * LIMIT_MS;
     for (long i = 0; i < n; i++) {
@@ -521,7 +531,7 @@ static void many(void)
         for (long i = 0; i < args.n; i++) {
             oh_call_stats stats = { .size = sizeof stats };
             need(oh_call_get_stats(sessions[i].call, &stats), "stats");
-            before[stop] += stats.media_dropped;
+            before[stop] += stats.audio_frames_dropped;
             concealed += stop ? (long)stats.frames_concealed : -(long)stats.frames_concealed;
         }
         if (stop) break;

@@ -50,7 +50,7 @@ static void on_event(void *user, oh_call call, const oh_event *event)
     say_event(&a->report, event);
 }
 
-static void on_audio(void *user, oh_call call, const oh_audio *audio)
+static void on_audio(void *user, oh_call call, const oh_audio_frame *audio)
 {
     static const int16_t silence[960];
     app *a = user;
@@ -75,13 +75,13 @@ static void on_audio(void *user, oh_call call, const oh_audio *audio)
     }
     if (a->out.file) {
         /* Long silence is not sent, and not handed over: the timestamp says how long it was. */
-        int32_t gap = a->heard ? (int32_t)(audio->timestamp - a->timestamp) : 0;
+        int32_t gap = a->heard ? (int32_t)(audio->rtp_timestamp - a->timestamp) : 0;
         for (; gap >= 960 && gap < 48000 * 60; gap -= 960) wav_write(&a->out, silence, 960);
-        wav_write(&a->out, audio->samples, audio->frames);
+        wav_write(&a->out, audio->samples_s16, (uint32_t)audio->frames);
         atomic_store(&a->recorded, a->out.frames);
     }
     a->heard = 1;
-    a->timestamp = audio->timestamp + audio->frames;
+    a->timestamp = audio->rtp_timestamp + (uint32_t)audio->frames;
 }
 
 static int usage(FILE *to, const char *name)
@@ -102,9 +102,9 @@ int main(int argc, char **argv)
     oh_client client;
     oh_call call;
     oh_track mic = { 0 };
-    oh_client_options where = OH_CLIENT_OPTIONS_INIT;
-    oh_call_options what = OH_CALL_OPTIONS_INIT;
-    oh_audio_track_options options = OH_AUDIO_TRACK_OPTIONS_INIT;
+    oh_client_options where = OH_INIT(oh_client_options);
+    oh_call_options what = OH_INIT(oh_call_options);
+    oh_audio_track_options options = OH_INIT(oh_audio_track_options);
 
     where.token = "development"; /* a real service wants the user's JWT */
     for (int i = 1; i < argc; i++) {
@@ -116,7 +116,7 @@ int main(int argc, char **argv)
         else if (!strcmp(argv[i - 1], "--livekit")) where.url = value, where.protocol = OH_PROTOCOL_LIVEKIT;
         else if (!strcmp(argv[i - 1], "--user")) where.user_id = value;
         else if (!strcmp(argv[i - 1], "--token")) where.token = value;
-        else if (!strcmp(argv[i - 1], "--call")) what.id = value;
+        else if (!strcmp(argv[i - 1], "--call")) what.call_id = value;
         else if (!strcmp(argv[i - 1], "--play")) play = value;
         else if (!strcmp(argv[i - 1], "--record")) record = value;
         else if (!strcmp(argv[i - 1], "--hear")) snprintf(a.hear, sizeof a.hear, "%s", value);
@@ -124,19 +124,21 @@ int main(int argc, char **argv)
         else return usage(stderr, argv[0]);
     }
     if (!where.url) return usage(stderr, argv[0]);
-    if (where.protocol == OH_PROTOCOL_STREAM && (!where.user_id || !what.id)) return usage(stderr, argv[0]);
+    if (where.protocol == OH_PROTOCOL_STREAM && (!where.user_id || !what.call_id)) return usage(stderr, argv[0]);
     if (play && wav_open(&in, play)) return fprintf(stderr, "%s cannot be played: %s\n", play, in.error), 2;
     if (record && wav_create(&a.out, record, 48000, 1)) return perror(record), 2;
     clock_gettime(CLOCK_MONOTONIC, &a.report.began);
 
-    what.handlers.on_event = on_event;
-    what.handlers.on_audio = on_audio;
-    what.handlers.user_data = &a;
+    oh_call_handlers handlers = OH_INIT(oh_call_handlers);
+    handlers.on_event = on_event;
+    handlers.on_audio = on_audio;
+    handlers.user_data = &a;
+    what.handlers = &handlers;
     if (oh_client_new(&where, &client)) return fail("client");
-    if (oh_call_join(client, &what, &call) || oh_call_wait(call, OH_STATE_JOINED, 15000)) return fail("join");
+    if (oh_call_join(client, &what, &call) || oh_call_wait_state(call, OH_STATE_JOINED, 15000)) return fail("join");
 
     if (in.file) {
-        options.rate = in.rate;
+        options.sample_rate_hz = in.rate;
         options.channels = in.channels;
         if (oh_call_publish_audio(call, &options, &mic)) return fail("publish");
     }
@@ -144,15 +146,15 @@ int main(int argc, char **argv)
         say_hearing(&a, call);
         uint32_t frames = in.file ? wav_read(&in, pcm, in.rate / 50) : 0;
         if (frames) { /* the library sends at its own pace: wait for room, then write */
-            if (oh_track_wait(mic, frames, 10000) || oh_track_write_s16(mic, pcm, frames)) break;
+            if (oh_track_wait_writable(mic, frames, 10000) || oh_track_write_s16(mic, pcm, frames)) break;
         } else if (!seconds) {
             break;
-        } else if (oh_call_wait(call, OH_STATE_LEFT, 50) != OH_ERR_TIMEOUT) {
+        } else if (oh_call_wait_state(call, OH_STATE_LEFT, 50) != OH_ERR_TIMEOUT) {
             break; /* nothing to say: listen until the time is up or the call is over */
         }
     }
     oh_call_leave(call, "bye");
-    oh_call_wait(call, OH_STATE_LEFT, 3000);
+    oh_call_wait_state(call, OH_STATE_LEFT, 3000);
     say_stats(&a.report, call);
     oh_client_free(client); /* frees what is left, in any order; no callback runs after it */
     wav_close(&in, 0);

@@ -4,7 +4,7 @@
  *   cc pull_epoll.c -o pull_epoll $(pkg-config --cflags --libs offhook)
  *   ./pull_epoll --url http://127.0.0.1:PORT --user watcher --seconds 10 standup retro lunch
  *
- * Every call has a descriptor that polls readable while oh_call_next_event has something to give. The loop waits for
+ * Every call has a descriptor that polls readable while oh_call_wait_event has something to give. The loop waits for
  * all of them at once, beside whatever else the program polls (here: signals and the clock), and takes what is there.
  */
 #include <offhook.h>
@@ -28,7 +28,7 @@ typedef struct watched {
 static int fail(const char *what)
 {
     char text[512];
-    oh_last_error(text, sizeof text);
+    oh_get_last_error(text, sizeof text);
     fprintf(stderr, "%s: %s\n", what, text);
     return 1;
 }
@@ -37,21 +37,21 @@ static int fail(const char *what)
 static void take(watched *w)
 {
     const oh_event *e;
-    while (oh_call_next_event(w->call, 0, &e) == OH_OK) {
+    while (oh_call_wait_event(w->call, 0, &e) == OH_OK) {
         switch (e->kind) {
-        case OH_EVENT_AUDIO: /* 20 ms of one participant: e->u.audio.samples, as in a callback */
-            w->frames += !e->u.audio.silence;
+        case OH_EVENT_AUDIO: /* 20 ms of one participant: e->u.audio->samples_s16, as in a callback */
+            w->frames += !e->u.audio->silence;
             break;
         case OH_EVENT_PARTICIPANT_JOINED:
         case OH_EVENT_PARTICIPANT_LEFT:
-            printf("%s: %s %s\n", w->id, e->u.participant.user_id, oh_event_kind_name(e->kind));
+            printf("%s: %s %s\n", w->id, e->u.participant->user_id, oh_event_kind_get_name(e->kind));
             break;
         case OH_EVENT_ENDED: /* the last event: nothing comes after it */
-            printf("%s: over after %lu frames: %s\n", w->id, w->frames, e->u.ended.reason);
+            printf("%s: over after %lu frames: %s\n", w->id, w->frames, e->u.ended->text);
             w->ended = 1;
             break;
         case OH_EVENT_AUDIO_LEVEL: break; /* ten a second */
-        default: printf("%s: %s\n", w->id, oh_event_kind_name(e->kind)); /* also what this program does not know */
+        default: printf("%s: %s\n", w->id, oh_event_kind_get_name(e->kind)); /* also what this program does not know */
         }
         oh_event_free(e); /* until here it is ours, also when the call is freed meanwhile */
     }
@@ -76,8 +76,8 @@ int main(int argc, char **argv)
     double seconds = 0;
     sigset_t stop;
     oh_client client;
-    oh_client_options where = OH_CLIENT_OPTIONS_INIT;
-    oh_call_options what = OH_CALL_OPTIONS_INIT;
+    oh_client_options where = OH_INIT(oh_client_options);
+    oh_call_options what = OH_INIT(oh_call_options);
 
     where.token = "development"; /* a real service wants the user's JWT */
     for (int i = 1; i < argc; i++) {
@@ -114,8 +114,8 @@ int main(int argc, char **argv)
     what.pull_audio = 1; /* audio, too; without handlers the call is in pull mode */
     for (int i = 0; i < count; i++) {
         int fd;
-        what.id = all[i].id;
-        if (oh_call_join(client, &what, &all[i].call) || oh_call_wake_fd(all[i].call, &fd)) return fail(all[i].id);
+        what.call_id = all[i].id;
+        if (oh_call_join(client, &what, &all[i].call) || oh_call_get_wake_fd(all[i].call, &fd)) return fail(all[i].id);
         if (add(loop, fd, &all[i])) return perror("epoll"), 1;
     }
 
@@ -130,7 +130,7 @@ int main(int argc, char **argv)
                 if (w->ended) {
                     int fd;
                     /* The descriptor is the library's: taken out of the loop, and ended by freeing the call. */
-                    if (!oh_call_wake_fd(w->call, &fd)) epoll_ctl(loop, EPOLL_CTL_DEL, fd, NULL);
+                    if (!oh_call_get_wake_fd(w->call, &fd)) epoll_ctl(loop, EPOLL_CTL_DEL, fd, NULL);
                     oh_call_free(w->call);
                     running--;
                 }

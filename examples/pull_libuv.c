@@ -5,7 +5,7 @@
  *   cc pull_libuv.c -o pull_libuv $(pkg-config --cflags --libs offhook libuv)
  *   ./pull_libuv --url http://127.0.0.1:PORT --user watcher --seconds 10 standup retro lunch
  *
- * oh_call_wake_fd gives a descriptor for uv_poll. It belongs to the library, so the handle is closed before the call
+ * oh_call_get_wake_fd gives a descriptor for uv_poll. It belongs to the library, so the handle is closed before the call
  * is freed, and libuv never closes a polled descriptor by itself.
  */
 #include <offhook.h>
@@ -32,7 +32,7 @@ static uv_signal_t interrupt;
 static int fail(const char *what)
 {
     char text[512];
-    oh_last_error(text, sizeof text);
+    oh_get_last_error(text, sizeof text);
     fprintf(stderr, "%s: %s\n", what, text);
     return 1;
 }
@@ -54,21 +54,21 @@ static void on_ready(uv_poll_t *poll, int status, int events)
     const oh_event *e;
     (void)events;
     if (status < 0) fprintf(stderr, "%s: %s\n", w->id, uv_strerror(status));
-    for (int i = 0; i < 32 && oh_call_next_event(w->call, 0, &e) == OH_OK; i++) {
+    for (int i = 0; i < 32 && oh_call_wait_event(w->call, 0, &e) == OH_OK; i++) {
         switch (e->kind) {
-        case OH_EVENT_AUDIO: /* 20 ms of one participant: e->u.audio.samples, as in a callback */
-            w->frames += !e->u.audio.silence;
+        case OH_EVENT_AUDIO: /* 20 ms of one participant: e->u.audio->samples_s16, as in a callback */
+            w->frames += !e->u.audio->silence;
             break;
         case OH_EVENT_PARTICIPANT_JOINED:
         case OH_EVENT_PARTICIPANT_LEFT:
-            printf("%s: %s %s\n", w->id, e->u.participant.user_id, oh_event_kind_name(e->kind));
+            printf("%s: %s %s\n", w->id, e->u.participant->user_id, oh_event_kind_get_name(e->kind));
             break;
         case OH_EVENT_ENDED: /* the last event: nothing comes after it */
-            printf("%s: over after %lu frames: %s\n", w->id, w->frames, e->u.ended.reason);
+            printf("%s: over after %lu frames: %s\n", w->id, w->frames, e->u.ended->text);
             uv_close((uv_handle_t *)poll, on_closed);
             break;
         case OH_EVENT_AUDIO_LEVEL: break; /* ten a second */
-        default: printf("%s: %s\n", w->id, oh_event_kind_name(e->kind)); /* also what this program does not know */
+        default: printf("%s: %s\n", w->id, oh_event_kind_get_name(e->kind)); /* also what this program does not know */
         }
         oh_event_free(e); /* until here it is ours, also when the call is freed meanwhile */
     }
@@ -102,8 +102,8 @@ int main(int argc, char **argv)
     double seconds = 0;
     uv_loop_t *loop = uv_default_loop();
     oh_client client;
-    oh_client_options where = OH_CLIENT_OPTIONS_INIT;
-    oh_call_options what = OH_CALL_OPTIONS_INIT;
+    oh_client_options where = OH_INIT(oh_client_options);
+    oh_call_options what = OH_INIT(oh_call_options);
 
     where.token = "development"; /* a real service wants the user's JWT */
     for (int i = 1; i < argc; i++) {
@@ -131,8 +131,8 @@ int main(int argc, char **argv)
     what.pull_audio = 1; /* audio, too; without handlers the call is in pull mode */
     for (int i = 0; i < count; i++) {
         int fd;
-        what.id = all[i].id;
-        if (oh_call_join(client, &what, &all[i].call) || oh_call_wake_fd(all[i].call, &fd)) return fail(all[i].id);
+        what.call_id = all[i].id;
+        if (oh_call_join(client, &what, &all[i].call) || oh_call_get_wake_fd(all[i].call, &fd)) return fail(all[i].id);
         all[i].poll.data = &all[i];
         if (uv_poll_init(loop, &all[i].poll, fd) || uv_poll_start(&all[i].poll, UV_READABLE, on_ready))
             return fprintf(stderr, "%s: libuv takes no descriptor\n", all[i].id), 1;

@@ -42,45 +42,45 @@ static inline void say(report *r, const char *event, const char *key, const char
 
 static inline void say_event(report *r, const oh_event *e)
 {
-    const char *name = oh_event_kind_name(e->kind);
+    const char *name = oh_event_kind_get_name(e->kind);
     char more[96] = "";
     switch (e->kind) {
     case OH_EVENT_JOINED:
-        snprintf(more, sizeof more, ",\"join_ms\":%u", e->u.joined.join_ms);
+        snprintf(more, sizeof more, ",\"join_ms\":%llu", (unsigned long long)e->u.joined->join_ms);
         say(r, name, NULL, NULL, more);
         break;
     case OH_EVENT_PARTICIPANT_JOINED:
     case OH_EVENT_PARTICIPANT_LEFT:
-        say(r, name, "user", e->u.participant.user_id, "");
+        say(r, name, "user", e->u.participant->user_id, "");
         break;
     case OH_EVENT_TRACK_PUBLISHED:
     case OH_EVENT_TRACK_UNPUBLISHED:
-        say(r, name, "user", e->u.track.user_id, "");
+        say(r, name, "user", e->u.track->user_id, "");
         break;
     case OH_EVENT_STATE:
-        say(r, name, "state", oh_state_name(e->u.state.state), "");
+        say(r, name, "state", oh_call_state_get_name(e->u.state->state), "");
         break;
     case OH_EVENT_RECONNECTED:
-        snprintf(more, sizeof more, ",\"ms\":%llu", (unsigned long long)e->u.reconnected.elapsed_ms);
+        snprintf(more, sizeof more, ",\"ms\":%llu", (unsigned long long)e->u.reconnected->elapsed_ms);
         say(r, name, NULL, NULL, more);
         break;
     case OH_EVENT_AUDIO_LEVEL:
-        snprintf(more, sizeof more, ",\"level\":%.3f", (double)e->u.level.level);
-        say(r, "level", "user", e->u.level.user_id, more);
+        snprintf(more, sizeof more, ",\"level\":%.3f", (double)e->u.audio_level->level);
+        say(r, "level", "user", e->u.audio_level->user_id, more);
         break;
-    case OH_EVENT_LOCAL_FAILED:
+    case OH_EVENT_LOCAL_TRACK_FAILED:
         r->errors++;
-        snprintf(more, sizeof more, ",\"code\":%d", e->u.local.error);
-        say(r, "error", "message", e->u.local.text, more);
+        snprintf(more, sizeof more, ",\"code\":%d", e->u.local_track->error);
+        say(r, "error", "message", e->u.local_track->text, more);
         break;
     case OH_EVENT_ERROR:
         r->errors++;
-        snprintf(more, sizeof more, ",\"code\":%d", e->u.error.error);
-        say(r, "error", "message", e->u.error.text, more);
+        snprintf(more, sizeof more, ",\"code\":%d", e->u.error->error);
+        say(r, "error", "message", e->u.error->text, more);
         break;
     case OH_EVENT_ENDED:
         r->ended++;
-        say(r, name, "reason", e->u.ended.reason, "");
+        say(r, name, "reason", e->u.ended->text, "");
         break;
     default: /* not printed: counts, pins, and what later versions add */
         break;
@@ -98,14 +98,14 @@ static inline void say_stats(report *r, oh_call call)
              (unsigned long long)s.packets_received, (unsigned long long)s.packets_lost,
              (unsigned long long)s.frames_concealed, (unsigned long long)s.packets_sent,
              (unsigned long long)s.late_offers, (unsigned long long)s.late_offers_leaving,
-             (unsigned long long)s.errors);
+             (unsigned long long)s.error_events);
     say(r, "stats", NULL, NULL, more);
 }
 
 static inline int fail(const char *what)
 {
     char why[512] = "";
-    oh_last_error(why, sizeof why);
+    oh_get_last_error(why, sizeof why);
     fprintf(stderr, "%s: %s\n", what, why);
     return 1;
 }

@@ -47,11 +47,11 @@ for round in $(seq "$rounds"); do
     scripts/say.sh "$side, $round of $rounds"
     target/built/offhook-bench --sfu target/built/offhook-sfu --worker "$home/worker-$side" \
       --lookup "$home/lookup-$side" --baseline target/release/offhook-baseline \
-      --library "$lib/liboffhook.so.0" --out "$out" --watch-seconds "$seconds" --sessions "$sessions" \
+      --library "$lib/liboffhook.so.1" --out "$out" --watch-seconds "$seconds" --sessions "$sessions" \
       ${BENCH_MORE:-} >"$out.log" || { tail -5 "$out.log" >&2; exit 1; }
     if [ -x target/tools/livekit-server ]; then
       target/built/offhook-bench --livekit target/tools/livekit-server --worker "$home/worker-$side" \
-        --library "$lib/liboffhook.so.0" --out "$out" --watch-seconds "$seconds" --sessions "$sessions" --rounds 1 \
+        --library "$lib/liboffhook.so.1" --out "$out" --watch-seconds "$seconds" --sessions "$sessions" --rounds 1 \
         >>"$out.log" || { tail -5 "$out.log" >&2; exit 1; }
     fi
   done

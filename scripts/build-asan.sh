@@ -8,7 +8,7 @@ target=$(rustc -vV | sed -n 's/^host: //p')
 # libgcc's __register_frame etc. stay as they are: only -Z flags differ from the normal build.
 RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address" \
   cargo rustc -p offhook --lib --crate-type cdylib --target "$target" --target-dir target/asan -- \
-    -Clink-arg=-Wl,-soname,liboffhook.so.0
+    -Clink-arg=-Wl,-soname,liboffhook.so.1
 lib=target/asan/$target/debug/liboffhook.so
 scripts/stage-lib.sh "$(dirname "$lib")" target/asan/lib
 

@@ -1,4 +1,4 @@
-"""What include/offhook.h declares, read from the shape in which cbindgen writes it: for check-abi.py and docs.py.
+"""What include/offhook.h declares, read from the shape in which header.py writes it: for check-abi.py and docs.py.
 
 Not a C parser: whatever it does not understand it refuses, so that nothing is left out silently.
 """
@@ -48,7 +48,7 @@ def undress(comment):
 def plain(text):
     """A type in one spelling: without struct and enum before names, one space, stars at the words."""
     text = re.sub(r"\b(struct|union|enum)\s+", "", " ".join(text.split()))
-    return re.sub(r"\s*\*\s*", " *", text).replace("* *", "**").replace("*const", "*const ").strip()
+    return re.sub(r"\s*\*\s*", " *", text).replace("* *", "**").replace("*const", "*const ").replace("  ", " ").strip()
 
 
 def declaration(text):
@@ -92,27 +92,30 @@ def struct_field(text):
 
 
 SHAPES = [
-    ("enum", re.compile(r"enum (oh_\w+)\n#if [^\n]*\n  : (\w+)\n#endif[^\n]*\n \{(.*?)\n\};\n#ifndef __cplusplus\n.*?"
-                        r"#endif // __cplusplus\n", re.S)),
+    ("enum", re.compile(r"OH_ENUM\((oh_\w+)\) \{(.*?)\n\};", re.S)),
     ("record", re.compile(r"typedef (struct|union) (oh_\w+) \{(.*?)\n\} (oh_\w+);", re.S)),
     ("callback", re.compile(r"typedef (\w+) \(\*(oh_\w+)\)\(([^;]*)\);", re.S)),
-    ("macro", re.compile(r"#define (OH_\w+) ([^\n]+)")),
-    ("function", re.compile(r"((?:const )?\w+ \*?)(oh_\w+)\(([^;{]*)\);", re.S)),
+    ("alias", re.compile(r"typedef (\w+) (oh_\w+);")),
+    ("macro", re.compile(r"#define ([A-Z]\w+) ([^\n]+)")),
+    ("function", re.compile(r"(?:OH_API )?((?:const )?(?:enum )?\w+ \*?)(oh_\w+)\(([^;{]*)\);", re.S)),
 ]
+# As cbindgen writes them.
+RAW_ENUM = re.compile(r"enum (oh_\w+)\n#if [^\n]*\n  : (?:\w+)\n#endif[^\n]*\n \{(.*?)\n\};\n(?:#ifndef __cplusplus\n)?.*?#endif[^\n]*\n"
+                      r"(?:#endif // __cplusplus\n)?", re.S)
 # What stands between the items and is none.
-FILLER = re.compile(r'#(?:ifndef OFFHOOK_H|define OFFHOOK_H|include|ifdef __cplusplus|endif|else)[^\n]*|extern "C" \{[^\n]*'
-                    r"|\}  // extern[^\n]*|/\*.*?\*/|static inline [^\n]*|\s+", re.S)
+FILLER = re.compile(r'#(?:ifndef OFFHOOK_H|define OFFHOOK_H|include|if|elif|ifdef|endif|else| define)\b[^\n]*|extern "C" \{[^\n]*'
+                    r'|\} /\* extern[^\n]*|/\*.*?\*/|extern "C\+\+" [^\n]*|\s+', re.S)
 
 
-def parse(text):
-    """All items in the order of the header. The INIT macros stand in it twice, for C++ and for C: C's count."""
+def parse(text, shapes=SHAPES):
+    """All items in the order of the header."""
     items, doc, at = {}, "", 0
     while at < len(text):
         if text.startswith("/**", at):
             end = text.index("*/", at) + 2
             doc, at = undress(text[at:end]), end
             continue
-        for shape, pattern in SHAPES:
+        for shape, pattern in shapes:
             if found := pattern.match(text, at):
                 break
         else:
@@ -122,13 +125,17 @@ def parse(text):
             at = filler.end()
             continue
         if shape == "enum":
-            item = Item("enum", found[1], doc, found[2], members(found[3], ",", enum_value))
+            item = Item("enum", found[1], doc, "int32_t", members(found[2], ",", enum_value))
         elif shape == "record":
             item = Item(found[1], found[2], doc, "", members(found[3], ";", struct_field))
         elif shape == "macro":
             item = Item("macro", found[1], doc, found[2])
+        elif shape == "alias":
+            item = Item("alias", found[2], doc, found[1])
         else:
             item = Item(shape, found[2], doc, plain(found[1]), parameters(found[3]))
+        if item.name in items:
+            raise NotUnderstood(f"{item.name} is declared twice")
         item.line = text.count("\n", 0, at) + 1
         item.source = found[0]
         items[item.name] = item
@@ -137,6 +144,11 @@ def parse(text):
     if not (kinds.count("function") > 40 and kinds.count("enum") > 8 and kinds.count("struct") > 20):
         raise NotUnderstood(f"only {len(kinds)} items were found")
     return list(items.values())
+
+
+def parse_raw(text):
+    """The same of what cbindgen writes."""
+    return parse(text, [("enum", RAW_ENUM)] + SHAPES[1:])
 
 
 def introduction(text):

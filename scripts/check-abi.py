@@ -30,6 +30,11 @@ def fail(text):
     sys.exit(f"check-abi: {text}")
 
 
+def is_constant(item):
+    """Whether it is a constant of the interface. The version is none: it changes with each release."""
+    return item.kind == "macro" and not item.name.startswith("OH_VERSION")
+
+
 def signature(item):
     """A function without the names of its parameters, which are no part of the interface."""
     return f"{item.type} ({', '.join(m.type for m in item.members) or 'void'})"
@@ -51,7 +56,7 @@ def measure(header, items):
             put(item.name, f"sizeof({item.name})", f"_Alignof({item.name})")
             for f in item.members:
                 put(f"{item.name}.{f.name}", f"offsetof({item.name}, {f.name})", f"sizeof((({item.name} *)0)->{f.name})")
-        elif item.kind == "macro" and not item.name.endswith("_INIT"):
+        elif is_constant(item):
             put(item.name, item.name)
     lines.append("return 0; }")
     with tempfile.TemporaryDirectory() as work:
@@ -84,7 +89,7 @@ def facts(header, lib):
     symbols, soname = exported(lib)
     found = {"library SONAME": soname}
     for item in items:
-        if item.kind == "macro" and not item.name.endswith("_INIT"):
+        if is_constant(item):
             found[f"constant {item.name}"] = str(numbers[item.name][0])
         elif item.kind == "enum":
             found[f"enum {item.name}"] = item.type
@@ -99,6 +104,8 @@ def facts(header, lib):
                 offset, length = numbers[f"{item.name}.{f.name}"]
                 array = f"[{f.array}]" if f.array else ""
                 found[f"field {item.name}.{f.name}"] = f"offset {offset} size {length} {f.type}{array}"
+        elif item.kind == "alias":
+            found[f"type {item.name}"] = item.type
         elif item.kind == "callback":
             found[f"callback {item.name}"] = signature(item)
         elif item.kind == "function":
@@ -126,13 +133,34 @@ def fields_of(found, record):
     return {k[len(prefix):]: numbers_of(v) for k, v in found.items() if k.startswith(prefix)}
 
 
-def may_grow(found, record):
-    """Whether a struct may become larger: it tells its size, or lies in a union that reserves the room."""
+def has_size(found, record):
     first = next(iter(fields_of(found, record)), None)
-    if first == "size" and found[f"field {record}.size"] == "offset 0 size 4 uint32_t":
-        return True
-    homes = [k.split()[1].split(".")[0] for k, v in found.items() if k.startswith("field ") and v.split(" ", 4)[4] == record]
-    return bool(homes) and all(f"union {home}" in found and f"field {home}.reserved" in found for home in homes)
+    return first == "size" and found[f"field {record}.size"] == "offset 0 size 8 size_t"
+
+
+def frozen(found):
+    """What could not grow later, or would grow where nobody notices: lines of text."""
+    wrong = []
+    sized = {k.split()[1] for k in found if k.startswith("struct ") and has_size(found, k.split()[1])}
+    for name, fact in found.items():
+        kind, _, what = name.partition(" ")
+        if kind == "struct" and what in sized:
+            end = 0
+            for field, (offset, size) in fields_of(found, what).items():
+                if offset != end:
+                    wrong.append(f"{name} has padding before {field}: a later field could lie there, which old programs do not set")
+                end = offset + size
+            if end != numbers_of(fact)[0]:
+                wrong.append(f"{name} has padding at its end: add a reserved field")
+        elif kind == "struct" and list(fields_of(found, what)) != ["id"]:
+            wrong.append(f"{name} does not begin with its size, and can never grow")
+        elif kind == "field" and fact.split(" ", 4)[4].split("[")[0] in sized:
+            wrong.append(f"{name} holds a structure by value, which can never grow")
+        elif kind == "field" and (m := re.fullmatch(r"const (oh_\w+) \*", fact.split(" ", 4)[4])) and f"{name[:-1]}_count" in found:
+            wrong.append(f"{name} is an array of {m[1]}, which can never grow: use an array of pointers")
+        elif kind == "function" and set(re.findall(r"\b(oh_\w+)\b(?! \*)", fact)) & sized:
+            wrong.append(f"{name} passes a structure by value, which can never grow")
+    return wrong
 
 
 def breaks(old, new):
@@ -154,10 +182,8 @@ def breaks(old, new):
                 wrong.append(f"{name} is smaller: {was}, now {now}")
             elif align_now != align:
                 wrong.append(f"{name} is aligned otherwise: {was}, now {now}")
-            elif not may_grow(old, what):
-                wrong.append(f"{name} has grown, and does not tell its size: {was}, now {now}")
-        elif kind == "field" and grown_in_union(old, what.partition(".")[0], was, now):
-            continue
+            elif not has_size(old, what):
+                wrong.append(f"{name} has grown, and does not begin with its size: {was}, now {now}")
         else:
             wrong.append(f"{name} is another: {was}, now {now}")
     for name in new.keys() - old.keys():
@@ -175,13 +201,6 @@ def breaks(old, new):
             if same and same[0] in new:
                 wrong.append(f"{name} has the number of {same[0].split('.')[1]}: {new[name]}")
     return sorted(wrong)
-
-
-def grown_in_union(old, home, was, now):
-    """A member of a union that has its room may grow; whether its own fields stay is asked of the member's struct."""
-    words, words_now = was.split(" ", 4), now.split(" ", 4)
-    return (f"union {home}" in old and f"struct {words[4]}" in old and may_grow(old, words[4])
-            and words[1] == words_now[1] and words[4] == words_now[4] and int(words_now[3]) >= int(words[3]))
 
 
 def fits_reserved(old, new, record, member):
@@ -206,7 +225,9 @@ def main():
     abi = now["constant OH_ABI_VERSION"]
     if now["library SONAME"] != f"liboffhook.so.{abi}":
         fail(f"OH_ABI_VERSION is {abi}, the SONAME {now['library SONAME']}: they belong together")
-    # A later node for what was added is fine: OFFHOOK_0_2, say.
+    if wrong := frozen(now):
+        fail("structures that cannot grow:\n  " + "\n  ".join(wrong))
+    # A later node for what was added is fine: OFFHOOK_1_2, say.
     strange = {v.split()[0] for k, v in now.items() if k.startswith("function ")}
     strange = {v for v in strange if not re.fullmatch(rf"OFFHOOK_{abi}(_\d+)*", v)}
     if strange:

@@ -54,9 +54,9 @@ check() {
     $(pkg-config --libs-only-L offhook) -loffhook -Wl,-Bdynamic $(pkg-config --static --libs offhook | sed 's/-loffhook//')"
   quiet cmake -S tests/install -B "$bin/cmake" -DCMAKE_PREFIX_PATH="$root" -DEXAMPLES="$examples"
   quiet cmake --build "$bin/cmake"
-  [ "$(shared "$bin/call")" = liboffhook.so.0 ] && [ "$(shared "$bin/cmake/call")" = liboffhook.so.0 ] || fail "$label: the shared programs need something else"
+  [ "$(shared "$bin/call")" = liboffhook.so.1 ] && [ "$(shared "$bin/cmake/call")" = liboffhook.so.1 ] || fail "$label: the shared programs need something else"
   [ -z "$(shared "$bin/call-static")$(shared "$bin/cmake/call-static")" ] || fail "$label: a static program needs the shared library"
-  says 'Name: OFFHOOK_0 ' "$(readelf -V "$bin/call")" || fail "$label: the program asks for no version of the symbols"
+  says 'Name: OFFHOOK_1 ' "$(readelf -V "$bin/call")" || fail "$label: the program asks for no version of the symbols"
   # with-sfu.sh lets the loader find the library of a stage.
   stage=$tree/stage-$label
   mkdir -p "$stage"
@@ -76,11 +76,11 @@ check "$root" "$root/lib" "$root/share/doc/offhook/examples" "$root/bin/offhook-
 
 # The debug archive fits this library and no other, and knows lines.
 tar -C "$tree/tar" -xJf "$dist/$name-debug.tar.xz"
-id=$(readelf -n "$root/lib/liboffhook.so.0" | sed -n 's/.*Build ID: \([0-9a-f]*\)$/\1/p')
+id=$(readelf -n "$root/lib/liboffhook.so.1" | sed -n 's/.*Build ID: \([0-9a-f]*\)$/\1/p')
 debug=$tree/tar/$name-debug/lib/debug/.build-id/${id:0:2}/${id:2}.debug
 [ -s "$debug" ] || fail "no debug file for build-id '$id'"
-says "${id:2}.debug" "$(readelf --string-dump=.gnu_debuglink "$root/lib/liboffhook.so.0")" || fail "the library names no debug file"
-address=$(nm -D --defined-only "$root/lib/liboffhook.so.0" | awk '$3 ~ /^oh_call_join@/ { print $1 }')
+says "${id:2}.debug" "$(readelf --string-dump=.gnu_debuglink "$root/lib/liboffhook.so.1")" || fail "the library names no debug file"
+address=$(nm -D --defined-only "$root/lib/liboffhook.so.1" | awk '$3 ~ /^oh_call_join@/ { print $1 }')
 line=$(addr2line -e "$debug" "0x$address")
 case $line in /offhook/src/capi/*) echo "ok debug file: oh_call_join is at $line" ;; *) fail "debug file: oh_call_join is at '$line'" ;; esac
 
@@ -89,12 +89,12 @@ root=$tree/deb
 multiarch=$(cc -print-multiarch)
 for deb in "$dist"/*.deb; do dpkg-deb -x "$deb" "$root"; done
 for part in shlibs symbols triggers md5sums; do
-  says "^./$part$" "$(dpkg-deb --ctrl-tarfile "$dist"/liboffhook0_*.deb | tar -t)" || fail "liboffhook0 has no $part"
+  says "^./$part$" "$(dpkg-deb --ctrl-tarfile "$dist"/liboffhook1_*.deb | tar -t)" || fail "liboffhook1 has no $part"
 done
 for deb in "$dist"/*.deb; do
   case $(dpkg-deb -f "$deb" Package) in
-    liboffhook0|offhook-sfu) want='libc6 (>= ' ;;
-    *) want="liboffhook0 (= $version-1)" ;;
+    liboffhook1|offhook-sfu) want='libc6 (>= ' ;;
+    *) want="liboffhook1 (= $version-1)" ;;
   esac
   [[ $(dpkg-deb -f "$deb" Depends) == *"$want"* ]] || fail "$(basename "$deb") depends on: $(dpkg-deb -f "$deb" Depends)"
 done
@@ -110,10 +110,10 @@ unset PKG_CONFIG_SYSROOT_DIR
 # What a package that uses ours would depend on, by our symbols file.
 if command -v dpkg-shlibdeps >/dev/null 2>&1; then
   mkdir -p "$tree/user/debian" "$tree/user/lib/DEBIAN"
-  dpkg-deb -e "$dist"/liboffhook0_*.deb "$tree/user/lib/DEBIAN"
+  dpkg-deb -e "$dist"/liboffhook1_*.deb "$tree/user/lib/DEBIAN"
   cp -a "$root/usr" "$tree/user/lib/"
   printf 'Source: user\n\nPackage: user\nArchitecture: any\n' >"$tree/user/debian/control"
   needs=$(cd "$tree/user" && dpkg-shlibdeps -O -Slib -l"$PWD/lib/usr/lib/$multiarch" "$tree/bin-deb/call" 2>&1)
-  [[ $needs == *"liboffhook0 (>= $version)"* ]] || fail "a program's package would depend on: $needs"
-  echo "ok a package that uses it would depend on liboffhook0 (>= $version)"
+  [[ $needs == *"liboffhook1 (>= $version)"* ]] || fail "a program's package would depend on: $needs"
+  echo "ok a package that uses it would depend on liboffhook1 (>= $version)"
 fi

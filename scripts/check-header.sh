@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # check-header.sh [--write]
 #
-# include/offhook.h is generated from src/capi by a pinned cbindgen and committed. This checks that
+# include/offhook.h is generated from src/capi by a pinned cbindgen and scripts/header.py, and committed. This checks that
 # it is fresh, that it compiles alone as C99 and as C++17 without a warning, and that the functions
 # it declares are exactly the symbols the library exports. --write writes it anew.
 set -euo pipefail
@@ -16,7 +16,8 @@ if [ ! -x "$cbindgen" ] || [ "$("$cbindgen" --version)" != "cbindgen $version" ]
 fi
 mkdir -p target/header
 fresh=target/header/offhook.h
-"$cbindgen" --quiet --config cbindgen.toml --crate offhook --output "$fresh" .
+"$cbindgen" --quiet --config cbindgen.toml --crate offhook --output target/header/raw.h .
+scripts/header.py target/header/raw.h "$fresh"
 
 if [ "${1:-}" = --write ]; then
   mkdir -p include
@@ -36,11 +37,10 @@ once='#include "offhook.h"'
 twice="$once
 #include <offhook.h>
 #include \"../include/offhook.h\""
-uses=$(sed -n 's/^#define \(OH_\([A-Z_]*\)_INIT\) .*/\1/p' $header | sort -u | while read -r macro; do
-  name=$(tr 'A-Z' 'a-z' <<<"${macro%_INIT}")
-  echo "extern unsigned use_$name(void); unsigned use_$name(void) { $name o = $macro; return o.size; }"
+uses=$(sed -n 's/^} \(oh_[a-z_]*_options\|oh_limits\|oh_call_stats\|oh_call_handlers\);/\1/p' $header | while read -r name; do
+  echo "extern size_t use_$name(void); size_t use_$name(void) { $name o = OH_INIT($name); return o.size; }"
 done)
-[ -n "$uses" ] || { echo "check-header: $header has no _INIT macros" >&2; exit 1; }
+[ "$(wc -l <<<"$uses")" -ge 10 ] || { echo "check-header: $header has too few structures" >&2; exit 1; }
 for language in "cc c99 c" "cc c11 c" "c++ c++17 c++" "c++ c++20 c++"; do
   read -r compiler standard kind <<<"$language"
   for text in "$once" "$twice

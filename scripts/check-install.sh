@@ -10,7 +10,7 @@ prefix=/opt/offhook-test libdir=/opt/offhook-test/lib64
 build=${OFFHOOK_BUILD:-target/built}
 DESTDIR=$tree PREFIX=$prefix LIBDIR=$libdir SFU=target/built/offhook-sfu scripts/install.sh
 
-for file in $libdir/liboffhook.so.0.1.0 $libdir/liboffhook.so.0 $libdir/liboffhook.so $libdir/liboffhook.a \
+for file in $libdir/liboffhook.so.1.0.1.0 $libdir/liboffhook.so.1 $libdir/liboffhook.so $libdir/liboffhook.a \
             $libdir/pkgconfig/offhook.pc $libdir/cmake/offhook/offhookConfig.cmake \
             $libdir/cmake/offhook/offhookConfigVersion.cmake $prefix/include/offhook.h \
             $prefix/include/offhook/offhook.hpp $prefix/bin/offhook-sfu \
@@ -41,7 +41,7 @@ for source in examples/*.c; do
     -Wl,-Bstatic $(pkg-config --libs-only-L --libs-only-l offhook | grep -oE -- '-L[^ ]+|-loffhook' | tr '\n' ' ') \
     -Wl,-Bdynamic $(pkg-config --static --libs offhook | sed 's/-loffhook//') $more -lm
   needs=$(readelf -d "$tree/bin/$name" | sed -n 's/.*(NEEDED).*\[\(liboffhook.*\)\]/\1/p')
-  [ "$needs" = liboffhook.so.0 ] || { echo "check-install: $name needs '$needs'" >&2; exit 1; }
+  [ "$needs" = liboffhook.so.1 ] || { echo "check-install: $name needs '$needs'" >&2; exit 1; }
   if grep -q 'liboffhook' <<<"$(readelf -d "$tree/bin/$name-static")"; then
     echo "check-install: $name-static still needs the shared library" >&2; exit 1
   fi
@@ -81,7 +81,7 @@ for name in own-first own-last all-static; do
     { tail -5 "$tree/$name.log" >&2; echo "check-install: $name does not speak and hear" >&2; exit 1; }
   echo "ok $name: beside an Opus of its own it speaks and hears"
 done
-undefined=$(ldd "$tree$libdir/liboffhook.so.0" | grep 'not found' || true)
+undefined=$(ldd "$tree$libdir/liboffhook.so.1" | grep 'not found' || true)
 [ -z "$undefined" ] || { echo "check-install: $undefined" >&2; exit 1; }
 
 moved=$tree/moved
@@ -94,7 +94,7 @@ quiet cmake --build "$tree/cmake"
 for name in call call-static; do
   grep -qi usage <<<"$(timeout 20 "$tree/cmake/$name" --help)" || { echo "check-install: $name of CMake does not run" >&2; exit 1; }
 done
-grep -q 'NEEDED.*liboffhook.so.0' <<<"$(readelf -d "$tree/cmake/call")" || { echo "check-install: CMake's call needs no liboffhook.so.0" >&2; exit 1; }
+grep -q 'NEEDED.*liboffhook.so.1' <<<"$(readelf -d "$tree/cmake/call")" || { echo "check-install: CMake's call needs no liboffhook.so.1" >&2; exit 1; }
 if grep -q liboffhook <<<"$(readelf -d "$tree/cmake/call-static")"; then
   echo "check-install: CMake's call-static still needs the shared library" >&2; exit 1
 fi

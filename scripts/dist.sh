@@ -2,7 +2,7 @@
 # dist.sh: everything that is handed out, in target/dist, with SHA256SUMS:
 #   offhook-VERSION-linux-ARCH.tar.xz        library, static library, header, pkg-config, CMake, SFU, guides, examples
 #   offhook-VERSION-linux-ARCH-debug.tar.xz  the library's line tables, found by build-id
-#   liboffhook0, liboffhook0-dbgsym, liboffhook-dev, offhook-sfu as .deb, where dpkg-deb is
+#   liboffhook1, liboffhook1-dbgsym, liboffhook-dev, offhook-sfu as .deb, where dpkg-deb is
 #   offhook-VERSION-source.tar.xz            the sources of the commit
 # Environment: OFFHOOK_SFU=FILE takes this SFU instead of building one; OFFHOOK_BUILT=1 takes OFFHOOK_BUILD (target/ship/release) as it is;
 # OFFHOOK_DIST=DIR instead of target/dist. Same commit, same tools: same bytes (scripts/reproducible.sh).

@@ -20,8 +20,9 @@ shared=$(scripts/link-lib.sh "$build")
 
 version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
 soname=$(readelf -d "$shared" | sed -n 's/.*(SONAME).*\[\(.*\)\]/\1/p')
-[ "$soname" = liboffhook.so.0 ] || { echo "install: unexpected SONAME '$soname'" >&2; exit 1; }
-real=$soname.${version#*.}
+[ "$soname" = liboffhook.so.1 ] || { echo "install: unexpected SONAME '$soname'" >&2; exit 1; }
+# The ABI, then the version: several releases of one ABI lie side by side.
+real=$soname.$version
 # What `rustc --print native-static-libs` says the archive needs, without what every C compiler adds by itself: the C library
 # and the unwinder, which is another one with -static.
 private="-pthread -lutil -lrt -lm -ldl"

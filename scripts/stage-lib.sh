@@ -11,8 +11,8 @@ case $build in
 esac
 [ -e "$lib" ] || { echo "stage-lib: $lib is not built" >&2; exit 1; }
 soname=$(readelf -d "$lib" | sed -n 's/.*(SONAME).*\[\(.*\)\]/\1/p')
-if [ "$soname" != liboffhook.so.0 ]; then
-  echo "stage-lib: SONAME is '${soname:-none}', expected liboffhook.so.0" >&2
+if [ "$soname" != liboffhook.so.1 ]; then
+  echo "stage-lib: SONAME is '${soname:-none}', expected liboffhook.so.1" >&2
   exit 1
 fi
 ln -sfn "$lib" "$2/liboffhook.so"

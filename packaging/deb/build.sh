@@ -10,7 +10,7 @@ revision=$VERSION-1
 multiarch=$(${CC:-cc} -print-multiarch)
 arch=$(dpkg --print-architecture)
 lib=liboffhook$ABI
-[ "$lib" = liboffhook0 ] || { echo "deb: ABI $ABI: packaging/deb is written for 0, rename its packages" >&2; exit 1; }
+[ "$lib" = liboffhook1 ] || { echo "deb: ABI $ABI: packaging/deb is written for 1, rename its packages" >&2; exit 1; }
 rm -rf "$deb" && mkdir -p "$deb"
 
 # All of it once, then shared out.
@@ -92,7 +92,7 @@ echo "activate-noawait ldconfig" >"$deb/$lib/DEBIAN/triggers"
 id=$(readelf -n "$deb/$lib/usr/lib/$multiarch"/liboffhook.so.*.* | sed -n 's/.*Build ID: \([0-9a-f]*\)$/\1/p')
 
 control $lib libs "$library_needs" "SFU calls for any language (library)" "$intro" "Multi-Arch: same\n"
-control $lib-dbgsym debug "$lib (= $revision)" "line tables of liboffhook0" " For backtraces with files and lines; debuggers find them by the build-id." \
+control $lib-dbgsym debug "$lib (= $revision)" "line tables of liboffhook1" " For backtraces with files and lines; debuggers find them by the build-id." \
   "Multi-Arch: same\nBuild-Ids: $id\n"
 control liboffhook-dev libdevel "$lib (= $revision)" "SFU calls for any language (development files)" \
   "$intro\n .\n The header, which is the manual, the static library, files for\n pkg-config and CMake, the documentation as pages, and examples." "Multi-Arch: same\n"

@@ -1,36 +1,18 @@
-//! `oh_audio`: 20 ms of one participant, as handed to the application.
+//! `oh_audio_frame`: 20 ms of one track, as handed to the application.
 
-use super::{call::oh_call, convert::c_text};
-use crate::core::model::TrackKind;
+use super::{
+    basic::oh_bool,
+    call::oh_call,
+    convert::c_text,
+    people::{oh_track_source, oh_track_source_t},
+    sized::sized,
+};
+use crate::media::clock::NtpTime;
 use crate::session::{AudioFrame, Samples, Who};
 use std::ffi::{c_char, c_void, CString};
+use std::time::Duration;
 
-/// What a track carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(i32)]
-pub enum oh_track_kind {
-    /// Sound of a microphone.
-    OH_TRACK_AUDIO = 1,
-    /// Video of a camera.
-    OH_TRACK_VIDEO = 2,
-    /// A screen.
-    OH_TRACK_SCREEN_SHARE = 3,
-    /// The sound of what is on a screen.
-    OH_TRACK_SCREEN_SHARE_AUDIO = 4,
-}
-
-impl From<TrackKind> for oh_track_kind {
-    fn from(kind: TrackKind) -> Self {
-        match kind {
-            TrackKind::Audio => Self::OH_TRACK_AUDIO,
-            TrackKind::Video => Self::OH_TRACK_VIDEO,
-            TrackKind::ScreenShare => Self::OH_TRACK_SCREEN_SHARE,
-            TrackKind::ScreenShareAudio => Self::OH_TRACK_SCREEN_SHARE_AUDIO,
-        }
-    }
-}
-
-/// Form of sound.
+/// Format of audio.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 pub enum oh_audio_format {
@@ -41,59 +23,68 @@ pub enum oh_audio_format {
     /// Opus packets (RFC 6716), 48 kHz clock.
     OH_AUDIO_OPUS = 2,
 }
+pub type oh_audio_format_t = i32;
 
-/// Sound of one participant. Everything it points to is valid during the callback only (of a pulled
-/// event: until oh_event_free).
+/// Audio of one track: 20 ms, or one Opus packet. Everything it points to is valid until the callback returns (of a
+/// pulled event: until oh_event_free).
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
-pub struct oh_audio {
-    /// sizeof(oh_audio) in the library; grows in later versions.
-    pub size: u32,
-    /// oh_audio_format: which of the three pointers below is set.
-    pub format: i32,
-    /// Who is heard.
+pub struct oh_audio_frame {
+    /// sizeof(oh_audio_frame) in the library.
+    pub size: usize,
+    /// The user id of the participant.
     pub user_id: *const c_char,
-    /// Names the participant; one user may be in a call more than once.
+    /// The session id of the participant; one user can be in a call more than once.
     pub session_id: *const c_char,
+    /// The track, as in oh_track_info; "" in protocols without track ids.
+    pub track_id: *const c_char,
     /// OH_AUDIO_S16: frames * channels samples; else NULL.
-    pub samples: *const i16,
+    pub samples_s16: *const i16,
     /// OH_AUDIO_F32: frames * channels samples; else NULL.
     pub samples_f32: *const f32,
-    /// OH_AUDIO_OPUS: packet_size bytes; else NULL.
-    pub packet: *const u8,
-    /// Bytes at `packet`; 0 for other formats.
-    pub packet_size: u32,
-    /// Samples per channel: 20 ms of them; 0 for OH_AUDIO_OPUS.
-    pub frames: u32,
-    /// Samples per second and channel, as asked for in oh_call_options.
-    pub rate: u32,
-    /// Channels, as asked for in oh_call_options.
+    /// OH_AUDIO_OPUS: opus_packet_size bytes; else NULL.
+    pub opus_packet: *const u8,
+    /// Bytes at opus_packet; 0 for other formats.
+    pub opus_packet_size: usize,
+    /// Samples per channel, 20 ms; 0 for OH_AUDIO_OPUS.
+    pub frames: usize,
+    /// When the first sample was captured: microseconds since 1970 by the clock of the sender, which is the same for all
+    /// tracks of a participant; 0: the sender has not reported it (yet). Compare it with tracks of the same participant
+    /// only: clocks of different machines differ.
+    pub capture_time_us: i64,
+    /// When the packet of the first sample arrived: microseconds since oh_call_join, by the clock of this machine; 0: it
+    /// was in no packet (concealed, silence).
+    pub arrival_time_us: i64,
+    /// RTP timestamp of the first sample, 48 kHz; wraps around.
+    pub rtp_timestamp: u32,
+    /// Which of samples_s16, samples_f32 and opus_packet is set.
+    pub format: oh_audio_format_t,
+    /// Samples per second and channel, as set in oh_call_options.
+    pub sample_rate_hz: u32,
+    /// Channels, as set in oh_call_options.
     pub channels: u32,
-    /// RTP timestamp of the first sample, 48 kHz, wraps around.
-    pub timestamp: u32,
-    /// Loudness, 0.0 (silence) to 1.0; 0 for OH_AUDIO_OPUS.
+    /// What the track carries.
+    pub source: oh_track_source_t,
+    /// Audio level, 0.0 (silence) to 1.0; 0 for OH_AUDIO_OPUS.
     pub level: f32,
-    /// oh_track_kind.
-    pub kind: i32,
-    /// Non-zero: invented to hide a loss (of OH_AUDIO_OPUS: packets before this one were lost).
-    pub concealed: u32,
-    /// Non-zero: the sender sent nothing (muted or discontinuous transmission); the samples are zero.
-    pub silence: u32,
-    /// Zero.
-    pub reserved: u32,
-    /// The track, as in oh_event_track; "" in protocols without such names.
-    pub track_id: *const c_char,
+    /// Synthesised by packet-loss concealment (OH_AUDIO_OPUS: packets before this one were lost).
+    pub concealed: oh_bool,
+    /// The sender sent nothing (muted, or discontinuous transmission); the samples are zero.
+    pub silence: oh_bool,
 }
 
-/// Gets 20 ms of one participant, for every participant that is heard.
+sized!(oh_audio_frame to silence);
+
+/// Called with 20 ms of one track's audio, for every track that is received.
 ///
 /// @param user_data  as in oh_call_handlers.
-/// @param call       the call it belongs to.
-/// @param audio      valid during the call only.
+/// @param call       the call.
+/// @param frame      valid until the handler returns.
 ///
-/// Runs on a callback thread; the callbacks of one call run one at a time. When it is too slow, the
-/// oldest frames are dropped and counted (oh_call_stats.media_dropped); other calls are not delayed.
-pub type oh_audio_handler = Option<unsafe extern "C" fn(user_data: *mut c_void, call: oh_call, audio: *const oh_audio)>;
+/// Runs on a callback thread; the callbacks of one call run one at a time. When the handler is too slow, the oldest
+/// frames are dropped and counted (oh_call_stats.audio_frames_dropped); other calls are not delayed.
+pub type oh_audio_handler =
+    Option<unsafe extern "C" fn(user_data: *mut c_void, call: oh_call, frame: *const oh_audio_frame)>;
 
 /// The names of a track in C form; made once, and kept beside the names.
 pub(super) struct AudioText {
@@ -108,15 +99,29 @@ impl AudioText {
     }
 }
 
+/// Microseconds since 1970 of a sender's time, which counts from 1900 and begins anew in 2036: good until 2106. 0 is kept
+/// for "not known".
+fn unix_us(time: NtpTime) -> i64 {
+    const UNIX_EPOCH: u64 = 2_208_988_800 << 32;
+    let since = u128::from(time.0.wrapping_sub(UNIX_EPOCH));
+    // 64 bits and 20 more, less 32: it fits.
+    (((since * 1_000_000) >> 32) as i64).max(1)
+}
+
+/// Microseconds since the join; 0 is kept for "in no packet".
+fn since_join_us(time: Duration) -> i64 {
+    i64::try_from(time.as_micros()).unwrap_or(i64::MAX).max(1)
+}
+
 /// The C form; valid as long as the frame is.
-pub(super) fn view(frame: &AudioFrame) -> oh_audio {
+pub(super) fn view(frame: &AudioFrame) -> oh_audio_frame {
     let text = frame.who.beside(AudioText::of);
     let name = |of: fn(&AudioText) -> &CString| text.map_or(c"".as_ptr(), |text| of(text).as_ptr());
-    let (mut samples, mut samples_f32, mut packet) = (std::ptr::null(), std::ptr::null(), std::ptr::null());
-    let (mut packet_size, mut total) = (0, 0);
+    let (mut samples_s16, mut samples_f32, mut opus_packet) = (std::ptr::null(), std::ptr::null(), std::ptr::null());
+    let (mut opus_packet_size, mut total) = (0, 0);
     let format = match &frame.samples {
         Samples::S16(s) => {
-            (samples, total) = (s.as_ptr(), s.len());
+            (samples_s16, total) = (s.as_ptr(), s.len());
             oh_audio_format::OH_AUDIO_S16
         }
         Samples::F32(s) => {
@@ -124,28 +129,42 @@ pub(super) fn view(frame: &AudioFrame) -> oh_audio {
             oh_audio_format::OH_AUDIO_F32
         }
         Samples::Opus(p) => {
-            (packet, packet_size) = (p.as_ptr(), p.len());
+            (opus_packet, opus_packet_size) = (p.as_ptr(), p.len());
             oh_audio_format::OH_AUDIO_OPUS
         }
     };
-    oh_audio {
-        size: size_of::<oh_audio>() as u32,
-        format: format as i32,
+    oh_audio_frame {
+        size: size_of::<oh_audio_frame>(),
         user_id: name(|text| &text.user_id),
         session_id: name(|text| &text.session_id),
-        samples,
-        samples_f32,
-        packet,
-        packet_size: packet_size as u32,
-        frames: (total / usize::from(frame.channels.max(1))) as u32,
-        rate: frame.rate,
-        channels: u32::from(frame.channels),
-        timestamp: frame.timestamp,
-        level: frame.level,
-        kind: oh_track_kind::from(frame.who.kind) as i32,
-        concealed: u32::from(frame.concealed),
-        silence: u32::from(frame.silence),
-        reserved: 0,
         track_id: name(|text| &text.track_id),
+        samples_s16,
+        samples_f32,
+        opus_packet,
+        opus_packet_size,
+        frames: total / usize::from(frame.channels.max(1)),
+        capture_time_us: frame.capture_time.map_or(0, unix_us),
+        arrival_time_us: frame.arrival.map_or(0, since_join_us),
+        rtp_timestamp: frame.timestamp,
+        format: format as i32,
+        sample_rate_hz: frame.rate,
+        channels: u32::from(frame.channels),
+        source: oh_track_source::from(frame.who.kind) as i32,
+        level: frame.level,
+        concealed: frame.concealed.into(),
+        silence: frame.silence.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capture_times_count_from_1970() {
+        assert_eq!(unix_us(NtpTime((2_208_988_800 + 5) << 32 | 1 << 31)), 5_500_000);
+        assert_eq!(unix_us(NtpTime(2_208_988_800 << 32)), 1);
+        // The second after the overflow of 2036.
+        assert_eq!(unix_us(NtpTime(1 << 32)), ((1 << 32) - 2_208_988_800 + 1) * 1_000_000);
     }
 }

@@ -1,122 +1,85 @@
 //! `oh_client`: configuration and credentials, the root of everything else.
 
 use super::{
+    basic::oh_bool,
     call::free_call,
-    convert::{argument, credential, give, optional, required, sized},
+    convert::{argument, credential, give, optional, required},
     handles::registry,
     objects::{find, Client},
     process,
-    protocol::oh_protocol,
+    protocol::{oh_protocol, oh_protocol_t},
     result::{guard, oh_result},
+    sized::{read, sized},
 };
 use crate::core::model::{Failure, FailureKind};
 use crate::error::{Code, Error, Secret};
 use crate::session::Connection;
 use crate::signalling::{Net, NetOptions, Service, ServiceOptions};
-use std::mem::offset_of;
 use std::{
     ffi::c_char,
     sync::{atomic::Ordering, Arc},
 };
 
-/// Configuration, credentials and the connections to the servers; calls are made from it. 0 is none.
+/// A client: configuration, credentials and connections to the service. Calls are joined with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct oh_client {
-    /// Unique in the process, for ever; 0 is none.
+    /// Never used twice; 0: none.
     pub id: u64,
 }
 
-/// How to reach the service, and as whom. Begin with OH_CLIENT_OPTIONS_INIT or
-/// oh_client_options_init. All text is copied.
+/// How to reach the service, and as whom. Begin with OH_INIT(oh_client_options). All text is copied.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct oh_client_options {
     /// sizeof(oh_client_options).
-    pub size: u32,
-    /// Largest message taken from an SFU, in bytes on the wire, 1024 to 67108864; 0: 1048576, with
-    /// OH_PROTOCOL_LIVEKIT 16777216 (room for 3,000 participants with 4 KiB of metadata each). A larger one closes
-    /// the connection with code 1009 and is reported with OH_ERR_LIMIT, this option's name and the size: a join
-    /// ends with it; later it is an OH_EVENT_ERROR and the call reconnects, and ends when it comes again within two
-    /// minutes. Within it, no text of a participant or room is cut.
-    pub max_message_bytes: u32,
-    /// Base URL of the coordinator, for instance "https://video.example.com". Required. With
-    /// OH_PROTOCOL_LIVEKIT the URL of the server, for instance "wss://sfu.example.com"; several servers of
-    /// one cluster may be given, parted by spaces: the first is asked first, the others when it is gone. A query
-    /// in it is part of every request.
+    pub size: usize,
+    /// Base URL of the coordinator, for instance "https://video.example.com". Required. With OH_PROTOCOL_LIVEKIT the URL
+    /// of the server, for instance "wss://sfu.example.com". Several servers of one cluster may be given,
+    /// space-separated; tried in order. A query in it is part of every request.
     pub url: *const c_char,
-    /// The application's key at the service; NULL: none. Of key and token, blanks and line breaks around them are
-    /// left out; inside they are OH_ERR_ARGUMENT.
+    /// The application's API key; NULL: none. Blanks and line breaks around api_key and token are ignored; inside they
+    /// are OH_ERR_ARGUMENT.
     pub api_key: *const c_char,
-    /// Who joins; NULL: the claim `user_id` (with OH_PROTOCOL_LIVEKIT `sub`) of the token.
+    /// The user id; NULL: the claim `user_id` (OH_PROTOCOL_LIVEKIT: `sub`) of the token.
     pub user_id: *const c_char,
     /// The user's token (a JWT); NULL: every call asks for one with OH_EVENT_TOKEN_NEEDED.
     pub token: *const c_char,
-    /// PEM file with certificates to trust besides those of the system; NULL: none. A server that presents one of
-    /// them itself (a self-signed certificate) is accepted, too; host name and dates of validity are checked all
-    /// the same. Keys on the curve P-521 are not supported.
+    /// PEM file with certificates to trust besides those of the system; NULL: none. A server that presents one of them
+    /// itself (a self-signed certificate) is accepted as well; host name and validity are checked in any case. Keys on
+    /// the curve P-521 are not supported.
     pub ca_file: *const c_char,
-    /// URL that tells the nearest edge in its `x-amz-cf-pop` header; NULL: not asked. It gets no token.
+    /// URL whose response names the nearest edge in the header `x-amz-cf-pop`; NULL: not requested. It gets no token.
     pub hint_url: *const c_char,
-    /// Non-zero allows plain http and ws to hosts that are not loopback. Tokens then travel in the
-    /// clear. TLS is always verified.
-    pub allow_insecure: u32,
-    /// Non-zero: also hear the coordinator's own events (OH_EVENT_CUSTOM), over one more WebSocket
-    /// for all calls of this client. It is connected again whenever it is lost and never disturbs a
-    /// call; a join waits 500 ms for its first connection at most.
-    pub events: u32,
-    /// oh_protocol: what is spoken with the service. With 0 (OH_PROTOCOL_STREAM) a URL that begins with wss:// or
-    /// ws:// means OH_PROTOCOL_LIVEKIT. api_key, hint_url and events are of OH_PROTOCOL_STREAM.
-    pub protocol: i32,
-    /// Zero.
-    pub reserved: u32,
-    /// Non-zero: tokens may go to hosts that the server names over a connection without TLS. Zero: over TLS any
-    /// host that the server names; without TLS only the host that the token was given for (all ports of it; the
-    /// addresses of loopback are one host). Redirects are never followed. A server that is not on this machine or
-    /// link may name nothing there (loopback and link-local addresses, also by a name), whatever is set here:
-    /// OH_ERR_INSECURE.
-    pub allow_other_hosts: u32,
-    /// Zero.
-    pub reserved2: u32,
+    /// Largest message accepted from an SFU, in bytes on the wire, 1024 to 67108864; 0: 1048576, with
+    /// OH_PROTOCOL_LIVEKIT 16777216 (3,000 participants with 4 KiB of metadata each). A larger one closes the connection
+    /// with code 1009 and is reported with OH_ERR_LIMIT, the name of this option and the size: a join ends with it; later
+    /// it is an OH_EVENT_ERROR and the call reconnects, and ends when it comes again within two minutes. Within it, no
+    /// text of a participant or room is cut.
+    pub max_message_bytes: usize,
+    /// The protocol of the service; 0: OH_PROTOCOL_AUTO. api_key, hint_url and receive_custom_events are for
+    /// OH_PROTOCOL_STREAM.
+    pub protocol: oh_protocol_t,
+    /// Allow plain http and ws to hosts that are not loopback. Tokens then travel in the clear. TLS is always verified.
+    pub allow_insecure: oh_bool,
+    /// Allow tokens to be sent to hosts that the server names over a connection without TLS. Otherwise: over TLS, any
+    /// host that the server names; without TLS, only the host that the token was given for (all ports of it; the
+    /// addresses of loopback are one host). Redirects are never followed. A server that is not on this machine or link
+    /// must not name loopback or link-local addresses, not by a name either, whatever is set here: OH_ERR_INSECURE.
+    pub allow_other_hosts: oh_bool,
+    /// Receive custom events of the coordinator (OH_EVENT_CUSTOM), over one more WebSocket for all calls of this client.
+    /// It reconnects by itself and never affects a call; a join waits at most 500 ms for its first connection.
+    pub receive_custom_events: oh_bool,
 }
 
-const DEFAULTS: oh_client_options = oh_client_options {
-    size: size_of::<oh_client_options>() as u32,
-    max_message_bytes: 0,
-    url: std::ptr::null(),
-    api_key: std::ptr::null(),
-    user_id: std::ptr::null(),
-    token: std::ptr::null(),
-    ca_file: std::ptr::null(),
-    hint_url: std::ptr::null(),
-    allow_insecure: 0,
-    events: 0,
-    protocol: 0,
-    reserved: 0,
-    allow_other_hosts: 0,
-    reserved2: 0,
-};
+sized!(oh_client_options to receive_custom_events);
 
-/// Fills in the defaults; the same as OH_CLIENT_OPTIONS_INIT, for languages without macros.
-///
-/// @param options  may be NULL: then nothing happens.
-///
-/// # Safety
-/// `options` must be NULL or writable.
-#[no_mangle]
-pub unsafe extern "C" fn oh_client_options_init(options: *mut oh_client_options) {
-    if !options.is_null() {
-        // SAFETY: writable by the caller's contract.
-        unsafe { options.write(DEFAULTS) };
-    }
-}
-
-/// Makes a client. Contacts nobody.
+/// Makes a client. Opens no connection.
 ///
 /// @param options  see oh_client_options; `url` is required.
 /// @param client   receives the handle.
-/// @return         OH_OK; OH_ERR_ARGUMENT with details in oh_last_error; OH_ERR_INSECURE for plain
-///                 http to a host that is not loopback; OH_ERR_ABI; OH_ERR_LIMIT.
+/// @return         OH_OK; OH_ERR_ARGUMENT with details in oh_get_last_error; OH_ERR_INSECURE for plain http or ws to a
+///                 host that is not loopback; OH_ERR_ABI; OH_ERR_LIMIT.
 ///
 /// Any thread. Free it with oh_client_free.
 ///
@@ -139,8 +102,7 @@ unsafe fn make(options: *const oh_client_options) -> crate::error::Result<oh_cli
         return Err(argument("oh_client_new: options must not be NULL; url is required"));
     }
     // SAFETY: by the caller's contract, here and for the texts below.
-    let options =
-        unsafe { sized(options, DEFAULTS, offset_of!(oh_client_options, allow_other_hosts), "oh_client_options")? };
+    let options = unsafe { read(options)? };
     let (url, api_key, user_id, token, ca_file, hint_url) = unsafe {
         (
             required(options.url, "oh_client_options.url")?.trim().to_owned(),
@@ -153,11 +115,12 @@ unsafe fn make(options: *const oh_client_options) -> crate::error::Result<oh_cli
     };
     let begins = |scheme: &str| url.get(..scheme.len()).is_some_and(|u| u.eq_ignore_ascii_case(scheme));
     let service = match options.protocol {
-        // The default; a coordinator is never reached by a WebSocket's URL.
-        p if p == oh_protocol::OH_PROTOCOL_STREAM as i32 => match begins("wss://") || begins("ws://") {
+        // A coordinator is never reached by a WebSocket's URL.
+        p if p == oh_protocol::OH_PROTOCOL_AUTO as i32 => match begins("wss://") || begins("ws://") {
             true => Service::LiveKit,
             false => Service::Stream,
         },
+        p if p == oh_protocol::OH_PROTOCOL_STREAM as i32 => Service::Stream,
         p if p == oh_protocol::OH_PROTOCOL_LIVEKIT as i32 => Service::LiveKit,
         _ => return Err(argument("oh_client_options.protocol must be one of oh_protocol")),
     };
@@ -174,8 +137,8 @@ unsafe fn make(options: *const oh_client_options) -> crate::error::Result<oh_cli
     let mut limits = service.limits();
     match options.max_message_bytes {
         0 => {}
-        bytes @ 1_024..=67_108_864 => limits.max_message = bytes as usize,
-        _ => return Err(argument("oh_client_options.max_message_bytes must be 0 or 1024..=67108864")),
+        bytes @ 1_024..=67_108_864 => limits.max_message = bytes,
+        _ => return Err(argument("oh_client_options.max_message_bytes must be 0 or 1024 to 67108864")),
     }
     let net = Arc::new(Net::new(NetOptions {
         insecure_allowed: options.allow_insecure != 0,
@@ -189,7 +152,7 @@ unsafe fn make(options: *const oh_client_options) -> crate::error::Result<oh_cli
         user_id: user_id.clone(),
         token: token.clone(),
         hint_url: hint_url.unwrap_or_default(),
-        events: options.events != 0,
+        events: options.receive_custom_events != 0,
         limits,
     };
     let protocol = service.connect(net, options).map_err(|f| bad_url(&f))?;
@@ -203,8 +166,8 @@ fn bad_url(failure: &Failure) -> Error {
     Error::new(code, format!("oh_client_options.url or hint_url: {}", failure.message))
 }
 
-/// Frees a client and what is left of it: its calls are left and freed as by oh_call_free, in any
-/// order relative to handles of your own.
+/// Frees a client and its calls, which are left and freed as by oh_call_free. Handles of its calls, tracks and so on may
+/// be freed before or after.
 ///
 /// @param client  none or stale: nothing happens.
 ///

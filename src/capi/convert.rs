@@ -1,5 +1,6 @@
-//! What comes in from C, checked: text, structures with a size, slices. And text going out.
+//! What comes in from C, checked: texts and outputs. And text going out.
 
+use super::library::OH_ZERO;
 use crate::error::{Code, Error, Result};
 use std::ffi::{c_char, CStr, CString};
 
@@ -99,43 +100,13 @@ pub(super) fn path_part(id: &str, what: &str) -> Result<()> {
     Ok(())
 }
 
-/// A structure that begins with its own size. One that is larger than ours comes from a newer
-/// header: fine as long as what we do not know is zero. One that is smaller comes from an older header: what it does
-/// not have keeps its default. `first` is the size in the first version of the header.
-///
-/// # Safety
-/// `given` must be NULL or point to as many readable bytes as its first field says.
-pub(super) unsafe fn sized<T: Copy>(given: *const T, defaults: T, first: usize, what: &'static str) -> Result<T> {
-    if given.is_null() {
-        return Ok(defaults);
+/// A number among options: 0 is its default, OH_ZERO is zero. `None`: out of range.
+pub(super) fn number(value: u32, default: u32, range: &std::ops::RangeInclusive<u32>) -> Option<u32> {
+    match value {
+        0 => Some(default),
+        OH_ZERO => range.contains(&0).then_some(0),
+        value => range.contains(&value).then_some(value),
     }
-    let ours = std::mem::size_of::<T>();
-    // SAFETY: the first field of every such structure is a u32.
-    let size = unsafe { given.cast::<u32>().read() } as usize;
-    let abi = |text: String| Error::new(Code::Abi, text);
-    if size < first {
-        return Err(abi(format!(
-            "{what}.size is {size}, the first version of this structure has {first}: set it with the INIT macro or \
-             the init function"
-        )));
-    }
-    if size > ours.saturating_add(4096) {
-        return Err(abi(format!("{what}.size is {size}, which no version of the header has")));
-    }
-    if size > ours {
-        // SAFETY: `size` bytes are readable by the caller's contract.
-        let rest = unsafe { std::slice::from_raw_parts(given.cast::<u8>().add(ours), size - ours) };
-        if rest.iter().any(|b| *b != 0) {
-            return Err(abi(format!("{what} uses options of a newer header that this library does not know")));
-        }
-    }
-    let mut taken = defaults;
-    // SAFETY: so many bytes are readable by the caller's contract and fit into `taken`, whose members take any value
-    // that C can write; the alignment is not assumed.
-    unsafe {
-        (&raw mut taken).cast::<u8>().copy_from_nonoverlapping(given.cast::<u8>(), size.min(ours));
-    }
-    Ok(taken)
 }
 
 /// Fills in what the caller asked for.
@@ -221,6 +192,14 @@ mod tests {
             assert_eq!(path_part(good, "id"), Ok(()), "{good:?}");
         }
         assert!(path_part(&"x".repeat(1025), "id").is_err());
+    }
+
+    #[test]
+    fn zero_is_the_default_and_has_a_word_of_its_own() {
+        for (value, expected) in [(0, Some(7)), (OH_ZERO, Some(0)), (3, Some(3)), (9, None), (u32::MAX, None)] {
+            assert_eq!(number(value, 7, &(0..=8)), expected, "{value}");
+        }
+        assert_eq!(number(OH_ZERO, 7, &(1..=8)), None);
     }
 
     #[test]

@@ -1,10 +1,10 @@
-//! From a call's mailbox into the application's functions: events and sound, the last word of a call whose
+//! From a call's mailbox into the application's functions: events and audio, the last word of a call whose
 //! delivery failed, and `destroy`. Must not know: what the events mean.
 
 use super::{
-    audio::{oh_audio, view},
+    audio::view,
     call::{oh_call, oh_call_handlers},
-    event_view::{c_event, c_lost, Texts},
+    event_view::{c_event, c_lost, Kept},
     library::UserData,
     objects::CallObject,
     track::handle_of,
@@ -18,7 +18,7 @@ use std::sync::{
     Arc, Weak,
 };
 
-/// Where the call's events and sound go.
+/// Where the call's events and audio go.
 pub(super) fn mailbox(
     call: oh_call,
     object: &Arc<CallObject>,
@@ -70,29 +70,31 @@ impl Receiver {
             Delivery::Media(frame) => self.audio(&frame),
             Delivery::Control(notice) => {
                 let Some(on_event) = self.handlers.on_event else { return };
-                let mut texts = Texts::default();
+                let mut kept = Kept::default();
                 let object = self.object.upgrade();
                 let track = |id| object.as_ref().map_or(super::track::oh_track { id: 0 }, |o| handle_of(o, id));
-                let event = c_event(self.call, &notice, &mut texts, track);
+                let event = c_event(self.call, &notice, &mut kept, track);
                 // Not held during the callback: the application may free the call in it.
                 drop(object);
                 if matches!(notice.event, Event::Ended(_)) {
                     self.over.store(true, Ordering::Release);
                 }
-                // SAFETY: the application's function; event and texts live until it returns.
+                // SAFETY: the application's function; the event and what it points to live until it returns.
                 unsafe { on_event(self.handlers.user_data, self.call, &event) };
             }
             Delivery::Lost { count, data } => {
                 let Some(on_event) = self.handlers.on_event else { return };
+                let mut kept = Kept::default();
+                let event = c_lost(self.call, count, data, &mut kept);
                 // SAFETY: as above.
-                unsafe { on_event(self.handlers.user_data, self.call, &c_lost(self.call, count, data)) };
+                unsafe { on_event(self.handlers.user_data, self.call, &event) };
             }
         }
     }
 
     fn audio(&mut self, frame: &AudioFrame) {
         let Some(on_audio) = self.handlers.on_audio else { return };
-        let audio: oh_audio = view(frame);
+        let audio = view(frame);
         // SAFETY: the application's function; the frame, with the names, lives until it returns.
         unsafe { on_audio(self.handlers.user_data, self.call, &audio) };
     }
@@ -121,9 +123,9 @@ impl LastWord {
         if self.over.swap(true, Ordering::AcqRel) {
             return;
         }
-        let mut texts = Texts::default();
+        let mut kept = Kept::default();
         let notice = Notice::new(at_ms, Event::Ended(end));
-        let event = c_event(self.call, &notice, &mut texts, |_| super::track::oh_track { id: 0 });
+        let event = c_event(self.call, &notice, &mut kept, |_| super::track::oh_track { id: 0 });
         // SAFETY: the application's function, in place of the callback that failed; destroy comes later.
         unsafe { on_event(self.handlers.user_data, self.call, &event) };
     }

@@ -219,8 +219,8 @@ fn bad_handle(wanted: Kind, id: u64) -> Error {
         _ if id == 0 => match wanted {
             Kind::Client => "the client handle is none (0); make one with oh_client_new",
             Kind::Call => "the call handle is none (0); make one with oh_call_join",
-            Kind::Publisher => "the publisher handle is none (0); ask the call for it",
-            Kind::Subscriber => "the subscriber handle is none (0); ask the call for it",
+            Kind::Publisher => "the publisher handle is none (0); get it from the call",
+            Kind::Subscriber => "the subscriber handle is none (0); get it from the call",
             Kind::Track => "the track handle is none (0); make one by publishing",
         },
         (_, None) => "this is not a handle of this library",

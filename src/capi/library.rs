@@ -1,9 +1,11 @@
 //! The library as a whole: version, log, shutdown.
 
 use super::{
+    basic::oh_destroy,
     convert::argument,
     process,
     result::{guard, oh_result},
+    sized::sized,
 };
 use crate::core::NetworkChange;
 use crate::error::{Code, Error};
@@ -13,18 +15,32 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Version of the binary interface; the same number as in the SONAME. It changes when a program
-/// that was built against an older header would no longer work.
-pub const OH_ABI_VERSION: u32 = 0;
+/// The ABI of this header: the number in the SONAME. oh_get_abi_version() has that of the library.
+pub const OH_ABI_VERSION: u32 = 1;
 
-/// As a timeout: as long as it takes.
+/// As a timeout: no limit.
 pub const OH_FOREVER: u32 = u32::MAX;
 
-/// As oh_call_options.drain_ms: what was accepted and not sent yet is given up at once.
-pub const OH_NO_DRAIN: u32 = u32::MAX;
+/// As an option: zero, where 0 stands for the default.
+pub const OH_ZERO: u32 = u32::MAX - 1;
 
 /// Threads for name look-ups that have nothing to do end in less.
 const NAMES: Duration = Duration::from_millis(50);
+
+/// major * 1000000 + minor * 1000 + patch.
+const VERSION_NUMBER: u32 = {
+    const fn number(text: &str) -> u32 {
+        let (bytes, mut n, mut at) = (text.as_bytes(), 0, 0);
+        while at < bytes.len() {
+            n = n * 10 + (bytes[at] - b'0') as u32;
+            at += 1;
+        }
+        n
+    }
+    number(env!("CARGO_PKG_VERSION_MAJOR")) * 1_000_000
+        + number(env!("CARGO_PKG_VERSION_MINOR")) * 1_000
+        + number(env!("CARGO_PKG_VERSION_PATCH"))
+};
 
 /// Milliseconds from C.
 pub(super) fn timeout(ms: u32) -> Duration {
@@ -35,16 +51,21 @@ pub(super) fn timeout(ms: u32) -> Duration {
     }
 }
 
-/// The ABI version of the library that is loaded; compare with OH_ABI_VERSION, that of the header.
-/// Any thread.
+/// The ABI of the library that is loaded; compare it with OH_ABI_VERSION, that of the header. Any thread.
 #[no_mangle]
-pub extern "C" fn oh_abi_version() -> u32 {
+pub extern "C" fn oh_get_abi_version() -> u32 {
     OH_ABI_VERSION
+}
+
+/// The version of the library that is loaded as a number; compare it with OH_VERSION_NUMBER. Any thread.
+#[no_mangle]
+pub extern "C" fn oh_get_version_number() -> u32 {
+    VERSION_NUMBER
 }
 
 /// The version of the library that is loaded, for instance "0.1.0". Static text. Any thread.
 #[no_mangle]
-pub extern "C" fn oh_version() -> *const c_char {
+pub extern "C" fn oh_get_version() -> *const c_char {
     concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast()
 }
 
@@ -52,32 +73,45 @@ pub extern "C" fn oh_version() -> *const c_char {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 pub enum oh_log_level {
-    /// Nothing.
+    /// Nothing is logged.
     OH_LOG_OFF = 0,
     /// A defect of the library, contained to one object.
     OH_LOG_ERROR = 1,
-    /// What failed in a call, as OH_EVENT_ERROR and OH_EVENT_LOCAL_FAILED tell it.
+    /// A failure in a call, as reported by OH_EVENT_ERROR and OH_EVENT_LOCAL_TRACK_FAILED.
     OH_LOG_WARN = 2,
-    /// Calls change their state and end; the network changes.
+    /// States and ends of calls; changes of the network.
     OH_LOG_INFO = 3,
-    /// How it happens, and what was dropped because it came late.
+    /// Details, and what was dropped because it came late.
     OH_LOG_DEBUG = 4,
     /// Every message.
     OH_LOG_TRACE = 5,
 }
+pub type oh_log_level_t = i32;
 
-/// Gets a log line.
+/// A log line.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct oh_log_record {
+    /// sizeof(oh_log_record) in the library.
+    pub size: usize,
+    /// The line: UTF-8, no newline, no secrets.
+    pub text: *const c_char,
+    /// Its level.
+    pub level: oh_log_level_t,
+    /// Zero.
+    pub reserved: u32,
+}
+
+sized!(oh_log_record to reserved);
+
+/// Called with each log line.
 ///
 /// @param user_data  as given to oh_log_set.
-/// @param level      one of oh_log_level.
-/// @param text       one line, UTF-8, no newline, no secrets; valid during the call only.
+/// @param record     valid until the handler returns.
 ///
-/// Runs on a callback thread, one line at a time; when it is too slow lines are dropped and their
-/// number is told. It delays no call. It may use the library.
-pub type oh_log_handler = Option<unsafe extern "C" fn(user_data: *mut c_void, level: i32, text: *const c_char)>;
-
-/// Releases what user_data points to; called exactly once, after the last callback that used it.
-pub type oh_destroy = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
+/// Runs on a callback thread, one line at a time. When it is too slow, lines are dropped, and the number dropped is
+/// logged. Calls are unaffected. It may use the library.
+pub type oh_log_handler = Option<unsafe extern "C" fn(user_data: *mut c_void, record: *const oh_log_record)>;
 
 /// `user_data` of the application, with its destroy.
 pub(super) struct UserData {
@@ -111,20 +145,21 @@ fn level_of(level: i32) -> Option<log::Level> {
     })
 }
 
-/// Sets, replaces or (handler NULL) removes the one log handler of the process. Without one
-/// nothing is logged. Tokens, passwords and media never appear in a line.
+/// Sets, replaces or removes the log handler of the process. Without one nothing is logged. Tokens, passwords and media
+/// never appear in a line.
 ///
-/// @param level      the least important level wanted, one of oh_log_level.
+/// @param level      the least important level to log.
 /// @param handler    see oh_log_handler; NULL removes the present one.
-/// @param user_data  handed back to handler.
-/// @param destroy    may be NULL. On failure it is not called: user_data stays the caller's.
+/// @param user_data  passed to handler.
+/// @param destroy    called once after the last use of user_data; may be NULL. Not called on failure: user_data then
+///                   stays the caller's.
 /// @return           OH_OK; OH_ERR_ARGUMENT for an unknown level.
 ///
-/// Any thread. When it returns, the former handler does not run any more and its destroy has been
-/// called, unless it was called inside that handler: then both when the handler returns.
+/// Any thread. When it returns, the former handler does not run any more and its destroy has been called; inside the
+/// former handler: both happen when that handler returns.
 #[no_mangle]
 pub extern "C" fn oh_log_set(
-    level: i32,
+    level: oh_log_level_t,
     handler: oh_log_handler,
     user_data: *mut c_void,
     destroy: oh_destroy,
@@ -141,61 +176,65 @@ pub extern "C" fn oh_log_set(
         let call = move |record: &log::Record| {
             let pointer = &pointer;
             let text = super::convert::c_text(&format!("{}: {}", record.target, record.text));
-            // SAFETY: the application's function; the text lives until it returns.
-            unsafe { handler(pointer.pointer, record.level as i32, text.as_ptr()) };
+            let record = oh_log_record {
+                size: size_of::<oh_log_record>(),
+                text: text.as_ptr(),
+                level: record.level as i32,
+                reserved: 0,
+            };
+            // SAFETY: the application's function; record and text live until it returns.
+            unsafe { handler(pointer.pointer, &record) };
         };
         log::global().set(level, call, move || user.release());
         Ok(())
     })
 }
 
-/// What happened to the machine's network.
+/// A change of the machine's network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
-pub enum oh_network {
-    /// There is none: calls stop trying and wait, in OH_STATE_OFFLINE.
-    OH_NETWORK_OFFLINE = 0,
+pub enum oh_network_change {
+    /// There is no network: calls stop retrying and wait, in OH_STATE_OFFLINE.
+    OH_NETWORK_OFFLINE = 1,
     /// It is back: calls that wait reconnect at once. Ignored by calls that do not wait.
-    OH_NETWORK_ONLINE = 1,
+    OH_NETWORK_ONLINE = 2,
     /// It is another one (other addresses): calls reconnect with new sockets.
-    OH_NETWORK_CHANGED = 2,
+    OH_NETWORK_CHANGED = 3,
 }
+pub type oh_network_change_t = i32;
 
-/// Tells all calls of the process what the application knows of the network, for instance on a phone.
-/// On Linux the library sees it by itself; telling it twice does no harm. Calls to servers on the
-/// machine itself follow only the application.
+/// Reports a change of the network to all calls of the process, for instance on a phone. On Linux the library detects it
+/// by itself; reporting it as well does no harm. Calls to servers on this machine follow only the application.
 ///
-/// @param what  one of oh_network.
-/// @return      OH_OK; OH_ERR_ARGUMENT for an unknown value.
+/// @param change  what changed.
+/// @return        OH_OK; OH_ERR_ARGUMENT for an unknown value.
 ///
-/// Any thread, callbacks included. Returns at once; state events tell what follows.
+/// Any thread, callbacks included. Returns at once; state events report what follows.
 #[no_mangle]
-pub extern "C" fn oh_network_changed(what: i32) -> oh_result {
+pub extern "C" fn oh_network_report(change: oh_network_change_t) -> oh_result {
     guard(|| {
-        let change = match what {
-            0 => NetworkChange::Offline,
-            1 => NetworkChange::Online,
-            2 => NetworkChange::Changed,
-            _ => return Err(argument("oh_network_changed: what must be one of oh_network")),
+        let change = match change {
+            1 => NetworkChange::Offline,
+            2 => NetworkChange::Online,
+            3 => NetworkChange::Changed,
+            _ => return Err(argument("oh_network_report: change must be one of oh_network_change")),
         };
         session::network::tell(session::network::Source::Application, change);
         Ok(())
     })
 }
 
-/// Ends everything: leaves all calls (each gets its OH_EVENT_ENDED), waits for them, ends the
-/// library's threads. Handles stay valid until they are freed. The library can be used again
-/// afterwards; after success it can be unloaded (dlclose).
+/// Shuts the library down: leaves all calls (each gets its OH_EVENT_ENDED), waits for them, ends the library's threads.
+/// Handles stay valid until they are freed. The library can be used again afterwards; after success it can be unloaded
+/// (dlclose).
 ///
-/// @param timeout_ms  how long to wait, OH_FOREVER for as long as it takes; 2500 is enough for any
-///                    network, but a callback of yours that does not return is waited for. The calls leave in
-///                    the same way however short it is: what there was no time for goes on in the background,
-///                    and a second oh_shutdown_wait waits for that, too.
-/// @return            OH_OK; OH_ERR_TIMEOUT when something still runs; OH_ERR_WOULD_DEADLOCK inside
-///                    a callback.
+/// @param timeout_ms  how long to wait; OH_FOREVER: no limit. 2500 is enough for any network, but a callback of yours
+///                    that does not return is waited for. However short it is, the calls leave in the same way: what did
+///                    not finish in time continues in the background, and a second oh_shutdown_wait waits for that.
+/// @return            OH_OK; OH_ERR_TIMEOUT when something still runs; OH_ERR_WOULD_DEADLOCK inside a callback.
 ///
-/// A name look-up that hangs in the system's resolver is not waited for: its thread ends when the resolver returns,
-/// and until then, and afterwards, the library's code stays in memory, also after dlclose.
+/// A name look-up that blocks in the system's resolver is not waited for: its thread ends when the resolver returns, and
+/// the library's code then stays in memory for good, also after dlclose.
 ///
 /// Any thread but a callback's.
 #[no_mangle]

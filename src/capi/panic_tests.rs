@@ -1,7 +1,7 @@
 //! A panic in every kind of task and in the callback path: it ends one session, typed, and nobody
 //! else notices. Over real sockets, against the development SFU.
 
-use super::{audio::oh_audio, call::*, client::*, event::*, result::oh_result, track::*};
+use super::{audio::oh_audio_frame, call::*, client::*, event::*, result::oh_result, sized::Grows, track::*};
 use crate::core::trace;
 use crate::inject::Mark;
 use offhook_sfu::{Config, Sfu};
@@ -46,7 +46,8 @@ impl Heard {
     /// A state other than joining and joined was told.
     fn left_joined(&self) -> bool {
         let events = self.events.lock().unwrap();
-        let away = |state| state != oh_state::OH_STATE_JOINING as i32 && state != oh_state::OH_STATE_JOINED as i32;
+        let away =
+            |state| state != oh_call_state::OH_STATE_JOINING as i32 && state != oh_call_state::OH_STATE_JOINED as i32;
         events.iter().any(|e| e.0 == oh_event_kind::OH_EVENT_STATE as i32 && away(e.1))
     }
 }
@@ -57,9 +58,9 @@ unsafe extern "C" fn on_event(user: *mut c_void, _: oh_call, event: *const oh_ev
     // SAFETY: the member that the kind names.
     let (a, b) = unsafe {
         if event.kind == oh_event_kind::OH_EVENT_ENDED as i32 {
-            (event.u.ended.code, event.u.ended.error)
+            ((*event.u.ended).reason, (*event.u.ended).error)
         } else if event.kind == oh_event_kind::OH_EVENT_STATE as i32 {
-            (event.u.state.state, 0)
+            ((*event.u.state).state, 0)
         } else {
             (0, 0)
         }
@@ -67,7 +68,7 @@ unsafe extern "C" fn on_event(user: *mut c_void, _: oh_call, event: *const oh_ev
     heard.events.lock().unwrap().push((event.kind, a, b));
 }
 
-unsafe extern "C" fn on_audio(user: *mut c_void, _: oh_call, _: *const oh_audio) {
+unsafe extern "C" fn on_audio(user: *mut c_void, _: oh_call, _: *const oh_audio_frame) {
     // SAFETY: as above.
     unsafe { &*user.cast::<Heard>() }.frames.fetch_add(1, SeqCst);
 }
@@ -93,25 +94,24 @@ impl Peer {
         let (user, id) = (CString::new(user).unwrap(), CString::new("panics").unwrap());
         let mut client = oh_client { id: 0 };
         let mut call = oh_call { id: 0 };
-        // SAFETY: the options are initialised by the library, all text outlives the calls, and `heard`
+        // SAFETY: all text and the handlers outlive the calls that copy them, and `heard`
         // outlives the call: it is kept until the client was freed.
         unsafe {
-            let mut which = std::mem::zeroed();
-            oh_client_options_init(&mut which);
+            let mut which = oh_client_options::blank();
             (which.url, which.user_id, which.token) = (url.as_ptr(), user.as_ptr(), token.as_ptr());
             assert_eq!(oh_client_new(&which, &mut client), oh_result::OH_OK);
-            let mut what = std::mem::zeroed();
-            oh_call_options_init(&mut what);
-            what.id = id.as_ptr();
-            what.handlers = oh_call_handlers {
+            let handlers = oh_call_handlers {
                 on_event: Some(on_event),
                 on_audio: Some(on_audio),
                 destroy: Some(destroy),
                 user_data: Arc::as_ptr(&heard).cast_mut().cast(),
+                ..oh_call_handlers::blank()
             };
+            let mut what = oh_call_options::blank();
+            (what.call_id, what.handlers) = (id.as_ptr(), &handlers);
             assert_eq!(oh_call_join(client, &what, &mut call), oh_result::OH_OK);
         }
-        let joined = oh_call_wait(call, oh_state::OH_STATE_JOINED as i32, 10_000);
+        let joined = oh_call_wait_state(call, oh_call_state::OH_STATE_JOINED as i32, 10_000);
         assert_eq!(joined, oh_result::OH_OK);
         Self { client, call, heard, talking: Arc::new(AtomicBool::new(true)), talker: None }
     }
@@ -124,7 +124,7 @@ impl Peer {
         self.talker = Some(thread::spawn(move || {
             let samples: Vec<i16> = (0..960).map(|n| (f32::sin(n as f32 * 0.06) * 9_000.0) as i16).collect();
             while talking.load(SeqCst) {
-                if oh_track_wait(track, 960, 50) == oh_result::OH_OK {
+                if oh_track_wait_writable(track, 960, 50) == oh_result::OH_OK {
                     // SAFETY: 960 mono samples.
                     unsafe { oh_track_write_s16(track, samples.as_ptr(), 960) };
                 } else {
@@ -133,7 +133,7 @@ impl Peer {
             }
         }));
         let heard = self.heard.clone();
-        wait_for("published", || heard.count(oh_event_kind::OH_EVENT_LOCAL_PUBLISHED) == 1);
+        wait_for("published", || heard.count(oh_event_kind::OH_EVENT_LOCAL_TRACK_PUBLISHED) == 1);
     }
 
     fn hears(&self, who: &str) {
@@ -143,7 +143,8 @@ impl Peer {
     }
 
     fn undisturbed(&self, when: &str) {
-        for kind in [oh_event_kind::OH_EVENT_ENDED, oh_event_kind::OH_EVENT_ERROR, oh_event_kind::OH_EVENT_LOCAL_FAILED]
+        for kind in
+            [oh_event_kind::OH_EVENT_ENDED, oh_event_kind::OH_EVENT_ERROR, oh_event_kind::OH_EVENT_LOCAL_TRACK_FAILED]
         {
             assert_eq!(self.heard.count(kind), 0, "{when}: a neighbour was told of {kind:?}");
         }
@@ -154,13 +155,13 @@ impl Peer {
 
 /// What a call decided, whatever became of it, is decided again from its trace.
 fn happens_again(call: oh_call) {
-    let mut needed = 0;
+    let mut length = 0;
     // SAFETY: no room is given, and then all of `text`.
     let text = unsafe {
-        assert_eq!(oh_call_trace(call, std::ptr::null_mut(), 0, &mut needed), oh_result::OH_OK);
-        let mut text = vec![0u8; needed + (1 << 20)];
-        assert_eq!(oh_call_trace(call, text.as_mut_ptr().cast(), text.len(), &mut needed), oh_result::OH_OK);
-        text.truncate(needed);
+        assert_eq!(oh_call_get_trace(call, std::ptr::null_mut(), 0, &mut length), oh_result::OH_OK);
+        let mut text = vec![0u8; length + (1 << 20)];
+        assert_eq!(oh_call_get_trace(call, text.as_mut_ptr().cast(), text.len(), &mut length), oh_result::OH_OK);
+        text.truncate(length);
         String::from_utf8(text).expect("UTF-8")
     };
     match trace::replay(&text) {
@@ -229,7 +230,10 @@ fn one_panic_ends_one_session() {
                 wait_for(&format!("the end after a panic in {kind}"), || heard.end().is_some());
                 let internal = (oh_end_reason::OH_END_INTERNAL as i32, oh_result::OH_ERR_INTERNAL as i32);
                 assert_eq!(heard.end(), Some(internal), "after a panic in {kind}");
-                assert_eq!(oh_call_wait(victim.call, oh_state::OH_STATE_LEFT as i32, 5_000), oh_result::OH_OK);
+                assert_eq!(
+                    oh_call_wait_state(victim.call, oh_call_state::OH_STATE_LEFT as i32, 5_000),
+                    oh_result::OH_OK
+                );
             }
             Fate::ConnectionLost => {
                 wait_for(&format!("a panic in {kind} is noticed"), || heard.left_joined() || heard.end().is_some());

@@ -9,49 +9,55 @@ use super::{
 use crate::core::model::{Capabilities, SelfUpdate};
 use std::ffi::c_char;
 
-/// The protocol of an SFU.
+/// The protocol of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 pub enum oh_protocol {
-    /// Stream Video's, which the development SFU speaks as well.
-    OH_PROTOCOL_STREAM = 0,
-    /// LiveKit's, of the open server and its cluster. Tokens are made by the application's server, or with
-    /// oh_access_token.
-    OH_PROTOCOL_LIVEKIT = 1,
+    /// By the URL: wss:// and ws:// mean OH_PROTOCOL_LIVEKIT, https:// and http:// OH_PROTOCOL_STREAM.
+    OH_PROTOCOL_AUTO = 0,
+    /// Stream Video, also spoken by the development SFU.
+    OH_PROTOCOL_STREAM = 1,
+    /// LiveKit: the open server and its cluster. Tokens are made by the application's server, or with
+    /// oh_access_token_create.
+    OH_PROTOCOL_LIVEKIT = 2,
 }
+pub type oh_protocol_t = i32;
 
-/// What only some protocols have; bits of oh_call_capabilities. A function that needs one which the
-/// call's protocol lacks gives OH_ERR_UNSUPPORTED and says so in oh_last_error.
+/// What only some protocols have; bits of oh_capabilities. A function that needs a capability which the call's protocol
+/// lacks returns OH_ERR_UNSUPPORTED and says so in oh_get_last_error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
+#[repr(i32)]
 pub enum oh_capability {
-    /// oh_call_send_custom, OH_EVENT_CUSTOM.
+    /// oh_call_send_custom_event, OH_EVENT_CUSTOM.
     OH_CAP_CUSTOM_EVENTS = 1,
-    /// oh_call_options: ring, notify, data_json, no_create; else they are ignored.
+    /// oh_call_options: ring, notify, data_json, no_create; otherwise they are ignored.
     OH_CAP_RING = 2,
     /// OH_EVENT_PINS.
     OH_CAP_PINS = 4,
     /// OH_EVENT_DOMINANT_SPEAKER.
     OH_CAP_DOMINANT_SPEAKER = 8,
-    /// OH_STATE_MIGRATING: an SFU hands its participants over while media flows.
+    /// OH_STATE_MIGRATING: an SFU moves its participants to another edge while media flows.
     OH_CAP_MIGRATE = 16,
     /// oh_call_send_data, OH_EVENT_DATA.
     OH_CAP_DATA = 32,
     /// oh_call_send_text, OH_EVENT_TEXT.
     OH_CAP_TEXT = 64,
-    /// oh_call_rpc, OH_EVENT_RPC_REQUEST.
+    /// oh_call_perform_rpc, OH_EVENT_RPC_REQUEST.
     OH_CAP_RPC = 128,
     /// oh_call_set_attributes, and the metadata and attributes of participants.
     OH_CAP_ATTRIBUTES = 256,
     /// OH_EVENT_ROOM.
     OH_CAP_ROOM = 512,
-    /// oh_subscriber_set_track, oh_call_options.no_auto_subscribe, OH_EVENT_SUBSCRIBABLE.
+    /// oh_subscriber_set_track, oh_call_options.no_auto_subscribe, OH_EVENT_SUBSCRIPTION_PERMISSION.
     OH_CAP_SUBSCRIPTIONS = 1024,
 }
 
-/// What the call's protocol can do.
+/// A set of oh_capability: the sum of its bits. Bits that you do not know may be set.
+pub type oh_capabilities = u64;
+
+/// Gets what the protocol of a call can do.
 ///
-/// @param capabilities  receives the sum of oh_capability bits; bits that you do not know may be set.
+/// @param capabilities  receives the capabilities.
 /// @return              OH_OK; OH_ERR_HANDLE; OH_ERR_ARGUMENT.
 ///
 /// Any thread, at any time of the call.
@@ -59,7 +65,7 @@ pub enum oh_capability {
 /// # Safety
 /// `capabilities` must be NULL or writable.
 #[no_mangle]
-pub unsafe extern "C" fn oh_call_capabilities(call: oh_call, capabilities: *mut u64) -> oh_result {
+pub unsafe extern "C" fn oh_call_get_capabilities(call: oh_call, capabilities: *mut oh_capabilities) -> oh_result {
     guard(|| {
         let object = find::<CallObject>(call.id)?;
         let Capabilities(bits) = object.call()?.capabilities();
@@ -71,15 +77,15 @@ pub unsafe extern "C" fn oh_call_capabilities(call: oh_call, capabilities: *mut 
 /// Most attributes that one request changes.
 const MAX_ATTRIBUTES: usize = 256;
 
-/// Changes what this participant says of itself to the others (OH_CAP_ATTRIBUTES); asynchronous. What the
-/// server refuses comes as OH_EVENT_ERROR; what it takes, as OH_EVENT_PARTICIPANT_UPDATED with `local`.
+/// Changes the name, metadata and attributes of the local participant (OH_CAP_ATTRIBUTES); asynchronous. A refusal by the
+/// server is reported as OH_EVENT_ERROR, a change as OH_EVENT_PARTICIPANT_UPDATED with `local`.
 ///
-/// @param name             shown to people; NULL: stays.
-/// @param metadata         the application's own text; NULL: stays.
-/// @param attributes_json  a JSON object whose values are texts: only these names change, "" deletes;
-///                         NULL: none changes.
-/// @return                 OH_OK; OH_ERR_ARGUMENT; OH_ERR_UNSUPPORTED; OH_ERR_REFUSED without the right to (see
-///                         OH_EVENT_GRANTS); OH_ERR_STATE after the end; OH_ERR_FULL; OH_ERR_HANDLE.
+/// @param name             the display name; NULL: unchanged.
+/// @param metadata         the application's own text; NULL: unchanged.
+/// @param attributes_json  a JSON object of strings, at most 256 members: only these names change, "" deletes one; NULL:
+///                         unchanged.
+/// @return                 OH_OK; OH_ERR_ARGUMENT; OH_ERR_UNSUPPORTED; OH_ERR_REFUSED without OH_RIGHT_SET_ATTRIBUTES;
+///                         OH_ERR_STATE after the end; OH_ERR_FULL; OH_ERR_HANDLE.
 ///
 /// Any thread, callbacks included.
 ///
@@ -148,7 +154,7 @@ mod tests {
             (OH_CAP_SUBSCRIPTIONS, Capabilities::SUBSCRIPTIONS),
         ];
         for (bit, capability) in pairs {
-            assert_eq!(u64::from(bit as u32), capability.0);
+            assert_eq!(bit as oh_capabilities, capability.0);
         }
     }
 }

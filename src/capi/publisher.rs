@@ -9,23 +9,25 @@ use super::{
 };
 use std::sync::Arc;
 
-/// What I send in a call; its tracks are oh_track. 0 is none.
+/// What the local participant sends in a call; its tracks are oh_track.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct oh_publisher {
-    /// Unique in the process, for ever; 0 is none.
+    /// Never used twice; 0: none.
     pub id: u64,
 }
 
-/// The publisher of a call. Every call has one; the same handle each time.
+/// Gets the publisher of a call. Every call has one; the same handle each time.
 ///
 /// @param publisher  receives the handle; freed with the call at the latest.
-/// @return           OH_OK; OH_ERR_HANDLE; OH_ERR_ARGUMENT.
+/// @return           OH_OK; OH_ERR_HANDLE; OH_ERR_ARGUMENT; OH_ERR_LIMIT.
+///
+/// Any thread.
 ///
 /// # Safety
 /// `publisher` must be NULL or writable.
 #[no_mangle]
-pub unsafe extern "C" fn oh_call_publisher(call: oh_call, publisher: *mut oh_publisher) -> oh_result {
+pub unsafe extern "C" fn oh_call_get_publisher(call: oh_call, publisher: *mut oh_publisher) -> oh_result {
     guard(|| {
         let object = find::<CallObject>(call.id)?;
         object.call()?;
@@ -45,11 +47,13 @@ pub unsafe extern "C" fn oh_call_publisher(call: oh_call, publisher: *mut oh_pub
     })
 }
 
-/// Stops sending at once and for good while the call goes on; the tracks are over. Audio and data that were accepted
-/// and not sent by now are not sent any more, and are part of OH_EVENT_UNSENT: call oh_track_drain first, or free the
-/// tracks. Closing twice is fine.
+/// Stops sending at once and for good while the call goes on; its tracks are over. Audio and data that were accepted and
+/// not sent yet are discarded, and counted by OH_EVENT_UNSENT: call oh_track_wait_drained first, or free the tracks.
+/// Closing twice is fine.
 ///
 /// @return  OH_OK; OH_ERR_HANDLE.
+///
+/// Any thread, callbacks included.
 #[no_mangle]
 pub extern "C" fn oh_publisher_close(publisher: oh_publisher) -> oh_result {
     guard(|| {
@@ -62,6 +66,8 @@ pub extern "C" fn oh_publisher_close(publisher: oh_publisher) -> oh_result {
 /// Closes the publisher and frees its handle; the call goes on.
 ///
 /// @param publisher  none or stale: nothing happens.
+///
+/// Any thread, callbacks included.
 #[no_mangle]
 pub extern "C" fn oh_publisher_free(publisher: oh_publisher) {
     guard(|| {

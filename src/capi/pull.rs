@@ -1,10 +1,10 @@
-//! `oh_call_next_event`: events taken instead of pushed, for hosts that cannot be called.
+//! `oh_call_wait_event`: events that are pulled, for hosts that cannot be called on foreign threads.
 
 use super::{
     audio::view,
     call::oh_call,
     convert::give,
-    event::{oh_event, oh_event_data, oh_event_kind::OH_EVENT_AUDIO},
+    event::{oh_event, oh_event_kind::OH_EVENT_AUDIO, oh_event_payload},
     event_view::{c_event, c_lost, frame},
     library::timeout,
     objects::{find, CallObject},
@@ -26,7 +26,7 @@ fn see_to_room() -> Result<()> {
         none => none.insert(Pulled::new()?),
     };
     if pulled.is_full() {
-        let text = "oh_call_next_event: 65536 pulled events were not freed; call oh_event_free for each";
+        let text = "oh_call_wait_event: 65536 pulled events were not freed; call oh_event_free for each";
         return Err(Error::new(Code::Limit, text));
     }
     Ok(())
@@ -36,18 +36,17 @@ fn see_to_room() -> Result<()> {
 ///
 /// @param call        a call without handlers.
 /// @param timeout_ms  how long to wait; 0: not at all; OH_FOREVER.
-/// @param event       receives an event of yours, to be freed with oh_event_free.
-/// @return            OH_OK; OH_ERR_EMPTY when nothing came in time; OH_ERR_CLOSED after the
-///                    terminal event, or when the call was freed meanwhile; OH_ERR_STATE when the
-///                    call has handlers, or another thread is pulling; OH_ERR_LIMIT when 65536
-///                    events are not freed.
+/// @param event       receives the event; free it with oh_event_free.
+/// @return            OH_OK; OH_ERR_EMPTY when there was none in time; OH_ERR_CLOSED after the last event, or when
+///                    the call was freed meanwhile; OH_ERR_STATE when the call has handlers, or another thread is
+///                    waiting; OH_ERR_LIMIT when 65536 events are not freed; OH_ERR_HANDLE; OH_ERR_ARGUMENT.
 ///
 /// Any thread, one at a time.
 ///
 /// # Safety
 /// `event` must be NULL or writable.
 #[no_mangle]
-pub unsafe extern "C" fn oh_call_next_event(call: oh_call, timeout_ms: u32, event: *mut *const oh_event) -> oh_result {
+pub unsafe extern "C" fn oh_call_wait_event(call: oh_call, timeout_ms: u32, event: *mut *const oh_event) -> oh_result {
     guard(|| {
         let object = find::<CallObject>(call.id)?;
         let session = object.call()?.clone();
@@ -59,14 +58,14 @@ pub unsafe extern "C" fn oh_call_next_event(call: oh_call, timeout_ms: u32, even
                 let mut behind = Behind::default();
                 let c = match session.mailbox().next(timeout(timeout_ms))? {
                     Delivery::Control(notice) => {
-                        let c = c_event(call, &notice, &mut behind.texts, parts);
+                        let c = c_event(call, &notice, &mut behind.kept, parts);
                         behind.notice = Some(notice);
                         c
                     }
-                    Delivery::Lost { count, data } => c_lost(call, count, data),
-                    Delivery::Media(sound) => {
-                        let u = oh_event_data { audio: view(&sound) };
-                        behind.audio = Some(sound);
+                    Delivery::Lost { count, data } => c_lost(call, count, data, &mut behind.kept),
+                    Delivery::Media(audio) => {
+                        let u = oh_event_payload { audio: behind.kept.value(view(&audio)) };
+                        behind.audio = Some(audio);
                         frame(call, 0, OH_EVENT_AUDIO, u)
                     }
                 };
@@ -80,11 +79,10 @@ pub unsafe extern "C" fn oh_call_next_event(call: oh_call, timeout_ms: u32, even
     })
 }
 
-/// Frees an event that oh_call_next_event gave.
+/// Frees an event of oh_call_wait_event.
 ///
-/// @param event  NULL, freed already, or not a pulled event: nothing happens. The address of a freed event is
-///               not given to another one before 65536 more were pulled, so that freeing twice frees nothing
-///               else until then.
+/// @param event  NULL, freed already, or not a pulled event: nothing happens. The address of a freed event is not used
+///               for another one before 65536 more were pulled, so that freeing it twice frees no other event.
 ///
 /// Any thread, before or after the call was freed.
 #[no_mangle]
@@ -97,17 +95,20 @@ pub extern "C" fn oh_event_free(event: *const oh_event) {
     });
 }
 
-/// A descriptor that polls readable while oh_call_next_event has something to give, for poll, epoll
-/// or kqueue. It belongs to the library: do not read, write or close it; it ends with oh_call_free.
+/// Gets a descriptor that polls readable while oh_call_wait_event has an event, for poll, epoll or kqueue. The
+/// library owns it: do not read, write or close it; it is closed by oh_call_free.
 ///
 /// @param call  a call without handlers.
 /// @param fd    receives the descriptor.
-/// @return      OH_OK; OH_ERR_STATE when the call has handlers; OH_ERR_LIMIT without descriptors.
+/// @return      OH_OK; OH_ERR_STATE when the call has handlers; OH_ERR_LIMIT when the system has no descriptor left;
+///              OH_ERR_HANDLE; OH_ERR_ARGUMENT.
+///
+/// Any thread.
 ///
 /// # Safety
 /// `fd` must be NULL or writable.
 #[no_mangle]
-pub unsafe extern "C" fn oh_call_wake_fd(call: oh_call, fd: *mut i32) -> oh_result {
+pub unsafe extern "C" fn oh_call_get_wake_fd(call: oh_call, fd: *mut i32) -> oh_result {
     guard(|| {
         let object = find::<CallObject>(call.id)?;
         let session = object.call()?;

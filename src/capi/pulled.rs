@@ -7,7 +7,7 @@
 //! address is used again when at least [`MAX_PULLED`] other events were given out. The memory behind parts of
 //! the range that hold no event goes back to the system.
 
-use super::{event::oh_event, event_view::Texts};
+use super::{event::oh_event, event_view::Kept};
 use crate::error::{Code, Error, Result};
 use crate::session::{AudioFrame, Notice};
 use std::{collections::HashMap, ptr::NonNull};
@@ -17,7 +17,7 @@ pub(super) const MAX_PULLED: usize = 65_536;
 /// Places in the range: one in two is never in use.
 const SLOTS: usize = 2 * MAX_PULLED;
 /// Bytes from one place to the next.
-const STRIDE: usize = 256;
+const STRIDE: usize = 64;
 /// Places whose memory is given back together; whole pages, whatever their size.
 const BLOCK: usize = 65_536 / STRIDE;
 
@@ -26,8 +26,8 @@ const _: () = assert!(size_of::<oh_event>() <= STRIDE && SLOTS.is_multiple_of(BL
 /// What an event points to.
 #[derive(Default)]
 pub(super) struct Behind {
-    pub texts: Texts,
-    /// Owns what is not copied, and what takes effect when the application has been told.
+    pub kept: Kept,
+    /// Owns what is not copied, and what takes effect when the application has had it.
     pub notice: Option<Notice>,
     pub audio: Option<AudioFrame>,
 }
@@ -52,7 +52,7 @@ impl Pulled {
     pub fn new() -> Result<Self> {
         let (access, kind) =
             (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANON | libc::MAP_NORESERVE);
-        // SAFETY: a new mapping, without a wish where.
+        // SAFETY: a new mapping, at any address.
         let range = unsafe { libc::mmap(std::ptr::null_mut(), SLOTS * STRIDE, access, kind, -1, 0) };
         let range = if range == libc::MAP_FAILED { None } else { NonNull::new(range.cast()) };
         let range =
@@ -109,11 +109,11 @@ impl Pulled {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capi::{event::oh_event_data, oh_call};
+    use crate::capi::{event::oh_event_payload, oh_call};
 
     fn event(n: u64) -> oh_event {
-        let u = oh_event_data { reserved: [n; 24] };
-        oh_event { size: 0, kind: 0, call: oh_call { id: n }, at_ms: 0, u }
+        let u = oh_event_payload { other: std::ptr::null() };
+        oh_event { size: 0, call: oh_call { id: n }, at_ms: 0, u, kind: 0, reserved: 0 }
     }
 
     #[test]

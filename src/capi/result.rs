@@ -9,9 +9,9 @@ use std::{
     ffi::c_char,
 };
 
-/// What a function says of itself: 0 is success, everything else a stable negative number that is
-/// never reused. `oh_result_message` gives its general meaning, `oh_last_error` the details of the
-/// last failure on the calling thread.
+/// The result of a function: 0 is success, everything else a negative number. Numbers are never changed or reused; later
+/// versions have more. oh_result_get_message has the general meaning, oh_get_last_error the details of the last failure
+/// on the calling thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 pub enum oh_result {
@@ -21,33 +21,33 @@ pub enum oh_result {
     OH_ERR_ARGUMENT = -1,
     /// The handle is none, stale (freed), forged or of another kind. Nothing happened.
     OH_ERR_HANDLE = -2,
-    /// Not possible in the state the object is in (for instance: the call is over).
+    /// Not possible in the present state (for instance: the call is over).
     OH_ERR_STATE = -3,
     /// The object was closed by the application.
     OH_ERR_CLOSED = -4,
     /// A bounded queue is full; nothing was taken. Try again later.
     OH_ERR_FULL = -5,
-    /// A deadline passed.
+    /// The timeout expired.
     OH_ERR_TIMEOUT = -6,
-    /// Waiting here would wait for itself: a `_wait` inside a callback of the same call.
+    /// Waiting here would wait for itself: a `_wait` function inside a callback of the same call.
     OH_ERR_WOULD_DEADLOCK = -7,
-    /// Not offered by this build, protocol or call.
+    /// Not supported by this build, protocol or call.
     OH_ERR_UNSUPPORTED = -8,
     /// A server could not be reached, or the connection was lost.
     OH_ERR_NETWORK = -9,
     /// TLS failed: certificate, name or version.
     OH_ERR_TLS = -10,
-    /// The server refused; its own code and words are in the event or in `oh_last_error`.
+    /// The server refused; the event or oh_get_last_error has its own code and text.
     OH_ERR_REFUSED = -11,
-    /// A server answered with something that cannot be understood.
+    /// The server's answer is not valid.
     OH_ERR_PROTOCOL = -12,
     /// The token is missing, expired or not accepted.
     OH_ERR_AUTH = -13,
-    /// The application left, freed or shut down while this was going on.
+    /// The application left, freed or shut down meanwhile.
     OH_ERR_CANCELLED = -14,
     /// A limit of the system (descriptors, threads, memory) or of the configuration was reached.
     OH_ERR_LIMIT = -15,
-    /// Plain http or ws to an address that is not loopback, or a server that another one must not name; see
+    /// Plain http or ws to an address that is not loopback, or a host that a server must not name; see
     /// oh_client_options.allow_insecure and allow_other_hosts.
     OH_ERR_INSECURE = -16,
     /// This process was forked from one that uses the library; only exec may follow.
@@ -56,13 +56,15 @@ pub enum oh_result {
     OH_ERR_MEDIA = -18,
     /// A defect of the library, contained to one object. Please report it.
     OH_ERR_INTERNAL = -19,
-    /// The `size` of a structure is not one that this library knows: header and library differ.
+    /// A structure's `size` is wrong, or it sets members that this library does not have: header and library differ.
+    /// oh_get_last_error names the structure.
     OH_ERR_ABI = -20,
-    /// There is nothing to return right now.
+    /// Nothing is available right now.
     OH_ERR_EMPTY = -21,
     /// The buffer given is too small.
     OH_ERR_BUFFER = -22,
 }
+pub type oh_result_t = i32;
 
 use oh_result::*;
 
@@ -74,13 +76,13 @@ const TABLE: [(oh_result, &str, &str); 23] = [
     (OH_ERR_STATE, "OH_ERR_STATE\0", "not possible in the present state\0"),
     (OH_ERR_CLOSED, "OH_ERR_CLOSED\0", "closed by the application\0"),
     (OH_ERR_FULL, "OH_ERR_FULL\0", "no room at the moment; try again later\0"),
-    (OH_ERR_TIMEOUT, "OH_ERR_TIMEOUT\0", "the time is up\0"),
+    (OH_ERR_TIMEOUT, "OH_ERR_TIMEOUT\0", "the timeout expired\0"),
     (OH_ERR_WOULD_DEADLOCK, "OH_ERR_WOULD_DEADLOCK\0", "waiting here would wait for itself\0"),
     (OH_ERR_UNSUPPORTED, "OH_ERR_UNSUPPORTED\0", "not supported\0"),
     (OH_ERR_NETWORK, "OH_ERR_NETWORK\0", "the server cannot be reached\0"),
     (OH_ERR_TLS, "OH_ERR_TLS\0", "TLS failed\0"),
     (OH_ERR_REFUSED, "OH_ERR_REFUSED\0", "the server refused\0"),
-    (OH_ERR_PROTOCOL, "OH_ERR_PROTOCOL\0", "the server's answer cannot be understood\0"),
+    (OH_ERR_PROTOCOL, "OH_ERR_PROTOCOL\0", "the server's answer is not valid\0"),
     (OH_ERR_AUTH, "OH_ERR_AUTH\0", "the token is missing, expired or not accepted\0"),
     (OH_ERR_CANCELLED, "OH_ERR_CANCELLED\0", "cancelled by the application\0"),
     (OH_ERR_LIMIT, "OH_ERR_LIMIT\0", "a limit was reached\0"),
@@ -88,8 +90,8 @@ const TABLE: [(oh_result, &str, &str); 23] = [
     (OH_ERR_FORKED, "OH_ERR_FORKED\0", "not usable in a forked child\0"),
     (OH_ERR_MEDIA, "OH_ERR_MEDIA\0", "a codec or the WebRTC engine failed\0"),
     (OH_ERR_INTERNAL, "OH_ERR_INTERNAL\0", "a defect of the library\0"),
-    (OH_ERR_ABI, "OH_ERR_ABI\0", "header and library do not fit together\0"),
-    (OH_ERR_EMPTY, "OH_ERR_EMPTY\0", "nothing to return right now\0"),
+    (OH_ERR_ABI, "OH_ERR_ABI\0", "header and library differ\0"),
+    (OH_ERR_EMPTY, "OH_ERR_EMPTY\0", "nothing is available right now\0"),
     (OH_ERR_BUFFER, "OH_ERR_BUFFER\0", "the buffer is too small\0"),
 ];
 
@@ -145,41 +147,44 @@ fn text_of(result: i32, pick: impl Fn(&(oh_result, &'static str, &'static str)) 
 
 /// The general meaning of a result, in words.
 ///
-/// @param result  any number; one that is not a result gives "unknown result".
-/// @return        static text, never NULL. Any thread, also in a forked child.
+/// @param result  any number.
+/// @return        static text, never NULL; "unknown result" for numbers that are none. Any thread, also in a forked
+///                child.
 #[no_mangle]
-pub extern "C" fn oh_result_message(result: i32) -> *const c_char {
+pub extern "C" fn oh_result_get_message(result: oh_result_t) -> *const c_char {
     text_of(result, |(_, _, message)| message)
 }
 
 /// The name of a result as in this header, for instance "OH_ERR_HANDLE".
 ///
-/// @return  static text, never NULL. Any thread, also in a forked child.
+/// @param result  any number.
+/// @return        static text, never NULL; "unknown result" for numbers that are none. Any thread, also in a forked
+///                child.
 #[no_mangle]
-pub extern "C" fn oh_result_name(result: i32) -> *const c_char {
+pub extern "C" fn oh_result_get_name(result: oh_result_t) -> *const c_char {
     text_of(result, |(_, name, _)| name)
 }
 
-/// What failed last on the calling thread: what, where, and what to do. It holds no secrets. A
-/// successful call does not clear it.
+/// Gets the details of the last failure on the calling thread: what failed, where, and what to do. It holds no secrets.
+/// A successful call does not clear it.
 ///
-/// @param buf  receives the text, cut to fit and always NUL-terminated; may be NULL when len is 0.
-/// @param len  bytes at buf.
-/// @return     bytes the whole text needs without its NUL; 0 when nothing has failed.
+/// @param buf       receives the text, cut to fit and always NUL-terminated; may be NULL when buf_size is 0.
+/// @param buf_size  bytes at buf.
+/// @return          length of the complete text without its NUL; 0 when nothing has failed.
 ///
 /// # Safety
-/// `buf` must be NULL or point to `len` writable bytes.
+/// `buf` must be NULL or point to `buf_size` writable bytes.
 #[no_mangle]
-pub unsafe extern "C" fn oh_last_error(buf: *mut c_char, len: usize) -> usize {
+pub unsafe extern "C" fn oh_get_last_error(buf: *mut c_char, buf_size: usize) -> usize {
     if REFUSED.try_with(Cell::get).unwrap_or(false) {
         // SAFETY: by the caller's contract, here and below.
-        return unsafe { copy(FORKED_TEXT, buf, len) };
+        return unsafe { copy(FORKED_TEXT, buf, buf_size) };
     }
-    LAST.try_with(|last| last.try_borrow().map_or(0, |last| unsafe { copy(&last, buf, len) })).unwrap_or(0)
+    LAST.try_with(|last| last.try_borrow().map_or(0, |last| unsafe { copy(&last, buf, buf_size) })).unwrap_or(0)
 }
 
 /// # Safety
-/// As of [`oh_last_error`].
+/// As of [`oh_get_last_error`].
 unsafe fn copy(text: &str, buf: *mut c_char, len: usize) -> usize {
     if !buf.is_null() && len > 0 {
         let mut cut = text.len().min(len - 1);

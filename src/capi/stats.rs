@@ -1,114 +1,112 @@
-//! `oh_call_stats`: figures of one call.
+//! `oh_call_stats`: statistics of a call.
 
 use super::{
     call::oh_call,
-    convert::argument,
     objects::{find, CallObject},
     result::{guard, oh_result},
+    sized::{sized, write},
 };
-use crate::error::{Code, Error};
-use std::mem::offset_of;
+use crate::session::Call;
 
-/// Figures of one call since oh_call_join. Set `size` before oh_call_get_stats.
+/// Statistics of a call, counted since oh_call_join. Begin with OH_INIT(oh_call_stats).
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub struct oh_call_stats {
-    /// sizeof(oh_call_stats).
-    pub size: u32,
-    /// Participants known, self included.
+    /// sizeof(oh_call_stats); afterwards the bytes that were filled in, which are fewer when the library is older than
+    /// this header.
+    pub size: usize,
+    /// Participants that are known, the local one included.
     pub participants: u32,
-    /// Milliseconds from oh_call_join to JOINED; 0: not yet.
+    /// Variation of arrival times (jitter), the greatest of all received tracks, in ms.
+    pub jitter_ms: u32,
+    /// Milliseconds from oh_call_join to OH_STATE_JOINED; 0: not yet.
     pub join_ms: u64,
-    /// Milliseconds from oh_call_join to the first sound handed over; 0: none yet.
+    /// Milliseconds from oh_call_join to the first audio delivered; 0: none yet.
     pub first_audio_ms: u64,
-    /// Offers of the SFU dropped because the call was leaving, or the subscriber closed, freed, never
-    /// created or of an old generation.
+    /// Offers of the SFU dropped because the call was leaving, or the subscriber was closed, freed, never created or
+    /// replaced.
     pub late_offers: u64,
     /// Those of late_offers that came while the call was leaving.
     pub late_offers_leaving: u64,
     /// Other late or stale messages, replies and candidates, dropped.
     pub late_messages: u64,
-    /// Messages of the SFU that could not be read, dropped.
+    /// Messages of the SFU that could not be parsed, dropped.
     pub malformed_messages: u64,
-    /// Messages of kinds that this version does not know, or has no use for.
+    /// Messages of kinds that this version does not know, or does not use.
     pub unknown_messages: u64,
     /// Offers of the SFU that were answered.
     pub offers_answered: u64,
     /// Offers of the SFU that could not be answered.
     pub offers_failed: u64,
-    /// Attempts to join, the first included.
+    /// Attempts to join, the first one included.
     pub join_attempts: u64,
     /// Requests to the SFU.
-    pub rpcs: u64,
-    /// Requests that were sent again.
-    pub rpc_retries: u64,
-    /// Events of the kinds error and local_failed.
-    pub errors: u64,
-    /// ICE candidates that were stale, unreadable or too many.
+    pub sfu_requests: u64,
+    /// Requests to the SFU that were sent again.
+    pub sfu_request_retries: u64,
+    /// OH_EVENT_ERROR and OH_EVENT_LOCAL_TRACK_FAILED.
+    pub error_events: u64,
+    /// ICE candidates that were stale, malformed or too many, dropped.
     pub candidates_dropped: u64,
     /// RTP packets received.
     pub packets_received: u64,
-    /// Their bytes.
+    /// Bytes of packets_received.
     pub bytes_received: u64,
-    /// Packets of sound that never came.
+    /// Audio packets that never arrived.
     pub packets_lost: u64,
-    /// Packets of sound that came too late to be played.
+    /// Audio packets that arrived too late to be played.
     pub packets_late: u64,
-    /// Frames of 20 ms (or Opus packets) put out for the application.
-    pub frames_played: u64,
-    /// Frames invented to hide a loss.
-    pub frames_concealed: u64,
-    /// Frames restored by forward error correction.
-    pub frames_restored: u64,
-    /// RTP packets sent.
-    pub packets_sent: u64,
-    /// Their bytes.
-    pub bytes_sent: u64,
-    /// Frames dropped because the application was too slow to take them.
-    pub media_dropped: u64,
-    /// Events dropped because the application was too slow to take them.
-    pub events_lost: u64,
-    /// Variation of arrival times, the greatest of all tracks, ms.
-    pub jitter_ms: u32,
-    /// Zero.
-    pub reserved: u32,
-    /// Reconnects that succeeded with a new socket only.
-    pub reconnects_fast: u64,
-    /// Reconnects that succeeded with a new session.
-    pub reconnects_rejoin: u64,
-    /// Reconnects that succeeded by going to another edge.
-    pub reconnects_migrate: u64,
-    /// Attempts to reconnect, failed ones included.
-    pub reconnect_attempts: u64,
-    /// Further reasons to reconnect that came while a reconnect was under way.
-    pub reconnect_triggers_merged: u64,
-    /// Packets and texts between participants that were lost, could not be read or put together, or were
-    /// more than may wait.
-    pub data_dropped: u64,
     /// RTP packets that could not be decoded: encrypted end to end, or of a codec or payload type that is not
     /// supported.
     pub packets_unplayable: u64,
     /// RTP packets that could not be assigned to a track of a participant.
     pub packets_unassigned: u64,
-    /// RTP packets of padding only.
+    /// RTP packets with padding only.
     pub packets_padding: u64,
-    /// Lost frames that came again in a later packet of redundant audio (RED, RFC 2198), in time to be played.
-    pub frames_restored_red: u64,
-    /// Milliseconds of audio dropped because a live track was written faster than it is sent, or by
-    /// oh_track_clear.
+    /// Audio frames (20 ms, or one Opus packet) put out for the application.
+    pub frames_played: u64,
+    /// Audio frames synthesised by packet-loss concealment.
+    pub frames_concealed: u64,
+    /// Lost audio frames recovered by forward error correction.
+    pub frames_recovered_fec: u64,
+    /// Lost audio frames recovered from redundant audio (RED, RFC 2198), in time to be played.
+    pub frames_recovered_red: u64,
+    /// Audio frames dropped because the application did not take them in time.
+    pub audio_frames_dropped: u64,
+    /// Events dropped because the application did not take them in time.
+    pub events_dropped: u64,
+    /// Bytes of payload in events that wait for the application now.
+    pub queued_event_bytes: u64,
+    /// RTP packets sent.
+    pub packets_sent: u64,
+    /// Bytes of packets_sent.
+    pub bytes_sent: u64,
+    /// Milliseconds of audio dropped because a live track was written faster than it is sent, or by oh_track_clear.
     pub audio_dropped_ms: u64,
+    /// Reconnects that succeeded with a new socket only.
+    pub reconnects_fast: u64,
+    /// Reconnects that succeeded with a new session.
+    pub reconnects_rejoin: u64,
+    /// Reconnects that succeeded by moving to another edge.
+    pub reconnects_migrate: u64,
+    /// Attempts to reconnect, failed ones included.
+    pub reconnect_attempts: u64,
+    /// Further reasons to reconnect during a reconnect.
+    pub reconnect_triggers_merged: u64,
+    /// Packets and texts between participants that were lost, malformed, never completed, or more than can wait.
+    pub data_dropped: u64,
     /// Packets and texts of participants that were encrypted end to end, part of data_dropped.
     pub data_encrypted: u64,
-    /// What was accepted and could not be sent before the end: packets, texts, custom events and answers.
+    /// Packets, texts, custom events and answers that were accepted and not sent before the end.
     pub data_unsent: u64,
-    /// Bytes of payload in events that wait for the application now.
-    pub event_bytes: u64,
 }
 
-/// Reads the figures of a call; works until it is freed, also when it is over.
+sized!(oh_call_stats to data_unsent);
+
+/// Gets the statistics of a call. Works until it is freed, also after its end.
 ///
-/// @param stats  its `size` must be set; as much as both sides know is filled in.
-/// @return       OH_OK; OH_ERR_HANDLE; OH_ERR_ARGUMENT; OH_ERR_ABI when size is too small.
+/// @param stats  its `size` must be set; filled in as far as header and library both know it.
+/// @return       OH_OK; OH_ERR_HANDLE; OH_ERR_ARGUMENT; OH_ERR_ABI for a wrong size.
 ///
 /// Any thread.
 ///
@@ -118,65 +116,56 @@ pub struct oh_call_stats {
 pub unsafe extern "C" fn oh_call_get_stats(call: oh_call, stats: *mut oh_call_stats) -> oh_result {
     guard(|| {
         let session = find::<CallObject>(call.id)?.call()?.clone();
-        if stats.is_null() {
-            return Err(argument("stats must not be NULL"));
-        }
-        // SAFETY: the size is the first field, readable by the caller's contract.
-        let size = unsafe { stats.cast::<u32>().read() } as usize;
-        let least = offset_of!(oh_call_stats, packets_unplayable);
-        if size < least {
-            return Err(Error::new(Code::Abi, format!("oh_call_stats.size is {size}, at least {least} are needed")));
-        }
-        let s = session.stats();
-        let c = s.counters;
-        let filled = oh_call_stats {
-            size: size.min(size_of::<oh_call_stats>()) as u32,
-            participants: s.participants,
-            join_ms: s.joined_ms,
-            first_audio_ms: s.first_audio_ms,
-            late_offers: c.late_offers,
-            late_offers_leaving: c.offers_while_leaving,
-            late_messages: c.late_other,
-            malformed_messages: c.malformed,
-            unknown_messages: c.unknown,
-            offers_answered: c.offers_answered,
-            offers_failed: c.offers_failed,
-            join_attempts: c.join_attempts,
-            rpcs: c.rpcs,
-            rpc_retries: c.rpc_retries,
-            errors: c.error_events,
-            candidates_dropped: c.candidates_dropped,
-            packets_received: s.packets_received,
-            bytes_received: s.bytes_received,
-            packets_lost: s.packets_lost,
-            packets_late: s.packets_late,
-            frames_played: s.frames_played,
-            frames_concealed: s.frames_concealed,
-            frames_restored: s.frames_fec,
-            packets_sent: s.packets_sent,
-            bytes_sent: s.bytes_sent,
-            media_dropped: s.media_dropped,
-            events_lost: s.events_lost,
-            jitter_ms: s.jitter_ms,
-            reserved: 0,
-            reconnects_fast: c.reconnects_fast,
-            reconnects_rejoin: c.reconnects_rejoin,
-            reconnects_migrate: c.reconnects_migrate,
-            reconnect_attempts: c.reconnect_attempts,
-            reconnect_triggers_merged: c.triggers_merged,
-            data_dropped: s.data_dropped,
-            packets_unplayable: s.packets_unplayable,
-            packets_unassigned: s.packets_unassigned,
-            packets_padding: s.packets_padding,
-            frames_restored_red: s.frames_red,
-            audio_dropped_ms: s.audio_dropped_ms,
-            data_encrypted: c.data_encrypted,
-            data_unsent: s.data_unsent,
-            event_bytes: s.event_bytes,
-        };
-        let known = size.min(size_of::<oh_call_stats>());
-        // SAFETY: `size` bytes are writable by the caller's contract, and no more are written than both sides know.
-        unsafe { stats.cast::<u8>().copy_from_nonoverlapping((&raw const filled).cast::<u8>(), known) };
-        Ok(())
+        // SAFETY: by the caller's contract.
+        unsafe { write(stats, || Ok(stats_of(&session))) }
     })
+}
+
+fn stats_of(session: &Call) -> oh_call_stats {
+    let s = session.stats();
+    let c = s.counters;
+    oh_call_stats {
+        size: size_of::<oh_call_stats>(),
+        participants: s.participants,
+        jitter_ms: s.jitter_ms,
+        join_ms: s.joined_ms,
+        first_audio_ms: s.first_audio_ms,
+        late_offers: c.late_offers,
+        late_offers_leaving: c.offers_while_leaving,
+        late_messages: c.late_other,
+        malformed_messages: c.malformed,
+        unknown_messages: c.unknown,
+        offers_answered: c.offers_answered,
+        offers_failed: c.offers_failed,
+        join_attempts: c.join_attempts,
+        sfu_requests: c.rpcs,
+        sfu_request_retries: c.rpc_retries,
+        error_events: c.error_events,
+        candidates_dropped: c.candidates_dropped,
+        packets_received: s.packets_received,
+        bytes_received: s.bytes_received,
+        packets_lost: s.packets_lost,
+        packets_late: s.packets_late,
+        packets_unplayable: s.packets_unplayable,
+        packets_unassigned: s.packets_unassigned,
+        packets_padding: s.packets_padding,
+        frames_played: s.frames_played,
+        frames_concealed: s.frames_concealed,
+        frames_recovered_fec: s.frames_fec,
+        frames_recovered_red: s.frames_red,
+        audio_frames_dropped: s.media_dropped,
+        events_dropped: s.events_lost,
+        queued_event_bytes: s.event_bytes,
+        packets_sent: s.packets_sent,
+        bytes_sent: s.bytes_sent,
+        audio_dropped_ms: s.audio_dropped_ms,
+        reconnects_fast: c.reconnects_fast,
+        reconnects_rejoin: c.reconnects_rejoin,
+        reconnects_migrate: c.reconnects_migrate,
+        reconnect_attempts: c.reconnect_attempts,
+        reconnect_triggers_merged: c.triggers_merged,
+        data_dropped: s.data_dropped,
+        data_encrypted: c.data_encrypted,
+        data_unsent: s.data_unsent,
+    }
 }

@@ -1,11 +1,13 @@
 //! `oh_subscriber`: everything this participant receives.
 
 use super::{
+    basic::oh_bool,
     call::oh_call,
-    convert::{argument, give, required, sized},
+    convert::{argument, give, required},
     handles::registry,
     objects::{find, owner, CallObject, SubscriberObject},
     result::{guard, oh_result},
+    sized::{read, sized},
 };
 use crate::core::model::{LayerQuality, Wish};
 use crate::dispatch::Closing;
@@ -13,25 +15,26 @@ use crate::error::{Code, Error};
 use std::ffi::c_char;
 use std::sync::Arc;
 
-/// What I receive in a call. It can be closed or freed on its own, for instance by a bot that only
-/// publishes. 0 is none.
+/// What the local participant receives in a call. It can be closed or freed on its own, for instance by a bot that only
+/// publishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct oh_subscriber {
-    /// Unique in the process, for ever; 0 is none.
+    /// Never used twice; 0: none.
     pub id: u64,
 }
 
-/// The subscriber of a call; the same handle each time, also when it is closed, until it is freed:
-/// then OH_ERR_HANDLE from the handle, while this function still gives the (stale) handle.
+/// Gets the subscriber of a call; the same handle each time, also after it was closed or freed (then it is stale).
 ///
 /// @param subscriber  receives the handle; freed with the call at the latest.
-/// @return           OH_OK; OH_ERR_HANDLE; OH_ERR_ARGUMENT.
+/// @return            OH_OK; OH_ERR_HANDLE; OH_ERR_ARGUMENT; OH_ERR_LIMIT.
+///
+/// Any thread.
 ///
 /// # Safety
 /// `subscriber` must be NULL or writable.
 #[no_mangle]
-pub unsafe extern "C" fn oh_call_subscriber(call: oh_call, subscriber: *mut oh_subscriber) -> oh_result {
+pub unsafe extern "C" fn oh_call_get_subscriber(call: oh_call, subscriber: *mut oh_subscriber) -> oh_result {
     guard(|| {
         let object = find::<CallObject>(call.id)?;
         object.call()?;
@@ -54,70 +57,49 @@ pub unsafe extern "C" fn oh_call_subscriber(call: oh_call, subscriber: *mut oh_s
 /// A layer of simulcast video.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
-pub enum oh_layer {
-    /// As good as the network allows.
+pub enum oh_video_layer {
+    /// The best that the network allows.
     OH_LAYER_HIGH = 0,
-    /// The one in the middle.
+    /// The middle one.
     OH_LAYER_MEDIUM = 1,
-    /// The smallest.
+    /// The smallest one.
     OH_LAYER_LOW = 2,
 }
+pub type oh_video_layer_t = i32;
 
-/// What is wanted of one remote track. Begin with OH_REMOTE_TRACK_OPTIONS_INIT or
-/// oh_remote_track_options_init.
+/// Subscription settings of a remote track. Begin with OH_INIT(oh_remote_track_options).
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct oh_remote_track_options {
     /// sizeof(oh_remote_track_options).
-    pub size: u32,
-    /// Non-zero: nothing at all.
-    pub unsubscribe: u32,
-    /// Non-zero: nothing for the moment; comes back faster than after unsubscribe.
-    pub pause: u32,
-    /// oh_layer, where no size is given.
-    pub layer: i32,
-    /// The size at which video is shown, in pixels; 0: not said.
+    pub size: usize,
+    /// Do not receive the track.
+    pub unsubscribe: oh_bool,
+    /// Receive nothing for the moment; continues faster than after unsubscribe.
+    pub pause: oh_bool,
+    /// Video: the layer, when neither width nor height is set.
+    pub layer: oh_video_layer_t,
+    /// Video: width at which it is shown, in pixels; 0: not set.
     pub width: u32,
-    /// As width.
+    /// Video: height at which it is shown, in pixels; 0: not set.
     pub height: u32,
-    /// Frames per second at most; 0: not said.
-    pub fps: u32,
-    /// Where bandwidth is short: 1 goes first; 0: the SFU decides.
+    /// Video: frames per second at most; 0: no limit.
+    pub max_fps: u32,
+    /// When bandwidth is short: 1 is served first; 0: the SFU decides.
     pub priority: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
-const TRACK_DEFAULTS: oh_remote_track_options = oh_remote_track_options {
-    size: size_of::<oh_remote_track_options>() as u32,
-    unsubscribe: 0,
-    pause: 0,
-    layer: 0,
-    width: 0,
-    height: 0,
-    fps: 0,
-    priority: 0,
-};
+sized!(oh_remote_track_options to reserved);
 
-/// Fills in the defaults; the same as OH_REMOTE_TRACK_OPTIONS_INIT, for languages without macros.
+/// Sets the subscription of a remote track (OH_CAP_SUBSCRIPTIONS). Asynchronous; the last call wins, and it is kept over
+/// reconnects until the track ends. Video is not received in this version, whatever is set.
 ///
-/// @param options  may be NULL: then nothing happens.
-///
-/// # Safety
-/// `options` must be NULL or writable.
-#[no_mangle]
-pub unsafe extern "C" fn oh_remote_track_options_init(options: *mut oh_remote_track_options) {
-    if !options.is_null() {
-        // SAFETY: writable by the caller's contract.
-        unsafe { options.write(TRACK_DEFAULTS) };
-    }
-}
-
-/// Says what is wanted of one remote track (OH_CAP_SUBSCRIPTIONS); asynchronous, the last wish wins, and it is
-/// kept over reconnects until the track ends. Video is not received in this version, whatever is asked.
-///
-/// @param track_id  of OH_EVENT_TRACK_PUBLISHED.
-/// @param options   NULL: the track, as good as it is.
-/// @return          OH_OK; OH_ERR_ARGUMENT; OH_ERR_UNSUPPORTED; OH_ERR_STATE after the end; OH_ERR_FULL;
-///                  OH_ERR_HANDLE.
+/// @param track_id  of oh_track_info.
+/// @param options   NULL: receive it, as well as the network allows.
+/// @return          OH_OK; OH_ERR_ARGUMENT; OH_ERR_UNSUPPORTED; OH_ERR_REFUSED without OH_RIGHT_SUBSCRIBE; OH_ERR_STATE
+///                  after the end; OH_ERR_FULL; OH_ERR_HANDLE; OH_ERR_ABI.
 ///
 /// Any thread, callbacks included.
 ///
@@ -134,24 +116,19 @@ pub unsafe extern "C" fn oh_subscriber_set_track(
         let object = find::<SubscriberObject>(subscriber.id)?;
         let owner = owner(&object.call)?;
         // SAFETY: by the caller's contract.
-        let (track_id, options) = unsafe {
-            (
-                required(track_id, "track_id")?,
-                sized(options, TRACK_DEFAULTS, size_of::<oh_remote_track_options>(), "oh_remote_track_options")?,
-            )
-        };
+        let (track_id, options) = unsafe { (required(track_id, "track_id")?, read(options)?) };
         let quality = match options.layer {
-            l if l == oh_layer::OH_LAYER_HIGH as i32 => LayerQuality::High,
-            l if l == oh_layer::OH_LAYER_MEDIUM as i32 => LayerQuality::Medium,
-            l if l == oh_layer::OH_LAYER_LOW as i32 => LayerQuality::Low,
-            _ => return Err(argument("oh_remote_track_options.layer must be one of oh_layer")),
+            l if l == oh_video_layer::OH_LAYER_HIGH as i32 => LayerQuality::High,
+            l if l == oh_video_layer::OH_LAYER_MEDIUM as i32 => LayerQuality::Medium,
+            l if l == oh_video_layer::OH_LAYER_LOW as i32 => LayerQuality::Low,
+            _ => return Err(argument("oh_remote_track_options.layer must be one of oh_video_layer")),
         };
         let wish = Wish {
             subscribed: options.unsubscribe == 0,
             enabled: options.pause == 0,
             width: options.width,
             height: options.height,
-            fps: options.fps,
+            fps: options.max_fps,
             quality,
             priority: options.priority,
         };
@@ -159,15 +136,16 @@ pub unsafe extern "C" fn oh_subscriber_set_track(
     })
 }
 
-/// Stops receiving for good while the call goes on. Sound that is queued is discarded. Offers of the
-/// SFU for it are dropped without an error from now on, and counted (oh_call_stats.late_offers).
-/// Closing twice is fine. A callback in progress on another thread is waited for: after it returns
-/// no sound is handed over, unless called inside a callback of the same call. With OH_PROTOCOL_LIVEKIT data, texts and procedure
-/// calls end with it, while offers are still answered, with nothing asked for: servers take that connection
-/// for the participant's.
+/// Stops receiving for good while the call goes on. Audio that waits is discarded. Later offers of the SFU are dropped
+/// without an error and counted (oh_call_stats.late_offers). Closing twice is fine. Waits for a callback in progress on
+/// another thread: when it returns, no more audio is delivered, unless it was called inside a callback of the same call.
+/// With OH_PROTOCOL_LIVEKIT data, texts and procedure calls end as well, while offers are still answered, without
+/// subscribing to anything: servers take that connection for the participant's.
 ///
-/// @return  OH_OK; OH_ERR_HANDLE; OH_ERR_WOULD_DEADLOCK when the callback in progress itself waits for the
-///          callback that this is called in: then it is closed, but was not waited for.
+/// @return  OH_OK; OH_ERR_HANDLE; OH_ERR_WOULD_DEADLOCK when the callback in progress waits for the callback that this is
+///          called in: then it is closed, but was not waited for.
+///
+/// Any thread, callbacks included.
 #[no_mangle]
 pub extern "C" fn oh_subscriber_close(subscriber: oh_subscriber) -> oh_result {
     guard(|| {
@@ -186,6 +164,8 @@ pub extern "C" fn oh_subscriber_close(subscriber: oh_subscriber) -> oh_result {
 /// Closes the subscriber and frees its handle; the call goes on.
 ///
 /// @param subscriber  none or stale: nothing happens.
+///
+/// Any thread, callbacks included. Waits as oh_subscriber_close.
 #[no_mangle]
 pub extern "C" fn oh_subscriber_free(subscriber: oh_subscriber) {
     guard(|| {

@@ -15,7 +15,7 @@ impl Call {
         if self.shared.mailbox.in_callback_of_this() {
             return Err(Error::new(
                 Code::WouldDeadlock,
-                "oh_call_wait: inside a callback of the same call; use the events instead",
+                "oh_call_wait_state: inside a callback of the same call; use the events instead",
             ));
         }
         // The end comes after the last callback has returned: who is waited for there must not wait for us.
@@ -23,7 +23,7 @@ impl Call {
         if matches!(waiting, Some(None)) {
             return Err(Error::new(
                 Code::WouldDeadlock,
-                "oh_call_wait: a callback of that call waits for the callback that this is called in",
+                "oh_call_wait_state: a callback of that call waits for the callback that this is called in",
             ));
         }
         let deadline = Instant::now().checked_add(timeout);
@@ -37,7 +37,7 @@ impl Call {
                 return if self.shared.handed_over.wait(deadline) {
                     Ok(())
                 } else {
-                    Err(Error::new(Code::Timeout, "oh_call_wait: the call is over, but a callback has not returned"))
+                    Err(Error::new(Code::Timeout, "oh_call_wait_state: the call is over, but a callback has not returned"))
                 };
             }
             if let Some(end) = &status.end {
@@ -56,7 +56,7 @@ impl Call {
             if timed_out && (status.state != state || state == State::Left) && status.end.is_none() {
                 return Err(Error::new(
                     Code::Timeout,
-                    format!("oh_call_wait: still {} after {} ms", status.state.name(), timeout.as_millis()),
+                    format!("oh_call_wait_state: still {} after {} ms", status.state.name(), timeout.as_millis()),
                 ));
             }
         }

@@ -40,7 +40,7 @@ class Checker(unittest.TestCase):
         code, said = self.check(HEADER, "--write")
         self.assertEqual(code, 0, said)
 
-    def check(self, header, *options, abi="0", soname=None, versions=True, extra=""):
+    def check(self, header, *options, abi="1", soname=None, versions=True, extra=""):
         """Runs the checker on a header and a stub library for it. Exit code and what it said."""
         path = self.work / "offhook.h"
         path.write_text(header)
@@ -72,24 +72,24 @@ class Checker(unittest.TestCase):
         self.assertIn("does not have", said)
         self.assertIn(word, said)
         self.assertEqual(self.check(header, "--write")[0], 0)
-        self.assertIn(word, (self.dumps / "offhook-0.abi").read_text())
+        self.assertIn(word, (self.dumps / "offhook-1.abi").read_text())
         code, said = self.check(header)
         self.assertEqual(code, 0, said)
 
     def test_nothing_changed(self):
         code, said = self.check(HEADER)
         self.assertEqual(code, 0, said)
-        self.assertIn("ok ABI 0: 5", said)
+        self.assertIn("ok ABI 1: ", said)
 
     def test_comments_and_names_of_parameters_are_no_part_of_it(self):
-        header = change(HEADER, "oh_result oh_network_changed(int32_t what);", "oh_result oh_network_changed(int32_t news);")
-        code, said = self.check(change(header, " * Success.", " * All is well."))
+        header = change(HEADER, "oh_result oh_network_report(oh_network_change change);", "oh_result oh_network_report(oh_network_change news);")
+        code, said = self.check(change(header, "/** Success. */", "/** All is well. */"))
         self.assertEqual(code, 0, said)
 
     # What breaks.
 
     def test_removed_function(self):
-        self.breaks(without(HEADER, r"oh_result oh_network_changed\([^;]*;"), "function oh_network_changed was removed")
+        self.breaks(without(HEADER, r"OH_API oh_result oh_network_report\([^;]*;"), "function oh_network_report was removed")
 
     def test_removed_value(self):
         self.breaks(change(HEADER, "    OH_LOG_TRACE = 5,\n", ""), "OH_LOG_TRACE was removed")
@@ -106,45 +106,53 @@ class Checker(unittest.TestCase):
                     "function oh_shutdown_wait is another", "(uint64_t)")
 
     def test_changed_result(self):
-        self.breaks(change(HEADER, "uint32_t oh_abi_version(void);", "uint64_t oh_abi_version(void);"), "oh_abi_version is another")
+        self.breaks(change(HEADER, "uint32_t oh_get_abi_version(void);", "uint64_t oh_get_abi_version(void);"), "oh_get_abi_version is another")
 
     def test_changed_callback(self):
-        self.breaks(change(HEADER, "typedef void (*oh_log_handler)(void *user_data, int32_t level, const char *text);",
-                           "typedef void (*oh_log_handler)(void *user_data, const char *text, int32_t level);"),
+        self.breaks(change(HEADER, "typedef void (*oh_log_handler)(void *user_data, const oh_log_record *record);",
+                           "typedef void (*oh_log_handler)(const oh_log_record *record, void *user_data);"),
                     "callback oh_log_handler is another")
 
     def test_field_in_the_middle(self):
-        self.breaks(change(HEADER, "    uint32_t pull_audio;", "    uint32_t planted;\n    uint32_t pull_audio;"),
+        self.breaks(change(HEADER, "    oh_bool pull_audio;", "    oh_bool planted;\n    oh_bool more;\n    oh_bool pull_audio;"),
                     "field oh_call_options.planted lies at", "field oh_call_options.pull_audio is another")
 
     def test_field_removed(self):
-        self.breaks(change(HEADER, "    uint32_t ring;\n", "    uint32_t other;\n"), "field oh_call_options.ring was removed")
+        self.breaks(change(HEADER, "    oh_bool ring;\n", "    oh_bool other;\n"), "field oh_call_options.ring was removed")
 
     def test_field_of_another_type(self):
         self.breaks(change(HEADER, "    uint32_t buffer_ms;", "    int32_t buffer_ms;"), "oh_audio_track_options.buffer_ms is another")
 
     def test_smaller_struct(self):
-        self.breaks(without(HEADER, r"    uint64_t data_dropped;\n"), "oh_call_stats is smaller")
+        self.breaks(without(HEADER, r"    uint64_t data_unsent;\n"), "oh_call_stats is smaller")
 
     def test_handle_that_grows(self):
         self.breaks(change(HEADER, "    uint64_t id;\n} oh_track;", "    uint64_t id;\n    uint64_t more;\n} oh_track;"),
-                    "struct oh_track has grown")
+                    "struct oh_track does not begin with its size")
 
-    def test_struct_of_an_array_that_grows(self):
-        self.breaks(change(HEADER, "    const char *session_id;\n} oh_pin;", "    const char *session_id;\n    uint64_t more;\n} oh_pin;"),
-                    "struct oh_pin has grown")
+    def test_type_that_becomes_another(self):
+        self.breaks(change(HEADER, "typedef uint32_t oh_bool;", "typedef int32_t oh_bool;"), "type oh_bool is another")
 
-    def test_union_that_grows(self):
-        self.breaks(change(HEADER, "uint64_t reserved[24];", "uint64_t reserved[25];"), "union oh_event_data is another")
+    def test_struct_by_value_inside_of_another(self):
+        self.breaks(change(HEADER, "    const oh_call_handlers *handlers;", "    oh_call_handlers handlers;"),
+                    "field oh_call_options.handlers holds a structure by value")
 
-    def test_base_of_an_enum(self):
-        self.breaks(change(HEADER, "  : uint32_t\n", "  : int32_t\n"), "enum oh_capability is another")
+    def test_array_of_structs(self):
+        self.breaks(change(HEADER, "    const oh_pin *const *pins;", "    const oh_pin *pins;"), "field oh_event_pins.pins is an array of oh_pin")
+
+    def test_padding(self):
+        self.breaks(change(HEADER, "    uint64_t data_unsent;\n} oh_call_stats;",
+                           "    uint64_t data_unsent;\n    uint32_t planted;\n} oh_call_stats;"), "oh_call_stats has padding at its end")
+
+    def test_struct_without_size(self):
+        self.breaks(change(HEADER, "typedef struct oh_pin {", "typedef struct oh_dot {\n    uint32_t x, y;\n} oh_dot;\n\ntypedef struct oh_pin {"
+                           .replace("x, y", "x;\n    uint32_t y")), "struct oh_dot does not begin with its size")
 
     def test_lost_versions(self):
         self.breaks(HEADER, "symbols have the version none", versions=False)
 
     def test_soname_and_number_apart(self):
-        self.breaks(change(HEADER, "#define OH_ABI_VERSION 0", "#define OH_ABI_VERSION 1"), "the SONAME liboffhook.so.0")
+        self.breaks(change(HEADER, "#define OH_ABI_VERSION 1", "#define OH_ABI_VERSION 2"), "the SONAME liboffhook.so.1")
         self.breaks(HEADER, "the SONAME liboffhook.so.7", soname="7")
 
     def test_exported_and_not_declared(self):
@@ -153,36 +161,47 @@ class Checker(unittest.TestCase):
     # What does not.
 
     def test_new_function(self):
-        self.adds(change(HEADER, "uint32_t oh_abi_version(void);", "uint32_t oh_abi_version(void);\nuint32_t oh_planted(void);"),
-                  "function oh_planted = OFFHOOK_0 uint32_t (void)")
+        self.adds(change(HEADER, "OH_API uint32_t oh_get_abi_version(void);",
+                         "OH_API uint32_t oh_get_abi_version(void);\nOH_API uint32_t oh_planted(void);"),
+                  "function oh_planted = OFFHOOK_1 uint32_t (void)")
 
     def test_new_value(self):
         self.adds(change(HEADER, "OH_LOG_TRACE = 5,", "OH_LOG_TRACE = 5,\n    OH_LOG_FUSS = 6,"), "OH_LOG_FUSS = 6")
 
     def test_new_field_at_the_end_of_a_struct_with_size(self):
-        self.adds(change(HEADER, "    uint64_t event_bytes;\n} oh_call_stats;", "    uint64_t event_bytes;\n    uint64_t planted;\n} oh_call_stats;"),
+        self.adds(change(HEADER, "    uint64_t data_unsent;\n} oh_call_stats;", "    uint64_t data_unsent;\n    uint64_t planted;\n} oh_call_stats;"),
                   "field oh_call_stats.planted")
 
     def test_reserved_field_is_used(self):
-        header = re.sub(r"(    uint32_t to_count;\n    )uint32_t reserved;", r"\1uint32_t planted;", HEADER)
-        header = re.sub(r"(typedef struct oh_data_options \{.*?    uint32_t to_count;\n.*?)uint32_t reserved;\n\}",
-                        r"\1uint32_t planted;\n}", header, flags=re.S)
+        header = re.sub(r"(typedef struct oh_data_options \{.*?)uint32_t reserved;\n\}", r"\1uint32_t planted;\n}", HEADER, flags=re.S)
         self.adds(header, "field oh_data_options.planted")
 
-    def test_event_grows_within_its_room(self):
-        self.adds(change(HEADER, "    uint32_t rights;\n} oh_event_participant;",
-                         "    uint32_t rights;\n    const char *planted;\n} oh_event_participant;"),
-                  "field oh_event_participant.planted")
+    def test_structs_of_events_grow(self):
+        self.adds(change(HEADER, "    oh_bool local;\n} oh_participant;", "    oh_bool local;\n    const char *planted;\n} oh_participant;"),
+                  "field oh_participant.planted")
+
+    def test_structs_of_arrays_grow(self):
+        self.adds(change(HEADER, "    const char *session_id;\n} oh_pin;", "    const char *session_id;\n    uint64_t more;\n} oh_pin;"),
+                  "field oh_pin.more")
+
+    def test_new_kind_of_event(self):
+        header = change(HEADER, "    OH_EVENT_DTMF = 33,", "    OH_EVENT_DTMF = 33,\n    OH_EVENT_PLANTED = 34,")
+        header = change(header, "} oh_event_payload;", "    const void *planted;\n} oh_event_payload;")
+        self.adds(header, "field oh_event_payload.planted")
+
+    def test_the_version_is_no_part_of_it(self):
+        code, said = self.check(change(HEADER, "#define OH_VERSION_MINOR 1", "#define OH_VERSION_MINOR 2"))
+        self.assertEqual(code, 0, said)
 
     def test_another_abi_may_be_anything(self):
-        header = change(HEADER, "#define OH_ABI_VERSION 0", "#define OH_ABI_VERSION 1")
-        header = without(header, r"oh_result oh_network_changed\([^;]*;")
-        code, said = self.check(header, abi="1")
+        header = change(HEADER, "#define OH_ABI_VERSION 1", "#define OH_ABI_VERSION 2")
+        header = without(header, r"OH_API oh_result oh_network_report\([^;]*;")
+        code, said = self.check(header, abi="2")
         self.assertEqual(code, 1)
-        self.assertIn("offhook-1.abi is missing", said)
-        self.assertEqual(self.check(header, "--write", abi="1")[0], 0)
-        self.assertEqual(self.check(header, abi="1")[0], 0)
-        self.assertNotIn("oh_network_changed", (self.dumps / "offhook-1.abi").read_text())
+        self.assertIn("offhook-2.abi is missing", said)
+        self.assertEqual(self.check(header, "--write", abi="2")[0], 0)
+        self.assertEqual(self.check(header, abi="2")[0], 0)
+        self.assertNotIn("oh_network_report", (self.dumps / "offhook-2.abi").read_text())
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
  */
 #include <stdint.h>
 
-uint32_t oh_abi_version(void)
+uint32_t oh_get_abi_version(void)
 {
     return 4711;
 }

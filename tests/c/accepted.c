@@ -3,7 +3,7 @@
  * custom events; what was not sent is told with its numbers before the end; orders that cannot be refused are never lost.
  *
  * "alice" says a number of frames and goes at once, in each way; "bob" must be sent every one of them. Expected too:
- * oh_track_clear, oh_track_drain and live tracks count right; a second track waits for the first; with 256 commands
+ * oh_track_clear, oh_track_wait_drained and live tracks count right; a second track waits for the first; with 256 commands
  * waiting, oh_subscriber_close holds.   test: timeout=120
  */
 #include "peer.h"
@@ -19,14 +19,14 @@ static int16_t tone_of[5 * 48000];
 
 static oh_track publish(peer *p, uint32_t buffer_ms, int live)
 {
-    oh_audio_track_options sound = OH_AUDIO_TRACK_OPTIONS_INIT;
+    oh_audio_track_options sound = OH_INIT(oh_audio_track_options);
     oh_track track;
     size_t mark = rec_mark(p->rec);
     sound.no_dtx = 1;
     sound.buffer_ms = buffer_ms;
     sound.live = (uint32_t)live;
     CHECK_OK(oh_call_publish_audio(p->call, &sound, &track));
-    EXPECT_FROM(p->rec, mark, OH_EVENT_LOCAL_PUBLISHED, NULL, ms(10000));
+    EXPECT_FROM(p->rec, mark, OH_EVENT_LOCAL_TRACK_PUBLISHED, NULL, ms(10000));
     return track;
 }
 
@@ -52,7 +52,7 @@ static oh_track heard(peer *alice, peer *bob, const char *room, const oh_call_op
     tone *t = tone_start(track, OH_AUDIO_S16, 48000, 1, 500);
     CHECK(rec_wait_tone(bob->rec, "alice", 500, ms(15000)));
     tone_stop(t);
-    CHECK_OK(oh_track_drain(track, ms(8000)));
+    CHECK_OK(oh_track_wait_drained(track, ms(8000)));
     uint64_t sent;
     do { /* what is under way has arrived */
         sent = received(bob);
@@ -81,7 +81,7 @@ static size_t told_at, ended_at;
 static void keep(recorder *r, oh_call call, const oh_event *e)
 {
     (void)call;
-    if (e->kind == OH_EVENT_UNSENT) told = e->u.unsent, told_at = r->count;
+    if (e->kind == OH_EVENT_UNSENT) told = *e->u.unsent, told_at = r->count;
     if (e->kind == OH_EVENT_ENDED) ended_at = r->count;
 }
 
@@ -121,43 +121,42 @@ static void ways_to_go(void)
     track = heard(&alice, &bob, "tail", NULL, &base);
     say_tail(track);
     oh_track_free(track);
-    CHECK_OH(oh_track_drain(track, 0), OH_ERR_HANDLE);
+    CHECK_OH(oh_track_wait_drained(track, 0), OH_ERR_HANDLE);
     track = publish(&alice, 5000, 0); /* waits for the first to have been said */
     if (test_scale() == 1) all_arrive(&bob, base, TAIL, "track");
-    CHECK_EQ(rec_count(alice.rec, OH_EVENT_LOCAL_FAILED), 0);
+    CHECK_EQ(rec_count(alice.rec, OH_EVENT_LOCAL_TRACK_FAILED), 0);
 
-    test_step(20, "oh_track_drain");
+    test_step(20, "oh_track_wait_drained");
     say_tail(track);
-    CHECK_OH(oh_track_drain(track, 0), OH_ERR_TIMEOUT);
+    CHECK_OH(oh_track_wait_drained(track, 0), OH_ERR_TIMEOUT);
     sent = peer_stats(&alice).packets_sent;
-    CHECK_OK(oh_track_drain(track, ms(5000)));
+    CHECK_OK(oh_track_wait_drained(track, ms(5000)));
     CHECK(peer_stats(&alice).packets_sent > sent);
     uint32_t left = 1;
-    CHECK_OK(oh_track_buffered_ms(track, &left));
+    CHECK_OK(oh_track_get_buffered_ms(track, &left));
     CHECK_EQ(left, 0);
     oh_track none = { 0 };
-    CHECK_OH(oh_track_drain(none, 10), OH_ERR_HANDLE);
+    CHECK_OH(oh_track_wait_drained(none, 10), OH_ERR_HANDLE);
 
     test_step(20, "oh_track_clear");
-    uint64_t before, after;
-    uint32_t dropped;
+    uint64_t before, after, dropped;
     CHECK_OK(oh_track_clear(track, &before, &dropped));
     CHECK_EQ(dropped, 0);
     say_tail(track);
     say_tail(track);
-    CHECK_OK(oh_track_wait(track, 5 * 48000 - 2 * TAIL * FRAME + 10 * FRAME, ms(5000))); /* 0.2 s were said */
+    CHECK_OK(oh_track_wait_writable(track, 5 * 48000 - 2 * TAIL * FRAME + 10 * FRAME, ms(5000))); /* 0.2 s were said */
     CHECK_OK(oh_track_clear(track, &after, &dropped));
     CHECK_THAT(after - before >= 180 && after - before + dropped >= 2 * TAIL * 20 - 1 && after - before + dropped <= 2 * TAIL * 20 + 1,
-               "%llu ms sent and %u ms dropped of %d", (unsigned long long)(after - before), dropped, 2 * TAIL * 20);
+               "%llu ms sent and %llu ms dropped of %d", (unsigned long long)(after - before), (unsigned long long)dropped, 2 * TAIL * 20);
     CHECK_EQ(peer_stats(&alice).audio_dropped_ms, dropped);
-    CHECK_OK(oh_track_drain(track, ms(200))); /* but for the packet that is being sent there is nothing */
+    CHECK_OK(oh_track_wait_drained(track, ms(200))); /* but for the packet that is being sent there is nothing */
     CHECK_OK(oh_track_clear(track, NULL, NULL));
     CHECK_OH(oh_track_clear(none, NULL, NULL), OH_ERR_HANDLE);
     CHECK_OK(oh_call_leave(alice.call, NULL));
     EXPECT(alice.rec, OH_EVENT_ENDED, NULL, ms(2000));
     CHECK(rec_count(alice.rec, OH_EVENT_UNSENT) == 0 || test_scale() > 1 || rec_stall() > 20);
     CHECK_OH(oh_track_clear(track, NULL, NULL), OH_ERR_CLOSED);
-    CHECK_OH(oh_track_drain(track, 1000), OH_ERR_CLOSED);
+    CHECK_OH(oh_track_wait_drained(track, 1000), OH_ERR_CLOSED);
     peer_close(&alice);
     peer_close(&bob);
 }
@@ -165,10 +164,10 @@ static void ways_to_go(void)
 static void too_much_to_say(void)
 {
     peer alice = { 0 };
-    oh_call_options at_once = OH_CALL_OPTIONS_INIT;
-    at_once.drain_ms = OH_NO_DRAIN;
+    oh_call_options at_once = OH_INIT(oh_call_options);
+    at_once.drain_ms = OH_ZERO;
     for (int how = 0; how < 4; how++) {
-        static const char *const names[] = { "more than fits into a second", "OH_NO_DRAIN", "kicked", "oh_publisher_close" };
+        static const char *const names[] = { "more than fits into a second", "OH_ZERO", "kicked", "oh_publisher_close" };
         test_step(20, "not everything is sent: %s", names[how]);
         memset(&told, 0, sizeof told);
         told_at = ended_at = 0;
@@ -182,14 +181,14 @@ static void too_much_to_say(void)
         switch (how) {
         case 2: ctl("kick", "{\"user_id\":\"alice\"}"); break;
         case 3:
-            CHECK_OK(oh_call_publisher(alice.call, &publisher));
+            CHECK_OK(oh_call_get_publisher(alice.call, &publisher));
             CHECK_OK(oh_publisher_close(publisher));
             /* fall through */
         default: CHECK_OK(oh_call_leave(alice.call, NULL));
         }
         rec_event e = EXPECT(alice.rec, OH_EVENT_ENDED, NULL, ms(5000));
         CHECK_THAT(e.when - began <= ms(2000), "ending took %.0f ms", e.when - began);
-        CHECK_OK(oh_call_wait(alice.call, OH_STATE_LEFT, ms(5000)));
+        CHECK_OK(oh_call_wait_state(alice.call, OH_STATE_LEFT, ms(5000)));
         CHECK_EQ(rec_count(alice.rec, OH_EVENT_UNSENT), 1);
         CHECK_THAT(told_at < ended_at, "told after the end");
         CHECK_THAT(told.audio_ms <= 4000 && told.audio_ms + (test_scale() > 1 ? 1500 : 0) >= (how ? 3000u : 2500u),
@@ -222,7 +221,7 @@ static void while_reconnecting(void)
         snprintf(silent, sizeof silent, "{\"stage\":\"%s\",\"user_id\":\"alice\",\"count\":100}", ways[i].silent ? ways[i].silent : "");
         if (ways[i].silent) ctl("silent", silent);
         ctl(ways[i].command, ways[i].body);
-        CHECK_OK(oh_call_wait(alice.call, ways[i].state, ms(5000)));
+        CHECK_OK(oh_call_wait_state(alice.call, ways[i].state, ms(5000)));
         double said = now_ms();
         say_tail(track);
         double began = now_ms();
@@ -254,13 +253,13 @@ static void live(void)
     oh_track track = publish(&alice, 0, 1);
     for (int i = 0; i < 100; i++) {
         CHECK_OK(oh_track_write_s16(track, tone_of, FRAME));
-        CHECK_OK(oh_track_buffered_ms(track, &left));
+        CHECK_OK(oh_track_get_buffered_ms(track, &left));
         CHECK_THAT(left <= 40, "%u ms wait", left);
     }
     CHECK_OK(oh_track_write_s16(track, tone_of, 48000)); /* more than it holds: the last of it */
-    CHECK_OK(oh_track_buffered_ms(track, &left));
+    CHECK_OK(oh_track_get_buffered_ms(track, &left));
     CHECK_THAT(left <= 40, "%u ms wait", left);
-    CHECK_OK(oh_track_drain(track, ms(5000)));
+    CHECK_OK(oh_track_wait_drained(track, ms(5000)));
     uint64_t sent, dropped = peer_stats(&alice).audio_dropped_ms;
     CHECK_OK(oh_track_clear(track, &sent, NULL));
     CHECK_THAT(sent + dropped >= 2995 && sent + dropped <= 3001, "%llu ms sent and %llu dropped of 3000",
@@ -271,19 +270,19 @@ static void live(void)
 static void customs(void)
 {
     peer ann = { 0 }, bob = { 0 };
-    oh_client_options where = OH_CLIENT_OPTIONS_INIT;
-    oh_call_options what = OH_CALL_OPTIONS_INIT;
+    oh_client_options where = OH_INIT(oh_client_options);
+    oh_call_options what = OH_INIT(oh_call_options);
     test_step(30, "twenty custom events, then oh_call_leave");
     ann.rec = rec_new();
     where.url = sfu_url();
     where.user_id = "ann";
     where.token = "development";
-    where.events = 1;
-    what.id = "customs";
+    where.receive_custom_events = 1;
+    what.call_id = "customs";
     what.handlers = rec_handlers(ann.rec);
     CHECK_OK(oh_client_new(&where, &ann.client));
     CHECK_OK(oh_call_join(ann.client, &what, &ann.call));
-    CHECK_OK(oh_call_wait(ann.call, OH_STATE_JOINED, ms(10000)));
+    CHECK_OK(oh_call_wait_state(ann.call, OH_STATE_JOINED, ms(10000)));
     for (double end = now_ms() + ms(20000);; nap(10)) { /* its events have begun */
         char *answer = ctl_answer("custom_event", "{\"cid\":\"default:customs\",\"user_id\":\"server\",\"custom\":{}}");
         long long sockets = json_int(answer, "sockets", -1);
@@ -296,10 +295,10 @@ static void customs(void)
     size_t before = rec_mark(ann.rec);
     for (int i = 0; i < 20; i++) {
         snprintf(json, sizeof json, "{\"n\":%d}", i);
-        CHECK_OK(oh_call_send_custom(bob.call, json));
+        CHECK_OK(oh_call_send_custom_event(bob.call, json));
     }
     CHECK_OK(oh_call_leave(bob.call, NULL));
-    CHECK_OH(oh_call_send_custom(bob.call, "{}"), OH_ERR_STATE);
+    CHECK_OH(oh_call_send_custom_event(bob.call, "{}"), OH_ERR_STATE);
     EXPECT(bob.rec, OH_EVENT_ENDED, NULL, ms(3000));
     if (!rec_count(bob.rec, OH_EVENT_UNSENT))
         for (int i = 0; i < 20; i++) {
@@ -326,7 +325,7 @@ static void flood(void)
         test_step(20, "a full queue of commands, then oh_subscriber_close: round %u", round);
         snprintf(user, sizeof user, "flood-%u", round);
         peer_join(&p, user, user, NULL);
-        CHECK_OK(oh_call_subscriber(p.call, &sub));
+        CHECK_OK(oh_call_get_subscriber(p.call, &sub));
         oh_result r;
         unsigned given = 0;
         do r = oh_call_provide_token(p.call, "development"); /* nobody asked: nothing happens */
@@ -337,7 +336,7 @@ static void flood(void)
         ctl("late_offer", "{\"user_id\":\"%s\",\"count\":20,\"wait\":true}", user);
         for (double end = now_ms() + ms(5000); peer_stats(&p).late_offers < 20; nap(2))
             CHECK_THAT(now_ms() < end, "only %llu of 20 offers are counted as late", (unsigned long long)peer_stats(&p).late_offers);
-        CHECK_OK(oh_call_wait(p.call, OH_STATE_JOINED, 0));
+        CHECK_OK(oh_call_wait_state(p.call, OH_STATE_JOINED, 0));
         peer_close(&p);
     }
     printf("           the queue was full in %u of 14 rounds\n", full);

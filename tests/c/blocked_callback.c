@@ -31,7 +31,7 @@ static void block_event(recorder *r, oh_call call, const oh_event *event)
     if (event->kind == OH_EVENT_JOINED) gate();
 }
 
-static void block_audio(recorder *r, oh_call call, const oh_audio *audio)
+static void block_audio(recorder *r, oh_call call, const oh_audio_frame *audio)
 {
     (void)call, (void)audio;
     if (!r->data) {
@@ -58,12 +58,12 @@ int main(void)
 
     test_step(20, "eight block");
     for (int i = 0; i < BLOCKED; i++) {
-        oh_call_options what = OH_CALL_OPTIONS_INIT;
+        oh_call_options what = OH_INIT(oh_call_options);
         snprintf(name, sizeof name, "b%d", i);
         blocked[i].rec = rec_new();
         if (i % 2) blocked[i].rec->on_audio = block_audio;
         else blocked[i].rec->on_event = block_event;
-        what.audio_queue = 5;
+        what.max_queued_audio_frames = 5;
         peer_open(&blocked[i], name, "pair-1", &what); /* they hear t0 and t1 */
     }
     for (double end = now_ms() + ms(15000); atomic_load(&inside) < BLOCKED; nap(1))
@@ -89,7 +89,7 @@ int main(void)
     test_step(15, "functions on blocked calls do not wait");
     double began = now_ms();
     for (int i = 0; i < BLOCKED; i++) {
-        CHECK_OK(oh_call_state(blocked[i].call, &state));
+        CHECK_OK(oh_call_get_state(blocked[i].call, &state));
         CHECK_EQ(state, OH_STATE_JOINED);
         CHECK_OK(oh_call_publish_audio(blocked[i].call, NULL, &blocked[i].mic));
         CHECK_OK(oh_track_set_muted(blocked[i].mic, 1));
@@ -102,11 +102,11 @@ int main(void)
     for (int i = 0; i < 2; i++) { /* it leaves although nobody listens */
         double end = now_ms() + ms(2000);
         do {
-            CHECK_OK(oh_call_state(blocked[i].call, &state));
+            CHECK_OK(oh_call_get_state(blocked[i].call, &state));
             CHECK_THAT(now_ms() < end, "b%d does not leave while its callback blocks", i);
             nap(1);
         } while (state != OH_STATE_LEFT);
-        CHECK_OH(oh_call_wait(blocked[i].call, OH_STATE_LEFT, 0), OH_ERR_TIMEOUT); /* ENDED was not handed over */
+        CHECK_OH(oh_call_wait_state(blocked[i].call, OH_STATE_LEFT, 0), OH_ERR_TIMEOUT); /* ENDED was not handed over */
     }
     CHECK_EQ(atomic_load(&inside), BLOCKED);
     CHECK(!rec_has_ended(blocked[0].rec));
@@ -119,16 +119,16 @@ int main(void)
     for (int i = 0; i < 2; i++) {
         rec_event e = EXPECT(blocked[i].rec, OH_EVENT_ENDED, NULL, ms(5000));
         CHECK_EQ(e.code, OH_END_LEFT);
-        CHECK_OK(oh_call_wait(blocked[i].call, OH_STATE_LEFT, ms(2000)));
+        CHECK_OK(oh_call_wait_state(blocked[i].call, OH_STATE_LEFT, ms(2000)));
     }
     for (int i = 2; i < BLOCKED; i++) {
         CHECK_THAT(rec_wait_audio(blocked[i].rec, "t0", 20, ms(10000)), "b%d hears nothing after it was let go", i);
-        CHECK_THAT(peer_stats(&blocked[i]).media_dropped > 10, "b%d has dropped %llu frames only", i,
-                   (unsigned long long)peer_stats(&blocked[i]).media_dropped);
+        CHECK_THAT(peer_stats(&blocked[i]).audio_frames_dropped > 10, "b%d has dropped %llu frames only", i,
+                   (unsigned long long)peer_stats(&blocked[i]).audio_frames_dropped);
         CHECK_EQ(rec_count(blocked[i].rec, OH_EVENT_JOINED), 1);
         CHECK_EQ(rec_count(blocked[i].rec, OH_EVENT_LOST), 0);
     }
-    for (int i = 0; i < TALKERS; i++) CHECK_EQ(peer_stats(&talker[i]).media_dropped, 0);
+    for (int i = 0; i < TALKERS; i++) CHECK_EQ(peer_stats(&talker[i]).audio_frames_dropped, 0);
 
     test_step(20, "the end");
     for (int i = 0; i < BLOCKED; i++) peer_close(&blocked[i]);

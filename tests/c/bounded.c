@@ -83,7 +83,7 @@ static void leaves(peer *p)
     int32_t state;
     double end = now_ms() + ms(20000);
     do {
-        CHECK_OK(oh_call_state(p->call, &state));
+        CHECK_OK(oh_call_get_state(p->call, &state));
         CHECK_THAT(now_ms() < end, "%s does not get to the end of what the server said", p->user);
         nap(2);
     } while (state != OH_STATE_LEFT);
@@ -101,7 +101,7 @@ static void flood(const char *what, int count, int bytes)
     long before = anonymous_kb();
     sample_begin();
     ctl("flood", "{\"user_id\":\"%s\",\"what\":\"%s\",\"count\":%d,\"bytes\":%d}", what, what, count, bytes);
-    uint64_t waiting = peer_stats(&victim).event_bytes;
+    uint64_t waiting = peer_stats(&victim).queued_event_bytes;
     CHECK_THAT(waiting <= (4 << 20) + (16 << 20) + 1000000, "%llu bytes wait", (unsigned long long)waiting);
     /* It has heard all before when it hears this. */
     ctl("call_ended", "{\"user_id\":\"%s\"}", what);
@@ -113,7 +113,7 @@ static void flood(const char *what, int count, int bytes)
     beside_check(what);
     gate(1);
     EXPECT(victim.rec, OH_EVENT_ENDED, NULL, ms(5000));
-    CHECK_EQ(peer_stats(&victim).event_bytes, 0);
+    CHECK_EQ(peer_stats(&victim).queued_event_bytes, 0);
     CHECK_THAT(rec_count(victim.rec, OH_EVENT_LOST) > 0 || !strcmp(what, "joins"), "nobody says what was lost");
     peer_close(&victim);
 }
@@ -121,12 +121,12 @@ static void flood(const char *what, int count, int bytes)
 static void all_together(void)
 {
     peer victim = { 0 }, late = { 0 };
-    oh_limits limits = OH_LIMITS_INIT;
-    oh_call_options what = OH_CALL_OPTIONS_INIT;
+    oh_limits limits = OH_INIT(oh_limits);
+    oh_call_options what = OH_INIT(oh_call_options);
     oh_call call = { 7 };
 
     test_step(30, "all calls together");
-    limits.queue_bytes = 1 << 20;
+    limits.max_queued_bytes = 1 << 20;
     CHECK_OK(oh_limits_set(&limits));
     gate(0);
     atomic_store(&inside, 0);
@@ -135,28 +135,28 @@ static void all_together(void)
     beside_mark();
     ctl("flood", "{\"user_id\":\"victim\",\"what\":\"updates\",\"count\":60,\"bytes\":50000}");
     double end = now_ms() + ms(10000);
-    while (peer_stats(&victim).events_lost < 10) CHECK(now_ms() < end), nap(1);
-    CHECK(peer_stats(&victim).event_bytes <= 1 << 20);
+    while (peer_stats(&victim).events_dropped < 10) CHECK(now_ms() < end), nap(1);
+    CHECK(peer_stats(&victim).queued_event_bytes <= 1 << 20);
     late.client = client_for("late");
-    what.id = "together";
+    what.call_id = "together";
     CHECK_OH(oh_call_join(late.client, &what, &call), OH_ERR_LIMIT);
     CHECK_EQ(call.id, 7);
     beside_check("a process that is full");
     gate(1);
     end = now_ms() + ms(10000);
-    while (peer_stats(&victim).event_bytes > 0) CHECK(now_ms() < end), nap(1);
+    while (peer_stats(&victim).queued_event_bytes > 0) CHECK(now_ms() < end), nap(1);
     CHECK_OK(oh_call_join(late.client, &what, &call));
     oh_client_free(late.client);
     peer_close(&victim);
     CHECK_OK(oh_limits_set(NULL));
 
     test_step(5, "limits that are none");
-    limits.queue_bytes = 1;
+    limits.max_queued_bytes = 1;
     CHECK_OH(oh_limits_set(&limits), OH_ERR_ARGUMENT);
-    limits.queue_bytes = 0;
-    limits.callback_threads = 7;
+    limits.max_queued_bytes = 0;
+    limits.max_callback_threads = 7;
     CHECK_OH(oh_limits_set(&limits), OH_ERR_ARGUMENT);
-    limits.callback_threads = 0;
+    limits.max_callback_threads = 0;
     limits.size = 1;
     CHECK_OH(oh_limits_set(&limits), OH_ERR_ABI);
 }
@@ -166,11 +166,11 @@ static void all_blocked(void)
 {
     enum { BLOCKED = 14 };
     static peer p[BLOCKED];
-    oh_limits limits = OH_LIMITS_INIT;
+    oh_limits limits = OH_INIT(oh_limits);
     char user[32];
 
     test_step(30, "more blocked callbacks than threads");
-    limits.callback_threads = 8;
+    limits.max_callback_threads = 8;
     CHECK_OK(oh_limits_set(&limits));
     gate(0);
     atomic_store(&inside, 0);
@@ -180,7 +180,7 @@ static void all_blocked(void)
     }
     wait_inside(8);
     beside_mark();
-    CHECK_OK(oh_call_wait(p[BLOCKED - 1].call, OH_STATE_JOINED, ms(10000)));
+    CHECK_OK(oh_call_wait_state(p[BLOCKED - 1].call, OH_STATE_JOINED, ms(10000)));
     beside_check("all threads are blocked");
     int most = 8 + 4 + 2;
     CHECK_THAT(atomic_load(&inside) <= most, "%d callbacks run on %d threads", atomic_load(&inside), most);

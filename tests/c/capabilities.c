@@ -1,7 +1,7 @@
 /*
  * capabilities.c - what the first protocol has, and what only the other one has.
  *
- * Expected: oh_call_capabilities tells the same at any time of the call; every function of the other protocol gives
+ * Expected: oh_call_get_capabilities tells the same at any time of the call; every function of the other protocol gives
  * OH_ERR_UNSUPPORTED with words that name what is missing and the protocol, before, during and after the call, and
  * harms nobody; what is no protocol is refused, and so is no_auto_subscribe.
  */
@@ -19,8 +19,8 @@ enum {
 static void unsupported(int line, oh_result result, const char *what)
 {
     char why[512];
-    oh_last_error(why, sizeof why);
-    if (result != OH_ERR_UNSUPPORTED) test_fail(__FILE__, line, "%s is %s: %s", what, oh_result_name(result), why);
+    oh_get_last_error(why, sizeof why);
+    if (result != OH_ERR_UNSUPPORTED) test_fail(__FILE__, line, "%s is %s: %s", what, oh_result_get_name(result), why);
     if (!strstr(why, what)) test_fail(__FILE__, line, "'%s' does not name %s", why, what);
     if (!strstr(why, "Stream")) test_fail(__FILE__, line, "'%s' does not name the protocol", why);
 }
@@ -30,17 +30,17 @@ static void unsupported(int line, oh_result result, const char *what)
 static void capabilities(oh_call call)
 {
     uint64_t can = 0;
-    CHECK_OK(oh_call_capabilities(call, &can));
+    CHECK_OK(oh_call_get_capabilities(call, &can));
     CHECK_EQ(can & HAS, HAS);
     CHECK_EQ(can & LACKS, 0);
-    CHECK_OH(oh_call_capabilities(call, NULL), OH_ERR_ARGUMENT);
+    CHECK_OH(oh_call_get_capabilities(call, NULL), OH_ERR_ARGUMENT);
 }
 
 static void everything_of_the_other(oh_call call, oh_subscriber subscriber)
 {
-    oh_data_options to = OH_DATA_OPTIONS_INIT;
-    oh_rpc_options rpc = OH_RPC_OPTIONS_INIT;
-    oh_remote_track_options track = OH_REMOTE_TRACK_OPTIONS_INIT;
+    oh_data_options to = OH_INIT(oh_data_options);
+    oh_rpc_options rpc = OH_INIT(oh_rpc_options);
+    oh_remote_track_options track = OH_INIT(oh_remote_track_options);
     const char *both[] = { "a", "b" };
     uint64_t id = 77;
     to.topic = "topic";
@@ -50,8 +50,8 @@ static void everything_of_the_other(oh_call call, oh_subscriber subscriber)
     UNSUPPORTED(oh_call_send_data(call, NULL, NULL, 0), "oh_call_send_data");
     UNSUPPORTED(oh_call_send_data(call, &to, "bytes", 5), "oh_call_send_data");
     UNSUPPORTED(oh_call_send_text(call, &to, "text"), "oh_call_send_text");
-    UNSUPPORTED(oh_call_rpc(call, &rpc, &id), "rpc");
-    UNSUPPORTED(oh_call_rpc_answer(call, "id", "payload", 0, NULL), "rpc");
+    UNSUPPORTED(oh_call_perform_rpc(call, &rpc, &id), "rpc");
+    UNSUPPORTED(oh_call_answer_rpc(call, "id", "payload", 0, NULL), "rpc");
     UNSUPPORTED(oh_call_set_attributes(call, "name", "metadata", "{\"k\":\"v\"}"), "attributes");
     UNSUPPORTED(oh_call_set_attributes(call, NULL, NULL, NULL), "attributes");
     UNSUPPORTED(oh_subscriber_set_track(subscriber, "track", NULL), "subscribe");
@@ -61,10 +61,10 @@ static void everything_of_the_other(oh_call call, oh_subscriber subscriber)
 
 int main(void)
 {
-    static const int32_t none[] = { -1, 2, 77, INT32_MAX, INT32_MIN };
+    static const int32_t none[] = { -1, 3, 77, INT32_MAX, INT32_MIN };
     peer p = { 0 }, other = { 0 };
-    oh_client_options where = OH_CLIENT_OPTIONS_INIT;
-    oh_call_options what = OH_CALL_OPTIONS_INIT;
+    oh_client_options where = OH_INIT(oh_client_options);
+    oh_call_options what = OH_INIT(oh_call_options);
     oh_client client = { 77 };
     oh_call call = { 77 };
     oh_subscriber subscriber;
@@ -77,32 +77,32 @@ int main(void)
     for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
         where.protocol = none[i];
         CHECK_OH(oh_client_new(&where, &client), OH_ERR_ARGUMENT);
-        oh_last_error(why, sizeof why);
+        oh_get_last_error(why, sizeof why);
         CHECK_THAT(strstr(why, "protocol"), "the refusal says '%s'", why);
     }
     CHECK_EQ(client.id, 77);
 
     test_step(20, "before the join, during the call, after its end");
     peer_open(&p, "can", "capabilities", NULL);
-    CHECK_OK(oh_call_subscriber(p.call, &subscriber));
+    CHECK_OK(oh_call_get_subscriber(p.call, &subscriber));
     capabilities(p.call);
     everything_of_the_other(p.call, subscriber);
-    CHECK_OK(oh_call_wait(p.call, OH_STATE_JOINED, ms(5000)));
+    CHECK_OK(oh_call_wait_state(p.call, OH_STATE_JOINED, ms(5000)));
     capabilities(p.call);
     for (int i = 0; i < 3; i++) everything_of_the_other(p.call, subscriber);
     peer_join(&other, "other", "capabilities", NULL);
     peer_talk(&other, 440);
     CHECK_THAT(rec_wait_tone(p.rec, "other", 440, ms(10000)), "the call has suffered");
-    CHECK_OK(oh_call_send_custom(p.call, "{}"));
+    CHECK_OK(oh_call_send_custom_event(p.call, "{}"));
     CHECK_EQ(rec_count(p.rec, OH_EVENT_ERROR), 0);
-    CHECK_EQ(rec_count(p.rec, OH_EVENT_ROOM) + rec_count(p.rec, OH_EVENT_SUBSCRIBABLE), 0);
+    CHECK_EQ(rec_count(p.rec, OH_EVENT_ROOM) + rec_count(p.rec, OH_EVENT_SUBSCRIPTION_PERMISSION), 0);
     CHECK_OK(oh_call_leave(p.call, NULL));
     EXPECT(p.rec, OH_EVENT_ENDED, NULL, ms(3000));
     capabilities(p.call);
     everything_of_the_other(p.call, subscriber);
 
     test_step(10, "no_auto_subscribe");
-    what.id = "capabilities";
+    what.call_id = "capabilities";
     what.no_auto_subscribe = 1;
     UNSUPPORTED(oh_call_join(p.client, &what, &call), "no_auto_subscribe");
     CHECK_EQ(call.id, 77);

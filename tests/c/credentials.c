@@ -37,18 +37,17 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int leaked, replaced;
 static char leak[256];
 
-static void on_log(void *user, int32_t level, const char *text)
+static void on_log(void *user, const oh_log_record *record)
 {
-    (void)user, (void)level;
-    pthread_mutex_lock(&lock);
-    replaced += strstr(text, "<secret>") != NULL;
-    if (strstr(text, "5ecret") && leaked++ == 0) snprintf(leak, sizeof leak, "%s", text);
+    (void)user,    pthread_mutex_lock(&lock);
+    replaced += strstr(record->text, "<secret>") != NULL;
+    if (strstr(record->text, "5ecret") && leaked++ == 0) snprintf(leak, sizeof leak, "%s", record->text);
     pthread_mutex_unlock(&lock);
 }
 
 static oh_result make(const char *url, const char *token, int32_t protocol, uint32_t others, oh_client *client)
 {
-    oh_client_options where = OH_CLIENT_OPTIONS_INIT;
+    oh_client_options where = OH_INIT(oh_client_options);
     where.url = url;
     where.api_key = " key\n";
     where.user_id = "u";
@@ -63,16 +62,16 @@ static oh_result make(const char *url, const char *token, int32_t protocol, uint
 static oh_result joined(const char *url, const char *token, uint32_t others, char *why, size_t size)
 {
     peer p = { 0 };
-    oh_call_options what = OH_CALL_OPTIONS_INIT;
+    oh_call_options what = OH_INIT(oh_call_options);
     CHECK_OK(make(url, token, 0, others, &p.client));
     p.rec = rec_new();
-    what.id = "credentials";
-    what.join_retries = 0;
+    what.call_id = "credentials";
+    what.join_retries = OH_ZERO;
     what.handlers = rec_handlers(p.rec);
     CHECK_OK(oh_call_join(p.client, &what, &p.call));
-    oh_result r = oh_call_wait(p.call, OH_STATE_JOINED, ms(5000));
+    oh_result r = oh_call_wait_state(p.call, OH_STATE_JOINED, ms(5000));
     why[0] = 0;
-    if (r != OH_OK) oh_last_error(why, size);
+    if (r != OH_OK) oh_get_last_error(why, size);
     peer_close(&p);
     return r;
 }
@@ -95,7 +94,7 @@ int main(void)
     static const char *const bad[] = { "a b", TOKEN "\n" TOKEN, " \n" };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         CHECK_OH(make(url, bad[i], 0, 0, &client), OH_ERR_ARGUMENT);
-        CHECK(oh_last_error(why, sizeof why) > 0 && strstr(why, "token") && !strstr(why, "5ecret"));
+        CHECK(oh_get_last_error(why, sizeof why) > 0 && strstr(why, "token") && !strstr(why, "5ecret"));
     }
 
     test_step(10, "ids");
@@ -104,22 +103,22 @@ int main(void)
         { ".", NULL }, { "..", NULL }, { ".\t.", NULL }, { "a\nb", NULL }, { "ok", ".." }, { "ok", "." }, { "ok", "a\rb" },
     };
     for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
-        oh_call_options what = OH_CALL_OPTIONS_INIT;
-        what.id = ids[i][0];
+        oh_call_options what = OH_INIT(oh_call_options);
+        what.call_id = ids[i][0];
         what.call_type = ids[i][1];
         CHECK_OH(oh_call_join(client, &what, &call), OH_ERR_ARGUMENT);
-        CHECK(oh_last_error(why, sizeof why) > 0 && strstr(why, ids[i][1] ? "call_type" : "id"));
+        CHECK(oh_get_last_error(why, sizeof why) > 0 && strstr(why, ids[i][1] ? "call_type" : "id"));
     }
     oh_client_free(client);
 
     test_step(10, "the protocol of a URL");
     uint64_t capabilities = 0;
     CHECK_OK(make("ws://127.0.0.1:1", TOKEN, 0, 0, &client));
-    oh_call_options what = OH_CALL_OPTIONS_INIT;
-    what.id = "x";
-    what.join_retries = 0;
+    oh_call_options what = OH_INIT(oh_call_options);
+    what.call_id = "x";
+    what.join_retries = OH_ZERO;
     CHECK_OK(oh_call_join(client, &what, &call));
-    CHECK_OK(oh_call_capabilities(call, &capabilities));
+    CHECK_OK(oh_call_get_capabilities(call, &capabilities));
     CHECK_THAT(capabilities & OH_CAP_DATA, "not LiveKit's capabilities: %llx", (unsigned long long)capabilities);
     oh_call_free(call);
     oh_client_free(client);

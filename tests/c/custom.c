@@ -15,12 +15,12 @@
 
 static oh_client hearing_client(const char *user)
 {
-    oh_client_options where = OH_CLIENT_OPTIONS_INIT;
+    oh_client_options where = OH_INIT(oh_client_options);
     oh_client client;
     where.url = sfu_url();
     where.user_id = user;
     where.token = "development";
-    where.events = 1;
+    where.receive_custom_events = 1;
     CHECK_OK(oh_client_new(&where, &client));
     return client;
 }
@@ -28,14 +28,14 @@ static oh_client hearing_client(const char *user)
 /* Joins with a client of its own or, for a second call, with that of another peer. */
 static void hearing_join(peer *p, const char *user, const char *call_id, oh_client client)
 {
-    oh_call_options what = OH_CALL_OPTIONS_INIT;
+    oh_call_options what = OH_INIT(oh_call_options);
     p->rec = rec_new();
     snprintf(p->user, sizeof p->user, "%s", user);
     p->client = client;
-    what.id = call_id;
+    what.call_id = call_id;
     what.handlers = rec_handlers(p->rec);
     CHECK_OK(oh_call_join(client, &what, &p->call));
-    CHECK_OK(oh_call_wait(p->call, OH_STATE_JOINED, ms(10000)));
+    CHECK_OK(oh_call_wait_state(p->call, OH_STATE_JOINED, ms(10000)));
 }
 
 /* The server of the application tells a call's watchers, once `sockets` of them listen. */
@@ -67,7 +67,7 @@ int main(void)
     hearing_join(&second, "ann", "two", ann.client);
     hearing_join(&bob, "bob", "two", hearing_client("bob"));
     peer_join(&deaf, "deaf", "one", NULL);
-    CHECK_STR(oh_event_kind_name(OH_EVENT_CUSTOM), "custom");
+    CHECK_STR(oh_event_kind_get_name(OH_EVENT_CUSTOM), "custom");
 
     test_step(20, "each call hears its own events");
     tell("one", "{\"n\":1}", 1);
@@ -89,7 +89,7 @@ int main(void)
     size_t mark = rec_mark(ann.rec);
     for (int i = 0; i < 20; i++) {
         snprintf(text, sizeof text, "{\"i\":%d}", i);
-        CHECK_OK(oh_call_send_custom(deaf.call, text));
+        CHECK_OK(oh_call_send_custom_event(deaf.call, text));
         memset(text, 'x', sizeof text - 1); /* it was copied */
     }
     for (int i = 0; i < 20; i++) {
@@ -99,7 +99,7 @@ int main(void)
         CHECK_STR(e.text, text);
         mark = (size_t)at + 1;
     }
-    CHECK_OK(oh_call_send_custom(bob.call, " { \"mine\" : true } "));
+    CHECK_OK(oh_call_send_custom_event(bob.call, " { \"mine\" : true } "));
     EXPECT(bob.rec, OH_EVENT_CUSTOM, "bob", ms(5000)); /* one's own come back */
     CHECK_EQ(customs(&deaf), 0);
 
@@ -107,13 +107,13 @@ int main(void)
     memset(big, 'x', sizeof big);
     memcpy(big, "{\"x\":\"", 6);
     memcpy(big + sizeof big - 3, "\"}", 3);
-    CHECK_OH(oh_call_send_custom(ann.call, NULL), OH_ERR_ARGUMENT);
-    CHECK_OH(oh_call_send_custom(ann.call, ""), OH_ERR_ARGUMENT);
-    CHECK_OH(oh_call_send_custom(ann.call, "{\"x\":"), OH_ERR_ARGUMENT);
-    CHECK_OH(oh_call_send_custom(ann.call, "[1]"), OH_ERR_ARGUMENT);
-    CHECK_OH(oh_call_send_custom(ann.call, "{} , \"video\":1"), OH_ERR_ARGUMENT);
-    CHECK_OH(oh_call_send_custom(ann.call, big), OH_ERR_ARGUMENT);
-    CHECK_OH(oh_call_send_custom((oh_call){ 0 }, "{}"), OH_ERR_HANDLE);
+    CHECK_OH(oh_call_send_custom_event(ann.call, NULL), OH_ERR_ARGUMENT);
+    CHECK_OH(oh_call_send_custom_event(ann.call, ""), OH_ERR_ARGUMENT);
+    CHECK_OH(oh_call_send_custom_event(ann.call, "{\"x\":"), OH_ERR_ARGUMENT);
+    CHECK_OH(oh_call_send_custom_event(ann.call, "[1]"), OH_ERR_ARGUMENT);
+    CHECK_OH(oh_call_send_custom_event(ann.call, "{} , \"video\":1"), OH_ERR_ARGUMENT);
+    CHECK_OH(oh_call_send_custom_event(ann.call, big), OH_ERR_ARGUMENT);
+    CHECK_OH(oh_call_send_custom_event((oh_call){ 0 }, "{}"), OH_ERR_HANDLE);
 
     test_step(60, "the coordinator's sockets die; the calls do not notice");
     peer_talk(&ann, 440);
@@ -123,7 +123,7 @@ int main(void)
     ctl("refuse_connect", "{\"http_status\":503,\"message\":\"later\"}");
     ctl("drop_coordinator", "{\"hard\":true}");
     CHECK(rec_wait_audio(deaf.rec, "ann", 50, ms(10000)));
-    CHECK_OK(oh_call_send_custom(ann.call, "{\"lost\":1}")); /* sending needs no socket */
+    CHECK_OK(oh_call_send_custom_event(ann.call, "{\"lost\":1}")); /* sending needs no socket */
     ctl("reset", "{}");
     size_t before = customs(&ann), before_bob = customs(&bob);
     tell("one", "{\"again\":1}", 1);
@@ -158,7 +158,7 @@ int main(void)
 
     test_step(20, "what cannot be sent in time comes as an error");
     ctl("slow", "{\"ms\":%u}", 5600);
-    CHECK_OK(oh_call_send_custom(bob.call, "{}"));
+    CHECK_OK(oh_call_send_custom_event(bob.call, "{}"));
     e = EXPECT(bob.rec, OH_EVENT_ERROR, NULL, 6000 + ms(2000));
     CHECK_EQ(e.error, OH_ERR_TIMEOUT);
     ctl("reset", "{}");
@@ -177,8 +177,8 @@ int main(void)
     ctl("drop_coordinator", "{}");
     CHECK_OK(oh_call_leave(second.call, NULL));
     EXPECT(second.rec, OH_EVENT_ENDED, NULL, ms(3000));
-    CHECK_OH(oh_call_send_custom(second.call, "{}"), OH_ERR_STATE);
-    CHECK_OK(oh_call_wait(second.call, OH_STATE_LEFT, ms(3000)));
+    CHECK_OH(oh_call_send_custom_event(second.call, "{}"), OH_ERR_STATE);
+    CHECK_OK(oh_call_wait_state(second.call, OH_STATE_LEFT, ms(3000)));
     oh_call_free(second.call);
     rec_call_freed(second.rec);
     rec_free(second.rec);

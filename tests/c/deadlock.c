@@ -14,7 +14,7 @@
 enum op { FREE, CLIENT_FREE, CLOSE, CLOSE_FREE, WAIT_LEFT, OPS };
 
 static const char *names[OPS] = { "oh_call_free", "oh_client_free", "oh_subscriber_close", "oh_subscriber_free",
-                                  "oh_call_wait(LEFT)" };
+                                  "oh_call_wait_state(LEFT)" };
 
 typedef struct side {
     oh_client client;
@@ -35,7 +35,7 @@ static void act(side *s)
     case CLIENT_FREE: oh_client_free(o->client); break;
     case CLOSE: s->result = oh_subscriber_close(o->subscriber); break;
     case CLOSE_FREE: oh_subscriber_free(o->subscriber); break;
-    case WAIT_LEFT: s->result = oh_call_wait(o->call, OH_STATE_LEFT, OH_FOREVER); break;
+    case WAIT_LEFT: s->result = oh_call_wait_state(o->call, OH_STATE_LEFT, OH_FOREVER); break;
     default: FAIL("no such operation");
     }
 }
@@ -64,14 +64,16 @@ static void destroyed(void *data)
 
 static void open_side(side *s, const char *user, const char *room)
 {
-    oh_call_options what = OH_CALL_OPTIONS_INIT;
+    oh_call_options what = OH_INIT(oh_call_options);
     s->client = client_for(user);
-    what.id = room;
-    what.handlers.on_event = on_event;
-    what.handlers.destroy = destroyed;
-    what.handlers.user_data = s;
+    what.call_id = room;
+    oh_call_handlers handlers = OH_INIT(oh_call_handlers);
+    handlers.on_event = on_event;
+    handlers.destroy = destroyed;
+    handlers.user_data = s;
+    what.handlers = &handlers;
     CHECK_OK(oh_call_join(s->client, &what, &s->call));
-    CHECK_OK(oh_call_subscriber(s->call, &s->subscriber));
+    CHECK_OK(oh_call_get_subscriber(s->call, &s->subscriber));
 }
 
 static int can_tell(enum op op)
@@ -98,10 +100,10 @@ static void pair(enum op first, enum op second)
     while (!atomic_load(&a->done) || !atomic_load(&b->done)) nap(1);
     if (can_tell(first) && can_tell(second))
         CHECK_THAT(a->result == OH_ERR_WOULD_DEADLOCK || b->result == OH_ERR_WOULD_DEADLOCK, "nobody is told: %s, %s",
-                   oh_result_name(a->result), oh_result_name(b->result));
+                   oh_result_get_name(a->result), oh_result_get_name(b->result));
     for (int i = 0; i < 2; i++) {
         oh_result r = all[first * OPS + second][i].result;
-        CHECK_THAT(r == OH_OK || r == OH_ERR_WOULD_DEADLOCK || r == OH_ERR_HANDLE, "unexpected: %s", oh_result_name(r));
+        CHECK_THAT(r == OH_OK || r == OH_ERR_WOULD_DEADLOCK || r == OH_ERR_HANDLE, "unexpected: %s", oh_result_get_name(r));
     }
     oh_call_free(a->call);
     oh_call_free(b->call);
@@ -116,9 +118,9 @@ static void pair(enum op first, enum op second)
 static side logged;
 static atomic_int log_in, log_done, log_destroyed;
 
-static void on_log(void *data, int32_t level, const char *text)
+static void on_log(void *data, const oh_log_record *record)
 {
-    (void)data, (void)level, (void)text;
+    (void)data, (void)record->level, (void)record->text;
     if (atomic_exchange(&log_in, 1)) return;
     while (!atomic_load(&logged.in)) nap(1);
     oh_call_free(logged.call);
@@ -144,14 +146,16 @@ static void set_log(void *data, oh_call call, const oh_event *event)
 
 static void with_the_log(void)
 {
-    oh_call_options what = OH_CALL_OPTIONS_INIT;
+    oh_call_options what = OH_INIT(oh_call_options);
     test_step(15, "oh_log_set and oh_call_free");
     CHECK_OK(oh_log_set(OH_LOG_DEBUG, on_log, NULL, log_destroy));
     logged.client = client_for("logged");
-    what.id = "deadlock-log";
-    what.handlers.on_event = set_log;
-    what.handlers.destroy = destroyed;
-    what.handlers.user_data = &logged;
+    what.call_id = "deadlock-log";
+    oh_call_handlers handlers = OH_INIT(oh_call_handlers);
+    handlers.on_event = set_log;
+    handlers.destroy = destroyed;
+    handlers.user_data = &logged;
+    what.handlers = &handlers;
     CHECK_OK(oh_call_join(logged.client, &what, &logged.call));
     while (!atomic_load(&logged.done) || !atomic_load(&log_done)) nap(1);
     oh_client_free(logged.client);

@@ -51,7 +51,7 @@ static void make_copy(void)
     Dl_info info;
     char buffer[1 << 16];
     ssize_t n;
-    CHECK(dladdr((void *)(uintptr_t)oh_version, &info) && info.dli_fname);
+    CHECK(dladdr((void *)(uintptr_t)oh_get_version, &info) && info.dli_fname);
     int from = open(info.dli_fname, O_RDONLY | O_CLOEXEC), to = mkstemp(copy);
     CHECK_THAT(from >= 0 && to >= 0, "%s cannot be copied", info.dli_fname);
     while ((n = read(from, buffer, sizeof buffer)) > 0) CHECK_EQ(write(to, buffer, (size_t)n), n);
@@ -86,28 +86,28 @@ static void load(api *a)
     *(void **)&a->client_new = symbol(a, "oh_client_new");
     *(void **)&a->client_free = symbol(a, "oh_client_free");
     *(void **)&a->join = symbol(a, "oh_call_join");
-    *(void **)&a->wait = symbol(a, "oh_call_wait");
+    *(void **)&a->wait = symbol(a, "oh_call_wait_state");
     *(void **)&a->publish = symbol(a, "oh_call_publish_audio");
     *(void **)&a->write = symbol(a, "oh_track_write_s16");
     *(void **)&a->leave = symbol(a, "oh_call_leave");
     *(void **)&a->shutdown = symbol(a, "oh_shutdown_wait");
     *(void **)&a->log_set = symbol(a, "oh_log_set");
-    *(void **)&a->abi = symbol(a, "oh_abi_version");
-    *(void **)&a->last_error = symbol(a, "oh_last_error");
+    *(void **)&a->abi = symbol(a, "oh_get_abi_version");
+    *(void **)&a->last_error = symbol(a, "oh_get_last_error");
     CHECK((void *)(uintptr_t)a->client_new != (void *)(uintptr_t)oh_client_new); /* it is another one */
 }
 
-static void on_log(void *user, int32_t level, const char *text)
+static void on_log(void *user, const oh_log_record *record)
 {
-    (void)user, (void)level, (void)text;
+    (void)user, (void)record->level, (void)record->text;
 }
 
 /* Joins, publishes, leaves, ends everything. */
 static void *use(void *arg)
 {
     api *a = arg;
-    oh_client_options where = OH_CLIENT_OPTIONS_INIT;
-    oh_call_options what = OH_CALL_OPTIONS_INIT;
+    oh_client_options where = OH_INIT(oh_client_options);
+    oh_call_options what = OH_INIT(oh_call_options);
     oh_client client;
     oh_call call;
     oh_track track;
@@ -123,13 +123,13 @@ static void *use(void *arg)
     where.user_id = "loaded";
     where.token = "development";
     CHECK_EQ(a->client_new(&where, &client), OH_OK);
-    what.id = "dlclose";
+    what.call_id = "dlclose";
     what.handlers = rec_handlers(r);
     CHECK_EQ(a->join(client, &what, &call), OH_OK);
     CHECK_EQ(a->wait(call, OH_STATE_JOINED, ms(10000)), OH_OK);
     CHECK_EQ(a->publish(call, NULL, &track), OH_OK);
     CHECK_EQ(a->write(track, pcm, 960), OH_OK);
-    EXPECT(r, OH_EVENT_LOCAL_PUBLISHED, NULL, ms(10000));
+    EXPECT(r, OH_EVENT_LOCAL_TRACK_PUBLISHED, NULL, ms(10000));
     CHECK_EQ(a->leave(call, "unloaded"), OH_OK);
     EXPECT(r, OH_EVENT_ENDED, NULL, ms(5000));
     a->client_free(client);

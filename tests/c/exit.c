@@ -18,7 +18,7 @@ enum { CODE = 7, ROUNDS = 50 };
 
 static const char *const ways[] = { "return", "exit", "callback", "quick", "joining" };
 
-static void leave_from_callback(recorder *r, oh_call call, const oh_audio *audio)
+static void leave_from_callback(recorder *r, oh_call call, const oh_audio_frame *audio)
 {
     (void)r, (void)call, (void)audio;
     exit(CODE);
@@ -36,7 +36,7 @@ static int live(const char *how)
     peer_open(&a, first, call, NULL);
     if (!strcmp(how, "joining")) exit(CODE);
     peer_join(&b, second, call, NULL);
-    CHECK_OK(oh_call_wait(a.call, OH_STATE_JOINED, ms(10000)));
+    CHECK_OK(oh_call_wait_state(a.call, OH_STATE_JOINED, ms(10000)));
     peer_talk(&a, 500);
     CHECK(rec_wait_audio(b.rec, first, 3, ms(10000)));
     if (!strcmp(how, "exit")) exit(CODE);

@@ -37,10 +37,10 @@ static int32_t attempt(const peer *p, int number)
 {
     static int16_t pcm[960];
     static float pcm_f32[960];
-    oh_client_options where = OH_CLIENT_OPTIONS_INIT;
-    oh_call_options what = OH_CALL_OPTIONS_INIT;
-    oh_rpc_options rpc = OH_RPC_OPTIONS_INIT;
-    oh_access_token_options token = OH_ACCESS_TOKEN_OPTIONS_INIT;
+    oh_client_options where = OH_INIT(oh_client_options);
+    oh_call_options what = OH_INIT(oh_call_options);
+    oh_rpc_options rpc = OH_INIT(oh_rpc_options);
+    oh_access_token_options token = OH_INIT(oh_access_token_options);
     oh_client client = { 7 };
     oh_call call = { 7 };
     oh_track track;
@@ -56,20 +56,20 @@ static int32_t attempt(const peer *p, int number)
 
     where.url = "http://127.0.0.1:1";
     where.user_id = "child";
-    what.id = "x";
+    what.call_id = "x";
     rpc.to = rpc.method = "x";
     token.api_key = token.api_secret = token.user_id = token.call_id = "x";
     switch (number) {
     case 0: return client.id == 7 ? oh_client_new(&where, &client) : OH_OK;
     case 1: return call.id == 7 ? oh_call_join(p->client, &what, &call) : OH_OK;
-    case 2: return oh_call_wait(p->call, OH_STATE_LEFT, OH_FOREVER);
-    case 3: return oh_call_state(p->call, &n);
+    case 2: return oh_call_wait_state(p->call, OH_STATE_LEFT, OH_FOREVER);
+    case 3: return oh_call_get_state(p->call, &n);
     case 4: return oh_call_provide_token(p->call, "x");
     case 5: return oh_call_leave(p->call, NULL);
-    case 6: return oh_call_next_event(p->call, OH_FOREVER, &event);
-    case 7: return oh_call_wake_fd(p->call, &n);
-    case 8: return oh_call_publisher(p->call, &pub);
-    case 9: return oh_call_subscriber(p->call, &sub);
+    case 6: return oh_call_wait_event(p->call, OH_FOREVER, &event);
+    case 7: return oh_call_get_wake_fd(p->call, &n);
+    case 8: return oh_call_get_publisher(p->call, &pub);
+    case 9: return oh_call_get_subscriber(p->call, &sub);
     case 10: return oh_publisher_close((oh_publisher){ 1 });
     case 11: return oh_subscriber_close((oh_subscriber){ 1 });
     case 12: return oh_call_get_stats(p->call, &stats);
@@ -77,25 +77,25 @@ static int32_t attempt(const peer *p, int number)
     case 14: return oh_track_write_s16(p->mic, pcm, 960);
     case 15: return oh_track_write_f32(p->mic, pcm_f32, 960);
     case 16: return oh_track_write_opus(p->mic, (const uint8_t *)"\xf8\xff\xfe", 3);
-    case 17: return oh_track_wait(p->mic, 960, OH_FOREVER);
-    case 18: return oh_track_buffered_ms(p->mic, &u);
+    case 17: return oh_track_wait_writable(p->mic, 960, OH_FOREVER);
+    case 18: return oh_track_get_buffered_ms(p->mic, &u);
     case 19: return oh_track_set_muted(p->mic, 1);
     case 20: return oh_log_set(OH_LOG_OFF, NULL, NULL, NULL);
     case 21: return oh_shutdown_wait(OH_FOREVER);
-    case 22: return oh_network_changed(OH_NETWORK_ONLINE);
-    case 23: return oh_call_send_custom(p->call, "{}");
+    case 22: return oh_network_report(OH_NETWORK_ONLINE);
+    case 23: return oh_call_send_custom_event(p->call, "{}");
     case 24: return oh_call_send_data(p->call, NULL, "x", 1);
     case 25: return oh_call_send_text(p->call, NULL, "x");
-    case 26: return oh_call_rpc(p->call, &rpc, &id);
-    case 27: return oh_call_rpc_answer(p->call, "x", "x", 0, NULL);
-    case 28: return oh_call_capabilities(p->call, &id);
+    case 26: return oh_call_perform_rpc(p->call, &rpc, &id);
+    case 27: return oh_call_answer_rpc(p->call, "x", "x", 0, NULL);
+    case 28: return oh_call_get_capabilities(p->call, &id);
     case 29: return oh_call_set_attributes(p->call, "x", NULL, NULL);
     case 30: return oh_subscriber_set_track((oh_subscriber){ 1 }, "x", NULL);
-    case 31: return oh_access_token(&token, text, sizeof text);
-    case 32: return oh_track_drain(p->mic, OH_FOREVER);
+    case 31: return oh_access_token_create(&token, text, sizeof text, NULL);
+    case 32: return oh_track_wait_drained(p->mic, OH_FOREVER);
     case 33: return oh_track_clear(p->mic, NULL, NULL);
     case 34: return oh_limits_set(NULL);
-    case 35: return oh_call_trace(p->call, text, sizeof text, &needed);
+    case 35: return oh_call_get_trace(p->call, text, sizeof text, &needed);
     default: return OH_OK;
     }
 }
@@ -115,7 +115,7 @@ static void child(const peer *p, int tell, int only)
     alarm(20);
     for (int i = only == ALL ? 0 : only; i < FUNCTIONS; i++) {
         int32_t result = attempt(p, i);
-        size_t length = oh_last_error(text, sizeof text);
+        size_t length = oh_get_last_error(text, sizeof text);
         if (result != OH_ERR_FORKED || length != strlen(text) || !strstr(text, "was forked")) line = 1000 + i;
         if (line || only != ALL) goto out;
     }
@@ -123,10 +123,10 @@ static void child(const peer *p, int tell, int only)
     oh_event_free(NULL);
     oh_call_free(p->call);
     oh_client_free(p->client);
-    CHILD_CHECK(!strcmp(oh_result_name(OH_ERR_FORKED), "OH_ERR_FORKED"));
-    CHILD_CHECK(oh_result_message(OH_ERR_FORKED)[0]);
-    CHILD_CHECK(oh_abi_version() == OH_ABI_VERSION && oh_version());
-    CHILD_CHECK(oh_last_error(NULL, 0) > 10 && oh_last_error(text, 9) > 10 && !strcmp(text, "this pro"));
+    CHILD_CHECK(!strcmp(oh_result_get_name(OH_ERR_FORKED), "OH_ERR_FORKED"));
+    CHILD_CHECK(oh_result_get_message(OH_ERR_FORKED)[0]);
+    CHILD_CHECK(oh_get_abi_version() == OH_ABI_VERSION && oh_get_version());
+    CHILD_CHECK(oh_get_last_error(NULL, 0) > 10 && oh_get_last_error(text, 9) > 10 && !strcmp(text, "this pro"));
 out:
     if (write(tell, &line, sizeof line) == sizeof line) kill(getpid(), SIGKILL);
     for (;;) pause();
@@ -159,7 +159,7 @@ static void forking_for_each(const peer *p)
     int32_t state;
     test_step(60, "a child for each function");
     for (int i = 0; i < FUNCTIONS; i++) {
-        CHECK_EQ(oh_call_state((oh_call){ 1 }, &state), OH_ERR_HANDLE);
+        CHECK_EQ(oh_call_get_state((oh_call){ 1 }, &state), OH_ERR_HANDLE);
         forked_child(p, i);
     }
 }
@@ -170,7 +170,7 @@ static int live_exit(const char *how)
     static peer p;
     peer_join(&p, how, "fork", NULL);
     peer_talk(&p, 500);
-    EXPECT(p.rec, OH_EVENT_LOCAL_PUBLISHED, NULL, ms(10000));
+    EXPECT(p.rec, OH_EVENT_LOCAL_TRACK_PUBLISHED, NULL, ms(10000));
     for (double end = now_ms() + ms(5000); peer_stats(&p).packets_sent < 5; nap(1)) CHECK(now_ms() < end);
     if (!strcmp(how, "exit")) exit(7);
     return 7;
@@ -215,7 +215,7 @@ int main(int argc, char **argv)
     forking_for_each(&p);
     test_step(20, "the parent goes on");
     CHECK(rec_wait_tone(other.rec, "parent", 500, ms(5000)));
-    CHECK_OK(oh_call_wait(p.call, OH_STATE_JOINED, 0));
+    CHECK_OK(oh_call_wait_state(p.call, OH_STATE_JOINED, 0));
 
     test_step(20, "signals go to the host's threads");
     action.sa_handler = on_signal;

@@ -43,7 +43,7 @@ static void wait_malformed(peer *p, uint64_t at_least)
 static void goes_on(peer *p, unsigned errors)
 {
     size_t mark = rec_mark(p->rec);
-    CHECK_OK(oh_call_wait(p->call, OH_STATE_JOINED, 0));
+    CHECK_OK(oh_call_wait_state(p->call, OH_STATE_JOINED, 0));
     ctl("send_event", "{\"user_id\":\"%s\",\"event\":{\"healthCheckResponse\":{\"participantCount\":{\"total\":%u}}}}", p->user,
         1000 + (unsigned)(test_random() % 100000));
     EXPECT_FROM(p->rec, mark, OH_EVENT_COUNTS, NULL, ms(5000));
@@ -58,7 +58,7 @@ static void undisturbed(void)
     double limit = ms(200) + 3 * rec_stall();
     CHECK_THAT(a <= limit && b <= limit, "others had gaps of %.0f and %.0f ms, the machine stalled for %.0f", a, b, rec_stall());
     CHECK_EQ(rec_count(left.rec, OH_EVENT_ERROR) + rec_count(right.rec, OH_EVENT_ERROR), 0);
-    CHECK_OK(oh_call_wait(left.call, OH_STATE_JOINED, 0));
+    CHECK_OK(oh_call_wait_state(left.call, OH_STATE_JOINED, 0));
     rec_gaps_begin(left.rec);
     rec_gaps_begin(right.rec);
 }
@@ -163,8 +163,8 @@ int main(void)
     }
 
     test_step(20, "a limit of the application's own");
-    oh_client_options where = OH_CLIENT_OPTIONS_INIT;
-    oh_call_options what = OH_CALL_OPTIONS_INIT;
+    oh_client_options where = OH_INIT(oh_client_options);
+    oh_call_options what = OH_INIT(oh_call_options);
     where.url = sfu_url();
     where.user_id = "small";
     where.token = "development";
@@ -175,13 +175,13 @@ int main(void)
     where.max_message_bytes = 16384;
     CHECK_OK(oh_client_new(&where, &p.client));
     p.rec = rec_new();
-    what.id = "small";
+    what.call_id = "small";
     what.handlers = rec_handlers(p.rec);
     CHECK_OK(oh_call_join(p.client, &what, &p.call));
-    CHECK_OK(oh_call_wait(p.call, OH_STATE_JOINED, ms(5000)));
+    CHECK_OK(oh_call_wait_state(p.call, OH_STATE_JOINED, ms(5000)));
     ctl("raw_frame", "{\"user_id\":\"small\",\"size\":16384}");
     wait_malformed(&p, 1);
-    CHECK_OK(oh_call_wait(p.call, OH_STATE_JOINED, 0));
+    CHECK_OK(oh_call_wait_state(p.call, OH_STATE_JOINED, 0));
     ctl("raw_frame", "{\"user_id\":\"small\",\"size\":16385}");
     e = EXPECT(p.rec, OH_EVENT_RECONNECTED, NULL, ms(5000));
     CHECK_EQ(e.code, OH_RECONNECT_FAST);

@@ -84,7 +84,7 @@ static void act(plan *plan, oh_call call)
     oh_subscriber sub;
     oh_publisher pub;
     if (atomic_exchange(&plan->begun, 1)) return;
-    CHECK_OH(oh_call_wait(call, OH_STATE_LEFT, OH_FOREVER), OH_ERR_WOULD_DEADLOCK);
+    CHECK_OH(oh_call_wait_state(call, OH_STATE_LEFT, OH_FOREVER), OH_ERR_WOULD_DEADLOCK);
     switch (plan->way) {
     case FREE_CALL:
         oh_call_free(call);
@@ -104,8 +104,8 @@ static void act(plan *plan, oh_call call)
         }
         break;
     default:
-        CHECK_OK(oh_call_subscriber(call, &sub));
-        CHECK_OK(oh_call_publisher(call, &pub));
+        CHECK_OK(oh_call_get_subscriber(call, &sub));
+        CHECK_OK(oh_call_get_publisher(call, &pub));
         oh_track_free(p->mic);
         CHECK_OK(oh_subscriber_close(sub));
         oh_subscriber_free(sub);
@@ -124,7 +124,7 @@ static void act_on_event(recorder *r, oh_call call, const oh_event *event)
     if (event->kind == plan->kind) act(plan, call);
 }
 
-static void act_on_audio(recorder *r, oh_call call, const oh_audio *audio)
+static void act_on_audio(recorder *r, oh_call call, const oh_audio_frame *audio)
 {
     plan *plan = r->data;
     (void)audio;
@@ -143,7 +143,7 @@ static void provoke(plan *plan, const char *user)
     char guest_name[64];
 #define UNTIL_DONE if (atomic_load(&plan->done)) goto done
     /* Until here the join's own events have come. */
-    oh_call_wait(plan->p->call, OH_STATE_JOINED, ms(10000));
+    oh_call_wait_state(plan->p->call, OH_STATE_JOINED, ms(10000));
     UNTIL_DONE;
     switch (plan->kind) {
     case OH_EVENT_PARTICIPANT_JOINED: case OH_EVENT_PARTICIPANT_LEFT:
@@ -151,7 +151,7 @@ static void provoke(plan *plan, const char *user)
         snprintf(guest_name, sizeof guest_name, "%.40s-guest", user);
         peer_join(&guest, guest_name, "callbacks", NULL);
         peer_talk(&guest, 300);
-        EXPECT(guest.rec, OH_EVENT_LOCAL_PUBLISHED, NULL, ms(10000));
+        EXPECT(guest.rec, OH_EVENT_LOCAL_TRACK_PUBLISHED, NULL, ms(10000));
         CHECK_OK(oh_track_set_muted(guest.mic, 1));
         break;
     case OH_EVENT_PARTICIPANT_UPDATED:
@@ -173,7 +173,7 @@ static void provoke(plan *plan, const char *user)
     case OH_EVENT_COUNTS:
         ctl("send_event", "{\"user_id\":\"%s\",\"event\":{\"healthCheckResponse\":{\"participantCount\":{\"total\":77,\"anonymous\":1}}}}", user);
         break;
-    case OH_EVENT_GRANTS:
+    case OH_EVENT_RIGHTS:
         ctl("grants", "{\"user_id\":\"%s\",\"audio\":true,\"video\":false}", user);
         break;
     case OH_EVENT_PINS:
@@ -183,7 +183,7 @@ static void provoke(plan *plan, const char *user)
     case OH_EVENT_ERROR:
         ctl("error", "{\"user_id\":\"%s\",\"code\":500,\"message\":\"only a report\",\"strategy\":0}", user);
         break;
-    case OH_EVENT_LOCAL_FAILED:
+    case OH_EVENT_LOCAL_TRACK_FAILED:
         /* One audio track at a time: the second fails. */
         CHECK_OK(oh_call_publish_audio(plan->p->call, NULL, &second));
         break;
@@ -194,7 +194,7 @@ static void provoke(plan *plan, const char *user)
         break;
     }
     while (!atomic_load(&plan->done)) {
-        CHECK_THAT(now_ms() < end, "no %s comes", oh_event_kind_name(plan->kind));
+        CHECK_THAT(now_ms() < end, "no %s comes", oh_event_kind_get_name(plan->kind));
         if (plan->kind == OH_EVENT_PARTICIPANT_LEFT && guest.rec) peer_close(&guest);
         nap(1);
     }
@@ -209,10 +209,10 @@ static void in_callback(int kind, enum way way)
     plan plan = { .kind = kind, .way = way, .p = &p };
     char user[32];
     recorder *r = p.rec;
-    oh_call_options what = OH_CALL_OPTIONS_INIT;
-    oh_client_options where = OH_CLIENT_OPTIONS_INIT;
+    oh_call_options what = OH_INIT(oh_call_options);
+    oh_client_options where = OH_INIT(oh_client_options);
 
-    test_step(20, "inside %s: %s", oh_event_kind_name(kind), way_names[way]);
+    test_step(20, "inside %s: %s", oh_event_kind_get_name(kind), way_names[way]);
     snprintf(user, sizeof user, "inside-%u", number++);
     r->data = &plan;
     r->on_event = act_on_event;
@@ -221,7 +221,7 @@ static void in_callback(int kind, enum way way)
     where.user_id = user;
     if (kind != OH_EVENT_TOKEN_NEEDED) where.token = "development";
     CHECK_OK(oh_client_new(&where, &p.client));
-    what.id = "callbacks";
+    what.call_id = "callbacks";
     what.handlers = rec_handlers(r);
     CHECK_OK(oh_call_join(p.client, &what, &p.call));
     oh_call call = p.call;
@@ -233,20 +233,20 @@ static void in_callback(int kind, enum way way)
         CHECK(kind == OH_EVENT_ENDED || e.code == OH_END_LEFT);
     } else if (way == CLOSE_PARTS) {
         oh_subscriber sub;
-        CHECK_OK(oh_call_subscriber(call, &sub));
+        CHECK_OK(oh_call_get_subscriber(call, &sub));
         CHECK_OH(oh_subscriber_close(sub), OH_ERR_HANDLE);
         uint64_t before = rec_frames(r, NULL);
         if (kind == OH_EVENT_AUDIO) CHECK_EQ(before, 1); /* nothing more is heard after the callback */
         CHECK_OK(oh_call_leave(call, NULL));
         EXPECT(r, OH_EVENT_ENDED, NULL, ms(5000));
     }
-    if (way == FREE_CALL || way == FREE_CLIENT || way == FREE_ALL_TWICE) wait_destroyed(r, oh_event_kind_name(kind));
+    if (way == FREE_CALL || way == FREE_CLIENT || way == FREE_ALL_TWICE) wait_destroyed(r, oh_event_kind_get_name(kind));
     oh_call_free(call);
-    wait_destroyed(r, oh_event_kind_name(kind));
+    wait_destroyed(r, oh_event_kind_get_name(kind));
     rec_call_freed(r);
     oh_client_free(p.client);
     int32_t state;
-    CHECK_OH(oh_call_state(call, &state), OH_ERR_HANDLE);
+    CHECK_OH(oh_call_get_state(call, &state), OH_ERR_HANDLE);
     rec_free(r);
 }
 
@@ -255,20 +255,20 @@ static void in_callbacks(void)
     static const int kinds[] = {
         OH_EVENT_STATE, OH_EVENT_JOINED, OH_EVENT_TOKEN_NEEDED, OH_EVENT_PARTICIPANT_JOINED, OH_EVENT_PARTICIPANT_UPDATED,
         OH_EVENT_PARTICIPANT_LEFT, OH_EVENT_TRACK_PUBLISHED, OH_EVENT_TRACK_UNPUBLISHED, OH_EVENT_AUDIO_LEVEL,
-        OH_EVENT_DOMINANT_SPEAKER, OH_EVENT_CONNECTION_QUALITY, OH_EVENT_COUNTS, OH_EVENT_GRANTS, OH_EVENT_PINS,
-        OH_EVENT_LOCAL_PUBLISHED, OH_EVENT_LOCAL_FAILED, OH_EVENT_ERROR, OH_EVENT_ENDED, OH_EVENT_AUDIO,
+        OH_EVENT_DOMINANT_SPEAKER, OH_EVENT_CONNECTION_QUALITY, OH_EVENT_COUNTS, OH_EVENT_RIGHTS, OH_EVENT_PINS,
+        OH_EVENT_LOCAL_TRACK_PUBLISHED, OH_EVENT_LOCAL_TRACK_FAILED, OH_EVENT_ERROR, OH_EVENT_ENDED, OH_EVENT_AUDIO,
     };
     test_step(15, "somebody talks");
     peer_join(&noise, "noise", "callbacks", NULL);
     peer_talk(&noise, 700);
     rec_event e = EXPECT(noise.rec, OH_EVENT_JOINED, NULL, ms(1000));
     snprintf(noise_session, sizeof noise_session, "%s", e.session);
-    EXPECT(noise.rec, OH_EVENT_LOCAL_PUBLISHED, NULL, ms(10000));
+    EXPECT(noise.rec, OH_EVENT_LOCAL_TRACK_PUBLISHED, NULL, ms(10000));
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
         for (int way = 0; way < WAYS; way++) /* on a slow run one of the other ways for each kind */
             if (test_scale() < 10 || way == FREE_CALL || way == 1 + (int)k % (WAYS - 1)) in_callback(kinds[k], (enum way)way);
     test_step(10, "the one who talked was not disturbed");
-    CHECK_OK(oh_call_wait(noise.call, OH_STATE_JOINED, 0));
+    CHECK_OK(oh_call_wait_state(noise.call, OH_STATE_JOINED, 0));
     CHECK_EQ(rec_count(noise.rec, OH_EVENT_ERROR), 0);
     peer_close(&noise);
 }
@@ -303,14 +303,14 @@ static void circles(void)
         ring ring = { .size = 2 + i % 2 };
         test_step(15, "%u calls free each other, %u", ring.size, i);
         oh_client client = client_for("circle");
-        oh_call_options what = OH_CALL_OPTIONS_INIT;
+        oh_call_options what = OH_INIT(oh_call_options);
         for (unsigned k = 0; k < ring.size; k++) {
             ring.p[k].rec = rec_new();
             ring.p[k].rec->data = &ring;
             ring.p[k].rec->on_event = free_the_next;
         }
         for (unsigned k = 0; k < ring.size; k++) {
-            what.id = "circle";
+            what.call_id = "circle";
             what.handlers = rec_handlers(ring.p[k].rec);
             CHECK_OK(oh_call_join(client, &what, &ring.p[k].call));
         }
@@ -338,13 +338,13 @@ static void client_of_several(void)
     for (unsigned i = 0; i < rounds(20); i++) {
         recorder *r[4];
         oh_call calls[4];
-        oh_call_options what = OH_CALL_OPTIONS_INIT;
+        oh_call_options what = OH_INIT(oh_call_options);
         test_step(15, "a client with four calls is freed inside a callback of one, %u", i);
         oh_client client = client_for("several");
         for (int k = 0; k < 4; k++) {
             r[k] = rec_new();
             if (k == 3) r[k]->data = &client, r[k]->on_event = free_client_inside;
-            what.id = "several";
+            what.call_id = "several";
             what.handlers = rec_handlers(r[k]);
             CHECK_OK(oh_call_join(client, &what, &calls[k]));
         }
@@ -412,17 +412,17 @@ static void waits(void)
 
 static void failures(void)
 {
-    oh_call_options what = OH_CALL_OPTIONS_INIT;
+    oh_call_options what = OH_INIT(oh_call_options);
     test_step(15, "failed joins");
     recorder *r = rec_new();
     oh_client client = client_for("fails");
     oh_call call = { 0 };
     what.handlers = rec_handlers(r);
     CHECK_OH(oh_call_join(client, &what, &call), OH_ERR_ARGUMENT); /* without id */
-    what.id = "x";
+    what.call_id = "x";
     what.join_retries = 11;
     CHECK_OH(oh_call_join(client, &what, &call), OH_ERR_ARGUMENT);
-    what.join_retries = 0;
+    what.join_retries = OH_ZERO;
     CHECK_OH(oh_call_join((oh_client){ 0 }, &what, &call), OH_ERR_HANDLE);
     CHECK_EQ(call.id, 0);
     CHECK_EQ(r->destroyed, 0); /* user_data stays ours */

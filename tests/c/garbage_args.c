@@ -22,7 +22,7 @@ enum { NOT_UTF8 = sizeof not_utf8 / sizeof *not_utf8 };
 static void check_words(const char *word)
 {
     char why[512];
-    CHECK(oh_last_error(why, sizeof why) > 0);
+    CHECK(oh_get_last_error(why, sizeof why) > 0);
     CHECK_THAT(strstr(why, word) != NULL, "'%s' is not in '%s'", word, why);
 }
 
@@ -31,7 +31,7 @@ static void clients(void)
     test_step(10, "oh_client_options");
     for (int field = 0; field < 6; field++)
         for (int i = 0; i <= NOT_UTF8; i++) {
-            oh_client_options where = OH_CLIENT_OPTIONS_INIT;
+            oh_client_options where = OH_INIT(oh_client_options);
             const char **fields[] = { &where.url, &where.api_key, &where.user_id, &where.token, &where.ca_file, &where.hint_url };
             static const char *const names[] = { "url", "api_key", "user_id", "token", "ca_file", "hint_url" };
             oh_client client = { 77 };
@@ -43,7 +43,7 @@ static void clients(void)
             check_words(names[field]);
             CHECK_EQ(client.id, 77);
         }
-    oh_client_options where = OH_CLIENT_OPTIONS_INIT;
+    oh_client_options where = OH_INIT(oh_client_options);
     oh_client client = { 77 };
     where.url = sfu_url();
     where.user_id = "u";
@@ -62,36 +62,37 @@ static void calls(oh_client client)
     test_step(10, "oh_call_options");
     for (int field = 0; field < 4; field++)
         for (int i = 0; i <= NOT_UTF8; i++) {
-            oh_call_options what = OH_CALL_OPTIONS_INIT;
-            const char **fields[] = { &what.id, &what.call_type, &what.token, &what.data_json };
-            static const char *const names[] = { "id", "call_type", "token", "data_json" };
-            what.id = "x";
+            oh_call_options what = OH_INIT(oh_call_options);
+            const char **fields[] = { &what.call_id, &what.call_type, &what.token, &what.data_json };
+            static const char *const names[] = { "call_id", "call_type", "token", "data_json" };
+            what.call_id = "x";
             *fields[field] = i < NOT_UTF8 ? not_utf8[i] : too_long;
             CHECK_OH(oh_call_join(client, &what, &call), OH_ERR_ARGUMENT);
             check_words(names[field]);
         }
     static const char *const data[] = { "x", "[1]", "1", "\"text\"", "null", "{", "{}}", "{\"a\":}", "{'a':1}" };
     for (size_t i = 0; i < sizeof data / sizeof *data; i++) {
-        oh_call_options what = OH_CALL_OPTIONS_INIT;
-        what.id = "x";
+        oh_call_options what = OH_INIT(oh_call_options);
+        what.call_id = "x";
         what.data_json = data[i];
         CHECK_OH(oh_call_join(client, &what, &call), OH_ERR_ARGUMENT);
         check_words("data_json");
     }
     static const struct { size_t at; const char *name; uint32_t bad[4]; } numbers[] = {
         { offsetof(oh_call_options, join_retries), "join_retries", { (uint32_t)-1, 11, INT32_MAX, (uint32_t)INT32_MIN } },
-        { offsetof(oh_call_options, audio_rate), "audio_rate", { 1, 7999, 192001, UINT32_MAX } },
+        { offsetof(oh_call_options, audio_sample_rate_hz), "audio_sample_rate_hz", { 1, 7999, 192001, UINT32_MAX } },
         { offsetof(oh_call_options, audio_channels), "audio_channels", { 3, 255, 257, UINT32_MAX } },
         { offsetof(oh_call_options, audio_format), "audio_format", { 3, (uint32_t)-1, INT32_MAX, (uint32_t)INT32_MIN } },
-        { offsetof(oh_call_options, audio_min_delay_ms), "audio_min_delay_ms", { 1, 2001, INT32_MAX, UINT32_MAX } }, /* > max */
+        { offsetof(oh_call_options, audio_min_delay_ms), "audio_min_delay_ms", { 201, 2001, INT32_MAX, UINT32_MAX } },
         { offsetof(oh_call_options, audio_max_delay_ms), "audio_max_delay_ms", { 2001, 100000, INT32_MAX, UINT32_MAX } },
-        { offsetof(oh_call_options, event_queue), "event_queue", { 1, 15, 65537, UINT32_MAX } },
-        { offsetof(oh_call_options, audio_queue), "audio_queue", { 4097, 65536, INT32_MAX, UINT32_MAX } },
+        { offsetof(oh_call_options, max_queued_events), "max_queued_events", { 1, 15, 65537, UINT32_MAX } },
+        { offsetof(oh_call_options, max_queued_audio_frames), "max_queued_audio_frames", { 4097, 65536, INT32_MAX, UINT32_MAX } },
     };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         for (int k = 0; k < 4; k++) {
-            oh_call_options what = OH_CALL_OPTIONS_INIT;
-            what.id = "x";
+            oh_call_options what = OH_INIT(oh_call_options);
+            what.call_id = "x";
+            what.audio_max_delay_ms = 200; /* less than the least of 201 */
             memcpy((char *)&what + numbers[i].at, &numbers[i].bad[k], 4);
             CHECK_OH(oh_call_join(client, &what, &call), OH_ERR_ARGUMENT);
             check_words(numbers[i].name);
@@ -102,18 +103,18 @@ static void calls(oh_client client)
     static const char *const odd[] = { "a/b", "..", ".", "a?b=c", "a#b", "a%2Fb", "a b", "\xc3\xa9\xe2\x82\xac", "a\nb", ":", "-" };
     for (size_t i = 0; i < sizeof odd / sizeof *odd; i++)
         for (int type = 0; type < 2; type++) {
-            oh_call_options what = OH_CALL_OPTIONS_INIT;
+            oh_call_options what = OH_INIT(oh_call_options);
             recorder *r = rec_new();
-            what.id = type ? "x" : odd[i];
+            what.call_id = type ? "x" : odd[i];
             what.call_type = type ? odd[i] : NULL;
-            what.join_retries = 0;
+            what.join_retries = OH_ZERO;
             what.handlers = rec_handlers(r);
             oh_result result = oh_call_join(client, &what, &call);
             CHECK(result == OH_OK || result == OH_ERR_ARGUMENT);
             if (result == OH_OK) {
                 /* In, or refused in words; never somewhere else. */
-                result = oh_call_wait(call, OH_STATE_JOINED, ms(5000));
-                CHECK_THAT(result != OH_ERR_TIMEOUT && result != OH_ERR_INTERNAL, "'%s': %s", odd[i], oh_result_name(result));
+                result = oh_call_wait_state(call, OH_STATE_JOINED, ms(5000));
+                CHECK_THAT(result != OH_ERR_TIMEOUT && result != OH_ERR_INTERNAL, "'%s': %s", odd[i], oh_result_get_name(result));
                 oh_call_free(call);
                 rec_call_freed(r);
             }
@@ -127,36 +128,36 @@ static void tracks(peer *p)
     test_step(10, "oh_audio_track_options");
     static const struct { size_t at; const char *name; uint32_t bad[4]; } numbers[] = {
         { offsetof(oh_audio_track_options, format), "format", { 3, (uint32_t)-1, INT32_MAX, (uint32_t)INT32_MIN } },
-        { offsetof(oh_audio_track_options, rate), "rate", { 1, 7999, 192001, UINT32_MAX } },
+        { offsetof(oh_audio_track_options, sample_rate_hz), "sample_rate_hz", { 1, 7999, 192001, UINT32_MAX } },
         { offsetof(oh_audio_track_options, channels), "channels", { 9, 256, 65537, UINT32_MAX } },
-        { offsetof(oh_audio_track_options, bitrate), "bitrate", { 1, 5999, 510001, UINT32_MAX } },
-        { offsetof(oh_audio_track_options, complexity), "complexity", { (uint32_t)-2, 11, INT32_MAX, (uint32_t)INT32_MIN } },
+        { offsetof(oh_audio_track_options, bitrate_bps), "bitrate_bps", { 1, 5999, 510001, UINT32_MAX } },
+        { offsetof(oh_audio_track_options, complexity), "complexity", { (uint32_t)-1, 11, INT32_MAX, (uint32_t)INT32_MIN } },
         { offsetof(oh_audio_track_options, buffer_ms), "", { 1, 39, 5001, UINT32_MAX } },
     };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         for (int k = 0; k < 4; k++) {
-            oh_audio_track_options sound = OH_AUDIO_TRACK_OPTIONS_INIT;
+            oh_audio_track_options sound = OH_INIT(oh_audio_track_options);
             memcpy((char *)&sound + numbers[i].at, &numbers[i].bad[k], 4);
             CHECK_OH(oh_call_publish_audio(p->call, &sound, &track), OH_ERR_ARGUMENT);
             check_words(numbers[i].name);
         }
     CHECK_EQ(track.id, 77);
-    CHECK_EQ(rec_count(p->rec, OH_EVENT_LOCAL_FAILED), 0);
+    CHECK_EQ(rec_count(p->rec, OH_EVENT_LOCAL_TRACK_FAILED), 0);
 
     test_step(20, "every rate and number of channels at the edges");
     static const uint32_t rates[] = { 8000, 11025, 22050, 44100, 47999, 96000, 192000 };
     for (size_t i = 0; i < sizeof rates / sizeof *rates; i++)
         for (uint32_t channels = 1; channels <= 8; channels += i % 2 ? 7 : 3) {
-            oh_audio_track_options sound = OH_AUDIO_TRACK_OPTIONS_INIT;
+            oh_audio_track_options sound = OH_INIT(oh_audio_track_options);
             int16_t *pcm = calloc((size_t)rates[i] / 50 * channels, 2);
-            sound.rate = rates[i];
+            sound.sample_rate_hz = rates[i];
             sound.channels = channels;
             sound.buffer_ms = i % 2 ? 40 : 5000;
             size_t mark = rec_mark(p->rec);
             CHECK_OK(oh_call_publish_audio(p->call, &sound, &track));
             CHECK_OK(oh_track_write_s16(track, pcm, rates[i] / 50));
-            EXPECT_FROM(p->rec, mark, OH_EVENT_LOCAL_PUBLISHED, NULL, ms(5000));
-            CHECK_OK(oh_track_wait(track, rates[i] / 50, ms(2000)));
+            EXPECT_FROM(p->rec, mark, OH_EVENT_LOCAL_TRACK_PUBLISHED, NULL, ms(5000));
+            CHECK_OK(oh_track_wait_writable(track, rates[i] / 50, ms(2000)));
             oh_track_free(track);
             free(pcm);
         }
@@ -174,7 +175,7 @@ static char *before_the_abyss(size_t size)
 
 static void samples(peer *p)
 {
-    oh_audio_track_options sound = OH_AUDIO_TRACK_OPTIONS_INIT;
+    oh_audio_track_options sound = OH_INIT(oh_audio_track_options);
     oh_track track;
     uint32_t n;
 
@@ -184,7 +185,7 @@ static void samples(peer *p)
     sound.muted = 0;
     size_t mark = rec_mark(p->rec);
     CHECK_OK(oh_call_publish_audio(p->call, &sound, &track));
-    EXPECT_FROM(p->rec, mark, OH_EVENT_LOCAL_PUBLISHED, NULL, ms(5000));
+    EXPECT_FROM(p->rec, mark, OH_EVENT_LOCAL_TRACK_PUBLISHED, NULL, ms(5000));
     char *end = before_the_abyss(4);
     CHECK_OK(oh_track_write_s16(track, NULL, 0));
     CHECK_OK(oh_track_write_f32(track, NULL, 0));
@@ -196,16 +197,16 @@ static void samples(peer *p)
     for (size_t i = 0; i < sizeof huge / sizeof *huge; i++) {
         CHECK_OH(oh_track_write_s16(track, (const int16_t *)end, huge[i]), OH_ERR_FULL);
         CHECK_OH(oh_track_write_f32(track, (const float *)end, huge[i]), OH_ERR_FULL);
-        CHECK_OH(oh_track_wait(track, huge[i], OH_FOREVER), OH_ERR_ARGUMENT); /* so many never fit */
+        CHECK_OH(oh_track_wait_writable(track, huge[i], OH_FOREVER), OH_ERR_ARGUMENT); /* so many never fit */
     }
-    CHECK_OK(oh_track_wait(track, 0, 0));
+    CHECK_OK(oh_track_wait_writable(track, 0, 0));
 
     test_step(10, "what is no number");
     static float bad[1920];
     static const float values[] = { NAN, -NAN, INFINITY, -INFINITY, FLT_MAX, -FLT_MAX, 1e-45f, 2, -2 };
     for (size_t v = 0; v < sizeof values / sizeof *values; v++) {
         for (int i = 0; i < 1920; i++) bad[i] = values[v];
-        CHECK_OK(oh_track_wait(track, 960, ms(2000)));
+        CHECK_OK(oh_track_wait_writable(track, 960, ms(2000)));
         CHECK_OK(oh_track_write_f32(track, bad, 960));
     }
     for (int round = 0; round < 20; round++) {
@@ -213,10 +214,10 @@ static void samples(peer *p)
             uint32_t bits = (uint32_t)test_random();
             memcpy(&bad[i], &bits, 4);
         }
-        CHECK_OK(oh_track_wait(track, 960, ms(2000)));
+        CHECK_OK(oh_track_wait_writable(track, 960, ms(2000)));
         CHECK_OK(oh_track_write_f32(track, bad, 960));
     }
-    CHECK_OK(oh_track_buffered_ms(track, &n));
+    CHECK_OK(oh_track_get_buffered_ms(track, &n));
     CHECK_THAT(n <= 200, "%u ms are buffered of at most 200", n);
 
     test_step(15, "after which sound is sound again");
@@ -244,7 +245,7 @@ static void samples(peer *p)
         oh_result r = oh_track_write_opus(track, random, size);
         CHECK(r == OH_OK || r == OH_ERR_ARGUMENT || r == OH_ERR_FULL);
     }
-    CHECK_OH(oh_track_wait(track, UINT32_MAX, OH_FOREVER), OH_ERR_ARGUMENT);
+    CHECK_OH(oh_track_wait_writable(track, UINT32_MAX, OH_FOREVER), OH_ERR_ARGUMENT);
     oh_track_free(track);
 }
 
@@ -256,7 +257,7 @@ static void data(peer *p)
     for (int i = 0; i <= NOT_UTF8; i++) {
         const char *bad = i < NOT_UTF8 ? not_utf8[i] : too_long;
         for (int field = 0; field < 2; field++) {
-            oh_data_options to = OH_DATA_OPTIONS_INIT;
+            oh_data_options to = OH_INIT(oh_data_options);
             const char *users[] = { "u", bad };
             if (field == 0) to.topic = bad;
             else to.to = users, to.to_count = 2;
@@ -268,7 +269,7 @@ static void data(peer *p)
     }
     static const uint32_t counts[] = { 1, 257, INT32_MAX, UINT32_MAX };
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
-        oh_data_options to = OH_DATA_OPTIONS_INIT;
+        oh_data_options to = OH_INIT(oh_data_options);
         to.to_count = counts[i];
         CHECK_OH(oh_call_send_data(p->call, &to, "x", 1), OH_ERR_ARGUMENT);
         check_words("to");
@@ -288,31 +289,31 @@ static void data(peer *p)
         const char *bad = i < NOT_UTF8 ? not_utf8[i] : too_long;
         for (int field = 0; field < 3; field++) {
             static const char *const names[] = { "to", "method", "payload" };
-            oh_rpc_options rpc = OH_RPC_OPTIONS_INIT;
+            oh_rpc_options rpc = OH_INIT(oh_rpc_options);
             const char **fields[] = { &rpc.to, &rpc.method, &rpc.payload };
             uint64_t id = 77;
             rpc.to = rpc.method = "x";
             *fields[field] = bad;
-            CHECK_OH(oh_call_rpc(p->call, &rpc, &id), OH_ERR_ARGUMENT);
+            CHECK_OH(oh_call_perform_rpc(p->call, &rpc, &id), OH_ERR_ARGUMENT);
             check_words(names[field]);
             if (field < 2) *fields[field] = i % 2 ? NULL : "";
-            if (field < 2) CHECK_OH(oh_call_rpc(p->call, &rpc, &id), OH_ERR_ARGUMENT);
+            if (field < 2) CHECK_OH(oh_call_perform_rpc(p->call, &rpc, &id), OH_ERR_ARGUMENT);
             CHECK_EQ(id, 77);
         }
-        CHECK_OH(oh_call_rpc_answer(p->call, bad, NULL, 0, NULL), OH_ERR_ARGUMENT);
-        CHECK_OH(oh_call_rpc_answer(p->call, "x", bad, 0, NULL), OH_ERR_ARGUMENT);
-        CHECK_OH(oh_call_rpc_answer(p->call, "x", NULL, 1500, bad), OH_ERR_ARGUMENT);
+        CHECK_OH(oh_call_answer_rpc(p->call, bad, NULL, 0, NULL), OH_ERR_ARGUMENT);
+        CHECK_OH(oh_call_answer_rpc(p->call, "x", bad, 0, NULL), OH_ERR_ARGUMENT);
+        CHECK_OH(oh_call_answer_rpc(p->call, "x", NULL, 1500, bad), OH_ERR_ARGUMENT);
     }
     for (size_t i = 0; i < sizeof timeouts / sizeof *timeouts; i++) {
-        oh_rpc_options rpc = OH_RPC_OPTIONS_INIT;
+        oh_rpc_options rpc = OH_INIT(oh_rpc_options);
         rpc.to = rpc.method = "x";
         rpc.timeout_ms = timeouts[i];
-        CHECK_OH(oh_call_rpc(p->call, &rpc, NULL), OH_ERR_ARGUMENT);
+        CHECK_OH(oh_call_perform_rpc(p->call, &rpc, NULL), OH_ERR_ARGUMENT);
         check_words("timeout_ms");
     }
-    CHECK_OH(oh_call_rpc(p->call, NULL, NULL), OH_ERR_ARGUMENT);
-    CHECK_OH(oh_call_rpc_answer(p->call, NULL, NULL, 0, NULL), OH_ERR_ARGUMENT);
-    CHECK_OH(oh_call_rpc_answer(p->call, "", NULL, 0, NULL), OH_ERR_ARGUMENT);
+    CHECK_OH(oh_call_perform_rpc(p->call, NULL, NULL), OH_ERR_ARGUMENT);
+    CHECK_OH(oh_call_answer_rpc(p->call, NULL, NULL, 0, NULL), OH_ERR_ARGUMENT);
+    CHECK_OH(oh_call_answer_rpc(p->call, "", NULL, 0, NULL), OH_ERR_ARGUMENT);
 }
 
 static void attributes_and_tracks(peer *p)
@@ -321,7 +322,7 @@ static void attributes_and_tracks(peer *p)
     static const uint32_t layers[] = { (uint32_t)-1, 3, INT32_MAX, (uint32_t)INT32_MIN };
     oh_subscriber subscriber;
     test_step(10, "attributes, remote tracks, tokens");
-    CHECK_OK(oh_call_subscriber(p->call, &subscriber));
+    CHECK_OK(oh_call_get_subscriber(p->call, &subscriber));
     for (int i = 0; i <= NOT_UTF8; i++) {
         const char *bad = i < NOT_UTF8 ? not_utf8[i] : too_long;
         CHECK_OH(oh_call_set_attributes(p->call, bad, NULL, NULL), OH_ERR_ARGUMENT);
@@ -333,13 +334,13 @@ static void attributes_and_tracks(peer *p)
         CHECK_OH(oh_subscriber_set_track(subscriber, bad, NULL), OH_ERR_ARGUMENT);
         check_words("track_id");
         for (int field = 0; field < 7; field++) {
-            oh_access_token_options o = OH_ACCESS_TOKEN_OPTIONS_INIT;
+            oh_access_token_options o = OH_INIT(oh_access_token_options);
             const char **fields[] = { &o.api_key, &o.api_secret, &o.user_id, &o.call_id, &o.name, &o.metadata, &o.attributes_json };
             static const char *const names[] = { "api_key", "api_secret", "user_id", "call_id", "name", "metadata", "attributes_json" };
             char token[8] = "before";
             o.api_key = o.api_secret = o.user_id = o.call_id = "x";
             *fields[field] = bad;
-            CHECK_OH(oh_access_token(&o, token, sizeof token), OH_ERR_ARGUMENT);
+            CHECK_OH(oh_access_token_create(&o, token, sizeof token, NULL), OH_ERR_ARGUMENT);
             check_words(names[field]);
             CHECK_STR(token, "before");
         }
@@ -351,12 +352,12 @@ static void attributes_and_tracks(peer *p)
     CHECK_OH(oh_subscriber_set_track(subscriber, NULL, NULL), OH_ERR_ARGUMENT);
     CHECK_OH(oh_subscriber_set_track(subscriber, "", NULL), OH_ERR_ARGUMENT);
     for (size_t i = 0; i < sizeof layers / sizeof *layers; i++) {
-        oh_remote_track_options o = OH_REMOTE_TRACK_OPTIONS_INIT;
+        oh_remote_track_options o = OH_INIT(oh_remote_track_options);
         memcpy(&o.layer, &layers[i], 4);
         CHECK_OH(oh_subscriber_set_track(subscriber, "x", &o), OH_ERR_ARGUMENT);
         check_words("layer");
     }
-    CHECK_OH(oh_call_capabilities(p->call, NULL), OH_ERR_ARGUMENT);
+    CHECK_OH(oh_call_get_capabilities(p->call, NULL), OH_ERR_ARGUMENT);
 }
 
 int main(void)
@@ -382,8 +383,8 @@ int main(void)
     test_step(10, "reasons");
     CHECK_OH(oh_call_leave(p.call, "caf\xe9"), OH_ERR_ARGUMENT);
     CHECK_OH(oh_call_provide_token(p.call, "\xff"), OH_ERR_ARGUMENT);
-    CHECK_OH(oh_call_wait(p.call, -1, 0), OH_ERR_ARGUMENT);
-    CHECK_OK(oh_call_wait(p.call, OH_STATE_JOINED, 0));
+    CHECK_OH(oh_call_wait_state(p.call, -1, 0), OH_ERR_ARGUMENT);
+    CHECK_OK(oh_call_wait_state(p.call, OH_STATE_JOINED, 0));
     rec_event error = { 0 };
     rec_wait(p.rec, OH_EVENT_ERROR, NULL, 0, 0, &error);
     CHECK_THAT(!error.kind, "%zu errors, the first: %s", rec_count(p.rec, OH_EVENT_ERROR), error.text);

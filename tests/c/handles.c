@@ -36,9 +36,9 @@ static void untouched(int line, const void *bytes, size_t size)
 
 static oh_result join(uint64_t id, int null)
 {
-    oh_call_options what = OH_CALL_OPTIONS_INIT;
+    oh_call_options what = OH_INIT(oh_call_options);
     OUTPUT(oh_call, call);
-    what.id = "never";
+    what.call_id = "never";
     oh_result r = oh_call_join((oh_client){ id }, &what, null ? NULL : &call);
     UNTOUCHED(r, call);
     return r;
@@ -53,12 +53,12 @@ static oh_result join_without_options(uint64_t id, int null)
     return r;
 }
 
-static oh_result wait_call(uint64_t id, int null) { (void)null; return oh_call_wait((oh_call){ id }, OH_STATE_LEFT, 0); }
+static oh_result wait_call(uint64_t id, int null) { (void)null; return oh_call_wait_state((oh_call){ id }, OH_STATE_LEFT, 0); }
 
 static oh_result state(uint64_t id, int null)
 {
     OUTPUT(int32_t, s);
-    oh_result r = oh_call_state((oh_call){ id }, null ? NULL : &s);
+    oh_result r = oh_call_get_state((oh_call){ id }, null ? NULL : &s);
     UNTOUCHED(r, s);
     return r;
 }
@@ -67,7 +67,7 @@ static oh_result trace(uint64_t id, int null)
 {
     OUTPUT(size_t, needed);
     char text[64] = "untouched";
-    oh_result r = oh_call_trace((oh_call){ id }, null ? NULL : text, sizeof text, null ? NULL : &needed);
+    oh_result r = oh_call_get_trace((oh_call){ id }, null ? NULL : text, sizeof text, null ? NULL : &needed);
     UNTOUCHED(r, needed);
     if (r != OH_OK) CHECK(!strcmp(text, "untouched"));
     return r;
@@ -79,28 +79,28 @@ static oh_result provide_token(uint64_t id, int null)
     return oh_call_provide_token((oh_call){ id }, "development");
 }
 
-static oh_result send_custom(uint64_t id, int null) { return oh_call_send_custom((oh_call){ id }, null ? NULL : "{}"); }
+static oh_result send_custom(uint64_t id, int null) { return oh_call_send_custom_event((oh_call){ id }, null ? NULL : "{}"); }
 
 static oh_result send_data(uint64_t id, int null) { return oh_call_send_data((oh_call){ id }, NULL, null ? NULL : "x", 1); }
 static oh_result send_text(uint64_t id, int null) { return oh_call_send_text((oh_call){ id }, NULL, null ? NULL : "x"); }
 
 static oh_result rpc(uint64_t id, int null)
 {
-    oh_rpc_options what = OH_RPC_OPTIONS_INIT;
+    oh_rpc_options what = OH_INIT(oh_rpc_options);
     OUTPUT(uint64_t, number);
     what.to = what.method = "x";
-    oh_result r = oh_call_rpc((oh_call){ id }, null ? NULL : &what, &number);
+    oh_result r = oh_call_perform_rpc((oh_call){ id }, null ? NULL : &what, &number);
     UNTOUCHED(r, number);
     return r;
 }
 
-static oh_result rpc_answer(uint64_t id, int null) { return oh_call_rpc_answer((oh_call){ id }, null ? NULL : "x", "", 0, NULL); }
+static oh_result rpc_answer(uint64_t id, int null) { return oh_call_answer_rpc((oh_call){ id }, null ? NULL : "x", "", 0, NULL); }
 static oh_result set_attributes(uint64_t id, int null) { (void)null; return oh_call_set_attributes((oh_call){ id }, "x", NULL, NULL); }
 
 static oh_result capabilities(uint64_t id, int null)
 {
     OUTPUT(uint64_t, can);
-    oh_result r = oh_call_capabilities((oh_call){ id }, null ? NULL : &can);
+    oh_result r = oh_call_get_capabilities((oh_call){ id }, null ? NULL : &can);
     UNTOUCHED(r, can);
     return r;
 }
@@ -112,7 +112,7 @@ static oh_result leave(uint64_t id, int null) { (void)null; return oh_call_leave
 static oh_result next_event(uint64_t id, int null)
 {
     OUTPUT(const oh_event *, e);
-    oh_result r = oh_call_next_event((oh_call){ id }, 0, null ? NULL : &e);
+    oh_result r = oh_call_wait_event((oh_call){ id }, 0, null ? NULL : &e);
     UNTOUCHED(r, e);
     return r;
 }
@@ -120,7 +120,7 @@ static oh_result next_event(uint64_t id, int null)
 static oh_result wake_fd(uint64_t id, int null)
 {
     OUTPUT(int32_t, fd);
-    oh_result r = oh_call_wake_fd((oh_call){ id }, null ? NULL : &fd);
+    oh_result r = oh_call_get_wake_fd((oh_call){ id }, null ? NULL : &fd);
     UNTOUCHED(r, fd);
     return r;
 }
@@ -128,7 +128,7 @@ static oh_result wake_fd(uint64_t id, int null)
 static oh_result publisher(uint64_t id, int null)
 {
     OUTPUT(oh_publisher, p);
-    oh_result r = oh_call_publisher((oh_call){ id }, null ? NULL : &p);
+    oh_result r = oh_call_get_publisher((oh_call){ id }, null ? NULL : &p);
     UNTOUCHED(r, p);
     return r;
 }
@@ -136,7 +136,7 @@ static oh_result publisher(uint64_t id, int null)
 static oh_result subscriber(uint64_t id, int null)
 {
     OUTPUT(oh_subscriber, s);
-    oh_result r = oh_call_subscriber((oh_call){ id }, null ? NULL : &s);
+    oh_result r = oh_call_get_subscriber((oh_call){ id }, null ? NULL : &s);
     UNTOUCHED(r, s);
     return r;
 }
@@ -146,7 +146,34 @@ static oh_result get_stats(uint64_t id, int null)
     OUTPUT(oh_call_stats, stats);
     stats.size = sizeof stats;
     oh_result r = oh_call_get_stats((oh_call){ id }, null ? NULL : &stats);
-    if (r != OH_OK) untouched(__LINE__, (char *)&stats + 4, sizeof stats - 4);
+    if (r != OH_OK) untouched(__LINE__, (char *)&stats + sizeof stats.size, sizeof stats - sizeof stats.size);
+    return r;
+}
+
+static oh_result track_stats(uint64_t id, int null)
+{
+    OUTPUT(oh_track_stats, stats);
+    stats.size = sizeof stats;
+    oh_result r = oh_track_get_stats((oh_track){ id }, null ? NULL : &stats);
+    if (r != OH_OK) untouched(__LINE__, (char *)&stats + sizeof stats.size, sizeof stats - sizeof stats.size);
+    return r;
+}
+
+static oh_result remote_track_stats(uint64_t id, int null)
+{
+    OUTPUT(oh_remote_track_stats, stats);
+    stats.size = sizeof stats;
+    oh_result r = oh_subscriber_get_track_stats((oh_subscriber){ id }, "x", NULL, OH_SOURCE_MICROPHONE, null ? NULL : &stats);
+    if (r != OH_OK) untouched(__LINE__, (char *)&stats + sizeof stats.size, sizeof stats - sizeof stats.size);
+    return r;
+}
+
+static oh_result participants(uint64_t id, int null)
+{
+    OUTPUT(const oh_participants *, all);
+    oh_result r = oh_call_get_participants((oh_call){ id }, null ? NULL : &all);
+    UNTOUCHED(r, all);
+    if (r == OH_OK) oh_participants_free(all);
     return r;
 }
 
@@ -168,21 +195,21 @@ static oh_result write_opus(uint64_t id, int null)
     return oh_track_write_opus((oh_track){ id }, null ? NULL : opus_silence, sizeof opus_silence);
 }
 
-static oh_result track_wait(uint64_t id, int null) { (void)null; return oh_track_wait((oh_track){ id }, 1, 0); }
+static oh_result track_wait(uint64_t id, int null) { (void)null; return oh_track_wait_writable((oh_track){ id }, 1, 0); }
 
 static oh_result buffered_ms(uint64_t id, int null)
 {
     OUTPUT(uint32_t, n);
-    oh_result r = oh_track_buffered_ms((oh_track){ id }, null ? NULL : &n);
+    oh_result r = oh_track_get_buffered_ms((oh_track){ id }, null ? NULL : &n);
     UNTOUCHED(r, n);
     return r;
 }
 
-static oh_result track_drain(uint64_t id, int null) { (void)null; return oh_track_drain((oh_track){ id }, 0); }
+static oh_result track_drain(uint64_t id, int null) { (void)null; return oh_track_wait_drained((oh_track){ id }, 0); }
 
 static oh_result track_clear(uint64_t id, int null)
 {
-    OUTPUT(uint32_t, n);
+    OUTPUT(uint64_t, n);
     (void)null;
     oh_result r = oh_track_clear((oh_track){ id }, NULL, &n);
     UNTOUCHED(r, n);
@@ -204,37 +231,40 @@ static const struct function {
 } functions[] = {
     { "oh_call_join", CLIENT, join, 1 },
     { "oh_call_join", CLIENT, join_without_options, 1 },
-    { "oh_call_wait", CALL, wait_call, 0 },
-    { "oh_call_state", CALL, state, 1 },
-    { "oh_call_trace", CALL, trace, 1 },
+    { "oh_call_wait_state", CALL, wait_call, 0 },
+    { "oh_call_get_state", CALL, state, 1 },
+    { "oh_call_get_trace", CALL, trace, 1 },
     { "oh_call_provide_token", CALL, provide_token, 0 },
-    { "oh_call_send_custom", CALL, send_custom, 1 },
+    { "oh_call_send_custom_event", CALL, send_custom, 1 },
     { "oh_call_send_data", CALL, send_data, 1 },
     { "oh_call_send_text", CALL, send_text, 1 },
-    { "oh_call_rpc", CALL, rpc, 1 },
-    { "oh_call_rpc_answer", CALL, rpc_answer, 1 },
+    { "oh_call_perform_rpc", CALL, rpc, 1 },
+    { "oh_call_answer_rpc", CALL, rpc_answer, 1 },
     { "oh_call_set_attributes", CALL, set_attributes, 0 },
-    { "oh_call_capabilities", CALL, capabilities, 1 },
+    { "oh_call_get_capabilities", CALL, capabilities, 1 },
     { "oh_subscriber_set_track", SUBSCRIBER, set_track, 1 },
     { "oh_call_leave", CALL, leave, 0 },
     { "oh_call_free", CALL, call_free, 0 },
     { "oh_client_free", CLIENT, client_free, 0 },
-    { "oh_call_next_event", CALL, next_event, 1 },
-    { "oh_call_wake_fd", CALL, wake_fd, 1 },
-    { "oh_call_publisher", CALL, publisher, 1 },
+    { "oh_call_wait_event", CALL, next_event, 1 },
+    { "oh_call_get_wake_fd", CALL, wake_fd, 1 },
+    { "oh_call_get_publisher", CALL, publisher, 1 },
     { "oh_publisher_close", PUBLISHER, publisher_close, 0 },
     { "oh_publisher_free", PUBLISHER, publisher_free, 0 },
     { "oh_call_get_stats", CALL, get_stats, 1 },
-    { "oh_call_subscriber", CALL, subscriber, 1 },
+    { "oh_call_get_participants", CALL, participants, 1 },
+    { "oh_track_get_stats", TRACK, track_stats, 1 },
+    { "oh_subscriber_get_track_stats", SUBSCRIBER, remote_track_stats, 1 },
+    { "oh_call_get_subscriber", CALL, subscriber, 1 },
     { "oh_subscriber_close", SUBSCRIBER, subscriber_close, 0 },
     { "oh_subscriber_free", SUBSCRIBER, subscriber_free, 0 },
     { "oh_call_publish_audio", CALL, publish_audio, 1 },
     { "oh_track_write_s16", TRACK, write_s16, 1 },
     { "oh_track_write_f32", TRACK, write_f32, 1 },
     { "oh_track_write_opus", TRACK, write_opus, 1 },
-    { "oh_track_wait", TRACK, track_wait, 0 },
-    { "oh_track_buffered_ms", TRACK, buffered_ms, 1 },
-    { "oh_track_drain", TRACK, track_drain, 0 },
+    { "oh_track_wait_writable", TRACK, track_wait, 0 },
+    { "oh_track_get_buffered_ms", TRACK, buffered_ms, 1 },
+    { "oh_track_wait_drained", TRACK, track_drain, 0 },
     { "oh_track_clear", TRACK, track_clear, 0 },
     { "oh_track_set_muted", TRACK, set_muted, 0 },
     { "oh_track_free", TRACK, track_free, 0 },
@@ -243,11 +273,10 @@ enum { FUNCTIONS = sizeof functions / sizeof *functions };
 
 /* The functions without a handle; without_handles() tries them. */
 static const char *const others[] = {
-    "oh_call_options_init", "oh_client_options_init", "oh_audio_track_options_init", "oh_client_new",
-    "oh_event_kind_name", "oh_state_name", "oh_event_free", "oh_abi_version", "oh_version", "oh_log_set",
-    "oh_shutdown_wait", "oh_result_message", "oh_result_name", "oh_last_error", "oh_network_changed",
-    "oh_data_options_init", "oh_rpc_options_init", "oh_remote_track_options_init", "oh_access_token_options_init",
-    "oh_access_token", "oh_limits_init", "oh_limits_set",
+    "oh_struct_init", "oh_client_new", "oh_participants_free", "oh_get_version_number",
+    "oh_event_kind_get_name", "oh_call_state_get_name", "oh_event_free", "oh_get_abi_version", "oh_get_version", "oh_log_set",
+    "oh_shutdown_wait", "oh_result_get_message", "oh_result_get_name", "oh_get_last_error", "oh_network_report",
+    "oh_access_token_create", "oh_limits_set",
 };
 
 static int is_known(const char *name)
@@ -268,7 +297,7 @@ static void nothing_is_forgotten(void)
     CHECK_THAT(header != NULL, "include/offhook.h is not here: run this test from the root of the project");
     while (fgets(line, sizeof line, header)) {
         if (strstr(line, "extern \"C\"")) inside = 1;
-        if (strstr(line, "}  // extern")) inside = 0;
+        if (strstr(line, "} /* extern")) inside = 0;
         char *paren = strchr(line, '(');
         /* Declarations begin in the first column, comments and continued lines do not. */
         if (!inside || !paren || line[0] == ' ' || line[0] == '/' || line[0] == '#' || line[0] == '*') continue;
@@ -298,8 +327,8 @@ static void make(peer *p, const char *user, uint64_t ids[KINDS])
     oh_subscriber sub;
     peer_join(p, user, "handles", NULL);
     p->mic = track_of(p->call);
-    CHECK_OK(oh_call_publisher(p->call, &pub));
-    CHECK_OK(oh_call_subscriber(p->call, &sub));
+    CHECK_OK(oh_call_get_publisher(p->call, &pub));
+    CHECK_OK(oh_call_get_subscriber(p->call, &sub));
     ids[CLIENT] = p->client.id;
     ids[CALL] = p->call.id;
     ids[PUBLISHER] = pub.id;
@@ -329,40 +358,36 @@ static void try_all(void *arg, unsigned thread)
             for (int null = 0; null <= functions[f].nullable; null++) {
                 oh_result r = functions[f].call(b->ids[i], null);
                 CHECK_THAT(r == OH_ERR_HANDLE || (null && r == OH_ERR_ARGUMENT), "%s(%#llx)%s is %s", functions[f].name,
-                           (unsigned long long)b->ids[i], null ? " with NULL" : "", oh_result_name(r));
+                           (unsigned long long)b->ids[i], null ? " with NULL" : "", oh_result_get_name(r));
             }
             oh_call_leave((oh_call){ b->ids[i] == b->good[CALL] ? 0 : b->ids[i] }, NULL);
-            CHECK(oh_last_error(why, sizeof why) > 0 && strstr(why, "handle"));
+            CHECK(oh_get_last_error(why, sizeof why) > 0 && strstr(why, "handle"));
         }
     }
 }
 
 static void without_handles(void)
 {
-    oh_client_options where = OH_CLIENT_OPTIONS_INIT;
+    oh_client_options where = OH_INIT(oh_client_options);
     OUTPUT(oh_client, client);
     int unowned = 0;
 
-    oh_call_options_init(NULL);
-    oh_client_options_init(NULL);
-    oh_audio_track_options_init(NULL);
-    oh_data_options_init(NULL);
-    oh_rpc_options_init(NULL);
-    oh_remote_track_options_init(NULL);
-    oh_access_token_options_init(NULL);
-    oh_limits_init(NULL);
+    oh_struct_init(NULL, 64);
+    oh_struct_init(&unowned, sizeof unowned); /* no room for a size */
+    CHECK_EQ(unowned, 0);
     CHECK_OK(oh_limits_set(NULL)); /* the defaults */
-    oh_access_token_options grant = OH_ACCESS_TOKEN_OPTIONS_INIT;
+    oh_access_token_options grant = OH_INIT(oh_access_token_options);
     OUTPUT(uint64_t, token);
-    CHECK_OH(oh_access_token(NULL, (char *)&token, sizeof token), OH_ERR_ARGUMENT);
-    CHECK_OH(oh_access_token(&grant, (char *)&token, sizeof token), OH_ERR_ARGUMENT); /* without key, secret, user, call */
+    CHECK_OH(oh_access_token_create(NULL, (char *)&token, sizeof token, NULL), OH_ERR_ARGUMENT);
+    CHECK_OH(oh_access_token_create(&grant, (char *)&token, sizeof token, NULL), OH_ERR_ARGUMENT); /* without key, secret, user, call */
     grant.api_key = grant.api_secret = grant.user_id = grant.call_id = "x";
-    CHECK_OH(oh_access_token(&grant, NULL, 2048), OH_ERR_ARGUMENT);
-    CHECK_OH(oh_access_token(&grant, (char *)&token, sizeof token), OH_ERR_BUFFER);
+    CHECK_OH(oh_access_token_create(&grant, NULL, 2048, NULL), OH_ERR_ARGUMENT);
+    CHECK_OH(oh_access_token_create(&grant, (char *)&token, sizeof token, NULL), OH_ERR_BUFFER);
     UNTOUCHED(OH_ERR_BUFFER, token);
-    CHECK_OH(oh_network_changed(-1), OH_ERR_ARGUMENT);
-    CHECK_OH(oh_network_changed(3), OH_ERR_ARGUMENT);
-    CHECK_OK(oh_network_changed(OH_NETWORK_ONLINE));
+    CHECK_OH(oh_network_report(-1), OH_ERR_ARGUMENT);
+    CHECK_OH(oh_network_report(0), OH_ERR_ARGUMENT);
+    CHECK_OH(oh_network_report(4), OH_ERR_ARGUMENT);
+    CHECK_OK(oh_network_report(OH_NETWORK_ONLINE));
     CHECK_OH(oh_client_new(NULL, &client), OH_ERR_ARGUMENT);
     UNTOUCHED(OH_ERR_ARGUMENT, client);
     CHECK_OH(oh_client_new(NULL, NULL), OH_ERR_ARGUMENT);
@@ -378,10 +403,10 @@ static void without_handles(void)
     CHECK_OH(oh_log_set(-1, NULL, NULL, NULL), OH_ERR_ARGUMENT);
     CHECK_OH(oh_log_set(6, NULL, NULL, NULL), OH_ERR_ARGUMENT);
     CHECK_OK(oh_log_set(OH_LOG_OFF, NULL, NULL, NULL));
-    CHECK(oh_last_error(NULL, 0) > 0);
-    CHECK(oh_last_error(NULL, 100) > 0);
-    CHECK(oh_event_kind_name(INT_MIN) && oh_state_name(INT_MAX));
-    CHECK(oh_result_message(INT_MIN) && oh_result_name(INT_MAX));
+    CHECK(oh_get_last_error(NULL, 0) > 0);
+    CHECK(oh_get_last_error(NULL, 100) > 0);
+    CHECK(oh_event_kind_get_name(INT_MIN) && oh_call_state_get_name(INT_MAX));
+    CHECK(oh_result_get_message(INT_MIN) && oh_result_get_name(INT_MAX));
 }
 
 int main(void)
@@ -438,10 +463,10 @@ int main(void)
                      !strcmp(functions[f].name, "oh_track_write_opus") ? functions[f].call(ids[TRACK], 1) : OH_ERR_ARGUMENT);
     CHECK_OH(write_opus(ids[TRACK], 0), OH_ERR_STATE); /* a track of samples */
     int32_t s;
-    CHECK_OK(oh_call_state(good.call, &s));
+    CHECK_OK(oh_call_get_state(good.call, &s));
     CHECK_EQ(s, OH_STATE_JOINED);
-    CHECK_OH(oh_call_wait(good.call, OH_STATE_LEFT, 0), OH_ERR_TIMEOUT);
-    CHECK_OH(oh_call_wait(good.call, 99, 0), OH_ERR_ARGUMENT);
+    CHECK_OH(oh_call_wait_state(good.call, OH_STATE_LEFT, 0), OH_ERR_TIMEOUT);
+    CHECK_OH(oh_call_wait_state(good.call, 99, 0), OH_ERR_ARGUMENT);
     CHECK_OK(oh_track_set_muted(good.mic, 1));
     CHECK_OH(next_event(ids[CALL], 0), OH_ERR_STATE); /* it has handlers */
     CHECK_OH(wake_fd(ids[CALL], 0), OH_ERR_STATE);
@@ -449,14 +474,14 @@ int main(void)
     test_step(10, "the parts of a call are freed with it, or before it");
     oh_subscriber sub, sub2;
     oh_publisher pub, pub2;
-    CHECK_OK(oh_call_subscriber(good.call, &sub));
+    CHECK_OK(oh_call_get_subscriber(good.call, &sub));
     CHECK_EQ(sub.id, ids[SUBSCRIBER]);
-    CHECK_OK(oh_call_publisher(good.call, &pub));
+    CHECK_OK(oh_call_get_publisher(good.call, &pub));
     CHECK_EQ(pub.id, ids[PUBLISHER]);
     oh_subscriber_free(sub);
     oh_subscriber_free(sub);
     CHECK_OH(oh_subscriber_close(sub), OH_ERR_HANDLE);
-    CHECK_OK(oh_call_subscriber(good.call, &sub2)); /* the same, stale one */
+    CHECK_OK(oh_call_get_subscriber(good.call, &sub2)); /* the same, stale one */
     CHECK_EQ(sub2.id, sub.id);
     CHECK_OK(oh_publisher_close(pub));
     CHECK_OK(oh_publisher_close(pub));
@@ -465,19 +490,19 @@ int main(void)
     oh_publisher_free(pub);
     oh_publisher_free(pub);
     CHECK_OH(oh_publisher_close(pub), OH_ERR_HANDLE);
-    CHECK_OK(oh_call_publisher(good.call, &pub2));
+    CHECK_OK(oh_call_get_publisher(good.call, &pub2));
     CHECK_EQ(pub2.id, pub.id);
     oh_track_free(good.mic);
     oh_track_free(good.mic);
     CHECK_OH(write_s16(ids[TRACK], 0), OH_ERR_HANDLE);
-    CHECK_OK(oh_call_wait(good.call, OH_STATE_JOINED, 0)); /* the call goes on */
+    CHECK_OK(oh_call_wait_state(good.call, OH_STATE_JOINED, 0)); /* the call goes on */
 
     test_step(10, "after the end, and after the client was freed");
-    CHECK_OH(oh_call_state(gone_call, &s), OH_ERR_HANDLE);
+    CHECK_OH(oh_call_get_state(gone_call, &s), OH_ERR_HANDLE);
     oh_client client = good.client;
     oh_call call = good.call;
     peer_close(&good);
-    CHECK_OH(oh_call_state(call, &s), OH_ERR_HANDLE);
+    CHECK_OH(oh_call_get_state(call, &s), OH_ERR_HANDLE);
     CHECK_OH(join(client.id, 0), OH_ERR_HANDLE);
     oh_call_free(call);
     oh_client_free(client);

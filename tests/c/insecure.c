@@ -14,7 +14,7 @@
 
 static oh_result try_url(const char *url, uint32_t allow, const char *hint)
 {
-    oh_client_options where = OH_CLIENT_OPTIONS_INIT;
+    oh_client_options where = OH_INIT(oh_client_options);
     oh_client client = { 0 };
     where.url = url;
     where.user_id = "u";
@@ -63,20 +63,20 @@ int main(void)
     int fds = count_fds();
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         oh_result r = try_url(refused[i], 0, NULL);
-        CHECK_THAT(r == OH_ERR_INSECURE, "%s gives %s", refused[i], oh_result_name(r));
-        CHECK(oh_last_error(why, sizeof why) > 0 && strstr(why, "url"));
+        CHECK_THAT(r == OH_ERR_INSECURE, "%s gives %s", refused[i], oh_result_get_name(r));
+        CHECK(oh_get_last_error(why, sizeof why) > 0 && strstr(why, "url"));
         r = try_url(sfu_url(), 0, refused[i]);
-        CHECK_THAT(r == OH_ERR_INSECURE, "%s as hint_url gives %s", refused[i], oh_result_name(r));
+        CHECK_THAT(r == OH_ERR_INSECURE, "%s as hint_url gives %s", refused[i], oh_result_get_name(r));
         r = try_url(refused[i], 1, NULL);
-        CHECK_THAT(r == OH_OK, "%s gives %s although it is allowed", refused[i], oh_result_name(r));
+        CHECK_THAT(r == OH_OK, "%s gives %s although it is allowed", refused[i], oh_result_get_name(r));
     }
     for (size_t i = 0; i < sizeof loopback / sizeof *loopback; i++) {
         oh_result r = try_url(loopback[i], 0, NULL);
-        CHECK_THAT(r == OH_OK, "%s gives %s", loopback[i], oh_result_name(r));
+        CHECK_THAT(r == OH_OK, "%s gives %s", loopback[i], oh_result_get_name(r));
     }
     for (size_t i = 0; i < sizeof nonsense / sizeof *nonsense; i++) {
         oh_result r = try_url(nonsense[i], i % 2, NULL);
-        CHECK_THAT(r == OH_ERR_ARGUMENT, "'%s' gives %s", nonsense[i], oh_result_name(r));
+        CHECK_THAT(r == OH_ERR_ARGUMENT, "'%s' gives %s", nonsense[i], oh_result_get_name(r));
     }
     CHECK_OK(try_url("https://192.0.2.1", 0, "https://192.0.2.1/hint")); /* contacts nobody yet */
     CHECK_EQ(count_fds(), fds);
@@ -84,18 +84,18 @@ int main(void)
 
     test_step(10, "by name");
     peer p = { 0 };
-    oh_client_options where = OH_CLIENT_OPTIONS_INIT;
-    oh_call_options what = OH_CALL_OPTIONS_INIT;
+    oh_client_options where = OH_INIT(oh_client_options);
+    oh_call_options what = OH_INIT(oh_call_options);
     snprintf(edit, sizeof edit, "http://localhost:%d", sfu_port());
     where.url = edit;
     where.user_id = "by-name";
     where.token = "development";
     CHECK_OK(oh_client_new(&where, &p.client));
     p.rec = rec_new();
-    what.id = "insecure";
+    what.call_id = "insecure";
     what.handlers = rec_handlers(p.rec);
     CHECK_OK(oh_call_join(p.client, &what, &p.call));
-    CHECK_OK(oh_call_wait(p.call, OH_STATE_JOINED, ms(5000)));
+    CHECK_OK(oh_call_wait_state(p.call, OH_STATE_JOINED, ms(5000)));
     peer_close(&p);
 
     snprintf(host, sizeof host, "127.0.0.1:%d", sfu_port());
@@ -112,7 +112,7 @@ int main(void)
         p.rec = rec_new();
         what.handlers = rec_handlers(p.rec);
         CHECK_OK(oh_call_join(p.client, &what, &p.call));
-        CHECK_OH(oh_call_wait(p.call, OH_STATE_JOINED, ms(5000)), OH_ERR_INSECURE);
+        CHECK_OH(oh_call_wait_state(p.call, OH_STATE_JOINED, ms(5000)), OH_ERR_INSECURE);
         rec_event e = EXPECT(p.rec, OH_EVENT_ENDED, NULL, ms(1000));
         CHECK_EQ(e.code, OH_END_JOIN_FAILED);
         CHECK_EQ(e.error, OH_ERR_INSECURE);

@@ -36,11 +36,13 @@ static void both(void *arg, unsigned index)
         oh_client_free(r->client);
         return;
     }
-    oh_call_options what = OH_CALL_OPTIONS_INIT;
-    what.id = "join-free";
-    what.handlers.on_event = on_event;
-    what.handlers.destroy = destroyed;
-    what.handlers.user_data = r;
+    oh_call_options what = OH_INIT(oh_call_options);
+    what.call_id = "join-free";
+    oh_call_handlers handlers = OH_INIT(oh_call_handlers);
+    handlers.on_event = on_event;
+    handlers.destroy = destroyed;
+    handlers.user_data = r;
+    what.handlers = &handlers;
     r->result = oh_call_join(r->client, &what, &r->call);
 }
 

@@ -17,8 +17,8 @@ static void no_errors(peer *p)
 {
     oh_call_stats s = peer_stats(p);
     CHECK_EQ(rec_count(p->rec, OH_EVENT_ERROR), 0);
-    CHECK_EQ(rec_count(p->rec, OH_EVENT_LOCAL_FAILED), 0);
-    CHECK_EQ(s.errors, 0);
+    CHECK_EQ(rec_count(p->rec, OH_EVENT_LOCAL_TRACK_FAILED), 0);
+    CHECK_EQ(s.error_events, 0);
     CHECK_EQ(s.offers_failed, 0);
     CHECK_EQ(s.join_attempts, 1);
     CHECK_EQ(s.malformed_messages, 0);
@@ -82,8 +82,8 @@ static void talkers_check(void)
     CHECK_THAT(a <= limit && b <= limit, "the talkers had gaps of %.0f and %.0f ms, the machine stalled for %.0f", a, b, rec_stall());
     CHECK(rec_wait_tone(left_talker.rec, "right", 900, ms(5000)));
     CHECK(rec_wait_tone(right_talker.rec, "left", 400, ms(5000)));
-    CHECK_OK(oh_call_wait(left_talker.call, OH_STATE_JOINED, 0));
-    CHECK_OK(oh_call_wait(right_talker.call, OH_STATE_JOINED, 0));
+    CHECK_OK(oh_call_wait_state(left_talker.call, OH_STATE_JOINED, 0));
+    CHECK_OK(oh_call_wait_state(right_talker.call, OH_STATE_JOINED, 0));
     no_errors(&left_talker);
     no_errors(&right_talker);
     CHECK_EQ(peer_stats(&left_talker).late_offers, 0);
@@ -97,13 +97,13 @@ static void exactly(void)
 {
     peer bot = { 0 };
     oh_subscriber sub;
-    oh_call_options what = OH_CALL_OPTIONS_INIT;
+    oh_call_options what = OH_INIT(oh_call_options);
 
     test_step(30, "1,000 offers for a bot without a subscriber");
     what.no_subscriber = 1;
     peer_join(&bot, "never", "late", &what);
     peer_talk(&bot, 500);
-    EXPECT(bot.rec, OH_EVENT_LOCAL_PUBLISHED, NULL, ms(10000));
+    EXPECT(bot.rec, OH_EVENT_LOCAL_TRACK_PUBLISHED, NULL, ms(10000));
     ctl("late_offer", "{\"user_id\":\"never\",\"count\":1000,\"wait\":true}");
     CHECK_EQ(ctl_session_wait("never", "late_offers_sent", 1000, ms(10000)), 1000);
     all_counted(&bot);
@@ -111,7 +111,7 @@ static void exactly(void)
     CHECK(peer_stats(&bot).late_offers >= 1000);
     CHECK_EQ(ctl_session("never", "answers_received"), 0); /* no RPC because of them */
     no_errors(&bot);
-    CHECK_OK(oh_call_wait(bot.call, OH_STATE_JOINED, 0));
+    CHECK_OK(oh_call_wait_state(bot.call, OH_STATE_JOINED, 0));
     peer_close(&bot);
 
     for (int freed = 0; freed < 2; freed++) {
@@ -119,8 +119,8 @@ static void exactly(void)
         test_step(30, "1,000 offers for a subscriber that was %s", user);
         peer_join(&bot, user, "late", NULL);
         peer_talk(&bot, 500);
-        EXPECT(bot.rec, OH_EVENT_LOCAL_PUBLISHED, NULL, ms(10000));
-        CHECK_OK(oh_call_subscriber(bot.call, &sub));
+        EXPECT(bot.rec, OH_EVENT_LOCAL_TRACK_PUBLISHED, NULL, ms(10000));
+        CHECK_OK(oh_call_get_subscriber(bot.call, &sub));
         freed ? oh_subscriber_free(sub) : (void)oh_subscriber_close(sub);
         ctl("late_offer", "{\"user_id\":\"%s\",\"count\":1000,\"wait\":true}", user);
         CHECK_EQ(ctl_session_wait(user, "late_offers_sent", 1000, ms(10000)), 1000);
@@ -192,7 +192,7 @@ static void race(void *arg, unsigned worker)
         char user[32];
         snprintf(user, sizeof user, "race-%u", i);
         peer_join(&p, user, i % 7 ? "races" : user, NULL);
-        CHECK_OK(oh_call_subscriber(p.call, &sub));
+        CHECK_OK(oh_call_get_subscriber(p.call, &sub));
         /* Not waited for: it comes while the subscriber or the call is being closed. */
         ctl("late_offer", "{\"user_id\":\"%s\",\"count\":%u}", user, 1 + (unsigned)(test_random() % 12));
         for (double until = now_ms() + (double)(test_random() % 2000) / 1000; now_ms() < until;) {}
@@ -218,7 +218,7 @@ static void race(void *arg, unsigned worker)
             EXPECT(p.rec, OH_EVENT_ENDED, NULL, ms(5000));
         } else {
             all_counted(&p);
-            CHECK_OK(oh_call_wait(p.call, OH_STATE_JOINED, 0)); /* the call goes on */
+            CHECK_OK(oh_call_wait_state(p.call, OH_STATE_JOINED, 0)); /* the call goes on */
         }
         no_errors(&p);
         uint64_t late = peer_stats(&p).late_offers;

@@ -73,15 +73,15 @@ int main(void)
     malloc_trim(0);
     begin_kb = anonymous_kb();
     for (unsigned i = 0; i < rounds(500); i++) {
-        oh_client_options where = OH_CLIENT_OPTIONS_INIT;
-        oh_call_options what = OH_CALL_OPTIONS_INIT;
+        oh_client_options where = OH_INIT(oh_client_options);
+        oh_call_options what = OH_INIT(oh_call_options);
         oh_client client;
         oh_call call;
         oh_track track;
         where.url = "http://127.0.0.1:1";
         where.user_id = "u";
         CHECK_OK(oh_client_new(&where, &client)); /* without a token: it waits for one */
-        what.id = "x";
+        what.call_id = "x";
         CHECK_OK(oh_call_join(client, &what, &call));
         CHECK_OK(oh_call_publish_audio(call, NULL, &track));
         oh_client_free(client);

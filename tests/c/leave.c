@@ -68,7 +68,7 @@ int main(void)
                 of_these++;
             } else {
                 CHECK_EQ(ended.error, OH_ERR_CANCELLED);
-                CHECK_OH(oh_call_wait(all[i].call, OH_STATE_JOINED, 0), OH_ERR_CANCELLED);
+                CHECK_OH(oh_call_wait_state(all[i].call, OH_STATE_JOINED, 0), OH_ERR_CANCELLED);
                 cancelled++;
             }
             CHECK_EQ(rec_count(all[i].rec, OH_EVENT_ERROR), 0);

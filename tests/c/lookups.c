@@ -47,8 +47,8 @@ static void wait_hanging(int count)
 
 static void open_by_name(peer *p, const char *host, const char *user)
 {
-    oh_client_options where = OH_CLIENT_OPTIONS_INIT;
-    oh_call_options what = OH_CALL_OPTIONS_INIT;
+    oh_client_options where = OH_INIT(oh_client_options);
+    oh_call_options what = OH_INIT(oh_call_options);
     char url[128];
     snprintf(url, sizeof url, "http://%s:%d", host, sfu_port());
     where.url = url;
@@ -57,8 +57,8 @@ static void open_by_name(peer *p, const char *host, const char *user)
     where.allow_insecure = 1;
     CHECK_OK(oh_client_new(&where, &p->client));
     p->rec = rec_new();
-    what.id = "lookups";
-    what.join_retries = 0;
+    what.call_id = "lookups";
+    what.join_retries = OH_ZERO;
     what.handlers = rec_handlers(p->rec);
     CHECK_OK(oh_call_join(p->client, &what, &p->call));
 }
@@ -87,7 +87,7 @@ int main(void)
     test_step(20, "joins of others by name");
     for (int i = 0; i < 5; i++) {
         open_by_name(&p, i % 2 ? "LOCALHOST" : "localhost", "quick");
-        CHECK_OK(oh_call_wait(p.call, OH_STATE_JOINED, ms(4000)));
+        CHECK_OK(oh_call_wait_state(p.call, OH_STATE_JOINED, ms(4000)));
         peer_close(&p);
     }
     int threads = lookup_threads();
@@ -101,7 +101,7 @@ int main(void)
 
     test_step(20, "used again, while they still hang");
     open_by_name(&p, "localhost", "again");
-    CHECK_OK(oh_call_wait(p.call, OH_STATE_JOINED, ms(4000)));
+    CHECK_OK(oh_call_wait_state(p.call, OH_STATE_JOINED, ms(4000)));
     peer_close(&p);
     CHECK_OK(oh_shutdown_wait(ms(2500)));
 

@@ -43,7 +43,7 @@ int main(void)
 
     test_step(30, "made anew");
     size_t mark = rec_mark(a.rec);
-    CHECK_OK(oh_network_changed(OH_NETWORK_CHANGED));
+    CHECK_OK(oh_network_report(OH_NETWORK_CHANGED));
     EXPECT_FROM(a.rec, mark, OH_EVENT_RECONNECTED, NULL, ms(15000));
     rec_event e;
     long at = rec_wait(a.rec, OH_EVENT_MEDIA, NULL, mark, ms(10000), &e);
@@ -59,7 +59,7 @@ int main(void)
     tone_stop(a.tone);
     a.tone = NULL;
     oh_publisher publisher;
-    CHECK_OK(oh_call_publisher(a.call, &publisher));
+    CHECK_OK(oh_call_get_publisher(a.call, &publisher));
     oh_publisher_close(publisher);
     recorder *kept = a.rec;
     CHECK_OK(oh_call_leave(a.call, NULL));

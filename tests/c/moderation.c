@@ -25,7 +25,7 @@ int main(void)
         ctl("mute", "{\"user_id\":\"ann\",\"track_type\":1}");
         e = EXPECT_FROM(ann.rec, mark, OH_EVENT_TRACK_UNPUBLISHED, "ann", ms(5000));
         CHECK_EQ(e.cause, 3);
-        CHECK_EQ(e.code, OH_TRACK_AUDIO);
+        CHECK_EQ(e.code, OH_SOURCE_MICROPHONE);
         EXPECT_FROM(bob.rec, bobs, OH_EVENT_TRACK_UNPUBLISHED, "ann", ms(5000));
         CHECK(rec_wait_no_tone(bob.rec, "ann", 440, ms(5000)));
         /* Her own library sends nothing; the SFU would drop it anyway. What was on its way is let through. */

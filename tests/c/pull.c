@@ -1,5 +1,5 @@
 /*
- * pull.c - pull mode: events and sound taken with oh_call_next_event, woken by a descriptor.
+ * pull.c - pull mode: events and sound taken with oh_call_wait_event, woken by a descriptor.
  *
  * Expected: the descriptor polls readable while there is something to take and not after; OH_ERR_EMPTY,
  * OH_ERR_CLOSED and OH_ERR_STATE as documented; events stay valid until they are freed, also after the
@@ -26,7 +26,7 @@ static void open_pulled(peer *p, const char *user, oh_call_options *what)
     snprintf(p->user, sizeof p->user, "%s", user);
     p->rec = rec_new();
     p->client = client_for(user);
-    what->id = "pull";
+    what->call_id = "pull";
     CHECK_OK(oh_call_join(p->client, what, &p->call));
 }
 
@@ -36,12 +36,12 @@ static int take_all(peer *p)
     const oh_event *e;
     int count = 0;
     oh_result r;
-    while ((r = oh_call_next_event(p->call, 0, &e)) == OH_OK) {
+    while ((r = oh_call_wait_event(p->call, 0, &e)) == OH_OK) {
         rec_take(p->rec, e);
         oh_event_free(e);
         count++;
     }
-    CHECK_THAT(r == OH_ERR_EMPTY || (r == OH_ERR_CLOSED && rec_has_ended(p->rec)), "next_event is %s", oh_result_name(r));
+    CHECK_THAT(r == OH_ERR_EMPTY || (r == OH_ERR_CLOSED && rec_has_ended(p->rec)), "next_event is %s", oh_result_get_name(r));
     return count;
 }
 
@@ -51,7 +51,7 @@ static rec_event pull_until(peer *p, int fd, int kind, const char *user)
     double end = now_ms() + ms(10000);
     rec_event e;
     while (rec_wait(p->rec, kind, user, 0, 0, &e) < 0) {
-        CHECK_THAT(now_ms() < end, "no event %s comes", oh_event_kind_name(kind));
+        CHECK_THAT(now_ms() < end, "no event %s comes", oh_event_kind_get_name(kind));
         if (readable(fd, 200)) CHECK_THAT(take_all(p) > 0, "the descriptor is readable, but there is nothing to take");
     }
     return e;
@@ -70,7 +70,7 @@ static void *pull_on(void *arg)
     const oh_event *e;
     do {
         atomic_store(&p->busy, 1);
-        p->result = oh_call_next_event(p->call, p->timeout, &e);
+        p->result = oh_call_wait_event(p->call, p->timeout, &e);
         if (p->result == OH_OK) oh_event_free(e);
     } while (p->result == OH_OK);
     return NULL;
@@ -79,7 +79,7 @@ static void *pull_on(void *arg)
 static void basics(void)
 {
     peer alice = { 0 }, bob = { 0 };
-    oh_call_options what = OH_CALL_OPTIONS_INIT;
+    oh_call_options what = OH_INIT(oh_call_options);
     const oh_event *e, *kept = NULL;
     int32_t fd, same;
     rec_heard heard;
@@ -89,8 +89,8 @@ static void basics(void)
     peer_talk(&alice, 600);
     what.pull_audio = 1;
     open_pulled(&bob, "bob", &what);
-    CHECK_OK(oh_call_wake_fd(bob.call, &fd));
-    CHECK_OK(oh_call_wake_fd(bob.call, &same));
+    CHECK_OK(oh_call_get_wake_fd(bob.call, &fd));
+    CHECK_OK(oh_call_get_wake_fd(bob.call, &same));
     CHECK_EQ(fd, same);
     pull_until(&bob, fd, OH_EVENT_JOINED, NULL);
     pull_until(&bob, fd, OH_EVENT_TRACK_PUBLISHED, "alice");
@@ -110,23 +110,23 @@ static void basics(void)
         oh_event_free(kept);
         kept = NULL;
         CHECK_THAT(now_ms() < end, "no sound comes");
-        oh_result r = oh_call_next_event(bob.call, 200, &kept);
+        oh_result r = oh_call_wait_event(bob.call, 200, &kept);
         CHECK(r == OH_OK || r == OH_ERR_EMPTY);
     }
-    CHECK_OK(oh_call_next_event(bob.call, ms(2000), &e));
+    CHECK_OK(oh_call_wait_event(bob.call, ms(2000), &e));
     oh_event_free(e);
     oh_event_free(e);
     oh_event_free((const oh_event *)((const char *)kept + 8)); /* not an event */
     oh_call_free(bob.call);
-    CHECK_STR(kept->u.audio.user_id, "alice");
-    CHECK_EQ(kept->u.audio.frames, 960);
+    CHECK_STR(kept->u.audio->user_id, "alice");
+    CHECK_EQ(kept->u.audio->frames, 960);
     int32_t sum = 0;
-    for (int i = 0; i < 960; i++) sum += kept->u.audio.samples[i];
+    for (int i = 0; i < 960; i++) sum += kept->u.audio->samples_s16[i];
     CHECK(sum != INT32_MAX);
     oh_event_free(kept);
     oh_event_free(kept);
-    CHECK_OH(oh_call_next_event(bob.call, 0, &e), OH_ERR_HANDLE);
-    CHECK_OH(oh_call_wake_fd(bob.call, &fd), OH_ERR_HANDLE);
+    CHECK_OH(oh_call_wait_event(bob.call, 0, &e), OH_ERR_HANDLE);
+    CHECK_OH(oh_call_get_wake_fd(bob.call, &fd), OH_ERR_HANDLE);
     oh_client_free(bob.client);
     rec_free(bob.rec);
     peer_close(&alice);
@@ -135,16 +135,16 @@ static void basics(void)
 static void results(void)
 {
     peer bob = { 0 };
-    oh_call_options what = OH_CALL_OPTIONS_INIT;
+    oh_call_options what = OH_INIT(oh_call_options);
     const oh_event *e;
     int32_t fd;
     pthread_t thread;
 
     test_step(20, "nothing there, another puller, the end");
     open_pulled(&bob, "bob2", &what);
-    CHECK_OK(oh_call_wake_fd(bob.call, &fd));
+    CHECK_OK(oh_call_get_wake_fd(bob.call, &fd));
     pull_until(&bob, fd, OH_EVENT_JOINED, NULL);
-    CHECK_OK(oh_call_wait(bob.call, OH_STATE_JOINED, 0));
+    CHECK_OK(oh_call_wait_state(bob.call, OH_STATE_JOINED, 0));
     /* It is quiet once what belongs to the join has been taken. */
     double end = now_ms() + ms(5000);
     double began;
@@ -152,16 +152,16 @@ static void results(void)
         CHECK(now_ms() < end);
         take_all(&bob);
         began = now_ms();
-    } while (oh_call_next_event(bob.call, 100, &e) == OH_OK ? rec_take(bob.rec, e), oh_event_free(e), 1 : 0);
+    } while (oh_call_wait_event(bob.call, 100, &e) == OH_OK ? rec_take(bob.rec, e), oh_event_free(e), 1 : 0);
     CHECK_THAT(now_ms() - began >= 95, "next_event returned after %.0f of 100 ms", now_ms() - began);
-    CHECK_OH(oh_call_next_event(bob.call, 0, &e), OH_ERR_EMPTY);
+    CHECK_OH(oh_call_wait_event(bob.call, 0, &e), OH_ERR_EMPTY);
     CHECK_THAT(!readable(fd, 0), "the descriptor is readable, but there is nothing to take");
 
     puller p = { .call = bob.call, .timeout = OH_FOREVER };
     CHECK_EQ(pthread_create(&thread, NULL, pull_on, &p), 0);
     end = now_ms() + ms(5000);
     oh_result r;
-    while ((r = oh_call_next_event(bob.call, 0, &e)) != OH_ERR_STATE) { /* until the other one waits */
+    while ((r = oh_call_wait_event(bob.call, 0, &e)) != OH_ERR_STATE) { /* until the other one waits */
         if (r == OH_OK) oh_event_free(e);
         CHECK_THAT(now_ms() < end, "two threads pull at the same time");
         nap(1);
@@ -169,8 +169,8 @@ static void results(void)
     CHECK_OK(oh_call_leave(bob.call, NULL));
     pthread_join(thread, NULL);
     CHECK_EQ(p.result, OH_ERR_CLOSED); /* after it has taken the terminal event */
-    CHECK_OH(oh_call_next_event(bob.call, OH_FOREVER, &e), OH_ERR_CLOSED);
-    CHECK_OK(oh_call_wait(bob.call, OH_STATE_LEFT, ms(2000)));
+    CHECK_OH(oh_call_wait_event(bob.call, OH_FOREVER, &e), OH_ERR_CLOSED);
+    CHECK_OK(oh_call_wait_state(bob.call, OH_STATE_LEFT, ms(2000)));
     oh_client_free(bob.client);
     rec_free(bob.rec);
 }
@@ -179,7 +179,7 @@ static void free_while_pulling(void)
 {
     for (unsigned i = 0; i < rounds(60); i++) {
         peer bob = { 0 };
-        oh_call_options what = OH_CALL_OPTIONS_INIT;
+        oh_call_options what = OH_INIT(oh_call_options);
         pthread_t thread;
         char user[32];
         test_step(10, "freed while another thread pulls, %u", i);
@@ -187,11 +187,11 @@ static void free_while_pulling(void)
         open_pulled(&bob, user, &what);
         puller p = { .call = bob.call, .timeout = OH_FOREVER };
         CHECK_EQ(pthread_create(&thread, NULL, pull_on, &p), 0);
-        if (i % 3 == 0) CHECK_OK(oh_call_wait(bob.call, OH_STATE_JOINED, ms(5000)));
+        if (i % 3 == 0) CHECK_OK(oh_call_wait_state(bob.call, OH_STATE_JOINED, ms(5000)));
         if (i % 3 == 1) while (!atomic_load(&p.busy)) nap(0);
         i % 2 ? oh_call_free(bob.call) : oh_client_free(bob.client);
         pthread_join(thread, NULL);
-        CHECK_THAT(p.result == OH_ERR_CLOSED || p.result == OH_ERR_HANDLE, "next_event is %s", oh_result_name(p.result));
+        CHECK_THAT(p.result == OH_ERR_CLOSED || p.result == OH_ERR_HANDLE, "next_event is %s", oh_result_get_name(p.result));
         oh_client_free(bob.client);
         rec_free(bob.rec);
     }
@@ -200,16 +200,16 @@ static void free_while_pulling(void)
 static void slow_application(void)
 {
     peer bob = { 0 };
-    oh_call_options what = OH_CALL_OPTIONS_INIT;
+    oh_call_options what = OH_INIT(oh_call_options);
     const oh_event *e;
     uint64_t lost = 0;
     unsigned taken = 0;
     char session[64];
 
     test_step(30, "an application that does not take its events");
-    what.event_queue = 16;
+    what.max_queued_events = 16;
     open_pulled(&bob, "slow", &what);
-    CHECK_OK(oh_call_wait(bob.call, OH_STATE_JOINED, ms(10000)));
+    CHECK_OK(oh_call_wait_state(bob.call, OH_STATE_JOINED, ms(10000)));
     char *state = ctl_state();
     json_text(state, "sessions/?user_id=slow/session_id", session, sizeof session);
     free(state);
@@ -221,19 +221,19 @@ static void slow_application(void)
         CHECK_THAT(now_ms() < end, "no event is counted as lost");
         s = peer_stats(&bob);
         nap(5);
-    } while (s.events_lost < 50);
+    } while (s.events_dropped < 50);
     CHECK_OK(oh_call_leave(bob.call, NULL));
-    CHECK_OK(oh_call_wait(bob.call, OH_STATE_LEFT, ms(3000)));
+    CHECK_OK(oh_call_wait_state(bob.call, OH_STATE_LEFT, ms(3000)));
     oh_result r;
-    while ((r = oh_call_next_event(bob.call, ms(1000), &e)) == OH_OK) {
-        if (e->kind == OH_EVENT_LOST) lost += e->u.lost.count;
+    while ((r = oh_call_wait_event(bob.call, ms(1000), &e)) == OH_OK) {
+        if (e->kind == OH_EVENT_LOST) lost += e->u.lost->total;
         else taken++;
         rec_take(bob.rec, e);
         oh_event_free(e);
     }
     CHECK_EQ(r, OH_ERR_CLOSED);
     s = peer_stats(&bob);
-    CHECK_EQ(lost, s.events_lost);
+    CHECK_EQ(lost, s.events_dropped);
     CHECK_THAT(taken < 40, "%u events were kept in a queue of 16", taken);
     CHECK_EQ(rec_count(bob.rec, OH_EVENT_JOINED), 1);
     CHECK_EQ(rec_count(bob.rec, OH_EVENT_ENDED), 1);

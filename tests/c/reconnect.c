@@ -23,7 +23,7 @@ static rec_event back(peer *p, size_t mark, int how)
 {
     rec_event e = EXPECT_FROM(p->rec, mark, OH_EVENT_RECONNECTED, NULL, ms(15000));
     CHECK_EQ(e.code, how);
-    CHECK_OK(oh_call_wait(p->call, OH_STATE_JOINED, ms(1000)));
+    CHECK_OK(oh_call_wait_state(p->call, OH_STATE_JOINED, ms(1000)));
     CHECK_EQ(rec_count(p->rec, OH_EVENT_ENDED), 0);
     return e;
 }
@@ -35,7 +35,7 @@ static void nothing_about_people(peer *p, size_t mark, const char *what)
                                  OH_EVENT_TRACK_PUBLISHED, OH_EVENT_TRACK_UNPUBLISHED, OH_EVENT_STATE };
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
         CHECK_THAT(rec_wait(p->rec, kinds[k], NULL, mark, 0, NULL) < 0, "%s: %s is told of %s", what, p->user,
-                   oh_event_kind_name(kinds[k]));
+                   oh_event_kind_get_name(kinds[k]));
 }
 
 int main(void)
@@ -85,10 +85,10 @@ int main(void)
     both_hear();
     CHECK_THAT(rec_wait(alice.rec, OH_EVENT_PARTICIPANT_JOINED, "alice", mark, 0, NULL) < 0, "alice meets herself");
     CHECK_THAT(rec_wait(alice.rec, OH_EVENT_PARTICIPANT_JOINED, "bob", mark, 0, NULL) < 0, "bob joined twice");
-    CHECK_THAT(rec_wait(alice.rec, OH_EVENT_LOCAL_PUBLISHED, NULL, mark, 0, NULL) < 0, "a track is announced twice");
+    CHECK_THAT(rec_wait(alice.rec, OH_EVENT_LOCAL_TRACK_PUBLISHED, NULL, mark, 0, NULL) < 0, "a track is announced twice");
     EXPECT_FROM(bob.rec, others, OH_EVENT_PARTICIPANT_LEFT, "alice", ms(5000));
     EXPECT_FROM(bob.rec, others, OH_EVENT_PARTICIPANT_JOINED, "alice", ms(5000));
-    CHECK_OK(oh_track_wait(alice.mic, 960, ms(1000)));
+    CHECK_OK(oh_track_wait_writable(alice.mic, 960, ms(1000)));
 
     test_step(20, "muted during a reconnect: muted after it");
     mark = rec_mark(alice.rec);
@@ -134,17 +134,17 @@ int main(void)
 
     test_step(20, "offline, and online again");
     mark = rec_mark(alice.rec);
-    CHECK_OK(oh_network_changed(OH_NETWORK_OFFLINE));
-    CHECK_OK(oh_network_changed(OH_NETWORK_OFFLINE));
+    CHECK_OK(oh_network_report(OH_NETWORK_OFFLINE));
+    CHECK_OK(oh_network_report(OH_NETWORK_OFFLINE));
     e = EXPECT_FROM(alice.rec, mark, OH_EVENT_STATE, NULL, ms(5000));
     CHECK_EQ(e.code, OH_STATE_OFFLINE);
-    CHECK_OH(oh_call_wait(alice.call, OH_STATE_JOINED, 100), OH_ERR_TIMEOUT);
-    CHECK_OK(oh_network_changed(OH_NETWORK_ONLINE));
-    CHECK_OK(oh_network_changed(OH_NETWORK_ONLINE));
+    CHECK_OH(oh_call_wait_state(alice.call, OH_STATE_JOINED, 100), OH_ERR_TIMEOUT);
+    CHECK_OK(oh_network_report(OH_NETWORK_ONLINE));
+    CHECK_OK(oh_network_report(OH_NETWORK_ONLINE));
     back(&alice, mark, OH_RECONNECT_FAST);
     both_hear();
     mark = rec_mark(alice.rec);
-    CHECK_OK(oh_network_changed(OH_NETWORK_CHANGED));
+    CHECK_OK(oh_network_report(OH_NETWORK_CHANGED));
     back(&alice, mark, OH_RECONNECT_REJOIN);
     both_hear();
 
@@ -164,8 +164,8 @@ int main(void)
 
     test_step(30, "what does not come back ends with a reason, in time");
     peer lost = { 0 };
-    oh_call_options what = OH_CALL_OPTIONS_INIT;
-    what.disconnect_timeout_ms = 1500;
+    oh_call_options what = OH_INIT(oh_call_options);
+    what.reconnect_timeout_ms = 1500;
     peer_join(&lost, "lost", "lost", &what);
     ctl("refuse_join", "{\"user_id\":\"lost\",\"http_status\":503}");
     ctl("silent", "{\"stage\":\"ws_upgrade\",\"user_id\":\"lost\"}");
@@ -177,6 +177,16 @@ int main(void)
     CHECK_THAT(now_ms() - began >= 1400, "after %.0f ms", now_ms() - began);
     ctl("reset", "{}");
     peer_close(&lost);
+
+    test_step(20, "without reconnecting");
+    peer never = { 0 };
+    what.reconnect_timeout_ms = OH_ZERO;
+    peer_join(&never, "never", "never", &what);
+    ctl("drop_ws", "{\"user_id\":\"never\"}");
+    e = EXPECT(never.rec, OH_EVENT_ENDED, NULL, ms(5000));
+    CHECK_EQ(e.code, OH_END_CONNECTION_LOST);
+    CHECK_EQ(rec_count(never.rec, OH_EVENT_RECONNECTED), 0);
+    peer_close(&never);
 
     test_step(20, "the end");
     peer_close(&bob);

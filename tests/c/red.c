@@ -19,30 +19,30 @@ static unsigned damaged(peer *listener, const char *what, oh_call_stats *out)
     for (double end = now_ms() + ms(30000); s.packets_received < before.packets_received + PACKETS && now_ms() < end; nap(20))
         s = peer_stats(listener);
     CHECK_THAT(s.packets_received >= before.packets_received + PACKETS, "%s: too few packets come", what);
-    unsigned n = (unsigned)(s.frames_concealed + s.frames_restored - before.frames_concealed - before.frames_restored);
-    out->frames_restored_red = s.frames_restored_red - before.frames_restored_red;
+    unsigned n = (unsigned)(s.frames_concealed + s.frames_recovered_fec - before.frames_concealed - before.frames_recovered_fec);
+    out->frames_recovered_red = s.frames_recovered_red - before.frames_recovered_red;
     out->packets_lost = s.packets_lost - before.packets_lost;
     printf("%s: %u frames damaged, %u restored from redundant audio, %u packets lost\n", what, n,
-           (unsigned)out->frames_restored_red, (unsigned)out->packets_lost);
+           (unsigned)out->frames_recovered_red, (unsigned)out->packets_lost);
     return n;
 }
 
 /* One talker and bob in a room; what bob hears with and without loss. */
-static unsigned room(const char *user, int32_t red, oh_call_stats *lossy)
+static unsigned room(const char *user, uint32_t red, oh_call_stats *lossy)
 {
     peer talker = { 0 }, bob = { 0 };
-    oh_audio_track_options options = OH_AUDIO_TRACK_OPTIONS_INIT;
+    oh_audio_track_options options = OH_INIT(oh_audio_track_options);
     oh_call_stats calm;
 
     test_step(60, "%s talks, bob listens", user);
     peer_join(&bob, "bob", user, NULL);
     peer_join(&talker, user, user, NULL);
-    options.red = red;
+    options.red_frames = red;
     CHECK_OK(oh_call_publish_audio(talker.call, &options, &talker.mic));
     talker.tone = tone_start(talker.mic, OH_AUDIO_S16, 48000, 1, 440);
     CHECK(rec_wait_tone(bob.rec, user, 440, ms(10000)));
     damaged(&bob, "without loss", &calm);
-    CHECK_EQ(calm.frames_restored_red, 0);
+    CHECK_EQ(calm.frames_recovered_red, 0);
     ctl("lossy", "{\"user_id\":\"bob\",\"down\":10,\"seed\":7}");
     unsigned n = damaged(&bob, "with loss", lossy);
     ctl("reset", "{}");
@@ -56,24 +56,24 @@ static unsigned room(const char *user, int32_t red, oh_call_stats *lossy)
 int main(void)
 {
     oh_call_stats with, without;
-    oh_audio_track_options bad = OH_AUDIO_TRACK_OPTIONS_INIT;
+    oh_audio_track_options bad = OH_INIT(oh_audio_track_options);
     peer ann = { 0 };
 
     test_begin("red");
     test_step(20, "values out of range");
     peer_join(&ann, "ann", "range", NULL);
-    static const int32_t out_of_range[] = { INT32_MIN, -2, 3, INT32_MAX };
+    static const uint32_t out_of_range[] = { 3, INT32_MAX, OH_ZERO - 1, UINT32_MAX };
     for (size_t i = 0; i < sizeof out_of_range / sizeof *out_of_range; i++) {
-        bad.red = out_of_range[i];
+        bad.red_frames = out_of_range[i];
         CHECK_EQ(oh_call_publish_audio(ann.call, &bad, &ann.mic), OH_ERR_ARGUMENT);
     }
-    bad.red = 2;
+    bad.red_frames = 2;
     CHECK_OK(oh_call_publish_audio(ann.call, &bad, &ann.mic));
     peer_close(&ann);
 
-    unsigned damage_with = room("ann", 0, &with), damage_without = room("carl", -1, &without);
-    CHECK_THAT(with.frames_restored_red >= PACKETS / 40, "only %u frames were restored", (unsigned)with.frames_restored_red);
-    CHECK_EQ(without.frames_restored_red, 0);
+    unsigned damage_with = room("ann", 0, &with), damage_without = room("carl", OH_ZERO, &without);
+    CHECK_THAT(with.frames_recovered_red >= PACKETS / 40, "only %u frames were restored", (unsigned)with.frames_recovered_red);
+    CHECK_EQ(without.frames_recovered_red, 0);
     CHECK_THAT(without.packets_lost >= PACKETS / 20, "only %u packets were lost", (unsigned)without.packets_lost);
     CHECK_THAT(damage_with * 2 < damage_without, "%u frames damaged with redundant audio, %u without", damage_with, damage_without);
     return test_end();

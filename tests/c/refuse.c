@@ -81,10 +81,10 @@ int main(void)
     test_begin("refuse");
     test_step(5, "join_retries out of range");
     oh_client client = client_for("range");
-    oh_call_options what = OH_CALL_OPTIONS_INIT;
+    oh_call_options what = OH_INIT(oh_call_options);
     oh_call none = { 77 };
-    what.id = "refuse";
-    static const int32_t bad[] = { -1, 11, INT32_MIN, INT32_MAX };
+    what.call_id = "refuse";
+    static const uint32_t bad[] = { 11, INT32_MAX, OH_ZERO - 1, UINT32_MAX };
     for (int i = 0; i < 4; i++) {
         what.join_retries = bad[i];
         CHECK_OH(oh_call_join(client, &what, &none), OH_ERR_ARGUMENT);
@@ -94,8 +94,8 @@ int main(void)
 
     test_step(30, "%d refusals", REFUSALS);
     for (int i = 0; i < REFUSALS; i++) {
-        oh_call_options_init(&what);
-        what.join_retries = refusals[i].retries;
+        oh_struct_init(&what, sizeof what);
+        what.join_retries = refusals[i].retries ? (uint32_t)refusals[i].retries : OH_ZERO;
         what.ring = 1;
         ctl(refusals[i].what, "{\"user_id\":\"%s\",%s}", refusals[i].user, refusals[i].rule);
         peer_open(&p[i], refusals[i].user, "refuse", &what);
@@ -103,13 +103,13 @@ int main(void)
     for (int i = 0; i < REFUSALS; i++) {
         const refusal *want = &refusals[i];
         test_step(20, "%s", want->user);
-        CHECK_OH(oh_call_wait(p[i].call, OH_STATE_JOINED, ms(15000)), want->error);
+        CHECK_OH(oh_call_wait_state(p[i].call, OH_STATE_JOINED, ms(15000)), want->error);
         if (want->error == OH_OK) {
             EXPECT(p[i].rec, OH_EVENT_JOINED, NULL, ms(1000));
             CHECK_EQ(rec_count(p[i].rec, OH_EVENT_ERROR), 0);
         } else {
-            CHECK(oh_last_error(why, sizeof why) > 0);
-            CHECK_THAT(strstr(why, want->text) != NULL, "'%s' is not in oh_last_error '%s'", want->text, why);
+            CHECK(oh_get_last_error(why, sizeof why) > 0);
+            CHECK_THAT(strstr(why, want->text) != NULL, "'%s' is not in oh_get_last_error '%s'", want->text, why);
             rec_event e = EXPECT(p[i].rec, OH_EVENT_ENDED, NULL, ms(1000));
             CHECK_EQ(e.code, OH_END_JOIN_FAILED);
             CHECK_EQ(e.error, want->error);
@@ -118,7 +118,7 @@ int main(void)
             for (const char *c = e.text; *c; c++) CHECK_THAT((unsigned char)*c >= 32, "a control character in '%s'", e.text);
             CHECK_EQ(rec_count(p[i].rec, OH_EVENT_JOINED), 0);
             int32_t state;
-            CHECK_OK(oh_call_state(p[i].call, &state));
+            CHECK_OK(oh_call_get_state(p[i].call, &state));
             CHECK_EQ(state, OH_STATE_LEFT);
         }
         CHECK_EQ(peer_stats(&p[i]).join_attempts, want->attempts);
@@ -164,7 +164,7 @@ int main(void)
     ctl("reset", "{}");
 
     test_step(20, "leaving while it waits to try again");
-    oh_call_options_init(&what);
+    oh_struct_init(&what, sizeof what);
     peer q = { 0 };
     ctl("refuse_join", "{\"user_id\":\"waits\",\"http_status\":503,\"retry_after\":20}");
     peer_open(&q, "waits", "refuse", &what);
@@ -189,17 +189,17 @@ int main(void)
     ctl("reset", "{}");
 
     test_step(20, "nobody listens");
-    oh_client_options where = OH_CLIENT_OPTIONS_INIT;
+    oh_client_options where = OH_INIT(oh_client_options);
     where.url = "http://127.0.0.1:1";
     where.user_id = "nobody";
     where.token = "development";
     CHECK_OK(oh_client_new(&where, &q.client));
     q.rec = rec_new();
-    what.id = "refuse";
+    what.call_id = "refuse";
     what.join_retries = 1;
     what.handlers = rec_handlers(q.rec);
     CHECK_OK(oh_call_join(q.client, &what, &q.call));
-    CHECK_OH(oh_call_wait(q.call, OH_STATE_JOINED, ms(10000)), OH_ERR_NETWORK);
+    CHECK_OH(oh_call_wait_state(q.call, OH_STATE_JOINED, ms(10000)), OH_ERR_NETWORK);
     CHECK_EQ(peer_stats(&q).join_attempts, 2);
     peer_close(&q);
     return test_end();

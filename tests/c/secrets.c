@@ -3,7 +3,7 @@
  *
  * Planted: the user's token, the API key, the password of a TURN server, a password in a URL, and the SFU's
  * token; servers repeat them in their refusals. Searched: every log line at the level TRACE, the text of
- * every event, oh_last_error, statistics, standard output and standard error. Expected: found nowhere.
+ * every event, oh_get_last_error, statistics, standard output and standard error. Expected: found nowhere.
  */
 #include "collect.h"
 #include "fake.h"
@@ -53,8 +53,8 @@ static int plant(void *arg, const char *request, char **body)
 
 static void join(peer *p, const char *url, const char *token, const char *call_token, oh_result wanted)
 {
-    oh_client_options where = OH_CLIENT_OPTIONS_INIT;
-    oh_call_options what = OH_CALL_OPTIONS_INIT;
+    oh_client_options where = OH_INIT(oh_client_options);
+    oh_call_options what = OH_INIT(oh_call_options);
     where.url = url;
     where.api_key = API_KEY;
     where.user_id = "planter";
@@ -62,12 +62,12 @@ static void join(peer *p, const char *url, const char *token, const char *call_t
     CHECK_OK(oh_client_new(&where, &p->client));
     p->rec = rec_new();
     p->rec->on_event = on_event;
-    what.id = "secrets";
+    what.call_id = "secrets";
     what.token = call_token;
-    what.join_retries = 0;
+    what.join_retries = OH_ZERO;
     what.handlers = rec_handlers(p->rec);
     CHECK_OK(oh_call_join(p->client, &what, &p->call));
-    CHECK_OH(oh_call_wait(p->call, OH_STATE_JOINED, ms(10000)), wanted);
+    CHECK_OH(oh_call_wait_state(p->call, OH_STATE_JOINED, ms(10000)), wanted);
     collect_last_error();
 }
 
@@ -123,7 +123,7 @@ int main(void)
     peer_close(&p);
 
     test_step(20, "arguments that are wrong, with secrets in them");
-    oh_client_options where = OH_CLIENT_OPTIONS_INIT;
+    oh_client_options where = OH_INIT(oh_client_options);
     oh_client client;
     static const char *const bad_urls[] = {
         "http://user:" URL_PASSWORD "@192.0.2.1/", "http://user:" URL_PASSWORD "@127.0.0.1/", "https://" URL_PASSWORD "@example.com",

@@ -76,7 +76,7 @@ int main(void)
             rec_event e = EXPECT(p[i].rec, OH_EVENT_ENDED, NULL, 0);
             CHECK_EQ(e.code, i == 3 ? OH_END_LEFT : OH_END_SHUTDOWN);
             int32_t state = -1;
-            CHECK_OK(oh_call_state(p[i].call, &state));
+            CHECK_OK(oh_call_get_state(p[i].call, &state));
             CHECK_EQ(state, OH_STATE_LEFT);
             CHECK(peer_stats(&p[i]).join_attempts <= 1);
         }
@@ -96,7 +96,7 @@ int main(void)
             snprintf(user, sizeof user, "s%u-%d", timeout, i);
             peer_open(&p[i], user, "short", NULL);
         }
-        for (int i = 0; i < MANY / 2; i++) CHECK_OK(oh_call_wait(p[i].call, OH_STATE_JOINED, ms(10000)));
+        for (int i = 0; i < MANY / 2; i++) CHECK_OK(oh_call_wait_state(p[i].call, OH_STATE_JOINED, ms(10000)));
         CHECK_OH(oh_shutdown_wait(timeout), OH_ERR_TIMEOUT);
         for (int i = 0; i < MANY; i++) {
             rec_event e = EXPECT(p[i].rec, OH_EVENT_ENDED, NULL, ms(4000));
@@ -115,7 +115,7 @@ int main(void)
     EXPECT(q.rec, OH_EVENT_JOINED, NULL, ms(5000));
     for (double end = now_ms() + ms(5000); atomic_load(&answer) == 1; nap(1)) CHECK(now_ms() < end);
     CHECK_OH(atomic_load(&answer), OH_ERR_WOULD_DEADLOCK);
-    CHECK_OK(oh_call_wait(q.call, OH_STATE_JOINED, 0)); /* nothing happened */
+    CHECK_OK(oh_call_wait_state(q.call, OH_STATE_JOINED, 0)); /* nothing happened */
     peer_close(&q);
 
     test_step(30, "with a callback that does not return");

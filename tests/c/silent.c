@@ -2,7 +2,7 @@
  * silent.c - an SFU that says nothing, at each stage of a join and of a negotiation.
  *
  * Expected: the join ends within its deadline of 5 s per stage with OH_ERR_TIMEOUT, in the event and from
- * oh_call_wait; a request that is not answered once is tried again and all is well; one that is never
+ * oh_call_wait_state; a request that is not answered once is tried again and all is well; one that is never
  * answered gives a typed error; leaving at any stage ends within 2 s with OH_ERR_CANCELLED.
  */
 #include "peer.h"
@@ -20,7 +20,7 @@ static int listener, port;
 
 static void open_at(peer *p, int stage, const char *user, oh_call_options *what)
 {
-    oh_client_options where = OH_CLIENT_OPTIONS_INIT;
+    oh_client_options where = OH_INIT(oh_client_options);
     char url[64];
     snprintf(url, sizeof url, "http://127.0.0.1:%d", port);
     where.url = stage ? sfu_url() : url;
@@ -30,7 +30,7 @@ static void open_at(peer *p, int stage, const char *user, oh_call_options *what)
     p->rec = rec_new();
     snprintf(p->user, sizeof p->user, "%s", user);
     CHECK_OK(oh_client_new(&where, &p->client));
-    what->id = "silent";
+    what->call_id = "silent";
     what->handlers = rec_handlers(p->rec);
     CHECK_OK(oh_call_join(p->client, what, &p->call));
 }
@@ -54,7 +54,7 @@ static void leaving(void)
     for (int stage = 0; stage < STAGES; stage++)
         for (int twice = 0; twice < 2; twice++) {
             peer p = { 0 };
-            oh_call_options what = OH_CALL_OPTIONS_INIT;
+            oh_call_options what = OH_INIT(oh_call_options);
             char user[64];
             test_step(15, "leaving while %s is silent", stages[stage]);
             snprintf(user, sizeof user, "leaver-%s-%d", stages[stage], twice);
@@ -71,7 +71,7 @@ static void leaving(void)
             CHECK_THAT(e.when - began <= ms(2000), "leaving took %.0f ms", e.when - began);
             CHECK_EQ(e.code, OH_END_LEFT);
             CHECK_EQ(e.error, OH_ERR_CANCELLED);
-            CHECK_OH(oh_call_wait(p.call, OH_STATE_JOINED, 0), OH_ERR_CANCELLED);
+            CHECK_OH(oh_call_wait_state(p.call, OH_STATE_JOINED, 0), OH_ERR_CANCELLED);
             CHECK_EQ(rec_count(p.rec, OH_EVENT_JOINED), 0);
             peer_close(&p);
         }
@@ -80,7 +80,7 @@ static void leaving(void)
 int main(void)
 {
     peer silent[STAGES] = { 0 }, again[3] = { 0 }, never = { 0 }, talker = { 0 };
-    oh_call_options what = OH_CALL_OPTIONS_INIT;
+    oh_call_options what = OH_INIT(oh_call_options);
     char user[64];
     double began[STAGES], publishing;
 
@@ -91,7 +91,7 @@ int main(void)
     test_step(15, "somebody talks");
     peer_join(&talker, "talker", "silent", NULL);
     peer_talk(&talker, 500);
-    EXPECT(talker.rec, OH_EVENT_LOCAL_PUBLISHED, NULL, ms(10000));
+    EXPECT(talker.rec, OH_EVENT_LOCAL_TRACK_PUBLISHED, NULL, ms(10000));
 
     test_step(20, "requests that are not answered once");
     /* They run while the joins below wait for their deadlines. */
@@ -109,7 +109,7 @@ int main(void)
     CHECK_OK(oh_call_publish_audio(never.call, NULL, &never.mic));
 
     test_step(15, "each stage of a join is silent");
-    what.join_retries = 0;
+    what.join_retries = OH_ZERO;
     for (int i = 0; i < STAGES; i++) {
         snprintf(user, sizeof user, "silent-%s", stages[i]);
         began[i] = now_ms();
@@ -117,7 +117,7 @@ int main(void)
     }
     for (int i = 0; i < STAGES; i++) {
         test_step(10, "%s is silent", stages[i]);
-        oh_result r = oh_call_wait(silent[i].call, OH_STATE_JOINED, ms(7000));
+        oh_result r = oh_call_wait_state(silent[i].call, OH_STATE_JOINED, ms(7000));
         CHECK_OH(r, OH_ERR_TIMEOUT);
         rec_event e = EXPECT(silent[i].rec, OH_EVENT_ENDED, NULL, ms(500));
         CHECK_EQ(e.code, OH_END_JOIN_FAILED);
@@ -130,7 +130,7 @@ int main(void)
     }
 
     test_step(20, "tried again");
-    EXPECT(again[0].rec, OH_EVENT_LOCAL_PUBLISHED, NULL, ms(10000));
+    EXPECT(again[0].rec, OH_EVENT_LOCAL_TRACK_PUBLISHED, NULL, ms(10000));
     CHECK_THAT(ctl_session("again-0", "rpcs/SetPublisher") >= 2, "SetPublisher was not tried again");
     for (int i = 1; i < 3; i++)
         CHECK_THAT(rec_wait_tone(again[i].rec, "talker", 500, ms(12000)), "%s hears nothing", again[i].user);
@@ -141,16 +141,16 @@ int main(void)
         CHECK_THAT(!error.kind || i == 1, "%s got an error: %s", again[i].user, error.text);
         if (error.kind) CHECK_EQ(error.error, OH_ERR_TIMEOUT);
         CHECK(rec_count(again[i].rec, OH_EVENT_ERROR) <= 1);
-        CHECK_OK(oh_call_wait(again[i].call, OH_STATE_JOINED, 0));
+        CHECK_OK(oh_call_wait_state(again[i].call, OH_STATE_JOINED, 0));
         peer_close(&again[i]);
     }
 
     test_step(50, "a publisher that is never answered");
-    rec_event e = EXPECT(never.rec, OH_EVENT_LOCAL_FAILED, NULL, ms(55000));
+    rec_event e = EXPECT(never.rec, OH_EVENT_LOCAL_TRACK_FAILED, NULL, ms(55000));
     printf("           after %.1f s: %s\n", (e.when - publishing) / 1e3, e.text);
     CHECK_EQ(e.error, OH_ERR_TIMEOUT);
     CHECK_EQ(e.track, never.mic.id);
-    CHECK_OK(oh_call_wait(never.call, OH_STATE_JOINED, 0)); /* the call goes on */
+    CHECK_OK(oh_call_wait_state(never.call, OH_STATE_JOINED, 0)); /* the call goes on */
     CHECK_THAT(rec_wait_tone(never.rec, "talker", 500, ms(5000)), "who cannot publish can still hear");
 
     test_step(15, "the end");

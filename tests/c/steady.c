@@ -33,7 +33,7 @@ int main(void)
     uint64_t sent = 0;
     for (int i = 0; i < 150; i++) {
         if (i == 50) sent = peer_stats(&alice).packets_sent;
-        CHECK_OK(oh_track_wait(alice.mic, 960, ms(2000)));
+        CHECK_OK(oh_track_wait_writable(alice.mic, 960, ms(2000)));
         CHECK_OK(oh_track_write_s16(alice.mic, silence, 960));
     }
     sent = peer_stats(&alice).packets_sent - sent;

@@ -12,7 +12,7 @@
 
 static void open_without_token(peer *p, const char *user, oh_call_options *what)
 {
-    oh_client_options where = OH_CLIENT_OPTIONS_INIT;
+    oh_client_options where = OH_INIT(oh_client_options);
     recorder *rec = p->rec ? p->rec : rec_new();
     memset(p, 0, sizeof *p);
     p->rec = rec;
@@ -20,7 +20,7 @@ static void open_without_token(peer *p, const char *user, oh_call_options *what)
     where.url = sfu_url();
     where.user_id = user;
     CHECK_OK(oh_client_new(&where, &p->client));
-    what->id = "token";
+    what->call_id = "token";
     what->handlers = rec_handlers(p->rec);
     CHECK_OK(oh_call_join(p->client, what, &p->call));
 }
@@ -43,7 +43,7 @@ static void *answer_later(void *arg)
 int main(void)
 {
     peer never = { 0 }, p = { 0 };
-    oh_call_options what = OH_CALL_OPTIONS_INIT;
+    oh_call_options what = OH_INIT(oh_call_options);
     pthread_t thread;
     rec_event e;
 
@@ -56,11 +56,11 @@ int main(void)
     p.rec = rec_new();
     p.rec->on_event = answer_inside;
     open_without_token(&p, "inside", &what);
-    CHECK_OK(oh_call_wait(p.call, OH_STATE_JOINED, ms(5000)));
+    CHECK_OK(oh_call_wait_state(p.call, OH_STATE_JOINED, ms(5000)));
     CHECK_EQ(rec_count(p.rec, OH_EVENT_TOKEN_NEEDED), 1);
     CHECK_OK(oh_call_provide_token(p.call, "not-asked-for")); /* ignored */
     CHECK_OK(oh_call_provide_token(p.call, NULL));
-    CHECK_OK(oh_call_wait(p.call, OH_STATE_JOINED, 0));
+    CHECK_OK(oh_call_wait_state(p.call, OH_STATE_JOINED, 0));
     oh_call left = p.call;
     CHECK_OK(oh_call_leave(left, NULL));
     EXPECT(p.rec, OH_EVENT_ENDED, NULL, ms(3000));
@@ -71,10 +71,10 @@ int main(void)
     test_step(10, "answered later, from another thread");
     open_without_token(&p, "later", &what);
     EXPECT(p.rec, OH_EVENT_TOKEN_NEEDED, NULL, ms(5000));
-    CHECK_OH(oh_call_wait(p.call, OH_STATE_JOINED, 50), OH_ERR_TIMEOUT);
+    CHECK_OH(oh_call_wait_state(p.call, OH_STATE_JOINED, 50), OH_ERR_TIMEOUT);
     CHECK_EQ(pthread_create(&thread, NULL, answer_later, &p), 0);
     pthread_join(thread, NULL);
-    CHECK_OK(oh_call_wait(p.call, OH_STATE_JOINED, ms(5000)));
+    CHECK_OK(oh_call_wait_state(p.call, OH_STATE_JOINED, ms(5000)));
     peer_close(&p);
 
     test_step(10, "answered with NULL, and with nothing");
@@ -82,7 +82,7 @@ int main(void)
         open_without_token(&p, i ? "empty" : "null", &what);
         EXPECT(p.rec, OH_EVENT_TOKEN_NEEDED, NULL, ms(5000));
         CHECK_OK(oh_call_provide_token(p.call, i ? "" : NULL));
-        CHECK_OH(oh_call_wait(p.call, OH_STATE_JOINED, ms(5000)), OH_ERR_AUTH);
+        CHECK_OH(oh_call_wait_state(p.call, OH_STATE_JOINED, ms(5000)), OH_ERR_AUTH);
         e = EXPECT(p.rec, OH_EVENT_ENDED, NULL, ms(1000));
         CHECK_EQ(e.code, OH_END_JOIN_FAILED);
         CHECK_EQ(e.error, OH_ERR_AUTH);
@@ -111,10 +111,10 @@ int main(void)
     test_step(10, "the call's own token, and the user in the token");
     what.token = "development";
     open_without_token(&p, "own", &what);
-    CHECK_OK(oh_call_wait(p.call, OH_STATE_JOINED, ms(5000)));
+    CHECK_OK(oh_call_wait_state(p.call, OH_STATE_JOINED, ms(5000)));
     CHECK_EQ(rec_count(p.rec, OH_EVENT_TOKEN_NEEDED), 0);
     peer_close(&p);
-    oh_client_options where = OH_CLIENT_OPTIONS_INIT;
+    oh_client_options where = OH_INIT(oh_client_options);
     where.url = sfu_url();
     where.token = "e30.eyJ1c2VyX2lkIjoiemVsZGEifQ.x"; /* {"user_id":"zelda"} */
     CHECK_OK(oh_client_new(&where, &p.client));
@@ -122,7 +122,7 @@ int main(void)
     what.token = NULL;
     what.handlers = rec_handlers(p.rec);
     CHECK_OK(oh_call_join(p.client, &what, &p.call));
-    CHECK_OK(oh_call_wait(p.call, OH_STATE_JOINED, ms(5000)));
+    CHECK_OK(oh_call_wait_state(p.call, OH_STATE_JOINED, ms(5000)));
     CHECK_EQ(ctl_session("zelda", "sockets"), 1);
     peer_close(&p);
     where.token = "e30.e30.x";

@@ -16,16 +16,16 @@ static atomic_int on_air, after_end, frames, slow;
 static void on_event(recorder *r, oh_call call, const oh_event *e)
 {
     (void)r, (void)call;
-    if (e->kind == OH_EVENT_TRACK_PUBLISHED && !strcmp(e->u.track.user_id, "ann")) atomic_store(&on_air, 1);
-    if (e->kind == OH_EVENT_TRACK_UNPUBLISHED && !strcmp(e->u.track.user_id, "ann")) atomic_store(&on_air, 0);
+    if (e->kind == OH_EVENT_TRACK_PUBLISHED && !strcmp(e->u.track->user_id, "ann")) atomic_store(&on_air, 1);
+    if (e->kind == OH_EVENT_TRACK_UNPUBLISHED && !strcmp(e->u.track->user_id, "ann")) atomic_store(&on_air, 0);
     if (e->kind == OH_EVENT_PARTICIPANT_LEFT) atomic_store(&on_air, 0);
 }
 
-static void on_audio(recorder *r, oh_call call, const oh_audio *a)
+static void on_audio(recorder *r, oh_call call, const oh_audio_frame *a)
 {
     (void)r, (void)call;
     CHECK_STR(a->track_id, ""); /* this protocol knows kinds only */
-    CHECK_EQ(a->kind, OH_TRACK_AUDIO);
+    CHECK_EQ(a->source, OH_SOURCE_MICROPHONE);
     if (!atomic_load(&on_air)) atomic_fetch_add(&after_end, 1);
     atomic_fetch_add(&frames, 1);
     if (atomic_load(&slow)) nap(30);
@@ -43,7 +43,7 @@ static void heard_again(peer *bob, size_t mark)
 int main(void)
 {
     peer ann = { 0 }, bob = { .rec = rec_new() };
-    oh_audio_track_options sound = OH_AUDIO_TRACK_OPTIONS_INIT;
+    oh_audio_track_options sound = OH_INIT(oh_audio_track_options);
     size_t mark;
 
     test_begin("track_end");

@@ -125,7 +125,7 @@ static void relay_stop(relay *r)
 static void note_end(recorder *r, oh_call call, const oh_event *event)
 {
     (void)call;
-    if (event->kind == OH_EVENT_ENDED) snprintf(r->data, 1024, "%s", event->u.ended.reason);
+    if (event->kind == OH_EVENT_ENDED) snprintf(r->data, 1024, "%s", event->u.ended->text);
 }
 
 static void shut_out(peer *p, const char *user, char *reason)

@@ -44,9 +44,9 @@ static void joins_fail(const char *why, unsigned count, int most)
     for (unsigned i = 0; i < count; i++) {
         snprintf(user, sizeof user, "poor-%s-%u", why, i);
         life l = live(user, "exhausted");
-        printf("           %s, %s after %.0f ms: %s\n", life_name(l.stage), oh_result_name(l.error), l.ms, l.text);
+        printf("           %s, %s after %.0f ms: %s\n", life_name(l.stage), oh_result_get_name(l.error), l.ms, l.text);
         CHECK_THAT(l.stage <= most, "without %s a life is %s", why, life_name(l.stage));
-        CHECK_THAT(l.error == OH_ERR_LIMIT || l.error == OH_ERR_NETWORK, "without %s a join is %s", why, oh_result_name(l.error));
+        CHECK_THAT(l.error == OH_ERR_LIMIT || l.error == OH_ERR_NETWORK, "without %s a join is %s", why, oh_result_get_name(l.error));
     }
 }
 
@@ -97,10 +97,10 @@ int main(void)
         for (int i = 0; i < 2; i++) {
             snprintf(user, sizeof user, "poor-%d-%d", left, i);
             life l = live(user, "exhausted");
-            printf("           %s, %s after %.0f ms: %s\n", life_name(l.stage), oh_result_name(l.error), l.ms, l.text);
+            printf("           %s, %s after %.0f ms: %s\n", life_name(l.stage), oh_result_get_name(l.error), l.ms, l.text);
             failed += l.stage != LIFE_WHOLE;
             CHECK_THAT(l.stage == LIFE_WHOLE || l.error == OH_ERR_LIMIT || l.error == OH_ERR_NETWORK || l.error == OH_ERR_MEDIA,
-                       "without descriptors a join is %s", oh_result_name(l.error));
+                       "without descriptors a join is %s", oh_result_get_name(l.error));
         }
         CHECK_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
         CHECK_THAT(left > 0 || failed == 2, "a join works without a descriptor");
@@ -119,7 +119,7 @@ int main(void)
         life_url = i & 1 ? by_name : NULL;
         snprintf(user, sizeof user, "poor-t-%d", i);
         life l = live(user, "exhausted");
-        printf("           %s, %s after %.0f ms: %s\n", life_name(l.stage), oh_result_name(l.error), l.ms, l.text);
+        printf("           %s, %s after %.0f ms: %s\n", life_name(l.stage), oh_result_get_name(l.error), l.ms, l.text);
     }
     life_url = NULL;
     others_hear("without threads");

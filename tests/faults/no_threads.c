@@ -14,7 +14,7 @@ static atomic_int inside, go_on;
 static void block(recorder *r, oh_call call, const oh_event *event)
 {
     (void)r, (void)call;
-    if (event->kind != OH_EVENT_GRANTS) return;
+    if (event->kind != OH_EVENT_RIGHTS) return;
     atomic_fetch_add(&inside, 1);
     for (double end = now_ms() + ms(30000); !atomic_load(&go_on); nap(1)) CHECK(now_ms() < end);
 }
@@ -32,7 +32,7 @@ int main(void)
         blocked[i].rec = rec_new();
         blocked[i].rec->on_event = block;
         peer_open(&blocked[i], user, "no-threads", NULL);
-        CHECK_OK(oh_call_wait(blocked[i].call, OH_STATE_JOINED, ms(10000)));
+        CHECK_OK(oh_call_wait_state(blocked[i].call, OH_STATE_JOINED, ms(10000)));
         EXPECT(blocked[i].rec, OH_EVENT_JOINED, NULL, ms(5000));
     }
     peer_join(&later, "later", "no-threads", NULL);
@@ -49,10 +49,10 @@ int main(void)
     unsigned hits = fail_hits();
     for (double end = now_ms() + 1000; now_ms() < end; nap(20)) {}
     CHECK_THAT(fail_hits() > hits + 10, "it is not tried again: %u, %u", hits, fail_hits());
-    CHECK_THAT(atomic_load(&inside) < BLOCKED || rec_wait(later.rec, OH_EVENT_GRANTS, NULL, mark, 0, NULL) < 0,
+    CHECK_THAT(atomic_load(&inside) < BLOCKED || rec_wait(later.rec, OH_EVENT_RIGHTS, NULL, mark, 0, NULL) < 0,
                "there were more threads than thought");
     fail_disarm();
-    EXPECT_FROM(later.rec, mark, OH_EVENT_GRANTS, NULL, ms(5000));
+    EXPECT_FROM(later.rec, mark, OH_EVENT_RIGHTS, NULL, ms(5000));
     for (double end = now_ms() + ms(5000); atomic_load(&inside) < BLOCKED; nap(1))
         CHECK_THAT(now_ms() < end, "only %d of %d callbacks run", atomic_load(&inside), BLOCKED);
     CHECK_EQ(rec_count(later.rec, OH_EVENT_LOST), 0);

@@ -67,14 +67,14 @@ static const char *fd_names(void)
 
 static void others_undisturbed(peer *a, peer *b)
 {
-    static const int quiet[] = { OH_EVENT_ERROR, OH_EVENT_ENDED, OH_EVENT_LOCAL_FAILED, OH_EVENT_LOST };
+    static const int quiet[] = { OH_EVENT_ERROR, OH_EVENT_ENDED, OH_EVENT_LOCAL_TRACK_FAILED, OH_EVENT_LOST };
     peer *both[] = { a, b };
     for (int i = 0; i < 2; i++) {
         recorder *r = both[i]->rec;
         for (size_t k = 0; k < sizeof quiet / sizeof *quiet; k++)
             CHECK_THAT(rec_count(r, quiet[k]) == 0, "%s was disturbed: an event of kind %d", both[i]->user, quiet[k]);
         int32_t state = -1;
-        CHECK_OK(oh_call_state(both[i]->call, &state));
+        CHECK_OK(oh_call_get_state(both[i]->call, &state));
         CHECK_EQ(state, OH_STATE_JOINED);
         CHECK_EQ(peer_stats(both[i]).join_attempts, 1);
         double gap = rec_gap(r, both[1 - i]->user), limit = ms(250) + 3 * rec_stall();
@@ -126,7 +126,7 @@ static void run(const fault *f, peer *a, peer *b)
         if (l.stage == LIFE_WHOLE) whole++;
         stages[l.stage]++;
         if (l.ms > slowest) slowest = l.ms;
-        if (l.stage != LIFE_WHOLE) printf("           %s, %s: %s\n", life_name(l.stage), oh_result_name(l.error), l.text);
+        if (l.stage != LIFE_WHOLE) printf("           %s, %s: %s\n", life_name(l.stage), oh_result_get_name(l.error), l.text);
         if (!hits) {
             CHECK_THAT(l.stage == LIFE_WHOLE, "a life without a fault is %s: %s", life_name(l.stage), l.text);
             break;

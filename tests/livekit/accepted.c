@@ -22,7 +22,7 @@ static size_t count_of(peer *p, int kind, const char *user)
 static void arrive(peer *p, int kind, const char *from, size_t count)
 {
     for (double end = now_ms() + ms(5000); count_of(p, kind, from) < count; nap(5))
-        CHECK_THAT(now_ms() < end, "%zu of %zu events %s of %s came", count_of(p, kind, from), count, oh_event_kind_name(kind), from);
+        CHECK_THAT(now_ms() < end, "%zu of %zu events %s of %s came", count_of(p, kind, from), count, oh_event_kind_get_name(kind), from);
 }
 
 static void gone(peer *p)
@@ -39,7 +39,7 @@ static size_t told_at, ended_at;
 static void keep(recorder *r, oh_call call, const oh_event *e)
 {
     (void)call;
-    if (e->kind == OH_EVENT_UNSENT) told = e->u.unsent, told_at = r->count;
+    if (e->kind == OH_EVENT_UNSENT) told = *e->u.unsent, told_at = r->count;
     if (e->kind == OH_EVENT_ENDED) ended_at = r->count;
 }
 
@@ -48,7 +48,7 @@ static void answer_and_go(recorder *r, oh_call call, const oh_event *e)
 {
     (void)r;
     if (e->kind != OH_EVENT_RPC_REQUEST) return;
-    CHECK_OK(oh_call_rpc_answer(call, e->u.rpc.request_id, "goodbye", 0, NULL));
+    CHECK_OK(oh_call_answer_rpc(call, e->u.rpc_request->request_id, "goodbye", 0, NULL));
     CHECK_OK(oh_call_leave(call, "answered"));
 }
 
@@ -105,7 +105,7 @@ int main(void)
     }
 
     test_step(20, "an answer to a procedure call, then oh_call_leave, inside the callback");
-    oh_rpc_options rpc = OH_RPC_OPTIONS_INIT;
+    oh_rpc_options rpc = OH_INIT(oh_rpc_options);
     for (int round = 0; round < 3; round++) {
         snprintf(user, sizeof user, "server-%d", round);
         p.rec = rec_new();
@@ -115,7 +115,7 @@ int main(void)
         rpc.to = user;
         rpc.method = "last";
         size_t mark = rec_mark(bob.rec);
-        CHECK_OK(oh_call_rpc(bob.call, &rpc, NULL));
+        CHECK_OK(oh_call_perform_rpc(bob.call, &rpc, NULL));
         rec_event e = EXPECT_FROM(bob.rec, mark, OH_EVENT_RPC_RESPONSE, NULL, ms(20000));
         CHECK_EQ(e.code, 0);
         CHECK_STR(e.text, "goodbye");
@@ -123,9 +123,9 @@ int main(void)
         peer_close(&p);
     }
 
-    test_step(20, "OH_NO_DRAIN: nothing is waited for, and what is lost is told");
-    oh_call_options at_once = OH_CALL_OPTIONS_INIT;
-    at_once.drain_ms = OH_NO_DRAIN;
+    test_step(20, "OH_ZERO: nothing is waited for, and what is lost is told");
+    oh_call_options at_once = OH_INIT(oh_call_options);
+    at_once.drain_ms = OH_ZERO;
     p.rec = rec_new();
     p.rec->on_event = keep;
     peer_join(&p, "hasty", "accepted", &at_once);

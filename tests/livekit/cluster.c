@@ -46,7 +46,7 @@ static struct times lost_both = { .what = "room and socket lost" }, lost_room = 
                     lost_socket = { .what = "socket lost, room elsewhere" },
                     lost_socket_proxy = { .what = "the same, behind proxies" }, all_rooms = { .what = "rooms, together" };
 
-static void listen_to(recorder *r, oh_call call, const oh_audio *audio)
+static void listen_to(recorder *r, oh_call call, const oh_audio_frame *audio)
 {
     struct ears *ears = r->data;
     double now = now_ms();
@@ -172,8 +172,8 @@ static void one_round(int round)
         join(&yard[i], "yard", round, i, i % 2 ? other : victim);
     }
     for (int i = 0; i < ROOM; i++) {
-        CHECK_OK(oh_call_wait(hall[i].call, OH_STATE_JOINED, ms(10000)));
-        CHECK_OK(oh_call_wait(yard[i].call, OH_STATE_JOINED, ms(10000)));
+        CHECK_OK(oh_call_wait_state(hall[i].call, OH_STATE_JOINED, ms(10000)));
+        CHECK_OK(oh_call_wait_state(yard[i].call, OH_STATE_JOINED, ms(10000)));
         peer_talk(&hall[i], 300 + 100 * i);
         peer_talk(&yard[i], 350 + 100 * i);
     }
@@ -230,7 +230,7 @@ static void one_round(int round)
             CHECK_THAT(e.worst < limit, "%s hears %s after a gap of %.0f ms (the machine stalled %.0f ms)", yard[i].user,
                        yard[j].user, e.worst, rec_stall());
         }
-        CHECK_EQ(peer_stats(&yard[i]).errors, 0);
+        CHECK_EQ(peer_stats(&yard[i]).error_events, 0);
         CHECK_EQ(peer_stats(&yard[i]).reconnects_rejoin, 0);
     }
     all_hear(yard, now_ms(), ms(5000));

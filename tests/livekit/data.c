@@ -77,12 +77,12 @@ static void serve(recorder *r, oh_call call, const oh_event *e)
 {
     (void)r;
     if (e->kind != OH_EVENT_RPC_REQUEST) return;
-    const char *method = e->u.rpc.method, *id = e->u.rpc.request_id;
-    if (!strcmp(method, "echo")) CHECK_OK(oh_call_rpc_answer(call, id, e->u.rpc.payload, 0, NULL));
-    else if (!strcmp(method, "fail")) CHECK_OK(oh_call_rpc_answer(call, id, "{}", 1999, "not today"));
+    const char *method = e->u.rpc_request->method, *id = e->u.rpc_request->request_id;
+    if (!strcmp(method, "echo")) CHECK_OK(oh_call_answer_rpc(call, id, e->u.rpc_request->payload, 0, NULL));
+    else if (!strcmp(method, "fail")) CHECK_OK(oh_call_answer_rpc(call, id, "{}", 1999, "not today"));
     else if (!strcmp(method, "silent")) return;
-    else CHECK_OK(oh_call_rpc_answer(call, id, NULL, OH_RPC_UNSUPPORTED_METHOD, "no such procedure"));
-    CHECK_OK(oh_call_rpc_answer(call, id, "again", 0, NULL)); /* twice: dropped */
+    else CHECK_OK(oh_call_answer_rpc(call, id, NULL, OH_RPC_UNSUPPORTED_METHOD, "no such procedure"));
+    CHECK_OK(oh_call_answer_rpc(call, id, "again", 0, NULL)); /* twice: dropped */
 }
 
 static rec_event response(peer *p, uint64_t id, unsigned timeout_ms)
@@ -98,13 +98,13 @@ static rec_event response(peer *p, uint64_t id, unsigned timeout_ms)
 
 static rec_event call_rpc(peer *p, const char *to, const char *method, const char *payload, uint32_t timeout_ms)
 {
-    oh_rpc_options o = OH_RPC_OPTIONS_INIT;
+    oh_rpc_options o = OH_INIT(oh_rpc_options);
     uint64_t id = 0;
     o.to = to;
     o.method = method;
     o.payload = payload;
     o.timeout_ms = timeout_ms;
-    CHECK_OK(oh_call_rpc(p->call, &o, &id));
+    CHECK_OK(oh_call_perform_rpc(p->call, &o, &id));
     CHECK(id != 0);
     return response(p, id, timeout_ms ? timeout_ms + 12000 : 25000);
 }
@@ -113,8 +113,8 @@ int main(void)
 {
     enum { MANY = 500, BIG = 100, BIG_SIZE = 15000 };
     peer alice = { 0 }, bob = { 0 }, carol = { 0 };
-    oh_data_options to = OH_DATA_OPTIONS_INIT;
-    oh_rpc_options rpc = OH_RPC_OPTIONS_INIT;
+    oh_data_options to = OH_INIT(oh_data_options);
+    oh_rpc_options rpc = OH_INIT(oh_rpc_options);
     const char *only_bob[] = { "bob" }, *bad[] = { NULL };
     unsigned char *bytes;
     rec_event e;
@@ -228,13 +228,13 @@ int main(void)
     CHECK_OH(oh_call_send_data(alice.call, &to, bytes, 1), OH_ERR_ARGUMENT);
     CHECK_OH(oh_call_send_text(alice.call, NULL, NULL), OH_ERR_ARGUMENT);
     CHECK_OH(oh_call_send_text(alice.call, NULL, "\xff"), OH_ERR_ARGUMENT);
-    CHECK_OH(oh_call_rpc(alice.call, NULL, NULL), OH_ERR_ARGUMENT);
-    CHECK_OH(oh_call_rpc(alice.call, &rpc, NULL), OH_ERR_ARGUMENT);
+    CHECK_OH(oh_call_perform_rpc(alice.call, NULL, NULL), OH_ERR_ARGUMENT);
+    CHECK_OH(oh_call_perform_rpc(alice.call, &rpc, NULL), OH_ERR_ARGUMENT);
     rpc.to = rpc.method = "x";
     rpc.timeout_ms = 1;
-    CHECK_OH(oh_call_rpc(alice.call, &rpc, NULL), OH_ERR_ARGUMENT);
-    CHECK_OH(oh_call_rpc_answer(alice.call, NULL, NULL, 0, NULL), OH_ERR_ARGUMENT);
-    CHECK_OK(oh_call_rpc_answer(alice.call, "never asked", NULL, 0, NULL));
+    CHECK_OH(oh_call_perform_rpc(alice.call, &rpc, NULL), OH_ERR_ARGUMENT);
+    CHECK_OH(oh_call_answer_rpc(alice.call, NULL, NULL, 0, NULL), OH_ERR_ARGUMENT);
+    CHECK_OK(oh_call_answer_rpc(alice.call, "never asked", NULL, 0, NULL));
     CHECK_OH(oh_call_send_data((oh_call){ 12345 }, NULL, bytes, 1), OH_ERR_HANDLE);
     free(bytes);
 
@@ -243,20 +243,20 @@ int main(void)
     rpc.method = "silent";
     rpc.timeout_ms = 60000;
     mark = rec_mark(bob.rec);
-    CHECK_OK(oh_call_rpc(alice.call, &rpc, &id));
+    CHECK_OK(oh_call_perform_rpc(alice.call, &rpc, &id));
     EXPECT_FROM(bob.rec, mark, OH_EVENT_RPC_REQUEST, "alice", ms(5000));
     peer_close(&bob);
     e = response(&alice, id, 8000);
     CHECK_EQ(e.code, OH_RPC_RECIPIENT_DISCONNECTED);
     rpc.to = "carol";
-    CHECK_OK(oh_call_rpc(alice.call, &rpc, &id));
+    CHECK_OK(oh_call_perform_rpc(alice.call, &rpc, &id));
     CHECK_OK(oh_call_leave(alice.call, NULL));
     e = response(&alice, id, 5000);
     CHECK_EQ(e.code, OH_RPC_SEND_FAILED);
     EXPECT(alice.rec, OH_EVENT_ENDED, NULL, ms(3000));
     CHECK_OH(oh_call_send_data(alice.call, NULL, "x", 1), OH_ERR_STATE);
-    CHECK_EQ(peer_stats(&alice).errors, 0);
-    CHECK_EQ(peer_stats(&carol).errors, 0);
+    CHECK_EQ(peer_stats(&alice).error_events, 0);
+    CHECK_EQ(peer_stats(&carol).error_events, 0);
     peer_close(&alice);
     peer_close(&carol);
     return test_end();

@@ -26,7 +26,7 @@ static void count(recorder *r, oh_call call, const oh_event *e)
     (void)call;
     if (e->kind != OH_EVENT_DATA) return;
     uint32_t number = 0;
-    if (e->u.data.size == sizeof number) memcpy(&number, e->u.data.bytes, sizeof number);
+    if (e->u.data->data_size == sizeof number) memcpy(&number, e->u.data->data, sizeof number);
     if (number != atomic_fetch_add(&f->heard, 1) + 1) atomic_fetch_add(&f->wrong, 1);
     if (atomic_load(&f->slow)) nap(1);
 }
@@ -52,29 +52,29 @@ static void answers_late(recorder *r, oh_call call, const oh_event *e)
 {
     (void)r;
     if (e->kind != OH_EVENT_RPC_REQUEST) return;
-    CHECK_THAT(e->u.rpc.timeout_ms > 7000 && e->u.rpc.timeout_ms <= 8000, "told %u ms", e->u.rpc.timeout_ms);
-    if (!strcmp(e->u.rpc.method, "late")) {
+    CHECK_THAT(e->u.rpc_request->timeout_ms > 7000 && e->u.rpc_request->timeout_ms <= 8000, "told %u ms", e->u.rpc_request->timeout_ms);
+    if (!strcmp(e->u.rpc_request->method, "late")) {
         nap(1300);
-        CHECK_OK(oh_call_rpc_answer(call, e->u.rpc.request_id, "42", 0, NULL));
+        CHECK_OK(oh_call_answer_rpc(call, e->u.rpc_request->request_id, "42", 0, NULL));
     } else {
         char *large = malloc(20001);
         CHECK(large != NULL);
         memset(large, 'x', 20000);
         large[20000] = 0;
-        CHECK_OH(oh_call_rpc_answer(call, e->u.rpc.request_id, large, 0, NULL), OH_ERR_ARGUMENT);
+        CHECK_OH(oh_call_answer_rpc(call, e->u.rpc_request->request_id, large, 0, NULL), OH_ERR_ARGUMENT);
         free(large);
     }
 }
 
 static rec_event ask(peer *p, const char *to, const char *method)
 {
-    oh_rpc_options o = OH_RPC_OPTIONS_INIT;
+    oh_rpc_options o = OH_INIT(oh_rpc_options);
     uint64_t id;
     rec_event e;
     o.to = to;
     o.method = method;
     o.timeout_ms = 8000;
-    CHECK_OK(oh_call_rpc(p->call, &o, &id));
+    CHECK_OK(oh_call_perform_rpc(p->call, &o, &id));
     for (size_t from = 0;;) {
         long at = rec_wait(p->rec, OH_EVENT_RPC_RESPONSE, NULL, from, ms(10000), &e);
         CHECK_THAT(at >= 0, "no response to %s", method);
@@ -88,7 +88,7 @@ int main(void)
     struct flood heard = { 0 };
     peer alice = { 0 }, bob = { 0 }, p[4];
     memset(p, 0, sizeof p);
-    oh_call_options parts = OH_CALL_OPTIONS_INIT;
+    oh_call_options parts = OH_INIT(oh_call_options);
     const char *names[] = { "p0", "p1", "p2", "p3" };
 
     test_begin("data_whole");
@@ -97,7 +97,7 @@ int main(void)
     bob.rec->on_event = count;
     bob.rec->data = &heard;
     bob.rec->skip_data = 1;
-    parts.partial_texts = 1;
+    parts.text_parts = 1;
     peer_join(&bob, "bob", "data_whole", &parts);
     peer_join(&alice, "alice", "data_whole", NULL);
     flood(&alice, &heard, 1, 1, 10000);
@@ -158,7 +158,7 @@ int main(void)
     test_step(20, "nothing was lost");
     oh_call_stats stats = peer_stats(&bob);
     CHECK_EQ(stats.data_dropped, 0);
-    CHECK_EQ(stats.events_lost, 0);
+    CHECK_EQ(stats.events_dropped, 0);
     CHECK_EQ(rec_count(bob.rec, OH_EVENT_LOST), 0);
     for (int i = 0; i < 4; i++) peer_close(&p[i]);
     peer_close(&alice);

@@ -86,16 +86,16 @@ static void h13_h14_at_every_moment(void)
         when = now_ms();
         oh_track more;
         oh_result r = oh_call_publish_audio(p.call, NULL, &more); /* H34: nothing is made anew */
-        CHECK_THAT(r == OH_OK || r == OH_ERR_STATE, "publishing while leaving: %s", oh_result_name(r));
+        CHECK_THAT(r == OH_OK || r == OH_ERR_STATE, "publishing while leaving: %s", oh_result_get_name(r));
         oh_subscriber sub;
-        CHECK_OK(oh_call_subscriber(p.call, &sub));
+        CHECK_OK(oh_call_get_subscriber(p.call, &sub));
         CHECK_OK(oh_subscriber_close(sub));
         rec_event ended = EXPECT(p.rec, OH_EVENT_ENDED, NULL, ms(3000)), e;
         CHECK_THAT(ended.when - when <= ms(2000), "leaving took %.0f ms", ended.when - when);
         CHECK_EQ(ended.code, OH_END_LEFT);
         for (int kind = 0; kind < 2; kind++) /* what was queued may still come, but nothing new */
             if (rec_wait(p.rec, kind ? OH_EVENT_RECONNECTED : OH_EVENT_JOINED, NULL, mark, 0, &e) >= 0) {
-                CHECK_THAT(e.when - when <= ms(100), "%s comes %.0f ms after leaving", oh_event_kind_name(e.kind), e.when - when);
+                CHECK_THAT(e.when - when <= ms(100), "%s comes %.0f ms after leaving", oh_event_kind_get_name(e.kind), e.when - when);
                 if (kind) back++; else joined += !late;
             } else if (!kind && !late) {
                 CHECK_EQ(ended.error, OH_ERR_CANCELLED);
@@ -124,7 +124,7 @@ static void frees(recorder *r, oh_call call, const oh_event *e)
 {
     int wanted = *(int *)r->data;
     if (e->kind != wanted) return;
-    if (wanted == OH_EVENT_STATE && e->u.state.state != OH_STATE_RECONNECTING) return;
+    if (wanted == OH_EVENT_STATE && e->u.state->state != OH_STATE_RECONNECTING) return;
     oh_call_free(call);
     atomic_fetch_add(&freed, 1);
 }
@@ -234,8 +234,8 @@ static void h16_h32_storm(void)
     }
     for (int i = 0; i < N; i++) {
         hears(&p[i], p[(i + 2) % N].user, 300 + 100 * ((i + 2) % N / 2), ms(20000));
-        CHECK_OK(oh_call_wait(p[i].call, OH_STATE_JOINED, ms(10000)));
-        CHECK_EQ(peer_stats(&p[i]).errors, 0);
+        CHECK_OK(oh_call_wait_state(p[i].call, OH_STATE_JOINED, ms(10000)));
+        CHECK_EQ(peer_stats(&p[i]).error_events, 0);
         CHECK_EQ(livekit_identity(p[i].user, "live"), 1);
     }
     for (int i = 0; i < N; i++) peer_close(&p[i]);

@@ -58,9 +58,9 @@ static void bad_lines(void)
         double share = (double)(heard.not_silent - sound[i]) / (double)(heard.frames - frames[i]);
         oh_call_stats s = peer_stats(&p[i]);
         printf("           %s: %.0f %% of the frames were heard, %llu restored, %llu from redundant audio, %llu invented\n", how[i],
-               100 * share, (unsigned long long)s.frames_restored, (unsigned long long)s.frames_restored_red,
+               100 * share, (unsigned long long)s.frames_recovered_fec, (unsigned long long)s.frames_recovered_red,
                (unsigned long long)s.frames_concealed);
-        CHECK_THAT(!strstr(how[i], "loss") || s.frames_restored_red > 0, "%s: nothing was restored from redundant audio", how[i]);
+        CHECK_THAT(!strstr(how[i], "loss") || s.frames_recovered_red > 0, "%s: nothing was restored from redundant audio", how[i]);
         CHECK_THAT(share > 0.8, "%s: only %.0f %% of the frames were heard", how[i], 100 * share);
         no_errors(&p[i]);
         CHECK_EQ(rec_count(p[i].rec, OH_EVENT_RECONNECTED), 0);
@@ -99,7 +99,7 @@ static void black_holes(void)
             }
     for (int i = 0; i < N; i++) {
         both_hear(&p[i], 300 + 60 * i, 20000);
-        CHECK_OK(oh_call_wait(p[i].call, OH_STATE_JOINED, ms(10000)));
+        CHECK_OK(oh_call_wait_state(p[i].call, OH_STATE_JOINED, ms(10000)));
         oh_call_stats s = peer_stats(&p[i]);
         printf("           %s: back after %.0f ms, %llu FAST, %llu REJOIN\n", all[i].user, now_ms() - began,
                (unsigned long long)s.reconnects_fast, (unsigned long long)s.reconnects_rejoin);

@@ -57,7 +57,7 @@ static void h01_after_close_and_free(void)
         oh_subscriber sub;
         const char *user = freed ? "freed" : "closed";
         settle_in(&p, user, "offers");
-        CHECK_OK(oh_call_subscriber(p.call, &sub));
+        CHECK_OK(oh_call_get_subscriber(p.call, &sub));
         freed ? oh_subscriber_free(sub) : (void)oh_subscriber_close(sub);
         CHECK_EQ(replay(user, BURST), BURST);
         CHECK_EQ(replay_as(user, BURST, 1), BURST);
@@ -75,7 +75,7 @@ static void h01_after_close_and_free(void)
 static void h01_never_made(void)
 {
     peer p = { 0 };
-    oh_call_options what = OH_CALL_OPTIONS_INIT;
+    oh_call_options what = OH_INIT(oh_call_options);
     what.no_subscriber = 1;
     peer_join(&p, "never", "offers", &what);
     peer_talk(&p, 500);
@@ -138,7 +138,7 @@ static void h01_held_back(void)
     peer_join(&carol, "carol", "offers", NULL);
     peer_talk(&carol, 800); /* of which the server has to offer */
     livekit_identity_wait("held", "held", 1, ms(10000));
-    CHECK_OK(oh_call_subscriber(p.call, &sub));
+    CHECK_OK(oh_call_get_subscriber(p.call, &sub));
     CHECK_OK(oh_subscriber_close(sub));
     uint64_t answered = peer_stats(&p).offers_answered;
     ctl("release", "{\"identity\":\"held\"}");

@@ -100,9 +100,9 @@ static void no_errors(unsigned i)
 {
     oh_call_stats s = peer_stats(&all[i]);
     CHECK_EQ(rec_count(all[i].rec, OH_EVENT_ERROR), 0);
-    CHECK_EQ(rec_count(all[i].rec, OH_EVENT_LOCAL_FAILED), 0);
+    CHECK_EQ(rec_count(all[i].rec, OH_EVENT_LOCAL_TRACK_FAILED), 0);
     CHECK_EQ(rec_count(all[i].rec, OH_EVENT_LOST), 0);
-    CHECK_EQ(s.errors, 0);
+    CHECK_EQ(s.error_events, 0);
     CHECK_EQ(s.offers_failed, 0);
     CHECK_EQ(s.malformed_messages, 0);
     CHECK_EQ(s.join_attempts, 1);

@@ -282,21 +282,21 @@ static void serve(recorder *r, oh_call call, const oh_event *e)
 {
     (void)r;
     if (e->kind != OH_EVENT_RPC_REQUEST) return;
-    const char *id = e->u.rpc.request_id;
-    if (!strcmp(e->u.rpc.method, "echo")) CHECK_OK(oh_call_rpc_answer(call, id, e->u.rpc.payload, 0, NULL));
-    else if (!strcmp(e->u.rpc.method, "fail")) CHECK_OK(oh_call_rpc_answer(call, id, "because", 1999, "not today"));
-    else CHECK_OK(oh_call_rpc_answer(call, id, NULL, OH_RPC_UNSUPPORTED_METHOD, "no such procedure"));
+    const char *id = e->u.rpc_request->request_id;
+    if (!strcmp(e->u.rpc_request->method, "echo")) CHECK_OK(oh_call_answer_rpc(call, id, e->u.rpc_request->payload, 0, NULL));
+    else if (!strcmp(e->u.rpc_request->method, "fail")) CHECK_OK(oh_call_answer_rpc(call, id, "because", 1999, "not today"));
+    else CHECK_OK(oh_call_answer_rpc(call, id, NULL, OH_RPC_UNSUPPORTED_METHOD, "no such procedure"));
 }
 
 static rec_event call_rpc(peer *p, const char *method, const char *payload)
 {
-    oh_rpc_options o = OH_RPC_OPTIONS_INIT;
+    oh_rpc_options o = OH_INIT(oh_rpc_options);
     uint64_t id = 0;
     rec_event e;
     o.to = "theirs";
     o.method = method;
     o.payload = payload;
-    CHECK_OK(oh_call_rpc(p->call, &o, &id));
+    CHECK_OK(oh_call_perform_rpc(p->call, &o, &id));
     for (size_t from = 0;;) {
         long at = rec_wait(p->rec, OH_EVENT_RPC_RESPONSE, NULL, from, ms(20000), &e);
         CHECK_THAT(at >= 0, "the call of %s gets no response", method);
@@ -307,7 +307,7 @@ static rec_event call_rpc(peer *p, const char *method, const char *payload)
 
 static void send_pattern(peer *p, const char *topic, size_t size, uint32_t n)
 {
-    oh_data_options to = OH_DATA_OPTIONS_INIT;
+    oh_data_options to = OH_INIT(oh_data_options);
     unsigned char *bytes = pattern(size, n);
     to.topic = topic;
     CHECK_OK(oh_call_send_data(p->call, &to, bytes, size));
@@ -408,7 +408,7 @@ static void data(peer *p, official *o)
     pthread_mutex_unlock(&o->lock);
 
     test_step(60, "100 kB of text, both ways");
-    oh_data_options to = OH_DATA_OPTIONS_INIT;
+    oh_data_options to = OH_INIT(oh_data_options);
     char *text = text_pattern(100000, 7);
     to.topic = "story";
     from = mark(o);

@@ -5,7 +5,7 @@
  * on the air, and may again when it is given back; a track muted from outside says so, is silent, and may be unmuted; removed, room deleted and
  * replaced are three different ends; name, metadata and attributes reach the others, or are refused; the room's
  * metadata is told; tokens that are expired, forged or of a wrong key end with OH_ERR_AUTH and the server's words, and
- * no token ever stands in a text or in the log; oh_access_token says what is wrong with its arguments.
+ * no token ever stands in a text or in the log; oh_access_token_create says what is wrong with its arguments.
  */
 #include "livekit.h"
 #include "peer.h"
@@ -25,11 +25,11 @@ static void remember(recorder *r, oh_call call, const oh_event *e)
     self *s = r->data;
     (void)call;
     if (e->kind != OH_EVENT_PARTICIPANT_JOINED && e->kind != OH_EVENT_PARTICIPANT_UPDATED) return;
-    if (strcmp(e->u.participant.user_id, s->user)) return;
+    if (strcmp(e->u.participant->user_id, s->user)) return;
     pthread_mutex_lock(&r->lock);
-    snprintf(s->name, sizeof s->name, "%s", e->u.participant.name);
-    snprintf(s->metadata, sizeof s->metadata, "%s", e->u.participant.metadata);
-    snprintf(s->attributes, sizeof s->attributes, "%s", e->u.participant.attributes);
+    snprintf(s->name, sizeof s->name, "%s", e->u.participant->name);
+    snprintf(s->metadata, sizeof s->metadata, "%s", e->u.participant->metadata);
+    snprintf(s->attributes, sizeof s->attributes, "%s", e->u.participant->attributes_json);
     pthread_cond_broadcast(&r->changed);
     pthread_mutex_unlock(&r->lock);
 }
@@ -53,7 +53,7 @@ static void expect_self(peer *listener, const char *name, const char *metadata, 
 
 static void join_with(peer *p, const char *user, const char *room, const oh_access_token_options *grants)
 {
-    oh_call_options what = OH_CALL_OPTIONS_INIT;
+    oh_call_options what = OH_INIT(oh_call_options);
     char token[4096];
     livekit_token(user, room, grants, token, sizeof token);
     what.token = token;
@@ -63,7 +63,7 @@ static void join_with(peer *p, const char *user, const char *room, const oh_acce
 /* Every track of `p` is over for the reason given; exactly one event for each. */
 static void expect_refused(peer *p, size_t mark, uint64_t track)
 {
-    rec_event e = EXPECT_FROM(p->rec, mark, OH_EVENT_LOCAL_FAILED, NULL, ms(5000));
+    rec_event e = EXPECT_FROM(p->rec, mark, OH_EVENT_LOCAL_TRACK_FAILED, NULL, ms(5000));
     CHECK_EQ(e.error, OH_ERR_REFUSED);
     CHECK_EQ(e.track, track);
 }
@@ -78,15 +78,15 @@ static void permit(const char *room, const char *user, int publish)
 static void without_the_right(void)
 {
     peer mute = { 0 }, deaf = { 0 }, bob = { 0 };
-    oh_access_token_options grants = OH_ACCESS_TOKEN_OPTIONS_INIT;
-    oh_call_options what = OH_CALL_OPTIONS_INIT;
+    oh_access_token_options grants = OH_INIT(oh_access_token_options);
+    oh_call_options what = OH_INIT(oh_call_options);
     char token[4096];
     rec_event e;
 
     test_step(20, "a token without the right to publish");
     grants.no_publish = 1;
     join_with(&mute, "mute", "without", &grants);
-    e = EXPECT(mute.rec, OH_EVENT_GRANTS, NULL, ms(5000));
+    e = EXPECT(mute.rec, OH_EVENT_RIGHTS, NULL, ms(5000));
     CHECK_EQ(e.code, 0);
     CHECK_OH(oh_call_publish_audio(mute.call, NULL, &mute.mic), OH_ERR_REFUSED);
     peer_close(&mute);
@@ -95,7 +95,7 @@ static void without_the_right(void)
     peer_open(&mute, "mute", "without", &what);
     if (oh_call_publish_audio(mute.call, NULL, &mute.mic) != OH_ERR_REFUSED) /* known already, when the join was quick */
         expect_refused(&mute, 0, mute.mic.id);
-    CHECK_OK(oh_call_wait(mute.call, OH_STATE_JOINED, ms(5000)));
+    CHECK_OK(oh_call_wait_state(mute.call, OH_STATE_JOINED, ms(5000)));
 
     test_step(20, "a token without the right to receive");
     grants.no_publish = 0;
@@ -129,7 +129,7 @@ static void taken_away(void)
     mark = rec_mark(alice.rec);
     mark2 = rec_mark(bob.rec);
     permit("taken", "alice", 0);
-    e = EXPECT_FROM(alice.rec, mark, OH_EVENT_GRANTS, NULL, ms(5000));
+    e = EXPECT_FROM(alice.rec, mark, OH_EVENT_RIGHTS, NULL, ms(5000));
     CHECK_EQ(e.code, 0);
     expect_refused(&alice, mark, alice.mic.id);
     EXPECT_FROM(bob.rec, mark2, OH_EVENT_TRACK_UNPUBLISHED, "alice", ms(5000));
@@ -141,14 +141,14 @@ static void taken_away(void)
     mark = rec_mark(alice.rec);
     mark2 = rec_mark(bob.rec);
     permit("taken", "alice", 1);
-    e = EXPECT_FROM(alice.rec, mark, OH_EVENT_GRANTS, NULL, ms(5000));
+    e = EXPECT_FROM(alice.rec, mark, OH_EVENT_RIGHTS, NULL, ms(5000));
     CHECK_EQ(e.code, 1);
     peer_talk(&alice, 620);
-    EXPECT_FROM(alice.rec, mark, OH_EVENT_LOCAL_PUBLISHED, NULL, ms(5000));
+    EXPECT_FROM(alice.rec, mark, OH_EVENT_LOCAL_TRACK_PUBLISHED, NULL, ms(5000));
     e = EXPECT_FROM(bob.rec, mark2, OH_EVENT_TRACK_PUBLISHED, "alice", ms(5000));
     snprintf(track, sizeof track, "%s", e.text);
     CHECK_THAT(rec_wait_tone(bob.rec, "alice", 620, ms(10000)), "bob does not hear alice, who may speak again");
-    CHECK_EQ(rec_count(alice.rec, OH_EVENT_LOCAL_FAILED), 1);
+    CHECK_EQ(rec_count(alice.rec, OH_EVENT_LOCAL_TRACK_FAILED), 1);
 
     test_step(20, "muted from outside, and unmuted by the application");
     for (int round = 0; round < 2; round++) {
@@ -157,7 +157,7 @@ static void taken_away(void)
         ctl("mute", "{\"room\":\"taken\",\"identity\":\"alice\",\"track_sid\":\"%s\",\"muted\":true}", track);
         e = EXPECT_FROM(alice.rec, mark, OH_EVENT_TRACK_UNPUBLISHED, "alice", ms(5000));
         CHECK_EQ(e.cause, 3);
-        CHECK_EQ(e.code, OH_TRACK_AUDIO);
+        CHECK_EQ(e.code, OH_SOURCE_MICROPHONE);
         EXPECT_FROM(bob.rec, mark2, OH_EVENT_TRACK_UNPUBLISHED, "alice", ms(5000));
         CHECK_THAT(rec_wait_no_tone(bob.rec, "alice", 620, ms(5000)), "bob hears alice, who was muted");
         mark2 = rec_mark(bob.rec);
@@ -202,7 +202,7 @@ static void ends(void)
     EXPECT_FROM(bob.rec, mark, OH_EVENT_PARTICIPANT_JOINED, "twin", ms(5000));
     peer_talk(&other, 620);
     CHECK_THAT(rec_wait_tone(bob.rec, "twin", 620, ms(10000)), "bob does not hear the second twin");
-    CHECK_OK(oh_call_wait(other.call, OH_STATE_JOINED, 0));
+    CHECK_OK(oh_call_wait_state(other.call, OH_STATE_JOINED, 0));
     CHECK_EQ(peer_stats(&other).reconnect_attempts, 0);
 
     test_step(20, "the room is deleted");
@@ -214,7 +214,7 @@ static void ends(void)
 static void attributes(void)
 {
     peer alice = { 0 }, bob = { 0 }, carol = { 0 };
-    oh_access_token_options grants = OH_ACCESS_TOKEN_OPTIONS_INIT;
+    oh_access_token_options grants = OH_INIT(oh_access_token_options);
     self alice_is = { .user = "alice" };
     rec_event e;
 
@@ -226,7 +226,7 @@ static void attributes(void)
     grants.name = "Alice";
     grants.metadata = "m0";
     grants.attributes_json = "{\"b\":\"2\",\"a\":\"1\"}";
-    grants.may_set_attributes = 1;
+    grants.allow_set_attributes = 1;
     join_with(&alice, "alice", "attributes", &grants);
     expect_self(&bob, "Alice", "m0", "{\"a\":\"1\",\"b\":\"2\"}");
     CHECK_OK(oh_call_set_attributes(alice.call, "Alice \xc3\x84.", NULL, NULL));
@@ -239,7 +239,7 @@ static void attributes(void)
     CHECK_EQ(rec_count(alice.rec, OH_EVENT_ERROR), 0);
 
     test_step(20, "refused without the right, and by the application's server");
-    grants.may_set_attributes = 0;
+    grants.allow_set_attributes = 0;
     join_with(&carol, "carol", "attributes", &grants);
     CHECK_OH(oh_call_set_attributes(carol.call, "Caroline", NULL, NULL), OH_ERR_REFUSED);
     CHECK_EQ(rec_count(carol.rec, OH_EVENT_ERROR), 0);
@@ -286,16 +286,15 @@ static int leaked(const char *text)
     return 0;
 }
 
-static void hunt(void *user, int32_t level, const char *text)
+static void hunt(void *user, const oh_log_record *record)
 {
     (void)user;
-    (void)level;
-    if (leaked(text)) atomic_fetch_add(&leaks, 1);
+    if (leaked(record->text)) atomic_fetch_add(&leaks, 1);
 }
 
 static void open_with_token(peer *p, const char *user, const char *room, const char *token, int renew)
 {
-    oh_call_options what = OH_CALL_OPTIONS_INIT;
+    oh_call_options what = OH_INIT(oh_call_options);
     keep_secret(token);
     what.token = token;
     what.renew_token = (uint32_t)renew;
@@ -304,14 +303,14 @@ static void open_with_token(peer *p, const char *user, const char *room, const c
 
 static void expect_auth(peer *p, const char *words)
 {
-    CHECK_OH(oh_call_wait(p->call, OH_STATE_JOINED, ms(10000)), OH_ERR_AUTH);
+    CHECK_OH(oh_call_wait_state(p->call, OH_STATE_JOINED, ms(10000)), OH_ERR_AUTH);
     rec_event e = EXPECT(p->rec, OH_EVENT_ENDED, NULL, ms(5000));
     char why[1024];
     CHECK_EQ(e.code, OH_END_JOIN_FAILED);
     CHECK_EQ(e.error, OH_ERR_AUTH);
     CHECK_EQ(e.server_code, 401);
     CHECK_THAT(strstr(e.text, words), "the server's word '%s' is not in '%s'", words, e.text);
-    oh_last_error(why, sizeof why);
+    oh_get_last_error(why, sizeof why);
     CHECK_THAT(!leaked(e.text) && !leaked(why), "a token stands in '%s' or '%s'", e.text, why);
     CHECK_EQ(peer_stats(p).join_attempts, 1);
     peer_close(p);
@@ -328,8 +327,8 @@ static void stands_token(char *out, size_t size, const char *more)
 static void tokens(void)
 {
     peer p = { 0 };
-    oh_access_token_options o = OH_ACCESS_TOKEN_OPTIONS_INIT;
-    oh_call_options what = OH_CALL_OPTIONS_INIT;
+    oh_access_token_options o = OH_INIT(oh_access_token_options);
+    oh_call_options what = OH_INIT(oh_call_options);
     char token[4096], good[4096], why[1024];
     rec_event e;
 
@@ -341,16 +340,16 @@ static void tokens(void)
     expect_auth(&p, "expired");
     open_with_token(&p, "tina", "tokens", token, 1);
     EXPECT(p.rec, OH_EVENT_TOKEN_NEEDED, NULL, ms(5000));
-    CHECK_OH(oh_call_wait(p.call, OH_STATE_JOINED, 0), OH_ERR_TIMEOUT);
+    CHECK_OH(oh_call_wait_state(p.call, OH_STATE_JOINED, 0), OH_ERR_TIMEOUT);
     keep_secret(good);
     CHECK_OK(oh_call_provide_token(p.call, good));
-    CHECK_OK(oh_call_wait(p.call, OH_STATE_JOINED, ms(10000)));
+    CHECK_OK(oh_call_wait_state(p.call, OH_STATE_JOINED, ms(10000)));
     CHECK_EQ(rec_count(p.rec, OH_EVENT_TOKEN_NEEDED), 1);
     peer_close(&p);
     open_with_token(&p, "tina", "tokens", token, 1); /* and another one that is as old */
     EXPECT(p.rec, OH_EVENT_TOKEN_NEEDED, NULL, ms(5000));
     CHECK_OK(oh_call_provide_token(p.call, token));
-    CHECK_OH(oh_call_wait(p.call, OH_STATE_JOINED, ms(10000)), OH_ERR_AUTH);
+    CHECK_OH(oh_call_wait_state(p.call, OH_STATE_JOINED, ms(10000)), OH_ERR_AUTH);
     CHECK_EQ(rec_count(p.rec, OH_EVENT_TOKEN_NEEDED), 1);
     peer_close(&p);
 
@@ -359,15 +358,15 @@ static void tokens(void)
     keep_secret(token);
     p.client = client_for("tina");
     p.rec = rec_new();
-    what.id = "tokens";
+    what.call_id = "tokens";
     what.handlers = rec_handlers(p.rec);
     CHECK_OK(oh_call_join(p.client, &what, &p.call));
     EXPECT(p.rec, OH_EVENT_TOKEN_NEEDED, NULL, ms(5000));
     CHECK_OH(oh_call_provide_token(p.call, token), OH_ERR_ARGUMENT);
-    oh_last_error(why, sizeof why);
+    oh_get_last_error(why, sizeof why);
     CHECK_THAT(strstr(why, "another call") && !leaked(why), "the refusal says '%s'", why);
     CHECK_OK(oh_call_provide_token(p.call, good));
-    CHECK_OK(oh_call_wait(p.call, OH_STATE_JOINED, ms(10000)));
+    CHECK_OK(oh_call_wait_state(p.call, OH_STATE_JOINED, ms(10000)));
     peer_close(&p);
 
     test_step(20, "forged, and of a wrong key or secret");
@@ -378,7 +377,7 @@ static void tokens(void)
     o.call_id = "tokens";
     o.api_key = "nobody";
     o.api_secret = "a secret of sufficient length, or so";
-    CHECK_OK(oh_access_token(&o, token, sizeof token));
+    CHECK_OK(oh_access_token_create(&o, token, sizeof token, NULL));
     open_with_token(&p, "tina", "tokens", token, 0);
     expect_auth(&p, "API key");
 
@@ -386,18 +385,18 @@ static void tokens(void)
     livekit_token("tina", "tokens", NULL, token, sizeof token);
     keep_secret(token);
     p.client = client_for("tina");
-    what.id = "elsewhere";
+    what.call_id = "elsewhere";
     what.token = token;
     p.call.id = 77;
     CHECK_OH(oh_call_join(p.client, &what, &p.call), OH_ERR_ARGUMENT);
     CHECK_EQ(p.call.id, 77);
-    oh_last_error(why, sizeof why);
-    CHECK_THAT(strstr(why, "oh_call_options.id") && strstr(why, "token") && !leaked(why), "the refusal says '%s'", why);
-    what.id = NULL; /* the token knows */
+    oh_get_last_error(why, sizeof why);
+    CHECK_THAT(strstr(why, "oh_call_options.call_id") && strstr(why, "token") && !leaked(why), "the refusal says '%s'", why);
+    what.call_id = NULL; /* the token knows */
     p.rec = rec_new();
     what.handlers = rec_handlers(p.rec);
     CHECK_OK(oh_call_join(p.client, &what, &p.call));
-    CHECK_OK(oh_call_wait(p.call, OH_STATE_JOINED, ms(10000)));
+    CHECK_OK(oh_call_wait_state(p.call, OH_STATE_JOINED, ms(10000)));
     e = EXPECT(p.rec, OH_EVENT_ROOM, NULL, ms(5000));
     CHECK_STR(e.session, "tokens");
     peer_close(&p);
@@ -410,10 +409,10 @@ static void access_token(void)
     static const char *const names[] = { "api_key", "api_secret", "user_id", "call_id" };
     static const char *const bad_json[] = { "x", "[]", "{", "{\"a\":1}", "null", "{\"a\":{}}" };
     static const uint32_t bad_ttl[] = { 31536001, INT32_MAX, UINT32_MAX };
-    oh_access_token_options good = OH_ACCESS_TOKEN_OPTIONS_INIT, o;
+    oh_access_token_options good = OH_INIT(oh_access_token_options), o;
     char buf[4096], why[512];
 
-    test_step(10, "oh_access_token");
+    test_step(10, "oh_access_token_create");
     good.api_key = "key";
     good.api_secret = "secret-of-the-service";
     good.user_id = "u";
@@ -424,36 +423,39 @@ static void access_token(void)
             o = good;
             const char **fields[] = { &o.api_key, &o.api_secret, &o.user_id, &o.call_id };
             *fields[field] = i == 0 ? NULL : i == 1 ? "" : "\xff";
-            CHECK_OH(oh_access_token(&o, buf, sizeof buf), OH_ERR_ARGUMENT);
-            oh_last_error(why, sizeof why);
+            CHECK_OH(oh_access_token_create(&o, buf, sizeof buf, NULL), OH_ERR_ARGUMENT);
+            oh_get_last_error(why, sizeof why);
             CHECK_THAT(strstr(why, names[field]), "'%s' is not in '%s'", names[field], why);
         }
     for (size_t i = 0; i < sizeof bad_json / sizeof *bad_json; i++) {
         o = good;
         o.attributes_json = bad_json[i];
-        CHECK_OH(oh_access_token(&o, buf, sizeof buf), OH_ERR_ARGUMENT);
+        CHECK_OH(oh_access_token_create(&o, buf, sizeof buf, NULL), OH_ERR_ARGUMENT);
     }
     for (size_t i = 0; i < sizeof bad_ttl / sizeof *bad_ttl; i++) {
         o = good;
         o.ttl_s = bad_ttl[i];
-        CHECK_OH(oh_access_token(&o, buf, sizeof buf), OH_ERR_ARGUMENT);
+        CHECK_OH(oh_access_token_create(&o, buf, sizeof buf, NULL), OH_ERR_ARGUMENT);
     }
-    CHECK_OH(oh_access_token(NULL, buf, sizeof buf), OH_ERR_ARGUMENT);
-    CHECK_OH(oh_access_token(&good, NULL, 0), OH_ERR_ARGUMENT);
+    CHECK_OH(oh_access_token_create(NULL, buf, sizeof buf, NULL), OH_ERR_ARGUMENT);
+    size_t need = 0, length = 0;
+    CHECK_OH(oh_access_token_create(&good, NULL, 1, &need), OH_ERR_ARGUMENT);
+    CHECK_EQ(need, 0);
+    CHECK_OH(oh_access_token_create(&good, NULL, 0, &need), OH_ERR_BUFFER);
+    CHECK_THAT(need > 100 && need < sizeof buf, "a length of %zu", need);
     o = good;
     o.size = 8;
-    CHECK_OH(oh_access_token(&o, buf, sizeof buf), OH_ERR_ABI);
-    CHECK_OH(oh_access_token(&good, buf, 0), OH_ERR_BUFFER);
-    CHECK_OH(oh_access_token(&good, buf, 40), OH_ERR_BUFFER);
+    CHECK_OH(oh_access_token_create(&o, buf, sizeof buf, NULL), OH_ERR_ABI);
+    CHECK_OH(oh_access_token_create(&good, buf, 0, NULL), OH_ERR_BUFFER);
+    CHECK_OH(oh_access_token_create(&good, buf, 40, NULL), OH_ERR_BUFFER);
     for (size_t i = 0; i < sizeof buf; i++) CHECK_EQ(buf[i], 'x');
-    oh_last_error(why, sizeof why);
-    unsigned need = 0;
-    for (const char *c = why; *c && !need; c++) need = (unsigned)strtoul(c, NULL, 10);
-    CHECK_THAT(need > 100 && need < sizeof buf, "how long the token is does not stand in '%s'", why);
-    CHECK_OH(oh_access_token(&good, buf, need - 1), OH_ERR_BUFFER);
-    CHECK_OK(oh_access_token(&good, buf, need));
-    CHECK_EQ(strlen(buf), need - 1);
-    CHECK_EQ(buf[need], 'x');
+    CHECK_OH(oh_access_token_create(&good, buf, need, &length), OH_ERR_BUFFER);
+    CHECK_EQ(length, need);
+    CHECK_EQ(buf[0], 'x');
+    CHECK_OK(oh_access_token_create(&good, buf, need + 1, &length));
+    CHECK_EQ(length, need);
+    CHECK_EQ(strlen(buf), need);
+    CHECK_EQ(buf[need + 1], 'x');
     CHECK_THAT(!strstr(buf, "secret"), "the secret stands in the token");
 }
 

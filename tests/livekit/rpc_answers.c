@@ -2,7 +2,7 @@
  * rpc_answers.c - procedure calls in a hurry, with a handler that takes its time; and packets that are pulled.
  *
  * Expected: each call that was accepted gets exactly one response, however full the caller's queue is: OH_ERR_FULL is
- * how a caller is slowed. A packet taken with oh_call_next_event stays as it is until it is freed.
+ * how a caller is slowed. A packet taken with oh_call_wait_event stays as it is until it is freed.
  * test: timeout=90
  */
 #include "livekit.h"
@@ -21,7 +21,7 @@ static _Atomic uint64_t first_id;
 static void answer(recorder *r, oh_call call, const oh_event *e)
 {
     (void)r;
-    if (e->kind == OH_EVENT_RPC_REQUEST) oh_call_rpc_answer(call, e->u.rpc.request_id, e->u.rpc.payload, 0, NULL);
+    if (e->kind == OH_EVENT_RPC_REQUEST) oh_call_answer_rpc(call, e->u.rpc_request->request_id, e->u.rpc_request->payload, 0, NULL);
 }
 
 static void count(recorder *r, oh_call call, const oh_event *e)
@@ -29,7 +29,7 @@ static void count(recorder *r, oh_call call, const oh_event *e)
     (void)r, (void)call;
     if (e->kind != OH_EVENT_RPC_RESPONSE) return;
     while (!atomic_load(&first_id)) nap(1);
-    uint64_t n = e->u.rpc.call_id - first_id;
+    uint64_t n = e->u.rpc_response->rpc_id - first_id;
     CHECK_THAT(n < 4 * CALLS, "a response to call %llu", (unsigned long long)n);
     atomic_fetch_add(&responses[n], 1);
     atomic_fetch_add(&total, 1);
@@ -39,20 +39,20 @@ static void count(recorder *r, oh_call call, const oh_event *e)
 static void procedures(void)
 {
     peer alice = { 0 }, bob = { 0 };
-    oh_call_options what = OH_CALL_OPTIONS_INIT;
-    oh_rpc_options rpc = OH_RPC_OPTIONS_INIT;
+    oh_call_options what = OH_INIT(oh_call_options);
+    oh_rpc_options rpc = OH_INIT(oh_rpc_options);
     uint64_t id, last = 0;
 
     test_step(30, "two join");
     bob.rec = rec_new();
     bob.rec->on_event = answer;
     peer_open(&bob, "bob", "answers", NULL);
-    CHECK_OK(oh_call_wait(bob.call, OH_STATE_JOINED, ms(10000)));
-    what.event_queue = 16;
+    CHECK_OK(oh_call_wait_state(bob.call, OH_STATE_JOINED, ms(10000)));
+    what.max_queued_events = 16;
     alice.rec = rec_new();
     alice.rec->on_event = count;
     peer_open(&alice, "alice", "answers", &what);
-    CHECK_OK(oh_call_wait(alice.call, OH_STATE_JOINED, ms(10000)));
+    CHECK_OK(oh_call_wait_state(alice.call, OH_STATE_JOINED, ms(10000)));
     EXPECT(alice.rec, OH_EVENT_PARTICIPANT_JOINED, "bob", ms(10000));
 
     test_step(60, "%d calls", CALLS);
@@ -62,7 +62,7 @@ static void procedures(void)
     rpc.timeout_ms = 15000;
     int full = 0;
     for (int i = 0; i < CALLS;) {
-        oh_result result = oh_call_rpc(alice.call, &rpc, &id);
+        oh_result result = oh_call_perform_rpc(alice.call, &rpc, &id);
         if (result == OH_ERR_FULL) {
             full++;
             nap(1);
@@ -90,7 +90,7 @@ static void procedures(void)
 static void packets(void)
 {
     peer alice = { 0 }, bob = { 0 };
-    oh_call_options what = OH_CALL_OPTIONS_INIT;
+    oh_call_options what = OH_INIT(oh_call_options);
     char token[4096];
     static unsigned char sent[3000];
     const oh_event *e, *kept[20];
@@ -99,10 +99,10 @@ static void packets(void)
     peer_join(&alice, "alice", "pulled", NULL);
     bob.client = client_for("bob");
     livekit_token("bob", "pulled", NULL, token, sizeof token);
-    what.id = "pulled";
+    what.call_id = "pulled";
     what.token = token;
     CHECK_OK(oh_call_join(bob.client, &what, &bob.call));
-    CHECK_OK(oh_call_wait(bob.call, OH_STATE_JOINED, ms(10000)));
+    CHECK_OK(oh_call_wait_state(bob.call, OH_STATE_JOINED, ms(10000)));
     EXPECT(alice.rec, OH_EVENT_PARTICIPANT_JOINED, "bob", ms(10000));
     int got = 0;
     double end = now_ms() + ms(20000);
@@ -112,7 +112,7 @@ static void packets(void)
     }
     while (got < 20) {
         CHECK_THAT(now_ms() < end, "only %d packets come", got);
-        oh_result result = oh_call_next_event(bob.call, 100, &e);
+        oh_result result = oh_call_wait_event(bob.call, 100, &e);
         if (result == OH_ERR_EMPTY) continue;
         CHECK_OK(result);
         if (e->kind == OH_EVENT_DATA) kept[got++] = e;
@@ -120,8 +120,8 @@ static void packets(void)
     }
     oh_call_free(bob.call);
     for (int i = 0; i < 20; i++) {
-        CHECK_EQ(kept[i]->u.data.size, sizeof sent);
-        for (size_t k = 0; k < sizeof sent; k++) CHECK_EQ(kept[i]->u.data.bytes[k], 'a' + i);
+        CHECK_EQ(kept[i]->u.data->data_size, sizeof sent);
+        for (size_t k = 0; k < sizeof sent; k++) CHECK_EQ(kept[i]->u.data->data[k], 'a' + i);
         oh_event_free(kept[i]);
         oh_event_free(kept[i]);
     }

@@ -4,7 +4,7 @@
  *
  * Planted: the API secret, tokens that are good, expired, forged and fresh from the server, passwords in URLs, of a
  * TURN server and of ICE; the server repeats tokens in its refusals, and what it says is made to repeat more. Searched:
- * log lines at the level TRACE, texts of events, oh_last_error, statistics, standard output and error. Expected:
+ * log lines at the level TRACE, texts of events, oh_get_last_error, statistics, standard output and error. Expected:
  * found nowhere, and what is refused is still told with a reason.
  */
 #include "collect.h"
@@ -50,8 +50,8 @@ static void on_event(recorder *r, oh_call call, const oh_event *e)
 
 static void join(peer *p, const char *url, const char *token, const char *call_token, oh_result wanted)
 {
-    oh_client_options where = OH_CLIENT_OPTIONS_INIT;
-    oh_call_options what = OH_CALL_OPTIONS_INIT;
+    oh_client_options where = OH_INIT(oh_client_options);
+    oh_call_options what = OH_INIT(oh_call_options);
     where.protocol = OH_PROTOCOL_LIVEKIT;
     where.url = url;
     where.token = token;
@@ -59,12 +59,12 @@ static void join(peer *p, const char *url, const char *token, const char *call_t
     CHECK_OK(oh_client_new(&where, &p->client));
     p->rec = rec_new();
     p->rec->on_event = on_event;
-    what.id = "secrets";
+    what.call_id = "secrets";
     what.token = call_token;
-    what.join_retries = 0;
+    what.join_retries = OH_ZERO;
     what.handlers = rec_handlers(p->rec);
     CHECK_OK(oh_call_join(p->client, &what, &p->call));
-    CHECK_OH(oh_call_wait(p->call, OH_STATE_JOINED, ms(15000)), wanted);
+    CHECK_OH(oh_call_wait_state(p->call, OH_STATE_JOINED, ms(15000)), wanted);
     collect_last_error();
 }
 
@@ -190,7 +190,7 @@ int main(void)
         "ws://192.0.2.1/?password=" URL_PASSWORD, "ws://[::1" URL_PASSWORD, "nothing://" URL_PASSWORD, URL_PASSWORD,
         "ws://127.0.0.1:99999/" URL_PASSWORD, "ws://127.0.0.1:1 ws://x:" URL_PASSWORD "@127.0.0.1/",
     };
-    oh_client_options where = OH_CLIENT_OPTIONS_INIT;
+    oh_client_options where = OH_INIT(oh_client_options);
     where.protocol = OH_PROTOCOL_LIVEKIT;
     where.token = good;
     for (size_t i = 0; i < sizeof bad_urls / sizeof *bad_urls; i++) {
@@ -201,15 +201,15 @@ int main(void)
     snprintf(with_password, sizeof with_password, "ws://127.0.0.1:1/" URL_PASSWORD "?secret=" URL_PASSWORD);
     join(&p, with_password, good, NULL, OH_ERR_NETWORK);
     peer_close(&p);
-    oh_access_token_options token = OH_ACCESS_TOKEN_OPTIONS_INIT;
+    oh_access_token_options token = OH_INIT(oh_access_token_options);
     char small[16];
     token.api_key = "key";
     token.api_secret = api_secret;
     token.user_id = "planter";
-    CHECK(oh_access_token(&token, small, sizeof small) != OH_OK);
+    CHECK(oh_access_token_create(&token, small, sizeof small, NULL) != OH_OK);
     collect_last_error();
     token.user_id = "";
-    CHECK(oh_access_token(&token, with_password, sizeof with_password) != OH_OK);
+    CHECK(oh_access_token_create(&token, with_password, sizeof with_password, NULL) != OH_OK);
     collect_last_error();
     CHECK_OK(oh_shutdown_wait(ms(3000)));
 

@@ -39,7 +39,7 @@ static void hears(peer *listener, const char *speaker, double hz)
 static oh_subscriber subscriber_of(peer *p)
 {
     oh_subscriber s;
-    CHECK_OK(oh_call_subscriber(p->call, &s));
+    CHECK_OK(oh_call_get_subscriber(p->call, &s));
     return s;
 }
 
@@ -47,7 +47,7 @@ enum what { SUBSCRIBE, UNSUBSCRIBE, PAUSE };
 
 static void wish(peer *p, const char *track, enum what what)
 {
-    oh_remote_track_options o = OH_REMOTE_TRACK_OPTIONS_INIT;
+    oh_remote_track_options o = OH_INIT(oh_remote_track_options);
     o.unsubscribe = what == UNSUBSCRIBE;
     o.pause = what == PAUSE;
     CHECK_OK(oh_subscriber_set_track(subscriber_of(p), track, what == SUBSCRIBE ? NULL : &o));
@@ -55,7 +55,7 @@ static void wish(peer *p, const char *track, enum what what)
 
 static void wrong_arguments(peer *p, const char *track)
 {
-    oh_remote_track_options o = OH_REMOTE_TRACK_OPTIONS_INIT;
+    oh_remote_track_options o = OH_INIT(oh_remote_track_options);
     static const int32_t layers[] = { -1, 3, INT32_MAX, INT32_MIN };
     oh_subscriber s = subscriber_of(p);
     char text[256];
@@ -65,7 +65,7 @@ static void wrong_arguments(peer *p, const char *track)
     for (size_t i = 0; i < sizeof layers / sizeof *layers; i++) {
         o.layer = layers[i];
         CHECK_OH(oh_subscriber_set_track(s, track, &o), OH_ERR_ARGUMENT);
-        oh_last_error(text, sizeof text);
+        oh_get_last_error(text, sizeof text);
         CHECK_THAT(strstr(text, "layer"), "the refusal does not name the layer: %s", text);
     }
     o.layer = OH_LAYER_LOW; /* of audio there is one: allowed, and changes nothing */
@@ -99,16 +99,16 @@ static void never_reconnected(peer *p)
     CHECK_EQ(s.reconnect_attempts, 0);
     CHECK_EQ(s.join_attempts, 1);
     CHECK_EQ(rec_count(p->rec, OH_EVENT_ERROR), 0);
-    CHECK_OK(oh_call_wait(p->call, OH_STATE_JOINED, 0));
+    CHECK_OK(oh_call_wait_state(p->call, OH_STATE_JOINED, 0));
 }
 
 int main(void)
 {
     enum { JOIN_TIMEOUT = 60000 }; /* how long the server waits for who has joined to come up */
     peer alice = { 0 }, asks = { 0 }, hearer = { 0 }, deaf = { 0 }, bot = { 0 }, idle = { 0 };
-    oh_call_options what = OH_CALL_OPTIONS_INIT;
-    oh_access_token_options grants = OH_ACCESS_TOKEN_OPTIONS_INIT;
-    oh_data_options to = OH_DATA_OPTIONS_INIT;
+    oh_call_options what = OH_INIT(oh_call_options);
+    oh_access_token_options grants = OH_INIT(oh_access_token_options);
+    oh_data_options to = OH_INIT(oh_data_options);
     char token[4096];
     char track[256], gone[256];
     rec_event e;
@@ -122,7 +122,7 @@ int main(void)
     peer_join(&bot, "bot", "subscribe", &what);
     peer_talk(&bot, 880);
     grants.no_subscribe = 1;
-    oh_call_options_init(&what);
+    oh_struct_init(&what, sizeof what);
     livekit_token("idle", "subscribe", &grants, token, sizeof token);
     what.token = token;
     peer_join(&idle, "idle", "subscribe", &what);
@@ -132,7 +132,7 @@ int main(void)
     hears(&hearer, "bot", 880);
 
     test_step(20, "nothing is heard until it is asked for");
-    oh_call_options_init(&what);
+    oh_struct_init(&what, sizeof what);
     what.no_auto_subscribe = 1;
     peer_join(&asks, "asks", "subscribe", &what);
     e = EXPECT(asks.rec, OH_EVENT_TRACK_PUBLISHED, "alice", ms(5000));
@@ -242,8 +242,8 @@ int main(void)
     expect_refused(&asks, gone, (unsigned)(gone_since + ms(85000) - now_ms()));
 
     test_step(60, "who does not listen is not sent away");
-    for (double until = bot_since + JOIN_TIMEOUT + 3000; now_ms() < until; nap(50)) CHECK_OK(oh_call_wait(idle.call, OH_STATE_JOINED, 0));
-    CHECK_OK(oh_call_wait(bot.call, OH_STATE_JOINED, 0));
+    for (double until = bot_since + JOIN_TIMEOUT + 3000; now_ms() < until; nap(50)) CHECK_OK(oh_call_wait_state(idle.call, OH_STATE_JOINED, 0));
+    CHECK_OK(oh_call_wait_state(bot.call, OH_STATE_JOINED, 0));
     hears(&hearer, "bot", 880);
     never_reconnected(&bot);
     CHECK_EQ(rec_frames(bot.rec, NULL), 0);

@@ -16,9 +16,9 @@ static void no_errors(peer *p)
 {
     oh_call_stats s = peer_stats(p);
     CHECK_EQ(rec_count(p->rec, OH_EVENT_ERROR), 0);
-    CHECK_EQ(rec_count(p->rec, OH_EVENT_LOCAL_FAILED), 0);
+    CHECK_EQ(rec_count(p->rec, OH_EVENT_LOCAL_TRACK_FAILED), 0);
     CHECK_EQ(rec_count(p->rec, OH_EVENT_LOST), 0);
-    CHECK_EQ(s.errors, 0);
+    CHECK_EQ(s.error_events, 0);
     CHECK_EQ(s.offers_failed, 0);
     CHECK_EQ(s.malformed_messages, 0);
     CHECK_EQ(s.join_attempts, 1);
@@ -37,8 +37,8 @@ static int level_of_speech(recorder *r, void *user)
 int main(void)
 {
     peer alice = { 0 }, bob = { 0 }, carol = { 0 };
-    oh_call_options what = OH_CALL_OPTIONS_INIT;
-    oh_audio_track_options sound = OH_AUDIO_TRACK_OPTIONS_INIT;
+    oh_call_options what = OH_INIT(oh_call_options);
+    oh_audio_track_options sound = OH_INIT(oh_audio_track_options);
     rec_event e;
     uint64_t can;
     size_t mark;
@@ -48,7 +48,7 @@ int main(void)
     test_step(15, "alice and bob join");
     peer_join(&alice, "alice", "talk", NULL);
     what.audio_format = OH_AUDIO_F32;
-    what.audio_rate = 16000;
+    what.audio_sample_rate_hz = 16000;
     peer_join(&bob, "bob", "talk", &what);
     e = EXPECT(bob.rec, OH_EVENT_JOINED, NULL, ms(2000));
     CHECK_EQ(e.count, 2);
@@ -59,11 +59,11 @@ int main(void)
     test_step(15, "both publish and hear each other");
     sound.no_dtx = 1;
     sound.channels = 2;
-    sound.rate = 44100;
+    sound.sample_rate_hz = 44100;
     CHECK_OK(oh_call_publish_audio(alice.call, &sound, &alice.mic));
     alice.tone = tone_start(alice.mic, OH_AUDIO_S16, 44100, 2, 440);
     peer_talk(&bob, 1000);
-    e = EXPECT(alice.rec, OH_EVENT_LOCAL_PUBLISHED, NULL, ms(5000));
+    e = EXPECT(alice.rec, OH_EVENT_LOCAL_TRACK_PUBLISHED, NULL, ms(5000));
     CHECK_EQ(e.track, alice.mic.id);
     EXPECT(alice.rec, OH_EVENT_PARTICIPANT_JOINED, "bob", ms(5000));
     EXPECT(alice.rec, OH_EVENT_TRACK_PUBLISHED, "bob", ms(5000));
@@ -86,7 +86,7 @@ int main(void)
     CHECK_THAT(rec_wait_until(bob.rec, level_of_speech, "alice", ms(8000)), "bob is not told that alice speaks");
 
     test_step(15, "who comes late hears who was there");
-    oh_call_options_init(&what);
+    oh_struct_init(&what, sizeof what);
     what.audio_format = OH_AUDIO_OPUS;
     peer_join(&carol, "carol", "talk", &what);
     EXPECT(carol.rec, OH_EVENT_TRACK_PUBLISHED, "alice", ms(5000));
@@ -116,10 +116,10 @@ int main(void)
     CHECK_THAT(rec_wait_tone(bob.rec, "alice", 600, ms(10000)), "bob, who came back, does not hear alice");
 
     test_step(10, "what this protocol has, and what it does not");
-    CHECK_OK(oh_call_capabilities(alice.call, &can));
+    CHECK_OK(oh_call_get_capabilities(alice.call, &can));
     CHECK(can & OH_CAP_DATA && can & OH_CAP_SUBSCRIPTIONS && !(can & OH_CAP_CUSTOM_EVENTS) && !(can & OH_CAP_PINS));
-    CHECK_OH(oh_call_send_custom(alice.call, "{}"), OH_ERR_UNSUPPORTED);
-    oh_last_error(text, sizeof text);
+    CHECK_OH(oh_call_send_custom_event(alice.call, "{}"), OH_ERR_UNSUPPORTED);
+    oh_get_last_error(text, sizeof text);
     CHECK_THAT(strstr(text, "custom events"), "the refusal does not name what is missing: %s", text);
 
     no_errors(&alice);

@@ -44,11 +44,11 @@ static int expected_in_quiet(const life *l, const oh_event *e)
     case OH_EVENT_PARTICIPANT_JOINED:
     case OH_EVENT_PARTICIPANT_UPDATED:
     case OH_EVENT_PARTICIPANT_LEFT:
-        about = e->u.participant.user_id;
+        about = e->u.participant->user_id;
         break;
     case OH_EVENT_TRACK_PUBLISHED:
     case OH_EVENT_TRACK_UNPUBLISHED:
-        about = e->u.track.user_id;
+        about = e->u.track->user_id;
         break;
     default:
         return 0;
@@ -70,7 +70,7 @@ static void answer_back(life *l, oh_call call)
     switch (draw(&l->random) % 16) {
     case 0: case 1: case 2:
         result = oh_call_get_stats(call, &stats);
-        if (result != OH_OK) wrong(s, "stats inside a callback: %s", oh_result_name(result));
+        if (result != OH_OK) wrong(s, "stats inside a callback: %s", oh_result_get_name(result));
         break;
     case 3: case 4:
         oh_track_set_muted(track, 1);
@@ -84,20 +84,20 @@ static void answer_back(life *l, oh_call call)
         slot_publish(s, call);
         break;
     case 10:
-        result = oh_call_wait(call, OH_STATE_LEFT, 1000);
-        if (result == OH_ERR_TIMEOUT) wrong(s, "oh_call_wait inside a callback waited for itself");
+        result = oh_call_wait_state(call, OH_STATE_LEFT, 1000);
+        if (result == OH_ERR_TIMEOUT) wrong(s, "oh_call_wait_state inside a callback waited for itself");
         break;
     case 11:
-        oh_network_changed(1); /* online, without having been offline: nobody cares */
+        oh_network_report(1); /* online, without having been offline: nobody cares */
         break;
     case 12:
-        if (chance(&l->random, 25) && !oh_call_subscriber(call, &subscriber)) {
+        if (chance(&l->random, 25) && !oh_call_get_subscriber(call, &subscriber)) {
             l->damaged = 1;
             oh_subscriber_close(subscriber);
         }
         break;
     case 13:
-        if (chance(&l->random, 25) && !oh_call_publisher(call, &publisher)) {
+        if (chance(&l->random, 25) && !oh_call_get_publisher(call, &publisher)) {
             l->damaged = 1;
             oh_publisher_free(publisher);
         }
@@ -119,35 +119,35 @@ static void tell(life *l, const oh_event *e)
     char text[400];
     switch (e->kind) {
     case OH_EVENT_STATE:
-        l->state = e->u.state.state;
+        l->state = e->u.state->state;
         line("{\"kind\":\"state\",\"slot\":%d,\"life\":%d,\"state\":\"%s\"}", s->index, l->number,
-             oh_state_name(e->u.state.state));
+             oh_call_state_get_name(e->u.state->state));
         break;
     case OH_EVENT_JOINED:
         l->joined = 1;
         break;
     case OH_EVENT_RECONNECTED:
         line("{\"kind\":\"back\",\"slot\":%d,\"how\":%d,\"attempts\":%u,\"ms\":%llu}", s->index,
-             e->u.reconnected.how, e->u.reconnected.attempts, (unsigned long long)e->u.reconnected.elapsed_ms);
+             e->u.reconnected->kind, e->u.reconnected->attempts, (unsigned long long)e->u.reconnected->elapsed_ms);
         break;
     case OH_EVENT_ERROR:
-    case OH_EVENT_LOCAL_FAILED: {
-        int local = e->kind == OH_EVENT_LOCAL_FAILED;
-        int32_t error = local ? e->u.local.error : e->u.error.error;
-        escape(text, sizeof text, local ? e->u.local.text : e->u.error.text);
+    case OH_EVENT_LOCAL_TRACK_FAILED: {
+        int local = e->kind == OH_EVENT_LOCAL_TRACK_FAILED;
+        int32_t error = local ? e->u.local_track->error : e->u.error->error;
+        escape(text, sizeof text, local ? e->u.local_track->text : e->u.error->text);
         if (error == OH_ERR_INTERNAL) wrong(s, "an internal error: %s", text);
-        line("{\"kind\":\"error\",\"slot\":%d,\"error\":\"%s\",\"text\":\"%s\"}", s->index, oh_result_name(error), text);
+        line("{\"kind\":\"error\",\"slot\":%d,\"error\":\"%s\",\"text\":\"%s\"}", s->index, oh_result_get_name(error), text);
         break;
     }
     case OH_EVENT_ENDED:
-        escape(text, sizeof text, e->u.ended.reason);
-        l->end_code = e->u.ended.code;
-        if (e->u.ended.code == OH_END_INTERNAL || e->u.ended.error == OH_ERR_INTERNAL)
+        escape(text, sizeof text, e->u.ended->text);
+        l->end_code = e->u.ended->reason;
+        if (e->u.ended->reason == OH_END_INTERNAL || e->u.ended->error == OH_ERR_INTERNAL)
             wrong(s, "the call ended by a defect: %s", text);
-        if (e->u.ended.code != OH_END_LEFT && e->u.ended.code != OH_END_SHUTDOWN && !text[0])
-            wrong(s, "the call ended with code %d and no reason", e->u.ended.code);
+        if (e->u.ended->reason != OH_END_LEFT && e->u.ended->reason != OH_END_SHUTDOWN && !text[0])
+            wrong(s, "the call ended with code %d and no reason", e->u.ended->reason);
         line("{\"kind\":\"ended\",\"slot\":%d,\"life\":%d,\"code\":%d,\"error\":\"%s\",\"reason\":\"%s\"}", s->index,
-             l->number, e->u.ended.code, oh_result_name(e->u.ended.error), text);
+             l->number, e->u.ended->reason, oh_result_get_name(e->u.ended->error), text);
         break;
     default:
         break;
@@ -159,9 +159,9 @@ static void on_event(void *user, oh_call call, const oh_event *e)
     life *l = user;
     slot *s = l->slot;
     enter(l, "an event");
-    if (l->ended) wrong(s, "%s comes after the terminal event", oh_event_kind_name(e->kind));
+    if (l->ended) wrong(s, "%s comes after the terminal event", oh_event_kind_get_name(e->kind));
     if (armed && s->role == ROLE_QUIET && !expected_in_quiet(l, e))
-        wrong(s, "a quiet room is told: %s", oh_event_kind_name(e->kind));
+        wrong(s, "a quiet room is told: %s", oh_event_kind_get_name(e->kind));
     /* Whose track was stopped and began anew was silent meanwhile; that is no gap. */
     if (e->kind == OH_EVENT_TRACK_UNPUBLISHED || e->kind == OH_EVENT_PARTICIPANT_LEFT) l->real_ms = 0;
     tell(l, e);
@@ -175,7 +175,7 @@ static void on_event(void *user, oh_call call, const oh_event *e)
     leave(l);
 }
 
-static void on_audio(void *user, oh_call call, const oh_audio *audio)
+static void on_audio(void *user, oh_call call, const oh_audio_frame *audio)
 {
     life *l = user;
     slot *s = l->slot;
@@ -210,7 +210,9 @@ static void destroy(void *user)
     if (atomic_fetch_add(&l->destroyed, 1)) wrong(l->slot, "destroy is called twice");
 }
 
-oh_call_handlers hear_handlers(life *l)
+const oh_call_handlers *hear_handlers(life *l)
 {
-    return (oh_call_handlers){ .on_event = on_event, .on_audio = on_audio, .destroy = destroy, .user_data = l };
+    l->handlers = (oh_call_handlers){ .size = sizeof l->handlers, .on_event = on_event, .on_audio = on_audio,
+                                      .destroy = destroy, .user_data = l };
+    return &l->handlers;
 }

@@ -54,10 +54,10 @@ void slots_make(void)
 
 void slot_publish(slot *s, oh_call call)
 {
-    oh_audio_track_options options = OH_AUDIO_TRACK_OPTIONS_INIT;
+    oh_audio_track_options options = OH_INIT(oh_audio_track_options);
     oh_track track;
     options.no_dtx = 1;
-    options.complexity = s->role == ROLE_QUIET ? -1 : 0; /* the storm's voices need not be beautiful */
+    options.complexity = s->role == ROLE_QUIET ? 0 : OH_ZERO; /* the storm's voices need not be beautiful */
     if (oh_call_publish_audio(call, &options, &track) != OH_OK) return;
     s->track = track.id;
     s->fresh = 1;
@@ -99,8 +99,8 @@ static void plan(life *l, double now)
 static void join(slot *s, double now)
 {
     static const int32_t formats[] = { OH_AUDIO_S16, OH_AUDIO_OPUS, OH_AUDIO_F32 };
-    oh_client_options where = OH_CLIENT_OPTIONS_INIT;
-    oh_call_options what = OH_CALL_OPTIONS_INIT;
+    oh_client_options where = OH_INIT(oh_client_options);
+    oh_call_options what = OH_INIT(oh_call_options);
     life *l = calloc(1, sizeof *l);
     oh_result result;
     s->next_at = now + 1000;
@@ -109,7 +109,7 @@ static void join(slot *s, double now)
     where.user_id = s->user;
     where.token = "development";
     if (!s->client.id && (result = oh_client_new(&where, &s->client)) != OH_OK) {
-        wrong(s, "no client: %s", oh_result_name(result));
+        wrong(s, "no client: %s", oh_result_get_name(result));
         free(l);
         return;
     }
@@ -118,15 +118,15 @@ static void join(slot *s, double now)
     l->random = draw(&s->random) | 1;
     l->began = now;
     plan(l, now);
-    what.id = s->call;
+    what.call_id = s->call;
     what.handlers = hear_handlers(l);
     what.audio_format = s->role == ROLE_QUIET ? OH_AUDIO_S16 : formats[s->place];
-    what.disconnect_timeout_ms = LOST_AFTER_MS;
+    what.reconnect_timeout_ms = LOST_AFTER_MS;
     result = oh_call_join(s->client, &what, &l->call);
     if (result != OH_OK) {
         char why[256] = "";
-        oh_last_error(why, sizeof why);
-        wrong(s, "join: %s: %s", oh_result_name(result), why);
+        oh_get_last_error(why, sizeof why);
+        wrong(s, "join: %s: %s", oh_result_get_name(result), why);
         free(l);
         return;
     }
@@ -144,7 +144,7 @@ static void finish(slot *s, int how)
     if (how == 0 && !l->ended) {
         int blocked = l->blocked_ms;
         oh_call_leave(call, "bye");
-        oh_result result = oh_call_wait(call, OH_STATE_LEFT, 8000);
+        oh_result result = oh_call_wait_state(call, OH_STATE_LEFT, 8000);
         double took = now_ms() - began - (l->blocked_ms - blocked);
         if (!l->freed && !l->ended && result == OH_OK) wrong(s, "LEFT without a terminal event");
         if (!l->freed && s->role != ROLE_BLOCKER && took > 2500) wrong(s, "leaving took %.0f ms", took);
@@ -189,7 +189,7 @@ static void act(slot *s, life *l)
         oh_track_free(track); /* twice is fine */
         slot_publish(s, l->call);
         break;
-    case 3: oh_network_changed(1); break;
+    case 3: oh_network_report(1); break;
     default: oh_call_get_stats(l->call, &stats);
     }
 }
@@ -225,7 +225,7 @@ static void look_after(slot *s, double now)
             oh_track_set_muted(track, 0);
             /* Closed while it was being replaced, or refused: whoever wants to be heard publishes again. */
             uint32_t ms;
-            if (!track.id || oh_track_buffered_ms(track, &ms) != OH_OK) slot_publish(s, l->call);
+            if (!track.id || oh_track_get_buffered_ms(track, &ms) != OH_OK) slot_publish(s, l->call);
         }
         return;
     }

@@ -32,6 +32,7 @@ struct slot;
 
 /* One stay in a call, from oh_call_join to destroy; user_data of its handlers. */
 typedef struct life {
+    oh_call_handlers handlers;
     struct slot *slot;
     int number;
     oh_call call;
@@ -84,7 +85,7 @@ void slot_publish(slot *s, oh_call call);
 enum { MANAGERS = 4 };
 
 /* hear.c */
-oh_call_handlers hear_handlers(life *l);
+const oh_call_handlers *hear_handlers(life *l);
 
 /* gaps.c */
 void gaps_start(void);

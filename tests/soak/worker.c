@@ -145,12 +145,12 @@ static void beat(void)
          "\"missing\":\"%s\"}", alive, joined, hearing, lives, heap_kb(), gaps_stall(), missing);
 }
 
-static void on_log(void *user, int32_t level, const char *text)
+static void on_log(void *user, const oh_log_record *record)
 {
     (void)user;
-    fprintf(stderr, "%s %s\n", level == OH_LOG_ERROR ? "ERROR" : level == OH_LOG_WARN ? "WARN" : "log", text);
-    if (strstr(text, "panic")) wrong(NULL, "the library panicked: %s", text);
-    if (strstr(text, "cutting off")) wrong(NULL, "tasks were left over: %s", text);
+    fprintf(stderr, "%s %s\n", record->level == OH_LOG_ERROR ? "ERROR" : record->level == OH_LOG_WARN ? "WARN" : "log", record->text);
+    if (strstr(record->text, "panic")) wrong(NULL, "the library panicked: %s", record->text);
+    if (strstr(record->text, "cutting off")) wrong(NULL, "tasks were left over: %s", record->text);
 }
 
 static void obey(const char *what)
@@ -166,7 +166,7 @@ static void obey(const char *what)
     else if (!strcmp(what, "shutdown")) {
         double began = now_ms();
         oh_result result = oh_shutdown_wait(5000);
-        line("{\"kind\":\"shutdown\",\"result\":\"%s\",\"ms\":%.1f}", oh_result_name(result), now_ms() - began);
+        line("{\"kind\":\"shutdown\",\"result\":\"%s\",\"ms\":%.1f}", oh_result_get_name(result), now_ms() - began);
     } else if (!strcmp(what, "bye")) {
         line("{\"kind\":\"bye\",\"wrong\":%d}", wrongs);
         _exit(wrongs != 0);

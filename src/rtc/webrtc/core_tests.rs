@@ -339,6 +339,95 @@ fn what_is_lost_of_a_handshake_comes_again() {
     }
 }
 
+/// What is wanted goes out as an offer; the answer comes back. The mids of the senders, and the m-lines in all.
+fn publish(world: &mut World, tracks: &[String]) -> (Vec<String>, usize) {
+    let spec = |track: &String| AudioSenderSpec {
+        stream_id: format!("{track}:stream"),
+        track_id: track.clone(),
+        stereo: false,
+        dtx: false,
+        red: 0,
+    };
+    let wanted = Wanted { senders: tracks.iter().map(spec).collect(), ..Wanted::default() };
+    let offer = world.on(PUBLISHER, |core, now| core.offer(now, &wanted)).expect("an offer");
+    let sdp = offer.sdp.replace("a=setup:passive", "a=setup:actpass");
+    let answer = world.on(SUBSCRIBER, |core, now| core.answer(now, &sdp, &[])).expect("an answer").sdp;
+    world.on(PUBLISHER, |core, now| core.set_answer(now, &answer)).expect("the answer is taken");
+    world.trickle();
+    (offer.mids, crate::rtc::sdp::mids(&sdp).len())
+}
+
+/// The m-line of a track that is over carries a later one, over and over; what is sent on it is that one's.
+#[test]
+fn m_lines_are_used_again_and_what_is_sent_on_them_arrives() {
+    let mut world = World::new(3, 0, Vec::new());
+    let mut live: Vec<String> = vec!["first".into()];
+    publish(&mut world, &live);
+    world.until(60_000, |world| world.has(PeerState::Connected)).expect("connected");
+    let mut most = 0;
+    for round in 0..60u32 {
+        // From one to four tracks, each round others.
+        let stay = live.len().min(round as usize % 3);
+        live.truncate(stay);
+        for n in 0..=(round % 2) {
+            live.push(format!("track-{round}-{n}"));
+        }
+        let (mids, lines) = publish(&mut world, &live);
+        most = most.max(lines);
+        let different: std::collections::HashSet<_> = mids.iter().collect();
+        assert!(different.len() == live.len() && mids.iter().all(|mid| !mid.is_empty()), "{mids:?}");
+        let before = world.sides[SUBSCRIBER].packets.len();
+        let ssrcs: Vec<u32> = live
+            .iter()
+            .map(|track| world.sides[PUBLISHER].core.ssrc_of(track).expect("a sender"))
+            .collect();
+        for sequence in 1..=5u16 {
+            for ssrc in &ssrcs {
+                world.talk(*ssrc, sequence, None);
+            }
+            world.run(20);
+        }
+        world.run(200);
+        let came: std::collections::HashSet<u32> =
+            world.sides[SUBSCRIBER].packets[before..].iter().map(|p| p.ssrc).collect();
+        let sent: std::collections::HashSet<u32> = ssrcs.iter().copied().collect();
+        assert_eq!(came, sent, "round {round}");
+        // Who receives hears of each under its own name.
+        for track in &live {
+            assert!(world.sides[SUBSCRIBER].tracks.iter().any(|info| info.track_id == *track), "round {round}: {track}");
+        }
+    }
+    assert!(most <= 8, "{most} m-lines for four tracks at a time");
+}
+
+/// An offer that is never answered leaves nothing behind but m-lines that the next one uses.
+#[test]
+fn offers_that_are_not_answered_cost_no_m_lines() {
+    let mut world = World::new(4, 0, Vec::new());
+    publish(&mut world, &["kept".to_owned()]);
+    world.until(60_000, |world| world.has(PeerState::Connected)).expect("connected");
+    for round in 0..30 {
+        let spec = |track: String| AudioSenderSpec {
+            stream_id: track.clone(),
+            track_id: track,
+            stereo: false,
+            dtx: false,
+            red: 0,
+        };
+        let senders = ["kept".to_owned(), format!("refused-{round}")].map(spec).to_vec();
+        let wanted = Wanted { senders, ..Wanted::default() };
+        world.on(PUBLISHER, |core, now| core.offer(now, &wanted)).expect("an offer");
+    }
+    let (_, lines) = publish(&mut world, &["kept".to_owned(), "taken".to_owned()]);
+    assert!(lines <= 4, "{lines} m-lines");
+    for track in ["kept", "taken"] {
+        let ssrc = world.sides[PUBLISHER].core.ssrc_of(track).expect("a sender");
+        world.talk(ssrc, 1, None);
+        world.run(200);
+        assert!(world.sides[SUBSCRIBER].packets.iter().any(|p| p.ssrc == ssrc), "{track}");
+    }
+}
+
 /// ICE has no pair from the restart on; calm or not, it is looked after as at the beginning until there is one.
 #[test]
 fn after_a_restart_media_soon_flows_again() {

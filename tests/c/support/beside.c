@@ -80,8 +80,8 @@ void no_errors(peer *p)
 {
     oh_call_stats s = peer_stats(p);
     CHECK_EQ(rec_count(p->rec, OH_EVENT_ERROR), 0);
-    CHECK_EQ(rec_count(p->rec, OH_EVENT_LOCAL_FAILED), 0);
-    CHECK_EQ(s.errors, 0);
+    CHECK_EQ(rec_count(p->rec, OH_EVENT_LOCAL_TRACK_FAILED), 0);
+    CHECK_EQ(s.error_events, 0);
     CHECK_EQ(s.offers_failed, 0);
     CHECK_EQ(rec_has_ended(p->rec), 0);
 }

@@ -18,7 +18,7 @@ void beside_frames(uint64_t *played, uint64_t *damaged);
 /* Nothing failed in their call; closes both. */
 void beside_end(void);
 
-/* p has come back after `mark`; how: one of oh_reconnect, or 0 for any. */
+/* p has come back after `mark`; how: one of oh_reconnect_kind, or 0 for any. */
 rec_event back_from(peer *p, size_t mark, int how, unsigned timeout_ms);
 
 /* p hears user's tone now: a window that begins after the call does. */

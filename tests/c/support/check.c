@@ -64,10 +64,10 @@ static void on_alarm(int signal)
 }
 
 /* With OFFHOOK_TEST_LOG=1..5 the library's log goes to standard error. */
-static void tell_log(void *user, int32_t level, const char *text)
+static void tell_log(void *user, const oh_log_record *record)
 {
     (void)user;
-    dprintf(2, "    %9.3f [%d] %s\n", now_ms() / 1000, (int)level, text);
+    dprintf(2, "    %9.3f [%d] %s\n", now_ms() / 1000, (int)record->level, record->text);
 }
 
 void test_begin(const char *name)
@@ -78,7 +78,7 @@ void test_begin(const char *name)
     test_name = name;
     began = now_ms();
     sigaction(SIGALRM, &action, NULL);
-    printf("%s: scale %g, library %s\n", name, test_scale(), oh_version());
+    printf("%s: scale %g, library %s\n", name, test_scale(), oh_get_version());
 }
 
 void test_step(unsigned seconds, const char *format, ...)
@@ -128,8 +128,8 @@ void check_result(const char *file, int line, const char *what, oh_result is, oh
 {
     if (is == wanted) return;
     char why[512] = "";
-    if (is != OH_OK) oh_last_error(why, sizeof why);
-    test_fail(file, line, "%s is %s, expected %s%s%s", what, oh_result_name(is), oh_result_name(wanted),
+    if (is != OH_OK) oh_get_last_error(why, sizeof why);
+    test_fail(file, line, "%s is %s, expected %s%s%s", what, oh_result_get_name(is), oh_result_get_name(wanted),
               why[0] ? "; last error: " : "", why);
 }
 

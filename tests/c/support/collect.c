@@ -33,12 +33,12 @@ void collect(const char *text)
     collect_bytes(text, strlen(text));
 }
 
-static void on_log(void *user, int32_t level, const char *text)
+static void on_log(void *user, const oh_log_record *record)
 {
     (void)user;
-    CHECK(level >= OH_LOG_ERROR && level <= OH_LOG_TRACE);
-    CHECK_THAT(strchr(text, '\n') == NULL, "a log line of two lines");
-    collect(text);
+    CHECK(record->level >= OH_LOG_ERROR && record->level <= OH_LOG_TRACE);
+    CHECK_THAT(strchr(record->text, '\n') == NULL, "a log line of two lines");
+    collect(record->text);
     pthread_mutex_lock(&lock);
     lines++;
     pthread_mutex_unlock(&lock);
@@ -47,10 +47,10 @@ static void on_log(void *user, int32_t level, const char *text)
 void collect_event(const oh_event *e)
 {
     switch (e->kind) {
-    case OH_EVENT_ERROR: collect(e->u.error.text); break;
-    case OH_EVENT_ENDED: collect(e->u.ended.reason); break;
-    case OH_EVENT_LOCAL_FAILED: collect(e->u.local.text); break;
-    case OH_EVENT_PARTICIPANT_JOINED: collect(e->u.participant.custom); collect(e->u.participant.user_id); break;
+    case OH_EVENT_ERROR: collect(e->u.error->text); break;
+    case OH_EVENT_ENDED: collect(e->u.ended->text); break;
+    case OH_EVENT_LOCAL_TRACK_FAILED: collect(e->u.local_track->text); break;
+    case OH_EVENT_PARTICIPANT_JOINED: collect(e->u.participant->custom_json); collect(e->u.participant->user_id); break;
     default: break;
     }
 }
@@ -58,7 +58,7 @@ void collect_event(const oh_event *e)
 void collect_last_error(void)
 {
     char text[4096] = "";
-    oh_last_error(text, sizeof text);
+    oh_get_last_error(text, sizeof text);
     collect(text);
 }
 

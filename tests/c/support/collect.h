@@ -1,6 +1,6 @@
 /*
  * collect.h - everything that the library puts out, kept to be searched for secrets: log lines at the level TRACE,
- * texts of events, oh_last_error, standard output and standard error.
+ * texts of events, oh_get_last_error, standard output and standard error.
  */
 #ifndef COLLECT_H
 #define COLLECT_H

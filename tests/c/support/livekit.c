@@ -45,9 +45,9 @@ const char *livekit_url(void)
 void livekit_token(const char *user, const char *room, const oh_access_token_options *options, char *buf, size_t size)
 {
     char key[256], secret[256];
-    oh_access_token_options o = OH_ACCESS_TOKEN_OPTIONS_INIT;
+    oh_access_token_options o = OH_INIT(oh_access_token_options);
     if (options) o = *options;
-    else o.may_set_attributes = 1;
+    else o.allow_set_attributes = 1;
     json_text(stand(), "key", key, sizeof key);
     json_text(stand(), "secret", secret, sizeof secret);
     o.api_key = key;
@@ -55,7 +55,7 @@ void livekit_token(const char *user, const char *room, const oh_access_token_opt
     o.user_id = user;
     o.call_id = room;
     if (!o.ttl_s) o.ttl_s = 3600;
-    CHECK_OK(oh_access_token(&o, buf, size));
+    CHECK_OK(oh_access_token_create(&o, buf, size, NULL));
 }
 
 long long livekit_identity(const char *user, const char *field)

@@ -13,7 +13,7 @@
 
 oh_client client_for(const char *user)
 {
-    oh_client_options where = OH_CLIENT_OPTIONS_INIT;
+    oh_client_options where = OH_INIT(oh_client_options);
     oh_client client;
     where.user_id = user;
     if (on_livekit()) { /* the token is for one room: with the call */
@@ -29,14 +29,14 @@ oh_client client_for(const char *user)
 
 void peer_open(peer *p, const char *user, const char *call_id, const oh_call_options *options)
 {
-    oh_call_options what = OH_CALL_OPTIONS_INIT;
+    oh_call_options what = OH_INIT(oh_call_options);
     if (options) what = *options;
     recorder *rec = p->rec; /* a test may bring one with hooks */
     memset(p, 0, sizeof *p);
     p->rec = rec ? rec : rec_new();
     snprintf(p->user, sizeof p->user, "%s", user);
     p->client = client_for(user);
-    what.id = call_id;
+    what.call_id = call_id;
     what.handlers = rec_handlers(p->rec);
     char token[4096];
     if (on_livekit() && !what.token) {
@@ -49,12 +49,12 @@ void peer_open(peer *p, const char *user, const char *call_id, const oh_call_opt
 void peer_join(peer *p, const char *user, const char *call_id, const oh_call_options *options)
 {
     peer_open(p, user, call_id, options);
-    CHECK_OK(oh_call_wait(p->call, OH_STATE_JOINED, ms(10000)));
+    CHECK_OK(oh_call_wait_state(p->call, OH_STATE_JOINED, ms(10000)));
 }
 
 void peer_talk(peer *p, double hz)
 {
-    oh_audio_track_options sound = OH_AUDIO_TRACK_OPTIONS_INIT;
+    oh_audio_track_options sound = OH_INIT(oh_audio_track_options);
     sound.no_dtx = 1; /* sound without pauses, whatever the encoder thinks of a tone */
     CHECK_OK(oh_call_publish_audio(p->call, &sound, &p->mic));
     p->tone = tone_start(p->mic, OH_AUDIO_S16, 48000, 1, hz);
@@ -66,7 +66,7 @@ void peer_close(peer *p)
     CHECK_OK(oh_call_leave(p->call, "bye"));
     EXPECT(p->rec, OH_EVENT_ENDED, NULL, ms(5000));
     /* ... and everything was handed over, destroy included. */
-    CHECK_OK(oh_call_wait(p->call, OH_STATE_LEFT, ms(5000)));
+    CHECK_OK(oh_call_wait_state(p->call, OH_STATE_LEFT, ms(5000)));
     pthread_mutex_lock(&p->rec->lock);
     CHECK_EQ(p->rec->destroyed, 1);
     pthread_mutex_unlock(&p->rec->lock);
@@ -112,14 +112,14 @@ static void *play(void *arg)
                 }
             ready = 1;
         }
-        oh_result r = oh_track_wait(t->track, frames, 100);
+        oh_result r = oh_track_wait_writable(t->track, frames, 100);
         if (r == OH_ERR_TIMEOUT) continue;
         if (r == OH_OK)
             r = t->format == OH_AUDIO_F32 ? oh_track_write_f32(t->track, f32, frames)
                                           : oh_track_write_s16(t->track, s16, frames);
         if (r == OH_ERR_FULL) continue;
         if (r == OH_ERR_CLOSED || r == OH_ERR_HANDLE) break; /* the call is over, or freed */
-        CHECK_THAT(r == OH_OK, "a tone cannot be written: %s", oh_result_name(r));
+        CHECK_THAT(r == OH_OK, "a tone cannot be written: %s", oh_result_get_name(r));
         ready = 0;
     }
     free(s16);

@@ -58,139 +58,142 @@ static void keep(rec_event *k, const oh_event *e)
     k->call = e->call.id;
     switch (e->kind) {
     case OH_EVENT_STATE:
-        k->code = e->u.state.state;
-        k->cause = e->u.state.previous;
+        k->code = e->u.state->state;
+        k->cause = e->u.state->previous;
         break;
     case OH_EVENT_JOINED:
-        copy(k->session, sizeof k->session, e->u.joined.session_id);
-        k->count = e->u.joined.counts.total;
+        copy(k->session, sizeof k->session, e->u.joined->session_id);
+        k->count = e->u.joined->participants;
         break;
     case OH_EVENT_PARTICIPANT_JOINED:
     case OH_EVENT_PARTICIPANT_UPDATED:
     case OH_EVENT_PARTICIPANT_LEFT:
-        copy(k->user, sizeof k->user, e->u.participant.user_id);
-        copy(k->session, sizeof k->session, e->u.participant.session_id);
-        copy(k->text, sizeof k->text, *e->u.participant.custom ? e->u.participant.custom : e->u.participant.metadata);
-        CHECK(e->u.participant.attributes != NULL);
-        CHECK(e->u.participant.name && e->u.participant.image);
-        k->level = e->u.participant.level;
+        copy(k->user, sizeof k->user, e->u.participant->user_id);
+        copy(k->session, sizeof k->session, e->u.participant->session_id);
+        copy(k->text, sizeof k->text, *e->u.participant->custom_json ? e->u.participant->custom_json : e->u.participant->metadata);
+        CHECK(e->u.participant->attributes_json != NULL);
+        CHECK(e->u.participant->name && e->u.participant->image_url);
+        k->level = e->u.participant->audio_level;
         break;
     case OH_EVENT_TRACK_PUBLISHED:
     case OH_EVENT_TRACK_UNPUBLISHED:
-        copy(k->user, sizeof k->user, e->u.track.user_id);
-        copy(k->session, sizeof k->session, e->u.track.session_id);
-        copy(k->text, sizeof k->text, e->u.track.track_id);
-        k->code = e->u.track.kind;
-        k->cause = e->u.track.cause;
+        copy(k->user, sizeof k->user, e->u.track->user_id);
+        copy(k->session, sizeof k->session, e->u.track->session_id);
+        copy(k->text, sizeof k->text, e->u.track->track_id);
+        k->code = e->u.track->source;
+        k->cause = e->u.track->cause;
+        break;
+    case OH_EVENT_DOMINANT_SPEAKER:
+        copy(k->user, sizeof k->user, e->u.dominant_speaker->user_id);
+        copy(k->session, sizeof k->session, e->u.dominant_speaker->session_id);
         break;
     case OH_EVENT_AUDIO_LEVEL:
-    case OH_EVENT_DOMINANT_SPEAKER:
-        copy(k->user, sizeof k->user, e->u.level.user_id);
-        copy(k->session, sizeof k->session, e->u.level.session_id);
-        k->level = e->u.level.level;
-        k->cause = (int)e->u.level.speaking;
+        copy(k->user, sizeof k->user, e->u.audio_level->user_id);
+        copy(k->session, sizeof k->session, e->u.audio_level->session_id);
+        k->level = e->u.audio_level->level;
+        k->cause = (int)e->u.audio_level->speaking;
         break;
     case OH_EVENT_CONNECTION_QUALITY:
-        copy(k->user, sizeof k->user, e->u.quality.user_id);
-        k->code = e->u.quality.quality;
+        copy(k->user, sizeof k->user, e->u.connection_quality->user_id);
+        k->code = e->u.connection_quality->quality;
         break;
     case OH_EVENT_COUNTS:
-        k->count = e->u.counts.total;
+        k->count = e->u.counts->participants;
         break;
     case OH_EVENT_PINS:
-        k->count = e->u.pins.count;
-        CHECK((e->u.pins.pins != NULL) == (e->u.pins.count > 0));
-        if (k->count) copy(k->user, sizeof k->user, e->u.pins.pins[0].user_id);
+        k->count = (uint32_t)e->u.pins->pin_count;
+        CHECK((e->u.pins->pins != NULL) == (e->u.pins->pin_count > 0));
+        if (k->count) copy(k->user, sizeof k->user, e->u.pins->pins[0]->user_id);
         break;
-    case OH_EVENT_LOCAL_PUBLISHED:
-    case OH_EVENT_LOCAL_FAILED:
-        k->track = e->u.local.track.id;
-        k->error = e->u.local.error;
-        k->server_code = e->u.local.server_code;
-        copy(k->text, sizeof k->text, e->u.local.text);
+    case OH_EVENT_LOCAL_TRACK_PUBLISHED:
+    case OH_EVENT_LOCAL_TRACK_FAILED:
+        k->track = e->u.local_track->track.id;
+        k->error = e->u.local_track->error;
+        k->server_code = e->u.local_track->server_code;
+        copy(k->text, sizeof k->text, e->u.local_track->text);
         break;
     case OH_EVENT_ERROR:
-        k->error = e->u.error.error;
-        k->server_code = e->u.error.server_code;
-        copy(k->text, sizeof k->text, e->u.error.text);
+        k->error = e->u.error->error;
+        k->server_code = e->u.error->server_code;
+        copy(k->text, sizeof k->text, e->u.error->text);
         break;
     case OH_EVENT_CUSTOM:
-        copy(k->user, sizeof k->user, e->u.custom.user_id);
-        copy(k->session, sizeof k->session, e->u.custom.custom_type);
-        copy(k->text, sizeof k->text, e->u.custom.json);
+        copy(k->user, sizeof k->user, e->u.custom->user_id);
+        copy(k->session, sizeof k->session, e->u.custom->custom_type);
+        copy(k->text, sizeof k->text, e->u.custom->data_json);
         break;
     case OH_EVENT_ROOM:
-        copy(k->session, sizeof k->session, e->u.room.name);
-        copy(k->text, sizeof k->text, e->u.room.metadata);
+        copy(k->session, sizeof k->session, e->u.room->name);
+        copy(k->text, sizeof k->text, e->u.room->metadata);
         break;
     case OH_EVENT_DATA:
-        copy(k->user, sizeof k->user, e->u.data.user_id);
-        copy(k->session, sizeof k->session, e->u.data.topic);
-        CHECK((e->u.data.bytes != NULL) == (e->u.data.size > 0));
-        k->count = e->u.data.size;
-        k->code = (int)e->u.data.lossy;
-        k->cause = rec_sum(e->u.data.bytes, e->u.data.size);
+        copy(k->user, sizeof k->user, e->u.data->user_id);
+        copy(k->session, sizeof k->session, e->u.data->topic);
+        CHECK((e->u.data->data != NULL) == (e->u.data->data_size > 0));
+        k->count = (uint32_t)e->u.data->data_size;
+        k->code = (int)e->u.data->lossy;
+        k->cause = rec_sum(e->u.data->data, e->u.data->data_size);
         break;
     case OH_EVENT_TEXT:
-        copy(k->user, sizeof k->user, e->u.text.user_id);
-        copy(k->session, sizeof k->session, e->u.text.topic);
-        copy(k->text, sizeof k->text, e->u.text.text);
-        k->count = (uint32_t)strlen(e->u.text.text);
-        k->cause = rec_sum(e->u.text.text, k->count);
+        copy(k->user, sizeof k->user, e->u.text->user_id);
+        copy(k->session, sizeof k->session, e->u.text->topic);
+        copy(k->text, sizeof k->text, e->u.text->text);
+        k->count = (uint32_t)strlen(e->u.text->text);
+        k->cause = rec_sum(e->u.text->text, k->count);
         break;
     case OH_EVENT_RPC_REQUEST:
-        copy(k->user, sizeof k->user, e->u.rpc.user_id);
-        copy(k->session, sizeof k->session, e->u.rpc.method);
-        copy(k->text, sizeof k->text, e->u.rpc.request_id);
-        k->count = e->u.rpc.timeout_ms;
+        copy(k->user, sizeof k->user, e->u.rpc_request->user_id);
+        copy(k->session, sizeof k->session, e->u.rpc_request->method);
+        copy(k->text, sizeof k->text, e->u.rpc_request->request_id);
+        k->count = e->u.rpc_request->timeout_ms;
         break;
     case OH_EVENT_RPC_RESPONSE:
-        k->track = e->u.rpc.call_id;
-        k->code = (int)e->u.rpc.error_code;
-        copy(k->session, sizeof k->session, e->u.rpc.text);
-        copy(k->text, sizeof k->text, e->u.rpc.payload);
+        k->track = e->u.rpc_response->rpc_id;
+        k->code = (int)e->u.rpc_response->error_code;
+        copy(k->session, sizeof k->session, e->u.rpc_response->text);
+        copy(k->text, sizeof k->text, e->u.rpc_response->payload);
         break;
-    case OH_EVENT_SUBSCRIBABLE:
-        copy(k->user, sizeof k->user, e->u.subscribable.user_id);
-        copy(k->text, sizeof k->text, e->u.subscribable.track_id);
-        k->code = (int)e->u.subscribable.allowed;
+    case OH_EVENT_SUBSCRIPTION_PERMISSION:
+        copy(k->user, sizeof k->user, e->u.subscription_permission->user_id);
+        copy(k->text, sizeof k->text, e->u.subscription_permission->track_id);
+        k->code = (int)e->u.subscription_permission->allowed;
         break;
-    case OH_EVENT_GRANTS:
-        k->code = (int)e->u.grants.audio;
+    case OH_EVENT_RIGHTS:
+        k->code = (e->u.rights->rights & OH_RIGHT_AUDIO) != 0;
         break;
     case OH_EVENT_TEXT_PART:
-        copy(k->user, sizeof k->user, e->u.text_part.user_id);
-        copy(k->session, sizeof k->session, e->u.text_part.topic);
-        copy(k->text, sizeof k->text, e->u.text_part.id);
-        k->count = (uint32_t)strlen(e->u.text_part.text);
-        k->track = e->u.text_part.offset;
+        copy(k->user, sizeof k->user, e->u.text_part->user_id);
+        copy(k->session, sizeof k->session, e->u.text_part->topic);
+        copy(k->text, sizeof k->text, e->u.text_part->text_id);
+        k->count = (uint32_t)strlen(e->u.text_part->text);
+        k->track = e->u.text_part->offset_bytes;
         break;
     case OH_EVENT_LOST:
-        k->count = (uint32_t)e->u.lost.count;
-        k->cause = (int)e->u.lost.texts;
+        k->count = (uint32_t)e->u.lost->total;
+        k->cause = (int)e->u.lost->texts;
         break;
     case OH_EVENT_RECONNECTED:
-        copy(k->session, sizeof k->session, e->u.reconnected.session_id);
-        k->code = e->u.reconnected.how;
-        k->count = e->u.reconnected.attempts;
+        copy(k->session, sizeof k->session, e->u.reconnected->session_id);
+        k->code = e->u.reconnected->kind;
+        k->count = e->u.reconnected->attempts;
         break;
     case OH_EVENT_ENDED:
-        k->code = e->u.ended.code;
-        k->error = e->u.ended.error;
-        k->server_code = e->u.ended.server_code;
-        copy(k->text, sizeof k->text, e->u.ended.reason);
+        k->code = e->u.ended->reason;
+        k->error = e->u.ended->error;
+        k->server_code = e->u.ended->server_code;
+        copy(k->text, sizeof k->text, e->u.ended->text);
         break;
     case OH_EVENT_MEDIA:
-        k->code = e->u.media.direction;
-        k->count = e->u.media.connected;
-        copy(k->text, sizeof k->text, e->u.media.text);
+        k->code = e->u.media->direction;
+        k->count = e->u.media->connected;
+        copy(k->text, sizeof k->text, e->u.media->text);
         break;
     default:
         break;
     }
 }
 
-static void take_audio(recorder *r, const oh_audio *a);
+static void take_audio(recorder *r, const oh_audio_frame *a);
 
 void rec_take(recorder *r, const oh_event *e)
 {
@@ -199,12 +202,12 @@ void rec_take(recorder *r, const oh_event *e)
         pthread_mutex_lock(&r->lock);
         CHECK_THAT(!r->ended, "sound comes after OH_EVENT_ENDED");
         pthread_mutex_unlock(&r->lock);
-        take_audio(r, &e->u.audio);
+        take_audio(r, e->u.audio);
         return;
     }
     if (e->kind == OH_EVENT_DATA && r->skip_data) return;
     pthread_mutex_lock(&r->lock);
-    CHECK_THAT(!r->ended, "event %s comes after OH_EVENT_ENDED", oh_event_kind_name(e->kind));
+    CHECK_THAT(!r->ended, "event %s comes after OH_EVENT_ENDED", oh_event_kind_get_name(e->kind));
     if (e->kind == OH_EVENT_ENDED) r->ended++;
     if (e->kind != OH_EVENT_AUDIO_LEVEL || r->levels++ < REC_LEVELS) {
         if (r->count == r->room) {
@@ -226,12 +229,11 @@ static rec_heard *find(recorder *r, const char *user)
     return NULL;
 }
 
-static void take_audio(recorder *r, const oh_audio *a)
+static void take_audio(recorder *r, const oh_audio_frame *a)
 {
     CHECK_EQ(a->size, sizeof *a);
     CHECK(a->user_id && a->session_id && a->user_id[0] && a->session_id[0]);
-    CHECK_EQ((a->samples != NULL) + (a->samples_f32 != NULL) + (a->packet != NULL), 1);
-    CHECK_EQ(a->reserved, 0);
+    CHECK_EQ((a->samples_s16 != NULL) + (a->samples_f32 != NULL) + (a->opus_packet != NULL), 1);
     CHECK_THAT(a->level >= 0 && a->level <= 1, "a level of %g", (double)a->level);
     pthread_mutex_lock(&r->lock);
     rec_heard *h = find(r, a->user_id);
@@ -242,16 +244,16 @@ static void take_audio(recorder *r, const oh_audio *a)
         memset(h, 0, sizeof *h);
         snprintf(h->user, sizeof h->user, "%s", a->user_id);
         h->first = h->last = now;
-        h->rate = a->rate;
+        h->rate = a->sample_rate_hz;
         h->channels = a->channels;
         h->format = a->format;
-        h->room = a->format == OH_AUDIO_OPUS ? 0 : a->rate / 10;
+        h->room = a->format == OH_AUDIO_OPUS ? 0 : a->sample_rate_hz / 10;
         h->window = calloc((size_t)h->room * h->channels + 1, sizeof(float));
         h->filling = calloc((size_t)h->room * h->channels + 1, sizeof(float));
         CHECK(h->window && h->filling);
     }
     CHECK_EQ(a->format, h->format);
-    CHECK_EQ(a->rate, h->rate);
+    CHECK_EQ(a->sample_rate_hz, h->rate);
     CHECK_EQ(a->channels, h->channels);
     h->frames++;
     h->not_silent += !a->silence && !a->concealed;
@@ -259,14 +261,14 @@ static void take_audio(recorder *r, const oh_audio *a)
     h->last = now;
     if (a->level > h->level) h->level = a->level;
     if (a->format == OH_AUDIO_OPUS) {
-        CHECK(a->packet_size > 0 && a->frames == 0);
+        CHECK(a->opus_packet_size > 0 && a->frames == 0);
     } else {
-        CHECK_EQ(a->frames, a->rate / 50);
+        CHECK_EQ(a->frames, a->sample_rate_hz / 50);
         for (uint32_t i = 0; i < a->frames; i++) {
             for (uint32_t c = 0; c < a->channels; c++) {
                 size_t at = (size_t)i * a->channels + c;
                 h->filling[(size_t)h->filled * a->channels + c] =
-                    a->format == OH_AUDIO_F32 ? a->samples_f32[at] : a->samples[at] / 32768.0f;
+                    a->format == OH_AUDIO_F32 ? a->samples_f32[at] : a->samples_s16[at] / 32768.0f;
             }
             if (++h->filled == h->room) {
                 float *full = h->filling;
@@ -292,7 +294,7 @@ static void on_event(void *user, oh_call call, const oh_event *event)
     leave(r);
 }
 
-static void on_audio(void *user, oh_call call, const oh_audio *audio)
+static void on_audio(void *user, oh_call call, const oh_audio_frame *audio)
 {
     recorder *r = user;
     enter(r);
@@ -314,9 +316,11 @@ static void destroy(void *user)
     pthread_mutex_unlock(&r->lock);
 }
 
-oh_call_handlers rec_handlers(recorder *r)
+const oh_call_handlers *rec_handlers(recorder *r)
 {
-    return (oh_call_handlers){ .on_event = on_event, .on_audio = on_audio, .destroy = destroy, .user_data = r };
+    r->handlers = (oh_call_handlers){ .size = sizeof r->handlers, .on_event = on_event, .on_audio = on_audio,
+                                      .destroy = destroy, .user_data = r };
+    return &r->handlers;
 }
 
 void rec_call_freed(recorder *r)
@@ -398,11 +402,11 @@ rec_event rec_expect_at(const char *file, int line, recorder *r, int kind, const
         pthread_mutex_lock(&r->lock);
         for (size_t i = r->count > 20 ? r->count - 20 : 0; i < r->count; i++) {
             size_t n = strlen(all);
-            snprintf(all + n, sizeof all - n, " %s(%s%s%s)", oh_event_kind_name(r->events[i].kind), r->events[i].user,
+            snprintf(all + n, sizeof all - n, " %s(%s%s%s)", oh_event_kind_get_name(r->events[i].kind), r->events[i].user,
                      r->events[i].user[0] ? " " : "", r->events[i].text);
         }
         pthread_mutex_unlock(&r->lock);
-        test_fail(file, line, "no event %s%s%s within %u ms; the last ones:%s", oh_event_kind_name(kind),
+        test_fail(file, line, "no event %s%s%s within %u ms; the last ones:%s", oh_event_kind_get_name(kind),
                   user ? " of " : "", user ? user : "", timeout_ms, all);
     }
     return e;

@@ -56,6 +56,7 @@ typedef struct rec_heard {
 enum { REC_HEARD = 48, REC_LEVELS = 2000 };
 
 typedef struct recorder {
+    oh_call_handlers handlers;
     pthread_mutex_t lock;
     pthread_cond_t changed;
     rec_event *events;
@@ -71,15 +72,15 @@ typedef struct recorder {
     void (*first)(struct recorder *r, oh_call call, const oh_event *event);
     /* The same after it was recorded, without the lock; both may be NULL. */
     void (*on_event)(struct recorder *r, oh_call call, const oh_event *event);
-    void (*on_audio)(struct recorder *r, oh_call call, const oh_audio *audio);
+    void (*on_audio)(struct recorder *r, oh_call call, const oh_audio_frame *audio);
     void *data;               /* the test's own */
     int skip_data;            /* OH_EVENT_DATA goes to on_event only: for floods */
 } recorder;
 
 recorder *rec_new(void);
 
-/* Handlers that record; give them to oh_call_options.handlers. */
-oh_call_handlers rec_handlers(recorder *r);
+/* Handlers that record, for oh_call_options.handlers; valid as long as the recorder. */
+const oh_call_handlers *rec_handlers(recorder *r);
 
 /* Says that oh_call_free has returned: from now on a callback fails the test. destroy must have been called. */
 void rec_call_freed(recorder *r);

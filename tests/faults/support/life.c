@@ -19,9 +19,9 @@ static void check_typed(int error, const char *text)
     case OH_ERR_LIMIT: case OH_ERR_NETWORK: case OH_ERR_TIMEOUT: case OH_ERR_MEDIA: case OH_ERR_PROTOCOL:
     case OH_ERR_REFUSED: case OH_ERR_CANCELLED:
         break;
-    default: FAIL("a fault of the system became %s: %s", oh_result_name(error), text);
+    default: FAIL("a fault of the system became %s: %s", oh_result_get_name(error), text);
     }
-    CHECK_THAT(text[0] != 0, "%s without a word", oh_result_name(error));
+    CHECK_THAT(text[0] != 0, "%s without a word", oh_result_get_name(error));
 }
 
 static int published_or_not(recorder *r, void *unused)
@@ -29,7 +29,7 @@ static int published_or_not(recorder *r, void *unused)
     (void)unused;
     for (size_t i = 0; i < r->count; i++) {
         int kind = r->events[i].kind;
-        if (kind == OH_EVENT_LOCAL_PUBLISHED || kind == OH_EVENT_LOCAL_FAILED || kind == OH_EVENT_ENDED) return 1;
+        if (kind == OH_EVENT_LOCAL_TRACK_PUBLISHED || kind == OH_EVENT_LOCAL_TRACK_FAILED || kind == OH_EVENT_ENDED) return 1;
     }
     return 0;
 }
@@ -39,13 +39,13 @@ static void fail_life(life *l, int stage, int error)
     l->ms = now_ms() - l->ms;
     l->stage = stage;
     l->error = error;
-    oh_last_error(l->text, sizeof l->text);
+    oh_get_last_error(l->text, sizeof l->text);
     check_typed(error, l->text);
 }
 
 static void talk(life *l, recorder *r, oh_call call)
 {
-    oh_audio_track_options sound = OH_AUDIO_TRACK_OPTIONS_INIT;
+    oh_audio_track_options sound = OH_INIT(oh_audio_track_options);
     oh_call_stats stats = { .size = sizeof stats };
     int16_t pcm[960];
     oh_track mic;
@@ -60,10 +60,10 @@ static void talk(life *l, recorder *r, oh_call call)
     }
     for (int i = 0; i < 10; i++) {
         result = oh_track_write_s16(mic, pcm, 960);
-        CHECK_THAT(result == OH_OK || result == OH_ERR_FULL || result == OH_ERR_CLOSED, "a write is %s", oh_result_name(result));
+        CHECK_THAT(result == OH_OK || result == OH_ERR_FULL || result == OH_ERR_CLOSED, "a write is %s", oh_result_get_name(result));
     }
     CHECK_THAT(rec_wait_until(r, published_or_not, NULL, ms(20000)), "publishing neither works nor fails");
-    if (rec_wait(r, OH_EVENT_LOCAL_FAILED, NULL, 0, 0, &e) >= 0) {
+    if (rec_wait(r, OH_EVENT_LOCAL_TRACK_FAILED, NULL, 0, 0, &e) >= 0) {
         l->stage = LIFE_SILENT;
         l->error = e.error;
         snprintf(l->text, sizeof l->text, "%s", e.text);
@@ -79,8 +79,8 @@ static void talk(life *l, recorder *r, oh_call call)
 life live(const char *user, const char *call_id)
 {
     life l = { .stage = LIFE_WHOLE, .end = -1, .ms = now_ms() };
-    oh_client_options where = OH_CLIENT_OPTIONS_INIT;
-    oh_call_options what = OH_CALL_OPTIONS_INIT;
+    oh_client_options where = OH_INIT(oh_client_options);
+    oh_call_options what = OH_INIT(oh_call_options);
     oh_client client;
     oh_call call;
     oh_result result;
@@ -96,7 +96,7 @@ life live(const char *user, const char *call_id)
         return l;
     }
     recorder *r = rec_new();
-    what.id = call_id;
+    what.call_id = call_id;
     what.join_retries = 1;
     what.handlers = rec_handlers(r);
     result = oh_call_join(client, &what, &call);
@@ -107,17 +107,17 @@ life live(const char *user, const char *call_id)
         rec_free(r);
         return l;
     }
-    result = oh_call_wait(call, OH_STATE_JOINED, ms(40000));
+    result = oh_call_wait_state(call, OH_STATE_JOINED, ms(40000));
     if (result != OH_OK) {
         fail_life(&l, LIFE_NOT_JOINED, result);
-        CHECK_THAT(rec_wait(r, OH_EVENT_ENDED, NULL, 0, ms(2000), &e) >= 0, "not joined (%s), but not over: %s", oh_result_name(result), l.text);
+        CHECK_THAT(rec_wait(r, OH_EVENT_ENDED, NULL, 0, ms(2000), &e) >= 0, "not joined (%s), but not over: %s", oh_result_get_name(result), l.text);
     } else {
         talk(&l, r, call);
     }
     int cut = rec_has_ended(r);
     CHECK_OK(oh_call_leave(call, "done"));
     e = EXPECT(r, OH_EVENT_ENDED, NULL, ms(2500));
-    CHECK_OK(oh_call_wait(call, OH_STATE_LEFT, ms(2500)));
+    CHECK_OK(oh_call_wait_state(call, OH_STATE_LEFT, ms(2500)));
     CHECK_EQ(rec_count(r, OH_EVENT_ENDED), 1);
     l.end = e.code;
     CHECK_THAT(e.code != OH_END_INTERNAL, "the call ended by a defect: %s", e.text);
