@@ -88,7 +88,8 @@ fn join(url: &str, user: &str, room: &str) -> Peer {
         renew_token: false,
         disconnect_timeout: Duration::from_secs(30),
         partial_texts: false,
-        seed: 7,
+        // Session ids come of it.
+        seed: user.bytes().chain(room.bytes()).fold(7, |seed, byte| seed * 31 + u64::from(byte)),
     };
     let audio = AudioOptions {
         rate: RATE,

@@ -105,7 +105,7 @@ impl View {
         }
     }
 
-    fn known(&mut self, session_id: &str, what: &str) -> Result<&mut Vec<TrackKind>, String> {
+    fn known(&mut self, session_id: &str, what: &str) -> Result<&mut Vec<(TrackKind, String)>, String> {
         match self.people.get_mut(session_id) {
             Some((_, tracks)) => Ok(tracks),
             None => Err(format!("{session_id} {what} without having joined")),
