@@ -312,6 +312,7 @@ impl Checker {
         }
         let peer = match call {
             RpcCall::SetPublisher { .. } => PeerKind::Publisher,
+            RpcCall::UpdateSubscriptions { .. } => PeerKind::Subscriber,
             RpcCall::SendAnswer { .. } => PeerKind::Subscriber,
             RpcCall::IceTrickle { peer, .. } | RpcCall::IceRestart { peer, .. } => *peer,
             _ => PeerKind::Publisher,
