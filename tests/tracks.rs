@@ -187,7 +187,8 @@ fn feed(tracks: &[Arc<Outgoing>]) {
 fn ctl(url: &str, name: &str, body: &str) {
     let address = url.strip_prefix("http://").expect("plain");
     let mut stream = std::net::TcpStream::connect(address).expect("the SFU");
-    let head = format!("POST /ctl/{name} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+    let head =
+        format!("POST /ctl/{name} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
     stream.write_all(format!("{head}{body}").as_bytes()).expect("sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("answered");

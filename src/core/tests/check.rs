@@ -317,8 +317,7 @@ impl Checker {
             _ => PeerKind::Publisher,
         };
         // What is told of mutes and subscriptions is of the session.
-        let about_peer =
-            !matches!(call, RpcCall::UpdateMuteStates { .. } | RpcCall::UpdateSubscriptions { .. });
+        let about_peer = !matches!(call, RpcCall::UpdateMuteStates { .. } | RpcCall::UpdateSubscriptions { .. });
         let transport = self.transport;
         if about_peer && self.peers.get(&(transport, peer)).is_some_and(|p| p.closed) {
             self.fault(format!("{name} for a closed {peer:?}"));

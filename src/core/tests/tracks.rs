@@ -410,12 +410,8 @@ fn the_snapshot_says_what_events_have_said() {
     sim.message(SfuMessage::LocalNamed { track_id: name_of(&sim, 2), sfu_name: "TR_2".into() });
     let generation = sim.core.cx.transport.expect("in use");
     for (id, name) in [(1, "A"), (2, "B"), (3, "C")] {
-        let owner = MediaOwner {
-            prefix: "ann-prefix".into(),
-            kind: None,
-            track_id: name.into(),
-            stream: String::new(),
-        };
+        let owner =
+            MediaOwner { prefix: "ann-prefix".into(), kind: None, track_id: name.into(), stream: String::new() };
         sim.input(Input::RemoteTrack { generation, id, owner: Some(owner), mid: String::new(), again: false });
     }
     let all = present(&sim);
@@ -426,8 +422,7 @@ fn the_snapshot_says_what_events_have_said() {
     let of = |track| Some(PresentLocal { track, published: true, moderated: false });
     let expected = [("", TrackKind::Audio, false, of(1)), ("TR_2", TrackKind::ScreenShareAudio, true, of(2))];
     assert_eq!(local, expected);
-    let remote: Vec<_> =
-        all[1].tracks.iter().map(|t| (t.id.as_str(), t.muted, t.received, t.unplayable)).collect();
+    let remote: Vec<_> = all[1].tracks.iter().map(|t| (t.id.as_str(), t.muted, t.received, t.unplayable)).collect();
     let encrypted = Some(Unplayable::Encrypted);
     assert_eq!(remote, [("A", false, true, None), ("B", true, false, None), ("C", false, false, encrypted)]);
     assert!(all[2].tracks.is_empty());
@@ -601,7 +596,8 @@ fn the_audio_of_screens_is_asked_for_where_tracks_have_no_names() {
         }
     };
     let asked = |sim: &Sim| -> Vec<Vec<String>> {
-        let all = |c| if let RpcCall::UpdateSubscriptions { subscriptions, .. } = c { Some(subscriptions) } else { None };
+        let all =
+            |c| if let RpcCall::UpdateSubscriptions { subscriptions, .. } = c { Some(subscriptions) } else { None };
         let all = sim.rpcs().into_iter().filter_map(all);
         all.map(|all| all.into_iter().map(|s| s.user_id).collect()).collect()
     };
