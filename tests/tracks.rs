@@ -88,7 +88,8 @@ fn join(url: &str, user: &str, room: &str) -> Peer {
         renew_token: false,
         disconnect_timeout: Duration::from_secs(30),
         partial_texts: false,
-        seed: 7,
+        // Session ids come of it.
+        seed: user.bytes().chain(room.bytes()).fold(7, |seed, byte| seed * 31 + u64::from(byte)),
     };
     let audio = AudioOptions {
         rate: RATE,
@@ -186,7 +187,8 @@ fn feed(tracks: &[Arc<Outgoing>]) {
 fn ctl(url: &str, name: &str, body: &str) {
     let address = url.strip_prefix("http://").expect("plain");
     let mut stream = std::net::TcpStream::connect(address).expect("the SFU");
-    let head = format!("POST /ctl/{name} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+    let head =
+        format!("POST /ctl/{name} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
     stream.write_all(format!("{head}{body}").as_bytes()).expect("sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("answered");

@@ -35,8 +35,7 @@ fn gone<T>(_: T) -> Failure {
     (ErrorCode::ParticipantNotFound, "no such session here".into())
 }
 
-const KINDS: [TrackType; 4] =
-    [TrackType::Audio, TrackType::Video, TrackType::ScreenShare, TrackType::ScreenShareAudio];
+const KINDS: [TrackType; 4] = [TrackType::Audio, TrackType::Video, TrackType::ScreenShare, TrackType::ScreenShareAudio];
 
 fn media_kind(kind: TrackType) -> Option<MediaKind> {
     match kind {

@@ -28,8 +28,8 @@ use crate::rtc::engine::{MediaCall, PeerOptions};
 use crate::runtime::{self, Stop};
 use crate::share::{self, Share};
 use crate::signalling::{Link, LinkOptions, LinkReceiver, Signalling, SocketIn};
-use parking_lot::Mutex;
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use parking_lot::Mutex;
 use std::{
     collections::{HashMap, VecDeque},
     sync::{atomic::Ordering, Arc},

@@ -238,9 +238,10 @@ impl Tracks {
         }
         let (session_id, kind, track_id, _) = key;
         if track_id.is_empty() {
-            let akin = self.known.iter().filter(|((s, k, t, _), who)| {
-                (s, k) == (session_id, kind) && t.is_empty() && !on_air(who.track)
-            });
+            let akin = self
+                .known
+                .iter()
+                .filter(|((s, k, t, _), who)| (s, k) == (session_id, kind) && t.is_empty() && !on_air(who.track));
             let akin = akin.min_by_key(|(_, who)| who.track).map(|(known, _)| known.clone());
             if let Some(who) = akin.and_then(|known| self.known.remove(&known)) {
                 return who.figures.clone();

@@ -297,7 +297,15 @@ fn names_of_servers_that_repeat_secrets_are_redacted_in_frames_too() {
     let (id, mut sink) = playout.add(&info(&[111]), None, quiet()).expect("a place");
     let name = "x head5ecretHead.pay5ecretLoad.sig5ecretNature0123 y".to_owned();
     let (user_id, session_id, track_id) = (name.clone(), name.clone(), name);
-    playout.carry_out(Output::Bind { id, user_id, session_id, kind: TrackKind::Audio, track_id, stream: String::new(), silent: false });
+    playout.carry_out(Output::Bind {
+        id,
+        user_id,
+        session_id,
+        kind: TrackKind::Audio,
+        track_id,
+        stream: String::new(),
+        silent: false,
+    });
     tone(4, 0.4).iter().enumerate().for_each(|(i, payload)| sink.packet(packet(i, payload, 111)));
     playout.play_out(id);
     let mut frames = 0;

@@ -137,7 +137,6 @@ static char noise_session[64];
 /* Makes the SFU say everything it can say to a participant; stops when the plan was carried out. */
 static void provoke(plan *plan, const char *user)
 {
-    oh_track second = { 0 };
     double end = now_ms() + ms(10000);
     peer guest = { 0 };
     char guest_name[64];
@@ -184,8 +183,8 @@ static void provoke(plan *plan, const char *user)
         ctl("error", "{\"user_id\":\"%s\",\"code\":500,\"message\":\"only a report\",\"strategy\":0}", user);
         break;
     case OH_EVENT_LOCAL_TRACK_FAILED:
-        /* One audio track at a time: the second fails. */
-        CHECK_OK(oh_call_publish_audio(plan->p->call, NULL, &second));
+        /* Without the right to send audio the track that is published ends. */
+        ctl("grants", "{\"user_id\":\"%s\",\"audio\":false}", user);
         break;
     case OH_EVENT_ENDED:
         ctl("call_ended", "{\"user_id\":\"%s\",\"reason\":3}", user);

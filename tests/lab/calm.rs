@@ -147,7 +147,9 @@ impl World {
             let (ours, theirs) = (tracks.iter().all(|t| t.muted), member.tracks.iter().all(|t| t.muted));
             return match ours == theirs {
                 true => Ok(()),
-                false => Err(format!("its tracks should be muted: {ours}, at the SFU it is not so: {:?}", member.tracks)),
+                false => {
+                    Err(format!("its tracks should be muted: {ours}, at the SFU it is not so: {:?}", member.tracks))
+                }
             };
         }
         match tracks.iter().zip(&member.tracks).find(|(ours, theirs)| ours.muted != theirs.muted) {

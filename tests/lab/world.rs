@@ -248,8 +248,8 @@ impl World {
     pub fn say(&mut self, line: impl FnOnce() -> String) {
         if let Some(trace) = &mut self.trace {
             let mut text: String = line();
-            if text.len() > 260 {
-                let cut = (0..=260).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
+            if text.len() > 320 {
+                let cut = (0..=320).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
                 text.truncate(cut);
                 text.push('…');
             }

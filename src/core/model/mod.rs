@@ -57,7 +57,6 @@ impl TrackKind {
     }
 }
 
-
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CodecSpec {
     pub name: String,

@@ -316,7 +316,8 @@ impl Checker {
             RpcCall::IceTrickle { peer, .. } | RpcCall::IceRestart { peer, .. } => *peer,
             _ => PeerKind::Publisher,
         };
-        let about_peer = !matches!(call, RpcCall::UpdateMuteStates { .. });
+        // What is told of mutes and subscriptions is of the session.
+        let about_peer = !matches!(call, RpcCall::UpdateMuteStates { .. } | RpcCall::UpdateSubscriptions { .. });
         let transport = self.transport;
         if about_peer && self.peers.get(&(transport, peer)).is_some_and(|p| p.closed) {
             self.fault(format!("{name} for a closed {peer:?}"));

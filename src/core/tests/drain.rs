@@ -386,6 +386,7 @@ fn without_a_connection_there_is_nothing_to_wait_for() {
 #[test]
 fn a_refused_track_is_over_for_its_writer() {
     let mut sim = busy(DIALECT);
+    sim.message(SfuMessage::Grants(Grants { audio: false, ..Grants::ALL }));
     sim.input(Input::Publish { track: 2, offer: audio() });
     assert_eq!(sim.count(|o| matches!(o, Output::Sending { track: 2, on: false })), 1);
     assert_eq!(sim.count(|o| matches!(event(o), Some(Event::LocalFailed { track: 2, .. }))), 1);

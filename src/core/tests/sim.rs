@@ -38,7 +38,12 @@ pub const DIALECT: Dialect = Dialect {
 /// Whose media a stream id `{prefix}:TRACK_TYPE_AUDIO:{n}` names.
 pub fn owner(stream_id: &str) -> Option<MediaOwner> {
     let (prefix, _) = stream_id.split_once(":TRACK_TYPE_AUDIO")?;
-    Some(MediaOwner { prefix: prefix.into(), kind: Some(TrackKind::Audio), track_id: String::new(), stream: String::new() })
+    Some(MediaOwner {
+        prefix: prefix.into(),
+        kind: Some(TrackKind::Audio),
+        track_id: String::new(),
+        stream: String::new(),
+    })
 }
 
 pub fn config() -> Config {

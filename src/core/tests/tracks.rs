@@ -146,7 +146,7 @@ fn all_of_them_come_back_in_order_after_every_kind_of_reconnect() {
         let order: Vec<_> = alive(&sim).into_iter().map(|track| name_of(&sim, track)).collect();
         let ways: [(Strategy, fn(&mut Sim)); 3] = [
             (Strategy::Fast, |sim| sim.lose_socket()),
-            (Strategy::Rejoin, |sim| sim.peer(SUB, PeerChange::Failed)),
+            (Strategy::Rejoin, |sim| sim.peer(PUB, PeerChange::Failed)),
             (Strategy::Migrate, |sim| sim.message(SfuMessage::GoAway { reason: 1 })),
         ];
         for (strategy, lose) in ways {
@@ -265,7 +265,7 @@ fn a_new_track_that_is_refused_keeps_none_from_coming_back() {
         _ => Reply::Good,
     });
     sim.run(ms(1));
-    sim.peer(SUB, PeerChange::Failed);
+    sim.peer(PUB, PeerChange::Failed);
     sim.run(ms(60_000));
     assert_eq!((sim.core.state(), back(&sim)), (State::Joined, vec![Strategy::Rejoin]));
     assert_eq!(alive(&sim)[..3], [1, 2, 3]);
@@ -294,9 +294,14 @@ fn a_kind_is_muted_when_all_its_tracks_are() {
     assert_eq!(told(&sim)[2..], [[(voice, false)]]);
     // The last one that is heard is freed: the SFU hears so by the offer, and what is left is muted.
     mute(&mut sim, 3, true);
+    sim.mark();
     sim.input(Input::Unpublish { track: 1 });
     sim.run(ms(200));
-    assert_eq!(told(&sim).last(), Some(&vec![(voice, true)]));
+    let last = offered(&sim).pop().expect("offered");
+    assert!(last.len() == 3 && last.iter().all(|track| track.muted), "{last:?}");
+    assert_eq!(told(&sim), [[]; 0], "the offer says it all");
+    mute(&mut sim, 2, false);
+    assert_eq!(told(&sim), [[(voice, false)]]);
     // Where tracks have names each is told for itself.
     let mut sim = sending(NAMED, 3);
     mute(&mut sim, 2, true);
@@ -405,12 +410,8 @@ fn the_snapshot_says_what_events_have_said() {
     sim.message(SfuMessage::LocalNamed { track_id: name_of(&sim, 2), sfu_name: "TR_2".into() });
     let generation = sim.core.cx.transport.expect("in use");
     for (id, name) in [(1, "A"), (2, "B"), (3, "C")] {
-        let owner = MediaOwner {
-            prefix: "ann-prefix".into(),
-            kind: None,
-            track_id: name.into(),
-            stream: String::new(),
-        };
+        let owner =
+            MediaOwner { prefix: "ann-prefix".into(), kind: None, track_id: name.into(), stream: String::new() };
         sim.input(Input::RemoteTrack { generation, id, owner: Some(owner), mid: String::new(), again: false });
     }
     let all = present(&sim);
@@ -421,8 +422,7 @@ fn the_snapshot_says_what_events_have_said() {
     let of = |track| Some(PresentLocal { track, published: true, moderated: false });
     let expected = [("", TrackKind::Audio, false, of(1)), ("TR_2", TrackKind::ScreenShareAudio, true, of(2))];
     assert_eq!(local, expected);
-    let remote: Vec<_> =
-        all[1].tracks.iter().map(|t| (t.id.as_str(), t.muted, t.received, t.unplayable)).collect();
+    let remote: Vec<_> = all[1].tracks.iter().map(|t| (t.id.as_str(), t.muted, t.received, t.unplayable)).collect();
     let encrypted = Some(Unplayable::Encrypted);
     assert_eq!(remote, [("A", false, true, None), ("B", true, false, None), ("C", false, false, encrypted)]);
     assert!(all[2].tracks.is_empty());
@@ -442,7 +442,7 @@ fn the_snapshot_says_what_events_have_said() {
     let all = present(&sim);
     assert_eq!((all.len(), all[0].tracks.len(), all[1].participant.user_id.as_str()), (2, 1, "bob"));
     // While the connection is being made again everybody is still there, and no local track is published.
-    sim.peer(SUB, PeerChange::Failed);
+    sim.peer(PUB, PeerChange::Failed);
     let all = present(&sim);
     assert_eq!((all.len(), all[0].tracks[0].local.map(|l| l.published)), (2, Some(false)));
     assert_eq!(all[0].tracks[0].id, "", "another session names it anew");
@@ -462,7 +462,8 @@ impl Believed {
             Event::ParticipantLeft(p) => drop(self.0.remove(&p.session_id)),
             Event::TrackPublished { session_id, track, .. } if !track.local => {
                 let tracks = self.0.entry(session_id.clone()).or_default();
-                tracks.push((track.id.clone(), track.kind));
+                // One that is muted from the beginning is there, and nothing of it is heard.
+                tracks.extend((!track.muted).then(|| (track.id.clone(), track.kind)));
             }
             Event::TrackUnpublished { session_id, track, .. } if !track.local => {
                 let tracks = self.0.entry(session_id.clone()).or_default();
@@ -497,7 +498,7 @@ fn whoever_looks_at_any_moment_sees_what_events_have_said() {
                     reason: LeaveReason::UNKNOWN,
                 }),
                 1 if rng.between(0, 3) == 0 => sim.lose_socket(),
-                2 if rng.between(0, 5) == 0 && sim.core.cx.transport.is_some() => sim.peer(SUB, PeerChange::Failed),
+                2 if rng.between(0, 5) == 0 && sim.core.cx.transport.is_some() => sim.peer(PUB, PeerChange::Failed),
                 3..=5 => sim.run(ms(rng.between(0, 300))),
                 6 => sim.message(SfuMessage::Present(vec![sim.core.cx.session_id.clone(), "bob-session".into()])),
                 _ => sim.message(SfuMessage::ParticipantState(Box::new(whole))),
@@ -595,7 +596,8 @@ fn the_audio_of_screens_is_asked_for_where_tracks_have_no_names() {
         }
     };
     let asked = |sim: &Sim| -> Vec<Vec<String>> {
-        let all = |c| if let RpcCall::UpdateSubscriptions { subscriptions, .. } = c { Some(subscriptions) } else { None };
+        let all =
+            |c| if let RpcCall::UpdateSubscriptions { subscriptions, .. } = c { Some(subscriptions) } else { None };
         let all = sim.rpcs().into_iter().filter_map(all);
         all.map(|all| all.into_iter().map(|s| s.user_id).collect()).collect()
     };
@@ -614,6 +616,8 @@ fn the_audio_of_screens_is_asked_for_where_tracks_have_no_names() {
     assert_eq!(asked(&sim).last(), Some(&vec!["bob".to_owned()]));
     // On a new socket once more.
     sim.mark();
+    let bob = Participant { published: vec![TrackKind::ScreenShareAudio.into()], ..person("bob") };
+    sim.joined.participants = vec![person("ann"), bob];
     sim.lose_socket();
     sim.run(ms(3_000));
     assert_eq!(asked(&sim), [["bob"]]);

@@ -377,13 +377,12 @@ fn m_lines_are_used_again_and_what_is_sent_on_them_arrives() {
         let different: std::collections::HashSet<_> = mids.iter().collect();
         assert!(different.len() == live.len() && mids.iter().all(|mid| !mid.is_empty()), "{mids:?}");
         let before = world.sides[SUBSCRIBER].packets.len();
-        let ssrcs: Vec<u32> = live
-            .iter()
-            .map(|track| world.sides[PUBLISHER].core.ssrc_of(track).expect("a sender"))
-            .collect();
-        for sequence in 1..=5u16 {
+        let ssrcs: Vec<u32> =
+            live.iter().map(|track| world.sides[PUBLISHER].core.ssrc_of(track).expect("a sender")).collect();
+        for n in 1..=5u16 {
             for ssrc in &ssrcs {
-                world.talk(*ssrc, sequence, None);
+                // Twice the same number would be a replay.
+                world.talk(*ssrc, 5 * round as u16 + n, None);
             }
             world.run(20);
         }
@@ -391,10 +390,13 @@ fn m_lines_are_used_again_and_what_is_sent_on_them_arrives() {
         let came: std::collections::HashSet<u32> =
             world.sides[SUBSCRIBER].packets[before..].iter().map(|p| p.ssrc).collect();
         let sent: std::collections::HashSet<u32> = ssrcs.iter().copied().collect();
-        assert_eq!(came, sent, "round {round}");
+        assert_eq!(came, sent, "round {round}: {mids:?}");
         // Who receives hears of each under its own name.
         for track in &live {
-            assert!(world.sides[SUBSCRIBER].tracks.iter().any(|info| info.track_id == *track), "round {round}: {track}");
+            assert!(
+                world.sides[SUBSCRIBER].tracks.iter().any(|info| info.track_id == *track),
+                "round {round}: {track}"
+            );
         }
     }
     assert!(most <= 8, "{most} m-lines for four tracks at a time");
