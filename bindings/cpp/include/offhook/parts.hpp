@@ -1,5 +1,5 @@
-// parts.hpp - publisher and subscriber: the two halves of a call. Every call has one of each and owns them; these
-// classes only name them, so that a temporary one does not end what it is about.
+// parts.hpp - publisher and subscriber of a call. Every call has one of each and owns them; these classes refer to them
+// without owning them.
 #ifndef OFFHOOK_PARTS_HPP
 #define OFFHOOK_PARTS_HPP
 
@@ -11,14 +11,15 @@
 
 namespace offhook {
 
-/// What I send in a call. Any thread, handlers included.
+/// What the local participant sends in a call; its tracks are `track`. Any thread, handlers included.
 class publisher {
 public:
     publisher() noexcept = default;
     explicit publisher(oh_publisher handle) noexcept : handle_(handle) {}
     oh_publisher handle() const noexcept { return handle_; }
 
-    /// Stops sending for good while the call goes on; the tracks are over. Twice is fine.
+    /// Stops sending at once and for good while the call goes on; its tracks are over. Audio and data that were accepted
+    /// and not sent yet are discarded and counted by events::unsent. Closing twice is fine.
     result<void> close() const { return detail::to_result(oh_publisher_close(handle_)); }
     /// Closes it and frees its handle: errc::handle from then on.
     void free() const noexcept { oh_publisher_free(handle_); }
@@ -27,14 +28,15 @@ private:
     oh_publisher handle_{};
 };
 
-/// What I receive in a call. Any thread, handlers included.
+/// What the local participant receives in a call. Any thread, handlers included.
 class subscriber {
 public:
     subscriber() noexcept = default;
     explicit subscriber(oh_subscriber handle) noexcept : handle_(handle) {}
     oh_subscriber handle() const noexcept { return handle_; }
 
-    /// Says what is wanted of one remote track (capability::subscriptions); the last wish wins.
+    /// Sets the subscription of a remote track (capability::subscriptions). Asynchronous; the last call wins, and it is
+    /// kept over reconnects until the track ends.
     result<void> set_track(const std::string &track_id, const remote_track_options &options = {}) const
     {
         detail::c_texts texts;
@@ -44,8 +46,8 @@ public:
         return detail::to_result(oh_subscriber_set_track(handle_, id, &c));
     }
 
-    /// Stops receiving for good while the call goes on; offers for it are dropped from now on. Waits for a handler in
-    /// progress on another thread. Twice is fine.
+    /// Stops receiving for good while the call goes on; later offers of the SFU are dropped and counted
+    /// (call_stats::late_offers). Waits for a handler in progress on another thread. Closing twice is fine.
     result<void> close() const { return detail::to_result(oh_subscriber_close(handle_)); }
     /// Closes it and frees its handle: errc::handle from then on.
     void free() const noexcept { oh_subscriber_free(handle_); }
