@@ -127,7 +127,7 @@ int main(int argc, char **argv)
         if (oh_call_join(m->client.handle(), &c, &call)) offhook::detail::raise(offhook::detail::last_error(OH_ERR_STATE));
         m->call = offhook::call(call);
     }
-    for (auto &m : all) m->call.wait(offhook::call_state::joined, 30s).value();
+    for (auto &m : all) m->call.wait_state(offhook::call_state::joined, 30s).value();
 
     std::vector<std::int16_t> pcm(960);
     for (std::size_t i = 0; i < pcm.size(); i++) pcm[i] = static_cast<std::int16_t>(9830 * std::sin(6.283185307179586 * 440 * static_cast<double>(i) / 48000));
@@ -138,7 +138,7 @@ int main(int argc, char **argv)
     std::thread talk([&] { // one thread for the ten talkers: each has a buffer of 200 ms
         while (!stop) {
             for (std::size_t i = 0; i < all.size(); i += 10)
-                while (all[i]->mic.wait(960, 0ms)) (void)all[i]->mic.write(pcm);
+                while (all[i]->mic.wait_writable(960, 0ms)) (void)all[i]->mic.write(pcm);
             std::this_thread::sleep_for(20ms);
         }
     });
@@ -149,7 +149,7 @@ int main(int argc, char **argv)
     samples frames, events, again;
     std::uint64_t made = 0, late = 0, dropped = 0;
     for (auto &m : all) {
-        dropped += m->call.stats().value().media_dropped;
+        dropped += m->call.stats().value().audio_frames_dropped;
         m->call.close(); // no callback runs afterwards
         for (auto part : {std::pair(&frames, &m->frames), std::pair(&events, &m->events), std::pair(&again, &m->again)}) {
             part.first->entry.insert(part.first->entry.end(), part.second->entry.begin(), part.second->entry.end());

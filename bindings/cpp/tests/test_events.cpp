@@ -46,8 +46,8 @@ TEST("events")
 {
     oh_event c = blank(OH_EVENT_STATE);
     c.u.state = {OH_STATE_MIGRATING, OH_STATE_JOINED};
-    CHECK(through<events::state_changed>(c).state == call_state::migrating);
-    CHECK(through<events::state_changed>(c).previous == call_state::joined);
+    CHECK(through<events::state>(c).state == call_state::migrating);
+    CHECK(through<events::state>(c).previous == call_state::joined);
 
     c = blank(OH_EVENT_JOINED);
     c.u.joined = {"s1", {3, 1}, 250, 0};
@@ -102,11 +102,11 @@ TEST("events")
 
     c = blank(OH_EVENT_GRANTS);
     c.u.grants = {1, 0, 1, 0, 1, 0, 1, 0};
-    const auto grants = through<events::grants>(c);
+    const auto grants = through<events::rights>(c);
     CHECK(grants.audio && !grants.video && grants.screen_share);
     CHECK(!grants.data && grants.subscribe && !grants.update_metadata && grants.hidden && !grants.recorder);
     c.u.grants = {0, 1, 0, 1, 0, 1, 0, 1};
-    const auto others = through<events::grants>(c);
+    const auto others = through<events::rights>(c);
     CHECK(!others.audio && others.video && !others.screen_share);
     CHECK(others.data && !others.subscribe && others.update_metadata && !others.hidden && others.recorder);
 
@@ -120,15 +120,15 @@ TEST("events")
 
     c = blank(OH_EVENT_LOCAL_PUBLISHED);
     c.u.local = {{5}, OH_OK, 0, "on the air"};
-    CHECK(through<events::local_published>(c).track.handle().id == 5 && through<events::local_published>(c).text == "on the air");
+    CHECK(through<events::local_track_published>(c).track.handle().id == 5 && through<events::local_track_published>(c).text == "on the air");
     c.kind = OH_EVENT_LOCAL_FAILED;
     c.u.local = {{0}, OH_ERR_REFUSED, 403, "no"};
-    const auto failed = through<events::local_failed>(c);
+    const auto failed = through<events::local_track_failed>(c);
     CHECK(!failed.track && failed.error == errc::refused && failed.server_code == 403 && failed.text == "no");
 
     c = blank(OH_EVENT_ERROR);
     c.u.error = {OH_ERR_PROTOCOL, 500, "odd"};
-    const auto failure = through<events::failure>(c);
+    const auto failure = through<events::error>(c);
     CHECK(failure.error == errc::protocol && failure.server_code == 500 && failure.text == "odd");
 
     c = blank(OH_EVENT_LOST);
@@ -182,7 +182,7 @@ TEST("events")
 
     c = blank(OH_EVENT_SUBSCRIBABLE);
     c.u.subscribable = {"ann", "s", "TR_1", 1, 0};
-    const auto may = through<events::subscribable>(c);
+    const auto may = through<events::subscription_permission>(c);
     CHECK(may.user_id == "ann" && may.session_id == "s" && may.track_id == "TR_1" && may.allowed);
 
     c = blank(OH_EVENT_MEDIA);

@@ -14,8 +14,8 @@ TEST("join")
     CHECK(!joined.session_id.empty());
     CHECK_EQ(joined.counts.total, 1u);
     CHECK(joined.join_time.count() < within(10s).count());
-    EXPECT_IF(*ann.rec, events::state_changed, 1s, e.state == call_state::joining && e.previous == call_state::idle);
-    EXPECT_IF(*ann.rec, events::state_changed, 1s, e.state == call_state::joined);
+    EXPECT_IF(*ann.rec, events::state, 1s, e.state == call_state::joining && e.previous == call_state::idle);
+    EXPECT_IF(*ann.rec, events::state, 1s, e.state == call_state::joined);
     CHECK_EQ(ann.call.state().value(), call_state::joined);
     CHECK_EQ(ann.call.stats().value().participants, 1u);
 
@@ -32,10 +32,10 @@ TEST("join")
     auto client = offhook::client::create(nowhere).value();
     auto rec = std::make_shared<recorder>();
     call_options what;
-    what.id = unique("room");
+    what.call_id = unique("room");
     what.join_retries = 0;
     auto call = client.join(what, rec->handlers()).value();
-    const auto waited = call.wait(call_state::joined, within(10s));
+    const auto waited = call.wait_state(call_state::joined, within(10s));
     CHECK_EQ(waited.code(), errc::network);
     CHECK(waited.error().message().find("OH_ERR_NETWORK") != std::string::npos);
     const auto ended = EXPECT(*rec, events::ended, 5s);
@@ -86,12 +86,12 @@ TEST("leave")
     const auto ended = EXPECT(*ann.rec, events::ended, 2s);
     CHECK_EQ(ended.code, end_reason::left);
     CHECK_EQ(ended.error, errc::ok);
-    CHECK_OK(ann.call.wait(call_state::left, within(2s)));
+    CHECK_OK(ann.call.wait_state(call_state::left, within(2s)));
     CHECK(ann.rec->last().get<events::ended>() != nullptr);
     CHECK_EQ(ann.rec->last().kind, event_kind::ended);
     CHECK_EQ(ann.call.state().value(), call_state::left);
     CHECK_ERR(ann.call.publish_audio(), errc::state);
-    CHECK_ERR(ann.call.wait(call_state::joined, within(1s)), errc::cancelled);
+    CHECK_ERR(ann.call.wait_state(call_state::joined, within(1s)), errc::cancelled);
     EVENTUALLY(5s, !at_sfu(ann.user));
     ann.call.close();
     CHECK_EQ(ann.rec->count<events::ended>(), 1u); // and the recorder fails on whatever comes after it
@@ -106,7 +106,7 @@ TEST("trace")
     CHECK(first.find("\"SocketOpened\"") != std::string::npos && first.find("\"Ended\"") == std::string::npos);
     CHECK(first.find("development") == std::string::npos);
     CHECK_OK(ann.call.leave());
-    CHECK_OK(ann.call.wait(call_state::left, within(5s)));
+    CHECK_OK(ann.call.wait_state(call_state::left, within(5s)));
     const std::string last = ann.call.trace().value();
     CHECK(last.size() > first.size() && last.find("\"Ended\"") != std::string::npos);
     const call_ref freed = ann.call;
@@ -179,7 +179,7 @@ TEST("dropped")
         EXPECT_IF(*witness.rec, events::track_published, 10s, e.user_id == carl.user);
     }
     EXPECT_IF(*witness.rec, events::track_unpublished, 10s, e.user_id == carl.user);
-    CHECK_OK(carl.call.wait(call_state::joined, 0ms));
+    CHECK_OK(carl.call.wait_state(call_state::joined, 0ms));
     auto kept = carl.call.publish_audio().value().release(); // ... unless it was released
     CHECK_OK(kept.buffered());
     carl.close();
@@ -200,7 +200,7 @@ TEST("wrong-order")
     CHECK_EQ(ann.rec.use_count(), 1);
     const errc gone = errc::handle;
     CHECK_ERR(ann.call.state(), gone);
-    CHECK_ERR(ann.call.wait(call_state::left, 1s), gone);
+    CHECK_ERR(ann.call.wait_state(call_state::left, 1s), gone);
     CHECK_ERR(ann.call.leave(), gone);
     CHECK_ERR(ann.call.provide_token("x"), gone);
     CHECK_ERR(ann.call.refuse_token(), gone);
@@ -209,18 +209,18 @@ TEST("wrong-order")
     CHECK_ERR(ann.call.subscriber(), gone);
     CHECK_ERR(ann.call.capabilities(), gone);
     CHECK_ERR(ann.call.stats(), gone);
-    CHECK_ERR(ann.call.send_custom("{}"), gone);
+    CHECK_ERR(ann.call.send_custom_event("{}"), gone);
     CHECK_ERR(ann.call.send_data(std::vector<std::uint8_t>(3)), gone);
     CHECK_ERR(ann.call.send_text("x"), gone);
-    CHECK_ERR(ann.call.rpc_answer("x", "y"), gone);
+    CHECK_ERR(ann.call.answer_rpc("x", "y"), gone);
     CHECK_ERR(ann.call.set_attributes("x", {}, {}), gone);
-    CHECK_ERR(ann.call.next_event(0ms), gone);
+    CHECK_ERR(ann.call.wait_event(0ms), gone);
     CHECK_ERR(ann.call.wake_fd(), gone);
     CHECK_ERR(publisher.close(), gone);
     CHECK_ERR(subscriber.close(), gone);
     CHECK_ERR(subscriber.set_track("x"), gone);
     CHECK_ERR(mic.write(pcm), gone);
-    CHECK_ERR(mic.wait(960, 0ms), gone);
+    CHECK_ERR(mic.wait_writable(960, 0ms), gone);
     CHECK_ERR(mic.buffered(), gone);
     CHECK_ERR(mic.set_muted(true), gone);
     mic.close();
@@ -228,7 +228,7 @@ TEST("wrong-order")
     subscriber.free();
     ann.call.close();
     call_options what;
-    what.id = unique("room");
+    what.call_id = unique("room");
     CHECK_ERR(ann.client.join(what), gone);
 
     peer ben("ben"); // a track after its call, while the client lives; parts freed before the call
@@ -237,7 +237,7 @@ TEST("wrong-order")
     ben.call.publisher().value().free();
     CHECK(mine.write(pcm).code() == errc::closed);
     ben.call.subscriber().value().free();
-    CHECK_OK(ben.call.wait(call_state::joined, 0ms));
+    CHECK_OK(ben.call.wait_state(call_state::joined, 0ms));
     ben.call.close();
     CHECK_ERR(mine.write(pcm), gone);
     CHECK_OK(ben.client.join(what)); // the client is as good as before
@@ -265,7 +265,7 @@ TEST("token")
     ben.open("room");
     EXPECT(*ben.rec, events::token_needed, 5s);
     CHECK_OK(ben.call.refuse_token());
-    CHECK_ERR(ben.call.wait(call_state::joined, within(5s)), errc::auth);
+    CHECK_ERR(ben.call.wait_state(call_state::joined, within(5s)), errc::auth);
     const auto ended = EXPECT(*ben.rec, events::ended, 5s);
     CHECK_EQ(ended.code, end_reason::join_failed);
     CHECK_EQ(ended.error, errc::auth);
@@ -278,7 +278,7 @@ TEST("unsupported")
     const auto r = ann.call.send_text("hello");
     CHECK_EQ(r.code(), errc::unsupported);
     CHECK(!r.error().text().empty());
-    CHECK(r.error().text() != oh_result_message(OH_ERR_UNSUPPORTED)); // the library's own words
+    CHECK(r.error().text() != oh_result_get_message(OH_ERR_UNSUPPORTED)); // the library's own words
     const auto can = ann.call.capabilities().value();
     CHECK(can.has(capability::custom_events) && !can.has(capability::text) && !can.has(capability::rpc));
 
@@ -289,9 +289,9 @@ TEST("unsupported")
     rpc_options ask;
     ask.to = "ben";
     ask.method = "add";
-    CHECK_ERR(ann.call.rpc(ask), errc::unsupported);
-    CHECK_ERR(ann.call.rpc_answer("1", "2"), errc::unsupported);
-    CHECK_ERR(ann.call.rpc_fail("1", rpc_error::application, "no"), errc::unsupported);
+    CHECK_ERR(ann.call.perform_rpc(ask), errc::unsupported);
+    CHECK_ERR(ann.call.answer_rpc("1", "2"), errc::unsupported);
+    CHECK_ERR(ann.call.fail_rpc("1", rpc_error::application, "no"), errc::unsupported);
     CHECK_ERR(ann.call.set_attributes({}, "busy", {}), errc::unsupported);
     CHECK_ERR(ann.call.subscriber().value().set_track("TR_1"), errc::unsupported);
     ann.close();

@@ -32,7 +32,7 @@ TEST("talk-hear")
         CHECK(call == ben.call);
     };
     ann.talk(440);
-    const auto on_air = EXPECT(*ann.rec, events::local_published, 10s);
+    const auto on_air = EXPECT(*ann.rec, events::local_track_published, 10s);
     CHECK(on_air.track == ann.mic);
     EXPECT_IF(*ben.rec, events::track_published, 10s, e.user_id == ann.user && e.kind == track_kind::audio);
     ben.rec->expect_tone(ann.user, 440, 10s);
@@ -48,7 +48,7 @@ TEST("talk-hear")
     carl.rec = nullptr;
     carl.client = client_for(carl.user);
     call_options what;
-    what.id = unique("room");
+    what.call_id = unique("room");
     what.audio_format = audio_format::f32;
     what.audio_channels = 2;
     call_handlers hears;
@@ -122,20 +122,20 @@ TEST("late-offers")
     peer bot("bot");
     bot.join("room");
     bot.talk(600);
-    EXPECT(*bot.rec, events::local_published, 10s);
+    EXPECT(*bot.rec, events::local_track_published, 10s);
     CHECK_OK(bot.call.subscriber().value().close());
     ctl("late_offer", "{\"user_id\":\"" + bot.user + "\",\"count\":200,\"wait\":true}");
     EVENTUALLY(10s, bot.call.stats().value().late_offers >= 200);
     auto no_harm = [](peer &p) {
-        CHECK_EQ(p.rec->count<events::failure>(), 0u);
-        CHECK_EQ(p.rec->count<events::local_failed>(), 0u);
+        CHECK_EQ(p.rec->count<events::error>(), 0u);
+        CHECK_EQ(p.rec->count<events::local_track_failed>(), 0u);
         const auto s = p.call.stats().value();
-        CHECK_EQ(s.errors, 0u);
+        CHECK_EQ(s.error_events, 0u);
         CHECK_EQ(s.offers_failed, 0u);
         CHECK_EQ(s.join_attempts, 1u);
     };
     no_harm(bot);
-    CHECK_OK(bot.call.wait(call_state::joined, 0ms));
+    CHECK_OK(bot.call.wait_state(call_state::joined, 0ms));
     const auto sent = bot.call.stats().value().packets_sent;
     EVENTUALLY(5s, bot.call.stats().value().packets_sent > sent + 5); // it still sends
 
@@ -174,8 +174,8 @@ TEST("reconnect")
     for (peer *p : {&ben, &ann}) { // who hears, then who talks
         const std::size_t mark = p->rec->mark();
         ctl("drop_ws", "{\"user_id\":\"" + p->user + "\"}");
-        EXPECT_FROM(*p->rec, mark, events::state_changed, 10s, e.state == call_state::reconnecting);
-        EXPECT_FROM(*p->rec, mark, events::state_changed, 20s, e.state == call_state::joined);
+        EXPECT_FROM(*p->rec, mark, events::state, 10s, e.state == call_state::reconnecting);
+        EXPECT_FROM(*p->rec, mark, events::state, 20s, e.state == call_state::joined);
         const auto back = EXPECT_FROM(*p->rec, mark, events::reconnected, 5s, true);
         CHECK(back.how == reconnect_kind::fast || back.how == reconnect_kind::rejoin);
         CHECK(!back.session_id.empty());
@@ -193,11 +193,11 @@ TEST("pull")
     peer ann("ann");
     ann.join("room");
     ann.talk(440);
-    EXPECT(*ann.rec, events::local_published, 10s);
+    EXPECT(*ann.rec, events::local_track_published, 10s);
 
     auto client = client_for(unique("ben"));
     call_options what;
-    what.id = unique("room");
+    what.call_id = unique("room");
     what.pull_audio = true;
     auto ben = client.join(what).value(); // no handlers
     auto rec = std::make_shared<recorder>();
@@ -213,7 +213,7 @@ TEST("pull")
         CHECK(!(p.revents & (POLLERR | POLLNVAL)));
         unsigned taken = 0;
         for (;;) {
-            auto next = ben.next_event(0ms);
+            auto next = ben.wait_event(0ms);
             if (!next) {
                 CHECK_EQ(next.code(), over ? errc::closed : errc::empty);
                 break;
@@ -237,19 +237,19 @@ TEST("pull")
     CHECK_EQ(order.back(), event_kind::ended);
     CHECK(loudest > 3000);
     CHECK_EQ(events_freed.load(), all);
-    CHECK_ERR(ben.next_event(forever), errc::closed);
-    CHECK_ERR(ann.call.next_event(0ms), errc::state); // has handlers
+    CHECK_ERR(ben.wait_event(forever), errc::closed);
+    CHECK_ERR(ann.call.wait_event(0ms), errc::state); // has handlers
     CHECK_ERR(ann.call.wake_fd(), errc::state);
 
     // Freed while another thread waits for an event: it is woken.
     auto carl = client.join(what).value();
-    CHECK_OK(carl.wait(call_state::joined, within(10s)));
+    CHECK_OK(carl.wait_state(call_state::joined, within(10s)));
     std::atomic<bool> busy{false};
     errc last = errc::ok;
     std::thread puller([&] {
         for (;;) {
             busy = true;
-            auto next = carl.next_event(forever);
+            auto next = carl.wait_event(forever);
             if (next) continue;
             last = next.code();
             return;

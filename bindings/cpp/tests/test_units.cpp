@@ -38,7 +38,7 @@ TEST("results")
         }
     result<std::string> text(std::string("moved"));
     CHECK_EQ(std::move(text).value(), "moved");
-    CHECK_EQ(error(errc::handle, "").text(), oh_result_message(OH_ERR_HANDLE)); // words in any case
+    CHECK_EQ(error(errc::handle, "").text(), oh_result_get_message(OH_ERR_HANDLE)); // words in any case
     CHECK_EQ(std::string(to_string(errc::handle)), "OH_ERR_HANDLE");
     CHECK_EQ(std::string(to_string(event_kind::participant_joined)), "participant_joined");
     CHECK_EQ(std::string(to_string(call_state::joined)), "joined");
@@ -123,13 +123,13 @@ TEST("options")
     t.api_key = "key";
     t.api_secret = "a-secret-that-is-long-enough-for-everybody";
     t.user_id = "ann";
-    CHECK_ERR(access_token(t), errc::argument);
+    CHECK_ERR(create_access_token(t), errc::argument);
     t.call_id = "room";
     t.metadata = std::string(5000, 'm'); // longer than the first buffer
-    const std::string token = access_token(t).value();
+    const std::string token = create_access_token(t).value();
     CHECK(token.size() > 5000 && std::count(token.begin(), token.end(), '.') == 2 && token.find('\0') == std::string::npos);
     t.ttl = -1s;
-    CHECK_ERR(access_token(t), errc::argument);
+    CHECK_ERR(create_access_token(t), errc::argument);
 
     // The room of LiveKit's token is known before anybody is asked: the options reach the library.
     client_options livekit;
@@ -137,10 +137,10 @@ TEST("options")
     livekit.protocol = protocol::livekit;
     livekit.token = token;
     call_options what;
-    what.id = "another room";
+    what.call_id = "another room";
     CHECK_ERR(client::create(livekit).value().join(what), errc::argument);
-    CHECK_ERR(network_changed(static_cast<network_change>(99)), errc::argument);
-    CHECK_OK(network_changed(network_change::online));
+    CHECK_ERR(report_network(static_cast<network_change>(99)), errc::argument);
+    CHECK_OK(report_network(network_change::online));
 }
 
 TEST("moved-from")
@@ -160,7 +160,7 @@ TEST("moved-from")
 
     a = client_for(unique("ann"));
     call_options what;
-    what.id = unique("room");
+    what.call_id = unique("room");
     c = a.join(what).value();
     const call_ref first = c;
     t = c.publish_audio().value();
@@ -195,10 +195,10 @@ TEST("moved-from")
     const cleared gone = two.clear().value();
     CHECK_EQ(gone.sent + gone.dropped, 20ms);
     CHECK_EQ(two.buffered().value(), 0ms);
-    CHECK_OK(two.drain(10s));
+    CHECK_OK(two.wait_drained(10s));
     CHECK_ERR(two.write(std::vector<std::int16_t>(961)), errc::argument);
-    CHECK_ERR(two.write_packet(std::vector<std::uint8_t>(1501)), errc::argument);
-    CHECK_ERR(two.write_packet(std::vector<std::uint8_t>(10)), errc::state);
+    CHECK_ERR(two.write_opus(std::vector<std::uint8_t>(1501)), errc::argument);
+    CHECK_ERR(two.write_opus(std::vector<std::uint8_t>(10)), errc::state);
 }
 
 TEST("custom")
@@ -206,21 +206,21 @@ TEST("custom")
     peer ann("ann"), ben("ben");
     for (peer *p : {&ann, &ben}) {
         client_options where = options_for(p->user);
-        where.events = true;
+        where.receive_custom_events = true;
         p->client = client::create(where).value();
         p->join("room");
     }
-    CHECK_OK(ann.call.send_custom("{\"type\":\"wave\",\"n\":1}"));
+    CHECK_OK(ann.call.send_custom_event("{\"type\":\"wave\",\"n\":1}"));
     for (peer *p : {&ann, &ben}) {
         const auto wave = EXPECT_IF(*p->rec, events::custom, 10s, e.user_id == ann.user);
         CHECK_EQ(wave.custom_type, "wave");
         CHECK_EQ(json::parse(wave.json)["n"].number(), 1);
     }
-    CHECK_ERR(ann.call.send_custom("no object"), errc::argument);
+    CHECK_ERR(ann.call.send_custom_event("no object"), errc::argument);
     ctl("grants", "{\"user_id\":\"" + ben.user + "\",\"audio\":false,\"video\":true,\"screenshare\":true}");
-    EXPECT_IF(*ben.rec, events::grants, 5s, !e.audio && e.video && e.screen_share);
+    EXPECT_IF(*ben.rec, events::rights, 5s, !e.audio && e.video && e.screen_share);
     ctl("error", "{\"user_id\":\"" + ben.user + "\",\"code\":500,\"message\":\"only a report\",\"strategy\":0}");
-    EXPECT_IF(*ben.rec, events::failure, 5s, e.server_code == 500 && !e.text.empty());
+    EXPECT_IF(*ben.rec, events::error, 5s, e.server_code == 500 && !e.text.empty());
     ctl("kick", "{\"user_id\":\"" + ben.user + "\"}");
     CHECK_EQ(EXPECT(*ben.rec, events::ended, 5s).code, end_reason::kicked);
     ann.close();

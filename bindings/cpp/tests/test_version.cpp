@@ -27,9 +27,9 @@ int version_child()
     access_token_options token;
     token.api_key = token.api_secret = token.user_id = token.call_id = "x";
     refused("client", client::create(where).error());
-    refused("token", access_token(token).error());
+    refused("token", create_access_token(token).error());
     refused("log", set_log(log_level::info, [](log_level, std::string_view) {}).error());
-    refused("network", network_changed(network_change::online).error());
+    refused("network", report_network(network_change::online).error());
     refused("shutdown", shutdown(0ms).error());
     return wrong;
 }
