@@ -24,6 +24,9 @@ struct audio_info {
     /// When the first sample was captured: time since 1970 by the clock of the sender, which is the same for all tracks
     /// of a participant; 0: the sender has not reported it. Compare it with tracks of the same participant only.
     std::chrono::microseconds capture_time{0};
+    /// When the packet of the first sample arrived: time since client::join, by the clock of this machine; 0: it was in no
+    /// packet (concealed, silence).
+    std::chrono::microseconds arrival_time{0};
     std::uint32_t rtp_timestamp = 0;         ///< of the first sample, 48 kHz; wraps around
     float level = 0;                         ///< audio level, 0.0 (silence) to 1.0; 0 for Opus
     track_source source = track_source::unknown;
@@ -72,6 +75,7 @@ inline audio_view to_view(const oh_audio_frame *from) noexcept
     v.sample_rate_hz = a.sample_rate_hz;
     v.channels = a.channels;
     v.capture_time = std::chrono::microseconds(a.capture_time_us);
+    v.arrival_time = std::chrono::microseconds(a.arrival_time_us);
     v.rtp_timestamp = a.rtp_timestamp;
     v.level = a.level;
     v.source = static_cast<track_source>(a.source);

@@ -7,6 +7,7 @@
 #include "detail/tsan.hpp"
 #include "events.hpp"
 #include "options.hpp"
+#include "participant.hpp"
 #include "parts.hpp"
 #include "result.hpp"
 #include "span.hpp"
@@ -18,6 +19,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace offhook {
 
@@ -94,7 +96,7 @@ public:
     result<void> refuse_token() const { return detail::to_result(oh_call_provide_token(handle_, nullptr)); }
 
     /// Publishes an audio track. Returns at once; events::local_track_published or local_track_failed is the result. May be
-    /// called before the call is joined. One audio track per call at a time.
+    /// called before the call is joined. A call has up to 32 local tracks at a time, several of one source included.
     result<track> publish_audio(const audio_track_options &options = {}) const
     {
         const oh_audio_track_options c = detail::to_c(options);
@@ -116,6 +118,11 @@ public:
         if (oh_result code = oh_call_get_subscriber(handle_, &handle)) return detail::last_error(code);
         return offhook::subscriber(handle);
     }
+
+    /// All participants of the call with their tracks: the local one first, the others by session id. At least as new as any
+    /// event that was delivered, and complete also when events were dropped. Before the join it has the local participant
+    /// alone, after the end nobody.
+    result<std::vector<participant>> participants() const;
 
     /// What the protocol of the call can do.
     result<offhook::capabilities> capabilities() const

@@ -163,6 +163,7 @@ enum class direction : std::int32_t {
 
 /// Why received media or data cannot be decoded (oh_unplayable_reason).
 enum class unplayable_reason : std::int32_t {
+    none = OH_UNPLAYABLE_NONE, ///< it can, as far as is known
     encrypted = OH_UNPLAYABLE_ENCRYPTED,
     codec = OH_UNPLAYABLE_CODEC,
     unassigned = OH_UNPLAYABLE_UNASSIGNED,

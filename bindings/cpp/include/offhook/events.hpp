@@ -219,7 +219,7 @@ struct unplayable {
     std::string track_id;   ///< "" when it is not known, and for data
     std::string text;       ///< what was found and what to do
     track_source source = track_source::unknown;
-    unplayable_reason reason = unplayable_reason::encrypted;
+    unplayable_reason reason = unplayable_reason::none;
 };
 
 /// A part of a text that is still arriving; only with call_options::text_parts. The complete text follows as events::text.

@@ -97,6 +97,8 @@ struct call_options {
 
 /// What is published, and how.
 struct audio_track_options {
+    /// What the track carries: microphone or screen_share_audio.
+    track_source source = track_source::microphone;
     /// Format of what will be written; s16 and f32 may be mixed.
     audio_format format = audio_format::s16;
     /// Sample rate of what will be written, 8000 to 192000; 0: 48000.

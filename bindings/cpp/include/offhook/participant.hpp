@@ -4,6 +4,7 @@
 
 #include "constants.hpp"
 #include "detail/known.hpp"
+#include "track.hpp"
 
 #include <cstddef>
 #include <optional>
@@ -21,9 +22,14 @@ struct track_info {
     track_source source = track_source::unknown;
     unpublish_cause cause = unpublish_cause::unknown; ///< events::track_unpublished: why
     bool muted = false;     ///< published, and muted
-    bool local = false;     ///< a track of the local participant that a moderator changed
+    bool local = false;     ///< a track of the local participant (in an event: that a moderator changed)
     bool held = false;      ///< unmuted by a moderator, and muted until track_ref::set_muted unmutes it
     bool encrypted = false; ///< encrypted end to end
+    track_ref track;        ///< of a local track in a snapshot; else none
+    bool received = false;  ///< snapshot, remote track: its media arrives and can be played
+    unplayable_reason unplayable = unplayable_reason::none; ///< snapshot, remote track: why its media cannot be played
+    bool published = false; ///< snapshot, local track: published over the present connection; packets can be sent
+    bool moderated = false; ///< snapshot, local track: a moderator muted it
 };
 
 /// A participant, as last described by the SFU.
@@ -68,6 +74,11 @@ inline track_info to_track_info(const oh_track_info *from)
     t.local = c.local != 0;
     t.held = c.held != 0;
     t.encrypted = c.encrypted != 0;
+    t.track = track_ref(c.track);
+    t.received = c.received != 0;
+    t.unplayable = static_cast<unplayable_reason>(c.unplayable);
+    t.published = c.published != 0;
+    t.moderated = c.moderated != 0;
     return t;
 }
 

@@ -5,7 +5,9 @@
 
 #include "detail/to_c.hpp"
 #include "options.hpp"
+#include "participant.hpp"
 #include "result.hpp"
+#include "stats.hpp"
 
 #include <string>
 
@@ -44,6 +46,21 @@ public:
         if (auto r = texts.check(); !r) return r;
         const oh_remote_track_options c = detail::to_c(options);
         return detail::to_result(oh_subscriber_set_track(handle_, id, &c));
+    }
+
+    /// Statistics of a remote track. Works also after the end of the call. Without a track_id (in protocols without track
+    /// ids) of the track with that source. errc::empty when nothing of such a track was received, or it is over.
+    result<remote_track_stats> track_stats(const std::string &session_id, const std::string &track_id,
+                                           track_source source = track_source::unknown) const
+    {
+        detail::c_texts texts;
+        const char *session = texts.exact(session_id, "session_id"), *id = texts.exact(track_id, "track_id");
+        if (auto r = texts.check(); !r) return r.error();
+        return detail::read_stats(handle_, session, id, source);
+    }
+    result<remote_track_stats> track_stats(const track_info &track) const
+    {
+        return track_stats(track.session_id, track.track_id, track.source);
     }
 
     /// Stops receiving for good while the call goes on; later offers of the SFU are dropped and counted

@@ -5,6 +5,7 @@
 #include "constants.hpp"
 #include "result.hpp"
 #include "span.hpp"
+#include "stats.hpp"
 
 #include <chrono>
 #include <cstddef>
@@ -80,6 +81,9 @@ public:
         if (oh_result code = oh_track_clear(handle_, &sent, &dropped)) return detail::last_error(code);
         return cleared{std::chrono::milliseconds(sent), std::chrono::milliseconds(dropped)};
     }
+
+    /// Statistics of the track. Works until it is freed, also after its end.
+    result<track_stats> stats() const { return detail::read_stats(handle_); }
 
     /// Mutes or unmutes. Media follows at once, and what was written while muted is never sent. The others are informed;
     /// the last call wins. The track stays published.

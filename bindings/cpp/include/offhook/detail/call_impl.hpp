@@ -5,6 +5,7 @@
 #include "../call.hpp"
 #include "convert.hpp"
 
+#include <cstddef>
 #include <memory>
 #include <vector>
 
@@ -82,6 +83,23 @@ inline result<void> call_ref::set_attributes(const std::optional<std::string> &n
     const char *a = attributes_json ? texts.exact(*attributes_json, "attributes_json") : nullptr;
     if (auto r = texts.check(); !r) return r;
     return detail::to_result(oh_call_set_attributes(handle_, n, m, a));
+}
+
+inline result<std::vector<participant>> call_ref::participants() const
+{
+    struct free_participants {
+        void operator()(const oh_participants *all) const noexcept { oh_participants_free(all); }
+    };
+    const oh_participants *taken = nullptr;
+    if (oh_result code = oh_call_get_participants(handle_, &taken)) return detail::last_error(code);
+    const std::unique_ptr<const oh_participants, free_participants> keep(taken); // freed also when the copy throws
+    const oh_participants all = detail::known(taken);
+    std::vector<participant> copies;
+    if (all.participants) {
+        copies.reserve(all.participant_count);
+        for (std::size_t i = 0; i < all.participant_count; i++) copies.push_back(detail::to_participant(all.participants[i]));
+    }
+    return copies;
 }
 
 inline result<event> call_ref::wait_event(std::chrono::milliseconds timeout) const

@@ -84,6 +84,7 @@ inline oh_call_options to_c(const call_options &o, c_texts &texts)
 inline oh_audio_track_options to_c(const audio_track_options &o)
 {
     oh_audio_track_options c = OH_INIT(oh_audio_track_options);
+    c.source = static_cast<oh_track_source>(o.source);
     c.format = static_cast<oh_audio_format>(o.format);
     c.sample_rate_hz = o.sample_rate_hz;
     c.channels = o.channels;
