@@ -147,8 +147,7 @@ fn from_participant(data: &DataIn, k: &mut Kept) -> (oh_event_kind, oh_event_pay
         DataBody::Text { id, topic, text, attributes } => {
             let attributes_json = k.text(&json(attributes));
             let (topic, text_id, text) = (k.text(topic), k.text(id), k.text(text));
-            let u =
-                payload!(k, text: oh_event_text { user_id, session_id, topic, text_id, text, attributes_json });
+            let u = payload!(k, text: oh_event_text { user_id, session_id, topic, text_id, text, attributes_json });
             (OH_EVENT_TEXT, u)
         }
         DataBody::Packet { topic, payload } => {
@@ -188,7 +187,13 @@ fn from_participant(data: &DataIn, k: &mut Kept) -> (oh_event_kind, oh_event_pay
     }
 }
 
-pub(super) fn track_info(user_id: &str, session_id: &str, track: &RemoteTrack, cause: oh_unpublish_cause, k: &mut Kept) -> oh_track_info {
+pub(super) fn track_info(
+    user_id: &str,
+    session_id: &str,
+    track: &RemoteTrack,
+    cause: oh_unpublish_cause,
+    k: &mut Kept,
+) -> oh_track_info {
     oh_track_info {
         size: size_of::<oh_track_info>(),
         user_id: k.text(user_id),
@@ -364,12 +369,14 @@ pub(super) fn c_event(call: oh_call, notice: &Notice, k: &mut Kept, track: impl 
         }
         Event::LocalPublished { track: id } => {
             let text = k.text("");
-            let u = payload!(k, local_track: oh_event_local_track { track: track(*id), text, error: 0, server_code: 0 });
+            let u =
+                payload!(k, local_track: oh_event_local_track { track: track(*id), text, error: 0, server_code: 0 });
             (OH_EVENT_LOCAL_TRACK_PUBLISHED, u)
         }
         Event::LocalFailed { track: id, error } => {
             let ((code, server_code), text) = (error_of(Some(error)), k.text(&error.message));
-            let u = payload!(k, local_track: oh_event_local_track { track: track(*id), text, error: code, server_code });
+            let u =
+                payload!(k, local_track: oh_event_local_track { track: track(*id), text, error: code, server_code });
             (OH_EVENT_LOCAL_TRACK_FAILED, u)
         }
         Event::Media { direction, connected, text } => {
