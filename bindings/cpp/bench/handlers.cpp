@@ -70,7 +70,7 @@ struct measured {
         m->events.back.push_back(static_cast<std::uint32_t>(ended - began));
     }
 
-    static void on_audio(void *user_data, oh_call call, const oh_audio *audio)
+    static void on_audio(void *user_data, oh_call call, const oh_audio_frame *audio)
     {
         auto *m = static_cast<measured *>(user_data);
         const std::uint64_t before = allocations;
@@ -117,12 +117,14 @@ int main(int argc, char **argv)
         handlers.on_event = [m](offhook::call_ref, const offhook::event &) { m->entered = now_ns(); };
         handlers.on_audio = [m](offhook::call_ref, const offhook::audio_view &) { m->entered = now_ns(); };
         m->box = std::make_unique<offhook::detail::handler_box>(std::move(handlers));
-        oh_call_options c = OH_CALL_OPTIONS_INIT;
+        oh_call_options c = OH_INIT(oh_call_options);
+        oh_call_handlers callbacks = OH_INIT(oh_call_handlers);
         const std::string id = "bench-cpp-" + std::to_string(i / 10);
-        c.id = id.c_str();
-        c.handlers.on_event = &measured::on_event;
-        c.handlers.on_audio = &measured::on_audio;
-        c.handlers.user_data = m;
+        c.call_id = id.c_str();
+        callbacks.on_event = &measured::on_event;
+        callbacks.on_audio = &measured::on_audio;
+        callbacks.user_data = m;
+        c.handlers = &callbacks;
         oh_call call;
         if (oh_call_join(m->client.handle(), &c, &call)) offhook::detail::raise(offhook::detail::last_error(OH_ERR_STATE));
         m->call = offhook::call(call);

@@ -49,7 +49,7 @@ void tell(offhook::call_ref call, const offhook::event &event)
                    [](const events::track_unpublished &e) { std::printf("a track of %s has ended\n", e.user_id.c_str()); },
                    [](const events::error &e) { std::printf("%s: %s\n", offhook::to_string(e.error), e.text.c_str()); },
                    [](const events::local_track_failed &e) { std::printf("not on the air: %s\n", e.text.c_str()); },
-                   [](const events::ended &e) { std::printf("over: %s\n", e.reason.c_str()); },
+                   [](const events::ended &e) { std::printf("over: %s\n", e.text.c_str()); },
                    [&](const events::token_needed &) {
                        std::printf("the token has expired, and there is no other\n");
                        (void)call.refuse_token();

@@ -39,7 +39,7 @@ try {
     handlers.on_event = [](offhook::call_ref, const offhook::event &event) {
         if (auto *who = event.get<offhook::events::participant_joined>()) std::printf("%s is here\n", who->user_id.c_str());
         if (auto *who = event.get<offhook::events::participant_left>()) std::printf("%s is gone\n", who->user_id.c_str());
-        if (auto *end = event.get<offhook::events::ended>()) std::printf("over: %s\n", end->reason.c_str());
+        if (auto *end = event.get<offhook::events::ended>()) std::printf("over: %s\n", end->text.c_str());
     };
     handlers.on_audio = [&heard](offhook::call_ref, const offhook::audio_view &sound) {
         if (!sound.silence && ++heard == 50) std::printf("a second of %.*s\n", int(sound.user_id.size()), sound.user_id.data());

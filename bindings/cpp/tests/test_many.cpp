@@ -31,7 +31,7 @@ TEST("hundred")
     }
     for (auto &p : all) CHECK_OK(p->call.leave());
     for (auto &p : all) {
-        CHECK_EQ(EXPECT(*p->rec, events::ended, 10s).code, end_reason::left);
+        CHECK_EQ(EXPECT(*p->rec, events::ended, 10s).reason, end_reason::left);
         CHECK_OK(p->call.wait_state(call_state::left, within(5s)));
     }
     all.clear();

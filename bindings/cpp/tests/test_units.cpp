@@ -46,10 +46,17 @@ TEST("results")
     CHECK_EQ(detail::to_ms(-5ms), 0u);
     CHECK_EQ(detail::to_ms(24h * 365), OH_FOREVER);
     CHECK_EQ(detail::to_ms(1s), 1000u);
-    CHECK_EQ(detail::to_drain_ms(no_drain), OH_NO_DRAIN);
-    CHECK_EQ(detail::to_drain_ms(0ms), 0u);
-    CHECK_EQ(detail::to_drain_ms(700ms), 700u);
-    CHECK(detail::to_drain_ms(forever) != OH_NO_DRAIN); // too much, which the library refuses, and not "not at all"
+    using time = std::optional<std::chrono::milliseconds>;
+    using number = std::optional<std::uint32_t>;
+    CHECK_EQ(detail::or_default(time()), 0u);
+    CHECK_EQ(detail::or_default(time(0ms)), OH_ZERO);
+    CHECK_EQ(detail::or_default(time(700ms)), 700u);
+    CHECK_EQ(detail::or_default(time(forever)), OH_FOREVER);
+    CHECK_EQ(detail::or_default(time(std::chrono::milliseconds(OH_ZERO))), OH_FOREVER); // long, and not zero
+    CHECK_EQ(detail::or_default(number()), 0u);
+    CHECK_EQ(detail::or_default(number(0)), OH_ZERO);
+    CHECK_EQ(detail::or_default(number(7)), 7u);
+    CHECK(detail::or_default(number(OH_ZERO)) != OH_ZERO); // too much, which the library refuses, and not zero
 }
 
 TEST("spans")
@@ -80,13 +87,17 @@ TEST("options")
 #define SAME(type)                                                \
     {                                                             \
         oh_##type wanted;                                         \
-        std::memset(static_cast<void *>(&wanted), 0, sizeof wanted); \
-        oh_##type##_init(&wanted);                                \
+        oh_struct_init(&wanted, sizeof wanted);                   \
         if (!same(made, wanted)) FAIL("other defaults: " #type);  \
     }
     { const auto made = detail::to_c(client_options{}, texts); SAME(client_options) }
     { const auto made = detail::to_c(call_options{}, texts); SAME(call_options) }
-    { const auto made = detail::to_c(audio_track_options{}); SAME(audio_track_options) }
+    {
+        auto made = detail::to_c(audio_track_options{});
+        CHECK_EQ(made.source, OH_SOURCE_MICROPHONE); // what 0 means
+        made.source = OH_SOURCE_UNKNOWN;
+        SAME(audio_track_options)
+    }
     { std::vector<const char *> to; const auto made = detail::to_c(data_options{}, texts, to); SAME(data_options) }
     { const auto made = detail::to_c(rpc_options{}, texts); SAME(rpc_options) }
     { const auto made = detail::to_c(remote_track_options{}); SAME(remote_track_options) }
@@ -97,16 +108,23 @@ TEST("options")
     open.allow_other_hosts = true;
     CHECK_EQ(detail::to_c(open, texts).allow_other_hosts, 1u);
     call_options chosen;
-    chosen.drain = no_drain;
-    chosen.partial_texts = true;
+    chosen.drain = 0ms;
+    chosen.join_retries = 0;
+    chosen.audio_min_delay = 0ms;
+    chosen.reconnect_timeout = forever;
+    chosen.text_parts = true;
     chosen.hold_unmute = true;
-    chosen.event_bytes = 65536;
+    chosen.max_queued_event_bytes = 65536;
     const oh_call_options asked = detail::to_c(chosen, texts);
-    CHECK(asked.drain_ms == OH_NO_DRAIN && asked.partial_texts == 1 && asked.hold_unmute == 1 && asked.event_bytes == 65536);
+    CHECK(asked.drain_ms == OH_ZERO && asked.text_parts == 1 && asked.hold_unmute == 1 && asked.max_queued_event_bytes == 65536);
+    CHECK(asked.join_retries == OH_ZERO && asked.audio_min_delay_ms == OH_ZERO && asked.reconnect_timeout_ms == OH_FOREVER);
     audio_track_options live;
     live.live = true;
-    live.red = -1;
-    CHECK(detail::to_c(live).live == 1 && detail::to_c(live).red == -1);
+    live.red_frames = 0;
+    live.complexity = 0;
+    live.source = track_source::screen_share_audio;
+    CHECK(detail::to_c(live).live == 1 && detail::to_c(live).red_frames == OH_ZERO && detail::to_c(live).complexity == OH_ZERO);
+    CHECK_EQ(detail::to_c(live).source, OH_SOURCE_SCREEN_SHARE_AUDIO);
 
     // A C string ends at the first NUL: rather refused than cut.
     client_options where = options_for("ann");
@@ -214,14 +232,14 @@ TEST("custom")
     for (peer *p : {&ann, &ben}) {
         const auto wave = EXPECT_IF(*p->rec, events::custom, 10s, e.user_id == ann.user);
         CHECK_EQ(wave.custom_type, "wave");
-        CHECK_EQ(json::parse(wave.json)["n"].number(), 1);
+        CHECK_EQ(json::parse(wave.data_json)["n"].number(), 1);
     }
     CHECK_ERR(ann.call.send_custom_event("no object"), errc::argument);
     ctl("grants", "{\"user_id\":\"" + ben.user + "\",\"audio\":false,\"video\":true,\"screenshare\":true}");
-    EXPECT_IF(*ben.rec, events::rights, 5s, !e.audio && e.video && e.screen_share);
+    EXPECT_IF(*ben.rec, events::rights, 5s, !e.has(right::audio) && e.has(right::video) && e.has(right::screen_share));
     ctl("error", "{\"user_id\":\"" + ben.user + "\",\"code\":500,\"message\":\"only a report\",\"strategy\":0}");
     EXPECT_IF(*ben.rec, events::error, 5s, e.server_code == 500 && !e.text.empty());
     ctl("kick", "{\"user_id\":\"" + ben.user + "\"}");
-    CHECK_EQ(EXPECT(*ben.rec, events::ended, 5s).code, end_reason::kicked);
+    CHECK_EQ(EXPECT(*ben.rec, events::ended, 5s).reason, end_reason::kicked);
     ann.close();
 }
