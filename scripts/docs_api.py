@@ -74,7 +74,7 @@ QUIET=YES
 WARNINGS=NO
 """
 # Headers of the binding in the order of the pages; offhook.hpp includes them all and has nothing of its own.
-CPP_HEADERS = ["client", "call", "track", "audio", "events", "handlers", "options", "parts", "result", "stats", "library",
+CPP_HEADERS = ["client", "call", "participant", "track", "audio", "events", "handlers", "options", "parts", "result", "stats", "library",
                "access_token", "constants", "span"]
 
 

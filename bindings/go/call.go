@@ -1,4 +1,4 @@
-// Call: one participant's presence, from Start or Join to Close.
+// Call: the presence of the local participant, from Start or Join to Close.
 
 package offhook
 
@@ -15,89 +15,95 @@ import (
 	"weak"
 )
 
-// CallOptions is what to join and how. Who hears what happens is one of three:
+// CallOptions is what to join and how. Events and audio are received in one of three ways:
 //
 //   - handlers: OnEvent, OnAudio or both;
 //   - channels: EventChannel, AudioChannel or both; see Call.Events and Call.Audio;
-//   - neither: events are taken by hand with Call.NextEvent.
+//   - neither: pull mode; see Call.WaitEvent.
 type CallOptions struct {
-	// ID is which call. Required; with ProtocolLiveKit the room, "": the one that the token is for.
-	ID string
-	// Type is the call's type; "": "default".
-	Type string
+	// CallID is which call. Required; with ProtocolLiveKit the room, "": the one that the token is for.
+	CallID string
+	// CallType is the type of the call; "": "default".
+	CallType string
 	// Token for this call instead of the client's.
 	Token string
 	// DataJSON is the `data` of the join request as a JSON object.
 	DataJSON string
 
-	// OnEvent gets the events of the call, in order, and OnAudio 20 ms of one participant at a time. They run on
-	// threads of the library, one at a time for each call; every method may be called in them, Close included. A
-	// handler that blocks delays its own call and no other; meanwhile the oldest sound is dropped and counted, and so
-	// are events beyond EventQueue. A panic in them is contained and told to OnPanic; runtime.Goexit (t.FailNow in a
-	// test) must not be called. A handler that refers to the Call by a variable of its own keeps the Call from being
-	// collected; the one that it is given does not.
+	// OnEvent receives the events of the call, in order, and OnAudio 20 ms of one track's audio, for every track that is
+	// received. They run on threads of the library, one at a time for each call; every method may be called in them, Close
+	// included. A handler that blocks delays its own call only; meanwhile the oldest audio is dropped and counted, and so
+	// are events beyond MaxQueuedEvents. A panic in them is recovered and reported to OnPanic; runtime.Goexit (t.FailNow in
+	// a test) must not be called. A handler that captures a variable with its own Call keeps the Call from being collected;
+	// the Call that it receives does not.
 	OnEvent func(call *Call, event Event)
-	OnAudio func(call *Call, audio *Audio)
-	// OnPanic is told when a handler has panicked; the call goes on. nil: it is written to the standard log.
+	OnAudio func(call *Call, frame *AudioFrame)
+	// OnPanic is called after a handler has panicked; the call goes on. nil: it is written to the standard log.
 	OnPanic func(call *Call, p *Panic)
 
-	// EventChannel and AudioChannel are the room of Call.Events and Call.Audio; 0: no such channel.
+	// EventChannel and AudioChannel are the capacities of Call.Events and Call.Audio; 0: no such channel.
 	EventChannel int
 	AudioChannel int
 
-	// PullAudio: with neither handlers nor channels, NextEvent gives sound as EventAudio as well.
+	// PullAudio, in pull mode: deliver audio as EventAudio.
 	PullAudio bool
 
-	// JoinRetries of a failed join on other edges, up to 10; 0: 3; negative: none.
-	JoinRetries int
-	// Form of what is heard: AudioRate 8000 to 192000 samples per second, 0: 48000; AudioChannels 1 or 2, 0: 1.
-	AudioRate     int
+	// AudioSampleRateHz of received audio, 8000 to 192000; 0: 48000.
+	AudioSampleRateHz int
+	// AudioChannels of received audio, 1 or 2; 0: 1.
 	AudioChannels int
-	AudioFormat   AudioFormat
-	// Receive buffer: least and greatest delay, up to 2 s; both 0: 20 to 200 ms.
+	// AudioFormat of received audio.
+	AudioFormat AudioFormat
+	// AudioMinDelay is the least delay of the jitter buffer, 1 ms to 2 s; 0: 20 ms; Zero: none.
 	AudioMinDelay time.Duration
+	// AudioMaxDelay is its greatest delay, 20 ms to 2 s, not less than AudioMinDelay; 0: 200 ms, or AudioMinDelay when that
+	// is more.
 	AudioMaxDelay time.Duration
-	// EventQueue is how many events the library queues for the application at most, 16 to 65536; 0: 1024. Beyond it
-	// events are dropped and EventLost says how many; EventState and EventEnded never are.
-	EventQueue int
-	// AudioQueue is how many frames of 20 ms the library queues at most, 1 to 4096, all participants together; 0: 50.
-	// Beyond it the oldest is dropped and counted (Stats.MediaDropped).
-	AudioQueue int
-	// NoSubscriber: never receive (a publish-only bot).
+	// MaxQueuedEvents is how many events wait for the application at most, 16 to 65536; 0: 1024. Beyond it events are
+	// dropped, and EventLost has their number. EventEnded, EventRPCResponse, packets and texts are never dropped.
+	MaxQueuedEvents int
+	// MaxQueuedEventBytes is how many bytes of payload in events wait for the application at most, 65536 to 1073741824; 0:
+	// 4194304.
+	MaxQueuedEventBytes int
+	// MaxQueuedAudioFrames is how many audio frames wait for the application at most, 1 to 4096, all tracks together; 0: 50.
+	// Beyond it the oldest is dropped and counted (Stats.AudioFramesDropped).
+	MaxQueuedAudioFrames int
+	// JoinRetries is how often a failed join is tried again on other edges, 1 to 10; 0: 3; Zero: never.
+	JoinRetries int
+	// ReconnectTimeout is how long the call tries to reconnect before it ends; 0: 30 s; Zero: it ends instead of
+	// reconnecting; Forever: no limit.
+	ReconnectTimeout time.Duration
+	// Drain is how long Leave and Close go on sending what was accepted before, 1 ms to 1 s; 0: 1 s; Zero: nothing more is
+	// sent.
+	Drain time.Duration
+	// NoSubscriber: never receive (for a bot that only publishes).
 	NoSubscriber bool
-	// NoCreate: do not create the call when it does not exist.
-	NoCreate bool
-	// Ring the members.
-	Ring bool
-	// Notify the members.
-	Notify bool
-	// DisconnectTimeout is how long a lost connection is looked for before the call ends; 0: 30 s; Forever.
-	DisconnectTimeout time.Duration
-	// RenewToken: ask with EventTokenNeeded for another token when the one given has expired. Always so without one.
-	RenewToken bool
 	// NoAutoSubscribe: a track is received only when Subscriber.SetTrack asks for it (CapSubscriptions).
 	NoAutoSubscribe bool
-	// Drain is how long Leave and Close go on sending what was accepted before, 1 ms to 1 s; 0: 1 s; NoDrain, or anything
-	// negative: not at all.
-	Drain time.Duration
-	// PartialTexts: pieces of texts come as they arrive, too (EventTextPart).
-	PartialTexts bool
-	// HoldUnmute: a track that a moderator unmutes stays muted until Track.SetMuted agrees (RemoteTrack.Held).
+	// TextParts: deliver parts of texts while they arrive (EventTextPart).
+	TextParts bool
+	// HoldUnmute: a track that a moderator unmutes stays muted until Track.SetMuted unmutes it (TrackInfo.Held).
 	HoldUnmute bool
-	// EventBytes is how many bytes of payload in events wait for the application at most, 65536 to 1073741824; 0: 4194304.
-	EventBytes int
+	// RenewToken: ask for a new token with EventTokenNeeded when the token has expired. Always so without a token.
+	RenewToken bool
+	// NoCreate: do not create the call when it does not exist (CapRing).
+	NoCreate bool
+	// Ring the members (CapRing).
+	Ring bool
+	// Notify the members (CapRing).
+	Notify bool
 }
 
-// Call is one participant's presence. Its methods may be called from every goroutine, handlers included. After Close
-// they give ErrHandle. Hold on to the Call as long as it shall last: one that is forgotten is left and closed by the
-// garbage collector at some time. A Track of it holds it, too.
+// Call is the presence of the local participant. Its methods may be called from every goroutine, handlers included. After
+// Close they return ErrHandle. Keep a reference to the Call: one that is not referenced any more is left and closed by the
+// garbage collector at some time. A Track refers to its Call.
 type Call struct {
 	core    *callCore
 	client  *Client // a client lives as long as its calls
 	cleanup runtime.Cleanup
 }
 
-// Start begins to join and returns at once; EventJoined or EventEnded tells the result, and Wait waits for it.
+// Start starts to join a call and returns at once; EventJoined or EventEnded is the result, and WaitState waits for it.
 func (c *Client) Start(options CallOptions) (*Call, error) {
 	const op = "join"
 	handlers := options.OnEvent != nil || options.OnAudio != nil
@@ -154,37 +160,31 @@ func (c *Client) Start(options CallOptions) (*Call, error) {
 }
 
 func (v *conv) callOptions(options *CallOptions) C.oh_call_options {
-	var o C.oh_call_options
-	C.ohgo_call_options(&o) // size, the defaults, zero in reserved
-	o.id, o.call_type = v.text("ID", options.ID), v.text("Type", options.Type)
+	o := sized[C.oh_call_options]()
+	o.call_id, o.call_type = v.text("CallID", options.CallID), v.text("CallType", options.CallType)
 	o.token, o.data_json = v.text("Token", options.Token), v.text("DataJSON", options.DataJSON)
-	switch {
-	case options.JoinRetries < 0:
-		o.join_retries = 0
-	case options.JoinRetries > 0:
-		o.join_retries = C.int32_t(v.number("JoinRetries", options.JoinRetries))
-	}
-	o.audio_rate = v.number("AudioRate", options.AudioRate)
+	o.max_queued_event_bytes = v.size("MaxQueuedEventBytes", options.MaxQueuedEventBytes)
+	o.max_queued_events = v.number("MaxQueuedEvents", options.MaxQueuedEvents)
+	o.max_queued_audio_frames = v.number("MaxQueuedAudioFrames", options.MaxQueuedAudioFrames)
+	o.audio_sample_rate_hz = v.number("AudioSampleRateHz", options.AudioSampleRateHz)
 	o.audio_channels = v.number("AudioChannels", options.AudioChannels)
-	o.audio_format = C.int32_t(options.AudioFormat)
-	o.audio_min_delay_ms = v.millis("AudioMinDelay", options.AudioMinDelay)
+	o.audio_format = C.oh_audio_format(options.AudioFormat)
+	o.audio_min_delay_ms = v.millisOrZero("AudioMinDelay", options.AudioMinDelay)
 	o.audio_max_delay_ms = v.millis("AudioMaxDelay", options.AudioMaxDelay)
-	o.event_queue = v.number("EventQueue", options.EventQueue)
-	o.audio_queue = v.number("AudioQueue", options.AudioQueue)
+	o.join_retries = v.numberOrZero("JoinRetries", options.JoinRetries)
+	o.reconnect_timeout_ms = v.millisOrZero("ReconnectTimeout", options.ReconnectTimeout)
+	o.drain_ms = v.millisOrZero("Drain", options.Drain)
 	o.no_subscriber, o.no_create = flag(options.NoSubscriber), flag(options.NoCreate)
 	o.ring, o.notify = flag(options.Ring), flag(options.Notify)
-	o.disconnect_timeout_ms = v.millis("DisconnectTimeout", options.DisconnectTimeout)
 	o.renew_token, o.no_auto_subscribe = flag(options.RenewToken), flag(options.NoAutoSubscribe)
-	o.drain_ms = v.drain(options.Drain)
-	o.partial_texts, o.hold_unmute = flag(options.PartialTexts), flag(options.HoldUnmute)
-	o.event_bytes = v.number("EventBytes", options.EventBytes)
+	o.text_parts, o.hold_unmute = flag(options.TextParts), flag(options.HoldUnmute)
 	return o
 }
 
-// Join joins a call and waits until the SFU has let it in. When ctx is done first, the call is left and closed, and the error
-// says so (errors.Is(err, context.Canceled)). What ctx does later is of no matter to the call.
+// Join joins a call and waits until it is joined. When ctx is done first, the call is left and closed, and the error wraps
+// that of ctx (errors.Is(err, context.Canceled)). Later ctx has no effect on the call.
 //
-// Handlers and channels run meanwhile; to read channels during the join, use Start and Wait.
+// Handlers and channels run meanwhile; to read channels during the join, use Start and WaitState.
 func (c *Client) Join(ctx context.Context, options CallOptions) (*Call, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("offhook: join: %w", context.Cause(ctx))
@@ -199,13 +199,13 @@ func (c *Client) Join(ctx context.Context, options CallOptions) (*Call, error) {
 	}
 	var failure *Error
 	if errors.As(err, &failure) && call.core.puller == nil {
-		// The event knows the server's own code. It is on its way, unless a handler holds it up.
+		// The event has the server's own code. It comes soon, unless a handler blocks.
 		soon, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
 		_ = call.wait(soon, "join", StateLeft)
 		cancel()
-		var told *Error
-		if ended := call.Ended(); ended != nil && errors.As(ended.Err, &told) {
-			failure.ServerCode = told.ServerCode
+		var reported *Error
+		if ended := call.Ended(); ended != nil && errors.As(ended.Err, &reported) {
+			failure.ServerCode = reported.ServerCode
 		}
 	} else {
 		_ = call.Leave("cancelled")
@@ -214,13 +214,15 @@ func (c *Client) Join(ctx context.Context, options CallOptions) (*Call, error) {
 	return nil, err
 }
 
-// Wait waits until the call is in a state; StateJoined and StateLeft are the useful ones. For StateLeft it waits until
-// EventEnded was handed over. When the call ends first, it gives the error that it ended with (ErrCancelled when the
-// application left). Inside a handler of the same call it gives ErrWouldDeadlock. When ctx is done, only the waiting
-// ends. No thread is blocked meanwhile.
-func (c *Call) Wait(ctx context.Context, state State) error { return c.wait(ctx, "wait", state) }
+// WaitState waits until the call is in a state, usually StateJoined or StateLeft. For StateLeft it waits until EventEnded
+// was delivered. When the call ends first, it returns the error that it ended with (ErrCancelled when the application
+// left). Inside a handler of the same call it returns ErrWouldDeadlock. When ctx is done, only the waiting ends. No thread
+// is blocked meanwhile.
+func (c *Call) WaitState(ctx context.Context, state State) error {
+	return c.wait(ctx, "wait state", state)
+}
 
-// pollEvery is how often a wait looks by itself, should nothing tell it: a handler that blocks holds up what tells.
+// pollEvery is how often a wait looks by itself: a handler that blocks delays the events that end it.
 const pollEvery = 20 * time.Millisecond
 
 func (c *Call) wait(ctx context.Context, op string, state State) error {
@@ -229,7 +231,7 @@ func (c *Call) wait(ctx context.Context, op string, state State) error {
 	defer timer.Stop()
 	for {
 		changed := c.core.changed()
-		r := C.ohgo_call_wait(c.core.handle(), C.int32_t(state), 0)
+		r := C.ohgo_call_wait_state(c.core.handle(), C.oh_call_state(state), 0)
 		if r.code != C.OH_ERR_TIMEOUT {
 			return failed(op, r)
 		}
@@ -244,8 +246,8 @@ func (c *Call) wait(ctx context.Context, op string, state State) error {
 	}
 }
 
-// WaitEnded waits until the call is over. When ctx is done first, it leaves the call and waits for the end, which is
-// then a matter of 2 s at most. It gives nil when the call ended because the application left, else the error.
+// WaitEnded waits until the call is over. When ctx is done first, it leaves the call and waits for the end, which then comes
+// within 2 s. It returns nil when the call ended because the application left, else the error.
 func (c *Call) WaitEnded(ctx context.Context) error {
 	err := c.wait(ctx, "call", StateLeft)
 	if err != nil && ctx.Err() != nil {
@@ -259,73 +261,72 @@ func (c *Call) WaitEnded(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// How it ended is what a wait for another state says.
-	if err = failed("call", C.ohgo_call_wait(c.core.handle(), C.OH_STATE_JOINED, 0)); errors.Is(err, ErrCancelled) {
+	// A wait for another state returns how it ended.
+	if err = failed("call", C.ohgo_call_wait_state(c.core.handle(), C.OH_STATE_JOINED, 0)); errors.Is(err, ErrCancelled) {
 		return nil
 	}
 	return err
 }
 
-// Ended is the call's terminal event, nil as long as it was not handed over.
+// Ended is the last event of the call; nil until it was delivered.
 func (c *Call) Ended() *EventEnded {
 	c.core.lock.Lock()
 	defer c.core.lock.Unlock()
 	return c.core.ended
 }
 
-// State is where the call is now.
+// State is the state of the call.
 func (c *Call) State() (State, error) {
-	r := C.ohgo_call_state(c.core.handle())
+	r := C.ohgo_call_get_state(c.core.handle())
 	return State(r.value), failed("state", r)
 }
 
-// Trace is what the call was given and what it decided, as lines of JSON without secrets: for a report of a defect. Also
-// when it is over, until it is closed.
+// Trace is the trace of the call: what its protocol logic received and decided, as lines of JSON without secrets. It works
+// until the call is closed, also after its end. Attach it to a report of a defect.
 func (c *Call) Trace() (string, error) {
 	for size := 256 << 10; ; {
 		buf := make([]byte, size)
-		r := C.ohgo_call_trace(c.core.handle(), (*C.char)(bytesPointer(buf)), C.size_t(size))
+		r := C.ohgo_call_get_trace(c.core.handle(), (*C.char)(bytesPointer(buf)), C.size_t(size))
 		if err := failed("trace", r); err != nil {
 			return "", err
 		}
-		if needed := int(r.value); needed < size {
-			return string(buf[:needed]), nil
-		} else {
-			size = needed + needed/2 + 1 // a call that goes on may need more the next time
+		length := int(r.value)
+		if length < size {
+			return string(buf[:length]), nil
 		}
+		size = length + length/2 + 1 // it can be more at the next call
 	}
 }
 
-// ID names the call in this process; never given twice.
+// ID identifies the call in this process; never used twice.
 func (c *Call) ID() uint64 { return c.core.id.Load() }
 
-// Client is what the call was made from.
+// Client is the client that the call was joined with.
 func (c *Call) Client() *Client { return c.client }
 
-// Leave says goodbye, stops media, and ends with EventEnded within 2 s. It returns at once; leaving twice, or after the
-// end, is fine. reason is told to the SFU, cut to 115 bytes.
+// Leave leaves the call: it sends what was accepted before, then the leave message; EventEnded follows within 2 s. It
+// returns at once; leaving twice, or after the end, does nothing. reason is sent to the SFU, cut to 115 bytes.
 func (c *Call) Leave(reason string) error {
 	v := conv{op: "leave"}
 	defer v.free()
-	words := v.text("reason", reason)
+	text := v.text("reason", reason)
 	if v.err != nil {
 		return v.err
 	}
-	return failed(v.op, C.ohgo_call_leave(c.core.handle(), words))
+	return failed(v.op, C.ohgo_call_leave(c.core.handle(), text))
 }
 
-// Close leaves the call if that was not done, and frees it with its tracks. When it returns no handler runs any more:
-// one in progress on another goroutine is waited for. Inside a handler of the same call it returns at once and takes
-// effect when the handler returns. To hear EventEnded, Leave and WaitEnded first. Closing twice is fine. The error is
-// always nil.
+// Close leaves the call if that was not done, and frees it with its tracks. When it returns, no handler runs: it waits for a
+// handler in progress on another goroutine. Inside a handler of the same call it returns at once and takes effect when the
+// handler returns. To receive EventEnded, call Leave and WaitEnded first. Closing twice is fine. The error is always nil.
 func (c *Call) Close() error {
 	c.cleanup.Stop()
 	c.core.free()
 	return nil
 }
 
-// ProvideToken answers EventTokenNeeded, in the handler or later. "": there is none, the join fails with ErrAuth.
-// Without a question the token is ignored.
+// ProvideToken answers EventTokenNeeded, inside the handler or later. "": there is none; the join fails with ErrAuth. The
+// token is ignored when none was asked for.
 func (c *Call) ProvideToken(token string) error {
 	v := conv{op: "provide token"}
 	defer v.free()
@@ -336,8 +337,8 @@ func (c *Call) ProvideToken(token string) error {
 	return failed(v.op, C.ohgo_call_provide_token(c.core.handle(), t))
 }
 
-// Capabilities tells what the call's protocol can do, at any time of the call.
+// Capabilities is what the protocol of the call can do.
 func (c *Call) Capabilities() (Capabilities, error) {
-	r := C.ohgo_call_capabilities(c.core.handle())
+	r := C.ohgo_call_get_capabilities(c.core.handle())
 	return Capabilities(r.value), failed("capabilities", r)
 }

@@ -1,4 +1,4 @@
-// What participants tell each other: custom events, packets, texts, procedure calls, attributes.
+// What participants send to each other: custom events, packets, texts, procedure calls, attributes.
 
 package offhook
 
@@ -13,40 +13,39 @@ import (
 
 func bytesPointer(b []byte) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(b)) }
 
-// SendCustom sends a custom event to everyone who watches the call (CapCustomEvents): a JSON object, 16384 bytes at
-// most. Returns at once; the events of one call are sent in order. What could not be sent comes as EventError and is
-// not sent again. ErrFull when 32 of them wait.
-func (c *Call) SendCustom(object string) error {
-	v := conv{op: "send custom"}
+// SendCustomEvent sends a custom event, a JSON object of at most 16384 bytes, to all clients of the call that receive
+// custom events, this one included (CapCustomEvents). Returns at once; the events of one call are sent in order. A failure
+// is reported as EventError, and the event is not sent again. ErrFull when 32 events wait to be sent.
+func (c *Call) SendCustomEvent(dataJSON string) error {
+	v := conv{op: "send custom event"}
 	defer v.free()
-	t := v.text("object", object)
+	t := v.text("dataJSON", dataJSON)
 	if v.err != nil {
 		return v.err
 	}
-	return failed(v.op, C.ohgo_call_send_custom(c.core.handle(), t))
+	return failed(v.op, C.ohgo_call_send_custom_event(c.core.handle(), t))
 }
 
-// DataOptions is to whom, and how. nil: reliable, to everybody, without a topic.
+// DataOptions is to whom data or a text is sent, and how. nil: reliable, to everybody, without a topic.
 type DataOptions struct {
-	Lossy bool     // sent once, and what is lost is lost; else every one arrives, in order. Texts always do
-	Topic string   // what it is about, for the application's own use
-	To    []string // user ids; none: everybody in the call
+	Topic string   // for the application's own use, at most 1024 bytes
+	To    []string // user ids, at most 256; none: everybody in the call
+	Lossy bool     // send each packet once, without repeating lost ones. Ignored for texts, which always arrive
 }
 
 func (v *conv) dataOptions(options *DataOptions) *C.oh_data_options {
 	if options == nil {
 		return nil
 	}
-	o := new(C.oh_data_options)
-	C.ohgo_data_options(o)
+	o := sized[C.oh_data_options]()
 	o.lossy, o.topic = flag(options.Lossy), v.text("Topic", options.Topic)
-	o.to, o.to_count = v.texts("To", options.To), v.number("To", len(options.To))
-	return o
+	o.to, o.to_count = v.texts("To", options.To), C.size_t(len(options.To))
+	return &o
 }
 
-// SendData sends a packet to other participants (CapData): 60000 bytes at most; 15000 is a good size, for what is
-// larger holds up what follows it. Returns at once; packets of one delivery are sent in order. They wait while the
-// connection is being made anew. ErrFull when 1 MiB waits: try again later.
+// SendData sends a packet of at most 60000 bytes to other participants (CapData); 15000 is a good size, because larger
+// packets delay those that follow. Returns at once; packets of one delivery are sent in order. They wait while the call
+// reconnects. ErrFull when 1 MiB waits to be sent.
 func (c *Call) SendData(data []byte, options *DataOptions) error {
 	v := conv{op: "send data"}
 	defer v.free()
@@ -57,7 +56,7 @@ func (c *Call) SendData(data []byte, options *DataOptions) error {
 	return failed(v.op, C.ohgo_call_send_data(c.core.handle(), o, bytesPointer(data), C.size_t(len(data))))
 }
 
-// SendText sends a text of up to 1048576 bytes to other participants (CapText); it arrives whole, as EventText.
+// SendText sends a text of at most 1048576 bytes to other participants (CapText). It arrives complete, as EventText.
 func (c *Call) SendText(text string, options *DataOptions) error {
 	v := conv{op: "send text"}
 	defer v.free()
@@ -68,58 +67,57 @@ func (c *Call) SendText(text string, options *DataOptions) error {
 	return failed(v.op, C.ohgo_call_send_text(c.core.handle(), o, t))
 }
 
-// RPCOptions is which procedure of whom.
+// RPCOptions is which procedure to call, of which participant.
 type RPCOptions struct {
 	To      string        // the user id of the participant. Required
-	Method  string        // the procedure's name. Required
-	Payload string        // handed over, 15360 bytes at most
+	Method  string        // the name of the procedure. Required
+	Payload string        // at most 15360 bytes
 	Timeout time.Duration // how long to wait for the answer, 1 s to 10 min; 0: 15 s
 }
 
-// RPC calls a procedure of another participant (CapRPC) and returns at once. EventRPCResponse with the same number
-// tells what became of it, exactly once; it may come before this function has returned.
-func (c *Call) RPC(options RPCOptions) (id uint64, err error) {
-	v := conv{op: "rpc"}
+// PerformRPC calls a procedure of another participant (CapRPC) and returns its id at once. EventRPCResponse with the same
+// RPCID is the result, exactly once; it may come before this function has returned.
+func (c *Call) PerformRPC(options RPCOptions) (rpcID uint64, err error) {
+	v := conv{op: "perform rpc"}
 	defer v.free()
-	var o C.oh_rpc_options
-	C.ohgo_rpc_options(&o)
+	o := sized[C.oh_rpc_options]()
 	o.timeout_ms = v.millis("Timeout", options.Timeout)
 	o.to, o.method, o.payload = v.text("To", options.To), v.text("Method", options.Method), v.text("Payload", options.Payload)
 	if v.err != nil {
 		return 0, v.err
 	}
-	r := C.ohgo_call_rpc(c.core.handle(), &o)
+	r := C.ohgo_call_perform_rpc(c.core.handle(), &o)
 	return uint64(r.value), failed(v.op, r)
 }
 
-// AnswerRPC answers EventRPCRequest, in the handler or later: it went well. payload: 15360 bytes at most. An answer
-// that comes too late, or twice, is dropped and counted.
+// AnswerRPC answers EventRPCRequest with success, inside the handler or later. payload: at most 15360 bytes. A late or a
+// second answer is dropped and counted (Stats.LateMessages).
 func (c *Call) AnswerRPC(requestID, payload string) error {
 	return c.answer(requestID, payload, 0, "")
 }
 
-// FailRPC answers EventRPCRequest, in the handler or later: it failed, with a code (RPCApplication, or one of your own)
-// and words, cut to 256 bytes; data about it may be given.
-func (c *Call) FailRPC(requestID string, code RPCError, words, data string) error {
+// FailRPC answers EventRPCRequest with a failure, inside the handler or later. code is RPCApplication, or a code of your
+// own; text is cut to 256 bytes; payload is data about the failure.
+func (c *Call) FailRPC(requestID string, code RPCError, text, payload string) error {
 	if code == 0 {
-		return argument("answer rpc", "code must not be 0: that means it went well")
+		return argument("answer rpc", "code must not be 0, which is success")
 	}
-	return c.answer(requestID, data, code, words)
+	return c.answer(requestID, payload, code, text)
 }
 
-func (c *Call) answer(requestID, payload string, code RPCError, words string) error {
+func (c *Call) answer(requestID, payload string, code RPCError, text string) error {
 	v := conv{op: "answer rpc"}
 	defer v.free()
-	id, p, w := v.text("requestID", requestID), v.text("payload", payload), v.text("words", words)
+	id, p, w := v.text("requestID", requestID), v.text("payload", payload), v.text("text", text)
 	if v.err != nil {
 		return v.err
 	}
-	return failed(v.op, C.ohgo_call_rpc_answer(c.core.handle(), id, p, C.uint32_t(code), w))
+	return failed(v.op, C.ohgo_call_answer_rpc(c.core.handle(), id, p, C.uint32_t(code), w))
 }
 
-// SetAttributes changes what this participant says of itself to the others (CapAttributes): the name that is shown, the
-// application's own metadata ("" leaves either as it is), and attributes, of which only the names given change and ""
-// deletes. Asynchronous: what the server refuses (the token has to allow it) comes as EventError.
+// SetAttributes changes the name, metadata and attributes of the local participant (CapAttributes). name and metadata: "" is
+// unchanged. Of attributes only the names given change, and "" deletes one. Asynchronous: a refusal by the server (the
+// token has to allow it) is reported as EventError.
 func (c *Call) SetAttributes(name, metadata string, attributes map[string]string) error {
 	v := conv{op: "set attributes"}
 	defer v.free()

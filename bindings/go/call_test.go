@@ -19,7 +19,7 @@ func TestJoin(t *testing.T) {
 	first := join(t, "first", room, nil)
 	p := join(t, "alice", room, nil)
 	joined := expect[*offhook.EventJoined](t, p.recorder, 0, nil)
-	if joined.SessionID == "" || joined.Counts.Total != 2 || joined.Kind() != offhook.KindJoined {
+	if joined.SessionID == "" || joined.Participants != 2 || joined.Kind() != offhook.KindJoined {
 		t.Errorf("joined: %+v", joined)
 	}
 	expect(t, p.recorder, 0, func(e *offhook.EventState) bool {
@@ -31,7 +31,7 @@ func TestJoin(t *testing.T) {
 		t.Errorf("state %v, %v", state, err)
 	}
 	stats, err := p.call.Stats()
-	if err != nil || stats.Participants != 2 || stats.JoinTook <= 0 || stats.JoinAttempts != 1 {
+	if err != nil || stats.Participants != 2 || stats.JoinTime <= 0 || stats.JoinAttempts != 1 {
 		t.Errorf("stats %+v, %v", stats, err)
 	}
 	p.leave(t)
@@ -48,7 +48,7 @@ func TestJoinWrongURL(t *testing.T) {
 	must(t, err)
 	defer client.Close()
 	ended := make(chan *offhook.EventEnded, 1)
-	_, err = client.Join(within(t, long), offhook.CallOptions{ID: "x", JoinRetries: -1, OnEvent: func(_ *offhook.Call, e offhook.Event) {
+	_, err = client.Join(within(t, long), offhook.CallOptions{CallID: "x", JoinRetries: offhook.Zero, OnEvent: func(_ *offhook.Call, e offhook.Event) {
 		if e, ok := e.(*offhook.EventEnded); ok {
 			ended <- e
 		}
@@ -76,7 +76,7 @@ func TestJoinContext(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	why := errors.New("enough")
 	calls := make(chan *offhook.Call, 16)
-	_, err := client.Join(ctx, offhook.CallOptions{ID: unique("r"), OnEvent: func(call *offhook.Call, e offhook.Event) {
+	_, err := client.Join(ctx, offhook.CallOptions{CallID: unique("r"), OnEvent: func(call *offhook.Call, e offhook.Event) {
 		if e, ok := e.(*offhook.EventState); ok && e.State == offhook.StateJoining {
 			calls <- call
 			cancel(why)
@@ -91,7 +91,7 @@ func TestJoinContext(t *testing.T) {
 	if session(t, "sessions", user) != nil {
 		t.Error("joined all the same")
 	}
-	if _, err = client.Join(ctx, offhook.CallOptions{ID: "x"}); !errors.Is(err, why) {
+	if _, err = client.Join(ctx, offhook.CallOptions{CallID: "x"}); !errors.Is(err, why) {
 		t.Errorf("a context that is over: %v", err)
 	}
 
@@ -99,7 +99,7 @@ func TestJoinContext(t *testing.T) {
 	user = unique("refused")
 	client = newClient(t, user)
 	ctl(t, "refuse_join", object{"user_id": user, "http_status": 403, "code": 17, "message": "not you", "unrecoverable": true, "count": 1})
-	_, err = client.Join(within(t, long), offhook.CallOptions{ID: unique("r"), OnEvent: func(*offhook.Call, offhook.Event) {}})
+	_, err = client.Join(within(t, long), offhook.CallOptions{CallID: unique("r"), OnEvent: func(*offhook.Call, offhook.Event) {}})
 	var failure *offhook.Error
 	if !errors.As(err, &failure) || !errors.Is(err, offhook.ErrRefused) || failure.ServerCode == 0 || !strings.Contains(failure.Detail, "not you") {
 		t.Errorf("refused: %v %+v", err, failure)
@@ -111,12 +111,12 @@ func TestTalkHear(t *testing.T) {
 	room := unique("talk")
 	alice, bob := join(t, "alice", room, nil), join(t, "bob", room, nil)
 	alice.talk(t, 440)
-	published := expect[*offhook.EventLocalPublished](t, alice.recorder, 0, nil)
-	if published.TrackID != alice.track.ID() {
+	published := expect[*offhook.EventLocalTrackPublished](t, alice.recorder, 0, nil)
+	if published.LocalTrack != alice.track.ID() {
 		t.Errorf("another track was published: %+v", published)
 	}
 	expect(t, bob.recorder, 0, func(e *offhook.EventTrackPublished) bool {
-		return e.Track.UserID == alice.user && e.Track.Kind == offhook.TrackAudio
+		return e.Track.UserID == alice.user && e.Track.Source == offhook.SourceMicrophone
 	})
 	bob.hears(t, alice.user, 440, 1000)
 	expect(t, bob.recorder, 0, func(e *offhook.EventAudioLevel) bool { return e.UserID == alice.user && e.Speaking })
@@ -135,7 +135,7 @@ func TestMute(t *testing.T) {
 	mark := bob.count()
 	must(t, alice.track.SetMuted(true))
 	expect(t, bob.recorder, mark, func(e *offhook.EventTrackUnpublished) bool {
-		return e.Track.UserID == alice.user && e.Track.Cause == offhook.CauseMuted
+		return e.Track.UserID == alice.user && e.Track.Cause == offhook.UnpublishMuted
 	})
 	// What is on its way is still played; then nothing comes for half a second.
 	loud, since := bob.loudOf(alice.user), time.Now()
@@ -263,7 +263,7 @@ func TestLateOffers(t *testing.T) {
 	ctl(t, "late_offer", object{"user_id": bot.user, "count": 200, "when": "leave"})
 	must(t, bot.call.Leave("bye"))
 	must(t, bot.call.WaitEnded(within(t, long)))
-	if stats, err := bot.call.Stats(); err != nil || stats.Errors != 0 || stats.OffersFailed != 0 {
+	if stats, err := bot.call.Stats(); err != nil || stats.ErrorEvents != 0 || stats.OffersFailed != 0 {
 		t.Errorf("stats %+v, %v", stats, err)
 	}
 	no[*offhook.EventError](t, bot.recorder)

@@ -24,7 +24,7 @@ func ohgoEvent(user C.uintptr_t, id C.uint64_t, e *C.oh_event) {
 }
 
 //export ohgoAudio
-func ohgoAudio(user C.uintptr_t, id C.uint64_t, a *C.oh_audio) {
+func ohgoAudio(user C.uintptr_t, id C.uint64_t, a *C.oh_audio_frame) {
 	core := cgo.Handle(user).Value().(*callCore)
 	call := core.enter(id)
 	defer core.contain("audio", call)
@@ -33,7 +33,7 @@ func ohgoAudio(user C.uintptr_t, id C.uint64_t, a *C.oh_audio) {
 	}
 }
 
-// enter gives the application's Call; nil when nobody holds it any more: then it is about to be closed. The first
+// enter gives the application's Call; nil when it is not referenced any more: then it is about to be closed. The first
 // callback may come before the join has returned the handle.
 func (c *callCore) enter(id C.uint64_t) *Call {
 	if c.id.Load() == 0 {
@@ -51,13 +51,14 @@ func ohgoCallDestroyed(user C.uintptr_t) {
 }
 
 //export ohgoLog
-func ohgoLog(user C.uintptr_t, level C.int32_t, line *C.char) {
+func ohgoLog(user C.uintptr_t, record *C.oh_log_record) {
 	defer func() {
 		if value := recover(); value != nil {
 			log.Print(&Panic{Handler: "log", Value: value, Stack: debug.Stack()})
 		}
 	}()
-	cgo.Handle(user).Value().(*logger).handler(LogLevel(level), C.GoString(line))
+	record = known(record)
+	cgo.Handle(user).Value().(*logger).handler(LogRecord{LogLevel(record.level), text(record.text)})
 }
 
 //export ohgoLogDestroyed

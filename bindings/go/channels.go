@@ -1,5 +1,5 @@
-// Events and sound by channels: a goroutine takes them from the library's bounded queues. It may wait for who reads the
-// channels; no thread waits with it, so no other call is disturbed.
+// Events and audio by channels: a goroutine takes them from the library's bounded queues. While it waits for a reader of the
+// channels no thread is blocked, and other calls are not delayed.
 
 //go:build cgo
 
@@ -12,7 +12,7 @@ import (
 
 type channels struct {
 	events  chan Event
-	audio   chan *Audio
+	audio   chan *AudioFrame
 	dropped atomic.Uint64
 }
 
@@ -22,7 +22,7 @@ func newChannels(options *CallOptions) *channels {
 		c.events = make(chan Event, options.EventChannel)
 	}
 	if options.AudioChannel > 0 {
-		c.audio = make(chan *Audio, options.AudioChannel)
+		c.audio = make(chan *AudioFrame, options.AudioChannel)
 	}
 	return c
 }
@@ -42,8 +42,8 @@ func (c *channels) pump(core *callCore) {
 		if err != nil {
 			return // closed
 		}
-		if sound, ok := event.(*EventAudio); ok {
-			c.hear(sound.Audio)
+		if audio, ok := event.(*EventAudio); ok {
+			c.deliver(audio.Audio)
 			continue
 		}
 		if c.events == nil {
@@ -57,8 +57,8 @@ func (c *channels) pump(core *callCore) {
 	}
 }
 
-// hear never waits: sound that nobody takes grows old, so the oldest goes.
-func (c *channels) hear(audio *Audio) {
+// deliver never waits: when the channel is full, the oldest frame is dropped.
+func (c *channels) deliver(audio *AudioFrame) {
 	for {
 		select {
 		case c.audio <- audio:
@@ -73,10 +73,10 @@ func (c *channels) hear(audio *Audio) {
 	}
 }
 
-// Events gives the events of a call that was started with CallOptions.EventChannel, in order; else nil. It is closed
-// after EventEnded, or by Close. While it is full, the library's own queue fills: beyond CallOptions.EventQueue events
-// are dropped and EventLost, in their place, says how many; EventState and EventEnded never are. Nor does sound come
-// meanwhile. Other calls do not notice.
+// Events gives the events of a call that was started with CallOptions.EventChannel, in order; else nil. It is closed after
+// EventEnded, or by Close. While it is full, events wait in the library: beyond CallOptions.MaxQueuedEvents they are
+// dropped, and EventLost in their place has the number; EventEnded is never dropped. Audio waits as well. Other calls are
+// not delayed.
 func (c *Call) Events() <-chan Event {
 	if c.core.channel == nil {
 		return nil
@@ -84,9 +84,9 @@ func (c *Call) Events() <-chan Event {
 	return c.core.channel.events
 }
 
-// Audio gives the sound of a call that was started with CallOptions.AudioChannel; else nil. It is closed with the
-// call's end. When it is full the oldest frame in it is dropped; Stats.ChannelDropped counts them.
-func (c *Call) Audio() <-chan *Audio {
+// Audio gives the received audio of a call that was started with CallOptions.AudioChannel; else nil. It is closed after the
+// end of the call. When it is full, the oldest frame in it is dropped; Stats.ChannelDropped counts them.
+func (c *Call) Audio() <-chan *AudioFrame {
 	if c.core.channel == nil {
 		return nil
 	}

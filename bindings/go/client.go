@@ -1,4 +1,4 @@
-// Client: how to reach the service, and as whom. Calls are made from it.
+// Client: how to reach the service, and as whom. Calls are joined with it.
 
 package offhook
 
@@ -13,66 +13,63 @@ import (
 // ClientOptions is how to reach the service, and as whom.
 type ClientOptions struct {
 	// URL of the coordinator, for instance "https://video.example.com". Required. With ProtocolLiveKit that of the
-	// server ("wss://sfu.example.com"); several servers of one cluster may be given, parted by spaces.
+	// server ("wss://sfu.example.com"). Several servers of one cluster may be given, space-separated; tried in order.
 	URL string
-	// UserID joins; "": the claim `user_id` (with ProtocolLiveKit `sub`) of the token.
+	// UserID is the user id; "": the claim `user_id` (with ProtocolLiveKit `sub`) of the token.
 	UserID string
 	// Token of the user (a JWT); "": every call asks for one with EventTokenNeeded.
 	Token string
-	// Protocol that is spoken with the service. APIKey, HintURL and Events are of ProtocolStream.
+	// Protocol of the service. APIKey, HintURL and ReceiveCustomEvents are for ProtocolStream.
 	Protocol Protocol
-	// APIKey is the application's key at the service.
+	// APIKey is the application's API key.
 	APIKey string
 	// CAFile is a PEM file with certificates to trust besides those of the system.
 	CAFile string
-	// HintURL tells the nearest edge in its `x-amz-cf-pop` header; "": not asked.
+	// HintURL is a URL whose response names the nearest edge in the header `x-amz-cf-pop`; "": not requested.
 	HintURL string
 	// AllowInsecure allows plain http and ws to hosts that are not loopback. Tokens then travel in the clear. TLS is
 	// always verified.
 	AllowInsecure bool
-	// Events: also hear the coordinator's own events (EventCustom), over one more WebSocket for all calls of this
-	// client.
-	Events bool
-	// MaxMessageBytes is the largest message taken from an SFU, 1024 to 67108864; 0: 1048576, with
+	// ReceiveCustomEvents of the coordinator (EventCustom), over one more WebSocket for all calls of this client.
+	ReceiveCustomEvents bool
+	// MaxMessageBytes is the largest message accepted from an SFU, 1024 to 67108864; 0: 1048576, with
 	// ProtocolLiveKit 16777216.
 	MaxMessageBytes int
-	// AllowOtherHosts: tokens may go to hosts that the server names over a connection without TLS. Else without TLS only
-	// to the host of URL.
+	// AllowOtherHosts allows tokens to be sent to hosts that the server names over a connection without TLS. Otherwise
+	// without TLS only to the host of URL.
 	AllowOtherHosts bool
 }
 
-// Client holds configuration, credentials and the connections to the servers. Its methods may be called from every
+// Client holds configuration, credentials and connections to the service. Its methods may be called from every
 // goroutine, handlers included.
 type Client struct {
 	core    *clientCore
 	cleanup runtime.Cleanup
 }
 
-// clientCore is what a client's calls know of it, too. It must not lead back to the Client, which would never be
-// collected then.
+// clientCore is what a client and its calls share. It must not refer to the Client, which would never be collected then.
 type clientCore struct {
 	id    C.uint64_t
 	lock  sync.Mutex
 	calls map[*callCore]struct{}
 }
 
-// NewClient makes a client. It contacts nobody. Close it when its calls are over; a Client that is forgotten, and its
-// calls with it, is closed by the garbage collector at some time.
+// NewClient makes a client. It opens no connection. Close it when its calls are over; a Client that is not referenced any
+// more, and its calls with it, is closed by the garbage collector at some time.
 func NewClient(options ClientOptions) (*Client, error) {
 	const op = "client"
 	if err := abi(); err != nil {
 		return nil, err
 	}
-	var o C.oh_client_options
-	C.ohgo_client_options(&o)
+	o := sized[C.oh_client_options]()
 	c := conv{op: op}
 	defer c.free()
 	o.url, o.api_key, o.user_id = c.text("URL", options.URL), c.text("APIKey", options.APIKey), c.text("UserID", options.UserID)
 	o.token, o.ca_file = c.text("Token", options.Token), c.text("CAFile", options.CAFile)
 	o.hint_url = c.text("HintURL", options.HintURL)
-	o.max_message_bytes = c.number("MaxMessageBytes", options.MaxMessageBytes)
-	o.allow_insecure, o.events = flag(options.AllowInsecure), flag(options.Events)
-	o.protocol, o.allow_other_hosts = C.int32_t(options.Protocol), flag(options.AllowOtherHosts)
+	o.max_message_bytes = c.size("MaxMessageBytes", options.MaxMessageBytes)
+	o.protocol, o.allow_insecure = C.oh_protocol(options.Protocol), flag(options.AllowInsecure)
+	o.allow_other_hosts, o.receive_custom_events = flag(options.AllowOtherHosts), flag(options.ReceiveCustomEvents)
 	if c.err != nil {
 		return nil, c.err
 	}
@@ -86,7 +83,7 @@ func NewClient(options ClientOptions) (*Client, error) {
 	return client, nil
 }
 
-// Close closes the client and what is left of its calls, as Call.Close does. It waits for handlers in progress on
+// Close closes the client and its calls, as Call.Close does. It waits for handlers in progress on
 // other goroutines; inside a handler it returns at once and takes effect when that handler returns. Closing twice is
 // fine. The error is always nil.
 func (c *Client) Close() error {

@@ -40,13 +40,13 @@ func TestFreeInCallback(t *testing.T) {
 			}
 			close(closed)
 		}
-		options := offhook.CallOptions{ID: room, OnEvent: func(call *offhook.Call, e offhook.Event) {
+		options := offhook.CallOptions{CallID: room, OnEvent: func(call *offhook.Call, e offhook.Event) {
 			if what != "sound" && (e.Kind() == offhook.KindJoined || after.Load() > 0) {
 				shut(call)
 			}
 		}}
 		if what == "sound" {
-			options.OnAudio = func(call *offhook.Call, _ *offhook.Audio) { shut(call) }
+			options.OnAudio = func(call *offhook.Call, _ *offhook.AudioFrame) { shut(call) }
 		}
 		call, err := client.Start(options)
 		must(t, err)
@@ -82,7 +82,7 @@ func TestHandlerPanics(t *testing.T) {
 			}
 		}
 		audio := o.OnAudio
-		o.OnAudio = func(call *offhook.Call, a *offhook.Audio) {
+		o.OnAudio = func(call *offhook.Call, a *offhook.AudioFrame) {
 			audio(call, a)
 			if frames.Add(1) <= 3 {
 				panic(errors.New("an audio handler fails"))
@@ -147,11 +147,11 @@ func TestDropped(t *testing.T) {
 		core := func() func() bool {
 			client, err := offhook.NewClient(offhook.ClientOptions{URL: sfuURL(t), UserID: user, Token: "development"})
 			must(t, err)
-			options := offhook.CallOptions{ID: unique("dropped")}
+			options := offhook.CallOptions{CallID: unique("dropped")}
 			switch how {
 			case "handlers":
 				options.OnEvent = func(*offhook.Call, offhook.Event) {}
-				options.OnAudio = func(*offhook.Call, *offhook.Audio) {}
+				options.OnAudio = func(*offhook.Call, *offhook.AudioFrame) {}
 			case "channels":
 				options.EventChannel, options.AudioChannel = 4, 4
 			}
@@ -179,7 +179,7 @@ func TestDropped(t *testing.T) {
 func TestTrackHoldsCall(t *testing.T) {
 	user := unique("holds")
 	track := func() *offhook.Track {
-		call, err := newClient(t, user).Join(within(t, long), offhook.CallOptions{ID: unique("holds"), OnEvent: func(*offhook.Call, offhook.Event) {}})
+		call, err := newClient(t, user).Join(within(t, long), offhook.CallOptions{CallID: unique("holds"), OnEvent: func(*offhook.Call, offhook.Event) {}})
 		must(t, err)
 		track, err := call.PublishAudio(nil)
 		must(t, err)
@@ -210,21 +210,21 @@ func TestWrongOrder(t *testing.T) {
 	_, stateErr := p.call.State()
 	_, statsErr := p.call.Stats()
 	_, publishErr := p.call.PublishAudio(nil)
-	_, startErr := p.client.Start(offhook.CallOptions{ID: "x", OnEvent: func(*offhook.Call, offhook.Event) {}})
-	_, pullErr := p.call.NextEvent(ctx)
+	_, startErr := p.client.Start(offhook.CallOptions{CallID: "x", OnEvent: func(*offhook.Call, offhook.Event) {}})
+	_, pullErr := p.call.WaitEvent(ctx)
 	_, bufferedErr := p.track.Buffered()
 	_, capErr := p.call.Capabilities()
-	_, rpcErr := p.call.RPC(offhook.RPCOptions{To: "x", Method: "y"})
+	_, rpcErr := p.call.PerformRPC(offhook.RPCOptions{To: "x", Method: "y"})
 	for what, err := range map[string]error{
-		"State": stateErr, "Stats": statsErr, "PublishAudio": publishErr, "Start": startErr, "NextEvent": pullErr,
-		"Capabilities": capErr, "RPC": rpcErr, "Leave": p.call.Leave(""), "Wait": p.call.Wait(ctx, offhook.StateJoined),
-		"WaitEnded": p.call.WaitEnded(ctx), "ProvideToken": p.call.ProvideToken("x"), "SendCustom": p.call.SendCustom("{}"),
+		"State": stateErr, "Stats": statsErr, "PublishAudio": publishErr, "Start": startErr, "WaitEvent": pullErr,
+		"Capabilities": capErr, "PerformRPC": rpcErr, "Leave": p.call.Leave(""), "WaitState": p.call.WaitState(ctx, offhook.StateJoined),
+		"WaitEnded": p.call.WaitEnded(ctx), "ProvideToken": p.call.ProvideToken("x"), "SendCustomEvent": p.call.SendCustomEvent("{}"),
 		"SendData": p.call.SendData([]byte{1}, nil), "SendText": p.call.SendText("x", nil),
 		"SetAttributes": p.call.SetAttributes("x", "", nil), "AnswerRPC": p.call.AnswerRPC("x", ""),
 		"Write": p.track.Write(make([]int16, 960)), "WriteF32": p.track.WriteF32(make([]float32, 960)),
-		"WriteOpus": p.track.WriteOpus([]byte{0xf8, 0xff, 0xfe}), "Track.Wait": p.track.Wait(ctx, 960),
+		"WriteOpus": p.track.WriteOpus([]byte{0xf8, 0xff, 0xfe}), "WaitWritable": p.track.WaitWritable(ctx, 960),
 		"Buffered": bufferedErr, "SetMuted": p.track.SetMuted(true), "Play": p.track.Play(ctx, tone(440, 0, 96000)),
-		"Drain": p.track.Drain(ctx), "Publisher.Stop": publisher.Stop(), "Subscriber.Stop": subscriber.Stop(),
+		"WaitDrained": p.track.WaitDrained(ctx), "Publisher.Stop": publisher.Stop(), "Subscriber.Stop": subscriber.Stop(),
 		"SetTrack": subscriber.SetTrack("x", nil),
 	} {
 		if !errors.Is(err, offhook.ErrHandle) && !errors.Is(err, offhook.ErrClosed) {
@@ -261,7 +261,7 @@ func TestBlockedHandler(t *testing.T) {
 			record(call, e)
 			if e.Kind() == offhook.KindJoined {
 				once.Do(func() {
-					waited = call.Wait(context.Background(), offhook.StateLeft)
+					waited = call.WaitState(context.Background(), offhook.StateLeft)
 					shut = offhook.Shutdown(context.Background())
 					close(blocked)
 					<-release
@@ -287,9 +287,9 @@ func TestBlockedHandler(t *testing.T) {
 	// What does not need the handler does not wait for it.
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
-	must(t, slow.call.Wait(ctx, offhook.StateJoined))
+	must(t, slow.call.WaitState(ctx, offhook.StateJoined))
 	must(t, slow.call.Leave("bye"))
-	if err := slow.call.Wait(ctx, offhook.StateLeft); !errors.Is(err, context.DeadlineExceeded) {
+	if err := slow.call.WaitState(ctx, offhook.StateLeft); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("the end was handed over to a handler that blocks: %v", err)
 	}
 	close(release)
@@ -306,7 +306,7 @@ func TestPlayInHandler(t *testing.T) {
 	p := &peer{recorder: newRecorder(), user: unique("plays")}
 	p.client = newClient(t, p.user)
 	ctl(t, "silent", object{"stage": "join_response", "user_id": p.user, "count": 1})
-	call, err := p.client.Start(offhook.CallOptions{ID: unique("plays"), OnEvent: func(call *offhook.Call, e offhook.Event) {
+	call, err := p.client.Start(offhook.CallOptions{CallID: unique("plays"), OnEvent: func(call *offhook.Call, e offhook.Event) {
 		if e, ok := e.(*offhook.EventState); ok && e.State == offhook.StateJoining {
 			track, err := call.PublishAudio(nil)
 			if err == nil {

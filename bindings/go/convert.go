@@ -1,4 +1,4 @@
-// What goes into C: text, numbers and times of options, checked, and freed in one go.
+// Converts options to C: texts, numbers and times, checked, and freed together.
 
 package offhook
 
@@ -13,7 +13,7 @@ import (
 	"unsafe"
 )
 
-// conv collects what a structure for C points to; the first thing that does not fit is its err.
+// conv collects the memory that a structure for C points to; err is the first value that C cannot have.
 type conv struct {
 	op   string
 	ptrs []unsafe.Pointer
@@ -36,7 +36,7 @@ func (c *conv) text(name, s string) *C.char {
 
 func (c *conv) textOrEmpty(name, s string) *C.char {
 	if strings.IndexByte(s, 0) >= 0 {
-		c.fail(name, "contains a NUL, where C would cut it off")
+		c.fail(name, "contains a NUL, where C would end it")
 		return nil
 	}
 	p := C.CString(s)
@@ -57,32 +57,45 @@ func (c *conv) texts(name string, list []string) **C.char {
 	return (**C.char)(array)
 }
 
+// number is of options that are 32 bits wide; what is greater is out of the range of each of them.
 func (c *conv) number(name string, n int) C.uint32_t {
-	if n < 0 || uint64(n) > math.MaxUint32 {
+	if n < 0 || uint64(n) >= C.OH_ZERO {
 		c.fail(name, "is out of its range")
 		return 0
 	}
 	return C.uint32_t(n)
 }
 
-// Forever, as a time in options: as long as it takes.
-const Forever = time.Duration(math.MaxInt64)
-
-// NoDrain, as CallOptions.Drain: what was accepted and not sent yet is given up at once.
-const NoDrain = time.Duration(-1)
-
-func (c *conv) drain(d time.Duration) C.uint32_t {
-	if d < 0 {
-		return C.OH_NO_DRAIN
-	}
-	if d == Forever { // its number would be that of OH_NO_DRAIN
-		c.fail("Drain", "is out of its range")
+func (c *conv) size(name string, n int) C.size_t {
+	if n < 0 {
+		c.fail(name, "is out of its range")
 		return 0
 	}
-	return c.millis("Drain", d)
+	return C.size_t(n)
 }
 
-// millis rounds up, so that a time that was asked for never becomes 0, which means "default".
+// Forever, as a time in options: no limit.
+const Forever = time.Duration(math.MaxInt64)
+
+// Zero, as a number or time in options whose 0 is the default: zero itself.
+const Zero = -1
+
+// numberOrZero is of options that Zero is for.
+func (c *conv) numberOrZero(name string, n int) C.uint32_t {
+	if n == Zero {
+		return C.OH_ZERO
+	}
+	return c.number(name, n)
+}
+
+func (c *conv) millisOrZero(name string, d time.Duration) C.uint32_t {
+	if d == Zero {
+		return C.OH_ZERO
+	}
+	return c.millis(name, d)
+}
+
+// millis rounds up, so that no time becomes 0, which is the default.
 func (c *conv) millis(name string, d time.Duration) C.uint32_t {
 	return C.uint32_t(c.units(name, d, time.Millisecond))
 }
@@ -99,7 +112,7 @@ func (c *conv) units(name string, d, unit time.Duration) uint32 {
 	if d%unit > 0 {
 		n++
 	}
-	if d < 0 || n >= C.OH_FOREVER {
+	if d < 0 || n >= C.OH_ZERO {
 		c.fail(name, "is out of its range")
 		return 0
 	}
@@ -113,7 +126,13 @@ func (c *conv) free() {
 	c.ptrs = nil
 }
 
-func flag(on bool) C.uint32_t {
+// sized gives an empty structure of the C interface: all zero, and its size.
+func sized[T any]() (structure T) {
+	*(*C.size_t)(unsafe.Pointer(&structure)) = C.size_t(unsafe.Sizeof(structure))
+	return structure
+}
+
+func flag(on bool) C.oh_bool {
 	if on {
 		return 1
 	}

@@ -1,5 +1,5 @@
-// What the library holds on to of a call (by a cgo.Handle), apart from the Call that the application holds: so that a
-// forgotten Call can be collected, and ends.
+// The part of a call that the library refers to (by a cgo.Handle), apart from the Call that the application holds: so that a
+// Call that is not referenced any more can be collected, and ends.
 
 package offhook
 
@@ -20,7 +20,7 @@ type callCore struct {
 	client  *clientCore
 	owner   weak.Pointer[Call] // never a strong one: see above
 	onEvent func(*Call, Event)
-	onAudio func(*Call, *Audio)
+	onAudio func(*Call, *AudioFrame)
 	onPanic func(*Call, *Panic)
 	names   interned // used by one callback, or one puller, at a time
 	puller  *puller  // nil with handlers
@@ -73,7 +73,7 @@ func (c *callCore) notify() {
 	c.lock.Unlock()
 }
 
-// saw takes note of what the binding itself wants to know.
+// saw looks at the events that this package itself uses.
 func (c *callCore) saw(event Event) {
 	switch e := event.(type) {
 	case *EventEnded:
@@ -86,7 +86,7 @@ func (c *callCore) saw(event Event) {
 	}
 }
 
-// contain is deferred around handlers: their panics end here, are told, and the call goes on.
+// contain is deferred around handlers: it recovers their panics and reports them, and the call goes on.
 func (c *callCore) contain(handler string, call *Call) {
 	value := recover()
 	if value == nil {

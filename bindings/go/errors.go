@@ -1,4 +1,4 @@
-// Results of the library as Go errors: a Code to compare with, and an Error with the library's own words.
+// Results of the library as Go errors: a Code to compare with, and an Error with the library's text.
 
 package offhook
 
@@ -20,13 +20,13 @@ const (
 	ErrState         Code = C.OH_ERR_STATE          // not possible in the state the object is in
 	ErrClosed        Code = C.OH_ERR_CLOSED         // closed by the application
 	ErrFull          Code = C.OH_ERR_FULL           // a bounded queue is full; nothing was taken, try again later
-	ErrTimeout       Code = C.OH_ERR_TIMEOUT        // a deadline passed
+	ErrTimeout       Code = C.OH_ERR_TIMEOUT        // the timeout expired
 	ErrWouldDeadlock Code = C.OH_ERR_WOULD_DEADLOCK // a wait inside a handler of the same call
-	ErrUnsupported   Code = C.OH_ERR_UNSUPPORTED    // not offered by this build, protocol or call
+	ErrUnsupported   Code = C.OH_ERR_UNSUPPORTED    // not supported by this build, protocol or call
 	ErrNetwork       Code = C.OH_ERR_NETWORK        // a server could not be reached, or the connection was lost
 	ErrTLS           Code = C.OH_ERR_TLS            // certificate, name or version
 	ErrRefused       Code = C.OH_ERR_REFUSED        // the server refused
-	ErrProtocol      Code = C.OH_ERR_PROTOCOL       // a server's answer cannot be understood
+	ErrProtocol      Code = C.OH_ERR_PROTOCOL       // a server's answer is not valid
 	ErrAuth          Code = C.OH_ERR_AUTH           // the token is missing, expired or not accepted
 	ErrCancelled     Code = C.OH_ERR_CANCELLED      // the application left, closed or shut down meanwhile
 	ErrLimit         Code = C.OH_ERR_LIMIT          // a limit of the system or the configuration was reached
@@ -34,22 +34,22 @@ const (
 	ErrForked        Code = C.OH_ERR_FORKED         // this process was forked from one that uses the library
 	ErrMedia         Code = C.OH_ERR_MEDIA          // a codec or the WebRTC engine failed
 	ErrInternal      Code = C.OH_ERR_INTERNAL       // a defect of the library, contained to one object
-	ErrABI           Code = C.OH_ERR_ABI            // header and library do not fit together
-	ErrEmpty         Code = C.OH_ERR_EMPTY          // there is nothing to return right now
-	ErrBuffer        Code = C.OH_ERR_BUFFER         // a buffer is too small
+	ErrABI           Code = C.OH_ERR_ABI            // header and library differ
+	ErrEmpty         Code = C.OH_ERR_EMPTY          // nothing is available right now
+	ErrBuffer        Code = C.OH_ERR_BUFFER         // the buffer is too small
 )
 
 // Name is the result's name in offhook.h, for instance "OH_ERR_HANDLE".
-func (c Code) Name() string { return C.GoString(C.oh_result_name(C.int32_t(c))) }
+func (c Code) Name() string { return C.GoString(C.oh_result_get_name(C.oh_result(c))) }
 
 // Error is the general meaning of the result, in words.
-func (c Code) Error() string { return C.GoString(C.oh_result_message(C.int32_t(c))) }
+func (c Code) Error() string { return C.GoString(C.oh_result_get_message(C.oh_result(c))) }
 
-// Error tells what failed: the Code to decide by, and words for people. It holds no secrets.
+// Error is a failure: a Code for programs, and a text for people. It holds no secrets.
 type Error struct {
 	Code       Code
 	Op         string // what was attempted, for instance "publish audio"
-	Detail     string // the library's words: what, where, and what to do
+	Detail     string // the library's text: what failed, where, and what to do
 	ServerCode int    // the server's own code (SFU error code or HTTP status), 0 without one
 }
 
@@ -77,7 +77,7 @@ func failed(op string, r C.ohgo_result) error {
 	return e
 }
 
-// codeOf gives the code of a result whose words nobody needs, and frees them.
+// codeOf gives the code of a result whose text is not needed, and frees the text.
 func codeOf(r C.ohgo_result) Code {
 	if r.text != nil {
 		C.free(unsafe.Pointer(r.text))

@@ -1,4 +1,4 @@
-// Events as Go values. They are copies of their own: keep them, change them, hand them to other goroutines.
+// Events as Go values. They are copies: keep them, change them, pass them to other goroutines.
 
 //go:build cgo
 
@@ -6,11 +6,11 @@ package offhook
 
 import "time"
 
-// Event is something that happened in a call: one of the *Event… types below, to be told apart by a type switch. More
-// may be added: ignore what you do not know.
+// Event is an event of a call: one of the *Event… types below, told apart by a type switch. Later versions have more:
+// skip those that you do not know. An older library leaves members that it does not have at zero.
 type Event interface {
 	Kind() EventKind
-	// At is when it happened, since the call was started.
+	// At is the time since the call was started.
 	At() time.Duration
 }
 
@@ -20,103 +20,115 @@ type Meta struct {
 	at   time.Duration
 }
 
-// Kind tells what the event is about.
+// Kind is the kind of the event.
 func (m Meta) Kind() EventKind { return m.kind }
 
-// At is when it happened, since the call was started.
+// At is the time since the call was started.
 func (m Meta) At() time.Duration { return m.at }
 
-// EventState: the call is in another state.
+// EventState: the state of the call changed.
 type EventState struct {
 	Meta
 	State, Previous State
 }
 
-// Counts is a head count, self included.
-type Counts struct{ Total, Anonymous int }
-
-// EventJoined: the SFU has let this participant in; EventMedia says when media of a direction flows.
+// EventJoined: the SFU admitted this participant. Media of a direction flows once EventMedia says that it is connected.
 type EventJoined struct {
 	Meta
-	SessionID string // one's own
-	Counts    Counts
-	Took      time.Duration // since the call was started
+	SessionID             string        // of the local participant
+	JoinTime              time.Duration // since the call was started
+	Participants          int           // the local one and anonymous ones included
+	AnonymousParticipants int           // counted, not listed
 }
 
-// EventTokenNeeded: answer with Call.ProvideToken within 30 s.
+// EventTokenNeeded: a token is needed. Answer with Call.ProvideToken within 30 s.
 type EventTokenNeeded struct{ Meta }
 
-// Participant is somebody in the call.
+// Participant is a participant, as last described by the SFU.
 type Participant struct {
-	UserID, SessionID string // one user may be in a call more than once
-	Name, Image       string
-	Custom            string // custom data as JSON, "" without any
-	Quality           Quality
-	Speaking          bool
-	Dominant          bool
-	Level             float32 // loudness, 0.0 to 1.0
-	Metadata          string  // the application's own text about it, "" without any (CapAttributes)
-	Attributes        string  // names and values as a JSON object, "" without any (CapAttributes)
-	Kind              ParticipantKind
-	Local             bool        // the local participant
-	Reason            LeaveReason // EventParticipantLeft: why
-	Rights            Rights      // 0 in protocols that do not say them of others
+	UserID         string // one user can be in a call more than once (not with ProtocolLiveKit)
+	SessionID      string // identifies the participant in this call
+	Name           string // the display name; may be ""
+	ImageURL       string // may be ""
+	CustomJSON     string // custom data as a JSON object; may be ""
+	Metadata       string // the application's own text about the participant; may be "" (CapAttributes)
+	AttributesJSON string // names and values as a JSON object of strings; may be "" (CapAttributes)
+	Tracks         []TrackInfo
+	Rights         Rights // when RightsKnown
+	RightsKnown    bool   // the protocol reports the rights of participants
+	Kind           ParticipantKind
+	Quality        ConnectionQuality
+	LeaveReason    LeaveReason // EventParticipantLeft: why
+	AudioLevel     float32     // 0.0 (silence) to 1.0
+	Speaking       bool
+	Dominant       bool // the dominant speaker
+	Local          bool // the local participant
 }
 
-// EventParticipantJoined: a participant joined; on join sent once for everybody already present.
+// EventParticipantJoined: a participant joined. On join, sent once for everyone already present.
 type EventParticipantJoined struct {
 	Meta
 	Participant Participant
 }
 
-// EventParticipantUpdated: something about a participant changed; with Local about the local one, after each join and
-// whenever the server changes it.
+// EventParticipantUpdated: a participant changed. With Local: the local participant, once after each join and whenever
+// the server changes it.
 type EventParticipantUpdated struct {
 	Meta
 	Participant Participant
 }
 
-// EventParticipantLeft: somebody is gone.
+// EventParticipantLeft: a participant left; see LeaveReason.
 type EventParticipantLeft struct {
 	Meta
 	Participant Participant
 }
 
-// RemoteTrack is a track of a participant.
-type RemoteTrack struct {
-	UserID, SessionID string
-	Kind              TrackKind
-	Cause             Cause  // why it ended
-	TrackID           string // for Subscriber.SetTrack; "" in protocols without one
-	Name              string // as its publisher calls it; may be ""
-	Muted             bool   // published, and muted
-	Local             bool   // a track of the local participant, changed by a moderator
-	Held              bool   // unmuted by a moderator, and still muted here (CallOptions.HoldUnmute)
-	Encrypted         bool   // end to end
+// TrackInfo is a track that a participant publishes.
+type TrackInfo struct {
+	UserID    string // of its participant
+	SessionID string // of its participant
+	TrackID   string // the SFU's id, for Subscriber.SetTrack; "" in protocols without track ids
+	Name      string // as set by its publisher; may be ""
+	Source    TrackSource
+	Cause     UnpublishCause // EventTrackUnpublished: why
+	Muted     bool           // published, and muted
+	Local     bool           // a track of the local participant (in an event: that a moderator changed)
+	Held      bool           // unmuted by a moderator, and muted until Track.SetMuted unmutes it
+	Encrypted bool           // encrypted end to end
+
+	// Of Call.Participants only:
+
+	LocalTrack uint64           // local track: its Track.ID; else 0
+	Received   bool             // remote track: its media arrives and can be played
+	Unplayable UnplayableReason // remote track: why its media cannot be played
+	Published  bool             // local track: published over the present connection; packets can be sent
+	Moderated  bool             // local track: a moderator muted it
 }
 
-// EventTrackPublished: a participant published a track, once, muted or not, and again each time it is unmuted. With Local:
-// a moderator unmuted a local track.
+// EventTrackPublished: a participant published a track, muted or not: once, and again each time it is unmuted. With
+// Local: a moderator unmuted a local track.
 type EventTrackPublished struct {
 	Meta
-	Track RemoteTrack
+	Track TrackInfo
 }
 
-// EventTrackUnpublished: a participant's track ended (or was muted; see Cause).
+// EventTrackUnpublished: a track ended, or was muted (Muted is true, Cause is UnpublishMuted). With Local: a moderator
+// muted a local track.
 type EventTrackUnpublished struct {
 	Meta
-	Track RemoteTrack
+	Track TrackInfo
 }
 
-// EventAudioLevel: how loud a participant is now.
+// EventAudioLevel: how loud a participant is.
 type EventAudioLevel struct {
 	Meta
 	UserID, SessionID string
-	Level             float32 // 0.0 to 1.0
+	Level             float32 // 0.0 (silence) to 1.0
 	Speaking          bool
 }
 
-// EventDominantSpeaker: who speaks most.
+// EventDominantSpeaker: another participant speaks most.
 type EventDominantSpeaker struct {
 	Meta
 	UserID, SessionID string
@@ -126,46 +138,42 @@ type EventDominantSpeaker struct {
 type EventConnectionQuality struct {
 	Meta
 	UserID, SessionID string
-	Quality           Quality
+	Quality           ConnectionQuality
 }
 
-// EventCounts: how many are in the call, by the SFU's count.
+// EventCounts: the number of participants, as counted by the SFU.
 type EventCounts struct {
 	Meta
-	Counts Counts
+	Participants          int // the local one and anonymous ones included
+	AnonymousParticipants int // counted, not listed; 0 in protocols without them
 }
 
-// EventGrants: what this participant may do, and how others see it.
-type EventGrants struct {
+// EventRights: what the local participant may do, on join and whenever it changes.
+type EventRights struct {
 	Meta
-	Audio, Video, ScreenShare bool // publishing
-	Data                      bool // data, texts and procedure calls
-	Subscribe                 bool // receiving tracks
-	UpdateMetadata            bool // changing its own name, metadata and attributes
-	Hidden                    bool // not visible to others
-	Recorder                  bool // records the call
+	Rights Rights
 }
 
-// Pin names a pinned participant.
+// Pin is a pinned participant.
 type Pin struct{ UserID, SessionID string }
 
-// EventPins: the pinned participants, most important first.
+// EventPins: all pinned participants, most important first.
 type EventPins struct {
 	Meta
 	Pins []Pin
 }
 
-// EventLocalPublished: a track of one's own is on the air.
-type EventLocalPublished struct {
+// EventLocalTrackPublished: a local track is published; again after each reconnect that made a new session.
+type EventLocalTrackPublished struct {
 	Meta
-	TrackID uint64 // Track.ID; 0 when the track was closed meanwhile
+	LocalTrack uint64 // Track.ID; 0 when the track was closed meanwhile
 }
 
-// EventLocalFailed: a track of one's own could not be published, or not any more.
-type EventLocalFailed struct {
+// EventLocalTrackFailed: a local track could not be published, or is not published any more.
+type EventLocalTrackFailed struct {
 	Meta
-	TrackID uint64 // Track.ID; 0 when the track was closed meanwhile
-	Err     error  // an *Error
+	LocalTrack uint64 // Track.ID; 0 when the track was closed meanwhile
+	Err        error  // an *Error
 }
 
 // EventError: something failed that does not end the call.
@@ -174,105 +182,118 @@ type EventError struct {
 	Err error // an *Error
 }
 
-// EventLost: so many events were dropped here because the application was too slow to take them.
+// EventLost: events are missing here, because the application did not take them in time. Packets and texts are missing
+// when they could not be completed.
 type EventLost struct {
 	Meta
-	Count       uint64
-	DataPackets uint64 // packets of participants, part of Count
+	Total       uint64 // everything that is missing: events, packets and texts
+	DataPackets uint64 // packets of participants, part of Total
 	DataBytes   uint64 // bytes of these packets
-	Texts       uint64 // texts of participants, part of Count
+	Texts       uint64 // texts of participants, part of Total
 }
 
-// EventAudio: sound of a participant; from Call.NextEvent only (see CallOptions.PullAudio).
+// EventAudio: audio of a track; from Call.WaitEvent only (see CallOptions.PullAudio).
 type EventAudio struct {
 	Meta
-	Audio *Audio
+	Audio *AudioFrame
 }
 
-// EventEnded: the call is over. The one terminal event, the last of all.
+// EventEnded: the call is over. Exactly one, the last event of a call.
 type EventEnded struct {
 	Meta
 	Reason EndReason
 	Text   string // the reason in words
-	Err    error  // nil when the call ended as wanted, else an *Error
+	Err    error  // nil when the call ended without a failure, else an *Error
 }
 
-// EventReconnected: the connection was lost and is back; state joined came just before.
+// EventReconnected: the connection was lost and is made again; the state joined came just before.
 type EventReconnected struct {
 	Meta
-	SessionID string // one's own now
-	How       Reconnect
-	Attempts  int
-	Elapsed   time.Duration // since the loss was noticed
+	SessionID     string // of the local participant now
+	ReconnectKind ReconnectKind
+	Attempts      int           // the successful one included
+	Elapsed       time.Duration // since the loss was detected
 }
 
-// EventCustom: somebody, or the application's server, told everyone who watches the call; only with
-// ClientOptions.Events. May come before EventJoined. One's own come back, too.
+// EventCustom: custom event from a participant or your backend. Your own are echoed. Only with
+// ClientOptions.ReceiveCustomEvents. Can come before EventJoined.
 type EventCustom struct {
 	Meta
-	UserID string // who sent it; "" when the coordinator does not say
-	Type   string // the member `type` of the data when it is text, else ""
-	JSON   string // 16384 bytes at most; the order of its members is not that of the sender
+	UserID     string // of the sender; "" when the coordinator does not say
+	CustomType string // the member `type` of the data when it is a string, else ""
+	DataJSON   string // a JSON object, at most 16384 bytes. The order of its members can differ from the sender's
 }
 
-// EventRoom: the room, at the join and when it has changed (CapRoom).
+// EventRoom: the room, on join and when it changed (CapRoom).
 type EventRoom struct {
 	Meta
-	ID        string // the server's name of it
-	Name      string
-	Metadata  string // the application's own text about the room, "" without any
+	RoomID    string // the server's id of the room
+	Name      string // usually the call id that was joined
+	Metadata  string // the application's own text about the room; may be ""
 	Recording bool
 }
 
-// EventData: a packet of another participant, or of the application's server (CapData).
+// EventData: a packet from a participant, or from the application's server (CapData).
 type EventData struct {
 	Meta
-	UserID    string // "" for the application's server; may come before EventParticipantJoined
-	SessionID string // "" when it is not told
-	Topic     string
+	UserID    string // of the sender; "" for the application's server. Can come before EventParticipantJoined
+	SessionID string // of the sender; "" when it is not known
+	Topic     string // may be ""
 	Data      []byte
 	Lossy     bool // it came over the lossy channel
 }
 
-// EventText: a text of another participant, put together (CapText).
+// EventText: a complete text from a participant (CapText).
 type EventText struct {
 	Meta
-	UserID    string // "" for the application's server
-	SessionID string // "" when it is not told
-	Topic     string
-	ID        string // the sender's name of this text
-	Text      string
-	// Attributes is what its sender attached, names and values as a JSON object, "" without any.
-	Attributes string
+	UserID         string // of the sender; "" for the application's server
+	SessionID      string // of the sender; "" when it is not known
+	Topic          string // may be ""
+	TextID         string // the sender's id of this text
+	Text           string
+	AttributesJSON string // names and values that the sender attached, as a JSON object of strings; may be ""
 }
 
-// EventRPCRequest: another participant calls a procedure; answer with Call.AnswerRPC or Call.FailRPC (CapRPC).
+// EventTextPart: a part of a text that is still arriving; only with CallOptions.TextParts. The complete text follows as
+// EventText.
+type EventTextPart struct {
+	Meta
+	UserID         string // of the sender; "" for the application's server
+	SessionID      string // of the sender; "" when it is not known
+	Topic          string // may be ""
+	TextID         string // the same for all parts and for EventText
+	Text           string // the new part; whole characters only
+	AttributesJSON string // names and values that the sender attached, as a JSON object of strings; may be ""
+	OffsetBytes    uint64 // bytes of the text before this part
+}
+
+// EventRPCRequest: a participant calls a procedure; answer with Call.AnswerRPC or Call.FailRPC (CapRPC).
 type EventRPCRequest struct {
 	Meta
-	RequestID string
-	UserID    string // who calls
+	RequestID string // for the answer
+	UserID    string // of the caller
 	Method    string
-	Payload   string
-	Timeout   time.Duration // how long the caller waits
+	Payload   string        // may be ""
+	Timeout   time.Duration // how long the caller waits for the answer
 }
 
-// EventRPCResponse: what became of a Call.RPC; exactly one for each, before EventEnded at the latest.
+// EventRPCResponse: result of Call.PerformRPC; exactly one for each, before EventEnded at the latest.
 type EventRPCResponse struct {
 	Meta
-	CallID  uint64   // the number that Call.RPC gave
-	Payload string   // the answer; of a failure its data, mostly ""
-	Code    RPCError // 0: it went well
-	Text    string   // why it failed, else ""
+	RPCID     uint64   // the id that Call.PerformRPC returned
+	Payload   string   // the answer; on failure the data of the error, usually ""
+	ErrorCode RPCError // 0: success
+	Text      string   // why it failed; "" on success
 }
 
-// EventSubscribable: a track cannot be had any more, or again (CapSubscriptions).
-type EventSubscribable struct {
+// EventSubscriptionPermission: permission to subscribe to a track was revoked or restored (CapSubscriptions).
+type EventSubscriptionPermission struct {
 	Meta
 	UserID, SessionID, TrackID string
 	Allowed                    bool
 }
 
-// EventMedia: media of one direction is connected, or was lost.
+// EventMedia: media of one direction was connected, or lost.
 type EventMedia struct {
 	Meta
 	Direction Direction
@@ -280,8 +301,7 @@ type EventMedia struct {
 	Text      string // what was tried and found; "" when connected
 }
 
-// EventUnsent: the call has ended before everything that was accepted could be sent; comes before EventEnded, at most
-// once.
+// EventUnsent: what was accepted and could not be sent before the call ended; before EventEnded, at most once.
 type EventUnsent struct {
 	Meta
 	Audio        time.Duration // all tracks together
@@ -289,41 +309,27 @@ type EventUnsent struct {
 	Texts        uint64
 	CustomEvents uint64
 	RPCAnswers   uint64
-	Bytes        uint64 // of all of them but audio
+	Bytes        uint64 // of everything but audio
 }
 
-// EventUnplayable: media or data of a participant arrives that cannot be decoded; once for each track (of data:
-// participant) and reason.
+// EventUnplayable: media or data of a participant cannot be decoded; once for each track (data: participant) and reason.
 type EventUnplayable struct {
 	Meta
-	UserID, SessionID string    // "" when they are not known
-	TrackID           string    // "" when it is not known, and of data
-	Text              string    // what was found and what to do
-	Track             TrackKind // 0 of data
-	Reason            Unplayable
+	UserID, SessionID string      // "" when they are not known
+	TrackID           string      // "" when it is not known, and for data
+	Text              string      // what was found and what to do
+	Source            TrackSource // SourceUnknown for data
+	Reason            UnplayableReason
 }
 
-// EventTextPart: a piece of a text that is still arriving; only with CallOptions.PartialTexts. The whole text follows
-// as EventText.
-type EventTextPart struct {
-	Meta
-	UserID     string // "" for the application's server
-	SessionID  string // "" when it is not known
-	Topic      string
-	ID         string // the same for all pieces and for EventText
-	Attributes string // what its sender attached, names and values as a JSON object, "" without any
-	Text       string // the new piece; whole characters only
-	Offset     uint64 // bytes of the text before this piece
-}
-
-// EventDTMF: a participant (of SIP) pressed a key of the telephone.
+// EventDTMF: a participant (SIP) pressed a key of the telephone.
 type EventDTMF struct {
 	Meta
 	UserID    string
 	SessionID string // "" when it is not known
 	Digit     string // "0" to "9", "*", "#", "A" to "D"
-	Code      int    // its number by RFC 4733: 0 to 15
+	Code      int    // its number (RFC 4733): 0 to 15
 }
 
-// EventUnknown: an event of a kind that this binding does not know.
+// EventUnknown: an event of a kind that this package does not know.
 type EventUnknown struct{ Meta }

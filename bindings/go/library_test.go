@@ -41,7 +41,7 @@ func TestHundred(t *testing.T) {
 		group.Add(1)
 		go func() { // every call is waited for at once, by a goroutine of its own
 			defer group.Done()
-			if err := peers[i].call.Wait(within(t, 60*time.Second), offhook.StateJoined); err != nil {
+			if err := peers[i].call.WaitState(within(t, 60*time.Second), offhook.StateJoined); err != nil {
 				t.Error(err)
 			}
 		}()
@@ -134,14 +134,14 @@ func TestReconnect(t *testing.T) {
 		return e.State == offhook.StateJoined && e.Previous == offhook.StateReconnecting
 	})
 	back := expect[*offhook.EventReconnected](t, alice.recorder, mark, nil)
-	if back.How != offhook.ReconnectFast || back.Attempts < 1 || back.SessionID == "" {
+	if back.ReconnectKind != offhook.ReconnectFast || back.Attempts < 1 || back.SessionID == "" {
 		t.Errorf("reconnected: %+v", back)
 	}
 	bob.hears(t, alice.user, 440, 1000)
 	mark = alice.count()
 	ctl(t, "error", object{"user_id": alice.user, "code": 500, "message": "start over", "strategy": 3})
 	again := expect[*offhook.EventReconnected](t, alice.recorder, mark, nil)
-	if again.How != offhook.ReconnectRejoin || again.SessionID == back.SessionID {
+	if again.ReconnectKind != offhook.ReconnectRejoin || again.SessionID == back.SessionID {
 		t.Errorf("reconnected: %+v", again)
 	}
 	bob.hears(t, alice.user, 440, 1000)
@@ -151,13 +151,13 @@ func TestReconnect(t *testing.T) {
 	// The network is another one: all calls of the process get new sessions. Whether both are heard again when both come
 	// back at the same moment is a matter of library and SFU, not of this binding.
 	marks := [2]int{alice.count(), bob.count()}
-	must(t, offhook.NetworkChanged(offhook.NetworkNew))
+	must(t, offhook.ReportNetwork(offhook.NetworkChanged))
 	for i, p := range []*peer{alice, bob} {
-		if e := expect[*offhook.EventReconnected](t, p.recorder, marks[i], nil); e.How != offhook.ReconnectRejoin {
+		if e := expect[*offhook.EventReconnected](t, p.recorder, marks[i], nil); e.ReconnectKind != offhook.ReconnectRejoin {
 			t.Errorf("reconnected: %+v", e)
 		}
 	}
-	if err := offhook.NetworkChanged(77); !errors.Is(err, offhook.ErrArgument) {
+	if err := offhook.ReportNetwork(77); !errors.Is(err, offhook.ErrArgument) {
 		t.Errorf("no such change: %v", err)
 	}
 	bob.leave(t)
@@ -178,10 +178,10 @@ func TestVersion(t *testing.T) {
 		return
 	}
 	_, newErr := offhook.NewClient(offhook.ClientOptions{URL: "http://127.0.0.1:1", UserID: "u"})
-	_, tokenErr := offhook.AccessToken(offhook.TokenOptions{})
+	_, tokenErr := offhook.CreateAccessToken(offhook.AccessTokenOptions{})
 	for what, err := range map[string]error{
-		"NewClient": newErr, "AccessToken": tokenErr, "SetLog": offhook.SetLog(offhook.LogOff, nil),
-		"NetworkChanged": offhook.NetworkChanged(offhook.NetworkOnline), "Shutdown": offhook.Shutdown(context.Background()),
+		"NewClient": newErr, "CreateAccessToken": tokenErr, "SetLog": offhook.SetLog(offhook.LogOff, nil),
+		"ReportNetwork": offhook.ReportNetwork(offhook.NetworkOnline), "Shutdown": offhook.Shutdown(context.Background()),
 	} {
 		if !errors.Is(err, offhook.ErrABI) || !strings.Contains(err.Error(), "4711") ||
 			!strings.Contains(err.Error(), fmt.Sprintf("ABI %d", offhook.HeaderABIVersion)) {
@@ -205,9 +205,9 @@ func TestUnsupported(t *testing.T) {
 	}
 	subscriber, err := p.call.Subscriber()
 	must(t, err)
-	_, rpcErr := p.call.RPC(offhook.RPCOptions{To: "a", Method: "m", Payload: "p", Timeout: time.Second})
+	_, rpcErr := p.call.PerformRPC(offhook.RPCOptions{To: "a", Method: "m", Payload: "p", Timeout: time.Second})
 	for what, err := range map[string]error{
-		"SendData": p.call.SendData([]byte("bytes"), nil), "RPC": rpcErr, "AnswerRPC": p.call.AnswerRPC("id", "payload"),
+		"SendData": p.call.SendData([]byte("bytes"), nil), "PerformRPC": rpcErr, "AnswerRPC": p.call.AnswerRPC("id", "payload"),
 		"FailRPC":       p.call.FailRPC("id", offhook.RPCApplication, "why", ""),
 		"SetAttributes": p.call.SetAttributes("name", "metadata", map[string]string{"k": "v"}),
 		"SetTrack":      subscriber.SetTrack("track", &offhook.RemoteTrackOptions{Pause: true}),
@@ -227,7 +227,7 @@ func TestToken(t *testing.T) {
 	must(t, err)
 	defer client.Close()
 	ctl(t, "expire_tokens", object{"user_id": user, "count": 1})
-	call, err := client.Join(within(t, long), offhook.CallOptions{ID: unique("token"), RenewToken: true,
+	call, err := client.Join(within(t, long), offhook.CallOptions{CallID: unique("token"), RenewToken: true,
 		OnEvent: func(call *offhook.Call, e offhook.Event) {
 			if _, ok := e.(*offhook.EventTokenNeeded); ok {
 				asked++
@@ -244,7 +244,7 @@ func TestToken(t *testing.T) {
 
 	// By a channel, answered with none.
 	ctl(t, "expire_tokens", object{"user_id": user, "count": 1})
-	call, err = client.Start(offhook.CallOptions{ID: unique("token"), RenewToken: true, EventChannel: 8})
+	call, err = client.Start(offhook.CallOptions{CallID: unique("token"), RenewToken: true, EventChannel: 8})
 	must(t, err)
 	for e := range call.Events() {
 		if e.Kind() == offhook.KindTokenNeeded {
@@ -262,9 +262,9 @@ func TestLog(t *testing.T) {
 	const secret = "hush-this-is-the-token"
 	var lock sync.Mutex
 	var lines []string
-	must(t, offhook.SetLog(offhook.LogTrace, func(level offhook.LogLevel, line string) {
+	must(t, offhook.SetLog(offhook.LogTrace, func(line offhook.LogRecord) {
 		lock.Lock()
-		lines = append(lines, fmt.Sprint(level, line))
+		lines = append(lines, fmt.Sprint(line.Level, line.Text))
 		first := len(lines) == 1
 		lock.Unlock()
 		if first {
@@ -275,7 +275,7 @@ func TestLog(t *testing.T) {
 	once := func() {
 		client, err := offhook.NewClient(offhook.ClientOptions{URL: sfuURL(t), UserID: unique("log"), Token: secret})
 		must(t, err)
-		call, err := client.Join(within(t, long), offhook.CallOptions{ID: unique("log"), OnEvent: func(*offhook.Call, offhook.Event) {}})
+		call, err := client.Join(within(t, long), offhook.CallOptions{CallID: unique("log"), OnEvent: func(*offhook.Call, offhook.Event) {}})
 		must(t, err)
 		must(t, call.Leave("bye"))
 		must(t, call.WaitEnded(within(t, long)))
@@ -299,12 +299,12 @@ func TestLog(t *testing.T) {
 			t.Errorf("the token is in the log: %s", line)
 		}
 	}
-	if err := offhook.SetLog(77, func(offhook.LogLevel, string) {}); !errors.Is(err, offhook.ErrArgument) {
+	if err := offhook.SetLog(77, func(offhook.LogRecord) {}); !errors.Is(err, offhook.ErrArgument) {
 		t.Errorf("no such level: %v", err)
 	}
 
 	var text strings.Builder
-	offhook.LogTo(slog.New(slog.NewTextHandler(&text, nil)))(offhook.LogWarn, "beware")
+	offhook.LogTo(slog.New(slog.NewTextHandler(&text, nil)))(offhook.LogRecord{Level: offhook.LogWarn, Text: "beware"})
 	if !strings.Contains(text.String(), "level=WARN msg=beware") {
 		t.Errorf("slog: %q", text.String())
 	}

@@ -21,8 +21,8 @@ type stand struct {
 func (s stand) join(t *testing.T, name, room string, change func(*offhook.CallOptions)) *peer {
 	t.Helper()
 	p := &peer{recorder: newRecorder(), user: unique(name)}
-	token, err := offhook.AccessToken(offhook.TokenOptions{APIKey: s.Key, APISecret: s.Secret, UserID: p.user, CallID: room,
-		MaySetAttributes: true, Name: "Name of " + name})
+	token, err := offhook.CreateAccessToken(offhook.AccessTokenOptions{APIKey: s.Key, APISecret: s.Secret, UserID: p.user, CallID: room,
+		AllowSetAttributes: true, Name: "Name of " + name})
 	must(t, err)
 	p.client, err = offhook.NewClient(offhook.ClientOptions{URL: s.Nodes[0].URL, Protocol: offhook.ProtocolLiveKit, Token: token})
 	must(t, err)
@@ -54,7 +54,7 @@ func TestLiveKit(t *testing.T) {
 	if here.Participant.Name != "Name of bob" {
 		t.Errorf("participant: %+v", here)
 	}
-	if r := expect[*offhook.EventRoom](t, alice.recorder, 0, nil); r.Name != room || r.ID == "" {
+	if r := expect[*offhook.EventRoom](t, alice.recorder, 0, nil); r.Name != room || r.RoomID == "" {
 		t.Errorf("room: %+v", r)
 	}
 
@@ -63,13 +63,13 @@ func TestLiveKit(t *testing.T) {
 		t.Errorf("data: %+v", d)
 	}
 	must(t, alice.call.SendText("grüße", &offhook.DataOptions{Topic: "t"}))
-	if x := expect[*offhook.EventText](t, bob.recorder, 0, nil); x.Text != "grüße" || x.Topic != "t" || x.UserID != alice.user || x.ID == "" {
+	if x := expect[*offhook.EventText](t, bob.recorder, 0, nil); x.Text != "grüße" || x.Topic != "t" || x.UserID != alice.user || x.TextID == "" {
 		t.Errorf("text: %+v", x)
 	}
 
 	for _, fails := range []bool{false, true} {
 		marks := [2]int{alice.count(), bob.count()}
-		id, err := alice.call.RPC(offhook.RPCOptions{To: bob.user, Method: "double", Payload: "21", Timeout: 5 * time.Second})
+		id, err := alice.call.PerformRPC(offhook.RPCOptions{To: bob.user, Method: "double", Payload: "21", Timeout: 5 * time.Second})
 		must(t, err)
 		q := expect[*offhook.EventRPCRequest](t, bob.recorder, marks[1], nil)
 		if q.Method != "double" || q.Payload != "21" || q.UserID != alice.user || q.Timeout <= 0 {
@@ -80,8 +80,8 @@ func TestLiveKit(t *testing.T) {
 		} else {
 			must(t, bob.call.AnswerRPC(q.RequestID, "42"))
 		}
-		a := expect(t, alice.recorder, marks[0], func(e *offhook.EventRPCResponse) bool { return e.CallID == id })
-		if fails && (a.Code != 77 || a.Text != "will not" || a.Payload != "data") || !fails && (a.Code != 0 || a.Payload != "42") {
+		a := expect(t, alice.recorder, marks[0], func(e *offhook.EventRPCResponse) bool { return e.RPCID == id })
+		if fails && (a.ErrorCode != 77 || a.Text != "will not" || a.Payload != "data") || !fails && (a.ErrorCode != 0 || a.Payload != "42") {
 			t.Errorf("response: %+v", a)
 		}
 	}
@@ -92,7 +92,7 @@ func TestLiveKit(t *testing.T) {
 	must(t, alice.call.SetAttributes("Alice", "meta", map[string]string{"mood": "fine"}))
 	expect(t, bob.recorder, 0, func(e *offhook.EventParticipantUpdated) bool {
 		p := e.Participant
-		return p.UserID == alice.user && p.Name == "Alice" && p.Metadata == "meta" && p.Attributes == `{"mood":"fine"}`
+		return p.UserID == alice.user && p.Name == "Alice" && p.Metadata == "meta" && p.AttributesJSON == `{"mood":"fine"}`
 	})
 
 	alice.talk(t, 440)

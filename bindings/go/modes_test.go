@@ -18,14 +18,14 @@ func TestPull(t *testing.T) {
 	room := unique("pull")
 	talker := join(t, "talker", room, nil)
 	talker.talk(t, 440)
-	call, err := newClient(t, unique("bob")).Start(offhook.CallOptions{ID: room, PullAudio: true})
+	call, err := newClient(t, unique("bob")).Start(offhook.CallOptions{CallID: room, PullAudio: true})
 	must(t, err)
 	ctx := within(t, long)
 	var order []offhook.EventKind
 	take := func(until offhook.EventKind) offhook.Event {
 		t.Helper()
 		for {
-			e, err := call.NextEvent(ctx)
+			e, err := call.WaitEvent(ctx)
 			if err != nil {
 				t.Fatalf("%v after %v", err, order)
 			}
@@ -39,17 +39,17 @@ func TestPull(t *testing.T) {
 	var samples []int16
 	for len(samples) < 48000 || power(samples[len(samples)-9600:], 440) < 10*power(samples[len(samples)-9600:], 1000) {
 		a := take(offhook.KindAudio).(*offhook.EventAudio).Audio
-		if a.UserID != talker.user || a.Rate != 48000 || a.Channels != 1 || len(a.Samples) != a.Frames {
+		if a.UserID != talker.user || a.SampleRateHz != 48000 || a.Channels != 1 || len(a.SamplesS16) != a.Frames {
 			t.Fatalf("a frame of %s: %+v", talker.user, a)
 		}
-		samples = append(samples, a.Samples...)
+		samples = append(samples, a.SamplesS16...)
 	}
 	must(t, call.Leave("bye"))
 	ended := take(offhook.KindEnded).(*offhook.EventEnded)
 	if ended.Reason != offhook.EndLeft || call.Ended() != ended {
 		t.Errorf("ended: %+v", ended)
 	}
-	if _, err = call.NextEvent(ctx); !errors.Is(err, offhook.ErrClosed) {
+	if _, err = call.WaitEvent(ctx); !errors.Is(err, offhook.ErrClosed) {
 		t.Errorf("after the end: %v", err)
 	}
 	must(t, call.Close())
@@ -58,13 +58,13 @@ func TestPull(t *testing.T) {
 
 // Row pull: contexts, Close from elsewhere, turns.
 func TestPullWaits(t *testing.T) {
-	call, err := newClient(t, unique("bob")).Join(within(t, long), offhook.CallOptions{ID: unique("pull")})
+	call, err := newClient(t, unique("bob")).Join(within(t, long), offhook.CallOptions{CallID: unique("pull")})
 	must(t, err)
 	// Until it is quiet: then a wait ends by its context, more than once.
 	for quiet := 0; quiet < 2; {
 		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 		began := time.Now()
-		_, err := call.NextEvent(ctx)
+		_, err := call.WaitEvent(ctx)
 		cancel()
 		if err == nil {
 			continue
@@ -74,14 +74,14 @@ func TestPullWaits(t *testing.T) {
 		}
 		quiet++
 	}
-	if _, err := call.TryNextEvent(); !errors.Is(err, offhook.ErrEmpty) {
+	if _, err := call.TryEvent(); !errors.Is(err, offhook.ErrEmpty) {
 		t.Errorf("nothing there: %v", err)
 	}
 	results := make(chan error, 2)
 	for range 2 {
 		go func() {
 			for {
-				if _, err := call.NextEvent(context.Background()); err != nil {
+				if _, err := call.WaitEvent(context.Background()); err != nil {
 					results <- err
 					return
 				}
@@ -89,7 +89,7 @@ func TestPullWaits(t *testing.T) {
 		}()
 	}
 	eventually(t, "one of them waits", func() bool {
-		_, err := call.TryNextEvent()
+		_, err := call.TryEvent()
 		return errors.Is(err, offhook.ErrState)
 	})
 	must(t, call.Close())
@@ -99,7 +99,7 @@ func TestPullWaits(t *testing.T) {
 		}
 	}
 	p := join(t, "handlers", unique("pull"), nil)
-	if _, err := p.call.NextEvent(within(t, long)); !errors.Is(err, offhook.ErrState) {
+	if _, err := p.call.WaitEvent(within(t, long)); !errors.Is(err, offhook.ErrState) {
 		t.Errorf("pulled beside handlers: %v", err)
 	}
 	p.leave(t)
@@ -109,7 +109,7 @@ func TestChannels(t *testing.T) {
 	room := unique("channels")
 	talker := join(t, "talker", room, nil)
 	talker.talk(t, 440)
-	call, err := newClient(t, unique("bob")).Start(offhook.CallOptions{ID: room, EventChannel: 64, AudioChannel: 16})
+	call, err := newClient(t, unique("bob")).Start(offhook.CallOptions{CallID: room, EventChannel: 64, AudioChannel: 16})
 	must(t, err)
 	joined, heard, deadline := false, []int16{}, time.After(long)
 	for !joined || len(heard) < 48000 {
@@ -117,7 +117,7 @@ func TestChannels(t *testing.T) {
 		case e := <-call.Events():
 			joined = joined || e.Kind() == offhook.KindJoined
 		case a := <-call.Audio():
-			heard = append(heard, a.Samples...)
+			heard = append(heard, a.SamplesS16...)
 		case <-deadline:
 			t.Fatalf("joined %v, heard %d samples", joined, len(heard))
 		}
@@ -145,7 +145,7 @@ func TestFullChannels(t *testing.T) {
 	room := unique("full")
 	talker, other := join(t, "talker", room, nil), join(t, "other", room, nil)
 	talker.talk(t, 440)
-	deaf, err := newClient(t, unique("deaf")).Join(within(t, long), offhook.CallOptions{ID: room, AudioChannel: 2})
+	deaf, err := newClient(t, unique("deaf")).Join(within(t, long), offhook.CallOptions{CallID: room, AudioChannel: 2})
 	must(t, err)
 	eventually(t, "frames are dropped and counted", func() bool {
 		stats, err := deaf.Stats()
@@ -160,7 +160,7 @@ func TestFullChannels(t *testing.T) {
 	}
 
 	cid := unique("pins")
-	slow, err := newClient(t, unique("slow")).Join(within(t, long), offhook.CallOptions{ID: cid, EventChannel: 1, EventQueue: 16})
+	slow, err := newClient(t, unique("slow")).Join(within(t, long), offhook.CallOptions{CallID: cid, EventChannel: 1, MaxQueuedEvents: 16})
 	must(t, err)
 	for i := range 60 {
 		sessions := []string{}
@@ -172,7 +172,7 @@ func TestFullChannels(t *testing.T) {
 	eventually(t, "events are counted as lost", func() bool {
 		stats, err := slow.Stats()
 		must(t, err)
-		return stats.EventsLost > 10
+		return stats.EventsDropped > 10
 	})
 	other.hears(t, talker.user, 440, 1000)
 	must(t, slow.Leave("bye"))
@@ -181,7 +181,7 @@ func TestFullChannels(t *testing.T) {
 	for e := range slow.Events() {
 		switch e := e.(type) {
 		case *offhook.EventLost:
-			lost += e.Count
+			lost += e.Total
 		case *offhook.EventState:
 			states++
 		case *offhook.EventEnded:
@@ -190,12 +190,12 @@ func TestFullChannels(t *testing.T) {
 	}
 	stats, err := slow.Stats()
 	must(t, err)
-	if lost != stats.EventsLost || states != 3 || !ended {
-		t.Errorf("%d lost of %d, %d states, ended %v", lost, stats.EventsLost, states, ended)
+	if lost != stats.EventsDropped || states != 3 || !ended {
+		t.Errorf("%d lost of %d, %d states, ended %v", lost, stats.EventsDropped, states, ended)
 	}
 	must(t, slow.Close())
 
-	stuck, err := newClient(t, unique("stuck")).Join(within(t, long), offhook.CallOptions{ID: cid, EventChannel: 1})
+	stuck, err := newClient(t, unique("stuck")).Join(within(t, long), offhook.CallOptions{CallID: cid, EventChannel: 1})
 	must(t, err)
 	closed := make(chan struct{})
 	go func() { stuck.Close(); close(closed) }()
@@ -215,24 +215,24 @@ func TestFullChannels(t *testing.T) {
 
 // Two hundred waits, and no thread for them.
 func TestWaitingBlocksNoThread(t *testing.T) {
-	call, err := newClient(t, unique("waits")).Join(within(t, long), offhook.CallOptions{ID: unique("waits")})
+	call, err := newClient(t, unique("waits")).Join(within(t, long), offhook.CallOptions{CallID: unique("waits")})
 	must(t, err)
 	track, err := call.PublishAudio(&offhook.AudioTrackOptions{Buffer: 100 * time.Millisecond})
 	must(t, err)
 	must(t, call.Leave("so that nothing makes room"))
-	if err := track.Wait(within(t, long), 48000); err == nil {
+	if err := track.WaitWritable(within(t, long), 48000); err == nil {
 		t.Error("a second fits into 100 ms")
 	}
-	quiet, err := newClient(t, unique("waits")).Join(within(t, long), offhook.CallOptions{ID: unique("waits")})
+	quiet, err := newClient(t, unique("waits")).Join(within(t, long), offhook.CallOptions{CallID: unique("waits")})
 	must(t, err)
 	before := threads(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	for range 100 {
-		go func() { done <- quiet.Wait(ctx, offhook.StateLeft) }()
+		go func() { done <- quiet.WaitState(ctx, offhook.StateLeft) }()
 		go func() {
 			for {
-				if _, err := quiet.NextEvent(ctx); err != nil {
+				if _, err := quiet.WaitEvent(ctx); err != nil {
 					done <- err
 					return
 				}
@@ -258,28 +258,28 @@ func TestWaitingBlocksNoThread(t *testing.T) {
 
 func TestOptions(t *testing.T) {
 	client := newClient(t, unique("options"))
-	both := offhook.CallOptions{ID: "x", EventChannel: 1, OnEvent: func(*offhook.Call, offhook.Event) {}}
+	both := offhook.CallOptions{CallID: "x", EventChannel: 1, OnEvent: func(*offhook.Call, offhook.Event) {}}
 	for what, options := range map[string]offhook.CallOptions{
-		"handlers and channels": both, "a NUL": {ID: "x\x00y"}, "a negative rate": {ID: "x", AudioRate: -1},
-		"a rate too low": {ID: "x", AudioRate: 1}, "no id": {}, "a negative time": {ID: "x", DisconnectTimeout: -1},
-		"no UTF-8": {ID: "\xff"}, "no JSON": {ID: "x", DataJSON: "["}, "eleven retries": {ID: "x", JoinRetries: 11},
-		"a negative channel": {ID: "x", AudioChannel: -1},
+		"handlers and channels": both, "a NUL": {CallID: "x\x00y"}, "a negative rate": {CallID: "x", AudioSampleRateHz: -1},
+		"a rate too low": {CallID: "x", AudioSampleRateHz: 1}, "no id": {}, "a negative time": {CallID: "x", ReconnectTimeout: -1},
+		"no UTF-8": {CallID: "\xff"}, "no JSON": {CallID: "x", DataJSON: "["}, "eleven retries": {CallID: "x", JoinRetries: 11},
+		"a negative channel": {CallID: "x", AudioChannel: -1},
 	} {
 		call, err := client.Start(options)
 		if !errors.Is(err, offhook.ErrArgument) {
 			t.Errorf("%s: %v, %v", what, call, err)
 		}
 	}
-	token, err := offhook.AccessToken(offhook.TokenOptions{APIKey: "k", APISecret: "0123456789abcdef0123456789abcdef", UserID: "u",
+	token, err := offhook.CreateAccessToken(offhook.AccessTokenOptions{APIKey: "k", APISecret: "0123456789abcdef0123456789abcdef", UserID: "u",
 		CallID: "c", Metadata: strings.Repeat("m", 5000), TTL: time.Hour})
 	if err != nil || strings.Count(token, ".") != 2 || len(token) < 5000 {
 		t.Errorf("token of %d bytes, %v", len(token), err)
 	}
-	if _, err = offhook.AccessToken(offhook.TokenOptions{UserID: "u"}); !errors.Is(err, offhook.ErrArgument) {
+	if _, err = offhook.CreateAccessToken(offhook.AccessTokenOptions{UserID: "u"}); !errors.Is(err, offhook.ErrArgument) {
 		t.Errorf("a token without a key: %v", err)
 	}
-	lasting, err := client.Join(within(t, long), offhook.CallOptions{ID: unique("options"), DisconnectTimeout: offhook.Forever,
-		AudioFormat: offhook.F32, AudioRate: 16000, AudioChannels: 2, OnAudio: func(*offhook.Call, *offhook.Audio) {}})
+	lasting, err := client.Join(within(t, long), offhook.CallOptions{CallID: unique("options"), ReconnectTimeout: offhook.Forever,
+		AudioFormat: offhook.F32, AudioSampleRateHz: 16000, AudioChannels: 2, OnAudio: func(*offhook.Call, *offhook.AudioFrame) {}})
 	must(t, err)
 	must(t, lasting.Close())
 }
@@ -288,8 +288,8 @@ func TestOptions(t *testing.T) {
 func TestErrorTexts(t *testing.T) {
 	client := newClient(t, unique("texts"))
 	wants := map[string]offhook.CallOptions{
-		"data_json": {ID: "x", DataJSON: "["}, "audio_rate": {ID: "x", AudioRate: 1},
-		"audio_channels": {ID: "x", AudioChannels: 3}, "event_queue": {ID: "x", EventQueue: 1},
+		"data_json": {CallID: "x", DataJSON: "["}, "audio_sample_rate_hz": {CallID: "x", AudioSampleRateHz: 1},
+		"audio_channels": {CallID: "x", AudioChannels: 3}, "max_queued_events": {CallID: "x", MaxQueuedEvents: 1},
 	}
 	done := make(chan struct{})
 	for range 8 {
@@ -322,10 +322,10 @@ func TestFormats(t *testing.T) {
 	packets := make(chan []byte, 512)
 	opus := join(t, "opus", room, func(o *offhook.CallOptions) {
 		o.AudioFormat = offhook.Opus
-		o.OnAudio = func(_ *offhook.Call, a *offhook.Audio) {
-			if a.Format == offhook.Opus && len(a.Packet) > 0 && a.Samples == nil {
+		o.OnAudio = func(_ *offhook.Call, a *offhook.AudioFrame) {
+			if a.Format == offhook.Opus && len(a.OpusPacket) > 0 && a.SamplesS16 == nil {
 				select {
-				case packets <- a.Packet:
+				case packets <- a.OpusPacket:
 				default:
 				}
 			}
@@ -382,7 +382,7 @@ func TestFormats(t *testing.T) {
 	if err := receive(t, done); !errors.Is(err, context.Canceled) {
 		t.Errorf("the writer ended with %v", err)
 	}
-	must(t, track.Drain(within(t, long)))
+	must(t, track.WaitDrained(within(t, long)))
 	opus.leave(t)
 	close(packets)
 	receive(t, stop)
@@ -393,22 +393,22 @@ func TestFormats(t *testing.T) {
 // Custom events of the coordinator, with their own watcher.
 func TestCustom(t *testing.T) {
 	user, room := unique("custom"), unique("custom")
-	client, err := offhook.NewClient(offhook.ClientOptions{URL: sfuURL(t), UserID: user, Token: "development", Events: true})
+	client, err := offhook.NewClient(offhook.ClientOptions{URL: sfuURL(t), UserID: user, Token: "development", ReceiveCustomEvents: true})
 	must(t, err)
 	defer client.Close()
 	r := newRecorder()
-	call, err := client.Join(within(t, long), offhook.CallOptions{ID: room, OnEvent: r.onEvent})
+	call, err := client.Join(within(t, long), offhook.CallOptions{CallID: room, OnEvent: r.onEvent})
 	must(t, err)
-	must(t, call.SendCustom(`{"type":"wave","n":1}`))
+	must(t, call.SendCustomEvent(`{"type":"wave","n":1}`))
 	e := expect[*offhook.EventCustom](t, r, 0, nil)
-	if e.UserID != user || e.Type != "wave" || !strings.Contains(e.JSON, `"n":1`) {
+	if e.UserID != user || e.CustomType != "wave" || !strings.Contains(e.DataJSON, `"n":1`) {
 		t.Errorf("custom: %+v", e)
 	}
-	if err := call.SendCustom("nonsense"); !errors.Is(err, offhook.ErrArgument) {
+	if err := call.SendCustomEvent("nonsense"); !errors.Is(err, offhook.ErrArgument) {
 		t.Errorf("no JSON: %v", err)
 	}
 	ctl(t, "grants", object{"user_id": user, "audio": false, "video": true, "screenshare": true, "message": "hush"})
-	if g := expect[*offhook.EventGrants](t, r, 0, nil); g.Audio || !g.Video || !g.ScreenShare {
+	if g := expect[*offhook.EventRights](t, r, 0, nil); g.Rights.Has(offhook.RightAudio) || !g.Rights.Has(offhook.RightVideo|offhook.RightScreenShare) {
 		t.Errorf("grants: %+v", g)
 	}
 	mine := expect[*offhook.EventJoined](t, r, 0, nil).SessionID

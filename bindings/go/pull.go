@@ -1,5 +1,5 @@
-// Events taken by hand, and by the goroutine that feeds channels. Who waits blocks a goroutine and no thread: Go's own
-// poller watches the library's descriptor.
+// Pulled events, by Call.WaitEvent and by the goroutine that feeds channels. A wait blocks a goroutine and no thread: Go's
+// own poller watches the library's descriptor.
 
 package offhook
 
@@ -24,7 +24,7 @@ type puller struct {
 
 // pull prepares a call without handlers to be read.
 func (c *callCore) pull(options *CallOptions) error {
-	r := C.ohgo_call_wake_fd(c.handle())
+	r := C.ohgo_call_get_wake_fd(c.handle())
 	if err := failed("join", r); err != nil {
 		return err
 	}
@@ -54,9 +54,9 @@ func (p *puller) close() { p.file.Close() }
 
 // take gives the next event if there is one now.
 func (p *puller) take() (Event, error) {
-	r := C.ohgo_call_next_event(p.core.handle(), 0)
+	r := C.ohgo_call_wait_event(p.core.handle(), 0)
 	if r.code != C.OH_OK {
-		return nil, failed("next event", r)
+		return nil, failed("wait event", r)
 	}
 	e := (*C.oh_event)(r.pointer)
 	defer C.oh_event_free(e)
@@ -75,7 +75,7 @@ func (p *puller) next(ctx context.Context) (event Event, err error) {
 	case p.turn <- struct{}{}:
 		defer func() { <-p.turn }()
 	case <-ctx.Done():
-		return nil, fmt.Errorf("offhook: next event: %w", context.Cause(ctx))
+		return nil, fmt.Errorf("offhook: wait event: %w", context.Cause(ctx))
 	}
 	if event, err = p.take(); !empty(err) {
 		return event, err
@@ -98,38 +98,38 @@ func (p *puller) next(ctx context.Context) (event Event, err error) {
 	case broken == nil:
 		return event, err
 	case ctx.Err() != nil:
-		return nil, fmt.Errorf("offhook: next event: %w", context.Cause(ctx))
+		return nil, fmt.Errorf("offhook: wait event: %w", context.Cause(ctx))
 	}
-	return nil, &Error{Code: ErrClosed, Op: "next event", Detail: "the call was closed"}
+	return nil, &Error{Code: ErrClosed, Op: "wait event", Detail: "the call was closed"}
 }
 
-// NextEvent takes the next event of a call that was started with neither handlers nor channels, waiting for it. After
-// EventEnded, and when the call is closed meanwhile, it gives ErrClosed or, afterwards, ErrHandle; ErrState for a call
-// with handlers or channels. Who comes while another goroutine waits, waits for its turn.
-func (c *Call) NextEvent(ctx context.Context) (Event, error) {
+// WaitEvent takes the next event of a call that was started with neither handlers nor channels, waiting for it. After
+// EventEnded, and when the call is closed meanwhile, it returns ErrClosed or, afterwards, ErrHandle; ErrState for a call
+// with handlers or channels. Goroutines that wait take turns.
+func (c *Call) WaitEvent(ctx context.Context) (Event, error) {
 	defer runtime.KeepAlive(c)
 	switch {
 	case c.core.channel != nil:
-		return nil, &Error{Code: ErrState, Op: "next event", Detail: "the events go to channels"}
+		return nil, &Error{Code: ErrState, Op: "wait event", Detail: "the events go to channels"}
 	case c.core.puller == nil:
-		r := C.ohgo_call_next_event(c.core.handle(), 0) // the library says why not
-		return nil, failed("next event", r)
+		r := C.ohgo_call_wait_event(c.core.handle(), 0) // the library says why not
+		return nil, failed("wait event", r)
 	}
 	return c.core.puller.next(ctx)
 }
 
-// TryNextEvent takes the next event if there is one, else ErrEmpty.
-func (c *Call) TryNextEvent() (Event, error) {
+// TryEvent takes the next event if there is one; else it returns ErrEmpty.
+func (c *Call) TryEvent() (Event, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	if c.core.puller == nil || c.core.channel != nil {
-		return c.NextEvent(ctx)
+		return c.WaitEvent(ctx)
 	}
 	select {
 	case c.core.puller.turn <- struct{}{}:
 		defer func() { <-c.core.puller.turn }()
 		return c.core.puller.take()
 	default:
-		return nil, &Error{Code: ErrState, Op: "next event", Detail: "another goroutine waits for the next event"}
+		return nil, &Error{Code: ErrState, Op: "wait event", Detail: "another goroutine waits for the next event"}
 	}
 }

@@ -1,73 +1,67 @@
 /*
- * shim.h - what lies between Go and offhook.h: each function once more, returning its result together with the text of
- * its failure. oh_last_error() is per thread, and a goroutine may be on another thread by the time it would ask.
+ * shim.h - the functions of offhook.h for Go: each returns its result together with the text of its failure.
+ * oh_get_last_error() is per thread, and a goroutine can be on another thread when it calls that.
  */
 #ifndef OHGO_SHIM_H
 #define OHGO_SHIM_H
 
 #include <offhook.h>
 
-/* One result for all: the code, on failure its text (malloc'ed; Go frees it), and what the function gave. */
+/* A result: the code, on failure its text (malloc'ed; Go frees it), and the output of the function. */
 typedef struct ohgo_result {
     oh_result code;
     char *text;
     uint64_t value;      /* a handle's id, a state, a number */
-    const void *pointer; /* an event */
+    const void *pointer; /* an event, a snapshot */
 } ohgo_result;
 
 typedef const char *ohgo_text;
 
-/* The defaults, of the size that the header has: a newer library's own _init would write more. */
-void ohgo_client_options(oh_client_options *options);
-void ohgo_call_options(oh_call_options *options);
-void ohgo_audio_track_options(oh_audio_track_options *options);
-void ohgo_data_options(oh_data_options *options);
-void ohgo_rpc_options(oh_rpc_options *options);
-void ohgo_remote_track_options(oh_remote_track_options *options);
-void ohgo_access_token_options(oh_access_token_options *options);
-void ohgo_limits(oh_limits *options);
-
 ohgo_result ohgo_client_new(const oh_client_options *options);
 
-/* user: the number of a cgo.Handle; 0: pull mode. with_audio: sound is wanted as well. */
+/* user: the number of a cgo.Handle; 0: pull mode. with_audio: audio is delivered as well. */
 ohgo_result ohgo_call_join(uint64_t client, const oh_call_options *options, uintptr_t user, int with_audio);
-ohgo_result ohgo_call_wait(uint64_t call, int32_t state, uint32_t timeout_ms);
-ohgo_result ohgo_call_state(uint64_t call);
-ohgo_result ohgo_call_trace(uint64_t call, char *buf, size_t len);
+ohgo_result ohgo_call_wait_state(uint64_t call, oh_call_state state, uint32_t timeout_ms);
+ohgo_result ohgo_call_get_state(uint64_t call);
+ohgo_result ohgo_call_get_trace(uint64_t call, char *buf, size_t buf_size);
 ohgo_result ohgo_call_provide_token(uint64_t call, ohgo_text token);
-ohgo_result ohgo_call_send_custom(uint64_t call, ohgo_text json);
+ohgo_result ohgo_call_send_custom_event(uint64_t call, ohgo_text data_json);
 ohgo_result ohgo_call_leave(uint64_t call, ohgo_text reason);
-ohgo_result ohgo_call_send_data(uint64_t call, const oh_data_options *options, const void *data, size_t size);
+ohgo_result ohgo_call_send_data(uint64_t call, const oh_data_options *options, const void *data, size_t data_size);
 ohgo_result ohgo_call_send_text(uint64_t call, const oh_data_options *options, ohgo_text text);
-ohgo_result ohgo_call_rpc(uint64_t call, const oh_rpc_options *options);
-ohgo_result ohgo_call_rpc_answer(uint64_t call, ohgo_text request_id, ohgo_text payload, uint32_t error_code,
+ohgo_result ohgo_call_perform_rpc(uint64_t call, const oh_rpc_options *options);
+ohgo_result ohgo_call_answer_rpc(uint64_t call, ohgo_text request_id, ohgo_text payload, uint32_t error_code,
                                  ohgo_text error_text);
-ohgo_result ohgo_call_capabilities(uint64_t call);
+ohgo_result ohgo_call_get_capabilities(uint64_t call);
 ohgo_result ohgo_call_set_attributes(uint64_t call, ohgo_text name, ohgo_text metadata, ohgo_text attributes_json);
 ohgo_result ohgo_call_get_stats(uint64_t call, oh_call_stats *stats);
-ohgo_result ohgo_call_next_event(uint64_t call, uint32_t timeout_ms);
-ohgo_result ohgo_call_wake_fd(uint64_t call);
+ohgo_result ohgo_call_get_participants(uint64_t call);
+ohgo_result ohgo_call_wait_event(uint64_t call, uint32_t timeout_ms);
+ohgo_result ohgo_call_get_wake_fd(uint64_t call);
 
-ohgo_result ohgo_call_publisher(uint64_t call);
+ohgo_result ohgo_call_get_publisher(uint64_t call);
 ohgo_result ohgo_publisher_close(uint64_t publisher);
-ohgo_result ohgo_call_subscriber(uint64_t call);
+ohgo_result ohgo_call_get_subscriber(uint64_t call);
 ohgo_result ohgo_subscriber_set_track(uint64_t subscriber, ohgo_text track_id, const oh_remote_track_options *options);
+ohgo_result ohgo_subscriber_get_track_stats(uint64_t subscriber, ohgo_text session_id, ohgo_text track_id, oh_track_source source,
+                                            oh_remote_track_stats *stats);
 ohgo_result ohgo_subscriber_close(uint64_t subscriber);
 
 ohgo_result ohgo_call_publish_audio(uint64_t call, const oh_audio_track_options *options);
-ohgo_result ohgo_track_write_s16(uint64_t track, const int16_t *samples, uint32_t frames);
-ohgo_result ohgo_track_write_f32(uint64_t track, const float *samples, uint32_t frames);
-ohgo_result ohgo_track_write_opus(uint64_t track, const uint8_t *packet, uint32_t size);
-ohgo_result ohgo_track_wait(uint64_t track, uint32_t frames, uint32_t timeout_ms);
-ohgo_result ohgo_track_buffered_ms(uint64_t track);
-ohgo_result ohgo_track_drain(uint64_t track, uint32_t timeout_ms);
-ohgo_result ohgo_track_clear(uint64_t track, uint64_t *sent_ms, uint32_t *dropped_ms);
-ohgo_result ohgo_track_set_muted(uint64_t track, int32_t muted);
+ohgo_result ohgo_track_write_s16(uint64_t track, const int16_t *samples, size_t frames);
+ohgo_result ohgo_track_write_f32(uint64_t track, const float *samples, size_t frames);
+ohgo_result ohgo_track_write_opus(uint64_t track, const uint8_t *packet, size_t packet_size);
+ohgo_result ohgo_track_wait_writable(uint64_t track, size_t frames, uint32_t timeout_ms);
+ohgo_result ohgo_track_get_buffered_ms(uint64_t track);
+ohgo_result ohgo_track_wait_drained(uint64_t track, uint32_t timeout_ms);
+ohgo_result ohgo_track_clear(uint64_t track, uint64_t *sent_ms, uint64_t *dropped_ms);
+ohgo_result ohgo_track_get_stats(uint64_t track, oh_track_stats *stats);
+ohgo_result ohgo_track_set_muted(uint64_t track, oh_bool muted);
 
-ohgo_result ohgo_access_token(const oh_access_token_options *options, char *buf, size_t len);
-ohgo_result ohgo_log_set(int32_t level, uintptr_t user); /* user 0: no handler */
+ohgo_result ohgo_access_token_create(const oh_access_token_options *options, char *buf, size_t buf_size, size_t *length);
+ohgo_result ohgo_log_set(oh_log_level level, uintptr_t user); /* user 0: no handler */
 ohgo_result ohgo_limits_set(const oh_limits *limits);
-ohgo_result ohgo_network_changed(int32_t what);
+ohgo_result ohgo_network_report(oh_network_change change);
 ohgo_result ohgo_shutdown_wait(uint32_t timeout_ms);
 
 void ohgo_client_free(uint64_t client);

@@ -138,11 +138,11 @@ func (r *recorder) onEvent(call *offhook.Call, event offhook.Event) {
 	}
 }
 
-func (r *recorder) onAudio(_ *offhook.Call, a *offhook.Audio) {
+func (r *recorder) onAudio(_ *offhook.Call, a *offhook.AudioFrame) {
 	r.lock.Lock()
 	defer r.lock.Unlock()
-	samples := append(r.heard[a.UserID], a.Samples...)
-	r.heard[a.UserID] = samples[max(0, len(samples)-a.Rate*a.Channels):]
+	samples := append(r.heard[a.UserID], a.SamplesS16...)
+	r.heard[a.UserID] = samples[max(0, len(samples)-a.SampleRateHz*a.Channels):]
 	r.frames[a.UserID]++
 	if !a.Silence && !a.Concealed {
 		r.loud[a.UserID]++
@@ -265,7 +265,7 @@ type peer struct {
 func join(t testing.TB, name, room string, change func(*offhook.CallOptions)) *peer {
 	t.Helper()
 	p := start(t, name, room, change)
-	must(t, p.call.Wait(within(t, long), offhook.StateJoined))
+	must(t, p.call.WaitState(within(t, long), offhook.StateJoined))
 	return p
 }
 
@@ -273,7 +273,7 @@ func start(t testing.TB, name, room string, change func(*offhook.CallOptions)) *
 	t.Helper()
 	p := &peer{recorder: newRecorder(), user: unique(name)}
 	p.client = newClient(t, p.user)
-	options := offhook.CallOptions{ID: room, OnEvent: p.onEvent, OnAudio: p.onAudio}
+	options := offhook.CallOptions{CallID: room, OnEvent: p.onEvent, OnAudio: p.onAudio}
 	if change != nil {
 		change(&options)
 	}
@@ -314,7 +314,7 @@ func (p *peer) leave(t testing.TB) {
 func (p *peer) undisturbed(t testing.TB) {
 	t.Helper()
 	no[*offhook.EventError](t, p.recorder)
-	no[*offhook.EventLocalFailed](t, p.recorder)
+	no[*offhook.EventLocalTrackFailed](t, p.recorder)
 	no[*offhook.EventReconnected](t, p.recorder)
 	no[*offhook.EventLost](t, p.recorder)
 	no[*offhook.EventEnded](t, p.recorder)

@@ -70,7 +70,7 @@ struct measured {
         m->events.back.push_back(static_cast<std::uint32_t>(ended - began));
     }
 
-    static void on_audio(void *user_data, oh_call call, const oh_audio *audio)
+    static void on_audio(void *user_data, oh_call call, const oh_audio_frame *audio)
     {
         auto *m = static_cast<measured *>(user_data);
         const std::uint64_t before = allocations;
@@ -117,17 +117,19 @@ int main(int argc, char **argv)
         handlers.on_event = [m](offhook::call_ref, const offhook::event &) { m->entered = now_ns(); };
         handlers.on_audio = [m](offhook::call_ref, const offhook::audio_view &) { m->entered = now_ns(); };
         m->box = std::make_unique<offhook::detail::handler_box>(std::move(handlers));
-        oh_call_options c = OH_CALL_OPTIONS_INIT;
+        oh_call_options c = OH_INIT(oh_call_options);
+        oh_call_handlers callbacks = OH_INIT(oh_call_handlers);
         const std::string id = "bench-cpp-" + std::to_string(i / 10);
-        c.id = id.c_str();
-        c.handlers.on_event = &measured::on_event;
-        c.handlers.on_audio = &measured::on_audio;
-        c.handlers.user_data = m;
+        c.call_id = id.c_str();
+        callbacks.on_event = &measured::on_event;
+        callbacks.on_audio = &measured::on_audio;
+        callbacks.user_data = m;
+        c.handlers = &callbacks;
         oh_call call;
         if (oh_call_join(m->client.handle(), &c, &call)) offhook::detail::raise(offhook::detail::last_error(OH_ERR_STATE));
         m->call = offhook::call(call);
     }
-    for (auto &m : all) m->call.wait(offhook::call_state::joined, 30s).value();
+    for (auto &m : all) m->call.wait_state(offhook::call_state::joined, 30s).value();
 
     std::vector<std::int16_t> pcm(960);
     for (std::size_t i = 0; i < pcm.size(); i++) pcm[i] = static_cast<std::int16_t>(9830 * std::sin(6.283185307179586 * 440 * static_cast<double>(i) / 48000));
@@ -138,7 +140,7 @@ int main(int argc, char **argv)
     std::thread talk([&] { // one thread for the ten talkers: each has a buffer of 200 ms
         while (!stop) {
             for (std::size_t i = 0; i < all.size(); i += 10)
-                while (all[i]->mic.wait(960, 0ms)) (void)all[i]->mic.write(pcm);
+                while (all[i]->mic.wait_writable(960, 0ms)) (void)all[i]->mic.write(pcm);
             std::this_thread::sleep_for(20ms);
         }
     });
@@ -149,7 +151,7 @@ int main(int argc, char **argv)
     samples frames, events, again;
     std::uint64_t made = 0, late = 0, dropped = 0;
     for (auto &m : all) {
-        dropped += m->call.stats().value().media_dropped;
+        dropped += m->call.stats().value().audio_frames_dropped;
         m->call.close(); // no callback runs afterwards
         for (auto part : {std::pair(&frames, &m->frames), std::pair(&events, &m->events), std::pair(&again, &m->again)}) {
             part.first->entry.insert(part.first->entry.end(), part.second->entry.begin(), part.second->entry.end());

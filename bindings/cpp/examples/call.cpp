@@ -41,15 +41,15 @@ void tell(offhook::call_ref call, const offhook::event &event)
 {
     std::printf("%7.2f s  ", static_cast<double>(event.at.count()) / 1e3);
     std::visit(offhook::overloaded{
-                   [](const events::state_changed &e) { std::printf("state %s\n", offhook::to_string(e.state)); },
+                   [](const events::state &e) { std::printf("state %s\n", offhook::to_string(e.state)); },
                    [](const events::joined &e) { std::printf("joined in %lld ms\n", static_cast<long long>(e.join_time.count())); },
                    [](const events::participant_joined &e) { std::printf("%s is here\n", e.user_id.c_str()); },
                    [](const events::participant_left &e) { std::printf("%s is gone\n", e.user_id.c_str()); },
                    [](const events::track_published &e) { std::printf("%s publishes a track\n", e.user_id.c_str()); },
                    [](const events::track_unpublished &e) { std::printf("a track of %s has ended\n", e.user_id.c_str()); },
-                   [](const events::failure &e) { std::printf("%s: %s\n", offhook::to_string(e.error), e.text.c_str()); },
-                   [](const events::local_failed &e) { std::printf("not on the air: %s\n", e.text.c_str()); },
-                   [](const events::ended &e) { std::printf("over: %s\n", e.reason.c_str()); },
+                   [](const events::error &e) { std::printf("%s: %s\n", offhook::to_string(e.error), e.text.c_str()); },
+                   [](const events::local_track_failed &e) { std::printf("not on the air: %s\n", e.text.c_str()); },
+                   [](const events::ended &e) { std::printf("over: %s\n", e.text.c_str()); },
                    [&](const events::token_needed &) {
                        std::printf("the token has expired, and there is no other\n");
                        (void)call.refuse_token();
@@ -70,7 +70,7 @@ void play(const offhook::track &mic, double hz)
             phase = std::fmod(phase + 6.283185307179586 * hz / 48000, 6.283185307179586);
         }
         // The library sends at its own pace: wait for room, then write.
-        if (!mic.wait(960, offhook::forever) || !mic.write(pcm)) return;
+        if (!mic.wait_writable(960, offhook::forever) || !mic.write(pcm)) return;
     }
 }
 
@@ -97,7 +97,7 @@ int run(const arguments &a)
     // Declared after what the handlers use, so that the call is closed before that goes.
     auto client = offhook::client::create(a.where).value();
     auto call = client.join(a.what, handlers).value();
-    call.wait(offhook::call_state::joined, 15s).value();
+    call.wait_state(offhook::call_state::joined, 15s).value();
 
     offhook::track mic;
     std::thread player;
@@ -116,7 +116,7 @@ int run(const arguments &a)
     }
 
     call.leave("bye").value();
-    (void)call.wait(offhook::call_state::left, 3s);
+    (void)call.wait_state(offhook::call_state::left, 3s);
     mic.close(); // ends the player, if the end of the call has not yet
     if (player.joinable()) player.join();
     const auto stats = call.stats().value();
@@ -140,7 +140,7 @@ int main(int argc, char **argv)
         else if (option == "--livekit") a.where.url = value, a.where.protocol = offhook::protocol::livekit;
         else if (option == "--user") a.where.user_id = value;
         else if (option == "--token") a.where.token = value;
-        else if (option == "--call") a.what.id = value;
+        else if (option == "--call") a.what.call_id = value;
         else if (option == "--tone") a.hz = std::atof(value);
         else if (option == "--seconds") a.seconds = std::atof(value);
         else return usage(stderr, argv[0]);

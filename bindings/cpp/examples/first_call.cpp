@@ -22,14 +22,14 @@ try {
     where.url = argc > 1 ? argv[1] : "http://127.0.0.1:8080";
     where.user_id = argc > 2 ? argv[2] : "alice";
     where.token = "development"; // a real service wants the user's JWT, made by your server
-    what.id = "standup";
+    what.call_id = "standup";
     if (where.url.rfind("ws", 0) == 0) { // LiveKit; without the settings that of `livekit-server --dev`
         offhook::access_token_options who;
         who.api_key = setting("LIVEKIT_API_KEY", "devkey");
         who.api_secret = setting("LIVEKIT_API_SECRET", "secret"); // on your server, never in a client
         who.user_id = where.user_id;
-        who.call_id = what.id;
-        where.token = offhook::access_token(who).value();
+        who.call_id = what.call_id;
+        where.token = offhook::create_access_token(who).value();
         where.protocol = offhook::protocol::livekit;
     }
     auto client = offhook::client::create(where).value();
@@ -39,14 +39,14 @@ try {
     handlers.on_event = [](offhook::call_ref, const offhook::event &event) {
         if (auto *who = event.get<offhook::events::participant_joined>()) std::printf("%s is here\n", who->user_id.c_str());
         if (auto *who = event.get<offhook::events::participant_left>()) std::printf("%s is gone\n", who->user_id.c_str());
-        if (auto *end = event.get<offhook::events::ended>()) std::printf("over: %s\n", end->reason.c_str());
+        if (auto *end = event.get<offhook::events::ended>()) std::printf("over: %s\n", end->text.c_str());
     };
     handlers.on_audio = [&heard](offhook::call_ref, const offhook::audio_view &sound) {
         if (!sound.silence && ++heard == 50) std::printf("a second of %.*s\n", int(sound.user_id.size()), sound.user_id.data());
     };
 
     auto call = client.join(what, handlers).value(); // at once; what follows waits for it
-    call.wait(offhook::call_state::joined, 10s).value();
+    call.wait_state(offhook::call_state::joined, 10s).value();
     std::printf("joined; waiting %d s at most for somebody to be heard: start another one with another name\n", seconds);
 
     auto mic = call.publish_audio().value(); // mono, 48000 Hz
@@ -55,11 +55,11 @@ try {
     for (int left = seconds * 50; left > 0; left--) {
         if (heard >= 50 && left > 100) left = 100; // two seconds more, so that the other hears enough, too
         for (auto &sample : pcm) sample = std::int16_t(8000 * std::sin(phase += 0.0576)); // 440 Hz
-        mic.wait(960, 10s).value();
+        mic.wait_writable(960, 10s).value();
         mic.write(pcm).value();
     }
     call.leave("bye").value(); // what was written is still sent
-    call.wait(offhook::call_state::left, 3s).value();
+    call.wait_state(offhook::call_state::left, 3s).value();
     if (heard >= 50) return 0;
     std::printf("nobody was heard\n");
     return 1;

@@ -18,7 +18,7 @@ int main(int argc, char **argv)
     offhook::call_handlers handlers;
     handlers.on_event = [](offhook::call_ref, const offhook::event &) {};
     offhook::call_options what;
-    what.id = "room";
+    what.call_id = "room";
     auto call = made->join(what, handlers);
     if (!call || !call->leave()) return 3;
     std::puts("ok no_exceptions");

@@ -30,7 +30,7 @@ offhook::call_handlers recorder::handlers()
     };
     h.on_audio = [self = shared_from_this()](offhook::call_ref call, const offhook::audio_view &a) {
         self->enter();
-        self->take(a, std::string(a.user_id), a.samples);
+        self->take(a, std::string(a.user_id), a.samples_s16);
         if (self->audio_hook) self->audio_hook(call, a);
         self->leave();
     };
@@ -51,7 +51,7 @@ void recorder::take(const offhook::event &e)
 void recorder::take(const offhook::audio_info &info, const std::string &user, offhook::span<const std::int16_t> samples)
 {
     if (ended_) FAIL("sound comes after the terminal event");
-    CHECK_EQ(samples.size(), static_cast<std::size_t>(info.frames) * info.channels);
+    CHECK_EQ(samples.size(), info.frames * info.channels);
     std::lock_guard<std::mutex> lock(mutex_);
     heard &h = heard_[user];
     const auto now = steady::now();
@@ -63,7 +63,7 @@ void recorder::take(const offhook::audio_info &info, const std::string &user, of
         loud |= std::abs(samples[i]) > 330;
     }
     h.loud += loud && !info.silence && !info.concealed;
-    if (h.filling.size() >= info.rate / 10) {
+    if (h.filling.size() >= info.sample_rate_hz / 10) {
         h.window.swap(h.filling);
         h.filling.clear();
         h.windows++;
@@ -143,7 +143,7 @@ tone::tone(const offhook::track &track, double hz)
                 phase = std::fmod(phase + two_pi * hz / 48000, two_pi);
             }
             for (bool written = false; !written && !stop_;) {
-                auto r = track.wait(960, 100ms);
+                auto r = track.wait_writable(960, 100ms);
                 if (r) r = track.write(pcm);
                 written = r.has_value();
                 if (!r && r.code() != offhook::errc::timeout && r.code() != offhook::errc::full) {
@@ -197,7 +197,7 @@ offhook::client client_for(const std::string &user)
 void peer::open(const std::string &room, offhook::call_options options)
 {
     if (!client) client = client_for(user);
-    options.id = unique(room);
+    options.call_id = unique(room);
     auto joined = client.join(options, rec->handlers());
     CHECK_OK(joined);
     call = std::move(joined).value();
@@ -206,7 +206,7 @@ void peer::open(const std::string &room, offhook::call_options options)
 void peer::join(const std::string &room, const offhook::call_options &options)
 {
     open(room, options);
-    CHECK_OK(call.wait(offhook::call_state::joined, within(10s)));
+    CHECK_OK(call.wait_state(offhook::call_state::joined, within(10s)));
 }
 
 void peer::talk(double hz)
@@ -223,8 +223,8 @@ void peer::close()
 {
     CHECK_OK(call.leave("bye"));
     const auto ended = EXPECT(*rec, offhook::events::ended, 5s);
-    CHECK_EQ(ended.code, offhook::end_reason::left);
-    CHECK_OK(call.wait(offhook::call_state::left, within(5s)));
+    CHECK_EQ(ended.reason, offhook::end_reason::left);
+    CHECK_OK(call.wait_state(offhook::call_state::left, within(5s)));
     playing.reset();
     call.close();
     client.close();

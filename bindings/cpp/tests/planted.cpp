@@ -18,7 +18,7 @@ int planted(const std::string &defect)
     // Before anything that waits: whoever waits for an event meets the handler at a lock, and then there is no race.
     if (defect == "race")
         for (const auto end = steady::now() + within(10s); unguarded == 0 && steady::now() < end;) pause_shortly();
-    CHECK_OK(ann.call.wait(call_state::joined, within(10s)));
+    CHECK_OK(ann.call.wait_state(call_state::joined, within(10s)));
     EXPECT(*ann.rec, events::joined, 5s);
     ann.close();
     CHECK_OK(shutdown(within(5s)));

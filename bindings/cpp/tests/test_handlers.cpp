@@ -40,8 +40,8 @@ void free_inside(inside where, bool whole_client, const std::string &room)
         if (it->done) it->after++;
         else if (where == inside::ended && e.get<events::joined>()) CHECK_OK(call.leave());
         else if ((where == inside::joined && e.get<events::joined>()) || (where == inside::ended && e.get<events::ended>()) ||
-                 (where == inside::state && e.get<events::state_changed>())) {
-            CHECK_ERR(call.wait(call_state::left, forever), errc::would_deadlock);
+                 (where == inside::state && e.get<events::state>())) {
+            CHECK_ERR(call.wait_state(call_state::left, forever), errc::would_deadlock);
             it->destroy(whole_client);
             CHECK_ERR(call.leave(), errc::handle);
         }
@@ -51,7 +51,7 @@ void free_inside(inside where, bool whole_client, const std::string &room)
         else if (where == inside::audio) it->destroy(whole_client);
     };
     call_options what;
-    what.id = room;
+    what.call_id = room;
     it->call = it->client->join(what, std::move(h)).value();
     it->ready = true;
     EVENTUALLY(10s, it->done.load());
@@ -69,7 +69,7 @@ TEST("free-in-callback")
     peer talker("talker");
     talker.join("room");
     talker.talk(440);
-    EXPECT(*talker.rec, events::local_published, 10s);
+    EXPECT(*talker.rec, events::local_track_published, 10s);
     for (inside where : {inside::joined, inside::audio, inside::ended, inside::state})
         for (bool whole_client : {false, true}) free_inside(where, whole_client, unique("room"));
 
@@ -83,7 +83,7 @@ TEST("free-in-callback")
         if (e.get<events::joined>()) told.set_value();
     };
     call_options what;
-    what.id = unique("room");
+    what.call_id = unique("room");
     *owned = client.join(what, std::move(h)).value();
     const call_ref name = *owned;
     CHECK(told.get_future().wait_for(within(10s)) == std::future_status::ready);
@@ -113,7 +113,7 @@ TEST("free-in-callback")
         CHECK(returned.load());
         later.join();
     }
-    CHECK_OK(talker.call.wait(call_state::joined, 0ms)); // nobody else was disturbed
+    CHECK_OK(talker.call.wait_state(call_state::joined, 0ms)); // nobody else was disturbed
     talker.close();
 }
 
@@ -122,7 +122,7 @@ TEST("handler-throws")
     peer talker("talker");
     talker.join("room");
     talker.talk(440);
-    EXPECT(*talker.rec, events::local_published, 10s);
+    EXPECT(*talker.rec, events::local_track_published, 10s);
 
     auto client = client_for(unique("thrower"));
     std::atomic<unsigned> from_events{0}, from_audio{0}, after{0}, heard{0};
@@ -147,13 +147,13 @@ TEST("handler-throws")
         }
     };
     call_options what;
-    what.id = unique("room");
+    what.call_id = unique("room");
     auto call = client.join(what, h).value();
     EVENTUALLY(10s, from_events == 1 && from_audio == 3 && heard > 10 && after > 0);
-    CHECK_OK(call.wait(call_state::joined, 0ms));
-    CHECK_EQ(call.stats().value().errors, 0u);
+    CHECK_OK(call.wait_state(call_state::joined, 0ms));
+    CHECK_EQ(call.stats().value().error_events, 0u);
     CHECK_OK(call.leave());
-    CHECK_OK(call.wait(call_state::left, within(5s)));
+    CHECK_OK(call.wait_state(call_state::left, within(5s)));
 
     // With nobody to tell, or with one that throws as well, it is on standard error.
     std::FILE *file = std::tmpfile();
@@ -164,7 +164,7 @@ TEST("handler-throws")
     for (bool told : {false, true}) {
         call_handlers t;
         t.on_event = [&](call_ref, const event &e) {
-            if (e.get<events::token_needed>() || e.get<events::state_changed>()) return;
+            if (e.get<events::token_needed>() || e.get<events::state>()) return;
             if (e.get<events::joined>()) {
                 joined++;
                 throw std::logic_error("nobody is told of this");
@@ -172,9 +172,9 @@ TEST("handler-throws")
         };
         if (told) t.on_exception = [](call_ref, std::exception_ptr) { throw 7; };
         auto quiet = client.join(what, t).value();
-        CHECK_OK(quiet.wait(call_state::joined, within(10s)));
+        CHECK_OK(quiet.wait_state(call_state::joined, within(10s)));
         CHECK_OK(quiet.leave());
-        CHECK_OK(quiet.wait(call_state::left, within(5s)));
+        CHECK_OK(quiet.wait_state(call_state::left, within(5s)));
     }
     std::fflush(stderr);
     ::dup2(before, 2);

@@ -22,7 +22,7 @@ TEST("hundred")
         all.push_back(std::make_unique<peer>("u" + std::to_string(i)));
         all.back()->open("room-" + std::to_string(i / 10));
     }
-    for (auto &p : all) CHECK_OK(p->call.wait(call_state::joined, within(40s)));
+    for (auto &p : all) CHECK_OK(p->call.wait_state(call_state::joined, within(40s)));
     const int most = threads();
     if (most >= 40) FAIL("the process has " + std::to_string(most) + " threads");
     for (auto &p : all) { // everybody knows the nine others of the room
@@ -31,8 +31,8 @@ TEST("hundred")
     }
     for (auto &p : all) CHECK_OK(p->call.leave());
     for (auto &p : all) {
-        CHECK_EQ(EXPECT(*p->rec, events::ended, 10s).code, end_reason::left);
-        CHECK_OK(p->call.wait(call_state::left, within(5s)));
+        CHECK_EQ(EXPECT(*p->rec, events::ended, 10s).reason, end_reason::left);
+        CHECK_OK(p->call.wait_state(call_state::left, within(5s)));
     }
     all.clear();
 }

@@ -49,14 +49,14 @@ func main() {
 		check(err)
 		defer client.Close()
 		calls[i], err = client.Start(offhook.CallOptions{
-			ID:      fmt.Sprint("bench-", i/10),
+			CallID:  fmt.Sprint("bench-", i/10),
 			OnEvent: func(*offhook.Call, offhook.Event) { offhook.BenchMark() },
-			OnAudio: func(*offhook.Call, *offhook.Audio) { offhook.BenchMark(); heard.Add(1) },
+			OnAudio: func(*offhook.Call, *offhook.AudioFrame) { offhook.BenchMark(); heard.Add(1) },
 		})
 		check(err)
 	}
 	for _, call := range calls {
-		check(call.Wait(ctx, offhook.StateJoined))
+		check(call.WaitState(ctx, offhook.StateJoined))
 	}
 	for i := 0; i < len(calls); i += 10 {
 		track, err := calls[i].PublishAudio(&offhook.AudioTrackOptions{NoDTX: true})
@@ -94,7 +94,7 @@ func main() {
 	for _, call := range calls {
 		stats, err := call.Stats()
 		check(err)
-		dropped += stats.MediaDropped
+		dropped += stats.AudioFramesDropped
 	}
 	began := time.Now()
 	for range 10000 {

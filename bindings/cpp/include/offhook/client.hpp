@@ -1,4 +1,4 @@
-// client.hpp - configuration, credentials and the connections to the servers; calls are made from it.
+// client.hpp - configuration, credentials and connections to the service; calls are joined with it.
 #ifndef OFFHOOK_CLIENT_HPP
 #define OFFHOOK_CLIENT_HPP
 
@@ -12,8 +12,8 @@
 
 namespace offhook {
 
-/// Owns a client: at the end of its life what is left of it is freed, its calls included, whether or not objects still
-/// name them (they give errc::handle then). Keep it as long as its calls.
+/// Owns a client. The destructor frees it and its calls; objects that still refer to these return errc::handle then. Keep
+/// it as long as its calls.
 class client {
 public:
     client() noexcept = default;
@@ -30,8 +30,8 @@ public:
     }
     ~client() { close(); }
 
-    /// Makes a client. Contacts nobody. errc::argument; errc::insecure for plain http to a host that is not loopback;
-    /// errc::abi when the library that was loaded is not the one that this header is of.
+    /// Makes a client. Opens no connection. errc::argument; errc::insecure for plain http to a host that is not loopback;
+    /// errc::abi when library and header differ in their ABI.
     static result<client> create(const client_options &options)
     {
         if (auto r = detail::check_abi(); !r) return r.error();
@@ -43,22 +43,24 @@ public:
         return client(handle);
     }
 
-    /// Starts to join a call. Returns at once; events::joined or events::ended tells the result, call_ref::wait waits
-    /// for it. Without handlers the call is in pull mode. Handlers may run before this has returned: they are given a
-    /// call_ref of their own. Any thread, handlers included.
+    /// Starts to join a call. Returns at once; events::joined or events::ended is the result (call_ref::wait_state waits
+    /// for it). Without handlers the call is in pull mode. Handlers may run before this has returned: use the call_ref
+    /// that they receive. Any thread, handlers included.
     result<call> join(const call_options &options, call_handlers handlers = {}) const
     {
         detail::c_texts texts;
         oh_call_options c = detail::to_c(options, texts);
         if (auto r = texts.check(); !r) return r.error();
-        auto box = detail::handler_box::make(std::move(handlers), c.handlers);
+        oh_call_handlers callbacks;
+        auto box = detail::handler_box::make(std::move(handlers), callbacks);
+        c.handlers = box ? &callbacks : nullptr;
         oh_call handle{};
         if (oh_result code = oh_call_join(handle_, &c, &handle)) return detail::last_error(code);
-        box.release(); // from here on it is the library's: handler_box::destroy
+        (void)box.release(); // now the library owns it, until it calls handler_box::destroy
         return call(handle);
     }
 
-    /// Frees the client and its calls; twice is fine, and so is inside a handler. Any thread.
+    /// Frees the client and its calls. Closing twice is fine. Any thread, handlers included.
     void close() const noexcept
     {
         oh_client_free(handle_);

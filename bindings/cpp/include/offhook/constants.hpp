@@ -7,10 +7,11 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 
 namespace offhook {
 
-/// What a function says of itself; offhook.h tells what each one means.
+/// The result of a function (oh_result). offhook.h has the meaning of each.
 enum class errc : std::int32_t {
     ok = OH_OK,
     argument = OH_ERR_ARGUMENT,
@@ -37,7 +38,7 @@ enum class errc : std::int32_t {
     buffer = OH_ERR_BUFFER,
 };
 
-/// Where a call is (oh_state).
+/// The state of a call (oh_call_state).
 enum class call_state : std::int32_t {
     idle = OH_STATE_IDLE,
     joining = OH_STATE_JOINING,
@@ -49,7 +50,7 @@ enum class call_state : std::int32_t {
     left = OH_STATE_LEFT,
 };
 
-/// Why a call ended.
+/// Why a call ended (oh_end_reason).
 enum class end_reason : std::int32_t {
     left = OH_END_LEFT,
     call_ended = OH_END_CALL_ENDED,
@@ -67,7 +68,7 @@ enum class end_reason : std::int32_t {
     replaced = OH_END_REPLACED,
 };
 
-/// What an event is about; events.hpp has a type for each.
+/// Kind of an event (oh_event_kind); events.hpp has a type for each.
 enum class event_kind : std::int32_t {
     state = OH_EVENT_STATE,
     joined = OH_EVENT_JOINED,
@@ -81,10 +82,10 @@ enum class event_kind : std::int32_t {
     dominant_speaker = OH_EVENT_DOMINANT_SPEAKER,
     connection_quality = OH_EVENT_CONNECTION_QUALITY,
     counts = OH_EVENT_COUNTS,
-    grants = OH_EVENT_GRANTS,
+    rights = OH_EVENT_RIGHTS,
     pins = OH_EVENT_PINS,
-    local_published = OH_EVENT_LOCAL_PUBLISHED,
-    local_failed = OH_EVENT_LOCAL_FAILED,
+    local_track_published = OH_EVENT_LOCAL_TRACK_PUBLISHED,
+    local_track_failed = OH_EVENT_LOCAL_TRACK_FAILED,
     error = OH_EVENT_ERROR,
     lost = OH_EVENT_LOST,
     audio = OH_EVENT_AUDIO,
@@ -96,7 +97,7 @@ enum class event_kind : std::int32_t {
     text = OH_EVENT_TEXT,
     rpc_request = OH_EVENT_RPC_REQUEST,
     rpc_response = OH_EVENT_RPC_RESPONSE,
-    subscribable = OH_EVENT_SUBSCRIBABLE,
+    subscription_permission = OH_EVENT_SUBSCRIPTION_PERMISSION,
     media = OH_EVENT_MEDIA,
     unsent = OH_EVENT_UNSENT,
     unplayable = OH_EVENT_UNPLAYABLE,
@@ -136,32 +137,33 @@ enum class leave_reason : std::int32_t {
     agent_error = OH_LEAVE_AGENT_ERROR,
 };
 
-/// A right of a participant; see rights.
-enum class right : std::uint32_t {
+/// What a participant may do, and two marks (oh_right); see rights.
+enum class right : std::uint64_t {
     audio = OH_RIGHT_AUDIO,
     video = OH_RIGHT_VIDEO,
     screen_share = OH_RIGHT_SCREEN_SHARE,
     data = OH_RIGHT_DATA,
     subscribe = OH_RIGHT_SUBSCRIBE,
-    update_metadata = OH_RIGHT_UPDATE_METADATA,
-    hidden = OH_RIGHT_HIDDEN,
-    recorder = OH_RIGHT_RECORDER,
+    set_attributes = OH_RIGHT_SET_ATTRIBUTES,
+    hidden = OH_RIGHT_HIDDEN,     ///< no right: the participant is not visible to others
+    recorder = OH_RIGHT_RECORDER, ///< no right: the participant records the call
 };
 
 /// A set of right.
 struct rights {
-    std::uint32_t bits = 0; ///< sum of right values; bits without a name here may be set
-    bool has(right what) const noexcept { return (bits & static_cast<std::uint32_t>(what)) != 0; }
+    oh_rights bits = 0; ///< sum of right values; bits without a name here may be set
+    bool has(right what) const noexcept { return (bits & static_cast<oh_rights>(what)) != 0; }
 };
 
-/// Direction of media, seen from here (oh_direction).
+/// Direction of media, seen from the local participant (oh_direction).
 enum class direction : std::int32_t {
     send = OH_DIRECTION_SEND,
     receive = OH_DIRECTION_RECEIVE,
 };
 
-/// Why something that arrived cannot be decoded (oh_unplayable).
+/// Why received media or data cannot be decoded (oh_unplayable_reason).
 enum class unplayable_reason : std::int32_t {
+    none = OH_UNPLAYABLE_NONE, ///< it can, as far as is known
     encrypted = OH_UNPLAYABLE_ENCRYPTED,
     codec = OH_UNPLAYABLE_CODEC,
     unassigned = OH_UNPLAYABLE_UNASSIGNED,
@@ -169,28 +171,40 @@ enum class unplayable_reason : std::int32_t {
     data_encrypted = OH_UNPLAYABLE_DATA_ENCRYPTED,
 };
 
-/// Form of sound.
+/// Format of audio (oh_audio_format).
 enum class audio_format : std::int32_t {
     s16 = OH_AUDIO_S16,   ///< interleaved 16-bit integers
     f32 = OH_AUDIO_F32,   ///< interleaved floats, -1.0 to 1.0
     opus = OH_AUDIO_OPUS, ///< Opus packets
 };
 
-/// What a track carries.
-enum class track_kind : std::int32_t {
-    audio = OH_TRACK_AUDIO,
-    video = OH_TRACK_VIDEO,
-    screen_share = OH_TRACK_SCREEN_SHARE,
-    screen_share_audio = OH_TRACK_SCREEN_SHARE_AUDIO,
+/// What a track carries, and from where (oh_track_source).
+enum class track_source : std::int32_t {
+    unknown = OH_SOURCE_UNKNOWN, ///< not known; data and texts have no source
+    microphone = OH_SOURCE_MICROPHONE,
+    camera = OH_SOURCE_CAMERA,
+    screen_share = OH_SOURCE_SCREEN_SHARE,
+    screen_share_audio = OH_SOURCE_SCREEN_SHARE_AUDIO,
 };
 
-/// Why a participant's track ended.
-enum class track_cause : std::int32_t { not_said = 0, muted = 1, permission_revoked = 2, moderation = 3 };
+/// Why a track ended or was muted (oh_unpublish_cause).
+enum class unpublish_cause : std::int32_t {
+    unknown = OH_UNPUBLISH_UNKNOWN, ///< the server did not say
+    muted = OH_UNPUBLISH_MUTED,
+    permission_revoked = OH_UNPUBLISH_PERMISSION_REVOKED,
+    moderation = OH_UNPUBLISH_MODERATION,
+};
 
-/// How well a participant is connected.
-enum class quality : std::int32_t { unknown = 0, poor = 1, good = 2, excellent = 3, lost = 4 };
+/// How well a participant is connected (oh_connection_quality).
+enum class connection_quality : std::int32_t {
+    unknown = OH_QUALITY_UNKNOWN,
+    poor = OH_QUALITY_POOR,
+    good = OH_QUALITY_GOOD,
+    excellent = OH_QUALITY_EXCELLENT,
+    lost = OH_QUALITY_LOST,
+};
 
-/// Levels of log lines, most important first.
+/// Levels of log lines, most important first (oh_log_level).
 enum class log_level : std::int32_t {
     off = OH_LOG_OFF,
     error = OH_LOG_ERROR,
@@ -200,28 +214,29 @@ enum class log_level : std::int32_t {
     trace = OH_LOG_TRACE,
 };
 
-/// How a lost connection was found again.
+/// How a lost connection was made again (oh_reconnect_kind).
 enum class reconnect_kind : std::int32_t {
     fast = OH_RECONNECT_FAST,
     rejoin = OH_RECONNECT_REJOIN,
     migrate = OH_RECONNECT_MIGRATE,
 };
 
-/// What happened to the machine's network.
+/// A change of the machine's network (oh_network_change).
 enum class network_change : std::int32_t {
     offline = OH_NETWORK_OFFLINE,
     online = OH_NETWORK_ONLINE,
     changed = OH_NETWORK_CHANGED,
 };
 
-/// The protocol of an SFU.
+/// The protocol of a service (oh_protocol).
 enum class protocol : std::int32_t {
+    automatic = OH_PROTOCOL_AUTO, ///< by the URL: wss:// and ws:// mean livekit, https:// and http:// mean stream
     stream = OH_PROTOCOL_STREAM,
     livekit = OH_PROTOCOL_LIVEKIT,
 };
 
-/// What only some protocols have; see capabilities.
-enum class capability : std::uint32_t {
+/// What only some protocols have (oh_capability); see capabilities.
+enum class capability : std::uint64_t {
     custom_events = OH_CAP_CUSTOM_EVENTS,
     ring = OH_CAP_RING,
     pins = OH_CAP_PINS,
@@ -237,14 +252,14 @@ enum class capability : std::uint32_t {
 
 /// A set of capability.
 struct capabilities {
-    std::uint64_t bits = 0; ///< sum of capability values; bits without a name here may be set
-    bool has(capability what) const noexcept { return (bits & static_cast<std::uint64_t>(what)) != 0; }
+    oh_capabilities bits = 0; ///< sum of capability values; bits without a name here may be set
+    bool has(capability what) const noexcept { return (bits & static_cast<oh_capabilities>(what)) != 0; }
 };
 
-/// A layer of simulcast video.
-enum class layer : std::int32_t { high = OH_LAYER_HIGH, medium = OH_LAYER_MEDIUM, low = OH_LAYER_LOW };
+/// A layer of simulcast video (oh_video_layer).
+enum class video_layer : std::int32_t { high = OH_LAYER_HIGH, medium = OH_LAYER_MEDIUM, low = OH_LAYER_LOW };
 
-/// Why a procedure call failed: 0 (none), one of these, or a number of the other application's own.
+/// Why a procedure call failed (oh_rpc_error): none, one of these, or a code of the other application.
 enum class rpc_error : std::uint32_t {
     none = 0,
     unsupported_method = OH_RPC_UNSUPPORTED_METHOD,
@@ -259,32 +274,34 @@ enum class rpc_error : std::uint32_t {
     send_failed = OH_RPC_SEND_FAILED,
 };
 
-/// As a timeout: as long as it takes (OH_FOREVER).
+/// As a timeout: no limit (OH_FOREVER).
 inline constexpr std::chrono::milliseconds forever = std::chrono::milliseconds::max();
 
-/// As call_options::drain: what was accepted and not sent yet is given up at once (OH_NO_DRAIN).
-inline constexpr std::chrono::milliseconds no_drain{-1};
-
 /// Names as in offhook.h, for instance "OH_ERR_HANDLE", "participant_joined", "joined". Static texts.
-inline const char *to_string(errc code) noexcept { return oh_result_name(static_cast<std::int32_t>(code)); }
-inline const char *to_string(event_kind kind) noexcept { return oh_event_kind_name(static_cast<std::int32_t>(kind)); }
-inline const char *to_string(call_state state) noexcept { return oh_state_name(static_cast<std::int32_t>(state)); }
+inline const char *to_string(errc code) noexcept { return oh_result_get_name(static_cast<oh_result>(code)); }
+inline const char *to_string(event_kind kind) noexcept { return oh_event_kind_get_name(static_cast<oh_event_kind>(kind)); }
+inline const char *to_string(call_state state) noexcept { return oh_call_state_get_name(static_cast<oh_call_state>(state)); }
 
 namespace detail {
 
-/// A duration as the library takes it: never negative, and OH_FOREVER from there on.
+/// A duration in the library's unit: never negative, and OH_FOREVER from 49 days on.
 inline std::uint32_t to_ms(std::chrono::milliseconds time) noexcept
 {
     if (time.count() <= 0) return 0;
-    return time.count() >= static_cast<std::int64_t>(OH_FOREVER) ? OH_FOREVER : static_cast<std::uint32_t>(time.count());
+    return time.count() >= static_cast<std::int64_t>(OH_ZERO) ? OH_FOREVER : static_cast<std::uint32_t>(time.count());
 }
 
-/// call_options::drain: the number of OH_NO_DRAIN is that of OH_FOREVER, and "forever" must not mean "not at all".
-inline std::uint32_t to_drain_ms(std::chrono::milliseconds time) noexcept
+/// Of an option for which the library's 0 is the default: nothing is the default, and zero is OH_ZERO.
+inline std::uint32_t or_default(const std::optional<std::chrono::milliseconds> &time) noexcept
 {
-    if (time.count() < 0) return OH_NO_DRAIN;
-    const std::uint32_t ms = to_ms(time);
-    return ms == OH_NO_DRAIN ? OH_NO_DRAIN - 1 : ms;
+    if (!time) return 0;
+    return time->count() <= 0 ? OH_ZERO : to_ms(*time);
+}
+inline std::uint32_t or_default(const std::optional<std::uint32_t> &number) noexcept
+{
+    if (!number) return 0;
+    if (*number == 0) return OH_ZERO;
+    return *number == OH_ZERO ? OH_FOREVER : *number; // too much in any case
 }
 
 } // namespace detail

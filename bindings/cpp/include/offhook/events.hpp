@@ -1,9 +1,10 @@
-// events.hpp - what happens in a call: a type for each kind of event, with texts of its own, and a variant of them.
+// events.hpp - events of a call: a type for each kind, which owns its texts, and a variant of all types.
 #ifndef OFFHOOK_EVENTS_HPP
 #define OFFHOOK_EVENTS_HPP
 
 #include "audio.hpp"
 #include "constants.hpp"
+#include "participant.hpp"
 #include "track.hpp"
 
 #include <chrono>
@@ -14,86 +15,50 @@
 
 namespace offhook {
 
-/// The types of events. Keep them, copy them, send them elsewhere: they own what they hold. Texts are UTF-8.
+/// The types of events, each with the name of its kind. They own what they hold: keep, copy and move them. Text is UTF-8.
+/// An older library leaves members that it does not have at their initial values.
 namespace events {
 
-/// The call is in another state.
-struct state_changed {
+/// The state of the call changed.
+struct state {
     call_state state = call_state::idle;
     call_state previous = call_state::idle;
 };
 
-/// How many are in the call, by the SFU's count, self included.
-struct counts {
-    std::uint32_t total = 0;
-    std::uint32_t anonymous = 0;
-};
-
-/// The SFU has let this participant in; events::media says when media of a direction flows.
+/// The SFU admitted this participant. Media of a direction flows once events::media says that it is connected.
 struct joined {
-    std::string session_id; ///< own session
-    events::counts counts;
-    std::chrono::milliseconds join_time{}; ///< since client::join
+    std::string session_id;                 ///< of the local participant
+    std::uint32_t participants = 0;         ///< the local one and anonymous ones included
+    std::uint32_t anonymous_participants = 0; ///< counted, not listed
+    std::chrono::milliseconds join_time{};  ///< since client::join
 };
 
 /// A token is needed: answer with call_ref::provide_token within 30 s.
 struct token_needed {};
 
-/// Somebody in the call.
-struct participant {
-    std::string user_id;
-    std::string session_id;
-    std::string name;
-    std::string image;
-    std::string custom;     ///< custom data as JSON, "" without any
-    offhook::quality quality = offhook::quality::unknown;
-    bool speaking = false;
-    bool dominant = false;
-    float level = 0;        ///< 0.0 to 1.0
-    std::string metadata;   ///< the application's own text (capability::attributes)
-    std::string attributes; ///< names and values as a JSON object (capability::attributes)
-    participant_kind kind = participant_kind::standard;
-    bool local = false;     ///< the local participant
-    leave_reason reason = leave_reason::unknown; ///< why it left
-    offhook::rights rights; ///< none in protocols that do not say them of others
-};
-
-/// A participant joined; on join sent once for everybody already present.
+/// A participant joined. On join, sent once for everyone already present.
 struct participant_joined : participant {};
-/// Something about a participant changed; with `local` about the local one, after each join and whenever the server changes it.
+/// A participant changed. With `local`: the local participant, once after each join and whenever the server changes it.
 struct participant_updated : participant {};
-/// Somebody is gone.
+/// A participant left; see leave_reason.
 struct participant_left : participant {};
 
-/// A track of a participant.
-struct remote_track {
-    std::string user_id;
-    std::string session_id;
-    track_kind kind = track_kind::audio;
-    track_cause cause = track_cause::not_said; ///< why it ended
-    std::string track_id;                      ///< for subscriber::set_track; "" in protocols without one
-    std::string name;                          ///< as its publisher calls it; may be ""
-    bool muted = false;                        ///< published, and muted
-    bool local = false;     ///< a track of the local participant, changed by a moderator
-    bool held = false;      ///< unmuted by a moderator, and still muted here (call_options::hold_unmute)
-    bool encrypted = false; ///< end to end
-};
+/// A participant published a track, muted or not: once, and again each time it is unmuted. With `local`: a moderator
+/// unmuted a local track.
+struct track_published : track_info {};
+/// A track ended, or was muted (`muted` is true, cause is unpublish_cause::muted). With `local`: a moderator muted a local
+/// track.
+struct track_unpublished : track_info {};
 
-/// A participant published a track, once, muted or not, and again each time it is unmuted. With `local`: a moderator unmuted a
-/// local track.
-struct track_published : remote_track {};
-/// A participant's track ended (or was muted: cause).
-struct track_unpublished : remote_track {};
-
-/// How loud a participant is now.
+/// How loud a participant is.
 struct audio_level {
     std::string user_id;
     std::string session_id;
-    float level = 0; ///< 0.0 to 1.0
+    float level = 0; ///< 0.0 (silence) to 1.0
     bool speaking = false;
 };
 
-/// Who speaks most.
+/// Another participant speaks most.
 struct dominant_speaker {
     std::string user_id;
     std::string session_id;
@@ -103,203 +68,195 @@ struct dominant_speaker {
 struct connection_quality {
     std::string user_id;
     std::string session_id;
-    offhook::quality quality = offhook::quality::unknown;
+    offhook::connection_quality quality = offhook::connection_quality::unknown;
 };
 
-/// What this participant may do, and how others see it.
-struct grants {
-    bool audio = false;
-    bool video = false;
-    bool screen_share = false;
-    bool data = false;            ///< data, texts and procedure calls
-    bool subscribe = false;       ///< receiving tracks
-    bool update_metadata = false; ///< changing its own name, metadata and attributes
-    bool hidden = false;          ///< not visible to others
-    bool recorder = false;        ///< records the call
+/// The number of participants, as counted by the SFU.
+struct counts {
+    std::uint32_t participants = 0;           ///< the local one and anonymous ones included
+    std::uint32_t anonymous_participants = 0; ///< counted, not listed; 0 in protocols without them
 };
 
-/// A pinned participant.
-struct pin {
-    std::string user_id;
-    std::string session_id;
-};
+/// What the local participant may do, on join and whenever it changes: `event.get<events::rights>()->has(right::audio)`.
+struct rights : offhook::rights {};
 
-/// The pinned participants, most important first.
+/// All pinned participants, most important first.
 struct pins {
-    std::vector<pin> pinned;
+    std::vector<pin> pins;
 };
 
-/// A track of mine is on the air.
-struct local_published {
-    track_ref track; ///< none when it was freed meanwhile
-    std::string text;
+/// A local track is published; again after each reconnect that made a new session.
+struct local_track_published {
+    track_ref track; ///< none when the program has freed it meanwhile
 };
 
-/// A track of mine could not be published, or not any more.
-struct local_failed {
-    track_ref track; ///< none when it was freed meanwhile
+/// A local track could not be published, or is not published any more.
+struct local_track_failed {
+    track_ref track;              ///< none when the program has freed it meanwhile
     errc error = errc::ok;
-    std::int32_t server_code = 0; ///< the server's own code, 0 without one
-    std::string text;
+    std::int32_t server_code = 0; ///< the server's own code; 0 without one
+    std::string text;             ///< why it failed
 };
 
 /// Something failed that does not end the call.
-struct failure {
+struct error {
     errc error = errc::ok;
-    std::int32_t server_code = 0; ///< SFU error code or HTTP status, 0 without one
+    std::int32_t server_code = 0; ///< the server's own code (SFU error code or HTTP status); 0 without one
     std::string text;             ///< what failed and what to do
 };
 
-/// Events were dropped here because the application was too slow to take them.
+/// Events are missing here, because the application did not take them in time. Packets and texts are missing when they
+/// could not be completed.
 struct lost {
-    std::uint64_t count = 0;
-    std::uint64_t data_packets = 0; ///< packets of participants, part of count
+    std::uint64_t total = 0;        ///< everything that is missing: events, packets and texts
+    std::uint64_t data_packets = 0; ///< packets of participants, part of total
     std::uint64_t data_bytes = 0;   ///< bytes of these packets
-    std::uint64_t texts = 0;        ///< texts of participants, part of count
+    std::uint64_t texts = 0;        ///< texts of participants, part of total
 };
 
-/// Sound of a participant; in pull mode only.
+/// Audio of a track; in pull mode only.
 struct audio : audio_frame {
     using audio_frame::audio_frame;
 };
 
-/// The call is over: the one terminal event, the last of all.
+/// The call is over. Exactly one, the last event of a call.
 struct ended {
-    end_reason code = end_reason::left;
-    errc error = errc::ok;        ///< errc::ok when the call ended as wanted
-    std::int32_t server_code = 0; ///< the server's own code, 0 without one
-    std::string reason;           ///< in words
+    end_reason reason = end_reason::left;
+    errc error = errc::ok;        ///< errc::ok when the call ended without a failure
+    std::int32_t server_code = 0; ///< the server's own code; 0 without one
+    std::string text;             ///< the reason in words
 };
 
-/// The connection was lost and is back.
+/// The connection was lost and is made again.
 struct reconnected {
-    std::string session_id; ///< own session now
-    reconnect_kind how = reconnect_kind::fast;
-    std::uint32_t attempts = 0;
-    std::chrono::milliseconds elapsed{}; ///< since the loss was noticed
+    std::string session_id;              ///< of the local participant now
+    reconnect_kind kind = reconnect_kind::fast;
+    std::uint32_t attempts = 0;          ///< the successful one included
+    std::chrono::milliseconds elapsed{}; ///< since the loss was detected
 };
 
-/// Told to everyone who watches the call; only with client_options::events. One's own come back, too.
+/// Custom event from a participant or your backend. Your own are echoed. Only with
+/// client_options::receive_custom_events.
 struct custom {
-    std::string user_id;     ///< "" when it is not said
-    std::string custom_type; ///< the member `type` of the data when it is text, else ""
-    std::string json;
+    std::string user_id;     ///< of the sender; "" when the coordinator does not say
+    std::string custom_type; ///< the member `type` of the data when it is a string; else ""
+    std::string data_json;   ///< the data as a JSON object
 };
 
-/// The room, at the join and when it has changed (capability::room).
+/// The room, on join and when it changed (capability::room).
 struct room {
-    std::string id;
-    std::string name;
-    std::string metadata;
+    std::string room_id;  ///< the server's id of the room
+    std::string name;     ///< usually the call id that was joined
+    std::string metadata; ///< the application's own text about the room; may be ""
     bool recording = false;
 };
 
-/// A packet of another participant, or of the application's server (capability::data).
+/// A packet from a participant, or from the application's server (capability::data).
 struct data {
-    std::string user_id;    ///< "" for the application's server
-    std::string session_id; ///< "" when it is not told
-    std::string topic;
-    std::vector<std::uint8_t> bytes;
+    std::string user_id;    ///< of the sender; "" for the application's server
+    std::string session_id; ///< of the sender; "" when it is not known
+    std::string topic;      ///< may be ""
+    std::vector<std::uint8_t> data;
     bool lossy = false;     ///< it came over the lossy channel
 };
 
-/// A text of another participant, put together (capability::text).
+/// A complete text from a participant (capability::text).
 struct text {
-    std::string user_id;    ///< "" for the application's server
-    std::string session_id; ///< "" when it is not told
-    std::string topic;
-    std::string id;         ///< the sender's name of this text
+    std::string user_id;         ///< of the sender; "" for the application's server
+    std::string session_id;      ///< of the sender; "" when it is not known
+    std::string topic;           ///< may be ""
+    std::string text_id;         ///< the sender's id of this text
     std::string text;
-    std::string attributes; ///< what its sender attached, names and values as a JSON object, "" without any
+    std::string attributes_json; ///< names and values that the sender attached, as a JSON object of strings; may be ""
 };
 
-/// Another participant calls a procedure: answer with call_ref::rpc_answer or rpc_fail (capability::rpc).
+/// A participant calls a procedure: answer with call_ref::answer_rpc or fail_rpc (capability::rpc).
 struct rpc_request {
     std::string request_id; ///< for the answer
-    std::string user_id;    ///< who calls
+    std::string user_id;    ///< of the caller
     std::string method;
     std::string payload;
-    std::chrono::milliseconds timeout{}; ///< so long the caller waits
+    std::chrono::milliseconds timeout{}; ///< how long the caller waits for the answer
 };
 
-/// What became of a call_ref::rpc; exactly one for each.
+/// Result of call_ref::perform_rpc; exactly one for each.
 struct rpc_response {
-    std::uint64_t call_id = 0;            ///< the number that call_ref::rpc gave
-    rpc_error error = rpc_error::none;    ///< none: it went well
-    std::string payload;                  ///< the answer; of a failure its data, mostly ""
-    std::string text;                     ///< why it failed
+    std::uint64_t rpc_id = 0;                ///< the id that call_ref::perform_rpc returned
+    rpc_error error_code = rpc_error::none;  ///< none: success
+    std::string payload;                     ///< the answer; on failure the data of the error, usually ""
+    std::string text;                        ///< why it failed; "" on success
 };
 
-/// A track cannot be had any more, or again (capability::subscriptions).
-struct subscribable {
+/// Permission to subscribe to a track was revoked or restored (capability::subscriptions).
+struct subscription_permission {
     std::string user_id;
     std::string session_id;
     std::string track_id;
     bool allowed = false;
 };
 
-/// Media of one direction is connected, or was lost.
+/// Media of one direction was connected, or lost.
 struct media {
     offhook::direction direction = offhook::direction::send;
     bool connected = false; ///< false: it was connected and was lost
     std::string text;       ///< what was tried and found; "" when connected
 };
 
-/// The call has ended before everything that was accepted could be sent; comes before ended, at most once.
+/// What was accepted and could not be sent before the call ended; before events::ended, at most once.
 struct unsent {
     std::chrono::milliseconds audio{}; ///< all tracks together
     std::uint64_t data_packets = 0;
     std::uint64_t texts = 0;
     std::uint64_t custom_events = 0;
     std::uint64_t rpc_answers = 0;
-    std::uint64_t bytes = 0;           ///< of all of them but audio
+    std::uint64_t bytes = 0;           ///< of everything but audio
 };
 
-/// Media or data of a participant arrives that cannot be decoded; once for each track (of data: participant) and reason.
+/// Media or data of a participant cannot be decoded; once for each track (data: participant) and reason.
 struct unplayable {
     std::string user_id;    ///< "" when it is not known
     std::string session_id; ///< "" when it is not known
-    std::string track_id;   ///< "" when it is not known, and of data
+    std::string track_id;   ///< "" when it is not known, and for data
     std::string text;       ///< what was found and what to do
-    track_kind kind{};      ///< 0 of data
-    unplayable_reason reason = unplayable_reason::encrypted;
+    track_source source = track_source::unknown;
+    unplayable_reason reason = unplayable_reason::none;
 };
 
-/// A piece of a text that is still arriving; only with call_options::partial_texts. The whole follows as events::text.
+/// A part of a text that is still arriving; only with call_options::text_parts. The complete text follows as events::text.
 struct text_part {
-    std::string user_id;      ///< "" for the application's server
-    std::string session_id;   ///< "" when it is not known
-    std::string topic;
-    std::string id;           ///< the same for all pieces and for events::text
-    std::string attributes;   ///< what its sender attached, names and values as a JSON object, "" without any
-    std::string text;         ///< the new piece; whole characters only
-    std::uint64_t offset = 0; ///< bytes of the text before this piece
+    std::string user_id;         ///< of the sender; "" for the application's server
+    std::string session_id;      ///< of the sender; "" when it is not known
+    std::string topic;           ///< may be ""
+    std::string text_id;         ///< the same for all parts and for events::text
+    std::string text;            ///< the new part; whole characters only
+    std::string attributes_json; ///< names and values that the sender attached, as a JSON object of strings; may be ""
+    std::uint64_t offset_bytes = 0; ///< bytes of the text before this part
 };
 
-/// A participant (of SIP) pressed a key of the telephone.
+/// A participant (SIP) pressed a key of the telephone.
 struct dtmf {
     std::string user_id;
     std::string session_id; ///< "" when it is not known
     std::string digit;      ///< "0" to "9", "*", "#", "A" to "D"
-    std::uint32_t code = 0; ///< its number by RFC 4733: 0 to 15
+    std::uint32_t code = 0; ///< its number (RFC 4733): 0 to 15
 };
 
-/// Of a kind that this header does not know yet: skip it.
+/// An event of a kind that this header does not have: skip it.
 struct unknown {};
 
 } // namespace events
 
-/// One of the types above; std::visit it with an `overloaded`, or ask event::get.
+/// One of the types above; std::visit it with an `overloaded`, or use event::get.
 using event_data =
-    std::variant<events::unknown, events::state_changed, events::joined, events::token_needed, events::participant_joined,
+    std::variant<events::unknown, events::state, events::joined, events::token_needed, events::participant_joined,
                  events::participant_updated, events::participant_left, events::track_published, events::track_unpublished,
-                 events::audio_level, events::dominant_speaker, events::connection_quality, events::counts, events::grants,
-                 events::pins, events::local_published, events::local_failed, events::failure, events::lost, events::audio,
-                 events::ended, events::reconnected, events::custom, events::room, events::data, events::text,
-                 events::rpc_request, events::rpc_response, events::subscribable, events::media, events::unsent,
-                 events::unplayable, events::text_part, events::dtmf>;
+                 events::audio_level, events::dominant_speaker, events::connection_quality, events::counts, events::rights,
+                 events::pins, events::local_track_published, events::local_track_failed, events::error, events::lost,
+                 events::audio, events::ended, events::reconnected, events::custom, events::room, events::data,
+                 events::text, events::rpc_request, events::rpc_response, events::subscription_permission, events::media,
+                 events::unsent, events::unplayable, events::text_part, events::dtmf>;
 
-/// Something that happened in a call.
+/// An event of a call.
 struct event {
     event_kind kind{};               ///< also of kinds that are events::unknown here
     std::chrono::milliseconds at{};  ///< since client::join

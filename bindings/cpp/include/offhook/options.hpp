@@ -1,12 +1,14 @@
-// options.hpp - what the functions that take many things take. Empty texts and zeroes mean "the default"; all of it is
-// copied by the function that gets it.
+// options.hpp - options of clients, calls, tracks, data and procedure calls. Empty texts, 0 and nullopt are the default.
+// Everything is copied by the function that takes it.
 #ifndef OFFHOOK_OPTIONS_HPP
 #define OFFHOOK_OPTIONS_HPP
 
 #include "constants.hpp"
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,142 +16,153 @@ namespace offhook {
 
 /// How to reach the service, and as whom.
 struct client_options {
-    /// Base URL of the coordinator; of LiveKit the server, or several parted by spaces. Required.
+    /// Base URL of the coordinator; with protocol::livekit of the server. Several servers of one cluster may be given,
+    /// space-separated; tried in order. Required.
     std::string url;
+    /// The application's API key.
     std::string api_key;
-    /// Who joins; "": the claim `user_id` (LiveKit: `sub`) of the token.
+    /// The user id; "": the claim `user_id` (protocol::livekit: `sub`) of the token.
     std::string user_id;
-    /// The user's token (a JWT); "": every call asks with events::token_needed.
+    /// The user's token (a JWT); "": every call asks for one with events::token_needed.
     std::string token;
     /// PEM file with certificates to trust besides those of the system.
     std::string ca_file;
-    /// URL that tells the nearest edge in its `x-amz-cf-pop` header.
+    /// URL whose response names the nearest edge in the header `x-amz-cf-pop`; "": not requested.
     std::string hint_url;
-    /// Largest message taken from an SFU, in bytes, 1024 to 67108864; 0: 1048576, with LiveKit 16777216.
-    std::uint32_t max_message_bytes = 0;
-    /// Allows plain http and ws to hosts that are not loopback; tokens then travel in the clear.
+    /// Largest message accepted from an SFU, 1024 to 67108864; 0: 1048576, with protocol::livekit 16777216.
+    std::size_t max_message_bytes = 0;
+    /// The protocol of the service.
+    offhook::protocol protocol = offhook::protocol::automatic;
+    /// Allow plain http and ws to hosts that are not loopback. Tokens then travel in the clear.
     bool allow_insecure = false;
-    /// Also hear the coordinator's own events (events::custom).
-    bool events = false;
-    offhook::protocol protocol = offhook::protocol::stream;
-    /// Tokens may go to hosts that the server names over a connection without TLS.
+    /// Allow tokens to be sent to hosts that the server names over a connection without TLS.
     bool allow_other_hosts = false;
+    /// Receive custom events of the coordinator (events::custom).
+    bool receive_custom_events = false;
 };
 
 /// What to join and how.
 struct call_options {
-    /// Which call. Required; with LiveKit "": the one that the token is for.
-    std::string id;
-    /// The call's type; "": "default".
+    /// Which call. Required; with protocol::livekit the room, "": the one that the token is for.
+    std::string call_id;
+    /// The type of the call; "": "default".
     std::string call_type;
     /// Token for this call instead of the client's.
     std::string token;
     /// The `data` of the join request as a JSON object.
     std::string data_json;
-    /// Retries of a failed join on other edges, 0 to 10.
-    std::int32_t join_retries = 3;
-    /// Samples per second of what is heard, 8000 to 192000; 0: 48000.
-    std::uint32_t audio_rate = 0;
-    /// Channels of what is heard, 1 or 2; 0: 1.
+    /// Bytes of payload in events that wait for the application at most, 65536 to 1073741824; 0: 4194304.
+    std::size_t max_queued_event_bytes = 0;
+    /// Events that wait for the application at most, 16 to 65536; 0: 1024. Beyond it events are dropped: events::lost.
+    std::uint32_t max_queued_events = 0;
+    /// Audio frames that wait for the application at most, 1 to 4096; 0: 50. Beyond it the oldest is dropped.
+    std::uint32_t max_queued_audio_frames = 0;
+    /// Sample rate of received audio, 8000 to 192000; 0: 48000.
+    std::uint32_t audio_sample_rate_hz = 0;
+    /// Channels of received audio, 1 or 2; 0: 1.
     std::uint32_t audio_channels = 0;
+    /// Format of received audio.
     offhook::audio_format audio_format = offhook::audio_format::s16;
-    /// Receive buffer: least and greatest delay, up to 2 s; both 0: 20 to 200 ms.
-    std::chrono::milliseconds audio_min_delay{0};
+    /// Jitter buffer: least delay, 0 to 2 s; nullopt: 20 ms.
+    std::optional<std::chrono::milliseconds> audio_min_delay;
+    /// Jitter buffer: greatest delay, 20 ms to 2 s, not less than audio_min_delay; 0: 200 ms, or audio_min_delay when
+    /// that is more.
     std::chrono::milliseconds audio_max_delay{0};
-    /// Events queued for the application at most, 16 to 65536; 0: 1024. See events::lost.
-    std::uint32_t event_queue = 0;
-    /// Frames of 20 ms queued for the application at most, 1 to 4096; 0: 50. Beyond it the oldest is dropped.
-    std::uint32_t audio_queue = 0;
-    /// Never receive (a publish-only bot).
+    /// Attempts to join on other edges after a failed one, 0 to 10; nullopt: 3.
+    std::optional<std::uint32_t> join_retries;
+    /// How long the call tries to reconnect before it ends; 0: it ends instead of reconnecting; forever: no limit;
+    /// nullopt: 30 s.
+    std::optional<std::chrono::milliseconds> reconnect_timeout;
+    /// How long leaving and closing go on sending what was accepted before, 0 to 1 s; nullopt: 1 s.
+    std::optional<std::chrono::milliseconds> drain;
+    /// Never receive (for a bot that only publishes).
     bool no_subscriber = false;
-    /// Pull mode: sound comes as events::audio.
-    bool pull_audio = false;
-    /// Do not create the call when it does not exist.
-    bool no_create = false;
-    /// Ring the members; notify them.
-    bool ring = false;
-    bool notify = false;
-    /// How long a lost connection is looked for before the call ends; 0: 30 s; forever.
-    std::chrono::milliseconds disconnect_timeout{0};
-    /// Ask with events::token_needed for another token when the one given has expired.
-    bool renew_token = false;
     /// A track is received only when subscriber::set_track asks for it (capability::subscriptions).
     bool no_auto_subscribe = false;
-    /// How long leaving and closing go on sending what was accepted before, 1 to 1000 ms; 0: 1000 ms; no_drain: not at all.
-    std::chrono::milliseconds drain{0};
-    /// Pieces of texts come as they arrive, too (events::text_part).
-    bool partial_texts = false;
-    /// A track that a moderator unmutes stays muted until track_ref::set_muted agrees (events::remote_track::held).
+    /// Pull mode: deliver audio as events::audio.
+    bool pull_audio = false;
+    /// Deliver parts of texts while they arrive (events::text_part).
+    bool text_parts = false;
+    /// A track that a moderator unmutes stays muted until track_ref::set_muted unmutes it (track_info::held).
     bool hold_unmute = false;
-    /// Bytes of payload in events that wait for the application at most, 65536 to 1073741824; 0: 4194304.
-    std::uint32_t event_bytes = 0;
+    /// Ask for a new token with events::token_needed when the token has expired. Always so without a token.
+    bool renew_token = false;
+    /// Do not create the call when it does not exist (capability::ring).
+    bool no_create = false;
+    /// Ring the members (capability::ring).
+    bool ring = false;
+    /// Notify the members (capability::ring).
+    bool notify = false;
 };
 
-/// What is sent and how.
+/// What is published, and how.
 struct audio_track_options {
-    /// What will be written; s16 and f32 may be mixed freely.
+    /// What the track carries: microphone or screen_share_audio.
+    track_source source = track_source::microphone;
+    /// Format of what will be written; s16 and f32 may be mixed.
     audio_format format = audio_format::s16;
-    /// Samples per second of what will be written, 8000 to 192000; 0: 48000.
-    std::uint32_t rate = 0;
+    /// Sample rate of what will be written, 8000 to 192000; 0: 48000.
+    std::uint32_t sample_rate_hz = 0;
     /// Channels of what will be written, 1 to 8; 0: 1. More than two are mixed down.
     std::uint32_t channels = 0;
-    /// bit/s of Opus, 6000 to 510000; 0: 64000, with music 128000.
-    std::uint32_t bitrate = 0;
-    /// Effort of the Opus encoder, 0 to 10; -1: the library's choice.
-    std::int32_t complexity = -1;
-    /// How much may be written ahead, 40 ms to 5 s; 0: 200 ms.
+    /// Bit rate of Opus, 6000 to 510000; 0: 64000, with music 128000.
+    std::uint32_t bitrate_bps = 0;
+    /// Complexity of the Opus encoder, 0 to 10; nullopt: the library's choice.
+    std::optional<std::uint32_t> complexity;
+    /// How much can be written ahead, 40 ms to 5 s; 0: 200 ms.
     std::chrono::milliseconds buffer{0};
+    /// Redundant audio (RED, RFC 2198), where the call and its SFU allow it: how many earlier frames are sent again with
+    /// each packet, 0 to 2; nullopt: 1.
+    std::optional<std::uint32_t> red_frames;
     /// Music rather than speech.
     bool music = false;
-    /// No discontinuous transmission: silence is sent, too.
+    /// No discontinuous transmission: silence is sent as well.
     bool no_dtx = false;
     /// No forward error correction.
     bool no_fec = false;
-    /// Start muted.
+    /// Publish it muted.
     bool muted = false;
-    /// Live audio (a microphone, a bridge): at most 40 ms wait, beyond it the oldest is dropped and counted
-    /// (call_stats::audio_dropped_ms). A write never gives errc::full then.
+    /// Live audio (a microphone, a bridge): at most 40 ms wait; beyond it the oldest is dropped and counted
+    /// (call_stats::audio_dropped_ms). Writing never returns errc::full.
     bool live = false;
-    /// Redundant audio (RED, RFC 2198), where the SFU accepts it: earlier frames sent along, 1 or 2; -1: none, 0: 1.
-    std::int32_t red = 0;
 };
 
-/// To whom data and texts go, and how.
+/// To whom data or a text is sent, and how.
 struct data_options {
-    /// Sent once, and what is lost is lost. Texts always arrive.
-    bool lossy = false;
-    /// What it is about, for the application's own use.
+    /// For the application's own use, at most 1024 bytes.
     std::string topic;
-    /// User ids; empty: everybody in the call.
+    /// User ids, at most 256; empty: everybody in the call.
     std::vector<std::string> to;
+    /// Send each packet once, without repeating lost ones. Ignored for texts, which always arrive.
+    bool lossy = false;
 };
 
-/// Which procedure of whom.
+/// Which procedure to call, of which participant.
 struct rpc_options {
     /// The user id of the participant. Required.
     std::string to;
-    /// The procedure's name. Required.
+    /// The name of the procedure. Required.
     std::string method;
-    /// Handed over, 15360 bytes at most.
+    /// The payload, at most 15360 bytes.
     std::string payload;
     /// How long to wait for the answer, 1 to 600 s; 0: 15 s.
     std::chrono::milliseconds timeout{0};
 };
 
-/// What is wanted of one remote track.
+/// Subscription settings of a remote track.
 struct remote_track_options {
-    /// Nothing at all.
+    /// Do not receive the track.
     bool unsubscribe = false;
-    /// Nothing for the moment; comes back faster than after unsubscribe.
+    /// Receive nothing for the moment; continues faster than after unsubscribe.
     bool pause = false;
-    /// Where no size is given.
-    offhook::layer layer = offhook::layer::high;
-    /// The size at which video is shown, in pixels; 0: not said.
+    /// Video: the layer, when neither width nor height is set.
+    video_layer layer = video_layer::high;
+    /// Video: size at which it is shown, in pixels; 0: not set.
     std::uint32_t width = 0;
     std::uint32_t height = 0;
-    /// Frames per second at most; 0: not said.
-    std::uint32_t fps = 0;
-    /// Where bandwidth is short: 1 goes first; 0: the SFU decides.
+    /// Video: frames per second at most; 0: no limit.
+    std::uint32_t max_fps = 0;
+    /// When bandwidth is short: 1 is served first; 0: the SFU decides.
     std::uint32_t priority = 0;
 };
 

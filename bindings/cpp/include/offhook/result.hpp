@@ -1,7 +1,7 @@
-// result.hpp - how functions tell of success and failure.
+// result.hpp - results of functions: a value, or an error.
 //
-// Every function that can fail returns a result. Ask it (`if (!r) log(r.error().text())`), or let value() throw an
-// offhook::exception: both styles, one set of functions. Ignoring a result is a warning of the compiler.
+// Every function that can fail returns a result. Test it (`if (!r) log(r.error().text())`), or let value() throw an
+// offhook::exception: both styles, one set of functions. The compiler warns about a result that is not used.
 #ifndef OFFHOOK_RESULT_HPP
 #define OFFHOOK_RESULT_HPP
 
@@ -23,7 +23,7 @@
 
 namespace offhook {
 
-/// What failed: a code to decide by, and words that say what, where, and what to do. Never holds secrets.
+/// A failure: a code for programs, and a text for people that says what failed, where, and what to do. Holds no secrets.
 class error {
 public:
     error(errc code, std::string text) : code_(code), text_(std::move(text)) {}
@@ -31,7 +31,7 @@ public:
     errc code() const noexcept { return code_; }
 
     /// The library's details, or the general meaning of the code where there are none.
-    std::string text() const { return text_.empty() ? oh_result_message(static_cast<std::int32_t>(code_)) : text_; }
+    std::string text() const { return text_.empty() ? oh_result_get_message(static_cast<oh_result>(code_)) : text_; }
 
     /// Name and text, for instance "OH_ERR_HANDLE: the call was freed".
     std::string message() const
@@ -68,14 +68,14 @@ namespace detail {
 #endif
 }
 
-/// The details of the last failure on this thread. EMPTY is no failure and says nothing.
+/// The details of the last failure on this thread. OH_ERR_EMPTY is not a failure and has none.
 inline error last_error(oh_result code)
 {
     std::string text;
     if (code != OH_ERR_EMPTY)
-        if (std::size_t size = oh_last_error(nullptr, 0)) {
+        if (std::size_t size = oh_get_last_error(nullptr, 0)) {
             text.resize(size + 1);
-            oh_last_error(&text[0], text.size());
+            oh_get_last_error(&text[0], text.size());
             text.resize(size);
         }
     return error(static_cast<errc>(code), std::move(text));
@@ -83,7 +83,7 @@ inline error last_error(oh_result code)
 
 } // namespace detail
 
-/// A T, or the error why there is none.
+/// A T, or the error that explains why there is none.
 template <class T> class [[nodiscard]] result {
 public:
     result(T value) : held_(std::in_place_index<0>, std::move(value)) {}
@@ -106,7 +106,7 @@ public:
     /// The value, or another one in its place.
     template <class U> T value_or(U &&other) && { return has_value() ? std::move(**this) : static_cast<T>(std::forward<U>(other)); }
 
-    /// Why there is no value; only to be asked when there is none.
+    /// Why there is no value; only valid when there is none.
     const offhook::error &error() const
     {
         if (has_value()) detail::raise({errc::state, "offhook::result::error() of a success"});
@@ -131,7 +131,7 @@ public:
     bool has_value() const noexcept { return held_.index() == 0; }
     explicit operator bool() const noexcept { return has_value(); }
 
-    /// Throws offhook::exception unless it went well.
+    /// Throws offhook::exception on failure.
     void value() const { if (!has_value()) detail::raise(*std::get_if<1>(&held_)); }
 
     const offhook::error &error() const
@@ -154,13 +154,13 @@ inline result<void> to_result(oh_result code)
     return last_error(code);
 }
 
-/// Compares the library that was loaded with this header, once per process. Everything that can be the first use asks.
+/// Compares the library that was loaded with this header, once per process. Called by everything that can be used first.
 inline result<void> check_abi()
 {
-    static const std::uint32_t loaded = oh_abi_version();
+    static const std::uint32_t loaded = oh_get_abi_version();
     if (loaded == OH_ABI_VERSION) return {};
     std::string text = "the library that was loaded (";
-    text.append(oh_version()).append(") has ABI ").append(std::to_string(loaded));
+    text.append(oh_get_version()).append(") has ABI ").append(std::to_string(loaded));
     text.append(", but this program was built for ABI ").append(std::to_string(OH_ABI_VERSION));
     return error(errc::abi, std::move(text));
 }

@@ -1,4 +1,4 @@
-// span.hpp - a view of values that lie in a row and belong to somebody else; std::span where that exists converts
+// span.hpp - a view of contiguous values that something else owns; std::span, where it exists, converts
 // to and from it.
 #ifndef OFFHOOK_SPAN_HPP
 #define OFFHOOK_SPAN_HPP

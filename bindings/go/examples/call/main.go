@@ -64,7 +64,7 @@ func stay(ctx context.Context) error {
 	}
 	defer client.Close()
 
-	call, err := client.Join(ctx, offhook.CallOptions{ID: *id, EventChannel: 64, AudioChannel: 50})
+	call, err := client.Join(ctx, offhook.CallOptions{CallID: *id, EventChannel: 64, AudioChannel: 50})
 	if err != nil {
 		return err
 	}
@@ -97,7 +97,7 @@ func stay(ctx context.Context) error {
 			if heard[a.UserID] == 0 {
 				log.Printf("%s is heard", a.UserID)
 			}
-			heard[a.UserID] += time.Duration(a.Frames) * time.Second / time.Duration(a.Rate)
+			heard[a.UserID] += time.Duration(a.Frames) * time.Second / time.Duration(a.SampleRateHz)
 		}
 	}
 	for who, long := range heard {
@@ -109,7 +109,7 @@ func stay(ctx context.Context) error {
 func tell(event offhook.Event) {
 	switch e := event.(type) {
 	case *offhook.EventJoined:
-		log.Printf("joined after %v, %d are here", e.Took, e.Counts.Total)
+		log.Printf("joined after %v, %d are here", e.JoinTime, e.Participants)
 	case *offhook.EventParticipantJoined:
 		log.Printf("%s is here", e.Participant.UserID)
 	case *offhook.EventParticipantLeft:

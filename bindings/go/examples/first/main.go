@@ -25,7 +25,7 @@ func main() {
 		Token:  "development", // a real service wants the user's JWT, made by your server
 	}
 	if strings.HasPrefix(where.URL, "ws") { // LiveKit; without the settings that of `livekit-server --dev`
-		token, err := offhook.AccessToken(offhook.TokenOptions{
+		token, err := offhook.CreateAccessToken(offhook.AccessTokenOptions{
 			APIKey:    cmp.Or(os.Getenv("LIVEKIT_API_KEY"), "devkey"),
 			APISecret: cmp.Or(os.Getenv("LIVEKIT_API_SECRET"), "secret"), // on your server, never in a client
 			UserID:    where.UserID, CallID: "standup",
@@ -49,7 +49,7 @@ func main() {
 
 	heard, frames := make(chan string, 1), 0
 	call, err := client.Join(ctx, offhook.CallOptions{
-		ID: "standup",
+		CallID: "standup",
 		OnEvent: func(_ *offhook.Call, event offhook.Event) {
 			switch e := event.(type) {
 			case *offhook.EventParticipantJoined:
@@ -58,7 +58,7 @@ func main() {
 				log.Printf("over: %s", e.Text)
 			}
 		},
-		OnAudio: func(_ *offhook.Call, a *offhook.Audio) { // 20 ms of one participant
+		OnAudio: func(_ *offhook.Call, a *offhook.AudioFrame) { // 20 ms of one participant
 			if !a.Silence {
 				if frames++; frames == 50 {
 					heard <- a.UserID

@@ -1,4 +1,4 @@
-// trampoline.hpp - what the library calls: turns C callbacks into handlers, and lets no exception out.
+// trampoline.hpp - the C callbacks of the library: they run the handlers, and no exception leaves them.
 #ifndef OFFHOOK_DETAIL_TRAMPOLINE_HPP
 #define OFFHOOK_DETAIL_TRAMPOLINE_HPP
 
@@ -12,8 +12,8 @@
 namespace offhook::detail {
 
 #if OFFHOOK_EXCEPTIONS
-/// The last resort for what a handler threw.
-inline void tell_uncaught(const char *whose, const std::exception_ptr &thrown) noexcept
+/// Writes to standard error what a handler threw and nothing else took.
+inline void print_uncaught(const char *whose, const std::exception_ptr &thrown) noexcept
 {
     try {
         std::rethrow_exception(thrown);
@@ -24,18 +24,18 @@ inline void tell_uncaught(const char *whose, const std::exception_ptr &thrown) n
     }
 }
 
-/// Runs what may throw; `told` gets what it threw.
-template <class F, class G> void contained(const char *whose, F &&run, G &&told) noexcept
+/// Runs what may throw; `report` receives what it threw.
+template <class F, class G> void contained(const char *whose, F &&run, G &&report) noexcept
 {
     try {
         run();
     } catch (...) {
         const std::exception_ptr thrown = std::current_exception();
         try {
-            if (!told(thrown)) tell_uncaught(whose, thrown);
+            if (!report(thrown)) print_uncaught(whose, thrown);
         } catch (...) {
-            tell_uncaught(whose, thrown);
-            tell_uncaught("exception", std::current_exception());
+            print_uncaught(whose, thrown);
+            print_uncaught("exception", std::current_exception());
         }
     }
 }
@@ -51,6 +51,7 @@ public:
     /// Nothing in pull mode. The box must be released as soon as the library has taken it.
     static std::unique_ptr<handler_box> make(call_handlers handlers, oh_call_handlers &c)
     {
+        c = OH_INIT(oh_call_handlers);
         if (!handlers.on_event && !handlers.on_audio) return nullptr;
         auto box = std::make_unique<handler_box>(std::move(handlers));
         c.on_event = box->handlers_.on_event ? &on_event : nullptr;
@@ -64,13 +65,13 @@ public:
     static void on_event(void *user_data, oh_call call, const oh_event *event) noexcept
     {
         auto *box = static_cast<handler_box *>(user_data);
-        box->run("event", call, [&] { box->handlers_.on_event(call_ref(call), to_event(*event)); });
+        box->run("event", call, [&] { box->handlers_.on_event(call_ref(call), to_event(event)); });
     }
 
-    static void on_audio(void *user_data, oh_call call, const oh_audio *audio) noexcept
+    static void on_audio(void *user_data, oh_call call, const oh_audio_frame *frame) noexcept
     {
         auto *box = static_cast<handler_box *>(user_data);
-        box->run("audio", call, [&] { box->handlers_.on_audio(call_ref(call), to_view(*audio)); });
+        box->run("audio", call, [&] { box->handlers_.on_audio(call_ref(call), to_view(frame)); });
     }
 
     static void destroy(void *user_data) noexcept
