@@ -24,7 +24,7 @@ def header():
     text = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
     public = text[: text.index("static inline")] if "static inline" in text else text
     functions = set(re.findall(r"^[\w ]+?[ *](oh_[a-z0-9_]+)\(", public, re.M))
-    constants = set(re.findall(r"^\s+(OH_[A-Z0-9_]+) = ", public, re.M)) | {"OH_ABI_VERSION", "OH_FOREVER", "OH_NO_DRAIN"}
+    constants = set(re.findall(r"^\s+(OH_[A-Z0-9_]+) = ", public, re.M)) | {"OH_ABI_VERSION", "OH_FOREVER", "OH_ZERO"}
     fields = set()
     for name, body in re.findall(r"typedef (?:struct|union) (oh_\w+) \{(.*?)^\}", public, re.M | re.S):
         for declaration in body.split(";"):

@@ -127,7 +127,7 @@ class Record:
         if len(frames) < 10:
             return False
         sound = np.concatenate([f.samples for f in frames])
-        return loudness(sound, hz, frames[0].rate) > 10 * loudness(sound, 1000 if hz != 1000 else 440, frames[0].rate)
+        return loudness(sound, hz, frames[0].sample_rate_hz) > 10 * loudness(sound, 1000 if hz != 1000 else 440, frames[0].sample_rate_hz)
 
     async def wait_tone(self, user: str, hz: float, seconds: float = 10) -> None:
         """Waits until the tone is heard in frames that came after now."""
@@ -155,7 +155,7 @@ class Talker:
 
     def __init__(self, call: offhook.Call, hz: float, **options: Any) -> None:
         self.track = call.publish_audio(no_dtx=True, **options)
-        self._sound = tone(hz, rate=self.track.rate)
+        self._sound = tone(hz, rate=self.track.sample_rate_hz)
         self._task = asyncio.get_running_loop().create_task(self._talk())
 
     async def _talk(self) -> None:
