@@ -244,6 +244,14 @@ OH_API void oh_struct_init(void *structure, size_t size);
 /* -------- Handles -------------------------------------------------------------------------------------------------- */
 
 /**
+ * A client: configuration, credentials and connections to the service. Calls are joined with it.
+ */
+typedef struct oh_client {
+    /** Never used twice; 0: none. */
+    uint64_t id;
+} oh_client;
+
+/**
  * A call: the presence of the local participant, from oh_call_join to oh_call_free.
  */
 typedef struct oh_call {
@@ -258,14 +266,6 @@ typedef struct oh_track {
     /** Never used twice; 0: none. */
     uint64_t id;
 } oh_track;
-
-/**
- * A client: configuration, credentials and connections to the service. Calls are joined with it.
- */
-typedef struct oh_client {
-    /** Never used twice; 0: none. */
-    uint64_t id;
-} oh_client;
 
 /**
  * What the local participant sends in a call; its tracks are oh_track.
@@ -305,6 +305,18 @@ OH_ENUM(oh_log_level) {
 };
 
 /**
+ * A change of the machine's network.
+ */
+OH_ENUM(oh_network_change) {
+    /** There is no network: calls stop retrying and wait, in OH_STATE_OFFLINE. */
+    OH_NETWORK_OFFLINE = 1,
+    /** It is back: calls that wait reconnect at once. Ignored by calls that do not wait. */
+    OH_NETWORK_ONLINE = 2,
+    /** It is another one (other addresses): calls reconnect with new sockets. */
+    OH_NETWORK_CHANGED = 3,
+};
+
+/**
  * A log line.
  */
 typedef struct oh_log_record {
@@ -328,18 +340,6 @@ typedef struct oh_log_record {
  * logged. Calls are unaffected. It may use the library.
  */
 typedef void (*oh_log_handler)(void *user_data, const oh_log_record *record);
-
-/**
- * A change of the machine's network.
- */
-OH_ENUM(oh_network_change) {
-    /** There is no network: calls stop retrying and wait, in OH_STATE_OFFLINE. */
-    OH_NETWORK_OFFLINE = 1,
-    /** It is back: calls that wait reconnect at once. Ignored by calls that do not wait. */
-    OH_NETWORK_ONLINE = 2,
-    /** It is another one (other addresses): calls reconnect with new sockets. */
-    OH_NETWORK_CHANGED = 3,
-};
 
 /**
  * What all calls of the process together may use. Begin with OH_INIT(oh_limits).
@@ -452,56 +452,6 @@ OH_ENUM(oh_track_source) {
 };
 
 /**
- * Why a track ended or was muted.
- */
-OH_ENUM(oh_unpublish_cause) {
-    /** The server did not say. */
-    OH_UNPUBLISH_UNKNOWN = 0,
-    /** Its participant muted it. */
-    OH_UNPUBLISH_MUTED = 1,
-    /** Its participant lost the right to publish it. */
-    OH_UNPUBLISH_PERMISSION_REVOKED = 2,
-    /** A moderator muted or removed it. */
-    OH_UNPUBLISH_MODERATION = 3,
-};
-
-/**
- * A track that a participant publishes.
- */
-typedef struct oh_track_info {
-    /** sizeof(oh_track_info) in the library. */
-    size_t size;
-    /** The user id of its participant. */
-    const char *user_id;
-    /** The session id of its participant. */
-    const char *session_id;
-    /** The SFU's id of the track, for oh_subscriber_set_track; "" in protocols without one. */
-    const char *track_id;
-    /** The name that its publisher gave it; may be "". */
-    const char *name;
-    /** What it carries. */
-    oh_track_source source;
-    /** OH_EVENT_TRACK_UNPUBLISHED: why; else OH_UNPUBLISH_UNKNOWN. */
-    oh_unpublish_cause cause;
-    /** Published, and muted. */
-    oh_bool muted;
-    /** A track of the local participant that a moderator changed. */
-    oh_bool local;
-    /**
-     * A moderator unmuted it, and it stays muted until oh_track_set_muted unmutes it: with
-     * oh_call_options.hold_unmute, and when the application itself had muted it.
-     */
-    oh_bool held;
-    /** Encrypted end to end. */
-    oh_bool encrypted;
-} oh_track_info;
-
-/**
- * A set of oh_right: the sum of its bits. Bits that you do not know may be set.
- */
-typedef uint64_t oh_rights;
-
-/**
  * What kind of participant it is.
  */
 OH_ENUM(oh_participant_kind) {
@@ -519,22 +469,6 @@ OH_ENUM(oh_participant_kind) {
     OH_PARTICIPANT_RECORDER = 5,
     /** Of a kind that this version does not know. */
     OH_PARTICIPANT_OTHER = 6,
-};
-
-/**
- * How well a participant is connected, as measured by the SFU.
- */
-OH_ENUM(oh_connection_quality) {
-    /** Not measured. */
-    OH_QUALITY_UNKNOWN = 0,
-    /** Media is impaired. */
-    OH_QUALITY_POOR = 1,
-    /** Some loss or delay. */
-    OH_QUALITY_GOOD = 2,
-    /** No impairment. */
-    OH_QUALITY_EXCELLENT = 3,
-    /** The SFU receives nothing from the participant. */
-    OH_QUALITY_LOST = 4,
 };
 
 /**
@@ -576,6 +510,122 @@ OH_ENUM(oh_leave_reason) {
     /** The agent failed. */
     OH_LEAVE_AGENT_ERROR = 16,
 };
+
+/**
+ * What a participant may do, and two marks; bits of oh_rights.
+ */
+OH_ENUM(oh_right) {
+    /** May publish audio of a microphone. */
+    OH_RIGHT_AUDIO = 1,
+    /** May publish video of a camera. */
+    OH_RIGHT_VIDEO = 2,
+    /** May publish a screen and its audio. */
+    OH_RIGHT_SCREEN_SHARE = 4,
+    /** May send data, texts and procedure calls. */
+    OH_RIGHT_DATA = 8,
+    /** May receive tracks. */
+    OH_RIGHT_SUBSCRIBE = 16,
+    /** May change its own name, metadata and attributes (oh_call_set_attributes). */
+    OH_RIGHT_SET_ATTRIBUTES = 32,
+    /** No right: the participant is not visible to others. */
+    OH_RIGHT_HIDDEN = 64,
+    /** No right: the participant records the call. */
+    OH_RIGHT_RECORDER = 128,
+};
+
+/**
+ * Why received media or data cannot be decoded.
+ */
+OH_ENUM(oh_unplayable_reason) {
+    /** It can, as far as is known. */
+    OH_UNPLAYABLE_NONE = 0,
+    /** The track is encrypted end to end. */
+    OH_UNPLAYABLE_ENCRYPTED = 1,
+    /** Its codec is not supported. */
+    OH_UNPLAYABLE_CODEC = 2,
+    /** The stream cannot be assigned to a track of a participant. */
+    OH_UNPLAYABLE_UNASSIGNED = 3,
+    /** Its payload type was not negotiated. */
+    OH_UNPLAYABLE_PAYLOAD_TYPE = 4,
+    /** Data or a text is encrypted end to end. */
+    OH_UNPLAYABLE_DATA_ENCRYPTED = 5,
+};
+
+/**
+ * How well a participant is connected, as measured by the SFU.
+ */
+OH_ENUM(oh_connection_quality) {
+    /** Not measured. */
+    OH_QUALITY_UNKNOWN = 0,
+    /** Media is impaired. */
+    OH_QUALITY_POOR = 1,
+    /** Some loss or delay. */
+    OH_QUALITY_GOOD = 2,
+    /** No impairment. */
+    OH_QUALITY_EXCELLENT = 3,
+    /** The SFU receives nothing from the participant. */
+    OH_QUALITY_LOST = 4,
+};
+
+/**
+ * Why a track ended or was muted.
+ */
+OH_ENUM(oh_unpublish_cause) {
+    /** The server did not say. */
+    OH_UNPUBLISH_UNKNOWN = 0,
+    /** Its participant muted it. */
+    OH_UNPUBLISH_MUTED = 1,
+    /** Its participant lost the right to publish it. */
+    OH_UNPUBLISH_PERMISSION_REVOKED = 2,
+    /** A moderator muted or removed it. */
+    OH_UNPUBLISH_MODERATION = 3,
+};
+
+/**
+ * A track that a participant publishes.
+ */
+typedef struct oh_track_info {
+    /** sizeof(oh_track_info) in the library. */
+    size_t size;
+    /** The user id of its participant. */
+    const char *user_id;
+    /** The session id of its participant. */
+    const char *session_id;
+    /** The SFU's id of the track, for oh_subscriber_set_track; "" in protocols without one. */
+    const char *track_id;
+    /** The name that its publisher gave it; may be "". */
+    const char *name;
+    /** The handle, of a local track in a snapshot; else none. */
+    oh_track track;
+    /** What it carries. */
+    oh_track_source source;
+    /** OH_EVENT_TRACK_UNPUBLISHED: why; else OH_UNPUBLISH_UNKNOWN. */
+    oh_unpublish_cause cause;
+    /** Published, and muted. */
+    oh_bool muted;
+    /** A track of the local participant (in an event: that a moderator changed). */
+    oh_bool local;
+    /**
+     * A moderator unmuted it, and it stays muted until oh_track_set_muted unmutes it: with
+     * oh_call_options.hold_unmute, and when the application itself had muted it.
+     */
+    oh_bool held;
+    /** Encrypted end to end. */
+    oh_bool encrypted;
+    /** Snapshot, remote track: its media arrives and can be played. */
+    oh_bool received;
+    /** Snapshot, remote track: why its media cannot be played, an oh_unplayable_reason; else OH_UNPLAYABLE_NONE. */
+    oh_unplayable_reason unplayable;
+    /** Snapshot, local track: it is published over the present connection; packets can be sent. */
+    oh_bool published;
+    /** Snapshot, local track: a moderator muted it. */
+    oh_bool moderated;
+} oh_track_info;
+
+/**
+ * A set of oh_right: the sum of its bits. Bits that you do not know may be set.
+ */
+typedef uint64_t oh_rights;
 
 /**
  * A participant, as last described by the SFU.
@@ -634,26 +684,16 @@ typedef struct oh_pin {
 } oh_pin;
 
 /**
- * What a participant may do, and two marks; bits of oh_rights.
+ * A snapshot of the participants of a call; see oh_call_get_participants.
  */
-OH_ENUM(oh_right) {
-    /** May publish audio of a microphone. */
-    OH_RIGHT_AUDIO = 1,
-    /** May publish video of a camera. */
-    OH_RIGHT_VIDEO = 2,
-    /** May publish a screen and its audio. */
-    OH_RIGHT_SCREEN_SHARE = 4,
-    /** May send data, texts and procedure calls. */
-    OH_RIGHT_DATA = 8,
-    /** May receive tracks. */
-    OH_RIGHT_SUBSCRIBE = 16,
-    /** May change its own name, metadata and attributes (oh_call_set_attributes). */
-    OH_RIGHT_SET_ATTRIBUTES = 32,
-    /** No right: the participant is not visible to others. */
-    OH_RIGHT_HIDDEN = 64,
-    /** No right: the participant records the call. */
-    OH_RIGHT_RECORDER = 128,
-};
+typedef struct oh_participants {
+    /** sizeof(oh_participants) in the library. */
+    size_t size;
+    /** `participant_count` pointers, the local participant first; NULL when participant_count is 0. */
+    const oh_participant *const *participants;
+    /** Number of participants. */
+    size_t participant_count;
+} oh_participants;
 
 /* -------- Received audio ------------------------------------------------------------------------------------------- */
 
@@ -698,6 +738,11 @@ typedef struct oh_audio_frame {
      * only: clocks of different machines differ.
      */
     int64_t capture_time_us;
+    /**
+     * When the packet of the first sample arrived: microseconds since oh_call_join, by the clock of this machine; 0: it
+     * was in no packet (concealed, silence).
+     */
+    int64_t arrival_time_us;
     /** RTP timestamp of the first sample, 48 kHz; wraps around. */
     uint32_t rtp_timestamp;
     /** Which of samples_s16, samples_f32 and opus_packet is set. */
@@ -750,6 +795,179 @@ OH_ENUM(oh_call_state) {
     OH_STATE_RECONNECTING_FAILED = 6,
     /** Over; nothing follows but OH_EVENT_ENDED. */
     OH_STATE_LEFT = 7,
+};
+
+/**
+ * Why a call ended.
+ */
+OH_ENUM(oh_end_reason) {
+    /** The application left or freed the call. */
+    OH_END_LEFT = 0,
+    /** The call was ended for everybody. */
+    OH_END_CALL_ENDED = 1,
+    /** The livestream or session in it ended. */
+    OH_END_SESSION_ENDED = 2,
+    /** This participant was removed. */
+    OH_END_KICKED = 3,
+    /** The join failed; see error, server_code and text. */
+    OH_END_JOIN_FAILED = 4,
+    /** The connection was lost, and reconnecting failed. */
+    OH_END_CONNECTION_LOST = 5,
+    /** The SFU disconnected this client. */
+    OH_END_DISCONNECTED = 6,
+    /** oh_shutdown_wait. */
+    OH_END_SHUTDOWN = 7,
+    /** A defect of the library, contained to this call. */
+    OH_END_INTERNAL = 8,
+    /** More than ten reconnects within two minutes. */
+    OH_END_RECONNECT_LIMIT = 9,
+    /** Offers of the SFU could not be answered, in three consecutive sessions. */
+    OH_END_NEGOTIATION_FAILED = 10,
+    /**
+     * Peer connections cannot be established on this network; `text` has what was tried and found: candidates and
+     * pairs by type, TURN servers without a relay, whether anything was received.
+     */
+    OH_END_NETWORK_UNSUPPORTED = 11,
+    /** A reconnect was refused: the token has expired, the call is gone, or access was denied. */
+    OH_END_RECONNECT_REFUSED = 12,
+    /** Another client joined as this participant. */
+    OH_END_REPLACED = 13,
+};
+
+/**
+ * Kind of an event: which member of oh_event.u is set. Later versions have more: skip the kinds that you do not know.
+ */
+OH_ENUM(oh_event_kind) {
+    /** `state`: the call is in another state. */
+    OH_EVENT_STATE = 1,
+    /**
+     * `joined`: the SFU admitted this participant; peer connections are being made. Media of a direction flows once
+     * OH_EVENT_MEDIA says that it is connected.
+     */
+    OH_EVENT_JOINED = 2,
+    /** No member: a token is needed. Answer with oh_call_provide_token within 30 s. */
+    OH_EVENT_TOKEN_NEEDED = 3,
+    /**
+     * `participant`: a participant joined. On join, sent once for everyone already present. Where one identity is in a
+     * call only once (OH_PROTOCOL_LIVEKIT), OH_EVENT_PARTICIPANT_LEFT of the replaced session comes before.
+     */
+    OH_EVENT_PARTICIPANT_JOINED = 4,
+    /**
+     * `participant`: a participant changed. With `local`: the local participant, once after each join (as the token
+     * describes it) and whenever the server changes it.
+     */
+    OH_EVENT_PARTICIPANT_UPDATED = 5,
+    /**
+     * `participant`: a participant left; see leave_reason. Also sent for those who left while the connection was lost.
+     * OH_EVENT_TRACK_UNPUBLISHED of their tracks came before, and procedure calls to them have failed.
+     */
+    OH_EVENT_PARTICIPANT_LEFT = 6,
+    /**
+     * `track`: a participant published a track, muted or not: once, and again each time it is unmuted. With `local`:
+     * a moderator unmuted a local track. Packets are sent only after this event was delivered: when the callback has
+     * returned, or the pulled event was freed.
+     */
+    OH_EVENT_TRACK_PUBLISHED = 7,
+    /**
+     * `track`: a track ended, or was muted (`muted` is true, cause OH_UNPUBLISH_MUTED): then it still exists, and its
+     * end is sent as well. With `local`: a moderator muted a local track. All audio of the track is delivered before
+     * this event, none after it until the track is published again.
+     */
+    OH_EVENT_TRACK_UNPUBLISHED = 8,
+    /** `audio_level`: how loud a participant is. */
+    OH_EVENT_AUDIO_LEVEL = 9,
+    /** `dominant_speaker`: another participant speaks most. */
+    OH_EVENT_DOMINANT_SPEAKER = 10,
+    /** `connection_quality`: how well a participant is connected. */
+    OH_EVENT_CONNECTION_QUALITY = 11,
+    /** `counts`: the number of participants. */
+    OH_EVENT_COUNTS = 12,
+    /**
+     * `rights`: what the local participant may do, on join and whenever it changes. From then on, functions whose right
+     * is missing return OH_ERR_REFUSED.
+     */
+    OH_EVENT_RIGHTS = 13,
+    /** `pins`: the pinned participants. */
+    OH_EVENT_PINS = 14,
+    /** `local_track`: local track published; again after each reconnect that made a new session. */
+    OH_EVENT_LOCAL_TRACK_PUBLISHED = 15,
+    /** `local_track`: a local track could not be published, or is not published any more. */
+    OH_EVENT_LOCAL_TRACK_FAILED = 16,
+    /** `error`: something failed that does not end the call. */
+    OH_EVENT_ERROR = 17,
+    /**
+     * `lost`: events are missing here, because the application did not take them in time. Packets and texts of
+     * participants wait for the application without being dropped; they are missing when a connection ended before
+     * they were taken, or when a text was never completed.
+     */
+    OH_EVENT_LOST = 18,
+    /** `audio`: audio of a track; in pull mode only (else see oh_audio_handler). */
+    OH_EVENT_AUDIO = 19,
+    /** `ended`: the call is over. Exactly one, the last event of a call. */
+    OH_EVENT_ENDED = 20,
+    /** `reconnected`: the connection was lost and is made again; state JOINED came just before. */
+    OH_EVENT_RECONNECTED = 21,
+    /**
+     * `custom`: custom event from a participant or your backend. Your own are echoed. Only with
+     * oh_client_options.receive_custom_events. Can come before OH_EVENT_JOINED.
+     */
+    OH_EVENT_CUSTOM = 22,
+    /** `room`: the room, on join and when it changed (OH_CAP_ROOM). */
+    OH_EVENT_ROOM = 23,
+    /** `data`: a packet from a participant, or from the application's server (OH_CAP_DATA). */
+    OH_EVENT_DATA = 24,
+    /** `text`: a complete text from a participant (OH_CAP_TEXT). */
+    OH_EVENT_TEXT = 25,
+    /** `rpc_request`: a participant calls a procedure; answer with oh_call_answer_rpc (OH_CAP_RPC). */
+    OH_EVENT_RPC_REQUEST = 26,
+    /** `rpc_response`: result of oh_call_perform_rpc; exactly one for each, before OH_EVENT_ENDED at the latest. */
+    OH_EVENT_RPC_RESPONSE = 27,
+    /** `subscription_permission`: permission to subscribe to a track was revoked or restored (OH_CAP_SUBSCRIPTIONS). */
+    OH_EVENT_SUBSCRIPTION_PERMISSION = 28,
+    /**
+     * `media`: media of one direction was connected, or lost; once for each change. Sending is connected when something
+     * is published (a track, or data), receiving when the SFU has something to send, or at the join. A direction that
+     * the application closes is not reported as lost, and the end of the call is OH_EVENT_ENDED.
+     */
+    OH_EVENT_MEDIA = 29,
+    /**
+     * `unsent`: the call ended before everything that was accepted could be sent; before OH_EVENT_ENDED, at most once.
+     */
+    OH_EVENT_UNSENT = 30,
+    /**
+     * `unplayable`: media or data of a participant cannot be decoded; once for each track (data: participant) and
+     * reason.
+     */
+    OH_EVENT_UNPLAYABLE = 31,
+    /**
+     * `text_part`: a part of a text that is still arriving; only with oh_call_options.text_parts. The complete text
+     * follows as OH_EVENT_TEXT, or OH_EVENT_LOST counts it.
+     */
+    OH_EVENT_TEXT_PART = 32,
+    /** `dtmf`: a participant (SIP) pressed a key of the telephone. */
+    OH_EVENT_DTMF = 33,
+};
+
+/**
+ * How a lost connection was made again.
+ */
+OH_ENUM(oh_reconnect_kind) {
+    /** A new socket for the same session; media continued meanwhile. */
+    OH_RECONNECT_FAST = 2,
+    /** A new session; local tracks were published again. */
+    OH_RECONNECT_REJOIN = 3,
+    /** Another edge of the SFU; media flowed over the old one until then. */
+    OH_RECONNECT_MIGRATE = 4,
+};
+
+/**
+ * Direction of media, seen from the local participant.
+ */
+OH_ENUM(oh_direction) {
+    /** Published media. */
+    OH_DIRECTION_SEND = 1,
+    /** Received media. */
+    OH_DIRECTION_RECEIVE = 2,
 };
 
 /**
@@ -906,43 +1124,6 @@ typedef struct oh_event_lost {
 } oh_event_lost;
 
 /**
- * Why a call ended.
- */
-OH_ENUM(oh_end_reason) {
-    /** The application left or freed the call. */
-    OH_END_LEFT = 0,
-    /** The call was ended for everybody. */
-    OH_END_CALL_ENDED = 1,
-    /** The livestream or session in it ended. */
-    OH_END_SESSION_ENDED = 2,
-    /** This participant was removed. */
-    OH_END_KICKED = 3,
-    /** The join failed; see error, server_code and text. */
-    OH_END_JOIN_FAILED = 4,
-    /** The connection was lost, and reconnecting failed. */
-    OH_END_CONNECTION_LOST = 5,
-    /** The SFU disconnected this client. */
-    OH_END_DISCONNECTED = 6,
-    /** oh_shutdown_wait. */
-    OH_END_SHUTDOWN = 7,
-    /** A defect of the library, contained to this call. */
-    OH_END_INTERNAL = 8,
-    /** More than ten reconnects within two minutes. */
-    OH_END_RECONNECT_LIMIT = 9,
-    /** Offers of the SFU could not be answered, in three consecutive sessions. */
-    OH_END_NEGOTIATION_FAILED = 10,
-    /**
-     * Peer connections cannot be established on this network; `text` has what was tried and found: candidates and
-     * pairs by type, TURN servers without a relay, whether anything was received.
-     */
-    OH_END_NETWORK_UNSUPPORTED = 11,
-    /** A reconnect was refused: the token has expired, the call is gone, or access was denied. */
-    OH_END_RECONNECT_REFUSED = 12,
-    /** Another client joined as this participant. */
-    OH_END_REPLACED = 13,
-};
-
-/**
  * OH_EVENT_ENDED: why the call ended.
  */
 typedef struct oh_event_ended {
@@ -959,18 +1140,6 @@ typedef struct oh_event_ended {
     /** Zero. */
     uint32_t reserved;
 } oh_event_ended;
-
-/**
- * How a lost connection was made again.
- */
-OH_ENUM(oh_reconnect_kind) {
-    /** A new socket for the same session; media continued meanwhile. */
-    OH_RECONNECT_FAST = 2,
-    /** A new session; local tracks were published again. */
-    OH_RECONNECT_REJOIN = 3,
-    /** Another edge of the SFU; media flowed over the old one until then. */
-    OH_RECONNECT_MIGRATE = 4,
-};
 
 /**
  * OH_EVENT_RECONNECTED: the call is connected again.
@@ -1143,16 +1312,6 @@ typedef struct oh_event_subscription_permission {
 } oh_event_subscription_permission;
 
 /**
- * Direction of media, seen from the local participant.
- */
-OH_ENUM(oh_direction) {
-    /** Published media. */
-    OH_DIRECTION_SEND = 1,
-    /** Received media. */
-    OH_DIRECTION_RECEIVE = 2,
-};
-
-/**
  * OH_EVENT_MEDIA: media of one direction was connected or lost.
  */
 typedef struct oh_event_media {
@@ -1185,22 +1344,6 @@ typedef struct oh_event_unsent {
     /** Bytes of everything but audio. */
     uint64_t bytes;
 } oh_event_unsent;
-
-/**
- * Why received media or data cannot be decoded.
- */
-OH_ENUM(oh_unplayable_reason) {
-    /** The track is encrypted end to end. */
-    OH_UNPLAYABLE_ENCRYPTED = 1,
-    /** Its codec is not supported. */
-    OH_UNPLAYABLE_CODEC = 2,
-    /** The stream cannot be assigned to a track of a participant. */
-    OH_UNPLAYABLE_UNASSIGNED = 3,
-    /** Its payload type was not negotiated. */
-    OH_UNPLAYABLE_PAYLOAD_TYPE = 4,
-    /** Data or a text is encrypted end to end. */
-    OH_UNPLAYABLE_DATA_ENCRYPTED = 5,
-};
 
 /**
  * OH_EVENT_UNPLAYABLE: media or data that cannot be decoded.
@@ -1303,120 +1446,6 @@ typedef union oh_event_payload {
     /** Of kinds that this header does not have; NULL for OH_EVENT_TOKEN_NEEDED. */
     const void *other;
 } oh_event_payload;
-
-/**
- * Kind of an event: which member of oh_event.u is set. Later versions have more: skip the kinds that you do not know.
- */
-OH_ENUM(oh_event_kind) {
-    /** `state`: the call is in another state. */
-    OH_EVENT_STATE = 1,
-    /**
-     * `joined`: the SFU admitted this participant; peer connections are being made. Media of a direction flows once
-     * OH_EVENT_MEDIA says that it is connected.
-     */
-    OH_EVENT_JOINED = 2,
-    /** No member: a token is needed. Answer with oh_call_provide_token within 30 s. */
-    OH_EVENT_TOKEN_NEEDED = 3,
-    /**
-     * `participant`: a participant joined. On join, sent once for everyone already present. Where one identity is in a
-     * call only once (OH_PROTOCOL_LIVEKIT), OH_EVENT_PARTICIPANT_LEFT of the replaced session comes before.
-     */
-    OH_EVENT_PARTICIPANT_JOINED = 4,
-    /**
-     * `participant`: a participant changed. With `local`: the local participant, once after each join (as the token
-     * describes it) and whenever the server changes it.
-     */
-    OH_EVENT_PARTICIPANT_UPDATED = 5,
-    /**
-     * `participant`: a participant left; see leave_reason. Also sent for those who left while the connection was lost.
-     * OH_EVENT_TRACK_UNPUBLISHED of their tracks came before, and procedure calls to them have failed.
-     */
-    OH_EVENT_PARTICIPANT_LEFT = 6,
-    /**
-     * `track`: a participant published a track, muted or not: once, and again each time it is unmuted. With `local`:
-     * a moderator unmuted a local track. Packets are sent only after this event was delivered: when the callback has
-     * returned, or the pulled event was freed.
-     */
-    OH_EVENT_TRACK_PUBLISHED = 7,
-    /**
-     * `track`: a track ended, or was muted (`muted` is true, cause OH_UNPUBLISH_MUTED): then it still exists, and its
-     * end is sent as well. With `local`: a moderator muted a local track. All audio of the track is delivered before
-     * this event, none after it until the track is published again.
-     */
-    OH_EVENT_TRACK_UNPUBLISHED = 8,
-    /** `audio_level`: how loud a participant is. */
-    OH_EVENT_AUDIO_LEVEL = 9,
-    /** `dominant_speaker`: another participant speaks most. */
-    OH_EVENT_DOMINANT_SPEAKER = 10,
-    /** `connection_quality`: how well a participant is connected. */
-    OH_EVENT_CONNECTION_QUALITY = 11,
-    /** `counts`: the number of participants. */
-    OH_EVENT_COUNTS = 12,
-    /**
-     * `rights`: what the local participant may do, on join and whenever it changes. From then on, functions whose right
-     * is missing return OH_ERR_REFUSED.
-     */
-    OH_EVENT_RIGHTS = 13,
-    /** `pins`: the pinned participants. */
-    OH_EVENT_PINS = 14,
-    /** `local_track`: local track published; again after each reconnect that made a new session. */
-    OH_EVENT_LOCAL_TRACK_PUBLISHED = 15,
-    /** `local_track`: a local track could not be published, or is not published any more. */
-    OH_EVENT_LOCAL_TRACK_FAILED = 16,
-    /** `error`: something failed that does not end the call. */
-    OH_EVENT_ERROR = 17,
-    /**
-     * `lost`: events are missing here, because the application did not take them in time. Packets and texts of
-     * participants wait for the application without being dropped; they are missing when a connection ended before
-     * they were taken, or when a text was never completed.
-     */
-    OH_EVENT_LOST = 18,
-    /** `audio`: audio of a track; in pull mode only (else see oh_audio_handler). */
-    OH_EVENT_AUDIO = 19,
-    /** `ended`: the call is over. Exactly one, the last event of a call. */
-    OH_EVENT_ENDED = 20,
-    /** `reconnected`: the connection was lost and is made again; state JOINED came just before. */
-    OH_EVENT_RECONNECTED = 21,
-    /**
-     * `custom`: custom event from a participant or your backend. Your own are echoed. Only with
-     * oh_client_options.receive_custom_events. Can come before OH_EVENT_JOINED.
-     */
-    OH_EVENT_CUSTOM = 22,
-    /** `room`: the room, on join and when it changed (OH_CAP_ROOM). */
-    OH_EVENT_ROOM = 23,
-    /** `data`: a packet from a participant, or from the application's server (OH_CAP_DATA). */
-    OH_EVENT_DATA = 24,
-    /** `text`: a complete text from a participant (OH_CAP_TEXT). */
-    OH_EVENT_TEXT = 25,
-    /** `rpc_request`: a participant calls a procedure; answer with oh_call_answer_rpc (OH_CAP_RPC). */
-    OH_EVENT_RPC_REQUEST = 26,
-    /** `rpc_response`: result of oh_call_perform_rpc; exactly one for each, before OH_EVENT_ENDED at the latest. */
-    OH_EVENT_RPC_RESPONSE = 27,
-    /** `subscription_permission`: permission to subscribe to a track was revoked or restored (OH_CAP_SUBSCRIPTIONS). */
-    OH_EVENT_SUBSCRIPTION_PERMISSION = 28,
-    /**
-     * `media`: media of one direction was connected, or lost; once for each change. Sending is connected when something
-     * is published (a track, or data), receiving when the SFU has something to send, or at the join. A direction that
-     * the application closes is not reported as lost, and the end of the call is OH_EVENT_ENDED.
-     */
-    OH_EVENT_MEDIA = 29,
-    /**
-     * `unsent`: the call ended before everything that was accepted could be sent; before OH_EVENT_ENDED, at most once.
-     */
-    OH_EVENT_UNSENT = 30,
-    /**
-     * `unplayable`: media or data of a participant cannot be decoded; once for each track (data: participant) and
-     * reason.
-     */
-    OH_EVENT_UNPLAYABLE = 31,
-    /**
-     * `text_part`: a part of a text that is still arriving; only with oh_call_options.text_parts. The complete text
-     * follows as OH_EVENT_TEXT, or OH_EVENT_LOST counts it.
-     */
-    OH_EVENT_TEXT_PART = 32,
-    /** `dtmf`: a participant (SIP) pressed a key of the telephone. */
-    OH_EVENT_DTMF = 33,
-};
 
 /**
  * An event of a call. Everything it points to is valid until the callback returns (of a pulled event: until
@@ -1969,6 +1998,27 @@ OH_API oh_result oh_call_set_attributes(oh_call call,
                                         const char *attributes_json);
 
 /**
+ * Gets all participants of a call with their tracks: the local one first, the others by session id. It is at least as new
+ * as any event that was delivered, and complete also when events were dropped. Before the join it has the local
+ * participant alone, after the end nobody.
+ *
+ * @param participants  receives a snapshot, which does not change; free it with oh_participants_free.
+ * @return              OH_OK; OH_ERR_HANDLE; OH_ERR_ARGUMENT.
+ *
+ * Any thread, callbacks included.
+ */
+OH_API oh_result oh_call_get_participants(oh_call call, const oh_participants **participants);
+
+/**
+ * Frees a snapshot of oh_call_get_participants.
+ *
+ * @param participants  NULL, or not a snapshot: nothing happens.
+ *
+ * Any thread, before or after the call was freed.
+ */
+OH_API void oh_participants_free(const oh_participants *participants);
+
+/**
  * Gets the statistics of a call. Works until it is freed, also after its end.
  *
  * @param stats  its `size` must be set; filled in as far as header and library both know it.
@@ -2020,6 +2070,32 @@ OH_API oh_result oh_call_get_wake_fd(oh_call call, int32_t *fd);
 /* -------- Data, texts and procedure calls -------------------------------------------------------------------------- */
 
 /**
+ * Why a procedure call failed, as detected by clients. Applications use codes of their own from 1 to 999 and from 2000 on.
+ */
+OH_ENUM(oh_rpc_error) {
+    /** The participant has no such procedure. */
+    OH_RPC_UNSUPPORTED_METHOD = 1400,
+    /** No participant with this user id is in the call, and nobody acknowledged the request within 2 s. */
+    OH_RPC_RECIPIENT_NOT_FOUND = 1401,
+    /** The payload is too long for the participant. */
+    OH_RPC_REQUEST_TOO_LARGE = 1402,
+    /** The participant uses another version of procedure calls. */
+    OH_RPC_UNSUPPORTED_VERSION = 1404,
+    /** The procedure failed. */
+    OH_RPC_APPLICATION = 1500,
+    /** The participant did not acknowledge the request within 7 s. */
+    OH_RPC_CONNECTION_TIMEOUT = 1501,
+    /** The participant acknowledged the request, and did not answer in time. */
+    OH_RPC_RESPONSE_TIMEOUT = 1502,
+    /** The participant left. */
+    OH_RPC_RECIPIENT_DISCONNECTED = 1503,
+    /** The answer was too long. */
+    OH_RPC_RESPONSE_TOO_LARGE = 1504,
+    /** The request was not sent: the call ended, or too many requests are in progress. */
+    OH_RPC_SEND_FAILED = 1505,
+};
+
+/**
  * To whom data or a text is sent, and how. Begin with OH_INIT(oh_data_options). All text is copied.
  */
 typedef struct oh_data_options {
@@ -2057,32 +2133,6 @@ typedef struct oh_rpc_options {
     /** Zero. */
     uint32_t reserved;
 } oh_rpc_options;
-
-/**
- * Why a procedure call failed, as detected by clients. Applications use codes of their own from 1 to 999 and from 2000 on.
- */
-OH_ENUM(oh_rpc_error) {
-    /** The participant has no such procedure. */
-    OH_RPC_UNSUPPORTED_METHOD = 1400,
-    /** No participant with this user id is in the call, and nobody acknowledged the request within 2 s. */
-    OH_RPC_RECIPIENT_NOT_FOUND = 1401,
-    /** The payload is too long for the participant. */
-    OH_RPC_REQUEST_TOO_LARGE = 1402,
-    /** The participant uses another version of procedure calls. */
-    OH_RPC_UNSUPPORTED_VERSION = 1404,
-    /** The procedure failed. */
-    OH_RPC_APPLICATION = 1500,
-    /** The participant did not acknowledge the request within 7 s. */
-    OH_RPC_CONNECTION_TIMEOUT = 1501,
-    /** The participant acknowledged the request, and did not answer in time. */
-    OH_RPC_RESPONSE_TIMEOUT = 1502,
-    /** The participant left. */
-    OH_RPC_RECIPIENT_DISCONNECTED = 1503,
-    /** The answer was too long. */
-    OH_RPC_RESPONSE_TOO_LARGE = 1504,
-    /** The request was not sent: the call ended, or too many requests are in progress. */
-    OH_RPC_SEND_FAILED = 1505,
-};
 
 /**
  * Sends a packet to other participants (OH_CAP_DATA). Returns at once; packets of one delivery are sent in order. They
@@ -2183,6 +2233,8 @@ OH_API void oh_publisher_free(oh_publisher publisher);
 typedef struct oh_audio_track_options {
     /** sizeof(oh_audio_track_options). */
     size_t size;
+    /** What the track carries: OH_SOURCE_MICROPHONE or OH_SOURCE_SCREEN_SHARE_AUDIO; 0: OH_SOURCE_MICROPHONE. */
+    oh_track_source source;
     /** Format of what will be written; 0: OH_AUDIO_S16. S16 and F32 may be mixed. */
     oh_audio_format format;
     /** Sample rate of what will be written in Hz, 8000 to 192000; 0: 48000. */
@@ -2217,18 +2269,67 @@ typedef struct oh_audio_track_options {
      * (oh_call_stats.audio_dropped_ms). Writing never returns OH_ERR_FULL.
      */
     oh_bool live;
+    /** Zero. */
+    uint32_t reserved;
 } oh_audio_track_options;
 
 /**
+ * Statistics of a local track, counted since it was published. Begin with OH_INIT(oh_track_stats).
+ */
+typedef struct oh_track_stats {
+    /** sizeof(oh_track_stats); afterwards the bytes that were filled in. */
+    size_t size;
+    /** RTP packets sent, over all connections. */
+    uint64_t packets_sent;
+    /** Bytes of the payloads of packets_sent. */
+    uint64_t bytes_sent;
+    /** Packets and frames that could not be sent. */
+    uint64_t packets_failed;
+    /** Milliseconds of what was written that were sent. */
+    uint64_t sent_ms;
+    /** Milliseconds dropped because a live track was written faster than it is sent, or by oh_track_clear. */
+    uint64_t dropped_ms;
+    /** Milliseconds that were not sent before the end of the track. */
+    uint64_t unsent_ms;
+    /** Packets that the receiver reports as lost, since the beginning; negative when it received duplicates. */
+    int64_t reported_lost;
+    /** Age of the receiver's report in ms. */
+    uint64_t report_age_ms;
+    /** Milliseconds that were written and not sent yet. */
+    uint32_t buffered_ms;
+    /** What the track carries. */
+    oh_track_source source;
+    /** It is published: packets can be sent. */
+    oh_bool published;
+    /** It is muted, by the application or a moderator. */
+    oh_bool muted;
+    /** A moderator muted it. */
+    oh_bool moderated;
+    /** The receiver has sent a report (RFC 3550 section 6.4.1); else the members that begin with `reported_` are 0. */
+    oh_bool has_report;
+    /** Share of packets lost since the report before, 0.0 to 1.0. */
+    float reported_fraction_lost;
+    /** Variation of arrival times (jitter) at the receiver, in ms. */
+    float reported_jitter_ms;
+    /** Round-trip time to the receiver in ms; 0: not measured. */
+    float reported_round_trip_ms;
+    /** Zero. */
+    uint32_t reserved;
+} oh_track_stats;
+
+/**
  * Publishes an audio track. Returns at once; OH_EVENT_LOCAL_TRACK_PUBLISHED or OH_EVENT_LOCAL_TRACK_FAILED is the
- * result. May be called before the call is joined. One audio track per call at a time.
+ * result. May be called before the call is joined. A call has up to 32 local tracks at a time, several of one source
+ * included.
  *
  * @param call     the call.
  * @param options  NULL: the defaults: mono, 16-bit, 48000 Hz.
  * @param track    receives the handle; free it with oh_track_free, or with the call.
  * @return         OH_OK; OH_ERR_ARGUMENT; OH_ERR_HANDLE; OH_ERR_STATE when the call is over; OH_ERR_REFUSED without
- *                 OH_RIGHT_AUDIO (before the rights are known, OH_EVENT_LOCAL_TRACK_FAILED with the same error);
- *                 OH_ERR_CLOSED when the publisher was closed; OH_ERR_MEDIA; OH_ERR_LIMIT; OH_ERR_ABI.
+ *                 OH_RIGHT_AUDIO (of a screen: OH_RIGHT_SCREEN_SHARE; before the rights are known, OH_EVENT_LOCAL_TRACK_FAILED with the same error);
+ *                 OH_ERR_CLOSED when the publisher was closed; OH_ERR_MEDIA; OH_ERR_ABI; OH_ERR_LIMIT
+ *                 when 32 tracks are published; OH_ERR_FULL when too many that are over were not freed, or are still
+ *                 being sent.
  *
  * Any thread, callbacks included.
  */
@@ -2336,6 +2437,16 @@ OH_API oh_result oh_track_set_muted(oh_track track, oh_bool muted);
  */
 OH_API void oh_track_free(oh_track track);
 
+/**
+ * Gets the statistics of a local track. Works until it is freed, also after its end.
+ *
+ * @param stats  its `size` must be set; filled in as far as header and library both know it.
+ * @return       OH_OK; OH_ERR_HANDLE; OH_ERR_ARGUMENT; OH_ERR_ABI for a wrong size.
+ *
+ * Any thread, callbacks included.
+ */
+OH_API oh_result oh_track_get_stats(oh_track track, oh_track_stats *stats);
+
 /* -------- Subscriber ----------------------------------------------------------------------------------------------- */
 
 /**
@@ -2373,6 +2484,50 @@ typedef struct oh_remote_track_options {
     /** Zero. */
     uint32_t reserved;
 } oh_remote_track_options;
+
+/**
+ * Statistics of a remote track, over mutes and reconnects. Begin with OH_INIT(oh_remote_track_stats).
+ */
+typedef struct oh_remote_track_stats {
+    /** sizeof(oh_remote_track_stats); afterwards the bytes that were filled in. */
+    size_t size;
+    /** RTP packets received. */
+    uint64_t packets_received;
+    /** Bytes of the payloads of packets_received. */
+    uint64_t bytes_received;
+    /** Packets that never arrived. */
+    uint64_t packets_lost;
+    /** Packets that arrived too late to be played. */
+    uint64_t packets_late;
+    /** Packets that arrived more than once. */
+    uint64_t packets_duplicate;
+    /** Packets dropped as malformed, or because too many were waiting. */
+    uint64_t packets_discarded;
+    /** Packets with padding only. */
+    uint64_t packets_padding;
+    /** Packets that could not be decoded. */
+    uint64_t packets_unplayable;
+    /** Audio frames (20 ms, or one Opus packet) put out for the application. */
+    uint64_t frames_played;
+    /** Audio frames synthesised by packet-loss concealment. */
+    uint64_t frames_concealed;
+    /** Lost audio frames recovered by forward error correction. */
+    uint64_t frames_recovered_fec;
+    /** Lost audio frames recovered from redundant audio (RED, RFC 2198), in time to be played. */
+    uint64_t frames_recovered_red;
+    /** Variation of arrival times (jitter), in ms (RFC 3550 section 6.4.1). */
+    float jitter_ms;
+    /** Audio that waits in the jitter buffer, in ms. */
+    float buffered_ms;
+    /** Delay of the jitter buffer now, in ms. */
+    float delay_ms;
+    /** Delay that the jitter buffer aims at, in ms. */
+    float target_delay_ms;
+    /** What the track carries. */
+    oh_track_source source;
+    /** A stream carries it now. */
+    oh_bool received;
+} oh_remote_track_stats;
 
 /**
  * Gets the subscriber of a call; the same handle each time, also after it was closed or freed (then it is stale).
@@ -2421,6 +2576,24 @@ OH_API oh_result oh_subscriber_close(oh_subscriber subscriber);
  * Any thread, callbacks included. Waits as oh_subscriber_close.
  */
 OH_API void oh_subscriber_free(oh_subscriber subscriber);
+
+/**
+ * Gets the statistics of a remote track. Works also after the end of the call.
+ *
+ * @param session_id  the session id of its participant.
+ * @param track_id    of oh_track_info; NULL or "" in protocols without track ids: the track with that source.
+ * @param source      what the track carries; ignored with a track_id.
+ * @param stats       its `size` must be set; filled in as far as header and library both know it.
+ * @return            OH_OK; OH_ERR_EMPTY when nothing of such a track was received, or the track is over;
+ *                    OH_ERR_HANDLE; OH_ERR_ARGUMENT; OH_ERR_ABI for a wrong size.
+ *
+ * Any thread, callbacks included.
+ */
+OH_API oh_result oh_subscriber_get_track_stats(oh_subscriber subscriber,
+                                               const char *session_id,
+                                               const char *track_id,
+                                               oh_track_source source,
+                                               oh_remote_track_stats *stats);
 
 /* -------- Access tokens -------------------------------------------------------------------------------------------- */
 

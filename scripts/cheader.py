@@ -48,7 +48,7 @@ def undress(comment):
 def plain(text):
     """A type in one spelling: without struct and enum before names, one space, stars at the words."""
     text = re.sub(r"\b(struct|union|enum)\s+", "", " ".join(text.split()))
-    return re.sub(r"\s*\*\s*", " *", text).replace("* *", "**").replace("*const", "*const ").strip()
+    return re.sub(r"\s*\*\s*", " *", text).replace("* *", "**").replace("*const", "*const ").replace("  ", " ").strip()
 
 
 def declaration(text):

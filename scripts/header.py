@@ -27,7 +27,7 @@ SECTIONS = [
     ("Events", ["event", "event_payloads"]),
     ("Protocols", ["protocol"]),
     ("Clients", ["client"]),
-    ("Calls", ["call", "stats"]),
+    ("Calls", ["call", "snapshot", "stats"]),
     ("Pulled events", ["pull"]),
     ("Data, texts and procedure calls", ["data"]),
     ("Publisher", ["publisher"]),
@@ -36,7 +36,9 @@ SECTIONS = [
     ("Access tokens", ["token"]),
 ]
 # Functions whose noun is another than that of their file.
-ELSEWHERE = {"oh_call_get_capabilities": "Calls", "oh_call_set_attributes": "Calls", "oh_call_state_get_name": "Calls"}
+ELSEWHERE = {"oh_call_get_capabilities": "Calls", "oh_call_set_attributes": "Calls", "oh_call_state_get_name": "Calls",
+             "oh_track_stats": "Local tracks", "oh_track_get_stats": "Local tracks",
+             "oh_remote_track_stats": "Subscriber", "oh_subscriber_get_track_stats": "Subscriber"}
 
 
 def fail(text):

@@ -12,6 +12,7 @@
 #   test: stand=--nodes,2,--proxy    livekit: what the stand is started with
 #   test: not-under=valgrind REASON  printed as skipped, with the reason
 #   test: alone REASON               run after the others, with none beside it
+#   test: header=DIR                 compiled against the offhook.h in DIR; "newer": one of a later release, see tests/abi/newer.py
 #
 # The last line is "N passed, N failed".
 set -uo pipefail
@@ -69,8 +70,13 @@ compile() { # name
   local inputs=("$dir/$1.c" "${support[@]}") newer
   newer=$(find "${inputs[@]}" include tests/c tests/faults scripts/run-c-tests.sh -name '*.[ch]*' -newer "$out/$1" 2>/dev/null | head -1)
   [ -x "$out/$1" ] && [ -z "$newer" ] && return 0
+  local header=$(directive "$1" header)
+  if [ "$header" = newer ]; then
+    header=$out/newer
+    python3 tests/abi/newer.py include/offhook.h "$header/offhook.h" || return 1
+  fi
   ${CC:-cc} -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -pthread -g -O1 "${sanitize[@]}" \
-    -Iinclude -Itests/c/support "${inputs[@]}" -o "$out/$1" "${failing[@]}" \
+    -I"${header:-include}" -Itests/c/support "${inputs[@]}" -o "$out/$1" "${failing[@]}" \
     -L"$out/lib" -loffhook -lm "-Wl,-rpath,$PWD/$out/lib"
 }
 

@@ -74,7 +74,7 @@ impl Default for Limits {
             rooms: 1024,
             calls: 4096,
             participants: 256,
-            tracks: 16,
+            tracks: 64,
             subscriptions: 512,
             media_lines: 256,
             candidates: 64,

@@ -169,8 +169,25 @@ impl Participant {
         }
     }
 
-    pub fn track(&self, kind: TrackType) -> Option<&Track> {
-        self.tracks.iter().find(|t| t.kind == kind)
+    /// The track of this kind and of this name.
+    pub fn track(&self, kind: TrackType, name: &str) -> Option<&Track> {
+        self.tracks.iter().find(|t| t.kind == kind && t.info.track_id == name)
+    }
+
+    /// Whether others get any track of this kind.
+    pub fn is_live(&self, kind: TrackType) -> bool {
+        self.tracks.iter().any(|t| t.kind == kind && t.is_live())
+    }
+
+    /// The kinds of which others get a track, each once.
+    fn live_kinds(&self) -> Vec<TrackType> {
+        let mut kinds = Vec::new();
+        for track in self.tracks.iter().filter(|t| t.is_live()) {
+            if !kinds.contains(&track.kind) {
+                kinds.push(track.kind);
+            }
+        }
+        kinds
     }
 
     pub fn msid(&self, track: &Track) -> String {
@@ -182,7 +199,7 @@ impl Participant {
         models::Participant {
             user_id: self.user_id.clone(),
             session_id: self.session_id.clone(),
-            published_tracks: self.tracks.iter().filter(|t| t.is_live()).map(|t| t.kind as i32).collect(),
+            published_tracks: self.live_kinds().into_iter().map(|kind| kind as i32).collect(),
             joined_at: Some(offhook_proto::google::Timestamp {
                 seconds: since.as_secs() as i64,
                 nanos: since.subsec_nanos() as i32,

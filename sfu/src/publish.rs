@@ -35,6 +35,9 @@ fn gone<T>(_: T) -> Failure {
     (ErrorCode::ParticipantNotFound, "no such session here".into())
 }
 
+const KINDS: [TrackType; 4] =
+    [TrackType::Audio, TrackType::Video, TrackType::ScreenShare, TrackType::ScreenShareAudio];
+
 fn media_kind(kind: TrackType) -> Option<MediaKind> {
     match kind {
         TrackType::Audio | TrackType::ScreenShareAudio => Some(MediaKind::Audio),
@@ -82,8 +85,12 @@ impl Server {
                 let text = format!("no {name} m-line has the mid {:?}", info.mid);
                 return fail(ErrorCode::PublishTracksMismatch, text);
             }
-            // Of several encodings of one source the first is forwarded.
-            if !accepted.iter().any(|(k, _)| *k == kind) {
+            // Of several encodings of one source, each by a publish option of its own, the first is forwarded. What has
+            // the same option is another track.
+            let encoding = |(k, a): &(TrackType, models::TrackInfo)| {
+                *k == kind && (a.publish_option_id != info.publish_option_id || a.track_id == info.track_id)
+            };
+            if !accepted.iter().any(encoding) {
                 accepted.push((kind, info));
             }
         }
@@ -134,7 +141,7 @@ impl Server {
     }
 
     fn route_for(&self, participant: &mut Participant, kind: TrackType, info: &models::TrackInfo) -> Arc<Route> {
-        if let Some(track) = participant.track(kind) {
+        if let Some(track) = participant.track(kind, &info.track_id) {
             return track.route.clone();
         }
         let route = Arc::new(Route::new(self.next_id(), media_kind(kind).unwrap_or(MediaKind::Audio)));
@@ -157,29 +164,29 @@ impl Server {
         let Some(at) = room.position(session_id) else { return };
         let mut events = Vec::new();
         let me = &mut room.participants[at];
-        let ended: Vec<(TrackType, bool)> = me
-            .tracks
-            .iter()
-            .filter(|t| !list.iter().any(|(k, _)| *k == t.kind))
-            .map(|t| (t.kind, t.is_live()))
-            .collect();
-        me.tracks.retain(|t| list.iter().any(|(k, _)| *k == t.kind));
-        for (kind, _) in ended.iter().filter(|(_, live)| *live) {
-            events.push(me.unpublished(*kind, TrackUnpublishReason::Unspecified));
-        }
+        // Others are told of kinds, not of tracks: when the first of a kind begins and the last of it ends.
+        let was_live: Vec<TrackType> = KINDS.into_iter().filter(|kind| me.is_live(*kind)).collect();
+        let is_listed = |t: &Track| list.iter().any(|(k, info)| *k == t.kind && info.track_id == t.info.track_id);
+        me.tracks.retain(is_listed);
         for (kind, info) in list {
-            let Some(track) = me.tracks.iter_mut().find(|t| t.kind == kind) else { continue };
-            let begins = !track.announced && !info.muted;
-            let mutes = track.is_live() && info.muted;
-            let unmutes = track.announced && track.muted && !info.muted;
+            let same = |t: &&mut Track| t.kind == kind && t.info.track_id == info.track_id;
+            let Some(track) = me.tracks.iter_mut().find(same) else { continue };
             track.muted = info.muted;
             track.info = info;
-            if begins || unmutes {
+            if !track.muted {
                 track.announced = true;
                 track.route.gate(false);
-                events.push(me.published(kind));
-            } else if mutes {
-                events.push(me.unpublished(kind, TrackUnpublishReason::UserMuted));
+            }
+        }
+        for kind in KINDS {
+            match (was_live.contains(&kind), me.is_live(kind)) {
+                (false, true) => events.push(me.published(kind)),
+                (true, false) => {
+                    let muted = me.tracks.iter().any(|t| t.kind == kind);
+                    let why = if muted { TrackUnpublishReason::UserMuted } else { TrackUnpublishReason::Unspecified };
+                    events.push(me.unpublished(kind, why));
+                }
+                _ => {}
             }
         }
         let user = me.user_id.clone();
@@ -221,19 +228,20 @@ impl Server {
         if !muted && !me.grants.allow(kind) {
             return fail(ErrorCode::PermissionDenied, format!("{} may not be published", kind.as_str_name()));
         }
-        let Some(track) = me.tracks.iter_mut().find(|t| t.kind == kind) else {
+        if !me.tracks.iter().any(|t| t.kind == kind) {
             // Clients announce that what they do not send is muted.
             return if muted { Ok(()) } else { fail(ErrorCode::PublishTrackNotFound, "no such track is published") };
-        };
-        let was_live = track.is_live();
-        track.muted = muted;
-        track.info.muted = muted;
-        if !muted {
-            track.announced = true;
         }
-        // Who mutes itself stops sending; who is muted by others is made to.
-        track.route.gate(muted && reason != TrackUnpublishReason::UserMuted);
-        let event = match (was_live, track.is_live()) {
+        let was_live = me.is_live(kind);
+        // It speaks of all tracks of the kind.
+        for track in me.tracks.iter_mut().filter(|t| t.kind == kind) {
+            track.muted = muted;
+            track.info.muted = muted;
+            track.announced |= !muted;
+            // Who mutes itself stops sending; who is muted by others is made to.
+            track.route.gate(muted && reason != TrackUnpublishReason::UserMuted);
+        }
+        let event = match (was_live, me.is_live(kind)) {
             (false, true) => me.published(kind),
             (true, false) => me.unpublished(kind, reason),
             _ => return Ok(()),

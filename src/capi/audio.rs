@@ -10,6 +10,7 @@ use super::{
 use crate::media::clock::NtpTime;
 use crate::session::{AudioFrame, Samples, Who};
 use std::ffi::{c_char, c_void, CString};
+use std::time::Duration;
 
 /// Format of audio.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +52,9 @@ pub struct oh_audio_frame {
     /// tracks of a participant; 0: the sender has not reported it (yet). Compare it with tracks of the same participant
     /// only: clocks of different machines differ.
     pub capture_time_us: i64,
+    /// When the packet of the first sample arrived: microseconds since oh_call_join, by the clock of this machine; 0: it
+    /// was in no packet (concealed, silence).
+    pub arrival_time_us: i64,
     /// RTP timestamp of the first sample, 48 kHz; wraps around.
     pub rtp_timestamp: u32,
     /// Which of samples_s16, samples_f32 and opus_packet is set.
@@ -104,6 +108,11 @@ fn unix_us(time: NtpTime) -> i64 {
     (((since * 1_000_000) >> 32) as i64).max(1)
 }
 
+/// Microseconds since the join; 0 is kept for "in no packet".
+fn since_join_us(time: Duration) -> i64 {
+    i64::try_from(time.as_micros()).unwrap_or(i64::MAX).max(1)
+}
+
 /// The C form; valid as long as the frame is.
 pub(super) fn view(frame: &AudioFrame) -> oh_audio_frame {
     let text = frame.who.beside(AudioText::of);
@@ -135,6 +144,7 @@ pub(super) fn view(frame: &AudioFrame) -> oh_audio_frame {
         opus_packet_size,
         frames: total / usize::from(frame.channels.max(1)),
         capture_time_us: frame.capture_time.map_or(0, unix_us),
+        arrival_time_us: frame.arrival.map_or(0, since_join_us),
         rtp_timestamp: frame.timestamp,
         format: format as i32,
         sample_rate_hz: frame.rate,

@@ -87,23 +87,6 @@ pub enum oh_direction {
 }
 pub type oh_direction_t = i32;
 
-/// Why received media or data cannot be decoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(i32)]
-pub enum oh_unplayable_reason {
-    /// The track is encrypted end to end.
-    OH_UNPLAYABLE_ENCRYPTED = 1,
-    /// Its codec is not supported.
-    OH_UNPLAYABLE_CODEC = 2,
-    /// The stream cannot be assigned to a track of a participant.
-    OH_UNPLAYABLE_UNASSIGNED = 3,
-    /// Its payload type was not negotiated.
-    OH_UNPLAYABLE_PAYLOAD_TYPE = 4,
-    /// Data or a text is encrypted end to end.
-    OH_UNPLAYABLE_DATA_ENCRYPTED = 5,
-}
-pub type oh_unplayable_reason_t = i32;
-
 /// Kind of an event: which member of oh_event.u is set. Later versions have more: skip the kinds that you do not know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]

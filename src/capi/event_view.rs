@@ -27,6 +27,9 @@ pub(super) struct Kept {
     values: Vec<*mut dyn Any>,
 }
 
+// SAFETY: the pointers lead only to what this value owns, and nothing of it is changed after it was made.
+unsafe impl Send for Kept {}
+
 impl Kept {
     fn text(&mut self, text: &str) -> *const c_char {
         let text = c_text(text);
@@ -44,7 +47,7 @@ impl Kept {
     }
 
     /// An array of pointers; NULL when there is none.
-    fn pointers<T: 'static>(&mut self, pointers: Vec<*const T>) -> *const *const T {
+    pub fn pointers<T: 'static>(&mut self, pointers: Vec<*const T>) -> *const *const T {
         match pointers.is_empty() {
             true => std::ptr::null(),
             // Behind the vector, whose own place is of no interest.
@@ -83,9 +86,10 @@ macro_rules! payload {
     }};
 }
 
-pub(super) fn participant(p: &Participant, k: &mut Kept) -> oh_participant {
-    let tracks: Vec<_> = p
-        .published
+/// `tracks`: with the tracks that it describes itself.
+pub(super) fn participant(p: &Participant, tracks: bool, k: &mut Kept) -> oh_participant {
+    let published: &[RemoteTrack] = if tracks { &p.published } else { &[] };
+    let tracks: Vec<_> = published
         .iter()
         .map(|track| {
             let info = track_info(&p.user_id, &p.session_id, track, oh_unpublish_cause::OH_UNPUBLISH_UNKNOWN, k);
@@ -143,8 +147,7 @@ fn from_participant(data: &DataIn, k: &mut Kept) -> (oh_event_kind, oh_event_pay
         DataBody::Text { id, topic, text, attributes } => {
             let attributes_json = k.text(&json(attributes));
             let (topic, text_id, text) = (k.text(topic), k.text(id), k.text(text));
-            let u =
-                payload!(k, text: oh_event_text { user_id, session_id, topic, text_id, text, attributes_json });
+            let u = payload!(k, text: oh_event_text { user_id, session_id, topic, text_id, text, attributes_json });
             (OH_EVENT_TEXT, u)
         }
         DataBody::Packet { topic, payload } => {
@@ -184,19 +187,30 @@ fn from_participant(data: &DataIn, k: &mut Kept) -> (oh_event_kind, oh_event_pay
     }
 }
 
-fn track_info(user_id: &str, session_id: &str, track: &RemoteTrack, cause: oh_unpublish_cause, k: &mut Kept) -> oh_track_info {
+pub(super) fn track_info(
+    user_id: &str,
+    session_id: &str,
+    track: &RemoteTrack,
+    cause: oh_unpublish_cause,
+    k: &mut Kept,
+) -> oh_track_info {
     oh_track_info {
         size: size_of::<oh_track_info>(),
         user_id: k.text(user_id),
         session_id: k.text(session_id),
         track_id: k.text(&track.id),
         name: k.text(&track.name),
+        track: oh_track { id: 0 },
         source: oh_track_source::from(track.kind) as i32,
         cause: cause as i32,
         muted: track.muted.into(),
         local: track.local.into(),
         held: track.held.into(),
         encrypted: track.encrypted.into(),
+        received: 0,
+        unplayable: oh_unplayable_reason::OH_UNPLAYABLE_NONE as i32,
+        published: 0,
+        moderated: 0,
     }
 }
 
@@ -355,12 +369,14 @@ pub(super) fn c_event(call: oh_call, notice: &Notice, k: &mut Kept, track: impl 
         }
         Event::LocalPublished { track: id } => {
             let text = k.text("");
-            let u = payload!(k, local_track: oh_event_local_track { track: track(*id), text, error: 0, server_code: 0 });
+            let u =
+                payload!(k, local_track: oh_event_local_track { track: track(*id), text, error: 0, server_code: 0 });
             (OH_EVENT_LOCAL_TRACK_PUBLISHED, u)
         }
         Event::LocalFailed { track: id, error } => {
             let ((code, server_code), text) = (error_of(Some(error)), k.text(&error.message));
-            let u = payload!(k, local_track: oh_event_local_track { track: track(*id), text, error: code, server_code });
+            let u =
+                payload!(k, local_track: oh_event_local_track { track: track(*id), text, error: code, server_code });
             (OH_EVENT_LOCAL_TRACK_FAILED, u)
         }
         Event::Media { direction, connected, text } => {
@@ -399,7 +415,7 @@ pub(super) fn c_event(call: oh_call, notice: &Notice, k: &mut Kept, track: impl 
 }
 
 fn of_participant(p: &Participant, k: &mut Kept) -> oh_event_payload {
-    let participant = participant(p, k);
+    let participant = participant(p, true, k);
     oh_event_payload { participant: k.value(participant) }
 }
 

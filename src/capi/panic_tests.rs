@@ -46,7 +46,8 @@ impl Heard {
     /// A state other than joining and joined was told.
     fn left_joined(&self) -> bool {
         let events = self.events.lock().unwrap();
-        let away = |state| state != oh_call_state::OH_STATE_JOINING as i32 && state != oh_call_state::OH_STATE_JOINED as i32;
+        let away =
+            |state| state != oh_call_state::OH_STATE_JOINING as i32 && state != oh_call_state::OH_STATE_JOINED as i32;
         events.iter().any(|e| e.0 == oh_event_kind::OH_EVENT_STATE as i32 && away(e.1))
     }
 }
@@ -142,7 +143,8 @@ impl Peer {
     }
 
     fn undisturbed(&self, when: &str) {
-        for kind in [oh_event_kind::OH_EVENT_ENDED, oh_event_kind::OH_EVENT_ERROR, oh_event_kind::OH_EVENT_LOCAL_TRACK_FAILED]
+        for kind in
+            [oh_event_kind::OH_EVENT_ENDED, oh_event_kind::OH_EVENT_ERROR, oh_event_kind::OH_EVENT_LOCAL_TRACK_FAILED]
         {
             assert_eq!(self.heard.count(kind), 0, "{when}: a neighbour was told of {kind:?}");
         }
@@ -228,7 +230,10 @@ fn one_panic_ends_one_session() {
                 wait_for(&format!("the end after a panic in {kind}"), || heard.end().is_some());
                 let internal = (oh_end_reason::OH_END_INTERNAL as i32, oh_result::OH_ERR_INTERNAL as i32);
                 assert_eq!(heard.end(), Some(internal), "after a panic in {kind}");
-                assert_eq!(oh_call_wait_state(victim.call, oh_call_state::OH_STATE_LEFT as i32, 5_000), oh_result::OH_OK);
+                assert_eq!(
+                    oh_call_wait_state(victim.call, oh_call_state::OH_STATE_LEFT as i32, 5_000),
+                    oh_result::OH_OK
+                );
             }
             Fate::ConnectionLost => {
                 wait_for(&format!("a panic in {kind} is noticed"), || heard.left_joined() || heard.end().is_some());

@@ -1,6 +1,6 @@
 //! Participants and their tracks, as events and snapshots describe them.
 
-use super::{basic::oh_bool, sized::sized};
+use super::{basic::oh_bool, sized::sized, track::oh_track};
 use crate::core::model::{Quality, TrackKind, UnpublishCause};
 use std::ffi::c_char;
 
@@ -57,6 +57,25 @@ impl From<UnpublishCause> for oh_unpublish_cause {
         }
     }
 }
+
+/// Why received media or data cannot be decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum oh_unplayable_reason {
+    /// It can, as far as is known.
+    OH_UNPLAYABLE_NONE = 0,
+    /// The track is encrypted end to end.
+    OH_UNPLAYABLE_ENCRYPTED = 1,
+    /// Its codec is not supported.
+    OH_UNPLAYABLE_CODEC = 2,
+    /// The stream cannot be assigned to a track of a participant.
+    OH_UNPLAYABLE_UNASSIGNED = 3,
+    /// Its payload type was not negotiated.
+    OH_UNPLAYABLE_PAYLOAD_TYPE = 4,
+    /// Data or a text is encrypted end to end.
+    OH_UNPLAYABLE_DATA_ENCRYPTED = 5,
+}
+pub type oh_unplayable_reason_t = i32;
 
 /// How well a participant is connected, as measured by the SFU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,19 +207,29 @@ pub struct oh_track_info {
     pub track_id: *const c_char,
     /// The name that its publisher gave it; may be "".
     pub name: *const c_char,
+    /// The handle, of a local track in a snapshot; else none.
+    pub track: oh_track,
     /// What it carries.
     pub source: oh_track_source_t,
     /// OH_EVENT_TRACK_UNPUBLISHED: why; else OH_UNPUBLISH_UNKNOWN.
     pub cause: oh_unpublish_cause_t,
     /// Published, and muted.
     pub muted: oh_bool,
-    /// A track of the local participant that a moderator changed.
+    /// A track of the local participant (in an event: that a moderator changed).
     pub local: oh_bool,
     /// A moderator unmuted it, and it stays muted until oh_track_set_muted unmutes it: with
     /// oh_call_options.hold_unmute, and when the application itself had muted it.
     pub held: oh_bool,
     /// Encrypted end to end.
     pub encrypted: oh_bool,
+    /// Snapshot, remote track: its media arrives and can be played.
+    pub received: oh_bool,
+    /// Snapshot, remote track: why its media cannot be played, an oh_unplayable_reason; else OH_UNPLAYABLE_NONE.
+    pub unplayable: oh_unplayable_reason_t,
+    /// Snapshot, local track: it is published over the present connection; packets can be sent.
+    pub published: oh_bool,
+    /// Snapshot, local track: a moderator muted it.
+    pub moderated: oh_bool,
 }
 
 /// A participant, as last described by the SFU.
@@ -247,6 +276,18 @@ pub struct oh_participant {
     pub local: oh_bool,
 }
 
+/// A snapshot of the participants of a call; see oh_call_get_participants.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct oh_participants {
+    /// sizeof(oh_participants) in the library.
+    pub size: usize,
+    /// `participant_count` pointers, the local participant first; NULL when participant_count is 0.
+    pub participants: *const *const oh_participant,
+    /// Number of participants.
+    pub participant_count: usize,
+}
+
 /// A pinned participant.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
@@ -259,4 +300,4 @@ pub struct oh_pin {
     pub session_id: *const c_char,
 }
 
-sized!(oh_track_info to encrypted, oh_participant to local, oh_pin to session_id);
+sized!(oh_participants to participant_count, oh_track_info to moderated, oh_participant to local, oh_pin to session_id);

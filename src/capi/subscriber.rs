@@ -116,12 +116,7 @@ pub unsafe extern "C" fn oh_subscriber_set_track(
         let object = find::<SubscriberObject>(subscriber.id)?;
         let owner = owner(&object.call)?;
         // SAFETY: by the caller's contract.
-        let (track_id, options) = unsafe {
-            (
-                required(track_id, "track_id")?,
-                read(options)?,
-            )
-        };
+        let (track_id, options) = unsafe { (required(track_id, "track_id")?, read(options)?) };
         let quality = match options.layer {
             l if l == oh_video_layer::OH_LAYER_HIGH as i32 => LayerQuality::High,
             l if l == oh_video_layer::OH_LAYER_MEDIUM as i32 => LayerQuality::Medium,

@@ -8,9 +8,11 @@ use super::{
     handles::registry,
     library::timeout,
     objects::{find, owner, CallObject, TrackObject},
+    people::{oh_track_source, oh_track_source_t},
     result::{guard, oh_result},
     sized::{read, sized},
 };
+use crate::core::model::TrackKind;
 use crate::error::Result;
 use crate::media::audio::{
     opus::{Application, EncoderConfig},
@@ -33,6 +35,8 @@ pub struct oh_track {
 pub struct oh_audio_track_options {
     /// sizeof(oh_audio_track_options).
     pub size: usize,
+    /// What the track carries: OH_SOURCE_MICROPHONE or OH_SOURCE_SCREEN_SHARE_AUDIO; 0: OH_SOURCE_MICROPHONE.
+    pub source: oh_track_source_t,
     /// Format of what will be written; 0: OH_AUDIO_S16. S16 and F32 may be mixed.
     pub format: oh_audio_format_t,
     /// Sample rate of what will be written in Hz, 8000 to 192000; 0: 48000.
@@ -61,19 +65,24 @@ pub struct oh_audio_track_options {
     /// Live audio (a microphone, a bridge): at most 40 ms wait; beyond it the oldest is dropped and counted
     /// (oh_call_stats.audio_dropped_ms). Writing never returns OH_ERR_FULL.
     pub live: oh_bool,
+    /// Zero.
+    pub reserved: u32,
 }
 
-sized!(oh_audio_track_options to live);
+sized!(oh_audio_track_options to reserved);
 
 /// Publishes an audio track. Returns at once; OH_EVENT_LOCAL_TRACK_PUBLISHED or OH_EVENT_LOCAL_TRACK_FAILED is the
-/// result. May be called before the call is joined. One audio track per call at a time.
+/// result. May be called before the call is joined. A call has up to 32 local tracks at a time, several of one source
+/// included.
 ///
 /// @param call     the call.
 /// @param options  NULL: the defaults: mono, 16-bit, 48000 Hz.
 /// @param track    receives the handle; free it with oh_track_free, or with the call.
 /// @return         OH_OK; OH_ERR_ARGUMENT; OH_ERR_HANDLE; OH_ERR_STATE when the call is over; OH_ERR_REFUSED without
-///                 OH_RIGHT_AUDIO (before the rights are known, OH_EVENT_LOCAL_TRACK_FAILED with the same error);
-///                 OH_ERR_CLOSED when the publisher was closed; OH_ERR_MEDIA; OH_ERR_LIMIT; OH_ERR_ABI.
+///                 OH_RIGHT_AUDIO (of a screen: OH_RIGHT_SCREEN_SHARE; before the rights are known, OH_EVENT_LOCAL_TRACK_FAILED with the same error);
+///                 OH_ERR_CLOSED when the publisher was closed; OH_ERR_MEDIA; OH_ERR_ABI; OH_ERR_LIMIT
+///                 when 32 tracks are published; OH_ERR_FULL when too many that are over were not freed, or are still
+///                 being sent.
 ///
 /// Any thread, callbacks included.
 ///
@@ -153,7 +162,17 @@ fn settings(options: &oh_audio_track_options) -> Result<TrackOptions> {
         as u8;
     let buffer_ms = or(options.buffer_ms, 200);
     let live = options.live != 0;
-    Ok(TrackOptions { input, encoder, buffer_ms, live, music, red, muted: options.muted != 0 })
+    let source = match options.source {
+        s if s == oh_track_source::OH_SOURCE_UNKNOWN as i32 || s == oh_track_source::OH_SOURCE_MICROPHONE as i32 => {
+            TrackKind::Audio
+        }
+        s if s == oh_track_source::OH_SOURCE_SCREEN_SHARE_AUDIO as i32 => TrackKind::ScreenShareAudio,
+        _ => {
+            let text = "oh_audio_track_options.source must be 0, OH_SOURCE_MICROPHONE or OH_SOURCE_SCREEN_SHARE_AUDIO";
+            return Err(argument(text));
+        }
+    };
+    Ok(TrackOptions { source, input, encoder, buffer_ms, live, music, red, muted: options.muted != 0 })
 }
 
 /// The handle of a session's track; none when the application has freed it.

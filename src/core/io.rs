@@ -51,6 +51,8 @@ pub struct Config {
 /// How an audio track is to be offered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AudioOffer {
+    /// Of a microphone or of a shared screen.
+    pub source: TrackKind,
     pub stereo: bool,
     pub dtx: bool,
     /// Earlier frames sent along with each packet (RED); 0 is none.
@@ -363,6 +365,8 @@ pub enum Output {
         kind: TrackKind,
         /// The SFU's name of the track, empty without any.
         track_id: String,
+        /// Tells streams of the same kind apart where tracks have no names.
+        stream: String,
         /// It cannot be decoded: only counted.
         silent: bool,
     },

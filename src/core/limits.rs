@@ -47,6 +47,7 @@ pub const QUEUED_OFFERS: usize = 64;
 pub const QUEUED_OFFER_BYTES: usize = 4 << 20;
 pub const HELD_MESSAGES: usize = 32;
 pub const HELD_BYTES: usize = 2 << 20;
+/// Local tracks at a time; over the life of a call there may be any number.
 pub const TRACKS: usize = 32;
 pub const REMOTE_TRACKS: usize = 4_096;
 /// Media waits so long for its owner before it is told that it has none.

@@ -154,9 +154,10 @@ impl Core {
             SfuMessage::Token(token) => self.tokens.refreshed(cx, token),
             SfuMessage::Room(room) => cx.event(Event::Room(room)),
             SfuMessage::LocalMuted { track_id, muted } => {
-                let known = room.own_track(&cx.session_id, TrackKind::Audio);
+                let known = room.own_track(&cx.session_id, self.publisher.source_of(&track_id));
                 self.publisher.on_muted(cx, &track_id, known, muted);
             }
+            SfuMessage::LocalNamed { track_id, sfu_name } => self.publisher.on_named(&track_id, sfu_name),
             SfuMessage::LocalUnpublished { track_id } => self.publisher.on_unpublished(cx, &track_id),
             SfuMessage::Subscribable { track_id, session_id, allowed } => {
                 room.on_subscribable(cx, session_id, track_id, allowed)
@@ -214,8 +215,6 @@ impl Core {
             return;
         }
         self.cx.event(Event::Grants(grants));
-        if !grants.audio {
-            self.publisher.revoke_audio(&mut self.cx);
-        }
+        self.publisher.revoke(&mut self.cx, grants);
     }
 }

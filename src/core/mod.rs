@@ -33,6 +33,8 @@ pub use io::{
     Action, AudioOffer, Config, Counters, Event, Input, NetworkChange, Op, OpDone, OpFailed, Output, PeerChange,
     RemoteId, TrackId, Wanted, WantedSender,
 };
+pub use limits::TRACKS as MAX_LOCAL_TRACKS;
+pub use room::present::{Look, Present, PresentLocal, PresentTrack};
 pub use room::roster::MAX_PARTICIPANTS;
 pub use state::{End, EndReason, State, Unsent};
 
@@ -131,6 +133,29 @@ impl Core {
     /// The participants as they are now, self included.
     pub fn participants(&self) -> impl Iterator<Item = &Participant> {
         self.room.roster.iter()
+    }
+
+    /// What a snapshot of the participants and their tracks is made of; nobody is present when the call is over.
+    pub fn look(&self) -> Look {
+        let cx = &self.cx;
+        if self.is_over() {
+            return Look::default();
+        }
+        let known = self.room.roster.shared(&cx.session_id);
+        let mut local = known.unwrap_or_else(|| {
+            let session_id = if self.joined_once { cx.session_id.clone() } else { String::new() };
+            Arc::new(Participant { user_id: cx.config.user_id.clone(), session_id, ..Participant::default() })
+        });
+        if !local.local || local.grants != cx.grants {
+            let local = Arc::make_mut(&mut local);
+            (local.local, local.grants) = (true, cx.grants);
+        }
+        Look {
+            others: self.room.roster.others(&cx.session_id),
+            bound: self.room.remotes.bound(),
+            local_tracks: self.publisher.present(),
+            local: Some(local),
+        }
     }
 
     /// Nothing will ever come out again.

@@ -3,6 +3,11 @@
 //!
 //! Must not know: tracks, who receives, this machine's clock.
 
+use std::time::Duration;
+
+/// From the beginning of 1900 to that of 1970.
+const SECONDS_UNTIL_1970: u64 = 2_208_988_800;
+
 /// A time of the sender's wall clock: seconds since 1900 in the upper half, parts of 2^32 of one in the lower (RFC 5905
 /// section 6).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,6 +19,18 @@ impl NtpTime {
         let difference = i128::from(self.0.wrapping_sub(earlier.0) as i64);
         // Of 64 bits and 20 more: it fits, and so does the result.
         ((difference * 1_000_000) >> 32) as i64
+    }
+
+    /// A time so long after the Unix epoch, 1970.
+    pub fn since_1970(since: Duration) -> NtpTime {
+        NtpTime(SECONDS_UNTIL_1970 << 32).after(since)
+    }
+
+    /// So much later. The seconds turn over in 2036, and what is asked for lies within 34 years.
+    #[must_use]
+    pub fn after(self, passed: Duration) -> NtpTime {
+        let parts = (u64::from(passed.subsec_nanos()) << 32) / 1_000_000_000;
+        NtpTime(self.0.wrapping_add(passed.as_secs() << 32).wrapping_add(parts))
     }
 
     fn offset(self, ticks: i64, rate: u32) -> NtpTime {
@@ -88,6 +105,14 @@ mod tests {
         assert_eq!(seen.micros_since(heard), 0);
         assert_eq!(picture.at(160_000).unwrap().micros_since(at(4_000_000_003)), 1_000_000);
         assert_eq!(at(7).micros_since(at(9)), -2_000_000);
+    }
+
+    #[test]
+    fn times_of_this_machine_are_those_of_1900_also_after_2036() {
+        assert_eq!(NtpTime::since_1970(Duration::ZERO), at(2_208_988_800));
+        let (before, half) = (NtpTime::since_1970(Duration::from_secs(2_085_978_495)), Duration::from_millis(1_500));
+        assert_eq!((before.0 >> 32, before.after(half)), (u64::from(u32::MAX), NtpTime(1 << 31)));
+        assert_eq!(before.after(half).micros_since(before), 1_500_000);
     }
 
     #[test]

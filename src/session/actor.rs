@@ -28,6 +28,7 @@ use crate::rtc::engine::{MediaCall, PeerOptions};
 use crate::runtime::{self, Stop};
 use crate::share::{self, Share};
 use crate::signalling::{Link, LinkOptions, LinkReceiver, Signalling, SocketIn};
+use parking_lot::Mutex;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::{
     collections::{HashMap, VecDeque},
@@ -70,7 +71,8 @@ struct Socket {
 }
 
 pub(super) struct Actor {
-    core: Core,
+    /// Locked for one step at a time, and never over an await.
+    core: Arc<Mutex<Core>>,
     config: Config,
     connection: Connection,
     /// Ends with the actor.
@@ -102,8 +104,8 @@ pub(super) struct Actor {
     tracks: HashMap<TrackId, Arc<Outgoing>>,
     /// Freed, and still sending what was written to them.
     ending: Vec<TrackId>,
-    /// Published meanwhile: their turn comes after those.
-    next_tracks: VecDeque<Arc<Outgoing>>,
+    /// Published meanwhile, each with those of its source that were being freed then: its turn comes after them.
+    next_tracks: VecDeque<(Arc<Outgoing>, Vec<TrackId>)>,
     /// The application has left, and what it sent is being sent.
     draining: bool,
     drain: Duration,
@@ -130,9 +132,12 @@ impl Actor {
         let (data_sender, data) = mpsc::unbounded_channel();
         let peers = Peers::default();
         let playout = Playout::new(options.audio, shared.receiving());
+        let _ = shared.playout.set(playout.clone());
         let signalling = service.signalling().clone();
+        let core = Core::new(options.config.clone()).traced(shared.trace.clone());
+        let core = shared.rules.get_or_init(|| Arc::new(Mutex::new(core))).clone();
         let actor = Self {
-            core: Core::new(options.config.clone()).traced(shared.trace.clone()),
+            core,
             config: options.config,
             connection,
             service,
@@ -176,7 +181,7 @@ impl Actor {
     fn input(&mut self, input: Input) {
         let now = self.now();
         self.fed = true;
-        self.core.handle(now, input);
+        self.core.lock().handle(now, input);
     }
 
     pub async fn run(mut self) {
@@ -191,7 +196,7 @@ impl Actor {
         let news = self.news.clone();
         while !self.carry_out() {
             share::breathe().await;
-            let deadline = self.core.deadline().map(|d| self.epoch + d);
+            let deadline = self.core.lock().deadline().map(|d| self.epoch + d);
             tokio::select! {
                 biased;
                 () = self.shared.orders.asked() => self.on_orders(None),
@@ -232,7 +237,7 @@ impl Actor {
                 change = network::next(&mut self.network, self.loopback_only) => self.input(Input::Network(change)),
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
                     let now = self.now();
-                    self.core.tick(now);
+                    self.core.lock().tick(now);
                 }
             }
         }
@@ -380,7 +385,7 @@ impl Actor {
         // First: who hears of an event may ask for the figures at once.
         self.fed = false;
         self.publish_counters();
-        while let Some(output) = self.core.poll_output() {
+        while let Some(output) = self.next_output() {
             if std::mem::take(&mut self.fed) {
                 self.publish_counters();
             }
@@ -389,12 +394,32 @@ impl Actor {
         over || self.shared.is_over()
     }
 
+    fn next_output(&self) -> Option<Output> {
+        self.core.lock().poll_output()
+    }
+
     fn publish_counters(&self) {
-        let (counters, counts, grants) = (self.core.counters(), self.core.counts(), self.core.grants());
+        let core = self.core.lock();
+        let (counters, counts, grants) = (core.counters(), core.counts(), core.grants());
+        let present = core.participants().count();
+        drop(core);
         let mut status = self.shared.status.lock();
         let Status { counters: c, counts: n, participants, grants: g, .. } = &mut *status;
-        (*c, *n, *g) = (counters, counts, grants);
-        *participants = self.core.participants().count();
+        (*c, *n, *g, *participants) = (counters, counts, grants, present);
+    }
+
+    /// What was counted of remote tracks is kept as long as they may come again.
+    fn tracks_are_over(&self, event: &Event) {
+        match event {
+            Event::ParticipantLeft(p) => self.playout.over(&p.session_id, None),
+            // Without a name it comes again as it was.
+            Event::TrackUnpublished { session_id, track, cause, .. }
+                if !track.local && !track.id.is_empty() && *cause != UnpublishCause::UserMuted =>
+            {
+                self.playout.over(session_id, Some(&track.id))
+            }
+            _ => {}
+        }
     }
 
     fn perform(&mut self, output: Output) -> bool {
@@ -511,6 +536,7 @@ impl Actor {
                 }
             }
             Output::Event(event) => {
+                self.tracks_are_over(&event);
                 let lifts = matches!(&event, Event::TrackPublished { track, .. } if track.local && !track.held);
                 self.lift = lifts.then(Lift::default);
                 self.shared.tell_then(event, self.lift.clone());

@@ -9,15 +9,16 @@ use super::{
     launch::Launch,
     notice::Notice,
     options::{CallOptions, Connection},
-    outgoing::Outgoing,
+    outgoing::{LocalTrackStats, Outgoing},
+    playout::RemoteTrackStats,
     service::ServiceConnection,
     shared::{Command, Shared, COMMANDS},
     stats::CallStats,
     AudioFrame, TrackOptions,
 };
-use crate::core::model::{Capabilities, DataOut, Dialect, Grants, RpcFailure, SelfUpdate, Wish};
+use crate::core::model::{Capabilities, DataOut, Dialect, Grants, RpcFailure, SelfUpdate, TrackKind, Wish};
 use crate::core::trace::{Room, Trace};
-use crate::core::{rng::Rng, End, EndReason, Input, State};
+use crate::core::{rng::Rng, End, EndReason, Input, Present, State, MAX_LOCAL_TRACKS};
 use crate::dispatch::{Closing, Mailbox};
 use crate::error::{Code, Error, Result, Secret};
 use crate::runtime;
@@ -33,6 +34,9 @@ use tokio::sync::mpsc;
 
 /// Procedure calls whose answers the application has not heard.
 const RPCS: usize = 1_024;
+
+/// Tracks of a call in all, those that are over and not freed included.
+const MAX_TRACKS: usize = 4 * MAX_LOCAL_TRACKS;
 
 /// A call. Dropping it leaves.
 #[derive(Debug)]
@@ -283,7 +287,12 @@ impl Call {
         if self.shared.publisher_closed.load(Ordering::Acquire) {
             return Err(Error::new(Code::Closed, "publish: the publisher of this call was closed"));
         }
-        self.may(|g| g.audio, "publish", "send audio")?;
+        match options.source {
+            TrackKind::Audio => self.may(|g| g.audio, "publish", "send audio")?,
+            TrackKind::ScreenShareAudio => self.may(|g| g.screen_share, "publish", "share its screen")?,
+            _ => return Err(Error::new(Code::Argument, "publish: audio comes of a microphone or of a screen")),
+        }
+        self.has_room_for_a_track()?;
         let id = self.next_track.fetch_add(1, Ordering::Relaxed);
         let seed = self.seed ^ id.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let track = Outgoing::new(id, options, seed, self.shared.audio.clone())?;
@@ -298,6 +307,21 @@ impl Call {
             track.stop();
         }
         Ok(track)
+    }
+
+    /// Tracks that are being sent to their end, and those that are over and not freed, are bounded as well.
+    fn has_room_for_a_track(&self) -> Result<()> {
+        let tracks = self.shared.tracks.lock();
+        let live = tracks.values().filter(|track| !track.is_finished()).count();
+        if live >= MAX_LOCAL_TRACKS {
+            let text = format!("publish: {MAX_LOCAL_TRACKS} tracks are published; free one of them first");
+            return Err(Error::new(Code::Limit, text));
+        }
+        if tracks.len() >= MAX_TRACKS {
+            let text = "publish: too many tracks are over or being sent to their end; free them, or try again later";
+            return Err(Error::new(Code::Full, text));
+        }
+        Ok(())
     }
 
     /// Unpublishes, after what was written has been sent; idempotent.
@@ -341,6 +365,36 @@ impl Call {
             track.stop();
         }
         self.shared.orders.give(|w| w.close_publisher = true);
+    }
+
+    /// Everybody in the call now, with their tracks: the local participant first, then the others by session id.
+    ///
+    /// It is the state that events are made of: at least as new as any event that was delivered, and exact when events
+    /// were dropped. The call's rules are locked while references are copied; nobody and nothing else is waited for.
+    /// Before the join there is the local participant alone, after the end nobody.
+    pub fn participants(&self) -> Vec<Present> {
+        if self.shared.is_over() {
+            return Vec::new();
+        }
+        let Some(rules) = self.shared.rules.get() else { return Vec::new() };
+        let look = rules.lock().look();
+        let mut present = look.present();
+        present.iter_mut().for_each(|present| self.shared.secrets.present(present));
+        present
+    }
+
+    /// Figures of the local tracks that are not freed, in the order in which they were published. Of one that is freed:
+    /// [`Outgoing::stats`].
+    pub fn local_track_stats(&self) -> Vec<LocalTrackStats> {
+        let mut all: Vec<_> = self.shared.tracks.lock().values().map(|track| track.stats()).collect();
+        all.sort_by_key(|stats| stats.track);
+        all
+    }
+
+    /// Figures of the remote tracks that may be heard, in the order in which they came, and of streams that nobody owns.
+    /// They go on over mutes and reconnects, until a track is over. Works also after the end.
+    pub fn remote_track_stats(&self) -> Vec<RemoteTrackStats> {
+        self.shared.playout.get().map(|playout| playout.track_stats()).unwrap_or_default()
     }
 
     pub fn stats(&self) -> CallStats {

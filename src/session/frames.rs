@@ -1,11 +1,12 @@
 //! What an application is handed of received audio, and how it wants it. Must not know: where it comes from.
 
 use crate::core::model::TrackKind;
-use crate::media::clock::NtpTime;
+use crate::media::{audio::receive::ReceiveStats, clock::NtpTime};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::any::Any;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{atomic::AtomicU64, Arc, OnceLock, Weak};
+use std::time::Duration;
 
 /// Spare sample buffers kept per call.
 const MAX_SPARE: usize = 64;
@@ -68,6 +69,9 @@ pub struct AudioFrame {
     pub timestamp: u32,
     /// When it was captured, by the clock that its sender has for all its tracks; `None`: it has not said so.
     pub capture_time: Option<NtpTime>,
+    /// When the packet came in which its first sample was, since the call began; `None`: it came in none (concealed,
+    /// silence). By the same clock as [`Notice::at_ms`](super::Notice::at_ms).
+    pub arrival: Option<Duration>,
     pub level: f32,
     pub concealed: bool,
     pub silence: bool,
@@ -91,20 +95,45 @@ pub struct Who {
     pub session_id: String,
     /// The SFU's name of the track, empty without any.
     pub track_id: String,
+    /// The source of the track.
     pub kind: TrackKind,
+    /// Its number among the remote tracks of the call: the same over mutes and reconnects, and of no other; 0: none.
+    pub track: u64,
+    /// What has come of it over all its streams.
+    pub(super) figures: Arc<TrackFigures>,
     /// What the layer above makes of the names, once.
     beside: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
 impl Who {
     pub fn new(user_id: String, session_id: String, track_id: String, kind: TrackKind) -> Self {
-        Self { user_id, session_id, track_id, kind, beside: OnceLock::new() }
+        let (track, figures) = (0, Arc::default());
+        Self { user_id, session_id, track_id, kind, track, figures, beside: OnceLock::new() }
+    }
+
+    /// The figures of its track go on here.
+    pub(super) fn counted(self, figures: Arc<TrackFigures>) -> Self {
+        Self { track: figures.number, figures, ..self }
     }
 
     /// What `make` has made of it the first time, for as long as this lives; `None`: it was another type.
     pub fn beside<T: Any + Send + Sync>(&self, make: impl FnOnce(&Self) -> T) -> Option<&T> {
         self.beside.get_or_init(|| Box::new(make(self))).downcast_ref()
     }
+}
+
+/// What was counted of one remote track, over all its streams and all the times that it was muted.
+#[derive(Debug, Default)]
+pub(super) struct TrackFigures {
+    /// See [`Who::track`].
+    pub number: u64,
+    pub packets: AtomicU64,
+    pub bytes: AtomicU64,
+    pub padding: AtomicU64,
+    pub unplayable: AtomicU64,
+    pub frames_played: AtomicU64,
+    /// Of players that are gone.
+    pub past: Mutex<ReceiveStats>,
 }
 
 impl std::fmt::Debug for Who {

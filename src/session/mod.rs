@@ -34,6 +34,7 @@ mod track_player;
 mod transform_tests;
 mod wait;
 
+pub use crate::core::{Present, PresentLocal, PresentTrack};
 pub use call::Call;
 pub use frames::{AudioFrame, AudioOptions, Samples, Who};
 pub use inflow::Bounds;
@@ -42,5 +43,6 @@ pub use launch::Launch;
 pub use lift::Lift;
 pub use notice::Notice;
 pub use options::{CallOptions, Connection};
-pub use outgoing::{Outgoing, TrackOptions};
+pub use outgoing::{LocalTrackStats, Outgoing, ReceiverReport, TrackOptions};
+pub use playout::RemoteTrackStats;
 pub use stats::CallStats;

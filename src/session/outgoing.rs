@@ -5,12 +5,16 @@
 //! the track. Coding happens in the task, without the lock. Must not know: rules, sockets, C.
 
 use super::counters::MediaCounters;
-use crate::core::{model::Generation, AudioOffer, TrackId};
+use crate::core::{
+    model::{Generation, TrackKind},
+    AudioOffer, TrackId,
+};
 use crate::error::{Code, Error, Result};
 use crate::media::{
     audio::{
         opus::{self, EncoderConfig},
         send::{AudioCoder, AudioFormat, AudioInput, AudioSendConfig, Reach},
+        RTP_RATE,
     },
     frame::{EncodedFrame, FrameSource, TrackFeedback},
     rtp::{
@@ -35,6 +39,8 @@ use tokio::sync::Notify;
 /// What is sent and how.
 #[derive(Clone, Debug)]
 pub struct TrackOptions {
+    /// Of a microphone ([`TrackKind::Audio`]) or of a shared screen.
+    pub source: TrackKind,
     pub input: AudioFormat,
     pub encoder: EncoderConfig,
     /// How much may be written ahead, in ms.
@@ -55,6 +61,51 @@ const MAX_SAID: usize = 32;
 /// How often the end of a buffer is looked for.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
+/// Figures of one local track at one moment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LocalTrackStats {
+    pub track: TrackId,
+    pub source: TrackKind,
+    /// Negotiated, and not over.
+    pub on_air: bool,
+    /// By the application or a moderator.
+    pub muted: bool,
+    pub moderated: bool,
+    /// RTP packets handed to the network, over all connections, and the bytes of their payloads.
+    pub packets_sent: u64,
+    pub bytes_sent: u64,
+    /// Packets and frames that could not be sent.
+    pub send_failed: u64,
+    /// Of what was written: sent, waiting, dropped because it came too fast or was cleared, and not sent before the end.
+    pub sent_ms: u64,
+    pub buffered_ms: u32,
+    pub dropped_ms: u64,
+    pub unsent_ms: u64,
+    /// The newest report of who receives it.
+    pub report: Option<ReceiverReport>,
+}
+
+/// What who receives a track reports of it (RFC 3550 section 6.4.1).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ReceiverReport {
+    /// Since it came.
+    pub age: Duration,
+    /// Of the packets since the report before, 0.0 to 1.0.
+    pub fraction_lost: f32,
+    /// Packets since the beginning; negative when more came than were sent.
+    pub total_lost: i64,
+    pub jitter_ms: f32,
+    pub round_trip_ms: Option<f32>,
+}
+
+/// What the pacing task counts of one track.
+#[derive(Debug, Default)]
+struct Sent {
+    packets: AtomicU64,
+    bytes: AtomicU64,
+    failed: AtomicU64,
+}
+
 /// Sums over all tracks of a call that are over.
 #[derive(Debug, Default)]
 pub(super) struct AudioTotals {
@@ -73,6 +124,8 @@ struct State {
     /// A frame was taken that the network does not have yet.
     sending: bool,
     sent_at: Option<Instant>,
+    /// Not sent before the end.
+    unsent_ms: u32,
 }
 
 impl State {
@@ -114,6 +167,7 @@ pub struct Outgoing {
     outlet: Mutex<Option<Outlet>>,
     wake: Arc<Wake>,
     totals: Arc<AudioTotals>,
+    sent: Sent,
 }
 
 struct Outlet {
@@ -128,6 +182,8 @@ struct Wake {
     changed: Notify,
     /// What those who receive have said, the oldest first.
     said: Mutex<VecDeque<TrackFeedback>>,
+    /// The newest report, and when it came.
+    report: Mutex<Option<(Instant, TrackFeedback)>>,
 }
 
 /// What frames pass on their way out.
@@ -167,6 +223,7 @@ impl Outgoing {
                 stopped: false,
                 sending: false,
                 sent_at: None,
+                unsent_ms: 0,
             }),
             changed: Condvar::new(),
             writers: Mutex::default(),
@@ -177,6 +234,7 @@ impl Outgoing {
             outlet: Mutex::new(Some(outlet)),
             wake: Arc::default(),
             totals,
+            sent: Sent::default(),
         })
     }
 
@@ -193,10 +251,21 @@ impl Outgoing {
         self.id
     }
 
+    pub fn source(&self) -> TrackKind {
+        self.options.source
+    }
+
+    /// Nothing more is taken: it was freed, or it is over.
+    pub(super) fn is_finished(&self) -> bool {
+        let state = self.state.lock();
+        state.finished || state.stopped
+    }
+
     /// How it is offered to the SFU.
     pub(super) fn offer(&self) -> AudioOffer {
         let stereo = self.options.encoder.channels == 2;
         AudioOffer {
+            source: self.options.source,
             stereo,
             dtx: self.options.encoder.dtx,
             red: self.options.red,
@@ -253,6 +322,9 @@ impl Outgoing {
     pub(super) fn add_writer(&self, generation: Generation, rtp: Arc<dyn RtpSender>) {
         let wake = self.wake.clone();
         rtp.hear(Arc::new(move |feedback| {
+            if matches!(feedback, TrackFeedback::Report { .. }) {
+                *wake.report.lock() = Some((Instant::now(), feedback));
+            }
             let mut said = wake.said.lock();
             if said.len() >= MAX_SAID {
                 said.pop_front();
@@ -293,7 +365,8 @@ impl Outgoing {
         add(&self.totals.dropped_ms, state.input.dropped_ms());
         // Of what is muted nothing was to be sent.
         if !state.input.is_drained() {
-            add(&self.totals.unsent_ms, u64::from(state.input.buffered_ms()));
+            state.unsent_ms = state.input.buffered_ms();
+            add(&self.totals.unsent_ms, u64::from(state.unsent_ms));
         }
     }
 
@@ -362,6 +435,28 @@ impl Outgoing {
                 let text = format!("track: {left} ms are still to be sent after {} ms", timeout.as_millis());
                 return Err(Error::new(Code::Timeout, text));
             }
+        }
+    }
+
+    /// Figures of this track; also when it is over.
+    pub fn stats(&self) -> LocalTrackStats {
+        let load = |a: &AtomicU64| a.load(Ordering::Relaxed);
+        let report = *self.wake.report.lock();
+        let state = self.state.lock();
+        LocalTrackStats {
+            track: self.id,
+            source: self.options.source,
+            on_air: state.on_air && !state.stopped,
+            muted: self.is_muted(),
+            moderated: self.moderated.load(Ordering::Relaxed),
+            packets_sent: load(&self.sent.packets),
+            bytes_sent: load(&self.sent.bytes),
+            send_failed: load(&self.sent.failed),
+            sent_ms: state.input.sent_ms(),
+            buffered_ms: if state.stopped { 0 } else { state.input.buffered_ms() },
+            dropped_ms: state.input.dropped_ms(),
+            unsent_ms: u64::from(state.unsent_ms),
+            report: report.and_then(|(at, feedback)| receiver_report(at.elapsed(), feedback)),
         }
     }
 
@@ -535,11 +630,13 @@ impl Outgoing {
 
     /// Without a connection the frame is gone: what is said then is not said later.
     fn send(&self, mut frame: EncodedFrame, way: &mut Way, media: &MediaCounters) {
-        let count = |counter: &AtomicU64, by: u64| {
-            counter.fetch_add(by, Ordering::Relaxed);
+        let count = |call: &AtomicU64, track: &AtomicU64, by: u64| {
+            call.fetch_add(by, Ordering::Relaxed);
+            track.fetch_add(by, Ordering::Relaxed);
         };
+        let Sent { packets, bytes: sent, failed } = &self.sent;
         if way.transform.transform(&mut frame).is_err() {
-            return count(&media.send_failed, 1);
+            return count(&media.send_failed, failed, 1);
         }
         way.packetizer.packetize(frame, &mut |packet: RtpOut| {
             let bytes = packet.payload.len() as u64;
@@ -547,10 +644,10 @@ impl Outgoing {
             for writer in self.writers.lock().iter().rev().filter(|writer| writer.live) {
                 match writer.rtp.send(packet.clone()) {
                     Ok(()) => {
-                        count(&media.sent, 1);
-                        count(&media.bytes_sent, bytes);
+                        count(&media.sent, packets, 1);
+                        count(&media.bytes_sent, sent, bytes);
                     }
-                    Err(_) => count(&media.send_failed, 1),
+                    Err(_) => count(&media.send_failed, failed, 1),
                 }
             }
         });
@@ -574,6 +671,18 @@ impl Outgoing {
             }
         }
     }
+}
+
+/// A report in figures that mean something without the RTP clock.
+fn receiver_report(age: Duration, feedback: TrackFeedback) -> Option<ReceiverReport> {
+    let TrackFeedback::Report { fraction_lost, total_lost, jitter, round_trip } = feedback else { return None };
+    Some(ReceiverReport {
+        age,
+        fraction_lost: f32::from(fraction_lost) / 256.0,
+        total_lost: i64::from(total_lost),
+        jitter_ms: jitter as f32 / (RTP_RATE / 1_000) as f32,
+        round_trip_ms: round_trip.map(|trip| trip.as_secs_f32() * 1_000.0),
+    })
 }
 
 /// What the pacing task does next.

@@ -41,6 +41,7 @@ impl std::ops::Deref for Paced {
 impl Paced {
     fn new(input: AudioFormat) -> Self {
         let options = TrackOptions {
+            source: TrackKind::Audio,
             input,
             encoder: EncoderConfig::default(),
             buffer_ms: 1_000,
@@ -215,4 +216,44 @@ fn a_mute_while_a_frame_is_coded_keeps_it_back() {
     assert_eq!(track.frames(), sent, "nothing follows a mute");
     let state = track.state.lock();
     assert!(state.is_drained() && state.input.buffered_ms() == 0);
+}
+
+#[test]
+fn what_is_counted_of_a_track_stays_when_it_is_over() {
+    let mut track = Paced::new(PCM);
+    let wire = Arc::<Wire>::default();
+    track.add_writer(Generation(1), wire.clone());
+    let none = track.stats();
+    assert_eq!((none.on_air, none.packets_sent, none.report, none.source), (false, 0, None, TrackKind::Audio));
+    track.set_on_air(true);
+    track.until(Duration::ZERO);
+    let sound: Vec<i16> = (0..10 * FRAME).map(|n| ((n as f64 * 0.06).sin() * 8_000.0) as i16).collect();
+    track.write_s16(&sound).expect("room");
+    assert_eq!(track.take(5), 5);
+    let hears = wire.0.lock().clone().expect("it is heard");
+    let report = |total_lost| TrackFeedback::Report {
+        fraction_lost: 64,
+        total_lost,
+        jitter: 480,
+        round_trip: Some(Duration::from_millis(30)),
+    };
+    hears(report(1));
+    hears(report(-7));
+    hears(TrackFeedback::KeyFrame);
+    let stats = track.stats();
+    assert_eq!((stats.packets_sent, stats.on_air, stats.muted), (5, true, false));
+    assert_eq!(stats.bytes_sent, track.media.bytes_sent.load(Ordering::Relaxed));
+    assert_eq!((stats.sent_ms, stats.buffered_ms), (100, track.buffered_ms()));
+    let report = stats.report.expect("the newest");
+    assert_eq!((report.fraction_lost, report.total_lost, report.jitter_ms), (0.25, -7, 10.0));
+    assert!(report.round_trip_ms.is_some_and(|trip| (trip - 30.0).abs() < 0.1), "{report:?}");
+    track.set_moderated(true);
+    assert!(track.stats().muted && track.stats().moderated);
+    track.set_moderated(false);
+    let left = track.buffered_ms();
+    track.stop();
+    track.stop();
+    let over = track.stats();
+    assert_eq!((over.on_air, over.packets_sent, over.buffered_ms, over.unsent_ms), (false, 5, 0, u64::from(left)));
+    assert_eq!(track.totals.unsent_ms.load(Ordering::Relaxed), u64::from(left));
 }

@@ -6,11 +6,11 @@
 //! With nothing to play the task sleeps. Must not know: rules, sockets, codecs, C.
 
 use super::counters::MediaCounters;
-use super::frames::{AudioFrame, AudioOptions, Samples, Who};
+use super::frames::{AudioFrame, AudioOptions, Samples, TrackFigures, Who};
 use super::notice::Notice;
 use super::redact::Secrets;
 use super::track_player::{AudioPlayer, Played, TrackPlayer};
-use crate::core::model::Unplayable;
+use crate::core::model::{TrackKind, Unplayable};
 use crate::core::{limits, Output, RemoteId};
 use crate::dispatch::Mailbox;
 use crate::log::{oh_log, Level};
@@ -65,12 +65,46 @@ struct Inbox {
     life: u64,
     /// It cannot be decoded: packets are counted.
     silent: bool,
+    /// Why it cannot be decoded, or not all of it.
+    why: Option<Unplayable>,
     /// Packets since nobody owns it.
     waiting: u64,
+    /// Of what was received before somebody owned it.
+    before: Before,
     /// Packets of other payload types since the last sound.
     foreign: u32,
     /// Of its sender.
     clock: SenderClock,
+}
+
+/// Figures of a stream that nobody owns yet, or any more; they become those of the track that it is bound to.
+#[derive(Clone, Copy, Debug, Default)]
+struct Before {
+    packets: u64,
+    bytes: u64,
+    padding: u64,
+    unplayable: u64,
+}
+
+/// Figures of one remote track at one moment.
+#[derive(Clone, Debug)]
+pub struct RemoteTrackStats {
+    /// Whose, and which; `None`: a stream that nobody owns.
+    pub who: Option<Arc<Who>>,
+    /// A stream carries it now.
+    pub received: bool,
+    /// RTP packets, and the bytes of their payloads; of padding only, and those that cannot be decoded.
+    pub packets_received: u64,
+    pub bytes_received: u64,
+    pub packets_padding: u64,
+    pub packets_unplayable: u64,
+    /// Those of a stream that nobody owns.
+    pub packets_unassigned: u64,
+    pub frames_played: u64,
+    /// What became of the packets; what is measured is as it is now.
+    pub receive: ReceiveStats,
+    /// Why what comes cannot be played.
+    pub unplayable: Option<Unplayable>,
 }
 
 /// What is on the other side of the inbox.
@@ -83,6 +117,8 @@ struct Playing {
     /// Packets taken over.
     packets: VecDeque<RtpPacket>,
     dropped: u64,
+    /// Of the track that the player plays.
+    figures: Option<Arc<TrackFigures>>,
 }
 
 impl Playing {
@@ -108,6 +144,37 @@ struct Remote {
     idle: AtomicBool,
     /// When it is to be looked after, in microseconds since the call began; 0: at once.
     due: AtomicU64,
+}
+
+impl Inbox {
+    /// Counts a packet for its track, or until it has one.
+    fn count(&mut self, kind: Taken, bytes: u64) {
+        let unplayable = kind == Taken::Unplayable || kind == Taken::Sound && self.silent;
+        let (padding, unplayable) = (u64::from(kind == Taken::Padding), u64::from(unplayable));
+        match &self.who {
+            Some(who) => who.figures.add(Before { packets: 1, bytes, padding, unplayable }),
+            None => {
+                self.before.packets += 1;
+                self.before.bytes += bytes;
+                self.before.padding += padding;
+                self.before.unplayable += unplayable;
+            }
+        }
+    }
+}
+
+impl TrackFigures {
+    fn add(&self, before: Before) {
+        let add = |to: &AtomicU64, by: u64| {
+            to.fetch_add(by, Ordering::Relaxed);
+        };
+        add(&self.packets, before.packets);
+        add(&self.bytes, before.bytes);
+        if before.padding + before.unplayable > 0 {
+            add(&self.padding, before.padding);
+            add(&self.unplayable, before.unplayable);
+        }
+    }
 }
 
 impl Remote {
@@ -148,6 +215,51 @@ pub(super) struct Playout {
     /// Totals of tracks and players that are gone.
     gone: Mutex<ReceiveStats>,
     spare: Arc<Mutex<Vec<Samples>>>,
+    /// The tracks that are known, over all their streams.
+    tracks: Mutex<Tracks>,
+}
+
+/// Which track: session id, kind, the SFU's name of it, and what tells its streams apart where it has none.
+type TrackKey = (String, TrackKind, String, String);
+
+/// The remote tracks of a call, each with what was counted of it.
+#[derive(Default)]
+struct Tracks {
+    known: HashMap<TrackKey, Arc<Who>>,
+    last: u64,
+}
+
+impl Tracks {
+    /// The figures of a track: new ones, if it is. A track without a name may come again under another stream id: it is
+    /// one of its kind of which nothing comes any more. `on_air`: whether something of that number comes.
+    fn of(&mut self, key: &TrackKey, on_air: impl Fn(u64) -> bool) -> Arc<TrackFigures> {
+        if let Some(who) = self.known.get(key) {
+            return who.figures.clone();
+        }
+        let (session_id, kind, track_id, _) = key;
+        if track_id.is_empty() {
+            let akin = self.known.iter().filter(|((s, k, t, _), who)| {
+                (s, k) == (session_id, kind) && t.is_empty() && !on_air(who.track)
+            });
+            let akin = akin.min_by_key(|(_, who)| who.track).map(|(known, _)| known.clone());
+            if let Some(who) = akin.and_then(|known| self.known.remove(&known)) {
+                return who.figures.clone();
+            }
+        }
+        self.last += 1;
+        Arc::new(TrackFigures { number: self.last, ..TrackFigures::default() })
+    }
+
+    /// Bounded; of more than are received at once nobody can have heard lately.
+    fn remember(&mut self, key: TrackKey, who: Arc<Who>) {
+        if self.known.len() >= limits::REMOTE_TRACKS && !self.known.contains_key(&key) {
+            let oldest = self.known.iter().min_by_key(|(_, who)| who.track).map(|(key, _)| key.clone());
+            if let Some(oldest) = oldest {
+                self.known.remove(&oldest);
+            }
+        }
+        self.known.insert(key, who);
+    }
 }
 
 impl std::fmt::Debug for Playout {
@@ -210,6 +322,7 @@ impl Sink {
         packet.arrival = self.playout.now();
         let mut inbox = self.remote.inbox.lock();
         let kind = inbox.types.kind(packet.payload_type, &packet.payload);
+        inbox.count(kind, packet.payload.len() as u64);
         match kind {
             Taken::Padding => count(&media.padding, 1),
             Taken::Unplayable => count(&media.unplayable, 1),
@@ -234,6 +347,7 @@ impl Sink {
             Taken::Unplayable if !beside => {
                 inbox.foreign = inbox.foreign.saturating_add(1);
                 if inbox.foreign == UNPLAYABLE_IN_A_ROW && !std::mem::replace(&mut self.told, true) {
+                    inbox.why = Some(Unplayable::PayloadType);
                     self.news.insert(0, StreamNews::Unplayable(self.id, Unplayable::PayloadType));
                 }
             }
@@ -316,6 +430,7 @@ impl Playout {
             untold: Mutex::default(),
             gone: Mutex::default(),
             spare: Arc::default(),
+            tracks: Mutex::default(),
         })
     }
 
@@ -343,7 +458,9 @@ impl Playout {
             who: None,
             life: 0,
             silent: silent.is_some(),
+            why: silent,
             waiting: 0,
+            before: Before::default(),
             foreign: 0,
             clock: SenderClock::new(info.clock_rate),
         };
@@ -353,6 +470,7 @@ impl Playout {
             transform: self.call.transforms.receiving(),
             packets: VecDeque::new(),
             dropped: 0,
+            figures: None,
         };
         let remote = Arc::new(Remote {
             inbox: Mutex::new(inbox),
@@ -422,12 +540,13 @@ impl Playout {
         if std::mem::replace(&mut playing.life, life) != life {
             self.end_player(remote, playing);
         }
-        let Playing { player, transform, packets, .. } = playing;
+        let Playing { player, transform, packets, figures, .. } = playing;
         if packets.is_empty() {
             return Some(who);
         }
         if player.is_none() {
             *player = self.player();
+            *figures = Some(who.figures.clone());
         }
         match player {
             Some(player) => {
@@ -480,6 +599,9 @@ impl Playout {
         // What it is now it is no more.
         (stats.jitter_ms, stats.buffer_ms, stats.delay_ms, stats.target_ms) = Default::default();
         self.gone.lock().add(&stats);
+        if let Some(figures) = playing.figures.take() {
+            figures.past.lock().add(&stats);
+        }
         *remote.figures.lock() = ReceiveStats::default();
     }
 
@@ -490,14 +612,21 @@ impl Playout {
     /// What the call's rules order about a stream.
     pub fn carry_out(&self, order: Output) {
         match order {
-            Output::Bind { id, user_id, session_id, kind, track_id, silent } => {
+            Output::Bind { id, user_id, session_id, kind, track_id, stream, silent } => {
                 // Names come from servers, who may repeat secrets.
                 let clean = |text: String| match self.call.secrets.text(&text) {
                     Cow::Owned(clean) => clean,
                     Cow::Borrowed(_) => text,
                 };
                 let (user_id, session_id, track_id) = (clean(user_id), clean(session_id), clean(track_id));
-                self.bind(id, Who::new(user_id, session_id, track_id, kind), silent);
+                let key = (session_id.clone(), kind, track_id.clone(), stream);
+                // Held until it is known: who asks sees it in one place.
+                let mut tracks = self.tracks.lock();
+                let figures = tracks.of(&key, |track| self.is_on_air(track));
+                let who = Who::new(user_id, session_id, track_id, kind).counted(figures);
+                if let Some(who) = self.bind(id, who, silent) {
+                    tracks.remember(key, who);
+                }
             }
             Output::PlayOut { id } => self.play_out(id),
             Output::Unbind { id } => self.unbind(id),
@@ -506,23 +635,67 @@ impl Playout {
         }
     }
 
+    /// Whether a stream is bound to the track of this number.
+    fn is_on_air(&self, track: u64) -> bool {
+        let remotes: Vec<_> = self.remotes.lock().values().cloned().collect();
+        remotes.iter().any(|remote| remote.inbox.lock().who.as_ref().is_some_and(|who| who.track == track))
+    }
+
     /// `silent`: it cannot be decoded, whatever it says of itself.
-    pub fn bind(&self, id: RemoteId, who: Who, silent: bool) {
-        let Some(remote) = self.remote(id) else { return };
+    pub fn bind(&self, id: RemoteId, who: Who, silent: bool) -> Option<Arc<Who>> {
+        let remote = self.remote(id)?;
+        let who = Arc::new(who);
         let mut inbox = remote.inbox.lock();
         let before = std::mem::take(&mut inbox.waiting);
+        who.figures.add(std::mem::take(&mut inbox.before));
         if silent && !std::mem::replace(&mut inbox.silent, true) {
+            inbox.why = Some(Unplayable::Encrypted);
+            who.figures.unplayable.fetch_add(before, Ordering::Relaxed);
             if before < WAITING {
                 self.call.media.unplayable.fetch_add(before, Ordering::Relaxed);
             }
             inbox.packets.clear();
             inbox.life += 1;
         }
-        inbox.who = Some(Arc::new(who));
+        inbox.who = Some(who.clone());
         remote.bound.store(true, Ordering::Release);
         remote.rouse();
         drop(inbox);
         self.wake.notify_one();
+        Some(who)
+    }
+
+    /// A participant has left, or a track of it is over: what was counted of it is of no more use.
+    pub fn over(&self, session_id: &str, track_id: Option<&str>) {
+        let clean = self.call.secrets.text(session_id);
+        let track_id = track_id.map(|id| self.call.secrets.text(id));
+        let meant = |key: &TrackKey| key.0 == clean && track_id.as_ref().is_none_or(|id| key.2 == *id);
+        self.tracks.lock().known.retain(|key, _| !meant(key));
+    }
+
+    /// Figures of the tracks that are known, in the order in which they came, and of the streams that nobody owns.
+    pub fn track_stats(&self) -> Vec<RemoteTrackStats> {
+        let mut all: Vec<RemoteTrackStats> = self.tracks.lock().known.values().map(RemoteTrackStats::of).collect();
+        all.sort_by_key(|stats| stats.who.as_ref().map_or(u64::MAX, |who| who.track));
+        let remotes: Vec<_> = self.remotes.lock().values().cloned().collect();
+        for remote in remotes {
+            let inbox = remote.inbox.lock();
+            let (who, why, waiting, before) = (inbox.who.clone(), inbox.why, inbox.waiting, inbox.before);
+            drop(inbox);
+            let Some(who) = who else {
+                if waiting > 0 && remote.forgotten.load(Ordering::Acquire) == 0 {
+                    all.push(RemoteTrackStats::unowned(before, waiting, why));
+                }
+                continue;
+            };
+            let of_it = |stats: &&mut RemoteTrackStats| stats.who.as_ref().is_some_and(|w| w.track == who.track);
+            if let Some(stats) = all.iter_mut().find(of_it) {
+                stats.received = true;
+                stats.unplayable = why;
+                stats.receive.add(&remote.figures.lock());
+            }
+        }
+        all
     }
 
     /// Nothing more of it is heard once this returns.
@@ -597,7 +770,7 @@ impl Playout {
             match next {
                 Some(at) => {
                     tokio::select! {
-                        () = tokio::time::sleep_until((epoch + at).into()) => {}
+                        () = tokio::time::sleep_until(tokio::time::Instant::from_std(epoch + at)) => {}
                         () = self.wake.notified() => {}
                     }
                 }
@@ -679,7 +852,7 @@ impl Playout {
         if !inbox.who.as_ref().is_some_and(|owner| Arc::ptr_eq(owner, who)) {
             return;
         }
-        let Played { samples, timestamp, capture_time, level, concealed, silence } = played;
+        let Played { samples, timestamp, capture_time, arrival, level, concealed, silence } = played;
         let frame = AudioFrame {
             who: who.clone(),
             samples,
@@ -687,6 +860,7 @@ impl Playout {
             channels: self.options.channels,
             timestamp,
             capture_time: capture_time.or_else(|| inbox.clock.at(timestamp)),
+            arrival,
             level,
             concealed,
             silence,
@@ -694,11 +868,47 @@ impl Playout {
         };
         let media = &self.call.media;
         media.frames_played.fetch_add(1, Ordering::Relaxed);
+        who.figures.frames_played.fetch_add(1, Ordering::Relaxed);
         if media.first_audio_ms.load(Ordering::Relaxed) == 0 {
             media.first_audio_ms.store(self.ms().max(1), Ordering::Relaxed);
         }
         let bytes = frame.samples.bytes();
         self.call.mailbox.post_media(frame, bytes);
+    }
+}
+
+impl RemoteTrackStats {
+    /// Of what is over; what its stream adds comes later.
+    fn of(who: &Arc<Who>) -> Self {
+        let figures = &who.figures;
+        let load = |a: &AtomicU64| a.load(Ordering::Relaxed);
+        Self {
+            received: false,
+            packets_received: load(&figures.packets),
+            bytes_received: load(&figures.bytes),
+            packets_padding: load(&figures.padding),
+            packets_unplayable: load(&figures.unplayable),
+            packets_unassigned: 0,
+            frames_played: load(&figures.frames_played),
+            receive: *figures.past.lock(),
+            unplayable: None,
+            who: Some(who.clone()),
+        }
+    }
+
+    fn unowned(before: Before, waiting: u64, why: Option<Unplayable>) -> Self {
+        Self {
+            who: None,
+            received: true,
+            packets_received: before.packets,
+            bytes_received: before.bytes,
+            packets_padding: before.padding,
+            packets_unplayable: before.unplayable,
+            packets_unassigned: waiting,
+            frames_played: 0,
+            receive: ReceiveStats::default(),
+            unplayable: why.or(Some(Unplayable::Unassigned)),
+        }
     }
 }
 

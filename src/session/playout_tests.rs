@@ -5,7 +5,7 @@ use crate::core::model::TrackKind;
 use crate::core::{End, EndReason, Event};
 use crate::dispatch::{self, Class, Delivery, Limits, Mailbox};
 use crate::error::Secret;
-use crate::media::{audio::opus::Encoder, transform::NoTransforms};
+use crate::media::{audio::opus::Encoder, clock::NtpTime, transform::NoTransforms};
 use crate::rtc::engine::MediaKind;
 use bytes::Bytes;
 
@@ -297,7 +297,7 @@ fn names_of_servers_that_repeat_secrets_are_redacted_in_frames_too() {
     let (id, mut sink) = playout.add(&info(&[111]), None, quiet()).expect("a place");
     let name = "x head5ecretHead.pay5ecretLoad.sig5ecretNature0123 y".to_owned();
     let (user_id, session_id, track_id) = (name.clone(), name.clone(), name);
-    playout.carry_out(Output::Bind { id, user_id, session_id, kind: TrackKind::Audio, track_id, silent: false });
+    playout.carry_out(Output::Bind { id, user_id, session_id, kind: TrackKind::Audio, track_id, stream: String::new(), silent: false });
     tone(4, 0.4).iter().enumerate().for_each(|(i, payload)| sink.packet(packet(i, payload, 111)));
     playout.play_out(id);
     let mut frames = 0;
@@ -443,5 +443,125 @@ fn sound_has_its_senders_time_once_that_has_told_it() {
     for (timestamp, at) in told {
         let micros = at.expect("a time").micros_since(ntp);
         assert!(micros.abs_diff(i64::from(timestamp) * 125 / 6) <= 1, "{timestamp}: {micros}");
+    }
+}
+
+// What is counted of each track.
+
+fn bind_as(playout: &Playout, id: RemoteId, session_id: &str, track_id: &str, stream: &str, silent: bool) {
+    let (user_id, session_id) = ("ann".to_owned(), session_id.to_owned());
+    let (track_id, stream) = (track_id.to_owned(), stream.to_owned());
+    playout.carry_out(Output::Bind { id, user_id, session_id, kind: TrackKind::Audio, track_id, stream, silent });
+}
+
+/// The number of the track, packets, frames played, and whether it is received.
+fn figures(playout: &Playout) -> Vec<(u64, u64, u64, bool)> {
+    let stats = playout.track_stats();
+    let figures = |s: &RemoteTrackStats| {
+        (s.who.as_ref().map_or(0, |who| who.track), s.packets_received, s.frames_played, s.received)
+    };
+    stats.iter().map(figures).collect()
+}
+
+#[test]
+fn a_tracks_figures_go_on_over_mutes_and_other_streams_until_it_is_over() {
+    let playout = playout(4_096, false);
+    let sound = tone(6, 0.4);
+    let feed = |sink: &mut dyn PacketSink| {
+        sound.iter().enumerate().for_each(|(i, payload)| sink.packet(packet(i, payload, 111)));
+    };
+    let (one, mut first) = playout.add(&info(&[111]), None, quiet()).unwrap();
+    // Before anybody owns it the packets are nobody's, and then its track's.
+    feed(&mut *first);
+    let nobody = playout.track_stats();
+    assert!(nobody.len() == 1 && nobody[0].who.is_none() && nobody[0].packets_unassigned == 6, "{nobody:?}");
+    assert_eq!(nobody[0].unplayable, Some(Unplayable::Unassigned));
+    bind_as(&playout, one, "s", "A", "", false);
+    playout.play_out(one);
+    let (_, packets, played, received) = figures(&playout)[0];
+    assert!(packets == 6 && played >= 6 && received, "{packets} {played}");
+    // Muted: what was counted stays. Unmuted, it goes on.
+    playout.unbind(one);
+    assert_eq!(figures(&playout), [(1, 6, played, false)]);
+    let lost = playout.track_stats()[0].receive;
+    assert!(lost.received == 6 && lost.jitter_ms == 0.0, "{lost:?}");
+    bind_as(&playout, one, "s", "A", "", false);
+    feed(&mut *first);
+    assert_eq!(figures(&playout)[0].1, 12);
+    // Another track, and the first over another stream, as after a reconnect.
+    let (two, mut second) = playout.add(&info(&[111]), None, quiet()).unwrap();
+    bind_as(&playout, two, "s", "B", "", false);
+    feed(&mut *second);
+    playout.unbind(one);
+    let (three, mut third) = playout.add(&info(&[111]), None, quiet()).unwrap();
+    bind_as(&playout, three, "s", "A", "", false);
+    feed(&mut *third);
+    feed(&mut *third);
+    playout.play_out(three);
+    assert_eq!(figures(&playout).iter().map(|f| (f.0, f.1, f.3)).collect::<Vec<_>>(), [(1, 24, true), (2, 6, true)]);
+    // The sums are those of the call.
+    playout.publish_totals();
+    assert_eq!(counts(&playout)[0], 30);
+    // Encrypted, it is counted and not played.
+    let (four, mut fourth) = playout.add(&info(&[111]), None, quiet()).unwrap();
+    bind_as(&playout, four, "t", "C", "", true);
+    feed(&mut *fourth);
+    let encrypted = playout.track_stats().pop().expect("the third track");
+    let (unplayable, why) = (encrypted.packets_unplayable, encrypted.unplayable);
+    assert_eq!((unplayable, encrypted.packets_received, why), (6, 6, Some(Unplayable::Encrypted)));
+    // Over: forgotten, and the number is no other's.
+    playout.over("s", Some("A"));
+    playout.over("s", Some("A"));
+    playout.over("t", None);
+    assert_eq!(figures(&playout).iter().map(|f| f.0).collect::<Vec<_>>(), [2]);
+    playout.unbind(three);
+    bind_as(&playout, three, "s", "A", "", false);
+    assert_eq!(figures(&playout).iter().map(|f| f.0).collect::<Vec<_>>(), [2, 4]);
+}
+
+#[test]
+fn a_track_without_a_name_keeps_its_number_under_another_stream_id() {
+    let playout = playout(64, false);
+    let ids: Vec<_> = (0..4).map(|_| playout.add(&info(&[111]), None, quiet()).unwrap()).collect();
+    bind_as(&playout, ids[0].0, "s", "", "0", false);
+    bind_as(&playout, ids[1].0, "s", "", "1", false);
+    assert_eq!(figures(&playout).iter().map(|f| f.0).collect::<Vec<_>>(), [1, 2]);
+    // The first comes again over another connection; the second plays on.
+    playout.unbind(ids[0].0);
+    bind_as(&playout, ids[2].0, "s", "", "7", false);
+    assert_eq!(figures(&playout).iter().map(|f| (f.0, f.3)).collect::<Vec<_>>(), [(1, true), (2, true)]);
+    bind_as(&playout, ids[3].0, "s", "", "8", false);
+    assert_eq!(figures(&playout).iter().map(|f| f.0).collect::<Vec<_>>(), [1, 2, 3]);
+}
+
+#[test]
+fn however_many_tracks_there_were_what_is_kept_of_them_is_bounded() {
+    let playout = playout(64, false);
+    let (id, _sink) = playout.add(&info(&[111]), None, quiet()).unwrap();
+    for n in 0..limits::REMOTE_TRACKS + 100 {
+        bind_as(&playout, id, "s", &n.to_string(), "", false);
+        playout.unbind(id);
+    }
+    assert_eq!(playout.tracks.lock().known.len(), limits::REMOTE_TRACKS);
+}
+
+#[test]
+fn a_frame_says_when_it_came_and_of_which_track_it_is() {
+    for opus in [false, true] {
+        let playout = playout(4_096, opus);
+        let (id, mut sink) = playout.add(&info(&[111]), None, quiet()).unwrap();
+        bind_as(&playout, id, "s", "A", "", false);
+        tone(8, 0.4).iter().enumerate().for_each(|(i, payload)| sink.packet(packet(i, payload, 111)));
+        let now = playout.now();
+        playout.play_out(id);
+        let mut frames = 0;
+        while let Ok(Delivery::Media(frame)) = playout.call.mailbox.next(Duration::ZERO) {
+            frames += 1;
+            assert_eq!((frame.who.track, frame.who.kind), (1, TrackKind::Audio));
+            let silent = frame.silence || frame.concealed;
+            assert_eq!(frame.arrival.is_none(), silent, "{frame:?}");
+            assert!(frame.arrival.is_none_or(|at| at <= now));
+        }
+        assert!(frames >= 8, "{frames}");
     }
 }

@@ -6,7 +6,7 @@
 //! per text and secret; nothing is copied unless a secret is found. Must not know: protocols, C.
 
 use crate::core::model::*;
-use crate::core::Event;
+use crate::core::{Event, Present};
 use crate::error::{Error, Secret};
 use memchr::memmem::Finder;
 use parking_lot::RwLock;
@@ -146,6 +146,17 @@ impl Secrets {
                     self.error(error);
                 }
             }
+        }
+    }
+
+    /// The same of somebody in a snapshot.
+    pub fn present(&self, present: &mut Present) {
+        if self.0.read().is_empty() {
+            return;
+        }
+        self.participant(&mut present.participant);
+        for track in &mut present.tracks {
+            [&mut track.id, &mut track.name].into_iter().for_each(|text| self.string(text));
         }
     }
 

@@ -14,14 +14,14 @@ use super::{
     notice::{Notice, Places},
     orders::Orders,
     outgoing::{AudioTotals, Outgoing},
-    playout::Receiving,
+    playout::{Playout, Receiving},
     redact::Secrets,
     service::CustomOutbox,
     AudioFrame,
 };
 use crate::core::model::{Counts, Grants};
 use crate::core::trace::Trace;
-use crate::core::{Counters, End, EndReason, Event, Input, State, TrackId, Unsent};
+use crate::core::{Core, Counters, End, EndReason, Event, Input, State, TrackId, Unsent};
 use crate::dispatch::Mailbox;
 use crate::error::{Error, Secret};
 use crate::media::{audio::receive::ReceiveStats, transform::Transforms};
@@ -30,7 +30,7 @@ use std::{
     collections::HashMap,
     sync::{
         atomic::{AtomicBool, AtomicU64, Ordering},
-        Arc,
+        Arc, OnceLock,
     },
     time::Instant,
 };
@@ -89,6 +89,10 @@ pub(super) struct Shared {
     pub inflow: Arc<Inflow>,
     /// Procedure calls whose answers the application has not heard.
     pub rpcs: Places,
+    /// The call's rules, for whoever looks at what they know; its actor lets them work under this lock.
+    pub rules: OnceLock<Arc<Mutex<Core>>>,
+    /// Media on its way in, for whoever asks for its figures.
+    pub playout: OnceLock<Arc<Playout>>,
     /// What the call's rules were given and have decided.
     pub trace: Arc<Trace>,
     /// What every frame passes, in both directions.
@@ -127,6 +131,8 @@ impl Shared {
             data_lost: AtomicU64::new(0),
             inflow: Inflow::new(data),
             rpcs: Places::default(),
+            rules: OnceLock::new(),
+            playout: OnceLock::new(),
             trace,
             transforms,
         })

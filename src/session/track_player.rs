@@ -29,6 +29,8 @@ pub(super) struct Played {
     pub samples: Samples,
     pub timestamp: u32,
     pub capture_time: Option<NtpTime>,
+    /// When the first of it came, by the clock of the packets.
+    pub arrival: Option<Duration>,
     pub level: f32,
     pub concealed: bool,
     pub silence: bool,
@@ -108,6 +110,7 @@ impl AudioPlayer {
                     samples: Samples::Opus(frame.payload),
                     timestamp: frame.rtp_time,
                     capture_time: frame.capture_time,
+                    arrival: Some(frame.arrival),
                     level: 0.0,
                     concealed: frame.lost_before > 0,
                     silence: false,
@@ -120,10 +123,10 @@ impl AudioPlayer {
             Samples::S16(buffer) => self.receiver.pull(now, buffer),
             Samples::Opus(_) => None,
         };
-        if let Some(Pulled { timestamp, level, concealed, silence, .. }) = pulled {
+        if let Some(Pulled { timestamp, level, concealed, silence, arrival, .. }) = pulled {
             let next = self.fresh();
             let samples = std::mem::replace(&mut self.samples, next);
-            hand(Played { samples, timestamp, capture_time: None, level, concealed, silence });
+            hand(Played { samples, timestamp, capture_time: None, arrival, level, concealed, silence });
         }
     }
 

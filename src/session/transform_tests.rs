@@ -83,6 +83,7 @@ const FRAMES: usize = 10;
 /// What a track sends of a tone.
 async fn sent(transforms: &dyn Transforms, payload_type: u8) -> Vec<RtpPacket> {
     let options = TrackOptions {
+        source: TrackKind::Audio,
         input: AudioFormat::Pcm { rate: 48_000, channels: 1 },
         encoder: EncoderConfig::default(),
         buffer_ms: 1_000,

@@ -142,6 +142,14 @@ impl World {
         if this.app.mute_in_doubt || lost && self.setup.livekit {
             return Ok(());
         }
+        if !self.setup.livekit {
+            // A mute is of the kind: it is muted when all its tracks are.
+            let (ours, theirs) = (tracks.iter().all(|t| t.muted), member.tracks.iter().all(|t| t.muted));
+            return match ours == theirs {
+                true => Ok(()),
+                false => Err(format!("its tracks should be muted: {ours}, at the SFU it is not so: {:?}", member.tracks)),
+            };
+        }
         match tracks.iter().zip(&member.tracks).find(|(ours, theirs)| ours.muted != theirs.muted) {
             Some((ours, _)) => {
                 Err(format!("track {} should be muted: {}, at the SFU it is not so", ours.id, ours.muted))

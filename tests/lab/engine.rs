@@ -214,10 +214,14 @@ impl World {
             Action::Offer(wanted) => {
                 // What was offered before and not answered is taken back.
                 peer.roll_back();
+                let mut ends = false;
                 for (name, live) in &mut peer.names {
-                    *live &= wanted.senders.iter().any(|sender| sender.name == *name);
+                    let stays = wanted.senders.iter().any(|sender| sender.name == *name);
+                    ends |= std::mem::replace(live, *live && stays) && !stays;
                 }
-                if !livekit && peer.names.iter().any(|(_, live)| !live) {
+                let is_new = |name: &String| !peer.names.iter().any(|(known, _)| known == name);
+                if !livekit && ends && !wanted.senders.iter().any(|sender| is_new(&sender.name)) {
+                    // Only for a new one the m-line of another is given up.
                     return Err(broken("tracks do not end in this protocol's SDP".into()));
                 }
                 for sender in &wanted.senders {

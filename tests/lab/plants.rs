@@ -191,8 +191,8 @@ impl Plant {
                 let negotiation_id = negotiation_id.saturating_sub(1);
                 vec![Output::Rpc { generation, id, call: RpcCall::SendAnswer { session_id, sdp, negotiation_id } }]
             }
-            (Plant::WrongOwner, Output::Bind { id, user_id, kind, track_id, silent, .. }) => {
-                vec![Output::Bind { id, user_id, session_id: "somebody else".into(), kind, track_id, silent }]
+            (Plant::WrongOwner, Output::Bind { id, user_id, kind, track_id, stream, silent, .. }) => {
+                vec![Output::Bind { id, user_id, session_id: "somebody else".into(), kind, track_id, stream, silent }]
             }
             (Plant::TextCut, Output::Event(Event::Data(mut data))) => {
                 if let DataBody::Text { text, .. } = &mut data.body {

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Default, Debug)]
 pub struct View {
-    /// Session id → user and what is published.
-    pub people: BTreeMap<String, (String, Vec<TrackKind>)>,
-    /// Tracks that are there, and muted: session id and kind.
-    muted: BTreeSet<(String, TrackKind)>,
+    /// Session id → user and what is published: kind, and the track's name where it has one.
+    pub people: BTreeMap<String, (String, Vec<(TrackKind, String)>)>,
+    /// Tracks that are there, and muted: session id and track.
+    muted: BTreeSet<(String, (TrackKind, String))>,
     own: Vec<String>,
     /// The SFU's words were lost or mixed up on the way: what is believed need not be true.
     pub tainted: bool,
@@ -53,9 +53,9 @@ impl View {
             // A moderator has unmuted what the application itself sends.
             Event::TrackPublished { session_id, track, .. } if track.local && self.is_own(session_id) => {}
             Event::TrackPublished { session_id, track, .. } => {
-                let kind = &track.kind;
+                let kind = &(track.kind, track.id.clone());
                 self.stranger(session_id)?;
-                let named = (session_id.clone(), track.kind);
+                let named = (session_id.clone(), kind.clone());
                 let was_muted = self.muted.contains(&named);
                 if track.muted && was_muted {
                     return Err(format!("{session_id} publishes {kind:?} twice, muted"));
@@ -67,7 +67,7 @@ impl View {
                 match track.muted {
                     true => drop(self.muted.insert(named)),
                     false => {
-                        tracks.push(*kind);
+                        tracks.push(kind.clone());
                         self.muted.remove(&named);
                     }
                 }
@@ -76,9 +76,9 @@ impl View {
             Event::TrackUnpublished { session_id, cause: UnpublishCause::Moderation, .. }
                 if self.is_own(session_id) => {}
             Event::TrackUnpublished { session_id, track, cause, .. } => {
-                let kind = &track.kind;
+                let kind = &(track.kind, track.id.clone());
                 self.stranger(session_id)?;
-                let named = (session_id.clone(), track.kind);
+                let named = (session_id.clone(), kind.clone());
                 let was_muted = self.muted.remove(&named);
                 let tracks = self.known(session_id, "ends a track")?;
                 if !tracks.contains(kind) && !was_muted {
@@ -105,7 +105,7 @@ impl View {
         }
     }
 
-    fn known(&mut self, session_id: &str, what: &str) -> Result<&mut Vec<TrackKind>, String> {
+    fn known(&mut self, session_id: &str, what: &str) -> Result<&mut Vec<(TrackKind, String)>, String> {
         match self.people.get_mut(session_id) {
             Some((_, tracks)) => Ok(tracks),
             None => Err(format!("{session_id} {what} without having joined")),

@@ -1,7 +1,7 @@
 //! The one place that spells out the core's configuration and its inputs about the network.
 
 use super::faults::Plan;
-use offhook::core::{AudioOffer, Config, Input, NetworkChange};
+use offhook::core::{model::TrackKind, AudioOffer, Config, Input, NetworkChange};
 use offhook::error::Secret;
 use offhook::signalling::{livekit::LiveKitService, stream::StreamService};
 use std::time::Duration;
@@ -38,5 +38,5 @@ pub fn network(change: NetworkChange) -> Input {
 }
 
 pub fn audio(muted: bool) -> AudioOffer {
-    AudioOffer { stereo: false, dtx: true, red: 1, music: false, muted }
+    AudioOffer { source: TrackKind::Audio, stereo: false, dtx: true, red: 1, music: false, muted }
 }

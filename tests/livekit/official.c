@@ -98,7 +98,8 @@ static char *text_pattern(size_t size, unsigned n)
     char *text = malloc(size + sizeof unit + 16);
     CHECK(text != NULL);
     size_t at = (size_t)sprintf(text, "%u:", n);
-    for (; at < size; at += sizeof unit - 1) memcpy(text + at, unit, sizeof unit - 1);
+    /* One character more than fits: the byte behind the cut tells whether a character is cut. */
+    for (; at <= size; at += sizeof unit - 1) memcpy(text + at, unit, sizeof unit - 1);
     at = size;
     while ((text[at] & 0xc0) == 0x80) at--;
     text[at] = 0;

@@ -40,11 +40,16 @@ pub struct Failure {
     pub unrecoverable: bool,
     /// Retry-After in milliseconds, when the server gave it.
     pub retry_after_ms: Option<u64>,
+    /// The one local track, by its name in [`TrackInfo`](super::TrackInfo), that was refused; empty: not said.
+    #[serde(default)]
+    pub track_id: String,
 }
 
 impl Failure {
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { kind, code: 0, message: message.into(), should_retry: false, unrecoverable: false, retry_after_ms: None }
+        let (should_retry, unrecoverable, retry_after_ms) = (false, false, None);
+        let (message, track_id) = (message.into(), String::new());
+        Self { kind, code: 0, message, should_retry, unrecoverable, retry_after_ms, track_id }
     }
 
     /// The result code of what failed for this: the one place that says so.

@@ -50,6 +50,14 @@ pub enum TrackKind {
     ScreenShareAudio,
 }
 
+impl TrackKind {
+    /// Audio of a microphone or of a shared screen.
+    pub fn is_audio(self) -> bool {
+        matches!(self, Self::Audio | Self::ScreenShareAudio)
+    }
+}
+
+
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CodecSpec {
     pub name: String,

@@ -79,6 +79,9 @@ pub struct MediaOwner {
     pub kind: Option<TrackKind>,
     /// The SFU's name of the track; may be empty.
     pub track_id: String,
+    /// Tells streams of one participant and kind apart where tracks have no names; empty: there is one of each kind.
+    #[serde(default)]
+    pub stream: String,
 }
 
 /// What kind of participant somebody is. Numbers are the C ABI.
@@ -205,6 +208,15 @@ pub struct Grants {
 }
 
 impl Grants {
+    /// Whether tracks of this source may be published.
+    pub fn allow(&self, source: TrackKind) -> bool {
+        match source {
+            TrackKind::Audio => self.audio,
+            TrackKind::Video => self.video,
+            TrackKind::ScreenShare | TrackKind::ScreenShareAudio => self.screen_share,
+        }
+    }
+
     /// What a protocol allows that does not speak of it.
     pub const ALL: Self = Self {
         audio: true,

@@ -32,6 +32,8 @@ pub struct Dialect {
     pub data_channels: bool,
     /// A track ends when its m-line in the publisher's offer does; else when SetPublisher leaves it out.
     pub tracks_end_in_sdp: bool,
+    /// Tracks have names; else mutes are of a kind, and of all its tracks together.
+    pub tracks_have_names: bool,
     /// The SFU counts the offers of a peer connection from 1: what has the number of one before was said before.
     pub numbered_offers: bool,
     /// Failures of one edge, other than its own refusal, before another one is asked for.

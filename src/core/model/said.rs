@@ -157,6 +157,11 @@ pub enum SfuMessage {
     /// A token to use from now on in place of the one that the application gave.
     Token(Secret),
     Room(Box<Room>),
+    /// How the SFU names a track of this client.
+    LocalNamed {
+        track_id: String,
+        sfu_name: String,
+    },
     /// A track of this client, by its name, was muted or unmuted from outside.
     LocalMuted {
         track_id: String,

@@ -33,6 +33,8 @@ pub(in crate::core) struct Track {
     pub offer: AudioOffer,
     /// Name in msid and TrackInfo.
     pub name: String,
+    /// The SFU's name of it in the present session; empty: not known.
+    pub sfu_name: String,
     pub muted: bool,
     /// By a moderator, and not unmuted by the application since.
     pub moderated: bool,
@@ -45,6 +47,8 @@ pub(in crate::core) struct Track {
 #[derive(Debug)]
 pub(super) struct Sender {
     pub wanted: WantedSender,
+    /// Its m-line, by the last offer that could be made.
+    pub mid: String,
     /// An offer with it could be made.
     pub added: bool,
 }
@@ -57,8 +61,8 @@ pub(in crate::core) struct LocalTracks {
     request: Option<(u64, Vec<(TrackId, bool)>)>,
     /// SetPublisher was sent while it was under way: which of the two the SFU received last nobody knows.
     overtaken: bool,
-    /// Closed while a request was under way: mute after it.
-    at_last: bool,
+    /// Closed while a request was under way: mutes after it.
+    at_last: Vec<MuteState>,
 }
 
 impl LocalTracks {
@@ -67,12 +71,13 @@ impl LocalTracks {
         *self = Self { all: std::mem::take(&mut self.all), ..Self::default() };
         for track in &mut self.all {
             track.told = Told::Nothing;
+            track.sfu_name.clear();
         }
     }
 
     /// The socket is gone: a request has no answer any more.
     pub fn interrupt(&mut self) {
-        (self.request, self.at_last) = (None, false);
+        (self.request, self.at_last) = (None, Vec::new());
     }
 
     pub fn get_mut(&mut self, id: TrackId) -> Option<&mut Track> {
@@ -89,6 +94,28 @@ impl LocalTracks {
 
     pub fn named(&self, name: &str) -> Option<TrackId> {
         self.all.iter().find(|t| t.name == name).map(|t| t.id)
+    }
+
+    /// Neither acknowledged by the SFU nor ever published.
+    fn new_ones(&self) -> impl Iterator<Item = TrackId> + '_ {
+        self.all.iter().filter(|t| t.told == Told::Nothing && !t.announced).map(|t| t.id)
+    }
+
+    pub fn is_new(&self, id: TrackId) -> bool {
+        self.new_ones().any(|new| new == id)
+    }
+
+    pub fn first_new(&self) -> Option<TrackId> {
+        self.new_ones().next()
+    }
+
+    /// Some that were published are not yet again.
+    pub fn are_restored(&self) -> bool {
+        self.all.iter().any(|t| t.told == Told::Nothing && t.announced)
+    }
+
+    pub fn several_new(&self) -> bool {
+        self.new_ones().nth(1).is_some()
     }
 
     /// Removes a track; whether it was there.
@@ -121,12 +148,14 @@ impl LocalTracks {
     }
 
     /// Media stops, and the SFU is to be told with the last request.
-    pub fn mute_at_last(&mut self) {
+    pub fn mute_at_last(&mut self, cx: &Context) {
         for track in &mut self.all {
             track.muted = true;
         }
         // Behind an older request, which may tell the opposite; it is the last word all the same.
-        self.at_last = self.request.is_some();
+        if self.request.is_some() {
+            self.at_last = self.states(cx, |t| t.told != Told::Nothing).1;
+        }
     }
 
     /// The application has muted or unmuted a track; whether there is such a track.
@@ -144,7 +173,7 @@ impl LocalTracks {
     /// the SFU may refuse). `known`: the track as the SFU describes it. Whether anything was muted.
     pub fn moderate(&mut self, cx: &mut Context, kind: TrackKind, known: Option<&RemoteTrack>) -> bool {
         let mut muted = Vec::new();
-        for track in self.all.iter_mut().filter(|t| kind == TrackKind::Audio && !t.muted) {
+        for track in self.all.iter_mut().filter(|t| t.offer.source == kind && !t.muted) {
             (track.muted, track.moderated) = (true, true);
             muted.push(track.id);
         }
@@ -161,19 +190,20 @@ impl LocalTracks {
     /// The same where the SFU names the track; it may also be unmuted again from outside.
     pub fn moderate_one(&mut self, cx: &mut Context, id: TrackId, known: Option<&RemoteTrack>, muted: bool) {
         let Some(track) = self.get_mut(id) else { return };
+        let kind = track.offer.source;
         // It says what it has done; what it was told before may have arrived after that, and undone it.
         track.told = track.told.or_nothing(Told::Unsure);
         if muted && !track.muted {
             (track.muted, track.moderated) = (true, true);
             cx.out(Output::Moderated { track: id, muted: true });
-            moderation_event(cx, TrackKind::Audio, known, true, false);
+            moderation_event(cx, kind, known, true, false);
         } else if !muted && track.muted {
             // What the application has muted nobody else unmutes.
             let held = cx.config.hold_unmute || !track.moderated;
             if !held {
                 (track.muted, track.moderated) = (false, false);
             }
-            moderation_event(cx, TrackKind::Audio, known, false, held);
+            moderation_event(cx, kind, known, false, held);
             if !held {
                 cx.out(Output::Lifted { track: id });
             }
@@ -185,16 +215,39 @@ impl LocalTracks {
         if self.request.is_some() {
             return;
         }
-        let news = self.all.iter().filter(|t| t.told != Told::Nothing && t.told != Told::Muted(t.muted));
-        let (mut told, mut states) = (Vec::new(), Vec::new());
-        for track in news {
-            told.push((track.id, track.muted));
-            states.push(MuteState { track_id: track.name.clone(), kind: TrackKind::Audio, muted: track.muted });
-        }
+        let named = cx.config.dialect.tracks_have_names;
+        let (told, states) = self.states(cx, |t| {
+            let muted = if named { t.muted } else { self.is_kind_muted(t.offer.source) };
+            t.told != Told::Nothing && t.told != Told::Muted(muted)
+        });
         if !told.is_empty() {
             self.request(cx, told, states);
             self.overtaken = false;
         }
+    }
+
+    /// Where tracks have no names: a kind is muted when all its tracks are that the SFU knows.
+    fn is_kind_muted(&self, kind: TrackKind) -> bool {
+        self.all.iter().filter(|t| t.offer.source == kind && t.told != Told::Nothing).all(|t| t.muted)
+    }
+
+    /// What a request says of the tracks that are `meant`, and what the SFU knows by it.
+    fn states(&self, cx: &Context, meant: impl Fn(&Track) -> bool) -> (Vec<(TrackId, bool)>, Vec<MuteState>) {
+        let (mut told, mut states) = (Vec::new(), Vec::<MuteState>::new());
+        for track in self.all.iter().filter(|t| meant(t)) {
+            let (track_id, kind) = (track.name.clone(), track.offer.source);
+            if cx.config.dialect.tracks_have_names {
+                told.push((track.id, track.muted));
+                states.push(MuteState { track_id, kind, muted: track.muted });
+            } else if !states.iter().any(|state| state.kind == kind) {
+                // It speaks of all of them.
+                let muted = self.is_kind_muted(kind);
+                let known = self.all.iter().filter(|t| t.offer.source == kind && t.told != Told::Nothing);
+                told.extend(known.map(|t| (t.id, muted)));
+                states.push(MuteState { track_id, kind, muted });
+            }
+        }
+        (told, states)
     }
 
     fn request(&mut self, cx: &mut Context, told: Vec<(TrackId, bool)>, states: Vec<MuteState>) {
@@ -210,9 +263,9 @@ impl LocalTracks {
         };
         if !alive {
             // Closed meanwhile: the failure is not reported.
-            if std::mem::take(&mut self.at_last) && cx.is_joined() {
-                let muted = MuteState { track_id: String::new(), kind: TrackKind::Audio, muted: true };
-                self.request(cx, Vec::new(), vec![muted]);
+            let at_last = std::mem::take(&mut self.at_last);
+            if !at_last.is_empty() && cx.is_joined() {
+                self.request(cx, Vec::new(), at_last);
             }
             return false;
         }

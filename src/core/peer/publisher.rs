@@ -7,8 +7,8 @@ use super::connection::Connection;
 use super::local_tracks::{LocalTracks, Sender, Told, Track};
 use crate::core::context::{Context, Need, Settled};
 use crate::core::{
-    backoff, limits, model::*, timers::Timer, Action, AudioOffer, Event, Op, OpDone, OpFailed, Output, TrackId, Wanted,
-    WantedSender,
+    backoff, limits, model::*, timers::Timer, Action, AudioOffer, Event, Op, OpDone, OpFailed, Output, PresentLocal,
+    PresentTrack, TrackId, Wanted, WantedSender,
 };
 use crate::error::{Code, Error};
 
@@ -27,11 +27,10 @@ pub(in crate::core) struct Publisher {
     pub tracks: LocalTracks,
     /// The engine's senders in the order they were added; an offer that could be made has added them.
     senders: Vec<Sender>,
-    /// Senders ever added: their m-lines stay in the description (RFC 8829, section 5.2.2).
-    added: usize,
+    /// A sender was added, ever: there is something to offer, if only that it is gone.
+    added: bool,
     /// The application sends data: the publisher is kept for it, too.
     wants_channels: bool,
-    mids: Vec<String>,
     /// How the SFU wants tracks to be published.
     pub options: Vec<PublishOption>,
     /// Something changed that the SFU was not offered yet.
@@ -42,6 +41,9 @@ pub(in crate::core) struct Publisher {
     /// The offer under way restarts ICE.
     restarting: bool,
     first_error: Option<Error>,
+    /// Several new tracks were refused together, and the SFU does not say which of them it means: they are offered one
+    /// after the other, and this is the one whose turn it is.
+    alone: Option<TrackId>,
 }
 
 impl Publisher {
@@ -51,15 +53,15 @@ impl Publisher {
             step: Step::Idle,
             tracks: LocalTracks::default(),
             senders: Vec::new(),
-            added: 0,
+            added: false,
             wants_channels: false,
-            mids: Vec::new(),
             options: Vec::new(),
             dirty: false,
             offered: Vec::new(),
             ice_restart: false,
             restarting: false,
             first_error: None,
+            alone: None,
         }
     }
 
@@ -108,12 +110,17 @@ impl Publisher {
             Some(Error::new(Code::State, "publish: the call is leaving or over"))
         } else if self.connection.is_gone() {
             Some(Error::new(Code::Closed, "publish: the publisher of this call was closed"))
-        } else if cx.grants.is_some_and(|g| !g.audio) {
-            Some(Error::new(Code::Refused, "publish: this participant may not send audio in this call"))
-        } else if !self.tracks.all.is_empty() {
-            Some(Error::new(Code::State, "publish: an audio track is already published; free it first"))
-        } else if self.added >= limits::TRACKS {
-            Some(Error::new(Code::Limit, "publish: this call has published 32 tracks; mute instead of publishing anew"))
+        } else if cx.grants.is_some_and(|g| !g.allow(offer.source)) {
+            let text = match offer.source {
+                TrackKind::Audio => "publish: this participant may not send audio in this call",
+                _ => "publish: this participant may not share its screen in this call",
+            };
+            Some(Error::new(Code::Refused, text))
+        } else if self.tracks.has(track) {
+            // Said before, and under way.
+            return;
+        } else if self.tracks.all.len() >= limits::TRACKS {
+            Some(Error::new(Code::Limit, "publish: 32 tracks are published; free one of them first"))
         } else {
             None
         };
@@ -122,8 +129,16 @@ impl Publisher {
             cx.out(Output::Sending { track, on: false });
             return cx.event(Event::LocalFailed { track, error });
         }
-        let (name, muted, told) = (cx.rng.uuid(), offer.muted, Told::Nothing);
-        self.tracks.all.push(Track { id: track, offer, name, muted, moderated: false, told, announced: false });
+        self.tracks.all.push(Track {
+            id: track,
+            name: cx.rng.uuid(),
+            sfu_name: String::new(),
+            muted: offer.muted,
+            offer,
+            moderated: false,
+            told: Told::Nothing,
+            announced: false,
+        });
         self.dirty = true;
         self.negotiate(cx);
     }
@@ -131,6 +146,9 @@ impl Publisher {
     pub fn unpublish(&mut self, cx: &mut Context, track: TrackId) {
         if !self.tracks.remove(track) {
             return;
+        }
+        if self.alone == Some(track) {
+            self.alone = self.tracks.first_new();
         }
         cx.out(Output::Sending { track, on: false });
         if self.is_open(cx) && self.sends(track) {
@@ -160,7 +178,7 @@ impl Publisher {
         }
         if cx.is_joined() && self.connection.answered {
             // So that the others see it at once: media stops, the track is muted.
-            self.tracks.mute_at_last();
+            self.tracks.mute_at_last(cx);
             self.tell_mutes(cx);
         }
         cx.requests.forget(PeerKind::Publisher);
@@ -184,12 +202,16 @@ impl Publisher {
 
     // What the SFU says.
 
-    /// The grants no longer allow audio: stop, and report it.
-    pub fn revoke_audio(&mut self, cx: &mut Context) {
-        for track in self.tracks.ids() {
+    /// What the grants no longer allow stops, and is reported.
+    pub fn revoke(&mut self, cx: &mut Context, grants: Grants) {
+        let revoked = self.tracks.all.iter().filter(|t| !grants.allow(t.offer.source));
+        for (track, source) in revoked.map(|t| (t.id, t.offer.source)).collect::<Vec<_>>() {
             self.unpublish(cx, track);
-            let error = Error::new(Code::Refused, "publish: the right to send audio was taken away");
-            cx.event(Event::LocalFailed { track, error });
+            let text = match source {
+                TrackKind::Audio => "publish: the right to send audio was taken away",
+                _ => "publish: the right to share the screen was taken away",
+            };
+            cx.event(Event::LocalFailed { track, error: Error::new(Code::Refused, text) });
         }
     }
 
@@ -206,6 +228,18 @@ impl Publisher {
         self.tracks.moderate_one(cx, track, known, muted);
         // Also where the application wants it otherwise.
         self.tell_mutes(cx);
+    }
+
+    /// The source of a track, by its name.
+    pub fn source_of(&self, name: &str) -> TrackKind {
+        self.tracks.all.iter().find(|t| t.name == name).map_or(TrackKind::Audio, |t| t.offer.source)
+    }
+
+    /// The SFU says how it names a track.
+    pub fn on_named(&mut self, name: &str, sfu_name: String) {
+        if let Some(track) = self.tracks.all.iter_mut().find(|t| t.name == name) {
+            track.sfu_name = sfu_name;
+        }
     }
 
     /// The SFU has stopped a track: it is over, as if the right to it had been taken away.
@@ -283,6 +317,21 @@ impl Publisher {
         self.infos(cx, &known)
     }
 
+    /// The tracks of the application, in the order in which they were published.
+    pub fn present(&self) -> Vec<PresentTrack> {
+        let present = |t: &Track| PresentTrack {
+            id: t.sfu_name.clone(),
+            name: String::new(),
+            kind: t.offer.source,
+            muted: t.muted,
+            encrypted: false,
+            received: false,
+            unplayable: None,
+            local: Some(PresentLocal { track: t.id, published: t.told != Told::Nothing, moderated: t.moderated }),
+        };
+        self.tracks.all.iter().map(present).collect()
+    }
+
     /// How a track is offered: as the application wants it, as far as the call's settings allow it.
     fn allowed(&self, cx: &Context, offer: &AudioOffer) -> AudioOffer {
         let admission = cx.admission.as_ref();
@@ -306,22 +355,31 @@ impl Publisher {
     }
 
     fn offer(&mut self, cx: &mut Context) {
-        if cx.config.dialect.tracks_end_in_sdp {
+        self.offered = self.tracks.ids();
+        // What was published before a reconnect comes first: a new one that is refused must not keep it from coming back.
+        let later = self.tracks.are_restored() && self.tracks.first_new().is_some();
+        if later || self.alone.is_some() {
+            let Self { senders, tracks, alone, offered, .. } = self;
+            let waits = |id: TrackId| tracks.is_new(id) && (later || *alone != Some(id));
+            offered.retain(|id| !waits(*id));
+            senders.retain(|sender| !waits(sender.wanted.track));
+        }
+        let new = self.tracks.all.iter().filter(|t| self.offered.contains(&t.id) && !self.sends(t.id));
+        let new: Vec<_> = new.map(|t| (t.id, t.name.clone(), self.allowed(cx, &t.offer))).collect();
+        // Where an m-line may outlive its track, it is given up for a new one: so there are never many.
+        if cx.config.dialect.tracks_end_in_sdp || !new.is_empty() {
             self.senders.retain(|sender| self.tracks.has(sender.wanted.track));
         }
-        let new: Vec<_> = self.tracks.all.iter().filter(|track| !self.sends(track.id)).collect();
-        let new: Vec<_> = new.into_iter().map(|t| (t.id, t.name.clone(), self.allowed(cx, &t.offer))).collect();
         for (track, name, offer) in new {
-            self.senders.push(Sender { wanted: WantedSender { track, name, offer }, added: false });
+            self.senders.push(Sender { wanted: WantedSender { track, name, offer }, mid: String::new(), added: false });
         }
-        self.dirty = false;
-        if self.senders.is_empty() && self.added == 0 && !self.wants_channels {
+        self.dirty = later;
+        if self.senders.is_empty() && !self.added && !self.wants_channels {
             // Freed before it was ever added: there is nothing to offer.
             return;
         }
         let ice_restart = std::mem::take(&mut self.ice_restart);
         self.restarting = ice_restart;
-        self.offered = self.tracks.ids();
         let senders = self.senders.iter().map(|sender| sender.wanted.clone()).collect();
         let wanted = Wanted { senders, channels: self.wants_channels, ice_restart };
         self.step = Step::Offering(self.connection.op(cx, Action::Offer(wanted)));
@@ -333,7 +391,8 @@ impl Publisher {
             return self.senders.retain(|sender| sender.added);
         }
         for sender in &mut self.senders {
-            self.added += usize::from(!std::mem::replace(&mut sender.added, true));
+            sender.added = true;
+            self.added = true;
         }
     }
 
@@ -361,7 +420,7 @@ impl Publisher {
                     self.negotiate(cx);
                     Ok(())
                 }
-                Err(failed) => self.failed(cx, op_error(&failed)),
+                Err(failed) => self.failed(cx, op_error(&failed), Whose::Unsaid),
             };
         }
         let expected = matches!(&self.step, Step::Offering(o) | Step::Answering(o, _) if *o == op);
@@ -375,18 +434,23 @@ impl Publisher {
             self.note_added(result.is_ok());
         }
         match (step, result) {
-            (_, Err(failed)) => return self.failed(cx, op_error(&failed)),
+            (_, Err(failed)) => return self.failed(cx, op_error(&failed), Whose::Unsaid),
             // Between two sockets there is nobody to ask.
             (Step::Offering(_), Ok(OpDone::Offer { .. })) if !self.is_alive(cx) => self.offer_again(),
             (Step::Offering(_), Ok(OpDone::Offer { sdp, mids })) => self.ask(cx, sdp, mids),
             (Step::Answering(_, sdp), Ok(_)) => self.published(cx, &sdp),
-            (_, Ok(_)) => return self.failed(cx, Error::new(Code::Internal, "publish: the engine gave no offer")),
+            (_, Ok(_)) => {
+                let error = Error::new(Code::Internal, "publish: the engine gave no offer");
+                return self.failed(cx, error, Whose::Unsaid);
+            }
         }
         Ok(())
     }
 
     fn ask(&mut self, cx: &mut Context, sdp: String, mids: Vec<String>) {
-        self.mids = mids;
+        for (sender, mid) in self.senders.iter_mut().zip(mids) {
+            sender.mid = mid;
+        }
         let tracks = self.infos(cx, &self.offered);
         self.tracks.set_publisher_sent(&self.offered);
         let session_id = cx.session_id.clone();
@@ -394,23 +458,25 @@ impl Publisher {
     }
 
     fn infos(&self, cx: &Context, which: &[TrackId]) -> Vec<TrackInfo> {
-        let option = self.options.iter().find(|o| o.kind == TrackKind::Audio);
-        let (option_id, codec) = option.map_or_else(
-            || (0, CodecSpec { name: "opus".into(), clock_rate: 48_000, ..Default::default() }),
-            |o| (o.id, o.codec.clone()),
-        );
+        let option = |source| {
+            self.options.iter().find(|o| o.kind == source).map_or_else(
+                || (0, CodecSpec { name: "opus".into(), clock_rate: 48_000, ..Default::default() }),
+                |o| (o.id, o.codec.clone()),
+            )
+        };
         let info = |t: &Track| {
-            let index = self.senders.iter().position(|s| s.wanted.track == t.id)?;
+            let (publish_option_id, codec) = option(t.offer.source);
+            let sender = self.senders.iter().find(|s| s.wanted.track == t.id)?;
             Some(TrackInfo {
                 track_id: t.name.clone(),
-                kind: TrackKind::Audio,
-                mid: self.mids.get(index).cloned().unwrap_or_default(),
+                kind: t.offer.source,
+                mid: sender.mid.clone(),
                 muted: t.muted,
                 dtx: self.allowed(cx, &t.offer).dtx,
                 stereo: t.offer.stereo,
                 red: self.allowed(cx, &t.offer).red > 0,
-                codec: codec.clone(),
-                publish_option_id: option_id,
+                codec,
+                publish_option_id,
                 layers: Vec::new(),
             })
         };
@@ -433,7 +499,7 @@ impl Publisher {
             }
             Ok(_) => {
                 let error = Error::new(Code::Protocol, "publish: the SFU's reply to SetPublisher holds no answer");
-                self.failed(cx, error)
+                self.failed(cx, error, Whose::Unsaid)
             }
             Err(failure) => {
                 // Whether it was carried out nobody knows, nor what the SFU believes of mutes.
@@ -441,7 +507,12 @@ impl Publisher {
                 let code = if failure.kind == FailureKind::Timeout { Code::Timeout } else { Code::Refused };
                 let error = Error::new(code, format!("publish: SetPublisher failed: {}", failure.message))
                     .with_server_code(failure.code);
-                self.failed(cx, error)?;
+                let whose = match self.tracks.named(&failure.track_id) {
+                    Some(track) => Whose::Track(track),
+                    None if failure.kind == FailureKind::Sfu => Whose::Refused,
+                    None => Whose::Unsaid,
+                };
+                self.failed(cx, error, whose)?;
                 self.tell_mutes(cx);
                 Ok(())
             }
@@ -467,28 +538,68 @@ impl Publisher {
                 }
             }
         }
+        if self.alone.is_some() {
+            self.next_alone();
+        }
         self.tell_mutes(cx);
         self.negotiate(cx);
     }
 
-    /// Tried again later; after three in a row the tracks in question are given up.
-    fn failed(&mut self, cx: &mut Context, error: Error) -> Settled {
+    /// The turn of the next one of those that were refused together.
+    fn next_alone(&mut self) {
+        self.alone = self.tracks.first_new();
+        self.dirty |= self.alone.is_some();
+    }
+
+    /// One track is not to be had; the others go on.
+    fn give_up(&mut self, cx: &mut Context, track: TrackId, error: Error) {
+        self.tracks.remove(track);
+        if self.alone.is_some() {
+            self.next_alone();
+        }
+        // It may have been sent before a reconnect.
+        cx.out(Output::Sending { track, on: false });
+        cx.event(Event::LocalFailed { track, error });
+        // What was offered with it is offered again; without any other track the engine takes it back with the next one.
+        self.dirty = !self.tracks.all.is_empty();
+        self.negotiate(cx);
+    }
+
+    /// Tried again later; after three in a row the tracks in question are given up: the one that the SFU means, or of
+    /// several those that it also refuses alone.
+    fn failed(&mut self, cx: &mut Context, error: Error, whose: Whose) -> Settled {
         self.connection.failures += 1;
-        let first = self.first_error.get_or_insert(error).clone();
+        let first = self.first_error.get_or_insert_with(|| error.clone()).clone();
         let restarting = self.restarting;
+        let alone = self.alone.filter(|track| whose == Whose::Refused && self.offered.contains(track));
         self.offer_again();
-        if self.connection.failures < limits::NEGOTIATION_TRIES {
+        let tried_before = alone.is_some();
+        if self.connection.failures < limits::NEGOTIATION_TRIES && !tried_before {
             let wait = backoff::rpc(self.connection.failures + 1, &mut cx.rng);
             cx.timers.set(Timer::Republish, cx.now + wait);
             return Ok(());
         }
         self.connection.failures = 0;
         self.first_error = None;
+        if let Whose::Track(track) = whose {
+            self.give_up(cx, track, error);
+            return Ok(());
+        }
         // What was published is not given up: a new session may take it.
         let published = self.tracks.all.iter().any(|t| t.announced && t.told == Told::Nothing);
         if restarting || published {
             return Err(Need::Renegotiate("the publisher could not be negotiated"));
         }
+        if let Some(track) = alone {
+            self.give_up(cx, track, error);
+            return Ok(());
+        }
+        if whose == Whose::Refused && self.tracks.several_new() {
+            self.next_alone();
+            self.negotiate(cx);
+            return Ok(());
+        }
+        self.alone = None;
         let given_up = self.tracks.give_up();
         self.dirty = false;
         self.ice_restart = false;
@@ -503,6 +614,16 @@ impl Publisher {
         }
         Ok(())
     }
+}
+
+/// Whose fault it is that a negotiation failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    Unsaid,
+    /// The SFU refuses what was offered.
+    Refused,
+    /// The SFU refuses this one.
+    Track(TrackId),
 }
 
 fn op_error(failed: &OpFailed) -> Error {

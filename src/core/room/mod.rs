@@ -3,6 +3,7 @@
 //! Updates are partial, doubled and out of order in practice; the differences become events. Must not know: sockets,
 //! the engine, where an update came from.
 
+pub(super) mod present;
 mod remotes;
 pub(super) mod roster;
 mod subscriptions;
@@ -164,6 +165,7 @@ impl Room {
                 cause: UnpublishCause::Unspecified,
             });
         }
+        self.subscriptions.follow_screens(cx, &self.roster);
         if !self.roster.has_user(&p.user_id) {
             messaging.forget(cx, &p.user_id);
         }
@@ -248,6 +250,7 @@ impl Room {
                 let user_id = self.user_of(session_id);
                 cx.event(Event::TrackPublished { user_id, session_id: session_id.to_owned(), track });
                 self.subscriptions.want_nothing(cx, &self.roster);
+                self.subscriptions.follow_screens(cx, &self.roster);
                 self.bind(cx);
             }
             TrackNews::Refused => self.refuse(cx, "tracks"),
@@ -286,6 +289,7 @@ impl Room {
         if let Some(prefix) = prefix.filter(|_| over) {
             self.remotes.forget(cx, &prefix, Some(&track));
         }
+        self.subscriptions.follow_screens(cx, &self.roster);
         let user_id = self.user_of(session_id);
         cx.event(Event::TrackUnpublished { user_id, session_id: session_id.to_owned(), track, cause });
     }

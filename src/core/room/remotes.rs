@@ -4,6 +4,7 @@
 //! to the same track, and what has come of a track is handed over before the event that the track is over.
 //! Must not know: packets, sockets, the engine.
 
+use super::present;
 use super::roster::Roster;
 use super::subscriptions::Subscriptions;
 use crate::core::context::{Context, Need, Settled};
@@ -41,12 +42,20 @@ struct Remote {
     reported: bool,
 }
 
-/// Who is played as what: session id, kind, and the track where protocols name it.
+/// Who is played as what: session id, kind, and the track where protocols name it; else what tells streams apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Bound {
     session_id: String,
     kind: TrackKind,
     track_id: String,
+    stream: String,
+}
+
+impl Bound {
+    /// The same, or of a participant whose tracks have no names another one of its kind.
+    fn is_akin(&self, other: &Bound) -> bool {
+        (&self.session_id, self.kind, &self.track_id) == (&other.session_id, other.kind, &other.track_id)
+    }
 }
 
 impl Remote {
@@ -117,6 +126,15 @@ impl Remotes {
             reported: false,
         });
         true
+    }
+
+    /// The streams that are bound to tracks.
+    pub fn bound(&self) -> Vec<present::Bound> {
+        let bound = |remote: &Remote| {
+            let Bound { session_id, kind, track_id, .. } = remote.bound_to.clone()?;
+            Some(present::Bound { session_id, kind, track_id, unplayable: remote.unplayable })
+        };
+        self.all.iter().filter_map(bound).collect()
     }
 
     /// The engine's track is over.
@@ -207,12 +225,14 @@ impl Remotes {
             let Some(owner) = roster.owner(named) else { continue };
             let (user_id, session_id) = (owner.participant.user_id.clone(), owner.participant.session_id.clone());
             let (kind, encrypted, track_id) = (owner.kind, owner.encrypted, named.track_id.clone());
+            let stream = named.stream.clone();
             let plays = owner.on_air && subscriptions.is_wanted(&track_id);
             self.all[index].introduced = true;
             if !plays {
                 continue;
             }
-            let whose = Bound { session_id: session_id.clone(), kind, track_id: track_id.clone() };
+            let whose =
+                Bound { session_id: session_id.clone(), kind, track_id: track_id.clone(), stream: stream.clone() };
             if !self.take_place(cx, index, &whose) {
                 self.all[index].owner = None;
                 continue;
@@ -221,7 +241,7 @@ impl Remotes {
             remote.bound_to = Some(whose.clone());
             let id = remote.id;
             let unplayable = if encrypted { Some(Unplayable::Encrypted) } else { remote.unplayable };
-            cx.out(Output::Bind { id, user_id, session_id, kind, track_id, silent: encrypted });
+            cx.out(Output::Bind { id, user_id, session_id, kind, track_id, stream, silent: encrypted });
             if let Some(why) = unplayable {
                 self.report_unplayable(cx, roster, &whose, why);
             }
@@ -231,9 +251,18 @@ impl Remotes {
     /// A track is played from one stream: the newest connection's, and of that the newest. False when another one is
     /// newer. The others are let go, once what has come of them was handed over; over the connection that a
     /// migration leaves the same comes again, and is not.
+    ///
+    /// Tracks without names are told apart by what their stream ids say beside, as long as one connection carries them.
+    /// Another connection may name them otherwise: what it carries of a kind takes the place of all of that kind.
     fn take_place(&mut self, cx: &mut Context, index: usize, whose: &Bound) -> bool {
         let ours = self.all[index].age();
-        let same = |r: &Remote| r.bound_to.as_ref() == Some(whose);
+        let mid = self.all[index].mid.clone();
+        let same = |r: &Remote| {
+            r.bound_to.as_ref().is_some_and(|bound| {
+                let line = !mid.is_empty() && r.mid == mid;
+                bound == whose || bound.is_akin(whose) && (r.transport != ours.0 || line)
+            })
+        };
         if self.all.iter().any(|r| same(r) && r.age() > ours) {
             return false;
         }

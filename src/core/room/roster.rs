@@ -80,6 +80,11 @@ impl Roster {
         self.all.values().map(|p| &**p)
     }
 
+    /// All but one session.
+    pub fn others(&self, session_id: &str) -> Vec<Arc<Participant>> {
+        self.all.values().filter(|p| p.session_id != session_id).cloned().collect()
+    }
+
     pub fn clear(&mut self) {
         self.all.clear();
         self.bytes = 0;
@@ -254,7 +259,12 @@ mod tests {
         let audio = RemoteTrack::from(TrackKind::Audio);
         assert_eq!(roster.publish("s", &audio), TrackNews::Published);
         assert_eq!(roster.publish("s", &audio), TrackNews::None);
-        let named = MediaOwner { prefix: "p".into(), kind: Some(TrackKind::Audio), track_id: String::new() };
+        let named = MediaOwner {
+            prefix: "p".into(),
+            kind: Some(TrackKind::Audio),
+            track_id: String::new(),
+            stream: String::new(),
+        };
         assert_eq!(roster.owner(&named).unwrap().participant.session_id, "s");
         // Where the track says its kind, it must be known.
         let by_track = |id: &str| MediaOwner { kind: None, track_id: id.into(), ..named.clone() };

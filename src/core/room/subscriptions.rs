@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 pub(super) struct Subscriptions {
     /// By the SFU's name of the track.
     all: BTreeMap<String, Wish>,
+    /// Sessions of others whose screen audio is asked for: where tracks have no names an SFU sends it to nobody unasked.
+    screens: Vec<String>,
     under_way: Option<u64>,
     /// There is news since the request under way.
     dirty: bool,
@@ -51,6 +53,21 @@ impl Subscriptions {
         }
     }
 
+    /// Others have begun or ended to share the audio of their screens, or have left.
+    pub fn follow_screens(&mut self, cx: &mut Context, roster: &Roster) {
+        if cx.config.dialect.tracks_have_names || cx.receive_disabled {
+            return;
+        }
+        let shares = |p: &&Participant| p.published.iter().any(|t| t.kind == TrackKind::ScreenShareAudio);
+        let others = roster.iter().filter(|p| p.session_id != cx.session_id);
+        let screens: Vec<String> = others.filter(shares).map(|p| p.session_id.clone()).collect();
+        if screens != self.screens {
+            self.screens = screens;
+            self.dirty = true;
+            self.tell(cx, roster);
+        }
+    }
+
     /// Nothing is received any more: no track is wanted, whatever was set.
     pub fn want_nothing(&mut self, cx: &mut Context, roster: &Roster) {
         if cx.config.dialect.subscriber_stays && cx.receive_disabled {
@@ -61,7 +78,7 @@ impl Subscriptions {
 
     /// On a new socket everything is told anew.
     pub fn resume(&mut self, cx: &mut Context, roster: &Roster) {
-        (self.under_way, self.dirty) = (None, !self.all.is_empty());
+        (self.under_way, self.dirty) = (None, !self.all.is_empty() || !self.screens.is_empty());
         self.want_nothing(cx, roster);
         self.tell(cx, roster);
     }
@@ -75,7 +92,10 @@ impl Subscriptions {
         let nothing = Wish { subscribed: false, ..Wish::default() };
         let subscriptions = match cx.receive_disabled {
             true => tracks_of_others(cx, roster).map(|id| subscription(roster, id, nothing)).collect(),
-            false => self.all.iter().map(|(id, wish)| subscription(roster, id, *wish)).collect(),
+            false => {
+                let screens = self.screens.iter().map(|session_id| screen(roster, session_id));
+                self.all.iter().map(|(id, wish)| subscription(roster, id, *wish)).chain(screens).collect()
+            }
         };
         self.under_way = Some(cx.request(RpcCall::UpdateSubscriptions { session_id, subscriptions }));
     }
@@ -95,6 +115,18 @@ impl Subscriptions {
 fn tracks_of_others<'a>(cx: &'a Context, roster: &'a Roster) -> impl Iterator<Item = &'a str> {
     let others = roster.iter().filter(|p| p.session_id != cx.session_id);
     others.flat_map(|p| &p.published).map(|t| t.id.as_str()).filter(|id| !id.is_empty())
+}
+
+fn screen(roster: &Roster, session_id: &str) -> Subscription {
+    Subscription {
+        user_id: roster.get(session_id).map(|p| p.user_id.clone()).unwrap_or_default(),
+        session_id: session_id.to_owned(),
+        kind: TrackKind::ScreenShareAudio,
+        width: 0,
+        height: 0,
+        track_id: String::new(),
+        wish: Wish::default(),
+    }
 }
 
 fn subscription(roster: &Roster, track_id: &str, wish: Wish) -> Subscription {

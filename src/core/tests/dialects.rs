@@ -12,6 +12,7 @@ const ONE_SOCKET: Dialect = Dialect {
     admits_at_socket: true,
     resume_introduces: true,
     tracks_end_in_sdp: true,
+    tracks_have_names: true,
     edge_failures: 1,
     ice_grace: ms(500),
     ..DIALECT

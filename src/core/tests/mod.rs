@@ -27,3 +27,4 @@ mod stats;
 mod subscriptions;
 mod texts;
 mod traces;
+mod tracks;

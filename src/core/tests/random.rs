@@ -80,7 +80,15 @@ fn reply(rng: &mut Rng, mood: Mood, output: &Output) -> Reply {
             let message = SfuMessage::Error { error, strategy: Strategy::Unspecified };
             Reply::With(Input::Message { generation: *generation, message })
         }
-        Output::Rpc { .. } => sim::rpc_failed(output, failure(rng)),
+        Output::Rpc { call, .. } => {
+            let mut failure = failure(rng);
+            if let RpcCall::SetPublisher { tracks, .. } = call {
+                // One of them is meant, or one that nobody knows.
+                let meant = tracks.get(rng.between(0, 8) as usize);
+                failure.track_id = meant.map(|t| t.track_id.clone()).unwrap_or_default();
+            }
+            sim::rpc_failed(output, failure)
+        }
         Output::Engine { .. } => sim::op_failed(output, failed(chance(rng, 30))),
         _ => Reply::Good,
     }
@@ -174,9 +182,10 @@ fn application(rng: &mut Rng, tracks: &mut u64) -> Input {
     match rng.between(0, 99) {
         0..=29 => {
             *tracks += 1;
-            Input::Publish { track: *tracks, offer: AudioOffer { muted: chance(rng, 30), ..audio() } }
+            let source = pick(rng, &[TrackKind::Audio, TrackKind::Audio, TrackKind::ScreenShareAudio]);
+            Input::Publish { track: *tracks, offer: AudioOffer { source, muted: chance(rng, 30), ..audio() } }
         }
-        30..=49 => Input::Unpublish { track: if chance(rng, 70) { *tracks } else { some } },
+        30..=49 => Input::Unpublish { track: if chance(rng, 40) { *tracks } else { some } },
         50..=89 => Input::Mute { track: *tracks, muted: chance(rng, 50) },
         90 => Input::ClosePeer(PeerKind::Publisher),
         91 => Input::ClosePeer(PeerKind::Subscriber),
@@ -241,8 +250,10 @@ fn outside(rng: &mut Rng, sim: &Sim) -> Input {
         _ => {
             let name = pick(rng, &["ann", "bob", "cyd", "nobody"]);
             let stream_id = format!("{name}-prefix:TRACK_TYPE_AUDIO:{}", rng.between(0, 2));
-            let id = rng.next_u64();
-            Input::RemoteTrack { generation, id, owner: owner(&stream_id), mid: String::new(), again: false }
+            let (id, stream) = (rng.next_u64(), rng.between(0, 3));
+            let owner = owner(&stream_id).map(|owner| MediaOwner { stream: stream.to_string(), ..owner });
+            let mid = if chance(rng, 50) { String::new() } else { rng.between(0, 5).to_string() };
+            Input::RemoteTrack { generation, id, owner, mid, again: false }
         }
     }
 }
@@ -256,6 +267,8 @@ fn new_sim(seed: u64) -> (Sim, Rng, Mood) {
     };
     let mut config = config();
     config.seed = seed;
+    config.dialect.tracks_have_names = chance(&mut rng, 50);
+    config.dialect.tracks_end_in_sdp = chance(&mut rng, 50);
     config.join_retries = rng.between(0, 4) as u32;
     config.subscribe = !chance(&mut rng, 10);
     config.renew_token = chance(&mut rng, 50);
@@ -318,6 +331,7 @@ fn drive(sim: &mut Sim, rng: &mut Rng, mood: Mood) {
         assert_eq!(sim.core.offers_waiting(), 0, "offers wait though nothing is under way");
         assert!(sim.core.publisher.is_settled(&sim.core.cx), "a track waits though nothing is under way");
     }
+    assert!(sim.lines.len() <= 2 * MAX_LOCAL_TRACKS, "{} m-lines of the publisher", sim.lines.len());
     let left = sim.now;
     sim.leave();
     for _ in 0..rng.between(0, 10) {

@@ -24,7 +24,7 @@ fn state(sim: &mut Sim, tracks: &[RemoteTrack]) {
 }
 
 fn media(sim: &mut Sim, id: RemoteId, track_id: &str) {
-    let owner = MediaOwner { prefix: "ann-prefix".into(), kind: None, track_id: track_id.into() };
+    let owner = MediaOwner { prefix: "ann-prefix".into(), kind: None, track_id: track_id.into(), stream: String::new() };
     media_of(sim, id, Some(owner));
 }
 
@@ -224,7 +224,7 @@ fn a_track_whose_m_line_or_owner_is_gone_gives_its_place_back() {
     describe(&mut sim, 101, &[("0", "sendonly"), ("1", "sendonly"), ("2", "sendonly"), ("3", "sendonly")]);
     let generation = sim.core.cx.transport.expect("a transport");
     for (id, mid, name) in [(1, "0", "mic"), (2, "1", "screen"), (3, "2", "music"), (4, "3", "nobody's")] {
-        let owner = Some(MediaOwner { prefix: "ann-prefix".into(), kind: None, track_id: name.into() });
+        let owner = Some(MediaOwner { prefix: "ann-prefix".into(), kind: None, track_id: name.into(), stream: String::new() });
         sim.input(Input::RemoteTrack { generation, id, owner, mid: mid.into(), again: false });
     }
     sim.mark();
@@ -251,7 +251,7 @@ fn a_track_whose_m_line_or_owner_is_gone_gives_its_place_back() {
         ..person("ann")
     })));
     sim.mark();
-    let owner = |name: &str| Some(MediaOwner { prefix: "ann-prefix".into(), kind: None, track_id: name.into() });
+    let owner = |name: &str| Some(MediaOwner { prefix: "ann-prefix".into(), kind: None, track_id: name.into(), stream: String::new() });
     sim.input(Input::RemoteTrack { generation, id: 5, owner: owner("music"), mid: "2".into(), again: true });
     assert_eq!(story(&sim), ["bind 5 music"]);
     sim.input(Input::RemoteTrack { generation, id: 6, owner: owner("old"), mid: "3".into(), again: true });
@@ -271,7 +271,7 @@ fn however_many_tracks_there_were_the_next_one_is_heard() {
         let name = format!("t{id}");
         state(&mut sim, &[track(&name)]);
         sim.mark();
-        let owner = Some(MediaOwner { prefix: "ann-prefix".into(), kind: None, track_id: name });
+        let owner = Some(MediaOwner { prefix: "ann-prefix".into(), kind: None, track_id: name, stream: String::new() });
         sim.input(Input::RemoteTrack { generation, id, owner, mid: String::new(), again: false });
         assert_eq!(story(&sim).len(), 1, "track {id} is silent");
         sim.run(ms(2));

@@ -27,6 +27,7 @@ pub const DIALECT: Dialect = Dialect {
     ids_in_paths: false,
     data_channels: false,
     tracks_end_in_sdp: false,
+    tracks_have_names: false,
     numbered_offers: false,
     edge_failures: 2,
     socket_open: ms(5_000),
@@ -37,7 +38,7 @@ pub const DIALECT: Dialect = Dialect {
 /// Whose media a stream id `{prefix}:TRACK_TYPE_AUDIO:{n}` names.
 pub fn owner(stream_id: &str) -> Option<MediaOwner> {
     let (prefix, _) = stream_id.split_once(":TRACK_TYPE_AUDIO")?;
-    Some(MediaOwner { prefix: prefix.into(), kind: Some(TrackKind::Audio), track_id: String::new() })
+    Some(MediaOwner { prefix: prefix.into(), kind: Some(TrackKind::Audio), track_id: String::new(), stream: String::new() })
 }
 
 pub fn config() -> Config {
@@ -95,6 +96,9 @@ pub struct Sim {
     pub path: Path,
     admissions: u32,
     next_offer: u32,
+    /// The publisher's m-lines, by the generation of its peer connection: whose they are. One that is free is used again.
+    pub lines: Vec<Option<String>>,
+    lines_of: Generation,
     /// Everything that the core was given and has decided; at the end it must happen again.
     pub trace: Option<Arc<Trace>>,
 }
@@ -140,6 +144,8 @@ impl Sim {
             path: Path::default(),
             admissions: 0,
             next_offer: 0,
+            lines: Vec::new(),
+            lines_of: Generation(0),
             trace: None,
         }
     }
@@ -344,6 +350,27 @@ impl Sim {
         joined
     }
 
+    /// The m-line of each sender: of those that were free before this offer the first, else a new one.
+    fn lines(&mut self, generation: Generation, wanted: &Wanted) -> Vec<String> {
+        if self.lines_of != generation {
+            (self.lines, self.lines_of) = (Vec::new(), generation);
+        }
+        let mut mids = Vec::new();
+        for sender in &wanted.senders {
+            let known = self.lines.iter().position(|line| line.as_ref() == Some(&sender.name));
+            let line = known.or_else(|| self.lines.iter().position(Option::is_none)).unwrap_or(self.lines.len());
+            if line == self.lines.len() {
+                self.lines.push(None);
+            }
+            self.lines[line] = Some(sender.name.clone());
+            mids.push(line.to_string());
+        }
+        for line in &mut self.lines {
+            line.take_if(|name| !wanted.senders.iter().any(|sender| sender.name == *name));
+        }
+        mids
+    }
+
     /// The answer of a world in which everything works.
     fn answer(&mut self, output: &Output) -> Option<Input> {
         Some(match output {
@@ -384,10 +411,9 @@ impl Sim {
                     self.after_a_while(Input::Peer { generation, peer, change });
                 }
                 let done = match action {
-                    Action::Offer(wanted) => OpDone::Offer {
-                        sdp: format!("offer {op}"),
-                        mids: (0..wanted.senders.len()).map(|n| n.to_string()).collect(),
-                    },
+                    Action::Offer(wanted) => {
+                        OpDone::Offer { sdp: format!("offer {op}"), mids: self.lines(*generation, wanted) }
+                    }
                     Action::Answer { .. } => OpDone::Answer { sdp: format!("answer {op}"), refused: 0 },
                     _ => OpDone::Done,
                 };
@@ -490,7 +516,7 @@ pub fn trickle(peer: PeerKind, ufrag: &str) -> SfuMessage {
 }
 
 pub fn audio() -> AudioOffer {
-    AudioOffer { stereo: false, dtx: true, red: 1, music: false, muted: false }
+    AudioOffer { source: TrackKind::Audio, stereo: false, dtx: true, red: 1, music: false, muted: false }
 }
 
 pub fn failed(closed: bool) -> OpFailed {

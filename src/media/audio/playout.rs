@@ -82,6 +82,8 @@ pub(super) struct Playout {
     quiet: bool,
     late_since: Option<i64>,
     last_kind: Kind,
+    /// When the packet came of which the last piece of sound was; `None`: it was of none.
+    pub arrival: Option<Duration>,
 }
 
 impl Playout {
@@ -101,6 +103,7 @@ impl Playout {
             quiet: true,
             late_since: None,
             last_kind: Kind::Silence,
+            arrival: None,
         }
     }
 
@@ -128,6 +131,7 @@ impl Playout {
         self.quiet = true;
         self.late_since = None;
         self.last_kind = Kind::Silence;
+        self.arrival = None;
     }
 
     pub fn kind(&self) -> Kind {
@@ -163,6 +167,9 @@ impl Playout {
             State::Playing => self.play(now_us, out),
             _ => self.silence(i64::from(FRAME_TICKS), out),
         };
+        if self.last_kind != Kind::Sound {
+            self.arrival = None;
+        }
         self.last_kind
     }
 
@@ -260,6 +267,7 @@ impl Playout {
         self.late_since = None;
         self.ticks = packet.ticks;
         self.epoch = packet.frame.rtp_time.wrapping_sub(packet.ticks as u32);
+        self.arrival = Some(packet.frame.arrival);
         if packet.fresh {
             // Refused only for a broken decoder, which the next line reports.
             let _ = self.decoder.reset();

@@ -89,6 +89,8 @@ pub struct Pulled {
     pub level_dbov: u8,
     /// RTP timestamp of the first sample (48 kHz); an estimate while there is silence.
     pub timestamp: u32,
+    /// When the first packet came of which there is sound in it; `None`: there is none of any.
+    pub arrival: Option<Duration>,
 }
 
 /// Counters since the receiver was made, and the state now.
@@ -329,7 +331,7 @@ impl AudioReceiver {
         let mut kinds = Kinds::default();
         let shrink = self.playout.state == State::Playing && self.adjust(now_us, frames);
         let wanted = if shrink { 2 * frames } else { frames };
-        self.fill(now_us, wanted, &mut kinds);
+        let arrival = self.fill(now_us, wanted, &mut kinds);
         let timestamp = self.playout.timestamp(self.position());
         let silent = kinds.silence && !kinds.sound && !kinds.concealed && !kinds.fec;
         self.last_level = self.output.take(frames, shrink, silent, samples);
@@ -341,6 +343,7 @@ impl AudioReceiver {
             level: self.last_level,
             level_dbov: level::dbov(self.last_level),
             timestamp,
+            arrival,
         })
     }
 
@@ -424,9 +427,10 @@ impl AudioReceiver {
         false
     }
 
-    /// Produces until `frames` are ready.
-    fn fill(&mut self, now_us: i64, frames: usize, kinds: &mut Kinds) {
+    /// Produces until `frames` are ready. When the first packet came of which there is sound in them.
+    fn fill(&mut self, now_us: i64, frames: usize, kinds: &mut Kinds) -> Option<Duration> {
         let wanted = frames * self.output.channels;
+        let mut arrival = if self.output.ready.len() == 0 { None } else { self.playout.arrival };
         if self.output.ready.len() >= wanted {
             kinds.add(self.playout.kind());
         }
@@ -434,14 +438,16 @@ impl AudioReceiver {
         // nobody thought of.
         for _ in 0..64 {
             if self.output.ready.len() >= wanted {
-                return;
+                return arrival;
             }
             let mut kind = Kind::Silence;
             self.output.append(|stage| kind = self.playout.produce(now_us, stage));
+            arrival = arrival.or(self.playout.arrival);
             kinds.add(kind);
         }
         let missing = wanted.saturating_sub(self.output.ready.len());
         self.output.ready.grow(missing);
+        arrival
     }
 }
 

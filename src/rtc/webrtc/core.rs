@@ -18,6 +18,7 @@ use super::relay::{Relay, Said};
 use super::writer::Line;
 use super::{described, error};
 use crate::core::model::PeerKind;
+use crate::media::clock::NtpTime;
 use bytes::BytesMut;
 use parking_lot::Mutex;
 use rtc::crypto::RTCCryptoProvider;
@@ -51,6 +52,8 @@ pub(super) struct Setup {
     pub(super) trace: Arc<Trace>,
     /// Addresses of its sockets.
     pub(super) sockets: Vec<SocketAddr>,
+    /// What this machine's wall clock shows when the core is made.
+    pub(super) wall: NtpTime,
 }
 
 /// What a peer connection says.
@@ -125,7 +128,7 @@ type Made = (RTCPeerConnection, Arc<dyn RTCCryptoProvider>, Arc<Mutex<Records>>,
 fn make(now: Instant, setup: &Setup) -> EngineResult<Made> {
     let internal = EngineErrorKind::Internal;
     let inbound = Arc::new(Mutex::new(match setup.kind {
-        PeerKind::Publisher => Inbound::default(),
+        PeerKind::Publisher => Inbound::with_clock(now, setup.wall),
         PeerKind::Subscriber => Inbound::reporting(),
     }));
     let records = Arc::<Mutex<Records>>::default();

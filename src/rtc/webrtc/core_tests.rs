@@ -9,6 +9,7 @@ use super::turn_server as turn;
 use super::writer::Line;
 use crate::core::model::{IceServer, PeerKind};
 use crate::core::rng::Rng;
+use crate::media::clock::NtpTime;
 use crate::rtc::candidate;
 use crate::rtc::engine::*;
 use crate::rtc::trace::Trace;
@@ -67,6 +68,8 @@ struct World {
     relay: Option<turn::Server>,
 }
 
+/// 2024, in the middle of a second.
+const WALL: NtpTime = NtpTime(3_913_056_000 << 32 | 1 << 31);
 const PUBLISHER: usize = 0;
 const SUBSCRIBER: usize = 1;
 
@@ -81,7 +84,7 @@ impl World {
             };
             let used: Vec<String> = super::media::ice_servers(&options).into_iter().map(|server| server.url).collect();
             let trace = Arc::new(Trace::new(&options.ice_servers, &used));
-            let setup = Setup { kind, options, trace, sockets: vec![at(local)] };
+            let setup = Setup { kind, options, trace, sockets: vec![at(local)], wall: WALL };
             Side {
                 core: Core::new(epoch, setup).expect("a core"),
                 local: at(local),
@@ -260,6 +263,8 @@ fn what_both_sides_say_of_a_stream_reaches_the_other() {
     let passed = last.ntp.micros_since(first.ntp);
     let ticks = i64::from(last.rtp_time.wrapping_sub(first.rtp_time)) * 1_000_000 / 48_000;
     assert!(passed > 3_000_000 && passed.abs_diff(ticks) < 60_000, "{passed} {ticks}");
+    let since = last.ntp.micros_since(WALL);
+    assert!((0..=1_000 * world.now as i64).contains(&since) && since >= passed, "{since}");
     let said = std::mem::take(&mut world.sides[PUBLISHER].said);
     let report = said.iter().rev().find_map(|(ssrc, feedback)| match feedback {
         TrackFeedback::Report { fraction_lost, total_lost, round_trip, .. } => {
@@ -304,6 +309,95 @@ fn what_is_lost_of_a_handshake_comes_again() {
         }
         println!("loss {loss} %: connected after {longest} ms at most");
         assert!(loss > 0 || longest < 1_000, "{longest} ms without any loss");
+    }
+}
+
+/// What is wanted goes out as an offer; the answer comes back. The mids of the senders, and the m-lines in all.
+fn publish(world: &mut World, tracks: &[String]) -> (Vec<String>, usize) {
+    let spec = |track: &String| AudioSenderSpec {
+        stream_id: format!("{track}:stream"),
+        track_id: track.clone(),
+        stereo: false,
+        dtx: false,
+        red: 0,
+    };
+    let wanted = Wanted { senders: tracks.iter().map(spec).collect(), ..Wanted::default() };
+    let offer = world.on(PUBLISHER, |core, now| core.offer(now, &wanted)).expect("an offer");
+    let sdp = offer.sdp.replace("a=setup:passive", "a=setup:actpass");
+    let answer = world.on(SUBSCRIBER, |core, now| core.answer(now, &sdp, &[])).expect("an answer").sdp;
+    world.on(PUBLISHER, |core, now| core.set_answer(now, &answer)).expect("the answer is taken");
+    world.trickle();
+    (offer.mids, crate::rtc::sdp::mids(&sdp).len())
+}
+
+/// The m-line of a track that is over carries a later one, over and over; what is sent on it is that one's.
+#[test]
+fn m_lines_are_used_again_and_what_is_sent_on_them_arrives() {
+    let mut world = World::new(3, 0, Vec::new());
+    let mut live: Vec<String> = vec!["first".into()];
+    publish(&mut world, &live);
+    world.until(60_000, |world| world.has(PeerState::Connected)).expect("connected");
+    let mut most = 0;
+    for round in 0..60u32 {
+        // From one to four tracks, each round others.
+        let stay = live.len().min(round as usize % 3);
+        live.truncate(stay);
+        for n in 0..=(round % 2) {
+            live.push(format!("track-{round}-{n}"));
+        }
+        let (mids, lines) = publish(&mut world, &live);
+        most = most.max(lines);
+        let different: std::collections::HashSet<_> = mids.iter().collect();
+        assert!(different.len() == live.len() && mids.iter().all(|mid| !mid.is_empty()), "{mids:?}");
+        let before = world.sides[SUBSCRIBER].packets.len();
+        let ssrcs: Vec<u32> = live
+            .iter()
+            .map(|track| world.sides[PUBLISHER].core.ssrc_of(track).expect("a sender"))
+            .collect();
+        for sequence in 1..=5u16 {
+            for ssrc in &ssrcs {
+                world.talk(*ssrc, sequence, None);
+            }
+            world.run(20);
+        }
+        world.run(200);
+        let came: std::collections::HashSet<u32> =
+            world.sides[SUBSCRIBER].packets[before..].iter().map(|p| p.ssrc).collect();
+        let sent: std::collections::HashSet<u32> = ssrcs.iter().copied().collect();
+        assert_eq!(came, sent, "round {round}");
+        // Who receives hears of each under its own name.
+        for track in &live {
+            assert!(world.sides[SUBSCRIBER].tracks.iter().any(|info| info.track_id == *track), "round {round}: {track}");
+        }
+    }
+    assert!(most <= 8, "{most} m-lines for four tracks at a time");
+}
+
+/// An offer that is never answered leaves nothing behind but m-lines that the next one uses.
+#[test]
+fn offers_that_are_not_answered_cost_no_m_lines() {
+    let mut world = World::new(4, 0, Vec::new());
+    publish(&mut world, &["kept".to_owned()]);
+    world.until(60_000, |world| world.has(PeerState::Connected)).expect("connected");
+    for round in 0..30 {
+        let spec = |track: String| AudioSenderSpec {
+            stream_id: track.clone(),
+            track_id: track,
+            stereo: false,
+            dtx: false,
+            red: 0,
+        };
+        let senders = ["kept".to_owned(), format!("refused-{round}")].map(spec).to_vec();
+        let wanted = Wanted { senders, ..Wanted::default() };
+        world.on(PUBLISHER, |core, now| core.offer(now, &wanted)).expect("an offer");
+    }
+    let (_, lines) = publish(&mut world, &["kept".to_owned(), "taken".to_owned()]);
+    assert!(lines <= 4, "{lines} m-lines");
+    for track in ["kept", "taken"] {
+        let ssrc = world.sides[PUBLISHER].core.ssrc_of(track).expect("a sender");
+        world.talk(ssrc, 1, None);
+        world.run(200);
+        assert!(world.sides[SUBSCRIBER].packets.iter().any(|p| p.ssrc == ssrc), "{track}");
     }
 }
 

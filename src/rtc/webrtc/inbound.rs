@@ -87,12 +87,20 @@ pub(super) struct Inbound {
     report: Option<ReceiverReportInterceptor>,
     /// The middle of the wall clock in sender reports that went out lately, and when that was.
     reported: VecDeque<(u32, Instant)>,
+    /// What the wall clock showed at some time. The engine asks the machine's for each packet of each stream; read once,
+    /// it goes on evenly and is the same one for all streams, as receivers need it who play them together.
+    clock: Option<(Instant, NtpTime)>,
 }
 
 impl Inbound {
     /// With reports to the sender of what comes (RFC 3550 §6.4.2).
     pub(super) fn reporting() -> Self {
         Self { report: Some(ReceiverReportBuilder::new().build()), ..Self::default() }
+    }
+
+    /// With a wall clock for reports of ours, by what it shows at `epoch`.
+    pub(super) fn with_clock(epoch: Instant, wall: NtpTime) -> Self {
+        Self { clock: Some((epoch, wall)), ..Self::default() }
     }
 
     pub(super) fn take(&mut self) -> Option<Came> {
@@ -330,13 +338,18 @@ impl Inbound {
     }
 
     /// A report of ours goes out.
-    fn reports(&mut self, packets: &[Box<dyn rtcp::Packet>], now: Instant) {
+    fn reports(&mut self, packets: &mut [Box<dyn rtcp::Packet>], now: Instant) {
         for packet in packets {
             let Some(sr) = packet.as_any().downcast_ref::<rtcp::sender_report::SenderReport>() else { continue };
+            let mut sr = sr.clone();
+            if let Some((epoch, wall)) = self.clock {
+                sr.ntp_time = wall.after(now.saturating_duration_since(epoch)).0;
+            }
             if self.reported.len() >= MAX_REPORTED {
                 self.reported.pop_front();
             }
             self.reported.push_back((middle(sr.ntp_time), now));
+            *packet = Box::new(sr);
         }
     }
 }
@@ -386,8 +399,8 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Tap {
         None
     }
 
-    fn handle_write(&mut self, packet: TaggedPacket) -> Result<(), Error> {
-        if let Packet::Rtcp(packets) = &packet.message.packet {
+    fn handle_write(&mut self, mut packet: TaggedPacket) -> Result<(), Error> {
+        if let Packet::Rtcp(packets) = &mut packet.message.packet {
             self.inbound.lock().reports(packets, packet.now);
         }
         self.write.push_back(packet);
@@ -500,7 +513,7 @@ mod tests {
         inbound.rtcp(&[sent(7, 5), sent(8, 6)], begun);
         assert_eq!(told(&mut inbound), ["report 1 5 960"], "of a stream that is open");
         // Reports of ours, and what is said of them: a tenth of a second was waited for the answer.
-        (0..10 * MAX_REPORTED as u64).for_each(|n| inbound.reports(&[sent(99, n << 16)], begun));
+        (0..10 * MAX_REPORTED as u64).for_each(|n| inbound.reports(&mut [sent(99, n << 16)], begun));
         assert_eq!(inbound.reported.len(), MAX_REPORTED);
         let last = 10 * MAX_REPORTED as u32 - 1;
         for (last_sender_report, delay, trip) in

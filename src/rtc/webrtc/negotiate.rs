@@ -11,6 +11,7 @@ use super::core::{Core, News};
 use super::media::{opus, OPUS};
 use super::writer::Line;
 use super::{described, error};
+use crate::core::model::PeerKind;
 use rtc::media_stream::MediaStreamTrack;
 use rtc::peer_connection::configuration::RTCOfferOptions;
 use rtc::peer_connection::sdp::RTCSessionDescription;
@@ -68,7 +69,7 @@ fn called<T>(kind: EngineErrorKind, what: &str, result: Made<T>) -> EngineResult
 }
 
 impl Core {
-    /// Adds a sendonly audio transceiver.
+    /// Adds a sender of audio: on the m-line of one that has ended, else on a new one (RFC 9429, section 5.2.2).
     pub(super) fn add_audio(&mut self, now: Instant, spec: AudioSenderSpec, line: Arc<Line>) -> EngineResult<()> {
         let is_token = |id: &str| !id.is_empty() && id.len() <= 256 && id.bytes().all(|b| b.is_ascii_graphic());
         if !is_token(&spec.stream_id) || !is_token(&spec.track_id) {
@@ -85,12 +86,21 @@ impl Core {
         };
         let (stream, track) = (spec.stream_id.clone(), spec.track_id.clone());
         let track = MediaStreamTrack::new(stream, track.clone(), track, RtpCodecKind::Audio, vec![encoding]);
-        let init = RTCRtpTransceiverInit {
-            direction: RTCRtpTransceiverDirection::Sendonly,
-            streams: vec![spec.stream_id.clone()],
-            send_encodings: vec![],
+        let all: Vec<usize> = self.pc.get_transceivers().collect();
+        // A publisher has m-lines of audio that it sends, and no others.
+        let is_free = |id: &usize| self.pc.rtp_transceiver(*id).is_some_and(|line| line.sender().is_none());
+        let free = self.setup.kind == PeerKind::Publisher && all.iter().any(is_free);
+        let add = if free {
+            // The engine takes the first that is free.
+            self.pc.add_track(track).map(drop)
+        } else {
+            let init = RTCRtpTransceiverInit {
+                direction: RTCRtpTransceiverDirection::Sendonly,
+                streams: vec![spec.stream_id.clone()],
+                send_encodings: vec![],
+            };
+            self.pc.add_transceiver_from_track(track, Some(init)).map(drop)
         };
-        let add = self.pc.add_transceiver_from_track(track, Some(init));
         called(EngineErrorKind::Internal, "add a sender", add)?;
         self.negotiation.senders.push(Sender { spec, line, offered: false });
         self.negotiation.offers = true;
@@ -122,6 +132,12 @@ impl Core {
         self.negotiation.senders.remove(at).line.stop();
         self.settle(now);
         Ok(())
+    }
+
+    #[cfg(test)]
+    pub(super) fn ssrc_of(&self, track_id: &str) -> Option<u32> {
+        let sender = self.negotiation.senders.iter().find(|sender| sender.spec.track_id == track_id);
+        sender.map(|sender| sender.line.ssrc)
     }
 
     fn note_local(&mut self, sdp: &str) {
@@ -175,14 +191,16 @@ impl Core {
         self.undo(now)?;
         let is_wanted = |sender: &&Sender| wanted.senders.iter().any(|spec| spec.track_id == sender.spec.track_id);
         let gone = self.negotiation.senders.iter().filter(|sender| !is_wanted(sender));
-        for track_id in gone.map(|sender| sender.spec.track_id.clone()).collect::<Vec<_>>() {
-            self.remove_audio(now, &track_id)?;
-        }
+        let gone: Vec<_> = gone.map(|sender| sender.spec.track_id.clone()).collect();
+        // Before what is gone: its m-line becomes inactive first, and is used again by a later offer.
         for spec in &wanted.senders {
             if !self.negotiation.senders.iter().any(|sender| sender.spec.track_id == spec.track_id) {
                 let ssrc = getrandom::u32().map_err(|_| error(EngineErrorKind::System, "no randomness"))?.max(1);
                 self.add_audio(now, spec.clone(), Arc::new(Line::new(ssrc, spec.red)))?;
             }
+        }
+        for track_id in gone {
+            self.remove_audio(now, &track_id)?;
         }
         for spec in &wanted.channels {
             self.want_channel(now, spec)?;

@@ -8,7 +8,9 @@ impl Actor {
         match command {
             Command::Token(token) => self.input(Input::Token(token)),
             Command::Publish(track) => {
-                self.next_tracks.push_back(track);
+                let same = |id: &&TrackId| self.tracks.get(*id).is_some_and(|t| t.source() == track.source());
+                let after = self.ending.iter().filter(same).copied().collect();
+                self.next_tracks.push_back((track, after));
                 self.publish_next();
             }
             Command::Input(input) => self.input(input),
@@ -26,7 +28,7 @@ impl Actor {
         }
         for _ in 0..COMMANDS {
             freed.retain(|id| {
-                let known = self.tracks.contains_key(id) || self.next_tracks.iter().any(|next| next.id() == *id);
+                let known = self.tracks.contains_key(id) || self.next_tracks.iter().any(|(next, _)| next.id() == *id);
                 if known {
                     self.free_track(*id);
                 }
@@ -64,10 +66,13 @@ impl Actor {
         self.input(Input::Drain { reason, within });
     }
 
-    /// Publishes what waits, unless a track that was freed is still being heard.
+    /// Publishes what waits, unless a track of before that was freed is still being heard.
     fn publish_next(&mut self) {
-        while !self.ending.iter().any(|id| self.tracks.contains_key(id)) {
-            let Some(track) = self.next_tracks.pop_front() else { return };
+        for (track, after) in std::mem::take(&mut self.next_tracks) {
+            if after.iter().any(|id| self.ending.contains(id) && self.tracks.contains_key(id)) {
+                self.next_tracks.push_back((track, after));
+                continue;
+            }
             let (id, offer) = (track.id(), track.offer());
             self.tracks.insert(id, track);
             self.input(Input::Publish { track: id, offer });
@@ -95,7 +100,7 @@ impl Actor {
         if let Some(track) = self.shared.tracks.lock().remove(&id) {
             track.stop();
         }
-        self.next_tracks.retain(|next| next.id() != id);
+        self.next_tracks.retain(|(next, _)| next.id() != id);
         self.input(Input::Unpublish { track: id });
         self.tracks.remove(&id);
         self.publish_next();

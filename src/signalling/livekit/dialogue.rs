@@ -55,6 +55,12 @@ impl Heard {
     }
 }
 
+/// How the server names a track of this participant.
+fn local_named(cid: &str, info: &pb::TrackInfo) -> Option<SfuMessage> {
+    let sfu_name = incoming::id(info.sid.clone())?;
+    Some(SfuMessage::LocalNamed { track_id: cid.to_owned(), sfu_name })
+}
+
 #[derive(Debug)]
 pub struct Dialogue {
     own: Vec<Own>,
@@ -471,9 +477,10 @@ impl Dialogue {
     fn published(&mut self, published: pb::TrackPublishedResponse) -> Heard {
         let own = self.own.iter_mut().find(|own| own.cid == published.cid);
         let (Some(own), Some(info)) = (own, published.track) else { return Heard::say(SfuMessage::Alive) };
+        let named = local_named(&own.cid, &info);
         let mute = own.confirmed(info);
         let frames = mute.into_iter().chain(self.offer_when_ready()).collect();
-        Heard { messages: vec![SfuMessage::Alive], frames, ..Heard::default() }
+        Heard { messages: vec![named.unwrap_or(SfuMessage::Alive)], frames, ..Heard::default() }
     }
 
     fn replied(&mut self, response: pb::RequestResponse) -> Heard {
@@ -501,8 +508,9 @@ impl Dialogue {
             }
             let meant = self.own.iter().any(|own| own.cid == add.cid && own.info.is_none());
             if let Some(n) = self.negotiation.take_if(|n| meant && !fine && !n.offered) {
-                self.own.retain(|own| own.info.is_some());
-                heard.settled.push((n.ticket, Err(refused(code, said))));
+                self.own.retain(|own| own.info.is_some() || own.cid != add.cid);
+                let failure = Failure { track_id: add.cid.clone(), ..refused(code, said) };
+                heard.settled.push((n.ticket, Err(failure)));
             }
             return heard;
         }
@@ -552,7 +560,7 @@ impl Dialogue {
                 continue;
             }
             if mine {
-                frames.extend(self.named(&p.tracks));
+                frames.extend(self.named(&p.tracks, &mut messages));
             } else {
                 frames.extend(self.wishes.without_video([&p].into_iter()));
             }
@@ -568,14 +576,17 @@ impl Dialogue {
     }
 
     /// Tracks of ours whose names the server never told are found by their m-lines.
-    fn named(&mut self, tracks: &[pb::TrackInfo]) -> Vec<pb::SignalRequest> {
+    fn named(&mut self, tracks: &[pb::TrackInfo], messages: &mut Vec<SfuMessage>) -> Vec<pb::SignalRequest> {
         let mut frames = Vec::new();
         for info in tracks.iter().filter(|t| !t.mid.is_empty()) {
             if self.own.iter().any(|own| own.sid() == Some(&info.sid)) {
                 continue;
             }
             let nameless = self.own.iter_mut().find(|own| own.queued && own.info.is_none() && own.mid == info.mid);
-            frames.extend(nameless.and_then(|own| own.confirmed(info.clone())));
+            if let Some(own) = nameless {
+                messages.extend(local_named(&own.cid, info));
+                frames.extend(own.confirmed(info.clone()));
+            }
         }
         frames
     }

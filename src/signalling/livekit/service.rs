@@ -56,6 +56,7 @@ static DIALECT: Dialect = Dialect {
     ids_in_paths: false,
     data_channels: true,
     tracks_end_in_sdp: true,
+    tracks_have_names: true,
     // A second answer to one makes the session fail.
     numbered_offers: true,
     edge_failures: 1,
@@ -278,6 +279,7 @@ pub fn media_owner(stream_id: &str, track_id: &str) -> Option<MediaOwner> {
         prefix: prefix.to_owned(),
         kind: None,
         track_id: track.to_owned(),
+        stream: String::new(),
     })
 }
 

@@ -33,6 +33,7 @@ static DIALECT: Dialect = Dialect {
     ids_in_paths: true,
     data_channels: false,
     tracks_end_in_sdp: false,
+    tracks_have_names: false,
     numbered_offers: false,
     edge_failures: 2,
     socket_open: Duration::from_secs(5),
@@ -187,15 +188,16 @@ impl StreamCall {
 
 /// Reads `{prefix}:TRACK_TYPE_…:…`; practice varies in which of the two ids carries it.
 pub fn media_owner(stream_id: &str, track_id: &str) -> Option<MediaOwner> {
-    [stream_id, track_id].into_iter().find_map(split_stream_id).map(|(prefix, kind)| MediaOwner {
+    [stream_id, track_id].into_iter().find_map(split_stream_id).map(|(prefix, kind, stream)| MediaOwner {
         prefix: prefix.to_owned(),
         kind: Some(kind),
         track_id: String::new(),
+        stream: stream.to_owned(),
     })
 }
 
 /// Splits `{prefix}:TRACK_TYPE_…:…`; the last part is an opaque token, the prefix has no colon.
-fn split_stream_id(stream_id: &str) -> Option<(&str, TrackKind)> {
+fn split_stream_id(stream_id: &str) -> Option<(&str, TrackKind, &str)> {
     let mut parts = stream_id.splitn(3, ':');
     let prefix = parts.next().filter(|p| !p.is_empty())?;
     let kind = match parts.next()? {
@@ -205,7 +207,7 @@ fn split_stream_id(stream_id: &str) -> Option<(&str, TrackKind)> {
         "TRACK_TYPE_SCREEN_SHARE_AUDIO" => TrackKind::ScreenShareAudio,
         _ => return None,
     };
-    Some((prefix, kind))
+    Some((prefix, kind, parts.next().unwrap_or_default()))
 }
 
 struct StreamLink {
@@ -245,8 +247,10 @@ mod tests {
 
     #[test]
     fn stream_ids() {
-        assert_eq!(split_stream_id("p1:TRACK_TYPE_AUDIO:0"), Some(("p1", TrackKind::Audio)));
-        assert_eq!(split_stream_id("p1:TRACK_TYPE_SCREEN_SHARE_AUDIO:a:b"), Some(("p1", TrackKind::ScreenShareAudio)));
+        assert_eq!(split_stream_id("p1:TRACK_TYPE_AUDIO:0"), Some(("p1", TrackKind::Audio, "0")));
+        let screen = split_stream_id("p1:TRACK_TYPE_SCREEN_SHARE_AUDIO:a:b");
+        assert_eq!(screen, Some(("p1", TrackKind::ScreenShareAudio, "a:b")));
+        assert_eq!(split_stream_id("p1:TRACK_TYPE_VIDEO"), Some(("p1", TrackKind::Video, "")));
         for bad in ["", "p1", ":TRACK_TYPE_AUDIO:0", "p1:AUDIO:0", "p1:"] {
             assert_eq!(split_stream_id(bad), None, "{bad}");
         }
