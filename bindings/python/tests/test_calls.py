@@ -85,6 +85,7 @@ async def test_talk_hear():
         frame = ears.frames[-1]
         assert frame.user_id == ann and frame.samples.shape == (960,) and frame.samples.dtype == "int16"
         assert (frame.sample_rate_hz, frame.channels, frame.frames) == (48000, 1, 960)
+        assert frame.arrival_time_us > 0 or frame.concealed
         assert frame.format == offhook.AudioFormat.S16 and frame.source == offhook.TrackSource.MICROPHONE
         with pytest.raises(offhook.StateError, match="another task"):
             await hears.audio().__anext__()
@@ -142,6 +143,46 @@ async def test_participants():
         await record.wait(offhook.ParticipantLeft, user_id=names[2])
     for c in clients:
         await c.close()
+
+
+@deadline(30)
+async def test_snapshot_and_several_tracks():
+    """The snapshot has all participants with their tracks; two tracks of one call, and the statistics of each."""
+    room, ann, ben = unique("room"), unique("ann"), unique("ben")
+    sources = [offhook.TrackSource.MICROPHONE, offhook.TrackSource.SCREEN_SHARE_AUDIO]
+    tones = [440, 880]
+    record = Record()
+    async with client(ann) as a, client(ben) as b:
+        speaks = await a.join(room)
+        talkers = [Talker(speaks, hz, source=source) for hz, source in zip(tones, sources)]
+        listens = await b.join(room, on_event=record.event, on_audio=record.audio)
+        for hz, source in zip(tones, sources):
+            await record.wait_tone(ann, hz, source=source)
+
+        own, other = speaks.participants()
+        assert (own.user_id, own.local, other.user_id, other.local) == (ann, True, ben, False)
+        assert own.session_id == (await speaks.joined()).session_id and other.tracks == ()
+        assert {t.track for t in own.tracks} == {t.track.id for t in talkers}
+        assert sorted(t.source for t in own.tracks) == sources and all(t.published for t in own.tracks)
+        talkers[1].track.set_muted(True)
+        await until(lambda: [t.muted for t in speaks.participants()[0].tracks if t.source == sources[1]] == [True], "muted")
+
+        await until(lambda: [t.received for t in listens.participants()[1].tracks] == [True, True], "both are received")
+        his = listens.participants()[1]
+        assert his.user_id == ann and sorted(t.source for t in his.tracks) == sources
+        for track in his.tracks:
+            stats = listens.subscriber.track_stats(his.session_id, track.track_id or None, track.source)
+            assert stats.packets_received > 10 and stats.frames_played > 5 and stats.source == track.source
+        with pytest.raises(offhook.EmptyError):
+            listens.subscriber.track_stats("nobody", source=sources[0])
+        for talker, source in zip(talkers, sources):
+            sent = talker.track.stats()
+            assert sent.packets_sent > 10 and sent.sent_ms > 0 and sent.published and sent.source == source
+        assert talkers[1].track.stats().muted and not talkers[0].track.stats().muted
+        talkers[1].track.free()
+        await until(lambda: len(speaks.participants()[0].tracks) == 1, "the freed track is not in the snapshot")
+        await listens.leave()
+        assert listens.participants() == ()
 
 
 @deadline(20)

@@ -67,8 +67,8 @@ def test_options():
     for name, known in options._KNOWN.items():
         members = {n for n, _ in ffi.typeof(name).fields} - {"size", "reserved"}
         assert set(known.__annotations__) == members - own.get(name, set()), name
-    members = {n for n, _ in ffi.typeof("oh_call_stats").fields} - {"size", "reserved"}
-    assert set(stats._NAMES) == members
+    for kind, name in stats._STRUCTURES.items():
+        assert set(stats._NAMES[kind]) == {n for n, _ in ffi.typeof(name).fields} - {"size", "reserved"}, name
     for wrong in ({"max_fps": -1}, {"max_fps": "fast"}, {"layer": 1.5}):
         with pytest.raises(offhook.ArgumentError, match="option"):
             options.Filled("oh_remote_track_options", wrong)
@@ -204,11 +204,16 @@ def test_events_of_every_kind():
 
 @deadline(10)
 def test_participants_and_tracks():
-    """A participant with its tracks and rights; each flag where it belongs."""
+    """A participant with its tracks and rights, and a snapshot; each flag where it belongs."""
+    from offhook.participants import participants_of
+
     kinds = offhook.EventKind
-    for flag in ("muted", "local", "held", "encrypted"):
-        track = event(kinds.TRACK_UNPUBLISHED, "track", "oh_track_info", source=4, cause=2, **{flag: 1}).track
-        assert [n for n in ("muted", "local", "held", "encrypted") if getattr(track, n)] == [flag]
+    flags = ("muted", "local", "held", "encrypted", "received", "published", "moderated")
+    members = {"source": 4, "cause": 2, "unplayable": 3, "track": {"id": 2**40}}
+    for flag in flags:
+        track = event(kinds.TRACK_UNPUBLISHED, "track", "oh_track_info", **members, **{flag: 1}).track
+        assert [n for n in flags if getattr(track, n)] == [flag]
+    assert (track.unplayable, track.track) == (offhook.UnplayableReason.UNASSIGNED, 2**40)
     assert (track.source, track.cause) == (offhook.TrackSource.SCREEN_SHARE_AUDIO, offhook.UnpublishCause.PERMISSION_REVOKED)
     tracks = [payload("oh_track_info", track_id=BEN, source=n) for n in (1, 2)]
     members = {
@@ -224,6 +229,11 @@ def test_participants_and_tracks():
     assert (p.leave_reason, p.audio_level) == (offhook.LeaveReason.AGENT_ERROR, 0.25)
     assert p.rights == offhook.Right.AUDIO | offhook.Right.RECORDER
     assert [(t.track_id, t.source) for t in p.tracks] == [("bén", 1), ("bén", 2)]
+    people = [payload("oh_participant", user_id=BEN, local=n) for n in (1, 0)]
+    array = ffi.new("oh_participant *[]", people)
+    snapshot = participants_of(payload("oh_participants", participants=array, participant_count=2))
+    assert [(p.user_id, p.local) for p in snapshot] == [("bén", True), ("bén", False)]
+    assert participants_of(payload("oh_participants")) == ()
     unknown = event(kinds.PARTICIPANT_JOINED, "participant", "oh_participant")
     assert unknown.participant.rights is None and unknown.participant.tracks == ()
 

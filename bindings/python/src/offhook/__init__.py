@@ -37,7 +37,8 @@ from .options import (
 )  # fmt: skip
 from .participants import Participant, Pin, TrackInfo
 from .stats import (
-    Stats, create_access_token, report_network, result_message, result_name, set_limits, shutdown, state_name,
+    RemoteTrackStats, Stats, TrackStats, create_access_token, report_network, result_message, result_name, set_limits,
+    shutdown, state_name,
 )  # fmt: skip
 
 __version__ = "0.1.0"
@@ -53,11 +54,12 @@ __all__ = [
     "LocalTrackFailed", "LocalTrackPublished", "LogHandler", "LogLevel", "Lost", "MediaError", "MediaEvent",
     "NetworkChange", "NetworkError", "Participant", "ParticipantEvent", "ParticipantJoined", "ParticipantKind",
     "ParticipantLeft", "ParticipantUpdated", "Pin", "Pins", "Protocol", "ProtocolError", "Publisher", "ReconnectKind",
-    "Reconnected", "RefusedError", "RemoteTrackOptions", "Result", "Right", "RightsChanged", "RoomEvent", "RpcError",
-    "RpcErrorCode", "RpcRequest", "RpcResponse", "Samples", "StateChanged", "StateError", "Stats", "Subscriber",
-    "SubscriptionPermission", "TextEvent", "TextPart", "TimedOutError", "TlsError", "TokenHandler", "TokenNeeded",
-    "Track", "TrackEvent", "TrackInfo", "TrackPublished", "TrackSource", "TrackUnpublished", "UnknownEvent",
-    "UnplayableEvent", "UnplayableReason", "UnpublishCause", "Unsent", "UnsupportedError", "VideoLayer",
-    "WouldDeadlockError", "abi_version", "blocking", "create_access_token", "library_path", "report_network",
-    "result_message", "result_name", "set_limits", "set_log", "shutdown", "state_name", "version", "version_number",
+    "Reconnected", "RefusedError", "RemoteTrackOptions", "RemoteTrackStats", "Result", "Right", "RightsChanged",
+    "RoomEvent", "RpcError", "RpcErrorCode", "RpcRequest", "RpcResponse", "Samples", "StateChanged", "StateError",
+    "Stats", "Subscriber", "SubscriptionPermission", "TextEvent", "TextPart", "TimedOutError", "TlsError",
+    "TokenHandler", "TokenNeeded", "Track", "TrackEvent", "TrackInfo", "TrackPublished", "TrackSource", "TrackStats",
+    "TrackUnpublished", "UnknownEvent", "UnplayableEvent", "UnplayableReason", "UnpublishCause", "Unsent",
+    "UnsupportedError", "VideoLayer", "WouldDeadlockError", "abi_version", "blocking", "create_access_token",
+    "library_path", "report_network", "result_message", "result_name", "set_limits", "set_log", "shutdown",
+    "state_name", "version", "version_number",
 ]  # fmt: skip

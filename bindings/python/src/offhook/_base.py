@@ -14,10 +14,11 @@ import numpy as np
 
 from ._native import check, ffi, lib, optional, text as text_of
 from .audio import Samples, flat
-from .enums import AudioFormat, CallState, Capability
+from .enums import AudioFormat, CallState, Capability, TrackSource
 from .errors import ArgumentError
 from .options import AudioTrackOptions, ClientOptions, DataOptions, Filled, Json, RemoteTrackOptions, json_text
-from .stats import Stats, stats_of
+from .participants import Participant, participants_of
+from .stats import RemoteTrackStats, Stats, TrackStats, stats_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -89,6 +90,10 @@ class BaseTrack:
         check(lib.oh_track_get_buffered_ms(self._handle, out))
         return int(out[0])
 
+    def stats(self) -> TrackStats:
+        """The statistics of the track. Works until it is freed, also after its end."""
+        return stats_of(TrackStats, lambda raw: lib.oh_track_get_stats(self._handle, raw))
+
     def clear(self) -> Cleared:
         """Discards what was written and not sent yet; what is written next is sent at once. For an answer that is
         interrupted (barge-in)."""
@@ -135,6 +140,19 @@ class Subscriber:
         """Sets the subscription of a remote track (Capability.SUBSCRIPTIONS); the last call wins."""
         filled = Filled("oh_remote_track_options", options)
         check(lib.oh_subscriber_set_track(self._handle, optional(track_id), filled.pointer))
+
+    def track_stats(
+        self, session_id: str, track_id: str | None = None, source: TrackSource = TrackSource.MICROPHONE
+    ) -> RemoteTrackStats:
+        """The statistics of a remote track: by its track_id, or in protocols without track ids by its source.
+
+        EmptyError when nothing of such a track was received, or the track is over. Works also after the end of the call.
+        """
+        session, track = optional(session_id), optional(track_id)
+        return stats_of(
+            RemoteTrackStats,
+            lambda raw: lib.oh_subscriber_get_track_stats(self._handle, session, track, int(source), raw),
+        )
 
     def close(self) -> None:
         """Stops receiving for good while the call goes on. Later offers of the SFU are dropped without an error and
@@ -186,7 +204,20 @@ class BaseCall(Generic[T]):
 
     def stats(self) -> Stats:
         """The statistics of the call. Works until it is freed, also after its end."""
-        return stats_of(self._handle)
+        return stats_of(Stats, lambda raw: lib.oh_call_get_stats(self._handle, raw))
+
+    def participants(self) -> tuple[Participant, ...]:
+        """All participants of the call with their tracks: the local one first, the others by session id.
+
+        A snapshot, at least as new as any event that was delivered, and complete also when events were dropped. Before
+        the join it has the local participant alone, after the end nobody.
+        """
+        out = ffi.new("const oh_participants **")
+        check(lib.oh_call_get_participants(self._handle, out))
+        try:
+            return participants_of(out[0])
+        finally:
+            lib.oh_participants_free(out[0])
 
     def trace(self) -> str:
         """What the call received and decided, as lines of JSON without secrets, for a report of a defect. Works until it
@@ -200,8 +231,10 @@ class BaseCall(Generic[T]):
             size = length[0] + length[0] // 2 + 1  # it can be more at the next call
 
     def publish_audio(self, **options: Unpack[AudioTrackOptions]) -> T:
-        """Publishes an audio track. Returns at once; LocalTrackPublished or LocalTrackFailed is the result. One audio
-        track per call at a time."""
+        """Publishes an audio track. Returns at once; LocalTrackPublished or LocalTrackFailed is the result.
+
+        A call has up to 32 local tracks at a time, several of one source included; with 32 LimitError.
+        """
         return self._track_class(self, options)
 
     def provide_token(self, token: str | None) -> None:

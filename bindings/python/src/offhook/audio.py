@@ -40,6 +40,9 @@ class AudioFrame:
     capture_time_us: int
     """When the first sample was captured: microseconds since 1970 by the sender's clock, which is the same for all
     tracks of a participant; 0: not known (yet). Clocks of different machines differ."""
+    arrival_time_us: int
+    """When the packet of the first sample arrived: microseconds since the join began, by the clock of this machine; 0: it
+    was in no packet (concealed, silence)."""
     rtp_timestamp: int  #: of the first sample, 48 kHz; wraps around at 2**32
     level: float  #: audio level, 0.0 (silence) to 1.0; 0 for OPUS
     concealed: bool  #: synthesised by packet-loss concealment (OPUS: packets before this one were lost)
@@ -79,6 +82,7 @@ def frame_of(raw: Any) -> AudioFrame:
         sample_rate_hz=frame.sample_rate_hz,
         channels=channels,
         capture_time_us=frame.capture_time_us,
+        arrival_time_us=frame.arrival_time_us,
         rtp_timestamp=frame.rtp_timestamp,
         level=frame.level,
         concealed=frame.concealed != 0,

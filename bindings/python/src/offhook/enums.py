@@ -369,6 +369,8 @@ class Direction(_Open):
 class UnplayableReason(_Open):
     """Why received media or data cannot be decoded. (oh_unplayable_reason)"""
 
+    #: OH_UNPLAYABLE_NONE: It can, as far as is known.
+    NONE = 0
     #: OH_UNPLAYABLE_ENCRYPTED: The track is encrypted end to end.
     ENCRYPTED = 1
     #: OH_UNPLAYABLE_CODEC: Its codec is not supported.

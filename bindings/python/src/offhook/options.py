@@ -62,6 +62,7 @@ class CallOptions(TypedDict, total=False):
 class AudioTrackOptions(TypedDict, total=False):
     """oh_audio_track_options: what is published, and how."""
 
+    source: int  #: TrackSource.MICROPHONE or SCREEN_SHARE_AUDIO; default: MICROPHONE
     format: int  #: an AudioFormat of what is written; S16 and F32 may be mixed; default: S16
     sample_rate_hz: int  #: sample rate of what is written, 8000 to 192000; default: 48000
     channels: int  #: channels of what is written, 1 to 8 (more than two are mixed down); default: 1

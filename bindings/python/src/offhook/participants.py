@@ -1,4 +1,4 @@
-"""participants.py: participants and their tracks, as events describe them. All are copies."""
+"""participants.py: participants and their tracks, of events and of the snapshot Call.participants. All are copies."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ._native import known, text
-from .enums import ConnectionQuality, LeaveReason, ParticipantKind, Right, TrackSource, UnpublishCause
+from .enums import (
+    ConnectionQuality, LeaveReason, ParticipantKind, Right, TrackSource, UnplayableReason, UnpublishCause,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -20,9 +22,14 @@ class TrackInfo:
     source: TrackSource  #: what it carries
     cause: UnpublishCause = UnpublishCause.UNKNOWN  #: TrackUnpublished: why
     muted: bool = False  #: published, and muted
-    local: bool = False  #: a track of the local participant that a moderator changed
+    local: bool = False  #: a track of the local participant (in an event: that a moderator changed)
     held: bool = False  #: a moderator unmuted it, and it stays muted until set_muted(False)
     encrypted: bool = False  #: end to end
+    track: int = 0  #: snapshot, local track: Track.id
+    received: bool = False  #: snapshot, remote track: its media arrives and can be played
+    unplayable: UnplayableReason = UnplayableReason.NONE  #: snapshot, remote track: why its media cannot be played
+    published: bool = False  #: snapshot, local track: published over the present connection; packets can be sent
+    moderated: bool = False  #: snapshot, local track: a moderator muted it
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,8 @@ def track_info_of(raw: Any) -> TrackInfo:
     t = known(raw)
     return TrackInfo(
         text(t.user_id), text(t.session_id), text(t.track_id), text(t.name), TrackSource(t.source),
-        UnpublishCause(t.cause), t.muted != 0, t.local != 0, t.held != 0, t.encrypted != 0,
+        UnpublishCause(t.cause), t.muted != 0, t.local != 0, t.held != 0, t.encrypted != 0, t.track.id, t.received != 0,
+        UnplayableReason(t.unplayable), t.published != 0, t.moderated != 0,
     )  # fmt: skip
 
 
@@ -73,6 +81,12 @@ def participant_of(raw: Any) -> Participant:
         Right(p.rights) if p.rights_known else None, ParticipantKind(p.kind), ConnectionQuality(p.quality),
         LeaveReason(p.leave_reason), p.audio_level, p.speaking != 0, p.dominant != 0, p.local != 0,
     )  # fmt: skip
+
+
+def participants_of(raw: Any) -> tuple[Participant, ...]:
+    """Copies an oh_participants (participant_count pointers)."""
+    snapshot = known(raw)
+    return tuple(participant_of(snapshot.participants[i]) for i in range(snapshot.participant_count))
 
 
 def pin_of(raw: Any) -> Pin:

@@ -1,12 +1,12 @@
-"""stats.py: the statistics of a call, and functions that need no call."""
+"""stats.py: the statistics of calls and tracks, and functions that need no call."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from ._native import check, ffi, lib, structure, text
-from .enums import NetworkChange, Result
+from .enums import NetworkChange, Result, TrackSource
 from .options import AccessTokenOptions, Filled, Limits
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Stats:
-    """Statistics of one call, counted since its join (oh_call_stats). What the library does not count is 0."""
+    """Statistics of one call, counted since its join (oh_call_stats). What an older library does not count is 0."""
 
     participants: int  #: participants that are known, the local one included
     jitter_ms: int  #: variation of arrival times (jitter), the greatest of all received tracks, in ms
@@ -66,14 +66,75 @@ class Stats:
     data_unsent: int  #: packets, texts, custom events and answers that were accepted and not sent before the end
 
 
-_NAMES = tuple(f.name for f in fields(Stats))
+@dataclass(frozen=True)
+class TrackStats:
+    """Statistics of a local track, counted since it was published (oh_track_stats)."""
+
+    packets_sent: int  #: RTP packets sent, over all connections
+    bytes_sent: int  #: bytes of the payloads of packets_sent
+    packets_failed: int  #: packets and frames that could not be sent
+    sent_ms: int  #: milliseconds of what was written that were sent
+    dropped_ms: int  #: milliseconds dropped because a live track was written faster than it is sent, or by Track.clear
+    unsent_ms: int  #: milliseconds that were not sent before the end of the track
+    reported_lost: int
+    """Packets that the receiver reports as lost, since the beginning; negative when it received duplicates."""
+    report_age_ms: int  #: age of the receiver's report in ms
+    buffered_ms: int  #: milliseconds that were written and not sent yet
+    source: TrackSource  #: what the track carries
+    published: bool  #: it is published: packets can be sent
+    muted: bool  #: it is muted, by the application or a moderator
+    moderated: bool  #: a moderator muted it
+    has_report: bool
+    """The receiver has sent a report (RFC 3550 section 6.4.1); else the members that begin with `reported_` are 0."""
+    reported_fraction_lost: float  #: share of packets lost since the report before, 0.0 to 1.0
+    reported_jitter_ms: float  #: variation of arrival times (jitter) at the receiver, in ms
+    reported_round_trip_ms: float  #: round-trip time to the receiver in ms; 0: not measured
 
 
-def stats_of(handle: Any) -> Stats:
-    """Reads the statistics of a call."""
-    raw = structure("oh_call_stats")
-    check(lib.oh_call_get_stats(handle, raw))
-    return Stats(*(getattr(raw, name) for name in _NAMES))
+@dataclass(frozen=True)
+class RemoteTrackStats:
+    """Statistics of a remote track, over mutes and reconnects (oh_remote_track_stats)."""
+
+    packets_received: int  #: RTP packets received
+    bytes_received: int  #: bytes of the payloads of packets_received
+    packets_lost: int  #: packets that never arrived
+    packets_late: int  #: packets that arrived too late to be played
+    packets_duplicate: int  #: packets that arrived more than once
+    packets_discarded: int  #: packets dropped as malformed, or because too many were waiting
+    packets_padding: int  #: packets with padding only
+    packets_unplayable: int  #: packets that could not be decoded
+    frames_played: int  #: audio frames (20 ms, or one Opus packet) put out for the application
+    frames_concealed: int  #: audio frames synthesised by packet-loss concealment
+    frames_recovered_fec: int  #: lost audio frames recovered by forward error correction
+    frames_recovered_red: int  #: lost audio frames recovered from redundant audio (RED, RFC 2198), in time to be played
+    jitter_ms: float  #: variation of arrival times (jitter), in ms (RFC 3550 section 6.4.1)
+    buffered_ms: float  #: audio that waits in the jitter buffer, in ms
+    delay_ms: float  #: delay of the jitter buffer now, in ms
+    target_delay_ms: float  #: delay that the jitter buffer aims at, in ms
+    source: TrackSource  #: what the track carries
+    received: bool  #: a stream carries it now
+
+
+S = TypeVar("S", Stats, TrackStats, RemoteTrackStats)
+
+_STRUCTURES: dict[type[Any], str] = {
+    Stats: "oh_call_stats", TrackStats: "oh_track_stats", RemoteTrackStats: "oh_remote_track_stats",
+}  # fmt: skip
+_NAMES = {kind: tuple(f.name for f in fields(kind)) for kind in _STRUCTURES}
+_TYPES: dict[str, Callable[[Any], Any]] = {
+    "source": TrackSource, "published": bool, "muted": bool, "moderated": bool, "has_report": bool, "received": bool,
+}  # fmt: skip
+
+
+def stats_of(kind: type[S], get: Callable[[Any], int]) -> S:
+    """Reads statistics with get(pointer), a function of the library."""
+    raw = structure(_STRUCTURES[kind])
+    check(get(raw))
+    return kind(**{name: _TYPES.get(name, _same)(getattr(raw, name)) for name in _NAMES[kind]})
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def create_access_token(
