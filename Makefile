@@ -102,6 +102,7 @@ lab-peers: ## the lab's real peer connections in virtual time, loss of DTLS incl
 
 check-header: ## header fresh, alone compilable as C99 and C++17, symbols equal both ways
 	@scripts/check-header.sh
+	@python3 tests/abi/test_header.py
 
 test-c: build ## C tests, plain; one by name: scripts/run-c-tests.sh plain NAME
 	@scripts/run-c-tests.sh plain

@@ -36,8 +36,8 @@
  *
  * ERRORS
  *   Functions return oh_result: OH_OK (0) or a negative number. Outputs are the last parameters and are written on success
- *   only. oh_get_last_error() has the details of the last failure on this thread. Later failures are reported by events.
- *   No text ever holds a token, a password or media.
+ *   only; the length that a text needs is written in any case. oh_get_last_error() has the details of the last failure on
+ *   this thread. Later failures are reported by events. No text ever holds a token, a password or media.
  *
  * STRUCTURES
  *   Every structure but the handles begins with its size, and only grows at its end. Begin those that you pass in with

@@ -26,24 +26,30 @@ ROOT = cheader.ROOT
 GROUPS = [
     ("client", "Client", "How to reach the service, and as whom.", r"oh_client\w*|oh_protocol|oh_access_token\w*"),
     ("call", "Call", "Join, wait, leave; states and reasons.",
-     r"oh_call(_options(_init)?|_join|_wait|_state|_provide_token|_leave|_free|_handlers|_capabilities|_set_attributes)?"
-     r"|oh_state(_name)?|oh_end_reason|oh_capability|oh_reconnect|oh_destroy"),
+     r"oh_call(_options|_join|_wait_state|_get_state|_provide_token|_leave|_free|_handlers|_get_capabilities|_set_attributes)?"
+     r"|oh_call_state\w*|oh_end_reason|oh_capabilit\w*|oh_reconnect_kind|oh_destroy"),
     ("events", "Events", "What happens in a call, and how the application receives it.",
-     r"oh_event\w*|oh_pin|oh_participant_kind|oh_leave_reason|oh_right|oh_direction|oh_unplayable|oh_call_next_event|oh_call_wake_fd"),
+     r"oh_event\w*|oh_direction|oh_unplayable_reason|oh_call_wait_event|oh_call_get_wake_fd"),
+    ("participants", "Participants", "Who is in the call, with their tracks and rights.",
+     r"oh_participant\w*|oh_call_get_participants|oh_track_info|oh_track_source|oh_pin|oh_leave_reason|oh_rights?|oh_connection_quality"
+     r"|oh_unpublish_cause"),
     ("audio", "Audio", "Local tracks, and the audio of participants.",
-     r"oh_track(?!_kind)\w*|oh_audio\w*|oh_call_publish_audio|oh_publisher\w*|oh_call_publisher|oh_track_kind"),
-    ("subscriber", "Subscriber", "What is received, and from whom.", r"oh_subscriber\w*|oh_call_subscriber|oh_remote_track\w*|oh_layer"),
+     r"oh_track(?!_info|_source)\w*|oh_audio\w*|oh_call_publish_audio|oh_publisher\w*|oh_call_get_publisher"),
+    ("subscriber", "Subscriber", "What is received, and from whom.",
+     r"oh_subscriber\w*|oh_call_get_subscriber|oh_remote_track\w*|oh_video_layer"),
     ("data", "Data between participants", "Packets, texts, procedure calls, custom events.",
-     r"oh_data\w*|oh_rpc\w*|oh_call_send_\w+|oh_call_rpc\w*"),
+     r"oh_data\w*|oh_rpc\w*|oh_call_send_\w+|oh_call_(perform|answer)_rpc"),
     ("process", "Process, errors, statistics", "Versions, the log, results, statistics, shutdown.",
-     r"oh_result\w*|oh_last_error|oh_version|oh_abi_version|oh_log\w*|oh_network\w*|oh_shutdown_wait|oh_call_(get_)?stats|oh_call_trace|OH_ABI_VERSION|OH_FOREVER|OH_NO_DRAIN|oh_limits\w*|OH_LIMITS\w*"),
+     r"oh_result\w*|oh_get_\w+|oh_log\w*|oh_network\w*|oh_shutdown_wait|oh_call_(get_)?stats|oh_call_get_trace|oh_limits\w*|oh_bool|oh_struct_init"
+     r"|OH_ABI_VERSION|OH_FOREVER|OH_ZERO|OH_VERSION\w*"),
 ]
 GUIDES = ["first-call", "livekit-first-call", "threads-and-ownership", "voice-agent", "many-sessions", "from-aiortc", "from-libwebrtc",
           "binding", "security", "limits"]
 DOCUMENTS = ["architecture", "conventions", "threading", "abi", "reliability", "performance", "testing", "livekit", "sfu",
              "livekit-stand", "packaging"]
 LANGUAGES = [("cpp", "C++"), ("go", "Go"), ("python", "Python"), ("swift", "Swift")]
-KINDS = {"struct": "struct", "union": "union", "enum": "enum", "function": "function", "callback": "type of a callback", "macro": "constant"}
+KINDS = {"struct": "struct", "union": "union", "enum": "enum", "function": "function", "callback": "type of a callback", "alias": "type",
+         "macro": "constant"}
 NAME = re.compile(r"(?:oh|OH)_\w+(?:\.\w+)?")
 
 
@@ -54,8 +60,6 @@ def fail(lines):
 def undocumented(items):
     """Whatever has no documentation: items, and their values and fields."""
     for item in items:
-        if item.name.endswith("_INIT"):
-            continue  # described with the structure whose defaults they are
         if not item.doc:
             yield f"{item.name}: this {KINDS[item.kind]} is not documented"
         if item.kind in ("enum", "struct", "union"):
@@ -75,15 +79,12 @@ class Reference:
         self.where, lost = {}, []
         for item in items:
             name = item.name
-            if name.endswith("_INIT"):
-                name = name[:-5].lower()
             group = next((g for g, _, _, pattern in GROUPS if re.fullmatch(pattern, name)), None)
             if not group:
                 lost.append(f"{item.name}: no page of the reference is for it (GROUPS)")
                 continue
-            target = name if item.name.endswith("_INIT") else item.name
             page = f"reference/c/{group}.md"
-            self.where[item.name] = f"{page}#{target}"
+            self.where[item.name] = f"{page}#{item.name}"
             if item.kind == "enum":
                 self.where |= {m.name: f"{page}#{m.name}" for m in item.members}
             if item.kind in ("struct", "union"):
@@ -134,11 +135,13 @@ class Reference:
         return "\n\n".join(out)
 
     def declared(self, item):
-        """The declaration as it is written in C, without comments and what cbindgen puts around enums."""
+        """The declaration as it is written in C, without comments."""
         if item.kind == "macro":
             return f"#define {item.name} {item.type}"
         if item.kind == "enum":
             return ""
+        if item.kind == "alias":
+            return f"typedef {item.type} {item.name};"
         if item.kind in ("struct", "union"):
             rows = [f"    {m.type}{'' if m.type.endswith('*') else ' '}{m.name}{f'[{m.array}]' if m.array else ''};" for m in item.members]
             return "\n".join([f"typedef {item.kind} {item.name} {{", *rows, f"}} {item.name};"])
@@ -154,9 +157,6 @@ class Reference:
         if source := self.declared(item):
             out.append(docs_api.fence("c", source).rstrip())
         out.append(self.comment(item.doc, page, item.name))
-        macro = f"{item.name.upper()}_INIT"
-        if macro in self.items:
-            out.append(f"Defaults: `{item.name} o = {macro};`, or {self.code(item.name + '_init', page)}.")
         if item.kind in ("struct", "union", "enum"):
             for m in item.members:
                 if item.kind == "enum":
@@ -179,8 +179,8 @@ class Reference:
     def pages(self):
         for group, title, text, _ in GROUPS:
             page = f"reference/c/{group}.md"
-            mine = [i for n, i in self.items.items() if self.where[n].startswith(page + "#") and not n.endswith("_INIT")]
-            order = ["function", "callback", "struct", "union", "enum", "macro"]
+            mine = [i for n, i in self.items.items() if self.where[n].startswith(page + "#")]
+            order = ["function", "callback", "struct", "union", "enum", "alias", "macro"]
             mine.sort(key=lambda i: order.index(i.kind))
             rows = "\n".join(f"| [`{i.name}`](#{i.name}) | {self.summary(i, page)} |" for i in mine)
             yield page, title, f"# {title}\n\n{text}\n\n| item | |\n|---|---|\n{rows}\n\n" + "\n\n".join(self.entry(i, page) for i in mine)

@@ -10,7 +10,7 @@ revision=$VERSION-1
 multiarch=$(${CC:-cc} -print-multiarch)
 arch=$(dpkg --print-architecture)
 lib=liboffhook$ABI
-[ "$lib" = liboffhook1 ] || { echo "deb: ABI $ABI: packaging/deb is written for 0, rename its packages" >&2; exit 1; }
+[ "$lib" = liboffhook1 ] || { echo "deb: ABI $ABI: packaging/deb is written for 1, rename its packages" >&2; exit 1; }
 rm -rf "$deb" && mkdir -p "$deb"
 
 # All of it once, then shared out.

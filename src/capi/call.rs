@@ -252,7 +252,7 @@ unsafe fn settings(
         0 => Duration::from_secs(30),
         // The core's own word for no limit is zero; its least is the next moment.
         OH_FOREVER => Duration::ZERO,
-        OH_ZERO => Duration::from_millis(1),
+        OH_ZERO => Duration::from_nanos(1),
         ms => Duration::from_millis(u64::from(ms)),
     };
     if options.no_auto_subscribe != 0 && !dialect.capabilities.has(Capabilities::SUBSCRIPTIONS) {
@@ -323,7 +323,7 @@ fn join(
     let begun = made.and_then(|(call, launch)| {
         let _ = object.call.set(call);
         // Whether the join succeeds is decided here, against a free of the client on another thread: that one either
-        // finds the call among the client's, or is found here. Only then the application hears of the handle.
+        // finds the call among the client's, or is found here. Only then the application gets the handle.
         let mut calls = client.calls.lock();
         if client.freed.load(Ordering::Acquire) {
             return Err(Error::new(Code::Handle, "the oh_client handle is stale: the client was freed"));

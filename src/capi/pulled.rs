@@ -27,7 +27,7 @@ const _: () = assert!(size_of::<oh_event>() <= STRIDE && SLOTS.is_multiple_of(BL
 #[derive(Default)]
 pub(super) struct Behind {
     pub kept: Kept,
-    /// Owns what is not copied, and what takes effect when the application has been told.
+    /// Owns what is not copied, and what takes effect when the application has had it.
     pub notice: Option<Notice>,
     pub audio: Option<AudioFrame>,
 }
@@ -52,7 +52,7 @@ impl Pulled {
     pub fn new() -> Result<Self> {
         let (access, kind) =
             (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANON | libc::MAP_NORESERVE);
-        // SAFETY: a new mapping, without a wish where.
+        // SAFETY: a new mapping, at any address.
         let range = unsafe { libc::mmap(std::ptr::null_mut(), SLOTS * STRIDE, access, kind, -1, 0) };
         let range = if range == libc::MAP_FAILED { None } else { NonNull::new(range.cast()) };
         let range =

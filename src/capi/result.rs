@@ -184,7 +184,7 @@ pub unsafe extern "C" fn oh_get_last_error(buf: *mut c_char, buf_size: usize) ->
 }
 
 /// # Safety
-/// As of [`oh_last_error`].
+/// As of [`oh_get_last_error`].
 unsafe fn copy(text: &str, buf: *mut c_char, len: usize) -> usize {
     if !buf.is_null() && len > 0 {
         let mut cut = text.len().min(len - 1);

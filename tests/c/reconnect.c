@@ -178,6 +178,16 @@ int main(void)
     ctl("reset", "{}");
     peer_close(&lost);
 
+    test_step(20, "without reconnecting");
+    peer never = { 0 };
+    what.reconnect_timeout_ms = OH_ZERO;
+    peer_join(&never, "never", "never", &what);
+    ctl("drop_ws", "{\"user_id\":\"never\"}");
+    e = EXPECT(never.rec, OH_EVENT_ENDED, NULL, ms(5000));
+    CHECK_EQ(e.code, OH_END_CONNECTION_LOST);
+    CHECK_EQ(rec_count(never.rec, OH_EVENT_RECONNECTED), 0);
+    peer_close(&never);
+
     test_step(20, "the end");
     peer_close(&bob);
     peer_close(&friend);
