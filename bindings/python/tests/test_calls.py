@@ -164,9 +164,6 @@ async def test_snapshot_and_several_tracks():
         assert own.session_id == (await speaks.joined()).session_id and other.tracks == ()
         assert {t.track for t in own.tracks} == {t.track.id for t in talkers}
         assert sorted(t.source for t in own.tracks) == sources and all(t.published for t in own.tracks)
-        talkers[1].track.set_muted(True)
-        await until(lambda: [t.muted for t in speaks.participants()[0].tracks if t.source == sources[1]] == [True], "muted")
-
         await until(lambda: [t.received for t in listens.participants()[1].tracks] == [True, True], "both are received")
         his = listens.participants()[1]
         assert his.user_id == ann and sorted(t.source for t in his.tracks) == sources
@@ -178,6 +175,8 @@ async def test_snapshot_and_several_tracks():
         for talker, source in zip(talkers, sources):
             sent = talker.track.stats()
             assert sent.packets_sent > 10 and sent.sent_ms > 0 and sent.published and sent.source == source
+        talkers[1].track.set_muted(True)
+        await until(lambda: [t.muted for t in speaks.participants()[0].tracks if t.source == sources[1]] == [True], "muted")
         assert talkers[1].track.stats().muted and not talkers[0].track.stats().muted
         talkers[1].track.free()
         await until(lambda: len(speaks.participants()[0].tracks) == 1, "the freed track is not in the snapshot")
