@@ -271,7 +271,7 @@ def go_pages(text):
 
 # ------------------------------------------------------------------------------------------------------------- Python
 
-PYTHON_TITLES = {"aio": "Calls with asyncio", "_base": "What both kinds of calls share", "audio": "Audio", "events": "Events",
+PYTHON_TITLES = {"aio": "Calls with asyncio", "_base": "What both kinds of calls share", "audio": "Audio", "events": "Events", "participants": "Participants and tracks",
                  "options": "Options", "enums": "Constants", "errors": "Errors", "stats": "Statistics and the process",
                  "log": "The log", "_native": "The library that is loaded"}
 

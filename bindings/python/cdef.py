@@ -1,7 +1,7 @@
-"""cdef.py: what cffi is told about the library, made from offhook.h itself.
+"""cdef.py: the declarations that cffi needs, made from offhook.h.
 
-Only the header says what a structure looks like; nothing of it is written down a second time. The preprocessor below
-knows the few conditions that the header uses: not C++, and a C older than C23.
+The header is the only description of the structures; nothing of it is repeated here. The preprocessor below knows the
+few conditions of the header: C, older than C23, on a system that is not Windows.
 """
 
 from __future__ import annotations
@@ -10,39 +10,42 @@ import re
 
 
 def from_header(header: str) -> str:
-    """The declarations of the header as cffi wants them: no comments, includes, or macros but the ABI number."""
+    """The declarations as cffi takes them: no comments, no includes, and only macros that are plain numbers."""
     text = re.sub(r"/\*.*?\*/", "", header, flags=re.S)
     lines: list[str] = []
-    shown = [True]
+    # For each open condition: is this part read, and was one of its parts read already?
+    open_parts: list[tuple[bool, bool]] = [(True, True)]
     for line in text.splitlines():
         line = line.split("//")[0].rstrip()
-        word = line.strip()
-        if word.startswith("#if"):
-            shown.append(shown[-1] and _holds(word))
-        elif word.startswith("#else"):
-            shown[-1] = shown[-2] and not shown[-1]
+        word = re.sub(r"^#\s+", "#", line.strip())
+        if word.startswith(("#ifdef", "#ifndef", "#if ")):
+            holds = _holds(word)
+            open_parts.append((open_parts[-1][0] and holds, holds))
+        elif word.startswith(("#elif", "#else")):
+            _, taken = open_parts.pop()
+            holds = not taken and (word == "#else" or _holds(word))
+            open_parts.append((open_parts[-1][0] and holds, taken or holds))
         elif word.startswith("#endif"):
-            shown.pop()
-        elif not shown[-1] or not word:
+            open_parts.pop()
+        elif not open_parts[-1][0] or not word:
             continue
         elif word.startswith("#"):
-            if re.match(r"#define OH_ABI_VERSION \d+$", word):
+            if re.match(r"#define OH_\w+ \d+$", word):
                 lines.append(word)
         else:
-            lines.append(line)
-    if len(shown) != 1:
+            line = re.sub(r"^OH_API ", "", line)
+            lines.append(re.sub(r"^OH_ENUM\((\w+)\)", r"typedef int32_t \1;\nenum \1", line))
+    if len(open_parts) != 1:
         raise ValueError("offhook.h: the conditions are not balanced")
     return "\n".join(lines) + "\n"
 
 
 def _holds(condition: str) -> bool:
-    if condition.startswith("#ifndef"):
+    if condition.startswith("#ifndef") or condition == "#elif defined(__GNUC__)":
         return True
-    if condition.startswith("#ifdef __cplusplus"):
+    if "__cplusplus" in condition or "_WIN32" in condition or "__STDC_VERSION__" in condition:
         return False
-    if re.fullmatch(r"#if (defined\(__cplusplus\) \|\| )?__STDC_VERSION__ >= 202311L", condition):
-        return False
-    raise ValueError(f"offhook.h: a condition that is not known here: {condition}")
+    raise ValueError(f"offhook.h: unknown condition: {condition}")
 
 
 def write_module(header: str, module: str, path: str) -> None:

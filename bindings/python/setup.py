@@ -4,15 +4,14 @@ The library is found by OFFHOOK_LIBRARY (the path of liboffhook.so), else by pkg
 (../include/offhook.h), or OFFHOOK_HEADER. The wheel holds the library, stripped where `strip` is at hand, and a module
 that cffi makes from the header; no compiler is needed.
 
-The wheel calls itself py3-none-linux_MACHINE: its own code is Python for every version, and the library was built on
-this machine for a glibc that nobody has looked into. `auditwheel repair` gives it a wider name when it deserves one.
+The wheel is tagged py3-none-linux_MACHINE: its own code is Python for every version, and the library needs the glibc of
+the machine that it was built on, or a newer one. `auditwheel repair` gives it a manylinux tag where that is possible.
 
-The library holds other people's code, and their licences ask that their texts come along: THIRD-PARTY.txt is where the
-library was installed, or made by scripts/third-party.py in the sources, or what OFFHOOK_THIRD_PARTY names.
+The wheel carries the licences of what is linked into the library: THIRD-PARTY.txt of the installed library, or made by
+scripts/third-party.py in the sources, or the file that OFFHOOK_THIRD_PARTY names.
 """
 
 import gzip
-
 import os
 import shutil
 import subprocess
@@ -27,7 +26,7 @@ from setuptools.command.build_py import build_py
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import cdef  # noqa: E402
 
-SONAME = "liboffhook.so.0"
+SONAME = "liboffhook.so.1"
 
 
 def find() -> "tuple[Path, Path]":
@@ -59,7 +58,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def licences(library: Path) -> "dict[str, bytes]":
     """The texts that the wheel must carry: ours, and those of what is linked into the library."""
     folders = [parent / "share" / "doc" for parent in library.absolute().parents]
-    documents = [d for folder in folders for d in (folder / "offhook", folder / "liboffhook0") if d.is_dir()]
+    documents = [d for folder in folders for d in (folder / "offhook", folder / "liboffhook1") if d.is_dir()]
     texts = {}
     for name in ("LICENSE-MIT", "LICENSE-APACHE"):
         found = next((d / name for d in (ROOT, *documents) if (d / name).is_file()), None)
@@ -117,7 +116,7 @@ class Wheel(bdist_wheel):
 
 
 class Binary(Distribution):
-    """A distribution with something in it that is not Python."""
+    """A distribution with a binary in it."""
 
     def has_ext_modules(self) -> bool:
         return True

@@ -52,7 +52,7 @@ import sys, zipfile
 wheel = zipfile.ZipFile(sys.argv[1])
 names = wheel.namelist()
 licences = ("LICENSE-MIT", "LICENSE-APACHE", "THIRD-PARTY.txt")
-for wanted in ("liboffhook.so.0", "_binding.py", "py.typed", "aio.py", *licences):
+for wanted in ("liboffhook.so.1", "_binding.py", "py.typed", "aio.py", "participants.py", *licences):
     assert f"offhook/{wanted}" in names, f"{wanted} is not in the wheel: {names}"
 # Of everything that is linked in: what Cargo.lock pins of the better known must be named with its text.
 third = wheel.read("offhook/THIRD-PARTY.txt").decode()

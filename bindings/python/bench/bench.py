@@ -34,7 +34,7 @@ whole: dict[str, list[int]] = {"frame": [], "event": []}
 measuring = False
 
 NOTES = {
-    "asyncio": "from the return of oh_call_next_event to the handler's first line, and to the next oh_call_next_event;"
+    "asyncio": "from the return of oh_call_wait_event to the handler's first line, and to the next oh_call_wait_event;"
     " not measured: how long an item waited for the loop",
     "threads": "from the first line of Python in the C callback to the handler's first line, and to its return;"
     " not measured: cffi taking the interpreter's lock before it",
@@ -64,8 +64,8 @@ def done() -> None:
 
 
 def time_pulling() -> None:
-    """Puts a clock behind oh_call_next_event."""
-    real = _native.lib.oh_call_next_event
+    """Puts a clock behind oh_call_wait_event."""
+    real = _native.lib.oh_call_wait_event
 
     def timed(*given: Any) -> Any:
         done()
@@ -73,7 +73,7 @@ def time_pulling() -> None:
         at.time = now()
         return result
 
-    _native.lib.oh_call_next_event = timed
+    _native.lib.oh_call_wait_event = timed
 
 
 def time_callbacks() -> None:
@@ -114,7 +114,7 @@ async def run_asyncio(seconds: float) -> list[Any]:
     measuring = False
     for task in tasks:
         task.cancel()
-    figures = [(c.stats(), c.audio_dropped) for c in calls]
+    figures = [(c.stats(), c.audio_frames_dropped) for c in calls]
     await asyncio.gather(*(c.close() for c in clients))
     return figures
 
@@ -128,7 +128,7 @@ def run_threads(seconds: float) -> list[Any]:
         for i, c in enumerate(clients)
     ]
     for call in calls:
-        call.wait(offhook.State.JOINED, 20)
+        call.wait_state(offhook.CallState.JOINED, 20)
     stop = threading.Event()
 
     def talk(tracks: list[Any]) -> None:
@@ -160,8 +160,8 @@ def run_threads(seconds: float) -> list[Any]:
 def held_blocks() -> float:
     """Blocks of memory that one frame holds when the handler has it; what is made and freed on the way is not seen."""
     samples, name = ffi.new("int16_t[]", 960), ffi.new("char[]", b"somebody")
-    raw = ffi.new("oh_audio *", {"user_id": name, "session_id": name, "samples": samples, "frames": 960, "rate": 48000,
-                                 "channels": 1, "kind": 1, "timestamp": 123456789})  # fmt: skip
+    raw = ffi.new("oh_audio_frame *", {"user_id": name, "session_id": name, "samples_s16": samples, "frames": 960, "sample_rate_hz": 48000,
+                                 "size": ffi.sizeof("oh_audio_frame"), "channels": 1, "source": 1, "rtp_timestamp": 123456789})  # fmt: skip
     frame_of(raw)
     kept: list[Any] = [None] * 1000
     before = sys.getallocatedblocks()
@@ -190,7 +190,7 @@ def main() -> None:
         "frame_whole_ns": spread(whole["frame"]), "event_whole_ns": spread(whole["event"]),
         "allocations_per_frame": round(held_blocks(), 2),
         "late": sum(took > LATE_NS for took in to_handler["frame"]),
-        "dropped": sum(s.media_dropped + dropped for s, dropped in figures),
+        "dropped": sum(s.audio_frames_dropped + dropped for s, dropped in figures),
         "cpu_s": round(time.process_time() - cpu, 2),
         "notes": NOTES[given.mode] + "; allocations_per_frame are blocks that a frame holds, not those freed on the way;"
         " late: frames that took more than 20 ms in the binding",

@@ -1,9 +1,9 @@
-"""agent.py: a small voice agent: listens, and when somebody has finished speaking, answers.
+"""agent.py: a small voice agent: listens, and answers when a participant has finished speaking.
 
     python agent.py --url http://127.0.0.1:PORT --user agent --call demo [--answer tone]
 
-The answer is what it heard (echo), or a tone. A real agent puts speech recognition, a language model and a voice where
-answer() is: it gets a turn as one NumPy array of 16 kHz, and gives back another.
+The answer is what was said (echo), or a tone. A real agent has speech recognition, a language model and speech synthesis
+in answer(): it gets a turn as one NumPy array of 16 kHz, and returns another.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ import numpy as np
 import numpy.typing as npt
 import offhook
 
-RATE = 16000  # what speech models want; the library resamples both ways
-LOUD = 0.02  # above this somebody speaks
+RATE = 16000  # what speech models need; the library resamples in both directions
+LOUD = 0.02  # above this level a participant speaks
 PAUSE = 0.6  # seconds of silence that end a turn
 LONGEST = 30  # seconds of a turn that are kept
 
-Sound = npt.NDArray[np.int16]
+Audio = npt.NDArray[np.int16]
 
 
 @dataclass
 class Turn:
-    """What one participant has said since the last answer."""
+    """What one participant said since the last answer."""
 
-    frames: list[Sound] = field(default_factory=list)
+    frames: list[Audio] = field(default_factory=list)
     last_loud: float = 0
 
 
-def answer(heard: Sound, how: str) -> Sound:
-    """What is said in return."""
+def answer(turn: Audio, how: str) -> Audio:
+    """The answer to a turn."""
     if how == "echo":
-        return heard
-    tone: Sound = (8000 * np.sin(np.arange(RATE // 2) * 2 * np.pi * 660 / RATE)).astype(np.int16)
+        return turn
+    tone: Audio = (8000 * np.sin(np.arange(RATE // 2) * 2 * np.pi * 660 / RATE)).astype(np.int16)
     return tone
 
 
 async def listen(call: offhook.Call, turns: dict[str, Turn]) -> None:
-    """Collects what is said, each participant by himself."""
+    """Collects the audio of each participant."""
     loop = asyncio.get_running_loop()
     async for frame in call.audio():
         turn = turns.get(frame.session_id)
@@ -54,25 +54,25 @@ async def listen(call: offhook.Call, turns: dict[str, Turn]) -> None:
 
 
 async def reply(call: offhook.Call, turns: dict[str, Turn], how: str) -> None:
-    """Answers whoever has been silent for a while. Silence may not be sent at all, so a clock decides, not a frame."""
+    """Answers a participant after a pause. Silence may not be sent at all, so a clock decides, not a frame."""
     loop = asyncio.get_running_loop()
-    track = call.publish_audio(rate=RATE)
+    track = call.publish_audio(sample_rate_hz=RATE)
     while True:
         await asyncio.sleep(0.05)
         for session, turn in list(turns.items()):
             if loop.time() - turn.last_loud > PAUSE:
                 del turns[session]
-                heard = np.concatenate(turn.frames)
-                print(f"heard {len(heard) / RATE:.1f} s, answering", flush=True)
+                said = np.concatenate(turn.frames)
+                print(f"received {len(said) / RATE:.1f} s, answering", flush=True)
                 try:
-                    await track.write(answer(heard, how))
+                    await track.write(answer(said, how))
                     await track.drain()
                 except offhook.ClosedError:
                     return
 
 
 async def main() -> int:
-    parser = argparse.ArgumentParser(description="Answers whoever speaks.")
+    parser = argparse.ArgumentParser(description="Answers when a participant has finished speaking.")
     parser.add_argument("--url", required=True)
     parser.add_argument("--user", default="agent")
     parser.add_argument("--call", required=True)
@@ -82,7 +82,7 @@ async def main() -> int:
     given = parser.parse_args()
     turns: dict[str, Turn] = {}
     async with offhook.Client(given.url, user_id=given.user, token=given.token) as client:
-        async with client.join(given.call, audio_rate=RATE) as call:
+        async with client.join(given.call, audio_sample_rate_hz=RATE) as call:
             print("joined", flush=True)
             both = [asyncio.create_task(listen(call, turns)), asyncio.create_task(reply(call, turns, given.answer))]
             try:

@@ -1,4 +1,4 @@
-"""call.py: a call: joins, says a tone, tells what happens and who is heard, and leaves.
+"""call.py: a call: joins, plays a tone, prints events and received audio, and leaves.
 
     python call.py --url http://127.0.0.1:PORT --user ann --call demo
     python call.py --url wss://sfu.example.com --livekit --token T
@@ -18,19 +18,19 @@ import offhook
 
 
 def options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Joins a call, says a tone, and tells who is heard.")
+    parser = argparse.ArgumentParser(description="Joins a call, plays a tone, and prints received audio.")
     parser.add_argument("--url", required=True)
-    parser.add_argument("--user", help="who joins; else the token says it")
-    parser.add_argument("--call", help="which call; with --livekit the token says it")
-    parser.add_argument("--token", default="development", help="a real service wants the user's JWT")
+    parser.add_argument("--user", help="the user; default: the one of the token")
+    parser.add_argument("--call", help="the call; default, with --livekit: the one of the token")
+    parser.add_argument("--token", default="development", help="a real service needs the user's JWT")
     parser.add_argument("--livekit", action="store_true")
-    parser.add_argument("--tone", type=float, default=440, help="Hz; 0 says nothing")
+    parser.add_argument("--tone", type=float, default=440, help="Hz; 0: none")
     parser.add_argument("--seconds", type=float, help="how long to stay; else until Enter or Ctrl-C")
     return parser.parse_args()
 
 
-async def say(call: offhook.Call, hz: float) -> None:
-    """Says a tone until the call is over."""
+async def speak(call: offhook.Call, hz: float) -> None:
+    """Plays a tone until the call is over."""
     track = call.publish_audio()
     second = (0.2 * np.sin(np.arange(48000) * 2 * np.pi * hz / 48000)).astype(np.float32)
     try:
@@ -40,32 +40,32 @@ async def say(call: offhook.Call, hz: float) -> None:
         pass
 
 
-async def hear(call: offhook.Call) -> None:
-    """Tells once a second who was heard, and how loud at most."""
+async def listen(call: offhook.Call) -> None:
+    """Prints once a second whose audio was received, and its greatest level."""
     frames: Counter[str] = Counter()
     loudest: dict[str, float] = {}
     loop = asyncio.get_running_loop()
-    told = loop.time()
+    printed = loop.time()
     async for frame in call.audio():
         frames[frame.user_id] += 1
         loudest[frame.user_id] = max(loudest.get(frame.user_id, 0), frame.level)
-        if loop.time() > told + 1:
+        if loop.time() > printed + 1:
             for user, count in frames.items():
-                print(f"heard {user}: {count} frames, {loudest[user]:.2f} at most", flush=True)
+                print(f"received {user}: {count} frames, level {loudest[user]:.2f} at most", flush=True)
             frames.clear()
             loudest.clear()
-            told = loop.time()
+            printed = loop.time()
 
 
 async def watch(call: offhook.Call) -> None:
-    """Tells the events; ends with the call."""
+    """Prints the events; ends with the call."""
     async for event in call.events():
         if not isinstance(event, (offhook.AudioLevel, offhook.Counts)):
             print(f"{event.at_ms} ms: {event}", flush=True)
 
 
 async def enter() -> None:
-    """Waits for a line; for ever where standard input cannot be watched (then there is Ctrl-C)."""
+    """Waits for a line; forever when standard input cannot be watched (then Ctrl-C ends it)."""
     loop = asyncio.get_running_loop()
     pressed = asyncio.Event()
     try:
@@ -80,24 +80,24 @@ async def enter() -> None:
 
 async def main() -> int:
     given = options()
-    protocol = offhook.Protocol.LIVEKIT if given.livekit else offhook.Protocol.STREAM
+    protocol = offhook.Protocol.LIVEKIT if given.livekit else offhook.Protocol.AUTO
     async with offhook.Client(given.url, user_id=given.user, token=given.token, protocol=protocol) as client:
         try:
             call = await client.join(given.call)
         except offhook.Error as error:
             print(f"not joined: {error}", file=sys.stderr)
             return 1
-        tasks = [asyncio.create_task(hear(call)), asyncio.create_task(watch(call))]
+        tasks = [asyncio.create_task(listen(call)), asyncio.create_task(watch(call))]
         if given.tone:
-            tasks.append(asyncio.create_task(say(call, given.tone)))
+            tasks.append(asyncio.create_task(speak(call, given.tone)))
         until = asyncio.create_task(asyncio.sleep(given.seconds) if given.seconds else enter())
         over = asyncio.create_task(call.ended())
         await asyncio.wait([until, over], return_when=asyncio.FIRST_COMPLETED)
         until.cancel()
         ended = await call.leave("bye")
         await asyncio.gather(*tasks)
-        print(f"{ended.code.name.lower()}: {call.stats().packets_sent} packets sent")
-        return 0 if ended.code == offhook.EndReason.LEFT else 1
+        print(f"{ended.reason.name.lower()}: {call.stats().packets_sent} packets sent")
+        return 0 if ended.reason == offhook.EndReason.LEFT else 1
 
 
 try:

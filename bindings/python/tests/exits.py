@@ -28,7 +28,7 @@ def ready():
 async def two():
     """Two calls of asyncio that hear each other; returns when the second hears."""
     clients = [offhook.Client(URL, user_id=name, token="t") for name in NAMES]
-    first, second = [await c.join(ROOM, event_queue=64) for c in clients]
+    first, second = [await c.join(ROOM, max_queued_events=64) for c in clients]
     track = first.publish_audio(no_dtx=True)
     keep.extend([clients, first, second, track, asyncio.ensure_future(track.write(np.tile(SOUND, 60)))])
     heard = 0
@@ -113,7 +113,7 @@ def way_daemons():
 
     def pull(call):
         while True:
-            if isinstance(call.next_event(), offhook.AudioEvent):
+            if isinstance(call.wait_event(), offhook.AudioEvent):
                 heard.set()
 
     threading.excepthook = lambda args: None  # the calls end under them

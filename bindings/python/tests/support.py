@@ -1,4 +1,4 @@
-"""support.py: what the tests share: the SFU and its control API, deadlines, tones, and ears."""
+"""support.py: what the tests share: the SFU and its control API, deadlines, tones, and recorders."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def blocking_client(user: str, **options: Any) -> blocking.Client:
 
 
 class Record:
-    """A handler that keeps the events and the sound of a call."""
+    """Handlers that keep the events and the audio of a call."""
 
     def __init__(self) -> None:
         self.events: "list[offhook.Event]" = []
@@ -121,22 +121,24 @@ class Record:
         await until(lambda: self.of(kind, since, **fields), f"{kind.__name__} {fields}", seconds)
         return self.of(kind, since, **fields)[0]
 
-    def hears(self, user: str, hz: float) -> bool:
-        """Whether the last 200 ms of a user are this tone."""
-        frames = [f for f in self.frames if f.user_id == user and not f.silence][-10:]
+    def hears(self, user: str, hz: float, source: int = offhook.TrackSource.MICROPHONE) -> bool:
+        """Whether the last 200 ms of a user's track with this source are this tone."""
+        frames = [f for f in self.frames if f.user_id == user and f.source == source and not f.silence][-10:]
         if len(frames) < 10:
             return False
         sound = np.concatenate([f.samples for f in frames])
-        return loudness(sound, hz, frames[0].rate) > 10 * loudness(sound, 1000 if hz != 1000 else 440, frames[0].rate)
+        return loudness(sound, hz, frames[0].sample_rate_hz) > 10 * loudness(sound, 1000 if hz != 1000 else 440, frames[0].sample_rate_hz)
 
-    async def wait_tone(self, user: str, hz: float, seconds: float = 10) -> None:
-        """Waits until the tone is heard in frames that came after now."""
+    async def wait_tone(
+        self, user: str, hz: float, seconds: float = 10, source: int = offhook.TrackSource.MICROPHONE
+    ) -> None:
+        """Waits until the tone is in frames that came after now."""
         self.frames.clear()
-        await until(lambda: self.hears(user, hz), f"{hz} Hz of {user}", seconds)
+        await until(lambda: self.hears(user, hz, source), f"{hz} Hz of {user}", seconds)
 
 
 def loudness(sound: Any, hz: float, rate: int) -> float:
-    """How much of a frequency is in a sound (Goertzel, as a plain sum)."""
+    """How much of a frequency is in audio (Goertzel, as a plain sum)."""
     x = np.asarray(sound, np.float64)
     if x.ndim > 1:
         x = x[:, 0]
@@ -155,7 +157,7 @@ class Talker:
 
     def __init__(self, call: offhook.Call, hz: float, **options: Any) -> None:
         self.track = call.publish_audio(no_dtx=True, **options)
-        self._sound = tone(hz, rate=self.track.rate)
+        self._sound = tone(hz, rate=self.track.sample_rate_hz)
         self._task = asyncio.get_running_loop().create_task(self._talk())
 
     async def _talk(self) -> None:

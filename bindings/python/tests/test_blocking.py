@@ -6,20 +6,20 @@ import threading
 import numpy as np
 import offhook
 import pytest
-from offhook import State
+from offhook import CallState
 from support import Record, blocking_client, client, deadline, loudness, tone, unique
 
 
 @deadline(25)
 def test_pull():
-    """Row pull: a call without handlers read by hand: joined, sound and ended, in that order."""
+    """Row pull: a call without handlers read by hand: joined, audio and ended, in that order."""
     room, ann, ben = unique("room"), unique("ann"), unique("ben")
     with blocking_client(ann) as a, blocking_client(ben) as b:
         speaks = a.join(room)
-        track = speaks.publish_audio(no_dtx=True, rate=16000)
+        track = speaks.publish_audio(no_dtx=True, sample_rate_hz=16000)
         sound = itertools.cycle(np.split(tone(440, rate=16000), 50))
         piece = next(sound)
-        call = b.join_nowait(room, pull_audio=True, audio_format=offhook.AudioFormat.F32, audio_rate=16000)
+        call = b.join_nowait(room, pull_audio=True, audio_format=offhook.AudioFormat.F32, audio_sample_rate_hz=16000)
         seen, left = [], False
         while not seen or not isinstance(seen[-1], offhook.Ended):
             if not left:
@@ -29,7 +29,7 @@ def test_pull():
                 except offhook.FullError:
                     pass
             try:
-                event = call.next_event(0.02)
+                event = call.wait_event(0.02)
             except offhook.EmptyError:
                 continue
             seen.append(event)
@@ -38,7 +38,7 @@ def test_pull():
                 call.leave_nowait()
                 left = True
         with pytest.raises(offhook.ClosedError):
-            call.next_event(0)
+            call.wait_event(0)
         kinds = [type(e) for e in seen]
         assert kinds.index(offhook.Joined) < kinds.index(offhook.AudioEvent) < kinds.index(offhook.Ended)
         assert frames[-1].user_id == ann and frames[-1].samples.dtype == "float32"
@@ -52,28 +52,28 @@ def test_errors_of_pulling():
     """EmptyError in time, StateError for a call with handlers, TimedOutError of a wait."""
     with blocking_client(unique("ann"), token=None) as c:
         call = c.join_nowait(unique("room"))
-        assert isinstance(call.next_event(5), offhook.StateChanged)
-        assert isinstance(call.next_event(5), offhook.TokenNeeded)
+        assert isinstance(call.wait_event(5), offhook.StateChanged)
+        assert isinstance(call.wait_event(5), offhook.TokenNeeded)
         with pytest.raises(offhook.EmptyError):
-            call.next_event(0.15)
+            call.wait_event(0.15)
         with pytest.raises(TimeoutError) as late:
-            call.wait(State.JOINED, 0.25)
+            call.wait_state(CallState.JOINED, 0.25)
         assert late.value.code == offhook.Result.TIMEOUT
         call.provide_token("token")
-        call.wait(State.JOINED, 5)
+        call.wait_state(CallState.JOINED, 5)
         call.leave()
         with pytest.raises(offhook.CallCancelledError):
-            call.wait(State.JOINED, 0)
+            call.wait_state(CallState.JOINED, 0)
         handled = c.join_nowait(unique("room"), on_event=lambda call, event: None, token="token")
         with pytest.raises(offhook.StateError):
-            handled.next_event(0)
+            handled.wait_event(0)
         with pytest.raises(offhook.ArgumentError, match="join_retries"):
             c.join_nowait(unique("room"), join_retries=11)
 
 
 @deadline(20)
 def test_handlers_on_threads():
-    """Events and sound come to handlers in order, and the last is Ended; leave twice from two threads."""
+    """Events and audio come to handlers in order, and the last is Ended; leave twice from two threads."""
     room, ann = unique("room"), unique("ann")
     record, where = Record(), set()
 
@@ -109,7 +109,7 @@ async def test_asyncio_call_from_a_thread():
         call = await c.join(unique("room"))
         worker = threading.Thread(target=lambda: (call.stats(), call.publish_audio(), call.leave_nowait()))
         worker.start()
-        assert (await call.ended()).code == offhook.EndReason.LEFT
+        assert (await call.ended()).reason == offhook.EndReason.LEFT
         worker.join(5)
 
 
@@ -120,8 +120,8 @@ def test_shutdown():
     c = blocking_client(unique("ann"))
     call = c.join(unique("room"), on_event=record.event)
     offhook.shutdown(5)
-    assert record.events[-1].code in (offhook.EndReason.SHUTDOWN, offhook.EndReason.LEFT)
-    assert call.state == State.LEFT
+    assert record.events[-1].reason in (offhook.EndReason.SHUTDOWN, offhook.EndReason.LEFT)
+    assert call.state == CallState.LEFT
     c.free()
     with blocking_client(unique("ben")) as again:
-        assert again.join(unique("room")).state == State.JOINED
+        assert again.join(unique("room")).state == CallState.JOINED

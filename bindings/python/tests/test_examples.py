@@ -29,7 +29,7 @@ def test_readme():
 
 @deadline(120)
 async def test_first_call(tmp_path):
-    """Two of them, in one call, hear each other, at a LiveKit server, too, where it is; one alone says so and ends."""
+    """Two of them receive each other's audio, also at a LiveKit server where there is one; one alone ends with an error."""
     process = await asyncio.create_subprocess_exec(
         BINDING.parent / "two-hear.sh", tmp_path, sys.executable, EXAMPLES / "first_call.py",
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
@@ -41,7 +41,7 @@ async def test_first_call(tmp_path):
 
 @deadline(30)
 async def test_call():
-    """call.py is heard and hears; leaves after --seconds, on Ctrl-C and on Enter, with a goodbye."""
+    """call.py sends and receives; leaves after --seconds, on Ctrl-C and on Enter, with a leave message."""
     room, ann, ben = unique("room"), unique("ann"), unique("ben")
     record = Record()
     async with client(ann) as c:
@@ -53,7 +53,7 @@ async def test_call():
         await record.wait_tone(ben, 1000)
         out, err = await process.communicate()
         assert process.returncode == 0, err.decode()
-        assert f"heard {ann}" in out.decode() and "Joined(" in out.decode() and "left:" in out.decode()
+        assert f"received {ann}" in out.decode() and "Joined(" in out.decode() and "left:" in out.decode()
         assert TOKEN not in out.decode() + err.decode()
 
         for end in (lambda p: p.send_signal(signal.SIGINT), lambda p: p.stdin.write(b"\n")):
@@ -64,7 +64,7 @@ async def test_call():
             end(process)
             out, err = await process.communicate()
             assert (process.returncode, err) == (0 if b"left:" in out else 130, b"")
-            await until(lambda: sessions(user)[0]["leave_received"], "it has said goodbye")
+            await until(lambda: sessions(user)[0]["leave_received"], "its leave was received")
         assert b"left:" in out  # Enter
 
     refused = await start(EXAMPLES / "call.py", "--url", "nonsense", "--user", ben, "--call", room, "--seconds", 1)
@@ -74,7 +74,7 @@ async def test_call():
 @pytest.mark.parametrize(("how", "hz"), [("echo", 440), ("tone", 660)])
 @deadline(30)
 async def test_agent(how, hz):
-    """The agent answers once somebody has stopped speaking."""
+    """The agent answers after a participant has stopped speaking."""
     room, ann, agent = unique("room"), unique("ann"), unique("agent")
     record = Record()
     process = await start(EXAMPLES / "agent.py", "--url", URL, "--user", agent, "--call", room, "--answer", how)
@@ -82,14 +82,14 @@ async def test_agent(how, hz):
     async with client(ann) as c:
         call = await c.join(room, on_event=record.event, on_audio=record.audio)
         talker = Talker(call, 440)
-        await until(lambda: call.stats().packets_sent > 40, "something was said")
+        await until(lambda: call.stats().packets_sent > 40, "audio was sent")
         assert not record.hears(agent, hz)
         await talker.stop()
         await record.wait_tone(agent, hz)
     process.send_signal(signal.SIGINT)
     out, err = await process.communicate()
-    assert process.returncode == 130 and b"heard" in out, err.decode()
-    await until(lambda: sessions(agent)[0]["leave_received"], "it has said goodbye")
+    assert process.returncode == 130 and b"received" in out, err.decode()
+    await until(lambda: sessions(agent)[0]["leave_received"], "its leave was received")
 
 
 @pytest.mark.parametrize("mode", ["asyncio", "threads"])

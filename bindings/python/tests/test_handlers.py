@@ -8,7 +8,7 @@ import weakref
 
 import offhook
 import pytest
-from offhook import State, blocking
+from offhook import CallState, blocking
 from support import (
     Record, Talker, blocking_client, client, ctl, deadline, descriptors, live, tone, unique, until, until_blocking,
 )  # fmt: skip
@@ -43,7 +43,7 @@ async def test_free_in_callback(what):
         with pytest.raises(offhook.ClosedError, match="freed"):
             await call.ended()
         await until(lambda: not live(ben), "the SFU sees it go")
-        assert after == [] and speaks.state == State.JOINED
+        assert after == [] and speaks.state == CallState.JOINED
 
 
 @pytest.mark.parametrize("what", ["event", "audio"])
@@ -61,7 +61,7 @@ async def test_free_in_callback_of_a_thread(what):
             after.append(item)
         elif isinstance(item, (offhook.TrackPublished, offhook.AudioFrame)):
             try:
-                call.wait(State.LEFT, 1)
+                call.wait_state(CallState.LEFT, 1)
                 wrong.append("a wait inside a handler")
             except offhook.WouldDeadlockError:
                 pass
@@ -81,10 +81,10 @@ async def test_free_in_callback_of_a_thread(what):
 
 @deadline(25)
 async def test_handler_throws():
-    """Row handler-throws: told by loop.call_exception_handler; the call goes on, and the next event comes."""
+    """Row handler-throws: reported by loop.call_exception_handler; the call goes on, and the next event comes."""
     room, ann, ben, cid = unique("room"), unique("ann"), unique("ben"), unique("cid")
-    told = []
-    asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context))
+    reported = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: reported.append(context))
     record = Record()
 
     def event(call, event):
@@ -99,20 +99,20 @@ async def test_handler_throws():
     async with client(ann) as a, client(ben) as b, client(cid) as c:
         Talker(await a.join(room), 440)
         call = await b.join(room, on_event=event, on_audio=audio)
-        await until(lambda: len(record.frames) >= 5, "sound after a handler raised")
+        await until(lambda: len(record.frames) >= 5, "audio after a handler raised")
         await c.join(room)
         await record.wait(offhook.ParticipantJoined, user_id=cid)
-        assert call.state == State.JOINED
-        assert {str(t["exception"]) for t in told} == {"event", "audio"} and {t["call"] for t in told} == {call}
-        assert len([t for t in told if str(t["exception"]) == "event"]) == len(record.events)
+        assert call.state == CallState.JOINED
+        assert {str(t["exception"]) for t in reported} == {"event", "audio"} and {t["call"] for t in reported} == {call}
+        assert len([t for t in reported if str(t["exception"]) == "event"]) == len(record.events)
 
 
 @deadline(25)
 async def test_handler_throws_in_a_thread(monkeypatch):
-    """Row handler-throws, on the library's threads: told by threading.excepthook."""
+    """Row handler-throws, on the library's threads: reported by threading.excepthook."""
     room, ann, ben, cid = unique("room"), unique("ann"), unique("ben"), unique("cid")
-    told = []
-    monkeypatch.setattr(threading, "excepthook", lambda args: told.append(str(args.exc_value)))
+    reported = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: reported.append(str(args.exc_value)))
     record = Record()
 
     def event(call, event):
@@ -127,12 +127,12 @@ async def test_handler_throws_in_a_thread(monkeypatch):
         Talker(await a.join(room), 440)
         with blocking_client(ben) as b:
             call = b.join_nowait(room, on_event=event, on_audio=audio)
-            await until(lambda: len(record.frames) >= 5, "sound after a handler raised")
+            await until(lambda: len(record.frames) >= 5, "audio after a handler raised")
             await c.join(room)
             await record.wait(offhook.ParticipantJoined, user_id=cid)
-            assert call.state == State.JOINED
+            assert call.state == CallState.JOINED
             await asyncio.to_thread(call.leave)
-            assert set(told) == {"event", "audio"} and told.count("event") == len(record.events)
+            assert set(reported) == {"event", "audio"} and reported.count("event") == len(record.events)
 
 
 @deadline(25)
@@ -184,11 +184,11 @@ async def test_dropped_iterator():
 
 @deadline(20)
 async def test_free_while_a_handler_is_awaited():
-    """Row free-in-callback: the client is freed while a coroutine handler is in the middle; what waited is not told."""
-    go_on, begun, told = asyncio.Event(), asyncio.Event(), []
+    """Row free-in-callback: the client is freed while a coroutine handler is in the middle; what waited is not delivered."""
+    go_on, begun, reported = asyncio.Event(), asyncio.Event(), []
 
     async def slow(call, event):
-        told.append(event)
+        reported.append(event)
         begun.set()
         await go_on.wait()
 
@@ -200,7 +200,7 @@ async def test_free_while_a_handler_is_awaited():
     with pytest.raises(offhook.ClosedError):
         await call.ended()
     await until(lambda: call._running is None, "the handler returns")
-    assert len(told) == 1
+    assert len(reported) == 1
 
 
 def _refused(*attempts):
@@ -218,15 +218,15 @@ async def test_wrong_order():
     await c.close()
     _refused(
         lambda: call.state, call.stats, call.leave_nowait, call.publish_audio, lambda: call.subscriber,
-        lambda: call.provide_token("x"), lambda: call.capabilities, lambda: call.send_custom({}),
-        lambda: track.write_nowait(tone(440)), track.buffered_ms, lambda: track.set_muted(True),
+        lambda: call.provide_token("x"), lambda: call.capabilities, lambda: call.send_custom_event({}),
+        lambda: track.write_nowait(tone(440)), lambda: track.buffered_ms, lambda: track.set_muted(True),
         subscriber.close, publisher.close, lambda: c.join_nowait("x"),
     )  # fmt: skip
     with pytest.raises(offhook.HandleError):
         await track.write(tone(440))
     for one in (track, subscriber, publisher, call, c, call, track):
         one.free()
-    assert (await call.ended()).code == offhook.EndReason.LEFT  # what was told before stays
+    assert (await call.ended()).reason == offhook.EndReason.LEFT  # what was received before stays
     assert [type(e) async for e in call.events()][-1] is offhook.Ended
     await call.close()
 
@@ -253,8 +253,8 @@ def test_wrong_order_in_threads():
     puller.join(10)
     assert not puller.is_alive() and isinstance(waited[-1], offhook.Error)
     _refused(
-        lambda: call.state, lambda: call.wait(State.LEFT, 1), lambda: call.next_event(0), call.leave,
-        lambda: track.write(tone(440)), lambda: track.wait(1, 1), lambda: c.join("x"),
+        lambda: call.state, lambda: call.wait_state(CallState.LEFT, 1), lambda: call.wait_event(0), call.leave,
+        lambda: track.write(tone(440)), lambda: track.wait_writable(1, 1), lambda: c.join("x"),
     )  # fmt: skip
     call.close()
     track.free()
@@ -275,24 +275,24 @@ async def test_blocked_handler():
 
     record = Record()
     async with client(names[0]) as a, client(names[1]) as b, client(names[2]) as s:
-        slow = await s.join(room, on_event=block, event_queue=16, audio_queue=5)
+        slow = await s.join(room, on_event=block, max_queued_events=16, max_queued_audio_frames=5)
         await blocked.wait()
         Talker(await a.join(room), 440)
         other = await b.join(room, on_event=record.event, on_audio=record.audio)
         await record.wait_tone(names[0], 440)
         await other.leave()
-        assert returned == [] and slow.state == State.JOINED
-        # Its own backlog is bounded, counted and told.
+        assert returned == [] and slow.state == CallState.JOINED
+        # Its own backlog is bounded, and what it drops is counted and reported.
         session = (await slow.joined()).session_id
         for n in range(60):
             await asyncio.to_thread(ctl, "pins", cid=f"default:{room}", sessions=[session] if n % 2 else [])
-        await until(lambda: slow.events_lost > 20 and slow.audio_dropped > 10, "events and sound dropped")
+        await until(lambda: slow.events_dropped > 20 and slow.audio_frames_dropped > 10, "events and audio dropped")
         go_on.set()
         ended = await slow.leave()
-        await until(lambda: ended in returned, "all that waited is handed over")
-        told = sum(e.count for e in returned if isinstance(e, offhook.Lost))
-        assert told == slow.events_lost + slow.stats().events_lost
-        assert [e.state for e in returned if isinstance(e, offhook.StateChanged)][-1] == State.LEFT
+        await until(lambda: ended in returned, "all that waited is delivered")
+        reported = sum(e.total for e in returned if isinstance(e, offhook.Lost))
+        assert reported == slow.events_dropped + slow.stats().events_dropped
+        assert [e.state for e in returned if isinstance(e, offhook.StateChanged)][-1] == CallState.LEFT
 
 
 def _packet(n, size=1000):
@@ -301,7 +301,7 @@ def _packet(n, size=1000):
 
 @deadline(10)
 async def test_reliable_data_waits_beyond_the_queue():
-    """What its sender was promised to arrive is dropped only beyond event_bytes, and told with numbers."""
+    """What its sender was promised to arrive is dropped only beyond event_bytes, and reported with numbers."""
     backlog = offhook.aio.Backlog(
         4, asyncio.get_running_loop(), weigh=offhook.aio._weight, most=20_000, lost=offhook.aio._lost
     )
@@ -331,7 +331,7 @@ async def test_pump_waits_for_a_handler_that_is_behind():
             await go_on.wait()
 
     async with client(ann) as c:
-        call = await c.join(room, on_event=slow, event_bytes=65536)
+        call = await c.join(room, on_event=slow, max_queued_event_bytes=65536)
         for n in range(40):
             call._take(_packet(n))
         assert call._behind() and len(seen) > 0
@@ -341,7 +341,7 @@ async def test_pump_waits_for_a_handler_that_is_behind():
         assert not any(isinstance(e, offhook.Pins) for e in seen)
         go_on.set()
         await until(lambda: any(isinstance(e, offhook.Pins) and e.pins for e in seen), "what was held back comes")
-        assert sum(isinstance(e, offhook.DataEvent) for e in seen) == 40 and call.events_lost == 0
+        assert sum(isinstance(e, offhook.DataEvent) for e in seen) == 40 and call.events_dropped == 0
         go_on.clear()
         for n in range(41):
             call._take(_packet(n))
@@ -349,7 +349,7 @@ async def test_pump_waits_for_a_handler_that_is_behind():
         ending = asyncio.ensure_future(call.leave())  # who waits for the end is not kept waiting by the handler
         await until(lambda: call._ended.done(), "the end was taken")
         go_on.set()
-        assert (await ending).code == offhook.EndReason.LEFT
+        assert (await ending).reason == offhook.EndReason.LEFT
 
 
 @deadline(30)
@@ -378,9 +378,9 @@ def test_blocked_handler_in_a_thread():
 
             until_blocking(hears, "the tone")
             other.leave()
-            assert other.state == State.LEFT and returned == []
+            assert other.state == CallState.LEFT and returned == []
             began = slow.state  # functions of the blocked call do not wait
-            assert began in (State.JOINING, State.JOINED)
+            assert began in (CallState.JOINING, CallState.JOINED)
         finally:
             go_on.set()
         slow.leave()

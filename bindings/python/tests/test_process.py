@@ -44,10 +44,10 @@ def test_which_library():
     """The library of the wheel is used, or the one that OFFHOOK_LIBRARY or the process has."""
     library = os.path.join(os.environ["OFFHOOK_STAGE"], "lib", "liboffhook.so")
     show = "import offhook; offhook.version(); print(repr(offhook.library_path()), offhook.abi_version())"
-    inside = os.path.join(os.path.dirname(offhook.__file__), "liboffhook.so.0")
-    assert run(show).stdout.strip() == f"{inside!r} 0"
-    assert run(show, OFFHOOK_LIBRARY=library).stdout.strip() == f"{library!r} 0"
-    assert run(show, LD_PRELOAD=library).stdout.strip() == "'' 0"
+    inside = os.path.join(os.path.dirname(offhook.__file__), "liboffhook.so.1")
+    assert run(show).stdout.strip() == f"{inside!r} 1"
+    assert run(show, OFFHOOK_LIBRARY=library).stdout.strip() == f"{library!r} 1"
+    assert run(show, LD_PRELOAD=library).stdout.strip() == "'' 1"
     assert "OSError" in run(show, OFFHOOK_LIBRARY="/nonexistent.so").stderr
 
 
@@ -61,9 +61,9 @@ async def test_log():
         if len(lines) == 1:
             raise RuntimeError("from the log handler")
 
-    told = []
+    reported = []
     before = threading.excepthook
-    threading.excepthook = lambda args: told.append(str(args.exc_value))
+    threading.excepthook = lambda args: reported.append(str(args.exc_value))
     try:
         offhook.set_log(line, offhook.LogLevel.TRACE)
         async with client(unique("ann")) as c:
@@ -73,7 +73,7 @@ async def test_log():
     finally:
         offhook.set_log(None)
         threading.excepthook = before
-    assert told == ["from the log handler"]
+    assert reported == ["from the log handler"]
     assert all(isinstance(level, offhook.LogLevel) and "\n" not in text for level, text in lines)
     assert not [text for _, text in lines if TOKEN in text]
     count = len(lines)
@@ -116,7 +116,7 @@ def test_fork():
             finally:
                 os._exit(code)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
-        assert call.state == offhook.State.JOINED
+        assert call.state == offhook.CallState.JOINED
     done = run(
         "import os, sys, offhook\n"
         "c = offhook.Client('http://127.0.0.1:1', user_id='ann', token='t')\n"
@@ -137,7 +137,7 @@ def test_waits_can_be_interrupted():
         timer.start()
         began = time.monotonic()
         with pytest.raises(KeyboardInterrupt):
-            call.wait(offhook.State.JOINED, 20)
+            call.wait_state(offhook.CallState.JOINED, 20)
         assert time.monotonic() - began < 5
 
 

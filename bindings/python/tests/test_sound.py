@@ -15,7 +15,7 @@ async def test_forms():
     records = [Record() for _ in names]
     clients = [client(n) for n in names]
     speaks = await clients[0].join(room)
-    track = speaks.publish_audio(rate=44100, channels=2, format=offhook.AudioFormat.F32, no_dtx=True, buffer_ms=1000)
+    track = speaks.publish_audio(sample_rate_hz=44100, channels=2, format=offhook.AudioFormat.F32, no_dtx=True, buffer_ms=1000)
     mono = tone(440, rate=44100, kind=np.float32)
     sound = np.stack([mono, mono], axis=1)
 
@@ -27,7 +27,7 @@ async def test_forms():
             pass
 
     talking = asyncio.create_task(talk())
-    forms = [{}, {"audio_channels": 2}, {"audio_format": 1, "audio_rate": 16000}, {"audio_format": 2}]
+    forms = [{}, {"audio_channels": 2}, {"audio_format": 1, "audio_sample_rate_hz": 16000}, {"audio_format": 2}]
     for c, record, form in list(zip(clients, records, forms))[1:]:
         await c.join(room, on_event=record.event, on_audio=record.audio, **form)
     await records[1].wait_tone(names[0], 440)
@@ -35,8 +35,8 @@ async def test_forms():
     await until(lambda: records[3].frames, "packets")
     s16, f32, opus = (r.frames[-1] for r in records[1:4])
     assert s16.samples.shape == (960, 2) and s16.samples.dtype == np.int16 and s16.channels == 2
-    assert f32.samples.shape == (320,) and f32.samples.dtype == np.float32 and f32.rate == 16000
-    assert opus.format == offhook.AudioFormat.OPUS and opus.packet and opus.samples.size == 0 and opus.frames == 0
+    assert f32.samples.shape == (320,) and f32.samples.dtype == np.float32 and f32.sample_rate_hz == 16000
+    assert opus.format == offhook.AudioFormat.OPUS and opus.opus_packet and opus.samples.size == 0 and opus.frames == 0
     s16.samples[0] = 1  # its own memory
 
     # The packets are passed on as they are, and heard as the same tone.
@@ -50,7 +50,7 @@ async def test_forms():
     async def pass_on() -> None:
         while True:
             while records[3].frames:
-                await passed.write_opus(records[3].frames.pop(0).packet)
+                await passed.write_opus(records[3].frames.pop(0).opus_packet)
             await asyncio.sleep(0.01)
 
     passing = asyncio.create_task(pass_on())
@@ -70,18 +70,18 @@ async def test_writing():
     """FullError takes nothing; write() waits for room; drain() for the end; bytes are 16-bit samples."""
     async with client(unique("ann")) as c:
         call = await c.join(unique("room"))
-        track = call.publish_audio(rate=16000, buffer_ms=100)
+        track = call.publish_audio(sample_rate_hz=16000, buffer_ms=100)
         with pytest.raises(offhook.FullError):
             track.write_nowait(np.zeros(16000, np.int16))
-        assert track.buffered_ms() == 0
+        assert track.buffered_ms == 0
         loop = asyncio.get_running_loop()
         began = loop.time()
         await track.write(tone(440, seconds=1, rate=16000)[:8000].tobytes())
         await track.drain()
-        assert 0.3 < loop.time() - began < 5 and track.buffered_ms() == 0
+        assert 0.3 < loop.time() - began < 5 and track.buffered_ms == 0
         track.write_nowait(np.zeros(1600, np.int16))  # 100 ms
         cleared = track.clear()
-        assert 0 < cleared.dropped_ms <= 100 and cleared.sent_ms >= 500 and track.buffered_ms() == 0
+        assert 0 < cleared.dropped_ms <= 100 and cleared.sent_ms >= 500 and track.buffered_ms == 0
         await track.write(np.zeros(320, np.float32))
         assert call.stats().packets_sent > 0
         track.free()
@@ -107,6 +107,6 @@ async def test_refused_arrays():
                 track.write_nowait(wrong)
         track.write_nowait(np.zeros((480, 4), np.int16)[:, ::2])  # not in one piece: copied
         with pytest.raises(offhook.ArgumentError):
-            call.publish_audio(rate=1)
+            call.publish_audio(sample_rate_hz=1)
         with pytest.raises(offhook.ArgumentError, match="bitrate"):
-            call.publish_audio(bitrate=-1)
+            call.publish_audio(bitrate_bps=-1)

@@ -9,7 +9,7 @@ scratch=$root/target/swift-build
 cd "$package"
 say() { echo "--- swift: $*"; }
 
-say "what the README shows is what is tested"
+say "the README shows what is tested"
 diff <(sed -n '/<!-- first-call -->/,/^```$/p' README.md | sed '1,2d;$d') Sources/first-call/main.swift
 
 say "building (some 30 seconds the first time)"
@@ -22,15 +22,15 @@ say "tests"
 timeout 150 swift test --skip-build --scratch-path "$scratch" "$@"
 
 bin=$(swift build --show-bin-path --scratch-path "$scratch")
-say "examples: two calls that hear each other, and the first call of the README"
+say "examples: two calls that receive each other, and the first call of the README"
 timeout 30 "$bin/call" --url "$OFFHOOK_SFU_URL" --user eve --call sw-example --tone 700 --seconds 3 </dev/null >"$log" &
 other=$!
 timeout 30 "$bin/call" --url "$OFFHOOK_SFU_URL" --user adam --call sw-example --seconds 2 </dev/null | tee "$log.2"
 wait "$other"
-for line in 'joined after' 'eve is heard' 'heard eve for' 'the time is up' 'ended:'; do
+for line in 'joined after' 'audio of eve' 'received eve for' 'the time is up' 'ended:'; do
   grep -q "$line" "$log.2" || { echo "the example does not say '$line'" >&2; exit 1; }
 done
-grep -q 'adam is heard' "$log"
+grep -q 'audio of adam' "$log"
 rm -f "$log.2"
 work=$(mktemp -d)
 trap 'rm -rf "$log" "$work"' EXIT

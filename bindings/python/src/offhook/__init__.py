@@ -1,4 +1,4 @@
-"""Offhook: SFU calls for Python: join, publish, subscribe, sound in and out as NumPy arrays, leave.
+"""Offhook: SFU calls for Python: join, publish, subscribe, audio in and out as NumPy arrays, leave.
 
     async with offhook.Client("https://video.example.com", user_id="ann", token=...) as client:
         async with client.join("demo") as call:
@@ -11,12 +11,13 @@ Client and Call are for asyncio; offhook.blocking has the same for threads. READ
 
 from . import blocking
 from ._base import Cleared, Publisher, Subscriber
-from ._native import ABI_VERSION, abi_version, library_path, version
+from ._native import ABI_VERSION, abi_version, library_path, version, version_number
 from .aio import AudioHandler, Call, Client, EventHandler, Joining, TokenHandler, Track
 from .audio import AudioFrame, Samples
 from .enums import (
-    FOREVER, NO_DRAIN, AudioFormat, Capability, Direction, EndReason, EventKind, Layer, LeaveReason, LogLevel, Network,
-    ParticipantKind, Protocol, ReconnectKind, Result, Right, RpcErrorCode, State, TrackKind, UnplayableReason,
+    FOREVER, AudioFormat, CallState, Capability, ConnectionQuality, Direction, EndReason, EventKind, LeaveReason,
+    LogLevel, NetworkChange, ParticipantKind, Protocol, ReconnectKind, Result, Right, RpcErrorCode, TrackSource,
+    UnplayableReason, UnpublishCause, VideoLayer,
 )  # fmt: skip
 from .errors import (
     AbiError, ArgumentError, AuthError, BufferTooSmallError, CallCancelledError, ClosedError, EmptyError, Error,
@@ -24,34 +25,41 @@ from .errors import (
     ProtocolError, RefusedError, RpcError, StateError, TimedOutError, TlsError, UnsupportedError, WouldDeadlockError,
 )  # fmt: skip
 from .events import (
-    AudioEvent, AudioLevel, ConnectionQuality, Counts, CustomEvent, DataEvent, DominantSpeaker, Dtmf, Ended,
-    ErrorEvent, Event, Grants, Joined, LocalEvent, LocalFailed, LocalPublished, Lost, MediaEvent, ParticipantEvent,
-    ParticipantJoined, ParticipantLeft, ParticipantUpdated, Pin, Pins, Reconnected, RoomEvent, RpcRequest, RpcResponse,
-    StateChanged, Subscribable, TextEvent, TextPart, TokenNeeded, TrackEvent, TrackPublished, TrackUnpublished,
-    UnknownEvent, UnplayableEvent, Unsent,
+    AudioEvent, AudioLevel, ConnectionQualityChanged, Counts, CustomEvent, DataEvent, DominantSpeaker, Dtmf, Ended,
+    ErrorEvent, Event, Joined, LocalTrackEvent, LocalTrackFailed, LocalTrackPublished, Lost, MediaEvent,
+    ParticipantEvent, ParticipantJoined, ParticipantLeft, ParticipantUpdated, Pins, Reconnected, RightsChanged,
+    RoomEvent, RpcRequest, RpcResponse, StateChanged, SubscriptionPermission, TextEvent, TextPart, TokenNeeded,
+    TrackEvent, TrackPublished, TrackUnpublished, UnknownEvent, UnplayableEvent, Unsent,
 )  # fmt: skip
 from .log import LogHandler, set_log
 from .options import (
     AccessTokenOptions, AudioTrackOptions, CallOptions, ClientOptions, DataOptions, Limits, RemoteTrackOptions,
 )  # fmt: skip
-from .stats import Stats, access_token, network_changed, result_message, result_name, set_limits, shutdown, state_name
+from .participants import Participant, Pin, TrackInfo
+from .stats import (
+    RemoteTrackStats, Stats, TrackStats, create_access_token, report_network, result_message, result_name, set_limits,
+    shutdown, state_name,
+)  # fmt: skip
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ABI_VERSION", "AbiError", "AccessTokenOptions", "ArgumentError", "AudioEvent", "AudioFormat", "AudioFrame",
     "AudioHandler", "AudioLevel", "AudioTrackOptions", "AuthError", "BufferTooSmallError", "Call",
-    "CallCancelledError", "CallOptions", "Capability", "Client", "ClientOptions", "Cleared", "ClosedError", "ConnectionQuality",
-    "Counts", "CustomEvent", "DataEvent", "DataOptions", "Direction", "DominantSpeaker", "Dtmf", "EmptyError",
-    "EndReason", "Ended", "Error", "ErrorEvent", "Event", "EventHandler", "EventKind", "FOREVER", "ForkedError",
-    "FullError", "Grants", "HandleError", "InsecureError", "InternalError", "Joined", "Joining", "Layer",
-    "LeaveReason", "LimitError", "Limits", "LocalEvent", "LocalFailed", "LocalPublished", "LogHandler", "LogLevel", "Lost",
-    "MediaError", "MediaEvent", "NO_DRAIN", "Network", "NetworkError", "ParticipantEvent", "ParticipantJoined",
-    "ParticipantKind", "ParticipantLeft", "ParticipantUpdated", "Pin", "Pins", "Protocol", "ProtocolError",
-    "Publisher", "ReconnectKind", "Reconnected", "RefusedError", "RemoteTrackOptions", "Result", "Right", "RoomEvent",
-    "RpcError", "RpcErrorCode", "RpcRequest", "RpcResponse", "Samples", "State", "StateChanged", "StateError", "Stats",
-    "Subscribable", "Subscriber", "TextEvent", "TextPart", "TimedOutError", "TlsError", "TokenHandler", "TokenNeeded",
-    "Track", "TrackEvent", "TrackKind", "TrackPublished", "TrackUnpublished", "UnknownEvent", "UnplayableEvent",
-    "UnplayableReason", "Unsent", "UnsupportedError", "WouldDeadlockError", "abi_version", "access_token", "blocking",
-    "library_path", "network_changed", "result_message", "result_name", "set_limits", "set_log", "shutdown", "state_name", "version",
+    "CallCancelledError", "CallOptions", "CallState", "Capability", "Cleared", "Client", "ClientOptions",
+    "ClosedError", "ConnectionQuality", "ConnectionQualityChanged", "Counts", "CustomEvent", "DataEvent",
+    "DataOptions", "Direction", "DominantSpeaker", "Dtmf", "EmptyError", "EndReason", "Ended", "Error", "ErrorEvent",
+    "Event", "EventHandler", "EventKind", "FOREVER", "ForkedError", "FullError", "HandleError", "InsecureError",
+    "InternalError", "Joined", "Joining", "LeaveReason", "LimitError", "Limits", "LocalTrackEvent",
+    "LocalTrackFailed", "LocalTrackPublished", "LogHandler", "LogLevel", "Lost", "MediaError", "MediaEvent",
+    "NetworkChange", "NetworkError", "Participant", "ParticipantEvent", "ParticipantJoined", "ParticipantKind",
+    "ParticipantLeft", "ParticipantUpdated", "Pin", "Pins", "Protocol", "ProtocolError", "Publisher", "ReconnectKind",
+    "Reconnected", "RefusedError", "RemoteTrackOptions", "RemoteTrackStats", "Result", "Right", "RightsChanged",
+    "RoomEvent", "RpcError", "RpcErrorCode", "RpcRequest", "RpcResponse", "Samples", "StateChanged", "StateError",
+    "Stats", "Subscriber", "SubscriptionPermission", "TextEvent", "TextPart", "TimedOutError", "TlsError",
+    "TokenHandler", "TokenNeeded", "Track", "TrackEvent", "TrackInfo", "TrackPublished", "TrackSource", "TrackStats",
+    "TrackUnpublished", "UnknownEvent", "UnplayableEvent", "UnplayableReason", "UnpublishCause", "Unsent",
+    "UnsupportedError", "VideoLayer", "WouldDeadlockError", "abi_version", "blocking", "create_access_token",
+    "library_path", "report_network", "result_message", "result_name", "set_limits", "set_log", "shutdown",
+    "state_name", "version", "version_number",
 ]  # fmt: skip

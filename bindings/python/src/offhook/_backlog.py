@@ -1,4 +1,4 @@
-"""_backlog.py: a bounded queue between a call and who reads it in the loop; what does not fit is counted.
+"""_backlog.py: a bounded queue between a call and its reader in the loop; what does not fit is dropped and counted.
 
 Only the loop's thread uses it.
 """
@@ -18,8 +18,8 @@ class Backlog(Generic[V]):
     """`newest` keeps the newest when it is full, `offer` the oldest.
 
     `weigh` gives the bytes of an item that should not be dropped, 0 of others: such items are taken beyond the limit, as
-    long as all of them together weigh no more than `most`. `lost(before, item)` makes the item that tells of a dropped one,
-    and of those before it.
+    long as all of them together weigh no more than `most`. `lost(before, item)` makes the item that reports a dropped one
+    and those before it.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Backlog(Generic[V]):
         self._loop = loop
         self._weigh = weigh
         self._lost = lost
-        self._untold: V | None = None
+        self._unreported: V | None = None
         self._finished = False
         self._waiter: asyncio.Future[None] | None = None
 
@@ -52,39 +52,39 @@ class Backlog(Generic[V]):
         self._wake()
 
     def offer(self, item: V, *, essential: bool) -> None:
-        """Takes the item if there is room or it is essential; before the next one that is taken, it is told what was lost."""
+        """Takes the item if there is room or it is essential. What was dropped is reported before the next item."""
         weight = self._weigh(item)
         kept = weight and self.weight + weight <= self.most
         if len(self.queue) >= self._limit and not essential and not kept:
             self.dropped += 1
             if self._lost is not None:
-                self._untold = self._lost(self._untold, item)
+                self._unreported = self._lost(self._unreported, item)
             return
-        self._tell()
+        self._report()
         self.weight += weight
         self.queue.append(item)
         self._wake()
 
     def take(self) -> V:
-        """The oldest; what was dropped since the last item that fitted is told at the end."""
+        """The oldest item. What was dropped after the last item is reported after it."""
         item = self.queue.popleft()
         self.weight -= self._weigh(item)
         if not self.queue:
-            self._tell()
+            self._report()
         return item
 
-    def _tell(self) -> None:
-        if self._untold is not None:
-            self.queue.append(self._untold)
-            self._untold = None
+    def _report(self) -> None:
+        if self._unreported is not None:
+            self.queue.append(self._unreported)
+            self._unreported = None
 
     async def something(self) -> bool:
-        """Waits until there is something to take; False when nothing comes any more. One waits at a time."""
+        """Waits until there is an item; False when no more items come. One reader at a time."""
         while not self.queue:
             if self._finished:
                 return False
             if self._waiter is not None:
-                raise StateError("another task is reading this already")
+                raise StateError("another task is reading already")
             self._waiter = self._loop.create_future()
             try:
                 await self._waiter
@@ -93,7 +93,7 @@ class Backlog(Generic[V]):
         return True
 
     def finish(self) -> None:
-        """Nothing comes any more; what is there may still be taken."""
+        """No more items come; those in the queue can still be taken."""
         self._finished = True
         self._wake()
 

@@ -1,8 +1,8 @@
 """aio.py: calls for asyncio. This is what `offhook.Client` and `offhook.Call` are.
 
-A call is in the library's pull mode: the loop watches its descriptor and takes what is there. So no thread of the
-library ever needs the interpreter; what is not taken in time waits in the library's bounded queues, and in bounded ones
-here, and is counted when they are full.
+A call is in the library's pull mode: the loop watches its descriptor and takes the events. No thread of the library
+ever needs the interpreter. What is not taken in time waits in the library's bounded queues and in bounded queues here;
+what they drop is counted.
 
 Methods that wait, handlers and iterators belong to the loop in which the call was joined; the others, whose names often
 end in _nowait, may be called from every thread.
@@ -24,7 +24,8 @@ from .audio import AudioFrame, Samples, flat, frame_of
 from .enums import EventKind, Result
 from .errors import ClosedError, FullError, RpcError, StateError, error_for
 from .events import (
-    DataEvent, Ended, Event, Joined, Lost, RpcRequest, RpcResponse, StateChanged, TextEvent, TokenNeeded, Unsent, event_of,
+    DataEvent, Ended, Event, Joined, LocalTrackEvent, Lost, RpcRequest, RpcResponse, StateChanged, TextEvent,
+    TokenNeeded, Unsent, event_of,
 )  # fmt: skip
 from .options import CallOptions, ClientOptions, Filled
 
@@ -33,31 +34,36 @@ if TYPE_CHECKING:
 
 V = TypeVar("V")
 
+# Events that a full backlog does not drop: what they report happens once, or does not repeat itself.
+_ESSENTIAL = (StateChanged, TokenNeeded, LocalTrackEvent, RpcResponse, Unsent, Ended)
+
 #: Handlers: plain functions or coroutine functions. They get the call, so that one serves many.
 EventHandler = Callable[["Call", Event], Optional[Awaitable[None]]]
 AudioHandler = Callable[["Call", AudioFrame], Optional[Awaitable[None]]]
 TokenHandler = Callable[["Call"], Union[Optional[str], Awaitable[Optional[str]]]]
 
-# Taken at once before other things of the loop have their turn.
+# Events taken in one turn of the loop at most.
 _BATCH = 64
 
-# The library's default of event_bytes.
-_EVENT_BYTES = 4194304
+# The library's defaults.
+_MAX_QUEUED_EVENT_BYTES = 4194304
+_MAX_QUEUED_EVENTS = 1024
+_MAX_QUEUED_AUDIO_FRAMES = 50
 
 
 class Track(BaseTrack):
-    """A track that I publish; `await write(...)` paces what is written."""
+    """A local track. `await write(...)` waits for room."""
 
     call: Call
 
     async def write(self, samples: Samples) -> None:
-        """Writes sound of any length, waiting for room as often as needed; returns when the last of it is buffered.
+        """Writes audio of any length, waiting for room; returns when all of it is buffered.
 
-        Before the track is on the air nothing makes room. Cancelling leaves what was written so far. Else as
-        write_nowait.
+        The buffer does not drain until the track is published. When the task is cancelled, what was written so far is
+        still sent (see clear). Otherwise as write_nowait.
         """
         array = flat(samples, self.channels)
-        step = max(1, self.rate // 50) * self.channels
+        step = max(1, self.sample_rate_hz // 50) * self.channels
         for start in range(0, array.size, step):
             piece = array[start : start + step]
             await self._with_room(lambda piece=piece: self._write(piece))  # type: ignore[misc]
@@ -67,8 +73,8 @@ class Track(BaseTrack):
         await self._with_room(lambda: self.write_opus_nowait(packet))
 
     async def drain(self) -> None:
-        """Waits until all that was written was sent. ClosedError when the track or its call is over."""
-        while (result := lib.oh_track_drain(self._handle, 0)) == Result.TIMEOUT:
+        """Waits until everything that was written has been sent. ClosedError when the track or its call is over."""
+        while (result := lib.oh_track_wait_drained(self._handle, 0)) == Result.TIMEOUT:
             await asyncio.sleep(0.01)
         check(result)
 
@@ -77,13 +83,13 @@ class Track(BaseTrack):
             try:
                 return write()
             except FullError:
-                # The library's clock makes room for 20 ms every 20 ms.
+                # The library sends 20 ms every 20 ms.
                 await asyncio.sleep(0.01)
 
 
 class _Pump:
-    """Takes a call's events from the library when its descriptor says so. Knows the call weakly, so that one which
-    nobody holds any more is collected, and freed with it."""
+    """Takes the events of a call from the library when its descriptor is readable. It holds the call by a weak
+    reference, so that a call without other references is collected and freed."""
 
     def __init__(self, call: Call, handle: Any, loop: asyncio.AbstractEventLoop) -> None:
         self.call = weakref.ref(call)
@@ -91,9 +97,9 @@ class _Pump:
         self.loop = loop
         self.out = ffi.new("const oh_event **")
         descriptor = ffi.new("int32_t *")
-        check(lib.oh_call_wake_fd(handle, descriptor))
-        # A descriptor of our own: the loop must not watch a number that the library has closed. When the call is freed
-        # it reads as ended, and the loop lets go of it.
+        check(lib.oh_call_get_wake_fd(handle, descriptor))
+        # A duplicate: the loop must not watch a descriptor that the library has closed. When the call is freed, it is
+        # readable at its end, and the pump stops.
         self.descriptor = os.dup(descriptor[0])
         self.watching = True
         self.paused = False
@@ -103,11 +109,11 @@ class _Pump:
         call = self.call()
         for _ in range(_BATCH):
             if call is not None and call._behind():
-                # What comes now waits in the library, which keeps its senders waiting.
+                # What comes now waits in the library, which delays the senders of reliable data.
                 self.paused = True
                 self.loop.remove_reader(self.descriptor)
                 return
-            result = lib.oh_call_next_event(self.handle, 0, self.out)
+            result = lib.oh_call_wait_event(self.handle, 0, self.out)
             if result == Result.EMPTY:
                 return
             if result:
@@ -150,15 +156,15 @@ class _Pump:
 
 
 class Call(BaseCall[Track]):
-    """A call. Made by Client.join, held by its client until it ends. When nobody holds the client and its calls any more
-    they leave, as soon as they are collected."""
+    """A call. Client.join makes it, and its client holds it until it ends. Without a reference to the client or one of
+    its calls, the calls leave when they are collected."""
 
     _track_class = Track
 
     def __init__(
         self,
         client: Client,
-        id: str | None,
+        call_id: str | None,
         on_event: EventHandler | None,
         on_audio: AudioHandler | None,
         on_token: TokenHandler | None,
@@ -175,14 +181,19 @@ class Call(BaseCall[Track]):
         self._rpcs: dict[int, asyncio.Future[str]] = {}
         self._running: asyncio.Task[None] | None = None
         self._tokens: set[asyncio.Task[None]] = set()
-        most = options.get("event_bytes") or _EVENT_BYTES
         self._events: Backlog[Event] = Backlog(
-            options.get("event_queue") or 1024, self._loop, weigh=_weight, most=most, lost=_lost
+            options.get("max_queued_events") or _MAX_QUEUED_EVENTS,
+            self._loop,
+            weigh=_weight,
+            most=options.get("max_queued_event_bytes") or _MAX_QUEUED_EVENT_BYTES,
+            lost=_lost,
         )
-        self._end_wanted = False
-        self._frames: Backlog[AudioFrame] = Backlog(options.get("audio_queue") or 50, self._loop)
+        self._awaits_end = False
+        self._frames: Backlog[AudioFrame] = Backlog(
+            options.get("max_queued_audio_frames") or _MAX_QUEUED_AUDIO_FRAMES, self._loop
+        )
         options.setdefault("pull_audio", True)
-        filled = Filled("oh_call_options", options, id=id)
+        filled = Filled("oh_call_options", options, call_id=call_id)
         out = ffi.new("oh_call *")
         check(lib.oh_call_join(client._handle, filled.pointer, out))
         self._handle = out[0]
@@ -194,7 +205,7 @@ class Call(BaseCall[Track]):
             raise
         client._calls.add(self)
 
-    # What has been taken from the library comes in here, in order.
+    # What was taken from the library comes here, in order.
 
     def _take(self, item: Event | AudioFrame) -> None:
         if isinstance(item, AudioFrame):
@@ -205,14 +216,14 @@ class Call(BaseCall[Track]):
             return
         self._notice(item)
         if self._on_event is None or self._running is not None:
-            self._events.offer(item, essential=isinstance(item, (StateChanged, Ended, Unsent)))
+            self._events.offer(item, essential=isinstance(item, _ESSENTIAL))
         else:
             self._handle_with(self._on_event, item)
 
     def _behind(self) -> bool:
-        """Whether on_event is so far behind that nothing more is to be taken for it. Never while somebody waits for what
-        is still to come: the handler may be who waits."""
-        waits = self._rpcs or self._end_wanted or not self._joined.done()
+        """Whether on_event is so far behind that nothing more is taken. Never while something waits for a later event,
+        because the handler itself may be waiting."""
+        waits = self._rpcs or self._awaits_end or not self._joined.done()
         return self._running is not None and not waits and 2 * self._events.weight >= self._events.most
 
     def _notice(self, event: Event) -> None:
@@ -226,7 +237,7 @@ class Call(BaseCall[Track]):
             self._tokens.add(task)
             task.add_done_callback(self._tokens.discard)
         elif isinstance(event, RpcResponse):
-            future = self._rpcs.pop(event.call_id, None)
+            future = self._rpcs.pop(event.rpc_id, None)
             if future is not None and not future.done():
                 if event.error_code:
                     future.set_exception(RpcError(event.error_code, event.text, event.payload))
@@ -244,8 +255,8 @@ class Call(BaseCall[Track]):
             self.provide_token(token)
         except Exception as error:
             if self._ended.done() or not self._pump.watching:
-                return  # too late, and nobody asks any more
-            self._pump.report("offhook: the token was not taken", error, self)
+                return  # too late: the call is over
+            self._pump.report("offhook: the token was not accepted", error, self)
 
     def _handle_with(self, handler: Callable[[Call, Any], Any], item: Any) -> None:
         try:
@@ -278,7 +289,7 @@ class Call(BaseCall[Track]):
             self._pump.resume()
 
     def _over(self) -> None:
-        """Nothing comes any more: ended, or freed here."""
+        """No more events come: the call has ended, or was freed here."""
         self.client._calls.discard(self)
         error: Exception
         if self._ended.done():
@@ -286,7 +297,7 @@ class Call(BaseCall[Track]):
         else:
             error = ClosedError("the call was freed")
             self._ended.set_exception(error)
-            self._ended.exception()  # nobody needs to ask
+            self._ended.exception()  # it need not be retrieved
         if not self._joined.done():
             self._joined.set_exception(error)
             self._joined.exception()
@@ -300,64 +311,67 @@ class Call(BaseCall[Track]):
     # What the application calls.
 
     async def joined(self) -> Joined:
-        """Waits until the call is joined; raises the error by which the join failed."""
+        """Waits until the call is joined; raises the error with which the join failed."""
         return await asyncio.shield(self._joined)
 
     async def ended(self) -> Ended:
-        """Waits for the end of the call, whoever ends it; ClosedError when it was freed before it had ended."""
-        self._end_wanted = True
+        """Waits for the end of the call; ClosedError when it was freed before it had ended."""
+        self._awaits_end = True
         self._pump.resume()
         return await asyncio.shield(self._ended)
 
     def events(self) -> AsyncIterator[Event]:
         """`async for event in call.events()`: all events since the join, in order, until the end of the call.
 
-        For a call without on_event. One reader at a time, else StateError. At most event_queue events wait here, and of
-        reliable data, texts and procedure calls event_bytes; when more come they are dropped (but never a StateChanged,
-        Unsent or Ended), and Lost tells how many.
+        For a call without on_event. One reader at a time, else StateError. At most max_queued_events wait here; reliable
+        data, texts and procedure calls wait beyond it, up to max_queued_event_bytes. Further ones are dropped, and Lost
+        has their number. Never dropped are StateChanged, TokenNeeded, LocalTrackPublished, LocalTrackFailed,
+        RpcResponse, Unsent and Ended.
         """
         if self._on_event is not None:
             raise StateError("the events of this call go to on_event")
         return _Reader(self, self._events)
 
     def audio(self) -> AsyncIterator[AudioFrame]:
-        """`async for frame in call.audio()`: sound of everybody, 20 ms of one participant at a time, until the end.
+        """`async for frame in call.audio()`: audio of all received tracks, 20 ms of one track at a time, until the end.
 
-        For a call without on_audio. One reader at a time, else StateError. At most audio_queue frames wait here; then
-        the oldest are dropped and counted in audio_dropped.
+        For a call without on_audio. One reader at a time, else StateError. At most max_queued_audio_frames wait here;
+        then the oldest are dropped and counted in audio_frames_dropped.
         """
         if self._on_audio is not None:
-            raise StateError("the sound of this call goes to on_audio")
+            raise StateError("the audio of this call goes to on_audio")
         return _Reader(self, self._frames)
 
     @property
-    def audio_dropped(self) -> int:
-        """Frames that were dropped because neither audio() nor on_audio took them in time (see also Stats.media_dropped)."""
+    def audio_frames_dropped(self) -> int:
+        """Frames dropped here because audio() or on_audio did not take them in time. Those that the library dropped are
+        in Stats.audio_frames_dropped."""
         return self._frames.dropped
 
     @property
-    def events_lost(self) -> int:
-        """Events that were dropped because neither events() nor on_event took them in time (see also Stats.events_lost)."""
+    def events_dropped(self) -> int:
+        """Events dropped here because events() or on_event did not take them in time. Those that the library dropped are
+        in Stats.events_dropped."""
         return self._events.dropped
 
-    async def rpc(self, to: str, method: str, payload: str = "", *, timeout_ms: int = 0) -> str:
-        """Calls a procedure of another participant and waits for its answer; RpcError when it fails."""
-        number = self.rpc_nowait(to, method, payload, timeout_ms=timeout_ms)
+    async def perform_rpc(self, to: str, method: str, payload: str = "", *, timeout_ms: int = 0) -> str:
+        """Calls a procedure of another participant (Capability.RPC) and waits for the answer; RpcError when it fails."""
+        rpc_id = self.perform_rpc_nowait(to, method, payload, timeout_ms=timeout_ms)
         future: asyncio.Future[str] = self._loop.create_future()
-        self._rpcs[number] = future
+        self._rpcs[rpc_id] = future
         self._pump.resume()
         try:
             return await future
         finally:
-            self._rpcs.pop(number, None)
+            self._rpcs.pop(rpc_id, None)
 
     async def leave(self, reason: str | None = None) -> Ended:
-        """Leaves and waits for the end, 2 s at most. Twice is fine."""
+        """Leaves and waits for the end, 2 s at most. Leaving twice does nothing."""
         self.leave_nowait(reason)
         return await self.ended()
 
     async def close(self) -> None:
-        """Leaves, waits for the end, and frees the call. Twice is fine, and so is a call that was freed."""
+        """Leaves, waits for the end, and frees the call. Closing twice, or after free, does nothing."""
         try:
             await self.leave()
         except (ClosedError, StateError):
@@ -368,12 +382,12 @@ class Call(BaseCall[Track]):
         self.free()
 
     def free(self) -> None:
-        """Leaves if that was not done, and frees the call with its tracks, at once; no handler is called afterwards."""
+        """Leaves if that was not done, and frees the call with its tracks at once; no handler is called afterwards."""
         self._on_event = self._on_audio = self._on_token = None
-        self._end_wanted = True
+        self._awaits_end = True
         if self._pump.paused:
             try:
-                self._loop.call_soon_threadsafe(self._pump.resume)  # so that the pump sees the end, and stops
+                self._loop.call_soon_threadsafe(self._pump.resume)  # the pump notices the end, and stops
             except RuntimeError:
                 pass  # the loop is closed
         self.client._calls.discard(self)
@@ -388,7 +402,7 @@ class Call(BaseCall[Track]):
 
 
 def _weight(event: Event) -> int:
-    """Bytes of what its sender was promised to arrive, and what an event costs besides; 0 of other events."""
+    """Bytes of events that must arrive (reliable data, texts, procedure calls) and their overhead; 0 of others."""
     if isinstance(event, DataEvent):
         return 0 if event.lossy else 256 + len(event.data)
     if isinstance(event, TextEvent):
@@ -402,11 +416,11 @@ def _lost(before: Event | None, event: Event) -> Event:
     data, text = int(isinstance(event, DataEvent)), int(isinstance(event, TextEvent))
     if before is None:
         return Lost(event.at_ms, 1, data, size, text)
-    return Lost(event.at_ms, before.count + 1, before.data_packets + data, before.data_bytes + size, before.texts + text)
+    return Lost(event.at_ms, before.total + 1, before.data_packets + data, before.data_bytes + size, before.texts + text)
 
 
 class _Reader(AsyncIterator[V]):
-    """One way through a backlog; holds the call."""
+    """Reads a backlog; holds the call."""
 
     def __init__(self, call: Call, backlog: Backlog[V]) -> None:
         self._call = call
@@ -422,7 +436,7 @@ class _Reader(AsyncIterator[V]):
 
 
 class Joining(Awaitable[Call]):
-    """What Client.join gives: `await` it for the call, or `async with` it, which closes the call at the end."""
+    """The result of Client.join: `await` it for the call, or `async with` it, which closes the call at the end."""
 
     def __init__(self, start: Callable[[], Call]) -> None:
         self._start = start
@@ -454,11 +468,11 @@ class Client(BaseClient):
 
     def __init__(self, url: str, **options: Unpack[ClientOptions]) -> None:
         super().__init__(url, **options)
-        self._calls: set[Call] = set()  # held until they end; what nobody holds, calls included, leaves when collected
+        self._calls: set[Call] = set()  # held until they end
 
     def join(
         self,
-        id: str | None,
+        call_id: str | None,
         *,
         on_event: EventHandler | None = None,
         on_audio: AudioHandler | None = None,
@@ -467,35 +481,36 @@ class Client(BaseClient):
     ) -> Joining:
         """Joins a call: `call = await client.join("demo")`, or `async with client.join("demo") as call`.
 
-        Raises the error by which the join failed; cancelling it frees the call. `id` may be None with Protocol.LIVEKIT:
-        the room of the token. Handlers are called in the loop, one at a time per call and in order; one that is a
-        coroutine function is awaited before the next. What they raise goes to loop.call_exception_handler. `on_token` is
-        asked for a token, also before the call is joined.
+        Raises the error with which the join failed; cancelling it frees the call. `call_id` can be None on LiveKit: the
+        room of the token. Handlers are called in the loop, one at a time per call and in order; a coroutine function is
+        awaited before the next. What they raise goes to loop.call_exception_handler. `on_token` returns a token when
+        one is needed, also before the call is joined.
         """
         return Joining(
-            lambda: self.join_nowait(id, on_event=on_event, on_audio=on_audio, on_token=on_token, **options)
+            lambda: self.join_nowait(call_id, on_event=on_event, on_audio=on_audio, on_token=on_token, **options)
         )
 
     def join_nowait(
         self,
-        id: str | None,
+        call_id: str | None,
         *,
         on_event: EventHandler | None = None,
         on_audio: AudioHandler | None = None,
         on_token: TokenHandler | None = None,
         **options: Unpack[CallOptions],
     ) -> Call:
-        """As join, without waiting: Call.joined() or the events tell the result. Inside a running loop."""
-        return Call(self, id, on_event, on_audio, on_token, options)
+        """As join, without waiting: Call.joined() and the events have the result. Inside a running loop."""
+        return Call(self, call_id, on_event, on_audio, on_token, options)
 
     def free(self) -> None:
-        """Frees the client and its calls at once; they leave, and no handler is called afterwards. Twice is fine."""
+        """Frees the client and its calls at once; they leave, and no handler is called afterwards. Freeing twice does
+        nothing."""
         for call in tuple(self._calls):
             call.free()
         super().free()
 
     async def close(self) -> None:
-        """Leaves all calls, waits for their ends, and frees everything. Twice is fine."""
+        """Leaves all calls, waits for their ends, and frees everything. Closing twice does nothing."""
         await asyncio.gather(*(call.close() for call in tuple(self._calls)), return_exceptions=True)
         self.free()
 

@@ -1,11 +1,11 @@
-"""blocking.py: calls without asyncio: handlers on the library's own threads, or events taken by hand.
+"""blocking.py: calls without asyncio: handlers on threads of the library, or pulled events.
 
-A thin layer: `Client.join(id, on_event=..., on_audio=...)` has the handlers called on threads of the library (those of
-one call one at a time and in order, those of different calls at the same time); a call without handlers is read with
-`Call.next_event`. Methods that wait let other Python threads run, and Ctrl-C through.
+Handlers given to `Client.join(call_id, on_event=..., on_audio=...)` run on threads of the library: those of one call one
+at a time and in order, those of different calls at the same time. A call without handlers is read with `Call.wait_event`.
+While a method waits, other Python threads run, and Ctrl-C interrupts it.
 
-What a handler raises goes to threading.excepthook, and the call goes on. At the end of the interpreter handlers are not
-called any more; one in progress is waited for, as a thread is that is no daemon.
+What a handler raises goes to threading.excepthook, and the call goes on. At the end of the interpreter no handler is
+called any more; one in progress is waited for, like a thread that is not a daemon.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from ._base import BaseCall, BaseClient, BaseTrack, freed_with
-from ._native import check, ffi, lib, on_exit
+from ._native import check, ffi, lib, on_exit, structure
 from .audio import AudioFrame, Samples, flat, frame_of
-from .enums import Result, State
+from .enums import CallState, Result
 from .events import Ended, Event, event_of
 from .options import CallOptions, ClientOptions, Filled
 
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 EventHandler = Callable[["Call", Event], None]
 AudioHandler = Callable[["Call", AudioFrame], None]
 
-# A wait in C is cut into such pieces, so that signals are seen between them.
+# A wait in C is cut into pieces of this length; signals are handled between them.
 _SLICE_MS = 100
 
-# What user_data stands for, from the join until `destroy`: the call, which may be gone (then nothing is called).
+# user_data is a key of this, from the join until `destroy`. The call may be collected already: nothing is called then.
 _registered: dict[int, weakref.ref[Call]] = {}
 _numbers = itertools.count(1)
 _exiting = False
@@ -41,7 +41,7 @@ _inside = 0
 _inside_lock = threading.Lock()
 
 
-def _tell(error: BaseException) -> None:
+def _report(error: BaseException) -> None:
     threading.excepthook(
         threading.ExceptHookArgs((type(error), error, error.__traceback__, threading.current_thread()))
     )
@@ -63,7 +63,7 @@ def _run(handler: Callable[[Call, Any], None] | None, call: Call, convert: Calla
     try:
         handler(call, convert(raw))
     except BaseException as error:
-        _tell(error)
+        _report(error)
     finally:
         with _inside_lock:
             _inside -= 1
@@ -75,10 +75,10 @@ def _event(user_data: Any, _call: Any, event: Any) -> None:
         _run(call._on_event, call, event_of, event)
 
 
-def _audio(user_data: Any, _call: Any, audio: Any) -> None:
+def _audio(user_data: Any, _call: Any, frame: Any) -> None:
     call = _found(user_data)
     if call is not None:
-        _run(call._on_audio, call, frame_of, audio)
+        _run(call._on_audio, call, frame_of, frame)
 
 
 def _destroy(user_data: Any) -> None:
@@ -95,7 +95,7 @@ _destroy_callback = ffi.callback("oh_destroy", _destroy)
 
 
 def _no_more() -> None:
-    """At the end of the interpreter: no handler begins any more, and those in progress return first."""
+    """At the end of the interpreter: no further handler starts, and those in progress return first."""
     global _exiting
     with _inside_lock:
         _exiting = True
@@ -109,7 +109,7 @@ on_exit(_no_more)
 
 
 def _sliced(wait: Callable[[int], int], timeout: float | None) -> int:
-    """Repeats wait(ms) until it says something else than that the time is up, or it really is."""
+    """Repeats wait(ms) until its result is another one than a timeout, or the whole timeout is over."""
     end = None if timeout is None else time.monotonic() + timeout
     while True:
         left = _SLICE_MS if end is None else max(0, int((end - time.monotonic()) * 1000 + 0.999))
@@ -119,41 +119,42 @@ def _sliced(wait: Callable[[int], int], timeout: float | None) -> int:
 
 
 class Track(BaseTrack):
-    """A track that I publish; write(...) paces what is written."""
+    """A local track. write(...) waits for room."""
 
     call: Call
 
     def write(self, samples: Samples, timeout: float | None = None) -> None:
-        """Writes sound of any length, waiting for room as often as needed; TimedOutError after so many seconds.
+        """Writes audio of any length, waiting for room; TimedOutError when there is none within `timeout` seconds.
 
-        Not inside a handler: WouldDeadlockError. Else as write_nowait.
+        WouldDeadlockError inside a handler. Otherwise as write_nowait.
         """
         array = flat(samples, self.channels)
-        frames = max(1, self.rate // 50)
+        frames = max(1, self.sample_rate_hz // 50)
         for start in range(0, array.size, frames * self.channels):
             piece = array[start : start + frames * self.channels]
-            self.wait(piece.size // self.channels, timeout)
+            self.wait_writable(piece.size // self.channels, timeout)
             self._write(piece)
 
-    def wait(self, frames: int, timeout: float | None = None) -> None:
-        """Waits until there is room for so many samples per channel (of a track of Opus packets: packets)."""
-        check(_sliced(lambda ms: lib.oh_track_wait(self._handle, frames, ms), timeout))
+    def wait_writable(self, frames: int, timeout: float | None = None) -> None:
+        """Waits until there is room for so many samples per channel (a track of Opus packets: packets)."""
+        check(_sliced(lambda ms: lib.oh_track_wait_writable(self._handle, frames, ms), timeout))
 
     def drain(self, timeout: float | None = None) -> None:
-        """Waits until all that was written was sent; TimedOutError after so many seconds. Not inside a handler."""
-        check(_sliced(lambda ms: lib.oh_track_drain(self._handle, ms), timeout))
+        """Waits until everything that was written has been sent; TimedOutError after `timeout` seconds. WouldDeadlockError
+        inside a handler."""
+        check(_sliced(lambda ms: lib.oh_track_wait_drained(self._handle, ms), timeout))
 
 
 class Call(BaseCall[Track]):
-    """A call. Made by Client.join, held by its client until it is over (without handlers: freed). When nobody holds the
-    client and its calls any more they leave, as soon as they are collected."""
+    """A call. Client.join makes it, and its client holds it until it is over (without handlers: freed). Without a
+    reference to the client or one of its calls, the calls leave when they are collected."""
 
     _track_class = Track
 
     def __init__(
         self,
         client: Client,
-        id: str | None,
+        call_id: str | None,
         on_event: EventHandler | None,
         on_audio: AudioHandler | None,
         options: CallOptions,
@@ -163,10 +164,12 @@ class Call(BaseCall[Track]):
         self._on_event = on_event
         self._on_audio = on_audio
         self._out = ffi.new("oh_call *")
-        filled = Filled("oh_call_options", options, id=id)
+        filled = Filled("oh_call_options", options, call_id=call_id)
         number = next(_numbers)
-        handlers = filled.pointer.handlers
-        if on_event is not None or on_audio is not None:
+        handled = on_event is not None or on_audio is not None
+        if handled:
+            handlers = filled.keep(structure("oh_call_handlers"))
+            filled.pointer.handlers = handlers
             _registered[number] = weakref.ref(self)
             handlers.on_event = _event_callback if on_event is not None else ffi.NULL
             handlers.on_audio = _audio_callback if on_audio is not None else ffi.NULL
@@ -179,50 +182,50 @@ class Call(BaseCall[Track]):
             raise
         self._dropped = freed_with(self, lib.oh_call_free, self._handle)
         client._calls.add(self)
-        if handlers.destroy and number not in _registered:  # it is over already
+        if handled and number not in _registered:  # it is over already
             client._calls.discard(self)
 
     @property
     def _handle(self) -> Any:
-        return self._out[0]  # the library has written it before the first handler runs
+        return self._out[0]  # the library writes it before the first handler runs
 
-    def wait(self, state: State = State.JOINED, timeout: float | None = None) -> None:
-        """Waits until the call is in a state; State.LEFT: until Ended was handed over.
+    def wait_state(self, state: CallState = CallState.JOINED, timeout: float | None = None) -> None:
+        """Waits until the call is in a state; CallState.LEFT: until Ended was delivered.
 
-        TimedOutError; the error by which the call ended; WouldDeadlockError inside a handler of this call.
+        Raises TimedOutError, the error with which the call ended, or WouldDeadlockError inside a handler of this call.
         """
-        check(_sliced(lambda ms: lib.oh_call_wait(self._handle, int(state), ms), timeout))
+        check(_sliced(lambda ms: lib.oh_call_wait_state(self._handle, int(state), ms), timeout))
 
-    def next_event(self, timeout: float | None = None) -> Event:
-        """The next event of a call without handlers; with pull_audio=True sound, too (AudioEvent).
+    def wait_event(self, timeout: float | None = None) -> Event:
+        """Waits for the next event of a call without handlers; with pull_audio=True audio as well (AudioEvent).
 
-        Waits for so many seconds (None: as long as it takes), then raises EmptyError. ClosedError after Ended, and when
-        the call was freed; StateError for a call with handlers, or while another thread is here.
+        EmptyError when there is none within `timeout` seconds (None: no limit). ClosedError after Ended, and when the
+        call was freed; StateError for a call with handlers, or while another thread waits.
         """
         out = ffi.new("const oh_event **")
-        check(_sliced(lambda ms: lib.oh_call_next_event(self._handle, ms, out), timeout))
+        check(_sliced(lambda ms: lib.oh_call_wait_event(self._handle, ms, out), timeout))
         try:
             return event_of(out[0])
         finally:
             lib.oh_event_free(out[0])
 
     def events(self) -> Iterator[Event]:
-        """All events of a call without handlers, Ended being the last."""
+        """All events of a call without handlers; Ended is the last."""
         event: Optional[Event] = None
         while not isinstance(event, Ended):
-            event = self.next_event()
+            event = self.wait_event()
             yield event
 
     def leave(self, reason: str | None = None, timeout: float | None = 5.0) -> None:
-        """Leaves and waits for the end. Twice is fine. Inside a handler: leave_nowait."""
+        """Leaves and waits for the end. Leaving twice does nothing. Inside a handler: leave_nowait."""
         self.leave_nowait(reason)
-        self.wait(State.LEFT, timeout)
+        self.wait_state(CallState.LEFT, timeout)
 
     def close(self) -> None:
-        """Leaves, and frees the call once it has ended; inside a handler at once. Twice is fine."""
+        """Leaves, and frees the call once it has ended; inside a handler at once. Closing twice does nothing."""
         result = lib.oh_call_leave(self._handle, ffi.NULL)
         if result == Result.OK and (self._on_event is not None or self._on_audio is not None):
-            _sliced(lambda ms: lib.oh_call_wait(self._handle, int(State.LEFT), ms), 3.0)
+            _sliced(lambda ms: lib.oh_call_wait_state(self._handle, int(CallState.LEFT), ms), 3.0)
         self.free()
 
     def free(self) -> None:
@@ -250,20 +253,20 @@ class Client(BaseClient):
 
     def join(
         self,
-        id: str | None,
+        call_id: str | None,
         *,
         on_event: EventHandler | None = None,
         on_audio: AudioHandler | None = None,
         timeout: float | None = 30.0,
         **options: Unpack[CallOptions],
     ) -> Call:
-        """Joins a call and waits until it is joined; raises the error by which that failed.
+        """Joins a call and waits until it is joined; raises the error with which the join failed.
 
-        A token that is asked for is given by on_event (TokenNeeded); see Client of asyncio for the rest.
+        When a token is needed, on_event answers TokenNeeded. See Client of asyncio for the rest.
         """
-        call = self.join_nowait(id, on_event=on_event, on_audio=on_audio, **options)
+        call = self.join_nowait(call_id, on_event=on_event, on_audio=on_audio, **options)
         try:
-            call.wait(State.JOINED, timeout)
+            call.wait_state(CallState.JOINED, timeout)
         except BaseException:
             call.free()
             raise
@@ -271,14 +274,14 @@ class Client(BaseClient):
 
     def join_nowait(
         self,
-        id: str | None,
+        call_id: str | None,
         *,
         on_event: EventHandler | None = None,
         on_audio: AudioHandler | None = None,
         **options: Unpack[CallOptions],
     ) -> Call:
-        """As join, without waiting: Call.wait or the events tell the result. Without handlers: see next_event."""
-        return Call(self, id, on_event, on_audio, options)
+        """As join, without waiting: Call.wait_state and the events have the result. Without handlers: see wait_event."""
+        return Call(self, call_id, on_event, on_audio, options)
 
     def close(self) -> None:
         """Frees the client; its calls leave and are freed."""

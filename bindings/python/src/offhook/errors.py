@@ -1,7 +1,7 @@
 """errors.py: one exception class for each error of the library.
 
-All are offhook.Error. `code` says which, `detail` holds the library's own words about this failure (never a secret),
-`server_code` the server's own number when one refused something.
+All are offhook.Error. `code` is the result, `detail` the library's text about this failure (never a secret), and
+`server_code` the server's own code, 0 without one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from .enums import Result
 
 
 class Error(Exception):
-    """Something the library could not do; the base of all others."""
+    """A failure of the library; the base of all others."""
 
     code: Result = Result.INTERNAL
 
@@ -26,7 +26,7 @@ class Error(Exception):
 
 
 class ArgumentError(Error, ValueError):
-    """An argument is out of its range, not text, or does not fit the others."""
+    """An argument is missing, out of its range, not text, or does not fit the others."""
 
     code = Result.ARGUMENT
 
@@ -38,7 +38,7 @@ class HandleError(Error):
 
 
 class StateError(Error):
-    """Not possible in the state that the object is in; for instance, the call is over."""
+    """Not possible in the present state; for instance, the call is over."""
 
     code = Result.STATE
 
@@ -56,7 +56,7 @@ class FullError(Error):
 
 
 class TimedOutError(Error, builtins.TimeoutError):
-    """A deadline passed. Also a built-in TimeoutError."""
+    """The timeout expired. Also a built-in TimeoutError."""
 
     code = Result.TIMEOUT
 
@@ -68,7 +68,7 @@ class WouldDeadlockError(Error):
 
 
 class UnsupportedError(Error):
-    """Not offered by this build, protocol or call."""
+    """Not supported by this build, protocol or call."""
 
     code = Result.UNSUPPORTED
 
@@ -92,7 +92,7 @@ class RefusedError(Error):
 
 
 class ProtocolError(Error):
-    """A server answered with something that cannot be understood."""
+    """The server's answer is not valid."""
 
     code = Result.PROTOCOL
 
@@ -116,7 +116,8 @@ class LimitError(Error):
 
 
 class InsecureError(Error):
-    """Plain http or ws to an address that is not loopback; see the client's option allow_insecure."""
+    """Plain http or ws to an address that is not loopback, or a host that a server must not name; see the options
+    allow_insecure and allow_other_hosts."""
 
     code = Result.INSECURE
 
@@ -140,13 +141,13 @@ class InternalError(Error):
 
 
 class AbiError(Error):
-    """The library that was loaded is not the one this package was made for."""
+    """Library and package differ in their ABI."""
 
     code = Result.ABI
 
 
 class EmptyError(Error):
-    """There is nothing to return right now."""
+    """Nothing is available right now."""
 
     code = Result.EMPTY
 
@@ -158,7 +159,7 @@ class BufferTooSmallError(Error):
 
 
 class RpcError(Exception):
-    """A procedure call that failed (Call.rpc): `code` is an RpcErrorCode or a number of the other application's."""
+    """A procedure call failed (Call.perform_rpc). `code` is an RpcErrorCode, or a code of the other application."""
 
     def __init__(self, code: int, text: str, data: str) -> None:
         self.code = code

@@ -1,7 +1,7 @@
-"""events.py: what happens in a call, as dataclasses of their own.
+"""events.py: the events of a call, a dataclass for each kind.
 
-Each is a copy and stays good for ever. `at_ms` are milliseconds since the join began. More kinds may come with later
-versions of the library: they are UnknownEvent here.
+Each is a copy and stays valid. `at_ms` are milliseconds since the join began. Kinds that only a newer library has are
+UnknownEvent.
 """
 
 from __future__ import annotations
@@ -9,46 +9,47 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Callable, ClassVar
 
-from ._native import ffi, lib, text
+from ._native import ffi, known, lib, text
 from .audio import AudioFrame, frame_of
 from .enums import (
-    Direction, EndReason, EventKind, LeaveReason, ParticipantKind, ReconnectKind, Result, Right, State, TrackKind,
+    CallState, ConnectionQuality, Direction, EndReason, EventKind, ReconnectKind, Result, Right, TrackSource,
     UnplayableReason,
 )  # fmt: skip
 from .errors import Error, error_for
+from .participants import Participant, Pin, TrackInfo, participant_of, pin_of, track_info_of
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened in a call (oh_event)."""
+    """An event of a call (oh_event)."""
 
     kind: ClassVar[EventKind]
     at_ms: int
 
     @property
-    def name(self) -> str:
+    def kind_name(self) -> str:
         """The library's name of the kind, for instance "participant_joined"."""
-        return text(lib.oh_event_kind_name(self.kind))
+        return text(lib.oh_event_kind_get_name(self.kind))
 
 
 @dataclass(frozen=True)
 class StateChanged(Event):
-    """The call is in another state."""
+    """The state of the call changed."""
 
     kind = EventKind.STATE
-    state: State
-    previous: State
+    state: CallState
+    previous: CallState
 
 
 @dataclass(frozen=True)
 class Joined(Event):
-    """The SFU has let this participant in; MediaEvent says when media of a direction flows."""
+    """The SFU admitted this participant. Media of a direction flows once MediaEvent says that it is connected."""
 
     kind = EventKind.JOINED
-    session_id: str  #: own
-    total: int  #: participants, self included (counts.total)
-    anonymous: int
-    join_ms: int
+    session_id: str  #: of the local participant
+    join_ms: int  #: milliseconds since the join began
+    participants: int  #: participants in the call, the local one and anonymous ones included
+    anonymous_participants: int  #: counted, not listed
 
 
 @dataclass(frozen=True)
@@ -60,90 +61,87 @@ class TokenNeeded(Event):
 
 @dataclass(frozen=True)
 class ParticipantEvent(Event):
-    """About a participant; the base of the three kinds."""
+    """About a participant; the base of three kinds."""
 
-    user_id: str
-    session_id: str
-    name_shown: str  #: the participant's name (`name` in C)
-    image: str
-    custom: str  #: JSON, "" without any
-    quality: int  #: 0 unknown, 1 poor, 2 good, 3 excellent, 4 lost
-    speaking: bool
-    dominant: bool
-    level: float  #: 0.0 to 1.0
-    metadata: str
-    attributes: str  #: a JSON object, "" without any
-    participant_kind: ParticipantKind = ParticipantKind.STANDARD  #: `kind` in C
-    local: bool = False  #: the local participant
-    reason: LeaveReason = LeaveReason.UNKNOWN  #: ParticipantLeft: why
-    rights: Right = Right(0)  #: none in protocols that do not say them of others
+    participant: Participant
+
+    @property
+    def user_id(self) -> str:
+        """The user id of the participant."""
+        return self.participant.user_id
+
+    @property
+    def session_id(self) -> str:
+        """The session id of the participant."""
+        return self.participant.session_id
 
 
 @dataclass(frozen=True)
 class ParticipantJoined(ParticipantEvent):
-    """A participant joined; on join sent once for everybody already present."""
+    """A participant joined. On join, sent once for everyone already present."""
 
     kind = EventKind.PARTICIPANT_JOINED
 
 
 @dataclass(frozen=True)
 class ParticipantUpdated(ParticipantEvent):
-    """Something about a participant changed; with `local` about the local one, after each join and when the server does."""
+    """A participant changed. With `local`: the local one, once after each join and when the server changes it."""
 
     kind = EventKind.PARTICIPANT_UPDATED
 
 
 @dataclass(frozen=True)
 class ParticipantLeft(ParticipantEvent):
-    """Somebody is gone."""
+    """A participant left; see leave_reason. TrackUnpublished of its tracks came before."""
 
     kind = EventKind.PARTICIPANT_LEFT
 
 
 @dataclass(frozen=True)
 class TrackEvent(Event):
-    """About a participant's track; the base of the two kinds."""
+    """About a track; the base of two kinds."""
 
-    user_id: str
-    session_id: str
-    track_kind: TrackKind  #: `kind` in C
-    cause: int  #: why it ended: 0 not said, 1 muted by its user, 2 permission revoked, 3 moderation
-    track_id: str  #: for Subscriber.set_track; "" in protocols without one
-    track_name: str  #: as its publisher calls it (`name` in C)
-    muted: bool = False  #: published, and muted
-    local: bool = False  #: a track of the local participant, changed by a moderator
-    held: bool = False  #: unmuted by a moderator, and still muted here (option hold_unmute)
-    encrypted: bool = False  #: end to end
+    track: TrackInfo
+
+    @property
+    def user_id(self) -> str:
+        """The user id of the track's participant."""
+        return self.track.user_id
+
+    @property
+    def session_id(self) -> str:
+        """The session id of the track's participant."""
+        return self.track.session_id
 
 
 @dataclass(frozen=True)
 class TrackPublished(TrackEvent):
-    """A participant published a track, once, muted or not, and again each time it is unmuted; `local`: by a moderator."""
+    """A participant published a track: once, and again each time it is unmuted. With `local`: a moderator unmuted it."""
 
     kind = EventKind.TRACK_PUBLISHED
 
 
 @dataclass(frozen=True)
 class TrackUnpublished(TrackEvent):
-    """A participant's track ended, or was muted; see cause."""
+    """A track ended, or was muted (then it still exists); see cause. With `local`: a moderator muted a local track."""
 
     kind = EventKind.TRACK_UNPUBLISHED
 
 
 @dataclass(frozen=True)
 class AudioLevel(Event):
-    """How loud a participant is now."""
+    """How loud a participant is."""
 
     kind = EventKind.AUDIO_LEVEL
     user_id: str
     session_id: str
-    level: float  #: 0.0 to 1.0
+    level: float  #: 0.0 (silence) to 1.0
     speaking: bool
 
 
 @dataclass(frozen=True)
 class DominantSpeaker(Event):
-    """Who speaks most."""
+    """Another participant speaks most."""
 
     kind = EventKind.DOMINANT_SPEAKER
     user_id: str
@@ -151,77 +149,66 @@ class DominantSpeaker(Event):
 
 
 @dataclass(frozen=True)
-class ConnectionQuality(Event):
+class ConnectionQualityChanged(Event):
     """How well a participant is connected."""
 
     kind = EventKind.CONNECTION_QUALITY
     user_id: str
     session_id: str
-    quality: int  #: 0 unknown, 1 poor, 2 good, 3 excellent, 4 lost
+    quality: ConnectionQuality
 
 
 @dataclass(frozen=True)
 class Counts(Event):
-    """How many are in the call, by the SFU's count."""
+    """The number of participants, as counted by the SFU."""
 
     kind = EventKind.COUNTS
-    total: int
-    anonymous: int
+    participants: int  #: the local one and anonymous ones included
+    anonymous_participants: int  #: counted, not listed
 
 
 @dataclass(frozen=True)
-class Grants(Event):
-    """What this participant may do, and how others see it."""
+class RightsChanged(Event):
+    """What the local participant may do, on join and whenever it changes."""
 
-    kind = EventKind.GRANTS
-    audio: bool
-    video: bool
-    screen_share: bool
-    data: bool = True  #: data, texts and procedure calls
-    subscribe: bool = True  #: receiving tracks
-    update_metadata: bool = True  #: changing its own name, metadata and attributes
-    hidden: bool = False  #: not visible to others
-    recorder: bool = False  #: records the call
-
-
-@dataclass(frozen=True)
-class Pin:
-    """A pinned participant (oh_pin)."""
-
-    user_id: str
-    session_id: str
+    kind = EventKind.RIGHTS
+    rights: Right
 
 
 @dataclass(frozen=True)
 class Pins(Event):
-    """The pinned participants, most important first."""
+    """All pinned participants, most important first (pin_count in C)."""
 
     kind = EventKind.PINS
     pins: tuple[Pin, ...]
 
 
 @dataclass(frozen=True)
-class LocalEvent(Event):
-    """About a track of mine; the base of the two kinds."""
+class LocalTrackEvent(Event):
+    """The result of publishing a local track; the base of two kinds."""
 
-    track: int  #: Track.id; 0 when it was freed meanwhile
+    track: int  #: Track.id; 0 when the application has freed the track meanwhile
     error: Result
-    server_code: int
-    text: str
+    server_code: int  #: the server's own code; 0 without one
+    text: str  #: why it failed
 
 
 @dataclass(frozen=True)
-class LocalPublished(LocalEvent):
-    """A track of mine is on the air."""
+class LocalTrackPublished(LocalTrackEvent):
+    """Local track published; again after each reconnect that made a new session."""
 
-    kind = EventKind.LOCAL_PUBLISHED
+    kind = EventKind.LOCAL_TRACK_PUBLISHED
 
 
 @dataclass(frozen=True)
-class LocalFailed(LocalEvent):
-    """A track of mine could not be published, or not any more."""
+class LocalTrackFailed(LocalTrackEvent):
+    """A local track could not be published, or is not published any more."""
 
-    kind = EventKind.LOCAL_FAILED
+    kind = EventKind.LOCAL_TRACK_FAILED
+
+    def exception(self) -> Error:
+        """The same as an exception."""
+        return error_for(self.error, self.text, self.server_code)
 
 
 @dataclass(frozen=True)
@@ -230,7 +217,7 @@ class ErrorEvent(Event):
 
     kind = EventKind.ERROR
     error: Result
-    server_code: int  #: SFU error code or HTTP status, 0 without one
+    server_code: int  #: SFU error code or HTTP status; 0 without one
     text: str  #: what failed and what to do
 
     def exception(self) -> Error:
@@ -240,18 +227,18 @@ class ErrorEvent(Event):
 
 @dataclass(frozen=True)
 class Lost(Event):
-    """Events were dropped here, because the application was too slow to take them."""
+    """Events are missing here, because the application did not take them in time."""
 
     kind = EventKind.LOST
-    count: int
-    data_packets: int = 0  #: packets of participants, part of count
+    total: int  #: everything that is missing: events, packets and texts
+    data_packets: int = 0  #: packets of participants, part of total
     data_bytes: int = 0  #: bytes of these packets
-    texts: int = 0  #: texts of participants, part of count
+    texts: int = 0  #: texts of participants, part of total
 
 
 @dataclass(frozen=True)
 class AudioEvent(Event):
-    """Sound of a participant; only from blocking.Call.next_event (asyncio: Call.audio, on_audio)."""
+    """Audio of a track; only from blocking.Call.wait_event (asyncio: Call.audio, on_audio)."""
 
     kind = EventKind.AUDIO
     audio: AudioFrame
@@ -259,105 +246,119 @@ class AudioEvent(Event):
 
 @dataclass(frozen=True)
 class Ended(Event):
-    """The call is over. The last event of all."""
+    """The call is over. The last event of a call."""
 
     kind = EventKind.ENDED
-    code: EndReason
-    error: Result  #: OK when it ended as wanted
-    server_code: int
-    reason: str  #: in words
+    reason: EndReason
+    error: Result  #: OK when the call ended without a failure
+    server_code: int  #: the server's own code; 0 without one
+    text: str  #: the reason in words
 
     def exception(self) -> Error:
         """Why the call ended, as an exception; CallCancelledError when the application left."""
-        return error_for(self.error or Result.CANCELLED, self.reason, self.server_code)
+        return error_for(self.error or Result.CANCELLED, self.text, self.server_code)
 
 
 @dataclass(frozen=True)
 class Reconnected(Event):
-    """The connection was lost and is back."""
+    """The connection was lost and is made again; state JOINED came just before."""
 
     kind = EventKind.RECONNECTED
-    session_id: str  #: own, now
-    how: ReconnectKind
-    attempts: int
-    elapsed_ms: int
+    session_id: str  #: of the local participant now
+    elapsed_ms: int  #: since the loss was detected
+    reconnect_kind: ReconnectKind  #: how it was connected again (kind in C)
+    attempts: int  #: the successful one included
 
 
 @dataclass(frozen=True)
 class CustomEvent(Event):
-    """Somebody, or the application's server, told everyone who watches the call."""
+    """A custom event from a participant or your backend. Your own are echoed."""
 
     kind = EventKind.CUSTOM
-    user_id: str
-    custom_type: str
-    json: str
+    user_id: str  #: of the sender; "" when the coordinator does not say
+    custom_type: str  #: the member `type` of the data when it is a string; else ""
+    data_json: str  #: the data as a JSON object
 
 
 @dataclass(frozen=True)
 class RoomEvent(Event):
-    """The room, at the join and when it has changed."""
+    """The room, on join and when it changed."""
 
     kind = EventKind.ROOM
-    id: str
-    room_name: str  #: `name` in C
-    metadata: str
+    room_id: str  #: the server's id of the room
+    name: str  #: usually the call id that was joined
+    metadata: str  #: the application's own text about the room; may be ""
     recording: bool
 
 
 @dataclass(frozen=True)
 class DataEvent(Event):
-    """A packet of another participant, or of the application's server."""
+    """A packet from a participant, or from the application's server."""
 
     kind = EventKind.DATA
-    user_id: str
-    session_id: str
+    user_id: str  #: of the sender; "" for the application's server
+    session_id: str  #: "" when it is not known
     topic: str
-    data: bytes  #: `bytes` in C
-    lossy: bool
+    data: bytes  #: data_size bytes
+    lossy: bool  #: it came over the lossy channel
 
 
 @dataclass(frozen=True)
 class TextEvent(Event):
-    """A text of another participant, put together."""
+    """A complete text from a participant."""
 
     kind = EventKind.TEXT
-    user_id: str
-    session_id: str
+    user_id: str  #: of the sender; "" for the application's server
+    session_id: str  #: "" when it is not known
     topic: str
-    id: str  #: the sender's name of this text
+    text_id: str  #: the sender's id of this text
     text: str
-    attributes: str = ""  #: what its sender attached, names and values as a JSON object, "" without any
+    attributes_json: str = ""  #: names and values that the sender attached, as a JSON object of strings; may be ""
+
+
+@dataclass(frozen=True)
+class TextPart(Event):
+    """A part of a text that is still arriving; only with the option text_parts. TextEvent or Lost follows."""
+
+    kind = EventKind.TEXT_PART
+    user_id: str  #: of the sender; "" for the application's server
+    session_id: str  #: "" when it is not known
+    topic: str
+    text_id: str  #: the same for all parts and for TextEvent
+    text: str  #: the new part; whole characters only
+    attributes_json: str  #: names and values that the sender attached, as a JSON object of strings; may be ""
+    offset_bytes: int  #: bytes of the text (UTF-8) before this part
 
 
 @dataclass(frozen=True)
 class RpcRequest(Event):
-    """Another participant calls a procedure; answer with rpc_answer(request_id, ...)."""
+    """A participant calls a procedure; answer with answer_rpc(request_id, ...)."""
 
     kind = EventKind.RPC_REQUEST
     request_id: str
-    user_id: str
+    user_id: str  #: of the caller
     method: str
     payload: str
-    timeout_ms: int  #: how long the caller waits for the answer
+    timeout_ms: int  #: how long the caller waits for the answer, as it says
 
 
 @dataclass(frozen=True)
 class RpcResponse(Event):
-    """What became of a procedure call (rpc_nowait); exactly one for each."""
+    """The result of a procedure call (perform_rpc_nowait); exactly one for each."""
 
     kind = EventKind.RPC_RESPONSE
-    call_id: int
-    payload: str
-    text: str  #: why it failed, else ""
-    error_code: int  #: 0, an RpcErrorCode, or a number of the other application's
+    rpc_id: int  #: that perform_rpc_nowait returned
+    payload: str  #: the answer; on failure the data of the error
+    text: str  #: why it failed; "" on success
+    error_code: int  #: 0 on success; else an RpcErrorCode, or a code of the other application
 
 
 @dataclass(frozen=True)
-class Subscribable(Event):
-    """A track cannot be had any more, or again."""
+class SubscriptionPermission(Event):
+    """Permission to subscribe to a track was revoked or restored."""
 
-    kind = EventKind.SUBSCRIBABLE
-    user_id: str
+    kind = EventKind.SUBSCRIPTION_PERMISSION
+    user_id: str  #: of the track's participant
     session_id: str
     track_id: str
     allowed: bool
@@ -365,7 +366,7 @@ class Subscribable(Event):
 
 @dataclass(frozen=True)
 class MediaEvent(Event):
-    """Media of one direction is connected, or was lost."""
+    """Media of one direction was connected or lost."""
 
     kind = EventKind.MEDIA
     direction: Direction
@@ -375,7 +376,7 @@ class MediaEvent(Event):
 
 @dataclass(frozen=True)
 class Unsent(Event):
-    """The call has ended before everything that was accepted could be sent; comes before Ended, at most once."""
+    """The call ended before everything that was accepted could be sent; before Ended, at most once."""
 
     kind = EventKind.UNSENT
     audio_ms: int  #: all tracks together
@@ -383,235 +384,184 @@ class Unsent(Event):
     texts: int
     custom_events: int
     rpc_answers: int
-    bytes: int  #: of all of them but audio
+    bytes: int  #: of everything but audio
 
 
 @dataclass(frozen=True)
 class UnplayableEvent(Event):
-    """Media or data of a participant arrives that cannot be decoded; once for each track (of data: participant) and
-    reason."""
+    """Media or data of a participant cannot be decoded; once for each track (data: participant) and reason."""
 
     kind = EventKind.UNPLAYABLE
     user_id: str  #: "" when it is not known
     session_id: str  #: "" when it is not known
-    track_id: str  #: "" when it is not known, and of data
-    text: str  #: what was found and what to do
-    track_kind: TrackKind  #: `kind` in C; 0 of data
+    track_id: str  #: "" when it is not known, and for data
+    source: TrackSource  #: UNKNOWN for data
     reason: UnplayableReason
-
-
-@dataclass(frozen=True)
-class TextPart(Event):
-    """A piece of a text that is still arriving; only with the option partial_texts. TextEvent follows with the whole."""
-
-    kind = EventKind.TEXT_PART
-    user_id: str  #: "" for the application's server
-    session_id: str  #: "" when it is not known
-    topic: str
-    id: str  #: the same for all pieces and for TextEvent
-    attributes: str  #: what its sender attached, names and values as a JSON object, "" without any
-    text: str  #: the new piece; whole characters only
-    offset: int  #: bytes of the text (in UTF-8) before this piece
+    text: str  #: what was found and what to do
 
 
 @dataclass(frozen=True)
 class Dtmf(Event):
-    """A participant (of SIP) pressed a key of the telephone."""
+    """A participant (SIP) pressed a key of the telephone."""
 
     kind = EventKind.DTMF
     user_id: str
     session_id: str  #: "" when it is not known
     digit: str  #: "0" to "9", "*", "#", "A" to "D"
-    code: int  #: its number by RFC 4733: 0 to 15
+    code: int  #: its number (RFC 4733): 0 to 15
 
 
 @dataclass(frozen=True)
 class UnknownEvent(Event):
-    """Of a kind that this version of the package does not know."""
+    """An event of a kind that this version of the package does not know."""
 
-    number: int
-
-
-def _participant(kind: type[ParticipantEvent]) -> Callable[[int, Any], Event]:
-    def read(at: int, u: Any) -> Event:
-        p = u.participant
-        return kind(
-            at, text(p.user_id), text(p.session_id), text(p.name), text(p.image), text(p.custom), p.quality,
-            p.speaking != 0, p.dominant != 0, p.level, text(p.metadata), text(p.attributes), ParticipantKind(p.kind),
-            p.local != 0, LeaveReason(p.reason), Right(p.rights),
-        )  # fmt: skip
-
-    return read
+    number: int  #: the kind
 
 
-def _track(kind: type[TrackEvent]) -> Callable[[int, Any], Event]:
-    def read(at: int, u: Any) -> Event:
-        t = u.track
-        return kind(
-            at, text(t.user_id), text(t.session_id), TrackKind(t.kind), t.cause, text(t.track_id), text(t.name),
-            t.muted != 0, t.local != 0, t.held != 0, t.encrypted != 0,
-        )  # fmt: skip
+# Readers of the payloads, which get the milliseconds and the payload.
 
-    return read
+Reader = Callable[[int, Any], Event]
 
 
-def _local(kind: type[LocalEvent]) -> Callable[[int, Any], Event]:
-    def read(at: int, u: Any) -> Event:
-        local = u.local
-        return kind(at, local.track.id, Result(local.error), local.server_code, text(local.text))
-
-    return read
+def _participant(kind: type[ParticipantEvent]) -> Reader:
+    return lambda at, p: kind(at, participant_of(p))
 
 
-def _joined(at: int, u: Any) -> Event:
-    j = u.joined
-    return Joined(at, text(j.session_id), j.counts.total, j.counts.anonymous, j.join_ms)
+def _track(kind: type[TrackEvent]) -> Reader:
+    return lambda at, t: kind(at, track_info_of(t))
 
 
-def _level(at: int, u: Any) -> Event:
-    level = u.level
+def _local_track(kind: type[LocalTrackEvent]) -> Reader:
+    return lambda at, t: kind(at, t.track.id, Result(t.error), t.server_code, text(t.text))
+
+
+def _joined(at: int, j: Any) -> Event:
+    return Joined(at, text(j.session_id), j.join_ms, j.participants, j.anonymous_participants)
+
+
+def _level(at: int, level: Any) -> Event:
     return AudioLevel(at, text(level.user_id), text(level.session_id), level.level, level.speaking != 0)
 
 
-def _quality(at: int, u: Any) -> Event:
-    q = u.quality
-    return ConnectionQuality(at, text(q.user_id), text(q.session_id), q.quality)
+def _speaker(at: int, s: Any) -> Event:
+    return DominantSpeaker(at, text(s.user_id), text(s.session_id))
 
 
-def _grants(at: int, u: Any) -> Event:
-    g = u.grants
-    return Grants(
-        at, g.audio != 0, g.video != 0, g.screen_share != 0, g.data != 0, g.subscribe != 0, g.update_metadata != 0,
-        g.hidden != 0, g.recorder != 0,
-    )  # fmt: skip
+def _quality(at: int, q: Any) -> Event:
+    return ConnectionQualityChanged(at, text(q.user_id), text(q.session_id), ConnectionQuality(q.quality))
 
 
-def _lost(at: int, u: Any) -> Event:
-    lost = u.lost
-    return Lost(at, lost.count, lost.data_packets, lost.data_bytes, lost.texts)
+def _error(at: int, e: Any) -> Event:
+    return ErrorEvent(at, Result(e.error), e.server_code, text(e.text))
 
 
-def _pins(at: int, u: Any) -> Event:
-    pins = u.pins
-    return Pins(at, tuple(Pin(text(pins.pins[i].user_id), text(pins.pins[i].session_id)) for i in range(pins.count)))
+def _ended(at: int, e: Any) -> Event:
+    return Ended(at, EndReason(e.reason), Result(e.error), e.server_code, text(e.text))
 
 
-def _ended(at: int, u: Any) -> Event:
-    e = u.ended
-    return Ended(at, EndReason(e.code), Result(e.error), e.server_code, text(e.reason))
+def _reconnected(at: int, r: Any) -> Event:
+    return Reconnected(at, text(r.session_id), r.elapsed_ms, ReconnectKind(r.kind), r.attempts)
 
 
-def _reconnected(at: int, u: Any) -> Event:
-    r = u.reconnected
-    return Reconnected(at, text(r.session_id), ReconnectKind(r.how), r.attempts, r.elapsed_ms)
+def _custom(at: int, c: Any) -> Event:
+    return CustomEvent(at, text(c.user_id), text(c.custom_type), text(c.data_json))
 
 
-def _custom(at: int, u: Any) -> Event:
-    c = u.custom
-    return CustomEvent(at, text(c.user_id), text(c.custom_type), text(c.json))
+def _room(at: int, r: Any) -> Event:
+    return RoomEvent(at, text(r.room_id), text(r.name), text(r.metadata), r.recording != 0)
 
 
-def _room(at: int, u: Any) -> Event:
-    r = u.room
-    return RoomEvent(at, text(r.id), text(r.name), text(r.metadata), r.recording != 0)
-
-
-def _data(at: int, u: Any) -> Event:
-    d = u.data
-    data = bytes(ffi.buffer(d.bytes, d.size)) if d.size else b""
+def _data(at: int, d: Any) -> Event:
+    data = bytes(ffi.buffer(d.data, d.data_size)) if d.data_size else b""
     return DataEvent(at, text(d.user_id), text(d.session_id), text(d.topic), data, d.lossy != 0)
 
 
-def _text(at: int, u: Any) -> Event:
-    t = u.text
-    return TextEvent(at, text(t.user_id), text(t.session_id), text(t.topic), text(t.id), text(t.text), text(t.attributes))
+def _text(at: int, t: Any) -> Event:
+    return TextEvent(
+        at, text(t.user_id), text(t.session_id), text(t.topic), text(t.text_id), text(t.text), text(t.attributes_json)
+    )  # fmt: skip
 
 
-def _request(at: int, u: Any) -> Event:
-    r = u.rpc
+def _text_part(at: int, t: Any) -> Event:
+    return TextPart(
+        at, text(t.user_id), text(t.session_id), text(t.topic), text(t.text_id), text(t.text), text(t.attributes_json),
+        t.offset_bytes,
+    )  # fmt: skip
+
+
+def _request(at: int, r: Any) -> Event:
     return RpcRequest(at, text(r.request_id), text(r.user_id), text(r.method), text(r.payload), r.timeout_ms)
 
 
-def _response(at: int, u: Any) -> Event:
-    r = u.rpc
-    return RpcResponse(at, r.call_id, text(r.payload), text(r.text), r.error_code)
+def _response(at: int, r: Any) -> Event:
+    return RpcResponse(at, r.rpc_id, text(r.payload), text(r.text), r.error_code)
 
 
-def _subscribable(at: int, u: Any) -> Event:
-    s = u.subscribable
-    return Subscribable(at, text(s.user_id), text(s.session_id), text(s.track_id), s.allowed != 0)
+def _permission(at: int, s: Any) -> Event:
+    return SubscriptionPermission(at, text(s.user_id), text(s.session_id), text(s.track_id), s.allowed != 0)
 
 
-def _media(at: int, u: Any) -> Event:
-    m = u.media
+def _media(at: int, m: Any) -> Event:
     return MediaEvent(at, Direction(m.direction), m.connected != 0, text(m.text))
 
 
 def _unsent(at: int, u: Any) -> Event:
-    left = u.unsent
-    return Unsent(
-        at, left.audio_ms, left.data_packets, left.texts, left.custom_events, left.rpc_answers, left.bytes
-    )  # fmt: skip
+    return Unsent(at, u.audio_ms, u.data_packets, u.texts, u.custom_events, u.rpc_answers, u.bytes)
 
 
-def _unplayable(at: int, u: Any) -> Event:
-    p = u.unplayable
+def _unplayable(at: int, p: Any) -> Event:
     return UnplayableEvent(
-        at, text(p.user_id), text(p.session_id), text(p.track_id), text(p.text), TrackKind(p.kind),
-        UnplayableReason(p.reason),
+        at, text(p.user_id), text(p.session_id), text(p.track_id), TrackSource(p.source), UnplayableReason(p.reason),
+        text(p.text),
     )  # fmt: skip
 
 
-def _text_part(at: int, u: Any) -> Event:
-    t = u.text_part
-    return TextPart(
-        at, text(t.user_id), text(t.session_id), text(t.topic), text(t.id), text(t.attributes), text(t.text), t.offset
-    )  # fmt: skip
-
-
-def _dtmf(at: int, u: Any) -> Event:
-    d = u.dtmf
+def _dtmf(at: int, d: Any) -> Event:
     return Dtmf(at, text(d.user_id), text(d.session_id), text(d.digit), d.code)
 
 
-_READ: dict[int, Callable[[int, Any], Event]] = {
-    EventKind.STATE: lambda at, u: StateChanged(at, State(u.state.state), State(u.state.previous)),
-    EventKind.JOINED: _joined,
-    EventKind.TOKEN_NEEDED: lambda at, u: TokenNeeded(at),
-    EventKind.PARTICIPANT_JOINED: _participant(ParticipantJoined),
-    EventKind.PARTICIPANT_UPDATED: _participant(ParticipantUpdated),
-    EventKind.PARTICIPANT_LEFT: _participant(ParticipantLeft),
-    EventKind.TRACK_PUBLISHED: _track(TrackPublished),
-    EventKind.TRACK_UNPUBLISHED: _track(TrackUnpublished),
-    EventKind.AUDIO_LEVEL: _level,
-    EventKind.DOMINANT_SPEAKER: lambda at, u: DominantSpeaker(at, text(u.level.user_id), text(u.level.session_id)),
-    EventKind.CONNECTION_QUALITY: _quality,
-    EventKind.COUNTS: lambda at, u: Counts(at, u.counts.total, u.counts.anonymous),
-    EventKind.GRANTS: _grants,
-    EventKind.PINS: _pins,
-    EventKind.LOCAL_PUBLISHED: _local(LocalPublished),
-    EventKind.LOCAL_FAILED: _local(LocalFailed),
-    EventKind.ERROR: lambda at, u: ErrorEvent(at, Result(u.error.error), u.error.server_code, text(u.error.text)),
-    EventKind.LOST: _lost,
-    EventKind.AUDIO: lambda at, u: AudioEvent(at, frame_of(u.audio)),
-    EventKind.ENDED: _ended,
-    EventKind.RECONNECTED: _reconnected,
-    EventKind.CUSTOM: _custom,
-    EventKind.ROOM: _room,
-    EventKind.DATA: _data,
-    EventKind.TEXT: _text,
-    EventKind.RPC_REQUEST: _request,
-    EventKind.RPC_RESPONSE: _response,
-    EventKind.SUBSCRIBABLE: _subscribable,
-    EventKind.MEDIA: _media,
-    EventKind.UNSENT: _unsent,
-    EventKind.UNPLAYABLE: _unplayable,
-    EventKind.TEXT_PART: _text_part,
-    EventKind.DTMF: _dtmf,
+# For each kind the member of the union (None: it has none), and the reader of its payload.
+_READ: dict[int, tuple[str | None, Reader]] = {
+    EventKind.STATE: ("state", lambda at, s: StateChanged(at, CallState(s.state), CallState(s.previous))),
+    EventKind.JOINED: ("joined", _joined),
+    EventKind.TOKEN_NEEDED: (None, lambda at, _: TokenNeeded(at)),
+    EventKind.PARTICIPANT_JOINED: ("participant", _participant(ParticipantJoined)),
+    EventKind.PARTICIPANT_UPDATED: ("participant", _participant(ParticipantUpdated)),
+    EventKind.PARTICIPANT_LEFT: ("participant", _participant(ParticipantLeft)),
+    EventKind.TRACK_PUBLISHED: ("track", _track(TrackPublished)),
+    EventKind.TRACK_UNPUBLISHED: ("track", _track(TrackUnpublished)),
+    EventKind.AUDIO_LEVEL: ("audio_level", _level),
+    EventKind.DOMINANT_SPEAKER: ("dominant_speaker", _speaker),
+    EventKind.CONNECTION_QUALITY: ("connection_quality", _quality),
+    EventKind.COUNTS: ("counts", lambda at, c: Counts(at, c.participants, c.anonymous_participants)),
+    EventKind.RIGHTS: ("rights", lambda at, r: RightsChanged(at, Right(r.rights))),
+    EventKind.PINS: ("pins", lambda at, p: Pins(at, tuple(pin_of(p.pins[i]) for i in range(p.pin_count)))),
+    EventKind.LOCAL_TRACK_PUBLISHED: ("local_track", _local_track(LocalTrackPublished)),
+    EventKind.LOCAL_TRACK_FAILED: ("local_track", _local_track(LocalTrackFailed)),
+    EventKind.ERROR: ("error", _error),
+    EventKind.LOST: ("lost", lambda at, n: Lost(at, n.total, n.data_packets, n.data_bytes, n.texts)),
+    EventKind.AUDIO: ("audio", lambda at, a: AudioEvent(at, frame_of(a))),
+    EventKind.ENDED: ("ended", _ended),
+    EventKind.RECONNECTED: ("reconnected", _reconnected),
+    EventKind.CUSTOM: ("custom", _custom),
+    EventKind.ROOM: ("room", _room),
+    EventKind.DATA: ("data", _data),
+    EventKind.TEXT: ("text", _text),
+    EventKind.RPC_REQUEST: ("rpc_request", _request),
+    EventKind.RPC_RESPONSE: ("rpc_response", _response),
+    EventKind.SUBSCRIPTION_PERMISSION: ("subscription_permission", _permission),
+    EventKind.MEDIA: ("media", _media),
+    EventKind.UNSENT: ("unsent", _unsent),
+    EventKind.UNPLAYABLE: ("unplayable", _unplayable),
+    EventKind.TEXT_PART: ("text_part", _text_part),
+    EventKind.DTMF: ("dtmf", _dtmf),
 }
 
 
-def event_of(event: Any) -> Event:
-    """Copies an oh_event; AudioEvent for sound."""
-    read = _READ.get(event.kind)
-    return read(event.at_ms, event.u) if read else UnknownEvent(event.at_ms, event.kind)
+def event_of(raw: Any) -> Event:
+    """Copies an oh_event, as far as header and library both know it."""
+    event = known(raw)
+    member, read = _READ.get(event.kind, (None, None))
+    if read is None:
+        return UnknownEvent(event.at_ms, event.kind)
+    return read(event.at_ms, None if member is None else known(getattr(event.u, member)))

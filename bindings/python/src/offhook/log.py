@@ -7,7 +7,7 @@ import logging
 import threading
 from typing import Any, Callable, Union
 
-from ._native import check, ffi, lib, on_exit, text
+from ._native import check, ffi, known, lib, on_exit, text
 from .enums import LogLevel
 
 LogHandler = Callable[[LogLevel, str], None]
@@ -24,12 +24,13 @@ _handlers: dict[int, LogHandler] = {}
 _numbers = itertools.count(1)
 
 
-def _line(user_data: Any, level: int, line: Any) -> None:
+def _line(user_data: Any, raw: Any) -> None:
     handler = _handlers.get(int(ffi.cast("uintptr_t", user_data)))
     if handler is None:
         return
     try:
-        handler(LogLevel(level), text(line))
+        record = known(raw)
+        handler(LogLevel(record.level), text(record.text))
     except BaseException as error:
         threading.excepthook(
             threading.ExceptHookArgs((type(error), error, error.__traceback__, threading.current_thread()))
@@ -45,11 +46,11 @@ _destroy_callback = ffi.callback("oh_destroy", _destroy)
 
 
 def set_log(handler: Union[LogHandler, logging.Logger, None], level: int = LogLevel.INFO) -> None:
-    """Sets, replaces or (None) removes the one log handler of the process.
+    """Sets, replaces or (None) removes the log handler of the process.
 
-    It is called on a thread of the library, one line at a time; when it is too slow lines are dropped, and their number
-    is told; it delays no call. What it raises goes to threading.excepthook. No line ever holds a token. When this
-    returns, the former handler does not run any more.
+    It is called on a thread of the library, one line at a time. When it is too slow, lines are dropped, and the number
+    dropped is logged. Calls are unaffected. What it raises goes to threading.excepthook. No line holds a token. When
+    this returns, the former handler does not run any more.
     """
     if handler is None:
         check(lib.oh_log_set(int(LogLevel.OFF), ffi.NULL, ffi.NULL, ffi.NULL))

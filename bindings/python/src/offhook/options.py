@@ -1,7 +1,7 @@
-"""options.py: the options structures of offhook.h as keyword arguments, typed.
+"""options.py: the options structures of offhook.h as typed keyword arguments.
 
-Every option may be left out: then it is the library's default. None is the same as leaving it out. Options whose name
-ends in _json take JSON text or a dict. Numbers that are yes or no in C are bool here.
+An option that is left out, or None, has the library's default. 0 means zero where zero is a possible value ("0:" in the
+comment), and the default elsewhere. Options whose name ends in _json take JSON text or a dict.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional, TypedDict, Union
 
-from ._native import ffi, lib, optional
+from ._native import ffi, optional, structure
 from .errors import ArgumentError
 
 Json = Union[str, Mapping[str, Any]]
@@ -19,115 +19,122 @@ Json = Union[str, Mapping[str, Any]]
 class ClientOptions(TypedDict, total=False):
     """oh_client_options: how to reach the service, and as whom (`url` is an argument of its own)."""
 
-    api_key: Optional[str]  #: the application's key at the service
-    user_id: Optional[str]  #: who joins; left out: the claim in the token
-    token: Optional[str]  #: the user's token (a JWT); left out: every call asks for one
+    api_key: Optional[str]  #: the application's API key
+    user_id: Optional[str]  #: the user; default: the claim `user_id` (LiveKit: `sub`) of the token
+    token: Optional[str]  #: the user's token (a JWT); default: every call asks for one
     ca_file: Optional[str]  #: PEM file with certificates to trust besides those of the system
-    hint_url: Optional[str]  #: URL that tells the nearest edge in its x-amz-cf-pop header
-    allow_insecure: bool  #: plain http and ws also to hosts that are not loopback
-    events: bool  #: also hear the coordinator's own events (CustomEvent)
-    protocol: int  #: a Protocol; the default is Protocol.STREAM
-    max_message_bytes: int  #: largest message taken from an SFU; 1048576, with LiveKit 16777216
-    allow_other_hosts: bool  #: tokens may go to hosts that the server names over a connection without TLS
+    hint_url: Optional[str]  #: URL whose response names the nearest edge in the header `x-amz-cf-pop`
+    max_message_bytes: int  #: largest message accepted from an SFU; default: 1048576, LiveKit: 16777216
+    protocol: int  #: a Protocol; default: Protocol.AUTO, by the URL
+    allow_insecure: bool  #: allow plain http and ws to hosts that are not loopback
+    allow_other_hosts: bool  #: allow tokens to hosts that the server names over a connection without TLS
+    receive_custom_events: bool  #: receive custom events of the coordinator (CustomEvent)
 
 
 class CallOptions(TypedDict, total=False):
-    """oh_call_options: what to join and how (`id` is an argument of its own)."""
+    """oh_call_options: what to join, and how (`call_id` is an argument of its own)."""
 
-    join_retries: int  #: retries of a failed join on other edges, 0 to 10; 3
-    call_type: Optional[str]  #: "default"
-    token: Optional[str]  #: for this call instead of the client's
+    call_type: Optional[str]  #: type of the call; default: "default"
+    token: Optional[str]  #: token for this call instead of the client's
     data_json: Optional[Json]  #: the `data` of the join request, a JSON object
-    audio_rate: int  #: samples per second of what is heard, 8000 to 192000; 48000
-    audio_channels: int  #: 1 or 2; 1
-    audio_format: int  #: an AudioFormat; S16
-    audio_min_delay_ms: int  #: receive buffer, least and greatest delay; 20 to 200
-    audio_max_delay_ms: int
-    event_queue: int  #: events that may wait, 16 to 65536; 1024
-    audio_queue: int  #: frames of 20 ms that may wait, all participants together, 1 to 4096; 50
+    max_queued_event_bytes: int  #: bytes of payload in events that wait at most, 65536 to 1073741824; default: 4194304
+    max_queued_events: int  #: events that wait at most, 16 to 65536; default: 1024
+    max_queued_audio_frames: int  #: audio frames that wait at most, all tracks together, 1 to 4096; default: 50
+    audio_sample_rate_hz: int  #: sample rate of received audio, 8000 to 192000; default: 48000
+    audio_channels: int  #: channels of received audio, 1 or 2; default: 1
+    audio_format: int  #: an AudioFormat; default: S16
+    audio_min_delay_ms: int  #: jitter buffer: least delay, 1 to 2000; default: 20; 0: none
+    audio_max_delay_ms: int  #: jitter buffer: greatest delay, 20 to 2000; default: 200, or the least delay if that is more
+    join_retries: int  #: attempts to join on other edges after a failed one, 1 to 10; default: 3; 0: none
+    reconnect_timeout_ms: int  #: the call ends after reconnecting for so long; default: 30000; 0: at once; FOREVER
+    drain_ms: int  #: how long a leave goes on sending what was accepted, 1 to 1000; default: 1000; 0: not at all
     no_subscriber: bool  #: never receive (a bot that only publishes)
-    pull_audio: bool  #: whether sound is taken at all; asyncio: yes unless on_audio or audio() is not wanted
+    no_auto_subscribe: bool  #: a track is received only when Subscriber.set_track asks for it
+    pull_audio: bool  #: deliver audio: in offhook.blocking to wait_event, with asyncio to audio() and on_audio (default)
+    text_parts: bool  #: deliver parts of texts while they arrive (TextPart)
+    hold_unmute: bool  #: a track that a moderator unmutes stays muted until set_muted(False) (TrackInfo.held)
+    renew_token: bool  #: ask with TokenNeeded when the token has expired; always so without a token
     no_create: bool  #: do not create the call when it does not exist
     ring: bool  #: ring the members
     notify: bool  #: notify the members
-    disconnect_timeout_ms: int  #: how long a lost connection is looked for; 30000; FOREVER
-    renew_token: bool  #: ask with TokenNeeded when the token given has expired
-    no_auto_subscribe: bool  #: a track is received only when Subscriber.set_track asks for it
-    drain_ms: int  #: how long a leave goes on sending what was accepted before, 1 to 1000; 1000; NO_DRAIN
-    partial_texts: bool  #: pieces of texts come as they arrive, too (TextPart)
-    hold_unmute: bool  #: a track that a moderator unmutes stays muted until set_muted agrees (TrackEvent.held)
-    event_bytes: int  #: bytes of payload in events that may wait, 65536 to 1073741824; 4194304
 
 
 class AudioTrackOptions(TypedDict, total=False):
-    """oh_audio_track_options: what is sent and how."""
+    """oh_audio_track_options: what is published, and how."""
 
-    format: int  #: an AudioFormat of what will be written; S16 and F32 may be mixed freely; S16
-    rate: int  #: samples per second of what will be written, 8000 to 192000; 48000
-    channels: int  #: 1 to 8, more than two are mixed down; 1
-    bitrate: int  #: bit/s of Opus, 6000 to 510000; 64000, with music 128000
-    complexity: int  #: effort of the encoder, 0 to 10; -1: the library's choice
-    buffer_ms: int  #: how much may be written ahead, 40 to 5000; 200
+    source: int  #: TrackSource.MICROPHONE or SCREEN_SHARE_AUDIO; default: MICROPHONE
+    format: int  #: an AudioFormat of what is written; S16 and F32 may be mixed; default: S16
+    sample_rate_hz: int  #: sample rate of what is written, 8000 to 192000; default: 48000
+    channels: int  #: channels of what is written, 1 to 8 (more than two are mixed down); default: 1
+    bitrate_bps: int  #: bit rate of Opus, 6000 to 510000; default: 64000, with music 128000
+    complexity: int  #: complexity of the Opus encoder, 0 to 10; default: the library's choice
+    buffer_ms: int  #: how much can be written ahead, 40 to 5000; default: 200
+    red_frames: int  #: redundant audio (RED): earlier frames sent with each packet, 1 or 2; default: 1; 0: none
     music: bool  #: music rather than speech
-    no_dtx: bool  #: silence is sent, too
+    no_dtx: bool  #: no discontinuous transmission: silence is sent as well
     no_fec: bool  #: no forward error correction
-    muted: bool  #: start muted
-    live: bool  #: at most 40 ms wait, beyond it the oldest is dropped and counted; a write never raises FullError
-    red: int  #: redundant audio (RED): earlier frames sent along with each packet, 1 or 2; -1: none, 0: 1
+    muted: bool  #: publish it muted
+    live: bool  #: live audio: at most 40 ms wait, beyond it the oldest is dropped and counted; no FullError
 
 
 class DataOptions(TypedDict, total=False):
-    """oh_data_options: to whom, and how."""
+    """oh_data_options: to whom data or a text is sent, and how."""
 
-    lossy: bool  #: sent once, and what is lost is lost (texts always arrive)
-    topic: Optional[str]  #: what it is about, for the application's own use
-    to: Optional[Sequence[str]]  #: user ids (to_count in C); left out: everybody in the call
+    topic: Optional[str]  #: a topic for the application's own use
+    to: Optional[Sequence[str]]  #: user ids (to_count in C); default: everybody in the call
+    lossy: bool  #: send each packet once, without repeating lost ones; ignored for texts
 
 
 class RemoteTrackOptions(TypedDict, total=False):
-    """oh_remote_track_options: what is wanted of one remote track."""
+    """oh_remote_track_options: subscription settings of a remote track."""
 
-    unsubscribe: bool  #: nothing at all
-    pause: bool  #: nothing for the moment; comes back faster than after unsubscribe
-    layer: int  #: a Layer, where no size is given
-    width: int  #: the size at which video is shown, in pixels
-    height: int
-    fps: int  #: frames per second at most
-    priority: int  #: where bandwidth is short: 1 goes first; 0: the SFU decides
+    unsubscribe: bool  #: do not receive the track
+    pause: bool  #: receive nothing for the moment; continues faster than after unsubscribe
+    layer: int  #: video: a VideoLayer, when neither width nor height is set
+    width: int  #: video: width at which it is shown, in pixels
+    height: int  #: video: height at which it is shown, in pixels
+    max_fps: int  #: video: frames per second at most
+    priority: int  #: when bandwidth is short: 1 is served first; default: the SFU decides
 
 
 class AccessTokenOptions(TypedDict, total=False):
-    """oh_access_token_options: who is let in where, and may do what."""
+    """oh_access_token_options: what the participant is called, and what it may do."""
 
-    ttl_s: int  #: seconds that the token is good for; 21600
-    name: Optional[str]  #: shown to people
+    name: Optional[str]  #: the display name
     metadata: Optional[str]  #: the application's own text about the participant
-    attributes_json: Optional[Json]  #: names and values, a JSON object of texts
+    attributes_json: Optional[Json]  #: names and values, a JSON object of strings
+    ttl_s: int  #: seconds until the token expires, 1 to 31536000; default: 21600
     no_publish: bool  #: may not publish
-    no_subscribe: bool  #: may not receive
+    no_subscribe: bool  #: may not receive tracks
     no_data: bool  #: may not send data
-    may_set_attributes: bool  #: may call Call.set_attributes
-    hidden: bool  #: the others do not see it
-    room_admin: bool  #: may also administrate the room over the server's own API
+    allow_set_attributes: bool  #: may call Call.set_attributes
+    hidden: bool  #: is not visible to others
+    room_admin: bool  #: may administrate the room over the server's own API
 
 
 class Limits(TypedDict, total=False):
-    """oh_limits: bounds of the whole process."""
+    """oh_limits: what all calls of the process together may use."""
 
-    callback_threads: int  #: threads that run handlers of offhook.blocking, at most
-    queue_bytes: int  #: bytes of payload that wait for the application, all calls together
+    max_queued_bytes: int  #: bytes of payload in events and of audio that wait at most; default: 268435456
+    max_callback_threads: int  #: threads for handlers of offhook.blocking at most, 8 to 65536; default: 512
 
 
-_SPECS: dict[str, tuple[str, Any]] = {
-    "oh_client_options": ("oh_client_options_init", ClientOptions),
-    "oh_call_options": ("oh_call_options_init", CallOptions),
-    "oh_audio_track_options": ("oh_audio_track_options_init", AudioTrackOptions),
-    "oh_data_options": ("oh_data_options_init", DataOptions),
-    "oh_remote_track_options": ("oh_remote_track_options_init", RemoteTrackOptions),
-    "oh_access_token_options": ("oh_access_token_options_init", AccessTokenOptions),
-    "oh_limits": ("oh_limits_init", Limits),
-    "oh_rpc_options": ("oh_rpc_options_init", None),
+# The keyword arguments that belong to each structure.
+_KNOWN: dict[str, Any] = {
+    "oh_client_options": ClientOptions,
+    "oh_call_options": CallOptions,
+    "oh_audio_track_options": AudioTrackOptions,
+    "oh_data_options": DataOptions,
+    "oh_remote_track_options": RemoteTrackOptions,
+    "oh_access_token_options": AccessTokenOptions,
+    "oh_limits": Limits,
 }
+
+# In C a 0 is the default everywhere, and OH_ZERO stands for zero itself where that is a value of its own.
+_OH_ZERO = 0xFFFFFFFE
+_ZERO_IS_A_VALUE = {
+    "audio_min_delay_ms", "join_retries", "reconnect_timeout_ms", "drain_ms", "complexity", "red_frames",
+}  # fmt: skip
 
 
 def json_text(value: Any) -> Any:
@@ -136,34 +143,35 @@ def json_text(value: Any) -> Any:
 
 
 class Filled:
-    """A structure of options, and what its pointers lead to. `pointer` holds as long as this object lives."""
+    """A structure of options, and what its pointers lead to. `pointer` is valid as long as this object lives."""
 
-    def __init__(self, structure: str, given: Mapping[str, Any], **more: Any) -> None:
-        init, known = _SPECS[structure]
-        # The library's structure may be longer than the one that this package knows, and init fills in all of it.
-        room = ffi.new("char[]", ffi.sizeof(structure) + 4096)
-        self.pointer: Any = ffi.cast(structure + " *", room)
-        self._kept: list[Any] = [room]
-        getattr(lib, init)(self.pointer)
-        self.pointer.size = ffi.sizeof(structure)
-        for name, value in given.items():
-            if known is None or name not in known.__annotations__:
-                raise TypeError(f"{structure[3:]}: there is no option {name!r}")
-            self._set(name, value)
-        for name, value in more.items():
-            self._set(name, value)
+    def __init__(self, name: str, given: Mapping[str, Any], **more: Any) -> None:
+        known = _KNOWN.get(name)
+        self.pointer: Any = structure(name)
+        self._kept: list[Any] = []
+        for option, value in given.items():
+            if known is None or option not in known.__annotations__:
+                raise TypeError(f"{name[3:]}: there is no option {option!r}")
+            self._set(option, value)
+        for option, value in more.items():
+            self._set(option, value)
+
+    def keep(self, value: Any) -> Any:
+        """Keeps what a pointer of the structure leads to."""
+        self._kept.append(value)
+        return value
 
     def _set(self, name: str, value: Any) -> None:
         if value is None:
             return
         if name == "to" and not isinstance(value, str):
-            texts = [optional(one) for one in value]
-            value = ffi.new("char *[]", texts)
-            self._kept += [texts, value]
+            texts = self.keep([optional(one) for one in value])
+            value = self.keep(ffi.new("char *[]", texts))
             self.pointer.to_count = len(texts)
         elif isinstance(value, Mapping) and name.endswith("_json") or isinstance(value, str):
-            value = optional(json_text(value))
-            self._kept.append(value)
+            value = self.keep(optional(json_text(value)))
+        elif name in _ZERO_IS_A_VALUE and value == 0:
+            value = _OH_ZERO
         try:
             setattr(self.pointer, name, value)
         except (TypeError, OverflowError) as error:

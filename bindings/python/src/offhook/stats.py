@@ -1,13 +1,12 @@
-"""stats.py: the figures of a call, and tools that need no call."""
+"""stats.py: the statistics of calls and tracks, and functions that need no call."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
-from ._native import check, ffi, last_error, lib, text
-from .enums import Network, Result
-from .errors import error_for
+from ._native import check, ffi, lib, structure, text
+from .enums import NetworkChange, Result, TrackSource
 from .options import AccessTokenOptions, Filled, Limits
 
 if TYPE_CHECKING:
@@ -16,88 +15,152 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Stats:
-    """Figures of one call since its join (oh_call_stats); times in ms, 0: not yet."""
+    """Statistics of one call, counted since its join (oh_call_stats). What an older library does not count is 0."""
 
-    participants: int  #: self included
-    join_ms: int
-    first_audio_ms: int  #: to the first sound handed over
-    late_offers: int  #: offers dropped: leaving, or the subscriber closed, freed, never created, or of old
+    participants: int  #: participants that are known, the local one included
+    jitter_ms: int  #: variation of arrival times (jitter), the greatest of all received tracks, in ms
+    join_ms: int  #: milliseconds from the join to CallState.JOINED; 0: not yet
+    first_audio_ms: int  #: milliseconds from the join to the first audio delivered; 0: none yet
+    late_offers: int
+    """Offers of the SFU dropped because the call was leaving, or the subscriber was closed, freed, never created or
+    replaced."""
     late_offers_leaving: int  #: those of late_offers that came while the call was leaving
     late_messages: int  #: other late or stale messages, replies and candidates, dropped
-    malformed_messages: int
-    unknown_messages: int
-    offers_answered: int
-    offers_failed: int
-    join_attempts: int
-    rpcs: int
-    rpc_retries: int
-    errors: int  #: events of the kinds ErrorEvent and LocalFailed
-    candidates_dropped: int
-    packets_received: int
-    bytes_received: int
-    packets_lost: int
-    packets_late: int
-    frames_played: int
-    frames_concealed: int
-    frames_restored: int
-    packets_sent: int
-    bytes_sent: int
-    media_dropped: int  #: frames the library dropped because they were not taken in time
-    events_lost: int  #: events the library dropped because they were not taken in time
-    jitter_ms: int
-    reconnects_fast: int
-    reconnects_rejoin: int
-    reconnects_migrate: int
-    reconnect_attempts: int
-    reconnect_triggers_merged: int
-    data_dropped: int
-    packets_unplayable: int  #: RTP packets that could not be decoded: encrypted end to end, or of another codec
+    malformed_messages: int  #: messages of the SFU that could not be parsed, dropped
+    unknown_messages: int  #: messages of kinds that this version does not know, or does not use
+    offers_answered: int  #: offers of the SFU that were answered
+    offers_failed: int  #: offers of the SFU that could not be answered
+    join_attempts: int  #: attempts to join, the first one included
+    sfu_requests: int  #: requests to the SFU
+    sfu_request_retries: int  #: requests to the SFU that were sent again
+    error_events: int  #: ErrorEvent and LocalTrackFailed
+    candidates_dropped: int  #: ICE candidates that were stale, malformed or too many, dropped
+    packets_received: int  #: RTP packets received
+    bytes_received: int  #: bytes of packets_received
+    packets_lost: int  #: audio packets that never arrived
+    packets_late: int  #: audio packets that arrived too late to be played
+    packets_unplayable: int
+    """RTP packets that could not be decoded: encrypted end to end, or of a codec or payload type that is not
+    supported."""
     packets_unassigned: int  #: RTP packets that could not be assigned to a track of a participant
-    packets_padding: int  #: RTP packets of padding only
-    frames_restored_red: int  #: lost, and restored from redundant audio (RED)
-    audio_dropped_ms: int  #: dropped by a live track that was written too fast, or by Track.clear
-    data_encrypted: int  #: packets and texts encrypted end to end, part of data_dropped
-    data_unsent: int  #: accepted and not sent before the end: packets, texts, custom events, answers
-    event_bytes: int  #: bytes of payload in events that wait for the application now
+    packets_padding: int  #: RTP packets with padding only
+    frames_played: int  #: audio frames (20 ms, or one Opus packet) put out for the application
+    frames_concealed: int  #: audio frames synthesised by packet-loss concealment
+    frames_recovered_fec: int  #: lost audio frames recovered by forward error correction
+    frames_recovered_red: int  #: lost audio frames recovered from redundant audio (RED, RFC 2198), in time to be played
+    audio_frames_dropped: int  #: audio frames dropped because the application did not take them in time
+    events_dropped: int  #: events dropped because the application did not take them in time
+    queued_event_bytes: int  #: bytes of payload in events that wait for the application now
+    packets_sent: int  #: RTP packets sent
+    bytes_sent: int  #: bytes of packets_sent
+    audio_dropped_ms: int
+    """Milliseconds of audio dropped because a live track was written faster than it is sent, or by Track.clear."""
+    reconnects_fast: int  #: reconnects that succeeded with a new socket only
+    reconnects_rejoin: int  #: reconnects that succeeded with a new session
+    reconnects_migrate: int  #: reconnects that succeeded by moving to another edge
+    reconnect_attempts: int  #: attempts to reconnect, failed ones included
+    reconnect_triggers_merged: int  #: further reasons to reconnect during a reconnect
+    data_dropped: int
+    """Packets and texts between participants that were lost, malformed, never completed, or more than can wait."""
+    data_encrypted: int  #: packets and texts of participants that were encrypted end to end, part of data_dropped
+    data_unsent: int  #: packets, texts, custom events and answers that were accepted and not sent before the end
 
 
-_NAMES = tuple(f.name for f in fields(Stats))
+@dataclass(frozen=True)
+class TrackStats:
+    """Statistics of a local track, counted since it was published (oh_track_stats)."""
+
+    packets_sent: int  #: RTP packets sent, over all connections
+    bytes_sent: int  #: bytes of the payloads of packets_sent
+    packets_failed: int  #: packets and frames that could not be sent
+    sent_ms: int  #: milliseconds of what was written that were sent
+    dropped_ms: int  #: milliseconds dropped because a live track was written faster than it is sent, or by Track.clear
+    unsent_ms: int  #: milliseconds that were not sent before the end of the track
+    reported_lost: int
+    """Packets that the receiver reports as lost, since the beginning; negative when it received duplicates."""
+    report_age_ms: int  #: age of the receiver's report in ms
+    buffered_ms: int  #: milliseconds that were written and not sent yet
+    source: TrackSource  #: what the track carries
+    published: bool  #: it is published: packets can be sent
+    muted: bool  #: it is muted, by the application or a moderator
+    moderated: bool  #: a moderator muted it
+    has_report: bool
+    """The receiver has sent a report (RFC 3550 section 6.4.1); else the members that begin with `reported_` are 0."""
+    reported_fraction_lost: float  #: share of packets lost since the report before, 0.0 to 1.0
+    reported_jitter_ms: float  #: variation of arrival times (jitter) at the receiver, in ms
+    reported_round_trip_ms: float  #: round-trip time to the receiver in ms; 0: not measured
 
 
-def stats_of(handle: Any) -> Stats:
-    """Reads the figures of a call."""
-    raw = ffi.new("oh_call_stats *")
-    raw.size = ffi.sizeof("oh_call_stats")
-    check(lib.oh_call_get_stats(handle, raw))
-    return Stats(*(getattr(raw, name) for name in _NAMES))
+@dataclass(frozen=True)
+class RemoteTrackStats:
+    """Statistics of a remote track, over mutes and reconnects (oh_remote_track_stats)."""
+
+    packets_received: int  #: RTP packets received
+    bytes_received: int  #: bytes of the payloads of packets_received
+    packets_lost: int  #: packets that never arrived
+    packets_late: int  #: packets that arrived too late to be played
+    packets_duplicate: int  #: packets that arrived more than once
+    packets_discarded: int  #: packets dropped as malformed, or because too many were waiting
+    packets_padding: int  #: packets with padding only
+    packets_unplayable: int  #: packets that could not be decoded
+    frames_played: int  #: audio frames (20 ms, or one Opus packet) put out for the application
+    frames_concealed: int  #: audio frames synthesised by packet-loss concealment
+    frames_recovered_fec: int  #: lost audio frames recovered by forward error correction
+    frames_recovered_red: int  #: lost audio frames recovered from redundant audio (RED, RFC 2198), in time to be played
+    jitter_ms: float  #: variation of arrival times (jitter), in ms (RFC 3550 section 6.4.1)
+    buffered_ms: float  #: audio that waits in the jitter buffer, in ms
+    delay_ms: float  #: delay of the jitter buffer now, in ms
+    target_delay_ms: float  #: delay that the jitter buffer aims at, in ms
+    source: TrackSource  #: what the track carries
+    received: bool  #: a stream carries it now
 
 
-def access_token(
+S = TypeVar("S", Stats, TrackStats, RemoteTrackStats)
+
+_STRUCTURES: dict[type[Any], str] = {
+    Stats: "oh_call_stats", TrackStats: "oh_track_stats", RemoteTrackStats: "oh_remote_track_stats",
+}  # fmt: skip
+_NAMES = {kind: tuple(f.name for f in fields(kind)) for kind in _STRUCTURES}
+_TYPES: dict[str, Callable[[Any], Any]] = {
+    "source": TrackSource, "published": bool, "muted": bool, "moderated": bool, "has_report": bool, "received": bool,
+}  # fmt: skip
+
+
+def stats_of(kind: type[S], get: Callable[[Any], int]) -> S:
+    """Reads statistics with get(pointer), a function of the library."""
+    raw = structure(_STRUCTURES[kind])
+    check(get(raw))
+    return kind(**{name: _TYPES.get(name, _same)(getattr(raw, name)) for name in _NAMES[kind]})
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def create_access_token(
     api_key: str, api_secret: str, user_id: str, call_id: str, **options: Unpack[AccessTokenOptions]
 ) -> str:
     """An access token (JWT) for Protocol.LIVEKIT. For servers and tests: keep the secret on servers."""
     filled = Filled(
         "oh_access_token_options", options, api_key=api_key, api_secret=api_secret, user_id=user_id, call_id=call_id
     )
-    size = 2048
-    while True:
+    length = ffi.new("size_t *")
+    room = ffi.NULL
+    size = 0
+    while (result := lib.oh_access_token_create(filled.pointer, room, size, length)) == Result.BUFFER:
+        size = length[0] + 1
         room = ffi.new("char[]", size)
-        result = lib.oh_access_token(filled.pointer, room, size)
-        if result == Result.BUFFER and size < 1 << 20:
-            size *= 2
-            continue
-        if result:
-            raise error_for(result, last_error())
-        return str(ffi.string(room).decode())
+    check(result)
+    return text(room)
 
 
-def network_changed(what: Network) -> None:
-    """Tells all calls of the process what the application knows of the network. Returns at once; any thread."""
-    check(lib.oh_network_changed(int(what)))
+def report_network(change: NetworkChange) -> None:
+    """Reports a change of the machine's network to all calls of the process. Returns at once; any thread."""
+    check(lib.oh_network_report(int(change)))
 
 
 def set_limits(**limits: Unpack[Limits]) -> None:
-    """Sets bounds of the whole process (oh_limits_set); what is left out is the library's default."""
+    """Sets what all calls of the process together may use; what is left out has the library's default."""
     filled = Filled("oh_limits", limits)
     check(lib.oh_limits_set(filled.pointer))
 
@@ -113,15 +176,15 @@ def shutdown(timeout: float = 2.5) -> None:
 
 
 def result_name(result: int) -> str:
-    """The name of a result as in offhook.h, for instance "OH_ERR_HANDLE"; any number is fine."""
-    return text(lib.oh_result_name(result))
+    """The name of a result as in offhook.h, for instance "OH_ERR_HANDLE"; any number is allowed."""
+    return text(lib.oh_result_get_name(result))
 
 
 def result_message(result: int) -> str:
-    """The general meaning of a result, in words; any number is fine."""
-    return text(lib.oh_result_message(result))
+    """The general meaning of a result, in words; any number is allowed."""
+    return text(lib.oh_result_get_message(result))
 
 
 def state_name(state: int) -> str:
-    """The library's name of a state, for instance "joined"; "unknown" for other numbers."""
-    return text(lib.oh_state_name(state))
+    """The library's name of a state, for instance "joined"; "unknown" for numbers that are no state."""
+    return text(lib.oh_call_state_get_name(state))

@@ -1,4 +1,4 @@
-// Audio.swift - sound that is heard: 20 ms of one participant, as a value.
+// Audio.swift - received audio: 20 ms of one track, as a value.
 import COffhook
 
 #if canImport(Glibc)
@@ -9,30 +9,37 @@ import COffhook
   import Darwin
 #endif
 
-/// 20 ms of one participant: an owned copy.
+/// 20 ms of one track's audio, or one Opus packet. A copy that stays valid.
 public struct AudioFrame: Sendable {
   public let userID: String
-  /// Names the participant; one user may be in a call more than once.
+  /// The session id of the participant; one user can be in a call more than once.
   public let sessionID: String
-  /// As in ``RemoteTrack``; "" in protocols without such names.
+  /// As in ``TrackInfo``; "" in protocols without track ids.
   public let trackID: String
   public let samples: Samples
   /// Samples per channel; 0 for Opus.
   public let frames: Int
-  /// Samples per second and channel, as asked for.
-  public let rate: Int
+  /// As set in ``CallOptions/audioSampleRateHz``.
+  public let sampleRateHz: Int
   public let channels: Int
-  /// RTP timestamp of the first sample, 48 kHz, wraps around.
-  public let timestamp: UInt32
-  /// Loudness, 0.0 (silence) to 1.0; 0 for Opus.
+  /// When the first sample was captured: microseconds since 1970 by the clock of the sender, which is the same for all
+  /// tracks of a participant; 0: not known (yet). Clocks of different machines differ.
+  public let captureTimeMicroseconds: Int64
+  /// When the packet of the first sample arrived: microseconds since the join began, by the clock of this machine; 0: it
+  /// was in no packet (concealed, silence).
+  public let arrivalTimeMicroseconds: Int64
+  /// RTP timestamp of the first sample, 48 kHz; wraps around.
+  public let rtpTimestamp: UInt32
+  /// Audio level, 0.0 (silence) to 1.0; 0 for Opus.
   public let level: Float
-  public let kind: TrackKind
-  /// Invented to hide a loss (of Opus: packets before this one were lost).
+  /// What the track carries.
+  public let source: TrackSource
+  /// Synthesised by packet-loss concealment (Opus: packets before this one were lost).
   public let isConcealed: Bool
-  /// The sender sent nothing; the samples are zero.
+  /// The sender sent nothing (muted, or discontinuous transmission); the samples are zero.
   public let isSilence: Bool
 
-  /// Interleaved samples, or a packet, as asked for in ``CallOptions/audioFormat``.
+  /// Interleaved samples, or a packet, as set in ``CallOptions/audioFormat``.
   public enum Samples: Sendable {
     case s16([Int16])
     case f32([Float])
@@ -47,34 +54,36 @@ public struct AudioFrame: Sendable {
     }
   }
 
-  init(_ c: oh_audio) {
+  init(_ c: oh_audio_frame) {
     self.init(c, user: text(c.user_id), session: text(c.session_id), track: text(c.track_id))
   }
 
-  init(_ c: oh_audio, user: String, session: String, track: String) {
+  init(_ c: oh_audio_frame, user: String, session: String, track: String) {
     userID = user
     sessionID = session
     trackID = track
-    let count = Int(c.frames) * Int(c.channels)
-    if let p = c.samples {
+    let count = c.frames * Int(c.channels)
+    if let p = c.samples_s16 {
       samples = .s16(Array(UnsafeBufferPointer(start: p, count: count)))
     } else if let p = c.samples_f32 {
       samples = .f32(Array(UnsafeBufferPointer(start: p, count: count)))
     } else {
-      samples = .opus(Array(UnsafeBufferPointer(start: c.packet, count: Int(c.packet_size))))
+      samples = .opus(Array(UnsafeBufferPointer(start: c.opus_packet, count: c.opus_packet == nil ? 0 : c.opus_packet_size)))
     }
-    frames = Int(c.frames)
-    rate = Int(c.rate)
+    frames = c.frames
+    sampleRateHz = Int(c.sample_rate_hz)
     channels = Int(c.channels)
-    timestamp = c.timestamp
+    captureTimeMicroseconds = c.capture_time_us
+    arrivalTimeMicroseconds = c.arrival_time_us
+    rtpTimestamp = c.rtp_timestamp
     level = c.level
-    kind = TrackKind(rawValue: c.kind)
+    source = TrackSource(rawValue: c.source)
     isConcealed = c.concealed != 0
     isSilence = c.silence != 0
   }
 }
 
-/// The names of those who are heard, so that a frame costs no text. Used by one callback at a time.
+/// The names of received tracks, so that a frame needs no new strings. Used by one callback at a time.
 struct NameCache {
   typealias Names = (user: String, session: String, track: String)
   private var names: [Names] = []

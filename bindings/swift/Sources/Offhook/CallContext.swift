@@ -1,5 +1,5 @@
-// CallContext.swift - what the callbacks of one call are given: the handlers or streams, and the tasks that wait. The
-// library holds it from the join until it calls destroy, its Call as long as that lives.
+// CallContext.swift - the user_data of the callbacks of one call: its handlers or streams, and the tasks that wait. The
+// library holds it from the join until it calls destroy, and its Call as long as that lives.
 import COffhook
 import Synchronization
 
@@ -11,8 +11,8 @@ import Synchronization
   import Darwin
 #endif
 
-/// Unchecked: `handlers` and `names` are touched by callbacks only, which run one at a time, and by destroy, which
-/// comes after the last of them.
+/// Unchecked: `given` and `names` are used only by callbacks, which run one at a time, and by destroy, which runs after
+/// the last of them.
 final class CallContext: @unchecked Sendable {
   private struct Waiting {
     var joined = false
@@ -24,23 +24,23 @@ final class CallContext: @unchecked Sendable {
     var next: UInt64 = 0
   }
 
-  private var handlers = CallHandlers()
+  private var given = CallHandlers()
   private var names = NameCache()
   private let mailbox: Mailbox?
   private let audioSink: AsyncStream<AudioFrame>.Continuation?
   private let waiting = Mutex(Waiting())
-  private let lostFrames = Atomic<UInt64>(0)
+  private let droppedFrames = Atomic<UInt64>(0)
   private let failures = Atomic<UInt64>(0)
   let events: AsyncStream<Event>
   let audio: AsyncStream<AudioFrame>
 
-  var lostAudioFrames: UInt64 { lostFrames.load(ordering: .relaxed) }
+  var audioFramesDropped: UInt64 { droppedFrames.load(ordering: .relaxed) }
   var handlerErrors: UInt64 { failures.load(ordering: .relaxed) }
 
   init(_ delivery: Delivery) {
     switch delivery {
-    case .handlers(let given):
-      handlers = given
+    case .handlers(let handlers):
+      given = handlers
       mailbox = nil
       audioSink = nil
       events = AsyncStream { $0.finish() }
@@ -56,51 +56,53 @@ final class CallContext: @unchecked Sendable {
     }
   }
 
-  /// Fills in the callbacks, with a reference that destroy releases. When the join fails there is no destroy: the
-  /// caller releases it.
-  func install(in options: inout oh_call_options) -> Unmanaged<CallContext> {
+  /// The callbacks, with a reference that destroy releases. When the join fails, destroy is not called: the caller
+  /// releases it.
+  func handlers() -> (oh_call_handlers, Unmanaged<CallContext>) {
     let me = Unmanaged.passRetained(self)
-    options.handlers.user_data = me.toOpaque()
-    options.handlers.on_event = { user, call, event in
+    var handlers = defaults(oh_call_handlers.self)
+    handlers.user_data = me.toOpaque()
+    handlers.on_event = { user, call, event in
       Unmanaged<CallContext>.fromOpaque(user!)._withUnsafeGuaranteedRef { $0.take(event!, call) }
     }
-    if handlers.onAudio != nil || audioSink != nil {
-      options.handlers.on_audio = { user, call, audio in
-        Unmanaged<CallContext>.fromOpaque(user!)._withUnsafeGuaranteedRef { $0.take(audio!, call) }
+    if given.onAudio != nil || audioSink != nil {
+      handlers.on_audio = { user, call, frame in
+        Unmanaged<CallContext>.fromOpaque(user!)._withUnsafeGuaranteedRef { $0.take(frame!, call) }
       }
     }
-    options.handlers.destroy = { user in
+    handlers.destroy = { user in
       let me = Unmanaged<CallContext>.fromOpaque(user!).takeRetainedValue()
       me.destroyed()
     }
-    return me
+    return (handlers, me)
   }
 
   // MARK: callbacks
 
   private func take(_ c: UnsafePointer<oh_event>, _ call: oh_call) {
     let event = Event(c)
-    observe(event)  // first: a handler that blocks does not hold up who waits
+    observe(event)  // first: a handler that blocks does not delay tasks that wait
     if let mailbox {
       mailbox.put(event)
-    } else if let handler = handlers.onEvent {
+    } else if let handler = given.onEvent {
       do { try handler(event.call, event) } catch { failed(error, event.call) }
     }
   }
 
-  private func take(_ c: UnsafePointer<oh_audio>, _ call: oh_call) {
-    let who = names.find(c.pointee.user_id, c.pointee.session_id, c.pointee.track_id)
-    let frame = AudioFrame(c.pointee, user: who.user, session: who.session, track: who.track)
+  private func take(_ c: UnsafePointer<oh_audio_frame>, _ call: oh_call) {
+    let c = known(c)
+    let name = names.find(c.user_id, c.session_id, c.track_id)
+    let frame = AudioFrame(c, user: name.user, session: name.session, track: name.track)
     if let audioSink {
-      if case .dropped = audioSink.yield(frame) { lostFrames.wrappingAdd(1, ordering: .relaxed) }
-    } else if let handler = handlers.onAudio {
+      if case .dropped = audioSink.yield(frame) { droppedFrames.wrappingAdd(1, ordering: .relaxed) }
+    } else if let handler = given.onAudio {
       do { try handler(CallHandle(call), frame) } catch { failed(error, CallHandle(call)) }
     }
   }
 
   private func failed(_ error: any Error, _ call: CallHandle) {
     failures.wrappingAdd(1, ordering: .relaxed)
-    if let onError = handlers.onError {
+    if let onError = given.onError {
       onError(call, error)
     } else {
       let line = "offhook: a handler of call \(call.id) threw: \(error)\n"
@@ -109,7 +111,7 @@ final class CallContext: @unchecked Sendable {
   }
 
   private func destroyed() {
-    handlers = CallHandlers()
+    given = CallHandlers()
     mailbox?.finish()
     audioSink?.finish()
     let (ended, join, end, rpcs) = waiting.withLock { w in
@@ -137,9 +139,9 @@ final class CallContext: @unchecked Sendable {
       }
       for waiter in waiters.values { waiter.resume() }
     case .ended(let ended):
-      waiting.withLock { $0.ended = ended }  // destroy comes next, and tells
+      waiting.withLock { $0.ended = ended }  // destroy comes next and resumes the tasks
     case .rpcResponse(let response):
-      let waiter = waiting.withLock { $0.rpcs.removeValue(forKey: response.callID) }
+      let waiter = waiting.withLock { $0.rpcs.removeValue(forKey: response.rpcID) }
       waiter?.resume(with: response.result.mapError { $0 })
     default: break
     }
@@ -183,7 +185,7 @@ final class CallContext: @unchecked Sendable {
     }
   }
 
-  /// `start` is called with the lock held, so that a response that is faster than its number finds its task.
+  /// `start` is called with the lock held, so that a response that comes before the id is known finds its task.
   func rpc(_ start: () throws -> UInt64) async throws -> String {
     let started = Started()
     return try await withTaskCancellationHandler {
@@ -213,7 +215,7 @@ final class CallContext: @unchecked Sendable {
   }
 }
 
-/// The number of a procedure call, once it has one.
+/// The id of a procedure call, once it is known.
 private final class Started: Sendable {
   let id = Mutex<UInt64?>(nil)
 }

@@ -1,13 +1,13 @@
-// Client.swift - configuration, credentials and connections; calls are made from it.
+// Client.swift - configuration, credentials and connections to the service; calls are joined with it.
 import COffhook
 import Dispatch
 
-/// Who joins calls, and where. It lives as long as somebody holds it or one of its calls.
+/// How to reach the service, and as whom. It lives as long as a reference to it or to one of its calls.
 public final class Client: Sendable {
   let handle: UInt64
   var c: oh_client { oh_client(id: handle) }
 
-  /// Contacts nobody. Throws ``ResultCode/abi`` when the library that is loaded is not the one this was built for.
+  /// Opens no connection. Throws ``ResultCode/abi`` when the library that is loaded is of another ABI.
   public init(_ options: ClientOptions) throws {
     try Library.ready()
     var made = oh_client()
@@ -15,20 +15,19 @@ public final class Client: Sendable {
     handle = made.id
   }
 
-  /// Freeing may wait for a handler in progress, so it is done elsewhere: whoever lets go of the last reference does
-  /// not wait.
+  /// On another thread, because freeing may wait for a handler in progress: releasing the last reference does not wait.
   deinit {
     let handle = handle
     DispatchQueue.global().async { oh_client_free(oh_client(id: handle)) }
   }
 
-  /// Leaves and closes all its calls and itself; may wait for handlers in progress on other threads. Closing twice
-  /// does nothing. Inside a handler of one of its calls that call is closed when the handler returns.
+  /// Frees the client and its calls, which leave; may wait for handlers in progress on other threads. Inside a handler
+  /// of one of its calls, that call is freed when the handler returns. Closing twice does nothing.
   public func close() {
     oh_client_free(c)
   }
 
-  /// Joins a call and returns when the SFU has let it in. Throws what the join ended with; when the task is cancelled
+  /// Joins a call and returns when it is joined. Throws the error with which the join failed; when the task is cancelled,
   /// the call is left.
   public func join(_ options: CallOptions) async throws -> Call {
     let call = try start(options)
@@ -41,13 +40,16 @@ public final class Client: Sendable {
     return call
   }
 
-  /// Starts to join and returns at once; ``Call/joined()`` waits for the result, events tell it.
+  /// Starts to join and returns at once; ``Call/joined()`` waits for the result, and events have it.
   public func start(_ options: CallOptions) throws -> Call {
     let context = CallContext(options.delivery)
     var made = oh_call()
     try options.withC { o in
-      let retained = context.install(in: &o)
-      let result = oh_call_join(c, &o, &made)
+      let (handlers, retained) = context.handlers()
+      let result = withUnsafePointer(to: handlers) {
+        o.handlers = $0
+        return oh_call_join(c, &o, &made)
+      }
       if result != OH_OK.rawValue {
         let error = failure(result)
         retained.release()
@@ -57,12 +59,12 @@ public final class Client: Sendable {
     return Call(CallHandle(made), context, self)
   }
 
-  /// Starts to join a call in pull mode: nothing is called, ``PulledCall/next(timeout:)`` gives what happens and, with
-  /// `audio`, what is heard. Returns at once.
+  /// Starts to join a call in pull mode: ``PulledCall/next(timeout:)`` returns its events and, with `audio`, its audio.
+  /// Returns at once.
   public func pull(_ options: CallOptions, audio: Bool = true) throws -> PulledCall {
     var made = oh_call()
     try options.withC { o in
-      o.pull_audio = audio ? 1 : 0
+      o.pull_audio = audio.c
       try check(oh_call_join(c, &o, &made))
     }
     return PulledCall(CallHandle(made), self)

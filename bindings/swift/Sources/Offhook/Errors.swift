@@ -1,4 +1,4 @@
-// Errors.swift - what functions throw, with the library's own words; and the texts handed to C.
+// Errors.swift - what functions throw, with the library's text; and texts for C.
 import COffhook
 
 #if canImport(Glibc)
@@ -9,19 +9,25 @@ import COffhook
   import Darwin
 #endif
 
-/// What a function of this package throws, unless it says otherwise.
+/// The error that functions of this package throw, unless they say otherwise.
 public struct OffhookError: Error, Sendable, Hashable, CustomStringConvertible {
   /// Which kind of error; stable.
   public let code: ResultCode
-  /// The library's own words: what, where, and what to do. No secrets.
+  /// The library's text: what failed, where, and what to do. No secrets.
   public let detail: String
-  /// The server's own code (SFU error code or HTTP status), 0 without one.
+  /// The server's own code (SFU error code or HTTP status); 0 without one.
   public let serverCode: Int32
 
   public init(code: ResultCode, detail: String, serverCode: Int32 = 0) {
     self.code = code
     self.detail = detail
     self.serverCode = serverCode
+  }
+
+  /// The error of an event; nil for OH_OK.
+  init?(_ code: Int32, _ text: UnsafePointer<CChar>?, _ serverCode: Int32) {
+    if code == OH_OK.rawValue { return nil }
+    self.init(code: ResultCode(rawValue: code), detail: Offhook.text(text), serverCode: serverCode)
   }
 
   public var description: String {
@@ -33,13 +39,13 @@ public struct OffhookError: Error, Sendable, Hashable, CustomStringConvertible {
 func lastError() -> String {
   var need = 0
   let short: String? = withUnsafeTemporaryAllocation(of: CChar.self, capacity: 1024) { buffer in
-    need = oh_last_error(buffer.baseAddress, buffer.count)
+    need = oh_get_last_error(buffer.baseAddress, buffer.count)
     if need == 0 { return "" }
     return need < buffer.count ? String(cString: buffer.baseAddress!) : nil
   }
   if let short { return short }
   return withUnsafeTemporaryAllocation(of: CChar.self, capacity: need + 1) { buffer in
-    _ = oh_last_error(buffer.baseAddress, buffer.count)
+    _ = oh_get_last_error(buffer.baseAddress, buffer.count)
     return String(cString: buffer.baseAddress!)
   }
 }
@@ -55,7 +61,7 @@ func failure(_ result: Int32) -> OffhookError {
   OffhookError(code: ResultCode(rawValue: result), detail: lastError())
 }
 
-/// Texts for C, alive until the closure returns. One with a NUL inside is refused rather than cut.
+/// Texts for C, valid until the closure returns. A text with a NUL inside is refused rather than cut.
 func withTexts<R>(_ body: (Texts) throws -> R) rethrows -> R {
   let texts = Texts()
   defer { texts.release() }
@@ -68,7 +74,7 @@ final class Texts {
   func callAsFunction(_ text: String?) throws -> UnsafePointer<CChar>? {
     guard let text else { return nil }
     if text.utf8.contains(0) {
-      throw OffhookError(code: .argument, detail: "a text must not have a NUL character inside")
+      throw OffhookError(code: .argument, detail: "text must not hold a NUL character")
     }
     let copy = strdup(text)!
     copies.append(copy)

@@ -1,74 +1,91 @@
-// Event.swift - what happens in a call, as values that are yours to keep; read from the events of C.
+// Event.swift - the events of a call, as copies that stay valid.
 import COffhook
 
-/// Something that happened in a call: an owned copy.
+/// An event of a call.
 public struct Event: Sendable {
   public let call: CallHandle
   public let kind: EventKind
-  /// Milliseconds since the join was started.
+  /// Milliseconds since the join began.
   public let atMilliseconds: UInt64
   public let body: Body
 
   /// The kind together with its values.
   public enum Body: Sendable {
     case state(StateChange)
-    /// The SFU has let this participant in; media says when media of a direction flows.
+    /// The SFU admitted this participant. Media of a direction flows once media says that it is connected.
     case joined(Joined)
     /// Answer with ``CallOperations/provideToken(_:)`` within 30 s.
     case tokenNeeded
+    /// A participant joined. On join, sent once for everyone already present.
     case participantJoined(Participant)
+    /// A participant changed; also the local one, once after each join and when the server changes it.
     case participantUpdated(Participant)
+    /// A participant left; trackUnpublished of its tracks came before.
     case participantLeft(Participant)
-    case trackPublished(RemoteTrack)
-    case trackUnpublished(RemoteTrack)
+    /// A participant published a track: once, and again each time it is unmuted. Local: a moderator unmuted it.
+    case trackPublished(TrackInfo)
+    /// A track ended, or was muted (then it still exists). Local: a moderator muted it.
+    case trackUnpublished(TrackInfo)
     case audioLevel(AudioLevel)
-    case dominantSpeaker(Person)
-    case connectionQuality(Quality)
+    /// Another participant speaks most.
+    case dominantSpeaker(ParticipantID)
+    case connectionQuality(QualityChange)
     case counts(Counts)
-    case grants(Grants)
-    case pins([Person])
-    case localPublished(LocalTrack)
-    case localFailed(LocalTrack)
+    /// What the local participant may do, on join and whenever it changes.
+    case rights(Rights)
+    /// All pinned participants, most important first.
+    case pins([ParticipantID])
+    /// Local track published; again after each reconnect that made a new session.
+    case localTrackPublished(LocalTrackResult)
+    /// A local track could not be published, or is not published any more.
+    case localTrackFailed(LocalTrackResult)
     /// Something failed that does not end the call.
     case error(OffhookError)
-    /// Events were dropped here because the application was too slow to take them.
+    /// Events are missing here, because the application did not take them in time.
     case lost(Lost)
-    /// Sound, in pull mode only.
+    /// Audio of a track; in pull mode only.
     case audio(AudioFrame)
-    /// The call is over: the last event of all.
+    /// The call is over. The last event of a call.
     case ended(Ended)
+    /// The connection was lost and is made again; the state joined came just before.
     case reconnected(Reconnected)
+    /// A custom event; only with ``ClientOptions/receiveCustomEvents``.
     case custom(CustomEvent)
+    /// The room, on join and when it changed (``Capabilities/room``).
     case room(Room)
+    /// A packet from a participant, or from the application's server (``Capabilities/data``).
     case data(DataPacket)
+    /// A complete text from a participant (``Capabilities/text``).
     case text(TextMessage)
+    /// A participant calls a procedure (``Capabilities/rpc``).
     case rpcRequest(RPCRequest)
+    /// The result of a procedure call; exactly one for each.
     case rpcResponse(RPCResponse)
-    case subscribable(Subscribable)
-    /// Media of one direction is connected, or was lost.
+    /// Permission to subscribe to a track was revoked or restored (``Capabilities/subscriptions``).
+    case subscriptionPermission(SubscriptionPermission)
+    /// Media of one direction was connected or lost.
     case media(MediaConnection)
-    /// The call has ended before everything that was accepted could be sent; comes before ended, at most once.
+    /// The call ended before everything that was accepted could be sent; before ended, at most once.
     case unsent(Unsent)
-    /// Media or data of a participant arrives that cannot be decoded; once for each track (of data: participant) and
-    /// reason.
+    /// Media or data of a participant cannot be decoded; once for each track (data: participant) and reason.
     case unplayable(Unplayable)
-    /// A piece of a text that is still arriving; only with ``CallOptions/partialTexts``. The whole follows as text.
+    /// A part of a text that is still arriving; only with ``CallOptions/textParts``. The complete text follows.
     case textPart(TextPart)
-    /// A participant (of SIP) pressed a key of the telephone.
+    /// A participant (SIP) pressed a key of the telephone.
     case dtmf(DTMF)
-    /// A kind that this package does not know: a later library.
+    /// A kind that this package does not know; of a newer library.
     case unknown
   }
 
   init(_ event: UnsafePointer<oh_event>) {
-    let c = event.pointee
+    let c = known(event)
     call = CallHandle(c.call)
     kind = EventKind(rawValue: c.kind)
     atMilliseconds = c.at_ms
     body = Body(kind, c.u)
   }
 
-  /// One that the package itself has to tell: what was lost in a stream.
+  /// An event of the package itself: what was dropped from a stream.
   init(lost: Lost, call: CallHandle, at ms: UInt64) {
     self.call = call
     kind = .lost
@@ -76,69 +93,70 @@ public struct Event: Sendable {
     body = .lost(lost)
   }
 
-  /// Bytes of what its sender was promised to arrive, and what an event costs besides; 0 of other events.
+  /// Bytes of events that must arrive (reliable data, texts, procedure calls) and their overhead; 0 of others.
   var keptBytes: Int {
     switch body {
-    case .data(let packet): packet.isLossy ? 0 : 256 + packet.bytes.count
+    case .data(let packet): packet.isLossy ? 0 : 256 + packet.data.count
     case .text(let message): 256 + message.text.utf8.count
     case .rpcRequest(let request): 256 + request.payload.utf8.count
     default: 0
     }
   }
 
-  /// State events and the end are never dropped, as in the library itself.
-  var mustArrive: Bool { kind == .state || kind == .ended || kind == .tokenNeeded || kind == .unsent }
-}
-
-extension Event.Body {
-  init(_ kind: EventKind, _ u: oh_event_data) {
-    switch kind {
-    case .state: self = .state(StateChange(u.state))
-    case .joined: self = .joined(Joined(u.joined))
-    case .tokenNeeded: self = .tokenNeeded
-    case .participantJoined: self = .participantJoined(Participant(u.participant))
-    case .participantUpdated: self = .participantUpdated(Participant(u.participant))
-    case .participantLeft: self = .participantLeft(Participant(u.participant))
-    case .trackPublished: self = .trackPublished(RemoteTrack(u.track))
-    case .trackUnpublished: self = .trackUnpublished(RemoteTrack(u.track))
-    case .audioLevel: self = .audioLevel(AudioLevel(u.level))
-    case .dominantSpeaker: self = .dominantSpeaker(Person(u.level.user_id, u.level.session_id))
-    case .connectionQuality: self = .connectionQuality(Quality(u.quality))
-    case .counts: self = .counts(Counts(u.counts))
-    case .grants: self = .grants(Grants(u.grants))
-    case .pins:
-      self = .pins(
-        UnsafeBufferPointer(start: u.pins.pins, count: Int(u.pins.count)).map { Person($0.user_id, $0.session_id) })
-    case .localPublished: self = .localPublished(LocalTrack(u.local))
-    case .localFailed: self = .localFailed(LocalTrack(u.local))
-    case .error:
-      self = .error(
-        OffhookError(
-          code: ResultCode(rawValue: u.error.error), detail: Offhook.text(u.error.text), serverCode: u.error.server_code
-        ))
-    case .lost: self = .lost(Lost(u.lost))
-    case .audio: self = .audio(AudioFrame(u.audio))
-    case .ended: self = .ended(Ended(u.ended))
-    case .reconnected: self = .reconnected(Reconnected(u.reconnected))
-    case .custom: self = .custom(CustomEvent(u.custom))
-    case .room: self = .room(Room(u.room))
-    case .data: self = .data(DataPacket(u.data))
-    case .text: self = .text(TextMessage(u.text))
-    case .rpcRequest: self = .rpcRequest(RPCRequest(u.rpc))
-    case .rpcResponse: self = .rpcResponse(RPCResponse(u.rpc))
-    case .subscribable: self = .subscribable(Subscribable(u.subscribable))
-    case .media: self = .media(MediaConnection(u.media))
-    case .unsent: self = .unsent(Unsent(u.unsent))
-    case .unplayable: self = .unplayable(Unplayable(u.unplayable))
-    case .textPart: self = .textPart(TextPart(u.text_part))
-    case .dtmf: self = .dtmf(DTMF(u.dtmf))
-    default: self = .unknown
+  /// Never dropped: what these events report happens once, or does not repeat itself.
+  var isEssential: Bool {
+    switch body {
+    case .state, .tokenNeeded, .localTrackPublished, .localTrackFailed, .rpcResponse, .unsent, .ended: true
+    default: false
     }
   }
 }
 
-/// Text of an event; never NULL by contract, "" if it were.
-func text(_ c: UnsafePointer<CChar>?) -> String {
-  guard let c else { return "" }
-  return String(cString: c)
+extension Event.Body {
+  init(_ kind: EventKind, _ u: oh_event_payload) {
+    switch kind {
+    case .state: self = .state(StateChange(known(u.state)))
+    case .joined: self = .joined(Joined(known(u.joined)))
+    case .tokenNeeded: self = .tokenNeeded
+    case .participantJoined: self = .participantJoined(Participant(known(u.participant)))
+    case .participantUpdated: self = .participantUpdated(Participant(known(u.participant)))
+    case .participantLeft: self = .participantLeft(Participant(known(u.participant)))
+    case .trackPublished: self = .trackPublished(TrackInfo(known(u.track)))
+    case .trackUnpublished: self = .trackUnpublished(TrackInfo(known(u.track)))
+    case .audioLevel: self = .audioLevel(AudioLevel(known(u.audio_level)))
+    case .dominantSpeaker:
+      let speaker = known(u.dominant_speaker)
+      self = .dominantSpeaker(ParticipantID(speaker.user_id, speaker.session_id))
+    case .connectionQuality: self = .connectionQuality(QualityChange(known(u.connection_quality)))
+    case .counts: self = .counts(Counts(known(u.counts)))
+    case .rights: self = .rights(Rights(rawValue: known(u.rights).rights))
+    case .pins:
+      let pins = known(u.pins)
+      self = .pins(known(pins.pins, pins.pin_count).map { ParticipantID($0.user_id, $0.session_id) })
+    case .localTrackPublished: self = .localTrackPublished(LocalTrackResult(known(u.local_track)))
+    case .localTrackFailed: self = .localTrackFailed(LocalTrackResult(known(u.local_track)))
+    case .error:
+      let c = known(u.error)
+      self = .error(
+        OffhookError(code: ResultCode(rawValue: c.error), detail: Offhook.text(c.text), serverCode: c.server_code))
+    case .lost: self = .lost(Lost(known(u.lost)))
+    case .audio: self = .audio(AudioFrame(known(u.audio)))
+    case .ended: self = .ended(Ended(known(u.ended)))
+    case .reconnected: self = .reconnected(Reconnected(known(u.reconnected)))
+    case .custom: self = .custom(CustomEvent(known(u.custom)))
+    case .room: self = .room(Room(known(u.room)))
+    case .data: self = .data(DataPacket(known(u.data)))
+    case .text: self = .text(TextMessage(known(u.text)))
+    case .rpcRequest: self = .rpcRequest(RPCRequest(known(u.rpc_request)))
+    case .rpcResponse: self = .rpcResponse(RPCResponse(known(u.rpc_response)))
+    case .subscriptionPermission:
+      self = .subscriptionPermission(SubscriptionPermission(known(u.subscription_permission)))
+    case .media: self = .media(MediaConnection(known(u.media)))
+    case .unsent: self = .unsent(Unsent(known(u.unsent)))
+    case .unplayable: self = .unplayable(Unplayable(known(u.unplayable)))
+    case .textPart: self = .textPart(TextPart(known(u.text_part)))
+    case .dtmf: self = .dtmf(DTMF(known(u.dtmf)))
+    default: self = .unknown  // of a newer library: in `u.other`
+    }
+  }
 }

@@ -1,6 +1,7 @@
-// EventParts.swift - the values of events, one structure for each member of the union of C.
+// EventParts.swift - the values of events.
 import COffhook
 
+/// The state of the call changed.
 public struct StateChange: Sendable, Hashable {
   public let state: CallState
   public let previous: CallState
@@ -10,142 +11,44 @@ public struct StateChange: Sendable, Hashable {
   }
 }
 
-/// Head count, self included.
-public struct Counts: Sendable, Hashable {
-  public let total: UInt32
-  public let anonymous: UInt32
-  init(_ c: oh_event_counts) {
-    total = c.total
-    anonymous = c.anonymous
-  }
-}
-
+/// The call is joined.
 public struct Joined: Sendable, Hashable {
-  /// Own session id.
+  /// The session id of the local participant.
   public let sessionID: String
-  public let counts: Counts
-  /// Since the join was started.
-  public let joinMilliseconds: UInt32
+  /// Since the join began.
+  public let joinMilliseconds: UInt64
+  /// Participants in the call, the local one and anonymous ones included.
+  public let participants: UInt32
+  /// Anonymous participants: counted, not listed.
+  public let anonymousParticipants: UInt32
   init(_ c: oh_event_joined) {
     sessionID = text(c.session_id)
-    counts = Counts(c.counts)
     joinMilliseconds = c.join_ms
+    participants = c.participants
+    anonymousParticipants = c.anonymous_participants
   }
 }
 
-/// Who: one user may be in a call more than once, a session is one presence.
-public struct Person: Sendable, Hashable {
-  public let userID: String
-  public let sessionID: String
-  init(_ user: UnsafePointer<CChar>?, _ session: UnsafePointer<CChar>?) {
-    userID = text(user)
-    sessionID = text(session)
+/// The number of participants, as counted by the SFU.
+public struct Counts: Sendable, Hashable {
+  /// Participants in the call, the local one and anonymous ones included.
+  public let participants: UInt32
+  /// Anonymous participants: counted, not listed.
+  public let anonymousParticipants: UInt32
+  init(_ c: oh_event_counts) {
+    participants = c.participants
+    anonymousParticipants = c.anonymous_participants
   }
 }
 
-/// How well somebody is connected.
-public struct ConnectionQuality: RawRepresentable, Sendable, Hashable {
-  public let rawValue: Int32
-  public init(rawValue: Int32) { self.rawValue = rawValue }
-  public static let unknown = Self(rawValue: 0)
-  public static let poor = Self(rawValue: 1)
-  public static let good = Self(rawValue: 2)
-  public static let excellent = Self(rawValue: 3)
-  public static let lost = Self(rawValue: 4)
-}
-
-public struct Participant: Sendable, Hashable {
-  public let userID: String
-  public let sessionID: String
-  public let name: String
-  public let image: String
-  /// Custom data as JSON, "" without any.
-  public let custom: String
-  public let quality: ConnectionQuality
-  public let isSpeaking: Bool
-  public let isDominant: Bool
-  /// 0.0 to 1.0.
-  public let level: Float
-  /// The application's own text about this participant (``Capabilities/attributes``).
-  public let metadata: String
-  /// Names and values as a JSON object, "" without any (``Capabilities/attributes``).
-  public let attributes: String
-  public let kind: ParticipantKind
-  /// The local participant.
-  public let isLocal: Bool
-  /// Why it left.
-  public let reason: LeaveReason
-  /// None in protocols that do not say them of others.
-  public let rights: Rights
-  init(_ c: oh_event_participant) {
-    userID = text(c.user_id)
-    sessionID = text(c.session_id)
-    name = text(c.name)
-    image = text(c.image)
-    custom = text(c.custom)
-    quality = ConnectionQuality(rawValue: c.quality)
-    isSpeaking = c.speaking != 0
-    isDominant = c.dominant != 0
-    level = c.level
-    metadata = text(c.metadata)
-    attributes = text(c.attributes)
-    kind = ParticipantKind(rawValue: c.kind)
-    isLocal = c.local != 0
-    reason = LeaveReason(rawValue: c.reason)
-    rights = Rights(rawValue: c.rights)
-  }
-}
-
-/// A track of somebody else.
-public struct RemoteTrack: Sendable, Hashable {
-  public let userID: String
-  public let sessionID: String
-  public let kind: TrackKind
-  public let cause: Cause
-  /// For ``CallSubscriber/setTrack(_:_:)``; "" in protocols without one.
-  public let trackID: String
-  /// As its publisher calls it; may be "".
-  public let name: String
-  /// Published, and muted.
-  public let isMuted: Bool
-  /// A track of the local participant, changed by a moderator.
-  public let isLocal: Bool
-  /// Unmuted by a moderator, and still muted here; see ``CallOptions/holdUnmute``.
-  public let isHeld: Bool
-  /// End to end.
-  public let isEncrypted: Bool
-
-  /// Why a track ended.
-  public struct Cause: RawRepresentable, Sendable, Hashable {
-    public let rawValue: Int32
-    public init(rawValue: Int32) { self.rawValue = rawValue }
-    public static let notSaid = Self(rawValue: 0)
-    public static let mutedByUser = Self(rawValue: 1)
-    public static let permissionRevoked = Self(rawValue: 2)
-    public static let moderation = Self(rawValue: 3)
-  }
-
-  init(_ c: oh_event_track) {
-    userID = text(c.user_id)
-    sessionID = text(c.session_id)
-    kind = TrackKind(rawValue: c.kind)
-    cause = Cause(rawValue: c.cause)
-    trackID = text(c.track_id)
-    name = text(c.name)
-    isMuted = c.muted != 0
-    isLocal = c.local != 0
-    isHeld = c.held != 0
-    isEncrypted = c.encrypted != 0
-  }
-}
-
+/// How loud a participant is.
 public struct AudioLevel: Sendable, Hashable {
   public let userID: String
   public let sessionID: String
-  /// 0.0 to 1.0.
+  /// 0.0 (silence) to 1.0.
   public let level: Float
   public let isSpeaking: Bool
-  init(_ c: oh_event_level) {
+  init(_ c: oh_event_audio_level) {
     userID = text(c.user_id)
     sessionID = text(c.session_id)
     level = c.level
@@ -153,82 +56,55 @@ public struct AudioLevel: Sendable, Hashable {
   }
 }
 
-public struct Quality: Sendable, Hashable {
+/// How well a participant is connected.
+public struct QualityChange: Sendable, Hashable {
   public let userID: String
   public let sessionID: String
   public let quality: ConnectionQuality
-  init(_ c: oh_event_quality) {
+  init(_ c: oh_event_connection_quality) {
     userID = text(c.user_id)
     sessionID = text(c.session_id)
     quality = ConnectionQuality(rawValue: c.quality)
   }
 }
 
-/// What this participant may do, and how others see it.
-public struct Grants: Sendable, Hashable {
-  public let audio: Bool
-  public let video: Bool
-  public let screenShare: Bool
-  /// Data, texts and procedure calls.
-  public let data: Bool
-  /// Receiving tracks.
-  public let subscribe: Bool
-  /// Changing its own name, metadata and attributes.
-  public let updateMetadata: Bool
-  /// Not visible to others.
-  public let isHidden: Bool
-  /// Records the call.
-  public let isRecorder: Bool
-  init(_ c: oh_event_grants) {
-    audio = c.audio != 0
-    video = c.video != 0
-    screenShare = c.screen_share != 0
-    data = c.data != 0
-    subscribe = c.subscribe != 0
-    updateMetadata = c.update_metadata != 0
-    isHidden = c.hidden != 0
-    isRecorder = c.recorder != 0
-  }
-}
-
-/// A track of mine is on the air, or is not (any more) and why.
-public struct LocalTrack: Sendable {
+/// The result of publishing a local track.
+public struct LocalTrackResult: Sendable {
   /// None when the application has freed it meanwhile.
   public let track: TrackHandle
-  /// nil when it is on the air.
+  /// nil when it is published.
   public let error: OffhookError?
-  init(_ c: oh_event_local) {
+  init(_ c: oh_event_local_track) {
     track = TrackHandle(c.track)
-    error =
-      c.error == OH_OK.rawValue
-      ? nil : OffhookError(code: ResultCode(rawValue: c.error), detail: text(c.text), serverCode: c.server_code)
+    error = OffhookError(c.error, c.text, c.server_code)
   }
 }
 
-/// Events that were dropped because the application was too slow to take them.
+/// Events that are missing, because the application did not take them in time.
 public struct Lost: Sendable, Hashable {
-  public internal(set) var count: UInt64 = 0
-  /// Packets of participants, part of `count`.
+  /// Everything that is missing: events, packets and texts.
+  public internal(set) var total: UInt64 = 0
+  /// Packets of participants, part of `total`.
   public internal(set) var dataPackets: UInt64 = 0
   /// Bytes of these packets.
   public internal(set) var dataBytes: UInt64 = 0
-  /// Texts of participants, part of `count`.
+  /// Texts of participants, part of `total`.
   public internal(set) var texts: UInt64 = 0
   init() {}
   init(_ c: oh_event_lost) {
-    count = c.count
+    total = c.total
     dataPackets = c.data_packets
     dataBytes = c.data_bytes
     texts = c.texts
   }
 
-  /// One more, that a stream of this package had no room for.
+  /// One more event, dropped by a stream of this package.
   mutating func add(_ body: Event.Body) {
-    count += 1
+    total += 1
     switch body {
     case .data(let packet):
       dataPackets += 1
-      dataBytes += UInt64(packet.bytes.count)
+      dataBytes += UInt64(packet.data.count)
     case .text: texts += 1
     default: break
     }
@@ -237,112 +113,149 @@ public struct Lost: Sendable, Hashable {
 
 /// How a call ended.
 public struct Ended: Sendable, Hashable {
-  public let code: EndReason
-  /// nil when the call ended as wanted.
+  public let reason: EndReason
+  /// nil when the call ended without a failure.
   public let error: OffhookError?
-  /// In words.
-  public let reason: String
+  /// The reason in words.
+  public let text: String
   init(_ c: oh_event_ended) {
-    code = EndReason(rawValue: c.code)
-    reason = text(c.reason)
-    error =
-      c.error == OH_OK.rawValue
-      ? nil : OffhookError(code: ResultCode(rawValue: c.error), detail: reason, serverCode: c.server_code)
+    reason = EndReason(rawValue: c.reason)
+    text = Offhook.text(c.text)
+    error = OffhookError(c.error, c.text, c.server_code)
   }
 }
 
+/// The connection was lost and is made again.
 public struct Reconnected: Sendable, Hashable {
-  /// Own session id now.
+  /// The session id of the local participant now.
   public let sessionID: String
-  public let how: ReconnectKind
-  /// Attempts that it took.
-  public let attempts: UInt32
-  /// Since the loss was noticed.
+  /// Since the loss was detected.
   public let elapsedMilliseconds: UInt64
+  /// How it was connected again.
+  public let kind: ReconnectKind
+  /// The successful one included.
+  public let attempts: UInt32
   init(_ c: oh_event_reconnected) {
     sessionID = text(c.session_id)
-    how = ReconnectKind(rawValue: c.how)
-    attempts = c.attempts
     elapsedMilliseconds = c.elapsed_ms
+    kind = ReconnectKind(rawValue: c.kind)
+    attempts = c.attempts
   }
 }
 
-/// Told to everyone who watches the call; one's own come back, too.
+/// A custom event from a participant or your backend. Your own are echoed.
 public struct CustomEvent: Sendable, Hashable {
-  /// Who sent it; "" when that is not said.
+  /// The sender; "" when the coordinator does not say.
   public let userID: String
-  /// The member `type` of the data when it is text, else "".
+  /// The member `type` of the data when it is a string; else "".
   public let type: String
-  public let json: String
+  /// The data as a JSON object.
+  public let dataJSON: String
   init(_ c: oh_event_custom) {
     userID = text(c.user_id)
     type = text(c.custom_type)
-    json = text(c.json)
+    dataJSON = text(c.data_json)
   }
 }
 
+/// The room.
 public struct Room: Sendable, Hashable {
-  /// The server's name of it.
-  public let id: String
+  /// The server's id of the room.
+  public let roomID: String
+  /// Its name, usually the call id that was joined.
   public let name: String
+  /// The application's own text about the room; may be "".
   public let metadata: String
   public let isRecording: Bool
   init(_ c: oh_event_room) {
-    id = text(c.id)
+    roomID = text(c.room_id)
     name = text(c.name)
     metadata = text(c.metadata)
     isRecording = c.recording != 0
   }
 }
 
+/// A packet from a participant, or from the application's server.
 public struct DataPacket: Sendable, Hashable {
   /// The sender; "" for the application's server.
   public let userID: String
+  /// "" when it is not known.
   public let sessionID: String
+  /// The topic that the sender set; may be "".
   public let topic: String
-  public let bytes: [UInt8]
+  public let data: [UInt8]
   /// It came over the lossy channel.
   public let isLossy: Bool
-  init(_ c: oh_event_data_packet) {
+  init(_ c: oh_event_data) {
     userID = text(c.user_id)
     sessionID = text(c.session_id)
     topic = text(c.topic)
-    bytes = Array(UnsafeBufferPointer(start: c.bytes, count: Int(c.size)))
+    data = Array(UnsafeBufferPointer(start: c.data, count: c.data == nil ? 0 : c.data_size))
     isLossy = c.lossy != 0
   }
 }
 
+/// A complete text from a participant.
 public struct TextMessage: Sendable, Hashable {
   /// The sender; "" for the application's server.
   public let userID: String
+  /// "" when it is not known.
   public let sessionID: String
+  /// The topic that the sender set; may be "".
   public let topic: String
-  /// The sender's name of this text.
-  public let id: String
+  /// The sender's id of this text.
+  public let textID: String
   public let text: String
-  /// What its sender attached, names and values as a JSON object, "" without any.
-  public let attributes: String
+  /// Names and values that the sender attached, as a JSON object of strings; may be "".
+  public let attributesJSON: String
   init(_ c: oh_event_text) {
     userID = Offhook.text(c.user_id)
     sessionID = Offhook.text(c.session_id)
     topic = Offhook.text(c.topic)
-    id = Offhook.text(c.id)
+    textID = Offhook.text(c.text_id)
     text = Offhook.text(c.text)
-    attributes = Offhook.text(c.attributes)
+    attributesJSON = Offhook.text(c.attributes_json)
   }
 }
 
-/// Another participant calls a procedure: answer with ``CallOperations/answer(_:payload:)`` or
+/// A part of a text that is still arriving.
+public struct TextPart: Sendable, Hashable {
+  /// The sender; "" for the application's server.
+  public let userID: String
+  /// "" when it is not known.
+  public let sessionID: String
+  /// The topic that the sender set; may be "".
+  public let topic: String
+  /// The sender's id of this text: the same for all of its parts and for the complete text.
+  public let textID: String
+  /// The new part; whole characters only.
+  public let text: String
+  /// Names and values that the sender attached, as a JSON object of strings; may be "".
+  public let attributesJSON: String
+  /// Bytes of the text (UTF-8) before this part.
+  public let offsetBytes: UInt64
+  init(_ c: oh_event_text_part) {
+    userID = Offhook.text(c.user_id)
+    sessionID = Offhook.text(c.session_id)
+    topic = Offhook.text(c.topic)
+    textID = Offhook.text(c.text_id)
+    text = Offhook.text(c.text)
+    attributesJSON = Offhook.text(c.attributes_json)
+    offsetBytes = c.offset_bytes
+  }
+}
+
+/// A participant calls a procedure: answer with ``CallOperations/answer(_:payload:)`` or
 /// ``CallOperations/fail(_:_:)``.
 public struct RPCRequest: Sendable, Hashable {
   public let requestID: String
-  /// Who calls.
+  /// The caller.
   public let userID: String
   public let method: String
   public let payload: String
-  /// How long the caller waits for the answer.
+  /// How long the caller waits for the answer, as it says.
   public let timeoutMilliseconds: UInt32
-  init(_ c: oh_event_rpc) {
+  init(_ c: oh_event_rpc_request) {
     requestID = text(c.request_id)
     userID = text(c.user_id)
     method = text(c.method)
@@ -351,13 +264,13 @@ public struct RPCRequest: Sendable, Hashable {
   }
 }
 
-/// What became of a procedure call of mine.
+/// The result of a procedure call.
 public struct RPCResponse: Sendable {
-  /// The number that ``CallOperations/startRPC(to:method:payload:timeout:)`` gave.
-  public let callID: UInt64
+  /// The id that ``CallOperations/startRPC(to:method:payload:timeout:)`` returned.
+  public let rpcID: UInt64
   public let result: Result<String, RPCError>
-  init(_ c: oh_event_rpc) {
-    callID = c.call_id
+  init(_ c: oh_event_rpc_response) {
+    rpcID = c.rpc_id
     result =
       c.error_code == 0
       ? .success(text(c.payload))
@@ -365,13 +278,14 @@ public struct RPCResponse: Sendable {
   }
 }
 
-/// A track cannot be had any more, or again.
-public struct Subscribable: Sendable, Hashable {
+/// Permission to subscribe to a track was revoked or restored.
+public struct SubscriptionPermission: Sendable, Hashable {
+  /// The user id of the track's participant.
   public let userID: String
   public let sessionID: String
   public let trackID: String
   public let isAllowed: Bool
-  init(_ c: oh_event_subscribable) {
+  init(_ c: oh_event_subscription_permission) {
     userID = text(c.user_id)
     sessionID = text(c.session_id)
     trackID = text(c.track_id)
@@ -379,7 +293,7 @@ public struct Subscribable: Sendable, Hashable {
   }
 }
 
-/// Media of one direction.
+/// Media of one direction was connected or lost.
 public struct MediaConnection: Sendable, Hashable {
   public let direction: MediaDirection
   /// false: it was connected and was lost.
@@ -393,7 +307,7 @@ public struct MediaConnection: Sendable, Hashable {
   }
 }
 
-/// What was accepted and could not be sent.
+/// What was accepted and could not be sent before the call ended.
 public struct Unsent: Sendable, Hashable {
   /// All tracks together.
   public let audioMilliseconds: UInt64
@@ -401,7 +315,7 @@ public struct Unsent: Sendable, Hashable {
   public let texts: UInt64
   public let customEvents: UInt64
   public let rpcAnswers: UInt64
-  /// Of all of them but audio.
+  /// Bytes of everything but audio.
   public let bytes: UInt64
   init(_ c: oh_event_unsent) {
     audioMilliseconds = c.audio_ms
@@ -413,62 +327,37 @@ public struct Unsent: Sendable, Hashable {
   }
 }
 
-/// What cannot be decoded.
+/// Media or data that cannot be decoded.
 public struct Unplayable: Sendable, Hashable {
   /// The sender; "" when it is not known.
   public let userID: String
   /// "" when it is not known.
   public let sessionID: String
-  /// "" when it is not known, and of data.
+  /// "" when it is not known, and for data.
   public let trackID: String
   /// What was found and what to do.
   public let text: String
-  /// Of data 0.
-  public let kind: TrackKind
+  /// ``TrackSource/unknown`` for data.
+  public let source: TrackSource
   public let reason: UnplayableReason
   init(_ c: oh_event_unplayable) {
     userID = Offhook.text(c.user_id)
     sessionID = Offhook.text(c.session_id)
     trackID = Offhook.text(c.track_id)
     text = Offhook.text(c.text)
-    kind = TrackKind(rawValue: c.kind)
+    source = TrackSource(rawValue: c.source)
     reason = UnplayableReason(rawValue: c.reason)
   }
 }
 
-/// A piece of a text that is still arriving.
-public struct TextPart: Sendable, Hashable {
-  /// The sender; "" for the application's server.
-  public let userID: String
-  public let sessionID: String
-  public let topic: String
-  /// The sender's name of this text, the same for all pieces and for the whole.
-  public let id: String
-  /// What its sender attached, names and values as a JSON object, "" without any.
-  public let attributes: String
-  /// The new piece; whole characters only.
-  public let text: String
-  /// Bytes of the text (in UTF-8) before this piece.
-  public let offset: UInt64
-  init(_ c: oh_event_text_part) {
-    userID = Offhook.text(c.user_id)
-    sessionID = Offhook.text(c.session_id)
-    topic = Offhook.text(c.topic)
-    id = Offhook.text(c.id)
-    attributes = Offhook.text(c.attributes)
-    text = Offhook.text(c.text)
-    offset = c.offset
-  }
-}
-
-/// A key of a telephone.
+/// A key of a telephone was pressed.
 public struct DTMF: Sendable, Hashable {
-  /// Who pressed it.
   public let userID: String
+  /// "" when it is not known.
   public let sessionID: String
   /// "0" to "9", "*", "#", "A" to "D".
   public let digit: String
-  /// Its number by RFC 4733: 0 to 15.
+  /// Its number (RFC 4733): 0 to 15.
   public let code: UInt32
   init(_ c: oh_event_dtmf) {
     userID = text(c.user_id)

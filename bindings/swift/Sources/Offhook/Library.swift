@@ -1,28 +1,30 @@
-// Library.swift - what concerns the whole process: versions, the end, the network, time limits, blocking waits.
+// Library.swift - the whole process: versions, shutdown, the network, limits; and timeouts.
 import COffhook
 import Dispatch
 
 /// The library as a whole.
 public enum Library {
   /// The version of the library that is loaded, for instance "0.1.0".
-  public static var version: String { String(cString: oh_version()) }
+  public static var version: String { String(cString: oh_get_version()) }
+  /// The version of the library that is loaded as a number: major * 1000000 + minor * 1000 + patch.
+  public static var versionNumber: UInt32 { oh_get_version_number() }
   /// The ABI version of the library that is loaded.
-  public static var abiVersion: UInt32 { oh_abi_version() }
+  public static var abiVersion: UInt32 { oh_get_abi_version() }
   /// The ABI version that this package was built for.
   public static var expectedABIVersion: UInt32 { UInt32(OH_ABI_VERSION) }
 
-  /// Tells all calls what the application knows of the network, for instance on a phone. Returns at once.
-  public static func networkChanged(_ what: NetworkChange) throws {
+  /// Reports a change of the network to all calls of the process, for instance on a phone. Returns at once.
+  public static func reportNetwork(_ change: NetworkChange) throws {
     try ready()
-    try check(oh_network_changed(what.rawValue))
+    try check(oh_network_report(change.rawValue))
   }
 
-  /// Sets bounds of the whole process.
+  /// Sets what all calls of the process together may use.
   public static func setLimits(_ limits: Limits) throws {
     try ready()
-    var c = coffhook_limits()
-    c.callback_threads = limits.callbackThreads
-    c.queue_bytes = limits.queueBytes
+    var c = defaults(oh_limits.self)
+    c.max_callback_threads = limits.maxCallbackThreads
+    c.max_queued_bytes = try nonNegative(limits.maxQueuedBytes, "maxQueuedBytes")
     try check(oh_limits_set(&c))
   }
 
@@ -35,25 +37,25 @@ public enum Library {
   }
 
   private static let problem: OffhookError? = {
-    let have = oh_abi_version()
+    let have = oh_get_abi_version()
     if have == expectedABIVersion { return nil }
     return OffhookError(
       code: .abi,
       detail: "the library that is loaded has ABI \(have), this package was built for ABI \(expectedABIVersion)")
   }()
 
-  /// The first use of anything: refuses a library of another ABI.
+  /// Checked before everything else: refuses a library of another ABI.
   static func ready() throws {
     if let problem { throw problem }
   }
 }
 
-/// Bounds of the whole process; 0: the library's default.
+/// What all calls of the process together may use; 0: the library's default.
 public struct Limits: Sendable, Hashable {
-  /// Threads that run handlers, at most.
-  public var callbackThreads: UInt32 = 0
-  /// Bytes of payload that wait for the application, all calls together.
-  public var queueBytes: UInt64 = 0
+  /// Threads for handlers at most, 8 to 65536; 0: 512.
+  public var maxCallbackThreads: UInt32 = 0
+  /// Bytes of payload in events and of audio that wait for the application at most; 0: 268435456.
+  public var maxQueuedBytes = 0
   public init() {}
 }
 
@@ -74,18 +76,18 @@ public enum Timeout: Sendable, Hashable {
 }
 
 extension Duration {
-  /// For C: rounded up, never below zero, never "for ever".
+  /// For C: rounded up, never below zero, never the value of "no limit".
   var wholeMilliseconds: UInt32 {
     let (seconds, attoseconds) = components
     if seconds < 0 || attoseconds < 0 { return 0 }
-    if seconds >= Int64(OH_FOREVER / 1000) { return OH_FOREVER - 1 }
+    if seconds >= Int64(OH_FOREVER / 1000) { return COFFHOOK_ZERO - 1 }
     let ms = UInt64(seconds) * 1000 + UInt64((attoseconds + 999_999_999_999_999) / 1_000_000_000_000_000)
-    return UInt32(clamping: min(ms, UInt64(OH_FOREVER) - 1))
+    return UInt32(clamping: min(ms, UInt64(COFFHOOK_ZERO) - 1))
   }
 }
 
-/// Runs what may block on a thread that is not one of the few that tasks share. What it throws was made there, so
-/// that the details belong to the same thread.
+/// Runs what may block on a thread of Dispatch, not on one of the few that tasks share. Errors are made there, because
+/// their details belong to that thread.
 func blocking<R: Sendable>(_ body: @escaping @Sendable () throws -> R) async throws -> R {
   try await withCheckedThrowingContinuation { continuation in
     DispatchQueue.global().async { continuation.resume(with: Result(catching: body)) }

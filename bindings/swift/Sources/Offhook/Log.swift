@@ -3,17 +3,18 @@ import COffhook
 
 /// The library's log. Without a handler nothing is logged. Tokens, passwords and media never appear in a line.
 public enum Log {
-  /// Sets or replaces the handler. It runs on a thread of the library, one line at a time; when it is too slow lines
-  /// are dropped and their number is told. When this returns, the former handler does not run any more (unless this
-  /// was called inside it).
+  /// Sets or replaces the handler. It runs on a thread of the library, one line at a time. When it is too slow, lines
+  /// are dropped, and the number dropped is logged. When this returns, the former handler does not run any more (unless
+  /// this was called inside it).
   public static func set(level: LogLevel, handler: @escaping @Sendable (LogLevel, String) -> Void) throws {
     try Library.ready()
     let box = Unmanaged.passRetained(LogBox(handler))
     let result = oh_log_set(
       level.rawValue,
-      { user, level, line in
+      { user, record in
         let box = Unmanaged<LogBox>.fromOpaque(user!).takeUnretainedValue()
-        box.handler(LogLevel(rawValue: level), text(line))
+        let record = known(record)
+        box.handler(LogLevel(rawValue: record.level), text(record.text))
       },
       box.toOpaque(),
       { Unmanaged<LogBox>.fromOpaque($0!).release() })

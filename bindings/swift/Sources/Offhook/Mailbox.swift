@@ -1,5 +1,5 @@
-// Mailbox.swift - the bounded queue behind Call.events: what is too much is dropped and told in its place, what must
-// arrive always does.
+// Mailbox.swift - the bounded queue behind Call.events: events beyond its limit are dropped and reported in their place;
+// essential ones are never dropped.
 import Synchronization
 
 final class Mailbox: Sendable {
@@ -29,16 +29,16 @@ final class Mailbox: Sendable {
       return event
     }
 
-    /// The event that tells of those dropped so far, once.
+    /// The event that reports those dropped so far, once.
     mutating func notice() -> Event? {
-      guard lost.count > 0, let last = lastLost else { return nil }
+      guard lost.total > 0, let last = lastLost else { return nil }
       let event = Event(lost: lost, call: last.call, at: last.at)
       lost = Lost()
       return event
     }
   }
 
-  /// Beyond the limit reliable data, texts and procedure calls still wait, all together up to so many bytes.
+  /// Beyond the limit reliable data, texts and procedure calls wait, all together up to so many bytes.
   private static let mostKept = 4 << 20
   private let limit: Int
   private let state = Mutex(State())
@@ -51,12 +51,12 @@ final class Mailbox: Sendable {
       if !s.waiters.isEmpty { return s.waiters.removeFirst() }
       let bytes = event.keptBytes
       let kept = bytes > 0 && s.keptBytes + bytes <= Mailbox.mostKept
-      if s.count >= limit && !event.mustArrive && !kept {
+      if s.count >= limit && !event.isEssential && !kept {
         s.lost.add(event.body)
         s.lastLost = (event.call, event.atMilliseconds)
         return nil
       }
-      // There is room again, or this one needs none: what was lost is told before it.
+      // There is room, or this event needs none: what was dropped is reported before it.
       if let notice = s.notice() { s.queue.append(notice) }
       s.keptBytes += bytes
       s.queue.append(event)
@@ -65,7 +65,7 @@ final class Mailbox: Sendable {
     waiter?.resume(returning: event)
   }
 
-  /// No more is coming; what is queued can still be taken.
+  /// No more events come; those in the queue can still be taken.
   func finish() {
     let waiters = state.withLock { s in
       s.finished = true

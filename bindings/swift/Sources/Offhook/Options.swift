@@ -1,29 +1,31 @@
-// Options.swift - how to reach the service, what to join, who hears it, what is sent and to whom.
+// Options.swift - how to reach the service, what to join, where events and audio go, what is sent and to whom.
 import COffhook
 
-/// How to reach the service, and as whom.
+/// How to reach the service, and as whom. Zero and nil are the library's defaults.
 public struct ClientOptions: Sendable {
-  /// Base URL of the coordinator; with ``ServiceProtocol/liveKit`` the server's, several parted by spaces.
+  /// Base URL of the coordinator. On LiveKit the URL of the server; several of one cluster may be given,
+  /// space-separated; tried in order.
   public var url: String
-  /// Who joins; nil: the user named in the token.
+  /// The application's API key.
+  public var apiKey: String?
+  /// The user id; nil: the claim `user_id` (LiveKit: `sub`) of the token.
   public var userID: String?
   /// The user's token (a JWT); nil: every call asks for one with ``Event/Body/tokenNeeded``.
   public var token: String?
-  /// The application's key at the service.
-  public var apiKey: String?
-  public var serviceProtocol: ServiceProtocol = .stream
   /// PEM file with certificates to trust besides those of the system.
   public var caFile: String?
-  /// URL that tells the nearest edge.
+  /// URL whose response names the nearest edge in the header `x-amz-cf-pop`; nil: not requested.
   public var hintURL: String?
-  /// Allows plain http and ws to hosts that are not loopback: tokens then travel in the clear.
+  /// Largest message accepted from an SFU, in bytes, 1024 to 67108864; 0: 1 MiB, on LiveKit 16 MiB.
+  public var maxMessageBytes = 0
+  /// The protocol of the service; by default by the URL.
+  public var serviceProtocol: ServiceProtocol = .auto
+  /// Allow plain http and ws to hosts that are not loopback. Tokens then travel in the clear.
   public var allowInsecure = false
-  /// Also hear the coordinator's own events (``Event/Body/custom(_:)``).
-  public var events = false
-  /// Largest message taken from an SFU, in bytes, 1024 to 67108864; 0: 1 MiB, with LiveKit 16 MiB.
-  public var maxMessageBytes: UInt32 = 0
-  /// Tokens may go to hosts that the server names over a connection without TLS.
+  /// Allow tokens to be sent to hosts that the server names over a connection without TLS.
   public var allowOtherHosts = false
+  /// Receive custom events of the coordinator (``Event/Body/custom(_:)``).
+  public var receiveCustomEvents = false
 
   public init(url: String, userID: String? = nil, token: String? = nil) {
     self.url = url
@@ -33,42 +35,44 @@ public struct ClientOptions: Sendable {
 
   func withC<R>(_ body: (UnsafePointer<oh_client_options>) throws -> R) throws -> R {
     try withTexts { c in
-      var o = coffhook_client_options()
+      var o = defaults(oh_client_options.self)
       o.url = try c(url)
+      o.api_key = try c(apiKey)
       o.user_id = try c(userID)
       o.token = try c(token)
-      o.api_key = try c(apiKey)
       o.ca_file = try c(caFile)
       o.hint_url = try c(hintURL)
-      o.allow_insecure = allowInsecure ? 1 : 0
-      o.events = events ? 1 : 0
+      o.max_message_bytes = try nonNegative(maxMessageBytes, "maxMessageBytes")
       o.protocol = serviceProtocol.rawValue
-      o.max_message_bytes = maxMessageBytes
-      o.allow_other_hosts = allowOtherHosts ? 1 : 0
+      o.allow_insecure = allowInsecure.c
+      o.allow_other_hosts = allowOtherHosts.c
+      o.receive_custom_events = receiveCustomEvents.c
       return try body(&o)
     }
   }
 }
 
-/// Who hears what happens in a call.
+/// Where events and audio of a call go.
 public enum Delivery: Sendable {
-  /// ``Call/events`` and ``Call/audio``, bounded: beyond `eventBuffer` new events are dropped and an event says how
-  /// many (states, token questions and the end never are, and reliable data, texts and procedure calls only beyond
-  /// 4 MiB); beyond `audioBuffer` frames of 20 ms the oldest is dropped and counted in ``Call/lostAudioFrames``.
-  /// `audio: false`: sound is not told.
+  /// ``Call/events`` and ``Call/audio``, bounded. Beyond `eventBuffer` new events are dropped and an event has their
+  /// number. Never dropped are states, token requests, results of publishing and of procedure calls, and the end;
+  /// reliable data, texts and procedure calls are dropped only beyond 4 MiB. Beyond `audioBuffer` frames of 20 ms the
+  /// oldest is dropped and counted in ``Call/audioFramesDropped``. `audio: false`: audio is not delivered.
   case streams(eventBuffer: Int = 1024, audioBuffer: Int = 50, audio: Bool = true)
-  /// Called on threads of the library.
+  /// Functions that are called on threads of the library.
   case handlers(CallHandlers)
 }
 
-/// Functions that the library calls, those of one call one at a time and in order, on its own threads. They may use
+/// Functions that the library calls on its own threads: those of one call one at a time and in order. They may use
 /// everything of this package. One that blocks delays its own call only.
 ///
-/// What a handler throws goes to `onError`; the call goes on. Without `onError` it is printed to standard error.
+/// What a handler throws goes to `onError`, and the call goes on. Without `onError` it is printed to standard error.
 public struct CallHandlers: Sendable {
+  /// Receives events; nil: events are not delivered.
   public var onEvent: (@Sendable (CallHandle, Event) throws -> Void)?
-  /// nil: sound is not told.
+  /// Receives audio; nil: audio is not delivered.
   public var onAudio: (@Sendable (CallHandle, AudioFrame) throws -> Void)?
+  /// Receives what the other two throw.
   public var onError: (@Sendable (CallHandle, any Error) -> Void)?
 
   public init(
@@ -82,196 +86,186 @@ public struct CallHandlers: Sendable {
   }
 }
 
-/// How long a leave goes on sending what was accepted before: audio, data, texts, custom events, answers.
-public enum Drain: Sendable, Hashable {
-  /// The library's default: 1 s.
-  case standard
-  /// 1 ms to 1 s.
-  case upTo(Duration)
-  /// What was not sent yet is given up at once.
-  case off
-
-  var milliseconds: UInt32 {
-    switch self {
-    case .standard: 0
-    case .upTo(let duration): max(1, duration.wholeMilliseconds)
-    case .off: OH_NO_DRAIN
-    }
-  }
-}
-
-/// What to join and how. Zero and nil mean the library's default.
+/// What to join, and how. Zero and nil are the library's defaults, except where a comment says "zero".
 public struct CallOptions: Sendable {
-  /// Which call; with ``ServiceProtocol/liveKit`` the room, nil: the one that the token is for.
-  public var id: String?
-  /// nil: "default".
+  /// Which call; on LiveKit the room, nil: the one that the token is for.
+  public var callID: String?
+  /// The type of the call; nil: "default".
   public var callType: String?
   /// Token for this call instead of the client's.
   public var token: String?
   /// The `data` of the join request as a JSON object.
   public var dataJSON: String?
-  /// Retries of a failed join on other edges, 0 to 10.
-  public var joinRetries: Int32 = 3
-  /// Samples per second of what is heard, 8000 to 192000; 0: 48000.
-  public var audioRate: UInt32 = 0
-  /// Channels of what is heard, 1 or 2; 0: 1.
+  /// Where events and audio go; not used in pull mode.
+  public var delivery: Delivery = .streams()
+  /// Bytes of payload in events that wait in the library at most, 65536 to 1073741824; 0: 4194304.
+  public var maxQueuedEventBytes = 0
+  /// Events that wait in the library at most, 16 to 65536; 0: 1024.
+  public var maxQueuedEvents: UInt32 = 0
+  /// Audio frames that wait in the library at most, all tracks together, 1 to 4096; 0: 50.
+  public var maxQueuedAudioFrames: UInt32 = 0
+  /// Sample rate of received audio in Hz, 8000 to 192000; 0: 48000.
+  public var audioSampleRateHz: UInt32 = 0
+  /// Channels of received audio, 1 or 2; 0: 1.
   public var audioChannels: UInt32 = 0
+  /// Format of received audio.
   public var audioFormat: AudioFormat = .s16
-  /// Receive buffer: least and greatest delay, up to 2 s; both zero: 20 to 200 ms.
-  public var audioMinDelay: Duration = .zero
-  public var audioMaxDelay: Duration = .zero
-  /// Events that the library queues at most, 16 to 65536; 0: 1024.
-  public var eventQueue: UInt32 = 0
-  /// Frames of 20 ms that the library queues at most, 1 to 4096; 0: 50.
-  public var audioQueue: UInt32 = 0
-  /// Never receive (a publish-only bot).
+  /// Jitter buffer: least delay, 1 ms to 2 s; zero: none; nil: 20 ms.
+  public var audioMinDelay: Duration?
+  /// Jitter buffer: greatest delay, 20 ms to 2 s; nil: 200 ms, or the least delay when that is more.
+  public var audioMaxDelay: Duration?
+  /// Attempts to join on other edges after a failed one, 1 to 10; zero: none; nil: 3.
+  public var joinRetries: UInt32?
+  /// How long the call tries to reconnect before it ends; zero: it ends instead of reconnecting; nil: 30 s.
+  public var reconnectTimeout: Timeout?
+  /// How long leaving and closing go on sending what was accepted before, 1 ms to 1 s; zero: nothing more is sent; nil:
+  /// 1 s.
+  public var drain: Duration?
+  /// Never receive (for a bot that only publishes).
   public var noSubscriber = false
-  /// Do not create the call when it does not exist.
-  public var noCreate = false
-  /// Ring the members.
-  public var ring = false
-  /// Notify the members.
-  public var notify = false
-  /// How long a lost connection is looked for before the call ends; nil: 30 s.
-  public var disconnectTimeout: Timeout?
-  /// Ask with ``Event/Body/tokenNeeded`` when the token given has expired. Always so when none was given.
-  public var renewToken = false
   /// A track is received only when ``CallSubscriber/setTrack(_:_:)`` asks for it (``Capabilities/subscriptions``).
   public var noAutoSubscribe = false
-  /// How long leaving and closing go on sending what was accepted before.
-  public var drain: Drain = .standard
-  /// Pieces of texts come as they arrive, too (``Event/Body/textPart(_:)``).
-  public var partialTexts = false
-  /// A track that a moderator unmutes stays muted until `setMuted` agrees; see ``RemoteTrack/isHeld``.
+  /// Deliver parts of texts while they arrive (``Event/Body/textPart(_:)``).
+  public var textParts = false
+  /// A track that a moderator unmutes stays muted until `setMuted(false)`; see ``TrackInfo/isHeld``.
   public var holdUnmute = false
-  /// Bytes of payload in events that the library queues at most, 65536 to 1073741824; 0: 4194304.
-  public var eventBytes: UInt32 = 0
-  /// Who hears it; not looked at in pull mode.
-  public var delivery: Delivery = .streams()
+  /// Ask for a new token with ``Event/Body/tokenNeeded`` when the token has expired. Always so without a token.
+  public var renewToken = false
+  /// Do not create the call when it does not exist (``Capabilities/ring``).
+  public var noCreate = false
+  /// Ring the members (``Capabilities/ring``).
+  public var ring = false
+  /// Notify the members (``Capabilities/ring``).
+  public var notify = false
 
-  public init(id: String?, delivery: Delivery = .streams()) {
-    self.id = id
+  public init(callID: String?, delivery: Delivery = .streams()) {
+    self.callID = callID
     self.delivery = delivery
   }
 
   func withC<R>(_ body: (inout oh_call_options) throws -> R) throws -> R {
     try withTexts { c in
-      var o = coffhook_call_options()
-      o.id = try c(id)
+      var o = defaults(oh_call_options.self)
+      o.call_id = try c(callID)
       o.call_type = try c(callType)
       o.token = try c(token)
       o.data_json = try c(dataJSON)
-      o.join_retries = joinRetries
-      o.audio_rate = audioRate
+      o.max_queued_event_bytes = try nonNegative(maxQueuedEventBytes, "maxQueuedEventBytes")
+      o.max_queued_events = maxQueuedEvents
+      o.max_queued_audio_frames = maxQueuedAudioFrames
+      o.audio_sample_rate_hz = audioSampleRateHz
       o.audio_channels = audioChannels
       o.audio_format = audioFormat.rawValue
-      o.audio_min_delay_ms = audioMinDelay.wholeMilliseconds
-      o.audio_max_delay_ms = audioMaxDelay.wholeMilliseconds
-      o.event_queue = eventQueue
-      o.audio_queue = audioQueue
-      o.no_subscriber = noSubscriber ? 1 : 0
-      o.no_create = noCreate ? 1 : 0
-      o.ring = ring ? 1 : 0
-      o.notify = notify ? 1 : 0
-      o.disconnect_timeout_ms = disconnectTimeout?.milliseconds ?? 0
-      o.renew_token = renewToken ? 1 : 0
-      o.no_auto_subscribe = noAutoSubscribe ? 1 : 0
-      o.drain_ms = drain.milliseconds
-      o.partial_texts = partialTexts ? 1 : 0
-      o.hold_unmute = holdUnmute ? 1 : 0
-      o.event_bytes = eventBytes
+      o.audio_min_delay_ms = option(audioMinDelay?.wholeMilliseconds)
+      o.audio_max_delay_ms = audioMaxDelay?.wholeMilliseconds ?? 0
+      o.join_retries = option(joinRetries)
+      o.reconnect_timeout_ms = option(reconnectTimeout?.milliseconds)
+      o.drain_ms = option(drain?.wholeMilliseconds)
+      o.no_subscriber = noSubscriber.c
+      o.no_auto_subscribe = noAutoSubscribe.c
+      o.text_parts = textParts.c
+      o.hold_unmute = holdUnmute.c
+      o.renew_token = renewToken.c
+      o.no_create = noCreate.c
+      o.ring = ring.c
+      o.notify = notify.c
       return try body(&o)
     }
   }
 }
 
-/// What is sent and how. Zero means the library's default.
+/// What is published, and how. Zero and nil are the library's defaults, except where a comment says "zero".
 public struct AudioTrackOptions: Sendable {
-  /// What will be written; 16-bit integers and floats may be mixed freely.
+  /// What the track carries: ``TrackSource/microphone`` or ``TrackSource/screenShareAudio``.
+  public var source: TrackSource = .microphone
+  /// Format of what will be written. 16-bit integers and floats may be mixed.
   public var format: AudioFormat = .s16
-  /// Samples per second, 8000 to 192000; 0: 48000.
-  public var rate: UInt32 = 0
-  /// 1 to 8; 0: 1. More than two are mixed down.
+  /// Sample rate of what will be written in Hz, 8000 to 192000; 0: 48000.
+  public var sampleRateHz: UInt32 = 0
+  /// Channels of what will be written, 1 to 8; 0: 1. More than two are mixed down.
   public var channels: UInt32 = 0
-  /// bit/s of Opus, 6000 to 510000; 0: 64000, with music 128000.
-  public var bitrate: UInt32 = 0
-  /// Effort of the encoder, 0 to 10; -1: the library's choice.
-  public var complexity: Int32 = -1
-  /// How much may be written ahead, 40 ms to 5 s; zero: 200 ms.
-  public var buffer: Duration = .zero
+  /// Bit rate of Opus in bit/s, 6000 to 510000; 0: 64000, with music 128000.
+  public var bitrateBps: UInt32 = 0
+  /// Complexity of the Opus encoder, zero to 10; nil: the library's choice.
+  public var complexity: UInt32?
+  /// How much can be written ahead, 40 ms to 5 s; nil: 200 ms.
+  public var buffer: Duration?
+  /// Redundant audio (RED, RFC 2198), where the call and its SFU allow it: how many earlier frames are sent again with
+  /// each packet, 1 or 2; zero: none; nil: 1.
+  public var redFrames: UInt32?
   /// Music rather than speech.
   public var music = false
-  /// No discontinuous transmission: silence is sent, too.
+  /// No discontinuous transmission: silence is sent as well.
   public var noDTX = false
   /// No forward error correction.
   public var noFEC = false
-  /// Start muted.
+  /// Publish it muted.
   public var muted = false
-  /// Live audio (a microphone, a bridge): at most 40 ms wait, beyond it the oldest is dropped and counted
-  /// (``CallStats/audioDroppedMilliseconds``). A write never throws ``ResultCode/full`` then.
+  /// Live audio (a microphone, a bridge): at most 40 ms wait; beyond it the oldest is dropped and counted
+  /// (``CallStats/audioDroppedMilliseconds``). Writing never throws ``ResultCode/full``.
   public var live = false
-  /// Redundant audio (RED, RFC 2198), where the SFU accepts it: earlier frames sent along, 1 or 2; -1: none, 0: 1.
-  public var red: Int32 = 0
 
   public init() {}
 
   func withC<R>(_ body: (UnsafePointer<oh_audio_track_options>) throws -> R) rethrows -> R {
-    var o = coffhook_audio_track_options()
+    var o = defaults(oh_audio_track_options.self)
+    o.source = source.rawValue
     o.format = format.rawValue
-    o.rate = rate
+    o.sample_rate_hz = sampleRateHz
     o.channels = channels
-    o.bitrate = bitrate
-    o.complexity = complexity
-    o.buffer_ms = buffer.wholeMilliseconds
-    o.music = music ? 1 : 0
-    o.no_dtx = noDTX ? 1 : 0
-    o.no_fec = noFEC ? 1 : 0
-    o.muted = muted ? 1 : 0
-    o.live = live ? 1 : 0
-    o.red = red
+    o.bitrate_bps = bitrateBps
+    o.complexity = option(complexity)
+    o.buffer_ms = buffer?.wholeMilliseconds ?? 0
+    o.red_frames = option(redFrames)
+    o.music = music.c
+    o.no_dtx = noDTX.c
+    o.no_fec = noFEC.c
+    o.muted = muted.c
+    o.live = live.c
     return try body(&o)
   }
 }
 
-/// What is wanted of one remote track.
+/// Subscription settings of a remote track.
 public struct RemoteTrackOptions: Sendable {
-  /// Nothing at all.
+  /// Do not receive the track.
   public var unsubscribe = false
-  /// Nothing for the moment; comes back faster than after `unsubscribe`.
+  /// Receive nothing for the moment; continues faster than after `unsubscribe`.
   public var pause = false
-  /// Where no size is given.
+  /// Video: the layer, when neither width nor height is set.
   public var layer: VideoLayer = .high
-  /// The size at which video is shown, in pixels; 0: not said.
+  /// Video: width at which it is shown, in pixels; 0: not set.
   public var width: UInt32 = 0
+  /// Video: height at which it is shown, in pixels; 0: not set.
   public var height: UInt32 = 0
-  /// Frames per second at most; 0: not said.
-  public var fps: UInt32 = 0
-  /// Where bandwidth is short: 1 goes first; 0: the SFU decides.
+  /// Video: frames per second at most; 0: no limit.
+  public var maxFPS: UInt32 = 0
+  /// When bandwidth is short: 1 is served first; 0: the SFU decides.
   public var priority: UInt32 = 0
 
   public init() {}
 
   func withC<R>(_ body: (UnsafePointer<oh_remote_track_options>) throws -> R) rethrows -> R {
-    var o = coffhook_remote_track_options()
-    o.unsubscribe = unsubscribe ? 1 : 0
-    o.pause = pause ? 1 : 0
+    var o = defaults(oh_remote_track_options.self)
+    o.unsubscribe = unsubscribe.c
+    o.pause = pause.c
     o.layer = layer.rawValue
     o.width = width
     o.height = height
-    o.fps = fps
+    o.max_fps = maxFPS
     o.priority = priority
     return try body(&o)
   }
 }
 
-/// To whom data or a text goes, and how.
+/// To whom data or a text is sent, and how.
 public struct DataOptions: Sendable {
-  /// Sent once, and what is lost is lost; else every one arrives, in order. Texts always do.
-  public var lossy = false
-  /// What it is about, for the application's own use.
+  /// A topic for the application's own use.
   public var topic: String?
   /// User ids; empty: everybody in the call.
   public var to: [String] = []
+  /// Send each packet once, without repeating lost ones. Otherwise every packet arrives, in order. Ignored for texts.
+  public var lossy = false
 
   public init(topic: String? = nil, to: [String] = [], lossy: Bool = false) {
     self.topic = topic
@@ -281,15 +275,21 @@ public struct DataOptions: Sendable {
 
   func withC<R>(_ body: (UnsafePointer<oh_data_options>) throws -> R) throws -> R {
     try withTexts { c in
-      var o = coffhook_data_options()
-      o.lossy = lossy ? 1 : 0
+      var o = defaults(oh_data_options.self)
+      o.lossy = lossy.c
       o.topic = try c(topic)
       let names = try to.map { try c($0) }
       return try names.withUnsafeBufferPointer { names in
         o.to = names.isEmpty ? nil : names.baseAddress
-        o.to_count = UInt32(names.count)
+        o.to_count = names.count
         return try body(&o)
       }
     }
   }
+}
+
+/// A number for a size_t of C, which Swift has as a signed one.
+func nonNegative(_ value: Int, _ name: String) throws -> Int {
+  guard value >= 0 else { throw OffhookError(code: .argument, detail: "\(name) must not be negative") }
+  return value
 }

@@ -1,4 +1,4 @@
-// PulledCall.swift - a call that calls nobody: its events and sound are taken by hand.
+// PulledCall.swift - a call in pull mode: its events and audio are taken by the application.
 import COffhook
 import Dispatch
 import Synchronization
@@ -11,7 +11,7 @@ import Synchronization
   import Darwin
 #endif
 
-/// A call in pull mode, owned. One thread or task takes from it at a time.
+/// A call in pull mode, owned. One thread or task at a time takes its events.
 public final class PulledCall: Sendable, CallOperations {
   public let handle: CallHandle
   /// The client lives as long as its calls.
@@ -27,18 +27,18 @@ public final class PulledCall: Sendable, CallOperations {
     DispatchQueue.global().async { oh_call_free(handle.c) }
   }
 
-  /// The next event, waiting for it; blocks this thread. nil: nothing came in time. Throws ``ResultCode/closed`` after
-  /// the ended event, ``ResultCode/state`` while another thread takes.
+  /// Waits for the next event; blocks this thread. nil: there was none in time. Throws ``ResultCode/closed`` after the
+  /// ended event, ``ResultCode/state`` while another thread waits.
   public func next(timeout: Timeout = .milliseconds(0)) throws -> Event? {
     var c: UnsafePointer<oh_event>?
-    let result = oh_call_next_event(handle.c, timeout.milliseconds, &c)
+    let result = oh_call_wait_event(handle.c, timeout.milliseconds, &c)
     if result == OH_ERR_EMPTY.rawValue { return nil }
     try check(result)
     defer { oh_event_free(c) }
     return Event(c!)
   }
 
-  /// The next event without blocking a thread; nil after the ended event.
+  /// Waits for the next event without blocking a thread; nil after the ended event.
   public func nextEvent() async throws -> Event? {
     while true {
       do {
@@ -50,11 +50,11 @@ public final class PulledCall: Sendable, CallOperations {
     }
   }
 
-  /// A descriptor that polls readable while there is something to take, for poll, epoll or kqueue. The library's: do
-  /// not read, write or close it; it ends with the call.
+  /// A descriptor that polls readable while there is an event, for poll, epoll or kqueue. The library owns it: do not
+  /// read, write or close it; it is closed with the call.
   public func wakeDescriptor() throws -> Int32 {
     var fd: Int32 = -1
-    try check(oh_call_wake_fd(handle.c, &fd))
+    try check(oh_call_get_wake_fd(handle.c, &fd))
     return fd
   }
 
@@ -63,9 +63,9 @@ public final class PulledCall: Sendable, CallOperations {
     oh_call_free(handle.c)
   }
 
-  /// Until the descriptor is readable, half a second at most: a call that is closed meanwhile is noticed then.
+  /// Waits until the descriptor is readable, half a second at most, so that a call that is closed meanwhile is noticed.
   private func readable() async throws {
-    let mine = dup(try wakeDescriptor())  // ours stays valid when the call is closed meanwhile
+    let mine = dup(try wakeDescriptor())  // a duplicate stays valid when the call is closed meanwhile
     if mine < 0 { throw OffhookError(code: .limit, detail: "no descriptor is left") }
     let wait = ReadableWait(mine)
     try await withTaskCancellationHandler {
@@ -105,7 +105,7 @@ private final class ReadableWait: Sendable {
     }
   }
 
-  /// Whoever comes first.
+  /// The first result counts.
   func finish(_ result: Result<Void, any Error>) {
     let (first, waiter) = state.withLock { s in
       let first = s.result == nil

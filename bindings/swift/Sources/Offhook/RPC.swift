@@ -1,11 +1,11 @@
 // RPC.swift - procedure calls between participants (Capabilities.rpc).
 import COffhook
 
-/// Why a procedure call failed; a procedure of one's own throws it to say so.
+/// Why a procedure call failed. A procedure of the application throws it to report a failure.
 public struct RPCError: Error, Sendable, Hashable, CustomStringConvertible {
   public let code: RPCCode
   public let message: String
-  /// Whatever the procedure adds, mostly "".
+  /// Data of the error, usually "".
   public let data: String
   public init(code: RPCCode = .application, message: String, data: String = "") {
     self.code = code
@@ -16,28 +16,27 @@ public struct RPCError: Error, Sendable, Hashable, CustomStringConvertible {
 }
 
 extension CallOperations {
-  /// Calls a procedure of another participant; ``Event/Body/rpcResponse(_:)`` with the number returned tells what
-  /// became of it. `timeout` is 1 s to 10 min; zero: 15 s. With a ``Call`` use
-  /// ``Call/rpc(to:method:payload:timeout:)``.
-  public func startRPC(to user: String, method: String, payload: String = "", timeout: Duration = .zero) throws
+  /// Calls a procedure of another participant; ``Event/Body/rpcResponse(_:)`` with the id returned is the result. `timeout`
+  /// is 1 s to 10 min; nil: 15 s. With a ``Call`` use ``Call/performRPC(to:method:payload:timeout:)``.
+  public func startRPC(to user: String, method: String, payload: String = "", timeout: Duration? = nil) throws
     -> UInt64
   {
     try withTexts { c in
-      var o = coffhook_rpc_options()
-      o.timeout_ms = timeout.wholeMilliseconds
+      var o = defaults(oh_rpc_options.self)
+      o.timeout_ms = timeout?.wholeMilliseconds ?? 0
       o.to = try c(user)
       o.method = try c(method)
       o.payload = try c(payload)
       var id: UInt64 = 0
-      try check(oh_call_rpc(handle.c, &o, &id))
+      try check(oh_call_perform_rpc(handle.c, &o, &id))
       return id
     }
   }
 
-  /// Answers a request, 15360 bytes at most, inside the handler or later. Too late or twice: dropped.
+  /// Answers a request with at most 15360 bytes, inside the handler or later. A late or second answer is dropped.
   public func answer(_ request: RPCRequest, payload: String) throws {
     try withTexts { c in
-      try check(oh_call_rpc_answer(handle.c, c(request.requestID), c(payload), 0, nil))
+      try check(oh_call_answer_rpc(handle.c, c(request.requestID), c(payload), 0, nil))
     }
   }
 
@@ -45,11 +44,11 @@ extension CallOperations {
   public func fail(_ request: RPCRequest, _ error: RPCError) throws {
     try withTexts { c in
       try check(
-        oh_call_rpc_answer(handle.c, c(request.requestID), c(error.data), error.code.rawValue, c(error.message)))
+        oh_call_answer_rpc(handle.c, c(request.requestID), c(error.data), error.code.rawValue, c(error.message)))
     }
   }
 
-  /// Answers with what the procedure gives; what it throws becomes the failure.
+  /// Answers with the result of the procedure; an error that it throws becomes the failure.
   public func answer(_ request: RPCRequest, with procedure: (RPCRequest) throws -> String) throws {
     let payload: String
     do {

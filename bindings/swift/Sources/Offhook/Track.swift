@@ -1,7 +1,7 @@
-// Track.swift - a track that I publish.
+// Track.swift - local tracks.
 import COffhook
 
-/// The 64-bit number of a track, without ownership.
+/// The 64-bit number of a local track, without ownership.
 public struct TrackHandle: Sendable, Hashable, TrackOperations {
   public let id: UInt64
   public static let none = Self(id: 0)
@@ -11,25 +11,26 @@ public struct TrackHandle: Sendable, Hashable, TrackOperations {
   public var handle: TrackHandle { self }
 }
 
-/// What `clear` gives.
+/// The result of ``TrackOperations/clear()``.
 public struct Cleared: Sendable, Hashable {
-  /// Of everything written since the track was published, was sent.
+  /// How much of everything written to the track was sent since it was published.
   public let sentMilliseconds: UInt64
-  /// Was discarded now.
-  public let droppedMilliseconds: UInt32
+  /// How much was discarded now.
+  public let droppedMilliseconds: UInt64
 }
 
-/// A track of mine, owned: when the object goes, the track stops and is unpublished.
+/// A local track, owned: it is unpublished when the object is released.
 public final class AudioTrack: Sendable, TrackOperations {
   public let handle: TrackHandle
   init(_ handle: TrackHandle) { self.handle = handle }
   deinit { oh_track_free(handle.c) }
 
-  /// Stops and unpublishes it; does not wait: what was written is still sent. Closing twice does nothing.
+  /// Unpublishes it and returns at once; what was written before is still sent. Closing twice does nothing.
   public func close() { oh_track_free(handle.c) }
 }
 
-/// What ``AudioTrack`` and ``TrackHandle`` can do. Every thread; writers of one track should take turns.
+/// What ``AudioTrack`` and ``TrackHandle`` can do. Every function may be called from every thread; writers of one track
+/// should take turns.
 public protocol TrackOperations: Sendable {
   var handle: TrackHandle { get }
 }
@@ -47,7 +48,7 @@ extension TrackOperations {
     try check(oh_track_write_s16(handle.c, samples.baseAddress, frames))
   }
 
-  /// Writes interleaved floats, -1 to 1; else as with 16-bit samples.
+  /// Writes interleaved floats, -1 to 1; otherwise as with 16-bit samples.
   public func write(_ samples: [Float], channels: Int = 1) throws {
     try samples.withUnsafeBufferPointer { try write($0, channels: channels) }
   }
@@ -57,19 +58,20 @@ extension TrackOperations {
     try check(oh_track_write_f32(handle.c, samples.baseAddress, frames))
   }
 
-  /// Writes one Opus packet of 1 to 1500 bytes, on a track of that format.
+  /// Writes one Opus packet of 1 to 1500 bytes, on a track of the format ``AudioFormat/opus``.
   public func write(opus packet: [UInt8]) throws {
-    try packet.withUnsafeBufferPointer { try check(oh_track_write_opus(handle.c, $0.baseAddress, UInt32($0.count))) }
+    try packet.withUnsafeBufferPointer { try check(oh_track_write_opus(handle.c, $0.baseAddress, $0.count)) }
   }
 
-  /// Writes samples as soon as there is room for them, a piece at a time; returns when all was taken. Before the
-  /// track is on the air nothing makes room. Throws CancellationError when its task is cancelled.
-  public func play(_ samples: [Int16], channels: Int = 1, rate: Int = 48000) async throws {
-    try await play(samples, channels, rate) { try write($0, channels: channels) }
+  /// Writes samples of any length, waiting for room; returns when all of them are buffered. The buffer does not drain until
+  /// the track is published. Throws CancellationError when its task is cancelled; what was written before is still sent
+  /// (see ``clear()``).
+  public func play(_ samples: [Int16], channels: Int = 1, sampleRateHz: Int = 48000) async throws {
+    try await play(samples, channels, sampleRateHz) { try write($0, channels: channels) }
   }
 
-  public func play(_ samples: [Float], channels: Int = 1, rate: Int = 48000) async throws {
-    try await play(samples, channels, rate) { try write($0, channels: channels) }
+  public func play(_ samples: [Float], channels: Int = 1, sampleRateHz: Int = 48000) async throws {
+    try await play(samples, channels, sampleRateHz) { try write($0, channels: channels) }
   }
 
   private func play<S>(
@@ -88,48 +90,57 @@ extension TrackOperations {
     }
   }
 
-  /// Blocks this thread until there is room for so many samples per channel (of a track of Opus: packets); not for
+  /// Blocks this thread until there is room for so many samples per channel (a track of Opus packets: packets); not for
   /// tasks. Throws ``ResultCode/timeout``; ``ResultCode/wouldDeadlock`` inside a handler.
   @available(*, noasync, message: "blocks the thread: use play()")
-  public func waitForRoom(frames: Int, timeout: Timeout) throws {
-    try check(oh_track_wait(handle.c, UInt32(clamping: frames), timeout.milliseconds))
+  public func waitWritable(frames: Int, timeout: Timeout) throws {
+    try check(oh_track_wait_writable(handle.c, nonNegative(frames, "frames"), timeout.milliseconds))
   }
 
-  /// What was written and not sent yet, in ms.
+  /// How much was written and not sent yet.
   public func bufferedMilliseconds() throws -> UInt32 {
     var ms: UInt32 = 0
-    try check(oh_track_buffered_ms(handle.c, &ms))
+    try check(oh_track_get_buffered_ms(handle.c, &ms))
     return ms
   }
 
-  /// Waits until all that was written was sent; for the end of what was said. Throws ``ResultCode/closed`` when the
-  /// track or its call is over.
+  /// Statistics of the track. Works until it is closed, also after its end.
+  public func stats() throws -> TrackStats {
+    var c = defaults(oh_track_stats.self)
+    try check(oh_track_get_stats(handle.c, &c))
+    return TrackStats(c)
+  }
+
+  /// Waits until everything that was written has been sent. Throws ``ResultCode/closed`` when the track or its call is
+  /// over.
   public func drain() async throws {
     while true {
-      let result = oh_track_drain(handle.c, 0)
+      let result = oh_track_wait_drained(handle.c, 0)
       if result != OH_ERR_TIMEOUT.rawValue { return try check(result) }
       try await Task.sleep(for: .milliseconds(10))
     }
   }
 
-  /// Empties the buffer at once: what was written and not sent yet is never sent (a speaker is interrupted).
+  /// Discards what was written and not sent yet; what is written next is sent at once. For an answer that is interrupted
+  /// (barge-in).
   @discardableResult
   public func clear() throws -> Cleared {
     var sent: UInt64 = 0
-    var dropped: UInt32 = 0
+    var dropped: UInt64 = 0
     try check(oh_track_clear(handle.c, &sent, &dropped))
     return Cleared(sentMilliseconds: sent, droppedMilliseconds: dropped)
   }
 
-  /// Mutes or unmutes: media follows at once, the others are told, the last intent wins.
+  /// Mutes or unmutes the track. What is written while muted is never sent. The others are informed, and the track stays
+  /// published.
   public func setMuted(_ muted: Bool) throws {
-    try check(oh_track_set_muted(handle.c, muted ? 1 : 0))
+    try check(oh_track_set_muted(handle.c, muted.c))
   }
 
-  private func frameCount(_ samples: Int, _ channels: Int) throws -> UInt32 {
-    guard channels > 0, samples % channels == 0, let frames = UInt32(exactly: samples / channels) else {
+  private func frameCount(_ samples: Int, _ channels: Int) throws -> Int {
+    guard channels > 0, samples % channels == 0 else {
       throw OffhookError(code: .argument, detail: "\(samples) samples are not whole frames of \(channels) channels")
     }
-    return frames
+    return samples / channels
   }
 }

@@ -1,5 +1,5 @@
-// main.swift - an example that is a call: joins, says a tone, tells what happens and who is heard, and leaves on Enter,
-// Ctrl-C or after --seconds.
+// main.swift - an example: joins a call, plays a tone, prints events and received audio, and leaves on Enter, Ctrl-C or
+// after --seconds.
 //
 //   swift run call --url http://127.0.0.1:PORT --user ann --call demo [--tone 440] [--seconds 10]
 //   swift run call --livekit ws://127.0.0.1:PORT --token T
@@ -10,7 +10,7 @@ import Offhook
 struct Usage: Error {}
 
 struct Arguments {
-  var options = ClientOptions(url: "", token: "development")  // a real service wants the user's JWT
+  var options = ClientOptions(url: "", token: "development")  // a real service needs the user's JWT
   var call: String?
   var tone = 440.0
   var seconds: Double?
@@ -33,7 +33,7 @@ struct Arguments {
       }
     }
     if options.url.isEmpty { throw Usage() }
-    if options.serviceProtocol == .stream && (options.userID == nil || call == nil) { throw Usage() }
+    if options.serviceProtocol == .auto && (options.userID == nil || call == nil) { throw Usage() }
   }
 }
 
@@ -43,23 +43,23 @@ func say(_ line: String) {
   fflush(nil)
 }
 
-func tell(_ event: Event) {
+func show(_ event: Event) {
   switch event.body {
   case .state(let change): say("state: \(change.state)")
-  case .joined(let joined): say("joined after \(joined.joinMilliseconds) ms, \(joined.counts.total) here")
-  case .participantJoined(let who): say("\(who.userID) is here")
-  case .participantLeft(let who): say("\(who.userID) has gone")
-  case .trackPublished(let track): say("\(track.userID) publishes")
-  case .trackUnpublished(let track): say("\(track.userID) is silent")
-  case .reconnected(let how): say("connected again after \(how.elapsedMilliseconds) ms")
-  case .localFailed(let track): say("my sound is not on the air: \(track.error.map { "\($0)" } ?? "")")
+  case .joined(let joined): say("joined after \(joined.joinMilliseconds) ms, \(joined.participants) participants")
+  case .participantJoined(let who): say("\(who.userID) joined")
+  case .participantLeft(let who): say("\(who.userID) left")
+  case .trackPublished(let track): say("\(track.userID) published a track")
+  case .trackUnpublished(let track): say("\(track.userID) muted or unpublished a track")
+  case .reconnected(let how): say("reconnected after \(how.elapsedMilliseconds) ms")
+  case .localTrackFailed(let track): say("not published: \(track.error.map { "\($0)" } ?? "")")
   case .error(let error): say("error: \(error)")
-  case .ended(let ended): say("ended: \(ended.reason)")
+  case .ended(let ended): say("ended: \(ended.text)")
   default: break
   }
 }
 
-// Enter, Ctrl-C or the time that is up, whichever is first.
+// Enter, Ctrl-C or the end of the time, whichever is first.
 let (stop, stopper) = AsyncStream.makeStream(of: String.self)
 signal(SIGINT, SIG_IGN)
 let interrupt = DispatchSource.makeSignalSource(signal: SIGINT, queue: .global())
@@ -70,13 +70,13 @@ Thread.detachNewThread { if readLine() != nil { stopper.yield("Enter") } }
 do {
   let arguments = try Arguments(Array(CommandLine.arguments.dropFirst()))
   let client = try Client(arguments.options)
-  let call = try client.start(CallOptions(id: arguments.call))
-  let events = Task { for await event in call.events { tell(event) } }
-  let heard = Task {
+  let call = try client.start(CallOptions(callID: arguments.call))
+  let events = Task { for await event in call.events { show(event) } }
+  let listening = Task {
     var frames: [String: Int] = [:]
     for await frame in call.audio {
       if frames.updateValue((frames[frame.userID] ?? 0) + 1, forKey: frame.userID) == nil {
-        say("\(frame.userID) is heard")
+        say("audio of \(frame.userID)")
       }
     }
     return frames
@@ -101,7 +101,7 @@ do {
   speech.cancel()
   try await call.leave(reason: "bye")
   await events.value
-  for (user, frames) in await heard.value { say("heard \(user) for \(frames * 20) ms") }
+  for (user, frames) in await listening.value { say("received \(user) for \(frames * 20) ms") }
 } catch is Usage {
   say("usage: call --url URL --user NAME --call ID [--token T] [--tone HZ] [--seconds N]")
   say("   or: call --livekit URL --token T [...]")

@@ -1,4 +1,4 @@
-// The first call: says a tone until somebody else was heard for a second, or the time is up. URL NAME [SECONDS]
+// The first call: plays a tone until it has received a second of audio, or the time is over. URL NAME [SECONDS]
 import Foundation
 import Offhook
 
@@ -8,21 +8,20 @@ let url = arguments.count > 1 ? arguments[1] : environment["OFFHOOK_SFU_URL"] ??
 let name = arguments.count > 2 ? arguments[2] : "ann"
 let seconds = arguments.count > 3 ? Int(arguments[3]) ?? 20 : 20
 
-// A real service wants the user's JWT, made by your server.
+// A real service needs the user's JWT, made by your server.
 var options = ClientOptions(url: url, userID: name, token: environment["OFFHOOK_TOKEN"] ?? "development")
-if url.hasPrefix("ws") {  // LiveKit; without the settings that of `livekit-server --dev`
-  options.serviceProtocol = .liveKit
+if url.hasPrefix("ws") {  // LiveKit; the defaults are those of `livekit-server --dev`
   options.token = try AccessToken(
     apiKey: environment["LIVEKIT_API_KEY"] ?? "devkey", apiSecret: environment["LIVEKIT_API_SECRET"] ?? "secret",
     userID: name, callID: "my-first-call"
   ).make()
 }
 let client = try Client(options)
-let call = try await client.join(CallOptions(id: "my-first-call"))
+let call = try await client.join(CallOptions(callID: "my-first-call"))
 print("joined; waiting \(seconds) s at most for somebody to be heard: start another one with another name")
 
 let listening = Task {
-  var frames = 0  // of 20 ms
+  var frames = 0  // 20 ms each
   for await frame in call.audio where !frame.isSilence {
     frames += 1
     if frames == 50 {
@@ -32,25 +31,25 @@ let listening = Task {
   }
   return false
 }
-let telling = Task {
+let events = Task {
   for await event in call.events {
-    if case .participantJoined(let who) = event.body { print("\(who.userID) is here") }
+    if case .participantJoined(let who) = event.body { print("\(who.userID) joined") }
   }
 }
 
 let track = try call.publishAudio()
-let saying = Task {
+let speaking = Task {
   let tone = (0..<seconds * 48000).map { Int16(8000 * sin(2 * .pi * 440 * Double($0) / 48000)) }
   do { try await track.play(tone) } catch {}
 }
-let waiting = Task {
-  await saying.value
+let leaving = Task {
+  await speaking.value
   do { try await call.leave(reason: "bye") } catch { print(error) }  // events and audio end with it
 }
-let heard = await listening.value
-if heard { try? await Task.sleep(for: .seconds(2)) }  // so that the other hears enough, too
-saying.cancel()
-await waiting.value
-await telling.value
-if !heard { print("nobody was heard") }
-exit(heard ? 0 : 1)
+let received = await listening.value
+if received { try? await Task.sleep(for: .seconds(2)) }  // so that the other one receives enough as well
+speaking.cancel()
+await leaving.value
+await events.value
+if !received { print("nobody was heard") }
+exit(received ? 0 : 1)

@@ -1,5 +1,5 @@
-// main.swift - uses the library for the first time, in a process of its own: for the test of versions. Prints what is
-// refused, a line for each; exits with the number of refusals.
+// main.swift - uses the library for the first time, in a process of its own: for the test of versions. Prints a line for
+// each refusal; exits with their number.
 import Offhook
 
 #if canImport(Glibc)

@@ -32,7 +32,7 @@ final class LifeTests: XCTestCase {
           onEvent: { _, _ in if !inAudio || closed.load(ordering: .relaxed) { act() } },
           onAudio: { _, _ in if inAudio || closed.load(ordering: .relaxed) { act() } })
         var client: Client? = try makeClient(user)
-        var call: Call? = try client!.start(CallOptions(id: "sw-free", delivery: .handlers(handlers)))
+        var call: Call? = try client!.start(CallOptions(callID: "sw-free", delivery: .handlers(handlers)))
         let handle = call!.handle
         box.put(client!, call!)
         client = nil
@@ -69,7 +69,7 @@ final class LifeTests: XCTestCase {
         if error is Mine { thrown.wrappingAdd(1, ordering: .relaxed) }
       })
     let call = try await within(15, "joined") {
-      try await client.join(CallOptions(id: "sw-throw", delivery: .handlers(handlers)))
+      try await client.join(CallOptions(callID: "sw-throw", delivery: .handlers(handlers)))
     }
     try await recorder.waitTone("sw-throw-talker", 440, against: 1000)
     XCTAssertEqual(thrown.load(ordering: .relaxed), 4)
@@ -81,7 +81,7 @@ final class LifeTests: XCTestCase {
     }
     try await guest.leave()
     let ended = try await within(5, "leaves") { try await call.leave() }
-    XCTAssertEqual(ended.code, .left)
+    XCTAssertEqual(ended.reason, .left)
     try await talker.leave()
   }
 
@@ -96,7 +96,7 @@ final class LifeTests: XCTestCase {
       let client = try makeClient("sw-dropped")
       let handlers = CallHandlers(onEvent: { _, _ in withExtendedLifetime(mine) {} })
       let call = try await within(15, "joined") {
-        try await client.join(CallOptions(id: "sw-dropped", delivery: .handlers(handlers)))
+        try await client.join(CallOptions(callID: "sw-dropped", delivery: .handlers(handlers)))
       }
       let track = try call.publishAudio()
       dropped = call
@@ -110,13 +110,13 @@ final class LifeTests: XCTestCase {
     // The call alone, and a track alone: what owns them stays.
     let keeper = try makeClient("sw-dropped-call")
     let witnessing = try await Peer("sw-dropped-hearer", "sw-dropped-2")
-    var alone: Call? = try await within(15, "joined") { try await keeper.join(CallOptions(id: "sw-dropped-2")) }
+    var alone: Call? = try await within(15, "joined") { try await keeper.join(CallOptions(callID: "sw-dropped-2")) }
     let handle = alone!.handle
     var track: AudioTrack? = try alone!.publishAudio()
-    _ = try await witnessing.recorder.wait("on the air") { if case .trackPublished(let t) = $0 { t } else { nil } }
+    _ = try await witnessing.recorder.wait("published") { if case .trackPublished(let t) = $0 { t } else { nil } }
     XCTAssertNoThrow(try track!.setMuted(false))
     track = nil
-    _ = try await witnessing.recorder.wait("off the air") { if case .trackUnpublished(let t) = $0 { t } else { nil } }
+    _ = try await witnessing.recorder.wait("unpublished") { if case .trackUnpublished(let t) = $0 { t } else { nil } }
     XCTAssertEqual(try handle.state(), .joined)
     alone = nil
     try await eventually("the call is freed") { code { _ = try handle.state() } == .handle }
@@ -125,7 +125,7 @@ final class LifeTests: XCTestCase {
     try await witnessing.leave()
     // ... and while it is still joining, as a stream that somebody reads.
     var client: Client? = try makeClient("sw-dropped-early")
-    var call: Call? = try client!.start(CallOptions(id: "sw-dropped"))
+    var call: Call? = try client!.start(CallOptions(callID: "sw-dropped"))
     let events = call!.events
     client = nil
     call = nil
@@ -147,7 +147,7 @@ final class LifeTests: XCTestCase {
     XCTAssertEqual(code { _ = try call.publishAudio() }, .handle)
     XCTAssertEqual(code { _ = try call.subscriber() }, .handle)
     XCTAssertEqual(code { try call.provideToken("x") }, .handle)
-    XCTAssertEqual(code { _ = try peer.client.start(CallOptions(id: "sw-order")) }, .handle)
+    XCTAssertEqual(code { _ = try peer.client.start(CallOptions(callID: "sw-order")) }, .handle)
     let afterClient = code { try track.write([Int16](repeating: 0, count: 960)) }
     XCTAssertTrue(afterClient == .handle || afterClient == .closed, "\(String(describing: afterClient))")
     XCTAssertEqual(code { try track.setMuted(true) }, .handle)
@@ -180,7 +180,7 @@ final class LifeTests: XCTestCase {
         for i in 0..<100 {
           group.addTask {
             let client = try makeClient("sw-h\(i)")
-            return (client, try await client.join(CallOptions(id: "sw-hundred-\(i / 10)")))
+            return (client, try await client.join(CallOptions(callID: "sw-hundred-\(i / 10)")))
           }
         }
         return try await group.reduce(into: []) { $0.append($1) }
@@ -197,7 +197,7 @@ final class LifeTests: XCTestCase {
         return try await group.reduce(into: [Ended]()) { $0.append($1) }
       }
     }
-    XCTAssertEqual(ended.count { $0.code == .left && $0.error == nil }, 100)
+    XCTAssertEqual(ended.count { $0.reason == .left && $0.error == nil }, 100)
   }
 
   /// blocked-handler
@@ -212,7 +212,7 @@ final class LifeTests: XCTestCase {
       gate.wait()
       returned.store(true, ordering: .relaxed)
     })
-    let blocked = try client.start(CallOptions(id: "sw-blocked", delivery: .handlers(handlers)))
+    let blocked = try client.start(CallOptions(callID: "sw-blocked", delivery: .handlers(handlers)))
     try await eventually("the handler blocks") { inside.load(ordering: .relaxed) }
     let talker = try await Peer("sw-free-talker", "sw-unblocked")
     let hearer = try await Peer("sw-free-hearer", "sw-unblocked")
@@ -223,7 +223,7 @@ final class LifeTests: XCTestCase {
     XCTAssertFalse(returned.load(ordering: .relaxed))
     gate.signal()
     let ended = try await within(10, "the blocked one goes on and leaves") { try await blocked.leave() }
-    XCTAssertEqual(ended.code, .left)
+    XCTAssertEqual(ended.reason, .left)
     XCTAssertTrue(returned.load(ordering: .relaxed))
   }
 }

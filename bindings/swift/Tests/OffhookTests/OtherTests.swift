@@ -58,7 +58,7 @@ final class OtherTests: XCTestCase {
     XCTAssertEqual(code { try peer.call.subscriber().setTrack("t", RemoteTrackOptions()) }, .unsupported)
     do {
       let call = peer.call
-      _ = try await within(5, "an answer") { try await call.rpc(to: "a", method: "m") }
+      _ = try await within(5, "an answer") { try await call.performRPC(to: "a", method: "m") }
       XCTFail("called")
     } catch let error as OffhookError {
       XCTAssertEqual(error.code, .unsupported)
@@ -76,7 +76,7 @@ final class OtherTests: XCTestCase {
       asked.wrappingAdd(1, ordering: .relaxed)
       try call.provideToken("development")
     })
-    var options = CallOptions(id: "sw-token", delivery: .handlers(handlers))
+    var options = CallOptions(callID: "sw-token", delivery: .handlers(handlers))
     options.renewToken = true
     let given = options
     let call = try await within(15, "joined with the second") { try await client.join(given) }
@@ -90,7 +90,7 @@ final class OtherTests: XCTestCase {
     })
     do {
       _ = try await within(10, "an error") {
-        try await without.join(CallOptions(id: "sw-token", delivery: .handlers(none)))
+        try await without.join(CallOptions(callID: "sw-token", delivery: .handlers(none)))
       }
       XCTFail("joined without a token")
     } catch let error as OffhookError {
@@ -105,7 +105,7 @@ final class OtherTests: XCTestCase {
     let client = try makeClient("sw-puller")
     // By hand, against a deadline.
     do {
-      let call = try client.pull(CallOptions(id: "sw-pull"))
+      let call = try client.pull(CallOptions(callID: "sw-pull"))
       XCTAssertGreaterThanOrEqual(try call.wakeDescriptor(), 0)
       var (order, sound): ([EventKind], [Int16]) = ([], [])
       var heard = false
@@ -123,7 +123,7 @@ final class OtherTests: XCTestCase {
             try call.startLeave()
           }
         case .ended(let ended):
-          XCTAssertEqual(ended.code, .left)
+          XCTAssertEqual(ended.reason, .left)
           break reading
         default: break
         }
@@ -139,7 +139,7 @@ final class OtherTests: XCTestCase {
       XCTAssertEqual(code { _ = try call.next() }, .handle)
     }
     // By a task; without sound.
-    let quiet = try client.pull(CallOptions(id: "sw-pull-2"), audio: false)
+    let quiet = try client.pull(CallOptions(callID: "sw-pull-2"), audio: false)
     let kinds = try await within(15, "joined and ended") {
       var kinds: [EventKind] = []
       while let event = try await quiet.nextEvent() {
@@ -160,14 +160,14 @@ final class OtherTests: XCTestCase {
     let secret = "sw-log-secret-token-4711"
     try Log.set(level: .trace) { _, line in lines.withLock { $0.append(line) } }
     let client = try makeClient("sw-log", token: secret)
-    let call = try await within(15, "joined") { try await client.join(CallOptions(id: "sw-log")) }
+    let call = try await within(15, "joined") { try await client.join(CallOptions(callID: "sw-log")) }
     _ = try await within(5, "leaves") { try await call.leave() }
     try await eventually("lines arrive") { lines.withLock { $0.count } > 0 }
     try Log.off()
     let before = lines.withLock { $0 }
     XCTAssertFalse(before.contains { $0.contains(secret) })
     XCTAssertFalse(before.contains { $0.contains("\n") })
-    let again = try await within(15, "joined") { try await client.join(CallOptions(id: "sw-log")) }
+    let again = try await within(15, "joined") { try await client.join(CallOptions(callID: "sw-log")) }
     _ = try await within(5, "leaves") { try await again.leave() }
     XCTAssertEqual(lines.withLock { $0.count }, before.count)
     XCTAssertEqual(code { try Log.set(level: LogLevel(rawValue: 99)) { _, _ in } }, .argument)
@@ -178,14 +178,14 @@ final class OtherTests: XCTestCase {
     try talker.talk(440)
     let client = try makeClient("sw-slow")
     let call = try await within(15, "joined") {
-      try await client.join(CallOptions(id: "sw-slow", delivery: .streams(eventBuffer: 4, audioBuffer: 5)))
+      try await client.join(CallOptions(callID: "sw-slow", delivery: .streams(eventBuffer: 4, audioBuffer: 5)))
     }
-    try await eventually("sound is lost and counted") { call.lostAudioFrames > 10 }
+    try await eventually("audio is dropped and counted") { call.audioFramesDropped > 10 }
     let session = try XCTUnwrap(SFU.session("sw-slow")?.values["session_id"] as? String)
     for i in 0..<20 {
       try SFU.ctl("pins", #"{"cid":"default:sw-slow","sessions":[\#(i % 2 == 0 ? "\"\(session)\"" : "")]}"#)
     }
-    // What the call has decided to tell is in its stream, or lost from it, before what a later leave gives.
+    // Events that the call decided on are in its stream, or dropped from it, before those of a later leave.
     try await eventually("all pins have come") {
       try call.trace().split(separator: "\n").filter { $0.hasPrefix(#"{"out":{"Event":{"Pins":"#) }.count >= 20
     }
@@ -195,12 +195,12 @@ final class OtherTests: XCTestCase {
       for await event in call.events { events.append(event) }
       return events
     }
-    let lost = events.reduce(into: UInt64(0)) { if case .lost(let lost) = $1.body { $0 += lost.count } }
+    let lost = events.reduce(into: UInt64(0)) { if case .lost(let lost) = $1.body { $0 += lost.total } }
     XCTAssertGreaterThan(lost, 10)
     XCTAssertEqual(events.last?.kind, .ended)
     XCTAssertEqual(events.count { $0.kind == .state }, 3)  // joining, joined, left: never lost
     XCTAssertLessThan(events.count, 12)
-    let frames = try await within(5, "the sound ends") {
+    let frames = try await within(5, "the audio ends") {
       var frames = 0
       for await _ in call.audio { frames += 1 }
       return frames
@@ -212,7 +212,7 @@ final class OtherTests: XCTestCase {
   func testCancelledTasks() async throws {
     try SFU.ctl("silent", #"{"stage":"join_response","user_id":"sw-cancel"}"#)
     let client = try makeClient("sw-cancel")
-    let join = Task { try await client.join(CallOptions(id: "sw-cancel")) }
+    let join = Task { try await client.join(CallOptions(callID: "sw-cancel")) }
     try await eventually("it is asked for") { try SFU.joinRequests("sw-cancel") > 0 }
     join.cancel()
     let result = try await within(5, "the task ends") { await join.result }
@@ -234,7 +234,7 @@ final class OtherTests: XCTestCase {
     XCTAssertEqual("\(EventKind.participantJoined)", "participant_joined")
     XCTAssertEqual("\(CallState.joined)", "joined")
     XCTAssertEqual("\(ResultCode.handle)", "OH_ERR_HANDLE")
-    XCTAssertEqual(code { try Library.networkChanged(NetworkChange(rawValue: 99)) }, .argument)
-    XCTAssertNoThrow(try Library.networkChanged(.online))
+    XCTAssertEqual(code { try Library.reportNetwork(NetworkChange(rawValue: 99)) }, .argument)
+    XCTAssertNoThrow(try Library.reportNetwork(.online))
   }
 }

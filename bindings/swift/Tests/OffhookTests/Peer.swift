@@ -1,10 +1,10 @@
-// Peer.swift - a participant for tests: client, call, what it was told and heard, and if it talks, a tone.
+// Peer.swift - a participant for tests: client, call, received events and audio, and a tone when it talks.
 import Foundation
 import Offhook
 import Synchronization
 import XCTest
 
-/// What a call has told, in order, and what was heard.
+/// The events of a call, in order, and its audio.
 final class Recorder: Sendable {
   private struct State {
     var events: [Event] = []
@@ -62,16 +62,16 @@ final class Recorder: Sendable {
     return found!
   }
 
-  /// Waits until a tone of a user is heard, louder than another by 10 times.
+  /// Waits for a tone of a user, louder than another by 10 times.
   func waitTone(_ user: String, _ hz: Double, against other: Double, within seconds: Double = 10) async throws {
-    try await eventually(within: seconds, "\(user)'s tone of \(hz) Hz is heard, of \(frames(user)) frames") {
+    try await eventually(within: seconds, "\(user)'s tone of \(hz) Hz is received, in \(frames(user)) frames") {
       let sound = state.withLock { $0.sound[user] ?? [] }
       return sound.count >= 9600 && power(sound, hz) > 10 * power(sound, other) && power(sound, hz) > 1e3
     }
   }
 }
 
-/// How loud a frequency is in mono sound of 48 kHz (Goertzel's way), as an amplitude.
+/// How loud a frequency is in mono audio of 48 kHz (Goertzel's way), as an amplitude.
 func power(_ sound: [Int16], _ hz: Double) -> Double {
   let w = 2 * cos(2 * Double.pi * hz / 48000)
   var (a, b) = (0.0, 0.0)
@@ -100,13 +100,13 @@ final class Peer: Sendable {
     self.user = user
     recorder = Recorder()
     client = try makeClient(user)
-    var options = CallOptions(id: room, delivery: .handlers(recorder.handlers))
+    var options = CallOptions(callID: room, delivery: .handlers(recorder.handlers))
     change(&options)
     let (client, given) = (client, options)
     call = try await within(15, "\(user) joins") { try await client.join(given) }
   }
 
-  /// Publishes a tone until it is left or told to stop.
+  /// Publishes a tone until it leaves.
   @discardableResult
   func talk(_ hz: Double) throws -> AudioTrack {
     var options = AudioTrackOptions()
@@ -128,7 +128,7 @@ final class Peer: Sendable {
     voice.withLock { $0?.task.cancel() }
     let call = call
     let ended = try await within(5, "\(user) leaves") { try await call.leave(reason: "bye") }
-    XCTAssertEqual(ended.code, .left)
+    XCTAssertEqual(ended.reason, .left)
     XCTAssertNil(ended.error)
     call.close()
     client.close()
@@ -136,10 +136,10 @@ final class Peer: Sendable {
 
   func noErrors(file: StaticString = #filePath, line: UInt = #line) throws {
     XCTAssertEqual(recorder.count(.error), 0, user, file: file, line: line)
-    XCTAssertEqual(recorder.count(.localFailed), 0, user, file: file, line: line)
+    XCTAssertEqual(recorder.count(.localTrackFailed), 0, user, file: file, line: line)
     XCTAssertEqual(recorder.errors, [], user, file: file, line: line)
     let stats = try call.stats()
-    XCTAssertEqual(stats.errors, 0, user, file: file, line: line)
+    XCTAssertEqual(stats.errorEvents, 0, user, file: file, line: line)
     XCTAssertEqual(stats.offersFailed, 0, user, file: file, line: line)
     XCTAssertEqual(stats.joinAttempts, 1, user, file: file, line: line)
   }

@@ -20,7 +20,7 @@ static atomic_int measuring;
 static _Thread_local uint64_t began, entered;
 static _Thread_local uint32_t allocations;
 
-/* glibc's own allocator, under the names that it keeps for those who count. */
+/* glibc's own allocator, under the names that it has for programs that replace malloc. */
 extern void *__libc_malloc(size_t);
 extern void *__libc_calloc(size_t, size_t);
 extern void *__libc_realloc(void *, size_t);
@@ -86,10 +86,10 @@ static void on_event(void *user, oh_call call, const oh_event *event)
     end(0);
 }
 
-static void on_audio(void *user, oh_call call, const oh_audio *audio)
+static void on_audio(void *user, oh_call call, const oh_audio_frame *frame)
 {
     begin();
-    ((oh_call_handlers *)user)->on_audio(((oh_call_handlers *)user)->user_data, call, audio);
+    ((oh_call_handlers *)user)->on_audio(((oh_call_handlers *)user)->user_data, call, frame);
     end(1);
 }
 
@@ -103,14 +103,16 @@ oh_result oh_call_join(oh_client client, const oh_call_options *options, oh_call
 {
     oh_result (*join)(oh_client, const oh_call_options *, oh_call *) =
         (oh_result(*)(oh_client, const oh_call_options *, oh_call *))dlsym(RTLD_NEXT, "oh_call_join");
-    oh_call_options mine = *options;
+    oh_call_options changed = *options;
+    oh_call_handlers handlers = *options->handlers;
     oh_call_handlers *theirs = malloc(sizeof *theirs);
-    *theirs = options->handlers;
-    if (theirs->on_event) mine.handlers.on_event = on_event;
-    if (theirs->on_audio) mine.handlers.on_audio = on_audio;
-    mine.handlers.destroy = destroy;
-    mine.handlers.user_data = theirs;
-    oh_result result = join(client, &mine, call);
+    *theirs = *options->handlers;
+    if (theirs->on_event) handlers.on_event = on_event;
+    if (theirs->on_audio) handlers.on_audio = on_audio;
+    handlers.destroy = destroy;
+    handlers.user_data = theirs;
+    changed.handlers = &handlers;
+    oh_result result = join(client, &changed, call);
     if (result != OH_OK) free(theirs);
     return result;
 }

@@ -1,5 +1,5 @@
-// main.swift - what an event and 20 ms of sound cost on their way from the library to a handler in Swift: 100 calls in
-// ten rooms of ten, one talker in each, all hear. One line of JSON. Beside a development SFU (OFFHOOK_SFU_URL).
+// main.swift - what an event and 20 ms of audio cost from the library to a handler in Swift: 100 calls in ten rooms of
+// ten, one talker in each, all receive. One line of JSON. Beside a development SFU (OFFHOOK_SFU_URL).
 //
 //   bench [SECONDS]
 import CBench
@@ -33,7 +33,7 @@ let calls = try await withThrowingTaskGroup(of: (Int, Call).self) { group in
   for i in 0..<100 {
     group.addTask {
       let client = try Client(ClientOptions(url: url, userID: "u\(i)", token: "development"))
-      return (i, try await client.join(CallOptions(id: "bench-\(i / 10)", delivery: .handlers(handlers))))
+      return (i, try await client.join(CallOptions(callID: "bench-\(i / 10)", delivery: .handlers(handlers))))
     }
   }
   var calls: [(Int, Call)] = []
@@ -44,27 +44,27 @@ let calls = try await withThrowingTaskGroup(of: (Int, Call).self) { group in
 let second = (0..<48000).map { Int16(9000 * sin(2 * .pi * 440 * Double($0) / 48000)) }
 var talkers: [Task<Void, any Error>] = []
 for (i, call) in calls where i % 10 == 0 {
-  var sound = AudioTrackOptions()
-  sound.noDTX = true
-  let track = try call.publishAudio(sound)
+  var options = AudioTrackOptions()
+  options.noDTX = true
+  let track = try call.publishAudio(options)
   talkers.append(Task { while !Task.isCancelled { try await track.play(second) } })
 }
-// Everybody hears before the measuring begins.
+// All receive audio before the measurement begins.
 let deadline = ContinuousClock.now + .seconds(20)
 for (i, call) in calls where i % 10 != 0 {
   while try call.stats().framesPlayed < 10 {
-    guard ContinuousClock.now < deadline else { fatalError("u\(i) hears nothing") }
+    guard ContinuousClock.now < deadline else { fatalError("u\(i) receives nothing") }
     try await Task.sleep(for: .milliseconds(10))
   }
 }
-let droppedBefore = try calls.reduce(0) { try $0 + $1.1.stats().mediaDropped }
+let droppedBefore = try calls.reduce(0) { try $0 + $1.1.stats().audioFramesDropped }
 cb_measure(1)
 try await Task.sleep(for: .seconds(seconds))
-// Some more events, whose number the sound does not tell: who leaves is told to nine others.
+// More events: nine others are informed of each that leaves.
 for talker in talkers { talker.cancel() }
 for (_, call) in calls.filter({ $0.0 % 10 == 9 }) { try await call.leave() }
 cb_measure(0)
-let dropped = try calls.reduce(0) { try $0 + $1.1.stats().mediaDropped } - droppedBefore
+let dropped = try calls.reduce(0) { try $0 + $1.1.stats().audioFramesDropped } - droppedBefore
 
 let (frames, events) = (samples(audio: true), samples(audio: false))
 let late = (frames + events).count { $0.return_ns > 20_000_000 }
