@@ -219,7 +219,7 @@ func TestWaitingBlocksNoThread(t *testing.T) {
 	must(t, err)
 	track, err := call.PublishAudio(&offhook.AudioTrackOptions{Buffer: 100 * time.Millisecond})
 	must(t, err)
-	must(t, call.Leave("so that nothing makes room"))
+	must(t, call.Leave("so that the buffer does not drain"))
 	if err := track.WaitWritable(within(t, long), 48000); err == nil {
 		t.Error("a second fits into 100 ms")
 	}
