@@ -300,7 +300,7 @@ func TestBlockedHandler(t *testing.T) {
 	must(t, slow.client.Close())
 }
 
-// A wait for room inside a handler, where nothing makes room, is refused.
+// A wait for room inside a handler, where the buffer does not drain, is refused.
 func TestPlayInHandler(t *testing.T) {
 	played := make(chan error, 16)
 	p := &peer{recorder: newRecorder(), user: unique("plays")}

@@ -219,7 +219,7 @@ func TestWaitingBlocksNoThread(t *testing.T) {
 	must(t, err)
 	track, err := call.PublishAudio(&offhook.AudioTrackOptions{Buffer: 100 * time.Millisecond})
 	must(t, err)
-	must(t, call.Leave("so that nothing makes room"))
+	must(t, call.Leave("so that the buffer does not drain"))
 	if err := track.WaitWritable(within(t, long), 48000); err == nil {
 		t.Error("a second fits into 100 ms")
 	}
@@ -261,7 +261,7 @@ func TestOptions(t *testing.T) {
 	both := offhook.CallOptions{CallID: "x", EventChannel: 1, OnEvent: func(*offhook.Call, offhook.Event) {}}
 	for what, options := range map[string]offhook.CallOptions{
 		"handlers and channels": both, "a NUL": {CallID: "x\x00y"}, "a negative rate": {CallID: "x", AudioSampleRateHz: -1},
-		"a rate too low": {CallID: "x", AudioSampleRateHz: 1}, "no id": {}, "a negative time": {CallID: "x", ReconnectTimeout: -1},
+		"a rate too low": {CallID: "x", AudioSampleRateHz: 1}, "no id": {}, "a negative time": {CallID: "x", ReconnectTimeout: -time.Second},
 		"no UTF-8": {CallID: "\xff"}, "no JSON": {CallID: "x", DataJSON: "["}, "eleven retries": {CallID: "x", JoinRetries: 11},
 		"a negative channel": {CallID: "x", AudioChannel: -1},
 	} {

@@ -55,8 +55,8 @@ func TestParticipantsSnapshot(t *testing.T) {
 		t.Errorf("a local track: %+v", track)
 	}
 	must(t, alice.track.SetMuted(true))
-	eventually(t, "the snapshot says that the track is muted", func() bool {
-		_, track := find(t, bob.call, alice.user, offhook.SourceMicrophone)
+	eventually(t, "the snapshot says that the local track is muted", func() bool {
+		_, track := find(t, alice.call, alice.user, offhook.SourceMicrophone)
 		return track != nil && track.Muted
 	})
 	alice.leave(t)

@@ -224,16 +224,23 @@ impl Actor {
                 Some(done) = self.ops.next(), if !self.ops.is_empty() => self.on_done(done),
                 () = news.told() => {
                     for input in news.take() {
+                        self.orders_first();
                         self.on_news(input);
                     }
                 }
-                Some(input) = self.inputs.recv() => self.input(input),
+                Some(input) = self.inputs.recv() => {
+                    self.orders_first();
+                    self.input(input);
+                }
                 Some((room, input)) = self.data.recv() => {
                     // What it becomes holds room of its own.
                     drop(room);
                     self.input(input);
                 }
-                (generation, heard) = next_message(&mut self.sockets) => self.on_socket(generation, heard),
+                (generation, heard) = next_message(&mut self.sockets) => {
+                    self.orders_first();
+                    self.on_socket(generation, heard);
+                }
                 change = network::next(&mut self.network, self.loopback_only) => self.input(Input::Network(change)),
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
                     let now = self.now();

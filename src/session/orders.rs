@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tokio::sync::Notify;
 
 /// The orders that wait, each as the last one said.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Waiting {
     pub close_subscriber: bool,
     pub close_publisher: bool,
@@ -42,6 +42,11 @@ impl Orders {
         self.asked.notified().await;
     }
 
+    /// Whether some wait.
+    pub fn any(&self) -> bool {
+        *self.waiting.lock() != Waiting::default()
+    }
+
     pub fn take(&self) -> Waiting {
         std::mem::take(&mut self.waiting.lock())
     }
@@ -60,9 +65,10 @@ mod tests {
                 w.muted.insert(n % 3, n % 2 == 0);
                 w.freed.insert(n % 3);
             });
+            assert!(orders.any());
         }
         let waiting = orders.take();
-        assert!(waiting.close_subscriber && !waiting.close_publisher);
+        assert!(!orders.any() && waiting.close_subscriber && !waiting.close_publisher);
         assert_eq!((waiting.muted.len(), waiting.freed.len()), (3, 3));
         assert_eq!(waiting.muted[&0], 99_999u64.is_multiple_of(2));
         assert!(orders.take().freed.is_empty(), "taken once");

@@ -1,4 +1,4 @@
-// call.cpp - a whole program: joins a call, plays a tone, hears the others, tells what happens, and leaves on Enter,
+// call.cpp - a whole program: joins a call, plays a tone, receives the others, prints events, and leaves on Enter,
 // Ctrl-C or after --seconds.
 //
 //   call --url http://127.0.0.1:PORT --user alice --call demo [--tone 440] [--seconds 10]
@@ -36,19 +36,19 @@ int usage(std::FILE *to, const char *name)
     return 2;
 }
 
-/// Says in words what happens; called on a thread of the library.
+/// Prints an event; called on a thread of the library.
 void tell(offhook::call_ref call, const offhook::event &event)
 {
     std::printf("%7.2f s  ", static_cast<double>(event.at.count()) / 1e3);
     std::visit(offhook::overloaded{
                    [](const events::state &e) { std::printf("state %s\n", offhook::to_string(e.state)); },
                    [](const events::joined &e) { std::printf("joined in %lld ms\n", static_cast<long long>(e.join_time.count())); },
-                   [](const events::participant_joined &e) { std::printf("%s is here\n", e.user_id.c_str()); },
-                   [](const events::participant_left &e) { std::printf("%s is gone\n", e.user_id.c_str()); },
+                   [](const events::participant_joined &e) { std::printf("%s joined\n", e.user_id.c_str()); },
+                   [](const events::participant_left &e) { std::printf("%s left\n", e.user_id.c_str()); },
                    [](const events::track_published &e) { std::printf("%s publishes a track\n", e.user_id.c_str()); },
                    [](const events::track_unpublished &e) { std::printf("a track of %s has ended\n", e.user_id.c_str()); },
                    [](const events::error &e) { std::printf("%s: %s\n", offhook::to_string(e.error), e.text.c_str()); },
-                   [](const events::local_track_failed &e) { std::printf("not on the air: %s\n", e.text.c_str()); },
+                   [](const events::local_track_failed &e) { std::printf("not published: %s\n", e.text.c_str()); },
                    [](const events::ended &e) { std::printf("over: %s\n", e.text.c_str()); },
                    [&](const events::token_needed &) {
                        std::printf("the token has expired, and there is no other\n");

@@ -1,4 +1,4 @@
-// first_call.cpp - says a tone until somebody else was heard for a second, or the time is up. URL NAME [SECONDS]
+// first_call.cpp - plays a tone until a second of another participant was received, or the time is up. URL NAME [SECONDS]
 #include <offhook/offhook.hpp>
 
 #include <atomic>
@@ -37,8 +37,8 @@ try {
     std::atomic<int> heard{0}; // frames of 20 ms
     offhook::call_handlers handlers;
     handlers.on_event = [](offhook::call_ref, const offhook::event &event) {
-        if (auto *who = event.get<offhook::events::participant_joined>()) std::printf("%s is here\n", who->user_id.c_str());
-        if (auto *who = event.get<offhook::events::participant_left>()) std::printf("%s is gone\n", who->user_id.c_str());
+        if (auto *who = event.get<offhook::events::participant_joined>()) std::printf("%s joined\n", who->user_id.c_str());
+        if (auto *who = event.get<offhook::events::participant_left>()) std::printf("%s left\n", who->user_id.c_str());
         if (auto *end = event.get<offhook::events::ended>()) std::printf("over: %s\n", end->text.c_str());
     };
     handlers.on_audio = [&heard](offhook::call_ref, const offhook::audio_view &sound) {
@@ -53,7 +53,7 @@ try {
     std::vector<std::int16_t> pcm(960);      // 20 ms
     double phase = 0;
     for (int left = seconds * 50; left > 0; left--) {
-        if (heard >= 50 && left > 100) left = 100; // two seconds more, so that the other hears enough, too
+        if (heard >= 50 && left > 100) left = 100; // two seconds more, so that the other receives enough as well
         for (auto &sample : pcm) sample = std::int16_t(8000 * std::sin(phase += 0.0576)); // 440 Hz
         mic.wait_writable(960, 10s).value();
         mic.write(pcm).value();

@@ -45,8 +45,8 @@ CPP
 #include <stdio.h>
 int main(void)
 {
-    printf("offhook %s\n", oh_version());
-    return oh_abi_version() != OH_ABI_VERSION;
+    printf("offhook %s\n", oh_get_version());
+    return oh_get_abi_version() != OH_ABI_VERSION;
 }
 C
 }
@@ -61,7 +61,7 @@ for layout in flat multi; do
     said=$(env -u LD_LIBRARY_PATH "$work/use-$layout/build/$program")
     [ "$said" = "offhook $version" ] || complain "$layout: $program says '$said', not 'offhook $version'"
   done
-  readelf -d "$work/use-$layout/build/shared" | grep -q 'NEEDED.*liboffhook\.so\.0\]' || complain "$layout: the SONAME is not what is needed"
+  readelf -d "$work/use-$layout/build/shared" | grep -q 'NEEDED.*liboffhook\.so\.1\]' || complain "$layout: the SONAME is not what is needed"
   if readelf -d "$work/use-$layout/build/static" | grep -q liboffhook; then complain "$layout: static needs the shared library"; fi
 done
 

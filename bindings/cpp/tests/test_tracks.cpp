@@ -51,7 +51,7 @@ TEST("snapshot")
     CHECK(t && t->local && t->published && !t->moderated && t->track == ann.mic);
     CHECK_OK(ann.mic.set_muted(true));
     EVENTUALLY(10s, [&] {
-        const auto now = find(ben.call, ann.user);
+        const auto now = find(ann.call, ann.user);
         const track_info *muted = with_source(now, track_source::microphone);
         return muted && muted->muted;
     }());

@@ -20,6 +20,14 @@ impl Actor {
     /// What is never refused, and the commands that wait, `first` before the others. The subscriber is closed before
     /// anything else; a track is freed as soon as it is known, for the next one may be among the commands; all other
     /// orders come after the commands that were given before them.
+    /// What was ordered before something came counts before it: it may have been ordered while the actor looked where
+    /// else something is to be done, and what came now may be the answer to what the application did next.
+    pub(super) fn orders_first(&mut self) {
+        if self.shared.orders.any() {
+            self.on_orders(None);
+        }
+    }
+
     pub(super) fn on_orders(&mut self, mut first: Option<Command>) {
         let Waiting { close_subscriber, close_publisher, want_data, muted, mut freed, leave } =
             self.shared.orders.take();

@@ -1,4 +1,4 @@
-// A call as a program: joins, says a tone, hears who is there, and leaves on Enter, Ctrl-C or after --seconds.
+// A call as a program: joins, plays a tone, receives the others, and leaves on Enter, Ctrl-C or after --seconds.
 //
 //	go run ./examples/call --url http://127.0.0.1:PORT --user alice --call demo
 //	go run ./examples/call --livekit ws://127.0.0.1:PORT --token T
@@ -111,9 +111,9 @@ func tell(event offhook.Event) {
 	case *offhook.EventJoined:
 		log.Printf("joined after %v, %d are here", e.JoinTime, e.Participants)
 	case *offhook.EventParticipantJoined:
-		log.Printf("%s is here", e.Participant.UserID)
+		log.Printf("%s joined", e.Participant.UserID)
 	case *offhook.EventParticipantLeft:
-		log.Printf("%s is gone", e.Participant.UserID)
+		log.Printf("%s left", e.Participant.UserID)
 	case *offhook.EventReconnected:
 		log.Printf("back after %v", e.Elapsed)
 	case *offhook.EventError:

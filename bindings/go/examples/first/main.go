@@ -1,4 +1,4 @@
-// A first call: says a tone until somebody else was heard for a second, or the time is up. URL NAME [SECONDS]
+// A first call: plays a tone until a second of another participant was received, or the time is up. URL NAME [SECONDS]
 package main
 
 import (
@@ -53,7 +53,7 @@ func main() {
 		OnEvent: func(_ *offhook.Call, event offhook.Event) {
 			switch e := event.(type) {
 			case *offhook.EventParticipantJoined:
-				log.Printf("%s is here", e.Participant.UserID)
+				log.Printf("%s joined", e.Participant.UserID)
 			case *offhook.EventEnded:
 				log.Printf("over: %s", e.Text)
 			}
@@ -89,7 +89,7 @@ func main() {
 		select {
 		case name = <-heard:
 			log.Printf("a second of %s", name)
-			until = time.Now().Add(2 * time.Second) // so that the other hears enough, too
+			until = time.Now().Add(2 * time.Second) // so that the other receives enough as well
 		default:
 		}
 	}
