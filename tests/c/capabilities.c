@@ -61,7 +61,7 @@ static void everything_of_the_other(oh_call call, oh_subscriber subscriber)
 
 int main(void)
 {
-    static const int32_t none[] = { -1, 2, 77, INT32_MAX, INT32_MIN };
+    static const int32_t none[] = { -1, 3, 77, INT32_MAX, INT32_MIN };
     peer p = { 0 }, other = { 0 };
     oh_client_options where = OH_INIT(oh_client_options);
     oh_call_options what = OH_INIT(oh_call_options);

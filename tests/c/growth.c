@@ -8,6 +8,7 @@
  * that the library passes says how long it is there, and what both know is in it.
  */
 #include "check.h"
+#include "ctl.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -203,6 +204,7 @@ int main(void)
     wait_for("audio", &side[1].frames, 50);
     wait_for("level", &side[1].levels, 1);
     wait_for("media", &side[1].media, 1);
+    ctl("grants", "{\"user_id\":\"ann\",\"audio\":true,\"video\":false}");
     wait_for("rights", &side[0].rights, 1);
     wait_for("participant", &side[0].participants, 1);
     CHECK_OK(oh_call_send_custom_event(call[0], "{\"type\":\"growth\"}"));
