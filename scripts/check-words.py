@@ -55,7 +55,7 @@ WORDS = [
 ON_PURPOSE = ["scripts/check-words.py", "tests/docs/test_docs.py"]
 # Files that follow later: the header and what it is generated from, the sources in Rust, and the bindings' own sources.
 LATER = ["src/core/*", "src/session/*", "src/rtc/*", "src/media/*", "src/signalling/*", "src/dispatch/*", "src/netwatch/*", "src/*.rs", "sfu/*", "tools/src/*", "benches/*", "fuzz/*", "proto/*", "scripts/*",
-         "bindings/cpp/tests/*", "bindings/cpp/bench/*", "bindings/go/bench/*", "bindings/*/tests/*", "bindings/swift/Tests/*", "bindings/*/bench/*",
+         "bindings/*/tests/*", "bindings/swift/Tests/*", "bindings/*/bench/*",
          "tests/*", "abi/*", "packaging/*"]
 PROSE = ["*.md", "examples/*.c", "examples/*.h"]
 
