@@ -156,6 +156,11 @@ pub fn ice_ufrag(sdp: &str) -> &str {
     Parts::of(sdp).0.iter().find_map(|part| attribute(part, "ice-ufrag")).unwrap_or("")
 }
 
+/// The ICE password of a description, empty without one.
+pub fn ice_pwd(sdp: &str) -> &str {
+    Parts::of(sdp).0.iter().find_map(|part| attribute(part, "ice-pwd")).unwrap_or("")
+}
+
 /// Writes `a=setup:passive` for `actpass`: the other side then opens DTLS at once (RFC 5763).
 pub fn offer_passive(sdp: &str) -> String {
     sdp.replace("a=setup:actpass", "a=setup:passive")

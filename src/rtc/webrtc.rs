@@ -16,6 +16,7 @@ mod handshake;
 mod inbound;
 mod media;
 mod negotiate;
+mod nominate;
 mod peer;
 mod relay;
 mod sctp_check;

@@ -14,6 +14,7 @@ use super::handshake::{gives_up, Heard};
 use super::inbound::{Came, Inbound};
 use super::media::{ice_servers, media_engine, setting_engine, Server};
 use super::negotiate::Negotiation;
+use super::nominate::nomination;
 use super::relay::{Relay, Said};
 use super::writer::Line;
 use super::{described, error};
@@ -107,6 +108,8 @@ pub(super) struct Core {
     early: VecDeque<(SocketAddr, SocketAddr, BytesMut)>,
     /// The last check that nominated a pair while none was in use.
     nomination: Option<(SocketAddr, SocketAddr, BytesMut)>,
+    /// The pair on which a check of ours was answered last, while none was in use.
+    answering: Option<(SocketAddr, SocketAddr)>,
     heard: Heard,
     ice_up: bool,
     /// ICE looks for a pair: at first, and anew after a restart, when media has none meanwhile.
@@ -166,6 +169,7 @@ impl Core {
             held: VecDeque::new(),
             early: VecDeque::new(),
             nomination: None,
+            answering: None,
             heard: Heard::default(),
             ice_up: false,
             checking: true,
@@ -187,7 +191,7 @@ impl Core {
         (self.pc, self.provider, self.records, self.inbound) = (pc, provider, records, inbound);
         (self.held, self.early, self.heard) = Default::default();
         (self.ice_up, self.ice_since, self.connected, self.failed) = (false, None, false, false);
-        (self.checking, self.nomination) = (true, None);
+        (self.checking, self.nomination, self.answering) = (true, None, None);
         Ok(())
     }
 
@@ -220,6 +224,9 @@ impl Core {
         match contents.first() {
             // A packet of a stream changes nothing but what comes out here.
             Some(128..=191) => {
+                if self.ice_up && self.checking && self.answering == Some((local, from)) {
+                    self.nominated(now, local, from);
+                }
                 self.feed(now, local, from, contents.into());
                 if self.collect() {
                     self.settle(now);
@@ -368,6 +375,7 @@ impl Core {
         }
         self.feed(now, local, from, contents.into());
         if contents.starts_with(&[1, 1]) && searches {
+            self.answering = Some((local, from));
             if let Some((local, from, contents)) = self.nomination.clone() {
                 self.feed(now, local, from, contents);
             }
@@ -377,6 +385,19 @@ impl Core {
         let looks_ahead = !self.ice_up || (self.checking && self.setup.kind == PeerKind::Publisher);
         if contents.starts_with(&[1, 1]) && looks_ahead {
             self.look_ahead(now);
+        }
+    }
+
+    /// Media has come on a pair that works, of a nomination that has not.
+    fn nominated(&mut self, now: Instant, local: SocketAddr, from: SocketAddr) {
+        self.answering = None;
+        if self.setup.kind == PeerKind::Publisher {
+            return;
+        }
+        if let Some(check) = nomination(&self.pc, &*self.provider) {
+            self.nomination = Some((local, from, check.clone()));
+            self.feed(now, local, from, check);
+            self.settle(now);
         }
     }
 
@@ -571,7 +592,7 @@ impl Core {
                 RTCIceConnectionState::Connected | RTCIceConnectionState::Completed,
             ) => {
                 self.ice_up = true;
-                (self.checking, self.nomination) = (false, None);
+                (self.checking, self.nomination, self.answering) = (false, None, None);
                 self.ice_since.get_or_insert(now);
             }
             Event::OnIceConnectionStateChangeEvent(RTCIceConnectionState::Checking) => self.checking = true,
