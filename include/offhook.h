@@ -647,7 +647,10 @@ typedef struct oh_participant {
     const char *metadata;
     /** Names and values as a JSON object of strings; may be "" (OH_CAP_ATTRIBUTES). */
     const char *attributes_json;
-    /** Its tracks: `track_count` pointers; NULL when track_count is 0. */
+    /**
+     * Its tracks: `track_count` pointers; NULL when track_count is 0. With OH_PROTOCOL_STREAM the SFU reports a track of
+     * another participant that is muted as ended: it is not among them until it is published again.
+     */
     const oh_track_info *const *tracks;
     /** Number of tracks. */
     size_t track_count;
