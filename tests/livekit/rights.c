@@ -387,6 +387,7 @@ static void tokens(void)
     p.client = client_for("tina");
     what.call_id = "elsewhere";
     what.token = token;
+    what.handlers = NULL; /* those of before are gone */
     p.call.id = 77;
     CHECK_OH(oh_call_join(p.client, &what, &p.call), OH_ERR_ARGUMENT);
     CHECK_EQ(p.call.id, 77);
