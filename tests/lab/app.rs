@@ -17,6 +17,8 @@ pub struct Live {
     pub id: TrackId,
     pub muted: bool,
     pub told: bool,
+    /// The application cannot know whether it is muted at the SFU.
+    pub in_doubt: bool,
 }
 
 #[derive(Default)]
@@ -32,14 +34,19 @@ pub struct App {
     pub ended: Option<End>,
     /// It was in the call when all was calm.
     pub survived: bool,
-    /// It was told that the SFU does not know of a mute.
-    pub mute_in_doubt: bool,
     /// It was told of an error about what it had published.
     pub publish_in_doubt: bool,
     /// Somebody with the right to it has muted or unmuted what it sends.
     pub moderated: bool,
     /// What it wants of which tracks, by their names.
     pub wishes: BTreeMap<String, Wish>,
+}
+
+impl App {
+    /// Of no track of now it is known whether it is muted at the SFU, until the application says it anew.
+    pub fn doubt_mutes(&mut self) {
+        self.tracks.iter_mut().for_each(|track| track.in_doubt = true);
+    }
 }
 
 impl World {
@@ -55,7 +62,7 @@ impl World {
             Act::Publish { muted } => {
                 app.next += 1;
                 let track = app.next;
-                app.tracks.push(Live { id: track, muted, told: false });
+                app.tracks.push(Live { id: track, muted, told: false, in_doubt: false });
                 Input::Publish { track, offer: vocabulary::audio(muted) }
             }
             Act::Unpublish => {
@@ -65,7 +72,7 @@ impl World {
             Act::Mute(muted) => {
                 let Some(track) = app.tracks.last_mut() else { return };
                 if track.muted != muted {
-                    app.mute_in_doubt = false;
+                    track.in_doubt = false;
                 }
                 track.muted = muted;
                 Input::Mute { track: track.id, muted }
@@ -134,8 +141,8 @@ impl super::client::Client {
                 app.publish_in_doubt |= !rule;
             }
             // It has crossed with what the application wanted.
-            Event::TrackUnpublished { cause: UnpublishCause::Moderation, .. } => app.mute_in_doubt = true,
-            Event::Error(error) if error.message.starts_with("mute:") => app.mute_in_doubt = true,
+            Event::TrackUnpublished { cause: UnpublishCause::Moderation, .. } => app.doubt_mutes(),
+            Event::Error(error) if error.message.starts_with("mute:") => app.doubt_mutes(),
             Event::Error(error) if error.message.starts_with("publish:") => app.publish_in_doubt = true,
             _ => {}
         }

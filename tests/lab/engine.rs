@@ -65,6 +65,8 @@ pub struct Peer {
     pub senders: Vec<u64>,
     /// Their names, and whether they still send.
     names: Vec<(String, bool)>,
+    /// As the answer in force has them.
+    stable_names: Vec<(String, bool)>,
     /// Data channels: there are some, and the answer in force knows them.
     channels: bool,
     pub channels_open: bool,
@@ -84,7 +86,15 @@ impl Peer {
         if self.signalling != Signalling::Stable {
             self.signalling = Signalling::Stable;
             self.ice = self.stable_ice;
+            self.names = self.stable_names.clone();
+            self.senders.truncate(self.names.len());
         }
+    }
+
+    /// How a track of the application is called in descriptions.
+    pub fn name_of(&self, track: u64) -> Option<&str> {
+        let line = self.senders.iter().position(|sender| *sender == track)?;
+        self.names.get(line).map(|(name, _)| name.as_str())
     }
 
     /// Number of the last description of the SFU that is in force.
@@ -134,6 +144,7 @@ impl World {
                 stable_remote: None,
                 senders: Vec::new(),
                 names: Vec::new(),
+                stable_names: Vec::new(),
                 channels: false,
                 channels_open: false,
                 acknowledged: 0,
@@ -271,6 +282,7 @@ impl World {
                 check_remote(client, kind, &desc, peer.stable_remote.as_ref())?;
                 peer.signalling = Stable;
                 peer.acknowledged = peer.offered;
+                peer.stable_names = peer.names.clone();
                 peer.channels_open = peer.channels;
                 (peer.remote, peer.stable_remote) = (Some(desc.clone()), Some(desc));
                 self.connects(client, generation, kind);

@@ -130,7 +130,7 @@ impl World {
     /// Somebody with the right to it mutes what a session sends, or unmutes it.
     pub fn moderate(&mut self, client: usize, muted: bool) {
         // What the application believes afterwards is judged by what it does next.
-        self.clients[client].app.mute_in_doubt = true;
+        self.clients[client].app.doubt_mutes();
         self.clients[client].app.moderated = true;
         self.mute_from_outside(client, muted);
     }

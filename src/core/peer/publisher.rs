@@ -27,6 +27,9 @@ pub(in crate::core) struct Publisher {
     pub tracks: LocalTracks,
     /// The engine's senders in the order they were added; an offer that could be made has added them.
     senders: Vec<Sender>,
+    /// Those of ended tracks whose m-lines the offer under way gives to new ones. Until it is answered they may be
+    /// needed again.
+    given_up: Vec<Sender>,
     /// A sender was added, ever: there is something to offer, if only that it is gone.
     added: bool,
     /// The application sends data: the publisher is kept for it, too.
@@ -53,6 +56,7 @@ impl Publisher {
             step: Step::Idle,
             tracks: LocalTracks::default(),
             senders: Vec::new(),
+            given_up: Vec::new(),
             added: false,
             wants_channels: false,
             options: Vec::new(),
@@ -356,6 +360,9 @@ impl Publisher {
 
     fn offer(&mut self, cx: &mut Context) {
         self.offered = self.tracks.ids();
+        // Of an offer that was not answered.
+        let back = std::mem::take(&mut self.given_up);
+        self.senders.splice(0..0, back);
         // What was published before a reconnect comes first: a new one that is refused must not keep it from coming back.
         let later = self.tracks.are_restored() && self.tracks.first_new().is_some();
         if later || self.alone.is_some() {
@@ -368,7 +375,11 @@ impl Publisher {
         let new: Vec<_> = new.map(|t| (t.id, t.name.clone(), self.allowed(cx, &t.offer))).collect();
         // Where an m-line may outlive its track, it is given up for a new one: so there are never many.
         if cx.config.dialect.tracks_end_in_sdp || !new.is_empty() {
-            self.senders.retain(|sender| self.tracks.has(sender.wanted.track));
+            let all = std::mem::take(&mut self.senders);
+            (self.senders, self.given_up) = all.into_iter().partition(|sender| self.tracks.has(sender.wanted.track));
+            if cx.config.dialect.tracks_end_in_sdp {
+                self.given_up.clear();
+            }
         }
         for (track, name, offer) in new {
             self.senders.push(Sender { wanted: WantedSender { track, name, offer }, mid: String::new(), added: false });
@@ -520,6 +531,7 @@ impl Publisher {
     }
 
     fn published(&mut self, cx: &mut Context, answer: &str) {
+        self.given_up.clear();
         self.connection.failures = 0;
         self.first_error = None;
         self.restarting = false;
