@@ -28,6 +28,8 @@ pub struct Plan {
     pub lookup: PathBuf,
     /// The same sessions on the async crate, with whose instructions ours are compared; none: they are not counted.
     pub baseline: Option<PathBuf>,
+    /// The same sessions on the library's engine and nothing above it; none: they are not counted.
+    pub engine: Option<PathBuf>,
     pub out: PathBuf,
     pub joins: u64,
     pub late_offers: u64,
@@ -61,10 +63,11 @@ pub fn run(plan: &Plan) -> Result<Summary, String> {
     let late_offer_us = bench.late().map_err(|e| format!("late: {e}"))?;
     let counted = match &plan.baseline {
         Some(baseline) => {
-            println!("counting instructions per packet, beside the baseline's");
+            println!("counting instructions per packet: the library, its engine alone, the baseline");
             let plan = instructions::Plan {
                 worker: plan.worker.clone(),
                 baseline: baseline.clone(),
+                engine: plan.engine.clone(),
                 sfu: plan.sfu.clone(),
                 out: plan.out.clone(),
             };
