@@ -11,7 +11,7 @@ impl Actor {
                 self.next_tracks.push_back(track);
                 self.publish_next();
             }
-            Command::Input(input) => self.input(input),
+            Command::Input(input) => self.input(*input),
         }
     }
 
