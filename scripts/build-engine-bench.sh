@@ -12,7 +12,8 @@ for line in sys.stdin:
     if said.get("reason") == "compiler-artifact" and said["target"]["name"].replace("-", "_") in wanted:
         name = said["target"]["name"].replace("-", "_")
         files = [file for file in said["filenames"] if file.endswith(".rlib") and "/release/" in file]
-        if files and "lib" in said["target"]["kind"]:
+        # Those that build scripts were made with have the same names, and are not optimised.
+        if files and "lib" in said["target"]["kind"] and said["profile"]["opt_level"] == "3":
             print("--extern", f"{name}={files[-1]}")
 ')
 # shellcheck disable=SC2086
