@@ -88,7 +88,7 @@ static void answer_back(life *l, oh_call call)
         if (result == OH_ERR_TIMEOUT) wrong(s, "oh_call_wait_state inside a callback waited for itself");
         break;
     case 11:
-        oh_network_report(1); /* online, without having been offline: nobody cares */
+        oh_network_report(OH_NETWORK_ONLINE); /* online, without having been offline: nobody cares */
         break;
     case 12:
         if (chance(&l->random, 25) && !oh_call_get_subscriber(call, &subscriber)) {

@@ -189,7 +189,7 @@ static void act(slot *s, life *l)
         oh_track_free(track); /* twice is fine */
         slot_publish(s, l->call);
         break;
-    case 3: oh_network_report(1); break;
+    case 3: oh_network_report(OH_NETWORK_ONLINE); break;
     default: oh_call_get_stats(l->call, &stats);
     }
 }
