@@ -103,10 +103,12 @@ fn step(s: &mut Session, input: &mut Reader<'_>) {
                 let mut handlers: oh_call_handlers = std::mem::zeroed();
                 (what.call_id, what.call_type, what.data_json) = (s.text(input), s.text(input), s.text(input));
                 what.join_retries = [0, 1, 11, OH_ZERO][usize::from(input.u8() & 3)];
-                (what.audio_sample_rate_hz, what.audio_channels) = (u32::from(input.u8()) << 9, u32::from(input.u8() & 3));
+                (what.audio_sample_rate_hz, what.audio_channels) =
+                    (u32::from(input.u8()) << 9, u32::from(input.u8() & 3));
                 (what.audio_format, what.max_queued_events) = (i32::from(input.u8() & 3), u32::from(input.u8() & 31));
                 if input.u8() & 1 == 0 {
-                    handlers.size = size_of::<oh_call_handlers>() + usize::from(input.u8() & 1) - usize::from(input.u8() & 1);
+                    handlers.size =
+                        size_of::<oh_call_handlers>() + usize::from(input.u8() & 1) - usize::from(input.u8() & 1);
                     handlers.on_event = Some(on_event);
                     handlers.on_audio = Some(on_audio);
                     handlers.destroy = Some(destroy);
@@ -135,13 +137,16 @@ fn step(s: &mut Session, input: &mut Reader<'_>) {
             12 => drop(oh_call_get_wake_fd(oh_call { id: h }, &mut n)),
             13 => {
                 let mut publisher = oh_publisher { id: 0 };
-                if oh_call_get_publisher(oh_call { id: h }, &mut publisher) == oh_result::OH_OK && s.handles.len() < 64 {
+                if oh_call_get_publisher(oh_call { id: h }, &mut publisher) == oh_result::OH_OK && s.handles.len() < 64
+                {
                     s.handles.push(publisher.id);
                 }
             }
             14 => {
                 let mut subscriber = oh_subscriber { id: 0 };
-                if oh_call_get_subscriber(oh_call { id: h }, &mut subscriber) == oh_result::OH_OK && s.handles.len() < 64 {
+                if oh_call_get_subscriber(oh_call { id: h }, &mut subscriber) == oh_result::OH_OK
+                    && s.handles.len() < 64
+                {
                     s.handles.push(subscriber.id);
                 }
             }

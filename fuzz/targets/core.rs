@@ -270,7 +270,14 @@ fn input_of(input: &mut Reader<'_>, world: &mut World, current: Generation) -> O
             Input::PeerClosed { generation, peer }
         }
         21 => {
-            let offer = AudioOffer { source: offhook::core::model::TrackKind::Audio, stereo: false, dtx: true, red: 1, music: false, muted: input.u8() & 1 == 1 };
+            let offer = AudioOffer {
+                source: offhook::core::model::TrackKind::Audio,
+                stereo: false,
+                dtx: true,
+                red: 1,
+                music: false,
+                muted: input.u8() & 1 == 1,
+            };
             Input::Publish { track: u64::from(input.u8() & 63), offer }
         }
         22 => match input.u8() & 1 {

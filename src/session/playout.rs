@@ -10,16 +10,13 @@ use super::frames::{AudioFrame, AudioOptions, Samples, TrackFigures, Who};
 use super::notice::Notice;
 use super::redact::Secrets;
 use super::track_player::{AudioPlayer, Played, TrackPlayer};
-use crate::core::model::{TrackKind, Unplayable};
+use crate::core::model::Unplayable;
 use crate::core::{limits, Output, RemoteId};
 use crate::dispatch::Mailbox;
 use crate::log::{oh_log, Level};
 use crate::media::{
-    audio::{
-        payload::{PayloadTypes, Taken},
-        receive::ReceiveStats,
-    },
-    clock::{SenderClock, SenderReport},
+    audio::{payload::Taken, receive::ReceiveStats},
+    clock::SenderClock,
     transform::{FrameTransform, Transforms},
 };
 use crate::rtc::engine::{PacketSink, RemoteTrackInfo, RtpPacket};
@@ -36,76 +33,21 @@ use std::{
 };
 use tokio::sync::Notify;
 
+mod sink;
+mod tracks;
+
+use sink::{first_news, types_of, Inbox, Sink, WAITING};
+pub(super) use sink::{StreamNews, Tell};
+pub use tracks::RemoteTrackStats;
+use tracks::{Before, TrackKey, Tracks};
+
 /// Remote tracks of one call that are on the air at once.
 const MAX_PLAYERS: usize = 1_024;
 /// How often what was counted is summed up, while something plays.
 const SUMS: Duration = Duration::from_millis(500);
 
-/// Packets of a stream that nobody owns before they count as unassigned: until then somebody may be introduced.
-const WAITING: u64 = 150;
-/// Packets of other payload types in a row, without any sound, before the track counts as one that cannot be played.
-const UNPLAYABLE_IN_A_ROW: u32 = 100;
 /// Deadlines passed at once when a track is over: more than any buffer holds.
 const MAX_TAIL: u32 = 64;
-
-/// A stream that was forgotten is a new one when packets of it come after so long; before that they were on their way.
-const COMES_AGAIN_MS: u64 = 500;
-
-/// Packets of a stream that wait to be played; of more the oldest are dropped.
-const MAX_INBOX: usize = 128;
-
-/// What has come on one stream and is not taken over by its player. Locked for moments only.
-struct Inbox {
-    packets: VecDeque<RtpPacket>,
-    /// Packets that were too many.
-    dropped: u64,
-    types: PayloadTypes,
-    who: Option<Arc<Who>>,
-    /// Counts how often it was taken off the air: what was received before that is nobody's.
-    life: u64,
-    /// It cannot be decoded: packets are counted.
-    silent: bool,
-    /// Why it cannot be decoded, or not all of it.
-    why: Option<Unplayable>,
-    /// Packets since nobody owns it.
-    waiting: u64,
-    /// Of what was received before somebody owned it.
-    before: Before,
-    /// Packets of other payload types since the last sound.
-    foreign: u32,
-    /// Of its sender.
-    clock: SenderClock,
-}
-
-/// Figures of a stream that nobody owns yet, or any more; they become those of the track that it is bound to.
-#[derive(Clone, Copy, Debug, Default)]
-struct Before {
-    packets: u64,
-    bytes: u64,
-    padding: u64,
-    unplayable: u64,
-}
-
-/// Figures of one remote track at one moment.
-#[derive(Clone, Debug)]
-pub struct RemoteTrackStats {
-    /// Whose, and which; `None`: a stream that nobody owns.
-    pub who: Option<Arc<Who>>,
-    /// A stream carries it now.
-    pub received: bool,
-    /// RTP packets, and the bytes of their payloads; of padding only, and those that cannot be decoded.
-    pub packets_received: u64,
-    pub bytes_received: u64,
-    pub packets_padding: u64,
-    pub packets_unplayable: u64,
-    /// Those of a stream that nobody owns.
-    pub packets_unassigned: u64,
-    pub frames_played: u64,
-    /// What became of the packets; what is measured is as it is now.
-    pub receive: ReceiveStats,
-    /// Why what comes cannot be played.
-    pub unplayable: Option<Unplayable>,
-}
 
 /// What is on the other side of the inbox.
 struct Playing {
@@ -144,37 +86,6 @@ struct Remote {
     idle: AtomicBool,
     /// When it is to be looked after, in microseconds since the call began; 0: at once.
     due: AtomicU64,
-}
-
-impl Inbox {
-    /// Counts a packet for its track, or until it has one.
-    fn count(&mut self, kind: Taken, bytes: u64) {
-        let unplayable = kind == Taken::Unplayable || kind == Taken::Sound && self.silent;
-        let (padding, unplayable) = (u64::from(kind == Taken::Padding), u64::from(unplayable));
-        match &self.who {
-            Some(who) => who.figures.add(Before { packets: 1, bytes, padding, unplayable }),
-            None => {
-                self.before.packets += 1;
-                self.before.bytes += bytes;
-                self.before.padding += padding;
-                self.before.unplayable += unplayable;
-            }
-        }
-    }
-}
-
-impl TrackFigures {
-    fn add(&self, before: Before) {
-        let add = |to: &AtomicU64, by: u64| {
-            to.fetch_add(by, Ordering::Relaxed);
-        };
-        add(&self.packets, before.packets);
-        add(&self.bytes, before.bytes);
-        if before.padding + before.unplayable > 0 {
-            add(&self.padding, before.padding);
-            add(&self.unplayable, before.unplayable);
-        }
-    }
 }
 
 impl Remote {
@@ -219,204 +130,11 @@ pub(super) struct Playout {
     tracks: Mutex<Tracks>,
 }
 
-/// Which track: session id, kind, the SFU's name of it, and what tells its streams apart where it has none.
-type TrackKey = (String, TrackKind, String, String);
-
-/// The remote tracks of a call, each with what was counted of it.
-#[derive(Default)]
-struct Tracks {
-    known: HashMap<TrackKey, Arc<Who>>,
-    last: u64,
-}
-
-impl Tracks {
-    /// The figures of a track: new ones, if it is. A track without a name may come again under another stream id: it is
-    /// one of its kind of which nothing comes any more. `on_air`: whether something of that number comes.
-    fn of(&mut self, key: &TrackKey, on_air: impl Fn(u64) -> bool) -> Arc<TrackFigures> {
-        if let Some(who) = self.known.get(key) {
-            return who.figures.clone();
-        }
-        let (session_id, kind, track_id, _) = key;
-        if track_id.is_empty() {
-            let akin = self
-                .known
-                .iter()
-                .filter(|((s, k, t, _), who)| (s, k) == (session_id, kind) && t.is_empty() && !on_air(who.track));
-            let akin = akin.min_by_key(|(_, who)| who.track).map(|(known, _)| known.clone());
-            if let Some(who) = akin.and_then(|known| self.known.remove(&known)) {
-                return who.figures.clone();
-            }
-        }
-        self.last += 1;
-        Arc::new(TrackFigures { number: self.last, ..TrackFigures::default() })
-    }
-
-    /// Bounded; of more than are received at once nobody can have heard lately.
-    fn remember(&mut self, key: TrackKey, who: Arc<Who>) {
-        if self.known.len() >= limits::REMOTE_TRACKS && !self.known.contains_key(&key) {
-            let oldest = self.known.iter().min_by_key(|(_, who)| who.track).map(|(key, _)| key.clone());
-            if let Some(oldest) = oldest {
-                self.known.remove(&oldest);
-            }
-        }
-        self.known.insert(key, who);
-    }
-}
-
 impl std::fmt::Debug for Playout {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Playout")
     }
 }
-
-/// Hears of streams; false: not now.
-pub(super) type Tell = Arc<dyn Fn(StreamNews) -> bool + Send + Sync>;
-
-/// What a stream has to say to the call's rules.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum StreamNews {
-    /// `true`: it was forgotten, and comes again.
-    Came(RemoteId, bool),
-    Unplayable(RemoteId, Unplayable),
-    Gone(RemoteId),
-}
-
-struct Sink {
-    id: RemoteId,
-    remote: Arc<Remote>,
-    playout: Arc<Playout>,
-    /// Not told yet, the next one last.
-    news: Vec<StreamNews>,
-    told: bool,
-    /// Why it cannot be decoded, by what was negotiated.
-    silent: Option<Unplayable>,
-}
-
-impl Sink {
-    fn tell_news(&mut self) {
-        while self.news.last().is_some_and(|news| (self.remote.tell)(*news)) {
-            self.news.pop();
-        }
-    }
-
-    /// A packet of a stream that was forgotten: false as long as it may be one that was still on its way. After that
-    /// the stream is a new one.
-    fn comes_again(&mut self, forgotten: u64) -> bool {
-        let since = self.playout.ms().saturating_sub(forgotten);
-        if since < COMES_AGAIN_MS {
-            return false;
-        }
-        let Some(id) = self.playout.give_place(&self.remote) else { return false };
-        self.remote.forgotten.store(0, Ordering::Release);
-        self.id = id;
-        self.news = first_news(id, self.silent, true);
-        self.tell_news();
-        true
-    }
-
-    /// Puts a packet where its player finds it; true when there is something to play.
-    fn take(&mut self, mut packet: RtpPacket) -> bool {
-        let media = &self.playout.call.media;
-        let count = |counter: &AtomicU64, by: u64| {
-            counter.fetch_add(by, Ordering::Relaxed);
-        };
-        packet.arrival = self.playout.now();
-        let mut inbox = self.remote.inbox.lock();
-        let kind = inbox.types.kind(packet.payload_type, &packet.payload);
-        inbox.count(kind, packet.payload.len() as u64);
-        match kind {
-            Taken::Padding => count(&media.padding, 1),
-            Taken::Unplayable => count(&media.unplayable, 1),
-            Taken::Sound if inbox.silent => count(&media.unplayable, 1),
-            Taken::Sound if inbox.who.is_none() => {
-                inbox.waiting += 1;
-                match inbox.waiting.cmp(&WAITING) {
-                    std::cmp::Ordering::Less => {}
-                    std::cmp::Ordering::Equal => count(&media.unassigned, WAITING),
-                    std::cmp::Ordering::Greater => count(&media.unassigned, 1),
-                }
-            }
-            Taken::Sound => {}
-        }
-        if inbox.silent {
-            return false;
-        }
-        // Noise and events come beside the sound.
-        let beside = packet.payload_type == COMFORT_NOISE || packet.payload.len() <= 4;
-        match kind {
-            Taken::Sound => inbox.foreign = 0,
-            Taken::Unplayable if !beside => {
-                inbox.foreign = inbox.foreign.saturating_add(1);
-                if inbox.foreign == UNPLAYABLE_IN_A_ROW && !std::mem::replace(&mut self.told, true) {
-                    inbox.why = Some(Unplayable::PayloadType);
-                    self.news.insert(0, StreamNews::Unplayable(self.id, Unplayable::PayloadType));
-                }
-            }
-            Taken::Padding | Taken::Unplayable => {}
-        }
-        if inbox.packets.len() >= MAX_INBOX {
-            inbox.packets.pop_front();
-            inbox.dropped += 1;
-        }
-        inbox.packets.push_back(packet);
-        kind == Taken::Sound
-    }
-}
-
-impl PacketSink for Sink {
-    fn packet(&mut self, packet: RtpPacket) {
-        let media = &self.playout.call.media;
-        media.received.fetch_add(1, Ordering::Relaxed);
-        media.bytes_received.fetch_add(packet.payload.len() as u64, Ordering::Relaxed);
-        let forgotten = self.remote.forgotten.load(Ordering::Acquire);
-        if forgotten > 0 && !self.comes_again(forgotten) {
-            self.playout.call.media.unassigned.fetch_add(1, Ordering::Relaxed);
-            return;
-        }
-        if self.take(packet) && self.remote.idle.load(Ordering::Acquire) {
-            self.remote.rouse();
-            self.playout.wake.notify_one();
-        }
-        if !self.news.is_empty() {
-            self.tell_news();
-        }
-    }
-
-    fn renegotiated(&mut self, info: &RemoteTrackInfo) {
-        self.remote.inbox.lock().types = types_of(info);
-    }
-
-    fn report(&mut self, report: SenderReport) {
-        self.remote.inbox.lock().clock.report(report);
-    }
-}
-
-impl Drop for Sink {
-    fn drop(&mut self) {
-        let known = !self.news.iter().any(|news| matches!(news, StreamNews::Came(..)));
-        if self.playout.forget(self.id).is_some() && known {
-            self.playout.tell_gone(&self.remote, self.id);
-        }
-    }
-}
-
-/// What the call's rules hear of a stream first, the next one last.
-fn first_news(id: RemoteId, silent: Option<Unplayable>, again: bool) -> Vec<StreamNews> {
-    silent.map(|why| StreamNews::Unplayable(id, why)).into_iter().chain([StreamNews::Came(id, again)]).collect()
-}
-
-/// The payload types of Opus; where none was read, all that may be.
-fn types_of(info: &RemoteTrackInfo) -> PayloadTypes {
-    let types = PayloadTypes::of(info.opus_types.iter().copied());
-    if types.is_empty() {
-        PayloadTypes::default()
-    } else {
-        types.with_red(info.red)
-    }
-}
-
-/// Static payload type of comfort noise (RFC 3389).
-const COMFORT_NOISE: u8 = 13;
 
 impl Playout {
     pub fn new(options: AudioOptions, call: Receiving) -> Arc<Self> {
@@ -875,41 +593,6 @@ impl Playout {
         }
         let bytes = frame.samples.bytes();
         self.call.mailbox.post_media(frame, bytes);
-    }
-}
-
-impl RemoteTrackStats {
-    /// Of what is over; what its stream adds comes later.
-    fn of(who: &Arc<Who>) -> Self {
-        let figures = &who.figures;
-        let load = |a: &AtomicU64| a.load(Ordering::Relaxed);
-        Self {
-            received: false,
-            packets_received: load(&figures.packets),
-            bytes_received: load(&figures.bytes),
-            packets_padding: load(&figures.padding),
-            packets_unplayable: load(&figures.unplayable),
-            packets_unassigned: 0,
-            frames_played: load(&figures.frames_played),
-            receive: *figures.past.lock(),
-            unplayable: None,
-            who: Some(who.clone()),
-        }
-    }
-
-    fn unowned(before: Before, waiting: u64, why: Option<Unplayable>) -> Self {
-        Self {
-            who: None,
-            received: true,
-            packets_received: before.packets,
-            bytes_received: before.bytes,
-            packets_padding: before.padding,
-            packets_unplayable: before.unplayable,
-            packets_unassigned: waiting,
-            frames_played: 0,
-            receive: ReceiveStats::default(),
-            unplayable: why.or(Some(Unplayable::Unassigned)),
-        }
     }
 }
 

@@ -1,11 +1,16 @@
 //! What becomes of packets between the engine and a call's mailbox.
 
+use super::sink::MAX_INBOX;
 use super::*;
 use crate::core::model::TrackKind;
 use crate::core::{End, EndReason, Event};
 use crate::dispatch::{self, Class, Delivery, Limits, Mailbox};
 use crate::error::Secret;
-use crate::media::{audio::opus::Encoder, clock::NtpTime, transform::NoTransforms};
+use crate::media::{
+    audio::opus::Encoder,
+    clock::{NtpTime, SenderReport},
+    transform::NoTransforms,
+};
 use crate::rtc::engine::MediaKind;
 use bytes::Bytes;
 

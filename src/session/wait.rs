@@ -37,7 +37,10 @@ impl Call {
                 return if self.shared.handed_over.wait(deadline) {
                     Ok(())
                 } else {
-                    Err(Error::new(Code::Timeout, "oh_call_wait_state: the call is over, but a callback has not returned"))
+                    Err(Error::new(
+                        Code::Timeout,
+                        "oh_call_wait_state: the call is over, but a callback has not returned",
+                    ))
                 };
             }
             if let Some(end) = &status.end {

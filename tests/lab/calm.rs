@@ -162,7 +162,10 @@ impl World {
             let theirs = name.and_then(|name| member.tracks.iter().find(|t| t.name == name));
             if theirs.or(member.tracks.get(n)).is_some_and(|theirs| theirs.muted != ours.muted) {
                 let (id, muted) = (ours.id, ours.muted);
-                return Err(format!("track {id} should be muted: {muted}, at the SFU it is not so: {:?}", member.tracks));
+                return Err(format!(
+                    "track {id} should be muted: {muted}, at the SFU it is not so: {:?}",
+                    member.tracks
+                ));
             }
         }
         Ok(())
