@@ -451,14 +451,15 @@ pub async fn drive<R: Role>(
             }
             got = core.socket.recv_from(&mut datagram) => {
                 let mut got = got;
-                for _ in 0..BATCH {
+                for more in (0..BATCH).rev() {
                     match got {
                         Ok((n, from)) => core.receive(from, &datagram[..n]),
                         // An ICMP refusal of something we sent is reported here; the peer may come back.
                         Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
                         Err(_) => break,
                     }
-                    if core.drain(&mut role).is_none() {
+                    // What is taken out of the socket is looked at: none is taken after the last one.
+                    if core.drain(&mut role).is_none() || more == 0 {
                         break;
                     }
                     got = core.socket.try_recv_from(&mut datagram);

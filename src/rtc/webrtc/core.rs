@@ -39,6 +39,8 @@ const HANDSHAKE_TIME: Duration = Duration::from_secs(15);
 const MAX_HELD: usize = 4;
 /// The same for SCTP that comes before the answer.
 const MAX_EARLY: usize = 8;
+/// Nominations made up until a pair is in use.
+const MAX_MADE_UP: u8 = 4;
 /// While nothing but ICE wants to look, it looks so often.
 const QUIET_TICK: Duration = Duration::from_secs(1);
 /// Nothing is due sooner than this after it was due before.
@@ -110,6 +112,8 @@ pub(super) struct Core {
     nomination: Option<(SocketAddr, SocketAddr, BytesMut)>,
     /// The pair on which a check of ours was answered last, while none was in use.
     answering: Option<(SocketAddr, SocketAddr)>,
+    /// Nominations that were made up since then.
+    made_up: u8,
     heard: Heard,
     ice_up: bool,
     /// ICE looks for a pair: at first, and anew after a restart, when media has none meanwhile.
@@ -170,6 +174,7 @@ impl Core {
             early: VecDeque::new(),
             nomination: None,
             answering: None,
+            made_up: 0,
             heard: Heard::default(),
             ice_up: false,
             checking: true,
@@ -191,7 +196,7 @@ impl Core {
         (self.pc, self.provider, self.records, self.inbound) = (pc, provider, records, inbound);
         (self.held, self.early, self.heard) = Default::default();
         (self.ice_up, self.ice_since, self.connected, self.failed) = (false, None, false, false);
-        (self.checking, self.nomination, self.answering) = (true, None, None);
+        (self.checking, self.nomination, self.answering, self.made_up) = (true, None, None, 0);
         Ok(())
     }
 
@@ -368,7 +373,7 @@ impl Core {
             return;
         }
         let searches = !self.ice_up || self.checking;
-        if searches && nominates(contents) {
+        if searches && nominates(contents, &self.local.2) {
             // The engine neither answers it nor remembers it while its own check of the pair is under way, and who has
             // sent it says so again after half a second.
             self.nomination = Some((local, from, contents.into()));
@@ -391,9 +396,11 @@ impl Core {
     /// Media has come on a pair that works, of a nomination that has not.
     fn nominated(&mut self, now: Instant, local: SocketAddr, from: SocketAddr) {
         self.answering = None;
-        if self.setup.kind == PeerKind::Publisher {
+        // An answer that nobody asked for looks alike here, and each address is one more that the engine asks.
+        if self.setup.kind == PeerKind::Publisher || self.made_up >= MAX_MADE_UP {
             return;
         }
+        self.made_up += 1;
         if let Some(check) = nomination(&self.pc, &*self.provider) {
             self.nomination = Some((local, from, check.clone()));
             self.feed(now, local, from, check);
@@ -592,7 +599,7 @@ impl Core {
                 RTCIceConnectionState::Connected | RTCIceConnectionState::Completed,
             ) => {
                 self.ice_up = true;
-                (self.checking, self.nomination, self.answering) = (false, None, None);
+                (self.checking, self.nomination, self.answering, self.made_up) = (false, None, None, 0);
                 self.ice_since.get_or_insert(now);
             }
             Event::OnIceConnectionStateChangeEvent(RTCIceConnectionState::Checking) => self.checking = true,

@@ -145,9 +145,13 @@ fn attributes(datagram: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     })
 }
 
-/// Whether a check nominates its pair: a binding request with USE-CANDIDATE (RFC 8445 §16.1).
-pub(super) fn nominates(datagram: &[u8]) -> bool {
-    datagram.starts_with(&[0, 1]) && attributes(datagram).any(|(kind, _)| kind == 0x0025)
+/// Whether a check is meant for the agent with this user name fragment, and nominates its pair: a binding request with
+/// USE-CANDIDATE (RFC 8445 §7.2.2, §16.1).
+pub(super) fn nominates(datagram: &[u8], ufrag: &str) -> bool {
+    let ours = |user: &[u8]| user.strip_prefix(ufrag.as_bytes()).is_some_and(|rest| rest.starts_with(b":"));
+    datagram.starts_with(&[0, 1])
+        && attributes(datagram).any(|(kind, _)| kind == 0x0025)
+        && attributes(datagram).any(|(kind, user)| kind == 0x0006 && !ufrag.is_empty() && ours(user))
 }
 
 /// How a server sees this side, by a binding success (RFC 8489 §14.1, §14.2).
@@ -202,11 +206,15 @@ mod tests {
     fn a_check_that_nominates_is_told_from_others() {
         let message = |kind: [u8; 2], attributes: &[u8]| [&kind[..], &[0; 18], attributes].concat();
         let (user, nomination) = ([0, 6, 0, 3, b'a', b':', b'b', 0], [0, 0x25, 0, 0]);
-        assert!(nominates(&message([0, 1], &[&user[..], &nomination].concat())));
-        assert!(!nominates(&message([0, 1], &user)) && !nominates(&message([1, 1], &nomination)));
+        let both = [&user[..], &nomination].concat();
+        let ours = |kind: [u8; 2], attributes: &[u8]| nominates(&message(kind, attributes), "a");
+        assert!(ours([0, 1], &both));
+        assert!(!ours([0, 1], &user) && !ours([0, 1], &nomination) && !ours([1, 1], &both));
+        // Of somebody else, and of nobody.
+        assert!(!nominates(&message([0, 1], &both), "ab") && !nominates(&message([0, 1], &both), ""));
         // A value that looks like it, and lengths that lie.
-        assert!(!nominates(&message([0, 1], &[0, 6, 0, 4, 0, 0x25, 0, 0])));
-        assert!(!nominates(&message([0, 1], &[0, 6, 0, 9, 0, 0x25, 0, 0])) && !nominates(&[0, 1, 0, 0]));
+        assert!(!ours([0, 1], &[0, 6, 0, 4, 0, 0x25, 0, 0]));
+        assert!(!ours([0, 1], &[0, 6, 0, 9, 0, 0x25, 0, 0]) && !nominates(&[0, 1, 0, 0], "a"));
     }
 
     #[test]
