@@ -381,8 +381,10 @@ impl Core {
         self.feed(now, local, from, contents.into());
         if contents.starts_with(&[1, 1]) && searches {
             self.answering = Some((local, from));
-            if let Some((local, from, contents)) = self.nomination.clone() {
-                self.feed(now, local, from, contents);
+            // The nomination of another pair waits for the answer on that one.
+            let waits = self.nomination.as_ref().filter(|(at, by, _)| (*at, *by) == (local, from));
+            if let Some((_, _, check)) = waits.cloned() {
+                self.feed(now, local, from, check);
             }
         }
         // An answer to a check: a pair that it makes valid is nominated at once, instead of with the next tick. After a
