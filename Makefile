@@ -172,11 +172,12 @@ bench: build ## measure; a table and target/bench/summary.json (BENCH_SECONDS=)
 # Not by cargo: for an example it would build the library once more, with the features of its tests.
 	$(RUSTC) --edition 2021 -O examples/handle_lookup.rs -o $(BENCH)/handle_lookup \
 	  --extern offhook=$(TOOLS)/liboffhook.rlib -L dependency=target/release/deps
-	@scripts/say.sh "Benchmark: what instructions are compared with, on the async crate "
+	CARGO="$(CARGO)" RUSTC="$(RUSTC)" scripts/build-engine-bench.sh $(BENCH)/engine
+	@scripts/say.sh "Benchmark: what instructions are compared with, on the async crate"
 	$(CARGO) build --release --locked --manifest-path benches/baseline/Cargo.toml --target-dir target
 	@scripts/say.sh "Benchmark: library and SFU in separate processes"
 	$(TOOLS)/offhook-bench --sfu $(SFU) --worker $(BENCH)/worker --watch-seconds $(BENCH_SECONDS) \
-	  --baseline target/release/offhook-baseline --lookup $(BENCH)/handle_lookup --library $(LIBS)/liboffhook.so.1 --out $(BENCH)
+	  --baseline target/release/offhook-baseline --engine $(BENCH)/engine --lookup $(BENCH)/handle_lookup --library $(LIBS)/liboffhook.so.1 --out $(BENCH)
 	@$(MAKE) --no-print-directory bench-livekit
 	@$(MAKE) --no-print-directory bench-bindings
 

@@ -87,12 +87,12 @@ impl Share {
 
     /// Notes a datagram that was read.
     pub fn read_one(&self) {
-        self.spend(Instant::now(), 1.0);
+        self.spend(now(), 1.0);
     }
 
     /// Notes so many bytes that were read from a stream.
     pub fn read_bytes(&self, bytes: usize) {
-        self.spend(Instant::now(), bytes.div_ceil(PIECE) as f64);
+        self.spend(now(), bytes.div_ceil(PIECE) as f64);
     }
 
     fn spend(&self, now: Instant, reads: f64) {
@@ -133,6 +133,11 @@ impl Share {
             tokio::time::sleep(wait).await;
         }
     }
+}
+
+/// When this turn began, which is near enough: what it earns since then the next one has.
+fn now() -> Instant {
+    CURRENT.with_borrow(|current| current.as_ref().map(|(_, since)| *since)).unwrap_or_else(Instant::now)
 }
 
 /// Lets others have their turn when this task has had its own. To be awaited between two pieces of work.

@@ -521,5 +521,7 @@ pub fn announce_sdp(kind: PeerKind) -> String {
     ] {
         let _ = write!(sdp, "a={format}\r\n");
     }
+    // A call keeps it.
+    sdp.shrink_to_fit();
     sdp
 }

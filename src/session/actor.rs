@@ -80,11 +80,12 @@ pub(super) struct Actor {
     shared: Arc<Shared>,
     commands: mpsc::Receiver<Command>,
     news: Arc<PeerNews>,
-    inputs: mpsc::Receiver<Input>,
-    input_sender: mpsc::Sender<Input>,
+    /// In boxes, as the commands are: a channel keeps places for 32 of them, used or not.
+    inputs: mpsc::Receiver<Box<Input>>,
+    input_sender: mpsc::Sender<Box<Input>>,
     /// As much as there is room for; see `inflow.rs`.
-    data: mpsc::UnboundedReceiver<(Room, Input)>,
-    data_sender: mpsc::UnboundedSender<(Room, Input)>,
+    data: mpsc::UnboundedReceiver<(Room, Box<Input>)>,
+    data_sender: mpsc::UnboundedSender<(Room, Box<Input>)>,
     stop: Stop,
     network: network::News,
     ops: FuturesUnordered<Pending>,
@@ -184,7 +185,7 @@ impl Actor {
         self.core.lock().handle(now, input);
     }
 
-    pub async fn run(mut self) {
+    pub async fn run(&mut self) {
         self.spawn("play", ops::play(self.playout.clone()));
         if self.config.dialect.data_channels {
             self.spawn("data", self.shared.outbox.clone().run(self.signalling.clone()));
@@ -230,12 +231,12 @@ impl Actor {
                 }
                 Some(input) = self.inputs.recv() => {
                     self.orders_first();
-                    self.input(input);
+                    self.input(*input);
                 }
                 Some((room, input)) = self.data.recv() => {
                     // What it becomes holds room of its own.
                     drop(room);
-                    self.input(input);
+                    self.input(*input);
                 }
                 (generation, heard) = next_message(&mut self.sockets) => {
                     self.orders_first();

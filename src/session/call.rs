@@ -247,7 +247,7 @@ impl Call {
             return Err(Error::new(Code::Full, text));
         }
         let id = self.next_rpc.fetch_add(1, Ordering::Relaxed);
-        let asked = self.command(Command::Input(Input::CallRpc { id, to, method, payload, timeout }));
+        let asked = self.command(Command::Input(Box::new(Input::CallRpc { id, to, method, payload, timeout })));
         asked.inspect_err(|_| self.shared.rpcs.free())?;
         Ok(id)
     }
@@ -259,7 +259,7 @@ impl Call {
     pub fn answer_rpc(&self, id: String, answer: Result<String, RpcFailure>) -> Result<()> {
         self.needs(Capabilities::RPC, "rpc")?;
         self.may(|g| g.data, "rpc answer", "send data")?;
-        self.command(Command::Input(Input::AnswerRpc { id, answer }))
+        self.command(Command::Input(Box::new(Input::AnswerRpc { id, answer })))
     }
 
     /// Changes what this participant says of itself.
@@ -269,7 +269,7 @@ impl Call {
     pub fn update_self(&self, update: SelfUpdate) -> Result<()> {
         self.needs(Capabilities::ATTRIBUTES, "attributes")?;
         self.may(|g| g.update_metadata, "attributes", "change its name, metadata and attributes")?;
-        self.command(Command::Input(Input::UpdateSelf(update)))
+        self.command(Command::Input(Box::new(Input::UpdateSelf(update))))
     }
 
     /// Says what is wanted of one remote track; kept over reconnects.
@@ -279,7 +279,7 @@ impl Call {
     pub fn wish(&self, track_id: String, wish: Wish) -> Result<()> {
         self.needs(Capabilities::SUBSCRIPTIONS, "subscribe")?;
         self.may(|g| g.subscribe, "subscribe", "receive tracks")?;
-        self.command(Command::Input(Input::Wish { track_id, wish }))
+        self.command(Command::Input(Box::new(Input::Wish { track_id, wish })))
     }
 
     /// Publishes an audio track; whether it is on the air comes as an event.

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 /// A prepared call's actor.
 pub struct Launch {
-    actor: Actor,
+    /// In a box: a future around it would hold it twice, once as what it was given and once as what it awaits.
+    actor: Box<Actor>,
     peers: Peers,
     place: Reserved,
     shared: Arc<Shared>,
@@ -36,7 +37,7 @@ impl Drop for Unfinished {
 
 impl Launch {
     pub(super) fn new(actor: Actor, peers: Peers, place: Reserved, shared: Arc<Shared>) -> Self {
-        Self { actor, peers, place, shared }
+        Self { actor: Box::new(actor), peers, place, shared }
     }
 
     /// Starts to join. The result comes as an event. Never waits, never fails.
@@ -52,6 +53,7 @@ impl Launch {
         };
         let run = async move {
             let _unfinished = unfinished;
+            let mut actor = actor;
             actor.run().await;
         };
         // What the call starts has its part of the same share.

@@ -74,9 +74,9 @@ pub(super) struct Observer {
     pub generation: Generation,
     pub peer: PeerKind,
     pub news: Arc<PeerNews>,
-    pub inputs: mpsc::Sender<Input>,
+    pub inputs: mpsc::Sender<Box<Input>>,
     /// Apart, so that a flood of data costs nothing that a connection needs; with the room that each holds.
-    pub data: mpsc::UnboundedSender<(Room, Input)>,
+    pub data: mpsc::UnboundedSender<(Room, Box<Input>)>,
     pub playout: Arc<Playout>,
     pub signalling: Arc<dyn Signalling>,
     pub shared: Arc<Shared>,
@@ -98,7 +98,7 @@ impl Observer {
                 StreamNews::Gone(id) => Input::RemoteTrackGone { id },
             };
             // Told again later, unless nobody is there any more.
-            !matches!(inputs.try_send(input), Err(mpsc::error::TrySendError::Full(_)))
+            !matches!(inputs.try_send(Box::new(input)), Err(mpsc::error::TrySendError::Full(_)))
         };
         self.playout.add(info, silent, Arc::new(tell)).map(|(_, sink)| sink)
     }
@@ -172,13 +172,13 @@ impl PeerObserver for Observer {
         }
         let room = self.shared.inflow.take(message.len());
         // The actor takes more than may wait; it is gone when the call is over.
-        let _ = self.data.send((room, Input::Data { generation: self.generation, data }));
+        let _ = self.data.send((room, Box::new(Input::Data { generation: self.generation, data })));
     }
 
     fn data_unread(&self, label: &str, messages: u64, bytes: u64) {
         if self.is_reliable(label) {
             let input = Input::DataUnread { generation: self.generation, messages, bytes };
-            let _ = self.data.send((Room::default(), input));
+            let _ = self.data.send((Room::default(), Box::new(input)));
         } else {
             self.shared.data_lost.fetch_add(messages, Ordering::Relaxed);
         }

@@ -503,9 +503,15 @@ impl Outgoing {
             return Err(Error::new(Code::Argument, "track: this is not an Opus packet (RFC 6716)"));
         };
         let packet = Bytes::copy_from_slice(packet);
-        self.write(|input| input.write_opus(packet, duration))?;
-        // Its deadline may be the next one.
-        self.wake.changed.notify_one();
+        let is_next = self.write(|input| {
+            let before = input.opus_due();
+            input.write_opus(packet, duration)?;
+            Ok(before.is_none() || input.opus_due() != before)
+        })?;
+        // Behind others it waits for their deadlines first, and the task has theirs.
+        if is_next {
+            self.wake.changed.notify_one();
+        }
         Ok(())
     }
 
@@ -666,6 +672,7 @@ impl Outgoing {
                 timer.as_mut().reset(epoch + deadline);
             }
             tokio::select! {
+                biased;
                 () = timer.as_mut(), if deadline.is_some() => {}
                 () = self.wake.changed.notified() => {}
             }

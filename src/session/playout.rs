@@ -485,11 +485,16 @@ impl Playout {
         let epoch = self.call.began;
         let mut due: Vec<Arc<Remote>> = Vec::new();
         let (mut next, mut summed) = (None, Duration::ZERO);
+        // One timer for all deadlines.
+        let timer = tokio::time::sleep_until(tokio::time::Instant::from_std(epoch));
+        tokio::pin!(timer);
         loop {
             match next {
                 Some(at) => {
+                    timer.as_mut().reset(tokio::time::Instant::from_std(epoch + at));
                     tokio::select! {
-                        () = tokio::time::sleep_until(tokio::time::Instant::from_std(epoch + at)) => {}
+                        biased;
+                        () = timer.as_mut() => {}
                         () = self.wake.notified() => {}
                     }
                 }

@@ -41,7 +41,7 @@ pub(super) enum Command {
     Token(Option<Secret>),
     Publish(Arc<Outgoing>),
     /// Anything that the core takes as it is.
-    Input(Input),
+    Input(Box<Input>),
 }
 
 /// Commands that may wait for the actor.

@@ -3,6 +3,7 @@
 //! Must not know: signalling.
 
 use crate::{
+    packets::Stack,
     signalling::{said, Result},
     sockets::Plain,
 };
@@ -76,7 +77,7 @@ enum Kind {
     Subscriber,
 }
 
-struct Peer {
+pub struct Peer {
     pc: Arc<dyn PeerConnection>,
     up: watch::Receiver<bool>,
 }
@@ -139,9 +140,18 @@ pub struct Publisher {
     track: Arc<TrackLocalStaticRTP>,
 }
 
-impl Publisher {
-    /// With its offer, and the mid of its track.
-    pub async fn new() -> Result<(Self, String, String)> {
+/// See the module.
+pub struct Async;
+
+impl Stack for Async {
+    type Publisher = Publisher;
+    type Subscriber = Peer;
+
+    fn new() -> Result<Self> {
+        Ok(Self)
+    }
+
+    async fn publisher(&self) -> Result<(Publisher, String, String)> {
         let say = said("offer");
         let peer = Peer::new(Kind::Publisher, Arc::default()).await?;
         let encoding = RTCRtpEncodingParameters {
@@ -164,16 +174,31 @@ impl Publisher {
         let sdp = offer.sdp.clone();
         let mid = sdp.lines().find_map(|line| line.strip_prefix("a=mid:")).unwrap_or("0").trim().to_owned();
         peer.pc.set_local_description(offer).await.map_err(|e| say(&e))?;
-        Ok((Self { peer, track }, sdp, mid))
+        Ok((Publisher { peer, track }, sdp, mid))
     }
 
-    pub async fn answered(&mut self, sdp: String) -> Result<()> {
+    async fn answered(publisher: &mut Publisher, sdp: String) -> Result<()> {
         let answer = RTCSessionDescription::answer(sdp).map_err(|e| said("answer")(&e))?;
-        self.peer.pc.set_remote_description(answer).await.map_err(|e| said("answer")(&e))?;
-        self.peer.connected().await
+        publisher.peer.pc.set_remote_description(answer).await.map_err(|e| said("answer")(&e))?;
+        publisher.peer.connected().await
     }
 
-    pub async fn write(&self, number: u32, payload: Bytes) -> Result<()> {
+    async fn subscriber(&self, offer: String, received: Arc<AtomicU64>) -> Result<(Peer, String)> {
+        let say = said("answer");
+        let peer = Peer::new(Kind::Subscriber, received).await?;
+        let offer = RTCSessionDescription::offer(offer).map_err(|e| say(&e))?;
+        peer.pc.set_remote_description(offer).await.map_err(|e| say(&e))?;
+        let answer = peer.pc.create_answer(None).await.map_err(|e| say(&e))?;
+        let sdp = answer.sdp.clone();
+        peer.pc.set_local_description(answer).await.map_err(|e| say(&e))?;
+        Ok((peer, sdp))
+    }
+
+    async fn connected(subscriber: &mut Peer) -> Result<()> {
+        subscriber.connected().await
+    }
+
+    async fn write(publisher: &Publisher, number: u32, payload: Bytes) -> Result<()> {
         let header = rtc::rtp::Header {
             version: 2,
             payload_type: 111,
@@ -182,31 +207,10 @@ impl Publisher {
             ssrc: SSRC,
             ..Default::default()
         };
-        let write = self.track.write_rtp(rtc::rtp::Packet { header, payload });
+        let write = publisher.track.write_rtp(rtc::rtp::Packet { header, payload });
         tokio::time::timeout(WRITE, write)
             .await
             .map_err(|_| "the queue is full".to_owned())?
             .map_err(|e| said("write")(&e))
-    }
-}
-
-/// Hears.
-pub struct Subscriber(Peer);
-
-impl Subscriber {
-    /// With the answer to an offer. Every packet that comes is counted in `received`.
-    pub async fn new(offer: String, received: Arc<AtomicU64>) -> Result<(Self, String)> {
-        let say = said("answer");
-        let peer = Peer::new(Kind::Subscriber, received).await?;
-        let offer = RTCSessionDescription::offer(offer).map_err(|e| say(&e))?;
-        peer.pc.set_remote_description(offer).await.map_err(|e| say(&e))?;
-        let answer = peer.pc.create_answer(None).await.map_err(|e| say(&e))?;
-        let sdp = answer.sdp.clone();
-        peer.pc.set_local_description(answer).await.map_err(|e| say(&e))?;
-        Ok((Self(peer), sdp))
-    }
-
-    pub async fn connected(&mut self) -> Result<()> {
-        self.0.connected().await
     }
 }

@@ -2,17 +2,21 @@
 //!
 //! Must not know: channels, rates; its users count in frames and bound what they put in.
 
-/// Samples in order of arrival. Allocates until it has once held its largest content, never after.
+/// Samples in order of arrival. Allocates until it has once held its largest content, never after; what it has never held
+/// takes no memory.
 #[derive(Debug, Default)]
 pub(super) struct Fifo {
     samples: Vec<f32>,
     /// Samples before this one have been read.
     head: usize,
+    /// What its user never exceeds; 0: that is not known.
+    most: usize,
 }
 
 impl Fifo {
-    pub fn with_capacity(samples: usize) -> Self {
-        Self { samples: Vec::with_capacity(samples), head: 0 }
+    /// For content that is never more than so many samples.
+    pub fn of_at_most(samples: usize) -> Self {
+        Self { most: samples, ..Self::default() }
     }
 
     pub fn len(&self) -> usize {
@@ -50,12 +54,23 @@ impl Fifo {
             self.samples.truncate(self.samples.len() - self.head);
             self.head = 0;
         }
+        let needed = self.samples.len() + count;
+        if needed > self.samples.capacity() {
+            let capacity = (2 * self.samples.capacity()).min(self.most).max(needed);
+            self.samples.reserve_exact(capacity - self.samples.len());
+        }
     }
 
     /// Appends what `samples` gives, `count` of them at most.
     pub fn extend(&mut self, count: usize, samples: impl Iterator<Item = f32>) {
         self.reserve(count);
         self.samples.extend(samples.take(count));
+    }
+
+    /// Appends these.
+    pub fn append(&mut self, samples: &[f32]) {
+        self.reserve(samples.len());
+        self.samples.extend_from_slice(samples);
     }
 
     /// Appends `count` zeros and returns them for writing.
@@ -79,8 +94,7 @@ mod tests {
 
     #[test]
     fn keeps_order_without_growing() {
-        let mut fifo = Fifo::with_capacity(64);
-        let capacity = fifo.samples.capacity();
+        let mut fifo = Fifo::of_at_most(64);
         let (mut written, mut read) = (0u32, 0u32);
         for step in 0..10_000usize {
             let count = (step * 7 % 13).min(64 - fifo.len());
@@ -96,7 +110,7 @@ mod tests {
             fifo.consume(take);
         }
         assert!(read > 10_000);
-        assert_eq!(fifo.samples.capacity(), capacity);
+        assert_eq!(fifo.samples.capacity(), 64);
     }
 
     #[test]

@@ -263,7 +263,7 @@ impl AudioInput {
     }
 
     /// Moves `frames` of PCM to the end of `to`, if there are so many; of less all, with `rest`.
-    pub(super) fn take(&mut self, epoch: u64, frames: usize, rest: bool, to: &mut Vec<f32>) -> Took {
+    pub(super) fn take(&mut self, epoch: u64, frames: usize, rest: bool, to: &mut Fifo) -> Took {
         let Written::Pcm(pcm) = &mut self.written else { return Took::Stale };
         if epoch != self.epoch {
             return Took::Stale;
@@ -273,7 +273,7 @@ impl AudioInput {
             return Took::Short { empty: held == 0, last: self.last };
         }
         let frames = held.min(frames);
-        to.extend_from_slice(&pcm.ring.as_slice()[..frames * pcm.mixer.to()]);
+        to.append(&pcm.ring.as_slice()[..frames * pcm.mixer.to()]);
         pcm.ring.consume(frames * pcm.mixer.to());
         pcm.inside.waiting += frames;
         Took::All
@@ -305,7 +305,7 @@ impl AudioInput {
     }
 
     /// When the next of the application's Opus frames is to be sent, in media time.
-    pub(super) fn opus_due(&self) -> Option<u64> {
+    pub(crate) fn opus_due(&self) -> Option<u64> {
         match &self.written {
             Written::Opus(queue) => queue.due(),
             Written::Pcm(_) => None,
@@ -326,7 +326,7 @@ impl PcmInput {
         let mixer = Mixer::new(channels, config.encoder.channels)?;
         let capacity = (u64::from(rate) * u64::from(capacity_ms)).div_ceil(1_000) as usize;
         Ok(Self {
-            ring: Fifo::with_capacity(capacity * mixer.to()),
+            ring: Fifo::of_at_most(capacity * mixer.to()),
             mixer,
             rate,
             capacity,

@@ -272,7 +272,8 @@ impl Playout {
             // Refused only for a broken decoder, which the next line reports.
             let _ = self.decoder.reset();
         }
-        let room = self.samples(opus::MAX_FRAMES as i64);
+        // As long as the packet says that it is: what was taken in is Opus.
+        let room = self.samples(packet.duration);
         let Ok(frames) = self.decoder.decode(&packet.frame.payload, out.grow(room)) else {
             out.shrink(room);
             self.jitter.counts.discarded += 1;

@@ -121,7 +121,7 @@ impl Resampler {
     /// Takes whole frames of `input` and appends what becomes of them to `output`.
     pub(super) fn process(&mut self, mut input: &[f32], output: &mut Fifo) {
         if let Engine::Copy = self.engine {
-            output.grow(input.len()).copy_from_slice(input);
+            output.append(input);
             return;
         }
         while !input.is_empty() {

@@ -90,7 +90,7 @@ pub trait Reach {
 struct Coder {
     width: usize,
     /// What was taken of the input, on its way to the resampler.
-    taken: Vec<f32>,
+    taken: Fifo,
     resampler: Resampler,
     /// The same at 48 kHz.
     ready: Fifo,
@@ -282,9 +282,9 @@ impl Coder {
         Ok(Self {
             resampler: Resampler::new(rate, RTP_RATE, config.channels)?,
             encoder: Encoder::new(config)?,
-            ready: Fifo::with_capacity(2 * opus::FRAME * width),
+            ready: Fifo::default(),
             width,
-            taken: Vec::new(),
+            taken: Fifo::default(),
             starved: 0,
             dtx: config.dtx,
             tail: false,
@@ -312,7 +312,7 @@ impl Coder {
         while self.ready.len() < frame {
             let missing = (frame - self.ready.len()) / self.width;
             let wanted = if self.resampler.is_copy() { missing } else { self.resampler.needed() };
-            match input.reach(|input| input.take(epoch, wanted, false, &mut self.taken)) {
+            match input.reach(|input| input.take(epoch, wanted, false, self.intake())) {
                 Took::All => self.resample(),
                 Took::Stale => return None,
                 Took::Short { empty, last } => {
@@ -328,7 +328,7 @@ impl Coder {
                     if self.starved < PATIENCE && !last {
                         return None;
                     }
-                    if let Took::Stale = input.reach(|input| input.take(epoch, wanted, true, &mut self.taken)) {
+                    if let Took::Stale = input.reach(|input| input.take(epoch, wanted, true, self.intake())) {
                         return None;
                     }
                     padding = self.pad(frame) / self.width;
@@ -359,8 +359,17 @@ impl Coder {
         }
     }
 
+    /// Where sound of the application goes: what is not resampled is ready at once.
+    fn intake(&mut self) -> &mut Fifo {
+        if self.resampler.is_copy() {
+            &mut self.ready
+        } else {
+            &mut self.taken
+        }
+    }
+
     fn resample(&mut self) {
-        self.resampler.process(&self.taken, &mut self.ready);
+        self.resampler.process(self.taken.as_slice(), &mut self.ready);
         self.taken.clear();
     }
 

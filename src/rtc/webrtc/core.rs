@@ -66,7 +66,7 @@ pub(super) enum News {
     Candidate(String),
     /// What became of packets.
     Came(Came),
-    Unplayable(RemoteTrackInfo),
+    Unplayable(Box<RemoteTrackInfo>),
     /// What those who receive say of a sender.
     Feedback(Arc<Line>, TrackFeedback),
     ChannelOpen(Arc<str>),
@@ -691,7 +691,13 @@ impl Core {
         self.pc
             .handle_write(TaggedRTCMessage { now, message })
             .map_err(|_| error(EngineErrorKind::Internal, "the engine takes no more packets"))?;
-        self.flush(now);
+        // One packet became one datagram, and whatever else came or happened before has sent what followed from it: to
+        // ask again whether there is more would walk through all of the engine a second time.
+        if let Some(out) = self.pc.poll_write() {
+            self.route(now, out);
+        }
+        debug_assert!(self.pc.poll_write().is_none(), "a datagram was left behind");
+        self.relays_say(now);
         Ok(())
     }
 }

@@ -145,7 +145,7 @@ impl World {
                 News::State(state) => side.states.push(state),
                 News::Candidate(json) => side.candidates.push(json),
                 News::Came(Came::Packet(_, packet)) => side.packets.push(packet),
-                News::Came(Came::Track(_, info)) => side.tracks.push(info),
+                News::Came(Came::Track(_, info)) => side.tracks.push(*info),
                 News::Came(Came::Report(_, report)) => side.reports.push(report),
                 News::Feedback(line, feedback) => side.said.push((line.ssrc, feedback)),
                 News::ChannelOpen(label) => side.channels.push(label.to_string()),

@@ -19,7 +19,7 @@ use rtc::rtcp::payload_feedbacks::receiver_estimated_maximum_bitrate::ReceiverEs
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -38,8 +38,9 @@ const MAX_REPORTED: usize = 64;
 #[derive(Debug)]
 pub(super) enum Came {
     /// A stream's first packet follows.
-    Track(u64, RemoteTrackInfo),
-    Renegotiated(u64, RemoteTrackInfo),
+    /// In a box, as what is rare is here: every packet is as large as the largest of these, and is moved some times.
+    Track(u64, Box<RemoteTrackInfo>),
+    Renegotiated(u64, Box<RemoteTrackInfo>),
     Gone(u64),
     Packet(u64, RtpPacket),
     /// What a stream's sender says of its clocks.
@@ -79,7 +80,8 @@ struct Open {
 #[derive(Default)]
 pub(super) struct Inbound {
     lines: Vec<Receiving>,
-    sources: HashMap<u32, Source>,
+    /// By SSRC. Looked into for each packet: few comparisons cost less than a hash that resists attacks.
+    sources: BTreeMap<u32, Source>,
     open: Vec<Open>,
     next: u64,
     strangers: Vec<Stranger>,
@@ -137,7 +139,7 @@ impl Inbound {
             source.open = Some(open.id);
             if (&open.info.opus_types, open.info.red) != (&line.types.opus, line.types.red) {
                 (open.info.opus_types, open.info.red) = (line.types.opus.clone(), line.types.red);
-                self.came.push_back(Came::Renegotiated(open.id, open.info.clone()));
+                self.came.push_back(Came::Renegotiated(open.id, Box::new(open.info.clone())));
             }
         }
         for ssrc in old.keys().filter(|ssrc| !self.sources.contains_key(ssrc)) {
@@ -188,7 +190,7 @@ impl Inbound {
         if let Some(report) = &mut self.report {
             report.bind_remote_stream(&StreamInfo { ssrc, clock_rate: info.clock_rate, ..StreamInfo::default() });
         }
-        self.came.push_back(Came::Track(id, info.clone()));
+        self.came.push_back(Came::Track(id, Box::new(info.clone())));
         self.open.push(Open { id, info });
         Some(id)
     }

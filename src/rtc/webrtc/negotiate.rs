@@ -406,7 +406,7 @@ impl Core {
             if told.len() >= sdp::MAX_MEDIA || !told.insert(key) {
                 continue;
             }
-            self.news.push_back(News::Unplayable(RemoteTrackInfo {
+            self.news.push_back(News::Unplayable(Box::new(RemoteTrackInfo {
                 kind: MediaKind::Audio,
                 stream_id: foreign.stream_id,
                 track_id: foreign.track_id,
@@ -417,7 +417,7 @@ impl Core {
                 clock_rate: 0,
                 opus_types: Vec::new(),
                 red: None,
-            }));
+            })));
         }
     }
 }

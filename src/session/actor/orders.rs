@@ -13,7 +13,7 @@ impl Actor {
                 self.next_tracks.push_back((track, after));
                 self.publish_next();
             }
-            Command::Input(input) => self.input(input),
+            Command::Input(input) => self.input(*input),
         }
     }
 

@@ -16,14 +16,18 @@ use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use soketto::base::OpCode;
 use std::{
-    pin::pin,
+    future::poll_fn,
+    io,
+    mem::MaybeUninit,
+    pin::{pin, Pin},
     sync::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
         Arc, OnceLock,
     },
+    task::{ready, Poll},
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf},
+    io::{AsyncRead, AsyncWriteExt, ReadBuf, ReadHalf, WriteHalf},
     sync::{mpsc, watch, Notify},
     time::{timeout_at, Instant},
 };
@@ -184,19 +188,15 @@ async fn read(
         share.admitted().await;
         share::breathe().await;
         match assembler.step(&mut input) {
-            Ok(Step::NeedMore) => {
-                input.reserve(READ);
-                match reader.read_buf(&mut input).await {
-                    Ok(0) => {
-                        return shared
-                            .finish_lost(FailureKind::Connect, "the server ended the socket without closing it")
-                    }
-                    Ok(bytes) => share.read_bytes(bytes),
-                    Err(error) => {
-                        return shared.finish_lost(FailureKind::Connect, &format!("the socket was lost: {error}"))
-                    }
+            Ok(Step::NeedMore) => match more(&mut reader, &mut input).await {
+                Ok(0) => {
+                    return shared.finish_lost(FailureKind::Connect, "the server ended the socket without closing it")
                 }
-            }
+                Ok(bytes) => share.read_bytes(bytes),
+                Err(error) => {
+                    return shared.finish_lost(FailureKind::Connect, &format!("the socket was lost: {error}"))
+                }
+            },
             Ok(Step::Message { text, data }) => {
                 share.read_one();
                 // Without a reader the message is dropped; the loop goes on for pings and close.
@@ -233,11 +233,25 @@ async fn read(
     shared.order_close(CloseOrder::new(Some(violation.code), violation.what));
     loop {
         input.clear();
-        input.reserve(READ);
-        if !matches!(reader.read_buf(&mut input).await, Ok(1..)) {
+        if !matches!(more(&mut reader, &mut input).await, Ok(1..)) {
             return;
         }
     }
+}
+
+/// Reads some bytes more. While none come a socket that is read to its end holds no memory for them.
+async fn more(reader: &mut ReadHalf<Stream>, input: &mut BytesMut) -> io::Result<usize> {
+    if input.is_empty() {
+        *input = BytesMut::new();
+    }
+    poll_fn(|cx| {
+        let mut piece = [MaybeUninit::uninit(); READ];
+        let mut piece = ReadBuf::uninit(&mut piece);
+        ready!(Pin::new(&mut *reader).poll_read(cx, &mut piece))?;
+        input.extend_from_slice(piece.filled());
+        Poll::Ready(Ok(piece.filled().len()))
+    })
+    .await
 }
 
 struct Writer<'a> {

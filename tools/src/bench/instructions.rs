@@ -1,4 +1,5 @@
-//! User instructions per packet, counted by callgrind: ours, and those of the same call on the async crate.
+//! User instructions per packet, counted by callgrind: of the whole library, of its engine alone, and of the same call
+//! on the async crate.
 //!
 //! Each program runs twice with different numbers of packets, and the difference is taken: what a process needs to
 //! start, to join and to connect cancels out. No codec runs. Must not know what the programs do beyond their lines.
@@ -28,8 +29,9 @@ const LIMIT: Duration = Duration::from_secs(240);
 pub struct Plan {
     /// benches/worker.c, built.
     pub worker: PathBuf,
-    /// benches/baseline, built.
+    /// benches/baseline, built: on the async crate, and on the library's engine.
     pub baseline: PathBuf,
+    pub engine: PathBuf,
     pub sfu: PathBuf,
     pub out: PathBuf,
 }
@@ -37,10 +39,15 @@ pub struct Plan {
 /// Per packet that was sent or received.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Instructions {
+    /// Engine and sockets of the library, and nothing above them.
     pub instructions_per_packet: f64,
+    /// The async crate and its sockets, and nothing above them.
     pub baseline_instructions_per_packet: f64,
-    /// Ours divided by the baseline's.
+    /// The former divided by the latter: like with like.
     pub instructions_ratio: f64,
+    /// From the C function to the socket and from the socket to the C callback: engine, sockets, session, receive
+    /// buffer, pacing, hand-over.
+    pub library_instructions_per_packet: f64,
 }
 
 /// One run: packets sent and received, and instructions of the whole process.
@@ -57,12 +64,14 @@ pub fn run(plan: &Plan) -> Result<Option<Instructions>, String> {
         eprintln!("SKIPPED: instructions per packet: no valgrind");
         return Ok(None);
     }
-    let offhook = both(plan, "offhook", &plan.worker)?;
+    let library = both(plan, "library", &plan.worker)?;
+    let engine = both(plan, "engine", &plan.engine)?;
     let baseline = both(plan, "baseline", &plan.baseline)?;
     Ok(Some(Instructions {
-        instructions_per_packet: offhook.round(),
+        instructions_per_packet: engine.round(),
         baseline_instructions_per_packet: baseline.round(),
-        instructions_ratio: round(offhook / baseline),
+        instructions_ratio: round(engine / baseline),
+        library_instructions_per_packet: library.round(),
     }))
 }
 

@@ -26,8 +26,9 @@ pub struct Plan {
     pub library: PathBuf,
     /// Program that resolves handles and prints `{"lookup_ns":n}`.
     pub lookup: PathBuf,
-    /// The same sessions on the async crate, with whose instructions ours are compared; none: they are not counted.
-    pub baseline: Option<PathBuf>,
+    /// The same sessions on the async crate, and on the library's engine with nothing above it, whose instructions are
+    /// compared; none: they are not counted.
+    pub alone: Option<(PathBuf, PathBuf)>,
     pub out: PathBuf,
     pub joins: u64,
     pub late_offers: u64,
@@ -59,12 +60,13 @@ pub fn run(plan: &Plan) -> Result<Summary, String> {
     let lookup = bench.lookup().map_err(|e| format!("look-up: {e}"))?;
     println!("dropping {} late offers", plan.late_offers);
     let late_offer_us = bench.late().map_err(|e| format!("late: {e}"))?;
-    let counted = match &plan.baseline {
-        Some(baseline) => {
-            println!("counting instructions per packet, beside the baseline's");
+    let counted = match &plan.alone {
+        Some((baseline, engine)) => {
+            println!("counting instructions per packet: the library, its engine alone, the baseline");
             let plan = instructions::Plan {
                 worker: plan.worker.clone(),
                 baseline: baseline.clone(),
+                engine: engine.clone(),
                 sfu: plan.sfu.clone(),
                 out: plan.out.clone(),
             };
