@@ -1,7 +1,8 @@
-# Everything there is to do with Offhook, by name. `make` alone lists it.
+# All tasks of Offhook by name. `make` alone lists them.
 #
-# Library, SFU and tools are built once, as a release; the Rust tests share the crates of others with it and compile our
-# own with checks (see the profiles in Cargo.toml). Only the AddressSanitizer build is separate.
+# Library, SFU and tools are built once, in release mode. The Rust tests share the third-party crates with that build
+# and compile the workspace's crates with checks (see the profiles in Cargo.toml). Only the AddressSanitizer build is
+# separate.
 
 SHELL   := /bin/bash
 PREFIX  ?= /usr/local
@@ -52,7 +53,7 @@ ifneq ($(BUILT),1)
 	CARGO="$(CARGO)" scripts/build.sh
 endif
 
-livekit: ## the LiveKit server into target/tools, with the Go client; skips loudly without one
+livekit: ## the LiveKit server into target/tools, with the Go client; skipped with a message without one
 	@scripts/livekit.sh || { code=$$?; [ $$code = 77 ] && exit 0; exit $$code; }
 
 demo: examples ## three C programs in one call over a real SFU, watched live; about half a minute
@@ -68,7 +69,7 @@ demo-short: examples
 DEMO_LIVEKIT = $(TOOLS)/offhook-demo --livekit $(LIVEKIT) --call $(DEMO)/bin/call --speech examples/speech
 
 demo-livekit: examples livekit ## two C programs over two nodes of the LiveKit server; one node is killed mid-sentence
-	@scripts/say.sh "Demo on LiveKit: two talkers, two nodes, one dies"
+	@scripts/say.sh "Demo on LiveKit: two talkers, two nodes, one is killed"
 	@$(DEMO_LIVEKIT) --out target/demo-livekit || { code=$$?; [ $$code = 77 ] && exit 0; exit $$code; }
 
 demo-livekit-short: examples livekit
@@ -80,7 +81,7 @@ examples: build
 	$(CC) $(CFLAGS) $(STRICT) examples/call.c -o $(DEMO)/bin/call $(LINK)
 	$(CC) $(CFLAGS) $(STRICT) examples/bot.c -o $(DEMO)/bin/bot $(LINK)
 
-test: setup ## every check there is, from unit tests to interop; fails at the first step that fails
+test: setup ## all checks, from unit tests to interop; stops at the first step that fails
 	@set -e; n=0; trap 'kill $$(jobs -p) 2>/dev/null || true' EXIT; for step in $(STEPS); do n=$$((n+1)); \
 	  scripts/say.sh "Step $$n of $(words $(STEPS)): $$step"; \
 	  begun=$$SECONDS; SETUP_DONE=1 $(MAKE) --no-print-directory $$step || { scripts/say.sh "FAILED in step $$step"; exit 1; }; \
@@ -107,9 +108,9 @@ check-header: ## header fresh, alone compilable as C99 and C++17, symbols equal 
 test-c: build ## C tests, plain; one by name: scripts/run-c-tests.sh plain NAME
 	@scripts/run-c-tests.sh plain
 
-test-livekit: build ## C tests against the real LiveKit server; skips loudly without one. By name: scripts/run-c-tests.sh livekit NAME
+test-livekit: build ## C tests against the real LiveKit server; skipped with a message without one. By name: scripts/run-c-tests.sh livekit NAME
 	@scripts/livekit.sh; code=$$?; \
-	  if [ $$code = 77 ]; then echo "SKIPPED: test-livekit: without the server nothing of it was tested"; exit 0; fi; \
+	  if [ $$code = 77 ]; then echo "SKIPPED: test-livekit: without the server none of these tests ran"; exit 0; fi; \
 	  [ $$code = 0 ] && scripts/run-c-tests.sh livekit
 
 test-valgrind: build ## C tests under valgrind memcheck
@@ -131,7 +132,7 @@ test-helgrind: build ## C tests under valgrind helgrind (locks and threads of pt
 test-asan-rust: ## unit tests of the library under AddressSanitizer
 	@scripts/test-asan-rust.sh
 
-sanitize: test-asan-rust test-asan test-valgrind test-helgrind miri ## everything that looks at memory and threads while tests run
+sanitize: test-asan-rust test-asan test-valgrind test-helgrind miri ## all memory and thread checkers
 
 miri: ## the handle registry and the queues under Miri, where the toolchain has it
 	@if $(CARGO) miri --version >/dev/null 2>&1; then \
@@ -141,7 +142,7 @@ miri: ## the handle registry and the queues under Miri, where the toolchain has 
 fuzz: ## fuzz every target for FUZZ_SECONDS=60 each; one: scripts/fuzz.sh NAME
 	@scripts/fuzz.sh
 
-faults: ## the nth call into the system fails, for every n (OFFHOOK_FAULTS=200); descriptors and threads exhausted
+faults: ## the nth system call fails, for every n (OFFHOOK_FAULTS=200); descriptors and threads exhausted
 	@OFFHOOK_FAULTS=$${OFFHOOK_FAULTS:-200} $(MAKE) --no-print-directory faults-short
 
 faults-short: build
@@ -151,7 +152,7 @@ $(SOAK)/worker: build tests/soak/*.[ch]
 	@mkdir -p $(SOAK)
 	$(CC) $(CFLAGS) $(STRICT) tests/soak/*.c -o $@ $(LINK)
 
-soak: $(SOAK)/worker ## 50 sessions in one process while edges die and sockets freeze (SOAK_SECONDS=, SOAK_SEED=)
+soak: $(SOAK)/worker ## 50 sessions in one process while edges are killed and sockets freeze (SOAK_SECONDS=, SOAK_SEED=)
 	@scripts/say.sh "Soak: a storm of $(SOAK_SECONDS) s, seed $(SOAK_SEED)"
 	$(TOOLS)/offhook-soak --sfu $(SFU) --worker $(SOAK)/worker --out $(SOAK) --seconds $(SOAK_SECONDS) --seed $(SOAK_SEED)
 
@@ -169,11 +170,11 @@ BENCH_WORKER = $(CC) $(CFLAGS) $(STRICT) benches/worker.c benches/reconnect.c be
 bench: build ## measure; a table and target/bench/summary.json (BENCH_SECONDS=)
 	@mkdir -p $(BENCH)
 	$(BENCH_WORKER)
-# Not by cargo: for an example it would build the library once more, with the features of its tests.
+# Without cargo: for an example it would build the library again, with the features of its tests.
 	$(RUSTC) --edition 2021 -O examples/handle_lookup.rs -o $(BENCH)/handle_lookup \
 	  --extern offhook=$(TOOLS)/liboffhook.rlib -L dependency=target/release/deps
 	CARGO="$(CARGO)" RUSTC="$(RUSTC)" scripts/build-engine-bench.sh $(BENCH)/engine
-	@scripts/say.sh "Benchmark: what instructions are compared with, on the async crate"
+	@scripts/say.sh "Benchmark: the baseline for instructions, on the async crate"
 	$(CARGO) build --release --locked --manifest-path benches/baseline/Cargo.toml --target-dir target
 	@scripts/say.sh "Benchmark: library and SFU in separate processes"
 	$(TOOLS)/offhook-bench --sfu $(SFU) --worker $(BENCH)/worker --watch-seconds $(BENCH_SECONDS) \
@@ -190,13 +191,13 @@ bench-livekit: build livekit ## the same on LiveKit, beside its official client 
 	  --out $(BENCH) --watch-seconds $(BENCH_SECONDS) --sessions "$(BENCH_SESSIONS)" --rounds $(BENCH_ROUNDS) \
 	  || { code=$$?; [ $$code = 77 ] && exit 0; exit $$code; }
 
-bench-bindings: stage ## what an event and a frame cost from the library to the handler, in each language (BENCH_SECONDS=)
+bench-bindings: stage ## cost of an event and a frame from library to callback, in each language (BENCH_SECONDS=)
 	@scripts/bench-bindings.py $(BENCH_SECONDS)
 
 install: build ## install library, headers, offhook.pc, the CMake package and the development SFU (DESTDIR, PREFIX, LIBDIR)
 	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" SFU=$(SFU) scripts/install.sh
 
-header: setup ## write include/offhook.h anew from src/capi
+header: setup ## regenerate include/offhook.h from src/capi
 	@scripts/check-header.sh --write
 
 stage: build ## library, header and offhook.pc as installed, for the bindings: target/stage
@@ -213,10 +214,10 @@ test-cpp: stage ## the C++ binding: plain, AddressSanitizer, ThreadSanitizer, a 
 test-go: stage ## the Go binding: vet, race detector, checkptr, static
 	@timeout -k 20 900 scripts/with-sfu.sh bindings/go/test.sh || { code=$$?; [ $$code = 77 ] && exit 0; exit $$code; }
 
-test-python: stage ## the Python binding, as a wheel in an environment of its own
+test-python: stage ## the Python binding, as a wheel in its own environment
 	@timeout -k 20 900 scripts/with-sfu.sh bindings/python/test.sh || { code=$$?; [ $$code = 77 ] && exit 0; exit $$code; }
 
-test-swift: stage ## the Swift binding; makes itself a toolchain where there is none
+test-swift: stage ## the Swift binding; installs a toolchain if there is none
 	@timeout -k 20 900 scripts/with-sfu.sh bindings/swift/test.sh || { code=$$?; [ $$code = 77 ] && exit 0; exit $$code; }
 
 check-bindings: ## every function, constant and field of the header is in every binding; every scenario in its tests
@@ -235,14 +236,15 @@ lint: check-house ## formatting and clippy
 clean: ## remove everything that was built
 	$(CARGO) clean
 
-check-abi: build ## the binary interface is what abi/ promises; the checker finds planted breaks
+check-abi: build ## the binary interface matches abi/; the checker detects planted breaks
 	@python3 tests/abi/test_check_abi.py
 	@python3 scripts/check-abi.py
 
 docs: ## the documentation as a site with search: guides, references of C and the bindings: target/docs/index.html
 	@scripts/docs.py || { code=$$?; [ $$code = 77 ] && exit 0; exit $$code; }
+	@scripts/docs-swift.sh target/docs || { code=$$?; [ $$code = 77 ] && exit 0; exit $$code; }
 
-check-docs: stage check-words ## every item of the header is documented, links lead somewhere, the guides' code runs
+check-docs: stage check-words ## every item of the header is documented, no link is broken, the guides' code runs
 	@scripts/docs.py --check
 	@python3 tests/docs/test_docs.py
 	@scripts/docs.py || { code=$$?; [ $$code = 77 ] || exit $$code; }
@@ -254,7 +256,7 @@ check-words: ## documents use the words of the field (scripts/check-words.py has
 check-pages: docs ## the pages at 1280 and 390 px in headless Chromium: nothing is cut off, the search works from a file
 	@scripts/check-docs-width.py || { code=$$?; [ $$code = 77 ] && exit 0; exit $$code; }
 
-dist: setup ## tarball, .deb, debug files, sources into target/dist; then tried from an empty tree
+dist: setup ## tarball, .deb, wheel, debug files, sources into target/dist; then tried from an empty tree
 	@scripts/dist.sh
 	@scripts/check-dist.sh
 
@@ -262,7 +264,7 @@ dist-short: build ## the same with the library and the SFU that are built alread
 	@OFFHOOK_SFU=$(SFU) OFFHOOK_BUILT=1 OFFHOOK_BUILD=target/built scripts/dist.sh
 	@scripts/check-dist.sh
 
-check-dist: ## what is in target/dist, once more
+check-dist: ## check target/dist again
 	@scripts/check-dist.sh
 
 reproducible: setup ## build and pack twice in two folders and compare; two whole builds (PACK_ONLY=1: only packing)

@@ -1,15 +1,15 @@
 /*
- * handlers.c - what it costs to be called: events and frames of 20 ms handed to a C program. The baseline for the
+ * handlers.c - cost of a callback: events and 20 ms audio frames delivered to a C program. The baseline for the
  * bindings of other languages, whose benchmarks do the same.
  *
- *   handlers [SECONDS]        beside a development SFU: scripts/with-sfu.sh
+ *   handlers [SECONDS]        with a development SFU: scripts/with-sfu.sh
  *
- * A hundred calls (u0..u99, ten rooms of ten), one talker per room, everybody hears. In C the library's callback is the
- * application's handler: what is measured is from its entry to the entry of a function behind a pointer that looks at the
- * clock (frame_ns, event_ns), and until that has returned (frame_return_ns, event_return_ns) - in other words what the
- * clock itself costs here. The way from the library's queue to the callback cannot be measured from outside: the library
- * gives no time of hand-over. Nothing is allocated, in C by construction. late: frames that came more than 60 ms after
- * the one before, of the same talker in the same call.
+ * A hundred calls (u0..u99, ten rooms of ten), one speaker per room, all calls receive audio. In C the library's callback
+ * is the application's handler. Measured is the time from its entry to the entry of a function behind a pointer that reads
+ * the clock (frame_ns, event_ns), and until that function has returned (frame_return_ns, event_return_ns), which is the
+ * cost of reading the clock. The time from the library's queue to the callback cannot be measured from outside, because
+ * the library provides no hand-over timestamp. C allocates nothing by construction. late: frames that arrive more
+ * than 60 ms after the previous one of the same speaker in the same call.
  */
 #include <offhook.h>
 #include <math.h>
@@ -25,7 +25,7 @@ typedef struct series {
     size_t count, room;
 } series;
 
-/* One call. Its callbacks run one at a time, so that nothing here needs a lock. */
+/* One call. Its callbacks run one at a time, so no lock is needed. */
 typedef struct measured {
     series frames, events;
     unsigned long late;
@@ -46,7 +46,7 @@ static int64_t now_ns(void)
 
 static void handle(measured *m) { m->entered = now_ns(); }
 
-/* Not known to the compiler, as a binding's handler is not. */
+/* Opaque to the compiler, like a binding's handler. */
 static void (*volatile handler)(measured *m) = handle;
 
 static void keep(series *s, int64_t began, int64_t entered, int64_t ended)
@@ -76,7 +76,7 @@ static void on_audio(void *user_data, oh_call call, const oh_audio_frame *audio)
     int64_t began = now_ns();
     handler(m);
     keep(&m->frames, began, m->entered, now_ns());
-    m->late += m->last && began - m->last > LATE_NS; /* one talker per room */
+    m->late += m->last && began - m->last > LATE_NS; /* one speaker per room */
     m->last = began;
     (void)call, (void)audio;
 }
@@ -112,7 +112,7 @@ int main(int argc, char **argv)
     double seconds = argc > 1 ? atof(argv[1]) : 5;
     oh_client_options where = OH_INIT(oh_client_options);
     oh_call_options what = OH_INIT(oh_call_options);
-    oh_audio_track_options sound = OH_INIT(oh_audio_track_options);
+    oh_audio_track_options track_options = OH_INIT(oh_audio_track_options);
     int16_t pcm[FRAME];
     char user[16], room[32];
 
@@ -137,10 +137,10 @@ int main(int argc, char **argv)
         if (oh_call_wait_state(all[i].call, OH_STATE_JOINED, 30000)) return fail("join");
 
     for (int i = 0; i < FRAME; i++) pcm[i] = (int16_t)(9830 * sin(6.283185307179586 * 440 * i / 48000));
-    sound.no_dtx = 1;
+    track_options.no_dtx = 1;
     for (int i = 0; i < CALLS; i += ROOM)
-        if (oh_call_publish_audio(all[i].call, &sound, &all[i].mic)) return fail("publish");
-    /* Every 20 ms the ten talkers' buffers of 200 ms are filled up. */
+        if (oh_call_publish_audio(all[i].call, &track_options, &all[i].mic)) return fail("publish");
+    /* Every 20 ms, fill the 200 ms buffers of the ten speakers. */
     struct timespec tick = { .tv_nsec = 20000000 };
     for (int64_t end = now_ns() + (int64_t)(seconds * 1e9); now_ns() < end; nanosleep(&tick, NULL))
         for (int i = 0; i < CALLS; i += ROOM)

@@ -1,33 +1,32 @@
-"""The official LiveKit client as a subject of the benchmark: what benches/worker.c is for the library.
+"""Benchmark worker for the official LiveKit client, the counterpart of benches/worker.c for the library.
 
     livekit_worker.py sessions --url U --key K --secret S --sessions N [--room-prefix P] [--seconds S]
     livekit_worker.py join     --url U --key K --secret S --room R --user NAME --count N
     livekit_worker.py talk     --url U --key K --secret S --room R --user NAME
 
-Run it with tests/livekit/official/env.sh. Shape and lines are those of benches/worker.c (tools/README.md), so that the same
-driver can read them: objects of JSON go out, single words come in, the process ends with its stdin.
-`--n`, `--prefix` and `--call` are other names of --sessions, --room-prefix and --room.
+Run it with tests/livekit/official/env.sh. Modes and output lines are those of benches/worker.c (tools/README.md), so that
+the same driver can read them: it prints JSON objects, reads single words, and ends when stdin closes.
+`--n`, `--prefix` and `--call` are aliases of --sessions, --room-prefix and --room.
 
-  talk      joins, publishes, hears: the other side. {"kind":"ready"} once its track is published
-  join      N times: join, wait for the first sound, leave. {"kind":"join","join_ms":n,"first_pcm_ms":n}, both from the call of connect
-  sessions  {"kind":"idle"}; on `go` joins N sessions one after another, two to a room (P0, P0, P1, ...; identities u0 and
-            u1), each publishing and hearing; {"kind":"running"} when all hear and two more seconds have passed; on `stop`
+  talk      joins, publishes, receives: the remote participant. {"kind":"ready"} once its track is published
+  join      N times: join, wait for the first audio, leave. {"kind":"join","join_ms":n,"first_pcm_ms":n}, both from the call of connect
+  sessions  {"kind":"idle"}; on `go` joins N sessions one after another, two per room (P0, P0, P1, ...; identities u0 and
+            u1), each publishing and receiving; {"kind":"running"} two seconds after all receive audio; on `stop`
             {"kind":"sessions","n":n,"frames":n,"late_frames":n,"missing":n,"concealed":n,"late":n,"join_ms":[...],...}
-            With --seconds it waits for no word: it measures itself for so long, prints
-            {"kind":"measured", ...} with the names of the summary of `make bench` besides, and ends. An odd N gets
-            the missing other side from a process of its own, which is not measured.
+            With --seconds it reads no words: it measures itself for that time, also prints
+            {"kind":"measured", ...} with the field names of the `make bench` summary, and ends. For an odd N the
+            missing remote participant runs in a separate process, which is not measured.
 
-What is measured is the native library with as little Python as can be: the public classes subscribe one queue per call
-to all events of the process, which grows with the square of the sessions and would say more about that loop than about
-the client. So frames are written as requests that were made in advance, by one thread in the rhythm of a sound card, and what is heard
-is counted in the callback of the library itself, as in C. `--plain` uses the public classes instead.
-The share of the Python threads is reported apart (cpu_python_pct_per_session); callbacks run in the library's own threads.
+The benchmark measures the native library with as little Python as possible. The public classes subscribe one queue per
+call to all events of the process; that cost grows with the square of the sessions and would dominate the result. So one
+thread writes frames as prepared requests, at the pace of a sound card, and received frames are counted in the library's
+callback, as in C. `--plain` uses the public classes instead.
+The CPU share of the Python threads is reported separately (cpu_python_pct_per_session); callbacks run in the library's threads.
 
-A frame is 20 ms. The client does not say which of the frames that it hands out are made up, nor when a frame was due;
-so a frame counts as late when it is handed over more than 60 ms after the best schedule of the last one to two seconds,
-the concealed ones are taken from the statistics of the client, and those that should have come in the time
-measured, but did not, are missing. late_frames is the sum. Compared with the library: it publishes a track while it joins,
-this client only after.
+A frame is 20 ms. The client reports neither which frames are concealed nor when a frame was due. So a frame counts as late
+if it is delivered more than 60 ms after the best schedule of the last one to two seconds. Concealed frames are taken from
+the client's statistics. Frames that were due in the measured time but did not arrive are missing. late_frames is the sum.
+Difference to the library: the library publishes a track while it joins, this client only afterwards.
 """
 
 import argparse
@@ -57,7 +56,7 @@ from livekit.rtc._proto import audio_frame_pb2, ffi_pb2  # noqa: E402
 
 RATE, FRAME, FRAME_MS, TONE_FRAMES = 48000, 960, 20, 50
 LATE_MS, WINDOW = 60, 50
-BITRATE = 64000  # what the library uses
+BITRATE = 64000  # the library's bitrate
 LIMIT = 20  # seconds for one join
 CALM = 2  # seconds between the last join and the measurement
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -77,7 +76,7 @@ def die(why):
 
 
 def make_tone():
-    """The tone of benches/worker.c: 440 Hz, whose loudness a seeded noise changes."""
+    """The tone of benches/worker.c: 440 Hz, with loudness varied by seeded noise."""
     seed, loud, level = 1, 0.5, []
     for _ in range(TONE_FRAMES * FRAME // 240):
         seed = (seed * 1664525 + 1013904223) & 0xFFFFFFFF
@@ -90,26 +89,26 @@ def make_tone():
 TONE = make_tone()
 
 
-# -- the client without its Python classes where it matters -------------------------------------
+# -- the client without its Python classes in the measured path ----------------------------------
 
 
 class Direct(ffi.FfiQueue):
-    """In place of the client's queue: frames go to whom they are for, everything else on its way."""
+    """Replaces the client's event queue: passes frames directly to their receiver, all other events to the base class."""
 
     def __init__(self):
         super().__init__()
-        self.hearers = {}
+        self.receivers = {}
         self.drop = ffi.FfiClient.instance._ffi_lib.livekit_ffi_drop_handle
         self.refused = 0
 
     def put(self, event):
         kind = event.WhichOneof("message")
         if kind == "audio_stream_event":
-            heard = event.audio_stream_event
-            if heard.HasField("frame_received"):
-                frame = heard.frame_received.frame
-                if hearer := self.hearers.get(heard.stream_handle):
-                    hearer(frame.info)
+            received = event.audio_stream_event
+            if received.HasField("frame_received"):
+                frame = received.frame_received.frame
+                if receiver := self.receivers.get(received.stream_handle):
+                    receiver(frame.info)
                 self.drop(frame.handle.id)
         elif kind == "capture_audio_frame":
             self.refused += bool(event.capture_audio_frame.error)
@@ -118,7 +117,7 @@ class Direct(ffi.FfiQueue):
 
 
 class Writer:
-    """Writes frames of the tone to a source, as requests that were made in advance."""
+    """Writes frames of the tone to a source, as requests prepared in advance."""
 
     def __init__(self, source):
         self.request = ffi.FfiClient.instance._ffi_lib.livekit_ffi_request
@@ -141,19 +140,19 @@ class Writer:
         self.drop(self.request(data, size, ctypes.byref(self.answer), ctypes.byref(self.size)))
 
 
-def open_stream(direct, track, hearer):
-    """Hands every frame of the track to hearer(info), from a thread of the library."""
+def open_stream(direct, track, receiver):
+    """Calls receiver(info) for every frame of the track, on a thread of the library."""
     request = ffi_pb2.FfiRequest()
     stream = request.new_audio_stream
     stream.track_handle = track._ffi_handle.handle
     stream.type = audio_frame_pb2.AudioStreamType.AUDIO_STREAM_NATIVE
     stream.sample_rate, stream.num_channels, stream.frame_size_ms = RATE, 1, FRAME_MS
     handle = ffi.FfiClient.instance.request(request).new_audio_stream.stream.handle.id
-    direct.hearers[handle] = hearer
+    direct.receivers[handle] = receiver
     return ffi.FfiHandle(handle)
 
 
-def sounds(info):
+def is_audible(info):
     return any(ctypes.string_at(info.data_ptr, info.samples_per_channel * 2))
 
 
@@ -161,15 +160,15 @@ def sounds(info):
 
 
 class Session:
-    """One participant: joins, publishes, hears the one other."""
+    """One participant: joins, publishes, receives the other participant."""
 
     def __init__(self, worker, room, identity):
         self.worker, self.name, self.identity = worker, room, identity
         self.room = rtc.Room()
         self.room.on("track_subscribed", self.subscribed)
         self.room.on("disconnected", self.disconnected)
-        self.ended = self.hears = self.counting = False
-        self.on_air = 0
+        self.ended = self.receiving = self.counting = False
+        self.published = 0
         self.first_ms = None
         self.frames = self.late = self.index = self.in_window = 0
         self.best = self.best_before = 0.0
@@ -177,7 +176,7 @@ class Session:
         self.first = threading.Event()
 
     async def join(self):
-        """ms that it took."""
+        """Joins the room. Returns the duration in ms."""
         a = self.worker.arguments
         pass_ = token(a.key, a.secret, self.name, self.identity)
         began = now_ms()
@@ -193,12 +192,12 @@ class Session:
         await asyncio.wait_for(self.room.local_participant.publish_track(track, options), LIMIT)
         self.local = track
         self.writer = None if a.plain else Writer(self.source)
-        self.on_air = 1
+        self.published = 1
         if a.plain:
             self.pump = asyncio.create_task(self.play())
 
     async def play(self):
-        """The public way: the source keeps the pace."""
+        """Writes frames through the public class; the source keeps the pace."""
         i = 0
         while not self.ended:
             await self.source.capture_frame(rtc.AudioFrame(TONE[i].tobytes(), RATE, 1, FRAME))
@@ -209,25 +208,25 @@ class Session:
             return
         self.track = track
         if self.worker.arguments.plain:
-            self.pull = asyncio.create_task(self.listen(track))
+            self.pull = asyncio.create_task(self.receive_stream(track))
         else:
-            self.stream = open_stream(self.worker.direct, track, self.hear_info)
+            self.stream = open_stream(self.worker.direct, track, self.receive_info)
 
-    async def listen(self, track):
+    async def receive_stream(self, track):
         async for event in rtc.AudioStream.from_track(track=track, sample_rate=RATE, num_channels=1, frame_size_ms=FRAME_MS):
-            self.hear(lambda: any(event.frame.data))
+            self.receive(lambda: any(event.frame.data))
 
-    def hear_info(self, info):
-        self.hear(lambda: sounds(info))
+    def receive_info(self, info):
+        self.receive(lambda: is_audible(info))
 
-    def hear(self, loud):
+    def receive(self, loud):
         now = now_ms()
-        if not self.hears:
+        if not self.receiving:
             if not loud():
                 return
             self.best = self.best_before = now
             self.first_ms = now
-            self.hears = True
+            self.receiving = True
             self.first.set()
         offset = now - self.index * FRAME_MS
         self.index += 1
@@ -245,18 +244,18 @@ class Session:
             die(f"{self.name} {self.identity}: the session ended: {rtc.DisconnectReason.Name(reason)}")
 
     async def concealed(self):
-        """Frames that the client made up so far, by its statistics."""
+        """Concealed frames so far, from the client's statistics."""
         samples = 0
         for stats in await asyncio.wait_for(self.track.get_stats(), LIMIT):
             if stats.WhichOneof("stats") == "inbound_rtp":
                 samples += stats.inbound_rtp.inbound.concealed_samples
         return samples / FRAME
 
-    async def wait_until_heard(self, seconds):
+    async def wait_for_audio(self, seconds):
         deadline = time.monotonic() + seconds
-        while not self.hears:
+        while not self.receiving:
             if time.monotonic() > deadline:
-                die(f"{self.name} {self.identity} hears nothing")
+                die(f"{self.name} {self.identity}: no audio received")
             await asyncio.sleep(0.01)
 
 
@@ -288,17 +287,17 @@ class Worker:
             pass
 
     def pace(self):
-        """One thread of the application writes for all sessions, in the rhythm of a sound card."""
+        """One application thread writes for all sessions, at the pace of a sound card."""
         self.pacing = threading.get_native_id()
         at, i = time.monotonic(), 0
         while True:
             for k, session in enumerate(self.sessions):
-                if not session.on_air:
+                if not session.published:
                     continue
-                # Three frames ahead at first.
-                for _ in range(3 if session.on_air == 1 else 1):
+                # Start three frames ahead.
+                for _ in range(3 if session.published == 1 else 1):
                     session.writer.write((i + k) % TONE_FRAMES)
-                session.on_air = 2
+                session.published = 2
             i = (i + 1) % TONE_FRAMES
             at += FRAME_MS / 1e3
             time.sleep(max(0.0, at - time.monotonic()))
@@ -318,7 +317,7 @@ class Worker:
             session = Session(self, self.arguments.room, self.arguments.user)
             began = now_ms()
             join_ms = await session.join()
-            await session.wait_until_heard(LIMIT)
+            await session.wait_for_audio(LIMIT)
             line("join", join_ms=round(join_ms, 3), first_pcm_ms=round(session.first_ms - began, 3))
             self.ending = True
             session.stream = None
@@ -341,8 +340,8 @@ class Worker:
             await session.publish()
             self.sessions.append(session)
         for session in self.sessions:
-            await session.wait_until_heard(2 * LIMIT)
-        await asyncio.sleep(CALM)  # the storm of joining calms down
+            await session.wait_for_audio(2 * LIMIT)
+        await asyncio.sleep(CALM)  # let the load of the joins settle
         concealed = [await s.concealed() for s in self.sessions]
         before, began = look(), time.monotonic()
         for session in self.sessions:
@@ -357,7 +356,7 @@ class Worker:
         took, after = time.monotonic() - began, look()
         made_up = sum([await s.concealed() for s in self.sessions]) - sum(concealed)
         due = int(took * 1e3 / FRAME_MS)
-        # One frame less is what the two ends of the time measured can do.
+        # The two ends of the measured time can account for one frame.
         missing = sum(max(0, due - s.frames - 1) for s in self.sessions)
         late = sum(s.late for s in self.sessions)
         frames = sum(s.frames for s in self.sessions) + missing
@@ -373,18 +372,18 @@ class Worker:
             other.wait(10)
 
     def start_other(self, room):
-        """The pair of an odd session, in a process of its own."""
+        """Starts the peer of an unpaired session, in a separate process."""
         a = self.arguments
         other = subprocess.Popen(
             [sys.executable, __file__, "talk", "--url", a.url, "--key", a.key, "--secret", a.secret,
              "--room", room, "--user", "other"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )  # fmt: skip
         if json.loads(other.stdout.readline() or b"{}").get("kind") != "ready":
-            die("the other side is not ready")
+            die("the remote participant is not ready")
         return other
 
     def python_share(self, before, after, took):
-        """CPU of the threads that are Python's own, in % of a core."""
+        """CPU time of the Python threads, in % of a core."""
 
         def cpu(of):
             return sum(seconds for tid, seconds in of["threads"].items() if tid in (os.getpid(), self.pacing))
@@ -409,7 +408,7 @@ class Worker:
 
 
 def look():
-    """What this process uses, as tools/src/bench/procfs.rs reads it of another."""
+    """Resource usage of this process, read like tools/src/bench/procfs.rs does for another process."""
     fields = pathlib.Path("/proc/self/stat").read_text().rpartition(")")[2].split()
     status = pathlib.Path("/proc/self/status").read_text()
     threads, wait = {}, 0.0
@@ -419,7 +418,7 @@ def look():
             threads[int(task.name)] = (int(of[11]) + int(of[12])) / TICKS
             wait += int((task / "schedstat").read_text().split()[1]) / 1e9
         except (OSError, IndexError):
-            continue  # it ended meanwhile, or the kernel does not count
+            continue  # the thread has ended, or the kernel keeps no statistics
     return {
         "cpu_s": (int(fields[11]) + int(fields[12])) / TICKS,
         "rss_kb": int(status.split("VmRSS:")[1].split()[0]),
@@ -430,7 +429,7 @@ def look():
 
 
 def library_bytes():
-    """Of the native library: as it is in the wheel, and stripped when that can be done here."""
+    """Size of the native library: as shipped in the wheel, and stripped if `strip` is available."""
     path = pathlib.Path(rtc.__file__).parent / "resources" / "liblivekit_ffi.so"
     stripped = None
     if shutil.which("strip"):
@@ -442,7 +441,7 @@ def library_bytes():
 
 
 def parse():
-    parser = argparse.ArgumentParser(description="the official client as a subject of the benchmark")
+    parser = argparse.ArgumentParser(description="benchmark worker for the official LiveKit client")
     parser.add_argument("mode", choices=("talk", "join", "sessions"))
     add_arguments(parser)
     parser.add_argument("--room", "--call", default="bench")
@@ -450,15 +449,17 @@ def parse():
     parser.add_argument("--count", type=int, default=1)
     parser.add_argument("--sessions", "--n", type=int, default=1)
     parser.add_argument("--room-prefix", "--prefix", default="bench")
-    parser.add_argument("--seconds", type=float, help="measure itself for so long")
-    parser.add_argument("--two-connections", action="store_true", help="the older protocol: publisher and subscriber")
-    parser.add_argument("--red", action="store_true", help="with redundancy, which is the client's own default")
-    parser.add_argument("--bitrate", type=int, default=BITRATE, help="of Opus, bit/s")
-    parser.add_argument("--plain", action="store_true", help="with the public classes only")
+    parser.add_argument("--seconds", type=float, help="measure for this many seconds and end")
+    parser.add_argument(
+        "--two-connections", action="store_true", help="older protocol with two peer connections: publisher and subscriber"
+    )
+    parser.add_argument("--red", action="store_true", help="redundant audio (RED), the client's default")
+    parser.add_argument("--bitrate", type=int, default=BITRATE, help="Opus bitrate, bit/s")
+    parser.add_argument("--plain", action="store_true", help="use the public classes only")
     arguments = parser.parse_args()
     arguments.url = checked_url(arguments.url)
     if not (arguments.key and arguments.secret):
-        parser.error("--key and --secret: every session has a token of its own")
+        parser.error("--key and --secret are required: each session has its own token")
     if not (1 <= arguments.count and 1 <= arguments.sessions <= 10000):
         parser.error("a number is out of range")
     return arguments
@@ -469,7 +470,7 @@ async def main(arguments):
     await {"talk": worker.talk, "join": worker.join, "sessions": worker.many}[arguments.mode]()
     worker.ending = True
     for session in worker.sessions:
-        session.on_air = 0
+        session.published = 0
     if leaving := [asyncio.create_task(s.room.disconnect()) for s in worker.sessions]:
         await asyncio.wait(leaving, timeout=LIMIT)
     sys.stdout.flush()

@@ -1,7 +1,7 @@
 /*
- * packets.c - the mode of the benchmark's worker whose instructions are counted: sessions that send Opus packets of
- * their own and hear the other's as packets, so that no codec runs. What is printed is what passed since the process
- * began; the driver runs it twice, with different counts, and takes the difference.
+ * packets.c - the benchmark worker's mode for counting instructions: sessions that send Opus packets and receive the
+ * remote audio as packets, so that no codec runs. It prints the packets since the process started. The driver runs it
+ * twice, with different counts, and takes the difference.
  */
 #include "worker.h"
 
@@ -12,14 +12,14 @@
 
 enum { OPUS_BYTES = 160, PATIENCE_MS = 120000 };
 
-struct party { oh_call call; oh_track track; atomic_int on_air, ended; atomic_long heard; };
+struct party { oh_call call; oh_track track; atomic_int published, ended; atomic_long received; };
 
 static void party_event(void *user, oh_call call, const oh_event *event)
 {
     struct party *p = user;
     (void)call;
-    tell_troubles(event);
-    if (event->kind == OH_EVENT_LOCAL_TRACK_PUBLISHED) p->on_air = 1;
+    log_errors(event);
+    if (event->kind == OH_EVENT_LOCAL_TRACK_PUBLISHED) p->published = 1;
     if (event->kind == OH_EVENT_ENDED) p->ended = 1;
 }
 
@@ -27,10 +27,10 @@ static void party_audio(void *user, oh_call call, const oh_audio_frame *audio)
 {
     struct party *p = user;
     (void)call;
-    if (audio->opus_packet_size) p->heard++;
+    if (audio->opus_packet_size) p->received++;
 }
 
-/* Until the field is set for all; the process ends when that takes too long. */
+/* Waits until the field is set for all parties. Ends the process on timeout or if a call ends. */
 static void all_are(struct party *parties, int (*set)(struct party *), const char *what)
 {
     char ignored[64];
@@ -42,9 +42,9 @@ static void all_are(struct party *parties, int (*set)(struct party *), const cha
         }
 }
 
-static int on_air(struct party *p)
+static int is_published(struct party *p)
 {
-    return p->on_air;
+    return p->published;
 }
 
 void packets(void)
@@ -75,19 +75,19 @@ void packets(void)
         need(enter(clients[i % 2], i % 2 ? "u1" : "u0", &options, &p->call), "join");
         need(oh_call_wait_state(p->call, OH_STATE_JOINED, PATIENCE_MS), "join");
         track.format = OH_AUDIO_OPUS;
-        track.red_frames = OH_ZERO; /* a packet is a packet */
+        track.red_frames = OH_ZERO; /* no redundancy: one frame per packet */
         need(oh_call_publish_audio(p->call, &track, &p->track), "publish");
     }
-    all_are(parties, on_air, "not on the air in time");
+    all_are(parties, is_published, "not published in time");
     deadline = now_ms() + PATIENCE_MS;
     for (clock_gettime(CLOCK_MONOTONIC, &at); rounds < args.count; next_frame(&at)) {
-        int heard = 1;
+        int all_receive = 1;
         for (long i = 0; i < args.n; i++) {
             oh_track_write_opus(parties[i].track, packet, sizeof packet);
-            heard &= parties[i].heard > 0;
+            all_receive &= parties[i].received > 0;
         }
-        rounds += heard; /* from when all hear each other */
-        if (!heard && now_ms() > deadline) die("they do not hear each other");
+        rounds += all_receive; /* counted once all receive packets */
+        if (!all_receive && now_ms() > deadline) die("no packets received in time");
     }
     for (long i = 0; i < args.n; i++) {
         oh_call_stats stats = { .size = sizeof stats };
@@ -97,5 +97,5 @@ void packets(void)
     }
     line("{\"kind\":\"packets\",\"sent\":%llu,\"received\":%llu}", (unsigned long long)sent,
          (unsigned long long)received);
-    exit(0); /* as the program that it is compared with: nobody says goodbye */
+    exit(0); /* without leave messages, like the baseline program */
 }

@@ -1,11 +1,11 @@
 /*
- * reconnect.c - modes of the benchmark's worker: how long sound is missing when a connection is lost, and
+ * reconnect.c - modes of the benchmark's worker: how long audio is interrupted when a connection is lost, and
  * how long a leave takes.
  *
- * Two sessions of one process, `victim` and `partner`, talk to each other without a pause. The driver says
- * "watch", makes trouble for the victim, and the worker tells what came of it: when the loss was noticed,
- * how it was mended, and the longest time between two real frames (neither concealed nor silence) in either
- * direction.
+ * Two sessions of one process, `victim` and `partner`, send each other audio without a pause. The driver sends
+ * "watch" and injects a fault into the victim's connection. The worker then reports when the loss was detected,
+ * how the connection was restored, and the longest time between two real frames (neither concealed nor silence)
+ * in either direction.
  */
 #include "worker.h"
 
@@ -17,15 +17,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How long after the reconnect is looked, and for how long one is waited for. */
+/* How long to observe after the reconnect, and how long to wait for one. */
 enum { AFTER_MS = 1000, SOON_MS = 30000 };
 
 struct side {
     oh_call call;
     oh_track track;
-    atomic_int on_air, ended;
+    atomic_int published, ended;
     pthread_mutex_t lock;
-    /* Under the lock; times of now_ms(), 0: not yet. */
+    /* Protected by the lock. Times are now_ms() values; 0 means not yet. */
     double last_real, longest, noticed, first_after, back;
     int how;
     char why[128];
@@ -40,7 +40,7 @@ static void side_event(void *user, oh_call call, const oh_event *event)
     pthread_mutex_lock(&s->lock);
     switch (event->kind) {
     case OH_EVENT_LOCAL_TRACK_PUBLISHED:
-        s->on_air = 1;
+        s->published = 1;
         break;
     case OH_EVENT_STATE:
         if (!s->noticed && (event->u.state->state == OH_STATE_RECONNECTING || event->u.state->state == OH_STATE_MIGRATING))
@@ -70,7 +70,7 @@ static void side_audio(void *user, oh_call call, const oh_audio_frame *audio)
     if (audio->silence || audio->concealed || !audio->frames) return;
     pthread_mutex_lock(&s->lock);
     if (s->last_real && now - s->last_real > s->longest) s->longest = now - s->last_real;
-    if (victim.noticed && !s->first_after) s->first_after = now; /* a race of a frame does not matter */
+    if (victim.noticed && !s->first_after) s->first_after = now; /* a race of one frame does not matter */
     s->last_real = now;
     pthread_mutex_unlock(&s->lock);
 }
@@ -82,8 +82,8 @@ static void *side_pace(void *unused)
     for (int i = 0;; i = (i + 1) % TONE_FRAMES, next_frame(&at)) {
         struct side *both[] = { &victim, &partner };
         for (int k = 0; k < 2; k++) {
-            int frames = both[k]->on_air == 1 ? 3 : both[k]->on_air ? 1 : 0;
-            if (frames) both[k]->on_air = 2;
+            int frames = both[k]->published == 1 ? 3 : both[k]->published ? 1 : 0;
+            if (frames) both[k]->published = 2;
             while (frames--) oh_track_write_s16(both[k]->track, tone[i], FRAME);
         }
     }
@@ -126,7 +126,7 @@ static void watch(void)
     line("{\"kind\":\"watching\"}");
     while (!victim.ended && !seen(&victim, &victim.back) && now_ms() < end) word(ignored, sizeof ignored, 2);
     double until = now_ms() + AFTER_MS;
-    /* As long as somebody has heard nothing since, the pause is not over. */
+    /* The interruption lasts as long as either side has received no audio since. */
     while (!victim.ended && now_ms() < end + AFTER_MS &&
            (now_ms() < until || now_ms() - seen(&victim, &victim.last_real) > 200 ||
             now_ms() - seen(&partner, &partner.last_real) > 200))
@@ -138,8 +138,8 @@ static void watch(void)
         if (open > gaps[k]) gaps[k] = open;
         after[k] = victim.noticed && both[k]->first_after ? both[k]->first_after - victim.noticed : 0;
     }
-    line("{\"kind\":\"reconnect\",\"how\":%d,\"notice_ms\":%.3f,\"back_ms\":%.3f,\"hears_gap_ms\":%.3f,"
-         "\"heard_gap_ms\":%.3f,\"after_notice_ms\":%.3f,\"ended\":\"%s\"}", victim.how,
+    line("{\"kind\":\"reconnect\",\"how\":%d,\"notice_ms\":%.3f,\"back_ms\":%.3f,\"receive_gap_ms\":%.3f,"
+         "\"send_gap_ms\":%.3f,\"after_notice_ms\":%.3f,\"ended\":\"%s\"}", victim.how,
          victim.noticed ? victim.noticed - began : 0, victim.back ? victim.back - victim.noticed : 0, gaps[0], gaps[1],
          after[0] > after[1] ? after[0] : after[1], victim.ended ? victim.why : "");
 }
@@ -154,7 +154,7 @@ void reconnect(void)
     if (pthread_create(&thread, NULL, side_pace, NULL)) die("no thread");
     double deadline = now_ms() + LIMIT_MS;
     while (!seen(&victim, &victim.last_real) || !seen(&partner, &partner.last_real)) {
-        if (now_ms() > deadline) die("they do not hear each other");
+        if (now_ms() > deadline) die("no audio received in time");
         word(what, sizeof what, 10);
     }
     deadline = now_ms() + 1000;
@@ -177,7 +177,7 @@ static void leave_event(void *user, oh_call call, const oh_event *event)
 {
     struct leaver *l = user;
     (void)call;
-    tell_troubles(event);
+    log_errors(event);
     if (event->kind == OH_EVENT_LOCAL_TRACK_PUBLISHED) sem_post(&l->done);
     if (event->kind == OH_EVENT_ENDED) {
         l->ended = now_ms();
@@ -218,12 +218,12 @@ void leaves(void)
         options.handlers = &handlers;
         need(enter(client, args.user, &options, &call), "join");
         publish(call);
-        leave_wait(&l); /* on the air: a whole session is to be taken down */
+        leave_wait(&l); /* published: the leave tears down a complete session */
         double began = now_ms();
         need(oh_call_leave(call, NULL), "leave");
         leave_wait(&l);
         line("{\"kind\":\"leave\",\"ms\":%.3f}", l.ended - began);
-        oh_client_free(client); /* no callback runs after it */
+        oh_client_free(client); /* no callback runs after this */
         sem_destroy(&l.done);
         word(ignored, sizeof ignored, 0);
     }

@@ -1,6 +1,6 @@
 /*
- * worker.c - the process that `make bench` measures. One mode per measurement; objects of JSON go out,
- * single words come in. tools/README.md describes the lines, docs/performance.md what the figures mean.
+ * worker.c - the process that `make bench` measures. One mode per measurement. It prints JSON objects and
+ * reads single words. tools/README.md describes the lines, docs/performance.md the meaning of the figures.
  *
  *   worker talk     --url URL --call ID --user NAME
  *   worker join     --url URL --call ID --user NAME --count N
@@ -11,7 +11,7 @@
  *   worker leaves   --url URL --call ID --user NAME --count N --n N (reconnect.c)
  *   worker packets  --url URL --n N --prefix P --count N          (packets.c)
  *
- * With --livekit URL --key K --secret S in place of --url the same happens over LiveKit.
+ * With --livekit URL --key K --secret S instead of --url it uses LiveKit.
  */
 #include "worker.h"
 #include <errno.h>
@@ -60,14 +60,14 @@ void line(const char *format, ...)
     fflush(stdout);
 }
 
-/* What is allocated, in KB. Blocks that a thread keeps for its next use count as allocated. */
+/* Allocated heap in KB. Blocks that a thread caches for reuse count as allocated. */
 static double heap_kb(void)
 {
     struct mallinfo2 heap = mallinfo2();
     return (double)(heap.uordblks + heap.hblkhd) / 1024;
 }
 
-/* Ends the process: what failed, and why by the library's own words when it has any. */
+/* Ends the process. Prints what failed, and the library's last error if there is one. */
 void die(const char *what)
 {
     char why[512] = "";
@@ -84,7 +84,7 @@ void need(oh_result result, const char *what)
     }
 }
 
-/* Waits for a word on stdin: 1 and the word; 0 when the time is up; the process ends with stdin. */
+/* Waits for a word on stdin. Returns 1 and the word, or 0 on timeout. Ends the process when stdin closes. */
 int word(char *out, size_t size, int timeout_ms)
 {
     struct pollfd in = { .fd = 0, .events = POLLIN };
@@ -110,9 +110,9 @@ static void expect(const char *wanted)
     } while (strcmp(got, wanted));
 }
 
-/* ---- joining and sound ---- */
+/* ---- joining and audio ---- */
 
-/* A tone whose loudness a seeded noise changes: it sounds on all the time, so that every packet is a full one. */
+/* A tone whose loudness varies with seeded noise. It is never silent, so that every packet is a full one. */
 static void make_tone(void)
 {
     uint32_t seed = 1;
@@ -132,7 +132,7 @@ oh_client client_of(const char *user)
     oh_client client;
     options.url = args.url;
     options.user_id = user;
-    if (args.livekit) options.protocol = OH_PROTOCOL_LIVEKIT; /* tokens are for one room each, see enter() */
+    if (args.livekit) options.protocol = OH_PROTOCOL_LIVEKIT; /* one token per room, see enter() */
     else options.token = "development";
     need(oh_client_new(&options, &client), "client");
     return client;
@@ -162,7 +162,7 @@ oh_track publish(oh_call call)
     return track;
 }
 
-void tell_troubles(const oh_event *event)
+void log_errors(const oh_event *event)
 {
     if (event->kind == OH_EVENT_ERROR)
         fprintf(stderr, "worker: error %s: %s\n", oh_result_get_name(event->u.error->error), event->u.error->text);
@@ -172,7 +172,7 @@ void tell_troubles(const oh_event *event)
         fprintf(stderr, "worker: ended: %s: %s\n", oh_result_get_name(event->u.ended->error), event->u.ended->text);
 }
 
-/* Until the next frame of a grid of 20 ms is due; a sleeper that overslept does not lose the grid. */
+/* Sleeps until the next frame of the 20 ms grid is due. A late wakeup does not shift the grid. */
 void next_frame(struct timespec *at)
 {
     at->tv_nsec += FRAME_MS * 1000000L;
@@ -180,19 +180,19 @@ void next_frame(struct timespec *at)
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, at, NULL) == EINTR) { }
 }
 
-/* ---- talk: the other side of a call ---- */
+/* ---- talk: the remote participant of a call ---- */
 
 static atomic_int talk_published, talk_ended;
 
 static void talk_event(void *user, oh_call call, const oh_event *event)
 {
     (void)user, (void)call;
-    tell_troubles(event);
+    log_errors(event);
     if (event->kind == OH_EVENT_LOCAL_TRACK_PUBLISHED) talk_published = 1;
     if (event->kind == OH_EVENT_ENDED) talk_ended = 1;
 }
 
-static void hear_nothing(void *user, oh_call call, const oh_audio_frame *audio)
+static void ignore_audio(void *user, oh_call call, const oh_audio_frame *audio)
 {
     (void)user, (void)call, (void)audio;
 }
@@ -205,35 +205,35 @@ static void talk(void)
     oh_track track;
     struct timespec at;
     char ignored[64];
-    int said = 0;
+    int announced = 0;
 
     options.call_id = args.call;
     oh_call_handlers handlers = OH_INIT(oh_call_handlers);
     handlers.on_event = talk_event;
-    handlers.on_audio = hear_nothing;
+    handlers.on_audio = ignore_audio;
     options.handlers = &handlers;
     need(enter(client, args.user, &options, &call), "join");
     need(oh_call_wait_state(call, OH_STATE_JOINED, LIMIT_MS), "join");
     track = publish(call);
     clock_gettime(CLOCK_MONOTONIC, &at);
     for (int i = 0; !talk_ended; i = (i + 1) % TONE_FRAMES) {
-        if (talk_published && !said) said = 1, line("{\"kind\":\"ready\"}");
-        oh_track_write_s16(track, tone[i], FRAME); /* full before it is on the air: then it is only a tone less */
+        if (talk_published && !announced) announced = 1, line("{\"kind\":\"ready\"}");
+        oh_track_write_s16(track, tone[i], FRAME); /* fails while unpublished and full: harmless */
         word(ignored, sizeof ignored, 0);
         next_frame(&at);
     }
     die("the call ended");
 }
 
-/* ---- join: how long it takes ---- */
+/* ---- join: how long a join takes ---- */
 
-struct joiner { double began, joined, heard; int events; sem_t done; };
+struct joiner { double began, joined, first_audio; int events; sem_t done; };
 
 static void join_event(void *user, oh_call call, const oh_event *event)
 {
     struct joiner *j = user;
     (void)call;
-    tell_troubles(event);
+    log_errors(event);
     if (event->kind == OH_EVENT_JOINED) {
         j->joined = now_ms();
         sem_post(&j->done);
@@ -244,8 +244,8 @@ static void join_audio(void *user, oh_call call, const oh_audio_frame *audio)
 {
     struct joiner *j = user;
     (void)call;
-    if (j->heard || audio->silence || audio->concealed || !audio->frames) return;
-    j->heard = now_ms();
+    if (j->first_audio || audio->silence || audio->concealed || !audio->frames) return;
+    j->first_audio = now_ms();
     sem_post(&j->done);
 }
 
@@ -274,10 +274,10 @@ static void join(void)
             if (!sem_timedwait(&j.done, &deadline)) posts++;
             else if (errno != EINTR) die("no JOINED and first PCM in time");
         }
-        line("{\"kind\":\"join\",\"join_ms\":%.3f,\"first_pcm_ms\":%.3f}", j.joined - j.began, j.heard - j.began);
+        line("{\"kind\":\"join\",\"join_ms\":%.3f,\"first_pcm_ms\":%.3f}", j.joined - j.began, j.first_audio - j.began);
         need(oh_call_leave(call, NULL), "leave");
         oh_call_wait_state(call, OH_STATE_LEFT, 3000);
-        oh_client_free(client); /* no callback runs after it */
+        oh_client_free(client); /* no callback runs after this */
         sem_destroy(&j.done);
         word(ignored, sizeof ignored, 0);
     }
@@ -366,7 +366,7 @@ static void late(void)
     need(oh_call_get_subscriber(call, &subscriber), "subscriber");
     oh_subscriber_free(subscriber);
     began = now_ms();
-    while (now_ms() - began < 500) word(ignored, sizeof ignored, 50); /* the join's own work is not to be counted */
+    while (now_ms() - began < 500) word(ignored, sizeof ignored, 50); /* do not count the work of the join itself */
     before = late_offers(call);
     cpu = cpu_us();
     began = now_ms();
@@ -391,11 +391,11 @@ static void late(void)
 struct session {
     oh_call call;
     oh_track track;
-    atomic_int on_air, hears, ended;
-    double join_began, join_ms; /* the latter by the first OH_EVENT_JOINED */
-    /* Frames since `running`, and those of them that were late. */
+    atomic_int published, receiving, ended;
+    double join_began, join_ms; /* join_ms is set at the first OH_EVENT_JOINED */
+    /* Frames since `running`, and how many of them were late. */
     atomic_long frames, late;
-    /* When the last frame came, µs; and the schedule of the stream; written by the callbacks of this call only. */
+    /* Arrival time of the last frame in µs, and the stream's schedule. Written only by this call's callbacks. */
     atomic_llong last_us;
     uint32_t anchor;
     double best, best_before;
@@ -403,7 +403,7 @@ struct session {
 };
 
 static struct session *sessions;
-static atomic_long ready_sessions; /* the pacing thread writes to so many */
+static atomic_long ready_sessions; /* number of sessions the pacing thread writes to */
 static atomic_int counting;
 static atomic_long refused;
 
@@ -411,27 +411,27 @@ static void session_event(void *user, oh_call call, const oh_event *event)
 {
     struct session *s = user;
     (void)call;
-    tell_troubles(event);
+    log_errors(event);
     if (event->kind == OH_EVENT_JOINED && s->join_ms == 0) s->join_ms = now_ms() - s->join_began;
-    if (event->kind == OH_EVENT_LOCAL_TRACK_PUBLISHED) s->on_air = 1;
+    if (event->kind == OH_EVENT_LOCAL_TRACK_PUBLISHED) s->published = 1;
     if (event->kind == OH_EVENT_ENDED) s->ended = 1;
 }
 
 /*
- * A frame is late when it was concealed (it was not there when its turn came), or when it is handed over
- * more than 60 ms after it was due. A frame is due when the stream's best schedule of the last one to two
- * seconds says so: the least difference between the time of arrival and the RTP timestamp.
+ * A frame is late if it was concealed (not received in time for playout), or if it is delivered more than
+ * 60 ms after it was due. The due time follows the stream's best schedule of the last one to two seconds: the
+ * smallest difference between arrival time and RTP timestamp.
  */
 static void session_audio(void *user, oh_call call, const oh_audio_frame *audio)
 {
     struct session *s = user;
     double now = now_ms(), offset, best;
     (void)call;
-    if (audio->silence && !s->hears) return;
-    if (!s->hears) {
+    if (audio->silence && !s->receiving) return;
+    if (!s->receiving) {
         s->anchor = audio->rtp_timestamp;
         s->best = s->best_before = now;
-        s->hears = 1;
+        s->receiving = 1;
     }
     offset = now - (int32_t)(audio->rtp_timestamp - s->anchor) / 48.0;
     if (offset < s->best) s->best = offset;
@@ -448,7 +448,7 @@ static void session_audio(void *user, oh_call call, const oh_audio_frame *audio)
     }
 }
 
-/* One thread of the application writes for all sessions, in the rhythm of a sound card. */
+/* One application thread writes for all sessions, at the pace of a sound card. */
 static void *pace(void *unused)
 {
     struct timespec at;
@@ -457,9 +457,9 @@ static void *pace(void *unused)
         long n = ready_sessions;
         for (long k = 0; k < n; k++) {
             struct session *s = &sessions[k];
-            /* Nothing before the track is on the air, then three frames ahead of the library's clock. */
-            int frames = s->on_air == 1 ? 3 : s->on_air ? 1 : 0;
-            if (frames) s->on_air = 2;
+            /* Nothing before the track is published, then three frames ahead of the library's clock. */
+            int frames = s->published == 1 ? 3 : s->published ? 1 : 0;
+            if (frames) s->published = 2;
             while (frames--)
                 if (oh_track_write_s16(s->track, tone[(i + k) % TONE_FRAMES], FRAME) != OH_OK) refused++;
         }
@@ -499,10 +499,10 @@ void sessions_start(long n)
     }
     deadline = now_ms() + 2 * LIMIT_MS;
     for (long i = 0; i < n; i++) {
-        while (!sessions[i].hears) {
+        while (!sessions[i].receiving) {
             if (sessions[i].ended || now_ms() > deadline) {
                 fprintf(stderr, "worker: session %ld of %ld\n", i, n);
-                die("hears nothing");
+                die("no audio received");
             }
             word(ignored, sizeof ignored, 10);
         }
@@ -517,7 +517,7 @@ static void many(void)
     long frames = 0, late = 0, concealed = 0, dropped = 0;
     uint64_t before[2] = { 0, 0 };
 
-    /* What every process needs is there before `idle`. */
+    /* Allocate everything that any process needs before `idle`. */
     session_clients[0] = client_of("u0");
     session_clients[1] = client_of("u1");
     sessions = calloc((size_t)args.n, sizeof *sessions);
@@ -526,7 +526,7 @@ static void many(void)
     expect("go");
     sessions_start(args.n);
     began = now_ms();
-    while (now_ms() - began < 2000) word(ignored, sizeof ignored, 50); /* the storm of joining calms down */
+    while (now_ms() - began < 2000) word(ignored, sizeof ignored, 50); /* let the load of the joins settle */
     for (int stop = 0; stop < 2; stop++) {
         for (long i = 0; i < args.n; i++) {
             oh_call_stats stats = { .size = sizeof stats };
@@ -543,7 +543,7 @@ static void many(void)
     }
     dropped = (long)(before[1] - before[0]);
     for (long i = 0; i < args.n; i++) {
-        /* What is due and has not come is late as well: a stream that stopped must not look fine. */
+        /* Frames that are due but have not arrived are late too: a stalled stream must not look healthy. */
         long overdue = (long)((now_ms() - sessions[i].last_us / 1e3 - LATE_MS) / FRAME_MS);
         if (sessions[i].ended) die("a session ended");
         if (overdue > 0) frames += overdue, late += overdue;

@@ -17,8 +17,8 @@
 typedef struct app {
     report report;
     wav out;
-    char hear[256];         /* who is recorded */
-    int heard;
+    char recorded_user[256]; /* who is recorded */
+    int received_any;
     uint32_t timestamp;     /* where the recording stands, 48 kHz */
     double since;           /* when there was something to receive, ms */
     double real;            /* when the last frame came that was not concealed, ms */
@@ -29,17 +29,17 @@ typedef struct app {
 } app;
 
 /* Four times a second: what was received since, and where the recording stands. For programs that watch. */
-static void say_hearing(app *a, oh_call call)
+static void say_receive_stats(app *a, oh_call call)
 {
     oh_call_stats s = { .size = sizeof s };
     double now = ms_since(&a->report.began);
     char more[160];
     if (!a->report.json || now < a->reported + 250 || oh_call_get_stats(call, &s)) return;
     a->reported = now;
-    snprintf(more, sizeof more, ",\"frames\":%d,\"invented\":%d,\"lost\":%llu,\"received\":%llu,\"recorded_ms\":%.0f",
+    snprintf(more, sizeof more, ",\"frames\":%d,\"concealed\":%d,\"lost\":%llu,\"received\":%llu,\"recorded_ms\":%.0f",
              atomic_exchange(&a->frames, 0), atomic_exchange(&a->concealed, 0), (unsigned long long)s.packets_lost,
              (unsigned long long)s.packets_received, atomic_load(&a->recorded) / 48.0);
-    say(&a->report, "hearing", NULL, NULL, more);
+    say(&a->report, "receive_stats", NULL, NULL, more);
 }
 
 static void on_event(void *user, oh_call call, const oh_event *event)
@@ -55,9 +55,9 @@ static void on_audio(void *user, oh_call call, const oh_audio_frame *audio)
     static const int16_t silence[960];
     app *a = user;
     (void)call;
-    if (!a->hear[0]) snprintf(a->hear, sizeof a->hear, "%s", audio->user_id);
-    if (strcmp(a->hear, audio->user_id)) return;
-    if (!a->heard) {
+    if (!a->recorded_user[0]) snprintf(a->recorded_user, sizeof a->recorded_user, "%s", audio->user_id);
+    if (strcmp(a->recorded_user, audio->user_id)) return;
+    if (!a->received_any) {
         char ms[32];
         snprintf(ms, sizeof ms, ",\"ms\":%.1f", ms_since(&a->report.began) - a->since);
         say(&a->report, "first_audio", NULL, NULL, ms);
@@ -65,7 +65,7 @@ static void on_audio(void *user, oh_call call, const oh_audio_frame *audio)
     atomic_fetch_add(audio->concealed ? &a->concealed : &a->frames, 1);
     if (!audio->concealed) {
         double now = ms_since(&a->report.began), gap = now - a->real;
-        if (a->heard && !a->pause && gap > 60) {
+        if (a->received_any && !a->pause && gap > 60) {
             char ms[32];
             snprintf(ms, sizeof ms, ",\"ms\":%.1f", gap);
             say(&a->report, "gap", NULL, NULL, ms);
@@ -75,12 +75,12 @@ static void on_audio(void *user, oh_call call, const oh_audio_frame *audio)
     }
     if (a->out.file) {
         /* Long silence is not sent, and not handed over: the timestamp says how long it was. */
-        int32_t gap = a->heard ? (int32_t)(audio->rtp_timestamp - a->timestamp) : 0;
+        int32_t gap = a->received_any ? (int32_t)(audio->rtp_timestamp - a->timestamp) : 0;
         for (; gap >= 960 && gap < 48000 * 60; gap -= 960) wav_write(&a->out, silence, 960);
         wav_write(&a->out, audio->samples_s16, (uint32_t)audio->frames);
         atomic_store(&a->recorded, a->out.frames);
     }
-    a->heard = 1;
+    a->received_any = 1;
     a->timestamp = audio->rtp_timestamp + (uint32_t)audio->frames;
 }
 
@@ -96,7 +96,7 @@ int main(int argc, char **argv)
 {
     const char *play = NULL, *record = NULL;
     double seconds = 0;
-    app a = { .heard = 0 };
+    app a = { .received_any = 0 };
     wav in = { .file = NULL };
     int16_t pcm[WAV_CHANNELS * WAV_RATE / 50];
     oh_client client;
@@ -119,7 +119,7 @@ int main(int argc, char **argv)
         else if (!strcmp(argv[i - 1], "--call")) what.call_id = value;
         else if (!strcmp(argv[i - 1], "--play")) play = value;
         else if (!strcmp(argv[i - 1], "--record")) record = value;
-        else if (!strcmp(argv[i - 1], "--hear")) snprintf(a.hear, sizeof a.hear, "%s", value);
+        else if (!strcmp(argv[i - 1], "--hear")) snprintf(a.recorded_user, sizeof a.recorded_user, "%s", value);
         else if (!strcmp(argv[i - 1], "--seconds")) seconds = atof(value);
         else return usage(stderr, argv[0]);
     }
@@ -143,7 +143,7 @@ int main(int argc, char **argv)
         if (oh_call_publish_audio(call, &options, &mic)) return fail("publish");
     }
     while (!seconds || ms_since(&a.report.began) < seconds * 1e3) {
-        say_hearing(&a, call);
+        say_receive_stats(&a, call);
         uint32_t frames = in.file ? wav_read(&in, pcm, in.rate / 50) : 0;
         if (frames) { /* the library sends at its own pace: wait for room, then write */
             if (oh_track_wait_writable(mic, frames, 10000) || oh_track_write_s16(mic, pcm, frames)) break;

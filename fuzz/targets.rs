@@ -1,8 +1,8 @@
-//! What is fuzzed: one function per target, each taking any bytes. The fuzzer and the replay of the
-//! committed corpus (`tests/fuzz_replay.rs`) run the same functions.
+//! Fuzz targets: one function per target, each taking arbitrary bytes. The fuzzer and the replay of the committed
+//! corpus (`tests/fuzz_replay.rs`) run the same functions.
 //!
-//! A function fails by a panic: of the library, or of an assertion here about what must hold for any
-//! input. Must not know: the fuzzer.
+//! A target fails by a panic, of the library or of an assertion here that must hold for any input. Must not know: the
+//! fuzzer.
 
 #[path = "targets/c_calls.rs"]
 mod c_calls;
@@ -42,7 +42,7 @@ pub const ALL: &[(&str, Target)] = &[
     ("livekit_data", livekit_data),
 ];
 
-/// Takes an input apart; at its end everything is zero.
+/// Reads values from an input; at its end every value is zero.
 pub struct Reader<'a>(pub &'a [u8]);
 
 impl<'a> Reader<'a> {
@@ -78,7 +78,7 @@ impl<'a> Reader<'a> {
 pub fn ws_frames(data: &[u8]) {
     let Some((chunk, data)) = data.split_first() else { return };
     let limits = WsLimits { max_message: 4096, max_fragments: 16, ..WsLimits::default() };
-    // However the bytes are cut, they add up to the same.
+    // The result does not depend on the chunk size.
     let whole = ws::understand(data, data.len(), &limits);
     assert_eq!(whole, ws::understand(data, usize::from(*chunk), &limits));
     assert!(whole.0 <= data.len());
@@ -102,7 +102,7 @@ pub fn twirp_reply(data: &[u8]) {
         _ => RpcCall::UpdateSubscriptions { session_id: session_id(), subscriptions: Vec::new() },
     };
     match untrusted::reply(&call, kind & 1 == 1, body) {
-        Ok(RpcReply::Publisher { sdp, .. }) => assert!(!sdp.is_empty(), "an answer of nothing"),
+        Ok(RpcReply::Publisher { sdp, .. }) => assert!(!sdp.is_empty(), "an empty answer"),
         Ok(RpcReply::Done) => assert!(!matches!(call, RpcCall::SetPublisher { .. })),
         Err(failure) => assert!(failure.message.len() < 4096 && !failure.message.contains('\0')),
     }
@@ -124,7 +124,7 @@ pub fn sdp(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     if let Ok(prepared) = sdp::prepare_remote(&text) {
         assert!(prepared.len() <= 2 * text.len() + 1024, "{} bytes became {}", text.len(), prepared.len());
-        // What was accepted once is accepted again.
+        // An accepted description is accepted again after preparation.
         let again = sdp::prepare_remote(&prepared);
         assert!(again.is_ok(), "prepared twice: {again:?}");
     }
@@ -187,7 +187,7 @@ pub fn rtp(data: &[u8]) {
         now += Duration::from_millis(20);
         if deliver_opus {
             for n in 0.. {
-                assert!(n <= 200, "packets without end");
+                assert!(n <= 200, "endless packets");
                 let Some(packet) = receiver.poll(now) else { break };
                 assert!(packet.payload.len() <= offhook::media::MAX_PAYLOAD);
             }

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# bench-before-after.sh REVISION [ROUNDS]: `make bench` of an older revision's library and of this tree's, in turn
-# (before, after, before, after: ROUNDS each, 2), with the same worker, SFU and tools. Prints the median and the range of
-# every figure, and writes them to target/before/summary.json. LiveKit too, when its server is there (make livekit).
+# bench-before-after.sh REVISION [ROUNDS]: runs `make bench` with the library of an older revision and with this tree's,
+# in turn (before, after, before, after: ROUNDS each, default 2), with the same worker, SFU and tools. Prints the median
+# and the range of every figure, and writes them to target/before/summary.json. Includes LiveKit when its server is
+# installed (make livekit).
 #
-# BENCH_SECONDS=10, BENCH_SESSIONS=1,10,50 and BENCH_MORE="--reconnects 6" shorten or lengthen it.
+# BENCH_SECONDS=10, BENCH_SESSIONS=1,10,50 and BENCH_MORE="--reconnects 6" set the length of the run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 revision=${1:?usage: bench-before-after.sh REVISION [ROUNDS]}
@@ -64,7 +65,7 @@ home, commit, rounds = pathlib.Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 
 
 def leaves(value, name=""):
-    """Every number of a summary by a name; a list of sessions by their number; the official client's are left out."""
+    """All numbers of a summary by name; sessions by their number; without the official client's."""
     if isinstance(value, dict):
         for key, inner in value.items():
             if key == "offhook" or not name and key == "livekit":

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""bench-bindings.py [SECONDS] [ROUNDS]: what an event and a 20 ms PCM frame cost from the library to the handler.
+"""bench-bindings.py [SECONDS] [ROUNDS]: cost of an event and a 20 ms PCM frame from library to callback.
 
-A hundred calls in one process, ten rooms with a talker each, on a development SFU of its own per run; C, C++, Go, Swift
+A hundred calls in one process, in ten rooms with a talker each, with a new development SFU for each run; C, C++, Go, Swift
 and Python in turn, ROUNDS times. Prints a table (median of the rounds, least and greatest) and writes
-target/bench/bindings.json. A language whose tools are missing is said loudly and left out.
+target/bench/bindings.json. Skips a language whose tools are missing, with a message.
 """
 import json
 import os

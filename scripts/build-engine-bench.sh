@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# build-engine-bench.sh OUTPUT: the program that measures the library's engine alone, of benches/baseline/src/engine.rs and
-# the library as scripts/build.sh has left it, with the crates that this was built with. Not by cargo: it would build the
-# library once more.
+# build-engine-bench.sh OUTPUT: builds the program that measures the library's engine alone, from
+# benches/baseline/src/engine.rs and the library built by scripts/build.sh, with the crates of that build. Without
+# cargo, which would build the library again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 externs=$(${CARGO:-cargo} build --release --locked --workspace --lib --message-format=json --quiet | python3 -c '
@@ -12,7 +12,7 @@ for line in sys.stdin:
     if said.get("reason") == "compiler-artifact" and said["target"]["name"].replace("-", "_") in wanted:
         name = said["target"]["name"].replace("-", "_")
         files = [file for file in said["filenames"] if file.endswith(".rlib") and "/release/" in file]
-        # Those that build scripts were made with have the same names, and are not optimised.
+        # The crates of build scripts have the same names, and are not optimised.
         if files and "lib" in said["target"]["kind"] and said["profile"]["opt_level"] == "3":
             print("--extern", f"{name}={files[-1]}")
 ')

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # build.sh [cargo's options]: builds the library, the development SFU and the tools with one profile and one set of
-# features, so that every crate is compiled once, and puts them into target/built. Who uses them takes them from there:
-# tests that build programs of the same names write into cargo's own directory. What is handed out has its paths taken
-# off besides (scripts/build-ship.sh, for `make dist`).
+# features, so that every crate is compiled once, and puts them into target/built. Use them from there: tests build
+# programs of the same names into cargo's own directory. Release binaries are built without local paths by
+# scripts/build-ship.sh (`make dist`).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 ${CARGO:-cargo} build --release --locked --workspace --lib --bins "$@"

@@ -1,6 +1,6 @@
-"""What include/offhook.h declares, read from the shape in which header.py writes it: for check-abi.py and docs.py.
+"""Parses the declarations of include/offhook.h in the form that header.py writes: for check-abi.py and docs.py.
 
-Not a C parser: whatever it does not understand it refuses, so that nothing is left out silently.
+Not a C parser: it rejects everything that it does not recognise, so that nothing is left out silently.
 """
 
 import pathlib
@@ -12,7 +12,7 @@ HEADER = ROOT / "include/offhook.h"
 
 
 class NotUnderstood(Exception):
-    """The header has a shape that this module does not know."""
+    """The header has a form that this module does not recognise."""
 
 
 @dataclass
@@ -36,23 +36,23 @@ class Item:
     type: str = ""
     members: list = field(default_factory=list)
     line: int = 0
-    source: str = ""  # as declared, without its comments
+    source: str = ""  # the declaration, without its comments
 
 
 def undress(comment):
-    """The text of a /** comment */, its lines without the stars."""
+    """The text of a /** comment */, without the stars."""
     lines = comment.strip()[3:-2].strip("\n").split("\n")
     return "\n".join(re.sub(r"^\s*\* ?", "", line).rstrip() for line in lines).strip()
 
 
 def plain(text):
-    """A type in one spelling: without struct and enum before names, one space, stars at the words."""
+    """A type in normal form: no struct and enum before names, single spaces, stars next to the words."""
     text = re.sub(r"\b(struct|union|enum)\s+", "", " ".join(text.split()))
     return re.sub(r"\s*\*\s*", " *", text).replace("* *", "**").replace("*const", "*const ").replace("  ", " ").strip()
 
 
 def declaration(text):
-    """Type, name and length of an array, of `const char *const *to` or `uint64_t reserved[24]`."""
+    """Type, name and array length of a declaration such as `const char *const *to` or `uint64_t reserved[24]`."""
     found = re.fullmatch(r"(.*?[\s*])(\w+)(?:\[(\w+)\])?", " ".join(text.split()))
     if not found:
         raise NotUnderstood(f"a declaration: {text!r}")
@@ -65,7 +65,7 @@ def parameters(text):
 
 
 def members(body, separator, read):
-    """Each member of a body with the comment before it."""
+    """Each member of a body, with the comment before it."""
     found, doc, rest = [], "", body
     while rest := rest.lstrip():
         if rest.startswith("/**"):
@@ -99,16 +99,16 @@ SHAPES = [
     ("macro", re.compile(r"#define ([A-Z]\w+) ([^\n]+)")),
     ("function", re.compile(r"(?:OH_API )?((?:const )?(?:enum )?\w+ \*?)(oh_\w+)\(([^;{]*)\);", re.S)),
 ]
-# As cbindgen writes them.
+# Enums as cbindgen writes them.
 RAW_ENUM = re.compile(r"enum (oh_\w+)\n#if [^\n]*\n  : (?:\w+)\n#endif[^\n]*\n \{(.*?)\n\};\n(?:#ifndef __cplusplus\n)?.*?#endif[^\n]*\n"
                       r"(?:#endif // __cplusplus\n)?", re.S)
-# What stands between the items and is none.
+# Text between the items that is not an item.
 FILLER = re.compile(r'#(?:ifndef OFFHOOK_H|define OFFHOOK_H|include|if|elif|ifdef|endif|else| define)\b[^\n]*|extern "C" \{[^\n]*'
                     r'|\} /\* extern[^\n]*|/\*.*?\*/|extern "C\+\+" [^\n]*|\s+', re.S)
 
 
 def parse(text, shapes=SHAPES):
-    """All items in the order of the header."""
+    """All items, in the order of the header."""
     items, doc, at = {}, "", 0
     while at < len(text):
         if text.startswith("/**", at):
@@ -147,12 +147,12 @@ def parse(text, shapes=SHAPES):
 
 
 def parse_raw(text):
-    """The same of what cbindgen writes."""
+    """As parse(), for the output of cbindgen."""
     return parse(text, [("enum", RAW_ENUM)] + SHAPES[1:])
 
 
 def introduction(text):
-    """The manual at the head of the header: pairs of a title and the text below it."""
+    """The manual at the start of the header: pairs of a title and the text below it."""
     head = text[text.index("/*") : text.index("*/")]
     lines = [re.sub(r"^ \* ?", "", line) for line in head.split("\n")[1:]]
     parts = []

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """check-abi.py [--write] [--header FILE] [--lib FILE] [--dump-dir DIR]
 
-Compares the binary interface as it is with the one that was promised: abi/offhook-N.abi, N being OH_ABI_VERSION. What
-was added (functions, constants, fields at the end) must be written into that file with --write and committed. What
-breaks a program that was compiled before (removed, another value, offset, type or signature, a smaller struct) fails,
-and --write refuses it: such a change needs another OH_ABI_VERSION, SONAME and version node, and gets a file of its own.
+Compares the binary interface with the recorded one: abi/offhook-N.abi, N being OH_ABI_VERSION. Additions (functions,
+constants, fields at the end) must be recorded in that file with --write and committed. Changes that break compiled programs
+(a removed item, another value, offset, type or signature, a smaller struct) fail, and --write rejects them: such a change
+needs another OH_ABI_VERSION, SONAME and version node, and gets its own file.
 
-Numbers come from the C compiler: a program is made that prints the size, offset and value of everything there is.
+Numbers come from the C compiler: a generated program prints all sizes, offsets and values.
 """
 
 import argparse
@@ -31,17 +31,17 @@ def fail(text):
 
 
 def is_constant(item):
-    """Whether it is a constant of the interface. The version is none: it changes with each release."""
+    """Whether it is a constant of the interface. The version is not: it changes with each release."""
     return item.kind == "macro" and not item.name.startswith("OH_VERSION")
 
 
 def signature(item):
-    """A function without the names of its parameters, which are no part of the interface."""
+    """A function without the names of its parameters, which are not part of the interface."""
     return f"{item.type} ({', '.join(m.type for m in item.members) or 'void'})"
 
 
 def measure(header, items):
-    """What the compiler says: lines `name number...` of sizes, offsets and values, as a dict."""
+    """Sizes, offsets and values from the compiler: lines `name number...`, as a dict."""
     lines = ["#include <stdio.h>", "#include <stddef.h>", f'#include "{header.resolve()}"', "int main(void) {"]
 
     def put(name, *numbers):
@@ -70,7 +70,7 @@ def measure(header, items):
 
 
 def exported(lib):
-    """Functions of the library with the version of each, and its SONAME."""
+    """The exported functions with the version of each, and the library's SONAME."""
     symbols = {}
     for line in subprocess.check_output(["nm", "-D", "--defined-only", lib], text=True).splitlines():
         _, kind, name = line.split()
@@ -83,7 +83,7 @@ def exported(lib):
 
 
 def facts(header, lib):
-    """The interface as it is: an ordered dict, name of the fact -> fact."""
+    """The current interface: an ordered dict, name of the fact -> fact."""
     items = cheader.parse(header.read_text())
     numbers = measure(header, items)
     symbols, soname = exported(lib)
@@ -123,7 +123,7 @@ def read(dump):
 
 
 def numbers_of(fact):
-    """`size 8 align 8` and `offset 0 size 8 char *`: the two numbers."""
+    """The two numbers of `size 8 align 8` or `offset 0 size 8 char *`."""
     words = fact.split(" ", 4)
     return int(words[1]), int(words[3])
 
@@ -139,7 +139,7 @@ def has_size(found, record):
 
 
 def frozen(found):
-    """What could not grow later, or would grow where nobody notices: lines of text."""
+    """Parts that cannot grow later, or could grow without detection: lines of text."""
     wrong = []
     sized = {k.split()[1] for k in found if k.startswith("struct ") and has_size(found, k.split()[1])}
     for name, fact in found.items():
@@ -148,7 +148,7 @@ def frozen(found):
             end = 0
             for field, (offset, size) in fields_of(found, what).items():
                 if offset != end:
-                    wrong.append(f"{name} has padding before {field}: a later field could lie there, which old programs do not set")
+                    wrong.append(f"{name} has padding before {field}: a later field could be there, which old programs do not set")
                 end = offset + size
             if end != numbers_of(fact)[0]:
                 wrong.append(f"{name} has padding at its end: add a reserved field")
@@ -164,7 +164,7 @@ def frozen(found):
 
 
 def breaks(old, new):
-    """What in `new` does not fit a program that was made for `old`: lines of text."""
+    """Changes in `new` that break a program compiled for `old`: lines of text."""
     wrong = []
     for name, was in old.items():
         kind, _, what = name.partition(" ")
@@ -181,11 +181,11 @@ def breaks(old, new):
             if size_now < size:
                 wrong.append(f"{name} is smaller: {was}, now {now}")
             elif align_now != align:
-                wrong.append(f"{name} is aligned otherwise: {was}, now {now}")
+                wrong.append(f"{name} has another alignment: {was}, now {now}")
             elif not has_size(old, what):
                 wrong.append(f"{name} has grown, and does not begin with its size: {was}, now {now}")
         else:
-            wrong.append(f"{name} is another: {was}, now {now}")
+            wrong.append(f"{name} changed: {was}, now {now}")
     for name in new.keys() - old.keys():
         kind, _, what = name.partition(" ")
         record, _, member = what.partition(".")
@@ -195,7 +195,7 @@ def breaks(old, new):
             reserved = [f for m, f in fields_of(old, record).items() if m.startswith("reserved")]
             inside = any(start <= offset and offset + size <= start + length for start, length in reserved)
             if offset < end and not inside:
-                wrong.append(f"{name} lies at offset {offset}, among what was there before ({end} bytes)")
+                wrong.append(f"{name} is at offset {offset}, inside the existing {end} bytes")
         if kind == "value" and f"enum {record}" in old:
             same = [n for n, v in old.items() if n.startswith(f"value {record}.") and v == new[name]]
             if same and same[0] in new:
@@ -204,7 +204,7 @@ def breaks(old, new):
 
 
 def fits_reserved(old, new, record, member):
-    """A reserved field may be used up: new fields take its place, all within its bytes, and it began empty."""
+    """Whether new fields replace a reserved field, all within its bytes. A reserved field is zero until then."""
     start, length = fields_of(old, record)[member]
     before = fields_of(old, record)
     return any(start <= o and o + s <= start + length for m, (o, s) in fields_of(new, record).items() if m not in before)
@@ -227,7 +227,7 @@ def main():
         fail(f"OH_ABI_VERSION is {abi}, the SONAME {now['library SONAME']}: they belong together")
     if wrong := frozen(now):
         fail("structures that cannot grow:\n  " + "\n  ".join(wrong))
-    # A later node for what was added is fine: OFFHOOK_1_2, say.
+    # A later node for additions is allowed, for example OFFHOOK_1_2.
     strange = {v.split()[0] for k, v in now.items() if k.startswith("function ")}
     strange = {v for v in strange if not re.fullmatch(rf"OFFHOOK_{abi}(_\d+)*", v)}
     if strange:

@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
-"""check-bindings.py [NAME...]: what the header has, each binding has.
+"""check-bindings.py [NAME...]: checks that each binding covers the header.
 
 For every binding in bindings/ (or those named): each function, constant and field of include/offhook.h must be named in
-its sources, or stand in bindings/NAME/not-covered.txt with the reason ("oh_name: reason"); an entry there that is
-covered, or that the header does not know, is wrong as well. Each row of tests/scenarios.md must be named in its tests.
+its sources, or be listed in bindings/NAME/not-covered.txt with the reason ("oh_name: reason"). An entry there that is
+covered, or that is not in the header, is an error as well. Each row of tests/scenarios.md must be named in its tests.
 """
 import pathlib
 import re
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-# Where a binding's own words are, and its tests. Generated and vendored files do not count.
+# A binding's sources and its tests. Generated and vendored files do not count.
 BINDINGS = {
     "cpp": (["include/**/*.hpp"], ["tests/*.cpp", "tests/*.hpp"]),
     "go": (["*.go", "*.c", "*.h"], ["*_test.go"]),
@@ -31,7 +31,7 @@ def header():
             if m := re.search(r"(\w+)(?:\[\w+\])?\s*$", declaration):
                 fields.add((name, m.group(1)))
     if not (len(functions) > 40 and len(constants) > 80 and len(fields) > 100):
-        sys.exit(f"check-bindings: the header was not understood: {len(functions)}, {len(constants)}, {len(fields)}")
+        sys.exit(f"check-bindings: the header was not recognised: {len(functions)}, {len(constants)}, {len(fields)}")
     return functions, constants, fields
 
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# check-dist.sh: what scripts/dist.sh has made is taken out into an empty tree, as a stranger would: examples/call.c out
-# of the package is built with pkg-config, shared and static, and with CMake, and two such programs hear each other over
-# the package's own SFU. Once for the tarball and once for the Debian packages. Nothing is fetched: where the system lets
-# us, all of it runs in a network namespace of its own that has nothing but a loopback.
+# check-dist.sh: unpacks the output of scripts/dist.sh into an empty tree and uses it like a new user: builds
+# examples/call.c of the package with pkg-config, shared and static, and with CMake, and runs two such programs in a
+# call over the package's own SFU; each run must receive audio. Once for the tarball and once for the Debian packages.
+# Nothing is downloaded: where the system permits, it runs in its own network namespace with only a loopback interface.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 dist=$(cd "${OFFHOOK_DIST:-target/dist}" && pwd)
@@ -13,10 +13,10 @@ if [ "${CHECK_DIST_INSIDE:-}" != 1 ]; then
   if unshare -rn ip link set lo up 2>/dev/null; then
     exec unshare -rn sh -c 'ip link set lo up && exec "$@"' sh scripts/check-dist.sh
   fi
-  echo "check-dist: no network namespace here: it runs with the network in reach, and asks for none"
+  echo "check-dist: no network namespace here: it runs with network access, which it does not use"
 fi
 fail() { echo "check-dist: $*" >&2; exit 1; }
-# Not a pipe: grep -q ends at the first match, and what still writes would fail.
+# Not a pipe: grep -q exits at the first match, and the writer would fail.
 says() { grep -q -- "$1" <<<"$2"; }
 quiet() { "$@" >"$tree/log" 2>&1 || { cat "$tree/log" >&2; fail "failed: $*"; }; }
 
@@ -26,29 +26,29 @@ name=offhook-$version-linux-$(uname -m)
 tree=$PWD/target/dist-check
 rm -rf "$tree" && mkdir -p "$tree/tar" "$tree/deb"
 tar -C "$tree/tar" -xJf "$dist/$name.tar.xz"
-mv "$tree/tar/$name" "$tree/tar/lies elsewhere"     # a blank in the path, too
+mv "$tree/tar/$name" "$tree/tar/lies elsewhere"     # the path contains a space
 
-# Two of a program in one call: one says something, the other must hear it. WHAT PROGRAM SPEECH
-hear() {
-  local what=$1 program=$2 speech=$3 log=$tree/heard
+# Runs a program twice in one call: one sends speech, the other must receive it. WHAT PROGRAM SPEECH
+check_call() {
+  local what=$1 program=$2 speech=$3 log=$tree/call.log
   OFFHOOK_STAGE=$stage OFFHOOK_SFU=$sfu timeout 60 scripts/with-sfu.sh bash -c '
     "$1" --url "$OFFHOOK_SFU_URL" --user alice --call dist --play "$2" --seconds 6 >/dev/null & talker=$!
     "$1" --url "$OFFHOOK_SFU_URL" --user bob --call dist --hear alice --seconds 4 --json; code=$?
-    wait $talker && exit $code' hear "$program" "$speech" >"$log" || { tail -5 "$log" >&2; fail "$what: the call failed"; }
-  grep -q '"event":"first_audio"' "$log" || { tail -5 "$log" >&2; fail "$what: nothing was heard"; }
-  grep -q '"event":"ended","reason":"left"' "$log" || fail "$what: the call did not end as wanted"
-  echo "ok $what: built, and heard in a call"
+    wait $talker && exit $code' check_call "$program" "$speech" >"$log" || { tail -5 "$log" >&2; fail "$what: the call failed"; }
+  grep -q '"event":"first_audio"' "$log" || { tail -5 "$log" >&2; fail "$what: no audio was received"; }
+  grep -q '"event":"ended","reason":"left"' "$log" || fail "$what: the call did not end as expected"
+  echo "ok $what: built, and audio received in a call"
 }
 shared() { readelf -d "$1" | sed -n 's/.*(NEEDED).*\[\(liboffhook.*\)\]/\1/p'; }
 
-# In a tree: ROOT LIBDIR EXAMPLES SFU LABEL
+# Checks one tree: ROOT LIBDIR EXAMPLES SFU LABEL
 check() {
   local root=$1 libdir=$2 examples=$3 label=$5 bin=$tree/bin-$5
   sfu=$4
   mkdir -p "$bin"
   export PKG_CONFIG_PATH=$libdir/pkgconfig PKG_CONFIG_LIBDIR=$libdir/pkgconfig
   local strict=(-std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -pthread)
-  # A shell reads what pkg-config prints: blanks in paths are quoted in it.
+  # pkg-config quotes spaces in paths for a shell.
   eval "quiet cc \"\${strict[@]}\" \"\$examples/call.c\" -o \"\$bin/call\" $(pkg-config --cflags --libs offhook)"
   eval "quiet cc \"\${strict[@]}\" \"\$examples/call.c\" -o \"\$bin/call-static\" $(pkg-config --cflags offhook) -Wl,-Bstatic \
     $(pkg-config --libs-only-L offhook) -loffhook -Wl,-Bdynamic $(pkg-config --static --libs offhook | sed 's/-loffhook//')"
@@ -57,24 +57,24 @@ check() {
   [ "$(shared "$bin/call")" = liboffhook.so.1 ] && [ "$(shared "$bin/cmake/call")" = liboffhook.so.1 ] || fail "$label: the shared programs need something else"
   [ -z "$(shared "$bin/call-static")$(shared "$bin/cmake/call-static")" ] || fail "$label: a static program needs the shared library"
   says 'Name: OFFHOOK_1 ' "$(readelf -V "$bin/call")" || fail "$label: the program asks for no version of the symbols"
-  # with-sfu.sh lets the loader find the library of a stage.
+  # with-sfu.sh sets the loader path to the library of a stage.
   stage=$tree/stage-$label
   mkdir -p "$stage"
   ln -s "$libdir" "$stage/lib"
-  hear "$label, pkg-config" "$bin/call" "$examples/speech/alice.wav"
-  hear "$label, pkg-config static" "$bin/call-static" "$examples/speech/alice.wav"
-  hear "$label, CMake" "$bin/cmake/call" "$examples/speech/alice.wav"
-  hear "$label, CMake static" "$bin/cmake/call-static" "$examples/speech/alice.wav"
+  check_call "$label, pkg-config" "$bin/call" "$examples/speech/alice.wav"
+  check_call "$label, pkg-config static" "$bin/call-static" "$examples/speech/alice.wav"
+  check_call "$label, CMake" "$bin/cmake/call" "$examples/speech/alice.wav"
+  check_call "$label, CMake static" "$bin/cmake/call-static" "$examples/speech/alice.wav"
 }
 
 root="$tree/tar/lies elsewhere"
 for file in README.md share/doc/offhook/{LICENSE-MIT,LICENSE-APACHE,THIRD-PARTY.txt,THIRD-PARTY-sfu.txt,CHANGELOG.md}; do
   [ -s "$root/$file" ] || fail "the tarball has no $file"
 done
-grep -q 'opusic-sys' "$root/share/doc/offhook/THIRD-PARTY.txt" || fail "THIRD-PARTY.txt knows nothing of Opus"
+grep -q 'opusic-sys' "$root/share/doc/offhook/THIRD-PARTY.txt" || fail "THIRD-PARTY.txt does not list Opus"
 check "$root" "$root/lib" "$root/share/doc/offhook/examples" "$root/bin/offhook-sfu" tarball
 
-# The debug archive fits this library and no other, and knows lines.
+# The debug archive belongs to this library and contains line numbers.
 tar -C "$tree/tar" -xJf "$dist/$name-debug.tar.xz"
 id=$(readelf -n "$root/lib/liboffhook.so.1" | sed -n 's/.*Build ID: \([0-9a-f]*\)$/\1/p')
 debug=$tree/tar/$name-debug/lib/debug/.build-id/${id:0:2}/${id:2}.debug
@@ -98,16 +98,16 @@ for deb in "$dist"/*.deb; do
   esac
   [[ $(dpkg-deb -f "$deb" Depends) == *"$want"* ]] || fail "$(basename "$deb") depends on: $(dpkg-deb -f "$deb" Depends)"
 done
-# Would dpkg take them on this machine? It is asked, and does nothing.
+# Would dpkg accept them on this machine? --no-act changes nothing.
 if dpkg -s libc6 >/dev/null 2>&1; then
   quiet dpkg --no-act --install "$dist"/*.deb
   echo "ok dpkg would install all of them here"
 fi
-# The packages say /usr: the tree stands for the root.
+# The packages use /usr below this tree as the root.
 export PKG_CONFIG_SYSROOT_DIR=$root
 check "$root/usr" "$root/usr/lib/$multiarch" "$root/usr/share/doc/liboffhook-dev/examples" "$root/usr/bin/offhook-sfu" deb
 unset PKG_CONFIG_SYSROOT_DIR
-# What a package that uses ours would depend on, by our symbols file.
+# The dependency of a package that uses the library, from its symbols file.
 if command -v dpkg-shlibdeps >/dev/null 2>&1; then
   mkdir -p "$tree/user/debian" "$tree/user/lib/DEBIAN"
   dpkg-deb -e "$dist"/liboffhook1_*.deb "$tree/user/lib/DEBIAN"

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""check-docs-width.py [--shots DIR] [PAGE...]: how the pages of target/docs look in headless Chromium at 1280 and at 390 px.
+"""check-docs-width.py [--shots DIR] [PAGE...]: checks the pages of target/docs in headless Chromium at 1280 and at 390 px.
 
-At both widths no page scrolls sideways and no line of code, no table and no text is cut off. Then the search is tried in a
-page that is opened as a file. --shots keeps pictures of the pages. Skipped (77) without Chromium: apt-get install chromium.
+At both widths no page may scroll sideways, and no line of code, no table and no text may be cut off. Then it tests the search
+in a page that is opened as a file. --shots saves screenshots. Skipped (77) without Chromium: apt-get install chromium.
 """
 
 import base64
@@ -20,7 +20,7 @@ import threading
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DOCS = ROOT / "target/docs"
 WIDTHS = {1280: 900, 390: 844}
-# Pages in frames of that width, one after the other, so that one start of the browser looks at all of them.
+# Loads the pages one after the other in a frame of that width, so that one start of the browser checks all of them.
 LOOK = """<!DOCTYPE html><meta charset="utf-8"><style>body{margin:0}iframe{border:0;width:%dpx;height:%dpx}</style>
 <iframe></iframe><script>
 const pages = %s, seen = {}, frame = document.querySelector('iframe');
@@ -90,7 +90,7 @@ def main():
                                     f"--screenshot={shots}/{page.replace('/', '_')}.{width}.png",
                                     f"http://127.0.0.1:{server.server_port}/one.html"], capture_output=True, timeout=60)
         server.shutdown()
-        # The search of a page that no server gives out.
+        # The search must also work in a page that is not served by a server.
         said = dom(f"file://{DOCS}/index.html?q=oh_call_join", 20000)
         if not re.search(r'md-search-result__list.*href="[^"]*/reference/c/call\.html[^"]*#oh_call_join"', said, re.S):
             wrong.append("the search finds nothing in a page that is opened as a file")

@@ -1,20 +1,20 @@
 #!/usr/bin/env python3
-"""check-guides.py [GUIDE...]: the code in docs/guides is compiled and run, beside a development SFU.
+"""check-guides.py [GUIDE...]: compiles and runs the code in docs/guides with a development SFU.
 
-Run it under scripts/with-sfu.sh. What a fenced block is, its info string says:
+Run it under scripts/with-sfu.sh. The info string of a fenced block selects what is done with it:
 
-    ```c run=NAME             a whole program: compiled without a warning, run with the SFU's URL as its argument; must end with 0
-    ```c compile=NAME         compiled and linked only, for what needs a server that is not here
-    ```c part=NAME            a piece of the program NAME of the same guide, or of the file NAME; must stand there literally
+    ```c run=NAME             a whole program: compiled without a warning, run with the SFU's URL as its argument; must exit with 0
+    ```c compile=NAME         compiled and linked only, for programs that need a server that is not available here
+    ```c part=NAME            a part of the program NAME of the same guide, or of the file NAME; must be in it literally
     ```python run=NAME        run with the URL as its argument
-    ```sh run=NAME            run by bash in the folder where the guide's programs lie
+    ```sh run=NAME            run by bash in the folder of the guide's programs
     ```text output=NAME       lines that NAME must print, in this order
     ```c text                 shown only (also text alone, console, and other words that are no language)
 
-After run=NAME: beside=call lets examples/call.c talk in the call GUIDE meanwhile (examples/speech/alice.wav, as alice),
-seconds=N is the deadline (30), server=livekit runs a block of sh beside a LiveKit server (scripts/with-livekit.sh; skipped
-without one). `http://127.0.0.1:8080` in a block becomes the SFU's URL, `ws://127.0.0.1:7880` the LiveKit server's. A block of
-a language without any such word is a failure, in the guides and in what they include.
+After run=NAME: beside=call runs examples/call.c as a talker in the call GUIDE meanwhile (examples/speech/alice.wav, as alice),
+seconds=N is the deadline (30), server=livekit runs a sh block with a LiveKit server (scripts/with-livekit.sh; skipped
+without one). `http://127.0.0.1:8080` in a block is replaced by the SFU's URL, `ws://127.0.0.1:7880` by the LiveKit server's. A
+block of a language without any of these words is an error, in the guides and in the files they include.
 """
 
 import os
@@ -33,11 +33,11 @@ FENCE = re.compile(r"^```(\S+)?[ ]*(.*?)\n(.*?)^```[ ]*$", re.M | re.S)
 
 
 class Wrong(Exception):
-    """What is wrong with a block, in words."""
+    """The error in a block, as text."""
 
 
 class Skipped(Exception):
-    """What is not here, in words."""
+    """The missing requirement, as text."""
 
 
 class Block:
@@ -58,7 +58,7 @@ def pkg_config(*options):
 
 
 def same_lines(piece, whole):
-    """Whether the piece's lines stand in the whole, one after the other, however deep they are indented."""
+    """Whether the lines of `piece` are in `whole`, one after the other, ignoring indentation."""
     def lines(text):
         return [" ".join(line.split()) for line in text.split("\n") if line.strip()]
     piece, whole = lines(piece), lines(whole)
@@ -84,13 +84,13 @@ class Guide:
         return program
 
     def talker(self):
-        """examples/call.c as somebody who talks; returns the process."""
+        """Starts examples/call.c as a talker; returns the process."""
         program = ROOT / "target/check-guides/call"
         program.parent.mkdir(parents=True, exist_ok=True)
         if not program.exists() or program.stat().st_mtime < (ROOT / "examples/call.c").stat().st_mtime:
             subprocess.run(["cc", "-std=c11", "-D_GNU_SOURCE", "-pthread", ROOT / "examples/call.c", "-o", program,
                             *pkg_config("--cflags", "--libs")], check=True)
-        # Until it is ended it comes, speaks for five seconds, goes, and takes breath: a speaker with turns.
+        # Until it is killed it joins, talks for five seconds, leaves and pauses: a talker with turns.
         script = 'while :; do "$0" --url "$1" --user alice --call "$2" --play "$3" --seconds 5 >/dev/null 2>&1; sleep 1.5; done'
         return subprocess.Popen(["bash", "-c", script, program, os.environ["OFFHOOK_SFU_URL"], self.file.stem,
                                  ROOT / "examples/speech/alice.wav"], start_new_session=True)
@@ -108,19 +108,19 @@ class Guide:
             if block.options.get("server") == "livekit":
                 command = [ROOT / "scripts/with-livekit.sh", *command[:-1], code.replace(LIVEKIT_URL, '"$OFFHOOK_LIVEKIT_URL"')]
         else:
-            raise Wrong(f"nobody knows how to run {block.language}")
+            raise Wrong(f"cannot run {block.language}")
         if "compile" in block.options:
             return "compiled"
         beside = self.talker() if block.options.get("beside") == "call" else None
         seconds = int(block.options.get("seconds", 30))
-        # Everything that a block starts ends with it.
+        # The block's processes share its session and are killed with it.
         process = subprocess.Popen(command, cwd=self.work, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                    text=True, errors="replace", start_new_session=True)
         try:
             self.said[block.name] = process.communicate(timeout=seconds)[0]
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, 9)
-            raise Wrong(f"no end within {seconds} s; it had said:\n{process.communicate()[0][-2000:]}") from None
+            raise Wrong(f"no end within {seconds} s; its output:\n{process.communicate()[0][-2000:]}") from None
         finally:
             if beside:
                 os.killpg(beside.pid, 9)
@@ -142,7 +142,7 @@ class Guide:
         for line in block.code.strip("\n").split("\n"):
             if line.strip() in ("", "…", "..."):
                 continue
-            # … stands for anything: numbers that differ from run to run.
+            # … matches anything: numbers that differ between runs.
             pattern = re.compile(".*".join(re.escape(part.strip()) for part in line.strip().split("…")))
             at = next((n for n, said in enumerate(rest) if pattern.fullmatch(said.strip())), None)
             if at is None:
@@ -158,7 +158,7 @@ class Guide:
         else:
             raise Wrong(f"there is no program and no file {block.name}")
         if not same_lines(block.code, whole):
-            raise Wrong(f"does not stand in {block.name}")
+            raise Wrong(f"is not in {block.name}")
         return "found"
 
     def check(self):
@@ -174,7 +174,7 @@ class Guide:
                 elif "run" in block.options or "compile" in block.options:
                     did = self.run(block)
                 else:
-                    raise Wrong(f"a block of {block.language} that says not what to do with it (run=, compile=, part=, or text)")
+                    raise Wrong(f"a block of {block.language} without an instruction (run=, compile=, part=, or text)")
                 print(f"ok {block.where}: {block.name} {did}", flush=True)
             except Skipped as why:
                 print(f"skipped {block.where}: {why}", flush=True)
@@ -185,7 +185,7 @@ class Guide:
 
 
 def included():
-    """Sections of other files that the guides show: their blocks are run by tests of their own, and must exist there."""
+    """Sections of other files that the guides include. Their own tests run the blocks; here they must only exist."""
     for guide in sorted((ROOT / "docs/guides").glob("*.md")):
         for where in re.findall(r"<!-- include (\S+) -->", guide.read_text()):
             yield guide.stem, where
@@ -206,7 +206,7 @@ def main():
             ran += guide.ran
     waiting = [f"{w} (in {g})" for g, w in included() if not (ROOT / w.partition('#')[0]).exists()]
     if waiting:
-        print("not there yet, and left out: " + ", ".join(waiting))
+        print("missing and skipped: " + ", ".join(waiting))
     if not wanted and not ran:
         sys.exit("check-guides: nothing was run")
     print(f"{ran} passed, {wrong} failed")

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # check-header.sh [--write]
 #
-# include/offhook.h is generated from src/capi by a pinned cbindgen and scripts/header.py, and committed. This checks that
-# it is fresh, that it compiles alone as C99 and as C++17 without a warning, and that the functions
-# it declares are exactly the symbols the library exports. --write writes it anew.
+# include/offhook.h is generated from src/capi by a pinned cbindgen and scripts/header.py, and committed. Checks that it
+# is up to date, that it compiles on its own as C99 and as C++17 without a warning, and that it declares exactly the
+# functions that the library exports. --write regenerates it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 header=include/offhook.h
@@ -32,7 +32,8 @@ if ! diff -u "$header" "$fresh" >target/header/diff; then
 fi
 echo "ok header is fresh"
 
-# Alone, twice, and as two ways to the same file; all macros are used, since an unused one may be anything.
+# On its own, twice, and by two paths to the same file. Every macro is used, because the compiler does not check unused
+# ones.
 once='#include "offhook.h"'
 twice="$once
 #include <offhook.h>
@@ -49,7 +50,7 @@ $uses"; do
   done
   echo "ok compiles alone and included twice as $standard"
 done
-# Next to the C++ binding, in either order, with both folders searched.
+# Together with the C++ binding, in either order, with both folders in the include path.
 for text in $'#include <offhook.h>\n#include <offhook/offhook.hpp>' $'#include <offhook/offhook.hpp>\n#include <offhook.h>\n#include "offhook.hpp"'; do
   c++ -x c++ -std=c++17 -Wall -Wextra -Wpedantic -Werror -Iinclude -Ibindings/cpp/include -Ibindings/cpp/include/offhook -fsyntax-only - <<<"$text"
 done
@@ -57,9 +58,9 @@ echo "ok compiles next to offhook.hpp"
 
 lib=${1:-$(scripts/link-lib.sh target/built)}
 [ -e "$lib" ] || { echo "check-header: $lib is not built: make build" >&2; exit 1; }
-# A is the name of a version, not a symbol.
+# Type A is a version name, not a symbol.
 nm -D --defined-only "$lib" | awk '$2 != "A" {print $3}' | sed 's/@.*//' | sort -u >target/header/exported
-# The preprocessor removes comments and macros; inline functions live in the header alone.
+# The preprocessor removes comments and macros. Inline functions exist only in the header.
 echo '#include "offhook.h"' | cc -x c -std=c99 -Iinclude -E -P - | grep -v 'static inline' |
   grep -oE '\boh_[a-z0-9_]+ *\(' | tr -d ' (' | sort -u >target/header/declared
 failed=0
@@ -72,12 +73,12 @@ unexported=$(comm -13 target/header/exported target/header/declared)
 [ -s target/header/declared ] || { echo "check-header: $header declares no function" >&2; failed=1; }
 [ "$failed" = 0 ] || exit 1
 echo "ok $(wc -l <target/header/declared) functions, the same in header and library; nothing else is exported"
-# Faults are planted in the unit tests' build and nowhere else (src/inject.rs).
+# Fault injection is only in the build of the unit tests (src/inject.rs).
 if grep -qa 'planted fault' "$lib"; then
   echo "check-header: $lib holds the faults of the tests" >&2
   exit 1
 fi
-# One crypto library is enough: a second one means that something else's wishes were linked in.
+# The library needs one crypto library. A second one means that features of another crate were linked in.
 if nm "$lib" 2>/dev/null | grep -q aws_lc; then
   echo "check-header: $lib holds AWS-LC, which only the SFU uses: build the library by itself (make build)" >&2
   exit 1

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# The rules of the house that a compiler does not check:
+# Rules of this repository that the compiler does not check:
 #   - src/core and src/media are pure: no runtime, sockets, files, threads, clock or randomness;
-#   - `unsafe` stands only in src/capi;
+#   - `unsafe` is used only in src/capi;
 #   - only src/rtc/webrtc.rs (and files below src/rtc/webrtc/) names the engine's crates;
-#   - every Rust file says first what it is for (`//!`); one longer than 600 lines is warned of: it may have two subjects;
-#   - nobody above src/signalling names a protocol; panics, dispatch, log and runtime use each other in this order only.
+#   - every Rust file begins with its purpose (`//!`); more than 600 lines cause a warning: the file may have two subjects;
+#   - no module above src/signalling names a protocol; panics, dispatch, log and runtime use only those before them.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 failed=0
 complain() { echo "check-house: $1" >&2; sed 's/^/    /' <<<"$2" >&2; failed=1; }
 
-# Code without comments and without the inside of strings, as FILE:LINE:TEXT.
+# Code without comments and without the content of strings, as FILE:LINE:TEXT.
 code() {
   find "$@" -name '*.rs' -print0 2>/dev/null | sort -z | xargs -0 -r perl -ne '
     $line = $_;
@@ -18,7 +18,7 @@ code() {
     if ($in) { if ($line =~ s{^.*?\*/}{}) { $in = 0 } else { $line = "" } }
     $line =~ s{/\*.*?\*/}{}g; $line =~ s{//.*}{};
     if ($line =~ s{/\*.*}{}) { $in = 1 }
-    # What stands in the braces of `use crate::{...}` is written out, so that paths can be recognised.
+    # Paths in the braces of `use crate::{...}` are expanded, so that they can be matched.
     $use = 1 if $line =~ /^\s*(pub(\(\w+\))? )?use crate::\{/;
     if ($use) {
       $line =~ s/([{,]\s*|^\s*)(?!use\b|pub\b|crate\b)([a-z_])/$1crate::$2/g;
@@ -31,18 +31,18 @@ code() {
 
 impure=$(code src/core src/media | grep -v '^src/core/tests/' | grep -E \
   '\btokio\b|\bmio\b|std::(net|fs|process|thread|env)\b|\bSystemTime\b|\bInstant\b|\bgetrandom\b|\brand::|\bfastrand\b|\bRandomState\b|\bthread::|\blibc::')
-[ -z "$impure" ] || complain "core and media are handed time and seeds, and know no I/O:" "$impure"
+[ -z "$impure" ] || complain "core and media take time and seeds as arguments and do no I/O:" "$impure"
 
 upward=$(code src/core src/media | grep -E '\bcrate::(capi|session|signalling|rtc|dispatch|runtime)\b')
-[ -z "$upward" ] || complain "core and media know nobody above or beside them:" "$upward"
+[ -z "$upward" ] || complain "core and media must not use modules above or beside them:" "$upward"
 
 unsafe=$(code src | grep -v '^src/capi/' | grep -vE 'unsafe_(code|op_in_unsafe_fn)' | grep -E '\bunsafe\b')
-[ -z "$unsafe" ] || complain "unsafe stands only in src/capi:" "$unsafe"
+[ -z "$unsafe" ] || complain "unsafe is used only in src/capi:" "$unsafe"
 allows=$(code src | grep -v '^src/capi/' | grep -vE '^src/lib\.rs:' | grep -E 'allow\(.*unsafe_code')
-[ -z "$allows" ] || complain "only src/lib.rs may let unsafe in, and only for capi:" "$allows"
+[ -z "$allows" ] || complain "only src/lib.rs may allow unsafe, and only for capi:" "$allows"
 
-# A path that begins with the crate's name; `crate::rtc::` and `self::webrtc::` are modules of ours, and
-# so is `webrtc::` where that module is declared (there the crate would be `::webrtc::`).
+# A path that begins with the crate's name. `crate::rtc::` and `self::webrtc::` are modules of this crate, and so is
+# `webrtc::` where that module is declared (there the external crate would be `::webrtc::`).
 engine=$(code src tools | grep -vE '^src/rtc/webrtc(\.rs|/)' |
   grep -P '(?<![\w:])(?:::)?(?:webrtc|rtc)::' |
   grep -vP '^src/rtc/mod\.rs:\d+:[^;]*(?<!:)\bwebrtc::')
@@ -53,13 +53,13 @@ protocols=$(code src/session src/capi src/core | grep -vE '^src/capi/token\.rs:'
   grep -vE 'futures_util::stream')
 [ -z "$protocols" ] || complain "above src/signalling no protocol is named:" "$protocols"
 
-# Lower ones of these know nothing of the higher ones.
+# Lower modules must not use higher ones.
 circle=$(
   code src/panics.rs | grep -E '\bcrate::(dispatch|log|runtime)\b'
   code src/dispatch | grep -E '\bcrate::(log|runtime)\b|\boh_log!'
   code src/log.rs | grep -E '\bcrate::runtime\b'
 )
-[ -z "$circle" ] || complain "panics, dispatch, log, runtime: each knows only those before it:" "$circle"
+[ -z "$circle" ] || complain "panics, dispatch, log, runtime: each uses only those before it:" "$circle"
 
 for file in $(find src sfu tools proto/src tests -name '*.rs' | sort); do
   head -1 "$file" | grep -q '^//!' || complain "the first line does not say what the file is for (//!):" "$file"
@@ -67,5 +67,5 @@ for file in $(find src sfu tools proto/src tests -name '*.rs' | sort); do
   [ "$lines" -le 600 ] || echo "check-house: warning: longer than 600 lines: $file ($lines)" >&2
 done
 
-[ "$failed" = 0 ] && echo "ok the house is in order: pure core and media, unsafe in capi only, one file for the engine"
+[ "$failed" = 0 ] && echo "ok rules of the repository: pure core and media, unsafe in capi only, one file for the engine"
 exit "$failed"

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Every crate the workspace links, builds with or tests with must be offered under a licence of the list.
+"""Checks that every crate the workspace links, builds with or tests with has an allowed licence.
 
-Reads `cargo metadata` and evaluates each SPDX expression: of an OR one side must be allowed, of an AND
-both. deny.toml says the same for those who have cargo-deny.
+Reads `cargo metadata` and evaluates each SPDX expression: of an OR one side must be allowed, of an AND both. deny.toml has
+the same rules for cargo-deny.
 """
 
 import json
@@ -17,7 +17,7 @@ ALLOWED = {
 
 
 def allowed(expression):
-    """Whether the SPDX expression can be fulfilled with licences of the list. `/` is an old OR."""
+    """Whether the listed licences satisfy the SPDX expression. `/` is an old form of OR."""
     tokens = re.findall(r"\(|\)|[^\s()]+", expression.replace("/", " OR "))
 
     def parse_or(i):

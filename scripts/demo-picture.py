@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""demo-picture.py [RECORDING]: a picture of `make demo` for the documentation, docs/site/demo.svg, from its own output.
+"""demo-picture.py [RECORDING]: makes a picture of `make demo` for the documentation, docs/site/demo.svg, from its output.
 
-Runs the demo in a pseudo terminal (after `make examples`) and keeps what it draws in target/demo/terminal.txt, or takes such a
-recording. The picture is the screen while the late offers are dropped, and below it the end of the run, to the letter.
+Runs the demo in a pseudo terminal (after `make examples`) and saves its output in target/demo/terminal.txt, or uses such a
+recording. The picture shows the screen while the late offers are dropped, and below it the end of the run, unchanged.
 """
 
 import html
@@ -15,12 +15,12 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 COMMAND = ["target/built/offhook-demo", "--sfu", "target/built/offhook-sfu", "--call", "target/demo/bin/call", "--bot", "target/demo/bin/bot",
            "--speech", "examples/speech", "--out", "target/demo"]
-CHAR, LINE, MARGIN = 7.23, 17, 14  # px of a character, a line, and around it
+CHAR, LINE, MARGIN = 7.23, 17, 14  # px of a character, a line, and the margin
 COLOURS = {"32": "#7ee787", "33": "#f2cc60", "36": "#79c0ff"}
 
 
 def record():
-    """Everything that the demo writes to its terminal."""
+    """The demo's terminal output."""
     os.chdir(ROOT)
     said = bytearray()
 
@@ -38,7 +38,7 @@ def record():
 
 
 def screens(text):
-    """The screens that were drawn one over the other, and what was printed after the last."""
+    """The screens that replaced each other, and the text printed after the last one."""
     parts = re.split(r"\x1b\[\d+A\x1b\[J", text.replace("\r\n", "\n"))
     return parts[:-1], parts[-1]
 
@@ -64,7 +64,7 @@ def svg(lines):
         y, column, pieces = MARGIN + 12 + n * LINE, 0, []
         for text, style in spans(line):
             if text.strip():
-                # Each piece has its place and length, so that the columns are right in any font.
+                # Each piece has its position and length, so that the columns align in any font.
                 pieces.append(f'<tspan x="{MARGIN + column * CHAR:.1f}" textLength="{len(text) * CHAR:.1f}"{style}>{html.escape(text, quote=False)}</tspan>')
             column += len(text)
         if pieces:
@@ -81,7 +81,7 @@ def main():
     middle = min(counts, key=lambda c: abs(c[0] - 600))[1]
     end = last[last.index(" join ms") :] if " join ms" in last else last
     lines = ["$ make demo", "", *drawn[middle].rstrip("\n").split("\n"), "", "  …", "", *(" " * 0 + l for l in end.rstrip("\n").split("\n"))]
-    # The first line of the table is cut at its head; give it back its spaces.
+    # The first line of the table lost its leading spaces; restore them.
     table = next(n for n, l in enumerate(lines) if "join ms" in l)
     lines[table] = " " * 8 + lines[table]
     (ROOT / "docs/site/demo.svg").write_text(svg(lines))

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# dist.sh: everything that is handed out, in target/dist, with SHA256SUMS:
+# dist.sh: makes all release files in target/dist, with SHA256SUMS:
 #   offhook-VERSION-linux-ARCH.tar.xz        library, static library, header, pkg-config, CMake, SFU, guides, examples
 #   offhook-VERSION-linux-ARCH-debug.tar.xz  the library's line tables, found by build-id
-#   liboffhook1, liboffhook1-dbgsym, liboffhook-dev, offhook-sfu as .deb, where dpkg-deb is
+#   liboffhook1, liboffhook1-dbgsym, liboffhook-dev, offhook-sfu as .deb, if dpkg-deb is installed
 #   offhook-VERSION-source.tar.xz            the sources of the commit
-# Environment: OFFHOOK_SFU=FILE takes this SFU instead of building one; OFFHOOK_BUILT=1 takes OFFHOOK_BUILD (target/ship/release) as it is;
-# OFFHOOK_DIST=DIR instead of target/dist. Same commit, same tools: same bytes (scripts/reproducible.sh).
+# Environment: OFFHOOK_SFU=FILE uses this SFU instead of building one; OFFHOOK_BUILT=1 uses OFFHOOK_BUILD
+# (target/ship/release) as it is; OFFHOOK_DIST=DIR replaces target/dist. The same commit and tools give the same bytes
+# (scripts/reproducible.sh).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 umask 022
@@ -15,7 +16,7 @@ abi=$(sed -n 's/^#define OH_ABI_VERSION \([0-9]*\)$/\1/p' include/offhook.h)
 arch=$(uname -m)
 name=offhook-$version-linux-$arch
 out=${OFFHOOK_DIST:-target/dist}
-# Without git (from the source archive) the changelog's time, which tar has kept.
+# Without git (from the source archive), the time of the changelog, which tar preserves.
 : "${SOURCE_DATE_EPOCH:=$(git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)}"
 export SOURCE_DATE_EPOCH
 
@@ -36,15 +37,15 @@ for package in offhook offhook-sfu; do scripts/third-party.py $package >"$work/$
 objcopy --strip-unneeded "$sfu" "$work/offhook-sfu"
 chmod 755 "$work/offhook-sfu"
 
-# The pages of the documentation, where MkDocs is or can be installed.
-scripts/docs.py "$work/html" || { code=$?; [ $code = 77 ] || exit $code; echo "dist: the packages have no pages then" >&2; }
+# The documentation pages, if MkDocs is installed or can be installed.
+scripts/docs.py "$work/html" || { code=$?; [ $code = 77 ] || exit $code; echo "dist: the packages contain no pages" >&2; }
 
-examples() { # DIR: what a user compiles first
+examples() { # DIR: the first programs a user compiles
   install -d "$1/speech"
   install -m 644 examples/*.c examples/*.h "$1"
   install -m 644 examples/speech/alice.wav examples/speech/bob.wav examples/speech/README.md "$1/speech"
 }
-guides() { # DIR: as pages and as they are written
+guides() { # DIR: as HTML pages and as Markdown
   if [ -d "$work/html" ]; then cp -R "$work/html" "$1/html"; fi
   install -d "$1/guides"
   install -m 644 docs/*.md "$1"
@@ -56,7 +57,7 @@ pack() { # DIR NAME -> OUT/NAME.tar.xz with one folder, NAME
   echo "ok $2.tar.xz"
 }
 
-# The tree that may lie anywhere.
+# The relocatable tree.
 tree=$work/tar/$name
 RELOCATABLE=1 DESTDIR=$work/tar PREFIX=/$name DEBUGDIR=/$name-debug/lib/debug scripts/install.sh >/dev/null
 install -D -m 755 "$work/offhook-sfu" "$tree/bin/offhook-sfu"

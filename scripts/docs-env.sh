@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# docs-env.sh [PROGRAM ARGUMENT...]: makes the Python environment that builds the pages, in target/docs-env, when it is
-# missing or its list (docs/site/requirements.txt) changed; then runs a program of it. Ends with 77, after a line that begins
-# with SKIPPED, when the package registry cannot be reached. Several may run at once: one makes it, the others wait.
+# docs-env.sh [PROGRAM ARGUMENT...]: creates the Python environment for the documentation pages in target/docs-env if it
+# is missing or its requirements (docs/site/requirements.txt) changed; then runs a program from it. Exits with 77, after
+# a line that begins with SKIPPED, if the package registry is unreachable. Safe to run concurrently: a lock lets one
+# create it while the others wait.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 venv=$root/target/docs-env

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""docs.py [--check [HEADER]] [OUT]: the documentation as a site, into target/docs: guides, references, documents, search.
+"""docs.py [--check [HEADER]] [OUT]: builds the documentation as a site in target/docs: guides, references, documents, search.
 
---check writes nothing: it fails where an item of the header has no documentation. Otherwise Markdown is gathered in
+--check writes nothing: it fails if an item of the header has no documentation. Otherwise it gathers Markdown in
 target/docs-source (the reference of the header from its comments, those of the bindings by docs_api.py, guides and documents
-with their links rewritten), and MkDocs with the theme Material makes the pages (docs/site/mkdocs.yml). A link that leads
-nowhere is a failure. Ends with 77 when MkDocs is not here and cannot be installed (scripts/docs-env.sh).
-Guides may include a section of another file, <!-- include bindings/go/README.md#first-call -->: it is there when the file is.
+with their links rewritten), and MkDocs with the theme Material makes the pages (docs/site/mkdocs.yml). A broken link is an
+error. Exits with 77 if MkDocs is missing and cannot be installed (scripts/docs-env.sh).
+Guides may include a section of another file, <!-- include bindings/go/README.md#first-call -->, if the file exists.
 """
 
 import html
@@ -22,20 +22,20 @@ import cheader  # noqa: E402
 import docs_api  # noqa: E402
 
 ROOT = cheader.ROOT
-# The pages of the reference: an item is on the first one that knows its name. One that is on none is a failure.
+# The pages of the reference. An item is on the first page whose pattern matches; an item without a page is an error.
 GROUPS = [
-    ("client", "Client", "How to reach the service, and as whom.", r"oh_client\w*|oh_protocol|oh_access_token\w*"),
+    ("client", "Client", "Service, credentials and user.", r"oh_client\w*|oh_protocol|oh_access_token\w*"),
     ("call", "Call", "Join, wait, leave; states and reasons.",
      r"oh_call(_options|_join|_wait_state|_get_state|_provide_token|_leave|_free|_handlers|_get_capabilities|_set_attributes)?"
      r"|oh_call_state\w*|oh_end_reason|oh_capabilit\w*|oh_reconnect_kind|oh_destroy"),
-    ("events", "Events", "What happens in a call, and how the application receives it.",
+    ("events", "Events", "Events of a call, and how the application receives them.",
      r"oh_event\w*|oh_direction|oh_unplayable_reason|oh_call_wait_event|oh_call_get_wake_fd"),
-    ("participants", "Participants", "Who is in the call, with their tracks and rights.",
+    ("participants", "Participants", "Participants of the call, with their tracks and rights.",
      r"oh_participant\w*|oh_call_get_participants|oh_track_info|oh_track_source|oh_pin|oh_leave_reason|oh_rights?|oh_connection_quality"
      r"|oh_unpublish_cause"),
     ("audio", "Audio", "Local tracks, and the audio of participants.",
      r"oh_track(?!_info|_source)\w*|oh_audio\w*|oh_call_publish_audio|oh_publisher\w*|oh_call_get_publisher"),
-    ("subscriber", "Subscriber", "What is received, and from whom.",
+    ("subscriber", "Subscriber", "Subscriptions and received tracks.",
      r"oh_subscriber\w*|oh_call_get_subscriber|oh_remote_track\w*|oh_video_layer"),
     ("data", "Data between participants", "Packets, texts, procedure calls, custom events.",
      r"oh_data\w*|oh_rpc\w*|oh_call_send_\w+|oh_call_(perform|answer)_rpc"),
@@ -58,7 +58,7 @@ def fail(lines):
 
 
 def undocumented(items):
-    """Whatever has no documentation: items, and their values and fields."""
+    """Everything without documentation: items, and their values and fields."""
     for item in items:
         if not item.doc:
             yield f"{item.name}: this {KINDS[item.kind]} is not documented"
@@ -72,7 +72,7 @@ def undocumented(items):
 
 
 class Reference:
-    """The items of the header, the page of each, and names in texts as links."""
+    """The items of the header, the page of each, and links for names in texts."""
 
     def __init__(self, items):
         self.items = {i.name: i for i in items}
@@ -93,7 +93,7 @@ class Reference:
             fail(lost)
 
     def code(self, text, page, own=""):
-        """A name, or code that is one, in backticks; a link when the reference has it."""
+        """A name or code in backticks; a link if the reference has it."""
         if found := re.fullmatch(r"(" + NAME.pattern + r")(\(\))?", text):
             name = found[1]
             known = name if name in self.where else name.partition(".")[0]
@@ -112,7 +112,7 @@ class Reference:
             for found in re.finditer(r"\b" + NAME.pattern, part):
                 name = found[0]
                 if name not in self.where and "." in name:
-                    name = name.partition(".")[0]  # the end of a sentence, perhaps
+                    name = name.partition(".")[0]  # possibly the end of a sentence
                 out.append(docs_api.escaped(part[at : found.start()]))
                 out.append(self.code(name, page, own))
                 at = found.start() + len(name)
@@ -120,7 +120,7 @@ class Reference:
         return "".join(out)
 
     def comment(self, text, page, own=""):
-        """A whole comment: paragraphs, parameters, result, and what the caller has to see to."""
+        """A whole comment: paragraphs, parameters, result, and the caller's obligations."""
         text, _, safety = text.partition("# Safety")
         out = []
         for block in re.split(r"\n\s*\n", text.strip()):
@@ -131,11 +131,11 @@ class Reference:
                 title = f"`{word[6:]}`" if word.startswith("param") else "Returns"
                 out.append(f"{title}\n:   {self.prose(said, page, own)}")
         if safety.strip():
-            out.append(f"**The caller must see to:** {self.prose(safety, page, own)}")
+            out.append(f"**The caller must ensure:** {self.prose(safety, page, own)}")
         return "\n\n".join(out)
 
     def declared(self, item):
-        """The declaration as it is written in C, without comments."""
+        """The C declaration, without comments."""
         if item.kind == "macro":
             return f"#define {item.name} {item.type}"
         if item.kind == "enum":
@@ -172,21 +172,21 @@ class Reference:
         return "\n\n".join(out)
 
     def summary(self, item, page):
-        """The first sentence."""
+        """The first sentence of its documentation."""
         first = re.split(r"(?<=\.) ", " ".join(re.split(r"\n\s*\n|@", item.doc)[0].split()) + " ")[0]
         return self.prose(first, page)
 
     def pages(self):
         for group, title, text, _ in GROUPS:
             page = f"reference/c/{group}.md"
-            mine = [i for n, i in self.items.items() if self.where[n].startswith(page + "#")]
+            on_page = [i for n, i in self.items.items() if self.where[n].startswith(page + "#")]
             order = ["function", "callback", "struct", "union", "enum", "alias", "macro"]
-            mine.sort(key=lambda i: order.index(i.kind))
-            rows = "\n".join(f"| [`{i.name}`](#{i.name}) | {self.summary(i, page)} |" for i in mine)
-            yield page, title, f"# {title}\n\n{text}\n\n| item | |\n|---|---|\n{rows}\n\n" + "\n\n".join(self.entry(i, page) for i in mine)
+            on_page.sort(key=lambda i: order.index(i.kind))
+            rows = "\n".join(f"| [`{i.name}`](#{i.name}) | {self.summary(i, page)} |" for i in on_page)
+            yield page, title, f"# {title}\n\n{text}\n\n| item | |\n|---|---|\n{rows}\n\n" + "\n\n".join(self.entry(i, page) for i in on_page)
 
     def index(self, text):
-        """The first page of the C reference: the manual at the head of the header, and every name."""
+        """The first page of the C reference: the manual at the start of the header, and every name."""
         page = "reference/c/index.md"
         out = ["# C reference", "Everything of `offhook.h`: " + f"{len(self.items)} items.",
                "| page | |\n|---|---|\n" + "\n".join(f"| [{t}]({g}.md) | {s} |" for g, t, s, _ in GROUPS)]
@@ -219,8 +219,8 @@ class Prose:
         return re.sub(r"[^\w -]", "", re.sub(r"[`*]", "", title).lower()).strip().replace(" ", "-")
 
     def section(self, where):
-        """The section of a file below the heading with that anchor, or nothing when there is no such file. A heading that
-        only has the anchor's words in it ("A first call in five minutes") does as well."""
+        """The section of a file below the heading with that anchor; empty if there is no such file. A heading that only
+        contains the anchor's words ("A first call in five minutes") matches as well."""
         path, _, anchor = where.partition("#")
         file = ROOT / path
         if not file.exists():
@@ -238,7 +238,7 @@ class Prose:
         return self.inside("\n".join(lines[begin + 1 : end]), file)
 
     def inside(self, text, file):
-        """Links of a file, written from the root of the repository."""
+        """The links of a file, rewritten relative to the root of the repository."""
         def one(found):
             target = found[2]
             if re.match(r"\w+:|#|/", target):
@@ -251,10 +251,10 @@ class Prose:
     def page(self, file, page):
         """The page of a Markdown file."""
         text = self.inside(file.read_text(), file)
-        # A heading with nothing but an include below it goes with it.
+        # A heading that contains only a missing include is removed with it.
         text = re.sub(r"^(#+ .*\n\n)?<!-- include (\S+) -->$",
                       lambda m: (m[1] or "") + section if (section := self.section(m[2])) else "", text, flags=re.M)
-        # Info strings say what the tests do with a block; only the language is for readers.
+        # Info strings are for the tests; readers need only the language.
         text = re.sub(r"^(```\w+) .*$", r"\1", text, flags=re.M)
         parts = re.split(r"(^```.*?^```[ ]*$)", text, flags=re.M | re.S)
         return "".join(p if n % 2 else self.links(p, page) for n, p in enumerate(parts))
@@ -276,12 +276,12 @@ class Prose:
         if path == "include/offhook.h":
             return f"[{words}]({relative('reference/c/index.md', page)})"
         if not (ROOT / path).exists():
-            fail([f"{page}: a link leads nowhere: {path}"])
-        return words  # a file of the sources, which is no page
+            fail([f"{page}: broken link: {path}"])
+        return words  # a source file that has no page
 
 
 def check_links(pages):
-    """Every link inside leads to a page or file and, with #, to something in it. pages: path -> HTML, or None for other files."""
+    """Every internal link must lead to a page or file and, with #, to an anchor. pages: path -> HTML, or None for other files."""
     ids = {name: set(re.findall(r'\b(?:id|name)="?([^"\s>]+)', text)) for name, text in pages.items() if text is not None}
     for name, text in pages.items():
         for target in re.findall(r'(?:href|src)="([^"]*)"', text or ""):
@@ -294,11 +294,11 @@ def check_links(pages):
             if page not in pages:
                 yield f"{name}: a link to {target}: no such page"
             elif anchor and pages[page] is not None and anchor not in ids[page] and anchor != "__skip":
-                yield f"{name}: a link to {target}: nothing there has this name"
+                yield f"{name}: a link to {target}: no such anchor"
 
 
 def labelled(page):
-    """Each cell of a table gets the title of its column, for narrow screens; a head without words goes."""
+    """Adds the column's title to each cell of a table, for narrow screens; removes a table head without text."""
     def table(found):
         titles = [html.unescape(re.sub(r"<[^>]+>", "", t)).strip() for t in re.findall(r"<th\b[^>]*>(.*?)</th>", found[0], re.S)]
         if not any(titles):
@@ -314,11 +314,11 @@ def labelled(page):
 
 
 def external(pages):
-    """What a page would load from elsewhere: scripts, styles, pictures, fonts. Links that a reader follows are fine."""
+    """External resources that a page would load: scripts, styles, pictures, fonts. Ordinary links are allowed."""
     for name, text in pages.items():
         for tag in re.findall(r"<(?:script|link|img|iframe|source)\b[^>]*>", text or ""):
             if re.search(r'\b(?:src|href)="?(?:https?:)?//', tag) and 'rel="canonical"' not in tag:
-                yield f"{name}: loads something from elsewhere: {tag}"
+                yield f"{name}: loads an external resource: {tag}"
 
 
 def gather(source, text, items):
@@ -377,7 +377,7 @@ def here(pattern):
 
 
 def build(out, text, items):
-    """The whole site into a folder; returns the number of its pages."""
+    """Builds the whole site into a folder; returns the number of its pages."""
     version = re.search(r'^version = "(.*)"', (ROOT / "Cargo.toml").read_text(), re.M)[1]
     work = ROOT / "target/docs-source" if out == ROOT / "target/docs" else out.parent / f"{out.name}-source"
     shutil.rmtree(work, ignore_errors=True)
@@ -392,12 +392,12 @@ def build(out, text, items):
         print(done.stdout, done.stderr, sep="", end="")
         sys.exit(done.returncode)
     site = work / "site"
-    for path in site.rglob("*.map"):  # nobody debugs the theme here
+    for path in site.rglob("*.map"):  # source maps of the theme are not needed
         path.unlink()
     for name in ("sitemap.xml", "sitemap.xml.gz"):
         (site / name).unlink(missing_ok=True)  # the pages have no address of their own
     for text in (ROOT / "target/docs-env").glob("lib/python*/site-packages/mkdocs_material-*.dist-info/**/LICENSE"):
-        shutil.copy(text, site / "assets/LICENSE-mkdocs-material.txt")  # its files are in the pages
+        shutil.copy(text, site / "assets/LICENSE-mkdocs-material.txt")  # the pages contain its files
     pages = {str(p.relative_to(site)): p.read_text() if p.suffix == ".html" else None for p in site.rglob("*") if p.is_file()}
     pages.pop("404.html", None)
     for name, page in pages.items():

@@ -1,8 +1,8 @@
-"""The references of the bindings as Markdown pages, each made from what its own language's tool finds, for docs.py.
+"""The references of the bindings as Markdown pages, each made with its own language's tool, for docs.py.
 
 C++: doxygen's XML. Go: `go doc -all`. Python: directives for mkdocstrings, which reads the sources without importing them.
-Swift: the public declarations in the sources: DocC writes an application of its own that needs a server, and a toolchain first.
-Each function returns a list of Page, or raises Missing when its tool is not here. Knows nothing of the site.
+Swift: the public declarations in the sources, for pages that open from a file. DocC's pages need a server: docs-swift.sh.
+Each function returns a list of Page, or raises Missing if its tool is not installed. Must not know: the site.
 """
 
 import ast
@@ -19,7 +19,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 class Missing(Exception):
-    """A tool that is not on this machine, in words for the reader of the page."""
+    """A tool that is not installed here; the text is for readers of the page."""
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Page:
 
 
 def escaped(text):
-    """Text that Markdown must not read as markup."""
+    """Escapes text that Markdown would read as markup."""
     return re.sub(r"([\\*_\[\]<>])", r"\\\1", text)
 
 
@@ -39,7 +39,7 @@ def fence(language, code):
 
 
 def folded(declaration, width=78):
-    """A declaration on several lines when one is too long: one parameter a line."""
+    """A declaration; if it is too long, with one parameter per line."""
     if len(declaration) <= width or "(" not in declaration:
         return declaration
     at, depth, parts, start = declaration.index("("), 0, [], 0
@@ -73,7 +73,7 @@ EXTRACT_ALL=YES
 QUIET=YES
 WARNINGS=NO
 """
-# Headers of the binding in the order of the pages; offhook.hpp includes them all and has nothing of its own.
+# Headers of the binding in the order of the pages. offhook.hpp only includes them.
 CPP_HEADERS = ["client", "call", "participant", "track", "audio", "events", "handlers", "options", "parts", "result", "stats", "library",
                "access_token", "constants", "span"]
 
@@ -104,7 +104,7 @@ def plain(node):
 
 
 def cpp_declaration(member):
-    """A member as it is written in C++, without the namespace."""
+    """The C++ declaration of a member, without the namespace."""
     kind, name = member.get("kind"), plain(member.find("name"))
     if kind == "enum":
         base = plain(member.find("type"))
@@ -127,7 +127,7 @@ def cpp_declaration(member):
 
 
 def cpp_members(owner):
-    """Public members of a class, or free ones of a namespace: declaration and words."""
+    """Public members of a class, or free ones of a namespace: declaration and text."""
     for section in owner.findall("sectiondef"):
         for member in section.findall("memberdef"):
             if member.get("prot") == "public" and member.get("kind") != "friend":
@@ -204,7 +204,7 @@ def go():
     program = shutil.which("go") or ("/usr/local/go/bin/go" if os.path.exists("/usr/local/go/bin/go") else None)
     if not program:
         raise Missing("Go was not on the machine that built these pages. `go doc -all .` in `bindings/go` prints what would be here.")
-    # Parsing only: neither the library nor a network is needed.
+    # Only parses: neither the library nor a network is needed.
     environment = os.environ | {"GOFLAGS": "-mod=mod", "GOPROXY": "off", "CGO_ENABLED": "1"}
     done = subprocess.run([program, "doc", "-all", "."], cwd=ROOT / "bindings/go", env=environment, capture_output=True, text=True, timeout=120)
     if done.returncode:
@@ -213,7 +213,7 @@ def go():
 
 
 def go_comment(lines):
-    """The words below a declaration, without their indentation: paragraphs, and code where they are indented further."""
+    """The text below a declaration, without its indentation: paragraphs, and code where it is indented further."""
     out, code = [], False
     for line in lines:
         if line.startswith("    ") and not code and (not out or out[-1] == ""):
@@ -233,7 +233,7 @@ def go_comment(lines):
 
 
 def go_pages(text):
-    """What `go doc -all` prints, as one page: sections are headings, declarations are code, the rest is words."""
+    """The output of `go doc -all` as one page: sections become headings, declarations code, the rest text."""
     head, *rest = re.split(r"^(CONSTANTS|VARIABLES|FUNCTIONS|TYPES)$", text, flags=re.M)
     intro = "\n".join(head.split("\n")[1:]).strip("\n")
     out = ["# Go\n", fence("go", 'import offhook "github.com/offhook/offhook/bindings/go"'), go_comment(intro.split("\n")).replace("### ", "## "), ""]
@@ -271,13 +271,13 @@ def go_pages(text):
 
 # ------------------------------------------------------------------------------------------------------------- Python
 
-PYTHON_TITLES = {"aio": "Calls with asyncio", "_base": "What both kinds of calls share", "audio": "Audio", "events": "Events", "participants": "Participants and tracks",
+PYTHON_TITLES = {"aio": "Calls with asyncio", "_base": "Common to both kinds of calls", "audio": "Audio", "events": "Events", "participants": "Participants and tracks",
                  "options": "Options", "enums": "Constants", "errors": "Errors", "stats": "Statistics and the process",
                  "log": "The log", "_native": "The library that is loaded"}
 
 
 def python():
-    """Directives for mkdocstrings: every public name of the package, under the module that it comes from."""
+    """Directives for mkdocstrings: every public name of the package, under the module that defines it."""
     tree = ast.parse((ROOT / "bindings/python/src/offhook/__init__.py").read_text())
     public, groups = set(), {}
     for node in tree.body:
@@ -288,7 +288,7 @@ def python():
     modules = sorted(groups, key=lambda m: list(PYTHON_TITLES).index(m) if m in PYTHON_TITLES else 99)
     pages, small = [], ["# Python: the rest\n"]
     for module in modules:
-        # Types of handlers are aliases of a type: mkdocstrings shows them as attributes.
+        # Handler types are type aliases: mkdocstrings shows them as attributes.
         body = [f"::: offhook.{name}\n" for name in groups[module] if name in public]
         if not body:
             continue
@@ -310,7 +310,7 @@ SWIFT_FILES = ["Client", "Call", "CallOperations", "PulledCall", "Track", "Audio
 
 
 def swift_declarations(text):
-    """Public declarations with the comment before them and the type that they are in: (type, declaration, words)."""
+    """Public declarations with their type and the comment before them: (type, declaration, text, type's name or None)."""
     comment, depth, inside, lines, n = [], 0, [], text.split("\n"), 0
     while n < len(lines):
         line = lines[n]
@@ -346,9 +346,9 @@ def swift_declarations(text):
 
 def swift():
     folder = ROOT / "bindings/swift/Sources/Offhook"
-    out = ["# Swift\n", "Every public declaration of the module `Offhook`, with the comments of its sources, listed by a script. It is not made by "
-           "DocC: DocC needs a Swift toolchain where the pages are built, and its pages need a web server. The comments are "
-           "written for it, so `docc` and editors show the same texts.\n"]
+    out = ["# Swift\n", "Every public declaration of the module `Offhook` with its comment, listed from the sources. `make docs` also "
+           "runs DocC where a Swift toolchain is installed; DocC's pages need a web server: `python3 -m http.server -d target/docs`, "
+           "then `/swift-docc/documentation/offhook/`.\n"]
     for name in [*SWIFT_FILES, *sorted({f.stem for f in folder.glob("*.swift")} - set(SWIFT_FILES))]:
         text = (folder / f"{name}.swift").read_text()
         found = list(swift_declarations(text))

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # fuzz.sh [TARGET...]
 #
-# Builds the fuzz targets (AddressSanitizer, coverage, overflow checks) into target/fuzz and runs each for
-# FUZZ_SECONDS (60). Finds are kept in target/fuzz/finds/<target>, what is learnt in target/fuzz/corpus/<target>;
-# the committed corpus is only read. FUZZ_SECONDS=0 only builds.
+# Builds the fuzz targets (AddressSanitizer, coverage, overflow checks) into target/fuzz and runs each for FUZZ_SECONDS
+# (60). Findings are stored in target/fuzz/finds/<target>, new corpus entries in target/fuzz/corpus/<target>; the
+# committed corpus is only read. FUZZ_SECONDS=0 only builds.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=$(rustc -vV | sed -n 's/^host: //p')

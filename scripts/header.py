@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""header.py RAW OUT: makes include/offhook.h of what cbindgen reads from src/capi (RAW) and of include/offhook.h.in.
+"""header.py RAW OUT: makes include/offhook.h from the output of cbindgen for src/capi (RAW) and from include/offhook.h.in.
 
-The header is ordered by noun, each noun's types before its functions, which cbindgen cannot do. What C readers do not
-need is left out: the sections for Rust ("# Safety"), and the numbers that stand for enums (see src/capi/mod.rs).
-What is not understood is refused, so that nothing is left out by accident.
+The header is ordered by noun, with each noun's types before its functions, which cbindgen cannot do. It leaves out what C
+readers do not need: the sections for Rust ("# Safety"), and the integer types that stand for enums (see src/capi/mod.rs).
+Anything unrecognised is an error, so that nothing is left out by accident.
 """
 
 import pathlib
@@ -15,7 +15,7 @@ import cheader  # noqa: E402
 
 ROOT = cheader.ROOT
 WIDTH = 120
-# Titles in their order, and the files of src/capi whose items stand below each. Handles are a section of their own: they
+# Titles in order, and the files of src/capi whose items belong to each. Handles are a separate section, because they
 # are members of everything else.
 SECTIONS = [
     ("Results", ["result"]),
@@ -35,7 +35,7 @@ SECTIONS = [
     ("Subscriber", ["subscriber"]),
     ("Access tokens", ["token"]),
 ]
-# Functions whose noun is another than that of their file.
+# Functions whose noun differs from that of their file.
 ELSEWHERE = {"oh_call_get_capabilities": "Calls", "oh_call_set_attributes": "Calls", "oh_call_state_get_name": "Calls",
              "oh_track_stats": "Local tracks", "oh_track_get_stats": "Local tracks",
              "oh_remote_track_stats": "Subscriber", "oh_subscriber_get_track_stats": "Subscriber"}
@@ -56,7 +56,7 @@ def homes():
 
 
 def comment(doc, indent=None):
-    """A doc comment; of a member (with an indent) in one line when it fits."""
+    """A doc comment; for a member (with an indent) on one line if it fits."""
     doc = re.split(r"^# Safety$", doc, flags=re.M)[0].strip()
     if not doc:
         fail("something has no documentation")
@@ -75,12 +75,12 @@ class Writer:
         self.names = {i.name for i in items}
 
     def type(self, text, where):
-        """A type as it is written in C; what it needs must stand above, or be behind a pointer."""
+        """A type in C; a type that it needs must be declared above, or be used as a pointer."""
         text = re.sub(r"\b(oh_\w+)_t\b", lambda m: m[1] if m[1] in self.enums else m[0], text)
         name = re.search(r"\b(?!const\b)\w+", text)[0]
         if name not in self.known:
             if name not in self.names or "*" not in text:
-                fail(f"{where} needs {name}, which does not stand above it: see SECTIONS")
+                fail(f"{where} needs {name}, which is not declared above it: see SECTIONS")
             text = text.replace(name, f"struct {name}")
         return text
 
@@ -124,7 +124,7 @@ def main():
     constants = [i for i in items if i.kind == "macro" and re.fullmatch(r"OH_[A-Z_]+", i.name)]
     items = [i for i in items if i.kind != "macro"]
     enums = {i.name for i in items if i.kind == "enum"}
-    # Numbers that stand for enums.
+    # Integer types that stand for enums.
     items = [i for i in items if not (i.kind == "alias" and i.name.removesuffix("_t") in enums)]
     home = homes()
     sections = {title: [] for title, _ in SECTIONS}
@@ -139,8 +139,8 @@ def main():
     writer, text = Writer(items), []
     for title, _ in SECTIONS:
         text.append(f"/* {'-' * 8} {title} {'-' * (WIDTH - 15 - len(title))} */\n")
-        mine = sections[title]
-        for item in [i for i in mine if i.kind != "function"] + [i for i in mine if i.kind == "function"]:
+        in_section = sections[title]
+        for item in [i for i in in_section if i.kind != "function"] + [i for i in in_section if i.kind == "function"]:
             text.append(writer.item(item))
     version = re.search(r'^version = "((\d+)\.(\d+)\.(\d+))"', (ROOT / "Cargo.toml").read_text(), re.M)
     major, minor, patch = map(int, version.groups()[1:])

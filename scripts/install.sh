@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Installs what is in target/built: library with SONAME links, static library, header, the C++ headers,
-# offhook.pc and the CMake package; with SFU=FILE the development SFU, too. Environment: DESTDIR (staging root), PREFIX (/usr/local), LIBDIR (PREFIX/lib), INCLUDEDIR
-# (PREFIX/include), DOCDIR (PREFIX/share/doc/offhook; licences, empty: none), STRIP=0 keeps the line tables, DEBUGDIR=DIR puts them into files of their own below DESTDIR/DIR,
-# RELOCATABLE=1 lets offhook.pc find everything from where it lies, OFFHOOK_BUILD=DIR takes another build.
+# Installs the build in target/built: library with SONAME links, static library, header, the C++ headers, offhook.pc and
+# the CMake package; with SFU=FILE also the development SFU. Environment: DESTDIR (staging root), PREFIX (/usr/local),
+# LIBDIR (PREFIX/lib), INCLUDEDIR (PREFIX/include), DOCDIR (PREFIX/share/doc/offhook; licences, empty: none), STRIP=0
+# keeps the line tables, DEBUGDIR=DIR puts them into separate files below DESTDIR/DIR, RELOCATABLE=1 makes offhook.pc
+# use paths relative to itself, OFFHOOK_BUILD=DIR uses another build.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 prefix=${PREFIX:-/usr/local}
@@ -21,10 +22,10 @@ shared=$(scripts/link-lib.sh "$build")
 version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
 soname=$(readelf -d "$shared" | sed -n 's/.*(SONAME).*\[\(.*\)\]/\1/p')
 [ "$soname" = liboffhook.so.1 ] || { echo "install: unexpected SONAME '$soname'" >&2; exit 1; }
-# The ABI, then the version: several releases of one ABI lie side by side.
+# The ABI, then the version: several releases of one ABI can be installed side by side.
 real=$soname.$version
-# What `rustc --print native-static-libs` says the archive needs, without what every C compiler adds by itself: the C library
-# and the unwinder, which is another one with -static.
+# Output of `rustc --print native-static-libs` for the archive, without what every C compiler adds itself: the C library
+# and the unwinder, which differs with -static.
 private="-pthread -lutil -lrt -lm -ldl"
 
 install -d "$root$libdir/pkgconfig" "$root$libdir/cmake/offhook" "$root$includedir"
@@ -46,7 +47,7 @@ fi
 if [ -n "${DEBUGDIR:-}" ]; then
   objcopy --add-gnu-debuglink="$debug" "$root$libdir/$real"
 fi
-# Our licences, and those of everything that is linked in.
+# The licences of offhook and of everything that is linked in.
 if [ -n "$docdir" ]; then
   third=$build/THIRD-PARTY.txt
   if [ ! -e "$third" ] || [ Cargo.lock -nt "$third" ] || [ scripts/third-party.py -nt "$third" ]; then
@@ -64,12 +65,12 @@ fi
 ln -sfn "$real" "$root$libdir/$soname"
 ln -sfn "$soname" "$root$libdir/liboffhook.so"
 install -m 644 include/offhook.h "$root$includedir/offhook.h"
-# The C++ binding is headers alone. -C: what is the same keeps its time, so that programs are not built anew.
+# The C++ binding is header-only. -C: unchanged files keep their time, so that programs are not rebuilt.
 install -d "$root$includedir/offhook/detail"
 install -C -m 644 bindings/cpp/include/offhook/*.hpp "$root$includedir/offhook/"
 install -C -m 644 bindings/cpp/include/offhook/detail/*.hpp "$root$includedir/offhook/detail/"
 
-# PATH from DIR, both as they will be: no matter what lies there now.
+# Path from DIR to another, both as installed; the current file system does not matter.
 from() { realpath -m --no-symlinks --relative-to="$1" "$2"; }
 pc_prefix=$prefix pc_libdir=$libdir pc_includedir=$includedir
 if [ "${RELOCATABLE:-0}" = 1 ]; then

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # link-lib.sh BUILD_DIR: links BUILD_DIR/versioned/liboffhook.so from liboffhook.a, with the versions of
-# packaging/offhook.map, and prints its path. Does nothing when it is newer than both.
+# packaging/offhook.map, and prints its path. Does nothing if it is newer than both.
 #
-# Why not by cargo: rustc hands the linker a version script of its own, without a name, and GNU ld takes no second one
-# beside it. The archive holds the same code, and linking it takes a second.
+# Not done by cargo: rustc passes its own version script, without a name, to the linker, and GNU ld does not accept a
+# second one. The archive contains the same code, and linking it takes a second.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 build=$1
@@ -17,7 +17,7 @@ if [ ! -e "$out" ] || [ "$archive" -nt "$out" ] || [ $map -nt "$out" ] || [ scri
   mkdir -p "$build/versioned"
   new=$(mktemp "$build/versioned/.liboffhook.XXXXXX")
   trap 'rm -f "$new"' EXIT
-  # What rustc gives for a library, and that nothing may stay undefined. The build-id is made of the contents.
+  # The flags that rustc uses for a library, and no undefined symbols. The build-id is a hash of the contents.
   ${CC:-cc} -shared -o "$new" -Wl,-soname,liboffhook.so."$abi" -Wl,--version-script=$map \
     -Wl,--whole-archive "$archive" -Wl,--no-whole-archive -Wl,--gc-sections -Wl,--as-needed \
     -Wl,-z,relro,-z,now -Wl,-z,defs -Wl,-z,noexecstack -Wl,--eh-frame-hdr -Wl,--build-id=sha1 \

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Installs the LiveKit server that tests are run against, with the Go client, into target/tools.
-# Keeps one that is there. Exit code 77, and a line that says SKIPPED, where it cannot be had: callers treat that as
-# a skip, never as a success. The server's licence is Apache-2.0; nothing of it is shipped.
+# Installs the LiveKit server for the tests, with the Go client, into target/tools. Keeps an existing one. Exit code 77
+# and a line with SKIPPED if it is not available: callers treat that as a skip, never as a success. The server's licence
+# is Apache-2.0; nothing of it is shipped.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
-# Tried in this order. A version whose go.mod has a `replace` cannot be installed like this.
+# Tried in this order. A version whose go.mod has a `replace` cannot be installed this way.
 VERSIONS=(v1.13.5 v1.11.0)
 MODULE=github.com/livekit/livekit-server/cmd/server
-# From 1.21 on, Go fetches the toolchain that a module asks for by itself; before that there is no way from here.
+# From 1.21 on, Go downloads the toolchain that a module requires. Older versions cannot build it.
 OLDEST_GO=21
 
 dir=$PWD/target/tools
@@ -43,7 +43,7 @@ for version in "${VERSIONS[@]}"; do
   rm -rf "$build"
   echo "livekit: installing $version (a minute or two)"
   if GOBIN=$build GOFLAGS= GOWORK=off timeout 1200 "$go" install -p 2 "$MODULE@$version" >"$log" 2>&1; then
-    # The stamp last: a binary without one is installed again.
+    # The stamp is written last: a binary without one is installed again.
     rm -f "$stamp"
     mv "$build/server" "$binary" && echo "$version" >"$stamp" || exit 1
     rm -rf "$build" "$log"
@@ -51,12 +51,12 @@ for version in "${VERSIONS[@]}"; do
     exit 0
   fi
   rm -rf "$build"
-  # What the compiler says stands under a line with the package's name, and is no matter of the network.
+  # Compiler errors follow a line with the package's name; they are not network errors.
   if grep -q '^# ' "$log"; then
     echo "livekit: $version does not build:" >&2
     tail -n 20 "$log" >&2
     exit 1
   fi
-  echo "livekit: $version cannot be had: $(tail -n 1 "$log")" >&2
+  echo "livekit: $version is not available: $(tail -n 1 "$log")" >&2
 done
 skip "no version of the server could be fetched (${VERSIONS[*]})"

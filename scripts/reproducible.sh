@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # reproducible.sh: builds the sources of the commit twice, in two folders of different names and depths, and packs both;
-# every file must have the same hash. Takes two whole builds (some ten minutes and more): `make reproducible`, never `make test`.
-# Environment: OFFHOOK_SFU=FILE packs this SFU instead of building one twice; JOBS=1; PACK_ONLY=1 packs what is in
-# target/ship twice and leaves the compiler out of it; KEEP=1 keeps the folders.
+# every file must have the same hash. Takes two whole builds (at least ten minutes): `make reproducible`, never `make
+# test`. Environment: OFFHOOK_SFU=FILE packs this SFU instead of building one twice; JOBS=1; PACK_ONLY=1 packs the build
+# in target/ship twice without compiling; KEEP=1 keeps the folders.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 work=$PWD/target/reproducible
 rm -rf "$work" && mkdir -p "$work"
-# One commit for both, whatever is committed meanwhile.
+# One commit for both, even if HEAD moves meanwhile.
 commit=$(git rev-parse HEAD)
 epoch=$(git log -1 --format=%ct "$commit")
 places=("$work/one" "$work/another/and-rather-longer/place")
@@ -19,7 +19,7 @@ for place in "${places[@]}"; do
   scripts/say.sh "In $place"
   (
     cd "$place"
-    # git would give the archive of the sources; here they are out of one already.
+    # Prevents dist.sh from finding the git repository: the sources here are already extracted.
     export GIT_CEILING_DIRECTORIES=$work SOURCE_DATE_EPOCH=$epoch OFFHOOK_BUILT=1
     mkdir -p target
     if [ "${PACK_ONLY:-}" = 1 ]; then

@@ -1,17 +1,16 @@
 #!/usr/bin/env bash
 # run-c-tests.sh [plain|valgrind|helgrind|asan|faults|livekit] [FILTER]
 #
-# Compiles tests/c/*.c (with tests/c/support/*.c; faults: tests/faults/*.c, with the library that lets calls into
-# the system fail; livekit: tests/livekit/*.c, on a stand with the real LiveKit server, see docs/livekit-stand.md) and
-# runs each against a development SFU of its own,
-# whose URL it finds in OFFHOOK_SFU_URL. OFFHOOK_TEST_SCALE tells a test by how much this run is
-# slower than life (1, 4, 20), for its own deadlines. Exit code 0 passes, anything else fails.
+# Compiles tests/c/*.c (with tests/c/support/*.c; faults: tests/faults/*.c, with the library that makes system calls
+# fail; livekit: tests/livekit/*.c, on a stand with the real LiveKit server, see docs/livekit-stand.md) and runs each
+# against its own development SFU, whose URL is in OFFHOOK_SFU_URL. OFFHOOK_TEST_SCALE is the slowdown of this run (1,
+# 4, 20), for the test's own deadlines. Exit code 0 passes, anything else fails.
 #
-# A test may say in a comment at its beginning:
+# Directives in a comment at the beginning of a test:
 #   test: timeout=SECONDS            instead of 60 (multiplied by the scale's share below)
-#   test: stand=--nodes,2,--proxy    livekit: what the stand is started with
+# test: stand=--nodes,2,--proxy    livekit: arguments of the stand
 #   test: not-under=valgrind REASON  printed as skipped, with the reason
-#   test: alone REASON               run after the others, with none beside it
+# test: alone REASON               run after the others, with no other test at the same time
 #   test: header=DIR                 compiled against the offhook.h in DIR; "newer": one of a later release, see tests/abi/newer.py
 #
 # The last line is "N passed, N failed".
@@ -41,7 +40,7 @@ if [ "$mode" = livekit ]; then
 fi
 [ -x "$sfu" ] || { echo "run-c-tests: $sfu is not built: make build" >&2; exit 2; }
 
-# Another build of the library, for who works on it: OFFHOOK_BUILD=target/debug.
+# Use another build of the library during development: OFFHOOK_BUILD=target/debug.
 build=${OFFHOOK_BUILD:-$build}
 out=target/ctests/$mode
 mkdir -p "$out"
@@ -50,14 +49,14 @@ scripts/stage-lib.sh "$build" "$out/lib" || exit 2
 shopt -s nullglob
 support=(tests/c/support/*.c)
 if [ "$mode" = faults ]; then
-  support+=(tests/faults/support/life.c)
-  # Before liboffhook, and with it before the C library, where symbols are looked up.
+  support+=(tests/faults/support/attempt.c)
+  # Before liboffhook, and so before the C library in the symbol search order.
   failing=(-Itests/faults/support -Wl,--no-as-needed "$out/lib/libfail.so" -Wl,--as-needed)
   ${CC:-cc} -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -g -O1 -fPIC -shared tests/faults/support/fail.c \
     -o "$out/lib/libfail.so" -ldl || exit 2
 fi
 tests=()
-# Helgrind sees only the locks and threads of pthread, and is too slow for sound: the programs without.
+# Helgrind checks only pthread's locks and threads, and is too slow for media: only programs without media.
 helgrind=" handles refuse "
 for source in "$dir"/*.c; do
   name=$(basename "$source" .c)
@@ -98,7 +97,7 @@ run() { # name; writes $out/name.log and name.result
   fi
   "${command[@]}" <"$pipe" >"$out/$name.sfu" 2>"$out/$name.sfu.log" &
   local server=$!
-  exec {fd}>"$pipe"            # the SFU lives as long as this descriptor
+  exec {fd}>"$pipe"            # the SFU runs until this descriptor closes
   url=
   for _ in $(seq 200); do
     url=$(sed -n 's/.*"'"$word"'"[^"]*"\([^"]*\)".*/\1/p' "$out/$name.sfu" | head -1)
@@ -109,7 +108,7 @@ run() { # name; writes $out/name.log and name.result
   start=$(date +%s%N)
   if [ -z "$url" ]; then
     code=125
-    # What the stand lacks on this machine it says itself, with 77: a skip, and never a success.
+    # The stand exits with 77 and a message if this machine lacks something: a skip, never a success.
     if ! kill -0 "$server" 2>/dev/null; then
       wait "$server"
       [ $? = 77 ] && code=77
@@ -128,7 +127,7 @@ run() { # name; writes $out/name.log and name.result
     fi
     if [ "$mode" = livekit ]; then
       export OFFHOOK_LIVEKIT=$(head -1 "$out/$name.sfu")
-      # What happened on the way to a failure cannot be asked later; these two listen to the log themselves.
+      # Logs the events before a failure; these two tests install a log callback themselves.
       case $name in rights|secrets) ;; *) export OFFHOOK_TEST_LOG=${OFFHOOK_TEST_LOG:-4} ;; esac
     fi
     OFFHOOK_SFU_URL=$url OFFHOOK_TEST_SCALE=$scale OFFHOOK_TEST_MODE=$mode \

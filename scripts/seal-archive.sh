@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# seal-archive.sh BUILD_DIR: makes BUILD_DIR/sealed/liboffhook.a of liboffhook.a, and prints its path. Does nothing when it
-# is newer than the archive and the header.
+# seal-archive.sh BUILD_DIR: makes BUILD_DIR/sealed/liboffhook.a from liboffhook.a, and prints its path. Does nothing if
+# it is newer than the archive and the header.
 #
-# What cargo makes holds thousands of global symbols, those of Opus, ring and the Rust library among them. A program with
-# an Opus of its own would not link, or would link and let the library call it. Here everything is one object in which
-# nothing but oh_* is global; what no function of the header needs is left out.
+# Cargo's archive contains thousands of global symbols, among them those of Opus, ring and the Rust library. A program
+# with its own Opus would not link, or would link and the library would call the program's Opus. The sealed archive is
+# one object in which only oh_* is global; code that no function of the header reaches is removed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 build=$1
@@ -20,10 +20,10 @@ if [ ! -e "$out" ] || [ "$archive" -nt "$out" ] || [ include/offhook.h -nt "$out
   [ -n "$functions" ] || { echo "seal-archive: include/offhook.h declares no function" >&2; exit 1; }
   roots=()
   for function in $functions; do roots+=("-Wl,-u,$function"); done
-  # Groups (COMDAT) are told apart by their names, local or not: as plain sections they cannot meet those of another
-  # library. gc-sections: what the roots do not reach.
+  # COMDAT groups are matched by name, local or not. As plain sections they cannot collide with another library's.
+  # gc-sections removes what the roots do not reach.
   ${CC:-cc} -r -nostdlib -o "$work/offhook.o" -Wl,--gc-sections -Wl,--force-group-allocation "${roots[@]}" "$archive"
-  # .llvmbc: LLVM's own form of the Rust library; joined into one section nobody can read it, and LLVM's tools give up.
+  # .llvmbc is LLVM bitcode of the Rust library. Joined into one section it is unreadable and breaks LLVM's tools.
   objcopy --wildcard --keep-global-symbol='oh_*' -R .llvmbc -R .llvmcmd "$work/offhook.o"
   defined=$(readelf -sW "$work/offhook.o" | awk '($5 == "GLOBAL" || $5 == "WEAK") && $7 != "UND" { print $8 }' | sort -u)
   [ "$defined" = "$functions" ] || {

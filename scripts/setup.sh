@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes sure that what the build and the tests call is there. Looks first and asks apt only for what
-# is missing, so a second run costs nothing. Without root it prints the command instead.
+# Makes sure that the programs needed by the build and the tests are installed. Checks first and installs only missing
+# packages with apt, so a second run costs nothing. Without root it prints the command instead.
 set -euo pipefail
 [ "${SETUP_DONE:-}" = 1 ] && exit 0
 
@@ -15,11 +15,11 @@ need cmake cmake             # libopus inside the opus crate
 need pkg-config pkg-config   # the install test
 need python3 python3
 need xz xz-utils             # archives of the sources and packages
-# venv and ensurepip are a package of their own on Debian, and another python3 may be first in PATH.
+# On Debian, venv and ensurepip are a separate package, and another python3 may be first in PATH.
 if ! command -v python3 >/dev/null 2>&1 || ! python3 -c 'import venv, ensurepip' >/dev/null 2>&1; then
   missing+=(python3-venv)
 fi
-# memcheck starts only when it finds symbols of the dynamic linker: ask it, do not guess.
+# memcheck needs the symbols of the dynamic linker; running it is the only reliable check.
 if ! command -v valgrind >/dev/null 2>&1; then
   missing+=(valgrind libc6-dbg)
 elif ! valgrind -q --error-exitcode=1 /bin/true >/dev/null 2>&1; then
@@ -42,7 +42,7 @@ if [ ${#missing[@]} -gt 0 ]; then
   apt-get install -y -q --no-install-recommends "${missing[@]}"
 fi
 
-# Some tests use these and skip loudly without them: a machine that lacks them works.
+# Some tests use these, and skip with a message without them.
 optional=() without=()
 want() { [ -n "$(command -v "$1" 2>/dev/null)" ] || [ -e "$1" ] || { optional+=("$2"); without+=("$3"); }; }
 want redis-server redis-server "tests with a LiveKit cluster"
@@ -50,12 +50,12 @@ want debootstrap debootstrap "the tests of the Swift binding (without a swift of
 want doxygen doxygen "the reference of the C++ binding"
 want dpkg-shlibdeps dpkg-dev "the Debian packages"
 want turnserver coturn "the test of calls through a relay"
-want ip iproute2 "the look at the packages without a network"
+want ip iproute2 "the check of the packages without a network"
 want /usr/include/uv.h libuv1-dev "the libuv example"
 if [ ${#optional[@]} -gt 0 ]; then
   if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
     export DEBIAN_FRONTEND=noninteractive
-    # Some of these packages start a server of the whole machine. The tests start their own, on loopback.
+    # Some of these packages start a system-wide server. The tests start their own, on loopback.
     policy=/usr/sbin/policy-rc.d
     if [ ! -e $policy ]; then
       trap 'rm -f "$policy"' EXIT

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# side-by-side.sh TARGET...: runs targets of the Makefile at the same time, each with its output in target/side/. They
-# mostly wait, for sound to be heard. Everything they have in common must be built already (BUILT=1 tells make so).
-# Prints how long each took, and the whole output of those that failed.
+# side-by-side.sh TARGET...: runs Makefile targets in parallel, each with its output in target/side/. They mostly wait
+# for audio. Their common dependencies must be built already (BUILT=1 skips them in make). Prints how long each took,
+# and the whole output of those that failed.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p target/side

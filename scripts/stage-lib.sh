@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# stage-lib.sh BUILD_DIR LIB_DIR: links liboffhook.so and its SONAME into LIB_DIR, because the loader looks for nothing
-# else. The library is linked from the archive there, as it is shipped (link-lib.sh); with AddressSanitizer it is the
-# one that rustc has linked.
+# stage-lib.sh BUILD_DIR LIB_DIR: links liboffhook.so and its SONAME into LIB_DIR, because the loader searches for the
+# SONAME only. The library is linked from the archive in BUILD_DIR, as shipped (link-lib.sh); with AddressSanitizer it
+# is the one linked by rustc.
 set -euo pipefail
 build=$(cd "$1" && pwd)
 mkdir -p "$2"

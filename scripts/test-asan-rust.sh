@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The library's unit tests under AddressSanitizer, in target/asan (see build-asan.sh). Tests of allocation counts and of
-# fork say nothing there and are left out; so are the SFU and the tools, which are not shipped.
+# Runs the library's unit tests under AddressSanitizer, in target/asan (see build-asan.sh). Tests of allocation counts
+# and of fork are meaningless there and left out; so are the SFU and the tools, which are not shipped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=$(rustc -vV | sed -n 's/^host: //p')

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """third-party.py PACKAGE: the licences of everything that is linked into a package of this workspace, as one text.
 
-What is shipped holds other people's code, and their licences ask that their texts come along. Reads the
-sources of the crates; equal texts are printed once, with all crates under them. Where a crate may be had under
-MIT or something else, MIT is taken.
+The release binaries contain third-party code, whose licences require their texts to be included. Reads the sources of the
+crates; identical texts are printed once, with the names of all their crates. For a crate under MIT or another licence, the
+MIT text is used.
 """
 
 import json
@@ -17,7 +17,7 @@ RULE = "=" * 100
 
 
 def linked(package):
-    """The crates whose code ends up in the package: `cargo tree` knows its features, `cargo metadata` the sources."""
+    """The crates linked into the package: `cargo tree` resolves its features, `cargo metadata` finds the sources."""
     host = next(line.split()[1] for line in subprocess.check_output(["rustc", "-vV"], text=True).splitlines()
                 if line.startswith("host:"))
     tree = subprocess.check_output(
@@ -33,7 +33,7 @@ def linked(package):
 
 
 def texts(crate):
-    """The licence files of a crate, those of what it carries along (Opus, fiat) included."""
+    """The licence files of a crate, including those of bundled code (Opus, fiat)."""
     root = pathlib.Path(crate["manifest_path"]).parent
     files = [f for depth in ("*", "*/*", "*/*/*") for f in sorted(root.glob(depth)) if f.is_file() and NAMES.fullmatch(f.name)]
     files = [f for f in files if f.suffix not in (".rs", ".h", ".c", ".html", ".py", ".sh") and "test" not in str(f.relative_to(root))]
@@ -47,19 +47,19 @@ def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__.split("\n")[0])
     crates = linked(sys.argv[1])
-    print(f"What is linked into {sys.argv[1]} besides its own code, and under which licences.\n")
+    print(f"Third-party code linked into {sys.argv[1]}, with its licences.\n")
     print("The Rust standard library: MIT OR Apache-2.0, by the Rust project's developers.")
-    own, by_text = [], {}
+    without_text, by_text = [], {}
     for crate in crates:
         name = f"{crate['name']} {crate['version']}"
         print(f"{name}: {crate['license']}{', by ' + ', '.join(crate['authors']) if crate['authors'] else ''}")
         found = texts(crate)
         if not found:
-            own.append(name)
+            without_text.append(name)
         for text in found:
             by_text.setdefault(" ".join(text.split()), (text, []))[1].append(name)
-    if own:
-        print(f"\nWithout a text of their own in their sources: {', '.join(own)}.\nTheir licences' texts are among the following.")
+    if without_text:
+        print(f"\nWithout a licence text in their sources: {', '.join(without_text)}.\nTheir licences' texts are among the following.")
     for text, names in by_text.values():
         print(f"\n{RULE}\n{', '.join(dict.fromkeys(names))}\n{RULE}\n\n{text}")
     if not any("opus" in n for _, names in by_text.values() for n in names) and sys.argv[1] == "offhook":

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# with-livekit.sh COMMAND...: runs a command beside the real LiveKit server (docs/livekit-stand.md), with
+# with-livekit.sh COMMAND...: starts the real LiveKit server (docs/livekit-stand.md) and runs a command with
 #   OFFHOOK_LIVEKIT_URL                    the server
 #   LIVEKIT_API_KEY, LIVEKIT_API_SECRET    its key and secret, for tokens
-#   OFFHOOK_LIVEKIT                        the stand's line, with all of this and its control API
-# The exit code is the command's. Without a server: one line that begins with SKIPPED, and exit code 77.
+#   OFFHOOK_LIVEKIT                        the stand's JSON line, with all of this and its control API
+# The exit code is the command's. Without a server: a line that begins with SKIPPED, and exit code 77.
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 server=$root/target/tools/livekit-server stand=$root/target/built/offhook-livekit
@@ -15,7 +15,7 @@ trap 'rm -rf "$work"' EXIT
 mkfifo "$work/stdin"
 "$stand" --server "$server" --out "$work/stand" --exit-with-stdin <"$work/stdin" >"$work/line" 2>"$work/log" &
 process=$!
-exec 8>"$work/stdin"          # the stand lives as long as this descriptor
+exec 8>"$work/stdin"          # the stand runs until this descriptor closes
 for _ in $(seq 400); do
   grep -q '}' "$work/line" && break
   kill -0 "$process" 2>/dev/null || break
@@ -31,7 +31,7 @@ if [ -z "$(said secret)" ]; then
   echo "with-livekit: the server did not start" >&2
   exit 2
 fi
-OFFHOOK_LIVEKIT_URL=$(said url) # the last of them: of the first node
+OFFHOOK_LIVEKIT_URL=$(said url) # the last match: the first node's
 LIVEKIT_API_KEY=$(said key) LIVEKIT_API_SECRET=$(said secret)
 export OFFHOOK_LIVEKIT OFFHOOK_LIVEKIT_URL LIVEKIT_API_KEY LIVEKIT_API_SECRET
 "$@" 8>&-

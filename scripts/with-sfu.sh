@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# with-sfu.sh COMMAND...: runs a command beside a development SFU of its own, with what a binding's tests need:
+# with-sfu.sh COMMAND...: starts a development SFU and runs a command with the environment of the binding tests:
 #   OFFHOOK_SFU_URL    the SFU; its control API is below /ctl (docs/sfu.md)
 #   OFFHOOK_STAGE      the library as installed (make stage): include, lib, lib/pkgconfig
-#   OFFHOOK_OTHER_ABI  a library to LD_PRELOAD that says it is of another ABI (tests/bindings/other_abi.c)
-# and with pkg-config and the loader finding that stage. The exit code is the command's.
+#   OFFHOOK_OTHER_ABI  a library for LD_PRELOAD that reports another ABI (tests/bindings/other_abi.c)
+# pkg-config and the loader use that stage. The exit code is the command's.
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 export OFFHOOK_STAGE=${OFFHOOK_STAGE:-$root/target/stage}
@@ -21,7 +21,7 @@ ${CC:-cc} -shared -fPIC -o "$OFFHOOK_OTHER_ABI" "$root/tests/bindings/other_abi.
 mkfifo "$work/stdin"
 "$sfu" --listen 127.0.0.1:0 --log warn --exit-with-stdin <"$work/stdin" >"$work/url" 2>"$work/log" &
 server=$!
-exec 9>"$work/stdin"          # the SFU lives as long as this descriptor
+exec 9>"$work/stdin"          # the SFU runs until this descriptor closes
 for _ in $(seq 200); do
   OFFHOOK_SFU_URL=$(sed -n 's/.*"url":"\([^"]*\)".*/\1/p' "$work/url")
   [ -n "$OFFHOOK_SFU_URL" ] && break

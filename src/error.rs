@@ -16,40 +16,40 @@ pub enum Code {
     Argument = -1,
     /// The handle is none, stale, forged or of another kind.
     Handle = -2,
-    /// Not possible in the state the object is in.
+    /// Not allowed in the object's current state.
     State = -3,
     /// The object was closed by the application.
     Closed = -4,
-    /// Out of room: a queue of the library is full; try again later.
+    /// A queue of the library is full; try again later.
     Full = -5,
     /// A deadline passed.
     Timeout = -6,
-    /// Waiting here would wait for itself (inside a callback of the same call).
+    /// The wait would deadlock (inside a callback of the same call).
     WouldDeadlock = -7,
     /// Not offered by this build, protocol or call.
     Unsupported = -8,
-    /// The network or the other side could not be reached.
+    /// The network or the peer could not be reached.
     Network = -9,
     /// TLS failed: certificate, name or version.
     Tls = -10,
     /// The server refused; its code and text are in the message.
     Refused = -11,
-    /// The server answered with something that cannot be understood.
+    /// The server's response cannot be interpreted.
     Protocol = -12,
     /// The token is missing, expired or not accepted.
     Auth = -13,
-    /// The application left, freed or shut down while this was going on.
+    /// The application left, freed or shut down during the operation.
     Cancelled = -14,
     /// A limit of the system (descriptors, threads, memory) or of the configuration was reached.
     Limit = -15,
-    /// Plain http/ws to an address that is not loopback, which is off by default; or a server that another one must
-    /// not name.
+    /// Plain http/ws to an address that is not loopback, which is off by default; or one server refers to another that
+    /// it must not name.
     Insecure = -16,
     /// The process has forked; this is the child.
     Forked = -17,
     /// A codec or the WebRTC engine failed.
     Media = -18,
-    /// A defect of the library, contained.
+    /// A bug in the library; contained.
     Internal = -19,
     /// The structure size or ABI version is not one this library knows.
     Abi = -20,
@@ -59,7 +59,7 @@ pub enum Code {
     Buffer = -22,
 }
 
-/// What failed, in words for a person, with the code a program acts on.
+/// An error: text for people, and a code for programs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Error {
     pub code: Code,
@@ -89,7 +89,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Text that must never be seen: tokens, TURN passwords, ICE passwords.
+/// Text that must never be shown: tokens, TURN passwords, ICE passwords.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -108,11 +108,11 @@ impl Secret {
     }
 }
 
-/// What stands in a secret's place begins like this, which no secret does.
+/// Prefix of the placeholder that replaces a secret; no secret starts with it.
 pub const STANDS_FOR: &str = "<secret:";
 
 impl Serialize for Secret {
-    /// What stands in its place, and never the text itself.
+    /// Serialises the placeholder, never the text itself.
     fn serialize<S: Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {
         let shown = self.0.is_empty() || self.0.starts_with(STANDS_FOR);
         to.serialize_str(if shown { &self.0 } else { "<secret>" })

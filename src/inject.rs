@@ -1,19 +1,19 @@
-//! Faults planted in tasks and callbacks, for tests: a panic at the next poll of a task of a chosen kind.
+//! Fault injection in tasks and callbacks, for tests: a panic at the next poll of a task of a chosen kind.
 //!
-//! In the unit tests' build only; everywhere else a task is its future and a mark is nothing, and the
-//! words of the planted panic are in no library (`make check-header` looks). A test marks its thread;
-//! what it starts from there carries the mark, and so does everything that is started by these tasks,
-//! so that one session can be struck among others.
+//! Compiled into the unit tests only. In every other build a task is the future itself and a mark is empty, and no
+//! library contains the text of the injected panic (`make check-header` checks this). A test marks its thread. Tasks
+//! that it starts from there inherit the mark, and so do the tasks that those start, so that a test can hit one session
+//! among others.
 //! Must not know: what the tasks do.
 
 #[cfg(not(test))]
 mod none {
-    /// The future itself.
+    /// Returns the future itself.
     pub(crate) fn task<F>(_: &'static str, future: F) -> F {
         future
     }
 
-    /// Nothing.
+    /// An empty mark.
     #[derive(Clone, Copy, Debug)]
     pub(crate) struct Mark;
 
@@ -48,16 +48,16 @@ mod planted {
         static MARK: Cell<u64> = const { Cell::new(0) };
     }
 
-    /// (mark, kind) → whether it is still to panic.
+    /// (mark, kind) → whether the panic is still pending.
     static PLANS: Mutex<BTreeMap<(u64, &'static str), bool>> = Mutex::new(BTreeMap::new());
-    /// Tasks alive by mark and kind.
+    /// Live tasks by mark and kind.
     static LIVE: Mutex<BTreeMap<(u64, &'static str), usize>> = Mutex::new(BTreeMap::new());
 
     #[derive(Clone, Copy, Debug)]
     pub(crate) struct Mark(u64);
 
     impl Mark {
-        /// A mark of its own for this thread, until [`Mark::lift`].
+        /// Gives this thread a new mark, until [`Mark::lift`].
         pub fn new() -> Self {
             static NEXT: AtomicU64 = AtomicU64::new(1);
             let mark = Mark(NEXT.fetch_add(1, Relaxed));
@@ -73,17 +73,17 @@ mod planted {
             Mark(MARK.get())
         }
 
-        /// What carries this mark and is of this kind panics when it runs next.
+        /// The next task or callback of this kind with this mark panics.
         pub fn strike(self, kind: &'static str) {
             PLANS.lock().insert((self.0, kind), true);
         }
 
-        /// Whether the blow fell.
+        /// Whether that panic has happened.
         pub fn struck(self, kind: &'static str) -> bool {
             PLANS.lock().get(&(self.0, kind)) == Some(&false)
         }
 
-        /// Tasks alive that carry this mark, by kind.
+        /// Live tasks with this mark, by kind.
         pub fn live(self) -> Vec<(&'static str, usize)> {
             LIVE.lock().iter().filter(|((mark, _), _)| *mark == self.0).map(|((_, kind), n)| (*kind, *n)).collect()
         }

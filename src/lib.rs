@@ -1,11 +1,10 @@
 //! Offhook: SFU calls for any language, behind one C header.
 //!
-//! The call's life, from the top: [`capi`] takes what the application says and turns handles into
-//! objects; [`session`] runs one actor per call; the actor owns a [`core`], which holds the rules
-//! and decides; what the core decides is carried out by [`signalling`] (coordinator, socket, RPC),
-//! by [`rtc`] (publisher and subscriber peer connections) and by [`dispatch`] (the application's
-//! callbacks). [`media`] turns PCM into packets and back. Arrows point down; `core` and `media`
-//! know nobody, no clock, no randomness and no I/O.
+//! The layers of a call, from the top: [`capi`] turns C calls and handles into objects; [`session`] runs one actor per
+//! call; the actor owns a [`core`], which holds the rules and makes the decisions. [`signalling`] (coordinator, socket,
+//! RPC), [`rtc`] (publisher and subscriber peer connections) and [`dispatch`] (the application's callbacks) carry them
+//! out. [`media`] turns PCM into packets and back. Dependencies point down; `core` and `media` depend on no other layer
+//! and use no clock, no randomness and no I/O.
 #![deny(unsafe_code)]
 #![warn(missing_debug_implementations)]
 

@@ -1,9 +1,9 @@
-//! The library's log: one handler per process, lines of bounded size, nothing when nobody listens.
+//! The library's log: one handler per process, lines of bounded size, no formatting without a handler.
 //!
-//! Must not know: calls, the C API. Whoever logs must not hand over tokens, passwords or SDP.
+//! Must not know: calls, the C API. Callers must not log tokens, passwords or SDP.
 //!
-//! Lines go through a mailbox, so a handler that blocks delays nobody; when it falls behind, lines
-//! are lost and a line says how many.
+//! Lines go through a mailbox, so a blocked handler delays no caller. When the handler falls behind, lines are lost and
+//! a line reports how many.
 
 use crate::dispatch::{self, Class, Closing, Delivery, Handler, Limits, Mailbox, Posted};
 use crate::panics;
@@ -17,7 +17,7 @@ use std::{
 
 /// A line is cut to this many bytes.
 pub const LINE_BYTES: usize = 1024;
-/// Lines that wait for the handler at most.
+/// Most lines queued for the handler.
 const LINES: usize = 1024;
 
 /// How much is logged; each level includes those before it.
@@ -32,13 +32,13 @@ pub enum Level {
     Trace = 5,
 }
 
-/// One line.
+/// One log line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     /// Wall clock, microseconds since 1970.
     pub unix_us: u64,
     pub level: Level,
-    /// Module that speaks.
+    /// Module that logs the line.
     pub target: &'static str,
     /// At most [`LINE_BYTES`] bytes, without control characters.
     pub text: String,
@@ -73,7 +73,7 @@ pub fn enabled(level: Level) -> bool {
     global().enabled(level)
 }
 
-/// `oh_log!(Level::Debug, "text {}", value)`: formats only when somebody listens.
+/// `oh_log!(Level::Debug, "text {}", value)`: formats only when the level is enabled.
 macro_rules! oh_log {
     ($level:expr, $($text:tt)+) => {{
         let level: $crate::log::Level = $level;
@@ -102,12 +102,12 @@ impl Log {
         level != Level::Off && level as u8 <= self.level.load(Relaxed)
     }
 
-    /// Sets or replaces the handler. `call` gets every line up to `level`, one at a time, on a
-    /// callback thread; what it logs itself (by calling the library) is not handed back to it.
-    /// `destroy` runs exactly once after the last line.
+    /// Sets or replaces the handler. `call` gets every line up to `level`, one at a time, on a callback thread. Lines
+    /// that it logs itself (by calling the library) are not passed back to it. `destroy` runs exactly once after the
+    /// last line.
     ///
-    /// Gives how the previous handler ended: `Done` means that it will not be called any more.
-    /// Lines that still waited for it are discarded.
+    /// Returns how the previous handler ended: `Done` means that it will not be called any more. Lines still queued for
+    /// it are discarded.
     pub fn set(
         &self,
         level: Level,
@@ -131,7 +131,7 @@ impl Log {
         self.replace(Some(Sink { level, mailbox }))
     }
 
-    /// Changes the level of the present handler; nothing without one.
+    /// Changes the level of the current handler; does nothing without one.
     pub fn set_level(&self, level: Level) {
         let mut sink = self.sink.write();
         if let Some(sink) = &mut *sink {
@@ -154,22 +154,22 @@ impl Log {
         old.map_or(Closing::Done, |old| old.mailbox.close_and_wait())
     }
 
-    /// What failed inside the library.
+    /// Logs a panic inside the library.
     fn report(&self, text: fmt::Arguments<'_>) {
         if self.enabled(Level::Error) {
             self.write(Level::Error, "offhook::panics", text);
         }
     }
 
-    /// Queues one line. Use the macro, which asks [`enabled`](Self::enabled) first.
+    /// Queues one line. Use the macro, which checks [`enabled`](Self::enabled) first.
     #[cold]
     pub fn write(&self, level: Level, target: &'static str, text: fmt::Arguments<'_>) {
-        // Formatted before the lock is taken: what is formatted may log, too.
+        // Format before taking the lock: formatting may log, too.
         let record = Record { unix_us: unix_us(), level, target, text: line(text) };
         let sink = self.sink.read();
         let Some(mailbox) = sink.as_ref().map(|s| s.mailbox.clone()) else { return };
         drop(sink);
-        // A handler that calls the library must not feed itself for ever.
+        // A handler that calls the library must not log to itself without limit.
         if mailbox.in_callback_of_this() {
             return;
         }
@@ -178,7 +178,7 @@ impl Log {
         }
     }
 
-    /// The handler panicked and its mailbox is closed: format nothing for it any more.
+    /// Removes a handler that panicked, whose mailbox is closed: no more lines are formatted for it.
     fn forget(&self, gone: &Mailbox<Record, Infallible>) {
         let mut sink = self.sink.write();
         if sink.as_ref().is_some_and(|s| s.mailbox.is_same(gone)) {
@@ -193,8 +193,7 @@ fn unix_us() -> u64 {
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Takes text until the line is full, with control characters (a forged line end, a terminal's
-/// escape) made blanks.
+/// Collects text until the line is full. Control characters (a forged line end, a terminal escape) become blanks.
 struct Line(String);
 
 impl Write for Line {

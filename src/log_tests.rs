@@ -1,4 +1,4 @@
-//! Tests of the log: bounds, levels, a handler that blocks, panics, or logs itself.
+//! Tests of the log: bounds, levels, a handler that blocks, panics or logs itself.
 
 use super::*;
 use std::sync::{
@@ -9,12 +9,12 @@ use std::sync::{
 const LONG: Duration = Duration::from_secs(20);
 
 fn listen(log: &Log, level: Level) -> Receiver<Record> {
-    let (tell, told) = channel();
-    log.set(level, move |record| drop(tell.send(record.clone())), || ());
-    told
+    let (sender, receiver) = channel();
+    log.set(level, move |record| drop(sender.send(record.clone())), || ());
+    receiver
 }
 
-fn say(log: &Log, level: Level, text: &str) {
+fn write_line(log: &Log, level: Level, text: &str) {
     if log.enabled(level) {
         log.write(level, "test", format_args!("{text}"));
     }
@@ -26,20 +26,20 @@ fn is_off_without_a_handler_and_obeys_the_level() {
     assert!(!log.enabled(Level::Error) && !log.enabled(Level::Off));
     log.set_level(Level::Trace);
     assert!(!log.enabled(Level::Error));
-    let told = listen(&log, Level::Info);
-    say(&log, Level::Debug, "no");
-    say(&log, Level::Info, "yes");
+    let receiver = listen(&log, Level::Info);
+    write_line(&log, Level::Debug, "no");
+    write_line(&log, Level::Info, "yes");
     log.set_level(Level::Debug);
-    say(&log, Level::Debug, "and this");
+    write_line(&log, Level::Debug, "and this");
     assert!(!log.enabled(Level::Off));
-    let first = told.recv_timeout(LONG).unwrap();
+    let first = receiver.recv_timeout(LONG).unwrap();
     assert_eq!((first.level, first.target, first.text.as_str()), (Level::Info, "test", "yes"));
     assert!(first.unix_us > 1_600_000_000_000_000);
-    assert_eq!(told.recv_timeout(LONG).unwrap().text, "and this");
+    assert_eq!(receiver.recv_timeout(LONG).unwrap().text, "and this");
     assert_eq!(log.remove(), Closing::Done);
     assert!(!log.enabled(Level::Error));
-    say(&log, Level::Error, "nobody");
-    assert!(told.recv().is_err(), "the handler is dropped with its last line");
+    write_line(&log, Level::Error, "no handler");
+    assert!(receiver.recv().is_err(), "the handler is dropped with its last line");
 }
 
 #[test]
@@ -52,9 +52,9 @@ fn a_line_is_bounded_and_cannot_forge_another() {
 }
 
 #[test]
-fn a_blocked_handler_delays_nobody_and_is_told_what_it_missed() {
+fn a_blocked_handler_delays_no_caller_and_receives_the_number_of_lost_lines() {
     let log = Log::new();
-    let (tell, told) = channel();
+    let (sender, receiver) = channel();
     let (release, released) = channel::<()>();
     let (entered, is_in) = channel();
     let mut first = true;
@@ -65,22 +65,22 @@ fn a_blocked_handler_delays_nobody_and_is_told_what_it_missed() {
                 entered.send(()).unwrap();
                 released.recv_timeout(LONG).unwrap();
             }
-            tell.send(record.clone()).unwrap();
+            sender.send(record.clone()).unwrap();
         },
         || (),
     );
-    say(&log, Level::Info, "first");
+    write_line(&log, Level::Info, "first");
     is_in.recv_timeout(LONG).unwrap();
     // The handler hangs; none of these waits for it.
     for n in 0..LINES + 5 {
-        say(&log, Level::Info, &n.to_string());
+        write_line(&log, Level::Info, &n.to_string());
     }
     release.send(()).unwrap();
-    assert_eq!(told.recv_timeout(LONG).unwrap().text, "first");
+    assert_eq!(receiver.recv_timeout(LONG).unwrap().text, "first");
     for n in 0..LINES {
-        assert_eq!(told.recv_timeout(LONG).unwrap().text, n.to_string());
+        assert_eq!(receiver.recv_timeout(LONG).unwrap().text, n.to_string());
     }
-    let last = told.recv_timeout(LONG).unwrap();
+    let last = receiver.recv_timeout(LONG).unwrap();
     assert_eq!(last.level, Level::Warn);
     assert!(last.text.starts_with("5 lines were lost"), "{}", last.text);
     log.remove();
@@ -89,23 +89,23 @@ fn a_blocked_handler_delays_nobody_and_is_told_what_it_missed() {
 #[test]
 fn a_handler_that_logs_or_removes_itself_is_safe() {
     let log: &'static Log = Box::leak(Box::new(Log::new()));
-    let (tell, told) = channel();
+    let (sender, receiver) = channel();
     let (end, ended) = channel();
     log.set(
         Level::Info,
         move |record| {
-            say(log, Level::Info, "echo");
+            write_line(log, Level::Info, "echo");
             let closing = (record.text == "bye").then(|| log.remove());
-            tell.send((record.text.clone(), closing)).unwrap();
+            sender.send((record.text.clone(), closing)).unwrap();
         },
         move || end.send(()).unwrap(),
     );
-    say(log, Level::Info, "hello");
-    say(log, Level::Info, "bye");
-    assert_eq!(told.recv_timeout(LONG).unwrap(), ("hello".into(), None));
-    assert_eq!(told.recv_timeout(LONG).unwrap(), ("bye".into(), Some(Closing::Deferred)));
+    write_line(log, Level::Info, "hello");
+    write_line(log, Level::Info, "bye");
+    assert_eq!(receiver.recv_timeout(LONG).unwrap(), ("hello".into(), None));
+    assert_eq!(receiver.recv_timeout(LONG).unwrap(), ("bye".into(), Some(Closing::Deferred)));
     ended.recv_timeout(LONG).unwrap();
-    assert!(told.recv().is_err());
+    assert!(receiver.recv().is_err());
     assert!(ended.recv().is_err(), "destroyed once");
 }
 
@@ -131,27 +131,27 @@ fn a_handler_that_panics_is_gone_and_the_log_off() {
     let log = Log::new();
     let (end, ended) = channel();
     log.set(Level::Info, |_| panic!("handler"), move || end.send(()).unwrap());
-    say(&log, Level::Info, "x");
+    write_line(&log, Level::Info, "x");
     ended.recv_timeout(LONG).unwrap();
     let deadline = std::time::Instant::now() + LONG;
     while log.enabled(Level::Info) {
         assert!(std::time::Instant::now() < deadline);
-        say(&log, Level::Info, "y");
+        write_line(&log, Level::Info, "y");
     }
-    let told = listen(&log, Level::Info);
-    say(&log, Level::Info, "again");
-    assert_eq!(told.recv_timeout(LONG).unwrap().text, "again");
+    let receiver = listen(&log, Level::Info);
+    write_line(&log, Level::Info, "again");
+    assert_eq!(receiver.recv_timeout(LONG).unwrap().text, "again");
     log.remove();
 }
 
 #[test]
-fn the_macro_formats_only_for_a_listener() {
+fn the_macro_formats_only_for_a_handler() {
     struct Loud;
     impl fmt::Display for Loud {
         fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
-            panic!("formatted for nobody")
+            panic!("formatted without a handler")
         }
     }
-    // Trace of the process's own log: no test of this process listens to that.
+    // Trace level of the process's log: no test of this process sets a handler for it.
     oh_log!(Level::Trace, "{}", Loud);
 }

@@ -1,10 +1,10 @@
-//! Name look-ups on threads of their own: the system's resolver blocks and cannot be cancelled.
+//! Name lookups on dedicated threads: the system's resolver blocks and cannot be cancelled.
 //!
-//! Bounded for the process and for each party (a client, an engine): a party whose names hang takes its share of the
-//! threads and no more, and a part of them is kept for parties that have none. Look-ups of one name that run at the
-//! same time are one. Results are kept for some seconds, failures for less (getaddrinfo gives no TTL). A look-up that
-//! nobody waits for any more leaves the queue; one that hangs in the resolver keeps its thread. Nobody waits for
-//! such a thread at a shutdown.
+//! Lookups are bounded for the process and for each party (a client, an engine). A party whose names hang takes its
+//! share of the threads and no more, and some threads are reserved for parties that have none. Concurrent lookups of
+//! one name are merged. Results are cached for some seconds, failures for less (getaddrinfo gives no TTL). A queued
+//! lookup without a waiter is removed; one that hangs in the resolver keeps its thread. A shutdown does not wait for
+//! such a thread.
 //! Must not know: URLs, sockets, what the addresses are for.
 
 use crate::panics::thread_started;
@@ -22,34 +22,34 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// Addresses of one name that are kept.
+/// Most addresses kept per name.
 const MAX_ADDRESSES: usize = 8;
 /// Longest name (RFC 1035 §2.3.4, with some room for other resolvers).
 const MAX_NAME: usize = 1_024;
-/// A result that is older is looked up anew.
+/// How long a result is cached.
 const KEPT: Duration = Duration::from_secs(10);
 const FAILURE_KEPT: Duration = Duration::from_secs(1);
-/// Names whose results are kept.
+/// Most names in the cache.
 const MAX_KEPT: usize = 256;
-/// Parties that may wait for one look-up and lend it their share.
+/// Most parties that join one queued lookup and lend it their share.
 const MAX_PARTIES: usize = 16;
-/// The resolver needs little; the default stack is 2 MiB.
+/// Stack size. The resolver needs little; the default is 2 MiB.
 const STACK: usize = 256 * 1024;
 
-/// How many of everything.
+/// Bounds of the lookups.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Threads, those that hang included.
+    /// Threads, including those that hang.
     pub threads: usize,
-    /// Of these kept for parties that have none.
+    /// Of these, reserved for parties without a thread.
     pub reserve: usize,
-    /// Look-ups of one party that run and are waited for.
+    /// Running lookups of one party that still have a waiter.
     pub share: usize,
-    /// Look-ups of one party that run, abandoned ones included.
+    /// Running lookups of one party, including abandoned ones.
     pub held: usize,
-    /// Look-ups that wait for a thread.
+    /// Lookups queued for a thread.
     pub queue: usize,
-    /// A thread without work ends after this.
+    /// A thread without work ends after this time.
     pub idle: Duration,
 }
 
@@ -59,20 +59,20 @@ impl Default for Bounds {
     }
 }
 
-/// Finds the addresses of a name; may block for as long as it likes.
+/// Resolves a name; may block for any time.
 pub type Resolver = dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync;
 
-/// Addresses, best first; or why there are none.
+/// Addresses, best first, or the error text.
 pub type Found = Result<Arc<[IpAddr]>, Arc<str>>;
 
-type Tell = Arc<watch::Sender<Option<Found>>>;
+type ResultSender = Arc<watch::Sender<Option<Found>>>;
 
-/// Who asks; has a share of the threads of its own.
+/// A source of lookups, with its own share of the threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Party(u64);
 
 impl Party {
-    #[allow(clippy::new_without_default)] // Each is another one.
+    #[allow(clippy::new_without_default)] // Each one is different.
     pub fn new() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
@@ -82,14 +82,14 @@ impl Party {
 struct Job {
     name: Arc<str>,
     parties: Vec<Party>,
-    tell: Tell,
+    sender: ResultSender,
 }
 
 struct Running {
     thread: u64,
     name: Arc<str>,
     party: Party,
-    tell: Tell,
+    sender: ResultSender,
 }
 
 #[derive(Default)]
@@ -98,12 +98,12 @@ struct State {
     running: Vec<Running>,
     kept: HashMap<Arc<str>, (Instant, Found)>,
     threads: HashMap<u64, JoinHandle<()>>,
-    /// Threads that wait for work.
+    /// Idle threads.
     idle: usize,
-    /// Threads that have not looked for work yet; each looks whether another one is needed.
+    /// Threads that have not checked the queue yet; each then checks whether another thread is needed.
     starting: usize,
     next: u64,
-    /// Counts the stops; a thread of before one ends when it has nothing to do.
+    /// Number of stops. A thread started before the latest one ends after its current lookup.
     stops: u64,
 }
 
@@ -115,7 +115,7 @@ struct Inner {
     ended: Condvar,
 }
 
-/// The look-ups of one process. Cheap to clone; all clones are one.
+/// The lookups of one process. Cheap to clone; clones share their state.
 #[derive(Clone)]
 pub struct Lookups(Arc<Inner>);
 
@@ -126,7 +126,7 @@ impl fmt::Debug for Lookups {
     }
 }
 
-/// Those of the process, with the system's resolver.
+/// The lookups of the process, with the system's resolver.
 pub fn global() -> &'static Lookups {
     static GLOBAL: OnceLock<Lookups> = OnceLock::new();
     GLOBAL.get_or_init(|| Lookups::new(system, Bounds::default()))
@@ -136,15 +136,15 @@ fn system(name: &str) -> io::Result<Vec<IpAddr>> {
     Ok((name, 0).to_socket_addrs()?.map(|address| address.ip()).collect())
 }
 
-/// Waits for a look-up; when it goes, another may have its place.
+/// A waiter for a lookup. When it is dropped, another lookup may take its place.
 struct Waiter<'a> {
     lookups: &'a Lookups,
-    told: Option<watch::Receiver<Option<Found>>>,
+    receiver: Option<watch::Receiver<Option<Found>>>,
 }
 
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
-        self.told = None;
+        self.receiver = None;
         let mut state = self.lookups.0.state.lock();
         self.lookups.put_to_work(&mut state);
     }
@@ -161,15 +161,15 @@ impl Lookups {
         }))
     }
 
-    /// The addresses of `name`. Waits as long as the resolver does: give it a deadline. Cancel safe.
+    /// Resolves `name`. Waits as long as the resolver does: give it a deadline. Cancel safe.
     ///
     /// # Errors
-    /// The system's text, or why it was not asked.
+    /// The system's error text, or why the resolver was not called.
     pub async fn find(&self, party: Party, name: &str) -> Found {
         if name.len() > MAX_NAME {
             return Err("the name is too long".into());
         }
-        let mut waiter = Waiter { lookups: self, told: None };
+        let mut waiter = Waiter { lookups: self, receiver: None };
         {
             let mut state = self.0.state.lock();
             match state.kept.get(name) {
@@ -181,7 +181,7 @@ impl Lookups {
                 _ => {}
             }
             match self.enter(&mut state, party, name) {
-                Ok(told) => waiter.told = Some(told),
+                Ok(receiver) => waiter.receiver = Some(receiver),
                 Err(why) => {
                     drop(state);
                     return Err(why.into());
@@ -189,15 +189,15 @@ impl Lookups {
             }
             self.put_to_work(&mut state);
         }
-        let Some(told) = &mut waiter.told else { return Err("the look-up was not begun".into()) };
-        let found = match told.wait_for(|found| found.is_some()).await {
+        let Some(receiver) = &mut waiter.receiver else { return Err("the lookup was not started".into()) };
+        let found = match receiver.wait_for(|found| found.is_some()).await {
             Ok(found) => found.clone(),
             Err(_) => None,
         };
-        found.unwrap_or_else(|| Err("the look-up was given up".into()))
+        found.unwrap_or_else(|| Err("the lookup was cancelled".into()))
     }
 
-    /// Joins a look-up of that name, or queues one.
+    /// Joins a running or queued lookup of that name, or queues one.
     fn enter(
         &self,
         state: &mut State,
@@ -205,39 +205,41 @@ impl Lookups {
         name: &str,
     ) -> Result<watch::Receiver<Option<Found>>, &'static str> {
         if let Some(running) = state.running.iter().find(|running| *running.name == *name) {
-            return Ok(running.tell.subscribe());
+            return Ok(running.sender.subscribe());
         }
         if let Some(job) = state.queue.iter_mut().find(|job| *job.name == *name) {
             if !job.parties.contains(&party) && job.parties.len() < MAX_PARTIES {
                 job.parties.push(party);
             }
-            return Ok(job.tell.subscribe());
+            return Ok(job.sender.subscribe());
         }
         if state.queue.len() >= self.0.bounds.queue {
-            state.queue.retain(|job| job.tell.receiver_count() > 0);
+            state.queue.retain(|job| job.sender.receiver_count() > 0);
         }
-        // Half of the queue is for everybody, of the rest a party has its part.
+        // The first half of the queue is open to all; beyond it a party may hold an eighth of the queue.
         let waiting = state.queue.len();
-        let mine = state.queue.iter().filter(|job| job.parties.first() == Some(&party)).count();
-        if waiting >= self.0.bounds.queue || (waiting >= self.0.bounds.queue / 2 && mine >= self.0.bounds.queue / 8) {
-            return Err("too many name look-ups wait already");
+        let queued_by_party = state.queue.iter().filter(|job| job.parties.first() == Some(&party)).count();
+        if waiting >= self.0.bounds.queue
+            || (waiting >= self.0.bounds.queue / 2 && queued_by_party >= self.0.bounds.queue / 8)
+        {
+            return Err("too many name lookups are queued");
         }
-        let (tell, told) = watch::channel(None);
-        state.queue.push_back(Job { name: name.into(), parties: vec![party], tell: Arc::new(tell) });
-        Ok(told)
+        let (sender, receiver) = watch::channel(None);
+        state.queue.push_back(Job { name: name.into(), parties: vec![party], sender: Arc::new(sender) });
+        Ok(receiver)
     }
 
-    /// Which look-up may run next, for whom. Those that nobody waits for leave the queue.
+    /// The next lookup to run, and the party it counts for. Removes queued lookups without a waiter.
     fn next(&self, state: &mut State) -> Option<(usize, Party)> {
-        state.queue.retain(|job| job.tell.receiver_count() > 0);
+        state.queue.retain(|job| job.sender.receiver_count() > 0);
         let bounds = &self.0.bounds;
         let free = bounds.threads.saturating_sub(state.running.len());
         let mut best: Option<(usize, usize, Party)> = None;
         for (index, job) in state.queue.iter().enumerate() {
             for party in &job.parties {
-                let theirs = state.running.iter().filter(|running| running.party == *party);
-                let (held, waited) = theirs.fold((0, 0), |(held, waited), running| {
-                    (held + 1, waited + usize::from(running.tell.receiver_count() > 0))
+                let running_of_party = state.running.iter().filter(|running| running.party == *party);
+                let (held, waited) = running_of_party.fold((0, 0), |(held, waited), running| {
+                    (held + 1, waited + usize::from(running.sender.receiver_count() > 0))
                 });
                 let room = if held == 0 { free > 0 } else { free > bounds.reserve };
                 let may = room && waited < bounds.share && held < bounds.held;
@@ -249,7 +251,7 @@ impl Lookups {
         best.map(|(_, index, party)| (index, party))
     }
 
-    /// Wakes or starts a thread when there is something to do.
+    /// Wakes or starts a thread when a lookup can run.
     fn put_to_work(&self, state: &mut State) {
         if state.queue.is_empty() || self.next(state).is_none() {
             return;
@@ -273,17 +275,17 @@ impl Lookups {
                 state.starting += 1;
                 state.threads.insert(number, thread);
             }
-            // With a thread at work there is still somebody who comes by.
+            // A running thread takes the next lookup when it is done.
             Err(_) if !state.running.is_empty() => {}
             Err(_) => {
                 for job in state.queue.drain(..) {
-                    job.tell.send_replace(Some(Err("the system has no thread for the name look-up".into())));
+                    job.sender.send_replace(Some(Err("the system has no thread for the name lookup".into())));
                 }
             }
         }
     }
 
-    /// The life of one thread.
+    /// Main function of a lookup thread.
     fn serve(self, number: u64, stops: u64) {
         thread_started();
         let mut state = self.0.state.lock();
@@ -298,9 +300,9 @@ impl Lookups {
                 }
                 continue;
             };
-            let Some(Job { name, tell, .. }) = state.queue.remove(index) else { continue };
-            state.running.push(Running { thread: number, name: name.clone(), party, tell: tell.clone() });
-            // What else waits must not wait for this one.
+            let Some(Job { name, sender, .. }) = state.queue.remove(index) else { continue };
+            state.running.push(Running { thread: number, name: name.clone(), party, sender: sender.clone() });
+            // Other queued lookups must not wait for this one.
             self.put_to_work(&mut state);
             drop(state);
             let (found, of_the_name) = self.resolve(&name);
@@ -309,16 +311,16 @@ impl Lookups {
             if of_the_name {
                 keep(&mut state, name, &found);
             }
-            tell.send_replace(Some(found));
+            sender.send_replace(Some(found));
         }
-        // It may have been woken for something that others have to do now.
+        // It may have been woken for a lookup that another thread has to run now.
         self.put_to_work(&mut state);
         drop(state);
         self.0.ended.notify_all();
     }
 
-    /// The addresses, and whether the result is the name's: what the system lacked for a moment (descriptors,
-    /// memory) says nothing about the name, and the next look-up may succeed.
+    /// Returns the result, and whether it concerns the name. A lack of system resources (descriptors, memory) says
+    /// nothing about the name: the next lookup may succeed.
     fn resolve(&self, name: &str) -> (Found, bool) {
         let found = match crate::panics::contain(|| (self.0.resolver)(name)) {
             Ok(Ok(addresses)) if addresses.is_empty() => Err("the name has no address".into()),
@@ -332,31 +334,31 @@ impl Lookups {
                 Ok(kept.into())
             }
             Ok(Err(error)) => return (Err(error.to_string().into()), error.raw_os_error().is_none()),
-            Err(_) => Err("the resolver failed inside".into()),
+            Err(_) => Err("the resolver panicked".into()),
         };
         (found, true)
     }
 
-    /// What is known of a name is not believed any more: none of its addresses answered.
+    /// Drops the cached result of a name: none of its addresses answered.
     pub fn forget(&self, name: &str) {
         self.0.state.lock().kept.remove(name);
     }
 
-    /// The machine is on another network, where names may have other addresses.
+    /// Clears the cache: the machine is on another network, where names may have other addresses.
     pub fn forget_all(&self) {
         self.0.state.lock().kept.clear();
     }
 
-    /// Threads that exist, and look-ups that wait for one.
+    /// Number of threads, and of lookups queued for one.
     pub fn counts(&self) -> (usize, usize) {
         let mut state = self.0.state.lock();
         state.threads.retain(|_, thread| !thread.is_finished());
         (state.threads.len(), state.queue.len())
     }
 
-    /// Ends the threads that do not hang in the resolver and waits for these; what waits is given up, what is known
-    /// forgotten. Returns how many hang: they end by themselves, once the resolver returns. The next look-up
-    /// starts threads anew.
+    /// Ends the threads that do not hang in the resolver and waits for them. Queued lookups are cancelled and the cache
+    /// is cleared. Returns how many threads hang: they end by themselves once the resolver returns. The next lookup
+    /// starts new threads.
     pub fn stop(&self, deadline: Instant) -> usize {
         let mut state = self.0.state.lock();
         state.stops += 1;
@@ -370,7 +372,7 @@ impl Lookups {
             let threads: Vec<_> = ended.iter().filter_map(|number| state.threads.remove(number)).collect();
             drop(state);
             for thread in threads {
-                // It has nothing to do but to end.
+                // The thread is ending.
                 let _ = thread.join();
             }
             state = self.0.state.lock();

@@ -1,11 +1,11 @@
-//! Look-ups with a resolver that hangs, fails and answers as it is told.
+//! Tests of lookups with a resolver that hangs, fails or answers.
 
 use super::*;
 use std::collections::HashMap;
 use std::sync::atomic::AtomicUsize;
 use tokio::time::timeout;
 
-/// A resolver: names that begin with "hang" wait for the gate, those with "no" fail.
+/// A fake resolver: names that begin with "hang" wait for the gate, those with "no" fail.
 #[derive(Clone)]
 struct Fake {
     gate: Arc<(Mutex<bool>, Condvar)>,
@@ -36,9 +36,9 @@ impl Fake {
         }
         match name {
             "panics" => panic!("planted"),
-            // As when there is no descriptor left.
+            // As if no descriptor were left.
             _ if name.starts_with("not now") => Err(io::Error::from_raw_os_error(24)),
-            _ if name.starts_with("no") => Err(io::Error::other("nobody knows it")),
+            _ if name.starts_with("no") => Err(io::Error::other("unknown name")),
             _ => Ok(vec!["127.0.0.1".parse().unwrap(), "127.0.0.1".parse().unwrap(), "::1".parse().unwrap()]),
         }
     }
@@ -52,18 +52,18 @@ impl Fake {
         self.asked.lock().get(name).copied().unwrap_or(0)
     }
 
-    /// Waits until so many look-ups hang.
+    /// Waits until `count` lookups hang.
     async fn hanging(&self, count: usize) {
         let reached = async {
             while self.inside.load(Ordering::SeqCst) != count {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         };
-        timeout(LONG, reached).await.expect("so many do not hang");
+        timeout(LONG, reached).await.expect("fewer lookups hang than expected");
     }
 }
 
-/// For what has to happen.
+/// Timeout for events that must happen.
 const LONG: Duration = Duration::from_secs(20);
 
 fn hang(lookups: &Lookups, party: Party, name: String) -> tokio::task::JoinHandle<Found> {
@@ -72,16 +72,16 @@ fn hang(lookups: &Lookups, party: Party, name: String) -> tokio::task::JoinHandl
 }
 
 async fn quick(lookups: &Lookups, party: Party, name: &str) -> Found {
-    timeout(LONG, lookups.find(party, name)).await.expect("a look-up hangs behind others")
+    timeout(LONG, lookups.find(party, name)).await.expect("a lookup is blocked by others")
 }
 
 #[tokio::test]
-async fn parties_whose_names_hang_delay_nobody_else() {
+async fn hanging_lookups_do_not_delay_other_parties() {
     let fake = Fake::new();
     let bounds = Bounds::default();
     let lookups = fake.lookups(bounds);
     let mut waiting = Vec::new();
-    // Three that ask for eighty names each, and five for one.
+    // Three parties with eighty names each, and five parties with one.
     for _ in 0..3 {
         let party = Party::new();
         waiting.extend((0..80).map(|n| hang(&lookups, party, format!("hang-{party:?}-{n}"))));
@@ -92,7 +92,7 @@ async fn parties_whose_names_hang_delay_nobody_else() {
         waiting.push(hang(&lookups, Party::new(), format!("hang-alone-{n}")));
     }
     fake.hanging(3 * bounds.share + 5).await;
-    // Those that come afterwards are as quick as ever, one after the other and together.
+    // Later lookups are as fast as before.
     for n in 0..50 {
         assert!(quick(&lookups, many, &format!("good-{n}")).await.is_ok());
     }
@@ -106,7 +106,7 @@ async fn parties_whose_names_hang_delay_nobody_else() {
 }
 
 #[tokio::test]
-async fn who_has_given_up_leaves_the_queue_and_its_share() {
+async fn an_abandoned_lookup_leaves_the_queue_and_its_share() {
     let fake = Fake::new();
     let bounds = Bounds { threads: 8, reserve: 1, share: 2, held: 4, queue: 16, ..Bounds::default() };
     let lookups = fake.lookups(bounds);
@@ -114,7 +114,7 @@ async fn who_has_given_up_leaves_the_queue_and_its_share() {
     let tasks: Vec<_> = (0..6).map(|n| hang(&lookups, party, format!("hang-{n}"))).collect();
     fake.hanging(2).await;
     assert_eq!(lookups.counts(), (2, 4));
-    // Nobody waits for them any more: the share is free again, though the threads hang.
+    // Without waiters the share is free again, although the threads hang.
     for task in &tasks {
         task.abort();
     }
@@ -123,7 +123,7 @@ async fn who_has_given_up_leaves_the_queue_and_its_share() {
     }
     assert!(quick(&lookups, party, "good").await.is_ok());
     assert_eq!(lookups.counts().1, 0);
-    // What hangs is bounded all the same, and a party without anything still has a thread.
+    // Hanging lookups are still bounded, and a party without lookups still gets a thread.
     let tasks: Vec<_> = (0..6).map(|n| hang(&lookups, party, format!("hang-again-{n}"))).collect();
     fake.hanging(4).await;
     assert!(quick(&lookups, Party::new(), "good too").await.is_ok());
@@ -135,7 +135,7 @@ async fn who_has_given_up_leaves_the_queue_and_its_share() {
 }
 
 #[tokio::test]
-async fn one_name_is_looked_up_once_and_known_for_a_while() {
+async fn one_name_is_looked_up_once_and_cached() {
     let fake = Fake::new();
     let lookups = fake.lookups(Bounds::default());
     let tasks: Vec<_> = (0..40).map(|_| hang(&lookups, Party::new(), "hang".into())).collect();
@@ -150,14 +150,14 @@ async fn one_name_is_looked_up_once_and_known_for_a_while() {
     lookups.forget("hang");
     assert!(quick(&lookups, party, "hang").await.is_ok());
     assert_eq!(fake.asked("hang"), 2);
-    // A failure is known, too, for less.
+    // A failure is cached, too, for less time.
     for _ in 0..3 {
-        assert_eq!(*quick(&lookups, party, "no").await.unwrap_err(), *"nobody knows it");
+        assert_eq!(*quick(&lookups, party, "no").await.unwrap_err(), *"unknown name");
     }
     assert_eq!(fake.asked("no"), 1);
     let known = |name: &str| lookups.0.state.lock().kept.get(name).map(|(until, _)| *until - Instant::now());
     assert!(known("no").unwrap() <= FAILURE_KEPT && known("hang").unwrap() > FAILURE_KEPT);
-    // What the system lacked is not kept: the next look-up may succeed.
+    // A lack of system resources is not cached: the next lookup may succeed.
     for asked in 1..=3 {
         assert!(quick(&lookups, party, "not now").await.is_err());
         assert_eq!(fake.asked("not now"), asked);
@@ -171,7 +171,7 @@ async fn one_name_is_looked_up_once_and_known_for_a_while() {
 }
 
 #[tokio::test]
-async fn a_stop_does_not_wait_for_what_hangs() {
+async fn a_stop_does_not_wait_for_hanging_lookups() {
     let fake = Fake::new();
     let lookups = fake.lookups(Bounds::default());
     let (party, soon) = (Party::new(), || Instant::now() + Duration::from_millis(50));
@@ -180,7 +180,7 @@ async fn a_stop_does_not_wait_for_what_hangs() {
     assert!(quick(&lookups, Party::new(), "good").await.is_ok());
     assert_eq!(lookups.stop(soon()), 1);
     assert_eq!(lookups.counts(), (1, 0));
-    // It is of use again at once.
+    // Lookups work again at once.
     assert!(quick(&lookups, Party::new(), "good").await.is_ok());
     fake.open();
     assert!(timeout(LONG, stuck).await.unwrap().unwrap().is_ok());
@@ -198,5 +198,5 @@ async fn threads_end_when_there_is_nothing_to_do() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    timeout(LONG, ended).await.expect("a thread stays");
+    timeout(LONG, ended).await.expect("a thread does not end");
 }

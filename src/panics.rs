@@ -1,8 +1,8 @@
 //! Panics of the library: contained, and reported to its log; nothing is printed on the host's standard error.
 //!
-//! Rust calls a hook of the process for each panic. Ours takes what happens on threads of the library, and
-//! inside [`Inside`] on any thread; the host's panics go to the hook that was there before. Must not
-//! know: who contains a panic and what follows from it; the log, which gives itself as a function ([`report_to`]).
+//! Rust calls a process-wide hook for each panic. The library's hook handles panics on threads of the library, and
+//! inside [`Inside`] on any thread; other panics go to the previous hook. Must not know: who contains a panic and what
+//! follows from it; the log, which registers a function ([`report_to`]).
 
 use std::{
     any::Any,
@@ -11,22 +11,22 @@ use std::{
     sync::{Once, OnceLock},
 };
 
-/// Takes what is reported about a panic.
+/// Receives the report of a panic.
 type Reporter = fn(std::fmt::Arguments<'_>);
 
 static REPORTER: OnceLock<Reporter> = OnceLock::new();
 static THREAD_HOOK: OnceLock<fn()> = OnceLock::new();
 
 thread_local! {
-    /// A thread of the library.
+    /// Whether this is a thread of the library.
     static OURS: Cell<bool> = const { Cell::new(false) };
-    /// How many callers on this thread's stack contain what fails below them.
+    /// Number of callers on this thread's stack that contain panics below them.
     static DEPTH: Cell<u32> = const { Cell::new(0) };
-    /// Where the panic was that is being contained.
+    /// Location of the panic being contained.
     static WHERE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Sets where panics are reported. Only the first one counts.
+/// Sets the function that receives panic reports. Only the first call counts.
 pub(crate) fn report_to(reporter: Reporter) {
     let _ = REPORTER.set(reporter);
 }
@@ -37,12 +37,12 @@ fn report(text: std::fmt::Arguments<'_>) {
     }
 }
 
-/// Sets what every thread of the library calls first (blocking signals). Only the first one counts.
+/// Sets the function that every thread of the library calls first (to block signals). Only the first call counts.
 pub fn set_thread_hook(hook: fn()) {
     let _ = THREAD_HOOK.set(hook);
 }
 
-/// Called by every thread of the library as its first act: it belongs to the library for good.
+/// Called first by every thread of the library: marks the thread as one of the library's.
 pub(crate) fn thread_started() {
     install();
     OURS.set(true);
@@ -51,10 +51,10 @@ pub(crate) fn thread_started() {
     }
 }
 
-/// Runs something that may panic; reports the panic and gives its text, cut to 200 characters. Nothing may
-/// be locked by the caller that logging needs.
+/// Runs a function that may panic; reports the panic and returns its text, cut to 200 characters. The caller must not
+/// hold a lock that logging needs.
 ///
-/// For code at the edge of the library, where a panic must end with one session at most.
+/// For code at the edge of the library, where a panic must end at most one session.
 pub fn contain<T>(f: impl FnOnce() -> T) -> Result<T, String> {
     let inside = Inside::enter();
     catch_unwind(AssertUnwindSafe(f)).map_err(|payload| {
@@ -64,7 +64,7 @@ pub fn contain<T>(f: impl FnOnce() -> T) -> Result<T, String> {
     })
 }
 
-/// The text of a panic, cut to 200 characters. The payload's own drop may panic too.
+/// The text of a panic, cut to 200 characters. The payload's drop may panic, too.
 pub fn panic_text(payload: Box<dyn Any + Send>) -> String {
     let text = match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
         (Some(text), _) => text.chars().take(200).collect(),
@@ -80,14 +80,14 @@ pub fn panic_text(payload: Box<dyn Any + Send>) -> String {
 
 fn install() {
     static ONCE: Once = Once::new();
-    // The hook cannot be changed by a thread that panics; another one will.
+    // A panicking thread cannot change the hook; a later caller does.
     if ONCE.is_completed() || std::thread::panicking() {
         return;
     }
     ONCE.call_once(|| {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
-            // Where thread locals are gone already, the thread is hardly one of ours.
+            // Without thread locals the thread is hardly one of the library's.
             if DEPTH.try_with(Cell::get).unwrap_or(0) > 0 {
                 let _ = WHERE.try_with(|w| w.try_borrow_mut().map(|mut w| *w = Some(place(info))));
             } else if OURS.try_with(Cell::get).unwrap_or(false) {
@@ -103,23 +103,23 @@ fn place(info: &PanicHookInfo<'_>) -> String {
     info.location().map_or_else(String::new, |place| format!("{}:{}", place.file(), place.line()))
 }
 
-/// Nobody of ours catches this one (a task of a dependency, which the runtime ends). Logged elsewhere
-/// and later: who panics may hold a lock that logging needs.
+/// Reports a panic that the library does not catch (in a task of a dependency, which the runtime ends). Logs it
+/// elsewhere and later: the panicking thread may hold a lock that logging needs.
 fn uncontained(info: &PanicHookInfo<'_>) {
     let payload = info.payload();
     let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default();
     let text: String = text.chars().take(200).collect();
     let place = place(info);
-    let tell = move || report(format_args!("a thread or task failed inside at {place}: {text}"));
+    let send_report = move || report(format_args!("a thread or task panicked at {place}: {text}"));
     match tokio::runtime::Handle::try_current() {
-        Ok(runtime) => drop(runtime.spawn(async move { tell() })),
-        // Without a thread to be had it stays unreported.
-        Err(_) => drop(std::thread::Builder::new().name("oh-panic".into()).spawn(tell)),
+        Ok(runtime) => drop(runtime.spawn(async move { send_report() })),
+        // If no thread can be started, the panic is not reported.
+        Err(_) => drop(std::thread::Builder::new().name("oh-panic".into()).spawn(send_report)),
     }
 }
 
-/// As long as it lives, panics of this thread are contained by who holds it.
+/// While it lives, its holder contains the panics of this thread.
 pub(crate) struct Inside(());
 
 impl Inside {
@@ -129,7 +129,7 @@ impl Inside {
         Self(())
     }
 
-    /// Where the panic was that has just been contained.
+    /// Location of the panic just contained.
     pub fn place(&self) -> String {
         let place = WHERE.try_with(|w| w.try_borrow_mut().ok().and_then(|mut w| w.take()));
         place.ok().flatten().unwrap_or_else(|| "an unknown place".into())

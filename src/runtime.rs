@@ -1,4 +1,4 @@
-//! The library's tokio runtime: started by the first task, stopped in order, startable again.
+//! The library's tokio runtime: started by the first task, stopped in order, restartable.
 //!
 //! Must not know: what the tasks do, callbacks, the C API.
 
@@ -28,21 +28,21 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// Threads for work that blocks (name look-ups), beside the I/O threads; started on demand.
+/// Threads for blocking work, beside the I/O threads; started on demand.
 const BLOCKING_THREADS: usize = 8;
 const MOST_IO_THREADS: usize = 64;
-/// What a call takes to leave, at most, and a little.
+/// Longest time a call takes to leave, plus a margin.
 const GRACE: Duration = Duration::from_millis(2_250);
-/// How often it is looked whether a thread has ended that nobody can wait for.
+/// Poll interval for the end of a thread that cannot be joined.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
-/// Starting takes less than a millisecond; a start that has not ended by then never will.
+/// Starting takes less than a millisecond; a start that has not completed by then never does.
 const START: Duration = Duration::from_secs(2);
 
 thread_local! {
     static IO_THREAD: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether the calling thread is one of the runtime's, where nothing may wait.
+/// Whether the calling thread belongs to the runtime and must not block.
 pub fn on_io_thread() -> bool {
     IO_THREAD.try_with(Cell::get).unwrap_or(false)
 }
@@ -75,14 +75,14 @@ pub fn shutdown(timeout: Duration) -> bool {
     global().shutdown(timeout)
 }
 
-/// Tells a task that the runtime wants to stop.
+/// Signals to a task that the runtime is stopping.
 #[derive(Clone, Debug)]
 pub struct Stop(watch::Receiver<bool>);
 
 impl Stop {
     /// Returns when a shutdown has begun; at once if it has. Cancel-safe.
     pub async fn requested(&mut self) {
-        // An error means that the runtime is gone: the same news.
+        // An error means that the runtime has ended: the same result.
         let _ = self.0.wait_for(|stop| *stop).await;
     }
 
@@ -92,7 +92,7 @@ impl Stop {
     }
 }
 
-/// The tasks and threads of one start of a runtime.
+/// Counts the tasks and threads of one start of a runtime.
 #[derive(Debug, Default)]
 struct Census {
     tasks: Mutex<BTreeMap<&'static str, usize>>,
@@ -160,13 +160,13 @@ impl Reserved {
         })
     }
 
-    /// See [`Runtime::spawn_guarded`]. Should the runtime be cut off before, the future is dropped.
+    /// See [`Runtime::spawn_guarded`]. If the runtime is stopped before, the future is dropped.
     pub fn spawn_guarded(
         self,
         future: impl Future<Output = ()> + Send + 'static,
         on_panic: impl FnOnce(String) + Send + 'static,
     ) -> JoinHandle<()> {
-        // In a box: every future around it would hold it twice, once as what it was given and once as what it awaits.
+        // Boxed: each wrapping future would hold it twice, once as an argument and once as the awaited future.
         let name = self.name;
         let future = Box::pin(inject::task(name, future));
         let guarded = async move {
@@ -177,9 +177,9 @@ impl Reserved {
             });
             if let Err((payload, place)) = ended.await {
                 let text = panic_text(payload);
-                oh_log!(Level::Error, "a task ({name}) failed inside at {place}: {text}");
+                oh_log!(Level::Error, "a task ({name}) panicked at {place}: {text}");
                 if contain(move || on_panic(text)).is_err() {
-                    oh_log!(Level::Error, "the end of a failed task ({name}) failed too");
+                    oh_log!(Level::Error, "the panic handler of a task ({name}) panicked, too");
                 }
             }
         };
@@ -195,37 +195,37 @@ struct Running {
 }
 
 impl Running {
-    /// Cuts off what still runs, ends the threads and joins them. False when `timeout` was not enough for that.
+    /// Cancels the remaining tasks, ends the threads and joins them. False when `timeout` was too short.
     fn end(self, timeout: Duration) -> bool {
         let Self { tokio, census, .. } = self;
         let left: Vec<_> = census.tasks.lock().iter().map(|(name, n)| (*name, *n)).collect();
         if !left.is_empty() {
-            oh_log!(Level::Warn, "shutdown: cutting off tasks that did not end in time: {left:?}");
+            oh_log!(Level::Warn, "shutdown: cancelling tasks that did not end in time: {left:?}");
         }
         stop_tokio(tokio, timeout);
         census.threads.load(SeqCst) == 0 && census.tasks.lock().is_empty()
     }
 }
 
-/// A runtime that ends on a thread of its own, because nobody had the time to wait for it.
+/// A runtime that ends on a separate thread, because the caller of `shutdown` had no time left.
 #[derive(Debug)]
 struct Ending {
-    over: Arc<Over>,
+    end_state: Arc<EndState>,
     thread: thread::JoinHandle<()>,
 }
 
 #[derive(Debug, Default)]
-struct Over {
+struct EndState {
     yes: Mutex<bool>,
     changed: Condvar,
 }
 
-impl Over {
+impl EndState {
     fn wait(&self, deadline: Instant) -> bool {
-        let mut over = self.yes.lock();
-        while !*over {
-            if self.changed.wait_until(&mut over, deadline).timed_out() {
-                return *over;
+        let mut end_state = self.yes.lock();
+        while !*end_state {
+            if self.changed.wait_until(&mut end_state, deadline).timed_out() {
+                return *end_state;
             }
         }
         true
@@ -233,18 +233,18 @@ impl Over {
 }
 
 impl Ending {
-    /// Gives the runtime back when there is no thread to be had.
+    /// Returns the runtime when no thread can be started.
     fn begin(running: Running, cut: Instant) -> std::result::Result<Self, Option<Running>> {
-        let over = Arc::new(Over::default());
+        let end_state = Arc::new(EndState::default());
         let place = Arc::new(Mutex::new(Some(running)));
-        let (mark, theirs) = (over.clone(), place.clone());
+        let (mark, for_thread) = (end_state.clone(), place.clone());
         let end = move || {
             thread_started();
-            let Some(running) = theirs.lock().take() else { return };
+            let Some(running) = for_thread.lock().take() else { return };
             let census = running.census.clone();
             census.wait_for_none(cut);
             running.end(Duration::ZERO);
-            // What blocks its thread is not cut off: it ends when it ends.
+            // A task that blocks its thread cannot be cancelled; wait until it returns.
             while census.threads.load(SeqCst) > 0 {
                 thread::sleep(LOOK_AGAIN);
             }
@@ -252,7 +252,7 @@ impl Ending {
             mark.changed.notify_all();
         };
         match thread::Builder::new().name("oh-end".into()).spawn(end) {
-            Ok(thread) => Ok(Self { over, thread }),
+            Ok(thread) => Ok(Self { end_state, thread }),
             Err(_) => Err(place.lock().take()),
         }
     }
@@ -262,12 +262,12 @@ impl Ending {
 struct State {
     running: Option<Running>,
     ending: Vec<Ending>,
-    /// 0: as many as the machine has, 4 at most.
+    /// 0: one per processor, 4 at most.
     io_threads: usize,
     stopping: bool,
 }
 
-/// A tokio runtime that starts by itself and can be stopped and started again.
+/// A tokio runtime that starts on demand and can be stopped and started again.
 #[derive(Debug)]
 pub struct Runtime {
     state: Mutex<State>,
@@ -302,14 +302,14 @@ impl Runtime {
         if state.running.is_some() && state.io_threads != threads {
             return Err(Error::new(
                 Code::State,
-                "the I/O threads already run; set their number before the first client",
+                "the I/O threads are already running; set their number before creating the first client",
             ));
         }
         state.io_threads = threads;
         Ok(())
     }
 
-    /// The tokio handle, for what must be made inside the runtime. Starts it when it is not
+    /// The tokio handle, for objects that must be created inside the runtime. Starts the runtime when it is not
     /// running. Errors: as [`spawn`](Self::spawn).
     pub fn handle(&self) -> Result<Handle> {
         self.with(|running| running.tokio.handle().clone())
@@ -354,8 +354,8 @@ impl Runtime {
         Ok(self.reserve(name)?.spawn_guarded(future, on_panic))
     }
 
-    /// A place for one task, which is counted from now on and can then start without fail. Starts the runtime
-    /// when it is not running. Errors: as [`spawn`](Self::spawn).
+    /// Reserves one task, which is counted from now on and whose start cannot fail. Starts the runtime when it is not
+    /// running. Errors: as [`spawn`](Self::spawn).
     pub fn reserve(&self, name: &'static str) -> Result<Reserved> {
         self.with(|r| Reserved { name, tokio: r.tokio.handle().clone(), entry: r.census.enter(name) })
     }
@@ -384,18 +384,18 @@ impl Runtime {
         self.state.lock().running.is_some()
     }
 
-    /// Tells every task to stop, waits for them, then ends and joins the threads. However short the time is, tasks
-    /// have [`GRACE`] to end in good order, in the background when need be; what has not ended by then (and by three
-    /// quarters of `timeout`) is dropped at its next await.
+    /// Signals every task to stop, waits for them, then ends and joins the threads. Even with a short `timeout`, tasks
+    /// have [`GRACE`] to end in order, in the background if needed. Tasks that have not ended by then (and by three
+    /// quarters of `timeout`) are dropped at their next await.
     ///
-    /// True when nothing of the runtime runs any more; false when `timeout` was not enough (what is
-    /// still running ends by itself, or never) or when called on an I/O thread. Either way the next
-    /// task starts a new runtime. Who calls later waits for what is still ending, too.
+    /// True when nothing of the runtime runs any more; false when `timeout` was too short (the rest ends by itself, or
+    /// never) or when called on an I/O thread. Either way the next task starts a new runtime. Later calls also wait for
+    /// runtimes that are still ending.
     pub fn shutdown(&self, timeout: Duration) -> bool {
         if on_io_thread() {
             return false;
         }
-        // A year serves for "however long it takes", and no clock overflows.
+        // At most a year, so that no clock overflows.
         let timeout = timeout.min(Duration::from_secs(365 * 86400));
         let began = Instant::now();
         let deadline = began + timeout;
@@ -422,14 +422,14 @@ impl Runtime {
             state.ending.extend(later.ok());
             self.changed.notify_all();
         }
-        // What earlier callers had no time for.
-        while let Some(over) = state.ending.first().map(|ending| ending.over.clone()) {
-            if !MutexGuard::unlocked(&mut state, || over.wait(deadline)) {
+        // Wait for runtimes that earlier calls left ending.
+        while let Some(end_state) = state.ending.first().map(|ending| ending.end_state.clone()) {
+            if !MutexGuard::unlocked(&mut state, || end_state.wait(deadline)) {
                 return false;
             }
-            if let Some(at) = state.ending.iter().position(|ending| Arc::ptr_eq(&ending.over, &over)) {
+            if let Some(at) = state.ending.iter().position(|ending| Arc::ptr_eq(&ending.end_state, &end_state)) {
                 let ending = state.ending.remove(at);
-                // It has nothing to panic with; its result tells nothing.
+                // The thread cannot panic; its result carries no information.
                 let _ = MutexGuard::unlocked(&mut state, || ending.thread.join());
             }
         }
@@ -439,7 +439,7 @@ impl Runtime {
     fn with<T>(&self, f: impl FnOnce(&Running) -> T) -> Result<T> {
         let mut state = self.state.lock();
         if state.stopping {
-            return Err(Error::new(Code::State, "the library is shutting down; try again when that is done"));
+            return Err(Error::new(Code::State, "the library is shutting down; try again after the shutdown"));
         }
         if state.running.is_none() {
             state.running = Some(start(state.io_threads)?);
@@ -462,16 +462,16 @@ fn start(io_threads: usize) -> Result<Running> {
         return Err(refused());
     }
     let census = Arc::new(Census::default());
-    let (tell, told) = std::sync::mpsc::sync_channel(1);
-    let theirs = census.clone();
-    // Should the system run out of threads at this very moment all the same, tokio panics instead of
-    // failing, loses its descriptors, and may wait for ever for the threads it has: not on this one.
+    let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+    let for_thread = census.clone();
+    // If the system runs out of threads at this moment after all, tokio panics instead of failing, leaks its
+    // descriptors, and may wait without limit for the threads it has. So do not build it on this thread.
     let helper = thread::Builder::new().name("oh-start".into()).spawn(move || {
         thread_started();
-        let _ = tell.send(contain(move || build(threads, theirs)));
+        let _ = sender.send(contain(move || build(threads, for_thread)));
     });
     let Ok(helper) = helper else { return Err(refused()) };
-    let Ok(built) = told.recv_timeout(START) else { return Err(refused()) };
+    let Ok(built) = receiver.recv_timeout(START) else { return Err(refused()) };
     let _ = helper.join();
     match built {
         Ok(Ok(tokio)) => Ok(Running { tokio, stop: watch::Sender::new(false), census }),
@@ -499,7 +499,7 @@ fn build(threads: usize, census: Arc<Census>) -> std::io::Result<tokio::runtime:
         .build()
 }
 
-/// Whether the system gives so many threads at once: tried, because nothing else tells.
+/// Whether the system can start that many threads at once. Tried, because there is no query for it.
 fn threads_can_be_had(threads: usize) -> bool {
     let gate = Arc::new(Mutex::new(()));
     let held = gate.lock();
@@ -523,8 +523,8 @@ fn threads_can_be_had(threads: usize) -> bool {
     all
 }
 
-/// Ends and joins the threads. A host may itself be inside another tokio runtime, where tokio
-/// refuses to wait; a thread of our own does it there.
+/// Ends and joins the threads. Inside another tokio runtime of the host, tokio refuses to block; a helper thread does
+/// it there.
 fn stop_tokio(tokio: tokio::runtime::Runtime, timeout: Duration) {
     // Threads need a moment to end even when there is no time left.
     let timeout = timeout.max(Duration::from_millis(100));
@@ -533,10 +533,10 @@ fn stop_tokio(tokio: tokio::runtime::Runtime, timeout: Duration) {
         return;
     }
     let shared = Arc::new(Mutex::new(Some(tokio)));
-    let theirs = shared.clone();
+    let for_thread = shared.clone();
     let helper = thread::Builder::new().name("oh-stop".into()).spawn(move || {
         thread_started();
-        if let Some(tokio) = theirs.lock().take() {
+        if let Some(tokio) = for_thread.lock().take() {
             tokio.shutdown_timeout(timeout);
         }
     });

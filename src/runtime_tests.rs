@@ -1,5 +1,4 @@
-//! Tests of the runtime: start, stop, start again, panics, tasks that do not end, a system without
-//! room.
+//! Tests of the runtime: start, stop, restart, panics, tasks that do not end, a system without resources.
 
 use super::*;
 use std::sync::mpsc::channel;
@@ -20,17 +19,17 @@ fn starts_with_the_first_task_and_again_after_each_stop() {
     assert!(!runtime.is_running() && runtime.live_tasks() == 0 && runtime.all_tasks() == 0);
     assert!(runtime.shutdown(LONG), "nothing to stop is stopped");
     for _ in 0..3 {
-        let (tell, told) = channel();
+        let (sender, receiver) = channel();
         let mut stop = runtime.stop_signal().unwrap();
         assert!(!stop.is_requested());
         let seen = stop.clone();
         runtime
             .spawn("waiter", async move {
-                tell.send(thread::current().name().map(String::from)).unwrap();
+                sender.send(thread::current().name().map(String::from)).unwrap();
                 stop.requested().await;
             })
             .unwrap();
-        let name = told.recv_timeout(LONG).unwrap().unwrap();
+        let name = receiver.recv_timeout(LONG).unwrap().unwrap();
         assert!(name.starts_with("oh-io-"), "{name}");
         assert_eq!(runtime.task_names(), [("waiter", 1)]);
         assert_eq!((runtime.live_tasks(), runtime.all_tasks()), (1, 1));
@@ -42,15 +41,15 @@ fn starts_with_the_first_task_and_again_after_each_stop() {
 
 #[test]
 fn counts_a_task_until_its_future_is_dropped() {
-    struct Tell(std::sync::mpsc::Sender<()>);
-    impl Drop for Tell {
+    struct SendOnDrop(std::sync::mpsc::Sender<()>);
+    impl Drop for SendOnDrop {
         fn drop(&mut self) {
             let _ = self.0.send(());
         }
     }
     let runtime = Runtime::new();
-    let (tell, told) = channel();
-    let held = Tell(tell);
+    let (sender, receiver) = channel();
+    let held = SendOnDrop(sender);
     let task = runtime
         .spawn("held", async move {
             let _held = held;
@@ -59,31 +58,31 @@ fn counts_a_task_until_its_future_is_dropped() {
         .unwrap();
     assert_eq!(runtime.live_tasks(), 1);
     task.abort();
-    told.recv_timeout(LONG).unwrap();
+    receiver.recv_timeout(LONG).unwrap();
     until("the task is still counted", || runtime.live_tasks() == 0);
     assert!(runtime.shutdown(LONG));
 }
 
 #[test]
-fn a_panic_is_told_and_contained() {
+fn a_panic_is_reported_and_contained() {
     let runtime = Runtime::new();
-    let (tell, told) = channel();
-    runtime.spawn_guarded("bad", async { panic!("number {}", 7) }, move |text| tell.send(text).unwrap()).unwrap();
-    assert_eq!(told.recv_timeout(LONG).unwrap(), "number 7");
-    // The hook's own panic goes no further either.
+    let (sender, receiver) = channel();
+    runtime.spawn_guarded("bad", async { panic!("number {}", 7) }, move |text| sender.send(text).unwrap()).unwrap();
+    assert_eq!(receiver.recv_timeout(LONG).unwrap(), "number 7");
+    // A panic of the hook is contained, too.
     runtime.spawn_guarded("worse", async { panic!("a") }, |_| panic!("b")).unwrap();
     runtime.spawn("bare", async { panic!("c") }).unwrap();
     until("failed tasks are still counted", || runtime.live_tasks() == 0);
-    let (tell, told) = channel();
-    runtime.spawn_guarded("good", async move { tell.send(5).unwrap() }, |_| ()).unwrap();
-    assert_eq!(told.recv_timeout(LONG).unwrap(), 5);
+    let (sender, receiver) = channel();
+    runtime.spawn_guarded("good", async move { sender.send(5).unwrap() }, |_| ()).unwrap();
+    assert_eq!(receiver.recv_timeout(LONG).unwrap(), 5);
     assert!(runtime.shutdown(LONG));
 }
 
 #[test]
 fn a_task_that_does_not_stop_is_cut_off() {
     let runtime = Runtime::with_grace(Duration::from_millis(100));
-    runtime.spawn("deaf", std::future::pending::<()>()).unwrap();
+    runtime.spawn("stuck", std::future::pending::<()>()).unwrap();
     let began = Instant::now();
     assert!(runtime.shutdown(Duration::from_millis(200)), "dropped at its await: nothing runs any more");
     assert!(began.elapsed() < LONG);
@@ -92,30 +91,30 @@ fn a_task_that_does_not_stop_is_cut_off() {
 #[test]
 fn without_time_tasks_still_end_in_good_order_and_the_next_caller_waits_for_it() {
     let runtime = Runtime::new();
-    let (tell, told) = channel();
+    let (sender, receiver) = channel();
     for _ in 0..50 {
-        let (mut stop, tell) = (runtime.stop_signal().unwrap(), tell.clone());
+        let (mut stop, sender) = (runtime.stop_signal().unwrap(), sender.clone());
         let task = async move {
             stop.requested().await;
             tokio::time::sleep(Duration::from_millis(50)).await;
-            tell.send("goodbye").unwrap();
+            sender.send("done").unwrap();
         };
-        runtime.spawn("polite", task).unwrap();
+        runtime.spawn("graceful", task).unwrap();
     }
-    drop(tell);
-    // One that never ends: cut off when the grace is over.
-    runtime.spawn("deaf", std::future::pending::<()>()).unwrap();
+    drop(sender);
+    // A task that never ends: cancelled after the grace period.
+    runtime.spawn("stuck", std::future::pending::<()>()).unwrap();
     assert!(!runtime.shutdown(Duration::ZERO) && !runtime.shutdown(Duration::from_millis(1)));
-    // Meanwhile there is a new one.
+    // Meanwhile a new runtime starts.
     let (next, nexts) = channel();
     runtime.spawn("next", async move { next.send(()).unwrap() }).unwrap();
     nexts.recv_timeout(LONG).unwrap();
     assert!(runtime.shutdown(LONG));
-    assert_eq!(told.into_iter().count(), 50);
+    assert_eq!(receiver.into_iter().count(), 50);
 }
 
 #[test]
-fn a_blocked_io_thread_makes_shutdown_say_no_and_the_next_start_is_fresh() {
+fn a_blocked_io_thread_makes_shutdown_fail_and_the_next_start_is_fresh() {
     let runtime = Runtime::new();
     let (entered, is_in) = channel();
     let (release, released) = channel::<()>();
@@ -130,9 +129,9 @@ fn a_blocked_io_thread_makes_shutdown_say_no_and_the_next_start_is_fresh() {
     is_in.recv_timeout(LONG).unwrap();
     assert!(!runtime.shutdown(Duration::from_millis(50)));
     assert_eq!((runtime.is_running(), runtime.live_tasks()), (false, 0));
-    let (tell, told) = channel();
-    runtime.spawn("next", async move { tell.send(()).unwrap() }).unwrap();
-    told.recv_timeout(LONG).unwrap();
+    let (sender, receiver) = channel();
+    runtime.spawn("next", async move { sender.send(()).unwrap() }).unwrap();
+    receiver.recv_timeout(LONG).unwrap();
     assert!(!runtime.shutdown(Duration::from_millis(50)), "the first one still has its thread");
     release.send(()).unwrap();
     ended.recv_timeout(LONG).unwrap();
@@ -167,9 +166,9 @@ fn during_a_shutdown_tasks_are_refused_and_a_second_caller_waits() {
 #[test]
 fn shutdown_on_an_io_thread_is_refused_and_inside_a_foreign_runtime_works() {
     let runtime: &'static Runtime = Box::leak(Box::new(Runtime::new()));
-    let (tell, told) = channel();
-    runtime.spawn("self", async move { tell.send((on_io_thread(), runtime.shutdown(LONG))).unwrap() }).unwrap();
-    assert_eq!(told.recv_timeout(LONG).unwrap(), (true, false));
+    let (sender, receiver) = channel();
+    runtime.spawn("self", async move { sender.send((on_io_thread(), runtime.shutdown(LONG))).unwrap() }).unwrap();
+    assert_eq!(receiver.recv_timeout(LONG).unwrap(), (true, false));
     assert!(!on_io_thread());
     let host = Builder::new_current_thread().enable_all().build().unwrap();
     assert!(host.block_on(async { runtime.shutdown(LONG) }));
@@ -190,8 +189,8 @@ fn the_number_of_io_threads_is_set_before_the_start() {
     assert!(runtime.shutdown(LONG));
 }
 
-/// The test program runs itself once more with hardly any descriptors: the runtime cannot start,
-/// says so, and starts when there is room again.
+/// Runs the test program again with few descriptors: the runtime fails to start with an error, and starts when
+/// descriptors are free again.
 #[test]
 fn a_system_without_room_is_an_error_that_passes() {
     const MARK: &str = "OFFHOOK_TEST_FEW_DESCRIPTORS";
@@ -205,9 +204,9 @@ fn a_system_without_room_is_an_error_that_passes() {
             assert_eq!(runtime.spawn("x", async {}).unwrap_err().code, Code::Limit);
         }
         drop(hogs);
-        let (tell, told) = channel();
-        runtime.spawn("y", async move { tell.send(()).unwrap() }).unwrap();
-        told.recv_timeout(LONG).unwrap();
+        let (sender, receiver) = channel();
+        runtime.spawn("y", async move { sender.send(()).unwrap() }).unwrap();
+        receiver.recv_timeout(LONG).unwrap();
         assert!(runtime.shutdown(LONG));
         return;
     }
@@ -231,7 +230,7 @@ fn a_system_without_room_is_an_error_that_passes() {
         }
         thread::sleep(Duration::from_millis(2));
     };
-    let mut said = String::new();
-    std::io::Read::read_to_string(&mut child.stdout.take().unwrap(), &mut said).unwrap();
-    assert!(status.success() && said.contains("1 passed"), "{said}");
+    let mut output = String::new();
+    std::io::Read::read_to_string(&mut child.stdout.take().unwrap(), &mut output).unwrap();
+    assert!(status.success() && output.contains("1 passed"), "{output}");
 }

@@ -1,10 +1,9 @@
-//! A fair share of the I/O threads: each call has a budget of reads from the network, and reads no more when it is
-//! used up.
+//! Fair sharing of the I/O threads: each call has a budget of network reads, and stops reading when it is used up.
 //!
-//! Datagrams and pieces of a stream are counted, not time: a count is the same on a slow machine, on a busy one and
-//! under a tool that looks at memory. A call's own budget is its own, whatever the others do; beyond it calls draw on
-//! what they have in common. So a call that a server floods slows its server down (the socket is not read), and
-//! leaves the others their time. Every task of a call runs inside [`Share::run`], which bounds what one turn does.
+//! The budget counts datagrams and chunks of a stream, not time: a count is the same on a slow machine, on a busy one
+//! and under a memory checker. Each call has a budget that does not depend on other calls; beyond it, calls draw on a
+//! common budget. A call that its server floods slows the server down (the socket is not read) and leaves the other
+//! calls their time. Every task of a call runs inside [`Share::run`], which bounds the work of one turn (one poll).
 //! Must not know: what the tasks do, calls, the runtime.
 
 use parking_lot::Mutex;
@@ -17,16 +16,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Reads a second that a call has for itself: forty voices.
-const OWN: f64 = 2_000.0;
-/// Reads a second that all calls together have beyond that, for each processor.
+/// Reads per second in the budget of each call: forty audio streams.
+const PER_CALL: f64 = 2_000.0;
+/// Reads per second in the common budget of all calls, for each processor.
 const COMMON: f64 = 20_000.0;
-/// Saved up, at most: a burst as at a join passes.
-const OWN_SAVED: f64 = 4_000.0;
+/// Most reads saved up: allows a burst such as a join.
+const PER_CALL_SAVED: f64 = 4_000.0;
 const COMMON_SAVED: f64 = 8_000.0;
-/// Whoever has to wait looks again after this time at the latest: the common budget may have grown.
+/// Longest wait before the budget is checked again: the common budget may have grown.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
-/// A task that has run so long lets the others have their turn.
+/// A task that has run this long yields to others.
 const TURN: Duration = Duration::from_millis(1);
 /// Datagrams that one task reads in one turn.
 const DATAGRAMS: u32 = 16;
@@ -34,12 +33,12 @@ const DATAGRAMS: u32 = 16;
 const PIECE: usize = 4_096;
 
 thread_local! {
-    /// Whose task runs on this thread, and since when.
+    /// The share of the task that runs on this thread, and when its turn began.
     static CURRENT: RefCell<Option<(Arc<Share>, Instant)>> = const { RefCell::new(None) };
     static READ: Cell<u32> = const { Cell::new(0) };
 }
 
-/// Reads that may be made; negative while they are owed.
+/// Available reads; negative while in debt.
 #[derive(Debug)]
 struct Bucket {
     left: f64,
@@ -49,7 +48,7 @@ struct Bucket {
 impl Bucket {
     fn refill(&mut self, now: Instant, rate: f64, most: f64) {
         let passed = self.at.map_or(most, |at| rate * now.saturating_duration_since(at).as_secs_f64());
-        // Times come from several threads, and not in order.
+        // Times come from several threads, out of order.
         self.at = Some(self.at.map_or(now, |at| at.max(now)));
         self.left = (self.left + passed).min(most);
     }
@@ -65,66 +64,67 @@ fn processors() -> f64 {
 /// The budget of one call.
 #[derive(Debug)]
 pub struct Share {
-    own: Mutex<Bucket>,
+    bucket: Mutex<Bucket>,
 }
 
 impl Default for Share {
     fn default() -> Self {
-        Self { own: Mutex::new(Bucket { left: 0.0, at: None }) }
+        Self { bucket: Mutex::new(Bucket { left: 0.0, at: None }) }
     }
 }
 
 impl Share {
-    /// The share of the task that runs here now; a new one outside of any.
+    /// The share of the current task; a new one outside of any task.
     pub fn current() -> Arc<Self> {
         CURRENT.with_borrow(|current| current.as_ref().map(|(share, _)| share.clone())).unwrap_or_default()
     }
 
-    /// Runs a task of the call, in turns that are bounded. What it starts belongs to the call, too.
+    /// Runs a task of the call, in bounded turns. Tasks that it starts belong to the call, too.
     pub fn run<F: Future>(self: &Arc<Self>, task: F) -> Run<F> {
         Run { share: self.clone(), task: Box::pin(task) }
     }
 
-    /// Notes a datagram that was read.
+    /// Counts one datagram read.
     pub fn read_one(&self) {
         self.spend(now(), 1.0);
     }
 
-    /// Notes so many bytes that were read from a stream.
+    /// Counts bytes read from a stream.
     pub fn read_bytes(&self, bytes: usize) {
         self.spend(now(), bytes.div_ceil(PIECE) as f64);
     }
 
     fn spend(&self, now: Instant, reads: f64) {
-        let mut own = self.own.lock();
-        own.refill(now, OWN, OWN_SAVED);
-        own.left -= reads;
-        if own.left < 0.0 {
-            Self::borrow(&mut own, now);
+        let mut bucket = self.bucket.lock();
+        bucket.refill(now, PER_CALL, PER_CALL_SAVED);
+        bucket.left -= reads;
+        if bucket.left < 0.0 {
+            Self::borrow(&mut bucket, now);
         }
     }
 
-    /// Pays what is owed out of the common budget, as far as it goes.
-    fn borrow(own: &mut Bucket, now: Instant) {
+    /// Pays the debt from the common budget, as far as it reaches.
+    fn borrow(bucket: &mut Bucket, now: Instant) {
         let mut all = ALL.lock();
         all.refill(now, COMMON * processors(), COMMON_SAVED * processors());
-        let paid = all.left.max(0.0).min(-own.left);
+        let paid = all.left.max(0.0).min(-bucket.left);
         all.left -= paid;
-        own.left += paid;
+        bucket.left += paid;
     }
 
-    /// How long nothing more is to be read; `None`: go on.
+    /// How long to pause reading; `None`: continue.
     pub fn wait(&self) -> Option<Duration> {
-        let mut own = self.own.lock();
-        if own.left < 0.0 {
+        let mut bucket = self.bucket.lock();
+        if bucket.left < 0.0 {
             let now = Instant::now();
-            own.refill(now, OWN, OWN_SAVED);
-            if own.left < 0.0 {
-                Self::borrow(&mut own, now);
+            bucket.refill(now, PER_CALL, PER_CALL_SAVED);
+            if bucket.left < 0.0 {
+                Self::borrow(&mut bucket, now);
             }
         }
-        // What is left after paying is noise of the arithmetic.
-        (own.left < -1e-6).then(|| Duration::from_secs_f64(-own.left / OWN).clamp(Duration::from_millis(1), LOOK_AGAIN))
+        // A remainder after paying is a rounding error.
+        (bucket.left < -1e-6)
+            .then(|| Duration::from_secs_f64(-bucket.left / PER_CALL).clamp(Duration::from_millis(1), LOOK_AGAIN))
     }
 
     /// Waits until the call may read on. Cancel safe.
@@ -135,12 +135,12 @@ impl Share {
     }
 }
 
-/// When this turn began, which is near enough: what it earns since then the next one has.
+/// When this turn began, which is accurate enough: reads earned since then count for the next turn.
 fn now() -> Instant {
     CURRENT.with_borrow(|current| current.as_ref().map(|(_, since)| *since)).unwrap_or_else(Instant::now)
 }
 
-/// Lets others have their turn when this task has had its own. To be awaited between two pieces of work.
+/// Yields when this task has used up its turn. Await it between two units of work.
 pub async fn breathe() {
     let over = CURRENT.with_borrow(|current| current.as_ref().is_some_and(|(_, since)| since.elapsed() >= TURN));
     if over {
@@ -162,7 +162,7 @@ pub struct Run<F> {
     task: Pin<Box<F>>,
 }
 
-/// Takes the share off the thread again, also when a task panics.
+/// Restores the thread's previous share, even when a task panics.
 struct Turn(Option<(Arc<Share>, Instant)>);
 
 impl Drop for Turn {
@@ -176,13 +176,13 @@ impl<F: Future> Future for Run<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         READ.set(0);
-        let mine = (self.share.clone(), Instant::now());
-        let _turn = Turn(CURRENT.with_borrow_mut(|current| current.replace(mine)));
+        let this_turn = (self.share.clone(), Instant::now());
+        let _turn = Turn(CURRENT.with_borrow_mut(|current| current.replace(this_turn)));
         self.task.as_mut().poll(cx)
     }
 }
 
-/// The common budget is used up, and nothing comes for a while. The tests that need it so take turns.
+/// Empties the common budget for a while. Tests that need this run one at a time.
 #[cfg(test)]
 pub(crate) fn without_common() -> WithoutCommon {
     static ONE_BY_ONE: Mutex<()> = Mutex::new(());
@@ -206,8 +206,8 @@ impl Drop for WithoutCommon {
 
 /// The most that a call reads in this time without the common budget.
 #[cfg(test)]
-pub(crate) fn own_reads(within: Duration) -> usize {
-    (OWN_SAVED + OWN * within.as_secs_f64()) as usize + 1
+pub(crate) fn per_call_reads(within: Duration) -> usize {
+    (PER_CALL_SAVED + PER_CALL * within.as_secs_f64()) as usize + 1
 }
 
 #[cfg(test)]
@@ -215,7 +215,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_reads_more_than_its_share_waits_and_nobody_else() {
+    fn a_call_that_exceeds_its_share_waits_and_others_do_not() {
         let _dry = without_common();
         let (greedy, modest) = (Share::default(), Share::default());
         let start = Instant::now();
@@ -224,15 +224,15 @@ mod tests {
             greedy.spend(now, 20.0);
             modest.spend(now, 1.0);
         }
-        let read = OWN_SAVED + OWN;
-        assert!((greedy.own.lock().left + 20_000.0 - read).abs() < 10.0, "{greedy:?}");
-        assert!(modest.own.lock().left > OWN_SAVED - 10.0, "{modest:?}");
+        let read = PER_CALL_SAVED + PER_CALL;
+        assert!((greedy.bucket.lock().left + 20_000.0 - read).abs() < 10.0, "{greedy:?}");
+        assert!(modest.bucket.lock().left > PER_CALL_SAVED - 10.0, "{modest:?}");
         assert_eq!((greedy.wait(), modest.wait()), (Some(LOOK_AGAIN), None));
         let paid = |share: &Share| {
             *ALL.lock() = Bucket { left: COMMON_SAVED, at: Some(Instant::now()) };
             share.wait().is_none()
         };
-        assert!((0..3).any(|_| paid(&greedy)), "what is common and unused is anybody's: {greedy:?}");
+        assert!((0..3).any(|_| paid(&greedy)), "an unused common budget is available to every call: {greedy:?}");
         assert_eq!(modest.wait(), None);
     }
 
@@ -244,9 +244,9 @@ mod tests {
         for bytes in [1, PIECE, PIECE + 1] {
             share.read_bytes(bytes);
         }
-        let left = share.own.lock().left;
-        let refilled = OWN * begun.elapsed().as_secs_f64();
-        assert!((OWN_SAVED - 4.0..=OWN_SAVED - 4.0 + refilled).contains(&left), "{left}");
+        let left = share.bucket.lock().left;
+        let refilled = PER_CALL * begun.elapsed().as_secs_f64();
+        assert!((PER_CALL_SAVED - 4.0..=PER_CALL_SAVED - 4.0 + refilled).contains(&left), "{left}");
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Peer connections leave nothing behind: no descriptor, no task. Alone in its process, because it
-//! counts the process's descriptors.
+//! Peer connections leave nothing behind: no descriptor, no task. Alone in its process, because it counts the process's
+//! descriptors.
 
 use offhook::core::model::PeerKind;
 use offhook::rtc::engine::*;
@@ -47,33 +47,33 @@ async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     assert!(tokio::time::timeout(Duration::from_secs(20), wait).await.is_ok(), "too late: {what}");
 }
 
-/// Connects a publisher to a subscriber, sends, and closes: in the middle when `early`. The
-/// publisher's handle is given back, to outlive its peer connection.
+/// Connects a publisher to a subscriber, sends, and closes; if `early`, closes before connecting. Returns the
+/// publisher's handle, which outlives its peer connection.
 async fn one_call(engine: &WebRtcEngine, early: bool) -> Arc<dyn Peer> {
-    let hears = [Arc::new(Count::default()), Arc::new(Count::default())];
+    let observers = [Arc::new(Count::default()), Arc::new(Count::default())];
     let options = PeerOptions { loopback_only: true, ..PeerOptions::default() };
     let call = engine.call().expect("a call");
-    let publisher = call.peer(PeerKind::Publisher, options.clone(), hears[0].clone()).expect("a publisher");
-    let subscriber = call.peer(PeerKind::Subscriber, options, hears[1].clone()).expect("a subscriber");
+    let publisher = call.peer(PeerKind::Publisher, options.clone(), observers[0].clone()).expect("a publisher");
+    let subscriber = call.peer(PeerKind::Subscriber, options, observers[1].clone()).expect("a subscriber");
     let spec = AudioSenderSpec { stream_id: "s".into(), track_id: "t".into(), stereo: false, dtx: false, red: 1 };
     let offer = publisher.offer(&Wanted { senders: vec![spec], ..Wanted::default() }).expect("an offer");
     let writer = offer.senders[0].1.clone();
     let answer = subscriber.answer(&offer.sdp.replace("setup:passive", "setup:actpass"), &[]).expect("an answer");
     if !early {
-        publisher.set_answer(&answer.sdp).expect("the answer is taken");
-        until("a candidate", || !hears[0].candidates.lock().is_empty()).await;
-        let candidate = hears[0].candidates.lock()[0].clone();
-        subscriber.add_candidate(&candidate).expect("the candidate is taken");
-        until("connected", || hears.iter().all(|h| h.connected.load(Ordering::SeqCst) > 0)).await;
+        publisher.set_answer(&answer.sdp).expect("the answer is accepted");
+        until("a candidate", || !observers[0].candidates.lock().is_empty()).await;
+        let candidate = observers[0].candidates.lock()[0].clone();
+        subscriber.add_candidate(&candidate).expect("the candidate is accepted");
+        until("connected", || observers.iter().all(|h| h.connected.load(Ordering::SeqCst) > 0)).await;
         for i in 0..20 {
             let payload = bytes::Bytes::from_static(b"payload");
             let packet = RtpOut { sequence: i, timestamp: u32::from(i) * 960, payload, ..RtpOut::default() };
-            writer.send(packet).expect("a packet is taken");
+            writer.send(packet).expect("a packet is accepted");
         }
     }
     publisher.close();
     subscriber.close();
-    let closed = || hears.iter().all(|h| h.closed.load(Ordering::SeqCst) == 1);
+    let closed = || observers.iter().all(|h| h.closed.load(Ordering::SeqCst) == 1);
     let close = until("both are closed", closed);
     tokio::time::timeout(Duration::from_secs(2), close).await.expect("close is bounded");
     publisher

@@ -1,4 +1,4 @@
-//! A client's event hub against the development SFU: calls watched, told apart, watched again.
+//! A client's event hub against the development SFU: calls are watched, kept apart, and watched again.
 //!
 //! Must not know: the C API, media.
 
@@ -27,24 +27,24 @@ use tokio::{
     sync::{mpsc, Mutex, MutexGuard},
 };
 
-/// The runtime belongs to the process, and one of these tests stops it.
+/// All tests share the process's runtime, and one of them stops it.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
 async fn within<T>(what: impl std::future::Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(20), what).await.expect("the test's deadline passed")
 }
 
-struct Ear {
-    heard: mpsc::UnboundedSender<CustomEvent>,
-    asked: Arc<AtomicUsize>,
+struct Listener {
+    received: mpsc::UnboundedSender<CustomEvent>,
+    token_requests: Arc<AtomicUsize>,
 }
 
-impl ServiceListener for Ear {
+impl ServiceListener for Listener {
     fn custom(&self, event: CustomEvent) {
-        let _ = self.heard.send(event);
+        let _ = self.received.send(event);
     }
     fn token_needed(&self) {
-        self.asked.fetch_add(1, Ordering::SeqCst);
+        self.token_requests.fetch_add(1, Ordering::SeqCst);
     }
 }
 
@@ -55,12 +55,12 @@ struct Scene {
     _alone: MutexGuard<'static, ()>,
 }
 
-/// One call of the client, as the session does it.
+/// One call of the client, used as the session does.
 struct Call {
     key: u64,
     id: &'static str,
-    heard: mpsc::UnboundedReceiver<CustomEvent>,
-    asked: Arc<AtomicUsize>,
+    received: mpsc::UnboundedReceiver<CustomEvent>,
+    token_requests: Arc<AtomicUsize>,
 }
 
 const TOKEN: &str = "planted-token-one";
@@ -76,10 +76,10 @@ impl Scene {
     }
 
     async fn join_as(&self, id: &'static str, token: &str) -> (Call, String) {
-        let (sender, heard) = mpsc::unbounded_channel();
-        let asked = Arc::new(AtomicUsize::new(0));
-        let ear = Ear { heard: sender, asked: asked.clone() };
-        let key = self.hub.register("default", id, Arc::new(ear)).unwrap();
+        let (sender, received) = mpsc::unbounded_channel();
+        let token_requests = Arc::new(AtomicUsize::new(0));
+        let listener = Listener { received: sender, token_requests: token_requests.clone() };
+        let key = self.hub.register("default", id, Arc::new(listener)).unwrap();
         let token = Secret::new(token);
         let connection_id = self.hub.connection_id(&token).await;
         let request = AdmissionRequest {
@@ -91,7 +91,7 @@ impl Scene {
         };
         self.coordinator.join(&request, &token).await.unwrap();
         self.hub.admitted(key, &connection_id, &token);
-        (Call { key, id, heard, asked }, connection_id)
+        (Call { key, id, received, token_requests }, connection_id)
     }
 
     async fn join(&self, id: &'static str) -> Call {
@@ -113,12 +113,12 @@ impl Scene {
         serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap()).unwrap()
     }
 
-    /// Sends an event to the call's watchers until one socket took it.
-    async fn tell(&self, call: &str, n: u64) {
+    /// Sends an event to the call's watchers until it reached one socket.
+    async fn send_event(&self, call: &str, n: u64) {
         let arguments = json!({"cid": format!("default:{call}"), "user_id": "ben", "custom": {"n": n}});
         let deadline = Instant::now() + Duration::from_secs(15);
         while self.ctl("custom_event", arguments.clone()).await["sockets"] != 1 {
-            assert!(Instant::now() < deadline, "nobody watches {call}");
+            assert!(Instant::now() < deadline, "no socket watches {call}");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -134,7 +134,7 @@ impl Scene {
 
 impl Call {
     async fn expect(&mut self, n: u64) {
-        let event = within(self.heard.recv()).await.unwrap();
+        let event = within(self.received.recv()).await.unwrap();
         let wanted = CustomEvent {
             cid: format!("default:{}", self.id),
             user_id: "ben".into(),
@@ -152,33 +152,33 @@ fn tasks() -> usize {
 async fn no_task_within(limit: Duration) {
     let began = Instant::now();
     while tasks() > 0 {
-        assert!(began.elapsed() < limit, "the task still lives");
+        assert!(began.elapsed() < limit, "the task still runs");
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 
 #[tokio::test]
-async fn each_call_hears_its_own_events() {
+async fn each_call_receives_its_own_events() {
     let scene = Scene::new(TOKEN, EventsOptions::default()).await;
     let (mut one, id) = scene.join_as("one", TOKEN).await;
     assert!(!id.is_empty(), "the first join waited for the connection");
     let mut two = scene.join("two").await;
     let mut again = scene.join("one").await;
     for n in 0..50 {
-        scene.tell("one", n).await;
-        scene.tell("two", 1_000 + n).await;
+        scene.send_event("one", n).await;
+        scene.send_event("two", 1_000 + n).await;
     }
     for n in 0..50 {
         one.expect(n).await;
         again.expect(n).await;
         two.expect(1_000 + n).await;
     }
-    // Left: the socket still watches that call, but nobody is there to hear it.
+    // After the leave: the socket still watches that call, but its events have no listener.
     scene.hub.unregister(two.key);
-    scene.tell("two", 7).await;
-    scene.tell("one", 8).await;
+    scene.send_event("two", 7).await;
+    scene.send_event("one", 8).await;
     one.expect(8).await;
-    assert!(two.heard.recv().await.is_none(), "the listener was let go");
+    assert!(two.received.recv().await.is_none(), "the listener was dropped");
     let counts = scene.hub.counts();
     assert_eq!((counts.connections, counts.failures, counts.foreign), (1, 0, 1), "{counts:?}");
     assert_eq!(counts.delivered, 152);
@@ -194,11 +194,11 @@ async fn a_lost_connection_comes_back_with_every_call() {
         let wanted = round as u64 + 2;
         scene.until(|counts| counts.connections == wanted).await;
         for call in &mut calls {
-            scene.tell(call.id, wanted).await;
+            scene.send_event(call.id, wanted).await;
             call.expect(wanted).await;
         }
     }
-    assert_eq!(calls.iter().map(|c| c.asked.load(Ordering::SeqCst)).sum::<usize>(), 0);
+    assert_eq!(calls.iter().map(|c| c.token_requests.load(Ordering::SeqCst)).sum::<usize>(), 0);
 }
 
 #[tokio::test]
@@ -218,7 +218,7 @@ async fn nonsense_is_counted_and_costs_nothing() {
     for kind in ["call.ended", "call.session_started", "health.check", "connection.ok"] {
         scene.ctl("coordinator_frame", json!({"message": {"type": kind, "call_cid": cid, "connection_id": "x"}})).await;
     }
-    scene.tell("one", 1).await;
+    scene.send_event("one", 1).await;
     call.expect(1).await;
     let counts = scene.hub.counts();
     assert_eq!((counts.malformed, counts.ignored), (5, 3), "{counts:?}");
@@ -232,20 +232,20 @@ async fn a_refused_token_is_asked_for_once_and_replaced() {
     let refusal = json!({"http_status": 401, "code": 40, "message": format!("{TOKEN} is expired")});
     scene.ctl("refuse_connect", refusal).await;
     scene.ctl("drop_coordinator", json!({})).await;
-    let asked = call.asked.clone();
+    let token_requests = call.token_requests.clone();
     let deadline = Instant::now() + Duration::from_secs(10);
-    while asked.load(Ordering::SeqCst) == 0 {
+    while token_requests.load(Ordering::SeqCst) == 0 {
         assert!(Instant::now() < deadline);
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     scene.ctl("reset", json!({})).await;
-    // The same one again is no news; another one is.
+    // The same token again changes nothing; another one opens a connection.
     scene.hub.offer_token(&Secret::new(TOKEN));
     scene.hub.offer_token(&Secret::new("planted-token-two"));
     scene.until(|counts| counts.connections == 2).await;
-    scene.tell("one", 1).await;
+    scene.send_event("one", 1).await;
     call.expect(1).await;
-    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    assert_eq!(token_requests.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]
@@ -253,7 +253,7 @@ async fn without_a_token_the_first_join_brings_it() {
     let scene = Scene::new("", EventsOptions::default()).await;
     let (mut call, id) = scene.join_as("one", TOKEN).await;
     assert!(!id.is_empty());
-    scene.tell("one", 1).await;
+    scene.send_event("one", 1).await;
     call.expect(1).await;
 }
 
@@ -266,8 +266,8 @@ async fn a_silent_coordinator_delays_a_join_for_a_moment_only() {
     let (mut call, id) = scene.join_as("one", TOKEN).await;
     assert!(began.elapsed() < Duration::from_millis(1_500), "{:?}", began.elapsed());
     assert_eq!(id, "");
-    // It comes up later, and the call is watched then.
-    scene.tell("one", 1).await;
+    // The connection comes up later, and the call is watched then.
+    scene.send_event("one", 1).await;
     call.expect(1).await;
     assert_eq!(scene.hub.counts().failures, 1);
 }
@@ -276,12 +276,12 @@ async fn a_silent_coordinator_delays_a_join_for_a_moment_only() {
 async fn a_call_that_cannot_be_watched_yet_is_watched_later() {
     let scene = Scene::new(TOKEN, EventsOptions::default()).await;
     let mut call = scene.join("one").await;
-    // Answers come too late for the request's deadline for a while.
+    // For a while, answers arrive after the request's deadline.
     scene.ctl("slow", json!({"ms": 5_500})).await;
     scene.ctl("drop_coordinator", json!({"hard": true})).await;
     scene.until(|counts| counts.failures >= 2).await;
     scene.ctl("slow", json!({"ms": 0})).await;
-    scene.tell("one", 3).await;
+    scene.send_event("one", 3).await;
     call.expect(3).await;
 }
 
@@ -296,8 +296,8 @@ async fn it_ends_at_once_and_for_good() {
         scene.hub.close();
         scene.hub.close();
         no_task_within(Duration::from_millis(200)).await;
-        assert!(call.heard.recv().await.is_none(), "the listener was let go");
-        // A join that comes too late finds nothing to wait for.
+        assert!(call.received.recv().await.is_none(), "the listener was dropped");
+        // A join after the close does not wait.
         let began = Instant::now();
         assert_eq!(scene.join_as("one", TOKEN).await.1, "");
         assert!(began.elapsed() < Duration::from_millis(400));
@@ -315,6 +315,6 @@ async fn a_shutdown_ends_it_and_a_later_call_starts_it_again() {
     assert!(began.elapsed() < Duration::from_millis(1_000), "{:?}", began.elapsed());
     let (mut call, id) = scene.join_as("two", TOKEN).await;
     assert!(!id.is_empty());
-    scene.tell("two", 1).await;
+    scene.send_event("two", 1).await;
     call.expect(1).await;
 }

@@ -24,7 +24,7 @@ impl Random {
         (self.next() >> 16) as usize % n.max(1)
     }
 
-    /// A few bytes replaced, taken out, put in or doubled.
+    /// Replaces, removes, inserts or duplicates a few bytes.
     fn change(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut out = bytes.to_vec();
         for _ in 0..=self.below(6) {
@@ -49,7 +49,7 @@ impl Random {
 
 #[test]
 fn the_corpus_of_every_target() {
-    // The library contains its own panics: here they are told all the same.
+    // The library contains its own panics: this hook records them anyway.
     let panics = Arc::new(Mutex::new(Vec::new()));
     let (note, usual) = (panics.clone(), std::panic::take_hook());
     std::panic::set_hook(Box::new(move |panic| {
@@ -57,7 +57,7 @@ fn the_corpus_of_every_target() {
         usual(panic);
     }));
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
-    // Without a fuzzer at hand: changed at random, from a fixed seed; more with OFFHOOK_MUTATIONS.
+    // Without a fuzzer at hand: random changes from a fixed seed; more with OFFHOOK_MUTATIONS.
     let mutations: u64 = std::env::var("OFFHOOK_MUTATIONS").ok().and_then(|n| n.parse().ok()).unwrap_or(100);
     let mut random = Random(0x0ff_400c);
     for (name, target) in targets::ALL {
@@ -68,7 +68,7 @@ fn the_corpus_of_every_target() {
             let bytes = fs::read(&path).unwrap();
             println!("{name}: {}", path.display());
             target(&bytes);
-            // Cut off anywhere, and each half alone.
+            // Cut at several places, and each part alone.
             for end in (0..bytes.len()).step_by(bytes.len() / 8 + 1) {
                 target(&bytes[..end]);
                 target(&bytes[end..]);

@@ -1,9 +1,9 @@
-//! Eight hostile SFUs at once, past DTLS, beside two who talk: on a protocol that uses data channels and on one that
-//! does not. Alone in its process, because it counts the process's memory and has one I/O thread for everybody, so that
-//! whatever holds that up is heard next door.
+//! Eight hostile SFUs at once, past DTLS, next to a pair of peers with audio: on a protocol that uses data channels and
+//! on one that does not. Alone in its process, because it counts the process's memory and has a single I/O thread, so
+//! that anything that blocks this thread is audible at the pair.
 //!
-//! A gap in the sound counts without the time in which that thread was ready and had no core: what is left is the
-//! attack's doing, however busy the machine is.
+//! A gap in the audio excludes the time in which that thread was runnable but had no CPU. The rest is caused by the
+//! attack, however busy the machine is.
 
 #[path = "../src/rtc/webrtc/hostile.rs"]
 mod attacker;
@@ -21,12 +21,12 @@ use std::time::{Duration, Instant};
 
 const ATTACKERS: usize = 8;
 const DEADLINE: Duration = Duration::from_secs(30);
-/// Longest gap in the neighbour's sound that the attack may make.
+/// Longest gap in the neighbour's audio that the attack may cause.
 const MOST_GAP: Duration = Duration::from_millis(60);
-/// All of them together stay below what one may use, in bytes.
+/// All attackers together stay below the limit of one, in bytes.
 const MOST_MEMORY: usize = 64 << 20;
 
-/// Counts what is allocated, and the most of it.
+/// Counts the allocated bytes, and their peak.
 struct Counting;
 
 static LIVE: AtomicUsize = AtomicUsize::new(0);
@@ -59,13 +59,13 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// How long this thread was ready and had no core, ever: the second number of its schedstat, ns.
+/// Total time that this thread was runnable without a CPU: the second number of its schedstat, ns.
 fn waited() -> Duration {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     Duration::from_nanos(text.split_whitespace().nth(1).and_then(|ns| ns.parse().ok()).unwrap_or(0))
 }
 
-/// The longest gap between packets, as it was and without the waiting for a core.
+/// The longest gap between packets: as measured, and without the time spent waiting for a CPU.
 #[derive(Default)]
 struct Gaps {
     last: Option<(Instant, Duration)>,
@@ -87,18 +87,18 @@ impl Gaps {
 }
 
 #[derive(Default)]
-struct Hear {
+struct Observer {
     states: Mutex<Vec<PeerState>>,
     candidates: Mutex<Vec<String>>,
     gaps: Arc<Mutex<Gaps>>,
 }
 
-impl Hear {
+impl Observer {
     fn has(&self, state: PeerState) -> bool {
         self.states.lock().contains(&state)
     }
 
-    /// As it was, and as it was made; from here on it is measured anew.
+    /// The longest gap as measured, and without waiting for a CPU. Resets both.
     fn longest_gap(&self) -> (Duration, Duration) {
         let mut gaps = self.gaps.lock();
         (std::mem::take(&mut gaps.longest), std::mem::take(&mut gaps.made))
@@ -117,7 +117,7 @@ impl PacketSink for Sink {
     }
 }
 
-impl PeerObserver for Hear {
+impl PeerObserver for Observer {
     fn candidate(&self, json: String) {
         self.candidates.lock().push(json);
     }
@@ -140,26 +140,31 @@ async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     assert!(tokio::time::timeout(DEADLINE, wait).await.is_ok(), "too late: {what}");
 }
 
-/// A subscriber of a call of its own, and its answer.
-fn subscriber(engine: &WebRtcEngine, offer: &str, refuse_data: bool, hear: &Arc<Hear>) -> (Arc<dyn Peer>, String) {
+/// A subscriber in a separate call, and its answer.
+fn subscriber(
+    engine: &WebRtcEngine,
+    offer: &str,
+    refuse_data: bool,
+    observer: &Arc<Observer>,
+) -> (Arc<dyn Peer>, String) {
     let options = PeerOptions { loopback_only: true, refuse_data, ..PeerOptions::default() };
     let call = engine.call().expect("a call");
-    let peer = call.peer(PeerKind::Subscriber, options, hear.clone()).expect("a subscriber");
+    let peer = call.peer(PeerKind::Subscriber, options, observer.clone()).expect("a subscriber");
     let answer = peer.answer(offer, &[]).expect("an answer");
     (peer, answer.sdp)
 }
 
-/// Two who talk for as long as the pair lives.
+/// A publisher that sends audio to a subscriber for the lifetime of the pair.
 struct Pair {
     peers: [Arc<dyn Peer>; 2],
-    heard: Arc<Hear>,
-    out: Arc<Hear>,
-    talking: tokio::task::JoinHandle<()>,
+    receiver: Arc<Observer>,
+    out: Arc<Observer>,
+    sending: tokio::task::JoinHandle<()>,
 }
 
 impl Pair {
-    async fn talking(engine: &WebRtcEngine) -> Self {
-        let (out, heard) = (Arc::new(Hear::default()), Arc::new(Hear::default()));
+    async fn sending(engine: &WebRtcEngine) -> Self {
+        let (out, receiver) = (Arc::new(Observer::default()), Arc::new(Observer::default()));
         let options = PeerOptions { loopback_only: true, ..PeerOptions::default() };
         let call = engine.call().expect("a call");
         let publisher = call.peer(PeerKind::Publisher, options, out.clone()).expect("a publisher");
@@ -167,16 +172,16 @@ impl Pair {
         let offer = publisher.offer(&Wanted { senders: vec![spec], ..Wanted::default() }).expect("an offer");
         let writer = offer.senders[0].1.clone();
         let offer = offer.sdp.replace("setup:passive", "setup:actpass");
-        let (subscriber, answer) = subscriber(engine, &offer, false, &heard);
-        publisher.set_answer(&answer).expect("the answer is taken");
-        for (from, to) in [(&out, &subscriber), (&heard, &publisher)] {
+        let (subscriber, answer) = subscriber(engine, &offer, false, &receiver);
+        publisher.set_answer(&answer).expect("the answer is accepted");
+        for (from, to) in [(&out, &subscriber), (&receiver, &publisher)] {
             until("a candidate", || !from.candidates.lock().is_empty()).await;
             let candidates = from.candidates.lock().clone();
             for candidate in candidates {
-                to.add_candidate(&candidate).expect("the candidate is taken");
+                to.add_candidate(&candidate).expect("the candidate is accepted");
             }
         }
-        let talking = tokio::spawn(async move {
+        let sending = tokio::spawn(async move {
             let mut tick = tokio::time::interval(Duration::from_millis(20));
             for i in 0u16.. {
                 tick.tick().await;
@@ -185,37 +190,37 @@ impl Pair {
                 let _ = writer.send(packet);
             }
         });
-        until("they hear", || heard.packets() > 10).await;
-        heard.longest_gap();
-        Self { peers: [publisher, subscriber], heard, out, talking }
+        until("audio arrives", || receiver.packets() > 10).await;
+        receiver.longest_gap();
+        Self { peers: [publisher, subscriber], receiver, out, sending }
     }
 
     async fn close(self) {
-        self.talking.abort();
-        for (peer, hear) in self.peers.iter().zip([&self.out, &self.heard]) {
-            close(peer, hear).await;
+        self.sending.abort();
+        for (peer, observer) in self.peers.iter().zip([&self.out, &self.receiver]) {
+            close(peer, observer).await;
         }
     }
 }
 
-/// In time, but for what this thread waits for a core.
-async fn close(peer: &Arc<dyn Peer>, hear: &Hear) {
+/// Closes within the deadline, not counting the time that this thread waits for a CPU.
+async fn close(peer: &Arc<dyn Peer>, observer: &Observer) {
     let (begun, before) = (Instant::now(), waited());
     peer.close();
-    until("it is closed", || hear.has(PeerState::Closed)).await;
+    until("it is closed", || observer.has(PeerState::Closed)).await;
     let took = begun.elapsed().saturating_sub(waited().saturating_sub(before));
     assert!(took < Duration::from_secs(2), "closing took {took:?}");
 }
 
 fn besieged(refuse_data: bool) {
     let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    // The attackers' own work is on another thread.
+    // The attackers run on another thread.
     let (io, elsewhere) = (runtime().expect("a runtime"), runtime().expect("a runtime"));
     io.block_on(async {
         let engine = WebRtcEngine::new();
-        let pair = Pair::talking(&engine).await;
-        until("a quiet second", || pair.heard.packets() > 60).await;
-        let quiet = pair.heard.longest_gap();
+        let pair = Pair::sending(&engine).await;
+        until("a quiet second", || pair.receiver.packets() > 60).await;
+        let quiet = pair.receiver.longest_gap();
         let before = LIVE.load(Ordering::Relaxed);
         PEAK.store(before, Ordering::Relaxed);
 
@@ -223,50 +228,50 @@ fn besieged(refuse_data: bool) {
         let (mut hostiles, mut victims) = (Vec::new(), Vec::new());
         for plan in plans.into_iter().cycle().take(ATTACKERS) {
             let hostile = elsewhere.spawn(Hostile::with(plan, Duration::from_millis(4))).await.expect("an attacker");
-            let hear = Arc::new(Hear::default());
-            let (victim, _) = subscriber(&engine, &hostile.offer, refuse_data, &hear);
+            let observer = Arc::new(Observer::default());
+            let (victim, _) = subscriber(&engine, &hostile.offer, refuse_data, &observer);
             hostiles.push(hostile);
-            victims.push((plan, victim, hear));
+            victims.push((plan, victim, observer));
         }
-        for ((plan, _, hear), hostile) in victims.iter().zip(&hostiles) {
-            let secured = || hostile.seen.secured.load(Ordering::SeqCst) == 1 && hear.has(PeerState::Connected);
+        for ((plan, _, observer), hostile) in victims.iter().zip(&hostiles) {
+            let secured = || hostile.seen.secured.load(Ordering::SeqCst) == 1 && observer.has(PeerState::Connected);
             until(&format!("{plan:?} is past DTLS"), secured).await;
             if !refuse_data {
-                until(&format!("{plan:?} fails"), || hear.has(PeerState::Failed)).await;
+                until(&format!("{plan:?} fails"), || observer.has(PeerState::Failed)).await;
             }
         }
-        let came = pair.heard.longest_gap();
+        let came = pair.receiver.longest_gap();
 
-        // They go on, and somebody joins, is heard and leaves meanwhile.
+        // The attacks continue while another pair connects, exchanges audio and closes.
         let sent = || hostiles.iter().map(|hostile| hostile.seen.sent.load(Ordering::SeqCst)).sum::<usize>();
-        let (packets, had) = (pair.heard.packets(), sent());
-        let late = Pair::talking(&engine).await;
+        let (packets, had) = (pair.receiver.packets(), sent());
+        let late = Pair::sending(&engine).await;
         late.close().await;
-        until("an attack", || sent() > had + 10_000 && pair.heard.packets() > packets + 100).await;
-        let attacked = pair.heard.longest_gap();
+        until("an attack", || sent() > had + 10_000 && pair.receiver.packets() > packets + 100).await;
+        let attacked = pair.receiver.longest_gap();
         let memory = PEAK.load(Ordering::Relaxed).saturating_sub(before);
         println!(
-            "refusing data {refuse_data}: longest gap next door, and what was made of it here: {quiet:?} before, \
-             {came:?} as they came, {attacked:?} while attacked; {} KB more at most",
+            "refusing data {refuse_data}: longest gap of the neighbour, as measured and without CPU wait: {quiet:?} before, \
+             {came:?} as the attackers connected, {attacked:?} during the attack; {} KB more at most",
             memory >> 10
         );
         for (_, made) in [came, attacked] {
             assert!(made <= MOST_GAP, "a gap of {made:?}; {quiet:?} before");
         }
         assert!(memory <= MOST_MEMORY, "{memory} bytes");
-        for (plan, victim, hear) in &victims {
-            assert!(!refuse_data || !hear.has(PeerState::Failed), "{plan:?}: nothing of it reaches the engine");
-            close(victim, hear).await;
+        for (plan, victim, observer) in &victims {
+            assert!(!refuse_data || !observer.has(PeerState::Failed), "{plan:?}: nothing of it reaches the engine");
+            close(victim, observer).await;
         }
-        assert!(!pair.heard.has(PeerState::Disconnected) && !pair.out.has(PeerState::Disconnected));
-        // The measure itself: whoever holds the thread up is seen.
-        let packets = pair.heard.packets();
-        pair.heard.longest_gap();
+        assert!(!pair.receiver.has(PeerState::Disconnected) && !pair.out.has(PeerState::Disconnected));
+        // Check of the measurement: blocking the thread shows.
+        let packets = pair.receiver.packets();
+        pair.receiver.longest_gap();
         let _ = tokio::spawn(async { std::thread::sleep(3 * MOST_GAP) }).await;
-        until("they hear again", || pair.heard.packets() > packets + 5).await;
-        let (_, made) = pair.heard.longest_gap();
-        assert!(made > MOST_GAP, "{made:?} of a thread that was held up");
-        // They still send, to nobody.
+        until("audio arrives again", || pair.receiver.packets() > packets + 5).await;
+        let (_, made) = pair.receiver.longest_gap();
+        assert!(made > MOST_GAP, "{made:?} of a thread that was blocked");
+        // They still send, without a receiver.
         pair.close().await;
         drop((hostiles, victims));
         until("no task is left", || engine.live_tasks() == 0).await;
@@ -277,7 +282,7 @@ fn besieged(refuse_data: bool) {
     assert!(begun.elapsed() < DEADLINE, "the threads go");
 }
 
-/// One after the other: each has the process for itself.
+/// One after the other: each has the process to itself.
 #[test]
 fn eight_attackers_cost_a_neighbour_nothing() {
     besieged(true);

@@ -1,4 +1,4 @@
-//! Speech through the sender, a network made of numbers, and the receiver, in virtual time.
+//! Speech through the sender, a simulated network, and the receiver, in virtual time.
 
 mod media_support;
 
@@ -20,20 +20,20 @@ fn a_clean_network_is_transparent_at_every_pair_of_rates() {
         let speech = wav(voice);
         for (rate, channels) in wanted {
             let call = Call { rate, channels, ..Call::default() };
-            let heard = call.run(&speech, |_, _| Path::After(7));
-            let (correlation, lag) = heard.correlation(&speech);
-            // The encoder's high-pass for speech turns the phase of the lowest tones.
+            let played = call.run(&speech, |_, _| Path::After(7));
+            let (correlation, lag) = played.correlation(&speech);
+            // The encoder's high-pass filter for speech shifts the phase of the lowest tones.
             let floor = 0.93;
             assert!(correlation > floor, "{voice} at {rate}/{channels}: {correlation} at {lag} ms");
             assert!(lag < 75.0, "{voice} at {rate}: {lag} ms");
-            let stats = heard.stats;
+            let stats = played.stats;
             assert_eq!(
                 (stats.lost, stats.concealed_frames, stats.fec_frames, stats.late, stats.duplicates, stats.discarded),
                 (0, 0, 0, 0, 0, 0),
                 "{voice} at {rate}: {stats:?}"
             );
-            assert!(heard.first_pcm_ms <= 40, "{voice} at {rate}: first PCM after {} ms", heard.first_pcm_ms);
-            assert_eq!(heard.flagged_concealed, 0);
+            assert!(played.first_pcm_ms <= 40, "{voice} at {rate}: first PCM after {} ms", played.first_pcm_ms);
+            assert_eq!(played.flagged_concealed, 0);
             assert!(stats.jitter_ms < 1.0 && stats.delay_ms <= 45.0, "{stats:?}");
         }
     }
@@ -44,19 +44,19 @@ fn loss_is_rebuilt_or_concealed() {
     let speech = wav("alice");
     for (percent, floor) in [(5, 0.90), (10, 0.85)] {
         let mut chance = Chance::new(percent);
-        let heard = Call::default().run(&speech, |_, _| {
+        let played = Call::default().run(&speech, |_, _| {
             if chance.below(100) < percent {
                 Path::Lost
             } else {
                 Path::After(15 + chance.below(5))
             }
         });
-        let (correlation, _) = heard.correlation(&speech);
-        let stats = heard.stats;
+        let (correlation, _) = played.correlation(&speech);
+        let stats = played.stats;
         assert!(correlation > floor, "{percent} %: {correlation}, {stats:?}");
-        assert_eq!(stats.lost, heard.dropped, "{percent} %: {stats:?}");
+        assert_eq!(stats.lost, played.dropped, "{percent} %: {stats:?}");
         assert!(stats.fec_frames * 2 > stats.lost, "{percent} %: FEC is hardly used: {stats:?}");
-        // What was lost in a pause needs neither.
+        // Packets lost in a pause need neither.
         assert!((stats.fec_frames + stats.concealed_frames) * 10 >= stats.lost * 9, "{stats:?}");
     }
 }
@@ -85,10 +85,10 @@ fn redundant_audio_makes_good_what_is_lost() {
         assert!(one.damaged_windows * 4 < none.damaged_windows, "{:?}", one.stats);
         assert!(two.damaged_windows * 10 < none.damaged_windows, "{:?}", two.stats);
         // Each loss is counted once: as lost, or as restored.
-        for heard in [&one, &two] {
-            assert_eq!(heard.stats.lost + heard.stats.restored, heard.dropped, "{:?}", heard.stats);
+        for played in [&one, &two] {
+            assert_eq!(played.stats.lost + played.stats.restored, played.dropped, "{:?}", played.stats);
         }
-        // Who loses nothing does not wait for what may come again.
+        // Without losses there is no wait for redundant packets.
         let (plain, calm) = (run(0, 0).stats, run(1, 0).stats);
         assert_eq!((calm.restored, calm.lost, calm.duplicates), (0, 0, 0), "{calm:?}");
         assert!(calm.target_ms <= plain.target_ms, "{calm:?}");
@@ -96,17 +96,17 @@ fn redundant_audio_makes_good_what_is_lost() {
 }
 
 #[test]
-fn reordering_and_duplicates_are_not_heard() {
+fn reordering_and_duplicates_are_not_audible() {
     let speech = wav("bob");
-    let heard = Call::default().run(&speech, |i, _| match i % 10 {
+    let played = Call::default().run(&speech, |i, _| match i % 10 {
         3 => Path::After(30), // behind the next one
         5 | 6 => Path::Twice(5, 9),
         _ => Path::After(5),
     });
-    let (correlation, _) = heard.correlation(&speech);
-    let stats = heard.stats;
+    let (correlation, _) = played.correlation(&speech);
+    let stats = played.stats;
     assert!(correlation > 0.93, "{correlation}, {stats:?}");
-    // Started with two packets, the delay is not yet long enough for the first that overtakes.
+    // Started with two packets, the delay is not yet long enough for the first reordered one.
     assert!(stats.lost == 0 && stats.late <= 1, "{stats:?}");
     assert!(stats.duplicates > 100, "{stats:?}");
     assert!(stats.concealed_frames <= 2, "{stats:?}");
@@ -116,8 +116,8 @@ fn reordering_and_duplicates_are_not_heard() {
 fn jitter_is_absorbed_by_a_delay_that_follows_it() {
     let speech = wav("alice");
     let mut chance = Chance::new(3);
-    let heard = Call::default().run(&speech, |_, _| Path::After(10 + chance.below(80)));
-    let stats = heard.stats;
+    let played = Call::default().run(&speech, |_, _| Path::After(10 + chance.below(80)));
+    let stats = played.stats;
     let total = stats.received as f64;
     assert!((stats.concealed_frames as f64) < total * 0.05, "{stats:?}");
     assert!((60.0..=120.0).contains(&stats.target_ms), "{stats:?}");
@@ -127,38 +127,38 @@ fn jitter_is_absorbed_by_a_delay_that_follows_it() {
 #[test]
 fn a_stall_and_the_burst_after_it_are_got_over() {
     let speech = wav("alice");
-    let heard = Call { repeat: 2, ..Call::default() }.run(&speech, |_, sent_ms| {
-        // From 5.0 s to 5.6 s everything is held up and comes at once.
+    let played = Call { repeat: 2, ..Call::default() }.run(&speech, |_, sent_ms| {
+        // From 5.0 s to 5.6 s everything is held back and arrives at once.
         if (5_000..5_600).contains(&sent_ms) {
             Path::After(5_600 - sent_ms + 10)
         } else {
             Path::After(10)
         }
     });
-    let stats = heard.stats;
+    let stats = played.stats;
     assert!(stats.late + stats.discarded > 10, "{stats:?}");
     assert!((1..=8).contains(&stats.concealed_frames), "{stats:?}");
     assert!(stats.delay_ms < 110.0, "the delay never came back: {stats:?}");
-    let tail = heard.tail_correlation(&speech);
+    let tail = played.tail_correlation(&speech);
     assert!(tail > 0.9, "{tail}, {stats:?}");
 }
 
 #[test]
 fn a_path_that_becomes_longer_is_followed() {
     let speech = wav("bob");
-    let heard = Call::default().run(&speech, |_, sent_ms| Path::After(if sent_ms < 3_000 { 10 } else { 460 }));
-    let tail = heard.tail_correlation(&speech);
-    assert!(tail > 0.9, "{tail}, {:?}", heard.stats);
-    assert!(heard.stats.late < 60, "{:?}", heard.stats);
+    let played = Call::default().run(&speech, |_, sent_ms| Path::After(if sent_ms < 3_000 { 10 } else { 460 }));
+    let tail = played.tail_correlation(&speech);
+    assert!(tail > 0.9, "{tail}, {:?}", played.stats);
+    assert!(played.stats.late < 60, "{:?}", played.stats);
 }
 
 #[test]
 fn both_wraps_pass_unnoticed() {
     let speech = wav("alice");
     let call = Call { sequence_shift: Some(65_500), timestamp_shift: Some(u32::MAX - 20_000), ..Call::default() };
-    let heard = call.run(&speech, |_, _| Path::After(5));
-    assert!(heard.correlation(&speech).0 > 0.93);
-    assert_eq!((heard.stats.lost, heard.stats.concealed_frames, heard.stats.restarts), (0, 0, 0));
+    let played = call.run(&speech, |_, _| Path::After(5));
+    assert!(played.correlation(&speech).0 > 0.93);
+    assert_eq!((played.stats.lost, played.stats.concealed_frames, played.stats.restarts), (0, 0, 0));
 }
 
 #[test]
@@ -169,20 +169,20 @@ fn twenty_minutes_of_drift_stay_bounded() {
         let (mut pushed, mut worst) = (0u64, 0f32);
         for tick in 0..60_000u64 {
             let now = Duration::from_millis(tick * 20 + 3);
-            // The sender's 20 ms are a little shorter or longer than ours.
+            // The sender's 20 ms are a little shorter or longer than the receiver's.
             while pushed as i64 * (20_000_000 - 20 * ppm) / 1_000 <= tick as i64 * 20_000 {
                 let payload = payloads[pushed as usize % payloads.len()].clone();
                 receiver.push(pushed as u16, (pushed * 960) as u32, payload, now);
                 pushed += 1;
             }
-            receiver.hear(now);
+            receiver.play(now);
             if tick > 100 {
                 worst = worst.max(receiver.stats().delay_ms);
             }
         }
         let stats = receiver.stats();
         assert!(worst < 90.0, "{ppm} ppm: {worst} ms, {stats:?}");
-        // 240 ms too much or too little, 20 ms at a time, is 12.
+        // 240 ms too much or too little, 20 ms at a time, is 12 frames.
         assert!(stats.concealed_frames + stats.shrunk_frames + stats.stretched_frames <= 30, "{ppm}: {stats:?}");
         assert_eq!((stats.lost, stats.discarded), (0, 0), "{ppm}: {stats:?}");
     }
@@ -210,7 +210,7 @@ fn silence_is_silence_and_not_concealment() {
             markers += u32::from(packet.marker);
             receiver.push(packet.sequence, packet.timestamp, packet.payload, now);
         }
-        if let Some(pulled) = receiver.hear(now) {
+        if let Some(pulled) = receiver.play(now) {
             silent_pulls += u32::from(pulled.silence);
             let settled = tick % 200 > 20;
             if settled && (1..=3).contains(&(tick / 200)) {
@@ -227,31 +227,31 @@ fn silence_is_silence_and_not_concealment() {
 }
 
 #[test]
-fn an_idle_track_says_so_and_comes_back() {
+fn an_idle_track_reports_idle_and_resumes() {
     let payloads = packets(&wav("bob"));
     let mut receiver = AudioReceiver::new(AudioReceiveConfig::default()).unwrap();
     assert!(receiver.idle(Duration::ZERO));
-    assert!(receiver.hear(Duration::ZERO).is_none());
-    let mut heard = [0, 0];
-    for (life, start) in [(0u64, 0u64), (1, 100_000)] {
+    assert!(receiver.play(Duration::ZERO).is_none());
+    let mut played = [0, 0];
+    for (run_index, start) in [(0u64, 0u64), (1, 100_000)] {
         for i in 0..50u64 {
             let now = Duration::from_millis(start + i * 20);
-            let number = life * 50 + i;
-            // Ticks were not taken in between, timestamps follow the wall clock.
+            let number = run_index * 50 + i;
+            // No ticks ran in between; timestamps follow the wall clock.
             let timestamp = ((start + i * 20) * 48) as u32;
             receiver.push(number as u16, timestamp, payloads[number as usize].clone(), now);
             assert!(!receiver.idle(now));
-            heard[life as usize] += u32::from(receiver.hear(now).is_some());
+            played[run_index as usize] += u32::from(receiver.play(now).is_some());
         }
         let mut pulls = 0;
         while !receiver.idle(Duration::from_millis(start + 1_000 + pulls * 20)) {
-            receiver.hear(Duration::from_millis(start + 1_000 + pulls * 20));
+            receiver.play(Duration::from_millis(start + 1_000 + pulls * 20));
             pulls += 1;
             assert!(pulls < 30);
         }
-        assert!(receiver.hear(Duration::from_millis(start + 2_000)).is_none());
+        assert!(receiver.play(Duration::from_millis(start + 2_000)).is_none());
     }
-    assert!(heard[0] >= 48 && heard[1] >= 48, "{heard:?}");
+    assert!(played[0] >= 48 && played[1] >= 48, "{played:?}");
     assert_eq!(receiver.stats().concealed_frames + receiver.stats().lost, 0, "{:?}", receiver.stats());
 }
 
@@ -259,7 +259,7 @@ fn an_idle_track_says_so_and_comes_back() {
 fn a_new_ssrc_or_a_jump_starts_afresh() {
     let payloads = packets(&wav("alice"));
     let mut receiver = AudioReceiver::new(AudioReceiveConfig::default()).unwrap();
-    let (mut heard, mut after) = (0, 0);
+    let (mut played, mut after) = (0, 0);
     for i in 0..300u64 {
         let now = Duration::from_millis(i * 20);
         if i == 200 {
@@ -272,13 +272,13 @@ fn a_new_ssrc_or_a_jump_starts_afresh() {
             _ => (7 + i, 99 + i * 960),
         };
         receiver.push(sequence as u16, timestamp as u32, payloads[i as usize].clone(), now);
-        let some = receiver.hear(now).is_some_and(|pulled| !pulled.silence);
-        heard += u32::from(some);
+        let some = receiver.play(now).is_some_and(|pulled| !pulled.silence);
+        played += u32::from(some);
         after += u32::from(i > 290 && some);
     }
     let stats = receiver.stats();
     assert_eq!((stats.restarts, stats.lost, stats.late), (1, 0, 0), "{stats:?}");
-    assert!(heard > 280 && after == 9, "{heard} {after} {stats:?}");
+    assert!(played > 280 && after == 9, "{played} {after} {stats:?}");
 }
 
 #[test]
@@ -293,15 +293,15 @@ fn packets_of_any_duration_give_twenty_milliseconds_at_a_time() {
                 let now = Duration::from_millis(tick * 20);
                 if tick % frames as u64 == 0 {
                     let number = tick / frames as u64;
-                    // Frames of different modes cannot share a packet: such a one is sent alone, and
-                    // the rest of its time is a pause.
+                    // Frames of different modes cannot share a packet: such a frame is sent alone, and the rest of its
+                    // time is a pause.
                     let first = tick as usize;
                     let packet = joined(&payloads[first..first + frames]);
                     whole += u32::from(packet.is_some());
                     let packet = packet.unwrap_or_else(|| payloads[first].clone());
                     receiver.push(number as u16, (tick * 960) as u32, packet, now);
                 }
-                if let Some(pulled) = receiver.hear(now) {
+                if let Some(pulled) = receiver.play(now) {
                     assert_eq!(pulled.samples.len(), pulled.frames);
                     sizes.push(pulled.frames);
                     pulls += 1;
@@ -336,7 +336,7 @@ fn opus_frames_pass_through_in_order() {
         if tick % 50 != 10 {
             receiver.push(packet.sequence, packet.timestamp, packet.payload, now);
         }
-        assert!(receiver.hear(now).is_none());
+        assert!(receiver.play(now).is_none());
         while let Some(opus) = receiver.pull_opus(now) {
             lost += opus.lost_before;
             got.push(opus.payload);
@@ -353,12 +353,12 @@ fn garbage_never_disturbs_for_long() {
     let payloads = packets(&wav("alice"));
     let mut chance = Chance::new(9);
     let mut receiver = AudioReceiver::new(AudioReceiveConfig::default()).unwrap();
-    let mut heard = 0;
+    let mut played = 0;
     for i in 0..600u64 {
         let now = Duration::from_millis(i * 20);
         receiver.push(i as u16, (i * 960) as u32, payloads[i as usize].clone(), now);
         if i < 400 {
-            // Between the good ones: noise as payload, at stray numbers.
+            // Between the good packets: noise as payload, at stray sequence numbers.
             let noise: Vec<u8> = (0..chance.below(1_700)).map(|_| chance.below(256) as u8).collect();
             receiver.push(
                 chance.below(65_536) as u16,
@@ -367,14 +367,14 @@ fn garbage_never_disturbs_for_long() {
                 now,
             );
         }
-        heard += u32::from(receiver.hear(now).is_some_and(|pulled| i >= 500 && !pulled.silence));
+        played += u32::from(receiver.play(now).is_some_and(|pulled| i >= 500 && !pulled.silence));
     }
     let stats = receiver.stats();
-    assert!(heard >= 80, "{heard}: {stats:?}");
+    assert!(played >= 80, "{played}: {stats:?}");
     assert!(stats.discarded > 200, "{stats:?}");
 }
 
-/// Discontinuous transmission leaves out what is quiet, never a steady tone that is loud.
+/// Discontinuous transmission omits quiet audio, never a steady tone that is loud.
 #[test]
 fn a_steady_tone_is_no_silence() {
     let encoder = EncoderConfig { dtx: true, ..EncoderConfig::default() };

@@ -1,5 +1,5 @@
-//! What one packet costs in allocations once sender and receiver have warmed up. A file of its own:
-//! the counting allocator counts the whole process, so nothing else may run beside it.
+//! Allocations per packet once sender and receiver have warmed up. In a separate file: the counting allocator counts
+//! the whole process, so nothing else may run beside it.
 
 mod media_support;
 
@@ -58,7 +58,7 @@ fn a_packet_costs_hardly_an_allocation() {
             let between = ALLOCATIONS.load(Ordering::Relaxed);
             if let Some(packet) = packet {
                 packets += 1;
-                // Every tenth is lost, so that FEC and concealment are counted too.
+                // Every tenth packet is lost, so that FEC and concealment are counted too.
                 if tick % 10 != 0 {
                     receiver.push(packet.sequence, packet.timestamp, packet.payload, now);
                 }
@@ -71,7 +71,7 @@ fn a_packet_costs_hardly_an_allocation() {
             }
         }
         assert!(packets > 1_900 && pulls > 1_900, "{packets} packets, {pulls} pulls");
-        // Per 1 500 ticks: blocks that packets are cut from, and nothing on the way in.
+        // Per 1 500 ticks: blocks that packets are cut from, and nothing on the receiving side.
         assert!(sending <= 300, "{rate}/{channels}: {sending} allocations in 1500 packets sent");
         assert!(receiving <= 15, "{rate}/{channels}: {receiving} allocations in 1500 packets received");
         println!(

@@ -1,12 +1,11 @@
-//! Random packets, sizes, orders, times and calls: whatever comes, nothing panics and every bound
-//! holds.
+//! Random packets, sizes, orders, times and calls: nothing ever panics and every bound holds.
 
 mod media_support;
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use media_support::{AudioSender, Hear};
+use media_support::{AudioSender, Play};
 use offhook::media::audio::{
     opus::{self, Decoder, Encoder, EncoderConfig},
     receive::{AudioReceiveConfig, AudioReceiver},
@@ -18,7 +17,7 @@ use proptest::{collection::vec, prelude::*};
 enum Step {
     /// Sequence and timestamp relative to a steady stream, payload choice, ms since the last step.
     Packet(i32, i64, Payload, u64),
-    /// Anything at all.
+    /// An arbitrary packet.
     Stray(u16, u32, Vec<u8>),
     Pull(u64),
     Reset,
@@ -99,7 +98,7 @@ proptest! {
                 }
                 Step::Pull(after) => {
                     now += after;
-                    if let Some(pulled) = receiver.hear(Duration::from_millis(now)) {
+                    if let Some(pulled) = receiver.play(Duration::from_millis(now)) {
                         let exact = rate as usize / 50;
                         prop_assert!((exact..=exact + 1).contains(&pulled.frames));
                         prop_assert_eq!(pulled.samples.len(), pulled.frames * usize::from(channels));

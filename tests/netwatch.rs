@@ -1,7 +1,7 @@
-//! The network watch in a network namespace of its own, with real links and addresses.
+//! The network watch in a separate network namespace, with real links and addresses.
 //!
-//! Needs root, `unshare` and `ip`; says so loudly and passes where these are missing. Must not know:
-//! how the watch works.
+//! Needs root, `unshare` and `ip`; prints a notice and passes where these are missing. Must not know: how the watch
+//! works.
 
 use offhook::{
     core::NetworkChange::{self, Changed, Offline, Online},
@@ -14,11 +14,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Set in the process that lives in the namespace.
+/// Set in the process inside the namespace.
 const INSIDE: &str = "OFFHOOK_NETWATCH_INSIDE";
 
 fn skipped(why: &str) {
-    // Past the harness, which keeps what passing tests print to itself.
+    // Bypasses the harness, which captures what passing tests print.
     let _ = writeln!(std::io::stderr(), "\nSKIPPED: the network watch was not tested: {why}\n");
 }
 
@@ -46,8 +46,8 @@ fn real_links_and_addresses() {
         .env(INSIDE, "1")
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.contains("all seen inside"), "{said}");
+    let printed = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && printed.contains("all seen inside"), "{printed}");
 }
 
 fn ip(arguments: &str) {
@@ -60,7 +60,7 @@ async fn expect(watch: &mut Subscription, wanted: NetworkChange) {
     assert_eq!(change.ok(), Some(wanted));
 }
 
-/// Nothing is told in twice the time that a change takes to be told.
+/// Nothing is reported in twice the time that the report of a change takes.
 async fn expect_nothing(watch: &mut Subscription) {
     let change = tokio::time::timeout(Duration::from_millis(2_500), watch.next()).await;
     assert_eq!(change.ok(), None);
@@ -73,7 +73,7 @@ fn descriptors() -> usize {
 fn inside() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        // The library's runtime keeps a descriptor or two of its own.
+        // The library's runtime has a descriptor or two itself.
         runtime::spawn("warm", async {}).unwrap().await.unwrap();
         let before = descriptors();
         let mut watch = netwatch::subscribe();
@@ -88,7 +88,7 @@ fn inside() {
         ip("link set eth0 up");
         expect_nothing(&mut watch).await;
         ip("addr add 10.99.0.2/24 dev eth0");
-        // Nobody was told of an offline before.
+        // No Offline was delivered before.
         expect(&mut watch, Changed).await;
         assert!(watch.is_online());
         let mut second = netwatch::subscribe();
@@ -111,7 +111,7 @@ fn inside() {
         expect(&mut watch, Online).await;
         ip("link del eth0");
         expect(&mut watch, Offline).await;
-        // Who looks late hears the sum.
+        // A late reader receives the combined change.
         expect(&mut second, Offline).await;
 
         let tasks = || runtime::global().task_names().iter().filter(|(name, _)| *name == "netwatch").count();
@@ -119,10 +119,10 @@ fn inside() {
         drop((watch, second));
         let deadline = Instant::now() + Duration::from_secs(10);
         while tasks() > 0 || descriptors() > before {
-            assert!(Instant::now() < deadline, "nobody listens, and it still watches");
+            assert!(Instant::now() < deadline, "without subscribers it still watches");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        // ... and it begins anew.
+        // ... and the watch starts again.
         let mut watch = netwatch::subscribe();
         ip("link add eth1 type veth peer name far1");
         ip("link set far1 up");

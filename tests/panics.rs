@@ -1,6 +1,6 @@
 //! Panics inside the library reach its log and never standard error; the host's own are left alone.
 //!
-//! The hook belongs to the process, so a process of its own is looked at from outside.
+//! The hook belongs to the process, so the test observes a separate process from outside.
 
 use offhook::{
     dispatch::{self, Class, Handler, Limits, Mailbox},
@@ -28,7 +28,7 @@ fn the_library_prints_nothing_and_logs_everything() {
         .output()
         .unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && out.contains("all told to the log"), "{out}{err}");
+    assert!(output.status.success() && out.contains("all logged"), "{out}{err}");
     let panics: Vec<_> = err.lines().filter(|line| line.contains("planted")).collect();
     assert_eq!(panics, ["planted: the host's own, before", "planted: the host's own, after"], "{err}");
     assert_eq!(err.matches("panicked at").count(), 2, "{err}");
@@ -41,12 +41,12 @@ fn host_panics(when: &'static str) {
 
 fn inside() {
     let lines = Arc::new(Mutex::new(Vec::<String>::new()));
-    let heard = lines.clone();
-    log::global().set(Level::Debug, move |record| heard.lock().unwrap().push(record.text.clone()), || {});
+    let captured = lines.clone();
+    log::global().set(Level::Debug, move |record| captured.lock().unwrap().push(record.text.clone()), || {});
     let expect = |text: &str, file: &str| {
         let deadline = Instant::now() + Duration::from_secs(20);
-        let told = |line: &String| line.contains(text) && line.contains(file);
-        while !lines.lock().unwrap().iter().any(told) {
+        let logged = |line: &String| line.contains(text) && line.contains(file);
+        while !lines.lock().unwrap().iter().any(logged) {
             assert!(Instant::now() < deadline, "{text:?} is not in the log: {:?}", lines.lock().unwrap());
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -55,7 +55,7 @@ fn inside() {
     };
     let here = "panics.rs:";
     host_panics("before");
-    // On a thread of the host, inside an entry of the library.
+    // On a thread of the host, inside an entry point of the library.
     assert_eq!(panics::contain(|| panic!("planted: in an entry")), Err("planted: in an entry".to_owned()));
     expect("planted: in an entry", here);
     // A guarded task, after an await.
@@ -65,7 +65,7 @@ fn inside() {
     };
     runtime::spawn_guarded("planted", task, |_| {}).unwrap();
     expect("planted: in a guarded task", here);
-    // A task that nobody guards, as dependencies have them.
+    // An unguarded task, as dependencies have them.
     drop(runtime::spawn("planted", async { panic!("planted: in any task") }).unwrap());
     expect("planted: in any task", here);
     // A callback.
@@ -74,7 +74,7 @@ fn inside() {
     let mailbox = Mailbox::<u32, u32>::with_handler(dispatch::pool(), limits, handler);
     mailbox.post(1, Class::Normal);
     expect("planted: in a callback", here);
-    // One that is dropped while another one is told.
+    // A panic payload that itself panics when dropped.
     struct Second;
     impl Drop for Second {
         fn drop(&mut self) {
@@ -83,5 +83,5 @@ fn inside() {
     }
     assert!(panics::contain(|| std::panic::panic_any(Second)).is_err());
     host_panics("after");
-    println!("all told to the log");
+    println!("all logged");
 }

@@ -1,7 +1,7 @@
-//! Signalling against scripted servers on loopback: what they may do wrong, and what is said then.
+//! Signalling against scripted servers on loopback: their possible faults, and the resulting errors.
 //!
-//! Every server is a few lines of raw bytes, so that it can break any rule. Must not know:
-//! sessions, the development SFU.
+//! Every server is a few lines of raw bytes, so that it can break any rule. Must not know: sessions, the development
+//! SFU.
 
 #[path = "signalling/events.rs"]
 mod events;

@@ -1,5 +1,5 @@
 //! Several tracks of one participant, by the session API against the development SFU: sixteen that another client
-//! hears, each for itself; after a reconnect; over many publications; and what is counted of each.
+//! receives separately; after a reconnect; over many publications; and the statistics of each.
 //!
 //! Must not know: the C API.
 
@@ -28,14 +28,14 @@ const LONG: Duration = Duration::from_secs(40);
 
 struct Peer {
     call: Arc<Call>,
-    /// What each remote track sounds like, by its number: energy by the index of the tone.
-    heard: BTreeMap<u64, [f64; 16]>,
+    /// The audio of each remote track, by its number: energy by the index of the tone.
+    energies: BTreeMap<u64, [f64; 16]>,
     events: Vec<Event>,
     arrivals: u64,
     frames: u64,
 }
 
-/// The tone of a track, apart from all others and from their overtones.
+/// The tone of a track, distinct from all others and from their overtones.
 fn pitch(tone: usize) -> f64 {
     310.0 + 170.0 * tone as f64
 }
@@ -88,7 +88,7 @@ fn join(url: &str, user: &str, room: &str) -> Peer {
         renew_token: false,
         disconnect_timeout: Duration::from_secs(30),
         partial_texts: false,
-        // Session ids come of it.
+        // Session ids are derived from it.
         seed: user.bytes().chain(room.bytes()).fold(7, |seed, byte| seed * 31 + u64::from(byte)),
     };
     let audio = AudioOptions {
@@ -114,7 +114,7 @@ fn join(url: &str, user: &str, room: &str) -> Peer {
     let (call, launch) = Call::new(connection, options, mailbox, Arc::default()).expect("a call");
     launch.start();
     call.wait(State::Joined, LONG).expect("joined");
-    Peer { call, heard: BTreeMap::new(), events: Vec::new(), arrivals: 0, frames: 0 }
+    Peer { call, energies: BTreeMap::new(), events: Vec::new(), arrivals: 0, frames: 0 }
 }
 
 fn publish(peer: &Peer, source: TrackKind) -> Arc<Outgoing> {
@@ -132,18 +132,18 @@ fn publish(peer: &Peer, source: TrackKind) -> Arc<Outgoing> {
 }
 
 impl Peer {
-    /// Takes what waits.
+    /// Takes everything from the mailbox.
     fn take(&mut self) {
         while let Ok(delivery) = self.call.mailbox().next(Duration::ZERO) {
             match delivery {
                 Delivery::Media(frame) => {
-                    let Samples::S16(samples) = &frame.samples else { panic!("samples were asked for") };
+                    let Samples::S16(samples) = &frame.samples else { panic!("samples were requested") };
                     self.frames += 1;
                     self.arrivals += u64::from(frame.arrival.is_some());
                     assert!(frame.who.track > 0 && frame.who.kind == TrackKind::Audio);
                     if !frame.silence && !frame.concealed {
-                        let heard = self.heard.entry(frame.who.track).or_default();
-                        for (tone, sum) in heard.iter_mut().enumerate() {
+                        let energies = self.energies.entry(frame.who.track).or_default();
+                        for (tone, sum) in energies.iter_mut().enumerate() {
                             *sum += energy(samples, pitch(tone));
                         }
                     }
@@ -154,31 +154,31 @@ impl Peer {
         }
     }
 
-    /// The tones that are heard, each on a track of its own.
+    /// The audible tones, each on a separate track.
     fn tones(&self) -> HashSet<usize> {
-        let loudest = |heard: &[f64; 16]| {
-            let (best, top) = heard.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1))?;
-            let rest: f64 = heard.iter().sum::<f64>() - top;
-            // Two tracks in one would be two tones as loud as each other.
+        let loudest = |energies: &[f64; 16]| {
+            let (best, top) = energies.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1))?;
+            let rest: f64 = energies.iter().sum::<f64>() - top;
+            // Two tracks mixed into one would be two equally loud tones.
             (*top > 2_000.0 && rest < *top).then_some(best)
         };
-        self.heard.values().filter_map(loudest).collect()
+        self.energies.values().filter_map(loudest).collect()
     }
 }
 
 fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
     let end = Instant::now() + LONG;
     while !done() {
-        assert!(Instant::now() < end, "in vain: {what}");
+        assert!(Instant::now() < end, "timed out: {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
 
-/// Keeps every track supplied.
+/// Keeps audio queued on every track.
 fn feed(tracks: &[Arc<Outgoing>]) {
     for (index, track) in tracks.iter().enumerate() {
         if track.buffered_ms() < 1_000 {
-            // Refused while it is over: the test sees that otherwise.
+            // Refused once the track has ended: the test detects that otherwise.
             let _ = track.write_s16(&tone(index, 1_000));
         }
     }
@@ -200,7 +200,7 @@ fn local(peer: &Peer) -> Present {
 }
 
 #[test]
-fn sixteen_tracks_are_heard_each_for_itself_and_come_back() {
+fn sixteen_tracks_are_audible_separately_and_return() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let sfu = runtime.block_on(Sfu::start(offhook_sfu::Config::default())).expect("an SFU");
     let (mut bob, ann) = (join(sfu.url(), "bob", "sixteen"), join(sfu.url(), "ann", "sixteen"));
@@ -210,22 +210,22 @@ fn sixteen_tracks_are_heard_each_for_itself_and_come_back() {
         bob.take();
         bob.tones().len() == 16
     });
-    assert_eq!(bob.heard.len(), 16, "a track for each tone: {:?}", bob.heard);
-    assert!(bob.arrivals > bob.frames / 2, "{} of {} frames say when they came", bob.arrivals, bob.frames);
-    // What both know of them.
-    let mine = local(&ann);
-    let on_air = |t: &offhook::session::PresentTrack| t.local.is_some_and(|l| l.published) && !t.muted;
-    assert!(mine.tracks.len() == 16 && mine.tracks.iter().all(on_air), "{mine:?}");
+    assert_eq!(bob.energies.len(), 16, "a track for each tone: {:?}", bob.energies);
+    assert!(bob.arrivals > bob.frames / 2, "{} of {} frames have an arrival time", bob.arrivals, bob.frames);
+    // The view of both participants.
+    let local_state = local(&ann);
+    let is_sent = |t: &offhook::session::PresentTrack| t.local.is_some_and(|l| l.published) && !t.muted;
+    assert!(local_state.tracks.len() == 16 && local_state.tracks.iter().all(is_sent), "{local_state:?}");
     let hers = bob.call.participants().into_iter().find(|p| p.participant.user_id == "ann").expect("ann");
     assert!(hers.tracks.len() == 1 && hers.tracks[0].received && !hers.tracks[0].muted, "{hers:?}");
-    // What is counted of each, and of all.
+    // The statistics of each track, and the totals.
     wait_for("reports of the SFU", || {
         feed(&tracks);
         bob.take();
         ann.call.local_track_stats().iter().all(|t| t.report.is_some())
     });
     let sent = ann.call.local_track_stats();
-    assert!(sent.iter().all(|t| t.on_air && !t.muted && t.packets_sent > 20 && t.sent_ms > 400), "{sent:?}");
+    assert!(sent.iter().all(|t| t.published && !t.muted && t.packets_sent > 20 && t.sent_ms > 400), "{sent:?}");
     let total = ann.call.stats();
     let packets: u64 = ann.call.local_track_stats().iter().map(|t| t.packets_sent).sum();
     assert!(packets >= total.packets_sent, "{packets} of the tracks, {} of the call", total.packets_sent);
@@ -235,19 +235,19 @@ fn sixteen_tracks_are_heard_each_for_itself_and_come_back() {
         figures && t.received && t.unplayable.is_none() && t.receive.received > 0
     };
     assert!(received.len() == 16 && received.iter().all(fine), "{received:#?}");
-    // One is muted: the others are heard, and no other participant is told otherwise.
+    // One track is muted.
     ann.call.mute(&tracks[5], true).expect("muted");
     assert!(ann.call.local_track_stats()[5].muted);
-    // Another connection: all come back, and are heard each for itself.
+    // Another connection: all tracks return, and each is audible separately.
     ann.call.mute(&tracks[5], false).expect("unmuted");
     ctl(sfu.url(), "go_away", r#"{"user_id":"ann","reason":2}"#);
-    wait_for("another SFU carries them", || {
+    wait_for("another SFU carries the tracks", || {
         feed(&tracks);
         bob.take();
         let back = ann.call.stats().counters.reconnects_migrate == 1 && ann.call.state() == State::Joined;
-        back && local(&ann).tracks.iter().all(on_air)
+        back && local(&ann).tracks.iter().all(is_sent)
     });
-    bob.heard.clear();
+    bob.energies.clear();
     wait_for("sixteen tones once more", || {
         feed(&tracks);
         bob.take();
@@ -270,30 +270,30 @@ fn hundreds_of_publications_find_their_place() {
     let (mut bob, mut ann) = (join(sfu.url(), "bob", "many"), join(sfu.url(), "ann", "many"));
     for round in 0..40 {
         let tracks: Vec<_> = (0..8).map(|_| publish(&ann, TrackKind::Audio)).collect();
-        wait_for("on the air", || {
+        wait_for("published", || {
             bob.take();
-            tracks.iter().all(|track| track.is_on_air())
+            tracks.iter().all(|track| track.is_published())
         });
         assert_eq!(local(&ann).tracks.len(), 8, "round {round}");
-        // Nothing waits to be sent: they end at once.
+        // No audio is queued: they end at once.
         for track in &tracks {
-            track.clear().expect("it is on the air");
+            track.clear().expect("it is published");
             ann.call.unpublish(track);
             ann.call.unpublish(track);
         }
-        wait_for("off the air", || local(&ann).tracks.is_empty());
+        wait_for("unpublished", || local(&ann).tracks.is_empty());
     }
     ann.take();
     let failed = |e: &&Event| matches!(e, Event::LocalFailed { .. } | Event::Error(_));
     assert_eq!(ann.events.iter().filter(failed).count(), 0, "{:?}", ann.events);
-    // After all that one is heard as if it were the first.
+    // After all that a track plays as if it were the first.
     let last = [publish(&ann, TrackKind::Audio)];
     wait_for("its tone", || {
         feed(&last);
         bob.take();
         bob.tones().contains(&0)
     });
-    // More than may be at a time are refused at once.
+    // Tracks beyond the limit are refused at once.
     let more: Vec<_> = (1..offhook::core::MAX_LOCAL_TRACKS).map(|_| publish(&ann, TrackKind::Audio)).collect();
     let options = TrackOptions {
         source: TrackKind::Audio,

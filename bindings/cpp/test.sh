@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# test.sh: everything about the C++ binding, beside a development SFU: scripts/with-sfu.sh bindings/cpp/test.sh
+# test.sh: all checks of the C++ binding, beside a development SFU: scripts/with-sfu.sh bindings/cpp/test.sh
 # Builds in target/cpp (OFFHOOK_CPP_BUILD). Exits 77 with one line when a tool is missing.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -16,7 +16,7 @@ complain() { echo "test-cpp: $*" >&2; exit 1; }
 logged() { "$@" >"$build/log" 2>&1 || { tail -60 "$build/log" >&2; complain "failed: $*"; }; }
 mkdir -p "$build/bin"
 
-# The program that the README prints is the example.
+# The program in the README must be the example.
 diff <(awk '/^```cpp$/ { on = 1; next } /^```$/ { on = 0 } on' "$here/README.md") "$here/examples/first_call.cpp" ||
   complain "README.md prints another program than examples/first_call.cpp"
 while read -r lines file; do
@@ -24,7 +24,7 @@ while read -r lines file; do
 done < <(find "$here" -name '*.[ch]pp' -exec wc -l {} +)
 "$root/scripts/check-bindings.py" cpp
 
-# Installed as a program finds it; the files keep their times, so that a second run builds only what has changed.
+# Installed as for a user; files keep their times, so that a second run builds only what has changed.
 prefix=$build/prefix
 mkdir -p "$prefix"
 cp -a "$OFFHOOK_STAGE/include" "$OFFHOOK_STAGE/lib" "$prefix/"
@@ -40,8 +40,8 @@ done
 link=(-L"$prefix/lib" -loffhook -Wl,-rpath,"$prefix/lib" -pthread)
 g++ -std=c++17 -fno-exceptions -fno-rtti "${flags[@]}" "$here/tests/no_exceptions.cpp" -o "$build/bin/no_exceptions" "${link[@]}"
 "$build/bin/no_exceptions"
-if said=$( { "$build/bin/no_exceptions" --abort; } 2>&1); then complain "value() of a failure did not end the process"; fi
-grep -q "OH_ERR_ARGUMENT" <<<"$said" || complain "value() of a failure without exceptions says '$said'"
+if printed=$( { "$build/bin/no_exceptions" --abort; } 2>&1); then complain "value() of a failure did not end the process"; fi
+grep -q "OH_ERR_ARGUMENT" <<<"$printed" || complain "value() of a failure without exceptions prints '$printed'"
 if command -v clang++ >/dev/null 2>&1; then
   for standard in 17 20; do
     for source in "$here"/tests/test_units.cpp "$here"/tests/test_events.cpp "$here"/examples/*.cpp; do
@@ -55,7 +55,7 @@ fi
 say "find_package in a project of its own"
 "$here/tests/consumer.sh"
 
-# ThreadSanitizer of g++ 12 does not know how high newer kernels put what is mapped.
+# ThreadSanitizer of g++ 12 does not support the mapping addresses of newer kernels.
 fixed=()
 if setarch "$(uname -m)" -R true 2>/dev/null; then fixed=(setarch "$(uname -m)" -R); fi
 export ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1
@@ -73,36 +73,36 @@ suite() { # NAME STANDARD SCALE [CMAKE OPTION...]
   grep -E 'tests passed' "$build/$name.log"
 }
 suite plain 17 1
-# As built with the header of a later release, in which every structure is longer.
+# Built with the header of a later release, in which every structure is longer.
 later=$build/later
 mkdir -p "$later"
 cp -a "$prefix/include" "$prefix/lib" "$later/"
 python3 "$root/tests/abi/newer.py" "$root/include/offhook.h" "$later/include/offhook.h"
-from=$later only='^(join|talk-hear|participants|pull|log|options|custom|events|participant-events|snapshot|several-tracks)$' suite later 17 1 -DCMAKE_CXX_FLAGS=-Wno-missing-field-initializers
+from=$later only='^(join|send-receive|participants|pull|log|options|custom|events|participant-events|snapshot|several-tracks)$' suite later 17 1 -DCMAKE_CXX_FLAGS=-Wno-missing-field-initializers
 suite address 17 3 -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS=-g1 -DOFFHOOK_SANITIZE=address
 suite thread 20 4 -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS=-g1 -DOFFHOOK_SANITIZE=thread
 
 say "examples"
 strict=(-std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -pthread)
 cflags=$(pkg-config --cflags offhook) libs="$(pkg-config --libs offhook) -Wl,-rpath,$prefix/lib"
-"$here/../two-hear.sh" "$build" "$build/plain/first_call"
+"$here/../two-calls.sh" "$build" "$build/plain/first_call"
 grep -q "^over: left" "$build/alone" || complain "first_call does not end well: $(cat "$build/alone")"
 
-# A talker in the first of three calls; a program in pull mode watches them all from one thread.
+# A sender in the first of three calls; a program in pull mode watches them all from one thread.
 watched() { # PROGRAM
   local name out
   name=$(basename "$1") out=$build/$(basename "$1").log
-  "$1" --help | grep -q usage || complain "$name --help says no usage"
-  timeout 30 "$build/plain/call" --url "$OFFHOOK_SFU_URL" --user "talker-$name" --call "$name-1" --tone 440 --seconds 3 \
+  "$1" --help | grep -q usage || complain "$name --help prints no usage"
+  timeout 30 "$build/plain/call" --url "$OFFHOOK_SFU_URL" --user "sender-$name" --call "$name-1" --tone 440 --seconds 3 \
     >"$build/call-$name.log" 2>&1 &
-  local talker=$!
+  local sender=$!
   timeout 30 "$1" --url "$OFFHOOK_SFU_URL" --user watcher --seconds 2 "$name-1" "$name-2" "$name-3" >"$out" || complain "$name failed: $(cat "$out")"
-  wait "$talker" || complain "call failed: $(cat "$build/call-$name.log")"
+  wait "$sender" || complain "call failed: $(cat "$build/call-$name.log")"
   [ "$(grep -c 'over after .* frames: left' "$out")" = 3 ] || complain "$name did not end three calls: $(cat "$out")"
-  grep -qE "$name-1: over after [1-9][0-9]+ frames" "$out" || complain "$name heard nothing: $(cat "$out")"
-  grep -q "$name-1: talker-$name participant_joined" "$out" || complain "$name does not see the talker: $(cat "$out")"
-  grep -qE 'heard [0-9]+ frames, sent [1-9]' "$build/call-$name.log" || complain "call sent nothing: $(cat "$build/call-$name.log")"
-  say "ok $name: three calls in one thread, beside a talker in C++"
+  grep -qE "$name-1: over after [1-9][0-9]+ frames" "$out" || complain "$name received no audio: $(cat "$out")"
+  grep -q "$name-1: sender-$name participant_joined" "$out" || complain "$name does not see the sender: $(cat "$out")"
+  grep -qE 'received [0-9]+ frames, sent [1-9]' "$build/call-$name.log" || complain "call sent nothing: $(cat "$build/call-$name.log")"
+  say "ok $name: three calls in one thread, beside a sender in C++"
 }
 gcc "${strict[@]}" $cflags "$root/examples/pull_epoll.c" -o "$build/bin/pull_epoll" $libs
 watched "$build/bin/pull_epoll"

@@ -1,4 +1,4 @@
-// For the benchmark alone: the clock in the C callbacks (see shim.c). Not part of the package without its tag.
+// Only for the benchmark: the clock in the C callbacks (see shim.c). Not part of the package without its tag.
 
 //go:build offhook_bench
 
@@ -11,7 +11,7 @@ import "C"
 // BenchMark is called first thing in a handler.
 func BenchMark() { C.ohgo_bench_mark() }
 
-// BenchReset forgets the frames so far.
+// BenchReset discards the frames recorded so far.
 func BenchReset() { C.ohgo_bench_reset() }
 
 // BenchSamples gives ns from the C callback's entry to BenchMark, and to its return; of frames or of events.

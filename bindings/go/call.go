@@ -246,8 +246,8 @@ func (c *Call) wait(ctx context.Context, op string, state State) error {
 	}
 }
 
-// WaitEnded waits until the call is over. When ctx is done first, it leaves the call and waits for the end, which then comes
-// within 2 s. It returns nil when the call ended because the application left, else the error.
+// WaitEnded waits until the call has ended. When ctx is done first, it leaves the call and waits for the end,
+// which then comes within 2 s. It returns nil when the call ended because the application left, else the error.
 func (c *Call) WaitEnded(ctx context.Context) error {
 	err := c.wait(ctx, "call", StateLeft)
 	if err != nil && ctx.Err() != nil {

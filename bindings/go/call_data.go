@@ -26,10 +26,10 @@ func (c *Call) SendCustomEvent(dataJSON string) error {
 	return failed(v.op, C.ohgo_call_send_custom_event(c.core.handle(), t))
 }
 
-// DataOptions is to whom data or a text is sent, and how. nil: reliable, to everybody, without a topic.
+// DataOptions is to whom data or a text is sent, and how. nil: reliable, to all participants, without a topic.
 type DataOptions struct {
 	Topic string   // for the application's own use, at most 1024 bytes
-	To    []string // user ids, at most 256; none: everybody in the call
+	To    []string // user ids, at most 256; none: all participants
 	Lossy bool     // send each packet once, without repeating lost ones. Ignored for texts, which always arrive
 }
 

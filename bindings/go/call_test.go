@@ -1,4 +1,4 @@
-// Rows of tests/scenarios.md: join, talk-hear, mute, participants, leave, late-offers.
+// Rows of tests/scenarios.md: join, send-receive, mute, participants, leave, late-offers.
 
 package offhook_test
 
@@ -38,7 +38,7 @@ func TestJoin(t *testing.T) {
 	first.leave(t)
 }
 
-// Row join: where nobody answers.
+// Row join: an unreachable server.
 func TestJoinWrongURL(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
@@ -55,7 +55,7 @@ func TestJoinWrongURL(t *testing.T) {
 	}})
 	var failure *offhook.Error
 	if !errors.As(err, &failure) || !errors.Is(err, offhook.ErrNetwork) || !strings.Contains(err.Error(), "OH_ERR_NETWORK") {
-		t.Fatalf("joined where nobody is: %v", err)
+		t.Fatalf("joined an unreachable server: %v", err)
 	}
 	if e := receive(t, ended); e.Reason != offhook.EndJoinFailed || !errors.Is(e.Err, offhook.ErrNetwork) {
 		t.Errorf("ended: %+v", e)
@@ -68,7 +68,7 @@ func TestJoinWrongURL(t *testing.T) {
 	}
 }
 
-// Row join: a context that ends leaves the call; the server's own code is told.
+// Row join: a context that ends leaves the call; the server's own code is reported.
 func TestJoinContext(t *testing.T) {
 	user := unique("late")
 	client := newClient(t, user)
@@ -92,10 +92,10 @@ func TestJoinContext(t *testing.T) {
 		t.Error("joined all the same")
 	}
 	if _, err = client.Join(ctx, offhook.CallOptions{CallID: "x"}); !errors.Is(err, why) {
-		t.Errorf("a context that is over: %v", err)
+		t.Errorf("a context that is done: %v", err)
 	}
 
-	// Somebody else: what the first had asked for may still be on its way, and would be refused in its place.
+	// Another user: the request of the first may still be in transit, and would be refused instead.
 	user = unique("refused")
 	client = newClient(t, user)
 	ctl(t, "refuse_join", object{"user_id": user, "http_status": 403, "code": 17, "message": "not you", "unrecoverable": true, "count": 1})
@@ -106,11 +106,11 @@ func TestJoinContext(t *testing.T) {
 	}
 }
 
-// Row talk-hear.
-func TestTalkHear(t *testing.T) {
-	room := unique("talk")
+// Row send-receive.
+func TestSendReceive(t *testing.T) {
+	room := unique("send-receive")
 	alice, bob := join(t, "alice", room, nil), join(t, "bob", room, nil)
-	alice.talk(t, 440)
+	alice.publishTone(t, 440)
 	published := expect[*offhook.EventLocalTrackPublished](t, alice.recorder, 0, nil)
 	if published.LocalTrack != alice.track.ID() {
 		t.Errorf("another track was published: %+v", published)
@@ -118,7 +118,7 @@ func TestTalkHear(t *testing.T) {
 	expect(t, bob.recorder, 0, func(e *offhook.EventTrackPublished) bool {
 		return e.Track.UserID == alice.user && e.Track.Source == offhook.SourceMicrophone
 	})
-	bob.hears(t, alice.user, 440, 1000)
+	bob.receivesTone(t, alice.user, 440, 1000)
 	expect(t, bob.recorder, 0, func(e *offhook.EventAudioLevel) bool { return e.UserID == alice.user && e.Speaking })
 	alice.undisturbed(t)
 	bob.undisturbed(t)
@@ -130,14 +130,14 @@ func TestTalkHear(t *testing.T) {
 func TestMute(t *testing.T) {
 	room := unique("mute")
 	alice, bob := join(t, "alice", room, nil), join(t, "bob", room, nil)
-	alice.talk(t, 440)
-	bob.hears(t, alice.user, 440, 1000)
+	alice.publishTone(t, 440)
+	bob.receivesTone(t, alice.user, 440, 1000)
 	mark := bob.count()
 	must(t, alice.track.SetMuted(true))
 	expect(t, bob.recorder, mark, func(e *offhook.EventTrackUnpublished) bool {
 		return e.Track.UserID == alice.user && e.Track.Cause == offhook.UnpublishMuted
 	})
-	// What is on its way is still played; then nothing comes for half a second.
+	// Audio in transit is still played; then no audio arrives for half a second.
 	loud, since := bob.loudOf(alice.user), time.Now()
 	eventually(t, "silence", func() bool {
 		if now := bob.loudOf(alice.user); now != loud {
@@ -148,7 +148,7 @@ func TestMute(t *testing.T) {
 	mark = bob.count()
 	must(t, alice.track.SetMuted(false))
 	expect(t, bob.recorder, mark, func(e *offhook.EventTrackPublished) bool { return e.Track.UserID == alice.user })
-	bob.hears(t, alice.user, 440, 1000)
+	bob.receivesTone(t, alice.user, 440, 1000)
 	bob.leave(t)
 	alice.leave(t)
 }
@@ -185,7 +185,7 @@ func TestTrace(t *testing.T) {
 	last, err := p.call.Trace()
 	must(t, err)
 	if len(last) <= len(first) || !strings.Contains(last, `"Ended"`) {
-		t.Errorf("the trace of a call that is over has %d bytes, before it had %d", len(last), len(first))
+		t.Errorf("the trace of an ended call has %d bytes, before it had %d", len(last), len(first))
 	}
 	must(t, p.call.Close())
 	if _, err := p.call.Trace(); err == nil {
@@ -243,13 +243,13 @@ func TestWaitEndedContext(t *testing.T) {
 func TestLateOffers(t *testing.T) {
 	room := unique("late")
 	left, right := join(t, "left", room, nil), join(t, "right", room, nil)
-	left.talk(t, 440)
-	right.talk(t, 1000)
-	right.hears(t, left.user, 440, 1000)
-	left.hears(t, right.user, 1000, 440)
+	left.publishTone(t, 440)
+	right.publishTone(t, 1000)
+	right.receivesTone(t, left.user, 440, 1000)
+	left.receivesTone(t, right.user, 1000, 440)
 
 	bot := join(t, "bot", room, nil)
-	bot.hears(t, left.user, 440, 700)
+	bot.receivesTone(t, left.user, 440, 700)
 	subscriber, err := bot.call.Subscriber()
 	must(t, err)
 	must(t, subscriber.Stop())
@@ -269,8 +269,8 @@ func TestLateOffers(t *testing.T) {
 	no[*offhook.EventError](t, bot.recorder)
 	no[*offhook.EventReconnected](t, bot.recorder)
 
-	right.hears(t, left.user, 440, 1000)
-	left.hears(t, right.user, 1000, 440)
+	right.receivesTone(t, left.user, 440, 1000)
+	left.receivesTone(t, right.user, 1000, 440)
 	for _, p := range []*peer{left, right} {
 		p.undisturbed(t)
 		if stats, err := p.call.Stats(); err != nil || stats.LateOffers != 0 || stats.JoinAttempts != 1 {

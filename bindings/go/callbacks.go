@@ -1,4 +1,4 @@
-// Callbacks of the library, on its own threads; each runs to its end there. Nothing of C is kept.
+// Callbacks of the library, on its own threads; each runs to its end there and keeps no C memory.
 
 package offhook
 

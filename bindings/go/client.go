@@ -54,8 +54,8 @@ type clientCore struct {
 	calls map[*callCore]struct{}
 }
 
-// NewClient makes a client. It opens no connection. Close it when its calls are over; a Client that is not referenced any
-// more, and its calls with it, is closed by the garbage collector at some time.
+// NewClient makes a client. It opens no connection. Close it when its calls have ended; a Client that is not
+// referenced any more, and its calls with it, is closed by the garbage collector at some time.
 func NewClient(options ClientOptions) (*Client, error) {
 	const op = "client"
 	if err := abi(); err != nil {

@@ -18,9 +18,9 @@ import (
 // Row free-in-callback.
 func TestFreeInCallback(t *testing.T) {
 	room := unique("free")
-	talker := join(t, "talker", room, nil)
-	talker.talk(t, 440)
-	for _, what := range []string{"call", "client", "both", "sound"} {
+	sender := join(t, "sender", room, nil)
+	sender.publishTone(t, 440)
+	for _, what := range []string{"call", "client", "both", "audio"} {
 		user := unique("bot-" + what)
 		client := newClient(t, user)
 		var after atomic.Int64
@@ -41,32 +41,32 @@ func TestFreeInCallback(t *testing.T) {
 			close(closed)
 		}
 		options := offhook.CallOptions{CallID: room, OnEvent: func(call *offhook.Call, e offhook.Event) {
-			if what != "sound" && (e.Kind() == offhook.KindJoined || after.Load() > 0) {
+			if what != "audio" && (e.Kind() == offhook.KindJoined || after.Load() > 0) {
 				shut(call)
 			}
 		}}
-		if what == "sound" {
+		if what == "audio" {
 			options.OnAudio = func(call *offhook.Call, _ *offhook.AudioFrame) { shut(call) }
 		}
 		call, err := client.Start(options)
 		must(t, err)
 		receive(t, closed)
-		call.Close() // from here it waits for the handler
+		call.Close() // waits for the handler
 		eventually(t, "the session is gone", func() bool { return session(t, "sessions", user) == nil })
 		client.Close()
 		if after.Load() != 1 {
 			t.Errorf("%s: %d callbacks after Close", what, after.Load()-1)
 		}
 	}
-	talker.undisturbed(t)
-	talker.leave(t)
+	sender.undisturbed(t)
+	sender.leave(t)
 }
 
 // Row handler-throws.
 func TestHandlerPanics(t *testing.T) {
 	room := unique("panic")
-	talker := join(t, "talker", room, nil)
-	talker.talk(t, 440)
+	sender := join(t, "sender", room, nil)
+	sender.publishTone(t, 440)
 	var panics sync.Map
 	var events, frames atomic.Int64
 	p := join(t, "bot", room, func(o *offhook.CallOptions) {
@@ -78,7 +78,7 @@ func TestHandlerPanics(t *testing.T) {
 				panic("an event handler fails")
 			case 2:
 				var nobody *peer
-				nobody.user = "nil" // a fault of the machine, not a call of panic
+				nobody.user = "nil" // a nil dereference, not a call of panic
 			}
 		}
 		audio := o.OnAudio
@@ -97,18 +97,18 @@ func TestHandlerPanics(t *testing.T) {
 			panic("OnPanic fails, too")
 		}
 	})
-	p.hears(t, talker.user, 440, 1000)
+	p.receivesTone(t, sender.user, 440, 1000)
 	expect[*offhook.EventJoined](t, p.recorder, 0, nil)
 	for handler, want := range map[string]int64{"event": 2, "audio": 3} {
 		n, ok := panics.Load(handler)
 		if !ok || n.(*atomic.Int64).Load() != want {
-			t.Errorf("panics of %s handlers told: %v, not %d", handler, n, want)
+			t.Errorf("reported panics of %s handlers: %v, not %d", handler, n, want)
 		}
 	}
 	p.undisturbed(t)
 	p.leave(t)
-	talker.undisturbed(t)
-	talker.leave(t)
+	sender.undisturbed(t)
+	sender.leave(t)
 }
 
 // Row leave-twice.
@@ -175,7 +175,7 @@ func TestDropped(t *testing.T) {
 	}
 }
 
-// Row dropped: a track holds its call.
+// Row dropped: a track keeps its call referenced.
 func TestTrackHoldsCall(t *testing.T) {
 	user := unique("holds")
 	track := func() *offhook.Track {
@@ -198,7 +198,7 @@ func TestTrackHoldsCall(t *testing.T) {
 // Row wrong-order.
 func TestWrongOrder(t *testing.T) {
 	p := join(t, "alice", unique("order"), nil)
-	p.talk(t, 440)
+	p.publishTone(t, 440)
 	publisher, err := p.call.Publisher()
 	must(t, err)
 	subscriber, err := p.call.Subscriber()
@@ -234,9 +234,9 @@ func TestWrongOrder(t *testing.T) {
 	must(t, publisher.Close())
 	must(t, subscriber.Close())
 
-	// The parts one by one, of a call that goes on.
+	// The parts one by one, while the call continues.
 	q := join(t, "bob", unique("order"), nil)
-	q.talk(t, 440)
+	q.publishTone(t, 440)
 	must(t, q.track.Close())
 	must(t, q.track.Close())
 	publisher, err = q.call.Publisher()
@@ -250,7 +250,7 @@ func TestWrongOrder(t *testing.T) {
 	q.leave(t)
 }
 
-// Row blocked-handler. A wait inside a handler of the same call is refused rather than waiting for itself.
+// Row blocked-handler. A wait inside a handler of the same call is refused: it would wait for itself.
 func TestBlockedHandler(t *testing.T) {
 	release, blocked := make(chan struct{}), make(chan struct{})
 	var once sync.Once
@@ -272,8 +272,8 @@ func TestBlockedHandler(t *testing.T) {
 	receive(t, blocked)
 	room := unique("free")
 	alice, bob := join(t, "alice", room, nil), join(t, "bob", room, nil)
-	alice.talk(t, 440)
-	bob.hears(t, alice.user, 440, 1000)
+	alice.publishTone(t, 440)
+	bob.receivesTone(t, alice.user, 440, 1000)
 	alice.leave(t)
 	bob.leave(t)
 	select {
@@ -282,9 +282,9 @@ func TestBlockedHandler(t *testing.T) {
 	default:
 	}
 	if slow.count() == 0 || slow.call.Ended() != nil {
-		t.Error("the blocked call is over")
+		t.Error("the blocked call has ended")
 	}
-	// What does not need the handler does not wait for it.
+	// Functions that do not need the handler do not wait for it.
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
 	must(t, slow.call.WaitState(ctx, offhook.StateJoined))

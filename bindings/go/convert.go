@@ -13,7 +13,7 @@ import (
 	"unsafe"
 )
 
-// conv collects the memory that a structure for C points to; err is the first value that C cannot have.
+// conv collects the memory that a structure for C points to; err is the first value that C cannot represent.
 type conv struct {
 	op   string
 	ptrs []unsafe.Pointer
@@ -57,7 +57,7 @@ func (c *conv) texts(name string, list []string) **C.char {
 	return (**C.char)(array)
 }
 
-// number is of options that are 32 bits wide; what is greater is out of the range of each of them.
+// number is for options that are 32 bits wide; a greater value is out of the range of each of them.
 func (c *conv) number(name string, n int) C.uint32_t {
 	if n < 0 || uint64(n) >= C.OH_ZERO {
 		c.fail(name, "is out of its range")
@@ -80,7 +80,7 @@ const Forever = time.Duration(math.MaxInt64)
 // Zero, as a number or time in options whose 0 is the default: zero itself.
 const Zero = -1
 
-// numberOrZero is of options that Zero is for.
+// numberOrZero is for options that accept Zero.
 func (c *conv) numberOrZero(name string, n int) C.uint32_t {
 	if n == Zero {
 		return C.OH_ZERO

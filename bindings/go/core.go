@@ -18,7 +18,7 @@ import (
 type callCore struct {
 	id      atomic.Uint64
 	client  *clientCore
-	owner   weak.Pointer[Call] // never a strong one: see above
+	owner   weak.Pointer[Call] // never a strong pointer: see above
 	onEvent func(*Call, Event)
 	onAudio func(*Call, *AudioFrame)
 	onPanic func(*Call, *Panic)
@@ -73,7 +73,7 @@ func (c *callCore) notify() {
 	c.lock.Unlock()
 }
 
-// saw looks at the events that this package itself uses.
+// saw handles the events that this package itself uses.
 func (c *callCore) saw(event Event) {
 	switch e := event.(type) {
 	case *EventEnded:

@@ -10,8 +10,8 @@ import (
 	"unsafe"
 )
 
-// known gives a structure of the library with the members that it has, and zero for those that an older library does not
-// have. Every structure begins with its size. What a newer library adds at the end is not looked at.
+// known gives a structure of the library with the members that it has, and zero for those that an older library does
+// not have. Every structure begins with its size. Members that a newer library adds at the end are ignored.
 func known[T any](structure *T) *T {
 	if structure == nil {
 		return new(T)
@@ -31,7 +31,7 @@ func known[T any](structure *T) *T {
 // unplayable, dtmf; other for kinds that are not known.
 func in[T any](e *C.oh_event) *T { return known(*(**T)(unsafe.Pointer(&e.u))) }
 
-// list gives an array of pointers, which may be none.
+// list gives an array of pointers, which may be empty.
 func list[T any](array **T, count C.size_t) []*T {
 	if array == nil {
 		return nil
@@ -175,7 +175,7 @@ func copyEvent(e *C.oh_event, names *interned) Event {
 	return copyDataEvent(e, m)
 }
 
-// copyDataEvent is for what participants send to each other.
+// copyDataEvent is for data that participants send to each other.
 func copyDataEvent(e *C.oh_event, m Meta) Event {
 	switch e.kind {
 	case C.OH_EVENT_CUSTOM:

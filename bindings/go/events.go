@@ -6,8 +6,8 @@ package offhook
 
 import "time"
 
-// Event is an event of a call: one of the *Event… types below, told apart by a type switch. Later versions have more:
-// skip those that you do not know. An older library leaves members that it does not have at zero.
+// Event is an event of a call: one of the *Event… types below, distinguished by a type switch. Later versions have
+// more: skip those that you do not know. An older library leaves members that it does not have at zero.
 type Event interface {
 	Kind() EventKind
 	// At is the time since the call was started.
@@ -198,7 +198,7 @@ type EventAudio struct {
 	Audio *AudioFrame
 }
 
-// EventEnded: the call is over. Exactly one, the last event of a call.
+// EventEnded: the call has ended. Exactly one, the last event of a call.
 type EventEnded struct {
 	Meta
 	Reason EndReason

@@ -1,8 +1,8 @@
-// What tests look at from within.
+// Internals that the tests use.
 
 package offhook
 
 import "weak"
 
-// CoreOf gives what the library holds on to of a call, weakly.
+// CoreOf gives a weak pointer to the part of a call that the library refers to.
 func CoreOf(call *Call) weak.Pointer[callCore] { return weak.Make(call.core) }

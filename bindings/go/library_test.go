@@ -24,7 +24,7 @@ func threads(t testing.TB) int {
 	return len(tasks)
 }
 
-// Row hundred. In a process of its own, whose threads no other test has made.
+// Row hundred. In a separate process, whose threads no other test has created.
 func TestHundred(t *testing.T) {
 	if os.Getenv("OFFHOOK_TEST_HUNDRED") == "" {
 		again(t, "TestHundred$", "OFFHOOK_TEST_HUNDRED=1")
@@ -39,7 +39,7 @@ func TestHundred(t *testing.T) {
 	for i := range peers {
 		peers[i] = start(t, "u", rooms[i/10], nil)
 		group.Add(1)
-		go func() { // every call is waited for at once, by a goroutine of its own
+		go func() { // all calls are waited for concurrently, each by a goroutine
 			defer group.Done()
 			if err := peers[i].call.WaitState(within(t, 60*time.Second), offhook.StateJoined); err != nil {
 				t.Error(err)
@@ -77,7 +77,7 @@ func TestHundred(t *testing.T) {
 	must(t, offhook.Shutdown(within(t, long)))
 }
 
-// again runs one test in a process of its own and expects it to pass there.
+// again runs one test in a separate process and expects it to pass there.
 func again(t *testing.T, name string, env ...string) {
 	t.Helper()
 	self, err := os.Executable()
@@ -91,7 +91,7 @@ func again(t *testing.T, name string, env ...string) {
 	}
 }
 
-// Shutdown waits for a handler until its context is done, and ends what is left when the handler returns.
+// Shutdown waits for a handler until its context is done, and ends the remaining calls when the handler returns.
 func TestShutdown(t *testing.T) {
 	if os.Getenv("OFFHOOK_TEST_SHUTDOWN") == "" {
 		again(t, "TestShutdown$", "OFFHOOK_TEST_SHUTDOWN=1")
@@ -118,15 +118,15 @@ func TestShutdown(t *testing.T) {
 	if e := p.call.Ended(); e == nil || e.Reason != offhook.EndShutdown {
 		t.Errorf("ended: %+v", e)
 	}
-	join(t, "again", unique("shutdown"), nil).leave(t) // it can be used again
+	join(t, "again", unique("shutdown"), nil).leave(t) // the library can be used again
 }
 
 // Row reconnect.
 func TestReconnect(t *testing.T) {
 	room := unique("reconnect")
 	alice, bob := join(t, "alice", room, nil), join(t, "bob", room, nil)
-	alice.talk(t, 440)
-	bob.hears(t, alice.user, 440, 1000)
+	alice.publishTone(t, 440)
+	bob.receivesTone(t, alice.user, 440, 1000)
 	mark := alice.count()
 	ctl(t, "drop_ws", object{"user_id": alice.user})
 	expect(t, alice.recorder, mark, func(e *offhook.EventState) bool { return e.State == offhook.StateReconnecting })
@@ -137,19 +137,19 @@ func TestReconnect(t *testing.T) {
 	if back.ReconnectKind != offhook.ReconnectFast || back.Attempts < 1 || back.SessionID == "" {
 		t.Errorf("reconnected: %+v", back)
 	}
-	bob.hears(t, alice.user, 440, 1000)
+	bob.receivesTone(t, alice.user, 440, 1000)
 	mark = alice.count()
 	ctl(t, "error", object{"user_id": alice.user, "code": 500, "message": "start over", "strategy": 3})
 	again := expect[*offhook.EventReconnected](t, alice.recorder, mark, nil)
 	if again.ReconnectKind != offhook.ReconnectRejoin || again.SessionID == back.SessionID {
 		t.Errorf("reconnected: %+v", again)
 	}
-	bob.hears(t, alice.user, 440, 1000)
+	bob.receivesTone(t, alice.user, 440, 1000)
 	if stats, err := alice.call.Stats(); err != nil || stats.ReconnectsFast != 1 || stats.ReconnectsRejoin != 1 {
 		t.Errorf("stats %+v, %v", stats, err)
 	}
-	// The network is another one: all calls of the process get new sessions. Whether both are heard again when both come
-	// back at the same moment is a matter of library and SFU, not of this binding.
+	// The network has changed: all calls of the process get new sessions. Whether audio resumes when both reconnect
+	// at the same moment depends on library and SFU, not on this binding.
 	marks := [2]int{alice.count(), bob.count()}
 	must(t, offhook.ReportNetwork(offhook.NetworkChanged))
 	for i, p := range []*peer{alice, bob} {
@@ -242,7 +242,7 @@ func TestToken(t *testing.T) {
 		t.Errorf("asked %d times", asked)
 	}
 
-	// By a channel, answered with none.
+	// By a channel, answered without a token.
 	ctl(t, "expire_tokens", object{"user_id": user, "count": 1})
 	call, err = client.Start(offhook.CallOptions{CallID: unique("token"), RenewToken: true, EventChannel: 8})
 	must(t, err)

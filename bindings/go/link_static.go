@@ -1,5 +1,5 @@
-// How the library is linked with the build tag offhook_static: liboffhook.a becomes part of the program. pkg-config also
-// names the shared library that lies beside it; it comes later, has nothing to add, and so is left out (--as-needed).
+// How the library is linked with the build tag offhook_static: liboffhook.a becomes part of the program. pkg-config
+// also names the shared library beside it; it comes later, resolves nothing, and is left out (--as-needed).
 
 //go:build offhook_static
 

@@ -1,4 +1,4 @@
-// What only LiveKit's protocol has, against a real server, where one is given: OFFHOOK_LIVEKIT holds the line that the
+// Functions of LiveKit's protocol, against a real server, when one is given: OFFHOOK_LIVEKIT holds the line that the
 // stand of the C tests prints (nodes, key and secret).
 
 package offhook_test
@@ -95,12 +95,12 @@ func TestLiveKit(t *testing.T) {
 		return p.UserID == alice.user && p.Name == "Alice" && p.Metadata == "meta" && p.AttributesJSON == `{"mood":"fine"}`
 	})
 
-	alice.talk(t, 440)
+	alice.publishTone(t, 440)
 	published := expect(t, bob.recorder, 0, func(e *offhook.EventTrackPublished) bool { return e.Track.UserID == alice.user })
 	subscriber, err := bob.call.Subscriber()
 	must(t, err)
 	must(t, subscriber.SetTrack(published.Track.TrackID, nil))
-	bob.hears(t, alice.user, 440, 1000)
+	bob.receivesTone(t, alice.user, 440, 1000)
 	alice.undisturbed(t)
 	bob.undisturbed(t)
 	bob.leave(t)

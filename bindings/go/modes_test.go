@@ -1,4 +1,4 @@
-// Row pull of tests/scenarios.md, and the other ways to hear: channels and what they do when nobody reads them.
+// Row pull of tests/scenarios.md, and the other ways to receive: channels, and their behaviour without a reader.
 
 package offhook_test
 
@@ -16,8 +16,8 @@ import (
 // Row pull.
 func TestPull(t *testing.T) {
 	room := unique("pull")
-	talker := join(t, "talker", room, nil)
-	talker.talk(t, 440)
+	sender := join(t, "sender", room, nil)
+	sender.publishTone(t, 440)
 	call, err := newClient(t, unique("bob")).Start(offhook.CallOptions{CallID: room, PullAudio: true})
 	must(t, err)
 	ctx := within(t, long)
@@ -39,8 +39,8 @@ func TestPull(t *testing.T) {
 	var samples []int16
 	for len(samples) < 48000 || power(samples[len(samples)-9600:], 440) < 10*power(samples[len(samples)-9600:], 1000) {
 		a := take(offhook.KindAudio).(*offhook.EventAudio).Audio
-		if a.UserID != talker.user || a.SampleRateHz != 48000 || a.Channels != 1 || len(a.SamplesS16) != a.Frames {
-			t.Fatalf("a frame of %s: %+v", talker.user, a)
+		if a.UserID != sender.user || a.SampleRateHz != 48000 || a.Channels != 1 || len(a.SamplesS16) != a.Frames {
+			t.Fatalf("a frame of %s: %+v", sender.user, a)
 		}
 		samples = append(samples, a.SamplesS16...)
 	}
@@ -53,14 +53,14 @@ func TestPull(t *testing.T) {
 		t.Errorf("after the end: %v", err)
 	}
 	must(t, call.Close())
-	talker.leave(t)
+	sender.leave(t)
 }
 
-// Row pull: contexts, Close from elsewhere, turns.
+// Row pull: contexts, Close from another goroutine, turns.
 func TestPullWaits(t *testing.T) {
 	call, err := newClient(t, unique("bob")).Join(within(t, long), offhook.CallOptions{CallID: unique("pull")})
 	must(t, err)
-	// Until it is quiet: then a wait ends by its context, more than once.
+	// Until no more events arrive: then a wait ends by its context, more than once.
 	for quiet := 0; quiet < 2; {
 		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 		began := time.Now()
@@ -107,22 +107,22 @@ func TestPullWaits(t *testing.T) {
 
 func TestChannels(t *testing.T) {
 	room := unique("channels")
-	talker := join(t, "talker", room, nil)
-	talker.talk(t, 440)
+	sender := join(t, "sender", room, nil)
+	sender.publishTone(t, 440)
 	call, err := newClient(t, unique("bob")).Start(offhook.CallOptions{CallID: room, EventChannel: 64, AudioChannel: 16})
 	must(t, err)
-	joined, heard, deadline := false, []int16{}, time.After(long)
-	for !joined || len(heard) < 48000 {
+	joined, received, deadline := false, []int16{}, time.After(long)
+	for !joined || len(received) < 48000 {
 		select {
 		case e := <-call.Events():
 			joined = joined || e.Kind() == offhook.KindJoined
 		case a := <-call.Audio():
-			heard = append(heard, a.SamplesS16...)
+			received = append(received, a.SamplesS16...)
 		case <-deadline:
-			t.Fatalf("joined %v, heard %d samples", joined, len(heard))
+			t.Fatalf("joined %v, received %d samples", joined, len(received))
 		}
 	}
-	if tail := heard[len(heard)-9600:]; power(tail, 440) < 10*power(tail, 1000) {
+	if tail := received[len(received)-9600:]; power(tail, 440) < 10*power(tail, 1000) {
 		t.Error("no tone")
 	}
 	must(t, call.Leave("bye"))
@@ -133,30 +133,30 @@ func TestChannels(t *testing.T) {
 	if last == nil || last.Kind() != offhook.KindEnded {
 		t.Errorf("the last event of a channel: %v", last)
 	}
-	for range call.Audio() { // closed, too
+	for range call.Audio() { // closed as well
 	}
 	must(t, call.Close())
-	talker.leave(t)
+	sender.leave(t)
 }
 
-// A channel that nobody reads: sound is dropped and counted; events wait, are lost beyond the queue, and that is told.
-// Other calls do not notice, and Close does not wait for a reader.
+// A channel without a reader: audio is dropped and counted; events wait, are lost beyond the queue, and EventLost
+// reports it. Other calls are unaffected, and Close does not wait for a reader.
 func TestFullChannels(t *testing.T) {
 	room := unique("full")
-	talker, other := join(t, "talker", room, nil), join(t, "other", room, nil)
-	talker.talk(t, 440)
-	deaf, err := newClient(t, unique("deaf")).Join(within(t, long), offhook.CallOptions{CallID: room, AudioChannel: 2})
+	sender, other := join(t, "sender", room, nil), join(t, "other", room, nil)
+	sender.publishTone(t, 440)
+	unread, err := newClient(t, unique("unread")).Join(within(t, long), offhook.CallOptions{CallID: room, AudioChannel: 2})
 	must(t, err)
 	eventually(t, "frames are dropped and counted", func() bool {
-		stats, err := deaf.Stats()
+		stats, err := unread.Stats()
 		must(t, err)
 		return stats.ChannelDropped > 20
 	})
-	if len(deaf.Audio()) != 2 || deaf.Events() != nil {
-		t.Errorf("%d frames in a channel of 2", len(deaf.Audio()))
+	if len(unread.Audio()) != 2 || unread.Events() != nil {
+		t.Errorf("%d frames in a channel of 2", len(unread.Audio()))
 	}
-	must(t, deaf.Close())
-	for range deaf.Audio() {
+	must(t, unread.Close())
+	for range unread.Audio() {
 	}
 
 	cid := unique("pins")
@@ -174,7 +174,7 @@ func TestFullChannels(t *testing.T) {
 		must(t, err)
 		return stats.EventsDropped > 10
 	})
-	other.hears(t, talker.user, 440, 1000)
+	other.receivesTone(t, sender.user, 440, 1000)
 	must(t, slow.Leave("bye"))
 	must(t, slow.WaitEnded(within(t, long)))
 	lost, states, ended := uint64(0), 0, false
@@ -204,16 +204,16 @@ func TestFullChannels(t *testing.T) {
 	for range stuck.Events() { // closed by Close
 		count++
 	}
-	if count > 2 { // the one inside, and one that was waiting to go in
+	if count > 2 { // the one in the channel, and one that was about to be sent
 		t.Errorf("%d events in a channel of 1 after Close", count)
 	}
-	talker.undisturbed(t)
+	sender.undisturbed(t)
 	other.undisturbed(t)
 	other.leave(t)
-	talker.leave(t)
+	sender.leave(t)
 }
 
-// Two hundred waits, and no thread for them.
+// Two hundred waits need no threads.
 func TestWaitingBlocksNoThread(t *testing.T) {
 	call, err := newClient(t, unique("waits")).Join(within(t, long), offhook.CallOptions{CallID: unique("waits")})
 	must(t, err)
@@ -284,7 +284,7 @@ func TestOptions(t *testing.T) {
 	must(t, lasting.Close())
 }
 
-// Each error has the words of its own failure, whatever thread its goroutine runs on.
+// Each error has the text of its own failure, whatever thread its goroutine runs on.
 func TestErrorTexts(t *testing.T) {
 	client := newClient(t, unique("texts"))
 	wants := map[string]offhook.CallOptions{
@@ -315,7 +315,7 @@ func TestErrorTexts(t *testing.T) {
 	}
 }
 
-// Sound of all three formats, and as bytes.
+// Audio in all three formats, and as bytes.
 func TestFormats(t *testing.T) {
 	room := unique("formats")
 	bob := join(t, "bob", room, nil)
@@ -340,7 +340,7 @@ func TestFormats(t *testing.T) {
 		stereo = append(stereo, byte(s), byte(uint16(s)>>8), byte(s), byte(uint16(s)>>8))
 	}
 	done := make(chan error)
-	go func() { // in pieces that fit no frame
+	go func() { // in pieces that do not match the frame size
 		w := track.Writer(ctx)
 		for at := 0; ; at = (at + 1001) % (len(stereo) / 2) {
 			if _, err := w.Write(stereo[at : at+1001]); err != nil {
@@ -349,7 +349,7 @@ func TestFormats(t *testing.T) {
 			}
 		}
 	}()
-	bob.hears(t, alice.user, 440, 1000)
+	bob.receivesTone(t, alice.user, 440, 1000)
 	if n, err := track.Buffered(); err != nil || n > 200*time.Millisecond {
 		t.Errorf("buffered %v, %v", n, err)
 	}
@@ -373,11 +373,11 @@ func TestFormats(t *testing.T) {
 		defer close(stop)
 		for p := range packets {
 			if err := sent.WriteOpus(p); err != nil && !errors.Is(err, offhook.ErrFull) {
-				return // the call is over
+				return // the call has ended
 			}
 		}
 	}()
-	bob.hears(t, opus.user, 440, 1000)
+	bob.receivesTone(t, opus.user, 440, 1000)
 	cancel()
 	if err := receive(t, done); !errors.Is(err, context.Canceled) {
 		t.Errorf("the writer ended with %v", err)
@@ -411,15 +411,15 @@ func TestCustom(t *testing.T) {
 	if g := expect[*offhook.EventRights](t, r, 0, nil); g.Rights.Has(offhook.RightAudio) || !g.Rights.Has(offhook.RightVideo|offhook.RightScreenShare) {
 		t.Errorf("grants: %+v", g)
 	}
-	mine := expect[*offhook.EventJoined](t, r, 0, nil).SessionID
-	ctl(t, "pins", object{"cid": "default:" + room, "sessions": []string{mine}})
-	if p := expect(t, r, 0, func(e *offhook.EventPins) bool { return len(e.Pins) > 0 }); p.Pins[0] != (offhook.Pin{UserID: user, SessionID: mine}) {
+	session := expect[*offhook.EventJoined](t, r, 0, nil).SessionID
+	ctl(t, "pins", object{"cid": "default:" + room, "sessions": []string{session}})
+	if p := expect(t, r, 0, func(e *offhook.EventPins) bool { return len(e.Pins) > 0 }); p.Pins[0] != (offhook.Pin{UserID: user, SessionID: session}) {
 		t.Errorf("pins: %+v", p)
 	}
 	must(t, call.Close())
 }
 
-// How it is linked: with the tag offhook_static no shared library is asked for.
+// The linking: with the tag offhook_static the program needs no shared library.
 func TestLinked(t *testing.T) {
 	maps, err := os.ReadFile("/proc/self/maps")
 	must(t, err)

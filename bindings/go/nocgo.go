@@ -1,4 +1,4 @@
-// Without cgo there is nothing to call: this file says so, in one line, instead of many about names that are missing.
+// Without cgo the library cannot be called: this file gives one error for it, instead of many about missing names.
 
 //go:build !cgo
 

@@ -7,7 +7,7 @@ import "C"
 
 // Participants gives all participants of the call with their tracks: the local one first, the others by session id. It is
 // at least as new as any event that was delivered, and complete also when events were dropped. Before the join it has the
-// local participant alone, after the end nobody.
+// local participant alone, after the end none.
 func (c *Call) Participants() ([]Participant, error) {
 	r := C.ohgo_call_get_participants(c.core.handle())
 	if err := failed("participants", r); err != nil {

@@ -20,7 +20,7 @@ func (c *Call) Publisher() (*Publisher, error) {
 	return &Publisher{r.value, c}, nil
 }
 
-// Stop stops sending at once and for good while the call goes on; its tracks are over. Audio and data that were accepted
+// Stop stops sending at once and for good while the call goes on; its tracks end. Audio and data that were accepted
 // and not sent yet are discarded and counted by EventUnsent. Stopping twice is fine.
 func (p *Publisher) Stop() error { return failed("stop publisher", C.ohgo_publisher_close(p.id)) }
 

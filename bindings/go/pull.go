@@ -17,8 +17,8 @@ import (
 
 type puller struct {
 	core *callCore
-	turn chan struct{} // one at a time
-	file *os.File      // a duplicate of the library's descriptor, which is not ours to close
+	turn chan struct{} // one wait at a time
+	file *os.File      // a duplicate: the library owns its descriptor
 	raw  syscall.RawConn
 }
 
@@ -80,7 +80,7 @@ func (p *puller) next(ctx context.Context) (event Event, err error) {
 	if event, err = p.take(); !empty(err) {
 		return event, err
 	}
-	// ctx ends the wait by a deadline in the past, which is taken back before the next one waits.
+	// ctx ends the wait by a deadline in the past, which is reset before the next wait.
 	over := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		p.file.SetReadDeadline(time.Unix(1, 0))
@@ -112,7 +112,7 @@ func (c *Call) WaitEvent(ctx context.Context) (Event, error) {
 	case c.core.channel != nil:
 		return nil, &Error{Code: ErrState, Op: "wait event", Detail: "the events go to channels"}
 	case c.core.puller == nil:
-		r := C.ohgo_call_wait_event(c.core.handle(), 0) // the library says why not
+		r := C.ohgo_call_wait_event(c.core.handle(), 0) // the library gives the reason
 		return nil, failed("wait event", r)
 	}
 	return c.core.puller.next(ctx)

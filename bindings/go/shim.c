@@ -5,18 +5,18 @@
 
 #include "_cgo_export.h"
 
-/* On failure the text is read here, on the thread that failed. */
+/* On failure the text is read here, on the same thread. */
 static ohgo_result done(oh_result code, uint64_t value)
 {
     ohgo_result result = { .code = code, .value = value };
-    if (code == OH_OK || code == OH_ERR_FORKED) return result; /* in a forked child no text is kept */
+    if (code == OH_OK || code == OH_ERR_FORKED) return result; /* in a forked child no text is stored */
     result.value = 0;
     size_t size = oh_get_last_error(NULL, 0);
     if (size && (result.text = malloc(size + 1))) oh_get_last_error(result.text, size + 1);
     return result;
 }
 
-/* Outputs are written on success only: they begin as 0. */
+/* Outputs are written on success only: they start as 0. */
 #define GIVES(type, call) do { type out = { 0 }; oh_result code = call; return done(code, (uint64_t)out.id); } while (0)
 #define GIVES_NUMBER(type, call) do { type out = 0; oh_result code = call; return done(code, (uint64_t)out); } while (0)
 
@@ -47,7 +47,7 @@ static void log_destroy(void *user)
 
 ohgo_result ohgo_call_join(uint64_t client, const oh_call_options *options, uintptr_t user, int with_audio)
 {
-    /* Made here, because user is no address and Go must not see it as one. */
+    /* Built here, because user is not an address and Go must not treat it as a pointer. */
     oh_call_handlers handlers = OH_INIT(oh_call_handlers);
     oh_call_options copy = *options;
     if (user) {
@@ -303,7 +303,7 @@ void ohgo_bench_mark(void) { marked = now_ns(); }
 static void keep(int kind, uint64_t began)
 {
     uint64_t ended = now_ns();
-    if (!marked) return; /* no handler of the user's ran */
+    if (!marked) return; /* no handler of the application ran */
     uint64_t index = atomic_fetch_add(&count[kind], 1);
     if (index >= ROOM) return;
     samples[kind][index].entry = (uint32_t)(marked - began);

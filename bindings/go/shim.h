@@ -71,7 +71,7 @@ void ohgo_subscriber_free(uint64_t subscriber);
 void ohgo_track_free(uint64_t track);
 
 #ifdef OHGO_BENCH
-/* For the benchmark alone (build tag offhook_bench): the monotonic clock at the callbacks of this thread. */
+/* Only for the benchmark (build tag offhook_bench): the monotonic clock at the callbacks of this thread. */
 enum { OHGO_EVENT, OHGO_FRAME, OHGO_KINDS };
 void ohgo_bench_mark(void);            /* the user's handler begins */
 void ohgo_bench_reset(void);

@@ -50,7 +50,7 @@ type Stats struct {
 	DataDropped             uint64        // packets and texts that were lost, malformed, never completed, or more than can wait
 	DataEncrypted           uint64        // packets and texts encrypted end to end, part of DataDropped
 	DataUnsent              uint64        // packets, texts, custom events and answers that were accepted and not sent
-	ChannelDropped          uint64        // audio frames dropped by Call.Audio because nobody took them
+	ChannelDropped          uint64        // audio frames dropped by Call.Audio because the channel was full
 }
 
 // Stats gives the statistics of the call. It works until the call is closed, also after its end.
@@ -148,7 +148,8 @@ type RemoteTrackStats struct {
 }
 
 // TrackStats gives the statistics of a remote track: SessionID and TrackID name it, in protocols without track ids SessionID
-// and Source. It works also after the end of the call. ErrEmpty when nothing of such a track was received, or it is over.
+// and Source. It works also after the end of the call. ErrEmpty when nothing of such a track was received, or it
+// has ended.
 func (s *Subscriber) TrackStats(track TrackInfo) (RemoteTrackStats, error) {
 	v := conv{op: "track stats"}
 	defer v.free()

@@ -1,4 +1,4 @@
-// What all tests use: the development SFU and its control API, a recorder of what a call is told, tones.
+// Helpers of all tests: the development SFU and its control API, a recorder of a call's events and audio, tones.
 
 package offhook_test
 
@@ -19,7 +19,7 @@ import (
 	offhook "github.com/offhook/offhook/bindings/go"
 )
 
-// How long anything may take; only what never happens takes so long.
+// The timeout for everything; only a failure takes that long.
 const long = 15 * time.Second
 
 func sfuURL(t testing.TB) string {
@@ -32,7 +32,7 @@ func sfuURL(t testing.TB) string {
 
 var serial atomic.Int64
 
-// unique makes a name that no other test has, nor another run beside the same SFU.
+// unique makes a name that no other test uses, nor another run beside the same SFU.
 func unique(name string) string { return fmt.Sprintf("go-%s-%d-%d", name, os.Getpid(), serial.Add(1)) }
 
 type object = map[string]any
@@ -66,17 +66,17 @@ func session(t testing.TB, list, user string) object {
 	return nil
 }
 
-// eventually waits for something that only looking tells.
+// eventually polls until a condition is true.
 func eventually(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	for end := time.Now().Add(long); !done(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("in vain: %s", what)
+			t.Fatalf("timeout: %s", what)
 		}
 	}
 }
 
-// receive takes what a channel gives, in time.
+// receive receives from a channel, with a timeout.
 func receive[T any](t testing.TB, from <-chan T) (value T) {
 	t.Helper()
 	select {
@@ -108,22 +108,22 @@ func newClient(t testing.TB, user string) *offhook.Client {
 	return client
 }
 
-// recorder keeps what a call is told.
+// recorder records the events and audio of a call.
 type recorder struct {
 	lock   sync.Mutex
 	change chan struct{}
 	events []offhook.Event
-	heard  map[string][]int16 // mono samples by user, the last second
+	audio  map[string][]int16 // mono samples by user, the last second
 	frames map[string]int     // by user
-	loud   map[string]int     // those that are neither silence nor invented
+	loud   map[string]int     // those that are neither silence nor concealed
 	onEach func(*offhook.Call, offhook.Event)
 }
 
 func newRecorder() *recorder {
-	return &recorder{change: make(chan struct{}), heard: map[string][]int16{}, frames: map[string]int{}, loud: map[string]int{}}
+	return &recorder{change: make(chan struct{}), audio: map[string][]int16{}, frames: map[string]int{}, loud: map[string]int{}}
 }
 
-func (r *recorder) told() {
+func (r *recorder) notify() {
 	close(r.change)
 	r.change = make(chan struct{})
 }
@@ -131,7 +131,7 @@ func (r *recorder) told() {
 func (r *recorder) onEvent(call *offhook.Call, event offhook.Event) {
 	r.lock.Lock()
 	r.events = append(r.events, event)
-	r.told()
+	r.notify()
 	r.lock.Unlock()
 	if r.onEach != nil {
 		r.onEach(call, event)
@@ -141,16 +141,16 @@ func (r *recorder) onEvent(call *offhook.Call, event offhook.Event) {
 func (r *recorder) onAudio(_ *offhook.Call, a *offhook.AudioFrame) {
 	r.lock.Lock()
 	defer r.lock.Unlock()
-	samples := append(r.heard[a.UserID], a.SamplesS16...)
-	r.heard[a.UserID] = samples[max(0, len(samples)-a.SampleRateHz*a.Channels):]
+	samples := append(r.audio[a.UserID], a.SamplesS16...)
+	r.audio[a.UserID] = samples[max(0, len(samples)-a.SampleRateHz*a.Channels):]
 	r.frames[a.UserID]++
 	if !a.Silence && !a.Concealed {
 		r.loud[a.UserID]++
 	}
-	r.told()
+	r.notify()
 }
 
-// until waits until something holds of what was recorded; it is looked at under the lock.
+// until waits until a condition on the recording is true; it is called with the lock held.
 func (r *recorder) until(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	deadline := time.After(long)
@@ -172,7 +172,7 @@ func (r *recorder) until(t testing.TB, what string, holds func() bool) {
 			for user, frames := range r.frames {
 				t.Logf("%d frames of %s, %d of them loud", frames, user, r.loud[user])
 			}
-			t.Fatalf("in vain: %s", what)
+			t.Fatalf("timeout: %s", what)
 		}
 	}
 }
@@ -189,7 +189,7 @@ func (r *recorder) loudOf(user string) int {
 	return r.loud[user]
 }
 
-// expect waits for an event of a type, from the mark on, for which fits holds (nil: any).
+// expect waits for an event of a type, at or after mark, for which fits is true (nil: any).
 func expect[E offhook.Event](t testing.TB, r *recorder, mark int, fits func(E) bool) E {
 	t.Helper()
 	var found E
@@ -217,15 +217,15 @@ func no[E offhook.Event](t testing.TB, r *recorder) {
 	}
 }
 
-// hears waits until a user's tone is heard: ten times louder than one of another frequency.
-func (r *recorder) hears(t testing.TB, user string, hz, other float64) {
+// receivesTone waits for a user's tone: ten times louder than one of another frequency.
+func (r *recorder) receivesTone(t testing.TB, user string, hz, other float64) {
 	t.Helper()
-	// Afresh: what was heard before is no proof.
+	// Start anew: audio received before is no proof.
 	r.lock.Lock()
-	r.heard[user] = nil
+	r.audio[user] = nil
 	r.lock.Unlock()
 	r.until(t, fmt.Sprintf("a tone of %g Hz of %s", hz, user), func() bool {
-		samples := r.heard[user]
+		samples := r.audio[user]
 		if len(samples) < 9600 {
 			return false
 		}
@@ -234,7 +234,7 @@ func (r *recorder) hears(t testing.TB, user string, hz, other float64) {
 	})
 }
 
-// power is how loud a frequency is in samples at 48 kHz (Goertzel), as the square of an amplitude.
+// power is the strength of a frequency in samples at 48 kHz (Goertzel), as the square of an amplitude.
 func power(samples []int16, hz float64) float64 {
 	c := 2 * math.Cos(2*math.Pi*hz/48000)
 	var a, b float64
@@ -283,8 +283,8 @@ func start(t testing.TB, name, room string, change func(*offhook.CallOptions)) *
 	return p
 }
 
-// talk publishes a tone that lasts until the call is over, or the test.
-func (p *peer) talk(t testing.TB, hz float64) {
+// publishTone publishes a tone until the call ends, or the test.
+func (p *peer) publishTone(t testing.TB, hz float64) {
 	t.Helper()
 	track, err := p.call.PublishAudio(&offhook.AudioTrackOptions{NoDTX: true})
 	must(t, err)
@@ -299,7 +299,7 @@ func (p *peer) talk(t testing.TB, hz float64) {
 	}()
 }
 
-// leave leaves and checks the end.
+// leave leaves and checks the end of the call.
 func (p *peer) leave(t testing.TB) {
 	t.Helper()
 	must(t, p.call.Leave("bye"))
@@ -310,7 +310,7 @@ func (p *peer) leave(t testing.TB) {
 	must(t, p.client.Close())
 }
 
-// undisturbed checks that nothing went wrong for somebody.
+// undisturbed checks that no event of a failure was received.
 func (p *peer) undisturbed(t testing.TB) {
 	t.Helper()
 	no[*offhook.EventError](t, p.recorder)

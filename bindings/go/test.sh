@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# test.sh: everything about the Go binding: vet, tests under the race detector, with checkptr and with cgo's strict
+# test.sh: all checks of the Go binding: vet, tests under the race detector, with checkptr and with cgo's strict
 # checks, the static library, the examples, the benchmark. Beside an SFU: scripts/with-sfu.sh bindings/go/test.sh
-# Without a Go of 1.24 or newer it says so and exits with 77.
+# Without Go 1.24 or newer it prints SKIPPED and exits with 77.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -10,7 +10,7 @@ export GOTOOLCHAIN=local GOFLAGS=-buildvcs=false GOPROXY=off
 found=
 for go in "$(command -v go || true)" /usr/local/go/bin/go; do
   [ -x "$go" ] || continue
-  found=$(cd / && "$go" env GOVERSION) # not in the module, which an old one refuses
+  found=$(cd / && "$go" env GOVERSION) # outside of the module, which an old version refuses
   [ "$(printf '%s\n' go1.24 "$found" | sort -V | head -1)" = go1.24 ] && { PATH=$(dirname "$go"):$PATH; break; }
   go=
 done
@@ -41,10 +41,21 @@ go test -count=1 -timeout 120s -race -gcflags=all=-d=checkptr .
 say "tests with GODEBUG=cgocheck=1 and GOEXPERIMENT=cgocheck2"
 GODEBUG=cgocheck=1 GOEXPERIMENT=cgocheck2 go test -count=1 -timeout 120s .
 
+say "tests, as built with the header of a later release, in which every structure is longer"
+later=$work/later
+mkdir -p "$later" && cp -a "$OFFHOOK_STAGE/include" "$OFFHOOK_STAGE/lib" "$later/"
+python3 ../../tests/abi/newer.py ../../include/offhook.h "$later/include/offhook.h"
+sed -i "s|$OFFHOOK_STAGE|$later|g" "$later/lib/pkgconfig/offhook.pc"
+(
+  export PKG_CONFIG_PATH=$later/lib/pkgconfig
+  pkg-config --cflags offhook | grep -qF -- "-I$later/include"
+  go test -count=1 -timeout 120s -run '^(TestJoin|TestSendReceive|TestParticipants|TestParticipantsSnapshot|TestSeveralTracks|TestPull|TestLog|TestCustom|TestOptions|TestToken|TestVersion|TestReconnect)$' .
+)
+
 say "the static library"
 go test -tags offhook_static -c -o "$work/static.test" .
 if ldd "$work/static.test" | grep liboffhook; then echo "it asks for the shared library"; exit 1; fi
-OFFHOOK_TEST_STATIC=1 "$work/static.test" -test.timeout 60s -test.run 'TestLinked|TestTalkHear|TestPull$|TestHandlerPanics'
+OFFHOOK_TEST_STATIC=1 "$work/static.test" -test.timeout 60s -test.run 'TestLinked|TestSendReceive|TestPull$|TestHandlerPanics'
 
 say "a module of its own, by replace as in the README"
 mkdir "$work/agent" && cp examples/first/main.go "$work/agent"
@@ -59,10 +70,10 @@ call=$(basename "$work")
 alice=$!
 "$work/call" --url "$OFFHOOK_SFU_URL" --user "bob-$call" --call "$call" --seconds 3 >"$work/bob" 2>"$work/bob.log" || { cat "$work/bob.log"; exit 1; }
 wait $alice || { cat "$work/alice.log"; exit 1; }
-grep "heard bob-$call for" "$work/alice" || { echo "alice did not hear bob"; cat "$work/alice.log"; exit 1; }
-grep "heard alice-$call for" "$work/bob" || { echo "bob did not hear alice"; cat "$work/bob.log"; exit 1; }
-../two-hear.sh "$work" "$work/first"
-if "$work/call" --url http://127.0.0.1:1 --user u --call c --seconds 5 2>"$work/log"; then echo "a call to nobody"; exit 1; fi
+grep "received bob-$call for" "$work/alice" || { echo "alice did not receive bob's audio"; cat "$work/alice.log"; exit 1; }
+grep "received alice-$call for" "$work/bob" || { echo "bob did not receive alice's audio"; cat "$work/bob.log"; exit 1; }
+../two-calls.sh "$work" "$work/first"
+if "$work/call" --url http://127.0.0.1:1 --user u --call c --seconds 5 2>"$work/log"; then echo "joined an unreachable server"; exit 1; fi
 grep OH_ERR_NETWORK "$work/log"
 
 say "the benchmark, a second of it"

@@ -90,7 +90,7 @@ var errUneven = "the samples are not a whole number of frames, one sample of eac
 
 // Write writes audio as 16-bit integers, interleaved. It never waits: the library sends 20 ms every 20 ms by its own clock,
 // whatever the rhythm of the writes. All is taken, or nothing: ErrFull when there is no room for all of it now
-// (WaitWritable waits for room, Play does both), ErrClosed when the track or its call is over.
+// (WaitWritable waits for room, Play does both), ErrClosed when the track or its call has ended.
 func (t *Track) Write(samples []int16) error {
 	if len(samples)%t.channels != 0 {
 		return argument("write", errUneven)
@@ -116,8 +116,8 @@ func (t *Track) WriteOpus(packet []byte) error {
 const roomEvery = 10 * time.Millisecond
 
 // WaitWritable waits until there is room to write so many frames: samples per channel (a track of Opus packets: packets).
-// ErrClosed when the track or its call is over, ErrArgument when so many never fit. The buffer does not drain until the
-// track is published. Inside a handler it returns ErrWouldDeadlock after half a second at most. No thread is blocked
+// ErrClosed when the track or its call has ended, ErrArgument when so many never fit. The buffer does not drain until
+// the track is published. Inside a handler it returns ErrWouldDeadlock after half a second at most. No thread is blocked
 // meanwhile.
 func (t *Track) WaitWritable(ctx context.Context, frames int) error {
 	v := conv{op: "wait writable"}
@@ -182,8 +182,8 @@ func (t *Track) Play(ctx context.Context, samples []int16) error {
 	return nil
 }
 
-// WaitDrained waits until everything that was written has been sent. ErrClosed when the track or its call is over. Inside a
-// handler it returns ErrWouldDeadlock after half a second at most. No thread is blocked meanwhile.
+// WaitDrained waits until everything that was written has been sent. ErrClosed when the track or its call has ended.
+// Inside a handler it returns ErrWouldDeadlock after half a second at most. No thread is blocked meanwhile.
 func (t *Track) WaitDrained(ctx context.Context) error {
 	return t.poll(ctx, "wait drained", func(timeout C.uint32_t) C.ohgo_result { return C.ohgo_track_wait_drained(t.id, timeout) })
 }

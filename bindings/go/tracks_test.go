@@ -10,7 +10,7 @@ import (
 	offhook "github.com/offhook/offhook/bindings/go"
 )
 
-// find gives a user's participant in the snapshot of a call, and its track of a source; nil: it is not there.
+// find gives a user's participant in the snapshot of a call, and its track of a source; nil: not found.
 func find(t testing.TB, call *offhook.Call, user string, source offhook.TrackSource) (*offhook.Participant, *offhook.TrackInfo) {
 	t.Helper()
 	all, err := call.Participants()
@@ -35,10 +35,10 @@ func TestParticipantsSnapshot(t *testing.T) {
 	if p, track := find(t, alice.call, alice.user, offhook.SourceMicrophone); p == nil || !p.Local || track != nil {
 		t.Errorf("alone: %+v %+v", p, track)
 	}
-	alice.talk(t, 440)
+	alice.publishTone(t, 440)
 	expect[*offhook.EventLocalTrackPublished](t, alice.recorder, 0, nil)
 	bob := join(t, "bob", room, nil)
-	bob.hears(t, alice.user, 440, 1000)
+	bob.receivesTone(t, alice.user, 440, 1000)
 	all, err := bob.call.Participants()
 	must(t, err)
 	if len(all) != 2 || !all[0].Local || all[0].UserID != bob.user || all[1].Local || all[1].UserID != alice.user {
@@ -99,7 +99,7 @@ func TestSeveralTracks(t *testing.T) {
 		s := samples[source]
 		return len(s) == 9600 && power(s, hz) > 1e4 && power(s, hz) > 10*power(s, other)
 	}
-	alice.talk(t, 440)
+	alice.publishTone(t, 440)
 	mic := alice.track
 	screen, err := alice.call.PublishAudio(&offhook.AudioTrackOptions{Source: offhook.SourceScreenShareAudio, NoDTX: true})
 	must(t, err)
@@ -123,7 +123,7 @@ func TestSeveralTracks(t *testing.T) {
 		return plays(offhook.SourceMicrophone, 440, 1000) && plays(offhook.SourceScreenShareAudio, 1000, 440)
 	})
 
-	// Each track has statistics of its own, at both ends.
+	// Each track has separate statistics, at both ends.
 	sent, err := screen.Stats()
 	must(t, err)
 	if sent.Source != offhook.SourceScreenShareAudio || !sent.Published || sent.Muted || sent.PacketsSent == 0 || sent.BytesSent == 0 ||
@@ -150,7 +150,7 @@ func TestSeveralTracks(t *testing.T) {
 		t.Errorf("stats of no track: %v", err)
 	}
 
-	// One goes, the other stays.
+	// One is closed, the other stays.
 	close(stop)
 	receive(t, done)
 	must(t, screen.WaitDrained(within(t, long)))

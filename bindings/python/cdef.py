@@ -1,7 +1,7 @@
-"""cdef.py: the declarations that cffi needs, made from offhook.h.
+"""cdef.py: the declarations for cffi, generated from offhook.h.
 
-The header is the only description of the structures; nothing of it is repeated here. The preprocessor below knows the
-few conditions of the header: C, older than C23, on a system that is not Windows.
+The header is the only description of the structures; nothing of it is repeated here. The preprocessor below
+supports the few conditions of the header: C, older than C23, on a system that is not Windows.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import re
 
 
 def from_header(header: str) -> str:
-    """The declarations as cffi takes them: no comments, no includes, and only macros that are plain numbers."""
+    """The declarations as cffi accepts them: no comments, no includes, and only macros that are plain numbers."""
     text = re.sub(r"/\*.*?\*/", "", header, flags=re.S)
     lines: list[str] = []
-    # For each open condition: is this part read, and was one of its parts read already?
+    # For each open condition: whether this branch is read, and whether one of its branches was read already.
     open_parts: list[tuple[bool, bool]] = [(True, True)]
     for line in text.splitlines():
         line = line.split("//")[0].rstrip()

@@ -56,7 +56,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def licences(library: Path) -> "dict[str, bytes]":
-    """The texts that the wheel must carry: ours, and those of what is linked into the library."""
+    """The texts that the wheel must contain: the project's own, and those of what is linked into the library."""
     folders = [parent / "share" / "doc" for parent in library.absolute().parents]
     documents = [d for folder in folders for d in (folder / "offhook", folder / "liboffhook1") if d.is_dir()]
     texts = {}
@@ -83,7 +83,7 @@ def licences(library: Path) -> "dict[str, bytes]":
 
 
 class Build(build_py):
-    """Python files, and beside them the library and the module made from its header."""
+    """Python files, with the library and the module generated from its header beside them."""
 
     def run(self) -> None:
         super().run()

@@ -54,7 +54,7 @@ names = wheel.namelist()
 licences = ("LICENSE-MIT", "LICENSE-APACHE", "THIRD-PARTY.txt")
 for wanted in ("liboffhook.so.1", "_binding.py", "py.typed", "aio.py", "participants.py", *licences):
     assert f"offhook/{wanted}" in names, f"{wanted} is not in the wheel: {names}"
-# Of everything that is linked in: what Cargo.lock pins of the better known must be named with its text.
+# Linked components: THIRD-PARTY.txt must name the well-known packages of Cargo.lock with their texts.
 third = wheel.read("offhook/THIRD-PARTY.txt").decode()
 for crate in ("opusic-sys", "ring", "rtc", "rustls", "tokio"):
     assert f"\n{crate} " in third, f"THIRD-PARTY.txt does not name {crate}"

@@ -1,5 +1,5 @@
-//! Any sequence of calls of the C API, with handles that are none, stale, forged or of another kind, with sizes and
-//! texts of any kind. Nothing answers at the only address that is used, a port of this machine.
+//! Arbitrary sequences of C API calls, with invalid, stale, forged or mistyped handles and with sizes and texts of any
+//! kind. The only address that is contacted is a port of this machine without a server.
 
 use super::Reader;
 use offhook::capi::*;
@@ -24,7 +24,7 @@ unsafe extern "C" fn destroy(_: *mut c_void) {
     CALLBACKS.fetch_add(1, Relaxed);
 }
 
-/// Structures are written into this, so that whatever their size says is there.
+/// Memory for structures, so that reads up to their claimed size stay inside it.
 #[repr(align(16))]
 struct Room([u8; 16 * 1024]);
 
@@ -40,7 +40,7 @@ impl Session {
         match input.u8() & 7 {
             0 => 0,
             1 => u64::from(input.u32()) << 32 | u64::from(input.u32()),
-            // Another kind over the same slot.
+            // Another kind of handle for the same slot.
             2 => self.known(input) ^ (u64::from(input.u8() & 15) << 60),
             _ => self.known(input),
         }
@@ -56,7 +56,7 @@ impl Session {
         self.texts.get(at).map_or(std::ptr::null(), |text| text.as_ptr())
     }
 
-    /// A structure with a size that is right, nearly right or wrong, in room that is large enough for it.
+    /// A structure whose size is right, nearly right or wrong, in memory that is large enough for it.
     fn options<T: Copy>(&mut self, value: T, input: &mut Reader<'_>) -> *const T {
         let right = size_of::<T>();
         let size = match input.u8() & 7 {

@@ -1,5 +1,5 @@
-//! Any sequence of inputs to the core of a call, in virtual time: answers that fit, answers that are late or belong
-//! to nothing, everything an SFU can say, everything an application can do.
+//! Arbitrary sequences of inputs to the core of a call, in virtual time: replies that match, are late or match no
+//! request, everything an SFU can send, everything an application can request.
 
 use super::Reader;
 use offhook::core::{
@@ -10,7 +10,7 @@ use offhook::error::{Code, Secret};
 use offhook::signalling::stream::untrusted;
 use std::time::Duration;
 
-/// Outputs of one step, at most.
+/// Most outputs of one step.
 const MOST: usize = 6_000;
 
 fn config(input: &mut Reader<'_>) -> Config {
@@ -38,7 +38,7 @@ fn config(input: &mut Reader<'_>) -> Config {
     }
 }
 
-/// What the outside owes the core.
+/// Requests of the core that are not answered yet.
 #[derive(Default)]
 struct World {
     admits: Vec<Generation>,
@@ -55,8 +55,8 @@ impl World {
         let mut count = 0;
         while let Some(output) = core.poll_output() {
             count += 1;
-            assert!(count <= MOST, "outputs without end");
-            assert!(!self.finished, "after the end: {output:?}");
+            assert!(count <= MOST, "endless outputs");
+            assert!(!self.finished, "output after Finished: {output:?}");
             match output {
                 Output::Admit { generation, .. } => self.admits.push(generation),
                 Output::OpenSocket { generation, .. } => self.sockets.push(generation),
@@ -76,7 +76,7 @@ impl World {
             }
         }
         for len in [self.admits.len(), self.sockets.len(), self.rpcs.len(), self.ops.len(), self.closing.len()] {
-            assert!(len <= 100_000, "orders without end");
+            assert!(len <= 100_000, "endless requests");
         }
     }
 }
@@ -175,15 +175,15 @@ fn message(input: &mut Reader<'_>) -> Option<SfuMessage> {
     })
 }
 
-/// One of what is owed, and whether it is then paid; sometimes a stranger.
-fn pick<T: Copy>(owed: &mut Vec<T>, input: &mut Reader<'_>) -> Option<T> {
-    if owed.is_empty() {
+/// Picks a pending request. Usually removes it; sometimes keeps it, so that it is answered again.
+fn pick<T: Copy>(pending: &mut Vec<T>, input: &mut Reader<'_>) -> Option<T> {
+    if pending.is_empty() {
         return None;
     }
-    let at = input.below(owed.len());
-    let item = owed[at];
+    let at = input.below(pending.len());
+    let item = pending[at];
     if input.u8() & 7 != 0 {
-        owed.remove(at);
+        pending.remove(at);
     }
     Some(item)
 }
@@ -324,10 +324,10 @@ pub fn core(data: &[u8]) {
         core.tick(now);
         world.take(&mut core);
         if let Some(deadline) = core.deadline() {
-            assert!(deadline > now || core.is_over(), "a deadline stays behind: {deadline:?}, it is {now:?}");
+            assert!(deadline > now || core.is_over(), "a deadline in the past: {deadline:?}, now {now:?}");
         }
     }
-    // Whatever happened: who leaves gets out, in time.
+    // After any input a leave ends the call in bounded time.
     core.handle(now, Input::Leave { reason: "the end".into() });
     world.take(&mut core);
     for _ in 0..64 {
@@ -338,5 +338,5 @@ pub fn core(data: &[u8]) {
         core.tick(now);
         world.take(&mut core);
     }
-    assert!(core.is_over() && world.ended == 1 && world.finished, "a call that cannot be left");
+    assert!(core.is_over() && world.ended == 1 && world.finished, "the call did not end after a leave");
 }

@@ -1,4 +1,4 @@
-//! The second protocol: frames of its socket through the whole dialogue, packets of its data channels.
+//! The LiveKit protocol: frames of its socket through the whole signalling session, packets of its data channels.
 //! Must not know: the fuzzer.
 
 use super::Reader;
@@ -6,11 +6,11 @@ use bytes::Bytes;
 use offhook::core::model::*;
 use offhook::signalling::livekit::{
     data,
-    dialogue::{Dialogue, Outcome},
+    signal_session::{Outcome, SignalSession},
     wire,
 };
 
-/// What one frame may make of itself, at most.
+/// Most messages from one frame.
 const MAX_MESSAGES: usize = 20_000;
 
 fn call(input: &mut Reader<'_>) -> RpcCall {
@@ -39,10 +39,11 @@ fn call(input: &mut Reader<'_>) -> RpcCall {
         }
         3 => RpcCall::UpdateSelf { session_id, update: SelfUpdate::default() },
         4 => {
-            let wish = Wish { subscribed: input.u8() & 1 == 0, ..Wish::default() };
+            let settings = SubscriptionSettings { subscribed: input.u8() & 1 == 0, ..SubscriptionSettings::default() };
             let (user_id, track_id) = (String::new(), format!("TR_{}", input.u8() & 3));
             let kind = TrackKind::Audio;
-            let one = Subscription { user_id, session_id: String::new(), kind, width: 0, height: 0, track_id, wish };
+            let one =
+                Subscription { user_id, session_id: String::new(), kind, width: 0, height: 0, track_id, settings };
             RpcCall::UpdateSubscriptions { session_id, subscriptions: vec![one] }
         }
         _ => RpcCall::IceRestart { session_id, peer: PeerKind::Subscriber },
@@ -51,35 +52,35 @@ fn call(input: &mut Reader<'_>) -> RpcCall {
 
 pub fn livekit_frames(data: &[u8]) {
     let mut input = Reader(data);
-    let mut dialogue = Dialogue::new(input.u8() & 1 == 0);
-    dialogue.begin_link(false);
+    let mut session = SignalSession::new(input.u8() & 1 == 0);
+    session.begin_link(false);
     let (mut waiting, mut steps) = (Vec::new(), 0);
     while !input.is_empty() && steps < 200 {
         steps += 1;
         match input.u8() & 7 {
             0 => {
-                dialogue.begin_link(input.u8() & 1 == 0);
+                session.begin_link(input.u8() & 1 == 0);
                 waiting.clear();
             }
             1 => {
-                if let (_, Outcome::Later(ticket)) = dialogue.call(&call(&mut input)) {
+                if let (_, Outcome::Later(ticket)) = session.call(&call(&mut input)) {
                     waiting.push(ticket);
                 }
             }
             2 => {
                 if let Some(ticket) = waiting.pop() {
-                    dialogue.give_up(ticket);
+                    session.give_up(ticket);
                 }
             }
             _ => {
                 let length = usize::from(input.u16());
                 let Some(response) = wire::response(input.bytes(length)) else { continue };
-                let heard = dialogue.hear(response, 1);
-                assert!(heard.messages.len() <= MAX_MESSAGES, "{} messages", heard.messages.len());
-                assert!(heard.frames.len() <= 64 && heard.regions.len() <= 64);
-                for (ticket, result) in heard.settled {
+                let effects = session.handle_frame(response, 1);
+                assert!(effects.messages.len() <= MAX_MESSAGES, "{} messages", effects.messages.len());
+                assert!(effects.frames.len() <= 64 && effects.regions.len() <= 64);
+                for (ticket, result) in effects.settled {
                     let index = waiting.iter().position(|w| *w == ticket);
-                    assert!(index.is_some(), "a reply that nobody waits for: {result:?}");
+                    assert!(index.is_some(), "a reply without a pending request: {result:?}");
                     waiting.swap_remove(index.unwrap_or(0));
                 }
             }
@@ -90,10 +91,10 @@ pub fn livekit_frames(data: &[u8]) {
 pub fn livekit_data(data: &[u8]) {
     let Some((kind, packet)) = data.split_first() else { return };
     let label = ["_reliable", "_lossy", "_data_track", ""][usize::from(kind & 3)];
-    let Some(said) = data::decode(label, &Bytes::copy_from_slice(packet)) else { return };
-    assert!(said.from.len() <= 1_024 && kind & 2 == 0, "of a channel that is not ours");
-    if let DataBody::Text { .. } | DataBody::Packet { .. } = said.body {
-        let again = data::encode(&DataOut { to: Vec::new(), delivery: said.delivery, body: said.body }, 1);
+    let Some(decoded) = data::decode(label, &Bytes::copy_from_slice(packet)) else { return };
+    assert!(decoded.from.len() <= 1_024 && kind & 2 == 0, "packet of an unknown channel");
+    if let DataBody::Text { .. } | DataBody::Packet { .. } = decoded.body {
+        let again = data::encode(&DataOut { to: Vec::new(), delivery: decoded.delivery, body: decoded.body }, 1);
         assert!(!again.is_empty());
     }
 }

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Builds the Debian packages out of what was built; called by scripts/dist.sh with WORK, OUT, VERSION and ABI.
-# No debhelper: four packages of a few files each. What they depend on is found by dpkg-shlibdeps.
+# Builds the Debian packages from the release build; called by scripts/dist.sh with WORK, OUT, VERSION and ABI. No
+# debhelper: four packages of a few files each. dpkg-shlibdeps computes the dependencies.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 deb=$WORK/deb
-# Who answers for the packages: give a real address for packages that others are to install.
+# The maintainer of the packages. Set a real address for packages that are published.
 maintainer=${OFFHOOK_MAINTAINER:-The Offhook contributors <offhook@localhost>}
 revision=$VERSION-1
 multiarch=$(${CC:-cc} -print-multiarch)
@@ -13,11 +13,11 @@ lib=liboffhook$ABI
 [ "$lib" = liboffhook1 ] || { echo "deb: ABI $ABI: packaging/deb is written for 1, rename its packages" >&2; exit 1; }
 rm -rf "$deb" && mkdir -p "$deb"
 
-# All of it once, then shared out.
+# Install everything once, then distribute it to the packages.
 all=$deb/all
 DOCDIR= DESTDIR=$all PREFIX=/usr LIBDIR=/usr/lib/$multiarch DEBUGDIR=/usr/lib/debug scripts/install.sh >/dev/null
 
-move() { # PACKAGE PATH...: from all into a package
+move() { # PACKAGE PATH...: moves files from the complete tree into a package
   local package=$1 path; shift
   for path in "$@"; do
     mkdir -p "$deb/$package/$(dirname "$path")"
@@ -26,7 +26,7 @@ move() { # PACKAGE PATH...: from all into a package
 }
 cd "$all"
 move $lib usr/lib/"$multiarch"/liboffhook.so.*
-chmod 644 "$deb/$lib/usr/lib/$multiarch"/liboffhook.so.*.*   # Debian's way
+chmod 644 "$deb/$lib/usr/lib/$multiarch"/liboffhook.so.*.*   # as Debian policy requires
 move liboffhook-dev usr/include usr/lib/"$multiarch"/liboffhook.so usr/lib/"$multiarch"/liboffhook.a usr/lib/"$multiarch"/{pkgconfig,cmake}
 move $lib-dbgsym usr/lib/debug
 rest=$(find . ! -type d)
@@ -43,7 +43,7 @@ install -D -m 644 docs/sfu.md "$deb/offhook-sfu/usr/share/doc/offhook-sfu/sfu.md
 install -d "$deb/offhook-sfu/usr/share/man/man1"
 gzip -9n <packaging/deb/offhook-sfu.1 >"$deb/offhook-sfu/usr/share/man/man1/offhook-sfu.1.gz"
 
-# What the C library and the like must be: shlibdeps wants to be in a source package, so there is one.
+# The dependencies on system libraries. dpkg-shlibdeps requires a source package, so create one.
 needs() { # PACKAGE FILE
   mkdir -p "$deb/source/debian" "$deb/$1/DEBIAN"
   printf 'Source: offhook\n\nPackage: %s\nArchitecture: any\n' "$1" >"$deb/source/debian/control"
@@ -53,12 +53,12 @@ if command -v dpkg-shlibdeps >/dev/null 2>&1; then
   library_needs=$(needs $lib "$(echo "$deb/$lib/usr/lib/$multiarch"/liboffhook.so.*.*)")
   sfu_needs=$(needs offhook-sfu "$deb/offhook-sfu/usr/bin/offhook-sfu")
 else
-  echo "deb: no dpkg-shlibdeps (apt-get install dpkg-dev): the packages ask for any libc6" >&2
+  echo "deb: no dpkg-shlibdeps (apt-get install dpkg-dev): the packages depend on any libc6" >&2
   library_needs="libc6, libgcc-s1" sfu_needs="libc6, libgcc-s1"
 fi
 [ -n "$library_needs" ] && [ -n "$sfu_needs" ] || { echo "deb: dpkg-shlibdeps found no dependency" >&2; exit 1; }
 
-# The symbols that programs may link with, and since when: packaging/deb has the list.
+# The symbols that programs may link with, and the version that introduced each: packaging/deb has the list.
 have=$(nm -D --defined-only "$deb/$lib/usr/lib/$multiarch"/liboffhook.so.*.* | awk '$2 != "A" { sub("@@", "@", $3); print $3 }' | sort)
 listed=$(sed -n 's/^ \(oh_[^ ]*\) .*/\1/p' packaging/deb/$lib.symbols | sort)
 [ "$have" = "$listed" ] || {
@@ -84,7 +84,7 @@ control() { # PACKAGE SECTION DEPENDS TITLE TEXT [MORE]: writes DEBIAN/control a
   } >"$dir/DEBIAN/control"
   chmod 644 "$dir"/DEBIAN/*
 }
-intro=" Offhook puts a program of any language into calls on an SFU: join,\n publish, subscribe, media in and out, reconnect, leave; it speaks the\n protocols of Stream Video and of LiveKit."
+intro=" Offhook puts a program of any language into calls on an SFU: join,\n publish, subscribe, media in and out, reconnect, leave; it implements the\n protocols of Stream Video and of LiveKit."
 mkdir -p "$deb/$lib/DEBIAN"
 echo "liboffhook $ABI $lib (>= $VERSION)" >"$deb/$lib/DEBIAN/shlibs"
 cp packaging/deb/$lib.symbols "$deb/$lib/DEBIAN/symbols"

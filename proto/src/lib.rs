@@ -1,6 +1,7 @@
 //! Wire types of the SFU protocols, generated from the `.proto` files beside this crate.
 //!
-//! Binary form by `prost`; what the first protocol also writes as proto3 JSON, by `serde`. Knows nothing of transports or rules.
+//! Binary encoding by `prost`; proto3 JSON, which the Stream protocol also uses, by `serde`. Contains no transports or
+//! rules.
 #![forbid(unsafe_code)]
 #![allow(clippy::all, missing_docs)]
 

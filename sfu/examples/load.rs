@@ -1,4 +1,4 @@
-//! Puts load on a running SFU: sessions in pairs that publish Opus at 50 packets per second and hear each other.
+//! Load test for a running SFU: pairs of sessions that publish Opus at 50 packets per second and receive each other.
 //!
 //! `cargo run -p offhook-sfu --example load -- http://127.0.0.1:PORT 50 10` for 50 sessions and 10 seconds.
 
@@ -8,14 +8,14 @@ mod support;
 use offhook_proto::models::{self, TrackType};
 use std::time::{Duration, Instant};
 use support::{
-    media::{Happened, Kind, Peer},
+    media::{Kind, Peer, PeerEvent},
     Client,
 };
 
 struct Session {
     client: Client,
     sends: Peer,
-    hears: Option<Peer>,
+    receives: Option<Peer>,
 }
 
 async fn publish(base: &str, n: usize) -> (Session, Duration, Duration) {
@@ -29,7 +29,7 @@ async fn publish(base: &str, n: usize) -> (Session, Duration, Duration) {
     let response = client.set_publisher(offer, vec![track]).await;
     sends.answered(response.sdp).await;
     sends.connected().await;
-    (Session { client, sends, hears: None }, joined, before.elapsed())
+    (Session { client, sends, receives: None }, joined, before.elapsed())
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -51,23 +51,23 @@ async fn main() {
         let answer = peer.accept(offer.sdp).await;
         session.client.answer(offer.negotiation_id, answer).await;
         peer.connected().await;
-        session.hears = Some(peer);
+        session.receives = Some(peer);
     }
     joins.sort();
     connects.sort();
     println!("joined p50 {:?}, publisher connected p50 {:?}", joins[count / 2], connects[count / 2]);
     let mut tick = tokio::time::interval(Duration::from_millis(20));
-    let mut heard = 0u64;
+    let mut received = 0u64;
     let begin = Instant::now();
     for i in 0..seconds * 50 {
         tick.tick().await;
         for session in &mut sessions {
             session.sends.write(0, i, 960 * i as u32, vec![0x78; 160], Some(-20)).await;
-            while let Ok(event) = session.hears.as_mut().expect("a subscriber").events.try_recv() {
-                heard += u64::from(matches!(event, Happened::Packet(_)));
+            while let Ok(event) = session.receives.as_mut().expect("a subscriber").events.try_recv() {
+                received += u64::from(matches!(event, PeerEvent::Packet(_)));
             }
         }
     }
     let sent = seconds * 50 * count as u64;
-    println!("{sent} packets sent, {heard} heard in {:?}", begin.elapsed());
+    println!("{sent} packets sent, {received} received in {:?}", begin.elapsed());
 }

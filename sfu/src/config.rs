@@ -1,24 +1,24 @@
-//! What the development SFU is told at its start, and the bounds on everything it accepts.
+//! Start options of the development SFU, and the limits on everything it accepts.
 //!
-//! Knows nothing of sockets or rooms.
+//! Must not know: sockets or rooms.
 
 use crate::log::Level;
 use std::{net::SocketAddr, time::Duration};
 
-/// How to run one SFU process.
+/// Options of one SFU process.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// TCP address of everything but media; port 0 takes a free one.
+    /// TCP address for everything except media. Port 0 picks a free port.
     pub listen: SocketAddr,
     /// Allows a `listen` address that is not loopback.
     pub allow_remote: bool,
-    /// How much is written to stderr.
+    /// Log level of stderr.
     pub log: Level,
-    /// Bounds on what clients may ask for.
+    /// Limits on client requests.
     pub limits: Limits,
-    /// How long a session whose socket was lost is kept for a FAST reconnect.
+    /// How long a disconnected session is kept for a FAST reconnect.
     pub keep: Duration,
-    /// What JoinResponse announces as `fast_reconnect_deadline_seconds`.
+    /// Value of `fast_reconnect_deadline_seconds` in JoinResponse.
     pub fast_reconnect_deadline_seconds: i32,
 }
 
@@ -35,10 +35,10 @@ impl Default for Config {
     }
 }
 
-/// Upper bounds; what exceeds one is refused with an error, never queued.
+/// Upper limits. A request that exceeds one is rejected with an error, never queued.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// TCP connections open at once.
+    /// Concurrent TCP connections.
     pub connections: usize,
     /// Bytes of an HTTP body.
     pub body: usize,
@@ -46,9 +46,9 @@ pub struct Limits {
     pub frame: usize,
     /// Bytes of an SDP.
     pub sdp: usize,
-    /// Rooms at once.
+    /// Concurrent rooms.
     pub rooms: usize,
-    /// Calls the coordinator remembers.
+    /// Calls the coordinator keeps.
     pub calls: usize,
     /// Participants of one room.
     pub participants: usize,

@@ -1,7 +1,7 @@
-//! The cryptography under the SFU's WebRTC stack: `ring`, RustCrypto's AES, and DTLS by `dimpl`.
+//! Cryptography backend of the SFU's WebRTC stack: `ring`, RustCrypto's AES, and `dimpl` for DTLS.
 //!
-//! The stack's own backends bring a second C library, which takes longer to compile than all of the SFU and, by cargo's
-//! union of features, would end up in the library. Knows nothing of calls. Also used by tests that drive the stack.
+//! The stack's default backends pull in a second C library. It takes longer to compile than the whole SFU, and cargo's
+//! feature unification would link it into the library. Also used by tests that drive the stack. Must not know: calls.
 
 use aes::cipher::{BlockCipherEncrypt, KeyInit, KeyIvInit, StreamCipher};
 use aes::{Aes128, Aes256};
@@ -18,8 +18,8 @@ use str0m::crypto::{
     SupportedAes128CmSha1_80,
 };
 
-/// Makes this the cryptography of every peer connection of this process that the stack makes from now on; twice is as
-/// good as once.
+/// Installs this backend for every peer connection that the stack creates in this process from now on. Repeated calls
+/// have no effect.
 pub fn install() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -34,7 +34,7 @@ pub fn install() {
     });
 }
 
-/// Everything the stack asks for; without state.
+/// All providers that the stack requires. Stateless.
 #[derive(Debug)]
 struct Parts;
 
@@ -84,7 +84,7 @@ impl SrtpProvider for Parts {
     }
 }
 
-/// One block of AES, for the derivation of keys (RFC 3711, 4.3); what lies behind it in `output` stays.
+/// Encrypts one AES block, for key derivation (RFC 3711, 4.3). The rest of `output` is not changed.
 fn one_block<C: KeyInit + BlockCipherEncrypt>(key: &[u8], input: &[u8], output: &mut [u8]) {
     let cipher = C::new_from_slice(key).expect("a key of this cipher");
     let mut block = aes::cipher::Block::<C>::default();
@@ -93,7 +93,7 @@ fn one_block<C: KeyInit + BlockCipherEncrypt>(key: &[u8], input: &[u8], output: 
     output[..16].copy_from_slice(&block);
 }
 
-/// AES in counter mode (RFC 3711, 4.1.1); both directions are the same.
+/// AES in counter mode (RFC 3711, 4.1.1). Encryption and decryption are the same operation.
 struct CounterMode([u8; 16]);
 
 impl CounterMode {
@@ -121,7 +121,7 @@ impl Aes128CmSha1_80Cipher for CounterMode {
     }
 }
 
-/// AES-GCM with either length of key (RFC 7714).
+/// AES-GCM with a 128-bit or 256-bit key (RFC 7714).
 struct Gcm(aead::LessSafeKey);
 
 const TAG: usize = 16;
@@ -152,7 +152,7 @@ impl Gcm {
                 &aad
             }
         };
-        // ring decrypts in place, with the tag behind the text, for which `output` has no room.
+        // ring decrypts in place with the tag after the text. `output` has no space for the tag.
         whole = input.to_vec();
         self.0.open_in_place(nonce, aead::Aad::from(aad), &mut whole).map_err(|_| failed("not authentic"))?;
         output.get_mut(..length).ok_or_else(|| failed("no room for the packet"))?.copy_from_slice(&whole[..length]);
@@ -172,7 +172,7 @@ impl SupportedAeadAes256Gcm for Parts {
     }
 }
 
-/// The stack has a trait for each length of key, with the same methods.
+/// The stack has one trait per key length, with the same methods.
 macro_rules! cipher {
     ($kind:ident) => {
         impl $kind for Gcm {
@@ -233,7 +233,7 @@ impl DtlsProvider for Parts {
         version: DtlsVersion,
         mtu: Option<usize>,
     ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
-        // ICE has shown that the other side receives what is sent to it: no cookie is needed.
+        // ICE has verified the return path, so no DTLS cookie is needed.
         let mut builder = dimpl::Config::builder()
             .with_crypto_provider(dimpl::crypto::rust_crypto::default_provider())
             .use_server_cookie(false);
@@ -309,7 +309,7 @@ mod tests {
         (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
     }
 
-    /// The example of RFC 3711, appendix B.2: the first key stream blocks of a session key.
+    /// RFC 3711, appendix B.2: the first keystream blocks of a session key.
     #[test]
     fn counter_mode_is_that_of_rfc_3711() {
         let key = fixed::<16>(&hex("2B7E151628AED2A6ABF7158809CF4F3C"));
@@ -320,7 +320,7 @@ mod tests {
         assert!(CounterMode(key).apply(&iv, &[0; 32], &mut [0; 31]).is_err());
     }
 
-    /// RFC 3711, appendix B.3: the block of AES that derives the session's encryption key.
+    /// RFC 3711, appendix B.3: the AES block that derives the session encryption key.
     #[test]
     fn one_block_derives_the_key_of_rfc_3711() {
         let (key, input) = (hex("E1F97A0D3E018BE0D64FA32C06DE4139"), hex("0EC675AD498AFEEBB6960B3AABE60000"));
@@ -351,7 +351,7 @@ mod tests {
         assert!(gcm.open(&iv, &[&aad], &sealed[..TAG - 1], &mut opened).is_err());
     }
 
-    /// FIPS 180-4's and RFC 2202's examples.
+    /// Test vectors of FIPS 180-4 and RFC 2202.
     #[test]
     fn digests_are_the_known_ones() {
         assert_eq!(Parts.sha1(b"abc")[..], hex("a9993e364706816aba3e25717850c26c9cd0d89d"));

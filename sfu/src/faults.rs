@@ -1,29 +1,29 @@
-//! The trouble a test has asked for: which requests go unanswered, are refused, slowed or lost.
+//! The faults that a test has set: which requests go unanswered, are refused, delayed or lost.
 //!
-//! Pure bookkeeping; whoever serves a request asks here first.
+//! Pure bookkeeping. Request handlers check it first.
 
 use parking_lot::{Mutex, RwLock};
 use serde::Deserialize;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Rules kept per kind; a test that adds more is told so.
+/// Maximum rules per kind. Adding more is an error.
 const MAX_RULES: usize = 64;
 
-/// One of the SFUs that this process plays.
+/// One of the SFUs that this process simulates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, Deserialize)]
 pub enum Edge {
     #[serde(rename = "sfu-a")]
     A,
     #[serde(rename = "sfu-b")]
     B,
-    /// In reserve: the coordinator names it for calls and users that are pinned to it alone.
+    /// In reserve: the coordinator names it only for calls and users pinned to it.
     #[serde(rename = "sfu-c")]
     C,
 }
 
 impl Edge {
     pub const ALL: [Edge; 3] = [Edge::A, Edge::B, Edge::C];
-    /// Those that the coordinator chooses from.
+    /// The SFUs that the coordinator chooses from.
     pub const CHOICE: [Edge; 2] = [Edge::A, Edge::B];
 
     pub fn name(self) -> &'static str {
@@ -43,7 +43,7 @@ impl Edge {
     }
 }
 
-/// Where a silent SFU stops answering.
+/// The stage at which a silent server stops answering.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
@@ -58,10 +58,10 @@ pub enum Stage {
     CoordinatorHello,
 }
 
-/// Whom a rule concerns and how often it still applies.
+/// Which requests a rule matches and how often it still applies.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Scope {
-    /// Uses left; without it until `reset`.
+    /// Uses left. If absent, the rule applies until `reset`.
     #[serde(default)]
     pub count: Option<u64>,
     /// Only requests of this user.
@@ -80,7 +80,7 @@ impl Scope {
     }
 }
 
-/// A coordinator's refusal of a join.
+/// The coordinator's refusal of a join.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Refusal {
     #[serde(default = "forbidden")]
@@ -106,14 +106,14 @@ pub struct JoinError {
     pub code: i32,
     #[serde(default)]
     pub message: String,
-    /// Number of the reconnect strategy that goes with it; 0 is unspecified.
+    /// Number of the reconnect strategy to send; 0 is unspecified.
     #[serde(default)]
     pub strategy: i32,
     #[serde(default)]
     pub should_retry: bool,
 }
 
-/// Loss of media packets, reproducible by its seed.
+/// Loss, delay and flooding of media packets. Loss is reproducible from the seed.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Lossy {
     /// Percent of packets from clients that are lost.
@@ -122,7 +122,7 @@ pub struct Lossy {
     /// Percent of packets to clients that are lost.
     #[serde(default)]
     pub down: f64,
-    /// Mean length of a loss in packets; 1 is independent loss.
+    /// Mean burst length of losses in packets; 1 is independent loss.
     #[serde(default)]
     pub burst: Option<f64>,
     #[serde(default)]
@@ -131,53 +131,53 @@ pub struct Lossy {
     pub session_id: Option<String>,
     #[serde(default)]
     pub user_id: Option<String>,
-    /// Each audio or video packet to clients is followed by so many more, at most 1000: a flood.
+    /// Flood: number of extra packets sent after each audio or video packet to clients, at most 1000.
     #[serde(default)]
     pub flood: u32,
-    /// Each such datagram is sent so many more times, at most 1000: it costs the sender little.
+    /// How many more times each such datagram is sent, at most 1000. Cheap for the sender.
     #[serde(default)]
     pub repeat: u32,
-    /// Also loses ICE and DTLS; otherwise only RTP and RTCP.
+    /// Also drop ICE and DTLS; otherwise only RTP and RTCP.
     #[serde(default)]
     pub all: bool,
-    /// Everything from clients (ICE and DTLS, too) arrives this much later, at most 5000 ms.
+    /// Delay of all datagrams from clients, including ICE and DTLS; at most 5000 ms.
     #[serde(default)]
     pub delay_up_ms: u64,
-    /// The same for everything to clients.
+    /// Delay of all datagrams to clients, likewise.
     #[serde(default)]
     pub delay_down_ms: u64,
-    /// Up to this much more, drawn for each packet: those in a row overtake each other.
+    /// Maximum extra delay, drawn at random for each packet. Consecutive packets can be reordered.
     #[serde(default)]
     pub jitter_ms: u64,
-    /// Whatever does not come from a port of this range (least, greatest) or go to one is lost: a wall that only a relay
+    /// Drops every datagram whose remote port is outside of this range (least, greatest): a firewall that only a relay
     /// with these ports passes.
     #[serde(default)]
     pub only_ports: Option<(u16, u16)>,
 }
 
-/// ICE servers that the coordinator names, in the place of none.
+/// ICE servers that the coordinator announces. By default it announces none.
 #[derive(Clone, Debug, Deserialize)]
 pub struct IceServers {
-    /// As the coordinator writes them: `urls`, `username`, `password`.
+    /// In the coordinator's format: `urls`, `username`, `password`.
     pub servers: Vec<serde_json::Value>,
-    /// Only to this user.
+    /// Only for this user.
     #[serde(default)]
     pub user_id: Option<String>,
 }
 
-/// Whom the coordinator always sends to one SFU.
+/// Assigns a call or user to one SFU.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Pin {
     pub edge: Edge,
-    /// Only this call.
+    /// Only for this call.
     #[serde(default)]
     pub cid: Option<String>,
-    /// Only this user.
+    /// Only for this user.
     #[serde(default)]
     pub user_id: Option<String>,
 }
 
-/// Everything that is switched on.
+/// All active faults.
 #[derive(Debug, Default)]
 pub struct Faults {
     silent: Mutex<Vec<(Scope, Stage)>>,
@@ -186,7 +186,7 @@ pub struct Faults {
     join_errors: Mutex<Vec<(Scope, JoinError)>>,
     lossy: RwLock<Vec<Lossy>>,
     lossy_version: AtomicU64,
-    /// Per SFU, and of the coordinator.
+    /// Per SFU; the last entry is the coordinator's.
     slow_ms: [AtomicU64; Edge::ALL.len() + 1],
     killed: Mutex<[bool; Edge::ALL.len()]>,
     hidden: Mutex<[bool; Edge::ALL.len()]>,
@@ -224,12 +224,12 @@ fn add<T>(rules: &Mutex<Vec<(Scope, T)>>, scope: Scope, rule: T) -> Result<(), S
 }
 
 impl Faults {
-    /// Asks whether this request is to go unanswered, and uses the rule up by one.
+    /// Returns true if this request is to go unanswered, and consumes one use of the rule.
     pub fn take_silent(&self, stage: Stage, user: &str, edge: Option<Edge>) -> bool {
         take(&self.silent, user, edge, |s| *s == stage).is_some()
     }
 
-    /// True if some rule of this stage is left; looked at before a request is read.
+    /// True if any rule of this stage is left. Checked before a request is read.
     pub fn any_silent(&self, stage: Stage) -> bool {
         self.silent.lock().iter().any(|(_, s)| *s == stage)
     }
@@ -262,12 +262,12 @@ impl Faults {
         add(&self.join_errors, scope, error)
     }
 
-    /// How much later an SFU answers, or (without one) the coordinator.
+    /// Response delay of an SFU, or of the coordinator if `edge` is `None`.
     pub fn slow_ms(&self, edge: Option<Edge>) -> u64 {
         self.slow_ms[edge.map_or(Edge::ALL.len(), Edge::index)].load(Relaxed)
     }
 
-    /// Slows one SFU, or (without one) everything.
+    /// Delays one SFU, or all SFUs and the coordinator if `edge` is `None`.
     pub fn set_slow_ms(&self, edge: Option<Edge>, ms: u64) {
         for (at, slow) in self.slow_ms.iter().enumerate() {
             if edge.is_none_or(|e| e.index() == at) {
@@ -278,7 +278,7 @@ impl Faults {
 
     pub fn add_pin(&self, pin: Pin) -> Result<(), String> {
         let mut pins = self.pins.lock();
-        // A later one for the same target replaces the earlier one.
+        // A later pin for the same target replaces the earlier one.
         pins.retain(|p| p.cid != pin.cid || p.user_id != pin.user_id);
         if pins.len() >= MAX_RULES {
             return Err(format!("more than {MAX_RULES} pins; reset first"));
@@ -287,7 +287,7 @@ impl Faults {
         Ok(())
     }
 
-    /// Where a user of a call is to go whatever else is said, unless that SFU is hidden.
+    /// The SFU that this user of this call is pinned to, unless it is hidden. Overrides all other selection rules.
     pub fn pinned(&self, cid: &str, user: &str) -> Option<Edge> {
         let fits =
             |p: &&Pin| p.cid.as_deref().is_none_or(|c| c == cid) && p.user_id.as_deref().is_none_or(|u| u == user);
@@ -307,12 +307,12 @@ impl Faults {
         Ok(())
     }
 
-    /// Changes whenever the loss rules do, so that a packet path compares one number.
+    /// Changes whenever the loss rules change, so that the packet path compares one number.
     pub fn lossy_version(&self) -> u64 {
         self.lossy_version.load(Relaxed)
     }
 
-    /// The rule for one session: its own before its user's before everyone's.
+    /// The rule for one session. A session rule precedes a user rule, which precedes a general rule.
     pub fn lossy_for(&self, session: &str, user: &str) -> Option<Lossy> {
         let all = self.lossy.read();
         let named = |l: &&Lossy| l.session_id.as_deref() == Some(session);
@@ -332,18 +332,18 @@ impl Faults {
         Ok(())
     }
 
-    /// The ICE servers for a user: the user's own before everyone's.
+    /// The ICE servers for a user. A rule for the user precedes the general rule.
     pub fn ice_servers(&self, user: &str) -> Vec<serde_json::Value> {
         let all = self.ice_servers.lock();
-        let own = all.iter().find(|s| s.user_id.as_deref() == Some(user));
-        own.or_else(|| all.iter().find(|s| s.user_id.is_none())).map(|s| s.servers.clone()).unwrap_or_default()
+        let of_user = all.iter().find(|s| s.user_id.as_deref() == Some(user));
+        of_user.or_else(|| all.iter().find(|s| s.user_id.is_none())).map(|s| s.servers.clone()).unwrap_or_default()
     }
 
     pub fn is_killed(&self, edge: Edge) -> bool {
         self.killed.lock()[edge.index()]
     }
 
-    /// True if the coordinator should not name this SFU.
+    /// True if the coordinator must not name this SFU.
     pub fn is_hidden(&self, edge: Edge) -> bool {
         self.hidden.lock()[edge.index()]
     }
@@ -353,7 +353,7 @@ impl Faults {
         self.hidden.lock()[edge.index()] = hidden;
     }
 
-    /// Ends all trouble; killed SFUs live again.
+    /// Clears all faults and revives killed SFUs.
     pub fn reset(&self, keep_pins: bool) {
         self.silent.lock().clear();
         self.refusals.lock().clear();
@@ -370,7 +370,7 @@ impl Faults {
         }
     }
 
-    /// What is on, for `/ctl/state`.
+    /// The active faults as JSON, for `/ctl/state`.
     pub fn describe(&self) -> serde_json::Value {
         serde_json::json!({
             "silent": self.silent.lock().iter().map(|(s, r)| format!("{r:?} {s:?}")).collect::<Vec<_>>(),
@@ -386,7 +386,7 @@ impl Faults {
     }
 }
 
-/// Decides packet by packet what is lost.
+/// Decides for each packet whether it is lost.
 #[derive(Debug)]
 pub struct Loss {
     rng: fastrand::Rng,
@@ -396,7 +396,7 @@ pub struct Loss {
 
 impl Loss {
     pub fn new(rule: &Lossy, session: &str, direction: u64) -> Self {
-        // Each session and direction draws its own sequence from one seed.
+        // Each session and direction gets its own random sequence from one seed.
         let mut seed = rule.seed ^ direction.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         for byte in session.bytes() {
             seed = (seed ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
@@ -404,7 +404,7 @@ impl Loss {
         Loss { rng: fastrand::Rng::with_seed(seed), burst: rule.burst.unwrap_or(1.0).clamp(1.0, 1000.0), left: 0 }
     }
 
-    /// Whether the next packet is lost, at `percent` overall.
+    /// Returns true if the next packet is lost, at an overall rate of `percent`.
     pub fn lose(&mut self, percent: f64) -> bool {
         if self.left > 0 {
             self.left -= 1;
@@ -431,7 +431,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn loss_has_the_asked_rate_and_is_reproducible() {
+    fn loss_has_the_requested_rate_and_is_reproducible() {
         for burst in [None, Some(5.0)] {
             let rule = Lossy { burst, seed: 7, ..Lossy::default() };
             let run = || {
@@ -446,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn ice_servers_are_a_users_own_before_everyones() {
+    fn ice_servers_prefer_the_rule_of_the_user() {
         let faults = Faults::default();
         let rule = |user: Option<&str>, name: &str| IceServers {
             servers: vec![serde_json::json!({ "urls": [name] })],

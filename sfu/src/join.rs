@@ -1,6 +1,6 @@
-//! Coming and going: JoinRequest in its four forms, lost sockets, leaving.
+//! Joining and leaving: the four forms of JoinRequest, lost sockets, LeaveCallRequest.
 //!
-//! Decides what a participant is; what it publishes is decided in `publish`.
+//! Manages participants. `publish` manages their tracks.
 
 use crate::{
     config::Limits,
@@ -23,12 +23,12 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-/// A migration counts as done after this long, media or not.
+/// A migration counts as complete after this time, with or without media.
 pub const MIGRATION: Duration = Duration::from_secs(1);
-/// Reconnects remembered per session.
+/// Reconnects recorded per session.
 const MAX_JOINS: usize = 64;
 
-/// Who a socket belongs to.
+/// The session and leg that a socket belongs to.
 #[derive(Clone, Debug)]
 pub struct Joined {
     pub session_id: String,
@@ -38,7 +38,7 @@ pub struct Joined {
     pub stats: Arc<SessionStats>,
 }
 
-/// Who asks to join, by its token or query.
+/// Identity in a join request, from its token or query.
 #[derive(Clone, Debug, Default)]
 pub struct Identity {
     pub user_id: String,
@@ -129,7 +129,7 @@ impl Server {
         }
     }
 
-    /// Gives a leg a subscriber, if it has none that lives.
+    /// Creates the leg's subscriber unless it has a live one.
     pub(crate) fn ensure_subscriber(self: &Arc<Self>, leg: &mut Leg) {
         if leg.subscriber.as_ref().is_some_and(|h| !h.tx.is_closed()) {
             return;
@@ -143,7 +143,7 @@ impl Server {
         }
     }
 
-    /// Gives a leg a new publisher.
+    /// Replaces the leg's publisher with a new one.
     pub(crate) fn new_publisher(self: &Arc<Self>, leg: &mut Leg) -> std::io::Result<()> {
         let watcher = self.watcher(leg, PeerType::PublisherUnspecified);
         let setup = self.setup(leg.ip, &leg.stats);
@@ -176,7 +176,10 @@ impl Server {
         let limits = &self.config.limits;
         let session = request.session_id.as_str();
         if !sane(limits, session) || !sane(limits, &identity.user_id) || !sane(limits, &identity.cid) {
-            return refuse(ErrorCode::RequestValidationFailed, "session_id, user and call must be given, and short");
+            return refuse(
+                ErrorCode::RequestValidationFailed,
+                "session_id, user and call are required and limited in length",
+            );
         }
         if request.subscriber_sdp.len() > limits.sdp || request.publisher_sdp.len() > limits.sdp {
             return refuse(ErrorCode::RequestValidationFailed, "the SDP is too long");
@@ -197,7 +200,7 @@ impl Server {
         }
         let previous = details.previous_session_id.clone();
         if strategy == Strategy::Rejoin && !previous.is_empty() && previous != session {
-            // Only its own user may replace a session.
+            // Only the same user may replace a session.
             if world.participant(&previous).is_some_and(|p| p.user_id == identity.user_id) {
                 world.remove(self, &previous, "rejoined", false);
             }
@@ -222,7 +225,7 @@ impl Server {
         let number = self.next_id();
         let state = room.call_state();
         let Some(leg) = room.participants[at].leg_mut(edge) else {
-            return refuse(ErrorCode::InternalServerError, "the session has gone");
+            return refuse(ErrorCode::InternalServerError, "the session has ended");
         };
         leg.socket = Some(socket.clone());
         leg.socket_number = number;
@@ -270,7 +273,7 @@ impl Server {
         Ok(joined)
     }
 
-    /// Finds or makes the leg that a JoinRequest is for. True if an existing one goes on.
+    /// Finds or creates the leg for a JoinRequest. Returns true if an existing leg continues.
     fn take_up(
         self: &Arc<Self>,
         world: &mut World,
@@ -286,7 +289,7 @@ impl Server {
         }
         let elsewhere = world.participant(session).is_some_and(|p| p.legs.iter().any(|l| l.edge != edge));
         if strategy != Strategy::Migrate && !elsewhere {
-            // The same session anew: for the others it has left and comes again.
+            // The same session starts again: the others see it leave and join.
             world.remove(self, session, "replaced", false);
         }
         world.rooms.entry(identity.cid.clone()).or_insert_with(|| Room::new(&identity.cid));
@@ -315,12 +318,12 @@ impl Server {
                 Some(p.legs.swap_remove(at))
             });
             if let Some(old) = old {
-                world.bury(old, "replaced", false);
+                world.end_leg(old, "replaced", false);
             }
             if let Some(participant) = world.participant(session) {
                 if participant.legs.is_empty() {
                     participant.edge = edge;
-                    participant.orphaned = None;
+                    participant.without_leg_since = None;
                 } else {
                     leg.migrating = Some(Instant::now());
                 }
@@ -350,12 +353,12 @@ impl Server {
             dominant: false,
             legs: vec![leg],
             edge,
-            orphaned: None,
+            without_leg_since: None,
         });
         Ok(false)
     }
 
-    /// A leg that takes over has its media (or need wait no longer): the old one is told.
+    /// Completes a migration when the new leg has media or the wait has ended. Notifies the old leg.
     pub fn migrated(self: &Arc<Self>, session_id: &str, leg: u64) {
         let mut world = self.world.lock();
         let Some(participant) = world.participant(session_id) else { return };
@@ -372,7 +375,7 @@ impl Server {
         self.log.info(format_args!("{} migrated to {}", participant.user_id, edge.name()));
     }
 
-    /// The socket of a session is over.
+    /// Called when a session's socket has ended.
     pub fn socket_ended(self: &Arc<Self>, joined: &Joined, end: &End) {
         if let End::Closed(code, _) = end {
             let mut codes = joined.stats.close_codes.lock();
@@ -394,7 +397,7 @@ impl Server {
         leg.socket = None;
         leg.detached = Some(Instant::now());
         let user = &participant.user_id;
-        self.log.info(format_args!("{user} lost its socket to {}, kept for a while", joined.edge.name()));
+        self.log.info(format_args!("{user} disconnected from {}; session kept for reconnect", joined.edge.name()));
     }
 
     /// LeaveCallRequest.
@@ -405,7 +408,7 @@ impl Server {
         self.drop_leg(&mut world, &joined.session_id, joined.leg, "left");
     }
 
-    /// Ends one leg; with the last one the participant goes.
+    /// Ends one leg. If it is the last one, the participant is removed.
     pub fn drop_leg(self: &Arc<Self>, world: &mut World, session_id: &str, leg: u64, why: &str) {
         let Some(participant) = world.participant(session_id) else { return };
         let Some(at) = participant.legs.iter().position(|l| l.id == leg) else { return };
@@ -419,10 +422,10 @@ impl Server {
         for track in &participant.tracks {
             track.route.forget_source();
         }
-        world.bury(old, why, false);
+        world.end_leg(old, why, false);
     }
 
-    /// Writes a burst of offers that the client must ignore. Returns how many were accepted for writing.
+    /// Writes a burst of offers that the client must ignore. Returns the number accepted for writing.
     pub async fn send_late_offers(&self, stats: &Arc<SessionStats>, socket: Option<Outbox>, burst: LateOffers) -> u64 {
         stats.late_offers_asked.fetch_add(burst.count, Relaxed);
         let Some(socket) = socket else { return 0 };
@@ -449,7 +452,7 @@ impl Server {
         accepted
     }
 
-    /// Ends everything.
+    /// Ends all sessions and stops the server.
     pub fn shut_down(&self) {
         let mut world = self.world.lock();
         let rooms = std::mem::take(&mut world.rooms);
@@ -464,7 +467,7 @@ impl Server {
     }
 }
 
-/// What every client is told to publish with.
+/// The publish options sent to every client.
 pub fn publish_options() -> Vec<models::PublishOption> {
     let codec = |name: &str, clock_rate: u32, fmtp: &str| {
         Some(models::Codec { name: name.into(), clock_rate, fmtp: fmtp.into(), ..models::Codec::default() })

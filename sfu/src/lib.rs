@@ -1,6 +1,7 @@
-//! A development SFU: coordinator, two SFU edges and a control API that makes trouble, in one process.
+//! A development SFU: coordinator, three SFU edges (one in reserve) and a control API for fault injection, in one
+//! process.
 //!
-//! For tests and demos on one machine. Tokens are not verified and nothing here is meant for the open network.
+//! For tests and demos on one machine. Tokens are not verified. Do not expose it to the open network.
 //!
 //! ```no_run
 //! # async fn run() -> std::io::Result<()> {
@@ -48,7 +49,7 @@ impl Sfu {
     /// Starts an SFU on the caller's tokio runtime.
     ///
     /// Fails with `InvalidInput` for an address that is not loopback unless `allow_remote` is set, and with the
-    /// error of the system when the address cannot be bound.
+    /// system's error if the address cannot be bound.
     pub async fn start(config: Config) -> io::Result<Sfu> {
         if !config.listen.ip().is_loopback() && !config.allow_remote {
             let text = format!("{} is not a loopback address; --allow-remote permits it", config.listen.ip());
@@ -63,17 +64,17 @@ impl Sfu {
         Ok(Sfu { url: format!("http://{}", reachable(address)), server, tasks })
     }
 
-    /// The coordinator's base URL, without a slash at its end.
+    /// The coordinator's base URL, without a trailing slash.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The state that `/ctl/state` tells, for tests in this process.
+    /// The state that `/ctl/state` returns, for tests in this process.
     pub fn state(&self) -> serde_json::Value {
         state::describe(&self.server)
     }
 
-    /// Closes all connections and ends all tasks, within a second.
+    /// Closes all connections and ends all tasks. Waits at most one second for each task.
     pub async fn stop(mut self) {
         self.server.shut_down();
         for task in std::mem::take(&mut self.tasks) {

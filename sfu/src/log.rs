@@ -1,4 +1,4 @@
-//! One readable line per happening on stderr, filtered by level.
+//! One readable log line per event on stderr, filtered by level.
 //!
 //! Never receives a token, an ICE password or an SDP.
 
@@ -9,14 +9,14 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-/// How much is written.
+/// Log level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// Nothing at all.
+    /// No output.
     Off,
-    /// What a developer must look at.
+    /// Problems that need a developer's attention.
     Warn,
-    /// Who comes and goes, what is published, which faults are set.
+    /// Joins and leaves, published tracks, faults set.
     Info,
     /// Every RPC and negotiation.
     Debug,
@@ -35,7 +35,7 @@ impl FromStr for Level {
     }
 }
 
-/// Writes lines of at most one level.
+/// Writes lines up to one level.
 #[derive(Debug)]
 pub struct Log {
     level: Level,
@@ -64,7 +64,7 @@ impl Log {
             return;
         }
         let at = self.start.elapsed();
-        // A closed stderr is no reason to stop serving.
+        // A closed stderr must not stop the server.
         let _ = writeln!(
             std::io::stderr().lock(),
             "{:>6}.{:03} {name} {}",
@@ -95,7 +95,7 @@ impl fmt::Display for OneLine<'_> {
 pub fn rfc3339(at: SystemTime) -> String {
     let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let (days, rest) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
-    // Civil date from days since 1970, by the 400-year cycle that begins in March.
+    // Civil date from days since 1970, using the 400-year cycle that begins in March.
     let z = days as i64 + 719_468;
     let era = z.div_euclid(146_097);
     let doe = z.rem_euclid(146_097);

@@ -1,4 +1,4 @@
-//! The development SFU as a program: prints its URL as one line of JSON, then logs to stderr until it is told to stop.
+//! The development SFU as a program: prints its URL as one line of JSON, then logs to stderr until it is stopped.
 
 use offhook_sfu::{Config, Level, Sfu};
 use signal_hook::{
@@ -9,9 +9,9 @@ use std::{io::Read, process::ExitCode};
 
 const USAGE: &str = "\
 usage: offhook-sfu [options]
-  --listen ADDRESS:PORT  where to listen (default 127.0.0.1:0; port 0 takes a free one)
+  --listen ADDRESS:PORT  address to listen on (default 127.0.0.1:0; port 0 picks a free port)
   --allow-remote         permit an address that is not loopback
-  --log LEVEL            off, warn, info (default) or debug, to stderr
+  --log LEVEL            log level of stderr: off, warn, info (default) or debug
   --exit-with-stdin      stop when standard input closes
   --help                 this text
 Prints {\"url\":\"http://ADDRESS:PORT\"} to standard output when it is ready.";
@@ -57,7 +57,7 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("offhook-sfu: no runtime: {error}");
+            eprintln!("offhook-sfu: cannot start the tokio runtime: {error}");
             return ExitCode::FAILURE;
         }
     };
@@ -69,7 +69,7 @@ fn main() -> ExitCode {
 
 async fn run(arguments: Arguments) -> ExitCode {
     let Ok(mut signals) = Signals::new([SIGTERM, SIGINT]) else {
-        eprintln!("offhook-sfu: signals cannot be handled");
+        eprintln!("offhook-sfu: cannot install signal handlers");
         return ExitCode::FAILURE;
     };
     let sfu = match Sfu::start(arguments.config).await {
@@ -81,10 +81,10 @@ async fn run(arguments: Arguments) -> ExitCode {
     };
     println!("{}", serde_json::json!({ "url": sfu.url() }));
     let (closed_tx, mut closed) = tokio::sync::mpsc::channel::<()>(1);
-    let (keep_open, told) = (closed_tx.clone(), closed_tx.clone());
+    let (keep_open, signalled) = (closed_tx.clone(), closed_tx.clone());
     std::thread::spawn(move || {
         for _ in signals.forever() {
-            let _ = told.blocking_send(());
+            let _ = signalled.blocking_send(());
         }
     });
     if arguments.exit_with_stdin {

@@ -1,6 +1,6 @@
-//! One participant of a room: what it publishes, and the one or two connections ("legs") it has to SFUs.
+//! One participant of a room: its published tracks, and its one or two connections ("legs") to SFUs.
 //!
-//! Data and its wire form; what happens to it is decided in `room`, `join` and `publish`.
+//! Only data and its wire form. `room`, `join` and `publish` contain the logic.
 
 use crate::{
     faults::Edge,
@@ -20,7 +20,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-/// What a participant may send.
+/// Publish permissions of a participant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grants {
     pub audio: bool,
@@ -45,24 +45,24 @@ impl Grants {
 pub struct Track {
     pub kind: TrackType,
     pub info: models::TrackInfo,
-    /// The last part of its msid.
+    /// Last component of its msid.
     pub number: u32,
-    /// Others have been told of it.
+    /// Announced to the other participants.
     pub announced: bool,
     pub muted: bool,
     pub route: Arc<Route>,
 }
 
 impl Track {
-    /// Others get its media now.
+    /// True if its media is forwarded now.
     pub fn is_live(&self) -> bool {
         self.announced && !self.muted
     }
 
     /// The simulcast layer (0 smallest) that serves a subscribed size.
     pub fn layer_for(&self, size: Option<models::VideoDimension>) -> u8 {
-        let wanted = size.map_or(0, |d| d.width.max(d.height));
-        if wanted == 0 {
+        let requested = size.map_or(0, |d| d.width.max(d.height));
+        if requested == 0 {
             return 2;
         }
         let mut layers: Vec<(u8, u32)> = self
@@ -82,7 +82,7 @@ impl Track {
             })
             .collect();
         layers.sort_by_key(|(_, size)| *size);
-        layers.iter().find(|(_, size)| *size >= wanted).or(layers.last()).map_or(2, |(index, _)| *index)
+        layers.iter().find(|(_, size)| *size >= requested).or(layers.last()).map_or(2, |(index, _)| *index)
     }
 }
 
@@ -93,11 +93,11 @@ pub struct Leg {
     pub edge: Edge,
     pub ip: IpAddr,
     pub socket: Option<Outbox>,
-    /// Counts the sockets of this leg, so that the end of a replaced one is recognised.
+    /// Number of the current socket; identifies the end of a replaced socket.
     pub socket_number: u64,
     pub detached: Option<Instant>,
     pub publisher: Option<publisher::Handle>,
-    /// DTLS identity of the client's publisher; another one is another peer connection.
+    /// DTLS fingerprint of the client's publisher. A different one means a new peer connection.
     pub fingerprint: String,
     pub subscriber: Option<subscriber::Handle>,
     pub subscriptions: Vec<signal::TrackSubscriptionDetails>,
@@ -120,7 +120,7 @@ impl Leg {
         }
     }
 
-    /// Ends both peer connections, with or without a goodbye.
+    /// Ends both peer connections, with DTLS close_notify unless `vanish` is set.
     pub fn end_media(&mut self, vanish: bool) {
         if let Some(handle) = self.publisher.take() {
             let _ = handle.tx.try_send(if vanish { publisher::Command::Vanish } else { publisher::Command::Close });
@@ -134,7 +134,7 @@ impl Leg {
 /// One participant.
 #[derive(Debug)]
 pub struct Participant {
-    /// Tells two participants of one session_id apart.
+    /// Distinguishes successive participants with the same session_id.
     pub number: u64,
     pub user_id: String,
     pub session_id: String,
@@ -147,10 +147,10 @@ pub struct Participant {
     pub level: Level,
     pub dominant: bool,
     pub legs: Vec<Leg>,
-    /// The SFU that counts; the other one, if any, is being left or being gone to.
+    /// The active SFU. The other leg, if any, is the source or the destination of a migration.
     pub edge: Edge,
-    /// Since when it has had no leg at all, because its SFU was killed.
-    pub orphaned: Option<std::time::Instant>,
+    /// Time since which it has no leg, because its SFU was killed.
+    pub without_leg_since: Option<std::time::Instant>,
 }
 
 impl Participant {
@@ -169,17 +169,17 @@ impl Participant {
         }
     }
 
-    /// The track of this kind and of this name.
+    /// The track with this kind and name.
     pub fn track(&self, kind: TrackType, name: &str) -> Option<&Track> {
         self.tracks.iter().find(|t| t.kind == kind && t.info.track_id == name)
     }
 
-    /// Whether others get any track of this kind.
+    /// True if any track of this kind is forwarded to others.
     pub fn is_live(&self, kind: TrackType) -> bool {
         self.tracks.iter().any(|t| t.kind == kind && t.is_live())
     }
 
-    /// The kinds of which others get a track, each once.
+    /// The kinds with at least one forwarded track, each once.
     fn live_kinds(&self) -> Vec<TrackType> {
         let mut kinds = Vec::new();
         for track in self.tracks.iter().filter(|t| t.is_live()) {

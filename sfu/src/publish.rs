@@ -1,6 +1,6 @@
 //! The RPCs of a session: publishing, muting, subscribing, answering, trickling, restarting ICE.
 //!
-//! Every failure is an application error in the answer; none disturbs another session.
+//! Every failure is an application error in the response and does not affect other sessions.
 
 use crate::{
     faults::Edge,
@@ -22,7 +22,7 @@ use std::{
 use str0m::media::MediaKind;
 use tokio::{sync::oneshot, time::timeout};
 
-/// How long the task of a peer connection may take to answer.
+/// Time limit for a reply from a peer connection's task.
 const REPLY: Duration = Duration::from_secs(4);
 
 pub type Failure = (ErrorCode, String);
@@ -32,7 +32,7 @@ fn fail<T>(code: ErrorCode, text: impl Into<String>) -> Result<T, Failure> {
 }
 
 fn gone<T>(_: T) -> Failure {
-    (ErrorCode::ParticipantNotFound, "no such session here".into())
+    (ErrorCode::ParticipantNotFound, "no such session".into())
 }
 
 const KINDS: [TrackType; 4] = [TrackType::Audio, TrackType::Video, TrackType::ScreenShare, TrackType::ScreenShareAudio];
@@ -46,12 +46,12 @@ fn media_kind(kind: TrackType) -> Option<MediaKind> {
 }
 
 impl Server {
-    /// The counters of a session, if it is here.
+    /// The counters of a session, if it exists at this SFU.
     pub fn session(&self, edge: Edge, session_id: &str) -> Option<Arc<SessionStats>> {
         self.world.lock().leg(session_id, edge).map(|l| l.stats.clone())
     }
 
-    /// SetPublisher: negotiates the publisher and takes over the full list of tracks.
+    /// SetPublisher: negotiates the publisher and replaces the full list of tracks.
     pub async fn set_publisher(
         self: &Arc<Self>,
         edge: Edge,
@@ -74,7 +74,7 @@ impl Server {
             let name = if media == MediaKind::Audio { "audio" } else { "video" };
             let mut info = info.clone();
             if info.mid.is_empty() {
-                // Without a mid: the first m-line of its kind that no other track names.
+                // No mid: use the first sending m-line of this kind that no other track uses.
                 let free = lines
                     .iter()
                     .find(|(mid, k, sends)| *k == name && *sends && !accepted.iter().any(|(_, a)| a.mid == *mid));
@@ -84,8 +84,8 @@ impl Server {
                 let text = format!("no {name} m-line has the mid {:?}", info.mid);
                 return fail(ErrorCode::PublishTracksMismatch, text);
             }
-            // Of several encodings of one source, each by a publish option of its own, the first is forwarded. What has
-            // the same option is another track.
+            // Several encodings of one source, each with its own publish option: only the first is forwarded. The same
+            // option with another track ID is another track.
             let encoding = |(k, a): &(TrackType, models::TrackInfo)| {
                 *k == kind && (a.publish_option_id != info.publish_option_id || a.track_id == info.track_id)
             };
@@ -105,10 +105,10 @@ impl Server {
                 .map(|(kind, info)| (info.mid.clone(), self.route_for(participant, *kind, info)))
                 .collect();
             let leg = participant.leg_mut(edge).ok_or_else(|| gone(()))?;
-            // Another DTLS identity is another peer connection.
+            // A different DTLS fingerprint means a new peer connection.
             let fingerprint = sdp::attribute(&request.sdp, "fingerprint").unwrap_or_default();
-            let lives = leg.publisher.as_ref().is_some_and(|h| !h.tx.is_closed());
-            if !lives || leg.fingerprint != fingerprint {
+            let alive = leg.publisher.as_ref().is_some_and(|h| !h.tx.is_closed());
+            if !alive || leg.fingerprint != fingerprint {
                 leg.fingerprint = fingerprint.into();
                 self.new_publisher(leg)
                     .map_err(|e| (ErrorCode::InternalServerError, format!("no socket for media: {e}")))?;
@@ -131,7 +131,7 @@ impl Server {
             }
             Err(text) => {
                 if let Some(participant) = world.participant(&request.session_id) {
-                    // What this request would have added.
+                    // Drop the tracks that this request added.
                     participant.tracks.retain(|t| t.announced || t.number < first_new);
                 }
                 fail(ErrorCode::RequestValidationFailed, text)
@@ -157,13 +157,13 @@ impl Server {
         route
     }
 
-    /// Makes the published tracks those of an accepted SetPublisher.
+    /// Replaces the published tracks with those of an accepted SetPublisher.
     fn take_over_tracks(&self, world: &mut World, session_id: &str, list: Vec<(TrackType, models::TrackInfo)>) {
         let Some(room) = world.room_of(session_id) else { return };
         let Some(at) = room.position(session_id) else { return };
         let mut events = Vec::new();
         let me = &mut room.participants[at];
-        // Others are told of kinds, not of tracks: when the first of a kind begins and the last of it ends.
+        // Others are notified per kind, not per track: when the first track of a kind starts and when the last ends.
         let was_live: Vec<TrackType> = KINDS.into_iter().filter(|kind| me.is_live(*kind)).collect();
         let is_listed = |t: &Track| list.iter().any(|(k, info)| *k == t.kind && info.track_id == t.info.track_id);
         me.tracks.retain(is_listed);
@@ -212,7 +212,7 @@ impl Server {
         Ok(())
     }
 
-    /// Changes whether a track is heard or seen, and tells the others.
+    /// Mutes or unmutes the tracks of a kind and notifies the others.
     pub fn set_muted(
         &self,
         world: &mut World,
@@ -228,16 +228,16 @@ impl Server {
             return fail(ErrorCode::PermissionDenied, format!("{} may not be published", kind.as_str_name()));
         }
         if !me.tracks.iter().any(|t| t.kind == kind) {
-            // Clients announce that what they do not send is muted.
+            // Clients announce kinds they do not publish as muted.
             return if muted { Ok(()) } else { fail(ErrorCode::PublishTrackNotFound, "no such track is published") };
         }
         let was_live = me.is_live(kind);
-        // It speaks of all tracks of the kind.
+        // The mute state applies to all tracks of the kind.
         for track in me.tracks.iter_mut().filter(|t| t.kind == kind) {
             track.muted = muted;
             track.info.muted = muted;
             track.announced |= !muted;
-            // Who mutes itself stops sending; who is muted by others is made to.
+            // A client that mutes itself stops sending. If it is muted by others, the SFU stops forwarding.
             track.route.gate(muted && reason != TrackUnpublishReason::UserMuted);
         }
         let event = match (was_live, me.is_live(kind)) {
@@ -245,7 +245,7 @@ impl Server {
             (true, false) => me.unpublished(kind, reason),
             _ => return Ok(()),
         };
-        // Its owner hears of what it has not done itself.
+        // The participant is notified unless it muted itself.
         let except = (reason == TrackUnpublishReason::UserMuted).then_some(session_id);
         room.broadcast(self, except, event);
         room.refresh_all();
@@ -268,7 +268,7 @@ impl Server {
         Ok(())
     }
 
-    /// SendAnswer. An answer to no open offer is counted and otherwise ignored.
+    /// SendAnswer. An answer that matches no open offer is counted and otherwise ignored.
     pub async fn send_answer(&self, edge: Edge, request: signal::SendAnswerRequest) -> Result<(), Failure> {
         if request.sdp.len() > self.config.limits.sdp {
             return fail(ErrorCode::RequestValidationFailed, "the SDP is too long");
@@ -281,17 +281,17 @@ impl Server {
             let command =
                 subscriber::Command::Answer { negotiation_id: request.negotiation_id, sdp: request.sdp, reply };
             let handle = leg.subscriber.as_ref().ok_or_else(|| gone(()))?;
-            // A closed subscriber drops the reply; the answer is stale then.
+            // If the subscriber has ended, the reply is dropped and the answer counts as stale.
             let _ = handle.tx.try_send(command);
             (leg.stats.clone(), answered)
         };
-        let fate = timeout(REPLY, reply).await.ok().and_then(Result::ok).unwrap_or(subscriber::AnswerFate::Stale);
-        match fate {
-            subscriber::AnswerFate::Applied => stats.answers_applied.fetch_add(1, Relaxed),
-            subscriber::AnswerFate::Stale => stats.answers_stale.fetch_add(1, Relaxed),
-            subscriber::AnswerFate::Unusable => {
+        let result = timeout(REPLY, reply).await.ok().and_then(Result::ok).unwrap_or(subscriber::AnswerResult::Stale);
+        match result {
+            subscriber::AnswerResult::Applied => stats.answers_applied.fetch_add(1, Relaxed),
+            subscriber::AnswerResult::Stale => stats.answers_stale.fetch_add(1, Relaxed),
+            subscriber::AnswerResult::Unusable => {
                 stats.answers_unusable.fetch_add(1, Relaxed);
-                return fail(ErrorCode::RequestValidationFailed, "the answer cannot be used");
+                return fail(ErrorCode::RequestValidationFailed, "unusable answer");
             }
         };
         Ok(())
@@ -318,7 +318,7 @@ impl Server {
         };
         match timeout(REPLY, reply).await {
             Ok(Ok(Err(text))) => fail(ErrorCode::RequestValidationFailed, text),
-            // A candidate for a peer connection that is not there is late, not wrong.
+            // A candidate for a peer connection that does not exist is late, not an error.
             _ => Ok(()),
         }
     }
@@ -331,15 +331,15 @@ impl Server {
             leg.send(self, EventPayload::IceRestart(event::IceRestart { peer_type: peer }));
             return Ok(());
         }
-        let lives = leg.subscriber.as_ref().is_some_and(|h| !h.tx.is_closed());
+        let alive = leg.subscriber.as_ref().is_some_and(|h| !h.tx.is_closed());
         self.ensure_subscriber(leg);
-        if lives {
+        if alive {
             if let Some(handle) = &leg.subscriber {
                 let _ = handle.tx.try_send(subscriber::Command::IceRestart);
             }
             return Ok(());
         }
-        // The client has closed the old one: a new one offers everything anew.
+        // The client has closed the old peer connection: the new one offers all tracks again.
         let room = world.room_of(session_id).ok_or_else(|| gone(()))?;
         let at = room.position(session_id).ok_or_else(|| gone(()))?;
         let me = &room.participants[at];

@@ -1,6 +1,6 @@
-//! Rooms: who is in them, who is told what, and which tracks each subscriber is to get.
+//! Rooms: their participants, event delivery, and the tracks each subscriber receives.
 //!
-//! All control state is one value behind one lock, never held across an await; media does not touch it.
+//! All control state is one value behind one lock. The lock is never held across an await, and media does not take it.
 
 use crate::{
     faults::Edge,
@@ -20,12 +20,12 @@ use std::{
     time::SystemTime,
 };
 
-/// Ended sessions remembered.
+/// Ended sessions kept.
 const MAX_GONE: usize = 512;
-/// Join requests remembered.
+/// Join requests kept.
 const MAX_JOINS: usize = 512;
 
-/// One call as the SFUs know it.
+/// One call, as seen by the SFUs.
 #[derive(Debug)]
 pub struct Room {
     pub cid: String,
@@ -50,7 +50,7 @@ impl Room {
         self.participants.iter().position(|p| p.session_id == session_id)
     }
 
-    /// Sends an event to everyone, except to one session.
+    /// Sends an event to all participants except one session.
     pub fn broadcast(&self, server: &Server, except: Option<&str>, payload: EventPayload) {
         let bytes = crate::server::encode(payload);
         for participant in self.participants.iter().filter(|p| Some(p.session_id.as_str()) != except) {
@@ -78,24 +78,24 @@ impl Room {
         }
     }
 
-    /// The tracks that one leg of `me` is to get.
-    pub fn wanted(&self, me: &Participant, leg: &Leg) -> Vec<subscriber::Wanted> {
-        let mut wanted = Vec::new();
+    /// The tracks to forward to one leg of `me`.
+    pub fn requested(&self, me: &Participant, leg: &Leg) -> Vec<subscriber::RequestedTrack> {
+        let mut requested = Vec::new();
         for other in &self.participants {
-            let own = other.session_id == me.session_id;
+            let is_self = other.session_id == me.session_id;
             for track in other.tracks.iter().filter(|t| t.announced) {
-                if own && !track.info.self_sub_audio_video {
+                if is_self && !track.info.self_sub_audio_video {
                     continue;
                 }
                 let asked = leg.subscriptions.iter().find(|s| {
                     s.track_type == track.kind as i32
                         && (s.session_id == other.session_id || s.session_id.is_empty() && s.user_id == other.user_id)
                 });
-                // Audio is forwarded unasked, everything else only when subscribed to.
+                // Audio is forwarded by default, everything else only when subscribed to.
                 if track.kind != TrackType::Audio && asked.is_none() {
                     continue;
                 }
-                wanted.push(subscriber::Wanted {
+                requested.push(subscriber::RequestedTrack {
                     route: track.route.clone(),
                     msid: other.msid(track),
                     muted: track.muted,
@@ -103,18 +103,18 @@ impl Room {
                 });
             }
         }
-        wanted
+        requested
     }
 
-    /// Tells one leg's subscriber what it is to get.
+    /// Sends the current set of tracks to one leg's subscriber.
     pub fn refresh(&self, me: &Participant, leg: &Leg) {
         if let Some(handle) = &leg.subscriber {
-            // A task too far behind to take this learns the full set with the next change.
-            let _ = handle.tx.try_send(subscriber::Command::Want(self.wanted(me, leg)));
+            // If the task's command queue is full, the next change sends the full set again.
+            let _ = handle.tx.try_send(subscriber::Command::SetTracks(self.requested(me, leg)));
         }
     }
 
-    /// Tells every subscriber what it is to get.
+    /// Sends the current set of tracks to every subscriber.
     pub fn refresh_all(&self) {
         for participant in &self.participants {
             for leg in &participant.legs {
@@ -128,7 +128,7 @@ impl Room {
 #[derive(Debug, Default)]
 pub struct World {
     pub rooms: HashMap<String, Room>,
-    /// session_id to cid.
+    /// Maps session_id to cid.
     pub sessions: HashMap<String, String>,
     pub gone: VecDeque<(Arc<SessionStats>, Option<Outbox>)>,
     pub joins: VecDeque<JoinRecord>,
@@ -156,8 +156,8 @@ impl World {
         self.joins.push_back(record);
     }
 
-    /// Ends a leg: its media, and the record of it that stays.
-    pub fn bury(&mut self, mut leg: Leg, why: &str, vanish: bool) {
+    /// Ends a leg's media and keeps its record.
+    pub fn end_leg(&mut self, mut leg: Leg, why: &str, vanish: bool) {
         leg.end_media(vanish);
         leg.stats.ended.lock().get_or_insert_with(|| why.to_owned());
         if self.gone.len() >= MAX_GONE {
@@ -166,7 +166,7 @@ impl World {
         self.gone.push_back((leg.stats, leg.socket.take()));
     }
 
-    /// Removes a participant and tells the others.
+    /// Removes a participant and notifies the others.
     pub fn remove(&mut self, server: &Server, session_id: &str, why: &str, vanish: bool) {
         let Some(cid) = self.sessions.remove(session_id) else { return };
         let Some(room) = self.rooms.get_mut(&cid) else { return };
@@ -181,7 +181,7 @@ impl World {
         room.refresh_all();
         let empty = room.participants.is_empty();
         for leg in std::mem::take(&mut participant.legs) {
-            self.bury(leg, why, vanish);
+            self.end_leg(leg, why, vanish);
         }
         if empty {
             self.rooms.remove(&cid);

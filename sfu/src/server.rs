@@ -1,6 +1,6 @@
-//! The one TCP port: accepting connections, HTTP routes, and what all of them share.
+//! The TCP port: accepting connections, HTTP routes, and the shared server state.
 //!
-//! Knows where each request goes, not what it does.
+//! Must not know: what the handlers do with a request.
 
 use crate::{
     config::Config,
@@ -40,10 +40,10 @@ use tokio::{
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 use tower_service::Service;
 
-/// The head of a request, and its body, must be complete this soon.
+/// Time limit for a request's head, and for its body.
 const HEAD_LIMIT: Duration = Duration::from_secs(30);
 
-/// What everything shares.
+/// State shared by all handlers and tasks.
 #[derive(Debug)]
 pub struct Server {
     pub config: Config,
@@ -57,17 +57,17 @@ pub struct Server {
     pub(crate) stop: watch::Sender<bool>,
 }
 
-/// Where a request came in.
+/// Local address on which a request arrived.
 #[derive(Clone, Copy, Debug)]
 pub struct Connection {
     pub local: SocketAddr,
 }
 
-/// Marks a response that must not be sent: the connection closes instead.
+/// Marks a response that must not be sent; the connection is closed instead.
 #[derive(Clone, Copy, Debug)]
 pub struct HangUp;
 
-/// An event as bytes of one message.
+/// Encodes an event as one message.
 pub fn encode(payload: EventPayload) -> Vec<u8> {
     SfuEvent { event_payload: Some(payload) }.encode_to_vec()
 }
@@ -87,12 +87,12 @@ impl Server {
         })
     }
 
-    /// A number that is larger than all before.
+    /// Returns a number larger than all previous ones.
     pub fn next_id(&self) -> u64 {
         self.ids.fetch_add(1, Relaxed)
     }
 
-    /// Waits for the end of the server.
+    /// Waits until the server stops.
     pub async fn stopped(&self) {
         let _ = self.stop.subscribe().wait_for(|s| *s).await;
     }
@@ -137,7 +137,7 @@ async fn slow(State(server): State<Arc<Server>>, request: Request, next: Next) -
     next.run(request).await
 }
 
-/// Reads a body of bounded size in bounded time.
+/// Reads a body, with limits on size and time.
 pub async fn body(server: &Server, body: Body) -> Result<Bytes, Response> {
     let read = axum::body::to_bytes(body, server.config.limits.body);
     match tokio::time::timeout(HEAD_LIMIT, read).await {
@@ -146,7 +146,7 @@ pub async fn body(server: &Server, body: Body) -> Result<Bytes, Response> {
             server.counters.refused.fetch_add(1, Relaxed);
             let status =
                 if late_or_large.is_err() { StatusCode::REQUEST_TIMEOUT } else { StatusCode::PAYLOAD_TOO_LARGE };
-            Err((status, "the body is too large or too slow").into_response())
+            Err((status, "request body too large or timed out").into_response())
         }
     }
 }
@@ -160,7 +160,7 @@ pub async fn serve(server: Arc<Server>, listener: TcpListener) {
             () = server.stopped() => return,
         };
         let Ok((stream, _)) = accepted else {
-            // Out of descriptors, most likely; others may be closed meanwhile.
+            // Probably out of file descriptors. Retry; others may be closed in the meantime.
             tokio::time::sleep(Duration::from_millis(20)).await;
             continue;
         };
@@ -186,7 +186,7 @@ async fn connection(server: Arc<Server>, router: Router, stream: TcpStream) {
     let _ = stream.set_nodelay(true);
     let Ok(local) = stream.local_addr() else { return };
     if server.faults.any_silent(Stage::TcpAccept) {
-        // The control API answers even then: look at what is asked without taking it.
+        // The control API must still answer: peek at the request without consuming it.
         let mut head = [0u8; 512];
         let peeked = tokio::time::timeout(HEAD_LIMIT, stream.peek(&mut head)).await;
         let asked = peeked.ok().and_then(Result::ok).map(|n| &head[..n]).unwrap_or_default();
@@ -219,7 +219,7 @@ fn edge_of(path: &[u8]) -> Option<crate::faults::Edge> {
     crate::faults::Edge::ALL.into_iter().find(|e| path.starts_with(format!("/{}/", e.name()).as_bytes()))
 }
 
-/// Reads and ignores until the client gives up.
+/// Reads and discards until the client closes the connection.
 async fn drained(stream: TcpStream) {
     let mut sink = [0u8; 4096];
     while stream.readable().await.is_ok() {
@@ -231,7 +231,7 @@ async fn drained(stream: TcpStream) {
     }
 }
 
-/// Never answers; ends with the connection.
+/// Never completes; dropped with the connection.
 pub async fn silence() -> Response {
     std::future::pending().await
 }

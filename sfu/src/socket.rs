@@ -1,6 +1,6 @@
-//! One WebSocket, server side: the upgrade, a bounded outbox with its writer, and reading with an idle limit.
+//! Server side of one WebSocket: the upgrade, a bounded outbox with its writer, and reading with an idle timeout.
 //!
-//! Accepts text frames that are not UTF-8, as some clients send protobuf in them. Knows no message.
+//! Accepts text frames that are not UTF-8, because some clients send protobuf in them. Must not know: messages.
 
 use crate::{
     config::Limits,
@@ -28,29 +28,29 @@ use tokio::{
     time::{sleep, sleep_until, timeout},
 };
 
-/// Messages waiting for one client; a client that lets more pile up is disconnected.
+/// Capacity of a client's send queue. A client that exceeds it is disconnected.
 const OUTBOX: usize = 4096;
-/// A write that takes longer means that the client no longer reads.
+/// Write timeout. A slower write means that the client no longer reads.
 const WRITE_LIMIT: Duration = Duration::from_secs(10);
-/// A client must say something this often (health checks come every 5 s).
+/// Idle timeout: a client must send a message this often (health checks arrive every 5 s).
 pub const IDLE_LIMIT: Duration = Duration::from_secs(40);
-/// How long a socket stays open for the client to close it first.
+/// How long the server waits for the client to close the socket first.
 pub const LINGER: Duration = Duration::from_secs(1);
 
-/// One thing to be written.
+/// One item of the send queue.
 #[derive(Debug)]
 pub enum Out {
     /// A message in one binary frame.
     Binary(Vec<u8>),
     /// A message in one text frame.
     Text(String),
-    /// A message whose arrival at the socket is counted.
+    /// A message that is counted when it has been written to the socket.
     Counted(Vec<u8>, Arc<AtomicU64>, Option<Arc<AtomicU64>>),
-    /// Malformed or oversized frames.
+    /// A malformed or oversized frame.
     Raw(RawFrame),
-    /// A close frame, then at most a second for the client to answer.
+    /// A close frame. The client has one second to answer it.
     Close(u16, String),
-    /// Nothing; tells that everything before it was written.
+    /// Writes nothing; signals that everything before it has been written.
     Mark(oneshot::Sender<()>),
 }
 
@@ -59,11 +59,11 @@ pub enum Out {
 pub struct RawFrame {
     /// WebSocket opcode of the first fragment.
     pub opcode: u8,
-    /// Payload; ignored when `size` is given.
+    /// Payload. Ignored if `size` is set.
     pub payload: Vec<u8>,
-    /// Streams this many seeded random bytes instead.
+    /// Sends this many seeded random bytes instead of `payload`.
     pub size: Option<u64>,
-    /// The payload length that the header claims, when it is to lie (one fragment only).
+    /// False payload length to write into the header (one fragment only).
     pub claim: Option<u64>,
     pub fragments: u64,
     pub seed: u64,
@@ -72,7 +72,7 @@ pub struct RawFrame {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Fate {
     Open,
-    /// Write what is queued, then close.
+    /// Write the queued messages, then close.
     Finish,
     /// Close without a close frame.
     Drop,
@@ -80,7 +80,7 @@ enum Fate {
     Reset,
 }
 
-/// Where messages for one client are put; cheap to clone.
+/// Send queue of one client. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Outbox {
     tx: mpsc::Sender<(Out, Instant)>,
@@ -89,14 +89,14 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// Puts a message into the queue. A full queue ends the connection: the client does not read.
+    /// Queues a message. If the queue is full, the client does not read, and the connection is ended.
     ///
-    /// Returns false when the connection is over.
+    /// Returns false if the connection has ended.
     pub fn push(&self, out: Out) -> bool {
         self.push_at(out, Instant::now())
     }
 
-    /// As `push`, written no earlier than `at`.
+    /// Like `push`, but the message is written no earlier than `at`.
     pub fn push_at(&self, out: Out, at: Instant) -> bool {
         match self.tx.try_send((out, at)) {
             Ok(()) => true,
@@ -108,12 +108,12 @@ impl Outbox {
         }
     }
 
-    /// Waits for room instead of ending the connection.
+    /// Like `push`, but waits for space in the queue instead of ending the connection.
     pub async fn send(&self, out: Out) -> bool {
         self.tx.send((out, Instant::now())).await.is_ok()
     }
 
-    /// Waits until what is queued so far was written, or nothing will be any more.
+    /// Waits until all messages queued so far have been written, or the connection has ended.
     pub async fn flush(&self) {
         let (written, mark) = oneshot::channel();
         if self.send(Out::Mark(written)).await {
@@ -121,17 +121,17 @@ impl Outbox {
         }
     }
 
-    /// Ends the TCP connection without a close frame, by a reset if `hard`.
+    /// Ends the TCP connection without a close frame, with a reset if `hard`.
     pub fn cut(&self, hard: bool) {
         self.end(if hard { Fate::Reset } else { Fate::Drop });
     }
 
-    /// Stops the connection without ending it, or lets it flow again.
+    /// Pauses the connection without ending it, or resumes it.
     pub fn freeze(&self, flow: Flow) {
         self.valve.set(flow);
     }
 
-    /// Moves towards the end; a harder end is never softened.
+    /// Ends the connection. A harder end is never replaced by a softer one.
     fn end(&self, fate: Fate) {
         self.fate.send_if_modified(|f| {
             let harder = fate > *f;
@@ -142,18 +142,18 @@ impl Outbox {
         });
     }
 
-    /// True once nothing can be delivered any more.
+    /// True once no message can be delivered any more.
     pub fn is_closed(&self) -> bool {
         self.tx.is_closed()
     }
 }
 
-/// How a connection ended, seen from here.
+/// How a connection ended, as seen by the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
     /// The client sent a close frame.
     Closed(u16, String),
-    /// The connection broke, was cut or went idle.
+    /// The connection broke, was cut or timed out.
     Lost,
     /// The client broke the WebSocket protocol or a size limit.
     Violated,
@@ -167,9 +167,9 @@ pub struct Inbox {
 }
 
 impl Inbox {
-    /// Reads on, ignoring messages, until the client closes or `enough` is done; nothing can be read after that.
+    /// Reads and discards messages until the client closes or `enough` completes. Do not read after this call.
     ///
-    /// A read that is given up leaves the WebSocket library in the middle of a frame: hence "after that".
+    /// A cancelled read leaves the WebSocket library in the middle of a frame.
     pub async fn drain(&mut self, enough: impl Future<Output = ()>) {
         let reading = async { while self.receive(IDLE_LIMIT).await.is_ok() {} };
         tokio::select! {
@@ -178,15 +178,15 @@ impl Inbox {
         }
     }
 
-    /// As `drain`, for at most a second. What is in the outbox is written meanwhile.
+    /// Like `drain`, for at most one second. Queued messages are written in the meantime.
     pub async fn linger(&mut self) {
         self.drain(sleep(LINGER)).await;
     }
 
-    /// Waits for the next message; its bytes stay valid until the next call.
+    /// Waits for the next message. Its bytes are valid until the next call.
     pub async fn receive(&mut self, idle: Duration) -> Result<(&[u8], bool), End> {
         self.buffer.clear();
-        // The buffer of an unusually large message is not kept.
+        // Release the buffer of an unusually large message.
         self.buffer.shrink_to(16 << 10);
         loop {
             let text;
@@ -213,7 +213,7 @@ impl Inbox {
 
 /// Answers an upgrade request and, once upgraded, runs `serve` with the two halves.
 ///
-/// The writer lives until the outbox is dropped everywhere or the connection ends.
+/// The writer runs until all clones of the outbox are dropped or the connection ends.
 pub fn upgrade<F, S>(mut request: Request<Body>, limits: &Limits, serve: S) -> Response
 where
     S: FnOnce(Inbox, Outbox) -> F + Send + 'static,
@@ -221,10 +221,7 @@ where
 {
     let mut handshake = Handshake::new();
     let Ok(answer) = handshake.receive_request(&request) else {
-        return Response::builder()
-            .status(400)
-            .body(Body::from("a WebSocket upgrade is expected here"))
-            .unwrap_or_default();
+        return Response::builder().status(400).body(Body::from("expected a WebSocket upgrade")).unwrap_or_default();
     };
     let frame = limits.frame;
     let upgrading = hyper::upgrade::on(&mut request);
@@ -242,7 +239,7 @@ where
         let outbox = Outbox { tx, fate: Arc::new(fate_tx), valve };
         let writer = tokio::spawn(write_all(sender, raw, rx, outbox.fate.clone(), outbox.valve.clone()));
         serve(Inbox { receiver, fate, buffer: Vec::new() }, outbox.clone()).await;
-        // What was queued is still written, within bounds. Others may hold the outbox for longer than that.
+        // Queued messages are still written, within a time limit. Clones of the outbox may outlive it.
         outbox.end(Fate::Finish);
         tokio::pin!(writer);
         if timeout(LINGER, &mut writer).await.is_err() {
@@ -271,7 +268,7 @@ async fn write_all(
             if at > Instant::now() {
                 sleep_until(at.into()).await;
             }
-            // Outside of the limit below: a frozen connection stays open.
+            // Not subject to the write timeout below: a frozen connection stays open.
             if !valve.writable().await {
                 return Some(());
             }
@@ -294,7 +291,7 @@ async fn write_all(
             more = step => if more.is_none() { break },
         }
     }
-    // The reader must not wait for a client that will never hear from us again.
+    // Stop the reader too: nothing will be sent to this client any more.
     end.send_if_modified(|f| {
         let open = *f == Fate::Open;
         if open {
@@ -304,7 +301,7 @@ async fn write_all(
     });
 }
 
-/// Writes one item; `None` ends the connection.
+/// Writes one item. `None` ends the connection.
 async fn write_one(sender: &mut Sender<Wire>, raw: &TcpStream, out: Out) -> Option<()> {
     match out {
         Out::Binary(bytes) => {
@@ -326,7 +323,7 @@ async fn write_one(sender: &mut Sender<Wire>, raw: &TcpStream, out: Out) -> Opti
         }
         Out::Raw(frame) => write_frame(raw, &frame).await.ok(),
         Out::Mark(written) => {
-            // Who asked may be gone.
+            // The waiting caller may have gone away.
             let _ = written.send(());
             Some(())
         }

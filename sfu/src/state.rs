@@ -1,4 +1,4 @@
-//! What `/ctl/state` tells: counters of sessions, live and gone, and the requests that came.
+//! The state that `/ctl/state` returns: counters of live and ended sessions, and the requests received.
 //!
 //! Counters are written on many paths and read in one place.
 
@@ -26,7 +26,7 @@ pub const METHODS: [&str; 10] = [
     "StopNoiseCancellation",
 ];
 
-/// A burst of late offers that is to be sent.
+/// A burst of late offers to send.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub struct LateOffers {
     #[serde(default = "one")]
@@ -39,7 +39,7 @@ fn one() -> u64 {
     1
 }
 
-/// One session at one SFU, from its first socket on; kept for a while after its end.
+/// One session at one SFU, from its first socket on. Kept for a while after it ends.
 #[derive(Debug)]
 pub struct SessionStats {
     pub session_id: String,
@@ -47,17 +47,17 @@ pub struct SessionStats {
     pub user_id: String,
     pub cid: String,
     pub edge: Edge,
-    /// Real subscriber offers written to the socket, repetitions included.
+    /// Real subscriber offers written to the socket, including resends.
     pub offers_sent: Arc<AtomicU64>,
     pub answers_received: AtomicU64,
     pub answers_applied: AtomicU64,
-    /// Answers to no open offer; answers to late offers are among them.
+    /// Answers that match no open offer, including answers to late offers.
     pub answers_stale: AtomicU64,
     pub answers_unusable: AtomicU64,
     pub late_offers_asked: AtomicU64,
-    /// Late offers really written to the socket.
+    /// Late offers written to the socket.
     pub late_offers_sent: Arc<AtomicU64>,
-    /// Of these, the ones written after LeaveCallRequest had come.
+    /// Those written after LeaveCallRequest was received.
     pub late_offers_after_leave: Arc<AtomicU64>,
     pub late_on_leave: Mutex<Option<LateOffers>>,
     pub leave_received: AtomicBool,
@@ -72,7 +72,7 @@ pub struct SessionStats {
     pub rpcs: [AtomicU64; METHODS.len()],
     pub negotiations: Arc<AtomicU32>,
     pub last_offer: Mutex<Option<Offer>>,
-    /// Joins of this session as (strategy, attempt, previous session).
+    /// Joins of this session as JSON: edge, strategy, attempt, previous session, reason and counts.
     pub joins: Mutex<Vec<Value>>,
     pub close_codes: Mutex<Vec<u16>>,
     pub ended: Mutex<Option<String>>,
@@ -158,7 +158,7 @@ pub struct JoinRecord {
     pub migrating_from_list: Vec<String>,
     pub ring: bool,
     pub notify: bool,
-    /// The SFU named in the answer; empty if the join was refused.
+    /// The SFU named in the response; empty if the join was refused.
     pub edge: String,
     pub http_status: u16,
 }
@@ -176,7 +176,7 @@ pub struct Counters {
     pub coordinator_sockets: AtomicU64,
 }
 
-/// Everything a test may want to know.
+/// The complete state as JSON, for tests.
 pub fn describe(server: &Server) -> Value {
     let world = server.world.lock();
     let mut rooms: Vec<&crate::room::Room> = world.rooms.values().collect();

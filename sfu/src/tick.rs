@@ -1,4 +1,4 @@
-//! What happens by the clock: audio levels, layer changes, expiry of lost sessions, slow migrations.
+//! Periodic work: audio levels, layer changes, expiry of lost sessions, slow migrations.
 
 use crate::{join::MIGRATION, media::levels::Level, server::Server};
 use offhook_proto::{
@@ -11,7 +11,7 @@ use std::{
 };
 
 const INTERVAL: Duration = Duration::from_millis(200);
-/// Smaller changes of a level are not told.
+/// Smaller level changes are not reported.
 const LEVEL_STEP: f32 = 0.01;
 
 /// Runs until the server stops.
@@ -87,16 +87,16 @@ fn expire(server: &Arc<Server>, now: Instant) {
                 migrated.push((participant.session_id.clone(), leg.id));
             }
         }
-        // Its SFU was killed and it has not come back.
+        // Its SFU was killed and it has not rejoined.
         if participant.legs.is_empty()
-            && participant.orphaned.is_some_and(|at| now.duration_since(at) >= server.config.keep)
+            && participant.without_leg_since.is_some_and(|at| now.duration_since(at) >= server.config.keep)
         {
             lost.push((participant.session_id.clone(), 0));
         }
     }
     for (session, leg) in lost {
         if leg == 0 {
-            world.remove(server, &session, "its SFU died", true);
+            world.remove(server, &session, "SFU killed, not rejoined", true);
         } else {
             server.drop_leg(&mut world, &session, leg, "lost");
         }

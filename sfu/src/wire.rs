@@ -1,7 +1,7 @@
-//! The TCP stream below a WebSocket: shareable, so that a fault can reset or freeze it, or write bytes past the
-//! WebSocket library.
+//! The TCP stream below a WebSocket. It is shared, so that a fault can reset or freeze it, or bypass the WebSocket
+//! library and write raw bytes.
 //!
-//! Knows nothing of messages.
+//! Must not know: messages.
 
 use bytes::Bytes;
 use futures_util::{
@@ -16,17 +16,17 @@ use std::{
 };
 use tokio::{net::TcpStream, sync::watch};
 
-/// Whether a connection flows.
+/// Flow state of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
     Live,
-    /// Nothing is read or written; what is to be written is kept for later.
+    /// Nothing is read or written. Pending writes are kept for later.
     Frozen,
-    /// Nothing is read, and what is to be written is lost: the line is cut and neither side was told.
+    /// Nothing is read, and writes are discarded: the link is broken and neither side has been notified.
     HalfOpen,
 }
 
-/// The valve of one stream; cheap to clone.
+/// Controls the flow of one stream. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Valve(Arc<(watch::Sender<Flow>, AtomicWaker)>);
 
@@ -40,14 +40,14 @@ impl Valve {
         self.0 .1.wake();
     }
 
-    /// Waits as long as what is to be written is kept; false when it is to be lost.
+    /// Waits while writes are held back. Returns false if they must be discarded.
     pub async fn writable(&self) -> bool {
-        // The sender lives as long as this.
+        // `self` owns the sender, so it outlives this wait.
         let flow = self.0 .0.subscribe().wait_for(|f| *f != Flow::Frozen).await.map_or(Flow::Live, |f| *f);
         flow == Flow::Live
     }
 
-    /// True when nothing may be read; then the reader is woken by the next change.
+    /// True if reading is stopped. The next change wakes the reader.
     fn stops_reader(&self, cx: &mut Context<'_>) -> bool {
         self.0 .1.register(cx.waker());
         *self.0 .0.borrow() != Flow::Live
@@ -67,12 +67,12 @@ impl Wire {
         Wire { stream: Arc::new(stream), prefix, valve: Valve::new() }
     }
 
-    /// The raw stream, for writes beside the WebSocket and for resets.
+    /// The raw stream, for writes that bypass the WebSocket and for resets.
     pub fn raw(&self) -> Arc<TcpStream> {
         self.stream.clone()
     }
 
-    /// What stops and starts it.
+    /// The valve that stops and starts it.
     pub fn valve(&self) -> Valve {
         self.valve.clone()
     }

@@ -1,4 +1,4 @@
-//! Every switch of the control API, seen from a client.
+//! Tests every control API call from a client's point of view.
 
 mod support;
 
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use support::{ctl, join_call, join_request, session, state, try_http, until, within, Client};
 use tokio::time::timeout;
 
-/// Long enough for loopback to have answered, if it were going to.
+/// Long enough that an answer over loopback would have arrived.
 const SILENCE: Duration = Duration::from_millis(300);
 
 async fn start() -> Sfu {
@@ -41,10 +41,10 @@ async fn late_offers() {
     let seen =
         until(sfu.url(), "the count", |s| session(s, &ann.session_id).unwrap()["late_offers_sent"] == 1000).await;
     assert_eq!(session(&seen, &ann.session_id).unwrap()["late_offers_after_leave"], 0);
-    // An answer to one is ignored and counted.
+    // An answer to a late offer is ignored and counted.
     assert!(ann.answer(last, "v=0".into()).await.error.is_none());
     assert_eq!(session(&state(sfu.url()).await, &ann.session_id).unwrap()["answers_stale"], 1);
-    // The moment it leaves.
+    // Late offers at the moment of the leave.
     let id = ann.session_id.clone();
     let armed = json!({"session_id": id, "count": 50, "delay_ms": 1, "when": "leave"});
     ctl(sfu.url(), "late_offer", armed).await;
@@ -52,7 +52,7 @@ async fn late_offers() {
     for _ in 0..50 {
         ann.wait("an offer after LeaveCall", is_offer).await;
     }
-    // And now that the session is gone, on the socket that is still open.
+    // After the session has ended, on the socket that is still open.
     let answer = ctl(sfu.url(), "late_offer", json!({"session_id": id, "count": 5, "wait": true})).await;
     assert_eq!(answer["accepted"], 5);
     for _ in 0..5 {
@@ -63,7 +63,7 @@ async fn late_offers() {
     assert_eq!(record["late_offers_after_leave"], 55);
     assert_eq!(record["late_offers_asked"], 1055);
     assert_eq!(seen["rooms"], json!([]));
-    // Once the client has closed, nothing is sent and nothing is claimed.
+    // Once the client has closed, nothing is sent and nothing is counted.
     let _ = ann.sender.close().await;
     within("the close", async { while ann.next().await.is_some() {} }).await;
     within("the SFU's end", async {
@@ -165,7 +165,7 @@ async fn dropped_sockets_and_fast() {
     let seen = state(sfu.url()).await;
     assert_eq!(session(&seen, &ann.session_id).unwrap()["sockets"], 4);
     assert!(!watcher.seen.iter().any(|e| matches!(e, EventPayload::ParticipantLeft(_))));
-    // Not taken up again in time: it has left.
+    // Without a reconnect in time, the participant is removed.
     ctl(sfu.url(), "drop_ws", json!({"user_id": "ann"})).await;
     let left = |e: &EventPayload| matches!(e, EventPayload::ParticipantLeft(_)).then_some(());
     watcher.wait("participant_left", left).await;
@@ -246,7 +246,7 @@ async fn a_dead_edge() {
     assert!(moved.ws.contains("sfu-b"));
     ctl(sfu.url(), "revive_edge", json!({"edge": "sfu-a"})).await;
     assert!(try_http("POST", &url, &headers, b"{}").await.is_some());
-    // One that does not come back leaves.
+    // A participant that does not reconnect is removed.
     let mut ben = Client::join(sfu.url(), "ben", "c").await;
     ctl(sfu.url(), "kill_edge", json!({"edge": "sfu-a"})).await;
     within("the end", async { while ben.next().await.is_some() {} }).await;
@@ -296,7 +296,7 @@ async fn strange_frames() {
     let sfu = start().await;
     let mut ann = Client::join(sfu.url(), "ann", "c").await;
     let id = ann.session_id.clone();
-    // A good message in seven fragments of a text frame, between two that are garbage.
+    // A valid message in three fragments of a binary frame, after a frame of garbage.
     let good = event::SfuEvent { event_payload: Some(EventPayload::GoAway(event::GoAway { reason: 1 })) };
     let base64 = |bytes: &[u8]| -> String {
         use base64::{engine::general_purpose::STANDARD, Engine};
@@ -308,7 +308,7 @@ async fn strange_frames() {
     let split = json!({"session_id": id, "opcode": "binary", "base64": base64(&bytes), "fragments": 3});
     assert_eq!(ctl(sfu.url(), "raw_frame", split).await["sessions"], 1);
     ann.wait("the fragmented message", |e| matches!(e, EventPayload::GoAway(_)).then_some(())).await;
-    // 200 MiB announced: the test client refuses it.
+    // A header that claims 200 MiB: the test client refuses it.
     ctl(sfu.url(), "raw_frame", json!({"session_id": id, "opcode": 2, "base64": "AA==", "claim": 200u64 << 20})).await;
     let mut big = Client::join(sfu.url(), "big", "c").await;
     ctl(sfu.url(), "raw_frame", json!({"session_id": big.session_id, "size": 3 << 20, "seed": 4})).await;

@@ -1,4 +1,4 @@
-//! Media through the SFU: two clients on str0m publish Opus and video, and receive each other's.
+//! Media through the SFU: str0m clients publish Opus and receive each other.
 
 mod support;
 
@@ -70,12 +70,12 @@ async fn opus_both_ways() {
     assert_eq!(published.r#type, TrackType::Audio as i32);
     let participant = published.participant.unwrap();
     assert_eq!(participant.published_tracks, [TrackType::Audio as i32]);
-    let (mut bob_hears, sdp) = subscribe(&mut bob).await;
+    let (mut bob_receives, sdp) = subscribe(&mut bob).await;
     let msid = format!("a=msid:{0}:TRACK_TYPE_AUDIO:1 {0}:TRACK_TYPE_AUDIO:1", participant.track_lookup_prefix);
     assert!(sdp.contains(&msid), "{sdp}");
 
     let bob_sends = publish_audio(&bob).await;
-    let (mut alice_hears, _) = subscribe(&mut alice).await;
+    let (mut alice_receives, _) = subscribe(&mut alice).await;
     for i in 0..100u64 {
         for (peer, name) in [(&alice_sends, b'a'), (&bob_sends, b'b')] {
             let payload = [vec![name, i as u8], vec![7; 60]].concat();
@@ -83,11 +83,11 @@ async fn opus_both_ways() {
         }
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
-    for (hears, name) in [(&mut bob_hears, b'a'), (&mut alice_hears, b'b')] {
-        let first = hears.packet().await;
+    for (receiver, name) in [(&mut bob_receives, b'a'), (&mut alice_receives, b'b')] {
+        let first = receiver.packet().await;
         let mut last = first.clone();
         while last.payload[1] < 99 {
-            last = hears.packet().await;
+            last = receiver.packet().await;
             assert_eq!(last.payload[0], name);
         }
         let n = u64::from(last.payload[1] - first.payload[1]);
@@ -113,27 +113,27 @@ async fn opus_both_ways() {
         .await;
     assert_eq!(dominant, "alice");
 
-    // Alice goes: her m-line becomes inactive, and a later track of the same kind takes it.
+    // Alice leaves: her m-line becomes inactive, and a later track of the same kind reuses it.
     alice.leave().await;
     let left =
         bob.wait("participant_left", |e| if let EventPayload::ParticipantLeft(l) = e { Some(l.clone()) } else { None });
     assert_eq!(left.await.participant.unwrap().user_id, "alice");
     let offer = bob.wait_offer().await;
     assert!(offer.sdp.contains("a=inactive") && !offer.sdp.contains("a=msid:"), "{}", offer.sdp);
-    let answer = bob_hears.accept(offer.sdp).await;
+    let answer = bob_receives.accept(offer.sdp).await;
     assert!(bob.answer(offer.negotiation_id, answer).await.error.is_none());
     let carol = Client::join(sfu.url(), "carol", "c1").await;
     let carol_sends = publish_audio(&carol).await;
     let offer = bob.wait_offer().await;
     assert_eq!(mids(&offer.sdp).len(), 1, "the m-line is reused: {}", offer.sdp);
-    let answer = bob_hears.accept(offer.sdp).await;
+    let answer = bob_receives.accept(offer.sdp).await;
     assert!(bob.answer(offer.negotiation_id, answer).await.error.is_none());
     within("carol's packets", async {
         for i in 0u64.. {
             carol_sends.write(0, i, 960 * i as u32, vec![b'c'; 40], Some(-20)).await;
             tokio::time::sleep(Duration::from_millis(5)).await;
-            while let Ok(event) = bob_hears.events.try_recv() {
-                if matches!(event, support::media::Happened::Packet(p) if p.payload[0] == b'c') {
+            while let Ok(event) = bob_receives.events.try_recv() {
+                if matches!(event, support::media::PeerEvent::Packet(p) if p.payload[0] == b'c') {
                     return;
                 }
             }
@@ -148,7 +148,7 @@ async fn unanswered_offers_are_sent_again() {
     let sfu = Sfu::start(Config::default()).await.unwrap();
     let alice = Client::join(sfu.url(), "alice", "c1").await;
     let _sends = publish_audio(&alice).await;
-    // The first offer is never sent; the first answer is never answered, nor applied.
+    // The first offer is not sent. The first SendAnswer is neither answered nor applied.
     support::ctl(sfu.url(), "silent", serde_json::json!({"stage": "offer", "count": 1})).await;
     support::ctl(sfu.url(), "silent", serde_json::json!({"stage": "send_answer", "count": 1})).await;
     let mut bob = Client::join(sfu.url(), "bob", "c1").await;
@@ -165,7 +165,7 @@ async fn unanswered_offers_are_sent_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_track_that_ends_while_it_is_offered_leaves_a_line_for_the_next() {
+async fn a_track_that_ends_while_offered_frees_its_m_line() {
     let sfu = Sfu::start(Config::default()).await.unwrap();
     let mut alice = Client::join(sfu.url(), "alice", "c1").await;
     let _sends = publish_audio(&alice).await;
@@ -178,7 +178,7 @@ async fn a_track_that_ends_while_it_is_offered_leaves_a_line_for_the_next() {
     assert!(bob.answer(first.negotiation_id, answer).await.error.is_none());
     let carol = Client::join(sfu.url(), "carol", "c1").await;
     let sends = publish_audio(&carol).await;
-    // The first line is turned off and carries carol, or carol has a line of her own: either way she is offered.
+    // Carol's track reuses the first m-line after it became inactive, or gets a new one. Either way it is offered.
     let prefix = bob.wait("track_published", |e| match e {
         EventPayload::TrackPublished(t) => t.participant.as_ref().map(|p| p.track_lookup_prefix.clone()),
         _ => None,
@@ -196,6 +196,6 @@ async fn a_track_that_ends_while_it_is_offered_leaves_a_line_for_the_next() {
     for i in 0..50u64 {
         sends.write(0, 100 + i, 960 * i as u32, vec![b'c'; 40], Some(-10)).await;
     }
-    assert_eq!(within("carol's sound", peer.packet()).await.payload[0], b'c');
+    assert_eq!(within("carol's audio", peer.packet()).await.payload[0], b'c');
     sfu.stop().await;
 }

@@ -1,4 +1,4 @@
-//! Coordinator, sockets and RPCs in every form that clients use, and the bounds on them.
+//! Coordinator, sockets and RPCs in every encoding that clients use, and their limits.
 
 mod support;
 
@@ -38,15 +38,15 @@ async fn join_get_and_watch() {
     assert!(text.ends_with('Z') && text.contains('T'), "{text}");
     let missing = http("GET", &format!("{base}/api/v2/video/call/default/none"), &[], b"").await;
     assert_eq!((missing.status, &missing.json()["code"]), (404, &json!(16)));
-    // The user may come from the token's claim alone.
+    // The user ID may come from the token's claim alone.
     let claims = "eyJ1c2VyX2lkIjoiY2xhaW1lZCJ9";
     let url = format!("{base}/api/v2/video/call/default/c/join");
     let joined = http("POST", &url, &[("authorization", &format!("x.{claims}.y"))], b"{}").await;
     assert_eq!(joined.status, 201);
-    assert_eq!(http("POST", &url, &[], b"{}").await.status, 401, "somebody must be asking");
+    assert_eq!(http("POST", &url, &[], b"{}").await.status, 401, "a user ID is required");
     assert_eq!(http("POST", &url, &[], b"{nonsense").await.status, 400);
     assert_eq!(state(base).await["joins"][1]["user_id"], "claimed");
-    // Excluded SFUs are not named again, and the exclusion is on record.
+    // Excluded SFUs are not named again, and the exclusion is recorded.
     let body = json!({"migrating_from": "sfu-a", "migrating_from_list": ["sfu-a"]});
     let moved = join_call(base, "ann", "c", body).await.json();
     assert_eq!(moved["credentials"]["server"]["edge_name"], "sfu-b");
@@ -92,7 +92,7 @@ async fn coordinator_socket() {
         let ok = next_json(&mut receiver).await;
         assert_eq!((&ok["type"], &ok["me"]["id"]), (&json!("connection.ok"), &json!(user)));
         let id = ok["connection_id"].as_str().unwrap().to_owned();
-        // In kind: plain is answered plain, wrapped is answered wrapped.
+        // A plain message gets a plain answer, a wrapped one a wrapped answer.
         sender.send_text(json!({"type": "health.check"}).to_string()).await.unwrap();
         assert_eq!(next_json(&mut receiver).await["type"], "health.check");
         sender.send_text(json!([{"type": "health.check"}]).to_string()).await.unwrap();
@@ -111,7 +111,7 @@ async fn coordinator_socket() {
     }
 }
 
-/// A WebSocket by hand, to send what no library would.
+/// A raw WebSocket client, for frames that no library sends.
 struct Bare(TcpStream);
 
 impl Bare {
@@ -175,7 +175,7 @@ async fn credentials(sfu: &Sfu, user: &str) -> (String, String, String) {
 async fn protobuf_in_text_frames_and_json() {
     let sfu = start().await;
     let (ws, _, token) = credentials(&sfu, "ann").await;
-    // Protobuf that is not UTF-8, in a TEXT frame split in three.
+    // Protobuf that is not UTF-8, in a text frame split into three fragments.
     let mut request = join_request(&token, "s1");
     request.subscriber_sdp = "x".repeat(300);
     let mut bytes = SfuRequest { request_payload: Some(RequestPayload::JoinRequest(request)) }.encode_to_vec();
@@ -186,7 +186,7 @@ async fn protobuf_in_text_frames_and_json() {
     bare.send(0x00, &bytes[20..40]).await;
     bare.send(0x80, &bytes[40..]).await;
     assert!(matches!(bare.event().await, EventPayload::JoinResponse(r) if r.publish_options.len() == 3));
-    // Garbage is dropped and counted, and the socket lives on.
+    // Garbage is dropped and counted, and the socket stays open.
     bare.send(0x82, &[0xff; 40]).await;
     bare.send(0x81, b"{\"neither\": json").await;
     let health = SfuRequest { request_payload: Some(RequestPayload::HealthCheckRequest(event::HealthCheckRequest {})) };
@@ -213,7 +213,7 @@ async fn twirp_in_both_forms() {
         assert_eq!((reply.status, reply.header("content-type")), (200, Some("application/json")));
         assert_eq!(reply.json(), json!({}));
     }
-    // An application error is in the answer, in either form.
+    // An application error is in the response, in either encoding.
     let unknown = signal::UpdateSubscriptionsRequest { session_id: "nobody".into(), tracks: vec![] };
     let answer: signal::UpdateSubscriptionsResponse = client.rpc("UpdateSubscriptions", &unknown).await;
     assert_eq!(answer.error.unwrap().code, 200);
@@ -260,7 +260,7 @@ async fn bounds() {
             "{refused:?}"
         );
     }
-    // Nobody may take another user's session.
+    // A user cannot take over another user's session.
     let stolen = join_call(sfu.url(), "thief", "c", json!({})).await.json();
     let (mut sender, mut receiver) = websocket(stolen["credentials"]["server"]["ws_endpoint"].as_str().unwrap()).await;
     let request = join_request(stolen["credentials"]["token"].as_str().unwrap(), &a.session_id);
@@ -269,7 +269,7 @@ async fn bounds() {
     sender.flush().await.unwrap();
     let refused = within("an error", support::next_event(&mut receiver)).await;
     assert!(matches!(&refused, Some(EventPayload::Error(e)) if e.error.as_ref().unwrap().code == 400), "{refused:?}");
-    // A frame over the limit ends that client's socket only.
+    // A frame over the limit closes only that client's socket.
     a.sender.send_binary(vec![0u8; (1 << 16) + 1]).await.unwrap();
     let _ = a.sender.flush().await;
     within("the end of the socket", async { while a.next().await.is_some() {} }).await;
@@ -299,7 +299,7 @@ async fn control_answers_with_errors() {
 #[tokio::test]
 async fn the_program_prints_its_url_and_ends_with_stdin() {
     use std::io::{BufRead, BufReader};
-    // It ends with its standard input, so it ends with a test that panics, too.
+    // The program ends when its standard input closes, and so also when the test panics.
     let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_offhook-sfu"))
         .args(["--listen", "127.0.0.1:0", "--log", "off", "--exit-with-stdin"])
         .stdin(std::process::Stdio::piped())

@@ -11,7 +11,7 @@ use serde_json::{json, Value};
 use std::time::Duration;
 use support::{
     ctl, join_request,
-    media::{Happened, Kind, Peer},
+    media::{Kind, Peer, PeerEvent},
     until, within, Client,
 };
 
@@ -59,7 +59,7 @@ async fn answer(client: &mut Client, peer: &mut Peer) -> String {
     offer.sdp
 }
 
-/// A VP8 payload: key frame or not, with a mark of our own.
+/// A VP8 payload: key frame or not, with a marker byte for the test.
 fn vp8(key: bool, mark: u8) -> Vec<u8> {
     vec![0x10, u8::from(!key), mark, 1, 2, 3, 4, 5]
 }
@@ -71,7 +71,7 @@ async fn video_on_subscription_with_retransmission() {
     let mut ben = Client::join(sfu.url(), "ben", "c").await;
     let mut camera = publish(&ann, Kind::Video).await;
     let mut screen = Peer::new(&[]).await;
-    // The camera already runs when somebody subscribes: a key frame is asked for.
+    // The camera is already sending when a subscriber joins: the SFU requests a key frame.
     for i in 0..3u64 {
         camera.write(0, i, i as u32 * 3000, vp8(i == 0, 0), None).await;
     }
@@ -80,20 +80,20 @@ async fn video_on_subscription_with_retransmission() {
     let sdp = answer(&mut ben, &mut screen).await;
     assert!(sdp.contains(":TRACK_TYPE_VIDEO:1"), "{sdp}");
     screen.connected().await;
-    camera.keyframe_wanted().await;
+    camera.keyframe_requested().await;
     camera.write(0, 3, 9000, vp8(true, 0), None).await;
     let packet = screen.packet().await;
-    // What the client asks for reaches the publisher; requests in quick succession are one.
+    // The client's key frame requests reach the publisher. Requests in quick succession are merged.
     within("a PLI passed on", async {
         loop {
-            screen.want_keyframe(packet.ssrc).await;
-            if tokio::time::timeout(Duration::from_millis(100), camera.keyframe_wanted()).await.is_ok() {
+            screen.request_keyframe(packet.ssrc).await;
+            if tokio::time::timeout(Duration::from_millis(100), camera.keyframe_requested()).await.is_ok() {
                 return;
             }
         }
     })
     .await;
-    // A lossy way down: everything arrives all the same, through NACK and RTX.
+    // Downstream loss: all packets still arrive, through NACK and RTX.
     ctl(sfu.url(), "lossy", json!({"user_id": "ben", "down": 5.0, "seed": 3})).await;
     let mut marks = std::collections::HashSet::new();
     within("all packets", async {
@@ -139,7 +139,7 @@ async fn simulcast_layers_by_size() {
                 }
                 tokio::time::sleep(Duration::from_millis(5)).await;
                 while let Ok(event) = screen.events.try_recv() {
-                    let Happened::Packet(packet) = event else { continue };
+                    let PeerEvent::Packet(packet) = event else { continue };
                     let (before, ssrc) = last.unwrap_or((packet.seq - 1, packet.ssrc));
                     assert_eq!((packet.seq, packet.ssrc), (before + 1, ssrc), "one unbroken stream");
                     last = Some((packet.seq, packet.ssrc));
@@ -166,7 +166,7 @@ async fn media_goes_on_through_fast_and_migrate() {
     camera.write(0, 1, 0, vp8(true, 1), None).await;
     let first = screen.packet().await;
 
-    // FAST: same peer connections, ICE restarted both ways.
+    // FAST: same peer connections, ICE restarted on both.
     ctl(sfu.url(), "drop_ws", json!({"user_id": "ben"})).await;
     within("the end", async { while ben.next().await.is_some() {} }).await;
     let mut request = join_request(&ben.token, &ben.session_id);
@@ -191,7 +191,7 @@ async fn media_goes_on_through_fast_and_migrate() {
             camera.write(0, i, i as u32 * 3000, vp8(true, 2), None).await;
             tokio::time::sleep(Duration::from_millis(20)).await;
             while let Ok(event) = screen.events.try_recv() {
-                if matches!(event, Happened::Packet(p) if p.ssrc == first.ssrc && p.seq > first.seq) {
+                if matches!(event, PeerEvent::Packet(p) if p.ssrc == first.ssrc && p.seq > first.seq) {
                     return;
                 }
             }
@@ -209,7 +209,7 @@ async fn media_goes_on_through_fast_and_migrate() {
             second.write(0, i, i as u32 * 3000, vp8(true, 99), None).await;
             tokio::time::sleep(Duration::from_millis(20)).await;
             while let Ok(event) = screen.events.try_recv() {
-                if matches!(event, Happened::Packet(p) if p.payload[2] == 99 && p.ssrc == first.ssrc) {
+                if matches!(event, PeerEvent::Packet(p) if p.payload[2] == 99 && p.ssrc == first.ssrc) {
                     return;
                 }
             }

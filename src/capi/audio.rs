@@ -52,10 +52,13 @@ pub struct oh_audio_frame {
     /// tracks of a participant; 0: the sender has not reported it (yet). Compare it with tracks of the same participant
     /// only: clocks of different machines differ.
     pub capture_time_us: i64,
-    /// When the packet of the first sample arrived: microseconds since oh_call_join, by the clock of this machine; 0: it
-    /// was in no packet (concealed, silence).
+    /// When the packet of the first sample arrived: microseconds since oh_call_join was called, by the clock of this
+    /// machine, as oh_event.at_ms; 0: it was in no packet (concealed, silence). It aligns tracks of different
+    /// participants.
     pub arrival_time_us: i64,
-    /// RTP timestamp of the first sample, 48 kHz; wraps around.
+    /// RTP timestamp of the first sample, 48 kHz; wraps around. It counts samples of the sender. When the jitter buffer
+    /// grows, a timestamp repeats; when it shrinks, some are skipped; after silence it may go back. It starts anew with
+    /// another stream (reconnects of the sender).
     pub rtp_timestamp: u32,
     /// Which of samples_s16, samples_f32 and opus_packet is set.
     pub format: oh_audio_format_t,
@@ -67,15 +70,20 @@ pub struct oh_audio_frame {
     pub source: oh_track_source_t,
     /// Audio level, 0.0 (silence) to 1.0; 0 for OH_AUDIO_OPUS.
     pub level: f32,
-    /// Synthesised by packet-loss concealment (OH_AUDIO_OPUS: packets before this one were lost).
+    /// Synthesised by packet-loss concealment (OH_AUDIO_OPUS: packets before this one were lost). Also at the beginning
+    /// of a pause of the sender, before it is known that nothing was lost.
     pub concealed: oh_bool,
-    /// The sender sent nothing (muted, or discontinuous transmission); the samples are zero.
+    /// The sender sent nothing (muted, or discontinuous transmission); the samples are zero, or fade to zero.
     pub silence: oh_bool,
 }
 
 sized!(oh_audio_frame to silence);
 
 /// Called with 20 ms of one track's audio, for every track that is received.
+///
+/// A track begins with its first packet. 500 ms after the last one it pauses: no frames until packets arrive again.
+/// To record tracks side by side, write each frame at its place by arrival_time_us, or by capture_time_us among the
+/// tracks of one participant, advance by `frames`, and fill gaps with silence.
 ///
 /// @param user_data  as in oh_call_handlers.
 /// @param call       the call.

@@ -82,8 +82,8 @@ pub struct oh_call_options {
     /// data stays with its sender (flow control). State events and results of publishing are dropped only when a later
     /// one of the same call or track replaces them.
     pub max_queued_events: u32,
-    /// Audio frames that wait for the application at most, 1 to 4096, all tracks together; 0: 50. Beyond it the oldest
-    /// is dropped and counted (oh_call_stats.audio_frames_dropped).
+    /// Audio frames that wait for the application at most, 1 to 4096, all tracks together; 0: 50, one second of one
+    /// track. Beyond it the oldest is dropped and counted (oh_call_stats.audio_frames_dropped).
     pub max_queued_audio_frames: u32,
     /// Sample rate of received audio in Hz, 8000 to 192000; 0: 48000.
     pub audio_sample_rate_hz: u32,
@@ -91,7 +91,7 @@ pub struct oh_call_options {
     pub audio_channels: u32,
     /// Format of received audio; 0: OH_AUDIO_S16.
     pub audio_format: oh_audio_format_t,
-    /// Jitter buffer: least delay in ms, 1 to 2000; 0: 20; OH_ZERO: none.
+    /// Jitter buffer: least delay in ms, 1 to 2000; 0: 20; OH_ZERO: none. A recorder loses fewer late packets with more.
     pub audio_min_delay_ms: u32,
     /// Jitter buffer: greatest delay in ms, 20 to 2000, not less than audio_min_delay_ms; 0: 200, or
     /// audio_min_delay_ms when that is more.
@@ -501,7 +501,7 @@ pub unsafe extern "C" fn oh_call_send_custom_event(call: oh_call, data_json: *co
 
 /// Leaves a call: sends what was accepted before (audio, data, texts, custom events, answers to procedure calls), then
 /// the leave message; OH_EVENT_ENDED follows within 2000 ms. Returns at once; from here on nothing more is accepted or
-/// received.
+/// received, and received audio that waits in jitter buffers is discarded.
 ///
 /// What waits is sent within oh_call_options.drain_ms, and only as long as it takes; then 200 ms pass, so that the last
 /// audio is played before the others learn that this participant left. What could not be sent in time, or because the

@@ -107,9 +107,11 @@ pub enum oh_event_kind {
     /// `participant`: a participant left; see leave_reason. Also sent for those who left while the connection was lost.
     /// OH_EVENT_TRACK_UNPUBLISHED of their tracks came before, and procedure calls to them have failed.
     OH_EVENT_PARTICIPANT_LEFT = 6,
-    /// `track`: a participant published a track, muted or not: once, and again each time it is unmuted. With `local`:
-    /// a moderator unmuted a local track. Packets are sent only after this event was delivered: when the callback has
-    /// returned, or the pulled event was freed.
+    /// `track`: a participant published a track, muted or not: once, and again each time it is unmuted. On join, also
+    /// sent for the tracks of everyone already present. With OH_PROTOCOL_STREAM a participant has one track of each
+    /// source: further ones of the same source are not distinguished. With `local`: a moderator unmuted a local track.
+    /// Packets of that local track are sent only after this event was delivered: when the callback has returned, or the
+    /// pulled event was freed.
     OH_EVENT_TRACK_PUBLISHED = 7,
     /// `track`: a track ended, or was muted (`muted` is true, cause OH_UNPUBLISH_MUTED): then it still exists, and its
     /// end is sent as well. With `local`: a moderator muted a local track. All audio of the track is delivered before

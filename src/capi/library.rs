@@ -219,7 +219,7 @@ pub extern "C" fn oh_network_report(change: oh_network_change_t) -> oh_result {
             3 => NetworkChange::Changed,
             _ => return Err(argument("oh_network_report: change must be one of oh_network_change")),
         };
-        session::network::tell(session::network::Source::Application, change);
+        session::network::notify(session::network::Source::Application, change);
         Ok(())
     })
 }
@@ -258,7 +258,7 @@ pub extern "C" fn oh_shutdown_wait(timeout_ms: u32) -> oh_result {
             let what = match (tasks, threads) {
                 (false, _) => "a call has not ended",
                 (_, false) => "a callback has not returned",
-                _ => "a name look-up has not returned",
+                _ => "a name lookup has not returned",
             };
             Err(Error::new(Code::Timeout, format!("oh_shutdown_wait: {what} within {timeout_ms} ms")))
         }

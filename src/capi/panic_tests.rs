@@ -26,14 +26,14 @@ fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
 }
 
 #[derive(Default)]
-struct Heard {
-    /// Kind, and for states and the end what they say.
+struct Received {
+    /// Kind, and for states and the end their values.
     events: Mutex<Vec<(i32, i32, i32)>>,
     frames: AtomicU64,
     destroyed: AtomicU64,
 }
 
-impl Heard {
+impl Received {
     fn count(&self, kind: oh_event_kind) -> usize {
         self.events.lock().unwrap().iter().filter(|e| e.0 == kind as i32).count()
     }
@@ -43,7 +43,7 @@ impl Heard {
         events.iter().find(|e| e.0 == oh_event_kind::OH_EVENT_ENDED as i32).map(|e| (e.1, e.2))
     }
 
-    /// A state other than joining and joined was told.
+    /// A state other than joining and joined was reported.
     fn left_joined(&self) -> bool {
         let events = self.events.lock().unwrap();
         let away =
@@ -53,8 +53,8 @@ impl Heard {
 }
 
 unsafe extern "C" fn on_event(user: *mut c_void, _: oh_call, event: *const oh_event) {
-    // SAFETY: `user` is the peer's `Heard`, which outlives its call; the event lives until we return.
-    let (heard, event) = unsafe { (&*user.cast::<Heard>(), &*event) };
+    // SAFETY: `user` is the peer's `Received`, which outlives its call; the event lives until we return.
+    let (received, event) = unsafe { (&*user.cast::<Received>(), &*event) };
     // SAFETY: the member that the kind names.
     let (a, b) = unsafe {
         if event.kind == oh_event_kind::OH_EVENT_ENDED as i32 {
@@ -65,36 +65,36 @@ unsafe extern "C" fn on_event(user: *mut c_void, _: oh_call, event: *const oh_ev
             (0, 0)
         }
     };
-    heard.events.lock().unwrap().push((event.kind, a, b));
+    received.events.lock().unwrap().push((event.kind, a, b));
 }
 
 unsafe extern "C" fn on_audio(user: *mut c_void, _: oh_call, _: *const oh_audio_frame) {
     // SAFETY: as above.
-    unsafe { &*user.cast::<Heard>() }.frames.fetch_add(1, SeqCst);
+    unsafe { &*user.cast::<Received>() }.frames.fetch_add(1, SeqCst);
 }
 
 unsafe extern "C" fn destroy(user: *mut c_void) {
     // SAFETY: as above.
-    unsafe { &*user.cast::<Heard>() }.destroyed.fetch_add(1, SeqCst);
+    unsafe { &*user.cast::<Received>() }.destroyed.fetch_add(1, SeqCst);
 }
 
-/// One participant that talks until it is dropped.
+/// One participant that sends audio until it is dropped.
 struct Peer {
     client: oh_client,
     call: oh_call,
-    heard: Arc<Heard>,
-    talking: Arc<AtomicBool>,
-    talker: Option<thread::JoinHandle<()>>,
+    received: Arc<Received>,
+    sending: Arc<AtomicBool>,
+    writer: Option<thread::JoinHandle<()>>,
 }
 
 impl Peer {
     fn join(sfu: &Sfu, user: &str) -> Self {
-        let heard = Arc::new(Heard::default());
+        let received = Arc::new(Received::default());
         let (url, token) = (CString::new(sfu.url()).unwrap(), CString::new("development").unwrap());
         let (user, id) = (CString::new(user).unwrap(), CString::new("panics").unwrap());
         let mut client = oh_client { id: 0 };
         let mut call = oh_call { id: 0 };
-        // SAFETY: all text and the handlers outlive the calls that copy them, and `heard`
+        // SAFETY: all text and the handlers outlive the calls that copy them, and `received`
         // outlives the call: it is kept until the client was freed.
         unsafe {
             let mut which = oh_client_options::blank();
@@ -104,7 +104,7 @@ impl Peer {
                 on_event: Some(on_event),
                 on_audio: Some(on_audio),
                 destroy: Some(destroy),
-                user_data: Arc::as_ptr(&heard).cast_mut().cast(),
+                user_data: Arc::as_ptr(&received).cast_mut().cast(),
                 ..oh_call_handlers::blank()
             };
             let mut what = oh_call_options::blank();
@@ -113,17 +113,17 @@ impl Peer {
         }
         let joined = oh_call_wait_state(call, oh_call_state::OH_STATE_JOINED as i32, 10_000);
         assert_eq!(joined, oh_result::OH_OK);
-        Self { client, call, heard, talking: Arc::new(AtomicBool::new(true)), talker: None }
+        Self { client, call, received, sending: Arc::new(AtomicBool::new(true)), writer: None }
     }
 
-    fn talk(&mut self) {
+    fn publish_tone(&mut self) {
         let mut track = oh_track { id: 0 };
         // SAFETY: NULL means the defaults.
         assert_eq!(unsafe { oh_call_publish_audio(self.call, std::ptr::null(), &mut track) }, oh_result::OH_OK);
-        let talking = self.talking.clone();
-        self.talker = Some(thread::spawn(move || {
+        let sending = self.sending.clone();
+        self.writer = Some(thread::spawn(move || {
             let samples: Vec<i16> = (0..960).map(|n| (f32::sin(n as f32 * 0.06) * 9_000.0) as i16).collect();
-            while talking.load(SeqCst) {
+            while sending.load(SeqCst) {
                 if oh_track_wait_writable(track, 960, 50) == oh_result::OH_OK {
                     // SAFETY: 960 mono samples.
                     unsafe { oh_track_write_s16(track, samples.as_ptr(), 960) };
@@ -132,24 +132,24 @@ impl Peer {
                 }
             }
         }));
-        let heard = self.heard.clone();
-        wait_for("published", || heard.count(oh_event_kind::OH_EVENT_LOCAL_TRACK_PUBLISHED) == 1);
+        let received = self.received.clone();
+        wait_for("published", || received.count(oh_event_kind::OH_EVENT_LOCAL_TRACK_PUBLISHED) == 1);
     }
 
-    fn hears(&self, who: &str) {
-        let before = self.heard.frames.load(SeqCst);
-        let heard = self.heard.clone();
-        wait_for(who, || heard.frames.load(SeqCst) >= before + 10);
+    fn receives_audio(&self, who: &str) {
+        let before = self.received.frames.load(SeqCst);
+        let received = self.received.clone();
+        wait_for(who, || received.frames.load(SeqCst) >= before + 10);
     }
 
     fn undisturbed(&self, when: &str) {
         for kind in
             [oh_event_kind::OH_EVENT_ENDED, oh_event_kind::OH_EVENT_ERROR, oh_event_kind::OH_EVENT_LOCAL_TRACK_FAILED]
         {
-            assert_eq!(self.heard.count(kind), 0, "{when}: a neighbour was told of {kind:?}");
+            assert_eq!(self.received.count(kind), 0, "{when}: a neighbour received {kind:?}");
         }
-        assert!(!self.heard.left_joined(), "{when}: a neighbour did not stay joined");
-        self.hears("the neighbours hear each other");
+        assert!(!self.received.left_joined(), "{when}: a neighbour did not stay joined");
+        self.receives_audio("the neighbours receive each other");
     }
 }
 
@@ -167,24 +167,24 @@ fn happens_again(call: oh_call) {
     match trace::replay(&text) {
         Ok(replayed) => assert!(replayed.outputs > 20, "{replayed:?}"),
         // Of a call with many events the end is kept.
-        Err(differs) => assert!(differs.what.contains("entries are gone"), "{differs}"),
+        Err(differs) => assert!(differs.what.contains("entries were dropped"), "{differs}"),
     }
     assert!(!text.contains("development"), "the token is in the trace");
 }
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        self.talking.store(false, SeqCst);
+        self.sending.store(false, SeqCst);
         if !thread::panicking() {
             happens_again(self.call);
         }
         oh_client_free(self.client);
-        if let Some(talker) = self.talker.take() {
-            let _ = talker.join();
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.join();
         }
         if !thread::panicking() {
-            assert_eq!(self.heard.destroyed.load(SeqCst), 1, "destroy after oh_client_free");
-            assert!(self.heard.count(oh_event_kind::OH_EVENT_ENDED) <= 1, "two terminal events");
+            assert_eq!(self.received.destroyed.load(SeqCst), 1, "destroy after oh_client_free");
+            assert!(self.received.count(oh_event_kind::OH_EVENT_ENDED) <= 1, "two terminal events");
         }
     }
 }
@@ -203,10 +203,10 @@ fn one_panic_ends_one_session() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let sfu = runtime.block_on(Sfu::start(Config::default())).unwrap();
     let (mut alice, mut bob) = (Peer::join(&sfu, "alice"), Peer::join(&sfu, "bob"));
-    alice.talk();
-    bob.talk();
-    alice.hears("bob");
-    bob.hears("alice");
+    alice.publish_tone();
+    bob.publish_tone();
+    alice.receives_audio("bob");
+    bob.receives_audio("alice");
 
     for (kind, fate) in [
         ("call", Fate::Internal),
@@ -220,23 +220,25 @@ fn one_panic_ends_one_session() {
         let mark = Mark::new();
         let mut victim = Peer::join(&sfu, &format!("victim of {kind}"));
         Mark::lift();
-        victim.talk();
-        victim.hears("the victim hears the others");
+        victim.publish_tone();
+        victim.receives_audio("the victim receives the others");
         mark.strike(kind);
         wait_for(&format!("{kind} runs"), || mark.struck(kind));
-        let heard = victim.heard.clone();
+        let received = victim.received.clone();
         match fate {
             Fate::Internal => {
-                wait_for(&format!("the end after a panic in {kind}"), || heard.end().is_some());
+                wait_for(&format!("the end after a panic in {kind}"), || received.end().is_some());
                 let internal = (oh_end_reason::OH_END_INTERNAL as i32, oh_result::OH_ERR_INTERNAL as i32);
-                assert_eq!(heard.end(), Some(internal), "after a panic in {kind}");
+                assert_eq!(received.end(), Some(internal), "after a panic in {kind}");
                 assert_eq!(
                     oh_call_wait_state(victim.call, oh_call_state::OH_STATE_LEFT as i32, 5_000),
                     oh_result::OH_OK
                 );
             }
             Fate::ConnectionLost => {
-                wait_for(&format!("a panic in {kind} is noticed"), || heard.left_joined() || heard.end().is_some());
+                wait_for(&format!("a panic in {kind} is noticed"), || {
+                    received.left_joined() || received.end().is_some()
+                });
             }
         }
         alice.undisturbed(kind);
@@ -249,7 +251,7 @@ fn one_panic_ends_one_session() {
     let mark = Mark::new();
     let victim = Peer::join(&sfu, "victim of close");
     Mark::lift();
-    victim.hears("the victim hears the others");
+    victim.receives_audio("the victim receives the others");
     mark.strike("close");
     mark.strike("call");
     wait_for("the close of what is left", || mark.struck("close"));
@@ -259,7 +261,7 @@ fn one_panic_ends_one_session() {
 
     // The library is as good as new.
     let last = Peer::join(&sfu, "last");
-    last.hears("the last one hears the others");
+    last.receives_audio("the last one receives the others");
     drop((alice, bob, last));
     runtime.block_on(sfu.stop());
 }

@@ -213,7 +213,7 @@ pub struct oh_track_info {
     pub source: oh_track_source_t,
     /// OH_EVENT_TRACK_UNPUBLISHED: why; else OH_UNPUBLISH_UNKNOWN.
     pub cause: oh_unpublish_cause_t,
-    /// Published, and muted.
+    /// Published, and muted: a snapshot, and OH_EVENT_TRACK_UNPUBLISHED with OH_UNPUBLISH_MUTED.
     pub muted: oh_bool,
     /// A track of the local participant (in an event: that a moderator changed).
     pub local: oh_bool,

@@ -4,7 +4,7 @@ use super::*;
 use std::time::{Duration, Instant};
 
 #[test]
-fn a_forked_child_is_told_and_the_parent_is_not() {
+fn a_forked_child_is_recognised_and_the_parent_is_not() {
     init();
     init();
     assert!(!forked());
@@ -57,18 +57,18 @@ fn signals_for_the_host_are_blocked_and_faults_are_not() {
 fn threads_of_the_runtime_and_of_the_pool_block_signals() {
     init();
     let runtime = crate::runtime::Runtime::new();
-    let (tell, told) = std::sync::mpsc::channel();
-    let io = tell.clone();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let io = sender.clone();
     runtime.spawn("mask", async move { io.send(blocked(libc::SIGPIPE)).unwrap() }).unwrap();
-    assert!(told.recv_timeout(Duration::from_secs(10)).unwrap());
+    assert!(receiver.recv_timeout(Duration::from_secs(10)).unwrap());
     assert!(runtime.shutdown(Duration::from_secs(10)));
 
     use crate::dispatch::{Class, Handler, Limits, Mailbox, Pool, PoolConfig};
     let pool = Pool::new(PoolConfig::default());
-    let handler = Handler::<(), ()>::new(move |_| tell.send(blocked(libc::SIGPIPE)).unwrap());
+    let handler = Handler::<(), ()>::new(move |_| sender.send(blocked(libc::SIGPIPE)).unwrap());
     let mailbox = Mailbox::with_handler(&pool, Limits::default(), handler);
     mailbox.post((), Class::Normal);
-    assert!(told.recv_timeout(Duration::from_secs(10)).unwrap());
+    assert!(receiver.recv_timeout(Duration::from_secs(10)).unwrap());
     mailbox.close_and_wait();
     assert!(pool.shutdown(Duration::from_secs(10)));
 }

@@ -65,7 +65,8 @@ pub struct oh_call_stats {
     pub packets_padding: u64,
     /// Audio frames (20 ms, or one Opus packet) put out for the application.
     pub frames_played: u64,
-    /// Audio frames synthesised by packet-loss concealment.
+    /// Audio frames synthesised by packet-loss concealment in place of lost or late packets. Fewer than the frames with
+    /// oh_audio_frame.concealed: at the beginning of a pause no packet is missing.
     pub frames_concealed: u64,
     /// Lost audio frames recovered by forward error correction.
     pub frames_recovered_fec: u64,

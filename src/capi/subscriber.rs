@@ -9,7 +9,7 @@ use super::{
     result::{guard, oh_result},
     sized::{read, sized},
 };
-use crate::core::model::{LayerQuality, Wish};
+use crate::core::model::{LayerQuality, SubscriptionSettings};
 use crate::dispatch::Closing;
 use crate::error::{Code, Error};
 use std::ffi::c_char;
@@ -123,7 +123,7 @@ pub unsafe extern "C" fn oh_subscriber_set_track(
             l if l == oh_video_layer::OH_LAYER_LOW as i32 => LayerQuality::Low,
             _ => return Err(argument("oh_remote_track_options.layer must be one of oh_video_layer")),
         };
-        let wish = Wish {
+        let settings = SubscriptionSettings {
             subscribed: options.unsubscribe == 0,
             enabled: options.pause == 0,
             width: options.width,
@@ -132,7 +132,7 @@ pub unsafe extern "C" fn oh_subscriber_set_track(
             quality,
             priority: options.priority,
         };
-        owner.call()?.wish(track_id, wish)
+        owner.call()?.set_subscription(track_id, settings)
     })
 }
 

@@ -82,7 +82,7 @@ pub struct oh_remote_track_stats {
     pub packets_unplayable: u64,
     /// Audio frames (20 ms, or one Opus packet) put out for the application.
     pub frames_played: u64,
-    /// Audio frames synthesised by packet-loss concealment.
+    /// Audio frames synthesised by packet-loss concealment in place of lost or late packets.
     pub frames_concealed: u64,
     /// Lost audio frames recovered by forward error correction.
     pub frames_recovered_fec: u64,
@@ -136,7 +136,7 @@ fn local(s: &LocalTrackStats) -> oh_track_stats {
         report_age_ms: report.map_or(0, |r| u64::try_from(r.age.as_millis()).unwrap_or(u64::MAX)),
         buffered_ms: s.buffered_ms,
         source: oh_track_source::from(s.source) as i32,
-        published: s.on_air.into(),
+        published: s.published.into(),
         muted: s.muted.into(),
         moderated: s.moderated.into(),
         has_report: report.is_some().into(),
@@ -153,7 +153,7 @@ fn local(s: &LocalTrackStats) -> oh_track_stats {
 /// @param track_id    of oh_track_info; NULL or "" in protocols without track ids: the track with that source.
 /// @param source      what the track carries; ignored with a track_id.
 /// @param stats       its `size` must be set; filled in as far as header and library both know it.
-/// @return            OH_OK; OH_ERR_EMPTY when nothing of such a track was received, or the track is over;
+/// @return            OH_OK; OH_ERR_EMPTY when no packet of such a track was received, or the track ended;
 ///                    OH_ERR_HANDLE; OH_ERR_ARGUMENT; OH_ERR_ABI for a wrong size.
 ///
 /// Any thread, callbacks included.

@@ -1,4 +1,4 @@
-//! The one place that says how long to wait before trying again. Pure; randomness is handed in.
+//! All retry delays. Pure; the random generator is passed in.
 
 use super::rng::Rng;
 use std::time::Duration;
@@ -9,8 +9,8 @@ pub fn join(attempt: u32, rng: &mut Rng) -> Duration {
     Duration::from_millis(rng.between(base * 3 / 4, base * 5 / 4).min(5_000))
 }
 
-/// After the `failed`th failed attempt to reconnect (1 = first): at random between 0.25 s, growing by 2 s
-/// per attempt to 5 s, and 2.5 s, growing alike to 5 s.
+/// After failed reconnect attempt number `failed` (1 = first): random between 0.25 s, growing by 2 s per attempt to 5
+/// s, and 2.5 s, growing likewise to 5 s.
 pub fn reconnect(failed: u32, rng: &mut Rng) -> Duration {
     let n = u64::from(failed.clamp(1, 10));
     Duration::from_millis(rng.between((2_000 * (n - 1)).clamp(250, 5_000), (500 + 2_000 * n).min(5_000)))
@@ -22,8 +22,8 @@ pub fn rpc(attempt: u32, rng: &mut Rng) -> Duration {
     Duration::from_millis(rng.between(base * 3 / 4, base * 5 / 4).min(2_000))
 }
 
-/// Before try `attempt` (1 = first retry) of the coordinator's event socket: exponential from 0.5 s,
-/// ±50 % so that the clients of a service that restarts do not come back as one, at most 30 s.
+/// Before try `attempt` (1 = first retry) of the coordinator's event socket: exponential from 0.5 s, ±50 % so that the
+/// clients of a restarting service do not all return at once, at most 30 s.
 pub fn events(attempt: u32, rng: &mut Rng) -> Duration {
     let base = 500u64.saturating_mul(1 << attempt.saturating_sub(1).min(6)).min(30_000);
     Duration::from_millis(rng.between(base / 2, base * 3 / 2).min(30_000))

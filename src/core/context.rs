@@ -1,4 +1,4 @@
-//! What every rule sees of the call and uses: the facts, the time, and where orders, deadlines and counts go.
+//! State shared by all parts of the call logic: configuration, time, pending commands, timers and counters.
 //!
 //! Must not know: the rules.
 
@@ -7,7 +7,7 @@ use super::timers::Timers;
 use super::{model::*, rng::Rng, Action, Config, Counters, Event, Op, Output, State};
 use std::{borrow::Cow, collections::VecDeque, time::Duration};
 
-/// Where the attempt to be connected is.
+/// State of the connection attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     Idle,
@@ -17,22 +17,22 @@ pub(super) enum Phase {
     Opening,
     Joining,
     Joined,
-    /// The network is gone; nothing is tried before it is back.
+    /// The network is down; no attempt starts before it is back.
     Offline,
-    /// About to leave, over what a migration has left behind; nothing else is tried.
+    /// The call is about to leave and sends over the old connection of a migration; no other attempt starts.
     Staying,
     Leaving,
     Over,
 }
 
-/// What a part of the call cannot do by itself. Carried up as an error: the rest of the step does not happen.
+/// An action that a part of the call cannot do itself. Returned as an error: the rest of the step is skipped.
 #[derive(Debug)]
 pub(super) enum Need {
     /// The connection must be made again.
     Reconnect(Strategy, Cow<'static, str>),
     /// This session cannot be negotiated.
     Renegotiate(&'static str),
-    /// A peer connection failed that had never connected.
+    /// A peer connection failed before it ever connected.
     NeverConnected(String),
     /// ICE of this peer connection must be restarted.
     RestartIce(PeerKind),
@@ -50,35 +50,35 @@ impl Need {
 
 pub(super) type Settled = Result<(), Need>;
 
-/// A leave that waits for what was accepted before it.
+/// A leave that waits until the data accepted before it is sent.
 #[derive(Debug)]
 pub(super) struct Draining {
     pub reason: String,
-    /// Then it waits no longer.
+    /// When to stop waiting.
     pub until: Duration,
 }
 
 #[derive(Debug)]
 pub(super) struct Context {
     pub config: Config,
-    /// The time of the present input.
+    /// Time of the current input.
     pub now: Duration,
     pub rng: Rng,
     pub phase: Phase,
     pub state: State,
     pub generation: Generation,
-    /// The attempt in which the peer connections in use were made; FAST keeps them.
+    /// The generation in which the current peer connections were created; FAST keeps them.
     pub transport: Option<Generation>,
-    /// One name for this participant over all its reconnects.
+    /// Identifies this participant across all reconnects.
     pub unified_session_id: String,
     pub session_id: String,
     pub admission: Option<Box<Admission>>,
     pub grants: Option<Grants>,
-    /// Nothing is to be received, whether there is a subscriber or not.
+    /// Receiving is disabled, whether or not there is a subscriber.
     pub receive_disabled: bool,
-    /// The application wants to leave as soon as what it sent is on its way.
+    /// Set when the application leaves as soon as its data is sent.
     pub draining: Option<Draining>,
-    /// Sessions in a row that were given up because they could not be negotiated.
+    /// Consecutive sessions that were abandoned because negotiation failed.
     pub failed_sessions: u32,
     pub timers: Timers,
     pub requests: Requests,
@@ -122,7 +122,7 @@ impl Context {
         self.phase == Phase::Joined
     }
 
-    /// Not leaving, not over: new work may start.
+    /// Neither leaving nor ended: new work may start.
     pub fn is_open(&self) -> bool {
         !matches!(self.phase, Phase::Leaving | Phase::Over)
     }
@@ -131,22 +131,22 @@ impl Context {
         self.draining.is_some()
     }
 
-    /// The generation by which the peer connections in use are known.
+    /// The generation that identifies the current peer connections.
     pub fn peers_of(&self) -> Generation {
         self.transport.unwrap_or(self.generation)
     }
 
-    /// Closed for good. Where the SFU would take that for the participant's end, the subscriber stays.
+    /// Closed permanently. The subscriber stays open if the SFU would treat its end as the participant's end.
     pub fn subscriber_closed(&self) -> bool {
         self.receive_disabled && !self.config.dialect.subscriber_stays
     }
 
-    /// Neither closed nor of a connection that is gone; it may be between two sockets.
+    /// Neither closed nor part of a lost connection; the socket may be reconnecting.
     pub fn subscriber_open(&self) -> bool {
         self.transport.is_some() && self.is_open() && !self.is_draining() && !self.subscriber_closed()
     }
 
-    /// Open, and the SFU can be asked.
+    /// Open, and the SFU accepts requests.
     pub fn subscriber_alive(&self) -> bool {
         self.is_joined() && self.subscriber_open()
     }
@@ -181,7 +181,7 @@ impl Context {
         }
     }
 
-    /// Orders one step of the engine; the number names it until its result comes.
+    /// Queues one engine operation; the number identifies it until its result arrives.
     pub fn op(&mut self, peer: PeerKind, action: Action) -> Op {
         self.next_op += 1;
         let (op, generation) = (self.next_op, self.peers_of());
@@ -189,7 +189,7 @@ impl Context {
         op
     }
 
-    /// Sends a request to the SFU; the number names it until it is settled.
+    /// Sends a request to the SFU; the number identifies it until it is settled.
     pub fn request(&mut self, call: RpcCall) -> u64 {
         let (id, sent) = self.requests.begin(&call);
         if sent {
@@ -201,12 +201,12 @@ impl Context {
         id
     }
 
-    /// Something came that belongs to nothing that is still there.
+    /// Counts an input that refers to something that no longer exists.
     pub fn late(&mut self) {
         self.counters.late_other += 1;
     }
 
-    /// A late offer: counted, one debug line, nothing else.
+    /// Drops a late offer: one counter, one debug line, nothing else.
     pub fn drop_offer(&mut self, why: &'static str, generation: Generation) {
         self.counters.late_offers += 1;
         self.counters.offers_while_leaving += u64::from(self.phase == Phase::Leaving || self.is_draining());

@@ -1,24 +1,24 @@
-//! What goes into a [`super::Core`] and what comes out: the whole surface between rules and world.
+//! Inputs and outputs of a [`super::Core`]: the whole interface between the call logic and the rest of the library.
 //!
-//! Outputs are orders; the session actor carries them out and brings each result back as an input
-//! that names its generation (and operation), so that a late result can be told from a current one.
+//! Outputs are commands. The session actor executes them and returns each result as an input that names its generation
+//! (and operation), so that late results can be distinguished from current ones.
 
 use super::{model::*, End, State, Unsent};
 use crate::error::{Code, Error, Secret};
 use serde::{Deserialize, Serialize};
 use std::{sync::Arc, time::Duration};
 
-/// The application's name for a track it sends.
+/// The application's id of a local track.
 pub type TrackId = u64;
-/// The session's name for a track it receives.
+/// The session's id of a remote track.
 pub type RemoteId = u64;
-/// Names one engine operation; its result brings the number back.
+/// Identifies one engine operation; its result carries the same number.
 pub type Op = u64;
 
-/// Fixed facts of one call.
+/// Settings of one call; fixed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Config {
-    /// The protocol that is spoken.
+    /// The signalling protocol.
     pub dialect: Dialect,
     pub call_type: String,
     pub call_id: String,
@@ -28,34 +28,34 @@ pub struct Config {
     pub notify: bool,
     pub data_json: String,
     pub location: String,
-    /// Retries of a failed join; 0 = none.
+    /// Retries of a failed join; 0: none.
     pub join_retries: u32,
     /// False: no subscriber is ever created (a publish-only bot).
     pub subscribe: bool,
-    /// Throw-away SDPs that announce codecs in JoinRequest.
+    /// Placeholder SDPs that announce codecs in JoinRequest.
     pub subscriber_sdp: String,
     pub publisher_sdp: String,
-    /// Token given up front; empty: the application is asked.
+    /// Initial token. If empty, the application is asked for one.
     pub token: Secret,
     /// A track that a moderator unmutes stays muted until the application agrees.
     pub hold_unmute: bool,
-    /// The application is asked again when its token has expired; always so when it gave none.
+    /// Ask the application again when its token has expired; always set when it supplied none.
     pub renew_token: bool,
-    /// How long a lost connection is looked for before the call ends; zero: for ever.
+    /// Reconnect timeout, after which the call ends. Zero: no limit.
     pub disconnect_timeout: Duration,
-    /// Parts of texts are told as they come.
+    /// Deliver parts of texts as they arrive.
     pub partial_texts: bool,
     pub seed: u64,
 }
 
-/// How an audio track is to be offered.
+/// How an audio track is offered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AudioOffer {
-    /// Of a microphone or of a shared screen.
+    /// Microphone or screen audio.
     pub source: TrackKind,
     pub stereo: bool,
     pub dtx: bool,
-    /// Earlier frames sent along with each packet (RED); 0 is none.
+    /// Earlier frames repeated in each packet (RED); 0: none.
     pub red: u8,
     pub music: bool,
     pub muted: bool,
@@ -69,27 +69,27 @@ pub enum PeerChange {
     Closed,
 }
 
-/// What happened to this machine's network.
+/// A change of this machine's network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NetworkChange {
     Offline,
     Online,
-    /// Another network: what is bound to the old one is dead.
+    /// Another network: sockets bound to the old one are dead.
     Changed,
-    /// Addresses or routes are others; what is open may work on.
+    /// Addresses or routes changed; open sockets may still work.
     Unsettled,
 }
 
-/// What an engine operation gave.
+/// Result of an engine operation.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum OpDone {
     Done,
-    /// Local offer with the mids of the senders that were wanted, in their order.
+    /// Local offer with the mids of the requested senders, in their order.
     Offer {
         sdp: String,
         mids: Vec<String>,
     },
-    /// The answer, in force on this side; so many of the candidates that came with the offer were of no use.
+    /// The answer, already set locally, and how many of the candidates passed with the offer were refused.
     Answer {
         sdp: String,
         refused: usize,
@@ -100,16 +100,16 @@ pub enum OpDone {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct OpFailed {
     pub code: Code,
-    /// The peer connection is closed: nothing to report.
+    /// The peer connection is closed; no error is reported.
     pub closed: bool,
     pub message: String,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Input {
-    /// Go. Once, first of all.
+    /// Starts the call. The first input, given once.
     Start,
-    /// The application's answer to [`Output::NeedToken`]; `None`: it has none.
+    /// Reply to [`Output::NeedToken`]; `None`: the application has no token.
     Token(Option<Secret>),
     Admitted {
         generation: Generation,
@@ -152,7 +152,7 @@ pub enum Input {
         peer: PeerKind,
         change: PeerChange,
     },
-    /// The answer to [`Output::Inspect`]; also told before a peer connection's change for the worse.
+    /// Reply to [`Output::Inspect`]; also sent before a peer connection changes to a worse state.
     Path {
         generation: Generation,
         peer: PeerKind,
@@ -161,34 +161,34 @@ pub enum Input {
     RemoteTrack {
         generation: Generation,
         id: RemoteId,
-        /// None: its stream ids name nobody.
+        /// `None`: its stream ids name no participant.
         owner: Option<MediaOwner>,
-        /// The m-line that describes it; empty: the engine does not say.
+        /// The m-line that describes it; empty if the engine does not report it.
         mid: String,
-        /// It was there before, and was [`Output::Forget`]ten.
+        /// It existed before and was released with [`Output::Forget`].
         again: bool,
     },
-    /// Messages that a peer connection received were dropped unread.
+    /// Messages received by a peer connection were dropped unread.
     DataUnread {
         generation: Generation,
         messages: u64,
         bytes: u64,
     },
-    /// The engine's track is over, or the answer to [`Output::Forget`].
+    /// The engine's track ended; also the reply to [`Output::Forget`].
     RemoteTrackGone {
         id: RemoteId,
     },
-    /// What a remote track carries cannot be decoded.
+    /// The media of a remote track cannot be decoded.
     RemoteUnplayable {
         id: RemoteId,
         why: Unplayable,
     },
-    /// Packets come of a stream that the engine cannot assign to an m-line.
+    /// Packets arrive of a stream that the engine cannot assign to an m-line.
     Unassigned {
         generation: Generation,
         ssrc: u32,
     },
-    /// Another participant, or the application's server, sends something.
+    /// Data from another participant or the application's backend.
     Data {
         generation: Generation,
         data: DataIn,
@@ -197,7 +197,7 @@ pub enum Input {
         generation: Generation,
         peer: PeerKind,
     },
-    // The application:
+    // From the application:
     Publish {
         track: TrackId,
         offer: AudioOffer,
@@ -209,11 +209,11 @@ pub enum Input {
         track: TrackId,
         muted: bool,
     },
-    /// Closed or freed by the application; for good.
+    /// Closed or freed by the application; permanent.
     ClosePeer(PeerKind),
-    /// The application wants to send data: a publisher with its channels is needed.
+    /// The application sends data: a publisher with data channels is needed.
     WantData,
-    /// Calls a procedure of another participant; answered by [`Event::RpcResponse`] with this number.
+    /// Calls a procedure of another participant. The result is [`Event::RpcResponse`] with this id.
     CallRpc {
         id: u64,
         to: String,
@@ -221,74 +221,74 @@ pub enum Input {
         payload: String,
         timeout: Duration,
     },
-    /// The answer to [`Event::RpcRequest`].
+    /// Answers [`Event::RpcRequest`].
     AnswerRpc {
         id: String,
         answer: Result<String, RpcFailure>,
     },
-    /// What is wanted of one remote track.
-    Wish {
+    /// Subscription settings of one remote track.
+    Subscribe {
         track_id: String,
-        wish: Wish,
+        settings: SubscriptionSettings,
     },
     UpdateSelf(SelfUpdate),
     Leave {
         reason: String,
     },
-    /// Leaves as well, after what was accepted has been sent: at most so long is waited for [`Input::Drained`].
+    /// Leaves after accepted data has been sent; waits for [`Input::Drained`] for at most `within`.
     Drain {
         reason: String,
         within: Duration,
     },
-    /// The answer to [`Output::Drain`]: nothing waits to be sent any more.
+    /// Reply to [`Output::Drain`]: no data is waiting to be sent.
     Drained,
-    /// The machine's network, from the application or the operating system.
+    /// A change of the machine's network, reported by the application or the operating system.
     Network(NetworkChange),
-    /// The report that [`Output::CollectStats`] asked for, as JSON texts.
+    /// The report requested by [`Output::CollectStats`], as JSON texts.
     Stats {
         generation: Generation,
         mark: u64,
         publisher: String,
         subscriber: String,
     },
-    /// The session's own end: library shut down or defect.
+    /// Ends the call from within the library: shutdown or an internal error.
     Abort(End),
 }
 
-/// A sender that the publisher is to have.
+/// A sender that the publisher must have.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WantedSender {
     pub track: TrackId,
-    /// Of its stream and track; the same sender has the same name.
+    /// Name of its stream and track; the same sender keeps the same name.
     pub name: String,
     pub offer: AudioOffer,
 }
 
-/// What the publisher is to be from the next offer on.
+/// The publisher's contents from the next offer on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Wanted {
     pub ice_restart: bool,
-    /// The data channels of the protocol.
+    /// Include the protocol's data channels.
     pub channels: bool,
-    /// All of them; one that is not there any more is not sent any more.
+    /// All senders; a sender that is missing here stops.
     pub senders: Vec<WantedSender>,
 }
 
-/// An order to the engine: one for each negotiation, and all of it or nothing happens.
+/// A command to the engine: one per negotiation step. It takes effect completely or not at all.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Action {
-    /// Makes the peer connection.
+    /// Creates the peer connection.
     Create {
         ice_servers: Vec<IceServer>,
     },
-    /// Subscriber: takes the SFU's offer with the candidates that are known so far, and answers it.
+    /// Subscriber: sets the SFU's offer with the candidates known so far, and answers it.
     Answer {
         offer: String,
         candidates: Vec<String>,
     },
-    /// Publisher: offers what is wanted. An offer that was not answered is taken back before.
+    /// Publisher: creates an offer. An unanswered earlier offer is rolled back first.
     Offer(Wanted),
-    /// Publisher: takes the SFU's answer.
+    /// Publisher: sets the SFU's answer.
     SetAnswer(String),
     AddCandidate(String),
 }
@@ -308,7 +308,7 @@ impl Action {
 
 #[derive(Clone, Debug, Serialize)]
 pub enum Output {
-    /// Ask the application for a token; the answer is [`Input::Token`].
+    /// Ask the application for a token; the reply is [`Input::Token`].
     NeedToken,
     Admit {
         generation: Generation,
@@ -320,20 +320,20 @@ pub enum Output {
         admission: Box<Admission>,
         session_id: String,
         attempt: u32,
-        /// FAST: the SFU still has the session of that name.
+        /// FAST: the SFU still has the session with this id.
         resume: bool,
     },
     Send {
         generation: Generation,
         request: SfuRequest,
     },
-    /// Close with this code; messages are still read until the other side has closed too.
+    /// Close with this code; messages are read until the server has closed too.
     CloseSocket {
         generation: Generation,
         code: u16,
         reason: String,
     },
-    /// Forget the socket at once.
+    /// Drop the socket at once.
     DropSocket {
         generation: Generation,
     },
@@ -352,83 +352,85 @@ pub enum Output {
         generation: Generation,
         peer: PeerKind,
     },
-    /// Tell what this peer connection has tried so far; the answer is [`Input::Path`].
+    /// Report what this peer connection has tried so far; the reply is [`Input::Path`].
     Inspect {
         generation: Generation,
         peer: PeerKind,
     },
-    /// Media of this remote track belongs to this participant (again); play it.
+    /// This remote track belongs to this participant (again); play it.
     Bind {
         id: RemoteId,
         user_id: String,
         session_id: String,
         kind: TrackKind,
-        /// The SFU's name of the track, empty without any.
+        /// The SFU's name of the track; empty if it has none.
         track_id: String,
-        /// Tells streams of the same kind apart where tracks have no names.
+        /// Distinguishes streams of the same kind if tracks have no names.
         stream: String,
-        /// It cannot be decoded: only counted.
+        /// It cannot be decoded: only count it.
         silent: bool,
     },
-    /// What has come of it is handed over now, ahead of its time: the next word is that it is over.
+    /// Deliver the buffered audio of this track now, before its playout time; the track ends next.
     PlayOut {
         id: RemoteId,
     },
-    /// No longer somebody's.
+    /// The track no longer belongs to a participant.
     Unbind {
         id: RemoteId,
     },
-    /// Nothing more is expected of it: its place is given back. What comes of it all the same, later, is a track that
-    /// has come anew. The answer is [`Input::RemoteTrackGone`].
+    /// The track is no longer needed: release its entry. Media that arrives for it later is a new track. The reply is
+    /// [`Input::RemoteTrackGone`].
     Forget {
         id: RemoteId,
     },
-    /// To other participants, as soon as there is a channel.
+    /// Send to other participants as soon as there is a channel.
     SendData(DataOut),
-    /// Say when nothing that was accepted waits to be sent any more; the answer is [`Input::Drained`].
+    /// Report when no accepted data is waiting to be sent; the reply is [`Input::Drained`].
     Drain,
-    /// The track is negotiated: packets may flow; or not any more.
+    /// The track is negotiated and packets may flow, or no longer.
     Sending {
         track: TrackId,
         on: bool,
     },
-    /// A moderator has muted this local track; or that is over, because the application has decided since.
+    /// A moderator muted this local track; `false`: no longer in effect, because the application has set its own mute
+    /// state.
     Moderated {
         track: TrackId,
         muted: bool,
     },
-    /// A moderator has unmuted this local track. The event before says so; nothing is sent before it was delivered.
+    /// A moderator unmuted this local track. The event before reports it; nothing is sent until that event is
+    /// delivered.
     Lifted {
         track: TrackId,
     },
-    /// Put together what happened since the last committed report; the answer is [`Input::Stats`].
+    /// Collect the statistics since the last committed report; the reply is [`Input::Stats`].
     CollectStats {
         generation: Generation,
         mark: u64,
     },
-    /// The SFU has that report: the next one begins after it.
+    /// The SFU has received that report: the next one starts after it.
     CommitStats {
         mark: u64,
     },
-    /// Send what is left to report; nobody waits for it.
+    /// Send the remaining statistics; no reply.
     FlushStats {
         generation: Generation,
         session_id: String,
         unified_session_id: String,
     },
     Event(Event),
-    /// One debug line; built only when asked for.
+    /// One debug line; formatted only when debug logging is on.
     Debug(std::borrow::Cow<'static, str>, Generation),
-    /// Everything is over: the last event was given, nothing may follow.
+    /// The call has ended: the terminal event was emitted and no output follows.
     Finished,
 }
 
-/// A participant, with all that is known of it.
+/// Serialises a participant with all its fields.
 fn whole<S: serde::Serializer>(who: &Arc<Participant>, to: S) -> Result<S::Ok, S::Error> {
     (**who).serialize(to)
 }
 
-/// What the application hears.
+/// Events for the application.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub enum Event {
     State {
@@ -439,18 +441,18 @@ pub enum Event {
         counts: Counts,
         session_id: String,
     },
-    /// The connection is back; state JOINED came just before.
+    /// The connection is restored; state JOINED is reported just before.
     Reconnected {
         strategy: Strategy,
-        /// Attempts that it took.
+        /// Number of attempts.
         attempts: u32,
-        /// The own session now.
+        /// The current local session id.
         session_id: String,
-        /// Since the loss was noticed.
+        /// Time since the loss was detected.
         elapsed_ms: u64,
     },
     TokenNeeded,
-    /// The participant as it was then; its memory is the roster's until that changes.
+    /// Snapshot of the participant; shares memory with the roster until that changes.
     ParticipantJoined(#[serde(serialize_with = "whole")] Arc<Participant>),
     ParticipantUpdated(#[serde(serialize_with = "whole")] Arc<Participant>),
     ParticipantLeft(#[serde(serialize_with = "whole")] Arc<Participant>),
@@ -484,25 +486,25 @@ pub enum Event {
     Counts(Counts),
     Grants(Grants),
     Pins(Vec<Pin>),
-    /// Somebody, or the application's server, told everyone who watches the call. Not from the SFU:
-    /// the core neither hears nor raises it.
+    /// Custom event from a participant or the application's backend. Not from the SFU: the core neither receives nor
+    /// emits it.
     Custom {
         user_id: String,
         custom_type: String,
         json: String,
     },
-    /// The room has changed, or is known now.
+    /// The room changed or became known.
     Room(Box<Room>),
     /// Another participant sent a packet or a text.
     Data(DataIn),
-    /// Some of what participants sent is missing, in all since this was told last.
+    /// Data from participants was lost; totals since the last such event.
     DataLost(DataLost),
-    /// What a participant sends is encrypted end to end; once for each participant.
+    /// A participant's data is encrypted end to end; sent once per participant.
     DataEncrypted {
         user_id: String,
         session_id: String,
     },
-    /// Another participant calls a procedure of the application's.
+    /// Another participant calls a procedure of the application.
     RpcRequest {
         id: String,
         user_id: String,
@@ -510,42 +512,42 @@ pub enum Event {
         payload: String,
         timeout_ms: u32,
     },
-    /// What became of a procedure call of the application's; once for each.
+    /// Result of a procedure call of the application; sent once per call.
     RpcResponse {
         id: u64,
         answer: Result<String, RpcFailure>,
     },
-    /// Something arrives that cannot be decoded.
+    /// Received media or data cannot be decoded.
     Unplayable(Box<UnplayableMedia>),
-    /// A track cannot be had any more, or again.
+    /// Permission to subscribe to a track was revoked or restored.
     Subscribable {
         user_id: String,
         session_id: String,
         track_id: String,
         allowed: bool,
     },
-    /// A track of mine is on the air.
+    /// Local track published.
     LocalPublished {
         track: TrackId,
     },
-    /// A track of mine could not be published, or not any more.
+    /// A local track could not be published, or is no longer published.
     LocalFailed {
         track: TrackId,
         error: Error,
     },
-    /// Media of one direction is connected, or was.
+    /// Media in one direction connected or disconnected.
     Media {
         direction: PeerKind,
         connected: bool,
         /// Empty when connected.
         text: String,
     },
-    /// Something failed that does not end the call.
+    /// An error that does not end the call.
     Error(Error),
-    /// What was accepted and could not be sent. Comes just before the terminal event; the core neither counts nor
-    /// raises it.
+    /// Data that was accepted but could not be sent. Comes just before the terminal event; the core neither counts nor
+    /// emits it.
     Unsent(Unsent),
-    /// The one terminal event.
+    /// The terminal event; exactly one.
     Ended(End),
 }
 
@@ -553,9 +555,9 @@ pub enum Event {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     pub late_offers: u64,
-    /// Late or stale messages, replies and candidates other than offers.
+    /// Late or stale messages, replies and candidates, without offers.
     pub late_other: u64,
-    /// Offers that came while the call was leaving; part of `late_offers`.
+    /// Offers received while the call was leaving; part of `late_offers`.
     pub offers_while_leaving: u64,
     pub malformed: u64,
     pub unknown: u64,
@@ -566,15 +568,15 @@ pub struct Counters {
     pub join_attempts: u64,
     pub candidates_dropped: u64,
     pub error_events: u64,
-    /// Reconnects that succeeded, by how.
+    /// Successful reconnects, by strategy.
     pub reconnects_fast: u64,
     pub reconnects_rejoin: u64,
     pub reconnects_migrate: u64,
     pub reconnect_attempts: u64,
-    /// Data that could not be put together, or was more than may wait.
+    /// Data that could not be reassembled or exceeded a limit.
     pub data_dropped: u64,
-    /// Packets and texts that were encrypted end to end, part of `data_dropped`.
+    /// Packets and texts encrypted end to end; part of `data_dropped`.
     pub data_encrypted: u64,
-    /// Reasons to reconnect that came while a reconnect was under way.
+    /// Reasons to reconnect that occurred during a reconnect.
     pub triggers_merged: u64,
 }

@@ -1,38 +1,38 @@
-//! Numbers of the protocol, in one place. Must not know: who keeps them.
+//! Timeouts and limits of the protocol, in one place. Must not know: who keeps them.
 
 use super::model::Health;
 use std::time::Duration;
 
 pub const JOIN_RESPONSE: Duration = Duration::from_secs(5);
-/// Unless the SFU wants it otherwise.
+/// Default, unless the SFU sets other values.
 pub const HEALTH: Health = Health { ping: Duration::from_secs(5), silent: Duration::from_secs(12) };
-/// What it may want.
+/// Bounds for the SFU's values.
 pub const HEALTH_LEAST: Duration = Duration::from_secs(1);
 pub const HEALTH_MOST: Duration = Duration::from_secs(60);
 pub const TOKEN: Duration = Duration::from_secs(30);
 pub const LEAVE: Duration = Duration::from_millis(1_000);
-/// A peer connection that never connected: after this an ICE restart, after as much again it has failed.
+/// First connect timeout of a peer connection: after it ICE is restarted; after the same time again it has failed.
 pub const PEER_CONNECT: Duration = Duration::from_secs(5);
-/// So long before that, what was tried is looked at: later there is nothing to look at.
+/// How long before that timeout the connection attempt is inspected: afterwards there is nothing left to inspect.
 pub const INSPECT: Duration = Duration::from_millis(100);
-/// An answer waits so long for the first candidate of its ICE generation.
+/// How long an answer waits for the first candidate of its ICE generation.
 pub const FIRST_CANDIDATE: Duration = Duration::from_millis(50);
-/// Media waits so long for the announcement of its participant.
+/// How long media waits for the announcement of its participant.
 pub const OWNER_UNKNOWN: Duration = Duration::from_secs(5);
 pub const ICE_RESTART: Duration = Duration::from_secs(10);
-/// Between the end of the media and the word that the call has ended.
+/// How long to wait for the call-ended message after media has ended.
 pub const CALL_ENDED_GRACE: Duration = Duration::from_millis(250);
 pub const NEVER_CONNECTED: u32 = 2;
 pub const MIGRATION: Duration = Duration::from_secs(7);
 pub const FAST_ATTEMPTS: u32 = 3;
 pub const REJOINS: usize = 10;
 pub const REJOIN_WINDOW: Duration = Duration::from_secs(120);
-/// A second message that is too large within this time is the first one once more.
+/// A second oversized message within this time counts as a repetition of the first.
 pub const TOO_LARGE_AGAIN: Duration = Duration::from_secs(120);
-/// A connection that lasted this long was a good one.
+/// A connection that lasted this long counts as stable.
 pub const STABLE: Duration = Duration::from_secs(10);
 pub const NEGOTIATION_REJOINS: u32 = 3;
-/// Before the first reports; then the server's interval.
+/// Delays of the first reports; then the server's interval applies.
 pub const FIRST_STATS: [Duration; 4] = [
     Duration::from_millis(1_500),
     Duration::from_millis(3_000),
@@ -47,41 +47,41 @@ pub const QUEUED_OFFERS: usize = 64;
 pub const QUEUED_OFFER_BYTES: usize = 4 << 20;
 pub const HELD_MESSAGES: usize = 32;
 pub const HELD_BYTES: usize = 2 << 20;
-/// Local tracks at a time; over the life of a call there may be any number.
+/// Local tracks at a time; a call may have any number in total.
 pub const TRACKS: usize = 32;
 pub const REMOTE_TRACKS: usize = 4_096;
-/// Media waits so long for its owner before it is told that it has none.
+/// How long media waits for its owner before it is reported as unassigned.
 pub const UNASSIGNED: Duration = Duration::from_secs(3);
-/// Tracks of which it is remembered that they cannot be heard.
+/// Tracks remembered as reported unplayable.
 pub const UNPLAYABLE: usize = 1_024;
 pub const LEAVE_REASON: usize = 115;
-/// Without this much a procedure call was not heard.
+/// Acknowledgement timeout of a procedure call.
 pub const RPC_ACK: Duration = Duration::from_secs(7);
-/// The same for somebody who is not among the participants: may be hidden, most likely is not there.
+/// The same for a user who is not in the roster: may be hidden, but is most likely absent.
 pub const RPC_ACK_UNKNOWN: Duration = Duration::from_secs(2);
-/// Other clients tell less than they wait, by as much as this.
+/// Other clients send a timeout that is shorter than their own by this much.
 pub const RPC_KEPT_BACK: Duration = Duration::from_secs(7);
-/// The callee is told this much at least.
+/// Minimum timeout sent to the callee.
 pub const RPC_LEAST: Duration = Duration::from_secs(1);
-/// Procedure calls of the application's that are under way, and requests of one participant.
+/// Pending procedure calls of the application, and pending requests of one participant.
 pub const RPC_CALLS: usize = 256;
-/// Requests of all participants.
+/// Pending requests of all participants.
 pub const RPC_REQUESTS: usize = 4_096;
 /// Longest text, in bytes.
 pub const TEXT_BYTES: usize = 1 << 20;
-/// Texts of one participant that are being put together, and their bytes.
+/// Incomplete texts of one participant, and their bytes.
 pub const TEXTS: usize = 32;
 pub const SENDER_BYTES: usize = 2 << 20;
 /// The same for all participants.
 pub const ALL_TEXTS: usize = 1_024;
 pub const ALL_TEXT_BYTES: usize = 16 << 20;
-/// A text of which nothing comes for so long is given up.
+/// An incomplete text that receives nothing for this long is dropped.
 pub const TEXT_IDLE: Duration = Duration::from_secs(60);
-/// After a loss was told, further ones are collected for so long.
-pub const LOSS_TOLD: Duration = Duration::from_secs(1);
-/// Participants whose encrypted data was told of; beyond it the oldest may be told of again.
+/// After a loss is reported, further losses are collected for this long.
+pub const LOSS_INTERVAL: Duration = Duration::from_secs(1);
+/// Participants whose encrypted data was reported; beyond this the oldest may be reported again.
 pub const ENCRYPTED: usize = 1_024;
-pub const WISHES: usize = 1_024;
+pub const SUBSCRIPTIONS: usize = 1_024;
 pub const CLOSE_NORMAL: u16 = 1000;
 pub const CLOSE_UNHEALTHY: u16 = 4001;
 pub const CLOSE_REPLACED: u16 = 4100;

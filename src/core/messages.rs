@@ -1,7 +1,7 @@
-//! What the SFU says on its socket: what is current goes to the part that it concerns.
+//! Dispatches the messages that the SFU sends on its socket to the parts of the call.
 //!
-//! Every message is checked against the generation first. What is unknown is counted and ignored;
-//! what comes before JoinResponse is kept (bounded) and handled after it.
+//! The generation of every message is checked first. Unknown messages are counted and ignored. Messages received before
+//! JoinResponse are kept (bounded) and handled after it.
 
 use super::context::{Need, Phase, Settled};
 use super::room::News;
@@ -15,22 +15,22 @@ impl Core {
             SfuMessage::SubscriberOffer { ref sdp, negotiation_id, .. }
                 if current && self.subscriber.is_repeated(&self.cx, sdp, negotiation_id) =>
             {
-                self.heard();
-                self.cx.drop_offer("late offer dropped: the SFU has said it before", generation);
+                self.reset_silence_timer();
+                self.cx.drop_offer("late offer dropped: it is a repetition", generation);
             }
             SfuMessage::SubscriberOffer { .. } if current && self.cx.phase == Phase::Joining => {
                 self.held.push(&mut self.cx, message);
             }
             SfuMessage::SubscriberOffer { sdp, negotiation_id, .. } => {
                 if current {
-                    self.heard();
+                    self.reset_silence_timer();
                 }
                 return self.subscriber.on_offer(&mut self.cx, generation, sdp, negotiation_id);
             }
             message if self.migration.is_leg(generation) && self.cx.is_open() => self.on_old_message(message),
             _ if !current || !self.cx.is_open() => self.cx.late(),
             message => {
-                self.heard();
+                self.reset_silence_timer();
                 match self.cx.phase {
                     Phase::Joining => self.on_message_while_joining(message),
                     Phase::Joined => return self.dispatch(message),
@@ -63,8 +63,8 @@ impl Core {
         }
     }
 
-    /// A sign of life.
-    pub(super) fn heard(&mut self) {
+    /// Restarts the silence timeout: the SFU is alive.
+    pub(super) fn reset_silence_timer(&mut self) {
         if self.cx.is_joined() {
             self.cx.timers.set(Timer::HealthSilent, self.cx.now + self.health.silent);
         }
@@ -82,8 +82,8 @@ impl Core {
         if !self.cx.is_joined() {
             return Ok(());
         }
-        self.forget_socket(limits::CLOSE_UNHEALTHY, "silent too long");
-        Err(Need::fast(format!("nothing was heard from the SFU for {} s", self.health.silent.as_secs())))
+        self.forget_socket(limits::CLOSE_UNHEALTHY, "health timeout");
+        Err(Need::fast(format!("nothing was received from the SFU for {} s", self.health.silent.as_secs())))
     }
 
     /// A message of the current generation in a joined call.
@@ -111,9 +111,9 @@ impl Core {
                 self.subscriber.on_remote_candidate(cx, candidate)
             }
             SfuMessage::IceRestart { peer: PeerKind::Publisher } => self.publisher.restart_ice(cx),
-            // The SFU offers by itself.
+            // The SFU sends an offer by itself.
             SfuMessage::IceRestart { peer: PeerKind::Subscriber } => {}
-            // One layer of audio: there is nothing to switch.
+            // Audio has one layer: nothing to switch.
             SfuMessage::ChangePublishQuality(_) => {}
             SfuMessage::ChangePublishOptions(options) => self.publisher.options = options,
             SfuMessage::ConnectionQuality(list) => room.on_quality(cx, list),
@@ -133,12 +133,12 @@ impl Core {
                 room.on_track_published(cx, &session_id, kind.into());
             }
             SfuMessage::TrackUnpublished { session_id, kind, cause, participant, .. } => {
-                // First: who is new comes with the tracks of before.
+                // First: a new participant comes with its tracks as they were before.
                 if let Some(p) = participant {
                     room.on_participant(cx, messaging, *p, News::Updated);
                 }
                 if session_id == cx.session_id && cause == UnpublishCause::Moderation {
-                    let known = room.own_track(&cx.session_id, kind);
+                    let known = room.local_track(&cx.session_id, kind);
                     self.publisher.on_moderated(cx, kind, known);
                 }
                 room.on_track_unpublished(cx, &session_id, &kind.into(), cause);
@@ -154,7 +154,7 @@ impl Core {
             SfuMessage::Token(token) => self.tokens.refreshed(cx, token),
             SfuMessage::Room(room) => cx.event(Event::Room(room)),
             SfuMessage::LocalMuted { track_id, muted } => {
-                let known = room.own_track(&cx.session_id, self.publisher.source_of(&track_id));
+                let known = room.local_track(&cx.session_id, self.publisher.source_of(&track_id));
                 self.publisher.on_muted(cx, &track_id, known, muted);
             }
             SfuMessage::LocalNamed { track_id, sfu_name } => self.publisher.on_named(&track_id, sfu_name),
@@ -174,7 +174,7 @@ impl Core {
                 cx.counters.malformed += 1;
                 cx.event(Event::Error(Error::new(Code::Limit, what)));
             }
-            // The publisher's answer travels in the reply of SetPublisher.
+            // The publisher's answer is in the reply to SetPublisher.
             SfuMessage::PublisherAnswer | SfuMessage::Unknown => cx.counters.unknown += 1,
         }
         Ok(())
@@ -203,7 +203,7 @@ impl Core {
             CallEndedReason::Kicked => (EndReason::Kicked, "removed from the call"),
             CallEndedReason::LiveEnded => (EndReason::SessionEnded, "the livestream ended"),
             CallEndedReason::SessionEnded => (EndReason::SessionEnded, "the session ended"),
-            CallEndedReason::Replaced => (EndReason::Replaced, "somebody else has joined as this participant"),
+            CallEndedReason::Replaced => (EndReason::Replaced, "another client joined as this participant"),
             CallEndedReason::Disconnected => (EndReason::Disconnected, "disconnected by the SFU"),
             CallEndedReason::Ended | CallEndedReason::Unspecified => (EndReason::CallEnded, "the call ended"),
         };

@@ -1,14 +1,14 @@
-//! The rules of a call, as pure code: `handle(now, input)`, then take the outputs and the next
-//! deadline. Must not know: tokio, sockets, any clock or source of randomness, the engine, wire
-//! types. Time is a `Duration` since an epoch of the caller's choice.
+//! The logic of a call, as pure code: call `handle(now, input)`, then take the outputs and the next deadline.
+//! Must not know: tokio, sockets, any clock or source of randomness, the engine, wire types. Time is a `Duration` since
+//! an epoch of the caller's choice.
 //!
-//! [`Core`] conducts: each part owns its state and the methods that change it, and gets the [`context::Context`] to see
-//! the call and to give orders. What a part cannot do by itself comes back as a [`context::Need`]. The flows that
-//! concern every part (join, reconnect, migrate, leave) are in `reconnect/`.
+//! [`Core`] coordinates: each part owns its state and the methods that change it, and uses the [`context::Context`] to
+//! read the state of the call and to queue commands. A part returns a [`context::Need`] for an action that it cannot do
+//! itself. The flows that involve every part (join, reconnect, migrate, leave) are in `reconnect/`.
 //!
-//! The flow of one offer, the founding promise: [`Input::Message`] → is its generation current? →
-//! `peer/subscriber.rs` queues it → checked again when it starts and after the engine has answered → SendAnswer.
-//! Any "no" on the way: counted in `late_offers`, one debug line, end.
+//! The path of one offer, the central guarantee: [`Input::Message`] → is its generation current? → `peer/subscriber.rs`
+//! queues it → checked again when it starts and after the engine has answered → SendAnswer. Any "no" on the way: one
+//! count in `late_offers`, one debug line, nothing else.
 
 pub mod backoff;
 mod context;
@@ -50,14 +50,14 @@ use std::{sync::Arc, time::Duration};
 use timers::Timer;
 use trace::Trace;
 
-/// The rules and the state of one call.
+/// The logic and the state of one call.
 #[derive(Debug)]
 pub struct Core {
     cx: Context,
     tokens: Tokens,
     edges: Edges,
     socket: Socket,
-    /// Messages that came before JoinResponse.
+    /// Messages received before JoinResponse.
     held: Held,
     reconnects: Reconnects,
     migration: Migration,
@@ -67,13 +67,13 @@ pub struct Core {
     messaging: Messaging,
     stats: Stats,
     health: Health,
-    /// The application has been told JOINED.
+    /// JOINED was reported to the application.
     joined_once: bool,
     /// The session of `session_id` has been joined.
     session_joined: bool,
     join_failures: u32,
     end: Option<End>,
-    /// Where everything that goes in and comes out is noted.
+    /// Records all inputs and outputs.
     trace: Option<Arc<Trace>>,
 }
 
@@ -103,7 +103,7 @@ impl Core {
         }
     }
 
-    /// Notes everything that goes in and comes out from here on; before anything has.
+    /// Records all inputs and outputs from here on; call it before the first input.
     pub fn traced(mut self, trace: Arc<Trace>) -> Self {
         self.trace = Some(trace);
         self
@@ -121,7 +121,7 @@ impl Core {
         self.room.counts
     }
 
-    /// What this participant may do, once that is known.
+    /// Permissions of this participant, once they are known.
     pub fn grants(&self) -> Option<Grants> {
         self.cx.grants
     }
@@ -130,12 +130,12 @@ impl Core {
         self.cx.generation
     }
 
-    /// The participants as they are now, self included.
+    /// The current participants, including the local one.
     pub fn participants(&self) -> impl Iterator<Item = &Participant> {
         self.room.roster.iter()
     }
 
-    /// What a snapshot of the participants and their tracks is made of; nobody is present when the call is over.
+    /// The data for a snapshot of the participants and their tracks; empty after the call has ended.
     pub fn look(&self) -> Look {
         let cx = &self.cx;
         if self.is_over() {
@@ -151,19 +151,19 @@ impl Core {
             (local.local, local.grants) = (true, cx.grants);
         }
         Look {
-            others: self.room.roster.others(&cx.session_id),
+            remote: self.room.roster.all_except(&cx.session_id),
             bound: self.room.remotes.bound(),
             local_tracks: self.publisher.present(),
             local: Some(local),
         }
     }
 
-    /// Nothing will ever come out again.
+    /// The call has ended: no more outputs.
     pub fn is_over(&self) -> bool {
         self.cx.phase == Phase::Over
     }
 
-    /// When [`Core::tick`] wants to be called; `None`: not at all.
+    /// When to call [`Core::tick`]; `None`: not at all.
     pub fn deadline(&self) -> Option<Duration> {
         if self.is_over() {
             return None;
@@ -179,7 +179,7 @@ impl Core {
         output
     }
 
-    /// One thing happened.
+    /// Processes one input.
     pub fn handle(&mut self, now: Duration, mut input: Input) {
         if let Some(trace) = &self.trace {
             trace.given(now, &input);
@@ -193,7 +193,7 @@ impl Core {
         self.settle(settled);
     }
 
-    /// The time has come that [`Core::deadline`] named (harmless when it has not).
+    /// Runs the timers that are due; call it at [`Core::deadline`] (harmless when called early).
     pub fn tick(&mut self, now: Duration) {
         if let Some(trace) = &self.trace {
             trace.tick(now);
@@ -209,7 +209,7 @@ impl Core {
         }
     }
 
-    /// Offers that wait for their turn or their answer.
+    /// Offers that are queued or being answered.
     #[cfg(test)]
     fn offers_waiting(&self) -> usize {
         let held = self.held.iter().filter(|m| matches!(m, SfuMessage::SubscriberOffer { .. })).count();
@@ -227,7 +227,7 @@ impl Core {
             Input::Malformed { generation } => {
                 cx.counters.malformed += 1;
                 if cx.is_current(generation) {
-                    self.heard();
+                    self.reset_silence_timer();
                 }
             }
             Input::SocketClosed { generation, code, failure } => self.on_socket_closed(generation, code, failure),
@@ -274,7 +274,7 @@ impl Core {
             Input::WantData => self.publisher.want_channels(cx),
             Input::CallRpc { id, to, method, payload, timeout } => self.call_rpc(id, to, method, payload, timeout),
             Input::AnswerRpc { id, answer } => self.messaging.rpc.answer(cx, id, answer),
-            Input::Wish { track_id, wish } => self.room.subscribe(cx, track_id, wish),
+            Input::Subscribe { track_id, settings } => self.room.subscribe(cx, track_id, settings),
             Input::UpdateSelf(update) => update_self(cx, update),
             Input::Leave { reason } => self.on_leave(reason),
             Input::Drain { reason, within } => self.on_drain(reason, within),
@@ -303,7 +303,7 @@ impl Core {
             Timer::FirstCandidate => return self.subscriber.on_gathered(cx),
             Timer::SessionGone => {
                 if let Some((want, code)) = cx.requests.take_session_gone() {
-                    let why = format!("the SFU answers a request with error {code}");
+                    let why = format!("the SFU answered a request with error {code}");
                     return Err(Need::Reconnect(want, why.into()));
                 }
             }
@@ -321,7 +321,7 @@ impl Core {
         Ok(())
     }
 
-    /// Does what a part could not do by itself.
+    /// Does what a part of the call could not do itself.
     fn settle(&mut self, settled: Settled) {
         match settled {
             Ok(()) => {}
@@ -336,11 +336,11 @@ impl Core {
         }
     }
 
-    /// Something came after the end: an offer is one of the late offers, the rest is counted too.
+    /// Counts an input after the end of the call: an offer as a late offer, others too.
     fn count_late(&mut self, input: &Input) {
         match input {
             Input::Message { message: SfuMessage::SubscriberOffer { .. }, generation } => {
-                self.cx.drop_offer("late offer dropped: the call is over", *generation)
+                self.cx.drop_offer("late offer dropped: the call has ended", *generation)
             }
             Input::Message { .. } | Input::Rpc { .. } | Input::Op { .. } => self.cx.late(),
             _ => {}
@@ -356,7 +356,7 @@ impl Core {
         }
     }
 
-    /// Does the same to both, the publisher first.
+    /// Applies the same function to both, the publisher first.
     fn each_connection(&mut self, mut what: impl FnMut(&mut Connection, &mut Context)) {
         what(&mut self.publisher.connection, &mut self.cx);
         what(&mut self.subscriber.connection, &mut self.cx);
@@ -383,7 +383,7 @@ impl Core {
         }
     }
 
-    /// The publisher's ICE is ours to restart, the subscriber's the SFU's.
+    /// The publisher's ICE is restarted locally, the subscriber's by the SFU.
     fn restart_ice(&mut self, peer: PeerKind) {
         if !self.cx.config.dialect.subscriber_restart {
             // A new socket also shows whether the session is still there.
@@ -400,7 +400,7 @@ impl Core {
         }
     }
 
-    /// The application closes one for good; the call goes on.
+    /// The application closes one permanently; the call continues.
     fn on_close_peer(&mut self, peer: PeerKind) {
         let (_, connection) = self.connection(peer);
         connection.media_unreported();
@@ -421,19 +421,19 @@ impl Core {
         }
     }
 
-    /// Nothing is received any more.
+    /// Stops receiving permanently.
     fn stop_receiving(&mut self) {
         self.cx.receive_disabled = true;
         self.subscriber.stop(&mut self.cx);
         self.room.remotes.unbind_all(&mut self.cx);
     }
 
-    // Media and data that arrive.
+    // Received media and data.
 
     fn on_remote_track(&mut self, arrived: room::Arrived) {
         let (cx, transport) = (&mut self.cx, arrived.transport);
         let in_use = Some(transport) == cx.transport && cx.subscriber_open();
-        // The old connection of a migration plays on.
+        // The old connection of a migration still plays.
         let plays_on = self.migration.is_transport(transport) && !cx.subscriber_closed();
         if !in_use && !plays_on || !cx.is_open() {
             return cx.late();
@@ -449,7 +449,7 @@ impl Core {
         room::on_unassigned_ssrc(&mut self.cx, ssrc);
     }
 
-    /// What a peer connection delivered stays delivered when another one takes its place.
+    /// Data received over a peer connection is still delivered after another one has replaced it.
     fn receives_data(&self, generation: Generation) -> bool {
         generation <= self.cx.generation && self.cx.is_open() && !self.cx.receive_disabled
     }
@@ -460,7 +460,7 @@ impl Core {
         }
         self.messaging.came_over(&mut self.cx, generation);
         if let DataBody::RpcRequest { id, .. } = &data.body {
-            // An answer goes the same way as what the application sends.
+            // An answer uses the same data channels as the application's data.
             if self.messaging.rpc.is_new(&data.from, id) {
                 self.publisher.want_channels(&mut self.cx);
             }
@@ -492,7 +492,7 @@ impl Core {
             RpcCall::UpdateSubscriptions { .. } => self.room.on_subscriptions_reply(cx, id, result.map(drop)),
             RpcCall::UpdateSelf { .. } => {
                 if let Err(failure) = result {
-                    let text = format!("attributes: the SFU did not take them: {}", failure.message);
+                    let text = format!("attributes: the SFU refused the update: {}", failure.message);
                     cx.event(Event::Error(Error::new(Code::Refused, text).with_server_code(failure.code)));
                 }
             }
@@ -509,7 +509,7 @@ fn with<T>(
     what(connection, cx)
 }
 
-/// The application changes what this participant says of itself.
+/// The application changes this participant's name, metadata or attributes.
 fn update_self(cx: &mut Context, update: SelfUpdate) {
     let refusal = if !cx.is_joined() {
         Error::new(Code::State, "attributes: the call is not joined; try again when it is")

@@ -1,21 +1,21 @@
-//! Requests to the SFU under way: who waits for which, and which may be tried again.
+//! Pending requests to the SFU, and which of them may be retried.
 //!
-//! Every request belongs to one generation; a reply of another one is late. Idempotent ones are tried
-//! at most three times; those that carry a negotiation only when the server asks for it or was
-//! never reached. Must not know: what becomes of a reply.
+//! Every request belongs to one generation; a reply for another one is late. Idempotent requests are tried at most
+//! three times. Requests that carry a negotiation are retried only if the server asks for it or was never reached.
+//! Must not know: what becomes of a reply.
 
 use super::{backoff, context::Context, limits, model::*, Output, Timer};
 use std::time::Duration;
 
-/// Requests under way at once. Beyond it candidates are dropped; what a negotiation waits for is not: it
-/// comes one at a time, and would wait for ever.
+/// Maximum pending requests. Beyond it candidates are dropped. Requests of a negotiation are not dropped: there is one
+/// at a time, and the negotiation would wait without limit.
 const MAX_LIVE: usize = 256;
 
 #[derive(Debug, Default)]
 pub(super) struct Requests {
     next: u64,
     live: Vec<Live>,
-    /// A reply said that there is no such session: what to do about it, and the code.
+    /// A reply reported that the session does not exist: the strategy to apply, and the error code.
     session_gone: Option<(Strategy, i32)>,
 }
 
@@ -27,7 +27,7 @@ struct Live {
 }
 
 impl Requests {
-    /// The number of a new request, and whether there is room to send it.
+    /// Returns the id of a new request, and whether there was room to send it.
     pub fn begin(&mut self, call: &RpcCall) -> (u64, bool) {
         self.next += 1;
         let sent = self.live.len() < MAX_LIVE || !matches!(call, RpcCall::IceTrickle { .. });
@@ -41,12 +41,12 @@ impl Requests {
         self.live.clear();
     }
 
-    /// The session is there.
+    /// The session exists.
     pub fn begin_session(&mut self) {
         self.session_gone = None;
     }
 
-    /// The peer connection is closed for good: nothing about it is tried again, its replies are late.
+    /// The peer connection is closed permanently: its requests are not retried and their replies are late.
     pub fn forget(&mut self, closed: PeerKind) {
         self.live.retain(|live| match &live.call {
             RpcCall::SetPublisher { .. } => closed != PeerKind::Publisher,
@@ -56,7 +56,7 @@ impl Requests {
         });
     }
 
-    /// What to do because the SFU does not know this session any more, with its code.
+    /// The strategy to apply because the SFU no longer knows this session, with the error code.
     pub fn take_session_gone(&mut self) -> Option<(Strategy, i32)> {
         self.session_gone.take()
     }
@@ -71,8 +71,8 @@ impl Context {
         }
     }
 
-    /// A reply has come: the request that it settles, unless it is late, tried again, or tells that the session is
-    /// gone.
+    /// Handles a reply. Returns the request that it settles; none if the reply is late, the request is retried or the
+    /// session is gone.
     pub fn settle_request(
         &mut self,
         generation: Generation,
@@ -84,12 +84,12 @@ impl Context {
             self.late();
             return None;
         };
-        // No sign of life: replies come another way than messages, and would hide that the socket is dead.
+        // Does not count as activity: replies use another path than messages, and would hide a dead socket.
         if let Err(failure) = result {
             // The session itself is gone: nothing in it can succeed.
             if failure.kind == FailureKind::Sfu && matches!(failure.code, 200 | 204 | 205 | 206 | 300) {
                 let want = if failure.code == 206 { Strategy::Fast } else { Strategy::Rejoin };
-                // Unless the call has ended: then the word for it is on its way.
+                // Wait first: if the call has ended, that message is still on its way.
                 if self.requests.session_gone.is_none() {
                     self.requests.session_gone = Some((want, failure.code));
                     self.timers.set(Timer::SessionGone, self.now + limits::CALL_ENDED_GRACE);
@@ -115,7 +115,7 @@ fn may_retry(call: &RpcCall, failure: &Failure) -> bool {
     }
     match call {
         RpcCall::SendStats { .. } => false,
-        // May have arrived: saying it twice would be a second negotiation.
+        // It may have arrived: a retry would be a second negotiation.
         RpcCall::SetPublisher { .. } | RpcCall::SendAnswer { .. } => failure.kind == FailureKind::Connect,
         _ => match failure.kind {
             FailureKind::Timeout | FailureKind::Connect => true,

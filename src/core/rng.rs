@@ -1,5 +1,5 @@
-//! Seeded numbers for ids and jitter (SplitMix64). The seed is handed in: the core draws no
-//! randomness of its own, so a run can be repeated exactly. Not for secrets.
+//! Seeded pseudo-random numbers for ids and jitter (SplitMix64). The seed is passed in: the core has no other source of
+//! randomness, so a run can be repeated exactly. Not for secrets.
 
 #[derive(Clone, Debug)]
 pub struct Rng(u64);

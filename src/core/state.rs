@@ -1,11 +1,11 @@
-//! Where a call is, and how it ended. Numbers are the C ABI.
+//! State of a call, and why it ended. Numbers are the C ABI.
 //!
 //! Must not know: how it got there.
 
 use crate::error::Error;
 use serde::{Deserialize, Serialize};
 
-/// Where a call is. Numbers are the C ABI.
+/// State of a call. Numbers are the C ABI.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[repr(i32)]
 pub enum State {
@@ -21,7 +21,7 @@ pub enum State {
 }
 
 impl State {
-    /// In words.
+    /// Name for messages.
     pub fn name(self) -> &'static str {
         match self {
             State::Idle => "idle",
@@ -41,7 +41,7 @@ impl State {
 pub struct End {
     pub reason: EndReason,
     pub error: Option<Error>,
-    /// Words for a person.
+    /// Text for a person.
     pub text: String,
 }
 
@@ -50,7 +50,7 @@ pub struct End {
 pub enum EndReason {
     /// The application left or freed the call.
     Left = 0,
-    /// The call was ended for everybody.
+    /// The call was ended for all participants.
     CallEnded = 1,
     /// The livestream or session in it ended.
     SessionEnded = 2,
@@ -58,27 +58,27 @@ pub enum EndReason {
     Kicked = 3,
     /// The join did not succeed.
     JoinFailed = 4,
-    /// The connection was lost and not found again.
+    /// The connection was lost and could not be restored.
     ConnectionLost = 5,
-    /// The SFU told this client to disconnect.
+    /// The SFU requested a disconnect of this client.
     Disconnected = 6,
-    /// `oh_shutdown_wait`.
+    /// `oh_shutdown_wait` was called.
     Shutdown = 7,
-    /// A defect of the library, contained to this call.
+    /// An internal error of the library, limited to this call.
     Internal = 8,
     /// Too many reconnects in too little time.
     ReconnectLimit = 9,
-    /// Offers of the SFU could not be answered, in one session after the other.
+    /// Offers of the SFU could not be answered, in several sessions in a row.
     NegotiationFailed = 10,
     /// Peer connections never come up on this network.
     NetworkUnsupported = 11,
     /// The coordinator or the SFU refuses to let this participant in again.
     ReconnectRefused = 12,
-    /// Somebody else has joined as this participant.
+    /// Another client joined as this participant.
     Replaced = 13,
 }
 
-/// How much was accepted from the application and could not be sent before the end.
+/// Data that was accepted from the application and could not be sent before the end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unsent {
     pub audio_ms: u64,
@@ -86,12 +86,12 @@ pub struct Unsent {
     pub texts: u64,
     pub custom_events: u64,
     pub rpc_answers: u64,
-    /// Of everything but audio.
+    /// Everything except audio.
     pub bytes: u64,
 }
 
 impl Unsent {
-    /// Without audio, which has no pieces.
+    /// Number of messages; audio is not counted in messages.
     pub fn messages(&self) -> u64 {
         self.packets + self.texts + self.custom_events + self.rpc_answers
     }

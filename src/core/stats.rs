@@ -1,5 +1,5 @@
-//! What the SFU is told of how media flows: often at the beginning, then at the server's interval, once
-//! more when leaving. A report that was not acknowledged is part of the next one; none is sent twice.
+//! Media statistics reports to the SFU: frequent at first, then at the server's interval, and once more when leaving.
+//! An unacknowledged report is included in the next one; none is sent twice.
 //! Must not know: what is in a report, sockets.
 
 use super::{context::Context, limits, model::*, Output, Timer};
@@ -9,14 +9,14 @@ use std::time::Duration;
 pub(super) struct Stats {
     reports: usize,
     mark: u64,
-    /// Being put together.
+    /// Being collected.
     collecting: Option<u64>,
-    /// Sent, and not acknowledged.
+    /// Sent and not yet acknowledged.
     under_way: Option<(u64, u64)>,
 }
 
 impl Stats {
-    /// In the call, or again: reports begin anew. None, when the server names no interval.
+    /// Restarts the reports after a join or rejoin. No reports if the server sets no interval.
     pub fn begin(&mut self, cx: &mut Context) {
         *self = Self { mark: self.mark, ..Self::default() };
         self.schedule(cx);
@@ -38,7 +38,7 @@ impl Stats {
         }
         self.reports += 1;
         self.schedule(cx);
-        // A slow server gets fewer reports, not a queue of them.
+        // A slow server gets fewer reports, not a backlog.
         if self.collecting.is_none() && self.under_way.is_none() {
             self.mark += 1;
             self.collecting = Some(self.mark);

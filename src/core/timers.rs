@@ -1,52 +1,52 @@
-//! Deadlines of one call, as data. Must not know: any clock; the time is handed in.
+//! Deadlines of one call, as data. Must not know: any clock; the time is passed in.
 
 use super::model::PeerKind;
 use std::time::Duration;
 
-/// What is due.
+/// What to do at the deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timer {
-    /// Another edge, or the same coordinator again.
+    /// Try another edge, or the same coordinator again.
     RetryJoin,
     /// JoinResponse did not come.
     JoinResponse,
-    /// Time to say that we are alive.
+    /// Send the health ping.
     HealthPing,
-    /// Nothing heard for too long.
+    /// Nothing received from the SFU for too long.
     HealthSilent,
-    /// The application did not bring a token.
+    /// The application did not supply a token in time.
     Token,
-    /// Try this RPC again.
+    /// Retry this RPC.
     RpcRetry(u64),
     /// Offer the publisher's tracks again after a failed negotiation.
     Republish,
     /// This peer connection did not come up.
     PeerConnect(PeerKind),
-    /// Time to look at what this peer connection has tried.
+    /// Inspect the connection attempt of this peer connection.
     Inspect(PeerKind),
-    /// The answer has waited long enough for the first candidate.
+    /// The answer waits no longer for the first candidate.
     FirstCandidate,
-    /// A lost peer connection may come back by itself until then.
+    /// Until then a lost peer connection may recover by itself.
     IceGrace(PeerKind),
-    /// The SFU closed it; the reason may still come.
+    /// The SFU closed the peer connection; the reason may still arrive.
     PeerClosed(PeerKind),
-    /// The SFU knows nothing of the session; the reason may still come.
+    /// The SFU does not know the session; the reason may still arrive.
     SessionGone,
-    /// An ICE restart should have helped by then.
+    /// The ICE restart did not restore the connection in time.
     IceRestart(PeerKind),
-    /// Media has come of a participant whom the SFU has not announced.
+    /// Media arrived from a participant that the SFU has not announced.
     OwnerUnknown,
     /// The stream belongs to no participant.
     Unassigned,
-    /// Time for a report of how media flows.
+    /// Send a media statistics report.
     Stats,
-    /// The old connection of a migration is kept until then.
+    /// End of the time for which the old connection of a migration is kept.
     Migration,
-    /// Long enough without a connection.
+    /// The reconnect timeout.
     Disconnected,
-    /// What still waits to be sent has had its time.
+    /// The time to send the remaining data is over.
     Drain,
-    /// Leaving has taken long enough.
+    /// The time limit for leaving.
     LeaveLimit,
 }
 

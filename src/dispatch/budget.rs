@@ -1,28 +1,28 @@
-//! Bytes that wait in all queues of the process together, and how many there may be.
+//! Bytes queued in all mailboxes of the process, and their limit.
 //!
 //! Must not know: queues, items.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// Unless the application wants it otherwise.
+/// Limit unless the application sets another.
 pub const DEFAULT: usize = 256 << 20;
-/// A queue with no more than this in it goes on when the process has no room: what others hold is not its fault.
+/// A queue with no more than this accepts items even when the budget is used up: other queues hold it.
 pub(super) const ALWAYS: usize = 64 << 10;
 
 static WAITING: AtomicUsize = AtomicUsize::new(0);
 static LIMIT: AtomicUsize = AtomicUsize::new(DEFAULT);
 
-/// Sets how many bytes may wait. What waits already stays.
+/// Sets how many bytes may be queued. Items already queued stay.
 pub fn set_limit(bytes: usize) {
     LIMIT.store(bytes, Relaxed);
 }
 
-/// Bytes that may wait.
+/// Bytes that may be queued.
 pub fn limit() -> usize {
     LIMIT.load(Relaxed)
 }
 
-/// Bytes that wait now.
+/// Bytes queued now.
 pub fn waiting() -> usize {
     WAITING.load(Relaxed)
 }
@@ -32,7 +32,7 @@ pub fn takes_another() -> bool {
     has_room(ALWAYS)
 }
 
-/// Whether so many more may wait.
+/// Whether that many more bytes may be queued.
 pub(super) fn has_room(bytes: usize) -> bool {
     waiting().saturating_add(bytes) <= limit()
 }

@@ -1,7 +1,7 @@
-//! What goes on inside a mailbox: its states, the turns a pool thread takes in it, and its end.
+//! The inner state of a mailbox: its phases, the turns that a pool thread takes in it, and its end.
 //!
-//! Must not know: who posts or closes. The rules: one runner at a time; the handler, `destroy` and
-//! the drop of items run with nothing locked; whoever is the runner when the mailbox is over ends it.
+//! Must not know: who posts or closes. Rules: one runner at a time; the handler, `destroy` and the drop of items run
+//! with no lock held; the thread that is the runner when the mailbox has ended finishes it.
 
 use super::{
     pool::{Job, Seat},
@@ -25,7 +25,7 @@ const ITEMS_PER_TURN: usize = 32;
 /// …or after this long, whichever comes first.
 const TIME_PER_TURN: Duration = Duration::from_millis(5);
 
-/// A callback that took less was prompt: its call may count on the pool's reserve.
+/// A callback that takes less is prompt: its call may use the pool's reserve.
 const PROMPT: Duration = Duration::from_millis(100);
 
 pub(super) type Call<C, M> = Box<dyn FnMut(Delivery<C, M>) + Send>;
@@ -37,7 +37,7 @@ pub(super) enum Phase {
     Open,
     /// The last item is queued; nothing is accepted any more.
     Ending,
-    /// Closed by somebody; what was queued is gone, a callback may still run.
+    /// Closed by a caller or a panic; queued items are discarded, a callback may still run.
     Closing,
     /// `destroy` has run.
     Closed,
@@ -69,16 +69,16 @@ pub(super) struct State<C, M> {
 
 pub(super) struct Inner<C, M> {
     pub(super) id: u64,
-    /// `State::runner` for those who look at who waits for whom; 0: none. Changed with the state locked.
+    /// Copy of `State::runner` for the wait-for graph; 0: none. Changed with the state locked.
     pub(super) running: Arc<AtomicU64>,
-    /// Callbacks in a row that returned soon enough.
+    /// Consecutive callbacks that were prompt.
     pub(super) prompt: AtomicU32,
     pub(super) pull: bool,
     pub(super) state: Mutex<State<C, M>>,
     pub(super) changed: Condvar,
 }
 
-/// Items that nobody gets; a panic in their drop is contained.
+/// Undelivered items; a panic in their drop is contained.
 pub(super) struct Discarded<T>(pub(super) Option<T>);
 
 impl<T> Drop for Discarded<T> {
@@ -95,8 +95,8 @@ impl<C, M> Inner<C, M> {
         self.running.store(runner.unwrap_or(0), waits::ORDER);
     }
 
-    /// Runs the end of the mailbox. The caller is the runner and has the phase at `Closing`, or the
-    /// last item handed over; `call` is the handler when it has it in its hands.
+    /// Finishes the mailbox. The caller is the runner and has the phase at `Closing`, or the last item delivered;
+    /// `call` is the handler if the caller holds it.
     pub(super) fn finish<T>(
         &self,
         mut state: MutexGuard<'_, State<C, M>>,
@@ -207,7 +207,7 @@ impl<C: Send, M: Send> Job for Inner<C, M> {
 }
 
 impl<C, M> Drop for Inner<C, M> {
-    /// The last clone went without a close: no callback runs, since a running one holds a clone.
+    /// The last clone was dropped without a close: no callback runs, since a running one holds a clone.
     fn drop(&mut self) {
         let id = self.id;
         let state = self.state.get_mut();

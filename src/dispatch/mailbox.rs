@@ -1,8 +1,6 @@
-//! One receiver of events and media: a bounded queue, and a handler that gets what is in it or a
-//! thread that pulls it.
+//! One receiver of events and media: a bounded queue, and a handler that gets its items or a thread that pulls them.
 //!
-//! Must not know: calls, the C API, the network. Nothing here waits but `close_and_wait`,
-//! `quiesce` and `next`.
+//! Must not know: calls, the C API, the network. Only `close_and_wait`, `quiesce` and `next` wait.
 
 use super::{
     inner::{Call, Destroy, Discarded, Inner, OnPanic, Phase, State, Until},
@@ -22,27 +20,27 @@ use std::{
     time::Duration,
 };
 
-/// What became of a posted item.
+/// Result of posting an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Posted {
     Queued,
-    /// No room; a [`Delivery::Lost`] will say so in its place.
+    /// No room; a [`Delivery::Lost`] is delivered in its place.
     Lost,
-    /// The mailbox is closed or has had its last item; the item is gone.
+    /// The mailbox is closed or has its last item queued; the item is dropped.
     Closed,
 }
 
-/// What a close has reached when it returns.
+/// State of a close when it returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closing {
     /// No callback runs or will run, and `destroy` has run.
     Done,
-    /// Takes effect when a callback returns that cannot be waited for from here: it is the caller's
-    /// own, or it waits (around corners) for the caller's.
+    /// Takes effect when a callback returns that cannot be waited for here: it is the caller's own, or it waits
+    /// (directly or indirectly) for the caller's.
     Deferred,
 }
 
-/// The receiving side, given at creation.
+/// The receiving side, passed at creation.
 pub struct Handler<C, M> {
     call: Call<C, M>,
     destroy: Option<Destroy>,
@@ -55,16 +53,16 @@ impl<C, M> Handler<C, M> {
         Self { call: Box::new(call), destroy: None, on_panic: None }
     }
 
-    /// `destroy` runs exactly once, after the last callback has returned and after `call` was
-    /// dropped: when the last item was handed over, or when the mailbox is closed or dropped. On a
-    /// pool thread, or on the thread that closes.
+    /// `destroy` runs exactly once, after the last callback has returned and `call` has been dropped: when the last
+    /// item has been delivered, or when the mailbox is closed or dropped. Runs on a pool thread, or on the thread that
+    /// closes.
     pub fn destroy(mut self, destroy: impl FnOnce() + Send + 'static) -> Self {
         self.destroy = Some(Box::new(destroy));
         self
     }
 
-    /// `on_panic` gets the text when `call` (or `destroy`) panics. The mailbox is closed by that.
-    /// Called on the same thread, with no lock held; must not block.
+    /// `on_panic` gets the text when `call` (or `destroy`) panics. The panic closes the mailbox. Called on the same
+    /// thread, with no lock held; must not block.
     pub fn on_panic(mut self, on_panic: impl FnOnce(String) + Send + 'static) -> Self {
         self.on_panic = Some(Box::new(on_panic));
         self
@@ -96,7 +94,7 @@ impl<C: Send + 'static, M: Send + 'static> std::fmt::Debug for Mailbox<C, M> {
     }
 }
 
-/// A wait that others can see; see [`Mailbox::wait_for_end`]. Stays on its thread.
+/// A registered wait that other threads can detect; see [`Mailbox::wait_for_end`]. Stays on its thread.
 #[derive(Debug)]
 pub struct Waiting {
     me: waits::Token,
@@ -154,7 +152,7 @@ impl<C: Send + 'static, M: Send + 'static> Mailbox<C, M> {
         Self { inner: Arc::new(inner), pool: pool.clone() }
     }
 
-    /// Queues a control item that holds nothing beside itself. Never waits.
+    /// Queues a control item that holds no memory besides itself. Never waits.
     pub fn post(&self, item: C, class: Class) -> Posted {
         self.post_weighed(item, class, Weight::default())
     }
@@ -175,7 +173,7 @@ impl<C: Send + 'static, M: Send + 'static> Mailbox<C, M> {
         }
     }
 
-    /// Queues a media item that holds so many bytes; the oldest one makes room and is counted. Allocates
+    /// Queues a media item that holds `bytes` bytes; the oldest item makes room and is counted as dropped. Allocates
     /// nothing once the queue has reached its size. Never waits.
     pub fn post_media(&self, item: M, bytes: usize) -> Posted {
         let mut state = self.inner.state.lock();
@@ -185,7 +183,7 @@ impl<C: Send + 'static, M: Send + 'static> Mailbox<C, M> {
         }
         state.queue.push_media(item, bytes);
         let mut unwanted = state.queue.shed_media();
-        // More than one only when sizes differ, or when the process has no room left.
+        // More than one only when sizes differ, or when the process's budget is used up.
         while let Some(more) = state.queue.shed_media() {
             let old = unwanted.replace(more);
             MutexGuard::unlocked(&mut state, || drop(old));
@@ -195,8 +193,8 @@ impl<C: Send + 'static, M: Send + 'static> Mailbox<C, M> {
         Posted::Queued
     }
 
-    /// Queues the last item: there is always room for it, and nothing is accepted after it. With a
-    /// handler, `destroy` runs as soon as it was handed over.
+    /// Queues the last item. There is always room for it, and nothing is accepted after it. With a handler, `destroy`
+    /// runs as soon as it has been delivered.
     pub fn post_last(&self, item: C) -> Posted {
         let mut state = self.inner.state.lock();
         if state.phase != Phase::Open {
@@ -209,7 +207,7 @@ impl<C: Send + 'static, M: Send + 'static> Mailbox<C, M> {
         Posted::Queued
     }
 
-    /// Something was queued: wakes whoever receives it.
+    /// After queueing an item: wakes its receiver.
     fn queued(&self, mut state: MutexGuard<'_, State<C, M>>) {
         if self.inner.pull {
             if let Some(wake) = &mut state.wake {
@@ -235,19 +233,19 @@ impl<C: Send + 'static, M: Send + 'static> Mailbox<C, M> {
         waits::inside(self.inner.id)
     }
 
-    /// Nothing is accepted or will be handed over any more (the last item may still be).
+    /// Whether it accepts nothing more. Items queued up to the last one may still be delivered.
     pub fn is_closed(&self) -> bool {
         self.inner.state.lock().phase != Phase::Open
     }
 
-    /// What went through so far.
+    /// Totals so far.
     pub fn counts(&self) -> Counts {
         let state = self.inner.state.lock();
         Counts { bytes_waiting: state.queue.bytes(), ..state.queue.counts }
     }
 
-    /// Takes queued media out, uncounted, and accepts none any more: what was received is closed, whoever is about to
-    /// post. Control items go on. Idempotent.
+    /// Drops queued media, uncounted, and accepts no more, even from a thread that is about to post. Control items
+    /// continue. Idempotent.
     pub fn close_media(&self) {
         let mut state = self.inner.state.lock();
         let out = state.queue.close_media();
@@ -260,15 +258,15 @@ impl<C: Send + 'static, M: Send + 'static> Mailbox<C, M> {
         drop(out);
     }
 
-    /// Closes without waiting: what is queued is discarded, no further callback begins, `destroy`
-    /// runs on a pool thread. For threads that must not wait. Idempotent.
+    /// Closes without waiting: queued items are discarded, no further callback begins, `destroy` runs on a pool thread.
+    /// For threads that must not wait. Idempotent.
     pub fn close(&self) -> Closing {
         self.close_with(false)
     }
 
-    /// Closes, and returns when no callback runs any more and `destroy` has run; a callback in
-    /// progress on another thread is waited for. [`Closing::Deferred`] when that would wait for
-    /// the caller itself. Idempotent; a second closer waits likewise. Not for I/O threads.
+    /// Closes, and returns when no callback runs any more and `destroy` has run; waits for a callback in progress on
+    /// another thread. Returns [`Closing::Deferred`] when that would wait for the caller itself. Idempotent; a second
+    /// closer waits likewise. Not for I/O threads.
     pub fn close_and_wait(&self) -> Closing {
         self.close_with(true)
     }
@@ -307,8 +305,8 @@ impl<C: Send + 'static, M: Send + 'static> Mailbox<C, M> {
             }
             Some(_) if wait && waits::try_wait(me, &inner.running) => {
                 state.waiters.push((me, Until::Closed));
-                // Dropped by this thread, and before it waits: an item's drop may be what the
-                // callback in progress waits for.
+                // Drop the items on this thread and before it waits: the callback in progress may wait for an item's
+                // drop.
                 MutexGuard::unlocked(&mut state, || drop(discarded));
                 while state.phase != Phase::Closed {
                     inner.changed.wait(&mut state);
@@ -323,9 +321,9 @@ impl<C: Send + 'static, M: Send + 'static> Mailbox<C, M> {
         }
     }
 
-    /// Waits until the callback that is in progress now, if any, has returned; later ones may have
-    /// begun. What a callback did not see before this call it does not use after it.
-    /// [`Closing::Deferred`] inside the callback itself or when waiting would wait for the caller.
+    /// Waits until the callback now in progress, if any, has returned; later ones may have begun. After
+    /// [`Closing::Done`] no callback uses state that it read before this call. Returns [`Closing::Deferred`] inside the
+    /// callback itself or when waiting would wait for the caller.
     pub fn quiesce(&self) -> Closing {
         let me = waits::token();
         let mut state = self.inner.state.lock();
@@ -343,33 +341,33 @@ impl<C: Send + 'static, M: Send + 'static> Mailbox<C, M> {
         Closing::Done
     }
 
-    /// Notes that the calling thread is going to wait, until the guard is dropped, for something that comes
-    /// only when the callbacks of this mailbox are over. `None` when a callback of it waits (around corners) for
-    /// the caller: then it would never come.
+    /// Registers that the calling thread will wait, until the guard is dropped, for something that happens only after
+    /// the callbacks of this mailbox have ended. `None` when one of its callbacks waits (directly or indirectly) for
+    /// the caller: the wait would not end.
     pub fn wait_for_end(&self) -> Option<Waiting> {
         let me = waits::token();
         waits::try_wait(me, &self.inner.running).then(|| Waiting { me, _here: PhantomData })
     }
 
-    /// Pulls the next item, waiting for it up to `timeout` (zero: not at all).
+    /// Pulls the next item, waiting up to `timeout` (zero: not at all).
     ///
-    /// Errors: `Empty` when nothing came; `Closed` after the last item or a close; `State` when
-    /// another thread is pulling, or when the mailbox has a handler.
+    /// Errors: `Empty` when no item arrived; `Closed` after the last item or a close; `State` when another thread is
+    /// pulling, or when the mailbox has a handler.
     pub fn next(&self, timeout: Duration) -> Result<Delivery<C, M>> {
         let inner = &self.inner;
         if !inner.pull {
-            return Err(Error::new(Code::State, "events go to the handler that was given; they cannot be pulled too"));
+            return Err(Error::new(Code::State, "events go to the handler; they cannot be pulled as well"));
         }
         let mut state = inner.state.lock();
         if state.pulling {
             return Err(Error::new(Code::State, "another thread is already waiting for the next event"));
         }
-        // Far beyond any clock: no deadline.
+        // `None`, without a deadline, when the clock would overflow.
         let deadline = Instant::now().checked_add(timeout);
         loop {
             if state.phase < Phase::Closing {
                 if let Some(item) = state.queue.pop() {
-                    // After the last item the descriptor stays readable: "closed" is news, too.
+                    // After the last item the descriptor stays readable, so that the reader pulls `Closed`.
                     if state.queue.is_empty() && state.phase == Phase::Open {
                         if let Some(wake) = &mut state.wake {
                             wake.lower();
@@ -379,7 +377,7 @@ impl<C: Send + 'static, M: Send + 'static> Mailbox<C, M> {
                 }
             }
             if state.phase != Phase::Open {
-                return Err(Error::new(Code::Closed, "no further event: the call is over"));
+                return Err(Error::new(Code::Closed, "no further event: the call has ended"));
             }
             state.pulling = true;
             let timed_out = match deadline {
@@ -392,24 +390,23 @@ impl<C: Send + 'static, M: Send + 'static> Mailbox<C, M> {
             };
             state.pulling = false;
             if timed_out && state.queue.is_empty() && state.phase == Phase::Open {
-                return Err(Error::new(Code::Empty, "no event within the time given"));
+                return Err(Error::new(Code::Empty, "timed out waiting for an event"));
             }
         }
     }
 
-    /// A descriptor that polls readable while [`next`](Self::next) has something to say, made at
-    /// the first request; always the same one. Errors: `State` with a handler, `Limit` when the
-    /// system has no descriptor.
+    /// A descriptor that polls readable while [`next`](Self::next) has a result, created by the first call; always the
+    /// same one. Errors: `State` with a handler, `Limit` when the system has no descriptor.
     pub fn wake_descriptor(&self) -> Result<WakeDescriptor> {
         if !self.inner.pull {
-            return Err(Error::new(Code::State, "events go to the handler that was given; there is nothing to poll"));
+            return Err(Error::new(Code::State, "events go to the handler; there is nothing to poll"));
         }
         let mut state = self.inner.state.lock();
         if state.wake.is_none() {
             let mut wake = Wake::new().map_err(|e| {
                 Error::new(
                     Code::Limit,
-                    format!("no descriptor for the wake-up ({}); raise the limit of open files", e.kind()),
+                    format!("no file descriptor for the wake-up ({}); raise the limit of open files", e.kind()),
                 )
             })?;
             if !state.queue.is_empty() || state.phase != Phase::Open {

@@ -2,10 +2,10 @@
 //!
 //! Must not know: calls, the C API, the network, tokio.
 //!
-//! Each call owns one [`Mailbox`]: what happens is posted by I/O threads, which never wait, and
-//! handed over by the threads of a [`Pool`], one item at a time, in order, with no lock held. The
-//! pool is as small as it can be: two threads serve every call, and only callbacks that block make
-//! it grow. A mailbox without a handler is pulled instead ([`Mailbox::next`]).
+//! Each call owns one [`Mailbox`]. I/O threads post events and media to it and never wait. The threads of a [`Pool`]
+//! deliver them, one item at a time, in order, with no lock held. The pool is as small as possible: two threads serve
+//! all calls, and only blocking callbacks make it grow. A mailbox without a handler is pulled instead
+//! ([`Mailbox::next`]).
 
 pub mod budget;
 mod inner;
@@ -24,8 +24,8 @@ use std::sync::{Arc, LazyLock};
 
 static POOL: LazyLock<Arc<Pool>> = LazyLock::new(|| Pool::new(PoolConfig::default()));
 
-/// The pool of the process. It has no thread until something is posted, and none after
-/// [`Pool::shutdown`]; what is posted later starts it again.
+/// The pool of the process. It has no thread until something is posted, and none after [`Pool::shutdown`]; a later post
+/// starts it again.
 pub fn pool() -> &'static Arc<Pool> {
     &POOL
 }

@@ -1,6 +1,6 @@
-//! The threads that run callbacks: few, more while some are blocked, none when there is nothing.
+//! The threads that run callbacks: few, more while some are blocked, none before there is work.
 //!
-//! When all that there may be are blocked, a reserve serves those whose callbacks have been prompt so far.
+//! When all threads up to the cap are blocked, a reserve serves mailboxes whose callbacks have been prompt so far.
 //!
 //! Must not know: what a mailbox is (it sees a [`Job`]), calls, the network.
 
@@ -21,18 +21,17 @@ use std::{
 /// Sizes and times of a pool.
 #[derive(Clone, Copy, Debug)]
 pub struct PoolConfig {
-    /// Threads kept once they are started, and kept free of blocked callbacks while there is work.
-    /// At least 1.
+    /// Threads kept once started, and kept free of blocked callbacks while there is work. At least 1.
     pub base: usize,
-    /// Threads at most, the reserve not counted. When all are blocked the others wait; nothing is lost but media.
+    /// Most threads, without the reserve. When all are blocked, other mailboxes wait; nothing is lost but media.
     pub cap: usize,
-    /// Threads beside those, only while all of those are blocked, and only for calls whose last callback was
-    /// prompt. One that blocks all the same is replaced, a quarter of `cap` times at most; the last ones serve
-    /// only who was prompt [`PROVEN`] times in a row.
+    /// Threads beside those, used only while all of those are blocked, and only for calls whose last callback was
+    /// prompt. One that blocks all the same is replaced, at most a quarter of `cap` times; the last ones serve only
+    /// calls that were prompt [`PROVEN`] times in a row.
     pub reserve: usize,
-    /// Threads at most that are started because of load alone, without a blocked callback.
+    /// Most threads started because of load alone, without a blocked callback.
     pub load_cap: usize,
-    /// A callback that runs for longer counts as blocked.
+    /// A callback that runs longer counts as blocked.
     pub blocked_after: Duration,
     /// How long a thread above `base` stays idle before it ends.
     pub keep: Duration,
@@ -51,52 +50,52 @@ impl Default for PoolConfig {
     }
 }
 
-/// What a pool looks like right now.
+/// Snapshot of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolStats {
-    /// Threads that run or wait for callbacks (the monitor not counted).
+    /// Threads that run or wait for callbacks (without the monitor).
     pub threads: usize,
-    /// Of these, of the reserve.
+    /// Of these, threads of the reserve.
     pub reserve: usize,
-    /// Waiting for work.
+    /// Idle threads.
     pub idle: usize,
     /// Mailboxes that wait for a thread.
     pub ready: usize,
 }
 
-/// A shutdown looks so often whether there is still somebody who ends what is queued.
+/// How often a shutdown checks that there is a thread for the queued jobs.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-/// So many prompt callbacks in a row are no accident.
+/// Consecutive prompt callbacks after which a mailbox counts as reliably prompt.
 const PROVEN: u32 = 32;
 
-/// Something with work to do, queued once at most.
+/// A unit of work, queued at most once.
 pub(super) trait Job: Send + Sync {
-    /// Callbacks in a row, up to now, that were prompt.
+    /// Consecutive prompt callbacks up to now.
     fn prompt(&self) -> u32;
 
     /// Works for a short while; true when there is more to do. Never panics.
     fn turn(&self, seat: &Seat) -> bool;
 }
 
-/// One pool thread as the others see it.
+/// State of one pool thread, readable by the other threads.
 #[derive(Debug)]
 pub(super) struct Seat {
-    /// Microseconds since the pool was made at which the present callback began; 0 between two.
+    /// Start of the current callback, in microseconds since the pool was made; 0 between callbacks.
     busy_since: AtomicU64,
     epoch: Instant,
     wake: Condvar,
 }
 
 impl Seat {
-    /// Brackets a callback, so that the monitor sees how long it takes. Gives the time it began.
+    /// Marks the start of a callback, so that the monitor sees how long it takes. Returns the start time.
     pub(super) fn begin(&self) -> Instant {
         let now = Instant::now();
         self.busy_since.store(self.micros(now).max(1), Relaxed);
         now
     }
 
-    /// Gives how long it took since `began`.
+    /// Marks its end. Returns the time since `began`.
     pub(super) fn end(&self, began: Instant) -> Duration {
         self.busy_since.store(0, Relaxed);
         Instant::now().saturating_duration_since(began)
@@ -135,18 +134,18 @@ struct Worker {
 struct State {
     ready: VecDeque<Ready>,
     workers: BTreeMap<u64, Worker>,
-    /// Workers that sleep and that nobody has woken yet; the last one to sleep is woken first, so
-    /// that those above the base really come to their end of idling.
+    /// Workers that sleep and have not been woken. The last one to sleep is woken first, so that those above the base
+    /// do reach the end of their idle time.
     idle: Vec<Arc<Seat>>,
-    /// The same, of the reserve.
+    /// The same for the reserve.
     idle_reserve: Vec<Arc<Seat>>,
-    /// Workers of the reserve, and how many of them run what is not [`PROVEN`].
+    /// Workers of the reserve, and how many of them run a job that is not [`PROVEN`].
     reserve: usize,
     trials: usize,
     next_number: u64,
     monitor: Option<JoinHandle<()>>,
     armed: bool,
-    /// Ended or ending threads that nobody has joined yet.
+    /// Ended or ending threads that are not joined yet.
     finished: Vec<JoinHandle<()>>,
     stopping: bool,
     /// Counts how often the pool came to a complete stop.
@@ -154,7 +153,7 @@ struct State {
 }
 
 impl State {
-    /// Workers that take whatever comes.
+    /// Workers that take any job.
     fn general(&self) -> usize {
         self.workers.len() - self.reserve
     }
@@ -200,7 +199,7 @@ impl Pool {
         })
     }
 
-    /// Any thread; takes a lock for a moment.
+    /// Any thread; takes a lock briefly.
     pub fn stats(&self) -> PoolStats {
         let state = self.state.lock();
         PoolStats {
@@ -211,7 +210,7 @@ impl Pool {
         }
     }
 
-    /// Sets [`PoolConfig::cap`] anew. Threads beyond it end when they are idle.
+    /// Changes [`PoolConfig::cap`]. Threads beyond it end when they are idle.
     pub fn set_cap(&self, cap: usize) {
         self.cap.store(cap.max(self.config.base), Relaxed);
     }
@@ -220,14 +219,14 @@ impl Pool {
         self.cap.load(Relaxed)
     }
 
-    /// Has the one thread that delivers and the one that looks after it, so that what is posted later is
-    /// delivered whatever the system gives then. False when it has none to give now.
+    /// Makes sure that a delivering thread and the monitor exist, so that later items are delivered even if the system
+    /// has no threads left then. False when it has none now.
     pub fn prepare(self: &Arc<Self>) -> bool {
         let mut state = self.state.lock();
         (state.general() > 0 || self.grow(&mut state, false)) && self.has_monitor(&mut state)
     }
 
-    /// Queues a job and sees to it that a thread takes it. Never waits for one.
+    /// Queues a job and makes sure that a thread takes it. Never waits for one.
     pub(super) fn push(self: &Arc<Self>, job: Arc<dyn Job>) {
         let mut state = self.state.lock();
         let ready = Ready::new(job);
@@ -250,9 +249,9 @@ impl Pool {
         }
     }
 
-    /// Lets every thread finish what is queued and end, and joins them all. False when that took
-    /// longer than `timeout` (a callback is blocked; its thread ends when it returns), or when the
-    /// caller is itself in a callback. Afterwards the pool can be used again.
+    /// Lets every thread finish the queued jobs and end, and joins them all. False when that took longer than `timeout`
+    /// (a callback is blocked; its thread ends when it returns), or when the caller is itself in a callback. Afterwards
+    /// the pool can be used again.
     pub fn shutdown(self: &Arc<Self>, timeout: Duration) -> bool {
         let deadline = Instant::now().checked_add(timeout);
         if super::in_any_callback() {
@@ -273,7 +272,7 @@ impl Pool {
         self.monitor_wake.notify_one();
         self.note_stop(&mut state);
         while state.stops == seen {
-            // Nobody is there who could, for want of threads: once more, and again soon.
+            // No worker exists because the system refused a thread: try again now, and again soon.
             let nobody = state.workers.is_empty() && !state.ready.is_empty() && !self.grow(&mut state, false);
             let look = Instant::now().checked_add(LOOK_AGAIN).filter(|_| nobody);
             match [look, deadline].into_iter().flatten().min() {
@@ -290,13 +289,13 @@ impl Pool {
         true
     }
 
-    /// Joins the threads that said they were ending, without the lock.
+    /// Joins the ended or ending threads, without the lock.
     fn reap(state: &mut MutexGuard<'_, State>) {
         while !state.finished.is_empty() {
             let finished = std::mem::take(&mut state.finished);
             MutexGuard::unlocked(state, || {
                 for thread in finished {
-                    // A pool thread has nothing to panic with; its result tells nothing.
+                    // A pool thread cannot panic; its result carries no information.
                     let _ = thread.join();
                 }
             });
@@ -311,7 +310,7 @@ impl Pool {
         }
     }
 
-    /// Starts one thread; false when there are as many as may be, or when the system refuses.
+    /// Starts one thread; false at the limit, or when the system refuses.
     fn grow(self: &Arc<Self>, state: &mut State, reserve: bool) -> bool {
         let full = match reserve {
             true => state.reserve >= self.config.reserve + self.trials(),
@@ -332,7 +331,7 @@ impl Pool {
         true
     }
 
-    /// What a thread is to do next: the oldest job, for one of the reserve the oldest that may have it.
+    /// The next job for a thread: the oldest one; for a reserve thread, the oldest that may use the reserve.
     fn take(&self, state: &mut State, reserve: bool) -> Option<Ready> {
         if !reserve {
             return state.ready.pop_front();
@@ -344,7 +343,7 @@ impl Pool {
         Some(ready)
     }
 
-    /// How prompt a call has to have been to get a thread of the reserve now.
+    /// Consecutive prompt callbacks that a job needs to get a reserve thread now.
     fn wanted_of_reserve(&self, state: &State) -> u32 {
         match state.trials < self.trials() {
             true => 1,
@@ -352,7 +351,7 @@ impl Pool {
         }
     }
 
-    /// Threads of the reserve, beside those that are never given away, for calls that are not [`PROVEN`].
+    /// Reserve threads, beside [`PoolConfig::reserve`], for jobs that are not [`PROVEN`].
     fn trials(&self) -> usize {
         (self.cap() / 4).max(1)
     }
@@ -367,14 +366,14 @@ impl Pool {
                 }
                 let trial = reserve && ready.prompt < PROVEN;
                 let more = MutexGuard::unlocked(&mut state, || {
-                    // Never panics; should it, then this thread at least lives on.
+                    // `turn` never panics; if it does, this thread at least survives.
                     let more = contain(|| ready.job.turn(seat)).unwrap_or(false);
                     // Dropped without the lock: the last reference to a mailbox runs its destroy.
                     more.then_some(ready.job)
                 });
                 state.trials -= usize::from(trial);
                 if let Some(job) = more {
-                    // This thread comes by itself for it; nobody needs to be woken.
+                    // This thread takes queued jobs itself; no other one needs to be woken.
                     state.ready.push_back(Ready::new(job));
                 }
                 continue;
@@ -389,7 +388,7 @@ impl Pool {
                 seat.wake.wait(&mut state);
                 false
             };
-            // Whoever wakes a worker takes its seat off the list; else it goes by itself.
+            // The waker removes the worker's seat from the list; after a timeout the worker removes it.
             let idle = state.idle_of(reserve);
             if let Some(at) = idle.iter().rposition(|s| Arc::ptr_eq(s, seat)) {
                 idle.remove(at);
@@ -407,9 +406,9 @@ impl Pool {
         self.note_stop(&mut state);
     }
 
-    /// Work waits and nobody is free: have the monitor look again soon.
+    /// Jobs wait and no thread is free: makes the monitor check again soon.
     fn arm(self: &Arc<Self>, state: &mut State) {
-        // Refused by the system: the next item to be posted tries again.
+        // If the system refuses, the next post tries again.
         if !state.armed && self.has_monitor(state) {
             state.armed = true;
             self.monitor_wake.notify_one();
@@ -425,7 +424,7 @@ impl Pool {
         state.monitor.is_some()
     }
 
-    /// The monitor: looks only while work waits for a thread, sleeps otherwise.
+    /// The monitor: checks only while jobs wait for a thread, sleeps otherwise.
     fn watch(self: Arc<Self>) {
         crate::panics::thread_started();
         let mut state = self.state.lock();
@@ -450,8 +449,8 @@ impl Pool {
         self.note_stop(&mut state);
     }
 
-    /// Starts threads in the place of blocked ones, and some when work waits far too long. What the system
-    /// refuses is tried again at the next look, for as long as something waits.
+    /// Starts threads in place of blocked ones, and one when a job waits far too long. If the system refuses, the next
+    /// check tries again, as long as jobs wait.
     fn relieve(self: &Arc<Self>, state: &mut State) {
         let now = Instant::now();
         let Some(front) = state.ready.front() else { return };
@@ -469,7 +468,7 @@ impl Pool {
         let ((free, blocked), (free_reserve, _)) = (count(false), count(true));
         let mut wanted = 0;
         if free < self.config.base {
-            // What blocks two threads is likely to block the next two: grow with what is blocked.
+            // The cause that blocks two threads likely blocks the next two: grow with the number of blocked threads.
             wanted = (self.config.base - free).max(blocked / 2);
         } else if waited >= after * 5 && free < self.config.load_cap {
             wanted = 1;
@@ -483,7 +482,7 @@ impl Pool {
         }
     }
 
-    /// Nobody is free and nobody more is to be had: the reserve goes on for those who were prompt.
+    /// No thread is free and none can be added: the reserve serves the jobs that were prompt.
     fn call_reserve(self: &Arc<Self>, state: &mut State, free: usize) {
         let least = self.wanted_of_reserve(state);
         let waiting = state.ready.iter().filter(|ready| ready.prompt >= least).take(self.config.reserve).count();

@@ -1,40 +1,40 @@
-//! The bounded queue of one mailbox: control items, media items, and marks for what was lost.
+//! The bounded queue of one mailbox: control items, media items, and markers for lost items.
 //!
 //! Pure data, no locks, no threads. Must not know: who posts, who delivers, what the items mean.
 //!
-//! Each class of items and the media have bounds of their own, in items and in bytes, so a flood of the one
-//! cannot push out the other. All come out in the order in which they went in.
+//! Each class of control items and the media have separate bounds, in items and in bytes, so a flood of one cannot
+//! displace the other. Items come out in the order in which they went in.
 
 use super::budget;
 use std::collections::VecDeque;
 
-/// What a mailbox hands over.
+/// One delivery of a mailbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Delivery<C, M> {
     /// A control item (an event).
     Control(C),
     /// A media item.
     Media(M),
-    /// `count` control items that should have stood here did not fit or were superseded; of these `data` was
-    /// the application's own.
+    /// `count` control items that belonged here did not fit or were superseded; `data` counts the participants' data
+    /// among them.
     Lost { count: u64, data: DataLost },
 }
 
 /// How a control item is treated when the queue is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// May be lost; a [`Delivery::Lost`] then stands in its place.
+    /// May be lost; a [`Delivery::Lost`] then takes its place.
     Normal,
-    /// As `Normal`, in room of its own: what tells who is there and what they publish.
+    /// As `Normal`, with separate bounds: who is in the call and what they publish.
     Roster,
-    /// Always queued, in room of its own. When that is full too, the newest queued item with the
-    /// same key (for instance "state of the call") is superseded and counted as lost.
+    /// Always queued, with separate bounds. When these are reached, the newest queued item with the same key (for
+    /// instance "state of the call") is superseded and counted as lost.
     Vital(u64),
-    /// Always queued, never superseded: who posts it sees to it that there are not too many.
+    /// Always queued, never superseded: the poster bounds their number.
     Kept,
 }
 
-/// What an item weighs: bytes that it holds beside itself, and what of it counts as data when it is lost.
+/// Weight of an item: bytes that it holds besides itself, and the data it counts as when it is lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Weight {
     pub bytes: usize,
@@ -47,12 +47,12 @@ impl Weight {
     }
 }
 
-/// Data of participants among what was lost.
+/// Participants' data among the lost items.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DataLost {
     pub packets: u64,
     pub texts: u64,
-    /// Of the packets.
+    /// Bytes of the packets.
     pub bytes: u64,
 }
 
@@ -64,23 +64,22 @@ impl std::ops::AddAssign for DataLost {
     }
 }
 
-/// Bounds of one mailbox. One item always finds room where nothing is, whatever it weighs.
+/// Bounds of one mailbox. An empty class accepts one item whatever its weight, within the process's budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Normal control items queued at most.
+    /// Most normal control items queued.
     pub control: usize,
-    /// Their bytes.
+    /// Most bytes of these.
     pub bytes: usize,
-    /// Items of the class [`Class::Roster`].
+    /// Most items of the class [`Class::Roster`].
     pub roster: usize,
-    /// Their bytes; usually shared with the roster itself.
+    /// Most bytes of these; usually shared with the roster itself.
     pub roster_bytes: usize,
-    /// Vital control items queued at most before they supersede each other. Beyond it there is room
-    /// for one more per key.
+    /// Most vital control items queued before they supersede each other. Beyond it there is room for one more per key.
     pub vital: usize,
-    /// Media items queued at most; the oldest makes room. 0 refuses all media.
+    /// Most media items queued; the oldest makes room. 0 refuses all media.
     pub media: usize,
-    /// Their bytes.
+    /// Most bytes of these.
     pub media_bytes: usize,
 }
 
@@ -98,18 +97,18 @@ impl Default for Limits {
     }
 }
 
-/// What went through a mailbox so far.
+/// Totals of a mailbox so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Control items handed over.
+    /// Control items delivered.
     pub control: u64,
-    /// Media items handed over.
+    /// Media items delivered.
     pub media: u64,
     /// Control items lost or superseded.
     pub control_lost: u64,
     /// Media items dropped for newer ones.
     pub media_dropped: u64,
-    /// Bytes that wait now in control items.
+    /// Bytes held by queued control items now.
     pub bytes_waiting: usize,
 }
 
@@ -126,7 +125,7 @@ pub(super) enum Pushed {
     Lost,
 }
 
-/// What waits of one class.
+/// Queued items of one class.
 #[derive(Clone, Copy, Debug, Default)]
 struct Room {
     items: usize,
@@ -153,7 +152,7 @@ impl Room {
 pub(super) struct Queue<C, M> {
     control: VecDeque<(u64, Slot<C>)>,
     media: VecDeque<(u64, M, usize)>,
-    /// Place in the common order; 64 bits do not wrap.
+    /// Position in the common order; 64 bits do not wrap.
     next: u64,
     normal: Room,
     roster: Room,
@@ -192,7 +191,7 @@ impl<C, M> Queue<C, M> {
         self.control.is_empty() && self.media.is_empty()
     }
 
-    /// Bytes that control items hold.
+    /// Bytes held by queued control items.
     pub(super) fn bytes(&self) -> usize {
         self.normal.bytes + self.roster.bytes + self.vital.bytes + self.kept.bytes
     }
@@ -213,16 +212,16 @@ impl<C, M> Queue<C, M> {
 
     fn has_room(&self, class: Class, bytes: usize) -> bool {
         let limits = &self.limits;
-        let own = match class {
+        let within_class = match class {
             Class::Normal => self.normal.fits(bytes, limits.control, limits.bytes),
             Class::Roster => self.roster.fits(bytes, limits.roster, limits.roster_bytes),
             Class::Vital(_) | Class::Kept => return true,
         };
-        own && (self.bytes() + bytes <= budget::ALWAYS || budget::has_room(bytes))
+        within_class && (self.bytes() + bytes <= budget::ALWAYS || budget::has_room(bytes))
     }
 
-    /// Queues a control item, or counts it as lost and gives it back (so that the caller can drop
-    /// it without a lock held). A superseded vital item is given back the same way.
+    /// Queues a control item, or counts it as lost and returns it (so that the caller can drop it without a lock held).
+    /// A superseded vital item is returned the same way.
     pub(super) fn push_control(&mut self, item: C, class: Class, weight: Weight) -> (Pushed, Option<C>) {
         if !self.has_room(class, weight.bytes) {
             self.note_lost(1, weight.data);
@@ -251,12 +250,12 @@ impl<C, M> Queue<C, M> {
         budget::give(bytes);
     }
 
-    /// Queues the last item, for which there is always room.
+    /// Queues the last item; there is always room for it.
     pub(super) fn push_last(&mut self, item: C) {
         self.put(item, Class::Vital(0), Weight::default());
     }
 
-    /// Everything that is queued, to be dropped by the caller; nothing of it is counted as lost.
+    /// Takes out everything queued, for the caller to drop; nothing of it is counted as lost.
     pub(super) fn clear(&mut self) -> impl Sized {
         budget::give(self.bytes() + self.media_bytes);
         let none = Room::default();
@@ -265,7 +264,7 @@ impl<C, M> Queue<C, M> {
         (std::mem::take(&mut self.control), std::mem::take(&mut self.media))
     }
 
-    /// Queues a media item; what then is too much comes out with [`shed_media`](Self::shed_media).
+    /// Queues a media item; [`shed_media`](Self::shed_media) then takes out the excess.
     pub(super) fn push_media(&mut self, item: M, bytes: usize) {
         let place = self.place();
         self.media_bytes += bytes;
@@ -273,11 +272,11 @@ impl<C, M> Queue<C, M> {
         self.media.push_back((place, item, bytes));
     }
 
-    /// The oldest media item when there are too many, counted as dropped.
+    /// Takes out the oldest media item when there are too many, counted as dropped.
     pub(super) fn shed_media(&mut self) -> Option<M> {
         let (len, limits) = (self.media.len(), &self.limits);
-        let own = len > limits.media || (len > 1 && self.media_bytes > limits.media_bytes);
-        if !own && (len <= 1 || self.media_bytes <= budget::ALWAYS || budget::has_room(0)) {
+        let within_class = len > limits.media || (len > 1 && self.media_bytes > limits.media_bytes);
+        if !within_class && (len <= 1 || self.media_bytes <= budget::ALWAYS || budget::has_room(0)) {
             return None;
         }
         self.counts.media_dropped += 1;
@@ -314,14 +313,14 @@ impl<C, M> Queue<C, M> {
         })
     }
 
-    /// Takes out all media; none is taken any more.
+    /// Takes out all media; no more is accepted.
     pub(super) fn close_media(&mut self) -> impl Sized {
         self.media_closed = true;
         budget::give(std::mem::take(&mut self.media_bytes));
         std::mem::take(&mut self.media)
     }
 
-    /// Marks join their neighbour, so there is never more than one more mark than items.
+    /// Adjacent markers are merged, so there is at most one more marker than items.
     fn note_lost(&mut self, count: u64, data: DataLost) {
         self.counts.control_lost += count;
         if let Some((_, Slot::Lost { count: n, data: d })) = self.control.back_mut() {
@@ -338,7 +337,7 @@ impl<C, M> Queue<C, M> {
             self.control.iter().rposition(|(_, slot)| matches!(slot, Slot::Item { class, .. } if *class == wanted))?;
         let (_, Slot::Item { item, class, weight }) = self.control.remove(at)? else { return None };
         self.took(class, weight.bytes);
-        // Two marks that became neighbours are one.
+        // Merge two markers that became adjacent.
         if at > 0 {
             if let (Some((_, Slot::Lost { .. })), Some((_, Slot::Lost { count, data }))) =
                 (self.control.get(at - 1), self.control.get(at))
@@ -400,12 +399,12 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_bounded_for_each_class_of_its_own() {
+    fn bytes_are_bounded_per_class() {
         use Delivery::*;
         let limits = Limits { bytes: 100, roster_bytes: 50, media_bytes: 30, ..Limits::default() };
         let mut q: Queue<u32, u32> = Queue::new(limits);
         let text = Weight { bytes: 60, data: DataLost { packets: 0, texts: 1, bytes: 60 } };
-        // What is larger than all room finds room when there is nothing.
+        // An item above the bound is accepted when its class is empty.
         q.push_control(1, Class::Roster, Weight::of(500));
         q.push_control(2, Class::Roster, Weight::of(1));
         q.push_control(3, Class::Normal, text);
@@ -435,8 +434,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is posted and popped: bounds hold, order holds, nothing vanishes uncounted, and
-        /// of every vital key the last one arrives.
+        /// For any sequence of posts and pops: bounds and order hold, no item is lost uncounted, and the last item of
+        /// every vital key arrives.
         #[test]
         fn nothing_vanishes(ops in proptest::collection::vec(prop_oneof![
             3 => Just(Op::Normal), 3 => (0u64..4).prop_map(Op::Vital), 2 => Just(Op::Media), 2 => Just(Op::Pop)

@@ -1,10 +1,10 @@
-//! Who runs what and who waits for whom: the thread's own callbacks and the wait-for graph.
+//! The callbacks that a thread is in, and the wait-for graph of threads.
 //!
 //! Must not know: queues, pools, items.
 //!
-//! A thread that frees an object waits for the callback that another thread is in. If that callback
-//! in turn waits for one of ours, directly or around corners, both would wait for ever; so before a
-//! thread waits it follows the chain and, when that leads back to itself, does not wait.
+//! A thread that frees an object waits for the callback that another thread is in. If that callback in turn waits for a
+//! callback of the first thread, directly or indirectly, both would wait without limit. So before a thread waits it
+//! follows the chain, and does not wait when the chain leads back to itself.
 
 use crate::sync::{global, thread_local, Mutex};
 use std::{
@@ -16,7 +16,7 @@ use std::{
     },
 };
 
-/// A thread, for as long as it lives; never 0, never reused.
+/// Identifies a thread; never 0, never reused.
 pub(super) type Token = u64;
 
 static NEXT_TOKEN: AtomicU64 = AtomicU64::new(1);
@@ -27,8 +27,8 @@ thread_local! {
     static RUNNING: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The calling thread. (Not `std::thread::current`, which allocates on foreign threads and may
-/// panic while a thread's locals are being destroyed.)
+/// Token of the calling thread. (Not `std::thread::current`, which allocates on foreign threads and may panic while a
+/// thread's locals are being destroyed.)
 pub(super) fn token() -> Token {
     TOKEN
         .try_with(|t| {
@@ -37,7 +37,7 @@ pub(super) fn token() -> Token {
             }
             t.get()
         })
-        // The thread is ending: it cannot be inside one of our callbacks, so any new token serves.
+        // The thread is ending: it cannot be inside a callback of the library, so any new token will do.
         .unwrap_or_else(|_| NEXT_TOKEN.fetch_add(1, Relaxed))
 }
 
@@ -65,24 +65,22 @@ pub(super) fn inside_any() -> bool {
     RUNNING.try_with(|r| !r.borrow().is_empty()).unwrap_or(false)
 }
 
-/// Whoever changes who runs a mailbox and whoever looks agree on one order of things.
+/// Ordering of the runner's changes and of reads of it: both agree on one total order.
 pub(super) const ORDER: std::sync::atomic::Ordering = std::sync::atomic::Ordering::SeqCst;
 
 global! {
-    /// waiting thread → who runs the callbacks of the mailbox that it waits for (0: nobody just now). The thread
-    /// itself, or the one that ends the callback and before it does anything else, takes an edge out: an edge left
-    /// behind would look like a circle.
+    /// Waiting thread → runner of the mailbox that it waits for (0: none now). The thread itself removes its edge, or
+    /// the thread that ends the callback does so before anything else: an edge left behind would look like a cycle.
     static WAITS: Mutex<BTreeMap<Token, Arc<AtomicU64>>> = Mutex::new(BTreeMap::new());
 }
 
-/// Records that `me` waits for the callbacks of a mailbox, given by who runs them; false when that would close a
-/// circle, and then nothing is recorded. A circle is of threads that all wait, so whoever would close it sees it:
-/// who runs their callbacks does not change meanwhile, and a mailbox that nobody runs now is not run later by a
-/// thread that waits.
+/// Records that `me` waits for the callbacks of a mailbox, given by its runner; false when that would close a cycle,
+/// and then nothing is recorded. All threads of a cycle wait, so the one that would close it detects it: the runner of
+/// their callbacks does not change meanwhile, and a mailbox without a runner is not run later by a thread that waits.
 pub(super) fn try_wait(me: Token, running: &Arc<AtomicU64>) -> bool {
     let mut waits = WAITS.lock();
     let mut at = running.load(ORDER);
-    // Nobody is met twice, unless two edges change while we look.
+    // No thread is visited twice, unless two edges change meanwhile.
     for _ in 0..=waits.len() {
         if at == me {
             return false;
@@ -106,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_circle_of_any_length_is_seen() {
-        // Tokens no thread of this process will ever have.
+        // Tokens that no thread of this process ever has.
         let t = |n: u64| u64::MAX - n;
         let try_wait = |me, runner| super::try_wait(me, &Arc::new(AtomicU64::new(runner)));
         assert!(!try_wait(t(1), t(1)));
@@ -126,7 +124,7 @@ mod tests {
     fn a_wait_that_began_before_the_callback_is_seen() {
         let t = |n: u64| u64::MAX - 100 - n;
         let (a, b) = (Arc::new(AtomicU64::new(t(1))), Arc::new(AtomicU64::new(0)));
-        // Nobody runs b when the callback of a begins to wait for it; then somebody does, and waits for a.
+        // b has no runner when the callback of a begins to wait for it; then a thread runs b and waits for a.
         assert!(try_wait(t(1), &b));
         b.store(t(2), ORDER);
         assert!(!try_wait(t(2), &a));

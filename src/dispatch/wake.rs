@@ -1,7 +1,7 @@
-//! A descriptor that is readable while a pulled mailbox has something to say.
+//! A descriptor that is readable while a pulled mailbox has something to return.
 //!
-//! Must not know: mailboxes, items. A socket pair and not an eventfd, so that it works on every
-//! Unix; it exists only for those who ask for it.
+//! Must not know: mailboxes, items. A socket pair and not an eventfd, so that it works on every Unix; created only on
+//! request.
 
 use std::{
     io::{self, Read, Write},
@@ -12,8 +12,8 @@ use std::{
     sync::Arc,
 };
 
-/// The descriptor of a pulled mailbox: readable while there is something to pull. To be polled;
-/// never to be read or closed. It lives as long as the mailbox or a clone of this.
+/// The descriptor of a pulled mailbox: readable while there is something to pull. Poll it; never read or close it. It
+/// lives as long as the mailbox or a clone of this.
 #[derive(Clone, Debug)]
 pub struct WakeDescriptor(Arc<UnixStream>);
 
@@ -48,7 +48,7 @@ impl Wake {
         self.reader.clone()
     }
 
-    /// At most one byte lies in the socket, so writing never blocks.
+    /// At most one byte is in the socket, so writing never blocks.
     pub(super) fn raise(&mut self) {
         if !self.raised {
             self.raised = matches!((&self.writer).write(&[1]), Ok(1));
@@ -58,7 +58,7 @@ impl Wake {
     pub(super) fn lower(&mut self) {
         if self.raised {
             let mut byte = [0; 8];
-            // Nothing to read means that the host read it, against the contract: all the same.
+            // If there is nothing to read, the host has read it, against the contract; that is ignored.
             let _ = (&*self.reader.0).read(&mut byte);
             self.raised = false;
         }

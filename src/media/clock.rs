@@ -1,32 +1,32 @@
-//! The common clock of a participant's tracks: RTP timestamps on the sender's wall clock, by its sender reports
+//! The common clock of a participant's tracks: maps RTP timestamps to the sender's wall clock, by its sender reports
 //! (RFC 3550 section 6.4.1).
 //!
 //! Must not know: tracks, who receives, this machine's clock.
 
 use std::time::Duration;
 
-/// From the beginning of 1900 to that of 1970.
+/// Seconds from 1900-01-01 to 1970-01-01.
 const SECONDS_UNTIL_1970: u64 = 2_208_988_800;
 
-/// A time of the sender's wall clock: seconds since 1900 in the upper half, parts of 2^32 of one in the lower (RFC 5905
-/// section 6).
+/// A time of the sender's wall clock in NTP format: seconds since 1900 in the upper 32 bits, fractions (1/2^32 s) in
+/// the lower 32 (RFC 5905 section 6).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NtpTime(pub u64);
 
 impl NtpTime {
-    /// Microseconds from `earlier` until this; negative when it is the other way round. Both within 34 years.
+    /// Microseconds from `earlier` to this; negative if `earlier` is later. Both must lie within 34 years.
     pub fn micros_since(self, earlier: NtpTime) -> i64 {
         let difference = i128::from(self.0.wrapping_sub(earlier.0) as i64);
-        // Of 64 bits and 20 more: it fits, and so does the result.
+        // 64 bits plus 20 fit in 128, and so does the result in 64.
         ((difference * 1_000_000) >> 32) as i64
     }
 
-    /// A time so long after the Unix epoch, 1970.
+    /// The time `since` after the Unix epoch, 1970.
     pub fn since_1970(since: Duration) -> NtpTime {
         NtpTime(SECONDS_UNTIL_1970 << 32).after(since)
     }
 
-    /// So much later. The seconds turn over in 2036, and what is asked for lies within 34 years.
+    /// The time `passed` later. The seconds wrap in 2036; all times in use lie within 34 years.
     #[must_use]
     pub fn after(self, passed: Duration) -> NtpTime {
         let parts = (u64::from(passed.subsec_nanos()) << 32) / 1_000_000_000;
@@ -39,7 +39,7 @@ impl NtpTime {
     }
 }
 
-/// What a sender report says of both clocks at one moment.
+/// The pair of NTP time and RTP timestamp in a sender report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SenderReport {
     pub ntp: NtpTime,
@@ -54,29 +54,29 @@ pub struct SenderClock {
 }
 
 impl SenderClock {
-    /// `rate`: of the RTP clock, in Hz.
+    /// `rate`: RTP clock rate in Hz.
     pub fn new(rate: u32) -> Self {
         Self { rate, last: None }
     }
 
-    /// A report came. One that is older than the last one known changes nothing.
+    /// Handles a sender report. One older than the last is ignored.
     pub fn report(&mut self, report: SenderReport) {
-        // Some senders have no wall clock and say 0.
+        // Some senders have no wall clock and send 0.
         if report.ntp == NtpTime(0) || self.last.is_some_and(|last| report.ntp.micros_since(last.ntp) < 0) {
             return;
         }
         self.last = Some(report);
     }
 
-    /// When the sample of an RTP timestamp was taken, by the sender's clock; `None` before the first report. Within half
-    /// a turn of the RTP clock around the last report.
+    /// When the sample with this RTP timestamp was taken, by the sender's clock; `None` before the first report. Valid
+    /// within half a wrap of the RTP clock around the last report.
     pub fn at(&self, rtp_time: u32) -> Option<NtpTime> {
         let last = self.last?;
         let ticks = i64::from(rtp_time.wrapping_sub(last.rtp_time) as i32);
         Some(last.ntp.offset(ticks, self.rate))
     }
 
-    /// The stream began anew: its timestamps are others.
+    /// The stream restarted with new timestamps.
     pub fn reset(&mut self) {
         self.last = None;
     }
@@ -94,16 +94,16 @@ mod tests {
 
     #[test]
     fn tracks_of_one_sender_meet_on_its_clock() {
-        let (mut sound, mut picture) = (SenderClock::new(48_000), SenderClock::new(90_000));
-        assert_eq!(sound.at(5), None);
-        sound.report(SenderReport { ntp: at(4_000_000_000), rtp_time: u32::MAX - 10 });
-        picture.report(SenderReport { ntp: at(4_000_000_003), rtp_time: 70_000 });
-        // One second after its report, over the wrap; two seconds before the other's.
-        let heard = sound.at(48_000 - 11).expect("a report came");
-        let seen = picture.at(70_000u32.wrapping_sub(180_000)).expect("a report came");
-        assert_eq!(heard, at(4_000_000_001));
-        assert_eq!(seen.micros_since(heard), 0);
-        assert_eq!(picture.at(160_000).unwrap().micros_since(at(4_000_000_003)), 1_000_000);
+        let (mut audio, mut video) = (SenderClock::new(48_000), SenderClock::new(90_000));
+        assert_eq!(audio.at(5), None);
+        audio.report(SenderReport { ntp: at(4_000_000_000), rtp_time: u32::MAX - 10 });
+        video.report(SenderReport { ntp: at(4_000_000_003), rtp_time: 70_000 });
+        // One second after its report, across the wrap; two seconds before the other's.
+        let audio_time = audio.at(48_000 - 11).expect("a report was received");
+        let video_time = video.at(70_000u32.wrapping_sub(180_000)).expect("a report was received");
+        assert_eq!(audio_time, at(4_000_000_001));
+        assert_eq!(video_time.micros_since(audio_time), 0);
+        assert_eq!(video.at(160_000).unwrap().micros_since(at(4_000_000_003)), 1_000_000);
         assert_eq!(at(7).micros_since(at(9)), -2_000_000);
     }
 
@@ -125,7 +125,7 @@ mod tests {
             clock.report(old);
             assert_eq!(clock.at(960_000), Some(at(20)));
         }
-        // The sender's clock is set: what it says last counts.
+        // The sender's clock is set to another time: the last report counts.
         clock.report(SenderReport { ntp: at(90), rtp_time: 1_008_000 });
         assert_eq!(clock.at(1_008_000 + 48_000), Some(at(91)));
         clock.reset();

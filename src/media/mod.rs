@@ -1,8 +1,8 @@
-//! Media between an application and RTP. [`frame::EncodedFrame`] is what passes through here, for every kind of track;
-//! what only sound needs is in [`audio`], and video will stand beside it.
+//! Media between an application and RTP. Every kind of track passes [`frame::EncodedFrame`]s through here. Audio-only
+//! code is in [`audio`]; video will be a module beside it.
 //!
-//! Must not know: clocks, sockets, threads, tokio, randomness, the WebRTC engine. Time is handed in
-//! as a [`std::time::Duration`] since an epoch of the caller's choice, chance as a seed.
+//! Must not know: clocks, sockets, threads, tokio, randomness, the WebRTC engine. Time is passed in as a
+//! [`std::time::Duration`] since an epoch of the caller's choice, randomness as a seed.
 
 pub mod audio;
 pub mod clock;
@@ -10,5 +10,5 @@ pub mod frame;
 pub mod rtp;
 pub mod transform;
 
-/// Largest RTP payload taken or given, in bytes: what fits one datagram.
+/// Largest RTP payload accepted or produced, in bytes: what fits one datagram.
 pub const MAX_PAYLOAD: usize = 1_500;

@@ -1,24 +1,25 @@
-//! What changes every frame between codec and packets: the place of encryption, and of who only looks (recording).
+//! Hooks that process every frame between codec and packets: for encryption, or for read-only use such as recording.
 //!
 //! Must not know: codecs, packets, keys.
 
 use super::frame::EncodedFrame;
 
-/// The frame is not to go on: it could not be decrypted, or has not the form expected.
+/// The frame must not be passed on: it could not be decrypted, or is not in the expected form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused;
 
-/// Sees every frame of one track in one direction: of what is sent after the encoder and before packets are made, of
-/// what is received after packets became frames and before anything looks at what is in them.
+/// Processes every frame of one track in one direction. Sent frames: after the encoder, before packetization. Received
+/// frames: after depacketization, before anything reads their payload.
 pub trait FrameTransform: Send {
-    /// May change the frame. Frames received come as they arrive, not in order, and may come twice.
+    /// May change the frame. Received frames are passed in order of arrival, not in sequence order, and may be
+    /// duplicates.
     ///
     /// # Errors
     /// [`Refused`]: the frame is dropped and counted.
     fn transform(&mut self, frame: &mut EncodedFrame) -> Result<(), Refused>;
 }
 
-/// Leaves frames as they are. Takes no memory, and nothing is done.
+/// Leaves frames unchanged. Zero-sized; does nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Identity;
 
@@ -28,21 +29,21 @@ impl FrameTransform for Identity {
     }
 }
 
-/// Makes the transforms of a call's tracks.
+/// Creates the transforms of a call's tracks.
 pub trait Transforms: Send + Sync + std::fmt::Debug {
-    /// For a track that is sent.
+    /// For a sent track.
     fn sending(&self) -> Box<dyn FrameTransform>;
-    /// For a track that is received.
+    /// For a received track.
     fn receiving(&self) -> Box<dyn FrameTransform>;
 }
 
-/// Every frame stays as it is.
+/// Leaves every frame unchanged.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoTransforms;
 
 impl Transforms for NoTransforms {
     fn sending(&self) -> Box<dyn FrameTransform> {
-        // Of a type without size: nothing is allocated.
+        // Zero-sized type: nothing is allocated.
         Box::new(Identity)
     }
 

@@ -1,6 +1,6 @@
-//! The socket to the kernel and the task that reads it.
+//! The netlink socket and the task that reads it.
 //!
-//! Must not know: what messages mean, who hears of the result.
+//! Must not know: what messages mean, who receives the result.
 
 use super::{
     machine::{Machine, Tables},
@@ -26,12 +26,12 @@ use tokio::{
 
 /// Links, IPv4 and IPv6 addresses and routes (`RTMGRP_*`).
 const GROUPS: u32 = 0x1 | 0x10 | 0x40 | 0x100 | 0x400;
-/// The kernel sends no larger datagrams to who reads with a buffer of this size.
+/// The kernel sends no larger datagrams to a reader with a buffer of this size.
 const BUFFER: usize = 32 << 10;
-/// Before everything is asked for again, when that was of no use.
+/// Delay before the state is requested again, after lost messages or an interrupted dump.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Starts the task, if that can be.
+/// Starts the task, if possible.
 pub(super) fn start(status: Arc<watch::Sender<Status>>) {
     let task = async move {
         let Ok(mut stop) = runtime::global().stop_signal() else { return };
@@ -40,7 +40,7 @@ pub(super) fn start(status: Arc<watch::Sender<Status>>) {
                 Ok(kernel) => kernel.watch(&status).await,
                 Err(error) => error,
             };
-            oh_log!(Level::Debug, "changes of the network are not seen on this system: {}", error.kind());
+            oh_log!(Level::Debug, "network changes cannot be watched on this system: {}", error.kind());
             std::future::pending::<()>().await
         };
         tokio::select! {
@@ -50,16 +50,16 @@ pub(super) fn start(status: Arc<watch::Sender<Status>>) {
             () = watched => {}
         }
     };
-    // What fails inside is logged; the next subscription starts it again.
+    // A failure inside is logged; the next subscription starts the task again.
     let _ = runtime::spawn_guarded("netwatch", task, |_| {});
 }
 
-/// Returns once nobody is subscribed; then nobody can be any more.
+/// Returns once there is no subscription; then none can be added.
 async fn unwanted(status: &Arc<watch::Sender<Status>>) {
     loop {
         status.closed().await;
         let mut watcher = WATCHER.lock();
-        // Somebody may have come in between.
+        // A subscription may have been added in between.
         if status.receiver_count() == 0 {
             *watcher = Weak::new();
             return;
@@ -67,8 +67,7 @@ async fn unwanted(status: &Arc<watch::Sender<Status>>) {
     }
 }
 
-/// A netlink socket. To the runtime it is any socket that carries datagrams, and this type is the one
-/// that can be made of a descriptor.
+/// A netlink socket. For the runtime it is a datagram socket, and this type can be made from a descriptor.
 struct Kernel(UnixDatagram);
 
 impl Kernel {
@@ -101,7 +100,7 @@ impl Kernel {
             let settles = reader.machine.as_ref().and_then(Machine::deadline).map(|d| epoch + d);
             let mut ask = None;
             tokio::select! {
-                heard = self.read(&mut buffer) => match heard {
+                result = self.read(&mut buffer) => match result {
                     Ok(messages) => {
                         for message in messages {
                             ask = reader.take(epoch.elapsed(), &message, status).or(ask);
@@ -121,27 +120,27 @@ impl Kernel {
             }
             if let Some(machine) = &mut reader.machine {
                 if let Some(change) = machine.tick(epoch.elapsed()) {
-                    tell(status, change, machine.is_online());
+                    report(status, change, machine.is_online());
                 }
             }
         }
     }
 }
 
-/// Reads everything (links, then addresses) at the beginning and whenever messages were lost, and
-/// keeps it up to date in between.
+/// Requests the full state (links, then addresses) at the start and whenever messages were lost, and keeps it up to
+/// date in between.
 struct Reader {
-    /// None before everything was read once.
+    /// `None` before the first complete dump.
     machine: Option<Machine>,
-    /// What is being read anew.
+    /// State of the dump in progress.
     fresh: Option<Tables>,
     asking: u16,
-    /// When to read anew.
+    /// When to request a new dump.
     again: Option<Instant>,
 }
 
 impl Reader {
-    /// Begins to read anew; the question to ask.
+    /// Begins a new dump; returns the request to send.
     fn begin(&mut self) -> u16 {
         self.again = None;
         self.fresh = Some(Tables::default());
@@ -149,11 +148,11 @@ impl Reader {
         self.asking
     }
 
-    /// Takes one message; perhaps with the next question.
+    /// Handles one message; may return the next request.
     fn take(&mut self, now: Duration, message: &Message, status: &watch::Sender<Status>) -> Option<u16> {
         match message {
             Message::Lost | Message::Done { interrupted: true } => {
-                // What is being read has holes.
+                // The dump in progress has gaps.
                 self.fresh = None;
                 self.again = Some(Instant::now() + AGAIN);
                 None
@@ -188,7 +187,7 @@ impl Reader {
     }
 }
 
-fn tell(status: &watch::Sender<Status>, change: NetworkChange, online: bool) {
-    oh_log!(Level::Info, "the network of this machine: {change:?}");
+fn report(status: &watch::Sender<Status>, change: NetworkChange, online: bool) {
+    oh_log!(Level::Info, "network change: {change:?}");
     status.send_modify(|status| *status = Status { online, changes: status.changes + 1 });
 }

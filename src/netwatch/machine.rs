@@ -1,7 +1,7 @@
-//! What the kernel's messages come to: nothing, offline, online, changed. Pure; time is handed in.
+//! Converts the kernel's messages to changes: none, offline, online, changed. Pure; the caller passes the time.
 //!
-//! Networks change in bursts (a lease renewed, a cable pulled and put back), so that a change counts
-//! only when it has lasted a second. Must not know: sockets, where messages come from.
+//! Networks change in bursts (a lease renewed, a cable unplugged and plugged in again), so a change counts only after
+//! it has lasted a second. Must not know: sockets, where messages come from.
 
 use super::{
     message::{Message, Route},
@@ -13,16 +13,16 @@ use std::{
     time::Duration,
 };
 
-/// A state that has lasted this long is told…
+/// A state that has lasted this long is reported…
 const QUIET: Duration = Duration::from_millis(1_000);
 /// …and one that never settles after this long.
 const AT_MOST: Duration = Duration::from_millis(3_000);
-/// Most links, and most addresses, that are kept; further ones are not seen.
+/// Most links, and most addresses, that are kept; further ones are ignored.
 const MAX_ENTRIES: usize = 4_096;
 /// Most default routes.
 const MAX_ROUTES: usize = 64;
 
-/// The machine's network as far as it matters.
+/// The relevant state of the machine's network.
 #[derive(Clone, Debug, Default)]
 pub struct Tables {
     links: BTreeMap<u32, bool>,
@@ -49,7 +49,7 @@ impl Tables {
         }
     }
 
-    /// Addresses that another machine could answer to, now.
+    /// Addresses that another machine could answer to now.
     fn usable(&self) -> BTreeSet<IpAddr> {
         let up = |index: &u32| self.links.get(index) == Some(&true);
         self.addresses.iter().filter(|(index, _)| up(index)).map(|(_, address)| *address).collect()
@@ -60,28 +60,28 @@ impl Tables {
 #[derive(Debug)]
 pub struct Machine {
     tables: Tables,
-    /// Default routes spoken of so far, and whether each is there: all of them are never asked for,
-    /// because there are machines with a million routes.
+    /// Default routes seen in messages, and whether each exists. The full list is never requested, because some
+    /// machines have a million routes.
     routes: BTreeMap<Route, bool>,
-    /// What was told last.
-    told: BTreeSet<IpAddr>,
-    told_routes: BTreeMap<Route, bool>,
-    /// Since when it is otherwise, and when that last changed.
+    /// State of the last report.
+    reported: BTreeSet<IpAddr>,
+    reported_routes: BTreeMap<Route, bool>,
+    /// Since when the state differs from the last report, and when it last changed.
     unsettled: Option<(Duration, Duration)>,
 }
 
 impl Machine {
     pub fn new(tables: Tables) -> Self {
-        let told = tables.usable();
-        Self { tables, routes: BTreeMap::new(), told, told_routes: BTreeMap::new(), unsettled: None }
+        let reported = tables.usable();
+        Self { tables, routes: BTreeMap::new(), reported, reported_routes: BTreeMap::new(), unsettled: None }
     }
 
-    /// Whether there is a usable address, as told last.
+    /// Whether there is a usable address, as last reported.
     pub fn is_online(&self) -> bool {
-        !self.told.is_empty()
+        !self.reported.is_empty()
     }
 
-    /// The kernel says something.
+    /// Applies one message of the kernel.
     pub fn apply(&mut self, now: Duration, message: &Message) {
         let before = (self.tables.usable(), self.routes.clone());
         match *message {
@@ -92,7 +92,7 @@ impl Machine {
         self.compare(now, before);
     }
 
-    /// Everything was read anew, because messages were lost.
+    /// Replaces the tables after a new dump, because messages were lost.
     pub fn replace(&mut self, now: Duration, tables: Tables) {
         let before = (self.tables.usable(), self.routes.clone());
         self.tables = tables;
@@ -102,16 +102,16 @@ impl Machine {
     fn route(&mut self, route: Route, there: bool) {
         if self.routes.len() >= MAX_ROUTES && !self.routes.contains_key(&route) {
             self.routes.clear();
-            self.told_routes.clear();
+            self.reported_routes.clear();
         }
         self.routes.insert(route, there);
-        // The first word about a route tells how it was before.
-        self.told_routes.entry(route).or_insert(!there);
+        // The first message about a route implies its state before.
+        self.reported_routes.entry(route).or_insert(!there);
     }
 
     fn compare(&mut self, now: Duration, before: (BTreeSet<IpAddr>, BTreeMap<Route, bool>)) {
         let usable = self.tables.usable();
-        if usable == self.told && self.routes == self.told_routes {
+        if usable == self.reported && self.routes == self.reported_routes {
             self.unsettled = None;
         } else if (usable, &self.routes) != (before.0, &before.1) {
             let since = self.unsettled.map_or(now, |(since, _)| since);
@@ -119,23 +119,23 @@ impl Machine {
         }
     }
 
-    /// When [`Machine::tick`] wants to be called; `None`: not at all.
+    /// When to call [`Machine::tick`]; `None`: not at all.
     pub fn deadline(&self) -> Option<Duration> {
         self.unsettled.map(|(since, last)| (last + QUIET).min(since + AT_MOST))
     }
 
-    /// The time has come that [`Machine::deadline`] named (harmless when it has not).
+    /// Call at [`Machine::deadline`]; harmless before it.
     pub fn tick(&mut self, now: Duration) -> Option<NetworkChange> {
         self.deadline().filter(|deadline| *deadline <= now)?;
         self.unsettled = None;
         let was_online = self.is_online();
-        self.told = self.tables.usable();
-        self.told_routes = self.routes.clone();
+        self.reported = self.tables.usable();
+        self.reported_routes = self.routes.clone();
         match (was_online, self.is_online()) {
             (true, false) => Some(NetworkChange::Offline),
             (false, true) => Some(NetworkChange::Online),
             (true, true) => Some(NetworkChange::Changed),
-            // Routes that come and go without an address lead nowhere.
+            // Without an address a change of routes has no effect.
             (false, false) => None,
         }
     }

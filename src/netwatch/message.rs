@@ -1,7 +1,7 @@
-//! What the kernel says about links, addresses and routes (rtnetlink, RFC 3549), read with care.
+//! Parses the kernel's messages about links, addresses and routes (rtnetlink, RFC 3549).
 //!
-//! Bounded by the bytes it is given; what is cut off, unknown or nonsense is skipped. Must not know:
-//! sockets, what a message leads to.
+//! Bounded by the input's size; truncated, unknown or invalid parts are skipped. Must not know: sockets, what a message
+//! leads to.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -19,17 +19,17 @@ const DEL_ROUTE: u16 = 25;
 
 /// `NLM_F_REQUEST | NLM_F_DUMP`.
 const DUMP: u16 = 0x301;
-/// `NLM_F_DUMP_INTR`: things changed during the dump.
+/// `NLM_F_DUMP_INTR`: the state changed during the dump.
 const INTERRUPTED: u16 = 0x10;
 
 const HEADER: usize = 16;
 const V4: u8 = 2;
 const V6: u8 = 10;
 
-/// Something about the machine's network.
+/// One message about the machine's network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
-    /// An interface, and whether anything can leave the machine through it.
+    /// An interface, and whether packets can leave the machine through it.
     Link {
         index: u32,
         up: bool,
@@ -50,15 +50,15 @@ pub enum Message {
     /// A default route.
     Route(Route),
     RouteGone(Route),
-    /// The answer to a question is complete.
+    /// A dump is complete.
     Done {
         interrupted: bool,
     },
-    /// The kernel has no answer, or lost messages for us.
+    /// The kernel reported an error, or dropped messages.
     Lost,
 }
 
-/// A default route: of which protocol, through which interface and gateway.
+/// A default route: IP version, interface and gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Route {
     pub v6: bool,
@@ -66,7 +66,7 @@ pub struct Route {
     pub gateway: Option<IpAddr>,
 }
 
-/// Asks for all links or all addresses.
+/// Builds the request for all links or all addresses.
 pub fn request(kind: u16, sequence: u32) -> Vec<u8> {
     // The family, unspecified, and the rest of the longer of the two headers.
     let body = [0; 16];
@@ -92,7 +92,7 @@ const fn aligned(length: usize) -> usize {
     (length + 3) & !3
 }
 
-/// The messages of one datagram of the kernel.
+/// Parses the messages of one datagram.
 pub fn read(mut datagram: &[u8]) -> Vec<Message> {
     let mut messages = Vec::new();
     while let (Some(length), Some(kind), Some(flags)) = (u32_at(datagram, 0), u16_at(datagram, 4), u16_at(datagram, 6))
@@ -123,7 +123,7 @@ fn link(kind: u16, body: &[u8]) -> Option<Message> {
     })
 }
 
-/// The attributes of a message; each is (type, payload).
+/// The attributes of a message as (type, payload).
 fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
         let length = usize::from(u16_at(bytes, 0)?);
@@ -159,7 +159,7 @@ fn address(kind: u16, body: &[u8]) -> Option<Message> {
             _ => {}
         }
     }
-    // Of a point-to-point link ADDRESS is the other end.
+    // On a point-to-point link ADDRESS is the remote end.
     let address = local.or(other)?;
     if kind == DEL_ADDRESS {
         return Some(Message::AddressGone { index, address });

@@ -1,8 +1,8 @@
-//! The machine's network, watched: gone, back, or another one. Linux (rtnetlink); elsewhere silent.
+//! Watches the machine's network: offline, online, changed. Linux (rtnetlink); elsewhere it reports nothing.
 //!
-//! One socket and one task for the process, only while somebody has subscribed; nothing is polled,
-//! and no host is ever contacted to find out. What it says is about addresses that other machines
-//! could answer to: loopback goes on without them. Must not know: calls, what a change leads to.
+//! One socket and one task for the process, only while there is a subscription. Nothing is polled, and no host is ever
+//! contacted. Changes concern addresses that other machines could answer to: loopback works without them.
+//! Must not know: calls, what a change leads to.
 
 #[cfg(target_os = "linux")]
 mod kernel;
@@ -21,16 +21,16 @@ use tokio::sync::watch;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Status {
     online: bool,
-    /// Counts the changes.
+    /// Number of changes.
     changes: u64,
 }
 
-/// The task that watches, as long as it does.
-/// The task alone keeps it: a handle of the task would keep its whole runtime.
+/// The status sender of the watching task, while it runs. Only the task keeps it alive: a handle of the task would keep
+/// its whole runtime alive.
 static WATCHER: Mutex<Weak<watch::Sender<Status>>> = Mutex::new(Weak::new());
 
-/// Hears of changes from now on; starts to watch if nobody did. Never waits. Where the network cannot
-/// be watched, nothing is ever heard (one debug line says so).
+/// Subscribes to changes from now on; starts the watching task if there is none. Never waits. Where the network cannot
+/// be watched, no change is ever reported (one debug line says so).
 pub fn subscribe() -> Subscription {
     let mut watcher = WATCHER.lock();
     let status = match watcher.upgrade() {
@@ -44,7 +44,7 @@ pub fn subscribe() -> Subscription {
         }
     };
     let seen = status.borrow().changes;
-    Subscription { status, seen, told_offline: false }
+    Subscription { status, seen, reported_offline: false }
 }
 
 #[cfg(target_os = "linux")]
@@ -55,12 +55,12 @@ fn start(status: Arc<watch::Sender<Status>>) {
 #[cfg(not(target_os = "linux"))]
 fn start(_: Arc<watch::Sender<Status>>) {}
 
-/// One listener. Dropping the last one ends the watching.
+/// One subscription. Dropping the last one ends the watching task.
 #[derive(Debug)]
 pub struct Subscription {
     status: watch::Receiver<Status>,
     seen: u64,
-    told_offline: bool,
+    reported_offline: bool,
 }
 
 impl Subscription {
@@ -69,26 +69,25 @@ impl Subscription {
         self.status.borrow().online
     }
 
-    /// The next change; what happened since the last one was taken is put together. Online is told
-    /// after Offline only. Cancel safe.
+    /// The next change. All changes since the last one are merged. Online is reported only after Offline. Cancel safe.
     pub async fn next(&mut self) -> NetworkChange {
         loop {
-            if let Some(change) = self.news() {
+            if let Some(change) = self.take_change() {
                 return change;
             }
             if self.status.changed().await.is_err() {
-                // Nobody watches (any more): the library is being shut down, or cannot watch.
+                // The watching task has ended: the library is shutting down, or cannot watch.
                 std::future::pending::<()>().await;
             }
         }
     }
 
-    fn news(&mut self) -> Option<NetworkChange> {
+    fn take_change(&mut self) -> Option<NetworkChange> {
         let status = *self.status.borrow_and_update();
         if std::mem::replace(&mut self.seen, status.changes) == status.changes {
             return None;
         }
-        let was_offline = std::mem::replace(&mut self.told_offline, !status.online);
+        let was_offline = std::mem::replace(&mut self.reported_offline, !status.online);
         match (was_offline, status.online) {
             (false, false) => Some(NetworkChange::Offline),
             (true, true) => Some(NetworkChange::Online),

@@ -1,4 +1,4 @@
-//! The machine with invented messages, the reader with garbage.
+//! Tests of the state machine with synthetic messages, and of the parser with garbage.
 
 use super::{
     machine::{Machine, Tables},
@@ -40,7 +40,7 @@ fn machine(messages: &[Message]) -> Machine {
     Machine::new(tables)
 }
 
-/// Applies messages at one moment, then waits until it has settled.
+/// Applies messages at one moment, then waits until the state has settled.
 struct Run {
     machine: Machine,
     now: Duration,
@@ -54,16 +54,16 @@ impl Run {
     fn after(&mut self, messages: &[Message]) -> Option<NetworkChange> {
         for message in messages {
             self.machine.apply(self.now, message);
-            assert_eq!(self.machine.tick(self.now), None, "nothing is told at once");
+            assert_eq!(self.machine.tick(self.now), None, "nothing is reported at once");
         }
         let deadline = self.machine.deadline()?;
         assert!(deadline > self.now && deadline <= self.now + Duration::from_secs(3));
         assert_eq!(self.machine.tick(deadline - Duration::from_millis(1)), None);
         self.now = deadline;
-        let told = self.machine.tick(deadline);
+        let reported = self.machine.tick(deadline);
         assert_eq!(self.machine.deadline(), None);
         self.now += Duration::from_secs(10);
-        told
+        reported
     }
 }
 
@@ -84,44 +84,44 @@ fn an_address_counts_while_its_link_runs() {
     assert_eq!(run.after(&[down(ETH)]), Some(Offline), "the cable was pulled; the address stays");
     assert_eq!(run.after(&[up(ETH)]), Some(Online));
     assert_eq!(run.after(&[Message::LinkGone { index: ETH }]), Some(Offline));
-    assert_eq!(run.after(&[up(ETH)]), None, "its addresses went with it");
+    assert_eq!(run.after(&[up(ETH)]), None, "its addresses were removed with it");
     let not_proven = Message::Address { index: ETH, address: ip("2001:db8::7"), usable: false };
     assert_eq!(run.after(&[not_proven]), None);
     assert_eq!(run.after(&[has(ETH, "2001:db8::7")]), Some(Online));
 }
 
 #[test]
-fn what_is_as_before_after_a_moment_is_no_news() {
+fn a_state_restored_within_a_moment_is_not_reported() {
     let mut run = Run::new(&[up(ETH), has(ETH, "10.0.0.2")]);
     assert_eq!(run.after(&[lost(ETH, "10.0.0.2"), has(ETH, "10.0.0.2")]), None);
     assert_eq!(run.after(&[down(ETH), up(ETH), up(ETH)]), None);
-    assert_eq!(run.after(&[has(ETH, "10.0.0.2")]), None, "told again");
+    assert_eq!(run.after(&[has(ETH, "10.0.0.2")]), None, "reported again");
     assert_eq!(run.after(&[lost(ETH, "10.0.0.2"), has(ETH, "10.0.0.9")]), Some(Changed));
 }
 
 #[test]
-fn a_network_that_never_settles_is_told_in_time() {
+fn a_network_that_never_settles_is_reported_in_time() {
     let mut machine = machine(&[up(ETH), has(ETH, "10.0.0.2")]);
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     for step in 0..100u64 {
         let now = Duration::from_millis(100 * step);
-        told.extend(machine.tick(now).map(|change| (step, change)));
+        reported.extend(machine.tick(now).map(|change| (step, change)));
         machine.apply(now, &has(WLAN, &format!("10.1.0.{}", step % 200)));
         machine.apply(now, &up(WLAN));
     }
-    assert_eq!(told, [(30, Changed), (60, Changed), (90, Changed)]);
+    assert_eq!(reported, [(30, Changed), (60, Changed), (90, Changed)]);
 }
 
 #[test]
-fn default_routes_count_from_the_first_word_on() {
+fn default_routes_count_from_the_first_message_on() {
     let mut run = Run::new(&[up(ETH), has(ETH, "10.0.0.2"), up(WLAN), has(WLAN, "10.1.0.2")]);
     let (eth, wlan) = (route(ETH, "10.0.0.1"), route(WLAN, "10.1.0.1"));
-    // Never heard of before: that it goes means that it was there.
+    // First message about this route: its removal implies that it existed.
     assert_eq!(run.after(&[Message::RouteGone(eth), Message::Route(eth)]), None);
     assert_eq!(run.after(&[Message::RouteGone(eth), Message::Route(wlan)]), Some(Changed));
     assert_eq!(run.after(&[Message::Route(wlan)]), None);
     assert_eq!(run.after(&[down(ETH), down(WLAN)]), Some(Offline));
-    assert_eq!(run.after(&[Message::RouteGone(wlan)]), None, "nothing is told of while offline");
+    assert_eq!(run.after(&[Message::RouteGone(wlan)]), None, "nothing is reported while offline");
     assert_eq!(run.after(&[up(ETH)]), Some(Online));
 }
 
@@ -187,7 +187,7 @@ fn samples() -> Vec<(Vec<u8>, Vec<Message>)> {
         (wire(16, 0, &link_body(ETH, 0x1003), &[]), vec![down(ETH)]),
         (wire(16, 0, &link_body(1, 0x49), &[]), vec![down(1)]),
         (wire(17, 0, &link_body(ETH, 0), &[]), vec![Message::LinkGone { index: ETH }]),
-        // A point-to-point link: its own address is the second.
+        // A point-to-point link: the second address is the local one.
         (
             wire(20, 0, &address_body(2, 0x80), &[(1, &[9, 9, 9, 9]), (2, &[10, 0, 0, 2])]),
             vec![address("10.0.0.2", true)],
@@ -249,7 +249,7 @@ fn garbage_is_survived() {
         machine.tick(Duration::from_secs(5));
     }
     assert!(read > 20_000, "the garbage was close enough to the truth: {read}");
-    // Lengths that lead nowhere end the reading.
+    // Invalid lengths end the parsing.
     for length in [0u32, 1, 15, 17, u32::MAX] {
         let mut bytes = all.clone();
         bytes[..4].copy_from_slice(&length.to_ne_bytes());

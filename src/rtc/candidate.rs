@@ -1,5 +1,5 @@
-//! ICE candidates: as the attribute of a description, and as JSON, the form in which both sides trickle them (RFC 8838,
-//! W3C `RTCIceCandidateInit`).
+//! ICE candidates as SDP attributes and as JSON, the form in which both sides trickle them (RFC 8838, W3C
+//! `RTCIceCandidateInit`).
 //!
 //! Must not know: the engine, sockets, signalling.
 
@@ -18,17 +18,17 @@ struct Out<'a> {
     username_fragment: &'a str,
 }
 
-/// What a candidate of the other side turned out to be.
+/// A parsed remote candidate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Remote {
-    /// Nothing to do: the end of candidates, or one that this side cannot use (mDNS name, TCP).
+    /// Nothing to do: the end of candidates, or an unsupported candidate (mDNS name, TCP).
     Nothing,
-    /// A candidate for the engine: the attribute's text and the user name fragment, if told.
+    /// A candidate for the engine: the attribute's text and the user name fragment, if given.
     Use { candidate: String, ufrag: Option<String> },
 }
 
-/// Reads a candidate of the other side. All media is bundled, so `sdpMid` and `sdpMLineIndex`
-/// are not looked at; missing, null and empty members are tolerated.
+/// Parses a remote candidate. All media is bundled, so `sdpMid` and `sdpMLineIndex` are ignored; missing, null and
+/// empty members are tolerated.
 pub fn parse(json: &str) -> Result<Remote, &'static str> {
     let read = Candidate::parse(json)?;
     let text = read.candidate.as_deref().unwrap_or_default();
@@ -46,17 +46,16 @@ pub fn parse(json: &str) -> Result<Remote, &'static str> {
     Ok(Remote::Use { candidate: text.to_owned(), ufrag: read.ufrag().map(str::to_owned) })
 }
 
-/// A local candidate for the other side. `mid` and `index` name the m-line that carries the
-/// bundle, `ufrag` the ICE generation.
+/// A local candidate as JSON. `mid` and `index` name the m-line that carries the bundle, `ufrag` the ICE generation.
 pub fn to_json(candidate: &str, mid: &str, index: u16, ufrag: &str) -> String {
     let out = Out { candidate, sdp_mid: mid, sdp_m_line_index: index, username_fragment: ufrag };
     serde_json::to_string(&out).unwrap_or_default()
 }
 
-/// Words of an attribute that are looked at.
+/// Maximum words parsed of an attribute.
 const MAX_WORDS: usize = 40;
 
-/// The attribute `candidate` (RFC 8839, section 5.1), as far as it is of use here.
+/// The attribute `candidate` (RFC 8839, section 5.1), the parts used here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attribute<'a> {
     pub protocol: &'a str,
@@ -68,7 +67,7 @@ pub struct Attribute<'a> {
 }
 
 impl<'a> Attribute<'a> {
-    /// Reads what stands behind `a=`; the name in front of it may be missing. `None`: it is not of this form.
+    /// Parses the text after `a=`; the `candidate:` prefix is optional. `None` if the form does not match.
     pub fn parse(text: &'a str) -> Option<Self> {
         let text = text.strip_prefix("candidate:").unwrap_or(text);
         let words: Vec<&str> = text.split(' ').filter(|word| !word.is_empty()).take(MAX_WORDS).collect();
@@ -78,7 +77,7 @@ impl<'a> Attribute<'a> {
         Some(Self { protocol, address, port: port.parse().ok()?, kind })
     }
 
-    /// Where datagrams are sent to, when it is a UDP candidate with an IP address.
+    /// The destination address, if it is a UDP candidate with an IP address.
     pub fn udp(&self) -> Option<SocketAddr> {
         let address: IpAddr = self.address.parse().ok()?;
         (self.protocol.eq_ignore_ascii_case("udp") && self.port > 0).then(|| SocketAddr::new(address, self.port))

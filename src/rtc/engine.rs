@@ -1,6 +1,6 @@
-//! What Offhook needs of a WebRTC engine, as traits, so that one module names the engine.
+//! The WebRTC engine that Offhook needs, as traits, so that only one module names the engine.
 //!
-//! Everything here answers at once and never waits for the network. Must not know: any engine's types, signalling, calls.
+//! All functions return at once and never wait for the network. Must not know: any engine's types, signalling, calls.
 
 use crate::core::model::{IceServer, Path, PeerKind};
 use crate::media::audio::payload::Red;
@@ -19,38 +19,38 @@ pub enum MediaKind {
     Video,
 }
 
-/// A track of the other side, told on its first packet.
+/// A remote track, reported on its first packet.
 #[derive(Clone, Debug)]
 pub struct RemoteTrackInfo {
     pub kind: MediaKind,
     /// From `a=msid`; either id may carry the participant's prefix.
     pub stream_id: String,
     pub track_id: String,
-    /// Simulcast layer, empty without one.
+    /// Simulcast layer; empty if there is none.
     pub rid: String,
     pub mid: String,
     pub ssrc: u32,
     /// e.g. `audio/opus`.
     pub mime: String,
     pub clock_rate: u32,
-    /// Payload types that are Opus on its m-line; empty when that is not known.
+    /// Opus payload types on its m-line; empty if unknown.
     pub opus_types: Vec<u8>,
-    /// The payload types of redundant audio and of the Opus in it (RFC 2198), where it is negotiated.
+    /// The payload types of redundant audio and of the Opus frames inside (RFC 2198), if negotiated.
     pub red: Option<Red>,
 }
 
-/// Receives the packets of one remote track, on the engine's reading task: hand off, never block.
-/// Dropped when the track or its peer connection is over.
+/// Receives the packets of one remote track, on the engine's reading task: hand off, never block. Dropped when the
+/// track or its peer connection ends.
 pub trait PacketSink: Send {
     fn packet(&mut self, packet: RtpPacket);
 
-    /// The track goes on after a negotiation; its payload types may be others.
+    /// The track continues after a renegotiation; its payload types may have changed.
     fn renegotiated(&mut self, _info: &RemoteTrackInfo) {}
 
-    /// What the track's sender says of its clocks, every few seconds.
+    /// A sender report of the track's sender, every few seconds.
     fn report(&mut self, _report: SenderReport) {}
 
-    /// By which the sender can be asked for something; told once, before the first packet.
+    /// Passes the handle for requests to the sender; called once, before the first packet.
     fn controlled_by(&mut self, _control: Arc<dyn TrackControl>) {}
 }
 
@@ -60,50 +60,50 @@ pub enum PeerState {
     Connecting,
     Connected,
     Disconnected,
-    /// ICE or DTLS failed for good, or the engine's driver died.
+    /// ICE or DTLS failed permanently, or the engine's driver died.
     Failed,
-    /// Told exactly once, after `close` or when the other side ended DTLS.
+    /// Reported exactly once, after `close` or when the remote peer ended DTLS.
     Closed,
 }
 
-/// Hears what happens to one peer connection; called on the engine's task: hand off, never block.
+/// Callbacks for the events of one peer connection; called on the engine's task: hand off, never block.
 pub trait PeerObserver: Send + Sync + 'static {
     /// A local candidate as JSON (`candidate`, `sdpMid`, `sdpMLineIndex`, `usernameFragment`).
     fn candidate(&self, json: String);
     fn state(&self, state: PeerState);
-    /// A remote track's first packet came; `None` refuses the track.
+    /// First packet of a remote track; `None` rejects the track.
     fn track(&self, info: RemoteTrackInfo) -> Option<Box<dyn PacketSink>>;
-    /// An m-line of the other side sends sound in codecs that the engine does not take; no packet of it comes.
+    /// A remote m-line sends audio only in codecs that the engine does not support; its packets are not delivered.
     fn unplayable(&self, _info: RemoteTrackInfo) {}
-    /// Packets come with an SSRC that belongs to no m-line; they are dropped. `new`: the first are some seconds old,
-    /// and this stream was not told of before.
+    /// Packets arrived with an SSRC that belongs to no m-line; they are dropped. `new`: the first are some seconds old,
+    /// and this stream was not reported before.
     fn unassigned(&self, _ssrc: u32, _packets: u64, _new: bool) {}
-    /// A data channel, ours or one that the other side opened, may carry messages.
+    /// A data channel, opened by either side, is open for messages.
     fn channel_open(&self, _label: &str) {}
-    /// One message on a data channel; `label` names it.
+    /// One message of the data channel `label`.
     fn data(&self, _label: &str, _message: Bytes) {}
-    /// So many messages of so many bytes are dropped: larger than `MAX_DATA_MESSAGE`, or not read before the end. May
-    /// come after `Closed`.
+    /// This many messages and bytes were dropped: larger than `MAX_DATA_MESSAGE`, or not read before the end. May be
+    /// called after `Closed`.
     fn data_unread(&self, _label: &str, _messages: u64, _bytes: u64) {}
-    /// Asked before each message: what to wait for before the next one is read from that channel. Meanwhile the other
-    /// side's window closes; nothing else of the peer connection waits.
+    /// Called before each message: the future to wait for before the next message is read from that channel. Meanwhile
+    /// the remote peer's send window closes; nothing else of the peer connection waits.
     fn data_room(&self, _label: &str) -> Option<Waiting> {
         None
     }
 }
 
-/// Resolves when there is room again. Cancel safe.
+/// Completes when there is room again. Cancel safe.
 pub type Waiting = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 #[derive(Clone, Debug, Default)]
 pub struct PeerOptions {
     pub ice_servers: Vec<IceServer>,
-    /// Bind only loopback addresses (for SFUs on this machine); else every usable interface.
-    /// ICE servers elsewhere are then left out.
+    /// Bind only loopback addresses (for SFUs on this machine); otherwise every usable interface. With it, ICE servers
+    /// elsewhere are ignored.
     pub loopback_only: bool,
-    /// Offered data channels are refused: the call has no use for any, and nothing of them reaches the engine.
+    /// Reject offered data channels: the call does not use any, and none of their packets reaches the engine.
     pub refuse_data: bool,
-    /// How long without any packet before `Disconnected` is told; `None`: the engine's 5 s.
+    /// Time without any packet before `Disconnected` is reported; `None`: the engine's 5 s.
     pub disconnected_after: Option<Duration>,
 }
 
@@ -111,11 +111,11 @@ pub struct PeerOptions {
 pub enum EngineErrorKind {
     /// The peer connection is closed.
     Closed,
-    /// The other side's SDP or candidate cannot be used.
+    /// The remote SDP or candidate cannot be used.
     Invalid,
-    /// Out of descriptors, or the system refused.
+    /// Out of file descriptors, or a system call failed.
     System,
-    /// Too much waits to be sent; later it may be taken.
+    /// The send buffer is full; retry later.
     Full,
     Internal,
 }
@@ -130,7 +130,7 @@ pub struct EngineError {
 
 pub type EngineResult<T> = Result<T, EngineError>;
 
-/// What to send on a new audio transceiver.
+/// A sender on a new audio transceiver.
 #[derive(Clone, Debug)]
 pub struct AudioSenderSpec {
     /// msid stream and track id.
@@ -138,28 +138,28 @@ pub struct AudioSenderSpec {
     pub track_id: String,
     pub stereo: bool,
     pub dtx: bool,
-    /// Earlier frames sent along with each packet, where the other side takes them (RFC 2198); 0 is none.
+    /// Earlier frames sent with each packet, if the remote peer supports RFC 2198; 0 disables it.
     pub red: u8,
 }
 
-/// What a publisher is to be from the next offer on.
+/// Requested state of a publisher from the next offer on.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
-    /// All senders, by track id. One that is not there any more is not sent any more: its m-line becomes inactive.
+    /// All senders, by track id. A sender that is no longer listed stops: its m-line becomes inactive.
     pub senders: Vec<AudioSenderSpec>,
-    /// Data channels to have, by label; none is ever taken away.
+    /// Data channels to open, by label; none is ever removed.
     pub channels: Vec<DataChannelSpec>,
     pub ice_restart: bool,
 }
 
-/// What [`Peer::offer`] gives.
+/// Result of [`Peer::offer`].
 pub struct LocalOffer {
     pub sdp: String,
-    /// The mid of each sender that was wanted, in that order.
+    /// The mid of each requested sender, in the same order.
     pub mids: Vec<String>,
-    /// Senders that were in no offer before, by track id.
+    /// Senders that were in no earlier offer, by track id.
     pub senders: Vec<(String, Arc<dyn RtpSender>)>,
-    /// Data channels that were in no offer before, by label.
+    /// Data channels that were in no earlier offer, by label.
     pub channels: Vec<(String, Arc<dyn DataWriter>)>,
 }
 
@@ -169,20 +169,20 @@ impl std::fmt::Debug for LocalOffer {
     }
 }
 
-/// What [`Peer::answer`] gives.
+/// Result of [`Peer::answer`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalAnswer {
     pub sdp: String,
-    /// So many of the candidates that came with the offer were of no use.
+    /// Number of candidates of the offer that could not be used.
     pub refused: usize,
 }
 
-/// What may be sent and received in one message on a data channel, in bytes.
+/// Largest data channel message, in bytes, in both directions.
 pub const MAX_DATA_MESSAGE: usize = 64 * 1024;
-/// Bytes that may wait to be sent on one data channel.
+/// Maximum bytes queued for sending on one data channel.
 pub const MAX_BUFFERED: usize = 1 << 20;
 
-/// A data channel of ours (RFC 8831, RFC 8832).
+/// A local data channel (RFC 8831, RFC 8832).
 #[derive(Clone, Debug)]
 pub struct DataChannelSpec {
     pub label: String,
@@ -191,19 +191,20 @@ pub struct DataChannelSpec {
     pub max_retransmits: Option<u16>,
 }
 
-/// Makes the media of calls.
+/// Creates the media of calls.
 pub trait Engine: Send + Sync + 'static {
-    /// For one call. Must be called inside the library's tokio runtime.
+    /// For one call. Call it inside the library's tokio runtime.
     fn call(&self) -> EngineResult<Arc<dyn MediaCall>>;
 }
 
-/// The peer connections of one call, of all its sessions: they share one task. One that fails inside, or takes too long
-/// there, fails alone.
+/// The peer connections of all sessions of one call: they share one task. An internal failure or an overlong engine
+/// call affects only its own peer connection.
 pub trait MediaCall: Send + Sync + 'static {
-    /// A new peer connection. Servers and addresses may be others with each session of a call, so they are told here.
+    /// Creates a peer connection. Servers and addresses may change with each session of a call, so they are passed
+    /// here.
     ///
     /// # Errors
-    /// `System` when there are no sockets.
+    /// `System` if no socket can be opened.
     fn peer(
         &self,
         kind: PeerKind,
@@ -212,62 +213,62 @@ pub trait MediaCall: Send + Sync + 'static {
     ) -> EngineResult<Arc<dyn Peer>>;
 }
 
-/// One peer connection. Every method may be called after `close` and then fails with `Closed`.
-/// The caller runs one negotiation at a time.
+/// One peer connection. Every method may be called after `close`; it then fails with `Closed`. The caller runs one
+/// negotiation at a time.
 pub trait Peer: Send + Sync + 'static {
-    /// Publisher: makes it what is wanted, creates an offer and sets it as the local description. An offer before that
-    /// was not answered is taken back first (JSEP rollback). When it fails, no offer is pending; what was added stays,
-    /// and is found again by the next one.
+    /// Publisher: applies `wanted`, creates an offer and sets it as the local description. An earlier unanswered offer
+    /// is rolled back first (JSEP rollback). On failure no offer is pending; senders and channels already added stay,
+    /// and the next offer reuses them.
     fn offer(&self, wanted: &Wanted) -> EngineResult<LocalOffer>;
 
-    /// Publisher: sets the SFU's answer. When it fails the offer is still pending.
+    /// Publisher: sets the SFU's answer. On failure the offer stays pending.
     fn set_answer(&self, sdp: &str) -> EngineResult<()>;
 
-    /// Subscriber: sets the SFU's offer, creates the answer, sets that and adds the candidates (JSON), all at once; when
-    /// it fails, nothing of it was done. `stereo=1` of the offer's Opus formats is mirrored.
+    /// Subscriber: sets the SFU's offer, creates and sets the answer, and adds the candidates (JSON), in one step; on
+    /// failure none of it takes effect. `stereo=1` of the offer's Opus formats is mirrored.
     fn answer(&self, offer: &str, candidates: &[String]) -> EngineResult<LocalAnswer>;
 
-    /// A candidate of the other side as JSON. The remote description must be set.
+    /// Adds a remote candidate (JSON). The remote description must be set.
     fn add_candidate(&self, json: &str) -> EngineResult<()>;
 
-    /// Round trip time in ms and the like, as JSON text without addresses or credentials.
+    /// Statistics such as the round-trip time in ms, as JSON without addresses or credentials.
     fn stats_json(&self) -> EngineResult<String>;
 
-    /// What was tried to connect, and what was found.
+    /// Diagnostics of the connection attempts.
     fn path(&self) -> Path {
         Path::default()
     }
 
-    /// Closes, soon; idempotent. The observer hears `Closed` once it is done, unless it has heard it before.
+    /// Closes asynchronously; idempotent. The observer receives `Closed` when it is done, unless it already did.
     fn close(&self);
 }
 
-/// Hears what those who receive a track say of it.
-pub type Hears = Arc<dyn Fn(TrackFeedback) + Send + Sync>;
+/// Callback for the feedback of a track's receivers.
+pub type FeedbackHandler = Arc<dyn Fn(TrackFeedback) + Send + Sync>;
 
 /// Sends RTP on one sender. Usable from any thread.
 pub trait RtpSender: Send + Sync + 'static {
-    /// Sends one packet, at once: neither the network nor other work of the peer connection is waited for. While the
-    /// peer connection is busy the packet is sent as soon as it is not; of many that wait, the oldest are dropped.
-    /// Before the negotiation is done the packet is dropped silently.
+    /// Sends one packet without waiting for the network or for other work of the peer connection. While the peer
+    /// connection is busy, packets are queued and sent when it is free; if too many are queued, the oldest are dropped.
+    /// Before the negotiation is done, packets are dropped silently.
     ///
     /// # Errors
-    /// `Closed` after close; `Internal` when the engine refuses. Errors carry no payload.
+    /// `Closed` after close; `Internal` if the engine fails. Errors carry no payload.
     fn send(&self, packet: RtpOut) -> EngineResult<()>;
 
-    /// From now on `hears` is told what those who receive say of it, on the engine's task: hand off, never block.
-    fn hear(&self, _hears: Hears) {}
+    /// Sets the callback for the feedback of the receivers. It is called on the engine's task: hand off, never block.
+    fn set_feedback_handler(&self, _handler: FeedbackHandler) {}
 }
 
 /// Sends on one data channel. Usable from any thread.
 pub trait DataWriter: Send + Sync + 'static {
     fn is_open(&self) -> bool;
 
-    /// Bytes that the other side has not acknowledged yet; what was acknowledged lately may still count.
+    /// Bytes not acknowledged by the remote peer yet; bytes acknowledged very recently may still count.
     fn buffered(&self) -> usize;
 
-    /// Queues one message (binary); never waits for the network. `Full` beyond `MAX_BUFFERED` bytes
-    /// waiting, `Invalid` when larger than `MAX_DATA_MESSAGE` or than the other side takes, `Closed`
-    /// after close or before it is open. Errors carry no payload.
+    /// Queues one binary message; never waits for the network. `Full` if more than `MAX_BUFFERED` bytes would be
+    /// queued, `Invalid` if larger than `MAX_DATA_MESSAGE` or than the remote peer accepts, `Closed` after close or
+    /// before the channel is open. Errors carry no payload.
     fn send(&self, message: Bytes) -> EngineResult<()>;
 }

@@ -1,5 +1,5 @@
-//! Where peer connections take their time and their datagrams from when it is not the machine: a test with a clock
-//! and a network of its own can run them in virtual time.
+//! Clock and network of peer connections in place of the machine's: a test with its own clock and network can run them
+//! in virtual time.
 //!
 //! Must not know: any engine's types, what datagrams mean.
 
@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 pub trait Environment: fmt::Debug + Send + Sync + 'static {
     fn now(&self) -> Instant;
 
-    /// Is over once that much of this clock's time has passed.
+    /// Completes once this much of the clock's time has passed.
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
-    /// Takes the place of a UDP socket that was bound to this address.
+    /// Returns a link in place of a UDP socket bound to this address.
     fn link(&self, local: SocketAddr) -> Arc<dyn Link>;
 }

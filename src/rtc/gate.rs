@@ -1,5 +1,5 @@
-//! What stands between the engine's events and the observer of one peer connection: states are
-//! told once and in order, `Closed` exactly once, and nothing after it, data neither.
+//! Filter between the engine's events and the observer of one peer connection: states are reported once and in order,
+//! `Closed` exactly once, and nothing after it, also no data.
 //!
 //! Must not know: any engine's types, sockets.
 
@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 pub struct Gate {
     observer: Arc<dyn PeerObserver>,
-    /// Last state told. Held while the observer hears a state, so that states keep their order, and
-    /// while it hears of data, so that `Closed` is not overtaken.
-    told: Mutex<PeerState>,
+    /// Last state reported. Locked while the observer receives a state, so that states keep their order, and while it
+    /// receives data, so that `Closed` cannot overtake it.
+    reported: Mutex<PeerState>,
     closing: AtomicBool,
 }
 
@@ -25,22 +25,21 @@ impl std::fmt::Debug for Gate {
 
 impl Gate {
     pub fn new(observer: Arc<dyn PeerObserver>) -> Self {
-        Self { observer, told: Mutex::new(PeerState::New), closing: AtomicBool::new(false) }
+        Self { observer, reported: Mutex::new(PeerState::New), closing: AtomicBool::new(false) }
     }
 
-    /// Tells a state unless it was the last one told, or the end was told. While closing only
-    /// `Closed` passes.
+    /// Reports a state unless it repeats the last one or follows `Closed`. While closing, only `Closed` passes.
     pub fn state(&self, state: PeerState) {
-        let mut told = self.told.lock();
+        let mut reported = self.reported.lock();
         let quiet = self.is_closing() && state != PeerState::Closed;
-        if *told == state || *told == PeerState::Closed || quiet {
+        if *reported == state || *reported == PeerState::Closed || quiet {
             return;
         }
-        *told = state;
+        *reported = state;
         self.observer.state(state);
     }
 
-    /// Marks the peer connection as being closed; true for the first caller.
+    /// Marks the peer connection as closing; true for the first caller.
     pub fn begin_close(&self) -> bool {
         !self.closing.swap(true, Ordering::AcqRel)
     }
@@ -90,10 +89,10 @@ impl Gate {
         self.observer.data_room(label)
     }
 
-    fn unless_closed(&self, tell: impl FnOnce(&dyn PeerObserver)) {
-        let told = self.told.lock();
-        if !self.is_closing() && *told != PeerState::Closed {
-            tell(&*self.observer);
+    fn unless_closed(&self, report: impl FnOnce(&dyn PeerObserver)) {
+        let reported = self.reported.lock();
+        if !self.is_closing() && *reported != PeerState::Closed {
+            report(&*self.observer);
         }
     }
 }

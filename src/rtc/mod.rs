@@ -1,4 +1,4 @@
-//! WebRTC: our trait and the engine behind it.
+//! WebRTC: the engine trait and its implementation.
 pub mod candidate;
 pub mod engine;
 pub mod environment;
@@ -12,7 +12,7 @@ mod tasks;
 mod trace;
 mod udp;
 
-/// The engine that the library ships with.
+/// The engine shipped with the library.
 pub fn default_engine() -> std::sync::Arc<dyn engine::Engine> {
     std::sync::Arc::new(webrtc::WebRtcEngine::new())
 }

@@ -1,25 +1,25 @@
-//! Offers without the m-lines that a call has no use for, and answers that refuse them (RFC 8829 §5.3.1).
+//! Removes the m-lines that a call does not use from offers, and rejects them in answers (RFC 8829 §5.3.1).
 //!
-//! The engine never learns of such an m-line: without m=application it has no SCTP association, so
-//! nothing that a peer sends past DTLS reaches its SCTP code. Must not know: the engine, sockets.
+//! The engine never sees such an m-line: without m=application it has no SCTP association, so nothing that a peer sends
+//! after DTLS reaches its SCTP code. Must not know: the engine, sockets.
 
 use super::sdp::{attribute, Parts};
 
-/// Attributes of the transport, which other m-lines of a bundle may leave to the refused one (RFC 8843 §7.1.3).
+/// Transport attributes, which a bundle may carry only on the rejected m-line (RFC 8843 §7.1.3).
 const TRANSPORT: [&str; 5] = ["ice-ufrag", "ice-pwd", "ice-options", "fingerprint", "setup"];
 
-/// The m-lines that were taken out of an offer: where they stood, and how the answer refuses them.
+/// The m-lines removed from an offer: their indices, and their rejections in the answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Refused(Vec<(usize, String)>);
 
-/// Whether the first line of an m-line says audio or video.
+/// Whether the first line of an m-section is audio or video.
 fn is_media(line: &str) -> bool {
     let kind = line.strip_prefix("m=").and_then(|rest| rest.split(' ').next()).unwrap_or("");
     kind.eq_ignore_ascii_case("audio") || kind.eq_ignore_ascii_case("video")
 }
 
-/// Takes everything but audio and video out of a description that [`super::sdp::prepare_remote`] made.
-/// `None` instead of the rest when nothing remains.
+/// Removes all m-lines but audio and video from a description made by [`super::sdp::prepare_remote`]. Returns `None`
+/// for the description if nothing remains.
 pub fn without_data(offer: &str) -> (Option<String>, Refused) {
     let mut parts = Parts::of(offer);
     if parts.media().iter().all(|media| is_media(media[0])) {
@@ -45,7 +45,7 @@ pub fn without_data(offer: &str) -> (Option<String>, Refused) {
     if kept.len() < 2 {
         return (None, refused);
     }
-    // The engine reads no candidates of inactive m-lines.
+    // The engine ignores candidates of inactive m-lines.
     let home = kept.iter().skip(1).position(|part| !part.contains(&"a=inactive")).map_or(1, |at| at + 1);
     for part in &moved {
         for name in TRANSPORT {
@@ -76,7 +76,7 @@ fn is_attribute(line: &str, name: &str) -> bool {
     line.strip_prefix("a=").and_then(|rest| rest.strip_prefix(name)).is_some_and(|rest| rest.starts_with(':'))
 }
 
-/// The m-line with port 0, in no bundle, without a transport.
+/// The m-line with port 0, outside of any bundle, without a transport.
 fn refusal(line: &str, mid: &str) -> String {
     let mut words: Vec<&str> = line.split(' ').collect();
     if let Some(port) = words.get_mut(1) {
@@ -90,7 +90,7 @@ impl Refused {
         self.0.is_empty()
     }
 
-    /// The answer to the whole offer, made of the answer to what was left of it.
+    /// The answer to the whole offer, made from the answer to the reduced offer.
     pub fn refuse(&self, answer: &str) -> String {
         if self.is_empty() {
             return answer.to_owned();
@@ -118,7 +118,7 @@ impl Refused {
         out
     }
 
-    /// The answer when nothing of the offer was left.
+    /// The answer if nothing of the offer remains.
     pub fn refuse_all(&self) -> String {
         self.refuse("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n")
     }
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_has_the_transport_of_what_is_refused() {
+    fn remaining_m_lines_have_the_transport_of_refused_ones() {
         let inactive = AUDIO.replace("mid:0", "mid:1").replace("sendonly", "inactive");
         let (left, refused) = without_data(&offer(&[DATA, &inactive, AUDIO]));
         let left = left.expect("audio is left");

@@ -1,5 +1,5 @@
-//! Edits and checks of session descriptions as text (RFC 8866, RFC 9429), before the engine sees
-//! them and after it wrote them; and the throw-away descriptions that announce codecs.
+//! Edits and checks of session descriptions as text (RFC 8866, RFC 9429): remote ones before the engine sees them,
+//! local ones after it wrote them; and placeholder descriptions that announce codecs.
 //!
 //! Must not know: the engine, sockets, signalling. Nothing here panics on any text.
 
@@ -12,9 +12,9 @@ use std::fmt::Write as _;
 
 /// Largest description accepted from the network, in bytes.
 pub const MAX_SDP_BYTES: usize = 512 * 1024;
-/// Most m-lines accepted in one description.
+/// Maximum m-lines accepted in one description.
 pub const MAX_MEDIA: usize = 512;
-/// Most distinct candidates kept of one description.
+/// Maximum distinct candidates kept of one description.
 pub const MAX_CANDIDATES: usize = 64;
 const MAX_LINE_BYTES: usize = 8 * 1024;
 
@@ -26,12 +26,12 @@ fn is_hex_fingerprint(value: &str) -> bool {
         && digest.split(':').all(|pair| pair.len() == 2 && pair.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
-/// Makes a description of the other side fit for the engine, or says why it cannot be used.
+/// Prepares a remote description for the engine, or returns why it is unusable.
 ///
-/// Removed, because SFUs write them and nothing depends on them: malformed `msid-semantic` and
-/// `rtcp-fb` lines, candidates that are not UDP with an IP address (mDNS names among them), and
-/// repeated candidates; and `max-message-size`, see [`max_message_size`]. Refused, because the engine would find out only half-way through:
-/// descriptions without mid, ICE credentials or a usable fingerprint, and oversized ones.
+/// Removes lines that SFUs write and nothing depends on: malformed `msid-semantic` and `rtcp-fb` lines, candidates that
+/// are not UDP with an IP address (mDNS names among them), and repeated candidates; and `max-message-size`, see
+/// [`max_message_size`]. Rejects descriptions that the engine would reject only half-way: those without mid, ICE
+/// credentials or a usable fingerprint, and oversized ones.
 pub fn prepare_remote(sdp: &str) -> Result<String, &'static str> {
     if sdp.len() > MAX_SDP_BYTES {
         return Err("the description is too large");
@@ -53,7 +53,7 @@ pub fn prepare_remote(sdp: &str) -> Result<String, &'static str> {
     for media in parts.media() {
         match attribute(media, "mid") {
             Some(mid) if !mid.is_empty() && mid.len() <= 64 && mids.insert(mid) => {}
-            _ => return Err("an m-line has no mid of its own"),
+            _ => return Err("an m-line has no unique mid"),
         }
     }
     for name in ["ice-ufrag", "ice-pwd"] {
@@ -75,10 +75,10 @@ pub fn prepare_remote(sdp: &str) -> Result<String, &'static str> {
             let keep = match line.strip_prefix("a=") {
                 Some(a) if a.starts_with("msid-semantic") => is_msid_semantic(a),
                 Some(a) if a.starts_with("rtcp-fb") => is_feedback(a),
-                // The engine would take it for a limit of what this side receives, too.
+                // The engine would apply it to received messages, too.
                 Some(a) if a.starts_with("max-message-size") => false,
                 Some(a) if a.starts_with("candidate") => {
-                    // The engine reads no candidates of inactive m-lines: leave those uncounted.
+                    // The engine ignores candidates of inactive m-lines: do not count them.
                     !inactive && is_udp_candidate(a) && seen.len() < MAX_CANDIDATES && seen.insert(a)
                 }
                 _ => true,
@@ -93,7 +93,7 @@ pub fn prepare_remote(sdp: &str) -> Result<String, &'static str> {
 }
 
 fn is_msid_semantic(attribute: &str) -> bool {
-    // "msid-semantic:WMS *" and, as some write it, with a space after the colon.
+    // "msid-semantic:WMS *", also with a space after the colon.
     attribute.strip_prefix("msid-semantic:").is_some_and(|rest| rest.trim_start().starts_with("WMS"))
 }
 
@@ -107,14 +107,14 @@ fn is_feedback(attribute: &str) -> bool {
     payload && kind
 }
 
-/// Whether a candidate attribute (`candidate:…`, with or without the prefix) is one that can be
-/// used: UDP, component 1, a literal IP address, a port.
+/// Whether a candidate attribute (`candidate:…`, with or without the prefix) is usable: UDP, a literal IP address, a
+/// port.
 pub fn is_udp_candidate(attribute: &str) -> bool {
     Attribute::parse(attribute).is_some_and(|attribute| attribute.udp().is_some())
 }
 
-/// The largest data channel message that the other side takes (RFC 8841 §6), `None` without
-/// data channels; `usize::MAX` is no limit.
+/// The largest data channel message that the remote peer accepts (RFC 8841 §6); `None` without data channels,
+/// `usize::MAX` without a limit.
 pub fn max_message_size(sdp: &str) -> Option<usize> {
     let parts = Parts::of(sdp);
     let data = parts.media().iter().find(|media| media[0].starts_with("m=application "))?;
@@ -125,12 +125,12 @@ pub fn max_message_size(sdp: &str) -> Option<usize> {
     })
 }
 
-/// The mids of a description's m-lines, in their order.
+/// The mids of a description's m-lines, in order.
 pub fn mids(sdp: &str) -> Vec<&str> {
     Parts::of(sdp).media().iter().filter_map(|media| attribute(media, "mid")).collect()
 }
 
-/// The first m-line that is not refused: its place and its mid.
+/// The first m-line that is not rejected: its index and its mid.
 pub fn first_accepted(sdp: &str) -> Option<(u16, &str)> {
     let parts = Parts::of(sdp);
     let media = parts.media().iter().enumerate();
@@ -138,14 +138,14 @@ pub fn first_accepted(sdp: &str) -> Option<(u16, &str)> {
     accepted.find_map(|(at, media)| Some((u16::try_from(at).ok()?, attribute(media, "mid")?)))
 }
 
-/// The mids of the m-lines of video.
+/// The mids of the video m-lines.
 pub fn video_mids(sdp: &str) -> Vec<&str> {
     let parts = Parts::of(sdp);
     let video = parts.media().iter().filter(|media| media[0].starts_with("m=video "));
     video.filter_map(|media| attribute(media, "mid")).collect()
 }
 
-/// Whether every m-line has a mid of its own.
+/// Whether all mids differ.
 pub fn mids_differ(sdp: &str) -> bool {
     let mids = mids(sdp);
     mids.iter().collect::<HashSet<_>>().len() == mids.len()
@@ -161,7 +161,7 @@ pub fn ice_pwd(sdp: &str) -> &str {
     Parts::of(sdp).0.iter().find_map(|part| attribute(part, "ice-pwd")).unwrap_or("")
 }
 
-/// Writes `a=setup:passive` for `actpass`: the other side then opens DTLS at once (RFC 5763).
+/// Replaces `actpass` by `a=setup:passive`: the remote peer then starts DTLS at once (RFC 5763).
 pub fn offer_passive(sdp: &str) -> String {
     sdp.replace("a=setup:actpass", "a=setup:passive")
 }
@@ -176,7 +176,7 @@ fn opus_payloads<'a>(media: &[&'a str]) -> Vec<&'a str> {
         .collect()
 }
 
-/// The payload types of an m-line's sound.
+/// The payload types of an m-line's audio.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AudioTypes {
     pub opus: Vec<u8>,
@@ -188,22 +188,22 @@ fn types_of(media: &[&str]) -> AudioTypes {
     AudioTypes { opus, red: red_payloads(media).first().copied() }
 }
 
-/// An m-line with sound that the other side sends.
+/// An audio m-line on which the remote peer sends.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Receiving {
     pub mid: String,
     pub stream_id: String,
     pub track_id: String,
-    /// Those that are named; without any it is found by what packets say.
+    /// SSRCs in the description; without any, the stream is identified by its packets.
     pub ssrcs: Vec<u32>,
     pub rids: Vec<String>,
     pub types: AudioTypes,
     /// Payload type, codec and clock rate of each format.
     pub formats: Vec<(u8, String, u32)>,
-    /// Ids of the header extensions that name its mid and its rid (RFC 8843, RFC 8852); 0 without one.
+    /// Ids of the header extensions with its mid and its rid (RFC 8843, RFC 8852); 0 if there is none.
     pub mid_extension: u8,
     pub rid_extension: u8,
-    /// Of those with loudness (RFC 6464) and capture time of a packet.
+    /// Ids of the header extensions with audio level (RFC 6464) and capture time.
     pub level_extension: u8,
     pub capture_extension: u8,
 }
@@ -211,12 +211,12 @@ pub struct Receiving {
 const MID_EXTENSION: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
 const RID_EXTENSION: &str = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id";
 
-/// Loudness of a packet's sound (RFC 6464).
+/// Audio level of a packet (RFC 6464).
 pub const LEVEL_EXTENSION: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
-/// When a frame was captured (abs-capture-time of the WebRTC project).
+/// Capture time of a frame (abs-capture-time of the WebRTC project).
 pub const CAPTURE_EXTENSION: &str = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time";
 
-/// Whether the other side sends with an m-line of this kind.
+/// Whether the remote peer sends on an m-line of this kind.
 fn sends(media: &[&str], kind: &str) -> bool {
     let Some(line) = media.first().and_then(|line| line.strip_prefix("m=")?.strip_prefix(kind)?.strip_prefix(' '))
     else {
@@ -231,7 +231,7 @@ fn values<'a>(media: &[&'a str], name: &str) -> Vec<&'a str> {
     media.iter().filter_map(value).collect()
 }
 
-/// What an offer sends sound with.
+/// The audio m-lines of an offer on which the remote peer sends.
 pub fn receiving(sdp: &str) -> Vec<Receiving> {
     Parts::of(sdp)
         .media()
@@ -243,7 +243,7 @@ pub fn receiving(sdp: &str) -> Vec<Receiving> {
 
 fn receiving_with(media: &[&str]) -> Option<Receiving> {
     let mut all = Receiving { mid: attribute(media, "mid")?.to_owned(), ..Receiving::default() };
-    // The second of a group repairs the first (RFC 5576).
+    // The second SSRC of a group repairs the first (RFC 5576).
     let repairs = |ssrc: &str| {
         let mut groups = values(media, "ssrc-group").into_iter();
         groups.any(|group| {
@@ -288,8 +288,8 @@ fn receiving_with(media: &[&str]) -> Option<Receiving> {
     Some(all)
 }
 
-/// The offer with an SSRC in every m-line that sends and names none: the engine takes several of them only so. Nobody
-/// sends with these.
+/// Adds an SSRC to every m-line that sends and names none: otherwise the engine does not accept several of them. These
+/// SSRCs are placeholders and never sent.
 pub fn with_ssrcs(sdp: &str) -> String {
     let mut free = (0..=u32::MAX).rev();
     let mut out = String::with_capacity(sdp.len() + 64);
@@ -309,7 +309,7 @@ pub fn with_ssrcs(sdp: &str) -> String {
     out
 }
 
-/// An m-line with sound that nobody here can decode.
+/// An audio m-line without a supported codec.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForeignAudio {
     pub mid: String,
@@ -319,7 +319,7 @@ pub struct ForeignAudio {
     pub codec: String,
 }
 
-/// The m-lines of an offer that send sound, and none of it as Opus.
+/// The m-lines of an offer that send audio, but none as Opus.
 pub fn foreign_audio(sdp: &str) -> Vec<ForeignAudio> {
     let parts = Parts::of(sdp);
     let foreign = |media: &Vec<&str>| {
@@ -342,8 +342,8 @@ pub fn foreign_audio(sdp: &str) -> Vec<ForeignAudio> {
     parts.media().iter().filter_map(foreign).collect()
 }
 
-/// The payload types of redundant audio in an m-line, each with that of the Opus frames in it, where these are
-/// all of one (RFC 2198, `a=fmtp:63 111/111`).
+/// The payload types of redundant audio in an m-line, each with that of its Opus frames, if they all have the same (RFC
+/// 2198, `a=fmtp:63 111/111`).
 fn red_payloads(media: &[&str]) -> Vec<Red> {
     let opus = opus_payloads(media);
     let number = |text: &str| text.parse().ok().filter(|number| (1..128).contains(number));
@@ -361,14 +361,14 @@ fn red_payloads(media: &[&str]) -> Vec<Red> {
     red.filter_map(|payload| Some(Red { outer: number(payload)?, inner: inner(payload)? })).collect()
 }
 
-/// The payload type of redundant audio in the m-line of this mid.
+/// The payload type of redundant audio in the m-line with this mid.
 pub fn red_payload(sdp: &str, mid: &str) -> Option<u8> {
     let parts = Parts::of(sdp);
     let media = parts.media().iter().find(|media| attribute(media, "mid") == Some(mid))?;
     red_payloads(media).first().map(|red| red.outer)
 }
 
-/// The description without redundant audio in the m-lines of these mids.
+/// The description without redundant audio in the m-lines with these mids.
 pub fn without_red(sdp: &str, mids: &[String]) -> String {
     if mids.is_empty() {
         return sdp.to_owned();
@@ -399,7 +399,7 @@ fn has_parameter(fmtp: &str, wanted: &str) -> bool {
     fmtp.split([';', ' ']).any(|parameter| parameter.trim() == wanted)
 }
 
-/// Adds `parameters` (`stereo=1`, …) to the Opus formats of the m-lines for which they are asked.
+/// Adds parameters (`stereo=1`, …) to the Opus formats of m-lines; `wanted` returns those for a mid.
 fn with_opus_parameters(sdp: &str, wanted: impl Fn(&str) -> Vec<&'static str>) -> String {
     let parts = Parts::of(sdp);
     let mut out = String::with_capacity(sdp.len() + 64);
@@ -430,8 +430,8 @@ fn with_opus_parameters(sdp: &str, wanted: impl Fn(&str) -> Vec<&'static str>) -
     out
 }
 
-/// The answer with `stereo=1` in the Opus formats of those m-lines whose offer has it: it says
-/// that we want to be sent stereo (RFC 7587 §7.1).
+/// The answer with `stereo=1` in the Opus formats of those m-lines whose offer has it: it requests stereo from the
+/// sender (RFC 7587 §7.1).
 pub fn mirror_stereo(offer: &str, answer: &str) -> String {
     let parts = Parts::of(offer);
     let stereo: HashSet<&str> = parts
@@ -448,7 +448,7 @@ pub fn mirror_stereo(offer: &str, answer: &str) -> String {
     with_opus_parameters(answer, |mid| if stereo.contains(mid) { vec!["stereo=1"] } else { Vec::new() })
 }
 
-/// The mids of the m-lines with which the other side only wants to receive.
+/// The mids of the m-lines on which the remote peer only receives.
 pub fn recvonly_mids(sdp: &str) -> Vec<&str> {
     let parts = Parts::of(sdp);
     let recvonly = parts.media().iter().filter(|media| media.contains(&"a=recvonly"));
@@ -476,8 +476,7 @@ fn fmtp_of(line: &str) -> &str {
     line.split_once(' ').map_or("", |(_, fmtp)| fmtp)
 }
 
-/// The publisher's offer with what each of our Opus senders is going to do: `senders` are
-/// (mid, stereo, dtx).
+/// The publisher's offer with the parameters of each local Opus sender: `senders` are (mid, stereo, dtx).
 pub fn describe_senders(offer: &str, senders: &[(String, bool, bool)]) -> String {
     if senders.iter().all(|(_, stereo, dtx)| !stereo && !dtx) {
         return offer.to_owned();
@@ -497,9 +496,8 @@ pub fn describe_senders(offer: &str, senders: &[(String, bool, bool)]) -> String
     })
 }
 
-/// A throw-away description that announces to an SFU what this side receives (subscriber) or sends
-/// (publisher): sound, nothing else. It opens nothing and is negotiated with nobody; its
-/// credentials are placeholders.
+/// A placeholder description that announces to an SFU what this side receives (subscriber) or sends (publisher): audio
+/// only. It opens nothing and is not negotiated; its credentials are placeholders.
 pub fn announce_sdp(kind: PeerKind) -> String {
     let direction = match kind {
         PeerKind::Publisher => "sendonly",
@@ -521,7 +519,7 @@ pub fn announce_sdp(kind: PeerKind) -> String {
     ] {
         let _ = write!(sdp, "a={format}\r\n");
     }
-    // A call keeps it.
+    // Every call keeps one.
     sdp.shrink_to_fit();
     sdp
 }

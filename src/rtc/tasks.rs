@@ -1,4 +1,4 @@
-//! Tasks of the engine, counted, with their end noticed however it comes about.
+//! The engine's tasks: counted, with a notification when one ends for any reason.
 //!
 //! Must not know: any engine's types.
 
@@ -14,16 +14,16 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
-/// Spawns onto one tokio runtime and counts what is alive. Cloning shares the count.
+/// Spawns onto one tokio runtime and counts live tasks. Cloning shares the count.
 #[derive(Clone, Debug)]
 pub struct Tasks {
     handle: Handle,
     live: Arc<AtomicUsize>,
-    /// Of the call's time: that of whoever made this.
+    /// The call's share of the I/O threads: that of the task that created this.
     share: Arc<Share>,
 }
 
-/// Runs its closure when dropped: at a task's return, panic and abort alike.
+/// Runs its closure when dropped: on return, panic and abort of a task.
 struct AtEnd<F: FnMut()>(F);
 
 impl<F: FnMut()> Drop for AtEnd<F> {
@@ -37,7 +37,7 @@ impl Tasks {
         Self { handle, live, share: Share::current() }
     }
 
-    /// Whoever holds this is inside the runtime.
+    /// Enters the runtime while the guard is held.
     pub fn enter(&self) -> tokio::runtime::EnterGuard<'_> {
         self.handle.enter()
     }
@@ -46,7 +46,7 @@ impl Tasks {
         &self.share
     }
 
-    /// Spawns `future`; `at_end` runs once it is over or was dropped unfinished.
+    /// Spawns `future`; `at_end` runs once it has ended or was dropped unfinished.
     fn spawn_then(
         &self,
         name: &'static str,
@@ -59,18 +59,18 @@ impl Tasks {
             live.fetch_sub(1, Ordering::AcqRel);
         });
         let at_end = AtEnd(at_end);
-        // In a box: every future around it would hold it twice, once as what it was given and once as what it awaits.
+        // Boxed: every future around it would store it twice, as its argument and as the future it awaits.
         let future = Box::pin(inject::task(name, future));
         self.handle.spawn(self.share.run(async move {
-            // Dropped in reverse: the future first, then the notice, then the count.
+            // Dropped in reverse order: the future first, then `at_end`, then the count.
             let _count = count;
             let _at_end = at_end;
             future.await;
         }))
     }
 
-    /// Spawns `future`; `on_panic` runs when it fails inside, and `at_end` once it is over however that came about,
-    /// on the task: hand off, never block.
+    /// Spawns `future`; `on_panic` runs if it panics, `at_end` once it has ended for any reason. Both run on the task:
+    /// hand off, never block.
     pub fn spawn_guarded(
         &self,
         name: &'static str,
@@ -81,7 +81,7 @@ impl Tasks {
         let future = Box::pin(inject::task(name, future));
         let guarded = async move {
             if let Err(payload) = AssertUnwindSafe(future).catch_unwind().await {
-                oh_log!(Level::Error, "a task ({name}) failed inside: {}", panic_text(payload));
+                oh_log!(Level::Error, "a task ({name}) panicked: {}", panic_text(payload));
                 on_panic();
             }
         };

@@ -1,9 +1,9 @@
-//! What became of the tries to reach the other side, as the sockets of one peer connection see it.
+//! Diagnostics of the connection attempts of one peer connection, from the packets on its sockets.
 //!
-//! The engine tells only of a pair that was selected. What was gathered, which candidates of the other side were asked
-//! and answered, and what STUN and TURN servers said is noted here: of STUN and DTLS, a few packets a second, and of
-//! nothing else. Kinds and numbers only, no address of a candidate, no name fragment, no password.
-//! Must not know: any engine's types, rules.
+//! The engine reports only a selected pair. This module records the gathered candidates, which remote candidates were
+//! checked and answered, and the responses of STUN and TURN servers. It looks only at STUN and DTLS, a few packets a
+//! second. It keeps kinds and counts only, no candidate address, user name fragment or password. Must not know: any
+//! engine's types, rules.
 
 use super::candidate::Attribute;
 use crate::core::model::{IceServer, Path};
@@ -11,32 +11,32 @@ use parking_lot::Mutex;
 use std::fmt::Write;
 use std::net::SocketAddr;
 
-/// Candidates of the other side, and addresses that were spoken with, that are remembered.
+/// Maximum remote candidates and remote addresses tracked.
 const MAX_REMOTE: usize = 64;
 const MAX_FLOWS: usize = 128;
-/// Servers that are told of.
+/// Maximum servers reported.
 const MAX_SERVERS: usize = 8;
-/// Longest text, in bytes.
+/// Longest report text, in bytes.
 const MAX_TEXT: usize = 480;
 const KINDS: [&str; 4] = ["host", "srflx", "prflx", "relay"];
 const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 
-/// What went to one address and came from it.
+/// Packet counts of one remote address.
 #[derive(Clone, Copy, Debug, Default)]
 struct Flow {
-    /// Connectivity checks, or questions to a STUN server.
+    /// Connectivity checks, or requests to a STUN server.
     asked: u32,
     answered: u32,
-    /// The last code of an error answer.
+    /// Code of the last error response.
     refused: u16,
-    /// Anything of the other side's own accord.
-    heard: u32,
+    /// Connectivity checks from the remote peer.
+    checks_received: u32,
     allocations: u32,
     relayed: bool,
     allocation_refused: u16,
-    /// A relay does not let this side speak with a peer.
+    /// The TURN server denied permission for a peer.
     permission_refused: u16,
-    /// The relay that it gave is not kept any longer.
+    /// The TURN server refused to refresh the allocation.
     refresh_refused: u16,
     dtls_sent: u32,
     dtls_received: u32,
@@ -45,10 +45,10 @@ struct Flow {
 #[derive(Debug)]
 struct Server {
     turn: bool,
-    /// Host and port as its URL says.
+    /// Host and port from its URL.
     name: String,
     addresses: Vec<SocketAddr>,
-    /// Why it was not asked.
+    /// Reason why it was not asked.
     failure: &'static str,
 }
 
@@ -86,16 +86,16 @@ fn server_name(url: &str) -> Option<(bool, String)> {
 }
 
 impl Trace {
-    /// `used`: the URLs that the engine is given.
+    /// `used`: the URLs passed to the engine.
     pub fn new(all: &[IceServer], used: &[String]) -> Self {
         let mut seen = Seen::default();
         for url in all.iter().flat_map(|server| &server.urls) {
             let Some((turn, name)) = server_name(url) else { continue };
             let failure = match () {
                 () if used.contains(url) => "",
-                () if url.starts_with("turns:") || url.starts_with("stuns:") => "not asked, TLS is not supported",
-                () if url.contains("transport=tcp") => "not asked, TCP is not supported",
-                () => "not asked",
+                () if url.starts_with("turns:") || url.starts_with("stuns:") => "not used, TLS is not supported",
+                () if url.contains("transport=tcp") => "not used, TCP is not supported",
+                () => "not used",
             };
             match seen.servers.iter().position(|server| server.turn == turn && server.name == name) {
                 Some(known) if failure.is_empty() => seen.servers[known].failure = "",
@@ -108,14 +108,14 @@ impl Trace {
         Self(Mutex::new(seen))
     }
 
-    /// A candidate of this side.
+    /// Records a local candidate.
     pub fn local(&self, candidate: &str) {
         if let Some(kind) = Attribute::parse(candidate).as_ref().and_then(kind) {
             self.0.lock().gathered[kind] += 1;
         }
     }
 
-    /// A candidate of the other side.
+    /// Records a remote candidate.
     pub fn remote(&self, candidate: &str) {
         let Some(candidate) = Attribute::parse(candidate) else { return };
         let (Some(kind), Some(address)) = (kind(&candidate), candidate.udp()) else { return };
@@ -125,20 +125,20 @@ impl Trace {
         }
     }
 
-    /// The candidates in the other side's description.
+    /// Records the candidates in the remote description.
     pub fn remote_description(&self, sdp: &str) {
         for candidate in sdp.lines().filter_map(|line| line.trim().strip_prefix("a=candidate:")) {
             self.remote(candidate);
         }
     }
 
-    /// Where the server `name` is, or that this could not be found out.
+    /// Records the addresses of the server `name`; none if the lookup failed.
     pub fn resolved(&self, name: &str, addresses: &[SocketAddr]) {
         let plain = |name: &str| name.replace(['[', ']'], "");
         let mut seen = self.0.lock();
         for server in seen.servers.iter_mut().filter(|server| plain(&server.name) == plain(name)) {
             server.addresses = addresses.iter().take(8).copied().collect();
-            server.failure = if addresses.is_empty() { "its name could not be looked up" } else { "" };
+            server.failure = if addresses.is_empty() { "name look-up failed" } else { "" };
         }
     }
 
@@ -155,7 +155,7 @@ impl Trace {
         note(&mut seen.flows[index].1);
     }
 
-    /// A datagram goes out.
+    /// Records a sent datagram.
     pub fn sent(&self, to: SocketAddr, datagram: &[u8]) {
         match datagram.first() {
             Some(20..=63) => self.flow(to, |flow| flow.dtls_sent += 1),
@@ -168,7 +168,7 @@ impl Trace {
         }
     }
 
-    /// A datagram has come.
+    /// Records a received datagram.
     pub fn received(&self, from: SocketAddr, datagram: &[u8]) {
         match datagram.first() {
             Some(20..=63) => self.flow(from, |flow| flow.dtls_received += 1),
@@ -177,21 +177,21 @@ impl Trace {
                 Some(0x0111) => self.flow(from, |flow| flow.refused = error_code(datagram)),
                 Some(0x0103) => self.flow(from, |flow| (flow.relayed, flow.refresh_refused) = (true, 0)),
                 Some(0x0113) => self.flow(from, |flow| flow.allocation_refused = error_code(datagram)),
-                // A stale nonce is no refusal.
+                // A stale nonce is not a refusal.
                 Some(0x0118 | 0x0119) if error_code(datagram) != 438 => {
                     self.flow(from, |flow| flow.permission_refused = error_code(datagram));
                 }
                 Some(0x0114) if error_code(datagram) != 438 => {
                     self.flow(from, |flow| flow.refresh_refused = error_code(datagram));
                 }
-                Some(0x0001) => self.flow(from, |flow| flow.heard += 1),
+                Some(0x0001) => self.flow(from, |flow| flow.checks_received += 1),
                 _ => {}
             },
             _ => {}
         }
     }
 
-    /// What has been found so far.
+    /// Summary so far.
     pub fn path(&self) -> Path {
         self.0.lock().path()
     }
@@ -201,7 +201,7 @@ fn stun_type(datagram: &[u8]) -> Option<u16> {
     (datagram.len() >= 20 && datagram[4..8] == COOKIE).then(|| u16::from_be_bytes([datagram[0], datagram[1]]))
 }
 
-/// The code of an error answer (RFC 8489 §14.8), 0 without one.
+/// The code of an error response (RFC 8489 §14.8), 0 if there is none.
 fn error_code(datagram: &[u8]) -> u16 {
     let mut rest = datagram.get(20..).unwrap_or_default();
     while rest.len() >= 4 {
@@ -227,10 +227,10 @@ impl Seen {
             named[*kind] += 1;
         }
         let _ = match self.remote.is_empty() {
-            true => write!(text, "the SFU named no candidate"),
-            false => write!(text, "the SFU named {}", counted(named)),
+            true => write!(text, "the SFU sent no candidate"),
+            false => write!(text, "the SFU sent {}", counted(named)),
         };
-        // By what the other side's candidate is; this side's socket is the same for all that are not relayed.
+        // By the kind of the remote candidate; the local socket is the same for all pairs that are not relayed.
         for (index, kind) in KINDS.iter().enumerate() {
             let flows: Vec<Flow> =
                 self.remote.iter().filter(|(_, k)| *k == index).map(|(address, _)| self.find(*address)).collect();
@@ -250,13 +250,13 @@ impl Seen {
         }
         let server = |address: &SocketAddr| self.servers.iter().any(|server| server.addresses.contains(address));
         let peers = self.flows.iter().filter(|(address, _)| !server(address)).map(|(_, flow)| flow);
-        let (mut asked, mut came, mut dtls) = (0, 0, (0, 0));
+        let (mut asked, mut received, mut dtls) = (0, 0, (0, 0));
         for flow in peers {
             asked += flow.asked;
-            came += flow.answered + flow.heard + u32::from(flow.refused > 0) + flow.dtls_received;
+            received += flow.answered + flow.checks_received + u32::from(flow.refused > 0) + flow.dtls_received;
             dtls = (dtls.0 + flow.dtls_sent, dtls.1 + flow.dtls_received);
         }
-        if asked > 0 && came == 0 {
+        if asked > 0 && received == 0 {
             text.push_str("; nothing was received");
         }
         match dtls {
@@ -275,22 +275,22 @@ impl Seen {
             let _ = match (went, refused.unwrap_or(0)) {
                 _ if !server.failure.is_empty() => write!(text, "; {protocol} {}: {}", server.name, server.failure),
                 (true, _) if server.turn && lost > 0 => {
-                    write!(text, "; {protocol} {}: gave a relay, and took it back with {lost}", server.name)
+                    write!(text, "; {protocol} {}: relay allocated, then refresh refused with {lost}", server.name)
                 }
                 (true, _) if server.turn && kept > 0 => {
-                    write!(text, "; {protocol} {}: gave a relay, and refused to use it with {kept}", server.name)
+                    write!(text, "; {protocol} {}: relay allocated, but permission refused with {kept}", server.name)
                 }
-                (true, _) if server.turn => write!(text, "; {protocol} {}: gave a relay", server.name),
+                (true, _) if server.turn => write!(text, "; {protocol} {}: relay allocated", server.name),
                 (true, _) => write!(text, "; {protocol} {}: answered", server.name),
-                // The first question is always refused: it asks what to sign the next one with.
+                // The first request is always refused: the error carries what the next one is signed with.
                 (false, code @ 1..) => write!(text, "; {protocol} {}: refused with {code}", server.name),
                 (false, 0) if asked => write!(text, "; {protocol} {}: did not answer", server.name),
-                (false, 0) => write!(text, "; {protocol} {}: not asked yet", server.name),
+                (false, 0) => write!(text, "; {protocol} {}: not contacted yet", server.name),
             };
         }
         let end = (0..=MAX_TEXT.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
         text.truncate(end);
-        Path { text, silent: asked > 0 && came == 0 }
+        Path { text, silent: asked > 0 && received == 0 }
     }
 }
 
@@ -313,7 +313,7 @@ mod tests {
         let mut message = vec![0; 20];
         message[..2].copy_from_slice(&kind.to_be_bytes());
         message[4..8].copy_from_slice(&COOKIE);
-        // An attribute of an odd length before it.
+        // Preceded by an attribute of odd length.
         message.extend([0x80, 0x22, 0, 1, b'x', 0, 0, 0]);
         if let Some(code) = error {
             message.extend([0, 9, 0, 4, 0, 0, (code / 100) as u8, (code % 100) as u8]);
@@ -333,7 +333,7 @@ mod tests {
         trace.local("candidate:2 1 udp 1 198.51.100.7 4000 typ srflx raddr 192.0.2.7 rport 4000");
         trace.remote_description("v=0\r\na=candidate:1 1 udp 5 192.0.2.1 3000 typ host\r\na=candidate:junk\r\n");
         trace.remote("candidate:2 1 udp 4 192.0.2.2 3000 typ relay");
-        assert!(!trace.path().silent, "nobody was asked");
+        assert!(!trace.path().silent, "nothing was checked");
         for _ in 0..5 {
             trace.sent(at("192.0.2.1:3000"), &stun(0x0001, None));
         }
@@ -341,10 +341,10 @@ mod tests {
         assert!(path.silent);
         assert_eq!(
             path.text,
-            "gathered 1 host, 1 srflx; the SFU named 1 host, 1 relay; pairs with host: 1 in progress; pairs with \
+            "gathered 1 host, 1 srflx; the SFU sent 1 host, 1 relay; pairs with host: 1 in progress; pairs with \
              relay: 1 waiting; nothing was received"
         );
-        // RTP and what is no STUN at all are nobody's business.
+        // RTP, and datagrams that are not STUN, are ignored.
         trace.received(at("192.0.2.1:3000"), &[0x80, 111, 0, 1]);
         trace.received(at("192.0.2.1:3000"), &[1, 1, 0, 0]);
         assert!(trace.path().silent);
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn servers_are_named_with_what_they_did() {
+    fn servers_are_listed_with_their_results() {
         let urls = [
             "turn:a.example.com?transport=udp",
             "turn:b.example.com:99",
@@ -383,26 +383,26 @@ mod tests {
         trace.received(at("192.0.2.2:99"), &stun(0x0113, Some(401)));
         trace.sent(at("[2001:db8::1]:3478"), &stun(0x0001, None));
         trace.received(at("192.0.2.1:3478"), &stun(0x0118, Some(438)));
-        assert!(trace.path().text.contains("a.example.com:3478: gave a relay;"));
+        assert!(trace.path().text.contains("a.example.com:3478: relay allocated;"));
         trace.received(at("192.0.2.1:3478"), &stun(0x0118, Some(403)));
         trace.received(at("192.0.2.1:3478"), &stun(0x0114, Some(438)));
         let path = trace.path();
-        assert!(!path.silent, "servers are not the other side");
-        for told in [
-            "TURN a.example.com:3478: gave a relay, and refused to use it with 403",
+        assert!(!path.silent, "servers are not the remote peer");
+        for expected in [
+            "TURN a.example.com:3478: relay allocated, but permission refused with 403",
             "TURN b.example.com:99: refused with 401",
             "TURN c.example.com:3478: did not answer",
-            "TURN d.example.com:443: not asked, TLS is not supported",
+            "TURN d.example.com:443: not used, TLS is not supported",
             "STUN [2001:db8::1]:3478: did not answer",
-            "TURN e.example.com:3478: its name could not be looked up",
-            "TURN f.example.com:3478: not asked, TCP is not supported",
+            "TURN e.example.com:3478: name look-up failed",
+            "TURN f.example.com:3478: not used, TCP is not supported",
         ] {
-            assert!(path.text.contains(told), "{told} is not in {}", path.text);
+            assert!(path.text.contains(expected), "{expected} is not in {}", path.text);
         }
         trace.received(at("192.0.2.1:3478"), &stun(0x0114, Some(437)));
-        let told = "TURN a.example.com:3478: gave a relay, and took it back with 437";
-        assert!(trace.path().text.contains(told), "{}", trace.path().text);
-        // Given anew.
+        let expected = "TURN a.example.com:3478: relay allocated, then refresh refused with 437";
+        assert!(trace.path().text.contains(expected), "{}", trace.path().text);
+        // Allocated again.
         trace.received(at("192.0.2.1:3478"), &stun(0x0103, None));
         assert!(!trace.path().text.contains("437"), "{}", trace.path().text);
     }

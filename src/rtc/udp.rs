@@ -1,5 +1,5 @@
-//! A plain UDP socket for one peer connection: one datagram per call, no segmentation offload,
-//! whose receive buffers would take 190 KB per peer connection. Whoever sends does so at once, on any thread.
+//! A plain UDP socket for one peer connection: one datagram per call, and no segmentation offload, whose receive
+//! buffers would take 190 KB per peer connection. Sending is immediate, from any thread.
 //!
 //! Must not know: any engine's types, what the datagrams mean.
 
@@ -16,7 +16,7 @@ use tokio::io::ReadBuf;
 use tokio::net::UdpSocket;
 use tokio::time::Sleep;
 
-/// Addresses of the machine that get a socket.
+/// Maximum number of local addresses that get a socket.
 const MAX_SOCKETS: usize = 16;
 
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub struct PlainSocket {
     io: UdpSocket,
     local: SocketAddr,
     share: Arc<Share>,
-    /// Until when nothing is read, because the call has used its share up.
+    /// Pause in reading, because the call has used up its share.
     waiting: Mutex<Option<Pin<Box<Sleep>>>>,
 }
 
@@ -36,8 +36,8 @@ impl PlainSocket {
         Ok(Self { io: UdpSocket::from_std(socket)?, local, share, waiting: Mutex::new(None) })
     }
 
-    /// Ready when the call may read on, in this turn and at all. What comes meanwhile waits in the system's
-    /// buffer, and is lost beyond it: a flood then costs its sender's packets.
+    /// Ready when the call may read more, in this turn and by its share. Meanwhile datagrams wait in the system's
+    /// buffer and are dropped when it is full: a flood costs only its sender's packets.
     fn poll_admitted(&self, cx: &mut Context<'_>) -> Poll<()> {
         if !share::one_more() {
             cx.waker().wake_by_ref();
@@ -63,7 +63,7 @@ impl Link for PlainSocket {
     }
 
     fn send(&self, to: SocketAddr, contents: &[u8]) {
-        // Past the runtime, which would first have to learn that the socket can be written to.
+        // Bypasses the runtime, which would first wait for writability.
         #[cfg(target_os = "linux")]
         {
             use nix::sys::socket::{sendto, MsgFlags, SockaddrStorage};
@@ -83,7 +83,7 @@ impl Link for PlainSocket {
     }
 }
 
-/// Where to bind: one loopback socket, or one for each usable address. `interfaces` are the machine's addresses.
+/// Addresses to bind: one loopback socket, or one for each usable address. `interfaces` are the machine's addresses.
 pub fn bind_addresses(loopback_only: bool, interfaces: impl IntoIterator<Item = IpAddr>) -> Vec<SocketAddr> {
     let is_usable = |address: &IpAddr| match address {
         IpAddr::V4(a) => !(a.is_loopback() || a.is_link_local() || a.is_unspecified()),
@@ -111,7 +111,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
     use std::time::{Duration, Instant};
 
-    /// Reads for ever, and counts.
+    /// Reads without end and counts.
     fn read(socket: std::net::UdpSocket) -> (Arc<AtomicUsize>, tokio::task::JoinHandle<()>) {
         let (share, count) = (Arc::<Share>::default(), Arc::new(AtomicUsize::new(0)));
         let socket = PlainSocket::new(socket, share.clone()).expect("a socket");
@@ -147,14 +147,14 @@ mod tests {
         let mut asked = 0;
         while sent.load(Ordering::SeqCst) < FLOOD || read_quiet.load(Ordering::SeqCst) < QUIET {
             assert!(Instant::now() < deadline, "{sent:?} sent, {read_quiet:?} of {asked} read beside the flood");
-            // One at a time, as a voice comes.
+            // One at a time, like voice packets.
             if asked < QUIET && read_quiet.load(Ordering::SeqCst) == asked {
                 sender.send_to(b"quiet", beside).expect("sent");
                 asked += 1;
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        let (read, most) = (read_flooded.load(Ordering::SeqCst), share::own_reads(began.elapsed()));
+        let (read, most) = (read_flooded.load(Ordering::SeqCst), share::per_call_reads(began.elapsed()));
         stop.store(true, Ordering::SeqCst);
         flood.join().expect("the flood ends");
         task.abort();

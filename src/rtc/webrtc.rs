@@ -1,8 +1,7 @@
-//! The engine behind [`super::engine`]: this module alone names the crate `rtc`.
+//! The implementation of [`super::engine`]: only this module names the crate `rtc`.
 //!
-//! The crate has no socket, clock or task: `core` and what is beside it drive it, and make good what it gets wrong or
-//! leaves open; `call` and `driver` have the links, the clock
-//! and the task. Must not know: signalling, calls, codecs' contents.
+//! The crate has no socket, clock or task. `core` and the modules beside it drive it, and work around its bugs and
+//! gaps. `call` and `driver` own the links, the clock and the task. Must not know: signalling, calls, codecs' contents.
 
 mod call;
 mod channels;
@@ -33,11 +32,11 @@ use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 
-/// The WebRTC engine. Makes peer connections that live on the tokio runtime they were made in.
+/// The WebRTC engine. Its peer connections run on the tokio runtime they were created in.
 #[derive(Clone, Debug)]
 pub struct WebRtcEngine {
     live: Arc<AtomicUsize>,
-    /// The machine, when there is no other.
+    /// `None`: the machine's own clock and sockets.
     environment: Option<Arc<dyn Environment>>,
     names: Party,
 }
@@ -53,7 +52,7 @@ impl WebRtcEngine {
         Self::default()
     }
 
-    /// An engine whose peer connections live by another clock and another network.
+    /// An engine whose peer connections use another clock and network.
     pub fn in_environment(environment: Arc<dyn Environment>) -> Self {
         Self { environment: Some(environment), ..Self::default() }
     }
@@ -81,7 +80,7 @@ fn closed() -> EngineError {
     error(EngineErrorKind::Closed, "the peer connection is closed")
 }
 
-/// The variant's name only: the engine's texts quote packets, addresses and SDP.
+/// Only the variant's name: the engine's error texts quote packets, addresses and SDP.
 fn described(kind: EngineErrorKind, what: &str, cause: &dyn fmt::Debug) -> EngineError {
     struct Name(String);
     impl fmt::Write for Name {

@@ -1,7 +1,7 @@
-//! The actor of one call: feeds its core, carries out its orders, brings back the results.
+//! The actor of one call: feeds its core, carries out the core's outputs, passes back the results.
 //!
-//! One task, no thread. Everything that takes time is a future beside it, so the actor answers at
-//! once to the application and to the socket, and a slow call is slow alone.
+//! One task, no thread. Everything that takes time is a future beside it, so the actor answers the application and the
+//! socket at once, and a slow call delays only itself.
 //! Must not know: C, wire types; decides nothing.
 
 mod orders;
@@ -11,7 +11,7 @@ use super::{
     inflow::Room,
     lift::Lift,
     network, notes,
-    observer::{Observer, PeerNews},
+    observer::{Observer, PeerEvents},
     ops::{self, Done, Peers, Pending},
     options::{CallOptions, Connection},
     orders::Waiting,
@@ -38,12 +38,12 @@ use std::{
 use tokio::sync::mpsc;
 use tokio::time::{sleep_until, timeout, Instant};
 
-/// Remote tracks that may wait for the actor.
+/// Inputs about remote tracks that may be queued for the actor.
 const INBOX: usize = 1_024;
 const RPC: Duration = Duration::from_secs(5);
-/// A call that was left and is still sending has so long when the library shuts down.
+/// How long a call that was left may still send when the library shuts down.
 const STOP: Duration = Duration::from_millis(1_500);
-/// After the end: closing of peer connections and socket, at most.
+/// After the end: longest wait for peer connections and socket to close.
 const AFTERMATH: Duration = Duration::from_secs(1);
 
 /// The call's other tasks; they end with it, also when the actor fails.
@@ -66,12 +66,12 @@ impl Drop for Tasks {
 struct Socket {
     generation: Generation,
     link: Arc<dyn Link>,
-    /// Gone once it has ended.
+    /// `None` once it has ended.
     receiver: Option<Box<dyn LinkReceiver>>,
 }
 
 pub(super) struct Actor {
-    /// Locked for one step at a time, and never over an await.
+    /// Locked for one step at a time, never across an await.
     core: Arc<Mutex<Core>>,
     config: Config,
     connection: Connection,
@@ -79,43 +79,43 @@ pub(super) struct Actor {
     service: ServiceHold,
     shared: Arc<Shared>,
     commands: mpsc::Receiver<Command>,
-    news: Arc<PeerNews>,
-    /// In boxes, as the commands are: a channel keeps places for 32 of them, used or not.
+    peer_events: Arc<PeerEvents>,
+    /// Boxed, as the commands are: a channel keeps slots for 32 of them, used or not.
     inputs: mpsc::Receiver<Box<Input>>,
     input_sender: mpsc::Sender<Box<Input>>,
-    /// As much as there is room for; see `inflow.rs`.
+    /// Bounded by its room; see `inflow.rs`.
     data: mpsc::UnboundedReceiver<(Room, Box<Input>)>,
     data_sender: mpsc::UnboundedSender<(Room, Box<Input>)>,
     stop: Stop,
-    network: network::News,
+    network: network::NetworkChanges,
     ops: FuturesUnordered<Pending>,
-    /// More than one while a migration lasts, or while a late one is being put away.
+    /// More than one during a migration, or while a late one is being closed.
     sockets: Vec<Socket>,
-    /// The link that takes requests: the newest that came up.
+    /// The link for requests: the newest one that opened.
     link: Option<(Generation, Arc<dyn Link>)>,
     signalling: Arc<dyn Signalling>,
     loopback_only: bool,
-    /// Once there was a peer connection.
+    /// Set with the first peer connection.
     media: Option<Arc<dyn MediaCall>>,
     peers: Peers,
-    /// Peer connections that were told to close and have not said that they are, and those that closed by themselves
-    /// and were not told yet.
+    /// Peer connections that were ordered to close and have not closed yet; and those that closed by themselves before
+    /// the core ordered it.
     closing: Vec<(Generation, PeerKind)>,
     closed: Vec<(Generation, PeerKind)>,
     tracks: HashMap<TrackId, Arc<Outgoing>>,
-    /// Freed, and still sending what was written to them.
+    /// Freed tracks that are still sending what was written to them.
     ending: Vec<TrackId>,
-    /// Published meanwhile, each with those of its source that were being freed then: its turn comes after them.
+    /// Tracks to publish, each with the tracks of its source that were being freed at the time: it follows them.
     next_tracks: VecDeque<(Arc<Outgoing>, Vec<TrackId>)>,
-    /// The application has left, and what it sent is being sent.
+    /// The application has left, and the rest is being sent.
     draining: bool,
     drain: Duration,
     playout: Arc<Playout>,
     report: report::Report,
-    /// Of the event that was told last.
+    /// Of the last event reported.
     lift: Option<Lift>,
     tasks: Tasks,
-    /// The core was given something since its counters were shown last.
+    /// The core has had an input since its counters were published.
     fed: bool,
     epoch: Instant,
 }
@@ -144,13 +144,13 @@ impl Actor {
             service,
             shared,
             commands,
-            news: Arc::default(),
+            peer_events: Arc::default(),
             inputs,
             input_sender,
             data,
             data_sender,
             stop,
-            network: network::news(),
+            network: network::changes(),
             ops: FuturesUnordered::new(),
             sockets: Vec::new(),
             link: None,
@@ -192,9 +192,9 @@ impl Actor {
         }
         self.input(Input::Start);
         let (mut stopping, mut freed) = (false, false);
-        // Who has left may say the rest also while the library shuts down.
+        // A call that was left may send the rest even while the library shuts down.
         let mut stop_at = None;
-        let news = self.news.clone();
+        let peer_events = self.peer_events.clone();
         while !self.carry_out() {
             share::breathe().await;
             let deadline = self.core.lock().deadline().map(|d| self.epoch + d);
@@ -213,8 +213,8 @@ impl Actor {
                 }
                 command = self.commands.recv(), if !freed => match command {
                     Some(command) => self.on_orders(Some(command)),
-                    // Every handle is gone; the last one has asked to leave. Asked again, the channel would say so
-                    // at once, for ever, and nothing below would have its turn.
+                    // Every handle is gone; the last one has asked to leave. Do not poll the channel again: it would
+                    // always be ready, and the branches below would starve.
                     None => {
                         freed = true;
                         if !self.draining {
@@ -223,10 +223,10 @@ impl Actor {
                     }
                 },
                 Some(done) = self.ops.next(), if !self.ops.is_empty() => self.on_done(done),
-                () = news.told() => {
-                    for input in news.take() {
+                () = peer_events.changed() => {
+                    for input in peer_events.take() {
                         self.orders_first();
-                        self.on_news(input);
+                        self.on_peer_event(input);
                     }
                 }
                 Some(input) = self.inputs.recv() => {
@@ -234,13 +234,13 @@ impl Actor {
                     self.input(*input);
                 }
                 Some((room, input)) = self.data.recv() => {
-                    // What it becomes holds room of its own.
+                    // The resulting event holds its own room.
                     drop(room);
                     self.input(*input);
                 }
-                (generation, heard) = next_message(&mut self.sockets) => {
+                (generation, received) = next_message(&mut self.sockets) => {
                     self.orders_first();
-                    self.on_socket(generation, heard);
+                    self.on_socket(generation, received);
                 }
                 change = network::next(&mut self.network, self.loopback_only) => self.input(Input::Network(change)),
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
@@ -252,7 +252,7 @@ impl Actor {
         self.aftermath().await;
     }
 
-    /// The terminal event was given; what is still closing may take a moment more.
+    /// After the terminal event: waits a moment for what is still closing.
     async fn aftermath(&mut self) {
         self.commands.close();
         for track in self.tracks.values() {
@@ -260,7 +260,7 @@ impl Actor {
         }
         self.tasks.abort();
         self.publish_counters();
-        let news = self.news.clone();
+        let peer_events = self.peer_events.clone();
         let rest = async {
             while !self.ops.is_empty() || !self.closing.is_empty() {
                 tokio::select! {
@@ -269,8 +269,8 @@ impl Actor {
                             link.close(1000, "");
                         }
                     }
-                    () = news.told() => {
-                        for input in news.take() {
+                    () = peer_events.changed() => {
+                        for input in peer_events.take() {
                             if let Input::Peer { generation, peer, change: PeerChange::Closed } = input {
                                 self.closing.retain(|of| *of != (generation, peer));
                             }
@@ -279,7 +279,7 @@ impl Actor {
                 }
             }
         };
-        // What does not end in time is dropped, and with it its descriptors.
+        // Operations that do not end in time are dropped, with their descriptors.
         let _ = timeout(AFTERMATH, rest).await;
         self.peers.close_all();
     }
@@ -290,7 +290,7 @@ impl Actor {
         let on_panic = move |text: String| {
             let error = crate::error::Error::new(
                 crate::error::Code::Internal,
-                format!("the call ended by a defect of the library: {text}"),
+                format!("the call ended because of a bug in the library: {text}"),
             );
             shared.end(EndReason::Internal, error);
             peers.close_all();
@@ -352,8 +352,8 @@ impl Actor {
         }
     }
 
-    fn on_socket(&mut self, generation: Generation, heard: SocketIn) {
-        let input = match heard {
+    fn on_socket(&mut self, generation: Generation, received: SocketIn) {
+        let input = match received {
             SocketIn::Message(message) => {
                 if let SfuMessage::Token(token) = &message {
                     self.shared.secrets.learn(token);
@@ -361,7 +361,7 @@ impl Actor {
                 Input::Message { generation, message }
             }
             SocketIn::Malformed => {
-                oh_log!(Level::Debug, "a message of the SFU could not be read; dropped");
+                oh_log!(Level::Debug, "a message from the SFU could not be parsed; dropped");
                 Input::Malformed { generation }
             }
             SocketIn::Closed { code } => {
@@ -387,19 +387,19 @@ impl Actor {
         }
     }
 
-    /// Carries out everything the core wants; true when the call is over.
+    /// Carries out all outputs of the core; true when the call has ended.
     fn carry_out(&mut self) -> bool {
-        let mut over = false;
-        // First: who hears of an event may ask for the figures at once.
+        let mut ended = false;
+        // First: the receiver of an event may read the counters at once.
         self.fed = false;
         self.publish_counters();
         while let Some(output) = self.next_output() {
             if std::mem::take(&mut self.fed) {
                 self.publish_counters();
             }
-            over |= self.perform(output);
+            ended |= self.perform(output);
         }
-        over || self.shared.is_over()
+        ended || self.shared.has_ended()
     }
 
     fn next_output(&self) -> Option<Output> {
@@ -416,15 +416,15 @@ impl Actor {
         (*c, *n, *g, *participants) = (counters, counts, grants, present);
     }
 
-    /// What was counted of remote tracks is kept as long as they may come again.
-    fn tracks_are_over(&self, event: &Event) {
+    /// Drops the counters of remote tracks that cannot come back.
+    fn drop_ended_tracks(&self, event: &Event) {
         match event {
-            Event::ParticipantLeft(p) => self.playout.over(&p.session_id, None),
-            // Without a name it comes again as it was.
+            Event::ParticipantLeft(p) => self.playout.forget_tracks(&p.session_id, None),
+            // A track without an id may come back unchanged.
             Event::TrackUnpublished { session_id, track, cause, .. }
                 if !track.local && !track.id.is_empty() && *cause != UnpublishCause::UserMuted =>
             {
-                self.playout.over(session_id, Some(&track.id))
+                self.playout.forget_tracks(session_id, Some(&track.id))
             }
             _ => {}
         }
@@ -433,7 +433,7 @@ impl Actor {
     fn perform(&mut self, output: Output) -> bool {
         notes::note(&self.shared, &output);
         match output {
-            Output::NeedToken => self.shared.tell(Event::TokenNeeded),
+            Output::NeedToken => self.shared.emit(Event::TokenNeeded),
             Output::Admit { generation, token, request } => {
                 let service = self.service.clone();
                 self.ops.push(Box::pin(async move {
@@ -478,7 +478,7 @@ impl Actor {
                 let shared = matches!(call, RpcCall::SendAnswer { .. }).then(|| self.shared.clone());
                 let stays = self.config.dialect.subscriber_stays;
                 self.ops.push(Box::pin(async move {
-                    // The last look: who was told that the subscriber is closed sees no answer after that.
+                    // Last check: no answer is sent after the subscriber was closed.
                     let closed = |s: Arc<Shared>| !stays && s.subscriber_closed.load(Ordering::Acquire);
                     let result = match link {
                         Some(_) if shared.is_some_and(closed) => {
@@ -498,7 +498,7 @@ impl Actor {
             Output::Inspect { generation, peer } => self.inspect(generation, peer),
             Output::Sending { track, on } => {
                 if let Some(outgoing) = self.tracks.get(&track).cloned() {
-                    if outgoing.set_on_air(on) {
+                    if outgoing.set_published(on) {
                         self.spawn("send", outgoing.pace(self.shared.media.clone()));
                     }
                 }
@@ -519,7 +519,7 @@ impl Actor {
                 if let Some((_, link)) = self.link.as_ref().filter(|(g, _)| *g == generation) {
                     let link = link.clone();
                     self.ops.push(Box::pin(async move {
-                        // Nobody waits for what becomes of it.
+                        // The result is not needed.
                         let _ = link.call(&call, AFTERMATH).await;
                         Done::Nothing
                     }));
@@ -534,7 +534,7 @@ impl Actor {
             }
             Output::SendData(message) => {
                 let packets = self.signalling.encode(&message);
-                if let Err(error) = self.shared.outbox.push_own(&message, packets) {
+                if let Err(error) = self.shared.outbox.push_internal(&message, packets) {
                     oh_log!(Level::Debug, "{}: {error}", self.shared.name);
                 }
             }
@@ -544,10 +544,10 @@ impl Actor {
                 }
             }
             Output::Event(event) => {
-                self.tracks_are_over(&event);
+                self.drop_ended_tracks(&event);
                 let lifts = matches!(&event, Event::TrackPublished { track, .. } if track.local && !track.held);
                 self.lift = lifts.then(Lift::default);
-                self.shared.tell_then(event, self.lift.clone());
+                self.shared.emit_then(event, self.lift.clone());
             }
             Output::Debug(text, generation) => {
                 let (call, text) = (&self.shared.name, self.shared.secrets.text(&text));
@@ -559,7 +559,7 @@ impl Actor {
     }
 }
 
-/// The next message of any socket; never, while there is none. Cancel safe.
+/// The next message of any socket; pending while there is none. Cancel safe.
 async fn next_message(sockets: &mut [Socket]) -> (Generation, SocketIn) {
     let mut live = sockets.iter_mut().filter(|s| s.receiver.is_some());
     match (live.next(), live.next()) {

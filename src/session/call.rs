@@ -1,6 +1,6 @@
-//! A call as its owner sees it: what the application may do with it, at any time, from any thread.
+//! A call as its owner uses it, at any time, from any thread.
 //!
-//! Every function hands over to the actor and returns; what becomes of it comes as an event. Must not know: C, wire
+//! Every function passes its request to the actor and returns; the result comes as an event. Must not know: C, wire
 //! types, the engine.
 
 use super::{
@@ -16,7 +16,9 @@ use super::{
     stats::CallStats,
     AudioFrame, TrackOptions,
 };
-use crate::core::model::{Capabilities, DataOut, Dialect, Grants, RpcFailure, SelfUpdate, TrackKind, Wish};
+use crate::core::model::{
+    Capabilities, DataOut, Dialect, Grants, RpcFailure, SelfUpdate, SubscriptionSettings, TrackKind,
+};
 use crate::core::trace::{Room, Trace};
 use crate::core::{rng::Rng, End, EndReason, Input, Present, State, MAX_LOCAL_TRACKS};
 use crate::dispatch::{Closing, Mailbox};
@@ -32,10 +34,10 @@ use std::{
 };
 use tokio::sync::mpsc;
 
-/// Procedure calls whose answers the application has not heard.
+/// RPC calls whose answers the application has not received.
 const RPCS: usize = 1_024;
 
-/// Tracks of a call in all, those that are over and not freed included.
+/// Most tracks of a call, including those that have ended and are not freed.
 const MAX_TRACKS: usize = 4 * MAX_LOCAL_TRACKS;
 
 /// A call. Dropping it leaves.
@@ -109,13 +111,13 @@ impl Call {
         self.shared.status.lock().state
     }
 
-    /// How it ended, once it has.
+    /// How the call ended, once it has.
     pub fn end(&self) -> Option<End> {
         self.shared.status.lock().end.clone()
     }
 
-    /// Leaves: asynchronous, idempotent, over within two seconds. From any thread. What was accepted before is
-    /// sent, within the call's limit; from here on nothing more is accepted.
+    /// Leaves: asynchronous, idempotent, done within two seconds. Any thread. Data and audio accepted before are sent,
+    /// within the call's limit; nothing more is accepted.
     pub fn leave(&self, reason: &str) {
         let mut left = self.shared.left.lock();
         if std::mem::replace(&mut *left, true) {
@@ -131,8 +133,8 @@ impl Call {
     }
 
     fn command(&self, command: Command) -> Result<()> {
-        if self.shared.is_over() {
-            return Err(Error::new(Code::State, "the call is over"));
+        if self.shared.has_ended() {
+            return Err(Error::new(Code::State, "the call has ended"));
         }
         let left = self.shared.left.lock();
         if *left {
@@ -140,15 +142,15 @@ impl Call {
         }
         self.commands.try_send(command).map_err(|e| match e {
             mpsc::error::TrySendError::Full(_) => {
-                Error::new(Code::Full, "the call has too many requests under way; try again later")
+                Error::new(Code::Full, "the call has too many pending requests; try again later")
             }
-            mpsc::error::TrySendError::Closed(_) => Error::new(Code::State, "the call is over"),
+            mpsc::error::TrySendError::Closed(_) => Error::new(Code::State, "the call has ended"),
         })
     }
 
-    /// Ends the call because of a defect that showed outside of its tasks; milliseconds since the join.
+    /// Ends the call because of a bug outside of its tasks; returns the milliseconds since the join.
     pub(crate) fn fail(&self, text: &str) -> u64 {
-        let text = format!("the call ended by a defect of the library: {text}");
+        let text = format!("the call ended because of a bug in the library: {text}");
         self.shared.end(EndReason::Internal, Error::new(Code::Internal, text));
         self.shared.orders.wake();
         self.shared.ms()
@@ -160,7 +162,7 @@ impl Call {
     /// `Argument` when the token names another call than this; `State` after the end; `Full`.
     pub fn provide_token(&self, token: Option<Secret>) -> Result<()> {
         if let Some(token) = &token {
-            // It would lead to the call that it names.
+            // It would join the call that it names.
             if self.protocol.call_of(token).is_some_and(|call| call != self.call_id) {
                 return Err(Error::new(Code::Argument, "the token is for another call (claim video.room)"));
             }
@@ -180,12 +182,12 @@ impl Call {
         self.service.send_custom(json)
     }
 
-    /// What the call's protocol can do.
+    /// The capabilities of the call's protocol.
     pub fn capabilities(&self) -> Capabilities {
         self.dialect.capabilities
     }
 
-    /// Refuses what the protocol does not have, by name.
+    /// Refuses an operation that the protocol does not have, by name.
     fn needs(&self, wanted: Capabilities, what: &str) -> Result<()> {
         if self.dialect.capabilities.has(wanted) {
             return Ok(());
@@ -197,7 +199,7 @@ impl Call {
         Err(Error::new(Code::Unsupported, text))
     }
 
-    /// Refuses what this participant may not do, as far as is known; what is not known yet the core refuses.
+    /// Refuses an operation without the right for it, if the grants are known; otherwise the core does.
     fn may(&self, right: impl Fn(&Grants) -> bool, what: &str, which: &str) -> Result<()> {
         if self.shared.status.lock().grants.is_none_or(|grants| right(&grants)) {
             return Ok(());
@@ -208,11 +210,12 @@ impl Call {
     /// Sends data to other participants; asynchronous, in order per delivery.
     ///
     /// # Errors
-    /// `Refused` without the right to send data; `Unsupported`; `State` before the join and after the end; `Full` when too much waits.
+    /// `Refused` without the right to send data; `Unsupported`; `State` before the join and after the end; `Full` when
+    /// too much data is queued.
     pub fn send_data(&self, message: DataOut, wanted: Capabilities, what: &str) -> Result<()> {
         self.needs(wanted, what)?;
-        if self.shared.is_over() {
-            return Err(Error::new(Code::State, "the call is over"));
+        if self.shared.has_ended() {
+            return Err(Error::new(Code::State, "the call has ended"));
         }
         if self.shared.media.joined_ms.load(Ordering::Relaxed) == 0 {
             return Err(Error::new(Code::State, format!("{what}: the call is not joined yet")));
@@ -229,13 +232,13 @@ impl Call {
         Ok(())
     }
 
-    /// A name for a text on its way, the same for no other.
+    /// A unique id for an outgoing text.
     pub fn text_id(&self) -> String {
         let number = self.next_rpc.fetch_add(1, Ordering::Relaxed);
         Rng::new(self.seed ^ number.wrapping_mul(0xbf58_476d_1ce4_e5b9)).uuid()
     }
 
-    /// Calls a procedure of another participant; the answer is an event with the number returned.
+    /// Calls an RPC method of another participant; the answer is an event with the returned number.
     ///
     /// # Errors
     /// `Unsupported`; `State` after the end; `Full` when too many requests are under way.
@@ -243,7 +246,7 @@ impl Call {
         self.needs(Capabilities::RPC, "rpc")?;
         self.may(|g| g.data, "rpc", "send data")?;
         if !self.shared.rpcs.take(RPCS) {
-            let text = format!("rpc: {RPCS} procedure calls are under way, or their answers wait to be heard");
+            let text = format!("rpc: {RPCS} calls are pending or their responses are queued");
             return Err(Error::new(Code::Full, text));
         }
         let id = self.next_rpc.fetch_add(1, Ordering::Relaxed);
@@ -252,7 +255,7 @@ impl Call {
         Ok(id)
     }
 
-    /// Answers a procedure call of another participant.
+    /// Answers an RPC call of another participant.
     ///
     /// # Errors
     /// As [`Call::call_rpc`].
@@ -262,7 +265,7 @@ impl Call {
         self.command(Command::Input(Box::new(Input::AnswerRpc { id, answer })))
     }
 
-    /// Changes what this participant says of itself.
+    /// Changes this participant's name, metadata and attributes.
     ///
     /// # Errors
     /// `Unsupported`; `State` after the end; `Full`.
@@ -272,25 +275,27 @@ impl Call {
         self.command(Command::Input(Box::new(Input::UpdateSelf(update))))
     }
 
-    /// Says what is wanted of one remote track; kept over reconnects.
+    /// Sets the subscription settings of one remote track; kept over reconnects.
     ///
     /// # Errors
     /// As [`Call::update_self`].
-    pub fn wish(&self, track_id: String, wish: Wish) -> Result<()> {
+    pub fn set_subscription(&self, track_id: String, settings: SubscriptionSettings) -> Result<()> {
         self.needs(Capabilities::SUBSCRIPTIONS, "subscribe")?;
         self.may(|g| g.subscribe, "subscribe", "receive tracks")?;
-        self.command(Command::Input(Box::new(Input::Wish { track_id, wish })))
+        self.command(Command::Input(Box::new(Input::Subscribe { track_id, settings })))
     }
 
-    /// Publishes an audio track; whether it is on the air comes as an event.
+    /// Publishes an audio track; an event reports whether it is published.
     pub fn publish_audio(&self, options: TrackOptions) -> Result<Arc<Outgoing>> {
         if self.shared.publisher_closed.load(Ordering::Acquire) {
             return Err(Error::new(Code::Closed, "publish: the publisher of this call was closed"));
         }
         match options.source {
             TrackKind::Audio => self.may(|g| g.audio, "publish", "send audio")?,
-            TrackKind::ScreenShareAudio => self.may(|g| g.screen_share, "publish", "share its screen")?,
-            _ => return Err(Error::new(Code::Argument, "publish: audio comes of a microphone or of a screen")),
+            TrackKind::ScreenShareAudio => self.may(|g| g.screen_share, "publish", "share the screen")?,
+            _ => {
+                return Err(Error::new(Code::Argument, "publish: the source of audio must be a microphone or a screen"))
+            }
         }
         self.has_room_for_a_track()?;
         let id = self.next_track.fetch_add(1, Ordering::Relaxed);
@@ -302,14 +307,14 @@ impl Call {
             self.shared.tracks.lock().remove(&id);
             return Err(error);
         }
-        if self.shared.is_over() {
-            // Meanwhile: nobody else ends it.
+        if self.shared.has_ended() {
+            // The call ended meanwhile: nothing else ends the track.
             track.stop();
         }
         Ok(track)
     }
 
-    /// Tracks that are being sent to their end, and those that are over and not freed, are bounded as well.
+    /// Also bounds tracks that are still being sent, and those that have ended and are not freed.
     fn has_room_for_a_track(&self) -> Result<()> {
         let tracks = self.shared.tracks.lock();
         let live = tracks.values().filter(|track| !track.is_finished()).count();
@@ -318,13 +323,13 @@ impl Call {
             return Err(Error::new(Code::Limit, text));
         }
         if tracks.len() >= MAX_TRACKS {
-            let text = "publish: too many tracks are over or being sent to their end; free them, or try again later";
+            let text = "publish: too many tracks have ended or are still being sent; free them, or try again later";
             return Err(Error::new(Code::Full, text));
         }
         Ok(())
     }
 
-    /// Unpublishes, after what was written has been sent; idempotent.
+    /// Unpublishes after everything written has been sent; idempotent.
     pub fn unpublish(&self, track: &Outgoing) {
         track.finish();
         self.shared.orders.give(|w| {
@@ -332,13 +337,13 @@ impl Call {
         });
     }
 
-    /// Media follows at once; the others are told, the last intent wins.
+    /// Media follows at once; the other participants are notified, the last call counts.
     ///
     /// # Errors
     /// `State` after the end.
     pub fn mute(&self, track: &Outgoing, muted: bool) -> Result<()> {
-        if self.shared.is_over() {
-            return Err(Error::new(Code::State, "the call is over"));
+        if self.shared.has_ended() {
+            return Err(Error::new(Code::State, "the call has ended"));
         }
         track.set_muted(muted);
         self.shared.orders.give(|w| {
@@ -347,8 +352,8 @@ impl Call {
         Ok(())
     }
 
-    /// Closes what is received, for good, while the call goes on. Idempotent. Media that is queued
-    /// is discarded; a callback in progress on another thread is waited for, unless it waits for the caller.
+    /// Closes the subscriber for good, while the call goes on. Idempotent. Queued media is discarded; waits for a
+    /// callback in progress on another thread, unless that waits for the caller.
     pub fn close_subscriber(&self) -> Closing {
         self.shared.subscriber_closed.store(true, Ordering::Release);
         self.shared.mailbox.close_media();
@@ -356,8 +361,7 @@ impl Call {
         self.shared.mailbox.quiesce()
     }
 
-    /// Closes what is sent, at once and for good, while the call goes on: what was not sent by now is counted.
-    /// Idempotent.
+    /// Closes the publisher at once and for good, while the call goes on: unsent data and audio is counted. Idempotent.
     pub fn close_publisher(&self) {
         self.shared.publisher_closed.store(true, Ordering::Release);
         let tracks: Vec<_> = self.shared.tracks.lock().drain().map(|(_, track)| track).collect();
@@ -367,13 +371,13 @@ impl Call {
         self.shared.orders.give(|w| w.close_publisher = true);
     }
 
-    /// Everybody in the call now, with their tracks: the local participant first, then the others by session id.
+    /// All participants in the call now, with their tracks: the local participant first, then the others by session id.
     ///
-    /// It is the state that events are made of: at least as new as any event that was delivered, and exact when events
-    /// were dropped. The call's rules are locked while references are copied; nobody and nothing else is waited for.
-    /// Before the join there is the local participant alone, after the end nobody.
+    /// This is the state that events are made of: at least as new as any event delivered, and exact when events were
+    /// dropped. The core is locked while references are copied; nothing else is waited for. Before the join there is
+    /// only the local participant, after the end none.
     pub fn participants(&self) -> Vec<Present> {
-        if self.shared.is_over() {
+        if self.shared.has_ended() {
             return Vec::new();
         }
         let Some(rules) = self.shared.rules.get() else { return Vec::new() };
@@ -383,7 +387,7 @@ impl Call {
         present
     }
 
-    /// Figures of the local tracks that are not freed, in the order in which they were published. Of one that is freed:
+    /// Statistics of the local tracks that are not freed, in the order in which they were published. For a freed one:
     /// [`Outgoing::stats`].
     pub fn local_track_stats(&self) -> Vec<LocalTrackStats> {
         let mut all: Vec<_> = self.shared.tracks.lock().values().map(|track| track.stats()).collect();
@@ -391,8 +395,8 @@ impl Call {
         all
     }
 
-    /// Figures of the remote tracks that may be heard, in the order in which they came, and of streams that nobody owns.
-    /// They go on over mutes and reconnects, until a track is over. Works also after the end.
+    /// Statistics of the remote tracks that may be received, in the order in which they came, and of streams without an
+    /// owner. They continue over mutes and reconnects, until a track has ended. Works also after the end.
     pub fn remote_track_stats(&self) -> Vec<RemoteTrackStats> {
         self.shared.playout.get().map(|playout| playout.track_stats()).unwrap_or_default()
     }
@@ -401,7 +405,7 @@ impl Call {
         self.shared.stats()
     }
 
-    /// What the call's rules were given and have decided, as lines of JSON without secrets; also after the end.
+    /// The inputs and decisions of the core, as lines of JSON without secrets; also after the end.
     pub fn trace(&self) -> String {
         self.shared.trace.text()
     }

@@ -1,8 +1,8 @@
-//! Figures of a call that media tasks count. Must not know: who counts, who reads them.
+//! Counters of a call that media tasks update. Must not know: who counts, who reads them.
 
 use std::sync::atomic::AtomicU64;
 
-/// Figures that media tasks count without a lock.
+/// Counters that media tasks update without a lock.
 #[derive(Debug, Default)]
 pub(super) struct MediaCounters {
     pub received: AtomicU64,

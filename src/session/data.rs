@@ -1,8 +1,8 @@
-//! Data on its way out: what the application sent waits here, bounded, until a data channel takes it.
+//! Outgoing data: the application's messages are queued here, bounded, until a data channel takes them.
 //!
-//! One small future per call moves packets from the queue to the channel of the peer connection in use; it
-//! waits while the channel is full, so that nothing reliable is lost, and drops what is lossy rather than let
-//! it grow old. While a connection is being made anew the queue waits. Must not know: rules, wire types, C.
+//! One small future per call moves packets from the queue to the channel of the current peer connection. It waits while
+//! the channel is full, so that nothing reliable is lost, and drops lossy packets rather than let them grow old. During
+//! a reconnect the queue waits. Must not know: rules, wire types, C.
 
 use crate::core::model::{DataBody, DataOut, Delivery, Generation};
 use crate::core::Unsent;
@@ -22,24 +22,24 @@ use std::{
 };
 use tokio::sync::Notify;
 
-/// Bytes that may wait here, besides those in the engine.
+/// Bytes that may be queued here, besides those in the engine.
 const MAX_BYTES: usize = 1 << 20;
 const MAX_PACKETS: usize = 4_096;
-/// What the rules send has so many times the room.
-const OWN_SHARE: usize = 4;
-/// The engine is given no more while so much waits in it.
+/// Factor of these bounds for messages of the core.
+const INTERNAL_SHARE: usize = 4;
+/// The engine gets no more while it holds this many bytes.
 const HIGH_WATER: usize = 256 << 10;
-/// How often a full channel is looked at; only while it is full.
+/// Poll interval of a full channel; only while it is full.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
-/// What a packet is a part of.
+/// The kind of message that a packet is a part of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
     Packet,
     Text,
     Answer,
-    /// Of the library's own: nobody was promised anything.
-    Own,
+    /// A message of the library: not reported as unsent.
+    Internal,
 }
 
 impl Part {
@@ -48,7 +48,7 @@ impl Part {
             DataBody::Packet { .. } => Self::Packet,
             DataBody::Text { .. } => Self::Text,
             DataBody::RpcAnswer { .. } => Self::Answer,
-            _ => Self::Own,
+            _ => Self::Internal,
         }
     }
 }
@@ -58,7 +58,7 @@ struct Packet {
     delivery: Delivery,
     bytes: Bytes,
     part: Part,
-    /// The last of its message: with it the whole is sent.
+    /// The last packet of its message.
     last: bool,
 }
 
@@ -68,7 +68,7 @@ impl Packet {
             Part::Packet => unsent.packets += u64::from(self.last),
             Part::Text => unsent.texts += u64::from(self.last),
             Part::Answer => unsent.rpc_answers += u64::from(self.last),
-            Part::Own => return,
+            Part::Internal => return,
         }
         unsent.bytes += self.bytes.len() as u64;
     }
@@ -80,14 +80,14 @@ struct Queue {
     bytes: usize,
     /// The application sends no more.
     sealed: bool,
-    /// With the engine, and not known to have arrived: what was sealed of it has so many bytes.
+    /// Passed to the engine, and not known to have arrived; with the sealed size in bytes.
     flight: VecDeque<(Packet, usize)>,
-    /// Could not be sent, whatever the connection.
+    /// Could not be sent, regardless of the connection.
     failed: Unsent,
 }
 
 impl Queue {
-    /// Forgets of what is with the engine what has arrived: `left` bytes have not.
+    /// Removes the arrived packets from those in flight: `left` bytes have not arrived.
     fn arrived(&mut self, left: usize) {
         let mut sum: usize = self.flight.iter().map(|(_, size)| size).sum();
         while let Some((_, size)) = self.flight.front() {
@@ -106,7 +106,7 @@ struct Channel {
     writer: Arc<dyn DataWriter>,
 }
 
-/// What waits to be sent, and the channels that take it.
+/// The queue of outgoing data, and the channels that take from it.
 #[derive(Default)]
 pub(super) struct Outbox {
     queue: Mutex<Queue>,
@@ -124,20 +124,20 @@ impl std::fmt::Debug for Outbox {
 }
 
 impl Outbox {
-    /// Queues the packets of one message of the application's, all or none.
+    /// Queues the packets of one message of the application, all or none.
     pub fn push(&self, message: &DataOut, packets: Vec<Bytes>, what: &str) -> Result<()> {
         let mut queue = self.queue.lock();
         if queue.sealed {
-            return Err(Error::new(Code::State, format!("{what}: the call was left, or is over")));
+            return Err(Error::new(Code::State, format!("{what}: the call was left or has ended")));
         }
         self.take(&mut queue, message, packets, 1, what)
     }
 
-    /// The same for what the rules send: also while the call is left, and what the application has queued
-    /// does not stand in its way.
-    pub fn push_own(&self, message: &DataOut, packets: Vec<Bytes>) -> Result<()> {
+    /// The same for messages of the core: also while the call is being left, and not limited by the application's
+    /// queued data.
+    pub fn push_internal(&self, message: &DataOut, packets: Vec<Bytes>) -> Result<()> {
         let mut queue = self.queue.lock();
-        let taken = self.take(&mut queue, message, packets, OWN_SHARE, "rpc");
+        let taken = self.take(&mut queue, message, packets, INTERNAL_SHARE, "rpc");
         if taken.is_err() && Part::of(&message.body) == Part::Answer {
             queue.failed.rpc_answers += 1;
         }
@@ -147,10 +147,10 @@ impl Outbox {
     fn take(&self, queue: &mut Queue, message: &DataOut, packets: Vec<Bytes>, share: usize, what: &str) -> Result<()> {
         let bytes: usize = packets.iter().map(Bytes::len).sum();
         let (most, most_bytes) = (MAX_PACKETS * share, MAX_BYTES * share);
-        // What is larger than the queue may go when nothing else waits.
+        // A message larger than the queue is accepted when nothing else is queued.
         let too_much = queue.bytes + bytes > most_bytes || queue.packets.len() + packets.len() > most;
         if too_much && !queue.packets.is_empty() {
-            let text = format!("{what}: too much data waits to be sent; try again later");
+            let text = format!("{what}: too much data is queued; try again later");
             return Err(Error::new(Code::Full, text));
         }
         queue.bytes += bytes;
@@ -161,12 +161,12 @@ impl Outbox {
         Ok(())
     }
 
-    /// The application sends no more: what it tries is refused.
+    /// The application sends no more: further messages are refused.
     pub fn seal(&self) {
         self.queue.lock().sealed = true;
     }
 
-    /// Everything has arrived, as far as it is told.
+    /// Whether everything has arrived, as far as is reported.
     pub fn is_empty(&self) -> bool {
         let reliable = self.channel(Delivery::Reliable).map(|writer| writer.buffered());
         let lossy = self.channel(Delivery::Lossy).map_or(0, |writer| writer.buffered());
@@ -177,7 +177,7 @@ impl Outbox {
         queue.packets.is_empty() && queue.flight.is_empty() && lossy == 0
     }
 
-    /// What was accepted and is not known to have arrived.
+    /// Accepted messages that are not known to have arrived.
     pub fn unsent(&self) -> Unsent {
         let queue = self.queue.lock();
         let mut unsent = queue.failed;
@@ -187,7 +187,7 @@ impl Outbox {
         unsent
     }
 
-    /// True for the first who sends: the publisher must be told to open channels.
+    /// True for the first sender: the publisher must open channels.
     pub fn begin(&self) -> bool {
         !self.begun.swap(true, Ordering::AcqRel)
     }
@@ -201,23 +201,23 @@ impl Outbox {
         channels.retain(|c| (c.generation, c.delivery) != (generation, delivery));
         channels.push(Channel { generation, delivery, writer });
         drop(channels);
-        // What a former connection did not deliver is not known to be missing.
+        // Packets that a former connection did not deliver are not known to be missing.
         self.queue.lock().flight.clear();
         self.changed.notify_one();
     }
 
     pub fn remove_channels(&self, generation: Generation) {
-        // Looked at once more: from here on nobody tells.
+        // Check once more: from here on the channels report nothing.
         let _ = self.is_empty();
         self.channels.lock().retain(|c| c.generation != generation);
     }
 
-    /// A channel of ours carries messages now.
+    /// A channel of the publisher is open now.
     pub fn channel_open(&self) {
         self.changed.notify_one();
     }
 
-    /// The channel of the newest peer connection, if it takes messages.
+    /// The channel of the newest peer connection, if it is open.
     fn channel(&self, delivery: Delivery) -> Option<Arc<dyn DataWriter>> {
         let channels = self.channels.lock();
         let newest = channels.iter().filter(|c| c.delivery == delivery).max_by_key(|c| c.generation)?;
@@ -236,7 +236,7 @@ impl Outbox {
         }
     }
 
-    /// Gives the engine what it takes; true when it is full and should be looked at again.
+    /// Passes packets to the engine; true when the engine is full and must be polled again.
     fn flush(&self, seal: impl Fn(Delivery, Bytes) -> Bytes) -> bool {
         loop {
             let Some(packet) = self.queue.lock().packets.front().cloned() else { return false };
@@ -248,7 +248,7 @@ impl Outbox {
             }
             oh_log!(
                 Level::Trace,
-                "{} bytes for the {delivery:?} channel, {} wait in it",
+                "{} bytes for the {delivery:?} channel, {} buffered",
                 packet.bytes.len(),
                 writer.buffered()
             );
@@ -262,7 +262,7 @@ impl Outbox {
                 || match writer.send(sealed()) {
                     Ok(()) => false,
                     Err(error) if delivery == Delivery::Reliable && error.kind == EngineErrorKind::Full => return true,
-                    // It closes; the next connection's channel takes it.
+                    // It is closing; the next connection's channel takes the packet.
                     Err(error) if delivery == Delivery::Reliable && error.kind == EngineErrorKind::Closed => {
                         return false
                     }

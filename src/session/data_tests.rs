@@ -1,10 +1,10 @@
-//! What of the data that was accepted is known to have arrived, and what is told of the rest.
+//! Tests of which accepted data is known to have arrived, and of the report of the rest.
 
 use super::*;
 use crate::rtc::engine::{EngineError, EngineResult};
 use std::sync::atomic::AtomicUsize;
 
-/// A channel that takes what it is told to take, and acknowledges when it is told to.
+/// A channel whose acceptance and acknowledgements the test controls.
 #[derive(Default)]
 struct Fake {
     closed: AtomicBool,
@@ -82,7 +82,7 @@ fn sent_is_what_was_acknowledged() {
     assert!(outbox.is_empty());
     outbox.push(&packet(), vec![bytes(100)], "t").unwrap();
     outbox.push(&text(), vec![bytes(10), bytes(1_000), bytes(10)], "t").unwrap();
-    outbox.push_own(&answer(), vec![bytes(50)]).unwrap();
+    outbox.push_internal(&answer(), vec![bytes(50)]).unwrap();
     let all = Unsent { packets: 1, texts: 1, rpc_answers: 1, bytes: 1_170, ..Unsent::default() };
     assert_eq!((outbox.is_empty(), outbox.unsent()), (false, all), "nothing was given to the engine");
     assert!(!flush(&outbox));
@@ -98,11 +98,11 @@ fn sent_is_what_was_acknowledged() {
 }
 
 #[test]
-fn a_full_engine_loses_nothing_and_what_it_refuses_is_told() {
+fn a_full_engine_loses_nothing_and_refused_packets_are_counted() {
     let (outbox, fake) = with_channel();
     fake.full.store(true, Ordering::Relaxed);
     outbox.push(&packet(), vec![bytes(100)], "t").unwrap();
-    assert!(flush(&outbox), "to be looked at again");
+    assert!(flush(&outbox), "to be polled again");
     assert_eq!(outbox.unsent().packets, 1);
     fake.full.store(false, Ordering::Relaxed);
     fake.refuses.store(true, Ordering::Relaxed);
@@ -112,33 +112,33 @@ fn a_full_engine_loses_nothing_and_what_it_refuses_is_told() {
 }
 
 #[test]
-fn who_has_left_sends_no_more_but_the_rules_do() {
+fn after_a_leave_the_application_sends_no_more_but_the_core_does() {
     let (outbox, fake) = with_channel();
     outbox.push(&packet(), vec![bytes(100)], "t").unwrap();
     outbox.seal();
     assert_eq!(outbox.push(&packet(), vec![bytes(100)], "t").unwrap_err().code, Code::State);
-    outbox.push_own(&answer(), vec![bytes(50)]).unwrap();
+    outbox.push_internal(&answer(), vec![bytes(50)]).unwrap();
     flush(&outbox);
     assert_eq!(fake.sent.lock().len(), 2);
 }
 
 #[test]
-fn the_application_does_not_stand_in_the_way_of_an_answer() {
+fn queued_application_data_does_not_block_an_answer() {
     let outbox = Outbox::default();
     while outbox.push(&packet(), vec![bytes(1_000)], "t").is_ok() {}
     assert_eq!(outbox.push(&packet(), vec![bytes(1_000)], "t").unwrap_err().code, Code::Full);
     for _ in 0..crate::core::limits::RPC_CALLS / 2 {
-        outbox.push_own(&answer(), vec![bytes(15_000)]).unwrap();
+        outbox.push_internal(&answer(), vec![bytes(15_000)]).unwrap();
     }
-    // Bounded all the same, and what did not fit is told.
-    while outbox.push_own(&answer(), vec![bytes(15_000)]).is_ok() {}
+    // Still bounded, and the answers that did not fit are reported.
+    while outbox.push_internal(&answer(), vec![bytes(15_000)]).is_ok() {}
     let unsent = outbox.unsent();
-    assert!(unsent.bytes <= (MAX_BYTES * OWN_SHARE) as u64, "{unsent:?}");
+    assert!(unsent.bytes <= (MAX_BYTES * INTERNAL_SHARE) as u64, "{unsent:?}");
     assert!(unsent.rpc_answers > crate::core::limits::RPC_CALLS as u64 / 2);
 }
 
 #[test]
-fn what_was_under_way_on_a_lost_connection_counts_until_there_is_another() {
+fn packets_in_flight_on_a_lost_connection_count_until_there_is_another() {
     let (outbox, fake) = with_channel();
     outbox.push(&packet(), vec![bytes(100)], "t").unwrap();
     outbox.push(&packet(), vec![bytes(100)], "t").unwrap();
@@ -155,7 +155,7 @@ fn what_was_under_way_on_a_lost_connection_counts_until_there_is_another() {
 }
 
 #[test]
-fn of_what_is_lossy_nothing_is_promised() {
+fn lossy_packets_are_not_counted_as_unsent() {
     let (outbox, fake) = with_channel();
     outbox.add_channel(Generation(1), Delivery::Lossy, fake.clone());
     fake.refuses.store(true, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! What an application is handed of received audio, and how it wants it. Must not know: where it comes from.
+//! Received audio as the application gets it, and its options. Must not know: where it comes from.
 
 use crate::core::model::TrackKind;
 use crate::media::{audio::receive::ReceiveStats, clock::NtpTime};
@@ -11,7 +11,7 @@ use std::time::Duration;
 /// Spare sample buffers kept per call.
 const MAX_SPARE: usize = 64;
 
-/// How the application wants to hear.
+/// How the application wants to receive audio.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AudioOptions {
     pub rate: u32,
@@ -22,7 +22,7 @@ pub struct AudioOptions {
     pub opus: bool,
     pub min_delay_ms: u32,
     pub max_delay_ms: u32,
-    /// False: nobody listens; what arrives is counted and dropped.
+    /// False: received audio is counted and dropped.
     pub wanted: bool,
 }
 
@@ -43,12 +43,12 @@ impl Samples {
         }
     }
 
-    /// Whether they are what [`Samples::none`] would be, or were once.
+    /// Whether it has the form of [`Samples::none`].
     pub(super) fn same_form(&self, float: bool) -> bool {
         matches!((self, float), (Samples::F32(_), true) | (Samples::S16(_), false))
     }
 
-    /// What they occupy.
+    /// Bytes that they occupy.
     pub(super) fn bytes(&self) -> usize {
         match self {
             Samples::S16(samples) => samples.capacity() * size_of::<i16>(),
@@ -58,7 +58,7 @@ impl Samples {
     }
 }
 
-/// 20 ms of one participant.
+/// 20 ms of one participant's audio.
 #[derive(Debug)]
 pub struct AudioFrame {
     pub who: Arc<Who>,
@@ -67,10 +67,10 @@ pub struct AudioFrame {
     pub channels: u8,
     /// RTP timestamp, 48 kHz.
     pub timestamp: u32,
-    /// When it was captured, by the clock that its sender has for all its tracks; `None`: it has not said so.
+    /// Capture time, by the clock common to all tracks of the sender; `None`: the sender has not reported it.
     pub capture_time: Option<NtpTime>,
-    /// When the packet came in which its first sample was, since the call began; `None`: it came in none (concealed,
-    /// silence). By the same clock as [`Notice::at_ms`](super::Notice::at_ms).
+    /// When the packet with its first sample arrived, since the call began; `None`: in no packet (concealed, silence).
+    /// By the same clock as [`Notice::at_ms`](super::Notice::at_ms).
     pub arrival: Option<Duration>,
     pub level: f32,
     pub concealed: bool,
@@ -89,19 +89,19 @@ impl Drop for AudioFrame {
     }
 }
 
-/// Whose media it is.
+/// The participant and track that media belongs to.
 pub struct Who {
     pub user_id: String,
     pub session_id: String,
-    /// The SFU's name of the track, empty without any.
+    /// The SFU's track id, empty without one.
     pub track_id: String,
     /// The source of the track.
     pub kind: TrackKind,
-    /// Its number among the remote tracks of the call: the same over mutes and reconnects, and of no other; 0: none.
+    /// Number among the remote tracks of the call: unique, the same over mutes and reconnects; 0: none.
     pub track: u64,
-    /// What has come of it over all its streams.
+    /// Counters over all its streams.
     pub(super) figures: Arc<TrackFigures>,
-    /// What the layer above makes of the names, once.
+    /// Derived from the names by the layer above, once.
     beside: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
@@ -111,18 +111,18 @@ impl Who {
         Self { user_id, session_id, track_id, kind, track, figures, beside: OnceLock::new() }
     }
 
-    /// The figures of its track go on here.
+    /// Continues the counters of its track.
     pub(super) fn counted(self, figures: Arc<TrackFigures>) -> Self {
         Self { track: figures.number, figures, ..self }
     }
 
-    /// What `make` has made of it the first time, for as long as this lives; `None`: it was another type.
+    /// The value that `make` returned at the first call, kept as long as this lives; `None`: it has another type.
     pub fn beside<T: Any + Send + Sync>(&self, make: impl FnOnce(&Self) -> T) -> Option<&T> {
         self.beside.get_or_init(|| Box::new(make(self))).downcast_ref()
     }
 }
 
-/// What was counted of one remote track, over all its streams and all the times that it was muted.
+/// Counters of one remote track, over all its streams and mutes.
 #[derive(Debug, Default)]
 pub(super) struct TrackFigures {
     /// See [`Who::track`].
@@ -132,7 +132,7 @@ pub(super) struct TrackFigures {
     pub padding: AtomicU64,
     pub unplayable: AtomicU64,
     pub frames_played: AtomicU64,
-    /// Of players that are gone.
+    /// Of players that have ended.
     pub past: Mutex<ReceiveStats>,
 }
 

@@ -1,8 +1,8 @@
-//! Room for what participants send, from the data channel to the application's handler.
+//! Flow control for participants' data, from the data channel to the application's handler.
 //!
-//! Whatever is taken in holds its room until the application has had it. Without room the reader of a reliable
-//! channel waits, the other side's window closes, and its sender keeps what it has: nothing is lost, and no other
-//! part of the call waits. Must not know: channels, wire types, who delivers.
+//! Every message accepted holds room until the application has had it. Without room the reader of a reliable channel
+//! waits, the channel's window closes, and the remote sender keeps its data: nothing is lost, and no other part of the
+//! call waits. Must not know: channels, wire types, who delivers.
 
 use std::{
     future::Future,
@@ -13,7 +13,7 @@ use std::{
 };
 use tokio::sync::Notify;
 
-/// How much may wait.
+/// Bounds of the queued data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     pub messages: usize,
@@ -31,12 +31,12 @@ pub(super) struct Inflow {
     bounds: Bounds,
     messages: AtomicUsize,
     bytes: AtomicUsize,
-    /// Readers that wait.
+    /// Waiting readers.
     waiting: AtomicUsize,
     freed: Notify,
 }
 
-/// What one message holds; given back when it is dropped.
+/// The room of one message; given back when it is dropped.
 #[derive(Debug, Default)]
 pub(super) struct Room {
     held: Option<(Arc<Inflow>, usize)>,
@@ -48,7 +48,7 @@ impl Inflow {
         Arc::new(Self { bounds, messages, bytes, waiting, freed: Notify::new() })
     }
 
-    /// Whether less waits than may.
+    /// Whether the bounds are not reached.
     pub fn has_room(&self) -> bool {
         self.is_below(1)
     }
@@ -58,14 +58,15 @@ impl Inflow {
             && self.bytes.load(SeqCst) < self.bounds.bytes.div_ceil(part)
     }
 
-    /// Takes room, whether there is some or not: who may wait asks before.
+    /// Takes room, even if there is none: a reader that may wait checks first.
     pub fn take(self: &Arc<Self>, bytes: usize) -> Room {
         self.messages.fetch_add(1, SeqCst);
         self.bytes.fetch_add(bytes, SeqCst);
         Room { held: Some((self.clone(), bytes)) }
     }
 
-    /// Resolves when half of it is free, so that who waits goes on with more than one message. Cancel safe.
+    /// Resolves when half of the room is free, so that a waiting reader continues with more than one message. Cancel
+    /// safe.
     pub fn room(self: &Arc<Self>) -> impl Future<Output = ()> + Send + 'static {
         let inflow = self.clone();
         async move {
@@ -73,7 +74,7 @@ impl Inflow {
             loop {
                 let freed = waits.0.freed.notified();
                 tokio::pin!(freed);
-                // Before it is looked: what is given back in between wakes, too.
+                // Before the check: room given back in between wakes this, too.
                 freed.as_mut().enable();
                 if waits.0.is_below(2) {
                     return;
@@ -83,7 +84,7 @@ impl Inflow {
         }
     }
 
-    /// Bytes that wait.
+    /// Bytes taken.
     #[cfg(test)]
     pub fn waiting_bytes(&self) -> usize {
         self.bytes.load(SeqCst)
@@ -98,7 +99,7 @@ impl Inflow {
     }
 }
 
-/// Counts a reader that waits, for as long as it does.
+/// Counts a reader while it waits.
 struct Waits<'a>(&'a Inflow);
 
 impl<'a> Waits<'a> {
@@ -131,7 +132,7 @@ mod tests {
     const SOON: Duration = Duration::from_secs(10);
 
     #[tokio::test]
-    async fn who_waits_goes_on_when_half_is_free() {
+    async fn a_waiting_reader_resumes_when_half_is_free() {
         let inflow = Inflow::new(Bounds { messages: 4, bytes: 100 });
         let mut held: Vec<Room> = (0..4).map(|_| inflow.take(1)).collect();
         assert!(!inflow.has_room());
@@ -142,7 +143,7 @@ mod tests {
         assert!(inflow.has_room() && !waiter.is_finished(), "half of it is in use");
         held.pop();
         timeout(SOON, waiter).await.expect("woken").expect("no panic");
-        // Bytes bound it as well, and one message may be larger than all of it.
+        // Bytes are bounded as well, and one message may exceed the bound.
         let large = inflow.take(1_000);
         assert!(!inflow.has_room());
         drop(large);

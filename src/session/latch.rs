@@ -1,11 +1,11 @@
-//! The latch between the end of a call and those who wait for it.
+//! The latch between the end of a call and the threads that wait for it.
 //!
 //! Must not know: calls, events, mailboxes.
 
 use crate::sync::{Condvar, Instant, Mutex};
 
-/// Whether the terminal event was handed over: who waits for the end waits for that, so that a free
-/// right after it takes nothing away.
+/// Whether the terminal event was delivered. A wait for the end of the call waits for this, so that a free right after
+/// it discards nothing.
 #[derive(Debug, Default)]
 pub struct HandedOver {
     done: Mutex<bool>,
@@ -13,13 +13,13 @@ pub struct HandedOver {
 }
 
 impl HandedOver {
-    /// Nothing will be handed over any more.
+    /// Marks that nothing more is delivered.
     pub fn mark(&self) {
         *self.done.lock() = true;
         self.changed.notify_all();
     }
 
-    /// Waits for the mark until `deadline` (none: for as long as it takes); false when it did not come.
+    /// Waits for the mark until `deadline` (none: without limit); false when it was not set in time.
     pub(super) fn wait(&self, deadline: Option<Instant>) -> bool {
         let mut done = self.done.lock();
         while !*done {

@@ -1,4 +1,4 @@
-//! The beginning of a call's actor, and its end whatever becomes of it. Must not know: rules, C.
+//! The start of a call's actor, and its end in every case. Must not know: rules, C.
 
 use super::{actor::Actor, ops::Peers, shared::Shared};
 use crate::core::EndReason;
@@ -7,9 +7,9 @@ use crate::runtime::Reserved;
 use crate::share::Share;
 use std::sync::Arc;
 
-/// A prepared call's actor.
+/// The actor of a prepared call.
 pub struct Launch {
-    /// In a box: a future around it would hold it twice, once as what it was given and once as what it awaits.
+    /// Boxed: a wrapping future would hold it twice, once as an argument and once as the awaited future.
     actor: Box<Actor>,
     peers: Peers,
     place: Reserved,
@@ -22,14 +22,14 @@ impl std::fmt::Debug for Launch {
     }
 }
 
-/// A runtime that is cut off drops its tasks where they are: the call still says that it is over.
+/// A stopped runtime drops its tasks at any await: the call still reports its end.
 struct Unfinished(Arc<Shared>);
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        // A failure is told by who contains it.
-        if !std::thread::panicking() && !self.0.is_over() {
-            let text = "the library was shut down before the call had left in good order";
+        // A panic is reported by the code that contains it.
+        if !std::thread::panicking() && !self.0.has_ended() {
+            let text = "the library was shut down before the call had left";
             self.0.end(EndReason::Shutdown, Error::new(Code::State, text));
         }
     }
@@ -47,7 +47,7 @@ impl Launch {
         let on_panic = move |text: String| {
             shared.end(
                 EndReason::Internal,
-                Error::new(Code::Internal, format!("the call ended by a defect of the library: {text}")),
+                Error::new(Code::Internal, format!("the call ended because of a bug in the library: {text}")),
             );
             peers.close_all();
         };
@@ -56,7 +56,7 @@ impl Launch {
             let mut actor = actor;
             actor.run().await;
         };
-        // What the call starts has its part of the same share.
+        // Tasks that the call starts use the same share.
         place.spawn_guarded(Arc::<Share>::default().run(run), on_panic);
     }
 }

@@ -1,13 +1,13 @@
-//! A moderator's unmute takes effect when the application has been told of it, and not before.
+//! A moderator's unmute takes effect when the application has received its event, and not before.
 //!
-//! The notice of the event holds a [`Lift`]; when the last copy of that is dropped (the callback has returned, the
-//! pulled event was freed, or nobody will ever be told), the tracks in it may be sent again. Must not know: rules, C.
+//! The notice of the event holds a [`Lift`]. When the last copy is dropped (the callback has returned, the pulled event
+//! was freed, or it is never delivered), its tracks may be sent again. Must not know: rules, C.
 
 use super::outgoing::Outgoing;
 use parking_lot::Mutex;
 use std::sync::Arc;
 
-/// Tracks that are unmuted when this is dropped. Two are equal: it is no part of what a notice says.
+/// Tracks that are unmuted when this is dropped. Always equal: it is not part of a notice's content.
 #[derive(Clone, Debug, Default)]
 pub struct Lift(Arc<Tracks>);
 
@@ -21,7 +21,7 @@ impl PartialEq for Lift {
 }
 
 impl Lift {
-    /// Of the mute that is in force now; a later one stays.
+    /// Adds a track and the mute in force now; a later mute stays.
     pub(super) fn add(&self, track: Arc<Outgoing>) {
         let mute = track.moderation();
         self.0 .0.lock().push((track, mute));

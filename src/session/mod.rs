@@ -1,8 +1,8 @@
-//! One call, seen from above: what the C API holds behind an `oh_call`.
+//! One call as the layer above uses it: the object behind an `oh_call`.
 //!
 //! [`Call::new`] and [`Launch::start`] start an actor (`actor.rs`) that owns a [`Core`](crate::core::Core) and carries
-//! out what it decides. This side only hands over commands and reads what the actor publishes: it
-//! never waits for the actor, except in the functions whose name says so.
+//! out its decisions. A [`Call`] only queues commands and reads the state that the actor publishes. It never waits for
+//! the actor, except in the functions whose name says so.
 //! Must not know: C, handles, wire types.
 
 mod actor;

@@ -1,4 +1,4 @@
-//! What a call says to the application, what it weighs and what it holds while it waits to be heard.
+//! A notice: one event of a call for the application, its weight, and the room it holds while it is queued.
 //!
 //! Must not know: C, mailboxes of others, rules.
 
@@ -14,21 +14,21 @@ use std::sync::{
     Arc,
 };
 
-/// What a call says to the application.
+/// One event of a call for the application.
 #[derive(Debug)]
 pub struct Notice {
     /// Milliseconds since the join began.
     pub at_ms: u64,
     pub event: Event,
-    /// The place that it occupies until the application has had it.
+    /// The place that it occupies until the application has received it.
     _held: Option<Held>,
     /// The room that it holds until then.
     _room: Room,
-    /// What takes effect when the application has been told.
+    /// Takes effect when the application has received the event.
     _lift: Option<Lift>,
 }
 
-/// One of the places that a [`Places`] has; free again when this is dropped.
+/// One place of a [`Places`]; free again when this is dropped.
 #[derive(Debug)]
 struct Held(Places);
 
@@ -38,7 +38,7 @@ impl Drop for Held {
     }
 }
 
-/// Places for things that are asked for and not yet answered, the answers that wait included.
+/// Places for requests without an answer yet, including queued answers.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Places(Arc<AtomicUsize>);
 
@@ -62,7 +62,7 @@ impl Notice {
         Self { _lift: lift, ..self }
     }
 
-    /// An answer occupies a place that was taken when it was asked for.
+    /// An answer occupies the place that its request took.
     pub(super) fn answering(self, places: &Places) -> Self {
         match self.event {
             Event::RpcResponse { .. } => Self { _held: Some(Held(places.clone())), ..self },
@@ -70,7 +70,7 @@ impl Notice {
         }
     }
 
-    /// What participants send reliably is never dropped here: it holds room, and who brings more waits for some.
+    /// Participants' reliable data is never dropped here: it holds room, and its reader waits for room before the next.
     pub(super) fn holding(mut self, inflow: &Arc<Inflow>) -> Self {
         let bytes = match &self.event {
             Event::Data(data) => data.body.size(),
@@ -81,7 +81,7 @@ impl Notice {
         self
     }
 
-    /// How it is treated where it waits.
+    /// How the mailbox's queue treats it.
     pub fn class(&self) -> Class {
         const LOCAL: u64 = 1 << 63;
         let of_track = |track: TrackId| Class::Vital(LOCAL | track);
@@ -94,14 +94,14 @@ impl Notice {
             Event::TrackPublished { track, .. } | Event::TrackUnpublished { track, .. } if track.local => {
                 Class::Vital(moderated(track))
             }
-            // The result of a reconnect, and what this participant may do from now on: the last one holds.
+            // The result of a reconnect, and the grants of this participant: the last one counts.
             Event::Reconnected { .. } => Class::Vital(3),
             Event::Grants(_) => Class::Vital(7),
             Event::Unsent(_) => Class::Vital(6),
             Event::DataLost(_) => Class::Vital(9),
-            // Exactly one for each procedure call; of these there are not too many.
+            // Exactly one for each RPC call; their number is bounded.
             Event::RpcResponse { .. } => Class::Kept,
-            // They hold room of their own.
+            // Bounded by the room that they hold.
             Event::Data(_) | Event::RpcRequest { .. } => Class::Kept,
             Event::ParticipantJoined(_)
             | Event::ParticipantLeft(_)
@@ -111,7 +111,7 @@ impl Notice {
         }
     }
 
-    /// Bytes of payload, and what it says of lost data, should it be lost itself.
+    /// Bytes of payload, and the lost data that it reports, should it be lost itself.
     pub fn weight(&self) -> Weight {
         let data = match &self.event {
             Event::DataLost(lost) => DataLost { packets: lost.packets, texts: lost.texts, bytes: lost.bytes },
@@ -121,7 +121,7 @@ impl Notice {
     }
 }
 
-/// The key of what a moderator did to a local track: one for each track, as far as different names give different numbers.
+/// Key of a moderator's change to a local track: one per track, unless the hashes of two track ids collide.
 fn moderated(track: &RemoteTrack) -> u64 {
     const MODERATED: u64 = 1 << 62;
     let fnv = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
@@ -133,7 +133,7 @@ fn track(user_id: &str, session_id: &str, track: &RemoteTrack) -> usize {
     user_id.len() + session_id.len() + track.weight()
 }
 
-/// Bytes that an event holds beside itself.
+/// Bytes that an event holds besides itself.
 fn bytes(event: &Event) -> usize {
     match event {
         Event::ParticipantJoined(p) | Event::ParticipantUpdated(p) | Event::ParticipantLeft(p) => p.weight(),

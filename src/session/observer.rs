@@ -1,9 +1,9 @@
-//! Hears the engine on the engine's tasks and hands over to the actor; never blocks there.
+//! Receives the engine's callbacks on the engine's tasks and passes them to the actor; never blocks there.
 //! Must not know: rules, sockets.
 
 use super::{
     inflow::Room,
-    playout::{Playout, StreamNews},
+    playout::{Playout, StreamEvent},
     shared::Shared,
 };
 use crate::core::model::{Delivery, Generation, PeerKind, Unplayable};
@@ -22,31 +22,31 @@ use std::{
 };
 use tokio::sync::{mpsc, Notify};
 
-/// Local candidates told per peer connection; more are a defect of the host's network set-up.
+/// Local candidates reported per peer connection; more are a fault of the host's network set-up.
 const MAX_CANDIDATES: usize = 64;
 
-/// Changes of one peer connection that may wait for the actor; of more only the latest count.
+/// State changes of one peer connection that may be queued for the actor; beyond it only the latest count.
 const MAX_CHANGES: usize = 16;
 
-/// Streams without an owner that may wait for the actor; of more the first are reported, and all are counted.
+/// Streams without an owner that may be queued for the actor; beyond it the first are reported, and all are counted.
 const MAX_UNASSIGNED: usize = 64;
 
-/// What the peer connections say of themselves, until the actor looks: nothing of it can be lost, and each of them
-/// says so much and no more.
+/// Reports of the peer connections, queued until the actor takes them. The newest state of each is never lost, and
+/// their number is bounded.
 #[derive(Default)]
-pub(super) struct PeerNews {
+pub(super) struct PeerEvents {
     waiting: Mutex<VecDeque<Input>>,
-    told: Notify,
+    changed: Notify,
 }
 
-impl PeerNews {
-    fn tell(&self, input: Input) {
+impl PeerEvents {
+    fn push(&self, input: Input) {
         let mut waiting = self.waiting.lock();
         if let Input::Peer { generation, peer, .. } = &input {
             let of_this =
                 |i: &Input| matches!(i, Input::Peer { generation: g, peer: p, .. } if (g, p) == (generation, peer));
             if waiting.iter().filter(|i| of_this(i)).count() >= MAX_CHANGES {
-                // The newest stays: it says where things stand.
+                // Keep the newest: it is the current state.
                 if let Some(oldest) = waiting.iter().position(of_this) {
                     waiting.remove(oldest);
                 }
@@ -58,11 +58,11 @@ impl PeerNews {
         }
         waiting.push_back(input);
         drop(waiting);
-        self.told.notify_one();
+        self.changed.notify_one();
     }
 
-    pub async fn told(&self) {
-        self.told.notified().await;
+    pub async fn changed(&self) {
+        self.changed.notified().await;
     }
 
     pub fn take(&self) -> VecDeque<Input> {
@@ -73,15 +73,15 @@ impl PeerNews {
 pub(super) struct Observer {
     pub generation: Generation,
     pub peer: PeerKind,
-    pub news: Arc<PeerNews>,
+    pub peer_events: Arc<PeerEvents>,
     pub inputs: mpsc::Sender<Box<Input>>,
-    /// Apart, so that a flood of data costs nothing that a connection needs; with the room that each holds.
+    /// Separate, so that a flood of data does not delay connection inputs; each with the room that it holds.
     pub data: mpsc::UnboundedSender<(Room, Box<Input>)>,
     pub playout: Arc<Playout>,
     pub signalling: Arc<dyn Signalling>,
     pub shared: Arc<Shared>,
     pub candidates: AtomicUsize,
-    /// Tracks of which no packet comes.
+    /// Tracks that receive no packets.
     pub silent: Mutex<Vec<Box<dyn PacketSink>>>,
 }
 
@@ -89,18 +89,18 @@ impl Observer {
     fn add(&self, info: &RemoteTrackInfo, silent: Option<Unplayable>) -> Option<Box<dyn PacketSink>> {
         let owner = self.signalling.media_owner(&info.stream_id, &info.track_id);
         let (generation, inputs, mid) = (self.generation, self.inputs.clone(), info.mid.clone());
-        let tell = move |news| {
-            let input = match news {
-                StreamNews::Came(id, again) => {
+        let send = move |event| {
+            let input = match event {
+                StreamEvent::Added(id, again) => {
                     Input::RemoteTrack { generation, id, owner: owner.clone(), mid: mid.clone(), again }
                 }
-                StreamNews::Unplayable(id, why) => Input::RemoteUnplayable { id, why },
-                StreamNews::Gone(id) => Input::RemoteTrackGone { id },
+                StreamEvent::Unplayable(id, why) => Input::RemoteUnplayable { id, why },
+                StreamEvent::Removed(id) => Input::RemoteTrackGone { id },
             };
-            // Told again later, unless nobody is there any more.
+            // Retried later, unless the actor has ended.
             !matches!(inputs.try_send(Box::new(input)), Err(mpsc::error::TrySendError::Full(_)))
         };
-        self.playout.add(info, silent, Arc::new(tell)).map(|(_, sink)| sink)
+        self.playout.add(info, silent, Arc::new(send)).map(|(_, sink)| sink)
     }
 }
 
@@ -115,7 +115,7 @@ impl PeerObserver for Observer {
     fn candidate(&self, json: String) {
         if self.candidates.fetch_add(1, Ordering::Relaxed) < MAX_CANDIDATES {
             let (generation, peer) = (self.generation, self.peer);
-            self.news.tell(Input::LocalCandidate { generation, peer, json });
+            self.peer_events.push(Input::LocalCandidate { generation, peer, json });
         }
     }
 
@@ -129,7 +129,7 @@ impl PeerObserver for Observer {
             PeerState::Closed => PeerChange::Closed,
         };
         let (generation, peer) = (self.generation, self.peer);
-        self.news.tell(Input::Peer { generation, peer, change });
+        self.peer_events.push(Input::Peer { generation, peer, change });
     }
 
     fn track(&self, info: RemoteTrackInfo) -> Option<Box<dyn PacketSink>> {
@@ -141,7 +141,7 @@ impl PeerObserver for Observer {
     }
 
     fn unplayable(&self, info: RemoteTrackInfo) {
-        // There is nothing to receive; it is remembered for as long as the peer connection lives.
+        // No packets arrive; it is kept as long as the peer connection lives.
         self.silent.lock().extend(self.add(&info, Some(Unplayable::Codec)));
     }
 
@@ -149,7 +149,7 @@ impl PeerObserver for Observer {
         self.shared.media.received.fetch_add(packets, Ordering::Relaxed);
         self.shared.media.unassigned.fetch_add(packets, Ordering::Relaxed);
         if new {
-            self.news.tell(Input::Unassigned { generation: self.generation, ssrc });
+            self.peer_events.push(Input::Unassigned { generation: self.generation, ssrc });
         }
     }
 
@@ -166,12 +166,12 @@ impl PeerObserver for Observer {
         };
         oh_log!(Level::Trace, "{}: {:?}: {} bytes on {label}", self.shared.name, self.peer, message.len());
         let Some(data) = self.signalling.decode(label, &message) else { return lost() };
-        // Only lossy ones come without having been asked for.
+        // Only lossy messages arrive without a check for room.
         if data.delivery == Delivery::Lossy && !self.shared.inflow.has_room() {
             return lost();
         }
         let room = self.shared.inflow.take(message.len());
-        // The actor takes more than may wait; it is gone when the call is over.
+        // The channel is unbounded; it is closed once the call has ended.
         let _ = self.data.send((room, Box::new(Input::Data { generation: self.generation, data })));
     }
 
@@ -195,47 +195,51 @@ mod tests {
     use super::*;
 
     #[test]
-    fn however_many_changes_come_the_newest_of_each_peer_connection_is_told() {
-        let news = PeerNews::default();
-        let change = |n: u32, peer, change| news.tell(Input::Peer { generation: Generation(n), peer, change });
+    fn the_newest_state_of_each_peer_connection_is_always_reported() {
+        let peer_events = PeerEvents::default();
+        let change = |n: u32, peer, change| peer_events.push(Input::Peer { generation: Generation(n), peer, change });
         for _ in 0..10_000 {
             for peer in [PeerKind::Publisher, PeerKind::Subscriber] {
                 change(1, peer, PeerChange::Disconnected);
                 change(1, peer, PeerChange::Connected);
             }
         }
-        news.tell(Input::LocalCandidate { generation: Generation(1), peer: PeerKind::Publisher, json: String::new() });
+        peer_events.push(Input::LocalCandidate {
+            generation: Generation(1),
+            peer: PeerKind::Publisher,
+            json: String::new(),
+        });
         change(1, PeerKind::Publisher, PeerChange::Failed);
-        let told = news.take();
-        assert!(told.len() <= 2 * MAX_CHANGES + 1, "{}", told.len());
+        let reported = peer_events.take();
+        assert!(reported.len() <= 2 * MAX_CHANGES + 1, "{}", reported.len());
         let last = |of| {
             let of_it = |i: &Input| match i {
                 Input::Peer { peer, change, .. } if *peer == of => Some(*change),
                 _ => None,
             };
-            told.iter().rev().find_map(of_it)
+            reported.iter().rev().find_map(of_it)
         };
         assert_eq!(last(PeerKind::Publisher), Some(PeerChange::Failed));
         assert_eq!(last(PeerKind::Subscriber), Some(PeerChange::Connected));
-        assert_eq!(told.iter().filter(|i| matches!(i, Input::LocalCandidate { .. })).count(), 1);
-        assert!(news.take().is_empty(), "taken once");
+        assert_eq!(reported.iter().filter(|i| matches!(i, Input::LocalCandidate { .. })).count(), 1);
+        assert!(peer_events.take().is_empty(), "taken once");
     }
 
     #[test]
-    fn a_stream_without_an_owner_is_told_however_much_else_waits() {
-        let news = PeerNews::default();
-        let unassigned = |ssrc| news.tell(Input::Unassigned { generation: Generation(1), ssrc });
+    fn a_stream_without_an_owner_is_reported_however_long_the_queue_is() {
+        let peer_events = PeerEvents::default();
+        let unassigned = |ssrc| peer_events.push(Input::Unassigned { generation: Generation(1), ssrc });
         for _ in 0..1_000 {
             let (generation, peer) = (Generation(1), PeerKind::Subscriber);
-            news.tell(Input::Peer { generation, peer, change: PeerChange::Connected });
+            peer_events.push(Input::Peer { generation, peer, change: PeerChange::Connected });
         }
         (0..10_000).for_each(unassigned);
-        let told = news.take();
+        let reported = peer_events.take();
         let ssrc = |i: &Input| match i {
             Input::Unassigned { ssrc, .. } => Some(*ssrc),
             _ => None,
         };
-        let ssrcs: Vec<u32> = told.iter().filter_map(ssrc).collect();
+        let ssrcs: Vec<u32> = reported.iter().filter_map(ssrc).collect();
         assert_eq!(ssrcs, (0..MAX_UNASSIGNED as u32).collect::<Vec<_>>());
     }
 }

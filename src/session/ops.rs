@@ -1,5 +1,5 @@
-//! What the actor waits for: one future per order of the core that takes time, each ending as one [`Done`]; and the
-//! peer connections, which answer at once.
+//! The actor's pending operations: one future per output of the core that takes time, each ending as one [`Done`]; and
+//! the peer connections, which answer at once.
 //!
 //! The futures are bounded in time by the layer that they call. Must not know: rules, C.
 
@@ -17,21 +17,21 @@ pub(super) type Pending = Pin<Box<dyn Future<Output = Done> + Send>>;
 /// Both ends of an open socket.
 type Socket = (Arc<dyn Link>, Box<dyn LinkReceiver>);
 
-/// The end of something that was waited for.
+/// The result of a pending operation.
 pub(super) enum Done {
     Input(Input),
     Socket {
         generation: Generation,
         result: Result<Socket, Failure>,
     },
-    /// This track was freed, and what was written to it is sent, or had its time.
+    /// This track was freed, and what was written to it is sent, or its time is up.
     Track(TrackId),
     Nothing,
 }
 
 type Held = (Generation, PeerKind, Arc<dyn Peer>);
 
-/// The peer connections of a call, reachable also when its actor has failed.
+/// The peer connections of a call, reachable even after its actor has failed.
 #[derive(Clone, Default)]
 pub(super) struct Peers(Arc<Mutex<Vec<Held>>>);
 
@@ -50,7 +50,7 @@ impl Peers {
         Some(all.swap_remove(index).2)
     }
 
-    /// Closes what is left, without waiting for it here.
+    /// Closes the remaining ones, without waiting.
     pub fn close_all(&self) {
         let all = std::mem::take(&mut *self.0.lock());
         for (_, _, peer) in all {
@@ -59,7 +59,7 @@ impl Peers {
     }
 }
 
-/// What an engine's failure is to the rules.
+/// Converts an engine error for the core.
 pub(super) fn failed(error: EngineError) -> OpFailed {
     let code = match error.kind {
         EngineErrorKind::Closed => Code::Closed,
@@ -71,7 +71,7 @@ pub(super) fn failed(error: EngineError) -> OpFailed {
     OpFailed { code, closed: error.kind == EngineErrorKind::Closed, message: error.message }
 }
 
-/// Whether the media server is on this machine: then only loopback addresses are bound.
+/// Whether the media server is on this machine; then only loopback addresses are bound.
 pub(super) fn is_loopback(url: &str) -> bool {
     let Ok(url) = url::Url::parse(url) else { return false };
     match url.host() {

@@ -1,4 +1,4 @@
-//! How a call is made: its servers, its engine, its settings. Must not know: what a call does with them.
+//! Options of a call: its servers, its engine, its settings. Must not know: what a call does with them.
 
 use super::{frames::AudioOptions, inflow::Bounds};
 use crate::core::Config;
@@ -23,13 +23,13 @@ impl std::fmt::Debug for Connection {
 #[derive(Clone, Debug)]
 pub struct CallOptions {
     pub config: Config,
-    /// False: a track is received only when the application asks for it.
+    /// False: a track is received only when the application subscribes to it.
     pub auto_subscribe: bool,
     pub audio: AudioOptions,
-    /// How much of what participants send may wait for the application.
+    /// Bounds of the participants' data queued for the application.
     pub data: Bounds,
-    /// How long what was accepted may still be sent when the call is left or a track freed; zero: not at all.
+    /// How long accepted data and audio may still be sent when the call is left or a track freed; zero: not at all.
     pub drain: Duration,
-    /// What every frame passes, in both directions.
+    /// Transform every frame, in both directions.
     pub transforms: Arc<dyn Transforms>,
 }

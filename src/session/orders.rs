@@ -1,19 +1,19 @@
-//! What the application orders and is never refused: it waits in a place of its own, where nothing can be lost, and
-//! the actor looks there before it looks anywhere else.
+//! Orders of the application that are never refused. They are kept apart, where none can be lost, and the actor checks
+//! them before anything else.
 //!
-//! Bounded by what there is: one state per part of the call and per track. Must not know: rules, C.
+//! Bounded: one state per part of the call and per track. Must not know: rules, C.
 
 use crate::core::TrackId;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use tokio::sync::Notify;
 
-/// The orders that wait, each as the last one said.
+/// The pending orders; of each kind the last one counts.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Waiting {
     pub close_subscriber: bool,
     pub close_publisher: bool,
-    /// The application sends data: channels are needed.
+    /// The application sends data: data channels are needed.
     pub want_data: bool,
     pub muted: BTreeMap<TrackId, bool>,
     pub freed: BTreeSet<TrackId>,
@@ -33,7 +33,7 @@ impl Orders {
         self.wake();
     }
 
-    /// The actor is to look around.
+    /// Wakes the actor.
     pub fn wake(&self) {
         self.asked.notify_one();
     }
@@ -42,7 +42,7 @@ impl Orders {
         self.asked.notified().await;
     }
 
-    /// Whether some wait.
+    /// Whether orders are pending.
     pub fn any(&self) -> bool {
         *self.waiting.lock() != Waiting::default()
     }
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_word_counts_and_nothing_piles_up() {
+    fn the_last_order_counts_and_nothing_piles_up() {
         let orders = Orders::default();
         for n in 0..100_000u64 {
             orders.give(|w| {

@@ -1,8 +1,8 @@
-//! A track on its way out: the application writes at its pace, a task sends at ours.
+//! A local track: the application writes at its own pace, a task sends in real time.
 //!
-//! A write is a copy under a short lock. The task asks the track's [`FrameSource`] for what is due, sleeps until its next
-//! deadline, and hands each frame through the call's transform and the packetizer to every peer connection that carries
-//! the track. Coding happens in the task, without the lock. Must not know: rules, sockets, C.
+//! A write is a copy under a short lock. The task takes the due frames from the track's [`FrameSource`], sleeps until
+//! its next deadline, and passes each frame through the call's transform and the packetizer to every peer connection
+//! that carries the track. Encoding happens in the task, without the lock. Must not know: rules, sockets, C.
 
 use super::counters::MediaCounters;
 use crate::core::{
@@ -36,16 +36,16 @@ use std::{
 };
 use tokio::sync::Notify;
 
-/// What is sent and how.
+/// Options of a local track.
 #[derive(Clone, Debug)]
 pub struct TrackOptions {
-    /// Of a microphone ([`TrackKind::Audio`]) or of a shared screen.
+    /// A microphone ([`TrackKind::Audio`]) or a shared screen.
     pub source: TrackKind,
     pub input: AudioFormat,
     pub encoder: EncoderConfig,
     /// How much may be written ahead, in ms.
     pub buffer_ms: u32,
-    /// Heard now or never: little is kept, and of what is more the oldest is dropped.
+    /// Live audio: little is buffered, and the oldest is dropped for newer audio.
     pub live: bool,
     pub music: bool,
     /// Earlier frames sent along with each packet, 0 to [`crate::media::audio::red::MAX_EARLIER`].
@@ -53,21 +53,21 @@ pub struct TrackOptions {
     pub muted: bool,
 }
 
-/// What was sent last has so long to be played where it arrives before the others hear that its sender is gone: then
-/// they drop what still waits.
-const HEARD: Duration = Duration::from_millis(200);
-/// Feedback that may wait for the pacing task; of more the newest counts.
-const MAX_SAID: usize = 32;
-/// How often the end of a buffer is looked for.
+/// Time for receivers to play the last audio before they are notified that the track has ended: they then drop buffered
+/// audio.
+const PLAYOUT_TIME: Duration = Duration::from_millis(200);
+/// Feedback that may be queued for the pacing task; beyond it the oldest is dropped.
+const MAX_FEEDBACK: usize = 32;
+/// Poll interval while waiting for a buffer to drain.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
-/// Figures of one local track at one moment.
+/// Statistics of one local track at one moment.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LocalTrackStats {
     pub track: TrackId,
     pub source: TrackKind,
-    /// Negotiated, and not over.
-    pub on_air: bool,
+    /// Negotiated, and not ended.
+    pub published: bool,
     /// By the application or a moderator.
     pub muted: bool,
     pub moderated: bool,
@@ -76,29 +76,30 @@ pub struct LocalTrackStats {
     pub bytes_sent: u64,
     /// Packets and frames that could not be sent.
     pub send_failed: u64,
-    /// Of what was written: sent, waiting, dropped because it came too fast or was cleared, and not sent before the end.
+    /// Of the written audio: sent, buffered, dropped because it came too fast or was cleared, and not sent before the
+    /// end.
     pub sent_ms: u64,
     pub buffered_ms: u32,
     pub dropped_ms: u64,
     pub unsent_ms: u64,
-    /// The newest report of who receives it.
+    /// The newest report of its receiver.
     pub report: Option<ReceiverReport>,
 }
 
-/// What who receives a track reports of it (RFC 3550 section 6.4.1).
+/// A receiver's report about a track (RFC 3550 section 6.4.1).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ReceiverReport {
-    /// Since it came.
+    /// Time since its arrival.
     pub age: Duration,
-    /// Of the packets since the report before, 0.0 to 1.0.
+    /// Fraction of packets lost since the previous report, 0.0 to 1.0.
     pub fraction_lost: f32,
-    /// Packets since the beginning; negative when more came than were sent.
+    /// Packets lost since the beginning; negative when more arrived than were sent.
     pub total_lost: i64,
     pub jitter_ms: f32,
     pub round_trip_ms: Option<f32>,
 }
 
-/// What the pacing task counts of one track.
+/// Counters of the pacing task for one track.
 #[derive(Debug, Default)]
 struct Sent {
     packets: AtomicU64,
@@ -106,7 +107,7 @@ struct Sent {
     failed: AtomicU64,
 }
 
-/// Sums over all tracks of a call that are over.
+/// Sums over all ended tracks of a call.
 #[derive(Debug, Default)]
 pub(super) struct AudioTotals {
     pub unsent_ms: AtomicU64,
@@ -116,12 +117,12 @@ pub(super) struct AudioTotals {
 #[derive(Debug)]
 struct State {
     input: AudioInput,
-    /// The engine's end, once negotiated.
-    on_air: bool,
-    /// Nothing more is taken; what is there is still sent.
+    /// The engine sends it: set once negotiated.
+    published: bool,
+    /// No more audio is accepted; the buffered audio is still sent.
     finished: bool,
     stopped: bool,
-    /// A frame was taken that the network does not have yet.
+    /// A frame was taken and is not handed to the network yet.
     sending: bool,
     sent_at: Option<Instant>,
     /// Not sent before the end.
@@ -129,13 +130,13 @@ struct State {
 }
 
 impl State {
-    /// Nothing is left to hand to the network.
+    /// Whether nothing is left to hand to the network.
     fn is_drained(&self) -> bool {
         self.stopped || self.input.is_drained() && !self.sending
     }
 
-    fn still_to_be_heard(&self) -> bool {
-        self.sent_at.is_some_and(|at| at.elapsed() < HEARD)
+    fn is_being_played(&self) -> bool {
+        self.sent_at.is_some_and(|at| at.elapsed() < PLAYOUT_TIME)
     }
 }
 
@@ -152,18 +153,18 @@ pub struct Outgoing {
     id: TrackId,
     options: TrackOptions,
     state: Mutex<State>,
-    /// Room was made, or the track stopped.
+    /// Notified when room was made or the track stopped.
     changed: Condvar,
-    /// One per peer connection that carries the track: while a migration lasts, two.
+    /// One per peer connection that carries the track; two during a migration.
     writers: Mutex<Vec<Writer>>,
     /// By the application.
     muted: AtomicBool,
-    /// By a moderator. Apart: the two are set by different threads, and neither undoes the other.
+    /// By a moderator. Separate: different threads set the two, and neither undoes the other.
     moderated: AtomicBool,
-    /// How often a moderator has muted it or that was over.
+    /// Counts the mutes by a moderator and their ends.
     moderation: AtomicU64,
     pacing: AtomicBool,
-    /// What the pacing task takes over when it begins.
+    /// Taken over by the pacing task when it begins.
     outlet: Mutex<Option<Outlet>>,
     wake: Arc<Wake>,
     totals: Arc<AudioTotals>,
@@ -175,18 +176,18 @@ struct Outlet {
     way: Way,
 }
 
-/// What the pacing task waits for beside its next deadline.
+/// Wakes the pacing task before its next deadline.
 #[derive(Default)]
 struct Wake {
     /// Something changed.
     changed: Notify,
-    /// What those who receive have said, the oldest first.
-    said: Mutex<VecDeque<TrackFeedback>>,
-    /// The newest report, and when it came.
+    /// Queued feedback of the receivers, the oldest first.
+    queued_feedback: Mutex<VecDeque<TrackFeedback>>,
+    /// The newest report, and its arrival time.
     report: Mutex<Option<(Instant, TrackFeedback)>>,
 }
 
-/// What frames pass on their way out.
+/// The path of outgoing frames.
 struct Way {
     transform: Box<dyn FrameTransform>,
     packetizer: Box<dyn Packetizer>,
@@ -218,7 +219,7 @@ impl Outgoing {
             options,
             state: Mutex::new(State {
                 input,
-                on_air: false,
+                published: false,
                 finished: false,
                 stopped: false,
                 sending: false,
@@ -238,7 +239,7 @@ impl Outgoing {
         })
     }
 
-    /// Every frame passes `transform`; before the track is on the air.
+    /// Passes every frame through `transform`; call before the track is published.
     #[must_use]
     pub(super) fn transformed(self, transform: Box<dyn FrameTransform>) -> Self {
         if let Some(outlet) = &mut *self.outlet.lock() {
@@ -255,7 +256,7 @@ impl Outgoing {
         self.options.source
     }
 
-    /// Nothing more is taken: it was freed, or it is over.
+    /// Whether no more audio is accepted: it was freed, or has ended.
     pub(super) fn is_finished(&self) -> bool {
         let state = self.state.lock();
         state.finished || state.stopped
@@ -283,17 +284,17 @@ impl Outgoing {
     }
 
     pub(super) fn set_moderated(&self, muted: bool) {
-        // Before the flag: a lift that comes between the two finds another mute.
+        // Before the flag: a lift between the two then finds another mute.
         self.moderation.fetch_add(1, Ordering::Relaxed);
         self.set(&self.moderated, muted);
     }
 
-    /// Names the moderator's mute that is in force.
+    /// Identifies the moderator's mute in force.
     pub(super) fn moderation(&self) -> u64 {
         self.moderation.load(Ordering::Relaxed)
     }
 
-    /// The mute of that name is over; another one stays.
+    /// Ends that mute; another one stays.
     pub(super) fn lift(&self, mute: u64) {
         let mut state = self.state.lock();
         if self.moderation() == mute {
@@ -305,7 +306,7 @@ impl Outgoing {
     }
 
     fn set(&self, which: &AtomicBool, muted: bool) {
-        // Under the lock: what is written after this returns is of the new state.
+        // Under the lock: audio written after this returns has the new state.
         let mut state = self.state.lock();
         which.store(muted, Ordering::Relaxed);
         state.input.set_muted(self.is_muted());
@@ -313,24 +314,24 @@ impl Outgoing {
         self.changed.notify_all();
     }
 
-    /// As the call's settings allow it, and never against the application's wish.
+    /// Sets DTX as the call's settings allow it, and only if the application enabled it.
     pub(super) fn set_dtx(&self, dtx: bool) {
         self.state.lock().input.set_dtx(dtx && self.options.encoder.dtx);
     }
 
-    /// A peer connection of that generation carries the track, once it is on the air.
+    /// Adds the sender of that generation's peer connection; it carries the track once it is published.
     pub(super) fn add_writer(&self, generation: Generation, rtp: Arc<dyn RtpSender>) {
         let wake = self.wake.clone();
-        rtp.hear(Arc::new(move |feedback| {
+        rtp.set_feedback_handler(Arc::new(move |feedback| {
             if matches!(feedback, TrackFeedback::Report { .. }) {
                 *wake.report.lock() = Some((Instant::now(), feedback));
             }
-            let mut said = wake.said.lock();
-            if said.len() >= MAX_SAID {
-                said.pop_front();
+            let mut queued_feedback = wake.queued_feedback.lock();
+            if queued_feedback.len() >= MAX_FEEDBACK {
+                queued_feedback.pop_front();
             }
-            said.push_back(feedback);
-            drop(said);
+            queued_feedback.push_back(feedback);
+            drop(queued_feedback);
             wake.changed.notify_one();
         }));
         let mut writers = self.writers.lock();
@@ -343,15 +344,15 @@ impl Outgoing {
     }
 
     /// Whether packets flow (negotiated and not stopped).
-    pub fn is_on_air(&self) -> bool {
+    pub fn is_published(&self) -> bool {
         let state = self.state.lock();
-        state.on_air && !state.stopped
+        state.published && !state.stopped
     }
 
-    /// Ends the track: what was not sent by now is counted and discarded, waiters wake.
+    /// Ends the track: unsent audio is counted and discarded, waiters wake up.
     pub(super) fn stop(&self) {
         self.end(&mut self.state.lock());
-        self.tell();
+        self.wake_waiters();
         self.writers.lock().clear();
     }
 
@@ -363,14 +364,14 @@ impl Outgoing {
             to.fetch_add(ms, Ordering::Relaxed);
         };
         add(&self.totals.dropped_ms, state.input.dropped_ms());
-        // Of what is muted nothing was to be sent.
+        // Muted audio was not to be sent.
         if !state.input.is_drained() {
             state.unsent_ms = state.input.buffered_ms();
             add(&self.totals.unsent_ms, u64::from(state.unsent_ms));
         }
     }
 
-    /// Nothing more is written: what is there is sent to its last sample.
+    /// No more is written: the buffered audio is sent to its last sample.
     pub(super) fn finish(&self) {
         let mut state = self.state.lock();
         state.finished = true;
@@ -379,28 +380,28 @@ impl Outgoing {
         self.changed.notify_all();
     }
 
-    /// Everything that was written is sent, and had time to be heard.
-    pub(super) fn is_heard(&self) -> bool {
+    /// Whether everything written is sent, and had time to be played.
+    pub(super) fn is_played_out(&self) -> bool {
         let state = self.state.lock();
-        state.stopped || state.is_drained() && !state.still_to_be_heard()
+        state.stopped || state.is_drained() && !state.is_being_played()
     }
 
-    /// Waits for that; not longer than `within`.
-    pub(super) async fn heard(self: Arc<Self>, within: Duration) {
+    /// Waits for that, at most `within`.
+    pub(super) async fn wait_played(self: Arc<Self>, within: Duration) {
         let deadline = tokio::time::Instant::now() + within;
-        while !self.is_heard() && tokio::time::Instant::now() < deadline {
+        while !self.is_played_out() && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(LOOK_AGAIN).await;
         }
     }
 
-    /// Drops what was written and not sent: how many ms had been sent since the beginning, and how many were dropped.
+    /// Drops the audio written and not sent. Returns the ms sent since the beginning and the ms dropped.
     ///
     /// # Errors
     /// `Closed` after the end.
     pub fn clear(&self) -> Result<(u64, u32)> {
         let mut state = self.state.lock();
         if state.stopped || state.finished {
-            return Err(over());
+            return Err(ended_error());
         }
         let dropped = state.input.clear();
         let sent = state.input.sent_ms();
@@ -409,7 +410,7 @@ impl Outgoing {
         Ok((sent, dropped))
     }
 
-    /// Waits until the network has everything that was written.
+    /// Waits until everything written is handed to the network.
     ///
     /// # Errors
     /// `Timeout`; `Closed` after the end.
@@ -418,7 +419,7 @@ impl Outgoing {
         let mut state = self.state.lock();
         loop {
             if state.stopped {
-                return Err(over());
+                return Err(ended_error());
             }
             if state.is_drained() {
                 return Ok(());
@@ -432,13 +433,13 @@ impl Outgoing {
             };
             if timed_out && !state.is_drained() {
                 let left = state.input.buffered_ms();
-                let text = format!("track: {left} ms are still to be sent after {} ms", timeout.as_millis());
+                let text = format!("track: {left} ms of audio still buffered after {} ms", timeout.as_millis());
                 return Err(Error::new(Code::Timeout, text));
             }
         }
     }
 
-    /// Figures of this track; also when it is over.
+    /// Statistics of this track; also after it has ended.
     pub fn stats(&self) -> LocalTrackStats {
         let load = |a: &AtomicU64| a.load(Ordering::Relaxed);
         let report = *self.wake.report.lock();
@@ -446,7 +447,7 @@ impl Outgoing {
         LocalTrackStats {
             track: self.id,
             source: self.options.source,
-            on_air: state.on_air && !state.stopped,
+            published: state.published && !state.stopped,
             muted: self.is_muted(),
             moderated: self.moderated.load(Ordering::Relaxed),
             packets_sent: load(&self.sent.packets),
@@ -460,7 +461,7 @@ impl Outgoing {
         }
     }
 
-    /// Milliseconds dropped on this track as long as it is not over; then they are in the call's totals.
+    /// Milliseconds dropped on this track until it ends; then they are in the call's totals.
     pub(super) fn dropped_ms(&self) -> u64 {
         let state = self.state.lock();
         if state.stopped {
@@ -473,7 +474,7 @@ impl Outgoing {
     fn write<T>(&self, write: impl FnOnce(&mut AudioInput) -> Result<T>) -> Result<T> {
         let mut state = self.state.lock();
         if state.stopped || state.finished {
-            return Err(over());
+            return Err(ended_error());
         }
         write(&mut state.input)
     }
@@ -497,7 +498,10 @@ impl Outgoing {
     /// Writes one Opus packet of the application's own encoder.
     pub fn write_opus(&self, packet: &[u8]) -> Result<()> {
         if self.options.input != AudioFormat::Opus {
-            return Err(Error::new(Code::State, "track: it takes PCM; publish with the format Opus for packets"));
+            return Err(Error::new(
+                Code::State,
+                "track: it accepts PCM; publish with the Opus format to write packets",
+            ));
         }
         let Some(duration) = opus::duration(packet) else {
             return Err(Error::new(Code::Argument, "track: this is not an Opus packet (RFC 6716)"));
@@ -508,7 +512,7 @@ impl Outgoing {
             input.write_opus(packet, duration)?;
             Ok(before.is_none() || input.opus_due() != before)
         })?;
-        // Behind others it waits for their deadlines first, and the task has theirs.
+        // Behind other packets it waits for their deadlines, which the task has.
         if is_next {
             self.wake.changed.notify_one();
         }
@@ -521,7 +525,7 @@ impl Outgoing {
             AudioFormat::Pcm { .. } => {
                 Err(Error::new(Code::Argument, "track: the samples are no multiple of the track's channels"))
             }
-            AudioFormat::Opus => Err(Error::new(Code::State, "track: it takes Opus packets, not PCM")),
+            AudioFormat::Opus => Err(Error::new(Code::State, "track: it accepts Opus packets, not PCM")),
         }
     }
 
@@ -532,10 +536,10 @@ impl Outgoing {
         }
     }
 
-    /// Waits until `frames` frames (or, of Opus, packets) can be written.
+    /// Waits until `frames` frames (for Opus, packets) can be written.
     ///
     /// # Errors
-    /// `Timeout`; `Closed` after the end; `Argument` when so many never fit.
+    /// `Timeout`; `Closed` after the end; `Argument` when that many never fit.
     pub fn wait_room(&self, frames: usize, timeout: Duration) -> Result<()> {
         let deadline = Instant::now().checked_add(timeout);
         let mut state = self.state.lock();
@@ -547,7 +551,7 @@ impl Outgoing {
         }
         loop {
             if state.stopped || state.finished {
-                return Err(over());
+                return Err(ended_error());
             }
             if state.input.room_frames() >= frames {
                 return Ok(());
@@ -560,68 +564,68 @@ impl Outgoing {
                 }
             };
             if timed_out && state.input.room_frames() < frames && !state.stopped {
-                return Err(Error::new(Code::Timeout, "track: no room within the time given"));
+                return Err(Error::new(Code::Timeout, "track: timed out waiting for buffer space"));
             }
         }
     }
 
-    /// What waits to be sent, in ms.
+    /// Buffered audio, in ms.
     pub fn buffered_ms(&self) -> u32 {
         self.state.lock().input.buffered_ms()
     }
 
-    /// Negotiated, or not any more. True when the pacer must be started now.
-    pub(super) fn set_on_air(&self, on: bool) -> bool {
+    /// Sets whether the track is negotiated. True when the pacing task must be started now.
+    pub(super) fn set_published(&self, on: bool) -> bool {
         for writer in self.writers.lock().iter_mut() {
             writer.live = on;
         }
         let mut state = self.state.lock();
-        state.on_air = on;
+        state.published = on;
         if !on {
             self.end(&mut state);
             drop(state);
-            self.tell();
+            self.wake_waiters();
             return false;
         }
-        // There may be a way now for what waits.
+        // Buffered audio may have a connection now.
         self.wake.changed.notify_one();
         !state.stopped && !self.pacing.swap(true, Ordering::AcqRel)
     }
 
-    /// Who waits for the track looks again, and so does the pacing task.
-    fn tell(&self) {
+    /// Wakes the track's waiters and the pacing task.
+    fn wake_waiters(&self) {
         self.changed.notify_all();
         self.wake.changed.notify_one();
     }
 
-    /// What is to become of the frames that are due.
+    /// How to handle the frames that are due.
     fn turn(&self) -> Turn {
         let has_way = self.writers.lock().iter().any(|writer| writer.live);
         let state = self.state.lock();
         if state.stopped {
-            Turn::Over
+            Turn::Ended
         } else if state.finished && !has_way {
-            // What is left has been promised: it waits for the connection that is being made again.
+            // The buffered rest must still be sent: it waits for the reconnect.
             Turn::Wait
         } else {
             Turn::Send
         }
     }
 
-    /// The network has what was taken.
+    /// The taken frame is handed to the network.
     fn handed_over(&self) {
         if std::mem::take(&mut self.state.lock().sending) {
             self.changed.notify_all();
         }
     }
 
-    /// Sends what is due; when there is more to do, if that is known.
+    /// Sends the frames that are due; returns when there is more to do, if known.
     fn send_due(&self, source: &mut impl FrameSource, way: &mut Way, now: Duration, media: &MediaCounters) -> Next {
-        let said = std::mem::take(&mut *self.wake.said.lock());
-        said.into_iter().for_each(|feedback| source.feedback(feedback));
+        let queued_feedback = std::mem::take(&mut *self.wake.queued_feedback.lock());
+        queued_feedback.into_iter().for_each(|feedback| source.feedback(feedback));
         loop {
             match self.turn() {
-                Turn::Over => return Next::Over,
+                Turn::Ended => return Next::Ended,
                 Turn::Wait => {
                     source.pass(now);
                     return Next::At(Some(now + LOOK_AGAIN));
@@ -634,7 +638,7 @@ impl Outgoing {
         }
     }
 
-    /// Without a connection the frame is gone: what is said then is not said later.
+    /// Without a connection the frame is dropped, not sent later.
     fn send(&self, mut frame: EncodedFrame, way: &mut Way, media: &MediaCounters) {
         let count = |call: &AtomicU64, track: &AtomicU64, by: u64| {
             call.fetch_add(by, Ordering::Relaxed);
@@ -646,7 +650,7 @@ impl Outgoing {
         }
         way.packetizer.packetize(frame, &mut |packet: RtpOut| {
             let bytes = packet.payload.len() as u64;
-            // The newest connection first: it is the one that is heard from now on.
+            // The newest connection first: receivers use it from now on.
             for writer in self.writers.lock().iter().rev().filter(|writer| writer.live) {
                 match writer.rtp.send(packet.clone()) {
                     Ok(()) => {
@@ -659,7 +663,7 @@ impl Outgoing {
         });
     }
 
-    /// Sends until the track is stopped; each frame when it is due by our clock, however the caller writes.
+    /// Sends until the track is stopped; each frame when it is due by the library's clock, however the caller writes.
     pub(super) async fn pace(self: Arc<Self>, media: Arc<MediaCounters>) {
         let Some(Outlet { coder, mut way }) = self.outlet.lock().take() else { return };
         let mut source = coder.with(self.clone());
@@ -680,7 +684,7 @@ impl Outgoing {
     }
 }
 
-/// A report in figures that mean something without the RTP clock.
+/// Converts a report to units that need no RTP clock.
 fn receiver_report(age: Duration, feedback: TrackFeedback) -> Option<ReceiverReport> {
     let TrackFeedback::Report { fraction_lost, total_lost, jitter, round_trip } = feedback else { return None };
     Some(ReceiverReport {
@@ -692,17 +696,17 @@ fn receiver_report(age: Duration, feedback: TrackFeedback) -> Option<ReceiverRep
     })
 }
 
-/// What the pacing task does next.
+/// The next step of the pacing task.
 enum Turn {
     Send,
     Wait,
-    Over,
+    Ended,
 }
 
-/// When there is more to send; `None`: when something new is written.
+/// When there is more to send; `None`: after the next write.
 enum Next {
     At(Option<Duration>),
-    Over,
+    Ended,
 }
 
 impl Reach for Arc<Outgoing> {
@@ -719,8 +723,8 @@ impl Reach for Arc<Outgoing> {
     }
 }
 
-fn over() -> Error {
-    Error::new(Code::Closed, "track: it was stopped, or its call is over")
+fn ended_error() -> Error {
+    Error::new(Code::Closed, "track: it was stopped, or its call has ended")
 }
 
 #[cfg(test)]

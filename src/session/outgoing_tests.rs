@@ -1,26 +1,26 @@
-//! What becomes of what was written, by whether there is a connection that carries it.
+//! Tests of written audio, with and without a connection that carries it.
 
 use super::*;
 use crate::media::audio::send::AudioSource;
-use crate::rtc::engine::{EngineResult, Hears};
+use crate::rtc::engine::{EngineResult, FeedbackHandler};
 
-/// Keeps who hears of it.
+/// Keeps the feedback callback.
 #[derive(Default)]
-struct Wire(Mutex<Option<Hears>>);
+struct Wire(Mutex<Option<FeedbackHandler>>);
 
 impl RtpSender for Wire {
     fn send(&self, _: RtpOut) -> EngineResult<()> {
         Ok(())
     }
 
-    fn hear(&self, hears: Hears) {
-        *self.0.lock() = Some(hears);
+    fn set_feedback_handler(&self, callback: FeedbackHandler) {
+        *self.0.lock() = Some(callback);
     }
 }
 
 const FRAME: usize = 960;
 
-/// A track with its pacing task, which is called here.
+/// A track with its pacing task, run by the test.
 struct Paced {
     track: Arc<Outgoing>,
     totals: Arc<AudioTotals>,
@@ -66,7 +66,7 @@ impl Paced {
         self.track.state.lock().input.frames()
     }
 
-    /// Takes what is due in so many ticks; how many frames.
+    /// Runs that many ticks; returns the number of frames taken.
     fn take(&mut self, ticks: u32) -> u64 {
         let before = self.frames();
         for _ in 0..ticks {
@@ -79,30 +79,30 @@ impl Paced {
 const PCM: AudioFormat = AudioFormat::Pcm { rate: 48_000, channels: 1 };
 
 #[test]
-fn what_is_left_waits_for_a_connection_once_nothing_more_is_written() {
+fn after_finish_buffered_audio_waits_for_a_connection() {
     let mut track = Paced::new(PCM);
     track.add_writer(Generation(1), Arc::<Wire>::default());
-    assert!(track.set_on_air(true), "it is to be paced");
+    assert!(track.set_published(true), "it is to be paced");
     track.until(Duration::ZERO);
-    let sound: Vec<i16> = (0..20 * FRAME).map(|n| ((n as f64 * 0.06).sin() * 8_000.0) as i16).collect();
-    track.write_s16(&sound).expect("room");
+    let audio: Vec<i16> = (0..20 * FRAME).map(|n| ((n as f64 * 0.06).sin() * 8_000.0) as i16).collect();
+    track.write_s16(&audio).expect("room");
     assert_eq!(track.take(5), 5);
-    // Without a connection what is said is gone, as long as more may follow.
+    // Without a connection audio is dropped, as long as more may follow.
     track.remove_writer(Generation(1));
     assert_eq!(track.take(5), 5);
-    // The rest has been promised.
+    // The rest must still be sent.
     track.finish();
     let left = track.buffered_ms();
     assert_eq!(track.take(50), 0);
-    assert_eq!((track.buffered_ms(), track.is_heard()), (left, false));
+    assert_eq!((track.buffered_ms(), track.is_played_out()), (left, false));
     // A connection that is not negotiated yet carries nothing.
     track.add_writer(Generation(2), Arc::<Wire>::default());
     assert_eq!(track.take(50), 0);
     assert_eq!(track.buffered_ms(), left);
-    assert!(!track.set_on_air(true), "it is paced already");
+    assert!(!track.set_published(true), "it is paced already");
     assert_eq!(track.take(5), 5);
     assert!(track.buffered_ms() < left);
-    // It is lost as well: what is unsent is counted.
+    // This connection is lost as well: unsent audio is counted.
     track.remove_writer(Generation(2));
     let left = track.buffered_ms();
     assert_eq!(track.take(50), 0);
@@ -117,7 +117,7 @@ fn the_applications_own_frames_go_by_their_own_deadlines() {
     for (packet, ms) in [(&[0xe0u8, 1, 2, 3][..], 2.5f32), (&[0xf0, 1, 2, 3], 10.0), (&[0xfb, 3, 1, 2, 3], 60.0)] {
         let mut track = Paced::new(AudioFormat::Opus);
         track.add_writer(Generation(1), Arc::<Wire>::default());
-        track.set_on_air(true);
+        track.set_published(true);
         assert!(matches!(track.until(Duration::ZERO), Next::At(None)), "nothing is written");
         for _ in 0..8 {
             track.write_opus(packet).expect("room");
@@ -129,16 +129,16 @@ fn the_applications_own_frames_go_by_their_own_deadlines() {
             match next {
                 Next::At(Some(next)) => {
                     assert_eq!((next - at).as_micros() as f32, ms * 1_000.0);
-                    // Just before it nothing is due.
+                    // Nothing is due just before it.
                     track.until(next - Duration::from_micros(1));
                     assert_eq!(track.frames(), n);
                     at = next;
                 }
                 Next::At(None) => assert_eq!(n, 8),
-                Next::Over => panic!("it is on the air"),
+                Next::Ended => panic!("the track is published"),
             }
         }
-        // What is written after a pause is due at once, and the first of the next ones in its own time.
+        // After a pause the first packet is due at once, and the next one at its own time.
         let later = at + Duration::from_secs(3);
         track.write_opus(packet).expect("room");
         track.write_opus(packet).expect("room");
@@ -151,7 +151,7 @@ fn the_applications_own_frames_go_by_their_own_deadlines() {
 }
 
 #[test]
-fn what_receivers_say_reaches_the_source_of_frames() {
+fn receiver_feedback_reaches_the_frame_source() {
     #[derive(Default)]
     struct Source(Vec<TrackFeedback>);
     impl FrameSource for Source {
@@ -170,34 +170,34 @@ fn what_receivers_say_reaches_the_source_of_frames() {
     let (old, new) = (Arc::<Wire>::default(), Arc::<Wire>::default());
     track.add_writer(Generation(1), old.clone());
     track.add_writer(Generation(2), new.clone());
-    let say = |wire: &Wire, feedback| wire.0.lock().clone().expect("somebody hears")(feedback);
+    let send_feedback = |wire: &Wire, feedback| wire.0.lock().clone().expect("a feedback callback")(feedback);
     let mut source = Source::default();
     for n in 0..1_000 {
-        say(&old, TrackFeedback::Nack(n));
+        send_feedback(&old, TrackFeedback::Nack(n));
     }
-    say(&new, TrackFeedback::KeyFrame);
+    send_feedback(&new, TrackFeedback::KeyFrame);
     track.track.send_due(&mut source, &mut track.way, Duration::ZERO, &track.media);
-    assert_eq!(source.0.len(), MAX_SAID, "bounded");
-    assert_eq!(source.0[MAX_SAID - 2..], [TrackFeedback::Nack(999), TrackFeedback::KeyFrame]);
+    assert_eq!(source.0.len(), MAX_FEEDBACK, "bounded");
+    assert_eq!(source.0[MAX_FEEDBACK - 2..], [TrackFeedback::Nack(999), TrackFeedback::KeyFrame]);
     track.track.send_due(&mut source, &mut track.way, Duration::ZERO, &track.media);
-    assert_eq!(source.0.len(), MAX_SAID, "told once");
-    // After the end of the track nobody is there.
+    assert_eq!(source.0.len(), MAX_FEEDBACK, "delivered once");
+    // After the end of the track feedback is ignored.
     track.stop();
-    say(&new, TrackFeedback::KeyFrame);
+    send_feedback(&new, TrackFeedback::KeyFrame);
 }
 
 #[test]
 fn a_mute_while_a_frame_is_coded_keeps_it_back() {
     let mut track = Paced::new(PCM);
     track.add_writer(Generation(1), Arc::<Wire>::default());
-    track.set_on_air(true);
-    let sound: Vec<i16> = (0..50 * FRAME as i32).map(|n| ((n * 997) % 20_000 - 10_000) as i16).collect();
+    track.set_published(true);
+    let audio: Vec<i16> = (0..50 * FRAME as i32).map(|n| ((n * 997) % 20_000 - 10_000) as i16).collect();
     std::thread::scope(|scope| {
         let outgoing = track.track.clone();
         let writer = scope.spawn(move || {
-            // Writes, mutes and clears as fast as it can: never held up by the encoder for long, never out of step.
+            // Writes, mutes and clears as fast as it can: never blocked by the encoder for long, always consistent.
             for n in 0..400u64 {
-                let _ = outgoing.write_s16(&sound[..FRAME * (1 + n as usize % 4)]);
+                let _ = outgoing.write_s16(&audio[..FRAME * (1 + n as usize % 4)]);
                 match n % 4 {
                     0 => outgoing.set_muted(n % 8 == 0),
                     1 => drop(outgoing.clear()),
@@ -213,35 +213,35 @@ fn a_mute_while_a_frame_is_coded_keeps_it_back() {
     });
     let sent = track.frames();
     track.take(20);
-    assert_eq!(track.frames(), sent, "nothing follows a mute");
+    assert_eq!(track.frames(), sent, "no audio is sent after a mute");
     let state = track.state.lock();
     assert!(state.is_drained() && state.input.buffered_ms() == 0);
 }
 
 #[test]
-fn what_is_counted_of_a_track_stays_when_it_is_over() {
+fn counters_of_a_track_stay_after_its_end() {
     let mut track = Paced::new(PCM);
     let wire = Arc::<Wire>::default();
     track.add_writer(Generation(1), wire.clone());
     let none = track.stats();
-    assert_eq!((none.on_air, none.packets_sent, none.report, none.source), (false, 0, None, TrackKind::Audio));
-    track.set_on_air(true);
+    assert_eq!((none.published, none.packets_sent, none.report, none.source), (false, 0, None, TrackKind::Audio));
+    track.set_published(true);
     track.until(Duration::ZERO);
-    let sound: Vec<i16> = (0..10 * FRAME).map(|n| ((n as f64 * 0.06).sin() * 8_000.0) as i16).collect();
-    track.write_s16(&sound).expect("room");
+    let audio: Vec<i16> = (0..10 * FRAME).map(|n| ((n as f64 * 0.06).sin() * 8_000.0) as i16).collect();
+    track.write_s16(&audio).expect("room");
     assert_eq!(track.take(5), 5);
-    let hears = wire.0.lock().clone().expect("it is heard");
+    let callback = wire.0.lock().clone().expect("a feedback callback");
     let report = |total_lost| TrackFeedback::Report {
         fraction_lost: 64,
         total_lost,
         jitter: 480,
         round_trip: Some(Duration::from_millis(30)),
     };
-    hears(report(1));
-    hears(report(-7));
-    hears(TrackFeedback::KeyFrame);
+    callback(report(1));
+    callback(report(-7));
+    callback(TrackFeedback::KeyFrame);
     let stats = track.stats();
-    assert_eq!((stats.packets_sent, stats.on_air, stats.muted), (5, true, false));
+    assert_eq!((stats.packets_sent, stats.published, stats.muted), (5, true, false));
     assert_eq!(stats.bytes_sent, track.media.bytes_sent.load(Ordering::Relaxed));
     assert_eq!((stats.sent_ms, stats.buffered_ms), (100, track.buffered_ms()));
     let report = stats.report.expect("the newest");
@@ -253,7 +253,10 @@ fn what_is_counted_of_a_track_stays_when_it_is_over() {
     let left = track.buffered_ms();
     track.stop();
     track.stop();
-    let over = track.stats();
-    assert_eq!((over.on_air, over.packets_sent, over.buffered_ms, over.unsent_ms), (false, 5, 0, u64::from(left)));
+    let ended = track.stats();
+    assert_eq!(
+        (ended.published, ended.packets_sent, ended.buffered_ms, ended.unsent_ms),
+        (false, 5, 0, u64::from(left))
+    );
     assert_eq!(track.totals.unsent_ms.load(Ordering::Relaxed), u64::from(left));
 }

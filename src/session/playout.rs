@@ -1,9 +1,9 @@
-//! Media on its way in: for each remote track what has come and who plays it, and one task per call that plays them all.
+//! Received media: for each remote track its packets and its player, and one task per call that plays all tracks.
 //!
-//! Packets are put down on the engine's tasks under a lock that is held for moments. At the deadline of a track that is
-//! bound to a participant the task takes them over and gives them to its player (`track_player.rs`): order, the call's
-//! transform and decoding are on this side, under a lock that no packet needs. What is heard goes to the call's mailbox.
-//! With nothing to play the task sleeps. Must not know: rules, sockets, codecs, C.
+//! The engine's tasks store packets under a lock that is held briefly. At the deadline of a track that is bound to a
+//! participant, the task takes them over and passes them to its player (`track_player.rs`). Order, the call's transform
+//! and decoding are on this side, under a lock that no packet needs. Played frames go to the call's mailbox. With
+//! nothing to play the task sleeps. Must not know: rules, sockets, codecs, C.
 
 use super::counters::MediaCounters;
 use super::frames::{AudioFrame, AudioOptions, Samples, TrackFigures, Who};
@@ -36,30 +36,30 @@ use tokio::sync::Notify;
 mod sink;
 mod tracks;
 
-use sink::{first_news, types_of, Inbox, Sink, WAITING};
-pub(super) use sink::{StreamNews, Tell};
+use sink::{first_events, types_of, Inbox, Sink, WAITING};
+pub(super) use sink::{EventSender, StreamEvent};
 pub use tracks::RemoteTrackStats;
 use tracks::{Before, TrackKey, Tracks};
 
-/// Remote tracks of one call that are on the air at once.
+/// Remote tracks of one call that play at once.
 const MAX_PLAYERS: usize = 1_024;
-/// How often what was counted is summed up, while something plays.
+/// How often the counters are summed up, while something plays.
 const SUMS: Duration = Duration::from_millis(500);
 
-/// Deadlines passed at once when a track is over: more than any buffer holds.
+/// Deadlines processed at once when a track ends: more than any buffer holds.
 const MAX_TAIL: u32 = 64;
 
-/// What is on the other side of the inbox.
+/// The playing side of a remote track.
 struct Playing {
-    /// None while the track is off the air: what is muted costs nothing.
+    /// `None` while the track is not published: a muted track costs nothing.
     player: Option<Box<dyn TrackPlayer>>,
-    /// Of the inbox, when the player was made.
-    life: u64,
+    /// The inbox's generation when the player was made.
+    generation: u64,
     transform: Box<dyn FrameTransform>,
     /// Packets taken over.
     packets: VecDeque<RtpPacket>,
     dropped: u64,
-    /// Of the track that the player plays.
+    /// Counters of the track that the player plays.
     figures: Option<Arc<TrackFigures>>,
 }
 
@@ -75,39 +75,39 @@ impl Playing {
 struct Remote {
     inbox: Mutex<Inbox>,
     playing: Mutex<Playing>,
-    /// As they were when it was last played.
+    /// Statistics when it was last played.
     figures: Mutex<ReceiveStats>,
-    tell: Tell,
-    /// When it was forgotten, in ms since the call began and one more; 0: it is not.
+    send_event: EventSender,
+    /// When it was forgotten, in ms since the call began, plus one; 0: it is not.
     forgotten: AtomicU64,
-    /// Somebody owns it.
+    /// It has an owner.
     bound: AtomicBool,
-    /// Nothing came for a while; the next packet wakes the task.
+    /// No packets for a while; the next one wakes the task.
     idle: AtomicBool,
-    /// When it is to be looked after, in microseconds since the call began; 0: at once.
+    /// When it is due for processing, in microseconds since the call began; 0: at once.
     due: AtomicU64,
 }
 
 impl Remote {
-    /// It is to be looked after at once.
+    /// Makes it due at once.
     fn rouse(&self) {
         self.due.store(0, Ordering::Release);
         self.idle.store(false, Ordering::Release);
     }
 }
 
-/// What it needs of its call.
+/// The parts of its call that it needs.
 pub(super) struct Receiving {
     pub began: Instant,
     pub media: Arc<MediaCounters>,
-    /// Of all tracks, for who asks.
+    /// Totals of all tracks, for statistics.
     pub totals: Arc<Mutex<ReceiveStats>>,
-    /// Taken out of names.
+    /// Removed from names.
     pub secrets: Arc<Secrets>,
-    /// Nothing is to be heard any more.
+    /// Set when no more audio may be delivered.
     pub closed: Arc<AtomicBool>,
     pub mailbox: Mailbox<Notice, AudioFrame>,
-    /// What frames pass before anybody looks into them.
+    /// Applied to frames before their content is used.
     pub transforms: Arc<dyn Transforms>,
 }
 
@@ -121,12 +121,12 @@ pub(super) struct Playout {
     /// When the first of the tracks that play now began, in microseconds since the call began.
     phase: AtomicU64,
     wake: Notify,
-    /// What the call's rules could not be told yet.
-    untold: Mutex<Vec<(Tell, StreamNews)>>,
-    /// Totals of tracks and players that are gone.
+    /// News that could not be sent to the core yet.
+    unsent_events: Mutex<Vec<(EventSender, StreamEvent)>>,
+    /// Totals of ended tracks and players.
     gone: Mutex<ReceiveStats>,
     spare: Arc<Mutex<Vec<Samples>>>,
-    /// The tracks that are known, over all their streams.
+    /// The known tracks, over all their streams.
     tracks: Mutex<Tracks>,
 }
 
@@ -146,7 +146,7 @@ impl Playout {
             players: AtomicUsize::new(0),
             phase: AtomicU64::new(0),
             wake: Notify::new(),
-            untold: Mutex::default(),
+            unsent_events: Mutex::default(),
             gone: Mutex::default(),
             spare: Arc::default(),
             tracks: Mutex::default(),
@@ -157,25 +157,25 @@ impl Playout {
         self.call.began.elapsed()
     }
 
-    /// Since the call began.
+    /// Milliseconds since the call began.
     fn ms(&self) -> u64 {
         u64::try_from(self.now().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// A new remote track; not played before it is bound. `silent`: it cannot be decoded, and why.
+    /// Adds a remote stream; it is not played before it is bound. `silent`: it cannot be decoded, and why.
     pub fn add(
         self: &Arc<Self>,
         info: &RemoteTrackInfo,
         silent: Option<Unplayable>,
-        tell: Tell,
+        send_event: EventSender,
     ) -> Option<(RemoteId, Box<dyn PacketSink>)> {
-        self.untold.lock().retain(|(tell, news)| !tell(*news));
+        self.unsent_events.lock().retain(|(send, event)| !send(*event));
         let inbox = Inbox {
             packets: VecDeque::new(),
             dropped: 0,
             types: types_of(info),
             who: None,
-            life: 0,
+            generation: 0,
             silent: silent.is_some(),
             why: silent,
             waiting: 0,
@@ -185,7 +185,7 @@ impl Playout {
         };
         let playing = Playing {
             player: None,
-            life: 0,
+            generation: 0,
             transform: self.call.transforms.receiving(),
             packets: VecDeque::new(),
             dropped: 0,
@@ -195,20 +195,21 @@ impl Playout {
             inbox: Mutex::new(inbox),
             playing: Mutex::new(playing),
             figures: Mutex::default(),
-            tell,
+            send_event,
             forgotten: AtomicU64::new(0),
             bound: AtomicBool::new(false),
             idle: AtomicBool::new(true),
             due: AtomicU64::new(0),
         });
         let id = self.give_place(&remote)?;
-        let news = first_news(id, silent, false);
-        let mut sink = Sink { id, remote, playout: self.clone(), news, told: silent.is_some(), silent };
-        sink.tell_news();
+        let pending_events = first_events(id, silent, false);
+        let mut sink =
+            Sink { id, remote, playout: self.clone(), pending_events, unplayable_reported: silent.is_some(), silent };
+        sink.send_events();
         Some((id, Box::new(sink)))
     }
 
-    /// Under a name of its own; `None`: too many are here.
+    /// Stores it under a new id; `None`: there are too many.
     fn give_place(&self, remote: &Arc<Remote>) -> Option<RemoteId> {
         let mut remotes = self.remotes.lock();
         if remotes.len() >= limits::REMOTE_TRACKS {
@@ -219,18 +220,18 @@ impl Playout {
         Some(id)
     }
 
-    fn tell_gone(&self, remote: &Remote, id: RemoteId) {
-        if !(remote.tell)(StreamNews::Gone(id)) {
-            self.untold.lock().push((remote.tell.clone(), StreamNews::Gone(id)));
+    fn send_removed(&self, remote: &Remote, id: RemoteId) {
+        if !(remote.send_event)(StreamEvent::Removed(id)) {
+            self.unsent_events.lock().push((remote.send_event.clone(), StreamEvent::Removed(id)));
         }
     }
 
-    /// The call's rules expect nothing more of a stream: it gives its place back.
+    /// The core expects nothing more of a stream: frees its place.
     fn let_go(&self, id: RemoteId) {
         let Some(remote) = self.remote(id) else { return };
         remote.forgotten.store(self.ms() + 1, Ordering::Release);
         if self.forget(id).is_some() {
-            self.tell_gone(&remote, id);
+            self.send_removed(&remote, id);
         }
     }
 
@@ -247,16 +248,16 @@ impl Playout {
         Some(Box::new(player.ok()?))
     }
 
-    /// Takes over what has come. Whose it is; `None`: nobody's, and nothing is played.
+    /// Takes over the inbox. Returns the owner; `None`: there is none, and nothing is played.
     fn fill(&self, remote: &Remote, playing: &mut Playing, now: Duration) -> Option<Arc<Who>> {
-        let (who, types, life) = {
+        let (who, types, generation) = {
             let mut inbox = remote.inbox.lock();
             let who = inbox.who.clone()?;
             std::mem::swap(&mut inbox.packets, &mut playing.packets);
             playing.dropped += std::mem::take(&mut inbox.dropped);
-            (who, inbox.types, inbox.life)
+            (who, inbox.types, inbox.generation)
         };
-        if std::mem::replace(&mut playing.life, life) != life {
+        if std::mem::replace(&mut playing.generation, generation) != generation {
             self.end_player(remote, playing);
         }
         let Playing { player, transform, packets, figures, .. } = playing;
@@ -276,16 +277,16 @@ impl Playout {
                 }
             }
             None => {
-                // More are on the air at once than are played.
-                let is_sound = |p: &RtpPacket| types.kind(p.payload_type, &p.payload) == Taken::Sound;
-                let count = packets.drain(..).filter(is_sound).count() as u64;
+                // More tracks are published at once than can be played.
+                let is_audio = |p: &RtpPacket| types.kind(p.payload_type, &p.payload) == Taken::Audio;
+                let count = packets.drain(..).filter(is_audio).count() as u64;
                 self.call.media.unassigned.fetch_add(count, Ordering::Relaxed);
             }
         }
         Some(who)
     }
 
-    /// Nothing came for a while: the next packet wakes the task. Unless it came meanwhile: false.
+    /// No packets for a while: the next one wakes the task. False if one arrived meanwhile.
     fn rest(remote: &Remote) -> bool {
         let inbox = remote.inbox.lock();
         let rests = inbox.packets.is_empty();
@@ -295,12 +296,13 @@ impl Playout {
         rests
     }
 
-    /// Ends the player of a track that is nobody's. Who plays it just now is not waited for, and does this afterwards.
+    /// Ends the player of a track without an owner. Does not wait for a thread that is playing it, which does this
+    /// afterwards.
     fn drop_player(&self, remote: &Remote) {
         let Some(mut playing) = remote.playing.try_lock() else { return };
         let stays = {
             let inbox = remote.inbox.lock();
-            inbox.who.is_some() && inbox.life == playing.life
+            inbox.who.is_some() && inbox.generation == playing.generation
         };
         if !stays {
             playing.packets = VecDeque::new();
@@ -308,14 +310,14 @@ impl Playout {
         }
     }
 
-    /// Its figures are kept, and nothing else.
+    /// Ends the player and keeps its statistics.
     fn end_player(&self, remote: &Remote, playing: &mut Playing) {
         let Some(player) = playing.player.take() else { return };
         let mut stats = playing.stats(&*player);
         playing.dropped = 0;
         self.players.fetch_sub(1, Ordering::AcqRel);
-        oh_log!(Level::Debug, "a track of sound is off the air: {stats:?}");
-        // What it is now it is no more.
+        oh_log!(Level::Debug, "audio track stopped: {stats:?}");
+        // Current values no longer apply.
         (stats.jitter_ms, stats.buffer_ms, stats.delay_ms, stats.target_ms) = Default::default();
         self.gone.lock().add(&stats);
         if let Some(figures) = playing.figures.take() {
@@ -328,20 +330,20 @@ impl Playout {
         self.remotes.lock().get(&id).cloned()
     }
 
-    /// What the call's rules order about a stream.
+    /// Carries out an output of the core about a stream.
     pub fn carry_out(&self, order: Output) {
         match order {
             Output::Bind { id, user_id, session_id, kind, track_id, stream, silent } => {
-                // Names come from servers, who may repeat secrets.
+                // Names come from servers, which may repeat secrets.
                 let clean = |text: String| match self.call.secrets.text(&text) {
                     Cow::Owned(clean) => clean,
                     Cow::Borrowed(_) => text,
                 };
                 let (user_id, session_id, track_id) = (clean(user_id), clean(session_id), clean(track_id));
                 let key = (session_id.clone(), kind, track_id.clone(), stream);
-                // Held until it is known: who asks sees it in one place.
+                // Held until the track is stored: statistics show it in one place only.
                 let mut tracks = self.tracks.lock();
-                let figures = tracks.of(&key, |track| self.is_on_air(track));
+                let figures = tracks.of(&key, |track| self.is_bound(track));
                 let who = Who::new(user_id, session_id, track_id, kind).counted(figures);
                 if let Some(who) = self.bind(id, who, silent) {
                     tracks.remember(key, who);
@@ -355,12 +357,12 @@ impl Playout {
     }
 
     /// Whether a stream is bound to the track of this number.
-    fn is_on_air(&self, track: u64) -> bool {
+    fn is_bound(&self, track: u64) -> bool {
         let remotes: Vec<_> = self.remotes.lock().values().cloned().collect();
         remotes.iter().any(|remote| remote.inbox.lock().who.as_ref().is_some_and(|who| who.track == track))
     }
 
-    /// `silent`: it cannot be decoded, whatever it says of itself.
+    /// Binds a stream to its owner. `silent`: it cannot be decoded, whatever its payload type.
     pub fn bind(&self, id: RemoteId, who: Who, silent: bool) -> Option<Arc<Who>> {
         let remote = self.remote(id)?;
         let who = Arc::new(who);
@@ -374,7 +376,7 @@ impl Playout {
                 self.call.media.unplayable.fetch_add(before, Ordering::Relaxed);
             }
             inbox.packets.clear();
-            inbox.life += 1;
+            inbox.generation += 1;
         }
         inbox.who = Some(who.clone());
         remote.bound.store(true, Ordering::Release);
@@ -384,15 +386,15 @@ impl Playout {
         Some(who)
     }
 
-    /// A participant has left, or a track of it is over: what was counted of it is of no more use.
-    pub fn over(&self, session_id: &str, track_id: Option<&str>) {
+    /// A participant has left, or one of its tracks has ended: its counters are no longer needed.
+    pub fn forget_tracks(&self, session_id: &str, track_id: Option<&str>) {
         let clean = self.call.secrets.text(session_id);
         let track_id = track_id.map(|id| self.call.secrets.text(id));
         let meant = |key: &TrackKey| key.0 == clean && track_id.as_ref().is_none_or(|id| key.2 == *id);
         self.tracks.lock().known.retain(|key, _| !meant(key));
     }
 
-    /// Figures of the tracks that are known, in the order in which they came, and of the streams that nobody owns.
+    /// Statistics of the known tracks, in the order in which they came, and of the streams without an owner.
     pub fn track_stats(&self) -> Vec<RemoteTrackStats> {
         let mut all: Vec<RemoteTrackStats> = self.tracks.lock().known.values().map(RemoteTrackStats::of).collect();
         all.sort_by_key(|stats| stats.who.as_ref().map_or(u64::MAX, |who| who.track));
@@ -417,19 +419,19 @@ impl Playout {
         all
     }
 
-    /// Nothing more of it is heard once this returns.
+    /// Nothing more of it is delivered once this returns.
     pub fn unbind(&self, id: RemoteId) {
         let Some(remote) = self.remote(id) else { return };
         let mut inbox = remote.inbox.lock();
         remote.bound.store(false, Ordering::Release);
         inbox.who = None;
-        inbox.life += 1;
+        inbox.generation += 1;
         inbox.packets = VecDeque::new();
         drop(inbox);
         self.drop_player(&remote);
     }
 
-    /// Hands over at once what has come of a track.
+    /// Delivers at once the media received on a track.
     pub fn play_out(&self, id: RemoteId) {
         let Some(remote) = self.remote(id) else { return };
         let mut now = self.now();
@@ -447,7 +449,7 @@ impl Playout {
         }
     }
 
-    /// Takes its place away; `None`: it had none.
+    /// Frees its place; `None`: it had none.
     fn forget(&self, id: RemoteId) -> Option<()> {
         let (remote, left) = {
             let mut remotes = self.remotes.lock();
@@ -457,7 +459,7 @@ impl Playout {
         let mut inbox = remote.inbox.lock();
         remote.bound.store(false, Ordering::Release);
         inbox.who = None;
-        inbox.life += 1;
+        inbox.generation += 1;
         inbox.packets = VecDeque::new();
         let waiting = std::mem::take(&mut inbox.waiting);
         drop(inbox);
@@ -465,7 +467,7 @@ impl Playout {
             self.call.media.unassigned.fetch_add(waiting, Ordering::Relaxed);
         }
         self.drop_player(&remote);
-        // Of many that go at once the next round tells.
+        // When many end at once, the next round publishes the totals.
         if left < 64 {
             self.publish_totals();
         }
@@ -480,7 +482,7 @@ impl Playout {
         *self.call.totals.lock() = totals;
     }
 
-    /// Plays until the call is over.
+    /// Plays until the call has ended.
     pub async fn run(self: Arc<Self>) {
         let epoch = self.call.began;
         let mut due: Vec<Arc<Remote>> = Vec::new();
@@ -511,7 +513,7 @@ impl Playout {
         }
     }
 
-    /// Plays the tracks that are due. When the next one is; `None`: when something comes.
+    /// Plays the tracks that are due. Returns when the next one is due; `None`: after the next packet.
     async fn round(&self, due: &mut Vec<Arc<Remote>>) -> Option<Duration> {
         let now = self.now();
         let mut next: Option<Duration> = None;
@@ -535,19 +537,19 @@ impl Playout {
         next
     }
 
-    /// Hands over what is due. When it is to be looked after again; `None`: when something comes.
+    /// Delivers the frames that are due. Returns when it is due again; `None`: after the next packet.
     fn play(&self, remote: &Remote, now: Duration) -> Option<Duration> {
         let mut playing = remote.playing.lock();
         let next = self.play_with(remote, &mut playing, now);
         let next = match next {
             None if Self::rest(remote) => None,
-            // Something has come meanwhile.
+            // A packet arrived meanwhile.
             None => Some(now),
             next => next,
         };
         remote.due.store(next.map_or(0, micros), Ordering::Release);
         drop(playing);
-        // It may have been taken off the air meanwhile, and nobody has waited for this.
+        // It may have been unbound meanwhile, without waiting for this.
         if !remote.bound.load(Ordering::Acquire) {
             self.drop_player(remote);
         }
@@ -570,7 +572,7 @@ impl Playout {
         next
     }
 
-    /// The inbox is locked until it is queued: after [`Playout::unbind`] nothing is.
+    /// The inbox stays locked until the frame is queued: after [`Playout::unbind`] none is.
     fn deliver(&self, remote: &Remote, who: &Arc<Who>, played: Played) {
         let inbox = remote.inbox.lock();
         if !inbox.who.as_ref().is_some_and(|owner| Arc::ptr_eq(owner, who)) {

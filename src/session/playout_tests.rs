@@ -1,4 +1,4 @@
-//! What becomes of packets between the engine and a call's mailbox.
+//! Tests of packets between the engine and a call's mailbox.
 
 use super::sink::MAX_INBOX;
 use super::*;
@@ -60,11 +60,11 @@ fn who(track_id: &str) -> Who {
     Who::new(user_id, session_id, track_id.to_owned(), TrackKind::Audio)
 }
 
-fn quiet() -> Tell {
+fn quiet() -> EventSender {
     Arc::new(|_| true)
 }
 
-/// A tone that is louder the higher `volume` is.
+/// A tone that is louder for a higher `volume`.
 fn tone(packets: usize, volume: f32) -> Vec<Bytes> {
     let mut encoder = Encoder::new(&Default::default()).unwrap();
     let frame = |n: usize| (0..960).map(|i| ((n * 960 + i) as f32 * 0.0576).sin() * volume).collect::<Vec<_>>();
@@ -81,7 +81,7 @@ fn notice() -> Notice {
     Notice::new(0, Event::Ended(end))
 }
 
-/// All that is in the mailbox: the tracks of frames with their loudness; an empty name for an event.
+/// Everything in the mailbox: the tracks of frames with their loudness; an empty name for an event.
 fn taken(playout: &Playout) -> Vec<(String, f32)> {
     let next = || match playout.call.mailbox.next(Duration::ZERO) {
         Ok(Delivery::Media(frame)) => Some((frame.who.track_id.clone(), frame.level)),
@@ -99,23 +99,26 @@ fn counts(playout: &Playout) -> [u64; 4] {
 #[test]
 fn three_thousand_tracks_over_a_call_all_play() {
     let playout = playout(64, false);
-    let sound = tone(4, 0.4);
-    // The engine keeps the streams of tracks that are over; the call has many more than are on the air at once.
+    let audio = tone(4, 0.4);
+    // The engine keeps the streams of ended tracks; the call has many more than play at once.
     let mut kept = Vec::new();
     for n in 0..3_000 {
         let (id, mut sink) = playout.add(&info(&[111]), None, quiet()).expect("a place");
         playout.bind(id, who(&n.to_string()), false);
-        sound.iter().enumerate().for_each(|(i, payload)| sink.packet(packet(i, payload, 111)));
+        audio.iter().enumerate().for_each(|(i, payload)| sink.packet(packet(i, payload, 111)));
         playout.play_out(id);
         playout.unbind(id);
-        let heard = taken(&playout);
-        assert!(heard.len() >= 4 && heard.iter().all(|(track, _)| *track == n.to_string()), "{n}: {heard:?}");
+        let played_frames = taken(&playout);
+        assert!(
+            played_frames.len() >= 4 && played_frames.iter().all(|(track, _)| *track == n.to_string()),
+            "{n}: {played_frames:?}"
+        );
         kept.push(sink);
     }
     assert_eq!(playout.players.load(Ordering::Acquire), 0);
-    // All that are muted may come back.
+    // All muted tracks may come back.
     playout.bind(1, who("again"), false);
-    sound.iter().enumerate().for_each(|(i, payload)| kept[0].packet(packet(i, payload, 111)));
+    audio.iter().enumerate().for_each(|(i, payload)| kept[0].packet(packet(i, payload, 111)));
     playout.play_out(1);
     assert!(taken(&playout).iter().any(|(track, level)| track == "again" && *level > 0.1));
     drop(kept);
@@ -124,8 +127,8 @@ fn three_thousand_tracks_over_a_call_all_play() {
 }
 
 #[test]
-fn nothing_of_a_track_comes_after_the_word_that_it_is_over() {
-    let sound = tone(8, 0.4);
+fn no_frame_of_a_track_follows_its_end_event() {
+    let audio = tone(8, 0.4);
     for opus in [false, true] {
         let playout = playout(4_096, opus);
         for round in 0..150 {
@@ -148,7 +151,7 @@ fn nothing_of_a_track_comes_after_the_word_that_it_is_over() {
                         if over.load(Ordering::Acquire) {
                             return;
                         }
-                        sink.packet(packet(n, &sound[n % 8], 111));
+                        sink.packet(packet(n, &audio[n % 8], 111));
                     }
                 });
                 std::thread::sleep(Duration::from_micros(round * 7));
@@ -158,14 +161,18 @@ fn nothing_of_a_track_comes_after_the_word_that_it_is_over() {
                 std::thread::sleep(Duration::from_micros(200));
                 over.store(true, Ordering::Release);
             });
-            let heard = taken(&playout);
-            assert_eq!(heard.last().map(|(track, _)| track.as_str()), Some(""), "{opus} {round}: {heard:?}");
+            let played_frames = taken(&playout);
+            assert_eq!(
+                played_frames.last().map(|(track, _)| track.as_str()),
+                Some(""),
+                "{opus} {round}: {played_frames:?}"
+            );
         }
     }
 }
 
 #[test]
-fn what_has_come_of_a_track_is_heard_before_it_is_over() {
+fn received_audio_is_played_before_a_track_ends() {
     let playout = playout(256, false);
     let (id, mut sink) = playout.add(&info(&[111]), None, quiet()).unwrap();
     playout.bind(id, who("t"), false);
@@ -174,7 +181,7 @@ fn what_has_come_of_a_track_is_heard_before_it_is_over() {
     playout.unbind(id);
     let loud = taken(&playout).iter().filter(|(_, level)| *level > 0.15).count();
     assert!((9..=11).contains(&loud), "{loud} frames of ten packets");
-    // Twice, and of a stream that is gone: nothing.
+    // Repeated, and for a removed stream: no effect.
     playout.play_out(id);
     drop(sink);
     playout.play_out(id);
@@ -195,59 +202,59 @@ fn two_tracks_of_one_participant_stay_two() {
         })
         .collect();
     for n in 0..10 {
-        for (_, sink, sound) in &mut sinks {
-            sink.packet(packet(n, &sound[n], 111));
+        for (_, sink, audio) in &mut sinks {
+            sink.packet(packet(n, &audio[n], 111));
         }
     }
     sinks.iter().for_each(|(id, ..)| playout.play_out(*id));
-    let heard = taken(&playout);
+    let played_frames = taken(&playout);
     for (track, loud) in [("mic", true), ("screen", false)] {
-        let of: Vec<_> = heard.iter().filter(|(t, level)| t == track && *level > 0.0).skip(2).collect();
+        let of: Vec<_> = played_frames.iter().filter(|(t, level)| t == track && *level > 0.0).skip(2).collect();
         assert!(of.len() >= 7 && of.iter().all(|(_, level)| (*level > 0.15) == loud), "{track}: {of:?}");
     }
 }
 
 #[test]
-fn what_cannot_be_heard_is_counted_and_told() {
-    let sound = tone(200, 0.4);
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let hear = {
-        let told = told.clone();
-        move || -> Tell {
-            let told = told.clone();
-            Arc::new(move |news| {
-                told.lock().push(news);
+fn unplayable_packets_are_counted_and_reported() {
+    let audio = tone(200, 0.4);
+    let reported = Arc::new(Mutex::new(Vec::new()));
+    let make_sender = {
+        let reported = reported.clone();
+        move || -> EventSender {
+            let reported = reported.clone();
+            Arc::new(move |event| {
+                reported.lock().push(event);
                 true
             })
         }
     };
-    // Encrypted end to end, as the SFU says.
+    // Encrypted end to end, as reported by the SFU.
     let playout = playout(256, false);
-    let (id, mut sink) = playout.add(&info(&[111]), None, hear()).unwrap();
-    sink.packet(packet(0, &sound[0], 111));
+    let (id, mut sink) = playout.add(&info(&[111]), None, make_sender()).unwrap();
+    sink.packet(packet(0, &audio[0], 111));
     playout.bind(id, who("secret"), true);
-    (1..10).for_each(|n| sink.packet(packet(n, &sound[n], 111)));
+    (1..10).for_each(|n| sink.packet(packet(n, &audio[n], 111)));
     sink.packet(packet(10, &Bytes::new(), 111));
     playout.play_out(id);
     assert_eq!((taken(&playout), counts(&playout)), (vec![], [11, 10, 0, 1]));
-    assert_eq!(*told.lock(), [StreamNews::Came(id, false)]);
-    // Of a payload type that nobody has negotiated, and nothing else: told once. Events beside it are none.
-    told.lock().clear();
-    let (id, mut sink) = playout.add(&info(&[111]), None, hear()).unwrap();
+    assert_eq!(*reported.lock(), [StreamEvent::Added(id, false)]);
+    // Only packets of a payload type that was not negotiated: reported once. Telephone events do not count.
+    reported.lock().clear();
+    let (id, mut sink) = playout.add(&info(&[111]), None, make_sender()).unwrap();
     playout.bind(id, who("odd"), false);
-    (0..200).for_each(|n| sink.packet(packet(n, &sound[n], 96)));
+    (0..200).for_each(|n| sink.packet(packet(n, &audio[n], 96)));
     (200..210).for_each(|n| sink.packet(packet(n, &Bytes::from_static(&[1, 2, 3, 4]), 101)));
     playout.play_out(id);
     assert_eq!((taken(&playout), counts(&playout)), (vec![], [221, 220, 0, 1]));
-    assert_eq!(*told.lock(), [StreamNews::Came(id, false), StreamNews::Unplayable(id, Unplayable::PayloadType)]);
-    // A later negotiation has it.
+    assert_eq!(*reported.lock(), [StreamEvent::Added(id, false), StreamEvent::Unplayable(id, Unplayable::PayloadType)]);
+    // A later negotiation adds it.
     sink.renegotiated(&info(&[96]));
-    (210..216).for_each(|n| sink.packet(packet(n, &sound[n % 200], 96)));
+    (210..216).for_each(|n| sink.packet(packet(n, &audio[n % 200], 96)));
     playout.play_out(id);
     assert!(taken(&playout).iter().any(|(_, level)| *level > 0.15));
-    // Nobody's.
-    let (id, mut sink) = playout.add(&info(&[111]), None, hear()).unwrap();
-    (0..200).for_each(|n| sink.packet(packet(n, &sound[n], 111)));
+    // Without an owner.
+    let (id, mut sink) = playout.add(&info(&[111]), None, make_sender()).unwrap();
+    (0..200).for_each(|n| sink.packet(packet(n, &audio[n], 111)));
     assert_eq!(counts(&playout)[1..], [220, 200, 1]);
     drop(sink);
     playout.bind(id, who("late"), false);
@@ -255,12 +262,12 @@ fn what_cannot_be_heard_is_counted_and_told() {
 }
 
 #[test]
-fn media_before_the_word_whose_it_is_is_heard_from_its_beginning() {
+fn media_before_its_owner_is_known_is_played_from_the_beginning() {
     for packets in [3, 10] {
         let playout = playout(256, false);
         let (id, mut sink) = playout.add(&info(&[]), None, quiet()).unwrap();
-        let sound = tone(20, 0.4);
-        (0..packets).for_each(|n| sink.packet(packet(n, &sound[n], 109)));
+        let audio = tone(20, 0.4);
+        (0..packets).for_each(|n| sink.packet(packet(n, &audio[n], 109)));
         playout.bind(id, who("t"), false);
         playout.play_out(id);
         let loud = taken(&playout).iter().filter(|(_, level)| *level > 0.15).count();
@@ -269,30 +276,30 @@ fn media_before_the_word_whose_it_is_is_heard_from_its_beginning() {
 }
 
 #[test]
-fn news_of_streams_are_told_again_while_nobody_listens() {
+fn stream_events_are_retried_while_the_receiver_is_full() {
     let playout = playout(16, false);
-    let (full, heard) = (Arc::new(AtomicBool::new(true)), Arc::new(Mutex::new(Vec::new())));
-    let tell: Tell = {
-        let (full, heard) = (full.clone(), heard.clone());
-        Arc::new(move |news| {
+    let (full, received) = (Arc::new(AtomicBool::new(true)), Arc::new(Mutex::new(Vec::new())));
+    let sender: EventSender = {
+        let (full, received) = (full.clone(), received.clone());
+        Arc::new(move |event| {
             let taken = !full.load(Ordering::Acquire);
             if taken {
-                heard.lock().push(news);
+                received.lock().push(event);
             }
             taken
         })
     };
-    let (id, mut sink) = playout.add(&info(&[111]), Some(Unplayable::Codec), tell.clone()).unwrap();
+    let (id, mut sink) = playout.add(&info(&[111]), Some(Unplayable::Codec), sender.clone()).unwrap();
     sink.packet(packet(0, &Bytes::from_static(&[1]), 0));
-    assert_eq!(*heard.lock(), []);
+    assert_eq!(*received.lock(), []);
     full.store(false, Ordering::Release);
     sink.packet(packet(1, &Bytes::from_static(&[1]), 0));
-    assert_eq!(*heard.lock(), [StreamNews::Came(id, false), StreamNews::Unplayable(id, Unplayable::Codec)]);
+    assert_eq!(*received.lock(), [StreamEvent::Added(id, false), StreamEvent::Unplayable(id, Unplayable::Codec)]);
     full.store(true, Ordering::Release);
     drop(sink);
     full.store(false, Ordering::Release);
-    let (other, _sink) = playout.add(&info(&[111]), None, tell).unwrap();
-    assert_eq!(heard.lock()[2..], [StreamNews::Gone(id), StreamNews::Came(other, false)]);
+    let (other, _sink) = playout.add(&info(&[111]), None, sender).unwrap();
+    assert_eq!(received.lock()[2..], [StreamEvent::Removed(id), StreamEvent::Added(other, false)]);
 }
 
 #[test]
@@ -324,56 +331,60 @@ fn names_of_servers_that_repeat_secrets_are_redacted_in_frames_too() {
 }
 
 #[test]
-fn what_is_forgotten_gives_its_place_back_and_may_come_again() {
+fn a_forgotten_stream_frees_its_place_and_may_come_back() {
     let mailbox = Mailbox::pulled(dispatch::pool(), Limits { control: 64, vital: 8, media: 64, ..Limits::default() });
     let began = Instant::now().checked_sub(Duration::from_secs(60)).expect("a clock that is not new");
     let playout = Playout::new(playout(1, false).options, Receiving { began, ..call(mailbox) });
-    let heard = Arc::new(Mutex::new(Vec::new()));
-    let tell = || -> Tell {
-        let heard = heard.clone();
-        Arc::new(move |news| {
-            heard.lock().push(news);
+    let received = Arc::new(Mutex::new(Vec::new()));
+    let make_sender = || -> EventSender {
+        let received = received.clone();
+        Arc::new(move |event| {
+            received.lock().push(event);
             true
         })
     };
     // More than there are places, and the engine keeps them all.
     let mut sinks = Vec::new();
     for n in 0..limits::REMOTE_TRACKS + 10 {
-        let (id, sink) = playout.add(&info(&[111]), None, tell()).unwrap_or_else(|| panic!("no place for track {n}"));
+        let (id, sink) =
+            playout.add(&info(&[111]), None, make_sender()).unwrap_or_else(|| panic!("no place for track {n}"));
         playout.carry_out(Output::Forget { id });
         playout.carry_out(Output::Forget { id });
-        assert_eq!(heard.lock().drain(..).collect::<Vec<_>>(), [StreamNews::Came(id, false), StreamNews::Gone(id)]);
+        assert_eq!(
+            received.lock().drain(..).collect::<Vec<_>>(),
+            [StreamEvent::Added(id, false), StreamEvent::Removed(id)]
+        );
         sinks.push(sink);
     }
     assert_eq!(playout.remotes.lock().len(), 0);
     sinks.drain(1..);
-    assert_eq!(*heard.lock(), [], "gone once");
-    // Packets that were still on their way wake nobody.
-    let sound = tone(10, 0.4);
-    let (id, mut sink) = playout.add(&info(&[111]), None, tell()).unwrap();
+    assert_eq!(*received.lock(), [], "removed once");
+    // Packets that were already on their way report nothing.
+    let audio = tone(10, 0.4);
+    let (id, mut sink) = playout.add(&info(&[111]), None, make_sender()).unwrap();
     let remote = playout.remote(id).unwrap();
     playout.carry_out(Output::Forget { id });
-    heard.lock().clear();
-    (0..3).for_each(|n| sink.packet(packet(n, &sound[n], 111)));
-    assert_eq!((heard.lock().len(), counts(&playout)), (0, [3, 0, 3, 0]));
-    // After a while they are of a track that comes anew, and is played from its beginning.
+    received.lock().clear();
+    (0..3).for_each(|n| sink.packet(packet(n, &audio[n], 111)));
+    assert_eq!((received.lock().len(), counts(&playout)), (0, [3, 0, 3, 0]));
+    // Later packets belong to a track that starts anew, and is played from its beginning.
     remote.forgotten.store(1, Ordering::Release);
-    (3..10).for_each(|n| sink.packet(packet(n, &sound[n], 111)));
-    let again = match heard.lock()[..] {
-        [StreamNews::Came(again, true)] if again != id => again,
+    (3..10).for_each(|n| sink.packet(packet(n, &audio[n], 111)));
+    let again = match received.lock()[..] {
+        [StreamEvent::Added(again, true)] if again != id => again,
         ref other => panic!("{other:?}"),
     };
     playout.bind(again, who("again"), false);
     playout.play_out(again);
     assert!(taken(&playout).iter().filter(|(_, level)| *level > 0.15).count() >= 5);
     drop(sink);
-    assert_eq!(heard.lock()[1..], [StreamNews::Gone(again)]);
+    assert_eq!(received.lock()[1..], [StreamEvent::Removed(again)]);
 }
 
 #[test]
-fn sixteen_tracks_at_once_and_thousands_over_a_calls_life_leave_nothing_behind() {
+fn sixteen_tracks_at_once_and_thousands_per_call_leave_nothing_behind() {
     let playout = playout(4_096, false);
-    let sound = tone(3, 0.4);
+    let audio = tone(3, 0.4);
     for round in 0..150 {
         let mut sinks: Vec<_> = (0..16)
             .map(|n| {
@@ -382,50 +393,50 @@ fn sixteen_tracks_at_once_and_thousands_over_a_calls_life_leave_nothing_behind()
                 (id, sink)
             })
             .collect();
-        for (n, payload) in sound.iter().enumerate() {
+        for (n, payload) in audio.iter().enumerate() {
             sinks.iter_mut().for_each(|(_, sink)| sink.packet(packet(n, payload, 111)));
         }
         sinks.iter().for_each(|(id, _)| playout.play_out(*id));
-        let heard = taken(&playout);
-        let of = |n: usize| heard.iter().filter(|(track, _)| *track == format!("{round}-{n}")).count();
-        assert!((0..16).all(|n| of(n) >= 3), "{round}: {heard:?}");
+        let played_frames = taken(&playout);
+        let of = |n: usize| played_frames.iter().filter(|(track, _)| *track == format!("{round}-{n}")).count();
+        assert!((0..16).all(|n| of(n) >= 3), "{round}: {played_frames:?}");
         assert_eq!(playout.players.load(Ordering::Acquire), 16);
-        // Some end by the call's rules, some with their peer connection.
+        // Some are ended by the core, some with their peer connection.
         sinks.iter().take(8).for_each(|(id, _)| playout.unbind(*id));
         assert_eq!(playout.players.load(Ordering::Acquire), 8);
     }
     assert_eq!((playout.players.load(Ordering::Acquire), playout.remotes.lock().len()), (0, 0));
-    assert!(playout.untold.lock().is_empty() && playout.spare.lock().len() <= 64);
+    assert!(playout.unsent_events.lock().is_empty() && playout.spare.lock().len() <= 64);
     let totals = *playout.call.totals.lock();
     assert_eq!((totals.received, totals.lost, totals.discarded), (150 * 16 * 3, 0, 0), "{totals:?}");
     assert_eq!(counts(&playout), [150 * 16 * 3, 0, 0, 0]);
 }
 
 #[test]
-fn packets_need_no_lock_that_is_held_while_sound_is_made() {
+fn packets_need_no_lock_that_is_held_while_audio_is_decoded() {
     let playout = playout(256, false);
     let (id, mut sink) = playout.add(&info(&[111]), None, quiet()).unwrap();
     playout.bind(id, who("t"), false);
-    let sound = tone(4, 0.4);
+    let audio = tone(4, 0.4);
     let remote = playout.remote(id).unwrap();
     {
-        // Somebody decodes, and takes long for it.
+        // A decoder holds the lock for long.
         let player = remote.playing.lock();
         for n in 0..1_000 {
-            sink.packet(packet(n, &sound[n % 4], 111));
+            sink.packet(packet(n, &audio[n % 4], 111));
         }
         assert_eq!(remote.inbox.lock().packets.len(), MAX_INBOX, "bounded");
         sink.renegotiated(&info(&[111]));
         playout.unbind(id);
         assert_eq!(playout.players.load(Ordering::Acquire), 0);
         playout.bind(id, who("other"), false);
-        sink.packet(packet(1_000, &sound[0], 111));
+        sink.packet(packet(1_000, &audio[0], 111));
         drop(player);
     }
     playout.play_out(id);
-    let heard = taken(&playout);
-    assert!(!heard.is_empty() && heard.iter().all(|(track, _)| track == "other"), "{heard:?}");
-    // Taken off the air while it is played: whoever played it puts it away.
+    let played_frames = taken(&playout);
+    assert!(!played_frames.is_empty() && played_frames.iter().all(|(track, _)| track == "other"), "{played_frames:?}");
+    // Unbound while it is played: the playing thread ends the player.
     let player = remote.playing.lock();
     playout.unbind(id);
     assert_eq!(playout.players.load(Ordering::Acquire), 1);
@@ -435,7 +446,7 @@ fn packets_need_no_lock_that_is_held_while_sound_is_made() {
 }
 
 #[test]
-fn sound_has_its_senders_time_once_that_has_told_it() {
+fn audio_has_its_senders_time_once_reported() {
     let playout = playout(256, false);
     let (id, mut sink) = playout.add(&info(&[111]), None, quiet()).unwrap();
     playout.bind(id, who("t"), false);
@@ -451,15 +462,15 @@ fn sound_has_its_senders_time_once_that_has_told_it() {
     assert!(times(&mut sink, 0).iter().all(|(_, at)| at.is_none()));
     let ntp = NtpTime(4_000_000_000 << 32);
     sink.report(SenderReport { ntp, rtp_time: 0 });
-    let told = times(&mut sink, 4);
-    assert!(told.len() >= 3, "{told:?}");
-    for (timestamp, at) in told {
+    let reported = times(&mut sink, 4);
+    assert!(reported.len() >= 3, "{reported:?}");
+    for (timestamp, at) in reported {
         let micros = at.expect("a time").micros_since(ntp);
         assert!(micros.abs_diff(i64::from(timestamp) * 125 / 6) <= 1, "{timestamp}: {micros}");
     }
 }
 
-// What is counted of each track.
+// Counters of each track.
 
 fn bind_as(playout: &Playout, id: RemoteId, session_id: &str, track_id: &str, stream: &str, silent: bool) {
     let (user_id, session_id) = ("ann".to_owned(), session_id.to_owned());
@@ -477,23 +488,23 @@ fn figures(playout: &Playout) -> Vec<(u64, u64, u64, bool)> {
 }
 
 #[test]
-fn a_tracks_figures_go_on_over_mutes_and_other_streams_until_it_is_over() {
+fn a_tracks_counters_continue_over_mutes_and_other_streams_until_it_ends() {
     let playout = playout(4_096, false);
-    let sound = tone(6, 0.4);
+    let audio = tone(6, 0.4);
     let feed = |sink: &mut dyn PacketSink| {
-        sound.iter().enumerate().for_each(|(i, payload)| sink.packet(packet(i, payload, 111)));
+        audio.iter().enumerate().for_each(|(i, payload)| sink.packet(packet(i, payload, 111)));
     };
     let (one, mut first) = playout.add(&info(&[111]), None, quiet()).unwrap();
-    // Before anybody owns it the packets are nobody's, and then its track's.
+    // Before the stream has an owner the packets are unassigned, then they count for its track.
     feed(&mut *first);
-    let nobody = playout.track_stats();
-    assert!(nobody.len() == 1 && nobody[0].who.is_none() && nobody[0].packets_unassigned == 6, "{nobody:?}");
-    assert_eq!(nobody[0].unplayable, Some(Unplayable::Unassigned));
+    let unowned = playout.track_stats();
+    assert!(unowned.len() == 1 && unowned[0].who.is_none() && unowned[0].packets_unassigned == 6, "{unowned:?}");
+    assert_eq!(unowned[0].unplayable, Some(Unplayable::Unassigned));
     bind_as(&playout, one, "s", "A", "", false);
     playout.play_out(one);
     let (_, packets, played, received) = figures(&playout)[0];
     assert!(packets == 6 && played >= 6 && received, "{packets} {played}");
-    // Muted: what was counted stays. Unmuted, it goes on.
+    // Muted: the counters stay. Unmuted: they continue.
     playout.unbind(one);
     assert_eq!(figures(&playout), [(1, 6, played, false)]);
     let lost = playout.track_stats()[0].receive;
@@ -501,7 +512,7 @@ fn a_tracks_figures_go_on_over_mutes_and_other_streams_until_it_is_over() {
     bind_as(&playout, one, "s", "A", "", false);
     feed(&mut *first);
     assert_eq!(figures(&playout)[0].1, 12);
-    // Another track, and the first over another stream, as after a reconnect.
+    // Another track, and the first one over another stream, as after a reconnect.
     let (two, mut second) = playout.add(&info(&[111]), None, quiet()).unwrap();
     bind_as(&playout, two, "s", "B", "", false);
     feed(&mut *second);
@@ -512,20 +523,20 @@ fn a_tracks_figures_go_on_over_mutes_and_other_streams_until_it_is_over() {
     feed(&mut *third);
     playout.play_out(three);
     assert_eq!(figures(&playout).iter().map(|f| (f.0, f.1, f.3)).collect::<Vec<_>>(), [(1, 24, true), (2, 6, true)]);
-    // The sums are those of the call.
+    // The sums match those of the call.
     playout.publish_totals();
     assert_eq!(counts(&playout)[0], 30);
-    // Encrypted, it is counted and not played.
+    // Packets of an encrypted track are counted and not played.
     let (four, mut fourth) = playout.add(&info(&[111]), None, quiet()).unwrap();
     bind_as(&playout, four, "t", "C", "", true);
     feed(&mut *fourth);
     let encrypted = playout.track_stats().pop().expect("the third track");
     let (unplayable, why) = (encrypted.packets_unplayable, encrypted.unplayable);
     assert_eq!((unplayable, encrypted.packets_received, why), (6, 6, Some(Unplayable::Encrypted)));
-    // Over: forgotten, and the number is no other's.
-    playout.over("s", Some("A"));
-    playout.over("s", Some("A"));
-    playout.over("t", None);
+    // Ended: forgotten, and its number is not reused.
+    playout.forget_tracks("s", Some("A"));
+    playout.forget_tracks("s", Some("A"));
+    playout.forget_tracks("t", None);
     assert_eq!(figures(&playout).iter().map(|f| f.0).collect::<Vec<_>>(), [2]);
     playout.unbind(three);
     bind_as(&playout, three, "s", "A", "", false);
@@ -539,7 +550,7 @@ fn a_track_without_a_name_keeps_its_number_under_another_stream_id() {
     bind_as(&playout, ids[0].0, "s", "", "0", false);
     bind_as(&playout, ids[1].0, "s", "", "1", false);
     assert_eq!(figures(&playout).iter().map(|f| f.0).collect::<Vec<_>>(), [1, 2]);
-    // The first comes again over another connection; the second plays on.
+    // The first one comes back over another connection; the second one plays on.
     playout.unbind(ids[0].0);
     bind_as(&playout, ids[2].0, "s", "", "7", false);
     assert_eq!(figures(&playout).iter().map(|f| (f.0, f.3)).collect::<Vec<_>>(), [(1, true), (2, true)]);
@@ -548,7 +559,7 @@ fn a_track_without_a_name_keeps_its_number_under_another_stream_id() {
 }
 
 #[test]
-fn however_many_tracks_there_were_what_is_kept_of_them_is_bounded() {
+fn kept_counters_are_bounded_for_any_number_of_tracks() {
     let playout = playout(64, false);
     let (id, _sink) = playout.add(&info(&[111]), None, quiet()).unwrap();
     for n in 0..limits::REMOTE_TRACKS + 100 {
@@ -559,7 +570,7 @@ fn however_many_tracks_there_were_what_is_kept_of_them_is_bounded() {
 }
 
 #[test]
-fn a_frame_says_when_it_came_and_of_which_track_it_is() {
+fn a_frame_has_its_arrival_time_and_track() {
     for opus in [false, true] {
         let playout = playout(4_096, opus);
         let (id, mut sink) = playout.add(&info(&[111]), None, quiet()).unwrap();

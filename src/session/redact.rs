@@ -1,9 +1,9 @@
-//! The secrets of one call, taken out of what servers say before anybody sees it.
+//! Removes the secrets of one call from server texts before they are shown.
 //!
-//! Every event and every failure of a call passes here, and what is logged of them: a server that repeats a token or a
-//! TURN password, as an edge's name, a participant's field, an error text or a custom event, repeats it to nobody.
-//! What participants send each other (packets, texts, procedure calls) is theirs and left as it is. Costs one search
-//! per text and secret; nothing is copied unless a secret is found. Must not know: protocols, C.
+//! Every event and every failure of a call passes here, and what is logged of them. If a server repeats a token or a
+//! TURN password, as an edge's name, a participant's field, an error text or a custom event, it is removed.
+//! Participants' data (packets, texts, RPC calls) is left unchanged. Costs one search per text and secret; nothing is
+//! copied unless a secret is found. Must not know: protocols, C.
 
 use crate::core::model::*;
 use crate::core::{Event, Present};
@@ -14,9 +14,9 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-/// Shorter ones are words that people use: development tokens, passwords of a test server.
+/// Shorter secrets are common words: development tokens, passwords of a test server.
 const LEAST: usize = 16;
-/// Secrets that are remembered; a call that lasts for days gets many tokens, and the old ones expire.
+/// Most secrets kept; a call that lasts for days gets many tokens, and the old ones expire.
 const MOST: usize = 64;
 const INSTEAD: &str = "<secret>";
 
@@ -31,7 +31,7 @@ impl fmt::Debug for Secrets {
 }
 
 impl Secrets {
-    /// Remembers a token or password. Of a token also the signature alone, without which the rest is of no use.
+    /// Adds a token or password. Of a token also the signature alone, without which the rest is of no use.
     pub fn learn(&self, secret: &Secret) {
         let whole = secret.reveal();
         let signature = whole.rsplit_once('.').map_or("", |(_, signature)| signature);
@@ -48,7 +48,7 @@ impl Secrets {
         }
     }
 
-    /// What a call is told to connect with.
+    /// Adds the secrets of an admission.
     pub fn learn_admission(&self, admission: &Admission) {
         self.learn(&admission.token);
         self.learn_servers(&admission.ice_servers);
@@ -93,7 +93,7 @@ impl Secrets {
         }
     }
 
-    /// Takes the secrets out of everything in an event that a server said.
+    /// Removes the secrets from all server texts in an event.
     pub fn event(&self, event: &mut Event) {
         if self.0.read().is_empty() {
             return;
@@ -125,7 +125,7 @@ impl Secrets {
             Event::Room(room) => {
                 [&mut room.id, &mut room.name, &mut room.metadata].into_iter().for_each(|text| self.string(text));
             }
-            // Participants' own.
+            // Participants' data.
             Event::Data(_) | Event::DataLost(_) | Event::RpcRequest { .. } | Event::RpcResponse { .. } => {}
             Event::DataEncrypted { user_id, session_id } => {
                 [user_id, session_id].into_iter().for_each(|text| self.string(text));
@@ -149,7 +149,7 @@ impl Secrets {
         }
     }
 
-    /// The same of somebody in a snapshot.
+    /// The same for a participant in a snapshot.
     pub fn present(&self, present: &mut Present) {
         if self.0.read().is_empty() {
             return;
@@ -160,7 +160,7 @@ impl Secrets {
         }
     }
 
-    /// Copied only when there is something to take out.
+    /// Copied only when there is a secret to remove.
     fn participant(&self, shared: &mut Arc<Participant>) {
         let p = &**shared;
         let ids = [p.user_id.as_str(), p.session_id.as_str()];
@@ -201,7 +201,7 @@ mod tests {
         assert_eq!(secrets.text("x sig5ecretNature0123"), "x <secret>");
         assert_eq!(secrets.text("turn5ecretPassword"), "<secret>");
         assert!(matches!(secrets.text("nothing of the kind is in here"), Cow::Borrowed(_)));
-        // Words stay.
+        // Common words stay.
         secrets.learn(&Secret::new("development"));
         assert_eq!(secrets.text("all about development"), "all about development");
     }
@@ -257,7 +257,7 @@ mod tests {
         for mut event in events {
             secrets.event(&mut event);
             let shown = format!("{event:?}");
-            // The prefix of stream ids and the roles are not shown to anybody.
+            // The prefix of stream ids and the roles are never shown.
             assert!(!shown.contains("5ecret") && shown.contains(INSTEAD), "{shown}");
         }
     }

@@ -1,5 +1,5 @@
-//! What the SFU is told of how media flows: totals of the call, and what was added since the last report
-//! that it has. Names are those of webrtc-stats where it has one. Must not know: rules, sockets.
+//! Media statistics reported to the SFU: totals of the call, and the increase since the last report that it has. Names
+//! are those of webrtc-stats where it has one. Must not know: rules, sockets.
 
 use super::shared::Shared;
 use serde_json::json;
@@ -17,7 +17,7 @@ struct Figures {
     jitter_ms: u32,
 }
 
-/// Remembers what the SFU has.
+/// Keeps the figures that the SFU has.
 #[derive(Debug, Default)]
 pub(super) struct Report {
     committed: Figures,
@@ -25,7 +25,7 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// The report `mark`: publisher and subscriber as JSON texts.
+    /// Creates the report `mark`: publisher and subscriber as JSON texts.
     pub fn collect(&mut self, mark: u64, shared: &Shared) -> (String, String) {
         let (media, receive) = (&shared.media, *shared.receive.lock());
         let now = Figures {
@@ -57,7 +57,7 @@ impl Report {
         (publisher.to_string(), subscriber.to_string())
     }
 
-    /// The SFU has it.
+    /// The SFU has received the report `mark`.
     pub fn commit(&mut self, mark: u64) {
         if let Some((_, figures)) = self.collected.take_if(|(m, _)| *m == mark) {
             self.committed = figures;

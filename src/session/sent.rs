@@ -1,4 +1,4 @@
-//! Whether everything that was accepted is on its way, and what is reported of what is not. Must not know: who asks.
+//! Whether all accepted data and audio is sent, and the report of what is not. Must not know: who asks.
 
 use super::{notice::Notice, shared::Shared};
 use crate::core::Event;
@@ -8,17 +8,17 @@ use std::{
     time::Duration,
 };
 
-/// How often the end of what waits is looked for.
+/// Poll interval while waiting for everything to be sent.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 impl Shared {
-    /// Everything that was accepted and can be sent is sent, and had time to be played.
+    /// Whether everything that was accepted and can be sent is sent, and had time to be played.
     pub fn is_sent(&self) -> bool {
         let data = self.publisher_closed.load(Ordering::Acquire) || self.outbox.is_empty();
-        data && self.custom.lock().is_empty() && self.tracks.lock().values().all(|t| t.is_heard())
+        data && self.custom.lock().is_empty() && self.tracks.lock().values().all(|t| t.is_played_out())
     }
 
-    /// Waits for that; not longer than `within`.
+    /// Waits for that, at most `within`.
     pub async fn sent(self: Arc<Self>, within: Duration) {
         let deadline = tokio::time::Instant::now() + within;
         while !self.is_sent() && tokio::time::Instant::now() < deadline {
@@ -26,7 +26,7 @@ impl Shared {
         }
     }
 
-    /// Nothing more is taken for sending; what was not sent by now is counted. Told before the terminal event.
+    /// Accepts no more, and counts and reports what was not sent. Called before the terminal event.
     pub(super) fn close_outboxes(&self, at_ms: u64) {
         self.outbox.seal();
         let mut unsent = self.outbox.unsent();
@@ -43,7 +43,7 @@ impl Shared {
             return;
         }
         *self.unsent.lock() = unsent;
-        oh_log!(Level::Warn, "{}: ended before everything was sent that had been accepted: {unsent:?}", self.name);
+        oh_log!(Level::Warn, "{}: ended with accepted data unsent: {unsent:?}", self.name);
         self.post(Notice::new(at_ms, Event::Unsent(unsent)));
     }
 }

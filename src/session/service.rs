@@ -1,7 +1,7 @@
-//! A call's connection to its service: being admitted; where the protocol has custom events, those both ways.
+//! A call's connection to its service: admission and, where the protocol has them, custom events in both directions.
 //!
-//! Beside the actor, not in it: nothing here touches the rules, and nothing here can delay them. It
-//! ends with the actor. Must not know: C, wire types, which protocol it is, peer connections.
+//! Separate from the actor: nothing here touches the core or can delay it. It ends with the actor. Must not know: C,
+//! wire types, which protocol it is, peer connections.
 
 use super::shared::Shared;
 use crate::core::{model::*, Event, Unsent};
@@ -15,13 +15,13 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// Custom events that may wait to be sent.
+/// Custom events that may be queued.
 const OUTBOX: usize = 32;
 
-/// Custom events on their way out.
+/// Outgoing custom events.
 #[derive(Debug, Default)]
 pub(super) struct CustomOutbox {
-    /// The first is being sent while there is a task.
+    /// While there is a task, it is sending the first one.
     queue: VecDeque<String>,
     /// A task is emptying the queue.
     sending: bool,
@@ -49,7 +49,7 @@ pub(super) struct ServiceConnection {
     shared: Arc<Shared>,
     /// The token of the last join that succeeded.
     token: Mutex<Secret>,
-    over: watch::Sender<bool>,
+    ended: watch::Sender<bool>,
 }
 
 impl std::fmt::Debug for ServiceConnection {
@@ -58,25 +58,25 @@ impl std::fmt::Debug for ServiceConnection {
     }
 }
 
-/// Hands what the service says to the application. Weak: the service outlives calls.
+/// Passes the service's events to the application. Weak: the service outlives calls.
 struct Listener(Weak<Shared>);
 
 impl ServiceListener for Listener {
     fn custom(&self, event: CustomEvent) {
         if let Some(shared) = self.0.upgrade() {
             let CustomEvent { user_id, custom_type, json, .. } = event;
-            shared.tell(Event::Custom { user_id, custom_type, json });
+            shared.emit(Event::Custom { user_id, custom_type, json });
         }
     }
 
     fn token_needed(&self) {
         if let Some(shared) = self.0.upgrade() {
-            shared.tell(Event::TokenNeeded);
+            shared.emit(Event::TokenNeeded);
         }
     }
 }
 
-/// The actor's hold on the connection: it ends when this is dropped, with the actor.
+/// The actor's hold on the connection, which ends when this is dropped with the actor.
 pub(super) struct ServiceHold(Arc<ServiceConnection>);
 
 impl std::ops::Deref for ServiceHold {
@@ -88,7 +88,7 @@ impl std::ops::Deref for ServiceHold {
 
 impl Drop for ServiceHold {
     fn drop(&mut self) {
-        self.0.over.send_replace(true);
+        self.0.ended.send_replace(true);
         self.0.signalling.end();
     }
 }
@@ -96,25 +96,25 @@ impl Drop for ServiceHold {
 impl ServiceConnection {
     pub fn hold(signalling: Arc<dyn Signalling>, shared: Arc<Shared>) -> ServiceHold {
         signalling.listen(Arc::new(Listener(Arc::downgrade(&shared))));
-        ServiceHold(Arc::new(Self { signalling, shared, token: Mutex::default(), over: watch::Sender::new(false) }))
+        ServiceHold(Arc::new(Self { signalling, shared, token: Mutex::default(), ended: watch::Sender::new(false) }))
     }
 
     pub fn signalling(&self) -> &Arc<dyn Signalling> {
         &self.signalling
     }
 
-    /// Asks to be admitted.
+    /// Requests admission.
     pub async fn join(&self, request: AdmissionRequest, token: &Secret) -> Result<Admission, Failure> {
         let admission = self.signalling.admit(request, token).await?;
         *self.token.lock() = token.clone();
         Ok(admission)
     }
 
-    /// Sends a custom event, after those sent before; what fails comes as an error event.
+    /// Sends a custom event, after those sent before; a failure comes as an error event.
     ///
     /// # Errors
-    /// `Argument` when it is no JSON object or larger than the protocol allows; `State` before the
-    /// join and after the end; `Full` when 32 of them wait.
+    /// `Argument` when it is no JSON object or larger than the protocol allows; `State` before the join and after the
+    /// end; `Full` when 32 of them wait.
     pub fn send_custom(self: &Arc<Self>, json: String) -> Result<()> {
         let Some(most) = self.signalling.custom_limit() else {
             return Err(Error::new(Code::Unsupported, "send_custom: this protocol has no custom events"));
@@ -126,28 +126,28 @@ impl ServiceConnection {
         if !serde_json::from_str::<serde_json::Value>(&json).is_ok_and(|json| json.is_object()) {
             return Err(Error::new(Code::Argument, "send_custom: this is not a JSON object"));
         }
-        if *self.over.borrow() || self.shared.is_over() {
-            return Err(Error::new(Code::State, "the call is over"));
+        if *self.ended.borrow() || self.shared.has_ended() {
+            return Err(Error::new(Code::State, "the call has ended"));
         }
         if self.token.lock().is_empty() {
-            return Err(Error::new(Code::State, "send_custom: the call is not joined yet"));
+            return Err(Error::new(Code::State, "send_custom: the call has not joined yet"));
         }
         let mut outbox = self.shared.custom.lock();
         if outbox.sealed {
-            return Err(Error::new(Code::State, "send_custom: the call was left, or is over"));
+            return Err(Error::new(Code::State, "send_custom: the call was left or has ended"));
         }
         if outbox.queue.len() >= OUTBOX {
-            let text = format!("send_custom: {OUTBOX} custom events wait to be sent; try again later");
+            let text = format!("send_custom: {OUTBOX} custom events are queued; try again later");
             return Err(Error::new(Code::Full, text));
         }
         outbox.queue.push_back(json);
         if !outbox.sending {
             let (service, after) = (self.clone(), self.clone());
             let task = async move {
-                let mut over = service.over.subscribe();
+                let mut ended = service.ended.subscribe();
                 tokio::select! {
                     biased;
-                    _ = over.wait_for(|over| *over) => {}
+                    _ = ended.wait_for(|ended| *ended) => {}
                     () = service.empty() => {}
                 }
             };
@@ -176,7 +176,7 @@ impl ServiceConnection {
             self.shared.custom.lock().queue.pop_front();
             if let Err(failure) = sent {
                 let text = format!("send_custom: the event was not sent: {}", failure.message);
-                self.shared.tell(Event::Error(failure.error(text)));
+                self.shared.emit(Event::Error(failure.error(text)));
             }
         }
     }

@@ -1,7 +1,7 @@
-//! What the application's threads and the actor of a call share.
+//! State shared by the application's threads and the actor of a call.
 //!
-//! Commands go through a bounded channel; leaving goes past it, so that a flood of commands can not
-//! keep a call from ending. State is published under a small lock that nobody holds for long.
+//! Commands go through a bounded channel; leaving bypasses it, so that a flood of commands cannot keep a call from
+//! ending. State is published under a lock that is never held for long.
 //! Must not know: who uses it, C, wire types, the engine.
 
 use super::{
@@ -35,16 +35,16 @@ use std::{
     time::Instant,
 };
 
-/// Orders of the application to the actor.
+/// Commands of the application to the actor.
 #[derive(Debug)]
 pub(super) enum Command {
     Token(Option<Secret>),
     Publish(Arc<Outgoing>),
-    /// Anything that the core takes as it is.
+    /// Any input that the core takes unchanged.
     Input(Box<Input>),
 }
 
-/// Commands that may wait for the actor.
+/// Commands that may be queued for the actor.
 pub(super) const COMMANDS: usize = 256;
 #[derive(Debug, Default)]
 pub(super) struct Status {
@@ -53,13 +53,13 @@ pub(super) struct Status {
     pub counters: Counters,
     pub counts: Counts,
     pub participants: usize,
-    /// What this participant may do, once that is known.
+    /// The grants of this participant, once known.
     pub grants: Option<Grants>,
 }
 
 #[derive(Debug)]
 pub(super) struct Shared {
-    /// In the log: CALL/USER.
+    /// CALL/USER, for the log.
     pub name: Box<str>,
     pub mailbox: Mailbox<Notice, AudioFrame>,
     pub began: Instant,
@@ -69,33 +69,33 @@ pub(super) struct Shared {
     pub receive: Arc<Mutex<ReceiveStats>>,
     pub handed_over: Arc<HandedOver>,
     pub orders: Orders,
-    /// The application has left; held while a command is given, so that each is either before that or refused.
+    /// The application has left. Held while a command is queued, so that each is either before the leave or refused.
     pub left: Mutex<bool>,
     pub subscriber_closed: Arc<AtomicBool>,
     pub publisher_closed: AtomicBool,
-    /// Taken out of whatever is told or logged.
+    /// Removed from everything reported or logged.
     pub secrets: Arc<Secrets>,
-    /// Data on its way out.
+    /// Outgoing data.
     pub outbox: Arc<Outbox>,
     pub custom: Mutex<CustomOutbox>,
-    /// Tracks that were published and are not off the air yet.
+    /// Tracks that were published and are not unpublished yet.
     pub tracks: Mutex<HashMap<TrackId, Arc<Outgoing>>>,
     pub audio: Arc<AudioTotals>,
-    /// What was accepted and not sent; known at the end.
+    /// Accepted but not sent; known at the end.
     pub unsent: Mutex<Unsent>,
-    /// Messages of participants that could not be read, and lossy ones that were more than may wait.
+    /// Participants' messages that could not be decoded, and lossy ones beyond the bounds.
     pub data_lost: AtomicU64,
-    /// Room for what participants send.
+    /// Room for participants' data.
     pub inflow: Arc<Inflow>,
-    /// Procedure calls whose answers the application has not heard.
+    /// RPC calls whose answers the application has not received.
     pub rpcs: Places,
-    /// The call's rules, for whoever looks at what they know; its actor lets them work under this lock.
+    /// The call's core, for readers of its state; its actor runs it under this lock.
     pub rules: OnceLock<Arc<Mutex<Core>>>,
-    /// Media on its way in, for whoever asks for its figures.
+    /// Received media, for its statistics.
     pub playout: OnceLock<Arc<Playout>>,
-    /// What the call's rules were given and have decided.
+    /// The inputs and decisions of the core.
     pub trace: Arc<Trace>,
-    /// What every frame passes, in both directions.
+    /// Transform every frame, in both directions.
     pub transforms: Arc<dyn Transforms>,
 }
 
@@ -138,7 +138,7 @@ impl Shared {
         })
     }
 
-    /// What media on its way in needs of the call.
+    /// The parts of the call that received media needs.
     pub fn receiving(&self) -> Receiving {
         Receiving {
             began: self.began,
@@ -155,19 +155,19 @@ impl Shared {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Publishes an event: state first, so that who wakes up finds it.
-    pub fn tell(&self, event: Event) {
-        self.tell_then(event, None);
+    /// Reports an event. Updates the status first, so that a woken waiter finds it.
+    pub fn emit(&self, event: Event) {
+        self.emit_then(event, None);
     }
 
-    /// As [`Shared::tell`]; `lift` takes effect once the application has been told.
-    pub fn tell_then(&self, mut event: Event, lift: Option<Lift>) {
+    /// As [`Shared::emit`]; `lift` takes effect once the application has received the event.
+    pub fn emit_then(&self, mut event: Event, lift: Option<Lift>) {
         let at_ms = self.ms();
         self.secrets.event(&mut event);
         match &event {
             Event::State { state, .. } => {
                 if *state == State::Joined {
-                    // Before who waits for it wakes up: from here on data may be sent.
+                    // Before waiters wake up: from here on data may be sent.
                     let joined = &self.media.joined_ms;
                     let _ = joined.compare_exchange(0, at_ms.max(1), Ordering::Relaxed, Ordering::Relaxed);
                 }
@@ -200,10 +200,10 @@ impl Shared {
 
     pub fn end(&self, reason: EndReason, error: Error) {
         let text = error.message.to_string();
-        self.tell(Event::Ended(End { reason, error: Some(error), text }));
+        self.emit(Event::Ended(End { reason, error: Some(error), text }));
     }
 
-    pub fn is_over(&self) -> bool {
+    pub fn has_ended(&self) -> bool {
         self.status.lock().end.is_some()
     }
 }

@@ -1,10 +1,10 @@
-//! Figures of one call. Must not know: who counts them, C.
+//! Statistics of one call. Must not know: who counts them, C.
 
 use super::shared::Shared;
 use crate::core::{model::Counts, Counters};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Figures of one call at one moment.
+/// Statistics of one call at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct CallStats {
     pub counters: Counters,
@@ -16,7 +16,7 @@ pub struct CallStats {
     pub bytes_received: u64,
     pub packets_lost: u64,
     pub packets_late: u64,
-    /// Of those received: not decodable, nobody's, without payload.
+    /// Of those received: not decodable; of streams without an owner; without payload.
     pub packets_unplayable: u64,
     pub packets_unassigned: u64,
     pub packets_padding: u64,
@@ -28,14 +28,14 @@ pub struct CallStats {
     pub packets_sent: u64,
     pub bytes_sent: u64,
     pub media_dropped: u64,
-    /// Packets and texts of participants, both ways, that were lost or could not be put together.
+    /// Data packets and texts, in both directions, that were lost or could not be reassembled.
     pub data_dropped: u64,
-    /// Of live tracks, and cleared.
+    /// Dropped on live tracks, or cleared.
     pub audio_dropped_ms: u64,
-    /// What was accepted and not sent before the end, in messages.
+    /// Accepted but not sent before the end, in messages.
     pub data_unsent: u64,
     pub events_lost: u64,
-    /// Bytes of payload in events that wait.
+    /// Payload bytes of queued events.
     pub event_bytes: u64,
 }
 

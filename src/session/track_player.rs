@@ -1,6 +1,6 @@
-//! What makes of the packets of one remote track what the application is handed: order, the call's transform, decoding.
+//! Converts the packets of one remote track to frames for the application: order, the call's transform, decoding.
 //!
-//! A kind of track has a player of its own, which alone knows its codec and when its next frame is due. Must not know:
+//! Each kind of track has its own player, which alone knows its codec and when its next frame is due. Must not know:
 //! locks, tasks, mailboxes, whose track it is.
 
 use super::frames::{AudioOptions, Samples};
@@ -21,15 +21,15 @@ use crate::media::{
 use parking_lot::Mutex;
 use std::{sync::Arc, time::Duration};
 
-/// So much is made up for after a stall.
+/// Most ticks made up for after a stall.
 const CATCH_UP: u32 = 3;
 
-/// What is handed over, and what there is to say of it.
+/// A frame to deliver, with its metadata.
 pub(super) struct Played {
     pub samples: Samples,
     pub timestamp: u32,
     pub capture_time: Option<NtpTime>,
-    /// When the first of it came, by the clock of the packets.
+    /// When its first packet arrived, by the clock of the packets.
     pub arrival: Option<Duration>,
     pub level: f32,
     pub concealed: bool,
@@ -38,38 +38,38 @@ pub(super) struct Played {
 
 /// Plays one remote track. Times are since the caller's epoch.
 pub(super) trait TrackPlayer: Send {
-    /// Under which payload types its codec comes from now on.
+    /// The payload types of its codec from now on.
     fn accept(&mut self, types: PayloadTypes);
 
-    /// A packet of any kind. Each of its frames goes through `transform` before anything looks at what is in it.
+    /// Takes a packet of any kind. Each of its frames goes through `transform` before its content is used.
     fn receive(&mut self, packet: RtpPacket, transform: &mut dyn FrameTransform);
 
-    /// When [`TrackPlayer::play`] has something to do next; `None`: when a packet has come.
+    /// When to call [`TrackPlayer::play`] next; `None`: after the next packet.
     fn deadline(&self) -> Option<Duration>;
 
-    /// Something has come at `now` while there was no deadline. `phase`: what is due regularly is due at whole intervals
-    /// after it, so that one wake serves all tracks of a call.
+    /// A packet arrived at `now` while there was no deadline. `phase`: regular deadlines are whole intervals after it,
+    /// so that one wake-up serves all tracks of a call.
     fn begin(&mut self, now: Duration, phase: Duration);
 
-    /// Hands over what is due. A call that comes early is no harm, a late one makes up for a little.
+    /// Delivers the frames that are due. An early call does no harm, a late one makes up for a few ticks.
     fn play(&mut self, now: Duration, hand: &mut dyn FnMut(Played));
 
-    /// Whether something is held that was not handed over.
+    /// Whether it holds media that was not delivered.
     fn holds(&self) -> bool;
 
     fn stats(&self) -> ReceiveStats;
 }
 
-/// Sound, 20 ms at a time.
+/// Audio, 20 ms at a time.
 pub(super) struct AudioPlayer {
     receiver: AudioReceiver,
-    /// `None`: nothing came for a while.
+    /// `None`: no packets for a while.
     ticks: Option<Pacer>,
     /// Ticks are whole intervals after this.
     phase: Duration,
     float: bool,
     opus: bool,
-    /// What is pulled into.
+    /// Buffer for the next pull.
     samples: Samples,
     /// Buffers that the application has given back.
     spare: Arc<Mutex<Vec<Samples>>>,
@@ -77,7 +77,7 @@ pub(super) struct AudioPlayer {
 
 impl AudioPlayer {
     /// # Errors
-    /// What [`AudioReceiver::new`] says.
+    /// As [`AudioReceiver::new`].
     pub fn new(options: &AudioOptions, spare: Arc<Mutex<Vec<Samples>>>) -> Result<Self> {
         let config = AudioReceiveConfig {
             rate: options.rate,
@@ -97,7 +97,7 @@ impl AudioPlayer {
         })
     }
 
-    /// How long ago the last whole interval was.
+    /// Time since the last whole interval.
     fn since_interval(&self, now: Duration) -> Duration {
         // Less than one tick: it fits.
         Duration::from_nanos((now.saturating_sub(self.phase).as_nanos() % TICK.as_nanos()) as u64)
@@ -130,7 +130,7 @@ impl AudioPlayer {
         }
     }
 
-    /// An empty buffer of the form that the application wants; a used one when there is one.
+    /// An empty buffer of the form that the application wants; a used one if there is one.
     fn fresh(&self) -> Samples {
         let used = self.spare.lock().pop();
         used.filter(|used| used.same_form(self.float)).unwrap_or_else(|| Samples::none(self.float))
@@ -174,7 +174,7 @@ impl TrackPlayer for AudioPlayer {
     }
 
     fn holds(&self) -> bool {
-        self.receiver.holds_sound()
+        self.receiver.holds_audio()
     }
 
     fn stats(&self) -> ReceiveStats {
@@ -219,13 +219,13 @@ mod tests {
     fn a_wake_serves_all_tracks_and_the_last_one_ends_by_itself() {
         let (mut one, mut two) = (player(false), player(true));
         assert_eq!((one.deadline(), two.deadline()), (None, None));
-        one.play(ms(5), &mut |_| panic!("nothing has come"));
-        // Begun at different times, and due at the same ones: 20 ms apart, counted from the call's phase.
+        one.play(ms(5), &mut |_| panic!("no packet has arrived"));
+        // Begun at different times, due at the same ones: 20 ms apart, counted from the call's phase.
         let phase = ms(7);
         one.begin(ms(7), phase);
         two.begin(ms(16), phase);
         assert_eq!((one.deadline(), two.deadline()), (Some(ms(7)), Some(ms(27))));
-        let (mut heard, mut passed, mut now) = (0, 0, ms(7));
+        let (mut audible, mut passed, mut now) = (0, 0, ms(7));
         let mut packets = packets(50).into_iter().peekable();
         while let Some(at) = one.deadline().into_iter().chain(two.deadline()).min() {
             assert!(at >= now && (at - phase).as_nanos() % TICK.as_nanos() == 0, "{at:?} after {now:?}");
@@ -234,13 +234,13 @@ mod tests {
                 one.receive(packet.clone(), &mut Identity);
                 two.receive(packet, &mut Identity);
             }
-            one.play(now, &mut |played| heard += usize::from(played.level > 0.1));
+            one.play(now, &mut |played| audible += usize::from(played.level > 0.1));
             two.play(now, &mut |played| passed += usize::from(matches!(played.samples, Samples::Opus(_))));
-            // Early, and twice: nothing.
+            // Early or repeated: no effect.
             one.play(now, &mut |_| panic!("twice"));
             two.play(now, &mut |_| panic!("twice"));
         }
-        assert!(heard >= 49 && passed == 50, "{heard} {passed}");
+        assert!(audible >= 49 && passed == 50, "{audible} {passed}");
         // 500 ms after the last packet, and not before.
         assert!(now >= ms(49 * 20 + 500) && now <= ms(49 * 20 + 540), "{now:?}");
         assert!(packets.next().is_none() && !two.holds());

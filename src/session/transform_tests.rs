@@ -1,5 +1,5 @@
-//! A transform of every frame, as encryption is one, over the whole way through a session: from the application's samples
-//! to packets, and from packets to what another application hears.
+//! A transform of every frame, as for encryption, over the whole path through a session: from the application's samples
+//! to packets, and from packets to the audio that another application receives.
 
 use super::{
     counters::MediaCounters,
@@ -22,7 +22,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// No cipher, but as one: every byte is another, and a tag is added that the other side checks.
+/// Not a cipher, but like one: every byte is changed, and a tag is added that the receiver checks.
 #[derive(Clone, Copy, Debug)]
 struct Key(u8);
 
@@ -55,7 +55,7 @@ impl Transforms for Key {
     }
 }
 
-/// The packets that went, as they arrive.
+/// The sent packets, as they arrive.
 struct Wire {
     red: Mutex<red::Encoder>,
     payload_type: u8,
@@ -80,7 +80,7 @@ const OPUS: u8 = 111;
 const RED: u8 = 63;
 const FRAMES: usize = 10;
 
-/// What a track sends of a tone.
+/// The packets that a track sends for a tone.
 async fn sent(transforms: &dyn Transforms, payload_type: u8) -> Vec<RtpPacket> {
     let options = TrackOptions {
         source: TrackKind::Audio,
@@ -96,7 +96,7 @@ async fn sent(transforms: &dyn Transforms, payload_type: u8) -> Vec<RtpPacket> {
     let track = Arc::new(track);
     let wire = Arc::new(Wire { red: Mutex::new(red::Encoder::new(1)), payload_type, packets: Mutex::default() });
     track.add_writer(Generation(1), wire.clone());
-    assert!(track.set_on_air(true));
+    assert!(track.set_published(true));
     let tone: Vec<i16> = (0..960 * FRAMES).map(|n| ((n as f32 * 0.0576).sin() * 13_000.0) as i16).collect();
     track.write_s16(&tone).expect("room");
     let pacing = tokio::spawn(track.clone().pace(Arc::<MediaCounters>::default()));
@@ -112,8 +112,8 @@ async fn sent(transforms: &dyn Transforms, payload_type: u8) -> Vec<RtpPacket> {
     packets
 }
 
-/// How many loud frames another one hears of it, and the figures; of every fifth packet nothing comes.
-fn heard(transforms: Arc<dyn Transforms>, packets: &[RtpPacket], lossy: bool) -> (usize, ReceiveStats) {
+/// Number of loud frames that a receiver gets, and its statistics; if `lossy`, every fifth packet is lost.
+fn receive(transforms: Arc<dyn Transforms>, packets: &[RtpPacket], lossy: bool) -> (usize, ReceiveStats) {
     let limits = Limits { control: 64, vital: 8, media: 256, ..Limits::default() };
     let mailbox: Mailbox<Notice, AudioFrame> = Mailbox::pulled(dispatch::pool(), limits);
     let totals = Arc::<Mutex<ReceiveStats>>::default();
@@ -171,19 +171,19 @@ async fn frames_are_changed_and_changed_back_on_the_whole_way() {
     for payload_type in [OPUS, RED] {
         let plain = sent(&NoTransforms, payload_type).await;
         let sealed = sent(&Key(0x5a), payload_type).await;
-        assert!(sealed.iter().all(|packet| packet.payload.ends_with(&[0x5a; 4])), "nothing goes as it was");
+        assert!(sealed.iter().all(|packet| packet.payload.ends_with(&[0x5a; 4])), "no frame is sent unchanged");
         let none: Arc<dyn Transforms> = Arc::new(NoTransforms);
         let key: Arc<dyn Transforms> = Arc::new(Key(0x5a));
         for (transforms, packets) in [(none, &plain), (key, &sealed)] {
-            let (loud, stats) = heard(transforms.clone(), packets, false);
+            let (loud, stats) = receive(transforms.clone(), packets, false);
             assert!(loud >= FRAMES - 1, "{transforms:?} {payload_type}: {loud} frames, {stats:?}");
             assert_eq!((stats.refused, stats.lost, stats.discarded), (0, 0, 0), "{stats:?}");
-            let (loud, stats) = heard(transforms, packets, true);
-            assert_eq!(stats.restored > 0, payload_type == RED, "what comes again is changed back, too: {stats:?}");
+            let (loud, stats) = receive(transforms, packets, true);
+            assert_eq!(stats.restored > 0, payload_type == RED, "redundant frames are restored, too: {stats:?}");
             assert!(payload_type == OPUS || loud >= FRAMES - 1, "{loud}: {stats:?}");
         }
-        // Who has another key, or none, hears nothing of it; that is counted, and nothing else is wrong.
-        let (loud, stats) = heard(Arc::new(Key(0x5b)), &sealed, false);
+        // A receiver with another key, or none, gets no audio; that is counted, and nothing else is wrong.
+        let (loud, stats) = receive(Arc::new(Key(0x5b)), &sealed, false);
         assert_eq!((loud, stats.refused, stats.lost), (0, FRAMES as u64, 0), "{stats:?}");
     }
 }

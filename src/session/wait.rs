@@ -6,7 +6,7 @@ use crate::error::{Code, Error, Result};
 use std::time::{Duration, Instant};
 
 impl Call {
-    /// Waits until the call is in `state`; for `Left`, until the terminal event was handed over.
+    /// Waits until the call is in `state`; for `Left`, until the terminal event was delivered.
     ///
     /// # Errors
     /// `Timeout`; when the call ends first, the error it ended with, `Cancelled` when the
@@ -15,15 +15,15 @@ impl Call {
         if self.shared.mailbox.in_callback_of_this() {
             return Err(Error::new(
                 Code::WouldDeadlock,
-                "oh_call_wait_state: inside a callback of the same call; use the events instead",
+                "oh_call_wait_state: called inside a callback of the same call; use the events instead",
             ));
         }
-        // The end comes after the last callback has returned: who is waited for there must not wait for us.
+        // The end comes after the last callback has returned: that callback must not wait for this thread.
         let waiting = (state == State::Left).then(|| self.shared.mailbox.wait_for_end());
         if matches!(waiting, Some(None)) {
             return Err(Error::new(
                 Code::WouldDeadlock,
-                "oh_call_wait_state: a callback of that call waits for the callback that this is called in",
+                "oh_call_wait_state: deadlock: a callback of that call waits for the current callback",
             ));
         }
         let deadline = Instant::now().checked_add(timeout);
@@ -39,14 +39,14 @@ impl Call {
                 } else {
                     Err(Error::new(
                         Code::Timeout,
-                        "oh_call_wait_state: the call is over, but a callback has not returned",
+                        "oh_call_wait_state: the call has ended, but a callback has not returned",
                     ))
                 };
             }
             if let Some(end) = &status.end {
                 return Err(end.error.clone().unwrap_or_else(|| match end.reason {
                     EndReason::Left => Error::new(Code::Cancelled, "the application left the call"),
-                    _ => Error::new(Code::State, format!("the call is over: {}", end.text)),
+                    _ => Error::new(Code::State, format!("the call has ended: {}", end.text)),
                 }));
             }
             let timed_out = match deadline {

@@ -1,8 +1,8 @@
-//! From a URL to a connected byte stream: who may be contacted, names, TCP, TLS.
+//! From a URL to a connected byte stream: which hosts may be contacted, name resolution, TCP, TLS.
 //!
-//! Shared by HTTP and WebSocket. TLS is always verified; there is no switch for that. What a server names is
-//! not what the application named: see [`Endpoint::named_by`] and [`Dialer::dial`]. Must not know: HTTP,
-//! WebSocket, what travels on the stream.
+//! Shared by HTTP and WebSocket. TLS is always verified; no option disables that. Hosts that a server names are
+//! restricted, unlike hosts that the application names: see [`Endpoint::named_by`] and [`Dialer::dial`]. Must not know:
+//! HTTP, WebSocket, what travels on the stream.
 
 use super::tls;
 use crate::core::model::{Failure, FailureKind};
@@ -26,10 +26,10 @@ use tokio::{
 use tokio_rustls::{client::TlsStream, TlsConnector};
 use url::{Host, Url};
 
-/// After so many bytes in one go a stream lets others have the thread.
+/// A stream yields to other tasks after this many bytes in a row.
 const TURN: usize = 64 << 10;
 
-/// Where a URL leads.
+/// The server that a URL refers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Endpoint {
     pub host: Host<String>,
@@ -44,18 +44,18 @@ impl fmt::Display for Endpoint {
 }
 
 impl Endpoint {
-    /// Reads an http, https, ws or wss URL. Plain ones must lead to a loopback host (127.0.0.0/8,
-    /// ::1, localhost) unless `insecure_allowed`. Nothing is contacted.
+    /// Parses an http, https, ws or wss URL. Plain-text URLs must refer to a loopback host (127.0.0.0/8, ::1,
+    /// localhost) unless `insecure_allowed`. Contacts no server.
     pub fn of(url: &Url, insecure_allowed: bool) -> Result<Self, Failure> {
         let tls = match url.scheme() {
             "https" | "wss" => true,
             "http" | "ws" => false,
-            _ => return Err(unusable("its scheme is none of http, https, ws, wss")),
+            _ => return Err(unusable("its scheme is not http, https, ws or wss")),
         };
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(unusable("it holds a user name or password; give credentials in the options instead"));
+            return Err(unusable("it contains a user name or password; set credentials in the options instead"));
         }
-        let host = url.host().ok_or_else(|| unusable("it names no host"))?.to_owned();
+        let host = url.host().ok_or_else(|| unusable("it has no host"))?.to_owned();
         let port = url.port_or_known_default().filter(|port| *port != 0);
         let endpoint = Self { host, port: port.ok_or_else(|| unusable("its port is 0"))?, tls };
         if !tls && !insecure_allowed && !endpoint.is_loopback() {
@@ -71,7 +71,7 @@ impl Endpoint {
         }
     }
 
-    /// The host's name without the dot that may end it; empty for an address.
+    /// The host name without a trailing dot; empty for an address.
     fn name(&self) -> &str {
         match &self.host {
             Host::Domain(name) => name.trim_end_matches('.'),
@@ -87,7 +87,7 @@ impl Endpoint {
         }
     }
 
-    /// Leads to this machine or to one on the same link, as far as the URL says.
+    /// Whether the host is this machine or on the same link, judged by the URL alone.
     fn is_local(&self) -> bool {
         let name = self.name().to_ascii_lowercase();
         name == "localhost" || name.ends_with(".localhost") || self.address().is_some_and(is_local)
@@ -98,10 +98,10 @@ impl Endpoint {
         named || self.host == other.host || (self.is_loopback() && other.is_loopback())
     }
 
-    /// Whether `by`, a server that the application named or that was named itself, may name this one as where the
-    /// user's token goes. Over TLS it may name any host; without TLS anybody on the way could have named it, so
-    /// only the same host, unless `others_allowed`. What is local may only be named by what is local: a server
-    /// elsewhere has no business with the services of this machine.
+    /// Whether `by` may name this server as a destination for the user's token. The application or another server named
+    /// `by`. Over TLS `by` may name any host. Without TLS an attacker on the path could have named it, so only the same
+    /// host is allowed, unless `others_allowed`. Only a local server may name a local one: a remote server must not
+    /// reach services of this machine.
     pub fn named_by(&self, by: &Self, others_allowed: bool) -> Result<(), Failure> {
         if self.is_local() && !by.is_local() {
             return Err(self.out_of_reach(&by.to_string()));
@@ -110,7 +110,7 @@ impl Endpoint {
             return Ok(());
         }
         let text = format!(
-            "refused to send the token to {self}, which {by} named without TLS. Use https/wss, or allow other hosts in \
+            "refused to send the token to {self}: {by} named it without TLS. Use https/wss, or allow other hosts in \
              the client options (allow_other_hosts)"
         );
         Err(Failure::new(FailureKind::Insecure, super::text::clean(&text, &[])))
@@ -118,7 +118,7 @@ impl Endpoint {
 
     fn out_of_reach(&self, by: &str) -> Failure {
         let text = format!(
-            "refused to contact {self}, which {by} named: it is on this machine or link, and the server that named it \
+            "refused to contact {self}, which {by} named: it is on this machine or link, but the server that named it \
              is not"
         );
         Failure::new(FailureKind::Insecure, super::text::clean(&text, &[]))
@@ -126,14 +126,14 @@ impl Endpoint {
 
     fn insecure(&self) -> Failure {
         let text = format!(
-            "refused to speak plain http/ws to {self}: tokens would travel unencrypted. Use https/wss, \
+            "refused plain http/ws to {self}: tokens would be sent unencrypted. Use https/wss, \
              or allow insecure servers in the client options"
         );
         Failure::new(FailureKind::Insecure, text)
     }
 }
 
-/// Loopback, link-local, or the unspecified address, which leads to loopback.
+/// Loopback, link-local, or the unspecified address, which connects to loopback.
 fn is_local(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(a) => a.is_loopback() || a.is_link_local() || a.octets()[0] == 0,
@@ -145,15 +145,15 @@ fn unusable(why: &str) -> Failure {
     Failure::new(FailureKind::Malformed, format!("this URL cannot be used: {why}"))
 }
 
-/// A connected stream, plain or encrypted. Reading it gives way to others now and then: a peer that always has more
-/// to say does not keep the thread.
+/// A connected stream, plain or encrypted. Reads yield regularly, so that a peer that sends without pause does not hold
+/// the thread.
 pub(crate) struct Stream {
     wire: Wire,
-    /// Bytes read since others had their turn.
+    /// Bytes read since the last yield.
     turn: usize,
-    /// Bytes that may still be read before something is written.
+    /// Bytes that may still be read before the next write.
     left: usize,
-    /// What `left` begins with after a write.
+    /// The value of `left` after a write.
     most: usize,
 }
 
@@ -167,7 +167,7 @@ impl Stream {
         Self { wire, turn: 0, left: usize::MAX, most: usize::MAX }
     }
 
-    /// Breaks when the peer says more than this to one request.
+    /// Limits the bytes that the peer may send in reply to one request. Beyond the limit reads fail.
     pub fn bounded(self, most: usize) -> Self {
         Self { left: most, most, ..self }
     }
@@ -176,11 +176,11 @@ impl Stream {
 /// A server that the application named.
 struct Home {
     endpoint: Endpoint,
-    /// It may name further ones.
+    /// It may name further servers.
     names: bool,
 }
 
-/// Opens streams; holds the TLS configuration, loaded when first needed.
+/// Opens streams. Holds the TLS configuration, which is loaded on first use.
 pub(crate) struct Dialer {
     insecure_allowed: bool,
     ca_file: Option<PathBuf>,
@@ -200,25 +200,26 @@ impl Dialer {
         self.insecure_allowed
     }
 
-    /// The application named this server; `names`: it may name further ones.
+    /// Records a server that the application named. `names`: it may name further servers.
     pub fn note_home(&self, endpoint: Endpoint, names: bool) {
         self.homes.lock().push(Home { endpoint, names });
     }
 
-    /// Connects to `endpoint`, TLS included when it asks for that, before `deadline`. A name that the application
-    /// did not give is not followed to this machine, unless a server that it gave is there.
+    /// Connects to `endpoint` before `deadline`, with TLS if the endpoint requires it. Skips addresses of this machine
+    /// and link if the application did not name the host, unless a server that the application named has such an
+    /// address.
     pub async fn dial(&self, endpoint: &Endpoint, deadline: Instant) -> Result<Stream, Failure> {
         let addresses = self.resolve(endpoint, deadline).await?;
         let addresses = self.within_reach(endpoint, addresses, deadline).await?;
         let tcp = match connect(endpoint, &addresses, deadline).await {
             Ok(tcp) => tcp,
             Err(failure) => {
-                // Perhaps it has moved.
+                // The cached address may be stale.
                 self.lookups.forget(endpoint.name());
                 return Err(failure);
             }
         };
-        // Signalling is small messages that somebody waits for.
+        // Signalling messages are small and latency-sensitive.
         let _ = tcp.set_nodelay(true);
         if !endpoint.tls {
             return Ok(Stream::new(Wire::Plain(tcp)));
@@ -228,7 +229,7 @@ impl Dialer {
             Host::Ipv6(address) => address.to_string(),
             other => other.to_string(),
         })
-        .map_err(|_| tls::failure(endpoint, "its name cannot be in a certificate"))?;
+        .map_err(|_| tls::failure(endpoint, "its name is not valid in a certificate"))?;
         match timeout_at(deadline, connector.connect(name, tcp)).await {
             Err(_) => Err(timed_out(endpoint, "the TLS handshake")),
             Ok(Ok(stream)) => Ok(Stream::new(Wire::Tls(Box::new(stream)))),
@@ -244,13 +245,13 @@ impl Dialer {
             Ok(Ok(found)) => found,
             Ok(Err(why)) => return Err(unreachable(endpoint, &why)),
             Err(_) => {
-                let text = format!("the name of {endpoint} could not be looked up in time");
+                let text = format!("name look-up of {endpoint} timed out");
                 return Err(Failure::new(FailureKind::Timeout, super::text::clean(&text, &[])));
             }
         };
         let mut addresses: Vec<SocketAddr> = found.iter().map(|address| (*address, endpoint.port).into()).collect();
         if !endpoint.tls && !self.insecure_allowed {
-            // "localhost" is only as good as what it resolves to.
+            // "localhost" counts only if it resolves to a loopback address.
             addresses.retain(|address| address.ip().is_loopback());
             if addresses.is_empty() {
                 return Err(endpoint.insecure());
@@ -259,7 +260,7 @@ impl Dialer {
         Ok(addresses)
     }
 
-    /// Leaves out addresses of this machine and link where a server elsewhere has named them.
+    /// Removes addresses of this machine and link if a remote server named the endpoint.
     async fn within_reach(
         &self,
         endpoint: &Endpoint,
@@ -277,8 +278,8 @@ impl Dialer {
             homes.iter().filter(|home| home.names).map(|home| home.endpoint.clone()).collect()
         };
         for namer in &namers {
-            let theirs = self.resolve(namer, deadline).await.unwrap_or_default();
-            if theirs.iter().any(|address| is_local(address.ip())) {
+            let namer_addresses = self.resolve(namer, deadline).await.unwrap_or_default();
+            if namer_addresses.iter().any(|address| is_local(address.ip())) {
                 return Ok(addresses);
             }
         }
@@ -290,7 +291,7 @@ impl Dialer {
     }
 }
 
-/// Tries the addresses in the resolver's order (RFC 6724); each gets its share of the time left.
+/// Tries the addresses in the resolver's order (RFC 6724); each gets an equal share of the time left.
 async fn connect(endpoint: &Endpoint, addresses: &[SocketAddr], deadline: Instant) -> Result<TcpStream, Failure> {
     let mut last = unreachable(endpoint, "the name has no address");
     for (index, address) in addresses.iter().enumerate() {
@@ -311,7 +312,7 @@ fn unreachable(endpoint: &Endpoint, why: &str) -> Failure {
 
 /// The deadline passed while waiting for `what`.
 pub(crate) fn timed_out(endpoint: &Endpoint, what: &str) -> Failure {
-    let text = format!("{endpoint} did not answer in time during {what}");
+    let text = format!("{endpoint}: timeout during {what}");
     Failure::new(FailureKind::Timeout, super::text::clean(&text, &[]))
 }
 
@@ -324,7 +325,7 @@ impl AsyncRead for Stream {
             return Poll::Pending;
         }
         if this.left == 0 {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "the reply does not end")));
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "the reply exceeds the size limit")));
         }
         let before = buf.filled().len();
         let result = match &mut this.wire {
@@ -397,19 +398,19 @@ mod tests {
     }
 
     #[test]
-    fn who_may_name_whom() {
+    fn which_servers_may_name_which() {
         let named = |url: &str, by: &str, others: bool| {
             let of = |url: &str| Endpoint::of(&Url::parse(url).unwrap(), true).unwrap();
             of(url).named_by(&of(by), others).map_err(|failure| failure.kind)
         };
-        // Over TLS any host, without it the same one.
+        // Over TLS any host may be named, without it only the same one.
         assert_eq!(named("wss://b.example.com/", "https://a.example.com/", false), Ok(()));
         assert_eq!(named("wss://b.example.com/", "http://a.example.com/", false), Err(FailureKind::Insecure));
         assert_eq!(named("wss://b.example.com/", "http://a.example.com/", true), Ok(()));
         assert_eq!(named("ws://A.example.com.:9/", "http://a.example.com/", false), Ok(()));
         assert_eq!(named("ws://127.0.0.1:9/", "http://localhost:1/", false), Ok(()));
         assert_eq!(named("ws://10.0.0.1:9/", "http://10.0.0.2:1/", false), Err(FailureKind::Insecure));
-        // What is local only by what is local, however it is written.
+        // Only a local server may name a local host, however it is written.
         for local in [
             "https://127.0.0.1/",
             "https://127.1/",
@@ -447,7 +448,7 @@ mod tests {
         let refused = dialer("http://home.example.com/").dial(&trap, deadline()).await.err().unwrap();
         assert_eq!(refused.kind, FailureKind::Insecure);
         assert!(refused.message.contains("trap.example.com"), "{}", refused.message);
-        // The application may: it named the host itself, or a server on this machine.
+        // Allowed if the application named the host itself, or a server on this machine.
         assert!(dialer("http://trap.example.com/").dial(&trap, deadline()).await.is_ok());
         assert!(dialer("http://127.0.0.1:1/").dial(&trap, deadline()).await.is_ok());
     }

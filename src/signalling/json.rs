@@ -1,15 +1,15 @@
-//! A look at JSON before it is decoded: how many values would it become?
+//! Counts the values of a JSON text before it is decoded.
 //!
-//! Three bytes of JSON can become hundreds of bytes of structures, so a size limit alone bounds
-//! little. The scan allocates nothing and does not validate; the parser that follows does (and
-//! bounds the depth). Must not know: what the JSON is about.
+//! Three bytes of JSON can decode into hundreds of bytes of structures, so a size limit alone
+//! bounds little. The scan allocates nothing and does not validate; the parser that follows does
+//! (and bounds the depth). Must not know: what the JSON is about.
 
 /// Most objects and arrays in one text.
 const MAX_CONTAINERS: usize = 20_000;
 /// Most values in one text, counted by the commas between them.
 const MAX_VALUES: usize = 200_000;
 
-/// Whether `text` holds few enough values to be decoded.
+/// Whether `text` contains few enough values to be decoded.
 pub(crate) fn is_modest(text: &[u8]) -> bool {
     let (mut containers, mut values) = (0usize, 0usize);
     let mut bytes = text.iter();

@@ -1,15 +1,16 @@
-//! Everything that speaks to servers, translated into the vocabulary of [`crate::core::model`].
+//! Connections to servers: signalling protocols, WebSocket, HTTP, TLS. Wire types are translated
+//! into the types of [`crate::core::model`].
 //!
-//! This is a seam. Above it nobody knows a wire type: sessions hand over model requests and get
-//! model messages and [`Failure`](crate::core::model::Failure)s back. Below it each protocol has a
-//! folder of its own, `stream/` and `livekit/`, and is reached through the traits of [`protocol`];
-//! shared is what is protocol free: [`net`] (who may be contacted, TLS, HTTP), [`ws`] (a WebSocket
-//! as plain messages), [`scan`] (what a message would cost to decode).
+//! This module is a boundary. Code above it uses no wire types: sessions pass model requests and
+//! receive model messages and [`Failure`](crate::core::model::Failure)s. Below it each protocol has
+//! its own folder, `stream/` and `livekit/`, and is used through the traits of [`protocol`].
+//! Protocol-independent code is shared: [`net`] (which servers may be contacted, TLS, HTTP), [`ws`]
+//! (WebSocket messages), [`scan`] (the memory cost of decoding a message).
 //!
-//! Rules that hold for every file here: whatever arrives is bounded before it is decoded; every
-//! wait has a deadline; a failure is a typed value that carries the server's own code and text but
-//! never a token, a password or a query string; one attempt per call, because repeating is the
-//! core's decision. Must not know: sessions, peer connections, callbacks, reconnect rules.
+//! Rules for every file here: input is bounded before it is decoded. Every wait has a deadline. A
+//! failure is a typed value with the server's own code and text, but never a token, a password or a
+//! query string. Each call makes one attempt; the core decides on retries. Must not know: sessions,
+//! peer connections, callbacks, reconnect rules.
 
 mod connect;
 mod json;

@@ -31,29 +31,30 @@ use tokio::time::{timeout_at, Instant};
 use url::Url;
 
 /// Idle connections kept per server: enough to save handshakes, few enough that fifty sessions do
-/// not hold fifty descriptors more.
+/// not hold fifty additional descriptors.
 const MAX_IDLE: usize = 4;
 const IDLE_FOR: Duration = Duration::from_secs(20);
-/// Longest a pooled connection may take to open; requests have shorter deadlines of their own.
+/// Longest time to open a pooled connection; requests have shorter deadlines of their own.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// Most bytes of a reply's head, and most headers in it.
 const MAX_HEAD: usize = 64 << 10;
 const MAX_HEADERS: usize = 100;
-/// Most bytes that a server may say to one request, 1xx replies, heads and framing included.
+/// Most bytes that a server may send in reply to one request, 1xx replies, heads and framing
+/// included.
 const MAX_ANSWER: usize = 8 << 20;
 
-/// What the application decides about the network; set once per client.
+/// The application's network options; set once per client.
 #[derive(Clone, Debug, Default)]
 pub struct NetOptions {
     /// Allows plain http and ws to hosts that are not loopback.
     pub insecure_allowed: bool,
-    /// PEM file with certificates to trust besides those of the system.
+    /// PEM file with certificates to trust in addition to those of the system.
     pub ca_file: Option<PathBuf>,
-    /// Lets servers that were reached without TLS name other hosts as where tokens go.
+    /// Lets servers that were reached without TLS name other hosts as destinations for tokens.
     pub other_hosts_allowed: bool,
 }
 
-/// The way to the servers, shared by all calls of a client. Cheap to make: does no I/O itself; the
+/// Network access, shared by all calls of a client. Cheap to create: does no I/O itself; the
 /// trusted certificates are loaded at the first TLS connection. Usable from any thread inside a
 /// tokio runtime.
 pub struct Net {
@@ -101,7 +102,7 @@ impl Net {
         Self::with_lookups(options, lookup::global().clone())
     }
 
-    /// With another resolver than the system's.
+    /// Uses `lookups` instead of the system's resolver.
     pub fn with_lookups(options: NetOptions, lookups: Lookups) -> Self {
         let NetOptions { insecure_allowed, ca_file, other_hosts_allowed } = options;
         let dialer = Arc::new(Dialer::new(insecure_allowed, ca_file, lookups));
@@ -115,11 +116,11 @@ impl Net {
         Self { dialer, other_hosts_allowed, http }
     }
 
-    /// Reads `text` as a URL that may be contacted.
+    /// Parses `text` as a URL that may be contacted.
     ///
     /// # Errors
-    /// [`FailureKind::Malformed`] when it is none, [`FailureKind::Insecure`] when it is plain text
-    /// to a host that is not loopback. The text itself is never in the message.
+    /// [`FailureKind::Malformed`] when it is not a URL, [`FailureKind::Insecure`] when it is plain
+    /// text to a host that is not loopback. The text itself is never in the message.
     pub fn url(&self, text: &str) -> Result<Url, Failure> {
         let url = Url::parse(text)
             .map_err(|why| Failure::new(FailureKind::Malformed, format!("this is not a usable URL: {why}")))?;
@@ -127,14 +128,14 @@ impl Net {
         Ok(url)
     }
 
-    /// [`Net::url`] of a server that the application named. `names`: it may name further ones.
+    /// [`Net::url`] of a server that the application named. `names`: it may name further servers.
     pub(crate) fn home(&self, text: &str, names: bool) -> Result<Url, Failure> {
         let url = self.url(text)?;
         self.dialer.note_home(self.endpoint(&url)?, names);
         Ok(url)
     }
 
-    /// [`Net::url`] of a server that another one, `by`, named, and that gets tokens.
+    /// [`Net::url`] of a server that `by` named and that receives tokens.
     ///
     /// # Errors
     /// [`FailureKind::Insecure`] when `by` must not name it: see [`Endpoint::named_by`].
@@ -156,7 +157,7 @@ impl Net {
     pub(crate) async fn send(&self, call: HttpCall<'_>) -> Result<HttpReply, Failure> {
         let endpoint = self.endpoint(call.url)?;
         let uri = Uri::try_from(call.url.as_str())
-            .map_err(|_| Failure::new(FailureKind::Malformed, "this URL cannot be sent over HTTP"))?;
+            .map_err(|_| Failure::new(FailureKind::Malformed, "this URL is not usable for HTTP"))?;
         let mut request = Request::new(Full::new(call.body));
         *request.method_mut() = call.method;
         *request.uri_mut() = uri;
@@ -165,8 +166,7 @@ impl Net {
             let response = self.http.request(request).await.map_err(|error| explain(&error, &endpoint))?;
             let (head, mut body) = response.into_parts();
             let too_large = || {
-                let text =
-                    format!("the reply of {endpoint} is larger than the {} bytes that are taken", call.reply_limit);
+                let text = format!("the reply of {endpoint} is larger than the limit of {} bytes", call.reply_limit);
                 Failure::new(FailureKind::TooLarge, text)
             };
             if body.size_hint().lower() > call.reply_limit as u64 {
@@ -192,10 +192,10 @@ impl Net {
 }
 
 fn broken(endpoint: &Endpoint, why: &str) -> Failure {
-    Failure::new(FailureKind::Connect, text::clean(&format!("the connection to {endpoint} broke: {why}"), &[]))
+    Failure::new(FailureKind::Connect, text::clean(&format!("connection to {endpoint} lost: {why}"), &[]))
 }
 
-/// Finds our own failure in the client's error, or puts the rest into words.
+/// Returns the [`Failure`] inside the HTTP client's error, or describes the error.
 fn explain(error: &ClientError, endpoint: &Endpoint) -> Failure {
     let mut next: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(current) = next {
@@ -204,7 +204,7 @@ fn explain(error: &ClientError, endpoint: &Endpoint) -> Failure {
         }
         if let Some(http) = current.downcast_ref::<hyper::Error>() {
             if http.is_parse() {
-                let text = text::clean(&format!("{endpoint} did not answer in HTTP/1.1: {http}"), &[]);
+                let text = text::clean(&format!("{endpoint} sent an invalid HTTP/1.1 reply: {http}"), &[]);
                 return Failure::new(FailureKind::Malformed, text);
             }
             return broken(endpoint, &http.to_string());
@@ -243,9 +243,9 @@ impl tower_service::Service<Uri> for Connector {
         let dialer = self.0.clone();
         Box::pin(async move {
             let (scheme, authority) = (uri.scheme_str().unwrap_or(""), uri.authority().map_or("", |a| a.as_str()));
-            // The same check again, where the connection is really made.
+            // Repeats the check where the connection is made.
             let endpoint = Url::parse(&format!("{scheme}://{authority}"))
-                .map_err(|_| Failure::new(FailureKind::Malformed, "this URL names no server"))
+                .map_err(|_| Failure::new(FailureKind::Malformed, "this URL has no host"))
                 .and_then(|url| Endpoint::of(&url, dialer.insecure_allowed()))
                 .map_err(ConnectFailed)?;
             let deadline = Instant::now() + CONNECT_WITHIN;

@@ -1,8 +1,8 @@
-//! The seam: what every protocol is to the sessions above it.
+//! The interface between the signalling protocols and the sessions above them.
 //!
-//! A [`Protocol`] is a service with its servers, shared by the calls of a client. It gives each call a
-//! [`Signalling`], which admits and opens [`Link`]s: one link is one connection to an SFU, with its
-//! messages, its requests and their replies. Must not know: any wire type, rules, peer connections.
+//! A [`Protocol`] is a service with its servers, shared by the calls of a client. It gives each call a [`Signalling`],
+//! which requests admission and opens [`Link`]s. A link is one connection to an SFU, with its messages, its requests
+//! and their replies. Must not know: any wire type, rules, peer connections.
 
 use super::ws::SendError;
 use crate::core::model::*;
@@ -12,82 +12,83 @@ use bytes::Bytes;
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// One protocol with its servers. Cheap to share; contacts nobody by itself.
+/// One protocol with its servers. Cheap to share; contacts no server by itself.
 pub trait Protocol: Send + Sync + fmt::Debug {
     fn dialect(&self) -> &'static Dialect;
 
-    /// A call's own connection to the service.
+    /// Creates a call's connection to the service.
     fn signalling(&self, call: CallFacts) -> Arc<dyn Signalling>;
 
-    /// The call that a token is for, where tokens say so: it leads there whatever the application asks for.
+    /// The call that a token admits to, if the protocol's tokens name one. The server uses that call regardless of the
+    /// call that the application requests.
     fn call_of(&self, _token: &Secret) -> Option<String> {
         None
     }
 
-    /// Ends what the calls of the client shared, for good, without waiting. Idempotent.
+    /// Closes the resources that the client's calls share, permanently. Does not wait. Idempotent.
     fn close(&self) {}
 }
 
-/// Something that a participant, or the application's own server, sent to everyone who watches a call.
+/// A custom event from a participant or the application's backend, sent to every client that watches the call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CustomEvent {
     /// `type:id` of the call.
     pub cid: String,
-    /// Who sent it.
+    /// The sender's user id.
     pub user_id: String,
-    /// The data's member `type` when it is text, else empty.
+    /// The data's member `type` if it is text, else empty.
     pub custom_type: String,
     /// The data as JSON, bounded; its members in any order.
     pub json: String,
 }
 
-/// Receives what the service itself says of a call, beside any link.
+/// Receives the service's events for a call, outside any link.
 pub trait ServiceListener: Send + Sync {
     /// A custom event of the call. Must not block.
     fn custom(&self, event: CustomEvent);
-    /// The service refuses the token that it has, and knows no other. Must not block. Of all calls only one is asked,
-    /// once per refused token.
+    /// The service refused the current token and no other is known. Must not block. Called on one call only, once per
+    /// refused token.
     fn token_needed(&self);
 }
 
-/// What a protocol needs to know of a call.
+/// The call parameters that a protocol needs.
 #[derive(Clone, Debug, Default)]
 pub struct CallFacts {
     pub call_type: String,
     pub call_id: String,
     pub user_id: String,
-    /// False: a track is received only when the application asks for it.
+    /// False: a track is received only if the application subscribes to it.
     pub auto_subscribe: bool,
 }
 
-/// Which link to open.
+/// Options of a link.
 #[derive(Clone, Debug)]
 pub struct LinkOptions {
     pub admission: Admission,
     pub session_id: String,
     /// Counts the links of this call from 0.
     pub attempt: u32,
-    /// FAST: the SFU still has the session of that name.
+    /// FAST reconnect: the SFU still has the session `session_id`.
     pub resume: bool,
 }
 
-/// A data channel as both sides of a protocol know it.
+/// A data channel that both sides of a protocol agree on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Channel {
     pub label: &'static str,
     pub ordered: bool,
-    /// None: until it arrives.
+    /// `None`: retransmitted until delivered.
     pub max_retransmits: Option<u16>,
     pub delivery: Delivery,
 }
 
-/// One call's connection to its service; what has to survive a lost link lives here.
+/// One call's connection to its service. Holds the state that outlives a lost link.
 #[async_trait]
 pub trait Signalling: Send + Sync + fmt::Debug {
-    /// Who receives what the service says beside any link; before the first admission.
+    /// Sets the listener for service events outside any link. Called before the first admission.
     fn listen(&self, _listener: Arc<dyn ServiceListener>) {}
 
-    /// The application has brought a token, asked or not.
+    /// The application provided a token, requested or not.
     fn offer_token(&self, _token: &Secret) {}
 
     /// Longest custom event in bytes; `None`: the protocol has no custom events.
@@ -95,15 +96,15 @@ pub trait Signalling: Send + Sync + fmt::Debug {
         None
     }
 
-    /// Sends a custom event to everyone who watches the call; one attempt.
+    /// Sends a custom event to every client that watches the call; one attempt.
     async fn send_custom(&self, _json: &str, _token: &Secret) -> Result<(), Failure> {
         Err(Failure::new(FailureKind::Malformed, "this protocol has no custom events"))
     }
 
-    /// The call is over: the listener receives nothing any more.
+    /// The call has ended: the listener receives no further events.
     fn end(&self) {}
 
-    /// Asks to be admitted; one attempt. Waits at most as long as the protocol's own deadline.
+    /// Requests admission; one attempt. Waits at most as long as the protocol's own deadline.
     async fn admit(&self, request: AdmissionRequest, token: &Secret) -> Result<Admission, Failure>;
 
     /// Opens a link before `deadline`; one attempt. Inside a tokio runtime.
@@ -113,7 +114,7 @@ pub trait Signalling: Send + Sync + fmt::Debug {
         deadline: Instant,
     ) -> Result<(Arc<dyn Link>, Box<dyn LinkReceiver>), Failure>;
 
-    /// Whose media this is; `None`: the ids name nobody.
+    /// The owner of a media stream; `None`: the ids name no owner.
     fn media_owner(&self, stream_id: &str, track_id: &str) -> Option<MediaOwner>;
 
     /// The data channels that this side opens.
@@ -121,23 +122,23 @@ pub trait Signalling: Send + Sync + fmt::Debug {
         &[]
     }
 
-    /// The packets that a message becomes, in order.
+    /// Encodes a message into packets, in order.
     fn encode(&self, _message: &DataOut) -> Vec<Bytes> {
         Vec::new()
     }
 
-    /// The last touch to a packet right before it goes out; asked in the order in which packets go.
+    /// Final change to a packet before it is sent. Called in send order.
     fn seal(&self, _delivery: Delivery, packet: Bytes) -> Bytes {
         packet
     }
 
-    /// What a packet on the channel of that label says; `None`: it cannot be used.
+    /// Decodes a packet from the channel with that label; `None`: it cannot be used.
     fn decode(&self, _label: &str, _packet: &Bytes) -> Option<DataIn> {
         None
     }
 }
 
-/// The writing end of one link. Usable from any task; calls may overlap.
+/// The sending end of one link. Usable from any task; calls may overlap.
 #[async_trait]
 pub trait Link: Send + Sync {
     /// Queues a request, in order; never waits.
@@ -146,42 +147,42 @@ pub trait Link: Send + Sync {
     /// As [`super::ws::WsSender::send`].
     fn send(&self, request: &SfuRequest) -> Result<(), SendError>;
 
-    /// Asks for something and waits at most `timeout` for the reply; one attempt.
+    /// Sends a request and waits at most `timeout` for the reply; one attempt.
     ///
     /// # Errors
     /// `Sfu` with the server's code, text and `should_retry`; `Timeout`, `Connect`, `Http`, `Malformed`.
     async fn call(&self, call: &RpcCall, timeout: Duration) -> Result<RpcReply, Failure>;
 
-    /// Starts to close; over within a second.
+    /// Starts to close; completes within a second.
     fn close(&self, code: u16, reason: &str);
 
-    /// Waits until the descriptor is gone. Does not close by itself.
+    /// Waits until the descriptor is closed. Does not start the close.
     async fn done(&self);
 }
 
-/// The reading end of one link, for one task.
+/// The receiving end of one link, for one task.
 #[async_trait]
 pub trait LinkReceiver: Send {
-    /// The next message, or how the link ended (again and again). Cancel safe.
+    /// Returns the next message. After the end every call returns how the link ended. Cancel safe.
     async fn next(&mut self) -> SocketIn;
 }
 
-/// What comes out of a link. `Closed` and `Failed` are last: they repeat for ever.
+/// Items received from a link. `Closed` and `Failed` are final and repeat without limit.
 #[derive(Clone, PartialEq)]
 pub enum SocketIn {
     Message(SfuMessage),
-    /// Something that cannot be read; the socket goes on.
+    /// A message that cannot be decoded; the socket stays open.
     Malformed,
-    /// Closed in order, by either side; 1005 when the SFU gave no code.
+    /// Closed cleanly, by either side; 1005 when the SFU gave no code.
     Closed {
         code: u16,
     },
-    /// Lost, or given up because of what the SFU sent.
+    /// Connection lost, or closed because of what the SFU sent.
     Failed(Failure),
 }
 
 impl fmt::Debug for SocketIn {
-    /// Without the message itself: offers hold ICE passwords.
+    /// Omits the message itself: offers contain ICE passwords.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             SocketIn::Message(_) => f.write_str("Message"),

@@ -1,12 +1,12 @@
-//! A look at a protobuf message before it is decoded: how much memory would it become?
+//! Estimates the memory that decoding a protobuf message needs, before it is decoded.
 //!
 //! Two bytes on the wire (an empty participant) become some 250 in memory, so a frame limit alone
-//! would let 1 MiB grow into 128. The scan walks the wire form with a table of which fields hold
-//! messages, adds up what decoding would allocate, and allocates nothing itself. Each protocol
-//! brings a table of its own. Must not know: what the fields mean.
+//! would let 1 MiB grow into 128. The scan walks the wire format with a table of the fields that
+//! hold messages, sums what decoding would allocate, and allocates nothing itself. Each protocol
+//! provides its own table. Must not know: what the fields mean.
 
-/// Most bytes that decoding one message may allocate, its text not counted (that is bounded by the
-/// size of the frame).
+/// Most bytes that decoding one message may allocate, excluding its text (bounded by the size of
+/// the frame).
 const MAX_DECODED: usize = 16 << 20;
 /// Most fields of one message, all levels together.
 const MAX_FIELDS: usize = 1_000_000;
@@ -15,12 +15,12 @@ pub(super) const MAX_PARTICIPANTS: usize = 5_000;
 /// Deepest nesting. prost itself stops at 100.
 pub(super) const MAX_DEPTH: usize = 40;
 
-/// A message type: its size in memory and its fields that hold messages. Fields that are not
-/// listed are scalars and text.
+/// A message type: its size in memory and its fields that hold messages. Fields that are not listed
+/// are scalars and text.
 pub(super) struct Kind {
     pub size: usize,
     pub fields: &'static [(u32, &'static Kind)],
-    /// Counted apart, at most [`MAX_PARTICIPANTS`] of them.
+    /// Counted separately, at most [`MAX_PARTICIPANTS`] of them.
     pub participant: bool,
 }
 
@@ -32,7 +32,7 @@ pub(super) const fn node(size: usize, fields: &'static [(u32, &'static Kind)]) -
     Kind { size, fields, participant: false }
 }
 
-/// Room for an element of a repeated text or number field.
+/// Memory for one element of a repeated text or number field.
 const SCALAR: usize = size_of::<String>();
 
 /// Why a message is not decoded.
@@ -40,27 +40,28 @@ const SCALAR: usize = size_of::<String>();
 pub(super) enum Refused {
     /// Not well formed, or nested too deeply.
     Broken,
-    /// More than a limit of ours.
+    /// Exceeds a limit of this library.
     TooMuch(&'static str),
 }
 
 impl Refused {
-    /// What the application is told of a message of so many bytes; `None`: nothing.
+    /// The text reported to the application for a message of `size` bytes; `None`: nothing is
+    /// reported.
     pub fn words(self, size: usize) -> Option<String> {
         match self {
             Refused::Broken => None,
-            Refused::TooMuch(what) => Some(format!("a message of the SFU ({size} bytes) has {what}; it was left out")),
+            Refused::TooMuch(what) => Some(format!("an SFU message ({size} bytes) has {what}; it was dropped")),
         }
     }
 }
 
-/// Whether a message in wire form is well formed as far as its tags and lengths go, and modest
+/// Whether the tags and lengths of an encoded message are well formed, and the message is small
 /// enough to be decoded.
 pub(super) fn check(wire: &[u8], kind: &'static Kind) -> Result<(), Refused> {
     let mut scan = Scan { decoded: 0, fields: 0, participants: 0 };
     match scan.message(wire, kind, 0) {
         Some(()) => Ok(()),
-        None => Err(scan.over().map_or(Refused::Broken, Refused::TooMuch)),
+        None => Err(scan.exceeded().map_or(Refused::Broken, Refused::TooMuch)),
     }
 }
 
@@ -71,12 +72,12 @@ struct Scan {
 }
 
 impl Scan {
-    /// The limit that is passed, if one is.
-    fn over(&self) -> Option<&'static str> {
+    /// The limit that is exceeded, if any.
+    fn exceeded(&self) -> Option<&'static str> {
         match self {
             _ if self.participants > MAX_PARTICIPANTS => Some("more than 5000 participants"),
             _ if self.fields > MAX_FIELDS => Some("more than 1000000 fields"),
-            _ if self.decoded > MAX_DECODED => Some("more parts than fit into 16 MiB of memory"),
+            _ if self.decoded > MAX_DECODED => Some("a decoded size above 16 MiB"),
             _ => None,
         }
     }
@@ -85,12 +86,13 @@ impl Scan {
         if depth > MAX_DEPTH {
             return None;
         }
-        // Vectors double: up to twice the size of their elements, for a moment three times.
+        // Vectors grow by doubling: up to twice the size of their elements, three times while they
+        // are reallocated.
         self.decoded += 3 * kind.size;
         self.participants += usize::from(kind.participant);
         while !wire.is_empty() {
             self.fields += 1;
-            if self.over().is_some() {
+            if self.exceeded().is_some() {
                 return None;
             }
             let tag = varint(&mut wire)?;
@@ -106,7 +108,8 @@ impl Scan {
                     wire = rest;
                     match kind.fields.iter().find(|(number, _)| *number == field) {
                         Some((_, inner_kind)) => self.message(inner, inner_kind, depth + 1)?,
-                        // Text, or packed numbers: at most four bytes of memory for one of wire.
+                        // Text, or packed numbers: at most four bytes of memory per byte on the
+                        // wire.
                         None => self.decoded += SCALAR,
                     }
                 }
@@ -115,7 +118,7 @@ impl Scan {
                 _ => return None,
             }
         }
-        self.over().is_none().then_some(())
+        self.exceeded().is_none().then_some(())
     }
 }
 

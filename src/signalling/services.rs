@@ -1,5 +1,5 @@
-//! The protocols there are, by name, and how a client is connected to a service of each. The one place above which
-//! nobody names a protocol's own types. Must not know: sessions, rules.
+//! The available protocols by name, and how a client connects to a service of each. Code above this file uses no
+//! protocol-specific types. Must not know: sessions, rules.
 
 use super::livekit::{self, LiveKitService};
 use super::protocol::Protocol;
@@ -10,23 +10,23 @@ use crate::error::Secret;
 use base64::Engine as _;
 use std::sync::Arc;
 
-/// What is spoken with a service.
+/// The signalling protocol of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
     Stream,
     LiveKit,
 }
 
-/// A client's service, and how it is reached.
+/// A client's service and how to reach it.
 #[derive(Debug)]
 pub struct ServiceOptions {
     pub url: String,
     pub api_key: String,
     pub user_id: String,
     pub token: Secret,
-    /// URL that tells the nearest edge; empty: not asked.
+    /// URL that returns the nearest edge; empty: not queried.
     pub hint_url: String,
-    /// The service's own events are wanted, too.
+    /// Also receive the service's own events.
     pub events: bool,
     pub limits: WsLimits,
 }
@@ -48,7 +48,7 @@ impl Service {
         }
     }
 
-    /// The user that a token names. It is not verified: that is the server's part.
+    /// The user that a token names. The token is not verified here; the server verifies it.
     pub fn user_of(self, token: &Secret) -> Option<String> {
         match self {
             Self::Stream => user_id_of(token),
@@ -56,7 +56,7 @@ impl Service {
         }
     }
 
-    /// Limits of its sockets, unless the application wants others.
+    /// Default limits of its sockets.
     pub fn limits(self) -> WsLimits {
         match self {
             Self::Stream => WsLimits::default(),
@@ -64,7 +64,7 @@ impl Service {
         }
     }
 
-    /// A client's access to it. Contacts nobody.
+    /// Creates a client's access to the service. Contacts no server.
     ///
     /// # Errors
     /// As [`Net::url`].

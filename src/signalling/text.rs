@@ -1,17 +1,17 @@
-//! Text from servers made safe to keep: bounded, printable, without the secrets we know of.
+//! Sanitises text from servers: bounded, printable, without known secrets.
 //!
-//! Must not know: which server said it or in which protocol.
+//! Must not know: which server sent it or in which protocol.
 
 use crate::error::Secret;
 use std::time::{Duration, SystemTime};
 
-/// Longest text of a server that is kept in a failure, in bytes.
+/// Longest server text that is kept in a failure, in bytes.
 pub(crate) const MAX_SERVER_TEXT: usize = 512;
 
-/// A server that asks for more patience than this is taken to mean this much.
+/// Longest Retry-After; longer values are reduced to this.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
-/// Shortest secret that is searched for: anything shorter would blank out ordinary words.
+/// Shortest secret that is replaced: anything shorter would also match ordinary words.
 const MIN_SECRET: usize = 6;
 
 /// Cuts `text` to at most `max` bytes, on a character boundary.
@@ -26,16 +26,16 @@ pub(crate) fn truncate(text: &str, max: usize) -> &str {
     &text[..end]
 }
 
-/// Like [`truncate`] for owned text; does not copy what already fits.
+/// Like [`truncate`] for owned text; does not copy.
 pub(crate) fn bounded(mut text: String, max: usize) -> String {
     let end = truncate(&text, max).len();
     text.truncate(end);
     text
 }
 
-/// A server's message as it may be shown: control characters become spaces, at most
-/// [`MAX_SERVER_TEXT`] bytes, and every known secret in it replaced. Secrets go first, so that
-/// cutting cannot leave half of one behind.
+/// Prepares a server's message for display: control characters become spaces, the length is at most
+/// [`MAX_SERVER_TEXT`] bytes, and every known secret is replaced. Secrets are replaced first, so
+/// that truncation cannot leave half of one behind.
 pub(crate) fn clean(text: &str, secrets: &[&Secret]) -> String {
     // Work on a bounded piece, large enough that a secret straddling the final cut is still whole.
     let longest = secrets.iter().map(|secret| secret.reveal().len()).max().unwrap_or(0);
@@ -47,7 +47,7 @@ pub(crate) fn clean(text: &str, secrets: &[&Secret]) -> String {
     let kept: String = kept.chars().map(|c| if is_noise(c) { ' ' } else { c }).collect();
     let kept = kept.trim();
     let cut = truncate(kept, MAX_SERVER_TEXT);
-    // A secret that began inside the piece but ended beyond it was not found; leave out its head.
+    // A secret that crosses the end of the piece was not found; remove its beginning.
     without_secret_head(cut, secrets).trim_end().to_owned()
 }
 
@@ -67,8 +67,8 @@ fn without_secret_head<'a>(text: &'a str, secrets: &[&Secret]) -> &'a str {
     text
 }
 
-/// Milliseconds of a `Retry-After` header (RFC 9110 §10.2.3): seconds or an HTTP date; a date in
-/// the past is 0, nonsense is `None`, the rest is capped at one hour.
+/// Milliseconds of a `Retry-After` header (RFC 9110 §10.2.3): seconds or an HTTP date. A date in
+/// the past is 0, an invalid value is `None`, the rest is capped at one hour.
 pub(crate) fn retry_after_ms(value: &str, now: SystemTime) -> Option<u64> {
     let value = value.trim();
     let wait = match value.parse::<u64>() {
@@ -97,7 +97,7 @@ mod tests {
             let text = format!("{}{} end", "x".repeat(padding), token.reveal());
             assert!(!clean(&text, &[&token]).contains("tok-01"), "padding {padding}");
         }
-        // The server itself cut the token.
+        // The server truncated the token.
         let echoed = clean("bad token tok-0123456", &[&token]);
         assert_eq!(echoed, "bad token");
     }

@@ -1,8 +1,8 @@
-//! TLS: who is trusted, and what to say when a handshake fails.
+//! TLS: which certificates are trusted, and the error text of a failed handshake.
 //!
-//! Trusted are the system's certificates and those of one file. A certificate of that file is also accepted when a
-//! server presents that very one, be it one that is not allowed to sign, signs itself or is signed by somebody
-//! unknown: as long as it is valid today and names the host. Must not know: sockets, HTTP.
+//! The system's certificates and those of one CA file are trusted. A certificate in that file is also accepted as the
+//! server's own certificate, even if it is not allowed to sign, is self-signed or has an unknown issuer, provided that
+//! it is valid now and matches the host name. Must not know: sockets, HTTP.
 
 use super::{connect::Endpoint, text};
 use crate::core::model::{Failure, FailureKind};
@@ -24,19 +24,21 @@ use tokio_rustls::TlsConnector;
 
 /// Largest CA file that is read, in bytes.
 const MAX_CA_FILE: u64 = 4 << 20;
-/// How a certificate names its key's curve P-521 (RFC 5480 §2.1.1.1), in DER.
+/// The DER-encoded identifier of the curve P-521 (RFC 5480 §2.1.1.1) in a certificate.
 const P521: [u8; 7] = [0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23];
 const KEYS: &str = "keys on the curves P-256 and P-384, Ed25519 and RSA are supported";
 
-/// Reads the trusted certificates on a thread that may block: a few hundred files on some systems.
+/// Reads the trusted certificates on a blocking thread: they are a few hundred files on some systems.
 pub(super) async fn load(ca_file: Option<PathBuf>) -> Result<TlsConnector, Failure> {
-    // Without a thread tokio panics.
+    // tokio panics when it cannot start a thread.
     let started = crate::panics::contain(|| tokio::task::spawn_blocking(move || config(ca_file.as_deref())));
     let loaded = match started {
         Ok(task) => task.await.ok(),
         Err(_) => None,
     };
-    loaded.unwrap_or_else(|| Err(Failure::new(FailureKind::Tls, "no thread to load the trusted certificates")))
+    loaded.unwrap_or_else(|| {
+        Err(Failure::new(FailureKind::Tls, "cannot start a thread to load the trusted certificates"))
+    })
 }
 
 fn config(ca_file: Option<&Path>) -> Result<TlsConnector, Failure> {
@@ -47,12 +49,11 @@ fn config(ca_file: Option<&Path>) -> Result<TlsConnector, Failure> {
     if let Some(path) = ca_file {
         pinned = read_ca_file(path).map_err(|why| failed(format!("the CA file {} {why}", path.display())))?;
         if roots.add_parsable_certificates(pinned.clone()).0 == 0 {
-            return Err(failed(format!("the CA file {} holds no usable certificate", path.display())));
+            return Err(failed(format!("the CA file {} contains no usable certificate", path.display())));
         }
     }
     if roots.is_empty() {
-        let text =
-            "no trusted certificates on this system: install its CA certificates (ca-certificates) or name a CA file";
+        let text = "no trusted certificates on this system: install CA certificates (ca-certificates) or set a CA file";
         return Err(failed(text.to_owned()));
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -61,8 +62,8 @@ fn config(ca_file: Option<&Path>) -> Result<TlsConnector, Failure> {
         .map_err(|_| failed("the trusted certificates cannot be used".to_owned()))?;
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|_| failed("no version of TLS can be spoken".to_owned()))?
-        // Stricter and laxer than the usual one in nothing but what the module's head says.
+        .map_err(|_| failed("no TLS version is available".to_owned()))?
+        // Differs from the default verifier only as described at the top of this file.
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Verifier { inner, pinned }))
         .with_no_client_auth();
@@ -80,7 +81,7 @@ fn read_ca_file(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
         .map_err(|_| "cannot be read as PEM certificates".to_owned())
 }
 
-/// The usual verifier, and certificates that are taken as they are.
+/// The default verifier, plus certificates that are accepted as they are.
 struct Verifier {
     inner: Arc<WebPkiServerVerifier>,
     pinned: Vec<CertificateDer<'static>>,
@@ -105,8 +106,8 @@ impl ServerCertVerifier for Verifier {
             Err(refused) => refused,
             accepted => return accepted,
         };
-        // These are found only after the dates: a chain that leads nowhere, and a certificate that has no business
-        // to be a server's own, as it may sign others.
+        // The verifier reports these only after it has checked the dates: an unknown issuer, and a server certificate
+        // that is a CA's.
         let chain = matches!(
             refused,
             rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::Other(_))
@@ -141,7 +142,7 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// Says so when the failure is one of the certificate's curve.
+/// Replaces the error if the cause is the certificate's curve.
 fn of_key(error: rustls::Error, certificate: &CertificateDer<'_>) -> rustls::Error {
     if certificate.windows(P521.len()).any(|bytes| bytes == P521) {
         return rustls::Error::General(format!(
@@ -151,26 +152,28 @@ fn of_key(error: rustls::Error, certificate: &CertificateDer<'_>) -> rustls::Err
     error
 }
 
-/// Why a handshake failed, in words.
+/// Describes why a handshake failed.
 pub(super) fn explain(error: &io::Error) -> String {
     let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {
         return match error.kind() {
-            io::ErrorKind::UnexpectedEof => "the server hung up during the handshake".to_owned(),
-            _ => format!("the connection broke during the handshake: {error}"),
+            io::ErrorKind::UnexpectedEof => "the server closed the connection during the handshake".to_owned(),
+            _ => format!("connection lost during the handshake: {error}"),
         };
     };
     use rustls::{AlertDescription as Alert, Error};
     match tls {
         Error::InvalidCertificate(why) => certificate(why),
         Error::AlertReceived(Alert::HandshakeFailure) => format!(
-            "the server finds nothing in common: no cipher suite, curve, or kind of key of its certificate. {KEYS}; one \
+            "the server rejected the handshake: no common cipher suite, curve or certificate key type. {KEYS}; one \
              on the curve P-521 is not"
         ),
-        Error::AlertReceived(alert) => format!("the server refuses with the alert {}", words(alert)),
-        Error::InvalidMessage(_) => "what the server sends is not TLS".to_owned(),
-        Error::PeerIncompatible(why) => format!("the server has no TLS in common with this library: {}", words(why)),
-        Error::PeerMisbehaved(why) => format!("the server breaks the rules of TLS: {}", words(why)),
-        Error::NoApplicationProtocol => "the server does not speak HTTP/1.1".to_owned(),
+        Error::AlertReceived(alert) => format!("the server sent the TLS alert {}", words(alert)),
+        Error::InvalidMessage(_) => "the server's data is not TLS".to_owned(),
+        Error::PeerIncompatible(why) => {
+            format!("the server has no TLS parameters in common with this library: {}", words(why))
+        }
+        Error::PeerMisbehaved(why) => format!("the server violated the TLS protocol: {}", words(why)),
+        Error::NoApplicationProtocol => "the server does not support HTTP/1.1".to_owned(),
         Error::General(text) => text.clone(),
         other => words(other),
     }
@@ -184,40 +187,42 @@ fn certificate(why: &CertificateError) -> String {
             "the server's certificate is not valid yet (or the clock is wrong)".into()
         }
         C::Revoked => "the server's certificate was revoked".into(),
-        C::UnknownIssuer => "the server's certificate is signed by nobody who is trusted. If the server has a private \
-                             CA, name its CA file in the client options"
+        C::UnknownIssuer => "the issuer of the server's certificate is not trusted. If the server uses a private \
+                             CA, set its CA file in the client options"
             .into(),
-        C::NotValidForName => "the server's certificate is for another name".into(),
+        C::NotValidForName => "the server's certificate is for another host name".into(),
         C::NotValidForNameContext { presented, .. } => match presented.first() {
-            Some(name) => format!("the server's certificate is for another name, {}", plain(name)),
-            None => "the server's certificate is for no name at all".into(),
+            Some(name) => format!("the server's certificate is for another host name, {}", plain(name)),
+            None => "the server's certificate has no host name".into(),
         },
-        C::BadSignature => "the signature of the server's certificate is wrong".into(),
+        C::BadSignature => "the server's certificate has an invalid signature".into(),
         C::BadEncoding => "the server's certificate cannot be read".into(),
         C::UnsupportedSignatureAlgorithmContext { .. } | C::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
-            format!("the server's certificate is signed in a way that is not supported; {KEYS}, P-521 is not")
+            format!("the server's certificate uses an unsupported signature algorithm; {KEYS}, P-521 is not")
         }
-        C::InvalidPurpose | C::InvalidPurposeContext { .. } => "the server's certificate is not one of a server".into(),
+        C::InvalidPurpose | C::InvalidPurposeContext { .. } => {
+            "the server's certificate is not valid for a server".into()
+        }
         C::Other(why) if why.to_string() == "CaUsedAsEndEntity" => {
-            "the server presents the certificate of a CA as its own. To accept that very certificate, name it as CA \
+            "the server's certificate is a CA certificate. To accept it, set it as the CA \
              file in the client options"
                 .into()
         }
-        C::Other(why) => format!("the server's certificate is refused: {}", words(why)),
-        other => format!("the server's certificate is refused: {}", words(other)),
+        C::Other(why) => format!("the server's certificate is invalid: {}", words(why)),
+        other => format!("the server's certificate is invalid: {}", words(other)),
     }
 }
 
-/// `DnsName("x")` as x.
+/// Extracts x from `DnsName("x")`.
 fn plain(presented: &str) -> &str {
     presented.split('"').nth(1).unwrap_or(presented)
 }
 
-/// The name of a variant, without what it holds, as words.
+/// The name of an enum variant as lower-case words, without its contents.
 fn words(value: &dyn fmt::Debug) -> String {
     let name = format!("{value:?}");
     let end = name.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(name.len());
-    // Errors in a cover: the name that matters is the last one.
+    // Wrapped errors: the innermost name matters.
     let name = match name.rsplit(['(', '{']).next().map(|last| last.trim_end_matches(')')) {
         Some(last) if last.chars().all(|c| c.is_ascii_alphanumeric()) && !last.is_empty() => last.to_owned(),
         _ => name[..end].to_owned(),

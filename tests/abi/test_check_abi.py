@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Tests of scripts/check-abi.py: changes are planted in a copy of the header, and it must say what each of them is.
+"""Tests of scripts/check-abi.py: changes are planted in a copy of the header, and the checker must name each of them.
 
-The library is a stub that exports what the planted header declares; only cc is needed.
+The library is a stub that exports the functions of the planted header; only cc is needed.
 """
 
 import pathlib
@@ -20,7 +20,7 @@ HEADER = cheader.HEADER.read_text()
 
 
 def change(text, old, new, count=1):
-    """The text with one place changed; it must be there."""
+    """The text with one place changed, which must exist."""
     assert old in text, f"{old!r} is not in the header any more: change this test"
     return text.replace(old, new, count)
 
@@ -36,12 +36,12 @@ class Checker(unittest.TestCase):
         self.work = pathlib.Path(tempfile.mkdtemp(dir=ROOT / "target" if (ROOT / "target").exists() else None))
         self.addCleanup(shutil.rmtree, self.work)
         self.dumps = self.work / "abi"
-        # What was promised: the present header, so that these tests do not depend on how fresh abi/ is.
+        # The recorded interface is that of the present header, so that these tests do not depend on the state of abi/.
         code, said = self.check(HEADER, "--write")
         self.assertEqual(code, 0, said)
 
     def check(self, header, *options, abi="1", soname=None, versions=True, extra=""):
-        """Runs the checker on a header and a stub library for it. Exit code and what it said."""
+        """Runs the checker on a header and a stub library for it. Returns its exit code and output."""
         path = self.work / "offhook.h"
         path.write_text(header)
         bodies = "".join(
@@ -66,7 +66,7 @@ class Checker(unittest.TestCase):
                 self.assertIn(word, said)
 
     def adds(self, header, word):
-        """It must ask for --write, name what is new, and be content after it."""
+        """It must require --write, name the addition, and succeed after --write."""
         code, said = self.check(header)
         self.assertEqual(code, 1, said)
         self.assertIn("does not have", said)
@@ -86,7 +86,7 @@ class Checker(unittest.TestCase):
         code, said = self.check(change(header, "/** Success. */", "/** All is well. */"))
         self.assertEqual(code, 0, said)
 
-    # What breaks.
+    # Breaking changes.
 
     def test_removed_function(self):
         self.breaks(without(HEADER, r"OH_API oh_result oh_network_report\([^;]*;"), "function oh_network_report was removed")
@@ -95,7 +95,7 @@ class Checker(unittest.TestCase):
         self.breaks(change(HEADER, "    OH_LOG_TRACE = 5,\n", ""), "OH_LOG_TRACE was removed")
 
     def test_changed_value(self):
-        self.breaks(change(HEADER, "OH_ERR_HANDLE = -2,", "OH_ERR_HANDLE = -200,"), "OH_ERR_HANDLE is another", "-200")
+        self.breaks(change(HEADER, "OH_ERR_HANDLE = -2,", "OH_ERR_HANDLE = -200,"), "OH_ERR_HANDLE changed", "-200")
 
     def test_number_given_to_something_else(self):
         self.breaks(change(HEADER, "OH_LOG_TRACE = 5,", "OH_LOG_TRACE = 5,\n    OH_LOG_FUSS = 4,"),
@@ -103,25 +103,25 @@ class Checker(unittest.TestCase):
 
     def test_changed_signature(self):
         self.breaks(change(HEADER, "oh_shutdown_wait(uint32_t timeout_ms)", "oh_shutdown_wait(uint64_t timeout_ms)"),
-                    "function oh_shutdown_wait is another", "(uint64_t)")
+                    "function oh_shutdown_wait changed", "(uint64_t)")
 
     def test_changed_result(self):
-        self.breaks(change(HEADER, "uint32_t oh_get_abi_version(void);", "uint64_t oh_get_abi_version(void);"), "oh_get_abi_version is another")
+        self.breaks(change(HEADER, "uint32_t oh_get_abi_version(void);", "uint64_t oh_get_abi_version(void);"), "oh_get_abi_version changed")
 
     def test_changed_callback(self):
         self.breaks(change(HEADER, "typedef void (*oh_log_handler)(void *user_data, const oh_log_record *record);",
                            "typedef void (*oh_log_handler)(const oh_log_record *record, void *user_data);"),
-                    "callback oh_log_handler is another")
+                    "callback oh_log_handler changed")
 
     def test_field_in_the_middle(self):
         self.breaks(change(HEADER, "    oh_bool pull_audio;", "    oh_bool planted;\n    oh_bool more;\n    oh_bool pull_audio;"),
-                    "field oh_call_options.planted lies at", "field oh_call_options.pull_audio is another")
+                    "field oh_call_options.planted is at", "field oh_call_options.pull_audio changed")
 
     def test_field_removed(self):
         self.breaks(change(HEADER, "    oh_bool ring;\n", "    oh_bool other;\n"), "field oh_call_options.ring was removed")
 
     def test_field_of_another_type(self):
-        self.breaks(change(HEADER, "    uint32_t buffer_ms;", "    int32_t buffer_ms;"), "oh_audio_track_options.buffer_ms is another")
+        self.breaks(change(HEADER, "    uint32_t buffer_ms;", "    int32_t buffer_ms;"), "oh_audio_track_options.buffer_ms changed")
 
     def test_smaller_struct(self):
         self.breaks(without(HEADER, r"    uint64_t data_unsent;\n"), "oh_call_stats is smaller")
@@ -131,7 +131,7 @@ class Checker(unittest.TestCase):
                     "struct oh_track does not begin with its size")
 
     def test_type_that_becomes_another(self):
-        self.breaks(change(HEADER, "typedef uint32_t oh_bool;", "typedef int32_t oh_bool;"), "type oh_bool is another")
+        self.breaks(change(HEADER, "typedef uint32_t oh_bool;", "typedef int32_t oh_bool;"), "type oh_bool changed")
 
     def test_struct_by_value_inside_of_another(self):
         self.breaks(change(HEADER, "    const oh_call_handlers *handlers;", "    oh_call_handlers handlers;"),
@@ -158,7 +158,7 @@ class Checker(unittest.TestCase):
     def test_exported_and_not_declared(self):
         self.breaks(HEADER, "exported, but not in the header: oh_secret", extra="int oh_secret(void) { return 0; }\n")
 
-    # What does not.
+    # Compatible changes.
 
     def test_new_function(self):
         self.adds(change(HEADER, "OH_API uint32_t oh_get_abi_version(void);",

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What include/offhook.h claims, where its text alone can show it: names that exist, units, waits, order, words."""
+"""Checks statements of include/offhook.h that its text alone can show: names that exist, units, waits, order, words."""
 
 import pathlib
 import re
@@ -17,7 +17,7 @@ RECORDS = [i for i in ITEMS if i.kind in ("struct", "union")]
 FUNCTIONS = [i for i in ITEMS if i.kind == "function"]
 VALUES = {m.name for i in ITEMS if i.kind == "enum" for m in i.members}
 MEMBERS = {f"{i.name}.{m.name}" for i in RECORDS for m in i.members}
-# Endings of names of functions and constants that stand for many.
+# Macros that comments may name although the parser does not list them.
 FAMILIES = {"OH_INIT", "OH_API", "OH_STATIC", "OH_ENUM"}
 
 

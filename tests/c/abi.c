@@ -1,9 +1,9 @@
 /*
- * abi.c - sizes of structures, defaults by macro and by function, names of numbers, version.
+ * abi.c - sizes of structures, defaults by macro and by function, names of codes, version.
  *
- * Expected: OH_INIT gives byte for byte what oh_struct_init gives; a structure that is smaller than that of the first
- * release, absurdly large, or larger with something unknown in it is OH_ERR_ABI by name, one that is larger with zeros is
- * fine; of statistics no more is written than both sides know.
+ * Expected: OH_INIT and oh_struct_init give the same bytes. A structure that is smaller than in the first release,
+ * absurdly large, or larger with unknown members set gives OH_ERR_ABI with the structure's name; one that is larger
+ * with zeros is accepted. Statistics are filled only as far as both sides know them.
  */
 #include "peer.h"
 
@@ -19,7 +19,7 @@ _Static_assert(sizeof(oh_result) == 4, "oh_result is an int32_t");
 _Static_assert(sizeof(oh_bool) == 4 && sizeof(oh_call_state) == 4 && sizeof(oh_rights) == 8, "widths");
 _Static_assert(sizeof(oh_event_payload) == sizeof(void *), "events hold pointers");
 
-/* Each structure that a program makes: begins with its size, and its defaults are zeros. */
+/* Each structure that a program creates begins with its size, and its defaults are zeros. */
 #define DEFAULTS(type) do { \
         type by_macro = OH_INIT(type), by_function; \
         memset(&by_function, 0xa5, sizeof by_function); \
@@ -109,7 +109,7 @@ static void last_error(void)
     CHECK(oh_get_version() && oh_get_last_error(part, 4) == need); /* success does not clear it */
 }
 
-/* A structure of the library with `extra` bytes of a later header behind it. */
+/* A structure of the library, followed by `extra` bytes of a later header. */
 typedef struct larger {
     union {
         size_t size;
@@ -154,7 +154,10 @@ static oh_result try_track(larger *l)
     return r;
 }
 
-/* The call's protocol has none of these: what it says then is said after the structure was looked at. */
+/*
+ * The call's protocol supports none of these functions: OH_ERR_UNSUPPORTED is returned after the structure was
+ * checked.
+ */
 static oh_result supported(oh_result r)
 {
     return r == OH_ERR_UNSUPPORTED ? OH_OK : r;
@@ -177,7 +180,7 @@ static oh_result try_token(larger *l)
     return oh_access_token_create(&l->u.token, token, sizeof token, NULL);
 }
 
-/* `name`: of the structure, which a refusal names. */
+/* `name`: of the structure; the error text must begin with it. */
 static void sizes(const char *name, larger *l, size_t size, oh_result (*try)(larger *))
 {
     const size_t bad[] = { 0, 1, 4, 8, 16, size - 1, size + 4097, 1u << 20, INT32_MAX, SIZE_MAX };
@@ -203,7 +206,7 @@ static void sizes(const char *name, larger *l, size_t size, oh_result (*try)(lar
         end[more - 1] = 0;
     }
     l->u.size = size;
-    end[0] = 1; /* beyond the size that is said: not looked at */
+    end[0] = 1; /* beyond the given size: ignored */
     CHECK_OK(try(l));
     end[0] = 0;
 }
@@ -266,7 +269,7 @@ int main(void)
         CHECK_OH(oh_call_get_stats(p.call, &l->u.stats), OH_ERR_ABI);
         for (size_t k = sizeof l->u.size; k < sizeof *l; k++) CHECK_EQ(((unsigned char *)l)[k], 0x77);
     }
-    for (size_t more = 0; more <= 4096; more += 2048) { /* of a later header: only what this library knows is written */
+    for (size_t more = 0; more <= 4096; more += 2048) { /* a later header: only known members are written */
         memset(l, 0x77, sizeof *l);
         l->u.size = whole + more;
         CHECK_OK(oh_call_get_stats(p.call, &l->u.stats));

@@ -1,10 +1,12 @@
 /*
- * accepted.c - what was accepted is sent: the tail of a track before a leave, a free of the call or of the track;
- * custom events; what was not sent is told with its numbers before the end; orders that cannot be refused are never lost.
+ * accepted.c - accepted data is sent: the tail of a track before a leave, a free of the call or of the track; custom
+ * events. Data that was not sent is reported with its amounts before the end. Commands that cannot be refused are
+ * never lost.
  *
- * "alice" says a number of frames and goes at once, in each way; "bob" must be sent every one of them. Expected too:
- * oh_track_clear, oh_track_wait_drained and live tracks count right; a second track waits for the first; with 256 commands
- * waiting, oh_subscriber_close holds.   test: timeout=120
+ * "alice" writes a number of frames and leaves at once, in each way; "bob" must receive every one of them. Also
+ * expected: oh_track_clear, oh_track_wait_drained and live tracks count correctly; a second track waits for the
+ * first; with 256 queued commands, oh_subscriber_close takes effect.
+ * test: timeout=120
  */
 #include "peer.h"
 
@@ -19,13 +21,13 @@ static int16_t tone_of[5 * 48000];
 
 static oh_track publish(peer *p, uint32_t buffer_ms, int live)
 {
-    oh_audio_track_options sound = OH_INIT(oh_audio_track_options);
+    oh_audio_track_options track_options = OH_INIT(oh_audio_track_options);
     oh_track track;
     size_t mark = rec_mark(p->rec);
-    sound.no_dtx = 1;
-    sound.buffer_ms = buffer_ms;
-    sound.live = (uint32_t)live;
-    CHECK_OK(oh_call_publish_audio(p->call, &sound, &track));
+    track_options.no_dtx = 1;
+    track_options.buffer_ms = buffer_ms;
+    track_options.live = (uint32_t)live;
+    CHECK_OK(oh_call_publish_audio(p->call, &track_options, &track));
     EXPECT_FROM(p->rec, mark, OH_EVENT_LOCAL_TRACK_PUBLISHED, NULL, ms(10000));
     return track;
 }
@@ -35,7 +37,7 @@ static uint64_t received(peer *p)
     return peer_stats(p).packets_received;
 }
 
-/* Waits until `p` was sent so many packets since `base`: not one less, and not for the lack of time. */
+/* Waits until `p` has received exactly this many packets since `base`; fails on timeout. */
 static void all_arrive(peer *p, uint64_t base, uint64_t packets, const char *what)
 {
     double end = now_ms() + ms(5000);
@@ -44,8 +46,8 @@ static void all_arrive(peer *p, uint64_t base, uint64_t packets, const char *wha
                    (unsigned long long)(received(p) - base), (unsigned long long)packets);
 }
 
-/* A call whose first words bob has heard, whole: from here on every packet counts. */
-static oh_track heard(peer *alice, peer *bob, const char *room, const oh_call_options *options, uint64_t *base)
+/* A call whose first audio bob has received completely: from here on every packet counts. */
+static oh_track join_and_receive(peer *alice, peer *bob, const char *room, const oh_call_options *options, uint64_t *base)
 {
     peer_join(alice, "alice", room, options);
     oh_track track = publish(alice, 5000, 0);
@@ -54,7 +56,7 @@ static oh_track heard(peer *alice, peer *bob, const char *room, const oh_call_op
     tone_stop(t);
     CHECK_OK(oh_track_wait_drained(track, ms(8000)));
     uint64_t sent;
-    do { /* what is under way has arrived */
+    do { /* until packets in transit have arrived */
         sent = received(bob);
         nap(300);
     } while (received(bob) != sent);
@@ -62,7 +64,7 @@ static oh_track heard(peer *alice, peer *bob, const char *room, const oh_call_op
     return track;
 }
 
-static void say_tail(oh_track track)
+static void write_tail(oh_track track)
 {
     CHECK_OK(oh_track_write_s16(track, tone_of, TAIL * FRAME));
 }
@@ -75,13 +77,13 @@ static void gone(peer *p)
     memset(p, 0, sizeof *p);
 }
 
-static oh_event_unsent told;
-static size_t told_at, ended_at;
+static oh_event_unsent reported;
+static size_t reported_at, ended_at;
 
 static void keep(recorder *r, oh_call call, const oh_event *e)
 {
     (void)call;
-    if (e->kind == OH_EVENT_UNSENT) told = *e->u.unsent, told_at = r->count;
+    if (e->kind == OH_EVENT_UNSENT) reported = *e->u.unsent, reported_at = r->count;
     if (e->kind == OH_EVENT_ENDED) ended_at = r->count;
 }
 
@@ -93,41 +95,41 @@ static void ways_to_go(void)
 
     peer_join(&bob, "bob", "tail", NULL);
 
-    test_step(40, "a second of sound, then oh_call_leave");
-    track = heard(&alice, &bob, "tail", NULL, &base);
-    say_tail(track);
+    test_step(40, "a second of audio, then oh_call_leave");
+    track = join_and_receive(&alice, &bob, "tail", NULL, &base);
+    write_tail(track);
     double began = now_ms();
     CHECK_OK(oh_call_leave(alice.call, "bye"));
-    CHECK_OH(oh_track_write_s16(track, tone_of, FRAME), OH_ERR_CLOSED); /* nothing more is accepted */
+    CHECK_OH(oh_track_write_s16(track, tone_of, FRAME), OH_ERR_CLOSED); /* no more audio is accepted */
     CHECK_OH(oh_call_publish_audio(alice.call, NULL, &alice.mic), OH_ERR_STATE);
     rec_event e = EXPECT(alice.rec, OH_EVENT_ENDED, NULL, ms(5000));
     CHECK_THAT(e.when - began <= ms(2000), "leaving took %.0f ms", e.when - began);
     oh_call_stats s = peer_stats(&alice);
-    if (rec_count(alice.rec, OH_EVENT_UNSENT) == 0) /* a machine that is too slow says so, with the right number */
+    if (rec_count(alice.rec, OH_EVENT_UNSENT) == 0) /* a machine that is too slow reports it, with the right number */
         all_arrive(&bob, base, TAIL, "leave");
     else
         CHECK_THAT(test_scale() > 1 || rec_stall() > 20, "not everything is sent, and the machine stalled for %.0f ms only", rec_stall());
     CHECK_EQ(s.data_unsent, 0);
     peer_close(&alice);
 
-    test_step(40, "a second of sound, then oh_call_free");
-    track = heard(&alice, &bob, "tail", NULL, &base);
-    say_tail(track);
+    test_step(40, "a second of audio, then oh_call_free");
+    track = join_and_receive(&alice, &bob, "tail", NULL, &base);
+    write_tail(track);
     oh_call_free(alice.call);
     if (test_scale() == 1) all_arrive(&bob, base, TAIL, "free");
     gone(&alice);
 
-    test_step(40, "a second of sound, then oh_track_free and the next track");
-    track = heard(&alice, &bob, "tail", NULL, &base);
-    say_tail(track);
+    test_step(40, "a second of audio, then oh_track_free and the next track");
+    track = join_and_receive(&alice, &bob, "tail", NULL, &base);
+    write_tail(track);
     oh_track_free(track);
     CHECK_OH(oh_track_wait_drained(track, 0), OH_ERR_HANDLE);
-    track = publish(&alice, 5000, 0); /* waits for the first to have been said */
+    track = publish(&alice, 5000, 0); /* waits until the first is drained */
     if (test_scale() == 1) all_arrive(&bob, base, TAIL, "track");
     CHECK_EQ(rec_count(alice.rec, OH_EVENT_LOCAL_TRACK_FAILED), 0);
 
     test_step(20, "oh_track_wait_drained");
-    say_tail(track);
+    write_tail(track);
     CHECK_OH(oh_track_wait_drained(track, 0), OH_ERR_TIMEOUT);
     sent = peer_stats(&alice).packets_sent;
     CHECK_OK(oh_track_wait_drained(track, ms(5000)));
@@ -142,14 +144,14 @@ static void ways_to_go(void)
     uint64_t before, after, dropped;
     CHECK_OK(oh_track_clear(track, &before, &dropped));
     CHECK_EQ(dropped, 0);
-    say_tail(track);
-    say_tail(track);
-    CHECK_OK(oh_track_wait_writable(track, 5 * 48000 - 2 * TAIL * FRAME + 10 * FRAME, ms(5000))); /* 0.2 s were said */
+    write_tail(track);
+    write_tail(track);
+    CHECK_OK(oh_track_wait_writable(track, 5 * 48000 - 2 * TAIL * FRAME + 10 * FRAME, ms(5000))); /* 0.2 s were sent */
     CHECK_OK(oh_track_clear(track, &after, &dropped));
     CHECK_THAT(after - before >= 180 && after - before + dropped >= 2 * TAIL * 20 - 1 && after - before + dropped <= 2 * TAIL * 20 + 1,
                "%llu ms sent and %llu ms dropped of %d", (unsigned long long)(after - before), (unsigned long long)dropped, 2 * TAIL * 20);
     CHECK_EQ(peer_stats(&alice).audio_dropped_ms, dropped);
-    CHECK_OK(oh_track_wait_drained(track, ms(200))); /* but for the packet that is being sent there is nothing */
+    CHECK_OK(oh_track_wait_drained(track, ms(200))); /* the buffer is empty, except for the packet being sent */
     CHECK_OK(oh_track_clear(track, NULL, NULL));
     CHECK_OH(oh_track_clear(none, NULL, NULL), OH_ERR_HANDLE);
     CHECK_OK(oh_call_leave(alice.call, NULL));
@@ -161,7 +163,7 @@ static void ways_to_go(void)
     peer_close(&bob);
 }
 
-static void too_much_to_say(void)
+static void too_much_to_send(void)
 {
     peer alice = { 0 };
     oh_call_options at_once = OH_INIT(oh_call_options);
@@ -169,8 +171,8 @@ static void too_much_to_say(void)
     for (int how = 0; how < 4; how++) {
         static const char *const names[] = { "more than fits into a second", "OH_ZERO", "kicked", "oh_publisher_close" };
         test_step(20, "not everything is sent: %s", names[how]);
-        memset(&told, 0, sizeof told);
-        told_at = ended_at = 0;
+        memset(&reported, 0, sizeof reported);
+        reported_at = ended_at = 0;
         alice.rec = rec_new();
         alice.rec->on_event = keep;
         peer_join(&alice, "alice", "much", how == 1 ? &at_once : NULL);
@@ -190,16 +192,16 @@ static void too_much_to_say(void)
         CHECK_THAT(e.when - began <= ms(2000), "ending took %.0f ms", e.when - began);
         CHECK_OK(oh_call_wait_state(alice.call, OH_STATE_LEFT, ms(5000)));
         CHECK_EQ(rec_count(alice.rec, OH_EVENT_UNSENT), 1);
-        CHECK_THAT(told_at < ended_at, "told after the end");
-        CHECK_THAT(told.audio_ms <= 4000 && told.audio_ms + (test_scale() > 1 ? 1500 : 0) >= (how ? 3000u : 2500u),
-                   "%llu ms unsent", (unsigned long long)told.audio_ms);
-        if (!how && test_scale() == 1) CHECK_THAT(told.audio_ms <= 3200 + 2 * rec_stall(), "%llu ms unsent: it did not drain", (unsigned long long)told.audio_ms);
-        CHECK_EQ(told.bytes + told.texts + told.data_packets + told.custom_events + told.rpc_answers, 0);
+        CHECK_THAT(reported_at < ended_at, "OH_EVENT_UNSENT arrives after the end");
+        CHECK_THAT(reported.audio_ms <= 4000 && reported.audio_ms + (test_scale() > 1 ? 1500 : 0) >= (how ? 3000u : 2500u),
+                   "%llu ms unsent", (unsigned long long)reported.audio_ms);
+        if (!how && test_scale() == 1) CHECK_THAT(reported.audio_ms <= 3200 + 2 * rec_stall(), "%llu ms unsent: it did not drain", (unsigned long long)reported.audio_ms);
+        CHECK_EQ(reported.bytes + reported.texts + reported.data_packets + reported.custom_events + reported.rpc_answers, 0);
         peer_close(&alice);
     }
 }
 
-/* While the connection is being made again: over what still works, or over what comes back in time. */
+/* During a reconnect: over a connection that still works, or over one that is restored in time. */
 static void while_reconnecting(void)
 {
     static const struct { const char *name, *silent, *command, *body; int state, arrives; } ways[] = {
@@ -213,29 +215,29 @@ static void while_reconnecting(void)
     peer_join(&bob, "bob", "again", NULL);
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
         char silent[128];
-        test_step(40, "a second of sound, then oh_call_leave in %s", ways[i].name);
-        memset(&told, 0, sizeof told);
+        test_step(40, "a second of audio, then oh_call_leave in %s", ways[i].name);
+        memset(&reported, 0, sizeof reported);
         alice.rec = rec_new();
         alice.rec->on_event = keep;
-        oh_track track = heard(&alice, &bob, "again", NULL, &base);
+        oh_track track = join_and_receive(&alice, &bob, "again", NULL, &base);
         snprintf(silent, sizeof silent, "{\"stage\":\"%s\",\"user_id\":\"alice\",\"count\":100}", ways[i].silent ? ways[i].silent : "");
         if (ways[i].silent) ctl("silent", silent);
         ctl(ways[i].command, ways[i].body);
         CHECK_OK(oh_call_wait_state(alice.call, ways[i].state, ms(5000)));
-        double said = now_ms();
-        say_tail(track);
+        double written_at = now_ms();
+        write_tail(track);
         double began = now_ms();
         CHECK_OK(oh_call_leave(alice.call, "bye"));
-        /* What is due before the leave goes, with nowhere to go. */
-        uint64_t gone = 1 + (uint64_t)((now_ms() - said) / 20);
+        /* Audio that is due before the leave is sent without a connection. */
+        uint64_t gone = 1 + (uint64_t)((now_ms() - written_at) / 20);
         rec_event e = EXPECT(alice.rec, OH_EVENT_ENDED, NULL, ms(5000));
         CHECK_THAT(e.when - began <= ms(2000), "leaving took %.0f ms", e.when - began);
         CHECK_EQ(e.code, OH_END_LEFT);
-        uint64_t unsent = told.audio_ms;
-        if (!ways[i].arrives) /* all of it, but for what was said before the loss was known */
+        uint64_t unsent = reported.audio_ms;
+        if (!ways[i].arrives) /* all of it, except for what was sent before the loss was detected */
             CHECK_THAT(unsent + 20 * gone > 20 * TAIL - 200 && unsent <= 20 * TAIL + 20, "%llu ms unsent", (unsigned long long)unsent);
         else if (!unsent) all_arrive(&bob, base, gone < TAIL ? TAIL - gone : 0, ways[i].name);
-        else /* what has to be made again may take its time */
+        else /* a connection that has to be re-established may take longer */
             CHECK_THAT(test_scale() > 1 || rec_stall() > 20 || !ways[i].silent,
                        "%llu ms unsent, and the machine stalled for %.0f ms only", (unsigned long long)unsent, rec_stall());
         ctl("reset", "{}");
@@ -256,7 +258,7 @@ static void live(void)
         CHECK_OK(oh_track_get_buffered_ms(track, &left));
         CHECK_THAT(left <= 40, "%u ms wait", left);
     }
-    CHECK_OK(oh_track_write_s16(track, tone_of, 48000)); /* more than it holds: the last of it */
+    CHECK_OK(oh_track_write_s16(track, tone_of, 48000)); /* more than the buffer holds: the last part is kept */
     CHECK_OK(oh_track_get_buffered_ms(track, &left));
     CHECK_THAT(left <= 40, "%u ms wait", left);
     CHECK_OK(oh_track_wait_drained(track, ms(5000)));
@@ -283,7 +285,7 @@ static void customs(void)
     CHECK_OK(oh_client_new(&where, &ann.client));
     CHECK_OK(oh_call_join(ann.client, &what, &ann.call));
     CHECK_OK(oh_call_wait_state(ann.call, OH_STATE_JOINED, ms(10000)));
-    for (double end = now_ms() + ms(20000);; nap(10)) { /* its events have begun */
+    for (double end = now_ms() + ms(20000);; nap(10)) { /* the call receives coordinator events now */
         char *answer = ctl_answer("custom_event", "{\"cid\":\"default:customs\",\"user_id\":\"server\",\"custom\":{}}");
         long long sockets = json_int(answer, "sockets", -1);
         free(answer);
@@ -314,7 +316,7 @@ static void customs(void)
     peer_close(&ann);
 }
 
-/* What cannot be refused is not lost behind what can. */
+/* Commands that cannot be refused are not lost when the command queue is full. */
 static void flood(void)
 {
     unsigned full = 0;
@@ -328,7 +330,7 @@ static void flood(void)
         CHECK_OK(oh_call_get_subscriber(p.call, &sub));
         oh_result r;
         unsigned given = 0;
-        do r = oh_call_provide_token(p.call, "development"); /* nobody asked: nothing happens */
+        do r = oh_call_provide_token(p.call, "development"); /* no token was requested: ignored */
         while (r == OH_OK && ++given < 100000);
         full += r == OH_ERR_FULL;
         CHECK_OK(oh_subscriber_close(sub));
@@ -350,7 +352,7 @@ int main(void)
     test_begin("accepted");
     ways_to_go();
     while_reconnecting();
-    too_much_to_say();
+    too_much_to_send();
     live();
     customs();
     flood();

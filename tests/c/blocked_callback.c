@@ -1,16 +1,16 @@
 /*
- * blocked_callback.c - a callback that blocks delays its own call and no other.
+ * blocked_callback.c - a callback that blocks delays only its own call.
  *
- * Eight calls block: four inside an event, four inside on_audio with a short queue. Four others talk in
- * pairs. Expected: these go on without a gap while the eight are blocked, functions on a blocked call do
- * not wait, and when the eight are let go they go on, with the media they missed dropped and counted.
+ * Eight calls block: four inside an event, four inside on_audio with a short queue. Four others send audio in pairs.
+ * Expected: these continue without a gap while the eight are blocked, functions on a blocked call do not wait, and
+ * when the eight callbacks return their calls continue; the audio they missed is dropped and counted.
  */
 #include "peer.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { BLOCKED = 8, TALKERS = 4 };
+enum { BLOCKED = 8, SENDERS = 4 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t opened = PTHREAD_COND_INITIALIZER;
@@ -42,19 +42,19 @@ static void block_audio(recorder *r, oh_call call, const oh_audio_frame *audio)
 
 int main(void)
 {
-    peer blocked[BLOCKED] = { 0 }, talker[TALKERS] = { 0 };
+    peer blocked[BLOCKED] = { 0 }, sender[SENDERS] = { 0 };
     char name[32];
     int32_t state;
 
     test_begin("blocked_callback");
-    test_step(20, "four talk in pairs");
-    for (int i = 0; i < TALKERS; i++) {
+    test_step(20, "four participants send audio in pairs");
+    for (int i = 0; i < SENDERS; i++) {
         snprintf(name, sizeof name, "t%d", i);
-        peer_join(&talker[i], name, i / 2 ? "pair-2" : "pair-1", NULL);
-        peer_talk(&talker[i], 400 + 100 * i);
+        peer_join(&sender[i], name, i / 2 ? "pair-2" : "pair-1", NULL);
+        peer_publish_tone(&sender[i], 400 + 100 * i);
     }
-    for (int i = 0; i < TALKERS; i++)
-        CHECK_THAT(rec_wait_tone(talker[i].rec, talker[i ^ 1].user, 400 + 100 * (i ^ 1), ms(10000)), "t%d hears nothing", i);
+    for (int i = 0; i < SENDERS; i++)
+        CHECK_THAT(rec_wait_tone(sender[i].rec, sender[i ^ 1].user, 400 + 100 * (i ^ 1), ms(10000)), "t%d receives no audio", i);
 
     test_step(20, "eight block");
     for (int i = 0; i < BLOCKED; i++) {
@@ -64,22 +64,22 @@ int main(void)
         if (i % 2) blocked[i].rec->on_audio = block_audio;
         else blocked[i].rec->on_event = block_event;
         what.max_queued_audio_frames = 5;
-        peer_open(&blocked[i], name, "pair-1", &what); /* they hear t0 and t1 */
+        peer_open(&blocked[i], name, "pair-1", &what); /* they receive t0 and t1 */
     }
     for (double end = now_ms() + ms(15000); atomic_load(&inside) < BLOCKED; nap(1))
-        CHECK_THAT(now_ms() < end, "only %d of %d callbacks run: blocked ones hold up the others", atomic_load(&inside), BLOCKED);
+        CHECK_THAT(now_ms() < end, "only %d of %d callbacks run: blocked ones delay the others", atomic_load(&inside), BLOCKED);
 
     test_step(20, "the others go on");
-    for (int i = 0; i < TALKERS; i++) rec_gaps_begin(talker[i].rec);
-    uint64_t heard[TALKERS];
-    for (int i = 0; i < TALKERS; i++) heard[i] = rec_frames(talker[i].rec, talker[i ^ 1].user);
-    CHECK(rec_wait_audio(talker[0].rec, "t1", 75, ms(10000)));
-    for (int i = 1; i < TALKERS; i++) /* in the same time */
-        CHECK_THAT(rec_frames(talker[i].rec, talker[i ^ 1].user) >= heard[i] + 50 || test_scale() > 4, "t%d hears less", i);
-    for (int i = 0; i < TALKERS; i++) {
-        double gap = rec_gap(talker[i].rec, talker[i ^ 1].user);
-        CHECK_THAT(gap <= ms(200) + 3 * rec_stall(), "t%d heard nothing for %.0f ms, the machine stalled for %.0f", i, gap, rec_stall());
-        CHECK(rec_wait_tone(talker[i].rec, talker[i ^ 1].user, 400 + 100 * (i ^ 1), ms(5000)));
+    for (int i = 0; i < SENDERS; i++) rec_gaps_begin(sender[i].rec);
+    uint64_t received[SENDERS];
+    for (int i = 0; i < SENDERS; i++) received[i] = rec_frames(sender[i].rec, sender[i ^ 1].user);
+    CHECK(rec_wait_audio(sender[0].rec, "t1", 75, ms(10000)));
+    for (int i = 1; i < SENDERS; i++) /* in the same time */
+        CHECK_THAT(rec_frames(sender[i].rec, sender[i ^ 1].user) >= received[i] + 50 || test_scale() > 4, "t%d receives less audio", i);
+    for (int i = 0; i < SENDERS; i++) {
+        double gap = rec_gap(sender[i].rec, sender[i ^ 1].user);
+        CHECK_THAT(gap <= ms(200) + 3 * rec_stall(), "t%d received no audio for %.0f ms, the machine stalled for %.0f", i, gap, rec_stall());
+        CHECK(rec_wait_tone(sender[i].rec, sender[i ^ 1].user, 400 + 100 * (i ^ 1), ms(5000)));
     }
     peer extra = { 0 };
     peer_join(&extra, "extra", "pair-2", NULL); /* a new call works as well */
@@ -99,14 +99,14 @@ int main(void)
     CHECK_OK(oh_call_leave(blocked[0].call, NULL));
     CHECK_OK(oh_call_leave(blocked[1].call, NULL));
     CHECK_THAT(now_ms() - began < ms(500), "they took %.0f ms", now_ms() - began);
-    for (int i = 0; i < 2; i++) { /* it leaves although nobody listens */
+    for (int i = 0; i < 2; i++) { /* it leaves although its callback does not return */
         double end = now_ms() + ms(2000);
         do {
             CHECK_OK(oh_call_get_state(blocked[i].call, &state));
             CHECK_THAT(now_ms() < end, "b%d does not leave while its callback blocks", i);
             nap(1);
         } while (state != OH_STATE_LEFT);
-        CHECK_OH(oh_call_wait_state(blocked[i].call, OH_STATE_LEFT, 0), OH_ERR_TIMEOUT); /* ENDED was not handed over */
+        CHECK_OH(oh_call_wait_state(blocked[i].call, OH_STATE_LEFT, 0), OH_ERR_TIMEOUT); /* ENDED was not delivered */
     }
     CHECK_EQ(atomic_load(&inside), BLOCKED);
     CHECK(!rec_has_ended(blocked[0].rec));
@@ -122,17 +122,17 @@ int main(void)
         CHECK_OK(oh_call_wait_state(blocked[i].call, OH_STATE_LEFT, ms(2000)));
     }
     for (int i = 2; i < BLOCKED; i++) {
-        CHECK_THAT(rec_wait_audio(blocked[i].rec, "t0", 20, ms(10000)), "b%d hears nothing after it was let go", i);
+        CHECK_THAT(rec_wait_audio(blocked[i].rec, "t0", 20, ms(10000)), "b%d receives no audio after its callback has returned", i);
         CHECK_THAT(peer_stats(&blocked[i]).audio_frames_dropped > 10, "b%d has dropped %llu frames only", i,
                    (unsigned long long)peer_stats(&blocked[i]).audio_frames_dropped);
         CHECK_EQ(rec_count(blocked[i].rec, OH_EVENT_JOINED), 1);
         CHECK_EQ(rec_count(blocked[i].rec, OH_EVENT_LOST), 0);
     }
-    for (int i = 0; i < TALKERS; i++) CHECK_EQ(peer_stats(&talker[i]).audio_frames_dropped, 0);
+    for (int i = 0; i < SENDERS; i++) CHECK_EQ(peer_stats(&sender[i]).audio_frames_dropped, 0);
 
     test_step(20, "the end");
     for (int i = 0; i < BLOCKED; i++) peer_close(&blocked[i]);
-    for (int i = 0; i < TALKERS; i++) peer_close(&talker[i]);
+    for (int i = 0; i < SENDERS; i++) peer_close(&sender[i]);
     CHECK_OK(oh_shutdown_wait(ms(2500)));
     return test_end();
 }

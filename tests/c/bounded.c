@@ -1,9 +1,9 @@
 /*
- * bounded.c - a server that says more than anybody can keep, to a call whose handler does not return.
+ * bounded.c - a server that sends more than can be queued, to a call whose handler does not return.
  *
- * Expected: what the call holds stays within 64 MB, its events within event_bytes; calls beside it hear each other
- * without a gap; OH_EVENT_LOST says what was dropped; oh_limits bounds all calls together, and a join beyond it is
- * refused; the bound of threads for callbacks does not stop calls whose callbacks return.
+ * Expected: the call's memory stays within 64 MB, its events within event_bytes; calls beside it receive audio
+ * without a gap; OH_EVENT_LOST reports what was dropped; oh_limits bounds all calls together, and a join beyond it
+ * is refused; the limit of callback threads does not stop calls whose callbacks return.
  * test: timeout=90
  * test: not-under=valgrind memory is measured
  */
@@ -48,7 +48,7 @@ static void wait_inside(int count)
         CHECK_THAT(now_ms() < end, "only %d of %d callbacks run", atomic_load(&inside), count);
 }
 
-/* The most memory in use from sample_begin to sample_end. */
+/* The peak memory from sample_begin to sample_end. */
 static atomic_long most_kb;
 static atomic_int sampling;
 static pthread_t sampler;
@@ -84,7 +84,7 @@ static void leaves(peer *p)
     double end = now_ms() + ms(20000);
     do {
         CHECK_OK(oh_call_get_state(p->call, &state));
-        CHECK_THAT(now_ms() < end, "%s does not get to the end of what the server said", p->user);
+        CHECK_THAT(now_ms() < end, "%s does not process all of the server's messages", p->user);
         nap(2);
     } while (state != OH_STATE_LEFT);
 }
@@ -103,18 +103,18 @@ static void flood(const char *what, int count, int bytes)
     ctl("flood", "{\"user_id\":\"%s\",\"what\":\"%s\",\"count\":%d,\"bytes\":%d}", what, what, count, bytes);
     uint64_t waiting = peer_stats(&victim).queued_event_bytes;
     CHECK_THAT(waiting <= (4 << 20) + (16 << 20) + 1000000, "%llu bytes wait", (unsigned long long)waiting);
-    /* It has heard all before when it hears this. */
+    /* Events are in order: when call_ended has arrived, the flood has, too. */
     ctl("call_ended", "{\"user_id\":\"%s\"}", what);
     leaves(&victim);
     long grown = sample_end() - before;
     printf("           %s: %d times %d bytes cost %ld MB at most\n", what, count, bytes, grown / 1024);
-    /* Only a plain run says something about memory: the checkers keep what was freed. */
+    /* Memory is only meaningful in a plain run: the checkers keep freed memory. */
     CHECK_THAT(grown < 64 * 1024 || test_scale() > 1, "%s costs %ld KB", what, grown);
     beside_check(what);
     gate(1);
     EXPECT(victim.rec, OH_EVENT_ENDED, NULL, ms(5000));
     CHECK_EQ(peer_stats(&victim).queued_event_bytes, 0);
-    CHECK_THAT(rec_count(victim.rec, OH_EVENT_LOST) > 0 || !strcmp(what, "joins"), "nobody says what was lost");
+    CHECK_THAT(rec_count(victim.rec, OH_EVENT_LOST) > 0 || !strcmp(what, "joins"), "no OH_EVENT_LOST for dropped events");
     peer_close(&victim);
 }
 
@@ -161,7 +161,7 @@ static void all_together(void)
     CHECK_OH(oh_limits_set(&limits), OH_ERR_ABI);
 }
 
-/* More blocked callbacks than there may be threads, all of calls whose callbacks were prompt before. */
+/* More blocked callbacks than threads, all of calls whose callbacks were prompt before. */
 static void all_blocked(void)
 {
     enum { BLOCKED = 14 };
@@ -193,7 +193,7 @@ static void all_blocked(void)
 int main(void)
 {
     test_begin("bounded");
-    test_step(20, "two talk beside it");
+    test_step(20, "two participants in another call");
     beside_begin();
     flood("pins", 200, 200000);
     flood("updates", 1500, 50000);

@@ -1,9 +1,9 @@
 /*
- * capabilities.c - what the first protocol has, and what only the other one has.
+ * capabilities.c - the functions that the Stream protocol supports, and those that only LiveKit supports.
  *
- * Expected: oh_call_get_capabilities tells the same at any time of the call; every function of the other protocol gives
- * OH_ERR_UNSUPPORTED with words that name what is missing and the protocol, before, during and after the call, and
- * harms nobody; what is no protocol is refused, and so is no_auto_subscribe.
+ * Expected: oh_call_get_capabilities is the same at any time of the call; every function of the other protocol
+ * returns OH_ERR_UNSUPPORTED with a text that names the missing function and the protocol, before, during and after
+ * the call, with no other effect; an unknown protocol is refused, and so is no_auto_subscribe.
  */
 #include "peer.h"
 
@@ -78,7 +78,7 @@ int main(void)
         where.protocol = none[i];
         CHECK_OH(oh_client_new(&where, &client), OH_ERR_ARGUMENT);
         oh_get_last_error(why, sizeof why);
-        CHECK_THAT(strstr(why, "protocol"), "the refusal says '%s'", why);
+        CHECK_THAT(strstr(why, "protocol"), "the error text is '%s'", why);
     }
     CHECK_EQ(client.id, 77);
 
@@ -91,7 +91,7 @@ int main(void)
     capabilities(p.call);
     for (int i = 0; i < 3; i++) everything_of_the_other(p.call, subscriber);
     peer_join(&other, "other", "capabilities", NULL);
-    peer_talk(&other, 440);
+    peer_publish_tone(&other, 440);
     CHECK_THAT(rec_wait_tone(p.rec, "other", 440, ms(10000)), "the call has suffered");
     CHECK_OK(oh_call_send_custom_event(p.call, "{}"));
     CHECK_EQ(rec_count(p.rec, OH_EVENT_ERROR), 0);

@@ -1,10 +1,10 @@
 /*
- * credentials.c - what people paste, and what a server must not name.
+ * credentials.c - pasted credentials, and names that a server must not give.
  *
- * Expected: blanks and line breaks around keys and tokens are no part of them, inside they are an argument error that
- * names the option; ids that would lead elsewhere in a path are argument errors; ws:// means LiveKit when no protocol is
- * chosen; a query in the URL is sent; a server reached without TLS names its own host only, unless allowed; an edge's
- * name, an error text, and a custom field that repeat a token do not show it.
+ * Expected: blanks and line breaks around keys and tokens are ignored, inside they are an argument error that names
+ * the option; ids that would change a URL path are argument errors; ws:// means LiveKit when no protocol is set; a
+ * query in the URL is sent; a server reached without TLS can only name its own host, unless allowed; an edge's name,
+ * an error text, and a custom field that repeat a token do not show it.
  */
 #include "fake.h"
 #include "peer.h"
@@ -58,7 +58,7 @@ static oh_result make(const char *url, const char *token, int32_t protocol, uint
     return oh_client_new(&where, client);
 }
 
-/* Joins with a client of these; how it went. */
+/* Joins with a client made of these; returns the result. */
 static oh_result joined(const char *url, const char *token, uint32_t others, char *why, size_t size)
 {
     peer p = { 0 };
@@ -126,7 +126,7 @@ int main(void)
     test_step(10, "hosts that a server must not name");
     url_by = "\"ws://192.0.2.1";
     CHECK_OH(joined(url, TOKEN, 0, why, sizeof why), OH_ERR_INSECURE);
-    CHECK_THAT(strstr(why, "192.0.2.1") && strstr(why, "allow_other_hosts"), "it says %s", why);
+    CHECK_THAT(strstr(why, "192.0.2.1") && strstr(why, "allow_other_hosts"), "the error text is %s", why);
     url_by = NULL;
 
     test_step(20, "a token that is repeated");
@@ -135,7 +135,7 @@ int main(void)
     edge_by = NULL;
     refuse_with = "{\"code\":17,\"message\":\"a sIg5ecretSignatureXyZ b\"}";
     CHECK_OH(joined(url, TOKEN, 0, why, sizeof why), OH_ERR_REFUSED);
-    CHECK_THAT(strstr(why, "<secret>") && !strstr(why, "5ecret"), "it says %s", why);
+    CHECK_THAT(strstr(why, "<secret>") && !strstr(why, "5ecret"), "the error text is %s", why);
     fake_stop(f);
     CHECK_OK(oh_shutdown_wait(ms(2500)));
     CHECK_OK(oh_log_set(OH_LOG_TRACE, NULL, NULL, NULL));

@@ -1,10 +1,10 @@
 /*
- * deadlock.c - callbacks of two calls that free, close or wait for each other.
+ * deadlock.c - callbacks of two calls that free, close or wait for each other's call.
  *
- * Every ordered pair of the functions that wait for callbacks, each called inside a callback of one call for the other
- * call, with both callbacks running. Expected: nothing hangs, without any timeout; what can tell gives
- * OH_ERR_WOULD_DEADLOCK to one of the two; every destroy is called once.
- * test: not-under=valgrind it is about order, and slow there
+ * Every ordered pair of the functions that wait for callbacks, each called inside a callback of one call for the
+ * other call, with both callbacks running. Expected: nothing hangs, without any timeout; functions with a result
+ * return OH_ERR_WOULD_DEADLOCK to one of the two; every destroy is called once.
+ * test: not-under=valgrind it tests ordering, and is slow there
  */
 #include "peer.h"
 
@@ -22,7 +22,7 @@ typedef struct side {
     oh_subscriber subscriber;
     struct side *other;
     enum op op;
-    int later;              /* begins when the other one has begun */
+    int later;              /* starts when the other one has started */
     atomic_int in, begun, done, destroyed, ended;
     oh_result result;
 } side;
@@ -50,7 +50,7 @@ static void on_event(void *data, oh_call call, const oh_event *event)
     while (!atomic_load(&s->other->in)) nap(1);
     if (s->later) {
         while (!atomic_load(&s->other->begun)) nap(1);
-        nap(2); /* mostly the other one waits by now; what is right does not depend on it */
+        nap(2); /* the other one usually waits by now; the result does not depend on it */
     }
     atomic_store(&s->begun, 1);
     act(s);
@@ -76,7 +76,7 @@ static void open_side(side *s, const char *user, const char *room)
     CHECK_OK(oh_call_get_subscriber(s->call, &s->subscriber));
 }
 
-static int can_tell(enum op op)
+static int returns_result(enum op op)
 {
     return op == CLOSE || op == WAIT_LEFT;
 }
@@ -90,16 +90,16 @@ static void pair(enum op first, enum op second)
     snprintf(room, sizeof room, "deadlock-%d-%d", first, second);
     a->other = b, b->other = a;
     a->op = first, b->op = second, b->later = 1;
-    /* The second one begins only when the first one has both handles: it waits for `in` of the other. */
+    /* The second callback starts only when both handles are set: it waits for `in` of the other. */
     open_side(b, "b", room);
     open_side(a, "a", room);
     while (!atomic_load(&a->in) || !atomic_load(&b->in)) nap(1);
-    /* Whoever waits for the end of a call waits for something that comes. */
+    /* A wait for the end of a call needs an end. */
     if (first == WAIT_LEFT) oh_call_leave(b->call, NULL);
     if (second == WAIT_LEFT) oh_call_leave(a->call, NULL);
     while (!atomic_load(&a->done) || !atomic_load(&b->done)) nap(1);
-    if (can_tell(first) && can_tell(second))
-        CHECK_THAT(a->result == OH_ERR_WOULD_DEADLOCK || b->result == OH_ERR_WOULD_DEADLOCK, "nobody is told: %s, %s",
+    if (returns_result(first) && returns_result(second))
+        CHECK_THAT(a->result == OH_ERR_WOULD_DEADLOCK || b->result == OH_ERR_WOULD_DEADLOCK, "no OH_ERR_WOULD_DEADLOCK: %s, %s",
                    oh_result_get_name(a->result), oh_result_get_name(b->result));
     for (int i = 0; i < 2; i++) {
         oh_result r = all[first * OPS + second][i].result;
@@ -114,7 +114,9 @@ static void pair(enum op first, enum op second)
     CHECK_EQ(atomic_load(&b->destroyed), 1);
 }
 
-/* The log's handler is a callback as well: a call waits for it in oh_log_set, and it waits for the call. */
+/*
+ * The log handler is a callback as well: oh_log_set waits for it inside a call's callback, and it waits for the call.
+ */
 static side logged;
 static atomic_int log_in, log_done, log_destroyed;
 

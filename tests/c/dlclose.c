@@ -1,12 +1,12 @@
 /*
- * dlclose.c - the library loaded by hand, used, ended and unloaded, five times.
+ * dlclose.c - the library loaded with dlopen, used, shut down and unloaded, five times.
  *
- * The runner links every test with the library; this one uses a copy of it, which the loader takes for
- * another library. Expected: oh_shutdown_wait, then dlclose: the code is really gone, no thread runs in
- * it, fork and exit do not call into it, memory does not pile up. Uses from the main thread as well as
- * from one that has ended.
+ * The runner links every test with the library; this one loads a copy of it, which the loader takes for another
+ * library. Expected after oh_shutdown_wait and dlclose: the code is unmapped, no thread runs in it, fork and exit do
+ * not call into it, memory does not grow. Used from the main thread as well as from one that has ended.
  *
- * test: not-under=valgrind what the library's variables hold is lost with them when it is unloaded, some 2 KiB, which memcheck counts and cannot name
+ * test: not-under=valgrind the library's variables leak when it is unloaded: some 2 KiB that memcheck counts and
+ * cannot name
  */
 #include "peer.h"
 
@@ -20,8 +20,8 @@
 #include <unistd.h>
 
 /*
- * What the variables of the library hold is lost with them when it is unloaded: a leak checker would count
- * it (some 2 KiB each time), and cannot name code that is gone. Errors of memory are still looked for.
+ * Memory held by the library's variables leaks when it is unloaded. A leak checker would count it (some 2 KiB each
+ * time), and cannot name unmapped code. Memory errors are still detected.
  */
 int __lsan_is_turned_off(void);
 int __lsan_is_turned_off(void)
@@ -82,7 +82,7 @@ static void load(api *a)
 {
     a->library = dlopen(copy, RTLD_NOW | RTLD_LOCAL);
     CHECK_THAT(a->library != NULL, "%s", dlerror());
-    /* ISO C does not know pointers from objects to functions; POSIX does. */
+    /* ISO C does not define conversions from object pointers to function pointers; POSIX does. */
     *(void **)&a->client_new = symbol(a, "oh_client_new");
     *(void **)&a->client_free = symbol(a, "oh_client_free");
     *(void **)&a->join = symbol(a, "oh_call_join");
@@ -94,7 +94,7 @@ static void load(api *a)
     *(void **)&a->log_set = symbol(a, "oh_log_set");
     *(void **)&a->abi = symbol(a, "oh_get_abi_version");
     *(void **)&a->last_error = symbol(a, "oh_get_last_error");
-    CHECK((void *)(uintptr_t)a->client_new != (void *)(uintptr_t)oh_client_new); /* it is another one */
+    CHECK((void *)(uintptr_t)a->client_new != (void *)(uintptr_t)oh_client_new); /* it is the copy */
 }
 
 static void on_log(void *user, const oh_log_record *record)
@@ -102,7 +102,7 @@ static void on_log(void *user, const oh_log_record *record)
     (void)user, (void)record->level, (void)record->text;
 }
 
-/* Joins, publishes, leaves, ends everything. */
+/* Joins, publishes, leaves, shuts down. */
 static void *use(void *arg)
 {
     api *a = arg;
@@ -143,7 +143,7 @@ static void *use(void *arg)
 static void forks(void)
 {
     int status;
-    pid_t pid = fork(); /* a handler for forks that stayed behind would crash here */
+    pid_t pid = fork(); /* a fork handler that was left registered would crash here */
     CHECK(pid >= 0);
     if (pid == 0) {
         kill(getpid(), SIGKILL);
@@ -179,7 +179,7 @@ int main(void)
     printf("           memory grew by %ld KiB in 3 rounds\n", anonymous_kb() - first_kb);
 
     test_step(40, "used on the main thread");
-    /* A thread that lives keeps its own variables, and with them the library: that is the C library's rule. */
+    /* A running thread keeps its thread-local variables, and with them the library: a rule of the C library. */
     for (int i = 0; i < 2; i++) {
         load(&a);
         use(&a);

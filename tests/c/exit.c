@@ -2,7 +2,7 @@
  * exit.c - a program that ends while its calls run, fifty times: by return from main, by exit(), by exit()
  * inside a callback, by quick_exit(), and while it joins.
  *
- * Expected: every time its own exit code, at once; the SFU learns that it is gone.
+ * Expected: each time the program's exit code, at once; the SFU detects that the participant has left.
  *
  * test: timeout=120
  */
@@ -24,7 +24,7 @@ static void leave_from_callback(recorder *r, oh_call call, const oh_audio_frame 
     exit(CODE);
 }
 
-/* The child: two calls that talk to each other, and then the end. */
+/* The child: two calls that send audio to each other, and then the exit. */
 static int live(const char *how)
 {
     static peer a, b;
@@ -37,7 +37,7 @@ static int live(const char *how)
     if (!strcmp(how, "joining")) exit(CODE);
     peer_join(&b, second, call, NULL);
     CHECK_OK(oh_call_wait_state(a.call, OH_STATE_JOINED, ms(10000)));
-    peer_talk(&a, 500);
+    peer_publish_tone(&a, 500);
     CHECK(rec_wait_audio(b.rec, first, 3, ms(10000)));
     if (!strcmp(how, "exit")) exit(CODE);
     if (!strcmp(how, "quick")) quick_exit(CODE);
@@ -45,14 +45,14 @@ static int live(const char *how)
         pthread_mutex_lock(&b.rec->lock);
         b.rec->on_audio = leave_from_callback;
         pthread_mutex_unlock(&b.rec->lock);
-        for (;;) pause(); /* the alarm of the step ends this */
+        for (;;) pause(); /* ended by the alarm of the step */
     }
     return CODE;
 }
 
 int main(int argc, char **argv)
 {
-    char self[4096]; /* by its name: under valgrind /proc/self/exe would be valgrind */
+    char self[4096]; /* by path: under valgrind /proc/self/exe would be valgrind */
     double slowest = 0;
     if (argc > 1) {
         test_begin("exit (the child)");

@@ -1,8 +1,8 @@
 /*
  * test: timeout=150
- * faults.c - the items of the fault list (docs/reliability.md) that only a whole process shows, each a
- * function of its name: what hangs, blocks, floods or is left behind in one call, beside two talkers who
- * must not notice.
+ * faults.c - the items of the fault list (docs/reliability.md) that need a whole process, each a function of its
+ * name: a call that hangs, blocks, floods or leaves something behind, beside two participants who must be
+ * unaffected.
  */
 #include "peer.h"
 
@@ -13,14 +13,14 @@
 static peer left, right;
 static size_t left_mark, right_mark;
 
-/* The talkers heard each other all the time, and nobody told them anything. */
-static void nobody_noticed(const char *what)
+/* The two participants received audio without a gap and no state event. */
+static void check_unaffected(const char *what)
 {
     double gap = rec_gap(left.rec, "right"), other = rec_gap(right.rec, "left"), stall = rec_stall();
     if (other > gap) gap = other;
     CHECK_THAT(gap < ms(200) + 3 * stall, "%s: a gap of %.0f ms beside it (the machine stalled %.0f ms)", what, gap, stall);
-    CHECK_THAT(rec_wait(left.rec, OH_EVENT_STATE, NULL, left_mark, 0, NULL) < 0, "%s: left is told", what);
-    CHECK_THAT(rec_wait(right.rec, OH_EVENT_STATE, NULL, right_mark, 0, NULL) < 0, "%s: right is told", what);
+    CHECK_THAT(rec_wait(left.rec, OH_EVENT_STATE, NULL, left_mark, 0, NULL) < 0, "%s: left gets a state event", what);
+    CHECK_THAT(rec_wait(right.rec, OH_EVENT_STATE, NULL, right_mark, 0, NULL) < 0, "%s: right gets a state event", what);
 }
 
 static void begin(void)
@@ -50,7 +50,7 @@ static void h08_one_hung_call_never_blocks_another(void)
         CHECK_THAT(now_ms() - began < ms(1000) + rec_stall(), "a join took %.0f ms", now_ms() - began);
         peer_close(&quick);
     }
-    nobody_noticed("three hung joins");
+    check_unaffected("three hung joins");
     for (int i = 0; i < 3; i++) peer_close(&hung[i]); /* each leaves in time */
     ctl("reset", "{}");
 }
@@ -61,9 +61,9 @@ static void h11_a_socket_that_opens_after_the_leave_is_closed(void)
     char *state;
 
     begin();
-    ctl("slow", "{\"ms\":400}"); /* admission is answered in the middle of the leave */
+    ctl("slow", "{\"ms\":400}"); /* the join request is answered in the middle of the leave */
     peer_open(&late, "opens-late", "late", NULL);
-    for (double end = now_ms() + ms(5000);; nap(5)) { /* until the coordinator has been asked */
+    for (double end = now_ms() + ms(5000);; nap(5)) { /* until the coordinator has received it */
         int asked;
         state = ctl_state();
         asked = json_get(state, "joins/?user_id=opens-late") != NULL;
@@ -82,7 +82,7 @@ static void h11_a_socket_that_opens_after_the_leave_is_closed(void)
         live = json_get(state, "sessions/?user_id=opens-late") != NULL;
         free(state);
         if (!live) break;
-        CHECK_THAT(now_ms() < end, "the SFU still has a session of who left before it was joined");
+        CHECK_THAT(now_ms() < end, "the SFU still has a session of a participant that left before it had joined");
     }
 }
 
@@ -92,9 +92,9 @@ static void h32_nothing_is_left_behind(void)
     int fds, threads;
 
     begin();
-    for (int i = 0; i < 3; i++) { /* warm */
+    for (int i = 0; i < 3; i++) { /* warm up */
         peer_join(&p, "warm", "leftovers", NULL);
-        peer_talk(&p, 300);
+        peer_publish_tone(&p, 300);
         peer_close(&p);
     }
     fds = settle(count_fds, 0, 300);
@@ -102,7 +102,7 @@ static void h32_nothing_is_left_behind(void)
     for (int i = 0; i < 5; i++) {
         size_t mark;
         peer_join(&p, "comes-back", "leftovers", NULL);
-        peer_talk(&p, 300);
+        peer_publish_tone(&p, 300);
         mark = rec_mark(p.rec);
         ctl("drop_ws", "{\"user_id\":\"comes-back\"}");
         EXPECT_FROM(p.rec, mark, OH_EVENT_RECONNECTED, NULL, ms(15000));
@@ -112,10 +112,10 @@ static void h32_nothing_is_left_behind(void)
         peer_close(&p);
     }
     CHECK_THAT(settle(count_fds, fds, ms(5000)) <= fds, "%d descriptors before, %d after", fds, count_fds());
-    threads++; /* the watch over slow callbacks begins with the first one and stays */
+    threads++; /* the thread that watches slow callbacks starts with the first one and stays */
     CHECK_THAT(settle(count_threads, threads, ms(6000)) <= threads, "%d threads before, %d after: %s", threads, count_threads(),
                thread_names());
-    nobody_noticed("reconnects beside them");
+    check_unaffected("reconnects beside them");
 }
 
 static void h36_a_frame_of_200_mib_is_refused(void)
@@ -129,7 +129,7 @@ static void h36_a_frame_of_200_mib_is_refused(void)
     ctl("raw_frame", "{\"user_id\":\"flooded\",\"size\":209715200}");
     EXPECT(p.rec, OH_EVENT_RECONNECTED, NULL, ms(15000));
     CHECK_THAT(anonymous_kb() - before < 16384 || test_scale() > 1, "memory grew by %ld KiB", anonymous_kb() - before);
-    nobody_noticed("a flood beside them");
+    check_unaffected("a flood beside them");
     peer_close(&p);
 }
 
@@ -162,21 +162,21 @@ static void h37_a_blocked_callback_delays_its_own_call_only(void)
     for (double end = now_ms() + ms(10000); atomic_load(&at_gate) < 6; nap(2))
         CHECK_THAT(now_ms() < end, "only %d callbacks run", atomic_load(&at_gate));
     begin();
-    /* Their connections are lost and found while the callbacks stand still. */
+    /* Their connections are lost and restored while the callbacks block. */
     for (int i = 0; i < 6; i++) ctl("drop_ws", "{\"user_id\":\"blocked-%d\"}", i);
     CHECK(rec_wait_audio(left.rec, "right", 100, ms(10000)));
-    nobody_noticed("six blocked callbacks");
+    check_unaffected("six blocked callbacks");
     pthread_mutex_lock(&gate_lock);
     gate_open = 1;
     pthread_cond_broadcast(&gate_opened);
     pthread_mutex_unlock(&gate_lock);
     for (int i = 0; i < 6; i++) {
-        EXPECT(blocked[i].rec, OH_EVENT_RECONNECTED, NULL, ms(15000)); /* told in order, late */
+        EXPECT(blocked[i].rec, OH_EVENT_RECONNECTED, NULL, ms(15000)); /* delivered in order, late */
         peer_close(&blocked[i]);
     }
 }
 
-static void h38_a_leave_never_stalls_others(void)
+static void h38_a_leave_never_stalls_other_calls(void)
 {
     peer leaver[8] = { 0 };
     char name[32];
@@ -184,9 +184,9 @@ static void h38_a_leave_never_stalls_others(void)
     for (int i = 0; i < 8; i++) {
         snprintf(name, sizeof name, "leaver-%d", i);
         peer_join(&leaver[i], name, "leavers", NULL);
-        peer_talk(&leaver[i], 200 + 50 * i);
+        peer_publish_tone(&leaver[i], 200 + 50 * i);
     }
-    /* Half of them into an SFU that does not answer any more. */
+    /* Half of them leave an SFU that no longer answers. */
     ctl("silent", "{\"stage\":\"send_answer\",\"user_id\":\"leaver-0\"}");
     ctl("silent", "{\"stage\":\"set_publisher\",\"user_id\":\"leaver-1\"}");
     begin();
@@ -196,7 +196,7 @@ static void h38_a_leave_never_stalls_others(void)
         CHECK_THAT(now_ms() - began < 100 + rec_stall(), "oh_call_leave took %.0f ms", now_ms() - began);
     }
     for (int i = 0; i < 8; i++) EXPECT(leaver[i].rec, OH_EVENT_ENDED, NULL, ms(2000));
-    nobody_noticed("eight leaves");
+    check_unaffected("eight leaves");
     for (int i = 0; i < 8; i++) peer_close(&leaver[i]);
     ctl("reset", "{}");
 }
@@ -206,11 +206,11 @@ static void h38_a_leave_never_stalls_others(void)
 int main(void)
 {
     test_begin("faults");
-    test_step(20, "two talkers");
-    peer_join(&left, "left", "talkers", NULL);
-    peer_join(&right, "right", "talkers", NULL);
-    peer_talk(&left, 440);
-    peer_talk(&right, 1000);
+    test_step(20, "two participants send audio");
+    peer_join(&left, "left", "two", NULL);
+    peer_join(&right, "right", "two", NULL);
+    peer_publish_tone(&left, 440);
+    peer_publish_tone(&right, 1000);
     CHECK(rec_wait_tone(right.rec, "left", 440, ms(10000)));
     CHECK(rec_wait_tone(left.rec, "right", 1000, ms(10000)));
     SHOW(h08_one_hung_call_never_blocks_another);
@@ -218,7 +218,7 @@ int main(void)
     SHOW(h32_nothing_is_left_behind);
     SHOW(h36_a_frame_of_200_mib_is_refused);
     SHOW(h37_a_blocked_callback_delays_its_own_call_only);
-    SHOW(h38_a_leave_never_stalls_others);
+    SHOW(h38_a_leave_never_stalls_other_calls);
     test_step(20, "the end");
     peer_close(&left);
     peer_close(&right);

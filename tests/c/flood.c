@@ -1,14 +1,15 @@
 /*
- * flood.c - calls that are flooded at line speed leave the call beside them whole.
+ * flood.c - calls that are flooded at line rate do not impair the call beside them.
  *
- * Four listeners get RTP from strangers as fast as threads of low priority can send it, twenty packets of their SFU for
- * each of a talker's, and tens of thousands of events a second. Two talkers in another room hear each other
- * meanwhile. Expected, in one of three windows with a flood: hardly more of their sound is concealed or late than before the flood
- * (5 % more at most; machines are small). The flooded calls stay joined, and leave in time.
+ * Four listeners receive RTP from unknown senders as fast as threads of low priority can send it, twenty packets of
+ * their SFU for each of a participant's, and tens of thousands of events a second. Meanwhile two participants in
+ * another room send audio to each other. Expected, in one of three windows with a flood: hardly more of their audio
+ * is concealed or late than before the flood (at most 5 % more; machines are small). The flooded calls stay joined,
+ * and leave in time.
  *
- * test: alone what it floods would be the tests beside it
- * test: not-under=valgrind it is about what a machine can do
- * test: not-under=asan it is about what a machine can do
+ * test: alone it would flood the tests that run beside it
+ * test: not-under=valgrind it measures the machine's capacity
+ * test: not-under=asan it measures the machine's capacity
  */
 #include "beside.h"
 
@@ -36,7 +37,7 @@ static atomic_ullong sent;
 static struct sockaddr_in targets[PORTS];
 static int target_count;
 
-/* The UDP sockets of this process, as their addresses. */
+/* The addresses of this process's UDP sockets. */
 static int udp_sockets(struct sockaddr_in *out, int most)
 {
     unsigned long inodes[512];
@@ -95,7 +96,7 @@ static void *blast(void *arg)
     return NULL;
 }
 
-/* Of a thousand frames beside the flood, those that were damaged in one window. */
+/* The damaged frames in one window, per thousand, of the calls beside the flood. */
 static unsigned window(const char *what)
 {
     uint64_t played, damaged, played_before, damaged_before;
@@ -111,7 +112,7 @@ static unsigned window(const char *what)
 
 int main(void)
 {
-    peer talker = { 0 }, flooded[FLOODED];
+    peer sender = { 0 }, flooded[FLOODED];
     struct sockaddr_in before[PORTS], all[PORTS];
     pthread_t attackers[2];
     char name[32];
@@ -122,18 +123,18 @@ int main(void)
     test_begin("flood");
     test_step(30, "a call beside, and four that will be flooded");
     beside_begin();
-    peer_join(&talker, "talker", "flooded", NULL);
-    peer_talk(&talker, 600);
-    int others = udp_sockets(before, PORTS);
+    peer_join(&sender, "sender", "flooded", NULL);
+    peer_publish_tone(&sender, 600);
+    int other_sockets = udp_sockets(before, PORTS);
     for (int i = 0; i < FLOODED; i++) {
         snprintf(name, sizeof name, "flooded%d", i);
         peer_join(&flooded[i], name, "flooded", NULL);
     }
-    for (int i = 0; i < FLOODED; i++) CHECK(rec_wait_tone(flooded[i].rec, "talker", 600, ms(10000)));
+    for (int i = 0; i < FLOODED; i++) CHECK(rec_wait_tone(flooded[i].rec, "sender", 600, ms(10000)));
     int count = udp_sockets(all, PORTS);
     for (int i = 0; i < count; i++) {
         int known = 0;
-        for (int k = 0; k < others; k++) known |= !memcmp(&all[i], &before[k], sizeof all[i]);
+        for (int k = 0; k < other_sockets; k++) known |= !memcmp(&all[i], &before[k], sizeof all[i]);
         if (!known) targets[target_count++] = all[i];
     }
     CHECK_THAT(target_count >= FLOODED, "only %d sockets of the calls to be flooded are found", target_count);
@@ -146,8 +147,8 @@ int main(void)
     }
     for (int i = 0; i < 2; i++) CHECK(pthread_create(&attackers[i], NULL, blast, NULL) == 0);
     /*
-     * What else the machine does is no fault of the flood's: of the windows in which there was one, the best of three
-     * counts. On a machine that is busy the attackers, who have what is left over, may need a longer time for it.
+     * Other load of the machine must not count: of the windows with a flood, the best of three counts. On a busy
+     * machine the attackers run at the lowest priority and may need longer to reach a flood.
      */
     unsigned loud = 1000;
     for (int i = 0, floods = 0; i < MOST_WINDOWS && floods < 3 && (loud > quiet + 20 || atomic_load(&sent) <= A_FLOOD); i++) {
@@ -161,7 +162,7 @@ int main(void)
     for (int i = 0; i < 2; i++) pthread_join(attackers[i], NULL);
     printf("%llu packets were sent to %d sockets\n", (unsigned long long)atomic_load(&sent), target_count);
     CHECK_THAT(atomic_load(&sent) > A_FLOOD, "there was no flood");
-    CHECK_THAT(loud <= quiet + 50, "%u per mille of the sound beside are damaged during the flood, %u before", loud, quiet);
+    CHECK_THAT(loud <= quiet + 50, "%u per mille of the audio of the other call are damaged during the flood, %u before", loud, quiet);
 
     test_step(30, "all leave in time");
     ctl("reset", "{}");
@@ -169,7 +170,7 @@ int main(void)
         CHECK_EQ(rec_has_ended(flooded[i].rec), 0);
         peer_close(&flooded[i]);
     }
-    peer_close(&talker);
+    peer_close(&sender);
     beside_end();
     return test_end();
 }

@@ -1,9 +1,9 @@
 /*
  * fork.c - the process around the library: fork, exit with live calls, SIGPIPE, signals.
  *
- * Expected: in a forked child everything gives OH_ERR_FORKED with a text of its own and nothing hangs, while the parent goes on;
- * a program may return from main in the middle of a call; SIGPIPE is never raised; handlers of the host
- * do not run on the library's threads.
+ * Expected: in a forked child every function returns OH_ERR_FORKED with its own text and nothing hangs, while the
+ * parent continues; a program may return from main in the middle of a call; SIGPIPE is never raised; the host's
+ * signal handlers do not run on the library's threads.
  */
 #include "peer.h"
 
@@ -30,7 +30,7 @@ static void on_signal(int s)
     if (syscall(SYS_gettid) != main_thread) atomic_fetch_add(&elsewhere, 1);
 }
 
-/* In the child: the function of that number. */
+/* In the child: calls the function of that number. */
 enum { FUNCTIONS = 36 };
 
 static int32_t attempt(const peer *p, int number)
@@ -101,13 +101,14 @@ static int32_t attempt(const peer *p, int number)
 }
 
 /*
- * In the child. It tells by a pipe and is killed, so that no tool looks for leaks in half a process. Told is the line
- * that failed; of a function 1000 and its number. ALL: every function, one after the other; else the one of that number.
+ * Runs in the child. Reports through a pipe and is killed, so that no tool checks half a process for leaks. Reports
+ * the line that failed, or 1000 plus the number of the function that failed. ALL: every function in turn; else the
+ * one of that number.
  */
 #define CHILD_CHECK(x) do { if (!(x)) { line = __LINE__; goto out; } } while (0)
 enum { ALL = -1 };
 
-static void child(const peer *p, int tell, int only)
+static void child(const peer *p, int report, int only)
 {
     int line = 0;
     char text[256];
@@ -128,7 +129,7 @@ static void child(const peer *p, int tell, int only)
     CHILD_CHECK(oh_get_abi_version() == OH_ABI_VERSION && oh_get_version());
     CHILD_CHECK(oh_get_last_error(NULL, 0) > 10 && oh_get_last_error(text, 9) > 10 && !strcmp(text, "this pro"));
 out:
-    if (write(tell, &line, sizeof line) == sizeof line) kill(getpid(), SIGKILL);
+    if (write(report, &line, sizeof line) == sizeof line) kill(getpid(), SIGKILL);
     for (;;) pause();
 }
 
@@ -153,7 +154,9 @@ static void forking(const peer *p, const char *when)
     forked_child(p, ALL);
 }
 
-/* A child for each function: the text of one must not be that of another, nor one that the parent had. */
+/*
+ * One child for each function: an error text must not be that of another function, nor an earlier one of the parent.
+ */
 static void forking_for_each(const peer *p)
 {
     int32_t state;
@@ -164,12 +167,12 @@ static void forking_for_each(const peer *p)
     }
 }
 
-/* Started anew by the test below: returns from main with a call that talks. */
+/* Executed anew by the test below: returns from main during a call that sends audio. */
 static int live_exit(const char *how)
 {
     static peer p;
     peer_join(&p, how, "fork", NULL);
-    peer_talk(&p, 500);
+    peer_publish_tone(&p, 500);
     EXPECT(p.rec, OH_EVENT_LOCAL_TRACK_PUBLISHED, NULL, ms(10000));
     for (double end = now_ms() + ms(5000); peer_stats(&p).packets_sent < 5; nap(1)) CHECK(now_ms() < end);
     if (!strcmp(how, "exit")) exit(7);
@@ -179,7 +182,7 @@ static int live_exit(const char *how)
 static void exits(const char *how)
 {
     int status;
-    char self[4096]; /* by its name: under valgrind /proc/self/exe would be valgrind */
+    char self[4096]; /* by path: under valgrind /proc/self/exe would be valgrind */
     test_step(30, "a program that ends by %s with a live call", how);
     ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
     CHECK(length > 0);
@@ -206,12 +209,12 @@ int main(int argc, char **argv)
     sigaction(SIGPIPE, &action, NULL);
     main_thread = (pid_t)syscall(SYS_gettid);
 
-    test_step(30, "a call that talks");
+    test_step(30, "a call that sends audio");
     peer_join(&p, "parent", "fork", NULL);
     peer_join(&other, "other", "fork", NULL);
-    peer_talk(&p, 500);
+    peer_publish_tone(&p, 500);
     CHECK(rec_wait_tone(other.rec, "parent", 500, ms(10000)));
-    for (int i = 0; i < 5; i++) forking(&p, "while a call talks");
+    for (int i = 0; i < 5; i++) forking(&p, "while a call sends audio");
     forking_for_each(&p);
     test_step(20, "the parent goes on");
     CHECK(rec_wait_tone(other.rec, "parent", 500, ms(5000)));
@@ -220,13 +223,13 @@ int main(int argc, char **argv)
     test_step(20, "signals go to the host's threads");
     action.sa_handler = on_signal;
     sigaction(SIGUSR1, &action, NULL);
-    tone_stop(p.tone); /* the only other thread that is ours */
+    tone_stop(p.tone); /* the only other thread of this test */
     p.tone = NULL;
     sigset_t block, before;
     sigemptyset(&block);
     sigaddset(&block, SIGUSR1);
     for (int i = 0; i < 100; i++) {
-        /* Blocked here: if a thread of the library did not block it, it would run there. */
+        /* Blocked on this thread: a library thread that does not block it would run the handler. */
         pthread_sigmask(SIG_BLOCK, &block, &before);
         kill(getpid(), SIGUSR1);
         nap(1);
@@ -240,7 +243,7 @@ int main(int argc, char **argv)
     EXPECT(p.rec, OH_EVENT_RECONNECTED, NULL, ms(10000));
     ctl("drop_ws", "{\"user_id\":\"other\",\"hard\":false}");
     EXPECT(other.rec, OH_EVENT_RECONNECTED, NULL, ms(10000));
-    for (int i = 0; i < 10; i++) { /* leaving into a socket that is just being reset */
+    for (int i = 0; i < 10; i++) { /* leaving through a socket that is just being reset */
         peer q = { 0 };
         char user[32];
         snprintf(user, sizeof user, "reset-%d", i);

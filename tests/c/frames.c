@@ -1,9 +1,9 @@
 /*
  * frames.c - malformed, fragmented and oversized frames from the SFU.
  *
- * Expected: what cannot be read is dropped and counted, and the call goes on; a message in many fragments
- * is read; a frame that claims 200 MiB, or streams them, ends its call with a typed event, without memory
- * for it; a broken WebSocket protocol ends its call, too. Nobody else in the process notices.
+ * Expected: a message that cannot be parsed is dropped and counted, and the call continues; a message in many
+ * fragments is read; a frame that claims 200 MiB, or streams them, ends its connection, without memory for it; a
+ * broken WebSocket protocol ends its connection, too. Other calls in the process are unaffected.
  */
 #include "peer.h"
 
@@ -39,7 +39,7 @@ static void wait_malformed(peer *p, uint64_t at_least)
                    (unsigned long long)peer_stats(p).malformed_messages, (unsigned long long)at_least);
 }
 
-/* It is still in the call and told what happens there. */
+/* The call is still joined and receives events. */
 static void goes_on(peer *p, unsigned errors)
 {
     size_t mark = rec_mark(p->rec);
@@ -50,7 +50,7 @@ static void goes_on(peer *p, unsigned errors)
     CHECK_EQ(rec_count(p->rec, OH_EVENT_ERROR), errors);
 }
 
-static peer left, right; /* not disturbed */
+static peer left, right; /* must be unaffected */
 
 static void undisturbed(void)
 {
@@ -71,11 +71,11 @@ int main(void)
     uint64_t count = 0;
 
     test_begin("frames");
-    test_step(20, "two talk");
+    test_step(20, "two participants send audio");
     peer_join(&left, "left", "frames-2", NULL);
     peer_join(&right, "right", "frames-2", NULL);
-    peer_talk(&left, 400);
-    peer_talk(&right, 600);
+    peer_publish_tone(&left, 400);
+    peer_publish_tone(&right, 600);
     CHECK(rec_wait_tone(left.rec, "right", 600, ms(10000)));
     CHECK(rec_wait_tone(right.rec, "left", 400, ms(10000)));
     rec_gaps_begin(left.rec);
@@ -149,20 +149,20 @@ int main(void)
         while (rec_count(p.rec, OH_EVENT_RECONNECTED) == 0) {
             long now = anonymous_kb();
             most = now > most ? now : most;
-            CHECK_THAT(now_ms() < end, "the call does not come back");
+            CHECK_THAT(now_ms() < end, "the call does not reconnect");
             nap(1);
         }
-        /* The connection is the SFU's fault, the session goes on with another. */
+        /* The connection failed because of the SFU; the session continues on a new one. */
         CHECK_EQ(peer_stats(&p).reconnects_fast, 1);
-        /* What is too large is a limit of ours, and said; a broken WebSocket is not. */
+        /* Exceeding a local limit is reported as an error; a broken WebSocket is not. */
         goes_on(&p, oversized[i].too_large);
-        /* Only a plain run says something about memory. */
+        /* Memory is only meaningful in a plain run. */
         CHECK_THAT(most - before < 8192 || test_scale() > 1, "memory grew by %ld KiB", most - before);
         peer_close(&p);
         undisturbed();
     }
 
-    test_step(20, "a limit of the application's own");
+    test_step(20, "a limit set by the application");
     oh_client_options where = OH_INIT(oh_client_options);
     oh_call_options what = OH_INIT(oh_call_options);
     where.url = sfu_url();

@@ -1,9 +1,10 @@
 /*
- * free_everywhere.c - free and leave: twice, from eight threads at once, inside every kind of callback, in
- * circles, and while a callback runs on another thread.   test: timeout=120
+ * free_everywhere.c - free and leave: twice, from eight threads at once, inside every kind of callback, in circles,
+ * and while a callback runs on another thread.
+ * test: timeout=120
  *
- * Expected: never a crash, a hang or a callback afterwards; destroy exactly once, however it came to it;
- * oh_call_free waits for a callback in progress on another thread, and returns at once inside one.
+ * Expected: never a crash, a hang or a callback afterwards; destroy exactly once in every case; oh_call_free waits
+ * for a callback in progress on another thread, and returns at once inside one.
  */
 #include "peer.h"
 
@@ -113,7 +114,7 @@ static void act(plan *plan, oh_call call)
         oh_publisher_free(pub);
         break;
     }
-    atomic_store(&plan->done, 1); /* `plan` may be gone from here on */
+    atomic_store(&plan->done, 1); /* `plan` may be freed from here on */
 }
 
 static void act_on_event(recorder *r, oh_call call, const oh_event *event)
@@ -131,17 +132,17 @@ static void act_on_audio(recorder *r, oh_call call, const oh_audio_frame *audio)
     if (plan->kind == OH_EVENT_AUDIO) act(plan, call);
 }
 
-static peer noise; /* somebody who talks, so that there is something to hear */
+static peer noise; /* a participant who sends audio, so that there is audio to receive */
 static char noise_session[64];
 
-/* Makes the SFU say everything it can say to a participant; stops when the plan was carried out. */
+/* Makes the SFU send the events of the plan's kind to a participant; stops when the plan was carried out. */
 static void provoke(plan *plan, const char *user)
 {
     double end = now_ms() + ms(10000);
     peer guest = { 0 };
     char guest_name[64];
 #define UNTIL_DONE if (atomic_load(&plan->done)) goto done
-    /* Until here the join's own events have come. */
+    /* The events of the join arrive before this. */
     oh_call_wait_state(plan->p->call, OH_STATE_JOINED, ms(10000));
     UNTIL_DONE;
     switch (plan->kind) {
@@ -149,7 +150,7 @@ static void provoke(plan *plan, const char *user)
     case OH_EVENT_TRACK_PUBLISHED: case OH_EVENT_TRACK_UNPUBLISHED:
         snprintf(guest_name, sizeof guest_name, "%.40s-guest", user);
         peer_join(&guest, guest_name, "callbacks", NULL);
-        peer_talk(&guest, 300);
+        peer_publish_tone(&guest, 300);
         EXPECT(guest.rec, OH_EVENT_LOCAL_TRACK_PUBLISHED, NULL, ms(10000));
         CHECK_OK(oh_track_set_muted(guest.mic, 1));
         break;
@@ -183,7 +184,7 @@ static void provoke(plan *plan, const char *user)
         ctl("error", "{\"user_id\":\"%s\",\"code\":500,\"message\":\"only a report\",\"strategy\":0}", user);
         break;
     case OH_EVENT_LOCAL_TRACK_FAILED:
-        /* Without the right to send audio the track that is published ends. */
+        /* Without the right to send audio the published track ends. */
         ctl("grants", "{\"user_id\":\"%s\",\"audio\":false}", user);
         break;
     case OH_EVENT_ENDED:
@@ -224,7 +225,7 @@ static void in_callback(int kind, enum way way)
     what.handlers = rec_handlers(r);
     CHECK_OK(oh_call_join(p.client, &what, &p.call));
     oh_call call = p.call;
-    oh_result published = oh_call_publish_audio(call, NULL, &p.mic); /* may be too late already */
+    oh_result published = oh_call_publish_audio(call, NULL, &p.mic); /* the call may have ended already */
     CHECK(published == OH_OK || published == OH_ERR_HANDLE || published == OH_ERR_STATE || published == OH_ERR_CLOSED);
     provoke(&plan, user);
     if (way == LEAVE || (way == CLOSE_PARTS && kind == OH_EVENT_ENDED)) {
@@ -235,7 +236,7 @@ static void in_callback(int kind, enum way way)
         CHECK_OK(oh_call_get_subscriber(call, &sub));
         CHECK_OH(oh_subscriber_close(sub), OH_ERR_HANDLE);
         uint64_t before = rec_frames(r, NULL);
-        if (kind == OH_EVENT_AUDIO) CHECK_EQ(before, 1); /* nothing more is heard after the callback */
+        if (kind == OH_EVENT_AUDIO) CHECK_EQ(before, 1); /* no audio after the callback */
         CHECK_OK(oh_call_leave(call, NULL));
         EXPECT(r, OH_EVENT_ENDED, NULL, ms(5000));
     }
@@ -257,16 +258,16 @@ static void in_callbacks(void)
         OH_EVENT_DOMINANT_SPEAKER, OH_EVENT_CONNECTION_QUALITY, OH_EVENT_COUNTS, OH_EVENT_RIGHTS, OH_EVENT_PINS,
         OH_EVENT_LOCAL_TRACK_PUBLISHED, OH_EVENT_LOCAL_TRACK_FAILED, OH_EVENT_ERROR, OH_EVENT_ENDED, OH_EVENT_AUDIO,
     };
-    test_step(15, "somebody talks");
+    test_step(15, "a participant sends audio");
     peer_join(&noise, "noise", "callbacks", NULL);
-    peer_talk(&noise, 700);
+    peer_publish_tone(&noise, 700);
     rec_event e = EXPECT(noise.rec, OH_EVENT_JOINED, NULL, ms(1000));
     snprintf(noise_session, sizeof noise_session, "%s", e.session);
     EXPECT(noise.rec, OH_EVENT_LOCAL_TRACK_PUBLISHED, NULL, ms(10000));
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
-        for (int way = 0; way < WAYS; way++) /* on a slow run one of the other ways for each kind */
+        for (int way = 0; way < WAYS; way++) /* on a slow run only oh_call_free and one other way for each kind */
             if (test_scale() < 10 || way == FREE_CALL || way == 1 + (int)k % (WAYS - 1)) in_callback(kinds[k], (enum way)way);
-    test_step(10, "the one who talked was not disturbed");
+    test_step(10, "the sending participant is unaffected");
     CHECK_OK(oh_call_wait_state(noise.call, OH_STATE_JOINED, 0));
     CHECK_EQ(rec_count(noise.rec, OH_EVENT_ERROR), 0);
     peer_close(&noise);
@@ -424,7 +425,7 @@ static void failures(void)
     what.join_retries = OH_ZERO;
     CHECK_OH(oh_call_join((oh_client){ 0 }, &what, &call), OH_ERR_HANDLE);
     CHECK_EQ(call.id, 0);
-    CHECK_EQ(r->destroyed, 0); /* user_data stays ours */
+    CHECK_EQ(r->destroyed, 0); /* user_data stays the caller's */
     ctl("refuse_join", "{\"http_status\":403,\"code\":17,\"message\":\"no\",\"user_id\":\"fails\",\"count\":1}");
     CHECK_OK(oh_call_join(client, &what, &call));
     EXPECT(r, OH_EVENT_ENDED, NULL, ms(5000));

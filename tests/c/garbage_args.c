@@ -1,8 +1,8 @@
 /*
- * garbage_args.c - arguments that make no sense: text, options, samples.
+ * garbage_args.c - invalid arguments: text, options, samples.
  *
- * Expected: OH_ERR_ARGUMENT with words, or OH_OK where the header allows it; outputs untouched; nothing is
- * read beyond what there is room for; NaN and infinity in samples harm nobody.
+ * Expected: OH_ERR_ARGUMENT with a text, or OH_OK where the header allows it; outputs unchanged; no reads beyond the
+ * end of a buffer; NaN and infinity in samples are harmless.
  */
 #include "peer.h"
 
@@ -92,7 +92,7 @@ static void calls(oh_client client)
         for (int k = 0; k < 4; k++) {
             oh_call_options what = OH_INIT(oh_call_options);
             what.call_id = "x";
-            what.audio_max_delay_ms = 200; /* less than the least of 201 */
+            what.audio_max_delay_ms = 200; /* less than the minimum of 201 */
             memcpy((char *)&what + numbers[i].at, &numbers[i].bad[k], 4);
             CHECK_OH(oh_call_join(client, &what, &call), OH_ERR_ARGUMENT);
             check_words(numbers[i].name);
@@ -112,7 +112,7 @@ static void calls(oh_client client)
             oh_result result = oh_call_join(client, &what, &call);
             CHECK(result == OH_OK || result == OH_ERR_ARGUMENT);
             if (result == OH_OK) {
-                /* In, or refused in words; never somewhere else. */
+                /* Joined, or refused with a text; never another call. */
                 result = oh_call_wait_state(call, OH_STATE_JOINED, ms(5000));
                 CHECK_THAT(result != OH_ERR_TIMEOUT && result != OH_ERR_INTERNAL, "'%s': %s", odd[i], oh_result_get_name(result));
                 oh_call_free(call);
@@ -136,9 +136,9 @@ static void tracks(peer *p)
     };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         for (int k = 0; k < 4; k++) {
-            oh_audio_track_options sound = OH_INIT(oh_audio_track_options);
-            memcpy((char *)&sound + numbers[i].at, &numbers[i].bad[k], 4);
-            CHECK_OH(oh_call_publish_audio(p->call, &sound, &track), OH_ERR_ARGUMENT);
+            oh_audio_track_options track_options = OH_INIT(oh_audio_track_options);
+            memcpy((char *)&track_options + numbers[i].at, &numbers[i].bad[k], 4);
+            CHECK_OH(oh_call_publish_audio(p->call, &track_options, &track), OH_ERR_ARGUMENT);
             check_words(numbers[i].name);
         }
     CHECK_EQ(track.id, 77);
@@ -148,13 +148,13 @@ static void tracks(peer *p)
     static const uint32_t rates[] = { 8000, 11025, 22050, 44100, 47999, 96000, 192000 };
     for (size_t i = 0; i < sizeof rates / sizeof *rates; i++)
         for (uint32_t channels = 1; channels <= 8; channels += i % 2 ? 7 : 3) {
-            oh_audio_track_options sound = OH_INIT(oh_audio_track_options);
+            oh_audio_track_options track_options = OH_INIT(oh_audio_track_options);
             int16_t *pcm = calloc((size_t)rates[i] / 50 * channels, 2);
-            sound.sample_rate_hz = rates[i];
-            sound.channels = channels;
-            sound.buffer_ms = i % 2 ? 40 : 5000;
+            track_options.sample_rate_hz = rates[i];
+            track_options.channels = channels;
+            track_options.buffer_ms = i % 2 ? 40 : 5000;
             size_t mark = rec_mark(p->rec);
-            CHECK_OK(oh_call_publish_audio(p->call, &sound, &track));
+            CHECK_OK(oh_call_publish_audio(p->call, &track_options, &track));
             CHECK_OK(oh_track_write_s16(track, pcm, rates[i] / 50));
             EXPECT_FROM(p->rec, mark, OH_EVENT_LOCAL_TRACK_PUBLISHED, NULL, ms(5000));
             CHECK_OK(oh_track_wait_writable(track, rates[i] / 50, ms(2000)));
@@ -163,8 +163,8 @@ static void tracks(peer *p)
         }
 }
 
-/* A page of which the end is followed by memory that may not be read. */
-static char *before_the_abyss(size_t size)
+/* Memory whose end is followed by an inaccessible page. */
+static char *before_unmapped_page(size_t size)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     char *pages = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -175,29 +175,29 @@ static char *before_the_abyss(size_t size)
 
 static void samples(peer *p)
 {
-    oh_audio_track_options sound = OH_INIT(oh_audio_track_options);
+    oh_audio_track_options track_options = OH_INIT(oh_audio_track_options);
     oh_track track;
     uint32_t n;
 
     test_step(10, "numbers of frames");
-    sound.channels = 2;
-    sound.buffer_ms = 200;
-    sound.muted = 0;
+    track_options.channels = 2;
+    track_options.buffer_ms = 200;
+    track_options.muted = 0;
     size_t mark = rec_mark(p->rec);
-    CHECK_OK(oh_call_publish_audio(p->call, &sound, &track));
+    CHECK_OK(oh_call_publish_audio(p->call, &track_options, &track));
     EXPECT_FROM(p->rec, mark, OH_EVENT_LOCAL_TRACK_PUBLISHED, NULL, ms(5000));
-    char *end = before_the_abyss(4);
+    char *end = before_unmapped_page(4);
     CHECK_OK(oh_track_write_s16(track, NULL, 0));
     CHECK_OK(oh_track_write_f32(track, NULL, 0));
     CHECK_OH(oh_track_write_s16(track, NULL, 1), OH_ERR_ARGUMENT);
     CHECK_OH(oh_track_write_f32(track, NULL, UINT32_MAX), OH_ERR_ARGUMENT);
     CHECK_OK(oh_track_write_s16(track, (const int16_t *)end, 1));
-    /* More than there is room for: refused before anything is read. */
+    /* More than the buffer holds: refused before any sample is read. */
     static const uint32_t huge[] = { 9601, 48000, 1u << 20, INT32_MAX, UINT32_MAX };
     for (size_t i = 0; i < sizeof huge / sizeof *huge; i++) {
         CHECK_OH(oh_track_write_s16(track, (const int16_t *)end, huge[i]), OH_ERR_FULL);
         CHECK_OH(oh_track_write_f32(track, (const float *)end, huge[i]), OH_ERR_FULL);
-        CHECK_OH(oh_track_wait_writable(track, huge[i], OH_FOREVER), OH_ERR_ARGUMENT); /* so many never fit */
+        CHECK_OH(oh_track_wait_writable(track, huge[i], OH_FOREVER), OH_ERR_ARGUMENT); /* can never fit */
     }
     CHECK_OK(oh_track_wait_writable(track, 0, 0));
 
@@ -220,19 +220,19 @@ static void samples(peer *p)
     CHECK_OK(oh_track_get_buffered_ms(track, &n));
     CHECK_THAT(n <= 200, "%u ms are buffered of at most 200", n);
 
-    test_step(15, "after which sound is sound again");
+    test_step(15, "after which audio is audible again");
     tone *t = tone_start(track, OH_AUDIO_F32, 48000, 2, 500);
-    peer ear = { 0 };
-    peer_join(&ear, "ear", "garbage", NULL);
-    CHECK_THAT(rec_wait_tone(ear.rec, "garbage", 500, ms(10000)), "a tone is not heard after NaN");
-    peer_close(&ear);
+    peer listener = { 0 };
+    peer_join(&listener, "listener", "garbage", NULL);
+    CHECK_THAT(rec_wait_tone(listener.rec, "garbage", 500, ms(10000)), "a tone is not received after NaN");
+    peer_close(&listener);
     tone_stop(t);
     oh_track_free(track);
 
     test_step(10, "Opus packets");
-    sound.format = OH_AUDIO_OPUS;
-    CHECK_OK(oh_call_publish_audio(p->call, &sound, &track));
-    char *packet = before_the_abyss(2);
+    track_options.format = OH_AUDIO_OPUS;
+    CHECK_OK(oh_call_publish_audio(p->call, &track_options, &track));
+    char *packet = before_unmapped_page(2);
     memcpy(packet, "\xf8\xff", 2);
     CHECK_OH(oh_track_write_opus(track, (const uint8_t *)packet, 0), OH_ERR_ARGUMENT);
     CHECK_OH(oh_track_write_opus(track, (const uint8_t *)packet, 1501), OH_ERR_ARGUMENT);
@@ -249,11 +249,11 @@ static void samples(peer *p)
     oh_track_free(track);
 }
 
-/* Arguments are looked at before what the call's protocol has: good ones are unsupported here. */
+/* Arguments are checked before the protocol's capabilities: valid ones are unsupported here. */
 static void data(peer *p)
 {
     test_step(10, "packets and texts");
-    char *end = before_the_abyss(1);
+    char *end = before_unmapped_page(1);
     for (int i = 0; i <= NOT_UTF8; i++) {
         const char *bad = i < NOT_UTF8 ? not_utf8[i] : too_long;
         for (int field = 0; field < 2; field++) {
@@ -273,7 +273,7 @@ static void data(peer *p)
         to.to_count = counts[i];
         CHECK_OH(oh_call_send_data(p->call, &to, "x", 1), OH_ERR_ARGUMENT);
         check_words("to");
-        to.to = (const char *const *)(void *)end; /* refused before it is looked at */
+        to.to = (const char *const *)(void *)end; /* refused before it is read */
         if (counts[i] > 1) CHECK_OH(oh_call_send_data(p->call, &to, "x", 1), OH_ERR_ARGUMENT);
     }
     static const size_t sizes[] = { 60001, 1 << 20, INT32_MAX, UINT32_MAX, SIZE_MAX };

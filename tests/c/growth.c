@@ -1,11 +1,11 @@
 /*
- * growth.c - a program of one header with a library of another.
+ * growth.c - a program compiled with one header and run with a library of another version.
  * test: timeout=90
  *
  * Compiled against the present header, against that of the first release (growth_kept.c) and against one of a later
- * release (growth_newer.c), in which every structure has two members more at its end. Expected: options are taken when the
- * new members are zero, else OH_ERR_ABI names the structure; statistics are filled as far as both know; every structure
- * that the library passes says how long it is there, and what both know is in it.
+ * release (growth_newer.c), in which every structure has two more members at its end. Expected: options are accepted
+ * when the new members are zero, else OH_ERR_ABI names the structure; statistics are filled as far as both know
+ * them; every structure that the library passes has its real size, and the members that both know are set.
  */
 #include "check.h"
 #include "ctl.h"
@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Bytes that this header has more of each structure. */
+/* The bytes by which this header's structures are larger than the library's. */
 #ifdef OH_PLANTED
 enum { MORE = 16 };
 #else
@@ -30,7 +30,7 @@ enum { MORE = 0 };
 #define UNPLANT(options) ((void)0)
 #endif
 
-/* The protocol of the call has no data and procedure calls: it says so after it has read the options. */
+/* The call's protocol has no data and no RPC: OH_ERR_UNSUPPORTED is returned after the options were read. */
 static oh_result taken(oh_result r) { return r == OH_ERR_UNSUPPORTED ? OH_OK : r; }
 
 #define TAKES(type, options, call) do { \
@@ -45,7 +45,10 @@ static oh_result taken(oh_result r) { return r == OH_ERR_UNSUPPORTED ? OH_OK : r
         UNPLANT(options); \
     } while (0)
 
-/* What the library says of its own structure: no less than the first release had, and no more than this header has. */
+/*
+ * The size that the library sets in its own structure: at least that of the first release, at most that of this
+ * header.
+ */
 #define KNOWN(type, structure) CHECK_EQ((structure)->size, sizeof(type) - MORE)
 
 typedef struct side {
@@ -227,14 +230,14 @@ int main(void)
 
     test_step(10, "statistics and a snapshot");
     oh_call_stats stats = OH_INIT(oh_call_stats);
-    oh_track_stats mine = OH_INIT(oh_track_stats);
-    oh_remote_track_stats theirs = OH_INIT(oh_remote_track_stats);
+    oh_track_stats local_stats = OH_INIT(oh_track_stats);
+    oh_remote_track_stats remote_stats = OH_INIT(oh_remote_track_stats);
     const oh_participants *all;
     PLANT(stats);
-    PLANT(mine);
-    PLANT(theirs);
+    PLANT(local_stats);
+    PLANT(remote_stats);
     CHECK_OK(oh_call_get_stats(call[1], &stats));
-    CHECK_OK(oh_track_get_stats(track, &mine));
+    CHECK_OK(oh_track_get_stats(track, &local_stats));
     CHECK_OK(oh_call_get_participants(call[1], &all));
     KNOWN(oh_participants, all);
     CHECK_EQ(all->participant_count, 2);
@@ -244,13 +247,13 @@ int main(void)
     CHECK_EQ(all->participants[1]->track_count, 1);
     const oh_track_info *hers = all->participants[1]->tracks[0];
     CHECK(hers->received && !hers->muted);
-    CHECK_OK(oh_subscriber_get_track_stats(subscriber, hers->session_id, hers->track_id, hers->source, &theirs));
-    CHECK_OH(oh_subscriber_get_track_stats(subscriber, "nobody", NULL, OH_SOURCE_MICROPHONE, &theirs), OH_ERR_EMPTY);
-    CHECK(stats.size == sizeof stats - MORE && mine.size == sizeof mine - MORE && theirs.size == sizeof theirs - MORE);
-    CHECK(stats.packets_received > 0 && mine.packets_sent > 0 && mine.published && theirs.packets_received > 0);
-    CHECK(theirs.frames_played > 0 && theirs.source == OH_SOURCE_MICROPHONE);
+    CHECK_OK(oh_subscriber_get_track_stats(subscriber, hers->session_id, hers->track_id, hers->source, &remote_stats));
+    CHECK_OH(oh_subscriber_get_track_stats(subscriber, "nobody", NULL, OH_SOURCE_MICROPHONE, &remote_stats), OH_ERR_EMPTY);
+    CHECK(stats.size == sizeof stats - MORE && local_stats.size == sizeof local_stats - MORE && remote_stats.size == sizeof remote_stats - MORE);
+    CHECK(stats.packets_received > 0 && local_stats.packets_sent > 0 && local_stats.published && remote_stats.packets_received > 0);
+    CHECK(remote_stats.frames_played > 0 && remote_stats.source == OH_SOURCE_MICROPHONE);
 #ifdef OH_PLANTED
-    CHECK(stats.planted_number == 1 && mine.planted_number == 1 && theirs.planted_number == 1);
+    CHECK(stats.planted_number == 1 && local_stats.planted_number == 1 && remote_stats.planted_number == 1);
 #endif
     oh_participants_free(all);
     oh_participants_free(NULL);

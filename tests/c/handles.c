@@ -1,10 +1,10 @@
 /*
- * handles.c - every function of the header with handles that are none, stale, forged or of another
- * kind, and with NULL where something is needed.
+ * handles.c - every function of the header with handles that are none, stale, forged or of another kind, and with
+ * NULL for required arguments.
  *
- * Expected: OH_ERR_HANDLE (OH_ERR_ARGUMENT for NULL with a good handle), nothing for the functions
- * without a result, outputs untouched, the good objects undisturbed; from any thread. The header itself
- * is read to make sure that no function is forgotten.
+ * Expected: OH_ERR_HANDLE (OH_ERR_ARGUMENT for NULL with a good handle), no effect for functions without a result,
+ * outputs unchanged, the good objects unaffected; from any thread. The test parses the header, so that no function
+ * is omitted.
  */
 #include "peer.h"
 
@@ -17,7 +17,7 @@ enum kind { CLIENT, CALL, PUBLISHER, SUBSCRIBER, TRACK, KINDS };
 
 static const char SENTINEL = 0x5a;
 
-/* Calls one function with a handle of that number; `null` leaves out what is needed. Checks outputs. */
+/* Calls one function with a handle of that number; `null` passes NULL for required arguments. Checks outputs. */
 typedef oh_result (*caller)(uint64_t id, int null);
 
 static int16_t pcm[960];
@@ -271,7 +271,7 @@ static const struct function {
 };
 enum { FUNCTIONS = sizeof functions / sizeof *functions };
 
-/* The functions without a handle; without_handles() tries them. */
+/* The functions without a handle; without_handles() calls them. */
 static const char *const others[] = {
     "oh_struct_init", "oh_client_new", "oh_participants_free", "oh_get_version_number",
     "oh_event_kind_get_name", "oh_call_state_get_name", "oh_event_free", "oh_get_abi_version", "oh_get_version", "oh_log_set",
@@ -320,7 +320,7 @@ static oh_track track_of(oh_call call)
     return track;
 }
 
-/* Five good handles, all of one call; `p` keeps it. */
+/* Creates five good handles, all of one call that `p` owns. */
 static void make(peer *p, const char *user, uint64_t ids[KINDS])
 {
     oh_publisher pub;
@@ -433,10 +433,10 @@ int main(void)
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) b.ids[b.count++] = fixed[i];
     for (int k = 0; k < KINDS; k++) {
         b.ids[b.count++] = stale[k];
-        b.ids[b.count++] = ids[k]; /* of another kind for most functions */
+        b.ids[b.count++] = ids[k]; /* of the wrong kind for most functions */
         for (int bit = 0; bit < 64; bit++) b.ids[b.count++] = stale[k] ^ (1ull << bit);
     }
-    /* One bit away from a good one: not another good one. */
+    /* One bit away from a good handle, but not another good one. */
     for (int k = 0; k < KINDS; k++)
         for (int bit = 0; bit < 64; bit++) {
             uint64_t id = ids[k] ^ (1ull << bit);
@@ -445,7 +445,7 @@ int main(void)
             if (!taken) b.ids[b.count++] = id;
         }
     for (unsigned i = 0; i < rounds(2000); i++) b.ids[b.count++] = test_random();
-    /* A stale handle with a bit changed may by chance be a good one: take those out. */
+    /* A stale handle with a changed bit may happen to be a good one: remove those. */
     for (size_t i = 0; i < b.count; i++)
         for (int k = 0; k < KINDS; k++)
             if (b.ids[i] == ids[k] && i >= sizeof fixed / sizeof *fixed + KINDS * 66) b.ids[i] = 0;
@@ -495,7 +495,7 @@ int main(void)
     oh_track_free(good.mic);
     oh_track_free(good.mic);
     CHECK_OH(write_s16(ids[TRACK], 0), OH_ERR_HANDLE);
-    CHECK_OK(oh_call_wait_state(good.call, OH_STATE_JOINED, 0)); /* the call goes on */
+    CHECK_OK(oh_call_wait_state(good.call, OH_STATE_JOINED, 0)); /* the call continues */
 
     test_step(10, "after the end, and after the client was freed");
     CHECK_OH(oh_call_get_state(gone_call, &s), OH_ERR_HANDLE);

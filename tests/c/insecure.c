@@ -1,9 +1,9 @@
 /*
- * insecure.c - plain http and ws go to loopback hosts only, unless the application allows more.
+ * insecure.c - plain http and ws are allowed to loopback hosts only, unless the application allows more.
  *
- * Expected: oh_client_new refuses such a URL with OH_ERR_INSECURE without contacting anybody; an SFU of
- * plain ws elsewhere that a coordinator names ends the join with OH_ERR_INSECURE; loopback in all its forms
- * works; names that only look like loopback do not.
+ * Expected: oh_client_new refuses such a URL with OH_ERR_INSECURE without any network traffic; a plain ws SFU
+ * elsewhere that a coordinator names ends the join with OH_ERR_INSECURE; loopback in all its forms works; names that
+ * only look like loopback do not.
  */
 #include "peer.h"
 #include "fake.h"
@@ -29,7 +29,7 @@ static oh_result try_url(const char *url, uint32_t allow, const char *hint)
 
 static const char *edit_what, *edit_by;
 
-/* The SFU's own answer, with another address in it. */
+/* The SFU's real response, with another address in it. */
 static int elsewhere(void *arg, const char *request, char **body)
 {
     (void)arg;
@@ -40,7 +40,7 @@ static int elsewhere(void *arg, const char *request, char **body)
 
 int main(void)
 {
-    /* 192.0.2.0/24 is for documentation: nobody is there, and nothing may be sent there. */
+    /* 192.0.2.0/24 is reserved for documentation: no host is there, and nothing may be sent there. */
     static const char *const refused[] = {
         "http://192.0.2.1", "http://192.0.2.1:8080/base", "http://example.com", "http://localhost.example.com",
         "http://127.0.0.1.example.com", "http://[2001:db8::1]:80", "http://0.0.0.0:80",
@@ -52,7 +52,7 @@ int main(void)
     static const char *const nonsense[] = {
         "", "x", "127.0.0.1", "ftp://127.0.0.1", "file:///etc/passwd", "http://", "http://[::1", "http://127.0.0.1:99999",
         "mailto:a@b", "http://a b", "javascript:1", "data:,x",
-        /* A user in it: where would the password go, and which one is the host? */
+        /* A URL with user information is refused: the password could leak, and the host is easily misread. */
         "http://127.0.0.1@192.0.2.1/", "http://localhost@example.com", "http://user:password@127.0.0.1:1",
     };
     const char *url;
@@ -78,7 +78,7 @@ int main(void)
         oh_result r = try_url(nonsense[i], i % 2, NULL);
         CHECK_THAT(r == OH_ERR_ARGUMENT, "'%s' gives %s", nonsense[i], oh_result_get_name(r));
     }
-    CHECK_OK(try_url("https://192.0.2.1", 0, "https://192.0.2.1/hint")); /* contacts nobody yet */
+    CHECK_OK(try_url("https://192.0.2.1", 0, "https://192.0.2.1/hint")); /* no connection is made yet */
     CHECK_EQ(count_fds(), fds);
     CHECK_EQ(count_threads(), 1);
 
@@ -116,7 +116,7 @@ int main(void)
         rec_event e = EXPECT(p.rec, OH_EVENT_ENDED, NULL, ms(1000));
         CHECK_EQ(e.code, OH_END_JOIN_FAILED);
         CHECK_EQ(e.error, OH_ERR_INSECURE);
-        CHECK_EQ(peer_stats(&p).join_attempts, 1); /* trying again would not help */
+        CHECK_EQ(peer_stats(&p).join_attempts, 1); /* a retry would not help */
         CHECK_EQ(fake_requests(f), 1);
         peer_close(&p);
         fake_stop(f);

@@ -1,8 +1,8 @@
 /*
- * join_free.c - oh_call_join against oh_client_free on another thread.
+ * join_free.c - oh_call_join concurrently with oh_client_free on another thread.
  *
- * Expected: the join succeeds, and then destroy is called once; or it fails, and then destroy is never called and
- * nothing is written to the handle.
+ * Expected: either the join succeeds, and destroy is called once; or it fails, destroy is never called and the
+ * handle is not written.
  */
 #include "peer.h"
 

@@ -1,11 +1,12 @@
 /*
- * late_offers.c - the founding promise: an offer for a subscriber that is closed, freed or never created,
- * or for a call that is leaving or left, is dropped without an error.   test: timeout=120
+ * late_offers.c - an offer for a subscriber that is closed, freed or never created, or for a call that is leaving or
+ * left, is dropped without an error.
+ * test: timeout=120
  *
  * A thousand races of bursts of offers against oh_subscriber_close, oh_subscriber_free, oh_call_leave and
- * oh_call_free, while two other participants of the process talk. Expected: no event of kind error or
- * local_failed, no failed offer, no reconnect; each offer that the SFU wrote is counted as answered or as
- * late; the talkers hear each other without a gap of more than 200 ms.
+ * oh_call_free, while two other participants of the process send audio. Expected: no event of kind error or
+ * local_failed, no failed offer, no reconnect; each offer that the SFU sent is counted as answered or as late; the
+ * two participants receive each other's audio without a gap of more than 200 ms.
  */
 #include "peer.h"
 
@@ -25,8 +26,8 @@ static void no_errors(peer *p)
 }
 
 /*
- * What the SFU has written to a user: real offers and late ones. Nothing else came of them. `all` becomes
- * 0 while some that were asked for are not written yet.
+ * The number of offers that the SFU has sent to a user: real offers and late ones. Checks that they had no other
+ * effect. `all` becomes 0 while some of the requested late offers are not sent yet.
  */
 static uint64_t written(const char *user, int *all)
 {
@@ -41,7 +42,7 @@ static uint64_t written(const char *user, int *all)
     return (uint64_t)(real + late);
 }
 
-/* Waits until the call has dealt with every offer that was written to it. */
+/* Waits until the call has counted every offer that was sent to it. */
 static void all_counted(peer *p)
 {
     double end = now_ms() + ms(10000);
@@ -59,39 +60,39 @@ static void all_counted(peer *p)
     }
 }
 
-static peer left_talker, right_talker;
+static peer left_sender, right_sender;
 
-static void talkers_begin(void)
+static void senders_begin(void)
 {
-    test_step(20, "two participants talk, undisturbed by all that follows");
-    peer_join(&left_talker, "left", "bystanders", NULL);
-    peer_join(&right_talker, "right", "bystanders", NULL);
-    peer_talk(&left_talker, 400);
-    peer_talk(&right_talker, 900);
-    CHECK(rec_wait_tone(left_talker.rec, "right", 900, ms(10000)));
-    CHECK(rec_wait_tone(right_talker.rec, "left", 400, ms(10000)));
-    rec_gaps_begin(left_talker.rec);
-    rec_gaps_begin(right_talker.rec);
+    test_step(20, "two participants send audio, unaffected by all that follows");
+    peer_join(&left_sender, "left", "bystanders", NULL);
+    peer_join(&right_sender, "right", "bystanders", NULL);
+    peer_publish_tone(&left_sender, 400);
+    peer_publish_tone(&right_sender, 900);
+    CHECK(rec_wait_tone(left_sender.rec, "right", 900, ms(10000)));
+    CHECK(rec_wait_tone(right_sender.rec, "left", 400, ms(10000)));
+    rec_gaps_begin(left_sender.rec);
+    rec_gaps_begin(right_sender.rec);
 }
 
-static void talkers_check(void)
+static void senders_check(void)
 {
-    double a = rec_gap(left_talker.rec, "right"), b = rec_gap(right_talker.rec, "left");
-    double limit = ms(200) + 3 * rec_stall(); /* the SFU, the library and the writer each may be kept waiting */
-    printf("           longest gaps of the talkers: %.0f and %.0f ms\n", a, b);
-    CHECK_THAT(a <= limit && b <= limit, "the talkers had gaps of %.0f and %.0f ms, the machine stalled for %.0f", a, b, rec_stall());
-    CHECK(rec_wait_tone(left_talker.rec, "right", 900, ms(5000)));
-    CHECK(rec_wait_tone(right_talker.rec, "left", 400, ms(5000)));
-    CHECK_OK(oh_call_wait_state(left_talker.call, OH_STATE_JOINED, 0));
-    CHECK_OK(oh_call_wait_state(right_talker.call, OH_STATE_JOINED, 0));
-    no_errors(&left_talker);
-    no_errors(&right_talker);
-    CHECK_EQ(peer_stats(&left_talker).late_offers, 0);
-    rec_gaps_begin(left_talker.rec);
-    rec_gaps_begin(right_talker.rec);
+    double a = rec_gap(left_sender.rec, "right"), b = rec_gap(right_sender.rec, "left");
+    double limit = ms(200) + 3 * rec_stall(); /* the SFU, the library and the writer may each be delayed */
+    printf("           longest gaps of the two participants: %.0f and %.0f ms\n", a, b);
+    CHECK_THAT(a <= limit && b <= limit, "the two participants had gaps of %.0f and %.0f ms, the machine stalled for %.0f", a, b, rec_stall());
+    CHECK(rec_wait_tone(left_sender.rec, "right", 900, ms(5000)));
+    CHECK(rec_wait_tone(right_sender.rec, "left", 400, ms(5000)));
+    CHECK_OK(oh_call_wait_state(left_sender.call, OH_STATE_JOINED, 0));
+    CHECK_OK(oh_call_wait_state(right_sender.call, OH_STATE_JOINED, 0));
+    no_errors(&left_sender);
+    no_errors(&right_sender);
+    CHECK_EQ(peer_stats(&left_sender).late_offers, 0);
+    rec_gaps_begin(left_sender.rec);
+    rec_gaps_begin(right_sender.rec);
 }
 
-/* ---- without a race: every single one is counted ---- */
+/* ---- without a race: every single offer is counted ---- */
 
 static void exactly(void)
 {
@@ -102,14 +103,14 @@ static void exactly(void)
     test_step(30, "1,000 offers for a bot without a subscriber");
     what.no_subscriber = 1;
     peer_join(&bot, "never", "late", &what);
-    peer_talk(&bot, 500);
+    peer_publish_tone(&bot, 500);
     EXPECT(bot.rec, OH_EVENT_LOCAL_TRACK_PUBLISHED, NULL, ms(10000));
     ctl("late_offer", "{\"user_id\":\"never\",\"count\":1000,\"wait\":true}");
     CHECK_EQ(ctl_session_wait("never", "late_offers_sent", 1000, ms(10000)), 1000);
     all_counted(&bot);
     CHECK_EQ(peer_stats(&bot).offers_answered, 0);
     CHECK(peer_stats(&bot).late_offers >= 1000);
-    CHECK_EQ(ctl_session("never", "answers_received"), 0); /* no RPC because of them */
+    CHECK_EQ(ctl_session("never", "answers_received"), 0); /* the offers caused no RPC */
     no_errors(&bot);
     CHECK_OK(oh_call_wait_state(bot.call, OH_STATE_JOINED, 0));
     peer_close(&bot);
@@ -118,7 +119,7 @@ static void exactly(void)
         const char *user = freed ? "freed" : "closed";
         test_step(30, "1,000 offers for a subscriber that was %s", user);
         peer_join(&bot, user, "late", NULL);
-        peer_talk(&bot, 500);
+        peer_publish_tone(&bot, 500);
         EXPECT(bot.rec, OH_EVENT_LOCAL_TRACK_PUBLISHED, NULL, ms(10000));
         CHECK_OK(oh_call_get_subscriber(bot.call, &sub));
         freed ? oh_subscriber_free(sub) : (void)oh_subscriber_close(sub);
@@ -128,7 +129,7 @@ static void exactly(void)
         CHECK(peer_stats(&bot).late_offers >= 1000);
         CHECK_EQ(peer_stats(&bot).late_offers_leaving, 0);
         no_errors(&bot);
-        /* It still sends. */
+        /* The publisher still sends. */
         uint64_t sent = peer_stats(&bot).packets_sent;
         for (double end = now_ms() + ms(5000); peer_stats(&bot).packets_sent < sent + 5; nap(5)) CHECK(now_ms() < end);
         peer_close(&bot);
@@ -161,7 +162,7 @@ static void while_leaving(void)
         late += s.late_offers;
         asked += 50;
         no_errors(&p);
-        /* After the end: nothing is told, nothing is changed. */
+        /* After the end: no event, no change. */
         ctl("late_offer", "{\"user_id\":\"%s\",\"count\":10}", user);
         peer_close(&p);
     }
@@ -193,7 +194,7 @@ static void race(void *arg, unsigned worker)
         snprintf(user, sizeof user, "race-%u", i);
         peer_join(&p, user, i % 7 ? "races" : user, NULL);
         CHECK_OK(oh_call_get_subscriber(p.call, &sub));
-        /* Not waited for: it comes while the subscriber or the call is being closed. */
+        /* No wait for these offers: they arrive while the subscriber or the call is being closed. */
         ctl("late_offer", "{\"user_id\":\"%s\",\"count\":%u}", user, 1 + (unsigned)(test_random() % 12));
         for (double until = now_ms() + (double)(test_random() % 2000) / 1000; now_ms() < until;) {}
         switch (i % 4) {
@@ -218,7 +219,7 @@ static void race(void *arg, unsigned worker)
             EXPECT(p.rec, OH_EVENT_ENDED, NULL, ms(5000));
         } else {
             all_counted(&p);
-            CHECK_OK(oh_call_wait_state(p.call, OH_STATE_JOINED, 0)); /* the call goes on */
+            CHECK_OK(oh_call_wait_state(p.call, OH_STATE_JOINED, 0)); /* the call continues */
         }
         no_errors(&p);
         uint64_t late = peer_stats(&p).late_offers;
@@ -233,18 +234,18 @@ int main(void)
     races all = { .total = rounds(1000) };
 
     test_begin("late_offers");
-    talkers_begin();
+    senders_begin();
     exactly();
-    talkers_check();
+    senders_check();
     while_leaving();
-    talkers_check();
+    senders_check();
     test_step(100, "%u races", all.total);
     on_threads(test_scale() > 10 ? 2 : WORKERS, race, &all);
     printf("           %llu offers were late, in %u races\n", (unsigned long long)atomic_load(&all.late), atomic_load(&all.hit));
     CHECK_THAT(atomic_load(&all.hit) >= all.total / 20, "hardly an offer was late: this test tested nothing");
-    talkers_check();
+    senders_check();
     test_step(20, "the end");
-    peer_close(&left_talker);
-    peer_close(&right_talker);
+    peer_close(&left_sender);
+    peer_close(&right_sender);
     return test_end();
 }

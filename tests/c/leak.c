@@ -1,8 +1,9 @@
 /*
- * leak.c - fifty times joining, talking and leaving; then shutdown; then again.   test: timeout=90
+ * leak.c - joins, sends audio and leaves fifty times; then shuts down; then does it again.
+ * test: timeout=90
  *
- * Expected: descriptors and threads are back where they were after each round, memory stays (a slope of
- * some KiB per round is the C library's), and after oh_shutdown_wait no thread of the library is left.
+ * Expected: after each round the numbers of descriptors and threads are as before, memory does not grow (some KiB
+ * per round are due to the C library), and after oh_shutdown_wait no thread of the library is left.
  */
 #include "peer.h"
 
@@ -17,8 +18,8 @@ static void cycle(int i)
     snprintf(name, sizeof name, "a%d", i);
     peer_join(&a, name, "leak", NULL);
     peer_join(&b, "b", "leak", NULL);
-    peer_talk(&a, 500);
-    peer_talk(&b, 700);
+    peer_publish_tone(&a, 500);
+    peer_publish_tone(&b, 700);
     CHECK(rec_wait_audio(b.rec, name, 2, ms(10000)));
     CHECK(rec_wait_audio(a.rec, "b", 2, ms(10000)));
     if (i % 2) ctl("late_offer", "{\"user_id\":\"b\",\"count\":5,\"when\":\"leave\"}");
@@ -47,8 +48,8 @@ int main(void)
     test_step(20, "what is left");
     CHECK_THAT(settle(count_fds, fds, ms(3000)) <= fds, "%d descriptors, %d after the first rounds", count_fds(), fds);
     /*
-     * A callback thread that was added under load ends after five idle seconds, but for the second of the
-     * two that stay once they are needed: it may have been needed only after the first rounds.
+     * A callback thread that was added under load ends after five idle seconds, except for the second of the two that
+     * stay once they are needed: it may have been needed only after the first rounds.
      */
     CHECK_THAT(settle(count_threads, threads + 1, ms(9000)) <= threads + 1, "%d threads, %d after the first rounds:%s", count_threads(), threads,
                thread_names());
@@ -80,7 +81,7 @@ int main(void)
         oh_track track;
         where.url = "http://127.0.0.1:1";
         where.user_id = "u";
-        CHECK_OK(oh_client_new(&where, &client)); /* without a token: it waits for one */
+        CHECK_OK(oh_client_new(&where, &client)); /* without a token: the join waits for one */
         what.call_id = "x";
         CHECK_OK(oh_call_join(client, &what, &call));
         CHECK_OK(oh_call_publish_audio(call, NULL, &track));

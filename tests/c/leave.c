@@ -1,9 +1,9 @@
 /*
  * leave.c - oh_call_leave at 200 random moments of a join.
  *
- * Expected each time: exactly one ENDED within 2 s; JOINED not after the call was seen leaving; the error
- * is OH_OK for a call that had joined and OH_ERR_CANCELLED for one that had not; leaving twice is fine;
- * the SFU keeps no ghost.
+ * Expected each time: exactly one ENDED within 2 s; no JOINED after the call started to leave; the error is OH_OK
+ * for a call that had joined and OH_ERR_CANCELLED for one that had not; leaving twice is allowed; the SFU keeps no
+ * session of the participant.
  */
 #include "peer.h"
 
@@ -13,7 +13,7 @@
 
 enum { TOGETHER = 4 };
 
-/* Waits without sleeping in the kernel's granularity: moments matter here. */
+/* Busy-waits, because the timer resolution of the kernel is too coarse. */
 static void spin_until(double when)
 {
     while (now_ms() < when) {}
@@ -40,13 +40,13 @@ int main(void)
     peer_close(&p);
     printf("           %.1f ms\n", span / 2);
 
-    /* Longer, while the moments are not spread: how long a join takes is not known before. */
+    /* Continues while the leave times are not spread: the duration of a join is not known in advance. */
     for (unsigned round = 0; round < total || (few(joined, cancelled, total) && round < 8 * total); round += TOGETHER) {
         peer all[TOGETHER] = { 0 };
         double when[TOGETHER];
         unsigned of_these = 0;
         test_step(10, "joins %u and on are left within %.1f ms", round, span);
-        /* A slow SFU makes each wait of a join longer, so that more moments fall into one. */
+        /* A slow SFU makes each wait of a join longer, so that more leaves fall into one. */
         ctl("slow", "{\"ms\":%u}", round % 3 * 4);
         for (int i = 0; i < TOGETHER; i++) {
             char user[32];
@@ -63,7 +63,7 @@ int main(void)
             CHECK_EQ(ended.code, OH_END_LEFT);
             if (rec_wait(all[i].rec, OH_EVENT_JOINED, NULL, 0, 0, &e) >= 0) {
                 CHECK_EQ(ended.error, OH_OK);
-                /* What was queued when the application left may still come, but nothing new. */
+                /* An event that was queued when the application left may still be delivered, but no new one. */
                 CHECK_THAT(e.when - when[i] <= ms(100), "JOINED comes %.0f ms after leaving", e.when - when[i]);
                 of_these++;
             } else {
@@ -76,7 +76,7 @@ int main(void)
             peer_close(&all[i]);
         }
         joined += of_these;
-        span *= of_these * 2 < TOGETHER ? 1.3 : 1 / 1.3; /* about half of them shall get in */
+        span *= of_these * 2 < TOGETHER ? 1.3 : 1 / 1.3; /* aim for half of them to have joined */
     }
     printf("           %u had joined, %u had not\n", joined, cancelled);
     CHECK_THAT(!few(joined, cancelled, total), "the moments are not spread: %u joined, %u not", joined, cancelled);

@@ -1,10 +1,11 @@
 /*
- * lookups.c - names that hang in the system's resolver delay nobody else.
+ * lookups.c - names that hang in the system's resolver do not delay other calls.
  *
- * The program brings a getaddrinfo of its own, which the library finds before that of the C library: names that begin
- * with "hang" do not return before the test says so. Expected: twelve clients whose names hang, and the joins of others
- * by name go on; the threads for look-ups are bounded; calls whose names hang leave in time; oh_shutdown_wait does not
- * wait for the resolver; afterwards the library is of use again, and no thread stays once the resolver has returned.
+ * The program defines its own getaddrinfo, which the library resolves before that of the C library: look-ups of
+ * names that begin with "hang" block until the test releases them. Expected: with twelve clients whose look-ups
+ * hang, others still join by name; the threads for look-ups are bounded; calls whose look-ups hang leave in time;
+ * oh_shutdown_wait does not wait for the resolver; afterwards the library is usable again, and no thread is left
+ * once the resolver has returned.
  */
 #include "peer.h"
 

@@ -1,9 +1,9 @@
 /*
  * moderation.c - a moderator mutes a participant.
  *
- * Ann talks and bob hears her; a moderator mutes ann. Expected: ann's library stops sending at once, her
- * application hears of it as OH_EVENT_TRACK_UNPUBLISHED of herself with the cause moderation, bob hears
- * nothing more; when ann unmutes, bob hears her again. Nobody's call ends.
+ * Ann sends audio and bob receives it; a moderator mutes ann. Expected: ann's library stops sending at once, her
+ * application receives OH_EVENT_TRACK_UNPUBLISHED for her own track with the cause moderation, bob receives no more
+ * audio; when ann unmutes, bob receives her audio again. No call ends.
  */
 #include "peer.h"
 
@@ -13,10 +13,10 @@ int main(void)
     rec_event e;
 
     test_begin("moderation");
-    test_step(20, "ann talks");
+    test_step(20, "ann sends audio");
     peer_join(&ann, "ann", "moderated", NULL);
     peer_join(&bob, "bob", "moderated", NULL);
-    peer_talk(&ann, 440);
+    peer_publish_tone(&ann, 440);
     CHECK(rec_wait_tone(bob.rec, "ann", 440, ms(10000)));
 
     for (int round = 0; round < 2; round++) {
@@ -28,10 +28,10 @@ int main(void)
         CHECK_EQ(e.code, OH_SOURCE_MICROPHONE);
         EXPECT_FROM(bob.rec, bobs, OH_EVENT_TRACK_UNPUBLISHED, "ann", ms(5000));
         CHECK(rec_wait_no_tone(bob.rec, "ann", 440, ms(5000)));
-        /* Her own library sends nothing; the SFU would drop it anyway. What was on its way is let through. */
+        /* Ann's library sends nothing; the SFU would drop it anyway. One packet may be in transit. */
         uint64_t sent = peer_stats(&ann).packets_sent;
         for (double end = now_ms() + ms(500); now_ms() < end; nap(20)) {}
-        CHECK_THAT(peer_stats(&ann).packets_sent <= sent + 1, "%llu packets are sent by one who is muted",
+        CHECK_THAT(peer_stats(&ann).packets_sent <= sent + 1, "%llu packets are sent while muted",
                    (unsigned long long)(peer_stats(&ann).packets_sent - sent));
 
         test_step(20, "ann unmutes, round %d", round);

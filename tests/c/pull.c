@@ -1,10 +1,10 @@
 /*
- * pull.c - pull mode: events and sound taken with oh_call_wait_event, woken by a descriptor.
+ * pull.c - pull mode: events and audio taken with oh_call_wait_event, woken by a descriptor.
  *
- * Expected: the descriptor polls readable while there is something to take and not after; OH_ERR_EMPTY,
- * OH_ERR_CLOSED and OH_ERR_STATE as documented; events stay valid until they are freed, also after the
- * call was; freeing twice is harmless; a thread that pulls is woken by oh_call_free; a slow application
- * loses events with OH_EVENT_LOST telling how many, but neither states nor the end.
+ * Expected: the descriptor is readable while events are queued and not after; OH_ERR_EMPTY, OH_ERR_CLOSED and
+ * OH_ERR_STATE as documented; events stay valid until they are freed, even after the call was; freeing twice is
+ * harmless; oh_call_free wakes a thread that waits for an event; a slow application loses events, with their number
+ * in OH_EVENT_LOST, but never states or the end.
  */
 #include "peer.h"
 
@@ -30,7 +30,7 @@ static void open_pulled(peer *p, const char *user, oh_call_options *what)
     CHECK_OK(oh_call_join(p->client, what, &p->call));
 }
 
-/* Takes all that is there into the recorder; the number. */
+/* Takes all queued events into the recorder; returns their number. */
 static int take_all(peer *p)
 {
     const oh_event *e;
@@ -45,7 +45,7 @@ static int take_all(peer *p)
     return count;
 }
 
-/* Polls and takes until the recorder has an event, or the deadline. */
+/* Polls and takes events until the recorder has the one expected; fails at the deadline. */
 static rec_event pull_until(peer *p, int fd, int kind, const char *user)
 {
     double end = now_ms() + ms(10000);
@@ -82,11 +82,11 @@ static void basics(void)
     oh_call_options what = OH_INIT(oh_call_options);
     const oh_event *e, *kept = NULL;
     int32_t fd, same;
-    rec_heard heard;
+    rec_received received;
 
-    test_step(20, "events and sound by poll()");
+    test_step(20, "events and audio by poll()");
     peer_join(&alice, "alice", "pull", NULL);
-    peer_talk(&alice, 600);
+    peer_publish_tone(&alice, 600);
     what.pull_audio = 1;
     open_pulled(&bob, "bob", &what);
     CHECK_OK(oh_call_get_wake_fd(bob.call, &fd));
@@ -95,13 +95,13 @@ static void basics(void)
     pull_until(&bob, fd, OH_EVENT_JOINED, NULL);
     pull_until(&bob, fd, OH_EVENT_TRACK_PUBLISHED, "alice");
     double end = now_ms() + ms(10000);
-    int heard_tone = 0;
-    while (!heard_tone) {
+    int tone_received = 0;
+    while (!tone_received) {
         CHECK_THAT(now_ms() < end, "alice's tone does not come");
-        uint64_t before = rec_heard_of(bob.rec, "alice", &heard) ? heard.windows : 0;
+        uint64_t before = rec_received_of(bob.rec, "alice", &received) ? received.windows : 0;
         if (readable(fd, 200)) take_all(&bob);
-        if (rec_heard_of(bob.rec, "alice", &heard) && heard.windows > before)
-            heard_tone = tone_share(heard.window, heard.room, 1, 600, heard.rate) > 0.8;
+        if (rec_received_of(bob.rec, "alice", &received) && received.windows > before)
+            tone_received = tone_share(received.window, received.room, 1, 600, received.rate) > 0.8;
     }
 
     test_step(10, "an event stays valid after its call was freed; freed twice");
@@ -109,14 +109,14 @@ static void basics(void)
     while (!kept || kept->kind != OH_EVENT_AUDIO) {
         oh_event_free(kept);
         kept = NULL;
-        CHECK_THAT(now_ms() < end, "no sound comes");
+        CHECK_THAT(now_ms() < end, "no audio arrives");
         oh_result r = oh_call_wait_event(bob.call, 200, &kept);
         CHECK(r == OH_OK || r == OH_ERR_EMPTY);
     }
     CHECK_OK(oh_call_wait_event(bob.call, ms(2000), &e));
     oh_event_free(e);
     oh_event_free(e);
-    oh_event_free((const oh_event *)((const char *)kept + 8)); /* not an event */
+    oh_event_free((const oh_event *)((const char *)kept + 8)); /* not an event: ignored */
     oh_call_free(bob.call);
     CHECK_STR(kept->u.audio->user_id, "alice");
     CHECK_EQ(kept->u.audio->frames, 960);
@@ -145,7 +145,7 @@ static void results(void)
     CHECK_OK(oh_call_get_wake_fd(bob.call, &fd));
     pull_until(&bob, fd, OH_EVENT_JOINED, NULL);
     CHECK_OK(oh_call_wait_state(bob.call, OH_STATE_JOINED, 0));
-    /* It is quiet once what belongs to the join has been taken. */
+    /* No more events arrive once those of the join have been taken. */
     double end = now_ms() + ms(5000);
     double began;
     do {
@@ -161,7 +161,7 @@ static void results(void)
     CHECK_EQ(pthread_create(&thread, NULL, pull_on, &p), 0);
     end = now_ms() + ms(5000);
     oh_result r;
-    while ((r = oh_call_wait_event(bob.call, 0, &e)) != OH_ERR_STATE) { /* until the other one waits */
+    while ((r = oh_call_wait_event(bob.call, 0, &e)) != OH_ERR_STATE) { /* until the other thread waits */
         if (r == OH_OK) oh_event_free(e);
         CHECK_THAT(now_ms() < end, "two threads pull at the same time");
         nap(1);

@@ -1,8 +1,8 @@
 /*
  * test: timeout=120
- * reconnect.c - calls come back: lost sockets, lost peer connections, edges that go away or die, an
- * application that says the network is gone. Handles, tracks and what is heard survive; others notice
- * nothing but what the protocol shows them.
+ * reconnect.c - calls reconnect: after lost sockets, lost peer connections, edges that go away or die, and an
+ * application that reports the network as offline. Handles, tracks and received audio survive; other participants
+ * see only what the protocol shows them.
  */
 #include "peer.h"
 
@@ -11,14 +11,14 @@
 
 static peer alice, bob, witness, friend;
 
-/* Everybody hears whom he should, again. */
-static void both_hear(void)
+/* Alice and bob receive each other's tones again. */
+static void both_receive(void)
 {
-    CHECK_THAT(rec_wait_tone(bob.rec, "alice", 440, ms(10000)), "bob does not hear alice");
-    CHECK_THAT(rec_wait_tone(alice.rec, "bob", 1000, ms(10000)), "alice does not hear bob");
+    CHECK_THAT(rec_wait_tone(bob.rec, "alice", 440, ms(10000)), "bob does not receive alice's audio");
+    CHECK_THAT(rec_wait_tone(alice.rec, "bob", 1000, ms(10000)), "alice does not receive bob's audio");
 }
 
-/* Waits for a reconnect of p after `mark` and how it was done. */
+/* Waits for a reconnect of p after `mark` and checks its kind. */
 static rec_event back(peer *p, size_t mark, int how)
 {
     rec_event e = EXPECT_FROM(p->rec, mark, OH_EVENT_RECONNECTED, NULL, ms(15000));
@@ -28,13 +28,13 @@ static rec_event back(peer *p, size_t mark, int how)
     return e;
 }
 
-/* No event of these kinds since `mark`: for who is not concerned. */
-static void nothing_about_people(peer *p, size_t mark, const char *what)
+/* Checks that no event of these kinds was delivered since `mark`: the participant must be unaffected. */
+static void no_participant_events(peer *p, size_t mark, const char *what)
 {
     static const int kinds[] = { OH_EVENT_PARTICIPANT_JOINED, OH_EVENT_PARTICIPANT_LEFT, OH_EVENT_ERROR,
                                  OH_EVENT_TRACK_PUBLISHED, OH_EVENT_TRACK_UNPUBLISHED, OH_EVENT_STATE };
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
-        CHECK_THAT(rec_wait(p->rec, kinds[k], NULL, mark, 0, NULL) < 0, "%s: %s is told of %s", what, p->user,
+        CHECK_THAT(rec_wait(p->rec, kinds[k], NULL, mark, 0, NULL) < 0, "%s: %s gets %s", what, p->user,
                    oh_event_kind_get_name(kinds[k]));
 }
 
@@ -48,17 +48,17 @@ int main(void)
     test_step(20, "two calls");
     peer_join(&alice, "alice", "reconnect", NULL);
     peer_join(&bob, "bob", "reconnect", NULL);
-    peer_talk(&alice, 440);
-    peer_talk(&bob, 1000);
+    peer_publish_tone(&alice, 440);
+    peer_publish_tone(&bob, 1000);
     peer_join(&witness, "witness", "other", NULL);
     peer_join(&friend, "friend", "other", NULL);
-    peer_talk(&friend, 700);
-    both_hear();
+    peer_publish_tone(&friend, 700);
+    both_receive();
     CHECK(rec_wait_tone(witness.rec, "friend", 700, ms(10000)));
     snprintf(session, sizeof session, "%s", EXPECT(alice.rec, OH_EVENT_JOINED, NULL, 0).session);
     far = rec_mark(witness.rec);
 
-    test_step(20, "a lost socket: FAST, heard without a gap");
+    test_step(20, "a lost socket: FAST, without a gap in the audio");
     for (int i = 0; i < 2; i++) {
         mark = rec_mark(alice.rec);
         others = rec_mark(bob.rec);
@@ -66,23 +66,23 @@ int main(void)
         ctl("drop_ws", "{\"user_id\":\"alice\"%s}", i ? ",\"hard\":true" : "");
         e = back(&alice, mark, OH_RECONNECT_FAST);
         CHECK(!strcmp(e.session, session));
-        both_hear();
+        both_receive();
         CHECK_THAT(rec_gap(bob.rec, "alice") < ms(500) + rec_stall(), "a gap of %.0f ms", rec_gap(bob.rec, "alice"));
-        nothing_about_people(&bob, others, "FAST");
+        no_participant_events(&bob, others, "FAST");
         EXPECT_FROM(alice.rec, mark, OH_EVENT_STATE, NULL, 0);
     }
     CHECK_EQ(peer_stats(&alice).reconnects_fast, 2);
     CHECK_EQ(peer_stats(&alice).reconnects_rejoin, 0);
     CHECK_EQ(ctl_session("alice", "sockets"), 3); /* one session, its first socket and one for each FAST */
 
-    test_step(20, "the SFU says REJOIN: a new session, the same tracks");
+    test_step(20, "the SFU requests REJOIN: a new session, the same tracks");
     mark = rec_mark(alice.rec);
     others = rec_mark(bob.rec);
     ctl("error", "{\"user_id\":\"alice\",\"code\":500,\"message\":\"start over\",\"strategy\":3}");
     e = back(&alice, mark, OH_RECONNECT_REJOIN);
     CHECK(strcmp(e.session, session) != 0);
     snprintf(session, sizeof session, "%s", e.session);
-    both_hear();
+    both_receive();
     CHECK_THAT(rec_wait(alice.rec, OH_EVENT_PARTICIPANT_JOINED, "alice", mark, 0, NULL) < 0, "alice meets herself");
     CHECK_THAT(rec_wait(alice.rec, OH_EVENT_PARTICIPANT_JOINED, "bob", mark, 0, NULL) < 0, "bob joined twice");
     CHECK_THAT(rec_wait(alice.rec, OH_EVENT_LOCAL_TRACK_PUBLISHED, NULL, mark, 0, NULL) < 0, "a track is announced twice");
@@ -99,37 +99,37 @@ int main(void)
     back(&alice, mark, OH_RECONNECT_REJOIN);
     double quiet_by = now_ms() + ms(5000);
     for (uint64_t frames = UINT64_MAX; frames != rec_frames(bob.rec, "alice"); nap(300)) {
-        CHECK_THAT(now_ms() < quiet_by, "bob still hears alice, who is muted");
+        CHECK_THAT(now_ms() < quiet_by, "bob still receives alice's audio, which is muted");
         frames = rec_frames(bob.rec, "alice");
         nap(300);
         if (frames == rec_frames(bob.rec, "alice")) break;
     }
     CHECK_OK(oh_track_set_muted(alice.mic, 0));
-    both_hear();
+    both_receive();
 
-    test_step(30, "the edge of alice goes away: another one takes over while she is heard");
+    test_step(30, "the edge of alice goes away: another one takes over while audio flows");
     mark = rec_mark(alice.rec);
     others = rec_mark(bob.rec);
     rec_gaps_begin(bob.rec);
     rec_gaps_begin(alice.rec);
     ctl("go_away", "{\"user_id\":\"alice\",\"reason\":2}");
     e = back(&alice, mark, OH_RECONNECT_MIGRATE);
-    both_hear();
-    CHECK_THAT(rec_gap(bob.rec, "alice") < ms(300) + rec_stall(), "bob hears alice after a gap of %.0f ms",
+    both_receive();
+    CHECK_THAT(rec_gap(bob.rec, "alice") < ms(300) + rec_stall(), "bob receives alice's audio after a gap of %.0f ms",
                rec_gap(bob.rec, "alice"));
-    CHECK_THAT(rec_gap(alice.rec, "bob") < ms(300) + rec_stall(), "alice hears bob after a gap of %.0f ms",
+    CHECK_THAT(rec_gap(alice.rec, "bob") < ms(300) + rec_stall(), "alice receives bob's audio after a gap of %.0f ms",
                rec_gap(alice.rec, "bob"));
-    nothing_about_people(&bob, others, "MIGRATE");
+    no_participant_events(&bob, others, "MIGRATE");
     CHECK_EQ(peer_stats(&alice).reconnects_migrate, 1);
 
-    test_step(40, "an edge dies: its callers come back on the other");
+    test_step(40, "an edge dies: its calls reconnect to the other");
     mark = rec_mark(bob.rec);
     ctl("kill_edge", "{\"edge\":\"sfu-a\",\"hide\":true}");
     e = EXPECT_FROM(bob.rec, mark, OH_EVENT_RECONNECTED, NULL, ms(20000));
     CHECK_EQ(e.code, OH_RECONNECT_REJOIN);
-    both_hear();
+    both_receive();
     ctl("revive_edge", "{\"edge\":\"sfu-a\"}");
-    EXPECT_FROM(witness.rec, far, OH_EVENT_RECONNECTED, NULL, ms(20000)); /* it was there, too */
+    EXPECT_FROM(witness.rec, far, OH_EVENT_RECONNECTED, NULL, ms(20000)); /* it was on that edge, too */
     CHECK(rec_wait_tone(witness.rec, "friend", 700, ms(10000)));
 
     test_step(20, "offline, and online again");
@@ -142,11 +142,11 @@ int main(void)
     CHECK_OK(oh_network_report(OH_NETWORK_ONLINE));
     CHECK_OK(oh_network_report(OH_NETWORK_ONLINE));
     back(&alice, mark, OH_RECONNECT_FAST);
-    both_hear();
+    both_receive();
     mark = rec_mark(alice.rec);
     CHECK_OK(oh_network_report(OH_NETWORK_CHANGED));
     back(&alice, mark, OH_RECONNECT_REJOIN);
-    both_hear();
+    both_receive();
 
     test_step(20, "leaving in the middle of it");
     ctl("silent", "{\"stage\":\"ws_upgrade\",\"user_id\":\"alice\"}");

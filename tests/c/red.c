@@ -1,9 +1,9 @@
 /*
- * red.c - redundant audio makes good what the network loses.
+ * red.c - redundant audio restores lost packets.
  *
- * bob's line loses a tenth of its packets, seeded. He hears ann, who sends redundant audio as it is the default, and in
- * another room carl, who asked for none. Expected: most of what ann lost is restored and counted; of carl nothing is
- * restored, and several times as many frames are damaged. Where nothing is lost nothing is restored.
+ * bob's connection loses a tenth of its packets, with a fixed seed. He receives ann, who sends redundant audio (the
+ * default), and in another room carl, who disabled it. Expected: most of ann's lost audio is restored and counted;
+ * nothing of carl's is restored, and several times as many frames are damaged. Without loss nothing is restored.
  */
 #include "beside.h"
 
@@ -12,7 +12,7 @@
 
 #define PACKETS 250
 
-/* Frames concealed or rebuilt by FEC while so many packets come. */
+/* Frames concealed or rebuilt by FEC while PACKETS packets arrive. */
 static unsigned damaged(peer *listener, const char *what, oh_call_stats *out)
 {
     oh_call_stats before = peer_stats(listener), s = before;
@@ -27,28 +27,30 @@ static unsigned damaged(peer *listener, const char *what, oh_call_stats *out)
     return n;
 }
 
-/* One talker and bob in a room; what bob hears with and without loss. */
+/*
+ * One sender and bob in a room; the damaged frames at bob's with loss. Checks that nothing is restored without loss.
+ */
 static unsigned room(const char *user, uint32_t red, oh_call_stats *lossy)
 {
-    peer talker = { 0 }, bob = { 0 };
+    peer sender = { 0 }, bob = { 0 };
     oh_audio_track_options options = OH_INIT(oh_audio_track_options);
     oh_call_stats calm;
 
-    test_step(60, "%s talks, bob listens", user);
+    test_step(60, "%s sends audio, bob receives", user);
     peer_join(&bob, "bob", user, NULL);
-    peer_join(&talker, user, user, NULL);
+    peer_join(&sender, user, user, NULL);
     options.red_frames = red;
-    CHECK_OK(oh_call_publish_audio(talker.call, &options, &talker.mic));
-    talker.tone = tone_start(talker.mic, OH_AUDIO_S16, 48000, 1, 440);
+    CHECK_OK(oh_call_publish_audio(sender.call, &options, &sender.mic));
+    sender.tone = tone_start(sender.mic, OH_AUDIO_S16, 48000, 1, 440);
     CHECK(rec_wait_tone(bob.rec, user, 440, ms(10000)));
     damaged(&bob, "without loss", &calm);
     CHECK_EQ(calm.frames_recovered_red, 0);
     ctl("lossy", "{\"user_id\":\"bob\",\"down\":10,\"seed\":7}");
     unsigned n = damaged(&bob, "with loss", lossy);
     ctl("reset", "{}");
-    no_errors(&talker);
+    no_errors(&sender);
     no_errors(&bob);
-    peer_close(&talker);
+    peer_close(&sender);
     peer_close(&bob);
     return n;
 }

@@ -1,9 +1,9 @@
 /*
- * refuse.c - joins that are refused: by the coordinator, by the SFU, for good or for now.
+ * refuse.c - refused joins: by the coordinator, by the SFU, permanently or temporarily.
  *
- * Expected: the server's code and words are kept; codes 700, 600 and 301, HTTP 5xx and 429 are tried again
- * as often as join_retries says, elsewhere when an edge is to blame, with the failed edges listed;
- * everything else, and "unrecoverable", is final at once; Retry-After is obeyed.
+ * Expected: the server's code and text are kept; codes 700, 600 and 301, HTTP 5xx and 429 are retried join_retries
+ * times, on another edge when an edge failed, with the failed edges listed; all other codes, and "unrecoverable",
+ * are final at once; Retry-After is obeyed.
  */
 #include "peer.h"
 
@@ -39,14 +39,14 @@ typedef struct refusal {
     const char *user;
     const char *what, *rule;  /* switch of the control API, and its members */
     int retries;
-    oh_result error;          /* OH_OK: in at the end */
+    oh_result error;          /* OH_OK: joined in the end */
     int server_code;
-    const char *text;         /* is in the words */
+    const char *text;         /* part of the event's text */
     int attempts;
 } refusal;
 
 static const refusal refusals[] = {
-    /* The coordinator, for good. */
+    /* The coordinator, permanently. */
     { "r403", "refuse_join", "\"http_status\":403,\"code\":17,\"message\":\"banned for singing\"", 3, OH_ERR_REFUSED, 17, "banned for singing", 1 },
     { "r404", "refuse_join", "\"http_status\":404,\"code\":16,\"message\":\"no such call\"", 3, OH_ERR_REFUSED, 16, "no such call", 1 },
     { "r400", "refuse_join", "\"http_status\":400,\"code\":0,\"message\":\"\"", 3, OH_ERR_REFUSED, 400, "400", 1 },
@@ -54,16 +54,16 @@ static const refusal refusals[] = {
     { "expired", "expire_tokens", "\"count\":1", 3, OH_ERR_AUTH, 40, "token is expired", 1 },
     { "final", "refuse_join", "\"http_status\":503,\"code\":9,\"message\":\"never again\",\"unrecoverable\":true", 3, OH_ERR_REFUSED, 9, "never again", 1 },
     { "weird", "refuse_join", "\"http_status\":403,\"code\":99999999999,\"message\":\"\\u0001\\u0007 caf\\u00e9 \\u202e\\n\"", 3, OH_ERR_REFUSED, 403, "caf\xc3\xa9", 1 },
-    /* The coordinator, for now. */
+    /* The coordinator, temporarily. */
     { "r500", "refuse_join", "\"http_status\":500,\"code\":-1,\"message\":\"oops\",\"count\":1", 3, OH_OK, 0, "", 2 },
     { "r502", "refuse_join", "\"http_status\":502,\"code\":-1,\"message\":\"oops\"", 1, OH_ERR_REFUSED, -1, "oops", 2 },
     { "r429", "refuse_join", "\"http_status\":429,\"code\":9,\"message\":\"slower\",\"retry_after\":2,\"count\":1", 3, OH_OK, 0, "", 2 },
     { "r503", "refuse_join", "\"http_status\":503,\"code\":9,\"message\":\"busy\",\"count\":1", 0, OH_ERR_REFUSED, 9, "busy", 1 },
-    /* The SFU, for good. */
+    /* The SFU, permanently. */
     { "s401", "join_error", "\"code\":401,\"message\":\"bad ticket\"", 3, OH_ERR_AUTH, 401, "bad ticket", 1 },
     { "s403", "join_error", "\"code\":403,\"message\":\"not you\"", 3, OH_ERR_REFUSED, 403, "not you", 1 },
     { "s300", "join_error", "\"code\":300,\"message\":\"what call\"", 3, OH_ERR_REFUSED, 300, "what call", 1 },
-    /* The SFU, for now: elsewhere. */
+    /* The SFU, temporarily: retried on another edge. */
     { "s700", "join_error", "\"code\":700,\"message\":\"full\",\"edge\":\"sfu-a\"", 3, OH_OK, 0, "", 2 },
     { "s600", "join_error", "\"code\":600,\"message\":\"closing\",\"count\":1", 3, OH_OK, 0, "", 2 },
     { "s301", "join_error", "\"code\":301,\"message\":\"too many\",\"count\":1", 3, OH_OK, 0, "", 2 },
@@ -124,7 +124,9 @@ int main(void)
         CHECK_EQ(peer_stats(&p[i]).join_attempts, want->attempts);
         char *state = ctl_state();
         CHECK_EQ(joins_of(state, want->user), want->attempts);
-        /* The members are rung until the coordinator has let this participant in once, and then no more. */
+        /*
+         * The members are rung until the coordinator has admitted this participant once; later requests do not ring.
+         */
         for (int n = 0, rung = 0; n < want->attempts; n++) {
             CHECK_STR(nth_join(state, want->user, n, "ring", text), rung ? "false" : "true");
             rung |= nth_join(state, want->user, n, "edge", text)[0] != 0;
@@ -145,7 +147,7 @@ int main(void)
     CHECK_STR(nth_join(state, "twice", 2, "migrating_from_list/#1", text), "sfu-b");
     CHECK_STR(nth_join(state, "everywhere", 3, "migrating_from_list/#1", text)[0] ? "two" : "fewer", "two");
     CHECK_STR(nth_join(state, "everywhere", 3, "migrating_from_list/#2", text), "");
-    CHECK_STR(nth_join(state, "r500", 1, "migrating_from", text), ""); /* no edge was to blame */
+    CHECK_STR(nth_join(state, "r500", 1, "migrating_from", text), ""); /* no edge had failed */
     free(state);
 
     test_step(10, "Retry-After, and waiting longer each time");
@@ -153,7 +155,7 @@ int main(void)
         rec_event e;
         if (!strcmp(refusals[i].user, "r429")) {
             e = EXPECT(p[i].rec, OH_EVENT_JOINED, NULL, 0);
-            CHECK_THAT(e.at_ms >= 2000 && e.at_ms < ms(3500), "in after %llu ms; Retry-After said 2 s", (unsigned long long)e.at_ms);
+            CHECK_THAT(e.at_ms >= 2000 && e.at_ms < ms(3500), "in after %llu ms; Retry-After is 2 s", (unsigned long long)e.at_ms);
         }
         if (!strcmp(refusals[i].user, "everywhere")) {
             e = EXPECT(p[i].rec, OH_EVENT_ENDED, NULL, 0);
@@ -188,7 +190,7 @@ int main(void)
     peer_close(&q);
     ctl("reset", "{}");
 
-    test_step(20, "nobody listens");
+    test_step(20, "an unreachable server");
     oh_client_options where = OH_INIT(oh_client_options);
     where.url = "http://127.0.0.1:1";
     where.user_id = "nobody";

@@ -1,9 +1,9 @@
 /*
- * secrets.c - tokens and passwords are planted and searched for in everything the library puts out.
+ * secrets.c - plants tokens and passwords, and searches for them in all output of the library.
  *
- * Planted: the user's token, the API key, the password of a TURN server, a password in a URL, and the SFU's
- * token; servers repeat them in their refusals. Searched: every log line at the level TRACE, the text of
- * every event, oh_get_last_error, statistics, standard output and standard error. Expected: found nowhere.
+ * Planted: the user's token, the API key, the password of a TURN server, a password in a URL, and the SFU's token;
+ * servers repeat them when they refuse. Searched: every log line at the level TRACE, the text of every event,
+ * oh_get_last_error, statistics, standard output and standard error. Expected: no occurrence.
  */
 #include "collect.h"
 #include "fake.h"
@@ -33,7 +33,7 @@ static void on_event(recorder *r, oh_call call, const oh_event *e)
     if (e->kind == OH_EVENT_TOKEN_NEEDED) CHECK_OK(oh_call_provide_token(call, LATER_TOKEN));
 }
 
-static const char *refuse_with; /* what the coordinator says instead of its answer */
+static const char *refuse_with; /* the coordinator's response instead of the real one */
 
 static int plant(void *arg, const char *request, char **body)
 {
@@ -85,10 +85,10 @@ int main(void)
     test_step(60, "a call, with all that belongs to it");
     join(&p, url, TOKEN, NULL, OH_OK);
     peer_join(&other, "other", "secrets", NULL);
-    peer_talk(&other, 500);
-    peer_talk(&p, 700);
+    peer_publish_tone(&other, 500);
+    peer_publish_tone(&p, 700);
     CHECK_THAT(rec_wait_audio(p.rec, "other", 10, ms(15000)) && rec_wait_audio(other.rec, "planter", 10, ms(15000)),
-               "they do not hear each other; a TURN server that does not answer must not matter");
+               "they do not receive each other's audio; a TURN server that does not answer must not matter");
     ctl("error", "{\"user_id\":\"planter\",\"code\":500,\"message\":\"the ticket %s of %s is odd\",\"strategy\":0}", sfu_token, TOKEN);
     EXPECT(p.rec, OH_EVENT_ERROR, NULL, ms(5000));
     ctl("raw_frame", "{\"user_id\":\"planter\",\"size\":100,\"seed\":3}");
@@ -103,7 +103,7 @@ int main(void)
     test_step(20, "refusals that repeat the secrets");
     join(&p, url, TOKEN, CALL_TOKEN, OH_OK);
     peer_close(&p);
-    join(&p, url, NULL, NULL, OH_OK); /* asks for a token */
+    join(&p, url, NULL, NULL, OH_OK); /* requests a token */
     peer_close(&p);
     static const struct { const char *answer, *token, *call_token; } refusals[] = {
         { "{\"code\":17,\"message\":\"the token " TOKEN " is not valid\"}", TOKEN, NULL },

@@ -1,9 +1,9 @@
 /*
  * shutdown.c - oh_shutdown_wait with calls in every state, and afterwards.
  *
- * Expected: each call gets ENDED with OH_END_SHUTDOWN, once, however short the timeout is; handles stay valid until they are freed;
- * inside a callback OH_ERR_WOULD_DEADLOCK; no thread and no descriptor of the library is left; the library
- * can be used again.
+ * Expected: each call gets ENDED with OH_END_SHUTDOWN, once, however short the timeout is; handles stay valid until
+ * they are freed; inside a callback OH_ERR_WOULD_DEADLOCK; no thread and no descriptor of the library is left; the
+ * library can be used again.
  */
 #include "peer.h"
 
@@ -55,13 +55,13 @@ int main(void)
             snprintf(user, sizeof user, "r%d-%d", round, i);
             i < 4 ? peer_join(&p[i], user, "shutdown", NULL) : peer_open(&p[i], user, "shutdown", NULL);
         }
-        peer_talk(&p[0], 500);
-        peer_talk(&p[1], 700);
+        peer_publish_tone(&p[0], 500);
+        peer_publish_tone(&p[1], 700);
         CHECK(rec_wait_audio(p[2].rec, p[0].user, 5, ms(10000)));
         CHECK_OK(oh_call_leave(p[3].call, NULL));
         EXPECT(p[3].rec, OH_EVENT_ENDED, NULL, ms(3000));
         if (round == 1) {
-            /* Twice at once is fine. */
+            /* Two concurrent shutdowns are allowed. */
             pthread_t thread;
             oh_result other = OH_ERR_INTERNAL;
             CHECK_EQ(pthread_create(&thread, NULL, shut_down, &other), 0);
@@ -81,7 +81,7 @@ int main(void)
             CHECK(peer_stats(&p[i]).join_attempts <= 1);
         }
         CHECK_THAT(settle(count_threads, threads + 2, ms(2000)) <= threads + 2, "threads are left: %d, were %d",
-                   count_threads(), threads); /* two write tones until they see the end */
+                   count_threads(), threads); /* two write tones until their tracks end */
         for (int i = 0; i < CALLS; i++) peer_close(&p[i]);
         CHECK_THAT(settle(count_threads, threads, ms(2000)) <= threads, "threads are left: %d, were %d", count_threads(), threads);
         CHECK_THAT(settle(count_fds, fds, ms(2000)) <= fds, "descriptors are left: %d, were %d", count_fds(), fds);
@@ -115,7 +115,7 @@ int main(void)
     EXPECT(q.rec, OH_EVENT_JOINED, NULL, ms(5000));
     for (double end = now_ms() + ms(5000); atomic_load(&answer) == 1; nap(1)) CHECK(now_ms() < end);
     CHECK_OH(atomic_load(&answer), OH_ERR_WOULD_DEADLOCK);
-    CHECK_OK(oh_call_wait_state(q.call, OH_STATE_JOINED, 0)); /* nothing happened */
+    CHECK_OK(oh_call_wait_state(q.call, OH_STATE_JOINED, 0)); /* without effect */
     peer_close(&q);
 
     test_step(30, "with a callback that does not return");

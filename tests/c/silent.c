@@ -1,9 +1,9 @@
 /*
- * silent.c - an SFU that says nothing, at each stage of a join and of a negotiation.
+ * silent.c - an SFU that does not respond, at each stage of a join and of a negotiation.
  *
- * Expected: the join ends within its deadline of 5 s per stage with OH_ERR_TIMEOUT, in the event and from
- * oh_call_wait_state; a request that is not answered once is tried again and all is well; one that is never
- * answered gives a typed error; leaving at any stage ends within 2 s with OH_ERR_CANCELLED.
+ * Expected: the join ends at its deadline of 5 s per stage with OH_ERR_TIMEOUT, in the event and from
+ * oh_call_wait_state; a request without a response is retried once and succeeds; one that never gets a response
+ * fails with a typed error; leaving at any stage ends within 2 s with OH_ERR_CANCELLED.
  */
 #include "peer.h"
 
@@ -35,7 +35,7 @@ static void open_at(peer *p, int stage, const char *user, oh_call_options *what)
     CHECK_OK(oh_call_join(p->client, what, &p->call));
 }
 
-/* Rules that are used up disappear from the state. */
+/* Fault rules that are used up disappear from the state. */
 static void wait_used_up(void)
 {
     double end = now_ms() + ms(5000);
@@ -44,7 +44,7 @@ static void wait_used_up(void)
         int left = json_count(state, "faults/silent");
         free(state);
         if (left == 0) return;
-        CHECK_THAT(now_ms() < end, "the SFU is not asked");
+        CHECK_THAT(now_ms() < end, "the SFU gets no request");
         nap(2);
     }
 }
@@ -62,7 +62,7 @@ static void leaving(void)
             if (stage) {
                 wait_used_up();
             } else {
-                close(accept(listener, NULL, NULL)); /* it is connected, and then hung up on */
+                close(accept(listener, NULL, NULL)); /* accept the connection, then close it */
             }
             double began = now_ms();
             CHECK_OK(oh_call_leave(p.call, "no answer"));
@@ -79,7 +79,7 @@ static void leaving(void)
 
 int main(void)
 {
-    peer silent[STAGES] = { 0 }, again[3] = { 0 }, never = { 0 }, talker = { 0 };
+    peer silent[STAGES] = { 0 }, again[3] = { 0 }, never = { 0 }, sender = { 0 };
     oh_call_options what = OH_INIT(oh_call_options);
     char user[64];
     double began[STAGES], publishing;
@@ -88,13 +88,13 @@ int main(void)
     listener = silent_server(&port);
     leaving();
 
-    test_step(15, "somebody talks");
-    peer_join(&talker, "talker", "silent", NULL);
-    peer_talk(&talker, 500);
-    EXPECT(talker.rec, OH_EVENT_LOCAL_TRACK_PUBLISHED, NULL, ms(10000));
+    test_step(15, "a participant sends audio");
+    peer_join(&sender, "sender", "silent", NULL);
+    peer_publish_tone(&sender, 500);
+    EXPECT(sender.rec, OH_EVENT_LOCAL_TRACK_PUBLISHED, NULL, ms(10000));
 
     test_step(20, "requests that are not answered once");
-    /* They run while the joins below wait for their deadlines. */
+    /* These run while the joins below wait for their deadlines. */
     ctl("silent", "{\"stage\":\"set_publisher\",\"user_id\":\"again-0\",\"count\":1}");
     ctl("silent", "{\"stage\":\"send_answer\",\"user_id\":\"again-1\",\"count\":1}");
     ctl("silent", "{\"stage\":\"offer\",\"user_id\":\"again-2\",\"count\":1}");
@@ -133,11 +133,11 @@ int main(void)
     EXPECT(again[0].rec, OH_EVENT_LOCAL_TRACK_PUBLISHED, NULL, ms(10000));
     CHECK_THAT(ctl_session("again-0", "rpcs/SetPublisher") >= 2, "SetPublisher was not tried again");
     for (int i = 1; i < 3; i++)
-        CHECK_THAT(rec_wait_tone(again[i].rec, "talker", 500, ms(12000)), "%s hears nothing", again[i].user);
+        CHECK_THAT(rec_wait_tone(again[i].rec, "sender", 500, ms(12000)), "%s receives no audio", again[i].user);
     for (int i = 0; i < 3; i++) {
         rec_event error = { 0 };
         rec_wait(again[i].rec, OH_EVENT_ERROR, NULL, 0, 0, &error);
-        /* An answer that may have been lost is reported, and a fresh offer asked for; nothing else is an error. */
+        /* An answer that may have been lost is reported, and a new offer requested; there is no other error. */
         CHECK_THAT(!error.kind || i == 1, "%s got an error: %s", again[i].user, error.text);
         if (error.kind) CHECK_EQ(error.error, OH_ERR_TIMEOUT);
         CHECK(rec_count(again[i].rec, OH_EVENT_ERROR) <= 1);
@@ -150,12 +150,12 @@ int main(void)
     printf("           after %.1f s: %s\n", (e.when - publishing) / 1e3, e.text);
     CHECK_EQ(e.error, OH_ERR_TIMEOUT);
     CHECK_EQ(e.track, never.mic.id);
-    CHECK_OK(oh_call_wait_state(never.call, OH_STATE_JOINED, 0)); /* the call goes on */
-    CHECK_THAT(rec_wait_tone(never.rec, "talker", 500, ms(5000)), "who cannot publish can still hear");
+    CHECK_OK(oh_call_wait_state(never.call, OH_STATE_JOINED, 0)); /* the call continues */
+    CHECK_THAT(rec_wait_tone(never.rec, "sender", 500, ms(5000)), "a call that cannot publish still receives");
 
     test_step(15, "the end");
     peer_close(&never);
-    peer_close(&talker);
+    peer_close(&sender);
     close(listener);
     return test_end();
 }

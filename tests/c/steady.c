@@ -1,15 +1,15 @@
 /*
- * steady.c - a loud, steady tone published with the default options is never taken for silence.
+ * steady.c - a loud, steady tone published with the default options is never treated as silence.
  *
- * Discontinuous transmission is for pauses of speech. Expected: three seconds of a tone of -10 dB arrive
- * as that tone throughout, and real silence is not sent at the full rate of packets.
+ * Discontinuous transmission is for pauses in speech. Expected: three seconds of a tone of -10 dB arrive as that
+ * tone throughout, and real silence is not sent at the full packet rate.
  */
 #include "peer.h"
 
 int main(void)
 {
     peer alice = { 0 }, bob = { 0 };
-    rec_heard before, after;
+    rec_received before, after;
 
     test_begin("steady");
     test_step(30, "a tone, for three seconds");
@@ -18,11 +18,11 @@ int main(void)
     CHECK_OK(oh_call_publish_audio(alice.call, NULL, &alice.mic));
     alice.tone = tone_start(alice.mic, OH_AUDIO_S16, 48000, 1, 500);
     CHECK(rec_wait_tone(bob.rec, "alice", 500, ms(10000)));
-    CHECK(rec_heard_of(bob.rec, "alice", &before));
+    CHECK(rec_received_of(bob.rec, "alice", &before));
     CHECK(rec_wait_audio(bob.rec, "alice", 150, ms(10000)));
-    CHECK(rec_heard_of(bob.rec, "alice", &after));
+    CHECK(rec_received_of(bob.rec, "alice", &after));
     uint64_t frames = after.frames - before.frames, loud = after.not_silent - before.not_silent;
-    CHECK_THAT(loud * 10 >= frames * 8, "of %llu frames of a loud tone only %llu were sound", (unsigned long long)frames,
+    CHECK_THAT(loud * 10 >= frames * 8, "of %llu frames of a loud tone only %llu were not silent", (unsigned long long)frames,
                (unsigned long long)loud);
     CHECK_THAT(rec_wait_tone(bob.rec, "alice", 500, ms(1000)), "a loud tone fades away");
 

@@ -1,9 +1,10 @@
 /*
- * token.c - tokens that are asked for with OH_EVENT_TOKEN_NEEDED.   test: timeout=90
+ * token.c - tokens requested with OH_EVENT_TOKEN_NEEDED.
+ * test: timeout=90
  *
- * Expected: one question per join; answered inside the callback, or later from another thread, the call
- * is joined; answered with NULL it ends with OH_ERR_AUTH at once, never answered after 30 s; a token that
- * nobody asked for is ignored; leaving while the question is open is fine.
+ * Expected: one request per join; with a token given inside the callback, or later from another thread, the call is
+ * joined; with NULL it ends with OH_ERR_AUTH at once, without a reply after 30 s; a token that was not requested is
+ * ignored; leaving while the request is pending is allowed.
  */
 #include "peer.h"
 
@@ -108,7 +109,7 @@ int main(void)
     CHECK_EQ(e.error, OH_ERR_CANCELLED);
     peer_close(&p);
 
-    test_step(10, "the call's own token, and the user in the token");
+    test_step(10, "a token of the call, and the user in the token");
     what.token = "development";
     open_without_token(&p, "own", &what);
     CHECK_OK(oh_call_wait_state(p.call, OH_STATE_JOINED, ms(5000)));

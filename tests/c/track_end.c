@@ -1,60 +1,60 @@
 /*
- * track_end.c - a track is heard to its end, and not beyond.
+ * track_end.c - a track's audio is delivered until its end, and not after.
  *
- * ann mutes and unmutes, frees her track and publishes another one, and leaves, again and again; bob looks at the order
- * in which he hears of it. Expected: after OH_EVENT_TRACK_UNPUBLISHED (and OH_EVENT_PARTICIPANT_LEFT) nothing of the
- * track is handed over, also with a handler that is slow and has a queue of frames behind it; every time she is back she
- * is heard again; nothing counts as lost, nobody's or not playable.
+ * ann mutes and unmutes, frees her track and publishes another one, and leaves, repeatedly; bob checks the order of
+ * events and audio. Expected: after OH_EVENT_TRACK_UNPUBLISHED (and OH_EVENT_PARTICIPANT_LEFT) no audio of the track
+ * is delivered, even to a slow handler with queued frames; each time she is back her audio is received again;
+ * nothing counts as lost, unassigned or not playable.
  */
 #include "peer.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static atomic_int on_air, after_end, frames, slow;
+static atomic_int published, after_end, frames, slow;
 
 static void on_event(recorder *r, oh_call call, const oh_event *e)
 {
     (void)r, (void)call;
-    if (e->kind == OH_EVENT_TRACK_PUBLISHED && !strcmp(e->u.track->user_id, "ann")) atomic_store(&on_air, 1);
-    if (e->kind == OH_EVENT_TRACK_UNPUBLISHED && !strcmp(e->u.track->user_id, "ann")) atomic_store(&on_air, 0);
-    if (e->kind == OH_EVENT_PARTICIPANT_LEFT) atomic_store(&on_air, 0);
+    if (e->kind == OH_EVENT_TRACK_PUBLISHED && !strcmp(e->u.track->user_id, "ann")) atomic_store(&published, 1);
+    if (e->kind == OH_EVENT_TRACK_UNPUBLISHED && !strcmp(e->u.track->user_id, "ann")) atomic_store(&published, 0);
+    if (e->kind == OH_EVENT_PARTICIPANT_LEFT) atomic_store(&published, 0);
 }
 
 static void on_audio(recorder *r, oh_call call, const oh_audio_frame *a)
 {
     (void)r, (void)call;
-    CHECK_STR(a->track_id, ""); /* this protocol knows kinds only */
+    CHECK_STR(a->track_id, ""); /* this protocol has no track ids */
     CHECK_EQ(a->source, OH_SOURCE_MICROPHONE);
-    if (!atomic_load(&on_air)) atomic_fetch_add(&after_end, 1);
+    if (!atomic_load(&published)) atomic_fetch_add(&after_end, 1);
     atomic_fetch_add(&frames, 1);
     if (atomic_load(&slow)) nap(30);
 }
 
-/* ann is heard again: the word first, and her tone. */
-static void heard_again(peer *bob, size_t mark)
+/* Waits until ann's audio is received again: first the event, then frames. */
+static void receive_again(peer *bob, size_t mark)
 {
     EXPECT_FROM(bob->rec, mark, OH_EVENT_TRACK_PUBLISHED, "ann", ms(5000));
     int before = atomic_load(&frames);
     for (double end = now_ms() + ms(5000); atomic_load(&frames) < before + 10 && now_ms() < end; nap(5)) {}
-    CHECK_THAT(atomic_load(&frames) >= before + 10, "ann is not heard again");
+    CHECK_THAT(atomic_load(&frames) >= before + 10, "ann's audio is not received again");
 }
 
 int main(void)
 {
     peer ann = { 0 }, bob = { .rec = rec_new() };
-    oh_audio_track_options sound = OH_INIT(oh_audio_track_options);
+    oh_audio_track_options track_options = OH_INIT(oh_audio_track_options);
     size_t mark;
 
     test_begin("track_end");
-    test_step(20, "bob hears ann");
+    test_step(20, "bob receives ann's audio");
     bob.rec->on_event = on_event;
     bob.rec->on_audio = on_audio;
     peer_join(&bob, "bob", "track_end", NULL);
     peer_join(&ann, "ann", "track_end", NULL);
     mark = rec_mark(bob.rec);
-    peer_talk(&ann, 440);
-    heard_again(&bob, mark);
+    peer_publish_tone(&ann, 440);
+    receive_again(&bob, mark);
     CHECK(rec_wait_tone(bob.rec, "ann", 440, ms(10000)));
 
     for (unsigned round = 0; round < rounds(6); round++) {
@@ -66,7 +66,7 @@ int main(void)
         nap(40);
         mark = rec_mark(bob.rec);
         CHECK_OK(oh_track_set_muted(ann.mic, 0));
-        heard_again(&bob, mark);
+        receive_again(&bob, mark);
 
         test_step(20, "ann's track ends and another one begins, round %u", round);
         mark = rec_mark(bob.rec);
@@ -75,10 +75,10 @@ int main(void)
         EXPECT_FROM(bob.rec, mark, OH_EVENT_TRACK_UNPUBLISHED, "ann", ms(5000));
         nap(40);
         mark = rec_mark(bob.rec);
-        sound.no_dtx = 1;
-        CHECK_OK(oh_call_publish_audio(ann.call, &sound, &ann.mic));
+        track_options.no_dtx = 1;
+        CHECK_OK(oh_call_publish_audio(ann.call, &track_options, &ann.mic));
         ann.tone = tone_start(ann.mic, OH_AUDIO_S16, 48000, 1, 440);
-        heard_again(&bob, mark);
+        receive_again(&bob, mark);
     }
     atomic_store(&slow, 0);
     CHECK(rec_wait_tone(bob.rec, "ann", 440, ms(10000)));

@@ -1,12 +1,12 @@
 /*
  * turn.c - media through a relay: coturn (https://github.com/coturn/coturn) on 127.0.0.1, over UDP.
  * test: timeout=90
- * test: not-under=valgrind peer connections get 5 s to come up, and a relay takes several exchanges of them
+ * test: not-under=valgrind peer connections have 5 s to connect, and a relay needs several round trips
  *
- * The SFU stands behind a wall: nothing from or to a port that is not the relay's passes. Expected: two participants hear
- * each other all the same; with a wrong password the call ends with OH_END_NETWORK_UNSUPPORTED and says that the relay
- * refused with 401, with a server that was stopped that it did not answer; when the relay dies in the middle of a call,
- * the loss is told, and leaving takes no longer than ever. Without coturn it is skipped (77).
+ * The SFU is behind a firewall that passes only the relay's ports. Expected: two participants receive each other's
+ * audio through the relay; with a wrong password the call ends with OH_END_NETWORK_UNSUPPORTED and a text that the
+ * relay refused with 401, with a stopped server that it did not answer; when the relay dies during a call, the loss
+ * is reported, and leaving takes no longer than usual. Skipped (77) without coturn.
  */
 #include "peer.h"
 
@@ -24,11 +24,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PORTS = 64, FIRST = 20000, LAST = 32000 }; /* below those that the system gives by itself */
+enum { PORTS = 64, FIRST = 20000, LAST = 32000 }; /* below the system's ephemeral ports */
 
 typedef struct relay { pid_t pid; int port, least; } relay;
 
-/* Where coturn is; NULL: nowhere. */
+/* The path of coturn; NULL: not installed. */
 static const char *turnserver(void)
 {
     static const char *const places[] = { "/usr/bin/turnserver", "/usr/sbin/turnserver", "/usr/local/bin/turnserver" };
@@ -53,7 +53,7 @@ static int udp(int port, int *taken)
     return fd;
 }
 
-/* A range of ports of which none is taken now. */
+/* A range of ports that are all free now. */
 static int free_range(void)
 {
     for (int attempt = 0; attempt < 200; attempt++) {
@@ -68,7 +68,7 @@ static int free_range(void)
     FAIL("no %d free ports in a row", PORTS);
 }
 
-/* A STUN binding request (RFC 8489) is answered: the server is there. */
+/* Whether a STUN binding request (RFC 8489) is answered: the server is running. */
 static int answers(int port)
 {
     static const unsigned char request[20] = { 0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 'o', 'f', 'f', 'h', 'o', 'o', 'k' };
@@ -121,7 +121,7 @@ static void relay_stop(relay *r)
     r->pid = 0;
 }
 
-/* The whole reason of the end, which is longer than what a recorder keeps. */
+/* Keeps the whole reason of the end, which is longer than a recorder's copy. */
 static void note_end(recorder *r, oh_call call, const oh_event *event)
 {
     (void)call;
@@ -134,7 +134,7 @@ static void shut_out(peer *p, const char *user, char *reason)
     p->rec->data = reason;
     p->rec->first = note_end;
     peer_join(p, user, "turn", NULL);
-    peer_talk(p, 900);
+    peer_publish_tone(p, 900);
 }
 
 static void ended(peer *p, const char *reason, const char *wanted)
@@ -177,25 +177,25 @@ int main(void)
     shut_out(&stopped, "late", silence);
     peer_join(&a, "a", "turn", NULL);
     peer_join(&b, "b", "turn", NULL);
-    peer_talk(&a, 400);
-    peer_talk(&b, 700);
-    CHECK_THAT(rec_wait_tone(a.rec, "b", 700, ms(15000)), "a does not hear b");
-    CHECK_THAT(rec_wait_tone(b.rec, "a", 400, ms(15000)), "b does not hear a");
+    peer_publish_tone(&a, 400);
+    peer_publish_tone(&b, 700);
+    CHECK_THAT(rec_wait_tone(a.rec, "b", 700, ms(15000)), "a does not receive b's audio");
+    CHECK_THAT(rec_wait_tone(b.rec, "a", 400, ms(15000)), "b does not receive a's audio");
     CHECK_THAT(rec_wait_audio(a.rec, "b", 100, ms(10000)), "it does not go on");
 
-    test_step(50, "a wrong password, and nobody there");
+    test_step(50, "a wrong password, and a stopped server");
     snprintf(expected, sizeof expected, "TURN 127.0.0.1:%d: refused with 401", live.port);
     ended(&wrong, refused, expected);
     snprintf(expected, sizeof expected, "TURN 127.0.0.1:%d: did not answer", dead.port);
     ended(&stopped, silence, expected);
 
     test_step(30, "the relay dies");
-    CHECK_THAT(rec_wait_tone(a.rec, "b", 700, ms(5000)), "the others noticed");
+    CHECK_THAT(rec_wait_tone(a.rec, "b", 700, ms(5000)), "the other call is affected");
     size_t mark = rec_mark(a.rec);
     relay_stop(&live);
     rec_event e;
     long at = rec_wait(a.rec, OH_EVENT_MEDIA, NULL, mark, ms(20000), &e);
-    CHECK_THAT(at >= 0 && e.count == 0, "the loss is not told");
+    CHECK_THAT(at >= 0 && e.count == 0, "the loss is not reported");
     double began = now_ms();
     peer_close(&a);
     peer_close(&b);

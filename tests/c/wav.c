@@ -1,8 +1,9 @@
 /*
  * wav.c - the reader of WAV files that the examples share (examples/wav.h).
  *
- * Expected: every kind of PCM and float, plain and WAVE_FORMAT_EXTENSIBLE, gives the same 16-bit samples; other kinds are
- * refused with words that say what they are; files that are cut off or garbled give what they have, or a refusal.
+ * Expected: every kind of PCM and float, plain and WAVE_FORMAT_EXTENSIBLE, gives the same 16-bit samples; other
+ * kinds are refused with a text that names them; truncated or corrupt files give the samples they have, or are
+ * refused.
  */
 #include "../../examples/wav.h"
 #include "check.h"
@@ -30,7 +31,7 @@ static void number(image *f, uint64_t n, int bytes)
     for (; bytes > 0; bytes--, n >>= 8) f->bytes[f->size++] = (uint8_t)n;
 }
 
-/* What is in every file: a ramp with both ends of the range. */
+/* The content of every file: a ramp that includes both ends of the range. */
 static int16_t sample(int i)
 {
     return i == 0 ? -32768 : i == 1 ? 32767 : (int16_t)(i * 7919 % 65536 - 32768);
@@ -79,7 +80,7 @@ static int open_image(wav *w, const image *f, size_t size)
     return result;
 }
 
-/* Reads all of it, in pieces of an odd size. */
+/* Reads the whole file, in pieces of an odd size. */
 static uint32_t drain(wav *w, int16_t *pcm, uint32_t room)
 {
     uint32_t all = 0, n;
@@ -111,7 +112,7 @@ static void refuses(const image *f, const char *words)
     test_step(5, "refused: %s", words);
     CHECK_EQ(open_image(&w, f, f->size), -1);
     CHECK(!w.file);
-    CHECK_THAT(strstr(w.error, words), "it says \"%s\"", w.error);
+    CHECK_THAT(strstr(w.error, words), "the error is \"%s\"", w.error);
 }
 
 static image with(image f, size_t at, uint32_t value, int bytes)
@@ -153,7 +154,7 @@ int main(void)
     refuses(&f, "u-law");
     f = with(plain, fmt, 0x55, 2);
     refuses(&f, "MP3");
-    f = with(plain, fmt, 0xfffe, 2); /* extensible, and too short to be */
+    f = with(plain, fmt, 0xfffe, 2); /* extensible, but too short for it */
     refuses(&f, "something else");
     f = with(plain, fmt + 2, 0, 2);
     refuses(&f, "0 channels");
@@ -174,10 +175,10 @@ int main(void)
     CHECK_EQ(wav_open(&w, "/nowhere/at all.wav"), -1);
     CHECK(strstr(w.error, "cannot be opened"));
 
-    test_step(5, "a size that nobody knew: to the end of the file");
+    test_step(5, "an unknown size: to the end of the file");
     f = make(1, 16, 0, 0xffffffff);
     CHECK(!open_image(&w, &f, f.size));
-    CHECK_EQ(drain(&w, pcm, 1000), FRAMES + 3); /* what follows is taken for samples */
+    CHECK_EQ(drain(&w, pcm, 1000), FRAMES + 3); /* the bytes that follow are taken for samples */
 
     test_step(30, "cut off at every byte");
     for (size_t size = 0; size < plain.size; size++) {

@@ -19,16 +19,16 @@ fn close_waits_for_the_callback_of_another_thread() {
     normal(&mailbox, 0);
     normal(&mailbox, 1);
     gate.wait_for_entry();
-    let (tell, told) = channel();
+    let (sender, receiver) = channel();
     let (other, seen) = (mailbox.clone(), ended.clone());
     let closer = thread::spawn(move || {
         let closing = other.close_and_wait();
-        tell.send((closing, seen.count())).unwrap();
+        sender.send((closing, seen.count())).unwrap();
     });
     until("the closer did not begin", || mailbox.is_closed());
-    assert!(told.try_recv().is_err() && ended.count() == 0, "a callback runs: close must not be done");
+    assert!(receiver.try_recv().is_err() && ended.count() == 0, "a callback runs: close must not be done");
     gate.open();
-    assert_eq!(told.recv_timeout(LONG).unwrap(), (Closing::Done, 1));
+    assert_eq!(receiver.recv_timeout(LONG).unwrap(), (Closing::Done, 1));
     closer.join().unwrap();
     assert!(gate.entered.recv().is_err(), "the second item is discarded, and the handler dropped");
     assert_eq!(mailbox.close_and_wait(), Closing::Done);
@@ -41,21 +41,21 @@ fn close_inside_the_callback_takes_effect_when_it_returns() {
     let pool = new_pool();
     let ended = Ended::default();
     let own = Arc::new(OnceLock::<Box_>::new());
-    let (mine, seen) = (own.clone(), ended.clone());
-    let (tell, told) = channel();
+    let (own_mailbox, seen) = (own.clone(), ended.clone());
+    let (sender, receiver) = channel();
     let handler = Handler::new(move |_: Item| {
-        let me = mine.get().unwrap();
+        let me = own_mailbox.get().unwrap();
         assert!(me.in_callback_of_this() && in_any_callback());
         let closings = [me.close_and_wait(), me.close_and_wait(), me.close(), me.quiesce()];
-        tell.send((closings, seen.count())).unwrap();
+        sender.send((closings, seen.count())).unwrap();
     })
     .destroy(ended.hook());
     let mailbox = Mailbox::with_handler(&pool, Limits::default(), handler);
     own.set(mailbox.clone()).unwrap();
     normal(&mailbox, 0);
     normal(&mailbox, 1);
-    assert_eq!(told.recv_timeout(LONG).unwrap(), ([Closing::Deferred; 4], 0));
-    assert!(told.recv().is_err(), "one callback only");
+    assert_eq!(receiver.recv_timeout(LONG).unwrap(), ([Closing::Deferred; 4], 0));
+    assert!(receiver.recv().is_err(), "one callback only");
     assert!(!mailbox.in_callback_of_this() && !in_any_callback());
     assert_eq!(mailbox.close_and_wait(), Closing::Done);
     assert_eq!(ended.count(), 1);
@@ -83,7 +83,7 @@ fn all_of_many_closers_wait() {
                 });
             }
             if occupied {
-                until("nobody closes", || mailbox.is_closed());
+                until("closed", || mailbox.is_closed());
                 assert_eq!(ended.count(), 0);
                 gate.open();
             }
@@ -96,13 +96,13 @@ fn all_of_many_closers_wait() {
 #[test]
 fn close_without_waiting_destroys_on_a_pool_thread() {
     let pool = new_pool();
-    let (tell, told) = channel();
+    let (sender, receiver) = channel();
     let handler =
-        Handler::new(|_: Item| ()).destroy(move || tell.send(thread::current().name().map(String::from)).unwrap());
+        Handler::new(|_: Item| ()).destroy(move || sender.send(thread::current().name().map(String::from)).unwrap());
     let mailbox = Mailbox::with_handler(&pool, Limits::default(), handler);
     assert_eq!(mailbox.close(), Closing::Deferred);
-    assert!(told.recv_timeout(LONG).unwrap().unwrap().starts_with("oh-call-"));
-    assert!(told.recv().is_err());
+    assert!(receiver.recv_timeout(LONG).unwrap().unwrap().starts_with("oh-call-"));
+    assert!(receiver.recv().is_err());
     assert_eq!(mailbox.close_and_wait(), Closing::Done);
     end(&pool);
 }
@@ -114,20 +114,20 @@ fn circle(length: usize) {
         let all = Arc::new(OnceLock::<Vec<Box_>>::new());
         let together = Arc::new(Barrier::new(length));
         let ended: Vec<_> = (0..length).map(|_| Ended::default()).collect();
-        let (tell, told) = channel();
+        let (sender, receiver) = channel();
         let mailboxes: Vec<_> = (0..length)
             .map(|n| {
-                let (all, together, tell) = (all.clone(), together.clone(), tell.clone());
+                let (all, together, sender) = (all.clone(), together.clone(), sender.clone());
                 let handler = Handler::new(move |_: Item| {
                     together.wait();
-                    tell.send(all.get().unwrap()[(n + 1) % length].close_and_wait()).unwrap();
+                    sender.send(all.get().unwrap()[(n + 1) % length].close_and_wait()).unwrap();
                 });
                 Mailbox::with_handler(&pool, Limits::default(), handler.destroy(ended[n].hook()))
             })
             .collect();
         all.set(mailboxes.clone()).unwrap();
         mailboxes.iter().for_each(|m| normal(m, 0));
-        let closings: Vec<_> = (0..length).map(|_| told.recv_timeout(LONG).expect("the circle hangs")).collect();
+        let closings: Vec<_> = (0..length).map(|_| receiver.recv_timeout(LONG).expect("the circle hangs")).collect();
         assert_eq!(closings.iter().filter(|c| **c == Closing::Deferred).count(), 1, "{closings:?}");
         mailboxes.iter().for_each(close);
         assert!(ended.iter().all(|e| e.count() == 1));
@@ -182,13 +182,13 @@ fn random_closing_across_calls_never_hangs_and_destroys_once() {
             x ^= x << 5;
             normal(&mailboxes[(x >> 8) as usize % BOXES], x >> 4);
         }
-        let (tell, told) = channel();
+        let (sender, receiver) = channel();
         let closers = mailboxes.clone();
         thread::spawn(move || {
             closers.iter().rev().for_each(close);
-            tell.send(()).unwrap();
+            sender.send(()).unwrap();
         });
-        told.recv_timeout(LONG).unwrap_or_else(|_| panic!("seed {seed} hangs"));
+        receiver.recv_timeout(LONG).unwrap_or_else(|_| panic!("seed {seed} hangs"));
         assert!(ended.iter().all(|e| e.count() == 1), "seed {seed}");
     }
     end(&pool);
@@ -199,19 +199,19 @@ fn destroy_may_close_others_and_itself() {
     let pool = new_pool();
     let (inner_ended, own) = (Ended::default(), Arc::new(OnceLock::<Box_>::new()));
     let inner = Mailbox::with_handler(&pool, Limits::default(), Handler::new(|_: Item| ()).destroy(inner_ended.hook()));
-    let (tell, told) = channel();
-    let mine = own.clone();
+    let (sender, receiver) = channel();
+    let own_mailbox = own.clone();
     let outer = Mailbox::with_handler(
         &pool,
         Limits::default(),
         Handler::new(|_: Item| ()).destroy(move || {
-            let me = mine.get().unwrap();
-            tell.send((me.in_callback_of_this(), me.close_and_wait(), inner.close_and_wait())).unwrap();
+            let me = own_mailbox.get().unwrap();
+            sender.send((me.in_callback_of_this(), me.close_and_wait(), inner.close_and_wait())).unwrap();
         }),
     );
     own.set(outer.clone()).unwrap();
     assert_eq!(outer.close_and_wait(), Closing::Done);
-    assert_eq!(told.recv_timeout(LONG).unwrap(), (true, Closing::Deferred, Closing::Done));
+    assert_eq!(receiver.recv_timeout(LONG).unwrap(), (true, Closing::Deferred, Closing::Done));
     assert_eq!(inner_ended.count(), 1);
     end(&pool);
 }
@@ -278,18 +278,18 @@ fn quiesce_returns_while_the_next_callback_runs() {
     let pool = new_pool();
     let ended = Ended::default();
     let (mailbox, gate) = gated(&pool, &ended);
-    let (tell, told) = channel();
+    let (sender, receiver) = channel();
     normal(&mailbox, 0);
     gate.wait_for_entry();
     let other = mailbox.clone();
-    thread::spawn(move || tell.send(other.quiesce()).unwrap());
+    thread::spawn(move || sender.send(other.quiesce()).unwrap());
     // One callback after the other is in progress at any moment, and yet the quiescer gets out.
     let deadline = Instant::now() + LONG;
     let quiesced = loop {
         normal(&mailbox, 1);
         gate.open();
         gate.wait_for_entry();
-        match told.try_recv() {
+        match receiver.try_recv() {
             Ok(closing) => break closing,
             Err(_) => assert!(Instant::now() < deadline),
         }

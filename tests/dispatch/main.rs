@@ -37,8 +37,8 @@ fn end(pool: &Arc<Pool>) {
 
 /// A mailbox that sends on what it gets.
 fn recorder(pool: &Arc<Pool>, limits: Limits) -> (Box_, Receiver<Item>) {
-    let (tell, told) = channel();
-    (Mailbox::with_handler(pool, limits, Handler::new(move |item| tell.send(item).unwrap())), told)
+    let (sender, receiver) = channel();
+    (Mailbox::with_handler(pool, limits, Handler::new(move |item| sender.send(item).unwrap())), receiver)
 }
 
 /// A gate that a callback stands at until the test lets it go.
@@ -53,9 +53,9 @@ struct Post {
 }
 
 fn gate() -> (Gate, Post) {
-    let (tell, entered) = channel();
+    let (sender, entered) = channel();
     let (go, may_go) = channel();
-    (Gate { entered, go }, Post { entered: tell, go: may_go })
+    (Gate { entered, go }, Post { entered: sender, go: may_go })
 }
 
 impl Gate {
@@ -71,7 +71,7 @@ impl Gate {
 impl Post {
     fn pass(&self) {
         self.entered.send(()).unwrap();
-        self.go.recv_timeout(LONG).expect("nobody opened the gate");
+        self.go.recv_timeout(LONG).expect("the gate was not opened");
     }
 }
 

@@ -8,12 +8,12 @@ use std::sync::atomic::AtomicBool;
 fn items_come_in_order_and_one_at_a_time() {
     let pool = new_pool();
     let busy = AtomicBool::new(false);
-    let (tell, told) = channel();
+    let (sender, receiver) = channel();
     let handler = Handler::new(move |item: Item| {
         assert!(!busy.swap(true, SeqCst), "two callbacks at once");
         thread::yield_now();
         busy.store(false, SeqCst);
-        tell.send(item).unwrap();
+        sender.send(item).unwrap();
     });
     let mailbox =
         Mailbox::with_handler(&pool, Limits { media: 4000, control: 4000, vital: 4, ..Limits::default() }, handler);
@@ -33,7 +33,7 @@ fn items_come_in_order_and_one_at_a_time() {
     });
     let mut next = vec![0; threads as usize];
     for _ in 0..threads * 800 {
-        let (Delivery::Control(item) | Delivery::Media(item)) = told.recv_timeout(LONG).unwrap() else {
+        let (Delivery::Control(item) | Delivery::Media(item)) = receiver.recv_timeout(LONG).unwrap() else {
             panic!("nothing was lost")
         };
         let (t, n) = (item >> 16, item & 0xffff);
@@ -49,13 +49,13 @@ fn items_come_in_order_and_one_at_a_time() {
 fn what_does_not_fit_is_counted_in_its_place_and_vital_items_stay() {
     let pool = new_pool();
     let (gate, post) = gate();
-    let (tell, told) = channel();
+    let (sender, receiver) = channel();
     let mut first = true;
     let handler = Handler::new(move |item: Item| {
         if std::mem::take(&mut first) {
             post.pass();
         }
-        tell.send(item).unwrap();
+        sender.send(item).unwrap();
     });
     let mailbox = Mailbox::with_handler(&pool, Limits { control: 3, vital: 2, media: 2, ..Limits::default() }, handler);
     normal(&mailbox, 0);
@@ -79,7 +79,7 @@ fn what_does_not_fit_is_counted_in_its_place_and_vital_items_stay() {
     }
     gate.open();
     use Delivery::*;
-    let got: Vec<_> = (0..12).map_while(|_| told.recv_timeout(LONG).ok()).collect();
+    let got: Vec<_> = (0..12).map_while(|_| receiver.recv_timeout(LONG).ok()).collect();
     let expected = [
         Control(0),
         Control(1),
@@ -95,7 +95,7 @@ fn what_does_not_fit_is_counted_in_its_place_and_vital_items_stay() {
         Control(99),
     ];
     assert_eq!(got, expected);
-    assert!(told.recv_timeout(LONG).is_err(), "nothing after the last one");
+    assert!(receiver.recv_timeout(LONG).is_err(), "nothing after the last one");
     let counts = mailbox.counts();
     assert_eq!((counts.control, counts.media, counts.control_lost, counts.media_dropped), (8, 2, 10, 2));
     end(&pool);
@@ -104,7 +104,7 @@ fn what_does_not_fit_is_counted_in_its_place_and_vital_items_stay() {
 #[test]
 fn no_vital_item_is_lost_in_a_flood() {
     let pool = new_pool();
-    let (mailbox, told) = recorder(&pool, Limits { control: 8, vital: 4, media: 4, ..Limits::default() });
+    let (mailbox, receiver) = recorder(&pool, Limits { control: 8, vital: 4, media: 4, ..Limits::default() });
     thread::scope(|s| {
         for _ in 0..3 {
             let mailbox = mailbox.clone();
@@ -125,7 +125,7 @@ fn no_vital_item_is_lost_in_a_flood() {
     mailbox.post_last(7_777_777);
     let (mut control, mut media, mut lost, mut last_vital) = (0u64, 0u64, 0, 0);
     loop {
-        match told.recv_timeout(LONG).unwrap() {
+        match receiver.recv_timeout(LONG).unwrap() {
             Delivery::Control(7_777_777) => break,
             Delivery::Control(n) => {
                 control += 1;
@@ -147,21 +147,21 @@ fn no_vital_item_is_lost_in_a_flood() {
 #[test]
 fn a_callback_may_post_to_its_own_mailbox() {
     let pool = new_pool();
-    let (tell, told) = channel();
+    let (sender, receiver) = channel();
     let own = Arc::new(std::sync::OnceLock::<Box_>::new());
-    let mine = own.clone();
+    let own_mailbox = own.clone();
     let handler = Handler::new(move |item: Item| {
         let Delivery::Control(n) = item else { panic!("only control") };
         if n < 100 {
-            normal(mine.get().unwrap(), n + 1);
+            normal(own_mailbox.get().unwrap(), n + 1);
         }
-        tell.send(n).unwrap();
+        sender.send(n).unwrap();
     });
     let mailbox = Mailbox::with_handler(&pool, Limits::default(), handler);
     own.set(mailbox.clone()).unwrap();
     normal(&mailbox, 0);
     for n in 0..=100 {
-        assert_eq!(told.recv_timeout(LONG).unwrap(), n);
+        assert_eq!(receiver.recv_timeout(LONG).unwrap(), n);
     }
     mailbox.close_and_wait();
     end(&pool);
@@ -171,8 +171,8 @@ fn a_callback_may_post_to_its_own_mailbox() {
 fn a_busy_mailbox_does_not_starve_another() {
     let pool = Pool::new(PoolConfig { base: 1, cap: 1, ..PoolConfig::default() });
     let (gate, post) = gate();
-    let (tell, told) = channel();
-    let hog = tell.clone();
+    let (sender, receiver) = channel();
+    let hog = sender.clone();
     let mut first = true;
     let busy = Mailbox::with_handler(
         &pool,
@@ -185,13 +185,13 @@ fn a_busy_mailbox_does_not_starve_another() {
         }),
     );
     let modest =
-        Mailbox::with_handler(&pool, Limits::default(), Handler::new(move |_: Item| tell.send("modest").unwrap()));
+        Mailbox::with_handler(&pool, Limits::default(), Handler::new(move |_: Item| sender.send("modest").unwrap()));
     normal(&busy, 0);
     gate.wait_for_entry();
     (0..500).for_each(|n| normal(&busy, n));
     normal(&modest, 0);
     gate.open();
-    let before = std::iter::from_fn(|| told.recv_timeout(LONG).ok()).position(|who| who == "modest").unwrap();
+    let before = std::iter::from_fn(|| receiver.recv_timeout(LONG).ok()).position(|who| who == "modest").unwrap();
     assert!(before <= 32, "{before} items of the other came first");
     busy.close_and_wait();
     modest.close_and_wait();
@@ -202,21 +202,21 @@ fn a_busy_mailbox_does_not_starve_another() {
 fn a_panic_ends_its_own_mailbox_only() {
     let pool = new_pool();
     let ended = Ended::default();
-    let (tell, told) = channel();
+    let (sender, receiver) = channel();
     let handler = Handler::new(|item: Item| {
         if item == Delivery::Control(2) {
             panic!("item {}", 2);
         }
     })
     .destroy(ended.hook())
-    .on_panic(move |text| tell.send(text).unwrap());
+    .on_panic(move |text| sender.send(text).unwrap());
     let bad = Mailbox::with_handler(&pool, Limits::default(), handler);
     let (good, got) = recorder(&pool, Limits::default());
     for n in 0..10 {
         normal(&bad, n);
         normal(&good, n);
     }
-    assert_eq!(told.recv_timeout(LONG).unwrap(), "item 2");
+    assert_eq!(receiver.recv_timeout(LONG).unwrap(), "item 2");
     for n in 0..10 {
         assert_eq!(got.recv_timeout(LONG).unwrap(), Delivery::Control(n));
     }
@@ -224,7 +224,7 @@ fn a_panic_ends_its_own_mailbox_only() {
     assert_eq!(bad.post(3, Class::Vital(0)), Posted::Closed);
     bad.close_and_wait();
     assert_eq!((ended.count(), bad.counts().control), (1, 3));
-    assert!(told.recv().is_err(), "told once");
+    assert!(receiver.recv().is_err(), "told once");
     good.close_and_wait();
     end(&pool);
 }
@@ -241,13 +241,13 @@ fn a_panic_in_destroy_or_in_the_drop_of_an_item_is_contained() {
     }
     let pool = Pool::new(PoolConfig { base: 1, cap: 1, ..PoolConfig::default() });
     let (gate, post) = gate();
-    let (tell, told) = channel();
+    let (sender, receiver) = channel();
     let handler = Handler::<Sharp, Sharp>::new(move |item| {
         post.pass();
         std::mem::forget(item);
     })
     .destroy(|| panic!("destroy"))
-    .on_panic(move |text| tell.send(text).unwrap());
+    .on_panic(move |text| sender.send(text).unwrap());
     let mailbox = Mailbox::with_handler(&pool, Limits::default(), handler);
     mailbox.post(Sharp(false), Class::Normal);
     gate.wait_for_entry();
@@ -255,7 +255,7 @@ fn a_panic_in_destroy_or_in_the_drop_of_an_item_is_contained() {
     // Before the gate opens: the sharp item is discarded by the closer, never handed over.
     mailbox.close();
     gate.open();
-    assert_eq!(told.recv_timeout(LONG).unwrap(), "destroy");
+    assert_eq!(receiver.recv_timeout(LONG).unwrap(), "destroy");
     mailbox.close_and_wait();
     let (good, got) = recorder(&pool, Limits::default());
     normal(&good, 1);
@@ -268,13 +268,13 @@ fn a_panic_in_destroy_or_in_the_drop_of_an_item_is_contained() {
 fn closed_media_is_taken_out_and_none_follows_while_control_goes_on() {
     let pool = new_pool();
     let (gate, post) = gate();
-    let (tell, told) = channel();
+    let (sender, receiver) = channel();
     let mut first = true;
     let handler = Handler::new(move |item: Item| {
         if std::mem::take(&mut first) {
             post.pass();
         }
-        tell.send(item).unwrap();
+        sender.send(item).unwrap();
     });
     let mailbox = Mailbox::with_handler(&pool, Limits::default(), handler);
     normal(&mailbox, 0);
@@ -289,7 +289,7 @@ fn closed_media_is_taken_out_and_none_follows_while_control_goes_on() {
     mailbox.post_last(7);
     gate.open();
     use Delivery::*;
-    let got: Vec<_> = told.iter().collect();
+    let got: Vec<_> = receiver.iter().collect();
     assert_eq!(got, [Control(0), Control(9), Control(7)]);
     end(&pool);
 }

@@ -21,16 +21,16 @@ fn blocked_callbacks_delay_only_their_own_mailbox() {
         .map(|_| {
             let (gate, post) = gate();
             let mut first = true;
-            let (tell, told) = channel();
+            let (sender, receiver) = channel();
             let handler = Handler::new(move |item: Item| {
                 if std::mem::take(&mut first) {
                     post.pass();
                 }
-                tell.send(item).unwrap();
+                sender.send(item).unwrap();
             });
             let mailbox = Mailbox::with_handler(&pool, Limits::default(), handler);
             (0..5).for_each(|n| normal(&mailbox, n));
-            (mailbox, gate, told)
+            (mailbox, gate, receiver)
         })
         .collect();
     blocked.iter().for_each(|(_, gate, _)| gate.wait_for_entry());
@@ -39,18 +39,18 @@ fn blocked_callbacks_delay_only_their_own_mailbox() {
     for n in 0..50 {
         others.iter().for_each(|(m, _)| normal(m, n));
     }
-    for (_, told) in &others {
+    for (_, receiver) in &others {
         for n in 0..50 {
-            assert_eq!(told.recv_timeout(LONG).unwrap(), Delivery::Control(n));
+            assert_eq!(receiver.recv_timeout(LONG).unwrap(), Delivery::Control(n));
         }
     }
     println!("100 mailboxes got 50 items each past 8 blocked ones in {:?}", began.elapsed());
     assert!(pool.stats().threads >= 9, "{:?}", pool.stats());
-    for (mailbox, gate, told) in &blocked {
-        assert!(told.try_recv().is_err());
+    for (mailbox, gate, receiver) in &blocked {
+        assert!(receiver.try_recv().is_err());
         gate.open();
         for n in 0..5 {
-            assert_eq!(told.recv_timeout(LONG).unwrap(), Delivery::Control(n));
+            assert_eq!(receiver.recv_timeout(LONG).unwrap(), Delivery::Control(n));
         }
         mailbox.close_and_wait();
     }
@@ -94,13 +94,13 @@ fn at_the_cap_the_others_wait_and_nothing_is_lost() {
         })
         .collect();
     gates.iter().for_each(|(_, gate)| gate.wait_for_entry());
-    let (waiting, told) = recorder(&pool, Limits::default());
+    let (waiting, receiver) = recorder(&pool, Limits::default());
     (0..10).for_each(|n| normal(&waiting, n));
-    assert!(told.recv_timeout(Duration::from_millis(60)).is_err());
+    assert!(receiver.recv_timeout(Duration::from_millis(60)).is_err());
     assert_eq!(pool.stats().threads, 3);
     gates[1].1.open();
     for n in 0..10 {
-        assert_eq!(told.recv_timeout(LONG).unwrap(), Delivery::Control(n));
+        assert_eq!(receiver.recv_timeout(LONG).unwrap(), Delivery::Control(n));
     }
     gates[0].1.open();
     gates[2].1.open();
@@ -113,13 +113,13 @@ fn at_the_cap_the_others_wait_and_nothing_is_lost() {
 fn a_pool_is_shut_down_and_used_again() {
     let pool = new_pool();
     assert!(pool.shutdown(LONG), "nothing to stop is stopped");
-    let (mailbox, told) = recorder(&pool, Limits::default());
+    let (mailbox, receiver) = recorder(&pool, Limits::default());
     for round in 0..20 {
         (0..20).for_each(|n| normal(&mailbox, round * 100 + n));
         // What was queued is handed over before the threads end.
         end(&pool);
         for n in 0..20 {
-            assert_eq!(told.try_recv().unwrap(), Delivery::Control(round * 100 + n));
+            assert_eq!(receiver.try_recv().unwrap(), Delivery::Control(round * 100 + n));
         }
     }
     mailbox.close_and_wait();
@@ -135,13 +135,13 @@ fn shutdown_with_a_blocked_callback_says_no_and_later_yes() {
     gate.wait_for_entry();
     assert!(!pool.shutdown(Duration::from_millis(20)));
     // Others go on meanwhile.
-    let (mailbox, told) = recorder(&pool, Limits::default());
+    let (mailbox, receiver) = recorder(&pool, Limits::default());
     normal(&mailbox, 1);
-    told.recv_timeout(LONG).unwrap();
+    receiver.recv_timeout(LONG).unwrap();
     gate.open();
     end(&pool);
     normal(&mailbox, 2);
-    assert_eq!(told.recv_timeout(LONG).unwrap(), Delivery::Control(2));
+    assert_eq!(receiver.recv_timeout(LONG).unwrap(), Delivery::Control(2));
     blocked.close_and_wait();
     mailbox.close_and_wait();
     end(&pool);
@@ -150,12 +150,12 @@ fn shutdown_with_a_blocked_callback_says_no_and_later_yes() {
 #[test]
 fn shutdown_inside_a_callback_is_refused() {
     let pool = new_pool();
-    let (tell, told) = channel();
+    let (sender, receiver) = channel();
     let own = pool.clone();
-    let handler = Handler::new(move |_: Item| tell.send(own.shutdown(LONG)).unwrap());
+    let handler = Handler::new(move |_: Item| sender.send(own.shutdown(LONG)).unwrap());
     let mailbox = Mailbox::with_handler(&pool, Limits::default(), handler);
     normal(&mailbox, 0);
-    assert!(!told.recv_timeout(LONG).unwrap());
+    assert!(!receiver.recv_timeout(LONG).unwrap());
     mailbox.close_and_wait();
     end(&pool);
 }
@@ -163,7 +163,7 @@ fn shutdown_inside_a_callback_is_refused() {
 #[test]
 fn shutdown_and_posting_race_without_loss() {
     let pool = new_pool();
-    let (mailbox, told) = recorder(&pool, Limits { control: 100_000, ..Limits::default() });
+    let (mailbox, receiver) = recorder(&pool, Limits { control: 100_000, ..Limits::default() });
     thread::scope(|s| {
         let (mailbox, pool) = (mailbox.clone(), &pool);
         let poster = s.spawn(move || (0..20_000).for_each(|n| normal(&mailbox, n)));
@@ -177,7 +177,7 @@ fn shutdown_and_posting_race_without_loss() {
         poster.join().unwrap();
     });
     for n in 0..20_000 {
-        assert_eq!(told.recv_timeout(LONG).unwrap(), Delivery::Control(n));
+        assert_eq!(receiver.recv_timeout(LONG).unwrap(), Delivery::Control(n));
     }
     mailbox.close_and_wait();
     end(&pool);
@@ -187,17 +187,17 @@ fn shutdown_and_posting_race_without_loss() {
 #[test]
 fn latency_from_post_to_callback() {
     let pool = new_pool();
-    let (tell, told) = channel();
+    let (sender, receiver) = channel();
     let handler = Handler::new(move |item: Delivery<Instant, ()>| {
         if let Delivery::Control(posted) = item {
-            tell.send(posted.elapsed()).unwrap();
+            sender.send(posted.elapsed()).unwrap();
         }
     });
     let mailbox = Mailbox::with_handler(&pool, Limits::default(), handler);
     let mut took: Vec<_> = (0..3000)
         .map(|_| {
             mailbox.post(Instant::now(), Class::Normal);
-            told.recv_timeout(LONG).unwrap()
+            receiver.recv_timeout(LONG).unwrap()
         })
         .collect();
     took.sort();

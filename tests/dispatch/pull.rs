@@ -91,13 +91,13 @@ fn the_descriptor_is_readable_while_there_is_something() {
 fn a_waiting_puller_gets_what_is_posted_and_a_second_one_is_refused() {
     let pool = new_pool();
     let mailbox: Box_ = Mailbox::pulled(&pool, Limits::default());
-    let (tell, told) = channel();
+    let (sender, receiver) = channel();
     let other = mailbox.clone();
-    thread::spawn(move || tell.send(other.next(LONG)).unwrap());
+    thread::spawn(move || sender.send(other.next(LONG)).unwrap());
     // `State` comes as soon as the other thread waits; before that there is nothing to pull.
     until("the puller does not wait", || code(mailbox.next(Duration::ZERO)) == Code::State);
     normal(&mailbox, 5);
-    assert_eq!(told.recv_timeout(LONG).unwrap().unwrap(), Delivery::Control(5));
+    assert_eq!(receiver.recv_timeout(LONG).unwrap().unwrap(), Delivery::Control(5));
 }
 
 #[test]
@@ -105,12 +105,12 @@ fn close_wakes_the_puller_and_discards() {
     let pool = new_pool();
     for wait in [true, false] {
         let mailbox: Box_ = Mailbox::pulled(&pool, Limits::default());
-        let (tell, told) = channel();
+        let (sender, receiver) = channel();
         let other = mailbox.clone();
-        thread::spawn(move || tell.send(other.next(Duration::MAX)).unwrap());
+        thread::spawn(move || sender.send(other.next(Duration::MAX)).unwrap());
         until("the puller does not wait", || code(mailbox.next(Duration::ZERO)) == Code::State);
         assert_eq!(if wait { mailbox.close_and_wait() } else { mailbox.close() }, Closing::Done);
-        assert_eq!(code(told.recv_timeout(LONG).unwrap()), Code::Closed);
+        assert_eq!(code(receiver.recv_timeout(LONG).unwrap()), Code::Closed);
         assert_eq!(mailbox.post(1, Class::Vital(0)), Posted::Closed);
         assert_eq!(code(mailbox.next(Duration::ZERO)), Code::Closed);
     }
@@ -123,7 +123,7 @@ fn close_wakes_the_puller_and_discards() {
 #[test]
 fn a_mailbox_with_a_handler_cannot_be_pulled() {
     let pool = new_pool();
-    let (mailbox, _told) = recorder(&pool, Limits::default());
+    let (mailbox, _receiver) = recorder(&pool, Limits::default());
     assert_eq!(code(mailbox.next(LONG)), Code::State);
     assert_eq!(code(mailbox.wake_descriptor()), Code::State);
     mailbox.close_and_wait();
@@ -135,16 +135,16 @@ fn pullers_and_posters_race_without_loss() {
     let mailbox: Box_ = Mailbox::pulled(&pool, Limits { control: 100_000, ..Limits::default() });
     mailbox.wake_descriptor().unwrap();
     let other = mailbox.clone();
-    let (tell, told) = channel();
+    let (sender, receiver) = channel();
     thread::spawn(move || {
         let mut got = 0;
         while let Ok(item) = other.next(LONG) {
             assert_eq!(item, Delivery::Control(got));
             got += 1;
         }
-        tell.send(got).unwrap();
+        sender.send(got).unwrap();
     });
     (0..50_000).for_each(|n| normal(&mailbox, n));
     mailbox.post_last(50_000);
-    assert_eq!(told.recv_timeout(LONG).unwrap(), 50_001);
+    assert_eq!(receiver.recv_timeout(LONG).unwrap(), 50_001);
 }

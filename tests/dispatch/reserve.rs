@@ -5,45 +5,45 @@ use super::*;
 /// A mailbox whose callbacks return at once until the item 1000, at which they stand.
 fn turning(pool: &Arc<Pool>) -> (Box_, Gate, Receiver<Item>) {
     let (gate, post) = gate();
-    let (tell, told) = channel();
+    let (sender, receiver) = channel();
     let handler = Handler::new(move |item: Item| {
         if item == Delivery::Control(1000) {
             post.pass();
         }
-        tell.send(item).unwrap();
+        sender.send(item).unwrap();
     });
-    (Mailbox::with_handler(pool, Limits::default(), handler), gate, told)
+    (Mailbox::with_handler(pool, Limits::default(), handler), gate, receiver)
 }
 
 #[test]
 fn the_prompt_go_on_when_all_threads_are_blocked() {
     let pool = Pool::new(PoolConfig { cap: 8, keep: Duration::from_millis(30), ..PoolConfig::default() });
     // One that has always been prompt, one that was so a few times.
-    let (steady, steady_told) = recorder(&pool, Limits::default());
-    let (young, young_told) = recorder(&pool, Limits::default());
-    let heard = |mailbox: &Box_, told: &Receiver<Item>, count: u32| {
+    let (steady, steady_receiver) = recorder(&pool, Limits::default());
+    let (young, young_receiver) = recorder(&pool, Limits::default());
+    let receive = |mailbox: &Box_, receiver: &Receiver<Item>, count: u32| {
         for n in 0..count {
             normal(mailbox, n);
-            assert_eq!(told.recv_timeout(LONG).unwrap(), Delivery::Control(n));
+            assert_eq!(receiver.recv_timeout(LONG).unwrap(), Delivery::Control(n));
         }
     };
-    heard(&steady, &steady_told, 50);
-    heard(&young, &young_told, 2);
+    receive(&steady, &steady_receiver, 50);
+    receive(&young, &young_receiver, 2);
     let blocked: Vec<_> = (0..8).map(|_| turning(&pool)).collect();
     for (mailbox, gate, _) in &blocked {
         normal(mailbox, 1000);
         gate.wait_for_entry();
     }
-    heard(&steady, &steady_told, 50);
-    heard(&young, &young_told, 2);
+    receive(&steady, &steady_receiver, 50);
+    receive(&young, &young_receiver, 2);
     // Who has shown nothing yet waits.
-    let (new, new_told) = recorder(&pool, Limits::default());
+    let (new, new_receiver) = recorder(&pool, Limits::default());
     normal(&new, 1);
-    assert!(new_told.recv_timeout(Duration::from_millis(60)).is_err());
+    assert!(new_receiver.recv_timeout(Duration::from_millis(60)).is_err());
     assert!(pool.stats().reserve <= 4, "{:?}", pool.stats());
 
     blocked.iter().for_each(|(_, gate, _)| gate.open());
-    assert_eq!(new_told.recv_timeout(LONG).unwrap(), Delivery::Control(1));
+    assert_eq!(new_receiver.recv_timeout(LONG).unwrap(), Delivery::Control(1));
     until("the reserve stays", || pool.stats().reserve == 0 && pool.stats().threads <= 2);
     blocked.iter().for_each(|(m, ..)| close(m));
     [steady, young, new].iter().for_each(close);
@@ -53,15 +53,15 @@ fn the_prompt_go_on_when_all_threads_are_blocked() {
 #[test]
 fn the_reserve_outlasts_those_who_were_prompt_and_then_block() {
     let pool = Pool::new(PoolConfig { cap: 8, keep: Duration::from_millis(30), ..PoolConfig::default() });
-    let (steady, told) = recorder(&pool, Limits::default());
+    let (steady, receiver) = recorder(&pool, Limits::default());
     let turncoats: Vec<_> = (0..20).map(|_| turning(&pool)).collect();
-    for (mailbox, _, told) in &turncoats {
+    for (mailbox, _, receiver) in &turncoats {
         normal(mailbox, 1);
-        assert_eq!(told.recv_timeout(LONG).unwrap(), Delivery::Control(1));
+        assert_eq!(receiver.recv_timeout(LONG).unwrap(), Delivery::Control(1));
     }
     for n in 0..50 {
         normal(&steady, n);
-        assert_eq!(told.recv_timeout(LONG).unwrap(), Delivery::Control(n));
+        assert_eq!(receiver.recv_timeout(LONG).unwrap(), Delivery::Control(n));
     }
     turncoats.iter().for_each(|(mailbox, ..)| normal(mailbox, 1000));
     // Eight stand on the threads that there may be, a quarter as many on the reserve; what is left of it is for who
@@ -74,13 +74,13 @@ fn the_reserve_outlasts_those_who_were_prompt_and_then_block() {
     });
     for n in 0..500 {
         normal(&steady, n);
-        assert_eq!(told.recv_timeout(LONG).unwrap(), Delivery::Control(n));
+        assert_eq!(receiver.recv_timeout(LONG).unwrap(), Delivery::Control(n));
     }
     let stats = pool.stats();
     assert!(stats.threads <= 8 + 4 + 2, "{stats:?}");
     turncoats.iter().for_each(|(_, gate, _)| gate.open());
-    for (mailbox, _, told) in &turncoats {
-        assert_eq!(told.recv_timeout(LONG).unwrap(), Delivery::Control(1000));
+    for (mailbox, _, receiver) in &turncoats {
+        assert_eq!(receiver.recv_timeout(LONG).unwrap(), Delivery::Control(1000));
         close(mailbox);
     }
     close(&steady);

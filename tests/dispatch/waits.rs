@@ -8,13 +8,13 @@ fn both_inside(first: fn(&Box_) -> bool, second: fn(&Box_) -> bool) -> (bool, bo
     let make = |what: fn(&Box_) -> bool| {
         let (gate, post) = gate();
         let (give, other) = channel::<Box_>();
-        let (tell, told) = channel();
+        let (sender, receiver) = channel();
         let handler = Handler::new(move |_: Item| {
             let other = other.recv_timeout(LONG).unwrap();
             post.pass();
-            tell.send(what(&other)).unwrap();
+            sender.send(what(&other)).unwrap();
         });
-        (Mailbox::with_handler(&pool, Limits::default(), handler), gate, give, told)
+        (Mailbox::with_handler(&pool, Limits::default(), handler), gate, give, receiver)
     };
     let (a, b) = (make(first), make(second));
     a.2.send(b.0.clone()).unwrap();
@@ -41,7 +41,7 @@ fn quiesces(mailbox: &Box_) -> bool {
 }
 
 #[test]
-fn of_two_that_wait_for_each_other_one_is_told() {
+fn of_two_that_wait_for_each_other_one_gets_an_error() {
     let all: [(&str, fn(&Box_) -> bool); 2] = [("close", closes), ("quiesce", quiesces)];
     for (first, f) in all {
         for (second, s) in all {
@@ -77,20 +77,20 @@ fn worker(pool: &Arc<Pool>) -> (Box_, Sender<Work>) {
 fn who_waits_for_the_end_is_seen_by_who_waits_for_the_callback() {
     let pool = new_pool();
     let ((a, in_a), (b, in_b)) = (worker(&pool), worker(&pool));
-    let (tell, told) = channel();
+    let (sender, receiver) = channel();
     // The callback of a waits for the end of b; that of b then closes a.
     let (finish, finished) = channel::<()>();
-    let (other, tell_a) = (b.clone(), tell.clone());
+    let (other, sender_a) = (b.clone(), sender.clone());
     let wait = move || {
         let waiting = other.wait_for_end();
-        tell_a.send(waiting.is_some()).unwrap();
+        sender_a.send(waiting.is_some()).unwrap();
         finished.recv_timeout(LONG).unwrap();
     };
     in_a.send(Box::new(wait)).unwrap();
-    assert!(told.recv_timeout(LONG).unwrap());
-    let (other, tell_b) = (a.clone(), tell);
-    in_b.send(Box::new(move || tell_b.send(other.close_and_wait() == Closing::Deferred).unwrap())).unwrap();
-    assert!(told.recv_timeout(LONG).expect("closing hangs"));
+    assert!(receiver.recv_timeout(LONG).unwrap());
+    let (other, sender_b) = (a.clone(), sender);
+    in_b.send(Box::new(move || sender_b.send(other.close_and_wait() == Closing::Deferred).unwrap())).unwrap();
+    assert!(receiver.recv_timeout(LONG).expect("closing hangs"));
     finish.send(()).unwrap();
     drop((in_a, in_b));
     a.close_and_wait();
@@ -102,13 +102,13 @@ fn who_waits_for_the_end_is_seen_by_who_waits_for_the_callback() {
 fn who_is_waited_for_cannot_wait_for_the_end() {
     let pool = new_pool();
     let ((a, in_a), (b, in_b)) = (worker(&pool), worker(&pool));
-    let (tell, told) = channel();
+    let (sender, receiver) = channel();
     let other = a.clone();
     in_b.send(Box::new(move || assert_eq!(other.close_and_wait(), Closing::Done))).unwrap();
     until("b does not close a", || a.is_closed());
     let other = b.clone();
-    in_a.send(Box::new(move || tell.send(other.wait_for_end().is_none()).unwrap())).unwrap();
-    assert!(told.recv_timeout(LONG).unwrap());
+    in_a.send(Box::new(move || sender.send(other.wait_for_end().is_none()).unwrap())).unwrap();
+    assert!(receiver.recv_timeout(LONG).unwrap());
     // Nobody waits for this thread.
     assert!(b.wait_for_end().is_some());
     drop((in_a, in_b));

@@ -4,7 +4,7 @@
  * Expected: callbacks of other calls come when there is a thread again, all of them and in order; nothing is lost.
  */
 #include "fail.h"
-#include "life.h"
+#include "attempt.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -43,7 +43,7 @@ int main(void)
         ctl("grants", "{\"user_id\":\"blocked-%d\",\"audio\":true,\"video\":false,\"screenshare\":false,\"message\":\"x\"}", i);
     /* The threads that there are stand; then somebody else is to be told. */
     for (double end = now_ms() + ms(10000); !fail_hits(); nap(1))
-        CHECK_THAT(now_ms() < end, "no thread is asked for: %d callbacks run", atomic_load(&inside));
+        CHECK_THAT(now_ms() < end, "no thread is requested: %d callbacks run", atomic_load(&inside));
     size_t mark = rec_mark(later.rec);
     ctl("grants", "{\"user_id\":\"later\",\"audio\":true,\"video\":false,\"screenshare\":false,\"message\":\"x\"}");
     unsigned hits = fail_hits();

@@ -1,15 +1,15 @@
 /*
  * nth.c - the nth call of the library into the system fails, for n = 1, 2, 3... and each kind of call,
- * while a participant joins, talks and leaves.
+ * while a participant joins, sends audio and leaves.
  *
- * Expected: the life works, or ends with one typed error; after oh_shutdown_wait no thread and no descriptor
- * is left; others in the same process hear each other all the while. OFFHOOK_FAULTS=n looks at more calls of
- * each kind (24 unless told otherwise; beyond that every further one is half as far again).
+ * Expected: the attempt works, or ends with one typed error; after oh_shutdown_wait no thread and no descriptor
+ * is left; others in the same process receive each other's audio throughout. OFFHOOK_FAULTS=n tests more calls of
+ * each kind (default 24; beyond that, each further number is half as large again).
  *
  * test: timeout=240
  */
 #include "fail.h"
-#include "life.h"
+#include "attempt.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -46,7 +46,7 @@ static const fault faults[] = {
 };
 
 static unsigned each = 24;
-static unsigned lives, whole;
+static unsigned attempts, completed;
 static int threads, fds;
 
 /* What the open descriptors are, for messages. */
@@ -78,14 +78,14 @@ static void others_undisturbed(peer *a, peer *b)
         CHECK_EQ(state, OH_STATE_JOINED);
         CHECK_EQ(peer_stats(both[i]).join_attempts, 1);
         double gap = rec_gap(r, both[1 - i]->user), limit = ms(250) + 3 * rec_stall();
-        CHECK_THAT(gap >= 0 && gap <= limit, "%s heard nothing for %.0f ms, allowed are %.0f", both[i]->user, gap, limit);
+        CHECK_THAT(gap >= 0 && gap <= limit, "%s received no audio for %.0f ms, allowed are %.0f", both[i]->user, gap, limit);
     }
 }
 
-/* One kind of fault, call by call, until a life ends before the nth call comes. */
+/* One kind of fault, call by call, until an attempt ends before the nth call comes. */
 static void run(const fault *f, peer *a, peer *b)
 {
-    unsigned lost = 0, most = f->most && f->most < each ? f->most : each, last = 0, total = 0, stages[LIFE_STAGES] = { 0 };
+    unsigned lost = 0, most = f->most && f->most < each ? f->most : each, last = 0, total = 0, stages[ATTEMPT_STAGES] = { 0 };
     double slowest = 0;
     char user[32], by_name[64];
     snprintf(by_name, sizeof by_name, "http://localhost:%d", sfu_port());
@@ -95,11 +95,11 @@ static void run(const fault *f, peer *a, peer *b)
             rec_gaps_begin(a->rec);
             rec_gaps_begin(b->rec);
         }
-        snprintf(user, sizeof user, "victim-%u", ++lives);
+        snprintf(user, sizeof user, "victim-%u", ++attempts);
         /* A name has to be looked up, on a thread for that. */
-        life_url = f->kind == FAIL_RESOLVE || (f->kind == FAIL_THREAD && !f->alone) ? by_name : NULL;
+        attempt_url = f->kind == FAIL_RESOLVE || (f->kind == FAIL_THREAD && !f->alone) ? by_name : NULL;
         fail_arm(f->kind, n, 1, f->error);
-        life l = live(user, "faults");
+        attempt one = attempt_run(user, "faults");
         unsigned hits = fail_hits();
         total = fail_seen();
         if (f->alone) {
@@ -113,8 +113,8 @@ static void run(const fault *f, peer *a, peer *b)
              * The async runtime cannot be given up half-started: when the system has threads at one moment and none
              * at the next, what was started is lost. That is all that may ever be lost.
              */
-            if (f->kind == FAIL_THREAD && l.stage == LIFE_NO_CALL && n > 1 && count_fds() == fds + 3) {
-                CHECK_THAT(++lost <= 64 && l.ms < ms(3000), "a runtime that cannot start is lost again and again");
+            if (f->kind == FAIL_THREAD && one.stage == ATTEMPT_NO_CALL && n > 1 && count_fds() == fds + 3) {
+                CHECK_THAT(++lost <= 64 && one.ms < ms(3000), "a runtime that cannot start is lost again and again");
                 fds += 3;
                 threads = count_threads();
             }
@@ -123,20 +123,20 @@ static void run(const fault *f, peer *a, peer *b)
         } else {
             others_undisturbed(a, b);
         }
-        if (l.stage == LIFE_WHOLE) whole++;
-        stages[l.stage]++;
-        if (l.ms > slowest) slowest = l.ms;
-        if (l.stage != LIFE_WHOLE) printf("           %s, %s: %s\n", life_name(l.stage), oh_result_get_name(l.error), l.text);
+        if (one.stage == ATTEMPT_COMPLETE) completed++;
+        stages[one.stage]++;
+        if (one.ms > slowest) slowest = one.ms;
+        if (one.stage != ATTEMPT_COMPLETE) printf("           %s, %s: %s\n", attempt_stage_name(one.stage), oh_result_get_name(one.error), one.text);
         if (!hits) {
-            CHECK_THAT(l.stage == LIFE_WHOLE, "a life without a fault is %s: %s", life_name(l.stage), l.text);
+            CHECK_THAT(one.stage == ATTEMPT_COMPLETE, "an attempt without a fault is %s: %s", attempt_stage_name(one.stage), one.text);
             break;
         }
         last = n;
     }
-    printf("           === %s with %s%s: %u calls in a life, failed up to the %u.:", fail_name(f->kind),
-           strerrorname_np(f->error), f->alone ? ", process alone" : ", others talking", total, last);
-    for (int i = 0; i < LIFE_STAGES; i++)
-        if (stages[i]) printf(" %u %s", stages[i], life_name(i));
+    printf("           === %s with %s%s: %u calls in an attempt, failed up to the %u.:", fail_name(f->kind),
+           strerrorname_np(f->error), f->alone ? ", process alone" : ", others sending audio", total, last);
+    for (int i = 0; i < ATTEMPT_STAGES; i++)
+        if (stages[i]) printf(" %u %s", stages[i], attempt_stage_name(i));
     printf(", slowest %.0f ms\n", slowest);
 }
 
@@ -148,21 +148,21 @@ int main(void)
     test_begin("nth");
     test_step(10, "begins");
     if (more && atoi(more) > 0) each = (unsigned)atoi(more);
-    live("warm-up", "faults");
+    attempt_run("warm-up", "faults");
     CHECK_OK(oh_shutdown_wait(ms(5000)));
     threads = count_threads();
     fds = count_fds();
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
         if (faults[i].alone) run(&faults[i], NULL, NULL);
 
-    test_step(30, "two others begin to talk");
+    test_step(30, "two others begin to send audio");
     peer_join(&a, "alice", "others", NULL);
     peer_join(&b, "bob", "others", NULL);
-    peer_talk(&a, 440);
-    peer_talk(&b, 1000);
+    peer_publish_tone(&a, 440);
+    peer_publish_tone(&b, 1000);
     CHECK(rec_wait_tone(a.rec, "bob", 1000, ms(10000)));
     CHECK(rec_wait_tone(b.rec, "alice", 440, ms(10000)));
-    live("warm-up-2", "faults");
+    attempt_run("warm-up-2", "faults");
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
         if (!faults[i].alone) run(&faults[i], &a, &b);
 
@@ -171,7 +171,7 @@ int main(void)
     peer_close(&a);
     peer_close(&b);
     CHECK_OK(oh_shutdown_wait(ms(5000)));
-    printf("           %u lives, %u of them whole\n", lives, whole);
-    CHECK(whole >= 10 && whole < lives);
+    printf("           %u attempts, %u of them complete\n", attempts, completed);
+    CHECK(completed >= 10 && completed < attempts);
     return test_end();
 }

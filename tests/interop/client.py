@@ -1,6 +1,6 @@
-"""A small client of the SFU protocol on aiortc: joins, publishes one audio track, hears all others.
+"""A small client of the SFU protocol on aiortc: joins, publishes one audio track, receives all others.
 
-Written for the tests from the protocol's tables; shares nothing with the library but the .proto files.
+Written for the tests from the protocol's tables; shares only the .proto files with the library.
 """
 
 import asyncio
@@ -18,11 +18,11 @@ from google.protobuf import json_format
 from stream import event_pb2, models_pb2, signal_pb2
 
 SERVICE = "stream.video.sfu.signal.SignalServer"
-STEP = 5  # seconds for any one answer
+STEP = 5  # seconds for each response
 
 
 class Clock:
-    """The time of the tone tracks."""
+    """The clock of the tone tracks."""
 
     def time(self):
         return time.monotonic()
@@ -41,7 +41,7 @@ def token_for(user):
 
 
 def post(url, body, headers):
-    """A blocking POST; the body of the answer, whatever its status."""
+    """A blocking POST; returns status, content type and body of the response."""
     request = urllib.request.Request(url, data=body, headers=headers, method="POST")
     with urllib.request.urlopen(request, timeout=STEP) as answer:
         return answer.status, answer.headers.get_content_type(), answer.read()
@@ -111,7 +111,7 @@ class Client:
             self.failed.set_exception(task.exception())
 
     async def send(self, request):
-        # A TEXT frame of bytes that are no UTF-8 is what some clients send; the SFU must take it.
+        # Some clients send TEXT frames with bytes that are not UTF-8; the SFU must accept them.
         await self.socket.send(request.SerializeToString(), text=self.text_frames)
 
     async def keep_alive(self):
@@ -152,7 +152,7 @@ class Client:
     async def answer(self, offer):
         if self.subscriber is None:
             self.subscriber = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-            self.subscriber.on("track", lambda track: self.spawn(self.hear(track)))
+            self.subscriber.on("track", lambda track: self.spawn(self.receive_audio(track)))
         pc = self.subscriber
         await pc.setRemoteDescription(RTCSessionDescription(sdp=offer.sdp, type="offer"))
         await self.add_early(models_pb2.PEER_TYPE_SUBSCRIBER, pc)
@@ -163,7 +163,7 @@ class Client:
         ), signal_pb2.SendAnswerResponse)  # fmt: skip
         self.counts["answers"] += 1
 
-    async def hear(self, track):
+    async def receive_audio(self, track):
         from aiortc.mediastreams import MediaStreamError
 
         try:
@@ -252,7 +252,7 @@ class Client:
 
 
 async def codecs(direction):
-    """A throw-away SDP that only announces codecs."""
+    """A temporary SDP that only announces codecs."""
     pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     pc.addTransceiver("audio", direction=direction)
     pc.addTransceiver("video", direction=direction)

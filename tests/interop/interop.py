@@ -1,8 +1,7 @@
 """Calls between an independent WebRTC stack (aiortc) and a C program that uses the library.
 
-Each side publishes a tone of its own and must hear the other's; once with Twirp in JSON, once in
-protobuf, always with protobuf in TEXT frames. Before that two Python clients talk to each other, so
-that a failure says on which side it is.
+Each side publishes its own tone and must receive the other's; once with Twirp in JSON, once in protobuf, always with
+protobuf in TEXT frames. Before that, two Python clients call each other, so that a failure shows which side is wrong.
 """
 
 import argparse
@@ -19,12 +18,12 @@ from client import Client, Clock
 
 PYTHON_HZ, C_HZ = 620, 1100
 SECONDS = 9  # how long the C program stays
-ENOUGH = 2.0  # seconds of clean tone that count as heard
+ENOUGH = 2.0  # seconds of clean tone that count as received
 LIMIT = 25  # seconds for one scenario
 
 
-class Ear:
-    """Keeps the last ten seconds of what one client hears."""
+class AudioBuffer:
+    """Keeps the last ten seconds of audio that one client received."""
 
     def __init__(self):
         self.samples = np.zeros(0)
@@ -34,7 +33,7 @@ class Ear:
         self.samples = np.concatenate([self.samples, tones.frame_samples(frame)])[-10 * tones.RATE :]
 
     async def wait_for(self, hz, watched):
-        while tones.heard(self.samples, hz) < ENOUGH:
+        while tones.tone_seconds(self.samples, hz) < ENOUGH:
             for client in watched:
                 if client.failed.done():
                     client.failed.result()
@@ -51,33 +50,33 @@ async def start_sfu(path, log):
 
 
 async def two_pythons(url, json_rpc):
-    """Both sides are ours: checks the client and the SFU without the library."""
-    ears = [Ear(), Ear()]
+    """Both sides are Python: checks the client and the SFU without the library."""
+    buffers = [AudioBuffer(), AudioBuffer()]
     hz = [PYTHON_HZ, C_HZ]
     clients = [
-        Client(url, f"py{n}", f"pythons-{json_rpc}", text_frames=True, json_rpc=json_rpc, on_audio=ears[n])
+        Client(url, f"py{n}", f"pythons-{json_rpc}", text_frames=True, json_rpc=json_rpc, on_audio=buffers[n])
         for n in range(2)
     ]
     try:
         for n, client in enumerate(clients):
             await client.join()
             await client.publish(tones.ToneTrack(hz[n], Clock()))
-        await asyncio.gather(ears[0].wait_for(hz[1], clients), ears[1].wait_for(hz[0], clients))
+        await asyncio.gather(buffers[0].wait_for(hz[1], clients), buffers[1].wait_for(hz[0], clients))
         assert clients[0].participants == {"py0", "py1"}, clients[0].participants
     finally:
         for client in clients:
             await client.leave()
-    return f"both heard; {clients[0].counts}"
+    return f"both received audio; {clients[0].counts}"
 
 
 async def with_c(url, json_rpc, program, out):
-    """The C program plays a WAV and records; this side plays a tone and listens."""
+    """The C program plays a WAV and records; the Python side plays a tone and receives."""
     name = "json" if json_rpc else "protobuf"
-    played, recorded = out / "tone.wav", out / f"heard-by-c-{name}.wav"
+    played, recorded = out / "tone.wav", out / f"received-by-c-{name}.wav"
     recorded.unlink(missing_ok=True)
     tones.write_wav(played, C_HZ, SECONDS + 2)
-    ear = Ear()
-    client = Client(url, "python", f"mixed-{name}", text_frames=True, json_rpc=json_rpc, on_audio=ear)
+    audio = AudioBuffer()
+    client = Client(url, "python", f"mixed-{name}", text_frames=True, json_rpc=json_rpc, on_audio=audio)
     log = open(out / f"c-{name}.log", "wb")
     process = None
     try:
@@ -88,7 +87,7 @@ async def with_c(url, json_rpc, program, out):
             "--record", str(recorded), "--seconds", str(SECONDS), "--json",
             stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
         )  # fmt: skip
-        await ear.wait_for(C_HZ, [client])
+        await audio.wait_for(C_HZ, [client])
         assert "c" in client.participants, client.participants
         status = await process.wait()
         assert status == 0, f"the C program ended with {status}; see {log.name}"
@@ -98,18 +97,18 @@ async def with_c(url, json_rpc, program, out):
             await process.wait()
         await client.leave()
         log.close()
-    here = tones.heard(ear.samples, C_HZ)
-    there = tones.heard(tones.read_wav(recorded), PYTHON_HZ)
-    assert there >= ENOUGH, f"the C program heard only {there:.1f} s of the tone of {PYTHON_HZ} Hz"
-    assert tones.heard(tones.read_wav(recorded), C_HZ) == 0, "the C program heard itself"
-    return f"Python heard {here:.1f} s, C heard {there:.1f} s; {client.counts}"
+    here = tones.tone_seconds(audio.samples, C_HZ)
+    there = tones.tone_seconds(tones.read_wav(recorded), PYTHON_HZ)
+    assert there >= ENOUGH, f"the C program received only {there:.1f} s of the tone of {PYTHON_HZ} Hz"
+    assert tones.tone_seconds(tones.read_wav(recorded), C_HZ) == 0, "the C program received its own tone"
+    return f"Python received {here:.1f} s, C received {there:.1f} s; {client.counts}"
 
 
 async def scenario(title, work):
     begin = time.monotonic()
     try:
         found = await asyncio.wait_for(work, LIMIT)
-    except Exception as error:  # noqa: BLE001: whatever it is, the others still run
+    except Exception as error:  # noqa: BLE001: any error; the other scenarios still run
         print(f"FAILED {title} ({time.monotonic() - begin:.1f} s): {type(error).__name__}: {error}", flush=True)
         logging.debug("details", exc_info=True)
         return False

@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# make interop: makes the Python environment in target/interop when it is missing, generates the
-# protobuf classes from proto/, and runs the scenarios. Without the package registry it says so and
-# skips; every other failure is a failure.
+# make interop: creates the Python environment in target/interop if it is missing, generates the protobuf classes from
+# proto/, and runs the scenarios. Without the package registry it skips with a message; every other failure is an error.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 out=$PWD/target/interop

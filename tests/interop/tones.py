@@ -1,4 +1,4 @@
-"""Sine tones: made, sent, and recognised in what arrives."""
+"""Sine tones: generated, sent, and detected in received audio."""
 
 import fractions
 import math
@@ -12,7 +12,7 @@ from aiortc.mediastreams import MediaStreamError
 RATE = 48000
 FRAME = 960
 WINDOW = RATE // 4
-# Below this RMS (of 1.0) a window is silence, whatever its spectrum.
+# A window below this RMS (of 1.0) is silence, whatever its spectrum.
 SILENCE = 0.01
 
 
@@ -22,7 +22,7 @@ def sine(hz, start, count, level=0.3):
 
 
 def share(samples, hz):
-    """Which part of the energy of `samples` lies at `hz` (Goertzel, Hann window against leakage)."""
+    """The part of the energy of `samples` at `hz` (Goertzel, Hann window against leakage)."""
     if np.sqrt(np.mean(samples**2)) < SILENCE:
         return 0.0
     window = np.hanning(len(samples))
@@ -31,14 +31,14 @@ def share(samples, hz):
     return float(min(1.0, amplitude**2 / 2 / np.mean(samples**2)))
 
 
-def heard(samples, hz):
-    """Seconds within which the tone makes up nearly all that is heard."""
+def tone_seconds(samples, hz):
+    """Seconds in which the tone makes up nearly all of the audio."""
     windows = len(samples) // WINDOW
     return sum(share(samples[n * WINDOW : (n + 1) * WINDOW], hz) > 0.8 for n in range(windows)) * WINDOW / RATE
 
 
 def read_wav(path):
-    """One channel of floats at 48 kHz; other channels are averaged, other rates interpolated."""
+    """One channel of floats at 48 kHz; several channels are averaged, other rates interpolated."""
     with wave.open(str(path)) as file:
         if file.getsampwidth() != 2:
             raise ValueError(f"{path}: not 16 bit")
@@ -93,11 +93,11 @@ def frame_samples(frame):
 
 
 def self_test():
-    """The judge is judged first: tone, other tone, both, noise, silence."""
+    """Tests the detector first: tone, other tone, both, noise, silence."""
     noise = np.random.default_rng(1).normal(0, 0.1, RATE)
-    assert heard(sine(620, 0, RATE), 620) == 1.0
-    assert heard(sine(620, 0, RATE) + 0.1 * noise, 620) == 1.0
-    assert heard(sine(1000, 0, RATE), 620) == 0.0
-    assert heard(sine(1000, 0, RATE) + sine(620, 0, RATE), 620) == 0.0
-    assert heard(noise, 620) == 0.0
-    assert heard(np.zeros(RATE), 620) == 0.0
+    assert tone_seconds(sine(620, 0, RATE), 620) == 1.0
+    assert tone_seconds(sine(620, 0, RATE) + 0.1 * noise, 620) == 1.0
+    assert tone_seconds(sine(1000, 0, RATE), 620) == 0.0
+    assert tone_seconds(sine(1000, 0, RATE) + sine(620, 0, RATE), 620) == 0.0
+    assert tone_seconds(noise, 620) == 0.0
+    assert tone_seconds(np.zeros(RATE), 620) == 0.0

@@ -1,23 +1,23 @@
-//! The application of one session: what it does, and what it may expect from it.
+//! The application of one session: its actions, and what it may expect.
 
 use super::{
     vocabulary,
     world::{Act, Ms, World},
 };
 use offhook::core::{
-    model::{SelfUpdate, UnpublishCause, Wish},
+    model::{SelfUpdate, SubscriptionSettings, UnpublishCause},
     End, EndReason, Event, Input, State, TrackId,
 };
 use offhook::error::{Code, Secret};
 use std::collections::BTreeMap;
 
-/// A track that the application has published and not freed.
+/// A track that the application published and has not freed.
 #[derive(Clone, Debug)]
 pub struct Live {
     pub id: TrackId,
     pub muted: bool,
-    pub told: bool,
-    /// The application cannot know whether it is muted at the SFU.
+    pub publish_acknowledged: bool,
+    /// The application cannot know its mute state at the SFU.
     pub in_doubt: bool,
 }
 
@@ -32,18 +32,18 @@ pub struct App {
     pub aborted: bool,
     pub joined: bool,
     pub ended: Option<End>,
-    /// It was in the call when all was calm.
+    /// It was still in the call after the calm phase.
     pub survived: bool,
-    /// It was told of an error about what it had published.
+    /// An error about its publishing was reported to it.
     pub publish_in_doubt: bool,
-    /// Somebody with the right to it has muted or unmuted what it sends.
+    /// A moderator has muted or unmuted its tracks.
     pub moderated: bool,
-    /// What it wants of which tracks, by their names.
-    pub wishes: BTreeMap<String, Wish>,
+    /// Subscription settings by track name.
+    pub subscription_settings: BTreeMap<String, SubscriptionSettings>,
 }
 
 impl App {
-    /// Of no track of now it is known whether it is muted at the SFU, until the application says it anew.
+    /// The mute state of all current tracks at the SFU is unknown until the application sets it again.
     pub fn doubt_mutes(&mut self) {
         self.tracks.iter_mut().for_each(|track| track.in_doubt = true);
     }
@@ -51,18 +51,18 @@ impl App {
 
 impl World {
     pub fn act(&mut self, client: usize, act: Act) {
-        self.say(|| format!("s{client} = the application: {act:?}"));
+        self.note(|| format!("s{client} = the application: {act:?}"));
         let now = self.now;
         let app = &mut self.clients[client].app;
         if app.ended.is_some() {
-            // The actor is gone: nothing reaches the core any more.
+            // The actor has ended: nothing reaches the core any more.
             return;
         }
         let input = match act {
             Act::Publish { muted } => {
                 app.next += 1;
                 let track = app.next;
-                app.tracks.push(Live { id: track, muted, told: false, in_doubt: false });
+                app.tracks.push(Live { id: track, muted, publish_acknowledged: false, in_doubt: false });
                 Input::Publish { track, offer: vocabulary::audio(muted) }
             }
             Act::Unpublish => {
@@ -97,17 +97,17 @@ impl World {
                 let text = "shut down".to_owned();
                 Input::Abort(End { reason: EndReason::Shutdown, error: None, text })
             }
-            Act::Wish { which, subscribed, enabled } => {
+            Act::Subscribe { which, subscribed, enabled } => {
                 let this = &mut self.clients[client];
-                let others = this.core.participants().filter(|p| !this.own_ids.contains(&p.session_id));
+                let others = this.core.participants().filter(|p| !this.local_ids.contains(&p.session_id));
                 let mut known: Vec<String> = others.flat_map(|p| p.published.iter().map(|t| t.id.clone())).collect();
                 known.sort_unstable();
                 let Some(track_id) = (!known.is_empty()).then(|| known.swap_remove(which % known.len())) else {
                     return;
                 };
-                let wish = Wish { subscribed, enabled, ..Wish::default() };
-                this.app.wishes.insert(track_id.clone(), wish);
-                Input::Wish { track_id, wish }
+                let settings = SubscriptionSettings { subscribed, enabled, ..SubscriptionSettings::default() };
+                this.app.subscription_settings.insert(track_id.clone(), settings);
+                Input::Subscribe { track_id, settings }
             }
             Act::Rename(n) => {
                 Input::UpdateSelf(SelfUpdate { name: Some(format!("name {n}")), ..SelfUpdate::default() })
@@ -123,24 +123,24 @@ impl World {
 }
 
 impl super::client::Client {
-    pub fn app_hears(&mut self, _now: Ms, event: &Event) {
+    pub fn app_receives(&mut self, _now: Ms, event: &Event) {
         let app = &mut self.app;
         match event {
             Event::State { state: State::Joined, .. } => app.joined = true,
             Event::Ended(end) => app.ended = Some(end.clone()),
             Event::LocalPublished { track } => {
                 if let Some(live) = app.tracks.iter_mut().find(|t| t.id == *track) {
-                    live.told = true;
+                    live.publish_acknowledged = true;
                 }
                 app.publish_in_doubt = false;
             }
             Event::LocalFailed { track, error } => {
                 app.tracks.retain(|t| t.id != *track);
-                // Refused by a rule, the SFU has heard nothing of it; given up, it may have.
+                // A track that a rule refuses never reached the SFU; one that was given up may have.
                 let rule = matches!(error.code, Code::State | Code::Closed | Code::Limit);
                 app.publish_in_doubt |= !rule;
             }
-            // It has crossed with what the application wanted.
+            // It may have crossed with a mute of the application.
             Event::TrackUnpublished { cause: UnpublishCause::Moderation, .. } => app.doubt_mutes(),
             Event::Error(error) if error.message.starts_with("mute:") => app.doubt_mutes(),
             Event::Error(error) if error.message.starts_with("publish:") => app.publish_in_doubt = true,

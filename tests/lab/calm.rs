@@ -1,5 +1,5 @@
-//! What must be true once nothing has gone wrong for long enough: every session is back and right in every detail, or
-//! has ended by one typed event whose cause the world knows.
+//! Conditions that must hold once nothing has failed for long enough: every session is back and correct in every
+//! detail, or has ended with one typed event whose cause the simulation knows.
 
 use super::world::World;
 use offhook::core::{model::*, EndReason, State};
@@ -9,7 +9,7 @@ impl World {
     pub fn judge_calm(&mut self) {
         for client in 0..self.clients.len() {
             if let Err(what) = self.judge(client) {
-                self.fault(format!("session {client}, when all was calm: {what}"));
+                self.fault(format!("session {client}, in the calm phase: {what}"));
             }
         }
     }
@@ -23,7 +23,7 @@ impl World {
             return Err("it left long ago and has not ended".into());
         }
         if this.core.state() != State::Joined {
-            return Err(format!("it is neither joined nor over, but {:?}", this.core.state()));
+            return Err(format!("it is neither joined nor ended, but {:?}", this.core.state()));
         }
         if this.check.open_sockets() != 1 {
             return Err(format!("it has {} open sockets", this.check.open_sockets()));
@@ -35,7 +35,7 @@ impl World {
             }
         }
         if this.check.data.waiting() > 0 {
-            return Err(format!("{} procedure calls wait for ever", this.check.data.waiting()));
+            return Err(format!("{} procedure calls wait without limit", this.check.data.waiting()));
         }
         let counters = this.core.counters();
         let done = counters.offers_answered + counters.offers_failed + counters.late_offers;
@@ -47,7 +47,7 @@ impl World {
         self.judge_subscriber(client)
     }
 
-    /// Whether the world has given cause for this end.
+    /// Whether the simulation gave cause for this end.
     fn judge_end(&self, client: usize, reason: EndReason) -> Result<(), String> {
         let this = &self.clients[client];
         let suffers = !self.setup.isolated || client == 0;
@@ -57,7 +57,7 @@ impl World {
             EndReason::CallEnded | EndReason::SessionEnded | EndReason::Kicked => this.check.caused_end,
             EndReason::Disconnected => this.check.caused_disconnect,
             EndReason::JoinFailed => suffers && !this.app.joined,
-            // Nobody joins in its place but itself.
+            // Only the session itself joins in its place.
             EndReason::Replaced => this.check.caused_end,
             EndReason::Internal => false,
             _ => suffers && this.app.joined,
@@ -98,7 +98,7 @@ impl World {
         let seen: BTreeMap<&str, bool> =
             this.check.view.people.iter().map(|(id, (_, tracks))| (id.as_str(), !tracks.is_empty())).collect();
         if truth != seen {
-            return Err(format!("the room holds {truth:?}, it has heard of {seen:?}"));
+            return Err(format!("the room holds {truth:?}, its view is {seen:?}"));
         }
         let known: Vec<&str> = this.core.participants().map(|p| p.session_id.as_str()).collect();
         if let Some(stranger) = truth.keys().find(|t| !known.contains(*t)) {
@@ -114,14 +114,14 @@ impl World {
         }
         let member = &self.sfu.members[self.member(client)?];
         let tracks = &this.app.tracks;
-        if let Some(track) = tracks.iter().find(|t| !t.told) {
+        if let Some(track) = tracks.iter().find(|t| !t.publish_acknowledged) {
             return Err(format!("track {} was neither published nor refused", track.id));
         }
         if member.tracks.len() != tracks.len() {
             return Err(format!("it publishes {tracks:?}, the SFU knows of {:?}", member.tracks));
         }
         for track in tracks {
-            if !this.check.on_air.contains(&track.id) {
+            if !this.check.sending.contains(&track.id) {
                 return Err(format!("track {} is published, but nothing is sent", track.id));
             }
         }
@@ -137,35 +137,30 @@ impl World {
                 return Err(format!("the publisher of {:?} is not connected", peer.generation));
             }
         }
-        // A frame of a mute that is lost is missed by nobody, in neither direction.
+        // A lost mute frame goes unnoticed, in both directions.
         let lost = this.up_in_doubt || this.app.moderated && this.check.view.tainted;
         if lost && self.setup.livekit {
             return Ok(());
         }
         if !self.setup.livekit {
-            // A mute is of the kind: it is muted when all its tracks are.
+            // A mute applies to the kind: it is muted when all its tracks are.
             if tracks.iter().any(|track| track.in_doubt) {
                 return Ok(());
             }
             let (ours, theirs) = (tracks.iter().all(|t| t.muted), member.tracks.iter().all(|t| t.muted));
             return match ours == theirs {
                 true => Ok(()),
-                false => {
-                    Err(format!("its tracks should be muted: {ours}, at the SFU it is not so: {:?}", member.tracks))
-                }
+                false => Err(format!("its tracks should be muted: {ours}, the SFU has {:?}", member.tracks)),
             };
         }
-        // The SFU has them in the order in which they were added there, which may be another one after a refusal.
+        // The SFU lists tracks in the order in which they were added there, which may differ after a refusal.
         let publisher = this.peers.iter().rev().find(|p| p.kind == PeerKind::Publisher && !p.gone);
         for (n, ours) in tracks.iter().enumerate().filter(|(_, track)| !track.in_doubt) {
             let name = publisher.and_then(|p| p.name_of(ours.id));
             let theirs = name.and_then(|name| member.tracks.iter().find(|t| t.name == name));
             if theirs.or(member.tracks.get(n)).is_some_and(|theirs| theirs.muted != ours.muted) {
                 let (id, muted) = (ours.id, ours.muted);
-                return Err(format!(
-                    "track {id} should be muted: {muted}, at the SFU it is not so: {:?}",
-                    member.tracks
-                ));
+                return Err(format!("track {id} should be muted: {muted}, the SFU has {:?}", member.tracks));
             }
         }
         Ok(())
@@ -195,14 +190,14 @@ impl World {
         };
         let peer = this.peers.iter().rev().find(|p| p.kind == PeerKind::Subscriber && p.generation == generation);
         let Some(peer) = peer else { return Err("the engine has no subscriber".into()) };
-        // An offer that was sent twice may have come last.
+        // An offer that was sent twice may have arrived last.
         if peer.remote_serial() != Some(sub.next) && !this.check.view.tainted {
             return Err(format!("offer {} is not in force, {:?} is", sub.next, peer.remote_serial()));
         }
         if !peer.connected || peer.gone {
             return Err(format!("the subscriber of {generation:?} is not connected"));
         }
-        // Everything that can be heard plays, as whose it is.
+        // Every audible track plays, with the right owner.
         let mut audible: Vec<(&str, &str, bool)> = Vec::new();
         for (_, other) in self.sfu.room(this.room).filter(|(_, m)| m.client != client) {
             for track in other.tracks.iter().filter(|t| !self.sfu.members[member].unwanted.contains(t.sid())) {
@@ -212,27 +207,27 @@ impl World {
         if this.check.view.tainted {
             return Ok(());
         }
-        self.judge_wishes(client, member)?;
+        self.judge_subscription_settings(client, member)?;
         for (stream, session_id, muted) in &audible {
             let Some((_, id, _)) = peer.tracks.iter().find(|(_, _, s)| s == stream) else {
                 return Err(format!("{stream} does not arrive"));
             };
             match this.check.bound.get(id) {
                 Some(owner) if owner == session_id => {}
-                // What is known to be muted has no receiver; not every protocol says it to who comes later.
+                // A track known to be muted has no receiver; not every protocol reports it to late joiners.
                 None if *muted => {}
                 owner => return Err(format!("{stream} of {session_id} plays as {owner:?}")),
             }
         }
-        // Each that is played is one of these, and is played once.
+        // Only these tracks are played, each once.
         if this.check.bound.len() > audible.len() {
-            return Err(format!("{:?} play, {audible:?} can be heard", this.check.bound));
+            return Err(format!("{:?} play, {audible:?} are audible", this.check.bound));
         }
         Ok(())
     }
 
-    /// The SFU knows what is wanted of every track there is.
-    fn judge_wishes(&self, client: usize, member: usize) -> Result<(), String> {
+    /// The SFU has the subscription settings of every existing track.
+    fn judge_subscription_settings(&self, client: usize, member: usize) -> Result<(), String> {
         let this = &self.clients[client];
         if this.up_in_doubt {
             return Ok(());
@@ -240,10 +235,10 @@ impl World {
         let m = &self.sfu.members[member];
         let others = self.sfu.room(this.room).filter(|(_, o)| o.client != client);
         for track in others.flat_map(|(_, o)| &o.tracks) {
-            let Some(wish) = this.app.wishes.get(track.sid()) else { continue };
-            let told = (!m.unwanted.contains(track.sid()), !m.paused.contains(track.sid()));
-            if told != (wish.subscribed, wish.enabled) {
-                return Err(format!("of {} it wants {wish:?}, the SFU was told {told:?}", track.sid()));
+            let Some(settings) = this.app.subscription_settings.get(track.sid()) else { continue };
+            let at_sfu = (!m.unwanted.contains(track.sid()), !m.paused.contains(track.sid()));
+            if at_sfu != (settings.subscribed, settings.enabled) {
+                return Err(format!("the settings of {} are {settings:?}, the SFU has {at_sfu:?}", track.sid()));
             }
         }
         Ok(())

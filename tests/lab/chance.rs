@@ -1,6 +1,6 @@
-//! The randomness of real peer connections, given by a seed: DTLS draws its waits from the system.
+//! Seeded randomness for real peer connections: DTLS draws its waits from the system.
 //!
-//! Takes the place of `getrandom` of the C library for a thread that asks for it, and for no other.
+//! Replaces `getrandom` of the C library for a thread that requests it, and for no other.
 
 use offhook::core::rng::Rng;
 use std::cell::RefCell;
@@ -9,13 +9,13 @@ thread_local! {
     static SEEDED: RefCell<Option<Rng>> = const { RefCell::new(None) };
 }
 
-/// Until the guard is dropped, what this thread draws from the system follows from the seed.
+/// Until the guard is dropped, the system randomness of this thread is derived from the seed.
 pub struct Seeded(());
 
 impl Seeded {
     pub fn new(seed: u64) -> Self {
         SEEDED.with(|rng| *rng.borrow_mut() = Some(Rng::new(seed)));
-        // The other stack's own source, which begins with the time of day.
+        // The random source of the other stack, which is seeded with the time of day by default.
         fastrand::seed(seed);
         Self(())
     }

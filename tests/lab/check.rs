@@ -1,7 +1,7 @@
-//! What holds for every session after every step, whatever the world does.
+//! Rules that hold for every session after every step, whatever the simulation does.
 //!
-//! It sees each input before the core does and each output before the world does, keeps its own small picture of the
-//! session, and never asks the core what it believes, except for its counters.
+//! It sees each input before the core does and each output before the simulation does. It keeps its own small model of
+//! the session and does not ask the core for its state, except for its counters.
 
 use super::{
     check_data::DataCheck,
@@ -11,16 +11,16 @@ use super::{
 use offhook::core::{limits, model::*, Action, Core, Event, Input, Op, Output, State};
 use std::collections::{HashMap, HashSet};
 
-/// Leave → Ended takes at most this.
+/// Maximum time from Leave to Ended.
 pub const LEAVE_WITHIN: Ms = 2_000;
-/// Ticks within one virtual second, at most.
+/// Maximum ticks within one virtual second.
 const MAX_TICKS: u32 = 500;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum SockState {
     Opening,
     Open,
-    /// The core has said its close; it still reads.
+    /// The core has sent its close; it still reads.
     Closing,
     Gone,
 }
@@ -32,7 +32,7 @@ struct Sock {
     session_id: String,
     join_sent: bool,
     joined: bool,
-    /// Offers as they came, and how many of them were passed by an answer.
+    /// Offers in order of arrival, and how many of them were passed by an answer.
     offered: Vec<u32>,
     passed: usize,
 }
@@ -41,11 +41,11 @@ struct Sock {
 struct Peer {
     generation: Generation,
     kind: PeerKind,
-    /// Its making failed.
+    /// Its creation failed.
     failed: bool,
     closing: bool,
     closed: bool,
-    /// The negotiation step under way.
+    /// The negotiation step in progress.
     step: Option<(Op, &'static str)>,
 }
 
@@ -59,7 +59,7 @@ struct Try {
 
 pub struct Checker {
     pub broken: Option<String>,
-    /// Peer connections that the application has closed for good.
+    /// Peer connections that the application closed permanently.
     closed: Vec<PeerKind>,
     socks: Vec<Sock>,
     peers: Vec<Peer>,
@@ -67,25 +67,25 @@ pub struct Checker {
     newest: Generation,
     state: State,
     joined: u32,
-    /// The order just given was state JOINED.
+    /// The last event was state JOINED.
     now_joined: bool,
     pub offers_in: u64,
     errors: u64,
     ended: Option<Ms>,
     finished: bool,
     left_at: Option<Ms>,
-    /// By a leave, not by force.
+    /// Left by a leave, not by an abort.
     politely: bool,
-    goodbye: bool,
-    pub on_air: HashSet<u64>,
+    leave_sent: bool,
+    pub sending: HashSet<u64>,
     pub bound: HashMap<u64, String>,
     pub view: View,
-    /// The SFU has told this session to go away for good, or that the call is over.
+    /// The SFU has disconnected this session permanently, or ended the call.
     pub caused_disconnect: bool,
     pub caused_end: bool,
     ticks: (Ms, u32),
     last_session: String,
-    /// The SFU names sessions, admits at its socket, and offers by itself.
+    /// The SFU names sessions, admits at its socket, and sends offers by itself.
     livekit: bool,
     pub data: DataCheck,
 }
@@ -108,8 +108,8 @@ impl Checker {
             finished: false,
             left_at: None,
             politely: false,
-            goodbye: false,
-            on_air: HashSet::new(),
+            leave_sent: false,
+            sending: HashSet::new(),
             bound: HashMap::new(),
             view: View::default(),
             caused_disconnect: false,
@@ -137,7 +137,7 @@ impl Checker {
         self.finished
     }
 
-    pub fn socket_lives(&self, generation: Generation) -> bool {
+    pub fn socket_is_live(&self, generation: Generation) -> bool {
         self.socks.iter().any(|s| s.generation == generation && s.state != SockState::Gone)
     }
 
@@ -145,7 +145,7 @@ impl Checker {
         self.socks.iter().filter(|s| s.state == SockState::Open).count()
     }
 
-    pub fn peer_lives(&self, generation: Generation, kind: PeerKind) -> bool {
+    pub fn peer_is_live(&self, generation: Generation, kind: PeerKind) -> bool {
         self.live_peers(kind).contains(&generation)
     }
 
@@ -154,7 +154,7 @@ impl Checker {
         self.peers.iter().filter(live).map(|p| p.generation).collect()
     }
 
-    /// The edge has sent a new picture of the room.
+    /// The edge has sent a new snapshot of the room.
     pub fn snapshot_sent(&mut self) {
         self.view.tainted = false;
     }
@@ -186,7 +186,7 @@ impl Checker {
                 sock.joined = true;
                 if named {
                     sock.session_id.clone_from(&state.session_id);
-                    self.view.own(&state.session_id);
+                    self.view.add_local(&state.session_id);
                 }
             }
             Input::SocketOpened { generation, result } => {
@@ -243,7 +243,7 @@ impl Checker {
             self.fault(what);
         }
         match output {
-            Output::NeedToken if leaving => self.fault("a token is asked for while leaving"),
+            Output::NeedToken if leaving => self.fault("a token is requested while leaving"),
             Output::Admit { generation, token, .. } => {
                 if leaving || token.is_empty() || *generation <= self.newest {
                     self.fault(format!("admission of {generation:?} after {:?}", self.newest));
@@ -256,7 +256,7 @@ impl Checker {
                     self.fault(format!("unexpected socket of {generation:?}"));
                 }
                 self.newest = *generation;
-                self.view.own(session_id);
+                self.view.add_local(session_id);
                 self.socks.push(Sock {
                     generation: *generation,
                     state: SockState::Opening,
@@ -269,18 +269,18 @@ impl Checker {
             }
             Output::Send { generation, request } => self.send(*generation, request),
             Output::CloseSocket { generation, code, .. } => {
-                let (leaving, goodbye) = (leaving, self.goodbye);
+                let (leaving, leave_sent) = (leaving, self.leave_sent);
                 let Some(sock) = self.sock(*generation) else {
                     return self.fault(format!("CloseSocket of {generation:?}, which was never opened"));
                 };
                 let (was, joined, newest) = (sock.state, sock.joined, *generation);
                 sock.state = SockState::Closing;
-                // Who is thrown out while leaving may close once more.
+                // A session that is disconnected while leaving may close once more.
                 if was != SockState::Open && !(was == SockState::Closing && leaving) {
                     self.fault(format!("CloseSocket of {generation:?}, which is {was:?}"));
                 }
                 let last = newest == self.newest;
-                if leaving && joined && last && *code == 1000 && !goodbye && self.politely && self.left_by_app() {
+                if leaving && joined && last && *code == 1000 && !leave_sent && self.politely && self.left_by_app() {
                     self.fault("the application left without a LeaveCallRequest on a healthy socket");
                 }
             }
@@ -308,7 +308,7 @@ impl Checker {
                     self.fault(format!("remote track {id} bound twice, or after the end"));
                 }
                 if !self.view.knows(session_id) {
-                    self.fault(format!("remote track {id} bound to {session_id}, who is not here"));
+                    self.fault(format!("remote track {id} bound to {session_id}, which is not in the room"));
                 }
             }
             Output::Unbind { id } => {
@@ -321,18 +321,18 @@ impl Checker {
             }
             Output::Sending { track, on } => {
                 if *on && leaving {
-                    self.fault(format!("track {track} goes on the air while leaving"));
+                    self.fault(format!("track {track} is published while leaving"));
                 }
                 match on {
-                    true => self.on_air.insert(*track),
-                    false => self.on_air.remove(track),
+                    true => self.sending.insert(*track),
+                    false => self.sending.remove(track),
                 };
             }
             Output::Event(event) => self.event(now, event),
             Output::Finished => self.finish(),
             Output::PlayOut { id } => {
                 if !self.bound.contains_key(id) {
-                    self.fault(format!("remote track {id} is played out, and was not heard"));
+                    self.fault(format!("remote track {id} is played out, but was not bound"));
                 }
             }
             Output::Debug(..) | Output::NeedToken | Output::Inspect { .. } | Output::Drain => {}
@@ -351,15 +351,15 @@ impl Checker {
             self.fault("finished without the terminal event");
         }
         if let Some(peer) = self.peers.iter().find(|p| !p.failed && !p.closing) {
-            let text = format!("finished; nobody closed the {:?} of {:?}", peer.kind, peer.generation);
+            let text = format!("finished; the {:?} of {:?} is not closed", peer.kind, peer.generation);
             self.fault(text);
         }
         if let Some(sock) = self.socks.iter().find(|s| s.state == SockState::Open) {
-            let text = format!("finished; nobody closed the socket of {:?}", sock.generation);
+            let text = format!("finished; the socket of {:?} is not closed", sock.generation);
             self.fault(text);
         }
-        if !self.on_air.is_empty() || !self.bound.is_empty() {
-            let text = format!("finished; still sending {:?}, still playing {:?}", self.on_air, self.bound);
+        if !self.sending.is_empty() || !self.bound.is_empty() {
+            let text = format!("finished; still sending {:?}, still playing {:?}", self.sending, self.bound);
             self.fault(text);
         }
     }
@@ -449,11 +449,11 @@ impl Checker {
             }
             SfuRequest::Health if !joined => self.fault("a ping before JoinResponse"),
             SfuRequest::Health => {}
-            SfuRequest::Leave { reason, session_id: said } => {
-                if reason.len() > limits::LEAVE_REASON || *said != session_id {
-                    self.fault("a goodbye that is too long, or of another session");
+            SfuRequest::Leave { reason, session_id: left_session } => {
+                if reason.len() > limits::LEAVE_REASON || *left_session != session_id {
+                    self.fault("a leave message that is too long, or of another session");
                 }
-                self.goodbye = true;
+                self.leave_sent = true;
             }
         }
     }
@@ -475,7 +475,7 @@ impl Checker {
             self.fault(format!("{name} while leaving"));
         }
         if self.livekit && name == "IceRestart" {
-            self.fault("IceRestart is asked for, which this protocol does not have");
+            self.fault("IceRestart is sent, which this protocol does not have");
         }
         let Some(sock) = self.sock(generation) else {
             return self.fault(format!("{name} of {generation:?}, which has no socket"));
@@ -488,7 +488,7 @@ impl Checker {
             let sock_passed = sock.passed;
             let again = self.rpcs.contains_key(&id);
             if let (false, Some(sock)) = (again, self.sock(generation)) {
-                // In the order of the offers, each at most once: failed and late ones are passed over.
+                // In the order of the offers, each at most once; failed and late ones are skipped.
                 match sock.offered[sock_passed..].iter().position(|o| o == negotiation_id) {
                     Some(at) => sock.passed += at + 1,
                     None => {
@@ -518,7 +518,7 @@ impl Checker {
         }
     }
 
-    /// Closed for good. Where the SFU takes the subscriber's connection for the participant's it stays, and
+    /// Closed permanently. Where the SFU treats the subscriber's connection as the participant's, it stays open and
     /// receives nothing.
     fn is_shut(&self, kind: PeerKind) -> bool {
         self.closed.contains(&kind) && !(self.livekit && kind == PeerKind::Subscriber)
@@ -557,9 +557,10 @@ impl Checker {
 
     pub fn after(&mut self, now: Ms, core: &Core) {
         if core.is_over() && (!self.finished || core.deadline().is_some()) {
-            self.fault("over, but not finished");
+            self.fault("ended, but not finished");
         }
-        if !core.is_over() && core.state() != State::Idle && core.deadline().is_none() && self.waits_for_nobody() {
+        if !core.is_over() && core.state() != State::Idle && core.deadline().is_none() && self.has_no_pending_attempt()
+        {
             self.fault("it waits for nothing: it could hang");
         }
         if core.deadline().is_some_and(|d| d > time(now + 130_000)) {
@@ -567,7 +568,7 @@ impl Checker {
         }
         let counters = core.counters();
         if counters.error_events != self.errors {
-            self.fault(format!("{} errors told, {} counted", self.errors, counters.error_events));
+            self.fault(format!("{} errors reported, {} counted", self.errors, counters.error_events));
         }
         let done = counters.offers_answered + counters.offers_failed + counters.late_offers;
         let waiting = self.offers_in.saturating_sub(done);
@@ -576,8 +577,8 @@ impl Checker {
         }
     }
 
-    /// No admission and no socket is being waited for.
-    fn waits_for_nobody(&self) -> bool {
+    /// No admission and no socket is pending.
+    fn has_no_pending_attempt(&self) -> bool {
         let newest = self.newest;
         let waiting = |s: &Sock| s.state == SockState::Opening || s.state == SockState::Closing;
         let admitted = self.socks.iter().any(|s| s.generation == newest);

@@ -1,5 +1,5 @@
-//! What holds for data between participants, whatever becomes of it on its way: each procedure call is answered
-//! once, each request told once, nothing comes in pieces, and nothing after the end or to a closed subscriber.
+//! Rules for data between participants, whatever happens to it on its way: each procedure call is answered once, each
+//! request is delivered once, nothing is delivered in part, and nothing after the end or to a closed subscriber.
 
 use super::data::Sample;
 use offhook::core::{model::*, Event, Input, Output};
@@ -7,18 +7,18 @@ use std::collections::HashSet;
 
 #[derive(Default)]
 pub struct DataCheck {
-    /// Procedure calls that wait for their answer.
+    /// Unanswered procedure calls.
     calls: HashSet<u64>,
-    /// Requests that the application was told of, with their callers.
+    /// Requests delivered to the application, with their callers.
     requests: HashSet<(String, String)>,
-    /// Packets and texts that came, and calls that were answered with success.
-    pub heard: u64,
+    /// Received packets and texts, and calls that were answered with success.
+    pub received: u64,
     pub answered: u64,
     ended: bool,
 }
 
 impl DataCheck {
-    /// Procedure calls without an answer.
+    /// Number of unanswered procedure calls.
     pub fn waiting(&self) -> usize {
         self.calls.len()
     }
@@ -30,14 +30,14 @@ impl DataCheck {
     }
 
     /// `deaf`: the application has left, or closed its subscriber.
-    pub fn output(&mut self, output: &Output, deaf: bool) -> Result<(), String> {
+    pub fn output(&mut self, output: &Output, receive_disabled: bool) -> Result<(), String> {
         let Output::Event(event) = output else { return Ok(()) };
         match event {
-            Event::Data(_) | Event::RpcRequest { .. } if deaf => {
-                Err(format!("data for somebody who has left or closed its subscriber: {event:?}"))
+            Event::Data(_) | Event::RpcRequest { .. } if receive_disabled => {
+                Err(format!("data for a session that has left or closed its subscriber: {event:?}"))
             }
             Event::Data(data) => {
-                self.heard += 1;
+                self.received += 1;
                 Sample::judge(data)
             }
             Event::RpcRequest { id, user_id, .. } => match self.requests.insert((id.clone(), user_id.clone())) {
@@ -66,7 +66,7 @@ impl DataCheck {
     }
 }
 
-/// What is said of a body in a word.
+/// The kind of a body, in one word.
 pub fn kind(body: &DataBody) -> &'static str {
     match body {
         DataBody::Packet { .. } => "packet",

@@ -1,5 +1,5 @@
-//! One session: a core, its own streams of randomness, its peer connections and its application; and how its
-//! orders are carried out. Decides nothing.
+//! One session: a core, its own random streams, its peer connections and its application, and the execution of its
+//! outputs. Makes no decisions.
 
 use super::{
     app::App,
@@ -8,7 +8,7 @@ use super::{
     data::Outbox,
     engine::Peer,
     faults::{Class, Mood, Setup},
-    livekit::{Asked, Talk},
+    livekit::{Asked, SignallingLink},
     vocabulary,
     world::{Ev, Ms, Reply, Verdict, World},
 };
@@ -18,7 +18,7 @@ use offhook::error::Secret;
 use offhook::signalling::livekit::LiveKitService;
 use std::sync::Arc;
 
-/// Who carries out an RPC gives up after this; so does who asks the coordinator or opens a socket.
+/// Timeout of an RPC, of a request to the coordinator, and of opening a socket.
 pub const GIVES_UP: Ms = 5_000;
 
 pub struct Client {
@@ -27,7 +27,7 @@ pub struct Client {
     pub user: String,
     /// Latencies of the network.
     net: Rng,
-    /// Latencies and fates of engine steps that no fault touched.
+    /// Latencies and outcomes of engine steps that no fault affects.
     pub engine: Rng,
     pub fault: Rng,
     base_latency: Ms,
@@ -36,22 +36,22 @@ pub struct Client {
     /// The edge of each attempt.
     pub edges: Vec<(Generation, usize)>,
     pub socks: Vec<(Generation, usize)>,
-    /// Every session id this session ever had.
-    pub own_ids: Vec<String>,
+    /// All session ids of this session so far.
+    pub local_ids: Vec<String>,
     pub tokens: Tokens,
     pub check: Checker,
     pub app: App,
-    /// What the application heard, and when.
+    /// Events received by the application, with their times.
     pub log: Vec<(Ms, Event)>,
     pub names: u64,
-    /// Where LiveKit is spoken.
-    pub talk: Talk,
-    /// With what each link was asked for.
+    /// The LiveKit signalling session.
+    pub signalling_link: SignallingLink,
+    /// The parameters with which each link was requested.
     pub asked: Vec<(Generation, Asked)>,
-    /// Something that it said was lost or said twice.
+    /// A message of this session was lost or sent twice.
     pub up_in_doubt: bool,
     pub outbox: Outbox,
-    /// What its core was given and has decided, when somebody wants to know.
+    /// Inputs and decisions of its core, if they are recorded.
     pub trace: Option<Arc<Trace>>,
 }
 
@@ -79,13 +79,13 @@ impl Client {
             peers: Vec::new(),
             edges: Vec::new(),
             socks: Vec::new(),
-            own_ids: Vec::new(),
+            local_ids: Vec::new(),
             tokens: Tokens::new(plan),
             check: Checker::new(setup.livekit),
             app: App::default(),
             log: Vec::new(),
             names: 0,
-            talk: Talk::new(),
+            signalling_link: SignallingLink::new(),
             asked: Vec::new(),
             up_in_doubt: false,
             outbox: Outbox::default(),
@@ -93,7 +93,7 @@ impl Client {
         }
     }
 
-    /// Notes everything from the beginning.
+    /// Records everything from the beginning.
     pub fn traced(mut self, index: usize, setup: &Setup) -> Self {
         let config = vocabulary::config(index, &setup.clients[index], Self::seed(index, setup), setup.livekit);
         let trace = Trace::new(&config, setup.seed, trace::Room { entries: usize::MAX, bytes: usize::MAX });
@@ -110,7 +110,7 @@ impl Client {
         self.net.between(self.base_latency.div_ceil(2), self.base_latency * 2)
     }
 
-    /// Whether a fault of this class strikes here and now.
+    /// Whether a fault of this class occurs here and now.
     pub fn hit(&mut self, now: Ms, class: Class) -> bool {
         let chance = self.mood.chance(class);
         chance > 0 && now < self.mood.until && self.fault.between(0, 999) < chance
@@ -120,14 +120,14 @@ impl Client {
         self.edges.iter().rev().find(|(g, _)| *g == generation).map(|(_, e)| *e)
     }
 
-    /// A number that no other thing of this session has.
+    /// A number that is unique within this session.
     pub fn name(&mut self) -> u64 {
         self.names += 1;
         self.names
     }
 }
 
-/// Any way in which an exchange with a server can fail.
+/// A random failure of an exchange with a server.
 pub fn failure(rng: &mut Rng, statuses: &[u16]) -> Failure {
     let kind = match rng.between(0, 5) {
         0 => FailureKind::Timeout,
@@ -148,7 +148,7 @@ pub fn failure(rng: &mut Rng, statuses: &[u16]) -> Failure {
 }
 
 impl World {
-    /// Carries out one order.
+    /// Executes one output.
     pub fn perform(&mut self, client: usize, output: Output) {
         let verdict = match &mut self.rule {
             Some(rule) => rule(client, &output),
@@ -182,8 +182,8 @@ impl World {
                 }
                 self.open(client, generation, &admission, session_id, extra)
             }
-            Output::Send { generation, request } if livekit => self.speak(client, generation, &request),
-            Output::Send { generation, request } => self.say_up(client, generation, request),
+            Output::Send { generation, request } if livekit => self.send_request(client, generation, &request),
+            Output::Send { generation, request } => self.queue_request_up(client, generation, request),
             Output::CloseSocket { generation, code, .. } => self.close_up(client, generation, code),
             Output::DropSocket { generation } => self.drop_sock(client, generation),
             Output::Rpc { generation, id, call } if livekit => self.ask(client, generation, id, &call, extra),
@@ -194,7 +194,7 @@ impl World {
             Output::ClosePeer { generation, peer } => self.close_peer(client, generation, peer, extra),
             Output::Event(event) => {
                 let now = self.now;
-                self.clients[client].app_hears(now, &event);
+                self.clients[client].app_receives(now, &event);
                 self.app_answers(client, &event);
                 self.clients[client].log.push((now, event));
             }
@@ -206,7 +206,7 @@ impl World {
                 let (publisher, subscriber) = ("[]".to_owned(), "[]".to_owned());
                 self.after(1, Ev::Input(client, Input::Stats { generation, mark, publisher, subscriber }));
             }
-            // Nothing waits in this world.
+            // This simulation has no send queue.
             Output::Drain => self.after(1, Ev::Input(client, Input::Drained)),
             Output::CommitStats { .. } | Output::FlushStats { .. } => {}
             Output::Debug(..) | Output::Finished | Output::Inspect { .. } => {}
@@ -217,8 +217,8 @@ impl World {
         let (now, livekit) = (self.now, self.setup.livekit);
         let edge = self.sfu.edge_named(&admission.edge_name);
         let this = &mut self.clients[client];
-        if !this.own_ids.contains(&session_id) {
-            this.own_ids.push(session_id);
+        if !this.local_ids.contains(&session_id) {
+            this.local_ids.push(session_id);
         }
         this.edges.push((generation, edge));
         let wait = (2 * this.latency() + extra).max(self.sfu.edges[edge].hangs_until.saturating_sub(now));

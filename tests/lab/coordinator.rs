@@ -1,4 +1,4 @@
-//! The model of the coordinator: who is admitted, with which token, to which edge.
+//! The model of the coordinator: admits by token and selects an edge.
 
 use super::{
     client::failure,
@@ -8,10 +8,10 @@ use super::{
 use offhook::core::{model::*, Input};
 use offhook::error::Secret;
 
-/// The tokens of one application: each is good until the coordinator stops taking it.
+/// The tokens of one application: each is valid until the coordinator stops accepting it.
 pub struct Tokens {
     given: u32,
-    /// The oldest that is still taken.
+    /// The oldest token that is still accepted.
     pub oldest: u32,
 }
 
@@ -20,14 +20,14 @@ impl Tokens {
         Self { given: 0, oldest: u32::from(plan.token_expired) }
     }
 
-    /// Made now, so it is good now.
+    /// A new token, valid now.
     pub fn fresh(&mut self) -> String {
         self.given = self.given.max(self.oldest) + 1;
         self.oldest = self.oldest.min(self.given);
         format!("user-token-{}", self.given)
     }
 
-    /// From now on nothing that was given is taken.
+    /// From now on no issued token is accepted.
     pub fn expire(&mut self) {
         self.oldest = self.given + 1;
     }
@@ -53,7 +53,7 @@ impl World {
 
     pub fn coordinate(&mut self, client: usize, generation: Generation, token: &str, request: &AdmissionRequest) {
         if self.setup.livekit {
-            return self.door(client, generation, token, request);
+            return self.admit_livekit(client, generation, token, request);
         }
         let now = self.now;
         let wait = self.clients[client].latency();
@@ -79,14 +79,14 @@ impl World {
         self.after(wait, Ev::Input(client, input));
     }
 
-    /// By room and attempt; an edge that is to be left is never given while there is another.
+    /// By room and attempt. An excluded edge is selected only if there is no other.
     fn choose(&mut self, client: usize, generation: Generation, excluded: &[String]) -> usize {
         let this = &self.clients[client];
         let count = self.sfu.edges.len();
         let first = (self.setup.seed as usize).wrapping_add(this.room * 7 + generation.0 as usize / 3) % count;
         let order = (0..count).map(|n| (first + n) % count);
         let good = |e: &usize| !excluded.contains(&self.sfu.edges[*e].name);
-        // It may not know yet that an edge has died.
+        // The coordinator may not have noticed yet that an edge died.
         let informed = this.mood.chance(Class::Edge).is_multiple_of(2);
         order
             .clone()

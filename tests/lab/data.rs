@@ -1,6 +1,6 @@
-//! Data between sessions: what applications send, the channels that carry it, the server that passes it on.
+//! Data between sessions: what applications send, the channels that carry it, the server that forwards it.
 //!
-//! Everything that is sent says by itself what it must be, so that whoever hears it can judge whether it is whole.
+//! All data describes its own expected content, so that a receiver can check that it is complete.
 
 use super::{
     faults::Class,
@@ -13,10 +13,10 @@ use offhook_proto::livekit as pb;
 use prost::Message;
 use std::{collections::VecDeque, time::Duration};
 
-/// What an application does with data.
+/// Data actions of an application.
 #[derive(Clone, Debug)]
 pub enum DataAct {
-    /// To one session, or to everybody.
+    /// To one session, or to everyone.
     Packet {
         to: Option<usize>,
         lossy: bool,
@@ -35,14 +35,14 @@ pub enum DataAct {
     },
 }
 
-/// One packet on its way.
+/// One packet in transit.
 #[derive(Clone, Debug)]
 pub struct Packet {
     delivery: Delivery,
     bytes: Bytes,
 }
 
-/// What waits for a channel, and what came out last.
+/// Packets queued for a channel, and the times of the last deliveries.
 #[derive(Default)]
 pub struct Outbox {
     waiting: VecDeque<Packet>,
@@ -51,7 +51,7 @@ pub struct Outbox {
     last_down: Ms,
 }
 
-/// Contents that can be judged by themselves.
+/// Content that can be checked by itself.
 pub struct Sample;
 
 impl Sample {
@@ -70,7 +70,7 @@ impl Sample {
         matches!((number, length), (Some(number), Some(length)) if Self::text(number, length) == text)
     }
 
-    /// What the caller of this number must hear.
+    /// The expected answer to the call with this number.
     pub fn answer(id: u64) -> String {
         format!("answer to {id}")
     }
@@ -88,24 +88,26 @@ impl Sample {
     }
 }
 
-/// What an application sends and wishes in a run.
-pub fn acts(rng: &mut Rng, until: Ms, own: usize, sessions: usize) -> Vec<(Ms, Act)> {
+/// The data and subscription actions of an application in a run.
+pub fn acts(rng: &mut Rng, until: Ms, this_session: usize, sessions: usize) -> Vec<(Ms, Act)> {
     let mut acts = Vec::new();
     if rng.between(0, 3) == 0 {
         return acts;
     }
     for _ in 0..rng.between(2, 14) {
-        // Most often the neighbour; also oneself, and others elsewhere.
-        let whom = match rng.between(0, 2) {
+        // Usually the neighbour; also the session itself, and sessions elsewhere.
+        let target = match rng.between(0, 2) {
             0 => rng.between(0, sessions as u64 - 1) as usize,
-            _ => own ^ 1,
+            _ => this_session ^ 1,
         };
-        let to = (rng.between(0, 1) == 0).then_some(whom);
+        let to = (rng.between(0, 1) == 0).then_some(target);
         let act = match rng.between(0, 9) {
             0..=3 => DataAct::Packet { to, lossy: rng.between(0, 1) == 0 },
             4..=5 => DataAct::Text { to, length: [3, 40, 15_000, 40_000][rng.between(0, 3) as usize] },
-            // Also somebody who is not there.
-            _ => DataAct::Call { to: whom + (rng.between(0, 9) / 9) as usize * 7, timeout: rng.between(0, 12) * 1_000 },
+            // Also a participant that does not exist.
+            _ => {
+                DataAct::Call { to: target + (rng.between(0, 9) / 9) as usize * 7, timeout: rng.between(0, 12) * 1_000 }
+            }
         };
         acts.push((rng.between(0, until), Act::Data(act)));
     }
@@ -113,7 +115,7 @@ pub fn acts(rng: &mut Rng, until: Ms, own: usize, sessions: usize) -> Vec<(Ms, A
         let which = rng.between(0, 7) as usize;
         let act = match rng.between(0, 5) {
             0 => Act::Rename(n),
-            _ => Act::Wish { which, subscribed: rng.between(0, 1) == 0, enabled: rng.between(0, 2) > 0 },
+            _ => Act::Subscribe { which, subscribed: rng.between(0, 1) == 0, enabled: rng.between(0, 2) > 0 },
         };
         acts.push((rng.between(0, until), act));
     }
@@ -129,16 +131,16 @@ impl World {
         let number = self.clients[client].name();
         let to = |to: Option<usize>| to.map(user).into_iter().collect();
         let message = match act {
-            DataAct::Packet { to: whom, lossy } => {
+            DataAct::Packet { to: target, lossy } => {
                 let payload = Sample::text(number, 20 + number as usize % 50).into();
                 let delivery = if lossy { Delivery::Lossy } else { Delivery::Reliable };
-                DataOut { to: to(whom), delivery, body: DataBody::Packet { topic: "t".into(), payload } }
+                DataOut { to: to(target), delivery, body: DataBody::Packet { topic: "t".into(), payload } }
             }
-            DataAct::Text { to: whom, length } => {
+            DataAct::Text { to: target, length } => {
                 let id = format!("text-{client}-{number}");
                 let (topic, text, attributes) = ("t".into(), Sample::text(number, length), Attributes::default());
                 let body = DataBody::Text { id, topic, text, attributes };
-                DataOut { to: to(whom), delivery: Delivery::Reliable, body }
+                DataOut { to: to(target), delivery: Delivery::Reliable, body }
             }
             DataAct::Call { to, timeout } => {
                 let this = &mut self.clients[client];
@@ -156,7 +158,7 @@ impl World {
         self.send_data(client, &message);
     }
 
-    /// An application that is called answers after a while, or never.
+    /// A called application answers after a while, or never.
     pub fn app_answers(&mut self, client: usize, event: &Event) {
         let Event::RpcRequest { id, payload, .. } = event else { return };
         let wait = self.clients[client].engine.between(0, 4_000);
@@ -166,7 +168,7 @@ impl World {
         }
     }
 
-    /// Queues what a message becomes on the wire.
+    /// Queues the wire packets of a message.
     pub fn send_data(&mut self, client: usize, message: &DataOut) {
         let delivery = message.delivery;
         let packets = data::encode(message, self.now as i64);
@@ -175,7 +177,7 @@ impl World {
         self.flush_data(client);
     }
 
-    /// Gives the channel of the newest publisher what waits for it.
+    /// Sends the queued packets on the channel of the newest publisher.
     pub fn flush_data(&mut self, client: usize) {
         if self.clients[client].outbox.waiting.is_empty() {
             return;
@@ -196,10 +198,12 @@ impl World {
         }
     }
 
-    /// The server passes it on, with the name of who sent it.
+    /// The server forwards it, with the sender's name.
     pub fn data_arrives(&mut self, client: usize, generation: Generation, packet: Packet) {
         let here = |m: &super::sfu::Member| {
-            let its = |p: &super::sfu::Place| p.publisher.as_ref().is_some_and(|(tag, ..)| tag.life == generation.0);
+            let its = |p: &super::sfu::Place| {
+                p.publisher.as_ref().is_some_and(|(tag, ..)| tag.peer_generation == generation.0)
+            };
             m.client == client && !m.left && m.places.iter().any(its)
         };
         let Some(sender) = self.sfu.members.iter().rposition(here) else { return };
@@ -211,15 +215,15 @@ impl World {
         wire.participant_sid.clone_from(&m.session_id);
         let to = std::mem::take(&mut wire.destination_identities);
         let others = self.sfu.room(m.room).filter(|(_, o)| o.client != client);
-        let heard: Vec<usize> =
+        let receivers: Vec<usize> =
             others.filter(|(_, o)| to.is_empty() || to.contains(&o.user)).map(|(_, o)| o.client).collect();
         let packet = Packet { bytes: wire.encode_to_vec().into(), ..packet };
-        for other in heard {
+        for other in receivers {
             self.data_down(other, packet.clone());
         }
     }
 
-    /// As on a socket, it may be late, lost, doubled and overtaken.
+    /// As on a socket, a packet may be late, lost, duplicated and overtaken.
     fn data_down(&mut self, client: usize, packet: Packet) {
         let now = self.now;
         let this = &mut self.clients[client];
@@ -245,7 +249,7 @@ impl World {
     pub fn data_comes(&mut self, client: usize, generation: Generation, packet: Packet) {
         let label = if packet.delivery == Delivery::Reliable { "_reliable" } else { "_lossy" };
         if let Some(data) = data::decode(label, &packet.bytes) {
-            // Also what was under way when its peer connection closed.
+            // Also a packet that was in transit when its peer connection closed.
             self.input(client, Input::Data { generation, data });
         }
     }

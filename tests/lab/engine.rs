@@ -1,5 +1,5 @@
-//! The model of the WebRTC engine: one peer connection, its steps with their latencies and failures, the order in
-//! which JSEP allows them (RFC 8829, section 3.2), and what it reports unasked.
+//! The model of the WebRTC engine: one peer connection, its steps with their latencies and failures, the order in which
+//! JSEP allows them (RFC 8829, section 3.2), and its unsolicited events.
 
 use super::{
     faults::Class,
@@ -10,10 +10,10 @@ use offhook::core::{model::*, Action, Input, Op, OpDone, OpFailed, PeerChange, R
 use offhook::error::Code;
 use offhook::signalling::{livekit, stream};
 
-/// Packets of a track that was forgotten count for nothing for so long.
+/// Packets of a forgotten track are ignored for this long.
 const COMES_AGAIN: Ms = 500;
 
-/// How a step ends.
+/// The outcome of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     Good,
@@ -22,12 +22,12 @@ pub enum Fate {
     Closed,
 }
 
-/// What happens to a peer connection unasked.
+/// Unsolicited events of a peer connection.
 #[derive(Clone, Debug)]
 pub enum News {
     Change(PeerChange),
     Candidate(String),
-    /// Packets come. `again`: of what was forgotten.
+    /// Packets arrive. `again`: of a forgotten track.
     Track {
         mid: String,
         again: bool,
@@ -36,7 +36,7 @@ pub enum News {
         id: RemoteId,
     },
     Closed,
-    /// A while after being disconnected: back by itself.
+    /// Some time after a disconnect: reconnected by itself.
     Recovers,
 }
 
@@ -52,12 +52,12 @@ pub struct Peer {
     pub kind: PeerKind,
     /// False until Create has succeeded.
     pub made: bool,
-    /// The core has ordered its close, or it closed by itself.
+    /// The core has requested its close, or it closed by itself.
     pub gone: bool,
     busy: Ms,
     signalling: Signalling,
     ice: u32,
-    /// Where the local description was before the offer under way.
+    /// The local ICE generation before the offer in progress.
     stable_ice: u32,
     serial: u64,
     remote: Option<Desc>,
@@ -65,18 +65,18 @@ pub struct Peer {
     pub senders: Vec<u64>,
     /// Their names, and whether they still send.
     names: Vec<(String, bool)>,
-    /// As the answer in force has them.
+    /// As in the answer in force.
     stable_names: Vec<(String, bool)>,
-    /// Data channels: there are some, and the answer in force knows them.
+    /// Data channels exist; the answer in force contains them.
     channels: bool,
     pub channels_open: bool,
-    /// How many of them the answer in force knows.
+    /// Number of senders in the answer in force.
     pub acknowledged: usize,
     offered: usize,
     /// Remote tracks by m-line.
     pub tracks: Vec<(String, RemoteId, String)>,
     pub connected: bool,
-    /// The network lets it through.
+    /// The network forwards its packets.
     reachable: bool,
     started: bool,
 }
@@ -91,13 +91,13 @@ impl Peer {
         }
     }
 
-    /// How a track of the application is called in descriptions.
+    /// The name of an application's track in descriptions.
     pub fn name_of(&self, track: u64) -> Option<&str> {
         let line = self.senders.iter().position(|sender| *sender == track)?;
         self.names.get(line).map(|(name, _)| name.as_str())
     }
 
-    /// Number of the last description of the SFU that is in force.
+    /// Number of the SFU's description in force.
     pub fn remote_serial(&self) -> Option<u64> {
         self.stable_remote.as_ref().map(|d| d.serial)
     }
@@ -108,7 +108,7 @@ impl World {
         self.clients[client].peers.iter_mut().rev().find(|p| p.generation == generation && p.kind == kind)
     }
 
-    /// A step is ordered: it is done after the earlier ones.
+    /// Schedules a step after the earlier ones.
     pub fn engine_step(
         &mut self,
         client: usize,
@@ -215,7 +215,7 @@ impl World {
         action: Action,
     ) -> Result<OpDone, OpFailed> {
         use Signalling::*;
-        let life = generation.0;
+        let peer_generation = generation.0;
         let owner = client;
         let livekit = self.setup.livekit;
         let Some(peer) = self.peer(client, generation, kind) else { return Err(closed()) };
@@ -223,7 +223,7 @@ impl World {
         match action {
             Action::Create { .. } => peer.made = true,
             Action::Offer(wanted) => {
-                // What was offered before and not answered is taken back.
+                // An earlier offer without an answer is rolled back.
                 peer.roll_back();
                 let mut ends = false;
                 for (name, live) in &mut peer.names {
@@ -232,7 +232,7 @@ impl World {
                 }
                 let is_new = |name: &String| !peer.names.iter().any(|(known, _)| known == name);
                 if !livekit && ends && !wanted.senders.iter().any(|sender| is_new(&sender.name)) {
-                    // Only for a new one the m-line of another is given up.
+                    // An m-line is given up only for a new track.
                     return Err(broken("tracks do not end in this protocol's SDP".into()));
                 }
                 for sender in &wanted.senders {
@@ -261,17 +261,17 @@ impl World {
                 let lines: Vec<_> = peer.senders.iter().enumerate().map(line).collect();
                 let mid = |name: &String| peer.names.iter().position(|(n, _)| n == name).map(|n| n.to_string());
                 let mids = wanted.senders.iter().filter_map(|sender| mid(&sender.name)).collect();
-                let tag = Tag { sfu: false, owner, life, kind, ice: peer.ice };
+                let tag = Tag { sfu: false, owner, peer_generation, kind, ice: peer.ice };
                 let desc = Desc { tag, serial: peer.serial, lines };
                 if channels {
-                    self.clients[client].talk.dialogue.has_data_channels();
+                    self.clients[client].signalling_link.session.has_data_channels();
                 }
                 self.gather(client, generation, kind, &desc.tag);
                 return Ok(OpDone::Offer { sdp: desc.text(), mids });
             }
             Action::SetAnswer(sdp) => {
                 let Some(desc) = Desc::parse(&sdp) else {
-                    return Err(broken("an answer nobody gave".into()));
+                    return Err(broken("an answer that was never sent".into()));
                 };
                 if signalling != HaveLocal {
                     return Err(broken(format!("set answer in {signalling:?}")));
@@ -288,7 +288,7 @@ impl World {
                 self.connects(client, generation, kind);
             }
             Action::Answer { offer, candidates } => {
-                let Some(desc) = Desc::parse(&offer) else { return Err(broken("an offer nobody made".into())) };
+                let Some(desc) = Desc::parse(&offer) else { return Err(broken("an offer that was never made".into())) };
                 if signalling != Stable {
                     return Err(broken(format!("answer in {signalling:?}")));
                 }
@@ -304,7 +304,7 @@ impl World {
                         other => refused += usize::from(other.is_err()),
                     }
                 }
-                let tag = Tag { sfu: false, owner, life, kind, ice: peer.ice };
+                let tag = Tag { sfu: false, owner, peer_generation, kind, ice: peer.ice };
                 let answer = Desc { tag: tag.clone(), serial: desc.serial, lines: Vec::new() };
                 self.gather(client, generation, kind, &tag);
                 self.connects(client, generation, kind);
@@ -321,7 +321,7 @@ impl World {
         Ok(OpDone::Done)
     }
 
-    /// Local candidates come a moment later.
+    /// Local candidates follow a moment later.
     fn gather(&mut self, client: usize, generation: Generation, kind: PeerKind, tag: &Tag) {
         let count = self.clients[client].engine.between(0, 2);
         for number in 0..count {
@@ -331,7 +331,7 @@ impl World {
         }
     }
 
-    /// Both descriptions are in force: it connects, when the network lets it.
+    /// Both descriptions are in force: it connects if the network allows it.
     fn connects(&mut self, client: usize, generation: Generation, kind: PeerKind) {
         let now = self.now;
         let wait = 20 + 2 * self.clients[client].latency();
@@ -357,7 +357,7 @@ impl World {
         let Some(peer) = self.peer(client, generation, kind) else { return };
         let Some(remote) = peer.stable_remote.clone() else { return };
         let mut news = Vec::new();
-        // An m-line that sends nothing any more says nothing; one that another track has taken over does.
+        // An m-line that stops sending causes no event; one that another track has taken over does.
         peer.tracks.retain(|(mid, id, stream)| {
             let taken = remote.lines.iter().any(|l| l.active && l.mid == *mid && l.stream != *stream);
             if taken {
@@ -375,7 +375,7 @@ impl World {
         }
     }
 
-    /// Nothing more is expected of a track. Where its m-line still sends, it comes again after a while.
+    /// No more packets are expected of a track. If its m-line still sends, it arrives again after a while.
     pub fn forget_track(&mut self, client: usize, id: RemoteId) {
         for peer in &mut self.clients[client].peers {
             let Some(at) = peer.tracks.iter().position(|(_, known, _)| *known == id) else { continue };
@@ -391,7 +391,7 @@ impl World {
         let name = self.clients[client].name();
         let input = match what {
             News::Closed => Input::PeerClosed { generation, peer: kind },
-            // A word that was under way when the peer connection closed may still come.
+            // An event in transit when the peer connection closed may still arrive.
             News::Candidate(json) => Input::LocalCandidate { generation, peer: kind, json },
             News::TrackGone { id } => Input::RemoteTrackGone { id },
             News::Track { mid, again } => {
@@ -445,32 +445,35 @@ impl World {
     }
 }
 
-/// A candidate must be of the peer connection and the ICE generation that it is given to.
+/// A candidate must belong to the peer connection and the ICE generation to which it is added.
 fn check_candidate(kind: PeerKind, remote: &Desc, json: &str) -> Result<(), OpFailed> {
-    let Some((tag, told)) = text::candidate(json) else {
+    let Some((tag, has_ufrag)) = text::candidate(json) else {
         return Err(OpFailed { code: Code::Protocol, closed: false, message: "no candidate".into() });
     };
-    let theirs = (remote.tag.owner, remote.tag.life, remote.tag.sfu);
-    if tag.kind != kind || (tag.owner, tag.life, tag.sfu) != theirs {
+    let expected = (remote.tag.owner, remote.tag.peer_generation, remote.tag.sfu);
+    if tag.kind != kind || (tag.owner, tag.peer_generation, tag.sfu) != expected {
         return Err(broken(format!("a candidate of {} on {}", tag.ufrag(), remote.tag.ufrag())));
     }
-    if told && tag.ice < remote.tag.ice {
+    if has_ufrag && tag.ice < remote.tag.ice {
         return Err(broken(format!("a superseded candidate: {} on {}", tag.ufrag(), remote.tag.ufrag())));
     }
     Ok(())
 }
 
-/// A description must be of the SFU, for this peer connection, and of the same life as the one before.
+/// A description must be the SFU's, for this peer connection, and of the same peer connection at the SFU as the
+/// previous one.
 fn check_remote(client: usize, kind: PeerKind, desc: &Desc, before: Option<&Desc>) -> Result<(), OpFailed> {
     if !desc.tag.sfu || desc.tag.kind != kind {
         return Err(broken(format!("session {client}: {} on a {kind:?}", desc.tag.ufrag())));
     }
     match before {
-        // An SFU that has forgotten the session and a client that has not: another DTLS identity.
-        Some(before) if (before.tag.owner, before.tag.life) != (desc.tag.owner, desc.tag.life) => {
+        // The SFU has lost the session and the client has not: another DTLS identity.
+        Some(before)
+            if (before.tag.owner, before.tag.peer_generation) != (desc.tag.owner, desc.tag.peer_generation) =>
+        {
             Err(OpFailed { code: Code::Media, closed: false, message: "another fingerprint".into() })
         }
-        // No socket does this, only a fault of ours.
+        // No socket does this, only a bug in this library.
         Some(before) if before.tag.ice > desc.tag.ice => {
             Err(OpFailed { code: Code::Media, closed: false, message: "back in time".into() })
         }
@@ -482,7 +485,7 @@ fn closed() -> OpFailed {
     OpFailed { code: Code::Closed, closed: true, message: "the peer connection is closed".into() }
 }
 
-/// Not a failure of the engine but of who ordered it.
+/// Not a failure of the engine but of its caller.
 fn broken(message: String) -> OpFailed {
     OpFailed { code: Code::Internal, closed: false, message }
 }

@@ -1,6 +1,6 @@
-//! What may go wrong, how often, and when: the plan of one run, drawn from its seed before it begins.
+//! What may fail, how often, and when: the plan of one run, drawn from its seed before it begins.
 //!
-//! Faults come in classes that can be switched off one by one, so that a failing run can be made smaller.
+//! Faults come in classes that can be switched off one by one, so that a failing run can be reduced.
 
 use super::{
     engine::News,
@@ -15,7 +15,7 @@ use offhook::error::Code;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Class {
-    /// Messages of the SFU: late, lost, doubled, overtaken.
+    /// Messages of the SFU: late, lost, duplicated, overtaken.
     Down,
     Up,
     /// Sockets that break.
@@ -43,7 +43,7 @@ pub enum Class {
     Stale,
     Garbage,
     Network,
-    /// An application that publishes, mutes and closes at any moment.
+    /// An application that publishes, mutes and closes at any time.
     App,
     /// Leaves and aborts in the middle.
     Leave,
@@ -78,22 +78,22 @@ pub const CLASSES: [Class; 22] = [
 /// All classes.
 pub const ALL: u32 = (1 << CLASSES.len()) - 1;
 
-/// How one session is treated.
+/// Fault probabilities of one session.
 #[derive(Clone, Debug, Default)]
 pub struct Mood {
     chances: [u16; CLASSES.len()],
-    /// After this nothing goes wrong any more.
+    /// No fault occurs after this time.
     pub until: Ms,
 }
 
 impl Mood {
-    /// Of a thousand.
+    /// Per thousand.
     pub fn chance(&self, class: Class) -> u64 {
         u64::from(self.chances[class as usize])
     }
 }
 
-/// Something that strikes at its moment.
+/// A fault at a planned time.
 #[derive(Clone, Debug)]
 pub enum Fault {
     Cut(Cut),
@@ -106,7 +106,7 @@ pub enum Fault {
     IceRestart(PeerKind),
     End(CallEndedReason),
     Grant(bool),
-    /// Messages of the past; the number chooses.
+    /// Messages of the past, selected by the number.
     Stale(u64),
     Garbage(u64),
     Network(Network),
@@ -114,7 +114,7 @@ pub enum Fault {
     Expire,
 }
 
-/// What one session will do and suffer.
+/// The planned actions and faults of one session.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
     pub room: usize,
@@ -126,7 +126,7 @@ pub struct Plan {
     pub subscribe: bool,
     pub token_given: bool,
     pub token_expired: bool,
-    /// Once everything is calm it publishes a track more, when it has none.
+    /// In the calm phase it publishes another track if it has none.
     pub publishes_at_last: bool,
 }
 
@@ -135,17 +135,17 @@ pub struct Setup {
     pub seed: u64,
     pub edges: usize,
     pub clients: Vec<Plan>,
-    /// From here on the world is good.
+    /// No fault occurs from here on.
     pub calm: Ms,
-    /// Faults strike session 0 alone; the others are compared with a run without them.
+    /// Only session 0 has faults; the others are compared with a run without them.
     pub isolated: bool,
-    /// Offers do not wait for the answer to the one before.
+    /// Offers do not wait for the answer to the previous one.
     pub impatient: bool,
-    /// The first offer comes with JoinResponse.
+    /// The first offer arrives with JoinResponse.
     pub eager: bool,
     /// A replaced session lingers in the room.
     pub lazy: bool,
-    /// LiveKit is spoken, in frames; else the core's own vocabulary.
+    /// LiveKit frames; else the core's own messages.
     pub livekit: bool,
 }
 
@@ -153,8 +153,8 @@ fn pick<T: Copy>(rng: &mut Rng, from: &[T]) -> T {
     from[rng.between(0, from.len() as u64 - 1) as usize]
 }
 
-/// The plan of a seed. `classes` are the faults that may happen at all; `spared`: session 0 suffers none (the run
-/// that an isolated one is compared with).
+/// The plan of a seed. `classes` are the faults that may occur at all; `spared`: session 0 has none (the reference run
+/// for an isolated one).
 pub fn plan(seed: u64, classes: u32, spared: bool) -> Setup {
     let mut rng = Rng::new(seed.wrapping_mul(0xa076_1d64_78bd_642f) ^ 0x2545_f491_4f6c_dd1d);
     rng.next_u64();
@@ -171,7 +171,7 @@ pub fn plan(seed: u64, classes: u32, spared: bool) -> Setup {
         impatient: rng.between(0, 3) == 0,
         eager: rng.between(0, 2) == 0,
         lazy: rng.between(0, 2) == 0,
-        livekit: super::speaks_livekit(seed),
+        livekit: super::uses_livekit(seed),
     };
     for index in 0..count {
         let mut rng = Rng::new(rng.next_u64());
@@ -190,7 +190,7 @@ pub fn plan(seed: u64, classes: u32, spared: bool) -> Setup {
                 strikes(class, &mut rng, until, &mut events);
             }
             let allowed = classes & (1 << class as u8) != 0 && suffers && !(spared && index == 0);
-            // What strikes an edge strikes everybody on it.
+            // A fault of an edge affects everyone on it.
             if allowed && !(isolated && class == Class::Edge) {
                 mood.chances[class as usize] = chance;
                 faults.extend(events);
@@ -212,7 +212,7 @@ pub fn plan(seed: u64, classes: u32, spared: bool) -> Setup {
             mood,
         });
         if setup.livekit {
-            // Of their own randomness: the other protocol's schedules stay what they are.
+            // From a separate random stream: the other protocol's schedules do not change.
             let mut rng = Rng::new(seed.wrapping_mul(0x9fb2_1c65_1e98_df25) ^ index as u64);
             let data = super::data::acts(&mut rng, until, index, count);
             setup.clients[index].acts.extend(data);
@@ -237,7 +237,7 @@ fn chance(class: Class, rng: &mut Rng) -> u16 {
     pick(rng, levels)
 }
 
-/// The moments at which a class strikes by itself.
+/// The planned times of a class's faults.
 fn strikes(class: Class, rng: &mut Rng, until: Ms, events: &mut Vec<(Ms, Fault)>) {
     let times = match class {
         Class::Cut | Class::Stale | Class::Garbage => rng.between(1, 5),
@@ -301,12 +301,12 @@ fn strikes(class: Class, rng: &mut Rng, until: Ms, events: &mut Vec<(Ms, Fault)>
         events.push((at, fault));
     }
     if class == Class::Network {
-        // Calm begins online.
+        // The calm phase begins online.
         events.push((until, Fault::Network(Network::Online)));
     }
 }
 
-/// What the application does: ordinary things always, wild ones when it may.
+/// Actions of the application: ordinary ones always, unusual ones if `wild`.
 fn acts(rng: &mut Rng, until: Ms, wild: bool, leaves: bool) -> Vec<(Ms, Act)> {
     let mut acts = Vec::new();
     if rng.between(0, 2) > 0 {
@@ -315,7 +315,7 @@ fn acts(rng: &mut Rng, until: Ms, wild: bool, leaves: bool) -> Vec<(Ms, Act)> {
     for _ in 0..rng.between(0, 6) {
         acts.push((rng.between(0, until), Act::Mute(rng.between(0, 1) == 0)));
     }
-    // Drawn in any case: a class that is switched off must not move the others.
+    // Drawn in any case: a disabled class must not change the others.
     for _ in 0..rng.between(0, 8) {
         let act = match rng.between(0, 19) {
             0 => Act::ClosePeer(PeerKind::Publisher),
@@ -339,9 +339,9 @@ fn acts(rng: &mut Rng, until: Ms, wild: bool, leaves: bool) -> Vec<(Ms, Act)> {
 }
 
 impl World {
-    /// A planned fault strikes.
+    /// A planned fault occurs.
     pub fn strike(&mut self, client: usize, fault: Fault) {
-        self.say(|| format!("s{client} ! {fault:?}"));
+        self.note(|| format!("s{client} ! {fault:?}"));
         if self.setup.livekit && self.strike_livekit(client, &fault) {
             return;
         }
@@ -360,25 +360,25 @@ impl World {
             }
             Fault::GoAway => {
                 if let Some(sock) = joined {
-                    self.tell(sock, SfuMessage::GoAway { reason: 1 });
+                    self.send_message(sock, SfuMessage::GoAway { reason: 1 });
                 }
             }
             Fault::Error(strategy) => {
                 if let Some(sock) = joined {
                     self.clients[client].check.caused_disconnect |= strategy == Strategy::Disconnect;
                     let error = SfuError { code: 500, message: "planned".into(), should_retry: false };
-                    self.tell(sock, SfuMessage::Error { error, strategy });
+                    self.send_message(sock, SfuMessage::Error { error, strategy });
                 }
             }
             Fault::IceRestart(peer) => {
                 if let Some(sock) = joined {
-                    self.tell(sock, SfuMessage::IceRestart { peer });
+                    self.send_message(sock, SfuMessage::IceRestart { peer });
                     let member = self.sfu.members.iter().position(|m| {
                         m.client == client && m.current().is_some_and(|p| p.sock == Some(sock)) && !m.left
                     });
                     if let (Some(member), PeerKind::Subscriber) = (member, peer) {
-                        if let Some(life) = self.sfu.members[member].current().map(|p| p.life) {
-                            self.offer(member, life, true);
+                        if let Some(peer_generation) = self.sfu.members[member].current().map(|p| p.peer_generation) {
+                            self.offer(member, peer_generation, true);
                         }
                     }
                 }
@@ -407,18 +407,19 @@ impl World {
         }
     }
 
-    /// Something of the past comes once more: of an old socket, an old engine, an old request.
+    /// Repeats something of the past: of an old socket, an old engine, an old request.
     fn stale(&mut self, client: usize, which: u64) {
         let mut rng = Rng::new(which);
         let current = self.clients[client].core.generation();
         let old = Generation(rng.between(0, u64::from(current.0.saturating_sub(1))) as u32);
-        // The newest socket of all is current as long as it lives: there nothing is stale.
+        // The newest socket is current as long as it is open: nothing on it is stale.
         let newest = self.clients[client].socks.last().map(|(g, _)| *g);
-        if Some(old) == newest || old == current || self.clients[client].check.socket_lives(old) {
+        if Some(old) == newest || old == current || self.clients[client].check.socket_is_live(old) {
             return;
         }
         let offer = |serial: u64| {
-            let tag = super::text::Tag { sfu: true, owner: 9_999, life: 0, kind: PeerKind::Subscriber, ice: 0 };
+            let tag =
+                super::text::Tag { sfu: true, owner: 9_999, peer_generation: 0, kind: PeerKind::Subscriber, ice: 0 };
             let sdp = super::text::Desc { tag, serial, lines: Vec::new() }.text();
             SfuMessage::SubscriberOffer { ice_restart: false, sdp, negotiation_id: serial as u32 }
         };
@@ -451,7 +452,7 @@ impl World {
             },
         };
         self.input(client, input);
-        if !self.clients[client].check.peer_lives(generation, peer) {
+        if !self.clients[client].check.peer_is_live(generation, peer) {
             let op = rng.between(1, 60) as Op;
             let input = match rng.between(0, 3) {
                 0 => Input::Op { generation, peer, op, result: Ok(OpDone::Done) },
@@ -466,7 +467,7 @@ impl World {
         }
     }
 
-    /// What no proper server says.
+    /// Messages that no correct server sends.
     fn garbage(&mut self, client: usize, which: u64) {
         let mut rng = Rng::new(which);
         let Some(sock) = self.live_sock(client).filter(|s| self.socks[*s].joined) else { return };
@@ -487,7 +488,7 @@ impl World {
         self.send_down(sock, Down::Message(message));
     }
 
-    /// What a fault began must not reach into the calm.
+    /// Ends all faults before the calm phase.
     pub fn calm(&mut self) {
         self.cut_silent();
         for client in 0..self.clients.len() {

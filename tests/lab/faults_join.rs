@@ -1,4 +1,4 @@
-//! The fault list, part four: joining, leaving, the end, and everybody else's peace.
+//! The fault list, part four: joining, leaving, the end, and isolation from other sessions.
 
 use super::{
     faults::Fault,
@@ -10,7 +10,7 @@ use offhook::core::{model::*, EndReason, Event, Input, Output, State};
 use offhook::error::Code;
 
 #[test]
-fn h08_a_session_whose_world_hangs_does_not_hold_another() {
+fn h08_a_session_whose_environment_hangs_does_not_block_another() {
     let mut calm = Lab::new(&[0, 1], 1);
     let mut hung = Lab::new(&[0, 1], 1);
     hung.on(|client, _| if client == 0 { Verdict::Lose } else { Verdict::Normal });
@@ -34,11 +34,11 @@ fn h11_a_socket_that_opens_after_the_teardown_is_let_go() {
     });
     lab.start();
     lab.run(1_000);
-    assert_eq!(lab.said(0, "OpenSocket"), 1);
+    assert_eq!(lab.count_outputs(0, "OpenSocket"), 1);
     lab.act(0, Act::Leave);
     lab.run(10_000);
     assert!(lab.ended(0).is_some());
-    assert_eq!((lab.said(0, "DropSocket"), lab.said(0, "Send")), (1, 0));
+    assert_eq!((lab.count_outputs(0, "DropSocket"), lab.count_outputs(0, "Send")), (1, 0));
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn h12_leaving_while_the_join_is_pending_settles_it_with_cancelled() {
         lab.run(wait);
         lab.act(0, Act::Leave);
         lab.run(2_000);
-        let end = lab.ended(0).unwrap_or_else(|| panic!("not over after leaving at {wait}"));
+        let end = lab.ended(0).unwrap_or_else(|| panic!("not ended after leaving at {wait}"));
         assert_eq!((end.reason, end.error.map(|e| e.code)), (EndReason::Left, Some(Code::Cancelled)));
     }
 }
@@ -80,13 +80,16 @@ fn h14_leaving_and_closing_twice_is_leaving_and_closing_once() {
         lab.act(0, Act::ClosePeer(PeerKind::Publisher));
         lab.act(0, Act::ClosePeer(PeerKind::Subscriber));
     }
-    assert_eq!(lab.said(0, "ClosePeer"), 2);
+    assert_eq!(lab.count_outputs(0, "ClosePeer"), 2);
     for _ in 0..3 {
         lab.act(0, Act::Leave);
         lab.run(1);
     }
     lab.run(2_000);
-    assert_eq!((lab.said(0, "Leave {"), lab.said(0, "CloseSocket"), lab.said(0, "Event(Ended")), (1, 1, 1));
+    assert_eq!(
+        (lab.count_outputs(0, "Leave {"), lab.count_outputs(0, "CloseSocket"), lab.count_outputs(0, "Event(Ended")),
+        (1, 1, 1)
+    );
 }
 
 #[test]
@@ -145,7 +148,7 @@ fn h28_a_call_that_has_ended_does_not_reconnect_when_its_socket_closes() {
             _ => EndReason::CallEnded,
         };
         assert_eq!(lab.ended(0).map(|e| e.reason), Some(expected));
-        assert_eq!(lab.said(0, "Reconnecting") + lab.said(0, "OpenSocket"), 0);
+        assert_eq!(lab.count_outputs(0, "Reconnecting") + lab.count_outputs(0, "OpenSocket"), 0);
         assert_eq!(lab.state(1), State::Joined);
     }
 }
@@ -156,7 +159,7 @@ fn h31_the_counts_are_those_of_the_sfu() {
     let counts = Counts { total: 4_321, anonymous: 17 };
     lab.message(0, SfuMessage::Health(counts));
     assert_eq!(lab.world.clients[0].core.counts(), counts);
-    // A new admission, whatever the coordinator believes, changes nothing about them; the next SFU's word does.
+    // A new admission does not change the counts, whatever the coordinator assumes; a report of the next SFU does.
     lab.strike(0, Fault::Error(Strategy::Rejoin));
     lab.run(3_000);
     assert_eq!(lab.world.clients[0].core.counts(), Counts { total: 1, anonymous: 0 });
@@ -181,7 +184,10 @@ fn h34_nothing_is_made_anew_while_leaving() {
         lab.run(50);
     }
     lab.run(2_000);
-    assert_eq!((lab.said(0, "Create {"), lab.said(0, "action: Answer"), lab.said(0, "Rpc")), (0, 0, 0));
+    assert_eq!(
+        (lab.count_outputs(0, "Create {"), lab.count_outputs(0, "action: Answer"), lab.count_outputs(0, "Rpc")),
+        (0, 0, 0)
+    );
     assert!(lab.ended(0).is_some(), "peer connections that never close do not hold the end");
 }
 
@@ -193,7 +199,7 @@ fn h35_what_cannot_be_read_is_dropped_and_a_later_loss_still_counts() {
         lab.input(0, Input::Malformed { generation });
     }
     lab.run(1_000);
-    assert_eq!((lab.counters(0).malformed, lab.state(0), lab.said(0, "Socket")), (7, State::Joined, 0));
+    assert_eq!((lab.counters(0).malformed, lab.state(0), lab.count_outputs(0, "Socket")), (7, State::Joined, 0));
     lab.cut(0, Cut::Reset);
     lab.run(3_000);
     assert_eq!(lab.counters(0).reconnects_fast, 1);
@@ -201,11 +207,11 @@ fn h35_what_cannot_be_read_is_dropped_and_a_later_loss_still_counts() {
 }
 
 #[test]
-fn h38_leaving_stalls_nobody_else() {
+fn h38_leaving_stalls_no_other_session() {
     let leave = |leaves: bool| {
         let mut lab = Lab::joined(&[0, 1, 1], 1);
         lab.publish(1, false);
-        // Its peer connections take for ever to close.
+        // Its peer connections never finish closing.
         lab.on(|client, output| match output {
             Output::ClosePeer { .. } if client == 0 => Verdict::Lose,
             _ => Verdict::Normal,

@@ -1,4 +1,4 @@
-//! The fault list over LiveKit, part one: joining, coming back, and every way in which a server sends a client away.
+//! The fault list over LiveKit, part one: joining, reconnecting, and every way in which a server disconnects a client.
 
 use super::{
     faults::Fault,
@@ -10,7 +10,7 @@ use super::{
 use offhook::core::{model::*, EndReason, Event, Input, NetworkChange, Output, PeerChange, State};
 use offhook::error::{Code, Secret};
 use offhook_proto::livekit as pb;
-use pb::{leave_request::Action, signal_response::Message as Said, DisconnectReason as Why};
+use pb::{leave_request::Action, signal_response::Message as ServerMessage, DisconnectReason as Why};
 
 fn back(lab: &Lab, client: usize) -> Vec<Strategy> {
     let strategy = |e: &Event| if let Event::Reconnected { strategy, .. } = e { Some(*strategy) } else { None };
@@ -28,11 +28,11 @@ fn h10_watchdog_and_late_close_of_a_wedged_socket_are_one_reconnect() {
     let old = lab.generation(0);
     lab.cut(0, Cut::Silent);
     lab.run(22_000);
-    assert_eq!((back(&lab, 0).len(), lab.said(0, "State { state: Reconnecting")), (1, 1));
+    assert_eq!((back(&lab, 0).len(), lab.count_outputs(0, "State { state: Reconnecting")), (1, 1));
     lab.mark();
     lab.input(0, Input::SocketClosed { generation: old, code: Some(1006), failure: None });
     lab.run(1_000);
-    assert_eq!(lab.said(0, "Event") + lab.said(0, "OpenSocket"), 0);
+    assert_eq!(lab.count_outputs(0, "Event") + lab.count_outputs(0, "OpenSocket"), 0);
     lab.calm();
     assert_eq!(back(&lab, 0).len(), 1);
 }
@@ -42,17 +42,17 @@ fn h11_a_socket_that_opens_after_the_teardown_is_let_go() {
     let mut lab = Lab::livekit(&[0, 0], 1);
     lab.start();
     lab.run(1);
-    assert_eq!(lab.said(0, "OpenSocket"), 1);
+    assert_eq!(lab.count_outputs(0, "OpenSocket"), 1);
     lab.act(0, Act::Leave);
     lab.run(15_000);
     assert!(lab.ended(0).is_some());
-    assert_eq!((lab.said(0, "Send"), lab.framed(0, "Some")), (0, 0));
-    // With the session its attempt has ended.
+    assert_eq!((lab.count_outputs(0, "Send"), lab.framed(0, "Some")), (0, 0));
+    // The attempt has ended with the session.
     assert!(lab.world.sfu.members.iter().all(|m| m.client != 0 || m.left));
 }
 
 #[test]
-fn an_attempt_that_was_overtaken_never_reaches_the_dialogue() {
+fn a_replaced_attempt_never_reaches_the_signalling_session() {
     let mut lab = Lab::livekit_joined(&[0, 0], 1);
     lab.publish(0, false);
     let mut late = true;
@@ -69,7 +69,7 @@ fn an_attempt_that_was_overtaken_never_reaches_the_dialogue() {
     lab.mark();
     // Now the first attempt opens: the call goes on, on its own link.
     lab.run(20_000);
-    assert_eq!((lab.state(0), lab.said(0, "Event(State")), (State::Joined, 0));
+    assert_eq!((lab.state(0), lab.count_outputs(0, "Event(State")), (State::Joined, 0));
     lab.calm();
 }
 
@@ -85,7 +85,7 @@ fn h12_leaving_while_the_join_is_pending_settles_it_with_cancelled() {
         lab.run(wait);
         lab.act(0, Act::Leave);
         lab.run(2_000);
-        let end = lab.ended(0).unwrap_or_else(|| panic!("not over after leaving at {wait}"));
+        let end = lab.ended(0).unwrap_or_else(|| panic!("not ended after leaving at {wait}"));
         assert_eq!((end.reason, end.error.map(|e| e.code)), (EndReason::Left, Some(Code::Cancelled)));
     }
 }
@@ -117,7 +117,7 @@ fn h13_leaving_at_any_moment_of_a_join_or_a_reconnect_is_the_end() {
                 lab.strike(0, Fault::Network(NetworkChange::Online));
             }
             lab.run(2_000);
-            let end = lab.ended(0).unwrap_or_else(|| panic!("{name}: not over 2 s after leaving at {wait}"));
+            let end = lab.ended(0).unwrap_or_else(|| panic!("{name}: not ended 2 s after leaving at {wait}"));
             assert_eq!(end.reason, EndReason::Left, "{name} {wait}");
         }
     }
@@ -131,13 +131,16 @@ fn h14_leaving_and_closing_twice_is_leaving_and_closing_once() {
         lab.act(0, Act::ClosePeer(PeerKind::Publisher));
         lab.act(0, Act::ClosePeer(PeerKind::Subscriber));
     }
-    assert_eq!(lab.said(0, "ClosePeer"), 1, "the subscriber's stays, and receives nothing");
+    assert_eq!(lab.count_outputs(0, "ClosePeer"), 1, "the subscriber's stays, and receives nothing");
     for _ in 0..3 {
         lab.act(0, Act::Leave);
         lab.run(1);
     }
     lab.run(2_000);
-    assert_eq!((lab.framed(0, "Leave("), lab.said(0, "CloseSocket"), lab.said(0, "Event(Ended")), (1, 1, 1));
+    assert_eq!(
+        (lab.framed(0, "Leave("), lab.count_outputs(0, "CloseSocket"), lab.count_outputs(0, "Event(Ended")),
+        (1, 1, 1)
+    );
 }
 
 #[test]
@@ -155,7 +158,7 @@ fn h15_a_peer_connection_that_is_let_go_reconnects_nothing() {
         }
     }
     lab.run(20_000);
-    assert_eq!((lab.said(0, "Event(State"), back(&lab, 0).len()), (0, 1));
+    assert_eq!((lab.count_outputs(0, "Event(State"), back(&lab, 0).len()), (0, 1));
 }
 
 #[test]
@@ -188,7 +191,7 @@ fn h16_sessions_that_never_last_end_by_a_typed_reason() {
         seconds += 1;
     }
     assert_eq!(lab.ended(0).map(|e| e.reason), Some(EndReason::ReconnectLimit));
-    assert_eq!(lab.said(1, "Event(Error") + lab.said(1, "Event(State"), 0);
+    assert_eq!(lab.count_outputs(1, "Event(Error") + lab.count_outputs(1, "Event(State"), 0);
 }
 
 #[test]
@@ -199,14 +202,14 @@ fn h23_after_a_resume_the_old_socket_is_gone() {
     lab.strike(0, Fault::Error(Strategy::Fast));
     lab.run(3_000);
     assert_eq!(back(&lab, 0), [Strategy::Fast]);
-    assert_eq!(lab.said(0, &format!("DropSocket {{ generation: {old:?}")), 1);
+    assert_eq!(lab.count_outputs(0, &format!("DropSocket {{ generation: {old:?}")), 1);
     assert_eq!(lab.world.clients[0].check.open_sockets(), 1);
     assert_eq!(lab.world.socks.iter().filter(|s| s.client == 0 && s.client_end).count(), 1);
     lab.calm();
 }
 
 #[test]
-fn h26_a_node_that_does_not_take_us_is_not_asked_again() {
+fn h26_a_node_that_refuses_is_not_tried_again() {
     let mut lab = Lab::livekit(&[0], 3);
     for edge in 0..2 {
         lab.world.sfu.edges[(7 + edge) % 3].alive = false;
@@ -235,7 +238,7 @@ fn h28_a_call_that_has_ended_does_not_reconnect_when_its_socket_closes() {
         lab.world.dismiss(member, leave(Action::Disconnect, why));
         lab.run(3_000);
         assert_eq!(lab.ended(0).map(|e| e.reason), Some(expected), "{why:?}");
-        assert_eq!(lab.said(0, "Reconnecting") + lab.said(0, "OpenSocket"), 0);
+        assert_eq!(lab.count_outputs(0, "Reconnecting") + lab.count_outputs(0, "OpenSocket"), 0);
         assert_eq!(lab.state(1), State::Joined);
     }
 }
@@ -244,9 +247,9 @@ fn h28_a_call_that_has_ended_does_not_reconnect_when_its_socket_closes() {
 fn h31_the_counts_are_those_of_the_server() {
     let mut lab = Lab::livekit_joined(&[0], 1);
     let room = pb::Room { name: "room0".into(), num_participants: 4_321, ..Default::default() };
-    lab.frame(0, Said::RoomUpdate(pb::RoomUpdate { room: Some(room) }));
+    lab.frame(0, ServerMessage::RoomUpdate(pb::RoomUpdate { room: Some(room) }));
     assert_eq!(lab.world.clients[0].core.counts().total, 4_321);
-    // Over a resume they stay until the server says otherwise; another session begins with its own.
+    // A resume keeps them until the server reports otherwise; a new session begins with its own.
     lab.strike(0, Fault::Error(Strategy::Rejoin));
     lab.run(3_000);
     assert_eq!(lab.world.clients[0].core.counts(), Counts { total: 1, anonymous: 0 });
@@ -265,7 +268,7 @@ fn h34_nothing_is_made_anew_while_leaving() {
     let generation = lab.generation(0);
     for n in 0..5 {
         let offer = pb::SessionDescription { r#type: "offer".into(), sdp: "v=0".into(), id: 50 + n };
-        lab.frame_on(sock, Said::Offer(offer));
+        lab.frame_on(sock, ServerMessage::Offer(offer));
         lab.act(0, Act::Publish { muted: false });
         lab.frame_on(sock, leave(Action::Reconnect, Why::StateMismatch));
         let change = PeerChange::Failed;
@@ -274,7 +277,12 @@ fn h34_nothing_is_made_anew_while_leaving() {
     }
     lab.run(2_000);
     assert_eq!(
-        (lab.said(0, "Create {"), lab.said(0, "action: Answer"), lab.said(0, "Rpc"), lab.said(0, "OpenSocket")),
+        (
+            lab.count_outputs(0, "Create {"),
+            lab.count_outputs(0, "action: Answer"),
+            lab.count_outputs(0, "Rpc"),
+            lab.count_outputs(0, "OpenSocket")
+        ),
         (0, 0, 0, 0)
     );
     assert!(lab.ended(0).is_some());
@@ -285,10 +293,10 @@ fn h35_frames_that_cannot_be_read_are_dropped_and_a_later_loss_still_counts() {
     let mut lab = Lab::livekit_joined(&[0, 0], 1);
     let sock = lab.sock(0);
     for frame in [&b"\x0a\x05"[..], b"\x80", b"\x03", &[0xff; 64], b"\x12\xff\xff\xff\xff\x0f"] {
-        lab.world.livekit_heard(sock, frame);
+        lab.world.client_receives(sock, frame);
     }
     lab.run(1_000);
-    assert_eq!((lab.counters(0).malformed, lab.state(0), lab.said(0, "Socket")), (5, State::Joined, 0));
+    assert_eq!((lab.counters(0).malformed, lab.state(0), lab.count_outputs(0, "Socket")), (5, State::Joined, 0));
     lab.cut(0, Cut::Reset);
     lab.run(3_000);
     assert_eq!(back(&lab, 0), [Strategy::Fast]);
@@ -296,7 +304,7 @@ fn h35_frames_that_cannot_be_read_are_dropped_and_a_later_loss_still_counts() {
 }
 
 #[test]
-fn every_word_to_come_again_is_followed() {
+fn every_reconnect_advice_is_followed() {
     for (action, why, strategy) in [
         (Action::Resume, Why::SignalClose, Strategy::Fast),
         (Action::Reconnect, Why::MediaFailure, Strategy::Rejoin),
@@ -347,8 +355,8 @@ fn a_resume_that_finds_no_session_joins_anew_at_once() {
 #[test]
 fn a_fresh_token_is_the_one_of_the_next_socket() {
     let mut lab = Lab::livekit_joined(&[0, 0], 1);
-    lab.frame(0, Said::RefreshToken("user-token-77".into()));
-    // What was given before is not taken any more.
+    lab.frame(0, ServerMessage::RefreshToken("user-token-77".into()));
+    // Earlier tokens are no longer accepted.
     lab.world.clients[0].tokens.oldest = 77;
     for fault in [Fault::Cut(Cut::Reset), Fault::Error(Strategy::Rejoin)] {
         lab.strike(0, fault);
@@ -358,15 +366,15 @@ fn a_fresh_token_is_the_one_of_the_next_socket() {
         assert_eq!(token(&lab), Some(Secret::new("user-token-77")));
         lab.run(3_000);
         assert_eq!(lab.state(0), State::Joined);
-        // The server brings another one each time.
-        lab.frame(0, Said::RefreshToken("user-token-77".into()));
+        // The server sends the token again each time.
+        lab.frame(0, ServerMessage::RefreshToken("user-token-77".into()));
     }
-    assert_eq!(lab.said(0, "NeedToken"), 0);
+    assert_eq!(lab.count_outputs(0, "NeedToken"), 0);
     assert_eq!(back(&lab, 0), [Strategy::Fast, Strategy::Rejoin]);
 }
 
 #[test]
-fn a_door_that_refuses_says_so_with_its_status() {
+fn an_endpoint_that_refuses_reports_its_status() {
     for (status, code) in [(401, Code::Auth), (403, Code::Refused), (404, Code::Refused), (503, Code::Refused)] {
         let mut lab = Lab::livekit(&[0], 2);
         lab.on(move |_, output| match output {
@@ -380,9 +388,9 @@ fn a_door_that_refuses_says_so_with_its_status() {
         lab.run(60_000);
         let end = lab.ended(0).unwrap_or_else(|| panic!("{status}: it still tries"));
         assert_eq!((end.reason, end.error.map(|e| e.code)), (EndReason::JoinFailed, Some(code)), "{status}");
-        // Only a server in trouble is asked again, and another one.
+        // Only a server error is retried, also at the other server; 401 is tried once more.
         let tries = if status >= 500 { 4 } else { 1 + usize::from(status == 401) };
-        assert_eq!(lab.said(0, "OpenSocket"), tries, "{status}");
+        assert_eq!(lab.count_outputs(0, "OpenSocket"), tries, "{status}");
     }
 }
 
@@ -397,9 +405,9 @@ fn a_server_that_is_full_names_another() {
     while lab.world.socks.is_empty() {
         lab.run(1);
     }
-    // In place of the join that is on its way.
+    // In place of the pending JoinResponse.
     let alternative_url = format!("ws://127.0.0.1:{}/", other + 1);
-    lab.frame(0, Said::Join(pb::JoinResponse { alternative_url, ..Default::default() }));
+    lab.frame(0, ServerMessage::Join(pb::JoinResponse { alternative_url, ..Default::default() }));
     lab.run(6_000);
     assert_eq!((lab.state(0), edge(&lab, 0)), (State::Joined, other));
 }

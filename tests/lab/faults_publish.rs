@@ -31,20 +31,20 @@ fn h04_setpublisher_is_never_reordered_whatever_the_application_does() {
         lab.act(0, Act::Unpublish);
     }
     lab.act(0, Act::Publish { muted: false });
-    // Order and overlap are judged by the SFU's model and the checker at every step.
+    // The SFU model and the checker verify order and overlap at every step.
     lab.calm();
 }
 
 #[test]
-fn sixteen_tracks_are_heard_by_another_client_and_come_back_in_order() {
+fn sixteen_tracks_are_received_by_another_client_and_return_in_order() {
     let mut lab = Lab::joined(&[0, 0], 1);
     for track in 0..16 {
         lab.act(0, Act::Publish { muted: track == 3 });
     }
     lab.run(3_000);
-    assert_eq!((lab.said(0, "LocalPublished"), lab.errors(0)), (16, 0));
+    assert_eq!((lab.count_outputs(0, "LocalPublished"), lab.errors(0)), (16, 0));
     lab.calm();
-    // Each plays as a track of its own; a mute is of the kind.
+    // Each plays as a separate track; a mute applies to the kind.
     assert_eq!(lab.world.clients[1].check.bound.len(), 16);
     for (round, fault) in [Fault::Error(Strategy::Rejoin), Fault::Error(Strategy::Fast)].into_iter().enumerate() {
         lab.mark();
@@ -54,12 +54,12 @@ fn sixteen_tracks_are_heard_by_another_client_and_come_back_in_order() {
         assert_eq!(counters.reconnects_rejoin + counters.reconnects_fast, round as u64 + 1);
         let peer = lab.world.clients[0].peers.iter().rev().find(|p| p.kind == PeerKind::Publisher);
         assert_eq!(peer.map(|p| p.senders.clone()), Some((1..=16).collect()), "in the order in which they came");
-        // The SFU's word is reported, and no track is.
-        assert_eq!(lab.said(0, "Event(LocalFailed"), 0);
+        // The SFU's error is reported, and no track is reported as failed.
+        assert_eq!(lab.count_outputs(0, "Event(LocalFailed"), 0);
         lab.calm();
         assert_eq!(lab.world.clients[1].check.bound.len(), 16);
     }
-    // One goes and another comes; the others stay.
+    // One is removed and another added; the others stay.
     lab.act(0, Act::Unpublish);
     lab.act(0, Act::Publish { muted: false });
     lab.run(3_000);
@@ -76,7 +76,7 @@ fn h05_a_track_has_one_sender_however_often_the_session_comes_back() {
         lab.strike(0, Fault::Error(Strategy::Rejoin));
         lab.run(15_000);
         assert_eq!(lab.counters(0).reconnects_rejoin, round);
-        assert_eq!(lab.said(0, "senders: [WantedSender {"), 1);
+        assert_eq!(lab.count_outputs(0, "senders: [WantedSender {"), 1);
         let peer = lab.world.clients[0].peers.iter().rev().find(|p| p.kind == PeerKind::Publisher);
         assert_eq!(peer.map(|p| p.senders.clone()), Some(vec![1]));
     }
@@ -96,7 +96,7 @@ fn h06_after_a_rollback_the_mids_are_those_of_the_new_offer() {
     });
     lab.act(0, Act::Publish { muted: false });
     lab.run(5);
-    // Gone before it was ever acknowledged; the next one has another m-line.
+    // Removed before it was acknowledged; the next one has another m-line.
     lab.act(0, Act::Unpublish);
     lab.act(0, Act::Publish { muted: false });
     lab.calm();
@@ -118,7 +118,7 @@ fn h07_a_publish_after_a_failed_negotiation_negotiates_anew() {
     lab.on(|_, _| Verdict::Normal);
     lab.act(0, Act::Publish { muted: false });
     lab.run(3_000);
-    assert_eq!(lab.said(0, "LocalPublished"), 1);
+    assert_eq!(lab.count_outputs(0, "LocalPublished"), 1);
     lab.calm();
 }
 
@@ -136,13 +136,13 @@ fn h02_a_publish_that_fails_midway_is_rolled_back_and_works_the_next_time() {
         });
         lab.act(0, Act::Publish { muted: false });
         lab.run(3_000);
-        assert_eq!((lab.said(0, "LocalPublished"), lab.errors(0)), (1, 0), "{name}");
+        assert_eq!((lab.count_outputs(0, "LocalPublished"), lab.errors(0)), (1, 0), "{name}");
         lab.calm();
     }
 }
 
 #[test]
-fn h17_answers_that_ask_for_a_retry_do_not_spin() {
+fn h17_answers_that_request_a_retry_do_not_spin() {
     let mut lab = Lab::joined(&[0, 0], 1);
     lab.on(|client, output| match output {
         Output::Rpc { .. } if client == 0 => fail(output, Failure { should_retry: true, ..refused() }),
@@ -150,9 +150,9 @@ fn h17_answers_that_ask_for_a_retry_do_not_spin() {
     });
     lab.act(0, Act::Publish { muted: false });
     lab.run(20_000);
-    // Each at most three times, with waits between; the publish itself at most three times.
-    assert!(lab.said(0, "call: SetPublisher") <= 9, "{}", lab.said(0, "call: SetPublisher"));
-    assert!(lab.said(0, "Rpc") < 60, "{} requests in 20 s", lab.said(0, "Rpc"));
+    // Each RPC at most three times, with waits in between; the publish itself at most three times.
+    assert!(lab.count_outputs(0, "call: SetPublisher") <= 9, "{}", lab.count_outputs(0, "call: SetPublisher"));
+    assert!(lab.count_outputs(0, "Rpc") < 60, "{} requests in 20 s", lab.count_outputs(0, "Rpc"));
     lab.calm();
 }
 
@@ -169,7 +169,7 @@ fn h18_a_request_without_a_reply_does_not_hold_the_session() {
     });
     lab.act(0, Act::Publish { muted: false });
     lab.run(10_000);
-    assert_eq!(lab.said(0, "LocalPublished"), 1);
+    assert_eq!(lab.count_outputs(0, "LocalPublished"), 1);
     lab.calm();
 }
 
@@ -186,10 +186,10 @@ fn h19_of_racing_changes_the_last_one_wins() {
         lab.run(50);
     }
     lab.run(5_000);
-    assert!(lab.said(0, "UpdateMuteStates") <= 6, "one at a time");
+    assert!(lab.count_outputs(0, "UpdateMuteStates") <= 6, "one at a time");
     let member = lab.member(0);
     assert!(lab.world.sfu.members[member].tracks[0].muted);
-    // Against a slow SetPublisher, which tells of mutes as well.
+    // During a slow SetPublisher, which carries mute states as well.
     lab.on(|client, output| match client {
         0 if rpc(output, "SetPublisher") => Verdict::Later(900),
         _ => Verdict::Normal,
@@ -209,7 +209,7 @@ fn h24_fast_restarts_the_publishers_ice() {
     lab.cut(0, Cut::Reset);
     lab.run(3_000);
     assert_eq!(lab.counters(0).reconnects_fast, 1);
-    assert_eq!(lab.said(0, "Offer(Wanted { ice_restart: true"), 1);
+    assert_eq!(lab.count_outputs(0, "Offer(Wanted { ice_restart: true"), 1);
     assert_eq!(lab.state(0), State::Joined);
     let member = lab.member(0);
     let ice = lab.world.sfu.members[member].current().and_then(|p| p.publisher.as_ref().map(|(_, _, ice)| *ice));

@@ -1,4 +1,4 @@
-//! The fault list, part three: losing the connection and coming back.
+//! The fault list, part three: losing the connection and reconnecting.
 
 use super::{
     faults::Fault,
@@ -18,11 +18,11 @@ fn h10_watchdog_and_late_close_of_a_wedged_socket_are_one_reconnect() {
     let old = lab.generation(0);
     lab.cut(0, Cut::Silent);
     lab.run(20_000);
-    assert_eq!((reconnected(&lab, 0), lab.said(0, "State { state: Reconnecting")), (1, 1));
+    assert_eq!((reconnected(&lab, 0), lab.count_outputs(0, "State { state: Reconnecting")), (1, 1));
     lab.mark();
     lab.input(0, Input::SocketClosed { generation: old, code: Some(1006), failure: None });
     lab.run(1_000);
-    assert_eq!(lab.said(0, "Event") + lab.said(0, "OpenSocket"), 0);
+    assert_eq!(lab.count_outputs(0, "Event") + lab.count_outputs(0, "OpenSocket"), 0);
     lab.calm();
     assert_eq!(reconnected(&lab, 0), 1);
 }
@@ -45,7 +45,7 @@ fn h13_leaving_at_any_moment_of_a_reconnect_is_the_end() {
                 lab.strike(0, Fault::Network(NetworkChange::Online));
             }
             lab.run(2_000);
-            let end = lab.ended(0).unwrap_or_else(|| panic!("{name}: not over 2 s after leaving at {wait}"));
+            let end = lab.ended(0).unwrap_or_else(|| panic!("{name}: not ended 2 s after leaving at {wait}"));
             assert_eq!(end.reason, EndReason::Left, "{name} {wait}");
         }
     }
@@ -66,7 +66,7 @@ fn h15_a_peer_connection_that_is_let_go_reconnects_nothing() {
         }
     }
     lab.run(20_000);
-    assert_eq!(lab.said(0, "Event(State"), 0);
+    assert_eq!(lab.count_outputs(0, "Event(State"), 0);
     assert_eq!(reconnected(&lab, 0), 1);
 }
 
@@ -98,7 +98,7 @@ fn h21_online_without_offline_is_ignored() {
         lab.strike(0, Fault::Network(NetworkChange::Online));
     }
     lab.run(3_000);
-    assert_eq!((lab.said(0, "Event(State"), reconnected(&lab, 0)), (0, 0));
+    assert_eq!((lab.count_outputs(0, "Event(State"), reconnected(&lab, 0)), (0, 0));
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn h22_offline_and_online_again_reconnects_once() {
     lab.strike(0, Fault::Network(NetworkChange::Offline));
     lab.run(4_000);
     assert_eq!(lab.state(0), State::Offline);
-    assert_eq!(lab.said(0, "OpenSocket") + lab.said(0, "Admit"), 0, "nothing is tried while offline");
+    assert_eq!(lab.count_outputs(0, "OpenSocket") + lab.count_outputs(0, "Admit"), 0, "nothing is tried while offline");
     lab.strike(0, Fault::Network(NetworkChange::Online));
     lab.strike(0, Fault::Network(NetworkChange::Online));
     lab.run(5_000);
@@ -126,23 +126,23 @@ fn h23_a_finished_fast_lets_the_old_socket_go() {
     lab.strike(0, Fault::Error(Strategy::Fast));
     lab.run(3_000);
     assert_eq!(lab.counters(0).reconnects_fast, 1);
-    assert_eq!(lab.said(0, &format!("CloseSocket {{ generation: {old:?}, code: 4100")), 1);
-    assert_eq!(lab.said(0, &format!("DropSocket {{ generation: {old:?}")), 1);
+    assert_eq!(lab.count_outputs(0, &format!("CloseSocket {{ generation: {old:?}, code: 4100")), 1);
+    assert_eq!(lab.count_outputs(0, &format!("DropSocket {{ generation: {old:?}")), 1);
     assert_eq!(lab.world.clients[0].check.open_sockets(), 1);
     let live = lab.world.socks.iter().filter(|s| s.client == 0 && s.client_end).count();
     assert_eq!(live, 1);
-    // What the old one still says is nobody's concern.
+    // Messages of the old socket are ignored.
     lab.mark();
     lab.input(0, Input::Message { generation: old, message: SfuMessage::CallEnded(CallEndedReason::Ended) });
-    assert_eq!((lab.said(0, "Event"), lab.state(0)), (0, State::Joined));
+    assert_eq!((lab.count_outputs(0, "Event"), lab.state(0)), (0, State::Joined));
     lab.calm();
 }
 
 #[test]
-fn h25_before_the_first_connection_failed_is_final_and_disconnected_says_nothing() {
+fn h25_before_the_first_connection_failed_is_final_and_disconnected_is_ignored() {
     let mut lab = Lab::new(&[0], 1);
     lab.start();
-    // Joined, the first offer answered, not connected yet.
+    // Joined, the first offer answered, but not connected yet.
     while lab.counters(0).offers_answered == 0 {
         lab.run(1);
     }
@@ -150,9 +150,9 @@ fn h25_before_the_first_connection_failed_is_final_and_disconnected_says_nothing
     let generation = lab.generation(0);
     let peer = PeerKind::Subscriber;
     lab.input(0, Input::Peer { generation, peer, change: PeerChange::Disconnected });
-    assert_eq!(lab.said(0, "Event") + lab.said(0, "Rpc"), 0);
+    assert_eq!(lab.count_outputs(0, "Event") + lab.count_outputs(0, "Rpc"), 0);
     lab.input(0, Input::Peer { generation, peer, change: PeerChange::Failed });
-    assert_eq!(lab.said(0, "State { state: Reconnecting"), 1);
+    assert_eq!(lab.count_outputs(0, "State { state: Reconnecting"), 1);
     lab.run(2_000);
     assert_eq!(lab.counters(0).reconnects_rejoin, 1);
     lab.calm();
@@ -186,7 +186,11 @@ fn h16_reconnects_that_never_last_end_by_a_typed_reason() {
         seconds += 1;
     }
     assert_eq!(lab.ended(0).map(|e| e.reason), Some(EndReason::ReconnectLimit));
-    assert_eq!(lab.said(1, "Event(Error") + lab.said(1, "Event(State"), 0, "the other session notices no storm");
+    assert_eq!(
+        lab.count_outputs(1, "Event(Error") + lab.count_outputs(1, "Event(State"),
+        0,
+        "the other session receives no events"
+    );
 }
 
 #[test]
@@ -203,7 +207,7 @@ fn an_edge_that_never_comes_back_ends_the_call_in_time() {
 
 #[test]
 fn everything_is_restored_when_the_session_was_forgotten() {
-    // FAST is refused in the end: the SFU has given the session up meanwhile.
+    // FAST is finally refused: the SFU has dropped the session meanwhile.
     let mut lab = Lab::joined(&[0, 0], 2);
     lab.publish(0, true);
     lab.publish(1, false);
@@ -216,8 +220,8 @@ fn everything_is_restored_when_the_session_was_forgotten() {
     lab.world.member_leaves(member);
     lab.run(8_000);
     assert_eq!(lab.counters(0).reconnects_rejoin, 1);
-    assert!(lab.said(0, "Leave {") >= 1, "the session that was made by mistake is taken back");
-    assert!(lab.said(1, "Event(ParticipantLeft") >= 1);
+    assert!(lab.count_outputs(0, "Leave {") >= 1, "the session that was created by mistake is left");
+    assert!(lab.count_outputs(1, "Event(ParticipantLeft") >= 1);
     lab.calm();
 }
 
@@ -225,10 +229,10 @@ fn everything_is_restored_when_the_session_was_forgotten() {
 fn session_fatal_codes_reconnect_instead_of_retrying() {
     for (code, fast) in [(206, true), (200, false), (204, false), (205, false), (300, false)] {
         let mut lab = Lab::joined(&[0, 0], 1);
-        let mut said = false;
+        let mut failed_once = false;
         lab.on(move |client, output| {
-            if client == 0 && !said && rpc(output, "SetPublisher") {
-                said = true;
+            if client == 0 && !failed_once && rpc(output, "SetPublisher") {
+                failed_once = true;
                 let failure = Failure { code, ..Failure::new(FailureKind::Sfu, "gone") };
                 return super::script::fail(output, failure);
             }

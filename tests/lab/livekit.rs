@@ -1,6 +1,6 @@
-//! A session's side of a link that speaks LiveKit: its dialogue stands between core and socket, and what crosses
-//! the socket are frames. Does what the service's own wrapper does, and has no other opinion. Must not know: what a
-//! server makes of it.
+//! A session's side of a LiveKit link: its signalling session sits between core and socket, and the socket carries
+//! frames. Does what the service's own wrapper does, and decides nothing else. Must not know: what a server does with
+//! it.
 
 use super::{
     client::GIVES_UP,
@@ -11,17 +11,17 @@ use super::{
 use offhook::core::{model::*, Input};
 use offhook::error::Secret;
 use offhook::signalling::livekit::{
-    dialogue::{Dialogue, Outcome},
+    signal_session::{Outcome, SignalSession},
     wire,
 };
 use offhook_proto::livekit as pb;
 use prost::Message;
 use std::collections::BTreeMap;
 
-/// What the clock of the wall shows when a run begins, in ms.
+/// Wall-clock time at the start of a run, in ms.
 const EPOCH: i64 = 1_700_000_000_000;
 
-/// With what a link is opened.
+/// The parameters with which a link is opened.
 #[derive(Clone, Debug)]
 pub struct Asked {
     pub resume: bool,
@@ -29,7 +29,7 @@ pub struct Asked {
     pub token: Secret,
 }
 
-/// Who waits for a reply, and how much later it is to come.
+/// A request that waits for its reply, and the extra delay of that reply.
 #[derive(Debug)]
 struct Waiting {
     generation: Generation,
@@ -37,31 +37,31 @@ struct Waiting {
     extra: Ms,
 }
 
-/// The dialogue of a session, and the link on which it is led.
+/// The signalling session, and its current link.
 #[derive(Debug)]
-pub struct Talk {
-    pub dialogue: Dialogue,
+pub struct SignallingLink {
+    pub session: SignalSession,
     link: Option<Generation>,
     waiting: BTreeMap<u64, Waiting>,
-    /// Edges that the service has told of.
-    pub told: Vec<usize>,
+    /// Edges that the service has named.
+    pub known_edges: Vec<usize>,
 }
 
-impl Talk {
+impl SignallingLink {
     pub fn new() -> Self {
-        Self { dialogue: Dialogue::new(true), link: None, waiting: BTreeMap::new(), told: Vec::new() }
+        Self { session: SignalSession::new(true), link: None, waiting: BTreeMap::new(), known_edges: Vec::new() }
     }
 }
 
 impl World {
-    /// The edge that the list of the service names next, and what the application needs for its socket.
-    pub fn door(&mut self, client: usize, generation: Generation, token: &str, request: &AdmissionRequest) {
+    /// The next edge in the service's server list, and the admission to its socket.
+    pub fn admit_livekit(&mut self, client: usize, generation: Generation, token: &str, request: &AdmissionRequest) {
         let count = self.sfu.edges.len();
         let first = (self.setup.seed as usize).wrapping_add(client);
-        // Where the application knows one address only, the service tells of others.
+        // Where the application knows one address only, the service names others.
         let given = if self.setup.lazy { 1 } else { count };
         let mut all: Vec<usize> = (0..given).map(|n| (first + n) % count).collect();
-        for edge in &self.clients[client].talk.told {
+        for edge in &self.clients[client].signalling_link.known_edges {
             if !all.contains(edge) {
                 all.push(*edge);
             }
@@ -85,8 +85,8 @@ impl World {
         self.clients[client].asked.iter().rev().find(|(g, _)| *g == generation).map(|(_, asked)| asked)
     }
 
-    /// Whether the token is taken with which this socket is asked for.
-    pub fn door_opens(&mut self, client: usize, generation: Generation) -> bool {
+    /// Whether the token of this socket's request is accepted.
+    pub fn token_accepted(&mut self, client: usize, generation: Generation) -> bool {
         let now = self.now;
         if self.clients[client].hit(now, Class::Token) {
             self.clients[client].tokens.expire();
@@ -95,21 +95,21 @@ impl World {
         self.clients[client].tokens.takes(&token)
     }
 
-    /// An attempt that was overtaken by a newer one is given up by the wrapper.
-    pub fn link_is_wanted(&self, client: usize, generation: Generation) -> bool {
+    /// The wrapper gives up an attempt that a newer one has replaced.
+    pub fn link_is_current(&self, client: usize, generation: Generation) -> bool {
         let this = &self.clients[client];
-        // With the session its attempts end, too.
+        // Attempts end with the session, too.
         !this.check.is_finished() && this.asked.last().is_none_or(|(newest, _)| *newest == generation)
     }
 
-    /// The socket is open: from now on nothing of an older link reaches the dialogue.
+    /// The socket is open: from now on nothing of an older link reaches the signalling session.
     pub fn link_begins(&mut self, client: usize, generation: Generation) {
         let resume = self.asked(client, generation).is_some_and(|a| a.resume);
-        let talk = &mut self.clients[client].talk;
-        talk.link = Some(generation);
-        talk.dialogue.begin_link(resume);
-        let orphans = std::mem::take(&mut talk.waiting);
-        for waiting in orphans.into_values() {
+        let signalling_link = &mut self.clients[client].signalling_link;
+        signalling_link.link = Some(generation);
+        signalling_link.session.begin_link(resume);
+        let unassigned = std::mem::take(&mut signalling_link.waiting);
+        for waiting in unassigned.into_values() {
             self.reply(client, waiting, Err(Failure::new(FailureKind::Connect, "the link was replaced")));
         }
     }
@@ -118,21 +118,21 @@ impl World {
         EPOCH + self.now as i64
     }
 
-    /// The core says something that has no reply.
-    pub fn speak(&mut self, client: usize, generation: Generation, request: &SfuRequest) {
+    /// The core sends a message that has no reply.
+    pub fn send_request(&mut self, client: usize, generation: Generation, request: &SfuRequest) {
         let now = self.clock();
-        let talk = &mut self.clients[client].talk;
-        if talk.link == Some(generation) {
-            let frames = talk.dialogue.request(request, now);
+        let signalling_link = &mut self.clients[client].signalling_link;
+        if signalling_link.link == Some(generation) {
+            let frames = signalling_link.session.request(request, now);
             self.send_frames(client, generation, frames);
         }
     }
 
-    /// The core asks for something.
+    /// The core sends a request.
     pub fn ask(&mut self, client: usize, generation: Generation, id: u64, call: &RpcCall, extra: Ms) {
         let now = self.now;
         let waiting = Waiting { generation, id, extra };
-        if self.clients[client].talk.link != Some(generation) {
+        if self.clients[client].signalling_link.link != Some(generation) {
             let failure = Failure::new(FailureKind::Connect, "the link was replaced");
             return self.reply(client, waiting, Err(failure));
         }
@@ -142,24 +142,24 @@ impl World {
                 self.slow_up(sock, wait);
             }
         }
-        let (frames, outcome) = self.clients[client].talk.dialogue.call(call);
+        let (frames, outcome) = self.clients[client].signalling_link.session.call(call);
         let sent = self.send_frames(client, generation, frames);
         let failure = Failure::new(FailureKind::Connect, "the socket is closed");
         match outcome {
             Outcome::Now(result) if sent => self.reply(client, waiting, result),
             Outcome::Now(_) => self.reply(client, waiting, Err(failure)),
             Outcome::Later(ticket) if sent => {
-                self.clients[client].talk.waiting.insert(ticket, waiting);
+                self.clients[client].signalling_link.waiting.insert(ticket, waiting);
                 self.after(GIVES_UP, Ev::GiveUp { client, ticket });
             }
             Outcome::Later(ticket) => {
-                self.clients[client].talk.dialogue.give_up(ticket);
+                self.clients[client].signalling_link.session.give_up(ticket);
                 self.reply(client, waiting, Err(failure));
             }
         }
     }
 
-    /// What waits in a task of its own is in no order with what the socket brings.
+    /// Replies from a separate task are not ordered with messages of the socket.
     fn reply(&mut self, client: usize, waiting: Waiting, result: Result<RpcReply, Failure>) {
         let Waiting { generation, id, extra } = waiting;
         let wait = extra + self.clients[client].engine.between(0, 2);
@@ -167,14 +167,14 @@ impl World {
     }
 
     pub fn gives_up(&mut self, client: usize, ticket: u64) {
-        let talk = &mut self.clients[client].talk;
-        if let Some(waiting) = talk.waiting.remove(&ticket) {
-            talk.dialogue.give_up(ticket);
+        let signalling_link = &mut self.clients[client].signalling_link;
+        if let Some(waiting) = signalling_link.waiting.remove(&ticket) {
+            signalling_link.session.give_up(ticket);
             self.reply(client, waiting, Err(Failure::new(FailureKind::Timeout, "no answer within 5 s")));
         }
     }
 
-    /// False: the socket takes nothing any more.
+    /// False: the socket accepts nothing any more.
     fn send_frames(&mut self, client: usize, generation: Generation, frames: Vec<pb::SignalRequest>) -> bool {
         let Some(sock) = self.sock_of(client, generation) else { return frames.is_empty() };
         let frames = match &mut self.plant {
@@ -182,49 +182,50 @@ impl World {
             None => frames,
         };
         frames.into_iter().all(|frame| {
-            self.say(|| format!("s{client}   ~ {:?}", frame.message));
-            self.say_up_on(sock, Up::Frame(frame.encode_to_vec()))
+            self.note(|| format!("s{client}   ~ {:?}", frame.message));
+            self.queue_up(sock, Up::Frame(frame.encode_to_vec()))
         })
     }
 
-    /// A frame comes out of a socket of this side.
-    pub fn livekit_heard(&mut self, sock: usize, frame: &[u8]) {
+    /// A frame arrives on a socket of this side.
+    pub fn client_receives(&mut self, sock: usize, frame: &[u8]) {
         let (client, generation) = (self.socks[sock].client, self.socks[sock].generation);
         let Some(response) = wire::response(frame) else {
             return self.input(client, Input::Malformed { generation });
         };
-        let deaf = self.clients[client].talk.link != Some(generation);
-        let blurred = self.plant.as_ref().is_some_and(|p| p.hears_old_links());
-        if deaf && !blurred {
-            return match Dialogue::hear_late(&response) {
+        let stale = self.clients[client].signalling_link.link != Some(generation);
+        let blurred = self.plant.as_ref().is_some_and(|p| p.accepts_old_links());
+        if stale && !blurred {
+            return match SignalSession::handle_late_frame(&response) {
                 Some(message) => self.input(client, Input::Message { generation, message }),
-                None => self.say(|| format!("s{client}   ~ of an old link: {:?}", response.message)),
+                None => self.note(|| format!("s{client}   ~ of an old link: {:?}", response.message)),
             };
         }
-        self.say(|| format!("s{client} ~ {:?}", response.message));
+        self.note(|| format!("s{client} ~ {:?}", response.message));
         let now = self.clock();
-        let heard = self.clients[client].talk.dialogue.hear(response, now);
-        let heard = match &mut self.plant {
-            Some(plant) => plant.heard(heard),
-            None => heard,
+        let processed = self.clients[client].signalling_link.session.handle_frame(response, now);
+        let processed = match &mut self.plant {
+            Some(plant) => plant.processed(processed),
+            None => processed,
         };
-        let generation = if blurred { self.clients[client].talk.link.unwrap_or(generation) } else { generation };
-        self.send_frames(client, generation, heard.frames);
-        for (ticket, result) in heard.settled {
-            if let Some(waiting) = self.clients[client].talk.waiting.remove(&ticket) {
+        let generation =
+            if blurred { self.clients[client].signalling_link.link.unwrap_or(generation) } else { generation };
+        self.send_frames(client, generation, processed.frames);
+        for (ticket, result) in processed.settled {
+            if let Some(waiting) = self.clients[client].signalling_link.waiting.remove(&ticket) {
                 self.reply(client, waiting, result);
             }
         }
-        let told: Vec<usize> = heard.regions.iter().filter_map(|url| self.edge_at(url)).collect();
-        if !told.is_empty() {
-            self.clients[client].talk.told = told;
+        let named_edges: Vec<usize> = processed.regions.iter().filter_map(|url| self.edge_at(url)).collect();
+        if !named_edges.is_empty() {
+            self.clients[client].signalling_link.known_edges = named_edges;
         }
-        for message in heard.messages {
+        for message in processed.messages {
             self.input(client, Input::Message { generation, message });
         }
     }
 
-    /// The edge behind an address as the model's servers tell it.
+    /// The edge behind an address named by the model's servers.
     fn edge_at(&self, url: &str) -> Option<usize> {
         let port: usize = url.strip_prefix("ws://127.0.0.1:")?.split('/').next()?.parse().ok()?;
         port.checked_sub(1).filter(|edge| *edge < self.sfu.edges.len())

@@ -1,5 +1,5 @@
-//! What may go wrong with a LiveKit server, in its own words: every way in which it sends a client away, refuses it
-//! or says what no proper server says; and frames of the past. Must not know: dialogues.
+//! Faults of a LiveKit server, in its own messages: every way in which it disconnects or refuses a client or sends what
+//! no correct server sends; and frames of the past. Must not know: signalling sessions.
 
 use super::{
     engine::News,
@@ -11,15 +11,15 @@ use super::{
 };
 use offhook::core::{model::*, rng::Rng, PeerChange};
 use offhook_proto::livekit as pb;
-use pb::{leave_request::Action, signal_response::Message as Said, DisconnectReason as Why};
+use pb::{leave_request::Action, signal_response::Message as ServerMessage, DisconnectReason as Why};
 use prost::Message;
 
-fn bytes(said: Said) -> Vec<u8> {
-    pb::SignalResponse { message: Some(said) }.encode_to_vec()
+fn bytes(server_message: ServerMessage) -> Vec<u8> {
+    pb::SignalResponse { message: Some(server_message) }.encode_to_vec()
 }
 
 impl World {
-    /// In place of the first message: nothing, an end, or a reason.
+    /// In place of the first message: nothing, a close, or a reason.
     pub fn refuse_livekit(&mut self, sock: usize) {
         let client = self.socks[sock].client;
         let kind = self.clients[client].fault.between(0, 6);
@@ -31,7 +31,7 @@ impl World {
                 let edges = self.sfu.edges.len();
                 let other = (self.socks[sock].edge + 1) % edges + 1;
                 let alternative_url = format!("ws://127.0.0.1:{other}/");
-                self.frame(sock, Said::Join(pb::JoinResponse { alternative_url, ..Default::default() }));
+                self.frame(sock, ServerMessage::Join(pb::JoinResponse { alternative_url, ..Default::default() }));
             }
             _ => {
                 let (action, why) = [
@@ -46,11 +46,11 @@ impl World {
         }
     }
 
-    /// True: the fault has struck in this protocol's way.
+    /// True: the fault was applied in the way of this protocol.
     pub fn strike_livekit(&mut self, client: usize, fault: &Fault) -> bool {
         let seat = self.livekit_seat(client);
         match fault {
-            // A node that shuts down sends everybody away, who come back elsewhere.
+            // A node that shuts down disconnects everyone; they reconnect elsewhere.
             Fault::GoAway => {
                 if let Some((member, sock)) = seat {
                     let regions = (0..self.sfu.edges.len()).rev().map(|edge| pb::RegionInfo {
@@ -58,9 +58,11 @@ impl World {
                         ..Default::default()
                     });
                     let regions = Some(pb::RegionSettings { regions: regions.collect() });
-                    let Said::Leave(said) = leave(Action::Disconnect, Why::ServerShutdown) else { return true };
+                    let ServerMessage::Leave(server_message) = leave(Action::Disconnect, Why::ServerShutdown) else {
+                        return true;
+                    };
                     let _ = sock;
-                    self.dismiss(member, Said::Leave(pb::LeaveRequest { regions, ..said }));
+                    self.dismiss(member, ServerMessage::Leave(pb::LeaveRequest { regions, ..server_message }));
                 }
             }
             Fault::Error(strategy) => {
@@ -70,17 +72,17 @@ impl World {
             }
             Fault::IceRestart(PeerKind::Subscriber) => {
                 if let Some((member, _)) = seat {
-                    if let Some(life) = self.sfu.members[member].current().map(|p| p.life) {
-                        self.offer(member, life, true);
+                    if let Some(peer_generation) = self.sfu.members[member].current().map(|p| p.peer_generation) {
+                        self.offer(member, peer_generation, true);
                     }
                 }
             }
-            // The server has no word for it; somebody with the right to it mutes in its place.
+            // The server has no message for it; a moderator mutes in its place.
             Fault::IceRestart(PeerKind::Publisher) => {
                 let muted = self.clients[client].fault.between(0, 2) > 0;
                 self.moderate(client, muted);
             }
-            // The node with the room dies, and the one with the socket does not know.
+            // The node with the room dies, and the one with the socket does not notice.
             Fault::EdgeDies { silently: true, .. } if self.setup.eager => {
                 if let Some((member, _)) = seat {
                     self.home_dies(member);
@@ -96,12 +98,12 @@ impl World {
         true
     }
 
-    /// Everybody of a room whose node dies: their media is gone, their sockets live on for a while and lead
-    /// nowhere, and the next ones take as long to come up as the cluster needs to notice.
+    /// All participants of a room whose node dies: their media is lost, their sockets stay open for a while without
+    /// effect, and new sockets take as long to open as the cluster needs to notice.
     fn home_dies(&mut self, member: usize) {
         let room = self.sfu.members[member].room;
         let gone: Vec<usize> = self.sfu.room(room).map(|(member, _)| member).collect();
-        self.say(|| format!("     the node of room {room} dies, and nobody is told"));
+        self.note(|| format!("     the node of room {room} dies, without a notification"));
         let until = self.now + 6_000;
         for edge in &mut self.sfu.edges {
             edge.hangs_until = until;
@@ -119,7 +121,7 @@ impl World {
                     self.after(4_000, Ev::Engine { client, generation, peer, what });
                 }
             }
-            // Nobody is left to say so to the others.
+            // No node is left to report it to the others.
             let m = &mut self.sfu.members[member];
             m.left = true;
             m.tracks.clear();
@@ -127,9 +129,9 @@ impl World {
         }
     }
 
-    /// Somebody with the right to it mutes what a session sends, or unmutes it.
+    /// A moderator mutes or unmutes what a session sends.
     pub fn moderate(&mut self, client: usize, muted: bool) {
-        // What the application believes afterwards is judged by what it does next.
+        // The application's state afterwards is checked by its next action.
         self.clients[client].app.doubt_mutes();
         self.clients[client].app.moderated = true;
         self.mute_from_outside(client, muted);
@@ -140,7 +142,7 @@ impl World {
             Strategy::Unspecified => {
                 let track_sid = "TR_nothing".to_owned();
                 let err = pb::SubscriptionError::SeTrackNotfound as i32;
-                self.frame(sock, Said::SubscriptionResponse(pb::SubscriptionResponse { track_sid, err }));
+                self.frame(sock, ServerMessage::SubscriptionResponse(pb::SubscriptionResponse { track_sid, err }));
             }
             // The session is kept, its socket is not.
             Strategy::Fast => {
@@ -157,12 +159,12 @@ impl World {
         }
     }
 
-    /// What no proper server says, or says to somebody else.
+    /// Messages that no correct server sends, or that are meant for another client.
     fn strange_frame(&mut self, client: usize, which: u64) {
         let mut rng = Rng::new(which);
         let Some((_, sock)) = self.livekit_seat(client) else { return };
         let target = rng.between(0, 1) as i32;
-        let nobody = |state: pb::participant_info::State| pb::ParticipantInfo {
+        let unknown_participant = |state: pb::participant_info::State| pb::ParticipantInfo {
             sid: "PA_nobody".into(),
             identity: "nobody".into(),
             state: state as i32,
@@ -171,47 +173,52 @@ impl World {
         let frame = match rng.between(0, 15) {
             0 => (0..rng.between(1, 40)).map(|_| rng.between(0, 255) as u8).collect(),
             1 => b"\xfa\x0f\x01x".to_vec(),
-            2 => bytes(Said::Answer(pb::SessionDescription { id: rng.between(0, 9) as u32, ..Default::default() })),
+            2 => bytes(ServerMessage::Answer(pb::SessionDescription {
+                id: rng.between(0, 9) as u32,
+                ..Default::default()
+            })),
             3 => {
                 let candidate_init = "{".repeat(rng.between(0, 5_000) as usize);
-                bytes(Said::Trickle(pb::TrickleRequest { candidate_init, target, r#final: true }))
+                bytes(ServerMessage::Trickle(pb::TrickleRequest { candidate_init, target, r#final: true }))
             }
-            4 => bytes(Said::Join(pb::JoinResponse::default())),
-            5 => bytes(Said::Reconnect(pb::ReconnectResponse::default())),
+            4 => bytes(ServerMessage::Join(pb::JoinResponse::default())),
+            5 => bytes(ServerMessage::Reconnect(pb::ReconnectResponse::default())),
             6 => {
-                let participants = vec![nobody(pb::participant_info::State::Disconnected)];
-                bytes(Said::Update(pb::ParticipantUpdate { participants }))
+                let participants = vec![unknown_participant(pb::participant_info::State::Disconnected)];
+                bytes(ServerMessage::Update(pb::ParticipantUpdate { participants }))
             }
             7 => {
                 let speaker = pb::SpeakerInfo { sid: "PA_nobody".into(), level: f32::NAN, active: true };
-                bytes(Said::SpeakersChanged(pb::SpeakersChanged { speakers: vec![speaker; 3] }))
+                bytes(ServerMessage::SpeakersChanged(pb::SpeakersChanged { speakers: vec![speaker; 3] }))
             }
             8 => {
                 let track = Some(pb::TrackInfo { sid: "TR_nothing".into(), ..Default::default() });
-                bytes(Said::TrackPublished(pb::TrackPublishedResponse { cid: "nothing".into(), track }))
+                bytes(ServerMessage::TrackPublished(pb::TrackPublishedResponse { cid: "nothing".into(), track }))
             }
-            9 => bytes(Said::Mute(pb::MuteTrackRequest { sid: "TR_nothing".into(), muted: true })),
-            10 => bytes(Said::TrackUnpublished(pb::TrackUnpublishedResponse { track_sid: "TR_nothing".into() })),
+            9 => bytes(ServerMessage::Mute(pb::MuteTrackRequest { sid: "TR_nothing".into(), muted: true })),
+            10 => {
+                bytes(ServerMessage::TrackUnpublished(pb::TrackUnpublishedResponse { track_sid: "TR_nothing".into() }))
+            }
             11 => {
                 let response = pb::RequestResponse { request_id: 77, reason: 2, ..Default::default() };
-                bytes(Said::RequestResponse(response))
+                bytes(ServerMessage::RequestResponse(response))
             }
-            12 => bytes(Said::Pong(1)),
+            12 => bytes(ServerMessage::Pong(1)),
             13 => {
-                let me = nobody(pb::participant_info::State::Active);
-                bytes(Said::Join(pb::JoinResponse { participant: Some(me), ..Default::default() }))
+                let me = unknown_participant(pb::participant_info::State::Active);
+                bytes(ServerMessage::Join(pb::JoinResponse { participant: Some(me), ..Default::default() }))
             }
-            14 => bytes(Said::RefreshToken(String::new())),
+            14 => bytes(ServerMessage::RefreshToken(String::new())),
             _ => {
                 let update =
                     pb::ConnectionQualityInfo { participant_sid: "PA_nobody".into(), quality: 7, score: f32::NAN };
-                bytes(Said::ConnectionQuality(pb::ConnectionQualityUpdate { updates: vec![update] }))
+                bytes(ServerMessage::ConnectionQuality(pb::ConnectionQualityUpdate { updates: vec![update] }))
             }
         };
         self.send_down(sock, Down::Frame(frame));
     }
 
-    /// A socket that is not the current one any more still says something.
+    /// A socket that is no longer the current one still delivers a frame.
     fn stale_frame(&mut self, client: usize, which: u64) {
         let mut rng = Rng::new(which ^ 0x5a5a);
         let current = self.clients[client].core.generation();
@@ -222,14 +229,18 @@ impl World {
             let frame = match rng.between(0, 5) {
                 0 => bytes(leave(Action::Disconnect, Why::DuplicateIdentity)),
                 1 => bytes(leave(Action::Reconnect, Why::StateMismatch)),
-                2 => bytes(Said::Offer(pb::SessionDescription { sdp: "v=0".into(), id: 3, ..Default::default() })),
-                3 => bytes(Said::RefreshToken("user-token-0".into())),
-                4 => bytes(Said::Reconnect(pb::ReconnectResponse::default())),
-                _ => bytes(Said::Answer(pb::SessionDescription { sdp: "v=0".into(), ..Default::default() })),
+                2 => bytes(ServerMessage::Offer(pb::SessionDescription {
+                    sdp: "v=0".into(),
+                    id: 3,
+                    ..Default::default()
+                })),
+                3 => bytes(ServerMessage::RefreshToken("user-token-0".into())),
+                4 => bytes(ServerMessage::Reconnect(pb::ReconnectResponse::default())),
+                _ => bytes(ServerMessage::Answer(pb::SessionDescription { sdp: "v=0".into(), ..Default::default() })),
             };
             let current = self.clients[client].socks.last().is_some_and(|(_, newest)| *newest == sock);
             if !current {
-                self.livekit_heard(sock, &frame);
+                self.client_receives(sock, &frame);
             }
         }
     }

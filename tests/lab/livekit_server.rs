@@ -1,5 +1,5 @@
 //! The model of a LiveKit server: its frames on one side, the model SFU's rooms, members and peer connections on the
-//! other. What such a server does when nobody plans otherwise. Must not know: dialogues, cores.
+//! other. The behaviour of such a server without planned faults. Must not know: signalling sessions, cores.
 
 use super::{
     faults::Class,
@@ -11,17 +11,18 @@ use super::{
 use offhook::core::model::*;
 use offhook_proto::livekit as pb;
 use pb::{
-    leave_request::Action, signal_request::Message as Ask, signal_response::Message as Said, DisconnectReason as Why,
+    leave_request::Action, signal_request::Message as ClientMessage, signal_response::Message as ServerMessage,
+    DisconnectReason as Why,
 };
 use prost::Message;
 
-/// An offer without an answer for so long ends the session.
+/// An offer without an answer for this long ends the session.
 pub const NEGOTIATION_FAILED: Ms = 15_000;
-/// Of those who left, so many are named to who resumes.
+/// Maximum number of departed participants that are listed at a resume.
 const NAMED_LEFT: usize = 128;
 
-pub fn leave(action: Action, reason: Why) -> Said {
-    Said::Leave(pb::LeaveRequest { action: action as i32, reason: reason as i32, ..Default::default() })
+pub fn leave(action: Action, reason: Why) -> ServerMessage {
+    ServerMessage::Leave(pb::LeaveRequest { action: action as i32, reason: reason as i32, ..Default::default() })
 }
 
 impl Published {
@@ -43,24 +44,30 @@ impl Published {
 }
 
 impl World {
-    /// A frame to one socket, with whatever befalls it on the way.
-    pub fn frame(&mut self, sock: usize, said: Said) {
-        let grants = matches!(said, Said::Update(_) | Said::TrackUnpublished(_));
-        let frame = pb::SignalResponse { message: Some(said) }.encode_to_vec();
-        self.tell_down(sock, Down::Frame(frame), grants);
+    /// A frame to one socket, subject to the faults on its way.
+    pub fn frame(&mut self, sock: usize, server_message: ServerMessage) {
+        let grants = matches!(server_message, ServerMessage::Update(_) | ServerMessage::TrackUnpublished(_));
+        let frame = pb::SignalResponse { message: Some(server_message) }.encode_to_vec();
+        self.queue_down(sock, Down::Frame(frame), grants);
     }
 
-    /// What the model SFU says in words of its own.
-    pub fn tell_livekit(&mut self, sock: usize, message: SfuMessage) {
+    /// Sends a message of the model SFU as a LiveKit frame.
+    pub fn send_livekit(&mut self, sock: usize, message: SfuMessage) {
         let description = |sdp: String, id: u32| pb::SessionDescription { r#type: "offer".into(), sdp, id };
-        let said = match message {
-            SfuMessage::SubscriberOffer { sdp, negotiation_id, .. } => Said::Offer(description(sdp, negotiation_id)),
+        let server_message = match message {
+            SfuMessage::SubscriberOffer { sdp, negotiation_id, .. } => {
+                ServerMessage::Offer(description(sdp, negotiation_id))
+            }
             SfuMessage::IceTrickle { peer, candidate } => {
                 let target = match peer {
                     PeerKind::Publisher => pb::SignalTarget::Publisher,
                     PeerKind::Subscriber => pb::SignalTarget::Subscriber,
                 };
-                Said::Trickle(pb::TrickleRequest { candidate_init: candidate, target: target as i32, r#final: false })
+                ServerMessage::Trickle(pb::TrickleRequest {
+                    candidate_init: candidate,
+                    target: target as i32,
+                    r#final: false,
+                })
             }
             SfuMessage::CallEnded(reason) => leave(
                 Action::Disconnect,
@@ -72,12 +79,12 @@ impl World {
                     CallEndedReason::Ended | CallEndedReason::Unspecified => Why::RoomDeleted,
                 },
             ),
-            other => return self.fault(format!("this protocol has no word for {other:?}")),
+            other => return self.fault(format!("this protocol has no message for {other:?}")),
         };
-        self.frame(sock, said);
+        self.frame(sock, server_message);
     }
 
-    /// A participant as it is now.
+    /// The current state of a participant.
     pub fn info(&self, member: usize) -> pb::ParticipantInfo {
         let m = &self.sfu.members[member];
         let state =
@@ -105,7 +112,8 @@ impl World {
         pb::Room { sid: format!("RM_{room}"), name: format!("room{room}"), num_participants, ..Default::default() }
     }
 
-    /// A participant has changed, come or gone: everybody else hears of it, and who is eager itself.
+    /// A participant has changed, joined or left: everyone else is notified, and the participant itself if the server
+    /// is eager.
     pub fn broadcast_livekit(&mut self, member: usize) {
         self.sfu.members[member].version += 1;
         let info = self.info(member);
@@ -115,11 +123,11 @@ impl World {
         let socks: Vec<usize> =
             others.filter_map(|(_, m)| m.current()?.sock).filter(|s| self.socks[*s].joined).collect();
         for sock in socks {
-            self.frame(sock, Said::Update(pb::ParticipantUpdate { participants: vec![info.clone()] }));
+            self.frame(sock, ServerMessage::Update(pb::ParticipantUpdate { participants: vec![info.clone()] }));
         }
     }
 
-    /// A socket has come up, and what it was asked for decides what is said first.
+    /// A socket has opened; the parameters of its request decide which message is sent first.
     pub fn livekit_connects(&mut self, sock: usize) {
         let (client, edge, generation) = (self.socks[sock].client, self.socks[sock].edge, self.socks[sock].generation);
         let now = self.now;
@@ -134,7 +142,7 @@ impl World {
                     return self.resume_livekit(member, place, sock);
                 }
             }
-            // Servers of before let in anew who cannot resume.
+            // Older servers admit a client anew if it cannot resume.
             if !self.setup.impatient {
                 self.frame(sock, leave(Action::Reconnect, Why::StateMismatch));
                 let code = if self.setup.eager { Some(1000) } else { None };
@@ -152,8 +160,8 @@ impl World {
         for twin in twins {
             self.dismiss(twin, leave(Action::Disconnect, Why::DuplicateIdentity));
         }
-        let life = self.sfu.life(client);
-        let session_id = format!("PA_{client}x{life}");
+        let peer_generation = self.sfu.peer_generation(client);
+        let session_id = format!("PA_{client}x{peer_generation}");
         let member = self.sfu.members.len();
         self.sfu.members.push(Member {
             client,
@@ -162,7 +170,7 @@ impl World {
             session_id: session_id.clone(),
             user: self.clients[client].user.clone(),
             tracks: Vec::new(),
-            places: vec![self.new_place(sock, life)],
+            places: vec![self.new_place(sock, peer_generation)],
             left: false,
             may_send: true,
             version: 1,
@@ -170,7 +178,7 @@ impl World {
             unwanted: Default::default(),
             paused: Default::default(),
         });
-        self.clients[client].own_ids.push(session_id);
+        self.clients[client].local_ids.push(session_id);
         self.clients[client].check.snapshot_sent();
         let room = self.clients[client].room;
         let others = self.sfu.room(room).filter(|(i, _)| *i != member).map(|(i, _)| self.info(i)).collect();
@@ -184,21 +192,21 @@ impl World {
             ..Default::default()
         };
         self.socks[sock].joined = true;
-        self.frame(sock, Said::Join(join));
+        self.frame(sock, ServerMessage::Join(join));
         self.refresh_token(sock);
         self.broadcast_livekit(member);
-        self.want_offer(member, life, if self.setup.eager { 0 } else { 300 });
+        self.want_offer(member, peer_generation, if self.setup.eager { 0 } else { 300 });
     }
 
     fn refresh_token(&mut self, sock: usize) {
         let token = self.clients[self.socks[sock].client].tokens.fresh();
-        self.frame(sock, Said::RefreshToken(token));
+        self.frame(sock, ServerMessage::RefreshToken(token));
     }
 
     fn resume_livekit(&mut self, member: usize, place: usize, sock: usize) {
         let generation = self.socks[sock].generation;
         let p = &mut self.sfu.members[member].places[place];
-        let (life, old) = (p.life, p.sock.replace(sock));
+        let (peer_generation, old) = (p.peer_generation, p.sock.replace(sock));
         p.generation = generation;
         p.subscriber.waiting.clear();
         if let Some(old) = old.filter(|o| *o != sock) {
@@ -206,85 +214,87 @@ impl World {
         }
         self.socks[sock].joined = true;
         self.socks[sock].sync_due = true;
-        self.frame(sock, Said::Reconnect(pb::ReconnectResponse::default()));
+        self.frame(sock, ServerMessage::Reconnect(pb::ReconnectResponse::default()));
         let room = self.sfu.members[member].room;
         let gone = (0..self.sfu.members.len()).rev().filter(|m| {
             let m = &self.sfu.members[*m];
             m.room == room && m.left
         });
         let gone: Vec<_> = gone.take(NAMED_LEFT).map(|m| self.info(m)).collect();
-        self.frame(sock, Said::Update(pb::ParticipantUpdate { participants: gone }));
+        self.frame(sock, ServerMessage::Update(pb::ParticipantUpdate { participants: gone }));
         let all = self.sfu.room(room).map(|(i, _)| self.info(i)).collect();
-        self.frame(sock, Said::Update(pb::ParticipantUpdate { participants: all }));
-        self.frame(sock, Said::RoomUpdate(pb::RoomUpdate { room: Some(self.room_of(room)) }));
+        self.frame(sock, ServerMessage::Update(pb::ParticipantUpdate { participants: all }));
+        self.frame(sock, ServerMessage::RoomUpdate(pb::RoomUpdate { room: Some(self.room_of(room)) }));
         self.refresh_token(sock);
-        self.offer(member, life, true);
+        self.offer(member, peer_generation, true);
     }
 
-    /// A participant goes by the server's will.
-    pub fn dismiss(&mut self, member: usize, said: Said) {
+    /// The server removes a participant.
+    pub fn dismiss(&mut self, member: usize, server_message: ServerMessage) {
         let socks: Vec<usize> = self.sfu.members[member].places.iter().filter_map(|p| p.sock).collect();
         for sock in socks {
-            self.frame(sock, said.clone());
+            self.frame(sock, server_message.clone());
             self.close_down(sock, Some(1000));
         }
         self.member_leaves(member);
     }
 
-    pub fn negotiation_timed_out(&mut self, member: usize, life: u32, serial: u64) {
+    pub fn negotiation_timed_out(&mut self, member: usize, peer_generation: u32, serial: u64) {
         let m = &self.sfu.members[member];
-        let Some(place) = m.place(life).filter(|_| !m.left).map(|p| &m.places[p]) else { return };
-        let deaf = self.clients[m.client].app.subscriber_closed || !self.setup.clients[m.client].subscribe;
-        if place.sock.is_some() && !deaf && place.subscriber.waiting.iter().any(|(s, _)| *s == serial) {
+        let Some(place) = m.place(peer_generation).filter(|_| !m.left).map(|p| &m.places[p]) else { return };
+        let receive_disabled = self.clients[m.client].app.subscriber_closed || !self.setup.clients[m.client].subscribe;
+        if place.sock.is_some() && !receive_disabled && place.subscriber.waiting.iter().any(|(s, _)| *s == serial) {
             self.dismiss(member, leave(Action::Reconnect, Why::MediaFailure));
         }
     }
 
-    /// The participant and the place that this socket is of.
+    /// The participant and the place of this socket.
     fn seat(&self, sock: usize) -> Option<(usize, usize)> {
         self.sfu.members.iter().enumerate().rev().find_map(|(i, m)| {
             let place = m.places.iter().position(|p| p.sock == Some(sock))?;
-            (!m.left && m.place(m.places[place].life).is_some()).then_some((i, place))
+            (!m.left && m.place(m.places[place].peer_generation).is_some()).then_some((i, place))
         })
     }
 
-    pub fn livekit_hears(&mut self, sock: usize, frame: &[u8]) {
+    pub fn server_receives(&mut self, sock: usize, frame: &[u8]) {
         let client = self.socks[sock].client;
         let Ok(request) = pb::SignalRequest::decode(frame) else {
             return self.fault(format!("session {client}: a frame that cannot be read"));
         };
         let Some(ask) = request.message else { return };
         let Some((member, place)) = self.seat(sock) else {
-            // The node behind this socket may be another one than that with the room: it answers all the same.
-            if let Ask::PingReq(ping) = ask {
+            // The node behind this socket may differ from the one with the room: it answers anyway.
+            if let ClientMessage::PingReq(ping) = ask {
                 self.pong(sock, &ping);
             }
             return;
         };
-        if std::mem::take(&mut self.socks[sock].sync_due) && !matches!(ask, Ask::SyncState(_) | Ask::Leave(_)) {
+        if std::mem::take(&mut self.socks[sock].sync_due)
+            && !matches!(ask, ClientMessage::SyncState(_) | ClientMessage::Leave(_))
+        {
             let doubt = self.clients[client].up_in_doubt;
             if !doubt {
-                self.fault(format!("session {client}: resumed, and says first {ask:?}"));
+                self.fault(format!("session {client}: resumed, and sends {ask:?} first"));
             }
         }
         match ask {
-            Ask::Offer(offer) => self.offered_livekit(member, place, sock, &offer),
-            Ask::Answer(answer) => {
+            ClientMessage::Offer(offer) => self.offered_livekit(member, place, sock, &offer),
+            ClientMessage::Answer(answer) => {
                 let _ = self.answered(member, place, &answer.sdp, answer.id);
             }
-            Ask::Trickle(trickle) => {
+            ClientMessage::Trickle(trickle) => {
                 let peer = match trickle.target() {
                     pb::SignalTarget::Publisher => PeerKind::Publisher,
                     pb::SignalTarget::Subscriber => PeerKind::Subscriber,
                 };
-                self.candidate_told(client, peer, &trickle.candidate_init);
+                self.candidate_received(client, peer, &trickle.candidate_init);
             }
-            Ask::AddTrack(add) => self.add_track(member, sock, add),
-            Ask::Mute(mute) => self.mute_livekit(member, &mute.sid, mute.muted),
-            Ask::Leave(_) => self.dismiss(member, leave(Action::Disconnect, Why::ClientInitiated)),
-            Ask::SyncState(state) => self.sync(member, place, &state),
-            Ask::PingReq(ping) => self.pong(sock, &ping),
-            Ask::UpdateMetadata(update) => {
+            ClientMessage::AddTrack(add) => self.add_track(member, sock, add),
+            ClientMessage::Mute(mute) => self.mute_livekit(member, &mute.sid, mute.muted),
+            ClientMessage::Leave(_) => self.dismiss(member, leave(Action::Disconnect, Why::ClientInitiated)),
+            ClientMessage::SyncState(state) => self.sync(member, place, &state),
+            ClientMessage::PingReq(ping) => self.pong(sock, &ping),
+            ClientMessage::UpdateMetadata(update) => {
                 let now = self.now;
                 let mut reason = pb::request_response::Reason::Ok;
                 if self.clients[client].hit(now, Class::Rpc) {
@@ -295,10 +305,10 @@ impl World {
                 }
                 let request_id = update.request_id;
                 let response = pb::RequestResponse { request_id, reason: reason as i32, ..Default::default() };
-                self.frame(sock, Said::RequestResponse(response));
+                self.frame(sock, ServerMessage::RequestResponse(response));
             }
-            Ask::Subscription(update) => self.subscribe(member, place, update.track_sids, update.subscribe),
-            Ask::TrackSetting(setting) => {
+            ClientMessage::Subscription(update) => self.subscribe(member, place, update.track_sids, update.subscribe),
+            ClientMessage::TrackSetting(setting) => {
                 let paused = &mut self.sfu.members[member].paused;
                 for sid in setting.track_sids {
                     match setting.disabled {
@@ -307,13 +317,13 @@ impl World {
                     };
                 }
             }
-            Ask::Simulate(_) | Ask::Ping(_) => {}
+            ClientMessage::Simulate(_) | ClientMessage::Ping(_) => {}
         }
     }
 
     fn pong(&mut self, sock: usize, ping: &pb::Ping) {
         let pong = pb::Pong { last_ping_timestamp: ping.timestamp, timestamp: ping.timestamp };
-        self.frame(sock, Said::PongResp(pong));
+        self.frame(sock, ServerMessage::PongResp(pong));
     }
 
     fn subscribe(&mut self, member: usize, place: usize, sids: Vec<String>, wanted: bool) {
@@ -326,8 +336,8 @@ impl World {
             };
         }
         if m.unwanted != before {
-            let life = m.places[place].life;
-            self.want_offer(member, life, 10);
+            let peer_generation = m.places[place].peer_generation;
+            self.want_offer(member, peer_generation, 10);
         }
     }
 
@@ -339,7 +349,7 @@ impl World {
         let reason = if !m.may_send {
             Some(Reason::NotAllowed)
         } else if known {
-            // It waits until the one before is over, which nobody confirms.
+            // It waits until the previous one ends, which is never confirmed.
             Some(Reason::Queued)
         } else if self.clients[client].hit(now, Class::Rpc) {
             match self.clients[client].fault.between(0, 2) {
@@ -353,14 +363,14 @@ impl World {
         if let Some(reason) = reason {
             let request = Some(Request::AddTrack(add));
             let response = pb::RequestResponse { reason: reason as i32, request, ..Default::default() };
-            return self.frame(sock, Said::RequestResponse(response));
+            return self.frame(sock, ServerMessage::RequestResponse(response));
         }
         let sid = format!("TR_{client}x{}", self.clients[client].name());
         let stream = format!("{}|{sid}", self.sfu.members[member].prefix);
         let track = Published { name: add.cid.clone(), muted: add.muted, stream, mid: String::new() };
         let info = track.info();
         self.sfu.members[member].pending.push(track);
-        self.frame(sock, Said::TrackPublished(pb::TrackPublishedResponse { cid: add.cid, track: Some(info) }));
+        self.frame(sock, ServerMessage::TrackPublished(pb::TrackPublishedResponse { cid: add.cid, track: Some(info) }));
     }
 
     fn offered_livekit(&mut self, member: usize, place: usize, sock: usize, offer: &pb::SessionDescription) {
@@ -369,11 +379,11 @@ impl World {
             return self.fault(format!("session {client}: an offer that is none"));
         };
         let p = &mut self.sfu.members[member].places[place];
-        let life = p.life;
+        let peer_generation = p.peer_generation;
         let ice = match &p.publisher {
             None => 0,
             Some((tag, serial, ice)) => {
-                if (tag.owner, tag.life) != (desc.tag.owner, desc.tag.life) {
+                if (tag.owner, tag.peer_generation) != (desc.tag.owner, desc.tag.peer_generation) {
                     let text = format!("session {client}: publisher {} became {}", tag.ufrag(), desc.tag.ufrag());
                     return self.fault(text);
                 }
@@ -391,16 +401,19 @@ impl World {
         self.carried(member, sock, &desc);
         let now = self.now;
         if self.clients[client].hit(now, Class::Rpc) {
-            // Carried out, and never answered.
+            // Carried out, but never answered.
             return;
         }
-        let tag = Tag { sfu: true, owner: member, life, kind: PeerKind::Publisher, ice };
+        let tag = Tag { sfu: true, owner: member, peer_generation, kind: PeerKind::Publisher, ice };
         let sdp = Desc { tag: tag.clone(), serial: desc.serial, lines: desc.lines }.text();
-        self.frame(sock, Said::Answer(pb::SessionDescription { r#type: "answer".into(), sdp, id: offer.id }));
-        self.tell(sock, SfuMessage::IceTrickle { peer: PeerKind::Publisher, candidate: tag.candidate(7, true) });
+        self.frame(sock, ServerMessage::Answer(pb::SessionDescription { r#type: "answer".into(), sdp, id: offer.id }));
+        self.send_message(
+            sock,
+            SfuMessage::IceTrickle { peer: PeerKind::Publisher, candidate: tag.candidate(7, true) },
+        );
     }
 
-    /// What was announced and is offered is on the air; what is not offered any more is over.
+    /// A track that was announced and is offered is published; one that is no longer offered ends.
     fn carried(&mut self, member: usize, sock: usize, desc: &Desc) {
         let m = &mut self.sfu.members[member];
         let before: Vec<String> = m.tracks.iter().map(|t| t.stream.clone()).collect();
@@ -419,7 +432,7 @@ impl World {
         if self.setup.lazy {
             for track in ended {
                 let gone = pb::TrackUnpublishedResponse { track_sid: track.sid().to_owned() };
-                self.frame(sock, Said::TrackUnpublished(gone));
+                self.frame(sock, ServerMessage::TrackUnpublished(gone));
             }
         }
         if before != after {
@@ -439,7 +452,7 @@ impl World {
         }
     }
 
-    /// By somebody with the right to it.
+    /// A mute by a moderator.
     pub fn mute_from_outside(&mut self, client: usize, muted: bool) {
         let Some(member) = self.sfu.members.iter().rposition(|m| m.client == client && !m.left) else { return };
         let m = &self.sfu.members[member];
@@ -447,11 +460,11 @@ impl World {
         else {
             return;
         };
-        self.frame(sock, Said::Mute(pb::MuteTrackRequest { sid: sid.clone(), muted }));
+        self.frame(sock, ServerMessage::Mute(pb::MuteTrackRequest { sid: sid.clone(), muted }));
         self.mute_livekit(member, &sid, muted);
     }
 
-    /// Who resumes names what it believes to have published.
+    /// A resuming client names the tracks that it assumes to be published.
     fn sync(&mut self, member: usize, place: usize, state: &pb::SyncState) {
         let m = &self.sfu.members[member];
         let known = |sid: &str| m.pending.iter().chain(&m.tracks).any(|t| t.sid() == sid);
@@ -465,7 +478,7 @@ impl World {
         }
     }
 
-    /// What a participant may do has changed; what it may not any more ends at once.
+    /// A participant's grants have changed; what is no longer allowed ends at once.
     pub fn grants_changed(&mut self, member: usize) {
         let sock = self.sfu.members[member].current().and_then(|p| p.sock).filter(|s| self.socks[*s].joined);
         let m = &mut self.sfu.members[member];
@@ -476,20 +489,20 @@ impl World {
         for track in &ended {
             if let Some(sock) = sock {
                 let gone = pb::TrackUnpublishedResponse { track_sid: track.sid().to_owned() };
-                self.frame(sock, Said::TrackUnpublished(gone));
+                self.frame(sock, ServerMessage::TrackUnpublished(gone));
             }
         }
         self.broadcast_livekit(member);
         if let Some(sock) = sock.filter(|_| !self.setup.eager) {
             let info = self.info(member);
-            self.frame(sock, Said::Update(pb::ParticipantUpdate { participants: vec![info] }));
+            self.frame(sock, ServerMessage::Update(pb::ParticipantUpdate { participants: vec![info] }));
         }
         if !ended.is_empty() {
             self.streams_changed(member);
         }
     }
 
-    /// The participant of a session that its edge still hears, with its socket.
+    /// The participant of a session that its edge still reads, with its socket.
     pub fn livekit_seat(&self, client: usize) -> Option<(usize, usize)> {
         let sock = self.live_sock(client).filter(|s| self.socks[*s].joined && self.socks[*s].edge_end)?;
         self.seat(sock).map(|(member, _)| (member, sock))

@@ -1,9 +1,9 @@
-//! The fault lab: several sessions, a model of SFU and coordinator, of the engine and of the applications, under one
-//! seeded scheduler in virtual time; everything fails, and after each step the rules must hold.
+//! The fault lab: several sessions, with models of SFU, coordinator, engine and applications, under one seeded
+//! scheduler in virtual time. Everything fails, and after each step the rules must hold.
 //!
 //! `make lab` runs 50,000 seeds, `make lab SEEDS=n [FROM=m]` others, `make lab SEED=n` shows the schedule of one. By
-//! itself the test runs a small slice. Odd seeds speak LiveKit, frame by frame; the others the core's own vocabulary.
-//! The lab knows the public face of rules and dialogue only: `offhook::core`, `offhook::signalling::livekit`.
+//! itself the test runs a small slice. Odd seeds use LiveKit, frame by frame; the others the core's own messages. The
+//! lab uses only the public interface of rules and signalling session: `offhook::core`, `offhook::signalling::livekit`.
 
 mod app;
 mod calm;
@@ -40,8 +40,8 @@ mod world;
 use plants::{Plant, PLANTS};
 use run::Settings;
 
-/// Which protocol a seed's world speaks: LiveKit for odd seeds, unless LAB_PROTOCOL names one for all.
-fn speaks_livekit(seed: u64) -> bool {
+/// The protocol of a seed: LiveKit for odd seeds, unless LAB_PROTOCOL names one for all.
+fn uses_livekit(seed: u64) -> bool {
     static ALL: std::sync::OnceLock<Option<bool>> = std::sync::OnceLock::new();
     let all = ALL.get_or_init(|| match std::env::var("LAB_PROTOCOL").unwrap_or_default().as_str() {
         "" => None,
@@ -52,7 +52,7 @@ fn speaks_livekit(seed: u64) -> bool {
     all.unwrap_or(seed % 2 == 1)
 }
 
-/// What runs when nobody asks for more.
+/// The number of seeds by default.
 const SLICE: u64 = 400;
 
 fn number(name: &str) -> Option<u64> {
@@ -92,7 +92,7 @@ fn every_schedule_keeps_the_rules() {
         }
         panic!("{}", run::report(first.seed, &settings));
     }
-    let both = speaks_livekit(1) && !speaks_livekit(0);
+    let both = uses_livekit(1) && !uses_livekit(0);
     if settings.seeds >= SLICE && settings.classes == faults::ALL && both {
         // A lab in which nothing happens proves nothing.
         let (c, n) = (reached.counters, settings.seeds);
@@ -100,7 +100,7 @@ fn every_schedule_keeps_the_rules() {
         assert!(c.offers_answered > 3 * n && c.late_offers > n && c.offers_failed > n / 10, "{c:?}");
         assert!(c.reconnects_fast > n / 10 && c.reconnects_rejoin > n / 5, "{c:?}");
         assert!(c.reconnects_migrate > n / 100 && c.triggers_merged > n / 20, "{c:?}");
-        assert!(reached.heard > n / 10 && reached.answered > n / 20, "{reached:?}");
+        assert!(reached.received > n / 10 && reached.answered > n / 20, "{reached:?}");
     }
 }
 

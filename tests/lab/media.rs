@@ -1,6 +1,6 @@
-//! Real peer connections in virtual time: our engine against another WebRTC stack over a lossy link of its own, in
-//! one thread, by one clock. Late offers, ICE restarts, candidates of an old generation, a close in the middle; the
-//! same seed gives the same trace.
+//! Real peer connections in virtual time: this engine against another WebRTC stack over a simulated lossy link, in one
+//! thread, by one clock. Late offers, ICE restarts, candidates of an old generation, a close in the middle; the same
+//! seed gives the same trace.
 
 use offhook::core::{model::PeerKind, rng::Rng};
 use offhook::rtc::{engine::*, environment::*, link::Link, webrtc::WebRtcEngine};
@@ -25,13 +25,13 @@ use str0m::{
 
 type Ms = u64;
 
-/// Datagrams on their way out: from, to, contents.
+/// Outgoing datagrams: from, to, contents.
 type Outbox = Vec<(SocketAddr, SocketAddr, Vec<u8>)>;
 
-/// What has come to an address, and who waits for it.
+/// Received datagrams of an address, and the waker of their reader.
 type Inbox = (VecDeque<(Vec<u8>, SocketAddr)>, Option<Waker>);
 
-/// A datagram under way: whether to the engine, from, to, contents.
+/// A datagram in transit: whether to the engine, from, to, contents.
 type Flight = (bool, SocketAddr, SocketAddr, Vec<u8>);
 
 #[derive(Debug, Default)]
@@ -41,7 +41,7 @@ struct Inner {
     sleepers: BTreeMap<(Ms, u64), Waker>,
     outbox: Outbox,
     inboxes: BTreeMap<SocketAddr, Inbox>,
-    /// Whatever the engine did; as long as it rises, the moment is not over.
+    /// Counts actions of the engine; as long as it rises, the current instant has not settled.
     activity: u64,
 }
 
@@ -136,9 +136,9 @@ impl Link for Place {
     }
 }
 
-/// What our side hears.
+/// States and packets received by this side.
 #[derive(Default)]
-struct Hear {
+struct Observer {
     states: Mutex<Vec<PeerState>>,
     packets: Arc<Mutex<u64>>,
 }
@@ -151,7 +151,7 @@ impl PacketSink for Count {
     }
 }
 
-impl PeerObserver for Hear {
+impl PeerObserver for Observer {
     fn candidate(&self, _: String) {}
 
     fn state(&self, state: PeerState) {
@@ -167,19 +167,19 @@ struct Run {
     runtime: tokio::runtime::Runtime,
     world: Virtual,
     rng: Rng,
-    /// Of a hundred datagrams.
+    /// Percentage of datagrams lost.
     loss: u64,
     delay: Ms,
     flights: BTreeMap<(Ms, u64), Flight>,
     rtc: Rtc,
-    theirs: SocketAddr,
+    remote_addr: SocketAddr,
     wake: Instant,
     /// The last flight of DTLS is for the other side alone, and may be lost.
-    theirs_connected: bool,
+    remote_connected: bool,
     trace: Vec<String>,
 }
 
-/// What a datagram is, by its first byte (RFC 7983).
+/// The type of a datagram, by its first byte (RFC 7983).
 fn kind(contents: &[u8]) -> &'static str {
     match contents.first() {
         Some(0..=3) => "stun",
@@ -195,9 +195,9 @@ impl Run {
         let mut rng = Rng::new(seed);
         let (loss, delay) = ([0, 5, 20][rng.between(0, 2) as usize], [1, 20, 80][rng.between(0, 2) as usize]);
         let world = Virtual { epoch: Instant::now(), inner: Arc::default() };
-        let theirs: SocketAddr = "127.0.0.1:9".parse().expect("an address");
+        let remote_addr: SocketAddr = "127.0.0.1:9".parse().expect("an address");
         let mut rtc = RtcConfig::new().set_rtp_mode(true).build(world.epoch);
-        rtc.add_local_candidate(Candidate::host(theirs, "udp").expect("a candidate"));
+        rtc.add_local_candidate(Candidate::host(remote_addr, "udp").expect("a candidate"));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let wake = world.epoch;
         Self {
@@ -208,9 +208,9 @@ impl Run {
             delay,
             flights: BTreeMap::new(),
             rtc,
-            theirs,
+            remote_addr,
             wake,
-            theirs_connected: false,
+            remote_connected: false,
             trace: Vec::new(),
         }
     }
@@ -231,7 +231,7 @@ impl Run {
         }
     }
 
-    /// Everything that can happen without time going by.
+    /// Runs everything that can happen without advancing the clock.
     fn settle(&mut self) {
         loop {
             let before = self.world.inner.lock().activity;
@@ -243,7 +243,7 @@ impl Run {
             let sent = std::mem::take(&mut self.world.inner.lock().outbox);
             let quiet = sent.is_empty() && self.world.inner.lock().activity == before;
             for (from, to, contents) in sent {
-                if to == self.theirs {
+                if to == self.remote_addr {
                     self.launch(false, from, to, contents);
                 }
             }
@@ -255,10 +255,10 @@ impl Run {
                     }
                     Ok(Output::Transmit(out)) => {
                         let (to, contents) = (out.destination, out.contents.to_vec());
-                        self.launch(true, self.theirs, to, contents);
+                        self.launch(true, self.remote_addr, to, contents);
                     }
                     Ok(Output::Event(Event::Connected)) => {
-                        self.theirs_connected = true;
+                        self.remote_connected = true;
                         self.trace.push(format!("{} connected", self.now()));
                     }
                     Ok(Output::Event(_)) => {}
@@ -271,7 +271,7 @@ impl Run {
         }
     }
 
-    /// The next moment at which something is due, at most this one.
+    /// Advances to the next time at which something is due, at most to `end`.
     fn step(&mut self, end: Ms) {
         self.settle();
         let wake = self.wake.saturating_duration_since(self.world.epoch).as_micros().div_ceil(1000) as Ms;
@@ -313,7 +313,7 @@ impl Run {
         self.settle();
     }
 
-    /// Calls into the engine, inside its runtime, and lets happen what follows at once.
+    /// Calls into the engine, inside its runtime, and runs the immediate consequences.
     fn call<T>(&mut self, call: impl FnOnce() -> T) -> T {
         let done = {
             let _inside = self.runtime.enter();
@@ -332,7 +332,7 @@ impl Run {
         }
     }
 
-    /// Offers what `edit` changes, and takes the subscriber's answer; false: there was none.
+    /// Offers the changes of `edit` and takes the subscriber's answer. False: there was none.
     fn offer<T>(&mut self, peer: &Arc<dyn Peer>, edit: impl FnOnce(&mut str0m::change::SdpApi) -> T) -> (T, bool) {
         let mut api = self.rtc.sdp_api();
         let value = edit(&mut api);
@@ -350,10 +350,10 @@ fn one(seed: u64) -> Vec<String> {
     let _seeded = super::chance::Seeded::new(seed);
     let mut run = Run::new(seed);
     let engine = WebRtcEngine::in_environment(Arc::new(run.world.clone()));
-    let hear = Arc::new(Hear::default());
+    let observer = Arc::new(Observer::default());
     let options = PeerOptions { loopback_only: true, ..PeerOptions::default() };
     let media = run.call(|| engine.call()).expect("a call");
-    let peer = run.call(|| media.peer(PeerKind::Subscriber, options, hear.clone())).expect("a peer connection");
+    let peer = run.call(|| media.peer(PeerKind::Subscriber, options, observer.clone())).expect("a peer connection");
     let add = |api: &mut str0m::change::SdpApi| {
         api.add_media(Kind::Audio, Direction::SendOnly, Some("p:AUDIO".into()), Some("a".into()), None)
     };
@@ -363,40 +363,40 @@ fn one(seed: u64) -> Vec<String> {
     if !early {
         for _ in 0..200 {
             run.run(100);
-            if hear.states.lock().contains(&PeerState::Connected) && run.theirs_connected {
+            if observer.states.lock().contains(&PeerState::Connected) && run.remote_connected {
                 break;
             }
         }
-        let connected = hear.states.lock().contains(&PeerState::Connected);
-        assert!(connected, "seed {seed}: it never connects: {:?}", hear.states.lock());
-        assert!(run.theirs_connected, "seed {seed}: the other side never connects: {:?}", run.trace);
+        let connected = observer.states.lock().contains(&PeerState::Connected);
+        assert!(connected, "seed {seed}: it never connects: {:?}", observer.states.lock());
+        assert!(run.remote_connected, "seed {seed}: the remote peer never connects: {:?}", run.trace);
         for sequence in 1..=100 {
             run.send(mid, sequence);
             run.run(20);
         }
-        assert!(*hear.packets.lock() > 30, "seed {seed}: {} packets", *hear.packets.lock());
-        // ICE anew, and what belongs to the old generation comes once more.
+        assert!(*observer.packets.lock() > 30, "seed {seed}: {} packets", *observer.packets.lock());
+        // An ICE restart; then a candidate of an old generation arrives.
         let old = r#"{"candidate":"candidate:1 1 udp 1 127.0.0.1 10 typ host","sdpMid":"0","usernameFragment":"old"}"#;
         let (_, answered) = run.offer(&peer, |api| drop(api.ice_restart(true)));
         assert!(answered);
         let _ = run.call(|| peer.add_candidate(old));
         run.run(5_000);
-        let before = *hear.packets.lock();
+        let before = *observer.packets.lock();
         for sequence in 200..=300 {
             run.send(mid, sequence);
             run.run(20);
         }
-        assert!(*hear.packets.lock() > before + 30, "seed {seed}: no media after the ICE restart");
+        assert!(*observer.packets.lock() > before + 30, "seed {seed}: no media after the ICE restart");
     } else {
         let wait = run.rng.between(0, 300);
         run.run(wait);
     }
-    // Closed in the middle of whatever goes on; an offer that comes after it is refused as such.
+    // Closed at an arbitrary point; an offer that arrives afterwards is refused as such.
     run.call(|| peer.close());
     let (_, answered) = run.offer(&peer, |api| drop(api.ice_restart(true)));
     assert!(!answered, "seed {seed}: a closed subscriber answers");
     run.run(1_000);
-    assert_eq!(hear.states.lock().iter().filter(|s| **s == PeerState::Closed).count(), 1);
+    assert_eq!(observer.states.lock().iter().filter(|s| **s == PeerState::Closed).count(), 1);
     drop(peer);
     for _ in 0..100 {
         if engine.live_tasks() == 0 {
@@ -408,12 +408,12 @@ fn one(seed: u64) -> Vec<String> {
     run.trace
 }
 
-/// `LAB_PEERS=n` (`make lab-peers`) looks at more seeds.
+/// `LAB_PEERS=n` (`make lab-peers`) runs more seeds.
 #[test]
 fn real_peer_connections_live_through_loss_restarts_and_closes() {
     let seeds = std::env::var("LAB_PEERS").ok().filter(|text| !text.is_empty());
     let seeds = seeds.map_or(24, |text| text.parse().expect("LAB_PEERS is a number"));
-    // At 20 % loss some handshake takes too long and fails: at most one of a hundred, and none of the first ones.
+    // At 20 % loss some handshakes take too long and fail: at most one in a hundred, and none of the first ones.
     let (mut lines, mut failed, mut quiet) = (0, 0, 0);
     for seed in 0..seeds {
         match std::panic::catch_unwind(|| one(seed).len()) {
@@ -430,7 +430,7 @@ fn real_peer_connections_live_through_loss_restarts_and_closes() {
 #[test]
 fn real_peer_connections_of_the_same_seed_leave_the_same_trace() {
     for seed in [2, 5, 11] {
-        // In threads of their own: what a library keeps for a thread is fresh.
+        // In separate threads: the thread-local state of a library is fresh.
         let run = || std::thread::spawn(move || one(seed)).join().unwrap_or_else(|p| std::panic::resume_unwind(p));
         let (first, second) = (run(), run());
         let differs = first.iter().zip(&second).position(|(a, b)| a != b);

@@ -1,21 +1,21 @@
-//! Defects planted at the boundary of a core, so that the lab can be seen to fail.
+//! Defects planted at the boundary of a core, to show that the lab detects them.
 
 use offhook::core::{model::*, Action, Core, Event, Input, Output};
-use offhook::signalling::livekit::dialogue::Heard;
+use offhook::signalling::livekit::signal_session::FrameEffects;
 use offhook_proto::livekit as pb;
-use pb::signal_request::Message as Ask;
+use pb::signal_request::Message as ClientMessage;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plant {
-    /// SetPublisher is asked for twice.
+    /// SetPublisher is sent twice.
     DoubleRpc,
     /// No LeaveCallRequest.
-    NoGoodbye,
-    /// What an old socket says counts as said on the present one.
+    NoLeaveMessage,
+    /// Messages of an old socket count as messages of the current one.
     OldAsCurrent,
-    /// Replies to requests of an old socket count as current ones, when nothing is there to tell them apart.
+    /// Replies to requests of an old socket count as current ones, if nothing distinguishes them.
     TwoEnds,
-    /// The application hears something after the end.
+    /// The application receives an event after the end.
     EventAfterEnd,
     /// Candidates go to the other peer connection.
     WrongPeer,
@@ -25,37 +25,37 @@ pub enum Plant {
     SocketLeak,
     /// Offers vanish without a trace.
     OfferLost,
-    /// An offer of the SFU is taken for an answer.
+    /// An offer of the SFU is treated as an answer.
     OfferAsAnswer,
-    /// A participant's leaving is not told.
+    /// A participant's leaving is not reported.
     LeftLost,
-    /// A participant's coming is told twice.
+    /// A participant's join is reported twice.
     JoinedTwice,
     /// A mute never reaches the rules.
     MuteLost,
-    /// Nobody carries out the leave.
+    /// The leave is never carried out.
     LeaveLost,
-    /// What is unpublished stays published.
+    /// An unpublished track stays published.
     UnpublishLost,
-    /// Answers carry the number of the offer before.
+    /// Answers carry the number of the previous offer.
     WrongNumber,
     /// The media of one participant plays as another's.
     WrongOwner,
-    /// What one session hears, its neighbour in another room hears as well.
+    /// Events of one session also reach its neighbour in another room.
     Crosstalk,
-    /// Frames of an old link reach the dialogue and count as said on the present one.
-    OldLinkHeard,
-    /// A resume does not say what it knows.
+    /// Frames of an old link reach the signalling session and count as frames of the current one.
+    OldLinkAccepted,
+    /// A resume sends no SyncState.
     NoSyncState,
-    /// Answers carry no number, or another's.
+    /// Answers carry no number, or that of another offer.
     AnswerOfAnother,
-    /// Mutes go to a track of another name.
+    /// Mutes name another track.
     MuteElsewhere,
-    /// Participants come without their tracks.
+    /// Participants are reported without their tracks.
     TracksLost,
-    /// Replies of the server are settled by nobody.
+    /// Replies of the server settle no request.
     RepliesLost,
-    /// A text ends before its end.
+    /// A text is truncated.
     TextCut,
     /// A procedure call is answered twice.
     AnsweredTwice,
@@ -63,7 +63,7 @@ pub enum Plant {
 
 pub const PLANTS: [Plant; 26] = [
     Plant::DoubleRpc,
-    Plant::NoGoodbye,
+    Plant::NoLeaveMessage,
     Plant::OldAsCurrent,
     Plant::TwoEnds,
     Plant::EventAfterEnd,
@@ -80,7 +80,7 @@ pub const PLANTS: [Plant; 26] = [
     Plant::WrongNumber,
     Plant::WrongOwner,
     Plant::Crosstalk,
-    Plant::OldLinkHeard,
+    Plant::OldLinkAccepted,
     Plant::NoSyncState,
     Plant::AnswerOfAnother,
     Plant::MuteElsewhere,
@@ -91,12 +91,12 @@ pub const PLANTS: [Plant; 26] = [
 ];
 
 impl Plant {
-    /// By its name, as it is written here.
+    /// By its variant name.
     pub fn named(name: &str) -> Option<Self> {
         PLANTS.into_iter().find(|p| format!("{p:?}") == name)
     }
 
-    /// What reaches the core instead of this.
+    /// The inputs that reach the core instead of this one.
     pub fn input(&mut self, client: usize, core: &Core, input: Input) -> Vec<Input> {
         match (*self, input) {
             (Plant::OldAsCurrent, Input::Message { message, .. }) => {
@@ -112,7 +112,7 @@ impl Plant {
                     PeerKind::Publisher => PeerKind::Subscriber,
                     PeerKind::Subscriber => PeerKind::Publisher,
                 };
-                // One that names no ICE generation: only its peer connection tells where it belongs.
+                // Without an ICE generation: only the peer connection shows where the candidate belongs.
                 let candidate = match candidate.split_once("\"usernameFragment\":\"") {
                     Some((head, _)) => format!("{head}\"usernameFragment\":\"\"}}"),
                     None => candidate,
@@ -126,18 +126,20 @@ impl Plant {
         }
     }
 
-    /// What a dialogue is given although its link is another.
-    pub fn hears_old_links(self) -> bool {
-        self == Plant::OldLinkHeard
+    /// Whether frames of another link reach the signalling session.
+    pub fn accepts_old_links(self) -> bool {
+        self == Plant::OldLinkAccepted
     }
 
-    /// What goes to the socket instead of these frames of a dialogue.
+    /// The frames sent to the socket instead of these frames of a signalling session.
     pub fn frames(&mut self, frames: Vec<pb::SignalRequest>) -> Vec<pb::SignalRequest> {
         let spoil = |mut frame: pb::SignalRequest| {
             match (*self, &mut frame.message) {
-                (Plant::NoSyncState, Some(Ask::SyncState(_))) => return None,
-                (Plant::AnswerOfAnother, Some(Ask::Answer(answer))) => answer.id = answer.id.saturating_sub(1),
-                (Plant::MuteElsewhere, Some(Ask::Mute(mute))) => mute.sid.push('x'),
+                (Plant::NoSyncState, Some(ClientMessage::SyncState(_))) => return None,
+                (Plant::AnswerOfAnother, Some(ClientMessage::Answer(answer))) => {
+                    answer.id = answer.id.saturating_sub(1)
+                }
+                (Plant::MuteElsewhere, Some(ClientMessage::Mute(mute))) => mute.sid.push('x'),
                 _ => {}
             }
             Some(frame)
@@ -145,30 +147,30 @@ impl Plant {
         frames.into_iter().filter_map(spoil).collect()
     }
 
-    /// What follows from a frame instead of what the dialogue says.
-    pub fn heard(&mut self, mut heard: Heard) -> Heard {
+    /// The result of a frame instead of the signalling session's.
+    pub fn processed(&mut self, mut processed: FrameEffects) -> FrameEffects {
         match *self {
             Plant::TracksLost => {
-                for message in &mut heard.messages {
+                for message in &mut processed.messages {
                     if let SfuMessage::ParticipantState(p) = message {
                         p.published.clear();
                     }
                 }
             }
-            Plant::RepliesLost => heard.settled.clear(),
+            Plant::RepliesLost => processed.settled.clear(),
             _ => {}
         }
-        heard
+        processed
     }
 
-    /// What the world sees instead of this.
+    /// The outputs that the simulation sees instead of this one.
     pub fn output(&mut self, _client: usize, output: Output) -> Vec<Output> {
         match (*self, output) {
             (Plant::DoubleRpc, Output::Rpc { generation, id, call: call @ RpcCall::SetPublisher { .. } }) => {
                 let again = Output::Rpc { generation, id, call: call.clone() };
                 vec![Output::Rpc { generation, id, call }, again]
             }
-            (Plant::NoGoodbye, Output::Send { request: SfuRequest::Leave { .. }, .. }) => Vec::new(),
+            (Plant::NoLeaveMessage, Output::Send { request: SfuRequest::Leave { .. }, .. }) => Vec::new(),
             (Plant::TwoEnds, Output::Event(Event::Ended(end))) => {
                 vec![Output::Event(Event::Ended(end.clone())), Output::Event(Event::Ended(end))]
             }
@@ -192,7 +194,7 @@ impl Plant {
                 vec![Output::Rpc { generation, id, call: RpcCall::SendAnswer { session_id, sdp, negotiation_id } }]
             }
             (Plant::WrongOwner, Output::Bind { id, user_id, kind, track_id, stream, silent, .. }) => {
-                vec![Output::Bind { id, user_id, session_id: "somebody else".into(), kind, track_id, stream, silent }]
+                vec![Output::Bind { id, user_id, session_id: "another session".into(), kind, track_id, stream, silent }]
             }
             (Plant::TextCut, Output::Event(Event::Data(mut data))) => {
                 if let DataBody::Text { text, .. } = &mut data.body {

@@ -1,12 +1,12 @@
-//! What a call's trace says happens again: the inputs of a file are given to a fresh core at the same times, and what
-//! it decides must be the same. `LAB_REPLAY=FILE` (`make lab REPLAY=FILE`) does that with a file that somebody has sent;
-//! by itself the tests do it with the sessions of random schedules.
+//! Replay of a call's trace: the inputs of a file are passed to a fresh core at the same times, and its decisions must
+//! be the same. `LAB_REPLAY=FILE` (`make lab REPLAY=FILE`) replays a given file; by default the tests replay the
+//! sessions of random schedules.
 
 use super::run;
 use offhook::core::{rng::Rng, trace::replay};
 
 const SEEDS: u64 = 60;
-/// What the lab's tokens, passwords and messages hold, and no trace.
+/// Parts of the lab's tokens, passwords and messages that no trace may contain.
 const SECRETS: [&str; 3] = ["user-token", "secretsecret", "sfu-token"];
 
 /// The traces of all sessions of a seed.
@@ -44,15 +44,15 @@ fn replay_gives_the_same_decisions() {
 }
 
 #[test]
-fn replay_says_where_a_decision_is_another_one() {
+fn replay_reports_where_a_decision_differs() {
     for seed in 0..8 {
         let text = traces(seed).swap_remove(0);
         let lines: Vec<&str> = text.lines().collect();
         let decided: Vec<usize> = (1..lines.len()).filter(|at| lines[*at].starts_with("{\"out\":")).collect();
         let which = Rng::new(seed).between(0, decided.len() as u64 - 2) as usize;
         let (at, next) = (decided[which], decided[which + 1]);
-        // Left out: the next one stands in its place. Two that follow each other and are alike cannot be told apart, and
-        // a trace may lack its last ones.
+        // A line is removed: the next one takes its place. Two consecutive equal lines cannot be distinguished, and a
+        // trace may lack its last lines.
         let fewer: String = lines.iter().enumerate().filter(|(n, _)| *n != at).map(|(_, l)| format!("{l}\n")).collect();
         if lines[next] != lines[at] {
             let differs = replay(&fewer).expect_err("a decision is missing");
@@ -63,23 +63,23 @@ fn replay_says_where_a_decision_is_another_one() {
             .enumerate()
             .map(|(n, line)| if n == at { "{\"out\":{\"Nothing\":1}}\n".to_owned() } else { format!("{line}\n") })
             .collect();
-        let differs = replay(&other).expect_err("a decision is another one");
-        assert!(differs.line == at + 1 && differs.what.contains("is decided"), "seed {seed}: {differs}");
+        let differs = replay(&other).expect_err("a decision differs");
+        assert!(differs.line == at + 1 && differs.what.contains("; the trace has"), "seed {seed}: {differs}");
     }
 }
 
 #[test]
-fn replay_of_garbage_says_what_is_wrong_with_it() {
+fn replay_of_garbage_reports_the_error() {
     let text = traces(2).swap_remove(0);
     let lines = text.lines().count();
     let mut rng = Rng::new(9);
     for _ in 0..200 {
-        // Cut inside of a line.
+        // Cut inside a line.
         let cut = rng.between(1, text.len() as u64 - 2) as usize;
         let Some(part) = text.get(..cut).filter(|part| !part.ends_with('\n')) else { continue };
         let differs = replay(part).expect_err("it is cut");
         assert!(differs.line <= lines && !differs.what.is_empty(), "{differs}");
-        // One byte is another one: the same again, or a word about it; never anything else.
+        // One byte is changed: the replay matches or reports an error, and nothing else.
         let mut bytes = text.clone().into_bytes();
         bytes[cut] = rng.between(0x20, 0x7e) as u8;
         if let Ok(changed) = String::from_utf8(bytes) {
@@ -87,22 +87,25 @@ fn replay_of_garbage_says_what_is_wrong_with_it() {
         }
     }
     let (first, rest) = text.split_once('\n').expect("a first line");
-    for (garbage, word) in [
-        (String::new(), "nothing"),
-        ("\n\n\n".to_owned(), "no JSON"),
-        ("hello\n".to_owned(), "no JSON"),
+    for (garbage, reason) in [
+        (String::new(), "the trace is empty"),
+        ("\n\n\n".to_owned(), "not JSON"),
+        ("hello\n".to_owned(), "not JSON"),
         ("{\"a\":1}\n".to_owned(), "not the first line"),
-        ("{\"offhook_trace\":99}\n".to_owned(), "of form 99"),
+        ("{\"offhook_trace\":99}\n".to_owned(), "has format 99"),
         ("{\"offhook_trace\":1}\n".to_owned(), "cannot be read"),
         (rest.to_owned(), "not the first line"),
         (format!("{first}\nnonsense\n"), "cannot be read"),
         (format!("{first}\n{{\"at_ns\":1}}\n"), "neither"),
         (format!("{first}\n{{\"at_ns\":1,\"in\":{{\"Nobody\":2}}}}\n"), "cannot be read"),
-        (format!("{first}\n{{\"out\":\"Finished\"}}\n"), "nothing is decided"),
-        (format!("{first}\n{{\"at_ns\":5,\"tick\":true}}\n{{\"at_ns\":4,\"tick\":true}}\n"), "before the line before"),
-        (first.replace("\"dropped\":0", "\"dropped\":3") + "\n", "are gone"),
+        (format!("{first}\n{{\"out\":\"Finished\"}}\n"), "no output"),
+        (
+            format!("{first}\n{{\"at_ns\":5,\"tick\":true}}\n{{\"at_ns\":4,\"tick\":true}}\n"),
+            "that of the previous line",
+        ),
+        (first.replace("\"dropped\":0", "\"dropped\":3") + "\n", "were dropped"),
     ] {
         let differs = replay(&garbage).expect_err("garbage");
-        assert!(differs.what.contains(word), "{word}: {differs}");
+        assert!(differs.what.contains(reason), "{reason}: {differs}");
     }
 }

@@ -1,4 +1,4 @@
-//! One seed from beginning to end, many seeds on all cores, and what is said about a seed that fails.
+//! One seed from beginning to end, many seeds on all cores, and the report of a failing seed.
 
 use super::{
     faults::{plan, ALL, CLASSES},
@@ -14,8 +14,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// After the last fault everything is back or over within this: the total disconnection timeout, and as much as one
-/// attempt may take that began just before.
+/// After the last fault every session is back or has ended within this time: the total disconnection timeout, plus the
+/// duration of one attempt that began just before.
 pub const CALM: Ms = 75_000;
 
 /// What to run, from the environment.
@@ -28,17 +28,17 @@ pub struct Settings {
     pub quiet: bool,
 }
 
-/// What a run reached, in sum.
+/// Totals over a run.
 #[derive(Clone, Debug, Default)]
 pub struct Reached {
     pub joined: u64,
     pub ended: u64,
-    /// Sessions that had come back from everything when all was calm.
+    /// Sessions that were connected at the end of the calm phase.
     pub survived: u64,
     pub counters: Counters,
     pub published: u64,
-    /// Packets and texts that came, and procedure calls that were answered.
-    pub heard: u64,
+    /// Received packets and texts, and answered procedure calls.
+    pub received: u64,
     pub answered: u64,
 }
 
@@ -48,7 +48,7 @@ impl Reached {
         self.ended += other.ended;
         self.survived += other.survived;
         self.published += other.published;
-        self.heard += other.heard;
+        self.received += other.received;
         self.answered += other.answered;
         add(&mut self.counters, other.counters);
     }
@@ -68,22 +68,22 @@ fn one(seed: u64, classes: u32, spared: bool, plant: Option<Plant>, trace: bool)
     through(world)
 }
 
-/// A seed of which all sessions keep a trace.
+/// Runs a seed in which all sessions keep a trace.
 pub fn traced(seed: u64) -> World {
     let mut world = World::new(plan(seed, ALL, false));
     world.trace_calls();
     through(world)
 }
 
-/// From the beginning to the end of every session.
+/// Runs every session from the beginning to the end.
 fn through(mut world: World) -> World {
     let (seed, calm) = (world.setup.seed, world.setup.calm);
-    // Each session's own: what one has become must not move another.
+    // One per session: the state of one must not affect another.
     let mut rngs: Vec<Rng> =
         (0..world.clients.len() as u64).map(|n| Rng::new(!seed ^ n.wrapping_mul(0xd134_2543_de82_ef95))).collect();
     world.begin();
     world.run_until(calm);
-    world.say(|| "----- from here on nothing goes wrong any more".into());
+    world.note(|| "----- no faults from here on".into());
     world.calm();
     world.run(5_000);
     for (client, rng) in rngs.iter_mut().enumerate() {
@@ -102,8 +102,8 @@ fn through(mut world: World) -> World {
     for client in &mut world.clients {
         client.app.survived = client.app.joined && client.app.ended.is_none();
     }
-    // The end of every session: left, or thrown out.
-    world.say(|| "----- everybody leaves".into());
+    // Every session leaves.
+    world.note(|| "----- all sessions leave".into());
     let left = world.now;
     for (client, mut rng) in rngs.into_iter().enumerate() {
         if rng.between(0, 9) == 0 {
@@ -127,7 +127,7 @@ fn through(mut world: World) -> World {
     world
 }
 
-/// Runs a seed; an isolated one twice, and compares.
+/// Runs a seed; an isolated one twice, and compares the runs.
 fn seed(seed: u64, classes: u32, plant: Option<Plant>, trace: bool) -> (World, Option<String>) {
     let mut world = one(seed, classes, false, plant, trace);
     if let Some(what) = world.broken.take() {
@@ -138,14 +138,15 @@ fn seed(seed: u64, classes: u32, plant: Option<Plant>, trace: bool) -> (World, O
     }
     for client in 1..world.clients.len() {
         let disturbed = |(_, e): &&(Ms, Event)| match e {
-            // What came too early is its own application's affair.
+            // A call at the wrong time is an error of its own application.
             Event::Error(error) if error.code == Code::State => false,
             Event::Error(_) | Event::Reconnected { .. } => true,
             Event::State { state, .. } => !matches!(state, State::Joining | State::Joined | State::Left),
             _ => false,
         };
         let found = world.clients[client].log.iter().find(disturbed);
-        let found = found.map(|(at, e)| format!("session {client} is disturbed by another's fault at {at}: {e:?}"));
+        let found =
+            found.map(|(at, e)| format!("session {client} is affected by another session's fault at {at}: {e:?}"));
         if found.is_some() {
             return (world, found);
         }
@@ -189,7 +190,7 @@ fn guarded(number: u64, classes: u32, plant: Option<Plant>, trace: bool) -> Resu
     }
 }
 
-/// One seed; what it reached, or what it broke.
+/// Runs one seed. Returns what it reached, or its violation.
 pub fn try_seed(number: u64, classes: u32, plant: Option<Plant>) -> Result<Reached, String> {
     let world = guarded(number, classes, plant, false).map_err(|(what, _)| what)?;
     let mut reached = Reached::default();
@@ -199,7 +200,7 @@ pub fn try_seed(number: u64, classes: u32, plant: Option<Plant>) -> Result<Reach
         reached.survived += u64::from(client.app.survived);
         reached.published +=
             client.log.iter().filter(|(_, e)| matches!(e, Event::LocalPublished { .. })).count() as u64;
-        reached.heard += client.check.data.heard;
+        reached.received += client.check.data.received;
         reached.answered += client.check.data.answered;
         add(&mut reached.counters, client.core.counters());
     }
@@ -223,7 +224,7 @@ pub fn add(sum: &mut Counters, c: Counters) {
     sum.data_dropped += c.data_dropped;
 }
 
-/// The schedule of a failing seed, with as few classes of faults as it needs, and how to see it again.
+/// The schedule of a failing seed, with as few classes of faults as it needs, and how to reproduce it.
 pub fn report(number: u64, settings: &Settings) -> String {
     let fails = |classes: u32| guarded(number, classes, settings.plant, false).is_err();
     let mut classes = settings.classes;
@@ -246,13 +247,13 @@ pub fn report(number: u64, settings: &Settings) -> String {
     };
     let only = if classes == ALL { String::new() } else { format!(" CLASSES={classes:#x}") };
     format!(
-        "{}\nseed {number}: {what}\nfaults that it takes: {}\nagain: make lab SEED={number}{only}{plant}\n",
+        "{}\nseed {number}: {what}\nrequired faults: {}\nto reproduce: make lab SEED={number}{only}{plant}\n",
         shown.join("\n"),
         if needed.is_empty() { "none".to_owned() } else { needed.join(", ") }
     )
 }
 
-/// All seeds, on all cores; a line every two seconds.
+/// Runs all seeds, on all cores; prints a line every two seconds.
 pub fn many(settings: &Settings) -> (Vec<Violation>, Reached, Duration) {
     let start = Instant::now();
     let next = AtomicU64::new(settings.from);
@@ -266,7 +267,7 @@ pub fn many(settings: &Settings) -> (Vec<Violation>, Reached, Duration) {
         let workers: Vec<_> = (0..threads)
             .map(|_| {
                 scope.spawn(|| {
-                    let mut own = Reached::default();
+                    let mut partial = Reached::default();
                     loop {
                         let number = next.fetch_add(1, Relaxed);
                         if number >= end
@@ -275,7 +276,7 @@ pub fn many(settings: &Settings) -> (Vec<Violation>, Reached, Duration) {
                             break;
                         }
                         match try_seed(number, settings.classes, settings.plant) {
-                            Ok(reached) => own.add(&reached),
+                            Ok(reached) => partial.add(&reached),
                             Err(what) => {
                                 if let Ok(mut list) = violations.lock() {
                                     list.push(Violation { seed: number, what });
@@ -285,18 +286,18 @@ pub fn many(settings: &Settings) -> (Vec<Violation>, Reached, Duration) {
                         done.fetch_add(1, Relaxed);
                     }
                     if let Ok(mut sum) = sum.lock() {
-                        sum.add(&own);
+                        sum.add(&partial);
                     }
                 })
             })
             .collect();
         if !settings.quiet {
             scope.spawn(|| {
-                let mut told = Instant::now();
+                let mut reported_at = Instant::now();
                 while working.load(Relaxed) {
                     std::thread::park_timeout(Duration::from_millis(100));
-                    if told.elapsed() >= Duration::from_secs(2) {
-                        told = Instant::now();
+                    if reported_at.elapsed() >= Duration::from_secs(2) {
+                        reported_at = Instant::now();
                         let (n, s) = (done.load(Relaxed), start.elapsed().as_secs_f64());
                         let bad = violations.lock().map_or(0, |v| v.len());
                         println!("{n} of {} seeds, {:.0}/s, {bad} violations", settings.seeds, n as f64 / s);
@@ -314,7 +315,7 @@ pub fn many(settings: &Settings) -> (Vec<Violation>, Reached, Duration) {
     (list, sum.into_inner().unwrap_or_default(), start.elapsed())
 }
 
-/// Everything that a run said and did, as text: two runs of a seed must not differ.
+/// All messages and actions of a run, as text: two runs of a seed must not differ.
 pub fn transcript(number: u64) -> String {
     let (mut world, broken) = seed(number, ALL, None, true);
     format!("{broken:?}\n{}", world.trace.take().unwrap_or_default().join("\n"))

@@ -1,4 +1,4 @@
-//! Scripted worlds: nothing goes wrong but what a test does. What was said and done is read from the schedule.
+//! Scripted simulations: only the test causes faults. Messages and actions are read from the schedule.
 
 use super::{
     faults::{Fault, Plan, Setup},
@@ -8,10 +8,10 @@ use super::{
 };
 use offhook::core::{model::*, Counters, End, Event, Input, Output, State};
 use offhook_proto::livekit as pb;
-use pb::signal_response::Message as Said;
+use pb::signal_response::Message as ServerMessage;
 use prost::Message;
 
-/// A world that is driven by hand. Shows the end of its schedule when its test fails.
+/// A simulation that is driven by hand. Prints the end of its schedule when its test fails.
 pub struct Lab {
     pub world: World,
     mark: usize,
@@ -27,7 +27,7 @@ impl Drop for Lab {
 }
 
 impl Lab {
-    /// One session for each room named; nothing has started.
+    /// One session for each given room; nothing has started.
     pub fn new(rooms: &[usize], edges: usize) -> Self {
         let plan =
             |room: &usize| Plan { room: *room, join_retries: 3, subscribe: true, token_given: true, ..Plan::default() };
@@ -35,7 +35,7 @@ impl Lab {
         Self::with(setup)
     }
 
-    /// The same where LiveKit is spoken.
+    /// The same with LiveKit.
     pub fn livekit(rooms: &[usize], edges: usize) -> Self {
         let mut lab = Self::new(rooms, edges);
         let setup = Setup { livekit: true, ..lab.world.setup.clone() };
@@ -49,7 +49,7 @@ impl Lab {
         Self::livekit(rooms, edges).settled(rooms.len())
     }
 
-    /// One session whose join is tried once.
+    /// One session that tries its join once.
     pub fn without_retries() -> Self {
         let plan = Plan { subscribe: true, token_given: true, ..Plan::default() };
         Self::with(Setup { seed: 7, edges: 1, clients: vec![plan], ..Setup::default() })
@@ -80,55 +80,55 @@ impl Lab {
         self.world.begin();
     }
 
-    /// Time goes by; every rule of the lab must hold meanwhile.
+    /// Advances the clock; every rule of the lab must hold meanwhile.
     pub fn run(&mut self, wait: Ms) {
         self.world.run(wait);
-        self.sound();
+        self.assert_rules_hold();
     }
 
-    pub fn sound(&mut self) {
+    pub fn assert_rules_hold(&mut self) {
         if let Some(what) = &self.world.broken {
             panic!("{what}");
         }
     }
 
-    /// Everything is right again, in every detail, within the disconnection timeout and a little more.
+    /// Everything is correct again, in every detail, within the disconnection timeout and a little more.
     pub fn calm(&mut self) {
         self.world.rule = None;
         self.run(run::CALM);
         self.world.judge_calm();
-        self.sound();
+        self.assert_rules_hold();
     }
 
     pub fn mark(&mut self) {
         self.mark = self.world.trace.as_ref().map_or(0, Vec::len);
     }
 
-    /// From now on `rule` decides what becomes of each order.
+    /// From now on `rule` decides how each output is handled.
     pub fn on(&mut self, rule: impl FnMut(usize, &Output) -> Verdict + 'static) {
         self.world.rule = Some(Box::new(rule));
     }
 
     pub fn act(&mut self, client: usize, act: Act) {
         self.world.act(client, act);
-        self.sound();
+        self.assert_rules_hold();
     }
 
     pub fn input(&mut self, client: usize, input: Input) {
         self.world.input(client, input);
-        self.sound();
+        self.assert_rules_hold();
     }
 
     pub fn strike(&mut self, client: usize, fault: Fault) {
         self.world.strike(client, fault);
-        self.sound();
+        self.assert_rules_hold();
     }
 
     pub fn cut(&mut self, client: usize, how: Cut) {
         self.strike(client, Fault::Cut(how));
     }
 
-    /// A message of the SFU, out of nowhere.
+    /// Injects a message of the SFU.
     pub fn message(&mut self, client: usize, message: SfuMessage) {
         let generation = self.generation(client);
         self.input(client, Input::Message { generation, message });
@@ -155,45 +155,45 @@ impl Lab {
     }
 
     /// A frame of the server, to the socket in use.
-    pub fn frame(&mut self, client: usize, said: Said) {
+    pub fn frame(&mut self, client: usize, server_message: ServerMessage) {
         let sock = self.sock(client);
-        self.frame_on(sock, said);
+        self.frame_on(sock, server_message);
     }
 
-    /// A frame out of this socket, whichever is in use.
-    pub fn frame_on(&mut self, sock: usize, said: Said) {
-        let frame = pb::SignalResponse { message: Some(said) }.encode_to_vec();
-        self.world.livekit_heard(sock, &frame);
-        self.sound();
+    /// A frame on this socket, whichever is in use.
+    pub fn frame_on(&mut self, sock: usize, server_message: ServerMessage) {
+        let frame = pb::SignalResponse { message: Some(server_message) }.encode_to_vec();
+        self.world.client_receives(sock, &frame);
+        self.assert_rules_hold();
     }
 
     pub fn sock(&self, client: usize) -> usize {
         self.world.live_sock(client).unwrap_or_else(|| panic!("session {client} has no socket"))
     }
 
-    /// Frames of a session since the mark that hold this text.
+    /// Number of frames of a session since the mark that contain this text.
     pub fn framed(&self, client: usize, text: &str) -> usize {
         let from = format!("s{client}   ~ ");
         let trace = self.world.trace.as_deref().unwrap_or_default();
         trace[self.mark..].iter().filter(|l| l.contains(&from) && l.contains(text)).count()
     }
 
-    /// Orders of a session since the mark that hold this text.
-    pub fn said(&self, client: usize, text: &str) -> usize {
+    /// Number of outputs of a session since the mark that contain this text.
+    pub fn count_outputs(&self, client: usize, text: &str) -> usize {
         let from = format!("s{client}   < ");
         let trace = self.world.trace.as_deref().unwrap_or_default();
         trace[self.mark..].iter().filter(|l| l.contains(&from) && l.contains(text)).count()
     }
 
     pub fn errors(&self, client: usize) -> usize {
-        self.said(client, "Event(Error") + self.said(client, "Event(LocalFailed")
+        self.count_outputs(client, "Event(Error") + self.count_outputs(client, "Event(LocalFailed")
     }
 
-    /// The SFU offers anew.
+    /// The SFU sends another offer.
     pub fn offer(&mut self, client: usize, ice_restart: bool) {
         let member = self.member(client);
-        let life = self.world.sfu.members[member].current().map_or(0, |p| p.life);
-        self.world.offer(member, life, ice_restart);
+        let peer_generation = self.world.sfu.members[member].current().map_or(0, |p| p.peer_generation);
+        self.world.offer(member, peer_generation, ice_restart);
     }
 
     pub fn member(&self, client: usize) -> usize {
@@ -201,16 +201,16 @@ impl Lab {
         found.unwrap_or_else(|| panic!("session {client} is not in the room"))
     }
 
-    /// A track of this session is on the air and everybody has settled.
+    /// Publishes a track of this session and waits until everyone has settled.
     pub fn publish(&mut self, client: usize, muted: bool) {
         self.act(client, Act::Publish { muted });
         self.run(2_000);
-        assert_eq!(self.said(client, "LocalPublished"), 1);
+        assert_eq!(self.count_outputs(client, "LocalPublished"), 1);
         self.mark();
     }
 }
 
-/// The order is an engine step of this name on this peer connection.
+/// Whether the output is an engine step of this name on this peer connection.
 pub fn step(output: &Output, kind: PeerKind, name: &str) -> bool {
     matches!(output, Output::Engine { peer, action, .. } if *peer == kind && action.name() == name)
 }
@@ -234,7 +234,7 @@ pub fn refuse(output: &Output) -> Verdict {
     }
 }
 
-/// This RPC fails so.
+/// This RPC fails with `failure`.
 pub fn fail(output: &Output, failure: Failure) -> Verdict {
     match output {
         Output::Rpc { generation, id, .. } => {

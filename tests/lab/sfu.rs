@@ -1,5 +1,5 @@
-//! The model of the SFU: edges that may die, rooms that are one over all edges, participants, their publishers and
-//! subscribers. What an SFU does when nobody plans otherwise; faults are planned elsewhere.
+//! The model of the SFU: edges that may die, rooms that span all edges, participants, their publishers and subscribers.
+//! The behaviour of an SFU without planned faults; faults are planned elsewhere.
 
 use super::{
     faults::Class,
@@ -10,15 +10,15 @@ use super::{
 use offhook::core::model::*;
 use std::collections::BTreeSet;
 
-/// A session whose socket is gone is kept for FAST so long.
+/// How long a session without a socket is kept for FAST.
 pub const KEPT: Ms = 10_000;
-/// An offer without an answer is repeated after this.
+/// An offer without an answer is repeated after this time.
 const OFFER_AGAIN: Ms = 3_000;
 
 pub struct Edge {
     pub name: String,
     pub alive: bool,
-    /// Sockets do not come up before: the cluster does not know yet that a node is gone.
+    /// Sockets do not open before this time: the cluster has not noticed yet that a node died.
     pub hangs_until: Ms,
 }
 
@@ -27,7 +27,7 @@ pub struct Edge {
 pub struct Published {
     pub name: String,
     pub muted: bool,
-    /// The number of the stream by which others hear it.
+    /// The number of the stream by which other participants receive it.
     pub stream: String,
     /// The m-line that carries it.
     pub mid: String,
@@ -38,10 +38,10 @@ pub struct Published {
 pub struct Subscriber {
     pub ice: u32,
     pub next: u64,
-    /// Offers that nobody has answered yet.
+    /// Unanswered offers.
     pub waiting: Vec<(u64, Ms)>,
     pub lines: Vec<Line>,
-    /// Number of the last offer that was answered.
+    /// Number of the last answered offer.
     pub answered: u64,
     dirty: bool,
     soon: bool,
@@ -54,13 +54,13 @@ pub struct Place {
     pub generation: Generation,
     pub sock: Option<usize>,
     /// Number of its peer connections at the SFU.
-    pub life: u32,
+    pub peer_generation: u32,
     pub lost_at: Ms,
-    /// The publisher's last offer and the ICE generation of ours.
+    /// The publisher's last offer and the ICE generation of the SFU's side.
     pub publisher: Option<(Tag, u64, u32)>,
     pub subscriber: Subscriber,
     gone: bool,
-    /// Waits for these to be published before the migration is complete.
+    /// The migration completes once its tracks are published here.
     arriving: bool,
 }
 
@@ -75,11 +75,11 @@ pub struct Member {
     pub places: Vec<Place>,
     pub left: bool,
     pub may_send: bool,
-    /// Of what is said about it.
+    /// Version of its reported state.
     pub version: u32,
-    /// Announced, and not offered yet.
+    /// Announced, but not offered yet.
     pub pending: Vec<Published>,
-    /// Tracks of others that it does not want, and that it has paused.
+    /// Remote tracks that it has unsubscribed, and that it has paused.
     pub unwanted: BTreeSet<String>,
     pub paused: BTreeSet<String>,
 }
@@ -87,7 +87,7 @@ pub struct Member {
 pub struct Sfu {
     pub edges: Vec<Edge>,
     pub members: Vec<Member>,
-    lives: Vec<u32>,
+    peer_generations: Vec<u32>,
 }
 
 #[derive(Debug)]
@@ -96,25 +96,25 @@ pub enum SfuTimer {
     Notice {
         sock: usize,
     },
-    /// Who has not come back by now has left.
+    /// A session that has not resumed by now has left.
     Expire {
         member: usize,
-        life: u32,
+        peer_generation: u32,
         lost_at: Ms,
     },
     Offer {
         member: usize,
-        life: u32,
+        peer_generation: u32,
     },
     Repeat {
         member: usize,
-        life: u32,
+        peer_generation: u32,
         serial: u64,
     },
     Complete {
         member: usize,
     },
-    /// Forgets a session that was replaced by another one of the same participant.
+    /// Removes a session that was replaced by another one of the same participant.
     Ghost {
         member: usize,
     },
@@ -130,7 +130,7 @@ pub enum SfuTimer {
 impl Sfu {
     pub fn new(edges: usize) -> Self {
         let edges = (0..edges).map(|n| Edge { name: format!("edge-{n}"), alive: true, hangs_until: 0 }).collect();
-        Self { edges, members: Vec::new(), lives: Vec::new() }
+        Self { edges, members: Vec::new(), peer_generations: Vec::new() }
     }
 
     pub fn edge_named(&self, name: &str) -> usize {
@@ -138,15 +138,15 @@ impl Sfu {
     }
 
     /// The number of a participant's next peer connections.
-    pub fn life(&mut self, client: usize) -> u32 {
-        if self.lives.len() <= client {
-            self.lives.resize(client + 1, 0);
+    pub fn peer_generation(&mut self, client: usize) -> u32 {
+        if self.peer_generations.len() <= client {
+            self.peer_generations.resize(client + 1, 0);
         }
-        self.lives[client] += 1;
-        self.lives[client]
+        self.peer_generations[client] += 1;
+        self.peer_generations[client]
     }
 
-    /// Who is in the room, in the order in which they came.
+    /// Members of the room, in the order in which they joined.
     pub fn room(&self, room: usize) -> impl Iterator<Item = (usize, &Member)> {
         self.members.iter().enumerate().filter(move |(_, m)| m.room == room && !m.left)
     }
@@ -178,12 +178,12 @@ impl Sfu {
 }
 
 impl Place {
-    pub fn new(edge: usize, generation: Generation, sock: usize, life: u32, subscriber: Subscriber) -> Self {
+    pub fn new(edge: usize, generation: Generation, sock: usize, peer_generation: u32, subscriber: Subscriber) -> Self {
         Self {
             edge,
             generation,
             sock: Some(sock),
-            life,
+            peer_generation,
             lost_at: 0,
             publisher: None,
             subscriber,
@@ -194,25 +194,25 @@ impl Place {
 }
 
 impl Subscriber {
-    /// Something has changed while nothing waits.
+    /// Something has changed, and no offer is pending.
     pub fn is_due(&self) -> bool {
         self.dirty && self.waiting.is_empty() && !self.soon
     }
 }
 
 impl Member {
-    pub fn place(&self, life: u32) -> Option<usize> {
-        self.places.iter().position(|p| p.life == life && !p.gone)
+    pub fn place(&self, peer_generation: u32) -> Option<usize> {
+        self.places.iter().position(|p| p.peer_generation == peer_generation && !p.gone)
     }
 
-    /// Where it is now.
+    /// Its current place.
     pub fn current(&self) -> Option<&Place> {
         self.places.iter().rev().find(|p| !p.gone)
     }
 }
 
 impl World {
-    /// To everybody else in the room, at every edge where they listen.
+    /// Sends to everyone else in the room, at every edge where they are connected.
     pub fn broadcast(&mut self, member: usize, message: &SfuMessage) {
         if self.setup.livekit {
             return self.broadcast_livekit(member);
@@ -227,40 +227,40 @@ impl World {
             .filter(|s| self.socks[*s].joined)
             .collect();
         for sock in socks {
-            self.tell(sock, message.clone());
+            self.send_message(sock, message.clone());
         }
     }
 
-    /// The room has changed for everybody's ears.
+    /// The streams of the room have changed for the other members.
     pub fn streams_changed(&mut self, member: usize) {
         let (room, client) = (self.sfu.members[member].room, self.sfu.members[member].client);
         let others: Vec<(usize, u32)> = self
             .sfu
             .room(room)
             .filter(|(_, m)| m.client != client)
-            .flat_map(|(i, m)| m.places.iter().filter(|p| !p.gone).map(move |p| (i, p.life)))
+            .flat_map(|(i, m)| m.places.iter().filter(|p| !p.gone).map(move |p| (i, p.peer_generation)))
             .collect();
-        for (member, life) in others {
-            self.want_offer(member, life, 10);
+        for (member, peer_generation) in others {
+            self.want_offer(member, peer_generation, 10);
         }
     }
 
-    /// An offer is due, unless one waits for its answer: then after it, or at once where edges are impatient.
-    pub fn want_offer(&mut self, member: usize, life: u32, wait: Ms) {
+    /// An offer is due. It waits for the answer to a pending one, unless edges are impatient.
+    pub fn want_offer(&mut self, member: usize, peer_generation: u32, wait: Ms) {
         let impatient = self.setup.impatient;
-        let Some(place) = self.sfu.members[member].place(life) else { return };
+        let Some(place) = self.sfu.members[member].place(peer_generation) else { return };
         let sub = &mut self.sfu.members[member].places[place].subscriber;
         sub.dirty = true;
         if (impatient || sub.waiting.is_empty()) && !std::mem::replace(&mut sub.soon, true) {
-            self.after(wait, Ev::Sfu(SfuTimer::Offer { member, life }));
+            self.after(wait, Ev::Sfu(SfuTimer::Offer { member, peer_generation }));
         }
     }
 
-    /// Sends an offer of what the room holds now.
-    pub fn offer(&mut self, member: usize, life: u32, ice_restart: bool) {
+    /// Sends an offer with the current streams of the room.
+    pub fn offer(&mut self, member: usize, peer_generation: u32, ice_restart: bool) {
         let now = self.now;
         let m = &self.sfu.members[member];
-        let Some(index) = m.place(life).filter(|_| !m.left) else { return };
+        let Some(index) = m.place(peer_generation).filter(|_| !m.left) else { return };
         let Some(sock) = m.places[index].sock.filter(|s| self.socks[*s].joined) else { return };
         let (room, client) = (m.room, m.client);
         let streams: Vec<String> = self
@@ -278,7 +278,7 @@ impl World {
             if sub.lines.iter().any(|l| l.active && l.stream == stream) {
                 continue;
             }
-            // An m-line whose track has ended is used again.
+            // An m-line whose track has ended is reused.
             match sub.lines.iter_mut().find(|l| !l.active) {
                 Some(line) => (line.active, line.stream) = (true, stream),
                 None => {
@@ -292,19 +292,19 @@ impl World {
         sub.next += 1;
         let serial = sub.next;
         sub.waiting.push((serial, now));
-        let tag = Tag { sfu: true, owner: member, life, kind: PeerKind::Subscriber, ice: sub.ice };
+        let tag = Tag { sfu: true, owner: member, peer_generation, kind: PeerKind::Subscriber, ice: sub.ice };
         let desc = Desc { tag: tag.clone(), serial, lines: sub.lines.clone() };
         let message = SfuMessage::SubscriberOffer { ice_restart, sdp: desc.text(), negotiation_id: serial as u32 };
-        self.tell(sock, message);
+        self.send_message(sock, message);
         for number in 0..2 {
             let message = SfuMessage::IceTrickle { peer: PeerKind::Subscriber, candidate: tag.candidate(number, true) };
-            self.tell(sock, message);
+            self.send_message(sock, message);
         }
         let again = if self.setup.livekit { super::livekit_server::NEGOTIATION_FAILED } else { OFFER_AGAIN };
-        self.after(again, Ev::Sfu(SfuTimer::Repeat { member, life, serial }));
+        self.after(again, Ev::Sfu(SfuTimer::Repeat { member, peer_generation, serial }));
     }
 
-    /// A participant is no longer in the room.
+    /// A participant leaves the room.
     pub fn member_leaves(&mut self, member: usize) {
         if std::mem::replace(&mut self.sfu.members[member].left, true) {
             return;
@@ -320,7 +320,7 @@ impl World {
         self.streams_changed(member);
     }
 
-    /// A socket is gone: with 1000 it was a leave, else the session waits for its owner.
+    /// A socket has closed: with 1000 it was a leave, else the session is kept for its participant.
     pub fn sfu_loses(&mut self, sock: usize, code: Option<u16>) {
         let found = self.sfu.members.iter().enumerate().find_map(|(i, m)| {
             let place = m.places.iter().position(|p| p.sock == Some(sock) && !p.gone)?;
@@ -331,10 +331,10 @@ impl World {
         let m = &mut self.sfu.members[member];
         let place = &mut m.places[index];
         (place.sock, place.lost_at) = (None, now);
-        let (life, arriving) = (place.life, place.arriving);
+        let (peer_generation, arriving) = (place.peer_generation, place.arriving);
         let last = m.places.iter().filter(|p| !p.gone).count() == 1;
         let newest = m.places.iter().rposition(|p| !p.gone) == Some(index);
-        // It has come for good once nobody listens at the old place any more.
+        // The move is final once no old place has a socket.
         let settled = !arriving || m.places.iter().all(|p| p.gone || p.sock.is_none());
         if !last && newest && settled {
             for old in m.places[..index].iter_mut() {
@@ -345,7 +345,7 @@ impl World {
         let m = &mut self.sfu.members[member];
         let last = m.places.iter().filter(|p| !p.gone).count() == 1;
         if !(last || newest && settled) {
-            // The old place of a migration, or a new one that came to nothing.
+            // The old place of a migration, or a new one that failed.
             m.places[index].gone = true;
             if !newest {
                 self.old_place_ends(member);
@@ -353,11 +353,11 @@ impl World {
         } else if code == Some(1000) && last {
             self.member_leaves(member);
         } else {
-            self.after(KEPT, Ev::Sfu(SfuTimer::Expire { member, life, lost_at: now }));
+            self.after(KEPT, Ev::Sfu(SfuTimer::Expire { member, peer_generation, lost_at: now }));
         }
     }
 
-    /// What was published at the old edge ends with it, unless it was published at the new one.
+    /// Tracks published at the old edge end with it, unless they were published at the new one.
     fn old_place_ends(&mut self, member: usize) {
         let silent = self.sfu.members[member].current().is_some_and(|p| p.publisher.is_none());
         if silent {
@@ -372,41 +372,43 @@ impl World {
                     self.sfu_loses(sock, None);
                 }
             }
-            SfuTimer::Expire { member, life, lost_at } => {
+            SfuTimer::Expire { member, peer_generation, lost_at } => {
                 let m = &self.sfu.members[member];
-                let lost = m.place(life).is_some_and(|p| m.places[p].sock.is_none() && m.places[p].lost_at == lost_at);
+                let lost = m
+                    .place(peer_generation)
+                    .is_some_and(|p| m.places[p].sock.is_none() && m.places[p].lost_at == lost_at);
                 let only = m.places.iter().filter(|p| !p.gone).count() == 1;
                 if lost && !only {
-                    // It went on elsewhere meanwhile.
-                    if let Some(place) = m.place(life) {
+                    // The participant continued at another place meanwhile.
+                    if let Some(place) = m.place(peer_generation) {
                         self.sfu.members[member].places[place].gone = true;
                         self.old_place_ends(member);
                     }
                 } else if lost && !m.left {
-                    self.say(|| format!("     the SFU gives up session {}", self_id(member)));
+                    self.note(|| format!("     the SFU gives up session {}", self_id(member)));
                     self.member_leaves(member);
                 }
             }
-            SfuTimer::Offer { member, life } => {
+            SfuTimer::Offer { member, peer_generation } => {
                 let m = &mut self.sfu.members[member];
-                let Some(place) = m.place(life) else { return };
+                let Some(place) = m.place(peer_generation) else { return };
                 let sub = &mut m.places[place].subscriber;
                 sub.soon = false;
                 if sub.dirty {
-                    self.offer(member, life, false);
+                    self.offer(member, peer_generation, false);
                 }
             }
-            SfuTimer::Repeat { member, life, serial } => {
+            SfuTimer::Repeat { member, peer_generation, serial } => {
                 let m = &mut self.sfu.members[member];
-                let Some(place) = m.place(life) else { return };
+                let Some(place) = m.place(peer_generation) else { return };
                 if self.setup.livekit {
-                    return self.negotiation_timed_out(member, life, serial);
+                    return self.negotiation_timed_out(member, peer_generation, serial);
                 }
                 let place = &mut self.sfu.members[member].places[place];
                 if place.sock.is_some() && place.subscriber.waiting.iter().any(|(s, _)| *s == serial) {
                     place.subscriber.waiting.retain(|(s, _)| *s > serial);
                     if place.subscriber.waiting.is_empty() {
-                        self.offer(member, life, false);
+                        self.offer(member, peer_generation, false);
                     }
                 }
             }
@@ -414,15 +416,15 @@ impl World {
             SfuTimer::Ghost { member } => self.member_leaves(member),
             SfuTimer::Dangling { sock } => self.close_down(sock, Some(1000)),
             SfuTimer::EdgeUp { edge } => {
-                self.say(|| format!("     edge-{edge} is up again"));
+                self.note(|| format!("     edge-{edge} is up again"));
                 self.sfu.edges[edge].alive = true;
             }
         }
     }
 
-    /// The new edge has what it needs: said on the old socket.
-    pub fn arrived(&mut self, member: usize, life: u32) {
-        let Some(place) = self.sfu.members[member].place(life) else { return };
+    /// The new edge is ready: reported on the old socket.
+    pub fn arrived(&mut self, member: usize, peer_generation: u32) {
+        let Some(place) = self.sfu.members[member].place(peer_generation) else { return };
         if std::mem::take(&mut self.sfu.members[member].places[place].arriving) {
             let wait = 10 + self.clients[self.sfu.members[member].client].latency();
             self.after(wait, Ev::Sfu(SfuTimer::Complete { member }));
@@ -444,19 +446,19 @@ impl World {
             let client = m.client;
             let now = self.now;
             if self.clients[client].hit(now, Class::GoAway) {
-                // It forgets to say so.
+                // A fault: the message is not sent.
                 return;
             }
-            self.tell(sock, SfuMessage::MigrationComplete);
+            self.send_message(sock, SfuMessage::MigrationComplete);
         }
     }
 
-    /// An edge dies: sockets break, sessions are lost with it.
+    /// An edge dies: its sockets break, and its sessions are lost.
     pub fn edge_dies(&mut self, edge: usize, for_ms: Ms, silently: bool) {
         if !self.sfu.edges[edge].alive {
             return;
         }
-        self.say(|| format!("     edge-{edge} dies for {for_ms} ms"));
+        self.note(|| format!("     edge-{edge} dies for {for_ms} ms"));
         self.sfu.edges[edge].alive = false;
         for sock in 0..self.socks.len() {
             if self.socks[sock].edge == edge && self.socks[sock].edge_end {
@@ -485,7 +487,7 @@ impl World {
         self.after(for_ms, Ev::Sfu(SfuTimer::EdgeUp { edge }));
     }
 
-    /// The end of every silence that a fault began: calm must find sockets that live or are dead.
+    /// Ends every silence that a fault began: the calm phase must find sockets that are alive or closed.
     pub fn cut_silent(&mut self) {
         for sock in 0..self.socks.len() {
             if self.socks[sock].silent && self.socks[sock].client_end {

@@ -1,4 +1,4 @@
-//! The model of the SFU, continued: what it does with what sessions say on their sockets and ask by RPC.
+//! The model of the SFU, continued: its handling of the socket messages and RPCs of sessions.
 
 use super::{
     faults::Class,
@@ -10,13 +10,13 @@ use super::{
 use offhook::core::model::*;
 
 impl World {
-    pub fn sfu_hears(&mut self, sock: usize, request: SfuRequest) {
+    pub fn sfu_receives(&mut self, sock: usize, request: SfuRequest) {
         let client = self.socks[sock].client;
         match request {
             SfuRequest::Join(request) => self.join(sock, *request),
             SfuRequest::Health => {
                 let counts = self.sfu.counts(self.clients[client].room);
-                self.tell(sock, SfuMessage::Health(counts));
+                self.send_message(sock, SfuMessage::Health(counts));
             }
             SfuRequest::Leave { session_id, .. } => {
                 let edge = self.socks[sock].edge;
@@ -31,7 +31,7 @@ impl World {
         let now = self.now;
         let (client, edge) = (self.socks[sock].client, self.socks[sock].edge);
         if self.socks[sock].joined {
-            // Said twice.
+            // A duplicate.
             return;
         }
         if self.clients[client].hit(now, Class::Join) {
@@ -45,7 +45,7 @@ impl World {
                 }
                 _ => {
                     let error = SfuError { code, message: "planned".into(), should_retry: false };
-                    return self.tell(sock, SfuMessage::Error { error, strategy: Strategy::Unspecified });
+                    return self.send_message(sock, SfuMessage::Error { error, strategy: Strategy::Unspecified });
                 }
             }
         }
@@ -73,7 +73,7 @@ impl World {
         }
         let previous = request.reconnect.as_ref().map_or("", |d| d.previous_session_id.as_str());
         let ghost = self.sfu.members.iter().rposition(|m| m.client == client && m.session_id == previous && !m.left);
-        // The same session once more at the first join: the old attempt is forgotten.
+        // The same session again at the first join: the old attempt is dropped.
         let same =
             self.sfu.members.iter().rposition(|m| m.client == client && m.session_id == request.session_id && !m.left);
         if let Some(member) = same {
@@ -86,16 +86,16 @@ impl World {
                 self.member_leaves(member);
             }
         }
-        let life = self.sfu.life(client);
+        let peer_generation = self.sfu.peer_generation(client);
         let member = self.sfu.members.len();
         self.sfu.members.push(Member {
             client,
             room: self.clients[client].room,
             session_id: request.session_id,
             user: self.clients[client].user.clone(),
-            prefix: format!("p{client}x{life}"),
+            prefix: format!("p{client}x{peer_generation}"),
             tracks: Vec::new(),
-            places: vec![self.new_place(sock, life)],
+            places: vec![self.new_place(sock, peer_generation)],
             left: false,
             may_send: true,
             version: 0,
@@ -108,12 +108,12 @@ impl World {
         self.broadcast(member, &SfuMessage::ParticipantJoined(Box::new(person)));
     }
 
-    pub fn new_place(&self, sock: usize, life: u32) -> Place {
+    pub fn new_place(&self, sock: usize, peer_generation: u32) -> Place {
         let s = &self.socks[sock];
-        Place::new(s.edge, s.generation, sock, life, Subscriber::default())
+        Place::new(s.edge, s.generation, sock, peer_generation, Subscriber::default())
     }
 
-    /// JoinResponse, and what follows it.
+    /// JoinResponse, and the messages that follow it.
     fn admit_member(&mut self, member: usize, sock: usize, reconnected: bool) {
         let m = &self.sfu.members[member];
         let (client, room) = (m.client, m.room);
@@ -125,25 +125,25 @@ impl World {
             fast_reconnect_deadline_s: 10,
             ..JoinState::default()
         };
-        let Some(life) = m.current().map(|p| p.life) else { return };
+        let Some(peer_generation) = m.current().map(|p| p.peer_generation) else { return };
         let eager = self.setup.eager;
         self.clients[client].check.snapshot_sent();
         if eager {
             // Before JoinResponse in the same instant: a client must keep it.
             self.socks[sock].joined = true;
-            self.offer(member, life, reconnected);
+            self.offer(member, peer_generation, reconnected);
         }
         self.socks[sock].joined = true;
-        self.tell(sock, SfuMessage::Joined(Box::new(state)));
+        self.send_message(sock, SfuMessage::Joined(Box::new(state)));
         if !eager {
             if reconnected {
-                return self.offer(member, life, true);
+                return self.offer(member, peer_generation, true);
             }
-            self.want_offer(member, life, 300);
+            self.want_offer(member, peer_generation, 300);
         }
     }
 
-    /// FAST: the session is still here.
+    /// FAST: the session still exists.
     fn resume(&mut self, member: usize, place: usize, sock: usize) {
         let generation = self.socks[sock].generation;
         let old = self.sfu.members[member].places[place].sock.replace(sock);
@@ -157,19 +157,19 @@ impl World {
 
     fn migrate(&mut self, member: usize, sock: usize, request: &JoinRequest) {
         let client = self.sfu.members[member].client;
-        let life = self.sfu.life(client);
-        let new = self.new_place(sock, life);
+        let peer_generation = self.sfu.peer_generation(client);
+        let new = self.new_place(sock, peer_generation);
         self.sfu.members[member].places.push(new);
         let place = self.sfu.members[member].places.len() - 1;
         self.expect_arrival(member, place);
         self.admit_member(member, sock, false);
         let announced = request.reconnect.as_ref().map_or(0, |d| d.announced_tracks.len());
         if announced == 0 {
-            self.arrived(member, life);
+            self.arrived(member, peer_generation);
         }
     }
 
-    /// One RPC, as an edge carries it out.
+    /// One RPC, as an edge processes it.
     pub fn serve(
         &mut self,
         client: usize,
@@ -192,21 +192,21 @@ impl World {
         };
         let p = &self.sfu.members[member].places[place];
         if p.generation != generation {
-            // What was under way when its session resumed elsewhere; who asked is not there any more.
+            // An RPC in transit when its session resumed elsewhere; its caller no longer waits.
             return Err(sfu_error(102, "of an older connection"));
         }
         match call {
             RpcCall::SetPublisher { sdp, tracks, .. } => self.set_publisher(member, place, &sdp, tracks),
             RpcCall::SendAnswer { sdp, negotiation_id, .. } => self.answered(member, place, &sdp, negotiation_id),
             RpcCall::IceRestart { peer: PeerKind::Subscriber, .. } => {
-                let life = p.life;
-                self.offer(member, life, true);
+                let peer_generation = p.peer_generation;
+                self.offer(member, peer_generation, true);
                 Ok(RpcReply::Done)
             }
             RpcCall::UpdateMuteStates { states, .. } => {
-                let life = p.life;
+                let peer_generation = p.peer_generation;
                 let current = self.sfu.members[member].current();
-                if current.is_some_and(|p| p.life != life && p.publisher.is_some()) {
+                if current.is_some_and(|p| p.peer_generation != peer_generation && p.publisher.is_some()) {
                     return Ok(RpcReply::Done);
                 }
                 for state in states {
@@ -215,17 +215,17 @@ impl World {
                 Ok(RpcReply::Done)
             }
             RpcCall::IceTrickle { peer, candidate, .. } => {
-                self.candidate_told(client, peer, &candidate);
+                self.candidate_received(client, peer, &candidate);
                 Ok(RpcReply::Done)
             }
             _ => Ok(RpcReply::Done),
         }
     }
 
-    pub fn candidate_told(&mut self, client: usize, peer: PeerKind, candidate: &str) {
+    pub fn candidate_received(&mut self, client: usize, peer: PeerKind, candidate: &str) {
         if let Some((tag, _)) = super::text::candidate(candidate) {
             if tag.kind != peer || tag.owner != client || tag.sfu {
-                self.fault(format!("session {client}: told a candidate of {} as {peer:?}", tag.ufrag()));
+                self.fault(format!("session {client}: sent a candidate of {} as {peer:?}", tag.ufrag()));
             }
         }
     }
@@ -249,11 +249,11 @@ impl World {
             return Err(sfu_error(403, "no right to publish"));
         }
         let p = &mut self.sfu.members[member].places[place];
-        let life = p.life;
+        let peer_generation = p.peer_generation;
         let ice = match &p.publisher {
             None => 0,
             Some((tag, serial, ice)) => {
-                if (tag.owner, tag.life) != (desc.tag.owner, desc.tag.life) {
+                if (tag.owner, tag.peer_generation) != (desc.tag.owner, desc.tag.peer_generation) {
                     let text = format!("session {client}: publisher {} became {}", tag.ufrag(), desc.tag.ufrag());
                     self.fault(text);
                     return Err(sfu_error(400, "another publisher"));
@@ -267,22 +267,24 @@ impl World {
             }
         };
         p.publisher = Some((desc.tag.clone(), desc.serial, ice));
-        // An edge that is being left has no say any more once the new one has heard of tracks.
-        let newest = self.sfu.members[member].current().is_none_or(|p| p.life == life || p.publisher.is_none());
+        // The edge that is being left no longer decides once the new one has received tracks.
+        let newest = self.sfu.members[member]
+            .current()
+            .is_none_or(|p| p.peer_generation == peer_generation || p.publisher.is_none());
         if newest {
             self.publish(member, &tracks);
         }
-        self.arrived(member, life);
-        let tag = Tag { sfu: true, owner: member, life, kind: PeerKind::Publisher, ice };
+        self.arrived(member, peer_generation);
+        let tag = Tag { sfu: true, owner: member, peer_generation, kind: PeerKind::Publisher, ice };
         if let Some(sock) = self.sfu.members[member].places[place].sock {
             let candidate = tag.candidate(7, true);
-            self.tell(sock, SfuMessage::IceTrickle { peer: PeerKind::Publisher, candidate });
+            self.send_message(sock, SfuMessage::IceTrickle { peer: PeerKind::Publisher, candidate });
         }
         let lines = desc.lines.clone();
         Ok(RpcReply::Publisher { sdp: Desc { tag, serial: desc.serial, lines }.text(), ice_restart: false })
     }
 
-    /// All live tracks of a participant, as it announces them.
+    /// All live tracks of a participant, as announced.
     pub fn publish(&mut self, member: usize, tracks: &[TrackInfo]) {
         let prefix = self.sfu.members[member].prefix.clone();
         let before: Vec<Published> = std::mem::take(&mut self.sfu.members[member].tracks);
@@ -316,7 +318,7 @@ impl World {
         self.announce(member, audible, now, UnpublishCause::UserMuted);
     }
 
-    /// The others are told when a participant's audio begins or ends.
+    /// Notifies the others when a participant's audio begins or ends.
     fn announce(&mut self, member: usize, before: bool, now: bool, cause: UnpublishCause) {
         let m = &self.sfu.members[member];
         let (session_id, user_id, kind) = (m.session_id.clone(), m.user.clone(), TrackKind::Audio);
@@ -339,15 +341,15 @@ impl World {
         let client = self.sfu.members[member].client;
         let desc = Desc::parse(sdp);
         if desc.as_ref().is_none_or(|d| d.serial != serial || d.tag.kind != PeerKind::Subscriber) {
-            let said = desc.map(|d| (d.serial, d.tag.ufrag()));
-            self.fault(format!("session {client}: the answer {said:?} is sent for offer {serial}"));
+            let answer_id = desc.map(|d| (d.serial, d.tag.ufrag()));
+            self.fault(format!("session {client}: the answer {answer_id:?} is sent for offer {serial}"));
         }
         let p = &mut self.sfu.members[member].places[place];
-        let (life, sub) = (p.life, &mut p.subscriber);
+        let (peer_generation, sub) = (p.peer_generation, &mut p.subscriber);
         sub.waiting.retain(|(s, _)| *s != serial);
         sub.answered = sub.answered.max(serial);
         if sub.is_due() {
-            self.offer(member, life, false);
+            self.offer(member, peer_generation, false);
         }
         Ok(RpcReply::Done)
     }
@@ -367,14 +369,14 @@ impl World {
         let sock = self.sfu.members[member].current().and_then(|p| p.sock).filter(|s| self.socks[*s].joined);
         if let Some(sock) = sock {
             let grants = Grants { audio, video: false, screen_share: false, ..Grants::ALL };
-            self.tell(sock, SfuMessage::Grants(grants));
+            self.send_message(sock, SfuMessage::Grants(grants));
         }
     }
 
     /// The call ends for one participant.
     pub fn end_call(&mut self, client: usize, reason: CallEndedReason) {
         let Some(sock) = self.live_sock(client).filter(|s| self.socks[*s].joined) else { return };
-        self.tell(sock, SfuMessage::CallEnded(reason));
+        self.send_message(sock, SfuMessage::CallEnded(reason));
         self.send_down(sock, Down::Close(Some(1000)));
         self.socks[sock].edge_end = false;
         let here = |m: &Member| m.client == client && !m.left && m.places.iter().any(|p| p.sock == Some(sock));

@@ -1,7 +1,7 @@
-//! Sockets between sessions and edges: in order by nature, and everything that may befall them.
+//! Sockets between sessions and edges: ordered by nature, and subject to every kind of fault.
 //!
-//! A socket keeps order unless a fault of its own breaks it; what breaks it marks the socket as tainted: what a
-//! session then believes of the room is judged again only after the next JoinResponse.
+//! A socket keeps order unless a fault of its own breaks it. Such a fault marks the socket as tainted: the session's
+//! view of the room is then checked again only after the next JoinResponse.
 
 use super::{
     faults::Class,
@@ -9,9 +9,9 @@ use super::{
 };
 use offhook::core::{model::*, Input};
 
-/// A close that nobody answers is over after this.
+/// A close that is not answered completes after this time.
 const CLOSE_WITHIN: Ms = 1_000;
-/// A dead socket is noticed by the edge after this.
+/// An edge notices a dead socket after this time.
 const EDGE_NOTICES: Ms = 15_000;
 
 #[derive(Clone, Debug)]
@@ -41,35 +41,35 @@ pub struct Sock {
     pub client_end: bool,
     /// The edge still reads.
     pub edge_end: bool,
-    /// The client has said its close.
+    /// The client has sent its close.
     closing: bool,
-    /// Nothing gets through, and nobody is told.
+    /// Nothing gets through, and no side is notified.
     pub silent: bool,
     last_up: Ms,
     last_down: Ms,
     /// The edge has sent JoinResponse.
     pub joined: bool,
-    /// Resumed, and not yet told what its client knows.
+    /// Resumed, but the client has not sent its known state yet.
     pub sync_due: bool,
 }
 
 impl World {
-    /// The newest socket of a session that its edge still reads.
+    /// The newest socket of a session that its client still reads.
     pub fn live_sock(&self, client: usize) -> Option<usize> {
         (0..self.socks.len()).rev().find(|s| self.socks[*s].client == client && self.socks[*s].client_end)
     }
 
-    /// The connection attempt has come to its edge.
+    /// The connection attempt reaches its edge.
     pub fn opened(&mut self, client: usize, generation: Generation, edge: usize) {
         let refused = !self.sfu.edges[edge].alive;
-        let unwanted = self.setup.livekit && !self.link_is_wanted(client, generation);
-        let barred = self.setup.livekit && !self.door_opens(client, generation);
+        let unwanted = self.setup.livekit && !self.link_is_current(client, generation);
+        let barred = self.setup.livekit && !self.token_accepted(client, generation);
         let result = if refused {
             Err(Failure::new(FailureKind::Connect, "connection refused"))
         } else if unwanted {
-            Err(Failure::new(FailureKind::Connect, "replaced by another one"))
+            Err(Failure::new(FailureKind::Connect, "replaced by a newer attempt"))
         } else if barred {
-            Err(Failure::new(FailureKind::Http { status: 401 }, "the token is not taken"))
+            Err(Failure::new(FailureKind::Http { status: 401 }, "the token is not accepted"))
         } else {
             let sock = self.socks.len();
             self.socks.push(Sock {
@@ -100,14 +100,14 @@ impl World {
         self.clients[client].socks.iter().rev().find(|(g, _)| *g == generation).map(|(_, s)| *s)
     }
 
-    /// The client says something.
-    pub fn say_up(&mut self, client: usize, generation: Generation, request: SfuRequest) {
+    /// The client sends a request.
+    pub fn queue_request_up(&mut self, client: usize, generation: Generation, request: SfuRequest) {
         let Some(sock) = self.sock_of(client, generation) else { return };
-        self.say_up_on(sock, Up::Request(request));
+        self.queue_up(sock, Up::Request(request));
     }
 
     /// False: it is closed.
-    pub fn say_up_on(&mut self, sock: usize, what: Up) -> bool {
+    pub fn queue_up(&mut self, sock: usize, what: Up) -> bool {
         let client = self.socks[sock].client;
         if self.socks[sock].closing || !self.socks[sock].client_end {
             return false;
@@ -130,7 +130,7 @@ impl World {
         true
     }
 
-    /// What is said from now on takes so much longer.
+    /// Everything sent from now on takes this much longer.
     pub fn slow_up(&mut self, sock: usize, wait: Ms) {
         self.socks[sock].last_up = self.socks[sock].last_up.max(self.now) + wait;
     }
@@ -152,7 +152,7 @@ impl World {
         }
     }
 
-    /// The client forgets it; who did not close it does so on the way.
+    /// The client drops the socket, and closes it first if it is open.
     pub fn drop_sock(&mut self, client: usize, generation: Generation) {
         let Some(sock) = self.sock_of(client, generation) else { return };
         self.close_up(client, generation, 1000);
@@ -165,11 +165,11 @@ impl World {
             return;
         }
         match what {
-            Up::Request(request) => self.sfu_hears(sock, request),
-            Up::Frame(frame) => self.livekit_hears(sock, &frame),
+            Up::Request(request) => self.sfu_receives(sock, request),
+            Up::Frame(frame) => self.server_receives(sock, &frame),
             Up::Close(code) => {
                 self.socks[sock].edge_end = false;
-                // Where leaving is a word of its own, a close says nothing.
+                // Where leaving is a message of its own, a close does not mean a leave.
                 let left = if self.setup.livekit { None } else { code };
                 self.sfu_loses(sock, left);
                 self.send_down(sock, Down::Close(code));
@@ -177,17 +177,17 @@ impl World {
         }
     }
 
-    /// An edge says something to one socket.
-    pub fn tell(&mut self, sock: usize, message: SfuMessage) {
+    /// An edge sends a message to one socket.
+    pub fn send_message(&mut self, sock: usize, message: SfuMessage) {
         if self.setup.livekit {
-            return self.tell_livekit(sock, message);
+            return self.send_livekit(sock, message);
         }
         let grants = matches!(message, SfuMessage::Grants(_));
-        self.tell_down(sock, Down::Message(message), grants);
+        self.queue_down(sock, Down::Message(message), grants);
     }
 
-    /// `grants`: without it, what may be published is in doubt.
-    pub fn tell_down(&mut self, sock: usize, what: Down, grants: bool) {
+    /// `grants`: if the message is lost, it is in doubt what may be published.
+    pub fn queue_down(&mut self, sock: usize, what: Down, grants: bool) {
         if !self.socks[sock].edge_end {
             return;
         }
@@ -198,7 +198,7 @@ impl World {
             let kind = this.fault.between(0, 3);
             let wait = this.fault.between(1, 3_000);
             if kind > 0 {
-                // Lost, doubled or overtaken: no socket does this, and what it carried may be missed for ever.
+                // Lost, duplicated or overtaken: no socket does this, and the content may never arrive.
                 this.check.view.tainted = true;
                 this.app.publish_in_doubt |= grants;
             }
@@ -225,7 +225,7 @@ impl World {
         self.at(at, Ev::Down { sock, what });
     }
 
-    /// The edge ends the connection.
+    /// The edge closes the connection.
     pub fn close_down(&mut self, sock: usize, code: Option<u16>) {
         if std::mem::take(&mut self.socks[sock].edge_end) {
             self.send_down(sock, Down::Close(code));
@@ -235,12 +235,12 @@ impl World {
     pub fn down(&mut self, sock: usize, what: Down) {
         let s = &self.socks[sock];
         let (client, generation) = (s.client, s.generation);
-        let own = matches!(what, Down::Close(None)) && s.closing;
-        if !s.client_end || (s.silent && !own) {
+        let is_close_timeout = matches!(what, Down::Close(None)) && s.closing;
+        if !s.client_end || (s.silent && !is_close_timeout) {
             return;
         }
         let input = match what {
-            Down::Frame(frame) => return self.livekit_heard(sock, &frame),
+            Down::Frame(frame) => return self.client_receives(sock, &frame),
             Down::Message(message) => Input::Message { generation, message },
             Down::Malformed => Input::Malformed { generation },
             Down::Close(code) => {
@@ -252,7 +252,7 @@ impl World {
         self.input(client, input);
     }
 
-    /// Something cuts it: with a code, without one, or so that nobody notices.
+    /// Cuts the connection: with a code, without one, or unnoticed.
     pub fn cut(&mut self, sock: usize, how: Cut) {
         let edge_was = self.socks[sock].edge_end;
         match how {

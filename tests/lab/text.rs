@@ -1,16 +1,16 @@
 //! Descriptions and candidates of the model as text: as much SDP and JSON as the core reads, and one line that
-//! says whose it is, so that a mix-up can be seen wherever it ends.
+//! identifies the owner, so that a mix-up is visible wherever it ends.
 
 use offhook::core::model::PeerKind;
 use std::fmt::Write;
 
-/// Whose peer connection, and which of its ICE generations. `owner` is a participant's number at the SFU and
-/// `life` the number of its peer connections there; on the client's side, session and generation.
+/// A peer connection and one of its ICE generations. At the SFU, `owner` is a participant's number and `life` the
+/// number of its peer connections; on the client's side, session and generation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tag {
     pub sfu: bool,
     pub owner: usize,
-    pub life: u32,
+    pub peer_generation: u32,
     pub kind: PeerKind,
     pub ice: u32,
 }
@@ -26,7 +26,7 @@ pub struct Line {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Desc {
     pub tag: Tag,
-    /// Number of the offer; an answer carries that of the offer that it answers.
+    /// Number of the offer; an answer carries the number of the offer that it answers.
     pub serial: u64,
     pub lines: Vec<Line>,
 }
@@ -41,27 +41,27 @@ fn kind(kind: PeerKind) -> &'static str {
 impl Tag {
     pub fn ufrag(&self) -> String {
         let side = if self.sfu { "s" } else { "c" };
-        format!("{side}.{}.{}.{}.{}", self.owner, self.life, kind(self.kind), self.ice)
+        format!("{side}.{}.{}.{}.{}", self.owner, self.peer_generation, kind(self.kind), self.ice)
     }
 
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('.');
         let sfu = parts.next()? == "s";
-        let (owner, life) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        let (owner, peer_generation) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
         let kind = if parts.next()? == "pub" { PeerKind::Publisher } else { PeerKind::Subscriber };
-        Some(Self { sfu, owner, life, kind, ice: parts.next()?.parse().ok()? })
+        Some(Self { sfu, owner, peer_generation, kind, ice: parts.next()?.parse().ok()? })
     }
 
     /// `told`: whether the candidate names its ICE generation for the core.
-    pub fn candidate(&self, number: u64, told: bool) -> String {
-        let (name, ufrag) = (self.ufrag(), if told { self.ufrag() } else { String::new() });
+    pub fn candidate(&self, number: u64, has_ufrag: bool) -> String {
+        let (name, ufrag) = (self.ufrag(), if has_ufrag { self.ufrag() } else { String::new() });
         format!(
             r#"{{"candidate":"candidate:{name} {number} udp 1 127.0.0.1 9 typ host","sdpMid":"0","usernameFragment":"{ufrag}"}}"#
         )
     }
 }
 
-/// Whose candidate it is, and whether it said so to the core; `None`: none of the model's.
+/// The owner of a candidate, and whether it names its ICE generation for the core. `None`: not one of the model's.
 pub fn candidate(json: &str) -> Option<(Tag, bool)> {
     let name = json.split("candidate:").nth(1)?.split(' ').next()?;
     Some((Tag::parse(name)?, !json.contains(r#""usernameFragment":"""#)))
@@ -72,7 +72,7 @@ impl Desc {
         let ufrag = self.tag.ufrag();
         let mut text = format!(
             "v=0\r\na=x-serial:{}\r\na=ice-ufrag:{ufrag}\r\na=ice-pwd:secretsecretsecretsecret\r\na=fingerprint:sha-256 {}:{}\r\n",
-            self.serial, self.tag.owner, self.tag.life
+            self.serial, self.tag.owner, self.tag.peer_generation
         );
         for line in &self.lines {
             let direction = if line.active { "sendonly" } else { "inactive" };

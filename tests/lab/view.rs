@@ -1,29 +1,29 @@
-//! What an application believes of its room when it does no more than believe its events.
+//! An application's view of its room, derived from its events alone.
 
 use offhook::core::{model::*, Event};
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Default, Debug)]
 pub struct View {
-    /// Session id → user and what is published: kind, and the track's name where it has one.
+    /// Session id → user and published tracks: kind, and the track's name if it has one.
     pub people: BTreeMap<String, (String, Vec<(TrackKind, String)>)>,
-    /// Tracks that are there, and muted: session id and track.
+    /// Tracks that are present but muted: session id and track.
     muted: BTreeSet<(String, (TrackKind, String))>,
-    own: Vec<String>,
-    /// The SFU's words were lost or mixed up on the way: what is believed need not be true.
+    local_sessions: Vec<String>,
+    /// Messages of the SFU were lost or mixed up on the way: the view may be wrong.
     pub tainted: bool,
 }
 
 impl View {
-    /// A session id of the application's own.
-    pub fn own(&mut self, session_id: &str) {
-        if !self.own.iter().any(|o| o == session_id) {
-            self.own.push(session_id.to_owned());
+    /// A session id of the local participant.
+    pub fn add_local(&mut self, session_id: &str) {
+        if !self.local_sessions.iter().any(|o| o == session_id) {
+            self.local_sessions.push(session_id.to_owned());
         }
     }
 
     pub fn knows(&self, session_id: &str) -> bool {
-        self.people.contains_key(session_id) || self.own.iter().any(|o| o == session_id)
+        self.people.contains_key(session_id) || self.local_sessions.iter().any(|o| o == session_id)
     }
 
     pub fn event(&mut self, event: &Event) -> Result<(), String> {
@@ -32,12 +32,12 @@ impl View {
                 self.stranger(&p.session_id)?;
                 let entry = (p.user_id.clone(), Vec::new());
                 if self.people.insert(p.session_id.clone(), entry).is_some() {
-                    return Err(format!("{} is said to join twice", p.session_id));
+                    return Err(format!("{} is reported as joined twice", p.session_id));
                 }
             }
             Event::ParticipantUpdated(p) if p.local => {
-                if !self.is_own(&p.session_id) {
-                    return Err(format!("{} is said to be the application itself", p.session_id));
+                if !self.is_local(&p.session_id) {
+                    return Err(format!("{} is reported, but is the local session", p.session_id));
                 }
             }
             Event::ParticipantUpdated(p) => {
@@ -50,8 +50,8 @@ impl View {
                 self.people.remove(&p.session_id);
                 self.muted.retain(|(session, _)| *session != p.session_id);
             }
-            // A moderator has unmuted what the application itself sends.
-            Event::TrackPublished { session_id, track, .. } if track.local && self.is_own(session_id) => {}
+            // A moderator has unmuted a local track.
+            Event::TrackPublished { session_id, track, .. } if track.local && self.is_local(session_id) => {}
             Event::TrackPublished { session_id, track, .. } => {
                 let kind = &(track.kind, track.id.clone());
                 self.stranger(session_id)?;
@@ -72,9 +72,9 @@ impl View {
                     }
                 }
             }
-            // A moderator has muted what the application itself sends.
+            // A moderator has muted a local track.
             Event::TrackUnpublished { session_id, cause: UnpublishCause::Moderation, .. }
-                if self.is_own(session_id) => {}
+                if self.is_local(session_id) => {}
             Event::TrackUnpublished { session_id, track, cause, .. } => {
                 let kind = &(track.kind, track.id.clone());
                 self.stranger(session_id)?;
@@ -94,12 +94,12 @@ impl View {
         Ok(())
     }
 
-    fn is_own(&self, session_id: &str) -> bool {
-        self.own.iter().any(|o| o == session_id)
+    fn is_local(&self, session_id: &str) -> bool {
+        self.local_sessions.iter().any(|o| o == session_id)
     }
 
     fn stranger(&self, session_id: &str) -> Result<(), String> {
-        match self.is_own(session_id) {
+        match self.is_local(session_id) {
             true => Err(format!("the application is shown itself: {session_id}")),
             false => Ok(()),
         }

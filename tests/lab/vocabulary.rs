@@ -1,4 +1,4 @@
-//! The one place that spells out the core's configuration and its inputs about the network.
+//! The only place that spells out the core's configuration and its network inputs.
 
 use super::faults::Plan;
 use offhook::core::{model::TrackKind, AudioOffer, Config, Input, NetworkChange};
@@ -30,7 +30,7 @@ pub fn config(index: usize, plan: &Plan, seed: u64, livekit: bool) -> Config {
     }
 }
 
-/// How long a session may try to come back.
+/// How long a session may try to reconnect.
 pub const DISCONNECT_TIMEOUT: u64 = 30_000;
 
 pub fn network(change: NetworkChange) -> Input {

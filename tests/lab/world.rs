@@ -1,7 +1,7 @@
-//! The scheduler: one queue of what will happen, ordered by (virtual time, sequence number), and the loop that
-//! hands it to client cores, edges, coordinator and engines. One thread, no clock, no randomness but the seed's.
+//! The scheduler: one queue of events, ordered by (virtual time, sequence number), and the loop that passes them to
+//! client cores, edges, coordinator and engines. One thread, no clock, no randomness but the seed's.
 //!
-//! Every draw belongs to one session's own streams, so that what happens to one session cannot move another.
+//! Every draw belongs to a random stream of one session, so that events of one session cannot affect another.
 
 use super::{
     client::Client,
@@ -18,17 +18,17 @@ use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 /// Virtual milliseconds since the beginning of a run.
 pub type Ms = u64;
 
-/// One step may give as many outputs, at most: the longest lists of a model's room, and what follows from them.
+/// Maximum outputs of one step: the longest lists of a model's room, and their consequences.
 const MAX_OUTPUTS: usize = 400;
-/// Events of one run, at most: beyond it something spins.
+/// Maximum events of one run: more means an endless loop.
 const MAX_STEPS: u64 = 400_000;
 
-/// Something that will happen.
+/// A scheduled event.
 #[derive(Debug)]
 pub enum Ev {
     /// The answer of an engine, a server or the application reaches the core.
     Input(usize, Input),
-    /// A socket comes up, or does not.
+    /// A socket opens, or fails to open.
     Opened {
         client: usize,
         generation: Generation,
@@ -64,25 +64,25 @@ pub enum Ev {
         action: Action,
         fate: engine::Fate,
     },
-    /// Something about a peer connection that nobody asked for.
+    /// An unsolicited event of a peer connection.
     Engine {
         client: usize,
         generation: Generation,
         peer: PeerKind,
         what: engine::News,
     },
-    /// Nobody waits for this reply any more.
+    /// A reply has timed out.
     GiveUp {
         client: usize,
         ticket: u64,
     },
-    /// A packet of data comes to the edge of who sent it.
+    /// A data packet reaches the edge of its sender.
     Data {
         client: usize,
         generation: Generation,
         packet: Packet,
     },
-    /// It comes to who gets it.
+    /// A data packet reaches its receiver.
     DataDown {
         client: usize,
         generation: Generation,
@@ -93,17 +93,17 @@ pub enum Ev {
     Fault(usize, Fault),
 }
 
-/// What becomes of the reply to an RPC that reached its edge.
+/// How the reply to an RPC that reached its edge is handled.
 #[derive(Clone, Debug)]
 pub enum Reply {
     After(Ms),
-    /// The request is carried out; the client hears nothing and gives up at this moment.
+    /// The request is carried out; the client receives no reply and gives up at this time.
     LostUntil(Ms),
-    /// The edge refuses instead of carrying it out; the reply takes so long.
+    /// The edge refuses instead of carrying it out; the reply takes this long.
     Refused(Failure, Ms),
 }
 
-/// What an application does.
+/// An action of an application.
 #[derive(Clone, Debug)]
 pub enum Act {
     Publish {
@@ -111,15 +111,15 @@ pub enum Act {
     },
     Unpublish,
     Mute(bool),
-    /// A track that is not there any more, or never was.
+    /// A track that no longer exists, or never did.
     MuteStranger,
     ClosePeer(PeerKind),
     Leave,
     Abort,
     Token,
     Data(DataAct),
-    /// About one of the tracks that it knows.
-    Wish {
+    /// For one of the tracks that it knows.
+    Subscribe {
         which: usize,
         subscribed: bool,
         enabled: bool,
@@ -150,21 +150,21 @@ impl Ord for Item {
     }
 }
 
-/// What a scripted test wants to become of an order.
+/// How a scripted test handles an output.
 #[derive(Debug)]
 pub enum Verdict {
     Normal,
-    /// Nobody ever answers.
+    /// No answer ever arrives.
     Lose,
-    /// The same, so much later.
+    /// The normal handling, this much later.
     Later(Ms),
-    /// This instead, after a millisecond.
+    /// This input instead, after a millisecond.
     With(Input),
 }
 
 pub type Rule = Box<dyn FnMut(usize, &Output) -> Verdict>;
 
-/// Everything there is in one run.
+/// The complete state of one run.
 pub struct World {
     pub now: Ms,
     seq: u64,
@@ -175,9 +175,9 @@ pub struct World {
     pub setup: Setup,
     pub plant: Option<Plant>,
     pub rule: Option<Rule>,
-    /// The readable schedule; written only when asked for.
+    /// The readable schedule; recorded on request only.
     pub trace: Option<Vec<String>>,
-    /// The first rule that was broken.
+    /// The first violated rule.
     pub broken: Option<String>,
     steps: u64,
 }
@@ -209,13 +209,13 @@ impl World {
         world
     }
 
-    /// Before anything has happened: all sessions keep a trace.
+    /// Before anything has happened: makes all sessions keep a trace.
     pub fn trace_calls(&mut self) {
         self.clients =
             (0..self.setup.clients.len()).map(|n| Client::new(n, &self.setup).traced(n, &self.setup)).collect();
     }
 
-    /// Puts what was planned for each session into the queue.
+    /// Queues what was planned for each session.
     pub fn begin(&mut self) {
         for index in 0..self.clients.len() {
             let plan = self.setup.clients[index].clone();
@@ -240,12 +240,12 @@ impl World {
 
     pub fn fault(&mut self, what: impl Into<String>) {
         let what = what.into();
-        self.say(|| format!("BROKEN: {what}"));
+        self.note(|| format!("BROKEN: {what}"));
         self.broken.get_or_insert(what);
     }
 
-    /// One line of the schedule; built only when somebody wants to read it.
-    pub fn say(&mut self, line: impl FnOnce() -> String) {
+    /// One line of the schedule; built only if it is recorded.
+    pub fn note(&mut self, line: impl FnOnce() -> String) {
         if let Some(trace) = &mut self.trace {
             let mut text: String = line();
             if text.len() > 320 {
@@ -257,7 +257,7 @@ impl World {
         }
     }
 
-    /// Everything up to and including this moment happens.
+    /// Runs everything up to and including this time.
     pub fn run_until(&mut self, end: Ms) {
         while self.broken.is_none() {
             let event = self.queue.peek().map(|Reverse(item)| item.at).filter(|at| *at <= end);
@@ -316,9 +316,9 @@ impl World {
         }
     }
 
-    /// One thing reaches a core.
+    /// Passes one input to a core.
     pub fn input(&mut self, client: usize, input: Input) {
-        self.say(|| format!("s{client} > {input:?}"));
+        self.note(|| format!("s{client} > {input:?}"));
         let now = self.now;
         let this = &mut self.clients[client];
         this.check.before(now, &input, this.core.state());
@@ -333,7 +333,7 @@ impl World {
     }
 
     fn tick(&mut self, client: usize) {
-        self.say(|| format!("s{client} > tick"));
+        self.note(|| format!("s{client} > tick"));
         let now = self.now;
         let this = &mut self.clients[client];
         this.check.tick(now);
@@ -344,7 +344,7 @@ impl World {
         self.drain(client);
     }
 
-    /// Carries out what the core orders.
+    /// Executes the outputs of the core.
     fn drain(&mut self, client: usize) {
         let mut count = 0;
         while let Some(output) = self.clients[client].core.poll_output() {
@@ -354,7 +354,7 @@ impl World {
                 None => vec![output],
             };
             for output in outputs {
-                self.say(|| format!("s{client}   < {output:?}"));
+                self.note(|| format!("s{client}   < {output:?}"));
                 let now = self.now;
                 self.clients[client].check.output(now, &output);
                 self.perform(client, output);

@@ -1,7 +1,7 @@
 /*
  * test: timeout=120 stand=--proxy
- * accepted.c - data, texts and answers that were accepted before a leave or a free arrive, over a real LiveKit server;
- * what could not be sent is told with its numbers before the end.
+ * accepted.c - data, texts and RPC responses that were accepted before a leave or a free arrive, over a real LiveKit
+ * server; data that could not be sent is reported with its amounts before the end.
  */
 #include "livekit.h"
 #include "peer.h"
@@ -33,22 +33,22 @@ static void gone(peer *p)
     memset(p, 0, sizeof *p);
 }
 
-static oh_event_unsent told;
-static size_t told_at, ended_at;
+static oh_event_unsent reported;
+static size_t reported_at, ended_at;
 
 static void keep(recorder *r, oh_call call, const oh_event *e)
 {
     (void)call;
-    if (e->kind == OH_EVENT_UNSENT) told = *e->u.unsent, told_at = r->count;
+    if (e->kind == OH_EVENT_UNSENT) reported = *e->u.unsent, reported_at = r->count;
     if (e->kind == OH_EVENT_ENDED) ended_at = r->count;
 }
 
-/* Answers and leaves in the same breath, inside the callback. */
+/* Answers and leaves inside the same callback. */
 static void answer_and_go(recorder *r, oh_call call, const oh_event *e)
 {
     (void)r;
     if (e->kind != OH_EVENT_RPC_REQUEST) return;
-    CHECK_OK(oh_call_answer_rpc(call, e->u.rpc_request->request_id, "goodbye", 0, NULL));
+    CHECK_OK(oh_call_answer_rpc(call, e->u.rpc_request->request_id, "last", 0, NULL));
     CHECK_OK(oh_call_leave(call, "answered"));
 }
 
@@ -66,12 +66,12 @@ int main(void)
     test_step(15, "bob listens");
     peer_join(&bob, "bob", "accepted", NULL);
 
-    /* The first message of a call, too: its channels are made while it leaves. */
+    /* Includes the first message of a call: its data channels are created while it leaves. */
     for (int round = 0; round < 8; round++) {
         int warm = round & 1, freed = round & 2;
         test_step(20, "a text and packets, then oh_call_%s%s", freed ? "free" : "leave", warm ? "" : ": the first of its call");
         snprintf(user, sizeof user, "alice-%d", round);
-        memset(&told, 0, sizeof told);
+        memset(&reported, 0, sizeof reported);
         p.rec = rec_new();
         p.rec->on_event = keep;
         peer_join(&p, user, "accepted", NULL);
@@ -83,7 +83,7 @@ int main(void)
         }
         CHECK_OK(oh_call_send_text(p.call, NULL, text));
         for (int i = 0; i < PACKETS; i++) CHECK_OK(oh_call_send_data(p.call, NULL, bytes, SIZE));
-        CHECK_OK(oh_call_send_text(p.call, NULL, "goodbye"));
+        CHECK_OK(oh_call_send_text(p.call, NULL, "last"));
         double began = now_ms();
         if (freed) {
             oh_call_free(p.call);
@@ -93,13 +93,16 @@ int main(void)
             CHECK_OH(oh_call_send_data(p.call, NULL, bytes, SIZE), OH_ERR_STATE);
             rec_event e = EXPECT(p.rec, OH_EVENT_ENDED, NULL, ms(3000));
             CHECK_THAT(e.when - began <= ms(2000), "leaving took %.0f ms", e.when - began);
-            /* A machine that does not run for so long may need more than its second; what it says must be true. */
+            /*
+             * A machine that stalls may need more than the second for draining; the reported amounts must then be
+             * right.
+             */
             CHECK_THAT(!rec_count(p.rec, OH_EVENT_UNSENT) || rec_stall() > 50, "%llu packets and %llu texts were not sent",
-                       (unsigned long long)told.data_packets, (unsigned long long)told.texts);
-            CHECK_EQ(peer_stats(&p).data_unsent, told.data_packets + told.texts);
+                       (unsigned long long)reported.data_packets, (unsigned long long)reported.texts);
+            CHECK_EQ(peer_stats(&p).data_unsent, reported.data_packets + reported.texts);
         }
-        arrive(&bob, OH_EVENT_DATA, user, PACKETS - (size_t)told.data_packets);
-        arrive(&bob, OH_EVENT_TEXT, user, 2 + (size_t)warm - (size_t)told.texts);
+        arrive(&bob, OH_EVENT_DATA, user, PACKETS - (size_t)reported.data_packets);
+        arrive(&bob, OH_EVENT_TEXT, user, 2 + (size_t)warm - (size_t)reported.texts);
         if (freed) gone(&p);
         else peer_close(&p);
     }
@@ -118,49 +121,49 @@ int main(void)
         CHECK_OK(oh_call_perform_rpc(bob.call, &rpc, NULL));
         rec_event e = EXPECT_FROM(bob.rec, mark, OH_EVENT_RPC_RESPONSE, NULL, ms(20000));
         CHECK_EQ(e.code, 0);
-        CHECK_STR(e.text, "goodbye");
+        CHECK_STR(e.text, "last");
         EXPECT(p.rec, OH_EVENT_ENDED, NULL, ms(3000));
         peer_close(&p);
     }
 
-    test_step(20, "OH_ZERO: nothing is waited for, and what is lost is told");
+    test_step(20, "OH_ZERO: no wait, and lost data is reported");
     oh_call_options at_once = OH_INIT(oh_call_options);
     at_once.drain_ms = OH_ZERO;
     p.rec = rec_new();
     p.rec->on_event = keep;
     peer_join(&p, "hasty", "accepted", &at_once);
-    for (int i = 0; i < 5; i++) CHECK_OK(oh_call_send_data(p.call, NULL, bytes, SIZE)); /* there is no channel yet */
-    CHECK_OK(oh_call_send_text(p.call, NULL, "goodbye"));
+    for (int i = 0; i < 5; i++) CHECK_OK(oh_call_send_data(p.call, NULL, bytes, SIZE)); /* no open channel yet */
+    CHECK_OK(oh_call_send_text(p.call, NULL, "last"));
     CHECK_OK(oh_call_leave(p.call, NULL));
     EXPECT(p.rec, OH_EVENT_ENDED, NULL, ms(3000));
     CHECK_EQ(rec_count(p.rec, OH_EVENT_UNSENT), 1);
-    CHECK(told_at < ended_at);
-    CHECK_EQ(told.data_packets, 5);
-    CHECK_EQ(told.texts, 1);
-    CHECK(told.bytes >= 5 * SIZE);
+    CHECK(reported_at < ended_at);
+    CHECK_EQ(reported.data_packets, 5);
+    CHECK_EQ(reported.texts, 1);
+    CHECK(reported.bytes >= 5 * SIZE);
     CHECK_EQ(peer_stats(&p).data_unsent, 6);
     peer_close(&p);
 
-    test_step(20, "the network is gone: over within 2 s, and what is lost is told");
-    memset(&told, 0, sizeof told);
+    test_step(20, "the network is down: ended within 2 s, and lost data is reported");
+    memset(&reported, 0, sizeof reported);
     p.rec = rec_new();
     p.rec->on_event = keep;
     peer_join(&p, "cut-off", "accepted", NULL);
     CHECK_OK(oh_call_send_text(p.call, NULL, "warm"));
     arrive(&bob, OH_EVENT_TEXT, "cut-off", 1);
-    nap(300); /* what was acknowledged lately may still count */
+    nap(300); /* packets acknowledged just before may still be counted */
     ctl("media", "{\"identity\":\"cut-off\",\"direction\":\"both\",\"blackhole\":true}");
     for (int i = 0; i < 7; i++) CHECK_OK(oh_call_send_data(p.call, NULL, bytes, SIZE));
-    CHECK_OK(oh_call_send_text(p.call, NULL, "goodbye"));
+    CHECK_OK(oh_call_send_text(p.call, NULL, "last"));
     double began = now_ms();
     CHECK_OK(oh_call_leave(p.call, NULL));
     rec_event e = EXPECT(p.rec, OH_EVENT_ENDED, NULL, ms(5000));
     CHECK_THAT(e.when - began <= ms(2000), "leaving took %.0f ms", e.when - began);
     CHECK_EQ(e.code, OH_END_LEFT);
     CHECK_EQ(rec_count(p.rec, OH_EVENT_UNSENT), 1);
-    CHECK_EQ(told.data_packets, 7);
-    CHECK_EQ(told.texts, 1);
-    CHECK_EQ(told.audio_ms, 0);
+    CHECK_EQ(reported.data_packets, 7);
+    CHECK_EQ(reported.texts, 1);
+    CHECK_EQ(reported.audio_ms, 0);
     peer_close(&p);
     peer_close(&bob);
     free(text);

@@ -1,9 +1,9 @@
 /*
- * data.c - packets, texts and procedure calls between participants, over a real LiveKit server.
+ * data.c - packets, texts and RPCs between participants, over a real LiveKit server.
  *
- * Expected: what is sent reliably arrives whole, once and in order, 15 kB and many; topics and receivers hold; a text
- * of 300 kB arrives as it was; a procedure answers, fails in its own words, is not there, or does not answer in time;
- * each call gets exactly one response, before the end at the latest; wrong arguments are answered.
+ * Expected: reliable packets arrive whole, once and in order, 15 kB and many; topics and receivers are respected; a
+ * text of 300 kB arrives unchanged; an RPC returns a response, a custom error, an unsupported method, or a timeout;
+ * each RPC gets exactly one response, before the end at the latest; invalid arguments are refused.
  */
 #include "livekit.h"
 #include "peer.h"
@@ -21,7 +21,7 @@ static unsigned char *pattern(size_t size, unsigned seed)
     return bytes;
 }
 
-/* Sends, and tries again for as long as too much waits. */
+/* Sends, and retries while the send queue is full. */
 static void send_all(peer *p, const oh_data_options *options, const void *data, size_t size)
 {
     for (double end = now_ms() + ms(20000);; nap(2)) {
@@ -52,7 +52,7 @@ static void expect_all(peer *p, const char *topic, size_t count, unsigned timeou
     CHECK_THAT(rec_wait_until(p->rec, have, &w, ms(timeout_ms)), "%s did not get %zu packets '%s'", p->user, count, topic);
 }
 
-/* In order, each once, as they were sent: the nth has the sum of pattern(size, n). */
+/* In order, each once, unchanged: the nth has the sum of pattern(size, n). */
 static void check_order(peer *p, const char *from, const char *topic, size_t count, size_t size)
 {
     size_t n = 0;
@@ -72,7 +72,7 @@ static void check_order(peer *p, const char *from, const char *topic, size_t cou
     CHECK_EQ(n, count);
 }
 
-/* bob's procedures, answered inside the callback. */
+/* bob's RPC methods, answered inside the callback. */
 static void serve(recorder *r, oh_call call, const oh_event *e)
 {
     (void)r;
@@ -82,7 +82,7 @@ static void serve(recorder *r, oh_call call, const oh_event *e)
     else if (!strcmp(method, "fail")) CHECK_OK(oh_call_answer_rpc(call, id, "{}", 1999, "not today"));
     else if (!strcmp(method, "silent")) return;
     else CHECK_OK(oh_call_answer_rpc(call, id, NULL, OH_RPC_UNSUPPORTED_METHOD, "no such procedure"));
-    CHECK_OK(oh_call_answer_rpc(call, id, "again", 0, NULL)); /* twice: dropped */
+    CHECK_OK(oh_call_answer_rpc(call, id, "again", 0, NULL)); /* a second response: dropped */
 }
 
 static rec_event response(peer *p, uint64_t id, unsigned timeout_ms)
@@ -139,7 +139,7 @@ int main(void)
     to.topic = "nothing";
     send_all(&alice, &to, NULL, 0);
     expect_all(&bob, "nothing", 1, 5000);
-    send_all(&bob, NULL, "x", 1); /* NULL: to everybody, without a topic */
+    send_all(&bob, NULL, "x", 1); /* NULL: to all participants, without a topic */
     expect_all(&alice, "", 1, 10000);
 
     test_step(40, "many, both ways at once, and 15 kB");
@@ -172,7 +172,7 @@ int main(void)
     to.to_count = 0;
     to.topic = "open";
     send_all(&alice, &to, "all", 3);
-    expect_all(&carol, "open", 1, 5000); /* in order: what was not for carol would be here by now */
+    expect_all(&carol, "open", 1, 5000); /* in order: a packet not meant for carol would have arrived before */
     check_order(&carol, "alice", "secret", 0, 4);
 
     test_step(20, "lossy");
@@ -210,7 +210,7 @@ int main(void)
     CHECK_EQ(e.code, 1999);
     CHECK_STR(e.session, "not today");
     CHECK_STR(e.text, "{}");
-    e = call_rpc(&alice, "bob", "unheard-of", NULL, 0);
+    e = call_rpc(&alice, "bob", "unknown", NULL, 0);
     CHECK_EQ(e.code, OH_RPC_UNSUPPORTED_METHOD);
     e = call_rpc(&alice, "bob", "silent", NULL, 1000);
     CHECK_EQ(e.code, OH_RPC_RESPONSE_TIMEOUT);
@@ -238,7 +238,7 @@ int main(void)
     CHECK_OH(oh_call_send_data((oh_call){ 12345 }, NULL, bytes, 1), OH_ERR_HANDLE);
     free(bytes);
 
-    test_step(20, "who leaves answers nobody; the end answers every call");
+    test_step(20, "no response after a leave; the end completes every RPC");
     rpc.to = "bob";
     rpc.method = "silent";
     rpc.timeout_ms = 60000;

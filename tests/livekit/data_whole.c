@@ -1,10 +1,10 @@
 /*
- * data_whole.c - what is sent reliably arrives whole, whoever is slow and however much comes at once.
+ * data_whole.c - reliable data arrives complete, despite slow receivers and large bursts.
  *
- * Expected: 100,000 small packets arrive, each once and in order, with the default queue; so do 3,000 with a handler that
- * takes 1 ms for each, while the sound of another call goes on; texts of 700 kB of four participants at once arrive, and
- * come in parts as well; nothing is dropped or lost; a callee gets the time that its caller waits, and an answer after
- * more than a second arrives; what is not there, and what is too long, is said early.
+ * Expected: 100,000 small packets arrive, each once and in order, with the default queue; so do 3,000 with a handler
+ * that takes 1 ms for each, while another call's audio continues; texts of 700 kB of four participants at once
+ * arrive, also in parts; nothing is dropped or lost; a callee gets the timeout of its caller, and a response after
+ * more than a second arrives; an unknown recipient and an oversized response are reported early.
  */
 #include "livekit.h"
 #include "peer.h"
@@ -16,7 +16,7 @@
 enum { MANY = 100000, SLOW = 3000, TEXT = 700000 };
 
 struct flood {
-    atomic_uint heard, wrong;
+    atomic_uint received, wrong;
     atomic_int slow;
 };
 
@@ -27,7 +27,7 @@ static void count(recorder *r, oh_call call, const oh_event *e)
     if (e->kind != OH_EVENT_DATA) return;
     uint32_t number = 0;
     if (e->u.data->data_size == sizeof number) memcpy(&number, e->u.data->data, sizeof number);
-    if (number != atomic_fetch_add(&f->heard, 1) + 1) atomic_fetch_add(&f->wrong, 1);
+    if (number != atomic_fetch_add(&f->received, 1) + 1) atomic_fetch_add(&f->wrong, 1);
     if (atomic_load(&f->slow)) nap(1);
 }
 
@@ -39,12 +39,12 @@ static void flood(peer *from, struct flood *f, uint32_t first, uint32_t last, un
             oh_result result = oh_call_send_data(from->call, NULL, &n, sizeof n);
             if (result == OH_OK) break;
             CHECK_OH(result, OH_ERR_FULL);
-            CHECK_THAT(now_ms() < end, "packet %u does not go; %u were heard", n, atomic_load(&f->heard));
+            CHECK_THAT(now_ms() < end, "packet %u is not accepted; %u were received", n, atomic_load(&f->received));
             nap(2);
         }
     }
-    while (atomic_load(&f->heard) < last && now_ms() < end) nap(5);
-    CHECK_EQ(atomic_load(&f->heard), last);
+    while (atomic_load(&f->received) < last && now_ms() < end) nap(5);
+    CHECK_EQ(atomic_load(&f->received), last);
     CHECK_EQ(atomic_load(&f->wrong), 0);
 }
 
@@ -52,7 +52,7 @@ static void answers_late(recorder *r, oh_call call, const oh_event *e)
 {
     (void)r;
     if (e->kind != OH_EVENT_RPC_REQUEST) return;
-    CHECK_THAT(e->u.rpc_request->timeout_ms > 7000 && e->u.rpc_request->timeout_ms <= 8000, "told %u ms", e->u.rpc_request->timeout_ms);
+    CHECK_THAT(e->u.rpc_request->timeout_ms > 7000 && e->u.rpc_request->timeout_ms <= 8000, "the timeout is %u ms", e->u.rpc_request->timeout_ms);
     if (!strcmp(e->u.rpc_request->method, "late")) {
         nap(1300);
         CHECK_OK(oh_call_answer_rpc(call, e->u.rpc_request->request_id, "42", 0, NULL));
@@ -85,7 +85,7 @@ static rec_event ask(peer *p, const char *to, const char *method)
 
 int main(void)
 {
-    struct flood heard = { 0 };
+    struct flood received = { 0 };
     peer alice = { 0 }, bob = { 0 }, p[4];
     memset(p, 0, sizeof p);
     oh_call_options parts = OH_INIT(oh_call_options);
@@ -95,24 +95,24 @@ int main(void)
     test_step(15, "two join");
     bob.rec = rec_new();
     bob.rec->on_event = count;
-    bob.rec->data = &heard;
+    bob.rec->data = &received;
     bob.rec->skip_data = 1;
     parts.text_parts = 1;
     peer_join(&bob, "bob", "data_whole", &parts);
     peer_join(&alice, "alice", "data_whole", NULL);
-    flood(&alice, &heard, 1, 1, 10000);
+    flood(&alice, &received, 1, 1, 10000);
 
     test_step(60, "%d small packets", MANY);
     double began = now_ms();
-    flood(&alice, &heard, 2, MANY, 50000);
+    flood(&alice, &received, 2, MANY, 50000);
     printf("%d packets in %.0f ms\n", MANY, now_ms() - began);
 
     test_step(40, "%d packets for a slow handler", SLOW);
-    atomic_store(&heard.slow, 1);
+    atomic_store(&received.slow, 1);
     began = now_ms();
-    flood(&alice, &heard, MANY + 1, MANY + SLOW, 30000);
+    flood(&alice, &received, MANY + 1, MANY + SLOW, 30000);
     printf("%d packets in %.0f ms with a slow handler\n", SLOW, now_ms() - began);
-    atomic_store(&heard.slow, 0);
+    atomic_store(&received.slow, 0);
 
     test_step(60, "four large texts at once");
     for (int i = 0; i < 4; i++) peer_join(&p[i], names[i], "data_whole", NULL);
@@ -120,7 +120,7 @@ int main(void)
     CHECK(text != NULL);
     for (size_t i = 0; i < TEXT; i++) text[i] = (char)('a' + i * 7 % 26);
     text[TEXT] = 0;
-    for (int i = 0; i < 4; i++) { /* the first one opens the channels */
+    for (int i = 0; i < 4; i++) { /* the first text opens the data channels */
         CHECK_OK(oh_call_send_text(p[i].call, NULL, "warm"));
         EXPECT(bob.rec, OH_EVENT_TEXT, names[i], ms(10000));
     }
@@ -130,30 +130,30 @@ int main(void)
         rec_event e = EXPECT_FROM(bob.rec, mark, OH_EVENT_TEXT, names[i], ms(20000));
         CHECK_EQ(e.count, TEXT);
         CHECK_EQ(e.cause, rec_sum(text, TEXT));
-        uint64_t told = 0, count = 0;
+        uint64_t bytes_in_parts = 0, count = 0;
         rec_event part;
-        for (size_t from = mark; told < TEXT; count++) {
+        for (size_t from = mark; bytes_in_parts < TEXT; count++) {
             long at = rec_wait(bob.rec, OH_EVENT_TEXT_PART, names[i], from, 0, &part);
-            CHECK_THAT(at >= 0, "%llu bytes came in parts", (unsigned long long)told);
-            CHECK_EQ(part.track, told);
-            told += part.count;
+            CHECK_THAT(at >= 0, "%llu bytes came in parts", (unsigned long long)bytes_in_parts);
+            CHECK_EQ(part.track, bytes_in_parts);
+            bytes_in_parts += part.count;
             from = (size_t)at + 1;
         }
-        CHECK_EQ(told, TEXT);
+        CHECK_EQ(bytes_in_parts, TEXT);
         CHECK_THAT(count > 10, "%llu parts", (unsigned long long)count);
     }
     free(text);
 
     test_step(30, "the time of procedures");
     p[0].rec->on_event = answers_late;
-    ask(&alice, "p0", "late"); /* the first one measures the way */
+    ask(&alice, "p0", "late"); /* the first one measures the round trip time */
     rec_event e = ask(&alice, "p0", "late");
     CHECK_EQ(e.code, 0);
     CHECK_STR(e.text, "42");
     began = now_ms();
     CHECK_EQ(ask(&alice, "p0", "large").code, OH_RPC_RESPONSE_TOO_LARGE);
     CHECK_EQ(ask(&alice, "nobody", "late").code, OH_RPC_RECIPIENT_NOT_FOUND);
-    CHECK_THAT(now_ms() - began < ms(4000), "told after %.0f ms", now_ms() - began);
+    CHECK_THAT(now_ms() - began < ms(4000), "reported after %.0f ms", now_ms() - began);
 
     test_step(20, "nothing was lost");
     oh_call_stats stats = peer_stats(&bob);

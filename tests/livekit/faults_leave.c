@@ -2,9 +2,9 @@
  * test: timeout=150 stand=--proxy
  * faults_leave.c - leaving, freeing and blocking at the worst moments, over a real LiveKit server.
  *
- * Calls leave while they join and while they come back, twice and at once, with a server that does not answer; are
- * freed inside their callbacks; block in them; ten lose their sockets together, three times. Expected: one ENDED within
- * 2 s, never JOINED afterwards, nothing left behind; two talkers beside all this never notice.
+ * Calls leave while they join and while they reconnect, twice and at once, with a server that does not answer; are
+ * freed inside their callbacks; block in them; ten lose their sockets together, three times. Expected: one ENDED
+ * within 2 s, never JOINED afterwards, no resources left; two participants in another room are unaffected.
  */
 #include "beside.h"
 #include "livekit.h"
@@ -34,10 +34,10 @@ static void h08_h38_hung_joins_and_a_silent_server(void)
         snprintf(user, sizeof user, "leaver-%d", i);
         peer_join(&p[i], user, "hung", NULL);
         CHECK_THAT(now_ms() - began < ms(1000) + rec_stall(), "a join took %.0f ms", now_ms() - began);
-        peer_talk(&p[i], 200 + 50 * i);
+        peer_publish_tone(&p[i], 200 + 50 * i);
     }
     EXPECT(p[0].rec, OH_EVENT_TRACK_PUBLISHED, "leaver-7", ms(10000));
-    for (int i = 0; i < N; i += 2) ctl("half_open", "{\"identity\":\"leaver-%d\"}", i); /* half of them hear nothing any more */
+    for (int i = 0; i < N; i += 2) ctl("half_open", "{\"identity\":\"leaver-%d\"}", i); /* half receive nothing now */
     for (int i = 0; i < N; i++) {
         double began = now_ms();
         CHECK_OK(oh_call_leave(p[i].call, "all at once"));
@@ -60,7 +60,7 @@ static void twice(void *arg, unsigned index)
     CHECK_OK(oh_call_leave(p->call, "at once"));
 }
 
-/* H11, H12, H13, H14, H34: at random moments of a join, and of a resume. */
+/* H11, H12, H13, H14, H34: leaves at random moments of a join, and of a resume. */
 static void h13_h14_at_every_moment(void)
 {
     double span = 60, resume = 30;
@@ -73,20 +73,20 @@ static void h13_h14_at_every_moment(void)
         snprintf(user, sizeof user, "moment-%d", i);
         if (late) {
             peer_join(&p, user, "moments", NULL);
-            peer_talk(&p, 500);
+            peer_publish_tone(&p, 500);
             mark = rec_mark(p.rec);
             ctl("cut", "{\"identity\":\"%s\"}", user);
         } else {
             peer_open(&p, user, "moments", NULL);
         }
-        rec_gaps_begin(p.rec); /* measures how long the machine keeps threads waiting */
+        rec_gaps_begin(p.rec); /* measures how long the machine delays threads */
         double when = now_ms() + (late ? resume : span) * (double)(test_random() % 1000) / 1000;
         spin_until(when);
         if (i % 5 == 0) on_threads(3, twice, &p);
         else CHECK_OK(oh_call_leave(p.call, "gone"));
         when = now_ms();
         oh_track more;
-        oh_result r = oh_call_publish_audio(p.call, NULL, &more); /* H34: nothing is made anew */
+        oh_result r = oh_call_publish_audio(p.call, NULL, &more); /* H34: nothing is created anew */
         CHECK_THAT(r == OH_OK || r == OH_ERR_STATE, "publishing while leaving: %s", oh_result_get_name(r));
         oh_subscriber sub;
         CHECK_OK(oh_call_get_subscriber(p.call, &sub));
@@ -94,7 +94,7 @@ static void h13_h14_at_every_moment(void)
         rec_event ended = EXPECT(p.rec, OH_EVENT_ENDED, NULL, ms(3000)), e;
         CHECK_THAT(ended.when - when <= ms(2000), "leaving took %.0f ms", ended.when - when);
         CHECK_EQ(ended.code, OH_END_LEFT);
-        for (int kind = 0; kind < 2; kind++) /* what was queued may still come, but nothing new */
+        for (int kind = 0; kind < 2; kind++) /* queued events may still be delivered, but no new ones */
             if (rec_wait(p.rec, kind ? OH_EVENT_RECONNECTED : OH_EVENT_JOINED, NULL, mark, 0, &e) >= 0) {
                 CHECK_THAT(e.when - when <= ms(100) + 3 * rec_stall(), "%s comes %.0f ms after leaving, the machine stalled for %.0f",
                            oh_event_kind_get_name(e.kind), e.when - when, rec_stall());
@@ -110,7 +110,7 @@ static void h13_h14_at_every_moment(void)
     }
     printf("           %u had joined, %u had not; %u had come back of 20\n", joined, cancelled, back);
     CHECK_THAT(joined && cancelled && back && back < 20, "the moments are not spread");
-    for (double end = now_ms() + ms(10000);; nap(20)) { /* H11: nobody is left at the server */
+    for (double end = now_ms() + ms(10000);; nap(20)) { /* H11: no participant is left at the server */
         char *state = ctl_answer("list", "{\"room\":\"moments\"}");
         int left = json_count(state, "participants");
         free(state);
@@ -121,7 +121,7 @@ static void h13_h14_at_every_moment(void)
 
 static atomic_int freed;
 
-/* Frees its call when it is told that the connection is lost, or found. */
+/* Frees its call at the event that the connection is lost, or that it has reconnected. */
 static void frees(recorder *r, oh_call call, const oh_event *e)
 {
     int wanted = *(int *)r->data;
@@ -149,7 +149,7 @@ static void free_in_callbacks_while_resuming(void)
         p[i].rec->on_event = frees;
         p[i].rec->data = &kinds[i % 2];
         peer_join(&p[i], user, "freers", NULL);
-        peer_talk(&p[i], 300 + 50 * i);
+        peer_publish_tone(&p[i], 300 + 50 * i);
     }
     for (int i = 0; i < N; i++) ctl("cut", "{\"identity\":\"freer-%d\"}", i);
     for (int i = 0; i < N; i++) {
@@ -195,7 +195,7 @@ static void h37_a_blocked_callback_delays_its_own_call_only(void)
     for (int i = 0; i < N; i++) ctl("cut", "{\"identity\":\"blocked-%d\"}", i);
     for (int i = 0; i < N; i++) {
         snprintf(user, sizeof user, "blocked-%d", i);
-        livekit_identity_wait(user, "sockets", 2, ms(10000)); /* behind the callback it comes back */
+        livekit_identity_wait(user, "sockets", 2, ms(10000)); /* it reconnects while the callback blocks */
     }
     beside_check("six blocked callbacks");
     pthread_mutex_lock(&gate_lock);
@@ -203,7 +203,7 @@ static void h37_a_blocked_callback_delays_its_own_call_only(void)
     pthread_cond_broadcast(&gate_opened);
     pthread_mutex_unlock(&gate_lock);
     for (int i = 0; i < N; i++) {
-        EXPECT(p[i].rec, OH_EVENT_RECONNECTED, NULL, ms(10000)); /* told in order, late */
+        EXPECT(p[i].rec, OH_EVENT_RECONNECTED, NULL, ms(10000)); /* delivered in order, late */
         peer_close(&p[i]);
     }
 }
@@ -216,26 +216,26 @@ static void h16_h32_storm(void)
     char user[32];
     int fds, threads;
     peer_join(&p[0], "warm", "storm", NULL);
-    peer_talk(&p[0], 300);
+    peer_publish_tone(&p[0], 300);
     peer_close(&p[0]);
     fds = settle(count_fds, 0, 300);
-    threads = count_threads() + 1; /* the watch over slow callbacks begins with the first one and stays */
+    threads = count_threads() + 1; /* the thread that watches slow callbacks starts with the first one and stays */
     for (int i = 0; i < N; i++) {
         snprintf(user, sizeof user, "storm-%d", i);
         peer_join(&p[i], user, i % 2 ? "storm-odd" : "storm-even", NULL);
-        peer_talk(&p[i], 300 + 100 * (i / 2));
+        peer_publish_tone(&p[i], 300 + 100 * (i / 2));
     }
-    for (int i = 0; i < N; i++) hears(&p[i], p[(i + 2) % N].user, 300 + 100 * ((i + 2) % N / 2), ms(10000));
+    for (int i = 0; i < N; i++) receives_tone(&p[i], p[(i + 2) % N].user, 300 + 100 * ((i + 2) % N / 2), ms(10000));
     for (int round = 0; round < 3; round++) {
         for (int i = 0; i < N; i++) {
             ctl("cut", "{\"identity\":\"storm-%d\"}", i);
             spin_until(now_ms() + (double)(test_random() % 100));
         }
-        /* The next round comes while some of them are still on their way back. */
+        /* The next round starts while some of them are still reconnecting. */
         livekit_identity_wait("storm-3", "resume_asks", round + 1, ms(10000));
     }
     for (int i = 0; i < N; i++) {
-        hears(&p[i], p[(i + 2) % N].user, 300 + 100 * ((i + 2) % N / 2), ms(20000));
+        receives_tone(&p[i], p[(i + 2) % N].user, 300 + 100 * ((i + 2) % N / 2), ms(20000));
         CHECK_OK(oh_call_wait_state(p[i].call, OH_STATE_JOINED, ms(10000)));
         CHECK_EQ(peer_stats(&p[i]).error_events, 0);
         CHECK_EQ(livekit_identity(p[i].user, "live"), 1);
@@ -251,7 +251,7 @@ static void h16_h32_storm(void)
 int main(void)
 {
     test_begin("faults_leave");
-    test_step(20, "talkers");
+    test_step(20, "two participants in another call");
     beside_begin();
     SHOW(h08_h38_hung_joins_and_a_silent_server);
     SHOW(h13_h14_at_every_moment);

@@ -1,11 +1,11 @@
 /*
  * test: timeout=120 stand=--proxy
- * faults_offers.c - offers that come late, over a real LiveKit server: the founding promise (H1).
+ * faults_offers.c - late offers, over a real LiveKit server (H1).
  *
- * Offers of the server are said again, kept back and let go when the subscriber is closed, freed or was never made,
- * when the call leaves, has left or is freed, and on the next socket, before and behind JoinResponse. Expected: no
- * error, nothing that anybody else notices, each counted in late_offers; duplicates for an open subscriber do
- * nothing.
+ * Offers of the server are repeated, held back and released when the subscriber is closed, freed or was never
+ * created, when the call leaves, has left or is freed, and on the next socket, before and after JoinResponse.
+ * Expected: no error, no effect on other calls, each counted in late_offers; duplicates for an open subscriber have
+ * no effect.
  */
 #include "beside.h"
 #include "livekit.h"
@@ -16,9 +16,9 @@
 
 enum { BURST = 300 };
 
-static peer bob; /* whom everybody here hears */
+static peer bob; /* the participant whom all others receive */
 
-/* Waits until a call has counted so many late offers. */
+/* Waits until a call has counted this many late offers. */
 static void late(peer *p, uint64_t least)
 {
     uint64_t is = 0;
@@ -27,7 +27,7 @@ static void late(peer *p, uint64_t least)
                    (unsigned long long)least);
 }
 
-/* fresh: with other ICE credentials, as if they had never been said. */
+/* fresh: with new ICE credentials, so that they look like new offers. */
 static long long replay_as(const char *user, int count, int fresh)
 {
     char *answer = ctl_answer("replay", "{\"identity\":\"%s\",\"count\":%d,\"ice_restart\":%s}", user, count, fresh ? "true" : "false");
@@ -41,13 +41,13 @@ static long long replay(const char *user, int count)
     return replay_as(user, count, 0);
 }
 
-/* Joined, talking and heard, with offers behind it. */
+/* Joins, sends audio and waits until it is received both ways: offers were negotiated. */
 static void settle_in(peer *p, const char *user, const char *room)
 {
     peer_join(p, user, room, NULL);
-    peer_talk(p, 500);
-    hears(p, "bob", 1200, ms(10000));
-    hears(&bob, user, 500, ms(10000));
+    peer_publish_tone(p, 500);
+    receives_tone(p, "bob", 1200, ms(10000));
+    receives_tone(&bob, user, 500, ms(10000));
 }
 
 static void h01_after_close_and_free(void)
@@ -61,10 +61,10 @@ static void h01_after_close_and_free(void)
         freed ? oh_subscriber_free(sub) : (void)oh_subscriber_close(sub);
         CHECK_EQ(replay(user, BURST), BURST);
         CHECK_EQ(replay_as(user, BURST, 1), BURST);
-        late(&p, 2 * BURST); /* every one; what the server says anew of this connection it answers, see oh_subscriber_close */
+        late(&p, 2 * BURST); /* all of them; oh_subscriber_close describes which offers are still answered */
         no_errors(&p);
-        hears(&bob, user, 500, ms(10000)); /* it still speaks */
-        CHECK_EQ(replay(user, 1), 1);      /* on the same session */
+        receives_tone(&bob, user, 500, ms(10000)); /* it still sends audio */
+        CHECK_EQ(replay(user, 1), 1);      /* in the same session */
         late(&p, 2 * BURST + 1);
         no_errors(&p);
         CHECK_EQ(peer_stats(&p).reconnects_rejoin, 0);
@@ -78,9 +78,9 @@ static void h01_never_made(void)
     oh_call_options what = OH_INIT(oh_call_options);
     what.no_subscriber = 1;
     peer_join(&p, "never", "offers", &what);
-    peer_talk(&p, 500);
-    hears(&bob, "never", 500, ms(10000));
-    livekit_identity_wait("never", "answers", 1, ms(10000)); /* the server takes the connection for the participant's */
+    peer_publish_tone(&p, 500);
+    receives_tone(&bob, "never", 500, ms(10000));
+    livekit_identity_wait("never", "answers", 1, ms(10000)); /* the server considers the participant connected */
     CHECK_EQ(replay("never", BURST), BURST);
     CHECK_EQ(replay_as("never", BURST, 1), BURST);
     late(&p, 2 * BURST);
@@ -89,7 +89,7 @@ static void h01_never_made(void)
     peer_close(&p);
 }
 
-/* Offers come while the call leaves, when it has left, and when it is freed. */
+/* Offers arrive while the call leaves, when it has left, and when it is freed. */
 static void h01_h38_while_leaving(void)
 {
     uint64_t leaving = 0;
@@ -99,7 +99,7 @@ static void h01_h38_while_leaving(void)
         double began;
         settle_in(&p, "leaver", "offers");
         replay_as("leaver", 50, i % 2);
-        if (i % 3 == 2) { /* freed at once: destroy has run when it returns */
+        if (i % 3 == 2) { /* freed directly: destroy has run when it returns */
             tone_stop(p.tone);
             oh_call_free(p.call);
             rec_call_freed(p.rec);
@@ -120,7 +120,7 @@ static void h01_h38_while_leaving(void)
             CHECK_EQ(rec_count(p.rec, OH_EVENT_ERROR), 0);
             peer_close(&p);
         }
-        ctl("reset", "{}"); /* what waits for the next socket is of another step */
+        ctl("reset", "{}"); /* drop the offers that wait for the next socket: they belong to this step */
         ctl("linger", "{\"identity\":\"leaver\",\"ms\":300}");
     }
     printf("           %llu offers came while leaving\n", (unsigned long long)leaving);
@@ -128,7 +128,7 @@ static void h01_h38_while_leaving(void)
     ctl("reset", "{}");
 }
 
-/* Offers wait with the server while the subscriber closes, or the call leaves. */
+/* The server holds back offers while the subscriber closes, or the call leaves. */
 static void h01_held_back(void)
 {
     peer p = { 0 }, carol = { 0 };
@@ -136,7 +136,7 @@ static void h01_held_back(void)
     settle_in(&p, "held", "offers");
     ctl("hold_offers", "{\"identity\":\"held\"}");
     peer_join(&carol, "carol", "offers", NULL);
-    peer_talk(&carol, 800); /* of which the server has to offer */
+    peer_publish_tone(&carol, 800); /* for which the server has to send an offer */
     livekit_identity_wait("held", "held", 1, ms(10000));
     CHECK_OK(oh_call_get_subscriber(p.call, &sub));
     CHECK_OK(oh_subscriber_close(sub));
@@ -149,39 +149,39 @@ static void h01_held_back(void)
     peer_close(&carol);
 }
 
-/* The same offers again, for a subscriber that is open: it has answered them, and the server takes no second answer. */
-static void h03_h09_said_twice(void)
+/* The same offers again, for an open subscriber: it has answered them, and the server accepts no second answer. */
+static void h03_h09_sent_twice(void)
 {
     peer p = { 0 };
     settle_in(&p, "twice", "offers");
     size_t mark = rec_mark(p.rec);
     CHECK_EQ(replay("twice", 20), 20);
-    hears(&p, "bob", 1200, ms(10000));
+    receives_tone(&p, "bob", 1200, ms(10000));
     late(&p, 20);
-    hears(&p, "bob", 1200, ms(20000));
-    hears(&bob, "twice", 500, ms(10000));
+    receives_tone(&p, "bob", 1200, ms(20000));
+    receives_tone(&bob, "twice", 500, ms(10000));
     no_errors(&p);
     CHECK(rec_wait(p.rec, OH_EVENT_STATE, NULL, mark, 0, NULL) < 0);
     peer_close(&p);
 }
 
-/* Offers of the session that was lost come on the next socket, before and behind its first message. */
+/* Offers of the lost session arrive on the next socket, before and after its first message. */
 static void h01_h09_on_the_next_socket(void)
 {
     peer p = { 0 };
     size_t mark;
 
     settle_in(&p, "next", "offers");
-    /* FAST: the session goes on, and with it its peer connection. */
+    /* FAST: the session and its peer connection continue. */
     mark = rec_mark(p.rec);
     ctl("refuse", "{\"identity\":\"next\",\"status\":503,\"count\":1}");
     ctl("cut", "{\"identity\":\"next\"}");
     EXPECT_FROM(p.rec, mark, OH_EVENT_STATE, NULL, ms(5000));
     replay("next", 3);
     back_from(&p, mark, 0, ms(15000));
-    hears(&p, "bob", 1200, ms(15000));
-    hears(&bob, "next", 500, ms(15000));
-    /* REJOIN: they are of a session that is no more. */
+    receives_tone(&p, "bob", 1200, ms(15000));
+    receives_tone(&bob, "next", 500, ms(15000));
+    /* REJOIN: the offers belong to a session that no longer exists. */
     for (int i = 0; i < 1; i++) {
         uint64_t before = peer_stats(&p).late_offers;
         mark = rec_mark(p.rec);
@@ -190,19 +190,19 @@ static void h01_h09_on_the_next_socket(void)
         livekit_identity_wait("next", "refused", 2 + i, ms(10000));
         for (double end = now_ms() + ms(5000); livekit_identity("next", "live") > 0; nap(5)) CHECK_THAT(now_ms() < end, "the socket stays");
         char *answer = ctl_answer("replay", "{\"identity\":\"next\",\"count\":3}");
-        /* Who waits is said twice: before JoinResponse, and behind it. */
+        /* A waiting offer is sent twice: before JoinResponse and after it. */
         long long asked = json_int(answer, "sent", 0) + 2 * json_int(answer, "waiting", 0);
         free(answer);
         CHECK_EQ(back_from(&p, mark, 0, ms(15000)).code, OH_RECONNECT_REJOIN);
-        hears(&p, "bob", 1200, ms(15000));
-        hears(&bob, "next", 500, ms(15000));
+        receives_tone(&p, "bob", 1200, ms(15000));
+        receives_tone(&bob, "next", 500, ms(15000));
         CHECK(asked >= 3);
         late(&p, before + (uint64_t)asked);
         no_errors(&p);
-        CHECK_EQ(rec_count(p.rec, OH_EVENT_RECONNECTED), 2 + (size_t)i); /* not once more because of them */
+        CHECK_EQ(rec_count(p.rec, OH_EVENT_RECONNECTED), 2 + (size_t)i); /* the offers cause no further reconnect */
     }
     peer_close(&p);
-    /* A call of before: its offers meet another call of the same participant. */
+    /* Offers of an earlier call reach a new call of the same participant. */
     CHECK_EQ(replay("next", 3), 3);
     settle_in(&p, "next", "offers");
     no_errors(&p);
@@ -214,15 +214,15 @@ static void h01_h09_on_the_next_socket(void)
 int main(void)
 {
     test_begin("faults_offers");
-    test_step(20, "talkers");
+    test_step(20, "two participants in another call");
     beside_begin();
     peer_join(&bob, "bob", "offers", NULL);
-    peer_talk(&bob, 1200);
+    peer_publish_tone(&bob, 1200);
     SHOW(h01_after_close_and_free);
     SHOW(h01_never_made);
     SHOW(h01_h38_while_leaving);
     SHOW(h01_held_back);
-    SHOW(h03_h09_said_twice);
+    SHOW(h03_h09_sent_twice);
     SHOW(h01_h09_on_the_next_socket);
     test_step(20, "the end");
     no_errors(&bob);

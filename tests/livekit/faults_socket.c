@@ -1,10 +1,11 @@
 /*
  * test: timeout=120 stand=--proxy
- * faults_socket.c - what can befall the signalling socket to a real LiveKit server (fault list, docs/reliability.md).
+ * faults_socket.c - faults of the signalling socket to a real LiveKit server (fault list, docs/reliability.md).
  *
- * Sockets are cut, closed, refused, hang, freeze and speak garbage; messages are lost, doubled, late and out of order;
- * the server simulates what it offers. Expected: who can come back does, by FAST with sound going on where the session
- * still is; who cannot ends with one typed event; two talkers beside all this never notice.
+ * Sockets are cut, closed, refused, hang, freeze and deliver garbage; messages are lost, duplicated, delayed and
+ * reordered; the server simulates its scenarios. Expected: a call that can reconnect does, by FAST without an
+ * interruption of the audio while the session exists; others end with one typed event; two participants in another
+ * room are unaffected.
  */
 #include "beside.h"
 #include "livekit.h"
@@ -14,40 +15,41 @@
 #include <string.h>
 
 /*
- * A resume restarts ICE, and the server sends nothing until a pair is chosen anew; it waits a second where it was not
- * told the candidate (pion's prflxAcceptanceMinWait), as behind the proxy. Past it cluster.c measures.
+ * A resume restarts ICE, and the server sends nothing until a pair is selected again. It waits a second for a
+ * candidate that was not signalled (pion's prflxAcceptanceMinWait), as behind the proxy. cluster.c measures without
+ * the proxy.
  */
 enum { RESTART = 1500 };
 
-static peer bob; /* speaks in the room of all these */
+static peer bob; /* sends audio in the room of all these */
 
 static void settle_in(peer *p, const char *user, double hz)
 {
     peer_join(p, user, "socket", NULL);
-    peer_talk(p, hz);
+    peer_publish_tone(p, hz);
 }
 
-static void both_hear(peer *p, double hz, unsigned timeout_ms)
+static void both_receive(peer *p, double hz, unsigned timeout_ms)
 {
-    hears(p, "bob", 1200, ms(timeout_ms));
-    hears(&bob, p->user, hz, ms(timeout_ms));
+    receives_tone(p, "bob", 1200, ms(timeout_ms));
+    receives_tone(&bob, p->user, hz, ms(timeout_ms));
 }
 
 static void h10_h23_h24_cut(void)
 {
     peer p = { 0 };
     settle_in(&p, "cut", 500);
-    both_hear(&p, 500, 10000);
+    both_receive(&p, 500, 10000);
     for (int i = 0; i < 2; i++) {
         size_t mark = rec_mark(p.rec);
         rec_gaps_begin(p.rec);
         rec_gaps_begin(bob.rec);
         ctl("cut", "{\"identity\":\"cut\"}");
         back_from(&p, mark, OH_RECONNECT_FAST, ms(5000));
-        both_hear(&p, 500, 10000);
+        both_receive(&p, 500, 10000);
         printf("           gaps of %.0f and %.0f ms\n", rec_gap(p.rec, "bob"), rec_gap(bob.rec, "cut"));
-        CHECK_THAT(rec_gap(p.rec, "bob") < ms(RESTART) + 3 * rec_stall(), "a gap of %.0f ms in what is heard", rec_gap(p.rec, "bob"));
-        CHECK_THAT(rec_gap(bob.rec, "cut") < ms(RESTART) + 3 * rec_stall(), "a gap of %.0f ms in what is said", rec_gap(bob.rec, "cut"));
+        CHECK_THAT(rec_gap(p.rec, "bob") < ms(RESTART) + 3 * rec_stall(), "a gap of %.0f ms in received audio", rec_gap(p.rec, "bob"));
+        CHECK_THAT(rec_gap(bob.rec, "cut") < ms(RESTART) + 3 * rec_stall(), "a gap of %.0f ms in sent audio", rec_gap(bob.rec, "cut"));
         CHECK_EQ(rec_count(p.rec, OH_EVENT_RECONNECTED), 1 + (size_t)i);
         CHECK_EQ(livekit_identity("cut", "live"), 1);
         CHECK_EQ(livekit_identity("cut", "resumes"), 1 + i);
@@ -58,7 +60,7 @@ static void h10_h23_h24_cut(void)
     peer_close(&p);
 }
 
-/* However a server closes the socket: unless it said why before, the session is looked for. */
+/* Whatever the close code: the session is resumed, unless the server gave a reason to end before. */
 static void close_codes(void)
 {
     static const int codes[] = { 1000, 1001, 1011, 4001 };
@@ -70,20 +72,20 @@ static void close_codes(void)
         snprintf(user, sizeof user, "code-%d", codes[i]);
         settle_in(&p[i], user, 300 + 50 * i);
     }
-    for (int i = 0; i < N; i++) both_hear(&p[i], 300 + 50 * i, 10000);
+    for (int i = 0; i < N; i++) both_receive(&p[i], 300 + 50 * i, 10000);
     for (int i = 0; i < N; i++) {
         marks[i] = rec_mark(p[i].rec);
         ctl("close", "{\"identity\":\"code-%d\",\"code\":%d,\"reason\":\"x\"}", codes[i], codes[i]);
     }
     for (int i = 0; i < N; i++) back_from(&p[i], marks[i], OH_RECONNECT_FAST, ms(8000));
     for (int i = 0; i < N; i++) {
-        both_hear(&p[i], 300 + 50 * i, 10000);
+        both_receive(&p[i], 300 + 50 * i, 10000);
         no_errors(&p[i]);
         peer_close(&p[i]);
     }
 }
 
-/* H27: at any stage of a join the server is silent, or refuses. */
+/* H27: at any stage of a join the server does not respond, or refuses. */
 static void h12_h27_refused_joins(void)
 {
     static const struct {
@@ -129,12 +131,14 @@ static void h12_h27_refused_joins(void)
     ctl("reset", "{}");
 }
 
-/* What meets a resume; and a socket that freezes while it is in use (H10: the late close makes no second reconnect). */
+/*
+ * Faults of a resume; and a socket that freezes during use (H10: its late close does not cause a second reconnect).
+ */
 static void h10_h27_resumes(void)
 {
     static const struct {
         const char *user, *word, *rest;
-        int how; /* 0: it ends */
+        int how; /* 0: the call ends */
     } all[] = {
         { "r-503", "refuse", "\"status\":503,\"count\":1", OH_RECONNECT_FAST },
         { "r-hang", "refuse", "\"status\":\"hang\",\"count\":1", OH_RECONNECT_FAST },
@@ -147,7 +151,7 @@ static void h10_h27_resumes(void)
     peer p[N] = { 0 };
     size_t marks[N];
     for (int i = 0; i < N; i++) settle_in(&p[i], all[i].user, 300 + 60 * i);
-    for (int i = 0; i < N; i++) both_hear(&p[i], 300 + 60 * i, 10000);
+    for (int i = 0; i < N; i++) both_receive(&p[i], 300 + 60 * i, 10000);
     for (int i = 0; i < N; i++) {
         marks[i] = rec_mark(p[i].rec);
         rec_gaps_begin(p[i].rec);
@@ -164,9 +168,9 @@ static void h10_h27_resumes(void)
             continue;
         }
         rec_event e = back_from(&p[i], marks[i], 0, ms(25000));
-        CHECK_THAT(e.code == all[i].how, "%s came back by %d, expected %d", all[i].user, e.code, all[i].how);
-        both_hear(&p[i], 300 + 60 * i, 10000);
-        /* Sound does not depend on the socket; but to the silent one the server has said what its new ICE is. */
+        CHECK_THAT(e.code == all[i].how, "%s reconnected by %d, expected %d", all[i].user, e.code, all[i].how);
+        both_receive(&p[i], 300 + 60 * i, 10000);
+        /* Audio does not depend on the socket; but the new ICE parameters were sent on the silent one. */
         if (all[i].how == OH_RECONNECT_FAST && strcmp(all[i].user, "r-silent"))
             CHECK_THAT(rec_gap(p[i].rec, "bob") < ms(RESTART) + 3 * rec_stall(), "%s had a gap of %.0f ms", all[i].user, rec_gap(p[i].rec, "bob"));
         CHECK_EQ(rec_count(p[i].rec, OH_EVENT_RECONNECTED), 1);
@@ -183,25 +187,25 @@ static void h35_h36_garbage(void)
     long before;
     settle_in(&p, "junk", 500);
     settle_in(&q, "flood", 700);
-    both_hear(&p, 500, 10000);
-    both_hear(&q, 700, 10000);
+    both_receive(&p, 500, 10000);
+    both_receive(&q, 700, 10000);
     mark = rec_mark(p.rec);
     for (int i = 0; i < 20; i++) ctl("garbage", "{\"identity\":\"junk\",\"bytes\":\"/////w==\",\"text\":\"no protobuf \xc3\xa4\"}");
     for (double end = now_ms() + ms(5000); peer_stats(&p).malformed_messages < 40; nap(5))
         CHECK_THAT(now_ms() < end, "%llu malformed messages", (unsigned long long)peer_stats(&p).malformed_messages);
-    CHECK(rec_wait(p.rec, OH_EVENT_STATE, NULL, mark, 0, NULL) < 0); /* the socket stays */
+    CHECK(rec_wait(p.rec, OH_EVENT_STATE, NULL, mark, 0, NULL) < 0); /* the socket stays open */
     no_errors(&p);
-    ctl("garbage", "{\"identity\":\"junk\",\"raw\":\"8////////w==\"}"); /* no frame at all: with reserved bits */
+    ctl("garbage", "{\"identity\":\"junk\",\"raw\":\"8////////w==\"}"); /* not a valid frame: reserved bits are set */
     back_from(&p, mark, OH_RECONNECT_FAST, ms(8000));
-    both_hear(&p, 500, 10000);
+    both_receive(&p, 500, 10000);
     before = anonymous_kb();
     mark = rec_mark(q.rec);
     ctl("huge", "{\"identity\":\"flood\",\"size\":4194304,\"claim\":209715200}");
     back_from(&q, mark, OH_RECONNECT_FAST, ms(8000));
     CHECK_THAT(anonymous_kb() - before < 16384 || test_scale() > 1, "memory grew by %ld KiB", anonymous_kb() - before);
-    both_hear(&q, 700, 10000);
+    both_receive(&q, 700, 10000);
     no_errors(&p);
-    CHECK_EQ(rec_count(q.rec, OH_EVENT_ERROR), 1); /* what is too large is said */
+    CHECK_EQ(rec_count(q.rec, OH_EVENT_ERROR), 1); /* an oversized message is reported */
     CHECK_EQ(rec_count(q.rec, OH_EVENT_LOCAL_TRACK_FAILED), 0);
     CHECK_EQ(peer_stats(&q).offers_failed, 0);
     CHECK_EQ(rec_has_ended(q.rec), 0);
@@ -209,7 +213,7 @@ static void h35_h36_garbage(void)
     peer_close(&q);
 }
 
-/* H2, H7, H18, H20, H29: messages of the signalling are lost, doubled, late and out of order while pairs join. */
+/* H2, H7, H18, H20, H29: signalling messages are lost, duplicated, delayed and reordered while pairs join. */
 static void lossy_signalling(void)
 {
     static const char *const how[] = { "\"drop\":0.2", "\"duplicate\":0.5", "\"reorder\":0.4", "\"delay_ms\":150,\"jitter_ms\":250",
@@ -222,20 +226,20 @@ static void lossy_signalling(void)
         snprintf(user, sizeof user, "lossy-a%d", i);
         ctl("signal", "{\"identity\":\"%s\",\"seed\":%d,%s}", user, i + 1, how[i]);
         peer_open(&a[i], user, room, NULL);
-        peer_talk(&a[i], 500);
+        peer_publish_tone(&a[i], 500);
         snprintf(user, sizeof user, "lossy-b%d", i);
         ctl("signal", "{\"identity\":\"%s\",\"seed\":%d,%s}", user, i + 77, how[i]);
         peer_open(&b[i], user, room, NULL);
-        peer_talk(&b[i], 800);
+        peer_publish_tone(&b[i], 800);
     }
     for (double end = now_ms() + ms(6000); now_ms() < end; nap(50))
         for (int i = 0; i < N; i++) CHECK_THAT(!rec_has_ended(a[i].rec) && !rec_has_ended(b[i].rec), "a call ended: %s", how[i]);
-    ctl("signal", "{\"drop\":0}"); /* hides the others */
+    ctl("signal", "{\"drop\":0}"); /* this rule hides the others */
     for (int i = 0; i < N; i++) {
         CHECK_OK(oh_call_wait_state(a[i].call, OH_STATE_JOINED, ms(20000)));
         CHECK_OK(oh_call_wait_state(b[i].call, OH_STATE_JOINED, ms(20000)));
-        hears(&a[i], b[i].user, 800, ms(25000));
-        hears(&b[i], a[i].user, 500, ms(25000));
+        receives_tone(&a[i], b[i].user, 800, ms(25000));
+        receives_tone(&b[i], a[i].user, 500, ms(25000));
         oh_call_stats s = peer_stats(&a[i]), t = peer_stats(&b[i]);
         printf("           %s: %llu and %llu errors, %llu and %llu reconnects\n", how[i], (unsigned long long)s.error_events,
                (unsigned long long)t.error_events, (unsigned long long)(s.reconnects_fast + s.reconnects_rejoin),
@@ -247,7 +251,7 @@ static void lossy_signalling(void)
     ctl("reset", "{}");
 }
 
-/* Everything that the server can be asked to do wrong, and what it may say to a client (H9, H16, H28). */
+/* All fault scenarios of the server, and leave messages with each action (H9, H16, H28). */
 static void simulated(void)
 {
     static const struct {
@@ -267,13 +271,13 @@ static void simulated(void)
     peer p[N] = { 0 };
     size_t marks[N];
     for (int i = 0; i < N; i++) settle_in(&p[i], all[i].user, 300 + 60 * i);
-    for (int i = 0; i < N; i++) both_hear(&p[i], 300 + 60 * i, 10000);
+    for (int i = 0; i < N; i++) both_receive(&p[i], 300 + 60 * i, 10000);
     for (int i = 0; i < N; i++) {
         marks[i] = rec_mark(p[i].rec);
         if (all[i].scenario) ctl("simulate", "{\"identity\":\"%s\",\"scenario\":\"%s\"}", all[i].user, all[i].scenario);
         if (all[i].inject) ctl("inject", "{\"identity\":\"%s\",\"message\":\"%s\"}", all[i].user, all[i].inject);
     }
-    for (int i = 0; i < N; i++) /* behind the word, on the same way */
+    for (int i = 0; i < N; i++) /* after the request, on the same path */
         if (all[i].cut) ctl("close", "{\"identity\":\"%s\",\"code\":1001}", all[i].user);
     for (int i = 0; i < N; i++) {
         if (!all[i].how) {
@@ -283,8 +287,8 @@ static void simulated(void)
             continue;
         }
         rec_event e = back_from(&p[i], marks[i], 0, ms(10000));
-        CHECK_THAT(e.code == all[i].how, "%s came back by %d, expected %d", all[i].user, e.code, all[i].how);
-        both_hear(&p[i], 300 + 60 * i, 15000);
+        CHECK_THAT(e.code == all[i].how, "%s reconnected by %d, expected %d", all[i].user, e.code, all[i].how);
+        both_receive(&p[i], 300 + 60 * i, 15000);
         CHECK_OK(oh_call_wait_state(p[i].call, OH_STATE_JOINED, ms(5000)));
         CHECK_EQ(peer_stats(&p[i]).error_events, 0);
     }
@@ -296,10 +300,10 @@ static void simulated(void)
 int main(void)
 {
     test_begin("faults_socket");
-    test_step(20, "talkers");
+    test_step(20, "two participants in another call");
     beside_begin();
     peer_join(&bob, "bob", "socket", NULL);
-    peer_talk(&bob, 1200);
+    peer_publish_tone(&bob, 1200);
     SHOW(h10_h23_h24_cut);
     SHOW(close_codes);
     SHOW(h12_h27_refused_joins);

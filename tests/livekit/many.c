@@ -1,9 +1,10 @@
 /*
- * many.c - twenty participants in one room and one process, five of whom speak.   test: timeout=150
+ * many.c - twenty participants in one room and one process, five of whom send audio.
+ * test: timeout=150
  *
- * Expected: everyone is told of all the others, once, and hears every speaker; the counts are right; no session has a
- * thread of its own; half of them leave at once, and the others are told and hear on; nobody gets an error; at the end
- * descriptors and threads are what they were.
+ * Expected: every participant gets one event for each of the others, and receives every sender; the counts are
+ * right; no session has its own thread; half of them leave at once, and the others get the events and still receive
+ * audio; no call gets an error; at the end the numbers of descriptors and threads are as before.
  */
 #include "livekit.h"
 #include "peer.h"
@@ -52,8 +53,8 @@ static void leave_last(void *arg, unsigned i)
     peer_close(&all[i]);
 }
 
-/* How often somebody was told of. */
-static int told(peer *p, int kind, const char *user)
+/* The number of events of a kind about a user. */
+static int count_events(peer *p, int kind, const char *user)
 {
     int count = 0;
     pthread_mutex_lock(&p->rec->lock);
@@ -62,7 +63,7 @@ static int told(peer *p, int kind, const char *user)
     return count;
 }
 
-/* Participant i is told of every other one, and hears every speaker that is here. */
+/* Participant i gets one event for every other one, and receives every sender that is present. */
 static void meets_all(void *arg, unsigned i)
 {
     char name[16];
@@ -70,10 +71,10 @@ static void meets_all(void *arg, unsigned i)
     for (unsigned k = 0; k < present; k++) {
         if (k == i) continue;
         EXPECT(all[i].rec, OH_EVENT_PARTICIPANT_JOINED, name_of(k, name), ms(20000));
-        CHECK_EQ(told(&all[i], OH_EVENT_PARTICIPANT_JOINED, name), 1);
+        CHECK_EQ(count_events(&all[i], OH_EVENT_PARTICIPANT_JOINED, name), 1);
         if (!speaks(k)) continue;
         EXPECT(all[i].rec, OH_EVENT_TRACK_PUBLISHED, name, ms(20000));
-        CHECK_THAT(rec_wait_tone(all[i].rec, name, pitch(k), ms(30000)), "%s does not hear %s", all[i].user, name);
+        CHECK_THAT(rec_wait_tone(all[i].rec, name, pitch(k), ms(30000)), "%s does not receive %s", all[i].user, name);
     }
 }
 
@@ -83,8 +84,8 @@ static void loses_half(void *arg, unsigned i)
     (void)arg;
     for (unsigned k = STAY; k < ALL; k++) {
         EXPECT(all[i].rec, OH_EVENT_PARTICIPANT_LEFT, name_of(k, name), ms(20000));
-        CHECK_EQ(told(&all[i], OH_EVENT_PARTICIPANT_LEFT, name), 1);
-        if (speaks(k)) CHECK_EQ(told(&all[i], OH_EVENT_TRACK_UNPUBLISHED, name), 1);
+        CHECK_EQ(count_events(&all[i], OH_EVENT_PARTICIPANT_LEFT, name), 1);
+        if (speaks(k)) CHECK_EQ(count_events(&all[i], OH_EVENT_TRACK_UNPUBLISHED, name), 1);
     }
 }
 
@@ -118,13 +119,13 @@ int main(void)
     test_step(30, "twenty join at once");
     on_threads(ALL, join, NULL);
     for (unsigned i = 0; i < ALL; i++)
-        if (speaks(i)) peer_talk(&all[i], pitch(i));
+        if (speaks(i)) peer_publish_tone(&all[i], pitch(i));
 
-    test_step(60, "everyone is told of everyone, and hears all who speak");
+    test_step(60, "all get events for all others, and receive every sender");
     present = ALL;
     on_threads(ALL, meets_all, NULL);
     for (unsigned i = 0; i < ALL; i++) {
-        CHECK_THAT(rec_wait_until(all[i].rec, counted, &present, ms(15000)), "%s is told another number than %u", all[i].user, present);
+        CHECK_THAT(rec_wait_until(all[i].rec, counted, &present, ms(15000)), "%s gets another count than %u", all[i].user, present);
         no_errors(i);
     }
     int busy = count_threads() - SPEAKERS; /* without those of the tones */
@@ -136,7 +137,7 @@ int main(void)
     on_threads(STAY, loses_half, NULL);
     on_threads(STAY, meets_all, NULL);
     for (unsigned i = 0; i < STAY; i++) {
-        CHECK_THAT(rec_wait_until(all[i].rec, counted, &present, ms(15000)), "%s is told another number than %u", all[i].user, present);
+        CHECK_THAT(rec_wait_until(all[i].rec, counted, &present, ms(15000)), "%s gets another count than %u", all[i].user, present);
         no_errors(i);
     }
 

@@ -1,11 +1,12 @@
 /*
- * official.c - our participant and one on the official client of that project.   test: timeout=300 stand=--proxy
+ * official.c - an Offhook participant and one on the official client of the LiveKit project.
+ * test: timeout=300 stand=--proxy
  *
- * The other one is a program of its own (tests/livekit/official/peer.py) that is told what to do by lines. Two runs: the
- * official client with one peer connection, and with two, as older ones have. Expected: both hear each other, mutes are
- * seen, a camera is not sent to us, data of 15 kB and 200 small ones, texts of 100 kB and procedure calls arrive both ways
- * as they were, metadata is told, who leaves is gone. Where the official client cannot be installed this says so and is
- * no failure.
+ * The other participant is a separate program (tests/livekit/official/peer.py) that takes commands line by line. Two
+ * runs: the official client with one peer connection, and with two, as older ones have. Expected: each receives the
+ * other's audio, mutes are reported, a camera is not sent to Offhook, data of 15 kB and 200 small packets, texts of
+ * 100 kB and RPCs arrive unchanged both ways, metadata is reported, a participant that leaves is removed. When the
+ * official client cannot be installed the test prints that and does not fail.
  */
 #include "livekit.h"
 #include "peer.h"
@@ -23,7 +24,7 @@
 #define OFFICIAL "tests/livekit/official/"
 extern char **environ;
 
-/* ---- SHA-256 (FIPS 180-4), as the official peer sums up what it got ---- */
+/* ---- SHA-256 (FIPS 180-4), the checksum that the official peer prints for received data ---- */
 
 static uint32_t turn(uint32_t x, int n) { return x >> n | x << (32 - n); }
 
@@ -80,7 +81,7 @@ static const char *sha256(const void *bytes, size_t size, char out[65])
     return out;
 }
 
-/* ---- contents that both sides can make (patterns.py) ---- */
+/* ---- contents that both sides can generate (patterns.py) ---- */
 
 static unsigned char *pattern(size_t size, uint32_t n)
 {
@@ -91,14 +92,14 @@ static unsigned char *pattern(size_t size, uint32_t n)
     return bytes;
 }
 
-/* Of `size` bytes, or as much less as the last character needs. */
+/* `size` bytes, or fewer so that the last character is not cut. */
 static char *text_pattern(size_t size, unsigned n)
 {
     static const char unit[] = "0123456789abcd\xc3\xa9\xe2\x86\x92";
     char *text = malloc(size + sizeof unit + 16);
     CHECK(text != NULL);
     size_t at = (size_t)sprintf(text, "%u:", n);
-    /* One character more than fits: the byte behind the cut tells whether a character is cut. */
+    /* One more character than fits: the byte after the cut shows whether a character is cut. */
     for (; at <= size; at += sizeof unit - 1) memcpy(text + at, unit, sizeof unit - 1);
     at = size;
     while ((text[at] & 0xc0) == 0x80) at--;
@@ -127,7 +128,7 @@ static void *read_lines(void *arg)
     size_t room = 0;
     while (getline(&line, &room, o->out) > 0) {
         pthread_mutex_lock(&o->lock);
-        CHECK_THAT(o->count < sizeof o->lines / sizeof *o->lines, "the official peer says too much");
+        CHECK_THAT(o->count < sizeof o->lines / sizeof *o->lines, "the official peer prints too much");
         CHECK((o->lines[o->count] = strdup(line)) != NULL);
         o->count++;
         pthread_cond_broadcast(&o->changed);
@@ -161,7 +162,10 @@ static void start(official *o, char *const argv[])
     CHECK_EQ(pthread_create(&o->reader, NULL, read_lines, o), 0);
 }
 
-/* Closes its stdin unless it ends by itself; its exit code, when its last line was read. The lines are freed. */
+/*
+ * Closes its stdin unless it has ended by itself. Returns its exit code after its last line was read. Frees the
+ * lines.
+ */
 static int end(official *o)
 {
     int status;
@@ -187,7 +191,7 @@ static size_t mark(official *o)
     return count;
 }
 
-/* The first line at or after `from` that pred accepts; fails the test when it does not come. */
+/* The first line at or after `from` that pred accepts; fails the test on timeout. */
 static const char *wait_line(official *o, size_t from, int (*pred)(const char *line, void *arg), void *arg,
                              unsigned timeout_ms, const char *what)
 {
@@ -240,7 +244,7 @@ static int has_id(const char *line, void *arg)
     return (!strcmp(event, "done") || !strcmp(event, "failed") || !strcmp(event, "rpc_answer")) && json_int(line, "id", -1) == *(int *)arg;
 }
 
-/* Has it do something; its answer. `values`: members of the command's object, with a comma before them, or "". */
+/* Sends a command; returns its response. `values`: members of the command's object with a leading comma, or "". */
 static const char *order(official *o, const char *word, const char *values)
 {
     char line[1024], event[64];
@@ -253,7 +257,7 @@ static const char *order(official *o, const char *word, const char *values)
     return answer;
 }
 
-/* Five windows in a row with nearly nothing but this tone (0: silence). */
+/* Five windows in a row that are almost only this tone (0: silence). */
 typedef struct tone_run {
     const char *hz;
     int run;
@@ -270,13 +274,13 @@ static int in_a_row(const char *line, void *arg)
     return t->run >= 5;
 }
 
-static void it_hears(official *o, size_t from, const char *hz)
+static void it_receives(official *o, size_t from, const char *hz)
 {
     tone_run t = { hz, 0 };
     wait_line(o, from, in_a_row, &t, ms(15000), hz);
 }
 
-/* ---- what they do together ---- */
+/* ---- tests of both together ---- */
 
 static void serve(recorder *r, oh_call call, const oh_event *e)
 {
@@ -314,7 +318,7 @@ static void send_pattern(peer *p, const char *topic, size_t size, uint32_t n)
     free(bytes);
 }
 
-/* The next packet of a topic is message n; where to look for the one after. */
+/* Waits until the next packet of a topic is message n; returns the index to continue at. */
 static size_t expect_pattern(peer *p, size_t from, const char *topic, size_t size, uint32_t n)
 {
     for (rec_event e;;) {
@@ -331,49 +335,49 @@ static size_t expect_pattern(peer *p, size_t from, const char *topic, size_t siz
     }
 }
 
-static void sound(peer *p, official *o)
+static void audio(peer *p, official *o)
 {
     size_t at, from;
     rec_event e;
-    test_step(60, "both hear each other");
+    test_step(60, "both receive each other's audio");
     order(o, "tone", ",\"hz\":620");
-    peer_talk(p, 440);
-    CHECK_THAT(rec_wait_tone(p->rec, "theirs", 620, ms(15000)), "we do not hear the official client");
-    it_hears(o, 0, "440");
+    peer_publish_tone(p, 440);
+    CHECK_THAT(rec_wait_tone(p->rec, "theirs", 620, ms(15000)), "no audio of the official client");
+    it_receives(o, 0, "440");
 
     test_step(60, "mute and unmute, both ways");
     from = mark(o);
     CHECK_OK(oh_track_set_muted(p->mic, 1));
     expect(o, from, "track_muted", "from", "ours", NULL, NULL);
-    it_hears(o, from, "0");
+    it_receives(o, from, "0");
     from = mark(o);
     CHECK_OK(oh_track_set_muted(p->mic, 0));
     expect(o, from, "track_unmuted", "from", "ours", NULL, NULL);
-    it_hears(o, from, "440");
+    it_receives(o, from, "440");
     at = rec_mark(p->rec);
     order(o, "mute", "");
     e = EXPECT_FROM(p->rec, at, OH_EVENT_TRACK_UNPUBLISHED, "theirs", ms(5000));
     CHECK_EQ(e.cause, 1);
-    CHECK_THAT(rec_wait_no_tone(p->rec, "theirs", 620, ms(5000)), "we hear the official client, which is muted");
+    CHECK_THAT(rec_wait_no_tone(p->rec, "theirs", 620, ms(5000)), "audio of the official client, which is muted");
     order(o, "unmute", "");
     EXPECT_FROM(p->rec, at, OH_EVENT_TRACK_PUBLISHED, "theirs", ms(5000));
-    CHECK_THAT(rec_wait_tone(p->rec, "theirs", 620, ms(10000)), "we do not hear the official client after unmute");
+    CHECK_THAT(rec_wait_tone(p->rec, "theirs", 620, ms(10000)), "no audio of the official client after unmute");
 }
 
 static void camera(peer *p, official *o)
 {
-    enum { HEARD = 100 }; /* frames of 20 ms */
+    enum { FRAMES = 100 }; /* frames of 20 ms */
     size_t at = rec_mark(p->rec);
     test_step(30, "a camera costs an audio-only call nothing");
     order(o, "camera", "");
     EXPECT_FROM(p->rec, at, OH_EVENT_TRACK_PUBLISHED, "theirs", ms(5000));
-    CHECK_THAT(rec_wait_tone(p->rec, "theirs", 620, ms(10000)), "we do not hear the official client beside its camera");
+    CHECK_THAT(rec_wait_tone(p->rec, "theirs", 620, ms(10000)), "no audio of the official client beside its camera");
     oh_call_stats before = peer_stats(p);
-    CHECK(rec_wait_audio(p->rec, "theirs", HEARD, ms(10000)));
+    CHECK(rec_wait_audio(p->rec, "theirs", FRAMES, ms(10000)));
     oh_call_stats now = peer_stats(p);
-    /* Sound is one packet for each frame; of a camera come many more. */
+    /* Audio is one packet per frame; a camera sends many more. */
     uint64_t packets = now.packets_received - before.packets_received;
-    CHECK_THAT(packets < (now.frames_played - before.frames_played) + 30, "%llu packets for %d frames", (unsigned long long)packets, HEARD);
+    CHECK_THAT(packets < (now.frames_played - before.frames_played) + 30, "%llu packets for %d frames", (unsigned long long)packets, FRAMES);
     CHECK_EQ(now.packets_unassigned, before.packets_unassigned);
 }
 
@@ -419,7 +423,7 @@ static void data(peer *p, official *o)
     json_text(line, "sha256", number, sizeof number);
     CHECK_THAT(!strncmp(sha256(text, strlen(text), sum), number, 15), "a text of ours arrived as another one");
     free(text);
-    order(o, "data", ",\"size\":4,\"topic\":\"number\",\"n\":41"); /* texts are numbered on: the next one is 42 */
+    order(o, "data", ",\"size\":4,\"topic\":\"number\",\"n\":41"); /* texts continue the numbers: the next one is 42 */
     order(o, "text", ",\"size\":100000,\"topic\":\"story\"");
     text = text_pattern(100000, 42);
     rec_event e = EXPECT_FROM(p->rec, at, OH_EVENT_TEXT, "theirs", ms(15000));
@@ -451,7 +455,7 @@ static void procedures(peer *p, official *o)
     CHECK_EQ(json_int(line, "error/code", 0), 1999);
     CHECK_STR(json_text(line, "error/message", value, sizeof value), "not today");
     CHECK_STR(json_text(line, "error/data", value, sizeof value), "because");
-    line = order(o, "rpc", ",\"to\":\"ours\",\"method\":\"unheard-of\"");
+    line = order(o, "rpc", ",\"to\":\"ours\",\"method\":\"unknown\"");
     CHECK_EQ(json_int(line, "error/code", 0), OH_RPC_UNSUPPORTED_METHOD);
 }
 
@@ -488,13 +492,13 @@ static void together(const char *room, const char *option)
     expect(&o, 0, "joined", "identity", "theirs", NULL, NULL);
     expect(&o, 0, "participant_joined", "identity", "ours", NULL, NULL);
     EXPECT(p.rec, OH_EVENT_PARTICIPANT_JOINED, "theirs", ms(5000));
-    sound(&p, &o);
+    audio(&p, &o);
     camera(&p, &o);
     data(&p, &o);
     procedures(&p, &o);
     about(&p, &o);
 
-    test_step(30, "who leaves is gone");
+    test_step(30, "a participant that leaves is removed");
     if (option) {
         size_t from = mark(&o);
         CHECK_EQ(rec_count(p.rec, OH_EVENT_ERROR), 0);

@@ -1,11 +1,13 @@
 /*
- * people.c - who is in the room, what the server says of oneself, and what one may do.   test: timeout=120
+ * people.c - participants of the room, updates of the local participant, and rights.
+ * test: timeout=120
  *
  * Expected: a participant that joins under the identity of another one replaces it: LEFT with its reason, its call
- * answered, the count right; what the server changes about oneself is an event, 60 kB of metadata whole; who may not do
- * something is refused at once, by name; kind, rights and a muted track are told of others; a moderator's unmute is told
- * before anything is sent, and waits for the application with hold_unmute; a message beyond max_message_bytes is a limit
- * with its name and size, and no loop of resumes.
+ * ends accordingly, the count is right; a change of the local participant by the server is an event, with all 60 kB
+ * of metadata; an action without the right is refused at once, with the name of the right; kind, rights and a muted
+ * track of remote participants are reported; a moderator's unmute is reported before audio is sent, and waits for
+ * the application with hold_unmute; a message beyond max_message_bytes gives a limit error with that name and the
+ * size, without a loop of resumes.
  */
 #include "livekit.h"
 #include "peer.h"
@@ -15,27 +17,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What the events say that the recorder does not keep; under the recorder's lock. */
+/* Parts of the events that the recorder does not keep; guarded by the recorder's lock. */
 typedef struct seen {
-    char user[64];                    /* of this participant */
-    size_t metadata;                  /* its length */
+    char user[64];                    /* the observed participant */
+    size_t metadata;                  /* length of its metadata */
     char name[64], attributes[256];
     int local, kind, reason, left;
     oh_rights rights;
     int muted_published, published;   /* TRACK_PUBLISHED of its tracks, muted and not */
-    int told, held, heard_before;     /* of the local track */
-    oh_event_rights own;
-    rec_heard before;
-    recorder *ear;                    /* who hears the local participant */
+    int published_events, held, received_before; /* of the local track */
+    oh_event_rights local_rights;
+    rec_received before;
+    recorder *listener;               /* of a participant that receives the local one */
 } seen;
 
 static void watch(recorder *r, oh_call call, const oh_event *e)
 {
     seen *s = r->data;
     (void)call;
-    if (e->kind == OH_EVENT_TRACK_PUBLISHED && e->u.track->local && s->ear)
-        /* The packets wait for this callback. */
-        s->heard_before = rec_wait_tone(s->ear, e->u.track->user_id, 620, ms(400));
+    if (e->kind == OH_EVENT_TRACK_PUBLISHED && e->u.track->local && s->listener)
+        /* No packets are sent until this callback returns. */
+        s->received_before = rec_wait_tone(s->listener, e->u.track->user_id, 620, ms(400));
     pthread_mutex_lock(&r->lock);
     switch (e->kind) {
     case OH_EVENT_PARTICIPANT_JOINED:
@@ -55,7 +57,7 @@ static void watch(recorder *r, oh_call call, const oh_event *e)
         break;
     case OH_EVENT_TRACK_PUBLISHED:
         if (e->u.track->local) {
-            s->told++;
+            s->published_events++;
             s->held = (int)e->u.track->held;
         } else if (!strcmp(e->u.track->user_id, s->user)) {
             if (e->u.track->muted) s->muted_published++;
@@ -63,7 +65,7 @@ static void watch(recorder *r, oh_call call, const oh_event *e)
         }
         break;
     case OH_EVENT_RIGHTS:
-        s->own = *e->u.rights;
+        s->local_rights = *e->u.rights;
         break;
     default:
         break;
@@ -86,9 +88,9 @@ static int metadata_is(recorder *r, void *arg)
     return ((seen *)r->data)->metadata == *(size_t *)arg;
 }
 
-static int was_told(recorder *r, void *arg)
+static int was_published(recorder *r, void *arg)
 {
-    return ((seen *)r->data)->told >= *(int *)arg;
+    return ((seen *)r->data)->published_events >= *(int *)arg;
 }
 
 static int has_left(recorder *r, void *arg)
@@ -120,15 +122,15 @@ static void replaced(void)
     peer_join(&bob, "bob", "replaced", NULL);
     peer_join(&first, "alice", "replaced", NULL);
     rec_event joined = EXPECT(bob.rec, OH_EVENT_PARTICIPANT_JOINED, "alice", ms(5000));
-    peer_talk(&first, 440);
-    CHECK_THAT(rec_wait_tone(bob.rec, "alice", 440, ms(10000)), "bob does not hear alice");
+    peer_publish_tone(&first, 440);
+    CHECK_THAT(rec_wait_tone(bob.rec, "alice", 440, ms(10000)), "bob does not receive alice's audio");
     rpc.to = "alice";
     rpc.method = "never answered";
     CHECK_OK(oh_call_perform_rpc(bob.call, &rpc, &id));
     EXPECT(first.rec, OH_EVENT_RPC_REQUEST, "bob", ms(5000));
     size_t mark = rec_mark(bob.rec);
     peer_join(&second, "alice", "replaced", NULL);
-    CHECK_THAT(rec_wait_until(bob.rec, has_left, &once, ms(5000)), "nobody says that the first alice is gone");
+    CHECK_THAT(rec_wait_until(bob.rec, has_left, &once, ms(5000)), "no LEFT event for the first alice");
     CHECK_EQ(s.reason, OH_LEAVE_REPLACED);
     rec_event left = EXPECT_FROM(bob.rec, mark, OH_EVENT_PARTICIPANT_LEFT, "alice", 0);
     CHECK_STR(left.session, joined.session);
@@ -138,8 +140,8 @@ static void replaced(void)
     EXPECT_FROM(bob.rec, mark, OH_EVENT_TRACK_UNPUBLISHED, "alice", ms(5000));
     EXPECT_FROM(bob.rec, mark, OH_EVENT_PARTICIPANT_JOINED, "alice", ms(5000));
     CHECK_EQ(peer_stats(&bob).participants, 2);
-    peer_talk(&second, 620);
-    CHECK_THAT(rec_wait_tone(bob.rec, "alice", 620, ms(10000)), "bob does not hear the second alice");
+    peer_publish_tone(&second, 620);
+    CHECK_THAT(rec_wait_tone(bob.rec, "alice", 620, ms(10000)), "bob does not receive the second alice's audio");
     CHECK_EQ(s.left, 1);
     peer_close(&first);
     peer_close(&second);
@@ -147,8 +149,8 @@ static void replaced(void)
 }
 
 /*
- * A call of the room's administration with so much metadata. Newer servers answer when they have seen the change; `ends`:
- * the participant may have ended by it before that.
+ * Sets this much metadata with the server API. Newer servers respond when the change was applied; `ends`: the
+ * participant may have ended because of it before that.
  */
 static void metadata(const char *room, const char *user, size_t size, int ends)
 {
@@ -171,7 +173,7 @@ static void about_me(void)
     oh_access_token_options grants = OH_INIT(oh_access_token_options);
     size_t length = 2;
 
-    test_step(20, "what the server says of oneself, at the join and later");
+    test_step(20, "updates of the local participant, at the join and later");
     watched(&alice, &me, "alice");
     watched(&bob, &her, "alice");
     peer_join(&bob, "bob", "about", NULL);
@@ -179,17 +181,17 @@ static void about_me(void)
     grants.metadata = "m0";
     grants.attributes_json = "{\"a\":\"1\"}";
     join_with(&alice, "alice", "about", &grants, NULL);
-    CHECK_THAT(rec_wait_until(alice.rec, metadata_is, &length, ms(5000)), "alice hears nothing of herself");
+    CHECK_THAT(rec_wait_until(alice.rec, metadata_is, &length, ms(5000)), "alice gets no update of herself");
     CHECK_EQ(me.local, 1);
     CHECK_STR(me.name, "Alice");
     CHECK_STR(me.attributes, "{\"a\":\"1\"}");
-    CHECK_THAT(rec_wait_until(bob.rec, metadata_is, &length, ms(5000)), "bob hears nothing of alice");
+    CHECK_THAT(rec_wait_until(bob.rec, metadata_is, &length, ms(5000)), "bob gets no update of alice");
     CHECK_EQ(her.local, 0);
     CHECK_EQ(her.kind, OH_PARTICIPANT_STANDARD);
     CHECK_EQ(her.rights, OH_RIGHT_AUDIO | OH_RIGHT_VIDEO | OH_RIGHT_SCREEN_SHARE | OH_RIGHT_DATA | OH_RIGHT_SUBSCRIBE);
     long first = rec_wait(alice.rec, OH_EVENT_PARTICIPANT_UPDATED, "alice", 0, 0, NULL);
     CHECK(first > rec_wait(alice.rec, OH_EVENT_JOINED, NULL, 0, 0, NULL));
-    length = 60000; /* the server itself takes 64000 at most */
+    length = 60000; /* the server accepts at most 64000 */
     metadata("about", "alice", length, 0);
     CHECK_THAT(rec_wait_until(alice.rec, metadata_is, &length, ms(5000)), "alice has %zu bytes of metadata", me.metadata);
     CHECK_THAT(rec_wait_until(bob.rec, metadata_is, &length, ms(5000)), "of alice there are %zu bytes", her.metadata);
@@ -220,12 +222,12 @@ static void expect_refused(oh_result result, const char *which)
     char text[512];
     CHECK_EQ(result, OH_ERR_REFUSED);
     oh_get_last_error(text, sizeof text);
-    CHECK_THAT(strstr(text, which), "'%s' does not say which right is missing (%s)", text, which);
+    CHECK_THAT(strstr(text, which), "'%s' does not name the missing right (%s)", text, which);
 }
 
 static int knows_grants(recorder *r, void *arg)
 {
-    return (((seen *)r->data)->own.rights & OH_RIGHT_DATA) == *(oh_rights *)arg;
+    return (((seen *)r->data)->local_rights.rights & OH_RIGHT_DATA) == *(oh_rights *)arg;
 }
 
 static void rights(void)
@@ -243,7 +245,7 @@ static void rights(void)
     grants.no_publish = grants.no_subscribe = grants.no_data = 1;
     join_with(&p, "none", "rights", &grants, NULL);
     EXPECT(p.rec, OH_EVENT_RIGHTS, NULL, ms(5000));
-    CHECK_EQ(s.own.rights, 0);
+    CHECK_EQ(s.local_rights.rights, 0);
     rpc.to = "somebody";
     rpc.method = "m";
     expect_refused(oh_call_publish_audio(p.call, NULL, &track), "send audio");
@@ -260,9 +262,9 @@ static void rights(void)
     ctl("update_participant",
         "{\"room\":\"rights\",\"identity\":\"none\",\"permission\":{\"can_subscribe\":true,\"can_publish\":true,"
         "\"can_publish_data\":true,\"can_update_metadata\":true}}");
-    CHECK_THAT(rec_wait_until(p.rec, knows_grants, &yes, ms(5000)), "the new rights are not told");
+    CHECK_THAT(rec_wait_until(p.rec, knows_grants, &yes, ms(5000)), "the new rights are not reported");
     const oh_rights some = OH_RIGHT_AUDIO | OH_RIGHT_SUBSCRIBE | OH_RIGHT_SET_ATTRIBUTES;
-    CHECK_EQ(s.own.rights & some, some);
+    CHECK_EQ(s.local_rights.rights & some, some);
     CHECK_OK(oh_call_send_data(p.call, NULL, "x", 1));
     CHECK_OK(oh_call_set_attributes(p.call, "N", NULL, NULL));
     CHECK_OK(oh_call_publish_audio(p.call, NULL, &p.mic));
@@ -285,25 +287,25 @@ static void unmuted(int hold)
     watched(&alice, &s, "nobody");
     peer_join(&bob, "bob", room, NULL);
     join_with(&alice, "alice", room, NULL, &what);
-    peer_talk(&alice, 620);
-    CHECK_THAT(rec_wait_tone(bob.rec, "alice", 620, ms(10000)), "bob does not hear alice");
+    peer_publish_tone(&alice, 620);
+    CHECK_THAT(rec_wait_tone(bob.rec, "alice", 620, ms(10000)), "bob does not receive alice's audio");
     snprintf(track, sizeof track, "%s", EXPECT(bob.rec, OH_EVENT_TRACK_PUBLISHED, "alice", 0).text);
     ctl("mute", "{\"room\":\"%s\",\"identity\":\"alice\",\"track_sid\":\"%s\",\"muted\":true}", room, track);
     rec_event e = EXPECT(alice.rec, OH_EVENT_TRACK_UNPUBLISHED, "alice", ms(5000));
     CHECK_EQ(e.cause, 3);
     CHECK_STR(e.text, track);
-    CHECK_THAT(rec_wait_no_tone(bob.rec, "alice", 620, ms(5000)), "bob hears alice, who was muted");
-    s.ear = bob.rec;
+    CHECK_THAT(rec_wait_no_tone(bob.rec, "alice", 620, ms(5000)), "bob receives alice's audio, which was muted");
+    s.listener = bob.rec;
     ctl("mute", "{\"room\":\"%s\",\"identity\":\"alice\",\"track_sid\":\"%s\",\"muted\":false}", room, track);
-    CHECK_THAT(rec_wait_until(alice.rec, was_told, &once, ms(5000)), "alice is not told");
-    CHECK_THAT(!s.heard_before, "bob heard alice before she was told");
+    CHECK_THAT(rec_wait_until(alice.rec, was_published, &once, ms(5000)), "alice gets no event");
+    CHECK_THAT(!s.received_before, "bob received alice's audio before her event");
     CHECK_EQ(s.held, hold);
     if (hold) {
-        CHECK_THAT(!rec_wait_tone(bob.rec, "alice", 620, ms(400)), "bob hears alice, who did not agree");
+        CHECK_THAT(!rec_wait_tone(bob.rec, "alice", 620, ms(400)), "bob receives alice's audio without her consent");
         CHECK_OK(oh_track_set_muted(alice.mic, 0));
     }
-    CHECK_THAT(rec_wait_tone(bob.rec, "alice", 620, ms(5000)), "bob does not hear alice");
-    CHECK_EQ(s.told, 1);
+    CHECK_THAT(rec_wait_tone(bob.rec, "alice", 620, ms(5000)), "bob does not receive alice's audio");
+    CHECK_EQ(s.published_events, 1);
     CHECK_EQ(rec_count(alice.rec, OH_EVENT_ERROR), 0);
     peer_close(&alice);
     peer_close(&bob);

@@ -1,11 +1,13 @@
 /*
- * rights.c - what a token and the room's administration allow, and what happens when they do not.   test: timeout=150
+ * rights.c - rights by token and by the server API, and their enforcement.
+ * test: timeout=150
  *
- * Expected: who may not publish is refused at once, by LOCAL_FAILED when that is known later or the right is taken away
- * on the air, and may again when it is given back; a track muted from outside says so, is silent, and may be unmuted; removed, room deleted and
- * replaced are three different ends; name, metadata and attributes reach the others, or are refused; the room's
- * metadata is told; tokens that are expired, forged or of a wrong key end with OH_ERR_AUTH and the server's words, and
- * no token ever stands in a text or in the log; oh_access_token_create says what is wrong with its arguments.
+ * Expected: publishing without the right is refused at once, or by LOCAL_FAILED when that is known later or the
+ * right is revoked while the track is published, and is allowed again when the right is restored; a remotely muted
+ * track is reported, is silent, and may be unmuted; removed, room deleted and replaced are three different ends;
+ * name, metadata and attributes reach the others, or are refused; the room's metadata is reported; tokens that are
+ * expired, forged or of a wrong key end with OH_ERR_AUTH and the server's text, and no text or log line contains a
+ * token; oh_access_token_create names invalid arguments.
  */
 #include "livekit.h"
 #include "peer.h"
@@ -15,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What a participant says of itself, as the last event told it. */
+/* A participant's name, metadata and attributes in its last event. */
 typedef struct self {
     char user[64], name[64], metadata[256], attributes[256];
 } self;
@@ -34,7 +36,7 @@ static void remember(recorder *r, oh_call call, const oh_event *e)
     pthread_mutex_unlock(&r->lock);
 }
 
-static int says(recorder *r, void *arg)
+static int has_values(recorder *r, void *arg)
 {
     self *is = r->data, *wanted = arg;
     return !strcmp(is->name, wanted->name) && !strcmp(is->metadata, wanted->metadata) &&
@@ -47,7 +49,7 @@ static void expect_self(peer *listener, const char *name, const char *metadata, 
     snprintf(wanted.name, sizeof wanted.name, "%s", name);
     snprintf(wanted.metadata, sizeof wanted.metadata, "%s", metadata);
     snprintf(wanted.attributes, sizeof wanted.attributes, "%s", attributes);
-    CHECK_THAT(rec_wait_until(listener->rec, says, &wanted, ms(5000)), "%s says name '%s', metadata '%s', attributes '%s'",
+    CHECK_THAT(rec_wait_until(listener->rec, has_values, &wanted, ms(5000)), "%s has name '%s', metadata '%s', attributes '%s'",
                is->user, is->name, is->metadata, is->attributes);
 }
 
@@ -60,7 +62,7 @@ static void join_with(peer *p, const char *user, const char *room, const oh_acce
     peer_join(p, user, room, &what);
 }
 
-/* Every track of `p` is over for the reason given; exactly one event for each. */
+/* Exactly one LOCAL_FAILED event with OH_ERR_REFUSED for this track of `p`. */
 static void expect_refused(peer *p, size_t mark, uint64_t track)
 {
     rec_event e = EXPECT_FROM(p->rec, mark, OH_EVENT_LOCAL_TRACK_FAILED, NULL, ms(5000));
@@ -77,7 +79,7 @@ static void permit(const char *room, const char *user, int publish)
 
 static void without_the_right(void)
 {
-    peer mute = { 0 }, deaf = { 0 }, bob = { 0 };
+    peer no_publish_peer = { 0 }, receive_disabled = { 0 }, bob = { 0 };
     oh_access_token_options grants = OH_INIT(oh_access_token_options);
     oh_call_options what = OH_INIT(oh_call_options);
     char token[4096];
@@ -85,32 +87,32 @@ static void without_the_right(void)
 
     test_step(20, "a token without the right to publish");
     grants.no_publish = 1;
-    join_with(&mute, "mute", "without", &grants);
-    e = EXPECT(mute.rec, OH_EVENT_RIGHTS, NULL, ms(5000));
+    join_with(&no_publish_peer, "no_publish", "without", &grants);
+    e = EXPECT(no_publish_peer.rec, OH_EVENT_RIGHTS, NULL, ms(5000));
     CHECK_EQ(e.code, 0);
-    CHECK_OH(oh_call_publish_audio(mute.call, NULL, &mute.mic), OH_ERR_REFUSED);
-    peer_close(&mute);
-    livekit_token("mute", "without", &grants, token, sizeof token); /* published before anybody knows */
+    CHECK_OH(oh_call_publish_audio(no_publish_peer.call, NULL, &no_publish_peer.mic), OH_ERR_REFUSED);
+    peer_close(&no_publish_peer);
+    livekit_token("no_publish", "without", &grants, token, sizeof token); /* published before the rights are known */
     what.token = token;
-    peer_open(&mute, "mute", "without", &what);
-    if (oh_call_publish_audio(mute.call, NULL, &mute.mic) != OH_ERR_REFUSED) /* known already, when the join was quick */
-        expect_refused(&mute, 0, mute.mic.id);
-    CHECK_OK(oh_call_wait_state(mute.call, OH_STATE_JOINED, ms(5000)));
+    peer_open(&no_publish_peer, "no_publish", "without", &what);
+    if (oh_call_publish_audio(no_publish_peer.call, NULL, &no_publish_peer.mic) != OH_ERR_REFUSED) /* known already after a quick join */
+        expect_refused(&no_publish_peer, 0, no_publish_peer.mic.id);
+    CHECK_OK(oh_call_wait_state(no_publish_peer.call, OH_STATE_JOINED, ms(5000)));
 
     test_step(20, "a token without the right to receive");
     grants.no_publish = 0;
     grants.no_subscribe = 1;
     peer_join(&bob, "bob", "without", NULL);
-    join_with(&deaf, "deaf", "without", &grants);
-    EXPECT(bob.rec, OH_EVENT_PARTICIPANT_JOINED, "deaf", ms(5000)); /* is there, though it does nothing */
-    peer_talk(&bob, 440);
-    peer_talk(&deaf, 620);
-    CHECK_THAT(rec_wait_tone(bob.rec, "deaf", 620, ms(10000)), "bob does not hear deaf");
-    CHECK_THAT(rec_wait_tone(mute.rec, "bob", 440, ms(10000)), "mute does not hear bob");
-    CHECK_EQ(rec_frames(deaf.rec, NULL), 0);
-    CHECK_EQ(peer_stats(&deaf).reconnect_attempts, 0);
-    peer_close(&deaf);
-    peer_close(&mute);
+    join_with(&receive_disabled, "receive_disabled", "without", &grants);
+    EXPECT(bob.rec, OH_EVENT_PARTICIPANT_JOINED, "receive_disabled", ms(5000)); /* is present, although it is not active */
+    peer_publish_tone(&bob, 440);
+    peer_publish_tone(&receive_disabled, 620);
+    CHECK_THAT(rec_wait_tone(bob.rec, "receive_disabled", 620, ms(10000)), "bob does not receive the participant without subscribe right");
+    CHECK_THAT(rec_wait_tone(no_publish_peer.rec, "bob", 440, ms(10000)), "no_publish_peer does not receive bob's audio");
+    CHECK_EQ(rec_frames(receive_disabled.rec, NULL), 0);
+    CHECK_EQ(peer_stats(&receive_disabled).reconnect_attempts, 0);
+    peer_close(&receive_disabled);
+    peer_close(&no_publish_peer);
     peer_close(&bob);
 }
 
@@ -121,11 +123,11 @@ static void taken_away(void)
     size_t mark, mark2;
     char track[256];
 
-    test_step(20, "the right is taken away on the air");
+    test_step(20, "the right is revoked while published");
     peer_join(&alice, "alice", "taken", NULL);
     peer_join(&bob, "bob", "taken", NULL);
-    peer_talk(&alice, 440);
-    CHECK_THAT(rec_wait_tone(bob.rec, "alice", 440, ms(10000)), "bob does not hear alice");
+    peer_publish_tone(&alice, 440);
+    CHECK_THAT(rec_wait_tone(bob.rec, "alice", 440, ms(10000)), "bob does not receive alice's audio");
     mark = rec_mark(alice.rec);
     mark2 = rec_mark(bob.rec);
     permit("taken", "alice", 0);
@@ -143,11 +145,11 @@ static void taken_away(void)
     permit("taken", "alice", 1);
     e = EXPECT_FROM(alice.rec, mark, OH_EVENT_RIGHTS, NULL, ms(5000));
     CHECK_EQ(e.code, 1);
-    peer_talk(&alice, 620);
+    peer_publish_tone(&alice, 620);
     EXPECT_FROM(alice.rec, mark, OH_EVENT_LOCAL_TRACK_PUBLISHED, NULL, ms(5000));
     e = EXPECT_FROM(bob.rec, mark2, OH_EVENT_TRACK_PUBLISHED, "alice", ms(5000));
     snprintf(track, sizeof track, "%s", e.text);
-    CHECK_THAT(rec_wait_tone(bob.rec, "alice", 620, ms(10000)), "bob does not hear alice, who may speak again");
+    CHECK_THAT(rec_wait_tone(bob.rec, "alice", 620, ms(10000)), "bob does not receive alice's audio after her right is restored");
     CHECK_EQ(rec_count(alice.rec, OH_EVENT_LOCAL_TRACK_FAILED), 1);
 
     test_step(20, "muted from outside, and unmuted by the application");
@@ -159,12 +161,12 @@ static void taken_away(void)
         CHECK_EQ(e.cause, 3);
         CHECK_EQ(e.code, OH_SOURCE_MICROPHONE);
         EXPECT_FROM(bob.rec, mark2, OH_EVENT_TRACK_UNPUBLISHED, "alice", ms(5000));
-        CHECK_THAT(rec_wait_no_tone(bob.rec, "alice", 620, ms(5000)), "bob hears alice, who was muted");
+        CHECK_THAT(rec_wait_no_tone(bob.rec, "alice", 620, ms(5000)), "bob receives alice's audio, which was muted");
         mark2 = rec_mark(bob.rec);
         CHECK_OK(oh_track_set_muted(alice.mic, 0));
         e = EXPECT_FROM(bob.rec, mark2, OH_EVENT_TRACK_PUBLISHED, "alice", ms(5000));
         CHECK_STR(e.text, track);
-        CHECK_THAT(rec_wait_tone(bob.rec, "alice", 620, ms(5000)), "bob does not hear alice, who unmuted herself");
+        CHECK_THAT(rec_wait_tone(bob.rec, "alice", 620, ms(5000)), "bob does not receive alice's audio after her own unmute");
     }
     CHECK_EQ(rec_count(alice.rec, OH_EVENT_ERROR), 0);
     CHECK_EQ(peer_stats(&alice).reconnect_attempts, 0);
@@ -187,8 +189,8 @@ static void ends(void)
     test_step(20, "removed");
     peer_join(&alice, "alice", "ends", NULL);
     peer_join(&bob, "bob", "ends", NULL);
-    peer_talk(&alice, 440);
-    CHECK_THAT(rec_wait_tone(bob.rec, "alice", 440, ms(10000)), "bob does not hear alice");
+    peer_publish_tone(&alice, 440);
+    CHECK_THAT(rec_wait_tone(bob.rec, "alice", 440, ms(10000)), "bob does not receive alice's audio");
     ctl("remove", "{\"room\":\"ends\",\"identity\":\"alice\"}");
     expect_end(&alice, OH_END_KICKED);
     EXPECT(bob.rec, OH_EVENT_PARTICIPANT_LEFT, "alice", ms(5000));
@@ -200,8 +202,8 @@ static void ends(void)
     peer_join(&other, "twin", "ends", NULL);
     expect_end(&twin, OH_END_REPLACED);
     EXPECT_FROM(bob.rec, mark, OH_EVENT_PARTICIPANT_JOINED, "twin", ms(5000));
-    peer_talk(&other, 620);
-    CHECK_THAT(rec_wait_tone(bob.rec, "twin", 620, ms(10000)), "bob does not hear the second twin");
+    peer_publish_tone(&other, 620);
+    CHECK_THAT(rec_wait_tone(bob.rec, "twin", 620, ms(10000)), "bob does not receive the second twin's audio");
     CHECK_OK(oh_call_wait_state(other.call, OH_STATE_JOINED, 0));
     CHECK_EQ(peer_stats(&other).reconnect_attempts, 0);
 
@@ -235,7 +237,7 @@ static void attributes(void)
     expect_self(&bob, "Alice \xc3\x84.", "{\"m\":1}", "{\"b\":\"2\",\"c\":\"3\"}");
     CHECK_OH(oh_call_set_attributes(alice.call, NULL, NULL, "{\"a\":1}"), OH_ERR_ARGUMENT);
     CHECK_OH(oh_call_set_attributes(alice.call, "\xff", NULL, NULL), OH_ERR_ARGUMENT);
-    CHECK_OK(oh_call_set_attributes(alice.call, NULL, NULL, NULL)); /* nothing changes */
+    CHECK_OK(oh_call_set_attributes(alice.call, NULL, NULL, NULL)); /* without any change */
     CHECK_EQ(rec_count(alice.rec, OH_EVENT_ERROR), 0);
 
     test_step(20, "refused without the right, and by the application's server");
@@ -249,7 +251,7 @@ static void attributes(void)
     test_step(20, "the room's metadata");
     size_t mark = rec_mark(bob.rec);
     ctl("update_room", "{\"room\":\"attributes\",\"metadata\":\"a fine room\"}");
-    do { /* the server also tells of counts that changed */
+    do { /* changed counts are reported as well */
         e = EXPECT_FROM(bob.rec, mark, OH_EVENT_ROOM, NULL, ms(5000));
         mark++;
     } while (strcmp(e.text, "a fine room"));
@@ -266,7 +268,7 @@ static void attributes(void)
 
 /* ---- tokens ---- */
 
-/* What must stand in no text: the parts of tokens that were used. */
+/* Parts of the used tokens; no text may contain them. */
 static char secrets[64][1024];
 static int secret_count;
 static atomic_int leaks;
@@ -346,7 +348,7 @@ static void tokens(void)
     CHECK_OK(oh_call_wait_state(p.call, OH_STATE_JOINED, ms(10000)));
     CHECK_EQ(rec_count(p.rec, OH_EVENT_TOKEN_NEEDED), 1);
     peer_close(&p);
-    open_with_token(&p, "tina", "tokens", token, 1); /* and another one that is as old */
+    open_with_token(&p, "tina", "tokens", token, 1); /* followed by another one that has expired */
     EXPECT(p.rec, OH_EVENT_TOKEN_NEEDED, NULL, ms(5000));
     CHECK_OK(oh_call_provide_token(p.call, token));
     CHECK_OH(oh_call_wait_state(p.call, OH_STATE_JOINED, ms(10000)), OH_ERR_AUTH);
@@ -364,7 +366,7 @@ static void tokens(void)
     EXPECT(p.rec, OH_EVENT_TOKEN_NEEDED, NULL, ms(5000));
     CHECK_OH(oh_call_provide_token(p.call, token), OH_ERR_ARGUMENT);
     oh_get_last_error(why, sizeof why);
-    CHECK_THAT(strstr(why, "another call") && !leaked(why), "the refusal says '%s'", why);
+    CHECK_THAT(strstr(why, "another call") && !leaked(why), "the error text is '%s'", why);
     CHECK_OK(oh_call_provide_token(p.call, good));
     CHECK_OK(oh_call_wait_state(p.call, OH_STATE_JOINED, ms(10000)));
     peer_close(&p);
@@ -387,13 +389,13 @@ static void tokens(void)
     p.client = client_for("tina");
     what.call_id = "elsewhere";
     what.token = token;
-    what.handlers = NULL; /* those of before are gone */
+    what.handlers = NULL; /* the previous ones were freed */
     p.call.id = 77;
     CHECK_OH(oh_call_join(p.client, &what, &p.call), OH_ERR_ARGUMENT);
     CHECK_EQ(p.call.id, 77);
     oh_get_last_error(why, sizeof why);
-    CHECK_THAT(strstr(why, "oh_call_options.call_id") && strstr(why, "token") && !leaked(why), "the refusal says '%s'", why);
-    what.call_id = NULL; /* the token knows */
+    CHECK_THAT(strstr(why, "oh_call_options.call_id") && strstr(why, "token") && !leaked(why), "the error text is '%s'", why);
+    what.call_id = NULL; /* taken from the token */
     p.rec = rec_new();
     what.handlers = rec_handlers(p.rec);
     CHECK_OK(oh_call_join(p.client, &what, &p.call));

@@ -1,8 +1,8 @@
 /*
- * rpc_answers.c - procedure calls in a hurry, with a handler that takes its time; and packets that are pulled.
+ * rpc_answers.c - many RPCs with a slow handler; and pulled packets.
  *
- * Expected: each call that was accepted gets exactly one response, however full the caller's queue is: OH_ERR_FULL is
- * how a caller is slowed. A packet taken with oh_call_wait_event stays as it is until it is freed.
+ * Expected: each accepted RPC gets exactly one response, however full the caller's queue is: OH_ERR_FULL slows the
+ * caller down. A packet taken with oh_call_wait_event stays valid until it is freed.
  * test: timeout=90
  */
 #include "livekit.h"
@@ -13,7 +13,7 @@
 
 enum { CALLS = 3000 };
 
-/* A call that was refused may have taken a number. */
+/* A refused call may have used a number. */
 static atomic_int responses[4 * CALLS];
 static atomic_int total;
 static _Atomic uint64_t first_id;

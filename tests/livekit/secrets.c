@@ -1,11 +1,11 @@
 /*
- * secrets.c - tokens and secrets are planted and searched for in everything the library puts out, with LiveKit.
+ * secrets.c - plants tokens and secrets, and searches for them in all output of the library, with LiveKit.
  * test: stand=--proxy
  *
- * Planted: the API secret, tokens that are good, expired, forged and fresh from the server, passwords in URLs, of a
- * TURN server and of ICE; the server repeats tokens in its refusals, and what it says is made to repeat more. Searched:
- * log lines at the level TRACE, texts of events, oh_get_last_error, statistics, standard output and error. Expected:
- * found nowhere, and what is refused is still told with a reason.
+ * Planted: the API secret, tokens that are valid, expired, forged and refreshed by the server, passwords in URLs, of
+ * a TURN server and of ICE; the server repeats tokens in its refusals, and injected messages repeat more of them.
+ * Searched: log lines at the level TRACE, texts of events, oh_get_last_error, statistics, standard output and error.
+ * Expected: no occurrence, and refusals still have a reason.
  */
 #include "collect.h"
 #include "ctl.h"
@@ -68,7 +68,7 @@ static void join(peer *p, const char *url, const char *token, const char *call_t
     collect_last_error();
 }
 
-/* A field of a protobuf message, of the wire type LEN, appended; sizes below 16384. */
+/* Appends a field of a protobuf message, of the wire type LEN; sizes below 16384. */
 static size_t field(unsigned char *to, unsigned number, const void *bytes, size_t size)
 {
     size_t n = 0;
@@ -86,7 +86,7 @@ static size_t text_field(unsigned char *to, unsigned number, const char *text)
     return field(to, number, text, strlen(text));
 }
 
-/* As if the server had said it: a member of SignalResponse. */
+/* Injects a message of the server: a member of SignalResponse. */
 static void inject(const char *user, unsigned number, const void *bytes, size_t size)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -102,16 +102,16 @@ static void inject(const char *user, unsigned number, const void *bytes, size_t 
     ctl("inject", "{\"identity\":\"%s\",\"message\":\"%s\"}", user, text);
 }
 
-static void say_secrets(const char *user)
+static void inject_secrets(const char *user)
 {
     unsigned char message[8192], inner[4096];
     char sdp[2048];
     size_t n, m;
 
-    /* RequestResponse: a request that was never made is refused. */
+    /* RequestResponse: refuses a request that was never sent. */
     n = text_field(message, 3, good);
     inject(user, 22, message, n);
-    /* An offer that cannot be used, and one that can, nearly. */
+    /* An invalid offer, and one that is almost valid. */
     snprintf(sdp, sizeof sdp, "v=0\r\na=ice-pwd:" ICE_PASSWORD "\r\nm=%s\r\n", good_signature);
     n = text_field(message, 1, "offer");
     n += text_field(message + n, 2, sdp);
@@ -122,7 +122,7 @@ static void say_secrets(const char *user)
     n = text_field(message, 1, "offer");
     n += text_field(message + n, 2, sdp);
     inject(user, 3, message, n);
-    /* A candidate that is none. */
+    /* An invalid candidate. */
     n = text_field(message, 1, "{\"candidate\":\"candidate:" ICE_PASSWORD "\",\"sdpMLineIndex\":0}");
     inject(user, 4, message, n);
     /* ReconnectResponse with a TURN server. */
@@ -131,7 +131,7 @@ static void say_secrets(const char *user)
     m += text_field(inner + m, 3, TURN_PASSWORD);
     n = field(message, 1, inner, m);
     inject(user, 19, message, n);
-    /* A JoinResponse too many, with a TURN server. */
+    /* A second JoinResponse, with a TURN server. */
     n = field(message, 5, inner, m);
     inject(user, 1, message, n);
 }
@@ -155,18 +155,18 @@ int main(void)
     test_step(60, "a call, with all that belongs to it");
     join(&p, url, good, NULL, OH_OK);
     peer_join(&other, "other", "secrets", NULL);
-    peer_talk(&other, 500);
-    peer_talk(&p, 700);
+    peer_publish_tone(&other, 500);
+    peer_publish_tone(&p, 700);
     CHECK_THAT(rec_wait_audio(p.rec, "other", 10, ms(15000)) && rec_wait_audio(other.rec, "planter", 10, ms(15000)),
-               "they do not hear each other");
-    say_secrets("planter");
+               "they do not receive each other's audio");
+    inject_secrets("planter");
     ctl("garbage", "{\"identity\":\"other\",\"text\":\"%s\"}", good);
     oh_call_stats s = peer_stats(&p);
     collect_bytes(&s, sizeof s);
     ctl("close", "{\"identity\":\"planter\",\"code\":1000,\"reason\":\"your token is " FRESH_TOKEN "\"}");
     EXPECT(p.rec, OH_EVENT_RECONNECTED, NULL, ms(20000));
     size_t mark = rec_mark(p.rec);
-    /* What the server refuses afterwards gives way to the application's token. */
+    /* If the server later refuses the refreshed token, the application's token is used. */
     inject("planter", 16, FRESH_TOKEN, strlen(FRESH_TOKEN));
     inject("planter", 16, forged, strlen(forged));
     ctl("cut", "{\"identity\":\"planter\"}");
@@ -181,7 +181,7 @@ int main(void)
     peer_close(&p);
     join(&p, url, good, expired, OH_ERR_AUTH);
     peer_close(&p);
-    join(&p, url, NULL, NULL, OH_OK); /* asks for a token */
+    join(&p, url, NULL, NULL, OH_OK); /* requests a token */
     peer_close(&p);
 
     test_step(20, "arguments that are wrong, with secrets in them");

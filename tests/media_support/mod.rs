@@ -20,7 +20,7 @@ use offhook::media::{
 mod receiver;
 mod sender;
 
-pub use receiver::Hear;
+pub use receiver::Play;
 pub use sender::{AudioPacket, AudioSender};
 
 /// Deterministic chance (xorshift64*).
@@ -131,7 +131,7 @@ impl Default for Call {
 }
 
 /// What arrived.
-pub struct Heard {
+pub struct Played {
     pub rate: u32,
     /// First channel.
     pub samples: Vec<i16>,
@@ -147,16 +147,16 @@ pub struct Heard {
 
 impl Call {
     /// Says `speech`; `network` is asked for each packet (number, ms when sent).
-    pub fn run(&self, speech: &Speech, mut network: impl FnMut(u64, u64) -> Path) -> Heard {
+    pub fn run(&self, speech: &Speech, mut network: impl FnMut(u64, u64) -> Path) -> Played {
         let input = AudioFormat::Pcm { rate: speech.rate, channels: 1 };
         let mut sender = AudioSender::new(AudioSendConfig { input, seed: 42, ..Default::default() }).unwrap();
         let config = AudioReceiveConfig { rate: self.rate, channels: self.channels, ..Default::default() };
         let mut receiver = AudioReceiver::new(config).unwrap();
         receiver.accept(PayloadTypes::of([111]).with_red(Some(Red { outer: 63, inner: 111 })));
-        let mut said = speech.samples.repeat(self.repeat.max(1));
-        said.resize(said.len() + speech.rate as usize / 2, 0);
-        let mut pieces = said.chunks(speech.rate as usize / 50);
-        let mut heard = Heard {
+        let mut original = speech.samples.repeat(self.repeat.max(1));
+        original.resize(original.len() + speech.rate as usize / 2, 0);
+        let mut pieces = original.chunks(speech.rate as usize / 50);
+        let mut played = Played {
             rate: self.rate,
             samples: Vec::new(),
             stats: ReceiveStats::default(),
@@ -172,7 +172,7 @@ impl Call {
         let mut first_arrival = None;
         let mut redundant = red::Encoder::new(self.red);
         let (mut pulls, mut damaged) = (0, false);
-        for ms in 0..(said.len() as u64 * 1_000 / u64::from(speech.rate) + 500) {
+        for ms in 0..(original.len() as u64 * 1_000 / u64::from(speech.rate) + 500) {
             // The sender ticks at 0, 20, ..., the receiver 7 ms later: their grids never agree.
             if ms % 20 == 0 {
                 if let Some(piece) = pieces.next() {
@@ -202,7 +202,7 @@ impl Call {
                         Path::Lost => lost_in_a_row += 1,
                     }
                     if !wire.is_empty() {
-                        heard.dropped += std::mem::take(&mut lost_in_a_row);
+                        played.dropped += std::mem::take(&mut lost_in_a_row);
                     }
                     sent += 1;
                 }
@@ -222,47 +222,47 @@ impl Call {
                 receiver.take(arrived, &mut Identity);
             }
             if ms % 20 == 7 {
-                match receiver.hear(now) {
+                match receiver.play(now) {
                     Some(pulled) => {
-                        if heard.samples.is_empty() {
-                            heard.first_pcm_ms = ms - first_arrival.unwrap();
+                        if played.samples.is_empty() {
+                            played.first_pcm_ms = ms - first_arrival.unwrap();
                             // What was not heard yet counts as delay.
-                            heard.samples.resize(ms as usize * self.rate as usize / 1_000, 0);
+                            played.samples.resize(ms as usize * self.rate as usize / 1_000, 0);
                         }
                         assert_eq!(pulled.samples.len(), pulled.frames * usize::from(self.channels));
                         assert_eq!(pulled.samples_f32.len(), pulled.samples.len());
-                        heard.flagged_concealed += u64::from(pulled.concealed);
+                        played.flagged_concealed += u64::from(pulled.concealed);
                         damaged |= pulled.concealed || pulled.fec;
                         pulls += 1;
                         if pulls % 5 == 0 {
-                            heard.damaged_windows += u64::from(std::mem::take(&mut damaged));
+                            played.damaged_windows += u64::from(std::mem::take(&mut damaged));
                         }
-                        heard.samples.extend(pulled.samples.iter().step_by(usize::from(self.channels)));
+                        played.samples.extend(pulled.samples.iter().step_by(usize::from(self.channels)));
                     }
-                    None if heard.samples.is_empty() => {}
-                    None => heard.samples.resize(heard.samples.len() + self.rate as usize / 50, 0),
+                    None if played.samples.is_empty() => {}
+                    None => played.samples.resize(played.samples.len() + self.rate as usize / 50, 0),
                 }
             }
         }
-        heard.stats = receiver.stats();
-        heard
+        played.stats = receiver.stats();
+        played
     }
 }
 
-impl Heard {
+impl Played {
     /// Best normalised correlation with the speech below 3 kHz, and the delay in ms at which it is.
     /// (Above, half a sample of delay would already count as a difference.)
     pub fn correlation(&self, speech: &Speech) -> (f64, f64) {
-        let said = Speech { rate: speech.rate, samples: speech.samples.repeat(self.repeat) };
-        best_lag(&narrow(&said), &self.narrow(), 0, COMPARED / 2)
+        let original = Speech { rate: speech.rate, samples: speech.samples.repeat(self.repeat) };
+        best_lag(&narrow(&original), &self.narrow(), 0, COMPARED / 2)
     }
 
     /// As `correlation`, of the last four seconds of the speech alone.
     pub fn tail_correlation(&self, speech: &Speech) -> f64 {
-        let said = Speech { rate: speech.rate, samples: speech.samples.repeat(self.repeat) };
-        let said = narrow(&said);
-        let start = said.len() - 4 * COMPARED;
-        best_lag(&said[start..], &self.narrow(), start, COMPARED).0
+        let original = Speech { rate: speech.rate, samples: speech.samples.repeat(self.repeat) };
+        let original = narrow(&original);
+        let start = original.len() - 4 * COMPARED;
+        best_lag(&original[start..], &self.narrow(), start, COMPARED).0
     }
 
     fn narrow(&self) -> Vec<f32> {
@@ -301,11 +301,11 @@ fn narrow(speech: &Speech) -> Vec<f32> {
         .collect()
 }
 
-fn best_lag(said: &[f32], heard: &[f32], start: usize, most: usize) -> (f64, f64) {
+fn best_lag(original: &[f32], played: &[f32], start: usize, most: usize) -> (f64, f64) {
     let correlate = |lag: usize, step: usize| -> f64 {
-        let heard = &heard[(start + lag).min(heard.len())..];
+        let played = &played[(start + lag).min(played.len())..];
         let (mut xy, mut xx, mut yy) = (0f64, 0f64, 0f64);
-        for (x, y) in said.iter().zip(heard).step_by(step) {
+        for (x, y) in original.iter().zip(played).step_by(step) {
             let (x, y) = (f64::from(*x), f64::from(*y));
             xy += x * y;
             xx += x * x;

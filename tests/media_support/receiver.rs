@@ -1,4 +1,4 @@
-//! What tests want of a receiver beside what applications do.
+//! Receiver operations that only tests need.
 
 use offhook::media::{
     audio::{mix, receive::AudioReceiver},
@@ -6,9 +6,9 @@ use offhook::media::{
 };
 use std::time::Duration;
 
-/// 20 ms of sound in both forms.
+/// 20 ms of audio in both sample formats.
 #[derive(Clone, Debug)]
-pub struct Sound {
+pub struct Audio {
     pub samples: Vec<i16>,
     pub samples_f32: Vec<f32>,
     pub frames: usize,
@@ -19,16 +19,16 @@ pub struct Sound {
     pub timestamp: u32,
 }
 
-pub trait Hear {
-    fn hear(&mut self, now: Duration) -> Option<Sound>;
+pub trait Play {
+    fn play(&mut self, now: Duration) -> Option<Audio>;
     fn pull_opus(&mut self, now: Duration) -> Option<EncodedFrame>;
 }
 
-impl Hear for AudioReceiver {
-    fn hear(&mut self, now: Duration) -> Option<Sound> {
+impl Play for AudioReceiver {
+    fn play(&mut self, now: Duration) -> Option<Audio> {
         let mut samples_f32 = Vec::new();
         let pulled = self.pull::<f32>(now, &mut samples_f32)?;
-        Some(Sound {
+        Some(Audio {
             samples: samples_f32.iter().map(|sample| mix::to_s16(*sample)).collect(),
             samples_f32,
             frames: pulled.frames,

@@ -93,7 +93,7 @@ async fn says_who_it_is_and_keeps_alive() {
 }
 
 #[tokio::test]
-async fn hears_custom_events_and_survives_nonsense() {
+async fn receives_custom_events_and_survives_malformed_ones() {
     let (address, _seen) = server(|mut stream| async move {
         admit(&mut stream).await;
         let deep = format!("{{\"type\":\"custom\",\"custom\":{}{}}}", "[".repeat(5_000), "]".repeat(5_000));

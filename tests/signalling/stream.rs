@@ -70,12 +70,12 @@ fn wanted() -> Subscription {
         width: 640,
         height: 360,
         track_id: String::new(),
-        wish: Default::default(),
+        settings: Default::default(),
     }
 }
 
 #[tokio::test]
-async fn the_socket_joins_and_hears_in_every_form() {
+async fn the_socket_joins_and_receives_in_every_form() {
     let (report, mut seen) = mpsc::channel(16);
     let (address, _) = serve(move |mut stream| {
         let report = report.clone();
@@ -111,16 +111,16 @@ async fn the_socket_joins_and_hears_in_every_form() {
         "{head}"
     );
     assert!(!head.contains(TOKEN));
-    let mut heard = Vec::new();
+    let mut received = Vec::new();
     for _ in 0..6 {
-        heard.push(within(receiver.next()).await);
+        received.push(within(receiver.next()).await);
     }
-    assert!(matches!(heard[0], SocketIn::Message(SfuMessage::CallEnded(_))));
-    assert!(matches!(heard[1], SocketIn::Message(SfuMessage::AudioLevels(_))), "an unknown field is skipped");
-    assert_eq!(heard[2], SocketIn::Malformed);
-    assert_eq!(heard[3], SocketIn::Malformed);
-    assert_eq!(heard[4], SocketIn::Message(SfuMessage::GoAway { reason: 2 }));
-    let SocketIn::Message(SfuMessage::SubscriberOffer { sdp, .. }) = &heard[5] else { panic!("{heard:?}") };
+    assert!(matches!(received[0], SocketIn::Message(SfuMessage::CallEnded(_))));
+    assert!(matches!(received[1], SocketIn::Message(SfuMessage::AudioLevels(_))), "an unknown field is skipped");
+    assert_eq!(received[2], SocketIn::Malformed);
+    assert_eq!(received[3], SocketIn::Malformed);
+    assert_eq!(received[4], SocketIn::Message(SfuMessage::GoAway { reason: 2 }));
+    let SocketIn::Message(SfuMessage::SubscriberOffer { sdp, .. }) = &received[5] else { panic!("{received:?}") };
     assert_eq!(sdp.len(), 400);
 
     // Malformed frames did not cost the socket: it still writes.
@@ -184,8 +184,8 @@ async fn text_that_is_not_utf8_is_protobuf() {
     })
     .await;
     let (_sender, mut receiver) = connect(address).await;
-    let SocketIn::Message(SfuMessage::AudioLevels(heard)) = within(receiver.next()).await else { panic!("unread") };
-    assert_eq!(heard, [("s".to_owned(), 0.0, true)]);
+    let SocketIn::Message(SfuMessage::AudioLevels(received)) = within(receiver.next()).await else { panic!("unread") };
+    assert_eq!(received, [("s".to_owned(), 0.0, true)]);
     let SocketIn::Message(SfuMessage::Health(counts)) = within(receiver.next()).await else { panic!("unread") };
     assert_eq!(counts.total, 200);
 }
@@ -207,7 +207,7 @@ async fn inflated_events_are_too_large_and_the_socket_stays() {
 }
 
 #[tokio::test]
-async fn the_end_of_the_socket_is_told_and_no_token_with_it() {
+async fn the_end_of_the_socket_is_reported_and_no_token_with_it() {
     let error = m::Error { code: 401, message: format!("token {TOKEN} expired"), should_retry: false };
     let error = event(P::Error(e::Error { error: Some(error), reconnect_strategy: 1 }));
     let address = ws([frame(BINARY, &error), frame(0x88, b"\x10\x05")].concat(), |_stream| async {}).await;

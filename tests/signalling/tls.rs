@@ -133,7 +133,7 @@ async fn the_very_certificate_that_is_trusted_is_accepted_while_it_is_valid() {
     let expired = |p: &mut CertificateParams| p.not_after = rcgen::date_time_ymd(2001, 1, 1);
     let early = |p: &mut CertificateParams| p.not_before = rcgen::date_time_ymd(2999, 1, 1);
     let changes: [(fn(&mut CertificateParams), &str); 2] = [(expired, "expired"), (early, "not valid yet")];
-    for (change, told) in changes {
+    for (change, expected) in changes {
         for ca in [false, true] {
             let change = |params: &mut CertificateParams| {
                 change(params);
@@ -142,11 +142,11 @@ async fn the_very_certificate_that_is_trusted_is_accepted_while_it_is_valid() {
                 }
             };
             let (kind, message) = pinned("127.0.0.1", change).await.unwrap_err();
-            assert!(kind == FailureKind::Tls && message.contains(told), "{message}");
+            assert!(kind == FailureKind::Tls && message.contains(expected), "{message}");
         }
     }
     let (_, message) = pinned("example.com", signs).await.unwrap_err();
-    assert!(message.contains("for another name, example.com"), "{message}");
+    assert!(message.contains("for another host name, example.com"), "{message}");
     // Somebody else's certificate of the same kind.
     let (acceptor, _) = certificate_with("127.0.0.1", signs);
     let other = ca_file("other-signs", &certificate_with("127.0.0.1", signs).1);

@@ -165,9 +165,9 @@ async fn a_frame_of_200_mib_costs_nothing() {
     let size = 200u64 << 20;
     let mut header = vec![BINARY, 127];
     header.extend_from_slice(&size.to_be_bytes());
-    let (told, mut closed) = mpsc::channel(1);
+    let (report, mut closed) = mpsc::channel(1);
     let address = ws(header, move |stream| {
-        let told = told.clone();
+        let report = report.clone();
         async move {
             let (mut reader, mut writer) = stream.into_split();
             let blast = tokio::spawn(async move {
@@ -181,7 +181,7 @@ async fn a_frame_of_200_mib_costs_nothing() {
             let mut close = [0; 8];
             let seen = reader.read_exact(&mut close).await.is_ok();
             let code = u16::from_be_bytes([close[6] ^ close[2], close[7] ^ close[3]]);
-            let _ = told.send((seen, close[0], code)).await;
+            let _ = report.send((seen, close[0], code)).await;
             blast.abort();
         }
     })
@@ -245,14 +245,14 @@ async fn our_close_code_reaches_the_server_behind_what_was_queued() {
         assert_eq!(reason.len(), 115);
         // This server neither answers the close nor hangs up: bounded all the same.
         let began = Instant::now();
-        let WsIn::Closed { code: told, .. } = within(receiver.next()).await else { panic!("not closed") };
+        let WsIn::Closed { code: received, .. } = within(receiver.next()).await else { panic!("not closed") };
         within(sender.done()).await;
-        assert!(told == code && began.elapsed() < Duration::from_millis(1500));
+        assert!(received == code && began.elapsed() < Duration::from_millis(1500));
     }
 }
 
 #[tokio::test]
-async fn the_servers_close_is_told_and_answered() {
+async fn the_servers_close_is_reported_and_answered() {
     let (address, mut frames) = scripted(frame(CLOSE, b"\x10\x04moved\x07")).await;
     let (sender, mut receiver) = connect(address).await;
     assert_eq!(within(receiver.next()).await, WsIn::Closed { code: 4100, reason: "moved".into() });

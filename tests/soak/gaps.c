@@ -1,9 +1,8 @@
 /*
- * gaps.c - intervals between real frames in the quiet rooms, and what the machine itself is to blame for.
+ * gaps.c - intervals between real frames in the quiet rooms, with and without the machine's own stalls.
  *
- * A thread that does nothing but wake every 5 ms tells when the machine kept a thread that was due from
- * running. What an interval shares with such a stall is taken off in the corrected figures; the raw ones
- * stand beside them.
+ * A thread that only wakes every 5 ms measures how long the machine delayed a runnable thread. The corrected figures
+ * subtract the part of an interval that overlaps such a stall; the raw figures are printed beside them.
  */
 #include "soak.h"
 
@@ -72,7 +71,7 @@ void gap_seen(double from, double to)
     pthread_mutex_unlock(&lock);
 }
 
-/* Half a second after its end, when the metronome has surely told of its own stalls. */
+/* An interval is corrected half a second after its end, when the metronome has recorded all stalls of that time. */
 void gaps_judge(void)
 {
     double now = now_ms();

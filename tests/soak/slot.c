@@ -1,8 +1,8 @@
 /*
- * slot.c - a place in a room and the lives that are lived in it: who joins when, what it does, how it goes.
+ * slot.c - a slot: a place in a room and its consecutive calls: when each joins, what it does, how it ends.
  *
- * A few manager threads look after the slots, one thread writes sound for all of them. Handles are used
- * from all of these at once, stale ones included: that is what they are promised to be good for.
+ * A few manager threads drive the slots, one thread writes audio for all of them. All of these use handles
+ * concurrently, including stale ones, because the library allows that.
  */
 #include "soak.h"
 
@@ -57,7 +57,7 @@ void slot_publish(slot *s, oh_call call)
     oh_audio_track_options options = OH_INIT(oh_audio_track_options);
     oh_track track;
     options.no_dtx = 1;
-    options.complexity = s->role == ROLE_QUIET ? 0 : OH_ZERO; /* the storm's voices need not be beautiful */
+    options.complexity = s->role == ROLE_QUIET ? 0 : OH_ZERO; /* the storm rooms do not need high quality */
     if (oh_call_publish_audio(call, &options, &track) != OH_OK) return;
     s->track = track.id;
     s->fresh = 1;
@@ -71,7 +71,10 @@ void *slot_pace(void *unused)
         for (int k = 0; k < slot_count; k++) {
             oh_track track = { slots[k].track };
             int frames = atomic_exchange(&slots[k].fresh, 0) ? 3 : 1;
-            /* FULL before it is on the air or while the connection is lost, CLOSED or HANDLE when it is over. */
+            /*
+             * Results are ignored: FULL before the track is published or while the connection is lost, CLOSED or
+             * HANDLE after the end.
+             */
             while (track.id && frames--) oh_track_write_s16(track, tone[(i + k) % TONE_FRAMES], FRAME);
         }
         at.tv_nsec += 20000000L;
@@ -81,14 +84,14 @@ void *slot_pace(void *unused)
     return unused;
 }
 
-static void show(slot *s, life *l)
+static void show(slot *s, session *l)
 {
     pthread_mutex_lock(&s->lock);
     s->seen = l;
     pthread_mutex_unlock(&s->lock);
 }
 
-static void plan(life *l, double now)
+static void plan(session *l, double now)
 {
     slot *s = l->slot;
     int goes = s->role == ROLE_CHURNER || s->role == ROLE_QUIET_GUEST;
@@ -101,7 +104,7 @@ static void join(slot *s, double now)
     static const int32_t formats[] = { OH_AUDIO_S16, OH_AUDIO_OPUS, OH_AUDIO_F32 };
     oh_client_options where = OH_INIT(oh_client_options);
     oh_call_options what = OH_INIT(oh_call_options);
-    life *l = calloc(1, sizeof *l);
+    session *l = calloc(1, sizeof *l);
     oh_result result;
     s->next_at = now + 1000;
     if (!l) return;
@@ -114,12 +117,12 @@ static void join(slot *s, double now)
         return;
     }
     l->slot = s;
-    l->number = ++s->lives;
+    l->number = ++s->joins;
     l->random = draw(&s->random) | 1;
     l->began = now;
     plan(l, now);
     what.call_id = s->call;
-    what.handlers = hear_handlers(l);
+    what.handlers = callback_handlers(l);
     what.audio_format = s->role == ROLE_QUIET ? OH_AUDIO_S16 : formats[s->place];
     what.reconnect_timeout_ms = LOST_AFTER_MS;
     result = oh_call_join(s->client, &what, &l->call);
@@ -130,15 +133,15 @@ static void join(slot *s, double now)
         free(l);
         return;
     }
-    s->life = l;
+    s->session = l;
     show(s, l);
     if (s->place % 2 == 0) slot_publish(s, l->call);
 }
 
-/* Ends a life in one of the ways there are, and sees to it that it really is over. */
+/* Ends a call in one of the possible ways, and checks that it really has ended. */
 static void finish(slot *s, int how)
 {
-    life *l = s->life;
+    session *l = s->session;
     oh_call call = l->call;
     double began = now_ms(), limit;
     if (how == 0 && !l->ended) {
@@ -157,7 +160,7 @@ static void finish(slot *s, int how)
     } else {
         oh_call_free(call);
     }
-    /* Freed inside a callback, it is freed when that returns; else it is now. */
+    /* A call freed inside a callback is freed when that returns; otherwise it is freed now. */
     limit = now_ms() + 10000;
     if (!l->freed && !l->destroyed) wrong(s, "destroy was not called before %s returned", how == 2 ? "oh_client_free" : "oh_call_free");
     while (!l->destroyed && now_ms() < limit) {
@@ -168,14 +171,14 @@ static void finish(slot *s, int how)
     l->closed = 1;
     line("{\"kind\":\"over\",\"slot\":%d}", s->index);
     show(s, NULL);
-    /* Kept for as long as the next life lasts, so that a callback that comes too late is seen and not a crash. */
+    /* Kept until the next call ends, so that a late callback is detected and does not crash. */
     if (s->grave && s->grave->destroyed) free(s->grave);
     s->grave = l;
-    s->life = NULL;
+    s->session = NULL;
 }
 
-/* What an application does to its own call while it is in it. */
-static void act(slot *s, life *l)
+/* What an application does with its call while joined. */
+static void act(slot *s, session *l)
 {
     oh_call_stats stats = { .size = sizeof stats };
     oh_track track = { s->track };
@@ -186,7 +189,7 @@ static void act(slot *s, life *l)
     case 4:
         if (!args.republish) break;
         oh_track_free(track);
-        oh_track_free(track); /* twice is fine */
+        oh_track_free(track); /* freeing twice is allowed */
         slot_publish(s, l->call);
         break;
     case 3: oh_network_report(OH_NETWORK_ONLINE); break;
@@ -196,7 +199,7 @@ static void act(slot *s, life *l)
 
 static void look_after(slot *s, double now)
 {
-    life *l = s->life;
+    session *l = s->session;
     int now_phase = phase;
     if (!l) {
         if (now_phase != PHASE_NONE && now >= s->next_at) join(s, now);
@@ -223,7 +226,7 @@ static void look_after(slot *s, double now)
         } else if (now >= l->act_at) {
             l->act_at = now + 1000;
             oh_track_set_muted(track, 0);
-            /* Closed while it was being replaced, or refused: whoever wants to be heard publishes again. */
+            /* Closed while it was being replaced, or refused: publish again. */
             uint32_t ms;
             if (!track.id || oh_track_get_buffered_ms(track, &ms) != OH_OK) slot_publish(s, l->call);
         }
@@ -241,17 +244,17 @@ static void look_after(slot *s, double now)
 
 void *slot_manager(void *number)
 {
-    int mine = (int)(intptr_t)number;
+    int first_slot = (int)(intptr_t)number;
     double join_at = 0;
     for (;;) {
         struct timespec t = { 0, 10000000 };
-        for (int i = mine; i < slot_count; i += MANAGERS) {
+        for (int i = first_slot; i < slot_count; i += MANAGERS) {
             double now = now_ms();
-            /* Not all in the same moment. */
-            if (!slots[i].life && now < join_at) continue;
-            int was = slots[i].life != NULL;
+            /* Joins are spread over time. */
+            if (!slots[i].session && now < join_at) continue;
+            int was = slots[i].session != NULL;
             look_after(&slots[i], now);
-            if (!was && slots[i].life) join_at = now + JOIN_APART_MS;
+            if (!was && slots[i].session) join_at = now + JOIN_APART_MS;
         }
         nanosleep(&t, NULL);
     }

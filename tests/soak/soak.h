@@ -1,10 +1,10 @@
 /*
- * soak.h - what the parts of the soak worker share. tools/README.md describes its lines and words.
+ * soak.h - declarations shared by the parts of the soak worker. tools/README.md describes its output and commands.
  *
- * worker.c  words in, lines out, the beat
- * slot.c    one participant's lives: joins, leaves, and what it does in between
- * hear.c    callbacks: what a call says is checked, and sometimes answered from inside
- * gaps.c    how long sound was missing, and how long the machine itself stood still
+ * worker.c     commands, output lines, the periodic status
+ * slot.c       one participant's consecutive calls: joins, leaves, and actions in between
+ * callbacks.c  callbacks: check the events and audio of a call, and sometimes call the library from inside
+ * gaps.c       gaps in received audio, and stalls of the machine
  */
 #ifndef SOAK_H
 #define SOAK_H
@@ -16,22 +16,22 @@
 
 enum { MOST_SLOTS = 512, MOST_ROOM = 8, FRAME = 960 };
 
-/* What everybody is to do. */
+/* The phase, for all participants. */
 enum phase { PHASE_NONE, PHASE_ALL, PHASE_CHAOS, PHASE_CALM };
 
-/* What one does of itself, besides what is done to it. */
+/* What a participant does by itself, apart from the faults of the driver. */
 enum role {
-    ROLE_QUIET,       /* a room that nothing happens in */
-    ROLE_QUIET_GUEST, /* comes and goes in such a room: its partner sees that and nothing else */
-    ROLE_STEADY,      /* stays */
+    ROLE_QUIET,       /* in a room without any faults */
+    ROLE_QUIET_GUEST, /* joins and leaves such a room: its partner gets these events and no others */
+    ROLE_STEADY,      /* stays joined */
     ROLE_BLOCKER,     /* its callbacks block and call the library */
-    ROLE_CHURNER,     /* comes and goes in every way there is */
+    ROLE_CHURNER,     /* joins and leaves in every possible way */
 };
 
 struct slot;
 
-/* One stay in a call, from oh_call_join to destroy; user_data of its handlers. */
-typedef struct life {
+/* One call, from oh_call_join to destroy; user_data of its handlers. */
+typedef struct session {
     oh_call_handlers handlers;
     struct slot *slot;
     int number;
@@ -39,40 +39,40 @@ typedef struct life {
     uint32_t random;        /* of the callbacks, which run one at a time */
     double began, leave_at, act_at;
     atomic_int state, joined, ended, end_code, destroyed, inside;
-    atomic_int closed;      /* oh_call_free has returned: nothing may come any more */
-    atomic_int damaged;     /* it has closed a part of itself and can only come anew */
+    atomic_int closed;      /* oh_call_free has returned: no callback may run any more */
+    atomic_int damaged;     /* it has closed its publisher or subscriber, and must join again */
     atomic_int freed;       /* freed inside a callback */
-    atomic_int blocked_ms;  /* how long its callbacks slept, together */
-    atomic_llong heard_us[MOST_ROOM];
-    double real_ms;         /* when the last real frame came; 0: none yet */
-} life;
+    atomic_int blocked_ms;  /* total time that its callbacks slept */
+    atomic_llong received_us[MOST_ROOM];
+    double real_ms;         /* time of the last real frame; 0: none yet */
+} session;
 
 typedef struct slot {
-    int index, place;       /* in all, in its room */
+    int index, place;       /* index in all slots, and in its room */
     int room, room_size, first;
     enum role role;
     char user[16], call[32];
     uint32_t random;        /* of its manager thread */
-    int lives;
+    int joins;
     double next_at;
     oh_client client;
-    life *life, *grave;     /* of its manager thread */
+    session *session, *grave; /* of its manager thread */
     pthread_mutex_t lock;   /* guards `seen` */
-    life *seen;             /* what the main thread may look at */
-    _Atomic uint64_t track; /* what the pacing thread writes to; stale handles are fine */
+    session *seen;          /* for the main thread */
+    _Atomic uint64_t track; /* the track that the pacing thread writes to; may be stale */
     atomic_int fresh;
 } slot;
 
 extern struct args { const char *url; uint32_t seed; int quiet, storm, verbose, republish; } args;
 extern slot slots[MOST_SLOTS];
 extern int slot_count;
-extern atomic_int phase, armed; /* armed: the quiet rooms have settled, every event there is wrong */
+extern atomic_int phase, armed; /* armed: the quiet rooms have settled, any event there is an error */
 
 /* worker.c */
 double now_ms(void);
 void line(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void wrong(const slot *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
-uint32_t draw(uint32_t *state);                        /* the next of a sequence */
+uint32_t draw(uint32_t *state);                        /* the next number of a sequence */
 int chance(uint32_t *state, int percent);
 double between(uint32_t *state, double least, double most);
 void escape(char *out, size_t size, const char *text); /* for a JSON string */
@@ -84,13 +84,13 @@ void *slot_pace(void *unused);
 void slot_publish(slot *s, oh_call call);
 enum { MANAGERS = 4 };
 
-/* hear.c */
-const oh_call_handlers *hear_handlers(life *l);
+/* callbacks.c */
+const oh_call_handlers *callback_handlers(session *l);
 
 /* gaps.c */
 void gaps_start(void);
 void gap_seen(double from_ms, double to_ms); /* an interval between two real frames of one stream */
-void gaps_judge(void);                       /* now and then, by one thread */
+void gaps_judge(void);                       /* called periodically, by one thread */
 void gaps_line(void);
 double gaps_stall(void);                     /* longest stall since the last call, ms */
 

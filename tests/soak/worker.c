@@ -1,11 +1,11 @@
 /*
- * worker.c - many sessions in one process, for `make soak`: words in, JSON lines out.
+ * worker.c - many sessions in one process, for `make soak`: reads commands, prints JSON lines.
  *
  *   worker --url URL --seed N --quiet N --storm N
  *
- * What it is told: "all" everybody joins; "arm" from now on the quiet rooms hear nothing; "chaos" everybody
- * does as its role says; "calm" only good behaviour; "none" everybody leaves; "gaps" the figures;
- * "shutdown"; "bye". tools/README.md describes what it says.
+ * Commands: "all" all participants join; "arm" from now on the quiet rooms must get no events; "chaos" participants
+ * act by their role; "calm" no more faults; "none" all participants leave; "gaps" print the figures; "shutdown";
+ * "bye". tools/README.md describes the output.
  */
 #include "soak.h"
 
@@ -60,7 +60,7 @@ void wrong(const slot *s, const char *format, ...)
     vsnprintf(text, sizeof text, format, list);
     va_end(list);
     escape(safe, sizeof safe, text);
-    /* A flood of the same would bury the first. */
+    /* Limited, so that a flood of repeats does not bury the first one. */
     if (atomic_fetch_add(&wrongs, 1) < 200) line("{\"kind\":\"wrong\",\"slot\":%d,\"text\":\"%s\"}", s ? s->index : -1, safe);
 }
 
@@ -82,8 +82,8 @@ double between(uint32_t *state, double least, double most)
     return least + (most - least) * (draw(state) / 4294967296.0);
 }
 
-/* Waits for a word on stdin: 1 and the word; 0 when the time is up; the process ends with stdin. */
-static int word(char *out, size_t size, int timeout_ms)
+/* Reads a command from stdin: returns 1 and the command; 0 on timeout; exits at the end of stdin. */
+static int read_command(char *out, size_t size, int timeout_ms)
 {
     struct pollfd in = { .fd = 0, .events = POLLIN };
     char c;
@@ -100,24 +100,24 @@ static int word(char *out, size_t size, int timeout_ms)
     return 1;
 }
 
-/* Bytes that the process has allocated and not freed: what a leak makes larger. */
+/* KiB that the process has allocated and not freed; a leak makes this grow. */
 static unsigned long heap_kb(void)
 {
     struct mallinfo2 m = mallinfo2();
     return (unsigned long)((m.uordblks + m.hblkhd) / 1024);
 }
 
-/* Whom in its room it has not heard within the last second; -1: it hears everybody. */
-static int unheard(const slot *s, const life *l, double now)
+/* A participant of its room from whom it has received no audio within the last second; -1: it receives all. */
+static int not_received(const slot *s, const session *l, double now)
 {
     for (int i = 0; i < s->room_size; i++)
-        if (i != s->place && now - l->heard_us[i] / 1e3 > 1000) return s->first + i;
+        if (i != s->place && now - l->received_us[i] / 1e3 > 1000) return s->first + i;
     return -1;
 }
 
 static void beat(void)
 {
-    int alive = 0, joined = 0, hearing = 0, lives = 0;
+    int alive = 0, joined = 0, receiving = 0, joins = 0;
     char missing[200] = "";
     size_t used = 0;
     double now = now_ms();
@@ -126,23 +126,23 @@ static void beat(void)
         slot *s = &slots[i];
         int whom = s->index;
         pthread_mutex_lock(&s->lock);
-        lives += s->lives;
+        joins += s->joins;
         if (s->seen) {
-            life *l = s->seen;
+            session *l = s->seen;
             int is_joined = l->state == OH_STATE_JOINED && !l->ended;
             alive++;
             joined += is_joined;
-            if (is_joined) whom = unheard(s, l, now);
-            hearing += whom < 0;
+            if (is_joined) whom = not_received(s, l, now);
+            receiving += whom < 0;
         }
         pthread_mutex_unlock(&s->lock);
-        /* Itself stands for "is not joined". */
+        /* The slot's own index stands for "not joined". */
         if (whom >= 0 && used < sizeof missing - 32)
             used += (size_t)snprintf(missing + used, sizeof missing - used, "%s%s:%s", used ? " " : "", s->user,
                                      slots[whom].user);
     }
-    line("{\"kind\":\"beat\",\"alive\":%d,\"joined\":%d,\"hearing\":%d,\"lives\":%d,\"heap_kb\":%lu,\"stall_ms\":%.0f,"
-         "\"missing\":\"%s\"}", alive, joined, hearing, lives, heap_kb(), gaps_stall(), missing);
+    line("{\"kind\":\"beat\",\"alive\":%d,\"joined\":%d,\"receiving\":%d,\"joins\":%d,\"heap_kb\":%lu,\"stall_ms\":%.0f,"
+         "\"missing\":\"%s\"}", alive, joined, receiving, joins, heap_kb(), gaps_stall(), missing);
 }
 
 static void on_log(void *user, const oh_log_record *record)
@@ -150,10 +150,10 @@ static void on_log(void *user, const oh_log_record *record)
     (void)user;
     fprintf(stderr, "%s %s\n", record->level == OH_LOG_ERROR ? "ERROR" : record->level == OH_LOG_WARN ? "WARN" : "log", record->text);
     if (strstr(record->text, "panic")) wrong(NULL, "the library panicked: %s", record->text);
-    if (strstr(record->text, "cutting off")) wrong(NULL, "tasks were left over: %s", record->text);
+    if (strstr(record->text, "cancelling tasks")) wrong(NULL, "tasks were left over: %s", record->text);
 }
 
-static void obey(const char *what)
+static void run_command(const char *what)
 {
     if (!strcmp(what, "all")) phase = PHASE_ALL;
     else if (!strcmp(what, "arm")) armed = 1;
@@ -171,7 +171,7 @@ static void obey(const char *what)
         line("{\"kind\":\"bye\",\"wrong\":%d}", wrongs);
         _exit(wrongs != 0);
     } else {
-        fprintf(stderr, "worker: unknown word %s\n", what);
+        fprintf(stderr, "worker: unknown command %s\n", what);
     }
 }
 
@@ -192,7 +192,7 @@ int main(int argc, char **argv)
     if (!args.url || args.quiet < 0 || args.storm < 0 || args.quiet + args.storm < 1 ||
         args.quiet + args.storm > MOST_SLOTS)
         return fprintf(stderr, "usage: worker --url URL [--seed N] [--quiet N] [--storm N] [--verbose 1] [--republish 1]\n"), 2;
-    /* With few arenas what is free in one is found by all: the figures of memory are less noisy. */
+    /* With few arenas, free memory is shared by all threads: the memory figures are less noisy. */
     mallopt(M_ARENA_MAX, 4);
     slots_make();
     gaps_start();
@@ -204,7 +204,7 @@ int main(int argc, char **argv)
     for (next = now_ms();;) {
         double left = next - now_ms();
         if (left > 0) {
-            if (word(what, sizeof what, (int)left + 1)) obey(what);
+            if (read_command(what, sizeof what, (int)left + 1)) run_command(what);
             continue;
         }
         next += BEAT_MS;

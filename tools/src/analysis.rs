@@ -1,9 +1,9 @@
-//! How well a voice arrived: aligns a recording with the original and compares the two.
+//! Measures how well a voice arrived: aligns a recording with the original and compares the two.
 //!
-//! Both are brought to 8 kHz and to the telephone band first. Below 300 Hz the codec's high-pass turns
-//! the phase, above 3400 Hz it codes energy and not waveform; between the two a speech codec follows
-//! the waveform closely, so there the correlation tells "this voice, whole" from everything else.
-//! Knows nothing of files or programs.
+//! Both are first resampled to 8 kHz and limited to the telephone band. Below 300 Hz the codec's high-pass filter
+//! shifts the phase; above 3400 Hz the codec keeps energy, not waveform. Between the two a speech codec follows the
+//! waveform closely, so there the correlation distinguishes the complete voice from everything else. Must not know:
+//! files, programs.
 
 use rustfft::{num_complex::Complex32, FftPlanner};
 
@@ -11,26 +11,26 @@ use rustfft::{num_complex::Complex32, FftPlanner};
 const RATE: usize = 8000;
 const LOW_HZ: f32 = 300.0;
 const HIGH_HZ: f32 = 3400.0;
-/// Pieces that may be moved against each other on their own: a jitter buffer may change its delay.
+/// Pieces are aligned separately, because a jitter buffer may change its delay.
 const PIECE: usize = RATE / 2;
-/// How far a piece may lie from where its predecessor was found.
+/// How far a piece may lie from the lag of the previous piece.
 const PIECE_SHIFT: usize = RATE / 10;
-/// How much better another place must be before a piece leaves its predecessor's.
+/// How much better another lag must match before a piece leaves the previous lag.
 const MOVE_GAIN: f64 = 1.1;
 
-/// Correlation from which on a voice counts as really heard.
+/// Least correlation at which a voice counts as received.
 ///
-/// The tests hold it in place: Opus at 24 kbit/s stays above 0.93, and above 0.85 with 2 % of the
-/// frames lost and the delay changed on the way; another voice, noise or a hum stays below 0.5,
-/// silence is 0, and a voice of which half is missing stays below this line.
-pub const HEARD: f64 = 0.8;
+/// The tests verify it: Opus at 24 kbit/s stays above 0.93, and above 0.85 with 2 % of the frames lost and a changed
+/// delay. Another voice, noise or a hum stays below 0.5, silence is 0, and a voice with half of it missing stays below
+/// this limit.
+pub const RECEIVED_CORRELATION: f64 = 0.8;
 
-/// What the comparison found.
+/// Result of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Match {
     /// 0 (nothing in common) to 1 (the same but for loudness).
     pub correlation: f64,
-    /// Ratio of what fits the original to what does not, in dB; follows from the correlation.
+    /// Ratio of the matching part to the rest, in dB; computed from the correlation.
     pub snr_db: f64,
     /// Where in the recording the original begins, in seconds; negative when its beginning is missing.
     pub offset_s: f64,
@@ -42,8 +42,8 @@ impl Match {
     const NOTHING: Match = Match { correlation: 0.0, snr_db: -99.0, offset_s: 0.0, overlap_s: 0.0 };
 }
 
-/// Compares a recording with the original. `ignore_hz` are tones of others in the call, cut out of
-/// both sides with 15 Hz on each side.
+/// Compares a recording with the original. `ignore_hz` are tones of other participants; both signals lose 15 Hz on each
+/// side of them.
 pub fn compare(original: (&[f32], u32), recording: (&[f32], u32), ignore_hz: &[f32]) -> Match {
     let original = telephone_band(original.0, original.1, ignore_hz);
     let recording = telephone_band(recording.0, recording.1, ignore_hz);
@@ -56,7 +56,7 @@ pub fn compare(original: (&[f32], u32), recording: (&[f32], u32), ignore_hz: &[f
     if end <= begin {
         return Match::NOTHING;
     }
-    // Room before its beginning, so that the first piece, too, may lie earlier than the rest.
+    // Padding before the beginning, so that the first piece may also lie earlier than the rest.
     let recording = [vec![0.0; PIECE_SHIFT], recording].concat();
     let (mut dot, mut left, mut right) = (0.0, 0.0, 0.0);
     let mut lag_here = lag + PIECE_SHIFT as isize;
@@ -80,8 +80,8 @@ pub fn compare(original: (&[f32], u32), recording: (&[f32], u32), ignore_hz: &[f
     }
 }
 
-/// The part of `signal` between 300 and 3400 Hz, at 8 kHz: one transform over all of it, bins outside
-/// of the band dropped, and a shorter transform back.
+/// The part of `signal` between 300 and 3400 Hz, at 8 kHz: one transform over all of it, bins outside of the band
+/// dropped, and a shorter inverse transform.
 fn telephone_band(signal: &[f32], rate: u32, ignore_hz: &[f32]) -> Vec<f32> {
     let rate = rate as usize;
     let unit = rate / gcd(rate, RATE);
@@ -107,7 +107,7 @@ fn telephone_band(signal: &[f32], rate: u32, ignore_hz: &[f32]) -> Vec<f32> {
     band.into_iter().take(wanted).map(|c| c.re).collect()
 }
 
-/// The lag at which the two have most in common: recording[t + lag] is original[t].
+/// The lag with the greatest correlation: recording[t + lag] is original[t].
 fn best_lag(original: &[f32], recording: &[f32]) -> isize {
     let size = (original.len() + recording.len()).next_power_of_two();
     let mut planner = FftPlanner::new();
@@ -122,7 +122,7 @@ fn best_lag(original: &[f32], recording: &[f32]) -> isize {
     let mut cross: Vec<Complex32> = a.iter().zip(&b).map(|(a, b)| a.conj() * b).collect();
     planner.plan_fft_inverse(size).process(&mut cross);
     let best = (0..size).max_by(|x, y| cross[*x].re.total_cmp(&cross[*y].re)).unwrap_or(0);
-    // Lags from recording.len() on are the negative ones, wrapped around.
+    // Lags from recording.len() on are negative ones, wrapped around.
     if best < recording.len() {
         best as isize
     } else {
@@ -130,7 +130,7 @@ fn best_lag(original: &[f32], recording: &[f32]) -> isize {
     }
 }
 
-/// Where this piece lies, looked for around the place of its predecessor.
+/// The lag of this piece, searched around the lag of the previous one.
 fn follow(piece: &[f32], recording: &[f32], at: usize, lag: isize) -> isize {
     let score = |lag: isize| {
         let there = window(recording, at as isize + lag, piece.len());
@@ -150,7 +150,7 @@ fn follow(piece: &[f32], recording: &[f32], at: usize, lag: isize) -> isize {
         .map(|shift| (score(lag + shift), lag + shift))
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .unwrap_or((stay, lag));
-    // In a silent piece every place is as good as any other: only a clear and strong match moves it.
+    // In a silent piece every lag matches equally, so only a clear and strong match moves it.
     if best > 0.6 && best > stay * MOVE_GAIN {
         other
     } else {
@@ -162,7 +162,7 @@ fn follow(piece: &[f32], recording: &[f32], at: usize, lag: isize) -> isize {
 fn window(signal: &[f32], start: isize, length: usize) -> &[f32] {
     let begin = start.clamp(0, signal.len() as isize) as usize;
     let end = (start + length as isize).clamp(0, signal.len() as isize) as usize;
-    // A window cut at its front would be compared shifted; so it counts as nothing.
+    // A window cut at its front would be compared with an offset, so it is empty instead.
     if start < 0 {
         &[]
     } else {

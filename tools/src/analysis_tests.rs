@@ -1,4 +1,4 @@
-//! Signals of which it is known how well they arrived: whole, shifted, noisy, coded, swapped, silent.
+//! Signals with known quality: whole, shifted, noisy, coded, swapped, silent.
 
 use super::*;
 
@@ -12,8 +12,8 @@ impl Noise {
     }
 }
 
-/// Something like speech: syllables of pulses through three resonances that differ from one to the
-/// next, some unvoiced, with pauses between.
+/// Synthetic speech: syllables of pulses through three resonances that differ from one syllable to the next, some
+/// unvoiced, with pauses between.
 fn voice(seed: u64, pitch: f32, seconds: f32, rate: u32) -> Vec<f32> {
     let rate_f = rate as f32;
     let mut noise = Noise(seed);
@@ -60,7 +60,7 @@ fn against(original: &[f32], recording: &[f32]) -> Match {
     compare((original, 48000), (recording, 48000), &[])
 }
 
-/// Through Opus as a call does it: 20 ms frames; every `lose`th is lost and concealed.
+/// Through Opus as in a call: 20 ms frames; every `lose`th is lost and concealed.
 fn opus_coded(signal: &[f32], bitrate: i32, lose: usize) -> Vec<f32> {
     let mut encoder = opus::Encoder::new(48000, opus::Channels::Mono, opus::Application::Voip).unwrap();
     encoder.set_bitrate(opus::Bitrate::Bits(bitrate)).unwrap();
@@ -92,7 +92,7 @@ fn a_shift_and_another_loudness_change_nothing() {
     let m = against(&alice(), &late);
     assert!(m.correlation > 0.99 && (m.offset_s - 1.5).abs() < 0.002, "{m:?}");
 
-    // The listener came 2.25 s late.
+    // The listener joined 2.25 s late.
     let m = against(&alice(), &alice()[108_000..]);
     assert!(m.correlation > 0.99 && (m.offset_s + 2.25).abs() < 0.002, "{m:?}");
     assert!((m.overlap_s - 6.75).abs() < 0.01, "{m:?}");
@@ -128,11 +128,11 @@ fn noise_lowers_the_correlation_as_it_should() {
     assert!(ratios[0].correlation > 0.95, "{ratios:?}");
     assert!(ratios[0].snr_db > ratios[1].snr_db + 5.0, "{ratios:?}");
     assert!(ratios[1].snr_db > ratios[2].snr_db + 5.0, "{ratios:?}");
-    assert!(ratios[2].correlation < HEARD, "{ratios:?}");
+    assert!(ratios[2].correlation < RECEIVED_CORRELATION, "{ratios:?}");
 }
 
 #[test]
-fn a_coded_voice_is_heard() {
+fn a_coded_voice_is_recognised() {
     for bitrate in [24_000, 32_000, 64_000] {
         let m = against(&alice(), &opus_coded(&alice(), bitrate, 0));
         assert!(m.correlation > 0.93, "{bitrate}: {m:?}");
@@ -142,19 +142,19 @@ fn a_coded_voice_is_heard() {
 }
 
 #[test]
-fn a_coded_voice_with_losses_and_a_changed_delay_is_heard() {
-    let mut heard = opus_coded(&alice(), 32_000, 50);
+fn a_coded_voice_with_losses_and_a_changed_delay_is_recognised() {
+    let mut coded = opus_coded(&alice(), 32_000, 50);
     // The jitter buffer grew by 40 ms at one place and shrank by 60 ms at another.
-    let at = heard.len() / 3;
-    heard.splice(at..at, vec![0.0; 1920]);
-    let at = heard.len() * 2 / 3;
-    heard.drain(at..at + 2880);
-    let m = against(&alice(), &heard);
-    assert!(m.correlation > HEARD + 0.05, "{m:?}");
+    let at = coded.len() / 3;
+    coded.splice(at..at, vec![0.0; 1920]);
+    let at = coded.len() * 2 / 3;
+    coded.drain(at..at + 2880);
+    let m = against(&alice(), &coded);
+    assert!(m.correlation > RECEIVED_CORRELATION + 0.05, "{m:?}");
 }
 
 #[test]
-fn swapped_silent_and_foreign_audio_are_not_heard() {
+fn swapped_silent_and_foreign_audio_are_not_recognised() {
     for (original, other) in [(alice(), bob()), (bob(), alice()), (alice(), voice(3, 190.0, 9.0, 48000))] {
         let m = against(&original, &opus_coded(&other, 32_000, 0));
         assert!(m.correlation < 0.5, "{m:?}");
@@ -171,7 +171,7 @@ fn swapped_silent_and_foreign_audio_are_not_heard() {
 }
 
 #[test]
-fn a_voice_of_which_half_is_missing_is_not_heard() {
+fn a_voice_with_half_missing_is_not_recognised() {
     let mut holes = alice();
     for (n, s) in holes.iter_mut().enumerate() {
         if n / 4800 % 2 == 0 {
@@ -179,11 +179,11 @@ fn a_voice_of_which_half_is_missing_is_not_heard() {
         }
     }
     let m = against(&alice(), &holes);
-    assert!(m.correlation < HEARD, "{m:?}");
+    assert!(m.correlation < RECEIVED_CORRELATION, "{m:?}");
 }
 
 #[test]
-fn a_mixture_of_both_voices_is_told_from_one() {
+fn a_mixture_of_both_voices_is_distinguished_from_one() {
     let both: Vec<f32> = alice().iter().zip(bob()).map(|(a, b)| a + b).collect();
     let m = against(&alice(), &both);
     assert!(m.correlation > 0.4 && m.correlation < 0.95, "{m:?}");
@@ -210,7 +210,7 @@ fn a_recording_that_is_much_shorter_says_so() {
 #[test]
 fn a_delay_that_grows_on_the_way_is_no_loss_even_when_the_beginning_is_cut() {
     let voice = alice();
-    // 8 ms of the beginning are missing, and 20 ms are inserted after three seconds.
+    // The first 8 ms are missing, and 20 ms are inserted after three seconds.
     let (cut, at, grown) = (8 * 48, 3 * 48000, 20 * 48);
     let recording = [&voice[cut..at], &voice[at - grown..at], &voice[at..]].concat();
     let found = against(&voice, &recording);

@@ -1,20 +1,20 @@
-//! The `--name value` arguments of the tools, and `--name` alone where nothing more is to be said.
+//! Command-line parsing for the tools: `--name value` options and `--name` flags.
 //!
-//! Knows no name itself.
+//! Must not know: the names of options.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-/// Parsed arguments; every option takes one value, but for flags.
+/// Parsed arguments. Every option takes one value; flags take none.
 #[derive(Debug)]
 pub struct Args(BTreeMap<String, String>);
 
 impl Args {
-    /// Reads `--name value` pairs; a name outside of `known` or a missing value is an error that says so.
+    /// Parses `--name value` pairs. A name outside of `known` or a missing value is an error with a message.
     pub fn parse(args: impl Iterator<Item = String>, known: &[&str]) -> Result<Self, String> {
         Args::parse_with_flags(args, known, &[])
     }
 
-    /// The same, with names that take no value.
+    /// As [`Args::parse`], with `flags` that take no value.
     pub fn parse_with_flags(
         args: impl Iterator<Item = String>,
         known: &[&str],
@@ -40,12 +40,12 @@ impl Args {
         self.0.get(name).map(PathBuf::from).ok_or_else(|| format!("--{name} is needed"))
     }
 
-    /// Whether a flag, or an option, was given.
+    /// Whether a flag or an option was given.
     pub fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }
 
-    /// The number given, or `default` without one.
+    /// The number given, or `default` if the option is absent.
     pub fn number(&self, name: &str, default: u64) -> Result<u64, String> {
         match self.0.get(name) {
             None => Ok(default),
@@ -53,7 +53,7 @@ impl Args {
         }
     }
 
-    /// The numbers given, parted by commas or spaces, or `default` without any.
+    /// The numbers given, separated by commas or spaces, or `default` if the option is absent.
     pub fn numbers(&self, name: &str, default: &[u64]) -> Result<Vec<u64>, String> {
         let Some(text) = self.0.get(name) else { return Ok(default.to_vec()) };
         let words = text.split([',', ' ']).filter(|word| !word.is_empty());

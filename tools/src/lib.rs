@@ -1,7 +1,7 @@
-//! What the demo and the benchmark have in common: programs that speak in JSON lines, the development
-//! SFU as a child process, and the judgement of recordings.
+//! Common parts of the demo, the benchmark and the soak: child processes that print JSON lines, the development SFU as
+//! a child process, and the analysis of recordings.
 //!
-//! Must not know the library: it is seen here only through the C programs that use it.
+//! Must not know: the library. It is used only through the C programs that link it.
 #![forbid(unsafe_code)]
 
 pub mod analysis;

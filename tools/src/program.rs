@@ -1,6 +1,6 @@
-//! A C program as a child process that speaks in JSON lines.
+//! A C program as a child process that prints JSON lines.
 //!
-//! The lines are described in tools/README.md. Knows nothing of what the programs are for.
+//! tools/README.md describes the lines. Must not know: what the programs are for.
 
 use serde::Deserialize;
 use std::{
@@ -13,22 +13,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Bytes of one line that are read at most; a longer line is cut and then is no JSON.
+/// Most bytes read of one line. A longer line is cut, and is then not valid JSON.
 const MAX_LINE: u64 = 64 << 10;
-/// Lines that wait for the reader; then the program waits, as with any pipe.
+/// Lines queued for the reader. When the queue is full, the program blocks on its pipe.
 const MAX_LINES: usize = 4096;
 
-/// One line of a program of the demo. Members that are not given are zero or empty.
+/// One line of a program of the demo. Absent members are zero or empty.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 pub struct Line {
-    /// Milliseconds since the program began.
+    /// Milliseconds since the program started.
     #[serde(default)]
     pub t_ms: f64,
     #[serde(flatten)]
     pub event: Event,
 }
 
-/// What a program of the demo tells.
+/// Events that a program of the demo prints.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
@@ -48,21 +48,21 @@ pub enum Event {
     ParticipantLeft {
         user: String,
     },
-    /// The call is in another state.
+    /// The call's state changed.
     State {
         state: String,
     },
-    /// The connection was lost, or had to move, and is back.
+    /// The call reconnected or migrated, and is joined again.
     Reconnected {
         ms: f64,
     },
-    /// Nothing real was heard for so long in the middle of somebody's speech.
+    /// No received audio for this long in the middle of speech.
     Gap {
         ms: f64,
     },
-    /// What was heard since the last of these, and the sums of the call's life.
-    Hearing(Hearing),
-    /// The bot has freed its subscriber; from here on every offer to it is late.
+    /// Frames received since the last of these, and the call's totals.
+    ReceiveStats(ReceiveStats),
+    /// The bot has freed its subscriber. Every offer to it is late from here on.
     SubscriberFreed,
     Error {
         #[serde(default)]
@@ -75,26 +75,26 @@ pub enum Event {
         #[serde(default)]
         reason: String,
     },
-    /// Of a kind this reader does not know.
+    /// An event unknown to this reader.
     #[serde(other)]
     Other,
 }
 
-/// What a program that listens tells several times a second.
+/// Figures that a receiving program prints several times a second.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
 #[serde(default)]
-pub struct Hearing {
-    /// Frames of 20 ms since the last: real ones, and those that stand for lost ones.
+pub struct ReceiveStats {
+    /// Frames of 20 ms since the last line: received ones, and those synthesised by packet-loss concealment.
     pub frames: u64,
-    pub invented: u64,
-    /// Packets, of the whole call.
+    pub concealed: u64,
+    /// Packets, over the whole call.
     pub lost: u64,
     pub received: u64,
-    /// Where the recording stands.
+    /// Position in the recording.
     pub recorded_ms: f64,
 }
 
-/// The counters of a call, told once before the end.
+/// The counters of a call. The last line counts.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
 #[serde(default)]
 pub struct Stats {
@@ -106,7 +106,7 @@ pub struct Stats {
     pub offers_while_leaving: u64,
 }
 
-/// A running program. Dropped, it is killed and waited for.
+/// A running program. Drop kills it and waits for it.
 #[derive(Debug)]
 pub struct Program {
     child: Child,
@@ -115,8 +115,8 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts `path` with `args`. Its stdout is read line by line and kept in `{log}.jsonl`, its stderr
-    /// goes to `{log}.log`.
+    /// Starts `path` with `args`. Its stdout is read line by line and copied to `{log}.jsonl`; its stderr goes to
+    /// `{log}.log`.
     pub fn start(path: &Path, args: &[String], log: &Path) -> Result<Self, String> {
         let say = |e: std::io::Error| format!("{}: {e}", path.display());
         let errors = File::create(log.with_extension("log")).map_err(say)?;
@@ -131,7 +131,7 @@ impl Program {
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().ok_or("no stdout")?;
         let (sender, lines) = sync_channel(MAX_LINES);
-        // Ends with the program's stdout, or when nobody listens any more.
+        // Ends with the program's stdout, or when the receiver is dropped.
         thread::spawn(move || {
             let mut reader = BufReader::new(stdout);
             let mut line = Vec::new();
@@ -141,7 +141,7 @@ impl Program {
                     Ok(0) | Err(_) => return,
                     Ok(_) => {}
                 }
-                // A copy that cannot be written is no reason to stop.
+                // A failed copy does not stop the reader.
                 let _ = copy.write_all(&line);
                 let text = String::from_utf8_lossy(&line).trim_end().to_owned();
                 if !text.is_empty() && sender.send(text).is_err() {
@@ -156,7 +156,7 @@ impl Program {
         self.child.id()
     }
 
-    /// The next line, if there is one already.
+    /// The next line, if one is queued.
     pub fn try_line(&self) -> Option<String> {
         self.lines.try_recv().ok()
     }
@@ -164,23 +164,23 @@ impl Program {
     /// The next line, or an error when the program ends or `limit` passes first.
     pub fn line(&self, limit: Duration) -> Result<String, String> {
         self.lines.recv_timeout(limit).map_err(|e| match e {
-            std::sync::mpsc::RecvTimeoutError::Timeout => format!("nothing said within {limit:?}"),
-            std::sync::mpsc::RecvTimeoutError::Disconnected => "ended without a word".to_owned(),
+            std::sync::mpsc::RecvTimeoutError::Timeout => format!("no output within {limit:?}"),
+            std::sync::mpsc::RecvTimeoutError::Disconnected => "ended without output".to_owned(),
         })
     }
 
     /// Sends one line to its stdin.
-    pub fn tell(&mut self, line: &str) -> Result<(), String> {
+    pub fn send_line(&mut self, line: &str) -> Result<(), String> {
         let stdin = self.stdin.as_mut().ok_or("stdin is closed")?;
         stdin.write_all(format!("{line}\n").as_bytes()).and_then(|()| stdin.flush()).map_err(|e| e.to_string())
     }
 
-    /// Whether it has ended, and how.
+    /// The exit status, if the program has ended.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
     }
 
-    /// Waits for its end; after `limit` it is killed, and that is an error.
+    /// Waits for the end. After `limit` the program is killed, and that is an error.
     pub fn wait(&mut self, limit: Duration) -> Result<ExitStatus, String> {
         let end = Instant::now() + limit;
         loop {
@@ -196,7 +196,7 @@ impl Program {
     }
 
     pub fn kill(&mut self) {
-        // Already ended is as good.
+        // An error means that it has already ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -233,13 +233,13 @@ mod tests {
     }
 
     #[test]
-    fn a_program_is_read_told_and_ended() {
+    fn a_program_is_read_written_and_ended() {
         let log = std::env::temp_dir().join(format!("offhook-program-{}", std::process::id()));
         let script = "echo '{\"event\":\"joined\",\"join_ms\":1}'; read word; echo \"got $word\"; exit 3";
         let mut program = Program::start(Path::new("/bin/sh"), &["-c".into(), script.into()], &log).unwrap();
         let limit = Duration::from_secs(10);
         assert!(program.line(limit).unwrap().contains("joined"));
-        program.tell("go").unwrap();
+        program.send_line("go").unwrap();
         assert_eq!(program.line(limit).unwrap(), "got go");
         assert_eq!(program.wait(limit).unwrap().code(), Some(3));
         assert!(program.line(limit).unwrap_err().contains("ended"));

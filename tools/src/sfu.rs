@@ -1,6 +1,6 @@
-//! The development SFU as a child process, and its control API.
+//! The development SFU as a child process, and a client for its control API.
 //!
-//! Speaks just enough HTTP/1.1 for `/ctl/`: one request per connection. Knows nothing of calls.
+//! Implements just enough HTTP/1.1 for `/ctl/`: one request per connection. Must not know: calls.
 
 use crate::program::Program;
 use serde_json::Value;
@@ -12,14 +12,14 @@ use std::{
 };
 
 const LIMIT: Duration = Duration::from_secs(10);
-/// Bytes of an answer that are read at most.
+/// Most bytes read of a response.
 const MAX_ANSWER: u64 = 16 << 20;
 
-/// A running SFU; it ends when this is dropped.
+/// A running SFU. Drop ends it.
 #[derive(Debug)]
 pub struct Sfu {
     program: Program,
-    /// What clients are given as the coordinator's URL.
+    /// The coordinator URL for clients.
     pub url: String,
     address: SocketAddr,
 }
@@ -40,12 +40,12 @@ impl Sfu {
         self.program.pid()
     }
 
-    /// POST to `/ctl/{what}`; the answer's JSON.
+    /// Sends POST to `/ctl/{what}` and returns the JSON of the response.
     pub fn control(&self, what: &str, body: &Value) -> Result<Value, String> {
         request(self.address, "POST", &format!("/ctl/{what}"), Some(body))
     }
 
-    /// GET of `/ctl/{what}`.
+    /// Sends GET to `/ctl/{what}`.
     pub fn ask(&self, what: &str) -> Result<Value, String> {
         request(self.address, "GET", &format!("/ctl/{what}"), None)
     }
@@ -74,7 +74,7 @@ fn request(address: SocketAddr, method: &str, path: &str, body: Option<&Value>) 
     parse(&answer).map_err(|e| format!("{method} {path}: {e}"))
 }
 
-/// Status and JSON of an answer that ended with its connection; any 2xx is success.
+/// Parses a response that ended with its connection. Any 2xx status is success.
 fn parse(answer: &[u8]) -> Result<Value, String> {
     let end = answer.windows(4).position(|w| w == b"\r\n\r\n").ok_or("no complete HTTP answer")?;
     let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();

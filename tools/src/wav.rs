@@ -1,6 +1,6 @@
-//! Reads a WAV file as one channel of floats; writes one that repeats another.
+//! Reads a WAV file as one channel of floats; writes a WAV file that repeats another.
 //!
-//! Knows nothing of what is in it.
+//! Must not know: what the audio is.
 
 use std::path::Path;
 
@@ -19,8 +19,8 @@ impl Audio {
     }
 }
 
-/// Reads 16-bit, 24-bit or float WAV of any rate; several channels are averaged. A file whose writer
-/// was interrupted (length fields of zero) is an error, as it is for every player.
+/// Reads 16-bit, 24-bit or float WAV of any rate; several channels are averaged. A file whose writer was interrupted
+/// (length fields of zero) is an error.
 pub fn read(path: &Path) -> Result<Audio, String> {
     let say = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
     let reader = hound::WavReader::open(path).map_err(|e| say(&e))?;
@@ -41,7 +41,7 @@ pub fn read(path: &Path) -> Result<Audio, String> {
     Ok(Audio { rate: spec.sample_rate, samples })
 }
 
-/// Writes a file with the first `seconds` of what the other would be if it were said again and again.
+/// Writes the first `seconds` of `from`, repeated without end, to `to`.
 pub fn repeat(from: &Path, to: &Path, seconds: f64) -> Result<(), String> {
     let say = |path: &Path, e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
     let reader = hound::WavReader::open(from).map_err(|e| say(from, &e))?;

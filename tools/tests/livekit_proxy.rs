@@ -1,7 +1,8 @@
-//! The fault proxy as a client meets it: before a server that echoes, and before the real one where that is installed.
+//! The fault proxy from a client's side: in front of an echo server, and in front of the LiveKit server where that is
+//! installed.
 //!
-//! Starts nothing foreign but the LiveKit server that `make livekit` puts into target/tools; without it that part is
-//! skipped, and says so.
+//! The only foreign program it starts is the LiveKit server that `make livekit` puts into target/tools. Without it,
+//! that part is skipped with a message.
 
 use futures_util::future::BoxFuture;
 use offhook_proto::livekit::{
@@ -13,7 +14,7 @@ use offhook_tools::livekit::{
     process,
     proxy::{book::Book, relay::Relays, words, Proxy},
     stand::{Options, Stand},
-    token::{self, Wish},
+    token::{self, TokenOptions},
 };
 use prost::Message;
 use serde_json::{json, Value};
@@ -30,7 +31,7 @@ use tokio::{
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 
 const LIMIT: Duration = Duration::from_secs(20);
-/// Nothing is to come: as long as it would take ten times over.
+/// How long a test waits to see that nothing arrives: ten times what it would take.
 const QUIET: Duration = Duration::from_millis(100);
 
 type Stream = Compat<TcpStream>;
@@ -39,7 +40,7 @@ async fn within<T>(what: impl Future<Output = T>) -> T {
     timeout(LIMIT, what).await.expect("takes too long")
 }
 
-/// A WebSocket server that says what it hears.
+/// A WebSocket server that echoes messages.
 async fn echo() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -66,12 +67,12 @@ async fn echo() -> u16 {
 
 struct Peer {
     sender: Sender<Stream>,
-    /// Read by a task of its own, because a receive that is given up loses what it has.
-    heard: mpsc::UnboundedReceiver<Vec<u8>>,
+    /// Filled by a separate task, because a cancelled receive loses its partial message.
+    messages: mpsc::UnboundedReceiver<Vec<u8>>,
 }
 
 impl Peer {
-    /// The socket, or the status of a refusal.
+    /// Opens a socket; the error is the HTTP status of a refusal.
     async fn connect(port: u16, token: &str, more: &str) -> Result<Self, u16> {
         let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
         let path = format!("/rtc?access_token={token}&protocol=16&auto_subscribe=1{more}");
@@ -84,9 +85,9 @@ impl Peer {
             }
         }
         let (sender, receiver) = client.into_builder().finish();
-        let (told, heard) = mpsc::unbounded_channel();
-        tokio::spawn(read(receiver, told));
-        Ok(Peer { sender, heard })
+        let (queue, messages) = mpsc::unbounded_channel();
+        tokio::spawn(read(receiver, queue));
+        Ok(Peer { sender, messages })
     }
 
     async fn say(&mut self, bytes: &[u8]) {
@@ -94,19 +95,19 @@ impl Peer {
         self.sender.flush().await.unwrap();
     }
 
-    /// The next message; none when the socket has ended.
-    async fn hear(&mut self) -> Option<Vec<u8>> {
-        within(self.heard.recv()).await
+    /// The next message; None if the socket has ended.
+    async fn receive(&mut self) -> Option<Vec<u8>> {
+        within(self.messages.recv()).await
     }
 
     async fn is_quiet(&mut self) -> bool {
-        timeout(QUIET, self.heard.recv()).await.is_err()
+        timeout(QUIET, self.messages.recv()).await.is_err()
     }
 
-    /// The first message that `choose` takes.
+    /// The first message for which `choose` returns a value.
     async fn wait<T>(&mut self, choose: impl Fn(Said) -> Option<T>) -> T {
         loop {
-            let bytes = self.hear().await.expect("the socket ended");
+            let bytes = self.receive().await.expect("the socket ended");
             let message = SignalResponse::decode(&bytes[..]).unwrap().message;
             if let Some(found) = message.and_then(&choose) {
                 return found;
@@ -115,17 +116,17 @@ impl Peer {
     }
 }
 
-async fn read(mut receiver: Receiver<Stream>, told: mpsc::UnboundedSender<Vec<u8>>) {
+async fn read(mut receiver: Receiver<Stream>, queue: mpsc::UnboundedSender<Vec<u8>>) {
     let mut message = Vec::new();
     while let Ok(Incoming::Data(_)) = receiver.receive(&mut message).await {
-        if told.send(std::mem::take(&mut message)).is_err() {
+        if queue.send(std::mem::take(&mut message)).is_err() {
             return;
         }
     }
 }
 
 fn token_for(keys: &Keys, identity: &str) -> String {
-    token::join(keys, &Wish { identity: identity.into(), room: "room".into(), ..Wish::default() })
+    token::join(keys, &TokenOptions { identity: identity.into(), room: "room".into(), ..TokenOptions::default() })
 }
 
 fn message(said: Said) -> Vec<u8> {
@@ -136,14 +137,14 @@ fn offer(id: u32) -> Vec<u8> {
     message(Said::Offer(SessionDescription { r#type: "offer".into(), sdp: "v=0\r\n".into(), id }))
 }
 
-fn told(book: &Book, identity: &str) -> Value {
+fn state_of(book: &Book, identity: &str) -> Value {
     book.describe().into_iter().find(|r| r["identity"] == identity).unwrap_or_default()
 }
 
-/// Waits until a member of what is known of an identity is `want`.
+/// Waits until `member` of the book's state of an identity is `want`.
 async fn until(book: &Book, identity: &str, member: &str, want: Value) {
     let poll = async {
-        while told(book, identity)[member] != want {
+        while state_of(book, identity)[member] != want {
             sleep(Duration::from_millis(2)).await;
         }
     };
@@ -158,13 +159,13 @@ async fn before_an_echo() {
     let (anna, bert) = (token_for(&keys, "anna"), token_for(&keys, "bert"));
     let ctl = |what: &str, body: Value| words::act(&book, what, &body).unwrap().unwrap();
 
-    // Carried both ways, and counted.
+    // Forwarded in both directions, and counted.
     let mut peer = Peer::connect(proxy.port, &anna, "&reconnect=1&sid=PA_x").await.unwrap();
     let mut other = Peer::connect(proxy.port, &bert, "").await.unwrap();
     let first = offer(7);
     peer.say(&first).await;
-    assert_eq!(peer.hear().await, Some(first.clone()));
-    let known = told(&book, "anna");
+    assert_eq!(peer.receive().await, Some(first.clone()));
+    let known = state_of(&book, "anna");
     assert_eq!(
         (&known["offers"], &known["to_client"]["offer"], &known["resume_asks"]),
         (&json!(1), &json!(1), &json!(1))
@@ -177,44 +178,44 @@ async fn before_an_echo() {
     peer.say(b"\x70\x01").await;
     assert!(peer.is_quiet().await);
     other.say(b"\x70\x02").await;
-    assert_eq!(other.hear().await.as_deref(), Some(&b"\x70\x02"[..]));
+    assert_eq!(other.receive().await.as_deref(), Some(&b"\x70\x02"[..]));
     ctl("heal", json!({ "identity": "anna" }));
-    assert_eq!(peer.hear().await.as_deref(), Some(&b"\x70\x01"[..]));
+    assert_eq!(peer.receive().await.as_deref(), Some(&b"\x70\x01"[..]));
 
-    // Faults by rule: everything twice, or nothing of one kind.
+    // Faults by rule: everything duplicated, or one kind dropped.
     ctl("signal", json!({ "identity": "anna", "direction": "to_client", "duplicate": 1.0 }));
     peer.say(b"\x70\x03").await;
-    assert_eq!((peer.hear().await, peer.hear().await), (Some(b"\x70\x03".to_vec()), Some(b"\x70\x03".to_vec())));
+    assert_eq!((peer.receive().await, peer.receive().await), (Some(b"\x70\x03".to_vec()), Some(b"\x70\x03".to_vec())));
     ctl("signal", json!({ "identity": "anna", "direction": "to_client", "drop": 1.0, "kinds": ["offer"] }));
     peer.say(&first).await;
     until(&book, "anna", "dropped", json!(1)).await;
     ctl("reset", json!({}));
 
-    // Offers again, at once and around the next JoinResponse.
+    // Offers replayed, immediately and around the next JoinResponse.
     assert_eq!(ctl("replay", json!({ "identity": "anna", "count": 2 })), json!({ "sent": 2, "waiting": 0 }));
-    assert_eq!((peer.hear().await, peer.hear().await), (Some(first.clone()), Some(first.clone())));
+    assert_eq!((peer.receive().await, peer.receive().await), (Some(first.clone()), Some(first.clone())));
     assert_eq!(ctl("cut", json!({ "identity": "anna" })), json!({ "sockets": 1 }));
-    assert_eq!(peer.hear().await, None);
+    assert_eq!(peer.receive().await, None);
     until(&book, "anna", "live", json!(0)).await;
     assert_eq!(ctl("replay", json!({ "identity": "anna" })), json!({ "sent": 0, "waiting": 1 }));
     let mut peer = Peer::connect(proxy.port, &anna, "").await.unwrap();
     let join = message(Said::Join(JoinResponse::default()));
     peer.say(&join).await;
     for expected in [&first, &join, &first] {
-        assert_eq!(peer.hear().await.as_ref(), Some(expected));
+        assert_eq!(peer.receive().await.as_ref(), Some(expected));
     }
 
-    // Kept back, and let go.
+    // Offers held back and released.
     ctl("hold_offers", json!({ "identity": "anna", "on": true }));
     peer.say(&offer(8)).await;
     until(&book, "anna", "held", json!(1)).await;
     assert!(peer.is_quiet().await);
     assert_eq!(ctl("release", json!({ "identity": "anna" })), json!({ "sent": 1 }));
-    assert_eq!(peer.hear().await, Some(offer(8)));
+    assert_eq!(peer.receive().await, Some(offer(8)));
 
-    // Garbage, refusals, silence, a close.
+    // Garbage, refusals, a silent socket, a close.
     ctl("garbage", json!({ "identity": "anna", "bytes": "//8=", "text": "what" }));
-    assert_eq!((peer.hear().await, peer.hear().await), (Some(vec![255, 255]), Some(b"what".to_vec())));
+    assert_eq!((peer.receive().await, peer.receive().await), (Some(vec![255, 255]), Some(b"what".to_vec())));
     ctl("refuse", json!({ "identity": "bert", "status": 401, "count": 1 }));
     assert_eq!(Peer::connect(proxy.port, &bert, "").await.err(), Some(401));
     assert!(Peer::connect(proxy.port, &bert, "").await.is_ok());
@@ -223,16 +224,16 @@ async fn before_an_echo() {
     mute.say(b"\x70\x04").await;
     assert!(mute.is_quiet().await);
     assert_eq!(ctl("close", json!({ "identity": "anna", "code": 4000 })), json!({ "sockets": 1 }));
-    assert_eq!(peer.hear().await, None);
+    assert_eq!(peer.receive().await, None);
     until(&book, "anna", "live", json!(0)).await;
 }
 
-/// Said past the test harness, which keeps what tests that pass have printed to itself.
+/// Writes to stderr directly, because the test harness captures the output of passing tests.
 fn skipped(why: &str) {
     let _ = writeln!(std::io::stderr(), "SKIPPED: livekit: {why}");
 }
 
-/// A stand around the real server, or none where that is not installed.
+/// A stand around the LiveKit server, or None if that is not installed.
 async fn stand(name: &str, nodes: usize) -> Option<Arc<Stand>> {
     let target = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target"));
     let server = target.join("tools/livekit-server");
@@ -248,7 +249,7 @@ async fn stand(name: &str, nodes: usize) -> Option<Arc<Stand>> {
     Some(Stand::start(&options).await.unwrap())
 }
 
-/// Runs something with a stand, and ends the stand whatever comes.
+/// Runs a test with a stand, and ends the stand in any case.
 async fn with_stand(
     name: &str,
     nodes: usize,
@@ -273,7 +274,7 @@ async fn real_server(stand: Arc<Stand>) {
     let urls: Vec<String> = join.ice_servers.into_iter().flat_map(|s| s.urls).collect();
     assert!(!urls.is_empty() && urls.iter().all(|u| u.starts_with("stun:127.0.0.1:")), "{urls:?}");
 
-    // Its candidates lead to a relay, and only there.
+    // The server's candidates lead to a relay only.
     let candidate = |m| match m {
         Said::Trickle(trickle) if trickle.candidate_init.contains("candidate:") => Some(trickle.candidate_init),
         Said::Offer(offer) => offer.sdp.lines().find(|l| l.contains("candidate:")).map(str::to_owned),
@@ -285,12 +286,12 @@ async fn real_server(stand: Arc<Stand>) {
     let real = format!("127.0.0.1 {}", stand.nodes[0].lock().await.udp_port());
     assert!(candidate.contains(&front) && !candidate.contains(&real), "{candidate} {relays:?}");
 
-    // Sent away when it stops, and unknown when it is back.
+    // The server disconnects the participant when it stops, and does not know it after the restart.
     let took = stand.nodes[0].lock().await.stop(Duration::from_millis(200)).await.unwrap();
     assert!(took < Duration::from_secs(5), "{took:?}");
     // The server ends so fast that about one leave in ten is never written.
     let mut leaves = 0;
-    while let Some(bytes) = peer.hear().await {
+    while let Some(bytes) = peer.receive().await {
         if let Some(Said::Leave(leave)) = SignalResponse::decode(&bytes[..]).unwrap().message {
             assert_eq!((leave.reason(), leave.action()), (DisconnectReason::ServerShutdown, Action::Disconnect));
             leaves += 1;
@@ -302,7 +303,7 @@ async fn real_server(stand: Arc<Stand>) {
     let mut peer = Peer::connect(port, &anna, &format!("&reconnect=1&sid={sid}")).await.unwrap();
     let leave = peer.wait(|m| if let Said::Leave(leave) = m { Some(leave) } else { None }).await;
     assert_eq!((leave.reason(), leave.action()), (DisconnectReason::StateMismatch, Action::Reconnect));
-    let known = told(&stand.book, "anna");
+    let known = state_of(&stand.book, "anna");
     assert_eq!((&known["resume_asks"], &known["resumes"]), (&json!(1), &json!(0)));
     assert_eq!(known["leaves"].as_array().unwrap().len(), leaves + 1);
 }
@@ -320,10 +321,10 @@ async fn cluster(stand: Arc<Stand>) {
     let join = peer.wait(|m| if let Said::Join(join) = m { Some(join) } else { None }).await;
     assert_eq!(join.server_info.unwrap().node_id, holder);
     stand.nodes[0].lock().await.kill().await.unwrap();
-    while peer.hear().await.is_some() {}
+    while peer.receive().await.is_some() {}
     let sid = join.participant.unwrap().sid;
     let more = format!("&reconnect=1&sid={sid}");
     let mut peer = Peer::connect(stand.proxies[1].port, &anna, &more).await.unwrap();
     peer.wait(|m| matches!(m, Said::Reconnect(_)).then_some(())).await;
-    assert_eq!(told(&stand.book, "anna")["resumes"], 1);
+    assert_eq!(state_of(&stand.book, "anna")["resumes"], 1);
 }

@@ -1,5 +1,5 @@
-//! The library's engine alone, behind its traits: the same sessions, SFU and packets as the baseline, and nothing of the
-//! library above `rtc::engine` (no session, receive buffer, pacing or callbacks).
+//! The library's engine alone, behind its traits: the same sessions, SFU and packets as the baseline, without the parts
+//! of the library above `rtc::engine` (no session, receive buffer, pacing or callbacks).
 //!
 //! `engine packets --url URL --prefix P --n N --count C`
 #![forbid(unsafe_code)]
@@ -19,7 +19,7 @@ use offhook::{
     },
 };
 use packets::Stack;
-use signalling::{said, Result};
+use signalling::{with_context, Result};
 use std::{
     sync::{
         atomic::{AtomicU64, Ordering},
@@ -39,7 +39,7 @@ impl PacketSink for Counter {
     }
 }
 
-/// Whether it is connected, and how many RTP packets came.
+/// Records whether the peer is connected, and how many RTP packets it received.
 struct Observer {
     up: watch::Sender<bool>,
     received: Arc<AtomicU64>,
@@ -67,28 +67,28 @@ struct Connection {
 impl Connection {
     async fn connected(&mut self) -> Result<()> {
         let up = tokio::time::timeout(LIMIT, self.up.wait_for(|up| *up)).await;
-        up.map_err(|_| "not connected in time".to_owned())?.map(drop).map_err(|e| said("connect")(&e))
+        up.map_err(|_| "not connected in time".to_owned())?.map(drop).map_err(|e| with_context("connect")(&e))
     }
 }
 
-/// The media of one call, as the library has it.
-struct Alone(Arc<dyn MediaCall>);
+/// The media of one call, created as the library creates it.
+struct EngineStack(Arc<dyn MediaCall>);
 
-impl Alone {
+impl EngineStack {
     fn peer(&self, kind: PeerKind, received: Arc<AtomicU64>) -> Result<Connection> {
         let (up_tx, up) = watch::channel(false);
         let options = PeerOptions { loopback_only: true, refuse_data: true, ..PeerOptions::default() };
         let peer = self.0.peer(kind, options, Arc::new(Observer { up: up_tx, received }));
-        Ok(Connection { peer: peer.map_err(|e| said("set up")(&e))?, up })
+        Ok(Connection { peer: peer.map_err(|e| with_context("set up")(&e))?, up })
     }
 }
 
-impl Stack for Alone {
+impl Stack for EngineStack {
     type Publisher = (Connection, Arc<dyn RtpSender>);
     type Subscriber = Connection;
 
     fn new() -> Result<Self> {
-        WebRtcEngine::new().call().map(Self).map_err(|e| said("set up")(&e))
+        WebRtcEngine::new().call().map(Self).map_err(|e| with_context("set up")(&e))
     }
 
     async fn publisher(&self) -> Result<(Self::Publisher, String, String)> {
@@ -101,20 +101,20 @@ impl Stack for Alone {
             red: 0,
         };
         let wanted = Wanted { senders: vec![sender], ..Wanted::default() };
-        let offer = connection.peer.offer(&wanted).map_err(|e| said("offer")(&e))?;
+        let offer = connection.peer.offer(&wanted).map_err(|e| with_context("offer")(&e))?;
         let mid = offer.mids.into_iter().next().ok_or("no mid")?;
         let (_, sender) = offer.senders.into_iter().next().ok_or("no sender")?;
         Ok(((connection, sender), offer.sdp, mid))
     }
 
     async fn answered((connection, _): &mut Self::Publisher, sdp: String) -> Result<()> {
-        connection.peer.set_answer(&sdp).map_err(|e| said("answer")(&e))?;
+        connection.peer.set_answer(&sdp).map_err(|e| with_context("answer")(&e))?;
         connection.connected().await
     }
 
     async fn subscriber(&self, offer: String, received: Arc<AtomicU64>) -> Result<(Connection, String)> {
         let connection = self.peer(PeerKind::Subscriber, received)?;
-        let answer = connection.peer.answer(&offer, &[]).map_err(|e| said("answer")(&e))?;
+        let answer = connection.peer.answer(&offer, &[]).map_err(|e| with_context("answer")(&e))?;
         Ok((connection, answer.sdp))
     }
 
@@ -130,10 +130,10 @@ impl Stack for Alone {
             level_dbov: None,
             payload,
         };
-        sender.send(packet).map_err(|e: EngineError| said("write")(&e))
+        sender.send(packet).map_err(|e: EngineError| with_context("write")(&e))
     }
 }
 
 fn main() -> std::process::ExitCode {
-    packets::program::<Alone>("engine")
+    packets::program::<EngineStack>("engine")
 }

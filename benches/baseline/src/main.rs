@@ -1,5 +1,5 @@
-//! What `make bench` compares with: sessions on the async crate `webrtc`, which publish and hear, with the SFU, the
-//! packets and the lines of `benches/worker.c packets` (tools/README.md). Nothing of the library is in it.
+//! Baseline of `make bench`: sessions on the async crate `webrtc` that publish and receive, with the same SFU, packets
+//! and output lines as `benches/worker.c packets` (tools/README.md). It does not use the library.
 //!
 //! `offhook-baseline packets --url URL --prefix P --n N --count C`
 #![forbid(unsafe_code)]

@@ -1,8 +1,8 @@
-//! The call that is measured: its arguments, and packets to and fro until enough have passed.
+//! The measured call: its arguments, and packets in both directions until enough have passed.
 //!
-//! Must not know: whose peer connections they are.
+//! Must not know: the WebRTC stack in use.
 
-use crate::signalling::{said, Result, Session};
+use crate::signalling::{with_context, Result, Session};
 use bytes::Bytes;
 use std::{
     process::ExitCode,
@@ -13,20 +13,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A frame of 20 ms at 64 kbit/s, as worker.c sends it (RFC 6716).
+/// A 20 ms frame at 64 kbit/s, the same as in packets.c (RFC 6716).
 const FRAME: [u8; 160] = [0x78; 160];
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// What makes the peer connections of one session.
+/// The WebRTC stack: creates the peer connections of one session.
 pub trait Stack: Sized {
     type Publisher;
     type Subscriber;
 
     fn new() -> Result<Self>;
-    /// With its offer, and the mid of its track.
+    /// Creates the publisher. Also returns its offer and the mid of its track.
     async fn publisher(&self) -> Result<(Self::Publisher, String, String)>;
     async fn answered(publisher: &mut Self::Publisher, sdp: String) -> Result<()>;
-    /// With the answer to an offer. Every packet that comes is counted in `received`.
+    /// Creates the subscriber. Also returns the answer to `offer`. Received packets are counted in `received`.
     async fn subscriber(&self, offer: String, received: Arc<AtomicU64>) -> Result<(Self::Subscriber, String)>;
     async fn connected(subscriber: &mut Self::Subscriber) -> Result<()>;
     async fn write(publisher: &Self::Publisher, number: u32, payload: Bytes) -> Result<()>;
@@ -73,17 +73,17 @@ async fn run<S: Stack>(arguments: Arguments) -> Result<()> {
         sessions.push((session, stack));
     }
     for (mut session, stack) in sessions {
-        let offer = session.offers.recv().await.ok_or("no offer of the SFU")?;
+        let offer = session.offers.recv().await.ok_or("no offer from the SFU")?;
         let (mut subscriber, answer) = stack.subscriber(offer.sdp, received.clone()).await?;
         session.answer(offer.negotiation_id, answer).await?;
         S::connected(&mut subscriber).await?;
         subscribers.push((subscriber, stack));
-        tokio::spawn(session.live());
+        tokio::spawn(session.keep_alive());
     }
     let mut tick = tokio::time::interval(Duration::from_millis(20));
     let (mut sent, mut rounds, mut number) = (0u64, 0, 0u32);
     let begin = Instant::now();
-    let heard_all = |sent: u64| received.load(Ordering::Relaxed) > 0 || sent == 0;
+    let any_received = |sent: u64| received.load(Ordering::Relaxed) > 0 || sent == 0;
     while rounds < arguments.count {
         tick.tick().await;
         for publisher in &publishers {
@@ -91,20 +91,20 @@ async fn run<S: Stack>(arguments: Arguments) -> Result<()> {
             sent += 1;
         }
         number += 1;
-        rounds += u32::from(heard_all(sent));
+        rounds += u32::from(any_received(sent));
         if rounds == 0 && begin.elapsed() > LIMIT {
-            return Err("nothing is heard".to_owned());
+            return Err("no packets received".to_owned());
         }
     }
     println!(r#"{{"kind":"packets","sent":{sent},"received":{}}}"#, received.load(Ordering::Relaxed));
     Ok(())
 }
 
-/// The program `name`.
+/// Runs the program `name`.
 pub fn program<S: Stack>(name: &str) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let result = arguments(name).and_then(|arguments| {
-        let runtime = runtime.map_err(|e| said("no runtime")(&e))?;
+        let runtime = runtime.map_err(|e| with_context("cannot start the tokio runtime")(&e))?;
         let result = runtime.block_on(run::<S>(arguments));
         runtime.shutdown_background();
         result

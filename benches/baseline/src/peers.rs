@@ -1,10 +1,10 @@
-//! Two peer connections on the async crate, set up as the library set them up before it drove the engine directly.
+//! Two peer connections on the async crate, configured as in the library before it drove the engine directly.
 //!
 //! Must not know: signalling.
 
 use crate::{
     packets::Stack,
-    signalling::{said, Result},
+    signalling::{with_context, Result},
     sockets::Plain,
 };
 use async_trait::async_trait;
@@ -41,11 +41,11 @@ use webrtc::{
 };
 
 const LIMIT: Duration = Duration::from_secs(60);
-/// The longest that a packet waits for room in the crate's queue.
+/// Maximum time that a packet waits for space in the crate's queue.
 const WRITE: Duration = Duration::from_millis(100);
 const SSRC: u32 = 77;
 
-/// Whether it is connected, and how many RTP packets came.
+/// Records whether the peer is connected, and how many RTP packets it received.
 struct Handler {
     up: watch::Sender<bool>,
     received: Arc<AtomicU64>,
@@ -94,13 +94,13 @@ fn opus() -> RTCRtpCodec {
 
 impl Peer {
     async fn new(kind: Kind, received: Arc<AtomicU64>) -> Result<Self> {
-        let say = said("set up");
+        let context = with_context("set up");
         let mut media = MediaEngine::default();
         media
             .register_codec(RTCRtpCodecParameters { rtp_codec: opus(), payload_type: 111 }, RtpCodecKind::Audio)
-            .map_err(|e| say(&e))?;
+            .map_err(|e| context(&e))?;
         let level = RTCRtpHeaderExtensionCapability { uri: "urn:ietf:params:rtp-hdrext:ssrc-audio-level".to_owned() };
-        media.register_header_extension(level, RtpCodecKind::Audio, None).map_err(|e| say(&e))?;
+        media.register_header_extension(level, RtpCodecKind::Audio, None).map_err(|e| context(&e))?;
         let registry = match kind {
             Kind::Publisher => Registry::new().with(Slot::SenderReport, SenderReportBuilder::new().build()),
             Kind::Subscriber => Registry::new().with(Slot::ReceiverReport, ReceiverReportBuilder::new().build()),
@@ -124,13 +124,13 @@ impl Peer {
             .with_udp_addrs(vec!["127.0.0.1:0".to_owned()])
             .build()
             .await
-            .map_err(|e| say(&e))?;
+            .map_err(|e| context(&e))?;
         Ok(Self { pc: Arc::new(pc), up })
     }
 
     async fn connected(&mut self) -> Result<()> {
         let up = tokio::time::timeout(LIMIT, self.up.wait_for(|up| *up)).await;
-        up.map_err(|_| "not connected in time".to_owned())?.map(drop).map_err(|e| said("connect")(&e))
+        up.map_err(|_| "not connected in time".to_owned())?.map(drop).map_err(|e| with_context("connect")(&e))
     }
 }
 
@@ -140,7 +140,7 @@ pub struct Publisher {
     track: Arc<TrackLocalStaticRTP>,
 }
 
-/// See the module.
+/// The async crate as a [`Stack`].
 pub struct Async;
 
 impl Stack for Async {
@@ -152,7 +152,7 @@ impl Stack for Async {
     }
 
     async fn publisher(&self) -> Result<(Publisher, String, String)> {
-        let say = said("offer");
+        let context = with_context("offer");
         let peer = Peer::new(Kind::Publisher, Arc::default()).await?;
         let encoding = RTCRtpEncodingParameters {
             rtp_coding_parameters: RTCRtpCodingParameters { ssrc: Some(SSRC), ..Default::default() },
@@ -169,28 +169,28 @@ impl Stack for Async {
             streams: vec![stream],
             send_encodings: vec![],
         };
-        peer.pc.add_transceiver_from_track(track.clone(), Some(init)).await.map_err(|e| say(&e))?;
-        let offer = peer.pc.create_offer(None).await.map_err(|e| say(&e))?;
+        peer.pc.add_transceiver_from_track(track.clone(), Some(init)).await.map_err(|e| context(&e))?;
+        let offer = peer.pc.create_offer(None).await.map_err(|e| context(&e))?;
         let sdp = offer.sdp.clone();
         let mid = sdp.lines().find_map(|line| line.strip_prefix("a=mid:")).unwrap_or("0").trim().to_owned();
-        peer.pc.set_local_description(offer).await.map_err(|e| say(&e))?;
+        peer.pc.set_local_description(offer).await.map_err(|e| context(&e))?;
         Ok((Publisher { peer, track }, sdp, mid))
     }
 
     async fn answered(publisher: &mut Publisher, sdp: String) -> Result<()> {
-        let answer = RTCSessionDescription::answer(sdp).map_err(|e| said("answer")(&e))?;
-        publisher.peer.pc.set_remote_description(answer).await.map_err(|e| said("answer")(&e))?;
+        let answer = RTCSessionDescription::answer(sdp).map_err(|e| with_context("answer")(&e))?;
+        publisher.peer.pc.set_remote_description(answer).await.map_err(|e| with_context("answer")(&e))?;
         publisher.peer.connected().await
     }
 
     async fn subscriber(&self, offer: String, received: Arc<AtomicU64>) -> Result<(Peer, String)> {
-        let say = said("answer");
+        let context = with_context("answer");
         let peer = Peer::new(Kind::Subscriber, received).await?;
-        let offer = RTCSessionDescription::offer(offer).map_err(|e| say(&e))?;
-        peer.pc.set_remote_description(offer).await.map_err(|e| say(&e))?;
-        let answer = peer.pc.create_answer(None).await.map_err(|e| say(&e))?;
+        let offer = RTCSessionDescription::offer(offer).map_err(|e| context(&e))?;
+        peer.pc.set_remote_description(offer).await.map_err(|e| context(&e))?;
+        let answer = peer.pc.create_answer(None).await.map_err(|e| context(&e))?;
         let sdp = answer.sdp.clone();
-        peer.pc.set_local_description(answer).await.map_err(|e| say(&e))?;
+        peer.pc.set_local_description(answer).await.map_err(|e| context(&e))?;
         Ok((peer, sdp))
     }
 
@@ -211,6 +211,6 @@ impl Stack for Async {
         tokio::time::timeout(WRITE, write)
             .await
             .map_err(|_| "the queue is full".to_owned())?
-            .map_err(|e| said("write")(&e))
+            .map_err(|e| with_context("write")(&e))
     }
 }

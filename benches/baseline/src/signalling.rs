@@ -1,4 +1,4 @@
-//! Just enough of the SFU's protocol to join a call, publish one track and hear another one.
+//! The subset of the SFU's protocol needed to join a call, publish one track and receive another one.
 //!
 //! Must not know: peer connections.
 
@@ -31,7 +31,7 @@ pub type Result<T> = std::result::Result<T, String>;
 const HEALTH: Duration = Duration::from_secs(5);
 const SERVICE: &str = "stream.video.sfu.signal.SignalServer";
 
-pub fn said(what: &'static str) -> impl Fn(&dyn Display) -> String {
+pub fn with_context(what: &'static str) -> impl Fn(&dyn Display) -> String {
     move |e| format!("{what}: {e}")
 }
 
@@ -40,21 +40,21 @@ fn address(url: &str) -> Result<(&str, &str)> {
     Ok(rest.find('/').map_or((rest, ""), |at| rest.split_at(at)))
 }
 
-/// One POST on a connection of its own.
+/// One POST on its own connection.
 async fn post(url: &str, kind: &str, token: &str, body: &[u8]) -> Result<Vec<u8>> {
     let (host, path) = address(url)?;
-    let say = said("HTTP");
-    let mut stream = TcpStream::connect(host).await.map_err(|e| say(&e))?;
+    let context = with_context("HTTP");
+    let mut stream = TcpStream::connect(host).await.map_err(|e| context(&e))?;
     let head = format!(
         "POST {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-type: {kind}\r\n\
          authorization: {token}\r\ncontent-length: {}\r\n\r\n",
         body.len()
     );
-    stream.write_all(head.as_bytes()).await.map_err(|e| say(&e))?;
-    stream.write_all(body).await.map_err(|e| say(&e))?;
+    stream.write_all(head.as_bytes()).await.map_err(|e| context(&e))?;
+    stream.write_all(body).await.map_err(|e| context(&e))?;
     let mut all = Vec::new();
-    stream.read_to_end(&mut all).await.map_err(|e| say(&e))?;
-    let end = all.windows(4).position(|w| w == b"\r\n\r\n").ok_or("HTTP: no whole answer")?;
+    stream.read_to_end(&mut all).await.map_err(|e| context(&e))?;
+    let end = all.windows(4).position(|w| w == b"\r\n\r\n").ok_or("HTTP: incomplete response")?;
     let head = String::from_utf8_lossy(&all[..end]);
     if !head.split(' ').nth(1).is_some_and(|status| status.starts_with('2')) {
         return Err(format!("{url}: {head}"));
@@ -62,13 +62,13 @@ async fn post(url: &str, kind: &str, token: &str, body: &[u8]) -> Result<Vec<u8>
     Ok(all.split_off(end + 4))
 }
 
-/// A session that the SFU has let in.
+/// A session that the SFU has accepted.
 pub struct Session {
     id: String,
     rpc: String,
     token: String,
     sender: Sender<Compat<TcpStream>>,
-    /// Offers of the SFU, in order.
+    /// Offers from the SFU, in order.
     pub offers: mpsc::Receiver<SubscriberOffer>,
 }
 
@@ -76,7 +76,7 @@ impl Session {
     pub async fn join(base: &str, user: &str, call: &str) -> Result<Self> {
         let url = format!("{base}/api/v2/video/call/default/{call}/join?user_id={user}&api_key=key");
         let answer = post(&url, "application/json", "development", br#"{"location":"auto"}"#).await?;
-        let answer: Value = serde_json::from_slice(&answer).map_err(|e| said("the coordinator")(&e))?;
+        let answer: Value = serde_json::from_slice(&answer).map_err(|e| with_context("the coordinator")(&e))?;
         let text = |path: &str| {
             answer
                 .pointer(path)
@@ -113,10 +113,10 @@ impl Session {
     async fn call<A: Message + Default>(&self, method: &str, request: &impl Message) -> Result<A> {
         let url = format!("{}/{SERVICE}/{method}", self.rpc);
         let answer = post(&url, "application/protobuf", &self.token, &request.encode_to_vec()).await?;
-        A::decode(&answer[..]).map_err(|e| said("an RPC")(&e))
+        A::decode(&answer[..]).map_err(|e| with_context("an RPC")(&e))
     }
 
-    /// Offers one audio track; the SFU's answer.
+    /// Publishes one audio track. Returns the SFU's answer.
     pub async fn publish(&self, sdp: String, mid: String) -> Result<String> {
         let track = TrackInfo { track_type: TrackType::Audio as i32, mid, ..Default::default() };
         let request = SetPublisherRequest { sdp, session_id: self.id.clone(), tracks: vec![track] };
@@ -129,8 +129,8 @@ impl Session {
         self.call::<SendAnswerResponse>("SendAnswer", &request).await.map(drop)
     }
 
-    /// Tells the SFU now and then that this side is there, for ever.
-    pub async fn live(mut self) {
+    /// Sends periodic health checks until the connection ends.
+    pub async fn keep_alive(mut self) {
         while send(&mut self.sender, RequestPayload::HealthCheckRequest(HealthCheckRequest {})).await.is_ok() {
             tokio::time::sleep(HEALTH).await;
         }
@@ -139,11 +139,11 @@ impl Session {
 
 async fn websocket(url: &str) -> Result<(Sender<Compat<TcpStream>>, Receiver<Compat<TcpStream>>)> {
     let (host, path) = address(url)?;
-    let say = said("WebSocket");
-    let stream = TcpStream::connect(host).await.map_err(|e| say(&e))?;
-    stream.set_nodelay(true).map_err(|e| say(&e))?;
+    let context = with_context("WebSocket");
+    let stream = TcpStream::connect(host).await.map_err(|e| context(&e))?;
+    stream.set_nodelay(true).map_err(|e| context(&e))?;
     let mut handshake = Handshake::new(stream.compat(), host, path);
-    match handshake.handshake().await.map_err(|e| say(&e))? {
+    match handshake.handshake().await.map_err(|e| context(&e))? {
         ServerResponse::Accepted { .. } => {}
         other => return Err(format!("WebSocket: {other:?}")),
     }
@@ -152,14 +152,14 @@ async fn websocket(url: &str) -> Result<(Sender<Compat<TcpStream>>, Receiver<Com
 
 async fn send<T: AsyncRead + AsyncWrite + Unpin>(sender: &mut Sender<T>, payload: RequestPayload) -> Result<()> {
     let bytes = SfuRequest { request_payload: Some(payload) }.encode_to_vec();
-    sender.send_binary(&bytes).await.map_err(|e| said("WebSocket")(&e))?;
-    sender.flush().await.map_err(|e| said("WebSocket")(&e))
+    sender.send_binary(&bytes).await.map_err(|e| with_context("WebSocket")(&e))?;
+    sender.flush().await.map_err(|e| with_context("WebSocket")(&e))
 }
 
 async fn next<T: AsyncRead + AsyncWrite + Unpin>(receiver: &mut Receiver<T>) -> Result<EventPayload> {
     loop {
         let mut bytes = Vec::new();
-        match receiver.receive(&mut bytes).await.map_err(|e| said("WebSocket")(&e))? {
+        match receiver.receive(&mut bytes).await.map_err(|e| with_context("WebSocket")(&e))? {
             Incoming::Data(_) => {}
             Incoming::Pong(_) => continue,
             Incoming::Closed(_) => return Err("WebSocket: closed".to_owned()),

@@ -1,5 +1,5 @@
-//! The runtime under the crate: plain sockets without segmentation offload, whose buffers would take 190 KB per peer
-//! connection, and tokio's tasks and clock.
+//! The crate's runtime: tokio's tasks and clock, and plain sockets without segmentation offload, whose buffers would
+//! take 190 KB per peer connection.
 
 use std::{
     future::Future,

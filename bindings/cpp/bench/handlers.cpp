@@ -1,15 +1,15 @@
-// handlers.cpp - what the C++ binding adds to an event and to a 20 ms frame on their way to the handler.
+// handlers.cpp - the overhead of the C++ binding for an event and a 20 ms frame, from the callback to the handler.
 //
 //   handlers_bench [SECONDS]       beside a development SFU: scripts/with-sfu.sh; benches/handlers.c is the same in C
 //
-// A hundred calls (u0..u99, ten rooms of ten), one talker per room, everybody hears. Measured, per callback of the
+// A hundred calls (u0..u99, ten rooms of ten), one sender per room, all receive. Measured, per callback of the
 // library: from its entry to the entry of the application's handler (frame_ns, event_ns), and until it returns
-// (frame_return_ns, event_return_ns), with a handler that does nothing but look at the clock. frame_again_ns is the same
-// for a second time at once: the difference is code and data that other calls and codecs have driven from the caches since
-// the frame before, 20 ms ago. The way from the library's queue to the callback is not measurable from outside: the
-// library gives no time of hand-over.
-// allocations_per_frame counts operator new within the callback of a frame: that is the binding's whole share.
-// late: frames that came more than 60 ms after the one before, of the same talker in the same call.
+// (frame_return_ns, event_return_ns), with a handler that only reads the clock. frame_again_ns is the same for an
+// immediate second call: the difference is code and data that other calls and codecs have evicted from the caches
+// since the previous frame, 20 ms before. The path from the library's queue to the callback is not measurable from
+// outside: the library gives no time of delivery.
+// allocations_per_frame counts operator new within the callback of a frame: that is all of the binding.
+// late: frames that arrived more than 60 ms after the previous one of the same sender in the same call.
 #include <offhook/offhook.hpp>
 
 #include <algorithm>
@@ -49,7 +49,7 @@ struct samples {
     samples() { entry.reserve(1 << 13), back.reserve(1 << 13); }
 };
 
-/// One call: a hundred of these. Callbacks of one call run one at a time, so nothing here needs a lock.
+/// One of a hundred calls. Callbacks of one call run one at a time, so no lock is needed.
 struct measured {
     samples frames, events, again;
     std::uint64_t frame_allocations = 0, late = 0;
@@ -83,7 +83,7 @@ struct measured {
         const std::int64_t second = now_ns();
         offhook::detail::handler_box::on_audio(m->box.get(), call, audio);
         m->again.entry.push_back(static_cast<std::uint32_t>(m->entered - second));
-        m->late += m->last && began - m->last > 60000000; // one talker per room
+        m->late += m->last && began - m->last > 60000000; // one sender per room
         m->last = began;
     }
 };
@@ -112,7 +112,7 @@ int main(int argc, char **argv)
         where.user_id = "u" + std::to_string(i);
         where.token = "development";
         m->client = offhook::client::create(where).value();
-        // As client::join does it, with a stop watch around what the library calls.
+        // As client::join does it, with a timer around the library's callbacks.
         offhook::call_handlers handlers;
         handlers.on_event = [m](offhook::call_ref, const offhook::event &) { m->entered = now_ns(); };
         handlers.on_audio = [m](offhook::call_ref, const offhook::audio_view &) { m->entered = now_ns(); };
@@ -133,11 +133,11 @@ int main(int argc, char **argv)
 
     std::vector<std::int16_t> pcm(960);
     for (std::size_t i = 0; i < pcm.size(); i++) pcm[i] = static_cast<std::int16_t>(9830 * std::sin(6.283185307179586 * 440 * static_cast<double>(i) / 48000));
-    offhook::audio_track_options sound;
-    sound.no_dtx = true;
-    for (std::size_t i = 0; i < all.size(); i += 10) all[i]->mic = all[i]->call.publish_audio(sound).value();
+    offhook::audio_track_options options;
+    options.no_dtx = true;
+    for (std::size_t i = 0; i < all.size(); i += 10) all[i]->mic = all[i]->call.publish_audio(options).value();
     std::atomic<bool> stop{false};
-    std::thread talk([&] { // one thread for the ten talkers: each has a buffer of 200 ms
+    std::thread writer([&] { // one thread for the ten senders: each has a buffer of 200 ms
         while (!stop) {
             for (std::size_t i = 0; i < all.size(); i += 10)
                 while (all[i]->mic.wait_writable(960, 0ms)) (void)all[i]->mic.write(pcm);
@@ -146,7 +146,7 @@ int main(int argc, char **argv)
     });
     std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
     stop = true;
-    talk.join();
+    writer.join();
 
     samples frames, events, again;
     std::uint64_t made = 0, late = 0, dropped = 0;

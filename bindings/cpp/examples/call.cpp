@@ -25,7 +25,7 @@ namespace {
 struct arguments {
     offhook::client_options where;
     offhook::call_options what;
-    double hz = 0; // 0: nothing is said
+    double hz = 0; // 0: no tone
     double seconds = 0;
 };
 
@@ -37,7 +37,7 @@ int usage(std::FILE *to, const char *name)
 }
 
 /// Prints an event; called on a thread of the library.
-void tell(offhook::call_ref call, const offhook::event &event)
+void print_event(offhook::call_ref call, const offhook::event &event)
 {
     std::printf("%7.2f s  ", static_cast<double>(event.at.count()) / 1e3);
     std::visit(offhook::overloaded{
@@ -60,7 +60,7 @@ void tell(offhook::call_ref call, const offhook::event &event)
     std::fflush(stdout);
 }
 
-/// Plays the tone until the track is over: its owner closes it, or the call ends.
+/// Plays the tone until the track ends: its owner closes it, or the call ends.
 void play(const offhook::track &mic, double hz)
 {
     std::vector<std::int16_t> pcm(960);
@@ -84,17 +84,17 @@ int run(const arguments &a)
     pthread_sigmask(SIG_BLOCK, &signals, nullptr);
     const int interrupted = signalfd(-1, &signals, SFD_CLOEXEC);
 
-    std::atomic<unsigned> heard{0};
+    std::atomic<unsigned> received{0};
     std::atomic<bool> over{false};
     offhook::call_handlers handlers;
     handlers.on_event = [&](offhook::call_ref call, const offhook::event &event) {
-        if (!event.get<events::audio_level>()) tell(call, event);
+        if (!event.get<events::audio_level>()) print_event(call, event);
         if (event.get<events::ended>()) over = true;
     };
-    handlers.on_audio = [&](offhook::call_ref, const offhook::audio_view &sound) { heard += !sound.silence && !sound.concealed; };
+    handlers.on_audio = [&](offhook::call_ref, const offhook::audio_view &audio) { received += !audio.silence && !audio.concealed; };
     handlers.on_exception = [](offhook::call_ref, std::exception_ptr) { std::fprintf(stderr, "a handler threw\n"); };
 
-    // Declared after what the handlers use, so that the call is closed before that goes.
+    // Declared after the variables of the handlers, so that the call is closed before they are destroyed.
     auto client = offhook::client::create(a.where).value();
     auto call = client.join(a.what, handlers).value();
     call.wait_state(offhook::call_state::joined, 15s).value();
@@ -117,10 +117,10 @@ int run(const arguments &a)
 
     call.leave("bye").value();
     (void)call.wait_state(offhook::call_state::left, 3s);
-    mic.close(); // ends the player, if the end of the call has not yet
+    mic.close(); // ends the player, unless the end of the call has ended it
     if (player.joinable()) player.join();
     const auto stats = call.stats().value();
-    std::printf("heard %u frames, sent %llu packets, received %llu\n", heard.load(),
+    std::printf("received %u frames, sent %llu packets, received %llu\n", received.load(),
                 static_cast<unsigned long long>(stats.packets_sent), static_cast<unsigned long long>(stats.packets_received));
     return 0;
 }

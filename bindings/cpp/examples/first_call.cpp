@@ -34,34 +34,34 @@ try {
     }
     auto client = offhook::client::create(where).value();
 
-    std::atomic<int> heard{0}; // frames of 20 ms
+    std::atomic<int> received{0}; // frames of 20 ms
     offhook::call_handlers handlers;
     handlers.on_event = [](offhook::call_ref, const offhook::event &event) {
         if (auto *who = event.get<offhook::events::participant_joined>()) std::printf("%s joined\n", who->user_id.c_str());
         if (auto *who = event.get<offhook::events::participant_left>()) std::printf("%s left\n", who->user_id.c_str());
         if (auto *end = event.get<offhook::events::ended>()) std::printf("over: %s\n", end->text.c_str());
     };
-    handlers.on_audio = [&heard](offhook::call_ref, const offhook::audio_view &sound) {
-        if (!sound.silence && ++heard == 50) std::printf("a second of %.*s\n", int(sound.user_id.size()), sound.user_id.data());
+    handlers.on_audio = [&received](offhook::call_ref, const offhook::audio_view &audio) {
+        if (!audio.silence && ++received == 50) std::printf("a second of %.*s\n", int(audio.user_id.size()), audio.user_id.data());
     };
 
     auto call = client.join(what, handlers).value(); // at once; what follows waits for it
     call.wait_state(offhook::call_state::joined, 10s).value();
-    std::printf("joined; waiting %d s at most for somebody to be heard: start another one with another name\n", seconds);
+    std::printf("joined; waiting %d s at most for audio of another participant: start a second one with another name\n", seconds);
 
     auto mic = call.publish_audio().value(); // mono, 48000 Hz
     std::vector<std::int16_t> pcm(960);      // 20 ms
     double phase = 0;
     for (int left = seconds * 50; left > 0; left--) {
-        if (heard >= 50 && left > 100) left = 100; // two seconds more, so that the other receives enough as well
+        if (received >= 50 && left > 100) left = 100; // two seconds more, so that the other receives enough as well
         for (auto &sample : pcm) sample = std::int16_t(8000 * std::sin(phase += 0.0576)); // 440 Hz
         mic.wait_writable(960, 10s).value();
         mic.write(pcm).value();
     }
     call.leave("bye").value(); // what was written is still sent
     call.wait_state(offhook::call_state::left, 3s).value();
-    if (heard >= 50) return 0;
-    std::printf("nobody was heard\n");
+    if (received >= 50) return 0;
+    std::printf("no audio was received\n");
     return 1;
 } catch (const offhook::exception &e) {
     std::fprintf(stderr, "%s\n", e.what()); // for instance "OH_ERR_NETWORK: ..."

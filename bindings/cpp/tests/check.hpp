@@ -1,5 +1,5 @@
-// check.hpp - a tiny test runner: TEST(name) { ... CHECK(...); }. One test per process; what fails ends it at once,
-// also inside handlers and on other threads.
+// check.hpp - a tiny test runner: TEST(name) { ... CHECK(...); }. One test per process; a failure ends it at once, also
+// inside handlers and on other threads.
 #ifndef TESTS_CHECK_HPP
 #define TESTS_CHECK_HPP
 
@@ -32,7 +32,7 @@ struct add_test {
     static void TESTS_GLUE(test_, id)()
 #define TEST(name) TEST_(name, __LINE__)
 
-/// Prints where and what, and ends the process.
+/// Prints the location and the message, and ends the process.
 [[noreturn]] void fail(const char *file, int line, const std::string &what);
 
 #define FAIL(text) fail(__FILE__, __LINE__, text)
@@ -62,7 +62,7 @@ template <class T> void check_ok(const char *file, int line, const char *what, c
 #define CHECK_OK(call) check_ok(__FILE__, __LINE__, #call, call)
 #define CHECK_ERR(call, wanted) check_equal(__FILE__, __LINE__, #call, (call).code(), wanted)
 
-/// A deadline, stretched by how much slower than life this run is (OFFHOOK_TEST_SCALE).
+/// A deadline, scaled by OFFHOOK_TEST_SCALE: how much slower than real time this run is.
 std::chrono::milliseconds within(std::chrono::milliseconds plain);
 
 /// A name that no other test and no other process uses.
@@ -70,13 +70,13 @@ std::string unique(const std::string &name);
 
 using steady = std::chrono::steady_clock;
 
-/// Asks again and again until it is so; fails the test after the deadline.
+/// Polls until the condition is true; fails the test after the deadline.
 template <class F> void eventually(const char *file, int line, const char *what, std::chrono::milliseconds limit, F &&is_so);
 #define EVENTUALLY(limit, expression) \
     eventually(__FILE__, __LINE__, #expression, within(limit), [&] { return static_cast<bool>(expression); })
 
 [[noreturn]] void too_late(const char *file, int line, const char *what);
-void pause_shortly(); ///< between two looks of a poller
+void pause_shortly(); ///< between two checks of a polling loop
 
 template <class F> void eventually(const char *file, int line, const char *what, std::chrono::milliseconds limit, F &&is_so)
 {

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# consumer.sh: what find_package(offhook) gives a project of its own, in an empty directory: the right versions
-# configure, build and run, with the shared and the static library, from C++ and C; wrong ones are refused.
-# Installed twice by scripts/install.sh: LIBDIR as lib, and as lib/<machine>.
+# consumer.sh: find_package(offhook) in a separate project, in an empty directory: matching versions configure, build
+# and run, with the shared and the static library, from C++ and C; others are refused. Installed twice by
+# scripts/install.sh: LIBDIR as lib, and as lib/<machine>.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../../.." && pwd)
 work=$(mktemp -d)
@@ -58,14 +58,14 @@ for layout in flat multi; do
     { cat "$work/log" >&2; complain "$layout: does not configure"; }
   cmake --build "$work/use-$layout/build" >"$work/log" 2>&1 || { cat "$work/log" >&2; complain "$layout: does not build"; }
   for program in shared static plain; do
-    said=$(env -u LD_LIBRARY_PATH "$work/use-$layout/build/$program")
-    [ "$said" = "offhook $version" ] || complain "$layout: $program says '$said', not 'offhook $version'"
+    printed=$(env -u LD_LIBRARY_PATH "$work/use-$layout/build/$program")
+    [ "$printed" = "offhook $version" ] || complain "$layout: $program prints '$printed', not 'offhook $version'"
   done
   readelf -d "$work/use-$layout/build/shared" | grep -q 'NEEDED.*liboffhook\.so\.1\]' || complain "$layout: the SONAME is not what is needed"
   if readelf -d "$work/use-$layout/build/static" | grep -q liboffhook; then complain "$layout: static needs the shared library"; fi
 done
 
-asks() { # REQUEST: whether a project that asks for it configures (compilers are not looked for: LANGUAGES NONE)
+asks() { # REQUEST: whether a project that requests it configures (no compiler check: LANGUAGES NONE)
   rm -rf "$work/ask" && mkdir -p "$work/ask"
   printf 'cmake_minimum_required(VERSION 3.16...3.25)\nproject(ask NONE)\nfind_package(offhook %s REQUIRED CONFIG)\n' "$1" >"$work/ask/CMakeLists.txt"
   cmake -S "$work/ask" -B "$work/ask/build" -DCMAKE_PREFIX_PATH="$work/flat" >"$work/log" 2>&1
@@ -76,9 +76,9 @@ for right in "" "$major" "$series" "$version" "$version EXACT" "$series...<$((ma
 done
 for wrong in "$major.$((minor + 1))" "$((major + 1))" "$((major + 1)).0" "$version.1" "$series.999" "0.0.1" "$((major + 1))...<$((major + 3))"; do
   if asks "$wrong"; then complain "version '$wrong' is taken, although $version is installed"; fi
-  grep -q "version: $version" "$work/log" || { cat "$work/log" >&2; complain "'$wrong': the version that is there is not told"; }
+  grep -q "version: $version" "$work/log" || { cat "$work/log" >&2; complain "'$wrong': the installed version is not reported"; }
 done
 rm "$work"/flat/lib/liboffhook.so.*.*
 if asks ""; then complain "a package without its library is taken"; fi
-grep -q "is missing" "$work/log" || complain "it is not said that the library is missing"
+grep -q "is missing" "$work/log" || complain "the missing library is not reported"
 echo "ok consumer: find_package, shared, static and C, two layouts; right versions are taken and wrong ones refused"

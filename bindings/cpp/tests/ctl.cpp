@@ -64,7 +64,7 @@ long long session_figure(const std::string &user, const std::string &name)
 {
     const json state = sfu_state();
     long long figure = -1;
-    for (const char *list : {"gone", "sessions"}) // the live one wins
+    for (const char *list : {"gone", "sessions"}) // a live session takes precedence
         for (const json &s : state[list].items)
             if (s["user_id"].text == user && s.members.count(name)) figure = s[name].number();
     return figure;

@@ -1,4 +1,4 @@
-// json.hpp - reads the answers of the development SFU, which are well-formed.
+// json.hpp - reads the responses of the development SFU, which are well-formed.
 #ifndef TESTS_JSON_HPP
 #define TESTS_JSON_HPP
 
@@ -9,7 +9,7 @@
 #include <vector>
 
 struct json {
-    std::string text; ///< of a text its content, of a number or a word how it is written
+    std::string text; ///< the content of a string; a number or literal as written
     std::vector<json> items;
     std::map<std::string, json> members;
 
@@ -63,7 +63,7 @@ private:
     static std::string string(const char *&p)
     {
         std::string s;
-        for (p++; *p && *p != '"'; p++) s += *p == '\\' && p[1] ? *++p : *p; // what is escaped is not looked at
+        for (p++; *p && *p != '"'; p++) s += *p == '\\' && p[1] ? *++p : *p; // escapes are not decoded
         if (*p) p++;
         return s;
     }

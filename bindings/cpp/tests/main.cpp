@@ -1,4 +1,4 @@
-// main.cpp - runs one test by name; --list names them, --expect NAME... says whether exactly these are there.
+// main.cpp - runs one test by name; --list prints the names, --expect NAME... checks that exactly these exist.
 #include "check.hpp"
 
 #include <algorithm>
@@ -59,7 +59,7 @@ int main(int argc, char **argv)
         if (what == t.name) {
             running = t.name;
             t.run();
-            // Ends the library's threads, so that a leak checker sees what is left when all is over.
+            // Ends the library's threads, so that a leak checker sees only what is really left.
             CHECK_OK(offhook::shutdown(within(5s)));
             std::printf("ok %s\n", t.name);
             return 0;

@@ -50,10 +50,10 @@ void recorder::take(const offhook::event &e)
 
 void recorder::take(const offhook::audio_info &info, const std::string &user, offhook::span<const std::int16_t> samples)
 {
-    if (ended_) FAIL("sound comes after the terminal event");
+    if (ended_) FAIL("audio arrives after the terminal event");
     CHECK_EQ(samples.size(), info.frames * info.channels);
     std::lock_guard<std::mutex> lock(mutex_);
-    heard &h = heard_[user];
+    received &h = received_[user];
     const auto now = steady::now();
     if (h.frames++) h.gap = std::max(h.gap, now - h.last);
     h.last = now;
@@ -87,25 +87,25 @@ offhook::event recorder::last() const
 std::uint64_t recorder::frames(const std::string &user) const
 {
     std::lock_guard<std::mutex> lock(mutex_);
-    auto found = heard_.find(user);
-    return found == heard_.end() ? 0 : found->second.frames;
+    auto found = received_.find(user);
+    return found == received_.end() ? 0 : found->second.frames;
 }
 
 std::uint64_t recorder::loud(const std::string &user) const
 {
     std::lock_guard<std::mutex> lock(mutex_);
-    auto found = heard_.find(user);
-    return found == heard_.end() ? 0 : found->second.loud;
+    auto found = received_.find(user);
+    return found == received_.end() ? 0 : found->second.loud;
 }
 
 std::vector<float> recorder::next_window(const std::string &user, std::chrono::milliseconds limit)
 {
     std::unique_lock<std::mutex> lock(mutex_);
-    heard &h = heard_[user];
+    received &h = received_[user];
     const std::uint64_t before = h.windows;
     const auto end = steady::now() + within(limit);
-    while (h.windows < before + 2) // the one that is being filled began earlier
-        if (changed_.wait_until(lock, end) == std::cv_status::timeout && h.windows < before + 2) FAIL("nothing is heard of " + user);
+    while (h.windows < before + 2) // the window being filled began earlier
+        if (changed_.wait_until(lock, end) == std::cv_status::timeout && h.windows < before + 2) FAIL("no audio of " + user);
     return h.window;
 }
 
@@ -120,8 +120,8 @@ void recorder::expect_tone(const std::string &user, double hz, std::chrono::mill
 std::chrono::milliseconds recorder::gap(const std::string &user) const
 {
     std::lock_guard<std::mutex> lock(mutex_);
-    auto found = heard_.find(user);
-    if (found == heard_.end() || !found->second.frames) FAIL("never heard: " + user);
+    auto found = received_.find(user);
+    if (found == received_.end() || !found->second.frames) FAIL("no audio was received of " + user);
     const auto now = steady::now() - found->second.last;
     return std::chrono::duration_cast<std::chrono::milliseconds>(std::max(found->second.gap, now));
 }
@@ -129,7 +129,7 @@ std::chrono::milliseconds recorder::gap(const std::string &user) const
 void recorder::gaps_begin()
 {
     std::lock_guard<std::mutex> lock(mutex_);
-    for (auto &h : heard_) h.second.gap = {};
+    for (auto &h : received_) h.second.gap = {};
 }
 
 tone::tone(const offhook::track &track, double hz)
@@ -147,7 +147,7 @@ tone::tone(const offhook::track &track, double hz)
                 if (r) r = track.write(pcm);
                 written = r.has_value();
                 if (!r && r.code() != offhook::errc::timeout && r.code() != offhook::errc::full) {
-                    if (r.code() == offhook::errc::closed || r.code() == offhook::errc::handle) return; // the call is over
+                    if (r.code() == offhook::errc::closed || r.code() == offhook::errc::handle) return; // ended
                     FAIL("a tone cannot be written: " + r.error().message());
                 }
             }
@@ -209,11 +209,11 @@ void peer::join(const std::string &room, const offhook::call_options &options)
     CHECK_OK(call.wait_state(offhook::call_state::joined, within(10s)));
 }
 
-void peer::talk(double hz)
+void peer::publish_tone(double hz)
 {
-    offhook::audio_track_options sound;
-    sound.no_dtx = true; // without pauses, whatever the encoder thinks of a tone
-    auto published = call.publish_audio(sound);
+    offhook::audio_track_options options;
+    options.no_dtx = true; // without pauses, even if the encoder does not take the tone for speech
+    auto published = call.publish_audio(options);
     CHECK_OK(published);
     mic = std::move(published).value();
     playing = std::make_unique<tone>(mic, hz);

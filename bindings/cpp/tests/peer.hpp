@@ -1,4 +1,4 @@
-// peer.hpp - a participant of a test: its client and call, what it heard, and the tone that it plays.
+// peer.hpp - a participant of a test: its client and call, its recorded events and audio, and its tone.
 #ifndef TESTS_PEER_HPP
 #define TESTS_PEER_HPP
 
@@ -14,10 +14,10 @@
 #include <optional>
 #include <thread>
 
-/// Power of a frequency in samples, 0 to 1 of all (Goertzel); silence has none.
+/// Share of a frequency in the energy of samples, 0 to 1 (Goertzel); 0 for silence.
 double tone_share(const std::vector<float> &samples, double hz, double rate);
 
-/// Hears everything a call says and lets a test wait for it. By itself it checks what holds for every call: one
+/// Records the events and audio of a call and lets a test wait for them. It checks what holds for every call: one
 /// handler at a time, exactly one terminal event, nothing after it.
 class recorder : public std::enable_shared_from_this<recorder> {
 public:
@@ -25,13 +25,13 @@ public:
     std::function<void(offhook::call_ref, const offhook::event &)> event_hook;
     std::function<void(offhook::call_ref, const offhook::audio_view &)> audio_hook;
 
-    /// Handlers that keep this alive, and record.
+    /// Handlers that keep the recorder alive, and record.
     offhook::call_handlers handlers();
 
     void take(const offhook::event &e);
     void take(const offhook::audio_info &info, const std::string &user, offhook::span<const std::int16_t> samples);
 
-    /// Waits for a T for which `pred` holds, at or after index `from`; fails the test when it does not come.
+    /// Waits for a T for which `pred` holds, at or after index `from`; fails the test when it does not arrive.
     template <class T, class P> T expect(const char *file, int line, std::chrono::milliseconds limit, P &&pred, std::size_t from = 0)
     {
         std::unique_lock<std::mutex> lock(mutex_);
@@ -58,18 +58,18 @@ public:
     std::uint64_t frames(const std::string &user) const;
     bool has_ended() const { return ended_; }
 
-    /// The next full 100 ms of a user that begin from now on.
+    /// The next full 100 ms of a user's audio that begin after this call.
     std::vector<float> next_window(const std::string &user, std::chrono::milliseconds limit);
-    /// Waits for 100 ms of a user in which that tone is.
+    /// Waits for 100 ms of a user's audio with that tone.
     void expect_tone(const std::string &user, double hz, std::chrono::milliseconds limit);
     /// The longest time between two frames of a user since gaps_begin.
     std::chrono::milliseconds gap(const std::string &user) const;
     void gaps_begin();
-    /// Of frames that are neither silence nor concealed: how many had sound in them.
+    /// The number of frames with audio: neither silence nor concealed.
     std::uint64_t loud(const std::string &user) const;
 
 private:
-    struct heard {
+    struct received {
         std::uint64_t frames = 0, loud = 0, windows = 0;
         std::vector<float> filling, window;
         steady::time_point last{};
@@ -82,7 +82,7 @@ private:
     mutable std::mutex mutex_;
     std::condition_variable changed_;
     std::vector<offhook::event> events_;
-    std::map<std::string, heard> heard_;
+    std::map<std::string, received> received_;
     std::atomic<bool> inside_{false}, ended_{false};
 };
 
@@ -91,7 +91,7 @@ private:
 #define EXPECT_FROM(rec, from, type, limit, ...) \
     (rec).expect<type>(__FILE__, __LINE__, limit, [&]([[maybe_unused]] const type &e) { return (__VA_ARGS__); }, from)
 
-/// Plays a tone on a track until it is destroyed, or the track is over.
+/// Plays a tone on a track until it is destroyed, or the track ends.
 class tone {
 public:
     tone(const offhook::track &track, double hz);
@@ -102,8 +102,8 @@ private:
     std::thread thread_;
 };
 
-/// How long the machine itself kept a thread that was due from running, at most, while this lived: what a call suffers
-/// beyond that is not the machine's doing.
+/// The longest time, while this object exists, for which the machine delayed a runnable thread: a longer gap in a
+/// call is caused by the library.
 class stall_watch {
 public:
     stall_watch();
@@ -130,11 +130,11 @@ struct peer {
     explicit peer(const std::string &name) : user(unique(name)) {}
     ~peer() { playing.reset(); }
 
-    /// Begins to join; `room` is made unique.
+    /// Starts a join; `room` is made unique.
     void open(const std::string &room, offhook::call_options options = {});
     void join(const std::string &room, const offhook::call_options &options = {});
-    void talk(double hz);
-    /// Leaves, and checks that it ended well.
+    void publish_tone(double hz);
+    /// Leaves, and checks the reason of the end.
     void close();
 };
 

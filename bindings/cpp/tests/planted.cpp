@@ -1,4 +1,5 @@
-// planted.cpp - defects of an application, to see that the sanitizers find them in a program that uses the library.
+// planted.cpp - deliberate defects of an application, to check that the sanitizers find them in a program that uses
+// the library.
 #include "peer.hpp"
 
 using namespace offhook;
@@ -10,12 +11,12 @@ int planted(const std::string &defect)
     std::string *gone = nullptr;
     ann.rec->event_hook = [&](call_ref, const event &e) {
         if (!e.get<events::joined>()) return;
-        if (defect == "race") unguarded++; // while the main thread looks at it
+        if (defect == "race") unguarded++; // while the main thread reads it
         if (defect == "leak") *new std::string("nobody deletes this") += "!";
         if (defect == "use-after-free") gone = new std::string("deleted, and read"), delete gone, unguarded += (*gone)[0];
     };
     ann.open("room");
-    // Before anything that waits: whoever waits for an event meets the handler at a lock, and then there is no race.
+    // Before any wait: a wait for an event takes the handler's lock, and then there is no race.
     if (defect == "race")
         for (const auto end = steady::now() + within(10s); unguarded == 0 && steady::now() < end;) pause_shortly();
     CHECK_OK(ann.call.wait_state(call_state::joined, within(10s)));

@@ -1,5 +1,5 @@
-// test_events.cpp - each kind of event as the C interface passes it, and what the binding makes of it; also those that
-// the development SFU does not send, and those of libraries that are older or newer than this header.
+// test_events.cpp - each kind of event as the C interface passes it, and its conversion by the binding; also kinds
+// that the development SFU does not send, and events of libraries that are older or newer than this header.
 #include "check.hpp"
 
 #include <cstring>
@@ -11,7 +11,7 @@ using namespace offhook;
 
 namespace {
 
-/// Memory that ends where it says: reading beyond it is a fault.
+/// Memory that ends before an inaccessible page: reading beyond its end is a fault.
 class fence {
 public:
     fence() : page_(static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)))
@@ -25,7 +25,8 @@ public:
     fence &operator=(const fence &) = delete;
     ~fence() { ::munmap(memory_, 2 * page_); }
 
-    /// A copy of the first `size` bytes of a structure, which says that it has so many; the rest of `size` is planted.
+    /// A copy of a structure whose size member is `size`: its first bytes are copied, the rest up to `size` is
+    /// filled.
     template <class T> const T *put(const T &structure, std::size_t size) const
     {
         char *place = memory_ + page_ - size;
@@ -49,7 +50,7 @@ oh_event blank(oh_event_kind kind)
     return e;
 }
 
-/// Through the very function that the library calls.
+/// Converts through the same function that the library calls.
 std::unique_ptr<event> received(const oh_event *c)
 {
     std::unique_ptr<event> got;
@@ -75,8 +76,8 @@ template <class T> T only(const oh_event &c)
     return *e;
 }
 
-/// What becomes of an event with that payload: of this header's library, and the same of a newer one, which is returned.
-/// Of an older one, each length that the payload may have had, nothing is read beyond its end.
+/// Converts an event with that payload: first of older libraries, with every length that the payload may have had,
+/// without reading beyond its end; then of a newer one, which is returned.
 template <class T, class P> T through(oh_event_kind kind, const P *oh_event_payload::*member, const P &payload)
 {
     const fence memory;
@@ -160,7 +161,7 @@ TEST("events")
 
     only<events::unknown>(blank(static_cast<oh_event_kind>(4711))); // of a newer library
 
-    // Every type can be told apart by overload.
+    // Every type can be distinguished by overload.
     const auto name = [](const event &e) {
         return std::visit(overloaded{[](const events::ended &) { return 1; }, [](const events::joined &) { return 2; },
                                      [](const auto &) { return 0; }},
@@ -238,7 +239,7 @@ TEST("participant-events")
     c.audio_level = 0.5f;
     c.speaking = c.dominant = c.local = 1;
     const auto p = through<events::participant_joined>(OH_EVENT_PARTICIPANT_JOINED, &oh_event_payload::participant, c);
-    std::memset(user, 'x', 3); // what was received is a copy
+    std::memset(user, 'x', 3); // the received event is a copy
     CHECK(p.user_id == "ann" && p.session_id == "s" && p.name == "Ann" && p.image_url == "i.png" && p.custom_json == "{\"a\":1}");
     CHECK(p.quality == connection_quality::excellent && p.speaking && p.dominant && p.audio_level == 0.5f);
     CHECK(p.metadata == "meta" && p.attributes_json == "{\"b\":\"c\"}");
@@ -250,7 +251,7 @@ TEST("participant-events")
     CHECK(q.name == "Ann" && !q.rights);
     CHECK(through<events::participant_left>(OH_EVENT_PARTICIPANT_LEFT, &oh_event_payload::participant, c).name == "Ann");
 
-    // Of an older library: what it has, and the initial values of the rest.
+    // From an older library: the members that it has, and the initial values of the rest.
     const fence memory;
     oh_event e = blank(OH_EVENT_PARTICIPANT_JOINED);
     c.rights_known = 1;
@@ -287,7 +288,7 @@ TEST("audio-events")
     CHECK(audio.track_id == "TR_2" && audio.capture_time == 1700000000s && audio.arrival_time == 20001us);
     CHECK(audio.concealed && audio.silence && audio.source == track_source::microphone && audio.format == audio_format::s16);
 
-    // What a handler sees, of libraries of any age: no sample count without its channels.
+    // The audio_view of a handler, from libraries of any age: no samples without the number of channels.
     std::size_t seen = 0;
     call_handlers h;
     h.on_audio = [&](call_ref, const audio_view &a) { seen = a.samples_s16.size(); };

@@ -1,4 +1,5 @@
-// test_handlers.cpp - what handlers may do: rows free-in-callback, handler-throws, blocked-handler of tests/scenarios.md.
+// test_handlers.cpp - permitted actions in handlers: rows free-in-callback, handler-throws, blocked-handler of
+// tests/scenarios.md.
 #include "peer.hpp"
 
 #include <cstdio>
@@ -9,13 +10,13 @@ using namespace offhook;
 
 namespace {
 
-/// A participant whose handlers own everything that there is to destroy.
+/// A participant whose handlers own all objects to be destroyed.
 struct doomed {
     std::optional<offhook::client> client;
     std::optional<offhook::call> call;
-    std::atomic<bool> ready{false}; ///< client and call are where the handlers look for them
+    std::atomic<bool> ready{false}; ///< client and call are set for the handlers
     std::atomic<bool> done{false};
-    std::atomic<unsigned> after{0}; ///< handlers that ran after it was done
+    std::atomic<unsigned> after{0}; ///< handlers that ran after `done`
 
     void destroy(bool whole_client)
     {
@@ -66,34 +67,34 @@ void free_inside(inside where, bool whole_client, const std::string &room)
 
 TEST("free-in-callback")
 {
-    peer talker("talker");
-    talker.join("room");
-    talker.talk(440);
-    EXPECT(*talker.rec, events::local_track_published, 10s);
+    peer sender("sender");
+    sender.join("room");
+    sender.publish_tone(440);
+    EXPECT(*sender.rec, events::local_track_published, 10s);
     for (inside where : {inside::joined, inside::audio, inside::ended, inside::state})
         for (bool whole_client : {false, true}) free_inside(where, whole_client, unique("room"));
 
-    // Handlers that own their own call: both end with it, in the handlers' destructor.
+    // Handlers that own their own call: both are freed together, in the handlers' destructor.
     auto client = client_for(unique("owner"));
     auto owned = std::make_shared<offhook::call>();
     std::weak_ptr<offhook::call> watch = owned;
-    std::promise<void> told;
+    std::promise<void> joined;
     call_handlers h;
-    h.on_event = [owned, &told](call_ref, const event &e) {
-        if (e.get<events::joined>()) told.set_value();
+    h.on_event = [owned, &joined](call_ref, const event &e) {
+        if (e.get<events::joined>()) joined.set_value();
     };
     call_options what;
     what.call_id = unique("room");
     *owned = client.join(what, std::move(h)).value();
     const call_ref name = *owned;
-    CHECK(told.get_future().wait_for(within(10s)) == std::future_status::ready);
+    CHECK(joined.get_future().wait_for(within(10s)) == std::future_status::ready);
     owned.reset();
     CHECK(!watch.expired());
     CHECK_OK(name.leave());
     EVENTUALLY(5s, watch.expired());
     CHECK_ERR(name.state(), errc::handle);
 
-    // From another thread the destructor waits for the handler that runs.
+    // The destructor on another thread waits for a handler in progress.
     std::atomic<bool> inside{false}, release{false}, returned{false};
     h = {};
     h.on_event = [&](call_ref, const event &e) {
@@ -106,33 +107,33 @@ TEST("free-in-callback")
         auto call = client.join(what, std::move(h)).value();
         EVENTUALLY(10s, inside.load());
         std::thread later([&] {
-            std::this_thread::sleep_for(50ms); // long enough that a destructor that does not wait is caught
+            std::this_thread::sleep_for(50ms); // long enough to detect a destructor that does not wait
             release = true;
         });
         call.close();
         CHECK(returned.load());
         later.join();
     }
-    CHECK_OK(talker.call.wait_state(call_state::joined, 0ms)); // nobody else was disturbed
-    talker.close();
+    CHECK_OK(sender.call.wait_state(call_state::joined, 0ms)); // other calls are unaffected
+    sender.close();
 }
 
 TEST("handler-throws")
 {
-    peer talker("talker");
-    talker.join("room");
-    talker.talk(440);
-    EXPECT(*talker.rec, events::local_track_published, 10s);
+    peer sender("sender");
+    sender.join("room");
+    sender.publish_tone(440);
+    EXPECT(*sender.rec, events::local_track_published, 10s);
 
     auto client = client_for(unique("thrower"));
-    std::atomic<unsigned> from_events{0}, from_audio{0}, after{0}, heard{0};
+    std::atomic<unsigned> from_events{0}, from_audio{0}, after{0}, frames{0};
     call_handlers h;
     h.on_event = [&](call_ref, const event &e) {
         if (e.get<events::joined>()) throw std::runtime_error("thrown at joined");
         if (from_events) after++;
     };
     h.on_audio = [&](call_ref, const audio_view &) {
-        if (heard++ < 3) throw 42;
+        if (frames++ < 3) throw 42;
     };
     h.on_exception = [&](call_ref call, std::exception_ptr thrown) {
         CHECK(static_cast<bool>(call));
@@ -149,28 +150,28 @@ TEST("handler-throws")
     call_options what;
     what.call_id = unique("room");
     auto call = client.join(what, h).value();
-    EVENTUALLY(10s, from_events == 1 && from_audio == 3 && heard > 10 && after > 0);
+    EVENTUALLY(10s, from_events == 1 && from_audio == 3 && frames > 10 && after > 0);
     CHECK_OK(call.wait_state(call_state::joined, 0ms));
     CHECK_EQ(call.stats().value().error_events, 0u);
     CHECK_OK(call.leave());
     CHECK_OK(call.wait_state(call_state::left, within(5s)));
 
-    // With nobody to tell, or with one that throws as well, it is on standard error.
+    // Without an exception handler, or with one that throws as well, the exception is printed to standard error.
     std::FILE *file = std::tmpfile();
     CHECK(file != nullptr);
     const int before = ::dup(2);
     ::dup2(::fileno(file), 2);
     std::atomic<unsigned> joined{0};
-    for (bool told : {false, true}) {
+    for (bool with_handler : {false, true}) {
         call_handlers t;
         t.on_event = [&](call_ref, const event &e) {
             if (e.get<events::token_needed>() || e.get<events::state>()) return;
             if (e.get<events::joined>()) {
                 joined++;
-                throw std::logic_error("nobody is told of this");
+                throw std::logic_error("no handler for this exception");
             }
         };
-        if (told) t.on_exception = [](call_ref, std::exception_ptr) { throw 7; };
+        if (with_handler) t.on_exception = [](call_ref, std::exception_ptr) { throw 7; };
         auto quiet = client.join(what, t).value();
         CHECK_OK(quiet.wait_state(call_state::joined, within(10s)));
         CHECK_OK(quiet.leave());
@@ -180,15 +181,15 @@ TEST("handler-throws")
     ::dup2(before, 2);
     ::close(before);
     std::rewind(file);
-    std::string said(4096, '\0');
-    said.resize(std::fread(&said[0], 1, said.size(), file));
+    std::string printed(4096, '\0');
+    printed.resize(std::fread(&printed[0], 1, printed.size(), file));
     std::fclose(file);
     CHECK_EQ(joined.load(), 2u);
-    const std::string line = "offhook: the event handler threw: nobody is told of this\n";
-    const std::size_t first = said.find(line);
-    CHECK(first != std::string::npos && said.find(line, first + 1) != std::string::npos);
-    CHECK(said.find("offhook: the exception handler threw something") != std::string::npos);
-    talker.close();
+    const std::string line = "offhook: the event handler threw: no handler for this exception\n";
+    const std::size_t first = printed.find(line);
+    CHECK(first != std::string::npos && printed.find(line, first + 1) != std::string::npos);
+    CHECK(printed.find("offhook: the exception handler threw something") != std::string::npos);
+    sender.close();
 }
 
 TEST("blocked-handler")
@@ -208,12 +209,12 @@ TEST("blocked-handler")
 
     peer ann("ann"), ben("ben");
     ann.join("room");
-    ann.talk(440);
+    ann.publish_tone(440);
     ben.join("room");
     ben.rec->expect_tone(ann.user, 440, 10s);
     ben.close();
     ann.close();
-    CHECK(!returned.load()); // all of that while the first handler was still in there
+    CHECK(!returned.load()); // the first handler was still running all that time
     CHECK_EQ(slow.call.state().value(), call_state::joined);
     const auto began = steady::now();
     CHECK_OK(slow.call.publish_audio()); // functions on the blocked call do not wait either

@@ -21,12 +21,12 @@ TEST("join")
 
     peer ben("ben");
     ben.join("room");
-    const auto other = EXPECT_IF(*ben.rec, events::participant_joined, 5s, e.user_id == ann.user); // who was here before
+    const auto other = EXPECT_IF(*ben.rec, events::participant_joined, 5s, e.user_id == ann.user); // joined before
     CHECK_EQ(other.session_id, joined.session_id);
     ben.close();
     ann.close();
 
-    // A server that is not there: nobody listens on the port that was bound for a moment.
+    // An unreachable server: no process listens on this port.
     client_options nowhere = options_for(unique("lost"));
     nowhere.url = "http://127.0.0.1:1";
     auto client = offhook::client::create(nowhere).value();
@@ -43,7 +43,7 @@ TEST("join")
     CHECK_EQ(ended.error, errc::network);
     CHECK(!ended.text.empty());
 
-    // No URL at all, and one that would send the token in the clear: refused at once, and as an exception where wanted.
+    // No URL, and one that would send the token in plain text: refused at once, and as an exception with value().
     nowhere.url = "";
     CHECK_ERR(offhook::client::create(nowhere), errc::argument);
     nowhere.url = "http://192.0.2.1"; // not contacted
@@ -133,7 +133,7 @@ TEST("leave-twice")
         CHECK_ERR(ann.call.leave(), errc::handle);
         CHECK_ERR(ann.call.state(), errc::handle);
         CHECK(ann.rec->count<events::ended>() <= 1);
-        CHECK_EQ(ann.rec.use_count(), 1); // the handlers are gone: nothing will be told
+        CHECK_EQ(ann.rec.use_count(), 1); // the handlers were destroyed: nothing more is delivered
     }
 }
 
@@ -142,37 +142,37 @@ TEST("dropped")
     peer witness("witness");
     witness.join("room");
     std::string user;
-    std::weak_ptr<recorder> heard;
+    std::weak_ptr<recorder> recorded;
     {
         peer ann("ann");
         user = ann.user;
-        heard = ann.rec;
+        recorded = ann.rec;
         ann.join("room");
-        ann.talk(440);
+        ann.publish_tone(440);
         EXPECT_IF(*witness.rec, events::track_published, 10s, e.user_id == user);
         CHECK(at_sfu(user));
-    } // track, call and client go out of scope, in this order, while sound is being written
-    CHECK(heard.expired()); // the handlers went with the call
+    } // track, call and client go out of scope, in this order, while audio is being written
+    CHECK(recorded.expired()); // the handlers were destroyed with the call
     EXPECT_IF(*witness.rec, events::participant_left, 5s, e.user_id == user);
     EVENTUALLY(5s, !at_sfu(user));
 
     {
-        peer ben("ben"); // a call that never got to be joined
-        heard = ben.rec;
+        peer ben("ben"); // a call that was never joined
+        recorded = ben.rec;
         ben.open("room");
     }
-    CHECK(heard.expired());
+    CHECK(recorded.expired());
 
-    peer dora("dora"); // a call alone, while its client goes on
+    peer dora("dora"); // only the call, while its client stays
     dora.join("room");
     EXPECT_IF(*witness.rec, events::participant_joined, 5s, e.user_id == dora.user);
-    heard = dora.rec;
+    recorded = dora.rec;
     { const call gone = std::move(dora.call); }
     dora.rec.reset();
-    CHECK(heard.expired());
+    CHECK(recorded.expired());
     EXPECT_IF(*witness.rec, events::participant_left, 5s, e.user_id == dora.user);
 
-    peer carl("carl"); // a track alone: it is unpublished, the call goes on
+    peer carl("carl"); // only the track: it is unpublished, the call continues
     carl.join("room");
     {
         auto mic = carl.call.publish_audio().value();
@@ -180,7 +180,7 @@ TEST("dropped")
     }
     EXPECT_IF(*witness.rec, events::track_unpublished, 10s, e.user_id == carl.user);
     CHECK_OK(carl.call.wait_state(call_state::joined, 0ms));
-    auto kept = carl.call.publish_audio().value().release(); // ... unless it was released
+    auto kept = carl.call.publish_audio().value().release(); // unless it was released
     CHECK_OK(kept.buffered());
     carl.close();
     CHECK_ERR(kept.buffered(), errc::handle);
@@ -236,14 +236,14 @@ TEST("wrong-order")
 
     peer ben("ben"); // a track after its call, while the client lives; parts freed before the call
     ben.join("room");
-    auto mine = ben.call.publish_audio().value();
+    auto track = ben.call.publish_audio().value();
     ben.call.publisher().value().free();
-    CHECK(mine.write(pcm).code() == errc::closed);
+    CHECK(track.write(pcm).code() == errc::closed);
     ben.call.subscriber().value().free();
     CHECK_OK(ben.call.wait_state(call_state::joined, 0ms));
     ben.call.close();
-    CHECK_ERR(mine.write(pcm), gone);
-    CHECK_OK(ben.client.join(what)); // the client is as good as before
+    CHECK_ERR(track.write(pcm), gone);
+    CHECK_OK(ben.client.join(what)); // the client still works
 }
 
 TEST("token")
@@ -260,7 +260,7 @@ TEST("token")
     EXPECT(*ann.rec, events::joined, 1s);
     ann.close();
 
-    // Asked for because there is none; answered with "there is none" as well.
+    // Requested because there is none; refused by the application.
     peer ben("ben");
     client_options where = options_for(ben.user);
     where.token = "";
@@ -281,7 +281,7 @@ TEST("unsupported")
     const auto r = ann.call.send_text("hello");
     CHECK_EQ(r.code(), errc::unsupported);
     CHECK(!r.error().text().empty());
-    CHECK(r.error().text() != oh_result_get_message(OH_ERR_UNSUPPORTED)); // the library's own words
+    CHECK(r.error().text() != oh_result_get_message(OH_ERR_UNSUPPORTED)); // a specific text of the library
     const auto can = ann.call.capabilities().value();
     CHECK(can.has(capability::custom_events) && !can.has(capability::text) && !can.has(capability::rpc));
 
@@ -322,7 +322,7 @@ TEST("log")
     EVENTUALLY(5s, taken() > 3);
     ann.close();
 
-    CHECK_OK(clear_log()); // none comes after it has returned: `lines` needs no lock from here on
+    CHECK_OK(clear_log()); // no line arrives after it has returned: `lines` needs no lock from here on
     for (const auto &line : lines) CHECK(line.find(secret) == std::string::npos);
     const std::size_t before = lines.size();
     peer ben("ben");
@@ -330,7 +330,7 @@ TEST("log")
     ben.close();
     CHECK_EQ(lines.size(), before);
 
-    // A handler that throws: contained, and the next line comes.
+    // An exception of a log handler is contained, and the next line is delivered.
     CHECK_OK(set_log(log_level::trace, [&](const log_record &record) {
         std::lock_guard<std::mutex> lock(mutex);
         lines.emplace_back(record.text);

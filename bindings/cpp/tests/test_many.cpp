@@ -25,7 +25,7 @@ TEST("hundred")
     for (auto &p : all) CHECK_OK(p->call.wait_state(call_state::joined, within(40s)));
     const int most = threads();
     if (most >= 40) FAIL("the process has " + std::to_string(most) + " threads");
-    for (auto &p : all) { // everybody knows the nine others of the room
+    for (auto &p : all) { // each one has the nine others of its room
         EVENTUALLY(20s, p->rec->count<events::participant_joined>() >= 9);
         CHECK_EQ(p->rec->count<events::joined>(), 1u);
     }

@@ -1,4 +1,4 @@
-// test_media.cpp - sound: rows talk-hear, mute, late-offers, reconnect, pull of tests/scenarios.md.
+// test_media.cpp - audio: rows send-receive, mute, late-offers, reconnect, pull of tests/scenarios.md.
 #include "peer.hpp"
 
 #include <cmath>
@@ -7,7 +7,7 @@
 
 using namespace offhook;
 
-/// Stands before the library's own: pulled events that are not freed would be leaked where no leak checker looks.
+/// Interposes the library's function: leaks of pulled events would be invisible to a leak checker.
 static std::atomic<std::uint64_t> events_freed{0};
 extern "C" void oh_event_free(const oh_event *event)
 {
@@ -17,7 +17,7 @@ extern "C" void oh_event_free(const oh_event *event)
     real(event);
 }
 
-TEST("talk-hear")
+TEST("send-receive")
 {
     peer ann("ann"), ben("ben");
     ann.join("room");
@@ -31,9 +31,9 @@ TEST("talk-hear")
         CHECK(a.samples_f32.empty() && a.opus_packet.empty());
         CHECK(call == ben.call);
     };
-    ann.talk(440);
-    const auto on_air = EXPECT(*ann.rec, events::local_track_published, 10s);
-    CHECK(on_air.track == ann.mic);
+    ann.publish_tone(440);
+    const auto published = EXPECT(*ann.rec, events::local_track_published, 10s);
+    CHECK(published.track == ann.mic);
     EXPECT_IF(*ben.rec, events::track_published, 10s, e.user_id == ann.user && e.source == track_source::microphone);
     ben.rec->expect_tone(ann.user, 440, 10s);
     const auto window = ben.rec->next_window(ann.user, 5s);
@@ -51,8 +51,8 @@ TEST("talk-hear")
     what.call_id = unique("room");
     what.audio_format = audio_format::f32;
     what.audio_channels = 2;
-    call_handlers hears;
-    hears.on_audio = [&](call_ref, const audio_view &a) {
+    call_handlers handlers;
+    handlers.on_audio = [&](call_ref, const audio_view &a) {
         CHECK_EQ(a.samples_f32.size(), 1920u);
         CHECK(a.samples_s16.empty());
         const audio_frame kept(a);
@@ -60,16 +60,16 @@ TEST("talk-hear")
         CHECK_EQ(kept.user_id, ann.user);
         floats++;
     };
-    carl.call = carl.client.join(what, hears).value();
+    carl.call = carl.client.join(what, handlers).value();
     what.audio_format = audio_format::opus;
     what.audio_channels = 0;
     std::atomic<unsigned> packets{0};
-    hears.on_audio = [&](call_ref, const audio_view &a) {
+    handlers.on_audio = [&](call_ref, const audio_view &a) {
         CHECK(a.samples_s16.empty() && a.samples_f32.empty());
         packets += !a.opus_packet.empty() && a.format == audio_format::opus;
     };
     auto client = client_for(unique("dora"));
-    auto dora = client.join(what, hears).value();
+    auto dora = client.join(what, handlers).value();
     EVENTUALLY(10s, floats > 5 && packets > 5);
     dora.close();
     carl.call.close();
@@ -82,20 +82,20 @@ TEST("mute")
     peer ann("ann"), ben("ben");
     ann.join("room");
     ben.join("room");
-    ann.talk(440);
+    ann.publish_tone(440);
     ben.rec->expect_tone(ann.user, 440, 10s);
 
     std::size_t mark = ben.rec->mark();
     CHECK_OK(ann.mic.set_muted(true));
     EXPECT_FROM(*ben.rec, mark, events::track_unpublished, 5s, e.user_id == ann.user && e.cause == unpublish_cause::muted);
-    // What was under way when it was told may still come out of the receive buffer; then it is quiet.
+    // Audio in transit at the event may still be played from the receive buffer; then there is silence.
     std::uint64_t loud = 0;
     EVENTUALLY(5s, [&] {
         const std::uint64_t before = std::exchange(loud, ben.rec->loud(ann.user));
-        std::this_thread::sleep_for(100ms); // the length of silence that is looked for
+        std::this_thread::sleep_for(100ms); // the required length of silence
         return before == loud && ben.rec->loud(ann.user) == loud;
     }());
-    std::this_thread::sleep_for(300ms); // the time in which nothing may be heard, while the tone is being written
+    std::this_thread::sleep_for(300ms); // no audio may be received in this time, while the tone is being written
     CHECK_EQ(ben.rec->loud(ann.user), loud);
 
     mark = ben.rec->mark();
@@ -111,8 +111,8 @@ TEST("late-offers")
     peer left("left"), right("right");
     left.join("bystanders");
     right.join("bystanders");
-    left.talk(440);
-    right.talk(880);
+    left.publish_tone(440);
+    right.publish_tone(880);
     left.rec->expect_tone(right.user, 880, 10s);
     right.rec->expect_tone(left.user, 440, 10s);
     const stall_watch machine;
@@ -121,7 +121,7 @@ TEST("late-offers")
 
     peer bot("bot");
     bot.join("room");
-    bot.talk(600);
+    bot.publish_tone(600);
     EXPECT(*bot.rec, events::local_track_published, 10s);
     CHECK_OK(bot.call.subscriber().value().close());
     ctl("late_offer", "{\"user_id\":\"" + bot.user + "\",\"count\":200,\"wait\":true}");
@@ -139,7 +139,7 @@ TEST("late-offers")
     const auto sent = bot.call.stats().value().packets_sent;
     EVENTUALLY(5s, bot.call.stats().value().packets_sent > sent + 5); // it still sends
 
-    // ... and at a leave. What comes then depends on who is faster, but never disturbs.
+    // At a leave the order of events depends on timing, but there is no harm in any order.
     peer goes("goes");
     goes.join("room");
     ctl("late_offer", "{\"user_id\":\"" + goes.user + "\",\"count\":200,\"when\":\"leave\"}");
@@ -154,7 +154,7 @@ TEST("late-offers")
 
     for (auto pair : {std::pair(&left, &right), std::pair(&right, &left)}) {
         const auto gap = pair.first->rec->gap(pair.second->user);
-        if (gap > within(300ms) + 3 * machine.longest()) // SFU, library and writer each may be kept waiting
+        if (gap > within(300ms) + 3 * machine.longest()) // SFU, library and writer may each be delayed
             FAIL("a gap of " + shown(gap) + " ms, while the machine stalled for " + shown(machine.longest()) + " ms");
         no_harm(*pair.first);
         CHECK_EQ(pair.first->call.stats().value().late_offers, 0u);
@@ -169,9 +169,9 @@ TEST("reconnect")
     peer ann("ann"), ben("ben");
     ann.join("room");
     ben.join("room");
-    ann.talk(440);
+    ann.publish_tone(440);
     ben.rec->expect_tone(ann.user, 440, 10s);
-    for (peer *p : {&ben, &ann}) { // who hears, then who talks
+    for (peer *p : {&ben, &ann}) { // the listener, then the sender
         const std::size_t mark = p->rec->mark();
         ctl("drop_ws", "{\"user_id\":\"" + p->user + "\"}");
         EXPECT_FROM(*p->rec, mark, events::state, 10s, e.state == call_state::reconnecting);
@@ -192,7 +192,7 @@ TEST("pull")
 {
     peer ann("ann");
     ann.join("room");
-    ann.talk(440);
+    ann.publish_tone(440);
     EXPECT(*ann.rec, events::local_track_published, 10s);
 
     auto client = client_for(unique("ben"));
@@ -220,11 +220,11 @@ TEST("pull")
             }
             taken++, all++;
             if (order.empty() || order.back() != next->kind) order.push_back(next->kind);
-            if (const auto *sound = next->get<events::audio>()) {
-                CHECK_EQ(sound->user_id, ann.user);
-                CHECK_EQ(sound->samples_s16.size(), 960u);
-                for (auto s : sound->samples_s16) loudest = std::max(loudest, std::abs(static_cast<float>(s)));
-                rec->take(*sound, sound->user_id, sound->samples_s16);
+            if (const auto *audio = next->get<events::audio>()) {
+                CHECK_EQ(audio->user_id, ann.user);
+                CHECK_EQ(audio->samples_s16.size(), 960u);
+                for (auto s : audio->samples_s16) loudest = std::max(loudest, std::abs(static_cast<float>(s)));
+                rec->take(*audio, audio->user_id, audio->samples_s16);
                 if (rec->loud(ann.user) > 25) CHECK_OK(ben.leave());
             }
             over = next->get<events::ended>() != nullptr;
@@ -238,10 +238,10 @@ TEST("pull")
     CHECK(loudest > 3000);
     CHECK_EQ(events_freed.load(), all);
     CHECK_ERR(ben.wait_event(forever), errc::closed);
-    CHECK_ERR(ann.call.wait_event(0ms), errc::state); // has handlers
+    CHECK_ERR(ann.call.wait_event(0ms), errc::state); // it has handlers
     CHECK_ERR(ann.call.wake_fd(), errc::state);
 
-    // Freed while another thread waits for an event: it is woken.
+    // Closed while another thread waits for an event: the thread is woken.
     auto carl = client.join(what).value();
     CHECK_OK(carl.wait_state(call_state::joined, within(10s)));
     std::atomic<bool> busy{false};

@@ -1,4 +1,4 @@
-// test_tracks.cpp - what a call knows of its participants and tracks: the snapshot, several local tracks, statistics.
+// test_tracks.cpp - participants and tracks of a call: the snapshot, several local tracks, statistics.
 #include "peer.hpp"
 
 #include <algorithm>
@@ -7,7 +7,7 @@ using namespace offhook;
 
 namespace {
 
-/// The participant of a user in the snapshot of a call; nothing: it is not in it.
+/// The participant of a user in the snapshot of a call; nullopt: not found.
 std::optional<participant> find(const call &call, const std::string &user)
 {
     const auto all = call.participants().value();
@@ -32,7 +32,7 @@ TEST("snapshot")
     const auto alone = ann.call.participants().value();
     CHECK_EQ(alone.size(), 1u);
     CHECK(alone[0].local && alone[0].user_id == ann.user && alone[0].tracks.empty());
-    ann.talk(440);
+    ann.publish_tone(440);
     EXPECT(*ann.rec, events::local_track_published, 10s);
 
     ben.join("room");
@@ -81,7 +81,7 @@ TEST("several-tracks")
         std::lock_guard<std::mutex> lock(mutex);
         return samples[source].size() == 4800 && tone_share(samples[source], hz, 48000) > 0.5;
     };
-    ann.talk(440);
+    ann.publish_tone(440);
     audio_track_options screen;
     screen.source = track_source::screen_share_audio;
     screen.no_dtx = true;
@@ -92,7 +92,7 @@ TEST("several-tracks")
     auto playing = std::make_unique<tone>(second, 1000);
     EVENTUALLY(15s, plays(track_source::microphone, 440) && plays(track_source::screen_share_audio, 1000));
 
-    // Each track has statistics of its own, at both ends.
+    // Each track has separate statistics, at both ends.
     const auto sent = second.stats().value();
     CHECK(sent.source == track_source::screen_share_audio && sent.published && !sent.muted && sent.packets_sent > 0 && sent.bytes_sent > 0);
     CHECK(sent.sent_ms > 0 && sent.packets_failed == 0 && sent.dropped_ms == 0 && sent.unsent_ms == 0);
@@ -108,7 +108,7 @@ TEST("several-tracks")
     }
     CHECK_ERR(subscriber.track_stats("nobody", "", track_source::microphone), errc::empty);
 
-    // One goes, the other stays.
+    // One is closed, the other stays.
     playing.reset();
     CHECK_OK(second.wait_drained(within(10s)));
     CHECK_OK(second.clear());

@@ -1,4 +1,4 @@
-// test_units.cpp - what needs no call: results, spans, options, moved-from objects, and every event's conversion.
+// test_units.cpp - tests without a call: results, spans, options, moved-from objects, tokens.
 #include "peer.hpp"
 
 #include <cstring>
@@ -38,7 +38,7 @@ TEST("results")
         }
     result<std::string> text(std::string("moved"));
     CHECK_EQ(std::move(text).value(), "moved");
-    CHECK_EQ(error(errc::handle, "").text(), oh_result_get_message(OH_ERR_HANDLE)); // words in any case
+    CHECK_EQ(error(errc::handle, "").text(), oh_result_get_message(OH_ERR_HANDLE)); // never an empty text
     CHECK_EQ(std::string(to_string(errc::handle)), "OH_ERR_HANDLE");
     CHECK_EQ(std::string(to_string(event_kind::participant_joined)), "participant_joined");
     CHECK_EQ(std::string(to_string(call_state::joined)), "joined");
@@ -52,11 +52,11 @@ TEST("results")
     CHECK_EQ(detail::or_default(time(0ms)), OH_ZERO);
     CHECK_EQ(detail::or_default(time(700ms)), 700u);
     CHECK_EQ(detail::or_default(time(forever)), OH_FOREVER);
-    CHECK_EQ(detail::or_default(time(std::chrono::milliseconds(OH_ZERO))), OH_FOREVER); // long, and not zero
+    CHECK_EQ(detail::or_default(time(std::chrono::milliseconds(OH_ZERO))), OH_FOREVER); // long, but not OH_ZERO
     CHECK_EQ(detail::or_default(number()), 0u);
     CHECK_EQ(detail::or_default(number(0)), OH_ZERO);
     CHECK_EQ(detail::or_default(number(7)), 7u);
-    CHECK(detail::or_default(number(OH_ZERO)) != OH_ZERO); // too much, which the library refuses, and not zero
+    CHECK(detail::or_default(number(OH_ZERO)) != OH_ZERO); // too large, which the library refuses, but not OH_ZERO
 }
 
 TEST("spans")
@@ -81,7 +81,7 @@ TEST("spans")
 
 TEST("options")
 {
-    // What is not set is what the library itself begins with.
+    // Members that are not set have the library's defaults.
     detail::c_texts texts;
     auto same = [](const auto &a, const auto &b) { return std::memcmp(&a, &b, sizeof a) == 0; };
 #define SAME(type)                                                \
@@ -94,7 +94,7 @@ TEST("options")
     { const auto made = detail::to_c(call_options{}, texts); SAME(call_options) }
     {
         auto made = detail::to_c(audio_track_options{});
-        CHECK_EQ(made.source, OH_SOURCE_MICROPHONE); // what 0 means
+        CHECK_EQ(made.source, OH_SOURCE_MICROPHONE); // the meaning of 0
         made.source = OH_SOURCE_UNKNOWN;
         SAME(audio_track_options)
     }
@@ -103,7 +103,7 @@ TEST("options")
     { const auto made = detail::to_c(remote_track_options{}); SAME(remote_track_options) }
     CHECK_OK(texts.check());
 
-    // What is set arrives.
+    // Members that are set are passed on.
     client_options open;
     open.allow_other_hosts = true;
     CHECK_EQ(detail::to_c(open, texts).allow_other_hosts, 1u);
@@ -126,7 +126,7 @@ TEST("options")
     CHECK(detail::to_c(live).live == 1 && detail::to_c(live).red_frames == OH_ZERO && detail::to_c(live).complexity == OH_ZERO);
     CHECK_EQ(detail::to_c(live).source, OH_SOURCE_SCREEN_SHARE_AUDIO);
 
-    // A C string ends at the first NUL: rather refused than cut.
+    // A C string ends at the first NUL: such a text is refused, not cut.
     client_options where = options_for("ann");
     where.user_id = std::string("an\0n", 4);
     auto r = client::create(where);
@@ -149,7 +149,7 @@ TEST("options")
     t.ttl = -1s;
     CHECK_ERR(create_access_token(t), errc::argument);
 
-    // The room of LiveKit's token is known before anybody is asked: the options reach the library.
+    // LiveKit's token names the room, so another one is refused without a connection: the options reach the library.
     client_options livekit;
     livekit.url = "ws://127.0.0.1:1";
     livekit.protocol = protocol::livekit;
@@ -192,15 +192,15 @@ TEST("moved-from")
     CHECK_OK(u.write(pcm));
     CHECK_ERR(u.write(span<const float>(nullptr, 0)), u.write(static_cast<const float *>(nullptr), 0).code());
     call &self = d;
-    d = std::move(self); // to itself: nothing happens
+    d = std::move(self); // self-move: no effect
     CHECK_OK(d.state());
-    d = b.join(what).value(); // what it owned is freed
+    d = b.join(what).value(); // the previous call is freed
     CHECK_ERR(first.state(), errc::handle);
-    CHECK_ERR(u.write(pcm), errc::handle); // and its tracks
+    CHECK_ERR(u.write(pcm), errc::handle); // and so are its tracks
     const call_ref released = d.release();
     CHECK(!d);
     CHECK_OK(released.state());
-    b = client(); // the client takes along what nobody owns
+    b = client(); // the client frees the released call
     CHECK_ERR(released.state(), errc::handle);
 
     audio_track_options stereo;

@@ -1,4 +1,4 @@
-// test_version.cpp - row version of tests/scenarios.md: a library of another ABI is refused at the first use.
+// test_version.cpp - row version of tests/scenarios.md: a library of another ABI is refused at first use.
 #include "peer.hpp"
 
 #include <cstdlib>
@@ -10,7 +10,7 @@ extern char **environ;
 
 using namespace offhook;
 
-/// The process in which the other library is loaded: 0 when every first use was refused with both numbers.
+/// The process that loads the other library: 0 when every first use was refused with both numbers.
 int version_child()
 {
     int wrong = 0;
@@ -45,7 +45,7 @@ TEST("version")
     for (char **e = environ; *e; e++)
         if (std::string(*e).rfind("LD_PRELOAD=", 0) != 0 && std::string(*e).rfind("ASAN_OPTIONS=", 0) != 0) set.emplace_back(*e);
     set.push_back(std::string("LD_PRELOAD=") + other);
-    set.emplace_back("ASAN_OPTIONS=verify_asan_link_order=0"); // AddressSanitizer wants to be the first library
+    set.emplace_back("ASAN_OPTIONS=verify_asan_link_order=0"); // AddressSanitizer requires to be the first library
     std::vector<char *> environment;
     for (auto &s : set) environment.push_back(&s[0]);
     environment.push_back(nullptr);

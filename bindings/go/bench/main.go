@@ -1,5 +1,5 @@
-// What an event and a frame of 20 ms cost from the library to a Go handler: 100 calls in one process, ten rooms of ten,
-// one talker in each, all hear. One line of JSON.
+// The overhead of an event and a frame of 20 ms from the library to a Go handler: 100 calls in one process, ten rooms
+// of ten, one sender in each, all receive. Prints one line of JSON.
 //
 //	scripts/with-sfu.sh go run -tags offhook_bench ./bench      (SECONDS=5)
 
@@ -42,7 +42,7 @@ func main() {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	var heard atomic.Int64
+	var received atomic.Int64
 	calls := make([]*offhook.Call, 100)
 	for i := range calls {
 		client, err := offhook.NewClient(offhook.ClientOptions{URL: os.Getenv("OFFHOOK_SFU_URL"), UserID: fmt.Sprint("u", i), Token: "development"})
@@ -51,7 +51,7 @@ func main() {
 		calls[i], err = client.Start(offhook.CallOptions{
 			CallID:  fmt.Sprint("bench-", i/10),
 			OnEvent: func(*offhook.Call, offhook.Event) { offhook.BenchMark() },
-			OnAudio: func(*offhook.Call, *offhook.AudioFrame) { offhook.BenchMark(); heard.Add(1) },
+			OnAudio: func(*offhook.Call, *offhook.AudioFrame) { offhook.BenchMark(); received.Add(1) },
 		})
 		check(err)
 	}
@@ -62,19 +62,19 @@ func main() {
 		track, err := calls[i].PublishAudio(&offhook.AudioTrackOptions{NoDTX: true})
 		check(err)
 		go func() {
-			for sound := make([]int16, 4800); ; {
-				for n := range sound {
-					sound[n] = int16(n % 100 * 100)
+			for samples := make([]int16, 4800); ; {
+				for n := range samples {
+					samples[n] = int16(n % 100 * 100)
 				}
-				if track.Play(ctx, sound) != nil {
+				if track.Play(ctx, samples) != nil {
 					return
 				}
 			}
 		}()
 	}
-	for end := time.Now().Add(30 * time.Second); heard.Load() < 90*10; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); received.Load() < 90*10; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
-			log.Fatal("bench: the talkers are not heard")
+			log.Fatal("bench: no audio of the senders")
 		}
 	}
 	var before, after runtime.MemStats

@@ -1,8 +1,9 @@
-"""bench.py: what an event and a frame of 20 ms cost from the library to a handler in Python.
+"""bench.py: the overhead of an event and a frame of 20 ms from the library to a handler in Python.
 
     OFFHOOK_SFU_URL=http://127.0.0.1:PORT python bench.py [--mode asyncio|threads] [--seconds 5]
 
-100 calls in one process, users u0 to u99 in ten rooms of ten; one of each room talks, the others hear. One line of JSON.
+100 calls in one process, users u0 to u99 in ten rooms of ten; one in each room sends, the others receive. Prints
+one line of JSON.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ CALLS, ROOMS = 100, 10
 LATE_NS = 20_000_000
 
 now = time.perf_counter_ns
-at = threading.local()  # when the item in hand came into the binding, on this thread
+at = threading.local()  # when the current item entered the binding, on this thread
 to_handler: dict[str, list[int]] = {"frame": [], "event": []}
 whole: dict[str, list[int]] = {"frame": [], "event": []}
 measuring = False
@@ -56,7 +57,7 @@ def on_audio(call: Any, frame: Any) -> None:
 
 
 def done() -> None:
-    """The item in hand, if any, has been dealt with."""
+    """Ends the measurement of the current item, if any."""
     kind = getattr(at, "kind", None)
     if kind and measuring:
         whole[kind].append(now() - at.time)
@@ -64,7 +65,7 @@ def done() -> None:
 
 
 def time_pulling() -> None:
-    """Puts a clock behind oh_call_wait_event."""
+    """Adds a timer after oh_call_wait_event."""
     real = _native.lib.oh_call_wait_event
 
     def timed(*given: Any) -> Any:
@@ -77,7 +78,7 @@ def time_pulling() -> None:
 
 
 def time_callbacks() -> None:
-    """Puts a clock around what the C callbacks call."""
+    """Adds a timer around the functions that the C callbacks call."""
 
     def timed(real: Any) -> Any:
         def run(*given: Any) -> None:
@@ -103,11 +104,11 @@ async def run_asyncio(seconds: float) -> list[Any]:
         c.join(f"bench-{os.getpid()}-{i // ROOMS}", on_event=on_event, on_audio=on_audio) for i, c in enumerate(clients)
     ))  # fmt: skip
 
-    async def talk(track: Any) -> None:
+    async def write_audio(track: Any) -> None:
         while True:
             await track.write(second())
 
-    tasks = [asyncio.create_task(talk(c.publish_audio(no_dtx=True))) for c in calls[::ROOMS]]
+    tasks = [asyncio.create_task(write_audio(c.publish_audio(no_dtx=True))) for c in calls[::ROOMS]]
     await asyncio.sleep(1)
     measuring = True
     await asyncio.sleep(seconds)
@@ -131,7 +132,7 @@ def run_threads(seconds: float) -> list[Any]:
         call.wait_state(offhook.CallState.JOINED, 20)
     stop = threading.Event()
 
-    def talk(tracks: list[Any]) -> None:
+    def write_audio(tracks: list[Any]) -> None:
         pieces = np.split(second(), 50)
         n = 0
         while not stop.is_set():
@@ -143,14 +144,14 @@ def run_threads(seconds: float) -> list[Any]:
             n += 1
             stop.wait(0.019)
 
-    talker = threading.Thread(target=talk, args=([c.publish_audio(no_dtx=True) for c in calls[::ROOMS]],))
-    talker.start()
+    writer = threading.Thread(target=write_audio, args=([c.publish_audio(no_dtx=True) for c in calls[::ROOMS]],))
+    writer.start()
     time.sleep(1)
     measuring = True
     time.sleep(seconds)
     measuring = False
     stop.set()
-    talker.join()
+    writer.join()
     figures = [(c.stats(), 0) for c in calls]
     for c in clients:
         c.free()
@@ -158,7 +159,7 @@ def run_threads(seconds: float) -> list[Any]:
 
 
 def held_blocks() -> float:
-    """Blocks of memory that one frame holds when the handler has it; what is made and freed on the way is not seen."""
+    """Blocks of memory that one frame holds in the handler; temporary allocations are not counted."""
     samples, name = ffi.new("int16_t[]", 960), ffi.new("char[]", b"somebody")
     raw = ffi.new("oh_audio_frame *", {"user_id": name, "session_id": name, "samples_s16": samples, "frames": 960, "sample_rate_hz": 48000,
                                  "size": ffi.sizeof("oh_audio_frame"), "channels": 1, "source": 1, "rtp_timestamp": 123456789})  # fmt: skip
@@ -167,7 +168,7 @@ def held_blocks() -> float:
     before = sys.getallocatedblocks()
     for i in range(1000):
         kept[i] = frame_of(raw)
-    return (sys.getallocatedblocks() - before) / 1000 + 1  # and the samples, which NumPy gets elsewhere
+    return (sys.getallocatedblocks() - before) / 1000 + 1  # and the samples, which NumPy allocates separately
 
 
 def spread(values: list[int]) -> dict[str, int]:

@@ -2,8 +2,8 @@
 
     python agent.py --url http://127.0.0.1:PORT --user agent --call demo [--answer tone]
 
-The answer is what was said (echo), or a tone. A real agent has speech recognition, a language model and speech synthesis
-in answer(): it gets a turn as one NumPy array of 16 kHz, and returns another.
+The answer is the participant's audio (echo), or a tone. A real agent has speech recognition, a language model and
+speech synthesis in answer(): it gets a turn as one NumPy array at 16 kHz, and returns another.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Audio = npt.NDArray[np.int16]
 
 @dataclass
 class Turn:
-    """What one participant said since the last answer."""
+    """The audio of one participant since the last answer."""
 
     frames: list[Audio] = field(default_factory=list)
     last_loud: float = 0
@@ -54,7 +54,7 @@ async def listen(call: offhook.Call, turns: dict[str, Turn]) -> None:
 
 
 async def reply(call: offhook.Call, turns: dict[str, Turn], how: str) -> None:
-    """Answers a participant after a pause. Silence may not be sent at all, so a clock decides, not a frame."""
+    """Answers a participant after a pause. Silence may not be sent at all, so a timer decides, not a frame."""
     loop = asyncio.get_running_loop()
     track = call.publish_audio(sample_rate_hz=RATE)
     while True:

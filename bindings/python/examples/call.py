@@ -30,7 +30,7 @@ def options() -> argparse.Namespace:
 
 
 async def speak(call: offhook.Call, hz: float) -> None:
-    """Plays a tone until the call is over."""
+    """Plays a tone until the call has ended."""
     track = call.publish_audio()
     second = (0.2 * np.sin(np.arange(48000) * 2 * np.pi * hz / 48000)).astype(np.float32)
     try:
@@ -41,7 +41,7 @@ async def speak(call: offhook.Call, hz: float) -> None:
 
 
 async def listen(call: offhook.Call) -> None:
-    """Prints once a second whose audio was received, and its greatest level."""
+    """Prints once a second from whom audio was received, and its maximum level."""
     frames: Counter[str] = Counter()
     loudest: dict[str, float] = {}
     loop = asyncio.get_running_loop()
@@ -65,7 +65,7 @@ async def watch(call: offhook.Call) -> None:
 
 
 async def enter() -> None:
-    """Waits for a line; forever when standard input cannot be watched (then Ctrl-C ends it)."""
+    """Waits for a line; without limit when standard input cannot be watched (then Ctrl-C ends it)."""
     loop = asyncio.get_running_loop()
     pressed = asyncio.Event()
     try:

@@ -14,7 +14,7 @@ async def main(url: str, user: str, seconds: float = 20) -> bool:
         token = offhook.create_access_token(key, secret, user, "demo")
     async with offhook.Client(url, user_id=user, token=token) as client:
         async with client.join("demo") as call:
-            print(f"joined; waiting {seconds:g} s at most for somebody to be heard: start another one with another name")
+            print(f"joined; waiting {seconds:g} s at most for audio of another participant: start a second one with another name")
             track = call.publish_audio()
             tone = 0.2 * np.sin(np.arange(int(seconds * 48000)) * 2 * np.pi * 440 / 48000)
             speaking = asyncio.create_task(track.write(tone.astype(np.float32)))
@@ -24,7 +24,7 @@ async def main(url: str, user: str, seconds: float = 20) -> bool:
                 print(received.result())
                 await asyncio.wait({speaking}, timeout=2)  # so that the other one receives enough as well
             else:
-                print("nobody was heard")
+                print("no audio was received")
             speaking.cancel()
             return received.done()  # leaving sends what was written, and ends `receive`
 

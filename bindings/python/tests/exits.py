@@ -1,6 +1,7 @@
-"""exits.py WAY: a short-lived interpreter that ends while its calls run and sound arrives; for test_exits.py.
+"""exits.py WAY: a short-lived interpreter that ends while its calls run and audio arrives; for test_exits.py.
 
-It says "ready" when it hears itself, and ends the way it was told. Two calls of one process talk to each other.
+It prints "ready" when it receives its own audio, and ends in the given way. Two calls of one process send audio
+to each other.
 """
 
 import asyncio
@@ -17,8 +18,8 @@ from offhook import blocking
 URL = os.environ["OFFHOOK_SFU_URL"]
 NAMES = [f"exit-{os.getpid()}-{n}" for n in "ab"]
 ROOM = f"exit-{os.getpid()}"
-SOUND = np.tile((9000 * np.sin(np.arange(9600) * 2 * np.pi * 440 / 48000)).astype(np.int16), 5)
-keep = []  # what lives until the end
+SAMPLES = np.tile((9000 * np.sin(np.arange(9600) * 2 * np.pi * 440 / 48000)).astype(np.int16), 5)
+keep = []  # kept until the end
 
 
 def ready():
@@ -26,15 +27,15 @@ def ready():
 
 
 async def two():
-    """Two calls of asyncio that hear each other; returns when the second hears."""
+    """Two asyncio calls that receive each other's audio; returns when the second does."""
     clients = [offhook.Client(URL, user_id=name, token="t") for name in NAMES]
     first, second = [await c.join(ROOM, max_queued_events=64) for c in clients]
     track = first.publish_audio(no_dtx=True)
-    keep.extend([clients, first, second, track, asyncio.ensure_future(track.write(np.tile(SOUND, 60)))])
-    heard = 0
+    keep.extend([clients, first, second, track, asyncio.ensure_future(track.write(np.tile(SAMPLES, 60)))])
+    received = 0
     async for frame in second.audio():
-        heard += not frame.silence
-        if heard >= 3:
+        received += not frame.silence
+        if received >= 3:
             break
     ready()
     return second
@@ -60,7 +61,7 @@ async def way_raise():
 
 
 async def way_task():
-    keep.append(asyncio.ensure_future(live_on(await two())))  # a task that is in the middle of it
+    keep.append(asyncio.ensure_future(live_on(await two())))  # a task that is running
 
 
 async def way_sigterm():
@@ -76,7 +77,7 @@ async def way_sigint():
 
 
 async def way_joining():
-    """In the middle of a join."""
+    """During a join."""
     client = offhook.Client(URL, user_id=NAMES[0], token="t")
     keep.extend([client, client.join_nowait(ROOM)])
     ready()
@@ -95,50 +96,50 @@ def joined_blocking(**second):
     track = first.publish_audio(no_dtx=True)
     keep.extend([clients, first, call, track])
     for _ in range(2):
-        threading.Thread(target=talk, args=(track,), daemon=True).start()
+        threading.Thread(target=write_audio, args=(track,), daemon=True).start()
     return call
 
 
-def talk(track):
+def write_audio(track):
     while True:
         try:
-            track.write(SOUND)
+            track.write(SAMPLES)
         except offhook.FullError:
             pass
 
 
 def way_daemons():
     """Daemon threads that read and write."""
-    heard = threading.Event()
+    received = threading.Event()
 
     def pull(call):
         while True:
             if isinstance(call.wait_event(), offhook.AudioEvent):
-                heard.set()
+                received.set()
 
     threading.excepthook = lambda args: None  # the calls end under them
     call = joined_blocking(pull_audio=True)
     threading.Thread(target=pull, args=(call,), daemon=True).start()
-    assert heard.wait(10)
+    assert received.wait(10)
     ready()
 
 
 def way_handlers():
-    """Handlers on the library's threads, all the time."""
-    heard = threading.Event()
+    """Handlers run on the library's threads, continuously."""
+    received = threading.Event()
     threading.excepthook = lambda args: None
 
     def audio(call, frame):
         sum(range(2000))
-        heard.set()
+        received.set()
 
     joined_blocking(on_audio=audio, on_event=lambda call, event: None)
-    assert heard.wait(10)
+    assert received.wait(10)
     ready()
 
 
 def way_in_handler():
-    """A handler is in the middle of something: it is waited for."""
+    """A handler is running: the exit waits for it."""
     inside = threading.Event()
     threading.excepthook = lambda args: None
 
@@ -153,7 +154,7 @@ def way_in_handler():
 
 
 def way_log():
-    """The log, at its loudest, until the end."""
+    """The log, at its most detailed level, until the end."""
     offhook.set_log(lambda level, text: keep.append(text), offhook.LogLevel.TRACE)
     way_handlers()
 

@@ -1,4 +1,4 @@
-"""growth.py URL NAME: two calls of a package that was made from another header than the library; for test_growth.py.
+"""growth.py URL NAME: two calls of a package built from another header than the library's; for test_growth.py.
 
 In a newer header every structure has the members planted_number and planted_text at its end.
 """
@@ -30,8 +30,8 @@ async def main():
     async with offhook.Client(URL, user_id=NAME + "-a", token="t") as a, offhook.Client(URL, user_id=NAME + "-b", token="t") as b:
         first = await a.join(NAME)
         track = first.publish_audio(no_dtx=True)
-        sound = (9000 * np.sin(np.arange(480000) * 2 * np.pi * 440 / 48000)).astype(np.int16)
-        writing = asyncio.create_task(track.write(sound))
+        samples = (9000 * np.sin(np.arange(480000) * 2 * np.pi * 440 / 48000)).astype(np.int16)
+        writing = asyncio.create_task(track.write(samples))
         second = await b.join(NAME, on_event=lambda call, event: events.append(event))
         count = 0
         async for frame in second.audio():

@@ -1,4 +1,4 @@
-"""support.py: what the tests share: the SFU and its control API, deadlines, tones, and recorders."""
+"""support.py: helpers of the tests: the SFU and its control API, deadlines, tones, and recorders."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def unique(name: str) -> str:
 
 
 def deadline(seconds: float) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """A test must end within so many seconds. A coroutine is cancelled then; one that hangs for good ends the run."""
+    """The time limit of a test. A coroutine is cancelled then; one that cannot be cancelled ends the run."""
 
     def wrap(test: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(test)
@@ -53,14 +53,14 @@ def deadline(seconds: float) -> Callable[[Callable[..., Any]], Callable[..., Any
 
 
 def ctl(what: str, **body: Any) -> Any:
-    """One call of the SFU's control API. Blocks for a moment, which is good enough for a test."""
+    """A request to the SFU's control API. Blocks for a moment, which is good enough for a test."""
     request = urllib.request.Request(f"{URL}/ctl/{what}", json.dumps(body).encode(), method="POST")
     with urllib.request.urlopen(request, timeout=10) as answer:
         return json.load(answer)
 
 
 def sessions(user: str) -> "list[dict[str, Any]]":
-    """What the SFU knows of a user: live sessions, then those that have gone."""
+    """The SFU's sessions of a user: live ones, then those that have ended."""
     state = ctl("state")
     return [s for s in state["sessions"] + state["gone"] if s["user_id"] == user]
 
@@ -97,7 +97,7 @@ def blocking_client(user: str, **options: Any) -> blocking.Client:
 
 
 class Record:
-    """Handlers that keep the events and the audio of a call."""
+    """Handlers that record the events and the audio of a call."""
 
     def __init__(self) -> None:
         self.events: "list[offhook.Event]" = []
@@ -121,25 +121,25 @@ class Record:
         await until(lambda: self.of(kind, since, **fields), f"{kind.__name__} {fields}", seconds)
         return self.of(kind, since, **fields)[0]
 
-    def hears(self, user: str, hz: float, source: int = offhook.TrackSource.MICROPHONE) -> bool:
+    def receives(self, user: str, hz: float, source: int = offhook.TrackSource.MICROPHONE) -> bool:
         """Whether the last 200 ms of a user's track with this source are this tone."""
         frames = [f for f in self.frames if f.user_id == user and f.source == source and not f.silence][-10:]
         if len(frames) < 10:
             return False
-        sound = np.concatenate([f.samples for f in frames])
-        return loudness(sound, hz, frames[0].sample_rate_hz) > 10 * loudness(sound, 1000 if hz != 1000 else 440, frames[0].sample_rate_hz)
+        pcm = np.concatenate([f.samples for f in frames])
+        return loudness(pcm, hz, frames[0].sample_rate_hz) > 10 * loudness(pcm, 1000 if hz != 1000 else 440, frames[0].sample_rate_hz)
 
     async def wait_tone(
         self, user: str, hz: float, seconds: float = 10, source: int = offhook.TrackSource.MICROPHONE
     ) -> None:
-        """Waits until the tone is in frames that came after now."""
+        """Waits until the tone is in frames received after this call."""
         self.frames.clear()
-        await until(lambda: self.hears(user, hz, source), f"{hz} Hz of {user}", seconds)
+        await until(lambda: self.receives(user, hz, source), f"{hz} Hz of {user}", seconds)
 
 
-def loudness(sound: Any, hz: float, rate: int) -> float:
-    """How much of a frequency is in audio (Goertzel, as a plain sum)."""
-    x = np.asarray(sound, np.float64)
+def loudness(pcm: Any, hz: float, rate: int) -> float:
+    """The share of a frequency in audio (Goertzel, as a plain sum)."""
+    x = np.asarray(pcm, np.float64)
     if x.ndim > 1:
         x = x[:, 0]
     turn = np.exp(-2j * np.pi * hz * np.arange(len(x)) / rate)
@@ -153,17 +153,17 @@ def tone(hz: float, seconds: float = 1.0, rate: int = 48000, kind: Any = np.int1
 
 
 class Talker:
-    """A task that writes a tone until it is stopped or the track is over."""
+    """A task that writes a tone until it is stopped or the track has ended."""
 
     def __init__(self, call: offhook.Call, hz: float, **options: Any) -> None:
         self.track = call.publish_audio(no_dtx=True, **options)
-        self._sound = tone(hz, rate=self.track.sample_rate_hz)
-        self._task = asyncio.get_running_loop().create_task(self._talk())
+        self._samples = tone(hz, rate=self.track.sample_rate_hz)
+        self._task = asyncio.get_running_loop().create_task(self._write())
 
-    async def _talk(self) -> None:
+    async def _write(self) -> None:
         try:
             while True:
-                await self.track.write(self._sound)
+                await self.track.write(self._samples)
         except (offhook.ClosedError, offhook.HandleError):
             pass
 

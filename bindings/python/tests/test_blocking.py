@@ -1,4 +1,4 @@
-"""test_blocking.py: calls without asyncio (row pull of tests/scenarios.md), and what threads may do with any call."""
+"""test_blocking.py: calls without asyncio (row pull of tests/scenarios.md), and the use of any call by threads."""
 
 import itertools
 import threading
@@ -12,20 +12,20 @@ from support import Record, blocking_client, client, deadline, loudness, tone, u
 
 @deadline(25)
 def test_pull():
-    """Row pull: a call without handlers read by hand: joined, audio and ended, in that order."""
+    """Row pull: a call without handlers, read in a loop: joined, audio and ended, in that order."""
     room, ann, ben = unique("room"), unique("ann"), unique("ben")
     with blocking_client(ann) as a, blocking_client(ben) as b:
         speaks = a.join(room)
         track = speaks.publish_audio(no_dtx=True, sample_rate_hz=16000)
-        sound = itertools.cycle(np.split(tone(440, rate=16000), 50))
-        piece = next(sound)
+        pieces = itertools.cycle(np.split(tone(440, rate=16000), 50))
+        piece = next(pieces)
         call = b.join_nowait(room, pull_audio=True, audio_format=offhook.AudioFormat.F32, audio_sample_rate_hz=16000)
         seen, left = [], False
         while not seen or not isinstance(seen[-1], offhook.Ended):
             if not left:
                 try:
                     track.write_nowait(piece)
-                    piece = next(sound)
+                    piece = next(pieces)
                 except offhook.FullError:
                     pass
             try:
@@ -42,8 +42,8 @@ def test_pull():
         kinds = [type(e) for e in seen]
         assert kinds.index(offhook.Joined) < kinds.index(offhook.AudioEvent) < kinds.index(offhook.Ended)
         assert frames[-1].user_id == ann and frames[-1].samples.dtype == "float32"
-        heard = np.concatenate([f.samples for f in frames[-10:]])
-        assert loudness(heard, 440, 16000) > 10 * loudness(heard, 1000, 16000)
+        tail = np.concatenate([f.samples for f in frames[-10:]])
+        assert loudness(tail, 440, 16000) > 10 * loudness(tail, 1000, 16000)
         call.close()
 
 
@@ -73,7 +73,7 @@ def test_errors_of_pulling():
 
 @deadline(20)
 def test_handlers_on_threads():
-    """Events and audio come to handlers in order, and the last is Ended; leave twice from two threads."""
+    """Handlers get events and audio in order, and the last is Ended; leave twice from two threads."""
     room, ann = unique("room"), unique("ann")
     record, where = Record(), set()
 
@@ -104,7 +104,7 @@ def test_handlers_on_threads():
 
 @deadline(20)
 async def test_asyncio_call_from_a_thread():
-    """What does not wait may be done to an asyncio call from another thread."""
+    """Functions that do not wait may be called on an asyncio call from another thread."""
     async with client(unique("ann")) as c:
         call = await c.join(unique("room"))
         worker = threading.Thread(target=lambda: (call.stats(), call.publish_audio(), call.leave_nowait()))

@@ -1,4 +1,4 @@
-"""test_calls.py: what a call does, with asyncio (rows of tests/scenarios.md: join, talk-hear, mute, participants, leave,
+"""test_calls.py: calls with asyncio (rows of tests/scenarios.md: join, send-receive, mute, participants, leave,
 leave-twice, trace, late-offers, reconnect, token, unsupported, hundred)."""
 
 import asyncio
@@ -34,7 +34,7 @@ async def test_join():
         assert second.stats().participants == 2 and second.stats().join_attempts == 1
         assert second.capabilities & offhook.Capability.CUSTOM_EVENTS
 
-    # A port of this machine where nobody listens: bound and never listened on.
+    # A port of this machine without a listener: bound, but not listening.
     import socket
 
     with socket.socket() as nobody:
@@ -68,28 +68,28 @@ async def test_refused_join():
 
 
 @deadline(25)
-async def test_talk_hear():
-    """Row talk-hear: a tone of 440 Hz arrives with the talker's name, 10 times as loud as 1 kHz."""
+async def test_send_receive():
+    """Row send-receive: a tone of 440 Hz arrives with the sender's name, 10 times as loud as 1 kHz."""
     room, ann, ben = unique("room"), unique("ann"), unique("ben")
     async with client(ann) as a, client(ben) as b:
-        speaks, hears = await a.join(room), await b.join(room)
+        speaks, receiver = await a.join(room), await b.join(room)
         Talker(speaks, 440)
-        ears = Record()
+        record = Record()
 
         async def listen():
-            async for frame in hears.audio():
-                ears.audio(hears, frame)
+            async for frame in receiver.audio():
+                record.audio(receiver, frame)
 
         listening = asyncio.create_task(listen())
-        await ears.wait_tone(ann, 440)
-        frame = ears.frames[-1]
+        await record.wait_tone(ann, 440)
+        frame = record.frames[-1]
         assert frame.user_id == ann and frame.samples.shape == (960,) and frame.samples.dtype == "int16"
         assert (frame.sample_rate_hz, frame.channels, frame.frames) == (48000, 1, 960)
         assert frame.arrival_time_us > 0 or frame.concealed
         assert frame.format == offhook.AudioFormat.S16 and frame.source == offhook.TrackSource.MICROPHONE
         with pytest.raises(offhook.StateError, match="another task"):
-            await hears.audio().__anext__()
-        await hears.leave()
+            await receiver.audio().__anext__()
+        await receiver.leave()
         await listening  # ends with the call
 
 
@@ -109,7 +109,7 @@ async def test_mute():
         assert gone.track.cause == offhook.UnpublishCause.MUTED
         assert gone.track.source == offhook.TrackSource.MICROPHONE
 
-        # What is on its way may still be played, for the greatest delay at most; then 300 ms of nothing.
+        # Audio in transit may still be played, for the maximum delay at most; then 300 ms without audio.
         def quiet_for_300_ms() -> bool:
             now = time.monotonic()
             loud = [f for f in record.frames if not f.silence and not f.concealed and f.level > 0.01]
@@ -186,7 +186,7 @@ async def test_snapshot_and_several_tracks():
 
 @deadline(20)
 async def test_leave():
-    """Row leave: returns at once; Ended is the last event and says that the application left; within 2 s."""
+    """Row leave: returns at once; Ended is the last event and reports that the application left; within 2 s."""
     room, ann = unique("room"), unique("ann")
     record = Record()
     async with client(ann) as c:
@@ -269,7 +269,7 @@ async def test_late_offers():
     await until(lambda: calls[0].stats().late_offers >= 200, "200 late offers counted")
     assert calls[0].state == CallState.JOINED
     undisturbed()
-    # As many more the moment it leaves.
+    # As many more at the moment it leaves.
     ctl("late_offer", user_id=names[0], count=200, when="leave")
     ended = await calls[0].leave()
     assert ended.reason == offhook.EndReason.LEFT and ended.error == offhook.Result.OK
@@ -284,26 +284,26 @@ async def test_late_offers():
 async def test_reconnect():
     """Row reconnect: the SFU drops the socket; states, the event with the kind of reconnect, and audio afterwards."""
     room, ann, ben = unique("room"), unique("ann"), unique("ben")
-    mine, his = Record(), Record()
+    first, second = Record(), Record()
     async with client(ann) as a, client(ben) as b:
-        speaks = await a.join(room, on_event=mine.event)
-        hears = await b.join(room, on_event=his.event, on_audio=his.audio)
+        speaks = await a.join(room, on_event=first.event)
+        receiver = await b.join(room, on_event=second.event, on_audio=second.audio)
         Talker(speaks, 440)
-        await his.wait_tone(ann, 440)
-        mark = len(mine.events)
+        await second.wait_tone(ann, 440)
+        mark = len(first.events)
         ctl("drop_ws", user_id=ann)
-        back = await mine.wait(offhook.Reconnected, mark)
+        back = await first.wait(offhook.Reconnected, mark)
         assert back.reconnect_kind == offhook.ReconnectKind.FAST and back.attempts >= 1 and back.session_id
-        states = [e.state for e in mine.of(offhook.StateChanged, mark)]
+        states = [e.state for e in first.of(offhook.StateChanged, mark)]
         assert states == [CallState.RECONNECTING, CallState.JOINED]
         assert speaks.stats().reconnects_fast == 1
-        await his.wait_tone(ann, 440)
-        assert hears.state == CallState.JOINED
+        await second.wait_tone(ann, 440)
+        assert receiver.state == CallState.JOINED
 
 
 @deadline(20)
 async def test_token():
-    """Row token: the first token has expired; the application is asked, and joined with the second."""
+    """Row token: the first token has expired; another one is requested from the application, and accepted."""
     user = unique("ann")
     asked = []
 
@@ -316,7 +316,7 @@ async def test_token():
     async with client(user, token="first") as c:
         call = await c.join(unique("room"), renew_token=True, on_token=renew)
         assert call.state == CallState.JOINED and asked == [call]
-    # By hand, from the events; and with none to give.
+    # Without a token callback, from the events; and without any token.
     async with client(unique("ben"), token=None) as c:
         call = c.join_nowait(unique("room"))
         async for event in call.events():
@@ -330,7 +330,7 @@ async def test_token():
 
 @deadline(20)
 async def test_unsupported():
-    """Row unsupported: a text in a call whose protocol has none; the error has the library's words."""
+    """Row unsupported: a text in a call whose protocol has none; the error has the library's text."""
     async with client(unique("ann")) as c:
         call = await c.join(unique("room"))
         assert not call.capabilities & offhook.Capability.TEXT
@@ -352,7 +352,7 @@ async def test_unsupported():
 
 @deadline(20)
 async def test_rpc_answers(monkeypatch):
-    """rpc() waits for the response with its number. The development SFU has no procedure calls: the response is made here."""
+    """rpc() waits for the response with its number. The development SFU has no RPC: the response is made here."""
     async with client(unique("ann")) as c:
         call = await c.join(unique("room"))
         numbers = iter(range(1, 9))
@@ -367,13 +367,13 @@ async def test_rpc_answers(monkeypatch):
             await asks[0]
         assert (failed.value.code, failed.value.data) == (1400, "data")
         await call.leave()
-        with pytest.raises(offhook.CallCancelledError):  # the end of the call answers what is left
+        with pytest.raises(offhook.CallCancelledError):  # the end of the call cancels what is left
             await asks[2]
 
 
 @deadline(20)
 async def test_custom_events():
-    """A custom event goes to all clients that receive custom events, the sender included."""
+    """A custom event goes to all clients that receive custom events, including the sender."""
     room, ann = unique("room"), unique("ann")
     record = Record()
     async with client(ann, receive_custom_events=True) as c:
@@ -387,7 +387,7 @@ async def test_custom_events():
 
 @deadline(90)
 async def test_hundred():
-    """Row hundred: 100 calls at once in rooms of ten; all join, all end, and no thread for each of them."""
+    """Row hundred: 100 calls at once in rooms of ten; all join, all end, and none has its own thread."""
     rooms = [unique("room") for _ in range(10)]
     clients = [client(unique(f"u{i}")) for i in range(100)]
     calls = await asyncio.gather(*(c.join(rooms[i // 10]) for i, c in enumerate(clients)))

@@ -1,6 +1,6 @@
-"""test_exits.py: interpreters that end while calls run and sound arrives, again and again, in every way there is.
+"""test_exits.py: interpreters that end while calls run and audio arrives, many times, in every possible way.
 
-OFFHOOK_EXITS says how many (100). Each must end with its own code within 20 s, and say nothing but what it should.
+OFFHOOK_EXITS sets the number (100). Each must end with its own exit code within 20 s, without unexpected output.
 """
 
 import os
@@ -14,7 +14,7 @@ from support import deadline, live, until_blocking
 
 EXITS = int(os.environ.get("OFFHOOK_EXITS", "100"))
 
-# How a process ends, and the last line that it may write to standard error.
+# How a process ends, and the last line that it may print to standard error.
 WAYS = {
     "normal": (0, ""),
     "handlers": (0, ""),
@@ -33,7 +33,7 @@ WAYS = {
 
 @deadline(60 + 3 * EXITS)
 def test_exits():
-    """An interpreter's end with live calls is clean."""
+    """Interpreter exit with live calls is clean."""
     program = str(Path(__file__).with_name("exits.py"))
     ways = list(WAYS)
 
@@ -61,5 +61,5 @@ def test_exits():
     print(f"{EXITS} interpreters ended, {len(wrong)} of them wrongly: {dict(done)}")
     assert wrong == []
     for way, pid in ended[-len(ways) :]:
-        if way not in ("sigterm", "os_exit"):  # these could not say goodbye
+        if way not in ("sigterm", "os_exit"):  # these could not send a leave message
             until_blocking(lambda: not live(f"exit-{pid}-a"), f"the SFU has seen {way} leave", 5)

@@ -1,5 +1,5 @@
-"""test_growth.py: the package made from another header than the library: those that were kept of releases, and one as a
-later release might have it (tests/abi)."""
+"""test_growth.py: the package built from another header than the library's: those kept of earlier releases, and one
+of a possible later release (tests/abi)."""
 
 import os
 import shutil

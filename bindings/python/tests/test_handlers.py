@@ -1,5 +1,5 @@
-"""test_handlers.py: handlers that misbehave, and objects that go in the wrong order (rows of tests/scenarios.md:
-free-in-callback, handler-throws, dropped, wrong-order, blocked-handler)."""
+"""test_handlers.py: handlers that misbehave, and objects that are freed in an unusual order (rows of
+tests/scenarios.md: free-in-callback, handler-throws, dropped, wrong-order, blocked-handler)."""
 
 import asyncio
 import gc
@@ -17,7 +17,7 @@ from support import (
 @pytest.mark.parametrize("what", ["event", "audio"])
 @deadline(25)
 async def test_free_in_callback(what):
-    """Row free-in-callback: the call and its client freed inside its own handler; nothing comes afterwards."""
+    """Row free-in-callback: the call and its client freed inside its own handler; no handler runs afterwards."""
     room, ann, ben = unique("room"), unique("ann"), unique("ben")
     after = []
     freed = asyncio.Event()
@@ -81,7 +81,7 @@ async def test_free_in_callback_of_a_thread(what):
 
 @deadline(25)
 async def test_handler_throws():
-    """Row handler-throws: reported by loop.call_exception_handler; the call goes on, and the next event comes."""
+    """Row handler-throws: reported by loop.call_exception_handler; the call continues, and the next event arrives."""
     room, ann, ben, cid = unique("room"), unique("ann"), unique("ben"), unique("cid")
     reported = []
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: reported.append(context))
@@ -137,7 +137,7 @@ async def test_handler_throws_in_a_thread(monkeypatch):
 
 @deadline(25)
 async def test_dropped():
-    """Row dropped: client and call go out of scope without a close; the SFU sees it, and nothing is left."""
+    """Row dropped: client and call go out of scope without a close; the SFU detects it, and nothing is left."""
     names = [unique("ann"), unique("ben")]
     before = None
 
@@ -153,9 +153,9 @@ async def test_dropped():
         assert live(names[0]) and live(names[1])
         return [weakref.ref(o) for o in (a, b, *calls, iterator)]
 
-    for _ in range(2):  # what the process makes once is there after the first time
+    for _ in range(2):  # objects created once per process exist after the first time
         gone = await use()
-        # A handler of the second call may be running on another thread, and hold it for that long.
+        # A handler of the second call may be running on another thread, and keep references for that long.
         await until(lambda: gc.collect() >= 0 and [r() for r in gone] == [None] * 5, "all objects are collected")
         await until(lambda: not live(names[0]) and not live(names[1]), "both are gone at the SFU")
         await until(lambda: not blocking._registered, "destroy")
@@ -166,7 +166,7 @@ async def test_dropped():
 
 @deadline(20)
 async def test_dropped_iterator():
-    """Row dropped: leaving `async for` early, or a task that is cancelled, harms nothing; the next one goes on."""
+    """Row dropped: leaving `async for` early, or cancelling a task, is harmless; the next one continues."""
     async with client(unique("ann")) as c:
         call = await c.join(unique("room"))
         async for event in call.events():
@@ -184,7 +184,7 @@ async def test_dropped_iterator():
 
 @deadline(20)
 async def test_free_while_a_handler_is_awaited():
-    """Row free-in-callback: the client is freed while a coroutine handler is in the middle; what waited is not delivered."""
+    """Row free-in-callback: the client is freed while a coroutine handler runs; queued events are not delivered."""
     go_on, begun, reported = asyncio.Event(), asyncio.Event(), []
 
     async def slow(call, event):
@@ -226,14 +226,14 @@ async def test_wrong_order():
         await track.write(tone(440))
     for one in (track, subscriber, publisher, call, c, call, track):
         one.free()
-    assert (await call.ended()).reason == offhook.EndReason.LEFT  # what was received before stays
+    assert (await call.ended()).reason == offhook.EndReason.LEFT  # events received before are kept
     assert [type(e) async for e in call.events()][-1] is offhook.Ended
     await call.close()
 
 
 @deadline(20)
 def test_wrong_order_in_threads():
-    """Row wrong-order, without asyncio; and a wait that is going on while the call is freed."""
+    """Row wrong-order, without asyncio; and a wait in progress while the call is freed."""
     c = blocking_client(unique("ann"))
     call = c.join(unique("room"))
     track = call.publish_audio()
@@ -263,7 +263,7 @@ def test_wrong_order_in_threads():
 
 @deadline(30)
 async def test_blocked_handler():
-    """Row blocked-handler: a handler that awaits for long; another call is joined, heard and left meanwhile."""
+    """Row blocked-handler: a handler that awaits for long; meanwhile another call joins, receives and leaves."""
     room, names = unique("room"), [unique(n) for n in ("ann", "ben", "slow")]
     go_on, returned = asyncio.Event(), []
     blocked = asyncio.Event()
@@ -282,7 +282,7 @@ async def test_blocked_handler():
         await record.wait_tone(names[0], 440)
         await other.leave()
         assert returned == [] and slow.state == CallState.JOINED
-        # Its own backlog is bounded, and what it drops is counted and reported.
+        # Its own backlog is bounded, and dropped events are counted and reported.
         session = (await slow.joined()).session_id
         for n in range(60):
             await asyncio.to_thread(ctl, "pins", cid=f"default:{room}", sessions=[session] if n % 2 else [])
@@ -301,7 +301,7 @@ def _packet(n, size=1000):
 
 @deadline(10)
 async def test_reliable_data_waits_beyond_the_queue():
-    """What its sender was promised to arrive is dropped only beyond event_bytes, and reported with numbers."""
+    """Reliable data is dropped only beyond event_bytes, and reported with numbers."""
     backlog = offhook.aio.Backlog(
         4, asyncio.get_running_loop(), weigh=offhook.aio._weight, most=20_000, lost=offhook.aio._lost
     )
@@ -321,7 +321,7 @@ async def test_reliable_data_waits_beyond_the_queue():
 
 @deadline(25)
 async def test_pump_waits_for_a_handler_that_is_behind():
-    """A handler that is far behind holds back what is taken from the library, until it is not, or waits itself."""
+    """A slow handler stops the reading from the library, until it has caught up, or waits itself."""
     room, ann = unique("room"), unique("ann")
     go_on, seen = asyncio.Event(), []
 
@@ -346,7 +346,7 @@ async def test_pump_waits_for_a_handler_that_is_behind():
         for n in range(41):
             call._take(_packet(n))
         assert call._behind()
-        ending = asyncio.ensure_future(call.leave())  # who waits for the end is not kept waiting by the handler
+        ending = asyncio.ensure_future(call.leave())  # the handler does not delay a wait for the end
         await until(lambda: call._ended.done(), "the end was taken")
         go_on.set()
         assert (await ending).reason == offhook.EndReason.LEFT
@@ -363,20 +363,20 @@ def test_blocked_handler_in_a_thread():
         go_on.wait(25)
         returned.append(event)
 
-    heard = Record()
+    record = Record()
     with blocking_client(names[2]) as s, blocking_client(names[0]) as a, blocking_client(names[1]) as b:
         try:
             slow = s.join_nowait(room, on_event=block)
             assert inside.wait(10)
             track = a.join(room).publish_audio(no_dtx=True)
-            other = b.join(room, on_audio=heard.audio)
-            sound = tone(440)
+            other = b.join(room, on_audio=record.audio)
+            samples = tone(440)
 
-            def hears():
-                track.write(sound[:9600], 5)
-                return heard.hears(names[0], 440)
+            def tone_arrives():
+                track.write(samples[:9600], 5)
+                return record.receives(names[0], 440)
 
-            until_blocking(hears, "the tone")
+            until_blocking(tone_arrives, "the tone")
             other.leave()
             assert other.state == CallState.LEFT and returned == []
             began = slow.state  # functions of the blocked call do not wait

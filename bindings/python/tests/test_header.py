@@ -39,7 +39,7 @@ ENUMS = {
 
 
 def of_header(name):
-    """The constants of one enumeration, from the text itself."""
+    """The constants of one enumeration, parsed from the header."""
     body = HEADER[HEADER.index(f"OH_ENUM({name}) {{\n") :]
     body = body[: body.index("\n};")]
     return {k: int(v) for k, v in re.findall(r"^    (OH_\w+) = (-?\d+),", body, re.M)}
@@ -47,7 +47,7 @@ def of_header(name):
 
 @deadline(10)
 def test_constants():
-    """Each constant has the header's value, and no enumeration is forgotten."""
+    """Each constant has the header's value, and no enumeration is missing."""
     assert set(re.findall(r"^OH_ENUM\((oh_\w+)\) \{$", HEADER, re.M)) == set(ENUMS)
     for name, (kind, prefix, cut) in ENUMS.items():
         wanted = {k[len(prefix) :].replace(cut, "", 1) if cut else k[len(prefix) :]: v for k, v in of_header(name).items()}
@@ -77,7 +77,7 @@ def test_options():
     holds = options.Filled("oh_data_options", {"to": ["ann", "bén"], "topic": "t", "lossy": True})
     filled = holds.pointer
     assert filled.to_count == 2 and ffi.string(filled.to[1]).decode() == "bén" and filled.lossy == 1
-    # The size is the header's, what is left out is zero, and 0 is OH_ZERO where zero is a value of its own.
+    # The size is the header's, omitted members are zero, and 0 is OH_ZERO where zero is a separate value.
     for name in options._KNOWN:
         made = options.Filled(name, {}).pointer
         assert made.size == ffi.sizeof(name) and bytes(ffi.buffer(made))[ffi.sizeof("size_t") :].strip(b"\0") == b""
@@ -90,7 +90,7 @@ def test_options():
 
 @deadline(10)
 def test_errors():
-    """One class for each result, found by its number; unknown numbers are no accident."""
+    """One class for each result, found by its number; unknown numbers are accepted."""
     for result in offhook.Result:
         if result == offhook.Result.OK:
             continue
@@ -117,7 +117,7 @@ def payload(structure, /, **members):
 
 
 def event(kind, member, structure, /, **members):
-    """An event with a payload, read; members of text become "bén" unless they are given."""
+    """Converts an event with a payload; text members are "bén" unless they are given."""
     from offhook.events import event_of
 
     texts = [n for n, f in ffi.typeof(structure).fields if f.type.cname == "char *"]
@@ -151,7 +151,7 @@ def test_events_of_every_kind():
     raw = payload("oh_event", kind=4711, at_ms=7)
     assert event_of(raw) == offhook.UnknownEvent(7, 4711)
 
-    # Each value where it belongs: all values of an event are different.
+    # Each value in its field: all values of an event are different.
     assert event(kinds.STATE, "state", "oh_event_state", state=2, previous=1) == offhook.StateChanged(
         7, offhook.CallState.JOINED, offhook.CallState.JOINING
     )
@@ -204,7 +204,7 @@ def test_events_of_every_kind():
 
 @deadline(10)
 def test_participants_and_tracks():
-    """A participant with its tracks and rights, and a snapshot; each flag where it belongs."""
+    """A participant with its tracks and rights, and a snapshot; each flag in its field."""
     from offhook.participants import participants_of
 
     kinds = offhook.EventKind
@@ -243,7 +243,7 @@ def test_structures_of_other_sizes():
     """Structures of an older library are shorter, and are not read beyond their size. Those of a newer one are longer."""
     from offhook.events import _READ, event_of
 
-    # A structure that ends where the readable memory ends: one byte more, and the process is gone.
+    # A structure at the end of readable memory: reading one byte more ends the process.
     memory = mmap.mmap(-1, 2 * mmap.PAGESIZE)
     start = ffi.cast("char *", ffi.from_buffer(memory))
     beyond = int(ffi.cast("uintptr_t", start)) + mmap.PAGESIZE
@@ -266,23 +266,23 @@ def test_structures_of_other_sizes():
             setattr(raw.u, member, at_the_end(made, size))
             short = event_of(raw)
             assert short.kind == kind
-        # All zero is what a payload of nothing but its size gives.
+        # The result for all zero is that of a payload with nothing but its size.
         raw = payload("oh_event", kind=kind, at_ms=7)
         setattr(raw.u, member, at_the_end(payload(name), word))
         zero = event_of(raw)
         whole = payload("oh_event", kind=kind, at_ms=7)
         kept = payload(name)
         setattr(whole.u, member, kept)
-        if kind != offhook.EventKind.AUDIO:  # frames have an array, and are not compared
+        if kind != offhook.EventKind.AUDIO:  # frames have an array, which cannot be compared
             assert zero == event_of(whole)
-        # A newer library: longer, and what lies beyond is not looked at.
+        # A newer library: longer structures, whose additional bytes are ignored.
         longer = ffi.new("char[]", b"\xa5" * (ffi.sizeof(name) + 64))
         ffi.memmove(longer, payload(name), ffi.sizeof(name))
         more = ffi.cast(name + " *", longer)
         more.size = ffi.sizeof(name) + 64
         setattr(whole.u, member, more)
         assert type(event_of(whole)) is type(zero)
-    # Elements of arrays have sizes of their own.
+    # Elements of arrays have their own sizes.
     pin = payload("oh_pin", user_id=BEN)
     array = ffi.new("oh_pin *[]", [at_the_end(pin, 2 * word)])
     pinned = event(offhook.EventKind.PINS, "pins", "oh_event_pins", pins=array, pin_count=1)
@@ -295,7 +295,7 @@ def test_structures_of_other_sizes():
 
 @deadline(10)
 def test_tools():
-    """Access tokens, the network, and what they refuse."""
+    """Access tokens, network reports, and their errors."""
     token = offhook.create_access_token(
         "key", "secret" * 8, "ann", "room", ttl_s=60, attributes_json={"a": "x" * 4000}, hidden=True
     )

@@ -1,4 +1,4 @@
-"""test_process.py: what needs a process of its own, or belongs to the whole process (rows version and log of
+"""test_process.py: tests that need a separate process, or concern the whole process (rows version and log of
 tests/scenarios.md; fork; types)."""
 
 import logging
@@ -14,7 +14,7 @@ from support import TOKEN, BINDING, blocking_client, client, deadline, unique, u
 
 
 def run(code, seconds=30, **environment):
-    """Runs a Python program of its own."""
+    """Runs a Python program in a separate process."""
     return subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=seconds, env={**os.environ, **environment}
     )
@@ -41,7 +41,7 @@ def test_version(variable):
 
 @deadline(40)
 def test_which_library():
-    """The library of the wheel is used, or the one that OFFHOOK_LIBRARY or the process has."""
+    """Uses the library of the wheel, or the one of OFFHOOK_LIBRARY, or the one loaded in the process."""
     library = os.path.join(os.environ["OFFHOOK_STAGE"], "lib", "liboffhook.so")
     show = "import offhook; offhook.version(); print(repr(offhook.library_path()), offhook.abi_version())"
     inside = os.path.join(os.path.dirname(offhook.__file__), "liboffhook.so.1")
@@ -53,7 +53,7 @@ def test_which_library():
 
 @deadline(30)
 async def test_log():
-    """Row log: lines arrive, none has the token; after it is turned off no more come."""
+    """Row log: lines arrive, none has the token; after it is turned off no more arrive."""
     lines = []
 
     def line(level, text):
@@ -103,7 +103,7 @@ def test_log_to_a_logger(caplog):
 
 @deadline(40)
 def test_fork():
-    """A forked child is refused and ends as it would without the library; its parent goes on."""
+    """Functions fail in a forked child, which exits as it would without the library; its parent continues."""
     with blocking_client(unique("ann")) as c:
         call = c.join(unique("room"), on_event=lambda call, event: None)
         child = os.fork()
@@ -128,7 +128,7 @@ def test_fork():
 
 @deadline(30)
 def test_waits_can_be_interrupted():
-    """Ctrl-C ends a wait of a thread within a moment."""
+    """Ctrl-C ends the wait of a thread promptly."""
     import _thread
 
     with blocking_client(unique("ann"), token=None) as c:

@@ -1,7 +1,7 @@
 #!/bin/bash
-# Makes a Debian trixie tree with a Swift toolchain (Debian's package swiftlang) for test.sh, where the
-# machine itself has no Swift. Needs root and debootstrap; the mirror is the one that this machine's own
-# apt uses. Takes a few minutes and 2 to 3 GB; what is there already is used again.
+# Creates a Debian trixie tree with a Swift toolchain (Debian's package swiftlang) for test.sh, for machines without
+# Swift. Needs root and debootstrap; uses the mirror of this machine's apt. Takes a few minutes and 2 to 3 GB;
+# existing parts are reused.
 #
 #   bindings/swift/support/chroot.sh DIRECTORY
 set -euo pipefail
@@ -19,7 +19,7 @@ mirror=$(apt-get indextargets --format '$(ORIGIN) $(COMPONENT) $(SITE)' 'Created
          awk '$1 == "Debian" && $2 == "main" && $3 ~ /\/debian\/?$/ { print $3; exit }')
 [ -n "$mirror" ] || { say "this machine's apt names no Debian mirror (apt-get update first?)" >&2; exit 1; }
 
-# A tree of ours that was left half made is made anew; anything else is left alone.
+# A tree of this script that is incomplete is created anew; any other directory is left alone.
 making="$dir/.offhook-swift-making"
 if [ -d "$dir" ] && [ -n "$(ls -A "$dir")" ]; then
   [ -e "$making" ] || { say "$dir is there and not a tree of this script's" >&2; exit 1; }

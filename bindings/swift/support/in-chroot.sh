@@ -1,6 +1,6 @@
 #!/bin/bash
-# Runs a command inside a tree made by chroot.sh, with /proc, /dev and the directories named bound into it at their own
-# paths, in a mount namespace of its own: nothing stays mounted. Needs root. The network is that of the machine.
+# Runs a command inside a tree made by chroot.sh, with /proc, /dev and the named directories bound into it at the same
+# paths, in a separate mount namespace: no mount remains. Needs root. The network is that of the machine.
 #
 #   bindings/swift/support/in-chroot.sh TREE [DIRECTORY...] -- COMMAND...
 set -euo pipefail

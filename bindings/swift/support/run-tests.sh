@@ -21,6 +21,14 @@ swift build --build-tests --scratch-path "$scratch" >"$log" 2>&1 || { cat "$log"
 say "tests"
 timeout 150 swift test --skip-build --scratch-path "$scratch" "$@"
 
+say "tests, as built with the header of a later release, in which every structure is longer"
+(
+  export PKG_CONFIG_PATH=$root/target/swift-later/lib/pkgconfig
+  swift build --build-tests --scratch-path "$scratch-later" >"$log" 2>&1 || { cat "$log"; exit 1; }
+  timeout 150 swift test --skip-build --scratch-path "$scratch-later" \
+    --filter '/test(Join|SendReceive|Participants|SnapshotAndSeveralTracks|ParticipantsAndTracks|KindsOfEvents|EventsOfOtherProtocols|Pull|Log|Token|Reconnect)$'
+)
+
 bin=$(swift build --show-bin-path --scratch-path "$scratch")
 say "examples: two calls that receive each other, and the first call of the README"
 timeout 30 "$bin/call" --url "$OFFHOOK_SFU_URL" --user eve --call sw-example --tone 700 --seconds 3 </dev/null >"$log" &
@@ -28,13 +36,16 @@ other=$!
 timeout 30 "$bin/call" --url "$OFFHOOK_SFU_URL" --user adam --call sw-example --seconds 2 </dev/null | tee "$log.2"
 wait "$other"
 for line in 'joined after' 'audio of eve' 'received eve for' 'the time is up' 'ended:'; do
-  grep -q "$line" "$log.2" || { echo "the example does not say '$line'" >&2; exit 1; }
+  grep -q "$line" "$log.2" || { echo "the example does not print '$line'" >&2; exit 1; }
 done
 grep -q 'audio of adam' "$log"
 rm -f "$log.2"
 work=$(mktemp -d)
 trap 'rm -rf "$log" "$work"' EXIT
-../two-hear.sh "$work" "$bin/first-call"
+../two-calls.sh "$work" "$bin/first-call"
+
+say "the reference, by DocC"
+"$package/support/docc.sh" "$root/target/docs-swift" || [ $? = 77 ]
 
 say "benchmark, for a second and not optimised: only that it runs"
 timeout 60 "$bin/bench" 1 | tee "$log"

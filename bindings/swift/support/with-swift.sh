@@ -1,7 +1,7 @@
 #!/bin/bash
-# Runs a command where `swift` is found: here, if it is on PATH; else in a Debian trixie tree with Debian's swiftlang,
-# which is made the first time (minutes) and kept in target/swift-chroot, or where OFFHOOK_SWIFT_CHROOT says. Where
-# neither can be had: a line that says so, and exit code 77.
+# Runs a command with `swift`: on this machine, if it is on PATH; else in a Debian trixie tree with Debian's
+# swiftlang, which is created the first time (minutes) and kept in target/swift-chroot, or in OFFHOOK_SWIFT_CHROOT.
+# When neither is available: prints a line about it, and exits with 77.
 #
 #   bindings/swift/support/with-swift.sh COMMAND...
 set -euo pipefail

@@ -1,6 +1,6 @@
 //! The coordinator's HTTP: join, get, watch, custom events, location hint.
 //!
-//! Browser clients use `/video`, native ones `/api/v2/video`; they differ in how times are written.
+//! Browser clients use `/video`, native clients `/api/v2/video`. The two differ in the format of timestamps.
 
 use crate::{
     coordinator::{token, Call},
@@ -60,7 +60,7 @@ fn refused(refusal: &Refusal) -> Response {
     response
 }
 
-/// The user of a request: the query, else the token's claim.
+/// The user ID of a request, from the query or else from the token's claim.
 fn user(query: &CallQuery, headers: &HeaderMap) -> String {
     if !query.user_id.is_empty() {
         return query.user_id.clone();
@@ -147,7 +147,7 @@ pub async fn join(
         excluded.push(last);
     }
     let refusal = server.faults.take_refusal(&user_id);
-    // The first SFU that is not excluded; if all are, the first that is not hidden.
+    // The first SFU that is not excluded. If all are excluded, the first that is not hidden.
     let usable = || Edge::CHOICE.into_iter().filter(|e| !server.faults.is_hidden(*e));
     let pinned = server.faults.pinned(&cid, &user_id);
     let edge =
@@ -211,7 +211,7 @@ pub async fn join(
     (StatusCode::CREATED, Json(answer)).into_response()
 }
 
-/// `GET …/call/{type}/{id}`; with POST and a `connection_id` the call is watched too.
+/// `GET …/call/{type}/{id}`. POST creates a missing call. With a `connection_id` the call is watched too.
 pub async fn get_call(
     State(server): State<Arc<Server>>,
     uri: OriginalUri,
@@ -246,7 +246,7 @@ pub async fn get_call(
     Json(answer).into_response()
 }
 
-/// `POST …/call/{type}/{id}/event`: a custom event for everyone who watches the call.
+/// `POST …/call/{type}/{id}/event`: sends a custom event to all watchers of the call.
 pub async fn custom_event(
     State(server): State<Arc<Server>>,
     uri: OriginalUri,
@@ -264,19 +264,19 @@ pub async fn custom_event(
         return error(400, 4, "the body is not JSON", None);
     };
     let custom = body.get("custom").cloned().unwrap_or_else(|| json!({}));
-    tell_custom(&server, is_browser(&uri), &format!("{kind}:{id}"), &user_id, custom);
+    send_custom(&server, is_browser(&uri), &format!("{kind}:{id}"), &user_id, custom);
     Json(json!({ "duration": "0.10ms" })).into_response()
 }
 
-/// Sends a custom event to the watchers of a call.
-pub fn tell_custom(server: &Server, browser: bool, cid: &str, user_id: &str, custom: Value) -> usize {
+/// Sends a custom event to all watchers of a call. Returns their number.
+pub fn send_custom(server: &Server, browser: bool, cid: &str, user_id: &str, custom: Value) -> usize {
     let now = SystemTime::now();
     let event = json!({ "type": "custom", "call_cid": cid, "created_at": time(browser, now), "custom": custom,
                         "user": user_json(browser, user_id, now) });
-    server.calls.lock().tell(cid, &event)
+    server.calls.lock().send_to_watchers(cid, &event)
 }
 
-/// `HEAD /hint`: where the client is, as a content network would say it.
+/// `HEAD /hint`: the client's location, in the header that a CDN would send.
 pub async fn hint() -> Response {
     Response::builder().header("x-amz-cf-pop", "LOC50-P1").body(Body::empty()).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! The coordinator: admits users to calls and names an SFU; its WebSocket carries custom events.
+//! The coordinator: admits users to calls and assigns an SFU. Its WebSocket carries custom events.
 
 pub mod http;
 pub mod token;
@@ -7,7 +7,7 @@ pub mod ws;
 use crate::socket::Outbox;
 use std::{collections::HashMap, time::SystemTime};
 
-/// One call as the coordinator knows it.
+/// One call, as seen by the coordinator.
 #[derive(Clone, Debug)]
 pub struct Call {
     pub created_at: SystemTime,
@@ -20,18 +20,18 @@ pub struct Call {
 pub struct Watcher {
     pub user_id: String,
     pub outbox: Outbox,
-    /// cids it wants the events of.
+    /// cids of the watched calls.
     pub watching: Vec<String>,
 }
 
-/// What the coordinator remembers.
+/// State of the coordinator.
 #[derive(Debug, Default)]
 pub struct Calls {
     pub calls: HashMap<String, Call>,
     pub watchers: HashMap<String, Watcher>,
 }
 
-/// Calls that one socket may watch.
+/// Maximum calls that one socket may watch.
 const MAX_WATCHED: usize = 256;
 
 impl Calls {
@@ -43,8 +43,8 @@ impl Calls {
         }
     }
 
-    /// Sends an event to everyone who watches a call; returns to how many.
-    pub fn tell(&self, cid: &str, event: &serde_json::Value) -> usize {
+    /// Sends an event to all watchers of a call. Returns their number.
+    pub fn send_to_watchers(&self, cid: &str, event: &serde_json::Value) -> usize {
         let text = event.to_string();
         let watching = self.watchers.values().filter(|w| w.watching.iter().any(|c| c == cid));
         watching.filter(|w| w.outbox.push(crate::socket::Out::Text(text.clone()))).count()

@@ -1,12 +1,12 @@
-//! Tokens: the claims of a JWT are read, never verified; the ones given out are unsigned.
+//! Tokens: the claims of a JWT are read, never verified. Issued tokens are unsigned.
 //!
-//! A development SFU has no secrets to protect. Tokens are not logged all the same.
+//! A development SFU has no secrets to protect. Tokens are still not logged.
 
 use base64::{engine::general_purpose::URL_SAFE_NO_PAD, Engine};
 use serde::Deserialize;
 use serde_json::json;
 
-/// The claims that matter here; missing ones are empty.
+/// The claims used by the SFU. Missing claims are empty.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Claims {
     #[serde(default)]
@@ -15,7 +15,7 @@ pub struct Claims {
     pub cid: String,
 }
 
-/// Reads the claims of a token, with or without `Bearer `. What cannot be read has no claims.
+/// Reads the claims of a token, with or without `Bearer `. An unreadable token has no claims.
 pub fn claims(token: &str) -> Claims {
     let token = token.strip_prefix("Bearer ").unwrap_or(token);
     let body = token.split('.').nth(1).unwrap_or_default().trim_end_matches('=');
@@ -23,7 +23,7 @@ pub fn claims(token: &str) -> Claims {
     serde_json::from_slice(&json).unwrap_or_default()
 }
 
-/// A token for one user in one call at one SFU.
+/// Creates a token for one user in one call at one SFU.
 pub fn make(user_id: &str, cid: &str, edge: &str) -> String {
     let part = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let head = part(json!({ "alg": "none", "typ": "JWT" }));

@@ -19,7 +19,7 @@ use std::{
 use tokio::time::timeout;
 
 const AUTH_LIMIT: Duration = Duration::from_secs(10);
-/// Health checks come every 15 to 25 s.
+/// Clients send a health check every 15 to 25 s.
 const IDLE: Duration = Duration::from_secs(60);
 const MAX_WATCHERS: usize = 4096;
 
@@ -70,7 +70,7 @@ async fn serve(server: Arc<Server>, browser: bool, mut inbox: Inbox, outbox: Out
                      "me": user_json(browser, &user_id, now) });
     outbox.push(Out::Text(ok.to_string()));
     while let Ok((bytes, _)) = inbox.receive(IDLE).await {
-        // Browser clients wrap what they send in an array.
+        // Browser clients wrap each message in an array.
         let Some(message) = read(bytes) else { continue };
         let (wrapped, message) = match message {
             Value::Array(mut list) if !list.is_empty() => (true, list.swap_remove(0)),

@@ -1,4 +1,4 @@
-//! Trouble for the coordinator's WebSockets: refused, dropped, sent nonsense.
+//! Faults of the coordinator's WebSockets: refused, dropped, or sent arbitrary messages.
 
 use crate::{
     coordinator::Watcher,
@@ -19,13 +19,13 @@ pub struct RefuseConnect {
     scope: Scope,
 }
 
-/// The authentication on the coordinator's WebSocket is refused.
+/// Refuses authentication on the coordinator's WebSocket.
 pub async fn refuse_connect(server: Arc<Server>, a: RefuseConnect) -> Answer {
     server.faults.add_connect_refusal(a.scope, a.refusal)?;
     Ok(json!({}))
 }
 
-/// Does something to the sockets of a user, or of everyone; answers to how many.
+/// Applies `act` to the sockets of one user or of all users. Answers with their number.
 fn each(server: &Server, user_id: Option<&str>, act: impl Fn(&Watcher)) -> Answer {
     let calls = server.calls.lock();
     let fits = |w: &&Watcher| user_id.is_none_or(|user| user == w.user_id);
@@ -37,10 +37,10 @@ fn each(server: &Server, user_id: Option<&str>, act: impl Fn(&Watcher)) -> Answe
 pub struct DropCoordinator {
     #[serde(default)]
     user_id: Option<String>,
-    /// Close code; without one the TCP connection just ends.
+    /// Close code. If absent, the TCP connection ends without a close frame.
     #[serde(default)]
     code: Option<u16>,
-    /// Ends it with a TCP reset.
+    /// Ends the connection with a TCP reset.
     #[serde(default)]
     hard: bool,
 }
@@ -58,11 +58,11 @@ pub async fn drop_coordinator(server: Arc<Server>, a: DropCoordinator) -> Answer
 pub struct CoordinatorFrame {
     #[serde(default)]
     user_id: Option<String>,
-    /// A string is sent as it is, anything else as JSON.
+    /// A string is sent verbatim, anything else as JSON.
     message: Value,
 }
 
-/// Any message at all, whether or not it is one.
+/// Sends an arbitrary message, well-formed or not.
 pub async fn coordinator_frame(server: Arc<Server>, a: CoordinatorFrame) -> Answer {
     let text = a.message.as_str().map_or_else(|| a.message.to_string(), str::to_owned);
     each(&server, a.user_id.as_deref(), |watcher| {

@@ -1,4 +1,4 @@
-//! Things that happen once, to sessions that are there: events, moderation, lost sockets.
+//! One-time actions on existing sessions: events, moderation, lost sockets.
 
 use crate::{
     coordinator,
@@ -16,8 +16,8 @@ use serde::Deserialize;
 use serde_json::{json, Value};
 use std::{sync::Arc, time::Duration};
 
-/// Sends an event to every connection of a target.
-fn tell(server: &Server, target: &Target, payload: EventPayload) -> Answer {
+/// Sends an event on every socket of a target.
+fn send_to_target(server: &Server, target: &Target, payload: EventPayload) -> Answer {
     let world = server.world.lock();
     let bytes = encode(payload);
     let sockets: Vec<_> = target.sockets(&world).into_iter().filter_map(|(_, s)| s).collect();
@@ -29,12 +29,12 @@ fn tell(server: &Server, target: &Target, payload: EventPayload) -> Answer {
 pub struct DropWs {
     #[serde(flatten)]
     target: Target,
-    /// Close code; without one the TCP connection just ends.
+    /// Close code. If absent, the TCP connection ends without a close frame.
     #[serde(default)]
     code: Option<u16>,
     #[serde(default)]
     reason: String,
-    /// Ends it with a TCP reset.
+    /// Ends the connection with a TCP reset.
     #[serde(default)]
     hard: bool,
 }
@@ -57,15 +57,15 @@ pub async fn drop_ws(server: Arc<Server>, a: DropWs) -> Answer {
 pub struct FreezeWs {
     #[serde(flatten)]
     target: Target,
-    /// Then it goes on; without it, it stays so until the client gives up.
+    /// Time after which the socket resumes. If absent, it stays frozen until the client closes the connection.
     #[serde(default)]
     ms: Option<u64>,
-    /// What is to be written is lost rather than kept for later.
+    /// Discard writes instead of keeping them for later.
     #[serde(default)]
     half_open: bool,
 }
 
-/// The TCP connection stays, but nothing is read from it any more and nothing comes.
+/// Freezes the TCP connection: it stays open, but nothing is read from it and nothing is sent.
 pub async fn freeze_ws(server: Arc<Server>, a: FreezeWs) -> Answer {
     if a.ms.is_some_and(|ms| ms > 60_000) {
         return Err("at most 60000 ms".into());
@@ -101,7 +101,7 @@ pub struct GoAway {
 }
 
 pub async fn go_away(server: Arc<Server>, a: GoAway) -> Answer {
-    tell(&server, &a.target, EventPayload::GoAway(event::GoAway { reason: a.reason }))
+    send_to_target(&server, &a.target, EventPayload::GoAway(event::GoAway { reason: a.reason }))
 }
 
 #[derive(Deserialize)]
@@ -120,7 +120,7 @@ pub struct Error {
 pub async fn error(server: Arc<Server>, a: Error) -> Answer {
     let error = models::Error { code: a.code, message: a.message, should_retry: a.should_retry };
     let event = event::Error { error: Some(error), reconnect_strategy: a.strategy };
-    tell(&server, &a.target, EventPayload::Error(event))
+    send_to_target(&server, &a.target, EventPayload::Error(event))
 }
 
 #[derive(Deserialize)]
@@ -147,7 +147,7 @@ pub struct CallEnded {
     /// 1 ended, 2 live ended, 3 kicked, 4 session ended.
     #[serde(default = "ended")]
     reason: i32,
-    /// Close the sockets after it, as SFUs do.
+    /// Close the sockets afterwards, as SFUs do.
     #[serde(default = "yes")]
     close: bool,
 }
@@ -246,7 +246,7 @@ pub async fn grants(server: Arc<Server>, a: SetGrants) -> Answer {
 #[derive(Deserialize)]
 pub struct Pins {
     cid: String,
-    /// Session ids, most important first; the full list.
+    /// The full list of session ids, most important first.
     sessions: Vec<String>,
 }
 
@@ -274,10 +274,10 @@ pub struct SendEvent {
     event: Value,
 }
 
-/// Any event at all, for what has no switch of its own.
+/// Sends an arbitrary event, for cases without a dedicated control call.
 pub async fn send_event(server: Arc<Server>, a: SendEvent) -> Answer {
     let event: SfuEvent = serde_json::from_value(a.event).map_err(|e| format!("event: {e}"))?;
-    tell(&server, &a.target, event.event_payload.ok_or("event: empty")?)
+    send_to_target(&server, &a.target, event.event_payload.ok_or("event: empty")?)
 }
 
 #[derive(Deserialize)]
@@ -289,9 +289,9 @@ pub struct CustomEvent {
     custom: Value,
 }
 
-/// A custom event on the coordinator's WebSockets that watch a call.
+/// Sends a custom event on the coordinator's WebSockets that watch a call.
 pub async fn custom_event(server: Arc<Server>, a: CustomEvent) -> Answer {
-    let sent = coordinator::http::tell_custom(&server, false, &a.cid, &a.user_id, a.custom);
+    let sent = coordinator::http::send_custom(&server, false, &a.cid, &a.user_id, a.custom);
     Ok(json!({ "sockets": sent }))
 }
 
@@ -299,11 +299,12 @@ pub async fn custom_event(server: Arc<Server>, a: CustomEvent) -> Answer {
 pub struct FloodEvents {
     #[serde(flatten)]
     target: Target,
-    /// For so long.
+    /// Duration of the flood.
     ms: u64,
 }
 
-/// As many small events as the client's socket takes, 32,000 a second at most: this SFU has others to serve.
+/// Sends small events as fast as the client's socket accepts them, at most 32,000 per second so that other clients are
+/// still served.
 pub async fn flood_events(server: Arc<Server>, a: FloodEvents) -> Answer {
     if a.ms > 60_000 {
         return Err("ms is at most 60000".into());
@@ -315,7 +316,7 @@ pub async fn flood_events(server: Arc<Server>, a: FloodEvents) -> Answer {
         let event = event.clone();
         tokio::spawn(async move {
             let end = tokio::time::Instant::now() + Duration::from_millis(a.ms);
-            // A few at a time, so that what the SFU itself has to say is not lost.
+            // In small batches, so that the SFU's regular events are not dropped.
             while tokio::time::Instant::now() < end && !socket.is_closed() {
                 for _ in 0..64 {
                     if !socket.send(Out::Binary(event.clone())).await {

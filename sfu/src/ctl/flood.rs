@@ -1,4 +1,4 @@
-//! A server that says more than anybody can keep: large events without end, as fast as they are taken.
+//! Flooding: many large events, sent as fast as the client accepts them, to exceed the client's limits.
 
 use crate::{
     ctl::{Answer, Target},
@@ -17,13 +17,13 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum What {
-    /// Pins of sessions that nobody knows.
+    /// Pins of unknown sessions.
     Pins,
-    /// Participants, each a new one.
+    /// Joins of new participants.
     Joins,
-    /// Participants who come and go, each a new one.
+    /// Joins and leaves of new participants.
     ComeAndGo,
-    /// One participant, each time another one's texts.
+    /// Updates of one participant, each with different texts.
     Updates,
 }
 
@@ -32,13 +32,13 @@ pub struct Flood {
     #[serde(flatten)]
     target: Target,
     what: What,
-    /// Events.
+    /// Number of events.
     count: u32,
-    /// Payload of each, 900000 at most.
+    /// Payload bytes of each event, at most 900000.
     bytes: usize,
 }
 
-/// Answers when the last event was written.
+/// Answers once the last event has been written.
 pub async fn flood(server: Arc<Server>, a: Flood) -> Answer {
     if a.bytes > 900_000 {
         return Err("at most 900000 bytes".into());

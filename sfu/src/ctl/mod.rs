@@ -1,6 +1,6 @@
-//! The control API: lets any test, in any language, look at the SFU and make trouble.
+//! The control API: lets tests in any language inspect the SFU and inject faults.
 //!
-//! Every call is a POST of a JSON object (state also a GET) and answers a JSON object; `docs/sfu.md` lists them.
+//! Every call is a POST of a JSON object (`state` also a GET) and returns a JSON object. `docs/sfu.md` lists the calls.
 
 mod coordinator;
 mod events;
@@ -27,7 +27,7 @@ use serde::{de::DeserializeOwned, Deserialize};
 use serde_json::{json, Value};
 use std::{future::Future, sync::Arc};
 
-/// Whom a call is about; several members narrow it down, none means everyone.
+/// Selects the sessions of a call. All given members must match; no member selects all sessions.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Target {
     #[serde(default)]
@@ -49,7 +49,7 @@ impl Target {
             && self.edge.is_none_or(|e| e == stats.edge)
     }
 
-    /// The connections of live sessions that fit.
+    /// The connections of live sessions that match.
     fn live(&self, world: &World) -> Vec<Joined> {
         let legs = world.rooms.values().flat_map(|r| &r.participants).flat_map(|p| &p.legs);
         legs.filter(|l| self.fits(&l.stats))
@@ -63,19 +63,19 @@ impl Target {
             .collect()
     }
 
-    /// Sessions live and gone that fit, with the socket each has or had last.
+    /// Live sessions that match, or else the last ended one, each with its current or last socket.
     fn sockets(&self, world: &World) -> Vec<(Arc<SessionStats>, Option<Outbox>)> {
         let legs = world.rooms.values().flat_map(|r| &r.participants).flat_map(|p| &p.legs);
         let live = legs.filter(|l| self.fits(&l.stats)).map(|l| (l.stats.clone(), l.socket.clone()));
         let mut all: Vec<_> = live.collect();
         if all.is_empty() {
-            // The last of those that are gone.
+            // No live session: the last ended one that matches.
             all.extend(world.gone.iter().rev().filter(|(s, _)| self.fits(s)).take(1).cloned());
         }
         all
     }
 
-    /// Session ids of live participants that fit.
+    /// Session ids of live participants that match.
     fn sessions(&self, world: &World) -> Vec<String> {
         let mut ids: Vec<String> = self.live(world).into_iter().map(|j| j.session_id).collect();
         ids.dedup();

@@ -29,12 +29,12 @@ pub struct LateOffer {
     burst: LateOffers,
     #[serde(default)]
     when: When,
-    /// Answer only when all have been taken by the socket's queue.
+    /// Answer only once all offers have been queued on the socket.
     #[serde(default)]
     wait: bool,
 }
 
-/// Well-formed subscriber offers that nobody negotiates: at once, or the moment the client leaves.
+/// Sends well-formed subscriber offers without a negotiation behind them: at once, or when the client leaves.
 pub async fn late_offer(server: Arc<Server>, a: LateOffer) -> Answer {
     if a.burst.count > MAX_OFFERS || a.burst.delay_ms > 60_000 {
         return Err(format!("at most {MAX_OFFERS} offers, at most 60000 ms apart"));
@@ -74,17 +74,17 @@ pub struct Raw {
     /// "text", "binary", or the number of an opcode.
     #[serde(default)]
     opcode: Option<serde_json::Value>,
-    /// The payload,
+    /// The payload.
     #[serde(default)]
     base64: Option<String>,
-    /// or this many seeded random bytes.
+    /// Sends this many seeded random bytes instead of the payload.
     #[serde(default)]
     size: Option<u64>,
     #[serde(default)]
     seed: u64,
     #[serde(default = "one")]
     fragments: u64,
-    /// The length that the header claims, when it is to lie.
+    /// False payload length to write into the header.
     #[serde(default)]
     claim: Option<u64>,
 }
@@ -93,7 +93,7 @@ fn one() -> u64 {
     1
 }
 
-/// A malformed, oversized or fragmented frame for one client.
+/// Sends a malformed, oversized or fragmented frame to the target's sockets.
 pub async fn raw_frame(server: Arc<Server>, a: Raw) -> Answer {
     let opcode = match &a.opcode {
         None => 2,

@@ -1,4 +1,4 @@
-//! Faults that stay on until they are used up or reset.
+//! Faults that stay active until they are used up or reset.
 
 use crate::{
     ctl::{Answer, Target},
@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 #[derive(Deserialize)]
 pub struct Reset {
-    /// Pins to edges are no fault to whoever relies on them.
+    /// Keep pins to edges, for tests that rely on them.
     #[serde(default)]
     keep_pins: bool,
 }
@@ -36,7 +36,7 @@ pub async fn silent(server: Arc<Server>, a: Silent) -> Answer {
 #[derive(Deserialize)]
 pub struct Slow {
     ms: u64,
-    /// Only this SFU; without it all of them and the coordinator.
+    /// Only this SFU. If absent, all SFUs and the coordinator.
     #[serde(default)]
     edge: Option<Edge>,
 }
@@ -86,7 +86,7 @@ pub async fn refuse_join(server: Arc<Server>, a: RefuseJoin) -> Answer {
     Ok(json!({}))
 }
 
-/// Joins are refused as if the token had expired.
+/// Refuses joins as if the token had expired.
 pub async fn expire_tokens(server: Arc<Server>, scope: Scope) -> Answer {
     let refusal = Refusal {
         http_status: 401,
@@ -115,12 +115,12 @@ pub async fn join_error(server: Arc<Server>, a: RefuseSocket) -> Answer {
 #[derive(Deserialize)]
 pub struct OneEdge {
     edge: Edge,
-    /// The coordinator stops naming it.
+    /// The coordinator no longer names this SFU.
     #[serde(default)]
     hide: bool,
 }
 
-/// An SFU dies without a word: sockets are reset, media stops, nothing answers.
+/// Kills an SFU abruptly: sockets are reset, media stops, requests are not answered.
 pub async fn kill_edge(server: Arc<Server>, a: OneEdge) -> Answer {
     server.faults.set_killed(a.edge, true, a.hide);
     let mut world = server.world.lock();
@@ -138,12 +138,12 @@ pub async fn kill_edge(server: Arc<Server>, a: OneEdge) -> Answer {
                 other.migrating = None;
                 participant.edge = other.edge;
             }
-            None => participant.orphaned = Some(std::time::Instant::now()),
+            None => participant.without_leg_since = Some(std::time::Instant::now()),
         }
         if let Some(socket) = &leg.socket {
             socket.cut(true);
         }
-        world.bury(leg, "its SFU was killed", true);
+        world.end_leg(leg, "SFU killed", true);
     }
     Ok(json!({ "sessions": killed.len() }))
 }

@@ -1,4 +1,4 @@
-//! What one SFU answers: its WebSocket and its RPCs.
+//! The endpoints of one SFU: its WebSocket and its RPCs.
 
 pub mod twirp;
 pub mod ws;

@@ -1,6 +1,6 @@
-//! The SFU's RPCs: Twirp over HTTP, protobuf or JSON, answered in the form asked.
+//! The SFU's RPCs: Twirp over HTTP, protobuf or JSON. The response has the encoding of the request.
 //!
-//! Transport errors are Twirp JSON; what is wrong with a request is told in its answer.
+//! Transport errors are Twirp JSON; application errors are fields of the response message.
 
 use crate::{
     edge::ws::abort,
@@ -85,7 +85,7 @@ pub async fn call(
     let bytes = match server::body(&server, request.into_body()).await {
         Ok(bytes) => bytes,
         Err(_) => {
-            let text = "the request is too large or was cut off";
+            let text = "the request is too large or incomplete";
             return twirp_error(&server, StatusCode::PAYLOAD_TOO_LARGE, "resource_exhausted", text);
         }
     };
@@ -98,7 +98,7 @@ pub async fn call(
     }
 }
 
-/// Counts an RPC for its session and asks whether it is to go unanswered.
+/// Counts an RPC for its session. Never returns if a fault leaves it unanswered.
 async fn enter(server: &Server, edge: Edge, index: usize, session_id: &str, stage: Option<Stage>) {
     let stats = server.session(edge, session_id);
     if let Some(stats) = &stats {

@@ -1,6 +1,6 @@
 //! The SFU's WebSocket: JoinRequest, health checks, LeaveCallRequest in; events out.
 //!
-//! Frames are read here; what they mean for a room is decided in `join`.
+//! Parses frames only. `join` implements their effect on a room.
 
 use crate::{
     coordinator::token,
@@ -28,9 +28,9 @@ use std::{
 };
 use tokio::time::timeout;
 
-/// A JoinRequest must come this soon.
+/// Time limit for the JoinRequest.
 const JOIN_LIMIT: Duration = Duration::from_secs(10);
-/// A burst of late offers at a leave takes no longer.
+/// Time limit for a burst of late offers at a leave.
 const LATE_LIMIT: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -61,7 +61,7 @@ pub async fn connect(
     socket::upgrade(request, &limits, move |inbox, outbox| serve(server, edge, ip, query, inbox, outbox))
 }
 
-/// A dead SFU does not answer: the nearest to that on a shared port is to hang up without a word.
+/// Simulates a dead SFU. On a shared port the closest equivalent is to close the connection without a response.
 pub fn abort() -> Response {
     let mut response = Response::default();
     response.extensions_mut().insert(HangUp);
@@ -97,7 +97,7 @@ async fn serve(server: Arc<Server>, edge: Edge, ip: IpAddr, query: WsQuery, mut 
             return;
         }
     };
-    let end = talk(&server, &joined, &mut inbox, &outbox).await;
+    let end = serve_session(&server, &joined, &mut inbox, &outbox).await;
     server.socket_ended(&joined, &end);
 }
 
@@ -117,13 +117,13 @@ async fn first_request(server: &Server, inbox: &mut Inbox, outbox: &Outbox) -> O
     };
     let request = timeout(JOIN_LIMIT, wait).await.ok().flatten();
     if request.is_none() {
-        server.log.debug(format_args!("a socket closed before a JoinRequest came"));
+        server.log.debug(format_args!("socket closed before a JoinRequest"));
     }
     request
 }
 
 /// Serves a joined socket until it ends.
-async fn talk(server: &Arc<Server>, joined: &Joined, inbox: &mut Inbox, outbox: &Outbox) -> End {
+async fn serve_session(server: &Arc<Server>, joined: &Joined, inbox: &mut Inbox, outbox: &Outbox) -> End {
     let stats = &joined.stats;
     loop {
         let (bytes, text) = match inbox.receive(IDLE_LIMIT).await {
@@ -154,7 +154,7 @@ async fn talk(server: &Arc<Server>, joined: &Joined, inbox: &mut Inbox, outbox: 
             }
             Some(RequestPayload::LeaveCallRequest(leave)) => {
                 server.leave(joined, &leave.reason);
-                return farewell(server, joined, inbox, outbox).await;
+                return after_leave(server, joined, inbox, outbox).await;
             }
             Some(RequestPayload::JoinRequest(_)) | None => {
                 stats.messages_unreadable.fetch_add(1, Relaxed);
@@ -163,10 +163,10 @@ async fn talk(server: &Arc<Server>, joined: &Joined, inbox: &mut Inbox, outbox: 
     }
 }
 
-/// After LeaveCallRequest: the socket stays open until the client closes it or a second has passed, so that what is
-/// sent late really arrives. The client's close is read only after the burst, because the answer to it would be the
-/// last frame that can be written.
-async fn farewell(server: &Arc<Server>, joined: &Joined, inbox: &mut Inbox, outbox: &Outbox) -> End {
+/// After LeaveCallRequest, keeps the socket open until the client closes it or one second has passed, so that late
+/// offers arrive. The client's close frame is read only after the burst, because the reply to it is the last frame
+/// that can be written.
+async fn after_leave(server: &Arc<Server>, joined: &Joined, inbox: &mut Inbox, outbox: &Outbox) -> End {
     let burst = joined.stats.late_on_leave.lock().take();
     if let Some(burst) = burst {
         let burst = async {

@@ -1,6 +1,6 @@
-//! From one published track to everyone who hears or sees it.
+//! Forwards one published track to its subscribers.
 //!
-//! Never blocks: a subscriber that does not keep up loses packets, which are counted.
+//! Never blocks. If a subscriber does not keep up, its packets are dropped and counted.
 
 use crate::media::{keyframe::is_keyframe, levels::Meter, publisher};
 use parking_lot::{Mutex, RwLock};
@@ -18,15 +18,15 @@ use tokio::sync::mpsc;
 pub const NO_LAYER: u8 = u8::MAX;
 /// Layers of one simulcast track.
 pub const MAX_LAYERS: usize = 3;
-/// A layer without packets for this long is taken to be off.
+/// A layer without packets for this long is considered inactive.
 const LAYER_ALIVE_MS: u64 = 1000;
 
-/// One RTP packet on its way to one subscriber. Small; the payload is shared.
+/// One RTP packet queued for one subscriber. Small, because the payload is shared.
 #[derive(Clone, Debug)]
 pub struct MediaPacket {
-    /// Which of the subscriber's streams it belongs to.
+    /// The subscriber's stream that it belongs to.
     pub sub: u64,
-    /// Names the incoming stream: numbering is continuous within one.
+    /// Identifies the incoming stream. Numbering is continuous within one stream.
     pub source: u64,
     pub layer: u8,
     pub keyframe: bool,
@@ -34,7 +34,7 @@ pub struct MediaPacket {
     pub timestamp: u32,
     pub marker: bool,
     pub format: PayloadParams,
-    /// Redundant audio (RFC 2198): the frame is the last thing in it.
+    /// Redundant audio (RFC 2198). The current frame is its last block.
     pub red: bool,
     pub audio_level: Option<i8>,
     pub voice: Option<bool>,
@@ -49,17 +49,17 @@ pub struct Sub {
     pub media: mpsc::Sender<MediaPacket>,
     /// The simulcast layer being forwarded.
     pub current: AtomicU8,
-    /// The layer to change to at its next key frame.
+    /// The layer to switch to at its next key frame.
     pub target: AtomicU8,
-    /// The layer that the subscribed size asks for.
-    pub wanted: AtomicU8,
-    /// Packets lost because the subscriber's queue was full.
+    /// The layer that matches the subscribed size.
+    pub requested_layer: AtomicU8,
+    /// Packets dropped because the subscriber's queue was full.
     pub dropped: Arc<AtomicU64>,
 }
 
 /// A request for a key frame of one layer.
 #[derive(Clone, Copy, Debug)]
-pub struct KeyframeWish {
+pub struct LayerKeyframe {
     pub route: u64,
     pub layer: u8,
 }
@@ -70,13 +70,14 @@ pub struct Route {
     pub id: u64,
     pub kind: MediaKind,
     subs: RwLock<Vec<Arc<Sub>>>,
-    /// The peer connection whose packets count; the newest wins, so that a migration has no double stream.
+    /// The peer connection whose packets are forwarded. The newest wins, so that a migration does not duplicate the
+    /// stream.
     source: AtomicU64,
     gated: AtomicBool,
     meter: Mutex<Meter>,
     seen: [AtomicU64; MAX_LAYERS],
     simulcast: AtomicBool,
-    wishes: Mutex<Option<mpsc::WeakSender<publisher::Command>>>,
+    keyframe_tx: Mutex<Option<mpsc::WeakSender<publisher::Command>>>,
     pub packets: AtomicU64,
     pub bytes: AtomicU64,
     epoch: Instant,
@@ -93,14 +94,14 @@ impl Route {
             meter: Mutex::default(),
             seen: Default::default(),
             simulcast: AtomicBool::new(false),
-            wishes: Mutex::new(None),
+            keyframe_tx: Mutex::new(None),
             packets: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             epoch: Instant::now(),
         }
     }
 
-    /// Forwards one packet of `layer` from the peer connection `source`. Sources are numbered in order of birth.
+    /// Forwards one packet of `layer` from the peer connection `source`. Sources are numbered in order of creation.
     pub fn forward(&self, source: u64, layer: Option<u8>, packet: &RtpPacket, format: PayloadParams) {
         let newest = self.source.fetch_max(source, Relaxed).max(source);
         if newest != source || self.gated.load(Relaxed) {
@@ -168,12 +169,12 @@ impl Route {
         self.subs.read().len()
     }
 
-    /// Stops or resumes forwarding, whatever the publisher sends.
+    /// Stops or resumes forwarding, regardless of what the publisher sends.
     pub fn gate(&self, gated: bool) {
         self.gated.store(gated, Relaxed);
     }
 
-    /// Forgets which peer connection was the newest: another one is gone, whoever sends next counts.
+    /// Resets the newest peer connection after one has ended. The next one that sends becomes the source.
     pub fn forget_source(&self) {
         self.source.store(0, Relaxed);
     }
@@ -182,21 +183,21 @@ impl Route {
         self.meter.lock()
     }
 
-    /// Where wishes for key frames go from now on.
-    pub fn set_wishes(&self, wishes: mpsc::WeakSender<publisher::Command>) {
-        *self.wishes.lock() = Some(wishes);
+    /// Sets the publisher queue that receives key frame requests from now on.
+    pub fn set_keyframe_tx(&self, keyframe_tx: mpsc::WeakSender<publisher::Command>) {
+        *self.keyframe_tx.lock() = Some(keyframe_tx);
     }
 
     pub fn request_keyframe(&self, layer: u8) {
         if self.kind == MediaKind::Video {
-            if let Some(wishes) = self.wishes.lock().as_ref().and_then(mpsc::WeakSender::upgrade) {
-                // A publisher too busy for this will be asked again.
-                let _ = wishes.try_send(publisher::Command::Keyframe(KeyframeWish { route: self.id, layer }));
+            if let Some(keyframe_tx) = self.keyframe_tx.lock().as_ref().and_then(mpsc::WeakSender::upgrade) {
+                // If the publisher's queue is full, the request is repeated later.
+                let _ = keyframe_tx.try_send(publisher::Command::Keyframe(LayerKeyframe { route: self.id, layer }));
             }
         }
     }
 
-    /// Chooses each subscriber's layer among those being sent now, and asks for the key frame to change with.
+    /// Chooses each subscriber's layer from the active layers, and requests the key frame needed for the switch.
     pub fn retarget(&self, now: Instant) {
         if !self.is_simulcast() {
             return;
@@ -207,9 +208,9 @@ impl Route {
             seen != 0 && now.saturating_sub(seen) < LAYER_ALIVE_MS
         };
         for sub in self.subs.read().iter() {
-            let wanted = sub.wanted.load(Relaxed).min(MAX_LAYERS as u8 - 1);
+            let requested = sub.requested_layer.load(Relaxed).min(MAX_LAYERS as u8 - 1);
             let best =
-                (0..=wanted).rev().find(|l| alive(*l)).or_else(|| (wanted..MAX_LAYERS as u8).find(|l| alive(*l)));
+                (0..=requested).rev().find(|l| alive(*l)).or_else(|| (requested..MAX_LAYERS as u8).find(|l| alive(*l)));
             if let Some(layer) = best {
                 sub.target.store(layer, Relaxed);
                 if sub.current.load(Relaxed) != layer {

@@ -1,10 +1,10 @@
-//! Whether an RTP payload begins a key frame, per codec.
+//! Detects whether an RTP payload starts a key frame, per codec.
 //!
-//! Reads a few bytes only; anything it cannot read is not a key frame.
+//! Reads only a few bytes. An unreadable payload is not a key frame.
 
 use str0m::format::Codec;
 
-/// True if decoding can begin with the frame of which this is a packet.
+/// True if decoding can start with the frame that this packet belongs to.
 pub fn is_keyframe(codec: Codec, payload: &[u8]) -> bool {
     match codec {
         Codec::Vp8 => vp8(payload).unwrap_or(false),

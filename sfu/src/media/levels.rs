@@ -1,17 +1,17 @@
-//! How loud a participant is: from the RFC 6464 header extension where it is sent, else estimated from packet sizes.
+//! Audio levels: from the RFC 6464 header extension if present, else estimated from packet sizes.
 //!
-//! Knows no participant; one meter belongs to one audio track.
+//! One meter belongs to one audio track. Must not know: participants.
 
 use std::time::{Duration, Instant};
 
-/// Quieter than this is not speech (dBov).
+/// Levels below this are not speech (dBov).
 const SPEECH_DBOV: i8 = -50;
-/// Speech goes on through pauses of this length.
+/// Speech continues through pauses of up to this length.
 const HANGOVER: Duration = Duration::from_millis(500);
-/// Without a packet for this long the track is silent.
+/// A track without packets for this long is silent.
 const STALE: Duration = Duration::from_millis(300);
 
-/// What is told about one track.
+/// Reported level of one track.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Level {
     /// Linear amplitude, 0 to 1.
@@ -37,11 +37,11 @@ impl Meter {
                 self.from_extension = true;
                 let db = db.clamp(-127, 0);
                 let level = if db <= -127 { 0.0 } else { 10f32.powf(f32::from(db) / 20.0) };
-                // The voice bit is optional in practice: many senders leave it 0 or 1 always.
+                // The voice activity bit is unreliable: many senders always leave it at 0 or 1.
                 (level, db > SPEECH_DBOV && (voice != Some(false) || db > -40))
             }
             None => {
-                // Opus at a variable rate spends bytes on sound; up to 3 bytes is silence (DTX).
+                // VBR Opus packets grow with the signal. Up to 3 bytes is silence (DTX).
                 self.largest = self.largest.max(payload).max(40);
                 let share = payload.saturating_sub(3) as f32 / self.largest as f32;
                 (0.25 * share * share, payload > 3 && share > 0.4)
@@ -54,23 +54,23 @@ impl Meter {
         }
     }
 
-    /// What to report now; begins a new interval.
+    /// Returns the level to report now and starts a new interval.
     pub fn take(&mut self, now: Instant) -> Level {
         let fresh = self.last_packet.is_some_and(|t| now.duration_since(t) < STALE);
         let level = self.loudest.take().unwrap_or(0.0);
-        // The size estimate must follow a sender that changes its bitrate.
+        // Decay, so that the estimate follows a sender that changes its bitrate.
         self.largest -= self.largest / 64;
         let is_speaking = fresh && self.last_speech.is_some_and(|t| now.duration_since(t) < HANGOVER);
         Level { level: if fresh { level } else { 0.0 }, is_speaking }
     }
 
-    /// True if levels come from the sender, not from our estimate.
+    /// True if the levels come from the sender, not from the estimate.
     pub fn is_measured(&self) -> bool {
         self.from_extension
     }
 }
 
-/// Who speaks for the room: changes only when another is clearly louder or the current one is silent.
+/// The dominant speaker of a room. Changes only if another is clearly louder or the current one is silent.
 #[derive(Debug, Default)]
 pub struct Dominant {
     smoothed: Vec<(String, f32)>,
@@ -78,7 +78,7 @@ pub struct Dominant {
 }
 
 impl Dominant {
-    /// Takes one interval's levels and returns the new dominant speaker if it changed.
+    /// Processes one interval's levels. Returns the new dominant speaker if it changed.
     pub fn update(&mut self, levels: &[(String, Level)]) -> Option<String> {
         self.smoothed.retain(|(id, _)| levels.iter().any(|(l, _)| l == id));
         for (id, level) in levels {

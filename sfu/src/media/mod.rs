@@ -1,11 +1,11 @@
 //! Media: peer connections, forwarding between them, audio levels.
 //!
-//! Knows no signalling; it is told what to connect to what.
+//! `room`, `join` and `publish` control it. Must not know: signalling.
 
+pub mod delay;
 pub mod forward;
 pub mod keyframe;
 pub mod levels;
-pub mod line;
 pub mod peer;
 pub mod publisher;
 pub mod rewrite;

@@ -1,10 +1,10 @@
-//! One peer connection: an `Rtc`, its UDP socket, and the loop that drives them in a task of its own.
+//! One peer connection: an `Rtc`, its UDP socket, and the loop that drives both in one task.
 //!
-//! Knows neither rooms nor messages; what a publisher or a subscriber does differently is a `Role`.
+//! A `Role` implements the differences between publisher and subscriber. Must not know: rooms or messages.
 
 use crate::{
     faults::{Faults, Loss, Lossy},
-    media::{forward::MediaPacket, line::Line, sdp},
+    media::{delay::DelayQueue, forward::MediaPacket, sdp},
 };
 use std::{
     future::pending,
@@ -24,16 +24,16 @@ use str0m::{
 };
 use tokio::{net::UdpSocket, sync::mpsc, time::sleep_until};
 
-/// Commands waiting for one peer connection.
+/// Capacity of a peer connection's command queue.
 pub const COMMANDS: usize = 256;
-/// Packets waiting for one subscriber: half a second of fifty audio tracks' jitter, not more.
+/// Capacity of a subscriber's packet queue: about half a second of fifty audio tracks.
 pub const MEDIA: usize = 1024;
-/// Datagrams taken in a row before others get their turn.
+/// Maximum datagrams read in a row before other work gets a turn.
 const BATCH: usize = 32;
-/// Errors of the engine that are survived.
+/// Engine errors that a connection survives; one more closes it.
 const MAX_ERRORS: u32 = 100;
 
-/// Counters of one peer connection, readable from anywhere.
+/// Counters of one peer connection, readable from any thread.
 #[derive(Debug, Default)]
 pub struct PeerStats {
     pub connected: AtomicBool,
@@ -75,31 +75,31 @@ impl PeerStats {
     }
 }
 
-/// What a role wants after a command.
+/// Action after a command.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Then {
+pub enum Next {
     Go,
-    /// Say goodbye (DTLS close_notify) and end.
+    /// Send DTLS close_notify and end.
     Close,
-    /// End without a word.
+    /// End without close_notify.
     Vanish,
 }
 
-/// What makes a peer connection a publisher or a subscriber.
+/// Behaviour of a peer connection as publisher or subscriber.
 pub trait Role: Send + 'static {
     type Command: Send;
-    /// Carries out a command.
-    fn command(&mut self, core: &mut Core, command: Self::Command) -> Then;
-    /// Takes a packet to send (subscribers).
+    /// Executes a command.
+    fn command(&mut self, core: &mut Core, command: Self::Command) -> Next;
+    /// Sends a packet (subscribers only).
     fn media(&mut self, _: &mut Core, _: MediaPacket) {}
-    /// Learns of an event of the engine.
+    /// Handles an engine event.
     fn event(&mut self, core: &mut Core, event: Event);
-    /// When `on_deadline` is to be called.
+    /// Time at which to call `on_deadline`.
     fn deadline(&self) -> Option<Instant> {
         None
     }
     fn on_deadline(&mut self, _: &mut Core, _: Instant) {}
-    /// The connection is over, for whatever reason.
+    /// Called when the connection has ended, for any reason.
     fn ended(&mut self, core: &mut Core);
 }
 
@@ -108,16 +108,16 @@ pub struct Core {
     pub rtc: Rtc,
     pub stats: Arc<PeerStats>,
     pub local: SocketAddr,
-    /// Candidates that came before the description they belong to, with their ufrag.
+    /// Candidates received before the description they belong to, with their ufrag.
     early: Vec<(Option<String>, Candidate)>,
     remote_ufrag: Option<String>,
     candidates: usize,
     max_candidates: usize,
     socket: UdpSocket,
     loss: LossState,
-    /// From and to the client; empty unless a fault delays.
-    up: Line,
-    down: Line,
+    /// Delayed datagrams from and to the client. Empty unless a fault adds delay.
+    up: DelayQueue,
+    down: DelayQueue,
     created: Instant,
     errors: u32,
 }
@@ -131,19 +131,19 @@ struct LossState {
 }
 
 impl LossState {
-    /// Delay and jitter; of the rule that the last packet was judged by.
+    /// Delay and jitter of the rule applied to the last packet.
     fn delay(&self, up: bool) -> (Duration, Duration) {
         let Some((rule, ..)) = &self.rule else { return Default::default() };
         let delay = if up { rule.delay_up_ms } else { rule.delay_down_ms };
         (Duration::from_millis(delay), Duration::from_millis(rule.jitter_ms))
     }
 
-    /// Looks for another rule, if any changed.
+    /// Looks up the rule again if any rule has changed.
     fn refresh(&mut self) {
         let version = self.faults.lossy_version();
         if version != self.version {
             self.version = version;
-            // Seeded by the user, whose name is the same in every run.
+            // Seeded by the user ID, which is the same in every run.
             self.rule = self.faults.lossy_for(&self.session, &self.user).map(|rule| {
                 let (up, down) = (Loss::new(&rule, &self.user, 1), Loss::new(&rule, &self.user, 2));
                 (rule, up, down)
@@ -151,14 +151,14 @@ impl LossState {
         }
     }
 
-    /// Whether a wall is between this side and that port.
-    fn walled(&mut self, port: u16) -> bool {
+    /// True if the `only_ports` rule blocks this remote port.
+    fn blocked(&mut self, port: u16) -> bool {
         self.refresh();
         let ports = self.rule.as_ref().and_then(|(rule, ..)| rule.only_ports);
         ports.is_some_and(|(least, greatest)| !(least..=greatest).contains(&port))
     }
 
-    /// How often a datagram to the client is sent again.
+    /// How many more times a datagram to the client is sent.
     fn repeats(&self, datagram: &[u8]) -> u32 {
         let media = datagram.first().is_some_and(|b| (128..192).contains(b));
         self.rule.as_ref().filter(|_| media).map_or(0, |(rule, ..)| rule.repeat)
@@ -179,7 +179,7 @@ impl LossState {
     }
 }
 
-/// What a new peer connection needs to know.
+/// Parameters of a new peer connection.
 #[derive(Clone, Debug)]
 pub struct Setup {
     pub ip: IpAddr,
@@ -190,7 +190,7 @@ pub struct Setup {
 }
 
 impl Core {
-    /// Binds a UDP port and makes an engine with full ICE and that port as its only candidate.
+    /// Binds a UDP port and creates an engine with full ICE and that port as its only candidate.
     pub fn new(setup: &Setup, publisher: bool) -> io::Result<Core> {
         let socket = std::net::UdpSocket::bind((setup.ip, 0))?;
         socket.set_nonblocking(true)?;
@@ -204,7 +204,7 @@ impl Core {
         extensions.set(11, Extension::RepairedRtpStreamId);
         extensions.set(13, Extension::VideoOrientation);
         if publisher {
-            // Congestion feedback is for those who send; nothing here estimates bandwidth towards subscribers.
+            // Congestion feedback is for senders. The SFU does not estimate bandwidth towards subscribers.
             extensions.set(3, Extension::TransportSequenceNumber);
         }
         let mut config = RtcConfig::new()
@@ -233,14 +233,14 @@ impl Core {
                 session: setup.session.clone(),
                 user: setup.user.clone(),
             },
-            up: Line::new(1),
-            down: Line::new(2),
+            up: DelayQueue::new(1),
+            down: DelayQueue::new(2),
             created: Instant::now(),
             errors: 0,
         })
     }
 
-    /// Adds a trickled candidate (its JSON form), or keeps it until its description has come.
+    /// Adds a trickled candidate (JSON form), or keeps it until its description has been received.
     pub fn trickle(&mut self, json: &str) -> Result<(), String> {
         self.candidates += 1;
         if self.candidates > self.max_candidates {
@@ -258,7 +258,7 @@ impl Core {
         if text.is_empty() {
             return Ok(());
         }
-        // Names (mDNS) and transports that we do not speak are no error of the client.
+        // Host names (mDNS) and unsupported transports are not client errors.
         let Ok(candidate) = Candidate::from_sdp_string(text) else { return Ok(()) };
         let fits = match (&ufrag, &self.remote_ufrag) {
             (_, None) => false,
@@ -273,9 +273,9 @@ impl Core {
         Ok(())
     }
 
-    /// A remote description has been applied: its candidates that came early are used, superseded ones dropped.
+    /// Call after applying a remote description. Adds its early candidates and drops superseded ones.
     ///
-    /// Returns true if its ufrag is not the one of the description before.
+    /// Returns true if its ufrag differs from that of the previous description.
     pub fn described(&mut self, remote_sdp: &str) -> bool {
         let ufrag = sdp::attribute(remote_sdp, "ice-ufrag").unwrap_or_default().to_owned();
         let changed = self.remote_ufrag.as_ref().is_some_and(|u| *u != ufrag);
@@ -291,14 +291,14 @@ impl Core {
         changed
     }
 
-    /// How many more packets follow each packet to the client.
+    /// How many extra packets to send after each packet to the client.
     pub fn flood(&mut self) -> u32 {
         self.loss.refresh();
         self.loss.rule.as_ref().map_or(0, |(rule, ..)| rule.flood)
     }
 
     fn send(&mut self, transmit: Transmit) {
-        if self.loss.walled(transmit.destination.port()) || self.loss.loses(&transmit.contents, false) {
+        if self.loss.blocked(transmit.destination.port()) || self.loss.loses(&transmit.contents, false) {
             self.stats.lost_down.fetch_add(1, Relaxed);
             return;
         }
@@ -312,20 +312,20 @@ impl Core {
             }
             return;
         }
-        // A full socket buffer loses the datagram, as any network may.
+        // If the socket buffer is full, the datagram is lost, as in any network.
         let _ = self.socket.try_send_to(&transmit.contents, transmit.destination);
         for _ in 0..self.loss.repeats(&transmit.contents) {
             let _ = self.socket.try_send_to(&transmit.contents, transmit.destination);
         }
     }
 
-    /// When something that is under way arrives.
+    /// When the next delayed datagram arrives.
     fn arrival(&self) -> Option<Instant> {
         self.up.due().into_iter().chain(self.down.due()).min()
     }
 
-    /// Lets arrive what is due: at the client all of it, here one datagram, then true: what the engine makes of it is
-    /// to be drained before the next.
+    /// Delivers due datagrams: all to the client, and at most one from the client. Returns true in the latter case: the
+    /// engine must be drained before the next one.
     fn arrive(&mut self, now: Instant) -> bool {
         while let Some((to, datagram)) = self.down.take(now) {
             let _ = self.socket.try_send_to(&datagram, to);
@@ -336,7 +336,7 @@ impl Core {
     }
 
     fn receive(&mut self, from: SocketAddr, datagram: &[u8]) {
-        if self.loss.walled(from.port()) || self.loss.loses(datagram, true) {
+        if self.loss.blocked(from.port()) || self.loss.loses(datagram, true) {
             self.stats.lost_up.fetch_add(1, Relaxed);
             return;
         }
@@ -361,13 +361,13 @@ impl Core {
         }
     }
 
-    /// Tells the engine the time; done after every change so that it acts on it at once.
+    /// Passes the current time to the engine. Called after every change so that the engine acts on it at once.
     fn tick(&mut self) {
         self.input(Input::Timeout(Instant::now()));
     }
 
     fn input(&mut self, input: Input<'_>) {
-        // Whatever the network sends, the engine goes on unless it says that it is dead.
+        // The engine continues after bad input unless it reports that it is dead.
         if self.rtc.handle_input(input).is_err() {
             self.failed();
         }
@@ -381,7 +381,7 @@ impl Core {
         }
     }
 
-    /// Carries out everything the engine wants, up to its next timeout. `None` when it is dead.
+    /// Processes the engine's output up to its next timeout. Returns `None` if the engine is dead.
     fn drain<R: Role>(&mut self, role: &mut R) -> Option<Instant> {
         loop {
             match self.rtc.poll_output() {
@@ -426,21 +426,21 @@ pub async fn drive<R: Role>(
     tokio::pin!(sleep);
     while let Some(next) = core.drain(&mut role) {
         let next = role.deadline().into_iter().chain(core.arrival()).fold(next, Instant::min);
-        // The engine's "never" is too far for the timer; an hour is as good.
+        // The engine's "never" is too far in the future for the timer. One hour is enough.
         let next = next.min(Instant::now() + Duration::from_secs(3600));
         if sleep.deadline() != next.into() {
             sleep.as_mut().reset(next.into());
         }
         tokio::select! {
             command = commands.recv() => {
-                let then = match command {
+                let action = match command {
                     Some(command) => role.command(&mut core, command),
-                    None => Then::Close,
+                    None => Next::Close,
                 };
-                if then == Then::Close && core.rtc.close().is_ok() {
+                if action == Next::Close && core.rtc.close().is_ok() {
                     core.drain(&mut role);
                 }
-                if then != Then::Go {
+                if action != Next::Go {
                     break;
                 }
                 core.tick();
@@ -454,11 +454,11 @@ pub async fn drive<R: Role>(
                 for more in (0..BATCH).rev() {
                     match got {
                         Ok((n, from)) => core.receive(from, &datagram[..n]),
-                        // An ICMP refusal of something we sent is reported here; the peer may come back.
                         Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                        // An ICMP error for a sent datagram is reported here. The peer may return.
                         Err(_) => break,
                     }
-                    // What is taken out of the socket is looked at: none is taken after the last one.
+                    // Every datagram read must be processed, so do not read another one after the last of the batch.
                     if core.drain(&mut role).is_none() || more == 0 {
                         break;
                     }

@@ -1,10 +1,10 @@
-//! The peer connection on which one participant sends.
+//! The peer connection on which one participant sends. Maps m-lines to routes.
 //!
-//! Knows which m-line feeds which route; nothing of who listens.
+//! Must not know: subscribers.
 
 use crate::media::{
-    forward::{KeyframeWish, Route, MAX_LAYERS},
-    peer::{drive, Core, PeerStats, Role, Setup, Then, COMMANDS},
+    forward::{LayerKeyframe, Route, MAX_LAYERS},
+    peer::{drive, Core, Next, PeerStats, Role, Setup, COMMANDS},
     sdp,
 };
 use std::{
@@ -21,38 +21,39 @@ use str0m::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-/// Key frames of one layer are asked for at most this often.
+/// Minimum interval between key frame requests for one layer.
 const KEYFRAME_INTERVAL: Duration = Duration::from_millis(200);
-/// Streams remembered per peer connection.
+/// Maximum streams per peer connection.
 const MAX_STREAMS: usize = 64;
 
-/// The answer to an offer, and whether ICE was restarted with it.
+/// The answer to an offer, and whether it restarted ICE.
 pub type Answered = Result<(String, bool), String>;
 
-/// What signalling asks of a publisher.
+/// Commands from signalling to a publisher.
 #[derive(Debug)]
 pub enum Command {
     Offer { sdp: String, routes: Vec<(String, Arc<Route>)>, reply: oneshot::Sender<Answered> },
     Candidate(String, oneshot::Sender<Result<(), String>>),
-    Keyframe(KeyframeWish),
+    Keyframe(LayerKeyframe),
     Close,
     Vanish,
 }
 
-/// Told when a publisher connects or ends.
+/// Notified when a publisher connects or ends.
 pub trait Watcher: Send + Sync + 'static {
     fn connected(&self);
     fn ended(&self);
 }
 
-/// The way to a publisher's task.
+/// Handle of a publisher's task.
 #[derive(Clone, Debug)]
 pub struct Handle {
     pub tx: mpsc::Sender<Command>,
     pub stats: Arc<PeerStats>,
 }
 
-/// Starts the task of a publisher. Births are numbered by `source`; the later of two publishers of one track counts.
+/// Starts the task of a publisher. `source` numbers publishers in order of creation. If two publish one track, the
+/// later one is forwarded.
 pub fn spawn(setup: &Setup, source: u64, watcher: Arc<dyn Watcher>) -> io::Result<Handle> {
     let core = Core::new(setup, true)?;
     let stats = core.stats.clone();
@@ -63,14 +64,14 @@ pub fn spawn(setup: &Setup, source: u64, watcher: Arc<dyn Watcher>) -> io::Resul
         mids: Vec::new(),
         streams: Vec::new(),
         formats: Vec::new(),
-        own: tx.downgrade(),
-        last_wish: Vec::new(),
+        self_tx: tx.downgrade(),
+        last_requests: Vec::new(),
     };
     tokio::spawn(drive(core, role, commands, None));
     Ok(Handle { tx, stats })
 }
 
-/// A route, and the simulcast layer of it if there are several.
+/// A route and, with simulcast, its layer.
 type Destination = (Arc<Route>, Option<u8>);
 
 struct Line {
@@ -83,12 +84,12 @@ struct Publisher {
     source: u64,
     watcher: Arc<dyn Watcher>,
     mids: Vec<Line>,
-    /// Where each SSRC goes; `None` for one that belongs to no announced track.
+    /// Destination of each SSRC. `None` if it belongs to no announced track.
     streams: Vec<(Ssrc, Option<Destination>)>,
     formats: Vec<(Pt, PayloadParams)>,
-    /// Given to routes for their wishes; weak, so that the task ends when its handle is dropped.
-    own: mpsc::WeakSender<Command>,
-    last_wish: Vec<(u64, u8, Instant)>,
+    /// Given to routes for key frame requests. Weak, so that the task ends when its handle is dropped.
+    self_tx: mpsc::WeakSender<Command>,
+    last_requests: Vec<(u64, u8, Instant)>,
 }
 
 impl Publisher {
@@ -100,7 +101,7 @@ impl Publisher {
         self.streams.clear();
         self.formats.clear();
         for (mid, route) in routes {
-            route.set_wishes(self.own.clone());
+            route.set_keyframe_tx(self.self_tx.clone());
             let rids = sdp::rids(text, &mid).into_iter().map(Rid::from).collect();
             self.mids.push(Line { mid: Mid::from(mid.as_str()), route, rids });
         }
@@ -123,21 +124,21 @@ impl Publisher {
         Some((line.route.clone(), layer))
     }
 
-    fn keyframe(&mut self, core: &mut Core, wish: KeyframeWish) {
+    fn keyframe(&mut self, core: &mut Core, request: LayerKeyframe) {
         let now = Instant::now();
-        self.last_wish.retain(|(_, _, at)| now.duration_since(*at) < KEYFRAME_INTERVAL);
-        if self.last_wish.iter().any(|(r, l, _)| (*r, *l) == (wish.route, wish.layer)) {
+        self.last_requests.retain(|(_, _, at)| now.duration_since(*at) < KEYFRAME_INTERVAL);
+        if self.last_requests.iter().any(|(r, l, _)| (*r, *l) == (request.route, request.layer)) {
             return;
         }
         for (ssrc, target) in &self.streams {
             let Some((route, layer)) = target else { continue };
-            if route.id != wish.route || layer.is_some_and(|l| l != wish.layer) {
+            if route.id != request.route || layer.is_some_and(|l| l != request.layer) {
                 continue;
             }
             if let Some(stream) = core.rtc.direct_api().stream_rx(ssrc) {
                 stream.request_keyframe(KeyframeRequestKind::Pli);
                 core.stats.keyframe_requests.fetch_add(1, Relaxed);
-                self.last_wish.push((wish.route, wish.layer, now));
+                self.last_requests.push((request.route, request.layer, now));
             }
         }
     }
@@ -146,7 +147,7 @@ impl Publisher {
 impl Role for Publisher {
     type Command = Command;
 
-    fn command(&mut self, core: &mut Core, command: Command) -> Then {
+    fn command(&mut self, core: &mut Core, command: Command) -> Next {
         match command {
             Command::Offer { sdp, routes, reply } => {
                 let _ = reply.send(self.offer(core, &sdp, routes));
@@ -154,11 +155,11 @@ impl Role for Publisher {
             Command::Candidate(json, reply) => {
                 let _ = reply.send(core.trickle(&json));
             }
-            Command::Keyframe(wish) => self.keyframe(core, wish),
-            Command::Close => return Then::Close,
-            Command::Vanish => return Then::Vanish,
+            Command::Keyframe(request) => self.keyframe(core, request),
+            Command::Close => return Next::Close,
+            Command::Vanish => return Next::Vanish,
         }
-        Then::Go
+        Next::Go
     }
 
     fn event(&mut self, core: &mut Core, event: Event) {

@@ -1,10 +1,10 @@
-//! Sequence numbers and timestamps of one outgoing stream whose source may change.
+//! Rewrites sequence numbers and timestamps of one outgoing stream whose source may change.
 //!
-//! The receiver sees one unbroken stream while sources (simulcast layers, a migrated publisher) come and go.
+//! The receiver sees one continuous stream while sources (simulcast layers, a migrated publisher) change.
 
 use std::time::Instant;
 
-/// Translates a source's numbering into the outgoing one.
+/// Maps a source's numbering to the outgoing numbering.
 #[derive(Debug, Default)]
 pub struct Rewrite {
     source: Option<u64>,
@@ -15,20 +15,20 @@ pub struct Rewrite {
 }
 
 impl Rewrite {
-    /// What comes next is another track, even when it comes from the same publisher: its numbering is its own.
+    /// The next packet belongs to another track with its own numbering, even if it is from the same publisher.
     pub fn leave_source(&mut self) {
         self.source = None;
     }
 
-    /// The outgoing (extended sequence number, timestamp) of a packet, or `None` for one that is too late.
+    /// Returns the outgoing (extended sequence number, timestamp) of a packet, or `None` if it is too late.
     ///
-    /// `source` names the incoming stream, `clock` is its RTP clock in Hz.
+    /// `source` identifies the incoming stream. `clock` is its RTP clock rate in Hz.
     pub fn map(&mut self, source: u64, seq: u64, timestamp: u32, now: Instant, clock: u32) -> Option<(u64, u32)> {
         if self.source != Some(source) {
             self.source = Some(source);
             self.base_in = seq;
             match self.newest {
-                // Begin below 2^15: the receiver assumes a rollover counter of zero.
+                // Start below 2^15: the receiver assumes a rollover counter of zero.
                 None => (self.base_out, self.shift) = (u64::from(fastrand::u16(1..0x7fff)), 0),
                 Some((out, at, when)) => {
                     self.base_out = out + 1;
@@ -60,7 +60,7 @@ mod tests {
         let later = now + Duration::from_millis(20);
         assert_eq!(rewrite.map(2, 9, 1, later, 48_000), Some((a + 3, t + 1920 + 960)));
         assert_eq!(rewrite.map(2, 8, 1, later, 48_000), None);
-        // Another track of the same publisher, numbered lower.
+        // Another track of the same publisher, with lower numbers.
         rewrite.leave_source();
         assert_eq!(rewrite.map(2, 3, 1, later, 48_000).map(|(out, _)| out), Some(a + 4));
     }

@@ -1,9 +1,9 @@
-//! The little that is read from and written into SDP as text.
+//! Reads and edits parts of SDP as text.
 //!
-//! str0m keeps the msid of an m-line for ever and drops colons from it; here m-lines get the msid of the track
-//! that they carry now, and none when they carry nothing.
+//! str0m never changes the msid of an m-line and removes colons from it. This module gives each m-line the msid of the
+//! track that it carries now, or none if it carries no track.
 
-/// What one m-line of an offer carries.
+/// The track that one m-line of an offer carries.
 #[derive(Clone, Debug)]
 pub struct Line<'a> {
     pub mid: &'a str,
@@ -11,7 +11,7 @@ pub struct Line<'a> {
     pub msid: Option<&'a str>,
 }
 
-/// Puts the msid of each m-line into an offer.
+/// Writes the msid of each m-line into an offer.
 pub fn with_msids(sdp: &str, lines: &[Line<'_>]) -> String {
     let mut out = String::with_capacity(sdp.len() + 64 * lines.len());
     for section in sections(sdp) {
@@ -52,7 +52,7 @@ pub fn with_msids(sdp: &str, lines: &[Line<'_>]) -> String {
     out
 }
 
-/// The session part and then each media section, in order.
+/// The session section and then each media section, in order.
 fn sections(sdp: &str) -> impl Iterator<Item = &str> {
     let mut rest = sdp;
     std::iter::from_fn(move || {
@@ -66,7 +66,7 @@ fn sections(sdp: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The first value of `a=name:` in a piece of SDP.
+/// The first value of `a=name:` in an SDP fragment.
 pub fn attribute<'a>(sdp: &'a str, name: &str) -> Option<&'a str> {
     sdp.lines().find_map(|l| Some(l.trim_end().strip_prefix("a=")?.strip_prefix(name)?.strip_prefix(':')?.trim()))
 }
@@ -82,7 +82,7 @@ pub fn media(sdp: &str) -> Vec<(&str, &str, bool)> {
         .collect()
 }
 
-/// The rids that a media section offers to send, smallest first as announced.
+/// The send rids of a media section, in announced order (smallest first).
 pub fn rids<'a>(sdp: &'a str, mid: &str) -> Vec<&'a str> {
     sections(sdp)
         .filter(|s| s.starts_with("m=") && attribute(s, "mid") == Some(mid))
@@ -95,7 +95,7 @@ pub fn rids<'a>(sdp: &'a str, mid: &str) -> Vec<&'a str> {
         .collect()
 }
 
-/// A well-formed offer of one audio track that no peer connection stands behind.
+/// A well-formed offer of one audio track without a peer connection behind it.
 pub fn stray_offer(address: std::net::SocketAddr) -> String {
     let hex = |n: usize| (0..n).map(|_| format!("{:02X}", fastrand::u8(..))).collect::<Vec<_>>();
     let text = |n: usize| (0..n).map(|_| fastrand::alphanumeric()).collect::<String>();

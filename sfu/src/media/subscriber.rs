@@ -1,10 +1,10 @@
-//! The peer connection on which one participant receives; the SFU offers, the client answers.
+//! The peer connection on which one participant receives. The SFU offers, the client answers.
 //!
-//! One negotiation at a time. Told the full set of routes wanted, it finds out what has to change.
+//! One negotiation at a time. It receives the full set of requested routes and computes the changes.
 
 use crate::media::{
     forward::{MediaPacket, Route, Sub, NO_LAYER},
-    peer::{drive, Core, PeerStats, Role, Setup, Then, COMMANDS, MEDIA},
+    peer::{drive, Core, Next, PeerStats, Role, Setup, COMMANDS, MEDIA},
     rewrite::Rewrite,
     sdp,
 };
@@ -24,46 +24,46 @@ use str0m::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-/// An unanswered offer is sent again after this long,
+/// An unanswered offer is resent after this time.
 const RESEND: Duration = Duration::from_secs(1);
-/// and at most this often.
+/// Maximum resends of an offer.
 const MAX_RESENDS: u32 = 5;
-/// Unusable answers in a row before only a change leads to another offer.
+/// Consecutive unusable answers after which only a change triggers a new offer.
 const MAX_BAD_ANSWERS: u32 = 3;
 const RETRY: Duration = Duration::from_millis(500);
 
 static NEXT_SUB: AtomicU64 = AtomicU64::new(1);
 
-/// One track that this subscriber is to get.
+/// One track to forward to this subscriber.
 #[derive(Clone, Debug)]
-pub struct Wanted {
+pub struct RequestedTrack {
     pub route: Arc<Route>,
     /// `prefix:TRACK_TYPE:n`.
     pub msid: String,
-    /// Muted now: an m-line is kept, but none is added for it.
+    /// Muted now. An existing m-line is kept, but none is added.
     pub muted: bool,
-    /// Index of the simulcast layer that the subscribed size asks for.
+    /// Index of the simulcast layer that matches the subscribed size.
     pub layer: u8,
 }
 
-/// What became of an answer.
+/// Result of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AnswerFate {
+pub enum AnswerResult {
     Applied,
-    /// Of an offer that is no longer open, or never was; ignored.
+    /// Its offer is not open, or never was. The answer is ignored.
     Stale,
     Unusable,
 }
 
-/// What signalling asks of a subscriber.
+/// Commands from signalling to a subscriber.
 #[derive(Debug)]
 pub enum Command {
-    /// The full set of tracks.
-    Want(Vec<Wanted>),
+    /// The full set of requested tracks.
+    SetTracks(Vec<RequestedTrack>),
     Answer {
         negotiation_id: u32,
         sdp: String,
-        reply: oneshot::Sender<AnswerFate>,
+        reply: oneshot::Sender<AnswerResult>,
     },
     Candidate(String, oneshot::Sender<Result<(), String>>),
     IceRestart,
@@ -71,7 +71,7 @@ pub enum Command {
     Vanish,
 }
 
-/// One offer to be sent to the client.
+/// One offer to send to the client.
 #[derive(Clone, Debug)]
 pub struct Offer {
     pub negotiation_id: u32,
@@ -79,21 +79,21 @@ pub struct Offer {
     pub ice_restart: bool,
 }
 
-/// Told what the client must hear.
+/// Receives the offers to send to the client, and is notified when the subscriber connects or ends.
 pub trait Watcher: Send + Sync + 'static {
     fn offer(&self, offer: &Offer);
     fn connected(&self);
     fn ended(&self);
 }
 
-/// The way to a subscriber's task.
+/// Handle of a subscriber's task.
 #[derive(Clone, Debug)]
 pub struct Handle {
     pub tx: mpsc::Sender<Command>,
     pub stats: Arc<PeerStats>,
 }
 
-/// Starts the task of a subscriber. `negotiations` counts the ids given out for its session.
+/// Starts the task of a subscriber. `negotiations` is the last negotiation id of its session.
 pub fn spawn(
     setup: &Setup,
     max_lines: usize,
@@ -109,7 +109,7 @@ pub fn spawn(
         negotiations,
         max_lines,
         media_tx,
-        wanted: Vec::new(),
+        requested: Vec::new(),
         slots: Vec::new(),
         open: None,
         restart: false,
@@ -120,21 +120,21 @@ pub fn spawn(
     Ok(Handle { tx, stats })
 }
 
-/// One m-line and what it carries.
+/// One m-line and the track it carries.
 struct Slot {
     mid: Mid,
     kind: MediaKind,
     carries: Option<Carried>,
-    /// Sending, as far as the client has agreed.
+    /// True if the last applied answer agreed to sending.
     agreed: bool,
     rewrite: Rewrite,
-    /// Packets of a flood sent so far; what comes behind them is numbered on.
+    /// Flood packets sent so far. Added to the sequence numbers of later packets.
     flooded: u64,
-    /// The outgoing payload types for the last (incoming type, stream).
+    /// Outgoing payload types of the last (incoming payload type, stream).
     format: Option<(Pt, u64, Option<Formats>)>,
 }
 
-/// Payload types at the client: of the codec, and of redundant audio in it.
+/// The client's payload types: of the codec, and of redundant audio with it.
 type Formats = (Pt, Option<Pt>);
 
 struct Carried {
@@ -147,7 +147,7 @@ struct Open {
     offer: Offer,
     pending: SdpPendingOffer,
     added: Vec<Slot>,
-    /// m-lines whose direction this offer changes, and whether to sending.
+    /// m-lines whose direction this offer changes; true if to sending.
     turned: Vec<(Mid, bool)>,
     sent: Instant,
     resends: u32,
@@ -158,7 +158,7 @@ struct Subscriber {
     negotiations: Arc<AtomicU32>,
     max_lines: usize,
     media_tx: mpsc::Sender<MediaPacket>,
-    wanted: Vec<Wanted>,
+    requested: Vec<RequestedTrack>,
     slots: Vec<Slot>,
     open: Option<Open>,
     restart: bool,
@@ -167,30 +167,30 @@ struct Subscriber {
 }
 
 impl Subscriber {
-    fn carry(&self, core: &Core, wanted: &Wanted) -> Carried {
+    fn carry(&self, core: &Core, requested: &RequestedTrack) -> Carried {
         let sub = Sub {
             id: NEXT_SUB.fetch_add(1, Relaxed),
             media: self.media_tx.clone(),
             current: AtomicU8::new(NO_LAYER),
             target: AtomicU8::new(NO_LAYER),
-            wanted: AtomicU8::new(wanted.layer),
+            requested_layer: AtomicU8::new(requested.layer),
             dropped: core.stats.queue_dropped.clone(),
         };
-        Carried { route: wanted.route.clone(), msid: wanted.msid.clone(), sub: Arc::new(sub) }
+        Carried { route: requested.route.clone(), msid: requested.msid.clone(), sub: Arc::new(sub) }
     }
 
-    /// Forgets tracks that are no longer wanted, at once and without waiting for the client.
+    /// Drops tracks that are no longer requested, at once and without waiting for the client.
     fn release(&mut self) {
         let opened = self.open.iter_mut().flat_map(|o| o.added.iter_mut());
         for slot in self.slots.iter_mut().chain(opened) {
             let Some(carried) = &slot.carries else { continue };
-            match self.wanted.iter().find(|w| w.route.id == carried.route.id) {
+            match self.requested.iter().find(|r| r.route.id == carried.route.id) {
                 None => {
                     carried.route.remove(carried.sub.id);
                     slot.carries = None;
                 }
-                Some(wanted) => {
-                    if carried.sub.wanted.swap(wanted.layer, Relaxed) != wanted.layer {
+                Some(requested) => {
+                    if carried.sub.requested_layer.swap(requested.layer, Relaxed) != requested.layer {
                         carried.route.retarget(Instant::now());
                     }
                 }
@@ -198,24 +198,24 @@ impl Subscriber {
         }
     }
 
-    /// Begins a negotiation if something has to change and none is open.
+    /// Starts a negotiation if there are changes and none is open.
     fn negotiate(&mut self, core: &mut Core) {
         if self.open.is_some() {
             return;
         }
-        let missing: Vec<Wanted> = self
-            .wanted
+        let missing: Vec<RequestedTrack> = self
+            .requested
             .iter()
-            .filter(|w| !w.muted)
-            .filter(|w| !self.slots.iter().any(|s| s.carries.as_ref().is_some_and(|c| c.route.id == w.route.id)))
+            .filter(|r| !r.muted)
+            .filter(|r| !self.slots.iter().any(|s| s.carries.as_ref().is_some_and(|c| c.route.id == r.route.id)))
             .cloned()
             .collect();
         let mut turned = Vec::new();
         let mut added = Vec::new();
-        for wanted in missing {
-            let carried = self.carry(core, &wanted);
-            let kind = wanted.route.kind;
-            // An inactive m-line of the same kind carries the next track.
+        for requested in missing {
+            let carried = self.carry(core, &requested);
+            let kind = requested.route.kind;
+            // Reuse an inactive m-line of the same kind.
             if let Some(slot) = self.slots.iter_mut().find(|s| s.carries.is_none() && !s.agreed && s.kind == kind) {
                 slot.carries = Some(carried);
                 slot.format = None;
@@ -250,7 +250,7 @@ impl Subscriber {
         }
         let Some((offer, pending)) = api.apply() else { return };
         self.restart = false;
-        // A changed msid on a sending m-line is a change too, but a route never changes its msid.
+        // A changed msid on a sending m-line would be a change too, but a route never changes its msid.
         let mids: Vec<(String, Option<String>)> = self
             .slots
             .iter()
@@ -268,8 +268,8 @@ impl Subscriber {
         self.open = Some(Open { offer, pending, added, turned, sent: Instant::now(), resends: 0 });
     }
 
-    /// Sends the open offer again, from the beginning of its patience. It is never taken back: a client may have
-    /// answered it in vain, and the m-lines of another first offer would not match those it has by now.
+    /// Resends the open offer and resets its resend counter. An offer is never withdrawn: the client may have answered
+    /// it without the answer arriving, and the m-lines of a different first offer would not match those it has now.
     fn repeat(&mut self) {
         if let Some(open) = &mut self.open {
             open.sent = Instant::now();
@@ -278,31 +278,31 @@ impl Subscriber {
         }
     }
 
-    fn answer(&mut self, core: &mut Core, negotiation_id: u32, text: &str) -> AnswerFate {
-        // A client that does not echo the id answers the open offer.
+    fn answer(&mut self, core: &mut Core, negotiation_id: u32, text: &str) -> AnswerResult {
+        // An answer without an id is for the open offer.
         let fits = |o: &Open| negotiation_id == 0 || o.offer.negotiation_id == negotiation_id;
         if !self.open.as_ref().is_some_and(fits) {
-            return AnswerFate::Stale;
+            return AnswerResult::Stale;
         }
         let Ok(answer) = SdpAnswer::from_sdp_string(text) else {
-            // The offer stays open and is sent again.
-            return AnswerFate::Unusable;
+            // The offer stays open and is resent.
+            return AnswerResult::Unusable;
         };
-        let Some(Open { pending, added, turned, .. }) = self.open.take() else { return AnswerFate::Stale };
+        let Some(Open { pending, added, turned, .. }) = self.open.take() else { return AnswerResult::Stale };
         if core.rtc.sdp_api().accept_answer(pending, answer).is_err() {
-            // The engine's token is used up; a new offer replaces this one.
+            // The engine's pending offer is consumed. A new offer replaces this one.
             undo(core, &turned);
             self.bad_answers += 1;
             self.retry_later();
-            return AnswerFate::Unusable;
+            return AnswerResult::Unusable;
         }
         core.described(text);
         self.bad_answers = 0;
         let first_added = self.slots.len();
         self.slots.extend(added);
         for (index, slot) in self.slots.iter_mut().enumerate() {
-            // What the client has agreed to counts, also for a track that ended while the offer was open: its m-line
-            // has to be turned off before it carries another.
+            // The agreed direction applies even to a track that ended while the offer was open: its m-line must become
+            // inactive before it can carry another track.
             let turned = turned.iter().find(|(mid, _)| *mid == slot.mid).map(|(_, sends)| *sends);
             let Some(sends) = turned.or((index >= first_added).then_some(true)) else { continue };
             slot.agreed = sends;
@@ -312,7 +312,7 @@ impl Subscriber {
             }
         }
         self.negotiate(core);
-        AnswerFate::Applied
+        AnswerResult::Applied
     }
 
     fn retry_later(&mut self) {
@@ -322,7 +322,7 @@ impl Subscriber {
     }
 }
 
-/// The frame of a packet of redundant audio without the earlier ones, for who does not take these.
+/// The primary frame of a redundant audio packet, for clients that do not accept the redundant ones.
 fn primary(packet: &[u8]) -> Option<&[u8]> {
     let (mut at, mut earlier) = (0, 0);
     while packet.get(at)? & 0x80 != 0 {
@@ -332,7 +332,7 @@ fn primary(packet: &[u8]) -> Option<&[u8]> {
     packet.get(at + 1 + earlier..).filter(|frame| !frame.is_empty())
 }
 
-/// Directions change in the engine when they are offered; this changes them back.
+/// Restores the directions in the engine, which changes them already when they are offered.
 fn undo(core: &mut Core, turned: &[(Mid, bool)]) {
     let mut api = core.rtc.sdp_api();
     for (mid, sends) in turned {
@@ -343,12 +343,12 @@ fn undo(core: &mut Core, turned: &[(Mid, bool)]) {
 impl Role for Subscriber {
     type Command = Command;
 
-    fn command(&mut self, core: &mut Core, command: Command) -> Then {
+    fn command(&mut self, core: &mut Core, command: Command) -> Next {
         match command {
-            Command::Want(wanted) => {
-                self.wanted = wanted;
+            Command::SetTracks(requested) => {
+                self.requested = requested;
                 self.release();
-                // Something has changed: perhaps the client listens now.
+                // The set has changed: try again, the client may answer now.
                 if self.open.as_ref().is_some_and(|o| o.resends >= MAX_RESENDS) {
                     self.repeat();
                 }
@@ -361,15 +361,15 @@ impl Role for Subscriber {
                 let _ = reply.send(core.trickle(&json));
             }
             Command::IceRestart => {
-                // After the answer to the open offer, which the client may never have seen.
+                // ICE restarts after the answer to the open offer, which the client may not have received.
                 self.restart = true;
                 self.repeat();
                 self.negotiate(core);
             }
-            Command::Close => return Then::Close,
-            Command::Vanish => return Then::Vanish,
+            Command::Close => return Next::Close,
+            Command::Vanish => return Next::Vanish,
         }
-        Then::Go
+        Next::Go
     }
 
     fn media(&mut self, core: &mut Core, packet: MediaPacket) {
@@ -377,7 +377,7 @@ impl Role for Subscriber {
         let Some(slot) = self.slots.iter_mut().find(of) else { return };
         let Some(carried) = &slot.carries else { return };
         if carried.route.is_simulcast() && packet.layer != carried.sub.current.load(Relaxed) {
-            // Another layer begins with its key frame.
+            // Switch layers only at a key frame.
             if !packet.keyframe || packet.layer != carried.sub.target.load(Relaxed) {
                 return;
             }
@@ -395,7 +395,7 @@ impl Role for Subscriber {
                 found
             }
         };
-        // The client cannot decode this codec.
+        // The client does not support this codec.
         let Some((plain, red)) = out else { return };
         let (out, payload) = match red.filter(|_| packet.red) {
             Some(red) => (red, packet.payload),

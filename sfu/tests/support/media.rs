@@ -1,4 +1,4 @@
-//! A str0m peer connection as a client has it: publisher or subscriber, in a task of its own.
+//! A client's str0m peer connection, publisher or subscriber, running in its own task.
 
 use std::{
     net::SocketAddr,
@@ -16,7 +16,7 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 
-/// What was received: everything a test looks at.
+/// A received packet, with the fields that tests check.
 #[derive(Clone, Debug)]
 pub struct Received {
     pub mid: Option<Mid>,
@@ -28,26 +28,26 @@ pub struct Received {
 }
 
 #[derive(Debug)]
-pub enum Happened {
+pub enum PeerEvent {
     Connected,
     Packet(Received),
-    KeyframeWanted(Option<String>),
+    KeyframeRequested(Option<String>),
 }
 
 enum Command {
     Offer(oneshot::Sender<String>),
     Answered(String),
     Accept(String, oneshot::Sender<String>),
-    WantKeyframe(u32),
+    RequestKeyframe(u32),
     Write { mid: usize, rid: Option<&'static str>, seq: u64, timestamp: u32, payload: Vec<u8>, level: Option<i8> },
 }
 
 pub struct Peer {
     tx: mpsc::Sender<Command>,
-    pub events: mpsc::Receiver<Happened>,
+    pub events: mpsc::Receiver<PeerEvent>,
 }
 
-/// What a publisher sends.
+/// Kind of track that a publisher sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Audio,
@@ -71,7 +71,7 @@ impl Peer {
         Peer { tx, events }
     }
 
-    /// An offer of all that is published.
+    /// An offer of all published tracks.
     pub async fn offer(&self) -> String {
         let (reply, answer) = oneshot::channel();
         let _ = self.tx.send(Command::Offer(reply)).await;
@@ -99,15 +99,15 @@ impl Peer {
     }
 
     /// Sends a PLI for a received stream.
-    pub async fn want_keyframe(&self, ssrc: u32) {
-        let _ = self.tx.send(Command::WantKeyframe(ssrc)).await;
+    pub async fn request_keyframe(&self, ssrc: u32) {
+        let _ = self.tx.send(Command::RequestKeyframe(ssrc)).await;
     }
 
-    /// Waits until the SFU asks for a key frame.
-    pub async fn keyframe_wanted(&mut self) {
+    /// Waits until the SFU requests a key frame.
+    pub async fn keyframe_requested(&mut self) {
         super::within("a PLI", async {
             while let Some(event) = self.events.recv().await {
-                if matches!(event, Happened::KeyframeWanted(_)) {
+                if matches!(event, PeerEvent::KeyframeRequested(_)) {
                     return;
                 }
             }
@@ -119,7 +119,7 @@ impl Peer {
     pub async fn connected(&mut self) {
         super::within("a media connection", async {
             while let Some(event) = self.events.recv().await {
-                if matches!(event, Happened::Connected) {
+                if matches!(event, PeerEvent::Connected) {
                     return;
                 }
             }
@@ -131,7 +131,7 @@ impl Peer {
     pub async fn packet(&mut self) -> Received {
         super::within("a packet", async {
             while let Some(event) = self.events.recv().await {
-                if let Happened::Packet(packet) = event {
+                if let PeerEvent::Packet(packet) = event {
                     return packet;
                 }
             }
@@ -147,7 +147,7 @@ struct Client {
     local: SocketAddr,
     pending: Option<SdpPendingOffer>,
     mids: Vec<Mid>,
-    events: mpsc::Sender<Happened>,
+    events: mpsc::Sender<PeerEvent>,
     publishes: Vec<Kind>,
 }
 
@@ -189,11 +189,11 @@ async fn run(mut c: Client, mut commands: mpsc::Receiver<Command>) {
 impl Client {
     fn event(&mut self, event: Event) {
         let happened = match event {
-            Event::Connected => Happened::Connected,
-            Event::KeyframeRequest(r) => Happened::KeyframeWanted(r.rid.map(|r| r.to_string())),
+            Event::Connected => PeerEvent::Connected,
+            Event::KeyframeRequest(r) => PeerEvent::KeyframeRequested(r.rid.map(|r| r.to_string())),
             Event::RtpPacket(p) => {
                 let mid = self.rtc.direct_api().stream_rx(&p.header.ssrc).map(|s| s.mid());
-                Happened::Packet(Received {
+                PeerEvent::Packet(Received {
                     mid,
                     ssrc: *p.header.ssrc,
                     seq: *p.seq_no,
@@ -242,7 +242,7 @@ impl Client {
                 let answer = self.rtc.sdp_api().accept_offer(offer).expect("accepted");
                 let _ = reply.send(answer.to_sdp_string());
             }
-            Command::WantKeyframe(ssrc) => {
+            Command::RequestKeyframe(ssrc) => {
                 if let Some(stream) = self.rtc.direct_api().stream_rx(&ssrc.into()) {
                     stream.request_keyframe(KeyframeRequestKind::Pli);
                 }

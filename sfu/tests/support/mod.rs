@@ -1,6 +1,6 @@
 //! A small client of the SFU protocol for these tests: HTTP, WebSocket, Twirp, and two str0m peer connections.
 //!
-//! Deliberately simple and strict; it is not the library.
+//! Deliberately simple and strict. It does not use the library.
 #![allow(dead_code)]
 
 pub mod media;
@@ -25,14 +25,14 @@ use tokio::{
 };
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 
-/// Nothing in these tests takes longer.
+/// Timeout for every step of these tests.
 pub const DEADLINE: Duration = Duration::from_secs(10);
 
 pub async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
     timeout(DEADLINE, work).await.unwrap_or_else(|_| panic!("{what}: not within {DEADLINE:?}"))
 }
 
-/// One HTTP exchange on a connection of its own.
+/// Response of one HTTP exchange on its own connection.
 pub struct Reply {
     pub status: u16,
     pub head: String,
@@ -56,7 +56,7 @@ pub fn address(url: &str) -> (&str, &str) {
     rest.find('/').map_or((rest, ""), |at| rest.split_at(at))
 }
 
-/// Sends a request; `None` if the server hung up without an answer.
+/// Sends a request. Returns `None` if the server closed the connection without a response.
 pub async fn try_http(method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Option<Reply> {
     let (host, path) = address(url);
     let mut stream = TcpStream::connect(host).await.ok()?;
@@ -66,7 +66,7 @@ pub async fn try_http(method: &str, url: &str, headers: &[(&str, &str)], body: &
         head += &format!("{name}: {value}\r\n");
     }
     stream.write_all((head + "\r\n").as_bytes()).await.ok()?;
-    // A server that refuses a body may stop reading it.
+    // A server that rejects a body may stop reading it.
     let _ = stream.write_all(body).await;
     let mut all = Vec::new();
     let _ = stream.read_to_end(&mut all).await;
@@ -90,7 +90,7 @@ pub async fn state(base: &str) -> Value {
     ctl(base, "state", json!({})).await
 }
 
-/// Polls the state until it satisfies a condition.
+/// Polls the state until it satisfies the condition.
 pub async fn until(base: &str, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
     within(what, async {
         loop {
@@ -104,7 +104,7 @@ pub async fn until(base: &str, what: &str, fits: impl Fn(&Value) -> bool) -> Val
     .await
 }
 
-/// The record of a session in the state, live or gone.
+/// The record of a live or ended session in the state.
 pub fn session<'a>(state: &'a Value, session_id: &str) -> Option<&'a Value> {
     let mut all = ["sessions", "gone"].into_iter().flat_map(|k| state[k].as_array().expect("a list"));
     all.rfind(|s| s["session_id"] == session_id)
@@ -130,14 +130,14 @@ pub async fn websocket(url: &str) -> (Sender<Stream>, Receiver<Stream>) {
     handshake.into_builder().finish()
 }
 
-/// Sends bytes in a text frame, valid UTF-8 or not.
+/// Sends bytes in a text frame. They must be valid UTF-8.
 pub async fn send_as_text<T: AsyncRead + AsyncWrite + Unpin>(sender: &mut Sender<T>, bytes: &[u8]) {
-    // The library offers text from `str` only; a JSON text is one, and protobuf of ASCII fields is one too.
+    // The WebSocket library sends text only from `str`. JSON is valid `str`, and so is protobuf with ASCII fields.
     sender.send_text(std::str::from_utf8(bytes).expect("text")).await.expect("sent");
     sender.flush().await.expect("flushed");
 }
 
-/// One session: credentials, socket, and what came on it.
+/// One session: credentials, socket, and received events.
 pub struct Client {
     pub user: String,
     pub session_id: String,
@@ -208,7 +208,7 @@ impl Client {
         next_event(&mut self.receiver).await
     }
 
-    /// Waits for an event that is already here or comes; others are kept in order.
+    /// Waits for a matching event, already received or not. Other events are kept in order.
     pub async fn wait<T>(&mut self, what: &str, fits: impl Fn(&EventPayload) -> Option<T>) -> T {
         if let Some((at, found)) = self.seen.iter().enumerate().find_map(|(i, e)| Some((i, fits(e)?))) {
             self.seen.remove(at);
@@ -236,7 +236,7 @@ impl Client {
         self.send(RequestPayload::LeaveCallRequest(leave)).await;
     }
 
-    /// One RPC in protobuf.
+    /// Calls one RPC in protobuf.
     pub async fn rpc<Q: Message, A: Message + Default>(&self, method: &str, request: &Q) -> A {
         let reply = self.rpc_raw(method, "application/protobuf", &request.encode_to_vec()).await;
         assert_eq!(reply.status, 200, "{}", String::from_utf8_lossy(&reply.body));
@@ -274,7 +274,7 @@ pub async fn next_event(receiver: &mut Receiver<Stream>) -> Option<EventPayload>
             Ok(Incoming::Pong(_)) => continue,
             _ => return None,
         }
-        // Malformed messages are what some tests are about.
+        // Skip malformed messages, which some tests send on purpose.
         if let Ok(SfuEvent { event_payload: Some(payload) }) = SfuEvent::decode(&bytes[..]) {
             return Some(payload);
         }

@@ -1,4 +1,5 @@
-//! What was lost of what participants sent reliably: reported at once, and then what follows in a while together.
+//! Losses of reliable data from participants: the first is reported at once, later ones are collected for a while and
+//! reported together.
 //! Must not know: how it was lost.
 
 use crate::core::context::Context;
@@ -31,7 +32,7 @@ impl Losses {
 
     pub fn report(&mut self, cx: &mut Context) {
         if self.quiet_until <= cx.now && self.lost != DataLost::default() {
-            self.quiet_until = cx.now + limits::LOSS_TOLD;
+            self.quiet_until = cx.now + limits::LOSS_INTERVAL;
             self.end(cx);
         }
     }
@@ -40,7 +41,7 @@ impl Losses {
         (self.lost != DataLost::default()).then_some(self.quiet_until)
     }
 
-    /// The call ends: whatever was not reported yet.
+    /// The call ends: reports the losses that are still unreported.
     pub fn end(&mut self, cx: &mut Context) {
         if self.lost != DataLost::default() {
             cx.event(Event::DataLost(std::mem::take(&mut self.lost)));

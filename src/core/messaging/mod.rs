@@ -1,5 +1,5 @@
-//! What participants send each other beside media: packets as they are, texts put together, procedure calls with their
-//! deadlines. Whatever is late, doubled, out of order or too much is dropped and counted.
+//! Messages between participants besides media: packets (passed through), texts (reassembled) and procedure calls (with
+//! deadlines). Anything late, duplicate, out of order or over a limit is dropped and counted.
 //!
 //! Must not know: channels, wire types.
 
@@ -20,19 +20,19 @@ pub(super) struct Messaging {
     pub rpc: Procedures,
     texts: Texts,
     losses: Losses,
-    /// The newest peer connection over which something came.
+    /// The newest peer connection that delivered data.
     newest: Generation,
     /// Participants whose encrypted data was reported; the oldest first.
     encrypted: VecDeque<String>,
 }
 
 impl Messaging {
-    /// When something is over.
+    /// The next deadline.
     pub fn next(&self) -> Option<Duration> {
         [self.rpc.next(), self.texts.next(), self.losses.next()].into_iter().flatten().min()
     }
 
-    /// Something came over a peer connection: what is missing of texts of older ones never comes.
+    /// Data arrived over a peer connection: incomplete texts from older connections can no longer complete.
     pub fn came_over(&mut self, cx: &mut Context, generation: Generation) {
         if generation > self.newest {
             self.newest = generation;
@@ -40,7 +40,7 @@ impl Messaging {
         }
     }
 
-    /// Messages that a peer connection received were dropped unread.
+    /// Messages received by a peer connection were dropped unread.
     pub fn on_unread(&mut self, cx: &mut Context, packets: u64, bytes: u64) {
         cx.counters.data_dropped += packets;
         self.losses.add(cx, DataLost { packets, bytes, texts: 0 });
@@ -84,16 +84,16 @@ impl Messaging {
         cx.event(Event::DataEncrypted { user_id, session_id });
     }
 
-    /// Calls, requests and texts whose time is up, and losses that are reported now.
+    /// Handles calls, requests and texts whose deadline has passed, and losses that are due for reporting.
     pub fn on_due(&mut self, cx: &mut Context, roster: &Roster) {
         self.texts.drop_idle(cx, &mut self.losses);
         self.losses.report(cx);
         self.rpc.on_due(cx, roster);
     }
 
-    /// Who has left does not answer, and nobody waits for their texts.
+    /// A participant has left: drops its texts and fails the calls to it.
     pub fn forget(&mut self, cx: &mut Context, user_id: &str) {
-        // Reported with the next tick.
+        // Reported on the next tick.
         let texts = self.texts.drop_of(user_id);
         cx.counters.data_dropped += texts;
         self.losses.note(DataLost { texts, ..DataLost::default() });
@@ -101,7 +101,7 @@ impl Messaging {
         self.rpc.forget(cx, user_id);
     }
 
-    /// The call ends: each procedure call gets its one answer before the terminal event.
+    /// The call ends: every procedure call gets its one result before the terminal event.
     pub fn end(&mut self, cx: &mut Context) {
         self.rpc.end(cx);
         self.losses.end(cx);

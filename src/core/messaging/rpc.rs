@@ -8,15 +8,15 @@ use std::{collections::VecDeque, time::Duration};
 #[derive(Debug, Default)]
 pub(in crate::core) struct Procedures {
     calls: Vec<Call>,
-    /// Requests of others that the application has not answered.
+    /// Requests from remote participants that the application has not answered.
     requests: Vec<Request>,
-    /// Those that were answered or are too old: id and caller. Delivered once, whatever comes twice.
+    /// Requests that were answered or have expired: id and caller. Suppresses duplicates.
     done: VecDeque<(String, String)>,
-    /// How long an acknowledgement took, by participant.
+    /// Last time to acknowledgement, by participant.
     round_trips: Vec<(String, Duration)>,
 }
 
-/// A procedure call of the application's.
+/// A procedure call made by the application.
 #[derive(Debug)]
 struct Call {
     id: u64,
@@ -32,7 +32,7 @@ struct Call {
 struct Request {
     id: String,
     from: String,
-    /// Its caller waits no longer.
+    /// When its caller stops waiting.
     until: Duration,
 }
 
@@ -55,16 +55,16 @@ fn send(cx: &mut Context, to: &str, body: DataBody) {
 }
 
 impl Procedures {
-    /// When a call or a request is over.
+    /// When the next call or request expires.
     pub fn next(&self) -> Option<Duration> {
         self.calls.iter().map(Call::due).chain(self.requests.iter().map(|r| r.until)).min()
     }
 
     fn settle(&mut self, id: String, from: String) {
-        // One who asks much forgets its own.
+        // A participant with many requests evicts only its oldest entries.
         if self.done.iter().filter(|(_, f)| *f == from).count() >= limits::RPC_CALLS {
-            let own = self.done.iter().position(|(_, f)| *f == from);
-            own.and_then(|at| self.done.remove(at));
+            let oldest = self.done.iter().position(|(_, f)| *f == from);
+            oldest.and_then(|at| self.done.remove(at));
         }
         if self.done.len() >= limits::RPC_REQUESTS {
             self.done.pop_front();
@@ -72,11 +72,11 @@ impl Procedures {
         self.done.push_back((id, from));
     }
 
-    /// The way to a participant and back: as measured last, else the longest to another.
+    /// Round-trip time to a participant: the last measurement, or else the longest of any other participant.
     fn round_trip(&self, to: &str) -> Duration {
-        let own = self.round_trips.iter().find(|(user_id, _)| user_id == to);
+        let known = self.round_trips.iter().find(|(user_id, _)| user_id == to);
         let longest = || self.round_trips.iter().map(|(_, took)| *took).max();
-        own.map(|(_, took)| *took).or_else(longest).unwrap_or_default()
+        known.map(|(_, took)| *took).or_else(longest).unwrap_or_default()
     }
 
     fn measured(&mut self, to: &str, took: Duration) {
@@ -87,18 +87,18 @@ impl Procedures {
         self.round_trips.push((to.to_owned(), took));
     }
 
-    // The application's calls.
+    // Outgoing calls.
 
-    /// Why a call cannot be made. `closed`: there is no publisher or no subscriber.
+    /// Why a call cannot be made, if so. `closed`: there is no publisher or no subscriber.
     pub fn refusal(&self, cx: &Context, closed: bool) -> Option<RpcFailure> {
         let why = if !cx.is_open() {
-            "the call is leaving or over"
+            "the call is leaving or has ended"
         } else if closed {
-            "it goes out by the publisher and comes back by the subscriber; one is closed"
+            "the publisher sends it and the subscriber receives the answer; one of them is closed"
         } else if cx.grants.is_some_and(|g| !g.data) {
             "this participant has no right to send data in this call"
         } else if self.calls.len() >= limits::RPC_CALLS {
-            "too many procedure calls are under way"
+            "too many procedure calls are pending"
         } else {
             return None;
         };
@@ -141,9 +141,9 @@ impl Procedures {
         cx.event(Event::RpcResponse { id, answer });
     }
 
-    // Calls of others.
+    // Incoming requests.
 
-    /// Whether a request is one, and did not come before.
+    /// True if the request is valid and not a duplicate.
     pub fn is_new(&self, from: &str, id: &str) -> bool {
         let waits = self.requests.iter().any(|r| r.id == id && r.from == from);
         let done = self.done.iter().any(|(i, f)| (i.as_str(), f.as_str()) == (id, from));
@@ -164,20 +164,21 @@ impl Procedures {
         if !self.is_new(&from, &id) {
             return cx.late();
         }
-        let own = self.requests.iter().filter(|r| r.from == from).count();
-        if own >= limits::RPC_CALLS || self.requests.len() >= limits::RPC_REQUESTS {
+        let pending = self.requests.iter().filter(|r| r.from == from).count();
+        if pending >= limits::RPC_CALLS || self.requests.len() >= limits::RPC_REQUESTS {
             cx.counters.data_dropped += 1;
-            let answer = Err(failure(rpc_codes::APPLICATION, "too many procedure calls wait for their answers"));
+            let answer = Err(failure(rpc_codes::APPLICATION, "too many procedure calls are waiting for an answer"));
             return send(cx, &from, DataBody::RpcAnswer { id, answer });
         }
         send(cx, &from, DataBody::RpcAck { id: id.clone() });
         if version > 1 {
-            let answer = Err(failure(rpc_codes::UNSUPPORTED_VERSION, "this version of procedure calls is not known"));
+            let answer =
+                Err(failure(rpc_codes::UNSUPPORTED_VERSION, "this version of procedure calls is not supported"));
             return send(cx, &from, DataBody::RpcAnswer { id, answer });
         }
-        // Other clients tell less than they wait: an answer is sent for as long as it may be waited for.
-        let told = Duration::from_millis(u64::from(timeout_ms.clamp(1_000, 600_000)));
-        let until = cx.now + told + limits::RPC_KEPT_BACK;
+        // Other clients send a shorter timeout than they wait: accept an answer for as long as the caller may wait.
+        let sent_timeout = Duration::from_millis(u64::from(timeout_ms.clamp(1_000, 600_000)));
+        let until = cx.now + sent_timeout + limits::RPC_KEPT_BACK;
         self.requests.push(Request { id: id.clone(), from: from.clone(), until });
         cx.event(Event::RpcRequest { id, user_id: from, method, payload, timeout_ms });
     }
@@ -185,14 +186,14 @@ impl Procedures {
     /// The application answers.
     pub fn answer(&mut self, cx: &mut Context, id: String, answer: Result<String, RpcFailure>) {
         let index = self.requests.iter().position(|r| r.id == id);
-        // While leaving there is no channel for it any more.
+        // While leaving there is no channel for it.
         let Some(index) = index.filter(|_| cx.is_open()) else { return cx.late() };
         let request = self.requests.swap_remove(index);
         self.settle(request.id, request.from.clone());
         send(cx, &request.from, DataBody::RpcAnswer { id, answer });
     }
 
-    // Their ends.
+    // Expiry and cleanup.
 
     pub fn on_due(&mut self, cx: &mut Context, roster: &Roster) {
         while let Some(index) = self.requests.iter().position(|r| r.until <= cx.now) {
@@ -204,16 +205,18 @@ impl Procedures {
             let here = call.acked || roster.has_user(&call.to);
             let (acks_by, over) = (call.asked_at + limits::RPC_ACK, call.answer_by <= cx.now);
             if here && !over && call.ack_by < acks_by {
-                // Has come meanwhile, and may receive it.
+                // The participant has joined since, and may still receive it.
                 call.ack_by = acks_by;
                 self.calls.push(call);
                 continue;
             }
             let failed = match (here, over) {
-                (false, _) => failure(rpc_codes::RECIPIENT_NOT_FOUND, "no participant of this name is in the call"),
-                (true, true) => failure(rpc_codes::RESPONSE_TIMEOUT, "no answer within the time given"),
+                (false, _) => {
+                    failure(rpc_codes::RECIPIENT_NOT_FOUND, "no participant with this user id is in the call")
+                }
+                (true, true) => failure(rpc_codes::RESPONSE_TIMEOUT, "no answer within the timeout"),
                 (true, false) => {
-                    failure(rpc_codes::CONNECTION_TIMEOUT, "the participant does not hear procedure calls")
+                    failure(rpc_codes::CONNECTION_TIMEOUT, "the participant did not acknowledge the procedure call")
                 }
             };
             cx.event(Event::RpcResponse { id: call.id, answer: Err(failed) });

@@ -1,17 +1,18 @@
-//! Texts of participants, put together from their pieces; a text is told whole, and as it comes where that is wanted.
+//! Texts of participants, reassembled from their pieces. A text is delivered whole, and in parts as it arrives if so
+//! configured.
 //!
-//! Bounds are for each sender, and fair where all of them share one: who sends most makes room, with its own oldest
-//! text. A text that is lost is counted and reported. Must not know: channels, wire types.
+//! Each sender has a limit, and all senders share one: the sender with the largest share makes room, with its own
+//! oldest text. A lost text is counted and reported. Must not know: channels, wire types.
 
 use super::losses::Losses;
 use crate::core::context::Context;
 use crate::core::{limits, model::*, Event};
 use std::{collections::HashMap, time::Duration};
 
-/// A text of which pieces have come.
+/// An incomplete text.
 #[derive(Debug)]
 pub(super) struct Text {
-    /// The peer connection over which it comes.
+    /// The peer connection that carries it.
     generation: Generation,
     id: String,
     from: String,
@@ -20,15 +21,15 @@ pub(super) struct Text {
     attributes: Attributes,
     next: u64,
     bytes: Vec<u8>,
-    /// So much was told in parts.
-    told: usize,
-    /// What its sender promised.
+    /// Bytes already delivered in parts.
+    delivered: usize,
+    /// The length announced by its sender.
     length: Option<u64>,
-    /// Given up when nothing has come by then.
+    /// Dropped if nothing arrives by then.
     idle_at: Duration,
 }
 
-/// Beginnings cost memory, too.
+/// Memory cost of a text without its content: an empty text counts too.
 fn cost(id: &str, topic: &str, attributes: &Attributes) -> usize {
     256 + id.len() + topic.len() + attributes.iter().map(|(name, value)| 64 + name.len() + value.len()).sum::<usize>()
 }
@@ -43,8 +44,8 @@ impl Text {
         attributes: Attributes,
         length: Option<u64>,
     ) -> Self {
-        let (next, bytes, told, idle_at) = (0, Vec::new(), 0, Duration::ZERO);
-        Self { generation, id, from, session_id, topic, attributes, next, bytes, told, length, idle_at }
+        let (next, bytes, delivered, idle_at) = (0, Vec::new(), 0, Duration::ZERO);
+        Self { generation, id, from, session_id, topic, attributes, next, bytes, delivered, length, idle_at }
     }
 
     fn cost(&self) -> usize {
@@ -56,7 +57,7 @@ impl Text {
     }
 }
 
-/// The texts that are coming; the oldest first.
+/// The incomplete texts, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Texts {
     all: Vec<Text>,
@@ -64,7 +65,7 @@ pub(super) struct Texts {
 }
 
 impl Texts {
-    /// When the first one has been silent for too long.
+    /// When the first text reaches its idle timeout.
     pub fn next(&self) -> Option<Duration> {
         self.all.iter().map(|text| text.idle_at).min()
     }
@@ -83,7 +84,7 @@ impl Texts {
         text
     }
 
-    /// Takes out what `gone` says; how many.
+    /// Removes the texts that match `gone`; returns how many.
     fn take_all(&mut self, gone: impl Fn(&Text) -> bool) -> u64 {
         let before = self.all.len();
         self.all.retain(|text| !gone(text));
@@ -91,18 +92,18 @@ impl Texts {
         (before - self.all.len()) as u64
     }
 
-    /// Texts and bytes of one sender.
+    /// Number of texts and bytes of one sender.
     fn share(&self, from: &str) -> (usize, usize) {
-        let own = self.all.iter().filter(|text| text.from == from);
-        own.fold((0, 0), |(count, bytes), text| (count + 1, bytes + text.cost()))
+        let texts = self.all.iter().filter(|text| text.from == from);
+        texts.fold((0, 0), |(count, bytes), text| (count + 1, bytes + text.cost()))
     }
 
-    /// Which text makes room for so many more (texts, bytes) of a sender, other than its text `but`. `None`: all fits.
-    /// `Some(None)`: only that very text could.
+    /// The text to drop so that `more` (texts, bytes) of a sender fit; never its text `but`. `None`: everything fits.
+    /// `Some(None)`: only `but` itself is left to drop.
     fn victim(&self, from: &str, more: (usize, usize), but: Option<&str>) -> Option<Option<usize>> {
         let oldest = |of: &str| {
-            let others = |text: &Text| text.from == of && !but.is_some_and(|id| text.is(id, from));
-            self.all.iter().position(others)
+            let removable = |text: &Text| text.from == of && !but.is_some_and(|id| text.is(id, from));
+            self.all.iter().position(removable)
         };
         let (count, bytes) = self.share(from);
         let (count, bytes) = (count + more.0, bytes + more.1);
@@ -117,13 +118,14 @@ impl Texts {
         for text in &self.all {
             *shares.entry(text.from.as_str()).or_insert(0) += if too_many { 1 } else { text.cost() };
         }
-        // Who asks for more gives way before an equal.
-        let own = if too_many { count } else { bytes };
-        let greedy = shares.into_iter().filter(|(_, share)| *share > own).max_by_key(|(of, share)| (*share, *of));
+        // On equal shares the requesting sender drops its own text.
+        let requested = if too_many { count } else { bytes };
+        let greedy = shares.into_iter().filter(|(_, share)| *share > requested).max_by_key(|(of, share)| (*share, *of));
         Some(oldest(greedy.map_or(from, |(greedy, _)| greedy)))
     }
 
-    /// Makes room for a new text of a sender (`but` is `None`), or for more of its text `but`; false: there is none.
+    /// Makes room for a new text of a sender (`but` is `None`), or for more of its text `but`; false if there is no
+    /// room.
     fn make_room(
         &mut self,
         cx: &mut Context,
@@ -140,7 +142,7 @@ impl Texts {
         true
     }
 
-    /// Texts that came over peer connections which are gone: what is missing of them never comes.
+    /// Drops texts from closed peer connections: their missing pieces never arrive.
     pub fn drop_before(&mut self, cx: &mut Context, losses: &mut Losses, generation: Generation) {
         let lost = self.take_all(|text| text.generation < generation);
         losses.texts(cx, lost);
@@ -159,7 +161,7 @@ impl Texts {
 
     pub fn begin(&mut self, cx: &mut Context, losses: &mut Losses, mut text: Text) {
         if self.find(&text.id, &text.from).is_some() {
-            // Once more: it is there already.
+            // Duplicate.
             return cx.late();
         }
         let too_long = text.length.is_some_and(|l| l > limits::TEXT_BYTES as u64);
@@ -176,12 +178,12 @@ impl Texts {
         let Some(at) = self.find(id, from) else { return cx.late() };
         let text = &self.all[at];
         if index < text.next {
-            // Once more: it is there already.
+            // Duplicate.
             return cx.late();
         }
         let fits = index == text.next && text.bytes.len() + content.len() <= limits::TEXT_BYTES;
         let fits = fits && self.make_room(cx, losses, from, (0, content.len()), Some(id));
-        // Older texts may have made room.
+        // Making room may have removed older texts.
         let Some(at) = self.find(id, from) else { return cx.late() };
         if !fits {
             self.take(at);
@@ -197,10 +199,10 @@ impl Texts {
         }
     }
 
-    /// Delivers the whole characters that are new; the beginning of one waits for its end.
+    /// Delivers the new complete characters; an incomplete one waits for its remaining bytes.
     fn deliver_part(&mut self, cx: &mut Context, losses: &mut Losses, at: usize) {
         let text = &mut self.all[at];
-        let fresh = &text.bytes[text.told..];
+        let fresh = &text.bytes[text.delivered..];
         let whole = match std::str::from_utf8(fresh) {
             Ok(part) => part.len(),
             Err(error) if error.error_len().is_none() => error.valid_up_to(),
@@ -213,8 +215,8 @@ impl Texts {
         if part.is_empty() {
             return;
         }
-        let offset = text.told as u64;
-        text.told += whole;
+        let offset = text.delivered as u64;
+        text.delivered += whole;
         let (id, topic, attributes) = (text.id.clone(), text.topic.clone(), text.attributes.clone());
         let body = DataBody::TextPart { id, topic, text: part, attributes, offset };
         let (from, session_id) = (text.from.clone(), text.session_id.clone());

@@ -1,40 +1,40 @@
-//! What participants send each other beside media. Must not know: channels, wire types.
+//! Messages between participants besides media. Must not know: channels, wire types.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Whether a message is sent again until it arrives.
+/// Whether a message is retransmitted until it arrives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Delivery {
-    /// Every one, in order.
+    /// Delivered completely and in order.
     #[default]
     Reliable,
-    /// Once; what is lost is lost.
+    /// Sent once; may be lost.
     Lossy,
 }
 
 /// One message for other participants.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DataOut {
-    /// Who gets it, by user id; none: everybody.
+    /// User ids of the recipients; empty: all participants.
     pub to: Vec<String>,
     pub delivery: Delivery,
     pub body: DataBody,
 }
 
-/// One message of another participant.
+/// One message from another participant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DataIn {
-    /// The sender's user id; empty: the application's server.
+    /// The sender's user id; empty: the application's backend.
     pub from: String,
-    /// The sender's session id, where it is told.
+    /// The sender's session id, if given.
     pub session_id: String,
     pub delivery: Delivery,
     pub body: DataBody,
 }
 
-/// What a sender attached to a text, names and values.
+/// Names and values attached to a text by its sender.
 pub type Attributes = BTreeMap<String, String>;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,27 +44,27 @@ pub enum DataBody {
         #[serde(with = "super::json::bytes")]
         payload: Bytes,
     },
-    /// A whole text; on its way it may be in pieces.
+    /// A complete text; transmitted in pieces if necessary.
     Text {
         id: String,
         topic: String,
         text: String,
         attributes: Attributes,
     },
-    /// Whole characters of a text that is still arriving.
+    /// Complete characters of a text that is still arriving.
     TextPart {
         id: String,
         topic: String,
         text: String,
         attributes: Attributes,
-        /// Bytes of the text before this part.
+        /// Offset of this part in the text, in bytes.
         offset: u64,
     },
-    /// A text begins.
+    /// Start of a text.
     TextBegin {
         id: String,
         topic: String,
-        /// Bytes, when it is known.
+        /// Length in bytes, if known.
         length: Option<u64>,
         attributes: Attributes,
     },
@@ -76,24 +76,24 @@ pub enum DataBody {
     },
     TextEnd {
         id: String,
-        /// False: its sender gave it up.
+        /// False: aborted by the sender.
         complete: bool,
-        /// These are added to those of the beginning, or replace them.
+        /// Added to those of the start; may replace them.
         attributes: Attributes,
     },
-    /// A key of a telephone.
+    /// A DTMF tone.
     Dtmf {
-        /// Its number by RFC 4733, 0 to 15.
+        /// Event code of RFC 4733, 0 to 15.
         code: u32,
         digit: String,
     },
-    /// Encrypted end to end: nobody here can read it.
+    /// Encrypted end to end; cannot be read here.
     Encrypted,
     RpcRequest {
         id: String,
         method: String,
         payload: String,
-        /// The caller waits so long for the answer, in ms.
+        /// How long the caller waits for the answer, in ms.
         timeout_ms: u32,
         version: u32,
     },
@@ -108,7 +108,7 @@ pub enum DataBody {
 }
 
 impl DataBody {
-    /// Bytes of what it says.
+    /// Size of its contents, in bytes.
     pub fn size(&self) -> usize {
         let of =
             |attributes: &Attributes| attributes.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
@@ -128,28 +128,28 @@ impl DataBody {
     }
 }
 
-/// What was lost of what participants sent reliably.
+/// Losses of reliable data from participants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataLost {
     pub packets: u64,
-    /// Of the packets.
+    /// Bytes of the packets.
     pub bytes: u64,
     pub texts: u64,
 }
 
-/// Why a procedure call failed, in the numbers that participants tell each other.
+/// Why a procedure call failed, with the codes that participants exchange.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RpcFailure {
     pub code: u32,
     pub message: String,
-    /// The application's own, empty without any.
+    /// Application data; empty if none.
     pub data: String,
 }
 
 /// Longest payload of a procedure call, in bytes.
 pub const MAX_RPC_PAYLOAD: usize = 15_360;
 
-/// Failures that a client itself finds.
+/// Failures detected by a client.
 pub mod rpc_codes {
     pub const UNSUPPORTED_METHOD: u32 = 1400;
     pub const RECIPIENT_NOT_FOUND: u32 = 1401;

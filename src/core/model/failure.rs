@@ -1,4 +1,4 @@
-//! Being admitted, and how exchanges with servers fail. Must not know: wire types, sockets.
+//! Admission to a call, and failures of exchanges with servers. Must not know: wire types, sockets.
 
 use super::people::Grants;
 use crate::error::{Code, Error, Secret};
@@ -12,35 +12,35 @@ pub enum FailureKind {
     /// Could not connect, or the connection broke.
     Connect,
     Tls,
-    /// Plain http/ws to an address that is not loopback, without the application's leave; or a server that the one
-    /// that named it must not name.
+    /// Plain http/ws to an address that is not loopback, without the application's permission; or a server that the
+    /// referring server must not name.
     Insecure,
-    /// HTTP status that is not a success; with the server's own code and text when it gave them.
+    /// HTTP status other than success; with the server's code and text if given.
     Http {
         status: u16,
     },
-    /// The SFU's own error inside a 200 answer, or an `error` event.
+    /// The SFU's error inside a 200 response, or an `error` event.
     Sfu,
-    /// Answered, but not understandably.
+    /// The response could not be parsed.
     Malformed,
     /// Larger than a limit of this client.
     TooLarge,
 }
 
-/// A failed exchange: kind, the server's code and text kept as they were (bounded, no secrets).
+/// A failed exchange: kind, and the server's code and text unchanged (bounded, without secrets).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
     pub kind: FailureKind,
-    /// The server's own code; 0 without one.
+    /// The server's error code; 0 if none.
     pub code: i32,
     pub message: String,
-    /// The SFU said that the same request may be tried again.
+    /// The SFU allows the same request to be retried.
     pub should_retry: bool,
-    /// The coordinator said that trying again is pointless.
+    /// The coordinator declared a retry pointless.
     pub unrecoverable: bool,
-    /// Retry-After in milliseconds, when the server gave it.
+    /// Retry-After in milliseconds, if the server sent it.
     pub retry_after_ms: Option<u64>,
-    /// The one local track, by its name in [`TrackInfo`](super::TrackInfo), that was refused; empty: not said.
+    /// The local track that was refused, by its name in [`TrackInfo`](super::TrackInfo); empty if not given.
     #[serde(default)]
     pub track_id: String,
 }
@@ -52,7 +52,7 @@ impl Failure {
         Self { kind, code: 0, message, should_retry, unrecoverable, retry_after_ms, track_id }
     }
 
-    /// The result code of what failed for this: the one place that says so.
+    /// The result code for this failure; the only mapping.
     pub fn result_code(&self) -> Code {
         match self.kind {
             FailureKind::Timeout => Code::Timeout,
@@ -68,7 +68,7 @@ impl Failure {
         }
     }
 
-    /// The server's own code, else the HTTP status; 0 without one.
+    /// The server's error code, or else the HTTP status; 0 if neither.
     pub fn server_code(&self) -> i32 {
         match (self.code, &self.kind) {
             (0, FailureKind::Http { status }) => i32::from(*status),
@@ -76,7 +76,7 @@ impl Failure {
         }
     }
 
-    /// The error of what failed for this.
+    /// The error for this failure.
     pub fn error(&self, text: String) -> Error {
         Error::new(self.result_code(), text).with_server_code(self.server_code())
     }
@@ -103,30 +103,30 @@ pub struct AdmissionRequest {
     pub data_json: String,
     pub location: String,
     pub connection_id: String,
-    /// The edge that is being left or failed last.
+    /// The edge that is being left, or that failed last.
     pub migrating_from: String,
-    /// All edges left or failed, the current one included.
+    /// All edges that were left or failed, including the current one.
     pub migrating_from_list: Vec<String>,
 }
 
-/// The coordinator's answer: which SFU, and with what.
+/// The coordinator's response: the assigned SFU and its credentials.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Admission {
     pub edge_name: String,
-    /// Twirp base url.
+    /// Base URL of the Twirp RPCs.
     pub url: String,
     pub ws_endpoint: String,
     pub token: Secret,
     pub ice_servers: Vec<IceServer>,
-    /// What this participant may do, as far as it is known before the join.
+    /// Permissions of this participant, as far as known before the join.
     pub grants: Option<Grants>,
     pub cid: String,
     pub created: bool,
-    /// 0 when the server does not say.
+    /// 0 if the server sets none.
     pub stats_interval_ms: u32,
     /// DTX / RED flags of the call's settings.
     pub opus_dtx: bool,
     pub opus_red: bool,
-    /// How many edges there are to choose from; 0: nobody knows.
+    /// Number of edges to choose from; 0: unknown.
     pub alternatives: usize,
 }

@@ -1,9 +1,9 @@
-//! How the values of the vocabulary that serde does not know by itself are written as JSON, and read again.
+//! JSON serialisation of model values that serde does not support by itself.
 //! Must not know: what is written, and why.
 
 use serde::{de::Error as _, Deserialize, Deserializer, Serializer};
 
-/// A text that is shared.
+/// A shared text.
 pub mod text {
     use super::*;
     use std::sync::Arc;
@@ -17,7 +17,7 @@ pub mod text {
     }
 }
 
-/// Bytes that are written as the text that they are.
+/// Bytes, written as text.
 pub mod bytes {
     use super::*;
     use ::bytes::Bytes;
@@ -31,7 +31,7 @@ pub mod bytes {
     }
 }
 
-/// A number that may be none; JSON has no word for those.
+/// A number that may be NaN or infinite, which JSON cannot represent.
 pub mod float {
     use super::*;
     use serde::Serialize;
@@ -66,11 +66,11 @@ pub mod float {
     }
 
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<f32, D::Error> {
-        Float::deserialize(from)?.number().ok_or_else(|| D::Error::custom("a number is needed"))
+        Float::deserialize(from)?.number().ok_or_else(|| D::Error::custom("expected a number"))
     }
 }
 
-/// Who speaks, and how loud.
+/// Speakers and their audio levels.
 pub mod levels {
     use super::{float::Float, *};
 
@@ -84,7 +84,7 @@ pub mod levels {
         let read = Vec::<(String, Float, bool)>::deserialize(from)?;
         let one = |(who, level, speaks): (String, Float, bool)| Some((who, level.number()?, speaks));
         let levels: Option<Levels> = read.into_iter().map(one).collect();
-        levels.ok_or_else(|| D::Error::custom("a number is needed"))
+        levels.ok_or_else(|| D::Error::custom("expected a number"))
     }
 }
 
@@ -96,7 +96,7 @@ pub mod name {
         to.serialize_str(name)
     }
 
-    /// No rule asks for it: which one it was is of no interest any more.
+    /// Which protocol it was is not restored: no rule needs the name.
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<&'static str, D::Error> {
         String::deserialize(from).map(|_| "of a trace")
     }

@@ -1,28 +1,28 @@
-//! The vocabulary of a call: what an SFU can say, what a client can ask, in terms of no protocol.
+//! The protocol-independent data types of a call: messages of an SFU and requests of a client.
 //!
-//! `signalling/` translates wire messages into these types and back. Must not know: wire types,
-//! sockets, the WebRTC engine, time.
+//! `signalling/` translates wire messages into these types and back. Must not know: wire types, sockets, the WebRTC
+//! engine, time.
 
-mod asked;
 pub mod candidate;
 mod data;
 mod failure;
 pub mod json;
 mod people;
 mod protocol;
-mod said;
 pub mod sdp;
+mod sfu_message;
+mod sfu_request;
 
-pub use asked::*;
 pub use data::*;
 pub use failure::*;
 pub use people::*;
 pub use protocol::*;
-pub use said::*;
+pub use sfu_message::*;
+pub use sfu_request::*;
 
 use serde::{Deserialize, Serialize};
 
-/// Number of one attempt to be connected. Every event, reply, candidate and track belongs to one.
+/// Number of one connection attempt. Every event, reply, candidate and track belongs to one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Generation(pub u32);
 
@@ -33,12 +33,12 @@ pub enum PeerKind {
     Subscriber,
 }
 
-/// What was tried to connect a peer connection, and what was found.
+/// How a peer connection tried to connect, and the result.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Path {
-    /// In words, bounded, without addresses of candidates and without secrets; empty: nothing is known.
+    /// Description, bounded, without candidate addresses and secrets; empty: nothing is known.
     pub text: String,
-    /// The other side was asked and nothing of it came back.
+    /// Connectivity checks were sent and nothing came back.
     pub silent: bool,
 }
 
@@ -51,7 +51,7 @@ pub enum TrackKind {
 }
 
 impl TrackKind {
-    /// Audio of a microphone or of a shared screen.
+    /// Microphone or screen audio.
     pub fn is_audio(self) -> bool {
         matches!(self, Self::Audio | Self::ScreenShareAudio)
     }
@@ -62,7 +62,7 @@ pub struct CodecSpec {
     pub name: String,
     pub payload_type: u32,
     pub clock_rate: u32,
-    /// Channel count for audio, as SDP writes it; empty without one.
+    /// Channel count of audio, as written in SDP; empty if none.
     pub encoding_parameters: String,
     pub fmtp: String,
 }
@@ -72,7 +72,7 @@ pub struct PublishOption {
     pub id: i32,
     pub kind: TrackKind,
     pub codec: CodecSpec,
-    /// bit/s of the top layer; 0 when the server does not say.
+    /// bit/s of the top layer; 0 if the server does not set it.
     pub bitrate: i32,
     pub fps: i32,
     pub max_spatial_layers: i32,
@@ -80,6 +80,6 @@ pub struct PublishOption {
     pub width: u32,
     pub height: u32,
     pub use_single_layer: bool,
-    /// (profile, bit/s); profile 0 voice, 1 voice in high quality, 2 music.
+    /// (profile, bit/s); profile 0: voice, 1: high-quality voice, 2: music.
     pub audio_bitrates: Vec<(i32, i32)>,
 }

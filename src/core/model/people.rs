@@ -1,4 +1,4 @@
-//! Who is in a call, what they publish, and the room they are in. Must not know: wire types, rules.
+//! Participants of a call, their tracks and the room. Must not know: wire types, rules.
 
 use super::{json, TrackKind};
 use serde::{Deserialize, Serialize};
@@ -11,29 +11,29 @@ pub enum Quality {
     Poor,
     Good,
     Excellent,
-    /// The SFU hears nothing of this participant.
+    /// The SFU receives nothing from this participant.
     Lost,
 }
 
-/// A track that somebody publishes.
+/// A track published by a participant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RemoteTrack {
-    /// The SFU's name for it; empty in protocols that know kinds only.
+    /// The SFU's name of the track; empty in protocols that identify tracks by kind only.
     pub id: String,
     pub kind: TrackKind,
-    /// Given by its publisher, may be empty.
+    /// Set by its publisher; may be empty.
     pub name: String,
-    /// Published, and silent by its publisher's choice.
+    /// Published, but muted by its publisher.
     pub muted: bool,
     /// Encrypted end to end.
     pub encrypted: bool,
-    /// A track of this participant, changed by a moderator.
+    /// A local track that a moderator changed.
     pub local: bool,
-    /// A moderator has unmuted it, and it stays muted until the application agrees.
+    /// A moderator unmuted it, but it stays muted until the application agrees.
     pub held: bool,
 }
 
-/// Why something that arrived cannot be decoded. Numbers are the C ABI.
+/// Why received media or data cannot be decoded. Numbers are the C ABI.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[repr(i32)]
 pub enum Unplayable {
@@ -45,7 +45,7 @@ pub enum Unplayable {
     DataEncrypted = 5,
 }
 
-/// Something that arrived and cannot be decoded; of data without a kind and a track.
+/// Received media or data that cannot be decoded; data has no kind and no track.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct UnplayableMedia {
     pub user_id: String,
@@ -53,7 +53,7 @@ pub struct UnplayableMedia {
     pub track_id: String,
     pub kind: Option<TrackKind>,
     pub reason: Unplayable,
-    /// What was found, in words.
+    /// Description.
     pub text: String,
 }
 
@@ -70,21 +70,21 @@ impl From<TrackKind> for RemoteTrack {
     }
 }
 
-/// Whose media a peer connection carries, as its stream ids say; read by the protocol.
+/// The owner of received media, as named by its stream ids; parsed by the protocol.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MediaOwner {
     /// See [`Participant::track_prefix`].
     pub prefix: String,
-    /// None: what the participant's track of that id says.
+    /// `None`: the kind of the participant's track with that id.
     pub kind: Option<TrackKind>,
     /// The SFU's name of the track; may be empty.
     pub track_id: String,
-    /// Tells streams of one participant and kind apart where tracks have no names; empty: there is one of each kind.
+    /// Distinguishes streams of one participant and kind if tracks have no names; empty: there is one of each kind.
     #[serde(default)]
     pub stream: String,
 }
 
-/// What kind of participant somebody is. Numbers are the C ABI.
+/// Type of a participant. Numbers are the C ABI.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[repr(i32)]
 pub enum ParticipantKind {
@@ -98,20 +98,20 @@ pub enum ParticipantKind {
     Other = 6,
 }
 
-/// Why a participant left, by the numbers of the C ABI; 0: nobody said.
+/// Why a participant left. Numbers are the C ABI; 0: unknown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaveReason(pub i32);
 
 impl LeaveReason {
     pub const UNKNOWN: Self = Self(0);
-    /// Another client has joined as the same participant.
+    /// Another client joined as the same participant.
     pub const REPLACED: Self = Self(2);
-    /// The last number that is known.
+    /// The highest known number.
     pub const LAST: i32 = 16;
 }
 
-/// Somebody in the call, as the SFU last described them. `session_id` is the key: one user may be
-/// in a call more than once. Texts that can be long are shared, so that a copy costs little.
+/// A participant of the call, as last described by the SFU. `session_id` is the key: one user may be in a call more
+/// than once. Long texts are shared, so that copies are cheap.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Participant {
     pub user_id: String,
@@ -121,17 +121,17 @@ pub struct Participant {
     #[serde(with = "json::text")]
     pub image: Arc<str>,
     pub roles: Vec<String>,
-    /// Custom data as JSON text, empty without any.
+    /// Custom data as JSON text; empty if none.
     #[serde(with = "json::text")]
     pub custom_json: Arc<str>,
-    /// The application's own text about this participant, empty without any.
+    /// Application text about this participant; empty if none.
     #[serde(with = "json::text")]
     pub metadata: Arc<str>,
-    /// Names and values as a JSON object, empty without any.
+    /// Names and values as a JSON object; empty if none.
     #[serde(with = "json::text")]
     pub attributes_json: Arc<str>,
     pub published: Vec<RemoteTrack>,
-    /// The part of the stream ids under which this participant's media arrives that names them.
+    /// The part of its stream ids that identifies this participant.
     pub track_prefix: String,
     pub quality: Quality,
     pub is_speaking: bool,
@@ -140,28 +140,28 @@ pub struct Participant {
     #[serde(with = "json::float")]
     pub audio_level: f32,
     pub kind: ParticipantKind,
-    /// What it may do; `None`: the protocol does not say that of others.
+    /// Permissions; `None`: the protocol does not report them for remote participants.
     pub grants: Option<Grants>,
-    /// This participant itself.
+    /// The local participant.
     pub local: bool,
-    /// Once it has left.
+    /// Set when it has left.
     pub reason: LeaveReason,
 }
 
 impl Participant {
-    /// Takes over the texts that are the same in an older description.
+    /// Reuses the texts of an older description that are equal.
     pub fn share_texts(&mut self, old: &Self) {
-        let ours =
+        let new_texts =
             [&mut self.name, &mut self.image, &mut self.custom_json, &mut self.metadata, &mut self.attributes_json];
-        let theirs = [&old.name, &old.image, &old.custom_json, &old.metadata, &old.attributes_json];
-        for (ours, theirs) in ours.into_iter().zip(theirs) {
-            if *ours == *theirs {
-                ours.clone_from(theirs);
+        let old_texts = [&old.name, &old.image, &old.custom_json, &old.metadata, &old.attributes_json];
+        for (new_text, old_text) in new_texts.into_iter().zip(old_texts) {
+            if *new_text == *old_text {
+                new_text.clone_from(old_text);
             }
         }
     }
 
-    /// Bytes of memory that it holds, about.
+    /// Approximate memory use in bytes.
     pub fn weight(&self) -> usize {
         let texts = self.user_id.len() + self.session_id.len() + self.track_prefix.len();
         let shared = [&self.name, &self.image, &self.custom_json, &self.metadata, &self.attributes_json];
@@ -184,13 +184,13 @@ pub struct Pin {
 }
 
 impl Pin {
-    /// Bytes that a list of them holds.
+    /// Size of a list of pins, in bytes.
     pub fn weight_of(pins: &[Self]) -> usize {
         pins.iter().map(|pin| size_of_val(pin) + pin.user_id.len() + pin.session_id.len()).sum()
     }
 }
 
-/// What a participant may do.
+/// Permissions of a participant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grants {
     pub audio: bool,
@@ -199,11 +199,11 @@ pub struct Grants {
     /// Data, texts and procedure calls.
     pub data: bool,
     pub subscribe: bool,
-    /// The own name, metadata and attributes.
+    /// Change of the local name, metadata and attributes.
     pub update_metadata: bool,
-    /// No right: the others do not see this participant.
+    /// Not a permission: this participant is invisible to others.
     pub hidden: bool,
-    /// No right: this participant records the call.
+    /// Not a permission: this participant records the call.
     pub recorder: bool,
 }
 
@@ -217,7 +217,7 @@ impl Grants {
         }
     }
 
-    /// What a protocol allows that does not speak of it.
+    /// Default for protocols without permissions.
     pub const ALL: Self = Self {
         audio: true,
         video: true,
@@ -230,12 +230,12 @@ impl Grants {
     };
 }
 
-/// The room itself, in protocols in which it is something.
+/// The room, in protocols that have one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Room {
     pub id: String,
     pub name: String,
-    /// The application's own text about the room, empty without any.
+    /// Application text about the room; empty if none.
     pub metadata: String,
     pub recording: bool,
 }

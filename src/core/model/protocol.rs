@@ -1,52 +1,52 @@
-//! What is particular to one protocol. Must not know: wire types, which protocols there are.
+//! Properties of one signalling protocol. Must not know: wire types, which protocols there are.
 
 use super::json;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// Written in the program; a reference that serde does not take for one.
+/// A string literal; the alias keeps serde from treating it as a borrowed field.
 type Name = &'static str;
 
-/// What is particular to one protocol, as far as the rules are concerned.
+/// Properties of one signalling protocol, as far as the call logic depends on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dialect {
     /// The protocol's name in errors.
     #[serde(with = "json::name")]
     pub name: Name,
     pub capabilities: Capabilities,
-    /// The SFU restarts the subscriber's ICE when an RPC asks for it; else only a FAST reconnect does that.
+    /// The SFU restarts the subscriber's ICE on an RPC; otherwise only a FAST reconnect does.
     pub subscriber_restart: bool,
-    /// The SFU waits a second with addresses that no candidate named: ours are told before the answer.
+    /// The SFU delays addresses without a candidate by one second: local candidates are sent before the answer.
     pub candidates_first: bool,
-    /// Who admits is the SFU's socket itself: what it refuses is final, and its 401 is a token's end.
+    /// Admission happens on the SFU socket: its refusal is final, and its 401 means that the token is no longer valid.
     pub admits_at_socket: bool,
-    /// A resume (FAST) brings the description of everybody again.
+    /// After a resume (FAST) the SFU describes all participants again.
     pub resume_introduces: bool,
-    /// Type and id of a call are parts of a URL's path, and must be fit for it.
+    /// Call type and call id are parts of a URL path and must be valid there.
     pub ids_in_paths: bool,
-    /// One identity is in a call once: who joins as it replaces who was there.
+    /// An identity is in a call only once: a new join replaces the previous session.
     pub identity_is_unique: bool,
-    /// The SFU takes the subscriber's connection for the participant's: it stays when nothing is received.
+    /// The SFU treats the subscriber's connection as the participant's: it stays open when receiving is disabled.
     pub subscriber_stays: bool,
-    /// A publisher and its data channels may be wanted without any track.
+    /// A publisher with data channels may be created without any track.
     pub data_channels: bool,
-    /// A track ends when its m-line in the publisher's offer does; else when SetPublisher leaves it out.
+    /// A track ends with its m-line in the publisher's offer; otherwise when SetPublisher omits it.
     pub tracks_end_in_sdp: bool,
-    /// Tracks have names; else mutes are of a kind, and of all its tracks together.
+    /// Tracks have names; otherwise a mute applies to a kind, that is to all its tracks.
     pub tracks_have_names: bool,
-    /// The SFU counts the offers of a peer connection from 1: what has the number of one before was said before.
+    /// The SFU numbers the offers of a peer connection from 1: an offer whose number is not higher is a repeat.
     pub numbered_offers: bool,
-    /// Failures of one edge, other than its own refusal, before another one is asked for.
+    /// Failures of one edge, other than a refusal, before another edge is requested.
     pub edge_failures: u32,
-    /// How long an SFU's socket may take to open.
+    /// Timeout for opening an SFU socket.
     pub socket_open: Duration,
-    /// Without a packet for so long a peer connection counts as lost; `None`: the engine's own measure.
+    /// Without packets for this long a peer connection counts as lost; `None`: the engine's default.
     pub media_silence: Option<Duration>,
-    /// How long a lost peer connection may come back by itself.
+    /// How long a lost peer connection may recover by itself.
     pub ice_grace: Duration,
 }
 
-/// What an application can ask for in one protocol and not in the other. Bits of the C ABI.
+/// Features that only some protocols support. Bits of the C ABI.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capabilities(pub u64);
 
@@ -57,9 +57,9 @@ impl Capabilities {
     pub const RING: Self = Self(1 << 1);
     /// The list of pins.
     pub const PINS: Self = Self(1 << 2);
-    /// The dominant speaker is told.
+    /// The dominant speaker is reported.
     pub const DOMINANT_SPEAKER: Self = Self(1 << 3);
-    /// An SFU hands its participants over to another one while media flows.
+    /// An SFU can hand its participants over to another one while media flows.
     pub const MIGRATE: Self = Self(1 << 4);
     /// Data packets between participants.
     pub const DATA: Self = Self(1 << 5);
@@ -67,11 +67,11 @@ impl Capabilities {
     pub const TEXT: Self = Self(1 << 6);
     /// Remote procedure calls between participants.
     pub const RPC: Self = Self(1 << 7);
-    /// The own name, metadata and attributes can be changed.
+    /// The local name, metadata and attributes can be changed.
     pub const ATTRIBUTES: Self = Self(1 << 8);
-    /// The room itself has metadata, and its changes are told.
+    /// The room has metadata, and changes are reported.
     pub const ROOM: Self = Self(1 << 9);
-    /// Single tracks can be chosen, paused and sized.
+    /// Individual tracks can be subscribed, paused and sized.
     pub const SUBSCRIPTIONS: Self = Self(1 << 10);
 
     pub const fn with(self, other: Self) -> Self {

@@ -1,8 +1,8 @@
-//! Reading of session descriptions (RFC 8866): the one scanner of the library. Must not know: the engine, who offers.
+//! Parser for session descriptions (RFC 8866); the library's only one. Must not know: the engine, who offers.
 
-/// Longest session id that is taken for one, in bytes.
+/// Longest accepted session id, in bytes.
 const MAX_ORIGIN: usize = 1024;
-/// Two of 256 characters, and a space.
+/// Two values of 256 characters and a space.
 const MAX_CREDENTIALS: usize = 513;
 
 /// A description split at its m-lines: the session part first, then one part per m-line.
@@ -32,12 +32,12 @@ fn value<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     line.strip_prefix("a=")?.strip_prefix(name)?.strip_prefix(':')
 }
 
-/// The value of the first attribute of this name in a part.
+/// The value of the first attribute with this name in a part.
 pub fn attribute<'a>(lines: &[&'a str], name: &str) -> Option<&'a str> {
     lines.iter().find_map(|line| value(line, name))
 }
 
-/// The values of all attributes of this name, wherever they are.
+/// The values of all attributes with this name, in any part.
 pub fn attributes<'a>(sdp: &'a str, name: &'a str) -> impl Iterator<Item = &'a str> {
     sdp.lines().filter_map(move |line| value(line.trim_end(), name))
 }
@@ -49,7 +49,7 @@ pub fn sending(sdp: &str) -> (Vec<&str>, bool) {
     let parts = Parts::of(sdp);
     let all = direction(&parts.0[0]).unwrap_or(DIRECTIONS[0]);
     let sends = |lines: &&Vec<&str>| {
-        // In a bundle a port of zero need not be the end of it (RFC 8843).
+        // In a bundle, port zero does not always mean that the m-line has ended (RFC 8843).
         let port = lines[0].split_whitespace().nth(1).and_then(|port| port.split('/').next());
         let rejected = port == Some("0") && !lines.contains(&"a=bundle-only");
         !rejected && matches!(direction(lines).unwrap_or(all), "a=sendrecv" | "a=sendonly")
@@ -58,26 +58,26 @@ pub fn sending(sdp: &str) -> (Vec<&str>, bool) {
     (mids, !parts.media().is_empty())
 }
 
-/// The session id of the origin line, which a peer connection keeps as long as it lives (RFC 8866 §5.2).
+/// The session id of the origin line; constant for the lifetime of a peer connection (RFC 8866 §5.2).
 pub fn origin(sdp: &str) -> Option<&str> {
     let line = sdp.lines().find_map(|line| line.strip_prefix("o="))?;
     line.split_whitespace().nth(1).filter(|session| session.len() <= MAX_ORIGIN)
 }
 
-/// The DTLS identity that a description names first (RFC 8122); it holds as long as its peer connection.
+/// The first DTLS fingerprint of a description (RFC 8122); constant for the lifetime of its peer connection.
 pub fn fingerprint(sdp: &str) -> Option<&str> {
     attributes(sdp, "fingerprint").next()
 }
 
-/// What names a description's ICE generation for sure: ufrag and password, which are random (RFC 8839). Two peer
-/// connections never have the same, other than their DTLS identity.
+/// Identifies the ICE generation of a description: ufrag and password, which are random (RFC 8839). Unlike the DTLS
+/// identity, two peer connections never share them.
 pub fn credentials(sdp: &str) -> Option<String> {
     let first = |name| attributes(sdp, name).next();
     let text = format!("{} {}", first("ice-ufrag")?, first("ice-pwd")?);
     (text.len() <= MAX_CREDENTIALS).then_some(text)
 }
 
-/// The ICE user name fragments of a description (RFC 8839), each once, at most so many.
+/// The distinct ICE user name fragments of a description (RFC 8839), at most `most`.
 pub fn ufrags(sdp: &str, most: usize) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     for ufrag in attributes(sdp, "ice-ufrag") {

@@ -1,5 +1,5 @@
-//! Where a remote candidate may go, and when (RFC 8838; the ufrag of RFC 8839 names the ICE
-//! generation): never before the remote description, never to a superseded ICE generation.
+//! Decides when a remote candidate may be added (RFC 8838; the ufrag of RFC 8839 identifies the ICE generation): never
+//! before the remote description, never to a superseded ICE generation.
 //!
 //! Must not know: the engine, sockets, time.
 
@@ -14,11 +14,11 @@ const MAX_OLD: usize = 16;
 /// Candidates of one peer connection.
 #[derive(Debug, Default)]
 pub(super) struct Candidates {
-    /// ufrags of the remote description in force; empty before the first.
+    /// ufrags of the remote description that is set; empty before the first.
     current: Vec<String>,
     superseded: Vec<String>,
     held: Vec<String>,
-    /// Those that went to the engine together with the description that is being set.
+    /// Candidates passed to the engine with the description that is being set.
     given: Vec<String>,
     remote_set: bool,
 }
@@ -28,7 +28,7 @@ pub(super) struct Candidates {
 pub(super) enum Verdict {
     Add,
     Held,
-    /// Superseded, oversized, unreadable, or too many.
+    /// Superseded, oversized, invalid, or too many.
     Dropped,
 }
 
@@ -44,7 +44,7 @@ impl Candidates {
         self.hold(json)
     }
 
-    /// Kept until the next remote description is in force.
+    /// Keeps a candidate until the next remote description is set.
     pub fn hold(&mut self, json: &str) -> Verdict {
         if json.len() > MAX_CANDIDATE_BYTES || self.held.len() + self.given.len() >= MAX_HELD {
             return Verdict::Dropped;
@@ -53,12 +53,12 @@ impl Candidates {
         Verdict::Held
     }
 
-    /// Whether a description is of another ICE generation than the one in force.
+    /// True if a description starts another ICE generation than the current one.
     pub fn begins_anew(&self, sdp: &str) -> bool {
         !self.remote_set || !sdp::ufrags(sdp, MAX_OLD).iter().any(|fresh| self.current.contains(fresh))
     }
 
-    /// The candidates that are held and belong to this description, to be set together with it.
+    /// Returns the held candidates that belong to this description, to be set together with it.
     pub fn give(&mut self, sdp: &str) -> Vec<String> {
         let fresh = sdp::ufrags(sdp, MAX_OLD);
         let belongs = |json: &String| ufrag_of(json).is_some_and(|ufrag| ufrag.is_empty() || fresh.contains(&ufrag));
@@ -66,7 +66,7 @@ impl Candidates {
         self.given.clone()
     }
 
-    /// The description was not set, and its candidates wait for another one.
+    /// The description was not set: holds its candidates for another one.
     pub fn take_back(&mut self) {
         let mut back = std::mem::take(&mut self.given);
         back.append(&mut self.held);
@@ -74,8 +74,8 @@ impl Candidates {
         self.held = back;
     }
 
-    /// The remote description is in force: gives the held candidates that belong to it, in order;
-    /// those of a superseded generation are dropped (their number is given), later ones stay.
+    /// The remote description is set: returns the held candidates that belong to it, in order. Candidates of a
+    /// superseded generation are dropped (returns their number); those of later ones stay held.
     pub fn remote_set(&mut self, sdp: &str) -> (Vec<String>, usize) {
         let fresh = sdp::ufrags(sdp, MAX_OLD);
         if self.remote_set {
@@ -88,7 +88,7 @@ impl Candidates {
                 }
             }
         }
-        // After a rollback a former generation may come back.
+        // After a rollback an earlier generation may return.
         self.superseded.retain(|old| !fresh.contains(old));
         self.current = fresh;
         self.remote_set = true;
@@ -106,7 +106,7 @@ impl Candidates {
     }
 }
 
-/// The candidate's ufrag, empty when it names none; `None` when this is not a candidate at all.
+/// The candidate's ufrag; empty if it has none. `None` if the JSON is not a candidate.
 fn ufrag_of(json: &str) -> Option<String> {
     let candidate = Candidate::parse(json).ok().filter(|c| c.candidate.is_some())?;
     Some(candidate.ufrag().unwrap_or_default().to_owned())
@@ -146,7 +146,7 @@ mod tests {
         assert_eq!(c.remote_set("a=ice-ufrag:a\r\n"), (vec![], 0), "the engine has them");
         assert_eq!(c.give("a=ice-ufrag:later\r\n"), [candidate("later")]);
         c.take_back();
-        // However many there are, there is room for so many, wherever they are.
+        // The limit covers held and given candidates together.
         for _ in 0..2 * MAX_HELD {
             c.hold(&candidate("b"));
         }

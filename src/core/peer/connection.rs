@@ -1,8 +1,7 @@
-//! What publisher and subscriber have in common: one peer connection, its candidates, and whether it carries packets
-//! (ICE, RFC 8445).
+//! Common to publisher and subscriber: one peer connection, its candidates and its connectivity (ICE, RFC 8445).
 //!
-//! Never connected: one ICE restart after 5 s, given up after 5 s more. Lost: 2.5 s of patience, then
-//! an ICE restart, then REJOIN. Must not know: the engine, sockets, who offers.
+//! If it never connects: one ICE restart after 5 s, failed after 5 s more. If it is lost: the protocol's grace period,
+//! then an ICE restart, then REJOIN. Must not know: the engine, sockets, who offers.
 
 use super::candidates::{Candidates, Verdict};
 use crate::core::context::{Context, Need, Settled};
@@ -10,12 +9,12 @@ use crate::core::{limits, model::*, timers::Timer, Action, Event, Op, Output, Pe
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Slot {
-    /// Made when it is first needed.
+    /// Created when first needed.
     Absent,
     Creating(Op),
     Open,
     Closing,
-    /// For good.
+    /// Permanently.
     Closed,
 }
 
@@ -25,18 +24,18 @@ enum LinkState {
     New,
     Connected,
     Disconnected,
-    /// Failed or closed: only a new peer connection helps.
+    /// Failed or closed: a new peer connection is needed.
     Failed,
 }
 
-/// Whether packets flow.
+/// Connectivity of the peer connection.
 #[derive(Clone, Copy, Debug, Default)]
 struct Link {
     state: LinkState,
     ever: bool,
-    /// Closed by the SFU, whose reason is still waited for.
+    /// Closed by the SFU; its reason may still arrive.
     closed: bool,
-    /// The watchdog has restarted ICE before it first connected.
+    /// The watchdog restarted ICE before the first connection.
     restarted: bool,
 }
 
@@ -46,17 +45,17 @@ pub(in crate::core) struct Connection {
     slot: Slot,
     link: Link,
     candidates: Candidates,
-    /// Local candidates that wait for the first answer, or for a socket.
+    /// Local candidates that wait for the first answer or for a socket.
     local: Vec<String>,
     /// The SFU's DTLS identity.
     identity: Option<String>,
-    /// The first answer is in force on both sides.
+    /// The first answer is set on both sides.
     pub answered: bool,
-    /// Negotiations in a row that failed.
+    /// Consecutive failed negotiations.
     pub failures: u32,
-    /// What has been tried to connect, as it was seen last; also of the one before.
+    /// The last report of the connection attempt; may be from the previous peer connection.
     path: Path,
-    /// The application was told that media is connected; the one before may have been.
+    /// Connected media was reported to the application, possibly for the previous peer connection.
     reported: bool,
 }
 
@@ -76,7 +75,7 @@ impl Connection {
         }
     }
 
-    /// For a new peer connection; what was closed for good stays closed.
+    /// Resets for a new peer connection. A permanently closed one stays closed.
     pub fn restart(&mut self) {
         let (path, reported) = (std::mem::take(&mut self.path), self.reported);
         *self = Self { path, reported, ..Self::new(self.kind, !self.is_gone()) };
@@ -93,13 +92,13 @@ impl Connection {
         }
     }
 
-    // Its life.
+    // Lifecycle.
 
     pub fn is_absent(&self) -> bool {
         self.slot == Slot::Absent
     }
 
-    /// Nothing was offered to it, or not long enough ago.
+    /// Not created yet, or still being created: no offer has been applied.
     pub fn awaits_offer(&self) -> bool {
         self.is_absent() || self.is_creating()
     }
@@ -112,7 +111,7 @@ impl Connection {
         self.slot == Slot::Open
     }
 
-    /// There is a peer connection, or one is being made.
+    /// A peer connection exists or is being created.
     pub fn is_live(&self) -> bool {
         self.is_open() || self.is_creating()
     }
@@ -121,7 +120,7 @@ impl Connection {
         self.slot == Slot::Closing
     }
 
-    /// Closed for good, or about to be.
+    /// Permanently closed or closing.
     pub fn is_gone(&self) -> bool {
         matches!(self.slot, Slot::Closing | Slot::Closed)
     }
@@ -131,7 +130,7 @@ impl Connection {
         self.slot = Slot::Creating(cx.op(self.kind, Action::Create { ice_servers }));
     }
 
-    /// Whether this is the result of [`Connection::create`]; then it is there, or can be made again.
+    /// True if this is the result of [`Connection::create`]. The connection is then open, or can be created again.
     pub fn created(&mut self, op: Op, made: bool) -> bool {
         let ours = self.slot == Slot::Creating(op);
         if ours {
@@ -140,7 +139,7 @@ impl Connection {
         ours
     }
 
-    /// For good.
+    /// Closes it permanently.
     pub fn close(&mut self, cx: &mut Context) {
         let live = self.is_live();
         if self.slot != Slot::Closing {
@@ -151,35 +150,36 @@ impl Connection {
         }
     }
 
-    /// Closed to make room for another one.
+    /// Closes it so that a new one can replace it.
     pub fn drop_live(&self, cx: &mut Context, generation: Generation) {
         if self.is_live() {
             cx.out(Output::ClosePeer { generation, peer: self.kind });
         }
     }
 
-    /// The engine has closed what [`Connection::close`] asked it to close.
+    /// The engine has closed the connection, as requested by [`Connection::close`].
     pub fn closed(&mut self) {
         if self.slot == Slot::Closing {
             self.slot = Slot::Closed;
         }
     }
 
-    // Its negotiation.
+    // Negotiation.
 
-    /// Orders one step of the engine.
+    /// Queues one engine operation.
     pub fn op(&self, cx: &mut Context, action: Action) -> Op {
         cx.op(self.kind, action)
     }
 
-    /// Remembers the identity of the first description.
+    /// Stores the DTLS identity of the first description.
     ///
     /// # Errors
-    /// A later one has another: the other side has made a new peer connection, which ours cannot talk to.
+    /// A later description has another identity: the SFU has created a new peer connection, to which the local one
+    /// cannot connect.
     pub fn check_identity(&mut self, description: &str) -> Settled {
         match (self.identity.as_deref(), sdp::fingerprint(description)) {
             (Some(known), Some(now)) if !known.eq_ignore_ascii_case(now) => {
-                Err(Need::rejoin(format!("the SFU's side of the {} is another one", self.name())))
+                Err(Need::rejoin(format!("the SFU has created a new {} peer connection", self.name())))
             }
             (None, Some(now)) => {
                 self.identity = Some(now.to_owned());
@@ -189,22 +189,22 @@ impl Connection {
         }
     }
 
-    /// Whether a description is of another ICE generation than the one in force.
+    /// True if a description starts another ICE generation than the current one.
     pub fn begins_anew(&self, description: &str) -> bool {
         self.candidates.begins_anew(description)
     }
 
-    /// The candidates that go to the engine together with the other side's description.
+    /// The candidates to pass to the engine together with the remote description.
     pub fn give_candidates(&mut self, description: &str) -> Vec<String> {
         self.candidates.give(description)
     }
 
-    /// That description was not set.
+    /// The remote description was not set.
     pub fn take_candidates_back(&mut self) {
         self.candidates.take_back();
     }
 
-    /// The other side's description is in force: so are the candidates that belong to it.
+    /// The remote description is set: adds the candidates that belong to it.
     pub fn remote_set(&mut self, cx: &mut Context, description: &str) {
         let (ready, dropped) = self.candidates.remote_set(description);
         cx.counters.candidates_dropped += dropped as u64;
@@ -213,7 +213,7 @@ impl Connection {
         }
     }
 
-    /// The SFU knows our description: it begins to connect.
+    /// The SFU has the local description: connecting starts.
     pub fn first_answer(&mut self, cx: &mut Context) {
         if !std::mem::replace(&mut self.answered, true) {
             self.watch(cx);
@@ -223,7 +223,7 @@ impl Connection {
 
     // Candidates.
 
-    /// `unsettled`: a description is being set, which decides whether the candidate is superseded.
+    /// `unsettled`: a description is being set that decides whether the candidate is superseded.
     pub fn on_remote_candidate(&mut self, cx: &mut Context, json: String, unsettled: bool) {
         let verdict = if unsettled { self.candidates.hold(&json) } else { self.candidates.offer(&json) };
         match verdict {
@@ -235,8 +235,8 @@ impl Connection {
         }
     }
 
-    /// A candidate of ours: sent once the SFU knows the description that it belongs to. `wait`: there is one that it
-    /// does not know yet.
+    /// Handles a local candidate. It is sent once the SFU has the description that it belongs to. `wait`: there is one
+    /// that the SFU does not have yet.
     pub fn on_local_candidate(&mut self, cx: &mut Context, json: String, wait: bool) {
         if cx.is_joined() && self.answered && !wait {
             self.trickle(cx, json);
@@ -251,14 +251,14 @@ impl Connection {
         !self.local.is_empty()
     }
 
-    /// Sends the candidates that waited, whether an answer is in force or not.
+    /// Sends the held candidates, whether or not an answer is set.
     pub fn send_local(&mut self, cx: &mut Context) {
         for json in std::mem::take(&mut self.local) {
             self.trickle(cx, json);
         }
     }
 
-    /// Sends the candidates that waited for the first answer, or for a new socket.
+    /// Sends the candidates that waited for the first answer or for a new socket.
     pub fn flush_local(&mut self, cx: &mut Context) {
         if cx.is_joined() && self.answered && !self.is_gone() {
             self.send_local(cx);
@@ -270,9 +270,9 @@ impl Connection {
         cx.request(RpcCall::IceTrickle { session_id, peer: self.kind, candidate });
     }
 
-    // Packets.
+    // Connectivity.
 
-    /// It need not be replaced.
+    /// It does not need to be replaced.
     pub fn is_healthy(&self) -> bool {
         !self.is_open() || (self.link.state != LinkState::Failed && !self.link.closed)
     }
@@ -281,7 +281,7 @@ impl Connection {
         self.link.ever
     }
 
-    /// The watchdog waits for what it has restarted.
+    /// Waiting for the result of the watchdog's ICE restart.
     pub fn is_stuck(&self) -> bool {
         self.is_open() && self.link.restarted && !self.link.ever && self.link.state == LinkState::New
     }
@@ -294,17 +294,17 @@ impl Connection {
                 self.forget_timers(cx);
                 self.media_up(cx);
             }
-            // Before the first connection it says nothing that the watchdog does not know.
+            // Before the first connection this adds nothing to the watchdog.
             PeerChange::Disconnected if !self.link.ever || self.link.state == LinkState::Failed => {}
             PeerChange::Disconnected => {
                 self.link.state = LinkState::Disconnected;
-                self.media_down(cx, "nothing arrives from the SFU any more");
+                self.media_down(cx, "no packets from the SFU");
                 if joined {
                     cx.timers.set(Timer::IceGrace(self.kind), cx.now + cx.config.dialect.ice_grace);
                 }
             }
             PeerChange::Failed => return self.failed(cx, "failed"),
-            // An SFU that ends the call closes the peer connections, too; its word may come after that.
+            // An SFU that ends the call also closes the peer connections; its message may arrive after that.
             PeerChange::Closed if joined && self.link.state != LinkState::Failed => {
                 self.link.closed = true;
                 cx.timers.set(Timer::PeerClosed(self.kind), cx.now + limits::CALL_ENDED_GRACE);
@@ -314,7 +314,7 @@ impl Connection {
         Ok(())
     }
 
-    /// The SFU has closed it, and said nothing that would explain it.
+    /// The SFU closed it and sent no reason.
     pub fn on_gone(&mut self, cx: &mut Context) -> Settled {
         match self.is_open() {
             true => self.failed(cx, "was closed by the SFU"),
@@ -337,14 +337,14 @@ impl Connection {
     }
 
     fn media_up(&mut self, cx: &mut Context) {
-        // A connection that stays, though nothing is to be received any more, is none to the application.
+        // A subscriber that stays open although receiving is disabled is not reported to the application.
         let unwanted = self.kind == PeerKind::Subscriber && cx.receive_disabled;
         if !unwanted && !std::mem::replace(&mut self.reported, true) {
             cx.event(Event::Media { direction: self.kind, connected: true, text: String::new() });
         }
     }
 
-    /// Reported once, and only after it was reported that it is connected.
+    /// Reports disconnected media once, and only after connected media was reported.
     pub fn media_down(&mut self, cx: &mut Context, why: &str) {
         if std::mem::take(&mut self.reported) {
             let path = &self.path.text;
@@ -353,19 +353,19 @@ impl Connection {
         }
     }
 
-    /// The old leg of a migration has played until now; what is not up in the new one is down.
+    /// The old leg of a migration has played until now: if the new connection is not up, media is disconnected.
     pub fn media_handed_over(&mut self, cx: &mut Context) {
         if self.link.state != LinkState::Connected {
-            self.media_down(cx, "the connection that was left is closed and the new one is not up yet");
+            self.media_down(cx, "the old connection was closed and the new one is not connected yet");
         }
     }
 
-    /// The application closes it: its end is no news.
+    /// The application closes it: do not report its end.
     pub fn media_unreported(&mut self) {
         self.reported = false;
     }
 
-    /// A negotiated peer connection begins to connect.
+    /// Starts the connect watchdog of a negotiated peer connection.
     pub fn watch(&mut self, cx: &mut Context) {
         if self.link.state == LinkState::New {
             self.watch_connect(cx);
@@ -378,7 +378,8 @@ impl Connection {
         cx.timers.set(Timer::Inspect(self.kind), at.saturating_sub(limits::INSPECT));
     }
 
-    /// After a FAST reconnect: what was down gets as long as any ICE restart, what never came up starts anew.
+    /// After a FAST reconnect: a lost connection gets the time of an ICE restart; one that never connected starts
+    /// again.
     pub fn watch_again(&mut self, cx: &mut Context) {
         match self.link.state {
             _ if !self.is_open() => {}
@@ -398,7 +399,7 @@ impl Connection {
         }
     }
 
-    /// Patience is over: ICE anew.
+    /// The grace period is over: restart ICE.
     pub fn on_grace_over(&mut self, cx: &mut Context) -> Settled {
         if cx.is_joined() && self.link.state == LinkState::Disconnected {
             self.await_restart(cx);
@@ -409,7 +410,7 @@ impl Connection {
 
     pub fn on_restart_timeout(&mut self, cx: &Context) -> Settled {
         if cx.is_joined() && self.link.state == LinkState::Disconnected {
-            let why = format!("an ICE restart did not bring back the {} peer connection", self.name());
+            let why = format!("an ICE restart did not restore the {} peer connection", self.name());
             return Err(Need::rejoin(why));
         }
         Ok(())
@@ -417,7 +418,7 @@ impl Connection {
 
     pub fn on_connect_timeout(&mut self, cx: &mut Context) -> Settled {
         if self.kind == PeerKind::Subscriber && self.awaits_offer() {
-            // The first offer was lost, or the answer's way: a resume makes the SFU say it again.
+            // The first offer or the answer was lost: a resume makes the SFU send the offer again.
             return Err(Need::fast("the SFU did not offer anything to the subscriber"));
         }
         if !self.is_open() || self.link.state != LinkState::New {
@@ -427,10 +428,10 @@ impl Connection {
             self.watch_connect(cx);
             return Err(Need::RestartIce(self.kind));
         }
-        self.failed(cx, "did not come up")
+        self.failed(cx, "did not connect")
     }
 
-    /// Asks what it has tried so far.
+    /// Requests a report of the connection attempt.
     pub fn inspect(&self, cx: &mut Context) {
         if let (Some(generation), true) = (cx.transport, self.is_open()) {
             cx.out(Output::Inspect { generation, peer: self.kind });
@@ -448,9 +449,9 @@ impl Connection {
     }
 }
 
-/// Why peer connections never connected, as far as was seen. What to do is said only where that is found.
+/// Why peer connections never connected, as far as known. Advice is given only if the cause is known.
 pub(in crate::core) fn what_was_tried(of: [&Connection; 2]) -> String {
-    let mut text = "peer connections in a row never connected".to_owned();
+    let mut text = "consecutive peer connections never connected".to_owned();
     let mut silent = false;
     for connection in of {
         let path = connection.path();
@@ -460,7 +461,7 @@ pub(in crate::core) fn what_was_tried(of: [&Connection; 2]) -> String {
         }
     }
     if silent {
-        text += ". Signalling works, but nothing comes back over UDP: let UDP to the SFU through, or give TURN servers";
+        text += ". Signalling works, but no UDP packets are received: allow UDP to the SFU, or configure TURN servers";
     }
     text
 }

@@ -1,25 +1,25 @@
-//! The tracks that this participant sends, and what the SFU believes of them.
+//! Local tracks, and their state as known to the SFU.
 //!
-//! Mute: media follows the application at once; the SFU gets the changed tracks only, one request at a time,
-//! the last intent wins. Must not know: the engine, when a negotiation runs.
+//! Mute: media follows the application at once. The SFU gets only the changed tracks, one request at a time; the last
+//! state wins. Must not know: the engine, when a negotiation runs.
 
 use crate::core::context::Context;
 use crate::core::{model::*, AudioOffer, Event, Output, TrackId, WantedSender};
 use crate::error::{Code, Error};
 
-/// What the SFU believes of a track's mute state.
+/// A track's mute state as known to the SFU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::core) enum Told {
-    /// It has not acknowledged the track.
-    Nothing,
-    /// It was told, and may not have received it.
-    Unsure,
+pub(in crate::core) enum SfuMute {
+    /// The SFU has not acknowledged the track.
+    Unknown,
+    /// The state was sent, but may not have arrived.
+    Unconfirmed,
     Muted(bool),
 }
 
-impl Told {
-    pub fn or_nothing(self, next: Told) -> Told {
-        if self == Told::Nothing {
+impl SfuMute {
+    pub fn unless_unknown(self, next: SfuMute) -> SfuMute {
+        if self == SfuMute::Unknown {
             self
         } else {
             next
@@ -33,13 +33,13 @@ pub(in crate::core) struct Track {
     pub offer: AudioOffer,
     /// Name in msid and TrackInfo.
     pub name: String,
-    /// The SFU's name of it in the present session; empty: not known.
+    /// The SFU's name of the track in the current session; empty if unknown.
     pub sfu_name: String,
     pub muted: bool,
-    /// By a moderator, and not unmuted by the application since.
+    /// Muted by a moderator, and not unmuted by the application since.
     pub moderated: bool,
-    pub told: Told,
-    /// The application knows that it is published.
+    pub sfu_mute: SfuMute,
+    /// Its publication was reported to the application.
     pub announced: bool,
 }
 
@@ -47,9 +47,9 @@ pub(in crate::core) struct Track {
 #[derive(Debug)]
 pub(super) struct Sender {
     pub wanted: WantedSender,
-    /// Its m-line, by the last offer that could be made.
+    /// Its mid in the last successful offer.
     pub mid: String,
-    /// An offer with it could be made.
+    /// It was part of a successful offer.
     pub added: bool,
 }
 
@@ -57,27 +57,27 @@ pub(super) struct Sender {
 #[derive(Debug, Default)]
 pub(in crate::core) struct LocalTracks {
     pub all: Vec<Track>,
-    /// The mute request under way, and what it tells of which tracks.
+    /// The pending mute request, and the state it sends for each track.
     request: Option<(u64, Vec<(TrackId, bool)>)>,
-    /// SetPublisher was sent while it was under way: which of the two the SFU received last nobody knows.
+    /// SetPublisher was sent while it was pending: the order in which the SFU received the two is unknown.
     overtaken: bool,
-    /// Closed while a request was under way: mutes after it.
-    at_last: Vec<MuteState>,
+    /// Mute states to send after a pending request, set on close.
+    on_close: Vec<MuteState>,
 }
 
 impl LocalTracks {
-    /// For a new connection: nothing is negotiated, the tracks stay in their order.
+    /// Resets for a new connection: nothing is negotiated, the tracks keep their order.
     pub fn restart(&mut self) {
         *self = Self { all: std::mem::take(&mut self.all), ..Self::default() };
         for track in &mut self.all {
-            track.told = Told::Nothing;
+            track.sfu_mute = SfuMute::Unknown;
             track.sfu_name.clear();
         }
     }
 
-    /// The socket is gone: a request has no answer any more.
+    /// The socket is closed: a pending request gets no reply.
     pub fn interrupt(&mut self) {
-        (self.request, self.at_last) = (None, Vec::new());
+        (self.request, self.on_close) = (None, Vec::new());
     }
 
     pub fn get_mut(&mut self, id: TrackId) -> Option<&mut Track> {
@@ -98,7 +98,7 @@ impl LocalTracks {
 
     /// Neither acknowledged by the SFU nor ever published.
     fn new_ones(&self) -> impl Iterator<Item = TrackId> + '_ {
-        self.all.iter().filter(|t| t.told == Told::Nothing && !t.announced).map(|t| t.id)
+        self.all.iter().filter(|t| t.sfu_mute == SfuMute::Unknown && !t.announced).map(|t| t.id)
     }
 
     pub fn is_new(&self, id: TrackId) -> bool {
@@ -109,68 +109,68 @@ impl LocalTracks {
         self.new_ones().next()
     }
 
-    /// Some that were published are not yet again.
+    /// True if some published tracks are not restored yet.
     pub fn are_restored(&self) -> bool {
-        self.all.iter().any(|t| t.told == Told::Nothing && t.announced)
+        self.all.iter().any(|t| t.sfu_mute == SfuMute::Unknown && t.announced)
     }
 
     pub fn several_new(&self) -> bool {
         self.new_ones().nth(1).is_some()
     }
 
-    /// Removes a track; whether it was there.
+    /// Removes a track; true if it existed.
     pub fn remove(&mut self, id: TrackId) -> bool {
         let before = self.all.len();
         self.all.retain(|t| t.id != id);
         self.all.len() < before
     }
 
-    /// Removes those that the SFU never acknowledged.
+    /// Removes the tracks that the SFU never acknowledged.
     pub fn give_up(&mut self) -> Vec<TrackId> {
-        let given_up = self.all.iter().filter(|t| t.told == Told::Nothing).map(|t| t.id).collect();
-        self.all.retain(|t| t.told != Told::Nothing);
+        let given_up = self.all.iter().filter(|t| t.sfu_mute == SfuMute::Unknown).map(|t| t.id).collect();
+        self.all.retain(|t| t.sfu_mute != SfuMute::Unknown);
         given_up
     }
 
-    /// What the SFU was told may not have arrived, or not be in force.
+    /// The states sent to the SFU may not have arrived, or may not be in effect.
     pub fn doubt(&mut self) {
         for track in &mut self.all {
-            track.told = track.told.or_nothing(Told::Unsure);
+            track.sfu_mute = track.sfu_mute.unless_unknown(SfuMute::Unconfirmed);
         }
     }
 
-    /// SetPublisher tells of the mute states of these tracks, too.
+    /// SetPublisher also carries the mute states of these tracks.
     pub fn set_publisher_sent(&mut self, offered: &[TrackId]) {
         self.overtaken = self.request.is_some();
         for track in self.all.iter_mut().filter(|t| offered.contains(&t.id)) {
-            track.told = track.told.or_nothing(Told::Muted(track.muted));
+            track.sfu_mute = track.sfu_mute.unless_unknown(SfuMute::Muted(track.muted));
         }
     }
 
-    /// Media stops, and the SFU is to be told with the last request.
-    pub fn mute_at_last(&mut self, cx: &Context) {
+    /// Mutes all tracks on close; the SFU gets this state with the last request.
+    pub fn mute_on_close(&mut self, cx: &Context) {
         for track in &mut self.all {
             track.muted = true;
         }
-        // Behind an older request, which may tell the opposite; it is the last word all the same.
+        // Queued behind a pending request that may send the opposite; this is the last state.
         if self.request.is_some() {
-            self.at_last = self.states(cx, |t| t.told != Told::Nothing).1;
+            self.on_close = self.states(cx, |t| t.sfu_mute != SfuMute::Unknown).1;
         }
     }
 
-    /// The application has muted or unmuted a track; whether there is such a track.
+    /// The application muted or unmuted a track; true if the track exists.
     pub fn set_muted(&mut self, cx: &mut Context, id: TrackId, muted: bool) -> bool {
         let Some(track) = self.get_mut(id) else { return false };
         track.muted = muted;
-        // The application has decided, one way or the other: its own mute is all that counts from here on.
+        // The application's mute state replaces the moderator's from here on.
         if std::mem::take(&mut track.moderated) {
             cx.out(Output::Moderated { track: id, muted: false });
         }
         true
     }
 
-    /// A moderator has muted what is sent: media stops; the application gets an event and may unmute (which
-    /// the SFU may refuse). `known`: the track as the SFU describes it. Whether anything was muted.
+    /// A moderator muted local tracks: media stops. The application gets an event and may unmute (the SFU may refuse
+    /// that). `known`: the track as described by the SFU. True if any track was muted.
     pub fn moderate(&mut self, cx: &mut Context, kind: TrackKind, known: Option<&RemoteTrack>) -> bool {
         let mut muted = Vec::new();
         for track in self.all.iter_mut().filter(|t| t.offer.source == kind && !t.muted) {
@@ -187,18 +187,18 @@ impl LocalTracks {
         true
     }
 
-    /// The same where the SFU names the track; it may also be unmuted again from outside.
+    /// The same in protocols where the SFU names the track; the track may also be unmuted remotely.
     pub fn moderate_one(&mut self, cx: &mut Context, id: TrackId, known: Option<&RemoteTrack>, muted: bool) {
         let Some(track) = self.get_mut(id) else { return };
         let kind = track.offer.source;
-        // It says what it has done; what it was told before may have arrived after that, and undone it.
-        track.told = track.told.or_nothing(Told::Unsure);
+        // The SFU reports its own change; a state sent earlier may arrive after it and undo it.
+        track.sfu_mute = track.sfu_mute.unless_unknown(SfuMute::Unconfirmed);
         if muted && !track.muted {
             (track.muted, track.moderated) = (true, true);
             cx.out(Output::Moderated { track: id, muted: true });
             moderation_event(cx, kind, known, true, false);
         } else if !muted && track.muted {
-            // What the application has muted nobody else unmutes.
+            // A track that the application muted is not unmuted remotely.
             let held = cx.config.hold_unmute || !track.moderated;
             if !held {
                 (track.muted, track.moderated) = (false, false);
@@ -210,96 +210,97 @@ impl LocalTracks {
         }
     }
 
-    /// Tells the SFU of the tracks whose mute state it does not know yet; one request at a time.
-    pub fn tell_mutes(&mut self, cx: &mut Context) {
+    /// Sends the SFU the mute states that it does not have yet; one request at a time.
+    pub fn send_mutes(&mut self, cx: &mut Context) {
         if self.request.is_some() {
             return;
         }
         let named = cx.config.dialect.tracks_have_names;
-        let (told, states) = self.states(cx, |t| {
+        let (sent, states) = self.states(cx, |t| {
             let muted = if named { t.muted } else { self.is_kind_muted(t.offer.source) };
-            t.told != Told::Nothing && t.told != Told::Muted(muted)
+            t.sfu_mute != SfuMute::Unknown && t.sfu_mute != SfuMute::Muted(muted)
         });
-        if !told.is_empty() {
-            self.request(cx, told, states);
+        if !sent.is_empty() {
+            self.request(cx, sent, states);
             self.overtaken = false;
         }
     }
 
-    /// Where tracks have no names: a kind is muted when all its tracks are that the SFU knows.
+    /// In protocols without track names a kind is muted if all its tracks known to the SFU are.
     fn is_kind_muted(&self, kind: TrackKind) -> bool {
-        self.all.iter().filter(|t| t.offer.source == kind && t.told != Told::Nothing).all(|t| t.muted)
+        self.all.iter().filter(|t| t.offer.source == kind && t.sfu_mute != SfuMute::Unknown).all(|t| t.muted)
     }
 
-    /// What a request says of the tracks that are `meant`, and what the SFU knows by it.
+    /// The states to send for the tracks selected by `meant`, and what the SFU then knows.
     fn states(&self, cx: &Context, meant: impl Fn(&Track) -> bool) -> (Vec<(TrackId, bool)>, Vec<MuteState>) {
-        let (mut told, mut states) = (Vec::new(), Vec::<MuteState>::new());
+        let (mut sent, mut states) = (Vec::new(), Vec::<MuteState>::new());
         for track in self.all.iter().filter(|t| meant(t)) {
             let (track_id, kind) = (track.name.clone(), track.offer.source);
             if cx.config.dialect.tracks_have_names {
-                told.push((track.id, track.muted));
+                sent.push((track.id, track.muted));
                 states.push(MuteState { track_id, kind, muted: track.muted });
             } else if !states.iter().any(|state| state.kind == kind) {
-                // It speaks of all of them.
+                // The state applies to all tracks of the kind.
                 let muted = self.is_kind_muted(kind);
-                let known = self.all.iter().filter(|t| t.offer.source == kind && t.told != Told::Nothing);
-                told.extend(known.map(|t| (t.id, muted)));
+                let known = self.all.iter().filter(|t| t.offer.source == kind && t.sfu_mute != SfuMute::Unknown);
+                sent.extend(known.map(|t| (t.id, muted)));
                 states.push(MuteState { track_id, kind, muted });
             }
         }
-        (told, states)
+        (sent, states)
     }
 
-    fn request(&mut self, cx: &mut Context, told: Vec<(TrackId, bool)>, states: Vec<MuteState>) {
+    fn request(&mut self, cx: &mut Context, sent: Vec<(TrackId, bool)>, states: Vec<MuteState>) {
         let session_id = cx.session_id.clone();
-        self.request = Some((cx.request(RpcCall::UpdateMuteStates { session_id, states }), told));
+        self.request = Some((cx.request(RpcCall::UpdateMuteStates { session_id, states }), sent));
     }
 
-    /// The reply to a mute request; `alive`: there still is a publisher. True when more may be told now.
+    /// The reply to a mute request; `alive`: the publisher still exists. True if more states may be sent now.
     pub fn on_mute_reply(&mut self, cx: &mut Context, id: u64, ok: bool, alive: bool) -> bool {
-        let Some((_, told)) = self.request.take_if(|(i, _)| *i == id) else {
+        let Some((_, sent)) = self.request.take_if(|(i, _)| *i == id) else {
             cx.late();
             return false;
         };
         if !alive {
-            // Closed meanwhile: the failure is not reported.
-            let at_last = std::mem::take(&mut self.at_last);
-            if !at_last.is_empty() && cx.is_joined() {
-                self.request(cx, Vec::new(), at_last);
+            // Closed in the meantime: the failure is not reported.
+            let on_close = std::mem::take(&mut self.on_close);
+            if !on_close.is_empty() && cx.is_joined() {
+                self.request(cx, Vec::new(), on_close);
             }
             return false;
         }
-        if told.iter().any(|(id, _)| !self.has(*id)) {
-            // It speaks of a kind, not of a track: what was freed meanwhile may have muted what followed it.
+        if sent.iter().any(|(id, _)| !self.has(*id)) {
+            // The state applied to a kind: a track freed in the meantime may have muted its successor.
             self.doubt();
         }
-        if !ok && !told.iter().any(|(id, _)| self.has(*id)) {
-            // Freed meanwhile: the SFU refuses a track that is gone, which is no news.
+        if !ok && !sent.iter().any(|(id, _)| self.has(*id)) {
+            // Freed in the meantime: the SFU refuses a track that has ended. Not an error.
             cx.late();
             return true;
         }
         let overtaken = self.overtaken;
-        for (id, muted) in told {
+        for (id, muted) in sent {
             if let Some(track) = self.get_mut(id) {
-                track.told = match (ok, overtaken) {
-                    (true, false) => Told::Muted(muted),
-                    (true, true) => Told::Unsure,
-                    (false, _) => track.told.or_nothing(Told::Unsure),
+                track.sfu_mute = match (ok, overtaken) {
+                    (true, false) => SfuMute::Muted(muted),
+                    (true, true) => SfuMute::Unconfirmed,
+                    (false, _) => track.sfu_mute.unless_unknown(SfuMute::Unconfirmed),
                 };
             }
         }
         if !ok {
-            // Media already follows the application; only the others' display may lag.
+            // Media already follows the application; only remote displays may be outdated.
             cx.event(Event::Error(Error::new(
                 Code::Network,
-                "mute: the SFU could not be told; others may see the old state until the next change",
+                "mute: the state could not be sent to the SFU; other participants may see the old state until the \
+                 next change",
             )));
         }
         ok
     }
 }
 
-/// What a moderator did to the local track: muted it, or unmuted it (held: it stays muted all the same).
+/// Reports a moderator's mute or unmute of a local track. `held`: it stays muted despite the unmute.
 fn moderation_event(cx: &mut Context, kind: TrackKind, known: Option<&RemoteTrack>, muted: bool, held: bool) {
     let (user_id, session_id) = (cx.config.user_id.clone(), cx.session_id.clone());
     let track = RemoteTrack { muted: muted || held, local: true, held, ..known.cloned().unwrap_or(kind.into()) };

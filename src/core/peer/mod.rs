@@ -1,5 +1,5 @@
-//! The two peer connections of a call, publisher and subscriber: their negotiation, their candidates, and whether
-//! they carry packets. Must not know: the engine, sockets, who else is in the call.
+//! The two peer connections of a call, publisher and subscriber: negotiation, candidates and connectivity.
+//! Must not know: the engine, sockets, who else is in the call.
 
 mod candidates;
 mod connection;

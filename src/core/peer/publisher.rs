@@ -1,10 +1,11 @@
 //! The publisher's negotiation: create → offer → SetPublisher → answer, one at a time.
 //!
-//! The engine is told all that is wanted with each offer, and takes an offer that was not answered back by itself. What
-//! fails is offered again a bounded number of times; what was never acknowledged is part of every later offer. Must not know: the engine, sockets.
+//! Each offer gives the engine the complete publisher configuration; the engine rolls back an unanswered offer by
+//! itself. A failed offer is repeated a bounded number of times; everything not yet acknowledged is part of every later
+//! offer. Must not know: the engine, sockets.
 
 use super::connection::Connection;
-use super::local_tracks::{LocalTracks, Sender, Told, Track};
+use super::local_tracks::{LocalTracks, Sender, SfuMute, Track};
 use crate::core::context::{Context, Need, Settled};
 use crate::core::{
     backoff, limits, model::*, timers::Timer, Action, AudioOffer, Event, Op, OpDone, OpFailed, Output, PresentLocal,
@@ -25,27 +26,27 @@ pub(in crate::core) struct Publisher {
     pub connection: Connection,
     step: Step,
     pub tracks: LocalTracks,
-    /// The engine's senders in the order they were added; an offer that could be made has added them.
+    /// The engine's senders in the order in which they were added; a successful offer has added them.
     senders: Vec<Sender>,
-    /// Those of ended tracks whose m-lines the offer under way gives to new ones. Until it is answered they may be
-    /// needed again.
+    /// Senders of ended tracks whose m-lines the pending offer reuses for new tracks. They may be needed again until it
+    /// is answered.
     given_up: Vec<Sender>,
-    /// A sender was added, ever: there is something to offer, if only that it is gone.
+    /// A sender was added at some time: there is something to offer, even if only its removal.
     added: bool,
-    /// The application sends data: the publisher is kept for it, too.
+    /// The application sends data: the publisher is kept for that, too.
     wants_channels: bool,
-    /// How the SFU wants tracks to be published.
+    /// The SFU's publish options.
     pub options: Vec<PublishOption>,
-    /// Something changed that the SFU was not offered yet.
+    /// There is a change that was not offered to the SFU yet.
     dirty: bool,
-    /// Which tracks the offer under way holds.
+    /// The tracks in the pending offer.
     offered: Vec<TrackId>,
     ice_restart: bool,
-    /// The offer under way restarts ICE.
+    /// The pending offer restarts ICE.
     restarting: bool,
     first_error: Option<Error>,
-    /// Several new tracks were refused together, and the SFU does not say which of them it means: they are offered one
-    /// after the other, and this is the one whose turn it is.
+    /// Several new tracks were refused together and the SFU does not report which one it means. They are then offered
+    /// one by one; this is the current one.
     alone: Option<TrackId>,
 }
 
@@ -69,8 +70,8 @@ impl Publisher {
         }
     }
 
-    /// For a new connection: nothing is negotiated, the tracks stay in their order. What was closed for
-    /// good stays closed.
+    /// Resets for a new connection: nothing is negotiated, the tracks keep their order. A permanently closed publisher
+    /// stays closed.
     pub fn restart(&mut self) {
         let mut former = std::mem::replace(self, Self::new());
         former.connection.restart();
@@ -79,22 +80,22 @@ impl Publisher {
         self.tracks = former.tracks;
         self.wants_channels = former.wants_channels;
         self.options = former.options;
-        // Data channels as well: who sends data is asked when the time comes.
+        // This also restores data channels: `negotiate` checks whether they are needed.
         self.dirty = true;
     }
 
-    /// Nothing under way and nothing that the SFU was never told of.
+    /// True if no negotiation is pending and the SFU has acknowledged all tracks.
     #[cfg(test)]
     pub fn is_settled(&self, cx: &Context) -> bool {
-        !self.is_alive(cx) || !self.is_busy() && self.tracks.all.iter().all(|t| t.told != Told::Nothing)
+        !self.is_alive(cx) || !self.is_busy() && self.tracks.all.iter().all(|t| t.sfu_mute != SfuMute::Unknown)
     }
 
-    /// Neither closed nor of a connection that is gone; it may be between two sockets.
+    /// Neither closed nor part of a lost connection; the socket may be reconnecting.
     pub fn is_open(&self, cx: &Context) -> bool {
         cx.transport.is_some() && cx.is_open() && !self.connection.is_gone()
     }
 
-    /// Open, and the SFU can be asked.
+    /// Open, and the SFU accepts requests.
     pub fn is_alive(&self, cx: &Context) -> bool {
         cx.is_joined() && self.is_open(cx)
     }
@@ -107,11 +108,11 @@ impl Publisher {
         self.senders.iter().any(|s| s.wanted.track == track)
     }
 
-    // What the application wants.
+    // Requests of the application.
 
     pub fn publish(&mut self, cx: &mut Context, track: TrackId, offer: AudioOffer) {
         let refusal = if !cx.is_open() {
-            Some(Error::new(Code::State, "publish: the call is leaving or over"))
+            Some(Error::new(Code::State, "publish: the call is leaving or has ended"))
         } else if self.connection.is_gone() {
             Some(Error::new(Code::Closed, "publish: the publisher of this call was closed"))
         } else if cx.grants.is_some_and(|g| !g.allow(offer.source)) {
@@ -121,7 +122,7 @@ impl Publisher {
             };
             Some(Error::new(Code::Refused, text))
         } else if self.tracks.has(track) {
-            // Said before, and under way.
+            // Duplicate; already in progress.
             return;
         } else if self.tracks.all.len() >= limits::TRACKS {
             Some(Error::new(Code::Limit, "publish: 32 tracks are published; free one of them first"))
@@ -129,7 +130,7 @@ impl Publisher {
             None
         };
         if let Some(error) = refusal {
-            // It is never sent: who writes to it is to know.
+            // The track is never sent: its writer must be notified.
             cx.out(Output::Sending { track, on: false });
             return cx.event(Event::LocalFailed { track, error });
         }
@@ -140,7 +141,7 @@ impl Publisher {
             muted: offer.muted,
             offer,
             moderated: false,
-            told: Told::Nothing,
+            sfu_mute: SfuMute::Unknown,
             announced: false,
         });
         self.dirty = true;
@@ -163,11 +164,11 @@ impl Publisher {
 
     pub fn mute(&mut self, cx: &mut Context, track: TrackId, muted: bool) {
         if self.tracks.set_muted(cx, track, muted) {
-            self.tell_mutes(cx);
+            self.send_mutes(cx);
         }
     }
 
-    /// The application sends data: it needs a publisher, with or without tracks.
+    /// The application sends data: a publisher is needed, with or without tracks.
     pub fn want_channels(&mut self, cx: &mut Context) {
         if cx.config.dialect.data_channels && cx.is_open() && !std::mem::replace(&mut self.wants_channels, true) {
             self.dirty = true;
@@ -175,15 +176,15 @@ impl Publisher {
         }
     }
 
-    /// Closed or freed by the application: for good, while the call goes on.
+    /// Closed or freed by the application: permanent, the call continues.
     pub fn close(&mut self, cx: &mut Context) {
         if self.connection.is_gone() {
             return;
         }
         if cx.is_joined() && self.connection.answered {
-            // So that the others see it at once: media stops, the track is muted.
-            self.tracks.mute_at_last(cx);
-            self.tell_mutes(cx);
+            // Makes the end visible to others at once: media stops, the track is muted.
+            self.tracks.mute_on_close(cx);
+            self.send_mutes(cx);
         }
         cx.requests.forget(PeerKind::Publisher);
         cx.timers.cancel(Timer::Republish);
@@ -192,7 +193,7 @@ impl Publisher {
         self.end(cx);
     }
 
-    /// The peer connection is closed.
+    /// Closes the peer connection.
     pub fn end(&mut self, cx: &mut Context) {
         self.connection.close(cx);
         self.step = Step::Idle;
@@ -204,34 +205,34 @@ impl Publisher {
         }
     }
 
-    // What the SFU says.
+    // Messages of the SFU.
 
-    /// What the grants no longer allow stops, and is reported.
+    /// Stops and reports the tracks that the grants no longer allow.
     pub fn revoke(&mut self, cx: &mut Context, grants: Grants) {
         let revoked = self.tracks.all.iter().filter(|t| !grants.allow(t.offer.source));
         for (track, source) in revoked.map(|t| (t.id, t.offer.source)).collect::<Vec<_>>() {
             self.unpublish(cx, track);
             let text = match source {
-                TrackKind::Audio => "publish: the right to send audio was taken away",
-                _ => "publish: the right to share the screen was taken away",
+                TrackKind::Audio => "publish: the permission to send audio was revoked",
+                _ => "publish: the permission to share the screen was revoked",
             };
             cx.event(Event::LocalFailed { track, error: Error::new(Code::Refused, text) });
         }
     }
 
-    /// A moderator has muted what is sent.
+    /// A moderator muted local tracks.
     pub fn on_moderated(&mut self, cx: &mut Context, kind: TrackKind, known: Option<&RemoteTrack>) {
         if self.tracks.moderate(cx, kind, known) {
-            self.tell_mutes(cx);
+            self.send_mutes(cx);
         }
     }
 
-    /// The SFU has muted or unmuted a track, by its name.
+    /// The SFU muted or unmuted a track, by its name.
     pub fn on_muted(&mut self, cx: &mut Context, name: &str, known: Option<&RemoteTrack>, muted: bool) {
         let Some(track) = self.tracks.named(name) else { return cx.late() };
         self.tracks.moderate_one(cx, track, known, muted);
-        // Also where the application wants it otherwise.
-        self.tell_mutes(cx);
+        // Also if the application requested another state.
+        self.send_mutes(cx);
     }
 
     /// The source of a track, by its name.
@@ -239,38 +240,38 @@ impl Publisher {
         self.tracks.all.iter().find(|t| t.name == name).map_or(TrackKind::Audio, |t| t.offer.source)
     }
 
-    /// The SFU says how it names a track.
+    /// The SFU's name of a local track.
     pub fn on_named(&mut self, name: &str, sfu_name: String) {
         if let Some(track) = self.tracks.all.iter_mut().find(|t| t.name == name) {
             track.sfu_name = sfu_name;
         }
     }
 
-    /// The SFU has stopped a track: it is over, as if the right to it had been taken away.
+    /// The SFU unpublished a track: it ends as if its permission had been revoked.
     pub fn on_unpublished(&mut self, cx: &mut Context, name: &str) {
         let Some(track) = self.tracks.named(name) else { return cx.late() };
         self.unpublish(cx, track);
-        let error = Error::new(Code::Refused, "publish: the SFU took the track off the air");
+        let error = Error::new(Code::Refused, "publish: the SFU unpublished the track");
         cx.event(Event::LocalFailed { track, error });
     }
 
-    fn tell_mutes(&mut self, cx: &mut Context) {
-        // SetPublisher tells of mutes as well, and may be slower than what is said after it.
+    fn send_mutes(&mut self, cx: &mut Context) {
+        // SetPublisher also carries mute states, and may arrive later than a mute request sent after it.
         if self.is_alive(cx) && !matches!(self.step, Step::Asking(_)) {
-            self.tracks.tell_mutes(cx);
+            self.tracks.send_mutes(cx);
         }
     }
 
     pub fn on_mute_reply(&mut self, cx: &mut Context, id: u64, ok: bool) {
         let alive = self.is_alive(cx);
         if self.tracks.on_mute_reply(cx, id, ok, alive) {
-            self.tell_mutes(cx);
+            self.send_mutes(cx);
         }
     }
 
-    // Its connection.
+    // Connection.
 
-    /// The socket is gone, the peer connection stays: what the SFU was asked it will not answer any more.
+    /// The socket is closed, the peer connection stays: a pending request gets no reply.
     pub fn interrupt(&mut self, cx: &mut Context) {
         self.tracks.interrupt();
         if self.is_open(cx) && matches!(self.step, Step::Asking(_)) {
@@ -279,8 +280,7 @@ impl Publisher {
         }
     }
 
-    /// Back on a new socket with the peer connection of before: ICE is restarted in any case, mute states
-    /// are sent again.
+    /// Resumes on a new socket with the same peer connection: always restarts ICE and sends the mute states again.
     pub fn resume(&mut self, cx: &mut Context) {
         if !self.is_alive(cx) || !self.connection.answered || !self.connection.is_open() {
             return;
@@ -288,7 +288,7 @@ impl Publisher {
         self.ice_restart = true;
         self.tracks.doubt();
         self.connection.failures = 0;
-        self.tell_mutes(cx);
+        self.send_mutes(cx);
     }
 
     pub fn restart_ice(&mut self, cx: &mut Context) {
@@ -313,11 +313,11 @@ impl Publisher {
         }
     }
 
-    // The negotiation.
+    // Negotiation.
 
-    /// The tracks that the SFU knows, as it knows them.
+    /// The tracks known to the SFU, as described to it.
     pub fn announced(&self, cx: &Context) -> Vec<TrackInfo> {
-        let known: Vec<_> = self.tracks.all.iter().filter(|t| t.told != Told::Nothing).map(|t| t.id).collect();
+        let known: Vec<_> = self.tracks.all.iter().filter(|t| t.sfu_mute != SfuMute::Unknown).map(|t| t.id).collect();
         self.infos(cx, &known)
     }
 
@@ -331,12 +331,16 @@ impl Publisher {
             encrypted: false,
             received: false,
             unplayable: None,
-            local: Some(PresentLocal { track: t.id, published: t.told != Told::Nothing, moderated: t.moderated }),
+            local: Some(PresentLocal {
+                track: t.id,
+                published: t.sfu_mute != SfuMute::Unknown,
+                moderated: t.moderated,
+            }),
         };
         self.tracks.all.iter().map(present).collect()
     }
 
-    /// How a track is offered: as the application wants it, as far as the call's settings allow it.
+    /// How a track is offered: as requested by the application, limited by the call's settings.
     fn allowed(&self, cx: &Context, offer: &AudioOffer) -> AudioOffer {
         let admission = cx.admission.as_ref();
         let dtx = offer.dtx && admission.is_some_and(|a| a.opus_dtx);
@@ -344,7 +348,7 @@ impl Publisher {
         AudioOffer { dtx, red, ..offer.clone() }
     }
 
-    /// Offers what the SFU does not know yet, unless a negotiation is under way (then after it).
+    /// Offers the changes that the SFU does not have yet; during a negotiation, afterwards.
     pub fn negotiate(&mut self, cx: &mut Context) {
         let news = self.dirty || self.ice_restart;
         if !news || self.is_busy() || !self.is_alive(cx) {
@@ -360,10 +364,10 @@ impl Publisher {
 
     fn offer(&mut self, cx: &mut Context) {
         self.offered = self.tracks.ids();
-        // Of an offer that was not answered.
+        // From an offer that was not answered.
         let back = std::mem::take(&mut self.given_up);
         self.senders.splice(0..0, back);
-        // What was published before a reconnect comes first: a new one that is refused must not keep it from coming back.
+        // Published tracks are restored first after a reconnect: a new track that is refused must not block them.
         let later = self.tracks.are_restored() && self.tracks.first_new().is_some();
         if later || self.alone.is_some() {
             let Self { senders, tracks, alone, offered, .. } = self;
@@ -373,7 +377,7 @@ impl Publisher {
         }
         let new = self.tracks.all.iter().filter(|t| self.offered.contains(&t.id) && !self.sends(t.id));
         let new: Vec<_> = new.map(|t| (t.id, t.name.clone(), self.allowed(cx, &t.offer))).collect();
-        // Where an m-line may outlive its track, it is given up for a new one: so there are never many.
+        // An m-line that outlives its track is reused for a new one, so that their number stays small.
         if cx.config.dialect.tracks_end_in_sdp || !new.is_empty() {
             let all = std::mem::take(&mut self.senders);
             (self.senders, self.given_up) = all.into_iter().partition(|sender| self.tracks.has(sender.wanted.track));
@@ -386,7 +390,7 @@ impl Publisher {
         }
         self.dirty = later;
         if self.senders.is_empty() && !self.added && !self.wants_channels {
-            // Freed before it was ever added: there is nothing to offer.
+            // Freed before it was added: nothing to offer.
             return;
         }
         let ice_restart = std::mem::take(&mut self.ice_restart);
@@ -396,7 +400,7 @@ impl Publisher {
         self.step = Step::Offering(self.connection.op(cx, Action::Offer(wanted)));
     }
 
-    /// Whether the engine has what it was told to have.
+    /// Records whether the engine has added the senders of the offer.
     fn note_added(&mut self, made: bool) {
         if !made {
             return self.senders.retain(|sender| sender.added);
@@ -407,7 +411,7 @@ impl Publisher {
         }
     }
 
-    /// What the offer under way held is part of the next one.
+    /// Includes the contents of the pending offer in the next one.
     fn offer_again(&mut self) {
         self.offered.clear();
         self.dirty = true;
@@ -436,7 +440,7 @@ impl Publisher {
         }
         let expected = matches!(&self.step, Step::Offering(o) | Step::Answering(o, _) if *o == op);
         if !expected {
-            // A candidate that was added, or refused.
+            // Result of adding a candidate.
             cx.counters.candidates_dropped += u64::from(result.is_err());
             return Ok(());
         }
@@ -446,12 +450,12 @@ impl Publisher {
         }
         match (step, result) {
             (_, Err(failed)) => return self.failed(cx, op_error(&failed), Whose::Unsaid),
-            // Between two sockets there is nobody to ask.
+            // Without a socket the offer cannot be sent.
             (Step::Offering(_), Ok(OpDone::Offer { .. })) if !self.is_alive(cx) => self.offer_again(),
             (Step::Offering(_), Ok(OpDone::Offer { sdp, mids })) => self.ask(cx, sdp, mids),
             (Step::Answering(_, sdp), Ok(_)) => self.published(cx, &sdp),
             (_, Ok(_)) => {
-                let error = Error::new(Code::Internal, "publish: the engine gave no offer");
+                let error = Error::new(Code::Internal, "publish: the engine returned no offer");
                 return self.failed(cx, error, Whose::Unsaid);
             }
         }
@@ -509,11 +513,11 @@ impl Publisher {
                 Ok(())
             }
             Ok(_) => {
-                let error = Error::new(Code::Protocol, "publish: the SFU's reply to SetPublisher holds no answer");
+                let error = Error::new(Code::Protocol, "publish: the SFU's reply to SetPublisher contains no answer");
                 self.failed(cx, error, Whose::Unsaid)
             }
             Err(failure) => {
-                // Whether it was carried out nobody knows, nor what the SFU believes of mutes.
+                // It is unknown whether the request was executed, and which mute states the SFU has.
                 self.tracks.doubt();
                 let code = if failure.kind == FailureKind::Timeout { Code::Timeout } else { Code::Refused };
                 let error = Error::new(code, format!("publish: SetPublisher failed: {}", failure.message))
@@ -524,7 +528,7 @@ impl Publisher {
                     None => Whose::Unsaid,
                 };
                 self.failed(cx, error, whose)?;
-                self.tell_mutes(cx);
+                self.send_mutes(cx);
                 Ok(())
             }
         }
@@ -538,11 +542,11 @@ impl Publisher {
         self.connection.remote_set(cx, answer);
         self.connection.first_answer(cx);
         for id in std::mem::take(&mut self.offered) {
-            // Freed meanwhile: the next offer says so.
+            // Freed in the meantime: the next offer removes it.
             let Some(track) = self.tracks.get_mut(id) else { continue };
-            if track.told == Told::Nothing {
-                // Servers differ in whether TrackInfo.muted announces a track: tell it once more.
-                track.told = Told::Unsure;
+            if track.sfu_mute == SfuMute::Unknown {
+                // Servers differ in whether TrackInfo.muted sets the mute state: send it again.
+                track.sfu_mute = SfuMute::Unconfirmed;
                 let news = !std::mem::replace(&mut track.announced, true);
                 cx.out(Output::Sending { track: id, on: true });
                 if news {
@@ -553,32 +557,33 @@ impl Publisher {
         if self.alone.is_some() {
             self.next_alone();
         }
-        self.tell_mutes(cx);
+        self.send_mutes(cx);
         self.negotiate(cx);
     }
 
-    /// The turn of the next one of those that were refused together.
+    /// Continues with the next of the tracks that were refused together.
     fn next_alone(&mut self) {
         self.alone = self.tracks.first_new();
         self.dirty |= self.alone.is_some();
     }
 
-    /// One track is not to be had; the others go on.
+    /// Gives up one track; the others continue.
     fn give_up(&mut self, cx: &mut Context, track: TrackId, error: Error) {
         self.tracks.remove(track);
         if self.alone.is_some() {
             self.next_alone();
         }
-        // It may have been sent before a reconnect.
+        // It may have been published before a reconnect.
         cx.out(Output::Sending { track, on: false });
         cx.event(Event::LocalFailed { track, error });
-        // What was offered with it is offered again; without any other track the engine takes it back with the next one.
+        // The other tracks of the offer are offered again. If there are none, the engine rolls the offer back on the
+        // next one.
         self.dirty = !self.tracks.all.is_empty();
         self.negotiate(cx);
     }
 
-    /// Tried again later; after three in a row the tracks in question are given up: the one that the SFU means, or of
-    /// several those that it also refuses alone.
+    /// Retries later. After three consecutive failures the affected tracks are given up: the one that the SFU names,
+    /// or, of several, those that it also refuses one by one.
     fn failed(&mut self, cx: &mut Context, error: Error, whose: Whose) -> Settled {
         self.connection.failures += 1;
         let first = self.first_error.get_or_insert_with(|| error.clone()).clone();
@@ -597,8 +602,8 @@ impl Publisher {
             self.give_up(cx, track, error);
             return Ok(());
         }
-        // What was published is not given up: a new session may take it.
-        let published = self.tracks.all.iter().any(|t| t.announced && t.told == Told::Nothing);
+        // A published track is not given up: a new session may accept it.
+        let published = self.tracks.all.iter().any(|t| t.announced && t.sfu_mute == SfuMute::Unknown);
         if restarting || published {
             return Err(Need::Renegotiate("the publisher could not be negotiated"));
         }
@@ -616,11 +621,11 @@ impl Publisher {
         self.dirty = false;
         self.ice_restart = false;
         if given_up.is_empty() {
-            // A change to what is published already: it stays as it was.
+            // The change concerns tracks that are already published: they stay unchanged.
             cx.event(Event::Error(first.clone()));
         }
         for track in given_up {
-            // It may have been sent before a reconnect.
+            // It may have been published before a reconnect.
             cx.out(Output::Sending { track, on: false });
             cx.event(Event::LocalFailed { track, error: first.clone() });
         }
@@ -628,13 +633,13 @@ impl Publisher {
     }
 }
 
-/// Whose fault it is that a negotiation failed.
+/// What caused a negotiation to fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Whose {
     Unsaid,
-    /// The SFU refuses what was offered.
+    /// The SFU refused the offer.
     Refused,
-    /// The SFU refuses this one.
+    /// The SFU refused this track.
     Track(TrackId),
 }
 

@@ -1,9 +1,9 @@
-//! The subscriber's negotiation, and the founding promise: an offer for a subscriber that is closed,
-//! freed, never created or of an old generation, or for a call that is leaving or over, is dropped:
-//! one counter, one debug line, nothing else.
+//! The subscriber's negotiation, and the central guarantee: an offer is dropped if it is for a subscriber that is
+//! closed, freed, never created or of an old generation, or for a call that is leaving or has ended: one counter, one
+//! debug line, nothing else.
 //!
-//! One offer at a time, in order; none is skipped. What the engine and the SFU answer comes back as an input, so the
-//! check before each step is the check after each wait. Must not know: the engine, sockets.
+//! Offers are processed one at a time, in order; none is skipped. Results of the engine and the SFU arrive as inputs,
+//! so the check before each step is also the check after each wait. Must not know: the engine, sockets.
 
 use super::connection::Connection;
 use crate::core::context::{Context, Need, Settled};
@@ -11,7 +11,7 @@ use crate::core::{limits, model::*, timers::Timer, Action, Event, Op, OpDone, Op
 use crate::error::{Code, Error};
 use std::collections::VecDeque;
 
-/// ICE credentials of peer connections that are gone, remembered at most.
+/// Maximum number of remembered ICE credentials of closed peer connections.
 const FORMER_ICE: usize = 32;
 
 #[derive(Debug)]
@@ -23,9 +23,9 @@ struct Offer {
 #[derive(Debug)]
 enum Step {
     Idle,
-    /// The engine answers this description.
+    /// The engine is answering this description.
     Answering(Op, String),
-    /// The answer is in force here, and waits for a candidate to be sent before it.
+    /// The answer is set locally and waits for a candidate to be sent before it.
     Gathering(String),
     Sending(u64),
 }
@@ -36,19 +36,18 @@ pub(in crate::core) struct Subscriber {
     step: Step,
     current: Option<Offer>,
     queue: VecDeque<Offer>,
-    /// ICE credentials that its offers had, and those of peer connections that are gone.
+    /// ICE credentials of this peer connection's offers, and of closed peer connections.
     ice: VecDeque<String>,
     former_ice: VecDeque<String>,
-    /// The offer under way begins an ICE generation.
+    /// The current offer starts a new ICE generation.
     new_ice: bool,
-    /// The SFU's peer connection on the other side, by its offers.
+    /// Identifies the SFU's peer connection, from its offers.
     origin: Option<String>,
-    /// The newest offer that was heard, where they are numbered: which peer connection of the SFU it is of, and its
-    /// number there.
+    /// The newest numbered offer: the SFU's peer connection it belongs to, and its number there.
     newest: Option<(String, u32)>,
-    /// The offer that was answered last.
+    /// Number of the last answered offer.
     answered: Option<u32>,
-    /// An offer of the SFU that is in force since it was last asked for.
+    /// An SFU offer that was set since the last [`Subscriber::take_in_force`].
     in_force: Option<String>,
 }
 
@@ -69,7 +68,7 @@ impl Subscriber {
         }
     }
 
-    /// For a new connection; what was closed for good stays closed.
+    /// Resets for a new connection. A permanently closed subscriber stays closed.
     pub fn restart(&mut self) {
         let mut former = std::mem::replace(self, Self::new(true));
         former.connection.restart();
@@ -79,7 +78,7 @@ impl Subscriber {
         self.former_ice.drain(..self.former_ice.len().saturating_sub(FORMER_ICE));
     }
 
-    /// Offers that wait for their turn or their answer.
+    /// Number of offers that are queued or being answered.
     pub fn waiting(&self) -> usize {
         self.queue.len() + usize::from(self.current.is_some())
     }
@@ -88,7 +87,7 @@ impl Subscriber {
         matches!(self.step, Step::Idle) && !self.connection.is_creating()
     }
 
-    /// The socket is gone, the peer connection stays. An engine step under way comes to its end.
+    /// The socket is closed, the peer connection stays. A running engine operation completes.
     pub fn interrupt(&mut self) {
         if matches!(self.step, Step::Sending(_) | Step::Gathering(_)) {
             self.step = Step::Idle;
@@ -100,15 +99,15 @@ impl Subscriber {
 
     pub fn on_offer(&mut self, cx: &mut Context, generation: Generation, sdp: String, negotiation_id: u32) -> Settled {
         let late = if !cx.is_current(generation) {
-            Some("late offer dropped: it is of an old generation")
+            Some("late offer dropped: it is for an old generation")
         } else if !cx.is_open() || cx.is_draining() {
             Some("late offer dropped: the call is leaving")
         } else if !cx.subscriber_alive() {
             Some("late offer dropped: the subscriber is closed")
         } else if self.is_of_another(cx.receive_disabled, &sdp) {
-            Some("late offer dropped: the subscriber is closed, and this is not of the connection that stays")
+            Some("late offer dropped: the subscriber is closed, and the offer is for another peer connection")
         } else if self.is_of_before(&sdp) {
-            Some("late offer dropped: it is of a session that is over")
+            Some("late offer dropped: it is for a session that has ended")
         } else {
             None
         };
@@ -119,11 +118,11 @@ impl Subscriber {
         let waiting: usize = self.queue.iter().map(|offer| offer.sdp.len()).sum();
         let too_large = waiting > 0 && waiting + sdp.len() > limits::QUEUED_OFFER_BYTES;
         if self.queue.len() >= limits::QUEUED_OFFERS || too_large {
-            // No offer may be skipped, so a flood is a broken SFU.
-            cx.drop_offer("late offer dropped: too many wait already", generation);
+            // No offer may be skipped, so a flood means a broken SFU.
+            cx.drop_offer("late offer dropped: too many are queued", generation);
             cx.event(Event::Error(Error::new(
                 Code::Protocol,
-                "subscriber: more than 64 offers, or 4 MiB of them, wait for an answer; the SFU does not keep to the \
+                "subscriber: more than 64 offers, or 4 MiB of them, wait for an answer; the SFU violates the \
                  protocol",
             )));
             return Err(Need::rejoin("the SFU flooded the subscriber with offers"));
@@ -132,13 +131,13 @@ impl Subscriber {
         self.next_offer(cx)
     }
 
-    /// Another socket is open. One that resumes is asked again for what was not answered, and for nothing else.
+    /// A new socket is open. On a resume the SFU repeats unanswered offers, and only those.
     pub fn begin_socket(&mut self, resumes: bool) {
         self.newest.take_if(|(_, id)| !resumes || self.answered != Some(*id));
         self.answered.take_if(|_| !resumes);
     }
 
-    /// Whether an offer of the present socket was heard before, or one after it; remembers the newest.
+    /// True if this offer or a later one was already received on this socket; records the newest.
     pub fn is_repeated(&mut self, cx: &Context, description: &str, negotiation_id: u32) -> bool {
         let numbered = cx.config.dialect.numbered_offers && negotiation_id != 0;
         let Some(session) = sdp::origin(description).filter(|_| numbered) else { return false };
@@ -150,8 +149,8 @@ impl Subscriber {
         repeated
     }
 
-    /// Whether an offer would put another peer connection in the place of the one that stays though nothing is
-    /// received any more; remembers whose offers come.
+    /// True if an offer would replace the peer connection that stays open although receiving is disabled; records the
+    /// SFU's peer connection.
     fn is_of_another(&mut self, receive_disabled: bool, description: &str) -> bool {
         let Some(session) = sdp::origin(description) else { return false };
         let other = self.origin.as_deref().is_some_and(|known| known != session) && receive_disabled;
@@ -161,7 +160,7 @@ impl Subscriber {
         other
     }
 
-    /// Whether an offer is meant for a peer connection that is gone; remembers whom it is for.
+    /// True if an offer is for a closed peer connection; records its ICE credentials.
     fn is_of_before(&mut self, description: &str) -> bool {
         let Some(ice) = sdp::credentials(description) else { return false };
         if self.former_ice.contains(&ice) {
@@ -176,7 +175,7 @@ impl Subscriber {
         false
     }
 
-    /// Starts the next queued offer when none is under way.
+    /// Starts the next queued offer if none is in progress.
     fn next_offer(&mut self, cx: &mut Context) -> Settled {
         if !self.is_idle() {
             return Ok(());
@@ -207,8 +206,8 @@ impl Subscriber {
         Ok(())
     }
 
-    /// Everything that waits for an answer is late from now on. An answer that is on its way to the SFU
-    /// counts as given, whatever becomes of the reply.
+    /// Drops all unanswered offers as late. An answer that is already being sent to the SFU counts as answered,
+    /// whatever its reply.
     pub fn drop_offers(&mut self, cx: &mut Context) {
         let sent = matches!(self.step, Step::Sending(id) if !cx.timers.is_set(Timer::RpcRetry(id)));
         if sent && self.current.take().is_some() {
@@ -219,11 +218,11 @@ impl Subscriber {
         self.current = None;
         let generation = cx.generation;
         for _ in 0..waiting {
-            cx.drop_offer("late offer dropped: the subscriber closed before the offer's turn", generation);
+            cx.drop_offer("late offer dropped: the subscriber closed before the offer was processed", generation);
         }
     }
 
-    // The negotiation.
+    // Negotiation.
 
     pub fn on_op(
         &mut self,
@@ -241,7 +240,7 @@ impl Subscriber {
             Step::Answering(o, description) if *o == op => Some(std::mem::take(description)),
             _ if created => None,
             _ => {
-                // A candidate that was added, or refused.
+                // Result of adding a candidate.
                 cx.counters.candidates_dropped += u64::from(result.is_err());
                 return Ok(());
             }
@@ -256,7 +255,7 @@ impl Subscriber {
             }
             (Ok(_), None) => Ok(None),
             (Ok(_), Some(_)) => {
-                let message = "the engine gave no answer to an offer".into();
+                let message = "the engine returned no answer to an offer".into();
                 Err(OpFailed { code: Code::Internal, closed: false, message })
             }
             (Err(failed), _) => Err(failed),
@@ -266,15 +265,15 @@ impl Subscriber {
         } else {
             self.in_force = description;
         }
-        // Without one the socket is gone, and with it who waits for the answer.
+        // No current offer means that the socket is closed: the answer is not needed.
         if self.current.is_none() {
             return self.next_offer(cx);
         }
         match answer {
-            // It closed by itself and will say so, or has: the offer came too late for it.
+            // It closed by itself and reports that separately: the offer came too late.
             Err(failed) if failed.closed => {
                 self.current = None;
-                cx.drop_offer("late offer dropped: the peer connection closed under it", generation);
+                cx.drop_offer("late offer dropped: the peer connection closed meanwhile", generation);
                 self.next_offer(cx)
             }
             Err(failed) => self.failed(cx, failed),
@@ -283,7 +282,7 @@ impl Subscriber {
         }
     }
 
-    /// Both descriptions are in force here.
+    /// Both descriptions are set locally.
     fn on_answered(&mut self, cx: &mut Context, answer: String) -> Settled {
         self.step = Step::Gathering(answer);
         let wait = cx.config.dialect.candidates_first && self.new_ice;
@@ -294,12 +293,12 @@ impl Subscriber {
         self.on_gathered(cx)
     }
 
-    /// The description of the SFU that has come into force just now.
+    /// The SFU description that was just set, if any.
     pub fn take_in_force(&mut self) -> Option<String> {
         self.in_force.take()
     }
 
-    /// The answer is sent, after the candidates that have to be known before it.
+    /// Sends the answer, after the candidates that must precede it.
     pub fn on_gathered(&mut self, cx: &mut Context) -> Settled {
         if !cx.subscriber_alive() || !matches!(self.step, Step::Gathering(_)) {
             return Ok(());
@@ -313,7 +312,7 @@ impl Subscriber {
         let (session_id, negotiation_id) = (cx.session_id.clone(), offer.negotiation_id);
         self.answered = Some(negotiation_id);
         self.step = Step::Sending(cx.request(RpcCall::SendAnswer { session_id, sdp, negotiation_id }));
-        // From now on, for the reply may be lost, and what it asks for in its place as well.
+        // Watch from now on: the reply may be lost, and so may the request for a new offer.
         if !cx.timers.is_set(Timer::PeerConnect(PeerKind::Subscriber)) {
             self.connection.watch(cx);
         }
@@ -338,19 +337,19 @@ impl Subscriber {
             }
             Err(failure) => {
                 let message = format!("SendAnswer failed: {}", failure.message);
-                // The offer is already in force here: the SFU must offer again.
+                // The offer is already set locally: the SFU must offer again.
                 let code = if failure.kind == FailureKind::Timeout { Code::Timeout } else { Code::Network };
                 self.failed(cx, OpFailed { code, closed: false, message })
             }
         }
     }
 
-    /// An offer could not be answered while everything is open: report it, and ask for a fresh one.
+    /// An open subscriber could not answer an offer: reports it and requests a new one.
     fn failed(&mut self, cx: &mut Context, failed: OpFailed) -> Settled {
         cx.counters.offers_failed += 1;
         self.current = None;
         self.connection.failures += 1;
-        // Who has closed it is not told of it any more.
+        // Not reported once the application has closed the subscriber.
         if !cx.receive_disabled {
             cx.event(Event::Error(Error::new(
                 failed.code,
@@ -364,10 +363,10 @@ impl Subscriber {
         self.next_offer(cx)
     }
 
-    /// The SFU is asked to offer anew: by a request where there is one, else by coming back on a new socket.
+    /// Requests a new offer from the SFU: by an RPC if supported, otherwise by a resume on a new socket.
     pub fn restart_ice(&self, cx: &mut Context) -> Settled {
         if !cx.config.dialect.subscriber_restart {
-            return Err(Need::fast("the subscriber needs to be offered anew"));
+            return Err(Need::fast("the subscriber needs a new offer"));
         }
         let session_id = cx.session_id.clone();
         cx.request(RpcCall::IceRestart { session_id, peer: PeerKind::Subscriber });
@@ -389,17 +388,17 @@ impl Subscriber {
             cx.late();
             return Ok(());
         }
-        // The answer under way is of a new ICE generation, and so may this be: it belongs before it.
+        // The pending answer is of a new ICE generation, possibly also this candidate: send it before the answer.
         let under_way = self.connection.is_creating() || !matches!(self.step, Step::Idle | Step::Sending(_));
         let first = cx.config.dialect.candidates_first && self.new_ice && under_way;
         self.connection.on_local_candidate(cx, json, first);
         self.on_gathered(cx)
     }
 
-    // Its end.
+    // End.
 
-    /// Nothing is received any more; where the SFU would take the end of a subscriber for the end of the whole
-    /// participant, the peer connection stays until the rest is closed.
+    /// Stops receiving. If the SFU would treat the subscriber's end as the participant's end, the peer connection stays
+    /// until the rest is closed.
     pub fn stop(&mut self, cx: &mut Context) {
         self.drop_offers(cx);
         cx.requests.forget(PeerKind::Subscriber);
@@ -411,7 +410,7 @@ impl Subscriber {
         }
     }
 
-    /// The peer connection is closed.
+    /// Closes the peer connection.
     pub fn end(&mut self, cx: &mut Context) {
         self.connection.close(cx);
         self.step = Step::Idle;

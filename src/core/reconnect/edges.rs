@@ -1,19 +1,19 @@
-//! The edges (SFUs of a service) that refused or failed, and whether there is another to try. Must not know: how an
+//! The edges (SFUs of a service) that refused or failed, and whether another one is left to try. Must not know: how an
 //! edge is chosen.
 
 use crate::core::context::Context;
 use crate::core::model::*;
 
-/// Edges remembered as failed, at most.
+/// Maximum number of remembered failed edges.
 const MAX_FAILED_EDGES: usize = 32;
 
 #[derive(Debug, Default)]
 pub(in crate::core) struct Edges {
-    /// Those that refused or failed, the last one last.
+    /// Edges that refused or failed; the latest is last.
     failed: Vec<String>,
-    /// How many there are, as far as the admission tells.
+    /// Number of edges, as reported by the admission.
     known: usize,
-    /// How often each one failed otherwise.
+    /// Number of other failures of each edge.
     failures: Vec<(String, u32)>,
 }
 
@@ -30,17 +30,17 @@ impl Edges {
         self.known = admission.alternatives;
     }
 
-    /// The call is joined by one of them.
+    /// The call joined through an edge.
     pub fn joined(&mut self) {
         self.failures.clear();
     }
 
-    /// All may be tried again.
+    /// All edges may be tried again.
     pub fn forgive(&mut self) {
         self.failed.clear();
     }
 
-    /// The last one last: it is also `migrating_from`.
+    /// Excludes an edge. The latest is last: it is also `migrating_from`.
     pub fn exclude(&mut self, edge: String) {
         self.failed.retain(|e| *e != edge);
         if self.failed.len() >= MAX_FAILED_EDGES {
@@ -49,7 +49,7 @@ impl Edges {
         self.failed.push(edge);
     }
 
-    /// The SFU says itself that it is the wrong one.
+    /// The SFU asks this client to use another edge.
     pub fn leave(&mut self, cx: &Context) {
         let edge = cx.admission.as_ref().map(|a| a.edge_name.clone()).unwrap_or_default();
         if !edge.is_empty() {
@@ -57,7 +57,7 @@ impl Edges {
         }
     }
 
-    /// An edge that says it cannot is left at once, one that fails otherwise at the second time.
+    /// Excludes an edge at once if it refuses, or after repeated other failures.
     pub fn blame(&mut self, cx: &mut Context, failure: &Failure) {
         let Some(edge) = cx.admission.take().map(|a| a.edge_name).filter(|e| !e.is_empty()) else { return };
         if failure.kind == FailureKind::Sfu && matches!(failure.code, 700 | 600 | 301) {
@@ -79,7 +79,7 @@ impl Edges {
         }
     }
 
-    /// This one does not answer, and there is one that was not tried yet: no need to wait.
+    /// This edge is unreachable and others are untried: retry without delay.
     pub fn has_another(&self, failure: &Failure) -> bool {
         failure.kind == FailureKind::Connect && self.known > 1 && self.failed.len() < self.known
     }

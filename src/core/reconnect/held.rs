@@ -1,4 +1,4 @@
-//! Messages that came before JoinResponse: kept, within bounds, and handled after it. Must not know: what they mean.
+//! Messages received before JoinResponse: kept, within limits, and handled after it. Must not know: what they mean.
 
 use crate::core::context::Context;
 use crate::core::{limits, model::SfuMessage};
@@ -13,7 +13,7 @@ fn is_offer(message: &SfuMessage) -> bool {
 
 impl Held {
     pub fn push(&mut self, cx: &mut Context, message: SfuMessage) {
-        // Counted apart: no flood of other messages may cost an offer, which nobody repeats.
+        // Counted separately: other messages must not displace an offer, because offers are not repeated.
         let like = self.0.iter().filter(|m| is_offer(m) == is_offer(&message));
         let (count, bytes) = like.fold((0, 0), |(n, bytes), m| (n + 1, bytes + m.weight()));
         let (most, most_bytes) = match is_offer(&message) {
@@ -32,12 +32,12 @@ impl Held {
         std::mem::take(&mut self.0)
     }
 
-    /// The attempt is over to which they belong.
+    /// The attempt that they belong to has ended.
     pub fn clear(&mut self, cx: &mut Context) {
         for message in self.take() {
             match is_offer(&message) {
                 true => {
-                    let why = "late offer dropped: it came before a JoinResponse that never did";
+                    let why = "late offer dropped: the JoinResponse never arrived";
                     cx.drop_offer(why, cx.generation)
                 }
                 false => cx.late(),

@@ -1,8 +1,8 @@
-//! Join: token → coordinator → SFU socket → JoinRequest → JoinResponse, with its retries elsewhere.
+//! Join: token → coordinator → SFU socket → JoinRequest → JoinResponse, with retries on other edges.
 //!
-//! Codes 700 (full), 600 (shutting down) and 301 (participant limit), coordinator 5xx and 429, and
-//! broken connections are tried again, on another edge where one is to blame; everything else fails
-//! the join at once with the server's code and text kept.
+//! Codes 700 (full), 600 (shutting down) and 301 (participant limit), coordinator 5xx and 429, and broken connections
+//! are retried, on another edge if the edge is at fault. Everything else fails the join at once, with the server's code
+//! and text.
 
 use super::super::context::Phase;
 use super::super::{backoff, limits, model::*, Core, End, EndReason, Event, Output, State, Timer};
@@ -19,7 +19,7 @@ impl Core {
         self.admit();
     }
 
-    /// The wait before another attempt is over.
+    /// The delay before the next attempt has passed.
     pub(in crate::core) fn retry(&mut self) {
         match self.reconnects.is_running() {
             true => self.attempt(),
@@ -27,12 +27,12 @@ impl Core {
         }
     }
 
-    /// Asks the coordinator for an edge; first the application for a token when there is none.
+    /// Requests an edge from the coordinator; without a token, first requests a token from the application.
     pub(super) fn admit(&mut self) {
         let cx = &mut self.cx;
         if self.tokens.current().is_empty() {
             if cx.is_draining() {
-                // Who has left is not asked for anything any more.
+                // After a leave the application is not asked for anything.
                 return self.on_drained();
             }
             cx.phase = Phase::WaitingToken;
@@ -72,7 +72,7 @@ impl Core {
             }
             None => self.no_token(Error::new(
                 Code::Auth,
-                "join: the application gave no token when it was asked; answer OH_EVENT_TOKEN_NEEDED with \
+                "join: the application supplied no token; answer OH_EVENT_TOKEN_NEEDED with \
                  oh_call_provide_token within 30 s",
             )),
         }
@@ -86,7 +86,7 @@ impl Core {
         match result {
             Ok(admission) => {
                 cx.phase = Phase::Opening;
-                // Done by this answer: a retry must not ring or notify anybody again.
+                // The coordinator has done this: a retry must not ring or notify again.
                 (cx.config.ring, cx.config.notify) = (false, false);
                 self.edges.admitted(&admission);
                 cx.admission = Some(admission.clone());
@@ -106,7 +106,7 @@ impl Core {
     pub(in crate::core) fn on_socket_opened(&mut self, generation: Generation, result: Result<(), Failure>) {
         let cx = &mut self.cx;
         if !cx.is_current(generation) || cx.phase != Phase::Opening {
-            // Opened after teardown: nobody wants it any more.
+            // Opened after teardown: not needed.
             let in_use = cx.is_current(generation) && self.socket.open || self.migration.is_leg(generation);
             if result.is_ok() && !in_use {
                 cx.out(Output::DropSocket { generation });
@@ -119,7 +119,7 @@ impl Core {
                 self.forget_socket(limits::CLOSE_JOIN_FAILED, "join failed");
                 return self.admit();
             }
-            // Who admits and says no says it for the whole service.
+            // A refusal by the admitting socket applies to the whole service.
             let refused = matches!(failure.kind, FailureKind::Http { status } if status < 500);
             return self.join_attempt_failed("the SFU socket", failure, !(admits && refused));
         }
@@ -144,7 +144,7 @@ impl Core {
         }
     }
 
-    /// In place of JoinResponse: not here, or not like this.
+    /// Advice instead of JoinResponse: use another edge or another strategy.
     pub(in crate::core) fn on_advice_while_joining(&mut self, strategy: Strategy, why: String, leave_edge: bool) {
         if leave_edge {
             self.edges.leave(&self.cx);
@@ -161,7 +161,7 @@ impl Core {
         if !joined.session_id.is_empty() && joined.session_id != cx.session_id {
             let former = std::mem::replace(&mut cx.session_id, joined.session_id.clone());
             if self.session_joined {
-                // FAST was asked for, and another session given: who we were is nobody else.
+                // FAST was requested but the SFU assigned another session: the former one is not another participant.
                 self.room.retire_session(former);
             }
         }
@@ -177,7 +177,7 @@ impl Core {
         self.resume();
     }
 
-    /// In the call, with what the SFU says of it; what has changed since the last time becomes events.
+    /// Joined, with the state sent by the SFU; differences from the previous state become events.
     pub(super) fn enter(&mut self, joined: JoinState) {
         let cx = &mut self.cx;
         cx.phase = Phase::Joined;
@@ -199,7 +199,7 @@ impl Core {
         if let Some(room) = joined.room {
             cx.event(Event::Room(Box::new(room)));
         }
-        // Once for each admission: afterwards the SFU says what changes.
+        // Used once per admission: the SFU reports later changes.
         let admitted = cx.admission.as_mut().and_then(|admission| admission.grants.take());
         let admitted = admitted.filter(|grants| cx.grants.unwrap_or(Grants::ALL) != *grants);
         if let Some(grants) = joined.grants.or(admitted) {
@@ -216,11 +216,11 @@ impl Core {
             cx.timers.set(Timer::PeerConnect(PeerKind::Subscriber), cx.now + limits::PEER_CONNECT);
         }
         self.stats.begin(cx);
-        self.heard();
+        self.reset_silence_timer();
         self.cx.timers.set(Timer::HealthPing, self.cx.now + self.health.ping);
     }
 
-    /// What waited for JoinResponse.
+    /// Continues everything that waited for JoinResponse.
     pub(super) fn resume(&mut self) {
         self.publisher.resume(&mut self.cx);
         self.subscriber.connection.flush_local(&mut self.cx);
@@ -234,7 +234,7 @@ impl Core {
         self.publisher.negotiate(&mut self.cx);
     }
 
-    /// One attempt failed: again elsewhere, or the join is over.
+    /// One attempt failed: retries on another edge, or fails the join.
     pub(in crate::core) fn join_attempt_failed(&mut self, at: &str, failure: Failure, edge_to_blame: bool) {
         self.forget_socket(limits::CLOSE_JOIN_FAILED, "join failed");
         self.held.clear(&mut self.cx);
@@ -248,7 +248,7 @@ impl Core {
                 FailureKind::Timeout | FailureKind::Connect => true,
                 FailureKind::Http { status } => status == 429 || status >= 500,
                 FailureKind::Sfu => matches!(failure.code, 700 | 600 | 301),
-                // A limit of ours: the same would come again, from every edge.
+                // A limit of this client: every edge would send the same again.
                 FailureKind::Tls | FailureKind::Insecure | FailureKind::Malformed | FailureKind::TooLarge => false,
             };
         self.join_failures += 1;
@@ -270,7 +270,7 @@ impl Core {
         if !self.reconnects.is_running() {
             return self.fail_join(error);
         }
-        let error = Error::new(Code::Auth, "reconnect: the token has expired and the application gave no other");
+        let error = Error::new(Code::Auth, "reconnect: the token has expired and the application supplied no new one");
         self.give_up(EndReason::ReconnectRefused, error);
     }
 

@@ -1,5 +1,5 @@
-//! The ways out: leave, call ended, connection lost, defect. All are idempotent, all end in exactly
-//! one terminal event, the last one, and none takes longer than the leave limit.
+//! All ways to end a call: leave, call ended, connection lost, internal error. All are idempotent, emit exactly one
+//! terminal event as the last event, and none takes longer than the leave limit.
 
 use super::super::context::{Draining, Phase};
 use super::super::{limits, model::*, Core, End, EndReason, Event, Output, State, Timer};
@@ -7,8 +7,8 @@ use crate::error::{Code, Error};
 use std::time::Duration;
 
 impl Core {
-    /// Leaves when what was accepted is sent, or after `within`. From here on nothing is received: offers are late.
-    /// A reconnect that is under way goes on meanwhile: what still works sends, what comes back in time sends the rest.
+    /// Leaves once accepted data is sent, or after `within`. From here on nothing is received and offers are late. A
+    /// running reconnect continues: remaining connections send, and a connection restored in time sends the rest.
     pub(in crate::core) fn on_drain(&mut self, reason: String, within: Duration) {
         if !self.cx.is_open() || self.cx.is_draining() {
             return;
@@ -23,13 +23,13 @@ impl Core {
         self.cx.out(Output::Drain);
     }
 
-    /// There is a connection over which something can be sent, or may be one by then.
+    /// True if a connection can send data now, or may be able to by `until`.
     pub(super) fn can_still_send(&self, until: Duration) -> bool {
         match self.cx.phase {
             Phase::Joined => true,
-            // Nobody waits for the network.
+            // A drain does not wait for the network.
             Phase::Offline => false,
-            // Peer connections that FAST keeps, or of the edge that a migration leaves.
+            // Peer connections that FAST keeps, or those of the edge that a migration leaves.
             _ if self.reconnects.is_running() && self.peers_send() => true,
             Phase::WaitingRetry => {
                 let retry = self.cx.timers.at(Timer::RetryJoin);
@@ -45,14 +45,14 @@ impl Core {
         self.migration.keeps_peers() || self.cx.transport.is_some() && publisher.is_open() && publisher.is_healthy()
     }
 
-    /// Its time does not end with the connection that it began on.
+    /// The drain deadline outlives the connection on which it was set.
     pub(super) fn keep_drain(&mut self) {
         if let Some(draining) = &self.cx.draining {
             self.cx.timers.set(Timer::Drain, draining.until);
         }
     }
 
-    /// Everything is sent, or its time is over.
+    /// All data is sent, or the deadline has passed.
     pub(in crate::core) fn on_drained(&mut self) {
         if let Some(Draining { reason, .. }) = self.cx.draining.take() {
             self.on_leave(reason);
@@ -73,13 +73,13 @@ impl Core {
         self.leave(End { error, ..left() }, Some(reason));
     }
 
-    /// Ends in good order: a leave message on the socket when there is one, peer connections closed.
-    /// Offers that come meanwhile are late.
+    /// Ends in an orderly way: sends a leave message if there is a socket, and closes the peer connections. Offers
+    /// received meanwhile are late.
     pub(in crate::core) fn leave(&mut self, end: End, message: Option<String>) {
         if !self.cx.is_open() {
             return;
         }
-        // Who was about to leave has left, whatever comes in between.
+        // A call that was about to leave ends as left, whatever happens in between.
         let end = if self.cx.draining.take().is_some() { left() } else { end };
         let joined = self.cx.is_joined() || self.cx.phase == Phase::Joining;
         let reporting = self.cx.is_joined() && self.cx.admission.as_ref().is_some_and(|a| a.stats_interval_ms > 0);
@@ -101,14 +101,14 @@ impl Core {
             }
             self.cx.out(Output::CloseSocket { generation, code: limits::CLOSE_NORMAL, reason: String::new() });
         } else {
-            // Also ends an attempt that is still opening its socket.
+            // This also ends an attempt whose socket is still opening.
             self.forget_socket(limits::CLOSE_NORMAL, "");
         }
         self.cx.timers.set(Timer::LeaveLimit, self.cx.now + limits::LEAVE);
         self.finish_if_done();
     }
 
-    /// Ends at once: there is nobody to whom a leave message could go.
+    /// Ends at once, without a leave message.
     pub(in crate::core) fn end_now(&mut self, end: End) {
         if self.is_over() {
             return;
@@ -138,7 +138,7 @@ impl Core {
         if std::mem::take(&mut self.socket.open) {
             self.cx.out(Output::CloseSocket { generation, code, reason: reason.to_owned() });
         } else if self.migration.is_leg(generation) {
-            // A migration that has no socket of its own yet: this one is the old leg's to close.
+            // The migration has not opened its socket yet: this one belongs to the old leg.
             return;
         }
         self.cx.out(Output::DropSocket { generation });
@@ -151,14 +151,14 @@ impl Core {
         }
     }
 
-    /// The one terminal event, then nothing.
+    /// Emits the terminal event; nothing follows.
     pub(in crate::core) fn finish(&mut self) {
         if self.is_over() {
             return;
         }
         let end = self.end.take().unwrap_or_else(left);
         if std::mem::take(&mut self.socket.open) {
-            // The other side did not close in time.
+            // The server did not close in time.
             self.cx.out(Output::DropSocket { generation: self.cx.generation });
         }
         self.messaging.end(&mut self.cx);

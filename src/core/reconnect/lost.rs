@@ -1,5 +1,5 @@
-//! What makes a connection lost, beside a peer connection that says so: the socket, the machine's network, sessions
-//! that cannot be negotiated, peer connections that never connect, and time.
+//! Causes of a lost connection besides the peer connections themselves: the socket, the machine's network, sessions
+//! that cannot be negotiated, peer connections that never connect, and timeouts.
 
 use super::super::context::Phase;
 use super::*;
@@ -40,8 +40,8 @@ impl Core {
         }
     }
 
-    /// The socket was lost because a message was larger than a limit of ours. Once it may have been this message
-    /// alone; the second time it comes again after every reconnect.
+    /// The socket was lost because a message exceeded a limit of this client. The first time it may be this message
+    /// alone; a second time means that it returns after every reconnect.
     fn on_too_large(&mut self, failure: &Failure) {
         if self.reconnects.too_large_again(self.cx.now) {
             return self.too_large(&failure.message);
@@ -54,7 +54,7 @@ impl Core {
         self.give_up(EndReason::ConnectionLost, Error::new(Code::Limit, why.to_owned()));
     }
 
-    /// The network is gone, or back; told by the application or seen by the operating system.
+    /// The network went down, came back or changed, as reported by the application or detected by the operating system.
     pub(in crate::core) fn on_network(&mut self, change: NetworkChange) {
         if !self.cx.is_open() || !self.joined_once {
             return;
@@ -64,11 +64,11 @@ impl Core {
             (NetworkChange::Offline, Phase::Offline) => {}
             (NetworkChange::Offline, _) => self.go_offline(),
             (_, Phase::Offline) => self.back_online(),
-            // Nobody was offline: nothing to come back from.
+            // The call was not offline: nothing to restore.
             (NetworkChange::Online, _) => self.cx.late(),
-            // A new socket shows whether the way is still there, and ICE is tried on it.
+            // A new socket shows whether the path still works, and ICE is restarted on it.
             (NetworkChange::Unsettled, _) => self.reconnect(Strategy::Fast, "addresses of this machine changed"),
-            // Sockets are bound to addresses that may be gone.
+            // Sockets are bound to addresses that may no longer exist.
             (NetworkChange::Changed, _) => self.reconnect(Strategy::Rejoin, "the network of this machine changed"),
         }
     }
@@ -77,10 +77,10 @@ impl Core {
         let keeps = !self.migration.is_running() && self.cx.transport.is_some();
         let strategy = if keeps { Strategy::Fast } else { Strategy::Rejoin };
         match &mut self.reconnects.running {
-            // A failed edge of a migration has nothing left to keep.
+            // A migration or rejoin in progress has no connection to keep.
             Some(run) if run.strategy != Strategy::Fast => run.strategy = Strategy::Rejoin,
             Some(_) => {}
-            running => *running = Some(Run::new(strategy, self.cx.now, 0, "the network was gone")),
+            running => *running = Some(Run::new(strategy, self.cx.now, 0, "the network was down")),
         }
         self.interrupt(limits::CLOSE_REPLACED, "offline");
         self.close_old_leg();
@@ -105,23 +105,22 @@ impl Core {
         let after = self.cx.config.disconnect_timeout.as_millis();
         let run = self.reconnects.running.as_ref();
         let (why, last) = run.map(|run| (run.why.clone(), run.last.clone())).unwrap_or_default();
-        let last = if last.is_empty() { last } else { format!("; the last attempt: {last}") };
-        let text = format!("connection lost and not found again within {after} ms; it began with: {why}{last}");
+        let last = if last.is_empty() { last } else { format!("; last attempt: {last}") };
+        let text = format!("connection lost and not restored within {after} ms; first cause: {why}{last}");
         self.give_up(EndReason::ConnectionLost, Error::new(Code::Network, text));
     }
 
-    /// Three offers in a row: a new session; three such sessions in a row: the end.
+    /// Three failed offers in a row start a new session; three such sessions in a row end the call.
     pub(in crate::core) fn negotiation_failed(&mut self, why: &str) {
         self.cx.failed_sessions += 1;
         if self.cx.failed_sessions < limits::NEGOTIATION_REJOINS {
             return self.reconnect(Strategy::Rejoin, why);
         }
-        let text = format!("negotiation failed in three sessions one after the other, the last time because {why}");
+        let text = format!("negotiation failed in three consecutive sessions; last cause: {why}");
         self.give_up(EndReason::NegotiationFailed, Error::new(Code::Media, text));
     }
 
-    /// Another peer connection that never connected; `halves` of the time it should have had. True when that is
-    /// enough.
+    /// Counts a peer connection that never connected, in `halves` of the connect timeout. True if the limit is reached.
     pub(in crate::core) fn never_connects(&mut self, halves: u32) -> bool {
         let enough = self.reconnects.never_connected(halves);
         if enough {
@@ -131,8 +130,8 @@ impl Core {
         enough
     }
 
-    /// The session is given up while the watchdog waits for what it has restarted: an SFU may not know any more
-    /// a session that never connected. True when the call is over for that.
+    /// The session is abandoned while the watchdog waits for its ICE restart: an SFU may no longer know a session that
+    /// never connected. True if this ended the call.
     pub(super) fn never_came_up(&mut self) -> bool {
         let both = [&self.publisher.connection, &self.subscriber.connection];
         let none = !both.iter().any(|connection| connection.was_connected());

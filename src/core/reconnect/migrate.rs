@@ -1,7 +1,7 @@
-//! MIGRATE: another edge takes over while the old one still plays.
+//! MIGRATE: another edge takes over while the old connection still plays.
 //!
-//! What is left behind becomes the old leg: its socket is read for one message, its peer connections
-//! go on sending and playing, and nothing is asked of it any more. Must not know: the engine, sockets.
+//! The previous connection becomes the old leg. Its socket is read for one message, its peer connections continue to
+//! send and play, and it gets no more requests. Must not know: the engine, sockets.
 
 use super::super::context::Phase;
 use super::super::{limits, model::*, Core, Output, State, Timer};
@@ -17,9 +17,9 @@ struct OldLeg {
 
 #[derive(Debug, Default)]
 pub(in crate::core) struct Migration {
-    /// Still plays.
+    /// The old leg, while it still plays.
     old: Option<OldLeg>,
-    /// MigrationComplete came before the new edge's JoinResponse.
+    /// MigrationComplete arrived before the new edge's JoinResponse.
     completed: bool,
 }
 
@@ -28,12 +28,12 @@ impl Migration {
         self.old.is_some()
     }
 
-    /// Peer connections of the edge that is left go on sending.
+    /// The peer connections of the old leg still send.
     pub fn keeps_peers(&self) -> bool {
         self.old.as_ref().is_some_and(|old| old.peers.contains(&PeerKind::Publisher))
     }
 
-    /// Whether it is of the connection that a migration leaves.
+    /// True if the generation is that of the old leg.
     pub fn is_leg(&self, generation: Generation) -> bool {
         self.old.as_ref().is_some_and(|old| old.generation == generation)
     }
@@ -42,14 +42,14 @@ impl Migration {
         self.old.as_ref().is_some_and(|old| old.transport == Some(generation))
     }
 
-    /// The old leg has said that it is complete, or cannot any more.
+    /// The old leg has reported completion, or no longer can.
     fn is_complete(&self) -> bool {
         self.completed || self.old.as_ref().is_some_and(|old| !old.socket_open)
     }
 }
 
 impl Core {
-    /// Sets the present connection aside; everything new is made beside it.
+    /// Turns the current connection into the old leg; everything new is created beside it.
     pub(super) fn leave_behind(&mut self) {
         self.abandon();
         let mut peers = Vec::new();
@@ -69,14 +69,14 @@ impl Core {
         self.cx.set_state(State::Migrating);
     }
 
-    /// What the old socket may still say.
+    /// Handles a message from the old socket.
     pub(in crate::core) fn on_old_message(&mut self, message: SfuMessage) {
         if self.migration.old.as_ref().is_some_and(|old| !old.socket_open) {
             return self.cx.late();
         }
         match message {
             SfuMessage::MigrationComplete if self.cx.is_joined() => self.migrated(),
-            // Early: the new edge has still to say that we joined.
+            // Early: JoinResponse of the new edge is still missing.
             SfuMessage::MigrationComplete => self.migration.completed = true,
             SfuMessage::CallEnded(reason) => self.on_call_ended(reason),
             _ => self.cx.late(),
@@ -86,13 +86,13 @@ impl Core {
     pub(super) fn on_old_socket_closed(&mut self) {
         let Some(old) = &mut self.migration.old else { return };
         old.socket_open = false;
-        // Nobody will say any more that it is complete.
+        // Completion will no longer be reported.
         if self.cx.is_joined() {
             self.migrated();
         }
     }
 
-    /// The new leg is joined: done when the old one has said so, or cannot any more.
+    /// The new leg is joined: the migration is done if the old leg has reported completion, or no longer can.
     pub(super) fn migrated_if_complete(&mut self) {
         if self.migration.is_complete() {
             self.migrated();
@@ -106,7 +106,7 @@ impl Core {
         }
     }
 
-    /// The new leg has failed, and who is about to leave wants no other: what is left is sent over the old one.
+    /// The new leg failed and the call is about to leave: the remaining data is sent over the old leg.
     pub(super) fn stay_on_old_leg(&mut self) {
         self.abandon();
         self.forget_socket(limits::CLOSE_JOIN_FAILED, "join failed");
@@ -122,7 +122,7 @@ impl Core {
         self.reconnected();
     }
 
-    /// The old leg is let go; without a LeaveCallRequest, for the session goes on elsewhere.
+    /// Closes the old leg, without a LeaveCallRequest because the session continues on another edge.
     pub(super) fn close_old_leg(&mut self) {
         let Migration { old: Some(old), .. } = std::mem::take(&mut self.migration) else { return };
         let generation = old.generation;
@@ -137,7 +137,7 @@ impl Core {
         self.room.remotes.unbind_of(&mut self.cx, generation);
     }
 
-    /// The session's leave message, on the old socket while the new one is not joined yet.
+    /// Sends the session's leave message on the old socket while the new one is not joined yet.
     pub(super) fn leave_old_leg(&mut self, reason: &str) {
         let Some(old) = self.migration.old.as_ref().filter(|old| old.socket_open) else { return };
         let (generation, session_id) = (old.generation, self.cx.session_id.clone());

@@ -1,8 +1,8 @@
-//! The life of the connection: join, lose it and come back, migrate, leave.
+//! Connection management: join, reconnect, migrate, leave.
 //!
-//! FAST keeps the session and its peer connections, REJOIN makes everything anew, MIGRATE goes to another edge while
-//! the old one plays. One reconnect runs at a time; what triggers another one meanwhile is merged into it.
-//! These are the flows that concern every part of the call. Must not know: sockets, the engine.
+//! FAST keeps the session and its peer connections, REJOIN recreates everything, MIGRATE moves to another edge while
+//! the old one plays. One reconnect runs at a time; further triggers are merged into it. These flows involve every part
+//! of the call. Must not know: sockets, the engine.
 
 mod edges;
 mod held;
@@ -30,7 +30,7 @@ use std::time::Duration;
 #[derive(Debug, Default)]
 pub(super) struct Socket {
     pub open: bool,
-    /// How many there were so far.
+    /// Number of sockets opened so far.
     opened: u32,
 }
 
@@ -43,13 +43,13 @@ impl Socket {
 }
 
 impl Core {
-    /// The connection needs to be made again. What comes while that is under way is merged into it.
+    /// Starts a reconnect. During one, further triggers are merged into it.
     pub(super) fn reconnect(&mut self, want: Strategy, why: &str) {
         if !self.cx.is_open() || !self.joined_once {
             return;
         }
         if self.cx.is_draining() && want == Strategy::Migrate {
-            // It is left soon enough.
+            // The call leaves soon anyway.
             return;
         }
         let Some(running) = &mut self.reconnects.running else { return self.begin_reconnect(want, why) };
@@ -60,7 +60,7 @@ impl Core {
             Phase::Offline => {}
             // The new leg of a migration has failed.
             Phase::Joined => self.escalate(),
-            // What FAST would keep has failed.
+            // The connection that FAST would keep has failed.
             _ if fast && want != Strategy::Fast => self.escalate(),
             _ => {}
         }
@@ -110,7 +110,7 @@ impl Core {
         self.drain_if_possible();
     }
 
-    /// FAST may still work: the server keeps the session, and there is something to keep here.
+    /// True if FAST may work: the server still keeps the session, and there are peer connections to keep.
     fn fast_allowed(&self, since: Duration, failed: u32) -> bool {
         self.cx.admission.is_some()
             && self.cx.transport.is_some()
@@ -134,7 +134,7 @@ impl Core {
         }
     }
 
-    /// The socket's generation is over: what waits for a reply or a deadline of it waits no longer.
+    /// Ends the socket's generation: pending replies and deadlines are dropped.
     fn abandon(&mut self) {
         self.subscriber.drop_offers(&mut self.cx);
         self.held.clear(&mut self.cx);
@@ -143,7 +143,7 @@ impl Core {
         self.keep_drain();
     }
 
-    /// The socket's generation is over, the peer connections stay.
+    /// Ends the socket's generation; the peer connections stay.
     fn interrupt(&mut self, code: u16, reason: &str) {
         self.abandon();
         self.keep_deadline();
@@ -152,14 +152,14 @@ impl Core {
         self.subscriber.interrupt();
     }
 
-    /// Other peer connections take the place of those in use.
+    /// Replaces the current peer connections with new ones.
     fn restart_peers(&mut self) {
         self.publisher.restart();
         self.subscriber.restart();
         self.room.remotes.restart();
     }
 
-    /// Begins one attempt with the strategy of the reconnect.
+    /// Starts one attempt with the strategy of the reconnect.
     fn attempt(&mut self) {
         let Some(run) = &mut self.reconnects.running else { return };
         run.tries += 1;
@@ -167,7 +167,7 @@ impl Core {
         self.cx.counters.reconnect_attempts += 1;
         if strategy == Strategy::Fast {
             let Some(admission) = self.cx.admission.clone() else { return };
-            // Another edge of the service leads to the same session.
+            // Another edge of the service reaches the same session.
             if self.edges.has_failed(&admission.edge_name) {
                 return self.admit();
             }
@@ -176,7 +176,7 @@ impl Core {
             return self.open_socket(admission);
         }
         if !self.reconnects.may_rejoin(self.cx.now) {
-            let error = Error::new(Code::Network, "reconnect: 10 rejoins within 120 s, the connection does not last");
+            let error = Error::new(Code::Network, "reconnect: 10 rejoins within 120 s; the connection is unstable");
             return self.give_up(EndReason::ReconnectLimit, error);
         }
         self.tokens.begin_attempt();
@@ -189,7 +189,7 @@ impl Core {
         self.admit();
     }
 
-    /// Everything of the session that was is let go; the call, its tracks and its handles stay.
+    /// Drops everything of the previous session; the call, its tracks and its handles stay.
     fn prepare_rejoin(&mut self) {
         self.note_announced();
         self.abandon();
@@ -205,7 +205,7 @@ impl Core {
         }
         self.forget_socket(limits::CLOSE_NORMAL, "");
         let why = self.reconnects.running.as_ref().map(|run| run.why.clone()).unwrap_or_default();
-        let why = format!("the connection is made anew ({why})");
+        let why = format!("reconnecting ({why})");
         self.each_connection(|connection, cx| connection.media_down(cx, &why));
         self.close_transport();
         self.restart_peers();
@@ -218,14 +218,14 @@ impl Core {
         self.cx.set_state(State::Reconnecting);
     }
 
-    /// The peer connections in use are closed to make room for others.
+    /// Closes the current peer connections so that new ones can replace them.
     fn close_transport(&mut self) {
         let Some(generation) = self.cx.transport.take() else { return };
         self.each_connection(|connection, cx| connection.drop_live(cx, generation));
         self.room.remotes.unbind_of(&mut self.cx, generation);
     }
 
-    /// What the SFU has been told to exist, before it is made anew.
+    /// Saves the tracks announced to the SFU before they are recreated.
     fn note_announced(&mut self) {
         let announced = self.publisher.announced(&self.cx);
         if let Some(run) = self.reconnects.running.as_mut().filter(|_| !announced.is_empty()) {
@@ -233,7 +233,7 @@ impl Core {
         }
     }
 
-    /// The SFU has let us in again.
+    /// The SFU accepted the reconnect.
     fn on_rejoined(&mut self, joined: JoinState) {
         if self.reconnects.is_fast() && !(joined.reconnected && self.peers_healthy()) {
             return self.escalate();
@@ -247,7 +247,7 @@ impl Core {
         self.resume();
     }
 
-    /// Back for the application.
+    /// Reports the reconnect to the application.
     fn reconnected(&mut self) {
         let Some(run) = self.reconnects.finish(self.cx.now) else { return };
         let cx = &mut self.cx;
@@ -268,7 +268,7 @@ impl Core {
         self.room.remotes.watch_unassigned(cx);
     }
 
-    /// What is under way cannot succeed: REJOIN, at once.
+    /// The current attempt cannot succeed: REJOIN at once.
     fn escalate(&mut self) {
         self.cx.timers.cancel(Timer::JoinResponse);
         if self.cx.is_draining() && self.migration.keeps_peers() {
@@ -280,7 +280,7 @@ impl Core {
         }
     }
 
-    /// One attempt failed: again after a while, with what still can succeed.
+    /// One attempt failed: retries after a delay, with a strategy that can still succeed.
     fn attempt_failed(&mut self, at: &str, failure: &Failure, edge_to_blame: bool) {
         if failure.kind == FailureKind::TooLarge {
             return self.too_large(&failure.message);
@@ -299,7 +299,7 @@ impl Core {
         run.last = format!("{at}: {}", failure.message);
         run.failed += 1;
         let (since, failed) = (run.since, run.failed);
-        // No participant there, and some elsewhere: the session may be kept behind that edge as well.
+        // This edge is unreachable and there are others: they may reach the same session.
         let elsewhere = self.edges.has_another(failure);
         if fast && elsewhere {
             self.edges.leave(&self.cx);
@@ -319,7 +319,7 @@ impl Core {
         self.wait_for_retry(wait, failure);
     }
 
-    /// Again after `wait`, or when the server wants it.
+    /// Retries after `wait`, or after the server's Retry-After if that is longer.
     fn wait_for_retry(&mut self, wait: Duration, failure: &Failure) {
         self.cx.phase = Phase::WaitingRetry;
         let wait = wait.max(Duration::from_millis(failure.retry_after_ms.unwrap_or(0).min(30_000)));
@@ -327,7 +327,7 @@ impl Core {
         self.drain_if_possible();
     }
 
-    /// Who is about to leave waits for no attempt that comes too late.
+    /// A call that is about to leave does not wait for an attempt that comes too late.
     fn drain_if_possible(&mut self) {
         let until = self.cx.draining.as_ref().map(|draining| draining.until);
         if until.is_some_and(|until| !self.can_still_send(until)) {
@@ -335,10 +335,10 @@ impl Core {
         }
     }
 
-    /// Coming back has failed for good.
+    /// The reconnect failed permanently.
     fn give_up(&mut self, reason: EndReason, error: Error) {
         if self.cx.is_draining() {
-            // It was about to leave anyway.
+            // The call was about to leave anyway.
             return self.on_drained();
         }
         if self.cx.is_open() {
@@ -349,7 +349,7 @@ impl Core {
     }
 }
 
-/// Trying again would be refused again.
+/// A retry would be refused again.
 fn is_final(failure: &Failure, edge_to_blame: bool) -> bool {
     match failure.kind {
         _ if failure.unrecoverable => true,
@@ -362,7 +362,7 @@ fn is_final(failure: &Failure, edge_to_blame: bool) -> bool {
     }
 }
 
-/// The typed error of a failed join, the server's code and words kept.
+/// The typed error of a failed join, with the server's code and text.
 fn join_error(what: &str, at: &str, failure: &Failure, tries: u32) -> Error {
     let tried = if tries > 1 { format!(" ({tries} attempts)") } else { String::new() };
     let number = match failure.server_code() {

@@ -1,28 +1,28 @@
-//! The reconnect under way, and what is remembered of those before: how often, how long ago, and what still may be
-//! tried. Must not know: how an attempt is made.
+//! The running reconnect, and the history of earlier ones: how many, how long ago, and which strategies are still
+//! allowed. Must not know: how an attempt is made.
 
 use crate::core::context::Context;
 use crate::core::{limits, model::*};
 use std::{collections::VecDeque, time::Duration};
 
-/// The reconnect under way.
+/// The running reconnect.
 #[derive(Debug)]
 pub(super) struct Run {
     pub strategy: Strategy,
-    /// When the loss was noticed.
+    /// When the loss was detected.
     pub since: Duration,
-    /// Attempts that failed.
+    /// Failed attempts.
     pub failed: u32,
-    /// Attempts begun.
+    /// Started attempts.
     pub tries: u32,
     pub why: String,
-    /// How the last attempt failed; empty: none has.
+    /// Why the last attempt failed; empty if none has.
     pub last: String,
-    /// The last session that was joined; set by REJOIN.
+    /// The last joined session; set by REJOIN.
     pub previous_session_id: String,
     pub from_edge: String,
     pub announced: Vec<TrackInfo>,
-    /// When it has taken long enough.
+    /// When the reconnect timeout expires.
     deadline: Option<Duration>,
 }
 
@@ -46,17 +46,17 @@ impl Run {
 #[derive(Debug, Default)]
 pub(in crate::core) struct Reconnects {
     pub(super) running: Option<Run>,
-    /// How long FAST is allowed.
+    /// How long FAST is allowed after a loss.
     fast_deadline: Duration,
     /// REJOINs and MIGRATEs so far, as reported to the SFU.
     attempt: u32,
     rejoins: VecDeque<Duration>,
     reconnected_at: Option<Duration>,
-    /// Reconnects, each soon after the one before.
+    /// Consecutive reconnects, each soon after the previous one.
     flaps: u32,
-    /// Peer connections in a row that never connected, in halves of the time they should have had.
+    /// Consecutive peer connections that never connected, in halves of the connect timeout.
     never_connected: u32,
-    /// When a message was too large last, since the socket was lost for another reason.
+    /// When a message was last too large.
     too_large_at: Option<Duration>,
 }
 
@@ -69,7 +69,7 @@ impl Reconnects {
         self.running.as_ref().is_some_and(|run| run.strategy == Strategy::Fast)
     }
 
-    /// In the call; for so many seconds FAST is allowed.
+    /// Joined; FAST is allowed for this many seconds.
     pub fn entered(&mut self, fast_deadline_s: u64) {
         self.fast_deadline = Duration::from_secs(fast_deadline_s);
     }
@@ -79,13 +79,13 @@ impl Reconnects {
         self.never_connected = 0;
     }
 
-    /// One has not; true when that was once too often.
+    /// A peer connection never connected; true if the limit is reached.
     pub fn never_connected(&mut self, halves: u32) -> bool {
         self.never_connected += halves;
         self.never_connected >= 2 * limits::NEVER_CONNECTED
     }
 
-    /// Reconnects that do not last are slowed down like attempts that fail: as how many this one counts.
+    /// Unstable reconnects are delayed like failed attempts: returns as how many failures this one counts.
     pub fn count_flap(&mut self, now: Duration) -> u32 {
         let quick = self.reconnected_at.is_some_and(|at| now < at + limits::STABLE);
         self.flaps = if quick { self.flaps + 1 } else { 0 };
@@ -96,7 +96,7 @@ impl Reconnects {
         failed < limits::FAST_ATTEMPTS && now <= since + self.fast_deadline
     }
 
-    /// Another REJOIN or MIGRATE; false: there were too many.
+    /// Starts another REJOIN or MIGRATE; false if there were too many.
     pub fn may_rejoin(&mut self, now: Duration) -> bool {
         while self.rejoins.front().is_some_and(|at| *at + limits::REJOIN_WINDOW < now) {
             self.rejoins.pop_front();
@@ -109,12 +109,12 @@ impl Reconnects {
         may
     }
 
-    /// Whether a message was too large for the second time.
+    /// True if this is the second oversized message.
     pub fn too_large_again(&mut self, now: Duration) -> bool {
         self.too_large_at.replace(now).is_some_and(|at| now < at + limits::TOO_LARGE_AGAIN)
     }
 
-    /// From now on it has as long as the application allows, unless it had already.
+    /// Starts the reconnect timeout, unless it is already running.
     pub fn start_deadline(&mut self, cx: &Context) {
         let timeout = cx.config.disconnect_timeout;
         if let Some(run) = self.running.as_mut().filter(|run| run.deadline.is_none() && !timeout.is_zero()) {
@@ -126,7 +126,7 @@ impl Reconnects {
         self.running.as_ref().and_then(|run| run.deadline)
     }
 
-    /// What JoinRequest says of a reconnect; nothing on a first join. `announced`: the tracks that the SFU knows.
+    /// Reconnect details for JoinRequest; `None` on a first join. `announced`: the tracks known to the SFU.
     pub fn details(&self, announced: Vec<TrackInfo>) -> Option<ReconnectDetails> {
         let run = self.running.as_ref()?;
         Some(ReconnectDetails {
@@ -146,7 +146,7 @@ impl Reconnects {
         })
     }
 
-    /// Back.
+    /// The reconnect succeeded.
     pub(super) fn finish(&mut self, now: Duration) -> Option<Run> {
         let run = self.running.take()?;
         self.reconnected_at = Some(now);

@@ -1,16 +1,16 @@
-//! The token in use, and what to do when it is refused. Must not know: what a token says.
+//! The current token, and what to do when it is refused. Must not know: what a token says.
 
 use crate::core::context::Context;
 use crate::core::{model::*, Config, Input};
 use crate::error::Secret;
 
-/// Shorter tokens are words, and no secrets.
+/// Shorter tokens may be ordinary words and are not treated as secrets.
 const SHORTEST_SECRET: usize = 8;
 
 #[derive(Debug)]
 pub(in crate::core) struct Tokens {
     current: Secret,
-    /// The application's; the service may have brought another since.
+    /// The application's token; the service may have sent another since.
     given: Secret,
     /// The application was asked for a token in this attempt.
     renewed: bool,
@@ -25,18 +25,18 @@ impl Tokens {
         &self.current
     }
 
-    /// The application has brought one.
+    /// The application supplied a token.
     pub fn given(&mut self, token: Secret) {
         self.current = token.clone();
         self.given = token;
     }
 
-    /// An attempt begins, or has succeeded: the application may be asked again.
+    /// An attempt starts or has succeeded: the application may be asked again.
     pub fn begin_attempt(&mut self) {
         self.renewed = false;
     }
 
-    /// The SFU brings a token in place of the one that will expire.
+    /// The SFU sent a token to replace one that will expire.
     pub fn refreshed(&mut self, cx: &mut Context, token: Secret) {
         if token.is_empty() {
             return;
@@ -47,8 +47,8 @@ impl Tokens {
         self.current = token;
     }
 
-    /// Whether the failure is that of a token, and there is another to try: that of the application when the refused
-    /// one was the service's own, then a fresh one, for which the application is asked (an empty one).
+    /// True if the failure means a refused token and there is another to try: the application's, if the refused one
+    /// came from the service; otherwise a new one, requested from the application (current token empty).
     pub fn replace(&mut self, config: &Config, failure: &Failure) -> bool {
         if failure.kind != (FailureKind::Http { status: 401 }) {
             return false;
@@ -65,7 +65,7 @@ impl Tokens {
         ask
     }
 
-    /// A server may quote the user's token in its words; from here on they go to logs and events.
+    /// A server may quote the user's token in its text; from here on the text goes to logs and events.
     pub fn hide(&self, input: &mut Input) {
         let token = self.current.reveal();
         let text = match input {

@@ -1,6 +1,6 @@
-//! Who is in the call, which tracks they publish, whose media arrives, and which of it is wanted.
+//! Participants, their tracks, received media and subscription settings.
 //!
-//! Updates are partial, doubled and out of order in practice; the differences become events. Must not know: sockets,
+//! Updates from an SFU may be partial, duplicate and out of order; differences become events. Must not know: sockets,
 //! the engine, where an update came from.
 
 pub(super) mod present;
@@ -21,18 +21,18 @@ use std::{
 };
 use subscriptions::Subscriptions;
 
-/// Sessions that were replaced, remembered at most.
+/// Maximum number of remembered replaced sessions.
 const MAX_REPLACED: usize = 256;
-/// Own session ids remembered, so that no former self is shown.
+/// Maximum number of remembered former local sessions, so that none is shown as a participant.
 const FORMER_SESSIONS: usize = 32;
 
-/// How a participant came to be known.
+/// Kind of a participant update.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum News {
     Snapshot,
     Joined,
     Updated,
-    /// At any time, but whole.
+    /// Complete state, at any time.
     Whole,
 }
 
@@ -42,21 +42,21 @@ pub(super) struct Room {
     pub counts: Counts,
     pub remotes: Remotes,
     subscriptions: Subscriptions,
-    /// Former sessions of this participant.
+    /// Former local sessions.
     former_sessions: Vec<String>,
-    /// Sessions of others that ended because their participant has another one.
+    /// Remote sessions that ended because their participant has a new one.
     replaced: VecDeque<String>,
-    /// The application knows that the roster is full.
+    /// The full roster was reported to the application.
     refusal_reported: bool,
 }
 
 impl Room {
     // Participants.
 
-    /// The SFU's picture of the call replaces ours; the differences are reported.
+    /// Replaces the roster with the SFU's snapshot; reports the differences.
     pub fn reconcile(&mut self, cx: &mut Context, messaging: &mut Messaging, snapshot: Vec<Participant>) {
         if snapshot.is_empty() {
-            // We are in every picture of the call: without us it is none.
+            // Every snapshot contains the local participant: an empty one is invalid.
             return;
         }
         let present = snapshot.iter().map(|p| p.session_id.as_str()).collect();
@@ -73,7 +73,7 @@ impl Room {
     pub fn on_participant(&mut self, cx: &mut Context, messaging: &mut Messaging, mut p: Participant, news: News) {
         let replaced = self.replaced.contains(&p.session_id) && news != News::Snapshot;
         if replaced || self.former_sessions.contains(&p.session_id) {
-            // What this participant was before it came back is nobody else; nor is who was replaced.
+            // A former local session is not another participant, and a replaced session does not return.
             return;
         }
         let is_self = p.session_id == cx.session_id;
@@ -83,14 +83,14 @@ impl Room {
             self.replace_sessions_of(cx, messaging, &p.user_id);
         }
         p.local = is_self;
-        // Only a whole picture speaks of all tracks; an update patches the person.
+        // Only a complete state lists all tracks; an update changes only the participant.
         let tracks = std::mem::take(&mut p.published);
         let known = self.roster.shared(&session_id);
         if let Some(known) = &known {
             p.share_texts(known);
             p.published.clone_from(&known.published);
             if news == News::Whole {
-                // What is measured comes by messages of its own.
+                // Measurements arrive in separate messages.
                 (p.quality, p.audio_level) = (known.quality, known.audio_level);
                 (p.is_speaking, p.is_dominant) = (known.is_speaking, known.is_dominant);
             }
@@ -116,7 +116,7 @@ impl Room {
         self.bind(cx);
     }
 
-    /// Who joins under an identity ends the session that had it, whether the SFU says so or not.
+    /// A join under an identity ends its previous session, whether or not the SFU reports that.
     fn replace_sessions_of(&mut self, cx: &mut Context, messaging: &mut Messaging, user_id: &str) {
         for former in self.roster.sessions_of(user_id) {
             if former != cx.session_id {
@@ -124,17 +124,17 @@ impl Room {
                 if self.replaced.len() >= MAX_REPLACED {
                     self.replaced.pop_front();
                 }
-                // An update of before must not bring it back.
+                // An outdated update must not restore it.
                 self.replaced.push_back(former);
             }
         }
     }
 
-    /// There is no room for more: reported once.
+    /// A limit is reached: reported once.
     fn refuse(&mut self, cx: &mut Context, what: &str) {
         if !std::mem::replace(&mut self.refusal_reported, true) {
             let text = format!(
-                "roster: more {what} than are kept ({MAX_PARTICIPANTS} participants, {MAX_TRACKS} tracks of each, \
+                "roster: limit of {what} exceeded ({MAX_PARTICIPANTS} participants, {MAX_TRACKS} tracks of each, \
                  {MAX_BYTES} bytes in all)"
             );
             cx.event(Event::Error(Error::new(Code::Limit, text)));
@@ -172,7 +172,7 @@ impl Room {
         cx.event(Event::ParticipantLeft(p));
     }
 
-    /// The SFU has named everybody: who is not among them left while nobody could say so.
+    /// The SFU listed all present sessions: those missing have left, without a message that reached this client.
     pub fn on_present(&mut self, cx: &mut Context, messaging: &mut Messaging, sessions: &[String]) {
         let present: HashSet<&str> = sessions.iter().map(String::as_str).collect();
         if present.contains(cx.session_id.as_str()) {
@@ -180,7 +180,7 @@ impl Room {
         }
     }
 
-    /// Everybody else has left; `users`: who is here with another session.
+    /// Removes all participants that are not in `present`; `users`: users that are present with another session.
     fn leave_out(
         &mut self,
         cx: &mut Context,
@@ -199,7 +199,7 @@ impl Room {
         }
     }
 
-    /// A session of ours is over; whatever is still said of it concerns nobody.
+    /// A local session has ended; further messages about it are ignored.
     pub fn retire_session(&mut self, session_id: String) {
         self.roster.remove(&session_id);
         if self.former_sessions.len() >= FORMER_SESSIONS {
@@ -212,19 +212,19 @@ impl Room {
         self.roster.get(session_id).map(|p| p.user_id.clone()).unwrap_or_default()
     }
 
-    /// The call is over.
+    /// The call has ended.
     pub fn clear(&mut self) {
         self.roster.clear();
     }
 
-    // Their tracks.
+    // Tracks.
 
-    /// A track of this participant, as the SFU describes it.
-    pub fn own_track(&self, session_id: &str, kind: TrackKind) -> Option<&RemoteTrack> {
+    /// A local track, as described by the SFU.
+    pub fn local_track(&self, session_id: &str, kind: TrackKind) -> Option<&RemoteTrack> {
         self.roster.get(session_id)?.published.iter().find(|t| t.kind == kind)
     }
 
-    /// All tracks of a participant replace those of before.
+    /// Replaces all tracks of a participant.
     fn take_tracks(&mut self, cx: &mut Context, session_id: &str, former: Vec<RemoteTrack>, tracks: Vec<RemoteTrack>) {
         for old in former {
             let now = tracks.iter().find(|t| (&t.id, t.kind) == (&old.id, old.kind));
@@ -266,13 +266,13 @@ impl Room {
         cause: UnpublishCause,
     ) {
         if self.roster.unpublish(session_id, track) {
-            // Where tracks have no names, one that is muted is unpublished as well, and comes again as it was.
+            // In protocols without track names a muted track is unpublished as well, and returns unchanged.
             let over = !track.id.is_empty();
             self.track_unpublished(cx, session_id, track.clone(), cause, over);
         }
     }
 
-    /// A track was unpublished, or muted.
+    /// A track was unpublished or muted.
     fn track_unpublished(
         &mut self,
         cx: &mut Context,
@@ -291,6 +291,7 @@ impl Room {
         }
         self.subscriptions.follow_screens(cx, &self.roster);
         let user_id = self.user_of(session_id);
+        let track = RemoteTrack { muted: track.muted || cause == UnpublishCause::UserMuted, ..track };
         cx.event(Event::TrackUnpublished { user_id, session_id: session_id.to_owned(), track, cause });
     }
 
@@ -299,7 +300,7 @@ impl Room {
         cx.event(Event::Subscribable { user_id, session_id, track_id, allowed });
     }
 
-    // What is measured.
+    // Measurements.
 
     pub fn on_counts(&mut self, cx: &mut Context, counts: Counts) {
         if counts != self.counts {
@@ -343,9 +344,9 @@ impl Room {
         }
     }
 
-    // Their media.
+    // Media.
 
-    /// Matches media that has no owner yet with the participants known now.
+    /// Assigns media without an owner to the participants known now.
     pub fn bind(&mut self, cx: &mut Context) {
         self.remotes.bind(cx, &self.roster, &self.subscriptions);
     }
@@ -361,23 +362,23 @@ impl Room {
         self.remotes.on_unplayable(cx, &self.roster, id, why);
     }
 
-    /// The application wants one remote track, or not, or differently.
-    pub fn subscribe(&mut self, cx: &mut Context, track_id: String, wish: Wish) {
-        if !self.subscriptions.set(cx, &self.roster, &track_id, wish) {
+    /// The application changes the settings of one remote track.
+    pub fn subscribe(&mut self, cx: &mut Context, track_id: String, settings: SubscriptionSettings) {
+        if !self.subscriptions.set(cx, &self.roster, &track_id, settings) {
             return;
         }
-        match wish.subscribed {
+        match settings.subscribed {
             true => self.bind(cx),
             false => self.remotes.unbind_track(cx, &track_id),
         }
     }
 
-    /// Nothing is received any more, and the subscriber stays: no track is wanted.
+    /// Unsubscribes all tracks: receiving is disabled and the subscriber stays open.
     pub fn want_nothing(&mut self, cx: &mut Context) {
         self.subscriptions.want_nothing(cx, &self.roster);
     }
 
-    /// On a new socket all subscription settings are sent again.
+    /// Sends all subscription settings again on a new socket.
     pub fn resume(&mut self, cx: &mut Context) {
         self.subscriptions.resume(cx, &self.roster);
     }

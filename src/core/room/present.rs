@@ -1,52 +1,53 @@
-//! Who is in the call at one moment, with their tracks: a snapshot of the state that events are made of.
+//! Snapshot of the participants and their tracks, from the state that events are derived from.
 //!
-//! Taken in two steps, so that the call's rules are held up by the first alone: [`Look`] copies references and little
-//! else, [`Look::present`] puts together what there is to say. Must not know: events, threads, who asks.
+//! It is taken in two steps so that only the first one blocks the call: [`Look`] copies little more than references,
+//! [`Look::present`] assembles the snapshot. Must not know: events, threads, who asks.
 
 use crate::core::model::*;
 use crate::core::TrackId;
 use std::{collections::HashMap, sync::Arc};
 
-/// Somebody in a call.
+/// A participant of a call.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Present {
-    /// As the SFU last described it. Of its tracks [`Present::tracks`] says more.
+    /// As last described by the SFU. [`Present::tracks`] has more details of its tracks.
     pub participant: Arc<Participant>,
     /// In the order in which they were published.
     pub tracks: Vec<PresentTrack>,
 }
 
-/// One of the tracks that somebody publishes.
+/// A track published by a participant.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PresentTrack {
-    /// The SFU's name for it; empty in protocols that know kinds only, and of a local track that the SFU has not named.
+    /// The SFU's name of the track; empty in protocols that identify tracks by kind only, and for an unnamed local
+    /// track.
     pub id: String,
-    /// Given by its publisher, may be empty.
+    /// Set by its publisher; may be empty.
     pub name: String,
     /// The source: microphone, camera, screen or screen audio.
     pub kind: TrackKind,
     pub muted: bool,
     /// Encrypted end to end.
     pub encrypted: bool,
-    /// Its media arrives and can be played. False of local tracks.
+    /// Its media arrives and can be played. False for local tracks.
     pub received: bool,
-    /// Why what arrives cannot be played.
+    /// Why its media cannot be played.
     pub unplayable: Option<Unplayable>,
-    /// Of a local track.
+    /// Set for local tracks.
     pub local: Option<PresentLocal>,
 }
 
-/// What there is to say of a local track beside.
+/// Additional details of a local track.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PresentLocal {
     pub track: TrackId,
-    /// Negotiated over the connection in use: packets may flow.
+    /// Negotiated on the current connection: packets may flow.
     pub published: bool,
     /// Muted by a moderator.
     pub moderated: bool,
 }
 
-/// A stream that is bound to a track: of which session, of which kind, of which name, and whether it can be played.
+/// A stream bound to a track: session, kind and name of the track, and whether it can be played.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::core) struct Bound {
     pub session_id: String,
@@ -55,25 +56,25 @@ pub(in crate::core) struct Bound {
     pub unplayable: Option<Unplayable>,
 }
 
-/// What a snapshot is made of.
+/// The data for a snapshot.
 #[derive(Debug, Default)]
 pub struct Look {
-    /// The local participant; `None`: the call is over.
+    /// The local participant; `None`: the call has ended.
     pub(in crate::core) local: Option<Arc<Participant>>,
     pub(in crate::core) local_tracks: Vec<PresentTrack>,
-    /// The others, by session id.
-    pub(in crate::core) others: Vec<Arc<Participant>>,
+    /// The remote participants, by session id.
+    pub(in crate::core) remote: Vec<Arc<Participant>>,
     pub(in crate::core) bound: Vec<Bound>,
 }
 
 impl Look {
-    /// The local participant first, then the others by session id.
+    /// The local participant first, then the remote ones by session id.
     pub fn present(self) -> Vec<Present> {
-        let Self { local, local_tracks, others, bound } = self;
+        let Self { local, local_tracks, remote, bound } = self;
         let mut streams: HashMap<(&str, TrackKind, &str), Option<Unplayable>> = HashMap::new();
         for Bound { session_id, kind, track_id, unplayable } in &bound {
             let known = streams.entry((session_id.as_str(), *kind, track_id.as_str())).or_insert(*unplayable);
-            // Of several streams of one kind one that can be played is enough.
+            // Of several streams of one kind, one playable stream is enough.
             if unplayable.is_none() {
                 *known = None;
             }
@@ -91,6 +92,6 @@ impl Look {
             Present { participant, tracks }
         };
         let local = local.map(|participant| Present { participant, tracks: local_tracks });
-        local.into_iter().chain(others.into_iter().map(other)).collect()
+        local.into_iter().chain(remote.into_iter().map(other)).collect()
     }
 }

@@ -1,7 +1,7 @@
-//! Media that arrives: whose it is, which of the tracks of a call, and what is reported of media that cannot be played.
+//! Received media: its owner and track, and the reports about media that cannot be played.
 //!
-//! A stream is played as long as it is bound to a track that is published and not muted. Two streams are never bound
-//! to the same track, and what has come of a track is handed over before the event that the track is over.
+//! A stream is played while it is bound to a track that is published and not muted. Two streams are never bound to the
+//! same track. Received audio of a track is delivered before the event that the track has ended.
 //! Must not know: packets, sockets, the engine.
 
 use super::present;
@@ -11,18 +11,18 @@ use crate::core::context::{Context, Need, Settled};
 use crate::core::{limits, model::*, timers::Timer, Event, Output, RemoteId};
 use std::time::Duration;
 
-/// A stream that has just come.
+/// A stream that has just arrived.
 #[derive(Debug)]
 pub(in crate::core) struct Arrived {
     pub id: RemoteId,
-    /// Whose peer connection carries it.
+    /// The peer connection that carries it.
     pub transport: Generation,
     pub owner: Option<MediaOwner>,
     pub mid: String,
     pub again: bool,
 }
 
-/// Media that arrives; bound once its participant is known (it may come first).
+/// A received stream. It is bound once its participant is known, which may be later.
 #[derive(Debug)]
 struct Remote {
     id: RemoteId,
@@ -30,19 +30,20 @@ struct Remote {
     owner: Option<MediaOwner>,
     mid: String,
     bound_to: Option<Bound>,
-    /// Nothing more is expected of it; the session has still to say that it is gone.
+    /// Released; the session has not reported its end yet.
     forgotten: bool,
-    /// Its participant was known once, and may have left since.
+    /// Its participant was known at some time, and may have left since.
     introduced: bool,
-    /// When it came.
+    /// Arrival time.
     since: Duration,
-    /// Why it cannot be played, by what it carries.
+    /// Why its contents cannot be played.
     unplayable: Option<Unplayable>,
-    /// The application knows that nobody owns it.
+    /// It was reported to the application as unassigned.
     reported: bool,
 }
 
-/// Who is played as what: session id, kind, and the track where protocols name it; else what tells streams apart.
+/// What a stream is played as: session id, kind and, if the protocol names tracks, the track; otherwise the part of the
+/// stream ids that distinguishes streams.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Bound {
     session_id: String,
@@ -52,14 +53,14 @@ struct Bound {
 }
 
 impl Bound {
-    /// The same, or of a participant whose tracks have no names another one of its kind.
+    /// The same track, or, for tracks without names, another one of the same participant and kind.
     fn is_akin(&self, other: &Bound) -> bool {
         (&self.session_id, self.kind, &self.track_id) == (&other.session_id, other.kind, &other.track_id)
     }
 }
 
 impl Remote {
-    /// It names a participant whom the SFU has not announced.
+    /// It names a participant that the SFU has not announced.
     fn is_owner_unknown(&self) -> bool {
         self.owner.is_some() && !self.introduced && !self.forgotten
     }
@@ -74,14 +75,15 @@ impl Remote {
         }
     }
 
-    /// When it is certain that nobody owns it, unless that is known already: who is named may still be asked for.
+    /// When the stream counts as unassigned, unless already reported; a named owner may first be requested from the
+    /// SFU.
     fn unassigned_at(&self) -> Option<Duration> {
         let open = !self.introduced && !self.reported && !self.forgotten && self.bound_to.is_none();
         let introduction = if self.owner.is_some() { limits::OWNER_UNKNOWN } else { Duration::ZERO };
         open.then(|| self.since + introduction + limits::UNASSIGNED)
     }
 
-    /// Which of two that claim the same track is newer.
+    /// Order of streams that claim the same track; the larger is newer.
     fn age(&self) -> (Generation, RemoteId) {
         (self.transport, self.id)
     }
@@ -90,19 +92,19 @@ impl Remote {
 #[derive(Debug, Default)]
 pub(in crate::core) struct Remotes {
     all: Vec<Remote>,
-    /// The SFU was asked, by a resume, to whom media belongs; once for each peer connection.
+    /// The owners of media were requested from the SFU by a resume; once per peer connection.
     asked_for_owners: bool,
-    /// Tracks of which it was reported that they cannot be played, and why.
+    /// Tracks reported as unplayable, and why.
     unplayable: Vec<(Bound, Unplayable)>,
 }
 
 impl Remotes {
-    /// Another peer connection carries what comes from here on.
+    /// A new peer connection carries media from here on.
     pub fn restart(&mut self) {
         self.asked_for_owners = false;
     }
 
-    /// False: it came too late, or there is no room for it.
+    /// Returns false if it is too late or there is no room.
     pub fn add(&mut self, cx: &mut Context, arrived: Arrived) -> bool {
         let Arrived { id, transport, owner, mid, again } = arrived;
         if cx.receive_disabled {
@@ -119,7 +121,7 @@ impl Remotes {
             mid,
             bound_to: None,
             forgotten: false,
-            // Its participant was known, and has left since.
+            // Its participant was known and has left since.
             introduced: again,
             since: cx.now,
             unplayable: None,
@@ -128,7 +130,7 @@ impl Remotes {
         true
     }
 
-    /// The streams that are bound to tracks.
+    /// The streams bound to tracks.
     pub fn bound(&self) -> Vec<present::Bound> {
         let bound = |remote: &Remote| {
             let Bound { session_id, kind, track_id, .. } = remote.bound_to.clone()?;
@@ -137,12 +139,12 @@ impl Remotes {
         self.all.iter().filter_map(bound).collect()
     }
 
-    /// The engine's track is over.
+    /// The engine's track ended.
     pub fn on_gone(&mut self, id: RemoteId) {
         self.all.retain(|r| r.id != id);
     }
 
-    /// What a stream carries cannot be decoded.
+    /// The contents of a stream cannot be decoded.
     pub fn on_unplayable(&mut self, cx: &mut Context, roster: &Roster, id: RemoteId, why: Unplayable) {
         let Some(remote) = self.all.iter_mut().find(|r| r.id == id) else { return };
         if remote.unplayable.is_none() {
@@ -153,7 +155,7 @@ impl Remotes {
         }
     }
 
-    /// Looks after streams without an owner: for a while it may still be introduced.
+    /// Starts the timers for streams without an owner: it may still be announced.
     pub fn watch(&self, cx: &mut Context) {
         if self.asks_for_owners() && !cx.timers.is_set(Timer::OwnerUnknown) {
             cx.timers.set(Timer::OwnerUnknown, cx.now + limits::OWNER_UNKNOWN);
@@ -161,13 +163,13 @@ impl Remotes {
         self.watch_unassigned(cx);
     }
 
-    /// There is media of an unknown participant, and no resume has asked for it yet.
+    /// True if there is media of an unknown participant and no resume has requested its owner yet.
     fn asks_for_owners(&self) -> bool {
         !self.asked_for_owners && self.all.iter().any(Remote::is_owner_unknown)
     }
 
-    /// The message that announces the participant was lost: after a resume the SFU announces all. Once for each peer
-    /// connection.
+    /// The message that announces the participant was lost: after a resume the SFU announces all participants. Once per
+    /// peer connection.
     pub fn on_owner_unknown(&mut self, cx: &Context) -> Settled {
         if !cx.config.dialect.resume_introduces || !cx.is_joined() || !self.asks_for_owners() {
             return Ok(());
@@ -178,7 +180,7 @@ impl Remotes {
         Err(Need::fast(format!("media arrived from a participant whom the SFU did not announce ({whose})")))
     }
 
-    /// Streams that nobody owns are reported when it is certain that no message about them is under way.
+    /// Streams without an owner are reported once no message about them can still be on its way.
     pub fn watch_unassigned(&self, cx: &mut Context) {
         match self.all.iter().filter_map(Remote::unassigned_at).min() {
             Some(at) => cx.timers.set(Timer::Unassigned, at),
@@ -192,7 +194,7 @@ impl Remotes {
             if remote.unassigned_at().is_none_or(|at| at > cx.now) {
                 continue;
             }
-            // Without a socket nobody can be introduced.
+            // Without a socket no participant can be announced.
             if !cx.is_joined() {
                 remote.since = cx.now;
                 continue;
@@ -202,19 +204,19 @@ impl Remotes {
         }
         for track_id in unassigned {
             let why = match &track_id {
-                None => "its stream ids name nobody",
-                Some(_) => "the SFU has not introduced the participant or track that its stream ids name",
+                None => "its stream ids name no participant",
+                Some(_) => "the SFU has not announced the participant or track that its stream ids name",
             };
             let text = format!(
                 "a stream arrives that cannot be assigned: {why}; it is counted (oh_call_stats.packets_unassigned) \
-                 and not heard"
+                 and not played"
             );
             report_unassigned(cx, track_id.unwrap_or_default(), text);
         }
         self.watch_unassigned(cx);
     }
 
-    /// Matches media that has no owner yet with the participants known now.
+    /// Assigns media without an owner to the participants known now.
     pub(super) fn bind(&mut self, cx: &mut Context, roster: &Roster, subscriptions: &Subscriptions) {
         for index in 0..self.all.len() {
             let remote = &self.all[index];
@@ -226,7 +228,7 @@ impl Remotes {
             let (user_id, session_id) = (owner.participant.user_id.clone(), owner.participant.session_id.clone());
             let (kind, encrypted, track_id) = (owner.kind, owner.encrypted, named.track_id.clone());
             let stream = named.stream.clone();
-            let plays = owner.on_air && subscriptions.is_wanted(&track_id);
+            let plays = owner.is_published && subscriptions.is_wanted(&track_id);
             self.all[index].introduced = true;
             if !plays {
                 continue;
@@ -248,22 +250,22 @@ impl Remotes {
         }
     }
 
-    /// A track is played from one stream: the newest connection's, and of that the newest. False when another one is
-    /// newer. The others are let go, once what has come of them was handed over; over the connection that a
-    /// migration leaves the same comes again, and is not.
+    /// Reserves a track for one stream. A track is played from the newest stream of the newest connection; false if
+    /// another stream is newer. Other streams are unbound after their received audio was delivered. That of the old
+    /// connection of a migration is not delivered, because the new one carries the same.
     ///
-    /// Tracks without names are told apart by what their stream ids say beside, as long as one connection carries them.
-    /// Another connection may name them otherwise: what it carries of a kind takes the place of all of that kind.
+    /// Tracks without names are distinguished by the rest of their stream ids, but only within one connection. Another
+    /// connection may name them differently: its stream of a kind replaces all others of that kind.
     fn take_place(&mut self, cx: &mut Context, index: usize, whose: &Bound) -> bool {
-        let ours = self.all[index].age();
+        let age = self.all[index].age();
         let mid = self.all[index].mid.clone();
         let same = |r: &Remote| {
             r.bound_to.as_ref().is_some_and(|bound| {
                 let line = !mid.is_empty() && r.mid == mid;
-                bound == whose || bound.is_akin(whose) && (r.transport != ours.0 || line)
+                bound == whose || bound.is_akin(whose) && (r.transport != age.0 || line)
             })
         };
-        if self.all.iter().any(|r| same(r) && r.age() > ours) {
+        if self.all.iter().any(|r| same(r) && r.age() > age) {
             return false;
         }
         for (other, old) in self.all.iter_mut().enumerate() {
@@ -272,7 +274,7 @@ impl Remotes {
             }
             (old.bound_to, old.owner) = (None, None);
             let id = old.id;
-            if old.transport == ours.0 {
+            if old.transport == age.0 {
                 cx.out(Output::PlayOut { id });
             }
             cx.out(Output::Unbind { id });
@@ -280,8 +282,8 @@ impl Remotes {
         true
     }
 
-    /// Nothing of a participant, or of one track, is played any more until it is bound again. The application is
-    /// told next that it is over, and gets all that came of it before. `over`: nothing more is expected of it.
+    /// Stops playing a participant's streams, or those of one track, until they are bound again. The application is
+    /// notified next that the track ended, and first gets all audio received before. `over`: also releases them.
     pub fn release(&mut self, cx: &mut Context, session_id: &str, track: Option<&RemoteTrack>, over: bool) {
         let meant = |bound: &Bound| {
             let one = |t: &RemoteTrack| (bound.kind, bound.track_id.as_str()) == (t.kind, t.id.as_str());
@@ -299,7 +301,7 @@ impl Remotes {
         self.unplayable.retain(|(bound, _)| !meant(bound));
     }
 
-    /// The same of what was not played, by what its stream ids name.
+    /// Releases streams that are not played, by the names in their stream ids.
     pub fn forget(&mut self, cx: &mut Context, prefix: &str, track: Option<&RemoteTrack>) {
         let meant = |owner: &MediaOwner| {
             owner.prefix == prefix
@@ -310,7 +312,7 @@ impl Remotes {
         }
     }
 
-    /// A description of the SFU is in force: what its m-lines do not send any more is over.
+    /// An SFU description was set: releases the streams that its m-lines no longer send.
     pub fn on_described(&mut self, cx: &mut Context, transport: Generation, description: &str) {
         let (sending, described) = sdp::sending(description);
         let over =
@@ -320,7 +322,7 @@ impl Remotes {
         }
     }
 
-    /// A track is not wanted any more.
+    /// A track was unsubscribed.
     pub fn unbind_track(&mut self, cx: &mut Context, track_id: &str) {
         for remote in &mut self.all {
             if remote.bound_to.take_if(|bound| bound.track_id == track_id).is_some() {
@@ -329,7 +331,7 @@ impl Remotes {
         }
     }
 
-    /// Their peer connection is closed.
+    /// A peer connection was closed.
     pub fn unbind_of(&mut self, cx: &mut Context, transport: Generation) {
         self.all.retain(|remote| {
             let gone = remote.transport == transport;
@@ -346,7 +348,7 @@ impl Remotes {
         }
     }
 
-    /// Reports once of a track that it cannot be played, and why.
+    /// Reports once that a track cannot be played, and why.
     fn report_unplayable(&mut self, cx: &mut Context, roster: &Roster, bound: &Bound, reason: Unplayable) {
         let known = self.unplayable.iter().any(|(b, r)| b == bound && *r == reason);
         if known || self.unplayable.len() >= limits::UNPLAYABLE {
@@ -372,11 +374,11 @@ impl Remotes {
     }
 }
 
-/// The engine has dropped packets of a stream that no m-line describes.
+/// The engine dropped packets of a stream that no m-line describes.
 pub(in crate::core) fn on_unassigned_ssrc(cx: &mut Context, ssrc: u32) {
     let text = format!(
         "media with SSRC {ssrc:#x} belongs to no m-line of the SFU's offers; it is counted \
-         (oh_call_stats.packets_unassigned) and not heard"
+         (oh_call_stats.packets_unassigned) and not played"
     );
     report_unassigned(cx, String::new(), text);
 }

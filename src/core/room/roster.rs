@@ -1,7 +1,7 @@
-//! Who is in the call, and whose media a stream id belongs to.
+//! The participants of the call, and the owner of a stream id.
 //!
-//! Keyed by session id. Updates are partial, doubled and out of order in practice: upserts and
-//! removals of the unknown are fine. Must not know: sockets, the engine, time.
+//! Keyed by session id. Updates may be partial, duplicate and out of order: upserts and removals of unknown
+//! participants are allowed. Must not know: sockets, the engine, time.
 
 use crate::core::model::{MediaOwner, Participant, RemoteTrack, TrackKind};
 use std::{
@@ -9,39 +9,39 @@ use std::{
     sync::Arc,
 };
 
-/// More than any call this client can follow; what comes beyond is counted, not kept.
+/// Maximum number of participants; more are counted but not kept.
 pub const MAX_PARTICIPANTS: usize = 10_000;
-/// Bytes of all participants together.
+/// Maximum size of all participants together, in bytes.
 pub const MAX_BYTES: usize = 16 << 20;
-/// Tracks of one participant.
+/// Maximum number of tracks of one participant.
 pub const MAX_TRACKS: usize = 256;
-/// Media of before a migration still finds its owner.
+/// Maximum number of remembered prefixes from before a migration, by which their media still finds its owner.
 const MAX_FORMER_PREFIXES: usize = 256;
 
 #[derive(Debug, Default)]
 pub struct Roster {
-    /// Shared with the events that tell of them; copied when changed while such an event waits. In an order that is the
-    /// same for every run.
+    /// Shared with the events about them; copied on change while such an event is queued. The order is the same in
+    /// every run.
     all: BTreeMap<String, Arc<Participant>>,
-    /// Tracks known by kind alone that were on the air and are not any more.
+    /// Unpublished tracks that are known by kind only.
     silent: HashSet<(String, TrackKind)>,
-    /// How many of `all` have each user id.
+    /// Number of sessions in `all` for each user id.
     users: HashMap<String, u32>,
-    /// Prefixes of before a migration, with whose they were.
+    /// Prefixes from before a migration, with their session ids.
     former_prefixes: VecDeque<(String, String)>,
-    /// Participants and their tracks that the limits kept out.
+    /// Number of participants and tracks refused because of the limits.
     pub refused: u64,
-    /// What all of them weigh.
+    /// Size of all participants.
     bytes: usize,
 }
 
-/// Whose media it is.
+/// The owner of media.
 #[derive(Debug)]
 pub struct Owner<'a> {
     pub participant: &'a Participant,
     pub kind: TrackKind,
     /// Neither muted nor unpublished.
-    pub on_air: bool,
+    pub is_published: bool,
     pub encrypted: bool,
 }
 
@@ -52,13 +52,13 @@ pub enum Upsert {
     Refused,
 }
 
-/// What is new about a track.
+/// Result of a track update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TrackNews {
     None,
-    /// It is there, or can be heard and seen again.
+    /// The track is new, or no longer muted.
     Published,
-    /// There is no room for it.
+    /// There is no room for the track.
     Refused,
 }
 
@@ -67,7 +67,7 @@ impl Roster {
         self.all.get(session_id).map(|p| &**p)
     }
 
-    /// The same, to be kept: it stays as it is now.
+    /// Like [`Roster::get`], as a snapshot to keep.
     pub fn shared(&self, session_id: &str) -> Option<Arc<Participant>> {
         self.all.get(session_id).cloned()
     }
@@ -80,8 +80,8 @@ impl Roster {
         self.all.values().map(|p| &**p)
     }
 
-    /// All but one session.
-    pub fn others(&self, session_id: &str) -> Vec<Arc<Participant>> {
+    /// All participants except one session.
+    pub fn all_except(&self, session_id: &str) -> Vec<Arc<Participant>> {
         self.all.values().filter(|p| p.session_id != session_id).cloned().collect()
     }
 
@@ -93,13 +93,12 @@ impl Roster {
         self.former_prefixes.clear();
     }
 
-    /// Whether there is no room for one more participant, or for so many bytes in all. What becomes smaller is
-    /// always welcome.
+    /// True if there is no room for one more participant, or for `bytes` in total. A smaller total is always accepted.
     fn is_full(&self, one_more: bool, bytes: usize) -> bool {
         (one_more && self.all.len() >= MAX_PARTICIPANTS) || bytes > MAX_BYTES.max(self.bytes)
     }
 
-    /// Whether anybody of that user id is here.
+    /// True if the user has a session in the call.
     pub fn has_user(&self, user_id: &str) -> bool {
         self.users.contains_key(user_id)
     }
@@ -162,7 +161,7 @@ impl Roster {
         Some(gone)
     }
 
-    /// Notes a published track.
+    /// Adds or updates a published track.
     pub fn publish(&mut self, session_id: &str, track: &RemoteTrack) -> TrackNews {
         let Some(p) = self.all.get_mut(session_id) else { return TrackNews::None };
         if !self.silent.is_empty() && !track.muted {
@@ -197,7 +196,7 @@ impl Roster {
         }
     }
 
-    /// Forgets a published track; true when there was one.
+    /// Removes a published track; true if it existed.
     pub fn unpublish(&mut self, session_id: &str, track: &RemoteTrack) -> bool {
         let Some(p) = self.all.get_mut(session_id).map(Arc::make_mut) else { return false };
         let index = p.published.iter().position(|t| (&t.id, t.kind) == (&track.id, track.kind));
@@ -210,18 +209,18 @@ impl Roster {
         true
     }
 
-    /// Notes that a track is muted; true when it was not.
+    /// Marks a track as muted; true if it was not.
     pub fn mute(&mut self, session_id: &str, track: &RemoteTrack) -> bool {
         let Some(p) = self.get_mut(session_id) else { return false };
         let known = p.published.iter_mut().find(|t| (&t.id, t.kind) == (&track.id, track.kind));
         known.is_some_and(|known| !std::mem::replace(&mut known.muted, true))
     }
 
-    /// Whose media it is, and as what.
+    /// The owner of media, with the kind and state of the track.
     pub fn owner(&self, named: &MediaOwner) -> Option<Owner<'_>> {
-        // Of two that claim it always the same one.
+        // Of several claims, always the same one.
         let claim = self.iter().filter(|p| p.track_prefix == named.prefix);
-        // Where prefixes are session ids there is nobody else to look for.
+        // If prefixes are session ids, no search is needed.
         let by_session = self.get(&named.prefix).filter(|p| p.track_prefix == named.prefix);
         let now = by_session.or_else(|| claim.min_by(|a, b| a.session_id.cmp(&b.session_id)));
         let former = || {
@@ -235,8 +234,8 @@ impl Roster {
         let over = named.track_id.is_empty()
             && !self.silent.is_empty()
             && self.silent.contains(&(participant.session_id.clone(), kind));
-        let on_air = !over && track.is_none_or(|t| !t.muted);
-        Some(Owner { participant, kind, on_air, encrypted: track.is_some_and(|t| t.encrypted) })
+        let is_published = !over && track.is_none_or(|t| !t.muted);
+        Some(Owner { participant, kind, is_published, encrypted: track.is_some_and(|t| t.encrypted) })
     }
 }
 
@@ -266,13 +265,13 @@ mod tests {
             stream: String::new(),
         };
         assert_eq!(roster.owner(&named).unwrap().participant.session_id, "s");
-        // Where the track says its kind, it must be known.
+        // If the kind comes from the track, the track must be known.
         let by_track = |id: &str| MediaOwner { kind: None, track_id: id.into(), ..named.clone() };
         let muted = RemoteTrack { id: "t".into(), muted: true, ..TrackKind::Video.into() };
         assert!(roster.owner(&by_track("u")).is_none());
         assert_eq!(roster.publish("s", &muted), TrackNews::Published, "also of a muted one");
         assert_eq!(roster.publish("s", &muted), TrackNews::None);
-        assert_eq!(roster.owner(&by_track("t")).map(|o| (o.kind, o.on_air)), Some((TrackKind::Video, false)));
+        assert_eq!(roster.owner(&by_track("t")).map(|o| (o.kind, o.is_published)), Some((TrackKind::Video, false)));
         assert_eq!(roster.publish("s", &RemoteTrack { muted: false, ..muted.clone() }), TrackNews::Published);
         assert!(roster.mute("s", &muted) && !roster.mute("s", &muted));
         assert!(roster.unpublish("s", &muted) && !roster.unpublish("s", &muted));

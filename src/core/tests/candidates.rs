@@ -1,4 +1,4 @@
-//! Candidates: to the right peer connection, at the right moment, of the right ICE generation.
+//! ICE candidates reach the right peer connection, at the right time, in the right ICE generation.
 
 use super::sim::*;
 use crate::core::{model::*, *};
@@ -52,7 +52,7 @@ fn candidates_of_a_superseded_generation_are_dropped_later_ones_wait() {
     assert_eq!(added(&sim, SUB), [candidate(SUB, "two")]);
     sim.message(trickle(SUB, "one"));
     assert_eq!((added(&sim, SUB).len(), sim.core.counters().candidates_dropped), (1, 1));
-    // A generation that comes back is in force again.
+    // An ICE generation that returns is current again.
     sim.message(offer(3, "one"));
     sim.run(ms(20));
     sim.message(trickle(SUB, "one"));
@@ -76,7 +76,7 @@ fn garbage_is_counted_and_floods_are_bounded() {
 }
 
 #[test]
-fn a_candidate_that_the_engine_refuses_disturbs_nobody() {
+fn a_candidate_that_the_engine_refuses_affects_nothing_else() {
     let mut sim = Sim::joined();
     sim.on(|o| match o {
         Output::Engine { generation, peer, op, action: Action::Answer { candidates, .. } } => {
@@ -120,7 +120,7 @@ fn candidates_that_came_while_an_offer_was_answered_follow_it_and_none_is_lost_w
 }
 
 #[test]
-fn our_own_wait_until_the_sfu_knows_the_description() {
+fn local_candidates_wait_until_the_sfu_has_the_description() {
     let mut sim = Sim::joined();
     sim.on(|o| if is_rpc(o, "SendAnswer") || is_rpc(o, "SetPublisher") { Reply::Hold } else { Reply::Good });
     sim.offer();

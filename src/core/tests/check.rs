@@ -1,55 +1,55 @@
-//! What holds for every call after every step, whatever the outside does.
+//! Rules that hold for every call after every step, whatever the environment does.
 //!
-//! The checker sees each input before the core does and each output as it comes; it keeps its own
-//! small picture of the call and never asks the core what it believes, except for what still waits.
+//! The checker sees each input before the core does and each output as it is emitted. It keeps its own small model of
+//! the call and does not ask the core for its state, except for what is still queued.
 
 use super::sim::{action_name, event};
 use crate::core::{limits, model::*, *};
 use std::{collections::HashMap, collections::HashSet, time::Duration};
 
-/// Outputs of one step, at most: the longest lists that tests send, and what follows from them.
+/// Maximum outputs of one step: the longest lists that tests send, and their consequences.
 const MAX_OUTPUTS: usize = 4_000;
 
 #[derive(Default)]
 struct PeerPicture {
-    /// From the order to make it until making it failed.
+    /// True from the Create action until Create fails.
     live: bool,
     ever: bool,
     closed: bool,
-    /// The engine step of a negotiation that is under way.
+    /// The engine step of the negotiation in progress.
     step: Option<(Op, &'static str)>,
     remote_set: bool,
-    /// SetPublisher or SendAnswer under way.
+    /// Id of the SetPublisher or SendAnswer in progress.
     asking: Option<u64>,
 }
 
 #[derive(Default)]
 pub struct Checker {
-    /// The first rule that was broken.
+    /// The first violated rule.
     pub fault: Option<String>,
-    /// The readable schedule; written only when asked for.
+    /// The readable schedule; recorded on request only.
     pub trace: Option<Vec<String>>,
     generation: Generation,
     opened: bool,
     joined: bool,
     leaving_since: Option<Duration>,
     outputs: usize,
-    /// By the attempt that made them.
+    /// Keyed by the attempt that created them.
     peers: HashMap<(Generation, PeerKind), PeerPicture>,
     /// The attempt whose peer connections are in use.
     transport: Generation,
-    /// Sockets that were closed.
+    /// Closed sockets.
     closed: HashSet<Generation>,
-    /// Parts that the application closed for good.
+    /// Peer connections that the application closed permanently.
     gone: HashSet<PeerKind>,
-    /// Tries of each RPC that is not settled; `true` while one is under way.
+    /// Tries of each unsettled RPC; `true` while one is in progress.
     tries: HashMap<u64, (u32, bool, &'static str)>,
     offers_in: u64,
     offered: Vec<u32>,
     answered: usize,
     bound: HashSet<RemoteId>,
     errors: u64,
-    /// What was told of publisher and subscriber.
+    /// Last reported media state of publisher and subscriber.
     media: [bool; 2],
     ended: u32,
     finished: bool,
@@ -69,13 +69,13 @@ impl Checker {
         self.fault.get_or_insert(what);
     }
 
-    pub fn assert_sound(&self) {
+    pub fn assert_rules_hold(&self) {
         if let Some(fault) = &self.fault {
             panic!("{fault}");
         }
     }
 
-    /// `input: None` is a tick.
+    /// `input: None` is a timer tick.
     pub fn before(&mut self, core: &Core, now: Duration, input: Option<&Input>) {
         if let Some(trace) = &mut self.trace {
             let text = input.map_or("tick".to_owned(), |i| format!("{i:?}"));
@@ -103,7 +103,7 @@ impl Checker {
                 let Some((_, name)) = picture.step.filter(|(o, _)| o == op) else { return };
                 picture.step = None;
                 match (name, result) {
-                    // Nobody looks any more whether one of a connection that is left was made.
+                    // The result of Create is ignored for a connection that is no longer in use.
                     ("Create", Err(_)) if !picture.closed && in_use => picture.live = false,
                     ("Answer" | "SetAnswer", Ok(_)) => picture.remote_set = true,
                     _ => {}
@@ -154,7 +154,7 @@ impl Checker {
                 self.next_generation(*generation);
             }
             Output::OpenSocket { generation, .. } => {
-                // FAST asks nobody first.
+                // FAST needs no admission.
                 if self.opened && generation.0 == self.generation.0 + 1 {
                     self.next_generation(*generation);
                 }
@@ -167,13 +167,13 @@ impl Checker {
             Output::CloseSocket { generation, .. } => {
                 self.closed.insert(*generation);
             }
-            // Nobody's: opened for an attempt that never was.
+            // A socket that was opened for an attempt that does not exist.
             Output::DropSocket { generation }
                 if *generation > self.generation || *generation == self.generation && !self.opened => {}
             Output::DropSocket { generation } => {
                 self.closed.insert(*generation);
                 if *generation == self.generation {
-                    // Whoever was asked cannot answer any more.
+                    // Pending RPCs on this socket cannot be answered any more.
                     for picture in self.peers.values_mut() {
                         picture.asking = None;
                     }
@@ -205,16 +205,16 @@ impl Checker {
                 self.fault(format!("remote track {id} is forgotten, and still played"));
             }
             Output::Sending { on: true, track } if dead || self.gone.contains(&PeerKind::Publisher) => {
-                self.fault(format!("track {track} goes on the air after the end"));
+                self.fault(format!("track {track} is published after the end"));
             }
-            Output::NeedToken if dead => self.fault("a token is asked for after the end"),
+            Output::NeedToken if dead => self.fault("a token is requested after the end"),
             Output::Finished => {
                 self.finished = true;
                 if self.ended != 1 {
                     self.fault("finished without the terminal event");
                 }
                 if self.peers.values().any(|p| p.live && !p.closed) {
-                    self.fault("finished with a peer connection that nobody closed");
+                    self.fault("finished with an open peer connection");
                 }
             }
             _ => {}
@@ -223,8 +223,8 @@ impl Checker {
 
     fn event(&mut self, event: &Event) {
         if let Event::Media { direction, connected, text } = event {
-            let told = &mut self.media[*direction as usize];
-            if std::mem::replace(told, *connected) == *connected || connected != &text.is_empty() {
+            let reported = &mut self.media[*direction as usize];
+            if std::mem::replace(reported, *connected) == *connected || connected != &text.is_empty() {
                 self.fault(format!("media out of turn: {event:?}"));
             }
         }
@@ -257,7 +257,7 @@ impl Checker {
         }
     }
 
-    /// Another attempt: numbers of offers and requests begin anew.
+    /// A new attempt: offer and request numbers start again.
     fn next_generation(&mut self, generation: Generation) {
         (self.generation, self.opened, self.answered) = (generation, false, 0);
         self.offered.clear();
@@ -268,7 +268,7 @@ impl Checker {
     }
 
     fn send(&mut self, generation: Generation, request: &SfuRequest, dead: bool) {
-        // The old socket of a migration may still say goodbye.
+        // The old socket of a migration may still send a leave message.
         if !matches!(request, SfuRequest::Leave { .. }) {
             self.current(generation, "Send");
         }
@@ -288,7 +288,7 @@ impl Checker {
             SfuRequest::Health if dead || !self.joined => self.fault("a ping outside of the call"),
             SfuRequest::Leave { reason, .. } => {
                 if dead || reason.len() > limits::LEAVE_REASON {
-                    self.fault("a goodbye after the close, or too long");
+                    self.fault("a leave message after the close, or too long");
                 }
             }
             SfuRequest::Health => {}
@@ -316,7 +316,7 @@ impl Checker {
             RpcCall::IceTrickle { peer, .. } | RpcCall::IceRestart { peer, .. } => *peer,
             _ => PeerKind::Publisher,
         };
-        // What is told of mutes and subscriptions is of the session.
+        // Mute states and subscriptions belong to the session, not to a peer connection.
         let about_peer = !matches!(call, RpcCall::UpdateMuteStates { .. } | RpcCall::UpdateSubscriptions { .. });
         let transport = self.transport;
         if about_peer && self.peers.get(&(transport, peer)).is_some_and(|p| p.closed) {
@@ -341,7 +341,7 @@ impl Checker {
             }
         }
         if let (RpcCall::SendAnswer { negotiation_id, .. }, 1) = (call, tries) {
-            // In the order of the offers, each at most once: failed ones are passed over.
+            // In the order of the offers, each at most once; failed offers are skipped.
             match self.offered[self.answered..].iter().position(|o| o == negotiation_id) {
                 Some(at) => self.answered += at + 1,
                 None => self.fault(format!("offer {negotiation_id} answered out of order, or twice")),
@@ -391,7 +391,7 @@ impl Checker {
             self.fault("a joined call went back to joining");
         }
         if core.cx.is_open() && self.joined && core.cx.phase != Phase::Offline && core.deadline().is_none() {
-            // Admission and opening are bounded by who carries them out.
+            // The code that performs admission and socket opening enforces their timeouts.
             if !matches!(core.cx.phase, Phase::Admitting | Phase::Opening) {
                 self.fault("a call that reconnects waits for nothing: it could hang");
             }
@@ -405,14 +405,14 @@ impl Checker {
             }
         }
         if core.is_over() && (!self.finished || core.deadline().is_some()) {
-            self.fault("over, but not finished");
+            self.fault("ended, but not finished");
         }
         if core.state() == State::Joined && core.deadline().is_none() {
             self.fault("a joined call waits for nothing: it could hang");
         }
         let counters = core.counters();
         if counters.error_events != self.errors {
-            self.fault(format!("{} errors told, {} counted", self.errors, counters.error_events));
+            self.fault(format!("{} errors reported, {} counted", self.errors, counters.error_events));
         }
         let done = counters.offers_answered + counters.offers_failed + counters.late_offers;
         let waiting = core.offers_waiting() as u64;

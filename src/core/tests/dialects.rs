@@ -1,10 +1,10 @@
-//! What differs from protocol to protocol: who admits, how ICE is restarted, how tracks are named and end.
+//! Differences between protocols: which server admits, how ICE is restarted, how tracks are named and end.
 
 use super::sim::*;
 use crate::core::{model::*, *};
 use crate::error::{Code, Secret};
 
-/// One socket that admits, resumes and asks; several servers.
+/// One socket for admission, resume and requests; several servers.
 const ONE_SOCKET: Dialect = Dialect {
     capabilities: Capabilities(0),
     subscriber_restart: false,
@@ -27,8 +27,8 @@ fn servers(generation: Generation, edge: &str) -> Input {
     Input::Admitted { generation, result: Ok(Box::new(admission)) }
 }
 
-/// Admissions by a door with two servers.
-fn two_doors(o: &Output) -> Reply {
+/// Admissions by an endpoint with two servers.
+fn two_servers(o: &Output) -> Reply {
     match o {
         Output::Admit { generation, request, .. } => {
             let edge = if request.migrating_from_list.iter().any(|e| e == "a") { "b" } else { "a" };
@@ -69,7 +69,7 @@ fn the_server_names_the_session() {
 }
 
 #[test]
-fn a_door_that_says_no_is_final_and_one_that_is_shut_is_not() {
+fn an_endpoint_that_refuses_is_final_and_one_that_is_unreachable_is_not() {
     for (kind, code) in
         [(FailureKind::Http { status: 403 }, Code::Refused), (FailureKind::Http { status: 401 }, Code::Auth)]
     {
@@ -113,7 +113,7 @@ fn an_expired_token_at_the_socket_asks_for_another() {
     sim.input(Input::Start);
     sim.run(ms(1_000));
     assert_eq!((sim.core.state(), sim.count(|o| matches!(o, Output::NeedToken))), (State::Joined, 1));
-    // What the server brings later is used from then on.
+    // A token that the server sends later is used from then on.
     sim.message(SfuMessage::Token(Secret::new("fresh-token")));
     sim.mark();
     sim.lose_socket();
@@ -138,7 +138,7 @@ fn a_token_of_the_service_that_is_refused_gives_way_to_that_of_the_application()
     sim.run(ms(1_000));
     assert_eq!((sim.core.state(), sim.count(|o| matches!(o, Output::NeedToken))), (State::Joined, 0));
     assert_eq!((sim.count(|o| matches!(o, Output::OpenSocket { .. })), sim.core.counters().reconnects_fast), (2, 1));
-    // When both are, the application is asked.
+    // When both tokens are refused, the application is asked for one.
     sim.on(|o| match o {
         Output::OpenSocket { generation, .. } => Reply::With(refused(*generation, FailureKind::Http { status: 401 })),
         _ => Reply::Good,
@@ -152,9 +152,9 @@ fn a_token_of_the_service_that_is_refused_gives_way_to_that_of_the_application()
 }
 
 #[test]
-fn nobody_waits_at_a_dead_door_while_another_was_not_tried() {
+fn no_backoff_at_a_dead_endpoint_while_another_is_untried() {
     let mut sim = Sim::new(one_socket());
-    sim.on(two_doors);
+    sim.on(two_servers);
     sim.input(Input::Start);
     sim.run(ms(50));
     assert_eq!(edges(&sim), ["a"]);
@@ -163,17 +163,17 @@ fn nobody_waits_at_a_dead_door_while_another_was_not_tried() {
         Output::OpenSocket { generation, admission, .. } if admission.edge_name == "a" => {
             Reply::With(refused(*generation, FailureKind::Connect))
         }
-        o => two_doors(o),
+        o => two_servers(o),
     });
     sim.lose_socket();
     sim.run(ms(100));
     assert_eq!((edges(&sim), sim.core.state()), (vec!["a".into(), "b".into()], State::Joined));
     assert_eq!((sim.core.counters().reconnects_fast, sim.core.counters().reconnects_rejoin), (1, 0));
-    // When all are dead it is spaced as ever.
+    // When all servers fail, the usual backoff applies.
     sim.mark();
     sim.on(|o| match o {
         Output::OpenSocket { generation, .. } => Reply::With(refused(*generation, FailureKind::Connect)),
-        o => two_doors(o),
+        o => two_servers(o),
     });
     sim.lose_socket();
     sim.run(ms(10_000));
@@ -184,7 +184,7 @@ fn nobody_waits_at_a_dead_door_while_another_was_not_tried() {
 fn advice_in_place_of_a_join_response_is_followed_at_once() {
     let mut sim = Sim::joined_with(one_socket());
     sim.on(|o| match o {
-        // A resume finds no session.
+        // The resume finds no session.
         Output::Send { generation, request: SfuRequest::Join(join) }
             if join.reconnect.as_ref().is_some_and(|r| r.strategy == Strategy::Fast) =>
         {
@@ -227,7 +227,7 @@ fn candidates_go_before_the_answer_of_a_new_ice_generation() {
     sim.input(Input::LocalCandidate { generation, peer: PeerKind::Subscriber, json: json() });
     assert_eq!(sim.rpc_names(), ["IceTrickle", "SendAnswer"]);
     sim.run(ms(20));
-    // Not again for the same generation, and not for ever where there is none.
+    // The answer does not wait again in the same ICE generation, and the wait is bounded if no candidate comes.
     sim.good();
     sim.mark();
     sim.offer();
@@ -239,7 +239,7 @@ fn candidates_go_before_the_answer_of_a_new_ice_generation() {
     assert!(sim.answers().is_empty());
     sim.run(limits::FIRST_CANDIDATE);
     assert_eq!(sim.answers(), [50]);
-    // A leave meanwhile makes it late.
+    // Leaving meanwhile makes the offer late.
     sim.mark();
     sim.message(offer(51, "third-generation"));
     sim.run(ms(20));
@@ -273,7 +273,7 @@ fn whole_participants_patch_nothing_and_replace_everything() {
     let ann = |tracks: Vec<RemoteTrack>| {
         SfuMessage::ParticipantState(Box::new(Participant { published: tracks, ..person("ann") }))
     };
-    let told = |sim: &mut Sim, tracks| {
+    let reported = |sim: &mut Sim, tracks| {
         sim.mark();
         sim.message(ann(tracks));
         let one = |e: Event| match e {
@@ -286,15 +286,15 @@ fn whole_participants_patch_nothing_and_replace_everything() {
         };
         sim.events().into_iter().filter_map(one).collect::<Vec<_>>()
     };
-    assert_eq!(told(&mut sim, vec![track("a", false), track("b", true)]), ["joined", "+a", "+b muted"]);
-    assert!(told(&mut sim, vec![track("a", false), track("b", true)]).is_empty());
-    assert_eq!(told(&mut sim, vec![track("a", true), track("b", false)]), ["-a UserMuted true", "+b"]);
-    assert!(told(&mut sim, vec![track("a", true), track("b", false)]).is_empty(), "muted once");
-    assert_eq!(told(&mut sim, vec![track("a", false)]), ["-b Unspecified false", "+a"]);
+    assert_eq!(reported(&mut sim, vec![track("a", false), track("b", true)]), ["joined", "+a", "+b muted"]);
+    assert!(reported(&mut sim, vec![track("a", false), track("b", true)]).is_empty());
+    assert_eq!(reported(&mut sim, vec![track("a", true), track("b", false)]), ["-a UserMuted true", "+b"]);
+    assert!(reported(&mut sim, vec![track("a", true), track("b", false)]).is_empty(), "muted once");
+    assert_eq!(reported(&mut sim, vec![track("a", false)]), ["-b Unspecified false", "+a"]);
     sim.message(SfuMessage::AudioLevels(vec![("ann-session".into(), 0.5, true)]));
-    assert!(told(&mut sim, vec![track("a", false)]).is_empty(), "what is measured stays");
-    assert_eq!(told(&mut sim, vec![track("a", true)]), ["-a UserMuted true"]);
-    assert_eq!(told(&mut sim, vec![]), ["-a Unspecified true"], "the end of what is muted, too");
+    assert!(reported(&mut sim, vec![track("a", false)]).is_empty(), "what is measured stays");
+    assert_eq!(reported(&mut sim, vec![track("a", true)]), ["-a UserMuted true"]);
+    assert_eq!(reported(&mut sim, vec![]), ["-a Unspecified true"], "the end of what is muted, too");
 }
 
 #[test]
@@ -316,12 +316,12 @@ fn a_mute_from_outside_is_moderation_and_may_be_undone_from_outside() {
         sim.since().iter().filter_map(order).collect::<Vec<_>>()
     };
     assert_eq!(moderated(&sim), [true]);
-    // Confirmed: an unmute that was under way may have undone it.
+    // The mute is confirmed: an unmute in progress may have undone it.
     let confirms = |call: &RpcCall| matches!(call, RpcCall::UpdateMuteStates { states, .. } if states[0].muted);
     assert!(matches!(sim.rpcs().len(), 1..=2) && sim.rpcs().iter().all(confirms));
     sim.message(SfuMessage::LocalMuted { track_id: name.clone(), muted: false });
     assert_eq!(moderated(&sim), [true, false]);
-    // What the application has muted nobody else unmutes.
+    // A mute by the application can only be undone by the application.
     sim.input(Input::Mute { track: 1, muted: true });
     sim.run(ms(50));
     sim.mark();
@@ -336,12 +336,12 @@ fn a_mute_from_outside_is_moderation_and_may_be_undone_from_outside() {
 }
 
 #[test]
-fn wishes_are_told_one_at_a_time_and_after_every_reconnect() {
+fn subscription_settings_are_sent_one_at_a_time_and_after_every_reconnect() {
     let mut sim = Sim::joined_with(one_socket());
     sim.on(|o| if is_rpc(o, "UpdateSubscriptions") { Reply::Hold } else { Reply::Good });
-    let off = Wish { subscribed: false, ..Wish::default() };
-    for (track, wish) in [("a", off), ("b", off), ("a", Wish::default()), ("b", off)] {
-        sim.input(Input::Wish { track_id: track.into(), wish });
+    let off = SubscriptionSettings { subscribed: false, ..SubscriptionSettings::default() };
+    for (track, settings) in [("a", off), ("b", off), ("a", SubscriptionSettings::default()), ("b", off)] {
+        sim.input(Input::Subscribe { track_id: track.into(), settings });
     }
     assert_eq!(sim.rpcs().len(), 1);
     sim.good();
@@ -349,7 +349,7 @@ fn wishes_are_told_one_at_a_time_and_after_every_reconnect() {
     sim.run(ms(50));
     let last = |sim: &Sim| match sim.rpcs().pop() {
         Some(RpcCall::UpdateSubscriptions { subscriptions, .. }) => {
-            subscriptions.into_iter().map(|s| (s.track_id, s.wish.subscribed)).collect::<Vec<_>>()
+            subscriptions.into_iter().map(|s| (s.track_id, s.settings.subscribed)).collect::<Vec<_>>()
         }
         other => panic!("{other:?}"),
     };
@@ -358,15 +358,15 @@ fn wishes_are_told_one_at_a_time_and_after_every_reconnect() {
     sim.lose_socket();
     sim.run(ms(100));
     assert_eq!(last(&sim).len(), 2);
-    for n in 0..2 * limits::WISHES {
-        sim.input(Input::Wish { track_id: n.to_string(), wish: off });
+    for n in 0..2 * limits::SUBSCRIPTIONS {
+        sim.input(Input::Subscribe { track_id: n.to_string(), settings: off });
     }
     assert!(sim.errors() > 0, "bounded");
 }
 
 #[test]
-fn media_of_nobody_known_asks_for_a_resume_once_and_media_of_those_who_left_never() {
-    let hears = |sim: &mut Sim, id, name: &str| {
+fn media_of_an_unknown_participant_causes_one_resume_and_media_of_one_that_left_none() {
+    let receive_media = |sim: &mut Sim, id, name: &str| {
         let generation = Generation(1);
         sim.input(Input::RemoteTrack {
             generation,
@@ -377,21 +377,21 @@ fn media_of_nobody_known_asks_for_a_resume_once_and_media_of_those_who_left_neve
         });
     };
     let mut sim = Sim::joined_with(one_socket());
-    // The media of one who has left stays in the session description for a while; another one comes meanwhile.
+    // The media of a participant that left stays in the session description for a while; another one joins meanwhile.
     sim.message(SfuMessage::ParticipantState(Box::new(person("ann"))));
-    hears(&mut sim, 1, "ann");
+    receive_media(&mut sim, 1, "ann");
     sim.message(SfuMessage::ParticipantLeft {
         session_id: "ann-session".into(),
         user_id: "ann".into(),
         reason: LeaveReason::UNKNOWN,
     });
-    hears(&mut sim, 2, "ben");
+    receive_media(&mut sim, 2, "ben");
     sim.message(SfuMessage::ParticipantState(Box::new(person("ben"))));
     sim.mark();
     sim.run(limits::OWNER_UNKNOWN + ms(1_000));
     assert_eq!(sim.core.counters().reconnects_fast, 0);
-    // The word who she is was lost.
-    hears(&mut sim, 3, "cat");
+    // The message that announces the participant was lost.
+    receive_media(&mut sim, 3, "cat");
     sim.run(limits::OWNER_UNKNOWN - ms(100));
     assert_eq!(sim.core.counters().reconnects_fast, 0);
     sim.run(ms(1_000));
@@ -401,7 +401,7 @@ fn media_of_nobody_known_asks_for_a_resume_once_and_media_of_those_who_left_neve
 }
 
 #[test]
-fn an_offer_that_was_said_before_is_late_where_offers_are_numbered() {
+fn a_repeated_offer_is_late_where_offers_are_numbered() {
     let mut sim = Sim::joined_with(Config { dialect: Dialect { numbered_offers: true, ..DIALECT }, ..config() });
     let late = |sim: &mut Sim, session: u32, negotiation_id| {
         let before = sim.core.counters().late_offers;
@@ -411,9 +411,9 @@ fn an_offer_that_was_said_before_is_late_where_offers_are_numbered() {
         sim.core.counters().late_offers > before
     };
     assert!(!late(&mut sim, 7, 36) && late(&mut sim, 7, 36) && late(&mut sim, 7, 35) && !late(&mut sim, 7, 37));
-    // Another peer connection of the SFU counts by itself, and so does an SFU that does not count.
+    // Another SFU peer connection has its own numbering. An SFU that sends 0 does not number its offers.
     assert!(!late(&mut sim, 8, 1) && late(&mut sim, 8, 1) && !late(&mut sim, 8, 0) && !late(&mut sim, 8, 0));
-    // A resume asks again for what was not answered, and for nothing else.
+    // A resume accepts an unanswered offer again, and no other.
     sim.on(|o| if is_action(o, "Answer") { Reply::Hold } else { Reply::Good });
     assert!(!late(&mut sim, 8, 2));
     sim.lose_socket();
@@ -428,7 +428,7 @@ fn an_offer_that_was_said_before_is_late_where_offers_are_numbered() {
     sim.run(ms(3_000));
     assert_eq!(sim.core.counters().reconnects_fast, 2);
     assert!(late(&mut sim, 8, 2) && !late(&mut sim, 8, 3));
-    // Where they are not numbered the same may come as often as it likes.
+    // Without numbering, the same offer may be repeated any number of times.
     let mut sim = Sim::joined();
     assert!(!late(&mut sim, 7, 36) && !late(&mut sim, 7, 36) && !late(&mut sim, 7, 35));
     assert_eq!(sim.answers(), [36, 36, 35]);

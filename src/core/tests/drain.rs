@@ -1,5 +1,5 @@
-//! Leaving after what was accepted has been sent: nothing is received meanwhile, the time is bounded, and whatever
-//! happens in between the call ends as left, once.
+//! Leaving after all accepted data has been sent. Nothing is received meanwhile and the time is bounded. Whatever
+//! happens in between, the call ends once, as left.
 
 use super::sim::*;
 use crate::core::{model::*, *};
@@ -25,7 +25,7 @@ fn drain(sim: &mut Sim) {
     sim.input(Input::Drain { reason: "bye".into(), within: WITHIN });
 }
 
-fn goodbyes(sim: &Sim) -> usize {
+fn leave_messages(sim: &Sim) -> usize {
     sim.requests().iter().filter(|r| matches!(r, SfuRequest::Leave { .. })).count()
 }
 
@@ -37,27 +37,27 @@ fn closed(sim: &Sim, which: PeerKind) -> usize {
     sim.count(|o| matches!(o, Output::ClosePeer { peer, .. } if *peer == which))
 }
 
-fn off_the_air(sim: &Sim) -> usize {
+fn sends_stopped(sim: &Sim) -> usize {
     sim.count(|o| matches!(o, Output::Sending { on: false, .. }))
 }
 
 #[test]
-fn what_was_accepted_is_sent_before_the_goodbye() {
+fn accepted_data_is_sent_before_the_leave_message() {
     let mut sim = busy(DIALECT);
     drain(&mut sim);
     drain(&mut sim);
     sim.run(ms(400));
-    assert_eq!((drains(&sim), goodbyes(&sim), off_the_air(&sim)), (1, 0, 0), "it goes on sending");
+    assert_eq!((drains(&sim), leave_messages(&sim), sends_stopped(&sim)), (1, 0, 0), "it continues sending");
     assert_eq!((closed(&sim, PeerKind::Subscriber), closed(&sim, PeerKind::Publisher)), (1, 0));
     assert_eq!(sim.core.state(), State::Joined);
     sim.input(Input::Drained);
-    assert_eq!((goodbyes(&sim), off_the_air(&sim), closed(&sim, PeerKind::Publisher)), (1, 1, 1));
+    assert_eq!((leave_messages(&sim), sends_stopped(&sim), closed(&sim, PeerKind::Publisher)), (1, 1, 1));
     sim.run(ms(10));
     assert_eq!(sim.ended().map(|e| (e.reason, e.error)), Some((EndReason::Left, None)));
     let count = sim.log.len();
     sim.input(Input::Drained);
     sim.run(ms(60_000));
-    assert_eq!(sim.log.len(), count, "said twice, or late: nothing");
+    assert_eq!(sim.log.len(), count, "repeated or late: no effect");
 }
 
 #[test]
@@ -66,9 +66,9 @@ fn the_time_to_send_is_bounded_and_so_is_the_whole() {
     sim.on(|_| Reply::Never);
     drain(&mut sim);
     sim.run(WITHIN - MS);
-    assert_eq!(goodbyes(&sim), 0);
+    assert_eq!(leave_messages(&sim), 0);
     sim.run(MS);
-    assert_eq!(goodbyes(&sim), 1);
+    assert_eq!(leave_messages(&sim), 1);
     sim.run(limits::LEAVE);
     assert_eq!(sim.ended().map(|e| e.reason), Some(EndReason::Left), "two seconds at most");
 }
@@ -78,7 +78,7 @@ fn offers_are_late_while_the_rest_is_sent() {
     for subscriber_stays in [false, true] {
         let mut sim = busy(Dialect { subscriber_stays, ..DIALECT });
         sim.on(|o| if is_action(o, "Answer") { Reply::Hold } else { Reply::Good });
-        // One is being answered, one waits for its turn, one comes after.
+        // One offer is being answered, one is queued, one arrives later.
         sim.offer();
         sim.offer();
         let answered = sim.answers().len();
@@ -114,7 +114,7 @@ fn a_subscriber_that_is_being_made_is_put_away() {
 }
 
 #[test]
-fn what_is_not_on_the_air_yet_still_gets_there() {
+fn a_pending_publication_still_completes() {
     let mut sim = Sim::joined();
     sim.on(|o| if is_rpc(o, "SetPublisher") { Reply::Hold } else { Reply::Good });
     sim.input(Input::Publish { track: 1, offer: audio() });
@@ -125,20 +125,20 @@ fn what_is_not_on_the_air_yet_still_gets_there() {
     sim.release();
     sim.run(ms(100));
     assert_eq!(sim.count(|o| matches!(o, Output::Sending { on: true, .. })), 1);
-    assert_eq!(goodbyes(&sim), 0);
+    assert_eq!(leave_messages(&sim), 0);
 }
 
 #[test]
-fn a_connection_that_is_lost_meanwhile_is_looked_for_as_long_as_there_is_time() {
+fn a_connection_lost_meanwhile_is_retried_until_the_deadline() {
     type Lose = fn(&mut Sim);
     let lost: [(Lose, bool); 4] = [
         (|sim| sim.lose_socket(), true),
         (|sim| sim.peer(PeerKind::Publisher, PeerChange::Failed), true),
         (|sim| sim.input(Input::Network(NetworkChange::Changed)), true),
-        // Nobody waits for the network.
+        // Going offline ends the wait.
         (|sim| sim.input(Input::Network(NetworkChange::Offline)), false),
     ];
-    for (case, (lose, looked_for)) in lost.into_iter().enumerate() {
+    for (case, (lose, retried)) in lost.into_iter().enumerate() {
         let mut sim = busy(DIALECT);
         sim.on(|o| match o {
             Output::ClosePeer { .. } | Output::CloseSocket { .. } | Output::OpenSocket { .. } => Reply::Never,
@@ -147,20 +147,20 @@ fn a_connection_that_is_lost_meanwhile_is_looked_for_as_long_as_there_is_time() 
         drain(&mut sim);
         sim.mark();
         lose(&mut sim);
-        if looked_for {
+        if retried {
             sim.run(WITHIN - MS);
             assert_eq!(sim.ended(), None, "case {case}");
             sim.run(MS);
         }
         sim.run(limits::LEAVE);
         assert_eq!(sim.ended().map(|e| (e.reason, e.error)), Some((EndReason::Left, None)), "case {case}");
-        assert_eq!(sim.count(|o| matches!(o, Output::OpenSocket { .. })), usize::from(looked_for), "case {case}");
+        assert_eq!(sim.count(|o| matches!(o, Output::OpenSocket { .. })), usize::from(retried), "case {case}");
         assert_eq!(sim.errors(), 0, "case {case}");
     }
 }
 
-/// Whether the track is sent by now.
-fn on_the_air(sim: &Sim) -> bool {
+/// Whether the track is currently being sent.
+fn is_sending(sim: &Sim) -> bool {
     let sending = |o: &Output| if let Output::Sending { on, .. } = o { Some(*on) } else { None };
     sim.log.iter().filter_map(sending).next_back() == Some(true)
 }
@@ -175,7 +175,7 @@ fn in_a_fast_reconnect_the_peer_connections_go_on_sending() {
         drain(&mut sim);
         drain(&mut sim);
         sim.run(ms(300));
-        assert_eq!((drains(&sim), sim.core.is_over(), on_the_air(&sim)), (1, false, true), "back: {back}");
+        assert_eq!((drains(&sim), sim.core.is_over(), is_sending(&sim)), (1, false, true), "back: {back}");
         assert_eq!((closed(&sim, PeerKind::Subscriber), closed(&sim, PeerKind::Publisher)), (1, 0));
         if back {
             sim.good();
@@ -186,7 +186,7 @@ fn in_a_fast_reconnect_the_peer_connections_go_on_sending() {
         }
         sim.run(WITHIN + limits::LEAVE);
         assert_eq!(sim.ended().map(|e| (e.reason, e.error)), Some((EndReason::Left, None)));
-        assert_eq!((goodbyes(&sim), closed(&sim, PeerKind::Publisher)), (usize::from(back), 1));
+        assert_eq!((leave_messages(&sim), closed(&sim, PeerKind::Publisher)), (usize::from(back), 1));
     }
 }
 
@@ -220,12 +220,12 @@ fn in_a_rejoin_what_comes_up_in_time_sends_the_rest() {
     assert!(sim.actions(PeerKind::Subscriber).is_empty(), "nothing is received any more");
     sim.input(Input::Drained);
     sim.run(ms(10));
-    assert_eq!((goodbyes(&sim), sim.ended().map(|e| e.reason)), (1, Some(EndReason::Left)));
+    assert_eq!((leave_messages(&sim), sim.ended().map(|e| e.reason)), (1, Some(EndReason::Left)));
 }
 
 #[test]
-fn in_a_rejoin_nobody_waits_for_an_attempt_that_comes_too_late() {
-    // Before the leave, and after it.
+fn in_a_rejoin_an_attempt_that_comes_too_late_is_not_awaited() {
+    // Leave before the admission fails, and after it.
     for first in [true, false] {
         let mut sim = busy(DIALECT);
         sim.on(|o| match o {
@@ -249,7 +249,7 @@ fn in_a_rejoin_nobody_waits_for_an_attempt_that_comes_too_late() {
 }
 
 #[test]
-fn in_a_rejoin_nobody_is_asked_for_a_token_and_no_refusal_is_told() {
+fn in_a_rejoin_no_token_is_requested_and_no_refusal_is_reported() {
     let refuse: [fn(Generation) -> Input; 2] = [
         |generation| Input::Admitted { generation, result: Err(http(401)) },
         |generation| Input::Admitted { generation, result: Err(http(403)) },
@@ -270,7 +270,7 @@ fn in_a_rejoin_nobody_is_asked_for_a_token_and_no_refusal_is_told() {
     }
 }
 
-/// Sent away by the SFU; nothing answers for the new edge.
+/// Migrating after a GoAway of the SFU; the admission of the new edge is held back.
 fn migrating() -> Sim {
     let mut sim = busy(DIALECT);
     sim.on(|o| if matches!(o, Output::Admit { .. }) { Reply::Hold } else { Reply::Good });
@@ -284,11 +284,12 @@ fn in_a_migration_the_old_edge_goes_on_sending() {
     let mut sim = migrating();
     drain(&mut sim);
     sim.run(ms(300));
-    assert_eq!((drains(&sim), closed(&sim, PeerKind::Publisher), on_the_air(&sim)), (1, 0, true));
+    assert_eq!((drains(&sim), closed(&sim, PeerKind::Publisher), is_sending(&sim)), (1, 0, true));
     sim.input(Input::Drained);
     sim.run(ms(10));
-    let said = |o: &Output| matches!(o, Output::Send { generation: Generation(1), request: SfuRequest::Leave { .. } });
-    assert_eq!((sim.count(said), goodbyes(&sim), closed(&sim, PeerKind::Publisher)), (1, 1, 1));
+    let leave_sent =
+        |o: &Output| matches!(o, Output::Send { generation: Generation(1), request: SfuRequest::Leave { .. } });
+    assert_eq!((sim.count(leave_sent), leave_messages(&sim), closed(&sim, PeerKind::Publisher)), (1, 1, 1));
     assert_eq!(sim.ended().map(|e| e.reason), Some(EndReason::Left));
 }
 
@@ -300,7 +301,7 @@ fn a_migration_that_fails_while_the_rest_is_sent_leaves_the_old_edge_alone() {
             let generation = sim.core.generation();
             sim.input(Input::Admitted { generation, result: Err(http(503)) });
         },
-        // The new edge does not come up in time.
+        // The new edge refuses the connection.
         |sim| {
             sim.release();
             sim.run(ms(1));
@@ -308,7 +309,7 @@ fn a_migration_that_fails_while_the_rest_is_sent_leaves_the_old_edge_alone() {
             let failure = Failure::new(FailureKind::Connect, "refused");
             sim.input(Input::SocketOpened { generation, result: Err(failure) });
         },
-        // It is joined, and its peer connection fails.
+        // The new edge is joined, and its peer connection fails.
         |sim| {
             sim.good();
             sim.release();
@@ -337,7 +338,7 @@ fn a_migration_that_fails_while_the_rest_is_sent_leaves_the_old_edge_alone() {
 }
 
 #[test]
-fn who_is_about_to_leave_does_not_migrate() {
+fn a_leaving_call_does_not_migrate() {
     let mut sim = busy(DIALECT);
     drain(&mut sim);
     sim.mark();
@@ -346,11 +347,11 @@ fn who_is_about_to_leave_does_not_migrate() {
     assert_eq!((sim.core.state(), sim.count(|o| matches!(o, Output::Admit { .. }))), (State::Joined, 0));
     sim.input(Input::Drained);
     sim.run(limits::LEAVE);
-    assert_eq!((goodbyes(&sim), sim.ended().map(|e| e.reason)), (1, Some(EndReason::Left)));
+    assert_eq!((leave_messages(&sim), sim.ended().map(|e| e.reason)), (1, Some(EndReason::Left)));
 }
 
 #[test]
-fn who_was_about_to_leave_has_left_whatever_ends_the_call_first() {
+fn a_leaving_call_ends_as_left_whatever_ends_it_first() {
     let text = "shut down".to_owned();
     let ends = [
         Input::Abort(End { reason: EndReason::Shutdown, error: None, text }),

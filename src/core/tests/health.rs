@@ -1,4 +1,4 @@
-//! Liveness, and connections that are lost.
+//! Liveness checks and lost connections.
 
 use super::sim::*;
 use crate::core::{model::*, *};
@@ -19,7 +19,7 @@ fn a_ping_every_five_seconds() {
 fn twelve_seconds_of_silence_are_a_lost_socket() {
     let mut sim = Sim::joined();
     sim.on(|_| Reply::Never);
-    // Part of the 12 s went by since JoinResponse; one more message starts them anew.
+    // Part of the 12 s has elapsed since JoinResponse; another message restarts the timer.
     sim.message(SfuMessage::Unknown);
     sim.run(limits::HEALTH.silent - MS);
     assert_eq!(sim.core.state(), State::Joined);
@@ -50,7 +50,7 @@ fn any_message_is_a_sign_of_life_even_one_that_cannot_be_read() {
         }
     }
     assert_eq!((sim.core.state(), sim.core.counters().malformed), (State::Joined, 10));
-    // Not those of another generation.
+    // Messages of another generation do not count.
     for _ in 0..3 {
         sim.run(ms(4_000));
         sim.input(Input::Malformed { generation: Generation(9) });
@@ -60,7 +60,7 @@ fn any_message_is_a_sign_of_life_even_one_that_cannot_be_read() {
 }
 
 #[test]
-fn our_own_timeouts_are_no_sign_of_life() {
+fn local_timeouts_are_no_sign_of_life() {
     let mut sim = Sim::joined();
     sim.on(|o| match o {
         Output::Rpc { generation, id, .. } => {
@@ -76,7 +76,7 @@ fn our_own_timeouts_are_no_sign_of_life() {
 }
 
 #[test]
-fn a_lost_socket_or_peer_connection_that_is_not_found_again_ends_the_call_and_says_which() {
+fn a_lost_socket_or_peer_connection_that_is_not_restored_ends_the_call_and_is_named() {
     let lost = |input: fn(Generation) -> Input| {
         let mut sim = Sim::joined();
         sim.offer();
@@ -122,7 +122,7 @@ fn a_closed_peer_connection_can_fail_as_it_likes() {
         sim.release();
         sim.input(Input::Peer { generation, peer, change: PeerChange::Closed });
         sim.input(Input::PeerClosed { generation, peer });
-        // The other one connects; the closed one does not have to.
+        // The other peer connection connects; the closed one does not have to.
         let other = if peer == PeerKind::Publisher { PeerKind::Subscriber } else { PeerKind::Publisher };
         sim.input(Input::Peer { generation, peer: other, change: PeerChange::Connected });
         sim.run(ms(30_000));
@@ -146,7 +146,7 @@ fn a_peer_connection_that_does_not_come_up_gets_an_ice_restart_then_a_new_sessio
     assert_eq!(sim.ended().map(|e| e.reason), Some(EndReason::NetworkUnsupported));
     assert!(sim.now - begin < ms(21_000));
 
-    // One that came up is never in a row with another.
+    // A peer connection that connected does not count as one of several failures in a row.
     let mut sim = Sim::joined();
     sim.offer();
     sim.run(ms(60_000));

@@ -1,4 +1,4 @@
-//! Joining: order, deadlines, retries elsewhere, tokens.
+//! Joining: order, deadlines, retries at other edges, tokens.
 
 use super::sim::*;
 use crate::core::{model::*, *};
@@ -72,8 +72,8 @@ fn what_comes_before_join_response_is_kept_and_handled_after_it() {
     assert_eq!(sim.answers(), [id]);
     assert!(sim.events().contains(&Event::ParticipantJoined(Arc::new(person("ann")))));
     let joined = sim.log.iter().position(|o| matches!(event(o), Some(Event::Joined { .. })));
-    let heard = sim.log.iter().position(|o| matches!(event(o), Some(Event::ParticipantJoined(_))));
-    assert!(joined < heard);
+    let participant = sim.log.iter().position(|o| matches!(event(o), Some(Event::ParticipantJoined(_))));
+    assert!(joined < participant);
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn full_edges_are_left_for_others_and_named() {
             [("", String::new()), ("edge-1", "edge-1".into()), ("edge-2", "edge-1 edge-2".into())],
             "{code}"
         );
-        // Who was rung once is not rung again.
+        // Retries do not ring or notify again.
         assert_eq!(
             all.iter().map(|r| (r.ring, r.notify)).collect::<Vec<_>>(),
             [(true, true), (false, false), (false, false)]
@@ -182,7 +182,7 @@ fn retries_are_counted_and_their_waits_grow_within_bounds() {
         assert_eq!(admissions(&sim).len() as u32, retries + 1);
         for (n, wait) in waits.iter().enumerate() {
             let base = (500u64 << n.min(4)).min(5_000);
-            // Three answers of one millisecond each come on top.
+            // Plus three answers of one millisecond each.
             assert!(*wait >= base * 3 / 4 && *wait <= (base * 5 / 4).min(5_000) + 4, "{n}: {wait}");
         }
         let end = sim.ended().expect("ended");
@@ -193,7 +193,7 @@ fn retries_are_counted_and_their_waits_grow_within_bounds() {
 }
 
 #[test]
-fn other_refusals_are_final_with_code_and_words() {
+fn other_refusals_are_final_with_code_and_message() {
     for code in [500, 401, 403, 300] {
         let mut sim = Sim::new(config());
         sim.on(move |o| refuse_join(o, code));
@@ -207,7 +207,7 @@ fn other_refusals_are_final_with_code_and_words() {
     }
 }
 
-/// The admission fails with `failure` and works from then on.
+/// The first admission fails with `failure`; later ones succeed.
 fn coordinator_fails_once(failure: Failure) -> Sim {
     let mut sim = Sim::new(config());
     let mut failure = Some(failure);
@@ -223,7 +223,7 @@ fn coordinator_fails_once(failure: Failure) -> Sim {
 }
 
 #[test]
-fn the_coordinator_is_asked_again_only_when_that_can_help() {
+fn admission_is_retried_only_when_that_can_help() {
     let failure = |kind| Failure::new(kind, "words");
     for (kind, again) in [
         (FailureKind::Http { status: 500 }, true),
@@ -243,7 +243,7 @@ fn the_coordinator_is_asked_again_only_when_that_can_help() {
         assert_eq!(sim.core.state() == State::Joined, again, "{kind:?}");
         if again {
             assert_eq!(admissions(&sim)[1].migrating_from, "", "no edge is to blame");
-            assert!(admissions(&sim)[1].ring, "nobody was rung yet");
+            assert!(admissions(&sim)[1].ring, "no participant was rung yet");
             let attempts: Vec<_> = sim
                 .log
                 .iter()
@@ -262,14 +262,14 @@ fn the_coordinator_is_asked_again_only_when_that_can_help() {
 
 #[test]
 fn retry_after_is_honoured_and_bounded() {
-    for (told, least, most) in [(4_000, 4_000, 4_010), (3_600_000, 30_000, 30_010), (1, 375, 640)] {
-        let mut sim = coordinator_fails_once(Failure { retry_after_ms: Some(told), ..http(429) });
+    for (retry_after, least, most) in [(4_000, 4_000, 4_010), (3_600_000, 30_000, 30_010), (1, 375, 640)] {
+        let mut sim = coordinator_fails_once(Failure { retry_after_ms: Some(retry_after), ..http(429) });
         let begin = sim.now;
         while admissions(&sim).len() < 2 && sim.now < ms(100_000) {
             sim.run(MS);
         }
         let waited = (sim.now - begin).as_millis() as u64;
-        assert!(waited >= least && waited <= most, "{told}: {waited}");
+        assert!(waited >= least && waited <= most, "{retry_after}: {waited}");
     }
 }
 
@@ -293,7 +293,7 @@ fn a_socket_that_does_not_open_or_closes_early_fails_the_attempt_only() {
         sim.input(Input::Start);
         sim.run(ms(3_000));
         assert_eq!(sim.core.state(), State::Joined, "early: {early}");
-        // Once is no reason to shun an edge.
+        // A single failure does not exclude an edge.
         assert_eq!(admissions(&sim)[1].migrating_from, "");
     }
 }
@@ -318,7 +318,7 @@ fn messages_of_a_failed_attempt_never_reach_the_next() {
 }
 
 #[test]
-fn a_token_is_asked_for_when_there_is_none() {
+fn a_missing_token_is_requested() {
     let sim = Sim::joined_with(Config { token: Secret::default(), ..config() });
     assert_eq!(sim.log.iter().filter(|o| matches!(o, Output::NeedToken)).count(), 1);
     let token =
@@ -327,7 +327,7 @@ fn a_token_is_asked_for_when_there_is_none() {
 }
 
 #[test]
-fn no_token_in_the_end_is_an_error_that_says_so() {
+fn a_token_that_never_arrives_is_a_specific_error() {
     for answer in [Some(None), Some(Some(Secret::default())), None] {
         let mut sim = Sim::new(Config { token: Secret::default(), ..config() });
         let never = answer.is_none();

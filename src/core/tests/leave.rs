@@ -1,10 +1,11 @@
-//! The ways out of a call: one terminal event, the last one, soon, whoever answers.
+//! All ways to end a call: one terminal event, as the last event, within the time limit, whether or not anything
+//! answers.
 
 use super::sim::*;
 use crate::core::{model::*, *};
 use crate::error::{Code, Secret};
 
-/// Calls in every phase, each with a world that answers nothing from there on.
+/// Calls in every phase, each in an environment that stops answering at that point.
 fn phases() -> Vec<(&'static str, Sim)> {
     let stuck = |what: &'static str| {
         let token = if what == "token" { Secret::default() } else { Secret::new("t") };
@@ -66,7 +67,7 @@ fn leaving_ends_every_phase_once_within_a_second() {
             assert_eq!(end.reason, EndReason::Left, "{phase}");
             let settled = end.error.map(|e| e.code);
             assert_eq!(settled, joining.then_some(Code::Cancelled), "{phase}: a pending join is settled");
-            // What was under way is answered now: too late for everything.
+            // Pending requests are answered now: too late to have any effect.
             let count = sim.log.len();
             sim.held = held;
             sim.release();
@@ -96,7 +97,7 @@ fn aborting_ends_every_phase_at_once() {
 }
 
 #[test]
-fn goodbye_comes_before_the_close() {
+fn the_leave_message_precedes_the_close() {
     let mut sim = Sim::joined();
     sim.input(Input::Leave { reason: "tired".into() });
     let session_id = sim.core.cx.session_id.clone();
@@ -106,11 +107,11 @@ fn goodbye_comes_before_the_close() {
         place(|o| matches!(o, Output::Send { .. })) < place(|o| matches!(o, Output::CloseSocket { code: 1000, .. }))
     );
     sim.run(ms(10));
-    assert!(sim.core.is_over(), "as soon as the other side has closed too");
+    assert!(sim.core.is_over(), "as soon as the server has closed too");
 }
 
 #[test]
-fn nothing_is_said_on_a_socket_that_never_opened() {
+fn nothing_is_sent_on_a_socket_that_never_opened() {
     for (phase, mut sim) in phases() {
         if ["token", "admission", "socket", "retry", "before start"].contains(&phase) {
             sim.mark();
@@ -134,9 +135,9 @@ fn a_long_reason_is_cut_between_characters() {
         let mut sim = Sim::joined();
         sim.input(Input::Leave { reason: reason.clone() });
         match &sim.requests()[..] {
-            [SfuRequest::Leave { reason: said, .. }] => {
-                assert_eq!(said.len(), length);
-                assert!(reason.starts_with(said.as_str()));
+            [SfuRequest::Leave { reason: sent_reason, .. }] => {
+                assert_eq!(sent_reason.len(), length);
+                assert!(reason.starts_with(sent_reason.as_str()));
             }
             other => panic!("{other:?}"),
         }
@@ -168,7 +169,7 @@ fn a_socket_that_does_not_close_is_dropped() {
 
 #[test]
 fn the_end_of_the_call_is_not_a_lost_connection() {
-    for (told, reason) in [
+    for (ended_by, reason) in [
         (CallEndedReason::Ended, EndReason::CallEnded),
         (CallEndedReason::Unspecified, EndReason::CallEnded),
         (CallEndedReason::Kicked, EndReason::Kicked),
@@ -179,7 +180,7 @@ fn the_end_of_the_call_is_not_a_lost_connection() {
             let mut sim = Sim::new(config());
             sim.on(move |o| match o {
                 Output::Send { request: SfuRequest::Join(_), .. } if joining => Reply::Never,
-                // Whatever the SFU closes with.
+                // Whatever close code the SFU uses.
                 Output::CloseSocket { generation, .. } => {
                     Reply::With(Input::SocketClosed { generation: *generation, code: Some(1011), failure: None })
                 }
@@ -187,19 +188,19 @@ fn the_end_of_the_call_is_not_a_lost_connection() {
             });
             sim.input(Input::Start);
             sim.run(ms(50));
-            sim.message(SfuMessage::CallEnded(told));
+            sim.message(SfuMessage::CallEnded(ended_by));
             sim.run(ms(2_000));
             let end = sim.ended().expect("ended");
             assert_eq!((end.reason, end.error), (reason, None));
             assert_eq!((sim.errors(), terminal(&sim)), (0, (1, true)));
-            let goodbyes = sim.requests().iter().filter(|r| matches!(r, SfuRequest::Leave { .. })).count();
-            assert_eq!(goodbyes, 0, "there is nobody to say goodbye to");
+            let leave_messages = sim.requests().iter().filter(|r| matches!(r, SfuRequest::Leave { .. })).count();
+            assert_eq!(leave_messages, 0, "there is no session to leave");
         }
     }
 }
 
 #[test]
-fn an_error_of_the_sfu_does_what_its_strategy_says() {
+fn an_error_of_the_sfu_follows_its_strategy() {
     let after = |strategy| {
         let mut sim = Sim::joined();
         let error = SfuError { code: 206, message: "signal lost".into(), should_retry: false };
@@ -231,7 +232,7 @@ fn an_error_of_the_sfu_does_what_its_strategy_says() {
 }
 
 #[test]
-fn a_socket_nobody_wants_any_more_is_dropped_a_live_one_stays() {
+fn an_unused_socket_is_dropped_a_live_one_stays() {
     let mut sim = Sim::joined();
     let dropped = |sim: &Sim| {
         let generation = |o: &Output| if let Output::DropSocket { generation } = o { Some(generation.0) } else { None };
@@ -239,7 +240,7 @@ fn a_socket_nobody_wants_any_more_is_dropped_a_live_one_stays() {
     };
     let current = sim.core.generation();
     sim.input(Input::SocketOpened { generation: current, result: Ok(()) });
-    assert_eq!(dropped(&sim), [0; 0], "said twice: it is the one in use");
+    assert_eq!(dropped(&sim), [0; 0], "reported twice: it is the one in use");
     sim.input(Input::SocketOpened { generation: Generation(0), result: Ok(()) });
     sim.input(Input::SocketOpened { generation: Generation(7), result: Err(http(500)) });
     assert_eq!(dropped(&sim), [0]);
@@ -256,7 +257,7 @@ fn a_socket_nobody_wants_any_more_is_dropped_a_live_one_stays() {
 }
 
 #[test]
-fn leaving_takes_tracks_off_the_air_and_media_from_its_owners() {
+fn leaving_stops_tracks_and_unbinds_media() {
     let mut sim = Sim::new(config());
     sim.joined.participants = vec![person("ann")];
     sim.input(Input::Start);
@@ -275,7 +276,7 @@ fn leaving_takes_tracks_off_the_air_and_media_from_its_owners() {
 }
 
 #[test]
-fn a_close_that_nobody_ordered_is_not_believed() {
+fn an_unrequested_close_is_ignored() {
     let mut sim = Sim::joined();
     sim.offer();
     sim.run(ms(50));

@@ -1,4 +1,4 @@
-//! Whether media is connected, as the application is told; and why it never was.
+//! Media connection state as reported to the application, and the reason if media never connected.
 
 use super::sim::*;
 use crate::core::{model::*, *};
@@ -6,7 +6,7 @@ use crate::core::{model::*, *};
 const SUB: PeerKind = PeerKind::Subscriber;
 const PUB: PeerKind = PeerKind::Publisher;
 
-/// Directions and whether they are connected, in order.
+/// Reported directions and whether they are connected, in order.
 fn media(sim: &Sim) -> Vec<(PeerKind, bool)> {
     let of =
         |e: Event| if let Event::Media { direction, connected, .. } = e { Some((direction, connected)) } else { None };
@@ -18,22 +18,22 @@ fn path(text: &str, silent: bool) -> Path {
 }
 
 #[test]
-fn each_direction_is_told_once_per_change() {
+fn each_direction_is_reported_once_per_change() {
     let mut sim = Sim::joined();
     assert_eq!(media(&sim), []);
     sim.offer();
     sim.input(Input::Publish { track: 1, offer: audio() });
     sim.run(ms(200));
     sim.peer(SUB, PeerChange::Connected);
-    let mut told = media(&sim);
-    told.sort_by_key(|(direction, _)| *direction as u8);
-    assert_eq!(told, [(PUB, true), (SUB, true)]);
+    let mut reported = media(&sim);
+    reported.sort_by_key(|(direction, _)| *direction as u8);
+    assert_eq!(reported, [(PUB, true), (SUB, true)]);
     sim.mark();
     for change in [PeerChange::Disconnected, PeerChange::Disconnected, PeerChange::Connected, PeerChange::Connected] {
         sim.peer(SUB, change);
     }
     assert_eq!(media(&sim), [(SUB, false), (SUB, true)]);
-    // A new session: both go and come back.
+    // A new session: both directions disconnect and reconnect.
     sim.mark();
     sim.peer(PUB, PeerChange::Failed);
     sim.run(ms(300));
@@ -41,7 +41,7 @@ fn each_direction_is_told_once_per_change() {
     sim.run(ms(300));
     let of = |peer| media(&sim).into_iter().filter(|(p, _)| *p == peer).map(|(_, on)| on).collect::<Vec<_>>();
     assert_eq!((of(PUB), of(SUB)), (vec![false, true], vec![false, true]));
-    // What the application closes is no loss, and neither is the end.
+    // Neither a peer connection closed by the application nor the end of the call is reported as a loss.
     sim.mark();
     sim.input(Input::ClosePeer(PUB));
     sim.leave();
@@ -51,7 +51,7 @@ fn each_direction_is_told_once_per_change() {
 }
 
 #[test]
-fn a_loss_says_what_was_seen() {
+fn a_loss_reports_what_was_seen() {
     let mut sim = Sim::joined();
     sim.offer();
     sim.run(ms(200));
@@ -63,10 +63,10 @@ fn a_loss_says_what_was_seen() {
         Event::Media { connected: false, text, .. } => Some(text),
         _ => None,
     });
-    assert_eq!(lost.as_deref(), Some("nothing arrives from the SFU any more; pairs with host: 1 succeeded"));
+    assert_eq!(lost.as_deref(), Some("no packets from the SFU; pairs with host: 1 succeeded"));
 }
 
-/// How a call ends whose peer connections never come up and tell `path`.
+/// The end of a call whose peer connections never connect and report `path`.
 fn never(path: Path) -> End {
     let mut sim = Sim::joined();
     (sim.connects, sim.path) = (false, path);
@@ -84,7 +84,7 @@ fn never(path: Path) -> End {
 fn the_end_names_what_was_tried_and_advises_only_what_was_found() {
     let silent = never(path("pairs with host: 2 in progress; nothing was received", true));
     assert!(silent.text.contains("subscriber: pairs with host: 2 in progress"), "{}", silent.text);
-    assert!(silent.text.contains("let UDP"), "{}", silent.text);
+    assert!(silent.text.contains("allow UDP"), "{}", silent.text);
     let dtls = never(path("pairs with host: 1 succeeded; DTLS was not answered", false));
     assert!(dtls.text.contains("DTLS was not answered") && !dtls.text.contains("UDP"), "{}", dtls.text);
     assert!(!never(Path::default()).text.contains("UDP"));
@@ -95,7 +95,7 @@ fn a_connection_lost_for_good_names_how_the_last_attempt_failed() {
     let mut sim = Sim::joined();
     sim.on(|output| match output {
         Output::OpenSocket { generation, .. } => {
-            let failure = Failure::new(FailureKind::Connect, "the door is locked");
+            let failure = Failure::new(FailureKind::Connect, "connection refused");
             Reply::With(Input::SocketOpened { generation: *generation, result: Err(failure) })
         }
         _ => Reply::Good,
@@ -103,5 +103,5 @@ fn a_connection_lost_for_good_names_how_the_last_attempt_failed() {
     sim.lose_socket();
     sim.run(ms(120_000));
     let end = sim.ended().expect("ended");
-    assert!(end.text.contains("it began with") && end.text.contains("the door is locked"), "{}", end.text);
+    assert!(end.text.contains("first cause") && end.text.contains("connection refused"), "{}", end.text);
 }

@@ -1,17 +1,17 @@
-//! MIGRATE: the old connection plays until the new one is there.
+//! MIGRATE: the old connection plays until the new one is up.
 
 use super::reconnect::*;
 use super::sim::*;
 use crate::core::{model::*, *};
 
 #[test]
-fn a_migration_keeps_the_old_connection_until_the_old_socket_says_so() {
-    let mut sim = talking();
+fn a_migration_keeps_the_old_connection_until_the_old_socket_confirms() {
+    let mut sim = joined_with_media();
     let session = sim.core.cx.session_id.clone();
     sim.message(SfuMessage::GoAway { reason: 1 });
     sim.run(ms(200));
     let admission = |o: &Output| if let Output::Admit { request, .. } = o { Some(request.clone()) } else { None };
-    let request = sim.since().iter().find_map(admission).expect("asked for another edge");
+    let request = sim.since().iter().find_map(admission).expect("another edge was requested");
     assert_eq!((request.migrating_from.as_str(), request.migrating_from_list.len()), ("edge-1", 1));
     let join = joins(&sim).remove(0);
     let details = join.reconnect.expect("details");
@@ -19,11 +19,11 @@ fn a_migration_keeps_the_old_connection_until_the_old_socket_says_so() {
     assert_eq!((details.from_sfu_id.as_str(), details.announced_tracks.len()), ("edge-1", 1));
     assert_eq!((states(&sim), closed_peers(&sim), closes(&sim)), (vec![State::Migrating], vec![], vec![]));
     assert_eq!(sim.actions(PUB), ["Create", "Offer", "SetAnswer"]);
-    // The old socket's offers reach nobody, its word ends the migration.
+    // Offers of the old socket are late; MigrationComplete on it ends the migration.
     let late = sim.core.counters().late_offers;
     sim.input(Input::Message { generation: Generation(1), message: offer(50, "old") });
     assert_eq!(sim.core.counters().late_offers, late + 1);
-    // ann is heard over the new edge: over the old one no more.
+    // ann's audio arrives over the new edge; the old stream is no longer played.
     let stream_id = "ann-prefix:TRACK_TYPE_AUDIO:1".to_owned();
     sim.input(Input::RemoteTrack {
         generation: Generation(2),
@@ -32,7 +32,7 @@ fn a_migration_keeps_the_old_connection_until_the_old_socket_says_so() {
         mid: String::new(),
         again: false,
     });
-    let heard: Vec<_> = sim
+    let bindings: Vec<_> = sim
         .since()
         .iter()
         .filter_map(|o| match o {
@@ -41,7 +41,7 @@ fn a_migration_keeps_the_old_connection_until_the_old_socket_says_so() {
             _ => None,
         })
         .collect();
-    assert_eq!(heard, [(7, false), (8, true)]);
+    assert_eq!(bindings, [(7, false), (8, true)]);
     sim.input(Input::Message { generation: Generation(1), message: SfuMessage::MigrationComplete });
     assert_eq!((states(&sim), back(&sim)), (vec![State::Migrating, State::Joined], vec![Strategy::Migrate]));
     assert_eq!((closed_peers(&sim), closes(&sim)), (vec![(1, PUB), (1, SUB)], vec![(1, limits::CLOSE_NORMAL)]));
@@ -53,14 +53,14 @@ fn a_migration_keeps_the_old_connection_until_the_old_socket_says_so() {
 
 #[test]
 fn a_migration_ends_after_seven_seconds_or_with_the_old_socket() {
-    let mut sim = talking();
+    let mut sim = joined_with_media();
     sim.message(SfuMessage::GoAway { reason: 1 });
     sim.run(limits::MIGRATION - ms(10));
     assert_eq!(sim.core.state(), State::Migrating);
     sim.run(ms(20));
     assert_eq!((sim.core.state(), back(&sim)), (State::Joined, vec![Strategy::Migrate]));
 
-    let mut sim = talking();
+    let mut sim = joined_with_media();
     sim.message(SfuMessage::GoAway { reason: 1 });
     sim.input(Input::SocketClosed { generation: Generation(1), code: Some(1006), failure: None });
     assert_eq!(sim.core.state(), State::Migrating, "the new edge is not there yet");
@@ -71,7 +71,7 @@ fn a_migration_ends_after_seven_seconds_or_with_the_old_socket() {
 #[test]
 fn a_migration_that_fails_becomes_a_rejoin() {
     for at in ["admission", "socket", "join", "stuck"] {
-        let mut sim = talking();
+        let mut sim = joined_with_media();
         let mut once = true;
         sim.on(move |o| match (o, at) {
             (Output::Admit { generation, .. }, "admission") if std::mem::take(&mut once) => {

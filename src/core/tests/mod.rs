@@ -1,7 +1,7 @@
 //! Tests of the rules of a call, in virtual time: one file per group of rules, and random schedules.
 //!
-//! [`sim`] plays the outside (coordinator, socket, RPC server, engine, application); [`check`] looks
-//! at every input and output of every test, scripted or random, and complains at once.
+//! [`sim`] simulates the environment (coordinator, socket, RPC server, engine, application). [`check`] verifies every
+//! input and output of every test, scripted or random, and fails at once.
 
 mod candidates;
 mod check;

@@ -1,4 +1,4 @@
-//! What others decide about a track of mine: a moderator's mute, the call's audio settings.
+//! Decisions of others about a local track: a moderator's mute, the call's audio settings.
 
 use super::sim::*;
 use crate::core::{model::*, *};
@@ -19,36 +19,36 @@ fn unpublished(sim: &Sim, session_id: &str, kind: TrackKind, cause: UnpublishCau
 }
 
 fn moderate(sim: &mut Sim) {
-    let own = sim.core.cx.session_id.clone();
-    let message = unpublished(sim, &own, TrackKind::Audio, UnpublishCause::Moderation);
+    let local_id = sim.core.cx.session_id.clone();
+    let message = unpublished(sim, &local_id, TrackKind::Audio, UnpublishCause::Moderation);
     sim.message(message);
     sim.run(ms(50));
 }
 
-/// What the track was told, and what the SFU was.
+/// Mute states set on the track, and mute states sent to the SFU.
 fn muted(sim: &Sim) -> (Vec<bool>, Vec<bool>) {
     let order = |o: &Output| if let Output::Moderated { track: 1, muted } = o { Some(*muted) } else { None };
-    let told = |call: RpcCall| if let RpcCall::UpdateMuteStates { states, .. } = call { Some(states) } else { None };
-    let told = sim.rpcs().into_iter().filter_map(told).flatten().map(|state| state.muted).collect();
-    (sim.since().iter().filter_map(order).collect(), told)
+    let sent = |call: RpcCall| if let RpcCall::UpdateMuteStates { states, .. } = call { Some(states) } else { None };
+    let sent = sim.rpcs().into_iter().filter_map(sent).flatten().map(|state| state.muted).collect();
+    (sim.since().iter().filter_map(order).collect(), sent)
 }
 
-fn own_unpublished(sim: &Sim) -> usize {
-    let own = &sim.core.cx.session_id;
-    let is_own = |e: &&Event| {
+fn local_unpublished(sim: &Sim) -> usize {
+    let local_id = &sim.core.cx.session_id;
+    let is_local = |e: &&Event| {
         matches!(e, Event::TrackUnpublished { session_id, track, cause: UnpublishCause::Moderation, .. }
-            if session_id == own && track.kind == TrackKind::Audio)
+            if session_id == local_id && track.kind == TrackKind::Audio)
     };
-    sim.events().iter().filter(is_own).count()
+    sim.events().iter().filter(is_local).count()
 }
 
 #[test]
-fn a_moderators_mute_stops_the_own_track_once() {
+fn a_moderators_mute_stops_the_local_track_once() {
     let mut sim = publishing();
     moderate(&mut sim);
     moderate(&mut sim);
     assert_eq!(muted(&sim), (vec![true], vec![true]));
-    assert_eq!((own_unpublished(&sim), sim.errors()), (1, 0));
+    assert_eq!((local_unpublished(&sim), sim.errors()), (1, 0));
     sim.mark();
     sim.input(Input::Mute { track: 1, muted: true });
     sim.run(ms(50));
@@ -64,19 +64,19 @@ fn a_moderators_mute_stops_the_own_track_once() {
 #[test]
 fn other_causes_tracks_and_participants_mute_nothing() {
     let mut sim = publishing();
-    let own = sim.core.cx.session_id.clone();
+    let local_id = sim.core.cx.session_id.clone();
     for (session_id, kind, cause) in [
-        (own.as_str(), TrackKind::Audio, UnpublishCause::UserMuted),
-        (&own, TrackKind::Audio, UnpublishCause::PermissionRevoked),
-        (&own, TrackKind::Audio, UnpublishCause::Unspecified),
-        (&own, TrackKind::Video, UnpublishCause::Moderation),
-        ("somebody-else", TrackKind::Audio, UnpublishCause::Moderation),
+        (local_id.as_str(), TrackKind::Audio, UnpublishCause::UserMuted),
+        (&local_id, TrackKind::Audio, UnpublishCause::PermissionRevoked),
+        (&local_id, TrackKind::Audio, UnpublishCause::Unspecified),
+        (&local_id, TrackKind::Video, UnpublishCause::Moderation),
+        ("another-participant", TrackKind::Audio, UnpublishCause::Moderation),
     ] {
         let message = unpublished(&sim, session_id, kind, cause);
         sim.message(message);
     }
     sim.run(ms(50));
-    assert_eq!((muted(&sim), own_unpublished(&sim)), ((vec![], vec![]), 0));
+    assert_eq!((muted(&sim), local_unpublished(&sim)), ((vec![], vec![]), 0));
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn what_is_muted_already_is_not_muted_by_a_moderator() {
     sim.run(ms(50));
     sim.mark();
     moderate(&mut sim);
-    assert_eq!((muted(&sim), own_unpublished(&sim)), ((vec![], vec![]), 0));
+    assert_eq!((muted(&sim), local_unpublished(&sim)), ((vec![], vec![]), 0));
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn a_moderated_track_is_offered_muted_after_a_rejoin() {
     assert!(!muted(&sim).1.contains(&false));
 }
 
-/// Joined with settings of the call that differ from those that all tests have.
+/// Joined with call settings that differ from the defaults of the tests.
 fn admitted(differs: impl Fn(&mut Admission) + 'static) -> Sim {
     let mut sim = Sim::new(config());
     sim.on(move |o| match o {
@@ -128,8 +128,8 @@ fn the_calls_settings_decide_about_dtx_unless_the_application_has() {
         sim.run(ms(50));
         let added = sim.wanted().first().map(|wanted| wanted.senders[0].offer.dtx);
         let offers = |call: RpcCall| if let RpcCall::SetPublisher { tracks, .. } = call { Some(tracks) } else { None };
-        let told = sim.rpcs().into_iter().find_map(offers).map(|tracks| tracks[0].dtx);
-        assert_eq!((added, told), (Some(allowed && wanted), Some(allowed && wanted)), "{allowed} {wanted}");
+        let sent = sim.rpcs().into_iter().find_map(offers).map(|tracks| tracks[0].dtx);
+        assert_eq!((added, sent), (Some(allowed && wanted), Some(allowed && wanted)), "{allowed} {wanted}");
     }
 }
 
@@ -141,8 +141,8 @@ fn the_calls_settings_decide_about_redundant_audio_too() {
         sim.run(ms(50));
         let added = sim.wanted().first().map(|wanted| wanted.senders[0].offer.red);
         let offers = |call: RpcCall| if let RpcCall::SetPublisher { tracks, .. } = call { Some(tracks) } else { None };
-        let told = sim.rpcs().into_iter().find_map(offers).map(|tracks| tracks[0].red);
-        assert_eq!((added, told), (Some(expected), Some(expected > 0)), "{allowed} {wanted}");
+        let sent = sim.rpcs().into_iter().find_map(offers).map(|tracks| tracks[0].red);
+        assert_eq!((added, sent), (Some(expected), Some(expected > 0)), "{allowed} {wanted}");
     }
 }
 
@@ -160,13 +160,13 @@ fn rights_that_the_admission_names_count_from_the_join_on_and_once() {
     sim.run(ms(50));
     let refused = |e: &Event| matches!(e, Event::LocalFailed { error, .. } if error.code == Code::Refused);
     assert!(sim.events().iter().any(refused), "{:?}", sim.events());
-    // What the SFU says later is newer, also after the socket was lost.
+    // A later message of the SFU takes precedence, also after the socket was lost.
     sim.message(SfuMessage::Grants(Grants::ALL));
     let generation = sim.core.generation();
     sim.input(Input::SocketClosed { generation, code: Some(1006), failure: None });
     sim.run(ms(5_000));
     assert_eq!((sim.core.state(), sim.core.grants()), (State::Joined, Some(Grants::ALL)));
-    // An admission that allows all says nothing new.
+    // An admission that grants everything causes no event.
     let mut sim = Sim::new(config());
     sim.grants = Some(Grants::ALL);
     sim.input(Input::Start);
@@ -174,11 +174,11 @@ fn rights_that_the_admission_names_count_from_the_join_on_and_once() {
     assert!(!sim.events().iter().any(|e| matches!(e, Event::Grants(_))));
 }
 
-/// Events and orders about the local track, as they come.
+/// Events and outputs about the local track, in order.
 fn lifted(sim: &Sim) -> Vec<&'static str> {
     let one = |o: &Output| match o {
         Output::Event(Event::TrackPublished { track, .. }) if track.local && track.held => Some("held"),
-        Output::Event(Event::TrackPublished { track, .. }) if track.local => Some("told"),
+        Output::Event(Event::TrackPublished { track, .. }) if track.local => Some("published"),
         Output::Lifted { track: 1 } => Some("lifted"),
         Output::Moderated { muted: true, .. } => Some("muted"),
         Output::Moderated { muted: false, .. } => Some("unmuted"),
@@ -194,12 +194,12 @@ fn outside(sim: &mut Sim, muted: bool) {
 }
 
 #[test]
-fn an_unmute_from_outside_is_told_before_it_takes_effect() {
+fn an_unmute_from_outside_is_reported_before_it_takes_effect() {
     let mut sim = publishing();
     outside(&mut sim, true);
     outside(&mut sim, false);
     outside(&mut sim, false);
-    assert_eq!(lifted(&sim), ["muted", "told", "lifted"], "once each");
+    assert_eq!(lifted(&sim), ["muted", "published", "lifted"], "once each");
     let last = sim.rpcs().pop();
     let unmuted = matches!(&last, Some(RpcCall::UpdateMuteStates { states, .. }) if !states[0].muted);
     assert!(last.is_none() || unmuted, "{last:?}");
@@ -221,14 +221,14 @@ fn with_hold_the_microphone_stays_muted_until_the_application_agrees() {
 }
 
 #[test]
-fn what_the_application_muted_is_held_whoever_unmutes_it() {
+fn a_mute_of_the_application_is_held_against_any_unmute() {
     let mut sim = publishing();
     sim.input(Input::Mute { track: 1, muted: true });
     sim.run(ms(50));
     sim.mark();
     outside(&mut sim, false);
     assert_eq!((lifted(&sim), muted(&sim).1), (vec!["held"], vec![true]));
-    // Muted by both: the application's own word counts, also after the moderator takes the other back.
+    // Muted by both: the application's mute remains after the moderator lifts the other one.
     let mut sim = publishing();
     outside(&mut sim, true);
     sim.input(Input::Mute { track: 1, muted: true });

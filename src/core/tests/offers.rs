@@ -1,5 +1,5 @@
-//! The founding promise: an offer for a subscriber that is closed, freed, never made or of an old
-//! generation, or for a call that is leaving or over, is counted and otherwise not there.
+//! The main guarantee: an offer is counted and otherwise ignored if its subscriber is closed, freed, never created or
+//! of an old generation, or if the call is leaving or ended.
 
 use super::sim::*;
 use crate::core::{model::*, rng::Rng, *};
@@ -7,14 +7,14 @@ use crate::error::Secret;
 
 const SUB: PeerKind = PeerKind::Subscriber;
 
-/// Each thing that the negotiation of an offer waits for.
+/// Each asynchronous step in the negotiation of an offer.
 const AWAITS: [&str; 3] = ["Create", "Answer", "SendAnswer"];
 
 fn is_await(output: &Output, name: &str) -> bool {
     is_rpc(output, name) || matches!(output, Output::Engine { peer: SUB, action, .. } if action_name(action) == name)
 }
 
-/// A joined call whose negotiation waits at `at`.
+/// A joined call whose negotiation is blocked at `at`.
 fn waiting_at(at: &'static str) -> Sim {
     let mut sim = Sim::joined();
     sim.on(move |o| if is_await(o, at) { Reply::Hold } else { Reply::Good });
@@ -56,7 +56,7 @@ fn closing_leaving_and_aborting_are_noticed_after_every_await() {
         for way in ["close", "leave", "abort", "call ended"] {
             let mut sim = waiting_at(at);
             let errors = sim.core.counters().error_events;
-            // One more behind the one that is under way.
+            // One more offer behind the one in progress.
             sim.offer();
             match way {
                 "close" => sim.input(Input::ClosePeer(SUB)),
@@ -70,10 +70,10 @@ fn closing_leaving_and_aborting_are_noticed_after_every_await() {
             sim.release();
             sim.run(ms(3_000));
             let counters = sim.core.counters();
-            // An answer that was already on its way was given.
+            // An answer that was already being sent counts as answered.
             let given = u64::from(at == "SendAnswer");
             assert_eq!((counters.late_offers, counters.offers_answered), (3 - given, given), "{at}, {way}");
-            assert_eq!(counters.error_events, errors, "{at}, {way}: an error was told");
+            assert_eq!(counters.error_events, errors, "{at}, {way}: an error was reported");
             assert_eq!(sim.rpcs(), [], "{at}, {way}");
             assert_eq!(sim.actions(SUB), [""; 0], "{at}, {way}");
             let closes = sim.count(|o| matches!(o, Output::ClosePeer { peer: SUB, .. }));
@@ -87,7 +87,7 @@ fn closing_leaving_and_aborting_are_noticed_after_every_await() {
 }
 
 #[test]
-fn a_failure_that_comes_after_the_close_is_not_told() {
+fn a_failure_after_the_close_is_not_reported() {
     for at in AWAITS {
         let mut sim = waiting_at(at);
         sim.input(Input::ClosePeer(SUB));
@@ -186,7 +186,7 @@ fn a_subscriber_that_was_never_made_or_closed_before_joining_drops_them_all() {
         sim.run(ms(1_000));
         assert_eq!((sim.core.counters().late_offers, sim.core.state()), (1_000, State::Joined));
         assert_eq!(sim.count(|o| !matches!(o, Output::Debug(..))), 0);
-        // The rest of the call works.
+        // The rest of the call still works.
         sim.input(Input::Publish { track: 1, offer: audio() });
         sim.run(ms(100));
         assert!(sim.events().contains(&Event::LocalPublished { track: 1 }));
@@ -233,7 +233,7 @@ fn the_count_is_exact_over_random_mixes() {
 }
 
 #[test]
-fn a_failure_while_open_is_told_and_a_fresh_offer_asked_for() {
+fn a_failure_while_open_is_reported_and_a_new_offer_requested() {
     for at in AWAITS {
         let mut sim = Sim::joined();
         let mut once = true;
@@ -333,7 +333,7 @@ fn offers_that_wait_are_bounded_in_bytes() {
     sim.message(large(200));
     assert_eq!((sim.core.state(), sim.errors()), (State::Reconnecting, 1));
 
-    // Before JoinResponse, where other messages wait as well, each kind in its own room.
+    // Before JoinResponse, where other messages are queued as well, each kind with its own limit.
     let mut sim = Sim::new(config());
     sim.on(|o| if matches!(o, Output::Send { .. }) { Reply::Hold } else { Reply::Good });
     sim.input(Input::Start);

@@ -1,10 +1,11 @@
-//! Who is here and who is not any more, whether the SFU says so or not; what it says of oneself; what is too large.
+//! Participants that are present, left or were replaced, with or without a message of the SFU; updates of the local
+//! participant; messages that are too large.
 
 use super::sim::*;
 use crate::core::{model::*, *};
 use crate::error::Code;
 
-/// A protocol in which one identity is in a call once.
+/// A protocol in which an identity is in a call only once.
 fn unique() -> Config {
     let mut config = config();
     config.dialect.identity_is_unique = true;
@@ -22,7 +23,7 @@ fn state(p: Participant) -> SfuMessage {
     SfuMessage::ParticipantState(Box::new(p))
 }
 
-fn told(sim: &Sim) -> Vec<String> {
+fn reported(sim: &Sim) -> Vec<String> {
     let one = |e: Event| match e {
         Event::ParticipantJoined(p) => Some(format!("+{}", p.session_id)),
         Event::ParticipantUpdated(p) if p.local => Some(format!("me {}", p.metadata)),
@@ -36,7 +37,7 @@ fn told(sim: &Sim) -> Vec<String> {
 }
 
 #[test]
-fn who_joins_under_an_identity_replaces_who_had_it() {
+fn a_join_replaces_the_session_of_the_same_identity() {
     let mut sim = Sim::joined_with(unique());
     sim.message(state(session_of("alice", "A1", &["TR_1"])));
     sim.offer();
@@ -49,29 +50,35 @@ fn who_joins_under_an_identity_replaces_who_had_it() {
         mid: String::new(),
         again: false,
     });
-    sim.input(Input::Wish { track_id: "TR_1".into(), wish: Wish { subscribed: false, ..Wish::default() } });
+    sim.input(Input::Subscribe {
+        track_id: "TR_1".into(),
+        settings: SubscriptionSettings { subscribed: false, ..SubscriptionSettings::default() },
+    });
     let (to, method, payload) = ("alice".to_owned(), "m".to_owned(), String::new());
     sim.input(Input::CallRpc { id: 5, to, method, payload, timeout: ms(15_000) });
     sim.run(ms(100));
     sim.mark();
-    // The SFU never says that the first one is gone.
+    // The SFU never reports that the first session left.
     sim.message(state(session_of("alice", "A2", &["TR_2"])));
     sim.run(ms(100));
     let replaced = LeaveReason::REPLACED.0;
     let gone = rpc_codes::RECIPIENT_DISCONNECTED;
-    assert_eq!(told(&sim), ["-TR_1".to_owned(), format!("rpc 5 {gone}"), format!("-A1 {replaced}"), "+A2".to_owned()]);
+    assert_eq!(
+        reported(&sim),
+        ["-TR_1".to_owned(), format!("rpc 5 {gone}"), format!("-A1 {replaced}"), "+A2".to_owned()]
+    );
     assert_eq!(sim.count(|o| matches!(o, Output::Unbind { id: 7 })), 1);
-    let wishes =
+    let is_cleared =
         |c: &RpcCall| matches!(c, RpcCall::UpdateSubscriptions { subscriptions, .. } if subscriptions.is_empty());
-    assert!(sim.rpcs().iter().any(wishes), "nothing is wanted of a track that is gone");
+    assert!(sim.rpcs().iter().any(is_cleared), "the settings of an ended track are cleared");
     assert_eq!(sim.core.participants().count(), 1, "alice, once");
-    // What comes late of the first one, news and farewell alike, concerns nobody.
+    // Late updates and leave messages of the first session are ignored.
     sim.mark();
     sim.message(state(session_of("alice", "A1", &["TR_1"])));
     let (session_id, user_id) = ("A1".to_owned(), "alice".to_owned());
     sim.message(SfuMessage::ParticipantLeft { session_id, user_id, reason: LeaveReason::UNKNOWN });
-    assert!(told(&sim).is_empty());
-    // Once more, and again: each replaces the one before.
+    assert!(reported(&sim).is_empty());
+    // Repeated: each session replaces the one before.
     for n in 3..400 {
         sim.message(state(session_of("alice", &format!("A{n}"), &[])));
     }
@@ -79,46 +86,46 @@ fn who_joins_under_an_identity_replaces_who_had_it() {
 }
 
 #[test]
-fn where_a_user_may_come_twice_nobody_is_replaced() {
+fn where_a_user_may_join_twice_no_participant_is_replaced() {
     let mut sim = Sim::joined();
     sim.message(state(session_of("alice", "A1", &[])));
     sim.message(state(session_of("alice", "A2", &[])));
-    assert_eq!(told(&sim), ["+A1", "+A2"]);
+    assert_eq!(reported(&sim), ["+A1", "+A2"]);
 }
 
 #[test]
-fn who_has_the_own_identity_replaces_nobody_here() {
+fn a_session_of_the_local_identity_replaces_no_participant() {
     let mut sim = Sim::new(unique());
     sim.joined.participants = vec![person("ann")];
     sim.input(Input::Start);
     sim.run(ms(50));
     sim.mark();
     sim.message(state(session_of("me", "twin", &[])));
-    assert_eq!((told(&sim), sim.core.state()), (vec!["+twin".to_owned()], State::Joined));
-    assert!(sim.core.participants().any(|p| p.local), "the SFU says so by itself when we are sent away");
+    assert_eq!((reported(&sim), sim.core.state()), (vec!["+twin".to_owned()], State::Joined));
+    assert!(sim.core.participants().any(|p| p.local), "the SFU reports a replacement itself");
 }
 
 #[test]
-fn who_left_while_the_connection_was_lost_is_told() {
+fn participants_that_left_while_disconnected_are_reported() {
     let mut sim = Sim::new(unique());
     sim.joined.participants = vec![session_of("ann", "ANN", &["TR_1"]), person("bob"), person("cat")];
     sim.input(Input::Start);
     sim.run(ms(50));
     let me = sim.core.cx.session_id.clone();
-    // A resume names everybody; without this participant it is not everybody.
+    // A resume lists everyone present; a list without the local participant is incomplete and ignored.
     sim.mark();
     sim.message(SfuMessage::Present(vec!["bob-session".into()]));
-    assert!(told(&sim).is_empty());
+    assert!(reported(&sim).is_empty());
     sim.message(SfuMessage::Present(vec![me, "bob-session".into(), "cat-session".into(), "dan-session".into()]));
-    assert_eq!(told(&sim), ["-TR_1", "-ANN 0"]);
-    // The snapshot of another session: one is gone, one came back as another.
+    assert_eq!(reported(&sim), ["-TR_1", "-ANN 0"]);
+    // The snapshot of another session: one participant left, one returned with another session id.
     sim.mark();
     sim.joined.participants = vec![session_of("bob", "BOB2", &[])];
     sim.peer(PeerKind::Subscriber, PeerChange::Failed);
     sim.message(SfuMessage::Error { error: SfuError::default(), strategy: Strategy::Rejoin });
     sim.run(ms(10_000));
-    let told: Vec<_> = told(&sim).into_iter().filter(|t| !t.starts_with("me")).collect();
-    assert_eq!(told, ["-bob-session 2", "-cat-session 0", "+BOB2"]);
+    let reported: Vec<_> = reported(&sim).into_iter().filter(|t| !t.starts_with("me")).collect();
+    assert_eq!(reported, ["-bob-session 2", "-cat-session 0", "+BOB2"]);
     assert_eq!(sim.core.participants().count(), 2);
 }
 
@@ -129,20 +136,20 @@ fn the_reason_is_that_of_the_server() {
     sim.mark();
     let (session_id, user_id) = ("A1".to_owned(), "alice".to_owned());
     sim.message(SfuMessage::ParticipantLeft { session_id, user_id, reason: LeaveReason(4) });
-    assert_eq!(told(&sim), ["-A1 4"]);
+    assert_eq!(reported(&sim), ["-A1 4"]);
 }
 
 #[test]
-fn what_the_server_says_of_oneself_is_told_after_the_join_and_when_it_changes() {
+fn updates_of_the_local_participant_are_reported_after_the_join_and_on_change() {
     let mut sim = Sim::new(unique());
     let session_id = sim.core.cx.session_id.clone();
     let me = |metadata: &str| Participant { metadata: metadata.into(), session_id: session_id.clone(), ..person("me") };
-    // A server that names the session; the sim adds another "me" of the same session, which is no news.
+    // A server that names the session. The sim adds another "me" of the same session, which causes no event.
     sim.joined.participants = vec![me("of the token")];
     sim.input(Input::Start);
     sim.run(ms(50));
     let events = sim.events();
-    let at = |what: &dyn Fn(&Event) -> bool| events.iter().position(what).expect("told");
+    let at = |what: &dyn Fn(&Event) -> bool| events.iter().position(what).expect("reported");
     let joined = at(&|e| matches!(e, Event::Joined { .. }));
     assert!(joined < at(&|e| matches!(e, Event::ParticipantUpdated(p) if p.local && &*p.metadata == "of the token")));
     sim.mark();
@@ -150,13 +157,13 @@ fn what_the_server_says_of_oneself_is_told_after_the_join_and_when_it_changes() 
     for metadata in ["", "set", "set", &long] {
         sim.message(state(me(metadata)));
     }
-    assert_eq!(told(&sim), ["me set".to_owned(), format!("me {long}")]);
-    // Tracks of one's own are no news of others, and levels none of oneself.
+    assert_eq!(reported(&sim), ["me set".to_owned(), format!("me {long}")]);
+    // Local tracks are not reported as remote ones, and local audio levels are not reported.
     sim.mark();
     sim.message(state(Participant { published: vec![TrackKind::Audio.into()], ..me(&long) }));
     sim.message(SfuMessage::AudioLevels(vec![(session_id.clone(), 0.5, true)]));
     sim.message(state(me(&long)));
-    assert!(told(&sim).is_empty(), "{:?}", told(&sim));
+    assert!(reported(&sim).is_empty(), "{:?}", reported(&sim));
 }
 
 fn too_large(sim: &mut Sim) {
@@ -177,7 +184,7 @@ fn a_message_that_is_too_large_costs_one_reconnect_and_at_its_second_coming_the_
     assert_eq!((sim.core.state(), sim.core.counters().reconnects_fast), (State::Joined, 1));
     let errors = sim.events().into_iter().filter_map(|e| if let Event::Error(e) = e { Some(e) } else { None });
     assert!(errors.map(Some).all(limit_error) && sim.errors() == 1);
-    // Long after, it is another one.
+    // Long afterwards it counts as the first one again.
     sim.run(limits::TOO_LARGE_AGAIN);
     too_large(&mut sim);
     sim.run(ms(1_000));
@@ -210,7 +217,7 @@ fn a_join_response_that_is_too_large_ends_the_join_at_once() {
         let end = sim.ended().expect("ended");
         assert_eq!((end.reason, sim.core.counters().join_attempts), (EndReason::JoinFailed, 1));
         assert!(limit_error(end.error));
-        // While coming back as well.
+        // The same during a reconnect.
         let mut sim = Sim::joined();
         sim.on(lost);
         sim.lose_socket();
@@ -220,22 +227,22 @@ fn a_join_response_that_is_too_large_ends_the_join_at_once() {
 }
 
 #[test]
-fn what_was_left_out_is_told_and_nothing_else_happens() {
+fn an_omission_is_reported_and_nothing_else_happens() {
     let mut sim = Sim::joined();
-    sim.message(SfuMessage::TooLarge("participant x: identity has 5000 bytes; 1024 are taken".into()));
+    sim.message(SfuMessage::TooLarge("participant x: identity has 5000 bytes; the limit is 1024".into()));
     assert!(matches!(&sim.events()[..], [Event::Error(e)] if e.code == Code::Limit && e.message.contains("identity")));
     assert_eq!(sim.core.state(), State::Joined);
 }
 
 #[test]
-fn a_full_roster_says_so_once() {
+fn a_full_roster_is_reported_once() {
     let mut sim = Sim::joined();
     for n in 0..10_010 {
         sim.message(state(session_of("u", &n.to_string(), &[])));
     }
     let errors: Vec<_> = sim.events().into_iter().filter(|e| matches!(e, Event::Error(_))).collect();
     assert!(matches!(&errors[..], [Event::Error(e)] if e.code == Code::Limit), "{errors:?}");
-    // Who has no session id is nobody.
+    // A participant without a session id is ignored.
     sim.mark();
     sim.message(state(Participant { session_id: String::new(), ..person("x") }));
     assert_eq!(sim.errors(), 0);

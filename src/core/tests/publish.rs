@@ -14,7 +14,7 @@ fn mute(sim: &mut Sim, track: TrackId, muted: bool) {
     sim.input(Input::Mute { track, muted });
 }
 
-/// A call in which track 1 is on the air and nothing is under way.
+/// A call in which track 1 is published and nothing is in progress.
 fn publishing() -> Sim {
     let mut sim = Sim::joined();
     publish(&mut sim, 1);
@@ -24,8 +24,8 @@ fn publishing() -> Sim {
     sim
 }
 
-/// The `muted` of each mute request.
-fn told(sim: &Sim) -> Vec<bool> {
+/// The `muted` value of each mute request.
+fn sent_mutes(sim: &Sim) -> Vec<bool> {
     sim.rpcs()
         .into_iter()
         .filter_map(|c| if let RpcCall::UpdateMuteStates { states, .. } = c { Some(states) } else { None })
@@ -51,7 +51,7 @@ fn failures(sim: &Sim) -> Vec<(TrackId, Error)> {
     sim.events().into_iter().filter_map(failure).collect()
 }
 
-fn on_air(sim: &Sim) -> Vec<(TrackId, bool)> {
+fn sending_changes(sim: &Sim) -> Vec<(TrackId, bool)> {
     let sending = |o: &Output| if let Output::Sending { track, on } = o { Some((*track, *on)) } else { None };
     sim.since().iter().filter_map(sending).collect()
 }
@@ -64,10 +64,10 @@ fn the_steps_of_a_publication() {
     assert_eq!(sim.actions(PUB), ["Create", "Offer", "SetAnswer"]);
     assert_eq!(sim.rpc_names(), ["SetPublisher", "UpdateMuteStates"]);
     assert_eq!(offered(&sim), [[("0".to_owned(), false)]]);
-    assert_eq!((told(&sim), on_air(&sim)), (vec![false], vec![(1, true)]));
-    let air = sim.since().iter().position(|o| matches!(o, Output::Sending { .. }));
+    assert_eq!((sent_mutes(&sim), sending_changes(&sim)), (vec![false], vec![(1, true)]));
+    let sending_at = sim.since().iter().position(|o| matches!(o, Output::Sending { .. }));
     let answer = sim.since().iter().position(|o| is_action(o, "SetAnswer"));
-    assert!(answer < air, "no packet before the answer is in force");
+    assert!(answer < sending_at, "no packet before the answer is in force");
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn the_servers_publish_option_is_used() {
         audio_bitrates: Vec::new(),
     }];
     sim.input(Input::Start);
-    // Before the call is joined: it waits.
+    // Before the join the track waits.
     publish(&mut sim, 1);
     assert_eq!(sim.actions(PUB), [""; 0]);
     sim.run(ms(50));
@@ -115,7 +115,7 @@ fn negotiations_never_overlap_and_changes_meanwhile_come_after() {
         sim.run(ms(20));
         assert_eq!(sim.held.len(), 1, "{at}");
         let before = sim.since().len();
-        // Replaced while it waits.
+        // The track is replaced while it waits.
         sim.input(Input::Unpublish { track: 1 });
         publish(&mut sim, 2);
         mute(&mut sim, 2, true);
@@ -129,8 +129,8 @@ fn negotiations_never_overlap_and_changes_meanwhile_come_after() {
         assert!(!sim.events().contains(&Event::LocalPublished { track: 1 }), "{at}");
         let mid = if at == "Create" { "0" } else { "1" };
         assert_eq!(offered(&sim).last(), Some(&vec![(mid.to_owned(), true)]), "{at}");
-        assert_eq!(on_air(&sim), [(1, false), (2, true)], "{at}");
-        assert_eq!(told(&sim), [true], "{at}");
+        assert_eq!(sending_changes(&sim), [(1, false), (2, true)], "{at}");
+        assert_eq!(sent_mutes(&sim), [true], "{at}");
         assert!(sim.core.publisher.is_settled(&sim.core.cx));
     }
 }
@@ -165,13 +165,13 @@ fn a_track_freed_while_it_is_offered_is_taken_out_again() {
 }
 
 #[test]
-fn unpublishing_tells_the_sfu_what_is_left() {
+fn unpublishing_sends_the_sfu_the_remaining_tracks() {
     let mut sim = publishing();
     sim.input(Input::Unpublish { track: 1 });
     sim.input(Input::Unpublish { track: 1 });
     sim.input(Input::Unpublish { track: 77 });
     sim.run(ms(50));
-    assert_eq!((offered(&sim), on_air(&sim)), (vec![vec![]], vec![(1, false)]));
+    assert_eq!((offered(&sim), sending_changes(&sim)), (vec![vec![]], vec![(1, false)]));
 }
 
 #[test]
@@ -192,8 +192,8 @@ fn a_failed_negotiation_is_rolled_back_and_tried_again() {
         });
         publish(&mut sim, 1);
         sim.run(ms(5_000));
-        let told: Vec<_> = sim.events().into_iter().filter(|e| !matches!(e, Event::Media { .. })).collect();
-        assert_eq!(told, [Event::LocalPublished { track: 1 }], "{at}");
+        let reported: Vec<_> = sim.events().into_iter().filter(|e| !matches!(e, Event::Media { .. })).collect();
+        assert_eq!(reported, [Event::LocalPublished { track: 1 }], "{at}");
         let offers = sim.wanted();
         assert_eq!(offers.len(), if at == "Create" { 1 } else { 3 }, "{at}");
         assert!(offers.iter().all(|wanted| *wanted == offers[0]), "{at}: the same sender each time");
@@ -214,13 +214,16 @@ fn three_failures_give_the_track_up_with_the_first_error() {
     });
     publish(&mut sim, 1);
     sim.run(ms(10_000));
-    let told = failures(&sim);
-    assert_eq!(told.len(), 1);
-    assert_eq!((told[0].0, told[0].1.code, told[0].1.server_code), (1, Code::Refused, 101));
+    let local_failures = failures(&sim);
+    assert_eq!(local_failures.len(), 1);
+    assert_eq!(
+        (local_failures[0].0, local_failures[0].1.code, local_failures[0].1.server_code),
+        (1, Code::Refused, 101)
+    );
     assert_eq!(offered(&sim).len() as u32, limits::NEGOTIATION_TRIES);
-    assert_eq!(sim.actions(PUB).last(), Some(&"Offer"), "the engine takes it back when there is another one");
+    assert_eq!(sim.actions(PUB).last(), Some(&"Offer"), "the engine rolls it back at the next offer");
     assert_eq!(sim.core.state(), State::Joined);
-    // A later one works.
+    // A later track works.
     sim.good();
     publish(&mut sim, 2);
     sim.run(ms(100));
@@ -257,7 +260,7 @@ fn what_comes_while_a_failed_offer_waits_for_its_next_try_is_not_forgotten() {
 }
 
 #[test]
-fn a_renegotiation_that_fails_for_good_is_told_and_leaves_the_rest_as_it_was() {
+fn a_renegotiation_that_fails_permanently_is_reported_and_leaves_the_rest_as_it_was() {
     let mut sim = publishing();
     sim.on(|o| if is_rpc(o, "SetPublisher") { rpc_failed(o, sfu(500, "refused")) } else { Reply::Good });
     sim.input(Input::Unpublish { track: 1 });
@@ -280,7 +283,7 @@ fn an_ice_restart_that_cannot_be_negotiated_is_a_reason_to_rejoin() {
     sim.message(SfuMessage::IceRestart { peer: PUB });
     sim.run(ms(10_000));
     assert_eq!((sim.core.counters().reconnects_rejoin, sim.core.state()), (1, State::Joined));
-    assert_eq!((failures(&sim).len(), on_air(&sim).len()), (0, 1), "the track is back without a word");
+    assert_eq!((failures(&sim).len(), sending_changes(&sim).len()), (0, 1), "the track is back without an event");
 }
 
 #[test]
@@ -328,14 +331,14 @@ fn mute_is_one_request_at_a_time_and_the_last_intent_wins() {
     for muted in [true, false, true, false, true, false] {
         mute(&mut sim, 1, muted);
     }
-    assert_eq!(told(&sim), [true], "the others wait");
+    assert_eq!(sent_mutes(&sim), [true], "the others wait");
     sim.release();
-    assert_eq!(told(&sim), [true, false], "only the last of them");
+    assert_eq!(sent_mutes(&sim), [true, false], "only the last of them");
     sim.release();
-    assert_eq!(told(&sim), [true, false]);
+    assert_eq!(sent_mutes(&sim), [true, false]);
     mute(&mut sim, 1, false);
     mute(&mut sim, 99, true);
-    assert_eq!(told(&sim), [true, false], "nothing changed");
+    assert_eq!(sent_mutes(&sim), [true, false], "nothing changed");
     assert_eq!(sim.actions(PUB), [""; 0], "no negotiation");
 }
 
@@ -344,13 +347,13 @@ fn a_mute_before_the_track_is_negotiated_is_part_of_it() {
     let mut sim = Sim::joined();
     publish(&mut sim, 1);
     mute(&mut sim, 1, true);
-    assert_eq!(told(&sim), [false; 0]);
+    assert_eq!(sent_mutes(&sim), [false; 0]);
     sim.run(ms(50));
-    assert_eq!((offered(&sim), told(&sim)), (vec![vec![("0".to_owned(), true)]], vec![true]));
+    assert_eq!((offered(&sim), sent_mutes(&sim)), (vec![vec![("0".to_owned(), true)]], vec![true]));
 }
 
 #[test]
-fn a_mute_that_cannot_be_told_is_an_error_and_the_next_change_is_told() {
+fn a_mute_that_cannot_be_sent_is_an_error_and_the_next_change_is_sent() {
     let mut sim = publishing();
     sim.on(|o| if is_rpc(o, "UpdateMuteStates") { rpc_failed(o, sfu(500, "no")) } else { Reply::Good });
     mute(&mut sim, 1, true);
@@ -359,21 +362,21 @@ fn a_mute_that_cannot_be_told_is_an_error_and_the_next_change_is_told() {
     sim.good();
     mute(&mut sim, 1, true);
     sim.run(ms(50));
-    assert_eq!(told(&sim), [true, true]);
+    assert_eq!(sent_mutes(&sim), [true, true]);
 }
 
 #[test]
-fn a_mute_reply_for_a_freed_track_says_nothing_of_its_successor() {
+fn a_mute_reply_for_a_freed_track_does_not_affect_its_successor() {
     let mut sim = publishing();
     sim.on(|o| if is_rpc(o, "UpdateMuteStates") { Reply::Hold } else { Reply::Good });
     mute(&mut sim, 1, true);
     sim.input(Input::Unpublish { track: 1 });
     sim.input(Input::Publish { track: 2, offer: AudioOffer { muted: true, ..audio() } });
     sim.run(ms(100));
-    assert_eq!(told(&sim), [true]);
+    assert_eq!(sent_mutes(&sim), [true]);
     sim.good();
     sim.release();
-    assert_eq!(told(&sim), [true, true], "the successor is told for itself");
+    assert_eq!(sent_mutes(&sim), [true, true], "the successor has its own mute request");
 }
 
 #[test]
@@ -381,7 +384,7 @@ fn a_second_track_is_published_beside_the_first_and_a_track_after_the_close_is_r
     let mut sim = publishing();
     publish(&mut sim, 2);
     sim.run(ms(50));
-    assert_eq!((sim.events(), on_air(&sim)), (vec![Event::LocalPublished { track: 2 }], vec![(2, true)]));
+    assert_eq!((sim.events(), sending_changes(&sim)), (vec![Event::LocalPublished { track: 2 }], vec![(2, true)]));
     sim.input(Input::ClosePeer(PUB));
     publish(&mut sim, 3);
     assert_eq!(failures(&sim).last().map(|(t, e)| (*t, e.code)), Some((3, Code::Closed)));
@@ -400,7 +403,7 @@ fn the_number_of_senders_is_bounded() {
         sim.input(Input::Unpublish { track });
         sim.run(ms(50));
     }
-    assert_eq!((failures(&sim).len(), sim.lines.len()), (0, 2), "one after the other there may be any number");
+    assert_eq!((failures(&sim).len(), sim.lines.len()), (0, 2), "one at a time, any number is allowed");
     for track in 100..100 + limits::TRACKS as u64 + 1 {
         publish(&mut sim, track);
         sim.run(ms(50));
@@ -414,7 +417,7 @@ fn closing_the_publisher_mutes_and_stops_and_the_call_goes_on() {
     let mut sim = publishing();
     sim.input(Input::ClosePeer(PUB));
     sim.input(Input::ClosePeer(PUB));
-    assert_eq!((told(&sim), on_air(&sim)), (vec![true], vec![(1, false)]));
+    assert_eq!((sent_mutes(&sim), sending_changes(&sim)), (vec![true], vec![(1, false)]));
     assert_eq!(sim.count(|o| matches!(o, Output::ClosePeer { peer: PUB, .. })), 1);
     let id = sim.offer();
     sim.run(ms(50));
@@ -430,9 +433,9 @@ fn closing_the_publisher_while_an_unmute_is_under_way_ends_muted() {
     sim.on(|o| if is_rpc(o, "UpdateMuteStates") { Reply::Hold } else { Reply::Good });
     mute(&mut sim, 1, false);
     sim.input(Input::ClosePeer(PUB));
-    assert_eq!(told(&sim), [true, false]);
+    assert_eq!(sent_mutes(&sim), [true, false]);
     sim.release();
-    assert_eq!(told(&sim), [true, false, true]);
+    assert_eq!(sent_mutes(&sim), [true, false, true]);
     sim.on(|o| if is_rpc(o, "UpdateMuteStates") { rpc_failed(o, sfu(500, "gone")) } else { Reply::Good });
     sim.release();
     sim.run(ms(3_000));
@@ -479,7 +482,7 @@ fn revoked_grants_stop_the_track_and_granted_ones_allow_the_next() {
     let mut sim = publishing();
     let grants = |audio| SfuMessage::Grants(Grants { audio, video: false, screen_share: false, ..Grants::ALL });
     sim.message(grants(false));
-    assert_eq!(on_air(&sim), [(1, false)]);
+    assert_eq!(sending_changes(&sim), [(1, false)]);
     assert_eq!(failures(&sim).into_iter().map(|(t, e)| (t, e.code)).collect::<Vec<_>>(), [(1, Code::Refused)]);
     sim.run(ms(50));
     assert_eq!(offered(&sim), [vec![]]);
@@ -508,7 +511,7 @@ fn a_success_starts_the_count_of_failures_anew() {
         sim.run(ms(1_500));
         assert!(sim.events().contains(&Event::LocalPublished { track }), "{track}");
         let failed = sim.core.counters().error_events;
-        // Taking it away needs its three tries, too.
+        // Removing the track needs its three tries, too.
         sim.input(Input::Unpublish { track });
         sim.run(ms(1_500));
         assert_eq!(sim.core.counters().error_events, failed);

@@ -1,8 +1,8 @@
-//! Random schedules: thousands of calls with a world that is slow, lossy, refuses, repeats itself
-//! and talks nonsense, and an application that does anything at any moment.
+//! Random schedules: thousands of calls in an environment that is slow, lossy, refuses requests, repeats itself and
+//! sends garbage, with an application that does anything at any time.
 //!
-//! A seed that fails prints itself and its schedule; `OFFHOOK_SEED=n cargo test`
-//! builds a test that runs that one alone (the core reads no environment, its tests neither).
+//! A failing seed prints itself and its schedule. `OFFHOOK_SEED=n cargo test` builds a test that runs that seed alone
+//! (neither the core nor its tests read the environment).
 
 use super::sim::{admission, audio, candidate, config, failed, http, ms, owner, person, sfu, Reply, Sim};
 use super::{check::Checker, sim};
@@ -12,13 +12,13 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 
 const SEEDS: u64 = 20_000;
 
-/// How this world behaves.
+/// How the simulated environment behaves.
 #[derive(Clone, Copy)]
 struct Mood {
-    /// Percent of orders that fail, and that are never answered.
+    /// Percentage of outputs that fail, and of outputs that are never answered.
     fails: u64,
     lost: u64,
-    /// Percent of inputs that belong to nothing.
+    /// Percentage of inputs that match no request.
     nonsense: u64,
 }
 
@@ -52,11 +52,11 @@ fn failure(rng: &mut Rng) -> Failure {
     failure
 }
 
-/// The world's answer to one order.
+/// The environment's answer to one output.
 fn reply(rng: &mut Rng, mood: Mood, output: &Output) -> Reply {
     if chance(rng, mood.lost) {
         return match output {
-            // Whoever carries out an RPC gives up after its deadline.
+            // The code that performs an RPC gives up after its deadline.
             Output::Rpc { generation, id, .. } => {
                 let result = Err(Failure::new(FailureKind::Timeout, "no answer within 5 s"));
                 Reply::At(ms(5_000), Input::Rpc { generation: *generation, id: *id, result })
@@ -83,7 +83,7 @@ fn reply(rng: &mut Rng, mood: Mood, output: &Output) -> Reply {
         Output::Rpc { call, .. } => {
             let mut failure = failure(rng);
             if let RpcCall::SetPublisher { tracks, .. } = call {
-                // One of them is meant, or one that nobody knows.
+                // The failure names one of the tracks, or none.
                 let meant = tracks.get(rng.between(0, 8) as usize);
                 failure.track_id = meant.map(|t| t.track_id.clone()).unwrap_or_default();
             }
@@ -98,7 +98,7 @@ fn someone(rng: &mut Rng, sim: &Sim) -> Participant {
     let mut p = person(pick(rng, &["ann", "bob", "cyd", "dan", "eve"]));
     p.name = format!("name {}", rng.between(0, 3)).into();
     if chance(rng, 10) {
-        // Myself, as others see me.
+        // The local participant, as other participants see it.
         p.session_id = sim.core.cx.session_id.clone();
     }
     for _ in 0..rng.between(0, 3) {
@@ -200,7 +200,7 @@ fn application(rng: &mut Rng, tracks: &mut u64) -> Input {
     }
 }
 
-/// Answers to questions nobody asked, of any generation; and what engines and sockets say unasked.
+/// Answers to requests that were never made, of any generation, and unsolicited events of engines and sockets.
 fn nonsense(rng: &mut Rng, sim: &Sim) -> Input {
     let current = sim.core.generation();
     let generation = match rng.between(0, 3) {
@@ -276,7 +276,7 @@ fn new_sim(seed: u64) -> (Sim, Rng, Mood) {
     if chance(&mut rng, 20) {
         config.token = Secret::default();
     }
-    // Of some seeds the whole must happen again from its trace.
+    // For some seeds the whole run is replayed from its trace.
     let mut sim = if seed.is_multiple_of(50) { Sim::new(config) } else { Sim::untraced(config) };
     sim.check = Checker::default();
     sim.delays = Some((Rng::new(seed), pick(&mut rng, &[0, 2, 5, 60, 800, 6_000])));
@@ -298,7 +298,7 @@ fn drive(sim: &mut Sim, rng: &mut Rng, mood: Mood) {
     sim.joined.participants = (0..rng.between(0, 4)).map(|_| someone(rng, sim)).collect();
     sim.input(Input::Start);
     if chance(rng, 60) {
-        // Straight to where most rules are.
+        // Go straight to the phase where most rules apply.
         sim.run(ms(20));
     }
     for _ in 0..rng.between(10, 300) {
@@ -324,7 +324,7 @@ fn drive(sim: &mut Sim, rng: &mut Rng, mood: Mood) {
         }
     }
     if mood.lost == 0 && chance(rng, 50) {
-        // When the world calms down and answers everything, nothing may be left waiting.
+        // Once the environment answers everything, nothing may stay queued.
         sim.good();
         sim.delays = None;
         sim.run(ms(20_000));
@@ -340,8 +340,8 @@ fn drive(sim: &mut Sim, rng: &mut Rng, mood: Mood) {
         sim.run(ms(rng.between(0, 100)));
     }
     sim.run((left + limits::LEAVE).saturating_sub(sim.now));
-    assert!(sim.core.is_over() && sim.check.is_finished(), "not over {:?} after leave", limits::LEAVE);
-    // Whatever comes now is counted at most.
+    assert!(sim.core.is_over() && sim.check.is_finished(), "not ended {:?} after leave", limits::LEAVE);
+    // Later inputs are at most counted.
     let before = sim.log.len();
     for _ in 0..5 {
         let input = nonsense(rng, sim);
@@ -353,7 +353,7 @@ fn drive(sim: &mut Sim, rng: &mut Rng, mood: Mood) {
     assert_eq!(sim.log.len(), before, "something was ordered after the end");
 }
 
-/// The fault of a seed, with its schedule.
+/// Runs a seed. Returns its violation with the schedule.
 fn run(seed: u64) -> Result<Sim, String> {
     let attempt = |trace: bool| {
         let (mut sim, mut rng, mood) = new_sim(seed);
@@ -363,8 +363,8 @@ fn run(seed: u64) -> Result<Sim, String> {
         let result = catch_unwind(AssertUnwindSafe(|| drive(&mut sim, &mut rng, mood)));
         (sim, result.is_ok())
     };
-    let (sim, sound) = attempt(false);
-    if sound {
+    let (sim, passed) = attempt(false);
+    if passed {
         return Ok(sim);
     }
     let (mut sim, _) = attempt(true);
@@ -380,7 +380,7 @@ fn any_schedule_keeps_the_rules() {
         }
         return;
     }
-    // What the schedules reached in sum: a test of rules that are never exercised proves nothing.
+    // Totals over all schedules: a test of rules that are never exercised proves nothing.
     let mut sum = Counters::default();
     let (mut joined, mut offers) = (0, 0);
     for seed in 0..SEEDS {
@@ -414,7 +414,7 @@ fn any_schedule_keeps_the_rules() {
 fn the_same_seed_gives_the_same_schedule() {
     for seed in [3, 77] {
         let text = |sim: Sim| format!("{:?}", sim.log);
-        // Not assert_eq: the whole log would be printed.
+        // Not assert_eq: it would print the whole log.
         assert!(run(seed).map(text) == run(seed).map(text), "seed {seed}");
     }
 }

@@ -1,4 +1,4 @@
-//! Coming back: FAST, REJOIN, MIGRATE, and the network that goes and comes.
+//! Reconnecting: FAST, REJOIN, MIGRATE, and the network going offline and online.
 
 use super::sim::*;
 use crate::core::{model::*, *};
@@ -7,12 +7,12 @@ use crate::error::{Code, Secret};
 pub(super) const PUB: PeerKind = PeerKind::Publisher;
 pub(super) const SUB: PeerKind = PeerKind::Subscriber;
 
-/// Hears ann and publishes one track.
-pub(super) fn talking() -> Sim {
-    talking_with(config())
+/// Receives ann's audio and publishes one track.
+pub(super) fn joined_with_media() -> Sim {
+    joined_with_media_and(config())
 }
 
-pub(super) fn talking_with(config: Config) -> Sim {
+pub(super) fn joined_with_media_and(config: Config) -> Sim {
     let mut sim = Sim::new(config);
     sim.joined.participants = vec![Participant { published: vec![TrackKind::Audio.into()], ..person("ann") }];
     sim.input(Input::Start);
@@ -54,7 +54,7 @@ pub(super) fn closed_peers(sim: &Sim) -> Vec<(u32, PeerKind)> {
     sim.since().iter().filter_map(closed).collect()
 }
 
-/// How each socket was closed.
+/// Generation and close code of each closed socket.
 pub(super) fn closes(sim: &Sim) -> Vec<(u32, u16)> {
     let close = |o: &Output| match o {
         Output::CloseSocket { generation, code, .. } => Some((generation.0, *code)),
@@ -65,21 +65,21 @@ pub(super) fn closes(sim: &Sim) -> Vec<(u32, u16)> {
 
 #[test]
 fn fast_keeps_session_and_peer_connections_and_restarts_publisher_ice() {
-    let mut sim = talking();
+    let mut sim = joined_with_media();
     let session = sim.core.cx.session_id.clone();
     sim.lose_socket();
     sim.run(ms(100));
     assert_eq!(states(&sim), [State::Reconnecting, State::Joined]);
     assert_eq!(back(&sim), [Strategy::Fast]);
-    assert_eq!(sim.count(|o| matches!(o, Output::Admit { .. })), 0, "the coordinator is not asked");
+    assert_eq!(sim.count(|o| matches!(o, Output::Admit { .. })), 0, "no admission is requested");
     assert_eq!((closed_peers(&sim), restarts(&sim)), (vec![], 1));
-    assert_eq!(sim.count(|o| matches!(o, Output::Unbind { .. })), 0, "what is heard goes on");
+    assert_eq!(sim.count(|o| matches!(o, Output::Unbind { .. })), 0, "playback continues");
     let join = joins(&sim).remove(0);
     let details = join.reconnect.expect("details");
     assert_eq!((join.session_id, details.strategy, details.attempt), (session, Strategy::Fast, 0));
     assert_eq!((details.announced_tracks.len(), details.announced_tracks[0].mid.as_str()), (1, "0"));
     assert_eq!((details.previous_session_id.as_str(), details.from_sfu_id.as_str()), ("", ""));
-    // The surviving subscriber gets offers of the new socket, not of the old one.
+    // The surviving subscriber accepts offers of the new socket, not of the old one.
     let late = sim.core.counters().late_offers;
     sim.input(Input::Message { generation: Generation(1), message: offer(90, "old") });
     let id = sim.offer();
@@ -90,7 +90,7 @@ fn fast_keeps_session_and_peer_connections_and_restarts_publisher_ice() {
 
 #[test]
 fn a_session_that_the_sfu_has_not_kept_is_left_and_joined_anew_at_once() {
-    let mut sim = talking();
+    let mut sim = joined_with_media();
     let session = sim.core.cx.session_id.clone();
     sim.joined.reconnected = false;
     sim.lose_socket();
@@ -109,7 +109,7 @@ fn a_session_that_the_sfu_has_not_kept_is_left_and_joined_anew_at_once() {
 }
 
 #[test]
-fn who_resumes_and_is_given_another_session_is_not_shown_its_former_self() {
+fn a_resume_with_another_session_does_not_list_the_former_one() {
     let mut sim = Sim::new(config());
     let me = |session_id: &str| Participant { session_id: session_id.into(), ..person("me") };
     let state = move |session_id: &str| JoinState {
@@ -134,7 +134,7 @@ fn who_resumes_and_is_given_another_session_is_not_shown_its_former_self() {
     sim.mark();
     sim.lose_socket();
     sim.run(ms(100));
-    // A resume, answered by a session of its own, and then a join.
+    // The resume is answered with a new session; then a join follows.
     assert_eq!((joins_of(&sim), sim.core.cx.session_id.as_str()), (2, "PA_3"));
     let shown = |e: &Event| matches!(e, Event::ParticipantLeft(p) | Event::ParticipantJoined(p) if p.user_id == "me");
     assert!(!sim.events().iter().any(shown), "{:?}", sim.events());
@@ -147,12 +147,12 @@ fn joins_of(sim: &Sim) -> usize {
 
 #[test]
 fn rejoin_makes_everything_anew_and_the_application_keeps_its_tracks() {
-    let mut sim = talking();
+    let mut sim = joined_with_media();
     let session = sim.core.cx.session_id.clone();
     sim.input(Input::Mute { track: 1, muted: true });
     sim.run(ms(50));
     sim.mark();
-    // The SFU still shows who we were.
+    // The SFU still lists the old session.
     sim.joined.participants.push(Participant { session_id: session.clone(), ..person("me") });
     sim.peer(SUB, PeerChange::Failed);
     sim.run(ms(200));
@@ -165,17 +165,17 @@ fn rejoin_makes_everything_anew_and_the_application_keeps_its_tracks() {
     assert_eq!((tracks.len(), tracks[0].muted, session_id == &sim.core.cx.session_id), (1, true, true));
     assert_eq!(sim.count(|o| matches!(o, Output::Sending { track: 1, on: true })), 1);
     assert_eq!(sim.count(|o| matches!(o, Output::Unbind { id: 7 })), 1);
-    // Nobody joined, nobody left, nothing was published a second time.
+    // No participant joined or left, and nothing was published a second time.
     let known = |e: &Event| matches!(e, Event::State { .. } | Event::Reconnected { .. } | Event::Media { .. });
-    let own = |e: &Event| matches!(e, Event::ParticipantUpdated(p) if p.local);
-    let others: Vec<_> = sim.events().into_iter().filter(|e| !known(e) && !own(e)).collect();
-    assert_eq!(others, [], "no ghost of ourselves");
+    let is_local_update = |e: &Event| matches!(e, Event::ParticipantUpdated(p) if p.local);
+    let others: Vec<_> = sim.events().into_iter().filter(|e| !known(e) && !is_local_update(e)).collect();
+    assert_eq!(others, [], "the former local session is not listed");
     assert!(sim.core.participants().all(|p| p.session_id != session));
 }
 
 #[test]
 fn tracks_come_back_in_their_order_published_meanwhile_too() {
-    let mut sim = talking();
+    let mut sim = joined_with_media();
     sim.on(|o| if matches!(o, Output::Admit { .. }) { Reply::Hold } else { Reply::Good });
     sim.peer(PUB, PeerChange::Failed);
     sim.input(Input::Unpublish { track: 1 });
@@ -190,7 +190,7 @@ fn tracks_come_back_in_their_order_published_meanwhile_too() {
 
 #[test]
 fn offline_waits_and_online_reconnects_once() {
-    let mut sim = talking();
+    let mut sim = joined_with_media();
     sim.input(Input::Network(NetworkChange::Online));
     assert_eq!(sim.since().len(), 0, "online without offline is no news");
     for _ in 0..3 {
@@ -204,16 +204,16 @@ fn offline_waits_and_online_reconnects_once() {
     sim.run(ms(100));
     assert_eq!((joins(&sim).len(), back(&sim)), (1, vec![Strategy::Fast]));
 
-    // Longer than the SFU keeps a session: a new one.
-    let mut sim = talking();
+    // Longer than the SFU keeps a session: a new session.
+    let mut sim = joined_with_media();
     sim.input(Input::Network(NetworkChange::Offline));
     sim.run(ms(15_000));
     sim.input(Input::Network(NetworkChange::Online));
     sim.run(ms(100));
     assert_eq!(back(&sim), [Strategy::Rejoin]);
 
-    // For ever: the end.
-    let mut sim = talking();
+    // Offline without limit: the call ends.
+    let mut sim = joined_with_media();
     sim.input(Input::Network(NetworkChange::Offline));
     sim.run(ms(30_000));
     assert_eq!(sim.ended().map(|e| e.reason), Some(EndReason::ConnectionLost));
@@ -222,12 +222,12 @@ fn offline_waits_and_online_reconnects_once() {
 
 #[test]
 fn another_network_means_new_sockets() {
-    let mut sim = talking();
+    let mut sim = joined_with_media();
     sim.input(Input::Network(NetworkChange::Changed));
     sim.run(ms(100));
     assert_eq!((back(&sim), closed_peers(&sim).len()), (vec![Strategy::Rejoin], 2));
-    // Addresses that come and go may be nobody's: what works is kept.
-    let mut sim = talking();
+    // Addresses that come and go may be unused: working connections are kept.
+    let mut sim = joined_with_media();
     sim.input(Input::Network(NetworkChange::Unsettled));
     sim.run(ms(100));
     assert_eq!((back(&sim), closed_peers(&sim).len(), restarts(&sim)), (vec![Strategy::Fast], 0, 1));
@@ -235,7 +235,7 @@ fn another_network_means_new_sockets() {
 
 #[test]
 fn failed_attempts_are_spaced_and_fast_gives_way_to_rejoin() {
-    let mut sim = talking();
+    let mut sim = joined_with_media();
     let began = sim.now;
     sim.on(|o| match o {
         Output::OpenSocket { generation, .. } => {
@@ -257,7 +257,7 @@ fn failed_attempts_are_spaced_and_fast_gives_way_to_rejoin() {
             }
         }
     }
-    // The first attempt was at once, before the clock moved.
+    // The first attempt started at once, before the clock moved.
     assert_eq!(sim.count(|o| matches!(o, Output::Admit { .. })) + 3, sim.core.counters().reconnect_attempts as usize);
     let opens: Vec<_> = seen.iter().filter(|(_, what)| *what == "open").map(|(at, _)| *at).collect();
     for pair in opens.windows(2) {
@@ -270,7 +270,7 @@ fn failed_attempts_are_spaced_and_fast_gives_way_to_rejoin() {
 
 #[test]
 fn storms_of_triggers_are_one_reconnect() {
-    let mut sim = talking();
+    let mut sim = joined_with_media();
     sim.on(|o| if matches!(o, Output::OpenSocket { .. }) { Reply::Hold } else { Reply::Good });
     let generation = sim.core.generation();
     sim.lose_socket();
@@ -287,14 +287,14 @@ fn storms_of_triggers_are_one_reconnect() {
 
 #[test]
 fn what_fast_would_keep_fails_meanwhile() {
-    let mut sim = talking();
+    let mut sim = joined_with_media();
     sim.on(|o| if matches!(o, Output::OpenSocket { .. }) { Reply::Hold } else { Reply::Good });
     sim.lose_socket();
     sim.good();
     sim.peer(PUB, PeerChange::Failed);
     sim.run(ms(100));
     assert_eq!(back(&sim), [Strategy::Rejoin]);
-    // The socket of the attempt that was given up opens late.
+    // The socket of the abandoned attempt opens late.
     sim.mark();
     sim.release();
     assert_eq!(sim.count(|o| matches!(o, Output::DropSocket { generation } if generation.0 == 2)), 1);
@@ -303,7 +303,7 @@ fn what_fast_would_keep_fails_meanwhile() {
 
 #[test]
 fn a_connection_that_never_lasts_is_slowed_down_and_given_up() {
-    let mut sim = talking();
+    let mut sim = joined_with_media();
     let mut losses = 0;
     while !sim.core.is_over() && losses < 200 {
         if sim.core.state() == State::Joined {
@@ -318,7 +318,7 @@ fn a_connection_that_never_lasts_is_slowed_down_and_given_up() {
 
 #[test]
 fn ice_that_is_lost_gets_patience_a_restart_and_then_a_new_session() {
-    let mut sim = talking();
+    let mut sim = joined_with_media();
     sim.peer(SUB, PeerChange::Disconnected);
     sim.run(DIALECT.ice_grace - ms(1));
     sim.peer(SUB, PeerChange::Connected);
@@ -335,7 +335,7 @@ fn ice_that_is_lost_gets_patience_a_restart_and_then_a_new_session() {
 }
 
 #[test]
-fn before_the_first_connection_disconnected_says_nothing_failed_everything() {
+fn before_the_first_connection_disconnected_is_ignored_and_failed_is_final() {
     let mut sim = Sim::joined();
     sim.connects = false;
     sim.offer();
@@ -361,7 +361,7 @@ fn replies_that_end_the_session_are_not_retried() {
         (206, Strategy::Fast),
         (300, Strategy::Rejoin),
     ] {
-        let mut sim = talking();
+        let mut sim = joined_with_media();
         let mut once = true;
         sim.on(move |o| match is_rpc(o, "UpdateMuteStates") && std::mem::take(&mut once) {
             true => rpc_failed(o, sfu(code, "gone")),
@@ -373,7 +373,7 @@ fn replies_that_end_the_session_are_not_retried() {
         assert!(
             sim.rpcs().iter().any(|c| matches!(c, RpcCall::UpdateMuteStates { states, .. } if states[0].muted)
                 || matches!(c, RpcCall::SetPublisher { tracks, .. } if tracks.iter().all(|t| t.muted))),
-            "{code}: told again"
+            "{code}: sent again"
         );
     }
 }
@@ -412,8 +412,8 @@ fn a_reconnect_in_the_middle_of_every_negotiation_step_answers_the_next_offer() 
         sim.run(ms(50));
         sim.release();
         sim.run(ms(1_000));
-        let told = sim.events().iter().filter(|e| matches!(e, Event::LocalPublished { track: 1 })).count();
-        assert_eq!((told, sim.errors(), sim.core.state()), (1, 0, State::Joined), "{at}");
+        let reported = sim.events().iter().filter(|e| matches!(e, Event::LocalPublished { track: 1 })).count();
+        assert_eq!((reported, sim.errors(), sim.core.state()), (1, 0, State::Joined), "{at}");
         assert!(sim.core.publisher.is_settled(&sim.core.cx), "{at}");
     }
 }
@@ -423,9 +423,9 @@ fn leaving_in_every_phase_of_a_reconnect_never_comes_back() {
     for at in ["Admit", "OpenSocket", "Join", "wait", "offline", "migrating"] {
         for rejoin in [false, true] {
             if at == "Admit" && !rejoin {
-                continue; // FAST asks nobody
+                continue; // FAST needs no admission
             }
-            let mut sim = talking();
+            let mut sim = joined_with_media();
             sim.on(move |o| match o {
                 Output::Admit { .. } if at == "Admit" => Reply::Hold,
                 Output::OpenSocket { .. } if at == "OpenSocket" => Reply::Hold,
@@ -458,28 +458,28 @@ fn leaving_in_every_phase_of_a_reconnect_never_comes_back() {
 
 #[test]
 fn call_ended_in_a_reconnect_ends_it() {
-    let mut sim = talking();
+    let mut sim = joined_with_media();
     sim.message(SfuMessage::GoAway { reason: 1 });
     sim.run(ms(1));
     sim.input(Input::Message { generation: Generation(1), message: SfuMessage::CallEnded(CallEndedReason::Ended) });
     sim.run(ms(2_000));
     assert_eq!(sim.ended().map(|e| e.reason), Some(EndReason::CallEnded));
 
-    // The media may end before the SFU says why.
-    let mut sim = talking();
+    // The media may end before the SFU reports why.
+    let mut sim = joined_with_media();
     sim.peer(SUB, PeerChange::Closed);
     sim.peer(PUB, PeerChange::Closed);
     sim.run(ms(100));
     sim.message(SfuMessage::CallEnded(CallEndedReason::Kicked));
     sim.run(ms(2_000));
     assert_eq!((sim.ended().map(|e| e.reason), joins(&sim).len()), (Some(EndReason::Kicked), 0));
-    // Without a word it is a lost connection.
-    let mut sim = talking();
+    // Without a reason it is a lost connection.
+    let mut sim = joined_with_media();
     sim.peer(SUB, PeerChange::Closed);
     sim.run(limits::CALL_ENDED_GRACE + ms(100));
     assert_eq!(back(&sim), [Strategy::Rejoin]);
 
-    let mut sim = talking();
+    let mut sim = joined_with_media();
     let generation = sim.core.generation();
     sim.message(SfuMessage::CallEnded(CallEndedReason::Ended));
     sim.input(Input::SocketClosed { generation, code: Some(1000), failure: None });
@@ -488,20 +488,20 @@ fn call_ended_in_a_reconnect_ends_it() {
 }
 
 #[test]
-fn an_expired_token_is_asked_for_once_per_attempt() {
+fn an_expired_token_is_renewed_once_per_attempt() {
     let expired = |o: &Output| match o {
         Output::Admit { generation, token, .. } if token.reveal() != "asked-for" => {
             Reply::With(Input::Admitted { generation: *generation, result: Err(http(401)) })
         }
         _ => Reply::Good,
     };
-    let mut sim = talking_with(Config { renew_token: true, ..config() });
+    let mut sim = joined_with_media_and(Config { renew_token: true, ..config() });
     sim.on(expired);
     sim.peer(SUB, PeerChange::Failed);
     sim.run(ms(200));
     assert_eq!((back(&sim), sim.count(|o| matches!(o, Output::NeedToken))), (vec![Strategy::Rejoin], 1));
 
-    // At the first join as well; refused twice is refused.
+    // At the first join as well; the second refusal is final.
     let mut sim = Sim::new(Config { renew_token: true, ..config() });
     sim.on(expired);
     sim.input(Input::Start);
@@ -519,8 +519,8 @@ fn an_expired_token_is_asked_for_once_per_attempt() {
     assert_eq!(sim.ended().and_then(|e| e.error).map(|e| e.code), Some(Code::Auth));
     assert_eq!(sim.count(|o| matches!(o, Output::NeedToken)), 2);
 
-    // Nobody has another one.
-    let mut sim = talking();
+    // No other token is available.
+    let mut sim = joined_with_media();
     sim.on(expired);
     sim.peer(SUB, PeerChange::Failed);
     sim.run(ms(200));
@@ -529,13 +529,13 @@ fn an_expired_token_is_asked_for_once_per_attempt() {
 }
 
 #[test]
-fn the_differences_between_two_snapshots_are_told() {
-    let mut sim = talking();
+fn the_differences_between_two_snapshots_are_reported() {
+    let mut sim = joined_with_media();
     sim.joined.participants =
         vec![Participant { published: vec![TrackKind::Video.into()], ..person("ann") }, person("bob")];
     sim.lose_socket();
     sim.run(ms(100));
-    let told: Vec<_> = sim
+    let reported: Vec<_> = sim
         .events()
         .iter()
         .filter_map(|e| match e {
@@ -546,7 +546,7 @@ fn the_differences_between_two_snapshots_are_told() {
             _ => None,
         })
         .collect();
-    assert_eq!(told, ["-ann Audio", "+ann Video", "+bob"]);
+    assert_eq!(reported, ["-ann Audio", "+ann Video", "+bob"]);
     sim.mark();
     sim.joined.participants = vec![person("bob")];
     sim.lose_socket();
@@ -558,7 +558,7 @@ fn the_differences_between_two_snapshots_are_told() {
 #[test]
 fn what_the_application_closed_stays_closed() {
     for peer in [PUB, SUB] {
-        let mut sim = talking();
+        let mut sim = joined_with_media();
         sim.on(|o| if matches!(o, Output::ClosePeer { .. }) { Reply::Never } else { Reply::Good });
         sim.input(Input::ClosePeer(peer));
         sim.mark();
@@ -590,7 +590,7 @@ fn another_dtls_identity_is_another_peer_connection() {
     sim.message(identified(4, "CC:DD"));
     sim.run(ms(200));
     assert_eq!((back(&sim), sim.errors()), (vec![Strategy::Rejoin], 0));
-    assert_eq!(sim.answers(), [1, 2, 3], "not answered with what cannot talk to it");
+    assert_eq!(sim.answers(), [1, 2, 3], "not answered with an incompatible description");
     sim.message(identified(1, "CC:DD"));
     sim.run(ms(50));
     assert_eq!(sim.answers(), [1, 2, 3, 1], "the new one has its own");

@@ -1,4 +1,4 @@
-//! Participants, their tracks, and whose media it is.
+//! Participants, their tracks, and the owners of media.
 
 use super::sim::*;
 use crate::core::{model::*, *};
@@ -39,18 +39,18 @@ fn media(sim: &mut Sim, id: RemoteId, stream_id: &str, track_id: &str) {
 }
 
 #[test]
-fn late_joiners_are_told_of_tracks_published_before() {
+fn late_joiners_get_tracks_published_before() {
     let ann = Participant { published: vec![TrackKind::Audio.into(), TrackKind::Video.into()], ..person("ann") };
     let sim = joined_with(vec![ann, person("bob")]);
     let events: Vec<_> = sim.events().into_iter().skip(3).collect();
     assert!(matches!(&events[0], Event::ParticipantJoined(p) if p.user_id == "ann"));
     assert_eq!(events[1..3], [published("ann", TrackKind::Audio), published("ann", TrackKind::Video)]);
     assert!(matches!(&events[3], Event::ParticipantJoined(p) if p.user_id == "bob"));
-    assert!(matches!(&events[4..], [Event::ParticipantUpdated(p)] if p.local), "and who I am");
+    assert!(matches!(&events[4..], [Event::ParticipantUpdated(p)] if p.local), "and the local participant");
 }
 
 #[test]
-fn doubled_unknown_and_repeated_news_are_fine() {
+fn duplicate_unknown_and_repeated_updates_are_harmless() {
     let mut sim = joined_with(vec![person("ann")]);
     sim.mark();
     let ann = Participant { published: vec![TrackKind::Audio.into()], ..person("ann") };
@@ -75,13 +75,13 @@ fn doubled_unknown_and_repeated_news_are_fine() {
         participant: None,
     });
     assert_eq!(sim.since().len(), 0);
-    // Somebody new by an update is somebody new.
+    // An update of an unknown participant is a join.
     sim.message(SfuMessage::ParticipantUpdated(Box::new(person("bob"))));
     assert_eq!(sim.events(), [Event::ParticipantJoined(Arc::new(person("bob")))]);
 }
 
 #[test]
-fn who_leaves_takes_the_tracks_along() {
+fn a_leaving_participant_takes_its_tracks_along() {
     let ann = Participant { published: vec![TrackKind::Audio.into()], ..person("ann") };
     let mut sim = joined_with(vec![ann]);
     media(&mut sim, 7, "ann-prefix:TRACK_TYPE_AUDIO:0", "");
@@ -91,7 +91,7 @@ fn who_leaves_takes_the_tracks_along() {
     }
     assert_eq!(sim.count(|o| matches!(o, Output::Unbind { id: 7 })), 1);
     assert!(matches!(sim.events()[..], [Event::TrackUnpublished { .. }, Event::ParticipantLeft(_)]));
-    assert_eq!(sim.core.participants().count(), 1, "only myself");
+    assert_eq!(sim.core.participants().count(), 1, "only the local participant");
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn tracks_come_with_an_embedded_participant() {
     }
     let gone = |e: &Event| matches!(e, Event::TrackUnpublished { cause: UnpublishCause::UserMuted, .. });
     assert_eq!(sim.events().iter().filter(|e| gone(e)).count(), 1);
-    // Someone unknown whose list still names the track that ends: it ends.
+    // An unknown participant whose list still names the track that ends: the track ends.
     sim.message(SfuMessage::TrackUnpublished {
         session_id: "bob-session".into(),
         user_id: "bob".into(),
@@ -133,7 +133,7 @@ fn tracks_come_with_an_embedded_participant() {
 }
 
 #[test]
-fn i_am_no_other_participant() {
+fn the_local_participant_is_not_a_remote_one() {
     let mut sim = Sim::new(config());
     let me = Participant {
         session_id: sim.core.cx.session_id.clone(),
@@ -169,7 +169,7 @@ fn i_am_no_other_participant() {
         match event {
             Event::ParticipantUpdated(p) if p.local => names.push(p.name.to_string()),
             Event::State { .. } | Event::Joined { .. } => {}
-            other => panic!("the call and oneself only, not {other:?}"),
+            other => panic!("only the call and the local participant, not {other:?}"),
         }
     }
     assert_eq!(names, ["me", "I", "me"], "what changed of oneself, and nothing twice");
@@ -244,13 +244,13 @@ fn media_of_another_generation_or_without_end_is_not_kept() {
 }
 
 #[test]
-fn who_comes_back_gets_the_media_back() {
+fn a_returning_participant_gets_its_media_back() {
     let mut sim = joined_with(vec![person("ann")]);
     media(&mut sim, 1, "ann-prefix:TRACK_TYPE_AUDIO:0", "");
     sim.message(left("ann"));
     sim.run(ms(10));
     sim.message(SfuMessage::ParticipantJoined(Box::new(person("ann"))));
-    // What still comes of it comes as another stream.
+    // Media that still arrives comes as another stream.
     let generation = sim.core.cx.transport.expect("peer connections in use");
     let owner = owner("ann-prefix:TRACK_TYPE_AUDIO:0");
     sim.input(Input::RemoteTrack { generation, id: 2, owner, mid: String::new(), again: true });
@@ -265,18 +265,18 @@ fn with_metadata(number: usize, bytes: usize) -> Participant {
 #[test]
 fn events_share_the_memory_of_the_roster() {
     let track = RemoteTrack { id: "t".into(), ..TrackKind::Audio.into() };
-    let everybody: Vec<_> =
+    let everyone: Vec<_> =
         (0..50).map(|n| Participant { published: vec![track.clone()], ..with_metadata(n, 70_000) }).collect();
-    let sim = joined_with(everybody);
+    let sim = joined_with(everyone);
     let joined = |e| if let Event::ParticipantJoined(p) = e { Some(p) } else { None };
-    let told: Vec<_> = sim.events().into_iter().filter_map(joined).collect();
-    assert_eq!(told.len(), 50);
-    // Also after what changes without the text: its tracks, its level.
-    for p in told {
+    let reported: Vec<_> = sim.events().into_iter().filter_map(joined).collect();
+    assert_eq!(reported.len(), 50);
+    // Also after changes that leave the text alone: tracks, level.
+    for p in reported {
         let listed = sim.core.room.roster.get(&p.session_id).unwrap();
         assert!(Arc::ptr_eq(&listed.metadata, &p.metadata) && listed.published.len() == 1);
     }
-    // The same text once more is the same memory.
+    // The same text again shares the same memory.
     let mut sim = sim;
     sim.mark();
     let renamed = Participant { name: "another".into(), ..with_metadata(7, 70_000) };
@@ -286,7 +286,7 @@ fn events_share_the_memory_of_the_roster() {
 }
 
 #[test]
-fn a_roster_without_end_is_bounded_and_said_once() {
+fn a_roster_without_end_is_bounded_and_reported_once() {
     let bytes = |sim: &Sim| sim.core.participants().map(Participant::weight).sum::<usize>();
     let mut sim = joined_with(vec![]);
     sim.mark();
@@ -300,7 +300,7 @@ fn a_roster_without_end_is_bounded_and_said_once() {
     let errors: Vec<_> = events.iter().filter(|e| matches!(e, Event::Error(_))).collect();
     assert_eq!((joined, errors.len()), (listed, 1));
     assert!(matches!(errors[0], Event::Error(e) if e.code == crate::error::Code::Limit));
-    // Who goes makes room, and what grows beyond it stays as it was.
+    // A leaving participant frees space; an update that exceeds the limit is ignored.
     sim.mark();
     sim.message(SfuMessage::ParticipantLeft {
         session_id: "p-0-session".into(),
@@ -318,7 +318,7 @@ fn a_roster_without_end_is_bounded_and_said_once() {
         sim.core.room.roster.publish(&format!("p-{}-session", 1 + n % 200), &track);
     }
     assert!(bytes(&sim) <= 16 << 20, "{}", bytes(&sim));
-    // Small ones, by their number.
+    // Small participants are limited by number.
     let mut sim = joined_with(vec![]);
     for n in 0..MAX_PARTICIPANTS + 10 {
         sim.message(SfuMessage::ParticipantJoined(Box::new(with_metadata(n, 1))));

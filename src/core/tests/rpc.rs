@@ -1,11 +1,11 @@
-//! RPCs: which are tried again, how often, how soon.
+//! RPCs: which are retried, how often, how soon.
 
 use super::sim::*;
 use crate::core::{model::*, *};
 
 const SUB: PeerKind = PeerKind::Subscriber;
 
-/// All RPCs named `name` fail with `failure`; one is caused, and its tries are counted.
+/// All RPCs named `name` fail with `failure`. Triggers one and counts its tries.
 fn tries(name: &'static str, failure: Failure) -> (usize, Sim) {
     let mut sim = Sim::joined();
     sim.on(move |o| if is_rpc(o, name) { rpc_failed(o, failure.clone()) } else { Reply::Good });
@@ -24,7 +24,7 @@ fn tries(name: &'static str, failure: Failure) -> (usize, Sim) {
         other => panic!("{other}"),
     }
     sim.run(ms(9_000));
-    // A failed publication is offered anew, as another RPC with another number.
+    // A failed publication is offered again, as a new RPC with a new number.
     let first =
         sim.since().iter().find_map(
             |o| {
@@ -58,7 +58,7 @@ fn idempotent_ones_are_tried_three_times_when_that_can_help() {
 }
 
 #[test]
-fn what_may_have_arrived_is_not_said_twice() {
+fn a_request_that_may_have_arrived_is_not_repeated() {
     for name in ["SetPublisher", "SendAnswer"] {
         for (failure, times) in [
             (Failure::new(FailureKind::Timeout, "slow"), 1),
@@ -109,16 +109,16 @@ fn should_retry_does_not_spin() {
 
 #[test]
 fn the_server_may_ask_for_more_time_within_bounds() {
-    for (told, least) in [(1_500, 1_500), (3_600_000, 5_000)] {
+    for (retry_after, least) in [(1_500, 1_500), (3_600_000, 5_000)] {
         let mut sim = Sim::joined();
-        let failure = Failure { retry_after_ms: Some(told), should_retry: true, ..sfu(429, "slow down") };
+        let failure = Failure { retry_after_ms: Some(retry_after), should_retry: true, ..sfu(429, "slow down") };
         sim.on(move |o| if is_rpc(o, "SendAnswer") { rpc_failed(o, failure.clone()) } else { Reply::Good });
         sim.offer();
         sim.run(ms(10));
         sim.run(ms(least - 15));
-        assert_eq!(sim.answers().len(), 1, "{told}");
+        assert_eq!(sim.answers().len(), 1, "{retry_after}");
         sim.run(ms(30));
-        assert_eq!(sim.answers().len(), 2, "{told}");
+        assert_eq!(sim.answers().len(), 2, "{retry_after}");
     }
 }
 
@@ -177,7 +177,7 @@ fn a_flood_of_candidates_never_costs_a_negotiation() {
 }
 
 #[test]
-fn a_candidate_that_cannot_be_told_is_counted_only() {
+fn a_candidate_that_cannot_be_sent_is_only_counted() {
     let (_, sim) = tries("IceTrickle", http(404));
     assert_eq!((sim.errors(), sim.core.counters().candidates_dropped), (0, 1));
 }

@@ -1,7 +1,7 @@
-//! The outside of a call, simulated: a virtual clock and a world that answers what the core asks.
+//! The simulated environment of a call: a virtual clock, and answers to the core's requests.
 //!
-//! By default everything succeeds after one millisecond. A test holds answers back, or gives its
-//! own, with [`Sim::on`]; rules that hold for every call are checked after every step.
+//! By default everything succeeds after one millisecond. A test holds answers back, or gives its own, with [`Sim::on`].
+//! Rules that hold for every call are checked after every step.
 
 use super::check::Checker;
 use crate::core::{model::*, rng::Rng, trace::Trace, *};
@@ -14,7 +14,7 @@ pub const fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 
-/// A protocol in which everything happens that the rules know.
+/// A protocol with every feature that the rules know.
 pub const DIALECT: Dialect = Dialect {
     name: "test",
     capabilities: Capabilities(u64::MAX),
@@ -35,7 +35,7 @@ pub const DIALECT: Dialect = Dialect {
     ice_grace: ms(2_500),
 };
 
-/// Whose media a stream id `{prefix}:TRACK_TYPE_AUDIO:{n}` names.
+/// The owner that a stream id `{prefix}:TRACK_TYPE_AUDIO:{n}` names.
 pub fn owner(stream_id: &str) -> Option<MediaOwner> {
     let (prefix, _) = stream_id.split_once(":TRACK_TYPE_AUDIO")?;
     Some(MediaOwner {
@@ -70,7 +70,7 @@ pub fn config() -> Config {
     }
 }
 
-/// What the world does with an order of the core.
+/// How the environment handles an output of the core.
 pub enum Reply {
     Good,
     /// Keeps it for [`Sim::release`].
@@ -91,32 +91,32 @@ pub struct Sim {
     mark: usize,
     rule: Box<dyn FnMut(&Output) -> Reply>,
     pub joined: JoinState,
-    /// What the admission says of rights.
+    /// The grants in the admission.
     pub grants: Option<Grants>,
-    /// Answers take up to this long, drawn anew each time; without it one millisecond.
+    /// Maximum delay of answers, drawn for each answer; `None` is one millisecond.
     pub delays: Option<(Rng, u64)>,
-    /// Peer connections come up by themselves.
+    /// Peer connections connect automatically.
     pub connects: bool,
-    /// What peer connections tell of their tries.
+    /// The connection attempts that peer connections report.
     pub path: Path,
     admissions: u32,
     next_offer: u32,
-    /// The publisher's m-lines, by the generation of its peer connection: whose they are. One that is free is used again.
+    /// The publisher's m-lines in the current generation, each with its track's name. A free m-line is reused.
     pub lines: Vec<Option<String>>,
     lines_of: Generation,
-    /// Everything that the core was given and has decided; at the end it must happen again.
+    /// Records all inputs and decisions of the core. At the end they are replayed and must match.
     pub trace: Option<Arc<Trace>>,
 }
 
 impl Drop for Sim {
-    /// The end of the schedule; the test harness shows it only when the test fails.
+    /// Prints the end of the schedule; the test harness shows it only when the test fails.
     fn drop(&mut self) {
         let trace = self.check.trace.take().unwrap_or_default();
         eprintln!("{}\n", trace[trace.len().saturating_sub(60)..].join("\n"));
         if let Some(trace) = self.trace.as_ref().filter(|_| !std::thread::panicking()) {
             match trace::replay(&trace.text()) {
                 Ok(replayed) => assert_eq!(replayed.beyond, 0, "{replayed:?}"),
-                Err(differs) => panic!("the trace does not happen again: {differs}"),
+                Err(differs) => panic!("the trace does not replay: {differs}"),
             }
         }
     }
@@ -155,7 +155,7 @@ impl Sim {
         }
     }
 
-    /// A call that has just been joined, with nothing under way.
+    /// A call that has just joined, with nothing in progress.
     pub fn joined() -> Self {
         Self::joined_with(config())
     }
@@ -169,7 +169,7 @@ impl Sim {
         sim
     }
 
-    /// From now on `rule` decides what becomes of each order.
+    /// From now on `rule` decides how each output is answered.
     pub fn on(&mut self, rule: impl FnMut(&Output) -> Reply + 'static) {
         self.rule = Box::new(rule);
     }
@@ -189,7 +189,7 @@ impl Sim {
         self.input(Input::Message { generation, message });
     }
 
-    /// The SFU offers; the number is the offer's negotiation id.
+    /// The SFU sends an offer. Returns its negotiation id.
     pub fn offer(&mut self) -> u32 {
         self.next_offer += 1;
         let id = self.next_offer;
@@ -201,13 +201,13 @@ impl Sim {
         self.input(Input::Leave { reason: "bye".into() });
     }
 
-    /// The socket is gone, as the network sees it.
+    /// The network closes the socket.
     pub fn lose_socket(&mut self) {
         let generation = self.core.generation();
         self.input(Input::SocketClosed { generation, code: Some(1006), failure: None });
     }
 
-    /// News of a peer connection in use.
+    /// An event of a peer connection in use.
     pub fn peer(&mut self, peer: PeerKind, change: PeerChange) {
         let generation = self.core.cx.transport.expect("peer connections in use");
         self.input(Input::Peer { generation, peer, change });
@@ -230,7 +230,7 @@ impl Sim {
             self.log.push(output);
         }
         self.check.after(&self.core, self.now);
-        self.check.assert_sound();
+        self.check.assert_rules_hold();
     }
 
     fn after_a_while(&mut self, input: Input) {
@@ -243,7 +243,7 @@ impl Sim {
         self.world.insert((self.now + wait, self.seq), input);
     }
 
-    /// Answers the held orders well, now.
+    /// Answers the held outputs successfully, now.
     pub fn release(&mut self) {
         for output in std::mem::take(&mut self.held) {
             if let Some(input) = self.answer(&output) {
@@ -252,7 +252,7 @@ impl Sim {
         }
     }
 
-    /// Lets that much time go by; answers and deadlines come in their order.
+    /// Advances the clock; answers and deadlines are handled in order.
     pub fn run(&mut self, wait: Duration) {
         let end = self.now + wait;
         loop {
@@ -278,7 +278,7 @@ impl Sim {
         self.now = end;
     }
 
-    /// What came since the last mark.
+    /// Outputs since the last mark.
     pub fn since(&self) -> &[Output] {
         &self.log[self.mark..]
     }
@@ -308,7 +308,7 @@ impl Sim {
         self.since().iter().filter_map(name).collect()
     }
 
-    /// What each offer of the publisher was to hold.
+    /// The requested content of each publisher offer.
     pub fn wanted(&self) -> Vec<Wanted> {
         let wanted = |o: &Output| match o {
             Output::Engine { action: Action::Offer(wanted), .. } => Some(wanted.clone()),
@@ -326,7 +326,7 @@ impl Sim {
         self.since().iter().filter(|o| what(o)).count()
     }
 
-    /// Negotiation ids of the answers that were sent.
+    /// Negotiation ids of the sent answers.
     pub fn answers(&self) -> Vec<u32> {
         let id = |c: RpcCall| {
             if let RpcCall::SendAnswer { negotiation_id, .. } = c {
@@ -346,7 +346,7 @@ impl Sim {
         self.log.iter().filter_map(event).find_map(|e| if let Event::Ended(end) = e { Some(end.clone()) } else { None })
     }
 
-    /// JoinResponse; everybody in it, ourselves included, once there is anybody.
+    /// JoinResponse; if it has participants, the local one is added.
     fn joined_now(&self) -> JoinState {
         let mut joined = self.joined.clone();
         if !joined.participants.is_empty() {
@@ -355,7 +355,7 @@ impl Sim {
         joined
     }
 
-    /// The m-line of each sender: of those that were free before this offer the first, else a new one.
+    /// The m-line of each sender: the first that was free before this offer, else a new one.
     fn lines(&mut self, generation: Generation, wanted: &Wanted) -> Vec<String> {
         if self.lines_of != generation {
             (self.lines, self.lines_of) = (Vec::new(), generation);
@@ -376,7 +376,7 @@ impl Sim {
         mids
     }
 
-    /// The answer of a world in which everything works.
+    /// The answer of an environment in which everything works.
     fn answer(&mut self, output: &Output) -> Option<Input> {
         Some(match output {
             Output::NeedToken => Input::Token(Some(Secret::new("asked-for"))),
@@ -428,7 +428,7 @@ impl Sim {
                 let (publisher, subscriber) = ("[]".to_owned(), "[]".to_owned());
                 Input::Stats { generation: *generation, mark: *mark, publisher, subscriber }
             }
-            // Tests say it themselves, or wait for the end of its time.
+            // Tests send Drained themselves, or wait for the timeout.
             Output::Drain => return None,
             Output::Forget { id } => Input::RemoteTrackGone { id: *id },
             Output::ClosePeer { generation, peer } => Input::PeerClosed { generation: *generation, peer: *peer },
@@ -458,7 +458,7 @@ pub fn action_name(action: &Action) -> &'static str {
     }
 }
 
-/// Orders that a world may hold back.
+/// Copies an output that may be held back.
 fn clone(output: &Output) -> Output {
     match output {
         Output::NeedToken => Output::NeedToken,
@@ -511,7 +511,7 @@ pub fn offer(negotiation_id: u32, ufrag: &str) -> SfuMessage {
     SfuMessage::SubscriberOffer { ice_restart: false, sdp: format!("v=0\r\na=ice-ufrag:{ufrag}\r\n"), negotiation_id }
 }
 
-/// A candidate that names the peer connection it is for, so that the checker can see a mix-up.
+/// A candidate that names its peer connection, so that the checker can detect a mix-up.
 pub fn candidate(peer: PeerKind, ufrag: &str) -> String {
     format!(r#"{{"candidate":"candidate:{peer:?} 1 udp 1 127.0.0.1 9 typ host","usernameFragment":"{ufrag}"}}"#)
 }

@@ -1,4 +1,4 @@
-//! Reports of how media flows.
+//! Media statistics reports.
 
 use super::sim::*;
 use crate::core::{model::*, *};
@@ -48,10 +48,10 @@ fn h33_stats_are_committed_on_acknowledgement_only() {
         Reply::Good
     });
     sim.run(ms(4_600));
-    assert_eq!((sim.rpc_names().len(), committed(&sim).len()), (2, 0), "each once, neither taken");
+    assert_eq!((sim.rpc_names().len(), committed(&sim).len()), (2, 0), "each once, neither accepted");
     sim.run(ms(3_000));
     assert_eq!((committed(&sim), sim.errors()), (vec![3], 0));
-    // A reply of the connection before belongs to nobody.
+    // A reply of the previous connection is ignored.
     sim.on(|o| if is_rpc(o, "SendStats") { Reply::Hold } else { Reply::Good });
     sim.run(ms(5_000));
     sim.mark();

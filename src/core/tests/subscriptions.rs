@@ -1,9 +1,9 @@
-//! What is wanted of the tracks of others: wishes, and the subscriber that stays when nothing is.
+//! Subscription settings of remote tracks, and the subscriber that stays open when nothing is subscribed.
 
 use super::sim::*;
 use crate::core::{model::*, *};
 
-/// A protocol that takes the subscriber's connection for the participant's.
+/// A protocol that treats the subscriber's connection as the participant's.
 fn staying(subscribe: bool) -> Sim {
     let mut config = config();
     config.dialect.subscriber_stays = true;
@@ -31,15 +31,15 @@ fn media(sim: &mut Sim, id: RemoteId) {
     });
 }
 
-/// Of every request since the mark: which tracks, and whether they are wanted.
-fn told(sim: &Sim) -> Vec<Vec<(String, bool)>> {
-    let wishes = |call: RpcCall| match call {
+/// The tracks in each request since the mark, and whether they are subscribed.
+fn sent(sim: &Sim) -> Vec<Vec<(String, bool)>> {
+    let requested = |call: RpcCall| match call {
         RpcCall::UpdateSubscriptions { subscriptions, .. } => {
-            Some(subscriptions.into_iter().map(|s| (s.track_id, s.wish.subscribed)).collect())
+            Some(subscriptions.into_iter().map(|s| (s.track_id, s.settings.subscribed)).collect())
         }
         _ => None,
     };
-    sim.rpcs().into_iter().filter_map(wishes).collect()
+    sim.rpcs().into_iter().filter_map(requested).collect()
 }
 
 fn bound(sim: &Sim) -> (usize, usize) {
@@ -52,7 +52,7 @@ fn one(id: &str, wanted: bool) -> Vec<(String, bool)> {
 }
 
 #[test]
-fn who_has_closed_it_answers_for_the_connection_that_stays_and_no_other() {
+fn after_a_close_offers_of_the_remaining_connection_only_are_answered() {
     let offer = |sim: &mut Sim, session: u32, negotiation_id| {
         let sdp = format!(
             "v=0\r\no=- {session} 2 IN IP4 0.0.0.0\r\na=ice-ufrag:u{session}\r\na=ice-pwd:p{negotiation_id}\r\n"
@@ -72,7 +72,7 @@ fn who_has_closed_it_answers_for_the_connection_that_stays_and_no_other() {
 }
 
 #[test]
-fn who_has_closed_it_is_not_told_of_offers_that_fail() {
+fn after_a_close_failed_offers_are_not_reported() {
     let mut sim = staying(true);
     sim.input(Input::ClosePeer(PeerKind::Subscriber));
     let mut once = true;
@@ -88,7 +88,7 @@ fn who_has_closed_it_is_not_told_of_offers_that_fail() {
 }
 
 #[test]
-fn who_receives_nothing_answers_offers_all_the_same() {
+fn a_receive_disabled_subscriber_still_answers_offers() {
     let mut sim = staying(false);
     assert_eq!(sim.answers(), [1]);
     sim.mark();
@@ -97,11 +97,11 @@ fn who_receives_nothing_answers_offers_all_the_same() {
     sim.offer();
     sim.run(ms(100));
     assert_eq!((sim.answers(), bound(&sim), sim.errors()), (vec![2], (0, 1), 0));
-    assert!(told(&sim).iter().flatten().all(|(_, wanted)| !wanted));
+    assert!(sent(&sim).iter().flatten().all(|(_, wanted)| !wanted));
 }
 
 #[test]
-fn a_closed_subscriber_hears_nothing_more_and_stays() {
+fn a_closed_subscriber_receives_nothing_more_and_stays() {
     let mut sim = staying(true);
     sim.mark();
     media(&mut sim, 1);
@@ -110,32 +110,35 @@ fn a_closed_subscriber_hears_nothing_more_and_stays() {
     sim.mark();
     sim.input(Input::ClosePeer(PeerKind::Subscriber));
     sim.run(ms(50));
-    assert_eq!((bound(&sim), told(&sim)), ((0, 1), vec![one("TR_1", false)]));
+    assert_eq!((bound(&sim), sent(&sim)), ((0, 1), vec![one("TR_1", false)]));
     sim.mark();
     media(&mut sim, 2);
     sim.message(SfuMessage::ParticipantState(Box::new(speaker("ann", &["TR_1", "TR_2"]))));
-    sim.input(Input::Wish { track_id: "TR_1".into(), wish: Wish::default() });
+    sim.input(Input::Subscribe { track_id: "TR_1".into(), settings: SubscriptionSettings::default() });
     sim.offer();
     sim.run(ms(100));
     assert_eq!((sim.answers(), bound(&sim), sim.errors()), (vec![2], (0, 1), 0));
-    assert!(told(&sim).iter().flatten().all(|(_, wanted)| !wanted), "a wish comes too late");
+    assert!(
+        sent(&sim).iter().flatten().all(|(_, wanted)| !wanted),
+        "a subscription setting after the close is ignored"
+    );
     assert_eq!(sim.count(|o| matches!(o, Output::ClosePeer { .. })), 0);
 }
 
 #[test]
-fn a_wish_for_a_track_that_is_gone_is_news() {
+fn a_setting_is_sent_again_after_its_track_ended() {
     let mut sim = staying(true);
-    let wish = |sim: &mut Sim| {
-        sim.input(Input::Wish { track_id: "TR_1".into(), wish: Wish::default() });
+    let set_subscribed = |sim: &mut Sim| {
+        sim.input(Input::Subscribe { track_id: "TR_1".into(), settings: SubscriptionSettings::default() });
         sim.run(ms(50));
     };
     sim.mark();
-    wish(&mut sim);
-    wish(&mut sim);
-    assert_eq!(told(&sim), [one("TR_1", true)], "the same wish is none");
+    set_subscribed(&mut sim);
+    set_subscribed(&mut sim);
+    assert_eq!(sent(&sim), [one("TR_1", true)], "an unchanged setting is not sent");
     sim.mark();
     sim.message(SfuMessage::ParticipantState(Box::new(speaker("ann", &[]))));
     sim.run(ms(50));
-    wish(&mut sim);
-    assert_eq!(told(&sim), [vec![], one("TR_1", true)]);
+    set_subscribed(&mut sim);
+    assert_eq!(sent(&sim), [vec![], one("TR_1", true)]);
 }

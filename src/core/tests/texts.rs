@@ -1,4 +1,4 @@
-//! Texts in pieces: whose make room for whose, parts as they come, what is attached, what is lost.
+//! Texts in pieces: eviction by sender, partial delivery, attributes, losses.
 
 use super::sim::*;
 use crate::core::{model::*, *};
@@ -17,7 +17,7 @@ fn joined() -> Sim {
     joined_with(false)
 }
 
-fn hears(sim: &mut Sim, from: &str, body: DataBody) {
+fn receive(sim: &mut Sim, from: &str, body: DataBody) {
     let generation = sim.core.cx.transport.unwrap_or(Generation(0));
     let data = DataIn { from: from.into(), session_id: String::new(), delivery: Delivery::Reliable, body };
     sim.input(Input::Data { generation, data });
@@ -28,20 +28,20 @@ fn begin(sim: &mut Sim, from: &str, id: &str) {
 }
 
 fn begin_with(sim: &mut Sim, from: &str, id: &str, attributes: Attributes) {
-    hears(sim, from, DataBody::TextBegin { id: id.into(), topic: "t".into(), length: None, attributes });
+    receive(sim, from, DataBody::TextBegin { id: id.into(), topic: "t".into(), length: None, attributes });
 }
 
 fn piece(sim: &mut Sim, from: &str, id: &str, index: u64, content: &[u8]) {
     let content = Bytes::copy_from_slice(content);
-    hears(sim, from, DataBody::TextPiece { id: id.into(), index, content });
+    receive(sim, from, DataBody::TextPiece { id: id.into(), index, content });
 }
 
 fn end(sim: &mut Sim, from: &str, id: &str) {
-    hears(sim, from, DataBody::TextEnd { id: id.into(), complete: true, attributes: Attributes::default() });
+    receive(sim, from, DataBody::TextEnd { id: id.into(), complete: true, attributes: Attributes::default() });
 }
 
-/// Who sent the texts that were told, and their lengths.
-fn told(sim: &Sim) -> Vec<(String, usize)> {
+/// Senders of the delivered texts, and their lengths.
+fn delivered(sim: &Sim) -> Vec<(String, usize)> {
     let text = |e: Event| match e {
         Event::Data(DataIn { from, body: DataBody::Text { text, .. }, .. }) => Some((from, text.len())),
         _ => None,
@@ -49,9 +49,9 @@ fn told(sim: &Sim) -> Vec<(String, usize)> {
     sim.events().into_iter().filter_map(text).collect()
 }
 
-/// Texts that the application heard to be lost, in all.
+/// Total number of texts reported as lost.
 fn lost(sim: &mut Sim) -> u64 {
-    sim.run(limits::LOSS_TOLD + MS);
+    sim.run(limits::LOSS_INTERVAL + MS);
     let of = |e: Event| if let Event::DataLost(lost) = e { lost.texts } else { 0 };
     sim.events().into_iter().map(of).sum()
 }
@@ -63,7 +63,7 @@ fn four_large_texts_at_once_arrive() {
     let mut sim = joined();
     let senders = ["p0", "p1", "p2", "p3"];
     for from in senders {
-        // Ids are each sender's own.
+        // Text ids are per sender.
         begin(&mut sim, from, "same");
     }
     let pieces = 700_000_usize.div_ceil(PIECE);
@@ -77,19 +77,19 @@ fn four_large_texts_at_once_arrive() {
         end(&mut sim, from, "same");
     }
     let whole: Vec<_> = senders.iter().map(|from| ((*from).to_owned(), 700_000)).collect();
-    assert_eq!((told(&sim), lost(&mut sim), sim.core.counters().data_dropped), (whole, 0, 0));
+    assert_eq!((delivered(&sim), lost(&mut sim), sim.core.counters().data_dropped), (whole, 0, 0));
 }
 
 #[test]
-fn who_sends_too_much_loses_its_own_oldest() {
+fn a_sender_over_its_limit_loses_its_oldest_text() {
     let mut sim = joined();
     begin(&mut sim, "quiet", "q");
     piece(&mut sim, "quiet", "q", 0, b"first");
-    // Too many of one sender, then too large ones.
+    // Too many texts of one sender, then texts that are too large.
     for n in 0..limits::TEXTS + 3 {
         begin(&mut sim, "loud", &format!("l{n}"));
     }
-    // Two of them are as much as one sender may have, the others' beginnings included.
+    // Two of them are as much as one sender may have, including the beginnings of the other texts.
     let large = vec![b'x'; limits::TEXT_BYTES - 10_000];
     for n in 3..6 {
         piece(&mut sim, "loud", &format!("l{n}"), 0, &large);
@@ -98,11 +98,11 @@ fn who_sends_too_much_loses_its_own_oldest() {
         end(&mut sim, "loud", &format!("l{n}"));
     }
     end(&mut sim, "quiet", "q");
-    let told = told(&sim);
-    // 3 made room by their number, and the oldest of those with contents by its bytes.
-    assert_eq!(told.iter().filter(|(from, _)| from == "loud").count(), limits::TEXTS - 1);
-    assert_eq!(told.iter().filter(|(_, length)| *length == large.len()).count(), 2);
-    assert_eq!(told.last(), Some(&("quiet".to_owned(), 5)));
+    let delivered = delivered(&sim);
+    // 3 were dropped by number, and the oldest of those with content by size.
+    assert_eq!(delivered.iter().filter(|(from, _)| from == "loud").count(), limits::TEXTS - 1);
+    assert_eq!(delivered.iter().filter(|(_, length)| *length == large.len()).count(), 2);
+    assert_eq!(delivered.last(), Some(&("quiet".to_owned(), 5)));
     assert_eq!((lost(&mut sim), sim.core.counters().data_dropped), (4, 4));
 }
 
@@ -122,12 +122,12 @@ fn what_all_send_is_bounded_and_fair() {
         end(&mut sim, &format!("p{n}"), "l");
     }
     end(&mut sim, "small", "s");
-    let told = told(&sim);
-    let bytes: usize = told.iter().map(|(_, length)| length).sum();
-    assert!(bytes <= limits::ALL_TEXT_BYTES && told.len() >= most - 1, "{bytes} in {}", told.len());
-    assert_eq!(told.last(), Some(&("small".to_owned(), 5)));
-    assert_eq!(lost(&mut sim) as usize + told.len(), 2 * most + 1);
-    // The same for their number: 40 who begin as much as they may, and one more.
+    let delivered = delivered(&sim);
+    let bytes: usize = delivered.iter().map(|(_, length)| length).sum();
+    assert!(bytes <= limits::ALL_TEXT_BYTES && delivered.len() >= most - 1, "{bytes} in {}", delivered.len());
+    assert_eq!(delivered.last(), Some(&("small".to_owned(), 5)));
+    assert_eq!(lost(&mut sim) as usize + delivered.len(), 2 * most + 1);
+    // The same by number: 40 senders begin as many as they may, and one more begins one.
     sim.mark();
     for n in 0..40 {
         for text in 0..limits::TEXTS {
@@ -137,15 +137,15 @@ fn what_all_send_is_bounded_and_fair() {
     begin(&mut sim, "small", "s");
     end(&mut sim, "small", "s");
     let begun = 40 * limits::TEXTS;
-    assert_eq!((told_since(&sim), lost(&mut sim) as usize), (1, begun + 1 - limits::ALL_TEXTS));
+    assert_eq!((delivered_since(&sim), lost(&mut sim) as usize), (1, begun + 1 - limits::ALL_TEXTS));
 }
 
-fn told_since(sim: &Sim) -> usize {
-    told(sim).len()
+fn delivered_since(sim: &Sim) -> usize {
+    delivered(sim).len()
 }
 
 #[test]
-fn trickling_costs_nobody_else_and_silence_ends() {
+fn a_slow_text_affects_no_other_sender_and_an_idle_one_ends() {
     let mut sim = joined();
     begin(&mut sim, "slow", "never");
     begin(&mut sim, "dead", "never");
@@ -156,16 +156,16 @@ fn trickling_costs_nobody_else_and_silence_ends() {
         end(&mut sim, "fine", &index.to_string());
         sim.run(limits::TEXT_IDLE / 4);
     }
-    assert_eq!(told(&sim).len(), 10);
-    // Nothing came of the dead one for a minute; the slow one is as alive as its sender.
+    assert_eq!(delivered(&sim).len(), 10);
+    // The dead text received nothing for a minute; the slow one is still open.
     assert_eq!(lost(&mut sim), 1);
     end(&mut sim, "dead", "never");
     end(&mut sim, "slow", "never");
-    assert_eq!(told(&sim).last(), Some(&("slow".to_owned(), 10)));
+    assert_eq!(delivered(&sim).last(), Some(&("slow".to_owned(), 10)));
 }
 
 #[test]
-fn a_text_of_who_leaves_is_told_as_lost() {
+fn a_text_of_a_leaving_sender_is_reported_as_lost() {
     let mut sim = joined();
     sim.message(SfuMessage::ParticipantJoined(Box::new(person("ann"))));
     begin(&mut sim, "ann", "half");
@@ -175,7 +175,7 @@ fn a_text_of_who_leaves_is_told_as_lost() {
         reason: LeaveReason::UNKNOWN,
     });
     assert_eq!((lost(&mut sim), sim.core.counters().data_dropped), (1, 1));
-    // So is one whose peer connection is gone, as soon as something comes over the next one.
+    // So is a text whose peer connection is closed, once data arrives over the next one.
     begin(&mut sim, "bob", "half");
     sim.message(SfuMessage::Error { error: SfuError::default(), strategy: Strategy::Rejoin });
     sim.run(ms(100));
@@ -183,7 +183,7 @@ fn a_text_of_who_leaves_is_told_as_lost() {
     sim.run(ms(100));
     piece(&mut sim, "bob", "half", 0, b"x");
     end(&mut sim, "bob", "half");
-    assert_eq!((told(&sim).len(), lost(&mut sim)), (0, 2));
+    assert_eq!((delivered(&sim).len(), lost(&mut sim)), (0, 2));
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn what_came_before_a_reconnect_is_not_late() {
     let data = DataIn { from: "ann".into(), session_id: String::new(), delivery: Delivery::Reliable, body };
     sim.input(Input::Data { generation: before, data });
     assert!(matches!(sim.events()[..], [Event::Data(_)]));
-    // What was not read of it is told.
+    // Unread data is reported as lost.
     sim.input(Input::DataUnread { generation: before, messages: 3, bytes: 30 });
     let lost = DataLost { packets: 3, bytes: 30, texts: 0 };
     assert_eq!(sim.events().last(), Some(&Event::DataLost(lost)));
@@ -213,7 +213,7 @@ fn parts_are_whole_characters() {
         piece(&mut sim, "ann", "s", index as u64, &[*byte]);
     }
     let attributes = [("lk.transcription_final".to_owned(), "true".to_owned())].into();
-    hears(&mut sim, "ann", DataBody::TextEnd { id: "s".into(), complete: true, attributes });
+    receive(&mut sim, "ann", DataBody::TextEnd { id: "s".into(), complete: true, attributes });
     let parts = |e: &Event| match e {
         Event::Data(DataIn { body: DataBody::TextPart { text, offset, attributes, .. }, .. }) => {
             assert_eq!(attributes["lk.segment_id"], "1");
@@ -223,17 +223,17 @@ fn parts_are_whole_characters() {
     };
     let events = sim.events();
     let parts: Vec<_> = events.iter().filter_map(parts).collect();
-    let want = [(0, "a"), (1, "é"), (3, "€"), (6, "🎧"), (10, "z")].map(|(at, text)| (at, text.to_owned()));
-    assert_eq!(parts, want);
+    let expected = [(0, "a"), (1, "é"), (3, "€"), (6, "🎧"), (10, "z")].map(|(at, text)| (at, text.to_owned()));
+    assert_eq!(parts, expected);
     let Some(Event::Data(DataIn { body: DataBody::Text { text, attributes, .. }, .. })) = events.last() else {
         panic!("no text: {events:?}")
     };
     assert_eq!((text.as_str(), attributes.len()), ("aé€🎧z", 2));
-    // What is no text ends at once, and who did not ask for parts gets none.
+    // Invalid UTF-8 ends a text at once. Parts are delivered on request only.
     begin(&mut sim, "ann", "bad");
     piece(&mut sim, "ann", "bad", 0, b"ok\xff");
     end(&mut sim, "ann", "bad");
-    assert_eq!((told(&sim).len(), lost(&mut sim)), (1, 1));
+    assert_eq!((delivered(&sim).len(), lost(&mut sim)), (1, 1));
     let mut sim = joined();
     begin(&mut sim, "ann", "s");
     piece(&mut sim, "ann", "s", 0, b"x");
@@ -241,25 +241,25 @@ fn parts_are_whole_characters() {
 }
 
 #[test]
-fn encrypted_data_is_told_once_and_counted() {
+fn encrypted_data_is_reported_once_and_counted() {
     let mut sim = joined();
     sim.message(SfuMessage::ParticipantJoined(Box::new(person("ann"))));
     sim.mark();
     for _ in 0..3 {
-        hears(&mut sim, "ann", DataBody::Encrypted);
+        receive(&mut sim, "ann", DataBody::Encrypted);
     }
-    hears(&mut sim, "bob", DataBody::Encrypted);
+    receive(&mut sim, "bob", DataBody::Encrypted);
     let whose = |e: Event| if let Event::DataEncrypted { user_id, .. } = e { Some(user_id) } else { None };
     let whose: Vec<_> = sim.events().into_iter().filter_map(whose).collect();
     assert_eq!(whose, ["ann", "bob"]);
     let counters = sim.core.counters();
     assert_eq!((counters.data_encrypted, counters.data_dropped, sim.errors()), (4, 4, 0));
-    // Another ann is another participant.
+    // After ann left, the same user is a new participant.
     sim.message(SfuMessage::ParticipantLeft {
         session_id: "ann-session".into(),
         user_id: "ann".into(),
         reason: LeaveReason::UNKNOWN,
     });
-    hears(&mut sim, "ann", DataBody::Encrypted);
+    receive(&mut sim, "ann", DataBody::Encrypted);
     assert!(matches!(sim.events().last(), Some(Event::DataEncrypted { .. })));
 }

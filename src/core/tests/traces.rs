@@ -1,5 +1,5 @@
-//! Traces: bounded, without secrets, and the same decisions again. That every test's own trace happens again is
-//! looked at by [`Sim`] itself.
+//! Traces: bounded, without secrets, and replayed with the same decisions. [`Sim`] itself checks that every test's own
+//! trace replays.
 
 use super::sim::*;
 use crate::core::trace::{replay, Room, Trace};
@@ -15,7 +15,7 @@ fn traced(config: &Config, room: Room) -> (Core, Arc<Trace>) {
     (Core::new(config.clone()).traced(trace.clone()), trace)
 }
 
-/// Gives a core some inputs, and takes what it decides.
+/// Passes inputs to a core and discards its outputs.
 fn feed(core: &mut Core, at: &mut u64, inputs: impl IntoIterator<Item = Input>) {
     for input in inputs {
         *at += 1;
@@ -24,7 +24,7 @@ fn feed(core: &mut Core, at: &mut u64, inputs: impl IntoIterator<Item = Input>) 
     }
 }
 
-/// Into the call, with every kind of secret on the way.
+/// Joins the call, with every kind of secret in the messages.
 fn join(core: &mut Core, at: &mut u64) {
     let servers = || {
         vec![IceServer {
@@ -156,7 +156,7 @@ fn no_secret_is_in_a_trace_and_it_happens_again() {
 }
 
 #[test]
-fn a_trace_is_bounded_and_says_what_is_gone() {
+fn a_trace_is_bounded_and_notes_what_was_dropped() {
     let room = Room { entries: 100, bytes: 64 << 10 };
     let (mut core, trace) = traced(&secretive(), room);
     let mut at = 0;
@@ -170,17 +170,20 @@ fn a_trace_is_bounded_and_says_what_is_gone() {
     }
     let text = trace.text();
     assert!(text.lines().count() <= room.entries + 1 && trace.last(3).len() == 3);
-    let said = replay(&text).unwrap_err().to_string();
-    assert!(said.starts_with("line 1: the first ") && said.contains("entries are gone"), "{said}");
-    // What is larger than everything leaves a word.
+    let replay_error = replay(&text).unwrap_err().to_string();
+    assert!(
+        replay_error.starts_with("line 1: the first ") && replay_error.contains("entries were dropped"),
+        "{replay_error}"
+    );
+    // An entry that exceeds the whole limit leaves a note.
     let (mut core, trace) = traced(&secretive(), room);
     feed(
         &mut core,
         &mut 0,
         [Input::Start, Input::LocalCandidate { generation, peer: PeerKind::Publisher, json: "x".repeat(1 << 20) }],
     );
-    let said = replay(&trace.text()).unwrap_err().to_string();
-    assert!(said.contains("too large"), "{said}");
+    let replay_error = replay(&trace.text()).unwrap_err().to_string();
+    assert!(replay_error.contains("too large"), "{replay_error}");
 }
 
 #[test]
@@ -192,5 +195,5 @@ fn another_decision_is_found_where_it_is() {
     let changed: String = text.lines().map(|line| line.replace("\"attempt\":0", "\"attempt\":7") + "\n").collect();
     let differs = replay(&changed).unwrap_err();
     assert_eq!(differs.line, at + 1, "{differs}");
-    assert!(differs.what.contains("is decided; the trace has"), "{differs}");
+    assert!(differs.what.contains("the output is") && differs.what.contains("; the trace has"), "{differs}");
 }

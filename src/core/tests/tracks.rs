@@ -1,4 +1,4 @@
-//! Several local tracks at a time: order, m-lines, refusals of one of them, mutes, rights, and the snapshot.
+//! Several local tracks at a time: order, m-lines, refusal of one of them, mutes, grants, and the snapshot.
 
 use super::reconnect::{back, PUB, SUB};
 use super::sim::*;
@@ -6,7 +6,7 @@ use crate::core::rng::Rng;
 use crate::core::{model::*, *};
 use crate::error::Code;
 
-/// Tracks have names and end in the offer; in the other protocol they have none.
+/// Tracks have names and end in the offer; in the other protocol they have no names.
 const NAMED: Dialect = Dialect { tracks_end_in_sdp: true, tracks_have_names: true, ..DIALECT };
 
 const BOTH: [Dialect; 2] = [DIALECT, NAMED];
@@ -19,7 +19,7 @@ fn publish(sim: &mut Sim, track: TrackId) {
     sim.input(Input::Publish { track, offer: audio() });
 }
 
-/// A call with so many tracks on the air, numbered from 1.
+/// A call with `tracks` published tracks, numbered from 1.
 fn sending(dialect: Dialect, tracks: u64) -> Sim {
     let mut sim = Sim::new(Config { dialect, ..config() });
     sim.joined.participants = vec![person("ann")];
@@ -48,14 +48,14 @@ fn offered(sim: &Sim) -> Vec<Vec<TrackInfo>> {
     sim.rpcs().into_iter().filter_map(tracks).collect()
 }
 
-/// The name under which a track was offered last.
+/// The name under which a track was last offered.
 fn name_of(sim: &Sim, track: TrackId) -> String {
     let all = sim.core.publisher.tracks.all.iter().find(|t| t.id == track);
     all.expect("published").name.clone()
 }
 
-/// What each mute request says: of which kinds, and whether they are muted.
-fn told(sim: &Sim) -> Vec<Vec<(TrackKind, bool)>> {
+/// The kinds and mute states in each mute request.
+fn sent_mutes(sim: &Sim) -> Vec<Vec<(TrackKind, bool)>> {
     let states = |c| if let RpcCall::UpdateMuteStates { states, .. } = c { Some(states) } else { None };
     let states = sim.rpcs().into_iter().filter_map(states);
     states.map(|all| all.into_iter().map(|s| (s.kind, s.muted)).collect()).collect()
@@ -70,7 +70,7 @@ fn sixteen_tracks_are_published_together_each_on_an_m_line_of_its_own() {
     for dialect in BOTH {
         let mut sim = sending(dialect, 16);
         assert_eq!(sim.lines.len(), 16);
-        // One more and one less change nothing of the others.
+        // Adding one and removing one does not affect the others.
         publish(&mut sim, 17);
         sim.input(Input::Unpublish { track: 3 });
         sim.input(Input::Unpublish { track: 3 });
@@ -97,7 +97,7 @@ fn the_same_track_is_published_once_and_more_than_may_be_are_refused() {
     sim.run(ms(200));
     assert_eq!(failures(&sim), [(most + 1, Code::Limit), (most + 2, Code::Limit), (most + 3, Code::Limit)]);
     assert_eq!(alive(&sim), (1..=most).collect::<Vec<_>>());
-    // One that is free is another one's.
+    // A freed slot can be used again.
     sim.input(Input::Unpublish { track: 5 });
     publish(&mut sim, most + 4);
     sim.run(ms(200));
@@ -153,7 +153,7 @@ fn all_of_them_come_back_in_order_after_every_kind_of_reconnect() {
             sim.mark();
             let before = sim.core.generation();
             lose(&mut sim);
-            // While the way is gone one is muted, and one is added.
+            // During the reconnect a mute changes.
             sim.input(Input::Mute { track: 4, muted: strategy != Strategy::Rejoin });
             sim.run(ms(500));
             if strategy == Strategy::Migrate {
@@ -190,7 +190,7 @@ fn the_one_that_the_sfu_names_is_refused_and_the_others_are_published() {
     });
     sim.run(ms(30_000));
     assert_eq!(failures(&sim), [(4, Code::Refused), (6, Code::Refused)]);
-    // The first went out before the world was so.
+    // The offer with track 3 began before the rule was set.
     assert_eq!(published(&sim), [3, 5]);
     assert_eq!((alive(&sim), sim.core.state()), (vec![1, 2, 3, 5], State::Joined));
     assert!(sim.core.publisher.is_settled(&sim.core.cx));
@@ -217,7 +217,7 @@ fn of_several_that_are_refused_together_those_are_published_that_the_sfu_takes_a
         assert_eq!(published(&sim), [2, 4, 5, 6, 7, 9]);
         assert_eq!(alive(&sim), [1, 2, 4, 5, 6, 7, 9]);
         assert!(sim.core.publisher.is_settled(&sim.core.cx));
-        // Later ones go together again.
+        // Later tracks are offered together again.
         sim.mark();
         publish(&mut sim, 20);
         publish(&mut sim, 21);
@@ -285,29 +285,29 @@ fn a_kind_is_muted_when_all_its_tracks_are() {
     };
     mute(&mut sim, 1, true);
     mute(&mut sim, 3, true);
-    assert_eq!(told(&sim), [[]; 0], "another one of the kind is heard");
+    assert_eq!(sent_mutes(&sim), [[]; 0], "another track of the kind is unmuted");
     mute(&mut sim, 2, true);
     mute(&mut sim, 4, true);
-    assert_eq!(told(&sim), [[(voice, true)], [(screen, true)]]);
+    assert_eq!(sent_mutes(&sim), [[(voice, true)], [(screen, true)]]);
     mute(&mut sim, 3, false);
     mute(&mut sim, 1, false);
-    assert_eq!(told(&sim)[2..], [[(voice, false)]]);
-    // The last one that is heard is freed: the SFU hears so by the offer, and what is left is muted.
+    assert_eq!(sent_mutes(&sim)[2..], [[(voice, false)]]);
+    // The last unmuted track is unpublished: the offer reports it to the SFU, and the remaining tracks are muted.
     mute(&mut sim, 3, true);
     sim.mark();
     sim.input(Input::Unpublish { track: 1 });
     sim.run(ms(200));
     let last = offered(&sim).pop().expect("offered");
     assert!(last.len() == 3 && last.iter().all(|track| track.muted), "{last:?}");
-    assert_eq!(told(&sim), [[]; 0], "the offer says it all");
+    assert_eq!(sent_mutes(&sim), [[]; 0], "the offer carries the mute state");
     mute(&mut sim, 2, false);
-    assert_eq!(told(&sim), [[(voice, false)]]);
-    // Where tracks have names each is told for itself.
+    assert_eq!(sent_mutes(&sim), [[(voice, false)]]);
+    // Where tracks have names, each mute is sent separately.
     let mut sim = sending(NAMED, 3);
     mute(&mut sim, 2, true);
     mute(&mut sim, 3, true);
     mute(&mut sim, 2, false);
-    assert_eq!(told(&sim), [[(voice, true)], [(voice, true)], [(voice, false)]]);
+    assert_eq!(sent_mutes(&sim), [[(voice, true)], [(voice, true)], [(voice, false)]]);
 }
 
 #[test]
@@ -323,7 +323,7 @@ fn closing_the_publisher_mutes_every_kind_with_its_last_request() {
         sim.input(Input::ClosePeer(PUB));
         sim.good();
         sim.release();
-        let last = told(&sim).pop().expect("the last word");
+        let last = sent_mutes(&sim).pop().expect("the last mute request");
         assert!(last.len() == states && last.iter().all(|(_, muted)| *muted), "{last:?}");
     }
 }
@@ -392,9 +392,9 @@ fn present(sim: &Sim) -> Vec<Present> {
 }
 
 #[test]
-fn the_snapshot_says_what_events_have_said() {
+fn the_snapshot_matches_the_events() {
     let mut sim = Sim::new(Config { dialect: NAMED, ..config() });
-    // Before the join there is this participant alone.
+    // Before the join only the local participant is listed.
     let before = present(&sim);
     assert_eq!((before.len(), before[0].participant.session_id.as_str(), before[0].participant.local), (1, "", true));
     let track = |id: &str, muted| RemoteTrack { id: id.into(), muted, ..TrackKind::Audio.into() };
@@ -426,11 +426,14 @@ fn the_snapshot_says_what_events_have_said() {
     let encrypted = Some(Unplayable::Encrypted);
     assert_eq!(remote, [("A", false, true, None), ("B", true, false, None), ("C", false, false, encrypted)]);
     assert!(all[2].tracks.is_empty());
-    // What cannot be decoded, what is not wanted, what is over, who has left.
+    // A track that cannot be decoded, one that is not subscribed, one that ended, and a participant that left.
     sim.input(Input::RemoteUnplayable { id: 1, why: Unplayable::Codec });
     let first = |sim: &Sim| present(sim)[1].tracks[0].clone();
     assert_eq!((first(&sim).received, first(&sim).unplayable), (false, Some(Unplayable::Codec)));
-    sim.input(Input::Wish { track_id: "A".into(), wish: Wish { subscribed: false, ..Wish::default() } });
+    sim.input(Input::Subscribe {
+        track_id: "A".into(),
+        settings: SubscriptionSettings { subscribed: false, ..SubscriptionSettings::default() },
+    });
     assert_eq!((first(&sim).received, first(&sim).unplayable), (false, None));
     let left = |who: &str| SfuMessage::ParticipantLeft {
         session_id: format!("{who}-session"),
@@ -441,28 +444,28 @@ fn the_snapshot_says_what_events_have_said() {
     sim.input(Input::Unpublish { track: 1 });
     let all = present(&sim);
     assert_eq!((all.len(), all[0].tracks.len(), all[1].participant.user_id.as_str()), (2, 1, "bob"));
-    // While the connection is being made again everybody is still there, and no local track is published.
+    // During a reconnect every participant is still listed, and no local track is published.
     sim.peer(PUB, PeerChange::Failed);
     let all = present(&sim);
     assert_eq!((all.len(), all[0].tracks[0].local.map(|l| l.published)), (2, Some(false)));
-    assert_eq!(all[0].tracks[0].id, "", "another session names it anew");
+    assert_eq!(all[0].tracks[0].id, "", "another session assigns a new name");
     sim.leave();
     sim.run(ms(3_000));
     assert!(sim.core.is_over() && present(&sim).is_empty());
 }
 
-/// What events make an application believe: session ids, and of each the tracks that are on the air.
+/// The state that an application derives from events: session ids, each with its published tracks.
 #[derive(Default)]
-struct Believed(std::collections::BTreeMap<String, Vec<(String, TrackKind)>>);
+struct EventView(std::collections::BTreeMap<String, Vec<(String, TrackKind)>>);
 
-impl Believed {
-    fn hear(&mut self, event: &Event) {
+impl EventView {
+    fn apply(&mut self, event: &Event) {
         match event {
             Event::ParticipantJoined(p) => drop(self.0.entry(p.session_id.clone()).or_default()),
             Event::ParticipantLeft(p) => drop(self.0.remove(&p.session_id)),
             Event::TrackPublished { session_id, track, .. } if !track.local => {
                 let tracks = self.0.entry(session_id.clone()).or_default();
-                // One that is muted from the beginning is there, and nothing of it is heard.
+                // A track that is muted from the beginning is present but not audible.
                 tracks.extend((!track.muted).then(|| (track.id.clone(), track.kind)));
             }
             Event::TrackUnpublished { session_id, track, .. } if !track.local => {
@@ -475,14 +478,14 @@ impl Believed {
 }
 
 #[test]
-fn whoever_looks_at_any_moment_sees_what_events_have_said() {
+fn the_snapshot_matches_the_events_at_any_time() {
     for seed in 0..300 {
         let mut rng = Rng::new(seed);
         let mut sim = Sim::untraced(Config { dialect: NAMED, ..config() });
         sim.joined.participants = vec![person("ann")];
         sim.input(Input::Start);
         sim.run(ms(50));
-        let (mut believed, mut read) = (Believed::default(), 0);
+        let (mut view, mut read) = (EventView::default(), 0);
         for _ in 0..100 {
             let name = ["ann", "bob", "cyd"][rng.between(0, 2) as usize];
             let tracks = (0..rng.between(0, 3)).map(|n| RemoteTrack {
@@ -504,19 +507,19 @@ fn whoever_looks_at_any_moment_sees_what_events_have_said() {
                 _ => sim.message(SfuMessage::ParticipantState(Box::new(whole))),
             }
             for output in &sim.log[read..] {
-                if let Some(heard) = event(output) {
-                    believed.hear(heard);
+                if let Some(event_seen) = event(output) {
+                    view.apply(event_seen);
                 }
             }
             read = sim.log.len();
-            let on_air = |p: &Present| {
+            let published_tracks = |p: &Present| {
                 let tracks = p.tracks.iter().filter(|t| !t.muted);
                 let mut tracks: Vec<_> = tracks.map(|t| (t.id.clone(), t.kind)).collect();
                 tracks.sort();
                 (p.participant.session_id.clone(), tracks)
             };
-            let seen: Vec<_> = present(&sim).iter().filter(|p| !p.participant.local).map(on_air).collect();
-            let mut known: Vec<_> = believed.0.clone().into_iter().collect();
+            let seen: Vec<_> = present(&sim).iter().filter(|p| !p.participant.local).map(published_tracks).collect();
+            let mut known: Vec<_> = view.0.clone().into_iter().collect();
             known.iter_mut().for_each(|(_, tracks)| {
                 tracks.sort();
                 tracks.dedup();
@@ -539,20 +542,20 @@ fn came(sim: &mut Sim, generation: u32, id: RemoteId, n: u32, mid: &str) {
     sim.input(Input::RemoteTrack { generation, id, owner: stream(n), mid: mid.into(), again: false });
 }
 
-fn heard(sim: &Sim) -> Vec<RemoteId> {
-    let mut heard = Vec::new();
+fn playing(sim: &Sim) -> Vec<RemoteId> {
+    let mut playing = Vec::new();
     for output in &sim.log {
         match output {
-            Output::Bind { id, .. } => heard.push(*id),
-            Output::Unbind { id } => heard.retain(|known| known != id),
+            Output::Bind { id, .. } => playing.push(*id),
+            Output::Unbind { id } => playing.retain(|known| known != id),
             _ => {}
         }
     }
-    heard
+    playing
 }
 
 #[test]
-fn sixteen_tracks_of_one_participant_are_heard_together() {
+fn sixteen_tracks_of_one_participant_are_played_together() {
     let mut sim = Sim::new(config());
     sim.joined.participants = vec![Participant { published: vec![TrackKind::Audio.into()], ..person("ann") }];
     sim.input(Input::Start);
@@ -560,34 +563,34 @@ fn sixteen_tracks_of_one_participant_are_heard_together() {
     for n in 0..16 {
         came(&mut sim, 1, u64::from(n) + 1, n, &n.to_string());
     }
-    assert_eq!(heard(&sim), (1..=16).collect::<Vec<_>>());
-    // The same one once more, and another one on an m-line that is used again.
+    assert_eq!(playing(&sim), (1..=16).collect::<Vec<_>>());
+    // The same stream again, and another one on a reused m-line.
     came(&mut sim, 1, 17, 3, "20");
     came(&mut sim, 1, 18, 30, "7");
-    assert_eq!(heard(&sim).len(), 16);
-    assert!(!heard(&sim).contains(&4) && !heard(&sim).contains(&8), "{:?}", heard(&sim));
+    assert_eq!(playing(&sim).len(), 16);
+    assert!(!playing(&sim).contains(&4) && !playing(&sim).contains(&8), "{:?}", playing(&sim));
     let tracks = &present(&sim)[1].tracks;
     assert!(tracks.len() == 1 && tracks[0].received);
-    // Over another connection they come under other names: none is heard twice.
+    // Over another connection the streams have other names: none is played twice.
     sim.message(SfuMessage::GoAway { reason: 1 });
     sim.run(ms(200));
     for n in 0..16 {
         came(&mut sim, 2, 100 + u64::from(n), 50 + n, &n.to_string());
     }
-    assert_eq!(heard(&sim), (100..116).collect::<Vec<_>>());
-    // What the old one still brings comes too late.
+    assert_eq!(playing(&sim), (100..116).collect::<Vec<_>>());
+    // Streams that the old connection still delivers are too late.
     came(&mut sim, 1, 200, 99, "33");
-    assert_eq!(heard(&sim), (100..116).collect::<Vec<_>>());
-    // Muted, all of them are.
+    assert_eq!(playing(&sim), (100..116).collect::<Vec<_>>());
+    // A mute applies to all of them.
     let (session_id, user_id) = ("ann-session".into(), "ann".into());
     let cause = UnpublishCause::UserMuted;
     let kind = TrackKind::Audio;
     sim.message(SfuMessage::TrackUnpublished { session_id, user_id, kind, cause, participant: None });
-    assert_eq!(heard(&sim), [0; 0]);
+    assert_eq!(playing(&sim), [0; 0]);
 }
 
 #[test]
-fn the_audio_of_screens_is_asked_for_where_tracks_have_no_names() {
+fn screen_audio_is_requested_where_tracks_have_no_names() {
     let screen = |cause: Option<UnpublishCause>, who: &str| {
         let (session_id, user_id, kind) = (format!("{who}-session"), who.to_owned(), TrackKind::ScreenShareAudio);
         match cause {
@@ -595,7 +598,7 @@ fn the_audio_of_screens_is_asked_for_where_tracks_have_no_names() {
             Some(cause) => SfuMessage::TrackUnpublished { session_id, user_id, kind, cause, participant: None },
         }
     };
-    let asked = |sim: &Sim| -> Vec<Vec<String>> {
+    let requested = |sim: &Sim| -> Vec<Vec<String>> {
         let all =
             |c| if let RpcCall::UpdateSubscriptions { subscriptions, .. } = c { Some(subscriptions) } else { None };
         let all = sim.rpcs().into_iter().filter_map(all);
@@ -610,20 +613,20 @@ fn the_audio_of_screens_is_asked_for_where_tracks_have_no_names() {
         sim.message(screen(None, who));
         sim.run(ms(10));
     }
-    assert_eq!(asked(&sim), [vec!["ann"], vec!["ann", "bob"]]);
+    assert_eq!(requested(&sim), [vec!["ann"], vec!["ann", "bob"]]);
     sim.message(screen(Some(UnpublishCause::UserMuted), "ann"));
     sim.run(ms(10));
-    assert_eq!(asked(&sim).last(), Some(&vec!["bob".to_owned()]));
-    // On a new socket once more.
+    assert_eq!(requested(&sim).last(), Some(&vec!["bob".to_owned()]));
+    // Requested again on a new socket.
     sim.mark();
     let bob = Participant { published: vec![TrackKind::ScreenShareAudio.into()], ..person("bob") };
     sim.joined.participants = vec![person("ann"), bob];
     sim.lose_socket();
     sim.run(ms(3_000));
-    assert_eq!(asked(&sim), [["bob"]]);
+    assert_eq!(requested(&sim), [["bob"]]);
     sim.input(Input::ClosePeer(SUB));
     sim.mark();
     sim.message(screen(None, "ann"));
     sim.run(ms(100));
-    assert_eq!(asked(&sim).len(), 0, "nothing is received any more");
+    assert_eq!(requested(&sim).len(), 0, "nothing is received any more");
 }

@@ -1,16 +1,16 @@
-//! What nobody may read in a trace, and what stands in its place.
+//! Hides secrets and private data in a trace, with placeholders.
 //!
-//! The rules must decide the same with what stands there: what they compare stays different and the same, what they
-//! measure keeps its size, what they look for keeps its form. So what is hidden can be put back as something of the
-//! same kind ([`show`]), and hidden again it is the same as before.
+//! The core must decide the same with the placeholders: values that it compares stay equal or different, values that it
+//! measures keep their size, values that it searches keep their form. So a placeholder can be replaced by a value of
+//! the same kind ([`show`]), which is hidden again as the same placeholder.
 //!
-//! | of | stands there | what the rules do with it |
+//! | data | placeholder | use in the core |
 //! |---|---|---|
-//! | tokens, TURN names and passwords | `<secret:HASH>` | compare, look for in words of servers |
-//! | passwords in descriptions | as long, `~HASH...` | compare, measure |
-//! | metadata, attributes | `<#HASH:BYTES>` | compare, measure |
-//! | packets, texts, procedure calls, reports | `<:BYTES>` | measure; of texts also whether they are UTF-8 |
-//! | what stands behind the host of a URL | `/<:BYTES>` | nothing |
+//! | tokens, TURN names and passwords | `<secret:HASH>` | compared, searched in server texts |
+//! | passwords in descriptions | same length, `~HASH...` | compared, measured |
+//! | metadata, attributes | `<#HASH:BYTES>` | compared, measured |
+//! | packets, texts, procedure calls, reports | `<:BYTES>` | measured; texts also checked for UTF-8 |
+//! | the part of a URL after the host | `/<:BYTES>` | none |
 //!
 //! Must not know: where a trace is kept, who reads it.
 
@@ -20,40 +20,40 @@ use bytes::Bytes;
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 
-/// Secrets that are remembered, to be found in what servers say; the oldest is forgotten first.
+/// Maximum number of secrets remembered, to be found in server texts; the oldest is dropped first.
 const MOST: usize = 64;
-/// Shorter ones are words that people use, and are looked for in words of servers about a failure alone.
+/// Shorter secrets may be ordinary words, and are searched only in server texts about a failure.
 const LEAST: usize = 16;
 const LEAST_IN_FAILURES: usize = 8;
-/// What was hidden is at most so large when it is shown.
+/// Maximum size of a value that replaces a placeholder.
 const LARGEST: usize = 16 << 20;
-/// Digits of a hash.
+/// Hexadecimal digits of a hash.
 const DIGITS: usize = 12;
 
-/// A place in an input, an output or the settings of a call at which something may stand that nobody may read.
+/// A field of an input, an output or the call's settings that may hold private data.
 pub(super) enum Place<'a> {
     Secret(&'a mut Secret),
     /// A name that belongs to a secret.
     Named(&'a mut String),
-    /// Compared by the rules, and measured.
+    /// Compared and measured by the core.
     Known(&'a mut Arc<str>),
     KnownText(&'a mut String),
     /// Only measured.
     Content(&'a mut String),
     Payload(&'a mut Bytes),
-    /// A part of a text, which may begin or end inside of a character.
+    /// A part of a text, which may start or end within a character.
     Piece(&'a mut Bytes),
     Description(&'a mut String),
     Url(&'a mut String),
-    /// Words of a server, which may quote a secret.
-    Said(&'a mut String),
-    /// A key of a telephone.
+    /// Text from a server, which may quote a secret.
+    ServerText(&'a mut String),
+    /// A DTMF event code.
     Key(&'a mut u32),
 }
 
 type See<'a> = &'a mut dyn FnMut(Place<'_>);
 
-// Where such places are.
+// The fields with private data.
 
 pub(super) fn of_config(config: &mut Config, see: See<'_>) {
     see(Place::Secret(&mut config.token));
@@ -69,7 +69,7 @@ pub(super) fn of_input(input: &mut Input, see: See<'_>) {
         Input::Admitted { result: Err(failure), .. }
         | Input::SocketOpened { result: Err(failure), .. }
         | Input::SocketClosed { failure: Some(failure), .. }
-        | Input::Rpc { result: Err(failure), .. } => see(Place::Said(&mut failure.message)),
+        | Input::Rpc { result: Err(failure), .. } => see(Place::ServerText(&mut failure.message)),
         Input::Rpc { result: Ok(RpcReply::Publisher { sdp, .. }), .. } => see(Place::Description(sdp)),
         Input::Message { message, .. } => of_message(message, see),
         Input::Op { result: Ok(OpDone::Offer { sdp, .. } | OpDone::Answer { sdp, .. }), .. } => {
@@ -120,7 +120,7 @@ pub(super) fn of_output(output: &mut Output, see: See<'_>) {
 
 fn of_event(event: &mut Event, see: See<'_>) {
     match event {
-        // Shared with the call itself, and copied only where there is something to hide.
+        // Shared with the call; copied only if there is something to hide.
         Event::ParticipantJoined(p) | Event::ParticipantUpdated(p) | Event::ParticipantLeft(p)
             if [&p.custom_json, &p.metadata, &p.attributes_json].iter().any(|text| !text.is_empty()) =>
         {
@@ -131,11 +131,11 @@ fn of_event(event: &mut Event, see: See<'_>) {
         Event::RpcRequest { payload, .. } => see(Place::Content(payload)),
         Event::RpcResponse { answer, .. } => of_answer(answer, see),
         Event::Custom { json, .. } => see(Place::Content(json)),
-        Event::Error(error) | Event::LocalFailed { error, .. } => see(Place::Said(error.message.to_mut())),
+        Event::Error(error) | Event::LocalFailed { error, .. } => see(Place::ServerText(error.message.to_mut())),
         Event::Ended(end) => {
-            see(Place::Said(&mut end.text));
+            see(Place::ServerText(&mut end.text));
             if let Some(error) = &mut end.error {
-                see(Place::Said(error.message.to_mut()));
+                see(Place::ServerText(error.message.to_mut()));
             }
         }
         _ => {}
@@ -157,7 +157,7 @@ fn of_message(message: &mut SfuMessage, see: See<'_>) {
         | SfuMessage::TrackUnpublished { participant: Some(p), .. } => of_participant(p, see),
         SfuMessage::Token(token) => see(Place::Secret(token)),
         SfuMessage::Room(room) => see(Place::KnownText(&mut room.metadata)),
-        SfuMessage::Error { error, .. } => see(Place::Said(&mut error.message)),
+        SfuMessage::Error { error, .. } => see(Place::ServerText(&mut error.message)),
         _ => {}
     }
 }
@@ -218,14 +218,14 @@ fn of_body(body: &mut DataBody, see: See<'_>) {
     }
 }
 
-// What stands there.
+// The placeholders.
 
-/// Hides what it is shown, the same in the same way.
+/// Hides data; equal data in the same way.
 #[derive(Clone, Default)]
 pub(super) struct Hider {
-    /// Without it nobody can find out by trying what a hash stands for.
+    /// Random key: prevents finding the data of a hash by trial.
     key: u64,
-    /// Known to be secret, with what stands for each.
+    /// Known secrets, each with its placeholder.
     known: Vec<(Secret, String)>,
 }
 
@@ -278,18 +278,18 @@ impl Hider {
             Place::Piece(bytes) => *bytes = Piece::of(bytes).to_string().into(),
             Place::Description(sdp) => self.description(sdp),
             Place::Url(url) => hide_url(url),
-            Place::Said(text) => self.said(text),
+            Place::ServerText(text) => self.server_text(text),
             Place::Key(code) => *code = 0,
         }
     }
 
     fn known(&self, text: &str) -> String {
         let hash = filler_of(text).map_or_else(|| self.hash(text), str::to_owned);
-        // As it can be shown again.
+        // Large enough for [`show`].
         format!("<#{hash}:{}>", text.len().max(DIGITS + 1))
     }
 
-    fn said(&self, text: &mut String) {
+    fn server_text(&self, text: &mut String) {
         for (secret, stands_for) in self.known.iter().rev() {
             if text.contains(secret.reveal()) {
                 *text = text.replace(secret.reveal(), stands_for);
@@ -297,7 +297,7 @@ impl Hider {
         }
     }
 
-    /// ICE passwords, and keys of media that a description itself brings (RFC 4568).
+    /// ICE passwords, and media keys in a description (RFC 4568).
     fn description(&self, sdp: &mut String) {
         const SECRET: [&str; 2] = ["ice-pwd:", "crypto:"];
         if !SECRET.iter().any(|name| sdp.contains(name)) {
@@ -320,7 +320,7 @@ impl Hider {
         *sdp = hidden;
     }
 
-    /// Takes the secrets that are known by now out of a finished line.
+    /// Replaces the secrets known so far in a finished line.
     pub fn line(&self, line: &mut String) {
         for (secret, stands_for) in self.known.iter().rev().filter(|(secret, _)| secret.reveal().len() >= LEAST) {
             let text = serde_json::to_string(secret.reveal()).unwrap_or_default();
@@ -332,7 +332,7 @@ impl Hider {
     }
 }
 
-/// Something as long as what a hash stands for. No password has this form: `~` is no character of one (RFC 8839).
+/// A placeholder of the given length. It cannot be a real password: `~` is not allowed in one (RFC 8839).
 fn filler(hash: &str, length: usize) -> String {
     let mut filler = format!("~{hash}");
     filler.extend(std::iter::repeat_n('.', length.saturating_sub(filler.len())));
@@ -346,8 +346,8 @@ fn filler_of(text: &str) -> Option<&str> {
     (is_hash && text[DIGITS + 1..].bytes().all(|b| b == b'.')).then_some(hash)
 }
 
-/// What stands before a host, and what follows the path.
-/// Leaves the scheme, the host and the port. A path may be as secret as a query.
+/// Hides the user info and everything after the port. The scheme, the host and the port stay. A path may be as secret
+/// as a query.
 fn hide_url(url: &mut String) {
     let host = url.find("://").map_or(0, |at| at + 3);
     let end = url[host..].find(['/', '?', '#']).map_or(url.len(), |at| host + at);
@@ -362,14 +362,14 @@ fn hide_url(url: &mut String) {
     }
 }
 
-// What is put back for it.
+// Replacing placeholders.
 
-/// Puts something of the same kind in the place of what was hidden.
+/// Replaces a placeholder by a value of the same kind.
 ///
 /// # Errors
-/// What stands there is nothing that was hidden so; in words.
+/// The text is not a placeholder of this kind; returns a message.
 pub(super) fn show(place: Place<'_>) -> Result<(), String> {
-    let strange = |text: &str| Err(format!("'{}' stands for nothing", text.chars().take(40).collect::<String>()));
+    let strange = |text: &str| Err(format!("'{}' is not a placeholder", text.chars().take(40).collect::<String>()));
     match place {
         Place::Content(text) if text.is_empty() => {}
         Place::Content(text) => match length_of(text) {
@@ -395,9 +395,13 @@ pub(super) fn show(place: Place<'_>) -> Result<(), String> {
             Some(shown) => *text = shown,
             None => return strange(text),
         },
-        // These are as good as what they stand for.
-        Place::Secret(_) | Place::Named(_) | Place::Description(_) | Place::Url(_) | Place::Said(_) | Place::Key(_) => {
-        }
+        // These placeholders are valid values themselves.
+        Place::Secret(_)
+        | Place::Named(_)
+        | Place::Description(_)
+        | Place::Url(_)
+        | Place::ServerText(_)
+        | Place::Key(_) => {}
     }
     Ok(())
 }
@@ -416,14 +420,14 @@ fn known_of(text: &str) -> Option<String> {
     is_hash.then_some(filler(hash, number(length)?))
 }
 
-/// As much of a piece of a text as decides whether the whole is UTF-8, and where its characters begin.
+/// The parts of a text piece that decide whether the whole text is UTF-8, and where its characters start.
 #[derive(Debug, PartialEq, Eq)]
 struct Piece {
     length: usize,
-    /// The rest of a character, and the beginning of one; any that is valid where these are.
+    /// The end of a character at the start, and the beginning of one at the end; replaced by any bytes valid there.
     head: Vec<u8>,
     tail: Vec<u8>,
-    /// No UTF-8, whatever stands before and after it.
+    /// Invalid UTF-8, whatever precedes and follows it.
     broken: bool,
 }
 

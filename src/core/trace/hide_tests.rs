@@ -1,9 +1,9 @@
-//! What stands in the place of what nobody may read.
+//! Tests of the placeholders for hidden data.
 
 use super::*;
 
 #[test]
-fn what_is_shown_again_is_hidden_as_before() {
+fn shown_placeholders_hide_again_unchanged() {
     let mut hider = Hider::new(7);
     for text in ["", "a", "exactly13byte", "{\"a\": \"something longer than that\"}"] {
         let mut known = text.to_owned();
@@ -54,7 +54,7 @@ fn a_text_is_whole_or_broken_as_its_pieces_say() {
                     assert_eq!(read, piece);
                     assert_eq!(Piece::of(&read.show()), piece, "{part:?}");
                     shown.extend(read.show());
-                    // After every piece the same is whole.
+                    // After each piece the same bytes are complete characters.
                     let so_far = &text[..shown.len()];
                     let whole = |bytes: &[u8]| match std::str::from_utf8(bytes) {
                         Ok(_) => Some(bytes.len()),
@@ -76,9 +76,9 @@ fn secrets_are_gone_and_stay_apart() {
         hider.hide(Place::Secret(secret));
     }
     assert!(one == again && one != two && one.reveal().starts_with(STANDS_FOR));
-    let mut said = "no one-token here".to_owned();
-    hider.hide(Place::Said(&mut said));
-    assert_eq!(said, format!("no {} here", one.reveal()));
+    let mut text = "no one-token here".to_owned();
+    hider.hide(Place::ServerText(&mut text));
+    assert_eq!(text, format!("no {} here", one.reveal()));
     hider.hide(Place::Secret(&mut Secret::new("a \"long\" token of a service")));
     let mut line = r#"{"a":"a \"long\" token of a service","b":"one-token"}"#.to_owned();
     hider.line(&mut line);
@@ -99,7 +99,7 @@ fn secrets_are_gone_and_stay_apart() {
         ("", ""),
     ] {
         let mut url = url.to_owned();
-        // Once or twice, it is the same.
+        // Hiding twice gives the same result as hiding once.
         for _ in 0..2 {
             hider.hide(Place::Url(&mut url));
             assert_eq!(url, hidden);

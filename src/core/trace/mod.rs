@@ -1,10 +1,10 @@
-//! The trace of a call: what its rules were given, and what they decided, with the times; what has to be known to find
-//! out why a call did what it did, and to let it happen again ([`replay`]).
+//! Trace of a call: all inputs and outputs of the core with their times, to analyse a call and to repeat it
+//! ([`replay`]).
 //!
-//! A ring, bounded in count and bytes: of a long call the end is kept. An entry is a copy; it is put into words when
-//! somebody asks. Packets of media never come here. What nobody may read is taken out before an entry is kept
-//! (`hide.rs`). The words are lines of JSON: the first says with what the call began, each other one is a thing that was
-//! given (`in`, `tick`) or decided (`out`).
+//! The trace is a ring with limits on entries and bytes: of a long call the end is kept. An entry is a copy; it is
+//! formatted only when the trace is read. Media packets are never recorded. Secrets and private data are removed before
+//! an entry is stored (`hide.rs`). The format is lines of JSON: the first one has the settings of the call, each other
+//! line is an input (`in`, `tick`) or an output (`out`).
 //! Must not know: who reads it, where it goes.
 
 mod hide;
@@ -18,12 +18,12 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-/// The form of the lines.
+/// Version of the line format.
 const FORMAT: u32 = 1;
-/// What an entry occupies beside its texts, about.
+/// Approximate size of an entry without its texts.
 const ENTRY: usize = 320;
 
-/// How much is kept of a call.
+/// Size limits of a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
     pub entries: usize,
@@ -31,7 +31,7 @@ pub struct Room {
 }
 
 impl Room {
-    /// A join with everything that is said at it, and a minute of a calm call. Every call of a process holds so much.
+    /// Enough for a join with all its messages and a minute of a quiet call. Every call of a process may use this much.
     pub const OF_A_CALL: Self = Self { entries: 1_024, bytes: 128 << 10 };
 }
 
@@ -40,7 +40,7 @@ enum Entry {
     Given(Duration, Input),
     Tick(Duration),
     Decided(Output),
-    /// Larger than all that is kept: what it was, and its bytes.
+    /// Larger than the whole trace: the kind of entry, and its bytes.
     TooLarge(&'static str, usize),
 }
 
@@ -48,15 +48,15 @@ const _: () = assert!(size_of::<Entry>() + 64 <= ENTRY);
 
 #[derive(Default)]
 struct Ring {
-    /// With what each occupies.
+    /// Each with its size.
     entries: VecDeque<(Arc<Entry>, usize)>,
     bytes: usize,
-    /// That were here once.
+    /// Number of entries dropped so far.
     dropped: u64,
     hider: Hider,
 }
 
-/// See the module. Any thread may ask for the words.
+/// See the module. Any thread may read the trace.
 pub struct Trace {
     room: Room,
     start: Config,
@@ -69,12 +69,12 @@ impl std::fmt::Debug for Trace {
     }
 }
 
-/// A line; in this order they follow each other in a file.
+/// The first line of a trace.
 #[derive(Serialize, Deserialize)]
 struct FirstLine {
     offhook_trace: u32,
     version: String,
-    /// Entries that were forgotten.
+    /// Number of dropped entries.
     dropped: u64,
     start: Config,
 }
@@ -101,7 +101,7 @@ enum Line<'a> {
 }
 
 impl Trace {
-    /// Of a call that begins with these settings. `key`: drawn by chance, and kept by nobody else.
+    /// Creates the trace of a call with these settings. `key`: random, and stored nowhere else.
     pub fn new(config: &Config, key: u64, room: Room) -> Arc<Self> {
         let (mut start, mut hider) = (config.clone(), Hider::new(key));
         hide::of_config(&mut start, &mut |place| hider.hide(place));
@@ -146,7 +146,7 @@ impl Trace {
         }
     }
 
-    /// All that is kept, as lines of JSON.
+    /// The whole trace, as lines of JSON.
     pub fn text(&self) -> String {
         let (dropped, lines) = self.lines(usize::MAX);
         let version = env!("CARGO_PKG_VERSION").to_owned();
@@ -155,7 +155,7 @@ impl Trace {
         [first].into_iter().chain(lines).map(|line| line + "\n").collect()
     }
 
-    /// The last lines, at most so many, as they may stand in a log: without descriptions and candidates.
+    /// The last lines, at most `most`, for a log: without descriptions and candidates.
     pub fn last(&self, most: usize) -> Vec<String> {
         let (_, mut lines) = self.lines(most);
         lines.iter_mut().for_each(shorten);
@@ -163,7 +163,7 @@ impl Trace {
     }
 
     fn lines(&self, most: usize) -> (u64, Vec<String>) {
-        // Who goes on with the call does not wait for the words.
+        // Do not block the call while formatting.
         let (dropped, entries) = {
             let ring = self.ring.lock();
             let skipped = ring.entries.len().saturating_sub(most);
@@ -177,7 +177,7 @@ impl Trace {
     }
 }
 
-/// Puts the length of descriptions and candidates in their place.
+/// Replaces descriptions and candidates by their length.
 fn shorten(line: &mut String) {
     fn walk(value: &mut serde_json::Value) {
         match value {
@@ -206,7 +206,7 @@ fn words(entry: &Entry) -> String {
     serde_json::to_string(&line).unwrap_or_else(|error| format!(r#"{{"unreadable":"{error}"}}"#))
 }
 
-/// As a decision stands in a trace.
+/// The form of an output in a trace.
 fn words_of(output: &Output) -> String {
     serde_json::to_string(output).unwrap_or_default()
 }
@@ -215,7 +215,7 @@ fn size_of_all(participants: &[Participant]) -> usize {
     participants.iter().map(Participant::weight).sum()
 }
 
-/// Bytes that an input holds beside itself, about.
+/// Approximate size in bytes of an input's data.
 fn size_of_input(input: &Input) -> usize {
     match input {
         Input::Message { message: SfuMessage::Joined(joined), .. } => 512 + size_of_all(&joined.participants),
@@ -229,12 +229,12 @@ fn size_of_input(input: &Input) -> usize {
         Input::AnswerRpc { answer: Ok(payload), .. } => payload.len(),
         Input::Stats { publisher, subscriber, .. } => publisher.len() + subscriber.len(),
         Input::Admitted { .. } => 512,
-        Input::Wish { track_id, .. } => track_id.len(),
+        Input::Subscribe { track_id, .. } => track_id.len(),
         _ => 0,
     }
 }
 
-/// Bytes that an output holds beside itself, about.
+/// Approximate size in bytes of an output's data.
 fn size_of_output(output: &Output) -> usize {
     match output {
         Output::OpenSocket { .. } | Output::Admit { .. } | Output::Send { .. } => 512,

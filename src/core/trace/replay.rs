@@ -1,4 +1,4 @@
-//! Lets the inputs of a trace happen again, to a fresh core at the same times, and compares what is decided.
+//! Replays the inputs of a trace in a new core at the same times, and compares the outputs.
 //! Must not know: files, who asks.
 
 use super::{hide, words_of, FirstLine, FORMAT};
@@ -6,24 +6,24 @@ use crate::core::{Core, Input, Output};
 use serde::Deserialize;
 use std::{fmt, time::Duration};
 
-/// A line longer than this is none of a trace.
+/// Maximum line length of a trace.
 const LONGEST: usize = 64 << 20;
 
-/// What happened again.
+/// Result of a replay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Replayed {
     pub inputs: u64,
     pub outputs: u64,
-    /// Decided after the last line; a trace that was asked for in the middle of a call may lack them.
+    /// Outputs after the last line; a trace taken in the middle of a call may lack them.
     pub beyond: u64,
-    /// The end of the call is in the trace.
+    /// The trace contains the end of the call.
     pub ended: bool,
 }
 
-/// Why a trace cannot be replayed, or where the decisions are others.
+/// Why a trace cannot be replayed, or where the outputs differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Differs {
-    /// Counted from 1.
+    /// Line number, from 1.
     pub line: usize,
     pub what: String,
 }
@@ -51,13 +51,13 @@ struct Read {
 /// Replays the text of a trace.
 ///
 /// # Errors
-/// It is none, is cut, lacks its beginning, or what is decided differs; with the line.
+/// The text is not a trace, is truncated, lacks its start, or an output differs; with the line.
 pub fn replay(text: &str) -> Result<Replayed, Differs> {
     let mut lines = text.lines().enumerate().map(|(index, line)| (index + 1, line));
-    let (_, first) = lines.next().ok_or_else(|| differs(1, "there is nothing in it"))?;
+    let (_, first) = lines.next().ok_or_else(|| differs(1, "the trace is empty"))?;
     let mut core = begin(first)?;
     if !text.ends_with('\n') {
-        return Err(differs(text.lines().count(), "it is cut: the last line does not end"));
+        return Err(differs(text.lines().count(), "the trace is truncated: the last line is incomplete"));
     }
     let mut replayed = Replayed::default();
     let mut now = Duration::ZERO;
@@ -65,7 +65,7 @@ pub fn replay(text: &str) -> Result<Replayed, Differs> {
         let read = read(line).map_err(|what| differs(number, what))?;
         if let Some(at) = read.at_ns.map(Duration::from_nanos) {
             if at < now {
-                return Err(differs(number, "it is before the line before it"));
+                return Err(differs(number, "its time is before that of the previous line"));
             }
             now = at;
         }
@@ -83,24 +83,25 @@ pub fn replay(text: &str) -> Result<Replayed, Differs> {
             }
             Read { out: Some(recorded), .. } => {
                 let Some(mut output) = core.poll_output() else {
-                    return Err(differs(number, format!("nothing is decided; the trace has {recorded}")));
+                    return Err(differs(number, format!("no output; the trace has {recorded}")));
                 };
                 replayed.ended |= matches!(output, Output::Finished);
                 compare(number, &recorded, &mut output)?;
                 replayed.outputs += 1;
             }
             Read { too_large: Some(what), .. } => {
-                let text = format!("something ({what}) was too large for the trace; what follows cannot be repeated");
+                let text =
+                    format!("an entry ({what}) was too large for the trace; the following lines cannot be replayed");
                 return Err(differs(number, text));
             }
-            _ => return Err(differs(number, "it is neither something given nor something decided")),
+            _ => return Err(differs(number, "it is neither an input nor an output")),
         }
     }
     while core.poll_output().is_some() {
         replayed.beyond += 1;
     }
     if replayed.ended && replayed.beyond > 0 {
-        return Err(differs(text.lines().count(), "more is decided after the end of the call"));
+        return Err(differs(text.lines().count(), "there are more outputs after the end of the call"));
     }
     Ok(replayed)
 }
@@ -111,20 +112,20 @@ fn differs(line: usize, what: impl Into<String>) -> Differs {
 
 fn begin(first: &str) -> Result<Core, Differs> {
     let json: serde_json::Value = match first.len() {
-        0..=LONGEST => serde_json::from_str(first).map_err(|error| differs(1, format!("it is no JSON: {error}")))?,
+        0..=LONGEST => serde_json::from_str(first).map_err(|error| differs(1, format!("it is not JSON: {error}")))?,
         _ => return Err(differs(1, "it is too long")),
     };
     let Some(format) = json.get("offhook_trace") else {
         return Err(differs(1, "it is not the first line of a trace (offhook_trace is missing)"));
     };
     if *format != FORMAT {
-        return Err(differs(1, format!("the trace is of form {format}; {FORMAT} is known")));
+        return Err(differs(1, format!("the trace has format {format}; {FORMAT} is supported")));
     }
     let version = json.get("version").and_then(|v| v.as_str()).unwrap_or("?").to_owned();
     let first: FirstLine = serde_json::from_value(json)
-        .map_err(|error| differs(1, format!("it is of version {version}, and cannot be read: {error}")))?;
+        .map_err(|error| differs(1, format!("it is from version {version} and cannot be read: {error}")))?;
     if first.dropped > 0 {
-        let text = format!("the first {} entries are gone: what came later cannot be repeated", first.dropped);
+        let text = format!("the first {} entries were dropped: the rest cannot be replayed", first.dropped);
         return Err(differs(1, text));
     }
     let mut start = first.start;
@@ -145,19 +146,19 @@ fn read(line: &str) -> Result<Read, String> {
         || read.at_ns.is_some() != timed
         || read.bytes.is_some() != things[3]
     {
-        return Err("it is neither something given nor something decided".into());
+        return Err("it is neither an input nor an output".into());
     }
     Ok(read)
 }
 
 fn compare(number: usize, recorded: &serde_json::Value, output: &mut Output) -> Result<(), Differs> {
-    // What is hidden in the trace is hidden here in the same way.
+    // Hide the same data in the same way as in the trace.
     let mut hider = hide::Hider::default();
     hide::of_output(output, &mut |place| hider.hide(place));
     let decided = words_of(output);
     let same = serde_json::from_str(&decided).is_ok_and(|decided: serde_json::Value| decided == *recorded);
     match same {
         true => Ok(()),
-        false => Err(differs(number, format!("{decided} is decided; the trace has {recorded}"))),
+        false => Err(differs(number, format!("the output is {decided}; the trace has {recorded}"))),
     }
 }

@@ -1,43 +1,43 @@
-//! How late packets are, and how long to hold sound back so that nearly all are in time.
+//! Packet delay estimation: how long to delay audio so that nearly all packets are in time.
 //!
-//! Must not know: payloads, order, decoding. Works on transit times: arrival minus media time. Their
-//! smallest over the last seconds (`base`) is a packet nothing held up; how far a packet lies above
-//! it is its delay. Both clocks may drift: only differences over seconds are used.
+//! Must not know: payloads, order, decoding. Works on transit times: arrival minus media time. The smallest of the last
+//! seconds (`base`) is the transit of an undelayed packet; how far a packet lies above it is its delay. Both clocks may
+//! drift: only differences over seconds are used.
 
 use std::time::Duration;
 
-/// Half of the time over which the smallest transit is remembered.
+/// Half of the time over which the smallest transit is kept.
 const WINDOW_US: i64 = 2_000_000;
 
-/// Width and number of the histogram's bins: delays up to 400 ms are told apart.
+/// Width and number of the histogram's bins: delays up to 400 ms are distinguished.
 const BIN_US: i64 = 5_000;
 const BINS: usize = 80;
 
-/// Packets over which the histogram forgets; about 5 s of 20 ms packets.
+/// Number of packets over which the histogram decays; about 5 s of 20 ms packets.
 const MEMORY: f32 = 250.0;
 
 /// Share of packets that must be in time.
 const QUANTILE: f32 = 0.96;
 
-/// Packets before the histogram is believed.
+/// Packets before the histogram is used.
 const WARM_UP: u32 = 25;
 
-/// Held back until then.
+/// Minimum delay until then.
 const INITIAL_US: i64 = 40_000;
 
 /// A packet that is late by no more than this above the target is still played.
 pub(super) const LATE_TOLERANCE_US: i64 = 20_000;
 
-/// Added to the measured delay, for ticks that come late.
+/// Added to the measured delay, for late ticks.
 const MARGIN_US: i64 = 10_000;
 
-/// How long, in packets, a loss that redundancy could make good is remembered: half a minute of 20 ms packets.
+/// For how many packets a loss that redundancy could repair is remembered: half a minute of 20 ms packets.
 const REDUNDANCY_MEMORY: u32 = 1_500;
 
-/// The longest that is waited for redundancy: two packets of 20 ms.
+/// Longest wait for redundancy: two packets of 20 ms.
 const MAX_REDUNDANCY_US: i64 = 40_000;
 
-/// Microseconds of a time; saturates far beyond any process's life.
+/// Microseconds of a time; saturates far beyond the lifetime of any process.
 pub(super) fn micros(time: Duration) -> i64 {
     i64::try_from(time.as_micros()).unwrap_or(i64::MAX / 4).min(i64::MAX / 4)
 }
@@ -53,18 +53,18 @@ pub(super) fn media_ticks(us: i64) -> i64 {
     us.saturating_mul(6) / 125
 }
 
-/// Learns the delays of one stream.
+/// Estimates the delays of one stream.
 #[derive(Debug)]
 pub(super) struct DelayEstimator {
     min_us: i64,
     max_us: i64,
-    /// Smallest transit in the current window and in the one before.
+    /// Smallest transit in the current window and in the previous one.
     current: i64,
     previous: i64,
     window_began: Option<i64>,
     bins: [f32; BINS],
     seen: u32,
-    /// Held back at least, for so many more packets: what is lost comes again with a later packet.
+    /// Minimum delay and for how many more packets it applies: lost frames arrive again in a later packet.
     redundancy: (i64, u32),
     last_transit: Option<i64>,
     /// Interarrival jitter in microseconds (RFC 3550 section 6.4.1).
@@ -88,7 +88,7 @@ impl DelayEstimator {
         }
     }
 
-    /// Forgets the path; the reported jitter is kept.
+    /// Resets the estimates for a new path; the reported jitter is kept.
     pub fn reset(&mut self) {
         self.current = i64::MAX;
         self.previous = i64::MAX;
@@ -99,7 +99,7 @@ impl DelayEstimator {
         self.last_transit = None;
     }
 
-    /// A packet was lost that came again `ticks` of media time later: others will be, too.
+    /// A lost packet's frame arrived in a packet `ticks` of media time later: expect the same of other losses.
     pub fn redundant(&mut self, ticks: i64) {
         let floor = media_micros(ticks).clamp(0, MAX_REDUNDANCY_US) + MARGIN_US;
         self.redundancy = (floor.max(self.redundancy_us()), REDUNDANCY_MEMORY);
@@ -113,7 +113,7 @@ impl DelayEstimator {
         }
     }
 
-    /// A packet of media time `ticks` arrived at `now_us`.
+    /// Records that a packet of media time `ticks` arrived at `now_us`.
     pub fn observe(&mut self, now_us: i64, ticks: i64) {
         let transit = now_us.saturating_sub(media_micros(ticks));
         self.redundancy.1 = self.redundancy.1.saturating_sub(1);
@@ -126,7 +126,7 @@ impl DelayEstimator {
                 self.current = self.current.min(transit);
             }
             Some(began) => {
-                // After a long pause the window before says nothing about the path any more.
+                // After a long pause the previous window says nothing about the path.
                 let recent = now_us.saturating_sub(began) < 4 * WINDOW_US;
                 self.previous = if recent { self.current } else { i64::MAX };
                 self.current = transit;
@@ -140,7 +140,7 @@ impl DelayEstimator {
         let delay = transit.saturating_sub(self.base()).max(0);
         let bin = ((delay / BIN_US) as usize).min(BINS - 1);
         self.seen = self.seen.saturating_add(1);
-        // A plain average at first, forgetting later.
+        // A plain average at first, exponential decay later.
         let weight = (1.0 / self.seen as f32).max(1.0 / MEMORY);
         for value in &mut self.bins {
             *value *= 1.0 - weight;
@@ -148,7 +148,7 @@ impl DelayEstimator {
         self.bins[bin] += weight;
     }
 
-    /// Smallest transit of late, in microseconds; meaningless before the first packet.
+    /// Smallest recent transit, in microseconds; meaningless before the first packet.
     pub fn base(&self) -> i64 {
         let base = self.current.min(self.previous);
         if base == i64::MAX {
@@ -186,6 +186,11 @@ impl DelayEstimator {
     /// How far behind its earliest possible arrival media time `ticks` is at `now_us`.
     pub fn delay_us(&self, now_us: i64, ticks: i64) -> i64 {
         now_us.saturating_sub(media_micros(ticks)).saturating_sub(self.base())
+    }
+
+    /// Shortest delay allowed, in microseconds.
+    pub fn min_us(&self) -> i64 {
+        self.min_us
     }
 
     /// Longest delay allowed, in microseconds.

@@ -1,20 +1,20 @@
 //! A queue of samples that is read and written as slices.
 //!
-//! Must not know: channels, rates; its users count in frames and bound what they put in.
+//! Must not know: channels, rates. Its users count in frames and bound the content.
 
-/// Samples in order of arrival. Allocates until it has once held its largest content, never after; what it has never held
-/// takes no memory.
+/// Samples in order of arrival. Allocates only until it has reached its largest content; an unused queue takes no
+/// memory.
 #[derive(Debug, Default)]
 pub(super) struct Fifo {
     samples: Vec<f32>,
     /// Samples before this one have been read.
     head: usize,
-    /// What its user never exceeds; 0: that is not known.
+    /// Largest content, set by the user; 0 if unknown.
     most: usize,
 }
 
 impl Fifo {
-    /// For content that is never more than so many samples.
+    /// For content of at most `samples` samples.
     pub fn of_at_most(samples: usize) -> Self {
         Self { most: samples, ..Self::default() }
     }
@@ -36,7 +36,7 @@ impl Fifo {
         &mut self.samples[self.head..]
     }
 
-    /// Forgets the oldest `count` samples, or all of them if there are fewer.
+    /// Discards the oldest `count` samples, or all of them if there are fewer.
     pub fn consume(&mut self, count: usize) {
         self.head = (self.head + count).min(self.samples.len());
         if self.head == self.samples.len() {
@@ -46,8 +46,9 @@ impl Fifo {
 
     /// Makes room for `count` more.
     fn reserve(&mut self, count: usize) {
-        // Moving what is left is cheaper than growing, and keeps the buffer as small as its content. Done as soon as
-        // no more is moved than was read since, it costs little and only the front of the memory is ever touched.
+        // Moving the remaining samples is cheaper than growing, and keeps the buffer as small as its content. By moving
+        // as soon as no more is moved than was read since, the cost is low and only the front of the memory is ever
+        // touched.
         let full = self.samples.len() + count > self.samples.capacity();
         if self.head > 0 && (full || self.head >= self.len()) {
             self.samples.copy_within(self.head.., 0);
@@ -61,13 +62,13 @@ impl Fifo {
         }
     }
 
-    /// Appends what `samples` gives, `count` of them at most.
+    /// Appends the items of `samples`, at most `count`.
     pub fn extend(&mut self, count: usize, samples: impl Iterator<Item = f32>) {
         self.reserve(count);
         self.samples.extend(samples.take(count));
     }
 
-    /// Appends these.
+    /// Appends `samples`.
     pub fn append(&mut self, samples: &[f32]) {
         self.reserve(samples.len());
         self.samples.extend_from_slice(samples);
@@ -81,7 +82,7 @@ impl Fifo {
         &mut self.samples[start..]
     }
 
-    /// Takes back the newest `count` samples.
+    /// Removes the newest `count` samples.
     pub fn shrink(&mut self, count: usize) {
         let len = self.samples.len().saturating_sub(count).max(self.head);
         self.samples.truncate(len);

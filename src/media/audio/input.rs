@@ -1,5 +1,5 @@
-//! What an application has written to a track of sound and what is not sent of it yet: bounded, and no more work than a
-//! copy, so that whoever has to look here is soon done.
+//! Audio that an application has written to a track and that is not sent yet. Bounded, and a write does no more than
+//! copy, so that the owner's lock is held only briefly.
 //!
 //! Must not know: codecs' state, when something is sent, who locks this.
 
@@ -14,28 +14,28 @@ use super::{
 };
 use crate::error::{Code, Error, Result};
 
-/// Milliseconds that a live track keeps at most.
+/// Maximum milliseconds that a live track buffers.
 pub const LIVE_MS: u32 = 40;
 
 /// Range of [`AudioSendConfig::capacity_ms`].
 pub const CAPACITY_MS: std::ops::RangeInclusive<u32> = 40..=5_000;
 
-/// What an application sends.
+/// Format of the audio that an application writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AudioFormat {
-    /// Interleaved PCM of `rate` Hz (8 000..=192 000) in `channels` (1..=8, order as in WAV files).
+    /// Interleaved PCM of `rate` Hz (8 000..=192 000) in `channels` (1..=8, in WAV order).
     Pcm { rate: u32, channels: u8 },
-    /// Opus frames made by the application; nothing is decoded or encoded.
+    /// Opus frames made by the application; they are neither decoded nor encoded.
     Opus,
 }
 
-/// There is no room for the whole write now; nothing of it was taken.
+/// The whole write does not fit; nothing of it was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
 impl std::fmt::Display for Full {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the audio buffer is full; write at the pace of the sound, or less at a time")
+        f.write_str("the audio buffer is full; write in real time, or less at a time")
     }
 }
 
@@ -47,13 +47,13 @@ impl From<Full> for Error {
     }
 }
 
-/// Of PCM that was taken by the encoder: what it has not made a frame of.
+/// PCM taken by the encoder that is not in a frame yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Inside {
-    /// Before the resampler, in frames at the application's rate, and behind it, at 48 kHz.
+    /// Before the resampler, in frames at the application's rate, and after it, at 48 kHz.
     pub waiting: usize,
     pub ready: usize,
-    /// The encoder still holds the end of what it was given.
+    /// The encoder still holds the end of its input (lookahead).
     pub tail: bool,
 }
 
@@ -61,19 +61,19 @@ pub(super) struct Inside {
 struct PcmInput {
     mixer: Mixer,
     rate: u32,
-    /// What was written, at the application's rate in the coded channels.
+    /// PCM written, at the application's rate in the coded channels.
     ring: Fifo,
     /// Capacity of the ring in frames.
     capacity: usize,
-    /// Of what is more, the oldest is dropped.
+    /// Content beyond the capacity is dropped, oldest first.
     live: bool,
-    /// Frames that were taken, and those of them that were dropped rather than sent.
+    /// Frames accepted, and those of them dropped instead of sent.
     written: u64,
     dropped: u64,
     /// Part of `dropped`: too old on a live track, or cleared.
     refused: u64,
     inside: Inside,
-    /// Fiftieths of a frame that muted ticks still owe.
+    /// Remainder, in fiftieths of a frame, carried over by muted ticks.
     remainder: u32,
 }
 
@@ -83,7 +83,7 @@ enum Written {
     Opus(OpusQueue),
 }
 
-/// How things stand at the beginning of a tick.
+/// State at the start of a tick.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Standing {
     pub epoch: u64,
@@ -91,33 +91,33 @@ pub(super) struct Standing {
     pub dtx: bool,
 }
 
-/// What became of asking for PCM.
+/// Result of [`AudioInput::take`].
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Took {
-    /// As much as was asked for.
+    /// The full amount was taken.
     All,
-    /// Nothing: there is less. `empty`: nothing at all; `last`: and no more will be written.
+    /// Nothing was taken: there is too little. `empty`: nothing at all; `last`: no more will be written.
     Short { empty: bool, last: bool },
-    /// What was taken before is not to be sent any more.
+    /// The input was cleared: PCM taken before must not be sent.
     Stale,
 }
 
-/// See the module. Writers and the encoder share it under a lock of their owner's.
+/// See the module. Writers and the encoder share it under their owner's lock.
 #[derive(Debug)]
 pub struct AudioInput {
     written: Written,
     muted: bool,
     dtx: bool,
-    /// No more is written: what there is does not wait for more.
+    /// No more is written: the rest is sent without waiting for more.
     last: bool,
-    /// Counts how often everything was thrown away (mute, clear): what was taken before that is not sent.
+    /// Incremented by every mute change and clear: PCM taken under an older epoch is not sent.
     epoch: u64,
     frames: u64,
 }
 
 impl AudioInput {
     /// # Errors
-    /// [`Code::Argument`] when a value is out of its range.
+    /// [`Code::Argument`] when a value is out of range.
     pub fn new(config: &AudioSendConfig) -> Result<Self> {
         if !CAPACITY_MS.contains(&config.capacity_ms) {
             return Err(Error::new(Code::Argument, "the audio buffer must be 40..=5000 ms"));
@@ -129,10 +129,10 @@ impl AudioInput {
         Ok(Self { written, muted: false, dtx: config.encoder.dtx, last: false, epoch: 0, frames: 0 })
     }
 
-    /// Takes interleaved i16 of whole frames (what is left over of one is ignored): all or nothing.
+    /// Takes interleaved i16 in whole frames (a partial last frame is ignored): all or nothing.
     ///
     /// # Errors
-    /// [`Full`] when there is less room; always when the input is Opus.
+    /// [`Full`] when the write does not fit; always if the input is Opus.
     pub fn write_s16(&mut self, samples: &[i16]) -> Result<(), Full> {
         self.write(samples)
     }
@@ -152,12 +152,12 @@ impl AudioInput {
         }
     }
 
-    /// Takes one Opus packet of the application. `duration_48k` is in 48 kHz samples; 0 means "as the
-    /// packet says".
+    /// Takes one Opus packet of the application. `duration_48k` is in 48 kHz samples; 0 means "read it from the
+    /// packet".
     ///
     /// # Errors
-    /// [`Code::State`] when the input is PCM, [`Code::Argument`] when the payload is not Opus, larger
-    /// than 1 500 bytes or not of that duration, [`Code::Full`] when there is no room.
+    /// [`Code::State`] if the input is PCM; [`Code::Argument`] if the payload is not Opus, is larger than 1 500 bytes
+    /// or has another duration; [`Code::Full`] if it does not fit.
     pub fn write_opus(&mut self, payload: Bytes, duration_48k: u32) -> Result<()> {
         match &mut self.written {
             Written::Opus(queue) => queue.push(payload, duration_48k),
@@ -165,7 +165,7 @@ impl AudioInput {
         }
     }
 
-    /// Frames that can be written now, at the application's rate (48 kHz ticks when it writes Opus).
+    /// Frames that fit now, at the application's rate (48 kHz ticks if it writes Opus).
     pub fn room_frames(&self) -> usize {
         match &self.written {
             Written::Pcm(pcm) => pcm.room(),
@@ -173,7 +173,7 @@ impl AudioInput {
         }
     }
 
-    /// Most frames one write can hold.
+    /// Largest number of frames that one write can hold.
     pub fn capacity_frames(&self) -> usize {
         match &self.written {
             Written::Pcm(pcm) => pcm.capacity,
@@ -181,7 +181,7 @@ impl AudioInput {
         }
     }
 
-    /// Milliseconds of sound written and not sent yet.
+    /// Milliseconds of audio written and not sent yet.
     pub fn buffered_ms(&self) -> u32 {
         match &self.written {
             Written::Pcm(pcm) => pcm.buffered_ms(),
@@ -189,7 +189,7 @@ impl AudioInput {
         }
     }
 
-    /// Milliseconds that a live track dropped as too old, and that were cleared.
+    /// Milliseconds dropped as too old on a live track, or cleared.
     pub fn dropped_ms(&self) -> u64 {
         match &self.written {
             Written::Pcm(pcm) => pcm.ms(pcm.refused),
@@ -197,7 +197,7 @@ impl AudioInput {
         }
     }
 
-    /// Milliseconds of what was written that have become frames, since the beginning.
+    /// Milliseconds of written audio that were made into frames, since the start.
     pub fn sent_ms(&self) -> u64 {
         match &self.written {
             Written::Pcm(pcm) => pcm.sent_ms(),
@@ -205,12 +205,13 @@ impl AudioInput {
         }
     }
 
-    /// Frames that were given to be sent.
+    /// Number of frames returned for sending.
     pub fn frames(&self) -> u64 {
         self.frames
     }
 
-    /// Drops what was written and not sent yet, and what encoder and resampler hold of it. How many ms that were.
+    /// Drops everything written and not sent yet, also what the encoder and resampler hold of it. Returns how many ms
+    /// it was.
     pub fn clear(&mut self) -> u32 {
         self.epoch += 1;
         match &mut self.written {
@@ -219,12 +220,12 @@ impl AudioInput {
         }
     }
 
-    /// No more will be written: the rest is sent without waiting for more, to the last sample.
+    /// No more will be written: the rest is sent to the last sample, without waiting for more.
     pub fn finish(&mut self) {
         self.last = true;
     }
 
-    /// Whether nothing is left to send: of what is muted, nothing ever is.
+    /// Whether nothing is left to send. Always true while muted.
     pub fn is_drained(&self) -> bool {
         self.muted
             || match &self.written {
@@ -233,8 +234,8 @@ impl AudioInput {
             }
     }
 
-    /// Mutes or unmutes at once rather than with the next tick. Either way, what was written before
-    /// is dropped: nothing said while muted is ever sent, and nothing stale follows a mute.
+    /// Mutes or unmutes at once instead of at the next tick. In both cases audio written before is dropped: audio
+    /// written while muted is never sent, and no old audio is sent after unmuting.
     pub fn set_muted(&mut self, muted: bool) {
         if muted == self.muted {
             return;
@@ -247,14 +248,13 @@ impl AudioInput {
         }
     }
 
-    /// Allows or forbids discontinuous transmission from the next frame on; of no effect on frames
-    /// that the application has coded.
+    /// Enables or disables discontinuous transmission from the next frame on; no effect on frames encoded by the
+    /// application.
     pub fn set_dtx(&mut self, dtx: bool) {
         self.dtx = dtx;
     }
 
-    /// A tick of 20 ms of PCM begins. While muted the input is dropped at the pace of the sound, so that a writer keeps
-    /// its rhythm.
+    /// Starts a tick of 20 ms of PCM. While muted, input is dropped in real time, so that a writer keeps its pace.
     pub(super) fn begin_tick(&mut self) -> Standing {
         if let (true, Written::Pcm(pcm)) = (self.muted, &mut self.written) {
             pcm.drop_tick();
@@ -262,7 +262,7 @@ impl AudioInput {
         Standing { epoch: self.epoch, muted: self.muted, dtx: self.dtx }
     }
 
-    /// Moves `frames` of PCM to the end of `to`, if there are so many; of less all, with `rest`.
+    /// Moves `frames` of PCM to the end of `to`, if there are that many; with `rest`, also fewer.
     pub(super) fn take(&mut self, epoch: u64, frames: usize, rest: bool, to: &mut Fifo) -> Took {
         let Written::Pcm(pcm) = &mut self.written else { return Took::Stale };
         if epoch != self.epoch {
@@ -279,8 +279,8 @@ impl AudioInput {
         Took::All
     }
 
-    /// A tick is over: `inside` is what the encoder holds; `frame`: it made one. False: everything was thrown away
-    /// meanwhile, and the frame is not to be sent.
+    /// Ends a tick. `inside`: the PCM the encoder holds; `frame`: it made a frame. False: the input was cleared
+    /// meanwhile, and the frame must not be sent.
     pub(super) fn commit(&mut self, epoch: u64, inside: Inside, frame: bool) -> bool {
         let Written::Pcm(pcm) = &mut self.written else { return false };
         if epoch != self.epoch {
@@ -291,7 +291,7 @@ impl AudioInput {
         true
     }
 
-    /// The next of the application's Opus frames, if it is due at media time `now`, and whether it is to be sent.
+    /// The application's next Opus frame, if it is due at media time `now`, and whether to send it.
     pub(super) fn next_opus(&mut self, now: u64, is_sent: impl Fn(&[u8]) -> bool) -> Option<(Due, bool)> {
         let Written::Opus(queue) = &mut self.written else { return None };
         let due = queue.next(now)?;
@@ -304,7 +304,7 @@ impl AudioInput {
         Some((due, is_sent))
     }
 
-    /// When the next of the application's Opus frames is to be sent, in media time.
+    /// When the application's next Opus frame is due, in media time.
     pub(crate) fn opus_due(&self) -> Option<u64> {
         match &self.written {
             Written::Opus(queue) => queue.due(),
@@ -354,11 +354,11 @@ impl PcmInput {
         (frames * 1_000 + u64::from(self.rate / 2)) / u64::from(self.rate)
     }
 
-    /// Frames that were written and are still here.
+    /// Frames written and still held.
     fn held(&self) -> u64 {
         let ready = self.inside.ready as u64 * u64::from(self.rate);
         let waiting = self.ring.len() / self.mixer.to() + self.inside.waiting;
-        // Padding is here as well, and was never written.
+        // Padding is held as well, but was never written.
         (waiting as u64 + ready.div_ceil(u64::from(RTP_RATE))).min(self.written - self.dropped)
     }
 
@@ -366,7 +366,7 @@ impl PcmInput {
         self.ms(self.written - self.dropped - self.held())
     }
 
-    /// Drops everything that waits; how many ms that were.
+    /// Drops everything held; returns how many ms it was.
     fn refuse(&mut self) -> u32 {
         let before = self.dropped;
         self.clear();
@@ -375,7 +375,7 @@ impl PcmInput {
         self.ms(frames) as u32
     }
 
-    /// Makes room for `frames` by dropping what is oldest. How many of the new ones do not fit even so.
+    /// Makes room for `frames` by dropping the oldest. Returns how many of the new ones still do not fit.
     fn make_room(&mut self, frames: usize) -> usize {
         let too_many = frames.saturating_sub(self.room());
         let oldest = (too_many * self.mixer.to()).min(self.ring.len());
@@ -407,7 +407,7 @@ impl PcmInput {
         self.inside = Inside::default();
     }
 
-    /// 20 ms of what was written are not for anybody.
+    /// Drops 20 ms of the written PCM.
     fn drop_tick(&mut self) {
         let due = self.rate + self.remainder;
         self.remainder = due % 50;

@@ -1,11 +1,11 @@
-//! Packets of one stream put back in order: bounded, without duplicates, without the late ones.
+//! Jitter buffer: puts the packets of one stream in order. Bounded; drops duplicates and late packets.
 //!
-//! Must not know: decoding, when to play. Sequence numbers and timestamps are extended to 64 bit, so
-//! that nobody above meets a wrap.
+//! Must not know: decoding, when to play. Sequence numbers and timestamps are extended to 64 bit, so that users never
+//! see a wrap.
 //!
-//! Four witnesses tell when a packet's sound belongs: sequence number, timestamp, SSRC and arrival.
-//! Senders and SFUs get each of them wrong, so none is believed alone: what contradicts the others is
-//! mapped onto the time line that the stream has (`ticks`), and only two packets in a row make a new life.
+//! Four inputs place a packet's audio in time: sequence number, timestamp, SSRC and arrival time. Senders and SFUs get
+//! each of them wrong, so none is trusted alone. A value that contradicts the others is mapped onto the stream's
+//! existing time line (`ticks`); only two packets in a row count as a stream restart.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -15,56 +15,55 @@ use super::{
 };
 use crate::media::frame::EncodedFrame;
 
-/// Most packets held: 320 ms of the shortest, more than the largest delay of all others.
+/// Maximum number of packets held: 320 ms of the shortest, more than the largest delay of all others.
 pub(super) const MAX_PACKETS: usize = 128;
 
-/// A sequence number further ahead than this, or so far back that nobody remembers whether it came,
-/// belongs to another life of the sender.
+/// A sequence number further ahead than this, or further back than the receive history, belongs to a restarted stream.
 const MAX_JUMP: i64 = 1_000;
 
-/// Timestamps may not part by more than this from what sequence numbers and arrival say.
+/// Timestamps may deviate by at most this from sequence numbers and arrival times.
 const MAX_SLIP_US: i64 = 10_000_000;
 
 /// A step of media time up to this is an inexact timestamp, not a pause.
 pub(super) const INEXACT_TICKS: i64 = 720;
 
-/// A packet cannot be so much earlier than the earliest of late: its timestamp is wrong.
+/// A packet cannot be this much earlier than the earliest recent transit: its timestamp is wrong.
 const MAX_EARLY_US: i64 = 30_000;
 
-/// How long the first packet after a pause waits for what follows it, which tells a sender whose clock
-/// stood still (the next comes at its pace) from a network that held packets up (they come at once).
+/// How long the first packet after a pause waits for the next one. The spacing shows whether the sender's clock stood
+/// still (the next packet arrives at the normal pace) or the network delayed packets (they arrive at once).
 const PAUSE_PROOF_US: i64 = 30_000;
 
-/// For how long an SSRC that another one has replaced is not believed to be back.
+/// Packets of a replaced SSRC are dropped until the new SSRC has sent nothing for this long.
 const FORMER_US: i64 = 500_000;
 
 /// A packet waiting to be played.
 #[derive(Debug)]
 pub(super) struct Packet {
-    /// Extended sequence number, counted on over restarts.
+    /// Extended sequence number; continues over restarts.
     pub sequence: i64,
-    /// Place on the stream's time line, 48 kHz ticks.
+    /// Position on the stream's time line, 48 kHz ticks.
     pub ticks: i64,
     /// Duration in 48 kHz ticks, 120..=5760.
     pub duration: i64,
     pub frame: EncodedFrame,
-    /// First of a new life of the sender: nothing from before helps to decode it.
+    /// First packet after a stream restart: earlier packets do not help to decode it.
     pub fresh: bool,
-    /// It came, and there is no sound in it.
+    /// It arrived, but contains no audio.
     hollow: bool,
 }
 
-/// What became of a packet.
+/// Result of a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pushed {
     Queued,
-    /// Queued, with the one that was kept aside before it, as the first of a new life.
+    /// Queued, together with the packet kept aside before it, as the start of a restarted stream.
     Restarted,
-    /// Dropped, or kept aside until another one confirms it.
+    /// Dropped, or kept aside until another packet confirms it.
     Dropped,
 }
 
-/// Counters of the packets.
+/// Packet counters.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
     pub received: u64,
@@ -73,11 +72,11 @@ pub(super) struct Counts {
     pub duplicates: u64,
     pub discarded: u64,
     pub restarts: u64,
-    /// Lost packets whose frame came again in time.
+    /// Lost packets whose frame arrived again in time.
     pub restored: u64,
 }
 
-/// A packet as it comes in.
+/// An incoming packet.
 #[derive(Debug)]
 struct Incoming {
     ssrc: u32,
@@ -88,7 +87,7 @@ struct Incoming {
     frame: EncodedFrame,
 }
 
-/// The newest packet of sound.
+/// The newest audio packet.
 #[derive(Clone, Copy, Debug)]
 struct Newest {
     ssrc: u32,
@@ -99,14 +98,14 @@ struct Newest {
     arrival: i64,
 }
 
-/// The newest sequence number, of sound or not: extended, and as it came.
+/// The newest sequence number, of audio or not: extended, and as received.
 #[derive(Clone, Copy, Debug)]
 struct Top {
     sequence: i64,
     raw: u16,
 }
 
-/// The first packet after a pause that its timestamp does not know of.
+/// The first packet after a pause that its timestamp does not show.
 #[derive(Clone, Copy, Debug)]
 struct Pause {
     arrival: i64,
@@ -118,23 +117,23 @@ struct Pause {
 pub(super) struct JitterBuffer {
     packets: VecDeque<Packet>,
     /// Packets held that are not hollow.
-    sounding: usize,
+    audio_packets: usize,
     newest: Option<Newest>,
     top: Top,
-    /// Sequence number to be played next, once something was.
+    /// Next sequence number to play, once a packet was played.
     next: Option<i64>,
-    /// Where the packet taken last ends.
+    /// End of the packet taken last, in 48 kHz ticks.
     until: i64,
-    /// Which of the 128 sequence numbers up to the newest have come; bit 0 is the newest.
+    /// Which of the 128 sequence numbers up to the newest have arrived; bit 0 is the newest.
     seen: u128,
     /// Which of them were given up as lost.
     given_up: u128,
-    /// Kept until the next confirms it (RFC 3550 appendix A.1: one stray packet is no restart).
+    /// Kept until the next packet confirms it (RFC 3550 appendix A.1: one stray packet is no restart).
     probation: Option<Incoming>,
     pause: Option<Pause>,
-    /// A pause was confirmed since it was asked for.
+    /// A pause was confirmed since the last [`JitterBuffer::take_paused`].
     paused: bool,
-    /// The SSRC of before, and when it was replaced.
+    /// The previous SSRC, and when it was replaced.
     former: Option<(u32, i64)>,
     last_arrival: Option<i64>,
     pub delay: DelayEstimator,
@@ -145,7 +144,7 @@ impl JitterBuffer {
     pub fn new(min_delay: Duration, max_delay: Duration) -> Self {
         Self {
             packets: VecDeque::new(),
-            sounding: 0,
+            audio_packets: 0,
             newest: None,
             top: Top { sequence: 0, raw: 0 },
             next: None,
@@ -162,10 +161,10 @@ impl JitterBuffer {
         }
     }
 
-    /// Forgets the stream; the counters stay.
+    /// Resets the stream state; the counters stay.
     pub fn reset(&mut self) {
         self.packets.clear();
-        self.sounding = 0;
+        self.audio_packets = 0;
         self.newest = None;
         self.next = None;
         (self.seen, self.given_up) = (0, 0);
@@ -175,7 +174,7 @@ impl JitterBuffer {
         self.delay.reset();
     }
 
-    /// When the last packet of sound came, whatever became of it, in microseconds.
+    /// Arrival time of the last audio packet, even if dropped, in microseconds.
     pub fn last_arrival(&self) -> Option<i64> {
         self.last_arrival
     }
@@ -202,7 +201,7 @@ impl JitterBuffer {
         self.last_arrival = Some(now_us);
         let step = self.step(sequence);
         let from_newest = self.top.sequence + step - newest.sequence;
-        if ssrc != newest.ssrc || is_far(step) || is_another_life(&newest, from_newest, &packet) {
+        if ssrc != newest.ssrc || is_far(step) || is_restart(&newest, from_newest, &packet) {
             return self.on_probation(packet);
         }
         if self.probation.take_if(|held| held.ssrc == ssrc).is_some() {
@@ -220,7 +219,7 @@ impl JitterBuffer {
         Pushed::Queued
     }
 
-    /// Notes a packet without sound: its number is not missing.
+    /// Records a packet without audio: it does not count as lost.
     pub fn push_hollow(&mut self, ssrc: u32, sequence: u16) {
         let Some(newest) = self.newest else { return };
         let step = self.step(sequence);
@@ -243,13 +242,13 @@ impl JitterBuffer {
         self.pass_hollow();
     }
 
-    /// An earlier frame that came again inside a later packet (RFC 2198): it fills the hole of its packet,
-    /// if there is one. Only between two packets that have come: what was before the first is nobody's loss.
+    /// An earlier frame repeated inside a later packet (RFC 2198): fills the hole of its packet, if there is one. Only
+    /// between two received packets: packets before the first do not count as lost.
     pub fn restore(&mut self, frame: EncodedFrame) -> bool {
         let EncodedFrame { ssrc, sequence, rtp_time: timestamp, .. } = frame;
         let Some(newest) = self.newest.filter(|newest| newest.ssrc == ssrc) else { return false };
         let back = -self.step(sequence);
-        // Not yet seen, and something before it was.
+        // Not received itself, but an older one was.
         let hole = |seen: u128| back > 0 && seen > 1 && seen & 1 == 0;
         if !u32::try_from(back).ok().and_then(|back| self.seen.checked_shr(back)).is_some_and(hole) {
             return false;
@@ -262,7 +261,7 @@ impl JitterBuffer {
         if self.next.is_some_and(|next| sequence < next) {
             return false;
         }
-        // A sender counts otherwise when its timestamp is not between those of its neighbours.
+        // A timestamp that is not between those of its neighbours means that the sender numbers packets differently.
         let before = self.packets.iter().rev().find(|held| !held.hollow && held.sequence < sequence);
         let after = self.packets.iter().find(|held| !held.hollow && held.sequence > sequence);
         if before.is_some_and(|held| held.ticks >= ticks) || after.is_some_and(|held| held.ticks <= ticks) {
@@ -275,17 +274,17 @@ impl JitterBuffer {
         true
     }
 
-    /// How far a sequence number is from the newest.
+    /// Distance of a sequence number from the newest.
     fn step(&self, sequence: u16) -> i64 {
         i64::from(sequence.wrapping_sub(self.top.raw) as i16)
     }
 
-    /// Whether a packet of the SSRC of before is one of its last, while the new one is alive.
+    /// Whether this is a late packet of the previous SSRC, while the new one is still active.
     fn is_former(&self, ssrc: u32, newest: Newest, now_us: i64) -> bool {
         newest.ssrc != ssrc && now_us.saturating_sub(newest.arrival) < FORMER_US
     }
 
-    /// Where a packet of this life belongs, and whether it is kept.
+    /// Places a packet of the current stream, and keeps it unless it is late.
     fn take(&mut self, sequence: i64, packet: Incoming) {
         let Some(newest) = self.newest else { return };
         let now_us = packet.now_us;
@@ -295,14 +294,14 @@ impl JitterBuffer {
             self.newest = Some(Newest { ssrc, sequence, timestamp, ticks, duration, arrival: now_us });
         }
         if self.next.is_some_and(|next| sequence < next) {
-            // It was given up for lost and has come after all.
+            // It was given up as lost, but has arrived.
             self.delay.observe(now_us, ticks);
             self.counts.late += 1;
             self.take_back(sequence);
             return;
         }
         let late_us = self.delay.delay_us(now_us, ticks);
-        let dry = self.sounding == 0 && self.next.is_some() && sequence > newest.sequence;
+        let dry = self.audio_packets == 0 && self.next.is_some() && sequence > newest.sequence;
         if dry && late_us > self.delay.target_us() + LATE_TOLERANCE_US {
             self.pause = Some(Pause { arrival: now_us, ticks, late_us });
         } else {
@@ -311,49 +310,49 @@ impl JitterBuffer {
         self.hold(sequence, ticks, false, packet);
     }
 
-    /// Where a packet `step` away from the newest belongs on the time line.
+    /// Position on the time line of a packet `step` away from the newest.
     fn place(&self, newest: &Newest, step: i64, packet: &Incoming) -> i64 {
         let advance = i64::from(packet.timestamp.wrapping_sub(newest.timestamp) as i32);
         let even = step.saturating_mul(newest.duration);
         let by_time = newest.ticks.saturating_add(advance);
         let by_number = newest.ticks.saturating_add(even);
         if step <= 0 {
-            // What was sent before cannot be heard after it.
+            // A packet sent before the newest cannot play after it.
             return if advance > 0 || (step < 0 && advance == 0) { by_number } else { by_time };
         }
         if advance < newest.duration / 4 {
-            // The clock stands still or goes back; the sound is another all the same.
+            // The timestamp stands still or goes back, but the audio is new.
             return by_number;
         }
         let earliest = self.delay.base().saturating_sub(MAX_EARLY_US);
         if packet.now_us.saturating_sub(media_micros(by_time)) < earliest && by_time > by_number {
-            // It says that a pause has passed for which there was no time.
+            // The timestamp shows a pause longer than the time that has passed.
             return by_number.max(media_ticks(packet.now_us.saturating_sub(self.delay.base())).min(by_time));
         }
         by_time
     }
 
-    /// The packet after a pause that was in doubt tells whether there was one.
+    /// Decides about an unconfirmed pause by the packet after it.
     fn settle_pause_with(&mut self, packet: &Incoming, newest: &Newest) {
         let Some(pause) = self.pause else { return };
         let spacing = packet.now_us.saturating_sub(pause.arrival);
         if spacing.saturating_mul(2) >= media_micros(newest.duration) {
             self.confirm_pause();
         } else {
-            // Held up together: they are late.
+            // They arrived together, so the network delayed them: they are late.
             self.pause = None;
             self.delay.observe(pause.arrival, pause.ticks);
         }
     }
 
-    /// Decides about a pause in doubt when its time is over; to be called before anything is played.
+    /// Confirms a pause that has been unconfirmed for long enough; call it before playing anything.
     pub fn settle_pause(&mut self, now_us: i64) {
         if self.pause.is_some_and(|pause| now_us.saturating_sub(pause.arrival) >= PAUSE_PROOF_US) {
             self.confirm_pause();
         }
     }
 
-    /// The sender's clock stood still: what comes now is in time.
+    /// The sender's clock stood still: packets from now on are in time.
     fn confirm_pause(&mut self) {
         let Some(pause) = self.pause.take() else { return };
         self.paused = true;
@@ -367,12 +366,13 @@ impl JitterBuffer {
         self.delay.observe(pause.arrival, pause.ticks.saturating_add(by));
     }
 
-    /// Whether the sender paused before the first packet held, though its clock does not say so; once.
+    /// Whether the sender paused before the first packet held without a timestamp step; returns true once.
     pub fn take_paused(&mut self) -> bool {
         std::mem::take(&mut self.paused)
     }
 
-    /// Another life, if this is the second packet in a row that says so: it goes on where the old one ends.
+    /// A packet that may start a restarted stream. If it is the second in a row, the new stream continues where the old
+    /// one ends.
     fn on_probation(&mut self, packet: Incoming) -> Pushed {
         let confirmed = self.probation.take_if(|held| {
             let advance = i64::from(packet.timestamp.wrapping_sub(held.timestamp) as i32);
@@ -412,7 +412,7 @@ impl JitterBuffer {
     }
 
     fn first(&mut self, packet: Incoming) {
-        // One turn up, so that what was sent just before it does not come out negative.
+        // One wrap up, so that a packet sent just before it does not become negative.
         let sequence = i64::from(packet.sequence) + 0x1_0000;
         let ticks = i64::from(packet.timestamp) + 0x1_0000_0000;
         self.newest = Some(Newest {
@@ -434,7 +434,7 @@ impl JitterBuffer {
         self.insert(Packet { sequence, ticks, duration, frame, fresh, hollow: false });
     }
 
-    /// Notes that the packet `step` (> -128) away from the newest has come; false if it had before.
+    /// Marks the packet `step` (> -128) away from the newest as received; false if it already was.
     fn mark(&mut self, step: i64, raw: u16) -> bool {
         if step > 0 {
             let shifted = |bits: u128| u32::try_from(step).ok().and_then(|step| bits.checked_shl(step)).unwrap_or(0);
@@ -449,7 +449,7 @@ impl JitterBuffer {
         new
     }
 
-    /// It counted as lost and was not.
+    /// It counted as lost, but has arrived.
     fn take_back(&mut self, sequence: i64) {
         let bit = bit(self.top.sequence - sequence);
         if self.given_up & bit != 0 {
@@ -459,7 +459,7 @@ impl JitterBuffer {
     }
 
     fn insert(&mut self, packet: Packet) {
-        self.sounding += usize::from(!packet.hollow);
+        self.audio_packets += usize::from(!packet.hollow);
         let at = self.packets.iter().rposition(|held| held.sequence < packet.sequence).map_or(0, |i| i + 1);
         self.packets.insert(at, packet);
         if self.packets.len() > MAX_PACKETS {
@@ -467,12 +467,12 @@ impl JitterBuffer {
         }
     }
 
-    /// Packets of sound.
+    /// Number of audio packets.
     pub fn len(&self) -> usize {
-        self.sounding
+        self.audio_packets
     }
 
-    /// The first packet of sound; none while it is in doubt when its time is.
+    /// The first audio packet; `None` while a pause is unconfirmed.
     pub fn front(&self) -> Option<&Packet> {
         if self.pause.is_some() {
             return None;
@@ -495,7 +495,7 @@ impl JitterBuffer {
         first.map_or(0, |(hollow, packet)| packet.sequence - next - hollow)
     }
 
-    /// Gives the next missing packet up.
+    /// Gives up the next missing packet.
     pub fn give_up_one(&mut self) {
         if self.missing() > 0 {
             if let Some(next) = self.next {
@@ -506,9 +506,9 @@ impl JitterBuffer {
         }
     }
 
-    /// Of the packets missing before the first one held only `sound` had any: the others are not lost.
-    pub fn forgive(&mut self, sound: i64) {
-        while self.missing() > sound {
+    /// Of the packets missing before the first one held only `with_audio` had audio: the others are not lost.
+    pub fn forgive(&mut self, with_audio: i64) {
+        while self.missing() > with_audio {
             self.next = self.next.map(|next| next + 1);
             self.pass_hollow();
         }
@@ -519,8 +519,8 @@ impl JitterBuffer {
         self.given_up |= bit(self.top.sequence - sequence);
     }
 
-    /// How many of the missing packets had sound, going by the media time that is missing with them.
-    pub fn missing_sound(&self) -> i64 {
+    /// How many of the missing packets had audio, by the missing media time.
+    pub fn missing_audio(&self) -> i64 {
         let front = self.packets.iter().find(|packet| !packet.hollow);
         let (Some(front), Some(_)) = (front, self.next) else { return 0 };
         let gap = front.ticks.saturating_sub(self.until);
@@ -528,12 +528,12 @@ impl JitterBuffer {
         self.missing().min(by_time)
     }
 
-    /// Takes the first packet; what is missing before it is given up.
+    /// Takes the first packet; packets missing before it are given up.
     pub fn pop(&mut self) -> Option<Packet> {
-        if self.sounding == 0 {
+        if self.audio_packets == 0 {
             return None;
         }
-        self.forgive(self.missing_sound());
+        self.forgive(self.missing_audio());
         while self.missing() > 0 {
             self.give_up_one();
         }
@@ -541,17 +541,17 @@ impl JitterBuffer {
             self.packets.pop_front();
         }
         let packet = self.packets.pop_front()?;
-        self.sounding -= 1;
+        self.audio_packets -= 1;
         self.next = Some(packet.sequence + 1);
         self.until = packet.ticks.saturating_add(packet.duration);
-        if self.sounding == 0 {
+        if self.audio_packets == 0 {
             self.pause = None;
         }
         self.pass_hollow();
         Some(packet)
     }
 
-    /// Hollow packets whose turn it is are over.
+    /// Removes hollow packets whose turn it is.
     fn pass_hollow(&mut self) {
         while let Some(sequence) = self.packets.front().filter(|p| p.hollow).map(|p| p.sequence) {
             if self.next.is_some_and(|next| next != sequence) {
@@ -562,17 +562,17 @@ impl JitterBuffer {
         }
     }
 
-    /// Drops the first packet because its time is over.
+    /// Drops the first packet because it is late.
     pub fn drop_late(&mut self) {
         if self.pop().is_some() {
             self.counts.late += 1;
         }
     }
 
-    /// Drops the first packet because there is too much.
+    /// Drops the first packet because too many are held.
     pub fn discard_front(&mut self) {
-        if self.sounding == 0 {
-            // Nothing but numbers: those missing among them are lost.
+        if self.audio_packets == 0 {
+            // Only hollow packets: those missing among them are lost.
             if let (Some(next), Some(back)) = (self.next, self.packets.back()) {
                 let end = back.sequence + 1;
                 self.counts.lost += (end - next - self.packets.len() as i64).max(0) as u64;
@@ -585,20 +585,20 @@ impl JitterBuffer {
     }
 }
 
-/// Further than one life of a sender goes in one step.
+/// A larger step than one stream makes.
 fn is_far(step: i64) -> bool {
     step > MAX_JUMP || step <= -i64::from(u128::BITS)
 }
 
-/// Whether sequence number and timestamp together say that the sender began anew.
-fn is_another_life(newest: &Newest, step: i64, packet: &Incoming) -> bool {
+/// Whether sequence number and timestamp together show a stream restart.
+fn is_restart(newest: &Newest, step: i64, packet: &Incoming) -> bool {
     if step == 1 {
         return false;
     }
     let advance = i64::from(packet.timestamp.wrapping_sub(newest.timestamp) as i32);
     let media = media_micros(advance);
     if step <= 0 {
-        // Sent before the newest and sampled after it: it is not what its number says.
+        // Sent before the newest but sampled after it: its sequence number belongs to another stream.
         let parted = media.saturating_sub(media_micros(step * newest.duration));
         return advance > INEXACT_TICKS || parted.saturating_abs() > MAX_SLIP_US;
     }
@@ -606,7 +606,7 @@ fn is_another_life(newest: &Newest, step: i64, packet: &Incoming) -> bool {
     media < -MAX_SLIP_US || media > passed.saturating_add(MAX_SLIP_US)
 }
 
-/// The bit of the packet `back` before the newest; none when nobody remembers it.
+/// The bit of the packet `back` before the newest; 0 if it is out of range.
 fn bit(back: i64) -> u128 {
     u32::try_from(back).ok().and_then(|back| 1u128.checked_shl(back)).unwrap_or(0)
 }

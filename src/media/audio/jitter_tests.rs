@@ -1,4 +1,4 @@
-//! Order, duplicates, late packets, other lives and bounds of the receive buffer.
+//! Order, duplicates, late packets, stream restarts and bounds of the receive buffer.
 
 use super::*;
 use bytes::Bytes;
@@ -50,7 +50,7 @@ fn a_late_packet_is_no_longer_lost_and_comes_once() {
 }
 
 #[test]
-fn a_stray_packet_is_ignored_and_a_new_life_begins_with_the_second() {
+fn a_stray_packet_is_ignored_and_two_in_a_row_restart_the_stream() {
     let mut buffer = buffer();
     for i in 0..3 {
         push(&mut buffer, i, 100, 0);
@@ -59,7 +59,7 @@ fn a_stray_packet_is_ignored_and_a_new_life_begins_with_the_second() {
     assert_eq!(push(&mut buffer, 3, 100, 0), Pushed::Queued);
     assert_eq!(push(&mut buffer, 4, 30_000, 77), Pushed::Dropped);
     assert_eq!(push(&mut buffer, 5, 30_000, 77), Pushed::Restarted);
-    // What was there is played, and both of the new life after it.
+    // Packets already held are played, and then both of the restarted stream.
     assert_eq!((buffer.len(), buffer.counts.discarded, buffer.counts.restarts), (6, 1, 1));
 }
 
@@ -77,7 +77,7 @@ fn never_holds_more_than_its_bound() {
 }
 
 #[test]
-fn what_comes_again_fills_its_hole_and_nothing_else() {
+fn a_redundant_frame_fills_only_its_own_hole() {
     let mut buffer = buffer();
     push(&mut buffer, 0, 65_534, u32::MAX - 1_500);
     let from = |buffer: &mut JitterBuffer, ssrc: u32, i: u64, shift: u32| {
@@ -99,7 +99,7 @@ fn what_comes_again_fills_its_hole_and_nothing_else() {
     let ticks: Vec<i64> = std::iter::from_fn(|| buffer.pop()).map(|p| p.ticks).collect();
     assert!(ticks.len() == 4 && ticks.windows(2).all(|pair| pair[1] - pair[0] == 960), "{ticks:?}");
     assert_eq!((buffer.counts.lost, buffer.counts.restored), (0, 2));
-    // What was given up stays lost; and nothing comes before the first.
+    // A packet given up stays lost; nothing is restored before the first.
     push(&mut buffer, 6, 65_534, u32::MAX - 1_500);
     assert!(buffer.pop().is_some() && !again(&mut buffer, 5, 0));
     assert_eq!((buffer.counts.lost, buffer.counts.restored), (2, 2));
@@ -109,12 +109,12 @@ fn what_comes_again_fills_its_hole_and_nothing_else() {
 }
 
 #[test]
-fn a_frame_that_comes_again_finds_its_place_beside_padding_and_over_many_sizes() {
+fn a_redundant_frame_is_placed_beside_padding_and_size_checked() {
     let mut buffer = buffer();
     push(&mut buffer, 0, 10, 0);
     buffer.push_hollow(1, 12);
     push(&mut buffer, 3, 10, 0);
-    // Number 11 is missing; 12 was padding and is not.
+    // Number 11 is missing; 12 was padding and is not missing.
     assert!(!buffer.restore(frame(1, 12, 1_920, payload(), Duration::ZERO)), "padding has come");
     assert!(buffer.restore(frame(1, 11, 960, payload(), Duration::ZERO)));
     assert!(!buffer.restore(frame(1, 11, 960, payload(), Duration::ZERO)));

@@ -1,4 +1,4 @@
-//! How loud a frame is: RMS as a fraction of full scale, and in -dBov as RFC 6464 carries it.
+//! Audio level of a frame: RMS as a fraction of full scale, and -dBov as in RFC 6464.
 //!
 //! Must not know: rates, channels, who asks.
 
@@ -22,7 +22,7 @@ pub fn dbov(level: f32) -> u8 {
     (-20.0 * level.log10()).round().clamp(0.0, 127.0) as u8
 }
 
-/// The level of 0..1 that a -dBov value stands for; 127 and above is 0.
+/// The level of 0..1 of a -dBov value; 127 and above is 0.
 pub fn from_dbov(dbov: u8) -> f32 {
     if dbov >= 127 {
         0.0

@@ -1,16 +1,16 @@
-//! From any channel count and sample type to interleaved f32 in one or two channels.
+//! Conversion of any channel count and sample type to interleaved f32 in one or two channels.
 //!
 //! Must not know: rates, queues, codecs.
 
 use super::fifo::Fifo;
 use crate::error::{Code, Error, Result};
 
-/// Most channels an application may bring.
+/// Largest channel count accepted from an application.
 pub const MAX_CHANNELS: u8 = 8;
 
-/// A PCM sample as an application brings it.
+/// A PCM sample as written by the application.
 pub trait Sample: Copy {
-    /// As f32 in -1..=1; NaN is silence, what is louder is cut.
+    /// As f32 in -1..=1; NaN becomes silence, louder samples are clipped.
     fn to_f32(self) -> f32;
 }
 
@@ -30,9 +30,9 @@ impl Sample for f32 {
     }
 }
 
-/// A PCM sample as an application wants it.
+/// A PCM sample as delivered to the application.
 pub trait Pcm: Copy {
-    /// From f32; what is louder than full scale is cut.
+    /// From f32; samples beyond full scale are clipped.
     fn from_f32(sample: f32) -> Self;
 }
 
@@ -48,14 +48,14 @@ impl Pcm for f32 {
     }
 }
 
-/// f32 in -1..=1 as i16, rounded; what is louder is cut.
+/// f32 in -1..=1 as i16, rounded; louder samples are clipped.
 pub fn to_s16(sample: f32) -> i16 {
     // `as` saturates and turns NaN into 0.
     (sample * 32_768.0).round() as i16
 }
 
-/// (left, right) share of each channel, in the order WAV files have them:
-/// FL FR FC LFE BL BR SL SR, with the usual subsets for fewer. LFE is left out, as usual.
+/// (left, right) weight of each channel, in WAV order: FL FR FC LFE BL BR SL SR, with the usual subsets for fewer
+/// channels. LFE is left out, as usual.
 const FRONT_LEFT: (f32, f32) = (1.0, 0.0);
 const FRONT_RIGHT: (f32, f32) = (0.0, 1.0);
 const CENTRE: (f32, f32) = (0.707, 0.707);
@@ -80,14 +80,14 @@ fn shares(channels: u8) -> &'static [(f32, f32)] {
 pub struct Mixer {
     from: usize,
     to: usize,
-    /// Share of each input channel in each of up to two outputs; the sum per output is <= 1, so
-    /// that mixing never overloads.
+    /// Weight of each input channel in each of up to two outputs; the sum per output is <= 1, so that mixing never
+    /// overloads.
     gains: [[f32; MAX_CHANNELS as usize]; 2],
 }
 
 impl Mixer {
-    /// `from` 1..=8 channels, `to` 1 or 2. Mono is copied to both; more than two are folded down
-    /// with the weights of ITU-R BS.775, scaled so that nothing can clip.
+    /// `from` 1..=8 channels, `to` 1 or 2. Mono is copied to both; more than two channels are downmixed with the
+    /// weights of ITU-R BS.775, scaled so that the result cannot clip.
     ///
     /// # Errors
     /// [`Code::Argument`] when a count is out of its range.
@@ -115,12 +115,12 @@ impl Mixer {
         Ok(Self { from: usize::from(from), to: usize::from(to), gains })
     }
 
-    /// Channels in.
+    /// Input channels.
     pub fn from(&self) -> usize {
         self.from
     }
 
-    /// Channels out.
+    /// Output channels.
     pub fn to(&self) -> usize {
         self.to
     }

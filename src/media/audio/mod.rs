@@ -1,6 +1,6 @@
-//! Sound: PCM into Opus frames, Opus frames into PCM.
+//! Audio: PCM into Opus frames, Opus frames into PCM.
 //!
-//! Must not know: packets on their way out, other kinds of tracks.
+//! Must not know: packets to be sent, other kinds of tracks.
 
 mod delay;
 mod fifo;
@@ -19,10 +19,10 @@ pub mod send;
 
 use super::MAX_PAYLOAD;
 
-/// Clock rate of Opus in RTP, whatever the rate of the sound inside (RFC 7587 section 4.1).
+/// Clock rate of Opus in RTP, whatever the sample rate of the audio (RFC 7587 section 4.1).
 pub const RTP_RATE: u32 = 48_000;
 
-/// RTP ticks of the 20 ms that PCM is coded and played in.
+/// RTP ticks of 20 ms, the unit in which PCM is encoded and played.
 pub const FRAME_TICKS: u32 = 960;
 
 /// Sample rates an application may use, in Hz.

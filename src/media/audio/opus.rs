@@ -1,4 +1,4 @@
-//! Opus (RFC 6716) for 20 ms frames at 48 kHz, and what can be read from a packet without decoding.
+//! Opus (RFC 6716) for 20 ms frames at 48 kHz, and packet inspection without decoding.
 //!
 //! Must not know: RTP, queues, the application's sample rate. The only file of `media` that names
 //! the codec crate.
@@ -13,37 +13,36 @@ pub const FRAME: usize = 960;
 /// Samples per channel of the longest packet, 120 ms, at 48 kHz (RFC 6716 section 3.2.5).
 pub const MAX_FRAMES: usize = 5_760;
 
-/// Largest packet the encoder may make, in bytes (RFC 6716 section 3.2.1 allows no larger frame).
+/// Largest packet the encoder may make, in bytes (RFC 6716 section 3.2.1: the largest frame).
 const MAX_ENCODED: usize = 1_275;
 
-/// Packets are cut from blocks of this size, so that a packet costs no allocation of its own.
+/// Packets are cut from blocks of this size, so that most packets need no allocation.
 const BLOCK: usize = 4_096;
 
-/// What the encoder optimises for.
+/// Optimisation target of the encoder.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Application {
-    /// Intelligible speech.
+    /// Speech intelligibility.
     #[default]
     Voip,
-    /// Faithful music.
+    /// Faithful reproduction, e.g. of music.
     Audio,
 }
 
-/// How to encode.
+/// Encoder settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EncoderConfig {
-    /// Channels coded, 1 or 2.
+    /// Channels to encode, 1 or 2.
     pub channels: u8,
     /// Target rate in bit/s, 6 000..=510 000.
     pub bitrate: u32,
-    /// CPU spent for quality, 0..=10; the default takes about 0.2 ms of a core per 20 ms of speech
-    /// (`examples/opus_cost.rs`).
+    /// CPU effort, 0..=10; the default takes about 0.2 ms of a core per 20 ms of speech (`examples/opus_cost.rs`).
     pub complexity: u8,
     /// Send (almost) nothing while the input is silent.
     pub dtx: bool,
     /// Repeat a coarse copy of each voiced frame in the packet after it (RFC 6716 section 2.1.7).
     pub fec: bool,
-    /// Loss the network is expected to have, percent, 0..=100; FEC is only spent when this is > 0.
+    /// Expected packet loss, percent, 0..=100; FEC is only sent when this is > 0.
     pub expected_loss: u8,
     pub application: Application,
 }
@@ -74,7 +73,7 @@ fn layout(channels: u8) -> Result<::opus::Channels> {
     }
 }
 
-/// Makes packets of 20 ms.
+/// Encodes packets of 20 ms.
 #[derive(Debug)]
 pub struct Encoder {
     inner: ::opus::Encoder,
@@ -84,7 +83,7 @@ pub struct Encoder {
 
 impl Encoder {
     /// # Errors
-    /// [`Code::Argument`] when a value is out of its range, [`Code::Media`] when the codec refuses.
+    /// [`Code::Argument`] when a value is out of range, [`Code::Media`] when the codec fails.
     pub fn new(config: &EncoderConfig) -> Result<Self> {
         if !(6_000..=510_000).contains(&config.bitrate) {
             return Err(Error::new(Code::Argument, "the Opus bitrate must be 6000..=510000 bit/s"));
@@ -109,8 +108,8 @@ impl Encoder {
         Ok(Self { inner, channels: usize::from(config.channels), block: BytesMut::new() })
     }
 
-    /// Encodes exactly 20 ms of interleaved f32, -1..1. An empty or tiny result (<= 2 bytes) is DTX
-    /// and need not be sent.
+    /// Encodes exactly 20 ms of interleaved f32, -1..1. An empty or tiny result (<= 2 bytes) is DTX and need not be
+    /// sent.
     ///
     /// # Errors
     /// [`Code::Argument`] when `frame` is not 20 ms long, [`Code::Media`] when the codec fails.
@@ -138,18 +137,18 @@ impl Encoder {
         Ok(self.cut(length))
     }
 
-    /// Allows or forbids discontinuous transmission from the next frame on.
+    /// Enables or disables discontinuous transmission from the next frame on.
     ///
     /// # Errors
-    /// [`Code::Media`] when the codec refuses.
+    /// [`Code::Media`] when the codec fails.
     pub fn set_dtx(&mut self, dtx: bool) -> Result<()> {
         self.inner.set_dtx(dtx).map_err(|error| failed("cannot switch DTX", error))
     }
 
-    /// Forgets the sound so far; the settings stay.
+    /// Resets the encoder state; the settings stay.
     ///
     /// # Errors
-    /// [`Code::Media`] when the codec refuses.
+    /// [`Code::Media`] when the codec fails.
     pub fn reset(&mut self) -> Result<()> {
         self.inner.reset_state().map_err(|error| failed("cannot reset the Opus encoder", error))
     }
@@ -162,7 +161,7 @@ impl Encoder {
         }
     }
 
-    /// Makes at least one packet of room; a block whose packets are all gone is used again.
+    /// Ensures space for at least one packet; a block whose packets were all dropped is reused.
     fn room(&mut self) {
         if self.block.len() < MAX_ENCODED {
             self.block.clear();
@@ -177,7 +176,7 @@ impl Encoder {
     }
 }
 
-/// Makes sound of packets.
+/// Decodes packets to PCM.
 #[derive(Debug)]
 pub struct Decoder {
     inner: ::opus::Decoder,
@@ -186,11 +185,10 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// `rate` is one of [`Decoder::RATES`], `channels` 1 or 2; packets of either channel count are
-    /// mixed to it.
+    /// `rate` is one of [`Decoder::RATES`], `channels` 1 or 2; packets of either channel count are converted to it.
     ///
     /// # Errors
-    /// [`Code::Argument`] when a value is out of its range, [`Code::Media`] when the codec refuses.
+    /// [`Code::Argument`] when a value is out of range, [`Code::Media`] when the codec fails.
     pub fn new(rate: u32, channels: u8) -> Result<Self> {
         if !Self::RATES.contains(&rate) {
             return Err(Error::new(Code::Argument, "Opus decodes to 8, 12, 16, 24 or 48 kHz"));
@@ -200,48 +198,48 @@ impl Decoder {
         Ok(Self { inner, rate, channels: usize::from(channels) })
     }
 
-    /// Rates in Hz the decoder itself can give.
+    /// Output rates in Hz that the decoder supports.
     pub const RATES: [u32; 5] = [8_000, 12_000, 16_000, 24_000, 48_000];
 
-    /// Rate in Hz of what is decoded.
+    /// Output rate in Hz.
     pub fn rate(&self) -> u32 {
         self.rate
     }
 
-    /// Decodes a packet of any duration into `out` (interleaved, room for 120 ms is always enough);
-    /// returns the frames written.
+    /// Decodes a packet of any duration into `out` (interleaved; space for 120 ms is always enough); returns the frames
+    /// written.
     ///
     /// # Errors
     /// [`Code::Media`] when the packet is not Opus or `out` is too small for it.
     pub fn decode(&mut self, packet: &[u8], out: &mut [f32]) -> Result<usize> {
         if packet.is_empty() {
-            // To the codec an empty packet means a lost one.
+            // To the codec an empty packet means packet loss.
             return Err(Error::new(Code::Media, "an empty packet is not Opus"));
         }
         self.run(packet, out, false)
     }
 
-    /// Fills `out` (a multiple of 2.5 ms) with what the packet after a lost one says about it;
-    /// without FEC in `next` it is concealment.
+    /// Fills `out` (a multiple of 2.5 ms) with the lost packet, rebuilt from the FEC in the packet after it; without
+    /// FEC in `next` it is concealment.
     ///
     /// # Errors
-    /// [`Code::Media`] when the packet is not Opus or the length does not suit.
+    /// [`Code::Media`] when the packet is not Opus or the length is not valid.
     pub fn decode_fec(&mut self, next: &[u8], out: &mut [f32]) -> Result<usize> {
         self.run(next, out, true)
     }
 
-    /// Fills `out` (a multiple of 2.5 ms, at most 120 ms) with a continuation of the sound so far.
+    /// Fills `out` (a multiple of 2.5 ms, at most 120 ms) by packet-loss concealment.
     ///
     /// # Errors
-    /// [`Code::Media`] when the length does not suit.
+    /// [`Code::Media`] when the length is not valid.
     pub fn conceal(&mut self, out: &mut [f32]) -> Result<usize> {
         self.run(&[], out, false)
     }
 
-    /// Forgets the sound so far.
+    /// Resets the decoder state.
     ///
     /// # Errors
-    /// [`Code::Media`] when the codec refuses.
+    /// [`Code::Media`] when the codec fails.
     pub fn reset(&mut self) -> Result<()> {
         self.inner.reset_state().map_err(|error| failed("cannot reset the Opus decoder", error))
     }
@@ -249,7 +247,7 @@ impl Decoder {
     fn run(&mut self, packet: &[u8], out: &mut [f32], fec: bool) -> Result<usize> {
         let frames =
             self.inner.decode_float(packet, out, fec).map_err(|error| failed("Opus decoding failed", error))?;
-        // A damaged packet can decode to infinities, which would poison every filter behind.
+        // A damaged packet can decode to infinities, which would corrupt every later filter.
         let written = &mut out[..frames * self.channels];
         for sample in written {
             if !sample.is_finite() {
@@ -260,26 +258,26 @@ impl Decoder {
     }
 }
 
-/// Duration of a packet in 48 kHz samples, 120..=5760; `None` when it is not Opus.
+/// Duration of a packet in 48 kHz samples, 120..=5760; `None` if it is not Opus.
 pub fn duration(packet: &[u8]) -> Option<u32> {
     let samples = ::opus::packet::get_nb_samples(packet, super::RTP_RATE).ok()?;
     let samples = u32::try_from(samples).ok()?;
     (120..=MAX_FRAMES as u32).contains(&samples).then_some(samples)
 }
 
-/// Whether a packet carries no sound but "still silent" (DTX): a TOC byte and at most one more.
+/// Whether a packet is DTX and carries no audio: a TOC byte and at most one more byte.
 pub fn is_dtx(packet: &[u8]) -> bool {
     packet.len() <= 2
 }
 
-/// Whether a packet carries FEC for the one before it (RFC 6716 section 4.2.4: the LBRR flags, one
-/// per channel, stand at fixed bits of the first frame). `false` when that cannot be told.
+/// Whether a packet carries FEC for the one before it (RFC 6716 section 4.2.4: the LBRR flags, one per channel, are at
+/// fixed bits of the first frame). `false` if it cannot be determined.
 pub fn has_fec(packet: &[u8]) -> bool {
     let [toc, rest @ ..] = packet else { return false };
     if toc & 0x80 != 0 {
-        return false; // CELT alone has none.
+        return false; // CELT-only packets have none.
     }
-    // Where the first frame begins, by the frame count code (RFC 6716 section 3.2).
+    // Start of the first frame, by the frame count code (RFC 6716 section 3.2).
     let first = match toc & 3 {
         0 | 1 => rest.first(),
         2 => match rest {

@@ -1,4 +1,4 @@
-//! Opus frames an application brings, waiting for their time.
+//! Opus frames written by an application, queued until they are due.
 //!
 //! Must not know: RTP sequence numbers, mute, who paces.
 
@@ -9,25 +9,25 @@ use bytes::Bytes;
 use super::{input::LIVE_MS, opus, MAX_PAYLOAD, RTP_RATE};
 use crate::error::{Code, Error, Result};
 
-/// A frame that is written so much after its time is still in time, in 48 kHz ticks: who writes at the pace of the sound
-/// is not always exact.
+/// A frame written at most this much after its time still counts as on time, in 48 kHz ticks: an application that
+/// writes in real time is not always exact.
 const LATE: u64 = 960;
 
-/// Most frames waiting, whatever their duration.
+/// Maximum number of queued frames, whatever their duration.
 const MAX_FRAMES: usize = 256;
 
 /// A bounded queue in media time (48 kHz ticks).
 #[derive(Debug)]
 pub(super) struct OpusQueue {
     frames: VecDeque<(Bytes, u32)>,
-    /// Ticks held and allowed.
+    /// Ticks queued and allowed.
     held: usize,
     capacity: usize,
     /// Media time at which the next frame begins.
     position: u64,
-    /// Of what is more than [`LIVE_MS`], the oldest is dropped.
+    /// Content beyond [`LIVE_MS`] is dropped, oldest first.
     live: bool,
-    /// Ticks that were taken, those of them that were dropped, and of these those that were too old or cleared.
+    /// Ticks accepted; those of them dropped; and those of the dropped that were too old or cleared.
     written: u64,
     dropped: u64,
     refused: u64,
@@ -35,7 +35,7 @@ pub(super) struct OpusQueue {
 
 impl OpusQueue {
     pub fn new(capacity_ms: u32, live: bool) -> Self {
-        // At least the longest packet there is must fit.
+        // The longest valid packet must always fit.
         let capacity = (capacity_ms.max(120) * (RTP_RATE / 1_000)) as usize;
         Self { frames: VecDeque::new(), held: 0, capacity, position: 0, live, written: 0, dropped: 0, refused: 0 }
     }
@@ -52,7 +52,7 @@ impl OpusQueue {
         self.refused / u64::from(RTP_RATE / 1_000)
     }
 
-    /// Drops what waits; how many ms that were.
+    /// Drops all queued frames; returns how many ms they were.
     pub fn refuse(&mut self) -> u32 {
         let ms = self.buffered_ms();
         self.refused += self.held as u64;
@@ -60,7 +60,7 @@ impl OpusQueue {
         ms
     }
 
-    /// Nothing older than [`LIVE_MS`] stays before what comes now; a longer packet stands alone.
+    /// Drops the oldest frames so that, with the new one, at most [`LIVE_MS`] are queued; a longer packet stands alone.
     fn make_room(&mut self, duration: u32) {
         let most = (LIVE_MS * (RTP_RATE / 1_000)) as usize;
         while self.held + duration as usize > most || self.frames.len() >= MAX_FRAMES {
@@ -88,7 +88,7 @@ impl OpusQueue {
             self.make_room(actual);
         }
         if self.frames.len() >= MAX_FRAMES || self.held + actual as usize > self.capacity {
-            return Err(Error::new(Code::Full, "the queue of Opus frames is full; write at their pace"));
+            return Err(Error::new(Code::Full, "the queue of Opus frames is full; write in real time"));
         }
         self.held += actual as usize;
         self.written += u64::from(actual);
@@ -118,18 +118,17 @@ impl OpusQueue {
         self.held = 0;
     }
 
-    /// The frame that came last is not sent.
+    /// The frame taken last is not sent.
     pub fn was_muted(&mut self, duration: u32) {
         self.dropped += u64::from(duration);
     }
 
-    /// When the next frame is to be sent, in media time; `None`: there is none.
+    /// When the next frame is due, in media time; `None` if there is none.
     pub fn due(&self) -> Option<u64> {
         (!self.frames.is_empty()).then_some(self.position)
     }
 
-    /// The next frame, if it is due at media time `now`. One that was written too late for its time comes now, after a
-    /// gap.
+    /// The next frame, if it is due at media time `now`. A frame written too late is returned now, after a gap.
     pub fn next(&mut self, now: u64) -> Option<Due> {
         if self.frames.is_empty() || self.position > now {
             return None;
@@ -147,13 +146,13 @@ impl OpusQueue {
     }
 }
 
-/// A frame whose time has come.
+/// A frame that is due.
 #[derive(Debug)]
 pub(super) struct Due {
-    /// Media time at which it begins.
+    /// Media time at which it starts.
     pub at: u64,
     pub payload: Bytes,
     pub duration: u32,
-    /// Its time is not right after the one before.
+    /// It does not start right after the previous frame.
     pub gap: bool,
 }

@@ -1,26 +1,26 @@
-//! What a packet of a track is, before anybody decodes it.
+//! Classification of a track's packets before decoding.
 //!
 //! Must not know: order, time, decoding.
 
-/// What a packet was taken for.
+/// The class of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
-    /// Sound: to be decoded when its time comes, unless it is malformed, late or double.
-    Sound,
-    /// Padding only: it fills the line, and stands for no sound.
+    /// Audio: decoded when due, unless it is malformed, late or a duplicate.
+    Audio,
+    /// Padding only: carries no audio.
     Padding,
-    /// Of a payload type that is not Opus: comfort noise, telephone events, whatever was not negotiated.
+    /// A payload type that is not Opus: comfort noise, telephone events, or one that was not negotiated.
     Unplayable,
 }
 
-/// The payload types under which a track's Opus comes.
+/// The payload types of a track's Opus packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PayloadTypes {
     opus: u128,
     red: Option<Red>,
 }
 
-/// The payload types of redundant audio (RFC 2198) and of the frames in it.
+/// The payload types of redundant audio (RFC 2198) and of the frames inside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Red {
     pub outer: u8,
@@ -33,7 +33,7 @@ impl PayloadTypes {
         Self { opus, red: None }
     }
 
-    /// And those of redundant audio, when it is negotiated.
+    /// Adds the payload types of redundant audio, if negotiated.
     #[must_use]
     pub fn with_red(self, red: Option<Red>) -> Self {
         Self { red, ..self }
@@ -43,11 +43,11 @@ impl PayloadTypes {
         payload_type < 128 && self.opus >> payload_type & 1 == 1
     }
 
-    /// What a packet is taken for by its payload type.
+    /// Classifies a packet by its payload type.
     pub fn kind(self, payload_type: u8, payload: &[u8]) -> Taken {
         match payload.is_empty() {
             true => Taken::Padding,
-            false if self.contains(payload_type) || self.inner(payload_type).is_some() => Taken::Sound,
+            false if self.contains(payload_type) || self.inner(payload_type).is_some() => Taken::Audio,
             false => Taken::Unplayable,
         }
     }
@@ -63,7 +63,7 @@ impl PayloadTypes {
 }
 
 impl Default for PayloadTypes {
-    /// Where nobody has said it: the dynamic ones (RFC 3551 section 6).
+    /// If not negotiated: the dynamic payload types (RFC 3551 section 6).
     fn default() -> Self {
         Self::of(96..128)
     }

@@ -1,7 +1,7 @@
-//! What is heard next: decodes the packet whose time has come, or bridges its absence.
+//! Playout: decodes the packet that is due, or fills the gap if it is missing.
 //!
-//! Must not know: the application's rate and frame sizes, who pulls. Gaps the sender made (DTX,
-//! mute) are silence; packets that are missing are rebuilt from FEC or concealed, fading out.
+//! Must not know: the application's rate and frame sizes, who pulls. Gaps made by the sender (DTX, mute) are silence;
+//! missing packets are rebuilt from FEC or concealed, fading out.
 
 use std::time::Duration;
 
@@ -15,46 +15,45 @@ use super::{
 };
 use crate::media::frame::EncodedFrame;
 
-/// Concealment is played in full for the first 40 ms and has faded out after 100 ms: beyond that it
-/// is a buzz that nobody said.
+/// Concealment is played in full for the first 40 ms and has faded out after 100 ms: later it is only a buzz.
 const FADE_FROM: i64 = 1_920;
 const FADE_TO: i64 = 4_800;
 
-/// Sound comes back over 5 ms.
+/// Real audio fades in over 5 ms.
 const RAMP_TICKS: i64 = 240;
 
-/// What is quieter ends in silence rather than in concealment when packets stop: the sender's DTX
-/// cannot be told from loss until the next packet, but it only begins in quiet.
+/// Audio below this level is followed by silence instead of concealment when packets stop: until the next packet the
+/// sender's DTX cannot be distinguished from loss, but DTX only starts in quiet audio.
 const QUIET: f32 = 0.003;
 
 /// When all packets have been late for this long, the path has changed.
 const LATE_STREAK_US: i64 = 150_000;
 
-/// Above the largest delay allowed by this, sound is skipped at once.
+/// This far above the largest allowed delay, audio is skipped at once.
 pub(super) const EXCESS_US: i64 = 40_000;
 
-/// Where the stream is.
+/// State of the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
-    /// No packet yet, or none for long.
+    /// No packet yet, or none for a long time.
     Idle,
-    /// The first packets are here, but it is not their time.
+    /// The first packets have arrived, but are not due yet.
     Waiting,
     Playing,
     /// The sender is silent.
     Gap,
 }
 
-/// What a piece of sound is made of.
+/// Source of a piece of audio.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    Sound,
+    Audio,
     Fec,
     Concealed,
     Silence,
 }
 
-/// Counters of what was played.
+/// Playout counters.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Played {
     pub concealed: u64,
@@ -67,22 +66,22 @@ pub(super) struct Playout {
     decoder: Decoder,
     channels: usize,
     pub state: State,
-    /// Media time up to which sound has been produced, 48 kHz ticks.
+    /// Media time up to which audio has been produced, 48 kHz ticks.
     pub ticks: i64,
-    /// RTP timestamp of media time 0 of the stream that is heard.
+    /// RTP timestamp of media time 0 of the stream being played.
     epoch: u32,
     pub played: Played,
     gain: f32,
     /// Ticks concealed in a row.
     concealed_ticks: i64,
-    /// Concealed pieces of which it is not known yet whether anything was lost.
+    /// Concealed pieces for which it is not known yet whether a packet was lost.
     pending: u64,
-    /// Media time at which the gap began.
-    heard_until: i64,
+    /// Media time at which the gap started.
+    gap_start: i64,
     quiet: bool,
     late_since: Option<i64>,
     last_kind: Kind,
-    /// When the packet came of which the last piece of sound was; `None`: it was of none.
+    /// Arrival time of the packet that the last piece of audio came from; `None` if it came from none.
     pub arrival: Option<Duration>,
 }
 
@@ -99,7 +98,7 @@ impl Playout {
             gain: 0.0,
             concealed_ticks: 0,
             pending: 0,
-            heard_until: 0,
+            gap_start: 0,
             quiet: true,
             late_since: None,
             last_kind: Kind::Silence,
@@ -114,7 +113,7 @@ impl Playout {
         }
     }
 
-    /// Everything about the stream, except its counters.
+    /// Resets the stream state, except the counters.
     pub fn reset(&mut self) {
         self.jitter.reset();
         self.forget();
@@ -122,12 +121,12 @@ impl Playout {
     }
 
     fn forget(&mut self) {
-        // Refused only for a broken decoder, which the next packet reports.
+        // Fails only for a broken decoder, which the next packet reports.
         let _ = self.decoder.reset();
         self.gain = 0.0;
         self.concealed_ticks = 0;
         self.pending = 0;
-        self.heard_until = i64::MIN;
+        self.gap_start = i64::MIN;
         self.quiet = true;
         self.late_since = None;
         self.last_kind = Kind::Silence;
@@ -147,17 +146,18 @@ impl Playout {
         (ticks as u32).wrapping_add(self.epoch)
     }
 
-    /// Whether the first packet held is to be played now.
+    /// Whether the first packet held is due.
     pub fn ready(&self, now_us: i64) -> bool {
         let Some(front) = self.jitter.front() else { return false };
         if now_us >= self.jitter.delay.release_us(front.ticks) {
             return true;
         }
-        // Two packets of a new stream are a start: what there is to wait for would be in between.
-        self.state == State::Waiting && self.jitter.len() >= 2 && self.jitter.held_ticks() >= 2 * i64::from(FRAME_TICKS)
+        // Two packets of a new stream are enough to start: a packet still to wait for would lie between them.
+        let least = (2 * i64::from(FRAME_TICKS)).max(self.jitter.delay.min_us() * i64::from(RTP_RATE) / 1_000_000);
+        self.state == State::Waiting && self.jitter.len() >= 2 && self.jitter.held_ticks() >= least
     }
 
-    /// Appends at least 2.5 ms of sound, at the decoder's rate, of what is to be heard at `now`.
+    /// Appends at least 2.5 ms of the audio due at `now_us`, at the decoder's rate.
     pub fn produce(&mut self, now_us: i64, out: &mut Fifo) -> Kind {
         self.jitter.settle_pause(now_us);
         if self.state != State::Playing && self.ready(now_us) {
@@ -167,17 +167,17 @@ impl Playout {
             State::Playing => self.play(now_us, out),
             _ => self.silence(i64::from(FRAME_TICKS), out),
         };
-        if self.last_kind != Kind::Sound {
+        if self.last_kind != Kind::Audio {
             self.arrival = None;
         }
         self.last_kind
     }
 
-    /// The first packet held becomes what is heard next.
+    /// Starts playing at the first packet held.
     fn begin(&mut self, now_us: i64) {
         self.forgive_pause();
         let Some(front) = self.jitter.front() else { return };
-        if self.jitter.missing() > 0 || front.ticks < self.heard_until {
+        if self.jitter.missing() > 0 || front.ticks < self.gap_start {
             self.played.concealed += self.pending;
         }
         self.pending = 0;
@@ -189,14 +189,14 @@ impl Playout {
         self.state = State::Playing;
     }
 
-    /// What was invented over a pause stood in for nothing.
+    /// Audio concealed during a pause of the sender replaced no packet.
     fn forgive_pause(&mut self) {
         if self.jitter.take_paused() {
             self.pending = 0;
         }
     }
 
-    /// Discards what is older than the largest delay allows.
+    /// Discards packets older than the largest delay allows.
     fn catch_up(&mut self, now_us: i64) {
         while let Some(front) = self.jitter.front() {
             let delay = self.jitter.delay.delay_us(now_us, front.ticks);
@@ -207,7 +207,7 @@ impl Playout {
         }
     }
 
-    /// Skips to what should be heard now, after a pause of whoever pulls or a burst.
+    /// Skips to the audio that is due, after the puller paused or after a burst.
     pub fn jump(&mut self, now_us: i64) {
         while let Some(front) = self.jitter.front() {
             if self.jitter.len() < 2 || now_us <= self.jitter.delay.release_us(front.ticks) {
@@ -226,7 +226,7 @@ impl Playout {
         loop {
             let Some(front) = self.jitter.front() else { return self.starve(out) };
             let gap = front.ticks.saturating_sub(self.ticks);
-            let missing = self.jitter.missing_sound();
+            let missing = self.jitter.missing_audio();
             if missing > 0 && gap >= 120 {
                 self.jitter.forgive(missing);
                 return self.bridge(gap, missing, out);
@@ -237,8 +237,8 @@ impl Playout {
             if gap > -front.duration {
                 return self.decode(out);
             }
-            // Its time was filled with something else. Played all the same if that does not make the
-            // delay too long: this is how the delay grows when packets come later than they used to.
+            // Its time was filled with something else. It is still played if that does not make the delay too long:
+            // this is how the delay grows when packets start to arrive later.
             let delay = self.jitter.delay.delay_us(now_us, front.ticks);
             if delay <= self.jitter.delay.target_us() + LATE_TOLERANCE_US {
                 return self.decode(out);
@@ -269,10 +269,10 @@ impl Playout {
         self.epoch = packet.frame.rtp_time.wrapping_sub(packet.ticks as u32);
         self.arrival = Some(packet.frame.arrival);
         if packet.fresh {
-            // Refused only for a broken decoder, which the next line reports.
+            // Fails only for a broken decoder, which the decode call below reports.
             let _ = self.decoder.reset();
         }
-        // As long as the packet says that it is: what was taken in is Opus.
+        // Size by the duration in the packet: accepted packets are valid Opus.
         let room = self.samples(packet.duration);
         let Ok(frames) = self.decoder.decode(&packet.frame.payload, out.grow(room)) else {
             out.shrink(room);
@@ -287,10 +287,10 @@ impl Playout {
             self.quiet = true;
             return Kind::Silence;
         }
-        Kind::Sound
+        Kind::Audio
     }
 
-    /// After `frames` of real sound: ramps them up if there was none before.
+    /// After `frames` of real audio: fades them in if there was none before.
     fn recover(&mut self, frames: usize, out: &mut Fifo) {
         let samples = frames * self.channels;
         let start = out.len() - samples;
@@ -304,7 +304,7 @@ impl Playout {
         self.concealed_ticks = 0;
     }
 
-    /// Packets are missing before the one held: rebuilds the last of them, conceals the others.
+    /// Packets are missing before the first one held: rebuilds the last of them, conceals the others.
     fn bridge(&mut self, gap: i64, missing: i64, out: &mut Fifo) -> Kind {
         let Some(front) = self.jitter.front() else { return self.starve(out) };
         let duration = front.duration;
@@ -326,7 +326,7 @@ impl Playout {
             self.played.concealed += std::mem::take(&mut self.pending);
             return self.enter_gap(out);
         }
-        // Up to the packet that can be rebuilt, in steps of at most 20 ms.
+        // Up to the packet that FEC can rebuild, in steps of at most 20 ms.
         let until = if gap > duration { gap - duration } else { gap };
         let length = (until.min(i64::from(FRAME_TICKS)) / 120 * 120).max(120);
         let each = (gap / missing).max(1);
@@ -337,7 +337,7 @@ impl Playout {
         self.conceal(length, out)
     }
 
-    /// Nothing is here: late, lost, or the sender has paused.
+    /// No packet is held: late, lost, or the sender has paused.
     fn starve(&mut self, out: &mut Fifo) -> Kind {
         if self.quiet || self.concealed_ticks >= FADE_TO {
             return self.enter_gap(out);
@@ -346,10 +346,10 @@ impl Playout {
         self.conceal(i64::from(FRAME_TICKS), out)
     }
 
-    /// Fades out what was heard last; then silence until the next packet's time.
+    /// Fades out the last audio; then silence until the next packet is due.
     fn enter_gap(&mut self, out: &mut Fifo) -> Kind {
         self.state = State::Gap;
-        self.heard_until = self.ticks;
+        self.gap_start = self.ticks;
         let length = i64::from(FRAME_TICKS);
         if self.gain == 0.0 {
             return self.silence(length, out);
@@ -376,13 +376,13 @@ impl Playout {
         Kind::Concealed
     }
 
-    /// 20 ms more of a quiet sound, in addition to what the sender sent: the delay grows.
+    /// Adds 20 ms of concealment to quiet audio, which increases the delay.
     pub fn stretch(&mut self, out: &mut Fifo) {
         let gain = self.gain;
         self.extend(i64::from(FRAME_TICKS), gain, gain, out);
     }
 
-    /// Appends the decoder's continuation of the sound, with a gain from `from` to `to`.
+    /// Appends the decoder's concealment, with a gain from `from` to `to`.
     fn extend(&mut self, length: i64, from: f32, to: f32, out: &mut Fifo) {
         let samples = self.samples(length);
         let piece = out.grow(samples);
@@ -398,13 +398,13 @@ impl Playout {
         (ticks * i64::from(self.rate()) / i64::from(RTP_RATE)) as usize * self.channels
     }
 
-    /// When the last packet came.
+    /// Whether no packet arrived within `after`.
     pub fn idle(&self, now: Duration, after: Duration) -> bool {
         self.jitter.last_arrival().is_none_or(|last| micros(now).saturating_sub(last) >= micros(after))
     }
 }
 
-/// Applies a gain that goes from `from` to `to` over `piece`.
+/// Applies a gain that changes linearly from `from` to `to` over `piece`.
 pub(super) fn fade(piece: &mut [f32], channels: usize, from: f32, to: f32) {
     if from == 1.0 && to == 1.0 {
         return;

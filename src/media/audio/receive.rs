@@ -1,5 +1,5 @@
-//! From the packets of one remote track of sound to its frames in order, or to 20 ms of PCM at a time, at the rate the
-//! application asks.
+//! Turns the packets of one remote audio track into frames in order, or into PCM of 20 ms at a time at the
+//! application's rate.
 //!
 //! Must not know: when a tick is (its caller paces), where packets come from, whose track it is.
 
@@ -27,36 +27,36 @@ use crate::media::{
     transform::FrameTransform,
 };
 
-/// Without a packet for this long a track is idle and need not be ticked.
+/// Without a packet for this long a track is idle and need not be pulled.
 pub const IDLE_AFTER: Duration = Duration::from_millis(500);
 
-/// Sound is shortened when the delay has been this far above its target...
+/// Audio is shortened when the delay has been this far above its target...
 const TOO_DEEP_US: i64 = 25_000;
-/// ...for so many pulls, depending on how much it disturbs or helps.
+/// ...for this many pulls: fewer if shortening is inaudible or urgent.
 const PATIENCE_QUIET: u32 = 10;
 const PATIENCE_LOUD: u32 = 50;
 const FAR_TOO_DEEP_US: i64 = 100_000;
 
-/// Quiet sound is lengthened when the delay has been this far below its target.
+/// Quiet audio is lengthened when the delay has been this far below its target.
 const TOO_SHALLOW_US: i64 = 15_000;
 
-/// Below this RMS a missing or repeated 20 ms goes unnoticed.
+/// Below this RMS a missing or repeated 20 ms is inaudible.
 const UNNOTICED: f32 = 0.01;
 
-/// Pulls with a delay above the allowed one before sound is skipped.
+/// Pulls with a delay above the maximum before audio is skipped.
 const PATIENCE_EXCESS: u32 = 3;
 
-/// How to receive.
+/// Receive settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AudioReceiveConfig {
-    /// Sample rate in Hz the application wants, 8 000..=192 000.
+    /// Output sample rate in Hz, 8 000..=192 000.
     pub rate: u32,
-    /// Channels it wants, 1 or 2.
+    /// Output channels, 1 or 2.
     pub channels: u8,
-    /// Least and largest delay against jitter, 0..=2 s.
+    /// Minimum and maximum jitter-buffer delay, 0..=2 s.
     pub min_delay: Duration,
     pub max_delay: Duration,
-    /// Give frames in order ([`FrameReceiver::poll`]) instead of PCM.
+    /// Deliver frames in order ([`FrameReceiver::poll`]) instead of PCM.
     pub deliver_opus: bool,
 }
 
@@ -72,14 +72,14 @@ impl Default for AudioReceiveConfig {
     }
 }
 
-/// What there is to say of 20 ms of sound.
+/// Description of 20 ms of audio.
 #[derive(Clone, Copy, Debug)]
 pub struct Pulled {
-    /// Samples per channel; they alternate by one when 50 does not divide the rate.
+    /// Samples per channel; alternates by one if 50 does not divide the rate.
     pub frames: usize,
-    /// Some of it stands in for packets that are missing.
+    /// Some of it is packet-loss concealment.
     pub concealed: bool,
-    /// Some of it was rebuilt from forward error correction.
+    /// Some of it was rebuilt from forward error correction (FEC).
     pub fec: bool,
     /// The sender sends nothing (DTX, mute, or gone).
     pub silence: bool,
@@ -87,51 +87,51 @@ pub struct Pulled {
     pub level: f32,
     /// The same in -dBov, 0..=127.
     pub level_dbov: u8,
-    /// RTP timestamp of the first sample (48 kHz); an estimate while there is silence.
+    /// RTP timestamp of the first sample (48 kHz); an estimate during silence.
     pub timestamp: u32,
-    /// When the first packet came of which there is sound in it; `None`: there is none of any.
+    /// Arrival time of the first packet whose audio it contains; `None` if it contains none.
     pub arrival: Option<Duration>,
 }
 
-/// Counters since the receiver was made, and the state now.
+/// Counters since the receiver was created, and the current state.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ReceiveStats {
-    /// Packets handed in, whatever became of them.
+    /// Packets passed in, whether used or dropped.
     pub received: u64,
-    /// Packets that never came.
+    /// Packets that never arrived.
     pub lost: u64,
-    /// Pieces of at most 20 ms that stood in for missing packets.
+    /// Pieces of at most 20 ms synthesised in place of missing packets.
     pub concealed_frames: u64,
     /// Packets rebuilt from FEC.
     pub fec_frames: u64,
-    /// Lost packets whose frame came again in a later packet, in time.
+    /// Lost packets whose frame arrived in time in a later packet.
     pub restored: u64,
-    /// Packets that came after their time.
+    /// Packets that arrived after they were due.
     pub late: u64,
     pub duplicates: u64,
-    /// Packets dropped as malformed, stray or too many.
+    /// Packets dropped as malformed, stray or in excess.
     pub discarded: u64,
-    /// 20 ms left out because the delay was too long, and put in because it was too short.
+    /// Pieces of 20 ms removed because the delay was too long, and inserted because it was too short.
     pub shrunk_frames: u64,
     pub stretched_frames: u64,
-    /// Times the sender began anew.
+    /// Stream restarts by the sender.
     pub restarts: u64,
     /// Packets of padding only, and of payload types that are not Opus: received, never decoded.
     pub padding: u64,
     pub unplayable: u64,
-    /// Packets whose frame the transform refused.
+    /// Packets whose frame the transform rejected.
     pub refused: u64,
     /// Interarrival jitter (RFC 3550 section 6.4.1).
     pub jitter_ms: f32,
-    /// Sound held: packets and what is decoded of them.
+    /// Audio buffered: packets and decoded audio.
     pub buffer_ms: f32,
-    /// Delay added at the last pull, and the one aimed at.
+    /// Delay at the last pull, and the target delay.
     pub delay_ms: f32,
     pub target_ms: f32,
 }
 
 impl ReceiveStats {
-    /// Sums what is counted; of what is measured the greatest stays.
+    /// Adds the counters; of measured values keeps the maximum.
     pub fn add(&mut self, other: &ReceiveStats) {
         let counters = [
             (&mut self.received, other.received),
@@ -157,21 +157,21 @@ impl ReceiveStats {
     }
 }
 
-/// Where decoded sound is kept until 20 ms of it are pulled.
+/// Buffers decoded audio until 20 ms of it are pulled.
 #[derive(Debug)]
 struct Output {
     rate: u32,
     channels: usize,
     /// At the application's rate.
     ready: Fifo,
-    /// At the decoder's, on its way to the resampler.
+    /// At the decoder's rate, before resampling.
     stage: Fifo,
     resampler: Option<Resampler>,
-    /// Fiftieths of a frame owed.
+    /// Remainder of the frame count, in fiftieths of a frame.
     remainder: u32,
 }
 
-/// One remote track. Push packets as they come, pull every 20 ms until [`AudioReceiver::idle`].
+/// One remote track. Push packets as they arrive, pull every 20 ms until [`AudioReceiver::idle`].
 #[derive(Debug)]
 pub struct AudioReceiver {
     playout: Playout,
@@ -192,7 +192,7 @@ pub struct AudioReceiver {
 
 impl AudioReceiver {
     /// # Errors
-    /// [`Code::Argument`] when a value is out of its range, [`Code::Media`] when the codec refuses.
+    /// [`Code::Argument`] when a value is out of range, [`Code::Media`] when the codec fails.
     pub fn new(config: AudioReceiveConfig) -> Result<Self> {
         if !RATES.contains(&config.rate) {
             return Err(Error::new(Code::Argument, "the sample rate must be 8000..=192000 Hz"));
@@ -200,7 +200,7 @@ impl AudioReceiver {
         if config.max_delay > Duration::from_secs(2) || config.min_delay > config.max_delay {
             return Err(Error::new(Code::Argument, "delays must be min <= max <= 2 s"));
         }
-        // The decoder's own rates cost nothing; all others are made from the full band.
+        // The decoder's own rates cost nothing; all others are resampled from 48 kHz.
         let direct = Decoder::RATES.contains(&config.rate);
         let decoded = if direct { config.rate } else { RTP_RATE };
         let decoder = Decoder::new(decoded, config.channels)?;
@@ -231,24 +231,24 @@ impl AudioReceiver {
         })
     }
 
-    /// Under which payload types Opus comes from now on.
+    /// Sets the payload types of Opus packets.
     pub fn accept(&mut self, types: PayloadTypes) {
         self.types = types;
     }
 
-    /// A packet of Opus: RTP sequence number, timestamp and payload, and when it came. Anything
-    /// may be handed in; what is malformed, late or double is dropped and counted.
+    /// Pushes an Opus packet: RTP sequence number, timestamp, payload and arrival time. Any input is safe; malformed,
+    /// late or duplicate packets are dropped and counted.
     pub fn push(&mut self, sequence: u16, timestamp: u32, payload: Bytes, now: Duration) {
         let frame = EncodedFrame { sequence, rtp_time: timestamp, payload, arrival: now, ..EncodedFrame::default() };
         self.playout.push(frame);
     }
 
-    /// A packet of the track, of whatever kind. What is not Opus is told apart and never decoded; it is not missing
-    /// either. Of what is Opus every frame goes through `transform` first, also those that came before (RFC 2198).
+    /// Accepts a packet of the track, of any kind. Packets that are not Opus are counted, never decoded, and do not
+    /// count as lost. Every Opus frame goes through `transform` first, also redundant ones (RFC 2198).
     pub fn take(&mut self, packet: RtpPacket, transform: &mut dyn FrameTransform) -> Taken {
         let taken = self.types.kind(packet.payload_type, &packet.payload);
         match taken {
-            Taken::Sound => self.take_sound(packet, transform),
+            Taken::Audio => self.take_audio(packet, transform),
             Taken::Padding => {
                 self.padding += 1;
                 self.hollow(packet.ssrc, packet.sequence);
@@ -262,7 +262,7 @@ impl AudioReceiver {
     }
 
     /// A malformed packet becomes an empty frame, which is dropped and counted.
-    fn take_sound(&mut self, packet: RtpPacket, transform: &mut dyn FrameTransform) {
+    fn take_audio(&mut self, packet: RtpPacket, transform: &mut dyn FrameTransform) {
         let inner = self.types.inner(packet.payload_type);
         let parts = inner.map(|inner| red::parse(&packet.payload, inner).unwrap_or_default());
         let RtpPacket { ssrc, sequence, timestamp, marker, level, capture_time, arrival, payload, .. } = packet;
@@ -298,7 +298,7 @@ impl AudioReceiver {
     fn frame(&mut self, mut frame: EncodedFrame, transform: &mut dyn FrameTransform) {
         let (ssrc, sequence) = (frame.ssrc, frame.sequence);
         if !frame.payload.is_empty() && transform.transform(&mut frame).is_err() {
-            // It came, and is no sound: its number is not missing.
+            // It arrived, but has no audio: it does not count as lost.
             self.refused += 1;
             return self.hollow(ssrc, sequence);
         }
@@ -309,9 +309,9 @@ impl AudioReceiver {
         self.playout.jitter.push_hollow(ssrc, sequence);
     }
 
-    /// The next 20 ms. `None` while there is nothing to hear yet, and when the track has become idle.
-    /// To be called on a grid of 20 ms; a pull that comes late is no harm, a missing one adds delay,
-    /// which is worked off. The samples, interleaved, become the content of `samples`, in the form the caller wants.
+    /// The next 20 ms. `None` before any audio is available, and once the track is idle. Call it on a grid of 20 ms. A
+    /// late pull is harmless; a missing one adds delay, which is reduced again later. The samples, interleaved, replace
+    /// the content of `samples`, in the caller's sample type.
     pub fn pull<S: Pcm>(&mut self, now: Duration, samples: &mut Vec<S>) -> Option<Pulled> {
         let now_us = micros(now);
         if self.deliver_opus {
@@ -333,7 +333,7 @@ impl AudioReceiver {
         let wanted = if shrink { 2 * frames } else { frames };
         let arrival = self.fill(now_us, wanted, &mut kinds);
         let timestamp = self.playout.timestamp(self.position());
-        let silent = kinds.silence && !kinds.sound && !kinds.concealed && !kinds.fec;
+        let silent = kinds.silence && !kinds.audio && !kinds.concealed && !kinds.fec;
         self.last_level = self.output.take(frames, shrink, silent, samples);
         Some(Pulled {
             frames,
@@ -347,17 +347,17 @@ impl AudioReceiver {
         })
     }
 
-    /// Whether no packet has come for 500 ms (or ever): pulling can stop until the next push.
+    /// Whether no packet has arrived for 500 ms (or ever): pulling can stop until the next push.
     pub fn idle(&self, now: Duration) -> bool {
         self.playout.idle(now, IDLE_AFTER)
     }
 
-    /// Whether sound is held that was not pulled yet.
-    pub fn holds_sound(&self) -> bool {
+    /// Whether audio is buffered that was not pulled yet.
+    pub fn holds_audio(&self) -> bool {
         self.playout.jitter.len() > 0 || self.output.ticks() >= i64::from(RTP_RATE) / 100
     }
 
-    /// Forgets the stream, as after a change of SSRC; the counters stay.
+    /// Resets the stream state, as after a change of SSRC; the counters stay.
     pub fn reset(&mut self) {
         self.playout.reset();
         self.output.clear();
@@ -394,11 +394,11 @@ impl AudioReceiver {
         self.playout.ticks.saturating_sub(self.output.ticks())
     }
 
-    /// Brings the delay nearer to its target; true when this pull is to be shortened.
+    /// Adjusts the delay towards its target; true if this pull must be shortened.
     fn adjust(&mut self, now_us: i64, frames: usize) -> bool {
         let delays = &self.playout.jitter.delay;
         self.delay_us = delays.delay_us(now_us, self.position());
-        let over = self.delay_us - delays.target_us();
+        let excess_us = self.delay_us - delays.target_us();
         self.excess = if self.delay_us > delays.max_us() + EXCESS_US { self.excess + 1 } else { 0 };
         if self.excess >= PATIENCE_EXCESS {
             self.excess = 0;
@@ -407,9 +407,9 @@ impl AudioReceiver {
             return false;
         }
         let unnoticed = self.last_level < UNNOTICED;
-        self.too_deep = if over > TOO_DEEP_US { self.too_deep + 1 } else { 0 };
-        let hurry = unnoticed || over > FAR_TOO_DEEP_US;
-        // A second frame must be there to be merged with the first.
+        self.too_deep = if excess_us > TOO_DEEP_US { self.too_deep + 1 } else { 0 };
+        let hurry = unnoticed || excess_us > FAR_TOO_DEEP_US;
+        // A second frame must be available to merge with the first.
         let held = self.playout.jitter.held_ticks() + self.output.ticks();
         if self.too_deep >= if hurry { PATIENCE_QUIET } else { PATIENCE_LOUD }
             && held * i64::from(self.output.rate) >= 2 * frames as i64 * i64::from(RTP_RATE)
@@ -418,7 +418,7 @@ impl AudioReceiver {
             self.shrunk += 1;
             return true;
         }
-        self.too_shallow = if over < -TOO_SHALLOW_US { self.too_shallow + 1 } else { 0 };
+        self.too_shallow = if excess_us < -TOO_SHALLOW_US { self.too_shallow + 1 } else { 0 };
         if self.too_shallow >= PATIENCE_QUIET && unnoticed {
             self.too_shallow = 0;
             self.stretched += 1;
@@ -427,15 +427,14 @@ impl AudioReceiver {
         false
     }
 
-    /// Produces until `frames` are ready. When the first packet came of which there is sound in them.
+    /// Produces audio until `frames` are ready. Returns the arrival time of the first packet whose audio they contain.
     fn fill(&mut self, now_us: i64, frames: usize, kinds: &mut Kinds) -> Option<Duration> {
         let wanted = frames * self.output.channels;
         let mut arrival = if self.output.ready.len() == 0 { None } else { self.playout.arrival };
         if self.output.ready.len() >= wanted {
             kinds.add(self.playout.kind());
         }
-        // Every piece is at least 2.5 ms and a resampler's block at most 25 ms; the bound is for what
-        // nobody thought of.
+        // Every piece is at least 2.5 ms and a resampler's block at most 25 ms; the bound only guards against bugs.
         for _ in 0..64 {
             if self.output.ready.len() >= wanted {
                 return arrival;
@@ -456,8 +455,8 @@ impl FrameReceiver for AudioReceiver {
         self.take(packet, transform);
     }
 
-    /// For receivers made with `deliver_opus`; to be called every 20 ms. A missing frame is waited for as long as sound
-    /// would be.
+    /// For receivers created with `deliver_opus`; call it every 20 ms. A missing frame is waited for as long as it
+    /// would be for PCM.
     fn poll(&mut self, now: Duration) -> Option<EncodedFrame> {
         if !self.deliver_opus {
             return None;
@@ -475,10 +474,10 @@ impl FrameReceiver for AudioReceiver {
     }
 }
 
-/// What the sound of one pull is made of.
+/// Sources of the audio of one pull.
 #[derive(Default)]
 struct Kinds {
-    sound: bool,
+    audio: bool,
     fec: bool,
     concealed: bool,
     silence: bool,
@@ -487,7 +486,7 @@ struct Kinds {
 impl Kinds {
     fn add(&mut self, kind: Kind) {
         match kind {
-            Kind::Sound => self.sound = true,
+            Kind::Audio => self.audio = true,
             Kind::Fec => self.fec = true,
             Kind::Concealed => self.concealed = true,
             Kind::Silence => self.silence = true,
@@ -496,14 +495,14 @@ impl Kinds {
 }
 
 impl Output {
-    /// Size of the next pull: rate/50, carrying the rest.
+    /// Size of the next pull: rate/50, carrying the remainder.
     fn next_frames(&mut self) -> usize {
         let due = self.rate + self.remainder;
         self.remainder = due % 50;
         (due / 50) as usize
     }
 
-    /// Lets `produce` append at the decoder's rate, and converts.
+    /// Lets `produce` append at the decoder's rate, then resamples.
     fn append(&mut self, produce: impl FnOnce(&mut Fifo)) {
         let Some(resampler) = &mut self.resampler else { return produce(&mut self.ready) };
         produce(&mut self.stage);
@@ -511,14 +510,15 @@ impl Output {
         self.stage.clear();
     }
 
-    /// 48 kHz ticks of sound that are decoded but not pulled.
+    /// 48 kHz ticks of audio that is decoded but not pulled.
     fn ticks(&self) -> i64 {
         let ready = (self.ready.len() / self.channels) as i64 * i64::from(RTP_RATE) / i64::from(self.rate);
         ready + self.resampler.as_ref().map_or(0, |resampler| resampler.pending() as i64)
     }
 
-    /// Moves `frames` out for the application, each sample converted once; with `shrink` two such pieces are merged into
-    /// one by a cross-fade, which neither clicks nor leaves a hole. How loud they are; `silent`: perhaps not at all.
+    /// Moves `frames` to the application's buffer, converting each sample once. With `shrink`, two such pieces are
+    /// merged into one by a cross-fade, which neither clicks nor leaves a hole. Returns the RMS level; with `silent`,
+    /// all zeros are level 0.
     fn take<S: Pcm>(&mut self, frames: usize, shrink: bool, silent: bool, to: &mut Vec<S>) -> f32 {
         let samples = frames * self.channels;
         if shrink && self.ready.len() >= 2 * samples {

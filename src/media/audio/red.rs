@@ -1,45 +1,45 @@
-//! Redundant audio (RFC 2198): the frames before a packet's own travel with it once more, so that a
-//! packet that is lost costs nothing when the next one comes.
+//! Redundant audio (RFC 2198): each packet also carries the frames before its own, so that a lost packet is recovered
+//! from the next one.
 //!
 //! Must not know: what is in a frame, how packets travel, when to play.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-/// Most earlier frames that are sent along.
+/// Maximum number of earlier frames sent in a packet.
 pub const MAX_EARLIER: usize = 2;
-/// Most earlier frames taken out of one packet: the newest of those that came.
+/// Maximum number of earlier frames read from a packet: the newest of those present.
 pub const MAX_BLOCKS: usize = 4;
 /// A timestamp offset has 14 bits, a length 10.
 const MAX_OFFSET: u32 = (1 << 14) - 1;
 const MAX_LENGTH: usize = (1 << 10) - 1;
-/// A packet is not made longer than this by what is sent along: it has to fit a datagram.
+/// Earlier frames are added only up to this packet size, so that it fits a datagram.
 const MAX_PACKET: usize = 1_100;
 
 /// An earlier frame inside a packet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Block {
-    /// How much older it is than the packet, in ticks of the RTP clock.
+    /// How much older than the packet it is, in ticks of the RTP clock.
     pub offset: u16,
     pub payload: Bytes,
 }
 
-/// A packet taken apart.
+/// A parsed packet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parts {
     pub primary: Bytes,
-    /// The newest first; empty ones only at the end.
+    /// Newest first; empty ones only at the end.
     blocks: [Block; MAX_BLOCKS],
 }
 
 impl Parts {
-    /// The earlier frames, the newest first, with the number of packets that each is older: 1, 2, ….
+    /// The earlier frames, newest first, each with its distance in packets: 1, 2, ….
     pub fn earlier(&self) -> impl Iterator<Item = (u16, &Block)> {
         (1..).zip(&self.blocks).filter(|(_, block)| !block.payload.is_empty())
     }
 }
 
-/// Takes a packet apart whose frames all have the payload type `inner`. `None`: it is malformed, or
-/// its own frame is of another kind. Earlier frames of another kind, or empty, are left out.
+/// Parses a packet whose frames all have the payload type `inner`. `None`: it is malformed, or its primary frame has
+/// another payload type. Earlier frames of another payload type, or empty ones, are left out.
 pub fn parse(packet: &Bytes, inner: u8) -> Option<Parts> {
     let (mut headers, mut lengths) = (0, 0);
     loop {
@@ -71,22 +71,22 @@ pub fn parse(packet: &Bytes, inner: u8) -> Option<Parts> {
     Some(parts)
 }
 
-/// Makes packets of frames, each with so many of the frames before it.
+/// Makes packets of frames, each with a number of the frames before it.
 #[derive(Debug)]
 pub struct Encoder {
-    /// The newest first.
+    /// Newest first.
     earlier: [(u32, Bytes); MAX_EARLIER],
     frames: usize,
 }
 
 impl Encoder {
-    /// `frames`: how many earlier ones, at most [`MAX_EARLIER`].
+    /// `frames`: number of earlier frames per packet, at most [`MAX_EARLIER`].
     pub fn new(frames: usize) -> Self {
         Self { earlier: Default::default(), frames: frames.min(MAX_EARLIER) }
     }
 
-    /// The packet for this frame, of the payload type `inner`. An earlier frame that is too old, too
-    /// long or too much is left out, and those before it: which one it is is told by its place alone.
+    /// The packet for this frame, with the payload type `inner`. An earlier frame that is too old or too long, or does
+    /// not fit, is left out together with all frames before it: its position alone identifies it.
     pub fn packet(&mut self, timestamp: u32, frame: &Bytes, inner: u8) -> Bytes {
         let mut fitting = 0;
         let mut size = 1 + frame.len();
@@ -145,10 +145,10 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_left_out_with_all_before_it() {
+    fn frames_that_do_not_fit_are_omitted_with_all_earlier_ones() {
         let mut encoder = Encoder::new(2);
         encoder.packet(0, &frame(1), 111);
-        // After a pause of more than 341 ms the frame before it is of no use.
+        // After a pause of more than 341 ms the earlier frame is not sent.
         assert_eq!(earlier(&encoder.packet(16_384, &frame(2), 111)), []);
         assert_eq!(earlier(&encoder.packet(32_767, &frame(3), 111)), [(1, 16_383, frame(2).to_vec())]);
         let long = Bytes::from(vec![7; 1_024]);
@@ -177,7 +177,7 @@ mod tests {
         ] {
             assert_eq!(parse(&Bytes::copy_from_slice(broken), 111), None, "{broken:?}");
         }
-        // More blocks than are kept: the newest are.
+        // More blocks than are kept: the newest are kept.
         let mut many = Vec::new();
         for i in 0..9u8 {
             many.extend_from_slice(&[0x80 | 111, 0, 4 * (9 - i), 1]);
@@ -191,7 +191,7 @@ mod tests {
         );
     }
 
-    /// Numbers below `limit`, the same in every run (xorshift64*).
+    /// Pseudo-random numbers below `limit`, the same in every run (xorshift64*).
     fn chance(state: &mut u64, limit: u64) -> u64 {
         *state ^= *state >> 12;
         *state ^= *state << 25;
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn no_bytes_panic_and_what_is_made_can_be_read() {
+    fn no_bytes_panic_and_encoded_packets_decode() {
         let mut state = 7;
         let mut random = |limit: u64| chance(&mut state, limit);
         for _ in 0..20_000 {

@@ -1,7 +1,7 @@
 //! Streaming conversion between two sample rates.
 //!
-//! Must not know: codecs, packets, who is on either side. Works in blocks of about 10 ms and gives
-//! whatever blocks are complete, so that nothing is allocated once it runs.
+//! Must not know: codecs, packets, who is on either side. Works in blocks of about 10 ms and outputs only complete
+//! blocks, so that nothing is allocated once it runs.
 
 use audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{Async, Fft, FixedAsync, FixedSync, Resampler as _, SincInterpolationParameters, WindowFunction};
@@ -9,8 +9,8 @@ use rubato::{Async, Fft, FixedAsync, FixedSync, Resampler as _, SincInterpolatio
 use super::{fifo::Fifo, RATES};
 use crate::error::{Code, Error, Result};
 
-/// Frequencies with a common divisor of at least this give FFT blocks of at most 25 ms; odder
-/// pairs are interpolated instead, which has no block size of its own.
+/// Frequencies with a common divisor of at least this give FFT blocks of at most 25 ms; other pairs are interpolated
+/// instead, which has no block size of its own.
 const MIN_DIVISOR: u32 = 40;
 
 enum Engine {
@@ -20,12 +20,12 @@ enum Engine {
     Sinc(Box<Async<f32>>),
 }
 
-/// Converts interleaved f32 from one rate to another, keeping its state between calls. Delays the
-/// sound by half a block, about 5 ms; nothing when the rates are equal.
+/// Converts interleaved f32 from one rate to another, keeping its state between calls. Delays the audio by half a
+/// block, about 5 ms; not at all if the rates are equal.
 pub struct Resampler {
     engine: Engine,
     channels: usize,
-    /// Input of the block that is not complete yet, interleaved.
+    /// Input of the incomplete block, interleaved.
     pending: Vec<f32>,
     /// Samples (all channels) the block needs.
     block: usize,
@@ -46,7 +46,7 @@ impl Resampler {
     /// `from` and `to` in Hz, 8 000..=192 000, `channels` 1 or 2.
     ///
     /// # Errors
-    /// [`Code::Argument`] when a value is out of its range.
+    /// [`Code::Argument`] when a value is out of range.
     pub fn new(from: u32, to: u32, channels: u8) -> Result<Self> {
         if !RATES.contains(&from) || !RATES.contains(&to) {
             return Err(Error::new(Code::Argument, "the sample rate must be 8000..=192000 Hz"));
@@ -75,7 +75,7 @@ impl Resampler {
                 .map_err(failed)?,
             ))
         } else {
-            // Going down, the filter must be longer by the ratio to cut as steeply.
+            // When downsampling, the filter must be longer by the ratio for the same steepness.
             let taps = 64 * (from as usize).div_ceil(to as usize).min(8);
             let parameters = SincInterpolationParameters::new(taps, WindowFunction::BlackmanHarris2);
             let ratio = f64::from(to) / f64::from(from);
@@ -103,22 +103,22 @@ impl Resampler {
         frames * self.channels
     }
 
-    /// Whether the rates are equal and nothing is done.
+    /// Whether the rates are equal, so that samples are only copied.
     pub fn is_copy(&self) -> bool {
         matches!(self.engine, Engine::Copy)
     }
 
-    /// Frames of input waiting for their block to be complete.
+    /// Frames of input waiting for a complete block.
     pub fn pending(&self) -> usize {
         self.pending.len() / self.channels
     }
 
-    /// Frames of input still missing before more output comes.
+    /// Frames of input needed before more output is produced.
     pub fn needed(&self) -> usize {
         self.block.saturating_sub(self.pending.len()).max(1) / self.channels
     }
 
-    /// Takes whole frames of `input` and appends what becomes of them to `output`.
+    /// Takes whole frames of `input` and appends the result to `output`.
     pub(super) fn process(&mut self, mut input: &[f32], output: &mut Fifo) {
         if let Engine::Copy = self.engine {
             output.append(input);
@@ -135,7 +135,7 @@ impl Resampler {
         }
     }
 
-    /// Converts the block that has become complete.
+    /// Converts the complete block.
     fn run(&mut self, output: &mut Fifo) {
         let expected = match &self.engine {
             Engine::Copy => return,
@@ -155,14 +155,14 @@ impl Resampler {
             },
             _ => None,
         };
-        // A failure would be a defect of the sizes above; the zeros already in place are its sound.
+        // A failure would be a bug in the sizes above; the zeros already in place are the output then.
         let written = done.map_or(expected, |(_, written)| written);
         output.shrink((expected - written.min(expected)) * self.channels);
         self.pending.clear();
         self.block = self.next_block().max(self.channels);
     }
 
-    /// Forgets the sound so far.
+    /// Resets the filter state and drops pending input.
     pub fn reset(&mut self) {
         match &mut self.engine {
             Engine::Copy => {}
@@ -191,8 +191,8 @@ mod tests {
         (0..frames * channels).map(|i| ((i / channels) as f64 * step).sin() as f32 * 0.5).collect()
     }
 
-    /// Amplitude of `hz` in `samples`, and how far below it everything else is in dB, by a least
-    /// squares fit (plain correlation leaks when the periods do not come out even).
+    /// Amplitude of `hz` in `samples`, and how far below it everything else is in dB, by a least squares fit (plain
+    /// correlation leaks if the number of periods is not whole).
     fn fit(samples: &[f32], rate: u32, hz: f64) -> (f64, f64) {
         let step = hz * std::f64::consts::TAU / f64::from(rate);
         let (mut cc, mut cs, mut ss, mut c, mut s) = (0.0, 0.0, 0.0, 0.0, 0.0);
@@ -227,7 +227,7 @@ mod tests {
                     let mut out = Fifo::default();
                     let width = usize::from(channels);
                     let input = sine(from, 1_000.0, from as usize, width);
-                    // Uneven pieces: the seams must not be heard.
+                    // Uneven pieces: the seams must not be audible.
                     let mut rest = &input[..];
                     let mut step = 1;
                     while !rest.is_empty() {

@@ -1,8 +1,8 @@
-//! From the application's PCM (or its own Opus frames) to frames that are due.
+//! Turns the application's PCM (or its own Opus frames) into frames that are due.
 //!
-//! What was written waits in an [`AudioInput`] under a lock of its owner's; here it is taken out for a moment at a time
-//! ([`Reach`]), and resampled and coded without that lock. PCM is coded on a grid of 20 ms; the application's own frames
-//! have deadlines by their durations.
+//! Written audio waits in an [`AudioInput`] under its owner's lock. This module takes it out under that lock for a
+//! moment ([`Reach`]), then resamples and encodes without it. PCM is encoded on a grid of 20 ms; the application's own
+//! frames are due according to their durations.
 //!
 //! Must not know: whose clock it is, how frames travel, sequence numbers, SSRCs.
 
@@ -25,30 +25,30 @@ use crate::media::{
     rtp::{first_numbers, pacer::Pacer},
 };
 
-/// Ticks without a whole frame after which what is there is sent, padded with zeros. Until then a
-/// writer that is merely late is waited for: padding would cut its sound in two.
+/// After this many ticks with a partial frame it is sent, padded with zeros. Until then a writer may just be late:
+/// padding would insert a gap into its audio.
 const PATIENCE: u32 = 3;
 
-/// From this many dB below full scale on, sound may be left out as silence.
+/// Audio at least this many dB below full scale may be left out as silence.
 const QUIET_DBOV: u8 = 45;
 
-/// Silence after the last sound that takes what the encoder still holds along, in samples at 48 kHz.
+/// Silence after the last audio that flushes the encoder's lookahead, in samples at 48 kHz.
 const TAIL: usize = 480;
 
-/// Ticks made up for at once when whoever polls is late.
+/// Maximum ticks caught up at once when the caller polls late.
 const CATCH_UP: u32 = 3;
 
-/// How to send.
+/// Send settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AudioSendConfig {
     pub input: AudioFormat,
     /// Used for PCM only.
     pub encoder: EncoderConfig,
-    /// How much the application may write ahead, in ms, 40..=5 000.
+    /// How far ahead the application may write, in ms, 40..=5 000.
     pub capacity_ms: u32,
-    /// At most [`LIVE_MS`] are kept, whatever the capacity: of what is more the oldest is dropped.
+    /// At most [`LIVE_MS`] are buffered, whatever the capacity; the oldest audio is dropped.
     pub live: bool,
-    /// Chance for the first timestamp (RFC 3550 section 5.1).
+    /// Random seed for the first timestamp (RFC 3550 section 5.1).
     pub seed: u64,
 }
 
@@ -70,51 +70,51 @@ pub struct SendStats {
     pub frames: u64,
     /// Payload bytes.
     pub bytes: u64,
-    /// Frames the encoder found silent enough not to send.
+    /// Frames not sent because the encoder found them silent.
     pub dtx_frames: u64,
-    /// Ticks at which the application had written something, but less than a frame.
+    /// Ticks at which less than a frame, but not nothing, was written.
     pub starved_ticks: u64,
-    /// Frames completed with zeros.
+    /// Frames padded with zeros.
     pub padded_frames: u64,
-    /// Frames the codec failed on.
+    /// Frames that the codec failed to encode.
     pub failed_frames: u64,
 }
 
-/// Reaches what was written, for a moment.
+/// Gives short access to the input.
 pub trait Reach {
     fn reach<T>(&self, look: impl FnOnce(&mut AudioInput) -> T) -> T;
 }
 
-/// What makes frames of PCM.
+/// Makes frames of PCM.
 #[derive(Debug)]
 struct Coder {
     width: usize,
-    /// What was taken of the input, on its way to the resampler.
+    /// PCM taken from the input, before resampling.
     taken: Fifo,
     resampler: Resampler,
-    /// The same at 48 kHz.
+    /// The same at 48 kHz, after resampling.
     ready: Fifo,
     encoder: Encoder,
     starved: u32,
-    /// DTX as the encoder has it now.
+    /// Current DTX setting of the encoder.
     dtx: bool,
     tail: bool,
 }
 
-/// The state of a source without its input: made where the track is made, used where it is paced.
+/// The state of a source without its input: created with the track, used where it is paced.
 #[derive(Debug)]
 pub struct AudioCoder {
-    /// None: the application brings frames.
+    /// `None`: the application writes Opus frames.
     coder: Option<Box<Coder>>,
     epoch: u64,
-    /// Of PCM: when the next frame is due.
+    /// For PCM: when the next frame is due.
     pacer: Pacer,
-    /// Ticks that are due and not carried out.
+    /// Ticks that are due and not run yet.
     owed: u32,
-    /// Of the application's frames: when media time began.
+    /// For the application's frames: when media time started.
     began: Option<Duration>,
     first_timestamp: u32,
-    /// 48 kHz ticks since the first; media time goes on whether or not there is something to send.
+    /// 48 kHz ticks since the start; media time advances even without anything to send.
     clock: u64,
     in_gap: bool,
     stats: SendStats,
@@ -122,8 +122,8 @@ pub struct AudioCoder {
 
 impl AudioCoder {
     /// # Errors
-    /// [`Code::Argument`](crate::error::Code::Argument) when a value is out of its range,
-    /// [`Code::Media`](crate::error::Code::Media) when the codec refuses.
+    /// [`Code::Argument`](crate::error::Code::Argument) when a value is out of range,
+    /// [`Code::Media`](crate::error::Code::Media) when the codec fails.
     pub fn new(config: &AudioSendConfig) -> Result<Self> {
         let coder = match config.input {
             AudioFormat::Pcm { rate, .. } => Some(Box::new(Coder::new(rate, &config.encoder)?)),
@@ -142,7 +142,7 @@ impl AudioCoder {
         })
     }
 
-    /// With the input that it takes from.
+    /// Combines it with its input.
     pub fn with<R: Reach>(self, input: R) -> AudioSource<R> {
         AudioSource { coder: self, input }
     }
@@ -154,7 +154,7 @@ impl AudioCoder {
         }
     }
 
-    /// Everything was thrown away: what is held is not sent either.
+    /// Follows a cleared input: PCM held here is not sent either.
     fn follow(&mut self, epoch: u64) {
         if self.epoch != epoch {
             self.epoch = epoch;
@@ -180,7 +180,7 @@ impl AudioCoder {
         }
     }
 
-    /// One tick of 20 ms.
+    /// Runs one tick of 20 ms.
     fn tick(&mut self, input: &impl Reach, now: Duration) -> Option<EncodedFrame> {
         let at = self.clock;
         self.clock = at.wrapping_add(u64::from(FRAME_TICKS));
@@ -201,7 +201,7 @@ impl AudioCoder {
         None
     }
 
-    /// The next of the application's frames that is due.
+    /// The application's next frame that is due.
     fn next_opus(&mut self, input: &impl Reach, now: Duration) -> Option<EncodedFrame> {
         let began = *self.began.get_or_insert(now);
         let passed = now.saturating_sub(began);
@@ -221,7 +221,7 @@ impl AudioCoder {
     }
 }
 
-/// The frames of one track of sound.
+/// The frames of one audio track.
 #[derive(Debug)]
 pub struct AudioSource<R> {
     coder: AudioCoder,
@@ -233,7 +233,7 @@ impl<R> AudioSource<R> {
         self.coder.stats
     }
 
-    /// What it takes from.
+    /// The input it takes from.
     pub fn input(&self) -> &R {
         &self.input
     }
@@ -246,7 +246,7 @@ impl<R: Reach + Send> FrameSource for AudioSource<R> {
         }
         let Some(began) = self.coder.began else { return Some(Duration::ZERO) };
         let due = self.input.reach(|input| input.opus_due())?;
-        // Rounded up: a frame is not due before its time.
+        // Rounded up: a frame is never due early.
         let micros = (u128::from(due) * 1_000_000).div_ceil(u128::from(RTP_RATE));
         Some(began.saturating_add(Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))))
     }
@@ -297,7 +297,7 @@ impl Coder {
         self.ready.clear();
         self.resampler.reset();
         self.starved = 0;
-        // Refused only for a broken encoder, which the next frame reports.
+        // Fails only for a broken encoder, which the next frame reports.
         let _ = self.encoder.reset();
     }
 
@@ -305,7 +305,7 @@ impl Coder {
         Inside { waiting: self.resampler.pending(), ready: self.ready.len() / self.width, tail: self.tail }
     }
 
-    /// One frame as (payload, level), if a whole one can be had or patience is over.
+    /// One frame as (payload, level), if a whole one is available or [`PATIENCE`] has run out.
     fn code(&mut self, epoch: u64, dtx: bool, input: &impl Reach, stats: &mut SendStats) -> Option<(Bytes, f32)> {
         let frame = opus::FRAME * self.width;
         let mut padding = 0;
@@ -339,7 +339,7 @@ impl Coder {
         self.starved = 0;
         self.tail = padding < TAIL;
         let level = level::rms(&self.ready.as_slice()[..frame]);
-        // The codec takes steady sound for silence, however loud: DTX is for what is quiet as well.
+        // The codec treats steady audio as silence, however loud it is: allow DTX only for quiet audio.
         let leaves_out = dtx && level::dbov(level) >= QUIET_DBOV;
         if leaves_out != self.dtx && self.encoder.set_dtx(leaves_out).is_ok() {
             self.dtx = leaves_out;
@@ -359,7 +359,7 @@ impl Coder {
         }
     }
 
-    /// Where sound of the application goes: what is not resampled is ready at once.
+    /// Where PCM of the application goes: at 48 kHz it needs no resampling.
     fn intake(&mut self) -> &mut Fifo {
         if self.resampler.is_copy() {
             &mut self.ready
@@ -373,7 +373,7 @@ impl Coder {
         self.taken.clear();
     }
 
-    /// Sends what is left on its way, followed by as much silence as a frame lacks: so many samples.
+    /// Flushes pending PCM, followed by as much silence as the frame lacks; returns the number of padding samples.
     fn pad(&mut self, frame: usize) -> usize {
         const ZEROS: [f32; 512] = [0.0; 512];
         self.resample();

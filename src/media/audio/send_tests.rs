@@ -1,4 +1,4 @@
-//! What becomes of the end of a track's sound: sent to the last sample, cleared, or too old for a live track.
+//! How the end of a track's audio is handled: sent to the last sample, cleared, or dropped as too old on a live track.
 
 use super::*;
 use crate::media::{self, audio::opus::Decoder};
@@ -20,7 +20,7 @@ fn tone(rate: u32, ms: u32) -> Vec<f32> {
     (0..count).map(|i| 0.5 * (i as f32 * 400.0 * std::f32::consts::TAU / rate as f32).sin()).collect()
 }
 
-/// Packets of the ticks until nothing is left; the number of ticks.
+/// Packets of the ticks until nothing is left, and the number of ticks.
 fn drain(sender: &mut AudioSender) -> (Vec<AudioPacket>, u32) {
     let (mut packets, mut ticks) = (Vec::new(), 0);
     while !sender.is_drained() {
@@ -32,7 +32,7 @@ fn drain(sender: &mut AudioSender) -> (Vec<AudioPacket>, u32) {
 }
 
 /// Milliseconds between the first and the last loud sample.
-fn heard(packets: &[AudioPacket]) -> f32 {
+fn audible_ms(packets: &[AudioPacket]) -> f32 {
     let mut decoder = Decoder::new(48_000, 1).unwrap();
     let mut all = Vec::new();
     for packet in packets {
@@ -46,7 +46,7 @@ fn heard(packets: &[AudioPacket]) -> f32 {
 }
 
 #[test]
-fn the_last_sample_is_heard_and_nothing_is_waited_for() {
+fn the_last_sample_is_sent_without_waiting() {
     for rate in RATES {
         for ms in [80, 70, 61, 2_000] {
             let mut sender = sender(rate, false);
@@ -55,7 +55,7 @@ fn the_last_sample_is_heard_and_nothing_is_waited_for() {
             let (packets, ticks) = drain(&mut sender);
             assert_eq!(packets.len() as u32, ticks, "{rate} Hz, {ms} ms: no tick without a packet");
             let least = ms as f32 - 4.0;
-            assert!(heard(&packets) >= least, "{rate} Hz: {} of {ms} ms are heard", heard(&packets));
+            assert!(audible_ms(&packets) >= least, "{rate} Hz: {} of {ms} ms are audible", audible_ms(&packets));
             assert!(ticks <= ms.div_ceil(20) + 2, "{rate} Hz, {ms} ms: {ticks} packets");
             assert_eq!(sender.sent_ms(), u64::from(ms), "{rate} Hz");
             assert!(sender.next_packet(false).is_none());
@@ -73,7 +73,7 @@ fn a_writer_that_only_pauses_is_waited_for_as_before() {
 }
 
 #[test]
-fn clearing_counts_what_was_sent_and_what_was_not() {
+fn clearing_counts_sent_and_unsent_audio() {
     for rate in RATES {
         let mut sender = sender(rate, false);
         let mut written = 0;
@@ -90,7 +90,7 @@ fn clearing_counts_what_was_sent_and_what_was_not() {
             assert!(sender.next_packet(false).is_none(), "not even the rest of a frame");
         }
         sender.write_f32(&tone(rate, 100)).unwrap();
-        assert!((0..2).filter_map(|_| sender.next_packet(false)).next().is_some_and(|p| p.marker), "it begins anew");
+        assert!((0..2).filter_map(|_| sender.next_packet(false)).next().is_some_and(|p| p.marker), "it restarts");
     }
 }
 
@@ -105,7 +105,7 @@ fn a_live_track_keeps_the_newest() {
                 written += u64::from(piece);
                 assert!(sender.buffered_ms() <= LIVE_MS, "{rate} Hz, {piece} ms: {} ms wait", sender.buffered_ms());
             }
-            // A tick now and then, as of a sender whose clock is slower than the writer's.
+            // A tick now and then, like a sender whose clock is slower than the writer's.
             for _ in 0..50 {
                 sender.write_f32(&tone(rate, piece)).unwrap();
                 written += u64::from(piece);
@@ -121,14 +121,14 @@ fn a_live_track_keeps_the_newest() {
 }
 
 #[test]
-fn what_a_live_track_keeps_is_the_end_of_what_was_written() {
+fn a_live_track_keeps_the_newest_audio() {
     let mut sender = sender(48_000, true);
     let mut samples = vec![0.0; 48 * 460];
     samples.extend(tone(48_000, 40));
     sender.write_f32(&samples).unwrap();
     sender.finish();
     let (packets, _) = drain(&mut sender);
-    assert!(heard(&packets) >= 36.0, "{}", heard(&packets));
+    assert!(audible_ms(&packets) >= 36.0, "{}", audible_ms(&packets));
     assert_eq!(sender.stats().dropped_ms, 460);
 }
 
@@ -143,7 +143,7 @@ fn a_live_writer_in_time_loses_nothing() {
 }
 
 #[test]
-fn of_what_is_muted_nothing_is_left_to_send() {
+fn nothing_is_left_to_send_while_muted() {
     let mut sender = sender(48_000, false);
     sender.write_f32(&tone(48_000, 200)).unwrap();
     assert!(!sender.is_drained());

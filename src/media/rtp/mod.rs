@@ -1,4 +1,4 @@
-//! What RTP adds to frames, of every kind of track: packets, and when they are sent.
+//! The RTP part of every kind of track: packets, and when they are sent.
 //!
 //! Must not know: codecs, sockets, the WebRTC engine.
 
@@ -8,8 +8,8 @@ pub mod packetize;
 
 pub use packet::{RtpOut, RtpPacket};
 
-/// Where sequence numbers and timestamps of a stream begin (RFC 3550 section 5.1), by a seed. Small seeds give different
-/// ones, too.
+/// First sequence number and timestamp of a stream (RFC 3550 section 5.1), from a seed. Small seeds give different
+/// values as well.
 pub fn first_numbers(seed: u64) -> (u16, u32) {
     // The finaliser of SplitMix64 spreads it over all bits.
     let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);

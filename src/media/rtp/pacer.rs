@@ -1,4 +1,4 @@
-//! A 20 ms grid on somebody else's clock: when the next tick is, and how many are due.
+//! A 20 ms grid on the caller's clock: when the next tick is, and how many are due.
 //!
 //! Must not know: what is done at a tick, or where the time comes from.
 
@@ -7,18 +7,18 @@ use std::time::Duration;
 /// Length of one tick.
 pub const TICK: Duration = Duration::from_millis(20);
 
-/// What [`Pacer::poll`] found due.
+/// Result of [`Pacer::poll`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Due {
-    /// Ticks to carry out now, 0..=catch-up.
+    /// Ticks to run now, 0..=catch-up.
     pub ticks: u32,
-    /// Ticks given up because the caller came too late; media time moves on over them without
-    /// packets (see `FrameSource::pass`).
+    /// Ticks skipped because the caller was too late; media time advances over them without packets (see
+    /// `FrameSource::pass`).
     pub skipped: u64,
 }
 
-/// Paces one or many tracks. The grid is anchored at the first tick, so lateness of one tick does
-/// not shift the next; only a pause longer than the catch-up moves the grid.
+/// Paces one or more tracks. The grid is anchored at the first tick, so a late tick does not shift the next one; only a
+/// pause longer than the catch-up moves the grid.
 #[derive(Clone, Debug)]
 pub struct Pacer {
     next: Duration,
@@ -26,8 +26,8 @@ pub struct Pacer {
 }
 
 impl Pacer {
-    /// A grid whose first tick is at `first`. At most `catch_up` (at least 1) ticks are due at once:
-    /// more in one burst would help nobody, the receiver has concealed them by then.
+    /// A grid whose first tick is at `first`. At most `catch_up` (at least 1) ticks are due at once: a longer burst is
+    /// useless, because the receiver has concealed the older ticks by then.
     pub fn new(first: Duration, catch_up: u32) -> Self {
         Self { next: first, catch_up: catch_up.max(1) }
     }
@@ -37,13 +37,13 @@ impl Pacer {
         self.next
     }
 
-    /// The ticks due at `now`, which are then done with. A `now` that went backwards is not due.
+    /// The ticks due at `now`; they count as done. If `now` went backwards, none is due.
     pub fn poll(&mut self, now: Duration) -> Due {
         let Some(late) = now.checked_sub(self.next) else { return Due::default() };
         let due = late.as_nanos() / TICK.as_nanos() + 1;
         let due = u64::try_from(due).unwrap_or(u64::MAX);
         if due > u64::from(self.catch_up) {
-            // Re-anchored at now: the old phase means nothing after a pause.
+            // Re-anchored at `now`: the old phase is meaningless after a pause.
             self.next = now.saturating_add(TICK);
             return Due { ticks: self.catch_up, skipped: due - u64::from(self.catch_up) };
         }
@@ -67,7 +67,7 @@ mod tests {
         assert_eq!(pacer.poll(ms(99)), Due::default());
         let mut ticks = 0;
         for step in 0..1_000u64 {
-            // Woken between 0 and 13 ms late each time.
+            // Polled between 0 and 13 ms late each time.
             ticks += pacer.poll(pacer.next_tick() + ms(step * 7 % 14)).ticks;
         }
         assert_eq!(ticks, 1_000);

@@ -1,4 +1,4 @@
-//! RTP packets as they pass between the WebRTC engine and media (RFC 3550), without what only the engine needs.
+//! RTP packets as exchanged between the WebRTC engine and the media code (RFC 3550), without engine-only fields.
 //!
 //! Must not know: what is in a payload, SRTP, sockets.
 
@@ -6,8 +6,8 @@ use crate::media::clock::NtpTime;
 use bytes::Bytes;
 use std::time::Duration;
 
-/// A packet that has come. Of which m-line and layer it is, is told with its track; of its header extensions these are
-/// read, where they were negotiated.
+/// A received packet. Its m-line and layer are given by its track. Only these header extensions are read, if
+/// negotiated.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RtpPacket {
     pub sequence: u16,
@@ -15,23 +15,23 @@ pub struct RtpPacket {
     pub ssrc: u32,
     pub payload_type: u8,
     pub marker: bool,
-    /// Loudness in -dBov and whether it is a voice, as its sender says (RFC 6464).
+    /// Audio level in -dBov and the voice activity flag, from the sender (RFC 6464).
     pub level: Option<(u8, bool)>,
-    /// When it was captured, by its sender's clock (abs-capture-time).
+    /// Capture time by the sender's clock (abs-capture-time).
     pub capture_time: Option<NtpTime>,
-    /// When it came, since the receiver's epoch.
+    /// Arrival time, since the receiver's epoch.
     pub arrival: Duration,
     pub payload: Bytes,
 }
 
-/// A packet to send. Sequence number and timestamp are the caller's; SSRC and payload type are the negotiation's.
+/// A packet to send. The caller sets sequence number and timestamp; SSRC and payload type come from the negotiation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RtpOut {
     pub sequence: u16,
     pub timestamp: u32,
     pub marker: bool,
-    /// Loudness of its sound as RFC 6464 counts it, 0 (loudest) to 127 (silence) meaning 0 to -127 dBov; larger values
-    /// count as 127. It travels in a header extension if one was negotiated.
+    /// Audio level as in RFC 6464: 0 (loudest) to 127 (silence) mean 0 to -127 dBov; larger values count as 127. Sent
+    /// in a header extension if one was negotiated.
     pub level_dbov: Option<u8>,
     pub payload: Bytes,
 }

@@ -1,25 +1,25 @@
-//! Frames become packets.
+//! Packetization: frames into RTP packets.
 //!
-//! Must not know: codecs beyond how their frames are cut, SSRCs, payload types, who sends.
+//! Must not know: codecs beyond how their frames are split, SSRCs, payload types, who sends.
 
 use super::RtpOut;
 use crate::media::frame::EncodedFrame;
 
-/// Makes the packets of one track's frames, and numbers them.
+/// Makes and numbers the packets of one track's frames.
 pub trait Packetizer: Send {
-    /// Hands the packets of a frame to `send`, in their order.
+    /// Passes the packets of a frame to `send`, in order.
     fn packetize(&mut self, frame: EncodedFrame, send: &mut dyn FnMut(RtpOut));
 }
 
-/// A frame of sound is a packet (RFC 7587 section 4.2). Redundancy (RFC 2198) is added where it is known whether it was
-/// negotiated.
+/// One packet per audio frame (RFC 7587 section 4.2). Redundancy (RFC 2198) is added later, where the negotiated
+/// payload types are known.
 #[derive(Clone, Debug)]
 pub struct OnePacketEach {
     next: u16,
 }
 
 impl OnePacketEach {
-    /// `first`: the number of the first packet.
+    /// `first`: sequence number of the first packet.
     pub fn new(first: u16) -> Self {
         Self { next: first }
     }

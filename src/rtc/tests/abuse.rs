@@ -1,4 +1,4 @@
-//! What is late, wrong, malformed or concurrent: refused clearly, never a hang, a panic or a leak.
+//! Late, wrong, malformed or concurrent input: a clear error, never a hang, a panic or a leak.
 
 use super::*;
 
@@ -12,11 +12,11 @@ fn kind<T>(result: EngineResult<T>) -> EngineErrorKind {
     }
 }
 
-/// A good offer of a publisher of ours.
+/// A valid offer of a local publisher.
 async fn an_offer(engine: &WebRtcEngine) -> String {
-    let (publisher, hear) = peer(engine, PeerKind::Publisher).await;
+    let (publisher, observer) = peer(engine, PeerKind::Publisher).await;
     let offer = publisher.offer(&wanted(&["mic", "second"])).unwrap().sdp;
-    close(&publisher, &hear).await;
+    close(&publisher, &observer).await;
     offer.replace("a=setup:passive", "a=setup:actpass")
 }
 
@@ -29,28 +29,34 @@ async fn a_wrong_fingerprint_fails() {
         sdp.replace(&good, &["AB"; 32].join(":"))
     })
     .await;
-    until("Failed is told", || pair.heard.has(PeerState::Failed) || pair.out.has(PeerState::Failed)).await;
-    assert!(!pair.heard.has(PeerState::Connected), "nothing connects with a wrong fingerprint");
+    until("Failed is reported", || {
+        pair.subscriber_observer.has(PeerState::Failed) || pair.publisher_observer.has(PeerState::Failed)
+    })
+    .await;
+    assert!(!pair.subscriber_observer.has(PeerState::Connected), "nothing connects with a wrong fingerprint");
     pair.close().await;
-    assert_eq!((pair.heard.count(PeerState::Closed), pair.out.count(PeerState::Closed)), (1, 1));
+    assert_eq!(
+        (pair.subscriber_observer.count(PeerState::Closed), pair.publisher_observer.count(PeerState::Closed)),
+        (1, 1)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_panicking_observer_ends_its_own_peer_connection() {
     let pair = Pair::new().await;
-    pair.heard.panics.store(1, Ordering::SeqCst);
+    pair.subscriber_observer.panics.store(1, Ordering::SeqCst);
     pair.negotiate(&wanted(&["mic"]), |sdp| sdp).await;
-    until("Failed is told", || pair.heard.has(PeerState::Failed)).await;
-    until("the other connects", || pair.out.has(PeerState::Connected)).await;
+    until("Failed is reported", || pair.subscriber_observer.has(PeerState::Failed)).await;
+    until("the other connects", || pair.publisher_observer.has(PeerState::Connected)).await;
     pair.close().await;
-    assert_eq!(pair.heard.count(PeerState::Closed), 1);
+    assert_eq!(pair.subscriber_observer.count(PeerState::Closed), 1);
     until("no task is left", || pair.engine.live_tasks() == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn candidates_are_refused_or_ignored() {
     let engine = WebRtcEngine::new();
-    let (subscriber, heard) = peer(&engine, PeerKind::Subscriber).await;
+    let (subscriber, observer) = peer(&engine, PeerKind::Subscriber).await;
     let good = r#"{"candidate":"candidate:1 1 udp 2130706431 127.0.0.1 9 typ host","sdpMid":"0"}"#;
     assert_eq!(kind(subscriber.add_candidate(good)), EngineErrorKind::Invalid, "no description yet");
     let offer = an_offer(&engine).await;
@@ -95,22 +101,22 @@ async fn candidates_are_refused_or_ignored() {
         refused += usize::from(subscriber.add_candidate(&json).is_err());
     }
     assert!(refused > 100, "candidates are bounded");
-    close(&subscriber, &heard).await;
+    close(&subscriber, &observer).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn everything_after_close_says_closed() {
+async fn everything_after_close_returns_closed() {
     let engine = WebRtcEngine::new();
     let offer = an_offer(&engine).await;
-    let (peer, hear) = peer(&engine, PeerKind::Publisher).await;
+    let (peer, observer) = peer(&engine, PeerKind::Publisher).await;
     let writer = peer.offer(&wanted(&["mic"])).unwrap().writer("mic");
     let begun = Instant::now();
     for _ in 0..3 {
         peer.close();
     }
-    // Also before it has happened.
+    // Also before closing is done.
     assert_eq!(kind(peer.offer(&wanted(&["late"]))), EngineErrorKind::Closed);
-    close(&peer, &hear).await;
+    close(&peer, &observer).await;
     assert!(begun.elapsed() < Duration::from_secs(2));
     assert_eq!(kind(peer.offer(&wanted(&["late"]))), EngineErrorKind::Closed);
     assert_eq!(kind(peer.set_answer(&offer)), EngineErrorKind::Closed);
@@ -119,16 +125,16 @@ async fn everything_after_close_says_closed() {
     assert_eq!(kind(peer.stats_json()), EngineErrorKind::Closed);
     let late = RtpOut { payload: Bytes::from_static(b"x"), ..RtpOut::default() };
     assert_eq!(kind(writer.send(late)), EngineErrorKind::Closed);
-    assert_eq!(hear.states.lock().as_slice(), [PeerState::Closed]);
+    assert_eq!(observer.states.lock().as_slice(), [PeerState::Closed]);
     until("no task is left", || engine.live_tasks() == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dropped_peer_closes_itself() {
     let engine = WebRtcEngine::new();
-    let (peer, hear) = peer(&engine, PeerKind::Subscriber).await;
+    let (peer, observer) = peer(&engine, PeerKind::Subscriber).await;
     drop(peer);
-    until("Closed is told", || hear.has(PeerState::Closed)).await;
+    until("Closed is reported", || observer.has(PeerState::Closed)).await;
     until("no task is left", || engine.live_tasks() == 0).await;
 }
 
@@ -138,7 +144,7 @@ async fn calls_race_close() {
     let offer = an_offer(&engine).await;
     let candidate = r#"{"candidate":"candidate:1 1 udp 2130706431 127.0.0.1 9 typ host"}"#;
     for round in 0..200u32 {
-        let (peer, hear) = peer(&engine, PeerKind::Subscriber).await;
+        let (peer, observer) = peer(&engine, PeerKind::Subscriber).await;
         let negotiate = async { peer.answer(&offer, &[]) };
         let trickle = async {
             for _ in 0..4 {
@@ -150,17 +156,17 @@ async fn calls_race_close() {
             for _ in 0..round % 16 {
                 tokio::task::yield_now().await;
             }
-            close(&peer, &hear).await;
+            close(&peer, &observer).await;
         };
         let stats = async { peer.stats_json() };
         let (result, (), (), stats) =
-            soon("the race is over", async { tokio::join!(negotiate, trickle, end, stats) }).await;
+            soon("the race has ended", async { tokio::join!(negotiate, trickle, end, stats) }).await;
         for e in [result.err(), stats.err()].into_iter().flatten() {
             assert_eq!(e.kind, EngineErrorKind::Closed, "{}", e.message);
         }
-        assert_eq!(hear.count(PeerState::Closed), 1, "round {round}");
-        assert_eq!(hear.states.lock().last(), Some(&PeerState::Closed));
-        assert!(!hear.has(PeerState::Failed), "a driver ended by close is no failure");
+        assert_eq!(observer.count(PeerState::Closed), 1, "round {round}");
+        assert_eq!(observer.states.lock().last(), Some(&PeerState::Closed));
+        assert!(!observer.has(PeerState::Failed), "a driver ended by close is no failure");
     }
     until("no task is left", || engine.live_tasks() == 0).await;
 }
@@ -193,7 +199,7 @@ async fn garbage_descriptions_are_refused_and_a_good_one_still_works() {
                     bytes.splice(to..to, copy);
                 }
                 _ => {
-                    // A whole line goes, or comes twice.
+                    // A whole line is removed or duplicated.
                     let text = String::from_utf8_lossy(&bytes).into_owned();
                     let mut lines: Vec<&str> = text.split("\r\n").collect();
                     let line = next(lines.len());
@@ -222,7 +228,7 @@ async fn garbage_descriptions_are_refused_and_a_good_one_still_works() {
         }
     }
     assert!(refused > 50, "only {refused} were refused");
-    // Refused ones only, then a good one on the same peer connection.
+    // Rejected ones only, then a valid one on the same peer connection.
     let (subscriber, _) = peer(&engine, PeerKind::Subscriber).await;
     for bad in
         ["", "v=0", &offer.replace("a=mid:0", "a=mid:"), &offer.replace("a=ice-pwd", "a=ice-none"), &offer[..150]]
@@ -243,14 +249,14 @@ async fn negotiation_out_of_order_is_refused() {
     assert_eq!(kind(subscriber.offer(&Wanted::default())), EngineErrorKind::Invalid);
     subscriber.answer(&offer, &[]).expect("an answer");
     assert_eq!(kind(subscriber.set_answer(&offer)), EngineErrorKind::Invalid);
-    // The same offer once more changes nothing.
+    // Repeating the same offer changes nothing.
     subscriber.answer(&offer, &[]).expect("an answer");
     let senders = vec![AudioSenderSpec { track_id: "a b\r\na=x".into(), ..spec("x") }];
     assert_eq!(kind(subscriber.offer(&Wanted { senders, ..Wanted::default() })), EngineErrorKind::Invalid);
     let (publisher, _) = peer(&engine, PeerKind::Publisher).await;
     publisher.offer(&wanted(&["mic"])).expect("an offer");
     publisher.set_answer("v=0").expect_err("garbage");
-    // What is pending is taken back by the next one, however often.
+    // The next offer rolls the pending one back, any number of times.
     for _ in 0..5 {
         publisher.offer(&wanted(&["mic"])).expect("an offer");
     }

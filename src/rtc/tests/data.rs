@@ -1,10 +1,10 @@
-//! Data channels against another WebRTC stack in the place of the SFU, and senders that go away.
+//! Data channels against another WebRTC stack in place of the SFU, and senders that are removed.
 
 use super::stack::{audio, feed, Sfu};
 use super::*;
 use str0m::channel::{ChannelConfig, ChannelId, Reliability};
 
-/// One that the other stack opens, as `label` says: `_lossy` without retransmissions.
+/// Configuration of a channel that the other stack opens: `_lossy` without retransmissions.
 fn config(label: &str) -> ChannelConfig {
     let lossy = label == "_lossy";
     ChannelConfig {
@@ -45,20 +45,20 @@ async fn sfu_sends(sfu: &Sfu, id: ChannelId, message: Vec<u8>) {
     .await;
 }
 
-/// Sends messages from `first` on over a reliable channel of the other stack and waits for them.
-async fn sfu_to_us(sfu: &Sfu, id: ChannelId, heard: &Hear, first: usize, count: usize) {
-    heard.data.lock().clear();
+/// Sends messages, numbered from `first`, over a reliable channel of the other stack and waits for them.
+async fn sfu_to_us(sfu: &Sfu, id: ChannelId, observer: &Recorder, first: usize, count: usize) {
+    observer.data.lock().clear();
     for i in first..first + count {
         sfu_sends(sfu, id, message(i)).await;
     }
-    until("all messages", || heard.data.lock().len() >= count).await;
-    let data = heard.data.lock();
+    until("all messages", || observer.data.lock().len() >= count).await;
+    let data = observer.data.lock();
     for (i, (label, got)) in data.iter().enumerate() {
         assert_eq!((label.as_str(), &got[..]), ("_reliable", &message(first + i)[..]), "message {i}");
     }
 }
 
-/// Sends messages from `first` on to the other stack and waits for them.
+/// Sends messages, numbered from `first`, to the other stack and waits for them.
 async fn us_to_sfu(writer: &Arc<dyn DataWriter>, sfu: &Sfu, first: usize, count: usize) {
     sfu.log.lock().data.clear();
     for i in first..first + count {
@@ -92,48 +92,48 @@ async fn negotiate(sfu: &Sfu, publisher: &Arc<dyn Peer>, wanted: &Wanted) -> Loc
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_other_side_opens_channels_and_nothing_else() {
+async fn the_remote_peer_opens_channels_and_nothing_else() {
     let engine = WebRtcEngine::new();
     let sfu = Sfu::new().await;
-    let (subscriber, heard) = peer(&engine, PeerKind::Subscriber).await;
+    let (subscriber, observer) = peer(&engine, PeerKind::Subscriber).await;
     let (ids, _) =
         sfu.offer(&subscriber, |api| ["_reliable", "_lossy"].map(|l| api.add_channel_with_config(config(l)))).await;
-    until("both channels", || heard.channels.lock().len() == 2 && sfu.log.lock().channels.len() == 2).await;
-    assert!(heard.has(PeerState::Connected));
-    sfu_to_us(&sfu, ids[0], &heard, 0, 200).await;
+    until("both channels", || observer.channels.lock().len() == 2 && sfu.log.lock().channels.len() == 2).await;
+    assert!(observer.has(PeerState::Connected));
+    sfu_to_us(&sfu, ids[0], &observer, 0, 200).await;
     sfu_sends(&sfu, ids[1], b"lost or not".to_vec()).await;
-    until("the lossy one", || heard.data.lock().iter().any(|(label, _)| label == "_lossy")).await;
-    // Audio joins, and both live through an ICE restart.
+    until("the lossy one", || observer.data.lock().iter().any(|(label, _)| label == "_lossy")).await;
+    // Audio is added, and both survive an ICE restart.
     let (mid, _) = sfu.offer(&subscriber, |api| audio(api, "p1AUDIO", "a")).await;
-    feed(&sfu, mid, 1, || heard.packets(0).len() > 20).await;
-    sfu_to_us(&sfu, ids[0], &heard, 200, 50).await;
+    feed(&sfu, mid, 1, || observer.packets(0).len() > 20).await;
+    sfu_to_us(&sfu, ids[0], &observer, 200, 50).await;
     sfu.offer(&subscriber, |api| drop(api.ice_restart(true))).await;
-    sfu_to_us(&sfu, ids[0], &heard, 250, 50).await;
-    feed(&sfu, mid, 5000, || heard.packets(0).iter().filter(|p| p.sequence >= 5000).count() > 20).await;
-    assert_eq!(heard.channels.lock().len(), 2, "a channel is told once");
+    sfu_to_us(&sfu, ids[0], &observer, 250, 50).await;
+    feed(&sfu, mid, 5000, || observer.packets(0).iter().filter(|p| p.sequence >= 5000).count() > 20).await;
+    assert_eq!(observer.channels.lock().len(), 2, "a channel is reported once");
     // The other stack ends DTLS.
     sfu.with(|rtc| drop(rtc.close())).await;
-    until("Closed is told", || heard.has(PeerState::Closed)).await;
+    until("Closed is reported", || observer.has(PeerState::Closed)).await;
     subscriber.close();
     until("no task is left", || engine.live_tasks() == 0).await;
-    assert_eq!((heard.count(PeerState::Closed), heard.late.load(Ordering::SeqCst)), (1, 0));
+    assert_eq!((observer.count(PeerState::Closed), observer.late.load(Ordering::SeqCst)), (1, 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn channels_join_a_subscriber_that_has_audio() {
     let engine = WebRtcEngine::new();
     let sfu = Sfu::new().await;
-    let (subscriber, heard) = peer(&engine, PeerKind::Subscriber).await;
+    let (subscriber, observer) = peer(&engine, PeerKind::Subscriber).await;
     let (mid, _) = sfu.offer(&subscriber, |api| audio(api, "p1AUDIO", "a")).await;
-    until("connected", || heard.has(PeerState::Connected)).await;
-    feed(&sfu, mid, 1, || heard.packets(0).len() > 5).await;
+    until("connected", || observer.has(PeerState::Connected)).await;
+    feed(&sfu, mid, 1, || observer.packets(0).len() > 5).await;
     let (id, _) = sfu.offer(&subscriber, |api| api.add_channel_with_config(config("_reliable"))).await;
     until("the channel", || sfu.log.lock().channels.len() == 1).await;
-    sfu_to_us(&sfu, id, &heard, 0, 50).await;
+    sfu_to_us(&sfu, id, &observer, 0, 50).await;
     // It stays when the only other m-line is rejected.
     sfu.offer(&subscriber, move |api| api.stop_media(mid)).await;
-    sfu_to_us(&sfu, id, &heard, 50, 50).await;
-    close(&subscriber, &heard).await;
+    sfu_to_us(&sfu, id, &observer, 50, 50).await;
+    close(&subscriber, &observer).await;
     until("no task is left", || engine.live_tasks() == 0).await;
 }
 
@@ -147,7 +147,7 @@ async fn only_channels_are_offered_and_audio_joins() {
     let (reliable, lossy) = (offer.channel("_reliable"), offer.channel("_lossy"));
     assert!(offer.mids.is_empty() && !offer.sdp.contains("m=audio"), "{}", offer.sdp);
     until("both are open", || reliable.is_open() && lossy.is_open()).await;
-    until("both are told", || out.channels.lock().len() == 2).await;
+    until("both are reported", || out.channels.lock().len() == 2).await;
     us_to_sfu(&reliable, &sfu, 0, 200).await;
     until("all is acknowledged", || reliable.buffered() == 0).await;
     let large = reliable.send(vec![0; MAX_DATA_MESSAGE + 1].into()).expect_err("it is too large");
@@ -164,7 +164,7 @@ async fn only_channels_are_offered_and_audio_joins() {
     negotiate(&sfu, &publisher, &restarted(&mic)).await;
     us_to_sfu(&reliable, &sfu, 250, 50).await;
     send_until(&writer, 5000, || sfu.log.lock().packets.iter().any(|p| p.0 >= 5000)).await;
-    // One more channel, when there is an association already.
+    // One more channel on an existing association.
     let all = ["_reliable", "_lossy", "third"];
     let third = negotiate(&sfu, &publisher, &with_channels(&["mic"], &all)).await.channel("third");
     until("it is open", || third.is_open()).await;
@@ -200,7 +200,7 @@ async fn audio_is_offered_and_channels_join_after_rollbacks() {
     assert_eq!(offer.mids, ["0"]);
     let first = offer.writer("one");
     send_until(&first, 1, || sfu.log.lock().packets.len() > 5).await;
-    // Offers that are taken back use mids up; the data channels' must not be one of theirs.
+    // Rolled back offers use up mids; the data channels' mid must not be one of those.
     let second = publisher.offer(&wanted(&["one", "two"])).expect("an offer").writer("two");
     let all = with_channels(&["one", "two"], &["_reliable"]);
     let reliable = publisher.offer(&all).expect("an offer").channel("_reliable");
@@ -212,7 +212,7 @@ async fn audio_is_offered_and_channels_join_after_rollbacks() {
     assert_eq!(negotiate(&sfu, &publisher, &all).await.mids.len(), 2);
     until("it is open", || reliable.is_open()).await;
     us_to_sfu(&reliable, &sfu, 0, 50).await;
-    // The engine takes no ICE restart back: the next offer carries it.
+    // The engine does not roll back an ICE restart: the next offer carries it.
     publisher.offer(&restarted(&all)).expect("an offer");
     negotiate(&sfu, &publisher, &all).await;
     us_to_sfu(&reliable, &sfu, 50, 50).await;
@@ -227,7 +227,7 @@ async fn audio_is_offered_and_channels_join_after_rollbacks() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_waits_is_bounded_and_close_ends_it() {
+async fn the_send_buffer_is_bounded_and_close_ends_it() {
     let engine = WebRtcEngine::new();
     let sfu = Sfu::new().await;
     let (publisher, out) = peer(&engine, PeerKind::Publisher).await;
@@ -235,7 +235,7 @@ async fn what_waits_is_bounded_and_close_ends_it() {
     let writer = negotiate(&sfu, &publisher, &reliable).await.channel("_reliable");
     until("it is open", || writer.is_open()).await;
     us_to_sfu(&writer, &sfu, 0, 20).await;
-    // The other side vanishes without a word.
+    // The remote peer vanishes without closing.
     drop(sfu);
     let mut taken = 0;
     let full = loop {
@@ -243,7 +243,7 @@ async fn what_waits_is_bounded_and_close_ends_it() {
             Ok(()) => taken += 15_000,
             Err(e) => break e,
         }
-        assert!(taken <= MAX_BUFFERED, "what waits is not bounded");
+        assert!(taken <= MAX_BUFFERED, "the send buffer is not bounded");
     };
     assert_eq!(full.kind, EngineErrorKind::Full, "{full}");
     let buffered = writer.buffered();
@@ -256,7 +256,8 @@ async fn what_waits_is_bounded_and_close_ends_it() {
     until("no task is left", || engine.live_tasks() == 0).await;
 }
 
-/// What the other stack takes until its window is closed: the number of messages, from `first` on, and their bytes.
+/// Sends on the other stack until its window is closed: returns the number of messages, from `first` on, and their
+/// bytes.
 async fn fill(sfu: &Sfu, id: ChannelId, first: usize) -> (usize, usize) {
     let (mut sent, mut bytes, mut refused) = (0, 0, Instant::now());
     loop {
@@ -276,38 +277,38 @@ async fn fill(sfu: &Sfu, id: ChannelId, first: usize) -> (usize, usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_does_not_read_closes_the_window_and_loses_nothing() {
+async fn a_slow_reader_closes_the_window_and_loses_nothing() {
     let engine = WebRtcEngine::new();
     let sfu = Sfu::new().await;
-    let (subscriber, heard) = peer(&engine, PeerKind::Subscriber).await;
+    let (subscriber, observer) = peer(&engine, PeerKind::Subscriber).await;
     let (mid, _) = sfu.offer(&subscriber, |api| audio(api, "p1AUDIO", "a")).await;
-    feed(&sfu, mid, 1, || heard.packets(0).len() > 5).await;
+    feed(&sfu, mid, 1, || observer.packets(0).len() > 5).await;
     let (id, _) = sfu.offer(&subscriber, |api| api.add_channel_with_config(config("_reliable"))).await;
     until("the channel", || sfu.log.lock().channels.len() == 1).await;
-    sfu_to_us(&sfu, id, &heard, 0, 20).await;
-    heard.data.lock().clear();
-    heard.full.send_replace(true);
+    sfu_to_us(&sfu, id, &observer, 0, 20).await;
+    observer.data.lock().clear();
+    observer.full.send_replace(true);
     let (sent, bytes) = fill(&sfu, id, 0).await;
-    assert!(heard.data.lock().len() <= 1, "one was being read");
-    // Media does not wait behind it.
-    let before = heard.packets(0).len();
-    feed(&sfu, mid, 1_000, || heard.packets(0).len() > before + 10).await;
+    assert!(observer.data.lock().len() <= 1, "one was being read");
+    // Media is not blocked by it.
+    let before = observer.packets(0).len();
+    feed(&sfu, mid, 1_000, || observer.packets(0).len() > before + 10).await;
     let freed = Instant::now();
-    heard.full.send_replace(false);
-    until("all of them", || heard.data.lock().len() == sent).await;
+    observer.full.send_replace(false);
+    until("all of them", || observer.data.lock().len() == sent).await;
     println!("{sent} messages of {bytes} bytes after {:?}", freed.elapsed());
-    for (i, (_, got)) in heard.data.lock().iter().enumerate() {
+    for (i, (_, got)) in observer.data.lock().iter().enumerate() {
         assert_eq!(got[..], message(i)[..], "message {i}");
     }
-    // It goes on as before; what is not read before the end is told.
-    sfu_to_us(&sfu, id, &heard, 0, 20).await;
-    heard.full.send_replace(true);
+    // It continues as before; messages unread at the end are reported.
+    sfu_to_us(&sfu, id, &observer, 0, 20).await;
+    observer.full.send_replace(true);
     fill(&sfu, id, 0).await;
-    close(&subscriber, &heard).await;
+    close(&subscriber, &observer).await;
     until("no task is left", || engine.live_tasks() == 0).await;
-    let (messages, bytes) = *heard.unread.lock();
+    let (messages, bytes) = *observer.unread.lock();
     assert!(messages > 50 && bytes > messages * 100, "{messages} messages of {bytes} bytes");
-    assert_eq!(heard.late.load(Ordering::SeqCst), 0);
+    assert_eq!(observer.late.load(Ordering::SeqCst), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -315,7 +316,7 @@ async fn closes_in_the_middle_of_messages() {
     let engine = WebRtcEngine::new();
     for round in 0..10 {
         let sfu = Arc::new(Sfu::new().await);
-        let (subscriber, heard) = peer(&engine, PeerKind::Subscriber).await;
+        let (subscriber, observer) = peer(&engine, PeerKind::Subscriber).await;
         let (id, _) = sfu.offer(&subscriber, |api| api.add_channel_with_config(config("_reliable"))).await;
         until("the channel", || sfu.log.lock().channels.len() == 1).await;
         let sender = tokio::spawn({
@@ -329,16 +330,16 @@ async fn closes_in_the_middle_of_messages() {
                 }
             }
         });
-        until("messages", || heard.data.lock().len() > round * 3).await;
+        until("messages", || observer.data.lock().len() > round * 3).await;
         if round % 2 == 0 {
-            close(&subscriber, &heard).await;
+            close(&subscriber, &observer).await;
         } else {
             drop(subscriber);
-            until("Closed is told", || heard.has(PeerState::Closed)).await;
+            until("Closed is reported", || observer.has(PeerState::Closed)).await;
         }
-        let told = heard.data.lock().len();
+        let received = observer.data.lock().len();
         until("no task is left", || engine.live_tasks() == 0).await;
-        assert_eq!((heard.data.lock().len(), heard.late.load(Ordering::SeqCst)), (told, 0));
+        assert_eq!((observer.data.lock().len(), observer.late.load(Ordering::SeqCst)), (received, 0));
         sender.abort();
     }
 }
@@ -347,11 +348,11 @@ async fn closes_in_the_middle_of_messages() {
 async fn sizes_are_each_sides_own() {
     let engine = WebRtcEngine::new();
     let sfu = Sfu::new().await;
-    let (publisher, heard) = peer(&engine, PeerKind::Publisher).await;
+    let (publisher, observer) = peer(&engine, PeerKind::Publisher).await;
     let mut offer = publisher.offer(&with_channels(&[], &["_reliable"])).expect("an offer");
     let writer = offer.channel("_reliable");
     assert!(offer.sdp.contains("a=max-message-size:65536"), "{}", offer.sdp);
-    // The other stack believes that it may send more than this side takes.
+    // The other stack believes that it may send more than this side accepts.
     offer.sdp = offer.sdp.replace("a=max-message-size:65536", "a=max-message-size:200000");
     sfu.answer(&publisher, &offer, |sdp| {
         let at = sdp.find("a=max-message-size:").expect("a size");
@@ -366,54 +367,54 @@ async fn sizes_are_each_sides_own() {
     for length in [15_000, MAX_DATA_MESSAGE, MAX_DATA_MESSAGE + 1, 100_000] {
         sfu_sends(&sfu, id, vec![7; length]).await;
     }
-    // What came in one datagram with too large a message waits for the next one.
-    soon("what comes after", async {
-        while heard.data.lock().len() < 4 {
+    // Messages in the same datagram as a too large one are delivered with the next datagram.
+    soon("the messages after it", async {
+        while observer.data.lock().len() < 4 {
             sfu_sends(&sfu, id, vec![7; 1]).await;
         }
     })
     .await;
-    let lengths: Vec<usize> = heard.data.lock().iter().take(4).map(|(_, data)| data.len()).collect();
+    let lengths: Vec<usize> = observer.data.lock().iter().take(4).map(|(_, data)| data.len()).collect();
     assert_eq!(lengths, [15_000, MAX_DATA_MESSAGE, 1, 1]);
-    close(&publisher, &heard).await;
+    close(&publisher, &observer).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn silence_is_told_as_soon_as_asked() {
+async fn disconnected_is_reported_after_the_configured_time() {
     let engine = WebRtcEngine::new();
     let sfu = Sfu::new().await;
-    let hear = Arc::new(Hear::default());
+    let observer = Arc::new(Recorder::default());
     let options = PeerOptions {
         loopback_only: true,
         disconnected_after: Some(Duration::from_millis(700)),
         ..PeerOptions::default()
     };
-    let publisher = alone(&engine, PeerKind::Publisher, options, &hear);
+    let publisher = alone(&engine, PeerKind::Publisher, options, &observer);
     negotiate(&sfu, &publisher, &with_channels(&[], &["_reliable"])).await;
-    until("connected", || hear.has(PeerState::Connected)).await;
-    // Quiet is not silence.
+    until("connected", || observer.has(PeerState::Connected)).await;
+    // An idle connection is not a lost one.
     tokio::time::sleep(Duration::from_millis(1500)).await;
-    assert!(!hear.has(PeerState::Disconnected));
+    assert!(!observer.has(PeerState::Disconnected));
     drop(sfu);
     let silent = Instant::now();
-    until("Disconnected", || hear.has(PeerState::Disconnected)).await;
+    until("Disconnected", || observer.has(PeerState::Disconnected)).await;
     let waited = silent.elapsed();
-    assert!(waited < Duration::from_secs(3), "told after {waited:?}");
-    close(&publisher, &hear).await;
+    assert!(waited < Duration::from_secs(3), "reported after {waited:?}");
+    close(&publisher, &observer).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_of_ours_talk() {
+async fn two_local_peers_exchange_data() {
     let pair = Pair::new().await;
     let there = pair.negotiate(&with_channels(&[], &["_reliable"]), |sdp| sdp).await.channel("_reliable");
     until("it is open", || there.is_open()).await;
     for i in 0..100 {
         there.send(message(i).into()).expect("it is taken");
     }
-    until("all messages", || pair.heard.data.lock().len() == 100).await;
-    assert!((0..100).all(|i| pair.heard.data.lock()[i].1[..] == message(i)[..]));
-    close(&pair.publisher, &pair.out).await;
-    until("Closed is told", || pair.heard.has(PeerState::Closed)).await;
+    until("all messages", || pair.subscriber_observer.data.lock().len() == 100).await;
+    assert!((0..100).all(|i| pair.subscriber_observer.data.lock()[i].1[..] == message(i)[..]));
+    close(&pair.publisher, &pair.publisher_observer).await;
+    until("Closed is reported", || pair.subscriber_observer.has(PeerState::Closed)).await;
     pair.close().await;
     until("no task is left", || pair.engine.live_tasks() == 0).await;
 }

@@ -1,6 +1,6 @@
-//! Tests of the engine behind the trait: real sockets on 127.0.0.1, every wait with a deadline.
+//! Tests of the engine through its trait: real sockets on 127.0.0.1, every wait with a deadline.
 //!
-//! Here: an observer that writes down what it hears, and pairs of peer connections.
+//! Here: an observer that records its callbacks, and pairs of peer connections.
 
 mod abuse;
 mod data;
@@ -23,34 +23,34 @@ use std::time::{Duration, Instant};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// One track as the observer was told of it.
+/// One track as reported to the observer.
 #[derive(Default)]
-struct Heard {
+struct ReceivedTrack {
     info: Option<RemoteTrackInfo>,
     packets: Vec<RtpPacket>,
     dropped: bool,
 }
 
-/// Writes down everything, with the time of the first Connected and of the first packet.
+/// Records everything, with the time of the first Connected and of the first packet.
 #[derive(Default)]
-struct Hear {
+struct Recorder {
     states: Mutex<Vec<PeerState>>,
     candidates: Mutex<Vec<String>>,
-    tracks: Mutex<Vec<Arc<Mutex<Heard>>>>,
+    tracks: Mutex<Vec<Arc<Mutex<ReceivedTrack>>>>,
     connected: Mutex<Option<Instant>>,
     first_packet: Arc<Mutex<Option<Instant>>>,
     panics: AtomicUsize,
     channels: Mutex<Vec<String>>,
     data: Mutex<Vec<(String, Bytes)>>,
-    /// Data and channels told after `Closed`.
+    /// Data and channels reported after `Closed`.
     late: AtomicUsize,
-    /// While it is true, no reliable message is taken.
+    /// While true, no reliable message is accepted.
     full: tokio::sync::watch::Sender<bool>,
     /// Messages dropped, and their bytes.
     unread: Mutex<(u64, u64)>,
 }
 
-struct Sink(Arc<Mutex<Heard>>, Arc<Mutex<Option<Instant>>>);
+struct Sink(Arc<Mutex<ReceivedTrack>>, Arc<Mutex<Option<Instant>>>);
 
 impl PacketSink for Sink {
     fn packet(&mut self, packet: RtpPacket) {
@@ -65,7 +65,7 @@ impl Drop for Sink {
     }
 }
 
-impl PeerObserver for Hear {
+impl PeerObserver for Recorder {
     fn candidate(&self, json: String) {
         self.candidates.lock().push(json);
     }
@@ -81,9 +81,9 @@ impl PeerObserver for Hear {
     }
 
     fn track(&self, info: RemoteTrackInfo) -> Option<Box<dyn PacketSink>> {
-        let heard = Arc::new(Mutex::new(Heard { info: Some(info), ..Heard::default() }));
-        self.tracks.lock().push(heard.clone());
-        Some(Box::new(Sink(heard, self.first_packet.clone())))
+        let track = Arc::new(Mutex::new(ReceivedTrack { info: Some(info), ..ReceivedTrack::default() }));
+        self.tracks.lock().push(track.clone());
+        Some(Box::new(Sink(track, self.first_packet.clone())))
     }
 
     fn channel_open(&self, label: &str) {
@@ -108,7 +108,7 @@ impl PeerObserver for Hear {
     }
 }
 
-impl Hear {
+impl Recorder {
     fn has(&self, state: PeerState) -> bool {
         self.states.lock().contains(&state)
     }
@@ -118,11 +118,11 @@ impl Hear {
     }
 
     fn infos(&self) -> Vec<RemoteTrackInfo> {
-        self.tracks.lock().iter().filter_map(|heard| heard.lock().info.clone()).collect()
+        self.tracks.lock().iter().filter_map(|track| track.lock().info.clone()).collect()
     }
 
     fn packets(&self, track: usize) -> Vec<RtpPacket> {
-        self.tracks.lock().get(track).map(|heard| heard.lock().packets.clone()).unwrap_or_default()
+        self.tracks.lock().get(track).map(|track| track.lock().packets.clone()).unwrap_or_default()
     }
 }
 
@@ -144,24 +144,24 @@ async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     .await;
 }
 
-async fn peer(engine: &WebRtcEngine, kind: PeerKind) -> (Arc<dyn Peer>, Arc<Hear>) {
-    let hear = Arc::new(Hear::default());
+async fn peer(engine: &WebRtcEngine, kind: PeerKind) -> (Arc<dyn Peer>, Arc<Recorder>) {
+    let observer = Arc::new(Recorder::default());
     let options = PeerOptions { loopback_only: true, ..PeerOptions::default() };
-    (alone(engine, kind, options, &hear), hear)
+    (alone(engine, kind, options, &observer), observer)
 }
 
-/// A peer connection of a call that has no other.
-fn alone(engine: &WebRtcEngine, kind: PeerKind, options: PeerOptions, hear: &Arc<Hear>) -> Arc<dyn Peer> {
-    engine.call().expect("a call").peer(kind, options, hear.clone()).expect("a peer connection")
+/// A peer connection that is alone in its call.
+fn alone(engine: &WebRtcEngine, kind: PeerKind, options: PeerOptions, observer: &Arc<Recorder>) -> Arc<dyn Peer> {
+    engine.call().expect("a call").peer(kind, options, observer.clone()).expect("a peer connection")
 }
 
-/// Closes, and waits for the end.
-async fn close(peer: &Arc<dyn Peer>, hear: &Hear) {
+/// Closes, and waits for `Closed`.
+async fn close(peer: &Arc<dyn Peer>, observer: &Recorder) {
     peer.close();
-    until("Closed is told", || hear.has(PeerState::Closed)).await;
+    until("Closed is reported", || observer.has(PeerState::Closed)).await;
 }
 
-/// Senders of these tracks, and nothing else.
+/// Requests senders for these tracks, and nothing else.
 fn wanted(tracks: &[&str]) -> Wanted {
     Wanted { senders: tracks.iter().map(|track| spec(track)).collect(), ..Wanted::default() }
 }
@@ -171,7 +171,7 @@ fn restarted(wanted: &Wanted) -> Wanted {
 }
 
 impl LocalOffer {
-    /// The writer of a sender that is new.
+    /// The writer of a new sender.
     fn writer(&self, track: &str) -> Arc<dyn RtpSender> {
         self.senders.iter().find(|(id, _)| id == track).map(|(_, writer)| writer.clone()).expect("it is new")
     }
@@ -186,24 +186,25 @@ fn spec(track: &str) -> AudioSenderSpec {
     AudioSenderSpec { stream_id, track_id, stereo: false, dtx: false, red: 0 }
 }
 
-/// A publisher and a subscriber of ours, in one call, against each other.
+/// A local publisher and a local subscriber in one call, connected to each other.
 struct Pair {
     engine: WebRtcEngine,
     publisher: Arc<dyn Peer>,
     subscriber: Arc<dyn Peer>,
-    out: Arc<Hear>,
-    heard: Arc<Hear>,
+    publisher_observer: Arc<Recorder>,
+    subscriber_observer: Arc<Recorder>,
 }
 
 impl Pair {
     async fn new() -> Self {
         let engine = WebRtcEngine::new();
         let call = engine.call().expect("a call");
-        let (out, heard) = (Arc::new(Hear::default()), Arc::new(Hear::default()));
+        let (publisher_observer, subscriber_observer) = (Arc::new(Recorder::default()), Arc::new(Recorder::default()));
         let options = PeerOptions { loopback_only: true, ..PeerOptions::default() };
-        let publisher = call.peer(PeerKind::Publisher, options.clone(), out.clone()).expect("a publisher");
-        let subscriber = call.peer(PeerKind::Subscriber, options, heard.clone()).expect("a subscriber");
-        Self { engine, publisher, subscriber, out, heard }
+        let publisher =
+            call.peer(PeerKind::Publisher, options.clone(), publisher_observer.clone()).expect("a publisher");
+        let subscriber = call.peer(PeerKind::Subscriber, options, subscriber_observer.clone()).expect("a subscriber");
+        Self { engine, publisher, subscriber, publisher_observer, subscriber_observer }
     }
 
     /// One negotiation; `edit` changes the offer between the two.
@@ -213,7 +214,7 @@ impl Pair {
     }
 
     async fn answer(&self, offer: LocalOffer, edit: impl Fn(String) -> String) -> LocalOffer {
-        // Both sides want to be the DTLS server: between two of ours the publisher gives way.
+        // Both sides want to be the DTLS server: between two local ones the publisher yields.
         let sdp = edit(offer.sdp.replace("a=setup:passive", "a=setup:actpass"));
         let answer = self.subscriber.answer(&sdp, &[]).expect("an answer");
         self.publisher.set_answer(&answer.sdp).expect("the answer is taken");
@@ -221,9 +222,9 @@ impl Pair {
         offer
     }
 
-    /// Hands the candidates over that were found so far; at least one of each side.
+    /// Passes on the candidates found so far; at least one of each side.
     async fn trickle(&self) {
-        for (from, to) in [(&self.out, &self.subscriber), (&self.heard, &self.publisher)] {
+        for (from, to) in [(&self.publisher_observer, &self.subscriber), (&self.subscriber_observer, &self.publisher)] {
             until("a candidate", || !from.candidates.lock().is_empty()).await;
             let candidates = std::mem::take(&mut *from.candidates.lock());
             for candidate in &candidates {
@@ -235,16 +236,19 @@ impl Pair {
     }
 
     async fn connected(&self) {
-        until("both connected", || self.out.has(PeerState::Connected) && self.heard.has(PeerState::Connected)).await;
+        until("both connected", || {
+            self.publisher_observer.has(PeerState::Connected) && self.subscriber_observer.has(PeerState::Connected)
+        })
+        .await;
     }
 
     async fn close(&self) {
-        close(&self.publisher, &self.out).await;
-        close(&self.subscriber, &self.heard).await;
+        close(&self.publisher, &self.publisher_observer).await;
+        close(&self.subscriber, &self.subscriber_observer).await;
     }
 }
 
-/// Sends until `done`, one packet each 5 ms; returns how many were sent.
+/// Sends one packet every 5 ms until `done`; returns how many were sent.
 async fn send_until(writer: &Arc<dyn RtpSender>, first: u16, mut done: impl FnMut() -> bool) -> u16 {
     let mut sent = 0u16;
     soon("media arrives", async {

@@ -1,4 +1,4 @@
-//! Against another WebRTC stack, in the place of the SFU: both roles, and how long they take.
+//! Against another WebRTC stack in place of the SFU: both roles, and how long they take.
 
 use super::*;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 type Job = Box<dyn FnOnce(&mut Rtc) + Send>;
 
-/// One packet as the other stack heard it: sequence, timestamp, payload, audio level.
+/// One packet as received by the other stack: sequence, timestamp, payload, audio level.
 type Got = (u16, u32, Vec<u8>, Option<i8>);
 
 #[derive(Default)]
@@ -42,7 +42,7 @@ impl Sfu {
         Self::made(false).await
     }
 
-    /// One that speaks redundant audio.
+    /// One that supports redundant audio.
     pub(super) async fn with_red() -> Self {
         Self::made(true).await
     }
@@ -62,13 +62,13 @@ impl Sfu {
     }
 
     pub(super) async fn with<T: Send + 'static>(&self, job: impl FnOnce(&mut Rtc) -> T + Send + 'static) -> T {
-        let (tell, told) = oneshot::channel();
-        let job: Job = Box::new(move |rtc| drop(tell.send(job(rtc))));
+        let (result_tx, result_rx) = oneshot::channel();
+        let job: Job = Box::new(move |rtc| drop(result_tx.send(job(rtc))));
         assert!(self.jobs.send(job).await.is_ok(), "the other stack runs");
-        soon("the other stack", told).await.expect("an answer of the other stack")
+        soon("the other stack", result_rx).await.expect("an answer of the other stack")
     }
 
-    /// Takes an offer of the publisher, and gives its answer back to it after `edit`.
+    /// Passes an offer of the publisher to the other stack, and its answer, after `edit`, to the publisher.
     pub(super) async fn answer(
         &self,
         publisher: &Arc<dyn Peer>,
@@ -100,7 +100,7 @@ impl Sfu {
         .await;
     }
 
-    /// Offers the changes that `edit` makes and takes the subscriber's answer.
+    /// Offers the changes made by `edit` and sets the subscriber's answer.
     pub(super) async fn offer<T: Send + 'static>(
         &self,
         subscriber: &Arc<dyn Peer>,
@@ -177,7 +177,7 @@ pub(super) fn audio(api: &mut str0m::change::SdpApi, stream: &str, track: &str) 
     api.add_media(Kind::Audio, Direction::SendOnly, Some(stream.into()), Some(track.into()), None)
 }
 
-/// Sends packets 1, 2, … each 2 ms until `done`.
+/// Sends packets numbered from `sequence`, one every 2 ms, until `done`.
 pub(super) async fn feed(sfu: &Sfu, mid: Mid, mut sequence: u16, mut done: impl FnMut() -> bool) {
     soon("media from the other stack", async {
         while !done() {
@@ -193,33 +193,33 @@ pub(super) async fn feed(sfu: &Sfu, mid: Mid, mut sequence: u16, mut done: impl 
 async fn subscriber_of_another_stack() {
     let engine = WebRtcEngine::new();
     let sfu = Sfu::new().await;
-    let (subscriber, heard) = peer(&engine, PeerKind::Subscriber).await;
+    let (subscriber, observer) = peer(&engine, PeerKind::Subscriber).await;
     let (first, _) = sfu.offer(&subscriber, |api| audio(api, "p1AUDIO", "a")).await;
-    until("connected", || heard.has(PeerState::Connected)).await;
-    feed(&sfu, first, 1, || heard.packets(0).len() > 20).await;
+    until("connected", || observer.has(PeerState::Connected)).await;
+    feed(&sfu, first, 1, || observer.packets(0).len() > 20).await;
     let (second, _) = sfu.offer(&subscriber, |api| audio(api, "p2AUDIO", "b")).await;
-    feed(&sfu, second, 1, || heard.packets(1).len() > 20).await;
+    feed(&sfu, second, 1, || observer.packets(1).len() > 20).await;
     sfu.offer(&subscriber, move |api| api.set_direction(first, Direction::Inactive)).await;
     sfu.offer(&subscriber, move |api| api.set_direction(first, Direction::SendOnly)).await;
-    let before = heard.packets(0).len();
-    feed(&sfu, first, 5000, || heard.packets(0).len() > before || heard.packets(2).len() > 5).await;
+    let before = observer.packets(0).len();
+    feed(&sfu, first, 5000, || observer.packets(0).len() > before || observer.packets(2).len() > 5).await;
     sfu.offer(&subscriber, |api| drop(api.ice_restart(true))).await;
-    let before = heard.packets(1).len();
-    feed(&sfu, second, 5000, || heard.packets(1).len() > before + 50).await;
-    let infos = heard.infos();
+    let before = observer.packets(1).len();
+    feed(&sfu, second, 5000, || observer.packets(1).len() > before + 50).await;
+    let infos = observer.infos();
     assert_eq!(infos[0].stream_id, "p1AUDIO");
     assert_eq!(infos[1].stream_id, "p2AUDIO");
-    assert!(heard.packets(0).iter().all(|p| &p.payload[..] == b"from the other stack"));
-    assert!(!heard.has(PeerState::Failed) && !heard.has(PeerState::Closed));
+    assert!(observer.packets(0).iter().all(|p| &p.payload[..] == b"from the other stack"));
+    assert!(!observer.has(PeerState::Failed) && !observer.has(PeerState::Closed));
     // The other stack ends DTLS.
     sfu.with(|rtc| drop(rtc.close())).await;
-    until("Closed is told", || heard.has(PeerState::Closed)).await;
+    until("Closed is reported", || observer.has(PeerState::Closed)).await;
     subscriber.close();
     until("no task is left", || engine.live_tasks() == 0).await;
-    assert_eq!(heard.count(PeerState::Closed), 1);
+    assert_eq!(observer.count(PeerState::Closed), 1);
 }
 
-async fn publish(engine: &WebRtcEngine, sfu: &Sfu) -> (Arc<dyn Peer>, Arc<Hear>, Arc<dyn RtpSender>, Instant) {
+async fn publish(engine: &WebRtcEngine, sfu: &Sfu) -> (Arc<dyn Peer>, Arc<Recorder>, Arc<dyn RtpSender>, Instant) {
     let (publisher, out) = peer(engine, PeerKind::Publisher).await;
     let offer = publisher.offer(&wanted(&["mic"])).expect("an offer");
     let begun = Instant::now();
@@ -258,14 +258,14 @@ async fn both_roles_connect_without_waiting_for_slow_ticks() {
     let (mut sub, mut sub_rtp, mut publ, mut publ_rtp) = (vec![], vec![], vec![], vec![]);
     for _ in 0..RUNS {
         let sfu = Sfu::new().await;
-        let (subscriber, heard) = peer(&engine, PeerKind::Subscriber).await;
+        let (subscriber, observer) = peer(&engine, PeerKind::Subscriber).await;
         let (mid, begun) = sfu.offer(&subscriber, |api| audio(api, "pAUDIO", "a")).await;
-        until("the other side connected", || sfu.log.lock().connected.is_some()).await;
-        feed(&sfu, mid, 1, || !heard.packets(0).is_empty()).await;
-        until("connected", || heard.has(PeerState::Connected)).await;
-        sub.push(ms(begun, *heard.connected.lock()));
-        sub_rtp.push(ms(begun, *heard.first_packet.lock()));
-        close(&subscriber, &heard).await;
+        until("the remote peer connected", || sfu.log.lock().connected.is_some()).await;
+        feed(&sfu, mid, 1, || !observer.packets(0).is_empty()).await;
+        until("connected", || observer.has(PeerState::Connected)).await;
+        sub.push(ms(begun, *observer.connected.lock()));
+        sub_rtp.push(ms(begun, *observer.first_packet.lock()));
+        close(&subscriber, &observer).await;
 
         let sfu = Sfu::new().await;
         let (publisher, out, writer, begun) = publish(&engine, &sfu).await;

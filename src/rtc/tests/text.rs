@@ -99,7 +99,7 @@ fn redundant_audio_is_found_and_taken_out_by_m_line() {
 }
 
 #[test]
-fn what_is_received_is_read_from_the_offer() {
+fn receive_parameters_are_read_from_the_offer() {
     let lines =
         "a=sendonly\r\na=msid:s t\r\na=extmap:3/recvonly urn:ietf:params:rtp-hdrext:sdes:mid\r\na=ssrc:7 cname:x\r\n\
         a=ssrc:8 cname:x\r\na=ssrc-group:FID 7 8\r\n";
@@ -120,7 +120,7 @@ fn what_is_received_is_read_from_the_offer() {
 }
 
 #[test]
-fn m_lines_that_name_no_ssrc_get_one_of_nobody() {
+fn m_lines_that_name_no_ssrc_get_a_placeholder() {
     let named = sdp::with_ssrcs(OFFER);
     assert_eq!(named.matches("a=ssrc:").count(), 2);
     assert_eq!(sdp::with_ssrcs(&named), named, "once is enough");

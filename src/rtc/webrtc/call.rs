@@ -1,7 +1,8 @@
 //! The media of one call: its peer connections, and the one task that serves them all.
 //!
-//! The task has one timer, armed lazily: one that is early is as good. A peer connection that fails inside, or whose
-//! observer does, ends alone. The task ends when there is no peer connection left, and begins anew with the next.
+//! The task has one timer, armed lazily: an early wake-up is harmless. A peer connection that fails internally, or
+//! whose observer does, ends alone. The task ends when no peer connection is left, and is started again with the next
+//! one.
 //!
 //! Part of the engine's module. Must not know: negotiation, media, what datagrams mean.
 
@@ -30,7 +31,7 @@ use std::time::Instant;
 /// See the module.
 pub(super) struct Call {
     tasks: Tasks,
-    /// The machine, when there is no other.
+    /// `None`: the machine's own clock and sockets.
     environment: Option<Arc<dyn Environment>>,
     names: Party,
     /// Wakes the task.
@@ -42,7 +43,7 @@ pub(super) struct Call {
 #[derive(Default)]
 struct Arrivals {
     new: Vec<Driver>,
-    /// Whether there is a task that will.
+    /// Whether a task is running that will.
     served: bool,
 }
 
@@ -77,7 +78,7 @@ impl Call {
         };
         let mut links: Vec<Arc<dyn Link>> = Vec::new();
         for address in bind_addresses(loopback_only, interfaces) {
-            // One address that is gone again is none of the others' business.
+            // An address that is gone again does not affect the others.
             let Ok(socket) = std::net::UdpSocket::bind(address) else { continue };
             match &self.environment {
                 Some(environment) => {
@@ -96,7 +97,7 @@ impl Call {
         Ok(links.into())
     }
 
-    /// Makes a peer connection and sees to it that it is served.
+    /// Creates a peer connection and passes its driver to the task.
     pub(super) fn open(
         self: &Arc<Self>,
         kind: PeerKind,
@@ -122,14 +123,14 @@ impl Call {
         if !begin {
             return self.wake();
         }
-        // A runtime that is gone drops it at once.
-        let mut task = Task { call: self.clone(), drivers: Vec::new(), timer: None, over: false };
+        // If the runtime is gone, the task is dropped at once.
+        let mut task = Task { call: self.clone(), drivers: Vec::new(), timer: None, ended: false };
         let task = std::future::poll_fn(move |cx| task.poll(cx));
         self.tasks.spawn_guarded("media", task, || {}, || {});
     }
 }
 
-/// A call, as the trait has it.
+/// A call, as the trait defines it.
 pub(super) struct PcCall(pub(super) Arc<Call>);
 
 impl MediaCall for PcCall {
@@ -149,16 +150,16 @@ struct Task {
     call: Arc<Call>,
     drivers: Vec<Driver>,
     timer: Option<(Instant, Sleeping)>,
-    /// It came to its end; the next one may have begun.
-    over: bool,
+    /// It has ended; the next one may have started.
+    ended: bool,
 }
 
 impl Drop for Task {
     fn drop(&mut self) {
-        if self.over {
+        if self.ended {
             return;
         }
-        // Failed inside, or cut off together with its runtime: whoever came meanwhile is served by nobody.
+        // It failed internally, or was dropped with its runtime: drivers added meanwhile have no task.
         let left = {
             let mut arrivals = self.call.arrivals.lock();
             arrivals.served = false;
@@ -177,11 +178,11 @@ impl Task {
             let mut again = false;
             let mut index = 0;
             while index < self.drivers.len() {
-                let turn = Self::guard(&mut self.drivers[index], |driver| driver.turn(cx)).unwrap_or(Turn::Over);
+                let turn = Self::guard(&mut self.drivers[index], |driver| driver.turn(cx)).unwrap_or(Turn::Closed);
                 again |= turn == Turn::Again;
-                if turn == Turn::Over {
-                    let over = self.drivers.remove(index);
-                    let _ = contain(move || drop(over));
+                if turn == Turn::Closed {
+                    let closed = self.drivers.remove(index);
+                    let _ = contain(move || drop(closed));
                 } else {
                     index += 1;
                 }
@@ -190,7 +191,7 @@ impl Task {
             if self.drivers.is_empty() {
                 let mut arrivals = self.call.arrivals.lock();
                 if arrivals.new.is_empty() {
-                    (arrivals.served, self.over) = (false, true);
+                    (arrivals.served, self.ended) = (false, true);
                     return Poll::Ready(());
                 }
                 again = true;
@@ -201,7 +202,7 @@ impl Task {
         }
     }
 
-    /// A peer connection that fails inside fails alone.
+    /// Runs `work` so that a panic fails only this peer connection.
     fn guard<T>(driver: &mut Driver, work: impl FnOnce(&mut Driver) -> T) -> Option<T> {
         let done = contain(|| work(driver)).ok();
         if done.is_none() {
@@ -210,10 +211,10 @@ impl Task {
         done
     }
 
-    /// Arms the timer; whether it was due.
+    /// Arms the timer; true if it was due.
     fn tick(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(deadline) = self.drivers.iter().filter_map(Driver::deadline).min() else { return false };
-        // One that is early is as good: it looks again.
+        // An early timer is harmless: the deadline is checked again.
         if self.timer.as_ref().is_none_or(|(at, _)| *at > deadline) {
             let wait = deadline.saturating_duration_since(self.call.now());
             let sleep: Sleeping = match &self.call.environment {

@@ -1,9 +1,9 @@
-//! Data channels of one peer connection: ours, and those that the other side opens.
+//! Data channels of one peer connection, local ones and those opened by the remote peer.
 //!
 //! Part of the engine's module; pure. Must not know: negotiation, what messages contain, who reads.
 
 use super::super::engine::*;
-use super::core::{Core, News};
+use super::core::{Core, CoreEvent};
 use super::driver::Shared;
 use super::{closed, described, error};
 use bytes::{Bytes, BytesMut};
@@ -17,20 +17,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Most data channels of one peer connection, both sides' together.
+/// Maximum data channels of one peer connection, local and remote together.
 const MAX_CHANNELS: usize = 32;
 /// Longest label, in bytes.
 const MAX_LABEL: usize = 256;
-/// Messages that are counted at the end.
+/// Maximum unread messages counted at the end.
 const MAX_DRAINED: u64 = 1 << 20;
 
-/// A data channel of ours: the engine's number, and whether it is open.
+/// A local data channel: the engine's id, and whether it is open.
 pub(super) type NewChannel = (RTCDataChannelId, Arc<AtomicBool>);
 
-/// The data channels of one peer connection, by the engine's number.
+/// The data channels of one peer connection, by the engine's id.
 pub(super) struct Channels {
-    /// Labels of ours; with what nobody was given yet.
-    ours: Vec<(String, Option<NewChannel>)>,
+    /// Labels of the local channels; with the channel until it is handed out.
+    local: Vec<(String, Option<NewChannel>)>,
     known: BTreeMap<RTCDataChannelId, Channel>,
     /// Largest message that may be sent.
     limit: usize,
@@ -40,41 +40,41 @@ struct Channel {
     label: Arc<str>,
     open: Arc<AtomicBool>,
     /// Whether `channel_open` was called.
-    told: bool,
-    /// Over: kept only for messages that were not read yet.
-    over: bool,
+    reported: bool,
+    /// Closed: kept only for messages that were not read yet.
+    ended: bool,
 }
 
 impl Default for Channels {
     fn default() -> Self {
-        Self { ours: Vec::new(), known: BTreeMap::new(), limit: MAX_DATA_MESSAGE }
+        Self { local: Vec::new(), known: BTreeMap::new(), limit: MAX_DATA_MESSAGE }
     }
 }
 
 impl Channels {
-    /// The other side takes messages of at most this size.
+    /// Sets the largest message that the remote peer accepts.
     pub(super) fn limit(&mut self, bytes: usize) {
         self.limit = bytes.min(MAX_DATA_MESSAGE);
     }
 
-    /// Those of ours that are new since this was asked last, by label.
+    /// Local channels created since the last call, by label.
     pub(super) fn take_new(&mut self) -> Vec<(String, NewChannel)> {
-        self.ours.iter_mut().filter_map(|(label, new)| Some((label.clone(), new.take()?))).collect()
+        self.local.iter_mut().filter_map(|(label, new)| Some((label.clone(), new.take()?))).collect()
     }
 
     fn live(&self) -> usize {
-        self.known.values().filter(|channel| !channel.over).count()
+        self.known.values().filter(|channel| !channel.ended).count()
     }
 
     fn add(&mut self, id: RTCDataChannelId, label: &str) -> Arc<AtomicBool> {
-        self.known.retain(|_, channel| !channel.over);
+        self.known.retain(|_, channel| !channel.ended);
         let open = Arc::new(AtomicBool::new(false));
-        let channel = Channel { label: label.into(), open: open.clone(), told: false, over: false };
+        let channel = Channel { label: label.into(), open: open.clone(), reported: false, ended: false };
         self.known.insert(id, channel);
         open
     }
 
-    /// None of them carries anything any more.
+    /// Marks all channels as not open.
     pub(super) fn end(&mut self) {
         self.known.values().for_each(|channel| channel.open.store(false, Ordering::Release));
     }
@@ -102,11 +102,11 @@ impl DataWriter for ChannelWriter {
 }
 
 impl Core {
-    /// Makes a data channel of ours unless there is one of that name.
+    /// Creates a local data channel unless one with this label exists.
     pub(super) fn want_channel(&mut self, now: Instant, spec: &DataChannelSpec) -> EngineResult<()> {
-        if !self.channels.ours.iter().any(|(label, _)| *label == spec.label) {
+        if !self.channels.local.iter().any(|(label, _)| *label == spec.label) {
             let new = self.add_channel(now, spec)?;
-            self.channels.ours.push((spec.label.clone(), Some(new)));
+            self.channels.local.push((spec.label.clone(), Some(new)));
         }
         Ok(())
     }
@@ -145,21 +145,21 @@ impl Core {
                 }
                 let Some(channel) = self.channels.known.get_mut(&id) else { return };
                 channel.open.store(true, Ordering::Release);
-                if !std::mem::replace(&mut channel.told, true) {
-                    self.news.push_back(News::ChannelOpen(channel.label.clone()));
+                if !std::mem::replace(&mut channel.reported, true) {
+                    self.events.push_back(CoreEvent::ChannelOpen(channel.label.clone()));
                 }
             }
             RTCDataChannelEvent::OnClosing(id) | RTCDataChannelEvent::OnClose(id) => {
                 if let Some(channel) = self.channels.known.get_mut(&id) {
                     channel.open.store(false, Ordering::Release);
-                    channel.over = true;
+                    channel.ended = true;
                 }
             }
             _ => {}
         }
     }
 
-    /// Bytes that the other side has not acknowledged yet.
+    /// Bytes not acknowledged by the remote peer yet.
     pub(super) fn outstanding(&mut self, id: RTCDataChannelId) -> usize {
         self.pc.data_channel(id).map_or(0, |channel| channel.outstanding_bytes())
     }
@@ -175,14 +175,14 @@ impl Core {
         let open = self.channels.known.get(&id).is_some_and(|channel| channel.open.load(Ordering::Acquire));
         let Some(mut channel) = self.pc.data_channel(id).filter(|_| open) else { return Err(not_open()) };
         if channel.outstanding_bytes() + message.len() > MAX_BUFFERED {
-            return Err(error(EngineErrorKind::Full, "too much waits to be sent on the data channel"));
+            return Err(error(EngineErrorKind::Full, "the send buffer of the data channel is full"));
         }
         let sent = channel.send(now, BytesMut::from(message));
         self.settle(now);
         match sent {
             Ok(()) => Ok(()),
             Err(Error::ErrDataChannelClosed | Error::ErrDataChannelNotOpen) => Err(not_open()),
-            Err(_) => Err(error(EngineErrorKind::Internal, "the engine takes no more messages")),
+            Err(_) => Err(error(EngineErrorKind::Internal, "the engine rejected the message")),
         }
     }
 
@@ -191,8 +191,8 @@ impl Core {
         !self.channels.known.is_empty() || self.pc.sctp().is_some()
     }
 
-    /// At most so many messages that have come, with the labels of their channels. What is not read here closes the
-    /// other side's window.
+    /// Reads at most `most` received messages, with the labels of their channels. Unread messages close the remote
+    /// peer's window.
     pub(super) fn read_data(&mut self, now: Instant, most: usize) -> Vec<(Arc<str>, Bytes)> {
         let mut read = Vec::new();
         let mut any = false;
@@ -201,25 +201,25 @@ impl Core {
             any = true;
             let RTCMessage::DataChannelMessage(id, message) = message.message else { continue };
             if !self.channels.known.contains_key(&id) {
-                // It has come together with the first of them.
+                // The channel opened together with its first message.
                 self.settle(now);
             }
             let Some(channel) = self.channels.known.get(&id) else { continue };
             let label = channel.label.clone();
             if message.data.len() > MAX_DATA_MESSAGE {
-                self.news.push_back(News::Unread(label, 1, message.data.len() as u64));
+                self.events.push_back(CoreEvent::Unread(label, 1, message.data.len() as u64));
             } else {
                 read.push((label, message.data.freeze()));
             }
         }
         if any {
-            // There is room again: a SACK opens the other side's window.
+            // There is room again: a SACK opens the remote peer's window.
             self.settle(now);
         }
         read
     }
 
-    /// Counts what nobody will read any more: messages and bytes by label.
+    /// Counts the messages that will not be read any more: messages and bytes by label.
     pub(super) fn drain_data(&mut self, now: Instant) -> BTreeMap<Arc<str>, (u64, u64)> {
         let mut unread = BTreeMap::<Arc<str>, (u64, u64)>::new();
         let mut messages = 0;

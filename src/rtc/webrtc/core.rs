@@ -1,8 +1,8 @@
-//! One peer connection without a clock, a socket or a task: datagrams, time and orders go in; datagrams, news and the
-//! next deadline come out.
+//! One peer connection without a clock, a socket or a task. Inputs: datagrams, time and commands. Outputs: datagrams,
+//! events and the next deadline.
 //!
-//! Part of the engine's module. Everything the engine gets wrong or leaves open on the wire is made good here.
-//! Must not know: who calls, observers, tokio.
+//! Part of the engine's module. Works around the engine's bugs and gaps on the wire. Must not know: who calls,
+//! observers, tokio.
 
 use super::super::candidate;
 use super::super::engine::*;
@@ -10,13 +10,13 @@ use super::super::trace::Trace;
 use super::channels::Channels;
 use super::crypto::{Records, Watched, APPLICATION, HANDSHAKE};
 use super::gather::{nominates, transaction, Gather};
-use super::handshake::{gives_up, Heard};
-use super::inbound::{Came, Inbound};
+use super::handshake::{gives_up, SeenMessages};
+use super::inbound::{Inbound, InboundEvent};
 use super::media::{ice_servers, media_engine, setting_engine, Server};
 use super::negotiate::Negotiation;
 use super::nominate::nomination;
-use super::relay::{Relay, Said};
-use super::writer::Line;
+use super::relay::{Relay, RelayOutput};
+use super::writer::SenderState;
 use super::{described, error};
 use crate::core::model::PeerKind;
 use crate::media::clock::NtpTime;
@@ -33,46 +33,46 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// DTLS takes no longer than this once ICE has a pair.
+/// DTLS timeout, from the time ICE has a pair.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(15);
-/// Datagrams of DTLS that are held back until they can be used: a ClientHello and what may be repeated of it.
+/// Maximum DTLS datagrams held until they can be used: a ClientHello and its retransmissions.
 const MAX_HELD: usize = 4;
-/// The same for SCTP that comes before the answer.
+/// The same for SCTP that arrives before the answer.
 const MAX_EARLY: usize = 8;
-/// Nominations made up until a pair is in use.
+/// Maximum synthesised nominations until a pair is in use.
 const MAX_MADE_UP: u8 = 4;
-/// While nothing but ICE wants to look, it looks so often.
+/// Timer interval while only ICE needs a timer.
 const QUIET_TICK: Duration = Duration::from_secs(1);
-/// Nothing is due sooner than this after it was due before.
+/// Minimum time between two timeouts.
 const MIN_TICK: Duration = Duration::from_millis(1);
-/// How far ahead of its tick ICE is called when an answer has come.
+/// How far ahead of its tick ICE is run when a response has arrived.
 const ICE_TICK: Duration = Duration::from_millis(250);
 
-/// What a peer connection is made of.
+/// Parameters of a new peer connection.
 pub(super) struct Setup {
     pub(super) kind: PeerKind,
     pub(super) options: PeerOptions,
     pub(super) trace: Arc<Trace>,
     /// Addresses of its sockets.
     pub(super) sockets: Vec<SocketAddr>,
-    /// What this machine's wall clock shows when the core is made.
+    /// Wall clock of this machine at creation of the core.
     pub(super) wall: NtpTime,
 }
 
-/// What a peer connection says.
+/// Events of a peer connection.
 #[derive(Debug)]
-pub(super) enum News {
+pub(super) enum CoreEvent {
     State(PeerState),
     Candidate(String),
-    /// What became of packets.
-    Came(Came),
+    /// Events of received packets.
+    Inbound(InboundEvent),
     Unplayable(Box<RemoteTrackInfo>),
-    /// What those who receive say of a sender.
-    Feedback(Arc<Line>, TrackFeedback),
+    /// Feedback of the receivers of a local sender.
+    Feedback(Arc<SenderState>, TrackFeedback),
     ChannelOpen(Arc<str>),
-    /// Messages on a channel that are lost, and their bytes.
+    /// Lost messages of a channel, and their bytes.
     Unread(Arc<str>, u64, u64),
-    /// Where is this server? The answer comes by [`Core::resolved`].
+    /// Requests a name look-up of this server. Its result is passed to [`Core::resolved`].
     LookUp {
         server: usize,
         host: String,
@@ -80,7 +80,7 @@ pub(super) enum News {
     },
 }
 
-/// A datagram that a socket is to send.
+/// A datagram to send on a socket.
 #[derive(Debug)]
 pub(super) struct Datagram {
     pub(super) from: SocketAddr,
@@ -98,40 +98,39 @@ pub(super) struct Core {
     pub(super) negotiation: Negotiation,
     pub(super) channels: Channels,
     gather: Gather,
-    /// Whether gathering has begun.
+    /// Whether gathering has started.
     gathering: bool,
     servers: Vec<Server>,
     relays: Vec<Relay>,
-    /// First mid with its place among the m-lines, and ICE user name fragment of the local description, for
-    /// candidates.
+    /// First mid with its m-line index, and ICE user name fragment of the local description, for candidates.
     pub(super) local: (String, u16, String),
-    /// DTLS that came before ICE had a pair, and SCTP that came before there was an association for it.
+    /// DTLS received before ICE had a pair, and SCTP received before there was an association for it.
     held: VecDeque<(SocketAddr, SocketAddr, BytesMut)>,
     early: VecDeque<(SocketAddr, SocketAddr, BytesMut)>,
     /// The last check that nominated a pair while none was in use.
     nomination: Option<(SocketAddr, SocketAddr, BytesMut)>,
-    /// The pair on which a check of ours was answered last, while none was in use.
+    /// The pair on which a local check was answered last, while none was in use.
     answering: Option<(SocketAddr, SocketAddr)>,
-    /// Nominations that were made up since then.
+    /// Nominations synthesised since then.
     made_up: u8,
-    heard: Heard,
+    seen_messages: SeenMessages,
     ice_up: bool,
-    /// ICE looks for a pair: at first, and anew after a restart, when media has none meanwhile.
+    /// ICE is searching for a pair: at first, and again after a restart, during which media has no pair.
     checking: bool,
-    /// When ICE had a pair first.
+    /// When ICE first had a pair.
     ice_since: Option<Instant>,
     connected: bool,
     failed: bool,
     closed: bool,
-    /// The other side sent what nobody sends by mistake: nothing of its DTLS is read any more.
+    /// The remote peer sent packets that cannot be accidental: its DTLS is not read any more.
     hostile: bool,
     out: VecDeque<Datagram>,
-    pub(super) news: VecDeque<News>,
+    pub(super) events: VecDeque<CoreEvent>,
     deadline: Option<Instant>,
     ticked: Instant,
 }
 
-/// The engine's object with what looks into it.
+/// The engine's object and its instrumentation.
 type Made = (RTCPeerConnection, Arc<dyn RTCCryptoProvider>, Arc<Mutex<Records>>, Arc<Mutex<Inbound>>);
 
 fn make(now: Instant, setup: &Setup) -> EngineResult<Made> {
@@ -175,7 +174,7 @@ impl Core {
             nomination: None,
             answering: None,
             made_up: 0,
-            heard: Heard::default(),
+            seen_messages: SeenMessages::default(),
             ice_up: false,
             checking: true,
             ice_since: None,
@@ -184,34 +183,34 @@ impl Core {
             closed: false,
             hostile: false,
             out: VecDeque::new(),
-            news: VecDeque::new(),
+            events: VecDeque::new(),
             deadline: None,
             ticked: now,
         })
     }
 
-    /// A new object of the engine in the place of one that has negotiated nothing.
+    /// Replaces an engine object that has negotiated nothing by a new one.
     pub(super) fn reopen(&mut self, now: Instant) -> EngineResult<()> {
         let (pc, provider, records, inbound) = make(now, &self.setup)?;
         (self.pc, self.provider, self.records, self.inbound) = (pc, provider, records, inbound);
-        (self.held, self.early, self.heard) = Default::default();
+        (self.held, self.early, self.seen_messages) = Default::default();
         (self.ice_up, self.ice_since, self.connected, self.failed) = (false, None, false, false);
         (self.checking, self.nomination, self.answering, self.made_up) = (true, None, None, 0);
         Ok(())
     }
 
-    // ---- what comes out
+    // ---- outputs
 
     pub(super) fn take_datagram(&mut self) -> Option<Datagram> {
         self.out.pop_front()
     }
 
-    pub(super) fn take_news(&mut self) -> Option<News> {
-        self.news.pop_front()
+    pub(super) fn take_event(&mut self) -> Option<CoreEvent> {
+        self.events.pop_front()
     }
 
-    pub(super) fn has_news(&self) -> bool {
-        !self.news.is_empty()
+    pub(super) fn has_events(&self) -> bool {
+        !self.events.is_empty()
     }
 
     /// When [`Core::timeout`] is to be called next.
@@ -219,15 +218,15 @@ impl Core {
         self.deadline
     }
 
-    // ---- what goes in
+    // ---- inputs
 
-    /// A datagram has come to one of the sockets.
+    /// Handles a datagram received on one of the sockets.
     pub(super) fn datagram(&mut self, now: Instant, local: SocketAddr, from: SocketAddr, contents: &[u8]) {
         if self.closed {
             return;
         }
         match contents.first() {
-            // A packet of a stream changes nothing but what comes out here.
+            // A media packet affects nothing but the output here.
             Some(128..=191) => {
                 if self.ice_up && self.checking && self.answering == Some((local, from)) {
                     self.nominated(now, local, from);
@@ -254,7 +253,7 @@ impl Core {
         }
     }
 
-    /// The deadline is reached, or near enough.
+    /// Handles the deadline, when it is reached or nearly reached.
     pub(super) fn timeout(&mut self, now: Instant) {
         if self.closed {
             return;
@@ -264,7 +263,7 @@ impl Core {
             self.send(from, to, BytesMut::from(&contents[..]));
         }
         self.relays.iter_mut().for_each(|relay| relay.timeout(now));
-        // It stops at the first of its parts that fails; what is behind it would stand still for good.
+        // It stops at the first part that fails; the parts after it would never run again.
         if self.pc.handle_timeout(now).is_err() {
             self.fail();
         }
@@ -275,14 +274,14 @@ impl Core {
         self.settle(now);
     }
 
-    /// Where a server is: none when that is not known.
+    /// Sets the addresses of a server: none if they are unknown.
     pub(super) fn resolved(&mut self, now: Instant, server: usize, addresses: &[SocketAddr]) {
         let Some(server) = self.servers.get(server).filter(|_| !self.closed).cloned() else { return };
         self.setup.trace.resolved(&server.name(), addresses);
         for local in self.setup.sockets.clone() {
             let Some(address) = addresses.iter().find(|address| address.is_ipv4() == local.is_ipv4()) else { continue };
             if server.turn {
-                // One allocation for each way to a server (RFC 8656 §6.2).
+                // One allocation for each path to a server (RFC 8656 §6.2).
                 if self.relays.iter().any(|relay| (relay.local, relay.server) == (local, *address)) {
                     continue;
                 }
@@ -298,7 +297,7 @@ impl Core {
         self.settle(now);
     }
 
-    /// Sends close_notify (RFC 5246, 7.2.1) and gives the relays' allocations back; nothing goes in any more.
+    /// Sends close_notify (RFC 5246, 7.2.1) and releases the relays' allocations; later input is ignored.
     pub(super) fn close(&mut self, now: Instant) {
         if std::mem::replace(&mut self.closed, true) {
             return;
@@ -308,7 +307,7 @@ impl Core {
             self.route(now, out);
         }
         self.relays.iter_mut().for_each(|relay| relay.close(now));
-        self.relays_say(now);
+        self.poll_relays(now);
         self.deadline = None;
     }
 
@@ -316,7 +315,7 @@ impl Core {
         self.closed
     }
 
-    // ---- inside
+    // ---- internals
 
     pub(super) fn is_connected(&self) -> bool {
         self.connected && !self.closed
@@ -334,12 +333,12 @@ impl Core {
                     Ok(ip) => self.resolved(now, index, &[SocketAddr::new(ip, server.port)]),
                     Err(_) => {
                         let (host, port) = (server.host.clone(), server.port);
-                        self.news.push_back(News::LookUp { server: index, host, port });
+                        self.events.push_back(CoreEvent::LookUp { server: index, host, port });
                     }
                 }
             }
         }
-        // Those that the engine has already, it takes no second time; after a failure it has none.
+        // The engine ignores those that it already has; after a failure it has none.
         for found in self.gather.found.clone() {
             let _ = self.pc.add_local_candidate(found);
         }
@@ -358,7 +357,7 @@ impl Core {
             transport_protocol: TransportProtocol::UDP,
             ecn: None,
         };
-        // What cannot be read or decrypted is dropped.
+        // Packets that cannot be parsed or decrypted are dropped.
         let _ = self.pc.handle_read(TaggedBytesMut { now, transport, message });
     }
 
@@ -374,31 +373,31 @@ impl Core {
         }
         let searches = !self.ice_up || self.checking;
         if searches && nominates(contents, &self.local.2) {
-            // The engine neither answers it nor remembers it while its own check of the pair is under way, and who has
-            // sent it says so again after half a second.
+            // The engine neither answers nor remembers it while its own check of the pair is in progress, and the
+            // sender repeats it only after half a second.
             self.nomination = Some((local, from, contents.into()));
         }
         self.feed(now, local, from, contents.into());
         if contents.starts_with(&[1, 1]) && searches {
             self.answering = Some((local, from));
-            // The nomination of another pair waits for the answer on that one.
+            // The nomination of another pair waits for the response on that pair.
             let waits = self.nomination.as_ref().filter(|(at, by, _)| (*at, *by) == (local, from));
             if let Some((_, _, check)) = waits.cloned() {
                 self.feed(now, local, from, check);
             }
         }
-        // An answer to a check: a pair that it makes valid is nominated at once, instead of with the next tick. After a
-        // restart only by who offers, and so nominates: every look asks all pairs again, and each is asked seven times.
+        // A response to a check: a pair that becomes valid is nominated at once, not at the next tick. After a restart
+        // only by the offerer, which nominates: every run checks all pairs again, and each is checked seven times.
         let looks_ahead = !self.ice_up || (self.checking && self.setup.kind == PeerKind::Publisher);
         if contents.starts_with(&[1, 1]) && looks_ahead {
             self.look_ahead(now);
         }
     }
 
-    /// Media has come on a pair that works, of a nomination that has not.
+    /// Media arrived on a working pair, but its nomination did not.
     fn nominated(&mut self, now: Instant, local: SocketAddr, from: SocketAddr) {
         self.answering = None;
-        // An answer that nobody asked for looks alike here, and each address is one more that the engine asks.
+        // An unsolicited response looks the same here, and each address is one more for the engine to check.
         if self.setup.kind == PeerKind::Publisher || self.made_up >= MAX_MADE_UP {
             return;
         }
@@ -410,8 +409,8 @@ impl Core {
         }
     }
 
-    /// The other side has answered: after a restart the first checks go out at once. The engine would still keep the
-    /// rhythm of a calm connection until then, and media has no pair meanwhile.
+    /// The remote peer has answered: after a restart the first checks are sent at once. The engine would otherwise keep
+    /// the interval of a stable connection, and media has no pair until then.
     pub(super) fn answered(&mut self, now: Instant) {
         while let Some(event) = self.pc.poll_event() {
             self.event(now, event);
@@ -421,7 +420,7 @@ impl Core {
         }
     }
 
-    /// ICE does now what it would do with its next tick.
+    /// Runs the next tick of ICE now.
     fn look_ahead(&mut self, now: Instant) {
         if let Some(tick) = self.pc.poll_timeout().filter(|tick| *tick <= now + ICE_TICK) {
             if self.pc.handle_timeout(tick.max(now)).is_err() {
@@ -430,7 +429,7 @@ impl Core {
         }
     }
 
-    /// Whether a datagram was a relay's.
+    /// Whether a datagram belongs to a relay.
     fn relayed(
         &mut self,
         now: Instant,
@@ -443,28 +442,28 @@ impl Core {
             return false;
         };
         relay.received(now, contents);
-        self.relays_say(now);
+        self.poll_relays(now);
         true
     }
 
-    /// Whether any relay had something to say.
-    fn relays_say(&mut self, now: Instant) -> bool {
+    /// Handles the relays' output; true if there was any.
+    fn poll_relays(&mut self, now: Instant) -> bool {
         let mut any = false;
         for index in 0..self.relays.len() {
-            while let Some(said) = self.relays[index].poll(now) {
+            while let Some(output) = self.relays[index].poll(now) {
                 any = true;
                 let (local, server, url) = {
                     let relay = &self.relays[index];
                     (relay.local, relay.server, relay.url.clone())
                 };
-                match said {
-                    Said::Send(contents) => self.send(local, server, BytesMut::from(&contents[..])),
-                    Said::Relayed(relayed) => {
+                match output {
+                    RelayOutput::Send(contents) => self.send(local, server, BytesMut::from(&contents[..])),
+                    RelayOutput::Relayed(relayed) => {
                         let before = self.gather.found.len();
                         self.gather.relayed(relayed, local, &url);
                         self.found(before);
                     }
-                    Said::Came(from, contents) => {
+                    RelayOutput::Received(from, contents) => {
                         let Some(relayed) = self.relays[index].relayed else { continue };
                         match contents.first() {
                             Some(0..=3) => self.stun(now, relayed, from, &contents),
@@ -488,21 +487,21 @@ impl Core {
             return;
         }
         if !self.ice_up {
-            // The engine drops it, and the other side repeats it only after a second.
+            // The engine drops it, and the remote peer retransmits it only after a second.
             if content == HANDSHAKE && self.held.len() < MAX_HELD {
                 self.held.push_back((local, from, contents.into()));
             }
             return;
         }
         if content == APPLICATION && self.pc.sctp().is_none() {
-            // There is nobody for it; where data is refused, for good. Else it is the other side's first word, and
-            // it would say it again only after three seconds.
+            // There is no association for it; if data is refused, there never is. Otherwise it is the remote peer's
+            // first packet, retransmitted only after three seconds.
             if !self.setup.options.refuse_data && self.early.len() < MAX_EARLY {
                 self.early.push_back((local, from, contents.into()));
             }
             return;
         }
-        if !self.connected && self.heard.repeats(contents) {
+        if !self.connected && self.seen_messages.repeats(contents) {
             return;
         }
         self.feed(now, local, from, contents.into());
@@ -515,11 +514,11 @@ impl Core {
             self.fail();
         }
         if closed {
-            self.news.push_back(News::State(PeerState::Closed));
+            self.events.push_back(CoreEvent::State(PeerState::Closed));
         }
     }
 
-    /// Everything that follows from what went in.
+    /// Handles everything that follows from the input.
     pub(super) fn settle(&mut self, now: Instant) {
         loop {
             let mut any = false;
@@ -531,7 +530,7 @@ impl Core {
                 any = true;
                 self.route(now, out);
             }
-            any |= self.relays_say(now);
+            any |= self.poll_relays(now);
             let held = if self.ice_up { std::mem::take(&mut self.held) } else { VecDeque::new() };
             let begun = !self.early.is_empty() && self.pc.sctp().is_some();
             let early = if begun { std::mem::take(&mut self.early) } else { VecDeque::new() };
@@ -563,28 +562,28 @@ impl Core {
         next.map(|at| at.max(self.ticked + MIN_TICK))
     }
 
-    /// Takes over what the tap has; true when a stream is new, whose reports then have deadlines.
+    /// Takes over the tap's events; true if a stream is new, because its reports then have deadlines.
     fn collect(&mut self) -> bool {
         let mut inbound = self.inbound.lock();
         let mut new = false;
-        while let Some(came) = inbound.take() {
-            new |= matches!(came, Came::Track(..));
-            if let Came::Feedback(ssrc, feedback) = came {
-                let line = self.negotiation.line(ssrc);
-                self.news.extend(line.map(|line| News::Feedback(line, feedback)));
+        while let Some(event) = inbound.take() {
+            new |= matches!(event, InboundEvent::Track(..));
+            if let InboundEvent::Feedback(ssrc, feedback) = event {
+                let sender_state = self.negotiation.sender_state(ssrc);
+                self.events.extend(sender_state.map(|sender_state| CoreEvent::Feedback(sender_state, feedback)));
                 continue;
             }
             if let (
-                Came::Unassigned { ssrc, packets, new: false },
-                Some(News::Came(Came::Unassigned { ssrc: last, packets: sum, .. })),
-            ) = (&came, self.news.back_mut())
+                InboundEvent::Unassigned { ssrc, packets, new: false },
+                Some(CoreEvent::Inbound(InboundEvent::Unassigned { ssrc: last, packets: sum, .. })),
+            ) = (&event, self.events.back_mut())
             {
                 if ssrc == last {
                     *sum += packets;
                     continue;
                 }
             }
-            self.news.push_back(News::Came(came));
+            self.events.push_back(CoreEvent::Inbound(event));
         }
         new
     }
@@ -595,7 +594,7 @@ impl Core {
                 let Ok(init) = found.candidate.to_json() else { return };
                 self.setup.trace.local(&init.candidate);
                 let (mid, index, ufrag) = &self.local;
-                self.news.push_back(News::Candidate(candidate::to_json(&init.candidate, mid, *index, ufrag)));
+                self.events.push_back(CoreEvent::Candidate(candidate::to_json(&init.candidate, mid, *index, ufrag)));
             }
             Event::OnIceConnectionStateChangeEvent(
                 RTCIceConnectionState::Connected | RTCIceConnectionState::Completed,
@@ -614,12 +613,12 @@ impl Core {
                     }
                     RTCPeerConnectionState::Disconnected => PeerState::Disconnected,
                     RTCPeerConnectionState::Failed => PeerState::Failed,
-                    // New is the first state, and `close` reports Closed, once.
+                    // New is the initial state, and `close` reports Closed, once.
                     _ => return,
                 };
-                // What this side has given up does not come back by itself.
+                // A peer connection that failed on this side does not recover.
                 if !self.failed {
-                    self.news.push_back(News::State(state));
+                    self.events.push_back(CoreEvent::State(state));
                 }
             }
             Event::OnDataChannel(event) => self.channel_event(event),
@@ -627,10 +626,10 @@ impl Core {
         }
     }
 
-    /// It is over for this peer connection, whatever the engine thinks.
+    /// Fails this peer connection, whatever its state in the engine.
     pub(super) fn fail(&mut self) {
         if !std::mem::replace(&mut self.failed, true) {
-            self.news.push_back(News::State(PeerState::Failed));
+            self.events.push_back(CoreEvent::State(PeerState::Failed));
         }
     }
 
@@ -655,7 +654,7 @@ impl Core {
         self.out.push_back(Datagram { from, to, contents });
     }
 
-    /// Asks the sender of a stream for a key frame (PLI, RFC 4585 section 6.3.1).
+    /// Requests a key frame from the sender of a stream (PLI, RFC 4585 section 6.3.1).
     pub(super) fn request_key_frame(&mut self, now: Instant, ssrc: u32) -> EngineResult<()> {
         use rtc::peer_connection::message::{RTCMessage, TaggedRTCMessage};
         use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
@@ -666,38 +665,38 @@ impl Core {
         let message = RTCMessage::RtcpPacket(Default::default(), vec![Box::new(asked)]);
         self.pc
             .handle_write(TaggedRTCMessage { now, message })
-            .map_err(|_| error(EngineErrorKind::Internal, "the engine takes no more packets"))?;
+            .map_err(|_| error(EngineErrorKind::Internal, "the engine rejected the packet"))?;
         self.flush(now);
         Ok(())
     }
 
-    /// Sends what the engine has to send.
+    /// Sends the engine's pending datagrams.
     fn flush(&mut self, now: Instant) {
         while let Some(out) = self.pc.poll_write() {
             self.route(now, out);
         }
-        // Through a relay.
-        self.relays_say(now);
+        // Those through a relay.
+        self.poll_relays(now);
     }
 
-    /// Sends one packet; without a connection it is dropped.
+    /// Sends one packet; it is dropped if there is no connection.
     pub(super) fn write_rtp(&mut self, now: Instant, packet: rtc::rtp::Packet) -> EngineResult<()> {
         use rtc::peer_connection::message::{RTCMessage, TaggedRTCMessage};
         if !self.is_connected() {
             return Ok(());
         }
         let message = RTCMessage::RtpPacket(Default::default(), packet);
-        // The engine's text would quote the packet.
+        // The engine's error text would quote the packet.
         self.pc
             .handle_write(TaggedRTCMessage { now, message })
-            .map_err(|_| error(EngineErrorKind::Internal, "the engine takes no more packets"))?;
-        // One packet became one datagram, and whatever else came or happened before has sent what followed from it: to
-        // ask again whether there is more would walk through all of the engine a second time.
+            .map_err(|_| error(EngineErrorKind::Internal, "the engine rejected the packet"))?;
+        // One packet becomes one datagram, and all earlier input has already sent its output: polling again would walk
+        // through the whole engine a second time.
         if let Some(out) = self.pc.poll_write() {
             self.route(now, out);
         }
         debug_assert!(self.pc.poll_write().is_none(), "a datagram was left behind");
-        self.relays_say(now);
+        self.poll_relays(now);
         Ok(())
     }
 }

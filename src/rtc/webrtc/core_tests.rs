@@ -1,12 +1,12 @@
-//! Pairs of cores in virtual time: what is lost on the way, DTLS included, comes again; the same seed gives the same
-//! trace; a relay; what a hostile server or peer says.
+//! Pairs of cores in virtual time: lost packets, also of DTLS, are retransmitted; the same seed gives the same trace; a
+//! relay; hostile servers and peers.
 
 use super::call::Call;
-use super::core::{Core, News, Setup};
+use super::core::{Core, CoreEvent, Setup};
 use super::driver::spent;
-use super::inbound::Came;
+use super::inbound::InboundEvent;
 use super::turn_server as turn;
-use super::writer::Line;
+use super::writer::SenderState;
 use crate::core::model::{IceServer, PeerKind};
 use crate::core::rng::Rng;
 use crate::media::clock::NtpTime;
@@ -25,7 +25,7 @@ fn at(text: &str) -> SocketAddr {
     text.parse().expect("an address")
 }
 
-/// What a datagram is, by its first byte (RFC 7983).
+/// The kind of a datagram, by its first byte (RFC 7983).
 fn kind(contents: &[u8]) -> &'static str {
     match contents.first() {
         Some(0..=3) => "stun",
@@ -47,25 +47,25 @@ struct Side {
     channels: Vec<String>,
     data: Vec<Bytes>,
     reports: Vec<SenderReport>,
-    /// What is said of senders, by SSRC.
-    said: Vec<(u32, TrackFeedback)>,
+    /// Feedback about senders, by SSRC.
+    feedback: Vec<(u32, TrackFeedback)>,
     next: Option<Ms>,
 }
 
-/// Two of them, and what lies between.
+/// Two sides, and the network between them.
 struct World {
     epoch: Instant,
     now: Ms,
     rng: Rng,
-    /// Of a hundred datagrams.
+    /// Datagrams lost, in percent.
     loss: u64,
     delay: Ms,
     flights: BTreeMap<(Ms, u64), (SocketAddr, SocketAddr, Vec<u8>)>,
     sides: [Side; 2],
     trace: Vec<String>,
-    /// Nothing goes from one to the other but through the relay.
+    /// Only relayed datagrams reach the other side.
     walled: bool,
-    /// How much longer a datagram to the subscriber takes; `None`: it never arrives.
+    /// Additional delay of a datagram to the subscriber; `None`: it is lost.
     way: Box<dyn FnMut(&[u8]) -> Option<Ms>>,
     relay: Option<turn::Server>,
 }
@@ -97,7 +97,7 @@ impl World {
                 channels: Vec::new(),
                 data: Vec::new(),
                 reports: Vec::new(),
-                said: Vec::new(),
+                feedback: Vec::new(),
                 next: None,
             }
         };
@@ -134,21 +134,21 @@ impl World {
         }
     }
 
-    /// Lets one side work, and takes what comes of it.
+    /// Runs one side, and collects its output.
     fn on<T>(&mut self, side: usize, work: impl FnOnce(&mut Core, Instant) -> T) -> T {
         let now = self.time();
         let (epoch, side) = (self.epoch, &mut self.sides[side]);
         let done = work(&mut side.core, now);
         side.data.extend(side.core.read_data(now, 100).into_iter().map(|(_, message)| message));
-        while let Some(news) = side.core.take_news() {
-            match news {
-                News::State(state) => side.states.push(state),
-                News::Candidate(json) => side.candidates.push(json),
-                News::Came(Came::Packet(_, packet)) => side.packets.push(packet),
-                News::Came(Came::Track(_, info)) => side.tracks.push(*info),
-                News::Came(Came::Report(_, report)) => side.reports.push(report),
-                News::Feedback(line, feedback) => side.said.push((line.ssrc, feedback)),
-                News::ChannelOpen(label) => side.channels.push(label.to_string()),
+        while let Some(event) = side.core.take_event() {
+            match event {
+                CoreEvent::State(state) => side.states.push(state),
+                CoreEvent::Candidate(json) => side.candidates.push(json),
+                CoreEvent::Inbound(InboundEvent::Packet(_, packet)) => side.packets.push(packet),
+                CoreEvent::Inbound(InboundEvent::Track(_, info)) => side.tracks.push(*info),
+                CoreEvent::Inbound(InboundEvent::Report(_, report)) => side.reports.push(report),
+                CoreEvent::Feedback(sender_state, feedback) => side.feedback.push((sender_state.ssrc, feedback)),
+                CoreEvent::ChannelOpen(label) => side.channels.push(label.to_string()),
                 _ => {}
             }
         }
@@ -188,7 +188,7 @@ impl World {
         }
     }
 
-    /// Goes on until `done`; the virtual time that it took, `None` when it never comes.
+    /// Runs until `done`; returns the virtual time passed, `None` on timeout.
     fn until(&mut self, most: Ms, done: impl Fn(&Self) -> bool) -> Option<Ms> {
         let (begun, end) = (self.now, self.now + most);
         while !done(self) {
@@ -227,12 +227,12 @@ impl World {
     fn add_track(&mut self, track: &str, ssrc: u32) {
         let (stream_id, track_id) = (format!("{track}:stream"), track.to_owned());
         let spec = AudioSenderSpec { stream_id, track_id, stereo: false, dtx: false, red: 0 };
-        let line = Arc::new(Line::new(ssrc, 0));
-        self.on(PUBLISHER, |core, now| core.add_audio(now, spec, line)).expect("a sender");
+        let sender_state = Arc::new(SenderState::new(ssrc, 0));
+        self.on(PUBLISHER, |core, now| core.add_audio(now, spec, sender_state)).expect("a sender");
     }
 
     /// Sends a packet; `mid`: in a header extension of this id.
-    fn talk(&mut self, ssrc: u32, sequence: u16, mid: Option<(u8, &'static str)>) {
+    fn send_packet(&mut self, ssrc: u32, sequence: u16, mid: Option<(u8, &'static str)>) {
         let mut header = rtc::rtp::Header {
             version: 2,
             payload_type: 111,
@@ -244,7 +244,7 @@ impl World {
         if let Some((id, mid)) = mid {
             header.set_extension(id, Bytes::from_static(mid.as_bytes())).expect("an extension");
         }
-        let packet = rtc::rtp::Packet { header, payload: Bytes::from_static(b"sound") };
+        let packet = rtc::rtp::Packet { header, payload: Bytes::from_static(b"audio") };
         self.on(PUBLISHER, |core, now| core.write_rtp(now, packet)).expect("a packet is taken");
     }
 
@@ -262,27 +262,27 @@ fn connect(seed: u64, loss: u64) -> (World, Option<Ms>) {
 }
 
 #[test]
-fn what_both_sides_say_of_a_stream_reaches_the_other() {
+fn rtcp_reaches_the_remote_peer() {
     let (mut world, took) = connect(7, 0);
     took.expect("connected");
-    // One packet in ten never gets here.
+    // One packet in ten is not sent.
     for sequence in 1..=400u16 {
         if sequence % 10 != 5 {
-            world.talk(77, sequence, None);
+            world.send_packet(77, sequence, None);
         }
         world.run(20);
     }
     let reports = &world.sides[SUBSCRIBER].reports;
     assert!(reports.len() >= 4, "{reports:?}");
-    // Both clocks go on alike.
+    // Both clocks advance alike.
     let (first, last) = (reports[0], reports[reports.len() - 1]);
     let passed = last.ntp.micros_since(first.ntp);
     let ticks = i64::from(last.rtp_time.wrapping_sub(first.rtp_time)) * 1_000_000 / 48_000;
     assert!(passed > 3_000_000 && passed.abs_diff(ticks) < 60_000, "{passed} {ticks}");
     let since = last.ntp.micros_since(WALL);
     assert!((0..=1_000 * world.now as i64).contains(&since) && since >= passed, "{since}");
-    let said = std::mem::take(&mut world.sides[PUBLISHER].said);
-    let report = said.iter().rev().find_map(|(ssrc, feedback)| match feedback {
+    let feedback = std::mem::take(&mut world.sides[PUBLISHER].feedback);
+    let report = feedback.iter().rev().find_map(|(ssrc, feedback)| match feedback {
         TrackFeedback::Report { fraction_lost, total_lost, round_trip, .. } => {
             assert_eq!(*ssrc, 77);
             Some((*fraction_lost, *total_lost, *round_trip))
@@ -291,15 +291,20 @@ fn what_both_sides_say_of_a_stream_reaches_the_other() {
     });
     let (fraction, total, round_trip) = report.expect("a report");
     assert!((10..=45).contains(&fraction) && (20..=40).contains(&total), "{fraction}/256, {total} in all");
-    let round_trip = round_trip.expect("a report of ours was answered");
+    let round_trip = round_trip.expect("a local report was answered");
     assert!((10..=100).contains(&round_trip.as_millis()), "{round_trip:?}");
-    // A key frame is asked for.
+    // A key frame is requested.
     world.on(SUBSCRIBER, |core, now| core.request_key_frame(now, 77)).expect("it is connected");
-    world.on(SUBSCRIBER, |core, now| core.request_key_frame(now, 78)).expect("of nobody's stream");
+    world.on(SUBSCRIBER, |core, now| core.request_key_frame(now, 78)).expect("of an unknown stream");
     world.run(200);
-    let asked = |(ssrc, feedback): &&(u32, TrackFeedback)| (*ssrc, *feedback) == (77, TrackFeedback::KeyFrame);
-    assert_eq!(world.sides[PUBLISHER].said.iter().filter(asked).count(), 1, "{:?}", world.sides[PUBLISHER].said);
-    assert!(world.sides[PUBLISHER].said.iter().all(|(ssrc, _)| *ssrc == 77));
+    let is_request = |(ssrc, feedback): &&(u32, TrackFeedback)| (*ssrc, *feedback) == (77, TrackFeedback::KeyFrame);
+    assert_eq!(
+        world.sides[PUBLISHER].feedback.iter().filter(is_request).count(),
+        1,
+        "{:?}",
+        world.sides[PUBLISHER].feedback
+    );
+    assert!(world.sides[PUBLISHER].feedback.iter().all(|(ssrc, _)| *ssrc == 77));
 }
 
 #[test]
@@ -309,10 +314,10 @@ fn a_nomination_that_comes_before_the_own_check_is_answered_holds() {
         world.add_track("mic", 77);
         let mut nominated = 0;
         world.way = Box::new(move |contents| match contents {
-            // The answers to the subscriber's own checks take their time.
+            // The responses to the subscriber's own checks are delayed.
             [1, 1, ..] => Some(300),
-            // It is nominated once, and whoever has done it is in no hurry to say so again.
-            // USE-CANDIDATE, an attribute without a value.
+            // Only the first nomination arrives; the sender is slow to repeat it. USE-CANDIDATE is an attribute without
+            // a value.
             request if request.starts_with(&[0, 1]) && request.windows(4).any(|part| part == [0, 0x25, 0, 0]) => {
                 nominated += 1;
                 (nominated == 1).then_some(0)
@@ -326,37 +331,37 @@ fn a_nomination_that_comes_before_the_own_check_is_answered_holds() {
 }
 
 #[test]
-fn strangers_nominate_nothing() {
+fn unknown_addresses_nominate_nothing() {
     let (mut world, took) = connect(11, 0);
     took.expect("connected");
-    // After a restart, while nothing of the other side arrives.
+    // After a restart, while nothing from the other side arrives.
     world.way = Box::new(|_| None);
     world.negotiate_anew(true, |sdp| sdp);
     world.run(100);
     let (local, before) = (world.sides[SUBSCRIBER].local, world.flights.len());
-    let stranger = |n: u16| SocketAddr::from(([10, 9, (n >> 8) as u8, n as u8], 1));
+    let unknown_address = |n: u16| SocketAddr::from(([10, 9, (n >> 8) as u8, n as u8], 1));
     for n in 0..1_000 {
         let mut answer = vec![1, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42];
         answer.extend([n as u8; 12]);
         let media = [&[0x80, 111, 0, 1][..], &[0; 40]].concat();
         for datagram in [&answer, &media] {
-            world.on(SUBSCRIBER, |core, now| core.datagram(now, local, stranger(n), datagram));
+            world.on(SUBSCRIBER, |core, now| core.datagram(now, local, unknown_address(n), datagram));
         }
     }
     let sent = world.flights.len() - before;
     assert!((1..=20).contains(&sent), "{sent} datagrams");
-    // The other side arrives again, and is found.
+    // Datagrams from the other side arrive again, and it is found.
     world.way = Box::new(|_| Some(0));
     let packets = world.sides[SUBSCRIBER].packets.len();
     for sequence in 1..=400u16 {
-        world.talk(77, sequence, None);
+        world.send_packet(77, sequence, None);
         world.run(20);
     }
     assert!(world.sides[SUBSCRIBER].packets.len() > packets + 100, "media flows again");
 }
 
 #[test]
-fn what_is_lost_of_a_handshake_comes_again() {
+fn lost_handshake_datagrams_are_retransmitted() {
     for loss in [0, 10, 30] {
         let mut longest = 0;
         for seed in 0..40 {
@@ -364,14 +369,14 @@ fn what_is_lost_of_a_handshake_comes_again() {
             let took = took.unwrap_or_else(|| panic!("seed {seed}, loss {loss}: never: {:?}", world.trace));
             longest = longest.max(took);
             for sequence in 1..=100 {
-                world.talk(77, sequence, None);
+                world.send_packet(77, sequence, None);
                 world.run(20);
             }
             world.run(200);
-            let came = world.sides[SUBSCRIBER].packets.len();
-            assert!(came as u64 + 2 * loss >= 99, "seed {seed}, loss {loss}: {came} packets");
+            let received = world.sides[SUBSCRIBER].packets.len();
+            assert!(received as u64 + 2 * loss >= 99, "seed {seed}, loss {loss}: {received} packets");
             assert!(!world.sides.iter().any(|side| side.states.contains(&PeerState::Failed)));
-            // Closing tells the other side, unless that is lost.
+            // Closing notifies the other side, unless the datagram is lost.
             world.on(PUBLISHER, |core, now| core.close(now));
             world.run(1_000);
             assert!(loss > 0 || world.sides[SUBSCRIBER].states.ends_with(&[PeerState::Closed]));
@@ -381,7 +386,7 @@ fn what_is_lost_of_a_handshake_comes_again() {
     }
 }
 
-/// What is wanted goes out as an offer; the answer comes back. The mids of the senders, and the m-lines in all.
+/// Offers these tracks and sets the answer. Returns the mids of the senders, and the number of m-lines.
 fn publish(world: &mut World, tracks: &[String]) -> (Vec<String>, usize) {
     let spec = |track: &String| AudioSenderSpec {
         stream_id: format!("{track}:stream"),
@@ -399,16 +404,16 @@ fn publish(world: &mut World, tracks: &[String]) -> (Vec<String>, usize) {
     (offer.mids, crate::rtc::sdp::mids(&sdp).len())
 }
 
-/// The m-line of a track that is over carries a later one, over and over; what is sent on it is that one's.
+/// The m-line of an ended track carries a later one, repeatedly; packets sent on it belong to the later one.
 #[test]
-fn m_lines_are_used_again_and_what_is_sent_on_them_arrives() {
+fn m_lines_are_reused_and_packets_on_them_arrive() {
     let mut world = World::new(3, 0, Vec::new());
     let mut live: Vec<String> = vec!["first".into()];
     publish(&mut world, &live);
     world.until(60_000, |world| world.has(PeerState::Connected)).expect("connected");
     let mut most = 0;
     for round in 0..60u32 {
-        // From one to four tracks, each round others.
+        // One to four tracks, different ones in each round.
         let stay = live.len().min(round as usize % 3);
         live.truncate(stay);
         for n in 0..=(round % 2) {
@@ -423,17 +428,17 @@ fn m_lines_are_used_again_and_what_is_sent_on_them_arrives() {
             live.iter().map(|track| world.sides[PUBLISHER].core.ssrc_of(track).expect("a sender")).collect();
         for n in 1..=5u16 {
             for ssrc in &ssrcs {
-                // Twice the same number would be a replay.
-                world.talk(*ssrc, 5 * round as u16 + n, None);
+                // Sending a number twice would be a replay.
+                world.send_packet(*ssrc, 5 * round as u16 + n, None);
             }
             world.run(20);
         }
         world.run(200);
-        let came: std::collections::HashSet<u32> =
+        let received: std::collections::HashSet<u32> =
             world.sides[SUBSCRIBER].packets[before..].iter().map(|p| p.ssrc).collect();
         let sent: std::collections::HashSet<u32> = ssrcs.iter().copied().collect();
-        assert_eq!(came, sent, "round {round}: {mids:?}");
-        // Who receives hears of each under its own name.
+        assert_eq!(received, sent, "round {round}: {mids:?}");
+        // The receiver gets each track under its own name.
         for track in &live {
             assert!(
                 world.sides[SUBSCRIBER].tracks.iter().any(|info| info.track_id == *track),
@@ -444,7 +449,7 @@ fn m_lines_are_used_again_and_what_is_sent_on_them_arrives() {
     assert!(most <= 8, "{most} m-lines for four tracks at a time");
 }
 
-/// An offer that is never answered leaves nothing behind but m-lines that the next one uses.
+/// An offer that is never answered leaves only m-lines behind, which the next one reuses.
 #[test]
 fn offers_that_are_not_answered_cost_no_m_lines() {
     let mut world = World::new(4, 0, Vec::new());
@@ -466,13 +471,13 @@ fn offers_that_are_not_answered_cost_no_m_lines() {
     assert!(lines <= 4, "{lines} m-lines");
     for track in ["kept", "taken"] {
         let ssrc = world.sides[PUBLISHER].core.ssrc_of(track).expect("a sender");
-        world.talk(ssrc, 1, None);
+        world.send_packet(ssrc, 1, None);
         world.run(200);
         assert!(world.sides[SUBSCRIBER].packets.iter().any(|p| p.ssrc == ssrc), "{track}");
     }
 }
 
-/// ICE has no pair from the restart on; calm or not, it is looked after as at the beginning until there is one.
+/// ICE has no pair after the restart; even a stable connection then checks at the initial rate until it has one.
 #[test]
 fn after_a_restart_media_soon_flows_again() {
     let mut longest = 0;
@@ -481,19 +486,19 @@ fn after_a_restart_media_soon_flows_again() {
         assert!(took.is_some());
         world.run(2_000 + 37 * seed);
         world.negotiate_anew(true, |sdp| sdp);
-        let (mut sequence, mut came, mut heard_at, mut gap) = (0, 0, world.now, 0);
+        let (mut sequence, mut received, mut last_packet_at, mut gap) = (0, 0, world.now, 0);
         let end = world.now + 3_000;
         while world.now < end {
             sequence += 1;
-            world.talk(77, sequence, None);
+            world.send_packet(77, sequence, None);
             world.run(20);
             let packets = world.sides[SUBSCRIBER].packets.len();
-            if packets > came {
-                (came, heard_at) = (packets, world.now);
+            if packets > received {
+                (received, last_packet_at) = (packets, world.now);
             }
-            gap = gap.max(world.now - heard_at);
+            gap = gap.max(world.now - last_packet_at);
         }
-        assert!(came > 100, "seed {seed}: {came} packets");
+        assert!(received > 100, "seed {seed}: {received} packets");
         longest = longest.max(gap);
     }
     println!("silent for {longest} ms at most");
@@ -506,7 +511,7 @@ fn the_same_seed_leaves_the_same_trace() {
         let trace = || {
             let (mut world, _) = connect(seed, 20);
             for sequence in 1..=50 {
-                world.talk(77, sequence, None);
+                world.send_packet(77, sequence, None);
                 world.run(20);
             }
             world.trace
@@ -530,7 +535,7 @@ fn it_looks_no_oftener_than_it_must() {
         looks += 1;
     }
     let sent = world.trace.len() - before;
-    // Consent every two seconds, and its answer, from both sides; reports are for streams, of which there is none.
+    // Consent checks every two seconds and their responses, from both sides; reports are per stream, and there is none.
     assert!(sent <= 60 && looks <= 160, "{sent} datagrams, looked {looks} times in twenty seconds");
     assert!(world.sides.iter().all(|side| !side.states.contains(&PeerState::Disconnected)));
 }
@@ -555,7 +560,7 @@ fn a_handshake_that_never_ends_fails() {
     world.negotiate(|sdp| sdp);
     let end = world.now + 60_000;
     while !world.sides.iter().all(|side| side.states.contains(&PeerState::Failed)) {
-        assert!(world.now < end, "it waits for ever: {:?}", world.sides[0].states);
+        assert!(world.now < end, "it waits without limit: {:?}", world.sides[0].states);
         world.step(end);
         world.flights.retain(|_, (_, _, contents)| kind(contents) != "dtls");
     }
@@ -573,26 +578,26 @@ fn streams_that_no_description_names_are_found() {
     world.add_track("one", 71);
     world.negotiate(nameless);
     assert!(world.until(10_000, |world| world.has(PeerState::Connected)).is_some());
-    let heard = |world: &World, ssrc| world.sides[SUBSCRIBER].packets.iter().filter(|p| p.ssrc == ssrc).count();
-    // There is only one that it can be.
-    (1..=10).for_each(|n| world.talk(71, n, None));
+    let packets_of = |world: &World, ssrc| world.sides[SUBSCRIBER].packets.iter().filter(|p| p.ssrc == ssrc).count();
+    // Only one m-line is possible.
+    (1..=10).for_each(|n| world.send_packet(71, n, None));
     world.run(100);
-    assert_eq!(heard(&world, 71), 10);
+    assert_eq!(packets_of(&world, 71), 10);
     world.add_track("two", 72);
     world.add_track("three", 73);
     world.negotiate(nameless);
-    (1..=10).for_each(|n| world.talk(73, n, None));
+    (1..=10).for_each(|n| world.send_packet(73, n, None));
     world.run(100);
-    assert_eq!(heard(&world, 73), 0, "it may be either");
-    (11..=20).for_each(|n| world.talk(73, n, Some((4, "2"))));
-    (1..=10).for_each(|n| world.talk(72, n, Some((4, "1"))));
-    (11..=20).for_each(|n| world.talk(71, n, None));
+    assert_eq!(packets_of(&world, 73), 0, "it may be either");
+    (11..=20).for_each(|n| world.send_packet(73, n, Some((4, "2"))));
+    (1..=10).for_each(|n| world.send_packet(72, n, Some((4, "1"))));
+    (11..=20).for_each(|n| world.send_packet(71, n, None));
     world.run(100);
-    assert_eq!((heard(&world, 71), heard(&world, 72), heard(&world, 73)), (20, 10, 10));
-    // What is known by then needs no name any more.
-    (21..=30).for_each(|n| world.talk(73, n, None));
+    assert_eq!((packets_of(&world, 71), packets_of(&world, 72), packets_of(&world, 73)), (20, 10, 10));
+    // A stream that is known by then needs no mid any more.
+    (21..=30).for_each(|n| world.send_packet(73, n, None));
     world.run(100);
-    assert_eq!(heard(&world, 73), 20);
+    assert_eq!(packets_of(&world, 73), 20);
     let tracks: Vec<_> = world.sides[SUBSCRIBER].tracks.iter().map(|t| (t.track_id.as_str(), t.ssrc)).collect();
     assert!(tracks.len() == 3 && tracks[0] == ("one", 71), "{tracks:?}");
     assert!(tracks.contains(&("two", 72)) && tracks.contains(&("three", 73)), "{tracks:?}");
@@ -631,7 +636,7 @@ fn turn_server() -> Vec<IceServer> {
 }
 
 #[test]
-fn a_relay_carries_what_does_not_go_directly() {
+fn a_relay_carries_traffic_without_a_direct_path() {
     for loss in [0, 10] {
         let mut world = World::new(8, loss, turn_server());
         world.walled = true;
@@ -640,7 +645,7 @@ fn a_relay_carries_what_does_not_go_directly() {
         world.negotiate(|sdp| sdp);
         let mut took = None;
         for _ in 0..600 {
-            // Relayed candidates come later.
+            // Relayed candidates arrive later.
             world.trickle();
             world.run(100);
             if world.has(PeerState::Connected) {
@@ -649,15 +654,15 @@ fn a_relay_carries_what_does_not_go_directly() {
             }
         }
         assert!(took.is_some(), "loss {loss}: {}", world.sides[0].core.setup.trace.path().text);
-        // Longer than permissions and channels live without being renewed.
+        // Longer than permissions and channels last without a refresh.
         for sequence in 1..=900u16 {
-            world.talk(77, sequence, None);
+            world.send_packet(77, sequence, None);
             world.run(1_000);
         }
-        let came = world.sides[SUBSCRIBER].packets.len();
-        assert!(came as u64 * 100 >= 880 * (100 - 3 * loss), "loss {loss}: {came} packets");
+        let received = world.sides[SUBSCRIBER].packets.len();
+        assert!(received as u64 * 100 >= 880 * (100 - 3 * loss), "loss {loss}: {received} packets");
         let path = world.sides[0].core.setup.trace.path().text;
-        assert!(path.contains("TURN 192.0.2.1:3478: gave a relay"), "{path}");
+        assert!(path.contains("TURN 192.0.2.1:3478: relay allocated"), "{path}");
         let gone = world.sides.iter().any(|side| side.states.contains(&PeerState::Disconnected));
         assert!(loss > 0 || !gone, "{:?}", world.sides[0].states);
         world.on(PUBLISHER, |core, now| core.close(now));
@@ -668,7 +673,7 @@ fn a_relay_carries_what_does_not_go_directly() {
 }
 
 #[test]
-fn what_a_relay_answers_is_told() {
+fn a_relays_response_is_reported() {
     for code in [401, 403, 437, 486, 508] {
         let mut world = World::new(9, 0, turn_server());
         world.relay = Some(turn::Server::new("192.0.2.1:3478", Some(code)));
@@ -679,7 +684,7 @@ fn what_a_relay_answers_is_told() {
         assert!(path.contains(&format!("TURN 192.0.2.1:3478: refused with {code}")), "{path}");
         assert!(world.has(PeerState::Connected), "the direct way is there all the same");
     }
-    // It gave one, and knows nothing of it any more.
+    // It gave an allocation, and has lost it.
     let mut world = World::new(9, 0, turn_server());
     world.relay = Some(turn::Server::new("192.0.2.1:3478", None));
     world.add_track("mic", 77);
@@ -688,9 +693,9 @@ fn what_a_relay_answers_is_told() {
     world.relay.iter_mut().for_each(turn::Server::forget);
     world.run(200_000);
     let path = world.sides[0].core.setup.trace.path().text;
-    assert!(path.contains("TURN 192.0.2.1:3478: gave a relay, and took it back with 437"), "{path}");
+    assert!(path.contains("TURN 192.0.2.1:3478: relay allocated, then refresh refused with 437"), "{path}");
     assert!(world.has(PeerState::Connected), "the direct way is there all the same");
-    // Nobody is there.
+    // No server is running.
     let mut world = World::new(9, 0, turn_server());
     world.add_track("mic", 77);
     world.negotiate(|sdp| sdp);
@@ -725,7 +730,7 @@ fn garbage_from_anywhere_is_nothing() {
     assert!(none.is_ok(), "{none:?}");
 }
 
-/// Notes states.
+/// Records states.
 #[derive(Default)]
 struct States(parking_lot::Mutex<Vec<PeerState>>);
 
@@ -742,7 +747,7 @@ impl PeerObserver for States {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn what_fails_inside_costs_its_own_peer_connection() {
+async fn an_internal_failure_affects_only_its_peer_connection() {
     let live = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let tasks = super::Tasks::new(tokio::runtime::Handle::current(), live.clone());
     // All of them in one call.
@@ -759,8 +764,8 @@ async fn what_fails_inside_costs_its_own_peer_connection() {
             std::thread::sleep(Duration::from_millis(2));
         }
     };
-    let (well, told) = open();
-    // It works, and works.
+    let (well, well_states) = open();
+    // Uses CPU time.
     fn works(time: Duration) {
         let mut sum = 0u64;
         let begun = spent();
@@ -786,7 +791,7 @@ async fn what_fails_inside_costs_its_own_peer_connection() {
             ill.call(|_, _| Ok(())).unwrap_or_else(|e| panic!("after {n}: {e}"));
             let _ = ill.call(plan);
         }
-        let after = ill.call(|_, _| Ok(())).expect_err("nobody calls it any more");
+        let after = ill.call(|_, _| Ok(())).expect_err("it is not called any more");
         assert_eq!(after.kind, EngineErrorKind::Internal);
         until(&|| states.0.lock().contains(&PeerState::Failed));
         ill.start_close();
@@ -794,7 +799,7 @@ async fn what_fails_inside_costs_its_own_peer_connection() {
         assert_eq!(ill.call(|_, _| Ok(())).expect_err("closed").kind, EngineErrorKind::Closed);
     }
     well.call(|_, _| Ok(())).expect("the other one lives");
-    assert!(told.0.lock().is_empty());
+    assert!(well_states.0.lock().is_empty());
     well.start_close();
     until(&|| live.load(std::sync::atomic::Ordering::SeqCst) == 0);
 }

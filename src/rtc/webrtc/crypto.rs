@@ -1,7 +1,7 @@
-//! The engine's cryptography with an eye on what DTLS carries: SCTP is looked at before the engine sees it, and the
-//! other side's alerts are noted, which the engine keeps to itself.
+//! Wraps the engine's cryptography to inspect DTLS payloads: SCTP is checked before the engine sees it, and the remote
+//! peer's alerts are recorded, which the engine does not report.
 //!
-//! Part of the engine's module. AEAD suites only, so that a record is opened in one place. Must not know:
+//! Part of the engine's module. AEAD suites only, so that records are decrypted in one place. Must not know:
 //! negotiation, sockets.
 
 use super::sctp_check::Check;
@@ -14,27 +14,27 @@ pub(super) const ALERT: u8 = 21;
 pub(super) const HANDSHAKE: u8 = 22;
 pub(super) const APPLICATION: u8 = 23;
 
-/// Packets that the check refuses before the peer connection fails.
+/// Packets rejected by the check at which the peer connection fails.
 const MAX_BAD: u32 = 8;
 
-/// What came in the records of one peer connection.
+/// State of the received records of one peer connection.
 #[derive(Debug, Default)]
 pub(super) struct Records {
     check: Check,
     bad: u32,
-    /// The other side has ended DTLS, in a record that is its own.
+    /// The remote peer has ended DTLS, in an authentic record.
     pub(super) closed: bool,
 }
 
 impl Records {
-    /// Enough came that nobody sends by mistake.
+    /// More bad packets were received than a peer sends by mistake.
     pub(super) fn is_hostile(&self) -> bool {
         self.bad >= MAX_BAD
     }
 
     fn opened(&mut self, content: u8, text: &[u8]) -> bool {
         match content {
-            // close_notify, or a fatal one.
+            // close_notify, or a fatal alert.
             ALERT => self.closed |= matches!(text, [2, _, ..] | [_, 0, ..]),
             APPLICATION if !self.check.received(text) => {
                 self.bad = self.bad.saturating_add(1);
@@ -138,7 +138,8 @@ struct Cipher {
     records: Arc<Mutex<Records>>,
 }
 
-/// The content type of a DTLS record by its additional data (RFC 5246 §6.2.3.3). That of SRTP is a multiple of four.
+/// The content type of a DTLS record, from its additional data (RFC 5246 §6.2.3.3). For SRTP its length is a multiple
+/// of four.
 fn content(aad: &[u8]) -> Option<u8> {
     (aad.len() == 13).then(|| aad[8])
 }
@@ -158,7 +159,7 @@ impl AeadCipher for Cipher {
     fn open_in_place(&mut self, nonce: &[u8], aad: &[u8], text: &mut [u8], tag: &[u8]) -> Made<()> {
         self.inner.open_in_place(nonce, aad, text, tag)?;
         match content(aad) {
-            // As if it were not authentic: the engine drops such a record without a word.
+            // As if it were not authentic: the engine drops such a record silently.
             Some(content) if !self.records.lock().opened(content, text) => Err(CryptoError::AuthenticationFailed),
             _ => Ok(()),
         }

@@ -1,7 +1,7 @@
-//! One peer connection between its core and the world: the lock, the links, the clock, and who is told what.
+//! Connects the core of one peer connection with its lock, links, clock and observer.
 //!
-//! Whoever calls locks the core, lets it work and gives what it has to send to the links; nothing is awaited. What it
-//! has to report is reported by the call's task alone, in order and without the lock, so that an observer may call back.
+//! Callers lock the core, run it and send its datagrams on the links; nothing is awaited. Only the call's task reports
+//! events, in order and without the lock, so that an observer may call back.
 //!
 //! Part of the engine's module. Must not know: negotiation, media, what datagrams mean.
 
@@ -10,8 +10,8 @@ use super::super::gate::Gate;
 use super::super::link::Link;
 use super::super::trace::Trace;
 use super::call::Call;
-use super::core::{Core, News, Setup};
-use super::inbound::Came;
+use super::core::{Core, CoreEvent, Setup};
+use super::inbound::InboundEvent;
 use super::writer::Control;
 use super::{closed, error};
 use crate::core::model::PeerKind;
@@ -31,33 +31,33 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 
-/// Longest look-up of a STUN or TURN server's name.
+/// Timeout for looking up a STUN or TURN server's name.
 const NAME: Duration = Duration::from_secs(3);
-/// A call into the engine that takes longer is slow: some are forgiven, since on a small or emulated machine what is
-/// done for the first time takes long.
+/// An engine call that takes longer is slow. Some are tolerated: on a small or emulated machine the first run of any
+/// code takes long.
 const SLOW_CALL: Duration = Duration::from_millis(250);
 /// Slow calls after which a peer connection fails.
 const MAX_SLOW_CALLS: u32 = 5;
 /// A call that takes longer fails its peer connection at once.
 const MAX_CALL: Duration = Duration::from_secs(2);
-/// Errors of a link in a row after which it is given up.
+/// Consecutive errors of a link after which it is given up.
 const MAX_ERRORS: u32 = 64;
-/// Packets of media that may wait while somebody else is inside.
+/// Maximum media packets queued while another thread holds the lock.
 const MAX_WAITING: usize = 64;
-/// The longest datagram that is of any use.
+/// Largest datagram accepted.
 const DATAGRAM: usize = 2_048;
-/// Datagrams of one link that are read one after the other before it is the others' turn.
+/// Datagrams of one link read in a row before the other links have their turn.
 const AT_ONCE: usize = 16;
-/// Messages of one channel that wait to be read before none is taken from the engine.
+/// Unread messages of one channel at which no more are taken from the engine.
 const MAX_UNREAD: usize = 64;
-/// Messages taken from the engine at once.
+/// Messages taken from the engine in one turn.
 const MESSAGES: usize = 16;
 
 thread_local! {
     static BUFFER: RefCell<[u8; DATAGRAM]> = const { RefCell::new([0; DATAGRAM]) };
 }
 
-/// What this thread has used of a processor: on a busy machine a call may take long without doing much.
+/// CPU time of this thread: on a busy machine a call may take long without doing much.
 pub(super) fn spent() -> Duration {
     #[cfg(target_os = "linux")]
     if let Ok(time) = nix::time::clock_gettime(nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID) {
@@ -67,18 +67,18 @@ pub(super) fn spent() -> Duration {
     START.get_or_init(Instant::now).elapsed()
 }
 
-/// The core with its links, until it is closed.
+/// The core with its links, until closed.
 struct Inside {
     core: Core,
     links: Links,
     slow_calls: u32,
-    /// The engine panicked or ran away inside: nobody calls it any more.
+    /// The engine panicked or ran too long: it is not called any more.
     broken: bool,
 }
 
 impl Inside {
-    /// Lets the core work, and sends what it has to send. `None`: it failed inside. A packet of media is always little
-    /// work; everything else is timed.
+    /// Runs the core, then sends its datagrams. `None`: it failed internally. A media packet is always little work;
+    /// everything else is timed.
     fn work<T>(&mut self, timed: bool, work: impl FnOnce(&mut Core) -> T) -> Option<T> {
         if self.broken {
             return None;
@@ -89,7 +89,7 @@ impl Inside {
         self.slow_calls += u32::from(took > SLOW_CALL);
         if done.is_err() || took > MAX_CALL || self.slow_calls >= MAX_SLOW_CALLS {
             self.broken = true;
-            oh_log!(Level::Error, "a peer connection failed inside, after {took:?}");
+            oh_log!(Level::Error, "a peer connection failed internally after {took:?}");
             self.core.fail();
         }
         while let Some(datagram) = self.core.take_datagram() {
@@ -101,31 +101,31 @@ impl Inside {
     }
 }
 
-/// The ways of a peer connection into the network.
+/// The links of a peer connection.
 pub(super) type Links = Arc<[Arc<dyn Link>]>;
 
-/// What a peer connection's parts share.
+/// State shared by the parts of a peer connection.
 pub(super) struct Shared {
     pub(super) trace: Arc<Trace>,
     call: Arc<Call>,
     gate: Arc<Gate>,
     inside: Mutex<Option<Inside>>,
-    /// Media that came while somebody else was inside: the task sends it.
+    /// Media sent while another thread held the lock: the task sends it.
     waiting: Mutex<VecDeque<rtc::rtp::Packet>>,
-    /// Streams of which a key frame is asked for.
+    /// Streams for which a key frame is requested.
     wanted: Mutex<BTreeSet<u32>>,
-    /// Whether there is some of either.
+    /// Whether `waiting` or `wanted` has content.
     waits: AtomicBool,
-    /// Somebody else than the task has called.
+    /// The core was called from outside of the task.
     touched: AtomicBool,
-    /// Tells look-ups that nobody waits for them any more.
+    /// Cancels look-ups at close.
     closed: watch::Sender<bool>,
-    /// Whether nobody serves it any more.
-    over: Mutex<bool>,
+    /// Whether its driver has ended.
+    driver_ended: Mutex<bool>,
 }
 
 impl Shared {
-    /// Makes the core of a peer connection, and who serves it.
+    /// Creates the core of a peer connection and its driver.
     pub(super) fn new(
         call: Arc<Call>,
         kind: PeerKind,
@@ -139,11 +139,12 @@ impl Shared {
         let setup = Setup { kind, options, trace: trace.clone(), sockets, wall };
         let now = call.now();
         let core = contain(|| Core::new(now, setup))
-            .map_err(|_| error(EngineErrorKind::Internal, "the engine failed inside"))??;
+            .map_err(|_| error(EngineErrorKind::Internal, "the engine failed internally"))??;
         let inside = Mutex::new(Some(Inside { core, links: links.clone(), slow_calls: 0, broken: false }));
-        let (touched, closed, over) = (AtomicBool::new(true), watch::Sender::new(false), Mutex::new(false));
+        let (touched, closed, driver_ended) = (AtomicBool::new(true), watch::Sender::new(false), Mutex::new(false));
         let (waiting, wanted, waits) = (Mutex::default(), Mutex::default(), AtomicBool::new(false));
-        let shared = Arc::new(Self { trace, call, gate, inside, waiting, wanted, waits, touched, closed, over });
+        let shared =
+            Arc::new(Self { trace, call, gate, inside, waiting, wanted, waits, touched, closed, driver_ended });
         let driver = Driver::new(shared.clone(), links);
         Ok((shared, driver))
     }
@@ -152,13 +153,13 @@ impl Shared {
         self.call.now()
     }
 
-    /// Lets the task look at what was done.
+    /// Wakes the task to process changes.
     fn wake(&self) {
         self.touched.store(true, Ordering::Release);
         self.call.wake();
     }
 
-    /// Fails once closing has begun.
+    /// Fails once closing has started.
     pub(super) fn open(&self) -> EngineResult<()> {
         if self.gate.is_closing() {
             Err(closed())
@@ -173,10 +174,10 @@ impl Shared {
         let Some(inside) = inside.as_mut() else { return Err(closed()) };
         let now = self.now();
         let done = inside.work(wake, |core| work(core, now));
-        if wake || inside.core.has_news() {
+        if wake || inside.core.has_events() {
             self.wake();
         }
-        done.unwrap_or_else(|| Err(error(EngineErrorKind::Internal, "the engine failed inside")))
+        done.unwrap_or_else(|| Err(error(EngineErrorKind::Internal, "the engine failed internally")))
     }
 
     /// Runs one call into the core.
@@ -184,7 +185,7 @@ impl Shared {
         self.with(true, work)
     }
 
-    /// Sends a packet of media. Whoever is inside is not waited for: then the task sends it, in its order.
+    /// Sends a media packet. Does not wait for the lock: if it is held, the task sends the packet later, in order.
     pub(super) fn send_rtp(&self, packet: rtc::rtp::Packet) -> EngineResult<()> {
         self.open()?;
         let Some(mut inside) = self.inside.try_lock() else {
@@ -202,13 +203,13 @@ impl Shared {
         self.send_waiting(inside);
         let now = self.now();
         let sent = inside.work(false, |core| core.write_rtp(now, packet));
-        if inside.core.has_news() {
+        if inside.core.has_events() {
             self.wake();
         }
-        sent.unwrap_or_else(|| Err(error(EngineErrorKind::Internal, "the engine failed inside")))
+        sent.unwrap_or_else(|| Err(error(EngineErrorKind::Internal, "the engine failed internally")))
     }
 
-    /// Asks for a key frame of a stream, with the task's next turn; asked twice until then is asked once.
+    /// Requests a key frame of a stream at the task's next turn; repeated requests until then count once.
     pub(super) fn request_key_frame(&self, ssrc: u32) {
         let mut wanted = self.wanted.lock();
         if wanted.len() < MAX_WAITING {
@@ -219,14 +220,14 @@ impl Shared {
         self.wake();
     }
 
-    /// Sends what had to wait.
+    /// Sends queued packets and key frame requests.
     fn send_waiting(&self, inside: &mut Inside) {
         if !self.waits.swap(false, Ordering::AcqRel) {
             return;
         }
         let now = self.now();
         for packet in std::mem::take(&mut *self.waiting.lock()) {
-            // Who sent it is not there any more to hear what became of it.
+            // The caller has returned already; the result is dropped.
             let _ = inside.work(false, |core| core.write_rtp(now, packet));
         }
         for ssrc in std::mem::take(&mut *self.wanted.lock()) {
@@ -238,12 +239,12 @@ impl Shared {
         self.with(false, |core, _| Ok(look(core)))
     }
 
-    /// Starts closing unless that has begun; the observer hears of its end.
+    /// Starts closing unless started already; the observer receives `Closed` at the end.
     pub(super) fn start_close(&self) {
         if !self.gate.begin_close() {
             return;
         }
-        if *self.over.lock() {
+        if *self.driver_ended.lock() {
             self.ended();
         } else {
             self.wake();
@@ -256,7 +257,7 @@ impl Shared {
         self.closed.send_replace(true);
     }
 
-    /// Gives everything up and tells the end. Twice is as good as once.
+    /// Closes the core and notifies the remote peer; idempotent. Returns unread messages and bytes by label.
     fn close_now(&self) -> BTreeMap<Arc<str>, (u64, u64)> {
         let now = self.now();
         let mut unread = BTreeMap::new();
@@ -268,24 +269,24 @@ impl Shared {
         unread
     }
 
-    /// Nobody serves it any more: as it should be, because that failed inside, or because the runtime is gone.
+    /// The driver has ended: after close, after an internal failure, or because the runtime is gone.
     fn served(&self) {
-        // Whoever hears of it may let the peer connection go: that is over below.
+        // The observer may drop the peer connection in this callback: the check below handles that.
         if !self.gate.is_closing() {
             self.gate.state(PeerState::Failed);
         }
-        *self.over.lock() = true;
+        *self.driver_ended.lock() = true;
         if self.gate.is_closing() {
             self.ended();
         }
     }
 
-    /// Finds a server, in a task of its own.
+    /// Looks up a server, in a separate task.
     fn look_up(self: &Arc<Self>, server: usize, host: String, port: u16) {
-        let (shared, names, mut over) = (Arc::downgrade(self), self.call.names(), self.closed.subscribe());
+        let (shared, names, mut closed) = (Arc::downgrade(self), self.call.names(), self.closed.subscribe());
         self.call.spawn("lookup", async move {
             let found = tokio::select! {
-                _ = over.wait_for(|over| *over) => return,
+                _ = closed.wait_for(|closed| *closed) => return,
                 found = tokio::time::timeout(NAME, lookup::global().find(names, &host)) => found,
             };
             let addresses: Vec<SocketAddr> = match &found {
@@ -302,14 +303,14 @@ impl Shared {
     }
 }
 
-/// The messages of one channel that wait to be read.
+/// The unread messages of one channel.
 #[derive(Default)]
 struct Unread {
     messages: VecDeque<Bytes>,
     waiting: Option<Waiting>,
 }
 
-/// What became of a turn.
+/// Result of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
     /// There was nothing to do.
@@ -317,19 +318,19 @@ pub(super) enum Turn {
     /// There may be more.
     Again,
     /// The peer connection is closed.
-    Over,
+    Closed,
 }
 
 /// Serves one peer connection, as a part of the call's task.
 pub(super) struct Driver {
     shared: Arc<Shared>,
     links: Links,
-    /// Errors of each in a row.
+    /// Consecutive errors of each link.
     errors: Vec<u32>,
-    news: VecDeque<News>,
+    events: VecDeque<CoreEvent>,
     sinks: BTreeMap<u64, Box<dyn PacketSink>>,
     unread: BTreeMap<Arc<str>, Unread>,
-    /// Whether there may be messages to take.
+    /// Whether the engine may have messages to read.
     data: bool,
     deadline: Option<Instant>,
     mark: Mark,
@@ -347,7 +348,7 @@ impl Driver {
             shared,
             errors: vec![0; links.len()],
             links,
-            news: VecDeque::new(),
+            events: VecDeque::new(),
             sinks: BTreeMap::new(),
             unread: BTreeMap::new(),
             data: false,
@@ -356,26 +357,26 @@ impl Driver {
         }
     }
 
-    /// It failed inside, or whoever it told something did.
+    /// It failed internally, or its observer did.
     pub(super) fn failed(&self) {
         self.shared.gate.state(PeerState::Failed);
     }
 
-    /// Does what there is to do, a little of everything.
+    /// Does the pending work, a little of each kind.
     pub(super) fn turn(&mut self, cx: &mut Context<'_>) -> Turn {
         self.mark.reached("driver");
         if self.shared.touched.swap(false, Ordering::AcqRel) {
             self.data |= self.work_timed(false, |core, _| core.has_channels()).unwrap_or(false);
         }
-        self.tell();
+        self.report_events();
         if self.shared.gate.is_closing() {
             self.finish();
-            return Turn::Over;
+            return Turn::Closed;
         }
         let mut any = false;
         for index in 0..self.links.len() {
-            // Until it has no more: then it wakes the task, and nobody has to ask it again. The others have their turn
-            // soon.
+            // Until it is pending, so that it wakes the task without being polled again. The limit gives the other
+            // links their turn.
             let mut left = AT_ONCE;
             while left > 0 && self.receive(cx, index) {
                 left -= 1;
@@ -390,12 +391,12 @@ impl Driver {
         }
     }
 
-    /// When [`Driver::due`] is to be called.
+    /// When to call [`Driver::due`].
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.deadline
     }
 
-    /// The time is this; what is due is done.
+    /// Runs the core's timeout if it is due at `now`.
     pub(super) fn due(&mut self, now: Instant) {
         if self.deadline.is_none_or(|deadline| deadline > now) {
             return;
@@ -412,7 +413,7 @@ impl Driver {
         self.work_timed(true, work)
     }
 
-    /// Lets the core work and takes over what it has to say.
+    /// Runs the core and takes over its events.
     fn work_timed<T>(&mut self, timed: bool, work: impl FnOnce(&mut Core, Instant) -> T) -> Option<T> {
         let shared = self.shared.clone();
         let mut inside = shared.inside.lock();
@@ -421,13 +422,13 @@ impl Driver {
         let now = shared.now();
         let done = inside.work(timed, |core| work(core, now));
         self.deadline = if inside.broken { None } else { inside.core.deadline() };
-        while let Some(news) = inside.core.take_news() {
-            self.news.push_back(news);
+        while let Some(event) = inside.core.take_event() {
+            self.events.push_back(event);
         }
         done
     }
 
-    /// Reads one datagram of a link; whether there was one.
+    /// Reads one datagram of a link; false if there is none.
     fn receive(&mut self, cx: &mut Context<'_>, index: usize) -> bool {
         if self.errors[index] >= MAX_ERRORS {
             return false;
@@ -451,54 +452,56 @@ impl Driver {
                 true
             }
         }) && {
-            self.tell();
+            self.report_events();
             true
         }
     }
 
-    /// Tells what has happened.
-    fn tell(&mut self) {
-        while let Some(news) = self.news.pop_front() {
+    /// Reports the pending events.
+    fn report_events(&mut self) {
+        while let Some(event) = self.events.pop_front() {
             let gate = &self.shared.gate;
-            match news {
-                News::State(state) => gate.state(state),
-                News::Candidate(json) => gate.candidate(json),
-                News::Came(Came::Packet(id, packet)) => {
+            match event {
+                CoreEvent::State(state) => gate.state(state),
+                CoreEvent::Candidate(json) => gate.candidate(json),
+                CoreEvent::Inbound(InboundEvent::Packet(id, packet)) => {
                     if let Some(sink) = self.sinks.get_mut(&id) {
                         sink.packet(packet);
                     }
                 }
-                News::Came(Came::Track(id, info)) => {
+                CoreEvent::Inbound(InboundEvent::Track(id, info)) => {
                     let control = Control { ssrc: info.ssrc, shared: Arc::downgrade(&self.shared) };
                     if let Some(mut sink) = gate.track(*info) {
                         sink.controlled_by(Arc::new(control));
                         self.sinks.insert(id, sink);
                     }
                 }
-                News::Came(Came::Renegotiated(id, info)) => {
+                CoreEvent::Inbound(InboundEvent::Renegotiated(id, info)) => {
                     if let Some(sink) = self.sinks.get_mut(&id) {
                         sink.renegotiated(&info);
                     }
                 }
-                News::Came(Came::Report(id, report)) => {
+                CoreEvent::Inbound(InboundEvent::Report(id, report)) => {
                     if let Some(sink) = self.sinks.get_mut(&id) {
                         sink.report(report);
                     }
                 }
-                // It was told whose it is.
-                News::Came(Came::Feedback(..)) => {}
-                News::Feedback(line, feedback) => line.tell(feedback),
-                News::Came(Came::Gone(id)) => drop(self.sinks.remove(&id)),
-                News::Came(Came::Unassigned { ssrc, packets, new }) => gate.unassigned(ssrc, packets, new),
-                News::Unplayable(info) => gate.unplayable(*info),
-                News::ChannelOpen(label) => gate.channel_open(&label),
-                News::Unread(label, messages, bytes) => gate.data_unread(&label, messages, bytes),
-                News::LookUp { server, host, port } => self.shared.look_up(server, host, port),
+                // Already assigned to its sender, see `CoreEvent::Feedback`.
+                CoreEvent::Inbound(InboundEvent::Feedback(..)) => {}
+                CoreEvent::Feedback(sender_state, feedback) => sender_state.report_feedback(feedback),
+                CoreEvent::Inbound(InboundEvent::Gone(id)) => drop(self.sinks.remove(&id)),
+                CoreEvent::Inbound(InboundEvent::Unassigned { ssrc, packets, new }) => {
+                    gate.unassigned(ssrc, packets, new)
+                }
+                CoreEvent::Unplayable(info) => gate.unplayable(*info),
+                CoreEvent::ChannelOpen(label) => gate.channel_open(&label),
+                CoreEvent::Unread(label, messages, bytes) => gate.data_unread(&label, messages, bytes),
+                CoreEvent::LookUp { server, host, port } => self.shared.look_up(server, host, port),
             }
         }
     }
 
-    /// Hands messages on, as far as there is room for them; whether there were any.
+    /// Delivers messages while there is room for them; true if there were any.
     fn read(&mut self, cx: &mut Context<'_>) -> bool {
         let mut any = false;
         for (label, unread) in &mut self.unread {
@@ -513,7 +516,7 @@ impl Driver {
                     if waiting.as_mut().poll(cx).is_pending() {
                         unread.waiting = Some(waiting);
                     } else {
-                        // There is room, and somebody else had it: after the others' turn.
+                        // There is room by now: retry after the others' turn.
                         cx.waker().wake_by_ref();
                     }
                     break;
@@ -533,7 +536,7 @@ impl Driver {
         let read = read.unwrap_or_default();
         self.data = !read.is_empty();
         // `channel_open` comes before the channel's messages.
-        self.tell();
+        self.report_events();
         for (label, message) in read {
             any = true;
             self.unread.entry(label).or_default().messages.push_back(message);
@@ -541,7 +544,7 @@ impl Driver {
         any
     }
 
-    /// The end: unread messages are reported, and everything is released.
+    /// Ends: reports unread messages and releases everything.
     fn finish(&mut self) {
         self.mark.reached("close");
         let mut lost = self.shared.close_now();
@@ -563,9 +566,9 @@ mod tests {
     use super::*;
     use crate::lookup::Party;
 
-    struct Nobody;
+    struct NullObserver;
 
-    impl PeerObserver for Nobody {
+    impl PeerObserver for NullObserver {
         fn candidate(&self, _: String) {}
         fn state(&self, _: PeerState) {}
         fn track(&self, _: RemoteTrackInfo) -> Option<Box<dyn PacketSink>> {
@@ -574,17 +577,17 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn media_waits_for_nobody_and_goes_in_its_order() {
+    async fn media_does_not_wait_for_the_lock_and_keeps_its_order() {
         let options = PeerOptions { loopback_only: true, ..PeerOptions::default() };
         let tasks = Tasks::new(tokio::runtime::Handle::current(), Arc::default());
         let call = Arc::new(Call::new(tasks, None, Party::new()));
-        let shared = call.open(PeerKind::Publisher, options, Arc::new(Nobody)).expect("a peer connection");
+        let shared = call.open(PeerKind::Publisher, options, Arc::new(NullObserver)).expect("a peer connection");
         let packet = |sequence_number| rtc::rtp::Packet {
             header: rtc::rtp::Header { version: 2, sequence_number, ..Default::default() },
             payload: Bytes::from_static(b"x"),
         };
         {
-            // Somebody works inside for long.
+            // Another caller holds the lock for long.
             let inside = shared.inside.lock();
             for n in 0..1_000 {
                 assert!(shared.send_rtp(packet(n)).is_ok());
@@ -593,7 +596,7 @@ mod tests {
             assert_eq!(waiting, (1_000 - MAX_WAITING as u16..1_000).collect::<Vec<_>>(), "the newest, in their order");
             drop(inside);
         }
-        // The task is still inside at times: what comes then waits, too, and goes in its turn.
+        // The task still takes the lock at times: packets sent then are queued as well, and sent in order.
         for n in 1_000..1_100 {
             assert!(shared.send_rtp(packet(n)).is_ok());
             let gone = async {
@@ -603,12 +606,12 @@ mod tests {
             };
             tokio::time::timeout(Duration::from_secs(20), gone).await.expect("the task sends what waited");
         }
-        let mut over = shared.closed.subscribe();
+        let mut closed = shared.closed.subscribe();
         shared.start_close();
-        tokio::time::timeout(Duration::from_secs(20), over.wait_for(|over| *over))
+        tokio::time::timeout(Duration::from_secs(20), closed.wait_for(|closed| *closed))
             .await
             .expect("closed")
-            .expect("told");
+            .expect("reported");
         assert!(shared.send_rtp(packet(1_100)).is_err());
     }
 }

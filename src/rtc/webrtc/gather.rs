@@ -1,6 +1,6 @@
-//! Candidates of this side: its sockets, and how STUN servers see them (RFC 8489).
+//! Local candidates: the sockets, and their addresses as seen by STUN servers (RFC 8489).
 //!
-//! Part of the engine's module; pure. Must not know: who is told of candidates, sockets, name servers.
+//! Part of the engine's module; pure. Must not know: who receives candidates, sockets, name servers.
 
 use rtc::crypto::RTCCryptoProvider;
 use rtc::ice::candidate::CandidateConfig;
@@ -12,11 +12,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
-/// The first question is repeated after this, the next after twice as long, and so on.
+/// A request is repeated after this time, then after twice as long, and so on.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 const MAX_ASKED: u32 = 6;
 
-/// A question to a STUN server.
+/// A request to a STUN server.
 #[derive(Debug)]
 struct Query {
     id: [u8; 12],
@@ -40,11 +40,11 @@ impl Query {
 #[derive(Debug, Default)]
 pub(super) struct Gather {
     queries: Vec<Query>,
-    /// All that were found.
+    /// All candidates found.
     pub(super) found: Vec<RTCIceCandidateInit>,
 }
 
-/// A datagram that a socket is to send: from, to, contents.
+/// A datagram to send: from, to, contents.
 pub(super) type Outgoing = (SocketAddr, SocketAddr, Vec<u8>);
 
 fn config(address: SocketAddr) -> CandidateConfig {
@@ -82,7 +82,7 @@ impl Gather {
         }
     }
 
-    /// Asks a STUN server how it sees a socket.
+    /// Asks a STUN server for the mapped address of a socket.
     pub(super) fn ask(
         &mut self,
         now: Instant,
@@ -98,19 +98,19 @@ impl Gather {
         Some((local, server, request))
     }
 
-    /// Whether a datagram answers a question of ours; whatever the answer, it is over with.
+    /// Whether a datagram answers a pending request; whatever the response, the request is then done.
     pub(super) fn answered(&mut self, datagram: &[u8]) -> bool {
         let Some(id) = transaction(datagram) else { return false };
         let Some(index) = self.queries.iter().position(|query| query.id == id) else { return false };
         let query = self.queries.swap_remove(index);
-        // As seen from here and from there alike it is no other candidate (RFC 8445 §5.1.3).
+        // An address that is the same on both sides is not another candidate (RFC 8445 §5.1.3).
         if let Some(seen) = mapped(datagram).filter(|seen| *seen != query.local) {
             self.reflexive(seen, query.local, &query.url);
         }
         true
     }
 
-    /// What is to be asked again now.
+    /// Requests to repeat now.
     pub(super) fn timeout(&mut self, now: Instant) -> Vec<Outgoing> {
         self.queries.retain(|query| query.again > now || query.asked < MAX_ASKED);
         let due = self.queries.iter_mut().filter(|query| query.again <= now);
@@ -127,7 +127,7 @@ impl Gather {
     }
 }
 
-/// The transaction of a STUN answer.
+/// The transaction id of a STUN response.
 pub(super) fn transaction(datagram: &[u8]) -> Option<[u8; 12]> {
     let is_answer = datagram.len() >= 20 && datagram[4..8] == COOKIE && datagram[0] & 1 == 1;
     is_answer.then(|| datagram[8..20].try_into().ok()).flatten()
@@ -145,16 +145,16 @@ fn attributes(datagram: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     })
 }
 
-/// Whether a check is meant for the agent with this user name fragment, and nominates its pair: a binding request with
+/// Whether a check is meant for the agent with this user name fragment and nominates its pair: a binding request with
 /// USE-CANDIDATE (RFC 8445 §7.2.2, §16.1).
 pub(super) fn nominates(datagram: &[u8], ufrag: &str) -> bool {
-    let ours = |user: &[u8]| user.strip_prefix(ufrag.as_bytes()).is_some_and(|rest| rest.starts_with(b":"));
+    let is_addressed = |user: &[u8]| user.strip_prefix(ufrag.as_bytes()).is_some_and(|rest| rest.starts_with(b":"));
     datagram.starts_with(&[0, 1])
         && attributes(datagram).any(|(kind, _)| kind == 0x0025)
-        && attributes(datagram).any(|(kind, user)| kind == 0x0006 && !ufrag.is_empty() && ours(user))
+        && attributes(datagram).any(|(kind, user)| kind == 0x0006 && !ufrag.is_empty() && is_addressed(user))
 }
 
-/// How a server sees this side, by a binding success (RFC 8489 §14.1, §14.2).
+/// The mapped address in a binding success response (RFC 8489 §14.1, §14.2).
 fn mapped(datagram: &[u8]) -> Option<SocketAddr> {
     if datagram.get(..2)? != [1, 1] {
         return None;
@@ -203,22 +203,22 @@ mod tests {
     }
 
     #[test]
-    fn a_check_that_nominates_is_told_from_others() {
+    fn a_nominating_check_is_recognised() {
         let message = |kind: [u8; 2], attributes: &[u8]| [&kind[..], &[0; 18], attributes].concat();
         let (user, nomination) = ([0, 6, 0, 3, b'a', b':', b'b', 0], [0, 0x25, 0, 0]);
         let both = [&user[..], &nomination].concat();
-        let ours = |kind: [u8; 2], attributes: &[u8]| nominates(&message(kind, attributes), "a");
-        assert!(ours([0, 1], &both));
-        assert!(!ours([0, 1], &user) && !ours([0, 1], &nomination) && !ours([1, 1], &both));
-        // Of somebody else, and of nobody.
+        let nominates_a = |kind: [u8; 2], attributes: &[u8]| nominates(&message(kind, attributes), "a");
+        assert!(nominates_a([0, 1], &both));
+        assert!(!nominates_a([0, 1], &user) && !nominates_a([0, 1], &nomination) && !nominates_a([1, 1], &both));
+        // For another agent, and without a user name fragment.
         assert!(!nominates(&message([0, 1], &both), "ab") && !nominates(&message([0, 1], &both), ""));
-        // A value that looks like it, and lengths that lie.
-        assert!(!ours([0, 1], &[0, 6, 0, 4, 0, 0x25, 0, 0]));
-        assert!(!ours([0, 1], &[0, 6, 0, 9, 0, 0x25, 0, 0]) && !nominates(&[0, 1, 0, 0], "a"));
+        // A value that looks like the attribute, and wrong lengths.
+        assert!(!nominates_a([0, 1], &[0, 6, 0, 4, 0, 0x25, 0, 0]));
+        assert!(!nominates_a([0, 1], &[0, 6, 0, 9, 0, 0x25, 0, 0]) && !nominates(&[0, 1, 0, 0], "a"));
     }
 
     #[test]
-    fn a_server_says_how_it_sees_a_socket() {
+    fn a_server_reports_the_mapped_address() {
         let random = rtc::crypto::default_provider().expect("cryptography");
         let (local, server, now) = (at("10.0.0.7:4000"), at("192.0.2.1:3478"), Instant::now());
         let mut gather = Gather::default();

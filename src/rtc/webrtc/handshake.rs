@@ -1,11 +1,11 @@
-//! The DTLS handshake as it lies on the wire (RFC 6347): which datagrams bring nothing new. A flight of the other side
-//! that comes again disarms the engine's own retransmission, and with a lost answer both sides wait for ever.
+//! The DTLS handshake on the wire (RFC 6347): which datagrams contain nothing new. A retransmitted flight of the remote
+//! peer disarms the engine's own retransmission; after a lost response both sides would then wait without limit.
 //!
-//! Part of the engine's module, but of none of its types. Must not know: sockets, keys.
+//! Part of the engine's module, but uses none of its types. Must not know: sockets, keys.
 
 use super::crypto::{ALERT, HANDSHAKE};
 
-/// Messages that are remembered; a handshake has some dozen.
+/// Maximum messages remembered; a handshake has some dozen.
 const MAX_SEEN: usize = 256;
 const CLIENT_HELLO: u8 = 1;
 
@@ -16,7 +16,7 @@ pub(super) struct Record<'a> {
     pub(super) fragment: &'a [u8],
 }
 
-/// The records of a datagram, as far as they can be read.
+/// The well-formed records of a datagram.
 pub(super) fn records(mut datagram: &[u8]) -> impl Iterator<Item = Record<'_>> {
     std::iter::from_fn(move || {
         let header = datagram.get(..13)?;
@@ -27,23 +27,23 @@ pub(super) fn records(mut datagram: &[u8]) -> impl Iterator<Item = Record<'_>> {
     })
 }
 
-/// Whether this side gives its handshake up with this datagram.
+/// Whether this side aborts its handshake with this datagram.
 pub(super) fn gives_up(datagram: &[u8]) -> bool {
     records(datagram).any(|record| record.content == ALERT && record.epoch == 0 && record.fragment.first() == Some(&2))
 }
 
-/// The messages that have come.
+/// The messages received so far.
 #[derive(Debug, Default)]
-pub(super) struct Heard(Vec<[u8; 12]>);
+pub(super) struct SeenMessages(Vec<[u8; 12]>);
 
-impl Heard {
-    /// Whether a datagram holds nothing but what came before.
+impl SeenMessages {
+    /// Whether a datagram contains only messages received before.
     pub fn repeats(&mut self, datagram: &[u8]) -> bool {
         let mut repeats = true;
         let mut any = false;
         for record in records(datagram) {
             any = true;
-            // What is encrypted may be anything.
+            // Encrypted records may contain anything.
             if record.content != HANDSHAKE || record.epoch != 0 {
                 repeats = false;
                 continue;
@@ -64,8 +64,8 @@ impl Heard {
     }
 
     fn knows(&self, header: &[u8; 12]) -> bool {
-        // The first ClientHello asks for a cookie, which is sent once for each: until it is brought, it must be
-        // asked for again.
+        // The first ClientHello requests a cookie, which is sent once for each: until the client returns the cookie, it
+        // must be able to request it again.
         let is_first = |h: &[u8; 12]| h[0] == CLIENT_HELLO && h[4..6] == [0, 0];
         if is_first(header) {
             return self.0.iter().any(|h| h[0] == CLIENT_HELLO && !is_first(h));
@@ -93,23 +93,23 @@ mod tests {
     }
 
     #[test]
-    fn what_came_before_brings_nothing_new() {
-        let mut heard = Heard::default();
-        assert!(!heard.repeats(&message(2, 1, 0)) && heard.repeats(&message(2, 1, 0)));
-        assert!(!heard.repeats(&message(2, 1, 3)), "another fragment");
-        assert!(!heard.repeats(&[message(2, 1, 0), message(11, 2, 0)].concat()), "something new behind it");
-        assert!(heard.repeats(&[message(11, 2, 0), message(2, 1, 0)].concat()));
+    fn repeated_messages_are_recognised() {
+        let mut seen_messages = SeenMessages::default();
+        assert!(!seen_messages.repeats(&message(2, 1, 0)) && seen_messages.repeats(&message(2, 1, 0)));
+        assert!(!seen_messages.repeats(&message(2, 1, 3)), "another fragment");
+        assert!(!seen_messages.repeats(&[message(2, 1, 0), message(11, 2, 0)].concat()), "something new behind it");
+        assert!(seen_messages.repeats(&[message(11, 2, 0), message(2, 1, 0)].concat()));
         for other in [record(HANDSHAKE, 1, b"encrypted"), record(20, 0, &[1]), Vec::new(), vec![HANDSHAKE; 5]] {
-            assert!(!heard.repeats(&other) && !heard.repeats(&other), "{other:?}");
+            assert!(!seen_messages.repeats(&other) && !seen_messages.repeats(&other), "{other:?}");
         }
     }
 
     #[test]
     fn a_client_asks_for_a_cookie_until_it_has_one() {
-        let mut heard = Heard::default();
+        let mut seen_messages = SeenMessages::default();
         let (first, second) = (message(CLIENT_HELLO, 0, 0), message(CLIENT_HELLO, 1, 0));
-        assert!(!heard.repeats(&first) && !heard.repeats(&first));
-        assert!(!heard.repeats(&second) && heard.repeats(&second) && heard.repeats(&first));
+        assert!(!seen_messages.repeats(&first) && !seen_messages.repeats(&first));
+        assert!(!seen_messages.repeats(&second) && seen_messages.repeats(&second) && seen_messages.repeats(&first));
     }
 
     #[test]
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn no_bytes_panic() {
-        let mut heard = Heard::default();
+        let mut seen_messages = SeenMessages::default();
         let mut state = 3u32;
         for length in 0..600usize {
             let bytes: Vec<u8> = (0..length)
@@ -131,9 +131,9 @@ mod tests {
                     [22, 0, 1, (state >> 24) as u8][(state >> 16) as usize % 4]
                 })
                 .collect();
-            heard.repeats(&bytes);
+            seen_messages.repeats(&bytes);
             gives_up(&bytes);
         }
-        assert!(heard.0.len() <= MAX_SEEN);
+        assert!(seen_messages.0.len() <= MAX_SEEN);
     }
 }

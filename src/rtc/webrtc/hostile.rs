@@ -1,6 +1,6 @@
-//! A hostile SFU for tests: ICE-lite and DTLS by hand, and then whatever it likes as SCTP.
+//! A hostile SFU for tests: ICE-lite and DTLS by hand, then arbitrary SCTP.
 //!
-//! Beside the engine because it is made of the engine's DTLS. Must not know what it attacks.
+//! Beside the engine because it uses the engine's DTLS. Must not know what it attacks.
 
 use ::rtc::dtls::config::{ConfigBuilder, ExtendedMasterSecretType};
 use ::rtc::dtls::crypto::Certificate;
@@ -18,14 +18,14 @@ const PASSWORD: &str = "a-password-of-the-hostile-one";
 const VERIFICATION: u32 = 0x0102_0304;
 const FIRST_TSN: u32 = 1_000;
 
-/// A checksum by bit; speed is of no concern here.
+/// A bitwise checksum; speed does not matter here.
 fn crc(polynomial: u32, bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |sum, byte| {
         (0..8).fold(sum ^ u32::from(*byte), |sum, _| (sum >> 1) ^ if sum & 1 == 1 { polynomial } else { 0 })
     })
 }
 
-/// The answer to a STUN binding request (RFC 8489), as an ICE-lite agent gives it to anyone.
+/// The response to a STUN binding request (RFC 8489), as an ICE-lite agent sends it to anyone.
 fn stun_success(request: &[u8], from: SocketAddr) -> Vec<u8> {
     let SocketAddr::V4(from) = from else { panic!("a loopback address of IPv4") };
     let mut answer = vec![1, 1, 0, 0];
@@ -72,24 +72,24 @@ fn init() -> Vec<u8> {
     sctp(0, 1, &value)
 }
 
-/// What an attacker sends once it is past DTLS.
+/// An attack after the DTLS handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Plan {
-    /// Everything up to 2^31 ahead has come, it says.
+    /// FORWARD-TSN: everything up to 2^31 ahead counts as received.
     Forward,
-    /// Causes of an abort that are longer than it.
+    /// Error causes that are longer than their chunk.
     Causes,
     /// Data on one stream after the other.
     Streams,
-    /// Resets of streams that can be done only much later.
+    /// Stream resets that can complete only much later.
     Resets,
 }
 
-/// How far the attack came.
+/// Progress of the attack.
 #[derive(Default)]
 pub(super) struct Seen {
     pub(super) secured: AtomicUsize,
-    /// Datagrams with SCTP sent, and those that came back.
+    /// SCTP datagrams sent, and those received.
     pub(super) sent: AtomicUsize,
     pub(super) answered: AtomicUsize,
 }
@@ -107,7 +107,7 @@ impl Drop for Hostile {
 }
 
 impl Hostile {
-    /// One that sends a portion of its plan each `pace`.
+    /// Sends a portion of its plan every `pace`.
     pub(super) async fn with(plan: Plan, pace: Duration) -> Self {
         let provider = ::rtc::crypto::default_provider().expect("cryptography");
         let certificate =
@@ -181,14 +181,14 @@ async fn attack(
                                 EndpointEvent::ApplicationData(data) if data.len() >= 20 => {
                                     seen.answered.fetch_add(1, Ordering::SeqCst);
                                     match data[12] {
-                                        // INIT ACK: its cookie comes back, and the way is free.
+                                        // INIT ACK: returning its cookie opens the association.
                                         2 => {
                                             tag = u32::from_be_bytes([data[16], data[17], data[18], data[19]]);
                                             if let Some(cookie) = cookie(&data[32..]) {
                                                 send.push(sctp(tag, 10, cookie));
                                             }
                                         }
-                                        // COOKIE ACK: now it begins.
+                                        // COOKIE ACK: the attack starts.
                                         11 => send.extend((0..4).map(|n| blow(plan, tag, n))),
                                         _ => {}
                                     }
@@ -236,7 +236,7 @@ fn blow(plan: Plan, tag: u32, number: u32) -> Vec<u8> {
             data.extend((number as u16).to_be_bytes());
             data.extend([0, 0, 0, 0, 0, 53, b'x']);
             let mut packet = sctp(tag, 0, &data);
-            // Beginning and end of a message.
+            // Begin and end flags of a message.
             packet[13] = 3;
             packet[8..12].fill(0);
             let sum = crc(0x82f6_3b78, &packet);
@@ -254,7 +254,7 @@ fn blow(plan: Plan, tag: u32, number: u32) -> Vec<u8> {
     }
 }
 
-/// FORWARD-TSN (RFC 3758): skips all but 2^31 numbers.
+/// FORWARD-TSN (RFC 3758): skips almost 2^31 TSNs.
 fn forward(tag: u32) -> Vec<u8> {
     sctp(tag, 192, &FIRST_TSN.wrapping_add(0x7fff_fff0).to_be_bytes())
 }

@@ -1,8 +1,8 @@
-//! Packets that have come, and whose they are: by SSRC, and where none was named by mid, by rid, or because there is
-//! only one m-line that it can be.
+//! Assigns received packets to streams: by SSRC; if the description names none, by mid, by rid, or because only one
+//! m-line is possible.
 //!
-//! Part of the engine's module: an interceptor, so that only packets are seen that the SFU has sent; the engine's own
-//! search for tracks behind it has nothing to find. Must not know: negotiation beyond the m-lines in force, who hears.
+//! Part of the engine's module: an interceptor, so that it only sees packets that the SFU has sent; the engine's own
+//! track search behind it finds nothing. Must not know: negotiation beyond the m-lines in force, who receives.
 
 use super::super::engine::{MediaKind, RemoteTrackInfo, RtpPacket, SenderReport, TrackFeedback};
 use super::super::sdp::Receiving;
@@ -23,29 +23,29 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Streams told apart at once; packets of further ones are counted all the same.
-const MAX_STRANGERS: usize = 16;
-/// A stream is reported when it is as old as this and has sent so much: an offer for it may be under way before.
-const TELL_AFTER: Duration = Duration::from_secs(3);
-const TELL_PACKETS: u32 = 50;
-/// The stream of an m-line that names none may be followed by another one after so much silence.
+/// Maximum unassigned streams tracked at once; packets of further ones are counted all the same.
+const MAX_UNASSIGNED: usize = 16;
+/// An unassigned stream is reported at this age and packet count: before, an offer for it may be under way.
+const REPORT_AFTER: Duration = Duration::from_secs(3);
+const REPORT_PACKETS: u32 = 50;
+/// The stream of an m-line that names none may be replaced by another one after this much silence.
 const SILENT: Duration = Duration::from_millis(100);
 
-/// Reports of ours that are remembered, for the round trip: of as many streams or seconds.
+/// Maximum local sender reports remembered for the round-trip time: for this many streams, or seconds of one.
 const MAX_REPORTED: usize = 64;
 
-/// What became of packets, in their order.
+/// Events of received packets, in order.
 #[derive(Debug)]
-pub(super) enum Came {
-    /// A stream's first packet follows.
-    /// In a box, as what is rare is here: every packet is as large as the largest of these, and is moved some times.
+pub(super) enum InboundEvent {
+    /// First packet of a stream follows. Boxed because it is rare: every packet is as large as the largest variant, and
+    /// is moved several times.
     Track(u64, Box<RemoteTrackInfo>),
     Renegotiated(u64, Box<RemoteTrackInfo>),
     Gone(u64),
     Packet(u64, RtpPacket),
-    /// What a stream's sender says of its clocks.
+    /// A sender report of the stream's sender.
     Report(u64, SenderReport),
-    /// What is said of the sender with this SSRC.
+    /// Feedback about the sender with this SSRC.
     Feedback(u32, TrackFeedback),
     Unassigned {
         ssrc: u32,
@@ -54,18 +54,18 @@ pub(super) enum Came {
     },
 }
 
-struct Stranger {
+struct UnassignedStream {
     ssrc: u32,
     since: Instant,
     packets: u32,
-    told: bool,
+    is_reported: bool,
 }
 
 /// One SSRC of an m-line.
 struct Source {
     line: usize,
     rid: String,
-    /// Named in the description; else found.
+    /// Named in the description; otherwise detected.
     named: bool,
     open: Option<u64>,
     last: Option<Instant>,
@@ -80,36 +80,36 @@ struct Open {
 #[derive(Default)]
 pub(super) struct Inbound {
     lines: Vec<Receiving>,
-    /// By SSRC. Looked into for each packet: few comparisons cost less than a hash that resists attacks.
+    /// By SSRC. Searched for each packet: a few comparisons cost less than a hash that resists attacks.
     sources: BTreeMap<u32, Source>,
     open: Vec<Open>,
     next: u64,
-    strangers: Vec<Stranger>,
-    came: VecDeque<Came>,
+    unassigned: Vec<UnassignedStream>,
+    events: VecDeque<InboundEvent>,
     report: Option<ReceiverReportInterceptor>,
-    /// The middle of the wall clock in sender reports that went out lately, and when that was.
+    /// Middle 32 bits of the NTP time in recently sent sender reports, and when each was sent.
     reported: VecDeque<(u32, Instant)>,
-    /// What the wall clock showed at some time. The engine asks the machine's for each packet of each stream; read once,
-    /// it goes on evenly and is the same one for all streams, as receivers need it who play them together.
+    /// The wall clock at one point in time. The engine reads the machine's clock for each packet of each stream; read
+    /// only once, it advances evenly and is the same for all streams, as receivers need to play them together.
     clock: Option<(Instant, NtpTime)>,
 }
 
 impl Inbound {
-    /// With reports to the sender of what comes (RFC 3550 §6.4.2).
+    /// With receiver reports about the received streams (RFC 3550 §6.4.2).
     pub(super) fn reporting() -> Self {
         Self { report: Some(ReceiverReportBuilder::new().build()), ..Self::default() }
     }
 
-    /// With a wall clock for reports of ours, by what it shows at `epoch`.
+    /// With a wall clock for local sender reports, given by its time at `epoch`.
     pub(super) fn with_clock(epoch: Instant, wall: NtpTime) -> Self {
         Self { clock: Some((epoch, wall)), ..Self::default() }
     }
 
-    pub(super) fn take(&mut self) -> Option<Came> {
-        self.came.pop_front()
+    pub(super) fn take(&mut self) -> Option<InboundEvent> {
+        self.events.pop_front()
     }
 
-    /// From now on these m-lines are in force. A stream goes on when it is the same one.
+    /// Sets the m-lines in force. A stream continues if it is still the same.
     pub(super) fn set(&mut self, lines: Vec<Receiving>) {
         let old = std::mem::take(&mut self.sources);
         let mut mids: Vec<&str> = Vec::new();
@@ -139,7 +139,7 @@ impl Inbound {
             source.open = Some(open.id);
             if (&open.info.opus_types, open.info.red) != (&line.types.opus, line.types.red) {
                 (open.info.opus_types, open.info.red) = (line.types.opus.clone(), line.types.red);
-                self.came.push_back(Came::Renegotiated(open.id, Box::new(open.info.clone())));
+                self.events.push_back(InboundEvent::Renegotiated(open.id, Box::new(open.info.clone())));
             }
         }
         for ssrc in old.keys().filter(|ssrc| !self.sources.contains_key(ssrc)) {
@@ -147,15 +147,15 @@ impl Inbound {
                 report.unbind_remote_stream(&StreamInfo { ssrc: *ssrc, ..StreamInfo::default() });
             }
         }
-        self.strangers.retain(|stranger| !self.sources.contains_key(&stranger.ssrc));
+        self.unassigned.retain(|stream| !self.sources.contains_key(&stream.ssrc));
     }
 
-    /// Which stream a packet belongs to.
+    /// The stream that a packet belongs to.
     fn stream(&mut self, header: &rtc::rtp::Header, now: Instant) -> Option<u64> {
         let (ssrc, payload_type) = (header.ssrc, header.payload_type);
         if !self.sources.contains_key(&ssrc) {
             let (line, rid) = self.search(header, now)?;
-            self.strangers.retain(|stranger| stranger.ssrc != ssrc);
+            self.unassigned.retain(|stream| stream.ssrc != ssrc);
             self.sources.insert(ssrc, Source { line, rid, named: false, open: None, last: None });
         }
         let source = self.sources.get_mut(&ssrc)?;
@@ -166,7 +166,7 @@ impl Inbound {
         let line = &self.lines[source.line];
         let (_, codec, clock_rate) = line.formats.iter().find(|format| format.0 == payload_type)?;
         let is_red = codec == "red" && line.types.red.is_some_and(|red| red.outer == payload_type);
-        // Nothing else was agreed to.
+        // No other codec was negotiated.
         if !(codec == "opus" || codec == "red") {
             return None;
         }
@@ -177,7 +177,7 @@ impl Inbound {
             rid: source.rid.clone(),
             mid: line.mid.clone(),
             ssrc,
-            // What is in it, whatever it comes in.
+            // The codec of the content, whatever the packaging.
             mime: if is_red { OPUS.to_owned() } else { format!("audio/{codec}") },
             clock_rate: *clock_rate,
             opus_types: line.types.opus.clone(),
@@ -190,7 +190,7 @@ impl Inbound {
         if let Some(report) = &mut self.report {
             report.bind_remote_stream(&StreamInfo { ssrc, clock_rate: info.clock_rate, ..StreamInfo::default() });
         }
-        self.came.push_back(Came::Track(id, Box::new(info.clone())));
+        self.events.push_back(InboundEvent::Track(id, Box::new(info.clone())));
         self.open.push(Open { id, info });
         Some(id)
     }
@@ -198,18 +198,18 @@ impl Inbound {
     /// Without a rid there is one stream per m-line: a new one replaces it.
     fn replace(&mut self, info: &RemoteTrackInfo) {
         let stays = |old: &RemoteTrackInfo| old.mid != info.mid || (!info.rid.is_empty() && old.rid != info.rid);
-        let (came, sources) = (&mut self.came, &mut self.sources);
+        let (events, sources) = (&mut self.events, &mut self.sources);
         self.open.retain(|open| {
             if stays(&open.info) {
                 return true;
             }
-            came.push_back(Came::Gone(open.id));
+            events.push_back(InboundEvent::Gone(open.id));
             sources.values_mut().filter(|source| source.open == Some(open.id)).for_each(|source| source.open = None);
             false
         });
     }
 
-    /// The m-line of a packet whose SSRC nobody named.
+    /// The m-line of a packet whose SSRC is not in the description.
     fn search(&mut self, header: &rtc::rtp::Header, now: Instant) -> Option<(usize, String)> {
         let text = |id: u8| {
             let bytes = (id > 0).then(|| header.get_extension(id)).flatten()?;
@@ -227,7 +227,7 @@ impl Inbound {
             None => {
                 let (index, line) = nameless.next().filter(|_| nameless.next().is_none())?;
                 let carries = line.formats.iter().any(|format| format.0 == header.payload_type);
-                // One with a mid of its own is another's.
+                // A packet with a mid belongs to another m-line.
                 (carries && text(line.mid_extension).is_none()).then_some((index, line, true))?
             }
         };
@@ -244,20 +244,20 @@ impl Inbound {
         Some((index, rid))
     }
 
-    fn stranger(&mut self, ssrc: u32, now: Instant) {
-        let index = self.strangers.iter().position(|s| s.ssrc == ssrc).unwrap_or_else(|| {
-            if self.strangers.len() >= MAX_STRANGERS {
-                // The one reported longest ago makes room: the list is in the order of first packets.
-                self.strangers.remove(0);
+    fn count_unassigned(&mut self, ssrc: u32, now: Instant) {
+        let index = self.unassigned.iter().position(|s| s.ssrc == ssrc).unwrap_or_else(|| {
+            if self.unassigned.len() >= MAX_UNASSIGNED {
+                // The oldest makes room: the list is in the order of first packets.
+                self.unassigned.remove(0);
             }
-            self.strangers.push(Stranger { ssrc, since: now, packets: 0, told: false });
-            self.strangers.len() - 1
+            self.unassigned.push(UnassignedStream { ssrc, since: now, packets: 0, is_reported: false });
+            self.unassigned.len() - 1
         });
-        let stranger = &mut self.strangers[index];
-        stranger.packets = stranger.packets.saturating_add(1);
-        let due = stranger.packets >= TELL_PACKETS && now.saturating_duration_since(stranger.since) >= TELL_AFTER;
-        let new = due && !std::mem::replace(&mut stranger.told, due);
-        self.came.push_back(Came::Unassigned { ssrc, packets: 1, new });
+        let stream = &mut self.unassigned[index];
+        stream.packets = stream.packets.saturating_add(1);
+        let due = stream.packets >= REPORT_PACKETS && now.saturating_duration_since(stream.since) >= REPORT_AFTER;
+        let new = due && !std::mem::replace(&mut stream.is_reported, due);
+        self.events.push_back(InboundEvent::Unassigned { ssrc, packets: 1, new });
     }
 
     fn rtp(&mut self, packet: rtc::rtp::Packet, now: Instant) {
@@ -279,43 +279,43 @@ impl Inbound {
                     arrival: Duration::ZERO,
                     payload,
                 };
-                self.came.push_back(Came::Packet(id, packet));
+                self.events.push_back(InboundEvent::Packet(id, packet));
             }
             None if packet.payload.is_empty() || self.sources.contains_key(&packet.header.ssrc) => {}
-            None => self.stranger(packet.header.ssrc, now),
+            None => self.count_unassigned(packet.header.ssrc, now),
         }
     }
 }
 
-/// The middle of a wall clock's 64 bits: as reports name it (RFC 3550 section 6.4.1).
+/// The middle 32 bits of an NTP time, as in reports (RFC 3550 section 6.4.1).
 fn middle(ntp: u64) -> u32 {
     (ntp >> 16) as u32
 }
 
 impl Inbound {
-    /// What others say of their streams and of ours.
+    /// Handles RTCP about remote and local streams.
     fn rtcp(&mut self, packets: &[Box<dyn rtcp::Packet>], now: Instant) {
         for packet in packets {
             let packet = packet.as_any();
             if let Some(sr) = packet.downcast_ref::<rtcp::sender_report::SenderReport>() {
                 let report = SenderReport { ntp: NtpTime(sr.ntp_time), rtp_time: sr.rtp_time };
                 let open = self.sources.get(&sr.ssrc).and_then(|source| source.open);
-                self.came.extend(open.map(|id| Came::Report(id, report)));
+                self.events.extend(open.map(|id| InboundEvent::Report(id, report)));
                 self.reception(&sr.reports, now);
             } else if let Some(rr) = packet.downcast_ref::<rtcp::receiver_report::ReceiverReport>() {
                 self.reception(&rr.reports, now);
             } else if let Some(pli) = packet.downcast_ref::<PictureLossIndication>() {
-                self.came.push_back(Came::Feedback(pli.media_ssrc, TrackFeedback::KeyFrame));
+                self.events.push_back(InboundEvent::Feedback(pli.media_ssrc, TrackFeedback::KeyFrame));
             } else if let Some(fir) = packet.downcast_ref::<FullIntraRequest>() {
-                let asked = fir.fir.iter().map(|entry| Came::Feedback(entry.ssrc, TrackFeedback::KeyFrame));
-                self.came.extend(asked);
+                let requests = fir.fir.iter().map(|entry| InboundEvent::Feedback(entry.ssrc, TrackFeedback::KeyFrame));
+                self.events.extend(requests);
             } else if let Some(nack) = packet.downcast_ref::<TransportLayerNack>() {
                 let count: u32 = nack.nacks.iter().map(|pair| 1 + pair.lost_packets.count_ones()).sum();
-                self.came.push_back(Came::Feedback(nack.media_ssrc, TrackFeedback::Nack(count)));
+                self.events.push_back(InboundEvent::Feedback(nack.media_ssrc, TrackFeedback::Nack(count)));
             } else if let Some(remb) = packet.downcast_ref::<ReceiverEstimatedMaximumBitrate>() {
                 // Saturates; NaN is 0.
                 let bitrate = TrackFeedback::Bitrate(remb.bitrate as u64);
-                self.came.extend(remb.ssrcs.iter().map(|ssrc| Came::Feedback(*ssrc, bitrate)));
+                self.events.extend(remb.ssrcs.iter().map(|ssrc| InboundEvent::Feedback(*ssrc, bitrate)));
             }
         }
     }
@@ -324,22 +324,22 @@ impl Inbound {
         for report in reports {
             let sent = self.reported.iter().find(|(middle, _)| *middle == report.last_sender_report);
             let round_trip = sent.filter(|_| report.last_sender_report > 0).map(|(_, at)| {
-                // In 65,536ths of a second.
+                // In 1/65,536 s.
                 let held = Duration::from_micros((u64::from(report.delay) * 1_000_000) >> 16);
                 now.saturating_duration_since(*at).saturating_sub(held)
             });
             let feedback = TrackFeedback::Report {
                 fraction_lost: report.fraction_lost,
-                // 24 bits with a sign.
+                // 24 bits, signed.
                 total_lost: (report.total_lost << 8) as i32 >> 8,
                 jitter: report.jitter,
                 round_trip,
             };
-            self.came.push_back(Came::Feedback(report.ssrc, feedback));
+            self.events.push_back(InboundEvent::Feedback(report.ssrc, feedback));
         }
     }
 
-    /// A report of ours goes out.
+    /// Records a local report that is being sent, and sets its NTP time.
     fn reports(&mut self, packets: &mut [Box<dyn rtcp::Packet>], now: Instant) {
         for packet in packets {
             let Some(sr) = packet.as_any().downcast_ref::<rtcp::sender_report::SenderReport>() else { continue };
@@ -356,7 +356,7 @@ impl Inbound {
     }
 }
 
-/// Takes everything that comes out of the engine's hands; what goes passes.
+/// Takes all received packets from the engine; passes sent packets through.
 pub(super) struct Tap {
     inbound: Arc<Mutex<Inbound>>,
     write: VecDeque<TaggedPacket>,
@@ -457,16 +457,16 @@ mod tests {
         rtc::rtp::Packet { header, payload: Bytes::from_static(b"x") }
     }
 
-    /// What became of packets, in words.
-    fn told(inbound: &mut Inbound) -> Vec<String> {
-        let word = |came| match came {
-            Came::Track(id, info) => format!("track {id} {} {}", info.mid, info.ssrc),
-            Came::Renegotiated(id, _) => format!("renegotiated {id}"),
-            Came::Gone(id) => format!("gone {id}"),
-            Came::Packet(id, _) => format!("packet {id}"),
-            Came::Report(id, report) => format!("report {id} {} {}", report.ntp.0, report.rtp_time),
-            Came::Feedback(ssrc, feedback) => format!("feedback {ssrc} {feedback:?}"),
-            Came::Unassigned { ssrc, new, .. } => format!("unassigned {ssrc} {new}"),
+    /// Events in words.
+    fn take_events(inbound: &mut Inbound) -> Vec<String> {
+        let word = |event| match event {
+            InboundEvent::Track(id, info) => format!("track {id} {} {}", info.mid, info.ssrc),
+            InboundEvent::Renegotiated(id, _) => format!("renegotiated {id}"),
+            InboundEvent::Gone(id) => format!("gone {id}"),
+            InboundEvent::Packet(id, _) => format!("packet {id}"),
+            InboundEvent::Report(id, report) => format!("report {id} {} {}", report.ntp.0, report.rtp_time),
+            InboundEvent::Feedback(ssrc, feedback) => format!("feedback {ssrc} {feedback:?}"),
+            InboundEvent::Unassigned { ssrc, new, .. } => format!("unassigned {ssrc} {new}"),
         };
         std::iter::from_fn(|| inbound.take()).map(word).collect()
     }
@@ -479,27 +479,27 @@ mod tests {
         inbound.set(vec![line("a", &[]), line("b", &[])]);
         inbound.rtp(packet(1, "a"), at(0));
         inbound.rtp(packet(1, ""), at(20));
-        assert_eq!(told(&mut inbound), ["track 1 a 1", "packet 1", "packet 1"]);
+        assert_eq!(take_events(&mut inbound), ["track 1 a 1", "packet 1", "packet 1"]);
         inbound.rtp(packet(2, "a"), at(40));
-        assert_eq!(told(&mut inbound), ["unassigned 2 false"], "the first one still speaks");
+        assert_eq!(take_events(&mut inbound), ["unassigned 2 false"], "the first one is still active");
         inbound.rtp(packet(2, "a"), at(200));
-        assert_eq!(told(&mut inbound), ["gone 1", "track 2 a 2", "packet 2"]);
+        assert_eq!(take_events(&mut inbound), ["gone 1", "track 2 a 2", "packet 2"]);
         inbound.rtp(packet(3, ""), at(400));
         inbound.rtp(packet(3, "c"), at(400));
-        assert_eq!(told(&mut inbound), ["unassigned 3 false", "unassigned 3 false"]);
-        // It stays what it is while its m-line does.
+        assert_eq!(take_events(&mut inbound), ["unassigned 3 false", "unassigned 3 false"]);
+        // The stream continues while its m-line does.
         inbound.set(vec![line("x", &[9]), line("a", &[]), line("b", &[])]);
         inbound.rtp(packet(2, ""), at(420));
-        assert_eq!(told(&mut inbound), ["packet 2"]);
+        assert_eq!(take_events(&mut inbound), ["packet 2"]);
         inbound.set(vec![line("b", &[])]);
         inbound.rtp(packet(2, "a"), at(440));
-        assert_eq!(told(&mut inbound), ["unassigned 2 false"]);
+        assert_eq!(take_events(&mut inbound), ["unassigned 2 false"]);
         inbound.rtp(packet(4, ""), at(440));
-        assert_eq!(told(&mut inbound), ["track 3 b 4", "packet 3"], "there is only one that it can be");
+        assert_eq!(take_events(&mut inbound), ["track 3 b 4", "packet 3"], "there is only one that it can be");
     }
 
     #[test]
-    fn reports_and_requests_reach_whom_they_are_about() {
+    fn rtcp_is_assigned_to_its_stream() {
         use rtc::rtcp::receiver_report::ReceiverReport;
         use rtc::rtcp::reception_report::ReceptionReport;
         use rtc::rtcp::sender_report::SenderReport;
@@ -508,13 +508,13 @@ mod tests {
         let mut inbound = Inbound::default();
         inbound.set(vec![line("a", &[7])]);
         inbound.rtp(packet(7, ""), begun);
-        assert_eq!(told(&mut inbound).len(), 2);
+        assert_eq!(take_events(&mut inbound).len(), 2);
         let sent = |ssrc, ntp_time| -> Box<dyn rtcp::Packet> {
             Box::new(SenderReport { ssrc, ntp_time, rtp_time: 960, ..SenderReport::default() })
         };
         inbound.rtcp(&[sent(7, 5), sent(8, 6)], begun);
-        assert_eq!(told(&mut inbound), ["report 1 5 960"], "of a stream that is open");
-        // Reports of ours, and what is said of them: a tenth of a second was waited for the answer.
+        assert_eq!(take_events(&mut inbound), ["report 1 5 960"], "of a stream that is open");
+        // Local reports, and a report about them that the receiver held back for a tenth of a second.
         (0..10 * MAX_REPORTED as u64).for_each(|n| inbound.reports(&mut [sent(99, n << 16)], begun));
         assert_eq!(inbound.reported.len(), MAX_REPORTED);
         let last = 10 * MAX_REPORTED as u32 - 1;
@@ -533,9 +533,9 @@ mod tests {
             let reports: Box<dyn rtcp::Packet> =
                 Box::new(ReceiverReport { reports: vec![report], ..ReceiverReport::default() });
             inbound.rtcp(&[reports], begun + Duration::from_millis(150));
-            let Some(Came::Feedback(99, said)) = inbound.take() else { panic!("nothing is told") };
-            let TrackFeedback::Report { fraction_lost, total_lost, jitter, round_trip } = said else {
-                panic!("{said:?}")
+            let Some(InboundEvent::Feedback(99, feedback)) = inbound.take() else { panic!("no event") };
+            let TrackFeedback::Report { fraction_lost, total_lost, jitter, round_trip } = feedback else {
+                panic!("{feedback:?}")
             };
             assert_eq!((fraction_lost, total_lost, jitter), (64, -1, 48));
             assert_eq!(round_trip.map(|trip| (trip.as_micros() + 500) / 1_000), trip);
@@ -547,35 +547,35 @@ mod tests {
             Box::new(ReceiverEstimatedMaximumBitrate { sender_ssrc: 0, bitrate: f32::NAN, ssrcs: vec![99, 7] }),
         ];
         inbound.rtcp(&all, begun);
-        let told = told(&mut inbound);
-        assert_eq!(told[..2], ["feedback 99 KeyFrame", "feedback 99 Nack(3)"]);
-        assert_eq!(told[2..], ["feedback 99 Bitrate(0)", "feedback 7 Bitrate(0)"]);
+        let events = take_events(&mut inbound);
+        assert_eq!(events[..2], ["feedback 99 KeyFrame", "feedback 99 Nack(3)"]);
+        assert_eq!(events[2..], ["feedback 99 Bitrate(0)", "feedback 7 Bitrate(0)"]);
     }
 
     #[test]
-    fn what_a_packets_header_says_comes_along() {
+    fn header_extensions_are_delivered_with_the_packet() {
         let now = Instant::now();
         let mut inbound = Inbound::default();
         inbound.set(vec![Receiving { level_extension: 1, capture_extension: 2, ..line("a", &[7]) }]);
-        let mut came = |extensions: &[(u8, &'static [u8])]| {
+        let mut read = |extensions: &[(u8, &'static [u8])]| {
             let mut packet = packet(7, "");
             for &(id, bytes) in extensions {
                 packet.header.set_extension(id, Bytes::from_static(bytes)).expect("an extension");
             }
             inbound.rtp(packet, now);
             std::iter::from_fn(|| inbound.take())
-                .find_map(|came| match came {
-                    Came::Packet(_, packet) => Some((packet.level, packet.capture_time)),
+                .find_map(|event| match event {
+                    InboundEvent::Packet(_, packet) => Some((packet.level, packet.capture_time)),
                     _ => None,
                 })
                 .expect("a packet")
         };
-        assert_eq!(came(&[]), (None, None));
-        assert_eq!(came(&[(1, &[0x80 | 30])]), (Some((30, true)), None));
+        assert_eq!(read(&[]), (None, None));
+        assert_eq!(read(&[(1, &[0x80 | 30])]), (Some((30, true)), None));
         let capture = &[0, 0, 0, 9, 0x80, 0, 0, 0];
-        assert_eq!(came(&[(1, &[127]), (2, capture)]), (Some((127, false)), Some(NtpTime(9 << 32 | 1 << 31))));
+        assert_eq!(read(&[(1, &[127]), (2, capture)]), (Some((127, false)), Some(NtpTime(9 << 32 | 1 << 31))));
         // Too short, and one that was not negotiated.
-        assert_eq!(came(&[(2, &[1, 2, 3]), (5, capture)]), (None, None));
+        assert_eq!(read(&[(2, &[1, 2, 3]), (5, capture)]), (None, None));
     }
 
     #[test]
@@ -595,19 +595,23 @@ mod tests {
         inbound.rtp(with_rid(1, "hi"), now);
         inbound.rtp(packet(1, ""), now);
         inbound.rtp(with_rid(2, "top"), now);
-        assert_eq!(told(&mut inbound), ["track 1 b 1", "packet 1", "packet 1", "track 2 c 2", "packet 2"]);
+        assert_eq!(take_events(&mut inbound), ["track 1 b 1", "packet 1", "packet 1", "track 2 c 2", "packet 2"]);
         inbound.rtp(with_rid(3, "lo"), now);
-        inbound.rtp(with_rid(4, "nobody's"), now);
-        assert_eq!(told(&mut inbound), ["unassigned 3 false", "unassigned 4 false"], "of two m-lines, and of none");
-        // With a mid as well it is clear.
+        inbound.rtp(with_rid(4, "unknown"), now);
+        assert_eq!(
+            take_events(&mut inbound),
+            ["unassigned 3 false", "unassigned 4 false"],
+            "of two m-lines, and of none"
+        );
+        // With a mid as well it is unambiguous.
         let mut named = with_rid(3, "lo");
         named.header.set_extension(4, Bytes::from_static(b"c")).expect("an extension");
         inbound.rtp(named, now);
-        assert_eq!(told(&mut inbound), ["track 3 c 3", "packet 3"], "beside the other layer of its m-line");
+        assert_eq!(take_events(&mut inbound), ["track 3 c 3", "packet 3"], "beside the other layer of its m-line");
     }
 
     #[test]
-    fn only_what_was_agreed_to_opens_a_track() {
+    fn only_negotiated_payload_types_open_a_track() {
         let now = Instant::now();
         let mut inbound = Inbound::default();
         inbound.set(vec![line("a", &[1])]);
@@ -616,28 +620,28 @@ mod tests {
             foreign.header.payload_type = payload_type;
             inbound.rtp(foreign, now);
         }
-        assert!(told(&mut inbound).is_empty());
+        assert!(take_events(&mut inbound).is_empty());
         inbound.rtp(packet(1, ""), now);
-        assert_eq!(told(&mut inbound), ["track 1 a 1", "packet 1"]);
+        assert_eq!(take_events(&mut inbound), ["track 1 a 1", "packet 1"]);
     }
 
     #[test]
-    fn nobodys_streams_are_told_of_once_and_bounded() {
+    fn unassigned_streams_are_reported_once_and_bounded() {
         let begun = Instant::now();
         let mut inbound = Inbound::default();
         for n in 0..400u32 {
             inbound.rtp(packet(7, ""), begun + Duration::from_millis(20 * u64::from(n)));
         }
-        let new = told(&mut inbound).iter().filter(|word| word.ends_with("true")).count();
+        let new = take_events(&mut inbound).iter().filter(|word| word.ends_with("true")).count();
         assert_eq!(new, 1);
         for ssrc in 0..10_000 {
             inbound.rtp(packet(ssrc, ""), begun);
         }
-        assert!(inbound.strangers.len() <= MAX_STRANGERS);
-        assert_eq!(told(&mut inbound).len(), 10_000, "all are counted");
+        assert!(inbound.unassigned.len() <= MAX_UNASSIGNED);
+        assert_eq!(take_events(&mut inbound).len(), 10_000, "all are counted");
         let mut padding = packet(8, "");
         padding.payload = Bytes::new();
         inbound.rtp(padding, begun);
-        assert!(told(&mut inbound).is_empty());
+        assert!(take_events(&mut inbound).is_empty());
     }
 }

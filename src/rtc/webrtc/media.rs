@@ -1,4 +1,4 @@
-//! What each peer connection offers and accepts: codecs, header extensions, interceptors, ICE.
+//! Configuration of each peer connection: codecs, header extensions, interceptors, ICE.
 //!
 //! Part of the engine's module. Must not know: negotiation, packets.
 
@@ -21,26 +21,26 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// ICE ticks of the publisher until it is connected; nomination and DTLS each wait for a tick.
+/// ICE tick of the publisher until it is connected; nomination and DTLS each wait for a tick.
 const PUBLISHER_TICK: Duration = Duration::from_millis(5);
-/// Unanswered ticks after which the publisher gives a candidate pair up: 30 s of them.
+/// Unanswered ticks after which the publisher gives up a candidate pair: 30 s of them.
 const PUBLISHER_MAX_CHECKS: u16 = 6000;
-/// How long a pair with an address that no candidate named waits for a better one.
+/// How long a pair with a peer-reflexive address waits for a better one.
 const PRFLX_WAIT: Duration = Duration::from_millis(20);
 pub(super) const OPUS: &str = "audio/opus";
 pub(super) const RED: &str = "audio/red";
 const OPUS_PAYLOAD: u8 = 111;
 const RED_PAYLOAD: u8 = 63;
 
-/// What may wait in the engine to be put together or to be read, in bytes.
+/// Maximum bytes in the engine that wait for reassembly or reading.
 const RECEIVE_BUFFER: u32 = 256 * 1024;
-/// Servers that are asked.
+/// Maximum number of servers used.
 const MAX_SERVERS: usize = 16;
 
-/// A STUN or TURN server that is asked over UDP.
+/// A STUN or TURN server used over UDP.
 #[derive(Clone, Debug)]
 pub(super) struct Server {
-    /// As it was given.
+    /// As configured.
     pub(super) url: String,
     pub(super) turn: bool,
     pub(super) host: String,
@@ -50,7 +50,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Host and port as they are written in a URL.
+    /// Host and port in URL form.
     pub(super) fn name(&self) -> String {
         if self.host.contains(':') {
             format!("[{}]:{}", self.host, self.port)
@@ -60,8 +60,8 @@ impl Server {
     }
 }
 
-/// STUN and TURN over UDP; there is no other transport to a relay yet. On loopback only those that are there by their
-/// name: nobody else is to be asked, a name server neither.
+/// STUN and TURN over UDP; other transports to a relay are not supported yet. On loopback only servers whose host is a
+/// loopback name or address: no other machine is contacted, not even a name server.
 pub(super) fn ice_servers(options: &PeerOptions) -> Vec<Server> {
     let usable = |server: &IceServer, url: &String| {
         let turn = url.starts_with("turn:");
@@ -99,18 +99,18 @@ pub(super) fn setting_engine(
     disconnected_after: Option<Duration>,
     provider: Arc<dyn RTCCryptoProvider>,
 ) -> SettingEngine {
-    // Whoever looks sooner must ask more often: of three unanswered questions none is chance.
+    // A shorter timeout needs more frequent checks: three unanswered checks are not chance.
     let keepalive =
         disconnected_after.map(|after| (after / 3).clamp(Duration::from_millis(200), Duration::from_secs(2)));
     let builder = SettingEngineBuilder::new()
-        // A check of the SFU may overtake its candidate: the pair is as good all the same, and SFUs are not
-        // behind translators that a better pair would avoid.
+        // A check of the SFU may overtake its candidate. The pair is equally good, because SFUs are not behind a NAT
+        // that a better pair would avoid.
         .with_prflx_acceptance_min_wait(Some(PRFLX_WAIT))
         .with_ice_timeouts(disconnected_after, None, keepalive)
         .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(MAX_DATA_MESSAGE as u32))
         .with_sctp_max_receive_buffer_size(RECEIVE_BUFFER)
         .with_crypto_provider(provider)
-        // Those of the other suites would open records where nobody looks.
+        // Other suites would decrypt records where they are not checked.
         .with_dtls_cipher_suites(vec![
             CipherSuiteId::Tls_Ecdhe_Ecdsa_With_Aes_128_Gcm_Sha256,
             CipherSuiteId::Tls_Ecdhe_Rsa_With_Aes_128_Gcm_Sha256,
@@ -118,7 +118,7 @@ pub(super) fn setting_engine(
             CipherSuiteId::Tls_Ecdhe_Rsa_With_ChaCha20_Poly1305_Sha256,
         ])
         .with_multicast_dns_mode(rtc::ice::mdns::MulticastDnsMode::Disabled)
-        // Being the DTLS server spares a tick: the SFU opens DTLS as soon as it may.
+        // The DTLS server role saves a tick: the SFU starts DTLS as soon as it can.
         .with_answering_dtls_role(RTCDtlsRole::Server);
     match kind {
         PeerKind::Subscriber => builder.build(),
@@ -153,8 +153,8 @@ pub(super) fn media_engine(
         media.register_codec(RTCRtpCodecParameters { rtp_codec, payload_type }, RtpCodecKind::Audio)?;
     }
     if kind == PeerKind::Subscriber {
-        // No rtx and no plain nack: with them the engine's NACK generator asks for packets again
-        // that rtx has already brought.
+        // No rtx and no plain nack: with them the engine's NACK generator requests packets again that rtx has already
+        // delivered.
         let h264 = |mode: u8, profile: &str| {
             format!("level-asymmetry-allowed=1;packetization-mode={mode};profile-level-id={profile}")
         };

@@ -7,9 +7,9 @@ use super::super::engine::*;
 use super::super::refuse::{self, Refused};
 use super::super::sdp;
 use super::channels::NewChannel;
-use super::core::{Core, News};
+use super::core::{Core, CoreEvent};
 use super::media::{opus, OPUS};
-use super::writer::Line;
+use super::writer::SenderState;
 use super::{described, error};
 use crate::core::model::PeerKind;
 use rtc::media_stream::MediaStreamTrack;
@@ -23,44 +23,44 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Offers created until one can be used.
+/// Maximum offers created until one is usable.
 const MAX_TRIES: usize = 4;
-/// Most candidates taken for one ICE generation of the other side.
+/// Maximum candidates accepted for one remote ICE generation.
 const MAX_TRICKLED: usize = 64;
 
 #[derive(Default)]
 pub(super) struct Negotiation {
     senders: Vec<Sender>,
-    /// Whether there is something to offer: a sender or a data channel was added, ever.
+    /// Whether there is anything to offer: a sender or a data channel was ever added.
     pub(super) offers: bool,
     remote_ufrag: String,
-    /// Whether a negotiation was finished, ever.
+    /// Whether a negotiation was ever finished.
     done: bool,
-    /// Candidates taken for the other side's current ICE generation.
+    /// Candidates accepted for the current remote ICE generation.
     trickled: usize,
     /// M-lines reported as unplayable: mid, stream and track.
-    foreign_told: HashSet<(String, String, String)>,
+    foreign_reported: HashSet<(String, String, String)>,
 }
 
 struct Sender {
     spec: AudioSenderSpec,
-    line: Arc<Line>,
-    /// An offer with it was given.
+    sender_state: Arc<SenderState>,
+    /// An offer with it was returned.
     offered: bool,
 }
 
-/// An offer as the rest of the module makes handles of it.
+/// An offer with the parts from which `peer` makes handles.
 pub(super) struct Offered {
     pub(super) sdp: String,
     pub(super) mids: Vec<String>,
-    pub(super) senders: Vec<(String, Arc<Line>)>,
+    pub(super) senders: Vec<(String, Arc<SenderState>)>,
     pub(super) channels: Vec<(String, NewChannel)>,
 }
 
 impl Negotiation {
     /// The sender with this SSRC.
-    pub(super) fn line(&self, ssrc: u32) -> Option<Arc<Line>> {
-        self.senders.iter().find(|sender| sender.line.ssrc == ssrc).map(|sender| sender.line.clone())
+    pub(super) fn sender_state(&self, ssrc: u32) -> Option<Arc<SenderState>> {
+        self.senders.iter().find(|sender| sender.sender_state.ssrc == ssrc).map(|sender| sender.sender_state.clone())
     }
 }
 
@@ -69,17 +69,22 @@ fn called<T>(kind: EngineErrorKind, what: &str, result: Made<T>) -> EngineResult
 }
 
 impl Core {
-    /// Adds a sender of audio: on the m-line of one that has ended, else on a new one (RFC 9429, section 5.2.2).
-    pub(super) fn add_audio(&mut self, now: Instant, spec: AudioSenderSpec, line: Arc<Line>) -> EngineResult<()> {
+    /// Adds an audio sender: on the m-line of one that has ended, otherwise on a new one (RFC 9429, section 5.2.2).
+    pub(super) fn add_audio(
+        &mut self,
+        now: Instant,
+        spec: AudioSenderSpec,
+        sender_state: Arc<SenderState>,
+    ) -> EngineResult<()> {
         let is_token = |id: &str| !id.is_empty() && id.len() <= 256 && id.bytes().all(|b| b.is_ascii_graphic());
         if !is_token(&spec.stream_id) || !is_token(&spec.track_id) {
             return Err(error(EngineErrorKind::Invalid, "stream and track id must be printable ASCII without spaces"));
         }
         if self.negotiation.senders.iter().any(|sender| sender.spec.track_id == spec.track_id) {
-            return Err(error(EngineErrorKind::Invalid, "the track id is taken"));
+            return Err(error(EngineErrorKind::Invalid, "the track id is already in use"));
         }
         let encoding = RTCRtpEncodingParameters {
-            rtp_coding_parameters: RTCRtpCodingParameters { ssrc: Some(line.ssrc), ..Default::default() },
+            rtp_coding_parameters: RTCRtpCodingParameters { ssrc: Some(sender_state.ssrc), ..Default::default() },
             active: true,
             codec: opus(),
             ..Default::default()
@@ -87,11 +92,12 @@ impl Core {
         let (stream, track) = (spec.stream_id.clone(), spec.track_id.clone());
         let track = MediaStreamTrack::new(stream, track.clone(), track, RtpCodecKind::Audio, vec![encoding]);
         let all: Vec<usize> = self.pc.get_transceivers().collect();
-        // A publisher has m-lines of audio that it sends, and no others.
-        let is_free = |id: &usize| self.pc.rtp_transceiver(*id).is_some_and(|line| line.sender().is_none());
+        // A publisher has only audio m-lines on which it sends.
+        let is_free =
+            |id: &usize| self.pc.rtp_transceiver(*id).is_some_and(|transceiver| transceiver.sender().is_none());
         let free = self.setup.kind == PeerKind::Publisher && all.iter().any(is_free);
         let add = if free {
-            // The engine takes the first that is free.
+            // The engine takes the first free one.
             self.pc.add_track(track).map(drop)
         } else {
             let init = RTCRtpTransceiverInit {
@@ -102,13 +108,13 @@ impl Core {
             self.pc.add_transceiver_from_track(track, Some(init)).map(drop)
         };
         called(EngineErrorKind::Internal, "add a sender", add)?;
-        self.negotiation.senders.push(Sender { spec, line, offered: false });
+        self.negotiation.senders.push(Sender { spec, sender_state, offered: false });
         self.negotiation.offers = true;
         self.settle(now);
         Ok(())
     }
 
-    /// The engine's number of the transceiver that sends a track. Rollbacks may change it.
+    /// The engine's id of the transceiver that sends a track. Rollbacks may change it.
     fn transceiver(&mut self, track_id: &str) -> Option<usize> {
         let all: Vec<usize> = self.pc.get_transceivers().collect();
         all.into_iter().find(|id| {
@@ -118,7 +124,9 @@ impl Core {
     }
 
     fn mid(&mut self, track_id: &str) -> EngineResult<Option<String>> {
-        let id = self.transceiver(track_id).ok_or_else(|| error(EngineErrorKind::Internal, "a sender is gone"))?;
+        let id = self
+            .transceiver(track_id)
+            .ok_or_else(|| error(EngineErrorKind::Internal, "a sender is missing in the engine"))?;
         Ok(self.pc.rtp_transceiver(id).and_then(|transceiver| transceiver.mid().clone()))
     }
 
@@ -129,7 +137,7 @@ impl Core {
             let remove = self.pc.remove_track(id.into());
             called(EngineErrorKind::Internal, "remove a sender", remove)?;
         }
-        self.negotiation.senders.remove(at).line.stop();
+        self.negotiation.senders.remove(at).sender_state.stop();
         self.settle(now);
         Ok(())
     }
@@ -137,7 +145,7 @@ impl Core {
     #[cfg(test)]
     pub(super) fn ssrc_of(&self, track_id: &str) -> Option<u32> {
         let sender = self.negotiation.senders.iter().find(|sender| sender.spec.track_id == track_id);
-        sender.map(|sender| sender.line.ssrc)
+        sender.map(|sender| sender.sender_state.ssrc)
     }
 
     fn note_local(&mut self, sdp: &str) {
@@ -145,7 +153,7 @@ impl Core {
         self.local = (mid.to_owned(), index, sdp::ice_ufrag(sdp).to_owned());
     }
 
-    /// Makes a description of the other side fit for the engine, and notes what is new in it.
+    /// Prepares a remote description for the engine, and records what is new in it.
     fn remote(&mut self, sdp: &str) -> EngineResult<String> {
         let prepared = sdp::prepare_remote(sdp).map_err(|e| error(EngineErrorKind::Invalid, e))?;
         if let Some(limit) = sdp::max_message_size(sdp) {
@@ -161,12 +169,12 @@ impl Core {
         Ok(prepared)
     }
 
-    /// Drops what is pending, as the engine sees it.
+    /// Drops the pending description in the engine.
     fn undo(&mut self, now: Instant) -> EngineResult<()> {
         let remote = self.pc.pending_remote_description().is_some();
         if remote && !self.negotiation.done && !self.negotiation.offers {
-            // The engine starts its transports with the first offer and refuses to start them for
-            // another. Nothing was said yet that binds this side: begin anew.
+            // The engine starts its transports with the first offer and refuses to start them for another. Nothing
+            // binding was sent yet: start over.
             return self.reopen(now);
         }
         let rollback = || called(EngineErrorKind::Internal, "roll back", RTCSessionDescription::rollback(None));
@@ -180,23 +188,23 @@ impl Core {
         called(EngineErrorKind::Internal, "roll back", undone)
     }
 
-    /// Makes the publisher what is wanted, and offers that.
+    /// Applies `wanted` to the publisher and offers the result.
     pub(super) fn offer(&mut self, now: Instant, wanted: &Wanted) -> EngineResult<Offered> {
         let twice = |(n, spec): (usize, &AudioSenderSpec)| {
             wanted.senders[..n].iter().any(|before| before.track_id == spec.track_id)
         };
         if wanted.senders.iter().enumerate().any(twice) {
-            return Err(error(EngineErrorKind::Invalid, "the track id is taken"));
+            return Err(error(EngineErrorKind::Invalid, "the track id is already in use"));
         }
         self.undo(now)?;
         let is_wanted = |sender: &&Sender| wanted.senders.iter().any(|spec| spec.track_id == sender.spec.track_id);
         let gone = self.negotiation.senders.iter().filter(|sender| !is_wanted(sender));
         let gone: Vec<_> = gone.map(|sender| sender.spec.track_id.clone()).collect();
-        // Before what is gone: its m-line becomes inactive first, and is used again by a later offer.
+        // Before the removals: a removed sender's m-line must become inactive first; a later offer reuses it.
         for spec in &wanted.senders {
             if !self.negotiation.senders.iter().any(|sender| sender.spec.track_id == spec.track_id) {
                 let ssrc = getrandom::u32().map_err(|_| error(EngineErrorKind::System, "no randomness"))?.max(1);
-                self.add_audio(now, spec.clone(), Arc::new(Line::new(ssrc, spec.red)))?;
+                self.add_audio(now, spec.clone(), Arc::new(SenderState::new(ssrc, spec.red)))?;
             }
         }
         for track_id in gone {
@@ -218,13 +226,13 @@ impl Core {
         let mids = wanted.senders.iter().map(mid).collect();
         let new = |sender: &mut Sender| {
             let new = !std::mem::replace(&mut sender.offered, true);
-            new.then(|| (sender.spec.track_id.clone(), sender.line.clone()))
+            new.then(|| (sender.spec.track_id.clone(), sender.sender_state.clone()))
         };
         let senders = self.negotiation.senders.iter_mut().filter_map(new).collect();
         Ok(Offered { sdp, mids, senders, channels: self.channels.take_new() })
     }
 
-    /// Offers what there is; with the mid of each sender by its track id.
+    /// Offers the current state; returns also the mid of each sender, by track id.
     pub(super) fn create_offer(
         &mut self,
         now: Instant,
@@ -241,16 +249,15 @@ impl Core {
             self.note_local(&text);
             let set = self.pc.set_local_description(now, offer);
             called(EngineErrorKind::Internal, "set the offer", set)?;
-            // The engine numbers new senders on from what rolled back offers used up, but the data
-            // channels by how many m-lines there are: both may get the same mid. After another
-            // rollback they do not.
+            // The engine numbers new senders on from rolled back offers, but data channels by the number of m-lines:
+            // both may get the same mid. After another rollback they do not.
             if sdp::mids_differ(&text) {
                 break text;
             }
             self.undo(now)?;
             tries += 1;
             if tries == MAX_TRIES {
-                return Err(error(EngineErrorKind::Internal, "the engine's offer names two m-lines alike"));
+                return Err(error(EngineErrorKind::Internal, "the engine's offer has two m-lines with the same mid"));
             }
         };
         self.described_locally(now);
@@ -275,9 +282,9 @@ impl Core {
     pub(super) fn set_answer(&mut self, now: Instant, sdp: &str) -> EngineResult<()> {
         let sdp = self.remote(sdp)?;
         let Some(offer) = self.pc.pending_local_description() else {
-            return Err(error(EngineErrorKind::Invalid, "there is no offer to answer"));
+            return Err(error(EngineErrorKind::Invalid, "there is no pending offer"));
         };
-        // The engine forgets its offer before it looks for the m-lines: look first.
+        // The engine drops its offer before it matches the m-lines: check them first.
         if sdp::mids(&offer.sdp) != sdp::mids(&sdp) {
             return Err(error(EngineErrorKind::Invalid, "the answer is for another offer"));
         }
@@ -285,35 +292,35 @@ impl Core {
         let set = self.pc.set_remote_description(now, answer);
         called(EngineErrorKind::Invalid, "use the answer", set)?;
         self.negotiation.done = true;
-        let senders: Vec<(AudioSenderSpec, Arc<Line>)> =
-            self.negotiation.senders.iter().map(|sender| (sender.spec.clone(), sender.line.clone())).collect();
-        for (spec, line) in senders {
+        let senders: Vec<(AudioSenderSpec, Arc<SenderState>)> =
+            self.negotiation.senders.iter().map(|sender| (sender.spec.clone(), sender.sender_state.clone())).collect();
+        for (spec, sender_state) in senders {
             let mid = self.mid(&spec.track_id)?;
             let red = mid.filter(|_| spec.red > 0).and_then(|mid| sdp::red_payload(&sdp, &mid));
-            self.negotiated(&spec.track_id, &line, red);
+            self.negotiated(&spec.track_id, &sender_state, red);
         }
         self.answered(now);
         self.settle(now);
         Ok(())
     }
 
-    /// Takes over what was negotiated for a sender; `red`: the payload type that the other side answered.
-    fn negotiated(&mut self, track_id: &str, line: &Line, red: Option<u8>) {
-        let Some(id) = self.transceiver(track_id) else { return line.stop() };
+    /// Applies the negotiated parameters to a sender; `red`: the payload type in the remote answer.
+    fn negotiated(&mut self, track_id: &str, sender_state: &SenderState, red: Option<u8>) {
+        let Some(id) = self.transceiver(track_id) else { return sender_state.stop() };
         let sends = self.pc.rtp_transceiver(id).is_some_and(|transceiver| transceiver.current_direction().has_send());
-        let Some(mut sender) = self.pc.rtp_sender(id.into()).filter(|_| sends) else { return line.stop() };
+        let Some(mut sender) = self.pc.rtp_sender(id.into()).filter(|_| sends) else { return sender_state.stop() };
         let parameters = sender.get_parameters().rtp_parameters.clone();
         let codec = parameters.codecs.iter().find(|c| c.rtp_codec.mime_type.eq_ignore_ascii_case(OPUS));
         let level = parameters.header_extensions.iter().find(|extension| extension.uri == sdp::LEVEL_EXTENSION);
-        // Nothing is sent that the engine has not agreed to.
+        // Only what the engine has agreed to is sent.
         let red = red.filter(|red| parameters.codecs.iter().any(|c| c.payload_type == *red)).unwrap_or(0);
         match codec {
-            Some(codec) => line.negotiated(codec.payload_type, level.map_or(0, |level| level.id as u8), red),
-            None => line.stop(),
+            Some(codec) => sender_state.negotiated(codec.payload_type, level.map_or(0, |level| level.id as u8), red),
+            None => sender_state.stop(),
         }
     }
 
-    /// Takes an offer with its candidates, and answers it: all of it, or nothing.
+    /// Sets an offer with its candidates and answers it: all of it, or nothing.
     pub(super) fn answer(&mut self, now: Instant, offer: &str, candidates: &[String]) -> EngineResult<LocalAnswer> {
         self.undo(now)?;
         let answered = self.answer_offer(now, offer);
@@ -340,21 +347,21 @@ impl Core {
         if self.setup.options.refuse_data {
             let left;
             (left, refused) = refuse::without_data(&prepared);
-            // Of what is left the engine need not know anything.
+            // Nothing is left: the engine is not involved.
             let Some(left) = left else { return Ok(refused.refuse_all()) };
             prepared = left;
         }
         self.note_foreign(&prepared);
         let receiving = sdp::receiving(&prepared);
-        let unheard = sdp::recvonly_mids(offer);
+        let receive_only = sdp::recvonly_mids(offer);
         let sends = !self.negotiation.senders.is_empty();
-        if !sends && !unheard.is_empty() {
-            // For an m-line that begins like this, because its track went before it was offered, the engine
-            // makes a sender, and never receives on it. We have nothing to send: let it begin as inactive.
+        if !sends && !receive_only.is_empty() {
+            // For an m-line that starts like this, because its track was removed before it was offered, the engine
+            // creates a sender and never receives on it. There is nothing to send: let it start as inactive.
             let all: Vec<usize> = self.pc.get_transceivers().collect();
             let mid = |id| self.pc.rtp_transceiver(id).and_then(|transceiver| transceiver.mid().clone());
             let known: Vec<String> = all.into_iter().filter_map(mid).collect();
-            let new: Vec<&str> = unheard.iter().copied().filter(|mid| !known.iter().any(|k| k == mid)).collect();
+            let new: Vec<&str> = receive_only.iter().copied().filter(|mid| !known.iter().any(|k| k == mid)).collect();
             prepared = sdp::inactive(&prepared, &new);
         }
         let prepared = sdp::with_ssrcs(&prepared);
@@ -362,20 +369,20 @@ impl Core {
         let set = self.pc.set_remote_description(now, remote);
         called(EngineErrorKind::Invalid, "use the offer", set)?;
         let answer = called(EngineErrorKind::Invalid, "create an answer", self.pc.create_answer(None))?;
-        let mut ours = sdp::mirror_stereo(offer, &answer.sdp);
+        let mut local_answer = sdp::mirror_stereo(offer, &answer.sdp);
         if !sends {
-            ours = sdp::inactive(&ours, &unheard);
+            local_answer = sdp::inactive(&local_answer, &receive_only);
         }
-        // Nobody here plays video: it is not to be sent.
-        ours = refused.refuse(&sdp::inactive(&ours, &sdp::video_mids(offer)));
-        self.note_local(&ours);
-        // The engine takes only what it wrote itself.
+        // Video is not played: ask the SFU not to send it.
+        local_answer = refused.refuse(&sdp::inactive(&local_answer, &sdp::video_mids(offer)));
+        self.note_local(&local_answer);
+        // The engine accepts only the text that it wrote itself.
         let set = self.pc.set_local_description(now, answer);
         called(EngineErrorKind::Invalid, "set the answer", set)?;
         self.negotiation.done = true;
         self.inbound.lock().set(receiving);
         self.described_locally(now);
-        Ok(ours)
+        Ok(local_answer)
     }
 
     pub(super) fn add_candidate(&mut self, now: Instant, json: &str) -> EngineResult<()> {
@@ -398,15 +405,15 @@ impl Core {
         called(EngineErrorKind::Invalid, "use the candidate", self.pc.add_remote_candidate(init))
     }
 
-    /// Tells of sound in codecs that nobody here takes, once for each m-line: no packet of it will come.
+    /// Reports audio in unsupported codecs, once for each m-line: none of its packets will be delivered.
     fn note_foreign(&mut self, sdp: &str) {
         for foreign in sdp::foreign_audio(sdp) {
             let key = (foreign.mid.clone(), foreign.stream_id.clone(), foreign.track_id.clone());
-            let told = &mut self.negotiation.foreign_told;
-            if told.len() >= sdp::MAX_MEDIA || !told.insert(key) {
+            let reported = &mut self.negotiation.foreign_reported;
+            if reported.len() >= sdp::MAX_MEDIA || !reported.insert(key) {
                 continue;
             }
-            self.news.push_back(News::Unplayable(Box::new(RemoteTrackInfo {
+            self.events.push_back(CoreEvent::Unplayable(Box::new(RemoteTrackInfo {
                 kind: MediaKind::Audio,
                 stream_id: foreign.stream_id,
                 track_id: foreign.track_id,

@@ -1,8 +1,8 @@
-//! A pair that the other side uses although its nomination has not come: the nomination is made up for.
+//! Synthesises the nomination of a pair that the remote peer already uses, if the real one was lost.
 //!
-//! After an ICE restart whoever nominates sends on the new pair at once, and media is to be taken from any pair that
-//! is valid (RFC 8445 section 12.2). The engine takes it from the nominated one alone; when the nomination is lost, it
-//! would be silent until that comes again, which takes seconds. Part of the engine's module. Must not know: sockets.
+//! After an ICE restart the nominating side sends on the new pair at once, and media must be accepted on any valid pair
+//! (RFC 8445 section 12.2). The engine accepts it only on the nominated pair; if the nomination is lost, no media would
+//! arrive until it is repeated, which takes seconds. Part of the engine's module. Must not know: sockets.
 
 use super::super::sdp;
 use bytes::BytesMut;
@@ -15,15 +15,15 @@ use rtc::stun::integrity::MessageIntegrity;
 use rtc::stun::message::{Message, TransactionId, BINDING_REQUEST};
 use rtc::stun::textattrs::Username;
 
-/// The check that nominates, as the other side would send it by the descriptions in force.
+/// The nominating check, as the remote peer would send it by the descriptions in force.
 pub(super) fn nomination(pc: &RTCPeerConnection, provider: &dyn RTCCryptoProvider) -> Option<BytesMut> {
-    let (ours, theirs) = (pc.local_description()?.sdp, &pc.remote_description()?.sdp);
-    if theirs.lines().any(|line| line == "a=ice-lite") {
-        // Then the nominations are this side's.
+    let (local, remote) = (pc.local_description()?.sdp, &pc.remote_description()?.sdp);
+    if remote.lines().any(|line| line == "a=ice-lite") {
+        // Then this side nominates.
         return None;
     }
-    let user = format!("{}:{}", sdp::ice_ufrag(&ours), sdp::ice_ufrag(theirs));
-    let password = sdp::ice_pwd(&ours).to_owned();
+    let user = format!("{}:{}", sdp::ice_ufrag(&local), sdp::ice_ufrag(remote));
+    let password = sdp::ice_pwd(&local).to_owned();
     let mut check = Message::new();
     check
         .build(&[

@@ -1,4 +1,4 @@
-//! One peer connection as the trait has it.
+//! Implements the trait `Peer` for one peer connection.
 //!
 //! Part of the engine's module. Must not know: packets, sockets, negotiation.
 
@@ -24,8 +24,8 @@ impl Drop for PcPeer {
 impl Peer for PcPeer {
     fn offer(&self, wanted: &Wanted) -> EngineResult<LocalOffer> {
         let Offered { sdp, mids, senders, channels } = self.0.call(|core, now| core.offer(now, wanted))?;
-        let writer = |line| -> Arc<dyn RtpSender> { Arc::new(Writer { line, shared: self.0.clone() }) };
-        let senders = senders.into_iter().map(|(track_id, line)| (track_id, writer(line))).collect();
+        let writer = |sender_state| -> Arc<dyn RtpSender> { Arc::new(Writer { sender_state, shared: self.0.clone() }) };
+        let senders = senders.into_iter().map(|(track_id, sender_state)| (track_id, writer(sender_state))).collect();
         let channel =
             |(id, open)| -> Arc<dyn DataWriter> { Arc::new(ChannelWriter { id, open, shared: self.0.clone() }) };
         let channels = channels.into_iter().map(|(label, new)| (label, channel(new))).collect();
@@ -56,7 +56,7 @@ impl Peer for PcPeer {
                 RTCStatsReportEntry::OutboundRtp(s) => serde_json::to_value(s).ok(),
                 RTCStatsReportEntry::RemoteInboundRtp(s) => serde_json::to_value(s).ok(),
                 RTCStatsReportEntry::RemoteOutboundRtp(s) => serde_json::to_value(s).ok(),
-                // Candidates and certificates hold addresses and keys.
+                // Candidates and certificates contain addresses and keys.
                 _ => None,
             })
             .map(|mut value| {

@@ -1,4 +1,4 @@
-//! One allocation on a TURN server over UDP (RFC 8656): what goes to peers through it, and what comes.
+//! One allocation on a TURN server over UDP (RFC 8656): datagrams to peers and from them.
 //!
 //! Part of the engine's module; pure. Must not know: candidates, sockets, name servers.
 
@@ -14,22 +14,22 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Refreshed so often that one answer that is lost or stale costs nothing.
+/// Refreshed so often that one lost or stale response is harmless.
 const REFRESH: Duration = Duration::from_secs(120);
-/// Datagrams that wait for a permission.
+/// Maximum datagrams queued for a permission.
 const MAX_WAITING: usize = 16;
-/// Allocations asked for anew because the server's nonce was stale.
+/// Maximum allocation attempts, counting those repeated because the server's nonce was stale.
 const MAX_TRIES: u32 = 3;
 
-/// What a relay has to say.
+/// Output of a relay.
 #[derive(Debug)]
-pub(super) enum Said {
-    /// It is there.
+pub(super) enum RelayOutput {
+    /// The allocation exists.
     Relayed(SocketAddr),
-    /// This socket is to send to the server.
+    /// Send this to the server on the local socket.
     Send(Vec<u8>),
-    /// A peer has sent through it.
-    Came(SocketAddr, Vec<u8>),
+    /// Received from a peer through the relay.
+    Received(SocketAddr, Vec<u8>),
 }
 
 /// See the module.
@@ -38,14 +38,14 @@ pub(super) struct Relay {
     pub(super) local: SocketAddr,
     pub(super) server: SocketAddr,
     pub(super) url: String,
-    /// Where peers send to.
+    /// The relayed address, to which peers send.
     pub(super) relayed: Option<SocketAddr>,
     waiting: VecDeque<(SocketAddr, Vec<u8>)>,
     tries: u32,
 }
 
 impl Relay {
-    /// Asks for an allocation.
+    /// Requests an allocation.
     pub(super) fn new(
         now: Instant,
         local: SocketAddr,
@@ -68,7 +68,7 @@ impl Relay {
         Ok(Self { client, local, server: address, url: server.url.clone(), relayed, waiting, tries: 1 })
     }
 
-    /// Whether a datagram of the server is for this allocation.
+    /// Whether a datagram of the server belongs to this allocation.
     pub(super) fn owns(&self, from: SocketAddr, local: SocketAddr, transaction: Option<[u8; 12]>) -> bool {
         (from, local) == (self.server, self.local)
             && transaction.is_none_or(|id| self.client.has_transaction(&TransactionId(id)))
@@ -81,14 +81,14 @@ impl Relay {
             transport_protocol: TransportProtocol::UDP,
             ecn: None,
         };
-        // What it cannot read is nothing to anybody.
+        // Unreadable datagrams are ignored.
         let _ = self.client.handle_read(TaggedBytesMut { now, transport, message: datagram.into() });
     }
 
-    /// Sends to a peer, as soon as the server lets this side.
+    /// Sends to a peer, once the server permits it.
     pub(super) fn send(&mut self, now: Instant, to: SocketAddr, datagram: &[u8]) {
         let Some(Ok(mut relay)) = self.relayed.map(|relayed| self.client.relay(relayed)) else { return };
-        // Whatever else goes wrong: it is as if it were lost.
+        // Any other error counts as packet loss.
         if let Err(Error::ErrNoPermission) = relay.send_to(now, datagram, to) {
             let _ = relay.create_permission(now, to);
             if self.waiting.len() < MAX_WAITING {
@@ -105,24 +105,26 @@ impl Relay {
         self.client.poll_timeout()
     }
 
-    /// Gives the allocation back.
+    /// Releases the allocation.
     pub(super) fn close(&mut self, now: Instant) {
         if let Some(Ok(mut relay)) = self.relayed.take().map(|relayed| self.client.relay(relayed)) {
             let _ = relay.close(now);
         }
     }
 
-    pub(super) fn poll(&mut self, now: Instant) -> Option<Said> {
+    pub(super) fn poll(&mut self, now: Instant) -> Option<RelayOutput> {
         loop {
             if let Some(out) = self.client.poll_write() {
-                return Some(Said::Send(out.message.to_vec()));
+                return Some(RelayOutput::Send(out.message.to_vec()));
             }
             match self.client.poll_event()? {
                 Event::AllocateResponse(_, relayed) => {
                     self.relayed = Some(relayed);
-                    return Some(Said::Relayed(relayed));
+                    return Some(RelayOutput::Relayed(relayed));
                 }
-                Event::DataIndicationOrChannelData(_, from, data) => return Some(Said::Came(from, data.to_vec())),
+                Event::DataIndicationOrChannelData(_, from, data) => {
+                    return Some(RelayOutput::Received(from, data.to_vec()))
+                }
                 Event::CreatePermissionResponse(_, peer) => {
                     let (ready, rest) = std::mem::take(&mut self.waiting).into_iter().partition(|(to, _)| *to == peer);
                     self.waiting = rest;
@@ -142,7 +144,7 @@ impl Relay {
     }
 }
 
-/// The nonce was too old (438, RFC 8489 §14.8): the same question once more brings a new one.
+/// The nonce was too old (438, RFC 8489 §14.8): the repeated request gets a new one.
 fn is_stale(error: &Error) -> bool {
     matches!(error, Error::Other(text) if text.contains("(error 438"))
 }

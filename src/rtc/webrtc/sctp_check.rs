@@ -1,15 +1,15 @@
-//! Looks at SCTP (RFC 9260) before the engine does: what its own code takes badly, or does work without bound for,
-//! never reaches it.
+//! Checks SCTP packets (RFC 9260) before the engine sees them: rejects those that its code mishandles or does unbounded
+//! work for.
 //!
-//! Part of the engine's module, but of none of its types. Must not know: DTLS, data channels, who sends.
+//! Part of the engine's module, but uses none of its types. Must not know: DTLS, data channels, who sends.
 
-/// Numbers ahead of what has come that a packet may name: each costs the engine a look.
+/// How far ahead of the received TSNs a packet may refer: each TSN costs the engine a check.
 const MAX_AHEAD: u32 = 16_384;
-/// Streams that the other side may use, ever; the engine walks over all of them for each packet.
+/// Maximum streams that the remote peer may ever use; the engine iterates over all of them for each packet.
 const MAX_STREAMS: usize = 256;
-/// Stream resets that may wait at once: each is looked at for each number that comes.
+/// Maximum pending stream resets: the engine checks each of them for each TSN received.
 const MAX_RESETS: usize = 16;
-/// Times that the other side may begin its one association.
+/// Maximum INITs of the one remote association.
 const MAX_INITS: u32 = 8;
 const HEADER: usize = 12;
 
@@ -25,12 +25,12 @@ const OUTGOING_RESET: u16 = 13;
 const RESET_RESPONSE: u16 = 16;
 const IN_PROGRESS: u32 = 6;
 
-/// What is known of the association. One per peer connection.
+/// State of the association. One per peer connection.
 #[derive(Debug, Default)]
 pub(super) struct Check {
-    /// Everything up to this number has come.
+    /// All TSNs up to this one were received.
     come: Option<u32>,
-    /// Tag and first number of the other side's association.
+    /// Initiate tag and initial TSN of the remote association.
     init: Option<(u32, u32)>,
     inits: u32,
     streams: Vec<u16>,
@@ -45,8 +45,8 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
 
-/// Calls `each` with type and value (without its header of four bytes) of every part that fills `bytes`; false when
-/// one of them is not as long as it says.
+/// Calls `each` with type and value (without its header of four bytes) of every part that fills `bytes`; false if a
+/// length is wrong or `each` returns false.
 fn parts(mut bytes: &[u8], each: &mut dyn FnMut(u16, &[u8]) -> bool) -> bool {
     while !bytes.is_empty() {
         let (Some(kind), Some(length)) = (u16_at(bytes, 0), u16_at(bytes, 2)) else { return false };
@@ -62,12 +62,12 @@ fn parts(mut bytes: &[u8], each: &mut dyn FnMut(u16, &[u8]) -> bool) -> bool {
 }
 
 impl Check {
-    /// Whether a packet of the other side may be shown to the engine.
+    /// Whether a remote packet may be passed to the engine.
     pub fn received(&mut self, packet: &[u8]) -> bool {
         if packet.len() < HEADER + 4 {
             return false;
         }
-        // In a chunk's header the type is one byte, and flags are the other.
+        // In a chunk header the first byte is the type, the second the flags.
         parts(&packet[HEADER..], &mut |kind, value| self.chunk((kind >> 8) as u8, value))
     }
 
@@ -86,7 +86,7 @@ impl Check {
         }
     }
 
-    /// Whether a number is one that can be expected.
+    /// Whether a TSN is in the expected range.
     fn near(&self, tsn: u32) -> Option<()> {
         let ahead = tsn.wrapping_sub(self.come?);
         (ahead <= MAX_AHEAD || ahead > u32::MAX / 2).then_some(())
@@ -95,7 +95,7 @@ impl Check {
     fn data(&mut self, value: &[u8]) -> Option<()> {
         self.near(u32_at(value, 0)?)?;
         let stream = u16_at(value, 4)?;
-        // A message of nothing has a byte all the same (RFC 8831 §6.6).
+        // Even an empty message has one byte (RFC 8831 §6.6).
         if value.len() <= 12 {
             return None;
         }
@@ -136,7 +136,7 @@ impl Check {
         Some(())
     }
 
-    /// Notes what this side says: what has come, and which resets are done.
+    /// Records what this side sends: received TSNs, and completed resets.
     pub fn sent(&mut self, packet: &[u8]) {
         let Some(chunks) = packet.get(HEADER..) else { return };
         parts(chunks, &mut |kind, value| {
@@ -158,7 +158,7 @@ impl Check {
     }
 }
 
-/// The gaps that it names are not walked over for long.
+/// Bounds the work of walking over the gaps.
 fn sack(value: &[u8]) -> Option<()> {
     let (gaps, doubles) = (usize::from(u16_at(value, 8)?), usize::from(u16_at(value, 10)?));
     (value.len() == 12 + 4 * (gaps + doubles)).then_some(())?;
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_association_is_made_of_passes() {
+    fn valid_association_packets_pass() {
         let mut check = begun();
         assert!(check.received(&init(7, 1_000)), "it may be repeated");
         for tsn in 1_000..1_100 {
@@ -215,7 +215,7 @@ mod tests {
         assert!(check.received(&one(SACK, &[&[0; 8], &[0, 1, 0, 1], &[0, 2, 0, 9], &[0; 4]])));
         assert!(check.received(&one(ABORT, &[&[0, 12, 0, 6, b'b', b'y']])) && check.received(&one(ABORT, &[])));
         assert!(check.received(&one(4, &[&[0, 1, 0, 8, 1, 2, 3, 4]])) && check.received(&one(10, &[b"cookie"])));
-        // Two in one packet, the last without its padding.
+        // Two chunks in one packet, the last without its padding.
         let mut two = packet(&[(11, vec![]), (DATA, [&1_101u32.to_be_bytes()[..], &[0; 8], b"x"].concat())]);
         two.truncate(two.len() - 3);
         assert!(check.received(&two));

@@ -1,4 +1,4 @@
-//! A TURN server over UDP (RFC 8656) for tests, as small as it can be: it believes everybody. Pure.
+//! A minimal TURN server over UDP (RFC 8656) for tests: it verifies no credentials. Pure.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -7,7 +7,7 @@ const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 
 pub(super) struct Server {
     address: SocketAddr,
-    /// What it answers to who asks properly, instead of an allocation.
+    /// Error code for requests with credentials, instead of an allocation.
     refuses: Option<u16>,
     /// Relayed address by client.
     clients: HashMap<SocketAddr, SocketAddr>,
@@ -72,7 +72,7 @@ impl Server {
         address == self.address || self.clients.values().any(|relayed| *relayed == address)
     }
 
-    /// It was started anew: nothing that it gave is known to it.
+    /// Simulates a restart: all allocations are lost.
     pub(super) fn forget(&mut self) {
         self.clients.clear();
     }

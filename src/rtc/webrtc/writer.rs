@@ -1,7 +1,6 @@
 //! Sends RTP on one sender.
 //!
-//! Part of the engine's module. Must not know: negotiation beyond what it left for this sender,
-//! what packets contain.
+//! Part of the engine's module. Must not know: negotiation beyond its result for this sender, what packets contain.
 
 use super::super::engine::*;
 use super::driver::Shared;
@@ -11,19 +10,19 @@ use parking_lot::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 
-/// Payload type, header extension id and the payload type of redundant audio (0: none) of a sender that may
-/// send, a byte each from below; 0 until then.
+/// Set once a sender may send; the state is 0 until then. The lower bytes, from the lowest: payload type, header
+/// extension id, payload type of redundant audio (0: none).
 const READY: u32 = 1 << 31;
 
-/// What a sender may send.
-pub(super) struct Line {
+/// Negotiated state of one sender.
+pub(super) struct SenderState {
     pub(super) ssrc: u32,
     state: AtomicU32,
     red: Mutex<red::Encoder>,
-    hears: Mutex<Option<Hears>>,
+    feedback_handler: Mutex<Option<FeedbackHandler>>,
 }
 
-/// Loudness bytes by level (RFC 6464 §3): the V bit is set for anything but digital silence.
+/// Audio level bytes by level (RFC 6464 §3): the V bit is set for anything but digital silence.
 static LEVELS: [u8; 128] = {
     let mut levels = [0; 128];
     let mut i = 0;
@@ -34,23 +33,23 @@ static LEVELS: [u8; 128] = {
     levels
 };
 
-impl std::fmt::Debug for Line {
+impl std::fmt::Debug for SenderState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Line").field("ssrc", &self.ssrc).finish_non_exhaustive()
+        f.debug_struct("SenderState").field("ssrc", &self.ssrc).finish_non_exhaustive()
     }
 }
 
-impl Line {
+impl SenderState {
     pub(super) fn new(ssrc: u32, red: u8) -> Self {
         let red = Mutex::new(red::Encoder::new(usize::from(red)));
-        Self { ssrc, state: AtomicU32::new(0), red, hears: Mutex::default() }
+        Self { ssrc, state: AtomicU32::new(0), red, feedback_handler: Mutex::default() }
     }
 
-    /// Somebody who receives has said something. Not under the core's lock.
-    pub(super) fn tell(&self, feedback: TrackFeedback) {
-        let hears = self.hears.lock().clone();
-        if let Some(hears) = hears {
-            hears(feedback);
+    /// Passes on feedback of a receiver. Not called under the core's lock.
+    pub(super) fn report_feedback(&self, feedback: TrackFeedback) {
+        let feedback_handler = self.feedback_handler.lock().clone();
+        if let Some(feedback_handler) = feedback_handler {
+            feedback_handler(feedback);
         }
     }
 
@@ -66,21 +65,21 @@ impl Line {
 }
 
 pub(super) struct Writer {
-    pub(super) line: Arc<Line>,
+    pub(super) sender_state: Arc<SenderState>,
     pub(super) shared: Arc<Shared>,
 }
 
 impl RtpSender for Writer {
     fn send(&self, packet: RtpOut) -> EngineResult<()> {
         let RtpOut { sequence, timestamp, marker, level_dbov, payload } = packet;
-        let negotiated = self.line.state.load(Ordering::Acquire);
+        let negotiated = self.sender_state.state.load(Ordering::Acquire);
         if negotiated & READY == 0 {
             return self.shared.open();
         }
         let (opus, red) = ((negotiated & 0x7f) as u8, (negotiated >> 16 & 0x7f) as u8);
         let (payload_type, payload) = match red {
             0 => (opus, payload),
-            red => (red, self.line.red.lock().packet(timestamp, &payload, opus)),
+            red => (red, self.sender_state.red.lock().packet(timestamp, &payload, opus)),
         };
         let mut header = rtc::rtp::Header {
             version: 2,
@@ -88,7 +87,7 @@ impl RtpSender for Writer {
             payload_type,
             sequence_number: sequence,
             timestamp,
-            ssrc: self.line.ssrc,
+            ssrc: self.sender_state.ssrc,
             ..Default::default()
         };
         let extension = (negotiated >> 8 & 0xff) as u8;
@@ -99,12 +98,12 @@ impl RtpSender for Writer {
         self.shared.send_rtp(rtc::rtp::Packet { header, payload })
     }
 
-    fn hear(&self, hears: Hears) {
-        *self.line.hears.lock() = Some(hears);
+    fn set_feedback_handler(&self, feedback_handler: FeedbackHandler) {
+        *self.sender_state.feedback_handler.lock() = Some(feedback_handler);
     }
 }
 
-/// Asks the sender of one stream.
+/// Sends requests to the sender of one stream.
 pub(super) struct Control {
     pub(super) ssrc: u32,
     pub(super) shared: Weak<Shared>,

@@ -1,5 +1,5 @@
-//! What the application tells the actor: commands that may wait, orders that are never refused, and what becomes of a
-//! track that was freed. Must not know: sockets, the engine.
+//! The application's input to the actor: commands, which may wait, and orders, which are never refused; and the end of
+//! a freed track. Must not know: sockets, the engine.
 
 use super::*;
 
@@ -17,11 +17,11 @@ impl Actor {
         }
     }
 
-    /// What is never refused, and the commands that wait, `first` before the others. The subscriber is closed before
-    /// anything else; a track is freed as soon as it is known, for the next one may be among the commands; all other
-    /// orders come after the commands that were given before them.
-    /// What was ordered before something came counts before it: it may have been ordered while the actor looked where
-    /// else something is to be done, and what came now may be the answer to what the application did next.
+    /// Handles orders, and queued commands, `first` before the others. The subscriber is closed before anything else; a
+    /// track is freed as soon as it is known, because the next one may be among the commands; all other orders follow
+    /// the commands that were given before them. An order counts before an input that arrives after it. It may have
+    /// been given while the actor polled other sources, and the input may be the response to the application's next
+    /// action.
     pub(super) fn orders_first(&mut self) {
         if self.shared.orders.any() {
             self.on_orders(None);
@@ -64,7 +64,7 @@ impl Actor {
     }
 
     fn leave(&mut self, reason: String) {
-        // An answer that was given just before is sent, too: first it has to be where what is sent waits.
+        // An answer that was given just before is sent, too: first it has to be in the outbox.
         self.carry_out();
         if self.drain.is_zero() || self.shared.is_sent() {
             return self.input(Input::Leave { reason });
@@ -74,7 +74,7 @@ impl Actor {
         self.input(Input::Drain { reason, within });
     }
 
-    /// Publishes what waits, unless a track of before that was freed is still being heard.
+    /// Publishes waiting tracks, except those that follow a freed track that is still being sent.
     fn publish_next(&mut self) {
         for (track, after) in std::mem::take(&mut self.next_tracks) {
             if after.iter().any(|id| self.ending.contains(id) && self.tracks.contains_key(id)) {
@@ -90,11 +90,11 @@ impl Actor {
     fn free_track(&mut self, id: TrackId) {
         let track = self.shared.tracks.lock().get(&id).cloned();
         match track {
-            Some(track) if !self.drain.is_zero() && !track.is_heard() && !self.ending.contains(&id) => {
+            Some(track) if !self.drain.is_zero() && !track.is_played_out() && !self.ending.contains(&id) => {
                 self.ending.push(id);
                 let within = self.drain;
                 self.ops.push(Box::pin(async move {
-                    track.heard(within).await;
+                    track.wait_played(within).await;
                     Done::Track(id)
                 }));
             }
@@ -102,7 +102,7 @@ impl Actor {
         }
     }
 
-    /// A track that was freed is over; who waited for it has a turn.
+    /// Ends a freed track; tracks that waited for it are published.
     pub(super) fn unpublish(&mut self, id: TrackId) {
         self.ending.retain(|ending| *ending != id);
         if let Some(track) = self.shared.tracks.lock().remove(&id) {

@@ -1,5 +1,5 @@
-//! Orders to the engine. Each is carried out at once, and what it gives is the next thing that the core hears; only of
-//! the end of a peer connection its observer tells.
+//! Engine operations. Each is carried out at once, and its result is the core's next input; only the end of a peer
+//! connection is reported by its observer.
 
 use super::*;
 use crate::core::{OpDone, Wanted, WantedSender};
@@ -19,7 +19,8 @@ impl Actor {
 
     fn step(&mut self, generation: Generation, kind: PeerKind, action: Action) -> EngineResult<OpDone> {
         let peer = || {
-            let gone = || EngineError { kind: EngineErrorKind::Closed, message: "the peer connection is gone".into() };
+            let gone =
+                || EngineError { kind: EngineErrorKind::Closed, message: "the peer connection is closed".into() };
             self.peers.get(generation, kind).ok_or_else(gone)
         };
         match action {
@@ -49,7 +50,7 @@ impl Actor {
         let observer = Arc::new(Observer {
             generation,
             peer,
-            news: self.news.clone(),
+            peer_events: self.peer_events.clone(),
             inputs: self.input_sender.clone(),
             data: self.data_sender.clone(),
             playout: self.playout.clone(),
@@ -85,7 +86,7 @@ impl Actor {
         })?;
         for (name, writer) in offer.senders {
             let sender = wanted.senders.iter().find(|sender| sender.name == name);
-            // One that was freed meanwhile sends nothing.
+            // A track that was freed meanwhile sends nothing.
             if let Some((sender, track)) = sender.and_then(|s| Some((s, self.tracks.get(&s.track)?))) {
                 track.set_dtx(sender.offer.dtx);
                 track.add_writer(generation, writer);
@@ -120,8 +121,8 @@ impl Actor {
         self.input(Input::PeerClosed { generation, peer });
     }
 
-    /// What the peer connections say of themselves.
-    pub(super) fn on_news(&mut self, input: Input) {
+    /// Handles the reports of the peer connections.
+    pub(super) fn on_peer_event(&mut self, input: Input) {
         if let Input::Peer { generation, peer, change } = input {
             if change == PeerChange::Closed {
                 if let Some(index) = self.closing.iter().position(|of| *of == (generation, peer)) {
@@ -135,7 +136,7 @@ impl Actor {
         self.input(input);
     }
 
-    /// Tells the core what this peer connection has tried.
+    /// Passes to the core the paths that this peer connection has tried.
     pub(super) fn inspect(&mut self, generation: Generation, peer: PeerKind) {
         if let Some(open) = self.peers.get(generation, peer) {
             let path = open.path();

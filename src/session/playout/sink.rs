@@ -1,7 +1,7 @@
-//! The engine's end of a remote track: packets are put down where the playing task finds them, and what there is to say
-//! of the stream is told to the call's rules.
+//! The engine's end of a remote track: packets are stored for the playing task, and news of the stream is sent to the
+//! core.
 //!
-//! Nothing here takes longer than a moment, and nothing is decoded. Must not know: players, participants' names, C.
+//! Everything here is quick, and nothing is decoded. Must not know: players, participants' names, C.
 
 use super::{tracks::Before, Playout, Remote, Who};
 use crate::core::{model::Unplayable, RemoteId};
@@ -18,46 +18,47 @@ use std::{
     },
 };
 
-/// Packets of a stream that nobody owns before they count as unassigned: until then somebody may be introduced.
+/// Packets of a stream without an owner before they count as unassigned: until then its owner may be announced.
 pub(super) const WAITING: u64 = 150;
-/// Packets of other payload types in a row, without any sound, before the track counts as one that cannot be played.
+/// Consecutive packets of other payload types, without any audio, before the track counts as unplayable.
 const UNPLAYABLE_IN_A_ROW: u32 = 100;
-/// A stream that was forgotten is a new one when packets of it come after so long; before that they were on their way.
+/// Packets of a forgotten stream that arrive this much later make it a new stream; earlier ones were already on their
+/// way.
 const COMES_AGAIN_MS: u64 = 500;
 
-/// Packets of a stream that wait to be played; of more the oldest are dropped.
+/// Packets of a stream that wait to be played; beyond it the oldest are dropped.
 pub(super) const MAX_INBOX: usize = 128;
 
 /// Static payload type of comfort noise (RFC 3389).
 const COMFORT_NOISE: u8 = 13;
 
-/// What has come on one stream and is not taken over by its player. Locked for moments only.
+/// Packets of one stream that its player has not taken over yet. Locked briefly.
 pub(super) struct Inbox {
     pub(super) packets: VecDeque<RtpPacket>,
-    /// Packets that were too many.
+    /// Packets dropped because there were too many.
     pub(super) dropped: u64,
     pub(super) types: PayloadTypes,
     pub(super) who: Option<Arc<Who>>,
-    /// Counts how often it was taken off the air: what was received before that is nobody's.
-    pub(super) life: u64,
-    /// It cannot be decoded: packets are counted.
+    /// Generation: incremented when the stream is taken out of playback. Media received before that has no owner.
+    pub(super) generation: u64,
+    /// It cannot be decoded: packets are only counted.
     pub(super) silent: bool,
-    /// Why it cannot be decoded, or not all of it.
+    /// Why it, or a part of it, cannot be decoded.
     pub(super) why: Option<Unplayable>,
-    /// Packets since nobody owns it.
+    /// Packets without an owner.
     pub(super) waiting: u64,
-    /// Of what was received before somebody owned it.
+    /// Counters of packets received before it had an owner.
     pub(super) before: Before,
-    /// Packets of other payload types since the last sound.
+    /// Packets of other payload types since the last audio.
     pub(super) foreign: u32,
-    /// Of its sender.
+    /// Clock of its sender.
     pub(super) clock: SenderClock,
 }
 
 impl Inbox {
-    /// Counts a packet for its track, or until it has one.
+    /// Counts a packet for its track, or until there is one.
     fn count(&mut self, kind: Taken, bytes: u64) {
-        let unplayable = kind == Taken::Unplayable || kind == Taken::Sound && self.silent;
+        let unplayable = kind == Taken::Unplayable || kind == Taken::Audio && self.silent;
         let (padding, unplayable) = (u64::from(kind == Taken::Padding), u64::from(unplayable));
         match &self.who {
             Some(who) => who.figures.add(Before { packets: 1, bytes, padding, unplayable }),
@@ -71,38 +72,38 @@ impl Inbox {
     }
 }
 
-/// Hears of streams; false: not now.
-pub(in crate::session) type Tell = Arc<dyn Fn(StreamNews) -> bool + Send + Sync>;
+/// Sends news of streams; false: not possible now.
+pub(in crate::session) type EventSender = Arc<dyn Fn(StreamEvent) -> bool + Send + Sync>;
 
-/// What a stream has to say to the call's rules.
+/// News of a stream for the core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::session) enum StreamNews {
-    /// `true`: it was forgotten, and comes again.
-    Came(RemoteId, bool),
+pub(in crate::session) enum StreamEvent {
+    /// `true`: it was forgotten and has come back.
+    Added(RemoteId, bool),
     Unplayable(RemoteId, Unplayable),
-    Gone(RemoteId),
+    Removed(RemoteId),
 }
 
 pub(super) struct Sink {
     pub(super) id: RemoteId,
     pub(super) remote: Arc<Remote>,
     pub(super) playout: Arc<Playout>,
-    /// Not told yet, the next one last.
-    pub(super) news: Vec<StreamNews>,
-    pub(super) told: bool,
-    /// Why it cannot be decoded, by what was negotiated.
+    /// Not sent yet, the next one last.
+    pub(super) pending_events: Vec<StreamEvent>,
+    pub(super) unplayable_reported: bool,
+    /// Why it cannot be decoded, as negotiated.
     pub(super) silent: Option<Unplayable>,
 }
 
 impl Sink {
-    pub(super) fn tell_news(&mut self) {
-        while self.news.last().is_some_and(|news| (self.remote.tell)(*news)) {
-            self.news.pop();
+    pub(super) fn send_events(&mut self) {
+        while self.pending_events.last().is_some_and(|event| (self.remote.send_event)(*event)) {
+            self.pending_events.pop();
         }
     }
 
-    /// A packet of a stream that was forgotten: false as long as it may be one that was still on its way. After that
-    /// the stream is a new one.
+    /// A packet of a forgotten stream: false while it may have been on its way already. After that the stream is a new
+    /// one.
     fn comes_again(&mut self, forgotten: u64) -> bool {
         let since = self.playout.ms().saturating_sub(forgotten);
         if since < COMES_AGAIN_MS {
@@ -111,12 +112,12 @@ impl Sink {
         let Some(id) = self.playout.give_place(&self.remote) else { return false };
         self.remote.forgotten.store(0, Ordering::Release);
         self.id = id;
-        self.news = first_news(id, self.silent, true);
-        self.tell_news();
+        self.pending_events = first_events(id, self.silent, true);
+        self.send_events();
         true
     }
 
-    /// Puts a packet where its player finds it; true when there is something to play.
+    /// Stores a packet for its player; true when there is something to play.
     fn take(&mut self, mut packet: RtpPacket) -> bool {
         let media = &self.playout.call.media;
         let count = |counter: &AtomicU64, by: u64| {
@@ -129,8 +130,8 @@ impl Sink {
         match kind {
             Taken::Padding => count(&media.padding, 1),
             Taken::Unplayable => count(&media.unplayable, 1),
-            Taken::Sound if inbox.silent => count(&media.unplayable, 1),
-            Taken::Sound if inbox.who.is_none() => {
+            Taken::Audio if inbox.silent => count(&media.unplayable, 1),
+            Taken::Audio if inbox.who.is_none() => {
                 inbox.waiting += 1;
                 match inbox.waiting.cmp(&WAITING) {
                     std::cmp::Ordering::Less => {}
@@ -138,20 +139,20 @@ impl Sink {
                     std::cmp::Ordering::Greater => count(&media.unassigned, 1),
                 }
             }
-            Taken::Sound => {}
+            Taken::Audio => {}
         }
         if inbox.silent {
             return false;
         }
-        // Noise and events come beside the sound.
+        // Comfort noise and telephone events accompany the audio.
         let beside = packet.payload_type == COMFORT_NOISE || packet.payload.len() <= 4;
         match kind {
-            Taken::Sound => inbox.foreign = 0,
+            Taken::Audio => inbox.foreign = 0,
             Taken::Unplayable if !beside => {
                 inbox.foreign = inbox.foreign.saturating_add(1);
-                if inbox.foreign == UNPLAYABLE_IN_A_ROW && !std::mem::replace(&mut self.told, true) {
+                if inbox.foreign == UNPLAYABLE_IN_A_ROW && !std::mem::replace(&mut self.unplayable_reported, true) {
                     inbox.why = Some(Unplayable::PayloadType);
-                    self.news.insert(0, StreamNews::Unplayable(self.id, Unplayable::PayloadType));
+                    self.pending_events.insert(0, StreamEvent::Unplayable(self.id, Unplayable::PayloadType));
                 }
             }
             Taken::Padding | Taken::Unplayable => {}
@@ -161,7 +162,7 @@ impl Sink {
             inbox.dropped += 1;
         }
         inbox.packets.push_back(packet);
-        kind == Taken::Sound
+        kind == Taken::Audio
     }
 }
 
@@ -179,8 +180,8 @@ impl PacketSink for Sink {
             self.remote.rouse();
             self.playout.wake.notify_one();
         }
-        if !self.news.is_empty() {
-            self.tell_news();
+        if !self.pending_events.is_empty() {
+            self.send_events();
         }
     }
 
@@ -195,19 +196,19 @@ impl PacketSink for Sink {
 
 impl Drop for Sink {
     fn drop(&mut self) {
-        let known = !self.news.iter().any(|news| matches!(news, StreamNews::Came(..)));
+        let known = !self.pending_events.iter().any(|event| matches!(event, StreamEvent::Added(..)));
         if self.playout.forget(self.id).is_some() && known {
-            self.playout.tell_gone(&self.remote, self.id);
+            self.playout.send_removed(&self.remote, self.id);
         }
     }
 }
 
-/// What the call's rules hear of a stream first, the next one last.
-pub(super) fn first_news(id: RemoteId, silent: Option<Unplayable>, again: bool) -> Vec<StreamNews> {
-    silent.map(|why| StreamNews::Unplayable(id, why)).into_iter().chain([StreamNews::Came(id, again)]).collect()
+/// The first news of a stream for the core, the next one last.
+pub(super) fn first_events(id: RemoteId, silent: Option<Unplayable>, again: bool) -> Vec<StreamEvent> {
+    silent.map(|why| StreamEvent::Unplayable(id, why)).into_iter().chain([StreamEvent::Added(id, again)]).collect()
 }
 
-/// The payload types of Opus; where none was read, all that may be.
+/// The payload types of Opus; if none was parsed, all possible ones.
 pub(super) fn types_of(info: &RemoteTrackInfo) -> PayloadTypes {
     let types = PayloadTypes::of(info.opus_types.iter().copied());
     if types.is_empty() {

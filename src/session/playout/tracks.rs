@@ -1,6 +1,6 @@
-//! The remote tracks of a call and what was counted of each, over all the streams that have carried it.
+//! The remote tracks of a call and their counters, over all the streams that have carried each.
 //!
-//! Must not know: how packets come, players, C.
+//! Must not know: how packets arrive, players, C.
 
 use super::super::frames::{TrackFigures, Who};
 use crate::core::{
@@ -16,7 +16,7 @@ use std::{
     },
 };
 
-/// Figures of a stream that nobody owns yet, or any more; they become those of the track that it is bound to.
+/// Counters of a stream without an owner; they are added to those of the track that it is bound to.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Before {
     pub(super) packets: u64,
@@ -25,24 +25,24 @@ pub(super) struct Before {
     pub(super) unplayable: u64,
 }
 
-/// Figures of one remote track at one moment.
+/// Statistics of one remote track at one moment.
 #[derive(Clone, Debug)]
 pub struct RemoteTrackStats {
-    /// Whose, and which; `None`: a stream that nobody owns.
+    /// Its participant and track; `None`: a stream without an owner.
     pub who: Option<Arc<Who>>,
     /// A stream carries it now.
     pub received: bool,
-    /// RTP packets, and the bytes of their payloads; of padding only, and those that cannot be decoded.
+    /// RTP packets, and the bytes of their payloads; packets of padding only, and those that cannot be decoded.
     pub packets_received: u64,
     pub bytes_received: u64,
     pub packets_padding: u64,
     pub packets_unplayable: u64,
-    /// Those of a stream that nobody owns.
+    /// Packets of a stream without an owner.
     pub packets_unassigned: u64,
     pub frames_played: u64,
-    /// What became of the packets; what is measured is as it is now.
+    /// Reception statistics; measured values are the current ones.
     pub receive: ReceiveStats,
-    /// Why what comes cannot be played.
+    /// Why the received media cannot be played.
     pub unplayable: Option<Unplayable>,
 }
 
@@ -60,10 +60,10 @@ impl TrackFigures {
     }
 }
 
-/// Which track: session id, kind, the SFU's name of it, and what tells its streams apart where it has none.
+/// Identifies a track: session id, kind, the SFU's track id, and, without one, what distinguishes its streams.
 pub(super) type TrackKey = (String, TrackKind, String, String);
 
-/// The remote tracks of a call, each with what was counted of it.
+/// The remote tracks of a call, each with its counters.
 #[derive(Default)]
 pub(super) struct Tracks {
     pub(super) known: HashMap<TrackKey, Arc<Who>>,
@@ -71,9 +71,10 @@ pub(super) struct Tracks {
 }
 
 impl Tracks {
-    /// The figures of a track: new ones, if it is. A track without a name may come again under another stream id: it is
-    /// one of its kind of which nothing comes any more. `on_air`: whether something of that number comes.
-    pub(super) fn of(&mut self, key: &TrackKey, on_air: impl Fn(u64) -> bool) -> Arc<TrackFigures> {
+    /// The counters of a track; new ones for a new track. A track without an id may come back under another stream id:
+    /// it then continues a track of its kind that no longer receives anything. `is_bound`: whether a track of that
+    /// number receives.
+    pub(super) fn of(&mut self, key: &TrackKey, is_bound: impl Fn(u64) -> bool) -> Arc<TrackFigures> {
         if let Some(who) = self.known.get(key) {
             return who.figures.clone();
         }
@@ -82,7 +83,7 @@ impl Tracks {
             let akin = self
                 .known
                 .iter()
-                .filter(|((s, k, t, _), who)| (s, k) == (session_id, kind) && t.is_empty() && !on_air(who.track));
+                .filter(|((s, k, t, _), who)| (s, k) == (session_id, kind) && t.is_empty() && !is_bound(who.track));
             let akin = akin.min_by_key(|(_, who)| who.track).map(|(known, _)| known.clone());
             if let Some(who) = akin.and_then(|known| self.known.remove(&known)) {
                 return who.figures.clone();
@@ -92,7 +93,7 @@ impl Tracks {
         Arc::new(TrackFigures { number: self.last, ..TrackFigures::default() })
     }
 
-    /// Bounded; of more than are received at once nobody can have heard lately.
+    /// Stores a track. Bounded: beyond the number received at once, the oldest is dropped.
     pub(super) fn remember(&mut self, key: TrackKey, who: Arc<Who>) {
         if self.known.len() >= limits::REMOTE_TRACKS && !self.known.contains_key(&key) {
             let oldest = self.known.iter().min_by_key(|(_, who)| who.track).map(|(key, _)| key.clone());
@@ -105,7 +106,7 @@ impl Tracks {
 }
 
 impl RemoteTrackStats {
-    /// Of what is over; what its stream adds comes later.
+    /// Counters of ended streams; those of the current stream are added later.
     pub(super) fn of(who: &Arc<Who>) -> Self {
         let figures = &who.figures;
         let load = |a: &AtomicU64| a.load(Ordering::Relaxed);

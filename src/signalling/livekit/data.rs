@@ -1,5 +1,5 @@
-//! What travels on data channels: packets, texts in pieces, procedure calls. Must not know: when something
-//! may be sent, who waits for an answer.
+//! Encodes and decodes data channel messages: packets, texts in pieces, remote procedure calls. Must not know: when
+//! something may be sent, who waits for an answer.
 
 use super::incoming::MAX_ID;
 use crate::core::model::*;
@@ -9,13 +9,13 @@ use offhook_proto::livekit as pb;
 use pb::data_packet::Value;
 use prost::Message;
 
-/// The labels decide; the other side opens channels of the same names for what it sends.
+/// Channels are identified by label. The server opens channels with the same labels for the data that it sends.
 pub const CHANNELS: [Channel; 2] = [
     Channel { label: "_reliable", ordered: true, max_retransmits: None, delivery: Delivery::Reliable },
     Channel { label: "_lossy", ordered: false, max_retransmits: Some(0), delivery: Delivery::Lossy },
 ];
 
-/// Bytes of a text in one piece.
+/// Most bytes of a text in one packet.
 const PIECE: usize = 15_000;
 const MAX_RPC_TEXT: usize = 1_024;
 
@@ -34,7 +34,7 @@ fn packet(message: &DataOut, value: Value) -> Bytes {
     .into()
 }
 
-/// The packets that a message becomes, in order. `now_ms`: milliseconds since 1970.
+/// Encodes a message into packets, in order. `now_ms`: milliseconds since 1970.
 pub fn encode(message: &DataOut, now_ms: i64) -> Vec<Bytes> {
     let one = |value| vec![packet(message, value)];
     match &message.body {
@@ -45,7 +45,7 @@ pub fn encode(message: &DataOut, now_ms: i64) -> Vec<Bytes> {
             ..Default::default()
         })),
         DataBody::Text { id, topic, text, attributes } => text_packets(message, id, topic, text, attributes, now_ms),
-        // A text goes out whole; keys and what is encrypted are only heard.
+        // A text is sent whole; DTMF and encrypted messages are only received.
         DataBody::TextBegin { .. }
         | DataBody::TextPiece { .. }
         | DataBody::TextEnd { .. }
@@ -74,8 +74,8 @@ pub fn encode(message: &DataOut, now_ms: i64) -> Vec<Bytes> {
     }
 }
 
-/// Numbers a reliable packet: the server then keeps it for who is about to join, and knows one that came
-/// before. Appended, for a field of a protobuf message may stand anywhere.
+/// Numbers a reliable packet, so that the server can keep it for joining participants and detect a duplicate. The
+/// number is appended, because protobuf fields may be in any order.
 pub fn seal(packet: &Bytes, sequence: u32) -> Bytes {
     let mut sealed = Vec::with_capacity(packet.len() + 8);
     sealed.extend_from_slice(packet);
@@ -122,7 +122,7 @@ fn text_packets(
     packets
 }
 
-/// What a packet on the channel of that label says; `None`: it cannot be read, or is nothing for this client.
+/// Decodes a packet from the channel with that label; `None`: it is malformed, or not for this client.
 pub fn decode(label: &str, wire: &Bytes) -> Option<DataIn> {
     let delivery = CHANNELS.iter().find(|c| c.label == label)?.delivery;
     let packet = pb::DataPacket::decode(wire.clone()).ok()?;
@@ -140,7 +140,7 @@ fn body(value: Value) -> Option<DataBody> {
     let topic = |topic: String| (topic.len() <= MAX_ID).then_some(topic);
     Some(match value {
         Value::User(user) => DataBody::Packet { topic: topic(user.topic.unwrap_or_default())?, payload: user.payload },
-        // The older form of a text; deleted ones are no text.
+        // The older form of a text; a deleted message is ignored.
         Value::ChatMessage(chat) if !chat.deleted => {
             let (topic, attributes) = (String::new(), Attributes::default());
             DataBody::Text { id: chat.id, topic, text: chat.message, attributes }
@@ -187,7 +187,7 @@ fn body(value: Value) -> Option<DataBody> {
     })
 }
 
-/// Gateways tell the key as a text, as its number, or both.
+/// Gateways send the key as text, as its number, or both.
 fn dtmf(key: pb::SipDtmf) -> Option<DataBody> {
     const KEYS: [&str; 16] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "#", "A", "B", "C", "D"];
     let code = match key.digit.as_str() {
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_attached_to_a_text_is_at_both_its_ends() {
+    fn text_attributes_are_in_header_and_trailer() {
         let attributes: Attributes = [("lk.segment_id".to_owned(), "s1".to_owned())].into();
         let text =
             DataBody::Text { id: "s".into(), topic: "t".into(), text: "x".into(), attributes: attributes.clone() };
@@ -276,19 +276,19 @@ mod tests {
     fn keys_have_a_number_and_a_name() {
         let key =
             |code, digit: &str| decode("_reliable", &wire(Value::SipDtmf(pb::SipDtmf { code, digit: digit.into() })));
-        let told = |code, digit: &str| key(code, digit).map(|data| data.body);
+        let decoded = |code, digit: &str| key(code, digit).map(|data| data.body);
         let is = |code, digit: &str| Some(DataBody::Dtmf { code, digit: digit.into() });
-        assert_eq!(told(7, "7"), is(7, "7"));
-        assert_eq!(told(11, ""), is(11, "#"));
-        assert_eq!(told(0, "d"), is(15, "D"));
-        assert_eq!((told(16, ""), told(1, "12"), told(1, "é")), (None, None, None));
+        assert_eq!(decoded(7, "7"), is(7, "7"));
+        assert_eq!(decoded(11, ""), is(11, "#"));
+        assert_eq!(decoded(0, "d"), is(15, "D"));
+        assert_eq!((decoded(16, ""), decoded(1, "12"), decoded(1, "é")), (None, None, None));
         // As a gateway sends it: value 6, with the code in 3 and the digit in 4.
         let raw = [0x32, 5, 0x18, 10, 0x22, 1, b'*'];
         assert_eq!(back(&Bytes::copy_from_slice(&raw)), DataBody::Dtmf { code: 10, digit: "*".into() });
     }
 
     #[test]
-    fn what_is_encrypted_is_told_as_that() {
+    fn encrypted_packets_are_reported_as_encrypted() {
         let packet = wire(Value::EncryptedPacket(pb::EncryptedPacket { encryption_type: 1 }));
         assert_eq!(back(&packet), DataBody::Encrypted);
         // As a client sends it: value 18, with the type in 1, an iv in 2, a key's number in 3 and the contents in 4.

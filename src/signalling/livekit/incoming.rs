@@ -1,7 +1,7 @@
-//! What a server says: wire types to the vocabulary of a call.
+//! Server messages: wire types to model types.
 //!
-//! Text is never cut: it is as long as the message that brought it. Ids are, because two different ones could
-//! become the same: what carries an absurd id is left out, and a note says so. Must not know: how it travelled,
+//! Text is never cut: the size of its message bounds it. Ids are never cut either, because two different ones could
+//! become equal: an object with an oversized id is left out, and a note reports it. Must not know: the transport,
 //! requests.
 
 use crate::core::model::*;
@@ -26,8 +26,8 @@ pub(super) fn id(text: String) -> Option<String> {
     (!text.is_empty() && text.len() <= MAX_ID).then_some(text)
 }
 
-/// A participant, its texts taken out of the message. `None`: it cannot be used; a note says why where that is a
-/// limit of ours.
+/// Converts a participant; moves the texts out of the message. `None`: it cannot be used; if it exceeds a local limit,
+/// a note says why.
 pub(super) fn participant(p: &mut pb::ParticipantInfo, notes: &mut Vec<SfuMessage>) -> Option<Participant> {
     for (field, long) in [("sid", &p.sid), ("identity", &p.identity)] {
         if long.len() > MAX_ID {
@@ -37,7 +37,7 @@ pub(super) fn participant(p: &mut pb::ParticipantInfo, notes: &mut Vec<SfuMessag
         }
     }
     if p.tracks.len() > MAX_TRACKS {
-        let what = format!("participant {}: {} tracks; {MAX_TRACKS} are taken", shown(&p.identity), p.tracks.len());
+        let what = format!("participant {}: {} tracks; the limit is {MAX_TRACKS}", shown(&p.identity), p.tracks.len());
         note(notes, SfuMessage::TooLarge(what));
     }
     let sid = id(p.sid.clone())?;
@@ -62,12 +62,12 @@ pub(super) fn participant(p: &mut pb::ParticipantInfo, notes: &mut Vec<SfuMessag
     })
 }
 
-/// A name as it may stand in an error.
+/// A name, cut for an error text.
 fn shown(name: &str) -> &str {
     text::truncate(name, 64)
 }
 
-/// So many of one message are said, and no more.
+/// Adds a note, at most `MAX_NOTES` per message.
 fn note(notes: &mut Vec<SfuMessage>, what: SfuMessage) {
     if notes.iter().filter(|m| matches!(m, SfuMessage::TooLarge(_))).count() < MAX_NOTES {
         notes.push(what);
@@ -76,7 +76,7 @@ fn note(notes: &mut Vec<SfuMessage>, what: SfuMessage) {
 
 fn too_long(field: &str, whose: &str, length: usize) -> SfuMessage {
     let whose = text::clean(shown(whose), &[]);
-    SfuMessage::TooLarge(format!("participant {whose}: {field} has {length} bytes; {MAX_ID} are taken"))
+    SfuMessage::TooLarge(format!("participant {whose}: {field} has {length} bytes; the limit is {MAX_ID}"))
 }
 
 fn participant_kind(p: &pb::ParticipantInfo) -> ParticipantKind {
@@ -92,7 +92,7 @@ fn participant_kind(p: &pb::ParticipantInfo) -> ParticipantKind {
     }
 }
 
-/// The server's numbers are those of the C ABI.
+/// The server's numbers equal those of the C ABI.
 pub(super) fn leave_reason(p: &pb::ParticipantInfo) -> LeaveReason {
     match p.disconnect_reason {
         number @ 0..=LeaveReason::LAST => LeaveReason(number),
@@ -104,7 +104,7 @@ fn attributes(p: &pb::ParticipantInfo) -> String {
     if p.attributes.is_empty() {
         return String::new();
     }
-    // In one order, so that the same attributes are the same text.
+    // Sorted, so that equal attributes give equal text.
     let sorted: std::collections::BTreeMap<_, _> = p.attributes.iter().collect();
     serde_json::to_string(&sorted).unwrap_or_default()
 }
@@ -170,22 +170,22 @@ pub(super) fn ice_servers(servers: Vec<pb::IceServer>) -> Vec<IceServer> {
     servers.into_iter().take(MAX_ICE_SERVERS).map(server).collect()
 }
 
-/// What the server's word to leave means for this client.
+/// Translates the server's leave request.
 pub(super) fn leave(leave: &pb::LeaveRequest) -> SfuMessage {
     use pb::{leave_request::Action, DisconnectReason as Why};
     let why = leave.reason();
     let advice = |strategy| {
-        let why = format!("the SFU asks to connect again ({})", words(why));
+        let why = format!("the SFU requested a reconnect ({})", words(why));
         SfuMessage::Advice { strategy, why, leave_edge: false }
     };
     match leave.action() {
         Action::Resume => advice(Strategy::Fast),
         Action::Reconnect => advice(Strategy::Rejoin),
-        // Before protocol 13 this is all that a server says.
+        // Servers before protocol 13 send only this.
         Action::Disconnect if leave.can_reconnect => advice(Strategy::Rejoin),
         Action::Disconnect => match why {
-            // Nobody meant this participant to go: it comes back. A server that shuts down says "disconnect"
-            // as well, also when it is not the one that this socket leads to.
+            // Not meant to remove this participant: it rejoins. A server that shuts down also sends "disconnect", even
+            // if this socket is connected to another server.
             Why::ServerShutdown
             | Why::StateMismatch
             | Why::JoinFailure
@@ -204,12 +204,12 @@ pub(super) fn leave(leave: &pb::LeaveRequest) -> SfuMessage {
 fn words(why: pb::DisconnectReason) -> &'static str {
     use pb::DisconnectReason as Why;
     match why {
-        Why::ServerShutdown => "it shuts down",
-        Why::StateMismatch => "it knows another state",
-        Why::JoinFailure => "the join failed",
+        Why::ServerShutdown => "server shutdown",
+        Why::StateMismatch => "state mismatch",
+        Why::JoinFailure => "join failed",
         Why::Migration => "migration",
-        Why::SignalClose => "signalling was closed",
-        Why::ConnectionTimeout => "the media connection timed out",
+        Why::SignalClose => "signalling closed",
+        Why::ConnectionTimeout => "media connection timed out",
         Why::MediaFailure => "media failed",
         _ => "no reason given",
     }
@@ -226,16 +226,19 @@ pub(super) fn not_subscribed(response: &pb::SubscriptionResponse) -> SfuMessage 
         pb::SubscriptionError::SeUnknown => "no reason given",
     };
     let track = text::clean(&response.track_sid, &[]);
-    let error =
-        SfuError { code: response.err, message: format!("track {track} cannot be had: {why}"), should_retry: false };
+    let error = SfuError {
+        code: response.err,
+        message: format!("cannot subscribe to track {track}: {why}"),
+        should_retry: false,
+    };
     SfuMessage::Error { error, strategy: Strategy::Unspecified }
 }
 
-/// Which layers of a track of ours somebody wants.
-pub(super) fn wanted_layers(kind: TrackKind, update: pb::SubscribedQualityUpdate) -> SenderQuality {
-    let mut wanted = update.subscribed_qualities;
+/// The layers of a local track that are requested.
+pub(super) fn requested_layers(kind: TrackKind, update: pb::SubscribedQualityUpdate) -> SenderQuality {
+    let mut requested = update.subscribed_qualities;
     if let Some(codec) = update.subscribed_codecs.into_iter().next() {
-        wanted = codec.qualities;
+        requested = codec.qualities;
     }
     let layer = |q: pb::SubscribedQuality| {
         let rid = match q.quality() {
@@ -253,10 +256,10 @@ pub(super) fn wanted_layers(kind: TrackKind, update: pb::SubscribedQualityUpdate
             scalability_mode: String::new(),
         })
     };
-    SenderQuality { kind, publish_option_id: 0, layers: wanted.into_iter().take(8).filter_map(layer).collect() }
+    SenderQuality { kind, publish_option_id: 0, layers: requested.into_iter().take(8).filter_map(layer).collect() }
 }
 
-/// Whether it is late is not asked here.
+/// Converts an offer. Does not check whether it is late.
 pub(super) fn offer(offer: &pb::SessionDescription) -> SfuMessage {
     match offer.sdp.len() {
         0..=MAX_SDP => {
@@ -271,7 +274,7 @@ pub(super) fn candidate(trickle: pb::TrickleRequest) -> SfuMessage {
         pb::SignalTarget::Publisher => PeerKind::Publisher,
         pb::SignalTarget::Subscriber => PeerKind::Subscriber,
     };
-    // The last word of a list may be no candidate.
+    // The end of a list may carry no candidate.
     if trickle.candidate_init.is_empty() || trickle.candidate_init.len() > MAX_CANDIDATE {
         return SfuMessage::Alive;
     }
@@ -285,7 +288,7 @@ mod tests {
     #[test]
     fn every_reason_to_leave_has_a_meaning() {
         use pb::{leave_request::Action, DisconnectReason as Why};
-        let said = |action: Action, reason: Why, can_reconnect| {
+        let translated = |action: Action, reason: Why, can_reconnect| {
             leave(&pb::LeaveRequest { can_reconnect, reason: reason as i32, action: action as i32, regions: None })
         };
         for number in 0..32 {
@@ -293,12 +296,12 @@ mod tests {
             assert!(matches!(message, SfuMessage::CallEnded(_) | SfuMessage::Advice { .. }), "{number}");
         }
         let strategy = |m| if let SfuMessage::Advice { strategy, .. } = m { Some(strategy) } else { None };
-        assert_eq!(strategy(said(Action::Resume, Why::ConnectionTimeout, false)), Some(Strategy::Fast));
-        assert_eq!(strategy(said(Action::Reconnect, Why::StateMismatch, false)), Some(Strategy::Rejoin));
-        assert_eq!(strategy(said(Action::Disconnect, Why::ServerShutdown, false)), Some(Strategy::Rejoin));
-        assert_eq!(strategy(said(Action::Disconnect, Why::UnknownReason, true)), Some(Strategy::Rejoin));
+        assert_eq!(strategy(translated(Action::Resume, Why::ConnectionTimeout, false)), Some(Strategy::Fast));
+        assert_eq!(strategy(translated(Action::Reconnect, Why::StateMismatch, false)), Some(Strategy::Rejoin));
+        assert_eq!(strategy(translated(Action::Disconnect, Why::ServerShutdown, false)), Some(Strategy::Rejoin));
+        assert_eq!(strategy(translated(Action::Disconnect, Why::UnknownReason, true)), Some(Strategy::Rejoin));
         let ended = |m| if let SfuMessage::CallEnded(reason) = m { Some(reason) } else { None };
-        let because = |why| ended(said(Action::Disconnect, why, false));
+        let because = |why| ended(translated(Action::Disconnect, why, false));
         assert_eq!(because(Why::DuplicateIdentity), Some(CallEndedReason::Replaced));
         assert_eq!(because(Why::ParticipantRemoved), Some(CallEndedReason::Kicked));
         assert_eq!(because(Why::RoomDeleted), Some(CallEndedReason::Ended));
@@ -306,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn absurd_ids_are_left_out_and_said_and_texts_are_whole() {
+    fn oversized_ids_are_dropped_and_reported_and_texts_are_whole() {
         let long = "x".repeat(100_000);
         let p = |sid: &str| pb::ParticipantInfo {
             sid: sid.into(),
@@ -322,7 +325,7 @@ mod tests {
         assert!(matches!(&notes[..], [SfuMessage::TooLarge(what)] if what.contains("ann") && what.contains("sid")));
         let whole = participant(&mut p("PA_1"), &mut notes).unwrap();
         assert_eq!((whole.name.len(), whole.metadata.len(), notes.len()), (100_000, 100_001, 1));
-        // Six bytes each once they are JSON: what is measured is the message.
+        // Six bytes each as JSON: the limit applies to the message.
         assert_eq!(whole.attributes_json.len(), 6 * 70_000 + r#"{"k":""}"#.len());
         assert_eq!(room(pb::Room { metadata: long.clone(), ..Default::default() }).metadata, long);
     }

@@ -1,23 +1,23 @@
-//! The LiveKit protocol: one WebSocket that admits, carries events, and carries requests and replies; two
-//! peer connections; data channels.
+//! The LiveKit protocol: one WebSocket for admission, events, requests and replies; two peer connections; data
+//! channels.
 //!
-//! [`LiveKitService`] is all of it behind the seam. [`dialogue`] is the protocol as pure code: wire messages
-//! in, the vocabulary of a call out, and back; it also remembers what a resume needs. [`door`] knows the
-//! servers' addresses, [`data`] is what travels on data channels, [`token`] makes and reads access tokens.
-//! Wire types (crate `offhook-proto`) stay inside this folder. Must not know: anything above signalling.
+//! [`LiveKitService`] implements the protocol traits. [`signal_session`] is the signalling session, without I/O: it
+//! translates wire messages to model types and back, and keeps the state that a resume needs. [`server_list`] is the server
+//! list, [`data`] encodes and decodes data channel messages, [`token`] creates and reads access tokens. Wire types
+//! (crate `offhook-proto`) stay inside this folder. Must not know: anything above signalling.
 
 pub mod data;
-#[doc(hidden)]
-pub mod dialogue;
-mod door;
 mod incoming;
+mod local_track;
 mod outgoing;
-mod own;
+mod server_list;
 mod service;
+#[doc(hidden)]
+pub mod signal_session;
+mod subscription_table;
 pub mod token;
 #[doc(hidden)]
 pub mod wire;
-mod wishes;
 
 #[doc(hidden)]
 pub use service::media_owner;

@@ -1,4 +1,4 @@
-//! What a client says: the vocabulary of a call to wire types. Must not know: how it travels, replies.
+//! Client messages: model types to wire types. Must not know: the transport, replies.
 
 use crate::core::model::*;
 use offhook_proto::livekit as pb;
@@ -19,7 +19,7 @@ pub(super) fn description(kind: &str, sdp: &str, id: u32) -> pb::SessionDescript
     pb::SessionDescription { r#type: kind.to_owned(), sdp: sdp.to_owned(), id }
 }
 
-/// The track as it is announced, before it is offered.
+/// The announcement of a track, sent before its offer.
 pub(super) fn add_track(track: &TrackInfo) -> pb::AddTrackRequest {
     let video = matches!(track.kind, TrackKind::Video | TrackKind::ScreenShare);
     let source = match track.kind {
@@ -83,10 +83,10 @@ fn layer(layer: &Layer) -> pb::VideoLayer {
     }
 }
 
-/// `session_id`: whose track it is, empty when nobody knows.
+/// `session_id`: the track's participant, empty if unknown.
 pub(super) fn subscribe(track_id: &str, session_id: &str, subscribe: bool) -> pb::UpdateSubscription {
     let track_sids = vec![track_id.to_owned()];
-    // Servers of before named the participant as well.
+    // Older servers need the participant as well.
     let participant_tracks = match session_id.is_empty() {
         true => Vec::new(),
         false => {
@@ -96,20 +96,20 @@ pub(super) fn subscribe(track_id: &str, session_id: &str, subscribe: bool) -> pb
     pb::UpdateSubscription { track_sids, subscribe, participant_tracks }
 }
 
-pub(super) fn track_settings(track_id: &str, wish: &Wish) -> pb::UpdateTrackSettings {
-    let quality = match wish.quality {
+pub(super) fn track_settings(track_id: &str, settings: &SubscriptionSettings) -> pb::UpdateTrackSettings {
+    let quality = match settings.quality {
         LayerQuality::Low => pb::VideoQuality::Low,
         LayerQuality::Medium => pb::VideoQuality::Medium,
         LayerQuality::High => pb::VideoQuality::High,
     };
     pb::UpdateTrackSettings {
         track_sids: vec![track_id.to_owned()],
-        disabled: !wish.enabled,
+        disabled: !settings.enabled,
         quality: quality as i32,
-        width: wish.width,
-        height: wish.height,
-        fps: wish.fps,
-        priority: wish.priority,
+        width: settings.width,
+        height: settings.height,
+        fps: settings.fps,
+        priority: settings.priority,
     }
 }
 

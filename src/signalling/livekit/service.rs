@@ -1,6 +1,6 @@
-//! Door, dialogue and socket as one [`Protocol`]. Must not know: rules, who joins and why.
+//! Combines server list, signalling session and socket into one [`Protocol`]. Must not know: rules, who joins and why.
 
-use super::{data, dialogue::*, door::Door, wire};
+use super::{data, server_list::ServerList, signal_session::*, wire};
 use crate::core::model::*;
 use crate::error::Secret;
 use crate::signalling::{
@@ -30,12 +30,11 @@ use tokio::{
 };
 use url::Url;
 
-/// The newest version of which this client understands everything that a server then says.
+/// The newest protocol version of which this client understands every server message.
 const PROTOCOL: &str = "16";
-/// Largest message that is taken unless the application says otherwise: the join of a room with 3,000 participants,
-/// each with 4 KiB of metadata.
+/// Default size limit of a message: fits the join of a room with 3,000 participants, each with 4 KiB of metadata.
 pub const MAX_MESSAGE: usize = 16 << 20;
-/// How long the server is asked for its reason when it refuses.
+/// Timeout of the request for the reason of a refusal.
 const WHY: Duration = Duration::from_secs(2);
 
 static DIALECT: Dialect = Dialect {
@@ -48,8 +47,8 @@ static DIALECT: Dialect = Dialect {
         .with(Capabilities::SUBSCRIPTIONS),
     subscriber_restart: false,
     candidates_first: true,
-    // Until it is up, and once it is gone, the others are told of nobody.
     identity_is_unique: true,
+    // Without the subscriber's connection the server does not announce this participant to the others.
     subscriber_stays: true,
     admits_at_socket: true,
     resume_introduces: true,
@@ -57,36 +56,35 @@ static DIALECT: Dialect = Dialect {
     data_channels: true,
     tracks_end_in_sdp: true,
     tracks_have_names: true,
-    // A second answer to one makes the session fail.
+    // A second answer to the same offer makes the session fail.
     numbered_offers: true,
     edge_failures: 1,
-    // A cluster that has lost a node lets the upgrade wait, three seconds at a time, until it knows.
+    // A cluster that has lost a node delays the upgrade, three seconds at a time, until it detects the loss.
     socket_open: Duration::from_secs(10),
-    // Lost media is the first sign that the node with the room is gone: the socket may lead to another one.
+    // Lost media is the first sign that the room's node has failed: the socket may be connected to another node.
     media_silence: Some(Duration::from_secs(4)),
     ice_grace: Duration::from_millis(500),
 };
 
-/// The service that a client speaks to.
+/// A client's LiveKit service.
 #[derive(Clone, Debug)]
 pub struct LiveKitService {
     net: Arc<Net>,
-    door: Arc<Door>,
+    servers: Arc<ServerList>,
     limits: WsLimits,
 }
 
 impl LiveKitService {
-    /// `urls`: one or more servers of one service, parted by white space; the first is asked first.
-    /// Nothing is contacted.
+    /// `urls`: one or more servers of one service, separated by white space, tried in order. Contacts no server.
     ///
     /// # Errors
     /// As [`Net::url`].
     pub fn new(net: Arc<Net>, urls: &str, limits: WsLimits) -> Result<Self, Failure> {
-        let door = Arc::new(Door::new(&net, urls)?);
-        Ok(Self { net, door, limits })
+        let servers = Arc::new(ServerList::new(&net, urls)?);
+        Ok(Self { net, servers, limits })
     }
 
-    /// What is particular to this protocol.
+    /// The properties of this protocol.
     pub fn dialect() -> &'static Dialect {
         &DIALECT
     }
@@ -98,11 +96,11 @@ impl Protocol for LiveKitService {
     }
 
     fn signalling(&self, call: CallFacts) -> Arc<dyn Signalling> {
-        let talk = Talk { dialogue: Dialogue::new(call.auto_subscribe), link: 0, waiting: HashMap::new() };
+        let state = SessionState { session: SignalSession::new(call.auto_subscribe), link: 0, waiting: HashMap::new() };
         Arc::new(LiveKitCall {
             service: self.clone(),
             call,
-            talk: Arc::new(Mutex::new(talk)),
+            state: Arc::new(Mutex::new(state)),
             newest: watch::Sender::new(0),
             sent: AtomicU32::new(0),
         })
@@ -113,11 +111,11 @@ impl Protocol for LiveKitService {
     }
 }
 
-/// The dialogue of a call, and who waits for its replies.
+/// A call's signalling session, and its pending replies.
 #[derive(Debug)]
-struct Talk {
-    dialogue: Dialogue,
-    /// The number of the current link; what others say is of before.
+struct SessionState {
+    session: SignalSession,
+    /// The number of the current link; input from other links is outdated.
     link: u64,
     waiting: HashMap<u64, oneshot::Sender<Result<RpcReply, Failure>>>,
 }
@@ -126,10 +124,10 @@ struct Talk {
 struct LiveKitCall {
     service: LiveKitService,
     call: CallFacts,
-    talk: Arc<Mutex<Talk>>,
+    state: Arc<Mutex<SessionState>>,
     /// One more than the number of the newest attempt to open a link.
     newest: watch::Sender<u32>,
-    /// Reliable packets so far, over all sessions.
+    /// Reliable packets sent so far, over all sessions.
     sent: AtomicU32,
 }
 
@@ -139,7 +137,7 @@ fn now_ms() -> i64 {
 }
 
 impl LiveKitCall {
-    /// The words with which a server refuses, where it says more than a number.
+    /// Adds the server's reason to the failure of a refused upgrade, if the server gives one.
     async fn why(&self, url: &Url, token: &Secret, failure: Failure) -> Failure {
         let FailureKind::Http { status } = failure.kind else { return failure };
         let mut url = url.clone();
@@ -163,11 +161,11 @@ impl LiveKitCall {
             timeout: WHY,
         };
         let Ok(reply) = self.service.net.send(call).await else { return failure };
-        let said = text::clean(&String::from_utf8_lossy(&reply.body), &[token]);
-        if reply.is_success() || said.is_empty() {
+        let reason = text::clean(&String::from_utf8_lossy(&reply.body), &[token]);
+        if reply.is_success() || reason.is_empty() {
             return failure;
         }
-        let message = format!("the SFU refuses with HTTP {status}: {said}");
+        let message = format!("the SFU refused with HTTP {status}: {reason}");
         Failure { code: i32::from(status), message, ..failure }
     }
 }
@@ -183,7 +181,7 @@ fn authorization(token: &Secret) -> Option<hyper::HeaderMap> {
 #[async_trait]
 impl Signalling for LiveKitCall {
     async fn admit(&self, request: AdmissionRequest, token: &Secret) -> Result<Admission, Failure> {
-        Ok(self.service.door.admit(&request, token))
+        Ok(self.service.servers.admit(&request, token))
     }
 
     async fn open(
@@ -206,8 +204,8 @@ impl Signalling for LiveKitCall {
         }
         let bearer = format!("Bearer {}", token.reveal());
         let headers = [("authorization", bearer.as_str())];
-        // Nobody wants an attempt that was overtaken by a newer one. Let in late, it would be the newer one's end:
-        // the server sends away who was there under the same identity.
+        // An attempt that a newer one has overtaken is abandoned. Admitted late, it would end the newer one: the server
+        // removes the earlier participant with the same identity.
         let number = options.attempt.saturating_add(1);
         self.newest.send_if_modified(|newest| std::mem::replace(newest, number.max(*newest)) < number);
         let mut newest = self.newest.subscribe();
@@ -222,26 +220,26 @@ impl Signalling for LiveKitCall {
             _ = newest.wait_for(|newest| *newest > number) => return Err(superseded()),
             ends = opening => ends?,
         };
-        let mut talk = self.talk.lock();
+        let mut state = self.state.lock();
         if *self.newest.borrow() > number {
             sender.close(1000, "");
             return Err(superseded());
         }
-        talk.link += 1;
-        talk.waiting.clear();
-        talk.dialogue.begin_link(options.resume);
-        let number = talk.link;
-        drop(talk);
-        let link = LiveKitLink { sender: sender.clone(), talk: self.talk.clone(), number };
+        state.link += 1;
+        state.waiting.clear();
+        state.session.begin_link(options.resume);
+        let number = state.link;
+        drop(state);
+        let link = LiveKitLink { sender: sender.clone(), state: self.state.clone(), number };
         let receiver = LiveKitReceiver {
             ws: receiver,
             sender,
-            talk: self.talk.clone(),
+            state: self.state.clone(),
             number,
             service: self.service.clone(),
             url,
             token: token.clone(),
-            heard: VecDeque::new(),
+            pending: VecDeque::new(),
         };
         Ok((Arc::new(link), Box::new(receiver)))
     }
@@ -251,7 +249,7 @@ impl Signalling for LiveKitCall {
     }
 
     fn channels(&self) -> &'static [Channel] {
-        self.talk.lock().dialogue.has_data_channels();
+        self.state.lock().session.has_data_channels();
         &data::CHANNELS
     }
 
@@ -271,7 +269,7 @@ impl Signalling for LiveKitCall {
     }
 }
 
-/// Reads `{participant}|{track}` with the track's own id beside it.
+/// Parses `{participant}|{track}`; `track_id` is the track's own id.
 pub fn media_owner(stream_id: &str, track_id: &str) -> Option<MediaOwner> {
     let (prefix, packed) = stream_id.split_once('|').unwrap_or((stream_id, ""));
     let track = if track_id.is_empty() { packed } else { track_id };
@@ -285,58 +283,58 @@ pub fn media_owner(stream_id: &str, track_id: &str) -> Option<MediaOwner> {
 
 struct LiveKitLink {
     sender: WsSender,
-    talk: Arc<Mutex<Talk>>,
+    state: Arc<Mutex<SessionState>>,
     number: u64,
 }
 
 fn superseded() -> Failure {
-    Failure::new(FailureKind::Connect, "the link was replaced by another one")
+    Failure::new(FailureKind::Connect, "the link was replaced by a newer one")
 }
 
-fn say(sender: &WsSender, frames: Vec<pb::SignalRequest>) -> Result<(), SendError> {
+fn send_frames(sender: &WsSender, frames: Vec<pb::SignalRequest>) -> Result<(), SendError> {
     frames.into_iter().try_for_each(|frame| sender.send(frame.encode_to_vec(), WsKind::Binary))
 }
 
 #[async_trait]
 impl Link for LiveKitLink {
     fn send(&self, request: &SfuRequest) -> Result<(), SendError> {
-        // Under the lock, so that the frames of two requests keep their order.
-        let mut talk = self.talk.lock();
-        if talk.link != self.number {
+        // Sent under the lock, so that the frames of two requests keep their order.
+        let mut state = self.state.lock();
+        if state.link != self.number {
             return Err(SendError::Closed);
         }
-        say(&self.sender, talk.dialogue.request(request, now_ms()))
+        send_frames(&self.sender, state.session.request(request, now_ms()))
     }
 
     async fn call(&self, call: &RpcCall, limit: Duration) -> Result<RpcReply, Failure> {
         let (ticket, reply) = {
-            let mut talk = self.talk.lock();
-            if talk.link != self.number {
+            let mut state = self.state.lock();
+            if state.link != self.number {
                 return Err(superseded());
             }
-            let (frames, outcome) = talk.dialogue.call(call);
-            let sent = say(&self.sender, frames);
+            let (frames, outcome) = state.session.call(call);
+            let sent = send_frames(&self.sender, frames);
             let ticket = match (outcome, sent) {
                 (Outcome::Now(result), Ok(())) => return result,
                 (Outcome::Now(_), Err(error)) => return Err(Failure::new(FailureKind::Connect, error.to_string())),
                 (Outcome::Later(ticket), Err(error)) => {
-                    talk.dialogue.give_up(ticket);
+                    state.session.give_up(ticket);
                     return Err(Failure::new(FailureKind::Connect, error.to_string()));
                 }
                 (Outcome::Later(ticket), Ok(())) => ticket,
             };
-            let (tell, told) = oneshot::channel();
-            talk.waiting.insert(ticket, tell);
-            (ticket, told)
+            let (reply_sender, reply_receiver) = oneshot::channel();
+            state.waiting.insert(ticket, reply_sender);
+            (ticket, reply_receiver)
         };
         match timeout(limit, reply).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(superseded()),
             Err(_) => {
-                let mut talk = self.talk.lock();
-                talk.waiting.remove(&ticket);
-                talk.dialogue.give_up(ticket);
-                let text = format!("the SFU did not answer {} in time", call.name());
+                let mut state = self.state.lock();
+                state.waiting.remove(&ticket);
+                state.session.give_up(ticket);
+                let text = format!("timeout: no reply from the SFU to {}", call.name());
                 Err(Failure::new(FailureKind::Timeout, text))
             }
         }
@@ -354,20 +352,20 @@ impl Link for LiveKitLink {
 struct LiveKitReceiver {
     ws: WsReceiver,
     sender: WsSender,
-    talk: Arc<Mutex<Talk>>,
+    state: Arc<Mutex<SessionState>>,
     number: u64,
     service: LiveKitService,
-    /// Where this socket leads.
+    /// The URL of this socket.
     url: Url,
     token: Secret,
-    heard: VecDeque<SfuMessage>,
+    pending: VecDeque<SfuMessage>,
 }
 
 #[async_trait]
 impl LinkReceiver for LiveKitReceiver {
     async fn next(&mut self) -> SocketIn {
         loop {
-            if let Some(message) = self.heard.pop_front() {
+            if let Some(message) = self.pending.pop_front() {
                 return SocketIn::Message(message);
             }
             let frame = match self.ws.next().await {
@@ -376,7 +374,7 @@ impl LinkReceiver for LiveKitReceiver {
                 WsIn::Failed(failure) => return SocketIn::Failed(failure),
             };
             match wire::read(&frame) {
-                Ok(response) => self.hear(response),
+                Ok(response) => self.handle_frame(response),
                 Err(refused) => {
                     return match refused.words(frame.len()) {
                         Some(words) => SocketIn::Message(SfuMessage::TooLarge(words)),
@@ -389,27 +387,27 @@ impl LinkReceiver for LiveKitReceiver {
 }
 
 impl LiveKitReceiver {
-    fn hear(&mut self, response: pb::SignalResponse) {
-        let mut talk = self.talk.lock();
-        if talk.link != self.number {
-            self.heard.extend(Dialogue::hear_late(&response));
+    fn handle_frame(&mut self, response: pb::SignalResponse) {
+        let mut state = self.state.lock();
+        if state.link != self.number {
+            self.pending.extend(SignalSession::handle_late_frame(&response));
             return;
         }
-        let heard = talk.dialogue.hear(response, now_ms());
-        let _ = say(&self.sender, heard.frames);
-        for (ticket, mut result) in heard.settled {
+        let effects = state.session.handle_frame(response, now_ms());
+        let _ = send_frames(&self.sender, effects.frames);
+        for (ticket, mut result) in effects.settled {
             if let Err(failure) = &mut result {
                 failure.message = text::clean(&failure.message, &[&self.token]);
             }
-            if let Some(waiting) = talk.waiting.remove(&ticket) {
+            if let Some(waiting) = state.waiting.remove(&ticket) {
                 let _ = waiting.send(result);
             }
         }
-        drop(talk);
-        if !heard.regions.is_empty() {
-            self.service.door.learn(&self.service.net, &self.url, heard.regions);
+        drop(state);
+        if !effects.regions.is_empty() {
+            self.service.servers.set_announced(&self.service.net, &self.url, effects.regions);
         }
-        self.heard.extend(heard.messages);
+        self.pending.extend(effects.messages);
     }
 }
 
@@ -432,12 +430,12 @@ mod tests {
             let deadline = Instant::now() + Duration::from_secs(30);
             tokio::spawn(async move { call.open(options, deadline).await.err() })
         };
-        // Upgrades hang, as they do at a cluster that has lost a node.
+        // Upgrades hang, as they do in a cluster that has lost a node.
         let old = open(0);
         let (_first, _) = listener.accept().await.unwrap();
         let new = open(1);
         assert_eq!(old.await.unwrap(), Some(superseded()));
-        // Also one that is begun too late.
+        // An attempt that starts too late fails as well.
         assert_eq!(open(0).await.unwrap(), Some(superseded()));
         new.abort();
     }

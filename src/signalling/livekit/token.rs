@@ -1,6 +1,5 @@
-//! Access tokens: JSON Web Tokens (RFC 7519) signed with HMAC-SHA256 (RFC 7515), made from a key and a
-//! secret for tests and servers, and read without being verified, which is the server's part.
-//! Must not know: any clock; who uses them.
+//! Access tokens: JSON Web Tokens (RFC 7519) signed with HMAC-SHA256 (RFC 7515). Created from a key and a secret, for
+//! tests and servers; read without verification, which is the server's task. Must not know: any clock; who uses them.
 
 use crate::error::Secret;
 use base64::{prelude::BASE64_URL_SAFE_NO_PAD, Engine as _};
@@ -8,7 +7,7 @@ use ring::hmac;
 use serde_json::{json, Map, Value};
 use std::time::Duration;
 
-/// What a token allows, and to whom.
+/// The holder and the permissions of a token.
 #[derive(Clone, Debug, Default)]
 pub struct Grant {
     pub identity: String,
@@ -19,15 +18,15 @@ pub struct Grant {
     pub no_publish: bool,
     pub no_subscribe: bool,
     pub no_data: bool,
-    /// May change the own name, metadata and attributes.
+    /// May change its own name, metadata and attributes.
     pub update_self: bool,
-    /// Not seen by the others.
+    /// Not visible to other participants.
     pub hidden: bool,
-    /// May administrate the room over the server's API.
+    /// May administer the room through the server's API.
     pub admin: bool,
 }
 
-/// Makes a token that is valid from 10 s before `now` (since 1970) for `valid` from now on.
+/// Creates a token that is valid from 10 s before `now` (since 1970) until `valid` after `now`.
 pub fn make(key: &str, secret: &Secret, grant: &Grant, now: Duration, valid: Duration) -> Secret {
     let mut video = Map::new();
     video.insert("room".into(), json!(grant.room));
@@ -65,7 +64,7 @@ pub fn make(key: &str, secret: &Secret, grant: &Grant, now: Duration, valid: Dur
     Secret::new(format!("{signed}.{signature}"))
 }
 
-/// What a token says of its bearer.
+/// Claims of a token.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claims {
     pub identity: String,
@@ -73,7 +72,7 @@ pub struct Claims {
     pub room: String,
 }
 
-/// Reads a token without verifying it; `None`: it is none.
+/// Reads a token without verifying it; `None`: it is not a token.
 pub fn read(token: &Secret) -> Option<Claims> {
     let payload = token.reveal().split('.').nth(1)?;
     let bytes = BASE64_URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
@@ -93,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_says_who_may_what_and_how_long() {
+    fn a_token_holds_identity_permissions_and_lifetime() {
         let grant = Grant {
             identity: "alice".into(),
             room: "r".into(),
@@ -103,14 +102,14 @@ mod tests {
             ..Grant::default()
         };
         let token = make("key", &Secret::new("secret"), &grant, Duration::from_secs(1_000), Duration::from_secs(60));
-        let said = claims(&token);
-        assert_eq!((said["iss"].as_str(), said["sub"].as_str()), (Some("key"), Some("alice")));
-        assert_eq!((said["nbf"].as_u64(), said["exp"].as_u64()), (Some(990), Some(1_060)));
-        assert_eq!(said["video"]["canPublishData"], false);
-        assert_eq!(said["video"]["canPublish"], true);
-        assert_eq!(said["video"]["canUpdateOwnMetadata"], true);
-        assert_eq!(said["video"].get("hidden"), None);
-        assert_eq!(said["attributes"]["k"], "v");
+        let claims_json = claims(&token);
+        assert_eq!((claims_json["iss"].as_str(), claims_json["sub"].as_str()), (Some("key"), Some("alice")));
+        assert_eq!((claims_json["nbf"].as_u64(), claims_json["exp"].as_u64()), (Some(990), Some(1_060)));
+        assert_eq!(claims_json["video"]["canPublishData"], false);
+        assert_eq!(claims_json["video"]["canPublish"], true);
+        assert_eq!(claims_json["video"]["canUpdateOwnMetadata"], true);
+        assert_eq!(claims_json["video"].get("hidden"), None);
+        assert_eq!(claims_json["attributes"]["k"], "v");
         assert_eq!(read(&token), Some(Claims { identity: "alice".into(), room: "r".into() }));
     }
 
@@ -127,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_token_says_nothing() {
+    fn invalid_tokens_have_no_claims() {
         for bad in ["", "a", "a.b", "a.!!.c", "a.bnVsbA.c"] {
             assert_eq!(read(&Secret::new(bad)), None, "{bad}");
         }

@@ -1,12 +1,12 @@
-//! Frames and packets as bytes: looked at before they are decoded, so that none becomes more memory than a
-//! call can need. Must not know: what a message means.
+//! Decodes signalling frames. Each frame is scanned first, so that decoding takes no more memory than a call can need.
+//! Must not know: what a message means.
 
 use crate::signalling::scan::{self, leaf, node, Kind, Refused};
 use offhook_proto::livekit as pb;
 use prost::Message;
 use std::mem::size_of;
 
-/// An entry of a map of texts: key, value, and the map's own overhead.
+/// An entry of a text map: key, value, and the map's own overhead.
 static ENTRY: Kind = leaf(4 * size_of::<String>());
 static PERMISSION: Kind = leaf(size_of::<pb::ParticipantPermission>());
 static LAYER: Kind = leaf(size_of::<pb::VideoLayer>());
@@ -75,7 +75,7 @@ static RESPONSE: Kind = node(
     ],
 );
 
-/// Reads one frame of the signalling socket; `None`: it cannot be read, or would cost too much.
+/// Decodes one frame of the signalling socket; `None`: it is malformed, or would take too much memory.
 pub fn response(frame: &[u8]) -> Option<pb::SignalResponse> {
     read(frame).ok()
 }
@@ -97,14 +97,14 @@ mod tests {
 
     #[test]
     fn a_large_room_passes_and_an_inflated_one_does_not() {
-        let somebody = pb::ParticipantInfo {
+        let large_participant = pb::ParticipantInfo {
             sid: "PA_x".into(),
             identity: "x".into(),
             tracks: vec![pb::TrackInfo { sid: "TR_x".into(), ..Default::default() }; 3],
             attributes: [("a".to_owned(), "b".to_owned())].into(),
             ..Default::default()
         };
-        assert!(response(&update(vec![somebody; 1_500])).is_some());
+        assert!(response(&update(vec![large_participant; 1_500])).is_some());
         assert!(response(&update(vec![pb::ParticipantInfo::default(); MAX_PARTICIPANTS + 1])).is_none());
         let tracks = pb::ParticipantInfo { tracks: vec![pb::TrackInfo::default(); 200_000], ..Default::default() };
         assert!(response(&update(vec![tracks])).is_none());
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn three_thousand_people_with_four_kilobytes_each_fit_the_default() {
-        let somebody = |n: usize| pb::ParticipantInfo {
+        let large_participant = |n: usize| pb::ParticipantInfo {
             sid: format!("PA_{n:012}"),
             identity: format!("user-{n}"),
             name: format!("User {n}"),
@@ -126,7 +126,7 @@ mod tests {
             attributes: [("role".to_owned(), "listener".to_owned()), ("team".to_owned(), "blue".to_owned())].into(),
             ..Default::default()
         };
-        let frame = update((0..3_000).map(somebody).collect());
+        let frame = update((0..3_000).map(large_participant).collect());
         assert!(frame.len() <= super::super::service::MAX_MESSAGE, "{} bytes", frame.len());
         let Ok(pb::signal_response::Message::Update(update)) = read(&frame).map(|r| r.message.unwrap()) else {
             panic!("not read")
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_much_is_told_from_what_is_broken() {
+    fn oversized_and_malformed_frames_are_distinguished() {
         let many = update(vec![pb::ParticipantInfo::default(); MAX_PARTICIPANTS + 1]);
         assert_eq!(read(&many).map(drop), Err(Refused::TooMuch("more than 5000 participants")));
         assert_eq!(read(b"\x0a\x05").map(drop), Err(Refused::Broken));

@@ -1,7 +1,7 @@
 //! The coordinator: an HTTP API that admits a user to a call and names an SFU.
 //!
-//! One attempt per call; retries and the choice of another edge are the core's. Must not know: the
-//! SFU's socket and RPCs, who wants to join and why.
+//! One attempt per call; the core decides on retries and on another edge. Must not know: the SFU's socket and RPCs, who
+//! wants to join and why.
 
 use super::reply;
 use crate::{
@@ -20,9 +20,9 @@ use url::Url;
 
 /// Largest reply that is read, in bytes.
 const MAX_REPLY: usize = 4 << 20;
-/// Deadline of a request unless set otherwise.
+/// Default deadline of a request.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Most ICE servers, URLs of one, capabilities; further ones are left out.
+/// Most ICE servers, URLs of one, capabilities; further ones are ignored.
 const MAX_ICE_SERVERS: usize = 32;
 const MAX_URLS: usize = 16;
 const MAX_CAPABILITIES: usize = 256;
@@ -32,7 +32,7 @@ const MAX_SECRET: usize = 16 << 10;
 /// Longest other text.
 const MAX_TEXT: usize = 1024;
 
-/// Speaks to one coordinator for one user; shared by the calls of a client.
+/// A client of one coordinator for one user; shared by the calls of a client.
 pub struct Coordinator {
     net: Arc<Net>,
     base: Url,
@@ -43,12 +43,12 @@ pub struct Coordinator {
 
 impl fmt::Debug for Coordinator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not the whole URL: what an application puts into it is not ours to show.
+        // Not the whole URL: the parts that the application chose may be confidential.
         f.debug_struct("Coordinator").field("host", &self.base.host_str()).finish_non_exhaustive()
     }
 }
 
-/// A call as the coordinator describes it to who is already in.
+/// A call as the coordinator describes it to a participant.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CallInfo {
     /// `type:id`.
@@ -60,7 +60,7 @@ pub struct CallInfo {
 }
 
 impl Coordinator {
-    /// `base_url` is what the API's paths are appended to. Nothing is contacted.
+    /// The API's paths are appended to `base_url`. Contacts no server.
     ///
     /// # Errors
     /// As [`Net::url`].
@@ -70,17 +70,17 @@ impl Coordinator {
         Ok(Self { net, base, api_key: api_key.to_owned(), user_id: user_id.to_owned(), timeout: TIMEOUT })
     }
 
-    /// Sets the deadline of each request, from look-up to last byte (5 s by default).
+    /// Sets the deadline of each request, from name look-up to last byte (5 s by default).
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// Asks to be admitted to a call; creates it when the request says so.
+    /// Requests admission to a call; creates the call if the request says so.
     ///
     /// # Errors
-    /// `Http` with the coordinator's code, text, Retry-After and `unrecoverable` kept; `Timeout`,
-    /// `Connect`, `Tls`, `Insecure`; `Malformed` when the answer lacks what joining needs.
+    /// `Http` with the coordinator's code, text, Retry-After and `unrecoverable`; `Timeout`, `Connect`, `Tls`,
+    /// `Insecure`; `Malformed` when the response lacks a required field.
     pub async fn join(&self, request: &AdmissionRequest, token: &Secret) -> Result<Admission, Failure> {
         let mut url = self.call_url(&request.call_type, &request.call_id, Some("join"))?;
         if !request.connection_id.is_empty() {
@@ -91,7 +91,7 @@ impl Coordinator {
         self.admission(&reply, request, token)
     }
 
-    /// What the answer to a join says.
+    /// Parses the response to a join.
     pub(super) fn admission(
         &self,
         reply: &HttpReply,
@@ -100,14 +100,14 @@ impl Coordinator {
     ) -> Result<Admission, Failure> {
         let answer = self.understand(reply, token)?;
         let admission = admission(&answer, request)
-            .map_err(|what| Failure::new(FailureKind::Malformed, format!("the coordinator's answer to join {what}")))?;
-        // The SFU's token goes there, and the next request says where that is.
+            .map_err(|what| Failure::new(FailureKind::Malformed, format!("the coordinator's join response {what}")))?;
+        // The SFU's token is sent to these URLs, so the coordinator must be allowed to name them.
         self.net.named(&admission.url, &self.base)?;
         self.net.named(&admission.ws_endpoint, &self.base)?;
         Ok(admission)
     }
 
-    /// Reads a call, for a client that is in it.
+    /// Fetches a call that the client is in.
     ///
     /// # Errors
     /// As [`Coordinator::join`].
@@ -117,7 +117,7 @@ impl Coordinator {
         Ok(call_info(&self.understand(&reply, token)?, call_type, call_id))
     }
 
-    /// Watches a call: its events come on the event socket `connection_id` from now on.
+    /// Watches a call: its events arrive on the event socket `connection_id` from now on.
     ///
     /// # Errors
     /// As [`Coordinator::join`].
@@ -134,8 +134,8 @@ impl Coordinator {
         self.understand(&reply, token).map(drop)
     }
 
-    /// Sends a custom event to everyone who watches a call. `custom` is a JSON object. Not
-    /// repeated by anybody: twice sent is twice heard.
+    /// Sends a custom event to every client that watches the call. `custom` is a JSON object. Never retried: an event
+    /// that is sent twice is received twice.
     ///
     /// # Errors
     /// As [`Coordinator::join`].
@@ -151,9 +151,9 @@ impl Coordinator {
         self.understand(&reply, token).map(drop)
     }
 
-    /// Where the event socket is; the token is not in it.
+    /// The URL of the event socket, without the token.
     pub(super) fn events_url(&self) -> Result<Url, Failure> {
-        let unusable = |()| Failure::new(FailureKind::Malformed, "this base URL leads to no WebSocket");
+        let unusable = |()| Failure::new(FailureKind::Malformed, "this base URL is not usable for a WebSocket");
         let mut url = self.base.clone();
         let scheme = if url.scheme() == "https" { "wss" } else { "ws" };
         url.set_scheme(scheme).map_err(unusable)?;
@@ -172,9 +172,10 @@ impl Coordinator {
 
     fn call_url(&self, call_type: &str, call_id: &str, action: Option<&str>) -> Result<Url, Failure> {
         for (what, part) in [("type", call_type), ("id", call_id)] {
-            // Dots would climb in the path instead of naming a call, also with what a URL leaves out between them.
+            // Dot segments would change the path instead of naming a call, as would dots separated by characters that a
+            // URL drops.
             if matches!(part, "" | "." | "..") || part.len() > MAX_TEXT || part.chars().any(char::is_control) {
-                return Err(Failure::new(FailureKind::Malformed, format!("this call {what} cannot be used")));
+                return Err(Failure::new(FailureKind::Malformed, format!("this call {what} is invalid")));
             }
         }
         let mut url = self.base.clone();
@@ -182,7 +183,7 @@ impl Coordinator {
             Ok(mut path) => {
                 path.pop_if_empty().extend(["api", "v2", "video", "call", call_type, call_id]).extend(action);
             }
-            Err(()) => return Err(Failure::new(FailureKind::Malformed, "this base URL cannot carry a path")),
+            Err(()) => return Err(Failure::new(FailureKind::Malformed, "this base URL cannot have a path")),
         }
         url.query_pairs_mut().append_pair("user_id", &self.user_id).append_pair("api_key", &self.api_key);
         Ok(url)
@@ -201,9 +202,8 @@ impl Coordinator {
         if !reply.is_success() {
             return Err(reply::refusal("the coordinator", reply, token));
         }
-        reply::parse(&reply.body).ok_or_else(|| {
-            Failure::new(FailureKind::Malformed, "the coordinator's answer is not JSON, or far too much of it")
-        })
+        reply::parse(&reply.body)
+            .ok_or_else(|| Failure::new(FailureKind::Malformed, "the coordinator's response is not JSON, or too large"))
     }
 }
 
@@ -231,15 +231,15 @@ fn join_body(request: &AdmissionRequest) -> Result<Value, Failure> {
     Ok(body)
 }
 
-/// Reads the answer; what is required and missing is the error, everything else may be absent,
-/// unknown or of another type.
+/// Parses the response. A missing required field is an error; every other field may be absent, unknown or of another
+/// type.
 fn admission(answer: &Value, request: &AdmissionRequest) -> Result<Admission, &'static str> {
     let credentials = &answer["credentials"];
     let server = &credentials["server"];
-    let url = string(&server["url"], MAX_URL).ok_or("names no SFU (credentials.server.url)")?;
+    let url = string(&server["url"], MAX_URL).ok_or("has no SFU URL (credentials.server.url)")?;
     let ws_endpoint =
-        string(&server["ws_endpoint"], MAX_URL).ok_or("names no SFU socket (credentials.server.ws_endpoint)")?;
-    let token = string(&credentials["token"], MAX_SECRET).ok_or("holds no token for the SFU (credentials.token)")?;
+        string(&server["ws_endpoint"], MAX_URL).ok_or("has no SFU socket URL (credentials.server.ws_endpoint)")?;
+    let token = string(&credentials["token"], MAX_SECRET).ok_or("has no SFU token (credentials.token)")?;
     let info = call_info(answer, &request.call_type, &request.call_id);
     Ok(Admission {
         edge_name: string(&server["edge_name"], MAX_TEXT).unwrap_or_default(),
@@ -270,7 +270,7 @@ fn call_info(answer: &Value, call_type: &str, call_id: &str) -> CallInfo {
     }
 }
 
-/// What the capabilities of one's own allow; `None` where the coordinator does not speak of them.
+/// The grants that the user's capabilities give; `None` if the coordinator lists no capabilities.
 fn grants(capabilities: &[String]) -> Option<Grants> {
     let has = |name: &str| capabilities.iter().any(|capability| capability == name);
     (!capabilities.is_empty()).then(|| Grants {
@@ -281,8 +281,7 @@ fn grants(capabilities: &[String]) -> Option<Grants> {
     })
 }
 
-/// `urls` is text or a list; the password is called `password` or `credential`. Without a URL the
-/// server is useless and left out.
+/// `urls` is text or a list; the password is called `password` or `credential`. A server without a URL is ignored.
 fn ice_server(server: &Value) -> Option<IceServer> {
     let urls = match &server["urls"] {
         Value::Array(_) => list(&server["urls"], MAX_URLS, |item| string(item, MAX_TEXT)),
@@ -300,7 +299,7 @@ fn list<T>(value: &Value, most: usize, read: impl Fn(&Value) -> Option<T>) -> Ve
     value.as_array().map_or(Vec::new(), |items| items.iter().take(most).filter_map(read).collect())
 }
 
-/// Text that is there, not empty, and no longer than `most` bytes.
+/// The text, if it is present, not empty, and at most `most` bytes long.
 fn string(value: &Value, most: usize) -> Option<String> {
     value.as_str().filter(|text| !text.is_empty() && text.len() <= most).map(str::to_owned)
 }

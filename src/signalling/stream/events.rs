@@ -1,8 +1,8 @@
-//! The coordinator's own WebSocket: what happens around calls, beside what their SFUs say.
+//! The coordinator's own WebSocket: events around calls, in addition to those of their SFUs.
 //!
-//! One attempt: [`EventSocket::connect`] authenticates and waits for the connection's id,
-//! [`EventSocket::next`] hears events and keeps the connection alive. What cannot be read is said to
-//! be so and the socket stays. Must not know: who wants the events, when to connect again.
+//! One attempt: [`EventSocket::connect`] authenticates and waits for the connection's id, [`EventSocket::next`]
+//! receives events and keeps the connection alive. A message that cannot be read is reported as malformed and the
+//! socket stays open. Must not know: who uses the events, when to connect again.
 
 use super::{Coordinator, CustomEvent, CLIENT};
 use crate::{
@@ -18,53 +18,53 @@ use serde_json::{json, Value};
 use std::{fmt, time::Duration};
 use tokio::time::{sleep_until, timeout_at, Instant};
 
-/// Most bytes of the data of one custom event, as JSON; a larger one is dropped: whole queues of
-/// them may wait for an application that is slow.
+/// Most bytes of the data of one custom event, as JSON; a larger one is dropped, because whole queues of them may wait
+/// for a slow application.
 pub const MAX_CUSTOM: usize = 16 << 10;
 /// Longest name of a call or user.
 const MAX_NAME: usize = 1024;
-/// Longest id of a connection; it travels in URLs.
+/// Longest connection id; it is sent in URLs.
 const MAX_CONNECTION_ID: usize = 256;
 
-/// The times and sizes of one connection.
+/// Timeouts and limits of one connection.
 #[derive(Clone, Copy, Debug)]
 pub struct EventsOptions {
     pub ws: WsLimits,
-    /// From the look-up to the connection's id.
+    /// From the name look-up to the connection's id.
     pub open: Duration,
     /// How often a health check is sent.
     pub ping: Duration,
-    /// Silence after which the connection is taken for dead.
+    /// Silence after which the connection counts as lost.
     pub silent: Duration,
 }
 
 impl Default for EventsOptions {
     fn default() -> Self {
         let seconds = Duration::from_secs;
-        // Its messages are small; the option is about those of an SFU.
-        let ws = WsLimits { name: "the limit of the coordinator's events", ..WsLimits::default() };
+        // Event messages are small; the application's size limit applies to the SFU's socket.
+        let ws = WsLimits { name: "the size limit of coordinator events", ..WsLimits::default() };
         Self { ws, open: seconds(5), ping: seconds(20), silent: seconds(35) }
     }
 }
 
-/// What comes out of the socket. `Ended` is the last.
+/// Items received from the socket. `Ended` is final.
 #[derive(Clone, Debug, PartialEq)]
 pub enum EventIn {
     Custom(CustomEvent),
-    /// An event of a kind that is not ours.
+    /// An event of a kind that this library does not use.
     Other,
-    /// Something that cannot be read, or is too large; the socket goes on.
+    /// A message that cannot be read, or is too large; the socket stays open.
     Malformed,
     Ended(Failure),
 }
 
-/// Whether the coordinator wants another token: this one is expired, not valid or unknown.
+/// Whether the coordinator requires another token: this one is expired, not valid or unknown.
 pub fn refuses_token(failure: &Failure) -> bool {
     // 40 to 43: expired, not valid yet, issued in the future, signature.
     failure.kind == FailureKind::Http { status: 401 } || matches!(failure.code, 40..=43)
 }
 
-/// A connection that was admitted. Dropping it closes it.
+/// An admitted connection. Dropping it closes it.
 pub struct EventSocket {
     sender: WsSender,
     receiver: WsReceiver,
@@ -91,8 +91,8 @@ impl EventSocket {
     /// Connects and authenticates within `options.open`. Must be called inside a tokio runtime.
     ///
     /// # Errors
-    /// As [`ws::open`]; `Http` with the coordinator's status, code and text when it refuses (see
-    /// [`refuses_token`]); `Timeout` when it stays silent.
+    /// As [`ws::open`]; `Http` with the coordinator's status, code and text when it refuses (see [`refuses_token`]);
+    /// `Timeout` when it does not answer.
     pub async fn connect(coordinator: &Coordinator, token: &Secret, options: EventsOptions) -> Result<Self, Failure> {
         let deadline = Instant::now() + options.open;
         let url = coordinator.events_url()?;
@@ -114,57 +114,57 @@ impl EventSocket {
         match timeout_at(deadline, socket.admitted()).await {
             Ok(id) => socket.connection_id = id?,
             Err(_) => {
-                let text = "the coordinator did not answer on its WebSocket in time";
+                let text = "timeout: no answer on the coordinator's WebSocket";
                 return Err(Failure::new(FailureKind::Timeout, text));
             }
         }
         socket.ping_at = Instant::now() + options.ping;
-        socket.heard();
+        socket.reset_silence();
         Ok(socket)
     }
 
-    /// The connection's name: who joins or watches a call with it hears the call's events here.
+    /// The connection's id. Joining or watching a call with it delivers the call's events on this connection.
     pub fn connection_id(&self) -> &str {
         &self.connection_id
     }
 
     async fn admitted(&mut self) -> Result<String, Failure> {
         loop {
-            let heard = self.receiver.next().await;
-            match self.read(heard) {
+            let received = self.receiver.next().await;
+            match self.read(received) {
                 Read::Admitted(id) => return Ok(id),
                 Read::In(EventIn::Ended(failure)) => return Err(failure),
-                // What else comes first belongs to nobody.
+                // Other messages before the admission belong to no call.
                 Read::Alive | Read::In(_) => {}
             }
         }
     }
 
-    fn heard(&mut self) {
+    fn reset_silence(&mut self) {
         self.silent_at = Instant::now() + self.options.silent;
     }
 
     fn send(&self, message: Value) -> Result<(), Failure> {
         self.sender.send(message.to_string(), WsKind::Text).map_err(|why| {
-            Failure::new(FailureKind::Connect, format!("the coordinator's WebSocket takes no more: {why}"))
+            Failure::new(FailureKind::Connect, format!("cannot send on the coordinator's WebSocket: {why}"))
         })
     }
 
-    /// The next event, or how it ended (to be asked no more then). Cancel safe.
+    /// Returns the next event, or how the connection ended; must not be called again after that. Cancel safe.
     pub async fn next(&mut self) -> EventIn {
         loop {
             tokio::select! {
                 biased;
-                heard = self.receiver.next() => {
-                    self.heard();
-                    match self.read(heard) {
+                received = self.receiver.next() => {
+                    self.reset_silence();
+                    match self.read(received) {
                         Read::In(event) => return event,
                         Read::Admitted(_) => return EventIn::Other,
                         Read::Alive => {}
                     }
                 }
                 () = sleep_until(self.silent_at) => {
-                    let text = "nothing was heard on the coordinator's WebSocket for too long";
+                    let text = "timeout: no message on the coordinator's WebSocket";
                     return EventIn::Ended(Failure::new(FailureKind::Timeout, text));
                 }
                 () = sleep_until(self.ping_at) => {
@@ -178,11 +178,11 @@ impl EventSocket {
         }
     }
 
-    fn read(&self, heard: WsIn) -> Read {
-        match heard {
+    fn read(&self, received: WsIn) -> Read {
+        match received {
             WsIn::Text(data) | WsIn::Binary(data) => read(&data, &self.token),
             WsIn::Closed { code, .. } => {
-                let text = format!("the coordinator closed its WebSocket with {code}");
+                let text = format!("the coordinator closed its WebSocket with code {code}");
                 Read::In(EventIn::Ended(Failure::new(FailureKind::Connect, text)))
             }
             WsIn::Failed(failure) => Read::In(EventIn::Ended(failure)),
@@ -199,7 +199,7 @@ enum Read {
 }
 
 fn read(data: &[u8], token: &Secret) -> Read {
-    // The parser bounds the depth, this the number of values.
+    // The parser bounds the depth, this check the number of values.
     let message = json::is_modest(data).then(|| serde_json::from_slice::<Value>(data).ok()).flatten();
     let Some(message) = message else { return Read::In(EventIn::Malformed) };
     match message["type"].as_str() {
@@ -223,7 +223,7 @@ fn custom(message: &Value) -> Option<CustomEvent> {
     let data = &message["custom"];
     let json = if data.is_null() { "{}".to_owned() } else { data.to_string() };
     if json.len() > MAX_CUSTOM {
-        oh_log!(Level::Debug, "a custom event of {} bytes was dropped: {MAX_CUSTOM} are taken", json.len());
+        oh_log!(Level::Debug, "a custom event of {} bytes was dropped: the limit is {MAX_CUSTOM}", json.len());
         return None;
     }
     Some(CustomEvent {
@@ -237,9 +237,9 @@ fn custom(message: &Value) -> Option<CustomEvent> {
 fn refusal(error: &Value, token: &Secret) -> Failure {
     let number = |name: &str| error[name].as_i64().unwrap_or(0);
     let status = u16::try_from(number("StatusCode")).unwrap_or(0);
-    let said = text::clean(error["message"].as_str().unwrap_or_default(), &[token]);
-    let said = if said.is_empty() { "the coordinator refused its WebSocket".to_owned() } else { said };
-    let mut failure = Failure::new(FailureKind::Http { status }, said);
+    let reason = text::clean(error["message"].as_str().unwrap_or_default(), &[token]);
+    let reason = if reason.is_empty() { "the coordinator refused its WebSocket".to_owned() } else { reason };
+    let mut failure = Failure::new(FailureKind::Http { status }, reason);
     failure.code = i32::try_from(number("code")).unwrap_or(0);
     failure.unrecoverable = error["unrecoverable"].as_bool().unwrap_or(false);
     failure

@@ -1,9 +1,8 @@
 //! A client's connection to the coordinator's events, shared by its calls; optional.
 //!
-//! One task per client, from its first call on until [`EventHub::close`]: connects, keeps every call
-//! that was admitted watched, hands each call its own custom events, connects again for ever. No
-//! call waits for it (save a moment at a join), none is ended or disturbed by its failures.
-//! Must not know: C, the rules of a call, what an event means.
+//! One task per client, from its first call until [`EventHub::close`]. It connects, keeps every admitted call watched,
+//! delivers custom events to their calls, and reconnects without limit. No call waits for it, except briefly at a join,
+//! and its failures do not affect calls. Must not know: C, the rules of a call, what an event means.
 
 use super::{events::refuses_token, watching::Jobs, Coordinator, CustomEvent, EventIn, EventSocket, EventsOptions};
 use crate::core::{backoff, model::Failure, rng::Rng};
@@ -27,25 +26,25 @@ use tokio::{
     time::{sleep, timeout, Instant},
 };
 
-/// How long a join waits for the first connection, so that it can be watched from its beginning.
+/// How long a join waits for the first connection, so that the call is watched from its start.
 const JOIN_WAITS: Duration = Duration::from_millis(500);
-/// A refused token is tried again after this long, should nobody bring another.
+/// A refused token is tried again after this long if no other token is provided.
 const REFUSED: Duration = Duration::from_secs(60);
-/// A connection that lasted this long was a good one: its loss begins a new series of attempts.
+/// A connection that lasted this long was a good one: its loss starts a new series of attempts.
 const LASTED: Duration = Duration::from_secs(30);
 
-/// Figures of one hub.
+/// Counters of one hub.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HubCounts {
     /// Connections that were admitted.
     pub connections: u64,
     /// Attempts that failed and connections that ended.
     pub failures: u64,
-    /// Custom events handed to a call; one for two calls counts twice.
+    /// Custom events delivered to a call; one for two calls counts twice.
     pub delivered: u64,
-    /// Custom events of calls that are not here.
+    /// Custom events of calls that are not registered here.
     pub foreign: u64,
-    /// Events of kinds that are not ours.
+    /// Events of kinds that this library does not use.
     pub ignored: u64,
     /// Messages that could not be read, or were too large.
     pub malformed: u64,
@@ -61,10 +60,10 @@ struct Counters {
     malformed: AtomicU64,
 }
 
-/// Where the connection is.
+/// The state of the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Link {
-    /// The first attempt is still to be made, or under way.
+    /// The first attempt is pending or in progress.
     Starting,
     Up(String),
     Down,
@@ -75,9 +74,9 @@ pub(super) struct Entry {
     pub call_id: String,
     cid: String,
     listener: Arc<dyn ServiceListener>,
-    /// The token that a join succeeded with; events are only for who was admitted.
+    /// The token that a join succeeded with; only admitted calls receive events.
     pub token: Option<Secret>,
-    /// The connection that hears this call's events, or was asked to.
+    /// The id of the connection that watches this call, or was requested to.
     watched_by: String,
 }
 
@@ -85,9 +84,9 @@ pub(super) struct Entry {
 struct State {
     calls: BTreeMap<u64, Entry>,
     next: u64,
-    /// The newest token that is known.
+    /// The newest known token.
     token: Secret,
-    /// The one that the coordinator refused last.
+    /// The token that the coordinator refused last.
     refused: Secret,
 }
 
@@ -95,17 +94,17 @@ pub(super) struct Shared {
     pub coordinator: Arc<Coordinator>,
     options: EventsOptions,
     state: Mutex<State>,
-    /// A token or a call to watch is new.
-    news: Notify,
+    /// Signals a new token or a new call to watch.
+    changed: Notify,
     link: watch::Sender<Link>,
     closed: watch::Sender<bool>,
     counters: Counters,
 }
 
-/// See the module. Made once per client; usable from any thread.
+/// See the module. Created once per client; usable from any thread.
 pub struct EventHub {
     shared: Arc<Shared>,
-    /// Held by the task, as long as there is one; a handle of it would keep its whole runtime.
+    /// Held by the task while it runs. A task handle would keep its whole runtime alive.
     task: Mutex<Weak<()>>,
 }
 
@@ -116,13 +115,13 @@ impl fmt::Debug for EventHub {
 }
 
 impl EventHub {
-    /// Contacts nobody. `token` may be empty: then that of the first join is used.
+    /// Contacts no server. `token` may be empty: then that of the first join is used.
     pub fn new(coordinator: Arc<Coordinator>, token: Secret, options: EventsOptions) -> Self {
         let shared = Shared {
             coordinator,
             options,
             state: Mutex::new(State { token, ..State::default() }),
-            news: Notify::new(),
+            changed: Notify::new(),
             link: watch::Sender::new(Link::Starting),
             closed: watch::Sender::new(false),
             counters: Counters::default(),
@@ -130,11 +129,11 @@ impl EventHub {
         Self { shared: Arc::new(shared), task: Mutex::default() }
     }
 
-    /// Enters a call, and connects if that was not done. The listener hears nothing before
+    /// Registers a call, and connects if not yet connected. The listener receives nothing before
     /// [`EventHub::admitted`], and nothing that begins after [`EventHub::unregister`].
     ///
     /// # Errors
-    /// As [`runtime::spawn`]; the call is not entered then.
+    /// As [`runtime::spawn`]; the call is then not registered.
     pub fn register(&self, call_type: &str, call_id: &str, listener: Arc<dyn ServiceListener>) -> Result<u64> {
         self.start()?;
         let mut state = self.shared.state.lock();
@@ -160,7 +159,7 @@ impl EventHub {
         }
         let stop = runtime::global().stop_signal()?;
         let shared = self.shared.clone();
-        // What failed inside is logged; the next call starts it again.
+        // The panic is logged; the next call starts the task again.
         let dead = self.shared.clone();
         let on_panic = move |_| drop(dead.link.send_replace(Link::Down));
         self.shared.link.send_replace(Link::Starting);
@@ -179,18 +178,18 @@ impl EventHub {
         drop(gone);
     }
 
-    /// The id to join with, empty without a connection. Waits for the first one only, and 500 ms at
-    /// most. `token` is used when the hub has none of its own.
+    /// The connection id for a join, empty without a connection. Waits only for the first connection, at most 500 ms.
+    /// `token` is used if the hub has none of its own.
     pub async fn connection_id(&self, token: &Secret) -> String {
         {
             let mut state = self.shared.state.lock();
             if state.token.is_empty() {
                 state.token = token.clone();
-                self.shared.news.notify_one();
+                self.shared.changed.notify_one();
             }
         }
         let mut link = self.shared.link.subscribe();
-        // In time or not: what counts is how it is then.
+        // In time or not, the state after the wait counts.
         let _ = timeout(JOIN_WAITS, link.wait_for(|link| *link != Link::Starting)).await;
         let id = match &*link.borrow() {
             Link::Up(id) => id.clone(),
@@ -199,7 +198,7 @@ impl EventHub {
         id
     }
 
-    /// A join succeeded, with that connection id and token: from now on the call is kept watched.
+    /// A join succeeded with this connection id and token: from now on the call is kept watched.
     pub fn admitted(&self, key: u64, connection_id: &str, token: &Secret) {
         let mut state = self.shared.state.lock();
         state.token = token.clone();
@@ -211,13 +210,13 @@ impl EventHub {
             entry.watched_by = connection_id.to_owned();
         }
         drop(state);
-        self.shared.news.notify_one();
+        self.shared.changed.notify_one();
     }
 
-    /// The application has brought a token.
+    /// The application provided a token.
     pub fn offer_token(&self, token: &Secret) {
         self.shared.state.lock().token = token.clone();
-        self.shared.news.notify_one();
+        self.shared.changed.notify_one();
     }
 
     pub fn counts(&self) -> HubCounts {
@@ -232,7 +231,7 @@ impl EventHub {
         }
     }
 
-    /// Ends it for good, at once, without waiting. Idempotent.
+    /// Closes the hub permanently, at once, without waiting. Idempotent.
     pub fn close(&self) {
         self.shared.closed.send_replace(true);
         self.shared.link.send_replace(Link::Down);
@@ -248,7 +247,7 @@ impl Drop for EventHub {
 }
 
 impl Shared {
-    /// A token to try: any but the one that was refused.
+    /// A token to try: the newest, unless it was refused.
     fn token(&self) -> Option<Secret> {
         let state = self.state.lock();
         (!state.token.is_empty() && state.token != state.refused).then(|| state.token.clone())
@@ -256,10 +255,10 @@ impl Shared {
 
     fn refused(&self, token: Secret) {
         let mut state = self.state.lock();
-        // Whoever brought another one meanwhile need not be asked.
-        let ask = state.token == token && state.refused != token;
+        // If another token was provided meanwhile, none is requested.
+        let needed = state.token == token && state.refused != token;
         state.refused = token;
-        let listener = ask.then(|| state.calls.values().find(|c| c.token.is_some())).flatten();
+        let listener = needed.then(|| state.calls.values().find(|c| c.token.is_some())).flatten();
         let listener = listener.map(|call| call.listener.clone());
         drop(state);
         if let Some(listener) = listener {
@@ -280,7 +279,7 @@ impl Shared {
         }
     }
 
-    /// The calls that this connection does not hear yet; each is named once.
+    /// The calls that are not yet watched on this connection; each is returned once.
     fn unwatched(&self, connection_id: &str) -> Vec<u64> {
         let mut state = self.state.lock();
         let calls = state.calls.iter_mut();
@@ -292,7 +291,7 @@ impl Shared {
         missing.map(name).collect()
     }
 
-    /// Gives a call whose token was refused the newest one; false when it has that.
+    /// Gives a call whose token was refused the newest token; false if the call already has it.
     pub(super) fn renew(&self, key: u64) -> bool {
         let mut state = self.state.lock();
         let newest = state.token.clone();
@@ -309,7 +308,7 @@ async fn run(shared: Arc<Shared>, mut stop: Stop) {
     let mut closed = shared.closed.subscribe();
     tokio::select! {
         biased;
-        // An error means that the hub is gone, which is the same.
+        // An error means that the hub was dropped, which is equivalent.
         _ = closed.wait_for(|closed| *closed) => {}
         () = stop.requested() => {}
         () = connect_for_ever(&shared) => {}
@@ -319,7 +318,7 @@ async fn run(shared: Arc<Shared>, mut stop: Stop) {
 
 async fn connect_for_ever(shared: &Shared) {
     let mut seed = [0; 8];
-    // Without randomness the waits are merely the same for everybody.
+    // Without randomness all clients merely use the same delays.
     let _ = getrandom::fill(&mut seed);
     let mut rng = Rng::new(u64::from_ne_bytes(seed));
     let mut failures = 0;
@@ -334,7 +333,7 @@ async fn connect_for_ever(shared: &Shared) {
         shared.counters.failures.fetch_add(1, Relaxed);
         failures = if began.elapsed() >= LASTED { 1 } else { failures + 1 };
         let code = failure.code;
-        oh_log!(Level::Debug, "the coordinator's events are out of reach: {}, code {code}", failure.message);
+        oh_log!(Level::Debug, "coordinator event connection failed: {}, code {code}", failure.message);
         if refuses_token(&failure) {
             shared.refused(token);
         }
@@ -343,8 +342,8 @@ async fn connect_for_ever(shared: &Shared) {
     }
 }
 
-/// The token to connect with. One that was refused is tried again after a minute, when the reason may
-/// have been the server's.
+/// The token to connect with. A refused token is tried again after a minute, because the server may have been the
+/// cause.
 async fn token(shared: &Shared) -> Secret {
     let again = Instant::now() + REFUSED;
     loop {
@@ -353,31 +352,31 @@ async fn token(shared: &Shared) -> Secret {
         }
         let refused = shared.state.lock().refused.clone();
         tokio::select! {
-            () = shared.news.notified() => {}
+            () = shared.changed.notified() => {}
             () = tokio::time::sleep_until(again), if !refused.is_empty() => return refused,
         }
     }
 }
 
-/// Hears one connection until it ends.
+/// Receives events from one connection until it ends.
 async fn listen(shared: &Shared, mut socket: EventSocket) -> Failure {
     let id = socket.connection_id().to_owned();
     shared.counters.connections.fetch_add(1, Relaxed);
     shared.link.send_replace(Link::Up(id.clone()));
-    oh_log!(Level::Debug, "hears the coordinator's events");
+    oh_log!(Level::Debug, "connected to the coordinator's events");
     let mut jobs = Jobs::new();
     loop {
         for key in shared.unwatched(&id) {
             jobs.push(shared, key, id.clone());
         }
         tokio::select! {
-            heard = socket.next() => match heard {
+            event = socket.next() => match event {
                 EventIn::Custom(event) => shared.deliver(event),
                 EventIn::Other => drop(shared.counters.ignored.fetch_add(1, Relaxed)),
                 EventIn::Malformed => drop(shared.counters.malformed.fetch_add(1, Relaxed)),
                 EventIn::Ended(failure) => return failure,
             },
-            () = shared.news.notified() => {}
+            () = shared.changed.notified() => {}
             () = jobs.next(), if !jobs.is_empty() => {}
         }
     }

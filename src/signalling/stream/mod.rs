@@ -1,10 +1,9 @@
-//! The SFU protocol of coordinator, socket and RPCs.
+//! The Stream protocol: coordinator, SFU socket and RPCs.
 //!
-//! [`Coordinator`](coordinator::Coordinator) admits a user and names an SFU,
-//! [`SfuSocket`](socket::open) carries its events, [`Rpc`](rpc::Rpc) asks it for things,
-//! [`StreamService`] is all of it behind the seam, [`hint`] finds the nearest edge, [`events`] is the coordinator's own
-//! socket and [`EventHub`] keeps one for all calls of a client. Wire types (crate `offhook-proto`) stay inside this folder.
-//! Must not know: anything above signalling.
+//! [`Coordinator`](coordinator::Coordinator) admits a user and names an SFU, [`SfuSocket`](socket::open) carries the
+//! SFU's events, [`Rpc`](rpc::Rpc) sends requests to it, [`StreamService`] implements the protocol traits, [`hint`]
+//! finds the nearest edge, [`events`] is the coordinator's own socket and [`EventHub`] keeps one for all calls of a
+//! client. Wire types (crate `offhook-proto`) stay inside this folder. Must not know: anything above signalling.
 
 mod convert;
 pub mod coordinator;
@@ -28,5 +27,5 @@ pub use rpc::Rpc;
 pub use service::{media_owner, StreamService};
 pub use socket::{SfuReceiver, SfuSender, SfuSocketOptions};
 
-/// How this client names itself to servers.
+/// The client name sent to servers.
 const CLIENT: &str = concat!("offhook-", env!("CARGO_PKG_VERSION"));

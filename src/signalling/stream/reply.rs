@@ -1,4 +1,4 @@
-//! What coordinator and RPC requests have in common: headers, and reading refusals.
+//! Shared by coordinator and RPC requests: headers, and parsing of refusals.
 //!
 //! Must not know: single endpoints.
 
@@ -15,10 +15,10 @@ use hyper::{
 use serde_json::Value;
 use std::time::SystemTime;
 
-/// Headers of a request that carries `token` as it is: every server takes it without "Bearer".
+/// Headers of a request with `token` as it is: every server accepts it without "Bearer".
 pub(super) fn headers(token: &Secret, content_type: Option<&'static str>) -> Result<HeaderMap, Failure> {
     let mut authorization = HeaderValue::from_str(token.reveal()).map_err(|_| {
-        Failure::new(FailureKind::Malformed, "the token holds characters that an HTTP header cannot carry")
+        Failure::new(FailureKind::Malformed, "the token contains characters that an HTTP header does not allow")
     })?;
     authorization.set_sensitive(true);
     let mut headers = HeaderMap::new();
@@ -30,28 +30,27 @@ pub(super) fn headers(token: &Secret, content_type: Option<&'static str>) -> Res
     Ok(headers)
 }
 
-/// Parses a JSON body unless it is none, or would grow out of proportion.
+/// Parses a JSON body; `None` if it is not JSON, or would take too much memory.
 pub(super) fn parse(body: &[u8]) -> Option<Value> {
     json::is_modest(body).then(|| serde_json::from_slice(body).ok()).flatten()
 }
 
-/// Turns a reply without success into a failure that keeps the server's words.
+/// Converts an error reply into a failure that keeps the server's text.
 ///
-/// `who` is said when the server gave no text. `code` and text come from the members that the
-/// coordinator (`code`, `message`) and Twirp (`code`, `msg`) use; a code that is a word goes before
-/// the text.
+/// `who` is used if the server sent no text. `code` and text come from the members that the
+/// coordinator (`code`, `message`) and Twirp (`code`, `msg`) use; a textual code precedes the text.
 pub(super) fn refusal(who: &str, reply: &HttpReply, token: &Secret) -> Failure {
     let body = parse(&reply.body);
     let member = |name: &str| body.as_ref().and_then(|body| body.get(name));
-    let said = ["message", "msg"].iter().find_map(|name| member(name).and_then(Value::as_str)).unwrap_or("");
+    let server_text = ["message", "msg"].iter().find_map(|name| member(name).and_then(Value::as_str)).unwrap_or("");
     let message = match member("code") {
-        Some(Value::String(word)) if !word.is_empty() => format!("{word}: {said}"),
-        _ => said.to_owned(),
+        Some(Value::String(word)) if !word.is_empty() => format!("{word}: {server_text}"),
+        _ => server_text.to_owned(),
     };
     let mut message = text::clean(&message, &[token]);
     if message.is_empty() {
         message = match reply.status {
-            300..=399 => format!("{who} redirects (HTTP {}), which is not followed", reply.status),
+            300..=399 => format!("{who} redirected (HTTP {}); redirects are not followed", reply.status),
             status => format!("{who} answered with HTTP {status}"),
         };
     }
@@ -66,7 +65,7 @@ pub(super) fn refusal(who: &str, reply: &HttpReply, token: &Secret) -> Failure {
 /// A random id for one request (UUID version 4, RFC 9562 §5.4), so that it can be found in logs.
 pub(super) fn request_id() -> String {
     let mut bytes = [0u8; 16];
-    // Without randomness the id says nothing, which harms nobody.
+    // Without randomness the id is not unique, which does no harm.
     let _ = getrandom::fill(&mut bytes);
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;

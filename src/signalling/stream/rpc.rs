@@ -1,6 +1,6 @@
 //! RPCs to the SFU over Twirp (protobuf on HTTP).
 //!
-//! One attempt per call: what may be repeated, and when, is the core's decision. Must not know:
+//! One attempt per call: the core decides which calls are repeated, and when. Must not know:
 //! negotiation, tracks, generations.
 
 use super::{convert, reply};
@@ -19,7 +19,7 @@ use url::Url;
 const MAX_REPLY: usize = 1 << 20;
 const SERVICE: &str = "stream.video.sfu.signal.SignalServer";
 
-/// Speaks to one SFU with one token. Usable from any thread, calls may overlap.
+/// A client of one SFU with one token. Usable from any thread; calls may overlap.
 pub struct Rpc {
     net: Arc<Net>,
     base: Url,
@@ -32,13 +32,13 @@ impl fmt::Debug for Rpc {
     }
 }
 
-/// Asked for in spite of the protocol's capabilities.
+/// The failure of a request that the protocol's capabilities do not include.
 fn unknown(method: &str) -> Failure {
     Failure::new(FailureKind::Sfu, format!("this protocol has no {method}"))
 }
 
 impl Rpc {
-    /// `base_url` is `Admission::url`, which ends in `/twirp`. Nothing is contacted.
+    /// `base_url` is `Admission::url`, which ends in `/twirp`. Contacts no server.
     ///
     /// # Errors
     /// As [`Net::url`].
@@ -82,7 +82,7 @@ impl Rpc {
         self.understand(call, &reply)
     }
 
-    /// What a successful reply says.
+    /// Parses a successful reply.
     pub(super) fn understand(&self, call: &RpcCall, reply: &HttpReply) -> Result<RpcReply, Failure> {
         let method = call.name();
         match call {
@@ -90,10 +90,7 @@ impl Rpc {
                 let answer: s::SetPublisherResponse = self.read(method, reply)?;
                 self.check(method, answer.error)?;
                 if answer.sdp.is_empty() {
-                    return Err(Failure::new(
-                        FailureKind::Malformed,
-                        "the SFU's reply to SetPublisher holds no answer",
-                    ));
+                    return Err(Failure::new(FailureKind::Malformed, "the SFU's reply to SetPublisher has no answer"));
                 }
                 return Ok(RpcReply::Publisher { sdp: answer.sdp, ice_restart: answer.ice_restart });
             }
@@ -124,7 +121,7 @@ impl Rpc {
         let mut url = self.base.clone();
         match url.path_segments_mut() {
             Ok(mut path) => path.pop_if_empty().extend([SERVICE, method]),
-            Err(()) => return Err(Failure::new(FailureKind::Malformed, "the SFU's URL cannot carry a path")),
+            Err(()) => return Err(Failure::new(FailureKind::Malformed, "the SFU's URL cannot have a path")),
         };
         let headers = reply::headers(&self.token, Some("application/protobuf"))?;
         let call = HttpCall {
@@ -143,16 +140,16 @@ impl Rpc {
         }
     }
 
-    /// Protobuf as asked for; JSON when the server says that it answers so all the same.
+    /// Decodes protobuf, as requested, or JSON if the server's content type says so.
     fn read<T: Message + Default + DeserializeOwned>(&self, method: &str, reply: &HttpReply) -> Result<T, Failure> {
         let json = reply.header("content-type").is_some_and(|kind| kind.starts_with("application/json"));
         let read = if json { serde_json::from_slice(&reply.body).ok() } else { T::decode(reply.body.clone()).ok() };
         read.ok_or_else(|| {
-            Failure::new(FailureKind::Malformed, format!("the SFU's reply to {method} cannot be understood"))
+            Failure::new(FailureKind::Malformed, format!("the SFU's reply to {method} cannot be decoded"))
         })
     }
 
-    /// An error member without code and text says nothing and is none.
+    /// An error member without code and text is not an error.
     fn check(&self, method: &str, error: Option<m::Error>) -> Result<(), Failure> {
         let Some(error) = error.map(|error| convert::sfu_error(error, &self.token)) else { return Ok(()) };
         if error.code == 0 && error.message.is_empty() {

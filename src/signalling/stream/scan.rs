@@ -1,5 +1,5 @@
-//! Which fields of an SFU's event hold messages, for the [scan](crate::signalling::scan) before it is
-//! decoded. Must not know: what the fields mean.
+//! The fields of an SFU's event that hold messages, for the [scan](crate::signalling::scan) before decoding.
+//! Must not know: what the fields mean.
 
 use crate::signalling::scan::{self, leaf, node, Kind, Refused};
 use offhook_proto::{event as e, google, models as m};
@@ -77,7 +77,7 @@ static EVENT: Kind = node(
     ],
 );
 
-/// Whether an `SfuEvent` in wire form may be decoded.
+/// Whether an encoded `SfuEvent` may be decoded.
 pub(super) fn check_event(wire: &[u8]) -> Result<(), Refused> {
     scan::check(wire, &EVENT)
 }
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn a_large_call_passes_and_an_inflated_one_does_not() {
-        let somebody = m::Participant {
+        let large_participant = m::Participant {
             user_id: "user".into(),
             session_id: "session".into(),
             joined_at: Some(Default::default()),
@@ -108,9 +108,9 @@ mod tests {
             roles: vec!["speaker".into()],
             ..Default::default()
         };
-        assert!(is_modest(&joined(vec![somebody.clone(); 2_000])));
+        assert!(is_modest(&joined(vec![large_participant.clone(); 2_000])));
         assert!(!is_modest(&joined(vec![m::Participant::default(); MAX_PARTICIPANTS + 1])));
-        let roles = m::Participant { roles: vec![String::new(); 1_000_001], ..somebody };
+        let roles = m::Participant { roles: vec![String::new(); 1_000_001], ..large_participant };
         assert!(!is_modest(&joined(vec![roles])));
     }
 

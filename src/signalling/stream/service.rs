@@ -1,4 +1,5 @@
-//! Coordinator, socket and RPCs as one [`Protocol`]. Must not know: rules, who joins and why.
+//! Combines coordinator, socket and RPCs into one [`Protocol`]. Must not know: rules, who joins and
+//! why.
 
 use super::{events::MAX_CUSTOM, hint, socket, Coordinator, EventHub, Rpc, SfuReceiver, SfuSender, SfuSocketOptions};
 use crate::core::model::*;
@@ -41,16 +42,16 @@ static DIALECT: Dialect = Dialect {
     ice_grace: Duration::from_millis(2_500),
 };
 
-/// The service that a client speaks to.
+/// A client's Stream service.
 #[derive(Clone, Debug)]
 pub struct StreamService {
     net: Arc<Net>,
     coordinator: Arc<Coordinator>,
     api_key: String,
     limits: WsLimits,
-    /// Where to ask for the nearest edge; empty: nowhere.
+    /// URL that returns the nearest edge; empty: not queried.
     hint_url: String,
-    /// The coordinator's events, when the application wants them.
+    /// The coordinator's events, if the application enabled them.
     events: Option<Arc<EventHub>>,
 }
 
@@ -66,7 +67,7 @@ impl StreamService {
         Self { net, coordinator, api_key, limits, hint_url, events }
     }
 
-    /// What is particular to this protocol.
+    /// The properties of this protocol.
     pub fn dialect() -> &'static Dialect {
         &DIALECT
     }
@@ -92,7 +93,7 @@ struct StreamCall {
     service: StreamService,
     call: CallFacts,
     listener: Mutex<Option<Arc<dyn ServiceListener>>>,
-    /// The hub's name for this call.
+    /// The hub's key for this call.
     key: OnceLock<u64>,
 }
 
@@ -131,7 +132,7 @@ impl Signalling for StreamCall {
         }
     }
 
-    /// With the client's events, so that they begin at once.
+    /// Joins with the id of the client's event connection, so that events start at once.
     async fn admit(&self, mut request: AdmissionRequest, token: &Secret) -> Result<Admission, Failure> {
         let StreamService { net, coordinator, hint_url, events, .. } = &self.service;
         if let Some(events) = events {
@@ -175,7 +176,7 @@ impl Signalling for StreamCall {
 }
 
 impl StreamCall {
-    /// Without a runtime there is no call either, and this is not where that is reported.
+    /// An error is ignored: without a runtime there is no call, which is reported elsewhere.
     fn register(&self, events: &EventHub) {
         let listener = self.listener.lock();
         let (Some(listener), None) = (&*listener, self.key.get()) else { return };
@@ -186,7 +187,7 @@ impl StreamCall {
     }
 }
 
-/// Reads `{prefix}:TRACK_TYPE_…:…`; practice varies in which of the two ids carries it.
+/// Parses `{prefix}:TRACK_TYPE_…:…`; servers differ in which of the two ids carries it.
 pub fn media_owner(stream_id: &str, track_id: &str) -> Option<MediaOwner> {
     [stream_id, track_id].into_iter().find_map(split_stream_id).map(|(prefix, kind, stream)| MediaOwner {
         prefix: prefix.to_owned(),

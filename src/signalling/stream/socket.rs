@@ -1,7 +1,7 @@
 //! The SFU's socket: one protobuf message per WebSocket frame.
 //!
-//! What cannot be read is handed up as [`SocketIn::Malformed`] and the socket stays. Must not know:
-//! health checks, generations, what a message leads to.
+//! A message that cannot be read is returned as [`SocketIn::Malformed`] and the socket stays open.
+//! Must not know: health checks, generations, what a message leads to.
 
 use super::{convert, scan, CLIENT};
 use crate::{
@@ -20,7 +20,7 @@ use prost::Message;
 use std::{collections::VecDeque, fmt};
 use tokio::time::Instant;
 
-/// Which socket to open, and as whom.
+/// Options of an SFU socket.
 #[derive(Clone)]
 pub struct SfuSocketOptions {
     /// `Admission::ws_endpoint`.
@@ -37,7 +37,7 @@ pub struct SfuSocketOptions {
 }
 
 impl fmt::Debug for SfuSocketOptions {
-    /// Without the endpoint: some servers put credentials into its query.
+    /// Omits the endpoint: some servers put credentials into its query.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SfuSocketOptions")
             .field("attempt", &self.attempt)
@@ -71,7 +71,7 @@ pub async fn open(
     Ok((SfuSender { ws: sender, token: token.clone() }, SfuReceiver { ws: receiver, token, notes: VecDeque::new() }))
 }
 
-/// The writing end. Cheap to clone, usable from any thread; nothing here blocks.
+/// The sending end. Cheap to clone, usable from any thread; no method blocks.
 #[derive(Clone, Debug)]
 pub struct SfuSender {
     ws: WsSender,
@@ -87,33 +87,34 @@ impl SfuSender {
         self.ws.send(convert::request(request, &self.token).encode_to_vec(), WsKind::Binary)
     }
 
-    /// Starts to close; over within one second. See [`WsSender::close`].
+    /// Starts to close; completes within one second. See [`WsSender::close`].
     pub fn close(&self, code: u16, reason: &str) {
         self.ws.close(code, reason);
     }
 
-    /// Waits until the descriptor is gone. Does not close by itself.
+    /// Waits until the descriptor is closed. Does not start the close.
     pub async fn done(&self) {
         self.ws.done().await;
     }
 
-    /// Whether the descriptor is gone.
+    /// Whether the descriptor is closed.
     pub fn is_done(&self) -> bool {
         self.ws.is_done()
     }
 }
 
-/// The reading end, for one task.
+/// The receiving end, for one task.
 #[derive(Debug)]
 pub struct SfuReceiver {
     ws: WsReceiver,
     token: Secret,
-    /// What the last message said that was left out.
+    /// Notes about what was left out of the last message.
     notes: VecDeque<SfuMessage>,
 }
 
 impl SfuReceiver {
-    /// The next message, or how it ended (again and again). Cancel safe.
+    /// Returns the next message. After the end every call returns how the socket ended. Cancel
+    /// safe.
     pub async fn next(&mut self) -> SocketIn {
         if let Some(note) = self.notes.pop_front() {
             return SocketIn::Message(note);
@@ -137,7 +138,7 @@ impl SfuReceiver {
     }
 }
 
-/// Reads one frame. Text is protobuf too, UTF-8 or not, unless it starts like JSON.
+/// Decodes one frame. A text frame is protobuf too, UTF-8 or not, unless it starts like JSON.
 pub(super) fn decode(text: bool, data: &[u8]) -> Result<e::SfuEvent, Refused> {
     if text && data.first() == Some(&b'{') {
         if !json::is_modest(data) {

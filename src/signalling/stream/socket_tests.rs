@@ -1,4 +1,4 @@
-//! Every kind of event, in all three forms it may arrive in, and what garbage does.
+//! Every kind of event, in all three forms in which it may arrive, and malformed input.
 
 use super::*;
 use crate::core::model::{
@@ -100,7 +100,7 @@ fn text(text: &str) -> String {
     text.to_owned()
 }
 
-/// One event of every kind with what it must become.
+/// One event of every kind with the expected message.
 fn samples() -> Vec<(P, SfuMessage)> {
     let who = || Some(wire_participant());
     let pin = || m::Pin { user_id: text("ann"), session_id: text("s-1") };
@@ -342,7 +342,7 @@ fn visit_participants(event: &mut e::SfuEvent, change: impl Fn(&mut m::Participa
 }
 
 #[test]
-fn what_is_newer_than_this_client_is_unknown_and_not_an_error() {
+fn newer_messages_are_unknown_and_not_an_error() {
     let unknown =
         |payload: P| assert_eq!(understood(false, &event(payload).encode_to_vec()), Some(SfuMessage::Unknown));
     unknown(P::IceTrickle(m::IceTrickle { peer_type: 9, ..Default::default() }));

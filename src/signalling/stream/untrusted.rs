@@ -1,6 +1,6 @@
-//! The readers of what servers send, one call each and without a network: for fuzzing.
+//! Entry points for fuzzing: the parsers of server input, one call each and without a network.
 //!
-//! Must not know: more than the names of the readers.
+//! Must not know: more than the names of the parsers.
 
 use super::{convert, socket, Coordinator, Rpc};
 use crate::core::model::{Admission, AdmissionRequest, Failure, RpcCall, RpcReply, SfuMessage};
@@ -11,7 +11,7 @@ use crate::signalling::{
 };
 use std::sync::Arc;
 
-/// One frame of the SFU socket; None: it cannot be understood.
+/// Decodes one frame of the SFU socket; `None`: it cannot be decoded.
 pub fn event(text: bool, frame: &[u8]) -> Option<SfuMessage> {
     socket::decode(text, frame)
         .ok()
@@ -29,12 +29,12 @@ fn net() -> Arc<Net> {
     Arc::new(Net::new(NetOptions::default()))
 }
 
-/// The reply to an RPC.
+/// Parses the reply to an RPC.
 pub fn reply(call: &RpcCall, json: bool, body: &[u8]) -> Result<RpcReply, Failure> {
     Rpc::new(net(), "http://127.0.0.1:1/twirp", Secret::new("token"))?.understand(call, &answer(200, json, body))
 }
 
-/// The coordinator's answer to a join.
+/// Parses the coordinator's response to a join.
 pub fn admission(status: u16, body: &[u8]) -> Result<Admission, Failure> {
     let coordinator = Coordinator::new(net(), "http://127.0.0.1:1", "key", "user")?;
     coordinator.admission(&answer(status, true, body), &AdmissionRequest::default(), &Secret::new("token"))

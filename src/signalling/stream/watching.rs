@@ -1,4 +1,5 @@
-//! Keeps a client's calls watched on its event connection: one small future per call that is not.
+//! Keeps a client's calls watched on its event connection: one small future per call that is not
+//! watched yet.
 //!
 //! Must not know: when the connection changes, who listens.
 
@@ -11,12 +12,12 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::{future::Future, pin::Pin, sync::Arc};
 use tokio::{sync::Semaphore, time::sleep};
 
-/// Requests of one client at a time.
+/// Most concurrent requests of one client.
 const AT_ONCE: usize = 4;
 
 type Job<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
-/// The calls that are being asked for; dropping it ends them all.
+/// The watch requests in progress; dropping it cancels them all.
 pub(super) struct Jobs<'a>(FuturesUnordered<Job<'a>>, Arc<Semaphore>);
 
 impl<'a> Jobs<'a> {
@@ -29,7 +30,7 @@ impl<'a> Jobs<'a> {
         self.0.push(Box::pin(async move { watch(shared, &turns, key, &connection_id).await }));
     }
 
-    /// Waits until one is through.
+    /// Waits until one completes.
     pub async fn next(&mut self) {
         self.0.next().await;
     }
@@ -39,7 +40,7 @@ impl<'a> Jobs<'a> {
     }
 }
 
-/// Watches one call; repeats what may succeed later, as long as the call is there.
+/// Watches one call. Retries what may succeed later, as long as the call exists.
 async fn watch(shared: &Shared, turns: &Semaphore, key: u64, connection_id: &str) {
     let mut rng = Rng::new(key ^ connection_id.bytes().fold(7, |n: u64, b| n.wrapping_mul(31) ^ u64::from(b)));
     let mut tries = 0;
@@ -47,7 +48,7 @@ async fn watch(shared: &Shared, turns: &Semaphore, key: u64, connection_id: &str
         let look = |call: &Entry| (call.call_type.clone(), call.call_id.clone(), call.token.clone());
         let Some((call_type, call_id, Some(token))) = shared.with_call(key, look) else { return };
         let result = {
-            // Never closed.
+            // The semaphore is never closed.
             let _turn = turns.acquire().await;
             shared.coordinator.watch(&call_type, &call_id, connection_id, &token).await
         };
@@ -58,7 +59,7 @@ async fn watch(shared: &Shared, turns: &Semaphore, key: u64, connection_id: &str
             _ => false,
         };
         tries += 1;
-        oh_log!(Level::Debug, "{call_id}: its events cannot be had (try {tries}): {}", failure.message);
+        oh_log!(Level::Debug, "{call_id}: cannot watch its events (attempt {tries}): {}", failure.message);
         if refuses_token(&failure) && shared.renew(key) {
             continue;
         }

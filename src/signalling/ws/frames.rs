@@ -1,7 +1,7 @@
-//! Frames to messages and back (RFC 6455 §5), without I/O.
+//! WebSocket framing (RFC 6455 §5), without I/O.
 //!
-//! Lengths are judged from the header, before a byte of payload is kept: a frame that announces
-//! 200 MiB costs its fourteen bytes. Must not know: sockets, tasks, time.
+//! Lengths are checked from the header, before any payload is stored: a frame that announces
+//! 200 MiB costs its fourteen header bytes. Must not know: sockets, tasks, time.
 
 use super::WsLimits;
 use bytes::{Buf, Bytes, BytesMut};
@@ -13,10 +13,10 @@ use soketto::{
 /// Longest payload of a control frame (RFC 6455 §5.5).
 pub(super) const MAX_CONTROL: usize = 125;
 
-/// What the bytes so far add up to.
+/// The result of parsing the bytes received so far.
 #[derive(Debug, PartialEq)]
 pub(super) enum Step {
-    /// Nothing more without further bytes.
+    /// More bytes are needed.
     NeedMore,
     Message {
         text: bool,
@@ -31,12 +31,12 @@ pub(super) enum Step {
     },
 }
 
-/// A rule the peer broke, and the close code that says so.
+/// A protocol violation by the peer, with its close code.
 #[derive(Debug, PartialEq)]
 pub(super) struct Violation {
     pub code: u16,
     pub what: &'static str,
-    /// Of a message that is too large: its bytes, as far as they are known.
+    /// Size in bytes, as far as known, of a message that is too large.
     pub size: Option<u64>,
 }
 
@@ -48,14 +48,14 @@ const fn too_big(size: u64) -> Violation {
     Violation { code: 1009, what: "a message is larger than the limit", size: Some(size) }
 }
 
-/// Puts messages together from frames. After a [`Violation`] it must not be used again.
+/// Assembles messages from frames. Must not be used again after a [`Violation`].
 pub(super) struct Assembler {
     codec: Codec,
     max_message: usize,
     max_fragments: u32,
-    /// The frame being read: bytes still to come, and whether it ends its message.
+    /// The frame being read: missing payload bytes, and whether it ends its message.
     frame: Option<(usize, bool)>,
-    /// Whether the message being put together is text; `None` between messages.
+    /// Whether the message being assembled is text; `None` between messages.
     text: Option<bool>,
     data: BytesMut,
     fragments: u32,
@@ -76,7 +76,7 @@ impl Assembler {
         }
     }
 
-    /// Takes what it can from `input`. Call again until it says [`Step::NeedMore`].
+    /// Consumes bytes from `input`. Call again until it returns [`Step::NeedMore`].
     pub fn step(&mut self, input: &mut BytesMut) -> Result<Step, Violation> {
         loop {
             if let Some((left, last)) = self.frame {
@@ -107,7 +107,7 @@ impl Assembler {
                 Err(_) => return Err(protocol("a frame is malformed")),
             };
             if header.is_masked() {
-                return Err(protocol("a frame of the server is masked"));
+                return Err(protocol("a server frame is masked"));
             }
             if header.opcode().is_control() {
                 if input.len() < length + header.payload_len() {
@@ -122,19 +122,19 @@ impl Assembler {
         }
     }
 
-    /// A data frame's header: does it fit the message so far?
+    /// Checks that a data frame's header fits the message being assembled.
     fn begin(&mut self, header: &Header) -> Result<(), Violation> {
         match (header.opcode(), self.text) {
-            (OpCode::Continue, None) => return Err(protocol("a continuation without a beginning")),
+            (OpCode::Continue, None) => return Err(protocol("a continuation frame without a first frame")),
             (OpCode::Continue, Some(_)) => {}
-            (_, Some(_)) => return Err(protocol("a message begins inside another")),
+            (_, Some(_)) => return Err(protocol("a new message starts inside a fragmented one")),
             (opcode, None) => self.text = Some(opcode == OpCode::Text),
         }
         self.fragments += 1;
         if self.fragments > self.max_fragments {
             return Err(Violation { code: 1009, what: "a message has too many fragments", size: None });
         }
-        // No overflow: the codec has bounded the frame, this the sum before it.
+        // No overflow: the codec bounds this frame, this check bounds the sum of the earlier ones.
         if self.data.len() + header.payload_len() > self.max_message {
             return Err(too_big((self.data.len() + header.payload_len()) as u64));
         }
@@ -231,7 +231,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_encoded_is_decoded_however_it_is_cut(
+        fn encoded_frames_decode_in_any_chunking(
             payload in proptest::collection::vec(any::<u8>(), 0..900),
             mask in any::<[u8; 4]>(),
             cut in 1usize..64,

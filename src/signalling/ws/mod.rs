@@ -1,10 +1,10 @@
-//! A WebSocket client as plain messages (RFC 6455), over TCP or TLS.
+//! A WebSocket client (RFC 6455) that sends and receives whole messages, over TCP or TLS.
 //!
-//! The handshake is soketto's; the frame loop is our own, because this protocol needs what
-//! WebSocket libraries refuse: TEXT that is not UTF-8, close codes of our choosing, a size limit
-//! that holds before anything is buffered. One task per socket owns the stream; it ends within a
-//! second of [`WsSender::close`], and at once when both ends are dropped. Must not know: what the
-//! messages mean, when to reconnect.
+//! The handshake is soketto's. The frame loop is implemented here, because WebSocket libraries
+//! refuse what this protocol needs: TEXT that is not UTF-8, arbitrary close codes, and a size limit
+//! that is enforced before anything is buffered. One task per socket owns the stream. It ends
+//! within a second of [`WsSender::close`], and at once when both ends are dropped. Must not know:
+//! what the messages mean, when to reconnect.
 
 mod frames;
 mod task;
@@ -34,9 +34,9 @@ use tokio::{
 use tokio_util::compat::TokioAsyncReadCompatExt;
 use url::{Position, Url};
 
-/// A close, from the call to the descriptor's end, takes at most this long.
+/// Longest time from the close call until the descriptor is closed.
 pub const CLOSE_WITHIN: Duration = Duration::from_secs(1);
-/// Most bytes of the answer to the upgrade request.
+/// Most bytes of the response to the upgrade request.
 const MAX_HANDSHAKE: usize = 16 << 10;
 
 /// Limits of one socket.
@@ -44,15 +44,15 @@ const MAX_HANDSHAKE: usize = 16 << 10;
 pub struct WsLimits {
     /// Most bytes of one received message, all fragments together; over it: close code 1009.
     pub max_message: usize,
-    /// What `max_message` is called in errors.
+    /// The name of `max_message` in errors.
     pub name: &'static str,
     /// Most fragments of one received message, empty ones included.
     pub max_fragments: u32,
-    /// Most messages that wait to be written.
+    /// Most messages queued for writing.
     pub queue: usize,
-    /// Most bytes that wait to be written, and of one message.
+    /// Most bytes queued for writing, and most bytes of one message.
     pub queue_bytes: usize,
-    /// A message that takes longer to write means that the socket is dead.
+    /// Longest time to write a message; beyond it the socket counts as lost.
     pub write_deadline: Duration,
 }
 
@@ -69,30 +69,30 @@ impl Default for WsLimits {
     }
 }
 
-/// How a message is marked on the wire.
+/// The frame type of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WsKind {
     Text,
     Binary,
 }
 
-/// What a socket hands up. `Closed` and `Failed` are last: they repeat for ever.
+/// Items received from a socket. `Closed` and `Failed` are final and repeat without limit.
 #[derive(Clone, PartialEq)]
 pub enum WsIn {
     /// Not necessarily UTF-8.
     Text(Bytes),
     Binary(Bytes),
-    /// Closed in order, by either side; 1005 when the peer gave no code.
+    /// Closed cleanly, by either side; 1005 when the peer gave no code.
     Closed {
         code: u16,
         reason: String,
     },
-    /// Lost, or given up because of what the peer sent.
+    /// Connection lost, or closed because of what the peer sent.
     Failed(Failure),
 }
 
 impl fmt::Debug for WsIn {
-    /// Sizes only: messages carry session descriptions with passwords.
+    /// Sizes only: messages contain session descriptions with passwords.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             WsIn::Text(data) => write!(f, "Text({} bytes)", data.len()),
@@ -103,18 +103,18 @@ impl fmt::Debug for WsIn {
     }
 }
 
-/// Why a message was not taken.
+/// Why a message was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
-    #[error("the socket is not being drained: too much waits to be written")]
+    #[error("the socket's send queue is full")]
     Full,
     #[error("the socket is closed")]
     Closed,
-    #[error("the message is larger than the socket takes")]
+    #[error("the message is larger than the socket's limit")]
     TooLarge,
 }
 
-/// The writing end. Cheap to clone, usable from any thread; nothing here blocks.
+/// The sending end. Cheap to clone, usable from any thread; no method blocks.
 #[derive(Clone)]
 pub struct WsSender {
     queue: mpsc::Sender<Frame>,
@@ -129,8 +129,8 @@ impl fmt::Debug for WsSender {
 }
 
 impl WsSender {
-    /// Queues a message, in order. It is written soon or the socket fails; a socket that does not
-    /// drain gives [`SendError::Full`] rather than waiting.
+    /// Queues a message, in order. Never waits: a socket that does not drain returns
+    /// [`SendError::Full`]. If a queued message cannot be written in time, the socket fails.
     pub fn send(&self, data: impl Into<Bytes>, kind: WsKind) -> Result<(), SendError> {
         let data = data.into();
         if self.shared.close.borrow().is_some() {
@@ -158,26 +158,26 @@ impl WsSender {
         }
     }
 
-    /// Starts to close: writes what is queued, then a close frame with `code` and `reason` (cut to
-    /// 115 bytes), waits for the peer's, and lets go of the descriptor; all within
-    /// [`CLOSE_WITHIN`], however the peer behaves. Only the first call counts.
+    /// Starts to close: writes the queued messages, then a close frame with `code` and `reason`
+    /// (cut to 115 bytes), waits for the peer's close frame, and closes the descriptor. Takes at
+    /// most [`CLOSE_WITHIN`], whatever the peer does. Only the first call has an effect.
     pub fn close(&self, code: u16, reason: &str) {
         self.shared.order_close(CloseOrder::new(Some(code), reason));
     }
 
-    /// Waits until the descriptor is gone. Does not close by itself.
+    /// Waits until the descriptor is closed. Does not start the close.
     pub async fn done(&self) {
-        // An error means that the task is gone, which is the same.
+        // An error means that the task has ended, which is equivalent.
         let _ = self.shared.done.subscribe().wait_for(|done| *done).await;
     }
 
-    /// Whether the descriptor is gone.
+    /// Whether the descriptor is closed.
     pub fn is_done(&self) -> bool {
         *self.shared.done.borrow()
     }
 }
 
-/// The reading end, for one task.
+/// The receiving end, for one task.
 pub struct WsReceiver {
     messages: mpsc::Receiver<WsIn>,
     shared: Arc<Shared>,
@@ -190,8 +190,9 @@ impl fmt::Debug for WsReceiver {
 }
 
 impl WsReceiver {
-    /// The next message, or how it ended (again and again). Cancel safe. At most one message is
-    /// read ahead: a slow reader slows the peer down, it does not fill memory.
+    /// Returns the next message. After the end every call returns how the socket ended. Cancel
+    /// safe. At most one message is read ahead: a slow reader slows the peer down instead of
+    /// filling memory.
     pub async fn next(&mut self) -> WsIn {
         match self.messages.recv().await {
             Some(message) => message,
@@ -211,14 +212,15 @@ impl Drop for WsReceiver {
     }
 }
 
-/// Opens a socket: look-up, TCP, TLS, upgrade, all before `deadline`.
+/// Opens a socket: name look-up, TCP, TLS, upgrade, all before `deadline`.
 ///
 /// `headers` are added to the upgrade request. Must be called inside a tokio runtime: the socket's
 /// task is spawned on it.
 ///
 /// # Errors
 /// [`FailureKind::Timeout`], `Connect`, `Tls`, `Insecure`; `Http` when the server answers the
-/// upgrade with another status (redirects are not followed); `Malformed` when its answer is none.
+/// upgrade with another status (redirects are not followed); `Malformed` when its response is
+/// invalid.
 pub async fn open(
     net: &Net,
     url: &Url,
@@ -242,8 +244,8 @@ pub async fn open(
     Ok((sender, WsReceiver { messages: incoming, shared }))
 }
 
-/// What a server's bytes add up to, `chunk` at a time: bytes of messages, and the close code of the
-/// rule they break, if any. For fuzzing.
+/// Parses bytes from a server, `chunk` at a time. Returns the bytes of complete messages, and the
+/// close code of a violation, if any. For fuzzing.
 #[doc(hidden)]
 pub fn understand(bytes: &[u8], chunk: usize, limits: &WsLimits) -> (usize, Option<u16>) {
     let mut assembler = frames::Assembler::new(limits);
@@ -270,17 +272,19 @@ pub fn understand(bytes: &[u8], chunk: usize, limits: &WsLimits) -> (usize, Opti
     (total, None)
 }
 
-/// Performs the upgrade; returns what the server sent right behind its answer.
+/// Performs the upgrade; returns the bytes that the server sent after its response.
 async fn upgrade(
     stream: &mut Stream,
     url: &Url,
     headers: &[(&str, &str)],
     endpoint: &Endpoint,
 ) -> Result<BytesMut, Failure> {
-    let sound = |text: &str| text.bytes().all(|byte| (0x20..0x7f).contains(&byte));
-    if headers.iter().any(|(name, value)| name.is_empty() || name.contains([':', ' ']) || !sound(name) || !sound(value))
+    let printable = |text: &str| text.bytes().all(|byte| (0x20..0x7f).contains(&byte));
+    if headers
+        .iter()
+        .any(|(name, value)| name.is_empty() || name.contains([':', ' ']) || !printable(name) || !printable(value))
     {
-        return Err(Failure::new(FailureKind::Malformed, "a header holds characters that HTTP does not allow"));
+        return Err(Failure::new(FailureKind::Malformed, "a header contains characters that HTTP does not allow"));
     }
     let headers: Vec<Header<'_>> =
         headers.iter().map(|(name, value)| Header { name, value: value.as_bytes() }).collect();
@@ -292,7 +296,7 @@ async fn upgrade(
     match client.handshake().await {
         Ok(ServerResponse::Accepted { .. }) => Ok(client.take_buffer()),
         Ok(ServerResponse::Redirect { status_code, .. }) => {
-            let text = format!("{endpoint} redirects the WebSocket (HTTP {status_code}), which is not followed");
+            let text = format!("{endpoint} redirected the WebSocket (HTTP {status_code}); redirects are not followed");
             Err(Failure::new(FailureKind::Http { status: status_code }, text))
         }
         Ok(ServerResponse::Rejected { status_code }) => {
@@ -300,27 +304,27 @@ async fn upgrade(
             Err(Failure::new(FailureKind::Http { status: status_code }, text))
         }
         Err(HandshakeError::Io(error)) if error.kind() != io::ErrorKind::InvalidData => {
-            let text = format!("the connection to {endpoint} broke during the WebSocket upgrade: {error}");
+            let text = format!("connection to {endpoint} lost during the WebSocket upgrade: {error}");
             Err(Failure::new(FailureKind::Connect, text::clean(&text, &[])))
         }
-        // The details are the server's bytes; which rule they broke is enough.
+        // The error's details are bytes from the server; the violated rule is enough.
         Err(error) => {
             let rule = match error {
-                HandshakeError::Io(_) => "its answer is too long",
+                HandshakeError::Io(_) => "its response is too long",
                 HandshakeError::InvalidSecWebSocketAccept => "its key does not match",
-                HandshakeError::UnsupportedHttpVersion => "it does not speak HTTP/1.1",
+                HandshakeError::UnsupportedHttpVersion => "it does not support HTTP/1.1",
                 HandshakeError::HeaderNotFound(_) | HandshakeError::UnexpectedHeader(_) => {
                     "a header is missing or wrong"
                 }
-                _ => "its answer is not understandable",
+                _ => "its response is invalid",
             };
-            let text = format!("{endpoint} did not answer as a WebSocket server: {rule}");
+            let text = format!("{endpoint} is not a WebSocket server: {rule}");
             Err(Failure::new(FailureKind::Malformed, text))
         }
     }
 }
 
-/// The stream during the upgrade: a server that never ends its headers is cut off.
+/// The stream during the upgrade. Limits the bytes read, so that endless headers fail.
 struct Bounded<'a> {
     stream: &'a mut Stream,
     left: usize,

@@ -1,7 +1,7 @@
 //! The task that owns a socket: reads, writes, answers pings, closes in bounded time.
 //!
-//! Reading and writing are two loops under one `select`, so that neither starves the other and the
-//! descriptor goes when the task does. Must not know: what messages mean.
+//! Reading and writing are two loops under one `select`, so that neither starves the other and the descriptor closes
+//! when the task ends. Must not know: what messages mean.
 
 use super::{
     frames::{self, Assembler, Step, MAX_CONTROL},
@@ -32,20 +32,20 @@ use tokio::{
     time::{timeout_at, Instant},
 };
 
-/// Bytes asked of the socket at once.
+/// Bytes requested from the socket per read.
 const READ: usize = 4 << 10;
-/// Room kept in the write buffer between frames.
+/// Capacity that the write buffer keeps between frames.
 const KEEP: usize = 4 << 10;
 /// Longest close reason that is sent, in bytes.
 const MAX_REASON: usize = 115;
 
-/// A message on its way out.
+/// A message queued for writing.
 pub(super) struct Frame {
     pub data: Bytes,
     pub kind: WsKind,
 }
 
-/// The wish to close, with the moment by which it must be over.
+/// A close request, with its deadline.
 #[derive(Clone)]
 pub(super) struct CloseOrder {
     code: Option<u16>,
@@ -61,7 +61,7 @@ impl CloseOrder {
 
     fn payload(&self) -> Vec<u8> {
         let mut payload = Vec::new();
-        // 1005, 1006 and 1015 only describe; they are never sent (RFC 6455 §7.4.1).
+        // 1005, 1006 and 1015 are for local use only and are never sent (RFC 6455 §7.4.1).
         if let Some(code) = self.code.filter(|code| !matches!(code, 0..=999 | 1004..=1006 | 1015)) {
             payload.extend_from_slice(&code.to_be_bytes());
             payload.extend_from_slice(self.reason.as_bytes());
@@ -71,20 +71,20 @@ impl CloseOrder {
     }
 }
 
-/// What the two ends and the task share.
+/// State shared by the two ends and the task.
 pub(super) struct Shared {
     /// Set once; wakes the writer.
     pub close: watch::Sender<Option<CloseOrder>>,
-    /// Whether the task, and with it the descriptor, is gone.
+    /// Whether the task has ended and the descriptor is closed.
     pub done: watch::Sender<bool>,
-    /// How it ended; set before the message channel ends.
+    /// How the socket ended; set before the message channel closes.
     pub end: OnceLock<WsIn>,
     /// Bytes queued for writing.
     pub queued: AtomicUsize,
     pub reader_gone: AtomicBool,
-    /// Wakes the writer for a pong, or because the reader is gone.
+    /// Wakes the writer for a pong, or because the reader was dropped.
     pub wake: Notify,
-    /// The newest ping not yet answered; older ones need no answer (RFC 6455 §5.5.3).
+    /// The newest unanswered ping; older ones need no answer (RFC 6455 §5.5.3).
     pong: Mutex<Option<Bytes>>,
 }
 
@@ -115,12 +115,12 @@ impl Shared {
         self.close.borrow().clone()
     }
 
-    /// The first reason to end is the one that is told.
+    /// Records how the socket ended. Only the first call has an effect.
     fn finish(&self, end: WsIn) {
         let _ = self.end.set(end);
     }
 
-    /// The connection is lost; which is no loss once we have asked to close.
+    /// The connection is lost. After a close request this is not a failure.
     fn finish_lost(&self, kind: FailureKind, why: &str) {
         match self.ordered() {
             Some(order) => self.finish_local(&order),
@@ -133,7 +133,7 @@ impl Shared {
     }
 }
 
-/// Tells [`Shared::done`] when the task ends, however it ends.
+/// Sets [`Shared::done`] when the task ends, for any reason.
 struct Done(Arc<Shared>);
 
 impl Drop for Done {
@@ -142,7 +142,7 @@ impl Drop for Done {
     }
 }
 
-/// Runs the socket until it is closed, lost, or nobody holds an end of it.
+/// Runs the socket until it is closed or lost, or both ends are dropped.
 pub(super) async fn run(
     stream: Stream,
     early: BytesMut,
@@ -157,7 +157,7 @@ pub(super) async fn run(
     let (reader, writer) = tokio::io::split(stream);
     let mut reading = pin!(read(reader, early, messages, &shared, &limits, &share));
     let mut writing = pin!(Writer::new(writer, &shared, &limits).run(queue));
-    // When one side is through, a close in progress gives the other the rest of its time.
+    // When one loop ends while a close is in progress, the other may run until the close's deadline.
     let read_first = tokio::select! {
         () = &mut reading => true,
         () = &mut writing => false,
@@ -172,8 +172,8 @@ pub(super) async fn run(
     }
 }
 
-/// Reads until the peer's close, the end of the stream, or a violation (which is told at once,
-/// while the rest is thrown away so that the peer can still read our close frame).
+/// Reads until the peer's close frame, the end of the stream, or a violation. A violation is reported at once; further
+/// input is then discarded, so that the peer can still read our close frame.
 async fn read(
     mut reader: ReadHalf<Stream>,
     mut input: BytesMut,
@@ -184,22 +184,21 @@ async fn read(
 ) {
     let mut assembler = Assembler::new(limits);
     let violation = loop {
-        // Whoever sends more than this call's share waits.
+        // A peer that sends more than this call's share is throttled.
         share.admitted().await;
         share::breathe().await;
         match assembler.step(&mut input) {
             Ok(Step::NeedMore) => match more(&mut reader, &mut input).await {
                 Ok(0) => {
-                    return shared.finish_lost(FailureKind::Connect, "the server ended the socket without closing it")
+                    return shared
+                        .finish_lost(FailureKind::Connect, "connection closed by the server without a close frame")
                 }
                 Ok(bytes) => share.read_bytes(bytes),
-                Err(error) => {
-                    return shared.finish_lost(FailureKind::Connect, &format!("the socket was lost: {error}"))
-                }
+                Err(error) => return shared.finish_lost(FailureKind::Connect, &format!("connection lost: {error}")),
             },
             Ok(Step::Message { text, data }) => {
                 share.read_one();
-                // Without a reader the message is dropped; the loop goes on for pings and close.
+                // Without a reader the message is dropped; the loop continues for pings and the close.
                 let _ = messages.send(if text { WsIn::Text(data) } else { WsIn::Binary(data) }).await;
             }
             Ok(Step::Ping(payload)) => {
@@ -217,14 +216,14 @@ async fn read(
         }
     };
     let (kind, text) = match violation.size {
-        // A limit of ours, and not the server's fault.
+        // A local limit, not a violation by the server.
         Some(size) => {
             let (name, most) = (limits.name, limits.max_message);
             (FailureKind::TooLarge, format!("a message of {size} bytes is larger than {name} ({most})"))
         }
         None => {
             let (what, code) = (violation.what, violation.code);
-            (FailureKind::Malformed, format!("the server broke the WebSocket protocol: {what} (closed with {code})"))
+            (FailureKind::Malformed, format!("WebSocket protocol violation by the server: {what} (closed with {code})"))
         }
     };
     shared.finish(WsIn::Failed(Failure::new(kind, text)));
@@ -239,7 +238,7 @@ async fn read(
     }
 }
 
-/// Reads some bytes more. While none come a socket that is read to its end holds no memory for them.
+/// Reads more bytes. A socket without unparsed input holds no buffer while it waits.
 async fn more(reader: &mut ReadHalf<Stream>, input: &mut BytesMut) -> io::Result<usize> {
     if input.is_empty() {
         *input = BytesMut::new();
@@ -262,7 +261,7 @@ struct Writer<'a> {
     buffer: Vec<u8>,
 }
 
-/// The socket took no bytes in time, or is lost; already told.
+/// The socket accepted no bytes in time, or is lost; already recorded.
 struct Stuck;
 
 impl<'a> Writer<'a> {
@@ -271,7 +270,7 @@ impl<'a> Writer<'a> {
     }
 
     async fn run(mut self, mut queue: mpsc::Receiver<Frame>) {
-        // Either the close frame was written or nothing can be written: both are the end.
+        // Either the close frame was written or nothing can be written: both end the loop.
         let _ = self.serve(&mut queue).await;
     }
 
@@ -280,7 +279,7 @@ impl<'a> Writer<'a> {
         loop {
             let ordered = self.close.borrow_and_update().clone();
             if let Some(order) = ordered {
-                // What was sent before the close goes before it: the goodbye, mostly.
+                // Messages sent before the close are written first, usually the leave message.
                 queue.close();
                 while let Ok(frame) = queue.try_recv() {
                     self.message(frame).await?;
@@ -290,7 +289,7 @@ impl<'a> Writer<'a> {
             let pong = self.shared.pong.lock().take();
             if let Some(payload) = pong {
                 self.frame(OpCode::Pong, &payload).await?;
-                // One message for each pong, so that a flood of pings does not starve the queue.
+                // One message per pong, so that a flood of pings does not starve the queue.
                 if let Ok(frame) = queue.try_recv() {
                     self.message(frame).await?;
                 }
@@ -319,11 +318,11 @@ impl<'a> Writer<'a> {
         self.frame(opcode, &frame.data).await
     }
 
-    /// Writes one frame within the write deadline, or what is left of a close that begins meanwhile.
+    /// Writes one frame within the write deadline, or within the deadline of a close that starts meanwhile.
     async fn frame(&mut self, opcode: OpCode, payload: &[u8]) -> Result<(), Stuck> {
         let mut mask = [0; 4];
         if getrandom::fill(&mut mask).is_err() {
-            let failure = Failure::new(FailureKind::Connect, "the system gives no random numbers");
+            let failure = Failure::new(FailureKind::Connect, "the system's random number generator failed");
             self.shared.finish(WsIn::Failed(failure));
             return Err(Stuck);
         }
@@ -349,12 +348,12 @@ impl<'a> Writer<'a> {
                 result = &mut io => return match result {
                     Ok(()) => Ok(()),
                     Err(error) => {
-                        self.shared.finish_lost(FailureKind::Connect, &format!("the socket was lost: {error}"));
+                        self.shared.finish_lost(FailureKind::Connect, &format!("connection lost: {error}"));
                         Err(Stuck)
                     }
                 },
                 () = tokio::time::sleep_until(until) => {
-                    self.shared.finish_lost(FailureKind::Timeout, "the server stopped reading: a write did not end in time");
+                    self.shared.finish_lost(FailureKind::Timeout, "write timed out: the server stopped reading");
                     return Err(Stuck);
                 }
                 _ = close.changed(), if !closing => {}

@@ -1,30 +1,30 @@
 /*
- * beside.h - two talkers in a room of their own, who must not notice what is done to other calls of the process;
- * and what tests of faults ask again and again.
+ * beside.h - a control group: two participants in a separate room that must be unaffected by what a test does to
+ * other calls of the process; and helpers shared by the fault tests.
  */
 #ifndef BESIDE_H
 #define BESIDE_H
 
 #include "peer.h"
 
-/* Two talkers join a room and hear each other. */
+/* Two participants join a room, publish tones and receive each other's. */
 void beside_begin(void);
-/* From here on they must not notice anything. */
+/* From now on they must be unaffected. */
 void beside_mark(void);
-/* They have heard each other without a gap since beside_mark, and nobody told them anything; marks anew. */
+/* Checks that audio had no gap and no state event was delivered since beside_mark; then marks anew. */
 void beside_check(const char *what);
-/* How many frames they have played, and how many of these were not as they were sent: concealed, or too late. */
+/* How many frames they have played, and how many of these were damaged: concealed, or late. */
 void beside_frames(uint64_t *played, uint64_t *damaged);
-/* Nothing failed in their call; closes both. */
+/* Checks that nothing failed in their call; closes both. */
 void beside_end(void);
 
-/* p has come back after `mark`; how: one of oh_reconnect_kind, or 0 for any. */
+/* Waits until p has reconnected after `mark`. how: the expected oh_reconnect_kind, or 0 for any. */
 rec_event back_from(peer *p, size_t mark, int how, unsigned timeout_ms);
 
-/* p hears user's tone now: a window that begins after the call does. */
-void hears(peer *p, const char *user, double hz, unsigned timeout_ms);
+/* Waits until p receives user's tone, in a window that begins after this call. */
+void receives_tone(peer *p, const char *user, double hz, unsigned timeout_ms);
 
-/* Nothing failed in this call: no errors, no failed offers, no end. */
+/* Checks that nothing failed in this call: no errors, no failed offers, no end. */
 void no_errors(peer *p);
 
 #endif

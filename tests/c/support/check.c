@@ -63,8 +63,8 @@ static void on_alarm(int signal)
     _exit(1);
 }
 
-/* With OFFHOOK_TEST_LOG=1..5 the library's log goes to standard error. */
-static void tell_log(void *user, const oh_log_record *record)
+/* With OFFHOOK_TEST_LOG=1..5 the library's log is written to standard error. */
+static void print_log(void *user, const oh_log_record *record)
 {
     (void)user;
     dprintf(2, "    %9.3f [%d] %s\n", now_ms() / 1000, (int)record->level, record->text);
@@ -72,7 +72,7 @@ static void tell_log(void *user, const oh_log_record *record)
 
 void test_begin(const char *name)
 {
-    if (getenv("OFFHOOK_TEST_LOG")) oh_log_set(atoi(getenv("OFFHOOK_TEST_LOG")), tell_log, NULL, NULL);
+    if (getenv("OFFHOOK_TEST_LOG")) oh_log_set(atoi(getenv("OFFHOOK_TEST_LOG")), print_log, NULL, NULL);
     struct sigaction action = { .sa_handler = on_alarm };
     setvbuf(stdout, NULL, _IOLBF, 0);
     test_name = name;

@@ -90,7 +90,7 @@ void collect_search(const secret *secrets, size_t count, const char *known)
     while ((n = read(file, text, sizeof text)) > 0) {
         written += (size_t)n;
         collect_bytes(text, (size_t)n);
-        if (n == sizeof text) lseek(file, -100, SEEK_CUR); /* a secret across two pieces */
+        if (n == sizeof text) lseek(file, -100, SEEK_CUR); /* keep an overlap, for a secret across two pieces */
     }
     close(file);
     printf("           %zu log lines, %zu bytes in all, %zu bytes on standard output and error\n", lines, before, written);

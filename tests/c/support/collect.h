@@ -1,6 +1,6 @@
 /*
- * collect.h - everything that the library puts out, kept to be searched for secrets: log lines at the level TRACE,
- * texts of events, oh_get_last_error, standard output and standard error.
+ * collect.h - collects all output of the library, to search it for secrets: log lines at the level TRACE, texts of
+ * events, oh_get_last_error, standard output and standard error.
  */
 #ifndef COLLECT_H
 #define COLLECT_H
@@ -13,14 +13,16 @@ typedef struct secret {
     const char *what, *text;
 } secret;
 
-/* From now on the log and what goes to standard output and error are kept; test_step still reaches the terminal. */
+/* From now on, collects the log, standard output and standard error; test_step still writes to the terminal. */
 void collect_begin(void);
 void collect(const char *text);
 void collect_bytes(const void *bytes, size_t size);
-/* The texts of an event; for recorder.on_event. */
+/* Collects the texts of an event; for recorder.on_event. */
 void collect_event(const oh_event *e);
 void collect_last_error(void);
-/* Ends it and fails the test when a secret was put out, or when `known`, which is none, was not (nothing was kept). */
+/*
+ * Stops collecting. Fails the test when a secret was collected, or when `known`, a text that is not secret, was not.
+ */
 void collect_search(const secret *secrets, size_t count, const char *known);
 
 #endif

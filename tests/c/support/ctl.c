@@ -114,7 +114,7 @@ char *ctl_state(void)
     return state;
 }
 
-/* ---- JSON: only for answers of the SFU, which are well-formed ---- */
+/* ---- JSON: only for responses of the SFU, which are well-formed ---- */
 
 static const char *space(const char *p)
 {
@@ -129,7 +129,7 @@ static const char *skip_string(const char *p)
     return *p ? p + 1 : p;
 }
 
-/* States are half a megabyte and looked at often: one pass, character by character. */
+/* States are half a megabyte and are read often, so this is a single pass over the characters. */
 static const char *skip_value(const char *p)
 {
     int depth = 0;

@@ -22,7 +22,7 @@ struct fake {
     atomic_uint requests;
 };
 
-/* Head and body of one request; NULL when the client hangs up. */
+/* Reads head and body of one request; NULL when the client closes the connection. */
 static char *read_request(int fd)
 {
     size_t size = 0, room = 1 << 18;

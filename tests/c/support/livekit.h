@@ -1,34 +1,35 @@
 /*
- * livekit.h - tests against the real LiveKit server, run by the test stand (docs/livekit-stand.md). The stand's first
- * line is in OFFHOOK_LIVEKIT; its control API is where ctl.h finds the SFU's, with the same shape.
+ * livekit.h - tests against a real LiveKit server, run by the test stand (docs/livekit-stand.md). OFFHOOK_LIVEKIT
+ * holds the stand's first line; ctl.h reaches its control API at the address of the development SFU's, in the same
+ * format.
  */
 #ifndef LIVEKIT_H
 #define LIVEKIT_H
 
 #include <offhook.h>
 
-/* Whether this run is against a LiveKit server; then peers (peer.h) join it. */
+/* Whether this run is against a LiveKit server; peers (peer.h) then join it. */
 int on_livekit(void);
 
-/* Where new peers go: the number of a node, or -1 (at first): all nodes, the first one first. */
+/* The node that new peers join, or -1 (the initial value): all nodes, the first one first. */
 extern int livekit_node;
-/* Of all nodes, the one that is asked first; 0 at first. */
+/* With all nodes: the index of the one tried first; initially 0. */
 extern int livekit_first;
-/* Non-zero: new peers go past the proxies. */
+/* Non-zero: new peers connect directly, not through the proxies. */
 extern int livekit_direct;
 
-/* The URL, or URLs parted by spaces, of livekit_node; static text. */
+/* The URL of livekit_node, or space-separated URLs; static text. */
 const char *livekit_url(void);
 
-/* How many nodes the stand has. */
+/* The number of nodes of the stand. */
 int livekit_nodes(void);
 
-/* A token for a user in a room; options NULL: may do everything, good for an hour. buf: 4096 bytes suffice. */
+/* Creates a token for a user in a room. options NULL: all rights, valid for an hour. buf: 4096 bytes suffice. */
 void livekit_token(const char *user, const char *room, const oh_access_token_options *options, char *buf, size_t size);
 
-/* Something the stand counts of an identity, as in GET /ctl/state; -1 when there is none. */
+/* A counter that the stand keeps for an identity, as in GET /ctl/state; -1 when there is none. */
 long long livekit_identity(const char *user, const char *field);
-/* Waits until that is at least a number; what it was then, or fails the test. */
+/* Waits until that counter is at least `value`. Returns the value seen, or fails the test. */
 long long livekit_identity_wait(const char *user, const char *field, long long value, unsigned timeout_ms);
 
 #endif

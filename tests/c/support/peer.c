@@ -16,7 +16,7 @@ oh_client client_for(const char *user)
     oh_client_options where = OH_INIT(oh_client_options);
     oh_client client;
     where.user_id = user;
-    if (on_livekit()) { /* the token is for one room: with the call */
+    if (on_livekit()) { /* a token is for one room: it is set per call */
         where.protocol = OH_PROTOCOL_LIVEKIT;
         where.url = livekit_url();
     } else {
@@ -31,7 +31,7 @@ void peer_open(peer *p, const char *user, const char *call_id, const oh_call_opt
 {
     oh_call_options what = OH_INIT(oh_call_options);
     if (options) what = *options;
-    recorder *rec = p->rec; /* a test may bring one with hooks */
+    recorder *rec = p->rec; /* a test may provide one with hooks */
     memset(p, 0, sizeof *p);
     p->rec = rec ? rec : rec_new();
     snprintf(p->user, sizeof p->user, "%s", user);
@@ -52,11 +52,11 @@ void peer_join(peer *p, const char *user, const char *call_id, const oh_call_opt
     CHECK_OK(oh_call_wait_state(p->call, OH_STATE_JOINED, ms(10000)));
 }
 
-void peer_talk(peer *p, double hz)
+void peer_publish_tone(peer *p, double hz)
 {
-    oh_audio_track_options sound = OH_INIT(oh_audio_track_options);
-    sound.no_dtx = 1; /* sound without pauses, whatever the encoder thinks of a tone */
-    CHECK_OK(oh_call_publish_audio(p->call, &sound, &p->mic));
+    oh_audio_track_options track_options = OH_INIT(oh_audio_track_options);
+    track_options.no_dtx = 1; /* without pauses, even if the encoder does not take the tone for speech */
+    CHECK_OK(oh_call_publish_audio(p->call, &track_options, &p->mic));
     p->tone = tone_start(p->mic, OH_AUDIO_S16, 48000, 1, hz);
 }
 
@@ -65,7 +65,7 @@ void peer_close(peer *p)
     if (!p->rec) return;
     CHECK_OK(oh_call_leave(p->call, "bye"));
     EXPECT(p->rec, OH_EVENT_ENDED, NULL, ms(5000));
-    /* ... and everything was handed over, destroy included. */
+    /* ENDED was delivered; LEFT means that destroy has been called, too. */
     CHECK_OK(oh_call_wait_state(p->call, OH_STATE_LEFT, ms(5000)));
     pthread_mutex_lock(&p->rec->lock);
     CHECK_EQ(p->rec->destroyed, 1);
@@ -118,7 +118,7 @@ static void *play(void *arg)
             r = t->format == OH_AUDIO_F32 ? oh_track_write_f32(t->track, f32, frames)
                                           : oh_track_write_s16(t->track, s16, frames);
         if (r == OH_ERR_FULL) continue;
-        if (r == OH_ERR_CLOSED || r == OH_ERR_HANDLE) break; /* the call is over, or freed */
+        if (r == OH_ERR_CLOSED || r == OH_ERR_HANDLE) break; /* the call has ended, or was freed */
         CHECK_THAT(r == OH_OK, "a tone cannot be written: %s", oh_result_get_name(r));
         ready = 0;
     }
@@ -191,12 +191,12 @@ static int entries(const char *path)
 
 int count_fds(void)
 {
-    return entries("/proc/self/fd") - 1; /* that of the directory itself */
+    return entries("/proc/self/fd") - 1; /* the descriptor of the directory itself */
 }
 
 /*
  * Whether the kernel is ending this thread (proc(5): the ninth field of stat, PF_EXITING). pthread_join returns when
- * the thread gives up its memory, and /proc lists it for some moments more: it can run no code of ours then.
+ * the thread gives up its memory. /proc still lists it for a moment, but it cannot run code of this process then.
  */
 static int exiting(const char *tid)
 {
@@ -205,10 +205,10 @@ static int exiting(const char *tid)
     unsigned flags = 0;
     snprintf(path, sizeof path, "/proc/self/task/%s/stat", tid);
     FILE *f = fopen(path, "r");
-    if (!f) return 1; /* gone since the directory was read */
+    if (!f) return 1; /* it ended after the directory was read */
     if (!fgets(line, sizeof line, f)) line[0] = 0, flags = EXITING;
     fclose(f);
-    after = strrchr(line, ')'); /* a name may have spaces */
+    after = strrchr(line, ')'); /* a name may contain spaces */
     if (after) CHECK_EQ(sscanf(after, ") %*c %*d %*d %*d %*d %*d %u", &flags), 1);
     return (flags & EXITING) != 0;
 }

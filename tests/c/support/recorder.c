@@ -21,7 +21,7 @@ recorder *rec_new(void)
     return r;
 }
 
-/* A number that different contents hardly share (FNV-1a). */
+/* A hash of the contents (FNV-1a). */
 int rec_sum(const void *bytes, size_t size)
 {
     const unsigned char *b = bytes;
@@ -200,7 +200,7 @@ void rec_take(recorder *r, const oh_event *e)
     CHECK_EQ(e->size, sizeof *e);
     if (e->kind == OH_EVENT_AUDIO) {
         pthread_mutex_lock(&r->lock);
-        CHECK_THAT(!r->ended, "sound comes after OH_EVENT_ENDED");
+        CHECK_THAT(!r->ended, "audio arrives after OH_EVENT_ENDED");
         pthread_mutex_unlock(&r->lock);
         take_audio(r, e->u.audio);
         return;
@@ -222,10 +222,10 @@ void rec_take(recorder *r, const oh_event *e)
     pthread_mutex_unlock(&r->lock);
 }
 
-static rec_heard *find(recorder *r, const char *user)
+static rec_received *find(recorder *r, const char *user)
 {
-    for (int i = 0; i < r->heard_count; i++)
-        if (!strcmp(r->heard[i].user, user)) return &r->heard[i];
+    for (int i = 0; i < r->received_count; i++)
+        if (!strcmp(r->received_from[i].user, user)) return &r->received_from[i];
     return NULL;
 }
 
@@ -236,11 +236,11 @@ static void take_audio(recorder *r, const oh_audio_frame *a)
     CHECK_EQ((a->samples_s16 != NULL) + (a->samples_f32 != NULL) + (a->opus_packet != NULL), 1);
     CHECK_THAT(a->level >= 0 && a->level <= 1, "a level of %g", (double)a->level);
     pthread_mutex_lock(&r->lock);
-    rec_heard *h = find(r, a->user_id);
+    rec_received *h = find(r, a->user_id);
     double now = now_ms();
     if (!h) {
-        CHECK_THAT(r->heard_count < REC_HEARD, "too many participants are heard for this test");
-        h = &r->heard[r->heard_count++];
+        CHECK_THAT(r->received_count < REC_RECEIVED, "too many participants for this test");
+        h = &r->received_from[r->received_count++];
         memset(h, 0, sizeof *h);
         snprintf(h->user, sizeof h->user, "%s", a->user_id);
         h->first = h->last = now;
@@ -298,7 +298,7 @@ static void on_audio(void *user, oh_call call, const oh_audio_frame *audio)
 {
     recorder *r = user;
     enter(r);
-    CHECK_THAT(!rec_has_ended(r), "sound comes after OH_EVENT_ENDED");
+    CHECK_THAT(!rec_has_ended(r), "audio arrives after OH_EVENT_ENDED");
     take_audio(r, audio);
     if (r->on_audio) r->on_audio(r, call, audio);
     leave(r);
@@ -334,9 +334,9 @@ void rec_call_freed(recorder *r)
 void rec_free(recorder *r)
 {
     if (!r) return;
-    for (int i = 0; i < r->heard_count; i++) {
-        free(r->heard[i].window);
-        free(r->heard[i].filling);
+    for (int i = 0; i < r->received_count; i++) {
+        free(r->received_from[i].window);
+        free(r->received_from[i].filling);
     }
     pthread_mutex_destroy(&r->lock);
     pthread_cond_destroy(&r->changed);
@@ -441,8 +441,8 @@ int rec_has_ended(recorder *r)
 static uint64_t frames_of(recorder *r, const char *user)
 {
     uint64_t sum = 0;
-    for (int i = 0; i < r->heard_count; i++)
-        if (!user || !strcmp(r->heard[i].user, user)) sum += r->heard[i].frames;
+    for (int i = 0; i < r->received_count; i++)
+        if (!user || !strcmp(r->received_from[i].user, user)) sum += r->received_from[i].frames;
     return sum;
 }
 
@@ -471,10 +471,10 @@ int rec_wait_audio(recorder *r, const char *user, unsigned frames, uint32_t time
     return rec_wait_until(r, has_more, &m, timeout_ms);
 }
 
-int rec_heard_of(recorder *r, const char *user, rec_heard *out)
+int rec_received_of(recorder *r, const char *user, rec_received *out)
 {
     pthread_mutex_lock(&r->lock);
-    rec_heard *h = find(r, user);
+    rec_received *h = find(r, user);
     if (h) *out = *h;
     pthread_mutex_unlock(&r->lock);
     return h != NULL;
@@ -489,7 +489,7 @@ double tone_share(const float *samples, size_t count, size_t stride, double hz, 
         a = next;
         energy += x * x;
     }
-    /* Less than -50 dB is silence, which holds no tone. */
+    /* A level below -50 dB is silence and contains no tone. */
     return energy / (double)count < 1e-5 ? 0 : 2 * (a * a + b * b - k * a * b) / ((double)count * energy);
 }
 
@@ -503,11 +503,11 @@ typedef struct tone_wanted {
 static int has_tone(recorder *r, void *arg)
 {
     tone_wanted *t = arg;
-    rec_heard *h = find(r, t->user);
+    rec_received *h = find(r, t->user);
     if (!h || h->windows <= t->after) return 0;
     t->after = h->windows;
     int in_all = 1;
-    /* A machine too slow for real time breaks a tone up; it is still the most of what there is. */
+    /* A machine too slow for real time breaks up a tone; it is still the largest part of the energy. */
     double enough = test_scale() >= 10 ? 0.3 : 0.8;
     for (uint32_t c = 0; c < h->channels; c++)
         if (tone_share(h->window + c, h->room, h->channels, t->hz, h->rate) < enough) in_all = 0;
@@ -518,8 +518,8 @@ static int wait_tone(recorder *r, const char *user, double hz, int present, uint
 {
     tone_wanted t = { user, hz, present, 0 };
     pthread_mutex_lock(&r->lock);
-    rec_heard *h = find(r, user);
-    if (h) t.after = h->windows; /* what came before the question does not count */
+    rec_received *h = find(r, user);
+    if (h) t.after = h->windows; /* windows recorded before this call do not count */
     pthread_mutex_unlock(&r->lock);
     return rec_wait_until(r, has_tone, &t, timeout_ms);
 }
@@ -531,11 +531,11 @@ int rec_wait_tone(recorder *r, const char *user, double hz, uint32_t timeout_ms)
 
 int rec_wait_no_tone(recorder *r, const char *user, double hz, uint32_t timeout_ms)
 {
-    rec_heard h;
+    rec_received h;
     for (double end = now_ms() + timeout_ms; now_ms() < end;) {
         if (wait_tone(r, user, hz, 0, ms(300))) return 1;
-        /* Nothing at all is no tone either: a track that is over sends no silence. */
-        if (!rec_heard_of(r, user, &h) || now_ms() - h.last > ms(400)) return 1;
+        /* No audio at all is no tone either: a track that has ended sends no silence. */
+        if (!rec_received_of(r, user, &h) || now_ms() - h.last > ms(400)) return 1;
     }
     return 0;
 }
@@ -580,9 +580,9 @@ void rec_gaps_begin(recorder *r)
     metronome_stall = 0;
     pthread_mutex_unlock(&metronome_lock);
     pthread_mutex_lock(&r->lock);
-    for (int i = 0; i < r->heard_count; i++) {
-        r->heard[i].gap = 0;
-        r->heard[i].last = now_ms();
+    for (int i = 0; i < r->received_count; i++) {
+        r->received_from[i].gap = 0;
+        r->received_from[i].last = now_ms();
     }
     pthread_mutex_unlock(&r->lock);
 }
@@ -591,7 +591,7 @@ double rec_gap(recorder *r, const char *user)
 {
     double gap = -1;
     pthread_mutex_lock(&r->lock);
-    rec_heard *h = find(r, user);
+    rec_received *h = find(r, user);
     if (h) {
         double open = now_ms() - h->last;
         gap = h->gap > open ? h->gap : open;

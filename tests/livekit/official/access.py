@@ -1,4 +1,4 @@
-"""How the programs here get into a room: address, token, and options that keep every packet on this machine."""
+"""Room access for these programs: address, token, and options that keep every packet on this machine."""
 
 import base64
 import hashlib
@@ -9,7 +9,7 @@ import urllib.parse
 
 from livekit import rtc
 
-# Nobody listens there. Named explicitly, it takes the place of whatever the server would hand out.
+# No server listens there. Set explicitly, it replaces the STUN servers that the server would hand out.
 NO_STUN = "stun:127.0.0.1:9"
 LOCAL = {"127.0.0.1", "localhost", "::1"}
 
@@ -23,7 +23,7 @@ def add_arguments(parser):
 
 
 def checked_url(url):
-    """The address with a WebSocket scheme. These programs are for tests: they speak to this machine only."""
+    """The address with a WebSocket scheme. These programs are for tests and connect to this machine only."""
     parts = urllib.parse.urlsplit(url)
     if parts.hostname not in LOCAL:
         raise SystemExit(f"{url}: only addresses of this machine are allowed")
@@ -47,7 +47,7 @@ def token(key, secret, room, identity, *, name=None, seconds=3600, **grants):
 
 
 def room_options(*, two_connections=False, connect_timeout=10.0):
-    """One peer connection (what the client does by itself) or two (the older protocol)."""
+    """One peer connection (the client's default) or two (the older protocol)."""
     return rtc.RoomOptions(
         connect_timeout=connect_timeout,
         single_peer_connection=not two_connections,

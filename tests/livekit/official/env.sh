@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Makes the Python environment of the official LiveKit client in target/livekit when it is missing, then
-# runs a program in it: env.sh PROGRAM.py [ARGUMENT...], from the directory of the caller. Without a program it only makes it.
-# Ends with 77, after a line that begins with SKIPPED, when the package registry cannot be reached or has no
-# wheel for this machine; every other failure is a failure. Several may run at once: one makes, the others wait.
+# Creates the Python environment of the official LiveKit client in target/livekit when it is missing, then runs a
+# program in it: env.sh PROGRAM.py [ARGUMENT...], from the caller's directory. Without a program it only creates the
+# environment. Exits with 77, after a line that begins with SKIPPED, when the package registry is unreachable or has
+# no wheel for this machine; any other failure is an error. Concurrent runs are safe: one creates it, the others wait.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../../.." && pwd)
 out=$root/target/livekit
@@ -34,7 +34,7 @@ make_it() {
   printf '%s' "$wanted" >"$out/installed"
 }
 
-# Let go of before the program runs: what a test leaves running must not keep the lock.
+# The lock is released before the program runs: processes that a test leaves running must not hold it.
 exec 9>"$out/lock"
 flock 9
 status=0

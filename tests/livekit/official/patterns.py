@@ -1,9 +1,9 @@
-"""Contents that any language can make again, so that a checksum proves what arrived.
+"""Contents that any language can generate, so that a checksum proves what arrived.
 
 Bytes `size` of message `n`: the first four are n, big-endian; byte i of the others is
 (i * 7 + n * 13 + (i >> 8) * 31) mod 256. A message of less than four bytes is the beginning of that.
-Text: "n:", then the sixteen characters "0123456789abcdé→" over and over, cut at `size` bytes of UTF-8 or
-as much less as the last character needs.
+Text: "n:", then the sixteen characters "0123456789abcdé→" repeated, cut at `size` bytes of UTF-8 or fewer so that the
+last character is whole.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ def data(size, n):
 
 
 def number_of(received):
-    """The n of a message of ours, None when it is not one."""
+    """The n of a message with this pattern, None when it is another one."""
     if len(received) < 4:
         return None
     n = int.from_bytes(received[:4], "big")

@@ -1,27 +1,27 @@
-"""A participant of a LiveKit room on the official client, driven by lines: the counterpart in tests.
+"""A participant of a LiveKit room on the official client, controlled by lines: the counterpart in tests.
 
     peer.py --url ws://127.0.0.1:PORT (--token T | --key K --secret S --room R --identity I)
             [--two-connections] [--hz 440,620,...] [--deadline SECONDS]
 
-It joins at once. Lines of JSON go out, one event each, with `event` (its kind) and `at` (ms of CLOCK_MONOTONIC, which all
-processes of a machine share). Lines with a word and, where there is something to say, an object of JSON come in. Commands
-are carried out one after another, each is answered with `done` or `failed`, which repeats its `id` when it has
-one; rpc is answered with rpc_answer and holds nobody up.
+It joins at once. It prints lines of JSON, one event each, with `event` (its kind) and `at` (ms of CLOCK_MONOTONIC,
+which all processes of a machine share). It reads lines with a command and, for some commands, a JSON object. Commands
+run one after another, each is answered with `done` or `failed`, which repeats its `id` when it has one; rpc is answered
+with rpc_answer and does not delay other commands.
 
 Events
-  joined {sid, identity, room, ms}                   and one participant_joined for everybody who was there already
+  joined {sid, identity, room, ms}                   and one participant_joined for every participant present before
   participant_joined {identity, sid, name, metadata, attributes, already}
   participant_left {identity, sid, reason}
   track_published, track_unpublished {from, sid, name, source}
   track_subscribed, track_unsubscribed {from, sid, name, source}
   track_muted, track_unmuted {from, sid, own}        own: it is this peer's track
   active_speakers {speakers: [identity, ...]}        in the order of the server
-  tone {from, sid, hz, share, rms}                   every 200 ms of what is heard from one participant: which of --hz is the
-                                                     strongest, what part of the energy it has; hz is 0 in silence.
-                                                     The lines follow the sound, so there are five in a second.
+  tone {from, sid, hz, share, rms}                   every 200 ms of audio received from one participant: the strongest
+                                                     of --hz, and its share of the energy; hz is 0 in silence.
+                                                     The lines follow the audio, so there are five in a second.
   data {from, topic, size, n, sha256, reliable, head}  n: number of the message when its contents are right (patterns.py), or
                                                      null; head: the first 16 bytes in hex; from: null as long as the
-                                                     server has not told of the sender (up to 3 s for one without a track)
+                                                     server has not reported the sender (up to 3 s without a track)
   text {from, topic, size, sha256, text, attributes} text: the first 200 characters; size in bytes of UTF-8
   rpc_request {from, method, payload, request_id, timeout_s}
   rpc_answer {id, to, method, payload, ms}           or with `error` {code, message, data} in place of `payload`
@@ -34,22 +34,22 @@ Events
 Commands
   tone {"hz": 440, "name": "mic", "dtx": false, "red": false}
                       publishes a microphone with a sine of amplitude 0.3, 48 kHz, mono; done has its sid. While one is
-                      on the air it only changes its frequency. dtx and red are the client's own choice when absent.
+                      published it only changes its frequency. dtx and red are the client's default when absent.
   mute, unmute, unpublish
   camera {}           publishes a camera: noise of 640 by 360 pixels, 15 frames a second; done has its sid
   data {"size": 15000, "count": 1, "topic": "", "reliable": true, "to": ["identity"], "n": 0}
-                      numbered from n on, from where the last one ended when absent; done has first and sha256 of up to 20
+                      numbered from n on, when absent from the last number on; done has first and sha256 of up to 20
   text {"text": "..." or "size": 100000, "topic": "", "to": [...], "attributes": {...}, "stream": false}
-                      stream: in pieces of 4000 characters, without saying how long it will be
+                      stream: in pieces of 4000 characters, without a total size
   rpc {"to": "identity", "method": "m", "payload": "p", "timeout_s": 10}
   rpc_serve {"method": "m", "delay_s": 0, "error": {"code": 1, "message": "no", "data": ""}}
                       answers with the payload reversed, or with the error when there is one
   metadata {"metadata": "..."}, name {"name": "..."}, attributes {"attributes": {"k": "v"}}
-  simulate {"scenario": "SIGNAL_RECONNECT"}          or FULL_RECONNECT, NODE_FAILURE, ...; the client's own
+  simulate {"scenario": "SIGNAL_RECONNECT"}          or FULL_RECONNECT, NODE_FAILURE, ...; the client's names
   leave
 
-The process ends within two seconds after its stdin, with 0; with 0 after leave; 3 when the room was lost, 4 when it
-could not join.
+The process exits within two seconds after the end of stdin, with 0; with 0 after leave; 3 when the room was lost, 4
+when it could not join.
 """
 
 import argparse
@@ -64,16 +64,16 @@ import time
 import patterns
 from access import add_arguments, checked_url, room_options, token
 from livekit import rtc
-from tones import Ear, Goertzel, Tone
+from tones import Goertzel, Tone, ToneDetector
 
-LAST_WORDS = 1.2  # seconds for leaving when stdin has ended
-END = 1.8  # seconds for everything after that end, and for the library's own end
+LEAVE_TIMEOUT = 1.2  # seconds for leaving when stdin has ended
+END = 1.8  # seconds for everything after that end, including the library's own shutdown
 LOST, NOT_JOINED = 3, 4
 AT_ONCE = ("rpc",)  # commands that do not wait for those before them
 FRAME_MS = 20
 
 
-def say(event, **fields):
+def print_event(event, **fields):
     line = {"event": event, "at": round(time.monotonic() * 1e3, 1), **fields}
     sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
     sys.stdout.flush()
@@ -89,7 +89,7 @@ def track_fields(publication, participant):
 
 
 class AnyTopic(dict):
-    """Takes the place of the client's table of handlers, which drops texts of topics that nobody registered."""
+    """Replaces the client's table of handlers, which drops texts of topics without a registered handler."""
 
     def __init__(self, handler):
         super().__init__()
@@ -108,7 +108,7 @@ class Peer:
         self.tasks = set()
         self.streams = {}
         self.source = self.track = self.publication = self.tone = self.pump = None
-        self.camera = self.shutter = None
+        self.camera = self.camera_task = None
         self.next_n = 0
         self.ended = asyncio.Event()
         self.status = 0
@@ -125,28 +125,28 @@ class Peer:
 
     def listen_to_events(self):
         on = self.room.on
-        on("participant_connected", lambda p: self.say_joined(p, False))
+        on("participant_connected", lambda p: self.print_joined(p, False))
         on("participant_disconnected", self.on_left)
-        on("track_published", lambda pub, p: say("track_published", **track_fields(pub, p)))
-        on("track_unpublished", lambda pub, p: say("track_unpublished", **track_fields(pub, p)))
+        on("track_published", lambda pub, p: print_event("track_published", **track_fields(pub, p)))
+        on("track_unpublished", lambda pub, p: print_event("track_unpublished", **track_fields(pub, p)))
         on("track_subscribed", self.on_subscribed)
         on("track_unsubscribed", self.on_unsubscribed)
-        on("track_muted", lambda p, pub: self.say_muted("track_muted", p, pub))
-        on("track_unmuted", lambda p, pub: self.say_muted("track_unmuted", p, pub))
-        on("active_speakers_changed", lambda who: say("active_speakers", speakers=[p.identity for p in who]))
+        on("track_muted", lambda p, pub: self.print_muted("track_muted", p, pub))
+        on("track_unmuted", lambda p, pub: self.print_muted("track_unmuted", p, pub))
+        on("active_speakers_changed", lambda who: print_event("active_speakers", speakers=[p.identity for p in who]))
         on("data_received", self.on_data)
-        on("participant_metadata_changed", lambda p, old, new: say("metadata", **{"from": p.identity, "metadata": new}))
-        on("participant_name_changed", lambda p, old, new: say("name", **{"from": p.identity, "name": new}))
-        on("participant_attributes_changed", lambda new, p: say(
+        on("participant_metadata_changed", lambda p, old, new: print_event("metadata", **{"from": p.identity, "metadata": new}))
+        on("participant_name_changed", lambda p, old, new: print_event("name", **{"from": p.identity, "name": new}))
+        on("participant_attributes_changed", lambda new, p: print_event(
             "attributes", **{"from": p.identity, "changed": dict(new)}))  # fmt: skip
-        on("connection_quality_changed", lambda p, quality: say("quality", **{
+        on("connection_quality_changed", lambda p, quality: print_event("quality", **{
             "from": p.identity, "quality": quality.name.removeprefix("QUALITY_")}))  # fmt: skip
-        on("reconnecting", lambda: say("reconnecting"))
-        on("reconnected", lambda: say("reconnected"))
+        on("reconnecting", lambda: print_event("reconnecting"))
+        on("reconnected", lambda: print_event("reconnected"))
         on("disconnected", self.on_disconnected)
 
-    def say_joined(self, participant, already):
-        say(
+    def print_joined(self, participant, already):
+        print_event(
             "participant_joined", identity=participant.identity, sid=participant.sid, name=participant.name,
             metadata=participant.metadata, attributes=dict(participant.attributes), already=already,
         )  # fmt: skip
@@ -154,37 +154,37 @@ class Peer:
     def on_left(self, participant):
         reason = participant.disconnect_reason
         named = rtc.DisconnectReason.Name(reason) if reason is not None else None
-        say("participant_left", identity=participant.identity, sid=participant.sid, reason=named)
+        print_event("participant_left", identity=participant.identity, sid=participant.sid, reason=named)
 
-    def say_muted(self, event, participant, publication):
+    def print_muted(self, event, participant, publication):
         own = participant.identity == self.room.local_participant.identity
-        say(event, **{"from": participant.identity, "sid": publication.sid, "own": own})
+        print_event(event, **{"from": participant.identity, "sid": publication.sid, "own": own})
 
     def on_subscribed(self, track, publication, participant):
-        say("track_subscribed", **track_fields(publication, participant))
+        print_event("track_subscribed", **track_fields(publication, participant))
         if track.kind == rtc.TrackKind.KIND_AUDIO:
-            self.streams[track.sid] = self.spawn(self.hear(track, participant.identity))
+            self.streams[track.sid] = self.spawn(self.receive_audio(track, participant.identity))
 
     def on_unsubscribed(self, track, publication, participant):
-        say("track_unsubscribed", **track_fields(publication, participant))
-        if hearing := self.streams.pop(track.sid, None):
-            hearing.cancel()
+        print_event("track_unsubscribed", **track_fields(publication, participant))
+        if receiving := self.streams.pop(track.sid, None):
+            receiving.cancel()
 
-    async def hear(self, track, identity):
-        def heard(hz, share, rms):
-            say("tone", **{"from": identity, "sid": track.sid}, hz=hz, share=round(share, 3), rms=round(rms, 4))
+    async def receive_audio(self, track, identity):
+        def on_window(hz, share, rms):
+            print_event("tone", **{"from": identity, "sid": track.sid}, hz=hz, share=round(share, 3), rms=round(rms, 4))
 
-        ear = Ear(self.goertzel, heard)
+        detector = ToneDetector(self.goertzel, on_window)
         stream = rtc.AudioStream.from_track(track=track, sample_rate=48000, num_channels=1, frame_size_ms=FRAME_MS)
         try:
             async for event in stream:
-                ear.add(event.frame.data)
+                detector.add(event.frame.data)
         finally:
             await stream.aclose()
 
     def on_data(self, packet):
         payload = bytes(packet.data)
-        say(
+        print_event(
             "data", **{"from": packet.participant.identity if packet.participant else None},
             topic=packet.topic or "", size=len(payload), n=patterns.number_of(payload), sha256=patterns.sha256(payload),
             reliable=packet.kind == rtc.DataPacketKind.KIND_RELIABLE, head=payload[:16].hex(),
@@ -196,7 +196,7 @@ class Peer:
     async def read_text(self, reader, identity):
         whole = await reader.read_all()
         content = whole.encode()
-        say(
+        print_event(
             "text", **{"from": identity}, topic=reader.info.topic, size=len(content), sha256=patterns.sha256(content),
             text=whole[:200], attributes=dict(reader.info.attributes or {}),
         )  # fmt: skip
@@ -205,7 +205,7 @@ class Peer:
         if self.gone:
             return
         self.gone = True
-        say("disconnected", reason=rtc.DisconnectReason.Name(reason))
+        print_event("disconnected", reason=rtc.DisconnectReason.Name(reason))
         if not self.leaving:
             self.status = LOST
             self.ended.set()
@@ -217,12 +217,12 @@ class Peer:
         a = self.arguments
         await self.room.connect(a.url, a.token, room_options(two_connections=a.two_connections, connect_timeout=a.deadline))
         me = self.room.local_participant
-        say("joined", sid=me.sid, identity=me.identity, room=self.room.name, ms=since(began))
+        print_event("joined", sid=me.sid, identity=me.identity, room=self.room.name, ms=since(began))
         for participant in self.room.remote_participants.values():
-            self.say_joined(participant, True)
+            self.print_joined(participant, True)
 
     async def carry_out(self, word, values):
-        """One command, to its end."""
+        """Runs one command to its end."""
         began = time.monotonic()
         name = {"id": values["id"]} if "id" in values else {}
         command = getattr(self, f"do_{word}", None)
@@ -230,11 +230,11 @@ class Peer:
             if command is None:
                 raise ValueError("no such command")
             more = await command(**{k: v for k, v in values.items() if k != "id"}) or {}
-            say("done", command=word, **name, ms=since(began), **more)
+            print_event("done", command=word, **name, ms=since(began), **more)
             if word == "leave":
                 self.ended.set()
         except Exception as e:
-            say("failed", command=word, **name, why=f"{type(e).__name__}: {e}")
+            print_event("failed", command=word, **name, why=f"{type(e).__name__}: {e}")
 
     async def do_tone(self, hz, name="mic", dtx=None, red=None):
         if self.publication is not None:
@@ -253,7 +253,7 @@ class Peer:
         return {"sid": self.publication.sid}
 
     async def play(self, source, tone):
-        """The source takes as much as it has room for, which keeps the pace."""
+        """The source accepts only as much as its buffer holds, which keeps the pace."""
         samples = 48 * FRAME_MS
         while True:
             await source.capture_frame(rtc.AudioFrame(tone.frame(samples).tobytes(), 48000, 1, samples))
@@ -266,7 +266,7 @@ class Peer:
         track = rtc.LocalVideoTrack.create_video_track("camera", self.camera)
         options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_CAMERA, simulcast=False)
         publication = await self.room.local_participant.publish_track(track, options)
-        self.shutter = self.spawn(self.film(self.camera, width, height))
+        self.camera_task = self.spawn(self.film(self.camera, width, height))
         return {"sid": publication.sid}
 
     async def film(self, source, width, height):
@@ -278,18 +278,18 @@ class Peer:
             await asyncio.sleep(1 / 15)
 
     async def do_mute(self):
-        self.on_the_air().mute()
+        self.published_track().mute()
 
     async def do_unmute(self):
-        self.on_the_air().unmute()
+        self.published_track().unmute()
 
-    def on_the_air(self):
+    def published_track(self):
         if self.publication is None:
             raise ValueError("there is no track")
         return self.track
 
     async def do_unpublish(self):
-        self.on_the_air()
+        self.published_track()
         sid = self.publication.sid
         self.pump.cancel()
         await self.room.local_participant.unpublish_track(sid)
@@ -332,11 +332,11 @@ class Peer:
             )
         except rtc.RpcError as e:
             answer["error"] = {"code": e.code, "message": e.message, "data": e.data}
-        say("rpc_answer", **answer, ms=since(began))
+        print_event("rpc_answer", **answer, ms=since(began))
 
     async def do_rpc_serve(self, method, delay_s=0, error=None):
         async def serve(request):
-            say(
+            print_event(
                 "rpc_request", **{"from": request.caller_identity}, method=method, payload=request.payload,
                 request_id=request.request_id, timeout_s=request.response_timeout,
             )  # fmt: skip
@@ -360,10 +360,10 @@ class Peer:
         await self.room.simulate_scenario(rtc.SimulateScenarioKind.Value(f"SIMULATE_{scenario}"))
 
     async def do_leave(self):
-        """The client does not always say that it has left; then it is said here."""
+        """The client does not always report that it has left; then it is reported here."""
         self.leaving = True
-        if self.shutter:
-            self.shutter.cancel()
+        if self.camera_task:
+            self.camera_task.cancel()
         if self.pump:
             self.pump.cancel()
             self.source.clear_queue()
@@ -376,7 +376,7 @@ def since(began):
 
 
 def read_lines(loop, queue):
-    """Own thread, because stdin may be anything; None is its end. No file object: its lock would outlive us."""
+    """Runs on a thread, because stdin may be anything; None is its end. A file object's lock would block the exit."""
 
     def put(line):
         try:
@@ -394,14 +394,14 @@ def read_lines(loop, queue):
 
 
 def end_within(seconds, status):
-    """The native library says goodbye to the server in its own end; that it hangs there must not hold a test up."""
+    """The native library sends a leave message during its shutdown; if that hangs, the process still exits."""
     watchdog = threading.Timer(seconds, os._exit, args=(status,))
     watchdog.daemon = True
     watchdog.start()
 
 
-async def obey(peer, queue):
-    """Until the end of stdin."""
+async def run_commands(peer, queue):
+    """Runs the commands until the end of stdin."""
     while (line := await queue.get()) is not None:
         word, _, rest = line.decode().strip().partition(" ")
         if not word:
@@ -409,7 +409,7 @@ async def obey(peer, queue):
         try:
             values = json.loads(rest) if rest.strip() else {}
         except ValueError as e:
-            say("failed", command=word, why=f"not JSON: {e}")
+            print_event("failed", command=word, why=f"not JSON: {e}")
             continue
         if word in AT_ONCE:
             peer.spawn(answer_rpc(peer, values))
@@ -421,15 +421,15 @@ async def answer_rpc(peer, values):
     try:
         await peer.do_rpc(**values)
     except Exception as e:
-        say("failed", command="rpc", id=values.get("id"), why=f"{type(e).__name__}: {e}")
+        print_event("failed", command="rpc", id=values.get("id"), why=f"{type(e).__name__}: {e}")
 
 
 async def run(arguments):
-    """The status of the process."""
+    """Runs the peer; returns the exit status of the process."""
     queue = asyncio.Queue()
     threading.Thread(target=read_lines, args=(asyncio.get_running_loop(), queue), daemon=True).start()
     peer = Peer(arguments)
-    lines = asyncio.create_task(obey(peer, Behind(queue, joined := asyncio.Event())))
+    lines = asyncio.create_task(run_commands(peer, Behind(queue, joined := asyncio.Event())))
     ended = asyncio.create_task(peer.ended.wait())
     try:
         join = asyncio.create_task(asyncio.wait_for(peer.join(), arguments.deadline))
@@ -438,7 +438,7 @@ async def run(arguments):
             return 0
         join.result()
     except Exception as e:
-        say("failed", command="join", why=f"{type(e).__name__}: {e or 'no answer in time'}")
+        print_event("failed", command="join", why=f"{type(e).__name__}: {e or 'no answer in time'}")
         return NOT_JOINED
     joined.set()
     await asyncio.wait({lines, ended}, return_when=asyncio.FIRST_COMPLETED)
@@ -446,14 +446,14 @@ async def run(arguments):
         raise lines.exception()
     if not peer.ended.is_set():
         try:
-            await asyncio.wait_for(peer.do_leave(), LAST_WORDS)
+            await asyncio.wait_for(peer.do_leave(), LEAVE_TIMEOUT)
         except asyncio.TimeoutError:
             print("peer: leaving took too long", file=sys.stderr)
     return peer.status
 
 
 class Behind:
-    """The queue of lines, whose commands wait for the room; its end does not."""
+    """The queue of lines: commands wait until the room is joined; the end of stdin does not."""
 
     def __init__(self, queue, joined):
         self.queue, self.joined = queue, joined
@@ -496,4 +496,4 @@ if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="peer: %(message)s")
     status = asyncio.run(run(parse()))
     sys.stdout.flush()
-    os._exit(status)  # the interpreter's own end would call into the client's threads, which then sometimes abort
+    os._exit(status)  # a normal interpreter exit would call into the client's threads, which then sometimes abort

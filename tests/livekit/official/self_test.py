@@ -1,9 +1,10 @@
-"""Two peers of the official client in one room over the real server: the counterpart is tested before it tests.
+"""Two peers of the official client in one room over the real server: a self-test of the test counterpart.
 
     self_test.py (--url U --key K --secret S | --stand PROGRAM [ARGUMENT...])
 
-The stand prints one line of JSON with url, key and secret, and ends with its stdin. One peer has one peer connection,
-the other two, so that both ways of the client are covered. Every step has a deadline; the time each took is printed.
+The stand prints one line of JSON with url, key and secret, and exits at the end of stdin. One peer has one peer
+connection, the other two, so that both modes of the client are covered. Every step has a deadline; the time of each is
+printed.
 """
 
 import argparse
@@ -48,7 +49,7 @@ class Peer:
             self.news.notify_all()
 
     def command(self, word, **values):
-        """Sends it; its id."""
+        """Sends a command; returns its id."""
         number = next(self.numbers)
         self.process.stdin.write(f"{word} {json.dumps({**values, 'id': number})}\n".encode())
         return number
@@ -61,11 +62,11 @@ class Peer:
         return answer
 
     def mark(self):
-        """From here on."""
+        """The index of the next event."""
         return len(self.events)
 
     async def events_until(self, enough, limit, what, since=0):
-        """The events from `since` on, as soon as they are enough."""
+        """The events from `since` on, as soon as `enough` accepts them."""
 
         async def wait():
             async with self.news:
@@ -86,20 +87,20 @@ class Peer:
         found = await self.events_until(lambda events: any(map(matches, events)), limit, what, since)
         return next(e for e in found if matches(e))
 
-    async def hears(self, hz, since, windows=5, limit=10):
-        """That many windows in a row with nearly nothing but this tone (0: silence)."""
+    async def receives_tone(self, hz, since, windows=5, limit=10):
+        """That many windows in a row that are almost only this tone (0: silence)."""
 
         def clean(e):
             return e["hz"] == hz and (hz == 0 or e["share"] > 0.9)
 
         def enough(events):
-            heard = [e for e in events if e["event"] == "tone"]
-            return len(heard) >= windows and all(map(clean, heard[-windows:]))
+            tone_events = [e for e in events if e["event"] == "tone"]
+            return len(tone_events) >= windows and all(map(clean, tone_events[-windows:]))
 
         await self.events_until(enough, limit, f"{windows} windows of {hz} Hz", since)
 
     async def end(self, limit=5):
-        """Closes its stdin; its status, when its last line has been read."""
+        """Closes its stdin; returns its exit status after its last line was read."""
         self.process.stdin.close()
         status = await asyncio.wait_for(self.process.wait(), limit)
         await asyncio.wait_for(self.reader, limit)
@@ -111,7 +112,7 @@ def kind(event, **fields):
 
 
 async def steps(ann, ben):
-    """Each is (what, coroutine), in order."""
+    """The steps in order, each (what, coroutine)."""
     both = ((ann, ben), (ben, ann))
 
     async def join():
@@ -125,7 +126,7 @@ async def steps(ann, ben):
         for peer, other in both:
             await peer.event(kind("participant_joined", identity=other.name), 10, "the other joined")
             await peer.event(kind("track_subscribed", **{"from": other.name}), 10, "the other's track")
-            await peer.hears(HZ[other.name], 0)
+            await peer.receives_tone(HZ[other.name], 0)
 
     async def speakers():
         await ann.event(lambda e: e["event"] == "active_speakers" and set(e["speakers"]) == set(HZ), 10, "both speak")
@@ -134,11 +135,11 @@ async def steps(ann, ben):
         since = ben.mark()
         await ann.do("mute")
         await ben.event(kind("track_muted", **{"from": "ann"}), 5, "muted", since)
-        await ben.hears(0, since)
+        await ben.receives_tone(0, since)
         since = ben.mark()
         await ann.do("unmute")
         await ben.event(kind("track_unmuted", **{"from": "ann"}), 5, "unmuted", since)
-        await ben.hears(HZ["ann"], since)
+        await ben.receives_tone(HZ["ann"], since)
 
     async def big_data():
         for peer, other in both:
@@ -198,14 +199,14 @@ async def steps(ann, ben):
         await ben.event(kind("track_unsubscribed", **{"from": "ann"}), 5, "no track", since)
         since = ben.mark()
         await ann.do("tone", hz=880)
-        await ben.hears(880, since)
+        await ben.receives_tone(880, since)
 
     async def resume():
-        since, heard = ann.mark(), ben.mark()
+        since, ben_since = ann.mark(), ben.mark()
         ann.command("simulate", scenario="SIGNAL_RECONNECT")
         await ann.event(kind("reconnected"), 20, "reconnected", since)
-        await ben.hears(880, heard)
-        gone = [e for e in ben.events[heard:] if e["event"] in ("participant_left", "track_unsubscribed")]
+        await ben.receives_tone(880, ben_since)
+        gone = [e for e in ben.events[ben_since:] if e["event"] in ("participant_left", "track_unsubscribed")]
         assert not gone, gone
 
     async def leave():

@@ -1,4 +1,4 @@
-"""Sine tones as the official client takes them, and what is heard again in what it hands out."""
+"""Sine tones in the format of the official client, and tone detection in the audio it delivers."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ SILENCE = 0.01
 
 
 class Tone:
-    """An endless sine, frame by frame; its frequency may change, its phase does not jump."""
+    """An endless sine, frame by frame; its frequency may change without a phase jump."""
 
     def __init__(self, hz, level=LEVEL):
         self.hz = hz
@@ -27,7 +27,7 @@ class Tone:
 
 
 class Goertzel:
-    """How much of a window's energy lies at given frequencies (Hann window against leakage)."""
+    """The share of a window's energy at given frequencies (Hann window against leakage)."""
 
     def __init__(self, frequencies, samples=WINDOW):
         self.frequencies = list(frequencies)
@@ -36,7 +36,7 @@ class Goertzel:
         self.rows = np.exp(-2j * np.pi * turns) * self.window
 
     def dominant(self, samples):
-        """(hz, share of the energy, RMS); hz is 0 for silence and where there is nothing to look for."""
+        """(hz, share of the energy, RMS); hz is 0 for silence and without frequencies to detect."""
         rms = float(np.sqrt(np.mean(samples**2)))
         if rms < SILENCE or not self.frequencies:
             return 0, 0.0, rms
@@ -45,12 +45,12 @@ class Goertzel:
         return self.frequencies[best], min(1.0, float(amplitudes[best] ** 2 / 2 / rms**2)), rms
 
 
-class Ear:
-    """Cuts what comes into windows of 200 ms and hands each to `heard(hz, share, rms)`."""
+class ToneDetector:
+    """Cuts received audio into windows of 200 ms and passes each to `on_window(hz, share, rms)`."""
 
-    def __init__(self, goertzel, heard):
+    def __init__(self, goertzel, on_window):
         self.goertzel = goertzel
-        self.heard = heard
+        self.on_window = on_window
         self.rest = np.zeros(0)
 
     def add(self, samples):
@@ -58,11 +58,11 @@ class Ear:
         self.rest = np.concatenate([self.rest, np.asarray(samples, dtype="<i2") / 32768])
         while len(self.rest) >= WINDOW:
             window, self.rest = self.rest[:WINDOW], self.rest[WINDOW:]
-            self.heard(*self.goertzel.dominant(window))
+            self.on_window(*self.goertzel.dominant(window))
 
 
 def self_test():
-    """The judge is judged first: the tone, another tone, two at once, noise, silence."""
+    """Tests the detector: the tone, another tone, two at once, noise, silence."""
     judge = Goertzel([440, 620, 1000])
     tone, other = Tone(620).frame(WINDOW) / 32768, Tone(700).frame(WINDOW) / 32768
     noise = np.random.default_rng(1).normal(0, 0.1, WINDOW)

@@ -26,11 +26,7 @@ pub fn all() -> Vec<Model> {
         stands("dispatcher: freed inside the callback", 5, dispatcher::freed_inside),
         stands("dispatcher: two callbacks free each other's mailbox", 2, dispatcher::free_each_other),
         stands("dispatcher: the last clone is dropped", 5, dispatcher::last_clone_dropped),
-        stands(
-            "dispatcher: a callback panics while another thread closes",
-            5,
-            dispatcher::panic_against_close,
-        ),
+        stands("dispatcher: a callback panics while another thread closes", 5, dispatcher::panic_against_close),
         stands("dispatcher: quiesce", 3, dispatcher::quiesce),
         stands("dispatcher: pull against post and close", 6, dispatcher::pull),
         runs("dispatcher: pull with a timeout", 6, dispatcher::pull_with_timeout),

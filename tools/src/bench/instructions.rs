@@ -1,8 +1,8 @@
 //! User instructions per packet, counted by callgrind: of the whole library, of its engine alone, and of the same call
 //! on the async crate.
 //!
-//! Each program runs twice with different numbers of packets, and the difference is taken: what a process needs to
-//! start, to join and to connect cancels out. No codec runs. Must not know what the programs do beyond their lines.
+//! Each program runs twice with different numbers of packets, and the difference is taken, so that the cost of start,
+//! join and connect cancels out. No codec runs. Must not know: the programs beyond their lines.
 
 use super::{
     run::{end, number, of_kind},
@@ -21,32 +21,32 @@ use std::{
 const ROUNDS: [u32; 2] = [250, 1000];
 /// Sessions, two per call.
 const SESSIONS: &str = "2";
-/// For one run under callgrind, which is some fifty times as slow.
+/// Limit for one run under callgrind, which is about fifty times slower.
 const LIMIT: Duration = Duration::from_secs(240);
 
-/// What is compared.
+/// Programs to compare.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// benches/worker.c, built.
     pub worker: PathBuf,
-    /// benches/baseline, built: on the async crate, and on the library's engine.
+    /// benches/baseline, built on the async crate; and built on the library's engine.
     pub baseline: PathBuf,
     pub engine: PathBuf,
     pub sfu: PathBuf,
     pub out: PathBuf,
 }
 
-/// Per packet that was sent or received.
+/// Instructions per packet, sent or received.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Instructions {
-    /// Engine and sockets of the library, and nothing above them.
+    /// Engine and sockets of the library, without the layers above.
     pub instructions_per_packet: f64,
-    /// The async crate and its sockets, and nothing above them.
+    /// The async crate and its sockets, without layers above.
     pub baseline_instructions_per_packet: f64,
-    /// The former divided by the latter: like with like.
+    /// The first divided by the second; both cover the same layers.
     pub instructions_ratio: f64,
     /// From the C function to the socket and from the socket to the C callback: engine, sockets, session, receive
-    /// buffer, pacing, hand-over.
+    /// buffer, pacing, delivery.
     pub library_instructions_per_packet: f64,
 }
 
@@ -57,7 +57,7 @@ struct Count {
     instructions: f64,
 }
 
-/// None without valgrind.
+/// Returns None without valgrind.
 pub fn run(plan: &Plan) -> Result<Option<Instructions>, String> {
     let valgrind = Command::new("valgrind").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     if !valgrind.is_ok_and(|status| status.success()) {
@@ -102,11 +102,11 @@ fn once(plan: &Plan, name: &str, program: &Path, rounds: u32) -> Result<Count, S
     let line = of_kind(&worker.line(LIMIT).map_err(say)?, "packets")?;
     end(worker).map_err(say)?;
     let counted = fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))?;
-    let instructions = total(&counted).ok_or_else(|| say("callgrind tells no total".to_owned()))?;
+    let instructions = total(&counted).ok_or_else(|| say("callgrind reports no total".to_owned()))?;
     Ok(Count { packets: number(&line, "sent")? + number(&line, "received")?, instructions })
 }
 
-/// Of all threads, from callgrind's file.
+/// Sum over all threads, from callgrind's file.
 fn total(file: &str) -> Option<f64> {
     let totals = file.lines().filter_map(|line| line.strip_prefix("totals:")?.trim().parse::<f64>().ok());
     let sum: f64 = totals.sum();

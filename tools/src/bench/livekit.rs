@@ -1,7 +1,7 @@
-//! Measures many sessions on the LiveKit server: ours and its official client in turn, in the same run.
+//! Measures many sessions on the LiveKit server: the library and the official client in turn, in the same run.
 //!
-//! Two workers of the same shape and the same lines (tools/README.md), on one node that runs in a process of its own
-//! and is not counted. Must not know what is behind the lines, nor judge: that is for `livekit_summary`.
+//! Both workers have the same form and print the same lines (tools/README.md). They use one node, which runs in its own
+//! process and is not counted. Must not know what is behind the lines, nor judge; `livekit_summary` judges.
 
 use super::{
     livekit_summary::{Run, Side, Size, Summary},
@@ -24,9 +24,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Exit code by which a script says that something cannot be had here.
+/// Exit code of a script that skips.
 const SKIPPED: i32 = 77;
-/// A session that joins may take so long, besides what one line may take.
+/// Additional time per session that joins, on top of the limit for one line.
 const PER_JOIN: Duration = Duration::from_secs(2);
 
 /// What to run and how much of it.
@@ -36,11 +36,11 @@ pub struct Plan {
     /// benches/worker.c, built.
     pub worker: PathBuf,
     pub library: PathBuf,
-    /// None: only ours is measured.
+    /// None: only the library is measured.
     pub official: Option<Official>,
     pub out: PathBuf,
     pub sessions: Vec<u64>,
-    /// How often each of the two is measured with each number of sessions.
+    /// Number of measurements of each of the two with each number of sessions.
     pub rounds: u64,
     pub watch_s: u64,
 }
@@ -51,11 +51,11 @@ pub struct Official {
     /// benches/livekit_worker.py, and the script that runs it in the official client's environment.
     pub worker: PathBuf,
     pub environment: PathBuf,
-    /// Where that script makes the environment: the official client's library is in it.
+    /// Where that script creates the environment. It contains the official client's library.
     pub venv: PathBuf,
 }
 
-/// What became of it.
+/// Result of a run.
 #[derive(Debug)]
 pub enum Outcome {
     Done(Box<Summary>),
@@ -63,11 +63,11 @@ pub enum Outcome {
     Skipped(String),
 }
 
-/// Runs everything, adds its figures to `summary.json` as `livekit`; says what it does on stdout.
+/// Runs everything and adds the figures to `summary.json` as `livekit`. Prints its progress to stdout.
 pub fn run(plan: &Plan) -> Result<Outcome, String> {
     fs::create_dir_all(&plan.out).map_err(|e| format!("{}: {e}", plan.out.display()))?;
     if !plan.server.is_file() {
-        return Ok(Outcome::Skipped(format!("{} is not there (make livekit)", plan.server.display())));
+        return Ok(Outcome::Skipped(format!("{} is not installed (make livekit)", plan.server.display())));
     }
     if let Some(official) = &plan.official {
         if let Some(why) = environment(&official.environment)? {
@@ -91,10 +91,10 @@ pub fn run(plan: &Plan) -> Result<Outcome, String> {
     Ok(Outcome::Done(Box::new(summary)))
 }
 
-/// Makes the environment of the official client. Why it cannot be had, if so.
+/// Creates the environment of the official client. Returns the reason if it is not available.
 fn environment(script: &Path) -> Result<Option<String>, String> {
     let say = |e: std::io::Error| format!("{}: {e}", script.display());
-    // What takes long there is said on stderr.
+    // The script reports slow steps on stderr.
     let output = Command::new(script).stderr(Stdio::inherit()).output().map_err(say)?;
     let said = String::from_utf8_lossy(&output.stdout);
     match output.status.code() {
@@ -104,7 +104,7 @@ fn environment(script: &Path) -> Result<Option<String>, String> {
     }
 }
 
-/// The official client's library below its environment.
+/// The official client's library in its environment.
 fn official_library(venv: &Path) -> Result<PathBuf, String> {
     let lib = venv.join("lib");
     let folders = fs::read_dir(&lib).map_err(|e| format!("{}: {e}", lib.display()))?;
@@ -115,7 +115,7 @@ fn official_library(venv: &Path) -> Result<PathBuf, String> {
         .ok_or_else(|| format!("{}: the official client's library is not there", lib.display()))
 }
 
-/// The other members of the file, those of the first protocol, stay.
+/// Keeps the other members of the file, which belong to the first protocol.
 fn save(file: &Path, summary: &Summary) -> Result<(), String> {
     let say = |e: &dyn std::fmt::Display| format!("{}: {e}", file.display());
     let mut all = match fs::read_to_string(file) {
@@ -129,11 +129,11 @@ fn save(file: &Path, summary: &Summary) -> Result<(), String> {
 
 fn print_now(text: &str) {
     print!("{text}");
-    // A terminal that is gone is no reason to stop measuring.
+    // A failed flush does not stop the measurement.
     let _ = std::io::stdout().flush();
 }
 
-/// The two that are compared.
+/// The two clients that are compared.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Who {
     Offhook,
@@ -169,7 +169,7 @@ impl<'a> Bench<'a> {
                             println!("  {}", run.line());
                             side.runs.push(run);
                         }
-                        // Too slow for the machine is a result as well, and no reason to lose the others.
+                        // A run that is too slow for the machine is a result as well; the others continue.
                         Err(e) => {
                             println!("  FAILED: {e}");
                             side.failures.push(e);
@@ -212,7 +212,7 @@ impl<'a> Bench<'a> {
         let mut worker = self.start(who, "sessions", &[("n", &count), ("prefix", &prefix)])?;
         let heap = wait(&worker, "idle", LIMIT)?["heap_kb"].as_f64().unwrap_or(f64::NAN);
         let idle = look(worker.pid())?;
-        // The last session of an odd number has nobody to hear in the worker; both hear the same.
+        // The last session of an odd number has no other participant in the worker. Both clients get the same one.
         let room = format!("{prefix}{}", n / 2);
         let other = match n % 2 {
             0 => None,
@@ -222,7 +222,7 @@ impl<'a> Bench<'a> {
                 Some(other)
             }
         };
-        worker.tell("go")?;
+        worker.send_line("go")?;
         wait(&worker, "running", LIMIT + PER_JOIN * n as u32)?;
         let before = look(worker.pid())?;
         let begin = Instant::now();
@@ -233,13 +233,13 @@ impl<'a> Bench<'a> {
         }
         let after = look(worker.pid())?;
         let seconds = begin.elapsed().as_secs_f64();
-        worker.tell("stop")?;
+        worker.send_line("stop")?;
         let line = wait(&worker, "sessions", LIMIT)?;
         end(worker)?;
         drop(other);
         let frames = number(&line, "frames")?;
         if frames <= 0.0 {
-            return Err("no frame was heard".to_owned());
+            return Err("no frame was received".to_owned());
         }
         let joins: Vec<f64> = line["join_ms"].as_array().into_iter().flatten().filter_map(Value::as_f64).collect();
         let per = |value: f64| round(value / n as f64);
@@ -263,7 +263,7 @@ impl<'a> Bench<'a> {
     }
 }
 
-/// The worker's next line, with a dot for each second that it takes.
+/// The worker's next line. Prints a dot for each second of waiting.
 fn wait(worker: &Program, kind: &str, limit: Duration) -> Result<Value, String> {
     let begin = Instant::now();
     loop {

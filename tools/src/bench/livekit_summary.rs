@@ -1,28 +1,29 @@
-//! The figures of the comparison on LiveKit: as a member of the summary and as a table with what is to be reached.
+//! The figures of the comparison on LiveKit: as a member of the summary, and as a table with targets.
 //!
-//! Pure; knows no process.
+//! Pure. Must not know: processes.
 
 use super::summary::percentile;
 use serde::{ser::SerializeMap, Serialize, Serializer};
 use std::fmt::Write;
 
-/// Shares of what the official client uses.
+/// Targets, as shares of the official client's figures.
 const CPU_AIM: f64 = 0.47;
 const MEMORY_AIM: f64 = 0.25;
-/// KB of resident memory per session at the most sessions.
+/// Target for resident memory per session, in KB, with the most sessions.
 const RSS_AIM: f64 = 640.0;
-/// With more late frames than this (in %) the machine was too busy, and the CPU tells nothing: who does less uses less.
+/// With more late frames than this (in %) the machine was overloaded, and CPU figures are meaningless: a client that
+/// does less work uses less CPU.
 const MOST_LATE: f64 = 5.0;
 
-/// One run of one worker. Of the whole process, unless the name says otherwise.
+/// One run of one worker. Figures are for the whole process unless the name says otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Run {
     pub cpu_pct_per_session: f64,
-    /// Without the threads in which only the language of the official client runs; the same where there are none.
+    /// Without threads that run only the official client's Python; equal where there are none.
     pub cpu_native_pct_per_session: f64,
-    /// Above what the process had before its first session.
+    /// Above the level before the first session.
     pub rss_kb_per_session: f64,
-    /// What is allocated, above what was before the first session; NaN where that is not told.
+    /// Allocated memory above the level before the first session; NaN if the worker does not report it.
     pub heap_kb_per_session: f64,
     pub rss_kb: f64,
     pub rss_kb_idle: f64,
@@ -33,7 +34,7 @@ pub struct Run {
     pub join_ms_p50: f64,
     pub join_ms_p95: f64,
     pub late_frames_pct: f64,
-    /// Time in which a thread was ready and got no core, all threads together, in % of the time watched.
+    /// Time in which a thread was runnable without a core, summed over all threads, in % of the time watched.
     pub waited_pct: f64,
 }
 
@@ -57,7 +58,7 @@ const FIGURES: [Figure; 14] = [
 ];
 
 impl Run {
-    /// In short, for the progress.
+    /// Short form for progress output.
     pub fn line(&self) -> String {
         format!(
             "{:.2} % CPU and {:.0} KB per session, {:.2} % late",
@@ -66,11 +67,11 @@ impl Run {
     }
 }
 
-/// All runs of one of the two with one number of sessions; written as median and range of each figure.
+/// All runs of one client with one number of sessions; written as median and range of each figure.
 #[derive(Clone, Debug, Default)]
 pub struct Side {
     pub runs: Vec<Run>,
-    /// Why the others came to nothing.
+    /// Errors of the failed runs.
     pub failures: Vec<String>,
 }
 
@@ -83,7 +84,7 @@ impl Side {
         percentile(&self.values(of), 0.5)
     }
 
-    /// Median and, where they differ, least and greatest.
+    /// The median and, if they differ, least and greatest.
     fn cell(&self, of: fn(&Run) -> f64, digits: usize) -> String {
         let values = self.values(of);
         let [least, median, most] = [0.0, 0.5, 1.0].map(|share| format!("{:.digits$}", percentile(&values, share)));
@@ -114,18 +115,18 @@ impl Serialize for Side {
     }
 }
 
-/// Both with one number of sessions.
+/// Both clients with one number of sessions.
 #[derive(Clone, Debug, Serialize)]
 pub struct Size {
     pub n: u64,
     pub offhook: Side,
     pub official: Side,
-    /// Ours divided by theirs, medians.
+    /// The library divided by the official client, medians.
     pub cpu_ratio: Option<f64>,
-    /// The same, with what only its language uses taken off from theirs.
+    /// The same, without the CPU time of the official client's Python.
     pub cpu_native_ratio: Option<f64>,
     pub rss_ratio: Option<f64>,
-    /// None: cannot be told, because the machine was too busy or one of the two failed.
+    /// None: unknown, because the machine was overloaded or one of the two failed.
     pub cpu_reached: Option<bool>,
     pub rss_reached: Option<bool>,
 }
@@ -146,7 +147,7 @@ impl Size {
             cpu_ratio,
             cpu_native_ratio,
             rss_ratio,
-            // Against the client itself: that Python costs time is no merit of ours.
+            // Compared without Python, so that Python's cost does not count in the library's favour.
             cpu_reached: cpu_native_ratio.filter(|_| calm).map(|ratio| ratio <= CPU_AIM),
             rss_reached: rss_ratio.map(|ratio| ratio <= MEMORY_AIM),
             offhook,
@@ -167,7 +168,8 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Threads that do not belong to a session: as many with the most sessions as with the fewest.
+    /// Whether the thread count is independent of the sessions: between the fewest and the most sessions, fewer threads
+    /// are added than sessions, and fewer than 8.
     pub fn no_thread_per_session(&self) -> Option<bool> {
         let measured = || self.sessions.iter().filter(|s| !s.offhook.runs.is_empty());
         let few = measured().min_by_key(|s| s.n)?;
@@ -176,12 +178,12 @@ impl Summary {
         (many.n > few.n).then(|| threads(many) - threads(few) < (many.n - few.n).min(8) as f64)
     }
 
-    /// Whether every run of ours came to a result.
+    /// Whether every run of the library succeeded.
     pub fn complete(&self) -> bool {
         self.sessions.iter().all(|size| size.offhook.failures.is_empty())
     }
 
-    /// The table for people.
+    /// The table as text.
     pub fn table(&self) -> String {
         let mut out = String::new();
         let _ = writeln!(
@@ -267,7 +269,7 @@ fn verdict(reached: Option<bool>) -> &'static str {
     match reached {
         Some(true) => "reached",
         Some(false) => "MISSED",
-        None => "not to be told here",
+        None => "unknown",
     }
 }
 
@@ -311,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn python_is_no_merit_of_ours() {
+    fn the_cost_of_python_is_not_counted() {
         let mut theirs = side([8.0, 8.0], 1.0, 1.0);
         theirs.runs.iter_mut().for_each(|r| r.cpu_native_pct_per_session = 5.0);
         let size = Size::new(1, side([3.0, 3.0], 1.0, 1.0), theirs);

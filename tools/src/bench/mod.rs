@@ -1,8 +1,8 @@
 //! The benchmark: starts SFU and worker as separate processes, and measures the worker from outside.
 //!
-//! `procfs` reads what a process uses, `run`, `reconnect` and `instructions` direct, `summary` writes; `livekit` and
-//! `livekit_summary` do the same on the LiveKit server, beside its official client. The worker's
-//! lines and words are described in tools/README.md.
+//! `procfs` reads a process's usage; `run`, `reconnect` and `instructions` control the measurements; `summary` writes.
+//! `livekit` and `livekit_summary` do the same on the LiveKit server, beside its official client. tools/README.md
+//! describes the worker's lines and commands.
 
 pub mod instructions;
 pub mod livekit;

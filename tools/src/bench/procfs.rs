@@ -1,25 +1,25 @@
-//! What a process uses, from `/proc/<pid>`.
+//! Resource usage of a process, from `/proc/<pid>`.
 //!
-//! Knows nothing of what the process is.
+//! Must not know: what the process is.
 
 use std::fs;
 
 /// `_SC_CLK_TCK` of Linux, the unit of CPU times in `/proc`; fixed for user space since 2.6.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// One look at a process.
+/// One sample of a process.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Usage {
     /// User and system CPU time of all its threads, ended ones included.
     pub cpu_s: f64,
-    /// How long its living threads were ready to run and had no core; 0 where the kernel does not count it.
+    /// How long its live threads were runnable without a core; 0 where the kernel does not count it.
     pub wait_s: f64,
     pub rss_kb: u64,
     pub threads: u64,
     pub fds: u64,
 }
 
-/// Looks at the process now.
+/// Samples the process now.
 pub fn look(pid: u32) -> Result<Usage, String> {
     let read = |file: &str| {
         let path = format!("/proc/{pid}/{file}");
@@ -38,7 +38,7 @@ pub fn look(pid: u32) -> Result<Usage, String> {
     })
 }
 
-/// Ports to which the process has TCP connections over IPv4; none when it cannot be looked at.
+/// Remote ports of the process's TCP connections over IPv4; empty if the process cannot be inspected.
 pub fn connected(pid: u32) -> Vec<u16> {
     let sockets: Vec<String> = fs::read_dir(format!("/proc/{pid}/fd"))
         .into_iter()
@@ -50,21 +50,21 @@ pub fn connected(pid: u32) -> Vec<u16> {
     table.lines().skip(1).filter_map(established).filter(|(_, inode)| sockets.contains(inode)).map(|s| s.0).collect()
 }
 
-/// The other side's port and the name of the descriptor, of a line about an established connection.
+/// The remote port and the descriptor's name, from a line about an established connection.
 fn established(line: &str) -> Option<(u16, String)> {
     let fields: Vec<&str> = line.split_whitespace().collect();
     let port = u16::from_str_radix(fields.get(2)?.split(':').nth(1)?, 16).ok()?;
     (*fields.get(3)? == "01").then_some((port, format!("socket:[{}]", fields.get(9)?)))
 }
 
-/// Fields 14 and 15; the name in field 2 may hold anything, so count from behind its last parenthesis.
+/// Fields 14 and 15. The name in field 2 may contain anything, so count from its last parenthesis.
 fn cpu_of(stat: &str) -> Option<f64> {
     let mut fields = stat[stat.rfind(')')? + 1..].split_whitespace().skip(11);
     let ticks = fields.next()?.parse::<f64>().ok()? + fields.next()?.parse::<f64>().ok()?;
     Some(ticks / TICKS_PER_SECOND)
 }
 
-/// The second number of each thread's schedstat, ns. A thread that ends meanwhile is left out.
+/// The second number of each thread's schedstat, ns. A thread that ends meanwhile is skipped.
 fn wait_of(pid: u32) -> f64 {
     let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return 0.0 };
     let waits = tasks.flatten().filter_map(|task| {

@@ -1,6 +1,6 @@
-//! Measures reconnects, leaves, and how soon a dead socket is noticed.
+//! Measures reconnects, leaves, and how soon a dead socket is detected.
 //!
-//! What does not come about is a figure that is missing, not a failure: the table says "not reached".
+//! A reconnect that does not happen is a missing figure, not an error: the table says "not reached".
 
 use super::{
     run::{end, expect, number, Bench},
@@ -9,28 +9,28 @@ use super::{
 use serde_json::{json, Value};
 use std::{thread, time::Duration};
 
-/// Between two, so that one does not begin in the other's wake, nor count towards the limit of reconnects.
+/// Pause between two faults, so that one does not overlap the previous one, nor count towards the reconnect limit.
 const APART: Duration = Duration::from_millis(300);
-/// Those of one session that follow each other closely are put off more and more; a session is worn for this many.
+/// Reconnects of one session in quick succession are delayed more and more, so each session is used for this many.
 const PER_SESSION: u64 = 2;
 const LEAVES: u64 = 100;
-/// Sessions beside the one that leaves.
+/// Sessions besides the leaving one.
 const LOAD: u64 = 20;
 
-/// Figures of one way to reconnect; empty: it did not come about.
+/// Figures of one reconnect strategy; empty if it did not happen.
 #[derive(Clone, Debug, Default)]
 pub struct Ways {
-    /// Longest time between two real frames, in either direction.
+    /// Longest time between two received frames, in either direction.
     pub gaps: Vec<f64>,
-    /// From the notice of the loss to the next real frame.
+    /// From the state event of the loss to the next received frame.
     pub after_notice: Vec<f64>,
-    /// From the trouble to the state event that tells of it.
+    /// From the fault to its state event.
     pub notices: Vec<f64>,
-    /// From the notice to JOINED again.
+    /// From that state event to JOINED again.
     pub back: Vec<f64>,
 }
 
-/// What `make bench` measures of lost connections.
+/// Results of `make bench` for lost connections.
 #[derive(Clone, Debug, Default)]
 pub struct Reconnects {
     pub fast: Ways,
@@ -42,13 +42,13 @@ pub struct Reconnects {
 }
 
 impl Reconnects {
-    /// With their names.
+    /// The strategies with their names.
     pub fn ways(&self) -> [(&'static str, &Ways); 4] {
         [("FAST", &self.fast), ("REJOIN", &self.rejoin), ("MIGRATE", &self.migrate), ("dead socket", &self.dead)]
     }
 }
 
-/// A percentile, or nothing without values.
+/// A percentile, or None without values.
 pub fn share(values: &[f64], share: f64) -> Option<f64> {
     (!values.is_empty()).then(|| round(percentile(values, share)))
 }
@@ -58,12 +58,12 @@ impl Bench<'_> {
         let (rounds, dead) = (self.plan.reconnects, self.plan.dead_sockets);
         println!("losing the socket {rounds} times");
         let fast = self.ways("fast", rounds, 2, "drop_ws", &json!({"hard": true}))?;
-        println!("being told to rejoin {rounds} times");
+        println!("receiving a request to rejoin {rounds} times");
         let error = json!({"code": 500, "message": "to be measured", "strategy": 3});
         let rejoin = self.ways("rejoin", rounds, 3, "error", &error)?;
-        println!("being told to go away {rounds} times");
+        println!("receiving a request to migrate {rounds} times");
         let migrate = self.ways("migrate", rounds, 4, "go_away", &json!({"reason": 2}))?;
-        println!("a socket goes silent {dead} times; that takes some 13 s each");
+        println!("a socket becomes half open {dead} times; that takes some 13 s each");
         let dead = self.ways("dead", dead, 2, "freeze_ws", &json!({"half_open": true}))?;
         println!("leaving {LEAVES} times, alone and beside {LOAD} sessions");
         let leave_idle = self.leaves(0)?;
@@ -71,7 +71,7 @@ impl Bench<'_> {
         Ok(Reconnects { fast, rejoin, migrate, dead, leave_idle, leave_load })
     }
 
-    /// `how` is the reconnect that is expected; others are not counted.
+    /// `how` is the expected reconnect strategy; others are not counted.
     fn ways(&mut self, call: &str, rounds: u64, how: u64, fault: &str, body: &Value) -> Result<Ways, String> {
         let mut ways = Ways::default();
         let mut left = rounds;
@@ -81,14 +81,14 @@ impl Bench<'_> {
             expect(&worker, "ready")?;
             for _ in 0..left.min(PER_SESSION) {
                 left -= 1;
-                worker.tell("watch")?;
+                worker.send_line("watch")?;
                 expect(&worker, "watching")?;
                 let mut body = body.clone();
                 body["user_id"] = json!("victim");
                 sfu.control(fault, &body)?;
                 let line = expect(&worker, "reconnect")?;
                 if number(&line, "how")? as u64 == how {
-                    ways.gaps.push(number(&line, "hears_gap_ms")?.max(number(&line, "heard_gap_ms")?));
+                    ways.gaps.push(number(&line, "receive_gap_ms")?.max(number(&line, "send_gap_ms")?));
                     ways.after_notice.push(number(&line, "after_notice_ms")?);
                     ways.notices.push(number(&line, "notice_ms")?);
                     ways.back.push(number(&line, "back_ms")?);
@@ -96,12 +96,12 @@ impl Bench<'_> {
                     println!("  not as expected: {line}");
                 }
                 if line["ended"].as_str().is_some_and(|e| !e.is_empty()) {
-                    // It is out of the call; others of its kind would be as well.
+                    // The session has left the call; later ones would as well.
                     return Ok(ways);
                 }
                 thread::sleep(APART);
             }
-            worker.tell("stop")?;
+            worker.send_line("stop")?;
             end(worker)?;
         }
         Ok(ways)

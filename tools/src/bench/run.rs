@@ -1,6 +1,6 @@
-//! Directs the benchmark: one SFU and one worker process per measurement, words in, lines out.
+//! Controls the benchmark: one SFU and one worker process per measurement, commands in, lines out.
 //!
-//! CPU, memory, threads and descriptors are those of the worker alone.
+//! CPU, memory, threads and descriptors are those of the worker only.
 
 use super::{
     instructions,
@@ -26,22 +26,22 @@ pub struct Plan {
     pub library: PathBuf,
     /// Program that resolves handles and prints `{"lookup_ns":n}`.
     pub lookup: PathBuf,
-    /// The same sessions on the async crate, and on the library's engine with nothing above it, whose instructions are
-    /// compared; none: they are not counted.
+    /// The same sessions on the async crate, and on the library's engine with no layer above, for the comparison of
+    /// instructions. None: instructions are not counted.
     pub alone: Option<(PathBuf, PathBuf)>,
     pub out: PathBuf,
     pub joins: u64,
     pub late_offers: u64,
-    /// Of each kind.
+    /// Reconnects of each strategy.
     pub reconnects: u64,
-    /// Sockets that fall silent; each takes as long as the library is patient.
+    /// Sockets that become half open; each takes as long as the library's timeout.
     pub dead_sockets: u64,
     pub sessions: Vec<u64>,
-    /// Seconds over which running sessions are watched.
+    /// Seconds over which running sessions are measured.
     pub watch_s: u64,
 }
 
-/// For one line of a worker.
+/// Limit for one line of a worker.
 pub(super) const LIMIT: Duration = Duration::from_secs(60);
 
 pub(super) struct Bench<'a> {
@@ -49,12 +49,12 @@ pub(super) struct Bench<'a> {
     started: u32,
 }
 
-/// Runs everything and writes `summary.json`; says what it does on stdout.
+/// Runs everything and writes `summary.json`. Prints its progress to stdout.
 pub fn run(plan: &Plan) -> Result<Summary, String> {
     fs::create_dir_all(&plan.out).map_err(|e| format!("{}: {e}", plan.out.display()))?;
     let mut bench = Bench { plan, started: 0 };
     println!("joining {} times", plan.joins);
-    let (joined, heard) = bench.joins().map_err(|e| format!("join: {e}"))?;
+    let (joined, first_pcm) = bench.joins().map_err(|e| format!("join: {e}"))?;
     println!("calling the API");
     let api = bench.api().map_err(|e| format!("api: {e}"))?;
     let lookup = bench.lookup().map_err(|e| format!("look-up: {e}"))?;
@@ -77,14 +77,14 @@ pub fn run(plan: &Plan) -> Result<Summary, String> {
     let reconnects = bench.reconnects().map_err(|e| format!("reconnects: {e}"))?;
     let mut sessions = Vec::new();
     for n in &plan.sessions {
-        println!("{n} sessions that publish and hear, for {} s", plan.watch_s);
+        println!("{n} sessions that publish and receive, for {} s", plan.watch_s);
         sessions.push(bench.sessions(*n).map_err(|e| format!("{n} sessions: {e}"))?);
     }
     let summary = Summary {
         join_ms_p50: round(percentile(&joined, 0.5)),
         join_ms_p95: round(percentile(&joined, 0.95)),
-        first_pcm_ms_p50: round(percentile(&heard, 0.5)),
-        first_pcm_ms_p95: round(percentile(&heard, 0.95)),
+        first_pcm_ms_p50: round(percentile(&first_pcm, 0.5)),
+        first_pcm_ms_p95: round(percentile(&first_pcm, 0.95)),
         lookup_ns: round(number(&lookup, "lookup_ns")?),
         cheapest_call_ns: round(number(&api, "cheapest_call_ns")?),
         late_offer_us: round(late_offer_us),
@@ -130,14 +130,14 @@ impl Bench<'_> {
         let count = self.plan.joins.to_string();
         let args = [("call", "join"), ("user", "joiner"), ("count", count.as_str())];
         let worker = self.worker("join", &sfu.url, &args)?;
-        let (mut joined, mut heard) = (Vec::new(), Vec::new());
+        let (mut joined, mut first_pcm) = (Vec::new(), Vec::new());
         for _ in 0..self.plan.joins {
             let line = expect(&worker, "join")?;
             joined.push(number(&line, "join_ms")?);
-            heard.push(number(&line, "first_pcm_ms")?);
+            first_pcm.push(number(&line, "first_pcm_ms")?);
         }
         end(worker)?;
-        Ok((joined, heard))
+        Ok((joined, first_pcm))
     }
 
     fn api(&mut self) -> Result<Value, String> {
@@ -148,7 +148,7 @@ impl Bench<'_> {
         Ok(line)
     }
 
-    /// The look-up alone cannot be called through the header: a program of its own links the crate.
+    /// The look-up alone is not available through the header, so a separate program links the crate.
     fn lookup(&mut self) -> Result<Value, String> {
         let program = Program::start(&self.plan.lookup, &[], &self.plan.out.join("lookup"))?;
         let line = program.line(LIMIT)?;
@@ -163,7 +163,7 @@ impl Bench<'_> {
         let args = [("call", "late"), ("user", "late"), ("count", count.as_str())];
         let worker = self.worker("late", &sfu.url, &args)?;
         expect(&worker, "ready")?;
-        // In portions that fit the SFU's bounds.
+        // In portions within the SFU's limits.
         let mut left = self.plan.late_offers;
         while left > 0 {
             let count = left.min(1000);
@@ -185,7 +185,7 @@ impl Bench<'_> {
         let mut worker = self.worker("sessions", &sfu.url, &[("n", &count), ("prefix", "many")])?;
         let heap = number(&expect(&worker, "idle")?, "heap_kb")?;
         let idle = look(worker.pid())?;
-        // The last session of an odd number has nobody to hear in the worker.
+        // The last session of an odd number has no other participant in the worker.
         let last_call = format!("many{}", n / 2);
         let other = if n % 2 == 1 {
             let other = self.worker("talk", &sfu.url, &[("call", &last_call), ("user", "other")])?;
@@ -194,21 +194,21 @@ impl Bench<'_> {
         } else {
             None
         };
-        worker.tell("go")?;
+        worker.send_line("go")?;
         expect(&worker, "running")?;
         let before = look(worker.pid())?;
         let begin = Instant::now();
         thread::sleep(Duration::from_secs(self.plan.watch_s));
         let after = look(worker.pid())?;
         let seconds = begin.elapsed().as_secs_f64();
-        worker.tell("stop")?;
+        worker.send_line("stop")?;
         let line = expect(&worker, "sessions")?;
         end(worker)?;
         drop(other);
         let per = |value: f64| value / n as f64;
         let frames = number(&line, "frames")?;
         if frames <= 0.0 {
-            return Err("no frame was heard".to_owned());
+            return Err("no frame was received".to_owned());
         }
         Ok(Sessions {
             n,

@@ -1,6 +1,6 @@
-//! The figures of the benchmark: as a file for scripts and as a table against what is to be reached.
+//! The figures of the benchmark: as a file for scripts, and as a table with targets.
 //!
-//! Pure; knows no process.
+//! Pure. Must not know: processes.
 
 use super::{
     instructions::Instructions,
@@ -9,7 +9,7 @@ use super::{
 use serde::Serialize;
 use std::fmt::Write;
 
-/// The file; later additions extend it, names are never changed.
+/// Content of the file. New members may be added; names never change.
 #[derive(Clone, Debug, Serialize)]
 pub struct Summary {
     pub join_ms_p50: f64,
@@ -19,16 +19,16 @@ pub struct Summary {
     pub lookup_ns: f64,
     pub cheapest_call_ns: f64,
     pub late_offer_us: f64,
-    /// Longest time without a real frame, in either direction; none when it did not come about.
+    /// Longest time without a received frame, in either direction; None if the reconnect did not happen.
     pub fast_gap_ms_p50: Option<f64>,
     pub fast_gap_ms_p95: Option<f64>,
-    /// From the notice of the loss to the next real frame, in the slower direction.
+    /// From the state event of the loss to the next received frame, in the slower direction.
     pub fast_after_notice_ms_p95: Option<f64>,
     pub rejoin_gap_ms_p50: Option<f64>,
     pub rejoin_gap_ms_p95: Option<f64>,
     pub migrate_gap_ms_p50: Option<f64>,
     pub migrate_gap_ms_p95: Option<f64>,
-    /// From the moment at which a socket falls silent to the state event, at most.
+    /// From the moment a socket becomes half open to the state event, at most.
     pub dead_socket_notice_ms: Option<f64>,
     pub leave_ms_p99: Option<f64>,
     pub leave_ms_max: Option<f64>,
@@ -38,13 +38,13 @@ pub struct Summary {
     #[serde(skip)]
     pub reconnects: Reconnects,
     pub library_bytes: u64,
-    /// User instructions per packet without a codec; none where they cannot be counted.
+    /// User instructions per packet without a codec; None where they cannot be counted.
     #[serde(flatten)]
     pub instructions: Option<Instructions>,
     pub sessions: Vec<Sessions>,
 }
 
-/// Most instructions per packet of engine and sockets, as a share of the baseline's.
+/// Target for instructions per packet of engine and sockets, as a share of the baseline's.
 const INSTRUCTIONS_AIM: f64 = 0.65;
 
 /// Many sessions in one process.
@@ -52,9 +52,9 @@ const INSTRUCTIONS_AIM: f64 = 0.65;
 pub struct Sessions {
     pub n: u64,
     pub cpu_pct_per_session: f64,
-    /// Above what the process had before its first session.
+    /// Above the level before the first session.
     pub rss_kb_per_session: f64,
-    /// What is allocated, above what was before the first session.
+    /// Allocated memory above the level before the first session.
     pub heap_kb_per_session: f64,
     /// Of the whole process.
     pub threads: u64,
@@ -65,8 +65,8 @@ pub struct Sessions {
     pub fds_per_session: f64,
     #[serde(skip)]
     pub threads_before: u64,
-    /// Time in which a thread was ready and got no core, all threads together, in % of the time watched: how
-    /// much the machine had for others. A high number means that late frames are the machine's.
+    /// Time in which a thread was runnable without a core, summed over all threads, in % of the time watched. With a
+    /// high value, the machine causes the late frames.
     #[serde(skip)]
     pub waited_pct: f64,
 }
@@ -81,12 +81,12 @@ pub fn percentile(values: &[f64], share: f64) -> f64 {
     below + (above - below) * place.fract()
 }
 
-/// Three digits behind the point are more than the measurement holds.
+/// The measurement is not more precise than three decimal places.
 pub fn round(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }
 
-/// How many were measured, and how long they took.
+/// Number of reconnects measured, and their durations.
 fn counted(ways: &Ways) -> String {
     format!(
         "{} measured; noticed after {:.0} ms, JOINED again {:.0} ms later (medians)",
@@ -97,7 +97,7 @@ fn counted(ways: &Ways) -> String {
 }
 
 impl Summary {
-    /// The table for people.
+    /// The table as text.
     pub fn table(&self) -> String {
         let (mut out, mut rest) = (String::new(), String::new());
         let mut row = |what: &str, value: f64, unit: &str, limit: Option<f64>| {
@@ -121,13 +121,13 @@ impl Summary {
                 let _ = writeln!(rest, "  {what:<34} {:>10}", "not reached");
             }
         };
-        maybe("FAST: without sound, p50", self.fast_gap_ms_p50, Some(250.0));
-        maybe("FAST: without sound, p95", self.fast_gap_ms_p95, Some(500.0));
-        maybe("FAST: sound after the notice, p95", self.fast_after_notice_ms_p95, Some(500.0));
-        maybe("REJOIN: without sound, p50", self.rejoin_gap_ms_p50, None);
-        maybe("REJOIN: without sound, p95", self.rejoin_gap_ms_p95, None);
-        maybe("MIGRATE: without sound, p50", self.migrate_gap_ms_p50, None);
-        maybe("MIGRATE: without sound, p95", self.migrate_gap_ms_p95, Some(100.0));
+        maybe("FAST: without audio, p50", self.fast_gap_ms_p50, Some(250.0));
+        maybe("FAST: without audio, p95", self.fast_gap_ms_p95, Some(500.0));
+        maybe("FAST: audio after the notice, p95", self.fast_after_notice_ms_p95, Some(500.0));
+        maybe("REJOIN: without audio, p50", self.rejoin_gap_ms_p50, None);
+        maybe("REJOIN: without audio, p95", self.rejoin_gap_ms_p95, None);
+        maybe("MIGRATE: without audio, p50", self.migrate_gap_ms_p50, None);
+        maybe("MIGRATE: without audio, p95", self.migrate_gap_ms_p95, Some(100.0));
         maybe("dead socket noticed, at most", self.dead_socket_notice_ms, Some(12_000.0));
         maybe("leave, p99", self.leave_ms_p99, Some(100.0));
         maybe("leave, at most", self.leave_ms_max, Some(2000.0));

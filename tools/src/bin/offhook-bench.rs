@@ -1,4 +1,4 @@
-//! `make bench`: measures the library from outside and writes `summary.json`.
+//! `make bench`: measures the library from outside its process and writes `summary.json`.
 #![forbid(unsafe_code)]
 
 use offhook_tools::{
@@ -10,7 +10,7 @@ use offhook_tools::{
 };
 use std::process::ExitCode;
 
-/// What callers treat as a skip.
+/// Exit code that callers treat as a skip.
 const SKIPPED: u8 = 77;
 
 fn main() -> ExitCode {
@@ -47,7 +47,7 @@ fn main() -> ExitCode {
     })
 }
 
-/// The library on the development SFU.
+/// Measures the library on the development SFU.
 fn measure(args: &Args) -> Result<ExitCode, String> {
     let plan = Plan {
         sfu: args.path("sfu")?,
@@ -77,7 +77,7 @@ fn check_sessions(sessions: &[u64]) -> Result<(), String> {
     }
 }
 
-/// The library and the official client on the LiveKit server.
+/// Measures the library and the official client on the LiveKit server.
 fn compare(args: &Args) -> Result<ExitCode, String> {
     let plan = livekit::Plan {
         server: args.path("livekit")?,

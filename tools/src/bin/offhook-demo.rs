@@ -1,7 +1,7 @@
-//! `make demo`: two talkers and a bot in one call over a real SFU, watched live, and judged.
+//! `make demo`: two talkers and a bot in one call over a real SFU, shown live, and judged.
 //!
-//! Exit code 0 when both voices arrived and every late offer was dropped without an error. With `--livekit` it is
-//! `make demo-livekit`: two talkers over two nodes, one of which dies.
+//! Exit code 0 when both voices arrived and every late offer was dropped without an error. With `--livekit` it is `make
+//! demo-livekit`: two talkers over two nodes, one of which is killed.
 #![forbid(unsafe_code)]
 
 use offhook_tools::{
@@ -14,7 +14,7 @@ use offhook_tools::{
 };
 use std::{io::IsTerminal, path::Path, process::ExitCode};
 
-/// What callers treat as a skip.
+/// Exit code that callers treat as a skip.
 const SKIPPED: u8 = 77;
 
 fn main() -> ExitCode {
@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     })
 }
 
-/// Over the development SFU, with late offers.
+/// Runs the demo on the development SFU, with late offers.
 fn one_sfu(args: &Args) -> Result<ExitCode, String> {
     let plan = Plan {
         sfu: args.path("sfu")?,
@@ -47,7 +47,7 @@ fn one_sfu(args: &Args) -> Result<ExitCode, String> {
     Ok(verdict(&wrong, "both voices arrived, every late offer was dropped without an error", &plan.out))
 }
 
-/// Over a cluster of the LiveKit server, of which a node is killed.
+/// Runs the demo on a cluster of LiveKit servers; one node is killed.
 fn cluster(args: &Args) -> Result<ExitCode, String> {
     let plan = livekit::Plan {
         server: args.path("livekit")?,

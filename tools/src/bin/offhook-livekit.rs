@@ -1,5 +1,5 @@
-//! The test stand around the real LiveKit server as a program: prints one line of JSON when it is ready, and ends with
-//! its stdin or by a signal. What it does: docs/livekit-stand.md.
+//! The test stand around the real LiveKit server as a program. It prints one line of JSON when it is ready, and ends
+//! when its stdin closes or on a signal. docs/livekit-stand.md describes it.
 
 use offhook_tools::{
     args::Args,
@@ -18,13 +18,13 @@ use tokio::sync::mpsc;
 const USAGE: &str = "\
 usage: offhook-livekit --server PATH [options]
   --server PATH      the livekit-server (make livekit: target/tools/livekit-server)
-  --nodes N          so many nodes; more than one meet in a Redis (default 1)
-  --redis            a Redis for one node too
+  --nodes N          number of nodes; more than one share a Redis (default 1)
+  --redis            start a Redis even for one node
   --proxy            a fault proxy before each node
   --out DIR          configuration files and logs (default target/livekit)
   --exit-with-stdin  stop when standard input closes
-Exit code 77: skipped, because the server or redis-server is not there.";
-/// What callers treat as a skip.
+Exit code 77: skipped, because the server or redis-server is not installed.";
+/// Exit code that callers treat as a skip.
 const SKIPPED: u8 = 77;
 
 fn main() -> ExitCode {
@@ -55,7 +55,7 @@ fn main() -> ExitCode {
         }
     };
     if !options.server.is_file() {
-        eprintln!("SKIPPED: livekit: {} is not there (make livekit)", options.server.display());
+        eprintln!("SKIPPED: livekit: {} is not installed (make livekit)", options.server.display());
         return ExitCode::from(SKIPPED);
     }
     if (options.redis || options.nodes > 1) && process::find("redis-server").is_none() {
@@ -76,7 +76,7 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     };
-    // A thread may still be reading standard input.
+    // A thread may still be blocked on stdin.
     runtime.shutdown_background();
     code
 }
@@ -84,10 +84,10 @@ fn main() -> ExitCode {
 async fn run(options: Options, with_stdin: bool) -> Result<(), String> {
     let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(|e| e.to_string())?;
     let (closed_tx, mut closed) = mpsc::channel::<()>(1);
-    let told = closed_tx.clone();
+    let signalled = closed_tx.clone();
     std::thread::spawn(move || {
         for _ in signals.forever() {
-            let _ = told.blocking_send(());
+            let _ = signalled.blocking_send(());
         }
     });
     let keep_open = closed_tx.clone();
@@ -102,7 +102,7 @@ async fn run(options: Options, with_stdin: bool) -> Result<(), String> {
         closed.recv().await;
     };
     tokio::pin!(end);
-    // Dropped half started, what was started ends as well.
+    // If dropped while it starts, everything started so far ends as well.
     let stand = tokio::select! {
         stand = Stand::start(&options) => stand?,
         () = &mut end => return Ok(()),

@@ -1,6 +1,6 @@
-//! `make soak`: fifty sessions in one process, and an SFU that makes trouble.
+//! `make soak`: fifty sessions in one process, and an SFU that injects faults.
 //!
-//! Exit code 0 when every session came through as promised; `summary.json` has the figures.
+//! Exit code 0 when every session recovered or ended as promised. `summary.json` has the figures.
 #![forbid(unsafe_code)]
 
 use offhook_tools::{
@@ -14,7 +14,7 @@ fn main() -> ExitCode {
         Ok((plan, summary)) => {
             println!("\n{}\nsummary: {}", summary.table(), plan.out.join("summary.json").display());
             if summary.ok {
-                println!("ok: everyone came back or ended with one event, and nobody else noticed");
+                println!("ok: every session reconnected or ended with one event; no other session was affected");
                 return ExitCode::SUCCESS;
             }
             println!("NOT ok (again with SEED={}):", summary.seed);

@@ -1,23 +1,23 @@
-//! Names the recordings of a demo and how to play them.
+//! Lists the recordings of a demo and the commands that play them.
 //!
-//! Knows file names and the players that a machine may have; judges nothing.
+//! Knows file names and common players. Must not know: the verdict.
 
 use std::{fmt::Write, path::Path};
 
-/// Programs that play a WAV file, with what they want to be told.
+/// Programs that play a WAV file, with their options.
 const PLAYERS: [(&str, &str); 5] =
     [("pw-play", ""), ("paplay", ""), ("aplay", "-q "), ("play", "-q "), ("ffplay", "-nodisp -autoexit -v error ")];
 
-/// What to print at the end: each recording that is there, what it holds, and the command that plays it. `path` is what
-/// `PATH` is.
+/// Text for the end of a demo: each recording that exists, its content, and the command that plays it. `path` is the
+/// value of `PATH`.
 pub fn listen(out: &Path, path: &str) -> String {
     let here = |name: &str| std::env::split_paths(path).any(|folder| folder.join(name).is_file());
     let player = PLAYERS.iter().find(|(name, _)| here(name));
     let mut text = String::from("listen to it:\n");
     let mut any = false;
     for (talker, listener) in [("alice", "bob"), ("bob", "alice")] {
-        let said = out.join(format!("{talker}-says.wav"));
-        let received = out.join(format!("{listener}-hears.wav"));
+        let said = out.join(format!("{talker}-sent.wav"));
+        let received = out.join(format!("{listener}-received.wav"));
         for (file, what) in
             [(received, format!("what {listener} received from {talker}")), (said, format!("what {talker} sent"))]
         {
@@ -47,15 +47,15 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("offhook-listen-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         assert_eq!(listen(&folder, ""), "");
-        std::fs::write(folder.join("bob-hears.wav"), "").unwrap();
-        std::fs::write(folder.join("alice-says.wav"), "").unwrap();
+        std::fs::write(folder.join("bob-received.wav"), "").unwrap();
+        std::fs::write(folder.join("alice-sent.wav"), "").unwrap();
         let without = listen(&folder, "");
-        assert!(without.contains("bob-hears.wav    # what bob received from alice\n"), "{without}");
+        assert!(without.contains("bob-received.wav    # what bob received from alice\n"), "{without}");
         assert!(
-            without.contains("alice-says.wav    # what alice sent\n") && without.contains("aplay FILE"),
+            without.contains("alice-sent.wav    # what alice sent\n") && without.contains("aplay FILE"),
             "{without}"
         );
-        assert!(!without.contains("alice-hears"), "{without}");
+        assert!(!without.contains("alice-received"), "{without}");
         std::fs::write(folder.join("aplay"), "").unwrap();
         let with = listen(&folder, folder.to_str().unwrap());
         assert!(with.contains("  aplay -q /") && !with.contains("apt-get"), "{with}");

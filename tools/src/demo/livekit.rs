@@ -1,11 +1,11 @@
-//! Directs the demo on the LiveKit server: two programs talk over two nodes, and the node that holds their room is killed.
+//! Controls the demo on LiveKit: two programs talk over two nodes, and the node that holds their room is killed.
 //!
-//! Knows processes, their sockets and the stand; what is good enough is decided in `livekit_report`.
+//! Knows processes, their sockets and the stand. `livekit_report` judges.
 
 use super::{
-    livekit_report::{judge, table, Heard, Report, Seat},
-    report::Told,
-    run::{hear, rest, start, text, Actor},
+    livekit_report::{judge, table, ReceivedPart, Report, Seat},
+    report::ProgramOutput,
+    run::{handle_line, rest, start, text, Actor},
     view::View,
 };
 use crate::{
@@ -30,17 +30,17 @@ use tokio::runtime::Runtime;
 
 const ROOM: &str = "demo";
 const NAMES: [&str; 2] = ["alice", "bob"];
-/// The node that holds the room, and dies.
-const DOOMED: usize = 0;
-/// After so much of the time.
+/// The node that holds the room and is killed.
+const KILLED_NODE: usize = 0;
+/// Share of the run after which the node is killed.
 const KILLED_AT: f64 = 0.4;
-/// Who has heard nothing for so long does not hear.
-const DEAF: Duration = Duration::from_millis(1200);
-/// Time for a program to come to its end after its last second.
+/// Without a frame for this long, a participant counts as receiving no audio.
+const NO_AUDIO_AFTER: Duration = Duration::from_millis(1200);
+/// Time for a program to end after its run.
 const GRACE: Duration = Duration::from_secs(8);
 const LOOK: Duration = Duration::from_millis(400);
 
-/// What to run and where to put what comes of it.
+/// What to run, and the folder for the results.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub server: PathBuf,
@@ -49,22 +49,22 @@ pub struct Plan {
     pub speech: PathBuf,
     pub out: PathBuf,
     pub seconds: u64,
-    /// Draw in place.
+    /// Redraw in place.
     pub ansi: bool,
 }
 
-/// What became of it.
+/// Result of a run.
 #[derive(Debug)]
 pub enum Outcome {
     Done(Box<Report>, Vec<String>),
-    /// Why there was nothing to see.
+    /// Why the demo could not run.
     Skipped(String),
 }
 
-/// Runs the demo and prints it. Returns the report and everything that is wrong.
+/// Runs the demo and prints it. Returns the report and all failures.
 pub fn run(plan: &Plan) -> Result<Outcome, String> {
     if !plan.server.is_file() {
-        return Ok(Outcome::Skipped(format!("{} is not there (make livekit)", plan.server.display())));
+        return Ok(Outcome::Skipped(format!("{} is not installed (make livekit)", plan.server.display())));
     }
     if process::find("redis-server").is_none() {
         return Ok(Outcome::Skipped("no redis-server in PATH for a cluster".to_owned()));
@@ -72,7 +72,7 @@ pub fn run(plan: &Plan) -> Result<Outcome, String> {
     let say = |e: &dyn std::fmt::Display| format!("{}: {e}", plan.out.display());
     fs::create_dir_all(&plan.out).map_err(|e| say(&e))?;
     let report_file = plan.out.join("report.json");
-    // What an earlier run left must not pass for this one's.
+    // Files of an earlier run must not be taken for this run's.
     for file in [report_file.clone(), recording(plan, "alice"), recording(plan, "bob")] {
         let _ = fs::remove_file(file);
     }
@@ -91,11 +91,11 @@ pub fn run(plan: &Plan) -> Result<Outcome, String> {
 }
 
 fn recording(plan: &Plan, listener: &str) -> PathBuf {
-    plan.out.join(format!("{listener}-hears.wav"))
+    plan.out.join(format!("{listener}-received.wav"))
 }
 
 fn speech(plan: &Plan, talker: &str) -> PathBuf {
-    plan.out.join(format!("{talker}-says.wav"))
+    plan.out.join(format!("{talker}-sent.wav"))
 }
 
 fn other(name: &str) -> &'static str {
@@ -111,10 +111,14 @@ fn play(plan: &Plan, runtime: &Runtime, stand: &Arc<Stand>) -> Result<(Report, V
     let mut actors = Vec::new();
     for (index, name) in NAMES.iter().enumerate() {
         wav::repeat(&plan.speech.join(format!("{name}.wav")), &speech(plan, name), plan.seconds as f64 + 2.0)?;
-        let wish = token::Wish { identity: (*name).to_owned(), room: ROOM.to_owned(), ..token::Wish::default() };
-        // Each asks another node first, and knows both.
+        let token_options = token::TokenOptions {
+            identity: (*name).to_owned(),
+            room: ROOM.to_owned(),
+            ..token::TokenOptions::default()
+        };
+        // Each tries a different node first, and knows both.
         let urls = [index, 1 - index].map(|node| format!("ws://127.0.0.1:{}", stand.ports[node])).join(" ");
-        let args = ["--livekit", &urls, "--token", &token::join(&stand.keys, &wish), "--json"];
+        let args = ["--livekit", &urls, "--token", &token::join(&stand.keys, &token_options), "--json"];
         let mut args = args.map(String::from).to_vec();
         args.extend(["--play".into(), text(&speech(plan, name))?]);
         args.extend(["--record".into(), text(&recording(plan, name))?]);
@@ -128,7 +132,7 @@ fn play(plan: &Plan, runtime: &Runtime, stand: &Arc<Stand>) -> Result<(Report, V
         view,
         begin: Instant::now(),
         seats: NAMES.map(|_| Seat::default()),
-        last_heard: [None; 2],
+        last_audio: [None; 2],
         recorded_ms: [0.0; 2],
         killed: None,
         holder: None,
@@ -137,23 +141,23 @@ fn play(plan: &Plan, runtime: &Runtime, stand: &Arc<Stand>) -> Result<(Report, V
     show.direct(&mut actors);
     let Show { mut view, begin, mut seats, killed, moved, .. } = show;
     print!("{}", view.draw(begin.elapsed().as_secs_f64()));
-    let told: Vec<Told> = actors.into_iter().map(|a| a.told).collect();
+    let outputs: Vec<ProgramOutput> = actors.into_iter().map(|a| a.output).collect();
     for (seat, name) in seats.iter_mut().zip(NAMES) {
         examine(plan, other(name), name, seat);
     }
     let killed = killed.map(|at| at.as_secs_f64());
-    print!("\n{}", table(&told, &seats, moved));
-    Ok(judge(&told, &seats, killed, moved))
+    print!("\n{}", table(&outputs, &seats, moved));
+    Ok(judge(&outputs, &seats, killed, moved))
 }
 
-/// Decides where the room will be, before anybody is in it.
+/// Places the room on a node, before any participant is in it.
 async fn place(stand: &Stand) -> Result<(), String> {
     let redis = stand.redis.as_ref().ok_or("no Redis")?;
-    let id = stand.nodes[DOOMED].lock().await.node_id().ok_or("the node has no name yet")?;
+    let id = stand.nodes[KILLED_NODE].lock().await.node_id().ok_or("the node has no ID yet")?;
     redis.place(ROOM, &id).await
 }
 
-/// The node that holds the room and lives.
+/// The running node that holds the room.
 async fn holder(stand: &Stand) -> Option<usize> {
     let held = stand.redis.as_ref()?.node_of(ROOM).await.ok()??;
     for (index, node) in stand.nodes.iter().enumerate() {
@@ -165,7 +169,7 @@ async fn holder(stand: &Stand) -> Option<usize> {
     None
 }
 
-/// Everything that changes while it runs.
+/// State of the running demo.
 struct Show<'a> {
     plan: &'a Plan,
     runtime: &'a Runtime,
@@ -173,11 +177,11 @@ struct Show<'a> {
     view: View,
     begin: Instant,
     seats: [Seat; 2],
-    last_heard: [Option<Instant>; 2],
+    last_audio: [Option<Instant>; 2],
     recorded_ms: [f64; 2],
     killed: Option<Duration>,
     holder: Option<usize>,
-    /// Seconds from the kill until the room was elsewhere.
+    /// Seconds from the kill until the room was on another node.
     moved: Option<f64>,
 }
 
@@ -220,27 +224,27 @@ impl Show<'_> {
         self.view.say(self.begin.elapsed().as_secs_f64(), what);
     }
 
-    /// Since the node died, in seconds.
+    /// Seconds since the node was killed.
     fn since(&self) -> Option<f64> {
         Some((self.begin.elapsed() - self.killed?).as_secs_f64())
     }
 
     fn kill(&mut self) {
         let stand = self.stand.clone();
-        let result = self.runtime.block_on(async move { stand.nodes[DOOMED].lock().await.kill().await });
+        let result = self.runtime.block_on(async move { stand.nodes[KILLED_NODE].lock().await.kill().await });
         match result {
             Ok(()) => {
                 self.killed = Some(self.begin.elapsed());
-                self.say(&format!("node {DOOMED}, which holds the room, is KILLED in the middle of a sentence"));
+                self.say(&format!("node {KILLED_NODE}, which holds the room, is KILLED in the middle of a sentence"));
                 for (seat, recorded) in self.seats.iter_mut().zip(self.recorded_ms) {
                     seat.recorded_at_kill_s = recorded / 1e3;
                 }
             }
-            Err(e) => self.say(&format!("node {DOOMED} could not be killed: {e}")),
+            Err(e) => self.say(&format!("node {KILLED_NODE} could not be killed: {e}")),
         }
     }
 
-    /// Who is where, and where the room is.
+    /// Finds the node of each participant and of the room.
     fn look(&mut self, actors: &mut [Actor]) {
         let holder = self.runtime.block_on(holder(self.stand));
         if holder != self.holder {
@@ -252,7 +256,7 @@ impl Show<'_> {
         }
         let nodes: Vec<String> = (0..self.stand.ports.len())
             .map(|index| {
-                let dead = index == DOOMED && self.killed.is_some();
+                let dead = index == KILLED_NODE && self.killed.is_some();
                 let what = match (dead, holder == Some(index)) {
                     (true, _) => "DEAD",
                     (false, true) => "holds the room",
@@ -274,13 +278,13 @@ impl Show<'_> {
                 Some(_) if seat.back_s.is_some() => seat.node_after = node.or(seat.node_after),
                 Some(_) => {}
             }
-            let hears = self.last_heard[index].is_some_and(|at| at.elapsed() < DEAF);
+            let receives = self.last_audio[index].is_some_and(|at| at.elapsed() < NO_AUDIO_AFTER);
             let place = node.map_or("no node".to_owned(), |node| format!("at node {node}"));
-            if !hears {
+            if !receives {
                 self.view.level(other(NAMES[index]), 0.0);
             }
-            let heard = if hears { "hears" } else { "does not hear" };
-            let note = format!("{place}, {heard} {}, lost {:.1} %", other(NAMES[index]), self.seats[index].lost_pct());
+            let verb = if receives { "receives audio from" } else { "receives no audio from" };
+            let note = format!("{place}, {verb} {}, lost {:.1} %", other(NAMES[index]), self.seats[index].lost_pct());
             self.view.note(NAMES[index], &note);
         }
     }
@@ -289,59 +293,59 @@ impl Show<'_> {
         let Ok(line) = serde_json::from_str::<Line>(line) else { return };
         let (since, name) = (self.since(), NAMES[index]);
         match &line.event {
-            Event::Hearing(heard) => {
-                self.recorded_ms[index] = heard.recorded_ms;
+            Event::ReceiveStats(stats) => {
+                self.recorded_ms[index] = stats.recorded_ms;
                 let seat = &mut self.seats[index];
-                (seat.lost, seat.received) = (heard.lost, heard.received);
-                if heard.frames > 0 {
-                    self.last_heard[index] = Some(Instant::now());
+                (seat.lost, seat.received) = (stats.lost, stats.received);
+                if stats.frames > 0 {
+                    self.last_audio[index] = Some(Instant::now());
                 }
-                if seat.back_s.is_some() && seat.hears_again_s.is_none() && heard.frames > 0 {
-                    seat.hears_again_s = since;
-                    // Behind the silence in between, which the recording has as well.
-                    seat.recorded_at_return_s = heard.recorded_ms / 1e3;
+                if seat.back_s.is_some() && seat.audio_again_s.is_none() && stats.frames > 0 {
+                    seat.audio_again_s = since;
+                    // After the silence of the interruption, which is in the recording as well.
+                    seat.recorded_at_return_s = stats.recorded_ms / 1e3;
                     let after = since.unwrap_or_default();
-                    self.say(&format!("{name} hears {} again, {after:.1} s after the kill", other(name)));
+                    self.say(&format!("{name} receives audio from {} again, {after:.1} s after the kill", other(name)));
                 }
             }
             Event::State { state } if state == "reconnecting" => {
-                self.say(&format!("{name} has lost the connection and looks for another"));
+                self.say(&format!("{name} lost its connection and reconnects"));
             }
             Event::Reconnected { ms } => {
-                actor.told.hear(&line);
+                actor.output.add(&line);
                 let seat = &mut self.seats[index];
                 if let Some(after) = since {
                     seat.back_s = Some(after);
                     let took = ms / 1e3;
-                    self.say(&format!("{name} is back after {took:.1} s, {after:.1} s after the kill"));
+                    self.say(&format!("{name} reconnected after {took:.1} s, {after:.1} s after the kill"));
                 }
             }
             Event::Gap { ms } => {
-                // Shorter ones are the machine's.
+                // Shorter gaps come from the machine, not from the kill.
                 if since.is_some() && *ms > 500.0 {
                     let seat = &mut self.seats[index];
                     seat.gap_s = seat.gap_s.max(ms / 1e3);
-                    self.say(&format!("{name} heard nothing for {:.1} s", ms / 1e3));
+                    self.say(&format!("{name} received no audio for {:.1} s", ms / 1e3));
                 }
             }
             _ => {
                 let at = self.begin.elapsed().as_secs_f64();
-                hear(actor, &line, &mut self.view, at, false);
+                handle_line(actor, &line, &mut self.view, at, false);
             }
         }
     }
 }
 
-/// Compares what was heard before the node died, and after it was found again, with what was said.
+/// Compares the recording with the speech: the part before the kill, and the part after audio returned.
 fn examine(plan: &Plan, talker: &str, listener: &str, seat: &mut Seat) {
     let result = wav::read(&speech(plan, talker)).and_then(|said| {
-        let heard = wav::read(&recording(plan, listener))?;
-        let at = |seconds: f64| ((seconds * f64::from(heard.rate)) as usize).min(heard.samples.len());
+        let recorded = wav::read(&recording(plan, listener))?;
+        let at = |seconds: f64| ((seconds * f64::from(recorded.rate)) as usize).min(recorded.samples.len());
         let (before, after) =
-            (&heard.samples[..at(seat.recorded_at_kill_s)], &heard.samples[at(seat.recorded_at_return_s)..]);
-        let compare = |part: &[f32]| Heard {
-            seconds: part.len() as f64 / f64::from(heard.rate),
-            found: analysis::compare((&said.samples, said.rate), (part, heard.rate), &[]),
+            (&recorded.samples[..at(seat.recorded_at_kill_s)], &recorded.samples[at(seat.recorded_at_return_s)..]);
+        let compare = |part: &[f32]| ReceivedPart {
+            seconds: part.len() as f64 / f64::from(recorded.rate),
+            found: analysis::compare((&said.samples, said.rate), (part, recorded.rate), &[]),
         };
         Ok((compare(before), compare(after)))
     });
@@ -356,7 +360,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn everybody_has_another() {
+    fn each_talker_has_a_listener() {
         assert_eq!((other("alice"), other("bob")), ("bob", "alice"));
     }
 

@@ -1,7 +1,8 @@
-//! The demo: two talkers and a bot in one call, late offers at each, and a verdict.
+//! The demo: two talkers and a bot in one call, late offers to each, and a verdict.
 //!
-//! `run` directs, `view` shows, `report` judges. Knows the programs by their JSON lines alone. `livekit` and
-//! `livekit_report` are the same on a cluster of the LiveKit server, of which a node dies. `listen` says how to play the recordings.
+//! `run` controls the run, `view` displays, `report` judges. The programs are known only by their JSON lines. `livekit`
+//! and `livekit_report` do the same on a cluster of LiveKit servers with one node killed. `listen` lists commands that
+//! play the recordings.
 
 pub mod listen;
 pub mod livekit;

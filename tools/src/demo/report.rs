@@ -1,46 +1,46 @@
-//! What the demo found, and whether it is good enough.
+//! Results of the demo, and their judgement.
 //!
-//! Pure: gathers what the programs said and what the recordings hold; knows no process and no file.
+//! Pure: combines the programs' output and the recordings. Must not know: processes, files.
 
 use crate::{
-    analysis::{Match, HEARD},
+    analysis::{Match, RECEIVED_CORRELATION},
     program::{Event, Line, Stats},
 };
 use serde::Serialize;
 use std::{collections::BTreeMap, fmt::Write};
 
-/// Share of what could have been heard of a voice that must lie inside the recording.
+/// Least share of a voice's expected audio that must be in the recording.
 const MIN_OVERLAP: f64 = 0.6;
 
-/// Sound may be missing for this long when an SFU goes away; the library aims at 100 ms, and a demo shares its machine.
+/// Longest time without audio when an SFU goes away. The library aims at 100 ms, and a demo shares its machine.
 const MAX_GAP_MS: f64 = 300.0;
 
-/// What one program said.
+/// Output of one program.
 #[derive(Clone, Debug, Default)]
-pub struct Told {
+pub struct ProgramOutput {
     pub name: String,
     pub join_ms: Option<f64>,
     pub first_audio_ms: Option<f64>,
     pub stats: Option<Stats>,
     pub subscriber_freed: bool,
-    /// How long each reconnect took.
+    /// Duration of each reconnect.
     pub reconnected_ms: Vec<f64>,
-    /// Longest pause in what it heard since its SFU went away.
+    /// Longest gap in received audio since its SFU announced its shutdown.
     pub gap_ms: f64,
     /// Texts of its error events.
     pub errors: Vec<String>,
-    /// Exactly one is right.
+    /// Terminal events; must be exactly one.
     pub ended: u64,
-    /// Why its process did not end as it should.
+    /// Why its process did not end properly.
     pub failure: Option<String>,
 }
 
-impl Told {
+impl ProgramOutput {
     pub fn new(name: &str) -> Self {
-        Told { name: name.to_owned(), ..Told::default() }
+        ProgramOutput { name: name.to_owned(), ..ProgramOutput::default() }
     }
 
-    pub fn hear(&mut self, line: &Line) {
+    pub fn add(&mut self, line: &Line) {
         match &line.event {
             Event::Joined { join_ms } => self.join_ms = self.join_ms.or(Some(*join_ms)),
             Event::FirstAudio { ms } => self.first_audio_ms = self.first_audio_ms.or(Some(*ms)),
@@ -53,38 +53,38 @@ impl Told {
         }
     }
 
-    /// Error events, by its own count or by ours, whichever is higher.
+    /// Error events, counted by the program or here, whichever is higher.
     fn error_count(&self) -> u64 {
         self.stats.unwrap_or_default().errors.max(self.errors.len() as u64)
     }
 }
 
-/// What became of one talker's voice at the other.
+/// One talker's voice, as received by the other.
 #[derive(Clone, Debug)]
 pub struct Voice {
     pub talker: String,
     /// Or why the recording could not be read.
     pub found: Result<Match, String>,
-    /// Seconds of it that could have been heard.
+    /// Seconds of the voice that should be in the recording.
     pub expected_s: f64,
 }
 
-/// What the SFU says that it sent.
+/// Counters of the SFU.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sent {
     /// Late offers to the bot, which had freed its subscriber.
     pub to_bot: u64,
-    /// Real offers to the bot (for the talkers' tracks) to which it gave no answer: late as well.
+    /// Real offers to the bot (for the talkers' tracks) that it did not answer; they are late as well.
     pub unanswered_by_bot: u64,
-    /// Answers to offers that were not open: every late offer that was answered is among them.
+    /// Answers to offers that were not open. Every answer to a late offer is among them.
     pub stale_answers: u64,
     /// Late offers to the talkers while they were leaving.
     pub while_leaving: u64,
-    /// Sessions that were still on the SFU that had gone away when it died; none if it could not be killed.
+    /// Sessions still on the departing SFU when it was killed; None if it could not be killed.
     pub left_behind: Option<u64>,
 }
 
-/// The file a script reads; the names are fixed.
+/// Content of the report file, for scripts; the names are fixed.
 #[derive(Clone, Debug, Serialize, PartialEq)]
 pub struct Report {
     pub ok: bool,
@@ -95,45 +95,45 @@ pub struct Report {
     pub late_offers_dropped: u64,
     pub offers_while_leaving: u64,
     pub error_events: u64,
-    /// Longest pause in what a talker heard while its SFU went away; pauses up to 60 ms count as none.
+    /// Longest gap in a talker's received audio while its SFU went away; gaps up to 60 ms count as none.
     pub migrate_gap_ms: f64,
     /// How long each participant took to move to another SFU.
     pub migrate_ms: Vec<f64>,
 }
 
-/// Judges; the second is everything that is wrong, in words, and empty exactly when the report is ok.
-pub fn judge(talkers: &[Told], bot: &Told, voices: &[Voice], sent: Sent) -> (Report, Vec<String>) {
+/// Judges. The second result lists every failure as text; it is empty exactly when the report is ok.
+pub fn judge(talkers: &[ProgramOutput], bot: &ProgramOutput, voices: &[Voice], sent: Sent) -> (Report, Vec<String>) {
     let mut wrong = Vec::new();
-    for told in talkers.iter().chain([bot]) {
-        let name = &told.name;
-        if let Some(failure) = &told.failure {
+    for output in talkers.iter().chain([bot]) {
+        let name = &output.name;
+        if let Some(failure) = &output.failure {
             wrong.push(format!("{name}: {failure}"));
         }
-        if told.join_ms.is_none() {
+        if output.join_ms.is_none() {
             wrong.push(format!("{name} never joined"));
         }
-        if told.stats.is_none() {
-            wrong.push(format!("{name} gave no statistics"));
+        if output.stats.is_none() {
+            wrong.push(format!("{name} printed no statistics"));
         }
-        if told.ended != 1 {
-            wrong.push(format!("{name} had {} terminal events instead of one", told.ended));
+        if output.ended != 1 {
+            wrong.push(format!("{name} had {} terminal events instead of one", output.ended));
         }
-        match told.reconnected_ms.len() {
+        match output.reconnected_ms.len() {
             1 => {}
             n => wrong.push(format!("{name} changed its SFU {n} times instead of once")),
         }
-        if told.gap_ms > MAX_GAP_MS {
-            wrong.push(format!("{name} heard nothing for {:.0} ms while its SFU went away", told.gap_ms));
+        if output.gap_ms > MAX_GAP_MS {
+            wrong.push(format!("{name} received no audio for {:.0} ms while its SFU went away", output.gap_ms));
         }
-        for error in &told.errors {
+        for error in &output.errors {
             wrong.push(format!("{name}: error event: {error}"));
         }
-        if told.errors.is_empty() && told.error_count() > 0 {
-            wrong.push(format!("{name} counted {} error events", told.error_count()));
+        if output.errors.is_empty() && output.error_count() > 0 {
+            wrong.push(format!("{name} counted {} error events", output.error_count()));
         }
     }
-    for told in talkers.iter().filter(|t| t.first_audio_ms.is_none()) {
-        wrong.push(format!("{} heard nothing", told.name));
+    for output in talkers.iter().filter(|t| t.first_audio_ms.is_none()) {
+        wrong.push(format!("{} received no audio", output.name));
     }
     if voices.len() != talkers.len() || voices.is_empty() {
         wrong.push("not every voice was examined".to_owned());
@@ -142,7 +142,7 @@ pub fn judge(talkers: &[Told], bot: &Told, voices: &[Voice], sent: Sent) -> (Rep
         judge_voice(voice, &mut wrong);
     }
 
-    // The bot counts the real offers that came after its subscriber was gone, too.
+    // The bot also counts real offers that arrived after its subscriber was freed.
     let all_dropped = bot.stats.unwrap_or_default().late_offers_dropped;
     let dropped = all_dropped - all_dropped.saturating_sub(sent.to_bot).min(sent.unanswered_by_bot);
     if sent.stale_answers > 0 {
@@ -178,12 +178,12 @@ pub fn judge(talkers: &[Told], bot: &Told, voices: &[Voice], sent: Sent) -> (Rep
         offers_while_leaving: sent.while_leaving,
         migrate_gap_ms: talkers.iter().map(|t| tenth(t.gap_ms)).fold(0.0, f64::max),
         migrate_ms: talkers.iter().chain([bot]).filter_map(|t| t.reconnected_ms.first()).map(|ms| tenth(*ms)).collect(),
-        error_events: talkers.iter().chain([bot]).map(Told::error_count).sum(),
+        error_events: talkers.iter().chain([bot]).map(ProgramOutput::error_count).sum(),
     };
     (report, wrong)
 }
 
-/// Milliseconds are not known any better than this.
+/// Times are not more precise than this.
 fn tenth(ms: f64) -> f64 {
     (ms * 10.0).round() / 10.0
 }
@@ -192,18 +192,21 @@ fn judge_voice(voice: &Voice, wrong: &mut Vec<String>) {
     let talker = &voice.talker;
     match &voice.found {
         Err(why) => wrong.push(format!("the recording of {talker}: {why}")),
-        Ok(found) if found.correlation < HEARD => {
-            wrong.push(format!("{talker} was not really heard: correlation {:.3} < {HEARD}", found.correlation));
+        Ok(found) if found.correlation < RECEIVED_CORRELATION => {
+            wrong.push(format!(
+                "the voice of {talker} was not received: correlation {:.3} < {RECEIVED_CORRELATION}",
+                found.correlation
+            ));
         }
         Ok(found) if found.overlap_s < MIN_OVERLAP * voice.expected_s => {
-            wrong.push(format!("only {:.1} s of {:.1} s of {talker} were heard", found.overlap_s, voice.expected_s))
+            wrong.push(format!("only {:.1} s of {:.1} s of {talker} were received", found.overlap_s, voice.expected_s))
         }
         Ok(_) => {}
     }
 }
 
 /// The table at the end.
-pub fn table(talkers: &[Told], bot: &Told, voices: &[Voice], sent: Sent) -> String {
+pub fn table(talkers: &[ProgramOutput], bot: &ProgramOutput, voices: &[Voice], sent: Sent) -> String {
     let mut out = String::new();
     let ms = |v: Option<f64>| v.map_or("-".to_owned(), |v| format!("{v:.0}"));
     let _ = writeln!(
@@ -211,19 +214,19 @@ pub fn table(talkers: &[Told], bot: &Told, voices: &[Voice], sent: Sent) -> Stri
         "{:<8} {:>8} {:>14} {:>9} {:>6} {:>10} {:>13} {:>7}",
         "", "join ms", "first audio ms", "packets", "lost", "concealed", "late dropped", "errors"
     );
-    for told in talkers.iter().chain([bot]) {
-        let s = told.stats.unwrap_or_default();
+    for output in talkers.iter().chain([bot]) {
+        let s = output.stats.unwrap_or_default();
         let _ = writeln!(
             out,
             "{:<8} {:>8} {:>14} {:>9} {:>6} {:>10} {:>13} {:>7}",
-            told.name,
-            ms(told.join_ms),
-            ms(told.first_audio_ms),
+            output.name,
+            ms(output.join_ms),
+            ms(output.first_audio_ms),
             s.packets_received,
             s.packets_lost,
             s.concealed_frames,
             s.late_offers_dropped,
-            told.error_count()
+            output.error_count()
         );
     }
     out.push('\n');
@@ -232,7 +235,7 @@ pub fn table(talkers: &[Told], bot: &Told, voices: &[Voice], sent: Sent) -> Stri
             Err(why) => writeln!(out, "{}'s voice: {why}", voice.talker),
             Ok(m) => writeln!(
                 out,
-                "{}'s voice at the other: {:.1} of {:.1} s, {:+.2} s later, correlation {:.3} (1 is the same, from {HEARD} on it counts)",
+                "{}'s voice at the other: {:.1} of {:.1} s, {:+.2} s later, correlation {:.3} (1 is the same, from {RECEIVED_CORRELATION} on it counts)",
                 voice.talker, m.overlap_s, voice.expected_s, m.offset_s, m.correlation
             ),
         };
@@ -248,7 +251,7 @@ pub fn table(talkers: &[Told], bot: &Told, voices: &[Voice], sent: Sent) -> Stri
         "the SFU went away: moved {}; {}",
         moved.join(", "),
         match gap {
-            0.0 => "nobody noticed a gap".to_owned(),
+            0.0 => "no gap".to_owned(),
             gap => format!("the longest gap in a voice was {gap:.0} ms"),
         }
     );
@@ -271,8 +274,8 @@ pub fn table(talkers: &[Told], bot: &Told, voices: &[Voice], sent: Sent) -> Stri
 mod tests {
     use super::*;
 
-    fn told(name: &str) -> Told {
-        Told {
+    fn output(name: &str) -> ProgramOutput {
+        ProgramOutput {
             name: name.to_owned(),
             join_ms: Some(30.0),
             first_audio_ms: Some(90.0),
@@ -280,7 +283,7 @@ mod tests {
             subscriber_freed: true,
             reconnected_ms: vec![13.0],
             ended: 1,
-            ..Told::default()
+            ..ProgramOutput::default()
         }
     }
 
@@ -292,10 +295,12 @@ mod tests {
     const SENT: Sent =
         Sent { to_bot: 1000, unanswered_by_bot: 0, stale_answers: 0, while_leaving: 40, left_behind: Some(0) };
 
-    /// A good run, changed in one place; returns what is wrong.
-    fn verdict(change: impl FnOnce(&mut Vec<Told>, &mut Told, &mut Vec<Voice>, &mut Sent)) -> Vec<String> {
-        let mut talkers = vec![told("alice"), told("bob")];
-        let (mut bot, mut sent) = (told("bot"), SENT);
+    /// A good run with one change; returns the failures.
+    fn verdict(
+        change: impl FnOnce(&mut Vec<ProgramOutput>, &mut ProgramOutput, &mut Vec<Voice>, &mut Sent),
+    ) -> Vec<String> {
+        let mut talkers = vec![output("alice"), output("bob")];
+        let (mut bot, mut sent) = (output("bot"), SENT);
         let mut voices = vec![voice("alice", 0.97), voice("bob", 0.95)];
         change(&mut talkers, &mut bot, &mut voices, &mut sent);
         let (report, wrong) = judge(&talkers, &bot, &voices, sent);
@@ -306,7 +311,7 @@ mod tests {
     #[test]
     fn a_good_run_is_ok_and_the_report_has_its_names() {
         let (report, wrong) =
-            judge(&[told("alice"), told("bob")], &told("bot"), &[voice("alice", 0.97), voice("bob", 0.95)], SENT);
+            judge(&[output("alice"), output("bob")], &output("bot"), &[voice("alice", 0.97), voice("bob", 0.95)], SENT);
         assert!(report.ok && wrong.is_empty(), "{wrong:?}");
         let json = serde_json::to_value(&report).unwrap();
         let keys: Vec<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
@@ -328,7 +333,7 @@ mod tests {
         assert_eq!(keys, expected);
         assert_eq!(json["join_ms"].as_array().unwrap().len(), 3);
         assert_eq!(json["correlation"]["bob"], 0.95);
-        assert!(table(&[told("alice")], &told("bot"), &[voice("alice", 0.97)], SENT).contains("0.970"));
+        assert!(table(&[output("alice")], &output("bot"), &[voice("alice", 0.97)], SENT).contains("0.970"));
     }
 
     #[test]
@@ -349,11 +354,11 @@ mod tests {
     fn every_fault_is_seen() {
         let cases: [(&str, Vec<String>); 17] = [
             ("although they were late", verdict(|_, _, _, s| s.stale_answers = 1)),
-            ("not really heard", verdict(|_, _, v, _| v[1] = voice("bob", 0.4))),
-            ("of bob were heard", verdict(|_, _, v, _| v[1].expected_s = 60.0)),
+            ("was not received", verdict(|_, _, v, _| v[1] = voice("bob", 0.4))),
+            ("of bob were received", verdict(|_, _, v, _| v[1].expected_s = 60.0)),
             ("recording of alice", verdict(|_, _, v, _| v[0].found = Err("no file".into()))),
             ("not every voice", verdict(|_, _, v, _| v.clear())),
-            ("heard nothing", verdict(|t, _, _, _| t[0].first_audio_ms = None)),
+            ("received no audio", verdict(|t, _, _, _| t[0].first_audio_ms = None)),
             ("never joined", verdict(|_, b, _, _| b.join_ms = None)),
             ("no late offer", verdict(|_, _, _, s| s.to_bot = 0)),
             ("999 of 1000", verdict(|_, b, _, _| b.stats.as_mut().unwrap().late_offers_dropped = 999)),
@@ -361,7 +366,7 @@ mod tests {
             ("error event: bad", verdict(|t, _, _, _| t[1].errors.push("bad".into()))),
             ("did not free", verdict(|_, b, _, _| b.subscriber_freed = false)),
             ("changed its SFU 0 times", verdict(|_, b, _, _| b.reconnected_ms.clear())),
-            ("heard nothing for 400 ms", verdict(|t, _, _, _| t[0].gap_ms = 400.0)),
+            ("received no audio for 400 ms", verdict(|t, _, _, _| t[0].gap_ms = 400.0)),
             ("2 were still on the SFU", verdict(|_, _, _, s| s.left_behind = Some(2))),
             ("could not be killed", verdict(|_, _, _, s| s.left_behind = None)),
             ("2 terminal events", verdict(|t, _, _, _| t[0].ended = 2)),

@@ -1,9 +1,9 @@
-//! Directs the demo: starts SFU, talkers and bot, sends late offers at their time, gathers what was said.
+//! Controls the demo: starts SFU, talkers and bot, sends late offers on schedule, gathers the output.
 //!
-//! Knows processes and the control API; what is good enough is decided in `report`.
+//! Knows processes and the control API. `report` judges.
 
 use super::{
-    report::{judge, table, Report, Sent, Told, Voice},
+    report::{judge, table, ProgramOutput, Report, Sent, Voice},
     view::View,
 };
 use crate::{
@@ -20,28 +20,28 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The bot's tone, which may be in the talkers' recordings and is no part of a voice.
+/// The bot's tone, which may be in the talkers' recordings and is not part of a voice.
 const BOT_TONE_HZ: f32 = 440.0;
 const LATE_OFFERS: u64 = 1000;
-/// They are sent in so many bursts, over this share of the time between half of the run and the bot's leave, so that they
-/// can be watched.
+/// The offers are sent in this many bursts, over this share of the time between half of the run and the bot's leave, so
+/// that they can be watched.
 const BURSTS: u64 = 20;
 const BURSTS_SHARE: f64 = 0.4;
 const LEAVING_OFFERS: u64 = 50;
-/// The bot leaves this long before the talkers, so that nothing is under way at its end.
+/// The bot leaves this long before the talkers, so that no late offer is in flight when it ends.
 const BOT_EARLIER_S: u64 = 2;
-/// Time for a program to come to its end after its last second.
+/// Time for a program to end after its run.
 const GRACE: Duration = Duration::from_secs(8);
-/// The SFU that everybody is on at first.
+/// The SFU that all participants are on at first.
 const EDGE: &str = "sfu-a";
-/// From its word that it goes away to its death.
+/// From the SFU's announcement to its kill.
 const NOTICE: Duration = Duration::from_millis(1000);
-/// What is heard for so long after that belongs to this act.
+/// Gaps within this time after the kill belong to the departure.
 const AFTERMATH: Duration = Duration::from_millis(1500);
 const CALL: &str = "demo";
 const BOT: &str = "bot";
 
-/// What to run and where to put what comes of it.
+/// What to run, and the folder for the results.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub sfu: PathBuf,
@@ -52,23 +52,23 @@ pub struct Plan {
     pub out: PathBuf,
     /// How long each talker stays in the call.
     pub seconds: u64,
-    /// Draw in place.
+    /// Redraw in place.
     pub ansi: bool,
 }
 
 pub(super) struct Actor {
     pub(super) program: Program,
-    pub(super) told: Told,
+    pub(super) output: ProgramOutput,
 }
 
-/// Runs the demo and prints it. Returns the report and everything that is wrong.
+/// Runs the demo and prints it. Returns the report and all failures.
 pub fn run(plan: &Plan) -> Result<(Report, Vec<String>), String> {
     fs::create_dir_all(&plan.out).map_err(|e| format!("{}: {e}", plan.out.display()))?;
     let report_file = plan.out.join("report.json");
-    // A report of an earlier run must not pass for this one's.
+    // A report of an earlier run must not be taken for this run's.
     let _ = fs::remove_file(&report_file);
     let talkers = ["alice", "bob"];
-    let recording = |listener: &str| plan.out.join(format!("{listener}-hears.wav"));
+    let recording = |listener: &str| plan.out.join(format!("{listener}-received.wav"));
     for name in talkers {
         let _ = fs::remove_file(recording(name));
     }
@@ -79,7 +79,7 @@ pub fn run(plan: &Plan) -> Result<(Report, Vec<String>), String> {
 
     let mut actors = Vec::new();
     for (name, other) in talkers.into_iter().zip(talkers.into_iter().rev()) {
-        // Again and again, so that nobody falls silent before the end.
+        // Repeated, so that no talker stops before the end.
         let speech = speech(plan, name);
         wav::repeat(&plan.speech.join(format!("{name}.wav")), &speech, plan.seconds as f64 + 2.0)?;
         let mut args = arguments(&sfu.url, name, plan.seconds);
@@ -94,24 +94,24 @@ pub fn run(plan: &Plan) -> Result<(Report, Vec<String>), String> {
     let state = sfu.ask("state")?;
     drop(sfu);
 
-    let mut told: Vec<Told> = actors.into_iter().map(|a| a.told).collect();
-    let bot = told.pop().ok_or("no bot")?;
+    let mut outputs: Vec<ProgramOutput> = actors.into_iter().map(|a| a.output).collect();
+    let bot = outputs.pop().ok_or("no bot")?;
     let voices: Vec<Voice> = talkers
         .iter()
         .zip(talkers.iter().rev())
         .map(|(talker, listener)| examine(talker, &speech(plan, talker), &recording(listener), plan.seconds))
         .collect();
     let sent = Sent { left_behind, ..count(&state, &talkers) };
-    print!("{}\n{}", view.draw(begin.elapsed().as_secs_f64()), table(&told, &bot, &voices, sent));
-    let (report, wrong) = judge(&told, &bot, &voices, sent);
+    print!("{}\n{}", view.draw(begin.elapsed().as_secs_f64()), table(&outputs, &bot, &voices, sent));
+    let (report, wrong) = judge(&outputs, &bot, &voices, sent);
     let json = serde_json::to_string_pretty(&report).map_err(|e| e.to_string())?;
     fs::write(&report_file, json + "\n").map_err(|e| format!("{}: {e}", report_file.display()))?;
     Ok((report, wrong))
 }
 
-/// What somebody says in the whole run.
+/// The speech of a talker for the whole run.
 fn speech(plan: &Plan, talker: &str) -> PathBuf {
-    plan.out.join(format!("{talker}-says.wav"))
+    plan.out.join(format!("{talker}-sent.wav"))
 }
 
 pub(super) fn text(path: &Path) -> Result<String, String> {
@@ -124,31 +124,31 @@ fn arguments(url: &str, user: &str, seconds: u64) -> Vec<String> {
 }
 
 pub(super) fn start(path: &Path, name: &str, args: &[String], out: &Path) -> Result<Actor, String> {
-    Ok(Actor { program: Program::start(path, args, &out.join(name))?, told: Told::new(name) })
+    Ok(Actor { program: Program::start(path, args, &out.join(name))?, output: ProgramOutput::new(name) })
 }
 
-/// The act in which the SFU goes away in the middle of a sentence.
+/// The part of the demo in which the SFU goes away in the middle of a sentence.
 #[derive(Default)]
 struct Departure {
-    told: Option<Duration>,
+    announced_at: Option<Duration>,
     left_behind: Option<u64>,
-    over: bool,
+    ended: bool,
 }
 
 impl Departure {
     fn play(&mut self, at: Duration, now: Duration, sfu: &Sfu, actors: &mut [Actor], view: &mut View) {
         let seconds = now.as_secs_f64();
-        match self.told {
+        match self.announced_at {
             None if now >= at => {
-                self.told = Some(now);
-                actors.iter_mut().for_each(|a| a.told.gap_ms = 0.0);
+                self.announced_at = Some(now);
+                actors.iter_mut().for_each(|a| a.output.gap_ms = 0.0);
                 match sfu.control("go_away", &json!({"edge": EDGE, "reason": 1})) {
                     Ok(_) => view.say(seconds, &format!("{EDGE}, which has all three, announces that it shuts down")),
                     Err(e) => view.say(seconds, &format!("{EDGE} could not announce that it shuts down: {e}")),
                 }
             }
-            Some(told) if self.left_behind.is_none() && now >= told + NOTICE => {
-                // Asked once: what could not be killed now is told at the end.
+            Some(announced) if self.left_behind.is_none() && now >= announced + NOTICE => {
+                // Tried once; a failure is reported at the end.
                 self.left_behind = Some(u64::MAX);
                 match sfu.control("kill_edge", &json!({"edge": EDGE, "hide": true})) {
                     Ok(answer) => {
@@ -161,9 +161,9 @@ impl Departure {
                     Err(e) => view.say(seconds, &format!("{EDGE} could not be killed: {e}")),
                 }
             }
-            Some(told) if !self.over && now >= told + NOTICE + AFTERMATH => {
-                self.over = true;
-                let gap = actors.iter().map(|a| a.told.gap_ms).fold(0.0, f64::max);
+            Some(announced) if !self.ended && now >= announced + NOTICE + AFTERMATH => {
+                self.ended = true;
+                let gap = actors.iter().map(|a| a.output.gap_ms).fold(0.0, f64::max);
                 let what = match gap {
                     0.0 => "without a gap".to_owned(),
                     gap => format!("after {gap:.0} ms"),
@@ -174,9 +174,9 @@ impl Departure {
         }
     }
 
-    /// Whether what is heard now belongs to this act.
+    /// Whether gaps now belong to the departure.
     fn is_on(&self) -> bool {
-        self.told.is_some() && !self.over
+        self.announced_at.is_some() && !self.ended
     }
 }
 
@@ -187,7 +187,7 @@ fn burst_at(seconds: u64, n: u64) -> Duration {
     half + room.mul_f64(BURSTS_SHARE * n as f64 / BURSTS as f64)
 }
 
-/// A burst of late offers. The first is announced.
+/// Sends a burst of late offers. The first is announced on the screen.
 fn send_burst(sfu: &Sfu, view: &mut View, now: Duration, n: u64) {
     let body = json!({"user_id": BOT, "count": LATE_OFFERS / BURSTS});
     if n == 0 {
@@ -197,7 +197,7 @@ fn send_burst(sfu: &Sfu, view: &mut View, now: Duration, n: u64) {
     }
 }
 
-/// From the start to the end of the last program. How many were on the SFU that went away when it died.
+/// Runs until the last program ends. Returns the number of sessions on the departing SFU when it was killed.
 fn direct(plan: &Plan, sfu: &Sfu, actors: &mut [Actor], view: &mut View, begin: Instant) -> Option<u64> {
     let mut departure = Departure::default();
     let departs = Duration::from_millis(plan.seconds * 300);
@@ -218,8 +218,8 @@ fn direct(plan: &Plan, sfu: &Sfu, actors: &mut [Actor], view: &mut View, begin: 
         }
         if !armed && now >= armed_at {
             armed = true;
-            for actor in actors.iter().filter(|a| a.told.name != BOT) {
-                let name = &actor.told.name;
+            for actor in actors.iter().filter(|a| a.output.name != BOT) {
+                let name = &actor.output.name;
                 let body = json!({"user_id": name, "count": LEAVING_OFFERS, "when": "leave"});
                 trouble(sfu, view, now, &body, &format!("{LEAVING_OFFERS} offers for when {name} leaves"));
             }
@@ -242,14 +242,14 @@ fn direct(plan: &Plan, sfu: &Sfu, actors: &mut [Actor], view: &mut View, begin: 
     departure.left_behind.filter(|n| *n < u64::MAX)
 }
 
-/// Notes how a program ended, which it should have by now, and returns what it still said.
+/// Records how a program ended, which it must have by now, and returns its remaining lines.
 pub(super) fn rest(actor: &mut Actor) -> Vec<String> {
     match actor.program.wait(Duration::ZERO) {
         Ok(status) if status.success() => {}
-        Ok(status) => actor.told.failure = Some(format!("ended with {status}; see its .log")),
-        Err(e) => actor.told.failure = Some(e),
+        Ok(status) => actor.output.failure = Some(format!("ended with {status}; see its .log")),
+        Err(e) => actor.output.failure = Some(e),
     }
-    // The reader of its stdout may be a moment behind its end.
+    // The thread that reads its stdout may lag behind the end of the process.
     std::iter::from_fn(|| actor.program.line(Duration::from_millis(500)).ok()).collect()
 }
 
@@ -270,12 +270,12 @@ fn take(actor: &mut Actor, line: &str, view: &mut View, at: f64, departing: bool
     let Ok(line) = serde_json::from_str::<Line>(line) else {
         return;
     };
-    hear(actor, &line, view, at, departing);
+    handle_line(actor, &line, view, at, departing);
 }
 
-pub(super) fn hear(actor: &mut Actor, line: &Line, view: &mut View, at: f64, departing: bool) {
-    actor.told.hear(line);
-    let name = &actor.told.name;
+pub(super) fn handle_line(actor: &mut Actor, line: &Line, view: &mut View, at: f64, departing: bool) {
+    actor.output.add(line);
+    let name = &actor.output.name;
     match &line.event {
         Event::Joined { join_ms } => {
             view.enter(name, "in the call");
@@ -295,7 +295,7 @@ pub(super) fn hear(actor: &mut Actor, line: &Line, view: &mut View, at: f64, dep
         }
         Event::Gap { ms } => {
             if departing {
-                actor.told.gap_ms = actor.told.gap_ms.max(*ms);
+                actor.output.gap_ms = actor.output.gap_ms.max(*ms);
                 view.say(at, &format!("{name} received no audio for {ms:.0} ms"));
             }
         }
@@ -311,30 +311,30 @@ pub(super) fn hear(actor: &mut Actor, line: &Line, view: &mut View, at: f64, dep
             view.leave(name);
             view.say(at, &format!("{name} has left: {reason}"));
         }
-        Event::Stats(stats) if actor.told.name == BOT => {
+        Event::Stats(stats) if actor.output.name == BOT => {
             view.count(at, "late offers dropped by the bot", stats.late_offers_dropped, LATE_OFFERS);
         }
-        Event::Hearing(_) | Event::Stats(_) | Event::Other => {}
+        Event::ReceiveStats(_) | Event::Stats(_) | Event::Other => {}
     }
 }
 
 fn examine(talker: &str, speech: &Path, recording: &Path, seconds: u64) -> Voice {
     let mut expected_s = seconds as f64;
     let found = wav::read(speech).and_then(|original| {
-        let heard = wav::read(recording)?;
+        let recorded = wav::read(recording)?;
         expected_s = expected_s.min(original.seconds());
-        // Of a longer original only what was played can be found.
+        // Of a longer original, only the part that was played can be found.
         let played = original.samples.len().min(seconds as usize * original.rate as usize);
         Ok(analysis::compare(
             (&original.samples[..played], original.rate),
-            (&heard.samples, heard.rate),
+            (&recorded.samples, recorded.rate),
             &[BOT_TONE_HZ],
         ))
     });
     Voice { talker: talker.to_owned(), found, expected_s }
 }
 
-/// Adds up what the SFU counted for the sessions of the demo, live and gone.
+/// Sums the SFU's counters for the demo's sessions, live and ended.
 fn count(state: &Value, talkers: &[&str]) -> Sent {
     let mut sent = Sent::default();
     let sessions = ["sessions", "gone"].iter().filter_map(|k| state[*k].as_array()).flatten();
@@ -343,7 +343,7 @@ fn count(state: &Value, talkers: &[&str]) -> Sent {
         match session["user_id"].as_str() {
             Some(BOT) => {
                 sent.to_bot += number("late_offers_sent");
-                // Of a talker an answer may cross its own leave at the SFU: stale there, and no fault.
+                // A talker's answer may cross its own leave at the SFU. It is stale there, which is not an error.
                 sent.stale_answers += number("answers_stale");
                 sent.unanswered_by_bot += number("offers_sent").saturating_sub(number("answers_received"));
             }

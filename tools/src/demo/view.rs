@@ -1,14 +1,14 @@
-//! What a person sees while the demo runs: who is in, levels as bars, what happens.
+//! Display of the running demo: participants, levels as bars, events.
 //!
-//! On a terminal a block of lines that is drawn anew in place; elsewhere plain lines. Pure text: the
-//! caller prints it. Knows nothing of processes.
+//! On a terminal it redraws a block of lines in place; elsewhere it prints plain lines. Pure text: the caller prints
+//! it. Must not know: processes.
 
 use std::{collections::BTreeMap, collections::VecDeque, fmt::Write};
 
 const BAR: usize = 40;
 const NEWS: usize = 8;
 
-/// Somebody on the screen.
+/// A participant on the screen.
 #[derive(Clone, Debug, Default)]
 struct Seat {
     inside: bool,
@@ -22,7 +22,7 @@ pub struct View {
     ansi: bool,
     total_s: f64,
     banner: String,
-    /// What is being counted, how far it is, and how far it goes.
+    /// Name of the counter, current value, and final value.
     counter: Option<(String, u64, u64)>,
     seats: BTreeMap<String, Seat>,
     news: VecDeque<String>,
@@ -38,7 +38,7 @@ impl View {
     }
 
     fn seat(&mut self, name: &str) -> &mut Seat {
-        // Names come from the network: what is not printable would move the cursor.
+        // Names come from the network: control characters could move the cursor.
         let name: String = name.chars().filter(|c| !c.is_control()).take(12).collect();
         self.seats.entry(name).or_default()
     }
@@ -58,12 +58,12 @@ impl View {
         self.seat(name).note = note.to_owned();
     }
 
-    /// One line above everybody: what they are connected to.
+    /// One line above the participants: the state of the nodes.
     pub fn banner(&mut self, text: &str) {
         self.banner = text.to_owned();
     }
 
-    /// Something is counted, `at` seconds into the run: a bar on a terminal, elsewhere a line whenever it has grown. Zero
+    /// Updates a counter, `at` seconds into the run: a bar on a terminal, elsewhere a line whenever it has grown. Zero
     /// is not shown.
     pub fn count(&mut self, at: f64, what: &str, done: u64, of: u64) {
         let before = self.counter.as_ref().map_or(0, |c| c.1);
@@ -76,13 +76,13 @@ impl View {
         }
     }
 
-    /// `level` 0 to 1 as others hear it; shown on a scale from -50 dB to 0 dB.
+    /// `level` is 0 to 1 as received by the other participants; shown on a scale from -50 dB to 0 dB.
     pub fn level(&mut self, name: &str, level: f64) {
         let db = 20.0 * level.clamp(1e-4, 1.0).log10();
         self.seat(name).level = (1.0 + db / 50.0).clamp(0.0, 1.0);
     }
 
-    /// Something happened, `at` seconds into the run.
+    /// Records an event, `at` seconds into the run.
     pub fn say(&mut self, at: f64, what: &str) {
         let what: String = what.chars().filter(|c| !c.is_control()).take(160).collect();
         let line = format!("{at:6.2} s  {what}");
@@ -93,7 +93,7 @@ impl View {
         }
     }
 
-    /// Text to print now. On a terminal it replaces the last; bars fall by themselves between calls.
+    /// Text to print now. On a terminal it replaces the previous one; bars decay between calls.
     pub fn draw(&mut self, at: f64) -> String {
         let mut out = String::new();
         if !self.ansi {
@@ -139,7 +139,7 @@ impl View {
         out
     }
 
-    /// One plain line of levels, for where nothing can be drawn in place; empty on a terminal.
+    /// One plain line of levels, where redrawing is not possible; empty on a terminal.
     pub fn status(&mut self, at: f64) -> String {
         if self.ansi {
             return String::new();

@@ -1,17 +1,17 @@
-//! What a node is told: ports, keys and the configuration file.
+//! Ports, keys and the configuration file of a node.
 //!
-//! Pure but for the choice of ports and keys. Everything is bound to, and announces, loopback alone.
+//! Pure except for the choice of ports and keys. Nodes bind to, and announce, loopback addresses only.
 
 use std::{
     fmt::Write,
     net::{Ipv4Addr, TcpListener, UdpSocket},
 };
 
-/// A port that nobody answers on. Without any STUN server in its configuration the server would name public ones to
-/// its clients.
+/// A port without a listener. Without a STUN server in its configuration the LiveKit server would announce public ones
+/// to its clients.
 pub const DEAD_STUN: &str = "127.0.0.1:9";
 
-/// Key and secret that all nodes share.
+/// Key and secret, shared by all nodes.
 #[derive(Clone, Debug)]
 pub struct Keys {
     pub key: String,
@@ -24,7 +24,7 @@ impl Keys {
     }
 }
 
-/// Letters and digits from the system's generator.
+/// Letters and digits from the system's random generator.
 fn random_text(length: usize) -> Result<String, String> {
     const LETTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     let mut bytes = vec![0u8; length];
@@ -42,7 +42,7 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// Free now; whoever is told them must be ready to find them taken.
+    /// Picks ports that are free now. The caller must expect that they are taken later.
     pub fn pick() -> Result<Self, String> {
         let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|s| s.local_addr());
         Ok(Ports { http: free_tcp()?, udp: udp.map_err(|e| format!("no free port: {e}"))?.port() })
@@ -89,9 +89,9 @@ room:
     );
     if let Some(port) = redis {
         let _ = write!(text, "redis:\n  address: 127.0.0.1:{port}\n");
-        // As the server's defaults, written down because fail over depends on them: a node that holds a room and has
-        // not said that it lives for 5 s (fixed in the server) is replaced; a socket at another node closes when a
-        // message was not taken for retry_timeout.
+        // These are the server's defaults, set explicitly because failover depends on them. A node that holds a room
+        // and has sent no sign of life for 5 s (fixed in the server) is replaced. A socket at another node closes when
+        // a message was not accepted within retry_timeout.
         text.push_str(
             "signal_relay:\n  retry_timeout: 7500ms\n  connect_attempts: 3\nnode_stats:\n  stats_update_interval: 2s\n",
         );

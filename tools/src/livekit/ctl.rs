@@ -1,6 +1,7 @@
 //! The control API of the stand: `POST /ctl/{what}` with a JSON object, `GET /ctl/state`.
 //!
-//! The same shape as the development SFU's, so that the same tests can speak it. docs/livekit-stand.md lists the words.
+//! It has the form of the development SFU's control API, so that the same tests can use both. docs/livekit-stand.md
+//! lists the commands.
 
 use super::{proxy::words, rooms, stand::Stand, token};
 use axum::{
@@ -18,7 +19,7 @@ use tokio::net::TcpListener;
 /// Between the two signals of a graceful stop.
 const GRACE_MS: u64 = 500;
 
-/// Answers on a free port of loopback until it is dropped; returns its URL.
+/// Serves on a free loopback port until the runtime ends. Returns the URL.
 pub async fn serve(stand: Arc<Stand>) -> Result<String, String> {
     let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|e| e.to_string())?;
     let address = listener.local_addr().map_err(|e| e.to_string())?;
@@ -35,7 +36,7 @@ async fn answer(State(stand): State<Arc<Stand>>, Path(what): Path<String>, body:
     let body = serde_json::from_slice::<Value>(if body.is_empty() { b"{}" } else { &body });
     let result = match body {
         Ok(body) if body.is_object() => act(&stand, &what, body).await,
-        Ok(_) => Err("an object is needed".to_owned()),
+        Ok(_) => Err("a JSON object is required".to_owned()),
         Err(e) => Err(format!("arguments: {e}")),
     };
     match result {
@@ -57,8 +58,9 @@ async fn act(stand: &Arc<Stand>, what: &str, body: Value) -> Result<Value, Strin
     match what {
         "state" => Ok(state(stand).await),
         "token" => {
-            let wish: token::Wish = serde_json::from_value(body).map_err(|e| format!("arguments: {e}"))?;
-            Ok(json!({ "token": token::join(&stand.keys, &wish) }))
+            let token_options: token::TokenOptions =
+                serde_json::from_value(body).map_err(|e| format!("arguments: {e}"))?;
+            Ok(json!({ "token": token::join(&stand.keys, &token_options) }))
         }
         "kill" => {
             stand.node(&body)?.1.lock().await.kill().await?;
@@ -85,7 +87,7 @@ async fn act(stand: &Arc<Stand>, what: &str, body: Value) -> Result<Value, Strin
             let redis = stand.redis.as_ref().ok_or("there is no Redis: one node holds every room")?;
             let room = body["room"].as_str().ok_or("room is needed")?;
             if what == "place" {
-                let id = stand.node(&body)?.1.lock().await.node_id().ok_or("the node has no name yet")?;
+                let id = stand.node(&body)?.1.lock().await.node_id().ok_or("the node has no ID yet")?;
                 redis.place(room, &id).await?;
                 return done();
             }
@@ -95,20 +97,20 @@ async fn act(stand: &Arc<Stand>, what: &str, body: Value) -> Result<Value, Strin
                     return Ok(json!({ "node": index }));
                 }
             }
-            // On nobody, or on a process that is no more.
+            // On no node, or on a process that has ended.
             Ok(json!({ "node": -1 }))
         }
-        _ => Err(format!("there is no {what}")),
+        _ => Err(format!("unknown command {what}")),
     }
 }
 
-/// The port of the node that was named, or of one that runs.
+/// The port of the node named in `body`, or of a running one.
 async fn asked(stand: &Stand, body: &Value) -> Result<u16, String> {
     if !body["node"].is_null() {
         return Ok(stand.ports[stand.node(body)?.0]);
     }
     for (node, port) in stand.nodes.iter().zip(&stand.ports) {
-        // One that is busy starting or stopping answers nothing either.
+        // A node that is locked is starting or stopping and does not answer.
         if let Ok(mut node) = node.try_lock() {
             if node.pid().is_some() && !node.is_paused() {
                 return Ok(*port);

@@ -1,6 +1,6 @@
 //! One HTTP request to a server on loopback, with a deadline.
 //!
-//! Knows no API.
+//! Must not know: any API.
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{body::Bytes, Method, Request};
@@ -11,10 +11,10 @@ use hyper_util::{
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// Bytes of an answer that are read at most.
+/// Most bytes read of a response.
 const MAX_ANSWER: usize = 16 << 20;
 
-/// Status and body; `bearer` goes into the Authorization header. One connection per request.
+/// Returns status and body. `bearer` goes into the Authorization header. One connection per request.
 pub async fn request(
     method: Method,
     port: u16,

@@ -1,7 +1,9 @@
-//! The test stand around the real LiveKit server: one or more nodes, what they need, and a fault proxy before each.
+//! The test stand around the real LiveKit server: one or more nodes, their keys and Redis, and a fault proxy before
+//! each node.
 //!
-//! `stand` holds it all, `ctl` answers the control API, `node` and `redis` are child processes (`process`), `proxy` makes trouble.
-//! Must not know the library, nor contact anything but loopback addresses. Switches: docs/livekit-stand.md.
+//! `stand` holds everything, `ctl` serves the control API, `node` and `redis` are child processes (`process`), `proxy`
+//! injects faults. Must not know the library, nor contact anything but loopback addresses. Switches:
+//! docs/livekit-stand.md.
 
 pub mod config;
 pub mod ctl;

@@ -1,6 +1,6 @@
-//! One LiveKit node as a child process: start, kill, stop, pause, and start again.
+//! One LiveKit node as a child process: start, kill, stop, pause, and restart.
 //!
-//! Knows nothing of rooms or clients.
+//! Must not know: rooms, clients.
 
 use super::{
     config::{self, Keys, Ports},
@@ -21,18 +21,18 @@ use std::{
 };
 use tokio::time::sleep;
 
-/// How long a node may take until it answers; it calls itself ready after its first statistics, about 2 s.
+/// Limit for a node to answer. It reports ready after its first statistics, about 2 s.
 const READY_LIMIT: Duration = Duration::from_secs(30);
-/// How long a node may take to end once it was forced to.
+/// Limit for a node to end after it was forced to.
 const END_LIMIT: Duration = Duration::from_secs(8);
-/// Pause between two looks at a process that starts.
+/// Interval between two checks of a starting process.
 const LOOK: Duration = Duration::from_millis(20);
-/// How often a node is given other ports when its own were taken in the meantime.
+/// Number of attempts with other ports when the picked ones were taken in the meantime.
 const ATTEMPTS: usize = 5;
-/// Bytes of a log that are searched for the node's name.
+/// Bytes of a log searched for the node's name.
 const LOG_SEARCHED: u64 = 256 << 10;
 
-/// One node; it is running or not.
+/// One node, running or not.
 #[derive(Debug)]
 pub struct Node {
     server: PathBuf,
@@ -41,14 +41,14 @@ pub struct Node {
     ports: Ports,
     child: Option<Process>,
     paused: bool,
-    /// Where in the log the present process began.
+    /// Offset in the log at which the current process began.
     begun_at: u64,
     node_id: Option<String>,
     pub starts: u64,
 }
 
 impl Node {
-    /// A node with ports of its own, started. Its files are `{name}.yaml` and `{name}.log` in `out`.
+    /// Starts a node on free ports. Its files are `{name}.yaml` and `{name}.log` in `out`.
     pub async fn launch(
         server: &Path,
         out: &Path,
@@ -73,7 +73,7 @@ impl Node {
                 .map_err(|e| format!("{}: {e}", node.config.display()))?;
             match node.start().await {
                 Ok(_) => return Ok(node),
-                // Somebody was faster: try others.
+                // Another process took the port: try other ports.
                 Err(e) if node.said("address already in use") => last = e,
                 Err(e) => return Err(e),
             }
@@ -93,7 +93,7 @@ impl Node {
         self.paused
     }
 
-    /// The process, unless it has ended.
+    /// The process id, unless the process has ended.
     pub fn pid(&mut self) -> Option<u32> {
         let child = self.child.as_mut()?;
         if child.is_running() {
@@ -103,7 +103,7 @@ impl Node {
         None
     }
 
-    /// Starts it, or starts it again with the same ports, and waits until it answers. Returns how long that took.
+    /// Starts or restarts the node with the same ports, and waits until it answers. Returns how long that took.
     pub async fn start(&mut self) -> Result<Duration, String> {
         if self.pid().is_some() {
             return Err("the node is running".to_owned());
@@ -142,8 +142,8 @@ impl Node {
         self.ended(END_LIMIT).await
     }
 
-    /// SIGTERM: it takes no new rooms and waits for its participants, for ever; so after `grace` a second one, upon
-    /// which it sends them away. Returns how long it took to end.
+    /// SIGTERM: the node takes no new rooms and waits for its participants without limit. So it gets a second SIGTERM
+    /// after `grace`, on which it disconnects them. Returns how long it took to end.
     pub async fn stop(&mut self, grace: Duration) -> Result<Duration, String> {
         let begun = Instant::now();
         self.signal(Signal::SIGTERM)?;
@@ -157,7 +157,7 @@ impl Node {
         Ok(begun.elapsed())
     }
 
-    /// A first SIGTERM alone.
+    /// Only the first SIGTERM.
     pub fn drain(&mut self) -> Result<(), String> {
         self.signal(Signal::SIGTERM)
     }
@@ -177,7 +177,7 @@ impl Node {
         Ok(())
     }
 
-    /// What the present process calls itself; another one after each start.
+    /// The node ID of the current process; it changes with each start.
     pub fn node_id(&mut self) -> Option<String> {
         if self.node_id.is_none() {
             let text = self.log_text();
@@ -191,7 +191,7 @@ impl Node {
         self.log_text().contains(text)
     }
 
-    /// The beginning of what the present process wrote.
+    /// The beginning of the current process's log.
     fn log_text(&self) -> String {
         let mut text = Vec::new();
         if let Ok(mut file) = File::open(&self.log) {

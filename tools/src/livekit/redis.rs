@@ -1,6 +1,7 @@
-//! The Redis that nodes meet in: a child process without persistence, and the few words of its protocol needed here.
+//! The Redis that the nodes share: a child process without persistence, and the few commands of its protocol needed
+//! here.
 //!
-//! Knows the names under which the server keeps nodes and rooms, so that tests can ask and choose where a room is.
+//! Knows the keys under which the server stores nodes and rooms, so that tests can query and choose the node of a room.
 
 use super::{
     config,
@@ -21,7 +22,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// A hash of room name to node id.
 const ROOMS: &str = "room_node_map";
 
-/// A running Redis; it ends when this is dropped.
+/// A running Redis. Drop ends it.
 #[derive(Debug)]
 pub struct Redis {
     child: Mutex<Process>,
@@ -49,7 +50,7 @@ impl Redis {
         Ok(redis)
     }
 
-    /// Ends it at once.
+    /// Kills it.
     pub async fn end(&self) {
         self.child.lock().await.kill();
     }
@@ -59,12 +60,12 @@ impl Redis {
         self.ask(&["HGET", ROOMS, room]).await
     }
 
-    /// Says where a room is to be, before anybody is in it.
+    /// Sets the node of a room, before any participant is in it.
     pub async fn place(&self, room: &str, node_id: &str) -> Result<(), String> {
         self.ask(&["HSET", ROOMS, room, node_id]).await.map(drop)
     }
 
-    /// One command; nil is none, numbers are text.
+    /// Sends one command. Nil becomes None; numbers become text.
     async fn ask(&self, words: &[&str]) -> Result<Option<String>, String> {
         timeout(LIMIT, exchange(self.port, words)).await.map_err(|_| "redis: no answer".to_owned())?
     }

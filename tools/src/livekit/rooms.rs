@@ -1,16 +1,16 @@
-//! The server's room service, as far as tests need it: Twirp with JSON.
+//! Client of the server's room service, as far as tests need it: Twirp with JSON.
 //!
-//! Knows the names of calls and members; which node is asked is for the caller to say.
+//! Knows the names of methods and members. The caller chooses the node.
 
 use super::{config::Keys, http, token};
 use hyper::Method;
 use serde_json::{json, Map, Value};
 use std::time::Duration;
 
-/// Longer than the server's own limits for calls from node to node.
+/// Longer than the server's own limits for calls between nodes.
 const LIMIT: Duration = Duration::from_secs(9);
 
-/// The call of the room service for a word of the control API.
+/// The room service method for a command of the control API.
 pub fn call_of(what: &str) -> Option<&'static str> {
     Some(match what {
         "mute" => "MutePublishedTrack",
@@ -27,7 +27,7 @@ pub fn call_of(what: &str) -> Option<&'static str> {
     })
 }
 
-/// Makes a call. Members are given to the server as they are, but for `node`; `data` may be text.
+/// Calls a method. Members are passed to the server unchanged, except `node`; `text` becomes `data` in base64.
 pub async fn call(port: u16, keys: &Keys, call: &str, body: &Map<String, Value>) -> Result<Value, String> {
     let mut body = body.clone();
     body.remove("node");

@@ -1,6 +1,6 @@
 //! The whole stand: nodes, Redis and proxies, from start to end.
 //!
-//! Knows what is there and in which order it comes and goes; what clients and tests want is for `ctl` and `proxy`.
+//! Knows the components and the order of start and stop. `ctl` and `proxy` serve clients and tests.
 
 use super::{
     config::Keys,
@@ -21,14 +21,14 @@ use tokio::sync::Mutex;
 pub struct Options {
     pub server: PathBuf,
     pub nodes: usize,
-    /// With more than one node there is a Redis anyway.
+    /// With more than one node there is always a Redis.
     pub redis: bool,
     pub proxy: bool,
     /// Configuration files and logs.
     pub out: PathBuf,
 }
 
-/// A running stand; everything ends when it is dropped.
+/// A running stand. Drop ends everything.
 #[derive(Debug)]
 pub struct Stand {
     pub keys: Keys,
@@ -39,7 +39,7 @@ pub struct Stand {
     pub relays: Arc<Relays>,
     /// One per node, or none.
     pub proxies: Vec<Proxy>,
-    /// Holds the folder for as long as this lives.
+    /// Locks the folder while the stand exists.
     _folder: File,
 }
 
@@ -67,7 +67,7 @@ impl Stand {
         Ok(Arc::new(Stand { keys, nodes, ports, redis, book, relays, proxies, _folder: folder }))
     }
 
-    /// What is printed when all is ready.
+    /// The JSON printed when everything is ready.
     pub fn greeting(&self, control: &str) -> Value {
         let nodes: Vec<Value> = (0..self.ports.len())
             .map(|i| json!({ "url": self.url(i), "direct": format!("ws://127.0.0.1:{}", self.ports[i]) }))
@@ -76,22 +76,22 @@ impl Stand {
                 "url": self.url(0) })
     }
 
-    /// What clients are given for a node.
+    /// The URL of a node for clients.
     fn url(&self, node: usize) -> String {
         let port = self.proxies.get(node).map_or(self.ports[node], |proxy| proxy.port);
         format!("ws://127.0.0.1:{port}")
     }
 
-    /// The number of a node from an argument; 0 without one.
+    /// The node selected by an argument; node 0 without one.
     pub fn node(&self, body: &Value) -> Result<(usize, &Mutex<Node>), String> {
         let index = body["node"].as_u64().unwrap_or(0) as usize;
         Ok((index, self.nodes.get(index).ok_or_else(|| format!("there is no node {index}"))?))
     }
 
-    /// Ends every process, those that are paused too.
+    /// Ends every process, including paused ones.
     pub async fn end(&self) {
         for node in &self.nodes {
-            // Not running is as good.
+            // An error means that the node is not running.
             let _ = node.lock().await.kill().await;
         }
         if let Some(redis) = &self.redis {
@@ -100,7 +100,7 @@ impl Stand {
     }
 }
 
-/// The folder for files, absolute, with what an earlier stand left there gone.
+/// The folder for files, as an absolute path, without the files of an earlier stand.
 fn prepare(out: &Path) -> Result<(PathBuf, File), String> {
     let say = |e: std::io::Error| format!("{}: {e}", out.display());
     std::fs::create_dir_all(out).map_err(say)?;

@@ -1,6 +1,6 @@
 //! Access tokens: JWTs signed with the nodes' key, for tests.
 //!
-//! Knows which claims the server reads. Tokens are printed to whoever asks for one, and logged nowhere.
+//! Knows the claims that the server reads. Tokens are returned to the caller and never logged.
 
 use super::config::Keys;
 use base64::{engine::general_purpose::URL_SAFE_NO_PAD, Engine};
@@ -9,9 +9,9 @@ use serde::Deserialize;
 use serde_json::{json, Map, Value};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// What a token is to say.
+/// Content of a token.
 #[derive(Clone, Debug, Default, Deserialize)]
-pub struct Wish {
+pub struct TokenOptions {
     #[serde(default)]
     pub identity: String,
     #[serde(default)]
@@ -19,35 +19,35 @@ pub struct Wish {
     pub name: Option<String>,
     pub metadata: Option<String>,
     pub attributes: Option<Map<String, Value>>,
-    /// Seconds it is valid; negative for one that is not any more. Default six hours.
+    /// Seconds it is valid; negative for an expired one. Default six hours.
     pub ttl_s: Option<i64>,
     /// Members of the `video` grant that are added or replaced.
     #[serde(default)]
     pub grants: Map<String, Value>,
-    /// Signs with another secret: the server will refuse it.
+    /// Signs with another secret, so that the server refuses it.
     #[serde(default)]
     pub forged: bool,
 }
 
-/// A token that lets somebody join a room.
-pub fn join(keys: &Keys, wish: &Wish) -> String {
+/// A token that permits its identity to join a room.
+pub fn join(keys: &Keys, token_options: &TokenOptions) -> String {
     let mut video = Map::new();
-    video.insert("room".into(), json!(wish.room));
+    video.insert("room".into(), json!(token_options.room));
     video.insert("roomJoin".into(), json!(true));
-    video.extend(wish.grants.clone());
-    let mut claims = json!({ "iss": keys.key, "sub": wish.identity, "video": video });
+    video.extend(token_options.grants.clone());
+    let mut claims = json!({ "iss": keys.key, "sub": token_options.identity, "video": video });
     let more = [
-        ("name", wish.name.clone().map(Value::from)),
-        ("metadata", wish.metadata.clone().map(Value::from)),
-        ("attributes", wish.attributes.clone().map(Value::from)),
+        ("name", token_options.name.clone().map(Value::from)),
+        ("metadata", token_options.metadata.clone().map(Value::from)),
+        ("attributes", token_options.attributes.clone().map(Value::from)),
     ];
     for (name, value) in more {
         if let Some(value) = value {
             claims[name] = value;
         }
     }
-    let secret = if wish.forged { "not the secret that the server knows" } else { &keys.secret };
-    sign(claims, wish.ttl_s.unwrap_or(6 * 3600), secret)
+    let secret = if token_options.forged { "not the secret that the server knows" } else { &keys.secret };
+    sign(claims, token_options.ttl_s.unwrap_or(6 * 3600), secret)
 }
 
 /// A token for the room service.
@@ -58,7 +58,7 @@ pub fn admin(keys: &Keys, room: &str) -> String {
 
 fn sign(mut claims: Value, ttl_s: i64, secret: &str) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()) as i64;
-    // The server and we may round differently.
+    // The clocks of server and client may round differently.
     claims["nbf"] = json!(now.min(now + ttl_s) - 10);
     claims["exp"] = json!(now + ttl_s);
     let head = URL_SAFE_NO_PAD.encode(br#"{"alg":"HS256","typ":"JWT"}"#);
@@ -68,7 +68,7 @@ fn sign(mut claims: Value, ttl_s: i64, secret: &str) -> String {
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(tag.as_ref()))
 }
 
-/// Whom a token is for, unverified; empty when it cannot be read.
+/// The identity of a token, unverified; empty if it cannot be read.
 pub fn identity(token: &str) -> String {
     let body = token.split('.').nth(1).unwrap_or_default().trim_end_matches('=');
     let json = URL_SAFE_NO_PAD.decode(body).unwrap_or_default();
@@ -83,9 +83,10 @@ mod tests {
     #[test]
     fn a_token_names_its_identity_and_is_signed() {
         let keys = Keys { key: "k".into(), secret: "s".repeat(32) };
-        let mut wish = Wish { identity: "anna".into(), room: "r".into(), ttl_s: Some(-5), ..Wish::default() };
-        wish.grants.insert("canPublish".into(), json!(false));
-        let token = join(&keys, &wish);
+        let mut token_options =
+            TokenOptions { identity: "anna".into(), room: "r".into(), ttl_s: Some(-5), ..TokenOptions::default() };
+        token_options.grants.insert("canPublish".into(), json!(false));
+        let token = join(&keys, &token_options);
         assert_eq!(identity(&token), "anna");
         let parts: Vec<&str> = token.split('.').collect();
         let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(parts[1]).unwrap()).unwrap();

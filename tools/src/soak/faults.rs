@@ -1,10 +1,10 @@
-//! What trouble is made for whom and when, from one seed.
+//! Generates the schedule of faults, and the sessions they hit, from one seed.
 //!
-//! Pure: gives orders for the SFU's control API, carries out none.
+//! Pure: creates requests for the SFU's control API and sends none.
 
 use serde_json::{json, Value};
 
-/// The next of a sequence of numbers; good enough to choose faults with.
+/// Pseudo-random number generator, good enough to choose faults.
 #[derive(Clone, Debug)]
 pub struct Dice(u64);
 
@@ -31,31 +31,31 @@ impl Dice {
     }
 }
 
-/// One order for the control API.
+/// One request to the control API.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Order {
     /// Milliseconds into the storm.
     pub at_ms: u64,
-    /// What it is in the report; several orders may make up one fault.
+    /// The fault's name in the report. Several requests may make up one fault.
     pub name: &'static str,
     /// Path below /ctl/.
     pub call: &'static str,
     pub body: Value,
-    /// Slots that it concerns.
+    /// Slots that it affects.
     pub hits: Vec<usize>,
 }
 
-/// The sessions that trouble may be made for.
+/// The sessions that faults may hit.
 #[derive(Clone, Copy, Debug)]
 pub struct Field {
-    /// Slot number of the first of them.
+    /// Slot number of the first session.
     pub first: usize,
     pub count: usize,
     /// Sessions per room.
     pub room: usize,
 }
 
-/// Name and weight of what befalls one session.
+/// Name and weight of the faults of one session.
 const SINGLE: [(&str, u64); 20] = [
     ("close", 6),
     ("reset", 8),
@@ -79,7 +79,7 @@ const SINGLE: [(&str, u64); 20] = [
     ("moderate", 3),
 ];
 
-/// The whole storm, in order of time. The same seed gives the same.
+/// The whole storm, sorted by time. The same seed gives the same storm.
 pub fn storm(seed: u64, field: Field, length_ms: u64) -> Vec<Order> {
     let mut dice = Dice::new(seed ^ 0x05_0a_4b);
     let mut orders = Vec::new();
@@ -88,7 +88,7 @@ pub fn storm(seed: u64, field: Field, length_ms: u64) -> Vec<Order> {
         single(&mut dice, field, at, &mut orders);
         at += dice.between(300, 1100);
     }
-    // The edges die in turn, so that there is somebody on the one that does.
+    // The edges are killed in turn, so that some sessions are on the one that is killed.
     let (mut at, mut turn) = (dice.between(6000, 9000), 0);
     while at + 8000 < length_ms {
         wide(&mut dice, field, at, turn, &mut orders);
@@ -142,7 +142,7 @@ fn single(dice: &mut Dice, field: Field, at: u64, orders: &mut Vec<Order>) {
             let size = dice.pick(&[10, 1000, 3 << 20]);
             order(at, "raw_frame", json!({"size": size, "seed": dice.roll() >> 1}));
         }
-        // An answer that does not come, and a reason to need it.
+        // A missing response, and an error that makes the session wait for one.
         "silent" => {
             let stage =
                 dice.pick(&["join_http", "ws_upgrade", "join_response", "set_publisher", "send_answer", "offer"]);
@@ -170,7 +170,7 @@ fn single(dice: &mut Dice, field: Field, at: u64, orders: &mut Vec<Order>) {
     }
 }
 
-/// What befalls many at once.
+/// Faults that hit many sessions at once.
 fn wide(dice: &mut Dice, field: Field, at: u64, turn: usize, orders: &mut Vec<Order>) {
     let all: Vec<usize> = (field.first..field.first + field.count).collect();
     let edge = ["sfu-a", "sfu-b"][turn / 2 % 2];
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn who_dies_lives_again_and_only_one_edge_is_dead_at_a_time() {
+    fn a_killed_edge_is_revived_and_only_one_is_dead_at_a_time() {
         let mut dead = Vec::new();
         for order in storm(9, FIELD, 300_000) {
             match order.call {

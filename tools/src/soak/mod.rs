@@ -1,7 +1,7 @@
-//! The soak: many sessions in one process while the SFU makes trouble for most of them and none for the rest.
+//! The soak: many sessions in one process. The SFU injects faults into most of them and none into the rest.
 //!
-//! `faults` says what trouble and when, `watch` follows what the worker tells, `summary` judges, `run` directs.
-//! The worker's lines and words are described in tools/README.md.
+//! `faults` generates the schedule, `watch` follows the worker's output, `summary` judges, `run` controls the run.
+//! tools/README.md describes the worker's lines and commands.
 
 pub mod faults;
 pub mod run;

@@ -1,4 +1,4 @@
-//! Directs the soak: starts SFU and worker, sends the storm, samples the worker, and hands all to the judge.
+//! Controls the soak: starts SFU and worker, sends the faults, samples the worker, and passes the results to the judge.
 
 use super::{
     faults::{storm, Field, Order},
@@ -24,25 +24,25 @@ pub struct Plan {
     pub out: PathBuf,
     pub seconds: u64,
     pub seed: u64,
-    /// Sessions in rooms that no trouble is made for; two per room.
+    /// Sessions in rooms without faults; two per room.
     pub quiet: usize,
-    /// Sessions in rooms that it is made for; three per room.
+    /// Sessions in rooms with faults; three per room.
     pub storm: usize,
-    /// Tracks are freed and others published in their place, in the middle of a call.
+    /// Whether tracks are freed and others published in their place during a call.
     pub republish: bool,
-    /// Progress in place.
+    /// Redraw the progress in place.
     pub ansi: bool,
 }
 
 const QUIET_ROOM: usize = 2;
 const STORM_ROOM: usize = 3;
-/// Main thread, pacing, metronome, four managers.
-const OWN_THREADS: u64 = 7;
-/// For everybody to join or leave.
+/// The worker's own threads: main thread, pacing, metronome, four managers.
+const WORKER_THREADS: u64 = 7;
+/// Limit for all sessions to join or leave.
 const MOVE: Duration = Duration::from_secs(60);
-/// For everybody to hear everybody when the storm is over: the longest time away, and then some.
+/// Limit for all sessions to receive audio again after the storm: the longest time away plus a margin.
 const CALM: Duration = Duration::from_secs(45);
-/// For idle threads and connections to end.
+/// Limit for idle threads and connections to end.
 const SETTLE: Duration = Duration::from_secs(25);
 const STEP: Duration = Duration::from_millis(20);
 
@@ -57,14 +57,14 @@ struct Soak<'a> {
     sent: u64,
 }
 
-/// Runs it and writes `summary.json`; says what it does on stdout.
+/// Runs the soak and writes `summary.json`. Prints its progress to stdout.
 pub fn run(plan: &Plan) -> Result<Summary, String> {
     fs::create_dir_all(&plan.out).map_err(|e| format!("{}: {e}", plan.out.display()))?;
     let file = plan.out.join("summary.json");
-    // One of an earlier run must not pass for this one's.
+    // A file of an earlier run must not be taken for this run's.
     let _ = fs::remove_file(&file);
     println!(
-        "{} sessions in one process, {} of them in rooms that no trouble is made for; SEED={}",
+        "{} sessions in one process, {} of them in rooms without faults; SEED={}",
         plan.quiet + plan.storm,
         plan.quiet,
         plan.seed
@@ -85,7 +85,7 @@ pub fn run(plan: &Plan) -> Result<Summary, String> {
     let watch = Watch::new(plan.quiet + plan.storm);
     let mut soak = Soak { plan, sfu, worker, watch, begin: now, samples: vec![], printed: now, sent: 0 };
     let found = soak.all();
-    // A crash is the worst there is: whatever was learnt before it is told as well.
+    // After a crash, the problems found before it are reported as well.
     let found = found.map_err(|e| match soak.watch.wrong.is_empty() {
         true => e,
         false => format!("{e}\nbefore that: {}", soak.watch.wrong.join("\n  ")),
@@ -107,13 +107,13 @@ impl Soak<'_> {
     fn all(&mut self) -> Result<Found, String> {
         let plan = self.plan;
         let sessions = (plan.quiet + plan.storm) as u64;
-        // Everything once, so that what a process needs once is there when the counting begins.
+        // One complete cycle first, so that one-time allocations exist before counting starts.
         self.say("all");
-        self.until("everybody hears everybody", MOVE, |b| b.hearing == sessions)?;
+        self.until("all sessions receive audio", MOVE, |b| b.receiving == sessions)?;
         self.say("none");
         let before = self.gone()?;
         self.say("all");
-        self.until("everybody hears everybody", MOVE, |b| b.hearing == sessions)?;
+        self.until("all sessions receive audio", MOVE, |b| b.receiving == sessions)?;
         self.pause(Duration::from_secs(2))?;
         self.say("arm");
         self.say("chaos");
@@ -126,9 +126,9 @@ impl Soak<'_> {
             self.sfu.control("revive_edge", &json!({"edge": edge}))?;
         }
         self.sfu.control("reset", &json!({"keep_pins": true}))?;
-        // Not reached is told by the summary, with whom it is about.
-        let _ = self.until("everybody hears everybody again", CALM, |b| b.hearing == sessions);
-        let hearing = self.watch.beat.clone().unwrap_or_default();
+        // If this is not reached, the summary reports it, with the sessions concerned.
+        let _ = self.until("all sessions receive audio again", CALM, |b| b.receiving == sessions);
+        let receiving = self.watch.beat.clone().unwrap_or_default();
         self.say("gaps");
         self.pause(Duration::from_secs(1))?;
         self.say("disarm");
@@ -146,7 +146,7 @@ impl Soak<'_> {
             return Err(format!("the worker ended with {status}"));
         }
         if let Some(beat) = &mut self.watch.beat {
-            beat.missing.clone_from(&hearing.missing);
+            beat.missing.clone_from(&receiving.missing);
         }
         Ok(Found {
             seed: plan.seed,
@@ -159,8 +159,8 @@ impl Soak<'_> {
             before,
             after,
             shut,
-            own_threads: OWN_THREADS,
-            hearing: hearing.hearing,
+            worker_threads: WORKER_THREADS,
+            receiving: receiving.receiving,
         })
     }
 
@@ -169,19 +169,19 @@ impl Soak<'_> {
     }
 
     fn say(&mut self, word: &str) {
-        // A worker that is gone is noticed by the next step.
-        let _ = self.worker.tell(word);
+        // The next step detects a worker that has ended.
+        let _ = self.worker.send_line(word);
     }
 
     fn now(&self) -> u64 {
         self.begin.elapsed().as_millis() as u64
     }
 
-    /// Hears what the worker has said meanwhile, and waits a moment.
+    /// Processes the worker's new lines, and sleeps for a moment.
     fn step(&mut self) -> Result<(), String> {
         let now = self.now();
         while let Some(line) = self.worker.try_line() {
-            self.watch.hear(&line, now);
+            self.watch.take_line(&line, now);
         }
         self.watch.look(now);
         if let Some(status) = self.worker.ended() {
@@ -204,7 +204,7 @@ impl Soak<'_> {
         loop {
             self.step()?;
             self.progress(&format!("waiting until {what}"));
-            // The beat that was told before the word does not count.
+            // A beat sent before the command does not count.
             if self.watch.beats > seen + 1 && self.watch.beat.as_ref().is_some_and(&fits) {
                 return Ok(());
             }
@@ -215,20 +215,20 @@ impl Soak<'_> {
         }
     }
 
-    /// Waits until nobody is left, and what goes by itself has gone.
+    /// Waits until no session is left, and until idle threads and descriptors are gone.
     fn gone(&mut self) -> Result<Sample, String> {
-        self.until("everybody has left", MOVE, |b| b.alive == 0)?;
+        self.until("all sessions have left", MOVE, |b| b.alive == 0)?;
         let least = self.least(look(self.worker.pid())?)?;
         let beat = self.watch.beat.clone().unwrap_or_default();
-        Ok(Sample { at_ms: self.now(), usage: least, heap_kb: beat.heap_kb, lives: beat.lives })
+        Ok(Sample { at_ms: self.now(), usage: least, heap_kb: beat.heap_kb, joins: beat.joins })
     }
 
-    /// Looks until neither threads nor descriptors become fewer for a while.
+    /// Samples until neither threads nor descriptors decrease for a while.
     fn least(&mut self, mut least: crate::bench::procfs::Usage) -> Result<crate::bench::procfs::Usage, String> {
         let (begin, mut changed) = (Instant::now(), Instant::now());
         while changed.elapsed() < Duration::from_secs(6) && begin.elapsed() < SETTLE {
             self.pause(Duration::from_millis(200))?;
-            self.progress("waiting for what ends by itself");
+            self.progress("waiting for idle threads and descriptors to end");
             let usage = look(self.worker.pid())?;
             if usage.threads < least.threads || usage.fds < least.fds {
                 changed = Instant::now();
@@ -250,7 +250,8 @@ impl Soak<'_> {
             self.step()?;
             let now = self.now();
             while let Some(order) = next.next_if(|o| o.at_ms <= now) {
-                // Two orders of one fault follow each other closely; its end is no fault.
+                // Two requests of one fault follow each other closely. A request that ends a fault is not counted as
+                // one.
                 let ends = matches!(order.call, "revive_edge")
                     || order.body == json!({"user_id": order.body["user_id"]}) && order.call == "lossy"
                     || order.body["ms"] == 0;
@@ -263,7 +264,7 @@ impl Soak<'_> {
                 for slot in &order.hits {
                     self.watch.hit(*slot, now);
                 }
-                // Of a session that is not there just now; that is luck.
+                // HTTP 400: the session does not exist at the moment, which is not an error.
                 let done = self.sfu.control(order.call, &order.body);
                 if let Err(e) = done.as_ref() {
                     if !e.contains("HTTP 400") {
@@ -276,7 +277,7 @@ impl Soak<'_> {
                 let beat = self.watch.beat.clone();
                 let usage = look(self.worker.pid())?;
                 if let Some(beat) = beat {
-                    self.samples.push(Sample { at_ms: now, usage, heap_kb: beat.heap_kb, lives: beat.lives });
+                    self.samples.push(Sample { at_ms: now, usage, heap_kb: beat.heap_kb, joins: beat.joins });
                 }
             }
             self.progress("storm");
@@ -284,7 +285,7 @@ impl Soak<'_> {
         Ok(faults)
     }
 
-    /// One line now and then, in place where that is possible.
+    /// Prints a progress line at intervals, in place where possible.
     fn progress(&mut self, what: &str) {
         let every = if self.plan.ansi { Duration::from_millis(500) } else { Duration::from_secs(5) };
         if self.printed.elapsed() < every {
@@ -295,11 +296,11 @@ impl Soak<'_> {
         let usage = look(self.worker.pid()).ok();
         let away = self.watch.look(now);
         let line = format!(
-            "{:5.0} s  {what}: {} in calls, {away} on the way, {} joins, {} faults, {:.0} MB, {} descriptors, {} threads, \
+            "{:5.0} s  {what}: {} in calls, {away} reconnecting, {} joins, {} faults, {:.0} MB, {} descriptors, {} threads, \
              {} wrong",
             now as f64 / 1e3,
             beat.alive,
-            beat.lives,
+            beat.joins,
             self.sent,
             usage.map_or(0.0, |u| u.rss_kb as f64 / 1e3),
             usage.map_or(0, |u| u.fds),
@@ -314,7 +315,7 @@ impl Soak<'_> {
     }
 }
 
-/// What was done and when, to be read beside the logs.
+/// Writes the list of requests with their times, to be read beside the logs.
 fn write_orders(orders: &[Order], path: &Path) -> Result<(), String> {
     let text: String = orders
         .iter()

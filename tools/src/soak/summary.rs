@@ -1,6 +1,6 @@
-//! The figures of a soak and whether they are good enough.
+//! The figures of a soak and their judgement.
 //!
-//! Pure; knows no process.
+//! Pure. Must not know: processes.
 
 use super::watch::Watch;
 use crate::bench::{
@@ -11,28 +11,28 @@ use serde::Serialize;
 use serde_json::Value;
 use std::{collections::BTreeMap, fmt::Write};
 
-/// Sound may be missing for this long, at the 99th percentile of the intervals between two frames.
+/// Longest time without audio: the 99th percentile of the intervals between two frames.
 const GAP_P99_MS: f64 = 60.0;
-/// Growth of allocated memory per reconnect or new session that is not told from noise. A peer connection that is not
-/// given back costs some 300 KB, a session some 700, so that one leak in forty would be seen.
+/// Growth of allocated memory per reconnect or new session that cannot be distinguished from noise. A leaked peer
+/// connection costs some 300 KB, a leaked session some 700, so one leak in forty would be detected.
 const NOISE_KB_PER_EVENT: f64 = 8.0;
-/// And per minute, for what grows by itself: with the number of sessions in a storm the memory in use goes up and down
-/// by a few per cent, of which a short run may see one side.
+/// The same per minute: memory in use varies by a few per cent with the number of sessions in a storm, and a short run
+/// may see only the growth.
 const NOISE_SHARE_PER_MINUTE: f64 = 0.06;
-/// What may be left when all sessions are gone, over what was left when all had been gone once before, KB: buffers of
-/// the C library, of threads that came later, tables that have grown.
+/// Memory that may remain when all sessions have ended, above the level after the first cycle, KB: buffers of the C
+/// library, of threads that started later, tables that have grown.
 const LEFT_OVER_KB: f64 = 1024.0;
 
-/// One look at the worker, ms into the storm.
+/// One sample of the worker, ms into the storm.
 #[derive(Clone, Copy, Debug)]
 pub struct Sample {
     pub at_ms: u64,
     pub usage: Usage,
     pub heap_kb: f64,
-    pub lives: u64,
+    pub joins: u64,
 }
 
-/// Everything that is known at the end.
+/// All results of a run.
 #[derive(Debug)]
 pub struct Found {
     pub seed: u64,
@@ -42,15 +42,15 @@ pub struct Found {
     pub faults: BTreeMap<&'static str, u64>,
     pub watch: Watch,
     pub samples: Vec<Sample>,
-    /// When all had been there once and gone.
+    /// After the first cycle, when all sessions have ended.
     pub before: Sample,
-    /// When all were gone after the storm.
+    /// After the storm, when all sessions have ended.
     pub after: Sample,
     /// After oh_shutdown_wait.
     pub shut: Usage,
     /// The worker's own threads.
-    pub own_threads: u64,
-    pub hearing: u64,
+    pub worker_threads: u64,
+    pub receiving: u64,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -78,7 +78,7 @@ pub struct Way {
     pub ms_max: f64,
 }
 
-/// The file; later additions extend it, names are never changed.
+/// Content of the file. New members may be added; names never change.
 #[derive(Clone, Debug, Serialize)]
 pub struct Summary {
     pub ok: bool,
@@ -89,12 +89,12 @@ pub struct Summary {
     pub sessions: usize,
     pub unaffected: usize,
     pub faults: BTreeMap<&'static str, u64>,
-    /// Joins through the C API, all together.
-    pub lives: u64,
+    /// Joins through the C API, in total.
+    pub joins: u64,
     pub reconnected: BTreeMap<&'static str, Way>,
     /// By end reason.
     pub ended: BTreeMap<String, u64>,
-    /// Error events that ended nothing, by code.
+    /// Error events that did not end the call, by code.
     pub errors: BTreeMap<String, u64>,
     pub longest_away_ms: u64,
     pub leave_ms_p50: f64,
@@ -105,11 +105,11 @@ pub struct Summary {
     pub gap_ms_max: f64,
     pub gap_frames: f64,
     pub machine_stall_ms_max: f64,
-    /// Sessions that heard everybody in their room when the storm was over.
-    pub hearing_at_end: u64,
+    /// Sessions that received audio from everyone in their room after the storm.
+    pub receiving_at_end: u64,
     pub rss: Memory,
     pub heap: Memory,
-    /// KB still allocated when all sessions are gone, over what it was when all had been gone once before.
+    /// KB still allocated when all sessions have ended, above the level after the first cycle.
     pub left_over_kb: f64,
     pub descriptors: Count,
     pub threads: Count,
@@ -127,7 +127,7 @@ pub fn slope(points: &[(f64, f64)]) -> f64 {
     points.iter().map(|p| (p.0 - mx) * (p.1 - my)).sum::<f64>() / spread
 }
 
-/// Those after the first third, in which the process takes what it needs once.
+/// Memory figures after the first third, in which the process makes its one-time allocations.
 fn memory(samples: &[Sample], storm_ms: f64, of: impl Fn(&Sample) -> f64) -> Memory {
     let warm: Vec<&Sample> = samples.iter().filter(|s| s.at_ms as f64 >= storm_ms / 3.0).collect();
     let points: Vec<(f64, f64)> = warm.iter().map(|s| (s.at_ms as f64 / 60_000.0, of(s))).collect();
@@ -135,7 +135,7 @@ fn memory(samples: &[Sample], storm_ms: f64, of: impl Fn(&Sample) -> f64) -> Mem
         return Memory { begin_kb: 0.0, end_kb: 0.0, slope_kb_per_min: 0.0, limit_kb_per_min: 0.0 };
     };
     let minutes = ((last.at_ms - first.at_ms) as f64 / 60_000.0).max(1e-9);
-    let events = (last.lives - first.lives) as f64 / minutes;
+    let events = (last.joins - first.joins) as f64 / minutes;
     let mean = points.iter().map(|p| p.1).sum::<f64>() / points.len() as f64;
     Memory {
         begin_kb: round(of(first)),
@@ -145,7 +145,7 @@ fn memory(samples: &[Sample], storm_ms: f64, of: impl Fn(&Sample) -> f64) -> Mem
     }
 }
 
-/// Judges.
+/// Judges the results.
 pub fn judge(found: Found) -> Summary {
     let Found { watch, samples, before, after, shut, .. } = &found;
     let mut wrong = watch.wrong.clone();
@@ -179,22 +179,22 @@ pub fn judge(found: Found) -> Summary {
         check(c.after <= c.before, format!("{} {name} instead of {} when all sessions are gone", c.after, c.before));
     }
     check(
-        threads.after_shutdown == found.own_threads,
+        threads.after_shutdown == found.worker_threads,
         format!(
             "{} threads after oh_shutdown_wait, {} are the worker's own",
-            threads.after_shutdown, found.own_threads
+            threads.after_shutdown, found.worker_threads
         ),
     );
     let (result, shutdown_ms) = watch.shutdown.clone().unwrap_or_default();
     check(result == "OH_OK", format!("oh_shutdown_wait: {result}"));
     let corrected = gap("corrected", "p99_ms");
-    check(found.quiet < 2 || gap("raw", "frames") > 0.0, "nothing was heard in the quiet rooms".to_owned());
+    check(found.quiet < 2 || gap("raw", "frames") > 0.0, "no audio was received in the quiet rooms".to_owned());
     check(corrected < GAP_P99_MS, format!("gaps of {corrected} ms in the quiet rooms (p99)"));
     check(
-        found.hearing == sessions as u64,
+        found.receiving == sessions as u64,
         format!(
-            "only {} of {sessions} sessions hear their whole room after the storm: {}",
-            found.hearing,
+            "only {} of {sessions} sessions receive audio from their whole room after the storm: {}",
+            found.receiving,
             watch.beat.as_ref().map_or("", |b| &b.missing)
         ),
     );
@@ -212,7 +212,7 @@ pub fn judge(found: Found) -> Summary {
         sessions,
         unaffected: found.quiet,
         faults: found.faults.clone(),
-        lives: after.lives,
+        joins: after.joins,
         reconnected: watch.back.iter().map(|(k, v)| (*k, way(v))).collect(),
         ended: watch.ended.clone(),
         errors: watch.errors.clone(),
@@ -225,7 +225,7 @@ pub fn judge(found: Found) -> Summary {
         gap_ms_max: gap("raw", "max_ms"),
         gap_frames: gap("raw", "frames"),
         machine_stall_ms_max: watch.stall_ms,
-        hearing_at_end: found.hearing,
+        receiving_at_end: found.receiving,
         rss,
         heap,
         left_over_kb,
@@ -236,14 +236,14 @@ pub fn judge(found: Found) -> Summary {
 }
 
 impl Summary {
-    /// The table for people.
+    /// The table as text.
     pub fn table(&self) -> String {
         let mut out = String::new();
         let faults: u64 = self.faults.values().sum();
         let list =
             |map: &BTreeMap<String, u64>| map.iter().map(|(k, v)| format!("{k} {v}")).collect::<Vec<_>>().join(", ");
         let _ = writeln!(out, "  faults             {faults} in {:.0} s (seed {})", self.storm_seconds, self.seed);
-        let _ = writeln!(out, "  sessions           {} at a time, {} joins", self.sessions, self.lives);
+        let _ = writeln!(out, "  sessions           {} at a time, {} joins", self.sessions, self.joins);
         for (way, w) in &self.reconnected {
             let _ = writeln!(
                 out,
@@ -261,10 +261,10 @@ impl Summary {
         );
         let _ = writeln!(
             out,
-            "  gaps, quiet rooms  {:.0} ms p99 ({:.0} without what the machine stood still), {:.0} ms at most",
+            "  gaps, quiet rooms  {:.0} ms p99 ({:.0} without machine stalls), {:.0} ms at most",
             self.gap_ms_p99, self.gap_ms_p99_corrected, self.gap_ms_max
         );
-        let _ = writeln!(out, "  hear their room    {} of {}", self.hearing_at_end, self.sessions);
+        let _ = writeln!(out, "  receive their room {} of {}", self.receiving_at_end, self.sessions);
         for (name, m) in [("resident", &self.rss), ("allocated", &self.heap)] {
             let _ = writeln!(
                 out,
@@ -287,7 +287,7 @@ impl Summary {
     }
 }
 
-/// What a value of `/ctl/state` says of the sessions of one edge.
+/// Number of sessions on one edge, from the JSON of `/ctl/state`.
 pub fn on_edge(state: &Value, edge: &str) -> usize {
     state["sessions"].as_array().map_or(0, |s| s.iter().filter(|s| s["edge"] == edge).count())
 }
@@ -302,7 +302,7 @@ mod tests {
     }
 
     fn sample(at_ms: u64, heap_kb: f64) -> Sample {
-        Sample { at_ms, usage: usage(80_000, 14, 300), heap_kb, lives: 50 + at_ms / 1000 }
+        Sample { at_ms, usage: usage(80_000, 14, 300), heap_kb, joins: 50 + at_ms / 1000 }
     }
 
     fn found() -> Found {
@@ -311,7 +311,7 @@ mod tests {
             watch.gaps.insert(of.to_owned(), json!({"frames": 1000, "p99_ms": 41, "max_ms": 90}));
         }
         watch.shutdown = Some(("OH_OK".to_owned(), 12.0));
-        let end = |threads, fds| Sample { at_ms: 0, usage: usage(50_000, threads, fds), heap_kb: 300.0, lives: 140 };
+        let end = |threads, fds| Sample { at_ms: 0, usage: usage(50_000, threads, fds), heap_kb: 300.0, joins: 140 };
         Found {
             seed: 1,
             quiet: 14,
@@ -323,8 +323,8 @@ mod tests {
             before: end(13, 12),
             after: end(12, 12),
             shut: usage(50_000, 7, 4),
-            own_threads: 7,
-            hearing: 50,
+            worker_threads: 7,
+            receiving: 50,
         }
     }
 
@@ -363,7 +363,7 @@ mod tests {
             ("14 threads", verdict(|f| f.after.usage.threads = 14)),
             ("8 threads after", verdict(|f| f.shut.threads = 8)),
             ("OH_ERR_TIMEOUT", verdict(|f| f.watch.shutdown = Some(("OH_ERR_TIMEOUT".into(), 1.0)))),
-            ("only 49", verdict(|f| f.hearing = 49)),
+            ("only 49", verdict(|f| f.receiving = 49)),
             (
                 "gaps of 70",
                 verdict(|f| {

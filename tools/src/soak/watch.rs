@@ -1,49 +1,49 @@
-//! Follows the worker's sessions line by line: who is away for how long, who ended how, what is wrong.
+//! Follows the worker's sessions line by line: how long each is away, how each ended, and what failed.
 //!
-//! Pure: is handed lines and the time.
+//! Pure: takes lines and the current time.
 
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// A session that was hit is joined again or over by then.
+/// A session that was hit must be joined again or ended within this time.
 pub const LIMIT_MS: u64 = 30_000;
-/// What the machine may take to tell of it.
+/// Margin for delays of the machine.
 const GRACE_MS: u64 = 1_000;
-/// However often it is hit.
+/// Upper limit, however often a session is hit.
 const NEVER_LONGER_MS: u64 = 60_000;
 const MAX_WRONG: usize = 200;
 
 #[derive(Clone, Debug, Default)]
 struct Slot {
-    /// Since when it has been neither JOINED nor over.
+    /// Since when it has been neither joined nor ended.
     away_since: Option<u64>,
     hit_at: Option<u64>,
-    told: bool,
+    reported: bool,
 }
 
-/// The worker's beat.
+/// The worker's periodic status line.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Beat {
     pub alive: u64,
     pub joined: u64,
-    pub hearing: u64,
-    pub lives: u64,
+    pub receiving: u64,
+    pub joins: u64,
     pub heap_kb: f64,
     pub stall_ms: f64,
     pub missing: String,
 }
 
-/// Everything that was told.
+/// State gathered from the worker's lines.
 #[derive(Debug, Default)]
 pub struct Watch {
     slots: Vec<Slot>,
     pub beat: Option<Beat>,
     pub beats: u64,
-    /// In words; what makes the soak fail.
+    /// Failures of the soak, as text.
     pub wrong: Vec<String>,
-    /// How often each end reason was told.
+    /// Number of terminal events by end reason.
     pub ended: BTreeMap<String, u64>,
-    /// Elapsed ms of reconnects by their way.
+    /// Elapsed ms of reconnects, by strategy.
     pub back: BTreeMap<&'static str, Vec<f64>>,
     /// Error events that do not end the call, by code.
     pub errors: BTreeMap<String, u64>,
@@ -85,17 +85,17 @@ impl Watch {
         }
     }
 
-    /// Trouble is made for a slot now.
+    /// Records that a fault hits this slot now.
     pub fn hit(&mut self, slot: usize, now: u64) {
         if let Some(slot) = self.slots.get_mut(slot) {
             slot.hit_at = Some(now);
         }
     }
 
-    /// Takes one line.
-    pub fn hear(&mut self, line: &str, now: u64) {
+    /// Processes one line.
+    pub fn take_line(&mut self, line: &str, now: u64) {
         let Ok(line) = serde_json::from_str::<Value>(line) else {
-            self.complain(format!("the worker said what is no JSON: {}", &line.chars().take(200).collect::<String>()));
+            self.complain(format!("the worker printed invalid JSON: {}", &line.chars().take(200).collect::<String>()));
             return;
         };
         let number = |key: &str| line[key].as_f64().unwrap_or_default();
@@ -110,7 +110,7 @@ impl Watch {
                     }
                 }
             },
-            // Freed, perhaps while it was away: then nothing more is told of it.
+            // Freed, perhaps while reconnecting: no further events follow.
             "over" => self.is_back(slot, now),
             "ended" => {
                 self.is_back(slot, now);
@@ -143,8 +143,8 @@ impl Watch {
                 self.beat = Some(Beat {
                     alive: number("alive") as u64,
                     joined: number("joined") as u64,
-                    hearing: number("hearing") as u64,
-                    lives: number("lives") as u64,
+                    receiving: number("receiving") as u64,
+                    joins: number("joins") as u64,
                     heap_kb: number("heap_kb"),
                     stall_ms: number("stall_ms"),
                     missing: text("missing"),
@@ -159,19 +159,20 @@ impl Watch {
         if let Some(since) = slot.away_since.take() {
             self.longest_away_ms = self.longest_away_ms.max(now.saturating_sub(since));
         }
-        slot.told = false;
+        slot.reported = false;
     }
 
-    /// Looks for sessions that are away for too long. Sessions away now.
+    /// Checks for sessions that have been away too long. Returns the number of sessions away now.
     pub fn look(&mut self, now: u64) -> usize {
         let mut late = Vec::new();
         for (number, slot) in self.slots.iter_mut().enumerate() {
             let Some(since) = slot.away_since else { continue };
             let away = now.saturating_sub(since);
             let begin = slot.hit_at.map_or(since, |hit| hit.max(since));
-            if !slot.told && (now.saturating_sub(begin) > LIMIT_MS + GRACE_MS || away > NEVER_LONGER_MS + GRACE_MS) {
-                slot.told = true;
-                late.push(format!("slot {number} has been neither joined nor over for {away} ms"));
+            if !slot.reported && (now.saturating_sub(begin) > LIMIT_MS + GRACE_MS || away > NEVER_LONGER_MS + GRACE_MS)
+            {
+                slot.reported = true;
+                late.push(format!("slot {number} has been neither joined nor ended for {away} ms"));
             }
         }
         late.into_iter().for_each(|l| self.complain(l));
@@ -188,11 +189,11 @@ mod tests {
     }
 
     #[test]
-    fn who_stays_away_too_long_is_told_once() {
+    fn a_session_away_too_long_is_reported_once() {
         let mut watch = Watch::new(3);
-        watch.hear(&state(1, "reconnecting"), 1000);
-        watch.hear(&state(2, "joining"), 1000);
-        watch.hear(&state(2, "joined"), 5000);
+        watch.take_line(&state(1, "reconnecting"), 1000);
+        watch.take_line(&state(2, "joining"), 1000);
+        watch.take_line(&state(2, "joined"), 5000);
         assert_eq!(watch.look(31_000), 1);
         assert!(watch.wrong.is_empty());
         watch.look(32_001);
@@ -202,9 +203,9 @@ mod tests {
     }
 
     #[test]
-    fn another_hit_gives_more_time_but_not_for_ever() {
+    fn another_hit_extends_the_limit_up_to_a_maximum() {
         let mut watch = Watch::new(1);
-        watch.hear(&state(0, "reconnecting"), 0);
+        watch.take_line(&state(0, "reconnecting"), 0);
         for at in [10_000, 25_000, 50_000] {
             watch.hit(0, at);
         }
@@ -217,12 +218,12 @@ mod tests {
     #[test]
     fn ends_and_wrongs_are_counted() {
         let mut watch = Watch::new(2);
-        watch.hear(&state(1, "reconnecting"), 0);
-        watch.hear(r#"{"kind":"ended","slot":1,"code":5}"#, 100);
-        watch.hear(r#"{"kind":"ended","slot":0,"code":99}"#, 100);
-        watch.hear(r#"{"kind":"wrong","slot":0,"text":"a quiet room is told: state"}"#, 100);
-        watch.hear(r#"{"kind":"back","slot":0,"how":2,"ms":120}"#, 100);
-        watch.hear("nonsense", 100);
+        watch.take_line(&state(1, "reconnecting"), 0);
+        watch.take_line(r#"{"kind":"ended","slot":1,"code":5}"#, 100);
+        watch.take_line(r#"{"kind":"ended","slot":0,"code":99}"#, 100);
+        watch.take_line(r#"{"kind":"wrong","slot":0,"text":"a quiet room received an event: state"}"#, 100);
+        watch.take_line(r#"{"kind":"back","slot":0,"how":2,"ms":120}"#, 100);
+        watch.take_line("nonsense", 100);
         assert_eq!(watch.ended["connection_lost"], 1);
         assert_eq!(watch.back["fast"], [120.0]);
         assert_eq!(watch.wrong.len(), 3, "{:?}", watch.wrong);

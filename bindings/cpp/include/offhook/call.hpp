@@ -121,7 +121,7 @@ public:
 
     /// All participants of the call with their tracks: the local one first, the others by session id. At least as new as any
     /// event that was delivered, and complete also when events were dropped. Before the join it has the local participant
-    /// alone, after the end nobody.
+    /// alone, after the end none.
     result<std::vector<participant>> participants() const;
 
     /// What the protocol of the call can do.

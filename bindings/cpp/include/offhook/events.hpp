@@ -119,7 +119,7 @@ struct audio : audio_frame {
     using audio_frame::audio_frame;
 };
 
-/// The call is over. Exactly one, the last event of a call.
+/// The call has ended. Exactly one, the last event of a call.
 struct ended {
     end_reason reason = end_reason::left;
     errc error = errc::ok;        ///< errc::ok when the call ended without a failure

@@ -131,7 +131,7 @@ struct audio_track_options {
 struct data_options {
     /// For the application's own use, at most 1024 bytes.
     std::string topic;
-    /// User ids, at most 256; empty: everybody in the call.
+    /// User ids, at most 256; empty: all participants.
     std::vector<std::string> to;
     /// Send each packet once, without repeating lost ones. Ignored for texts, which always arrive.
     bool lossy = false;

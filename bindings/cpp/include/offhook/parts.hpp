@@ -20,7 +20,7 @@ public:
     explicit publisher(oh_publisher handle) noexcept : handle_(handle) {}
     oh_publisher handle() const noexcept { return handle_; }
 
-    /// Stops sending at once and for good while the call goes on; its tracks are over. Audio and data that were accepted
+    /// Stops sending at once and for good while the call goes on; its tracks end. Audio and data that were accepted
     /// and not sent yet are discarded and counted by events::unsent. Closing twice is fine.
     result<void> close() const { return detail::to_result(oh_publisher_close(handle_)); }
     /// Closes it and frees its handle: errc::handle from then on.
@@ -49,7 +49,7 @@ public:
     }
 
     /// Statistics of a remote track. Works also after the end of the call. Without a track_id (in protocols without track
-    /// ids) of the track with that source. errc::empty when nothing of such a track was received, or it is over.
+    /// ids) of the track with that source. errc::empty when nothing of such a track was received, or it has ended.
     result<remote_track_stats> track_stats(const std::string &session_id, const std::string &track_id,
                                            track_source source = track_source::unknown) const
     {

@@ -33,7 +33,7 @@ public:
     friend bool operator!=(track_ref a, track_ref b) noexcept { return !(a == b); }
 
     /// Writes `frames` samples per channel, interleaved; copied. Never waits: errc::full when there is no room for all of
-    /// it now (see wait_writable), errc::closed when the track or its call is over. Writers of one track should take
+    /// it now (see wait_writable), errc::closed when the track or its call has ended. Writers of one track should take
     /// turns.
     result<void> write(const std::int16_t *samples, std::size_t frames) const
     {

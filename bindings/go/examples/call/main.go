@@ -22,10 +22,10 @@ import (
 var (
 	url     = flag.String("url", "", "where the coordinator is")
 	livekit = flag.String("livekit", "", "where a LiveKit server is, instead")
-	user    = flag.String("user", "", "who joins; with --livekit as the token says")
-	id      = flag.String("call", "", "which call; with --livekit as the token says")
+	user    = flag.String("user", "", "the user; with --livekit from the token")
+	id      = flag.String("call", "", "the call; with --livekit from the token")
 	token   = flag.String("token", "development", "the user's token; a real service wants a JWT")
-	hz      = flag.Float64("tone", 440, "the tone to say, in Hz; 0: nothing")
+	hz      = flag.Float64("tone", 440, "the tone to play, in Hz; 0: nothing")
 	seconds = flag.Float64("seconds", 0, "how long to stay; 0: until Enter or Ctrl-C")
 )
 
@@ -74,12 +74,12 @@ func stay(ctx context.Context) error {
 		return err
 	}
 	if *hz > 0 {
-		go say(ctx, track)
+		go playTone(ctx, track)
 	}
 	done := make(chan error, 1)
 	go func() { done <- call.WaitEnded(ctx) }() // leaves when ctx is done
 
-	heard := map[string]time.Duration{}
+	received := map[string]time.Duration{}
 	events, audio := call.Events(), call.Audio()
 	for events != nil || audio != nil { // both are closed at the end
 		select {
@@ -88,25 +88,25 @@ func stay(ctx context.Context) error {
 				events = nil
 				continue
 			}
-			tell(event)
+			logEvent(event)
 		case a, ok := <-audio:
 			if !ok {
 				audio = nil
 				continue
 			}
-			if heard[a.UserID] == 0 {
-				log.Printf("%s is heard", a.UserID)
+			if received[a.UserID] == 0 {
+				log.Printf("receiving audio of %s", a.UserID)
 			}
-			heard[a.UserID] += time.Duration(a.Frames) * time.Second / time.Duration(a.SampleRateHz)
+			received[a.UserID] += time.Duration(a.Frames) * time.Second / time.Duration(a.SampleRateHz)
 		}
 	}
-	for who, long := range heard {
-		fmt.Printf("heard %s for %.1f s\n", who, long.Seconds())
+	for who, long := range received {
+		fmt.Printf("received %s for %.1f s\n", who, long.Seconds())
 	}
 	return <-done
 }
 
-func tell(event offhook.Event) {
+func logEvent(event offhook.Event) {
 	switch e := event.(type) {
 	case *offhook.EventJoined:
 		log.Printf("joined after %v, %d are here", e.JoinTime, e.Participants)
@@ -123,8 +123,8 @@ func tell(event offhook.Event) {
 	}
 }
 
-// say writes a tone until ctx is done or the call is over.
-func say(ctx context.Context, track *offhook.Track) {
+// playTone writes a tone until ctx is done or the call has ended.
+func playTone(ctx context.Context, track *offhook.Track) {
 	samples := make([]int16, 960)
 	for n := 0; ; {
 		for i := range samples {

@@ -47,7 +47,7 @@ func main() {
 	}
 	defer client.Close()
 
-	heard, frames := make(chan string, 1), 0
+	received, frames := make(chan string, 1), 0
 	call, err := client.Join(ctx, offhook.CallOptions{
 		CallID: "standup",
 		OnEvent: func(_ *offhook.Call, event offhook.Event) {
@@ -61,7 +61,7 @@ func main() {
 		OnAudio: func(_ *offhook.Call, a *offhook.AudioFrame) { // 20 ms of one participant
 			if !a.Silence {
 				if frames++; frames == 50 {
-					heard <- a.UserID
+					received <- a.UserID
 				}
 			}
 		},
@@ -74,7 +74,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	log.Printf("joined; waiting %d s at most for somebody to be heard: start another one with another name", seconds)
+	log.Printf("joined; waiting %d s at most for audio of another participant: start a second one with another name", seconds)
 
 	until, name := time.Now().Add(time.Duration(seconds)*time.Second), ""
 	pcm := make([]int16, 960) // 20 ms
@@ -87,7 +87,7 @@ func main() {
 			break
 		}
 		select {
-		case name = <-heard:
+		case name = <-received:
 			log.Printf("a second of %s", name)
 			until = time.Now().Add(2 * time.Second) // so that the other receives enough as well
 		default:
@@ -98,6 +98,6 @@ func main() {
 		log.Fatal(err)
 	}
 	if name == "" {
-		log.Fatal("nobody was heard")
+		log.Fatal("no audio was received")
 	}
 }

@@ -65,7 +65,7 @@ class BaseTrack:
         """Writes audio: all of it, or none (FullError). Never waits; the library sends it by its own clock.
 
         An array of int16 or float32, of shape (frames,) or (frames, channels), or bytes of 16-bit samples.
-        ClosedError when the track or its call is over, StateError for a track of Opus packets.
+        ClosedError when the track or its call has ended, StateError for a track of Opus packets.
         """
         self._write(flat(samples, self.channels))
 
@@ -120,7 +120,7 @@ class Publisher:
         self._handle: Any = out[0]
 
     def close(self) -> None:
-        """Stops sending at once and for good while the call goes on; its tracks are over. Closing twice does nothing."""
+        """Stops sending at once and for good while the call goes on; its tracks end. Closing twice does nothing."""
         check(lib.oh_publisher_close(self._handle))
 
     def free(self) -> None:
@@ -146,7 +146,8 @@ class Subscriber:
     ) -> RemoteTrackStats:
         """The statistics of a remote track: by its track_id, or in protocols without track ids by its source.
 
-        EmptyError when nothing of such a track was received, or the track is over. Works also after the end of the call.
+        EmptyError when nothing of such a track was received, or the track has ended. Works also after the end of the
+        call.
         """
         session, track = optional(session_id), optional(track_id)
         return stats_of(
@@ -210,7 +211,7 @@ class BaseCall(Generic[T]):
         """All participants of the call with their tracks: the local one first, the others by session id.
 
         A snapshot, at least as new as any event that was delivered, and complete also when events were dropped. Before
-        the join it has the local participant alone, after the end nobody.
+        the join it has the local participant alone, after the end none.
         """
         out = ffi.new("const oh_participants **")
         check(lib.oh_call_get_participants(self._handle, out))

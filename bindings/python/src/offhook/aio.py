@@ -73,7 +73,7 @@ class Track(BaseTrack):
         await self._with_room(lambda: self.write_opus_nowait(packet))
 
     async def drain(self) -> None:
-        """Waits until everything that was written has been sent. ClosedError when the track or its call is over."""
+        """Waits until everything that was written has been sent. ClosedError when the track or its call has ended."""
         while (result := lib.oh_track_wait_drained(self._handle, 0)) == Result.TIMEOUT:
             await asyncio.sleep(0.01)
         check(result)
@@ -255,7 +255,7 @@ class Call(BaseCall[Track]):
             self.provide_token(token)
         except Exception as error:
             if self._ended.done() or not self._pump.watching:
-                return  # too late: the call is over
+                return  # too late: the call has ended
             self._pump.report("offhook: the token was not accepted", error, self)
 
     def _handle_with(self, handler: Callable[[Call, Any], Any], item: Any) -> None:

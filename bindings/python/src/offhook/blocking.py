@@ -109,7 +109,7 @@ on_exit(_no_more)
 
 
 def _sliced(wait: Callable[[int], int], timeout: float | None) -> int:
-    """Repeats wait(ms) until its result is another one than a timeout, or the whole timeout is over."""
+    """Repeats wait(ms) until its result is another one than a timeout, or the whole timeout has expired."""
     end = None if timeout is None else time.monotonic() + timeout
     while True:
         left = _SLICE_MS if end is None else max(0, int((end - time.monotonic()) * 1000 + 0.999))
@@ -146,7 +146,7 @@ class Track(BaseTrack):
 
 
 class Call(BaseCall[Track]):
-    """A call. Client.join makes it, and its client holds it until it is over (without handlers: freed). Without a
+    """A call. Client.join makes it, and its client holds it until it has ended (without handlers: freed). Without a
     reference to the client or one of its calls, the calls leave when they are collected."""
 
     _track_class = Track
@@ -182,7 +182,7 @@ class Call(BaseCall[Track]):
             raise
         self._dropped = freed_with(self, lib.oh_call_free, self._handle)
         client._calls.add(self)
-        if handled and number not in _registered:  # it is over already
+        if handled and number not in _registered:  # it has ended already
             client._calls.discard(self)
 
     @property

@@ -38,13 +38,13 @@ class HandleError(Error):
 
 
 class StateError(Error):
-    """Not possible in the present state; for instance, the call is over."""
+    """Not possible in the present state; for instance, the call has ended."""
 
     code = Result.STATE
 
 
 class ClosedError(Error):
-    """The object was closed by the application, or its call is over."""
+    """The object was closed by the application, or its call has ended."""
 
     code = Result.CLOSED
 

@@ -246,7 +246,7 @@ class AudioEvent(Event):
 
 @dataclass(frozen=True)
 class Ended(Event):
-    """The call is over. The last event of a call."""
+    """The call has ended. The last event of a call."""
 
     kind = EventKind.ENDED
     reason: EndReason

@@ -81,7 +81,7 @@ class DataOptions(TypedDict, total=False):
     """oh_data_options: to whom data or a text is sent, and how."""
 
     topic: Optional[str]  #: a topic for the application's own use
-    to: Optional[Sequence[str]]  #: user ids (to_count in C); default: everybody in the call
+    to: Optional[Sequence[str]]  #: user ids (to_count in C); default: all participants
     lossy: bool  #: send each packet once, without repeating lost ones; ignored for texts
 
 

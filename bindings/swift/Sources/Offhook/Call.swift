@@ -40,13 +40,13 @@ public final class Call: Sendable, CallOperations {
     try await context.joined()
   }
 
-  /// Waits until the call is over and everything was delivered. Throws ``ResultCode/closed`` when it was closed before
-  /// it had ended.
+  /// Waits until the call has ended and everything was delivered. Throws ``ResultCode/closed`` when it was closed
+  /// before.
   public func ended() async throws -> Ended {
     try await context.ended()
   }
 
-  /// Leaves, and returns when the call is over, within 2 s. ``CallOperations/startLeave(reason:)`` does not wait.
+  /// Leaves, and returns when the call has ended, within 2 s. ``CallOperations/startLeave(reason:)`` does not wait.
   @discardableResult
   public func leave(reason: String? = nil) async throws -> Ended {
     try startLeave(reason: reason)

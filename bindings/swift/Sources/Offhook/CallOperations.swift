@@ -55,7 +55,7 @@ extension CallOperations {
 
   /// All participants of the call with their tracks: the local one first, the others by session id. A snapshot, at least
   /// as new as any event that was delivered, and complete also when events were dropped. Before the join it has the
-  /// local participant alone, after the end nobody.
+  /// local participant alone, after the end none.
   public func participants() throws -> [Participant] {
     var snapshot: UnsafePointer<oh_participants>?
     try check(oh_call_get_participants(handle.c, &snapshot))
@@ -172,7 +172,7 @@ public struct CallSubscriber: Sendable, Hashable {
   }
 
   /// Statistics of a remote track, by its id; in protocols without track ids (nil or "") of the participant's track with
-  /// that source. Throws ``ResultCode/empty`` when nothing of such a track was received, or the track is over. Works
+  /// that source. Throws ``ResultCode/empty`` when nothing of such a track was received, or the track has ended. Works
   /// also after the end of the call.
   public func trackStats(sessionID: String, trackID: String? = nil, source: TrackSource = .microphone) throws
     -> RemoteTrackStats

@@ -45,7 +45,7 @@ public struct Event: Sendable {
     case lost(Lost)
     /// Audio of a track; in pull mode only.
     case audio(AudioFrame)
-    /// The call is over. The last event of a call.
+    /// The call has ended. The last event of a call.
     case ended(Ended)
     /// The connection was lost and is made again; the state joined came just before.
     case reconnected(Reconnected)

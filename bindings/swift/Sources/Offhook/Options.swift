@@ -262,7 +262,7 @@ public struct RemoteTrackOptions: Sendable {
 public struct DataOptions: Sendable {
   /// A topic for the application's own use.
   public var topic: String?
-  /// User ids; empty: everybody in the call.
+  /// User ids; empty: all participants.
   public var to: [String] = []
   /// Send each packet once, without repeating lost ones. Otherwise every packet arrives, in order. Ignored for texts.
   public var lossy = false

@@ -65,9 +65,9 @@ public final class PulledCall: Sendable, CallOperations {
 
   /// Waits until the descriptor is readable, half a second at most, so that a call that is closed meanwhile is noticed.
   private func readable() async throws {
-    let mine = dup(try wakeDescriptor())  // a duplicate stays valid when the call is closed meanwhile
-    if mine < 0 { throw OffhookError(code: .limit, detail: "no descriptor is left") }
-    let wait = ReadableWait(mine)
+    let descriptor = dup(try wakeDescriptor())  // a duplicate stays valid when the call is closed meanwhile
+    if descriptor < 0 { throw OffhookError(code: .limit, detail: "no descriptor is left") }
+    let wait = ReadableWait(descriptor)
     try await withTaskCancellationHandler {
       try await wait.run()
     } onCancel: {

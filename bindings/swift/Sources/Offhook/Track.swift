@@ -37,7 +37,7 @@ public protocol TrackOperations: Sendable {
 
 extension TrackOperations {
   /// Writes interleaved 16-bit samples. Never waits: throws ``ResultCode/full`` when there is no room for all of it
-  /// now (nothing was taken), ``ResultCode/closed`` when the track or its call is over.
+  /// now (nothing was taken), ``ResultCode/closed`` when the track or its call has ended.
   public func write(_ samples: [Int16], channels: Int = 1) throws {
     try samples.withUnsafeBufferPointer { try write($0, channels: channels) }
   }

@@ -37,7 +37,7 @@ struct Arguments {
   }
 }
 
-/// A line at once, also into a pipe.
+/// Prints a line without buffering, also into a pipe.
 func say(_ line: String) {
   print(line)
   fflush(nil)
@@ -59,7 +59,7 @@ func show(_ event: Event) {
   }
 }
 
-// Enter, Ctrl-C or the end of the time, whichever is first.
+// Enter, Ctrl-C or the time limit, whichever is first.
 let (stop, stopper) = AsyncStream.makeStream(of: String.self)
 signal(SIGINT, SIG_IGN)
 let interrupt = DispatchSource.makeSignalSource(signal: SIGINT, queue: .global())
@@ -92,7 +92,7 @@ do {
   if let seconds = arguments.seconds {
     DispatchQueue.global().asyncAfter(deadline: .now() + seconds) { stopper.yield("the time is up") }
   }
-  let over = Task { if (try? await call.ended()) != nil { stopper.yield("the call is over") } }
+  let over = Task { if (try? await call.ended()) != nil { stopper.yield("the call has ended") } }
   for await why in stop {
     say(why)
     break

@@ -18,7 +18,7 @@ if url.hasPrefix("ws") {  // LiveKit; the defaults are those of `livekit-server 
 }
 let client = try Client(options)
 let call = try await client.join(CallOptions(callID: "my-first-call"))
-print("joined; waiting \(seconds) s at most for somebody to be heard: start another one with another name")
+print("joined; waiting \(seconds) s at most for audio of another participant: start a second one with another name")
 
 let listening = Task {
   var frames = 0  // 20 ms each
@@ -51,5 +51,5 @@ if received { try? await Task.sleep(for: .seconds(2)) }  // so that the other on
 speaking.cancel()
 await leaving.value
 await events.value
-if !received { print("nobody was heard") }
+if !received { print("no audio was received") }
 exit(received ? 0 : 1)

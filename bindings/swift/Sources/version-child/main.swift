@@ -1,5 +1,5 @@
-// main.swift - uses the library for the first time, in a process of its own: for the test of versions. Prints a line for
-// each refusal; exits with their number.
+// main.swift - uses the library for the first time, in a separate process: for the test of versions. Prints a line
+// for each refusal; exits with their number.
 import Offhook
 
 #if canImport(Glibc)

@@ -1,4 +1,4 @@
-// CallTests.swift - being in a call: rows join, talk-hear, mute, participants, leave, leave-twice, trace, late-offers,
+// CallTests.swift - calls: rows join, send-receive, mute, participants, leave, leave-twice, trace, late-offers,
 // reconnect of tests/scenarios.md.
 import Offhook
 import Synchronization
@@ -28,7 +28,7 @@ final class CallTests: XCTestCase {
     let ended = try await within(5, "leaves") { try await call.leave() }
     XCTAssertEqual(ended.reason, .left)
 
-    // Nobody listens there.
+    // An unreachable server.
     let nowhere = try Client(ClientOptions(url: "http://127.0.0.1:1", userID: "sw-join", token: "x"))
     do {
       _ = try await within(30, "an error") {
@@ -52,63 +52,63 @@ final class CallTests: XCTestCase {
     }
   }
 
-  /// talk-hear, with streams
-  func testTalkHear() async throws {
-    let talker = try await Peer("sw-talker", "sw-talk")
-    let client = try makeClient("sw-hearer")
-    let hearer = try await within(15, "joined") { try await client.join(CallOptions(callID: "sw-talk")) }
-    try talker.talk(440)
-    let sound = try await within(15, "audio") {
-      // The first second may have a beginning in it: what counts is a stretch that is a tone.
-      var sound: [Int16] = []
-      for await frame in hearer.audio {
-        guard frame.userID == "sw-talker", case .s16(let samples) = frame.samples else { continue }
+  /// send-receive, with streams
+  func testSendReceive() async throws {
+    let sender = try await Peer("sw-sender", "sw-send-receive")
+    let client = try makeClient("sw-receiver")
+    let receiver = try await within(15, "joined") { try await client.join(CallOptions(callID: "sw-send-receive")) }
+    try sender.publishTone(440)
+    let pcm = try await within(15, "audio") {
+      // The first second may contain the start of the tone: a stretch that is all tone counts.
+      var pcm: [Int16] = []
+      for await frame in receiver.audio {
+        guard frame.userID == "sw-sender", case .s16(let samples) = frame.samples else { continue }
         guard frame.sampleRateHz == 48000, frame.channels == 1, frame.frames == 960, samples.count == 960 else {
           throw TestFailure("a frame of another form: \(frame.sampleRateHz) Hz, \(frame.channels) channels, \(frame.frames)")
         }
-        sound += samples
-        if sound.count > 9600 { sound.removeFirst(sound.count - 9600) }
-        if sound.count == 9600, power(sound, 440) > 10 * power(sound, 1000), power(sound, 440) > 1e3 { return sound }
+        pcm += samples
+        if pcm.count > 9600 { pcm.removeFirst(pcm.count - 9600) }
+        if pcm.count == 9600, power(pcm, 440) > 10 * power(pcm, 1000), power(pcm, 440) > 1e3 { return pcm }
       }
       throw TestFailure("the stream ended")
     }
-    XCTAssertGreaterThan(power(sound, 440), 10 * power(sound, 1000))
-    try talker.noErrors()
-    try await talker.leave()
-    _ = try await within(5, "leaves") { try await hearer.leave() }
+    XCTAssertGreaterThan(power(pcm, 440), 10 * power(pcm, 1000))
+    try sender.noErrors()
+    try await sender.leave()
+    _ = try await within(5, "leaves") { try await receiver.leave() }
   }
 
   /// mute
   func testMute() async throws {
-    let talker = try await Peer("sw-muter", "sw-mute")
-    let hearer = try await Peer("sw-mute-hearer", "sw-mute")
-    let track = try talker.talk(440)
-    try await hearer.recorder.waitTone("sw-muter", 440, against: 1000)
-    let mark = hearer.recorder.events.count
+    let sender = try await Peer("sw-muter", "sw-mute")
+    let receiver = try await Peer("sw-mute-receiver", "sw-mute")
+    let track = try sender.publishTone(440)
+    try await receiver.recorder.waitTone("sw-muter", 440, against: 1000)
+    let mark = receiver.recorder.events.count
     try track.setMuted(true)
-    let cause = try await hearer.recorder.wait(from: mark, "informed of the mute") { body in
+    let cause = try await receiver.recorder.wait(from: mark, "informed of the mute") { body in
       if case .trackUnpublished(let track) = body, track.userID == "sw-muter" { track.cause } else { nil }
     }
     XCTAssertEqual(cause, .muted)
-    // What is on its way is still played; then a stretch of 400 ms without sound, which a tone never has.
-    var (loud, since) = (hearer.recorder.loud("sw-muter"), ContinuousClock.now)
+    // Audio in transit is still played; then a stretch of 400 ms without audio, which a tone never has.
+    var (loud, since) = (receiver.recorder.loud("sw-muter"), ContinuousClock.now)
     try await eventually(within: 5, "quiet after the mute") {
-      let now = hearer.recorder.loud("sw-muter")
+      let now = receiver.recorder.loud("sw-muter")
       if now != loud { (loud, since) = (now, .now) }
       return ContinuousClock.now - since > .milliseconds(400)
     }
-    XCTAssertEqual(hearer.recorder.loud("sw-muter"), loud)
-    hearer.recorder.forgetSound("sw-muter")
-    let second = hearer.recorder.events.count
+    XCTAssertEqual(receiver.recorder.loud("sw-muter"), loud)
+    receiver.recorder.clearAudio("sw-muter")
+    let second = receiver.recorder.events.count
     try track.setMuted(false)
-    _ = try await hearer.recorder.wait(from: second, "informed of the unmute") { body in
+    _ = try await receiver.recorder.wait(from: second, "informed of the unmute") { body in
       if case .trackPublished(let track) = body, track.userID == "sw-muter" { track } else { nil }
     }
-    try await hearer.recorder.waitTone("sw-muter", 440, against: 1000)
-    try talker.noErrors()
-    try hearer.noErrors()
-    try await talker.leave()
-    try await hearer.leave()
+    try await receiver.recorder.waitTone("sw-muter", 440, against: 1000)
+    try sender.noErrors()
+    try receiver.noErrors()
+    try await sender.leave()
+    try await receiver.leave()
   }
 
   /// participants
@@ -145,7 +145,7 @@ final class CallTests: XCTestCase {
     XCTAssertEqual(peer.recorder.count(.ended), 1)
     try await SFU.wait("sw-leaver", "leave_received", 1)
     XCTAssertEqual(try SFU.session("sw-leaver")?.values["leave_reason"] as? String, "enough")
-    // Over is over, but not closed: it can still be asked.
+    // Ended, but not closed: it can still be queried.
     XCTAssertEqual(try call.state(), .left)
     XCTAssertEqual(code { try call.sendCustomEvent(dataJSON: "{}") }, .state)
   }
@@ -192,15 +192,15 @@ final class CallTests: XCTestCase {
   func testLateOffers() async throws {
     let left = try await Peer("sw-left", "sw-bystanders")
     let right = try await Peer("sw-right", "sw-bystanders")
-    try left.talk(400)
-    try right.talk(900)
+    try left.publishTone(400)
+    try right.publishTone(900)
     try await left.recorder.waitTone("sw-right", 900, against: 400)
     try await right.recorder.waitTone("sw-left", 400, against: 900)
     left.recorder.forgetGaps()
     right.recorder.forgetGaps()
 
     let bot = try await Peer("sw-late", "sw-late")
-    try bot.talk(500)
+    try bot.publishTone(500)
     _ = try await bot.recorder.wait("published") { if case .localTrackPublished = $0 { true } else { nil } }
     try bot.call.subscriber().close()
     try SFU.ctl("late_offer", #"{"user_id":"sw-late","count":200,"wait":true}"#)
@@ -220,7 +220,7 @@ final class CallTests: XCTestCase {
 
     for (peer, other) in [(left, "sw-right"), (right, "sw-left")] {
       XCTAssertLessThan(peer.recorder.gap(other), .milliseconds(800), "\(peer.user) received nothing for a while")
-      peer.recorder.forgetSound(other)
+      peer.recorder.clearAudio(other)
       try peer.noErrors()
       XCTAssertEqual(try peer.call.stats().lateOffers, 0)
     }
@@ -232,26 +232,26 @@ final class CallTests: XCTestCase {
 
   /// reconnect
   func testReconnect() async throws {
-    let talker = try await Peer("sw-rec-talker", "sw-reconnect")
-    let hearer = try await Peer("sw-rec-hearer", "sw-reconnect")
-    try talker.talk(440)
-    try await hearer.recorder.waitTone("sw-rec-talker", 440, against: 1000)
-    let mark = hearer.recorder.events.count
-    try SFU.ctl("drop_ws", #"{"user_id":"sw-rec-hearer"}"#)
-    let how = try await hearer.recorder.wait(from: mark, within: 20, "reconnected") { body in
+    let sender = try await Peer("sw-rec-sender", "sw-reconnect")
+    let receiver = try await Peer("sw-rec-receiver", "sw-reconnect")
+    try sender.publishTone(440)
+    try await receiver.recorder.waitTone("sw-rec-sender", 440, against: 1000)
+    let mark = receiver.recorder.events.count
+    try SFU.ctl("drop_ws", #"{"user_id":"sw-rec-receiver"}"#)
+    let how = try await receiver.recorder.wait(from: mark, within: 20, "reconnected") { body in
       if case .reconnected(let how) = body { how } else { nil }
     }
     XCTAssertEqual(how.kind, .fast)
     XCTAssertGreaterThanOrEqual(how.attempts, 1)
-    let states = hearer.recorder.events.dropFirst(mark).compactMap { event -> CallState? in
+    let states = receiver.recorder.events.dropFirst(mark).compactMap { event -> CallState? in
       if case .state(let change) = event.body { change.state } else { nil }
     }
     XCTAssertEqual(states, [.reconnecting, .joined])
-    hearer.recorder.forgetSound("sw-rec-talker")
-    try await hearer.recorder.waitTone("sw-rec-talker", 440, against: 1000)
-    XCTAssertEqual(try hearer.call.stats().reconnectsFast, 1)
-    try await talker.leave()
-    try await hearer.leave()
+    receiver.recorder.clearAudio("sw-rec-sender")
+    try await receiver.recorder.waitTone("sw-rec-sender", 440, against: 1000)
+    XCTAssertEqual(try receiver.call.stats().reconnectsFast, 1)
+    try await sender.leave()
+    try await receiver.leave()
   }
 }
 

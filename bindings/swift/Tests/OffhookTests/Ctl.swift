@@ -1,4 +1,4 @@
-// Ctl.swift - the control API of the development SFU (docs/sfu.md), over plain loopback sockets; and looks at this
+// Ctl.swift - the control API of the development SFU (docs/sfu.md), over plain loopback sockets; and counters of this
 // process.
 import Foundation
 import XCTest
@@ -21,7 +21,7 @@ enum SFU {
     return port
   }()
 
-  /// POST /ctl/NAME; must answer 200.
+  /// POST /ctl/NAME; the status must be 200.
   @discardableResult
   static func ctl(_ name: String, _ body: String = "{}") throws -> [String: Any] {
     let (status, answer) = try http("POST", "/ctl/\(name)", body)
@@ -29,7 +29,7 @@ enum SFU {
     return try JSONSerialization.jsonObject(with: answer) as? [String: Any] ?? [:]
   }
 
-  /// The newest session of a user, live or gone.
+  /// The newest session of a user, live or ended.
   static func session(_ user: String) throws -> (live: Bool, values: [String: Any])? {
     let (_, answer) = try http("GET", "/ctl/state", "")
     guard let state = try JSONSerialization.jsonObject(with: answer) as? [String: Any] else { return nil }
@@ -44,14 +44,14 @@ enum SFU {
     (try session(user)?.values[field] as? NSNumber)?.intValue ?? -1
   }
 
-  /// How often a user has asked the coordinator to join.
+  /// The number of join requests of a user at the coordinator.
   static func joinRequests(_ user: String) throws -> Int {
     let (_, answer) = try http("GET", "/ctl/state", "")
     let state = try JSONSerialization.jsonObject(with: answer) as? [String: Any]
     return (state?["joins"] as? [[String: Any]] ?? []).count { $0["user_id"] as? String == user }
   }
 
-  /// Waits until a number of a user's session is at least so much.
+  /// Waits until a number of a user's session is at least `value`.
   static func wait(_ user: String, _ field: String, _ value: Int, within seconds: Double = 10) async throws {
     var last = -1
     try await eventually(within: seconds, "\(user): \(field) is \(last), not \(value)") {
@@ -100,7 +100,7 @@ enum SFU {
   }
 }
 
-/// Waits until something is so; fails with words when the deadline passes first.
+/// Polls until a condition is true; fails with a message at the deadline.
 func eventually(
   within seconds: Double = 10, _ words: @autoclosure () -> String, _ condition: () throws -> Bool
 ) async throws {
@@ -112,7 +112,7 @@ func eventually(
   }
 }
 
-/// Runs something async against a deadline; a test that hangs fails.
+/// Runs an async function with a deadline; a test that hangs fails.
 func within<R: Sendable>(
   _ seconds: Double, _ words: String, _ body: @escaping @Sendable () async throws -> R
 ) async throws -> R {

@@ -1,5 +1,5 @@
-// MoreTests.swift - what the rows leave out: formats of audio, several tracks, kinds of events, sizes of structures. The
-// development SFU has no data and no procedure calls: their events are passed as the library does.
+// MoreTests.swift - tests beyond the rows: formats of audio, several tracks, kinds of events, sizes of structures.
+// The development SFU has no data and no RPC: their events are passed as the library passes them.
 import COffhook
 import Foundation
 import Synchronization
@@ -9,13 +9,13 @@ import XCTest
 
 final class MoreTests: XCTestCase {
   func testFormats() async throws {
-    let talker = try await Peer("sw-form-talker", "sw-forms")
-    var sound = AudioTrackOptions()
-    sound.format = .f32
-    sound.sampleRateHz = 44100
-    sound.channels = 2
-    sound.noDTX = true
-    let track = try talker.call.publishAudio(sound)
+    let sender = try await Peer("sw-form-sender", "sw-forms")
+    var trackOptions = AudioTrackOptions()
+    trackOptions.format = .f32
+    trackOptions.sampleRateHz = 44100
+    trackOptions.channels = 2
+    trackOptions.noDTX = true
+    let track = try sender.call.publishAudio(trackOptions)
     let playing = Task {
       let second = (0..<44100).flatMap { i -> [Float] in
         let x = Float(0.3 * sin(2 * Double.pi * 440 * Double(i) / 44100))
@@ -24,7 +24,7 @@ final class MoreTests: XCTestCase {
       while !Task.isCancelled { try await track.play(second, channels: 2, sampleRateHz: 44100) }
     }
     defer { playing.cancel() }
-    let client = try makeClient("sw-form-hearer")
+    let client = try makeClient("sw-form-receiver")
     var options = CallOptions(callID: "sw-forms")
     options.audioFormat = .f32
     options.audioSampleRateHz = 16000
@@ -39,7 +39,7 @@ final class MoreTests: XCTestCase {
     guard case .f32(let samples) = first.samples else { return XCTFail("\(first.format) instead of floats") }
     XCTAssertEqual([first.sampleRateHz, first.channels, first.frames, samples.count], [16000, 2, 320, 640])
     XCTAssertEqual(first.source, .microphone)
-    // Packets in, packets out.
+    // Packets in both directions.
     options = CallOptions(callID: "sw-forms")
     options.audioFormat = .opus
     let packets = options
@@ -53,7 +53,7 @@ final class MoreTests: XCTestCase {
       XCTAssertEqual(code { try relay.write(opus: []) }, .argument)
       var relayed = 0
       for await frame in call.audio {
-        guard frame.userID == "sw-form-talker", case .opus(let packet) = frame.samples else { continue }
+        guard frame.userID == "sw-form-sender", case .opus(let packet) = frame.samples else { continue }
         try relay.write(opus: packet)
         relayed += 1
         if try relayed > 20 && call.stats().packetsSent > 10 { return relayed }
@@ -62,17 +62,17 @@ final class MoreTests: XCTestCase {
     }
     XCTAssertGreaterThan(relayed, 20)
     XCTAssertEqual(code { try track.write([0, 0, 0] as [Float], channels: 2) }, .argument)
-    try await talker.leave()
+    try await sender.leave()
   }
 
   func testSnapshotAndSeveralTracks() async throws {
-    let talker = try await Peer("sw-snap-talker", "sw-snap")
+    let sender = try await Peer("sw-snap-sender", "sw-snap")
     let listener = try await Peer("sw-snap-listener", "sw-snap")
-    let voice = try talker.talk(440)
+    let voice = try sender.publishTone(440)
     var options = AudioTrackOptions()
     options.source = .screenShareAudio
     options.noDTX = true
-    let screen = try talker.call.publishAudio(options)
+    let screen = try sender.call.publishAudio(options)
     let playing = Task {
       while !Task.isCancelled { try await screen.play(tone(880, milliseconds: 1000)) }
     }
@@ -82,8 +82,8 @@ final class MoreTests: XCTestCase {
       let other = try listener.call.participants().last
       return other?.tracks.count == 2 && other?.tracks.allSatisfy(\.isReceived) == true
     }
-    let own = try talker.call.participants()
-    XCTAssertEqual(own.map(\.userID), ["sw-snap-talker", "sw-snap-listener"])
+    let own = try sender.call.participants()
+    XCTAssertEqual(own.map(\.userID), ["sw-snap-sender", "sw-snap-listener"])
     XCTAssertEqual(own.map(\.isLocal), [true, false])
     XCTAssertEqual(Set(own[0].tracks.map(\.track)), [voice.handle, screen.handle])
     XCTAssertEqual(Set(own[0].tracks.map(\.source)), sources)
@@ -107,9 +107,9 @@ final class MoreTests: XCTestCase {
     try await within(5, "drained") { try await screen.drain() }
     screen.close()
     try await eventually("the closed track is not in the snapshot") {
-      try talker.call.participants().first?.tracks.map(\.source) == [.microphone]
+      try sender.call.participants().first?.tracks.map(\.source) == [.microphone]
     }
-    try await talker.leave()
+    try await sender.leave()
     try await listener.leave()
   }
 
@@ -201,7 +201,7 @@ final class MoreTests: XCTestCase {
       }
     }
     let context = feed.context
-    // Answered by another thread while the call is still being made: the answer waits for its task.
+    // Answered by another thread before the request has returned its id: the response waits for its task.
     let fast = try await within(5, "the fast answer") {
       try await context.rpc {
         Thread.detachNewThread { respond(5, "forty-two") }
@@ -341,7 +341,7 @@ final class MoreTests: XCTestCase {
 
   /// Structures of an older library are shorter, and are not read beyond their size.
   func testStructuresOfOtherSizes() throws {
-    // A structure that ends where the readable memory ends: one byte more, and the process is gone.
+    // A structure at the end of readable memory: reading one byte more ends the process.
     let page = Int(sysconf(Int32(_SC_PAGESIZE)))
     let memory = try XCTUnwrap(mmap(nil, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0))
     XCTAssertEqual(mprotect(memory + page, page, PROT_NONE), 0)
@@ -366,7 +366,7 @@ final class MoreTests: XCTestCase {
       XCTAssertEqual(c.local, words == MemoryLayout<oh_participant>.size / word ? 1 : 0)
     }
     XCTAssertEqual(Participant(known(ends(participant, after: 2 * word))).userID, "text")
-    // Payloads of every kind, from nothing but the size on.
+    // Payloads of every kind, from only the size up.
     func check<T: CStructure>(_ kind: EventKind, _ member: WritableKeyPath<oh_event_payload, UnsafePointer<T>?>) {
       for words in 1...MemoryLayout<T>.size / word {
         var event = defaults(oh_event.self)
@@ -403,7 +403,7 @@ final class MoreTests: XCTestCase {
     check(.unsent, \.unsent)
     check(.unplayable, \.unplayable)
     check(.dtmf, \.dtmf)
-    // A newer library: longer, and what lies beyond is not read.
+    // A newer library: longer structures, whose additional bytes are not read.
     let longer = memory + page - MemoryLayout<oh_pin>.size - 64
     longer.initializeMemory(as: UInt8.self, repeating: 0xa5, count: MemoryLayout<oh_pin>.size + 64)
     var pin = defaults(oh_pin.self)

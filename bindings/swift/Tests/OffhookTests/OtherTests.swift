@@ -1,5 +1,5 @@
-// OtherTests.swift - rows version, unsupported, token, pull, log of tests/scenarios.md; and what is this binding's
-// own: streams that are not read, options and texts.
+// OtherTests.swift - rows version, unsupported, token, pull, log of tests/scenarios.md; and features specific to this
+// binding: streams without a reader, options and texts.
 import Foundation
 import Offhook
 import Synchronization
@@ -83,7 +83,7 @@ final class OtherTests: XCTestCase {
     XCTAssertEqual(asked.load(ordering: .relaxed), 1)
     XCTAssertEqual(call.handlerErrors, 0)
     _ = try await within(5, "leaves") { try await call.leave() }
-    // Without any: asked for, and refused when there is none.
+    // Without any token: one is requested, and refused when there is none.
     let without = try makeClient("sw-no-token", token: nil)
     let none = CallHandlers(onEvent: { call, event in
       if case .tokenNeeded = event.body { try call.provideToken(nil) }
@@ -100,15 +100,15 @@ final class OtherTests: XCTestCase {
 
   /// pull
   func testPull() async throws {
-    let talker = try await Peer("sw-pull-talker", "sw-pull")
-    try talker.talk(440)
+    let sender = try await Peer("sw-pull-sender", "sw-pull")
+    try sender.publishTone(440)
     let client = try makeClient("sw-puller")
-    // By hand, against a deadline.
+    // Event by event, with a deadline.
     do {
       let call = try client.pull(CallOptions(callID: "sw-pull"))
       XCTAssertGreaterThanOrEqual(try call.wakeDescriptor(), 0)
-      var (order, sound): ([EventKind], [Int16]) = ([], [])
-      var heard = false
+      var (order, pcm): ([EventKind], [Int16]) = ([], [])
+      var received = false
       let deadline = ContinuousClock.now + .seconds(20)
       reading: while true {
         guard ContinuousClock.now < deadline else { throw TestFailure("no end; there was \(Set(order))") }
@@ -116,10 +116,10 @@ final class OtherTests: XCTestCase {
         order.append(event.kind)
         switch event.body {
         case .audio(let frame):
-          guard frame.userID == "sw-pull-talker", case .s16(let samples) = frame.samples else { continue }
-          sound = Array((sound + samples).suffix(9600))
-          if !heard, sound.count == 9600, power(sound, 440) > 10 * power(sound, 1000) {
-            heard = true
+          guard frame.userID == "sw-pull-sender", case .s16(let samples) = frame.samples else { continue }
+          pcm = Array((pcm + samples).suffix(9600))
+          if !received, pcm.count == 9600, power(pcm, 440) > 10 * power(pcm, 1000) {
+            received = true
             try call.startLeave()
           }
         case .ended(let ended):
@@ -128,7 +128,7 @@ final class OtherTests: XCTestCase {
         default: break
         }
       }
-      XCTAssertTrue(heard)
+      XCTAssertTrue(received)
       let (joined, audio) = (order.firstIndex(of: .joined), order.firstIndex(of: .audio))
       XCTAssertNotNil(joined)
       XCTAssertNotNil(audio)
@@ -138,7 +138,7 @@ final class OtherTests: XCTestCase {
       call.close()
       XCTAssertEqual(code { _ = try call.next() }, .handle)
     }
-    // By a task; without sound.
+    // By a task; without audio.
     let quiet = try client.pull(CallOptions(callID: "sw-pull-2"), audio: false)
     let kinds = try await within(15, "joined and ended") {
       var kinds: [EventKind] = []
@@ -151,7 +151,7 @@ final class OtherTests: XCTestCase {
     XCTAssertTrue(kinds.contains(.joined))
     XCTAssertEqual(kinds.last, .ended)
     XCTAssertFalse(kinds.contains(.audio))
-    try await talker.leave()
+    try await sender.leave()
   }
 
   /// log
@@ -174,8 +174,8 @@ final class OtherTests: XCTestCase {
   }
 
   func testStreamsThatAreNotRead() async throws {
-    let talker = try await Peer("sw-slow-talker", "sw-slow")
-    try talker.talk(440)
+    let sender = try await Peer("sw-slow-sender", "sw-slow")
+    try sender.publishTone(440)
     let client = try makeClient("sw-slow")
     let call = try await within(15, "joined") {
       try await client.join(CallOptions(callID: "sw-slow", delivery: .streams(eventBuffer: 4, audioBuffer: 5)))
@@ -185,7 +185,7 @@ final class OtherTests: XCTestCase {
     for i in 0..<20 {
       try SFU.ctl("pins", #"{"cid":"default:sw-slow","sessions":[\#(i % 2 == 0 ? "\"\(session)\"" : "")]}"#)
     }
-    // Events that the call decided on are in its stream, or dropped from it, before those of a later leave.
+    // Events are put into the stream, or dropped from it, in their order: these come before those of a later leave.
     try await eventually("all pins have come") {
       try call.trace().split(separator: "\n").filter { $0.hasPrefix(#"{"out":{"Event":{"Pins":"#) }.count >= 20
     }
@@ -206,7 +206,7 @@ final class OtherTests: XCTestCase {
       return frames
     }
     XCTAssertEqual(frames, 5)
-    try await talker.leave()
+    try await sender.leave()
   }
 
   func testCancelledTasks() async throws {
@@ -217,7 +217,7 @@ final class OtherTests: XCTestCase {
     join.cancel()
     let result = try await within(5, "the task ends") { await join.result }
     XCTAssertThrowsError(try result.get()) { XCTAssertTrue($0 is CancellationError, "\($0)") }
-    // The call is left: nothing asks again, and it ends with its object.
+    // The call was left: no further join request is sent, and it ends with its object.
     try await within(5, "the library has nothing left to do") { try await Library.shutdown() }
     XCTAssertEqual(try SFU.joinRequests("sw-cancel"), 1)
   }

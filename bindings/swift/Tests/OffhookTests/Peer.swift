@@ -1,4 +1,4 @@
-// Peer.swift - a participant for tests: client, call, received events and audio, and a tone when it talks.
+// Peer.swift - a participant for tests: client, call, recorded events and audio, and optionally a tone.
 import Foundation
 import Offhook
 import Synchronization
@@ -8,7 +8,7 @@ import XCTest
 final class Recorder: Sendable {
   private struct State {
     var events: [Event] = []
-    var sound: [String: [Int16]] = [:]
+    var pcm: [String: [Int16]] = [:]
     var frames: [String: Int] = [:]
     var loud: [String: Int] = [:]
     var lastFrame: [String: ContinuousClock.Instant] = [:]
@@ -34,9 +34,9 @@ final class Recorder: Sendable {
       s.lastFrame[user] = now
       guard case .s16(let samples) = frame.samples else { return }
       if samples.contains(where: { abs(Int32($0)) > 500 }) { s.loud[user, default: 0] += 1 }
-      s.sound[user, default: []].append(contentsOf: samples)
-      let over = s.sound[user]!.count - 9600  // the last 200 ms
-      if over > 0 { s.sound[user]!.removeFirst(over) }
+      s.pcm[user, default: []].append(contentsOf: samples)
+      let over = s.pcm[user]!.count - 9600  // the last 200 ms
+      if over > 0 { s.pcm[user]!.removeFirst(over) }
     }
   }
 
@@ -46,11 +46,11 @@ final class Recorder: Sendable {
   func loud(_ user: String) -> Int { state.withLock { $0.loud[user] ?? 0 } }
   func gap(_ user: String) -> Duration { state.withLock { $0.gap[user] ?? .zero } }
   func forgetGaps() { state.withLock { $0.gap = [:] } }
-  func forgetSound(_ user: String) { state.withLock { $0.sound[user] = [] } }
+  func clearAudio(_ user: String) { state.withLock { $0.pcm[user] = [] } }
 
   func count(_ kind: EventKind) -> Int { events.count { $0.kind == kind } }
 
-  /// Waits for an event that fits, from `mark` on; gives what the closure made of it.
+  /// Waits for an event, from `mark` on, for which the closure returns a value; returns that value.
   func wait<R>(
     from mark: Int = 0, within seconds: Double = 10, _ words: String, _ fits: (Event.Body) -> R?
   ) async throws -> R {
@@ -62,21 +62,21 @@ final class Recorder: Sendable {
     return found!
   }
 
-  /// Waits for a tone of a user, louder than another by 10 times.
+  /// Waits for a tone of a user that is 10 times louder than another one.
   func waitTone(_ user: String, _ hz: Double, against other: Double, within seconds: Double = 10) async throws {
     try await eventually(within: seconds, "\(user)'s tone of \(hz) Hz is received, in \(frames(user)) frames") {
-      let sound = state.withLock { $0.sound[user] ?? [] }
-      return sound.count >= 9600 && power(sound, hz) > 10 * power(sound, other) && power(sound, hz) > 1e3
+      let pcm = state.withLock { $0.pcm[user] ?? [] }
+      return pcm.count >= 9600 && power(pcm, hz) > 10 * power(pcm, other) && power(pcm, hz) > 1e3
     }
   }
 }
 
-/// How loud a frequency is in mono audio of 48 kHz (Goertzel's way), as an amplitude.
-func power(_ sound: [Int16], _ hz: Double) -> Double {
+/// The strength of a frequency in mono audio at 48 kHz (Goertzel), as an amplitude.
+func power(_ pcm: [Int16], _ hz: Double) -> Double {
   let w = 2 * cos(2 * Double.pi * hz / 48000)
   var (a, b) = (0.0, 0.0)
-  for x in sound { (a, b) = (Double(x) + w * a - b, a) }
-  return 2 * (a * a + b * b - w * a * b).squareRoot() / Double(max(1, sound.count))
+  for x in pcm { (a, b) = (Double(x) + w * a - b, a) }
+  return 2 * (a * a + b * b - w * a * b).squareRoot() / Double(max(1, pcm.count))
 }
 
 func tone(_ hz: Double, milliseconds: Int, from start: Int = 0) -> [Int16] {
@@ -106,9 +106,9 @@ final class Peer: Sendable {
     call = try await within(15, "\(user) joins") { try await client.join(given) }
   }
 
-  /// Publishes a tone until it leaves.
+  /// Publishes a tone until the call is left.
   @discardableResult
-  func talk(_ hz: Double) throws -> AudioTrack {
+  func publishTone(_ hz: Double) throws -> AudioTrack {
     var options = AudioTrackOptions()
     options.noDTX = true
     let track = try call.publishAudio(options)
@@ -123,7 +123,7 @@ final class Peer: Sendable {
     return track
   }
 
-  /// Leaves; the end must say so and come in time.
+  /// Leaves; checks the reason and the time of the end.
   func leave() async throws {
     voice.withLock { $0?.task.cancel() }
     let call = call
@@ -145,7 +145,7 @@ final class Peer: Sendable {
   }
 }
 
-/// What an error's code is, or nil.
+/// The code of the error that the closure throws, or nil.
 func code(_ body: () throws -> Void) -> ResultCode? {
   do {
     try body()

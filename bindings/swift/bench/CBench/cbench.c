@@ -20,7 +20,7 @@ static atomic_int measuring;
 static _Thread_local uint64_t began, entered;
 static _Thread_local uint32_t allocations;
 
-/* glibc's own allocator, under the names that it has for programs that replace malloc. */
+/* glibc's own allocator, under the names reserved for programs that replace malloc. */
 extern void *__libc_malloc(size_t);
 extern void *__libc_calloc(size_t, size_t);
 extern void *__libc_realloc(void *, size_t);

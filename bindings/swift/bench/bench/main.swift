@@ -1,5 +1,5 @@
-// main.swift - what an event and 20 ms of audio cost from the library to a handler in Swift: 100 calls in ten rooms of
-// ten, one talker in each, all receive. One line of JSON. Beside a development SFU (OFFHOOK_SFU_URL).
+// main.swift - the overhead of an event and 20 ms of audio from the library to a handler in Swift: 100 calls in ten
+// rooms of ten, one sender in each, all receive. Prints one line of JSON. Beside a development SFU (OFFHOOK_SFU_URL).
 //
 //   bench [SECONDS]
 import CBench
@@ -42,12 +42,12 @@ let calls = try await withThrowingTaskGroup(of: (Int, Call).self) { group in
 }
 
 let second = (0..<48000).map { Int16(9000 * sin(2 * .pi * 440 * Double($0) / 48000)) }
-var talkers: [Task<Void, any Error>] = []
+var senders: [Task<Void, any Error>] = []
 for (i, call) in calls where i % 10 == 0 {
   var options = AudioTrackOptions()
   options.noDTX = true
   let track = try call.publishAudio(options)
-  talkers.append(Task { while !Task.isCancelled { try await track.play(second) } })
+  senders.append(Task { while !Task.isCancelled { try await track.play(second) } })
 }
 // All receive audio before the measurement begins.
 let deadline = ContinuousClock.now + .seconds(20)
@@ -60,8 +60,8 @@ for (i, call) in calls where i % 10 != 0 {
 let droppedBefore = try calls.reduce(0) { try $0 + $1.1.stats().audioFramesDropped }
 cb_measure(1)
 try await Task.sleep(for: .seconds(seconds))
-// More events: nine others are informed of each that leaves.
-for talker in talkers { talker.cancel() }
+// More events: each participant that leaves is reported to the nine others.
+for sender in senders { sender.cancel() }
 for (_, call) in calls.filter({ $0.0 % 10 == 9 }) { try await call.leave() }
 cb_measure(0)
 let dropped = try calls.reduce(0) { try $0 + $1.1.stats().audioFramesDropped } - droppedBefore

@@ -1,8 +1,8 @@
-//! What an SFU says: wire types to the vocabulary of a call.
+//! SFU messages: wire types to model types.
 //!
-//! Texts are never cut: they are as long as the message that brought them. Lists are cut to what a call can sensibly
-//! need. Ids are never cut, because two different ones could become the same: what carries an absurd id is left
-//! out. A note says what was left out of a participant. Must not know: how it travelled.
+//! Texts are never cut: the size of their message bounds them. Lists are cut to what a call can sensibly need. Ids are
+//! never cut, because two different ones could become equal: an object with an oversized id is left out. A note says
+//! what was left out of a participant. Must not know: the transport.
 
 use super::{peer_kind, strategy, track_kind};
 use crate::{
@@ -19,10 +19,10 @@ use std::collections::VecDeque;
 
 /// Longest user id, session id and track prefix, in bytes.
 const MAX_ID: usize = 1024;
-/// Longest codec parameter and the like; longer ones are cut.
+/// Longest codec parameter and similar text; longer ones are cut.
 const MAX_TEXT: usize = 1024;
 const MAX_ROLES: usize = 64;
-/// So much of one message is said to be left out, and no more.
+/// Most notes about one message.
 const MAX_NOTES: usize = 16;
 /// Most publish options, senders, layers, bitrates in one list.
 const MAX_OPTIONS: usize = 64;
@@ -32,10 +32,10 @@ const MAX_CANDIDATE: usize = 4096;
 /// Deepest custom data; deeper data is left out.
 const MAX_CUSTOM_DEPTH: usize = 16;
 
-/// What was left out, for the application.
+/// Notes for the application about what was left out.
 pub(crate) type Notes = VecDeque<SfuMessage>;
 
-/// Translates an event; `None` when it cannot be used as what it claims to be.
+/// Converts an event; `None` if its content cannot be used.
 pub(crate) fn message(event: e::SfuEvent, token: &Secret, notes: &mut Notes) -> Option<SfuMessage> {
     use e::sfu_event::EventPayload as P;
     let Some(payload) = event.event_payload else { return Some(SfuMessage::Unknown) };
@@ -71,7 +71,7 @@ pub(crate) fn message(event: e::SfuEvent, token: &Secret, notes: &mut Notes) -> 
         P::ParticipantJoined(joined) => about(joined.participant, SfuMessage::ParticipantJoined, notes),
         P::ParticipantUpdated(updated) => about(updated.participant, SfuMessage::ParticipantUpdated, notes),
         P::ParticipantLeft(left) => match left.participant.and_then(|p| participant(p, notes)) {
-            // Why, this protocol does not say.
+            // This protocol gives no reason.
             Some(who) => SfuMessage::ParticipantLeft {
                 session_id: who.session_id,
                 user_id: who.user_id,
@@ -105,7 +105,7 @@ pub(crate) fn message(event: e::SfuEvent, token: &Secret, notes: &mut Notes) -> 
             };
             SfuMessage::InboundState(many(note.inbound_video_states, MAX_PARTICIPANTS, update))
         }
-        // Without the grants themselves there is nothing to apply; it must not read as "revoked".
+        // Without the grants there is nothing to apply; it must not be taken as "revoked".
         P::CallGrantsUpdated(update) => match update.current_grants {
             Some(grants) => SfuMessage::Grants(Grants {
                 audio: grants.can_publish_audio,
@@ -126,7 +126,7 @@ pub(crate) fn message(event: e::SfuEvent, token: &Secret, notes: &mut Notes) -> 
     })
 }
 
-/// An application error with its text bounded and free of the token.
+/// An application error, its text bounded and without the token.
 pub(crate) fn sfu_error(error: m::Error, token: &Secret) -> SfuError {
     SfuError { code: error.code, message: text::clean(&error.message, &[token]), should_retry: error.should_retry }
 }
@@ -135,7 +135,7 @@ fn join_state(joined: e::JoinResponse, notes: &mut Notes) -> Option<JoinState> {
     let state = joined.call_state.unwrap_or_default();
     // The binary form was counted before decoding; the JSON form is counted here.
     if state.participants.len() > MAX_PARTICIPANTS {
-        let what = format!("a message of the SFU has more than {MAX_PARTICIPANTS} participants; it was left out");
+        let what = format!("an SFU message has more than {MAX_PARTICIPANTS} participants; it was dropped");
         notes.push_back(SfuMessage::TooLarge(what));
         return None;
     }
@@ -156,19 +156,19 @@ fn participant(p: m::Participant, notes: &mut Notes) -> Option<Participant> {
     {
         if long.len() > MAX_ID {
             let whose = if field == "user_id" { &p.session_id } else { &p.user_id };
-            too_long(notes, whose, &format!("{field} has {} bytes; {MAX_ID} are taken", long.len()));
+            too_long(notes, whose, &format!("{field} has {} bytes; the limit is {MAX_ID}", long.len()));
             return None;
         }
     }
     let mut published = Vec::new();
     for kind in p.published_tracks.into_iter().filter_map(track_kind) {
-        // At most one live track of each kind, whatever the list says.
+        // At most one live track of each kind, even if the list repeats one.
         if !published.iter().any(|known: &RemoteTrack| known.kind == kind) {
             published.push(kind.into());
         }
     }
     if p.roles.len() > MAX_ROLES {
-        too_long(notes, &p.user_id, &format!("{} roles; {MAX_ROLES} are taken", p.roles.len()));
+        too_long(notes, &p.user_id, &format!("{} roles; the limit is {MAX_ROLES}", p.roles.len()));
     }
     let custom_json = match p.custom {
         Some(custom) if !custom.fields.is_empty() => custom_json(custom).unwrap_or_else(|| {
@@ -313,7 +313,7 @@ fn ended_reason(number: i32) -> CallEndedReason {
     }
 }
 
-/// 0 to 1; what is no number is silence.
+/// 0 to 1; NaN is silence.
 fn level(level: f32) -> f32 {
     if level.is_nan() {
         0.0
@@ -322,7 +322,7 @@ fn level(level: f32) -> f32 {
     }
 }
 
-/// An id that identifies: not empty, not absurd.
+/// An id that can be used: not empty, not too long.
 fn id(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text).and_then(maybe_id)
 }
@@ -336,7 +336,7 @@ fn many<A, B>(list: Vec<A>, most: usize, translate: impl FnMut(A) -> Option<B>) 
     list.into_iter().take(most).filter_map(translate).collect()
 }
 
-/// Custom data as JSON text; `None` when it is too deep.
+/// Custom data as JSON text; `None` if it is nested too deeply.
 fn custom_json(custom: google::Struct) -> Option<String> {
     Some(object(custom, 0)?.to_string())
 }
@@ -365,7 +365,7 @@ fn value(custom: google::Value, depth: usize) -> Option<Value> {
     })
 }
 
-/// Whole numbers are written as such: 7, not 7.0. What JSON cannot write is null.
+/// Whole numbers are written as integers: 7, not 7.0. Numbers that JSON cannot represent become null.
 fn number(value: f64) -> Value {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     if value.fract() == 0.0 && value.abs() <= EXACT {

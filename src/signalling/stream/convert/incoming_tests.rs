@@ -1,8 +1,8 @@
-//! Bounds of what comes in.
+//! Bounds of incoming messages.
 
 use super::*;
 
-fn somebody() -> m::Participant {
+fn wire_participant() -> m::Participant {
     m::Participant { user_id: "u".into(), session_id: "s".into(), ..Default::default() }
 }
 
@@ -12,10 +12,10 @@ fn ids_are_never_cut() {
         let mut notes = Notes::new();
         (participant(p, &mut notes).is_some(), notes.len())
     };
-    assert_eq!(read(somebody()), (true, 0));
-    assert_eq!(read(m::Participant { session_id: String::new(), ..somebody() }), (false, 0));
-    assert_eq!(read(m::Participant { session_id: "x".repeat(MAX_ID + 1), ..somebody() }), (false, 1));
-    assert_eq!(read(m::Participant { user_id: "x".repeat(MAX_ID + 1), ..somebody() }), (false, 1));
+    assert_eq!(read(wire_participant()), (true, 0));
+    assert_eq!(read(m::Participant { session_id: String::new(), ..wire_participant() }), (false, 0));
+    assert_eq!(read(m::Participant { session_id: "x".repeat(MAX_ID + 1), ..wire_participant() }), (false, 1));
+    assert_eq!(read(m::Participant { user_id: "x".repeat(MAX_ID + 1), ..wire_participant() }), (false, 1));
 }
 
 #[test]
@@ -30,13 +30,13 @@ fn texts_are_whole_and_lists_are_cut() {
             audio_level: f32::NAN,
             custom: Some(google::Struct { fields: [("k".to_owned(), custom)].into() }),
             source: m::ParticipantSource::Sip.into(),
-            ..somebody()
+            ..wire_participant()
         },
         &mut notes,
     )
     .unwrap();
     assert_eq!((found.name.len(), found.image.len(), found.kind), (200_000, 100_000, ParticipantKind::Sip));
-    // Six bytes each once they are JSON: what is measured is the message.
+    // Six bytes each as JSON: the limit applies to the message.
     assert_eq!(found.custom_json.len(), 600_000 + r#"{"k":""}"#.len());
     assert_eq!((found.roles.len(), found.roles[0].len()), (MAX_ROLES, 5_000));
     assert!(

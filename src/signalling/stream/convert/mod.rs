@@ -1,7 +1,7 @@
-//! Wire types to the vocabulary of a call and back; split by direction.
+//! Converts wire types to model types and back; split by direction.
 //!
-//! Nothing here fails because a server is newer: unknown enum numbers become "unknown" or the
-//! default. Must not know: transports.
+//! A newer server causes no failure here: unknown enum numbers become "unknown" or the default.
+//! Must not know: transports.
 
 mod incoming;
 mod outgoing;
@@ -34,7 +34,7 @@ fn track_type(kind: TrackKind) -> i32 {
     .into()
 }
 
-/// `None` for a number of neither: a candidate must never reach the wrong peer connection.
+/// `None` for any other number: a candidate must never reach the wrong peer connection.
 fn peer_kind(number: i32) -> Option<PeerKind> {
     match m::PeerType::try_from(number).ok()? {
         m::PeerType::PublisherUnspecified => Some(PeerKind::Publisher),

@@ -1,6 +1,6 @@
-//! What a client says: the vocabulary of a call to wire types.
+//! Client messages: model types to wire types.
 //!
-//! Must not know: how it travels.
+//! Must not know: the transport.
 
 use super::{peer_type, strategy_number, track_type};
 use crate::{
@@ -27,7 +27,7 @@ pub(crate) fn request(request: &SfuRequest, token: &Secret) -> e::SfuRequest {
     e::SfuRequest { request_payload: Some(payload) }
 }
 
-// Older servers read `fast_reconnect`, newer ones the strategy: FAST says both.
+// Older servers read `fast_reconnect`, newer ones the strategy: FAST sets both.
 #[allow(deprecated)]
 fn join_request(join: &JoinRequest, token: &Secret) -> e::JoinRequest {
     let fast = join.reconnect.as_ref().is_some_and(|details| details.strategy == Strategy::Fast);
@@ -153,7 +153,7 @@ fn subscription(wanted: &Subscription) -> s::TrackSubscriptionDetails {
         user_id: wanted.user_id.clone(),
         session_id: wanted.session_id.clone(),
         track_type: track_type(wanted.kind),
-        // Audio has no size; without one the member is left out.
+        // Audio has no size; the field is then left out.
         dimension: (wanted.width > 0 && wanted.height > 0)
             .then_some(m::VideoDimension { width: wanted.width, height: wanted.height }),
     }

@@ -247,8 +247,8 @@ pub fn last_clone_dropped() {
 
 pub fn panic_against_close() {
     let (pool, log) = (small_pool(1, 1), Arc::new(Log::default()));
-    let told = Arc::new(AtomicUsize::new(0));
-    let (call, end, tell) = (log.clone(), log.clone(), told.clone());
+    let reported = Arc::new(AtomicUsize::new(0));
+    let (call, end, report) = (log.clone(), log.clone(), reported.clone());
     let handler = Handler::new(move |_| {
         call.enter();
         call.leave();
@@ -256,7 +256,7 @@ pub fn panic_against_close() {
     })
     .destroy(move || end.destroy())
     .on_panic(move |_| {
-        tell.fetch_add(1, SeqCst);
+        report.fetch_add(1, SeqCst);
     });
     let mailbox: Box_ = Mailbox::with_handler(&pool, Limits::default(), handler);
     mailbox.post(1, Class::Normal);
@@ -267,7 +267,7 @@ pub fn panic_against_close() {
     log.check();
     let calls = log.calls.load(SeqCst);
     assert!(calls <= 1, "it was called after it had panicked");
-    assert_eq!(told.load(SeqCst), calls, "the panic was told {} times", told.load(SeqCst));
+    assert_eq!(reported.load(SeqCst), calls, "the panic was reported {} times", reported.load(SeqCst));
 }
 
 pub fn quiesce() {

@@ -1,6 +1,6 @@
-//! What the proxies know of each identity: sockets so far, what was said, and what is to befall the next one.
+//! State of each identity in the proxies: its sockets, the messages seen, and the faults for its next socket.
 //!
-//! One book for all nodes, because a client that comes back may come to another one. Does no I/O.
+//! One book serves all nodes, because a client may reconnect to another node. Does no I/O.
 
 use super::{
     lock,
@@ -17,19 +17,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Sockets, leaves and the like that are remembered of one identity.
+/// Most sockets, leaves and the like that are kept per identity.
 const MAX_NOTES: usize = 256;
-/// Offers that can be said again.
+/// Most offers kept for replay.
 const MAX_OFFERS: usize = 8;
-/// Offers that are kept back.
+/// Most offers held back.
 const MAX_HELD: usize = 1024;
 
-/// How new sockets of an identity are met.
+/// How new sockets of an identity are handled.
 #[derive(Clone, Debug)]
-pub struct Door {
+pub struct SocketRule {
     pub identity: String,
     pub way: Way,
-    /// For so many more; without it until further notice.
+    /// Number of sockets left that it applies to. None: until it is cleared.
     pub left: Option<u64>,
 }
 
@@ -37,19 +37,19 @@ pub struct Door {
 pub enum Way {
     /// An HTTP status in place of the upgrade.
     Refuse(u16),
-    /// No answer at all.
+    /// No response at all.
     Hang,
-    /// The upgrade succeeds, and that was it.
+    /// The upgrade succeeds, but nothing is forwarded afterwards.
     Silent,
 }
 
-/// An offer as it goes to the client.
+/// An offer, encoded as for the client.
 pub type Offer = Vec<u8>;
 
 #[derive(Debug, Default)]
 struct Record {
     live: Vec<Handle>,
-    /// When the last of them ended.
+    /// When the last socket ended.
     ended: Option<Instant>,
     sockets: u64,
     resumes: u64,
@@ -66,7 +66,7 @@ struct Record {
     bytes: [u64; 2],
     dropped: u64,
     last_offers: VecDeque<Offer>,
-    /// To be said around the next JoinResponse or ReconnectResponse.
+    /// Sent before and after the next JoinResponse or ReconnectResponse.
     due_offers: Vec<Offer>,
     hold: bool,
     held: VecDeque<Offer>,
@@ -79,7 +79,7 @@ pub struct Book {
     pub signal: Rules,
     pub media: Rules,
     records: Mutex<BTreeMap<String, Record>>,
-    doors: Mutex<Vec<Door>>,
+    socket_rules: Mutex<Vec<SocketRule>>,
     numbers: Mutex<u64>,
 }
 
@@ -91,7 +91,7 @@ fn note<T>(list: &mut VecDeque<T>, value: T, most: usize) {
 }
 
 impl Book {
-    /// A number for a socket, unique in this stand.
+    /// A socket number, unique in this stand.
     pub fn number(&self) -> u64 {
         let mut last = lock(&self.numbers);
         *last += 1;
@@ -102,35 +102,35 @@ impl Book {
         act(lock(&self.records).entry(identity.to_owned()).or_default())
     }
 
-    /// Calls `act` with each record that is meant; the answer is the sum.
+    /// Calls `act` with each record that matches; returns the sum.
     fn each(&self, identity: &str, mut act: impl FnMut(&mut Record) -> u64) -> u64 {
         let mut records = lock(&self.records);
         let meant = records.iter_mut().filter(|(name, _)| identity.is_empty() || *name == identity);
         meant.map(|(_, record)| act(record)).sum()
     }
 
-    pub fn add_door(&self, door: Door) {
-        lock(&self.doors).push(door);
+    pub fn add_socket_rule(&self, rule: SocketRule) {
+        lock(&self.socket_rules).push(rule);
     }
 
-    /// Opens what was closed for new sockets of an identity; empty: of everybody.
-    pub fn clear_doors(&self, identity: &str) {
-        lock(&self.doors).retain(|d| !identity.is_empty() && d.identity != identity);
+    /// Removes the rules for new sockets of an identity; empty: of every identity.
+    pub fn clear_socket_rules(&self, identity: &str) {
+        lock(&self.socket_rules).retain(|d| !identity.is_empty() && d.identity != identity);
     }
 
-    /// How a request is met, the newest door first. Refusals are for every request, silence only for a socket.
-    pub fn door(&self, identity: &str, upgrade: bool) -> Option<Way> {
-        let mut doors = lock(&self.doors);
-        let fits = |d: &Door| {
+    /// How a request is handled; the newest rule decides. Refusals apply to every request, silence only to a socket.
+    pub fn socket_rule(&self, identity: &str, upgrade: bool) -> Option<Way> {
+        let mut rules = lock(&self.socket_rules);
+        let fits = |d: &SocketRule| {
             (d.identity.is_empty() || d.identity == identity) && d.left != Some(0) && (upgrade || d.way != Way::Silent)
         };
-        let door = doors.iter_mut().rev().find(|d| fits(d))?;
-        // A refused socket is often followed by a question why, which is to be answered the same way.
+        let rule = rules.iter_mut().rev().find(|d| fits(d))?;
+        // Clients often send a validate request after a refused socket. It gets the same response.
         if upgrade {
-            door.left = door.left.map(|n| n - 1);
+            rule.left = rule.left.map(|n| n - 1);
         }
-        let way = door.way;
-        drop(doors);
+        let way = rule.way;
+        drop(rules);
         if upgrade && way != Way::Silent {
             self.with(identity, |r| r.refused += 1);
         }
@@ -155,14 +155,14 @@ impl Book {
         });
     }
 
-    /// Whether an identity has a socket, or had one not longer ago than `grace`.
+    /// Whether an identity has a socket, or had one within the last `grace`.
     pub fn is_about(&self, identity: &str, grace: Duration) -> bool {
         let records = lock(&self.records);
         let Some(record) = records.get(identity) else { return false };
         !record.live.is_empty() || record.ended.is_some_and(|at| at.elapsed() < grace)
     }
 
-    /// A message as its sender said it.
+    /// Records a message as its sender sent it.
     pub fn saw(&self, identity: &str, socket: u64, to: To, kind: &'static str, bytes: &[u8]) {
         self.with(identity, |r| {
             *r.counts[to as usize].entry(kind).or_default() += 1;
@@ -208,7 +208,7 @@ impl Book {
         self.with(identity, |r| r.dropped += 1);
     }
 
-    /// Remembers an offer on its way to the client; false when it is kept back.
+    /// Records an offer on its way to the client; false if it is held back.
     pub fn offer_passes(&self, identity: &str, offer: &Offer) -> bool {
         self.with(identity, |r| {
             note(&mut r.last_offers, offer.clone(), MAX_OFFERS);
@@ -219,7 +219,7 @@ impl Book {
         })
     }
 
-    /// What is to be said around the first message of a socket; once.
+    /// Takes the offers that are sent around the first message of a socket.
     pub fn due_offers(&self, identity: &str) -> Vec<Offer> {
         self.with(identity, |r| {
             let due = std::mem::take(&mut r.due_offers);
@@ -228,15 +228,15 @@ impl Book {
         })
     }
 
-    /// Says the last offers again, newest first; without a live socket, or when the last one is just closing, they wait
-    /// for the next one. Returns how many were said and how many wait.
+    /// Sends the last offers again, newest first. Without a live socket, or when the last one is just closing, they
+    /// wait for the next socket. Returns the number sent and the number waiting.
     pub fn replay(&self, identity: &str, count: usize, change: impl Fn(&Offer, u64) -> Offer) -> (u64, u64) {
         let mut waiting = 0;
         let said = self.each(identity, |r| {
             let chosen: Vec<Offer> = r.last_offers.iter().rev().cycle().take(count).cloned().collect();
             let chosen: Vec<Offer> = (r.replayed..).zip(&chosen).map(|(n, offer)| change(offer, n)).collect();
-            let tell = |h: &Handle| chosen.iter().filter(|o| h.tell(To::Client, What::message(To::Client, o))).count();
-            let said = r.live.iter().map(tell).sum::<usize>() as u64;
+            let send = |h: &Handle| chosen.iter().filter(|o| h.send(To::Client, What::message(To::Client, o))).count();
+            let said = r.live.iter().map(send).sum::<usize>() as u64;
             r.replayed += said;
             if said == 0 {
                 waiting += chosen.len() as u64;
@@ -254,17 +254,17 @@ impl Book {
         })
     }
 
-    /// Lets offers go that were kept back, to whatever sockets live.
+    /// Sends the offers that were held back to all live sockets.
     pub fn release(&self, identity: &str) -> u64 {
         self.each(identity, |r| {
             r.hold = false;
             let held = std::mem::take(&mut r.held);
-            let tell = |h: &Handle| held.iter().filter(|o| h.tell(To::Client, What::message(To::Client, o))).count();
-            r.live.iter().map(tell).sum::<usize>() as u64
+            let send = |h: &Handle| held.iter().filter(|o| h.send(To::Client, What::message(To::Client, o))).count();
+            r.live.iter().map(send).sum::<usize>() as u64
         })
     }
 
-    /// How long a client's socket stays when the server's has ended.
+    /// How long a client's socket stays open after the server's has ended.
     pub fn set_linger(&self, identity: &str, linger: Duration) {
         self.with(identity, |r| r.linger = linger);
     }
@@ -273,16 +273,16 @@ impl Book {
         self.with(identity, |r| r.linger)
     }
 
-    /// Does something to the live sockets of an identity; returns for how many it could be done.
+    /// Calls `act` on the live sockets of an identity; returns the number of successes.
     pub fn live(&self, identity: &str, act: impl Fn(&Handle) -> bool) -> u64 {
         self.each(identity, |r| r.live.iter().filter(|h| act(h)).count() as u64)
     }
 
-    /// As if no switch had ever been touched. What was counted stays.
+    /// Resets every switch. Counters keep their values.
     pub fn reset(&self) {
         self.signal.clear("");
         self.media.clear("");
-        self.clear_doors("");
+        self.clear_socket_rules("");
         self.live("", |h| h.set_open(true));
         self.each("", |r| {
             r.hold = false;
@@ -309,8 +309,8 @@ impl Book {
 }
 
 impl Handle {
-    /// Puts something into the queue of one side, behind what is there.
-    pub fn tell(&self, to: To, what: What) -> bool {
+    /// Appends an item to the queue of one side.
+    pub fn send(&self, to: To, what: What) -> bool {
         let queue = if to == To::Client { &self.to_client } else { &self.to_server };
         queue.try_send(Item { due: None, what }).is_ok()
     }

@@ -1,14 +1,14 @@
-//! ICE candidates in SDP and in trickled messages: sent through a relay, or removed.
+//! ICE candidates in SDP and in trickled messages: redirected to a relay, or removed.
 //!
-//! Pure: which address becomes which is for the caller to say.
+//! Pure: the caller maps the addresses.
 
 use serde_json::Value;
 use std::net::SocketAddr;
 
-/// Maps a server's address to the one that clients are to be told; none removes the candidate.
+/// Maps a server's address to the one announced to clients; None removes the candidate.
 pub type Map<'a> = &'a mut dyn FnMut(SocketAddr) -> Option<SocketAddr>;
 
-/// An SDP with its candidates mapped. Lines that are not candidates stay as they are.
+/// Maps the candidates of an SDP. Lines that are not candidates stay unchanged.
 pub fn in_sdp(sdp: &str, map: Map<'_>) -> String {
     let mut out = String::with_capacity(sdp.len());
     for line in sdp.split_inclusive('\n') {
@@ -27,8 +27,8 @@ pub fn in_sdp(sdp: &str, map: Map<'_>) -> String {
     out
 }
 
-/// A trickled candidate (RTCIceCandidateInit as JSON) mapped; none when it is removed. What is not understood, and the
-/// end of candidates, stays.
+/// Maps a trickled candidate (RTCIceCandidateInit as JSON); None if it is removed. Anything that cannot be parsed, and
+/// the end of candidates, stays unchanged.
 pub fn in_trickle(json: &str, map: Map<'_>) -> Option<String> {
     let Ok(mut init) = serde_json::from_str::<Value>(json) else { return Some(json.to_owned()) };
     let Some(text) = init["candidate"].as_str() else { return Some(json.to_owned()) };
@@ -53,14 +53,14 @@ fn mapped(rest: &str, map: Map<'_>) -> Option<String> {
     let to = map(SocketAddr::new(words[4].parse().ok()?, words[5].parse().ok()?))?;
     words[4] = to.ip().to_string();
     words[5] = to.port().to_string();
-    // What lies behind the address is nobody's business any more.
+    // The address behind the relay must not be visible.
     if let Some(at) = words.iter().position(|w| w == "raddr") {
         words.drain(at..(at + 4).min(words.len()));
     }
     Some(words.join(" "))
 }
 
-/// Another ICE user name and password in an SDP, so that it looks like a restart.
+/// Replaces the ICE user name and password of an SDP, so that it looks like an ICE restart.
 pub fn with_other_ice(sdp: &str, seed: u64) -> String {
     let mut out = String::with_capacity(sdp.len());
     for line in sdp.split_inclusive('\n') {
@@ -71,7 +71,7 @@ pub fn with_other_ice(sdp: &str, seed: u64) -> String {
         } else if text.starts_with("a=ice-pwd:") {
             out.push_str(&format!("a=ice-pwd:standpasswordstandpassword{seed:08x}{end}"));
         } else if text.starts_with("o=") {
-            // Of another peer connection: its offers are counted apart.
+            // Like another peer connection, whose offers are numbered separately.
             let mut words: Vec<&str> = text.split(' ').collect();
             let session = format!("{}", 7_000_000_000 + seed);
             if let Some(word) = words.get_mut(1) {

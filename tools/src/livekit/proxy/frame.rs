@@ -1,6 +1,6 @@
-//! WebSocket frames as bytes: taken apart and put together again, so that broken ones can be made too.
+//! WebSocket frames as bytes: decoded and encoded, so that invalid ones can be made as well.
 //!
-//! Pure. Knows nothing of messages or sockets; the handshake passes through the proxy untouched, without extensions.
+//! Pure. Must not know: messages, sockets. The proxy forwards the handshake without its extensions.
 
 pub const CONTINUATION: u8 = 0;
 pub const TEXT: u8 = 1;
@@ -27,7 +27,7 @@ impl Frame {
         Frame::whole(CLOSE, payload)
     }
 
-    /// As it stands on the wire; what goes to a server is masked.
+    /// Encodes the frame; frames to a server are masked.
     pub fn encode(&self, mask: Option<[u8; 4]>) -> Vec<u8> {
         let mut out = header(self.fin, self.opcode, self.payload.len() as u64, mask.is_some());
         match mask {
@@ -41,7 +41,7 @@ impl Frame {
     }
 }
 
-/// The first bytes of a frame, which may claim any length.
+/// The header of a frame; `length` need not match the payload.
 pub fn header(fin: bool, opcode: u8, length: u64, masked: bool) -> Vec<u8> {
     let mut out = vec![(u8::from(fin) << 7) | (opcode & 0xf)];
     let mask = u8::from(masked) << 7;
@@ -59,11 +59,11 @@ pub fn header(fin: bool, opcode: u8, length: u64, masked: bool) -> Vec<u8> {
     out
 }
 
-/// Takes one frame from the front of `buffer`; none when it is not complete.
+/// Takes one frame from the front of `buffer`; None if it is incomplete.
 pub fn take(buffer: &mut Vec<u8>, limit: u64) -> Result<Option<Frame>, String> {
     let [first, second, ..] = buffer[..] else { return Ok(None) };
     if first & 0x70 != 0 {
-        return Err("a frame with reserved bits: extensions are not passed on".to_owned());
+        return Err("a frame with reserved bits: extensions are not supported".to_owned());
     }
     let (mut at, length) = match second & 0x7f {
         126 => match buffer.get(2..4) {
@@ -97,27 +97,27 @@ pub fn take(buffer: &mut Vec<u8>, limit: u64) -> Result<Option<Frame>, String> {
     Ok(Some(Frame { fin: first & 0x80 != 0, opcode: first & 0xf, payload }))
 }
 
-/// Puts fragments together.
+/// Assembles fragments.
 #[derive(Debug, Default)]
 pub struct Assembler {
     begun: Option<Frame>,
 }
 
 impl Assembler {
-    /// Takes a frame and gives back what is complete: a message, or a control frame at once.
+    /// Takes a frame and returns what is complete: a message, or a control frame immediately.
     pub fn push(&mut self, frame: Frame, limit: u64) -> Result<Option<Frame>, String> {
         if frame.opcode >= CLOSE {
             return Ok(Some(frame));
         }
         let mut whole = match (self.begun.take(), frame.opcode) {
-            (None, CONTINUATION) => return Err("a continuation of nothing".to_owned()),
+            (None, CONTINUATION) => return Err("a continuation frame without a message".to_owned()),
             (None, _) => frame,
             (Some(mut begun), CONTINUATION) => {
                 begun.payload.extend_from_slice(&frame.payload);
                 begun.fin = frame.fin;
                 begun
             }
-            (Some(_), _) => return Err("a message within a message".to_owned()),
+            (Some(_), _) => return Err("a new message inside a fragmented one".to_owned()),
         };
         if whole.payload.len() as u64 > limit {
             return Err("a message too long".to_owned());

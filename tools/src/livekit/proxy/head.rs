@@ -1,12 +1,12 @@
-//! The head of an HTTP request or answer: read, asked, and passed on.
+//! The head of an HTTP request or response: parsed, queried, and forwarded.
 //!
-//! Knows where a token stands in it, and that extensions of the WebSocket must not be agreed upon behind the proxy.
+//! Knows where the token is in it, and that no WebSocket extension may be negotiated through the proxy.
 
 use crate::livekit::token;
 use serde_json::{Map, Value};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// A join request may stand in the query.
+/// The query may contain a join request.
 const MAX_HEAD: usize = 2 << 20;
 
 /// First line and headers.
@@ -16,7 +16,7 @@ pub struct Head {
     headers: Vec<(String, String)>,
 }
 
-/// Reads a head; what came behind it is left in `buffer`. None when the peer ended before.
+/// Reads a head; bytes after it stay in `buffer`. None if the peer closed first.
 pub async fn read(from: &mut (impl AsyncRead + Unpin), buffer: &mut Vec<u8>) -> Result<Option<Head>, String> {
     loop {
         if let Some(end) = buffer.windows(4).position(|w| w == b"\r\n\r\n") {
@@ -25,7 +25,7 @@ pub async fn read(from: &mut (impl AsyncRead + Unpin), buffer: &mut Vec<u8>) -> 
             return Ok(Some(head));
         }
         if buffer.len() > MAX_HEAD {
-            return Err("a head too long".to_owned());
+            return Err("HTTP head too long".to_owned());
         }
         if from.read_buf(buffer).await.map_err(|e| e.to_string())? == 0 {
             return Ok(None);
@@ -49,12 +49,12 @@ impl Head {
         self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
     }
 
-    /// Whether a WebSocket is asked for.
+    /// Whether it asks for a WebSocket upgrade.
     pub fn upgrades(&self) -> bool {
         self.header("upgrade").is_some_and(|v| v.eq_ignore_ascii_case("websocket"))
     }
 
-    /// The status of an answer.
+    /// The status of a response.
     pub fn status(&self) -> u16 {
         self.first.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or(0)
     }
@@ -75,7 +75,7 @@ impl Head {
         })
     }
 
-    /// The query for whoever looks: without the token, and without what is as long as a join request.
+    /// The query for display: without the token, and without values as long as a join request.
     pub fn query(&self) -> Map<String, Value> {
         let shown = |(name, value): (String, String)| {
             let value = if value.len() > 256 { format!("{} characters", value.len()) } else { value };
@@ -84,20 +84,21 @@ impl Head {
         self.pairs().filter(|(name, _)| name != "access_token").map(shown).collect()
     }
 
-    /// Whom the token is for; empty without one.
+    /// The identity of the token; empty without one.
     pub fn identity(&self) -> String {
         let header = self.header("authorization").and_then(|v| v.strip_prefix("Bearer ")).map(str::to_owned);
         let given = self.pairs().find(|(name, _)| name == "access_token").map(|(_, value)| value);
         token::identity(&header.or(given).unwrap_or_default())
     }
 
-    /// The bytes of an answer.
+    /// Encodes a response unchanged.
     pub fn as_it_came(&self) -> Vec<u8> {
         let headers: String = self.headers.iter().map(|(n, v)| format!("{n}: {v}\r\n")).collect();
         format!("{}\r\n{headers}\r\n", self.first).into_bytes()
     }
 
-    /// The bytes of a request for the server. An upgrade loses its extensions, anything else is the last on its connection.
+    /// Encodes a request for the server. An upgrade loses its extensions; any other request is the last on its
+    /// connection.
     pub fn forward(&self) -> Vec<u8> {
         let mut out = format!("{}\r\n", self.first);
         let upgrade = self.upgrades();
@@ -112,7 +113,7 @@ impl Head {
     }
 }
 
-/// %-escapes and `+` of a query.
+/// Decodes %-escapes and `+` of a query.
 fn unescape(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
@@ -141,8 +142,8 @@ mod tests {
     #[test]
     fn a_request_names_its_identity_and_hides_its_token() {
         let keys = Keys { key: "k".into(), secret: "s".into() };
-        let wish = token::Wish { identity: "anna b".into(), ..token::Wish::default() };
-        let token = token::join(&keys, &wish);
+        let token_options = token::TokenOptions { identity: "anna b".into(), ..token::TokenOptions::default() };
+        let token = token::join(&keys, &token_options);
         let text = format!(
             "GET /rtc?access_token={token}&reconnect=1&name=a%20b+c HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n\
              Connection: Upgrade\r\nSec-WebSocket-Extensions: permessage-deflate"

@@ -1,7 +1,7 @@
-//! The fault proxy between clients and one node: it carries signalling and media, and does to them what it is told.
+//! The fault proxy between clients and one node: it forwards signalling and media, and injects faults on request.
 //!
-//! `head` and `frame` read what comes, `wire` and `candidates` change it, `socket` and `relay` carry it, `switches`
-//! decides, `book` remembers, `words` listens to the control API. Only loopback addresses are ever contacted.
+//! `head` and `frame` parse, `wire` and `candidates` rewrite, `socket` and `relay` forward, `switches` decides, `book`
+//! stores, `words` implements the control API. The proxy contacts loopback addresses only.
 
 pub mod book;
 pub mod candidates;
@@ -29,25 +29,25 @@ use tokio::{
     time::{interval, timeout},
 };
 
-/// Connections at one time.
+/// Most connections at a time.
 const MAX_CONNECTIONS: usize = 4096;
-/// How long a client may take for its request.
+/// Limit for a client to send its request.
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
-/// How long a server may think about an upgrade; with a dead node in its cluster it tries for about ten seconds.
+/// Limit for a server to answer an upgrade; with a dead node in its cluster it tries for about ten seconds.
 const UPGRADE_LIMIT: Duration = Duration::from_secs(60);
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-/// How long relays outlive the last socket: somebody may come back to resume.
+/// How long relays outlive the last socket: the client may resume.
 const RELAY_GRACE: Duration = Duration::from_secs(60);
 const TIDY: Duration = Duration::from_secs(5);
-/// How long a request is left hanging.
+/// How long a request is left without an answer.
 const HANG_LIMIT: Duration = Duration::from_secs(120);
 
-/// A lock that is of use even when somebody panicked while holding it.
+/// Locks a mutex even if it is poisoned.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A running proxy; it ends when it is dropped.
+/// A running proxy. Drop ends it.
 #[derive(Debug)]
 pub struct Proxy {
     pub port: u16,
@@ -61,7 +61,7 @@ impl Drop for Proxy {
 }
 
 impl Proxy {
-    /// Listens on a free port of loopback for clients of the server at `target`, which is node `node`.
+    /// Listens on a free loopback port for clients of the server at `target`, which is node `node`.
     pub async fn start(book: Arc<Book>, relays: Arc<Relays>, node: usize, target: u16) -> Result<Self, String> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(|e| e.to_string())?;
         let port = listener.local_addr().map_err(|e| e.to_string())?.port();
@@ -80,7 +80,7 @@ impl Proxy {
                 let Ok((client, _)) = listener.accept().await else { continue };
                 let (book, relays) = (book.clone(), relays.clone());
                 tokio::spawn(async move {
-                    // Who cannot be understood is not answered.
+                    // Invalid requests get no response.
                     let _ = connection(book, relays, node, target, client).await;
                     drop(place);
                 });
@@ -103,7 +103,7 @@ async fn connection(
     let head = timeout(REQUEST_LIMIT, head::read(&mut client, &mut early)).await.map_err(|e| e.to_string())??;
     let Some(request) = head else { return Ok(()) };
     let identity = request.identity();
-    let way = if request.path().starts_with("/rtc") { book.door(&identity, request.upgrades()) } else { None };
+    let way = if request.path().starts_with("/rtc") { book.socket_rule(&identity, request.upgrades()) } else { None };
     match way {
         Some(Way::Refuse(status)) => return refuse(client, status).await,
         Some(Way::Hang) => {
@@ -114,7 +114,7 @@ async fn connection(
     }
     let connected = timeout(CONNECT_LIMIT, TcpStream::connect((Ipv4Addr::LOCALHOST, target))).await;
     let Ok(Ok(mut server)) = connected else {
-        // A port without a server would refuse; this is as near as one can get.
+        // A port without a server would refuse the connection; a reset is the nearest equivalent.
         let _ = client.set_zero_linger();
         return Ok(());
     };
@@ -127,7 +127,7 @@ async fn connection(
     let mut behind = Vec::new();
     let answer = tokio::select! {
         answer = timeout(UPGRADE_LIMIT, head::read(&mut server, &mut behind)) => answer.map_err(|e| e.to_string())??,
-        // Nobody waits for it any more.
+        // The client has closed and does not wait for the response any more.
         () = gone(&client) => return Ok(()),
     };
     let Some(answer) = answer else {
@@ -146,12 +146,12 @@ async fn connection(
     Ok(())
 }
 
-/// Returns when the client has ended; what it says meanwhile is left where it is.
+/// Returns when the client has closed. Bytes that it sends meanwhile stay unread.
 async fn gone(client: &TcpStream) {
     let mut byte = [0u8; 1];
     match client.peek(&mut byte).await {
         Ok(0) | Err(_) => {}
-        // It speaks before it was answered, so it is there; its end cannot be seen behind that.
+        // It sends before it gets a response, so it is alive; its end is not visible behind unread bytes.
         Ok(_) => std::future::pending().await,
     }
 }
@@ -164,7 +164,7 @@ async fn refuse(mut client: TcpStream, status: u16) -> Result<(), String> {
     );
     client.write_all(text.as_bytes()).await.map_err(|e| e.to_string())?;
     client.shutdown().await.map_err(|e| e.to_string())?;
-    // It reads the answer before it ends.
+    // Gives the client time to read the response.
     let _ = timeout(CONNECT_LIMIT, gone(&client)).await;
     Ok(())
 }

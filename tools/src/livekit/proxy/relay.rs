@@ -1,6 +1,6 @@
-//! Relays for media: a client sends to an address here, and what it sends comes out at the server from another.
+//! UDP relays for media: a client sends to the relay's address, which forwards to the server from another socket.
 //!
-//! One per identity, peer connection and server address. Knows no packet from another.
+//! One per identity, peer connection and server address. Must not know: the content of packets.
 
 use super::{
     book::Book,
@@ -24,12 +24,12 @@ use tokio::{
     time::{sleep_until, Instant},
 };
 
-/// Relays at one time; whoever wants more gets no candidates.
+/// Most relays at a time; further candidates are removed.
 const MAX_RELAYS: usize = 4096;
-/// Client addresses of one relay; the one that was silent longest makes room.
+/// Most client addresses of one relay; a new one replaces the one that was idle longest.
 const MAX_FLOWS: usize = 16;
 const MAX_PACKET: usize = 4096;
-/// Packets that wait because they are to be late; more are lost.
+/// Most delayed packets in the queue; further ones are lost.
 const MAX_LATE: usize = 4096;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -72,7 +72,7 @@ impl Relays {
         Arc::new(Relays { book, all: Mutex::default() })
     }
 
-    /// Where a client is to send what is meant for `server`. None for what is not on this machine.
+    /// The address to which a client sends its packets for `server`. None if `server` is not on IPv4 loopback.
     pub fn front(&self, identity: &str, pc: Pc, server: SocketAddr) -> Option<SocketAddr> {
         if !server.ip().is_loopback() || !server.is_ipv4() {
             return None;
@@ -94,7 +94,7 @@ impl Relays {
         Some(front)
     }
 
-    /// Ends the relays of those who have had no socket for `grace`.
+    /// Ends the relays of identities that have had no socket for `grace`.
     pub fn tidy(&self, grace: Duration) {
         lock(&self.all).retain(|key, _| self.book.is_about(&key.identity, grace));
     }
@@ -121,7 +121,7 @@ fn bind() -> std::io::Result<UdpSocket> {
     UdpSocket::from_std(socket)
 }
 
-/// What a packet passes on its way, either way.
+/// What a packet needs on its way, in either direction.
 #[derive(Clone)]
 struct Way {
     book: Arc<Book>,
@@ -134,7 +134,7 @@ impl Way {
         self.book.media.find(&self.key.identity, to, Some(self.key.pc), "")
     }
 
-    /// Sends a packet on, or does with it what is to be done.
+    /// Applies the rule to a packet, and sends what is left.
     fn pass(&self, to: To, lane: &mut Lane<Vec<u8>>, pacer: &Pacer, packet: &[u8]) {
         let count = &self.counts[to as usize];
         let before = lane.dropped;
@@ -147,7 +147,7 @@ impl Way {
     }
 }
 
-/// Sends packets in order, some of them late.
+/// Sends packets in order, some of them delayed.
 #[derive(Debug)]
 struct Pacer {
     socket: Arc<UdpSocket>,
@@ -190,7 +190,7 @@ fn put(socket: &UdpSocket, to: Option<SocketAddr>, packet: &[u8]) {
     };
 }
 
-/// One address of a client.
+/// One client address.
 struct Flow {
     lane: Lane<Vec<u8>>,
     pacer: Pacer,
@@ -209,9 +209,9 @@ async fn serve(way: Way, front: Arc<UdpSocket>) {
     let mut flows: HashMap<SocketAddr, Flow> = HashMap::new();
     let mut buffer = vec![0u8; MAX_PACKET];
     loop {
-        // Errors are of packets sent earlier, to somebody who is no more.
+        // Errors concern packets sent earlier, to a client that has closed its port.
         let Ok((size, from)) = front.recv_from(&mut buffer).await else { continue };
-        // Those that were ended need no more place.
+        // Collects the tasks that have ended.
         while tasks.try_join_next().is_some() {}
         if !flows.contains_key(&from) {
             if flows.len() >= MAX_FLOWS {
@@ -230,7 +230,7 @@ async fn serve(way: Way, front: Arc<UdpSocket>) {
 async fn open(way: &Way, front: &Arc<UdpSocket>, client: SocketAddr, tasks: &mut JoinSet<()>) -> Option<Flow> {
     let back = Arc::new(bind().ok()?);
     back.connect(way.key.server).await.ok()?;
-    // A new socket takes nothing before the runtime has looked at it once, and the first packet would be lost.
+    // A new socket is not writable before the runtime has polled it once, and the first packet would be lost.
     back.writable().await.ok()?;
     let (pacer, pacing) = Pacer::new(back.clone(), None, tasks);
     let (to_client, pacing_back) = Pacer::new(front.clone(), Some(client), tasks);
@@ -239,7 +239,7 @@ async fn open(way: &Way, front: &Arc<UdpSocket>, client: SocketAddr, tasks: &mut
         let mut lane = Lane::new(0x300 + way_back.key.pc as u64);
         let mut buffer = vec![0u8; MAX_PACKET];
         loop {
-            // A server that is no more refuses; it may come back.
+            // A stopped server refuses packets; it may restart.
             let Ok(size) = back.recv(&mut buffer).await else { continue };
             way_back.pass(To::Client, &mut lane, &to_client, &buffer[..size]);
         }

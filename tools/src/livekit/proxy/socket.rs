@@ -1,6 +1,6 @@
-//! One client's WebSocket and the one to the server behind it: read, looked at, changed, and written.
+//! One client's WebSocket and the one to the server behind it: read, inspected, rewritten, and written.
 //!
-//! Knows how bytes get from one side to the other; what is to befall them, the book says.
+//! Knows how to forward bytes between the sides. The book decides about faults.
 
 use super::{
     book::Book,
@@ -21,25 +21,25 @@ use tokio::{
     time::{sleep, sleep_until, Instant},
 };
 
-/// Items that wait to be written to one side; more make the other side wait.
+/// Most items queued for one side; a full queue blocks the other side.
 const QUEUE: usize = 4096;
-/// Longest message that is passed on.
+/// Longest message that is forwarded.
 const MAX_MESSAGE: u64 = 16 << 20;
-/// How long the server may take to end when its client has.
+/// Limit for the server's connection to end after its client's has.
 const SERVER_END: Duration = Duration::from_secs(2);
-/// How long the client may take to end when all was said to it.
+/// Limit for the client's connection to end after everything was written to it.
 const CLIENT_END: Duration = Duration::from_secs(5);
-/// Servers insist on a mask, not on a good one.
+/// Servers require a mask, not a random one.
 const MASK: [u8; 4] = [0x4f, 0x66, 0x68, 0x6b];
 
-/// What is written to one side.
+/// An item to write to one side.
 #[derive(Debug)]
 pub enum What {
-    /// As it stands on the wire.
+    /// Bytes in wire format.
     Bytes(Vec<u8>),
-    /// A frame that claims a length, and so many bytes of it.
+    /// A frame header that claims `claim` bytes, and `size` bytes of payload.
     Huge { claim: u64, size: u64 },
-    /// Nothing more.
+    /// Closes the connection for writing.
     End,
 }
 
@@ -48,7 +48,7 @@ impl What {
         What::Bytes(frame.encode((to == To::Server).then_some(MASK)))
     }
 
-    /// A signalling message.
+    /// A signalling message in a binary frame.
     pub fn message(to: To, bytes: &[u8]) -> Self {
         What::frame(to, &Frame::whole(frame::BINARY, bytes.to_vec()))
     }
@@ -56,12 +56,12 @@ impl What {
 
 #[derive(Debug)]
 pub struct Item {
-    /// Not before; nothing overtakes.
+    /// Earliest time to write it; items never overtake each other.
     pub due: Option<Instant>,
     pub what: What,
 }
 
-/// A live socket, as the control API holds it.
+/// A live socket, as the control API uses it.
 #[derive(Debug)]
 pub struct Handle {
     pub id: u64,
@@ -73,7 +73,7 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Lets everything flow, or nothing, both ways.
+    /// Lets bytes pass in both directions, or stops them.
     pub fn set_open(&self, open: bool) -> bool {
         self.open.send(open).is_ok()
     }
@@ -85,13 +85,13 @@ impl Handle {
     }
 }
 
-/// One side's connection with what was read from it too early.
+/// The connection of one side, and bytes already read from it.
 pub struct Side {
     pub stream: TcpStream,
     pub early: Vec<u8>,
 }
 
-/// Where a socket belongs.
+/// What a socket belongs to.
 #[derive(Clone)]
 pub struct Place {
     pub book: Arc<Book>,
@@ -102,7 +102,7 @@ pub struct Place {
     pub query: serde_json::Map<String, serde_json::Value>,
 }
 
-/// Carries one WebSocket until it ends, after the upgrade.
+/// Forwards one WebSocket after the upgrade, until it ends.
 pub async fn run(place: Place, mut client: Side, mut server: Side, silent: bool) {
     let id = place.book.number();
     let (to_client, client_items) = mpsc::channel(QUEUE);
@@ -118,11 +118,11 @@ pub async fn run(place: Place, mut client: Side, mut server: Side, silent: bool)
         cut: cut.clone(),
     };
     place.book.opened(&place.identity, handle, &place.path, place.query.clone());
-    let line = |to, queue| Line {
+    let direction = |to, queue| Direction {
         to,
         id,
         place: place.clone(),
-        // The socket's number is not part of it: that depends on who else is there.
+        // The socket's number is not part of the salt, because it depends on other sockets.
         lane: Lane::new(0x51 + to as u64),
         queue,
         last_due: None,
@@ -131,8 +131,8 @@ pub async fn run(place: Place, mut client: Side, mut server: Side, silent: bool)
     let reset = {
         let (client_reads, client_writes) = client.stream.split();
         let (server_reads, server_writes) = server.stream.split();
-        let from_client = line(To::Server, to_server).carry(client_reads, client.early);
-        let from_server = line(To::Client, to_client).carry(server_reads, server.early);
+        let from_client = direction(To::Server, to_server).carry(client_reads, client.early);
+        let from_server = direction(To::Client, to_client).carry(server_reads, server.early);
         let write_client = write(client_writes, client_items, gate.clone());
         let write_server = write(server_writes, server_items, gate.clone());
         tokio::pin!(from_client, from_server, write_client, write_server);
@@ -161,7 +161,7 @@ pub async fn run(place: Place, mut client: Side, mut server: Side, silent: bool)
     };
     if reset {
         for stream in [&client.stream, &server.stream] {
-            // If it cannot be, it is an end of another kind.
+            // If this fails, the connections end without a reset.
             let _ = stream.set_zero_linger();
         }
     }
@@ -169,7 +169,7 @@ pub async fn run(place: Place, mut client: Side, mut server: Side, silent: bool)
 }
 
 async fn opened(gate: &mut watch::Receiver<bool>) {
-    // Without a sender nobody is left who could open it.
+    // An error means that the sender is gone; the gate then counts as open.
     let _ = gate.wait_for(|open| *open).await;
 }
 
@@ -206,7 +206,7 @@ async fn huge(to: &mut WriteHalf<'_>, claim: u64, size: u64) -> std::io::Result<
 }
 
 /// One direction.
-struct Line {
+struct Direction {
     to: To,
     id: u64,
     place: Place,
@@ -216,8 +216,8 @@ struct Line {
     gate: watch::Receiver<bool>,
 }
 
-impl Line {
-    /// Reads until the end, and says that it has come.
+impl Direction {
+    /// Reads until the connection ends, and then queues the end.
     async fn carry(mut self, mut from: ReadHalf<'_>, mut buffer: Vec<u8>) {
         let mut assembler = Assembler::default();
         let mut lingered = false;
@@ -230,7 +230,7 @@ impl Line {
                         Ok(0) | Err(_) => break,
                         Ok(_) => {}
                     }
-                    // What came while the gate was closed waits as well.
+                    // Bytes that were read while the gate was closed wait as well.
                     opened(&mut self.gate).await;
                     continue;
                 }
@@ -247,7 +247,7 @@ impl Line {
                 }
                 Ok(Some(frame)) => self.message(frame).await,
                 Ok(None) => {}
-                // Who talks nonsense is not understood any further.
+                // After invalid data, nothing further is parsed.
                 Err(_) => break,
             }
         }
@@ -255,7 +255,7 @@ impl Line {
         self.push(What::End, None).await;
     }
 
-    /// The server has ended: the client's socket may be wanted for longer.
+    /// Keeps the client's socket open for the linger time after the server has ended.
     async fn linger(&self, lingered: &mut bool) {
         if self.to == To::Client && !*lingered {
             *lingered = true;
@@ -264,7 +264,7 @@ impl Line {
     }
 
     async fn push(&mut self, what: What, due: Option<Instant>) {
-        // Ended on the other side: whoever carries both notices.
+        // The queue is closed: the other side has ended, which `run` detects.
         let _ = self.queue.send(Item { due, what }).await;
     }
 
@@ -301,7 +301,7 @@ impl Line {
         }
     }
 
-    /// The message with its candidates changed; none when nothing is left of it.
+    /// The message with its candidates rewritten; None if nothing is left of it.
     fn changed(&self, kind: &str, bytes: &[u8]) -> Option<Vec<u8>> {
         let Place { relays, identity, .. } = &self.place;
         let number = match (self.to, kind) {
@@ -311,7 +311,7 @@ impl Line {
             (To::Client, "trickle") => 4,
             (To::Server, "trickle") => 3,
             (To::Server, "sync_state") => {
-                // Answer and offer that the client has; their candidates are its own.
+                // Answer and offer that the client has; the candidates in them are the client's own.
                 let strip = &mut |sdp: &str| candidates::in_sdp(sdp, &mut |_| None);
                 return Some(wire::replace(&wire::replace(bytes, &[12, 1, 2], strip), &[12, 5, 2], strip));
             }
@@ -322,7 +322,8 @@ impl Line {
             ("offer", _) => Pc::Subscriber,
             (_, target) => target,
         };
-        // A server that knew its client's address would send there, past the relay; so it finds out from packets.
+        // A server that knew its client's address would send there directly, past the relay. So the client's candidates
+        // are removed, and the server learns the address from packets.
         let mut map = |address| if self.to == To::Client { relays.front(identity, pc, address) } else { None };
         if kind != "trickle" {
             return Some(wire::replace(bytes, &[number, 2], &mut |sdp| candidates::in_sdp(sdp, &mut map)));
@@ -338,7 +339,7 @@ impl Line {
     }
 }
 
-/// Whose candidate a trickle is: its second member, the publisher's when it is not there.
+/// The peer connection of a trickled candidate: the message's target, the publisher's by default.
 fn trickle_target(number: u64, bytes: &[u8]) -> Pc {
     use offhook_proto::livekit::{signal_request, signal_response, SignalRequest, SignalResponse, SignalTarget};
     use prost::Message;

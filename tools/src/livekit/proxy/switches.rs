@@ -1,6 +1,6 @@
-//! The switches for faults, and what they do to one stream of messages or packets, decided from a seed.
+//! Fault switches, and their effect on one stream of messages or packets, decided from a seed.
 //!
-//! Pure: hands out what is to be sent and how late, sends nothing.
+//! Pure: returns what to send and with which delay; sends nothing.
 
 use super::wire::To;
 use crate::soak::faults::Dice;
@@ -14,24 +14,24 @@ pub enum Pc {
     Subscriber,
 }
 
-/// What befalls each message or packet. Probabilities are from 0 to 1.
+/// Faults for each message or packet. Probabilities are from 0 to 1.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
 #[serde(default)]
 pub struct Odds {
     #[serde(alias = "drop")]
     pub loss: f64,
     pub delay_ms: u64,
-    /// At most so much more. Nothing overtakes because of it.
+    /// Most additional delay. It does not reorder.
     pub jitter_ms: u64,
     pub duplicate: f64,
-    /// Held until the next one has passed.
+    /// Probability of being held until the next one has passed.
     pub reorder: f64,
-    /// Nothing passes.
+    /// Drops everything.
     pub blackhole: bool,
     pub seed: u64,
 }
 
-/// For whom odds are meant. What is not said means all.
+/// Scope of odds. An absent member matches everything.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scope {
     pub identity: String,
@@ -42,7 +42,7 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// Reads `identity`, `direction`, `pc` and `kinds` of a control message.
+    /// Reads `identity`, `direction`, `pc` and `kinds` of a control request.
     pub fn read(body: &serde_json::Value) -> Result<Self, String> {
         let text = |name: &str| body[name].as_str().unwrap_or_default();
         let kinds = body["kinds"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -72,19 +72,19 @@ impl Scope {
     }
 }
 
-/// Odds that hold, with the number of the call that set them.
+/// Active odds, with the number of the request that set them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rule {
     number: u64,
     odds: Odds,
 }
 
-/// The rules that hold; of several that fit, the one set last.
+/// The active rules; of several that match, the one set last applies.
 #[derive(Debug, Default)]
 pub struct Rules(Mutex<(u64, Vec<(Scope, Rule)>)>);
 
 impl Rules {
-    /// Replaces the rule of the same scope. Odds that do nothing are a rule as well: they hide a wider one.
+    /// Replaces the rule of the same scope. Odds that do nothing are a rule as well: they override a wider one.
     pub fn set(&self, scope: Scope, odds: Odds) {
         let mut inner = super::lock(&self.0);
         inner.0 += 1;
@@ -93,7 +93,7 @@ impl Rules {
         inner.1.push((scope, Rule { number, odds }));
     }
 
-    /// Removes the rules of one identity, or all with an empty one.
+    /// Removes the rules of one identity; empty: all rules.
     pub fn clear(&self, identity: &str) {
         super::lock(&self.0).1.retain(|(s, _)| !identity.is_empty() && s.identity != identity);
     }
@@ -104,7 +104,7 @@ impl Rules {
     }
 }
 
-/// One stream, in one direction.
+/// One stream in one direction.
 #[derive(Debug)]
 pub struct Lane<T> {
     salt: u64,
@@ -115,15 +115,15 @@ pub struct Lane<T> {
 }
 
 impl<T: Clone> Lane<T> {
-    /// Lanes with different salt are dealt different faults by the same seed.
+    /// Lanes with different salts get different faults from the same seed.
     pub fn new(salt: u64) -> Self {
         Lane { salt, rule: 0, dice: Dice::new(salt), held: None, dropped: 0 }
     }
 
-    /// What is to be sent now that `item` comes, in this order, each so late.
+    /// Returns what to send when `item` arrives, in this order, each with its delay.
     pub fn pass(&mut self, rule: Option<Rule>, item: T) -> Vec<(T, Duration)> {
         let Some(Rule { number, odds }) = rule else {
-            // Whoever waits is let go behind the next one, whatever became of the rule.
+            // A held item is released after the next one, even if the rule was removed.
             let held = self.held.take();
             return std::iter::once(item).chain(held).map(|i| (i, Duration::ZERO)).collect();
         };
@@ -131,7 +131,7 @@ impl<T: Clone> Lane<T> {
             self.rule = number;
             self.dice = Dice::new(odds.seed.wrapping_mul(0x1_0000_0001) ^ self.salt);
         }
-        // Always the same number of throws, so that one switch does not change what another does.
+        // Always the same number of draws, so that one switch does not change the effect of another.
         let mut chance = |odds: f64| ((self.dice.roll() >> 11) as f64 / (1u64 << 53) as f64) < odds;
         let (lost, twice, late) = (chance(odds.loss), chance(odds.duplicate), chance(odds.reorder));
         let jitter = self.dice.roll() % (odds.jitter_ms + 1);
@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(run(odds(json!({ "duplicate": 1.0 })), 1, 100).len(), 200);
         let kept = run(odds(json!({ "loss": 0.25 })), 1, 4000).len();
         assert!((2850..3150).contains(&kept), "{kept}");
-        // One switch does not move the other.
+        // One switch does not change the other's effect.
         let both = run(odds(json!({ "loss": 0.25, "duplicate": 1.0 })), 1, 4000).len();
         assert_eq!(both, 2 * kept);
     }

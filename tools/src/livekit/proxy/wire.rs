@@ -1,9 +1,9 @@
-//! Signalling messages as bytes: of what kind they are, and how a text within one is replaced.
+//! Signalling messages as bytes: their kind, and the replacement of a string within one.
 //!
-//! Pure. Works on the wire form, because the types of `offhook-proto` know only what is used there and would lose the
-//! rest; what the server sends must arrive as it was, but for what is meant to be changed.
+//! Pure. Works on the wire format, because the types of `offhook-proto` contain only the fields used there and would
+//! drop the rest. Except for the intended changes, the server's messages must arrive unchanged.
 
-/// Which way a message goes.
+/// Direction of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum To {
     Client,
@@ -60,7 +60,7 @@ const RESPONSES: [(u64, &str); 25] = [
     (26, "subscribed_audio_codec_update"),
 ];
 
-/// The name of the member that a message has; `other` when it is a newer one, `broken` when it cannot be read.
+/// The name of the message's first field; `other` if it is unknown, `broken` if the message cannot be parsed.
 pub fn kind(to: To, bytes: &[u8]) -> &'static str {
     let Some((number, _)) = fields(bytes).and_then(|f| f.into_iter().next().map(|f| (f.number, ()))) else {
         return "broken";
@@ -71,13 +71,13 @@ pub fn kind(to: To, bytes: &[u8]) -> &'static str {
 
 struct Field<'a> {
     number: u64,
-    /// Key and value as they stand.
+    /// Key and value as encoded.
     whole: &'a [u8],
-    /// The content, when it is of a length that is given.
+    /// The content, if it is length-delimited.
     inside: Option<&'a [u8]>,
 }
 
-/// The fields of a message; none when it cannot be read to its end.
+/// The fields of a message; None if it cannot be parsed to its end.
 fn fields(bytes: &[u8]) -> Option<Vec<Field<'_>>> {
     let mut out = Vec::new();
     let mut rest = bytes;
@@ -126,8 +126,8 @@ fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-/// The message with each text at `path` (field numbers from outside to inside) replaced; everything else stays byte by
-/// byte, and so does what cannot be read.
+/// Replaces each string at `path` (field numbers from outside to inside). Everything else, including what cannot be
+/// parsed, stays unchanged byte by byte.
 pub fn replace(bytes: &[u8], path: &[u64], change: &mut dyn FnMut(&str) -> String) -> Vec<u8> {
     let (Some(fields), [number, deeper @ ..]) = (fields(bytes), path) else { return bytes.to_vec() };
     let mut out = Vec::with_capacity(bytes.len());
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_text_is_replaced_and_the_rest_stays() {
-        // A member that no type of ours knows.
+        // A field unknown to the types of `offhook-proto`.
         let mut bytes = offer("short").encode_to_vec();
         bytes.extend_from_slice(&[0xfa, 0x7f, 2, 9, 9]);
         let changed = replace(&bytes, &[3, 2], &mut |t| t.repeat(100));

@@ -1,9 +1,9 @@
-//! What the control API can say to the proxies.
+//! Commands of the control API for the proxies.
 //!
-//! Knows the words and their members; docs/livekit-stand.md says what they do.
+//! Knows the commands and their members; docs/livekit-stand.md describes their effects.
 
 use super::{
-    book::{Book, Door, Way},
+    book::{Book, SocketRule, Way},
     candidates,
     frame::{self, Frame},
     socket::What,
@@ -16,12 +16,12 @@ use prost::Message;
 use serde_json::{json, Value};
 use std::time::Duration;
 
-/// Offers that one call repeats at most.
+/// Most offers that one command repeats.
 const MAX_REPLAYS: u64 = 4000;
 /// More than any client accepts.
 const HUGE: u64 = 64 << 20;
 
-/// Does what is said; none when the word is not for the proxies.
+/// Executes a command; None if the command is not for the proxies.
 pub fn act(book: &Book, what: &str, body: &Value) -> Option<Result<Value, String>> {
     let identity = body["identity"].as_str().unwrap_or_default();
     let sockets = |count: u64| Ok(json!({ "sockets": count }));
@@ -34,15 +34,15 @@ pub fn act(book: &Book, what: &str, body: &Value) -> Option<Result<Value, String
             let reason = body["reason"].as_str().unwrap_or_default();
             sockets(book.live(identity, |h| {
                 for (to, code, reason) in [(To::Client, code, reason), (To::Server, 1001, "")] {
-                    h.tell(to, What::frame(to, &Frame::close(code, reason)));
-                    h.tell(to, What::End);
+                    h.send(to, What::frame(to, &Frame::close(code, reason)));
+                    h.send(to, What::End);
                 }
                 true
             }))
         }
         "half_open" => sockets(book.live(identity, |h| h.set_open(false))),
         "heal" => {
-            book.clear_doors(identity);
+            book.clear_socket_rules(identity);
             book.signal.clear(identity);
             book.media.clear(identity);
             sockets(book.live(identity, |h| h.set_open(true)))
@@ -54,21 +54,21 @@ pub fn act(book: &Book, what: &str, body: &Value) -> Option<Result<Value, String
                 _ if body["status"] == "hang" => Way::Hang,
                 _ => Way::Refuse(status),
             };
-            book.add_door(Door { identity: identity.to_owned(), way, left: body["count"].as_u64() });
+            book.add_socket_rule(SocketRule { identity: identity.to_owned(), way, left: body["count"].as_u64() });
             done()
         }
         "garbage" => garbage(body).map(|whats| {
-            json!({ "sockets": book.live(identity, |h| whats().into_iter().all(|w| h.tell(To::Client, w))) })
+            json!({ "sockets": book.live(identity, |h| whats().into_iter().all(|w| h.send(To::Client, w))) })
         }),
         "inject" => {
             let to = if body["to"] == "server" { To::Server } else { To::Client };
             bytes(body, "message")
-                .map(|b| json!({ "sockets": book.live(identity, |h| h.tell(to, What::message(to, &b))) }))
+                .map(|b| json!({ "sockets": book.live(identity, |h| h.send(to, What::message(to, &b))) }))
         }
         "huge" => {
             let size = body["size"].as_u64().unwrap_or(HUGE);
             let claim = body["claim"].as_u64().unwrap_or(size);
-            sockets(book.live(identity, |h| h.tell(To::Client, What::Huge { claim, size })))
+            sockets(book.live(identity, |h| h.send(To::Client, What::Huge { claim, size })))
         }
         "replay" => {
             let count = body["count"].as_u64().unwrap_or(1).min(MAX_REPLAYS) as usize;
@@ -86,7 +86,7 @@ pub fn act(book: &Book, what: &str, body: &Value) -> Option<Result<Value, String
             done()
         }
         "simulate" => simulate(body).map(|message| {
-            json!({ "sockets": book.live(identity, |h| h.tell(To::Server, What::message(To::Server, &message))) })
+            json!({ "sockets": book.live(identity, |h| h.send(To::Server, What::message(To::Server, &message))) })
         }),
         "reset" => {
             book.reset();
@@ -112,7 +112,7 @@ fn bytes(body: &Value, name: &str) -> Result<Vec<u8>, String> {
     STANDARD.decode(text).map_err(|e| format!("{name} is not base64: {e}"))
 }
 
-/// What a well-behaved server would not say: `bytes` and `text` in frames, `raw` without one.
+/// Messages that a well-behaved server would not send: `bytes` and `text` in frames, `raw` without one.
 fn garbage(body: &Value) -> Result<impl Fn() -> Vec<What>, String> {
     let mut all = Vec::new();
     if !body["bytes"].is_null() {
@@ -130,7 +130,7 @@ fn garbage(body: &Value) -> Result<impl Fn() -> Vec<What>, String> {
     Ok(move || all.iter().cloned().map(What::Bytes).collect())
 }
 
-/// A request that makes the server misbehave, as if the client had sent it.
+/// A SimulateScenario request, sent to the server as if from the client.
 fn simulate(body: &Value) -> Result<Vec<u8>, String> {
     let on = body["value"].as_bool().unwrap_or(true);
     let scenario = match body["scenario"].as_str().unwrap_or_default() {
@@ -141,7 +141,7 @@ fn simulate(body: &Value) -> Result<Vec<u8>, String> {
         "disconnect_signal_on_resume" => Scenario::DisconnectSignalOnResume(on),
         "disconnect_signal_on_resume_no_messages" => Scenario::DisconnectSignalOnResumeNoMessages(on),
         "leave_request_full_reconnect" => Scenario::LeaveRequestFullReconnect(on),
-        other => return Err(format!("there is no scenario {other:?}")),
+        other => return Err(format!("unknown scenario {other:?}")),
     };
     let message = signal_request::Message::Simulate(SimulateScenario { scenario: Some(scenario) });
     Ok(SignalRequest { message: Some(message) }.encode_to_vec())

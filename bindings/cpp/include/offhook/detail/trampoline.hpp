@@ -12,7 +12,7 @@
 namespace offhook::detail {
 
 #if OFFHOOK_EXCEPTIONS
-/// Writes to standard error what a handler threw and nothing else took.
+/// Prints to standard error an exception of a handler that nothing else caught.
 inline void print_uncaught(const char *whose, const std::exception_ptr &thrown) noexcept
 {
     try {
@@ -24,7 +24,7 @@ inline void print_uncaught(const char *whose, const std::exception_ptr &thrown) 
     }
 }
 
-/// Runs what may throw; `report` receives what it threw.
+/// Runs a function that may throw; `report` receives the exception.
 template <class F, class G> void contained(const char *whose, F &&run, G &&report) noexcept
 {
     try {
@@ -48,7 +48,7 @@ class handler_box {
 public:
     explicit handler_box(call_handlers handlers) : handlers_(std::move(handlers)) {}
 
-    /// Nothing in pull mode. The box must be released as soon as the library has taken it.
+    /// Empty in pull mode. The box must be released as soon as the library has taken it.
     static std::unique_ptr<handler_box> make(call_handlers handlers, oh_call_handlers &c)
     {
         c = OH_INIT(oh_call_handlers);
@@ -84,7 +84,7 @@ public:
     }
 
 private:
-    /// The box outlives this, also when the handler frees its own call: destroy comes after the last callback.
+    /// The box outlives this call, even when the handler frees its own call: destroy comes after the last callback.
     template <class F> void run(const char *whose, oh_call call, F &&handler) noexcept
     {
         tsan::acquire(this);

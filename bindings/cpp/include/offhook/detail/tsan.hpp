@@ -1,9 +1,9 @@
-// tsan.hpp - tells ThreadSanitizer what it cannot see: the library orders what it hands from thread to thread, but it is
-// not built with that sanitizer. Without the sanitizer all of this is nothing.
+// tsan.hpp - annotates for ThreadSanitizer the synchronisation that the library provides, because the library is not
+// built with that sanitizer. Without the sanitizer these functions are empty.
 //
-// Told is what offhook.h promises and no more: what was done before a join is seen by the handlers, the handlers of one
-// call follow each other, and what they did is seen by whoever has freed the call (its client, the library) or has
-// waited for its end. Programs with races of their own are still found out.
+// The annotations cover what offhook.h guarantees and no more: the handlers see what was done before the join, the
+// handlers of one call follow each other, and their effects are visible after the call was freed (or its client, or the
+// library) and after a wait for its end. Races in the application are still reported.
 #ifndef OFFHOOK_DETAIL_TSAN_HPP
 #define OFFHOOK_DETAIL_TSAN_HPP
 
@@ -26,7 +26,7 @@ namespace offhook::detail::tsan {
 
 #ifdef OFFHOOK_TSAN
 inline constexpr std::uint64_t slots = 256;
-inline char slot[slots]; ///< of calls, by their handle: the thing itself may be gone
+inline char slot[slots]; ///< per call, by handle: the object itself may be freed
 
 inline void release(void *what) noexcept { __tsan_release(what); }
 inline void acquire(void *what) noexcept { __tsan_acquire(what); }

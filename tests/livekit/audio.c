@@ -1,9 +1,9 @@
 /*
- * talk.c - participants in one room of a real LiveKit server hear each other.
+ * audio.c - participants in one room of a real LiveKit server receive each other's audio.
  *
- * alice and bob speak to each other, carol listens and passes Opus packets on. Expected: every tone arrives with its
- * frequency; participants, tracks, levels, mute and unmute, leave and coming back are told to the others; what only
- * the other protocol has is refused by name; nobody gets an error.
+ * alice and bob send audio to each other, carol listens and forwards Opus packets. Expected: every tone arrives with
+ * its frequency; participants, tracks, levels, mute and unmute, leave and rejoin are reported to the others;
+ * functions of the other protocol are refused by name; no call gets an error.
  */
 #include "livekit.h"
 #include "peer.h"
@@ -38,57 +38,57 @@ int main(void)
 {
     peer alice = { 0 }, bob = { 0 }, carol = { 0 };
     oh_call_options what = OH_INIT(oh_call_options);
-    oh_audio_track_options sound = OH_INIT(oh_audio_track_options);
+    oh_audio_track_options track_options = OH_INIT(oh_audio_track_options);
     rec_event e;
     uint64_t can;
     size_t mark;
     char text[512];
 
-    test_begin("talk");
+    test_begin("audio");
     test_step(15, "alice and bob join");
-    peer_join(&alice, "alice", "talk", NULL);
+    peer_join(&alice, "alice", "audio", NULL);
     what.audio_format = OH_AUDIO_F32;
     what.audio_sample_rate_hz = 16000;
-    peer_join(&bob, "bob", "talk", &what);
+    peer_join(&bob, "bob", "audio", &what);
     e = EXPECT(bob.rec, OH_EVENT_JOINED, NULL, ms(2000));
     CHECK_EQ(e.count, 2);
     CHECK_THAT(!strncmp(e.session, "PA_", 3), "the session is %s, not as the server names it", e.session);
     EXPECT(bob.rec, OH_EVENT_ROOM, NULL, ms(2000));
-    EXPECT(bob.rec, OH_EVENT_PARTICIPANT_JOINED, "alice", ms(2000)); /* was there before */
+    EXPECT(bob.rec, OH_EVENT_PARTICIPANT_JOINED, "alice", ms(2000)); /* joined before bob */
 
-    test_step(15, "both publish and hear each other");
-    sound.no_dtx = 1;
-    sound.channels = 2;
-    sound.sample_rate_hz = 44100;
-    CHECK_OK(oh_call_publish_audio(alice.call, &sound, &alice.mic));
+    test_step(15, "both publish and receive each other's audio");
+    track_options.no_dtx = 1;
+    track_options.channels = 2;
+    track_options.sample_rate_hz = 44100;
+    CHECK_OK(oh_call_publish_audio(alice.call, &track_options, &alice.mic));
     alice.tone = tone_start(alice.mic, OH_AUDIO_S16, 44100, 2, 440);
-    peer_talk(&bob, 1000);
+    peer_publish_tone(&bob, 1000);
     e = EXPECT(alice.rec, OH_EVENT_LOCAL_TRACK_PUBLISHED, NULL, ms(5000));
     CHECK_EQ(e.track, alice.mic.id);
     EXPECT(alice.rec, OH_EVENT_PARTICIPANT_JOINED, "bob", ms(5000));
     EXPECT(alice.rec, OH_EVENT_TRACK_PUBLISHED, "bob", ms(5000));
     EXPECT(bob.rec, OH_EVENT_TRACK_PUBLISHED, "alice", ms(5000));
-    CHECK_THAT(rec_wait_tone(bob.rec, "alice", 440, ms(10000)), "bob does not hear alice's tone");
-    CHECK_THAT(rec_wait_tone(alice.rec, "bob", 1000, ms(10000)), "alice does not hear bob's tone");
-    CHECK_EQ(rec_frames(alice.rec, "alice"), 0); /* nobody hears himself */
+    CHECK_THAT(rec_wait_tone(bob.rec, "alice", 440, ms(10000)), "bob does not receive alice's tone");
+    CHECK_THAT(rec_wait_tone(alice.rec, "bob", 1000, ms(10000)), "alice does not receive bob's tone");
+    CHECK_EQ(rec_frames(alice.rec, "alice"), 0); /* a participant does not receive its own audio */
 
     test_step(15, "mute and unmute");
     mark = rec_mark(bob.rec);
     CHECK_OK(oh_track_set_muted(alice.mic, 1));
     e = EXPECT_FROM(bob.rec, mark, OH_EVENT_TRACK_UNPUBLISHED, "alice", ms(5000));
     CHECK_EQ(e.cause, 1);
-    CHECK_THAT(rec_wait_no_tone(bob.rec, "alice", 440, ms(5000)), "bob hears alice, who is muted");
+    CHECK_THAT(rec_wait_no_tone(bob.rec, "alice", 440, ms(5000)), "bob receives alice's audio, which is muted");
     mark = rec_mark(bob.rec);
     CHECK_OK(oh_track_set_muted(alice.mic, 0));
     EXPECT_FROM(bob.rec, mark, OH_EVENT_TRACK_PUBLISHED, "alice", ms(5000));
-    CHECK_THAT(rec_wait_tone(bob.rec, "alice", 440, ms(5000)), "bob does not hear alice, who is not muted any more");
-    /* The server tells changes to those who hear the speaker: a tone that was there before is no news. */
-    CHECK_THAT(rec_wait_until(bob.rec, level_of_speech, "alice", ms(8000)), "bob is not told that alice speaks");
+    CHECK_THAT(rec_wait_tone(bob.rec, "alice", 440, ms(5000)), "bob does not receive alice's audio after unmute");
+    /* The server reports changes to subscribers: a tone that has not changed is not reported. */
+    CHECK_THAT(rec_wait_until(bob.rec, level_of_speech, "alice", ms(8000)), "bob gets no speaking level of alice");
 
-    test_step(15, "who comes late hears who was there");
+    test_step(15, "a late participant receives earlier ones");
     oh_struct_init(&what, sizeof what);
     what.audio_format = OH_AUDIO_OPUS;
-    peer_join(&carol, "carol", "talk", &what);
+    peer_join(&carol, "carol", "audio", &what);
     EXPECT(carol.rec, OH_EVENT_TRACK_PUBLISHED, "alice", ms(5000));
     CHECK(rec_wait_audio(carol.rec, "alice", 50, ms(5000)));
     CHECK(rec_wait_audio(carol.rec, "bob", 50, ms(5000)));
@@ -99,9 +99,9 @@ int main(void)
     oh_track_free(alice.mic);
     EXPECT_FROM(bob.rec, mark, OH_EVENT_TRACK_UNPUBLISHED, "alice", ms(5000));
     mark = rec_mark(bob.rec);
-    peer_talk(&alice, 600);
+    peer_publish_tone(&alice, 600);
     EXPECT_FROM(bob.rec, mark, OH_EVENT_TRACK_PUBLISHED, "alice", ms(5000));
-    CHECK_THAT(rec_wait_tone(bob.rec, "alice", 600, ms(5000)), "bob does not hear alice's second track");
+    CHECK_THAT(rec_wait_tone(bob.rec, "alice", 600, ms(5000)), "bob does not receive alice's second track");
 
     test_step(20, "leave, and come back");
     mark = rec_mark(alice.rec);
@@ -109,11 +109,11 @@ int main(void)
     EXPECT_FROM(alice.rec, mark, OH_EVENT_TRACK_UNPUBLISHED, "bob", ms(5000));
     EXPECT_FROM(alice.rec, mark, OH_EVENT_PARTICIPANT_LEFT, "bob", ms(5000));
     mark = rec_mark(alice.rec);
-    peer_join(&bob, "bob", "talk", NULL);
-    peer_talk(&bob, 1200);
+    peer_join(&bob, "bob", "audio", NULL);
+    peer_publish_tone(&bob, 1200);
     EXPECT_FROM(alice.rec, mark, OH_EVENT_PARTICIPANT_JOINED, "bob", ms(5000));
-    CHECK_THAT(rec_wait_tone(alice.rec, "bob", 1200, ms(10000)), "alice does not hear bob, who came back");
-    CHECK_THAT(rec_wait_tone(bob.rec, "alice", 600, ms(10000)), "bob, who came back, does not hear alice");
+    CHECK_THAT(rec_wait_tone(alice.rec, "bob", 1200, ms(10000)), "alice does not receive bob's audio after his rejoin");
+    CHECK_THAT(rec_wait_tone(bob.rec, "alice", 600, ms(10000)), "bob does not receive alice's audio after his rejoin");
 
     test_step(10, "what this protocol has, and what it does not");
     CHECK_OK(oh_call_get_capabilities(alice.call, &can));

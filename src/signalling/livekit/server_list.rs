@@ -1,5 +1,5 @@
-//! Where the service is: the servers that the application named and those that the service told of, and
-//! which of them comes next. Must not know: rules, sockets.
+//! The service's servers, named by the application or announced by the service, and the choice of the next one.
+//! Must not know: rules, sockets.
 
 use crate::core::model::*;
 use crate::error::Secret;
@@ -7,51 +7,51 @@ use crate::signalling::Net;
 use parking_lot::Mutex;
 use url::Url;
 
-/// Servers that are remembered, at most.
+/// Most servers kept from each source.
 const MAX_SERVERS: usize = 16;
 
 /// The servers of one service.
 #[derive(Debug)]
-pub(super) struct Door {
-    /// As the application gave them, in that order.
+pub(super) struct ServerList {
+    /// Named by the application, in its order.
     given: Vec<Url>,
-    /// As the service told of them, best first.
-    told: Mutex<Vec<Url>>,
+    /// Announced by the service, best first.
+    announced: Mutex<Vec<Url>>,
 }
 
-/// How a server is named among edges: no secret, and the same however its URL is written.
+/// The edge name of a server: contains no secret, and is the same however the URL is written.
 fn name(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port_or_known_default().map_or(host.to_owned(), |port| format!("{host}:{port}"))
 }
 
-impl Door {
-    /// `urls`: one or more URLs, parted by white space. Nothing is contacted.
+impl ServerList {
+    /// `urls`: one or more URLs, separated by white space. Contacts no server.
     pub fn new(net: &Net, urls: &str) -> Result<Self, Failure> {
         let home = |url: &str| net.home(url, true).and_then(socket);
         let given = urls.split_whitespace().take(MAX_SERVERS).map(home).collect::<Result<Vec<_>, _>>()?;
         if given.is_empty() {
-            return Err(Failure::new(FailureKind::Malformed, "no URL of a server was given"));
+            return Err(Failure::new(FailureKind::Malformed, "no server URL given"));
         }
-        Ok(Self { given, told: Mutex::default() })
+        Ok(Self { given, announced: Mutex::default() })
     }
 
-    /// The service names servers over its socket at `by`; what cannot be used, and what it must not name, is left
-    /// out.
-    pub fn learn(&self, net: &Net, by: &Url, urls: Vec<String>) {
+    /// Stores the servers that the service announced over its socket at `by`. Leaves out URLs that cannot be used, and
+    /// those that `by` must not name.
+    pub fn set_announced(&self, net: &Net, by: &Url, urls: Vec<String>) {
         let named = |url: &String| net.named(url, by).and_then(socket).ok();
         let fresh: Vec<Url> = urls.iter().take(MAX_SERVERS).filter_map(named).collect();
         if !fresh.is_empty() {
-            *self.told.lock() = fresh;
+            *self.announced.lock() = fresh;
         }
     }
 
-    /// The server to go to: the first that was not left or did not fail; when all did, the one for which
-    /// that is longest ago.
+    /// Chooses the first server that was not left and has not failed; if there is none, the one for which that is
+    /// longest ago.
     pub fn admit(&self, request: &AdmissionRequest, token: &Secret) -> Admission {
-        let told = self.told.lock().clone();
+        let announced = self.announced.lock().clone();
         let mut all: Vec<Url> = Vec::new();
-        for url in self.given.iter().chain(&told) {
+        for url in self.given.iter().chain(&announced) {
             if !all.iter().any(|known| name(known) == name(url)) {
                 all.push(url.clone());
             }
@@ -72,11 +72,11 @@ impl Door {
     }
 }
 
-/// A server's URL as that of its signalling socket.
+/// The URL of a server's signalling socket.
 fn socket(mut url: Url) -> Result<Url, Failure> {
     url.set_fragment(None);
     let scheme = if matches!(url.scheme(), "https" | "wss") { "wss" } else { "ws" };
-    let unusable = |()| Failure::new(FailureKind::Malformed, "this URL leads to no WebSocket");
+    let unusable = |()| Failure::new(FailureKind::Malformed, "this URL is not usable for a WebSocket");
     url.set_scheme(scheme).map_err(unusable)?;
     url.path_segments_mut().map_err(unusable)?.pop_if_empty().push("rtc");
     Ok(url)
@@ -97,10 +97,10 @@ mod tests {
     }
 
     #[test]
-    fn who_failed_longest_ago_comes_next() {
-        let door = Door::new(&net(), "ws://127.0.0.1:1 http://127.0.0.1:2/sfu/").unwrap();
+    fn the_server_that_failed_longest_ago_is_next() {
+        let servers = ServerList::new(&net(), "ws://127.0.0.1:1 http://127.0.0.1:2/sfu/").unwrap();
         let token = Secret::new("t");
-        let chosen = |failed: &[&str]| door.admit(&after(failed), &token);
+        let chosen = |failed: &[&str]| servers.admit(&after(failed), &token);
         assert_eq!(chosen(&[]).ws_endpoint, "ws://127.0.0.1:1/rtc");
         assert_eq!(chosen(&["127.0.0.1:1"]).ws_endpoint, "ws://127.0.0.1:2/sfu/rtc");
         assert_eq!(chosen(&["127.0.0.1:1", "127.0.0.1:2"]).edge_name, "127.0.0.1:1");
@@ -110,24 +110,28 @@ mod tests {
 
     #[test]
     fn the_service_may_name_more() {
-        let door = Door::new(&net(), "https://sfu.example.com").unwrap();
+        let servers = ServerList::new(&net(), "https://sfu.example.com").unwrap();
         let token = Secret::new("t");
-        assert_eq!(door.admit(&after(&[]), &token).alternatives, 1);
-        // Plain text elsewhere is refused as it is everywhere.
+        assert_eq!(servers.admit(&after(&[]), &token).alternatives, 1);
+        // Plain text to other than loopback hosts is refused, as everywhere.
         let by = Url::parse("wss://sfu.example.com/rtc").unwrap();
-        door.learn(&net(), &by, vec!["wss://b.example.com".into(), "ws://c.example.com".into(), "junk".into()]);
-        let next = door.admit(&after(&["sfu.example.com:443"]), &token);
+        servers.set_announced(
+            &net(),
+            &by,
+            vec!["wss://b.example.com".into(), "ws://c.example.com".into(), "junk".into()],
+        );
+        let next = servers.admit(&after(&["sfu.example.com:443"]), &token);
         assert_eq!(
             (next.edge_name.as_str(), next.ws_endpoint.as_str()),
             ("b.example.com:443", "wss://b.example.com/rtc")
         );
-        assert_eq!(door.admit(&after(&[]), &token).edge_name, "sfu.example.com:443");
+        assert_eq!(servers.admit(&after(&[]), &token).edge_name, "sfu.example.com:443");
     }
 
     #[test]
     fn a_query_is_kept() {
-        let door = Door::new(&net(), "https://sfu.example.com/a/?tenant=7").unwrap();
-        let admission = door.admit(&after(&[]), &Secret::new("t"));
+        let servers = ServerList::new(&net(), "https://sfu.example.com/a/?tenant=7").unwrap();
+        let admission = servers.admit(&after(&[]), &Secret::new("t"));
         assert_eq!(admission.ws_endpoint, "wss://sfu.example.com/a/rtc?tenant=7");
         assert_eq!(admission.edge_name, "sfu.example.com:443");
     }
@@ -138,10 +142,10 @@ mod tests {
         let named = |given: &str, allowed: bool, url: &str| {
             let options = NetOptions { insecure_allowed: true, other_hosts_allowed: allowed, ..NetOptions::default() };
             let net = Net::new(options);
-            let door = Door::new(&net, given).unwrap();
+            let servers = ServerList::new(&net, given).unwrap();
             let by = Url::parse(given).unwrap();
-            door.learn(&net, &by, vec![url.to_owned()]);
-            door.admit(&after(&[]), &token).alternatives == 2
+            servers.set_announced(&net, &by, vec![url.to_owned()]);
+            servers.admit(&after(&[]), &token).alternatives == 2
         };
         assert!(named("wss://a.example.com", false, "wss://b.example.com"));
         assert!(!named("ws://a.example.com", false, "wss://b.example.com"));
@@ -156,7 +160,7 @@ mod tests {
     #[test]
     fn urls_that_lead_nowhere() {
         for urls in ["", "  ", "ftp://127.0.0.1", "ws://example.com", "ws://127.0.0.1:1 junk"] {
-            assert!(Door::new(&net(), urls).is_err(), "{urls}");
+            assert!(ServerList::new(&net(), urls).is_err(), "{urls}");
         }
     }
 }

@@ -1,12 +1,12 @@
 /*
- * talk.c - participants in one call hear each other.
+ * audio.c - participants in one call receive each other's audio.
  *
- * alice writes stereo s16 at 44100 Hz and hears the defaults; bob writes mono f32 and asks for mono f32
- * at 16000 Hz; carol takes Opus packets and passes alice's on, as packets; dave hears carol in stereo.
- * Expected: every tone arrives with its frequency; participants, tracks, levels, mute and unmute, leave
- * are told to the others; the figures fit; nobody gets an error.
+ * alice writes stereo s16 at 44100 Hz and receives the default format; bob writes mono f32 and receives mono f32 at
+ * 16000 Hz; carol receives Opus packets and forwards alice's, as packets; dave receives carol in stereo. Expected:
+ * every tone arrives with its frequency; participants, tracks, levels, mute and unmute, leave are reported to the
+ * others; the statistics are right; no call gets an error.
  *
- * test: alone four who talk in one process are as much as memcheck can do in time
+ * test: alone four sending participants in one process are the most that memcheck can run in time
  */
 #include "peer.h"
 
@@ -17,7 +17,7 @@
 static oh_track relay;
 static atomic_int relayed;
 
-/* Writing inside a callback is allowed. */
+/* A callback may write to a track. */
 static void pass_on(recorder *r, oh_call call, const oh_audio_frame *audio)
 {
     (void)r, (void)call;
@@ -25,7 +25,7 @@ static void pass_on(recorder *r, oh_call call, const oh_audio_frame *audio)
     CHECK_EQ(audio->format, OH_AUDIO_OPUS);
     CHECK_EQ(audio->source, OH_SOURCE_MICROPHONE);
     oh_result result = oh_track_write_opus(relay, audio->opus_packet, audio->opus_packet_size);
-    /* Closed: carol is leaving. */
+    /* OH_ERR_CLOSED: carol is leaving. */
     CHECK_THAT(result == OH_OK || result == OH_ERR_FULL || result == OH_ERR_CLOSED, "a packet cannot be passed on: %s", oh_result_get_name(result));
     atomic_fetch_add(&relayed, result == OH_OK);
 }
@@ -56,35 +56,35 @@ int main(void)
 {
     peer alice = { 0 }, bob = { 0 }, carol = { 0 }, dave = { 0 };
     oh_call_options what = OH_INIT(oh_call_options);
-    oh_audio_track_options sound = OH_INIT(oh_audio_track_options);
+    oh_audio_track_options track_options = OH_INIT(oh_audio_track_options);
     rec_event e;
-    rec_heard heard;
+    rec_received received;
     char text[256];
 
-    test_begin("talk");
+    test_begin("audio");
     test_step(15, "alice and bob join");
-    peer_join(&alice, "alice", "talk", NULL);
+    peer_join(&alice, "alice", "audio", NULL);
     what.audio_format = OH_AUDIO_F32;
     what.audio_sample_rate_hz = 16000;
     what.audio_channels = 1;
-    peer_join(&bob, "bob", "talk", &what);
+    peer_join(&bob, "bob", "audio", &what);
     e = EXPECT(bob.rec, OH_EVENT_JOINED, NULL, ms(2000));
     CHECK_EQ(e.count, 2);
     CHECK(e.session[0] != 0);
     CHECK_EQ(e.call, bob.call.id);
     EXPECT(alice.rec, OH_EVENT_PARTICIPANT_JOINED, "bob", ms(5000));
-    EXPECT(bob.rec, OH_EVENT_PARTICIPANT_JOINED, "alice", ms(5000)); /* was there before */
+    EXPECT(bob.rec, OH_EVENT_PARTICIPANT_JOINED, "alice", ms(5000)); /* joined before bob */
 
-    test_step(20, "both publish and hear each other");
-    sound.sample_rate_hz = 44100;
-    sound.no_dtx = 1;
-    sound.channels = 2;
-    CHECK_OK(oh_call_publish_audio(alice.call, &sound, &alice.mic));
+    test_step(20, "both publish and receive each other's audio");
+    track_options.sample_rate_hz = 44100;
+    track_options.no_dtx = 1;
+    track_options.channels = 2;
+    CHECK_OK(oh_call_publish_audio(alice.call, &track_options, &alice.mic));
     alice.tone = tone_start(alice.mic, OH_AUDIO_S16, 44100, 2, 440);
-    oh_struct_init(&sound, sizeof sound);
-    sound.format = OH_AUDIO_F32;
-    sound.no_dtx = 1;
-    CHECK_OK(oh_call_publish_audio(bob.call, &sound, &bob.mic));
+    oh_struct_init(&track_options, sizeof track_options);
+    track_options.format = OH_AUDIO_F32;
+    track_options.no_dtx = 1;
+    CHECK_OK(oh_call_publish_audio(bob.call, &track_options, &bob.mic));
     bob.tone = tone_start(bob.mic, OH_AUDIO_F32, 48000, 1, 1000);
     e = EXPECT(alice.rec, OH_EVENT_LOCAL_TRACK_PUBLISHED, NULL, ms(10000));
     CHECK_EQ(e.track, alice.mic.id);
@@ -92,33 +92,33 @@ int main(void)
     e = EXPECT(alice.rec, OH_EVENT_TRACK_PUBLISHED, "bob", ms(10000));
     CHECK_EQ(e.code, OH_SOURCE_MICROPHONE);
     EXPECT(bob.rec, OH_EVENT_TRACK_PUBLISHED, "alice", ms(10000));
-    CHECK_THAT(rec_wait_tone(bob.rec, "alice", 440, ms(10000)), "bob does not hear alice's tone");
-    CHECK_THAT(rec_wait_tone(alice.rec, "bob", 1000, ms(10000)), "alice does not hear bob's tone");
-    CHECK(rec_heard_of(bob.rec, "alice", &heard));
-    CHECK_EQ(heard.rate, 16000);
-    CHECK_EQ(heard.channels, 1);
-    CHECK_EQ(heard.format, OH_AUDIO_F32);
-    CHECK_THAT(heard.level > 0.05f, "the level of a loud tone is %g", (double)heard.level);
-    CHECK(rec_heard_of(alice.rec, "bob", &heard));
-    CHECK_EQ(heard.rate, 48000);
-    CHECK_EQ(heard.channels, 1);
-    CHECK_EQ(heard.format, OH_AUDIO_S16);
-    CHECK_EQ(rec_frames(alice.rec, "alice"), 0); /* nobody hears himself */
+    CHECK_THAT(rec_wait_tone(bob.rec, "alice", 440, ms(10000)), "bob does not receive alice's tone");
+    CHECK_THAT(rec_wait_tone(alice.rec, "bob", 1000, ms(10000)), "alice does not receive bob's tone");
+    CHECK(rec_received_of(bob.rec, "alice", &received));
+    CHECK_EQ(received.rate, 16000);
+    CHECK_EQ(received.channels, 1);
+    CHECK_EQ(received.format, OH_AUDIO_F32);
+    CHECK_THAT(received.level > 0.05f, "the level of a loud tone is %g", (double)received.level);
+    CHECK(rec_received_of(alice.rec, "bob", &received));
+    CHECK_EQ(received.rate, 48000);
+    CHECK_EQ(received.channels, 1);
+    CHECK_EQ(received.format, OH_AUDIO_S16);
+    CHECK_EQ(rec_frames(alice.rec, "alice"), 0); /* a participant does not receive its own audio */
 
     test_step(15, "levels");
-    CHECK_THAT(rec_wait_until(alice.rec, level_of_speech, "bob", ms(8000)), "alice is not told that bob speaks");
-    CHECK_THAT(rec_wait_until(bob.rec, level_of_speech, "alice", ms(8000)), "bob is not told that alice speaks");
+    CHECK_THAT(rec_wait_until(alice.rec, level_of_speech, "bob", ms(8000)), "alice gets no speaking level of bob");
+    CHECK_THAT(rec_wait_until(bob.rec, level_of_speech, "alice", ms(8000)), "bob gets no speaking level of alice");
 
     test_step(20, "Opus packets in and out");
     oh_struct_init(&what, sizeof what);
     what.audio_format = OH_AUDIO_OPUS;
     carol.rec = rec_new();
-    peer_join(&carol, "carol", "talk", &what);
-    EXPECT(carol.rec, OH_EVENT_TRACK_PUBLISHED, "alice", ms(5000)); /* published before she came */
-    oh_struct_init(&sound, sizeof sound);
-    sound.format = OH_AUDIO_OPUS;
-    sound.buffer_ms = 2000; /* on a slow machine packets come in bursts */
-    CHECK_OK(oh_call_publish_audio(carol.call, &sound, &relay));
+    peer_join(&carol, "carol", "audio", &what);
+    EXPECT(carol.rec, OH_EVENT_TRACK_PUBLISHED, "alice", ms(5000)); /* published before she joined */
+    oh_struct_init(&track_options, sizeof track_options);
+    track_options.format = OH_AUDIO_OPUS;
+    track_options.buffer_ms = 2000; /* on a slow machine packets arrive in bursts */
+    CHECK_OK(oh_call_publish_audio(carol.call, &track_options, &relay));
     carol.mic = relay;
     int16_t pcm[960] = { 0 };
     CHECK_OH(oh_track_write_s16(relay, pcm, 960), OH_ERR_STATE);
@@ -131,12 +131,12 @@ int main(void)
     pthread_mutex_unlock(&carol.rec->lock);
     oh_struct_init(&what, sizeof what);
     what.audio_channels = 2;
-    peer_join(&dave, "dave", "talk", &what);
+    peer_join(&dave, "dave", "audio", &what);
     EXPECT(dave.rec, OH_EVENT_TRACK_PUBLISHED, "carol", ms(10000));
-    CHECK_THAT(rec_wait_tone(dave.rec, "carol", 440, ms(10000)), "dave does not hear what carol passes on");
-    CHECK_THAT(rec_wait_tone(dave.rec, "bob", 1000, ms(10000)), "dave does not hear bob, too");
-    CHECK(rec_heard_of(dave.rec, "carol", &heard));
-    CHECK_EQ(heard.channels, 2);
+    CHECK_THAT(rec_wait_tone(dave.rec, "carol", 440, ms(10000)), "dave does not receive what carol forwards");
+    CHECK_THAT(rec_wait_tone(dave.rec, "bob", 1000, ms(10000)), "dave does not receive bob, too");
+    CHECK(rec_received_of(dave.rec, "carol", &received));
+    CHECK_EQ(received.channels, 2);
     CHECK(atomic_load(&relayed) > 0);
 
     test_step(25, "mute and unmute");
@@ -146,17 +146,17 @@ int main(void)
         e = EXPECT_FROM(bob.rec, mark, OH_EVENT_TRACK_UNPUBLISHED, "alice", ms(5000));
         CHECK_EQ(e.cause, 1);
         CHECK_EQ(e.code, OH_SOURCE_MICROPHONE);
-        /* What is on its way is still played, at most the greatest delay; then it is quiet. */
+        /* Audio in transit is still played, for the maximum delay at most; then there is silence. */
         nap(ms(400));
-        CHECK(rec_heard_of(bob.rec, "alice", &heard));
-        uint64_t loud = heard.not_silent;
+        CHECK(rec_received_of(bob.rec, "alice", &received));
+        uint64_t loud = received.not_silent;
         nap(ms(300));
-        CHECK(rec_heard_of(bob.rec, "alice", &heard));
-        CHECK_THAT(heard.not_silent <= loud + 1, "a muted participant is heard: %llu frames",
-                   (unsigned long long)(heard.not_silent - loud));
+        CHECK(rec_received_of(bob.rec, "alice", &received));
+        CHECK_THAT(received.not_silent <= loud + 1, "audio of a muted participant is received: %llu frames",
+                   (unsigned long long)(received.not_silent - loud));
         CHECK_OK(oh_track_set_muted(alice.mic, 0));
         e = EXPECT_FROM(bob.rec, mark, OH_EVENT_TRACK_PUBLISHED, "alice", ms(5000));
-        CHECK_THAT(rec_wait_tone(bob.rec, "alice", 440, ms(5000)), "alice is not heard after unmuting");
+        CHECK_THAT(rec_wait_tone(bob.rec, "alice", 440, ms(5000)), "alice's audio is not received after unmuting");
     }
 
     test_step(10, "figures");
@@ -185,7 +185,7 @@ int main(void)
     CHECK_OH(oh_track_write_s16(bob.mic, pcm, 960), OH_ERR_CLOSED);
     CHECK_OH(oh_track_wait_writable(bob.mic, 960, 1000), OH_ERR_CLOSED);
     CHECK_OH(oh_call_publish_audio(bob.call, NULL, &relay), OH_ERR_STATE);
-    CHECK_THAT(rec_wait_tone(dave.rec, "carol", 440, ms(5000)), "the others no longer hear each other");
+    CHECK_THAT(rec_wait_tone(dave.rec, "carol", 440, ms(5000)), "the others no longer receive each other's audio");
 
     test_step(15, "the end");
     no_errors(&alice);

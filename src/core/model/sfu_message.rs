@@ -1,4 +1,4 @@
-//! Everything an SFU can say on its socket. Must not know: wire types, what is done about it.
+//! Messages of an SFU on its socket. Must not know: wire types, what is done about it.
 
 use super::*;
 use crate::error::Secret;
@@ -16,7 +16,7 @@ pub enum Strategy {
     Migrate,
 }
 
-/// An application error of the SFU: inside a reply, or as an event.
+/// An application error of the SFU, in a reply or as an event.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SfuError {
     pub code: i32,
@@ -32,19 +32,19 @@ pub struct JoinState {
     pub publish_options: Vec<PublishOption>,
     /// Whether the SFU kept the session of a FAST reconnect.
     pub reconnected: bool,
-    /// Seconds within which FAST is allowed; 0 when the server does not say.
+    /// Seconds within which FAST is allowed; 0 if the server does not set it.
     pub fast_reconnect_deadline_s: i32,
-    /// The name that the SFU gave this session; empty: the one that was asked for.
+    /// The id that the SFU assigned to this session; empty: the requested one.
     pub session_id: String,
-    /// How often it wants to hear of this client, and after which silence it is dead.
+    /// Ping interval of this client, and how long the SFU may be silent before the connection counts as dead.
     pub health: Option<Health>,
-    /// Where ICE servers are not part of the admission.
+    /// Set if ICE servers are not part of the admission.
     pub ice_servers: Option<Vec<IceServer>>,
     pub grants: Option<Grants>,
     pub room: Option<Room>,
-    /// The SFU takes the publisher's connection for the participant's: it is made at once.
+    /// The SFU treats the publisher's connection as the participant's: it is created at once.
     pub publisher_first: bool,
-    /// It makes the subscriber's first offer by itself, right away, whether there is anything to hear or not.
+    /// The SFU sends the subscriber's first offer immediately, whether or not there is anything to receive.
     pub offers_at_once: bool,
 }
 
@@ -62,9 +62,9 @@ pub enum CallEndedReason {
     LiveEnded,
     Kicked,
     SessionEnded,
-    /// Somebody else has joined as this participant.
+    /// Another client joined as this participant.
     Replaced,
-    /// By the SFU, for a reason that concerns this participant alone.
+    /// Disconnected by the SFU for a reason that concerns only this participant.
     Disconnected,
 }
 
@@ -86,7 +86,7 @@ pub struct SenderQuality {
     pub layers: Vec<LayerSetting>,
 }
 
-/// Everything an SFU can say on its socket.
+/// A message of an SFU on its socket.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum SfuMessage {
     Joined(Box<JoinState>),
@@ -95,7 +95,7 @@ pub enum SfuMessage {
         sdp: String,
         negotiation_id: u32,
     },
-    /// The answer travels in the reply of SetPublisher; this event is counted and ignored.
+    /// The answer is in the reply to SetPublisher; this event is counted and ignored.
     PublisherAnswer,
     IceTrickle {
         peer: PeerKind,
@@ -114,14 +114,14 @@ pub enum SfuMessage {
     },
     ParticipantJoined(Box<Participant>),
     ParticipantUpdated(Box<Participant>),
-    /// The whole of a participant, who may be new; tracks that are not in it are gone.
+    /// The complete state of a participant, which may be new; tracks missing from it have ended.
     ParticipantState(Box<Participant>),
     ParticipantLeft {
         session_id: String,
         user_id: String,
         reason: LeaveReason,
     },
-    /// Everybody who is here, by session id; who is not in it has left.
+    /// Session ids of all present participants; those missing from it have left.
     Present(Vec<String>),
     TrackPublished {
         session_id: String,
@@ -146,32 +146,32 @@ pub enum SfuMessage {
     },
     MigrationComplete,
     CallEnded(CallEndedReason),
-    /// The SFU advises to connect again; nothing has failed. `leave_edge`: elsewhere.
+    /// The SFU advises a reconnect without an error. `leave_edge`: to another edge.
     Advice {
         strategy: Strategy,
         why: String,
         leave_edge: bool,
     },
-    /// A sign of life that says nothing else.
+    /// Keep-alive without other content.
     Alive,
-    /// A token to use from now on in place of the one that the application gave.
+    /// A token that replaces the application's from now on.
     Token(Secret),
     Room(Box<Room>),
-    /// How the SFU names a track of this client.
+    /// The SFU's name of a local track.
     LocalNamed {
         track_id: String,
         sfu_name: String,
     },
-    /// A track of this client, by its name, was muted or unmuted from outside.
+    /// A local track, by its name, was muted or unmuted remotely.
     LocalMuted {
         track_id: String,
         muted: bool,
     },
-    /// A track of this client, by its name, was taken off the air by the SFU.
+    /// A local track, by its name, was unpublished by the SFU.
     LocalUnpublished {
         track_id: String,
     },
-    /// A track cannot be had, or not any more, or again.
+    /// Permission to subscribe to a track was revoked or restored.
     Subscribable {
         track_id: String,
         session_id: String,
@@ -181,14 +181,14 @@ pub enum SfuMessage {
         error: SfuError,
         strategy: Strategy,
     },
-    /// Something that was said is larger than a limit of this client, and was left out: what, in words.
+    /// A message or a part of it exceeded a limit of this client and was dropped; the text describes it.
     TooLarge(String),
-    /// Understood as a message, but of a kind this client does not know.
+    /// A valid message of an unknown type.
     Unknown,
 }
 
 impl SfuMessage {
-    /// Bytes that it holds beside itself, about; 0 for what cannot be large.
+    /// Approximate size in bytes, without the enum itself; 0 for small messages.
     pub fn weight(&self) -> usize {
         match self {
             Self::SubscriberOffer { sdp, .. } => sdp.len(),

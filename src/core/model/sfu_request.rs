@@ -1,9 +1,9 @@
-//! Everything a client asks of an SFU: on its socket, and where a reply is awaited. Must not know: wire types.
+//! Requests of a client to an SFU: on its socket, and RPCs with a reply. Must not know: wire types.
 
 use super::*;
 use serde::{Deserialize, Serialize};
 
-/// One live track of the publisher as the SFU is told of it.
+/// One live track of the publisher, as described to the SFU.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrackInfo {
     pub track_id: String,
@@ -15,11 +15,11 @@ pub struct TrackInfo {
     pub red: bool,
     pub codec: CodecSpec,
     pub publish_option_id: i32,
-    /// Of simulcast video, from small to large; empty for audio.
+    /// Simulcast layers of video, from small to large; empty for audio.
     pub layers: Vec<Layer>,
 }
 
-/// One simulcast layer as it is announced.
+/// One simulcast layer, as described to the SFU.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Layer {
     pub rid: String,
@@ -30,7 +30,7 @@ pub struct Layer {
     pub bitrate: u32,
 }
 
-/// A wish about one remote track.
+/// The subscription settings of one remote track, as sent to the SFU.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Subscription {
     pub user_id: String,
@@ -38,28 +38,28 @@ pub struct Subscription {
     pub kind: TrackKind,
     pub width: u32,
     pub height: u32,
-    /// Where protocols name tracks; else empty.
+    /// Empty in protocols without track names.
     pub track_id: String,
-    pub wish: Wish,
+    pub settings: SubscriptionSettings,
 }
 
-/// What is wanted of one remote track.
+/// Subscription settings of one remote track.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Wish {
-    /// False: not at all.
+pub struct SubscriptionSettings {
+    /// False: not subscribed.
     pub subscribed: bool,
     /// False: paused by this receiver.
     pub enabled: bool,
     pub width: u32,
     pub height: u32,
     pub fps: u32,
-    /// Of simulcast video, where no size is given.
+    /// Layer of simulcast video if no size is given.
     pub quality: LayerQuality,
-    /// 1 is the highest; 0: the SFU's choice.
+    /// 1 is the highest; 0: chosen by the SFU.
     pub priority: u32,
 }
 
-impl Default for Wish {
+impl Default for SubscriptionSettings {
     fn default() -> Self {
         let quality = LayerQuality::High;
         Self { subscribed: true, enabled: true, width: 0, height: 0, fps: 0, quality, priority: 0 }
@@ -74,7 +74,7 @@ pub enum LayerQuality {
     High,
 }
 
-/// What a participant says of itself to the others. None: stays as it is.
+/// Public information of a participant. `None`: unchanged.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SelfUpdate {
     pub name: Option<String>,
@@ -83,7 +83,7 @@ pub struct SelfUpdate {
     pub attributes: Vec<(String, String)>,
 }
 
-/// How a client comes back; absent on a first join.
+/// Details of a reconnect; absent on a first join.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReconnectDetails {
     pub strategy: Strategy,
@@ -95,12 +95,12 @@ pub struct ReconnectDetails {
     pub reason: String,
 }
 
-/// First words on a fresh SFU socket.
+/// The first message on a new SFU socket.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JoinRequest {
     pub session_id: String,
     pub unified_session_id: String,
-    /// Throw-away SDPs that only announce codecs.
+    /// Placeholder SDPs that only announce codecs.
     pub subscriber_sdp: String,
     pub publisher_sdp: String,
     pub reconnect: Option<ReconnectDetails>,
@@ -114,7 +114,7 @@ pub enum SfuRequest {
     Leave { session_id: String, reason: String },
 }
 
-/// An RPC to the SFU; the session id is that of the generation that asks.
+/// An RPC to the SFU; the session id is that of the requesting generation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum RpcCall {
     SetPublisher { session_id: String, sdp: String, tracks: Vec<TrackInfo> },
@@ -127,10 +127,10 @@ pub enum RpcCall {
     SendStats { session_id: String, unified_session_id: String, subscriber_stats: String, publisher_stats: String },
 }
 
-/// Whether a track of this client is muted.
+/// Mute state of a local track.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MuteState {
-    /// As in [`TrackInfo`]; empty when the track is not known any more.
+    /// As in [`TrackInfo`]; empty if the track is no longer known.
     pub track_id: String,
     pub kind: TrackKind,
     pub muted: bool,

@@ -1,7 +1,7 @@
 /*
- * hear.c - the callbacks of the soak. What holds for every call is checked here: callbacks one at a time,
- * one terminal event and nothing but destroy after it, nothing at all once oh_call_free has returned,
- * nobody but the room's own people, and in a quiet room no event that its own people did not cause.
+ * callbacks.c - the callbacks of the soak. They check what holds for every call: callbacks run one at a time, there
+ * is one terminal event and only destroy after it, nothing runs once oh_call_free has returned, all participants
+ * belong to the room, and in a quiet room no event occurs that its participants did not cause.
  */
 #include "soak.h"
 
@@ -10,27 +10,27 @@
 #include <string.h>
 #include <time.h>
 
-static void enter(life *l, const char *what)
+static void enter(session *l, const char *what)
 {
     if (l->closed) wrong(l->slot, "%s runs after oh_call_free has returned", what);
     if (l->destroyed) wrong(l->slot, "%s runs after destroy", what);
     if (atomic_fetch_add(&l->inside, 1)) wrong(l->slot, "two callbacks of one call run at the same time");
 }
 
-static void leave(life *l)
+static void leave(session *l)
 {
     atomic_fetch_sub(&l->inside, 1);
 }
 
-static void sleep_ms(life *l, double ms)
+static void sleep_ms(session *l, double ms)
 {
     struct timespec t = { (time_t)(ms / 1e3), (long)(ms * 1e6) % 1000000000L };
     atomic_fetch_add(&l->blocked_ms, (int)ms);
     nanosleep(&t, NULL);
 }
 
-/* Whether the library may tell a quiet room this. */
-static int expected_in_quiet(const life *l, const oh_event *e)
+/* Whether this event is allowed in a quiet room. */
+static int expected_in_quiet(const session *l, const oh_event *e)
 {
     const slot *s = l->slot;
     const char *about = NULL;
@@ -39,7 +39,7 @@ static int expected_in_quiet(const life *l, const oh_event *e)
     case OH_EVENT_DOMINANT_SPEAKER:
     case OH_EVENT_CONNECTION_QUALITY:
         return 1;
-    case OH_EVENT_COUNTS: /* told with every health check */
+    case OH_EVENT_COUNTS: /* sent with every health check */
         return 1;
     case OH_EVENT_PARTICIPANT_JOINED:
     case OH_EVENT_PARTICIPANT_UPDATED:
@@ -58,8 +58,8 @@ static int expected_in_quiet(const life *l, const oh_event *e)
     return 0;
 }
 
-/* Calls the library from inside: everything but waiting is allowed, and waiting says that it is not. */
-static void answer_back(life *l, oh_call call)
+/* Calls the library from inside a callback: everything but waiting is allowed, and waiting must be refused. */
+static void call_from_callback(session *l, oh_call call)
 {
     slot *s = l->slot;
     oh_call_stats stats = { .size = sizeof stats };
@@ -88,7 +88,7 @@ static void answer_back(life *l, oh_call call)
         if (result == OH_ERR_TIMEOUT) wrong(s, "oh_call_wait_state inside a callback waited for itself");
         break;
     case 11:
-        oh_network_report(OH_NETWORK_ONLINE); /* online, without having been offline: nobody cares */
+        oh_network_report(OH_NETWORK_ONLINE); /* online, without having been offline: no effect */
         break;
     case 12:
         if (chance(&l->random, 25) && !oh_call_get_subscriber(call, &subscriber)) {
@@ -113,14 +113,14 @@ static void answer_back(life *l, oh_call call)
     }
 }
 
-static void tell(life *l, const oh_event *e)
+static void print_event(session *l, const oh_event *e)
 {
     const slot *s = l->slot;
     char text[400];
     switch (e->kind) {
     case OH_EVENT_STATE:
         l->state = e->u.state->state;
-        line("{\"kind\":\"state\",\"slot\":%d,\"life\":%d,\"state\":\"%s\"}", s->index, l->number,
+        line("{\"kind\":\"state\",\"slot\":%d,\"session\":%d,\"state\":\"%s\"}", s->index, l->number,
              oh_call_state_get_name(e->u.state->state));
         break;
     case OH_EVENT_JOINED:
@@ -146,7 +146,7 @@ static void tell(life *l, const oh_event *e)
             wrong(s, "the call ended by a defect: %s", text);
         if (e->u.ended->reason != OH_END_LEFT && e->u.ended->reason != OH_END_SHUTDOWN && !text[0])
             wrong(s, "the call ended with code %d and no reason", e->u.ended->reason);
-        line("{\"kind\":\"ended\",\"slot\":%d,\"life\":%d,\"code\":%d,\"error\":\"%s\",\"reason\":\"%s\"}", s->index,
+        line("{\"kind\":\"ended\",\"slot\":%d,\"session\":%d,\"code\":%d,\"error\":\"%s\",\"reason\":\"%s\"}", s->index,
              l->number, e->u.ended->reason, oh_result_get_name(e->u.ended->error), text);
         break;
     default:
@@ -156,41 +156,41 @@ static void tell(life *l, const oh_event *e)
 
 static void on_event(void *user, oh_call call, const oh_event *e)
 {
-    life *l = user;
+    session *l = user;
     slot *s = l->slot;
     enter(l, "an event");
     if (l->ended) wrong(s, "%s comes after the terminal event", oh_event_kind_get_name(e->kind));
     if (armed && s->role == ROLE_QUIET && !expected_in_quiet(l, e))
-        wrong(s, "a quiet room is told: %s", oh_event_kind_get_name(e->kind));
-    /* Whose track was stopped and began anew was silent meanwhile; that is no gap. */
+        wrong(s, "an unexpected event in a quiet room: %s", oh_event_kind_get_name(e->kind));
+    /* A track that was stopped and restarted was silent in between; that is not a gap. */
     if (e->kind == OH_EVENT_TRACK_UNPUBLISHED || e->kind == OH_EVENT_PARTICIPANT_LEFT) l->real_ms = 0;
-    tell(l, e);
+    print_event(l, e);
     if (e->kind == OH_EVENT_JOINED && s->place % 2) slot_publish(s, call);
     if (e->kind == OH_EVENT_ENDED) {
         if (atomic_fetch_add(&l->ended, 1)) wrong(s, "a second terminal event");
     } else if (s->role == ROLE_BLOCKER && phase == PHASE_CHAOS && e->kind != OH_EVENT_AUDIO_LEVEL) {
         if (chance(&l->random, 12)) sleep_ms(l, between(&l->random, 5, chance(&l->random, 10) ? 3000 : 400));
-        if (chance(&l->random, 50)) answer_back(l, call);
+        if (chance(&l->random, 50)) call_from_callback(l, call);
     }
     leave(l);
 }
 
 static void on_audio(void *user, oh_call call, const oh_audio_frame *audio)
 {
-    life *l = user;
+    session *l = user;
     slot *s = l->slot;
     double now = now_ms();
     int from = -1;
-    enter(l, "sound");
-    if (l->ended) wrong(s, "sound comes after the terminal event");
+    enter(l, "audio");
+    if (l->ended) wrong(s, "audio arrives after the terminal event");
     for (int i = 0; i < s->room_size; i++)
         if (i != s->place && !strcmp(slots[s->first + i].user, audio->user_id)) from = i;
     if (from < 0) {
         char name[64];
         escape(name, sizeof name, audio->user_id);
-        wrong(s, "hears %s, who is not in its room", name);
+        wrong(s, "receives %s, which is not in its room", name);
     } else if (!audio->silence && !audio->concealed) {
-        l->heard_us[from] = (long long)(now * 1e3);
+        l->received_us[from] = (long long)(now * 1e3);
         if (s->role == ROLE_QUIET && s->room_size == 2 && slots[s->first + from].role == ROLE_QUIET) {
             if (armed && l->real_ms > 0) gap_seen(l->real_ms, now);
             l->real_ms = now;
@@ -198,19 +198,19 @@ static void on_audio(void *user, oh_call call, const oh_audio_frame *audio)
     }
     if (s->role == ROLE_BLOCKER && phase == PHASE_CHAOS && draw(&l->random) % 500 == 0) {
         sleep_ms(l, between(&l->random, 5, 600));
-        if (chance(&l->random, 30)) answer_back(l, call);
+        if (chance(&l->random, 30)) call_from_callback(l, call);
     }
     leave(l);
 }
 
 static void destroy(void *user)
 {
-    life *l = user;
+    session *l = user;
     if (l->inside) wrong(l->slot, "destroy runs while a callback runs");
     if (atomic_fetch_add(&l->destroyed, 1)) wrong(l->slot, "destroy is called twice");
 }
 
-const oh_call_handlers *hear_handlers(life *l)
+const oh_call_handlers *callback_handlers(session *l)
 {
     l->handlers = (oh_call_handlers){ .size = sizeof l->handlers, .on_event = on_event, .on_audio = on_audio,
                                       .destroy = destroy, .user_data = l };

@@ -1,4 +1,4 @@
-"""test_sound.py: the forms of sound: int16 and float32, mono and stereo, bytes, Opus packets, and what is refused."""
+"""test_audio.py: audio formats: int16 and float32, mono and stereo, bytes, Opus packets, and invalid audio."""
 
 import asyncio
 
@@ -10,23 +10,23 @@ from support import Record, Talker, client, deadline, tone, unique, until
 
 @deadline(30)
 async def test_forms():
-    """Stereo float32 at 44100 Hz is heard as stereo int16, as mono float32 at 16000 Hz, and as Opus packets."""
+    """Stereo float32 at 44100 Hz is received as stereo int16, as mono float32 at 16000 Hz, and as Opus packets."""
     room, names = unique("room"), [unique(n) for n in ("ann", "s16", "f32", "opus", "relay")]
     records = [Record() for _ in names]
     clients = [client(n) for n in names]
     speaks = await clients[0].join(room)
     track = speaks.publish_audio(sample_rate_hz=44100, channels=2, format=offhook.AudioFormat.F32, no_dtx=True, buffer_ms=1000)
     mono = tone(440, rate=44100, kind=np.float32)
-    sound = np.stack([mono, mono], axis=1)
+    samples = np.stack([mono, mono], axis=1)
 
-    async def talk() -> None:
+    async def write_audio() -> None:
         try:
             while True:
-                await track.write(sound)
+                await track.write(samples)
         except offhook.Error:
             pass
 
-    talking = asyncio.create_task(talk())
+    writing = asyncio.create_task(write_audio())
     forms = [{}, {"audio_channels": 2}, {"audio_format": 1, "audio_sample_rate_hz": 16000}, {"audio_format": 2}]
     for c, record, form in list(zip(clients, records, forms))[1:]:
         await c.join(room, on_event=record.event, on_audio=record.audio, **form)
@@ -37,15 +37,15 @@ async def test_forms():
     assert s16.samples.shape == (960, 2) and s16.samples.dtype == np.int16 and s16.channels == 2
     assert f32.samples.shape == (320,) and f32.samples.dtype == np.float32 and f32.sample_rate_hz == 16000
     assert opus.format == offhook.AudioFormat.OPUS and opus.opus_packet and opus.samples.size == 0 and opus.frames == 0
-    s16.samples[0] = 1  # its own memory
+    s16.samples[0] = 1  # a copy
 
-    # The packets are passed on as they are, and heard as the same tone.
+    # The packets are forwarded unchanged, and received as the same tone.
     other = unique("room")
     relay = await clients[4].join(other)
     passed = relay.publish_audio(format=offhook.AudioFormat.OPUS, buffer_ms=2000)
-    listener = client(unique("ear"))
-    ear = Record()
-    await listener.join(other, on_audio=ear.audio)
+    listener = client(unique("listener"))
+    received = Record()
+    await listener.join(other, on_audio=received.audio)
 
     async def pass_on() -> None:
         while True:
@@ -54,12 +54,12 @@ async def test_forms():
             await asyncio.sleep(0.01)
 
     passing = asyncio.create_task(pass_on())
-    await ear.wait_tone(names[4], 440)
+    await received.wait_tone(names[4], 440)
     with pytest.raises(offhook.StateError):
         passed.write_nowait(tone(440)[:960])
     with pytest.raises(offhook.ArgumentError):
         passed.write_opus_nowait(b"\xff\xff\xff")
-    for task in (passing, talking):
+    for task in (passing, writing):
         task.cancel()
     for c in [*clients, listener]:
         await c.close()
@@ -67,7 +67,7 @@ async def test_forms():
 
 @deadline(20)
 async def test_writing():
-    """FullError takes nothing; write() waits for room; drain() for the end; bytes are 16-bit samples."""
+    """FullError writes nothing; write() waits for room; drain() for the end; bytes are 16-bit samples."""
     async with client(unique("ann")) as c:
         call = await c.join(unique("room"))
         track = call.publish_audio(sample_rate_hz=16000, buffer_ms=100)
@@ -91,7 +91,7 @@ async def test_writing():
 
 @deadline(20)
 async def test_refused_arrays():
-    """What is no sound of this track is refused, with words that say what is wanted."""
+    """Audio in a wrong format for the track is refused, with a text that names the expected format."""
     async with client(unique("ann")) as c:
         call = await c.join(unique("room"))
         track = call.publish_audio(channels=2)
@@ -105,7 +105,7 @@ async def test_refused_arrays():
         ):
             with pytest.raises(offhook.ArgumentError, match=words):
                 track.write_nowait(wrong)
-        track.write_nowait(np.zeros((480, 4), np.int16)[:, ::2])  # not in one piece: copied
+        track.write_nowait(np.zeros((480, 4), np.int16)[:, ::2])  # not contiguous: copied
         with pytest.raises(offhook.ArgumentError):
             call.publish_audio(sample_rate_hz=1)
         with pytest.raises(offhook.ArgumentError, match="bitrate"):

@@ -1,16 +1,16 @@
-// LifeTests.swift - ownership, handlers and many calls: rows free-in-callback, handler-throws, dropped, wrong-order,
+// LifetimeTests.swift - ownership, handlers and many calls: rows free-in-callback, handler-throws, dropped, wrong-order,
 // hundred, blocked-handler of tests/scenarios.md.
 import Dispatch
 import Offhook
 import Synchronization
 import XCTest
 
-final class LifeTests: XCTestCase {
+final class LifetimeTests: XCTestCase {
   /// free-in-callback
   func testFreeInCallback() async throws {
     let noise = try await Peer("sw-noise", "sw-free")
-    try noise.talk(440)
-    // Inside the event handler and inside the audio handler; the call alone, and the client with it.
+    try noise.publishTone(440)
+    // Inside the event handler and inside the audio handler; only the call, and the client with it.
     for (round, inAudio) in [false, true].enumerated() {
       for withClient in [false, true] {
         let user = "sw-free-\(round)-\(withClient)"
@@ -22,12 +22,12 @@ final class LifeTests: XCTestCase {
             after.wrappingAdd(1, ordering: .relaxed)
             return
           }
-          guard let (client, call) = box.take() else { return }  // it is not there yet
+          guard let (client, call) = box.take() else { return }  // not set yet
           if withClient { client.close() }
           call.close()
           closed.store(true, ordering: .relaxed)
         }
-        // Whichever kind of handler it is that closes, the other must not run afterwards either.
+        // Whichever handler closes the call, the other must not run afterwards either.
         let handlers = CallHandlers(
           onEvent: { _, _ in if !inAudio || closed.load(ordering: .relaxed) { act() } },
           onAudio: { _, _ in if inAudio || closed.load(ordering: .relaxed) { act() } })
@@ -49,9 +49,9 @@ final class LifeTests: XCTestCase {
 
   /// handler-throws
   func testHandlerThrows() async throws {
-    struct Mine: Error {}
-    let talker = try await Peer("sw-throw-talker", "sw-throw")
-    try talker.talk(440)
+    struct HandlerError: Error {}
+    let sender = try await Peer("sw-throw-sender", "sw-throw")
+    try sender.publishTone(440)
     let recorder = Recorder()
     let thrown = Atomic<Int>(0)
     let inAudio = Atomic<Int>(0)
@@ -59,19 +59,19 @@ final class LifeTests: XCTestCase {
     let handlers = CallHandlers(
       onEvent: { _, event in
         recorder.add(event)
-        if event.kind == .joined { throw Mine() }
+        if event.kind == .joined { throw HandlerError() }
       },
       onAudio: { _, frame in
         recorder.add(frame)
-        if inAudio.wrappingAdd(1, ordering: .relaxed).newValue <= 3 { throw Mine() }
+        if inAudio.wrappingAdd(1, ordering: .relaxed).newValue <= 3 { throw HandlerError() }
       },
       onError: { _, error in
-        if error is Mine { thrown.wrappingAdd(1, ordering: .relaxed) }
+        if error is HandlerError { thrown.wrappingAdd(1, ordering: .relaxed) }
       })
     let call = try await within(15, "joined") {
       try await client.join(CallOptions(callID: "sw-throw", delivery: .handlers(handlers)))
     }
-    try await recorder.waitTone("sw-throw-talker", 440, against: 1000)
+    try await recorder.waitTone("sw-throw-sender", 440, against: 1000)
     XCTAssertEqual(thrown.load(ordering: .relaxed), 4)
     XCTAssertEqual(call.handlerErrors, 4)
     let mark = recorder.events.count
@@ -82,7 +82,7 @@ final class LifeTests: XCTestCase {
     try await guest.leave()
     let ended = try await within(5, "leaves") { try await call.leave() }
     XCTAssertEqual(ended.reason, .left)
-    try await talker.leave()
+    try await sender.leave()
   }
 
   /// dropped
@@ -91,10 +91,10 @@ final class LifeTests: XCTestCase {
     weak var witness: Witness?
     weak var dropped: Call?
     do {
-      let mine = Witness()
-      witness = mine
+      let object = Witness()
+      witness = object
       let client = try makeClient("sw-dropped")
-      let handlers = CallHandlers(onEvent: { _, _ in withExtendedLifetime(mine) {} })
+      let handlers = CallHandlers(onEvent: { _, _ in withExtendedLifetime(object) {} })
       let call = try await within(15, "joined") {
         try await client.join(CallOptions(callID: "sw-dropped", delivery: .handlers(handlers)))
       }
@@ -107,9 +107,9 @@ final class LifeTests: XCTestCase {
     try await eventually("the handlers are released") { witness == nil }
     XCTAssertNil(dropped)
     XCTAssertEqual(try SFU.number("sw-dropped", "leave_received"), 1)
-    // The call alone, and a track alone: what owns them stays.
+    // Only the call, and only a track: their owners stay.
     let keeper = try makeClient("sw-dropped-call")
-    let witnessing = try await Peer("sw-dropped-hearer", "sw-dropped-2")
+    let witnessing = try await Peer("sw-dropped-receiver", "sw-dropped-2")
     var alone: Call? = try await within(15, "joined") { try await keeper.join(CallOptions(callID: "sw-dropped-2")) }
     let handle = alone!.handle
     var track: AudioTrack? = try alone!.publishAudio()
@@ -123,7 +123,7 @@ final class LifeTests: XCTestCase {
     try await eventually("it has left") { try SFU.session("sw-dropped-call")?.live == false }
     withExtendedLifetime(keeper) {}
     try await witnessing.leave()
-    // ... and while it is still joining, as a stream that somebody reads.
+    // While it is still joining, with a reader of its stream.
     var client: Client? = try makeClient("sw-dropped-early")
     var call: Call? = try client!.start(CallOptions(callID: "sw-dropped"))
     let events = call!.events
@@ -159,7 +159,7 @@ final class LifeTests: XCTestCase {
     track.close()
     peer.client.close()
     let error = await joinedError(call)
-    XCTAssertTrue(error == nil || error == .closed, "\(String(describing: error))")  // it was joined once
+    XCTAssertTrue(error == nil || error == .closed, "\(String(describing: error))")  // it had been joined
     // A track after its call.
     let other = try await Peer("sw-order-2", "sw-order")
     let second = try other.call.publishAudio()
@@ -214,12 +214,12 @@ final class LifeTests: XCTestCase {
     })
     let blocked = try client.start(CallOptions(callID: "sw-blocked", delivery: .handlers(handlers)))
     try await eventually("the handler blocks") { inside.load(ordering: .relaxed) }
-    let talker = try await Peer("sw-free-talker", "sw-unblocked")
-    let hearer = try await Peer("sw-free-hearer", "sw-unblocked")
-    try talker.talk(440)
-    try await hearer.recorder.waitTone("sw-free-talker", 440, against: 1000)
-    try await talker.leave()
-    try await hearer.leave()
+    let sender = try await Peer("sw-free-sender", "sw-unblocked")
+    let receiver = try await Peer("sw-free-receiver", "sw-unblocked")
+    try sender.publishTone(440)
+    try await receiver.recorder.waitTone("sw-free-sender", 440, against: 1000)
+    try await sender.leave()
+    try await receiver.leave()
     XCTAssertFalse(returned.load(ordering: .relaxed))
     gate.signal()
     let ended = try await within(10, "the blocked one goes on and leaves") { try await blocked.leave() }
@@ -237,7 +237,7 @@ private func joinedError(_ call: Call) async -> ResultCode? {
   }
 }
 
-/// Holds a client and a call for a handler that is to close and drop them.
+/// Holds a client and a call for a handler that closes and releases them.
 private final class Box: Sendable {
   private let inside = Mutex<(Client, Call)?>(nil)
   func put(_ client: Client, _ call: Call) { inside.withLock { $0 = (client, call) } }

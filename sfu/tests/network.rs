@@ -1,4 +1,4 @@
-//! Faults of the line: frozen and half-open sockets, slow edges, long lines, and edges that calls are pinned to.
+//! Network faults: frozen and half-open sockets, slow edges, delayed datagrams, and calls pinned to edges.
 
 mod support;
 
@@ -16,7 +16,7 @@ use support::{
 };
 use tokio::time::timeout;
 
-/// Long enough for loopback to have answered, if it were going to.
+/// Long enough that an answer over loopback would have arrived.
 const SILENCE: Duration = Duration::from_millis(300);
 
 async fn start() -> Sfu {
@@ -40,7 +40,7 @@ async fn ping(client: &mut Client) {
 }
 
 #[tokio::test]
-async fn a_frozen_socket_says_everything_later() {
+async fn a_frozen_socket_delivers_everything_later() {
     let sfu = start().await;
     let mut ann = Client::join(sfu.url(), "ann", "c").await;
     let mut ben = Client::join(sfu.url(), "ben", "c").await;
@@ -61,11 +61,11 @@ async fn a_half_open_socket_loses_everything() {
     let frozen = json!({"user_id": "ann", "half_open": true, "ms": 500});
     assert_eq!(ctl(sfu.url(), "freeze_ws", frozen).await["sessions"], 1);
     ctl(sfu.url(), "go_away", json!({"reason": 1})).await;
-    // Until it flows again; what was said meanwhile does not come later.
+    // Until the socket resumes. Messages sent in the meantime are not delivered later.
     tokio::time::sleep(Duration::from_millis(600)).await;
     ctl(sfu.url(), "go_away", json!({"reason": 2})).await;
     assert_eq!(ann.wait("go_away", went_away).await, 2, "the first one was lost");
-    // For good: the client hears nothing at all, and another socket takes over.
+    // Permanently: the client receives nothing, and another socket takes over.
     ctl(sfu.url(), "freeze_ws", json!({"user_id": "ann", "half_open": true})).await;
     ping(&mut ann).await;
     assert!(timeout(SILENCE, ann.next()).await.is_err(), "neither an answer nor an end");
@@ -95,7 +95,7 @@ async fn one_edge_is_slow() {
 }
 
 #[tokio::test]
-async fn the_reserve_is_for_those_who_are_pinned_to_it() {
+async fn the_reserve_edge_is_used_only_when_pinned() {
     let sfu = start().await;
     let edge = |user: &'static str, body| async {
         let answer = join_call(sfu.url(), user, "c", body).await.json();
@@ -107,7 +107,7 @@ async fn the_reserve_is_for_those_who_are_pinned_to_it() {
     assert_eq!(edge("ann", all).await, "sfu-c", "whatever is to be excluded");
     let client = Client::join(sfu.url(), "ann", "c").await;
     assert!(client.ws.contains("/sfu-c/"));
-    // The death of another edge is nothing to it.
+    // Killing another edge does not affect it.
     for other in ["sfu-a", "sfu-b"] {
         assert_eq!(ctl(sfu.url(), "kill_edge", json!({"edge": other})).await["sessions"], 0);
     }
@@ -118,7 +118,7 @@ async fn the_reserve_is_for_those_who_are_pinned_to_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_long_line() {
+async fn datagrams_are_delayed() {
     let sfu = start().await;
     let ann = Client::join(sfu.url(), "ann", "c").await;
     let mut ben = Client::join(sfu.url(), "ben", "c").await;
@@ -135,11 +135,11 @@ async fn a_long_line() {
     sends.answered(ann.set_publisher(offer, vec![track]).await.sdp).await;
     assert!(ann.unmute(TrackType::Audio, false).await.error.is_none());
     sends.connected().await;
-    let mut hears = Peer::new(&[]).await;
+    let mut receives = Peer::new(&[]).await;
     let offer = ben.wait_offer().await;
-    let answer = hears.accept(offer.sdp.clone()).await;
+    let answer = receives.accept(offer.sdp.clone()).await;
     assert!(ben.answer(offer.negotiation_id, answer).await.error.is_none());
-    hears.connected().await;
+    receives.connected().await;
 
     let mut seq = 100u64;
     for (rule, least) in [
@@ -152,7 +152,7 @@ async fn a_long_line() {
             sends.write(0, seq + i, 960 * (seq + i) as u32, vec![seq as u8 + i as u8; 40], Some(-10)).await;
         }
         for _ in 0..5 {
-            let got = within("a packet", hears.packet()).await;
+            let got = within("a packet", receives.packet()).await;
             assert_eq!(got.payload[0], seq as u8, "all of them, in order");
             assert!(begin.elapsed() >= Duration::from_millis(least), "{:?} < {least} ms", begin.elapsed());
             seq += 1;
