@@ -113,6 +113,19 @@ fn reordering_and_duplicates_are_not_audible() {
 }
 
 #[test]
+fn the_least_delay_holds_from_the_first_packet_on() {
+    let speech = wav("alice");
+    for seed in 1..=5 {
+        let mut chance = Chance::new(seed);
+        let call = Call { min_delay_ms: 600, ..Call::default() };
+        let played = call.run(&speech, |i, _| Path::After(if i == 0 { 0 } else { chance.below(560) }));
+        let stats = played.stats;
+        assert!((580..=640).contains(&played.first_pcm_ms), "first PCM after {} ms", played.first_pcm_ms);
+        assert_eq!((stats.late, stats.lost, stats.concealed_frames), (0, 0, 0), "{stats:?}");
+    }
+}
+
+#[test]
 fn jitter_is_absorbed_by_a_delay_that_follows_it() {
     let speech = wav("alice");
     let mut chance = Chance::new(3);

@@ -122,11 +122,21 @@ pub struct Call {
     pub timestamp_shift: Option<u32>,
     /// Earlier frames sent along with each packet.
     pub red: usize,
+    /// Least delay of the jitter buffer.
+    pub min_delay_ms: u64,
 }
 
 impl Default for Call {
     fn default() -> Self {
-        Self { rate: 48_000, channels: 1, repeat: 1, sequence_shift: None, timestamp_shift: None, red: 0 }
+        Self {
+            rate: 48_000,
+            channels: 1,
+            repeat: 1,
+            sequence_shift: None,
+            timestamp_shift: None,
+            red: 0,
+            min_delay_ms: 20,
+        }
     }
 }
 
@@ -150,7 +160,10 @@ impl Call {
     pub fn run(&self, speech: &Speech, mut network: impl FnMut(u64, u64) -> Path) -> Played {
         let input = AudioFormat::Pcm { rate: speech.rate, channels: 1 };
         let mut sender = AudioSender::new(AudioSendConfig { input, seed: 42, ..Default::default() }).unwrap();
-        let config = AudioReceiveConfig { rate: self.rate, channels: self.channels, ..Default::default() };
+        let min_delay = Duration::from_millis(self.min_delay_ms);
+        let (rate, channels) = (self.rate, self.channels);
+        let max_delay = min_delay.max(Duration::from_millis(200));
+        let config = AudioReceiveConfig { rate, channels, min_delay, max_delay, ..Default::default() };
         let mut receiver = AudioReceiver::new(config).unwrap();
         receiver.accept(PayloadTypes::of([111]).with_red(Some(Red { outer: 63, inner: 111 })));
         let mut original = speech.samples.repeat(self.repeat.max(1));

@@ -118,7 +118,8 @@ fn tracks_come_with_an_embedded_participant() {
             participant: None,
         });
     }
-    let gone = |e: &Event| matches!(e, Event::TrackUnpublished { cause: UnpublishCause::UserMuted, .. });
+    let gone =
+        |e: &Event| matches!(e, Event::TrackUnpublished { cause: UnpublishCause::UserMuted, track, .. } if track.muted);
     assert_eq!(sim.events().iter().filter(|e| gone(e)).count(), 1);
     // An unknown participant whose list still names the track that ends: the track ends.
     sim.message(SfuMessage::TrackUnpublished {

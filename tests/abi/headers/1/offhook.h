@@ -12,6 +12,13 @@
  *   oh_call_leave()          ends with OH_EVENT_ENDED
  *   oh_client_free()         frees what is left, in any order
  *
+ * RECEIVING IN A LOOP (a call joined without handlers, with oh_call_options.pull_audio)
+ *   while ((result = oh_call_wait_event(call, 1000, &event)) == OH_OK || result == OH_ERR_EMPTY) {
+ *       if (result == OH_ERR_EMPTY) continue;
+ *       if (event->kind == OH_EVENT_AUDIO) play(event->u.audio);
+ *       oh_event_free(event);
+ *   }
+ *
  * HANDLES
  *   oh_client, oh_call, oh_publisher, oh_subscriber and oh_track are structures of one 64-bit number. 0 is none. A number
  *   is never used twice: a handle that is stale (freed), forged or of another kind gives OH_ERR_HANDLE, from any thread,
@@ -601,7 +608,7 @@ typedef struct oh_track_info {
     oh_track_source source;
     /** OH_EVENT_TRACK_UNPUBLISHED: why; else OH_UNPUBLISH_UNKNOWN. */
     oh_unpublish_cause cause;
-    /** Published, and muted. */
+    /** Published, and muted: a snapshot, and OH_EVENT_TRACK_UNPUBLISHED with OH_UNPUBLISH_MUTED. */
     oh_bool muted;
     /** A track of the local participant (in an event: that a moderator changed). */
     oh_bool local;
@@ -647,7 +654,10 @@ typedef struct oh_participant {
     const char *metadata;
     /** Names and values as a JSON object of strings; may be "" (OH_CAP_ATTRIBUTES). */
     const char *attributes_json;
-    /** Its tracks: `track_count` pointers; NULL when track_count is 0. */
+    /**
+     * Its tracks: `track_count` pointers; NULL when track_count is 0. With OH_PROTOCOL_STREAM the SFU reports a track of
+     * another participant that is muted as ended: it is not among them until it is published again.
+     */
     const oh_track_info *const *tracks;
     /** Number of tracks. */
     size_t track_count;
@@ -739,11 +749,16 @@ typedef struct oh_audio_frame {
      */
     int64_t capture_time_us;
     /**
-     * When the packet of the first sample arrived: microseconds since oh_call_join, by the clock of this machine; 0: it
-     * was in no packet (concealed, silence).
+     * When the packet of the first sample arrived: microseconds since oh_call_join was called, by the clock of this
+     * machine, as oh_event.at_ms; 0: it was in no packet (concealed, silence). It aligns tracks of different
+     * participants.
      */
     int64_t arrival_time_us;
-    /** RTP timestamp of the first sample, 48 kHz; wraps around. */
+    /**
+     * RTP timestamp of the first sample, 48 kHz; wraps around. It counts samples of the sender. When the jitter buffer
+     * grows, a timestamp repeats; when it shrinks, some are skipped; after silence it may go back. It starts anew with
+     * another stream (reconnects of the sender).
+     */
     uint32_t rtp_timestamp;
     /** Which of samples_s16, samples_f32 and opus_packet is set. */
     oh_audio_format format;
@@ -755,14 +770,21 @@ typedef struct oh_audio_frame {
     oh_track_source source;
     /** Audio level, 0.0 (silence) to 1.0; 0 for OH_AUDIO_OPUS. */
     float level;
-    /** Synthesised by packet-loss concealment (OH_AUDIO_OPUS: packets before this one were lost). */
+    /**
+     * Synthesised by packet-loss concealment (OH_AUDIO_OPUS: packets before this one were lost). Also at the beginning
+     * of a pause of the sender, before it is known that nothing was lost.
+     */
     oh_bool concealed;
-    /** The sender sent nothing (muted, or discontinuous transmission); the samples are zero. */
+    /** The sender sent nothing (muted, or discontinuous transmission); the samples are zero, or fade to zero. */
     oh_bool silence;
 } oh_audio_frame;
 
 /**
  * Called with 20 ms of one track's audio, for every track that is received.
+ *
+ * A track begins with its first packet. 500 ms after the last one it pauses: no frames until packets arrive again.
+ * To record tracks side by side, write each frame at its place by arrival_time_us, or by capture_time_us among the
+ * tracks of one participant, advance by `frames`, and fill gaps with silence.
  *
  * @param user_data  as in oh_call_handlers.
  * @param call       the call.
@@ -863,9 +885,11 @@ OH_ENUM(oh_event_kind) {
      */
     OH_EVENT_PARTICIPANT_LEFT = 6,
     /**
-     * `track`: a participant published a track, muted or not: once, and again each time it is unmuted. With `local`:
-     * a moderator unmuted a local track. Packets are sent only after this event was delivered: when the callback has
-     * returned, or the pulled event was freed.
+     * `track`: a participant published a track, muted or not: once, and again each time it is unmuted. On join, also
+     * sent for the tracks of everyone already present. With OH_PROTOCOL_STREAM a participant has one track of each
+     * source: further ones of the same source are not distinguished. With `local`: a moderator unmuted a local track.
+     * Packets of that local track are sent only after this event was delivered: when the callback has returned, or the
+     * pulled event was freed.
      */
     OH_EVENT_TRACK_PUBLISHED = 7,
     /**
@@ -1681,8 +1705,8 @@ typedef struct oh_call_options {
      */
     uint32_t max_queued_events;
     /**
-     * Audio frames that wait for the application at most, 1 to 4096, all tracks together; 0: 50. Beyond it the oldest
-     * is dropped and counted (oh_call_stats.audio_frames_dropped).
+     * Audio frames that wait for the application at most, 1 to 4096, all tracks together; 0: 50, one second of one
+     * track. Beyond it the oldest is dropped and counted (oh_call_stats.audio_frames_dropped).
      */
     uint32_t max_queued_audio_frames;
     /** Sample rate of received audio in Hz, 8000 to 192000; 0: 48000. */
@@ -1691,7 +1715,9 @@ typedef struct oh_call_options {
     uint32_t audio_channels;
     /** Format of received audio; 0: OH_AUDIO_S16. */
     oh_audio_format audio_format;
-    /** Jitter buffer: least delay in ms, 1 to 2000; 0: 20; OH_ZERO: none. */
+    /**
+     * Jitter buffer: least delay in ms, 1 to 2000; 0: 20; OH_ZERO: none. A recorder loses fewer late packets with more.
+     */
     uint32_t audio_min_delay_ms;
     /**
      * Jitter buffer: greatest delay in ms, 20 to 2000, not less than audio_min_delay_ms; 0: 200, or
@@ -1800,7 +1826,10 @@ typedef struct oh_call_stats {
     uint64_t packets_padding;
     /** Audio frames (20 ms, or one Opus packet) put out for the application. */
     uint64_t frames_played;
-    /** Audio frames synthesised by packet-loss concealment. */
+    /**
+     * Audio frames synthesised by packet-loss concealment in place of lost or late packets. Fewer than the frames with
+     * oh_audio_frame.concealed: at the beginning of a pause no packet is missing.
+     */
     uint64_t frames_concealed;
     /** Lost audio frames recovered by forward error correction. */
     uint64_t frames_recovered_fec;
@@ -1928,7 +1957,7 @@ OH_API oh_result oh_call_send_custom_event(oh_call call, const char *data_json);
 /**
  * Leaves a call: sends what was accepted before (audio, data, texts, custom events, answers to procedure calls), then
  * the leave message; OH_EVENT_ENDED follows within 2000 ms. Returns at once; from here on nothing more is accepted or
- * received.
+ * received, and received audio that waits in jitter buffers is discarded.
  *
  * What waits is sent within oh_call_options.drain_ms, and only as long as it takes; then 200 ms pass, so that the last
  * audio is played before the others learn that this participant left. What could not be sent in time, or because the
@@ -2509,7 +2538,7 @@ typedef struct oh_remote_track_stats {
     uint64_t packets_unplayable;
     /** Audio frames (20 ms, or one Opus packet) put out for the application. */
     uint64_t frames_played;
-    /** Audio frames synthesised by packet-loss concealment. */
+    /** Audio frames synthesised by packet-loss concealment in place of lost or late packets. */
     uint64_t frames_concealed;
     /** Lost audio frames recovered by forward error correction. */
     uint64_t frames_recovered_fec;
@@ -2584,7 +2613,7 @@ OH_API void oh_subscriber_free(oh_subscriber subscriber);
  * @param track_id    of oh_track_info; NULL or "" in protocols without track ids: the track with that source.
  * @param source      what the track carries; ignored with a track_id.
  * @param stats       its `size` must be set; filled in as far as header and library both know it.
- * @return            OH_OK; OH_ERR_EMPTY when nothing of such a track was received, or the track is over;
+ * @return            OH_OK; OH_ERR_EMPTY when no packet of such a track was received, or the track ended;
  *                    OH_ERR_HANDLE; OH_ERR_ARGUMENT; OH_ERR_ABI for a wrong size.
  *
  * Any thread, callbacks included.
