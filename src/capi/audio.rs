@@ -46,7 +46,7 @@ pub struct oh_audio_frame {
     pub opus_packet: *const u8,
     /// Bytes at opus_packet; 0 for other formats.
     pub opus_packet_size: usize,
-    /// Samples per channel, 20 ms; 0 for OH_AUDIO_OPUS.
+    /// Samples per channel, 20 ms; 0 for OH_AUDIO_OPUS. Alternates by one where 20 ms are no whole number of samples.
     pub frames: usize,
     /// When the first sample was captured: microseconds since 1970 by the clock of the sender, which is the same for all
     /// tracks of a participant; 0: the sender has not reported it (yet). Compare it with tracks of the same participant

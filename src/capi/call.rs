@@ -71,7 +71,8 @@ pub struct oh_call_options {
     pub token: *const c_char,
     /// The `data` of the join request as a JSON object; NULL: none.
     pub data_json: *const c_char,
-    /// Where events and audio go; NULL, or neither on_event nor on_audio set: pull mode, see oh_call_wait_event.
+    /// Where events and audio go; NULL, or neither on_event nor on_audio set: pull mode, see
+    /// oh_call_wait_event; destroy must be NULL then.
     pub handlers: *const oh_call_handlers,
     /// Bytes of payload in events that wait for the application at most, 65536 to 1073741824; 0: 4194304. Beyond it
     /// reliable data stays with its sender (flow control); everything else is dropped as beyond max_queued_events.
@@ -96,11 +97,11 @@ pub struct oh_call_options {
     /// Jitter buffer: greatest delay in ms, 20 to 2000, not less than audio_min_delay_ms; 0: 200, or
     /// audio_min_delay_ms when that is more.
     pub audio_max_delay_ms: u32,
-    /// Attempts to join on other edges after a failed one, 1 to 10; 0: 3; OH_ZERO: none.
+    /// Further attempts to join after a failed one, on another edge if there is one, 1 to 10; 0: 3; OH_ZERO: none.
     pub join_retries: u32,
     /// Reconnect timeout in ms: how long the call tries to reconnect before it ends; 0: 30000; OH_ZERO: it ends
     /// instead of reconnecting; OH_FOREVER: no limit. Meanwhile the call is in OH_STATE_RECONNECTING, MIGRATING or
-    /// OFFLINE; handles stay valid, and audio that is written to tracks is discarded.
+    /// OFFLINE; handles stay valid, and audio that is written while there is no peer connection is discarded.
     pub reconnect_timeout_ms: u32,
     /// How long oh_call_leave and oh_call_free go on sending what was accepted before (audio, data, texts, custom
     /// events, answers to procedure calls), in ms, 1 to 1000; 0: 1000; OH_ZERO: nothing more is sent. The whole of a
@@ -365,10 +366,12 @@ fn has_room() -> Result<()> {
 ///
 /// @param call        the call.
 /// @param state       usually OH_STATE_JOINED or OH_STATE_LEFT. For OH_STATE_LEFT it waits until OH_EVENT_ENDED was
-///                    delivered (and destroy called), so that oh_call_free loses no event.
+///                    delivered (and destroy called), so that oh_call_free loses no event. In pull mode it waits for
+///                    the end alone: take events until OH_ERR_CLOSED before oh_call_free.
 /// @param timeout_ms  how long to wait; 0: not at all; OH_FOREVER.
 /// @return            OH_OK when the call is in that state; OH_ERR_TIMEOUT; when the call ended first: the error it ended
-///                    with (OH_ERR_CANCELLED when the application left), oh_get_last_error has the text;
+///                    with (OH_ERR_CANCELLED when the application left; OH_ERR_STATE when it ended without an error),
+///                    oh_get_last_error has the text;
 ///                    OH_ERR_WOULD_DEADLOCK inside a callback of the same call, and for OH_STATE_LEFT inside a callback
 ///                    of another call for which a callback of this one waits, directly or indirectly; OH_ERR_HANDLE;
 ///                    OH_ERR_ARGUMENT for an unknown state.
@@ -457,9 +460,9 @@ pub unsafe extern "C" fn oh_call_get_trace(
 /// Answers OH_EVENT_TOKEN_NEEDED, inside the callback or later.
 ///
 /// @param token  the user's token; blanks and line breaks around it are ignored. NULL: there is none; the join fails
-///               with OH_ERR_AUTH.
-/// @return       OH_OK; OH_ERR_STATE when the call is over; OH_ERR_HANDLE; OH_ERR_ARGUMENT, with OH_PROTOCOL_LIVEKIT also
-///               for a token for another call: the call then still waits for one.
+///               with OH_ERR_AUTH, a reconnect with OH_END_RECONNECT_REFUSED.
+/// @return       OH_OK; OH_ERR_STATE when the call is over; OH_ERR_FULL; OH_ERR_HANDLE; OH_ERR_ARGUMENT, with
+///               OH_PROTOCOL_LIVEKIT also for a token for another call: the call then still waits for one.
 ///
 /// Any thread. The token is ignored when none was asked for.
 ///
@@ -503,8 +506,8 @@ pub unsafe extern "C" fn oh_call_send_custom_event(call: oh_call, data_json: *co
 /// the leave message; OH_EVENT_ENDED follows within 2000 ms. Returns at once; from here on nothing more is accepted or
 /// received, and received audio that waits in jitter buffers is discarded.
 ///
-/// What waits is sent within oh_call_options.drain_ms, and only as long as it takes; then 200 ms pass, so that the last
-/// audio is played before the others learn that this participant left. What could not be sent in time, or because the
+/// What waits is sent within oh_call_options.drain_ms, and only as long as it takes; then up to 200 ms pass, within drain_ms, so that
+/// the last audio is played before the others learn that this participant left. What could not be sent in time, or because the
 /// connection was lost, is reported by OH_EVENT_UNSENT before OH_EVENT_ENDED.
 ///
 /// @param call    the call; leaving twice, or after the end, does nothing.

@@ -35,8 +35,8 @@ pub struct oh_data_options {
     pub to: *const *const c_char,
     /// Number of user ids at to, at most 256.
     pub to_count: usize,
-    /// Send each packet once, without repeating lost ones. Otherwise every packet arrives, in order. Ignored for texts,
-    /// which always arrive.
+    /// Send each packet once, without repeating lost ones. Otherwise packets arrive, in order; what is
+    /// in transit when a new session replaces the old one (OH_RECONNECT_REJOIN) can be lost. Ignored for texts.
     pub lossy: oh_bool,
     /// Zero.
     pub reserved: u32,
@@ -94,7 +94,8 @@ unsafe fn address(options: *const oh_data_options) -> Result<(String, Vec<String
 ///
 /// @param options    NULL: reliable, to everybody, without a topic.
 /// @param data       `data_size` bytes; may be NULL when data_size is 0.
-/// @param data_size  at most 60000; 15000 is a good size, because larger packets delay those that follow.
+/// @param data_size  at most 60000, and with topic and twice the ids in `to` less than 65536; 15000 is a good size, because
+///                   larger packets delay those that follow.
 /// @return           OH_OK; OH_ERR_ARGUMENT; OH_ERR_UNSUPPORTED; OH_ERR_REFUSED without OH_RIGHT_DATA; OH_ERR_STATE
 ///                   before the join and after the end; OH_ERR_FULL when 1 MiB waits to be sent; OH_ERR_CLOSED when the
 ///                   publisher was closed; OH_ERR_HANDLE; OH_ERR_ABI.
@@ -190,13 +191,14 @@ pub enum oh_rpc_error {
     OH_RPC_APPLICATION = 1500,
     /// The participant did not acknowledge the request within 7 s.
     OH_RPC_CONNECTION_TIMEOUT = 1501,
-    /// The participant acknowledged the request, and did not answer in time.
+    /// No answer within timeout_ms. The request may still arrive, and the procedure run.
     OH_RPC_RESPONSE_TIMEOUT = 1502,
     /// The participant left.
     OH_RPC_RECIPIENT_DISCONNECTED = 1503,
     /// The answer was too long.
     OH_RPC_RESPONSE_TOO_LARGE = 1504,
-    /// The request was not sent: the call ended, or too many requests are in progress.
+    /// Not sent (too many requests are in progress, the publisher or the subscriber is closed, a right is missing), or the
+    /// call ended before the answer: then the procedure may have run.
     OH_RPC_SEND_FAILED = 1505,
 }
 

@@ -12,7 +12,7 @@ pub enum oh_call_state {
     OH_STATE_IDLE = 0,
     /// Joining: admission, signalling, peer connections.
     OH_STATE_JOINING = 1,
-    /// Joined: media can flow.
+    /// Joined: the SFU admitted this participant. Media flows after OH_EVENT_MEDIA.
     OH_STATE_JOINED = 2,
     /// Connection lost; reconnecting.
     OH_STATE_RECONNECTING = 3,
@@ -49,7 +49,8 @@ pub enum oh_end_reason {
     OH_END_SHUTDOWN = 7,
     /// A defect of the library, contained to this call.
     OH_END_INTERNAL = 8,
-    /// More than ten reconnects within two minutes.
+    /// More than ten attempts within two minutes to reconnect with a new session or another edge, failed ones included.
+    /// Also before reconnect_timeout_ms has passed.
     OH_END_RECONNECT_LIMIT = 9,
     /// Offers of the SFU could not be answered, in three consecutive sessions.
     OH_END_NEGOTIATION_FAILED = 10,
@@ -67,7 +68,7 @@ pub type oh_end_reason_t = i32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 pub enum oh_reconnect_kind {
-    /// A new socket for the same session; media continued meanwhile.
+    /// A new socket for the same session; the peer connections were kept.
     OH_RECONNECT_FAST = 2,
     /// A new session; local tracks were published again.
     OH_RECONNECT_REJOIN = 3,
@@ -114,7 +115,7 @@ pub enum oh_event_kind {
     /// pulled event was freed.
     OH_EVENT_TRACK_PUBLISHED = 7,
     /// `track`: a track ended, or was muted (`muted` is true, cause OH_UNPUBLISH_MUTED): then it still exists, and its
-    /// end is sent as well. With `local`: a moderator muted a local track. All audio of the track is delivered before
+    /// end is sent as well (not with OH_PROTOCOL_STREAM). With `local`: a moderator muted a local track. All audio of the track is delivered before
     /// this event, none after it until the track is published again.
     OH_EVENT_TRACK_UNPUBLISHED = 8,
     /// `audio_level`: how loud a participant is.
@@ -125,12 +126,14 @@ pub enum oh_event_kind {
     OH_EVENT_CONNECTION_QUALITY = 11,
     /// `counts`: the number of participants.
     OH_EVENT_COUNTS = 12,
-    /// `rights`: what the local participant may do, on join and whenever it changes. From then on, functions whose right
+    /// `rights`: what the local participant may do, on join (OH_PROTOCOL_STREAM: only when a right is missing; before,
+    /// everything is allowed) and whenever it changes. From then on, functions whose right
     /// is missing return OH_ERR_REFUSED.
     OH_EVENT_RIGHTS = 13,
     /// `pins`: the pinned participants.
     OH_EVENT_PINS = 14,
-    /// `local_track`: local track published; again after each reconnect that made a new session.
+    /// `local_track`: local track published; once. Reconnects publish it again without this event, or report
+    /// OH_EVENT_LOCAL_TRACK_FAILED.
     OH_EVENT_LOCAL_TRACK_PUBLISHED = 15,
     /// `local_track`: a local track could not be published, or is not published any more.
     OH_EVENT_LOCAL_TRACK_FAILED = 16,
@@ -138,7 +141,8 @@ pub enum oh_event_kind {
     OH_EVENT_ERROR = 17,
     /// `lost`: events are missing here, because the application did not take them in time. Packets and texts of
     /// participants wait for the application without being dropped; they are missing when a connection ended before
-    /// they were taken, or when a text was never completed.
+    /// they were taken, or when a text was never completed. Lossy packets are dropped when there is no room, and counted
+    /// in oh_call_stats.data_dropped only.
     OH_EVENT_LOST = 18,
     /// `audio`: audio of a track; in pull mode only (else see oh_audio_handler).
     OH_EVENT_AUDIO = 19,

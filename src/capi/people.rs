@@ -252,7 +252,8 @@ pub struct oh_participant {
     pub metadata: *const c_char,
     /// Names and values as a JSON object of strings; may be "" (OH_CAP_ATTRIBUTES).
     pub attributes_json: *const c_char,
-    /// Its tracks: `track_count` pointers; NULL when track_count is 0. With OH_PROTOCOL_STREAM the SFU reports a track of
+    /// Its tracks: `track_count` pointers; NULL when track_count is 0. None in OH_EVENT_PARTICIPANT_JOINED:
+    /// OH_EVENT_TRACK_PUBLISHED follows for each. With OH_PROTOCOL_STREAM the SFU reports a track of
     /// another participant that is muted as ended: it is not among them until it is published again.
     pub tracks: *const *const oh_track_info,
     /// Number of tracks.

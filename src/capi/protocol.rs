@@ -80,8 +80,8 @@ const MAX_ATTRIBUTES: usize = 256;
 /// Changes the name, metadata and attributes of the local participant (OH_CAP_ATTRIBUTES); asynchronous. A refusal by the
 /// server is reported as OH_EVENT_ERROR, a change as OH_EVENT_PARTICIPANT_UPDATED with `local`.
 ///
-/// @param name             the display name; NULL: unchanged.
-/// @param metadata         the application's own text; NULL: unchanged.
+/// @param name             the display name; NULL or "": unchanged.
+/// @param metadata         the application's own text; NULL or "": unchanged.
 /// @param attributes_json  a JSON object of strings, at most 256 members: only these names change, "" deletes one; NULL:
 ///                         unchanged.
 /// @return                 OH_OK; OH_ERR_ARGUMENT; OH_ERR_UNSUPPORTED; OH_ERR_REFUSED without OH_RIGHT_SET_ATTRIBUTES;

@@ -95,8 +95,9 @@ pub extern "C" fn oh_event_free(event: *const oh_event) {
     });
 }
 
-/// Gets a descriptor that polls readable while oh_call_wait_event has an event, for poll, epoll or kqueue. The
-/// library owns it: do not read, write or close it; it is closed by oh_call_free.
+/// Gets a descriptor that polls readable while oh_call_wait_event has an event, or OH_ERR_CLOSED to return, for poll, epoll or kqueue. The
+/// library owns it: do not read, write or close it; it is closed after oh_call_free: stop
+/// polling it before.
 ///
 /// @param call  a call without handlers.
 /// @param fd    receives the descriptor.

@@ -23,7 +23,7 @@ pub enum oh_result {
     OH_ERR_HANDLE = -2,
     /// Not possible in the present state (for instance: the call is over).
     OH_ERR_STATE = -3,
-    /// The object was closed by the application.
+    /// The object was closed by the application, or has ended.
     OH_ERR_CLOSED = -4,
     /// A bounded queue is full; nothing was taken. Try again later.
     OH_ERR_FULL = -5,
@@ -37,7 +37,7 @@ pub enum oh_result {
     OH_ERR_NETWORK = -9,
     /// TLS failed: certificate, name or version.
     OH_ERR_TLS = -10,
-    /// The server refused; the event or oh_get_last_error has its own code and text.
+    /// The server refused (the event or oh_get_last_error has its own code and text), or the participant lacks the right.
     OH_ERR_REFUSED = -11,
     /// The server's answer is not valid.
     OH_ERR_PROTOCOL = -12,

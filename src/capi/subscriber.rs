@@ -98,8 +98,8 @@ sized!(oh_remote_track_options to reserved);
 ///
 /// @param track_id  of oh_track_info.
 /// @param options   NULL: receive it, as well as the network allows.
-/// @return          OH_OK; OH_ERR_ARGUMENT; OH_ERR_UNSUPPORTED; OH_ERR_REFUSED without OH_RIGHT_SUBSCRIBE; OH_ERR_STATE
-///                  after the end; OH_ERR_FULL; OH_ERR_HANDLE; OH_ERR_ABI.
+/// @return          OH_OK, and OH_EVENT_ERROR when it fails later (OH_ERR_LIMIT beyond 1024 tracks); OH_ERR_ARGUMENT;
+///                  OH_ERR_UNSUPPORTED; OH_ERR_REFUSED without OH_RIGHT_SUBSCRIBE; OH_ERR_STATE after the end; OH_ERR_FULL; OH_ERR_HANDLE; OH_ERR_ABI.
 ///
 /// Any thread, callbacks included.
 ///

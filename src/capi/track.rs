@@ -255,7 +255,7 @@ pub unsafe extern "C" fn oh_track_write_f32(track: oh_track, samples: *const f32
 }
 
 /// Writes one Opus packet (RFC 6716) of the application's own encoder, on a track with the format OH_AUDIO_OPUS. It is
-/// sent unchanged, at its time.
+/// sent unchanged, at its time; packets of DTX (two bytes or less) are left out.
 ///
 /// @param packet       copied.
 /// @param packet_size  1 to 1500 bytes.
@@ -278,7 +278,7 @@ pub unsafe extern "C" fn oh_track_write_opus(track: oh_track, packet: *const u8,
 
 /// Waits until there is room to write.
 ///
-/// @param frames      samples per channel (a track of Opus packets: packets).
+/// @param frames      samples per channel (a track of Opus packets: of 48 kHz, 960 for 20 ms).
 /// @param timeout_ms  how long to wait; 0: not at all; OH_FOREVER.
 /// @return            OH_OK; OH_ERR_TIMEOUT; OH_ERR_CLOSED when the track or its call is over; OH_ERR_ARGUMENT when so
 ///                    many never fit; OH_ERR_WOULD_DEADLOCK inside a callback with a timeout; OH_ERR_HANDLE.
@@ -327,7 +327,8 @@ pub extern "C" fn oh_track_wait_drained(track: oh_track, timeout_ms: u32) -> oh_
 /// Discards what was written and not sent yet: others receive nothing more of it. What is written next is sent at once.
 /// For an answer that is interrupted (barge-in), and before oh_track_free or oh_call_leave when the rest is not wanted.
 ///
-/// @param sent_ms     receives how much of everything written to this track was sent since it was published, in ms; may
+/// @param sent_ms     receives how much of everything written to this track was taken for sending, in ms: also what was
+///                    discarded without a connection, and silence that DTX left out; may
 ///                    be NULL.
 /// @param dropped_ms  receives how much was discarded now, in ms; may be NULL.
 /// @return            OH_OK; OH_ERR_CLOSED when the track or its call is over; OH_ERR_HANDLE.
@@ -371,7 +372,8 @@ pub unsafe extern "C" fn oh_track_get_buffered_ms(track: oh_track, buffered_ms: 
     })
 }
 
-/// Mutes or unmutes a track. Media follows at once, and what was written while muted is never sent. The others are
+/// Mutes or unmutes a track. Media follows at once. What was written while muted is never sent, nor what was written
+/// before a change and is not sent yet. The others are
 /// informed; the last call wins. The track stays published.
 ///
 /// @param muted  true: mute.

@@ -26,7 +26,8 @@ pub struct oh_track_stats {
     pub bytes_sent: u64,
     /// Packets and frames that could not be sent.
     pub packets_failed: u64,
-    /// Milliseconds of what was written that were sent.
+    /// Milliseconds of what was written that were taken for sending: also what was discarded without a connection, and
+    /// silence that DTX left out.
     pub sent_ms: u64,
     /// Milliseconds dropped because a live track was written faster than it is sent, or by oh_track_clear.
     pub dropped_ms: u64,

@@ -256,6 +256,9 @@ pub trait RtpSender: Send + Sync + 'static {
     /// `Closed` after close; `Internal` if the engine fails. Errors carry no payload.
     fn send(&self, packet: RtpOut) -> EngineResult<()>;
 
+    /// Whether packets reach the network: negotiated, connected and not closed. Otherwise they are dropped.
+    fn is_open(&self) -> bool;
+
     /// Sets the callback for the feedback of the receivers. It is called on the engine's task: hand off, never block.
     fn set_feedback_handler(&self, _handler: FeedbackHandler) {}
 }

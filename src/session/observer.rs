@@ -123,7 +123,10 @@ impl PeerObserver for Observer {
         oh_log!(Level::Debug, "{}: the {:?} is {state:?}", self.shared.name, self.peer);
         let change = match state {
             PeerState::New | PeerState::Connecting => return,
-            PeerState::Connected => PeerChange::Connected,
+            PeerState::Connected => {
+                self.shared.tracks.lock().values().for_each(|track| track.connected());
+                PeerChange::Connected
+            }
             PeerState::Disconnected => PeerChange::Disconnected,
             PeerState::Failed => PeerChange::Failed,
             PeerState::Closed => PeerChange::Closed,

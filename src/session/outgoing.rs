@@ -19,6 +19,7 @@ use crate::media::{
     frame::{EncodedFrame, FrameSource, TrackFeedback},
     rtp::{
         first_numbers,
+        pacer::TICK,
         packetize::{OnePacketEach, Packetizer},
     },
     transform::{FrameTransform, Identity},
@@ -122,6 +123,8 @@ struct State {
     /// No more audio is accepted; the buffered audio is still sent.
     finished: bool,
     stopped: bool,
+    /// A connection has carried it.
+    connected_once: bool,
     /// A frame was taken and is not handed to the network yet.
     sending: bool,
     sent_at: Option<Instant>,
@@ -146,6 +149,13 @@ struct Writer {
     /// Negotiated: packets may flow.
     live: bool,
     rtp: Arc<dyn RtpSender>,
+}
+
+impl Writer {
+    /// Whether packets reach the network.
+    fn is_open(&self) -> bool {
+        self.live && self.rtp.is_open()
+    }
 }
 
 /// One published track. Any thread may write; a write is a copy under a short lock.
@@ -222,6 +232,7 @@ impl Outgoing {
                 published: false,
                 finished: false,
                 stopped: false,
+                connected_once: false,
                 sending: false,
                 sent_at: None,
                 unsent_ms: 0,
@@ -592,6 +603,11 @@ impl Outgoing {
         !state.stopped && !self.pacing.swap(true, Ordering::AcqRel)
     }
 
+    /// A peer connection is connected: buffered audio may be sent now.
+    pub(super) fn connected(&self) {
+        self.wake.changed.notify_one();
+    }
+
     /// Wakes the track's waiters and the pacing task.
     fn wake_waiters(&self) {
         self.changed.notify_all();
@@ -600,13 +616,17 @@ impl Outgoing {
 
     /// How to handle the frames that are due.
     fn turn(&self) -> Turn {
-        let has_way = self.writers.lock().iter().any(|writer| writer.live);
-        let state = self.state.lock();
+        let has_way = self.writers.lock().iter().any(Writer::is_open);
+        let mut state = self.state.lock();
+        state.connected_once |= has_way;
         if state.stopped {
             Turn::Ended
-        } else if state.finished && !has_way {
+        } else if !has_way && state.finished {
             // The buffered rest must still be sent: it waits for the reconnect.
-            Turn::Wait
+            Turn::Wait(Some(LOOK_AGAIN))
+        } else if !has_way && !state.connected_once {
+            // Nothing is lost before the first connection.
+            Turn::Wait((!state.input.is_drained()).then_some(TICK))
         } else {
             Turn::Send
         }
@@ -626,9 +646,9 @@ impl Outgoing {
         loop {
             match self.turn() {
                 Turn::Ended => return Next::Ended,
-                Turn::Wait => {
+                Turn::Wait(again) => {
                     source.pass(now);
-                    return Next::At(Some(now + LOOK_AGAIN));
+                    return Next::At(again.map(|again| now + again));
                 }
                 Turn::Send => {}
             }
@@ -651,7 +671,7 @@ impl Outgoing {
         way.packetizer.packetize(frame, &mut |packet: RtpOut| {
             let bytes = packet.payload.len() as u64;
             // The newest connection first: receivers use it from now on.
-            for writer in self.writers.lock().iter().rev().filter(|writer| writer.live) {
+            for writer in self.writers.lock().iter().rev().filter(|writer| writer.is_open()) {
                 match writer.rtp.send(packet.clone()) {
                     Ok(()) => {
                         count(&media.sent, packets, 1);
@@ -699,7 +719,8 @@ fn receiver_report(age: Duration, feedback: TrackFeedback) -> Option<ReceiverRep
 /// The next step of the pacing task.
 enum Turn {
     Send,
-    Wait,
+    /// Without a connection: checked again after this time, else after the next write.
+    Wait(Option<Duration>),
     Ended,
 }
 

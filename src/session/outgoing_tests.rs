@@ -4,13 +4,24 @@ use super::*;
 use crate::media::audio::send::AudioSource;
 use crate::rtc::engine::{EngineResult, FeedbackHandler};
 
-/// Keeps the feedback callback.
+/// Keeps the feedback callback. Connected unless `down`.
 #[derive(Default)]
-struct Wire(Mutex<Option<FeedbackHandler>>);
+struct Wire(Mutex<Option<FeedbackHandler>>, AtomicBool);
+
+impl Wire {
+    fn down() -> Arc<Self> {
+        Arc::new(Self(Mutex::default(), AtomicBool::new(true)))
+    }
+}
 
 impl RtpSender for Wire {
     fn send(&self, _: RtpOut) -> EngineResult<()> {
+        assert!(self.is_open(), "sent without a connection");
         Ok(())
+    }
+
+    fn is_open(&self) -> bool {
+        !self.1.load(Ordering::Relaxed)
     }
 
     fn set_feedback_handler(&self, callback: FeedbackHandler) {
@@ -109,6 +120,32 @@ fn after_finish_buffered_audio_waits_for_a_connection() {
     track.stop();
     assert_eq!(track.totals.unsent_ms.load(Ordering::Relaxed), u64::from(left));
     assert!(left >= 80, "{left}");
+}
+
+#[test]
+fn nothing_is_lost_before_the_first_connection() {
+    let mut track = Paced::new(PCM);
+    let wire = Wire::down();
+    track.add_writer(Generation(1), wire.clone());
+    track.set_published(true);
+    assert!(matches!(track.until(Duration::ZERO), Next::At(None)), "nothing is written");
+    track.write_s16(&vec![5_000; 20 * FRAME]).expect("room");
+    // Negotiated, and not connected for 300 ms.
+    assert_eq!((track.take(15), track.buffered_ms()), (0, 400));
+    assert!(matches!(track.until(track.now), Next::At(Some(_))));
+    wire.1.store(false, Ordering::Relaxed);
+    // At its own pace: what waited is not sent in a burst.
+    assert!((5..=6).contains(&track.take(5)));
+    // Once connected, audio written without a connection is dropped; its packets do not count as sent.
+    let sent = track.stats().packets_sent;
+    wire.1.store(true, Ordering::Relaxed);
+    assert_eq!((track.take(5), track.stats().packets_sent), (5, sent));
+    // The rest of an ended track waits for the connection, not for the negotiation alone.
+    track.finish();
+    let left = track.buffered_ms();
+    assert_eq!((track.take(20), track.buffered_ms()), (0, left));
+    wire.1.store(false, Ordering::Relaxed);
+    assert_eq!(track.take(3), 3);
 }
 
 #[test]

@@ -47,7 +47,7 @@ const MAX_PLAYERS: usize = 1_024;
 const SUMS: Duration = Duration::from_millis(500);
 
 /// Deadlines processed at once when a track ends: more than any buffer holds.
-const MAX_TAIL: u32 = 64;
+const MAX_TAIL: u32 = 128;
 
 /// The playing side of a remote track.
 struct Playing {

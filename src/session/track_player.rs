@@ -165,7 +165,8 @@ impl TrackPlayer for AudioPlayer {
             *ticks = Pacer::new(now + (TICK - since), CATCH_UP);
         }
         for _ in 0..due.ticks {
-            if self.receiver.idle(now) {
+            // A long delay may hold audio for longer than a pause takes to be recognised.
+            if self.receiver.idle(now) && !self.receiver.holds_audio() {
                 self.ticks = None;
                 return;
             }
@@ -192,13 +193,17 @@ mod tests {
     }
 
     fn player(opus: bool) -> AudioPlayer {
+        delayed(opus, 20)
+    }
+
+    fn delayed(opus: bool, min_delay_ms: u32) -> AudioPlayer {
         let options = AudioOptions {
             rate: 48_000,
             channels: 1,
             float: false,
             opus,
-            min_delay_ms: 20,
-            max_delay_ms: 200,
+            min_delay_ms,
+            max_delay_ms: min_delay_ms.max(200),
             wanted: true,
         };
         AudioPlayer::new(&options, Arc::default()).unwrap()
@@ -244,6 +249,26 @@ mod tests {
         // 500 ms after the last packet, and not before.
         assert!(now >= ms(49 * 20 + 500) && now <= ms(49 * 20 + 540), "{now:?}");
         assert!(packets.next().is_none() && !two.holds());
+    }
+
+    #[test]
+    fn a_long_delay_loses_nothing_at_a_pause() {
+        for (opus, min_delay_ms) in [(false, 600), (false, 2_000), (true, 2_000)] {
+            let mut player = delayed(opus, min_delay_ms);
+            player.begin(ms(0), ms(0));
+            let mut packets = packets(110).into_iter().peekable();
+            let mut played = 0;
+            while let Some(at) = player.deadline() {
+                while let Some(packet) = packets.next_if(|packet| packet.arrival <= at) {
+                    player.receive(packet, &mut Identity);
+                }
+                player.play(at, &mut |frame| {
+                    played += usize::from(frame.level > 0.1 || matches!(frame.samples, Samples::Opus(_)));
+                });
+                assert!(at < ms(10_000), "it never ends");
+            }
+            assert!((109..=112).contains(&played), "{played} frames with {min_delay_ms} ms");
+        }
     }
 
     #[test]

@@ -74,6 +74,10 @@ impl RtpSender for Wire {
         self.packets.lock().push(packet);
         Ok(())
     }
+
+    fn is_open(&self) -> bool {
+        true
+    }
 }
 
 const OPUS: u8 = 111;

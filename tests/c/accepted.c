@@ -246,6 +246,29 @@ static void while_reconnecting(void)
     peer_close(&bob);
 }
 
+/* A peer connection takes three round trips of 200 ms to come up: audio that is written meanwhile waits for it. */
+static void first_words(void)
+{
+    peer alice = { 0 }, bob = { 0 };
+    oh_audio_track_options track_options = OH_INIT(oh_audio_track_options);
+    oh_track track;
+    test_step(40, "audio written at once, over a long way");
+    peer_join(&bob, "bob", "first", NULL);
+    ctl("lossy", "{\"user_id\":\"alice\",\"delay_up_ms\":100,\"delay_down_ms\":100}");
+    peer_join(&alice, "alice", "first", NULL);
+    track_options.no_dtx = 1;
+    track_options.buffer_ms = 5000;
+    uint64_t base = received(&bob);
+    CHECK_OK(oh_call_publish_audio(alice.call, &track_options, &track));
+    write_tail(track);
+    CHECK_OK(oh_track_wait_drained(track, ms(8000)));
+    if (test_scale() == 1) all_arrive(&bob, base, TAIL, "over a long way");
+    CHECK_THAT(peer_stats(&alice).packets_sent >= TAIL, "%llu packets sent", (unsigned long long)peer_stats(&alice).packets_sent);
+    ctl("reset", "{}");
+    peer_close(&alice);
+    peer_close(&bob);
+}
+
 static void live(void)
 {
     peer alice = { 0 };
@@ -352,6 +375,7 @@ int main(void)
     test_begin("accepted");
     ways_to_go();
     while_reconnecting();
+    first_words();
     too_much_to_send();
     live();
     customs();

@@ -15,8 +15,8 @@ use super::{
 };
 use crate::media::frame::EncodedFrame;
 
-/// Maximum number of packets held: 320 ms of the shortest, more than the largest delay of all others.
-pub(super) const MAX_PACKETS: usize = 128;
+/// Maximum number of packets held: 2.56 s of 10 ms, more than the largest delay; 640 ms of the shortest.
+pub(super) const MAX_PACKETS: usize = 256;
 
 /// A sequence number further ahead than this, or further back than the receive history, belongs to a restarted stream.
 const MAX_JUMP: i64 = 1_000;

@@ -74,6 +74,8 @@ struct Inside {
     slow_calls: u32,
     /// The engine panicked or ran too long: it is not called any more.
     broken: bool,
+    /// Whether media can be sent; read without the lock.
+    connected: Arc<AtomicBool>,
 }
 
 impl Inside {
@@ -92,6 +94,7 @@ impl Inside {
             oh_log!(Level::Error, "a peer connection failed internally after {took:?}");
             self.core.fail();
         }
+        self.connected.store(self.core.is_connected() && !self.broken, Ordering::Release);
         while let Some(datagram) = self.core.take_datagram() {
             if let Some(link) = self.links.iter().find(|link| link.local() == datagram.from) {
                 link.send(datagram.to, &datagram.contents);
@@ -110,6 +113,7 @@ pub(super) struct Shared {
     call: Arc<Call>,
     gate: Arc<Gate>,
     inside: Mutex<Option<Inside>>,
+    connected: Arc<AtomicBool>,
     /// Media sent while another thread held the lock: the task sends it.
     waiting: Mutex<VecDeque<rtc::rtp::Packet>>,
     /// Streams for which a key frame is requested.
@@ -140,11 +144,24 @@ impl Shared {
         let now = call.now();
         let core = contain(|| Core::new(now, setup))
             .map_err(|_| error(EngineErrorKind::Internal, "the engine failed internally"))??;
-        let inside = Mutex::new(Some(Inside { core, links: links.clone(), slow_calls: 0, broken: false }));
+        let connected = Arc::<AtomicBool>::default();
+        let inside = Inside { core, links: links.clone(), slow_calls: 0, broken: false, connected: connected.clone() };
+        let inside = Mutex::new(Some(inside));
         let (touched, closed, driver_ended) = (AtomicBool::new(true), watch::Sender::new(false), Mutex::new(false));
         let (waiting, wanted, waits) = (Mutex::default(), Mutex::default(), AtomicBool::new(false));
-        let shared =
-            Arc::new(Self { trace, call, gate, inside, waiting, wanted, waits, touched, closed, driver_ended });
+        let shared = Arc::new(Self {
+            trace,
+            call,
+            gate,
+            inside,
+            connected,
+            waiting,
+            wanted,
+            waits,
+            touched,
+            closed,
+            driver_ended,
+        });
         let driver = Driver::new(shared.clone(), links);
         Ok((shared, driver))
     }
@@ -166,6 +183,11 @@ impl Shared {
         } else {
             Ok(())
         }
+    }
+
+    /// Whether media that is sent now reaches the network.
+    pub(super) fn is_connected(&self) -> bool {
+        self.connected.load(Ordering::Acquire) && self.open().is_ok()
     }
 
     fn with<T>(&self, wake: bool, work: impl FnOnce(&mut Core, Instant) -> EngineResult<T>) -> EngineResult<T> {

@@ -98,6 +98,10 @@ impl RtpSender for Writer {
         self.shared.send_rtp(rtc::rtp::Packet { header, payload })
     }
 
+    fn is_open(&self) -> bool {
+        self.sender_state.state.load(Ordering::Acquire) & READY != 0 && self.shared.is_connected()
+    }
+
     fn set_feedback_handler(&self, feedback_handler: FeedbackHandler) {
         *self.sender_state.feedback_handler.lock() = Some(feedback_handler);
     }

@@ -40,7 +40,7 @@ fn texts_are_whole_and_lists_are_cut() {
     assert_eq!(found.custom_json.len(), 600_000 + r#"{"k":""}"#.len());
     assert_eq!((found.roles.len(), found.roles[0].len()), (MAX_ROLES, 5_000));
     assert!(
-        matches!(&notes.make_contiguous()[..], [SfuMessage::TooLarge(what)] if what == "participant u: 1000 roles; 64 are taken")
+        matches!(&notes.make_contiguous()[..], [SfuMessage::TooLarge(what)] if what == "participant u: 1000 roles; the limit is 64")
     );
     assert_eq!(found.audio_level, 0.0);
     let options = vec![m::PublishOption { track_type: 1, ..Default::default() }; 1000];
