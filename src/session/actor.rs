@@ -182,7 +182,12 @@ impl Actor {
     fn input(&mut self, input: Input) {
         let now = self.now();
         self.fed = true;
-        self.core.lock().handle(now, input);
+        let mut core = self.core.lock();
+        // The runtime's timers are a millisecond late: what was due before this input comes before it.
+        if core.deadline().is_some_and(|at| at <= now) {
+            core.tick(now);
+        }
+        core.handle(now, input);
     }
 
     pub async fn run(&mut self) {

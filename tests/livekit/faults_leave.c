@@ -72,7 +72,10 @@ static void h13_h14_at_every_moment(void)
         size_t mark = 0;
         snprintf(user, sizeof user, "moment-%d", i);
         if (late) {
-            peer_join(&p, user, "moments", NULL);
+            /* Half of them have audio to send, and come back for it; the others leave at once. */
+            oh_call_options at_once = OH_INIT(oh_call_options);
+            at_once.drain_ms = OH_ZERO;
+            peer_join(&p, user, "moments", i % 4 == 1 ? NULL : &at_once);
             peer_publish_tone(&p, 500);
             mark = rec_mark(p.rec);
             ctl("cut", "{\"identity\":\"%s\"}", user);
