@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # check-dist.sh: unpacks the output of scripts/dist.sh into an empty tree and uses it like a new user: builds
 # examples/call.c of the package with pkg-config, shared and static, and with CMake, and runs two such programs in a
-# call over the package's own SFU; each run must receive audio. Once for the tarball and once for the Debian packages.
-# Nothing is downloaded: where the system permits, it runs in its own network namespace with only a loopback interface.
+# call over the package's own SFU; each run must receive audio. Then the first call of each binding, from the source
+# archive: C++, Go and Swift with the package's library, Python from the wheel. Once for the tarball and once for the
+# Debian packages. Nothing is downloaded: where the system permits, it runs in its own network namespace with only a loopback interface.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 dist=$(cd "${OFFHOOK_DIST:-target/dist}" && pwd)
@@ -10,8 +11,10 @@ export LC_ALL=C
 
 if [ "${CHECK_DIST_INSIDE:-}" != 1 ]; then
   export CHECK_DIST_INSIDE=1
-  if unshare -rn ip link set lo up 2>/dev/null; then
-    exec unshare -rn sh -c 'ip link set lo up && exec "$@"' sh scripts/check-dist.sh
+  alone=(unshare -rn)
+  [ "$(id -u)" != 0 ] || alone=(unshare -n)
+  if "${alone[@]}" ip link set lo up 2>/dev/null; then
+    exec "${alone[@]}" sh -c 'ip link set lo up && exec "$@"' sh scripts/check-dist.sh
   fi
   echo "check-dist: no network namespace here: it runs with network access, which it does not use"
 fi
@@ -39,6 +42,57 @@ check_call() {
   grep -q '"event":"ended","reason":"left"' "$log" || fail "$what: the call did not end as expected"
   echo "ok $what: built, and audio received in a call"
 }
+# The first call of each binding's README, twice in one call. PKG_CONFIG_PATH and `sfu` are those of the tree.
+# LABEL STAGE INCLUDES
+first_calls() {
+  local label=$1 stage=$2 includes=$3 source=$tree/source bin=$tree/bin-$1 go code=0
+  [ -d "$source" ] || { echo "SKIPPED: check-dist: first calls, $label: there is no source archive"; return 0; }
+  first() { # LANGUAGE COMMAND...
+    local language=$1
+    shift
+    OFFHOOK_STAGE=$stage OFFHOOK_SFU=$sfu timeout 180 scripts/with-sfu.sh bindings/two-calls.sh "$bin" "$@" >"$tree/log" 2>&1 ||
+      { tail -20 "$tree/log" >&2; fail "$label, first call in $language"; }
+    grep -q "^ok first call: two receive each other's audio$" "$tree/log" || { cat "$tree/log" >&2; fail "$label, first call in $language: no call"; }
+    echo "ok $label, first call in $language"
+  }
+  eval "quiet g++ -std=c++17 -Wall -Wextra -Werror \"\$source/bindings/cpp/examples/first_call.cpp\" -o \"\$bin/first_cpp\" -pthread $(pkg-config --cflags --libs offhook)"
+  first C++ "$bin/first_cpp"
+  for go in "$(command -v go || true)" /usr/local/go/bin/go ""; do
+    if [ -x "$go" ] && (cd / && [ "$(printf '%s\n' go1.24 "$(GOTOOLCHAIN=local "$go" env GOVERSION)" | sort -V | head -1)" = go1.24 ]); then break; fi
+  done
+  if [ -n "$go" ]; then
+    rm -rf "$bin/agent" && mkdir "$bin/agent" && cp "$source/bindings/go/examples/first/main.go" "$bin/agent"
+    local path=github.com/offhook/offhook/bindings/go
+    export GOTOOLCHAIN=local GOFLAGS=-buildvcs=false GOPROXY=off
+    (cd "$bin/agent" && quiet "$go" mod init example.com/agent &&
+      quiet "$go" mod edit "-require=$path@v0.0.0" "-replace=$path=$source/bindings/go" && quiet "$go" build -o ../first_go .)
+    first Go "$bin/first_go"
+  else
+    echo "SKIPPED: check-dist: first call in Go: there is no Go 1.24 or later"
+  fi
+  # SwiftPM reads offhook.pc itself and does not use PKG_CONFIG_SYSROOT_DIR.
+  OFFHOOK_STAGE=$stage bindings/swift/support/with-swift.sh swift build --package-path "$source/bindings/swift" --scratch-path "$bin/swift" \
+    --product first-call -Xcc "-I$includes" -Xlinker "-L$stage/lib" >"$tree/log" 2>&1 || code=$?
+  case $code in
+    0) first Swift bindings/swift/support/with-swift.sh "$bin/swift/debug/first-call" ;;
+    77) tail -1 "$tree/log" ;;
+    *) tail -20 "$tree/log" >&2; fail "$label: the Swift package does not build" ;;
+  esac
+}
+# The wheel, installed into an empty folder, with no library beside it.
+first_python() {
+  local wheel python=$PWD/target/wheel-env/bin/python work=$tree/bin-python text
+  wheel=$(compgen -G "$dist/*.whl") || { echo "SKIPPED: check-dist: there is no wheel"; return 0; }
+  case $(basename "$wheel") in offhook-"$version"-py3-none-manylinux_*.whl) ;; *) fail "the wheel is named $(basename "$wheel")" ;; esac
+  quiet "$python" -m pip --disable-pip-version-check -q install --no-index --no-deps --target "$tree/python" "$wheel"
+  for text in LICENSE-MIT LICENSE-APACHE THIRD-PARTY.txt; do [ -s "$tree/python/offhook/$text" ] || fail "the wheel has no $text"; done
+  mkdir -p "$work" "$tree/stage-none/lib/pkgconfig"
+  : >"$tree/stage-none/lib/pkgconfig/offhook.pc" # with-sfu.sh wants a stage
+  cp "$tree/source/bindings/python/examples/first_call.py" "$work"
+  OFFHOOK_STAGE=$tree/stage-none OFFHOOK_SFU=$sfu PYTHONPATH=$tree/python timeout 180 scripts/with-sfu.sh \
+    bindings/two-calls.sh "$work" "$python" "$work/first_call.py" >"$tree/log" 2>&1 || { tail -20 "$tree/log" >&2; fail "first call in Python"; }
+  echo "ok wheel $(basename "$wheel"), first call in Python"
+}
 shared() { readelf -d "$1" | sed -n 's/.*(NEEDED).*\[\(liboffhook.*\)\]/\1/p'; }
 
 # Checks one tree: ROOT LIBDIR EXAMPLES SFU LABEL
@@ -65,7 +119,13 @@ check() {
   check_call "$label, pkg-config static" "$bin/call-static" "$examples/speech/alice.wav"
   check_call "$label, CMake" "$bin/cmake/call" "$examples/speech/alice.wav"
   check_call "$label, CMake static" "$bin/cmake/call-static" "$examples/speech/alice.wav"
+  first_calls "$label" "$stage" "$root/include"
 }
+
+if compgen -G "$dist/*-source.tar.xz" >/dev/null; then
+  mkdir "$tree/source"
+  tar -C "$tree/source" --strip-components=1 -xJf "$dist/offhook-$version-source.tar.xz"
+fi
 
 root="$tree/tar/lies elsewhere"
 for file in README.md share/doc/offhook/{LICENSE-MIT,LICENSE-APACHE,THIRD-PARTY.txt,THIRD-PARTY-sfu.txt,CHANGELOG.md}; do
@@ -73,6 +133,7 @@ for file in README.md share/doc/offhook/{LICENSE-MIT,LICENSE-APACHE,THIRD-PARTY.
 done
 grep -q 'opusic-sys' "$root/share/doc/offhook/THIRD-PARTY.txt" || fail "THIRD-PARTY.txt does not list Opus"
 check "$root" "$root/lib" "$root/share/doc/offhook/examples" "$root/bin/offhook-sfu" tarball
+first_python
 
 # The debug archive belongs to this library and contains line numbers.
 tar -C "$tree/tar" -xJf "$dist/$name-debug.tar.xz"
@@ -82,7 +143,10 @@ debug=$tree/tar/$name-debug/lib/debug/.build-id/${id:0:2}/${id:2}.debug
 says "${id:2}.debug" "$(readelf --string-dump=.gnu_debuglink "$root/lib/liboffhook.so.1")" || fail "the library names no debug file"
 address=$(nm -D --defined-only "$root/lib/liboffhook.so.1" | awk '$3 ~ /^oh_call_join@/ { print $1 }')
 line=$(addr2line -e "$debug" "0x$address")
-case $line in /offhook/src/capi/*) echo "ok debug file: oh_call_join is at $line" ;; *) fail "debug file: oh_call_join is at '$line'" ;; esac
+# A library that was not built for release names the folder of its sources.
+sources=/offhook
+[ "${OFFHOOK_BUILT:-}" != 1 ] || sources=$PWD
+case $line in "$sources"/src/capi/*) echo "ok debug file: oh_call_join is at $line" ;; *) fail "debug file: oh_call_join is at '$line'" ;; esac
 
 if ! compgen -G "$dist/*.deb" >/dev/null; then echo "SKIPPED: check-dist: there are no .deb"; exit 0; fi
 root=$tree/deb

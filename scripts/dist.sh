@@ -3,6 +3,7 @@
 #   offhook-VERSION-linux-ARCH.tar.xz        library, static library, header, pkg-config, CMake, SFU, guides, examples
 #   offhook-VERSION-linux-ARCH-debug.tar.xz  the library's line tables, found by build-id
 #   liboffhook1, liboffhook1-dbgsym, liboffhook-dev, offhook-sfu as .deb, if dpkg-deb is installed
+#   offhook-VERSION-py3-none-manylinux_*.whl the Python package with the library, where the package registry is reachable
 #   offhook-VERSION-source.tar.xz            the sources of the commit
 # Environment: OFFHOOK_SFU=FILE uses this SFU instead of building one; OFFHOOK_BUILT=1 uses OFFHOOK_BUILD
 # (target/ship/release) as it is; OFFHOOK_DIST=DIR replaces target/dist. The same commit and tools give the same bytes
@@ -71,6 +72,10 @@ sed "s/@VERSION@/$version/; s/@PLATFORM@/Linux on $arch/; s/@ABI@/$abi/" packagi
 pack "$work/tar" "$name"
 pack "$work/tar" "$name-debug"
 
+code=0
+scripts/build-wheel.sh "$tree" "$out" || code=$?
+[ $code = 0 ] || [ $code = 77 ] || exit $code
+
 if git rev-parse --git-dir >/dev/null 2>&1; then
   git archive --format=tar --prefix="offhook-$version-source/" HEAD | xz -T1 -6 >"$out/offhook-$version-source.tar.xz"
   echo "ok offhook-$version-source.tar.xz"
@@ -81,5 +86,5 @@ if command -v dpkg-deb >/dev/null 2>&1; then
 else
   echo "SKIPPED: dist: no .deb without dpkg-deb (apt-get install dpkg-dev)"
 fi
-(cd "$out" && sha256sum -- *.tar.xz $(compgen -G '*.deb' || true) >SHA256SUMS)
+(cd "$out" && sha256sum -- *.tar.xz $(compgen -G '*.whl' || true) $(compgen -G '*.deb' || true) >SHA256SUMS)
 (cd "$out" && ls -l | awk 'NR > 1 { printf "%12d  %s\n", $5, $9 }')
