@@ -72,7 +72,8 @@
  *   A call whose connection is lost reconnects by itself: with a new socket for the same session, a new session, or another
  *   edge of the SFU while media flows over the old one. State events report it; it ends with OH_EVENT_RECONNECTED, or with
  *   OH_EVENT_ENDED after reconnect_timeout_ms (earlier: see oh_end_reason). Handles stay valid, tracks are published again in their order, muted ones
- *   muted. What is written to a track while there is no peer connection is discarded. oh_network_report() reports what the library cannot detect.
+ *   muted. What is written to a track while there is no peer connection is discarded; before the first one it waits.
+ *   Received audio that waits in jitter buffers is discarded when a new session is made. oh_network_report() reports what the library cannot detect.
  *
  * LATE MESSAGES
  *   An offer, a candidate, a reply or an event that arrives after its call has left, or its subscriber was closed, or from
@@ -418,8 +419,8 @@ OH_API oh_result oh_network_report(oh_network_change change);
 
 /**
  * Shuts the library down: leaves all calls (each gets its OH_EVENT_ENDED), waits for them, ends the library's threads.
- * Handles stay valid until they are freed. The library can be used again afterwards; after success it can be unloaded
- * (dlclose).
+ * Calls end at once, without sending what waits: OH_EVENT_UNSENT reports it. To send it, leave the calls first. Handles
+ * stay valid until they are freed. The library can be used again afterwards; after success it can be unloaded (dlclose).
  *
  * @param timeout_ms  how long to wait; OH_FOREVER: no limit. 2500 is enough for any network, but a callback of yours
  *                    that does not return is waited for. However short it is, the calls leave in the same way: what did
@@ -2336,7 +2337,7 @@ typedef struct oh_track_stats {
     uint64_t packets_sent;
     /** Bytes of the payloads of packets_sent. */
     uint64_t bytes_sent;
-    /** Packets and frames that could not be sent. */
+    /** Packets and frames that could not be sent, those of a time without a connection included. */
     uint64_t packets_failed;
     /**
      * Milliseconds of what was written that were taken for sending: also what was discarded without a connection, and
@@ -2397,7 +2398,8 @@ OH_API oh_result oh_call_publish_audio(oh_call call, const oh_audio_track_option
  *
  * @param samples  frames * channels samples, interleaved; copied.
  * @param frames   samples per channel, any number that fits the buffer (a live track: any).
- * @return         OH_OK: all was taken; OH_ERR_FULL: nothing was taken, because there is no room for all of it now;
+ * @return         OH_OK: all was taken; OH_ERR_FULL: nothing was taken, because there is no room for all of it now (for
+ *                 more than the buffer holds there never is);
  *                 OH_ERR_STATE for a track of Opus packets; OH_ERR_CLOSED when the track or its call is over;
  *                 OH_ERR_HANDLE; OH_ERR_ARGUMENT.
  *

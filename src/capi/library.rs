@@ -225,8 +225,8 @@ pub extern "C" fn oh_network_report(change: oh_network_change_t) -> oh_result {
 }
 
 /// Shuts the library down: leaves all calls (each gets its OH_EVENT_ENDED), waits for them, ends the library's threads.
-/// Handles stay valid until they are freed. The library can be used again afterwards; after success it can be unloaded
-/// (dlclose).
+/// Calls end at once, without sending what waits: OH_EVENT_UNSENT reports it. To send it, leave the calls first. Handles
+/// stay valid until they are freed. The library can be used again afterwards; after success it can be unloaded (dlclose).
 ///
 /// @param timeout_ms  how long to wait; OH_FOREVER: no limit. 2500 is enough for any network, but a callback of yours
 ///                    that does not return is waited for. However short it is, the calls leave in the same way: what did

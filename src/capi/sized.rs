@@ -20,6 +20,8 @@ pub(super) unsafe trait Grows: Copy {
     const NAME: &'static str;
     /// Its size in the first release; less is an error.
     const FIRST: usize;
+    /// The last member of the first release is `uint32_t reserved`, which a later one may put to use.
+    const RESERVED: bool;
 
     /// The defaults.
     fn blank() -> Self {
@@ -49,6 +51,7 @@ macro_rules! sized {
                 let last = unsafe { &raw const (*blank.as_ptr()).$last };
                 std::mem::offset_of!($name, $last) + of(last)
             };
+            const RESERVED: bool = matches!(stringify!($last).as_bytes(), b"reserved");
         }
     )*};
 }
@@ -97,6 +100,13 @@ pub(super) unsafe fn read<T: Grows>(given: *const T) -> Result<T> {
         if beyond.iter().any(|byte| *byte != 0) {
             let text = format!("{} sets members of a newer header that this library does not have", T::NAME);
             return Err(Error::new(Code::Abi, text));
+        }
+    }
+    if T::RESERVED {
+        // SAFETY: the first release's members are readable by the contract, and `reserved` is the last four bytes.
+        let reserved = unsafe { std::slice::from_raw_parts(given.cast::<u8>().add(T::FIRST - 4), 4) };
+        if reserved.iter().any(|byte| *byte != 0) {
+            return Err(Error::new(Code::Abi, format!("{}.reserved must be 0", T::NAME)));
         }
     }
     let known = size.min(ours);
@@ -195,6 +205,26 @@ mod tests {
                 let wrong = Now { size, a: 0, b: 0 };
                 assert!(text(read(&raw const wrong)).starts_with("Now.size is "));
             }
+        }
+    }
+
+    #[test]
+    fn reserved_members_must_be_zero() {
+        #[derive(Clone, Copy, Debug, PartialEq)]
+        #[repr(C)]
+        struct Kept {
+            size: usize,
+            a: u32,
+            reserved: u32,
+            later: u64,
+        }
+        sized!(Kept to reserved);
+        for (reserved, later, taken) in [(0, 0, true), (0, 1, true), (1, 0, false), (1 << 31, 0, false)] {
+            let given = Kept { size: size_of::<Kept>(), a: 7, reserved, later };
+            // SAFETY: the structure has as many bytes as it says.
+            let read = unsafe { read(&raw const given) };
+            assert_eq!(read.is_ok(), taken);
+            assert!(taken || text(read) == "Kept.reserved must be 0");
         }
     }
 

@@ -218,7 +218,8 @@ fn samples_of(track: &TrackObject, frames: usize) -> Result<usize> {
 ///
 /// @param samples  frames * channels samples, interleaved; copied.
 /// @param frames   samples per channel, any number that fits the buffer (a live track: any).
-/// @return         OH_OK: all was taken; OH_ERR_FULL: nothing was taken, because there is no room for all of it now;
+/// @return         OH_OK: all was taken; OH_ERR_FULL: nothing was taken, because there is no room for all of it now (for
+///                 more than the buffer holds there never is);
 ///                 OH_ERR_STATE for a track of Opus packets; OH_ERR_CLOSED when the track or its call is over;
 ///                 OH_ERR_HANDLE; OH_ERR_ARGUMENT.
 ///

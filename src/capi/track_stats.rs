@@ -24,7 +24,7 @@ pub struct oh_track_stats {
     pub packets_sent: u64,
     /// Bytes of the payloads of packets_sent.
     pub bytes_sent: u64,
-    /// Packets and frames that could not be sent.
+    /// Packets and frames that could not be sent, those of a time without a connection included.
     pub packets_failed: u64,
     /// Milliseconds of what was written that were taken for sending: also what was discarded without a connection, and
     /// silence that DTX left out.

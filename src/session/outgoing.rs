@@ -670,8 +670,10 @@ impl Outgoing {
         }
         way.packetizer.packetize(frame, &mut |packet: RtpOut| {
             let bytes = packet.payload.len() as u64;
+            let mut open = false;
             // The newest connection first: receivers use it from now on.
             for writer in self.writers.lock().iter().rev().filter(|writer| writer.is_open()) {
+                open = true;
                 match writer.rtp.send(packet.clone()) {
                     Ok(()) => {
                         count(&media.sent, packets, 1);
@@ -679,6 +681,9 @@ impl Outgoing {
                     }
                     Err(_) => count(&media.send_failed, failed, 1),
                 }
+            }
+            if !open {
+                count(&media.send_failed, failed, 1);
             }
         });
     }

@@ -20,8 +20,8 @@ export PKG_CONFIG_PATH=$scratch
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 cd "$package"
-# The symbol graph is written when the module is compiled: without this a second run would compile nothing.
-rm -rf "$scratch/build/debug/Offhook.build"
+# The symbol graph is written when the module is compiled, so it is always compiled anew.
+rm -rf "$scratch/build"
 swift build --target Offhook --scratch-path "$scratch/build" -Xswiftc -emit-symbol-graph -Xswiftc -emit-symbol-graph-dir -Xswiftc "$graphs" \
   >"$log" 2>&1 || { cat "$log" >&2; exit 1; }
 rm -f "$graphs"/COffhook* 

@@ -321,6 +321,11 @@ impl Core {
         self.connected && !self.closed
     }
 
+    /// Whether media leaves this machine. During an ICE restart no pair is selected, and the engine drops it.
+    pub(super) fn sends_media(&self) -> bool {
+        self.is_connected() && !self.checking
+    }
+
     /// The local description is set: its candidates are reported from now on.
     pub(super) fn described_locally(&mut self, now: Instant) {
         if !std::mem::replace(&mut self.gathering, true) {
@@ -682,7 +687,7 @@ impl Core {
     /// Sends one packet; it is dropped if there is no connection.
     pub(super) fn write_rtp(&mut self, now: Instant, packet: rtc::rtp::Packet) -> EngineResult<()> {
         use rtc::peer_connection::message::{RTCMessage, TaggedRTCMessage};
-        if !self.is_connected() {
+        if !self.sends_media() {
             return Ok(());
         }
         let message = RTCMessage::RtpPacket(Default::default(), packet);

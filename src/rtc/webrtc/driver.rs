@@ -94,7 +94,7 @@ impl Inside {
             oh_log!(Level::Error, "a peer connection failed internally after {took:?}");
             self.core.fail();
         }
-        self.connected.store(self.core.is_connected() && !self.broken, Ordering::Release);
+        self.connected.store(self.core.sends_media() && !self.broken, Ordering::Release);
         while let Some(datagram) = self.core.take_datagram() {
             if let Some(link) = self.links.iter().find(|link| link.local() == datagram.from) {
                 link.send(datagram.to, &datagram.contents);

@@ -27,11 +27,12 @@
  *
  * THREADS
  *   Every function may be called from every thread, inside callbacks too, unless it says otherwise. The callbacks of one
- *   call (events, audio, destroy) run one at a time, in order, on threads of the library that do no I/O, with no lock held.
+ *   call (events, audio) run one at a time, in order, on threads of the library that do no I/O, with no lock held. destroy
+ *   runs on such a thread too, or inside the call that frees or replaces its object.
  *   Different calls run at the same time. A callback that blocks delays its own call only. Never let a C++ exception or a
  *   longjmp leave a callback.
- *   Functions do not block, except those named _wait, which take a timeout, and oh_*_free and oh_subscriber_close, which
- *   wait for a callback in progress on another thread. A wait that would wait for itself, also indirectly through
+ *   Functions do not block, except those named _wait, which take a timeout, and oh_*_free, oh_subscriber_close and oh_log_set,
+ *   which wait for a callback in progress on another thread. A wait that would wait for itself, also indirectly through
  *   callbacks of other calls, returns OH_ERR_WOULD_DEADLOCK instead; a _free function, which has no result, then takes
  *   effect later.
  *
@@ -70,8 +71,9 @@
  * LOST CONNECTIONS
  *   A call whose connection is lost reconnects by itself: with a new socket for the same session, a new session, or another
  *   edge of the SFU while media flows over the old one. State events report it; it ends with OH_EVENT_RECONNECTED, or with
- *   OH_EVENT_ENDED after reconnect_timeout_ms. Handles stay valid, tracks are published again in their order, muted ones
- *   muted. What is written to a track meanwhile is discarded. oh_network_report() reports what the library cannot detect.
+ *   OH_EVENT_ENDED after reconnect_timeout_ms (earlier: see oh_end_reason). Handles stay valid, tracks are published again in their order, muted ones
+ *   muted. What is written to a track while there is no peer connection is discarded; before the first one it waits.
+ *   Received audio that waits in jitter buffers is discarded when a new session is made. oh_network_report() reports what the library cannot detect.
  *
  * LATE MESSAGES
  *   An offer, a candidate, a reply or an event that arrives after its call has left, or its subscriber was closed, or from
@@ -154,7 +156,7 @@ OH_ENUM(oh_result) {
     OH_ERR_HANDLE = -2,
     /** Not possible in the present state (for instance: the call is over). */
     OH_ERR_STATE = -3,
-    /** The object was closed by the application. */
+    /** The object was closed by the application, or has ended. */
     OH_ERR_CLOSED = -4,
     /** A bounded queue is full; nothing was taken. Try again later. */
     OH_ERR_FULL = -5,
@@ -168,7 +170,9 @@ OH_ENUM(oh_result) {
     OH_ERR_NETWORK = -9,
     /** TLS failed: certificate, name or version. */
     OH_ERR_TLS = -10,
-    /** The server refused; the event or oh_get_last_error has its own code and text. */
+    /**
+     * The server refused (the event or oh_get_last_error has its own code and text), or the participant lacks the right.
+     */
     OH_ERR_REFUSED = -11,
     /** The server's answer is not valid. */
     OH_ERR_PROTOCOL = -12,
@@ -415,8 +419,8 @@ OH_API oh_result oh_network_report(oh_network_change change);
 
 /**
  * Shuts the library down: leaves all calls (each gets its OH_EVENT_ENDED), waits for them, ends the library's threads.
- * Handles stay valid until they are freed. The library can be used again afterwards; after success it can be unloaded
- * (dlclose).
+ * Calls end at once, without sending what waits: OH_EVENT_UNSENT reports it. To send it, leave the calls first. Handles
+ * stay valid until they are freed. The library can be used again afterwards; after success it can be unloaded (dlclose).
  *
  * @param timeout_ms  how long to wait; OH_FOREVER: no limit. 2500 is enough for any network, but a callback of yours
  *                    that does not return is waited for. However short it is, the calls leave in the same way: what did
@@ -655,7 +659,8 @@ typedef struct oh_participant {
     /** Names and values as a JSON object of strings; may be "" (OH_CAP_ATTRIBUTES). */
     const char *attributes_json;
     /**
-     * Its tracks: `track_count` pointers; NULL when track_count is 0. With OH_PROTOCOL_STREAM the SFU reports a track of
+     * Its tracks: `track_count` pointers; NULL when track_count is 0. None in OH_EVENT_PARTICIPANT_JOINED:
+     * OH_EVENT_TRACK_PUBLISHED follows for each. With OH_PROTOCOL_STREAM the SFU reports a track of
      * another participant that is muted as ended: it is not among them until it is published again.
      */
     const oh_track_info *const *tracks;
@@ -740,7 +745,9 @@ typedef struct oh_audio_frame {
     const uint8_t *opus_packet;
     /** Bytes at opus_packet; 0 for other formats. */
     size_t opus_packet_size;
-    /** Samples per channel, 20 ms; 0 for OH_AUDIO_OPUS. */
+    /**
+     * Samples per channel, 20 ms; 0 for OH_AUDIO_OPUS. Alternates by one where 20 ms are no whole number of samples.
+     */
     size_t frames;
     /**
      * When the first sample was captured: microseconds since 1970 by the clock of the sender, which is the same for all
@@ -805,7 +812,7 @@ OH_ENUM(oh_call_state) {
     OH_STATE_IDLE = 0,
     /** Joining: admission, signalling, peer connections. */
     OH_STATE_JOINING = 1,
-    /** Joined: media can flow. */
+    /** Joined: the SFU admitted this participant. Media flows after OH_EVENT_MEDIA. */
     OH_STATE_JOINED = 2,
     /** Connection lost; reconnecting. */
     OH_STATE_RECONNECTING = 3,
@@ -841,7 +848,10 @@ OH_ENUM(oh_end_reason) {
     OH_END_SHUTDOWN = 7,
     /** A defect of the library, contained to this call. */
     OH_END_INTERNAL = 8,
-    /** More than ten reconnects within two minutes. */
+    /**
+     * More than ten attempts within two minutes to reconnect with a new session or another edge, failed ones included.
+     * Also before reconnect_timeout_ms has passed.
+     */
     OH_END_RECONNECT_LIMIT = 9,
     /** Offers of the SFU could not be answered, in three consecutive sessions. */
     OH_END_NEGOTIATION_FAILED = 10,
@@ -894,7 +904,7 @@ OH_ENUM(oh_event_kind) {
     OH_EVENT_TRACK_PUBLISHED = 7,
     /**
      * `track`: a track ended, or was muted (`muted` is true, cause OH_UNPUBLISH_MUTED): then it still exists, and its
-     * end is sent as well. With `local`: a moderator muted a local track. All audio of the track is delivered before
+     * end is sent as well (not with OH_PROTOCOL_STREAM). With `local`: a moderator muted a local track. All audio of the track is delivered before
      * this event, none after it until the track is published again.
      */
     OH_EVENT_TRACK_UNPUBLISHED = 8,
@@ -907,13 +917,17 @@ OH_ENUM(oh_event_kind) {
     /** `counts`: the number of participants. */
     OH_EVENT_COUNTS = 12,
     /**
-     * `rights`: what the local participant may do, on join and whenever it changes. From then on, functions whose right
+     * `rights`: what the local participant may do, on join (OH_PROTOCOL_STREAM: only when a right is missing; before,
+     * everything is allowed) and whenever it changes. From then on, functions whose right
      * is missing return OH_ERR_REFUSED.
      */
     OH_EVENT_RIGHTS = 13,
     /** `pins`: the pinned participants. */
     OH_EVENT_PINS = 14,
-    /** `local_track`: local track published; again after each reconnect that made a new session. */
+    /**
+     * `local_track`: local track published; once. Reconnects publish it again without this event, or report
+     * OH_EVENT_LOCAL_TRACK_FAILED.
+     */
     OH_EVENT_LOCAL_TRACK_PUBLISHED = 15,
     /** `local_track`: a local track could not be published, or is not published any more. */
     OH_EVENT_LOCAL_TRACK_FAILED = 16,
@@ -922,7 +936,8 @@ OH_ENUM(oh_event_kind) {
     /**
      * `lost`: events are missing here, because the application did not take them in time. Packets and texts of
      * participants wait for the application without being dropped; they are missing when a connection ended before
-     * they were taken, or when a text was never completed.
+     * they were taken, or when a text was never completed. Lossy packets are dropped when there is no room, and counted
+     * in oh_call_stats.data_dropped only.
      */
     OH_EVENT_LOST = 18,
     /** `audio`: audio of a track; in pull mode only (else see oh_audio_handler). */
@@ -976,7 +991,7 @@ OH_ENUM(oh_event_kind) {
  * How a lost connection was made again.
  */
 OH_ENUM(oh_reconnect_kind) {
-    /** A new socket for the same session; media continued meanwhile. */
+    /** A new socket for the same session; the peer connections were kept. */
     OH_RECONNECT_FAST = 2,
     /** A new session; local tracks were published again. */
     OH_RECONNECT_REJOIN = 3,
@@ -1689,7 +1704,10 @@ typedef struct oh_call_options {
     const char *token;
     /** The `data` of the join request as a JSON object; NULL: none. */
     const char *data_json;
-    /** Where events and audio go; NULL, or neither on_event nor on_audio set: pull mode, see oh_call_wait_event. */
+    /**
+     * Where events and audio go; NULL, or neither on_event nor on_audio set: pull mode, see
+     * oh_call_wait_event; destroy must be NULL then.
+     */
     const oh_call_handlers *handlers;
     /**
      * Bytes of payload in events that wait for the application at most, 65536 to 1073741824; 0: 4194304. Beyond it
@@ -1724,12 +1742,12 @@ typedef struct oh_call_options {
      * audio_min_delay_ms when that is more.
      */
     uint32_t audio_max_delay_ms;
-    /** Attempts to join on other edges after a failed one, 1 to 10; 0: 3; OH_ZERO: none. */
+    /** Further attempts to join after a failed one, on another edge if there is one, 1 to 10; 0: 3; OH_ZERO: none. */
     uint32_t join_retries;
     /**
      * Reconnect timeout in ms: how long the call tries to reconnect before it ends; 0: 30000; OH_ZERO: it ends
      * instead of reconnecting; OH_FOREVER: no limit. Meanwhile the call is in OH_STATE_RECONNECTING, MIGRATING or
-     * OFFLINE; handles stay valid, and audio that is written to tracks is discarded.
+     * OFFLINE; handles stay valid, and audio that is written while there is no peer connection is discarded.
      */
     uint32_t reconnect_timeout_ms;
     /**
@@ -1886,10 +1904,12 @@ OH_API oh_result oh_call_join(oh_client client, const oh_call_options *options, 
  *
  * @param call        the call.
  * @param state       usually OH_STATE_JOINED or OH_STATE_LEFT. For OH_STATE_LEFT it waits until OH_EVENT_ENDED was
- *                    delivered (and destroy called), so that oh_call_free loses no event.
+ *                    delivered (and destroy called), so that oh_call_free loses no event. In pull mode it waits for
+ *                    the end alone: take events until OH_ERR_CLOSED before oh_call_free.
  * @param timeout_ms  how long to wait; 0: not at all; OH_FOREVER.
  * @return            OH_OK when the call is in that state; OH_ERR_TIMEOUT; when the call ended first: the error it ended
- *                    with (OH_ERR_CANCELLED when the application left), oh_get_last_error has the text;
+ *                    with (OH_ERR_CANCELLED when the application left; OH_ERR_STATE when it ended without an error),
+ *                    oh_get_last_error has the text;
  *                    OH_ERR_WOULD_DEADLOCK inside a callback of the same call, and for OH_STATE_LEFT inside a callback
  *                    of another call for which a callback of this one waits, directly or indirectly; OH_ERR_HANDLE;
  *                    OH_ERR_ARGUMENT for an unknown state.
@@ -1931,9 +1951,9 @@ OH_API oh_result oh_call_get_trace(oh_call call, char *buf, size_t buf_size, siz
  * Answers OH_EVENT_TOKEN_NEEDED, inside the callback or later.
  *
  * @param token  the user's token; blanks and line breaks around it are ignored. NULL: there is none; the join fails
- *               with OH_ERR_AUTH.
- * @return       OH_OK; OH_ERR_STATE when the call is over; OH_ERR_HANDLE; OH_ERR_ARGUMENT, with OH_PROTOCOL_LIVEKIT also
- *               for a token for another call: the call then still waits for one.
+ *               with OH_ERR_AUTH, a reconnect with OH_END_RECONNECT_REFUSED.
+ * @return       OH_OK; OH_ERR_STATE when the call is over; OH_ERR_FULL; OH_ERR_HANDLE; OH_ERR_ARGUMENT, with
+ *               OH_PROTOCOL_LIVEKIT also for a token for another call: the call then still waits for one.
  *
  * Any thread. The token is ignored when none was asked for.
  */
@@ -1959,8 +1979,8 @@ OH_API oh_result oh_call_send_custom_event(oh_call call, const char *data_json);
  * the leave message; OH_EVENT_ENDED follows within 2000 ms. Returns at once; from here on nothing more is accepted or
  * received, and received audio that waits in jitter buffers is discarded.
  *
- * What waits is sent within oh_call_options.drain_ms, and only as long as it takes; then 200 ms pass, so that the last
- * audio is played before the others learn that this participant left. What could not be sent in time, or because the
+ * What waits is sent within oh_call_options.drain_ms, and only as long as it takes; then up to 200 ms pass, within drain_ms, so that
+ * the last audio is played before the others learn that this participant left. What could not be sent in time, or because the
  * connection was lost, is reported by OH_EVENT_UNSENT before OH_EVENT_ENDED.
  *
  * @param call    the call; leaving twice, or after the end, does nothing.
@@ -2012,8 +2032,8 @@ OH_API oh_result oh_call_get_capabilities(oh_call call, oh_capabilities *capabil
  * Changes the name, metadata and attributes of the local participant (OH_CAP_ATTRIBUTES); asynchronous. A refusal by the
  * server is reported as OH_EVENT_ERROR, a change as OH_EVENT_PARTICIPANT_UPDATED with `local`.
  *
- * @param name             the display name; NULL: unchanged.
- * @param metadata         the application's own text; NULL: unchanged.
+ * @param name             the display name; NULL or "": unchanged.
+ * @param metadata         the application's own text; NULL or "": unchanged.
  * @param attributes_json  a JSON object of strings, at most 256 members: only these names change, "" deletes one; NULL:
  *                         unchanged.
  * @return                 OH_OK; OH_ERR_ARGUMENT; OH_ERR_UNSUPPORTED; OH_ERR_REFUSED without OH_RIGHT_SET_ATTRIBUTES;
@@ -2084,8 +2104,9 @@ OH_API oh_result oh_call_wait_event(oh_call call, uint32_t timeout_ms, const oh_
 OH_API void oh_event_free(const oh_event *event);
 
 /**
- * Gets a descriptor that polls readable while oh_call_wait_event has an event, for poll, epoll or kqueue. The
- * library owns it: do not read, write or close it; it is closed by oh_call_free.
+ * Gets a descriptor that polls readable while oh_call_wait_event has an event, or OH_ERR_CLOSED to return, for poll, epoll or kqueue. The
+ * library owns it: do not read, write or close it; it is closed after oh_call_free: stop
+ * polling it before.
  *
  * @param call  a call without handlers.
  * @param fd    receives the descriptor.
@@ -2114,13 +2135,16 @@ OH_ENUM(oh_rpc_error) {
     OH_RPC_APPLICATION = 1500,
     /** The participant did not acknowledge the request within 7 s. */
     OH_RPC_CONNECTION_TIMEOUT = 1501,
-    /** The participant acknowledged the request, and did not answer in time. */
+    /** No answer within timeout_ms. The request may still arrive, and the procedure run. */
     OH_RPC_RESPONSE_TIMEOUT = 1502,
     /** The participant left. */
     OH_RPC_RECIPIENT_DISCONNECTED = 1503,
     /** The answer was too long. */
     OH_RPC_RESPONSE_TOO_LARGE = 1504,
-    /** The request was not sent: the call ended, or too many requests are in progress. */
+    /**
+     * Not sent (too many requests are in progress, the publisher or the subscriber is closed, a right is missing), or the
+     * call ended before the answer: then the procedure may have run.
+     */
     OH_RPC_SEND_FAILED = 1505,
 };
 
@@ -2137,8 +2161,8 @@ typedef struct oh_data_options {
     /** Number of user ids at to, at most 256. */
     size_t to_count;
     /**
-     * Send each packet once, without repeating lost ones. Otherwise every packet arrives, in order. Ignored for texts,
-     * which always arrive.
+     * Send each packet once, without repeating lost ones. Otherwise packets arrive, in order; what is
+     * in transit when a new session replaces the old one (OH_RECONNECT_REJOIN) can be lost. Ignored for texts.
      */
     oh_bool lossy;
     /** Zero. */
@@ -2169,7 +2193,8 @@ typedef struct oh_rpc_options {
  *
  * @param options    NULL: reliable, to everybody, without a topic.
  * @param data       `data_size` bytes; may be NULL when data_size is 0.
- * @param data_size  at most 60000; 15000 is a good size, because larger packets delay those that follow.
+ * @param data_size  at most 60000, and with topic and twice the ids in `to` less than 65536; 15000 is a good size, because
+ *                   larger packets delay those that follow.
  * @return           OH_OK; OH_ERR_ARGUMENT; OH_ERR_UNSUPPORTED; OH_ERR_REFUSED without OH_RIGHT_DATA; OH_ERR_STATE
  *                   before the join and after the end; OH_ERR_FULL when 1 MiB waits to be sent; OH_ERR_CLOSED when the
  *                   publisher was closed; OH_ERR_HANDLE; OH_ERR_ABI.
@@ -2312,9 +2337,12 @@ typedef struct oh_track_stats {
     uint64_t packets_sent;
     /** Bytes of the payloads of packets_sent. */
     uint64_t bytes_sent;
-    /** Packets and frames that could not be sent. */
+    /** Packets and frames that could not be sent, those of a time without a connection included. */
     uint64_t packets_failed;
-    /** Milliseconds of what was written that were sent. */
+    /**
+     * Milliseconds of what was written that were taken for sending: also what was discarded without a connection, and
+     * silence that DTX left out.
+     */
     uint64_t sent_ms;
     /** Milliseconds dropped because a live track was written faster than it is sent, or by oh_track_clear. */
     uint64_t dropped_ms;
@@ -2370,7 +2398,8 @@ OH_API oh_result oh_call_publish_audio(oh_call call, const oh_audio_track_option
  *
  * @param samples  frames * channels samples, interleaved; copied.
  * @param frames   samples per channel, any number that fits the buffer (a live track: any).
- * @return         OH_OK: all was taken; OH_ERR_FULL: nothing was taken, because there is no room for all of it now;
+ * @return         OH_OK: all was taken; OH_ERR_FULL: nothing was taken, because there is no room for all of it now (for
+ *                 more than the buffer holds there never is);
  *                 OH_ERR_STATE for a track of Opus packets; OH_ERR_CLOSED when the track or its call is over;
  *                 OH_ERR_HANDLE; OH_ERR_ARGUMENT.
  *
@@ -2389,7 +2418,7 @@ OH_API oh_result oh_track_write_f32(oh_track track, const float *samples, size_t
 
 /**
  * Writes one Opus packet (RFC 6716) of the application's own encoder, on a track with the format OH_AUDIO_OPUS. It is
- * sent unchanged, at its time.
+ * sent unchanged, at its time; packets of DTX (two bytes or less) are left out.
  *
  * @param packet       copied.
  * @param packet_size  1 to 1500 bytes.
@@ -2400,7 +2429,7 @@ OH_API oh_result oh_track_write_opus(oh_track track, const uint8_t *packet, size
 /**
  * Waits until there is room to write.
  *
- * @param frames      samples per channel (a track of Opus packets: packets).
+ * @param frames      samples per channel (a track of Opus packets: of 48 kHz, 960 for 20 ms).
  * @param timeout_ms  how long to wait; 0: not at all; OH_FOREVER.
  * @return            OH_OK; OH_ERR_TIMEOUT; OH_ERR_CLOSED when the track or its call is over; OH_ERR_ARGUMENT when so
  *                    many never fit; OH_ERR_WOULD_DEADLOCK inside a callback with a timeout; OH_ERR_HANDLE.
@@ -2425,7 +2454,8 @@ OH_API oh_result oh_track_wait_drained(oh_track track, uint32_t timeout_ms);
  * Discards what was written and not sent yet: others receive nothing more of it. What is written next is sent at once.
  * For an answer that is interrupted (barge-in), and before oh_track_free or oh_call_leave when the rest is not wanted.
  *
- * @param sent_ms     receives how much of everything written to this track was sent since it was published, in ms; may
+ * @param sent_ms     receives how much of everything written to this track was taken for sending, in ms: also what was
+ *                    discarded without a connection, and silence that DTX left out; may
  *                    be NULL.
  * @param dropped_ms  receives how much was discarded now, in ms; may be NULL.
  * @return            OH_OK; OH_ERR_CLOSED when the track or its call is over; OH_ERR_HANDLE.
@@ -2445,7 +2475,8 @@ OH_API oh_result oh_track_clear(oh_track track, uint64_t *sent_ms, uint64_t *dro
 OH_API oh_result oh_track_get_buffered_ms(oh_track track, uint32_t *buffered_ms);
 
 /**
- * Mutes or unmutes a track. Media follows at once, and what was written while muted is never sent. The others are
+ * Mutes or unmutes a track. Media follows at once. What was written while muted is never sent, nor what was written
+ * before a change and is not sent yet. The others are
  * informed; the last call wins. The track stays published.
  *
  * @param muted  true: mute.
@@ -2574,8 +2605,8 @@ OH_API oh_result oh_call_get_subscriber(oh_call call, oh_subscriber *subscriber)
  *
  * @param track_id  of oh_track_info.
  * @param options   NULL: receive it, as well as the network allows.
- * @return          OH_OK; OH_ERR_ARGUMENT; OH_ERR_UNSUPPORTED; OH_ERR_REFUSED without OH_RIGHT_SUBSCRIBE; OH_ERR_STATE
- *                  after the end; OH_ERR_FULL; OH_ERR_HANDLE; OH_ERR_ABI.
+ * @return          OH_OK, and OH_EVENT_ERROR when it fails later (OH_ERR_LIMIT beyond 1024 tracks); OH_ERR_ARGUMENT;
+ *                  OH_ERR_UNSUPPORTED; OH_ERR_REFUSED without OH_RIGHT_SUBSCRIBE; OH_ERR_STATE after the end; OH_ERR_FULL; OH_ERR_HANDLE; OH_ERR_ABI.
  *
  * Any thread, callbacks included.
  */
