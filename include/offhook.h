@@ -31,10 +31,10 @@
  *   runs on such a thread too, or inside the call that frees or replaces its object.
  *   Different calls run at the same time. A callback that blocks delays its own call only. Never let a C++ exception or a
  *   longjmp leave a callback.
- *   Functions do not block, except those named _wait, which take a timeout, and oh_*_free, oh_subscriber_close and oh_log_set,
- *   which wait for a callback in progress on another thread. A wait that would wait for itself, also indirectly through
- *   callbacks of other calls, returns OH_ERR_WOULD_DEADLOCK instead; a _free function, which has no result, then takes
- *   effect later.
+ *   Functions do not block, except those named _wait, which take a timeout, and oh_*_free, oh_subscriber_close and
+ *   oh_log_set, which wait for a callback in progress on another thread. A wait that would wait for itself, also
+ *   indirectly through callbacks of other calls, returns OH_ERR_WOULD_DEADLOCK instead; a _free function, which has no
+ *   result, then takes effect later.
  *
  * OWNERSHIP
  *   What you pass in is copied before the function returns. What a callback receives is valid until it returns. An event of
@@ -63,17 +63,19 @@
  *
  * THE PROCESS
  *   Threads start with the first call; there is no thread per call. oh_shutdown_wait() ends them; exit without it is fine
- *   as well. After fork() every function of the child returns OH_ERR_FORKED. The library never raises SIGPIPE, and signal
- *   handlers of the application do not run on its threads. Queues and messages are bounded. When the system has no memory
- *   left, the process is aborted. Each call has a share of the I/O threads. A call whose server sends more than that share
- *   can process is read more slowly, and its packets are lost; other calls keep their share.
+ *   as well. After fork() in a process that has used the library, every function of the child returns OH_ERR_FORKED.
+ *   Signals are blocked on threads of the library, also for programs that a callback starts. The library never raises
+ *   SIGPIPE, and signal handlers of the application do not run on its threads. Queues and messages are bounded. When the
+ *   system has no memory left, the process is aborted. Each call has a share of the I/O threads. A call whose server sends
+ *   more than that share can process is read more slowly, and its packets are lost; other calls keep their share.
  *
  * LOST CONNECTIONS
  *   A call whose connection is lost reconnects by itself: with a new socket for the same session, a new session, or another
  *   edge of the SFU while media flows over the old one. State events report it; it ends with OH_EVENT_RECONNECTED, or with
- *   OH_EVENT_ENDED after reconnect_timeout_ms (earlier: see oh_end_reason). Handles stay valid, tracks are published again in their order, muted ones
- *   muted. What is written to a track while there is no peer connection is discarded; before the first one it waits.
- *   Received audio that waits in jitter buffers is discarded when a new session is made. oh_network_report() reports what the library cannot detect.
+ *   OH_EVENT_ENDED after reconnect_timeout_ms (earlier: see oh_end_reason). Handles stay valid, tracks are published again
+ *   in their order, muted ones muted. What is written to a track while there is no peer connection is discarded; before
+ *   the first one it waits. Received audio that waits in jitter buffers is discarded when a new session is made.
+ *   oh_network_report() reports what the library cannot detect.
  *
  * LATE MESSAGES
  *   An offer, a candidate, a reply or an event that arrives after its call has left, or its subscriber was closed, or from
@@ -319,11 +321,14 @@ OH_ENUM(oh_log_level) {
  * A change of the machine's network.
  */
 OH_ENUM(oh_network_change) {
-    /** There is no network: calls stop retrying and wait, in OH_STATE_OFFLINE. */
+    /**
+     * There is no network: calls stop retrying and wait, in OH_STATE_OFFLINE, reconnect_timeout_ms at most. Calls that
+     * have not joined yet ignore every change.
+     */
     OH_NETWORK_OFFLINE = 1,
     /** It is back: calls that wait reconnect at once. Ignored by calls that do not wait. */
     OH_NETWORK_ONLINE = 2,
-    /** It is another one (other addresses): calls reconnect with new sockets. */
+    /** It is another one (other addresses): calls reconnect with a new session (OH_RECONNECT_REJOIN). */
     OH_NETWORK_CHANGED = 3,
 };
 
@@ -333,7 +338,7 @@ OH_ENUM(oh_network_change) {
 typedef struct oh_log_record {
     /** sizeof(oh_log_record) in the library. */
     size_t size;
-    /** The line: UTF-8, no newline, no secrets. */
+    /** The line: UTF-8, no newline, no secrets; the message is cut to 1024 bytes. */
     const char *text;
     /** Its level. */
     oh_log_level level;
@@ -362,11 +367,12 @@ typedef struct oh_limits {
      * Bytes of payload in events and of audio that wait for the application at most, all calls together, 1048576 to
      * 1099511627776; 0: 268435456. Beyond it events and audio are dropped as beyond
      * oh_call_options.max_queued_event_bytes (a call with at most 65536 waiting bytes is not affected), and oh_call_join
-     * returns OH_ERR_LIMIT.
+     * returns OH_ERR_LIMIT. Reliable data counts, and is limited by its call alone.
      */
     size_t max_queued_bytes;
     /**
-     * Threads for callbacks at most, 8 to 65536; 0: 512. There are two, and more only while callbacks block. When all of
+     * Threads for callbacks at most, 8 to 65536; 0: 512. There are two, and more only while callbacks run longer
+     * than 10 ms or wait longer than 50 ms. When all of
      * them block, callbacks of other calls wait. Calls whose last callback returned within 100 ms go on, on four more
      * threads (replaced, up to a quarter of max_callback_threads, when they block as well).
      */
@@ -395,7 +401,8 @@ OH_API const char *oh_get_version(void);
  * never appear in a line.
  *
  * @param level      the least important level to log.
- * @param handler    see oh_log_handler; NULL removes the present one.
+ * @param handler    see oh_log_handler; NULL removes the present one; user_data and destroy are then
+ *                   ignored.
  * @param user_data  passed to handler.
  * @param destroy    called once after the last use of user_data; may be NULL. Not called on failure: user_data then
  *                   stays the caller's.
@@ -618,7 +625,7 @@ typedef struct oh_track_info {
     oh_bool local;
     /**
      * A moderator unmuted it, and it stays muted until oh_track_set_muted unmutes it: with
-     * oh_call_options.hold_unmute, and when the application itself had muted it.
+     * oh_call_options.hold_unmute, and when the application itself had muted it. Only in OH_EVENT_TRACK_PUBLISHED.
      */
     oh_bool held;
     /** Encrypted end to end. */
@@ -880,7 +887,8 @@ OH_ENUM(oh_event_kind) {
     /** No member: a token is needed. Answer with oh_call_provide_token within 30 s. */
     OH_EVENT_TOKEN_NEEDED = 3,
     /**
-     * `participant`: a participant joined. On join, sent once for everyone already present. Where one identity is in a
+     * `participant`: a participant joined. On join, sent once for everyone already present. At most 10000 participants
+     * with 256 tracks each and 16 MiB in all are kept; OH_EVENT_ERROR (OH_ERR_LIMIT) reports once that there are more. Where one identity is in a
      * call only once (OH_PROTOCOL_LIVEKIT), OH_EVENT_PARTICIPANT_LEFT of the replaced session comes before.
      */
     OH_EVENT_PARTICIPANT_JOINED = 4,
@@ -975,7 +983,7 @@ OH_ENUM(oh_event_kind) {
     OH_EVENT_UNSENT = 30,
     /**
      * `unplayable`: media or data of a participant cannot be decoded; once for each track (data: participant) and
-     * reason.
+     * reason, and again after an unmute.
      */
     OH_EVENT_UNPLAYABLE = 31,
     /**
@@ -1172,7 +1180,7 @@ typedef struct oh_event_ended {
     const char *text;
     /** The reason. */
     oh_end_reason reason;
-    /** OH_OK when the call ended without a failure. */
+    /** OH_OK when the call ended without a failure; OH_ERR_CANCELLED when it was left before it had joined. */
     oh_result error;
     /** The server's own code; 0 without one. */
     int32_t server_code;
@@ -1489,7 +1497,7 @@ typedef union oh_event_payload {
 /**
  * An event of a call. Everything it points to is valid until the callback returns (of a pulled event: until
  * oh_event_free). Text is UTF-8, never NULL and never cut: what a message within oh_client_options.max_message_bytes
- * holds arrives complete. A zero byte inside becomes U+FFFD.
+ * holds arrives complete (texts of errors: 1024 bytes). A zero byte inside becomes U+FFFD.
  */
 typedef struct oh_event {
     /** sizeof(oh_event) in the library. */
@@ -1596,7 +1604,10 @@ typedef struct oh_client_options {
      * are OH_ERR_ARGUMENT.
      */
     const char *api_key;
-    /** The user id; NULL: the claim `user_id` (OH_PROTOCOL_LIVEKIT: `sub`) of the token. */
+    /**
+     * The user id; NULL: the claim `user_id` (OH_PROTOCOL_LIVEKIT: `sub`) of the token. Required
+     * without a token.
+     */
     const char *user_id;
     /** The user's token (a JWT); NULL: every call asks for one with OH_EVENT_TOKEN_NEEDED. */
     const char *token;
@@ -1717,14 +1728,14 @@ typedef struct oh_call_options {
     /**
      * Events that wait for the application at most, 16 to 65536; 0: 1024. Beyond it events are dropped, and
      * OH_EVENT_LOST has their number. Participants and their tracks have a queue of their own (32768 events, 16 MiB).
-     * Never dropped are OH_EVENT_ENDED, OH_EVENT_RPC_RESPONSE, packets and texts: when as many of these wait, reliable
-     * data stays with its sender (flow control). State events and results of publishing are dropped only when a later
+     * Never dropped are OH_EVENT_ENDED, OH_EVENT_RPC_REQUEST, OH_EVENT_RPC_RESPONSE, reliable packets and texts: when as
+     * many of these wait, reliable data stays with its sender (flow control). State events and results of publishing are dropped only when a later
      * one of the same call or track replaces them.
      */
     uint32_t max_queued_events;
     /**
      * Audio frames that wait for the application at most, 1 to 4096, all tracks together; 0: 50, one second of one
-     * track. Beyond it the oldest is dropped and counted (oh_call_stats.audio_frames_dropped).
+     * track; and 8 MiB. Beyond it the oldest is dropped and counted (oh_call_stats.audio_frames_dropped).
      */
     uint32_t max_queued_audio_frames;
     /** Sample rate of received audio in Hz, 8000 to 192000; 0: 48000. */
@@ -1790,7 +1801,7 @@ typedef struct oh_call_stats {
      * this header.
      */
     size_t size;
-    /** Participants that are known, the local one included. */
+    /** Participants that the server lists, the local one included; 0 before the join and after the end. */
     uint32_t participants;
     /** Variation of arrival times (jitter), the greatest of all received tracks, in ms. */
     uint32_t jitter_ms;
@@ -1821,13 +1832,13 @@ typedef struct oh_call_stats {
     uint64_t sfu_requests;
     /** Requests to the SFU that were sent again. */
     uint64_t sfu_request_retries;
-    /** OH_EVENT_ERROR and OH_EVENT_LOCAL_TRACK_FAILED. */
+    /** OH_EVENT_ERROR and OH_EVENT_LOCAL_TRACK_FAILED, those of custom events not included. */
     uint64_t error_events;
     /** ICE candidates that were stale, malformed or too many, dropped. */
     uint64_t candidates_dropped;
     /** RTP packets received. */
     uint64_t packets_received;
-    /** Bytes of packets_received. */
+    /** Bytes of the payloads of packets_received. */
     uint64_t bytes_received;
     /** Audio packets that never arrived. */
     uint64_t packets_lost;
@@ -1861,7 +1872,7 @@ typedef struct oh_call_stats {
     uint64_t queued_event_bytes;
     /** RTP packets sent. */
     uint64_t packets_sent;
-    /** Bytes of packets_sent. */
+    /** Bytes of the payloads of packets_sent. */
     uint64_t bytes_sent;
     /** Milliseconds of audio dropped because a live track was written faster than it is sent, or by oh_track_clear. */
     uint64_t audio_dropped_ms;
@@ -2467,7 +2478,7 @@ OH_API oh_result oh_track_clear(oh_track track, uint64_t *sent_ms, uint64_t *dro
 /**
  * Gets how much was written and not sent yet. To wait until it is sent: oh_track_wait_drained.
  *
- * @param buffered_ms  receives the time in ms.
+ * @param buffered_ms  receives the time in ms; after the end of the track, what was not sent.
  * @return             OH_OK; OH_ERR_HANDLE; OH_ERR_ARGUMENT.
  *
  * Any thread.
@@ -2488,7 +2499,7 @@ OH_API oh_result oh_track_set_muted(oh_track track, oh_bool muted);
 
 /**
  * Unpublishes a track and frees its handle. What was written before is still sent, in the background and within
- * oh_call_options.drain_ms; a track that is published next starts after that. Call oh_track_clear first when the rest is
+ * oh_call_options.drain_ms; a track of the same source that is published next starts after that. Call oh_track_clear first when the rest is
  * not wanted. OH_EVENT_UNSENT counts what could not be sent in time.
  *
  * @param track  none or stale: nothing happens.
@@ -2644,7 +2655,7 @@ OH_API void oh_subscriber_free(oh_subscriber subscriber);
  * @param track_id    of oh_track_info; NULL or "" in protocols without track ids: the track with that source.
  * @param source      what the track carries; ignored with a track_id.
  * @param stats       its `size` must be set; filled in as far as header and library both know it.
- * @return            OH_OK; OH_ERR_EMPTY when no packet of such a track was received, or the track ended;
+ * @return            OH_OK; OH_ERR_EMPTY when no packet of such a track was received, or the track ended (without track ids: its participant left);
  *                    OH_ERR_HANDLE; OH_ERR_ARGUMENT; OH_ERR_ABI for a wrong size.
  *
  * Any thread, callbacks included.

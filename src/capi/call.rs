@@ -79,12 +79,12 @@ pub struct oh_call_options {
     pub max_queued_event_bytes: usize,
     /// Events that wait for the application at most, 16 to 65536; 0: 1024. Beyond it events are dropped, and
     /// OH_EVENT_LOST has their number. Participants and their tracks have a queue of their own (32768 events, 16 MiB).
-    /// Never dropped are OH_EVENT_ENDED, OH_EVENT_RPC_RESPONSE, packets and texts: when as many of these wait, reliable
-    /// data stays with its sender (flow control). State events and results of publishing are dropped only when a later
+    /// Never dropped are OH_EVENT_ENDED, OH_EVENT_RPC_REQUEST, OH_EVENT_RPC_RESPONSE, reliable packets and texts: when as
+    /// many of these wait, reliable data stays with its sender (flow control). State events and results of publishing are dropped only when a later
     /// one of the same call or track replaces them.
     pub max_queued_events: u32,
     /// Audio frames that wait for the application at most, 1 to 4096, all tracks together; 0: 50, one second of one
-    /// track. Beyond it the oldest is dropped and counted (oh_call_stats.audio_frames_dropped).
+    /// track; and 8 MiB. Beyond it the oldest is dropped and counted (oh_call_stats.audio_frames_dropped).
     pub max_queued_audio_frames: u32,
     /// Sample rate of received audio in Hz, 8000 to 192000; 0: 48000.
     pub audio_sample_rate_hz: u32,

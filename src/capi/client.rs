@@ -41,7 +41,8 @@ pub struct oh_client_options {
     /// The application's API key; NULL: none. Blanks and line breaks around api_key and token are ignored; inside they
     /// are OH_ERR_ARGUMENT.
     pub api_key: *const c_char,
-    /// The user id; NULL: the claim `user_id` (OH_PROTOCOL_LIVEKIT: `sub`) of the token.
+    /// The user id; NULL: the claim `user_id` (OH_PROTOCOL_LIVEKIT: `sub`) of the token. Required
+    /// without a token.
     pub user_id: *const c_char,
     /// The user's token (a JWT); NULL: every call asks for one with OH_EVENT_TOKEN_NEEDED.
     pub token: *const c_char,

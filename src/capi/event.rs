@@ -99,7 +99,8 @@ pub enum oh_event_kind {
     OH_EVENT_JOINED = 2,
     /// No member: a token is needed. Answer with oh_call_provide_token within 30 s.
     OH_EVENT_TOKEN_NEEDED = 3,
-    /// `participant`: a participant joined. On join, sent once for everyone already present. Where one identity is in a
+    /// `participant`: a participant joined. On join, sent once for everyone already present. At most 10000 participants
+    /// with 256 tracks each and 16 MiB in all are kept; OH_EVENT_ERROR (OH_ERR_LIMIT) reports once that there are more. Where one identity is in a
     /// call only once (OH_PROTOCOL_LIVEKIT), OH_EVENT_PARTICIPANT_LEFT of the replaced session comes before.
     OH_EVENT_PARTICIPANT_JOINED = 4,
     /// `participant`: a participant changed. With `local`: the local participant, once after each join (as the token
@@ -172,7 +173,7 @@ pub enum oh_event_kind {
     /// `unsent`: the call ended before everything that was accepted could be sent; before OH_EVENT_ENDED, at most once.
     OH_EVENT_UNSENT = 30,
     /// `unplayable`: media or data of a participant cannot be decoded; once for each track (data: participant) and
-    /// reason.
+    /// reason, and again after an unmute.
     OH_EVENT_UNPLAYABLE = 31,
     /// `text_part`: a part of a text that is still arriving; only with oh_call_options.text_parts. The complete text
     /// follows as OH_EVENT_TEXT, or OH_EVENT_LOST counts it.
@@ -287,7 +288,7 @@ pub union oh_event_payload {
 
 /// An event of a call. Everything it points to is valid until the callback returns (of a pulled event: until
 /// oh_event_free). Text is UTF-8, never NULL and never cut: what a message within oh_client_options.max_message_bytes
-/// holds arrives complete. A zero byte inside becomes U+FFFD.
+/// holds arrives complete (texts of errors: 1024 bytes). A zero byte inside becomes U+FFFD.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct oh_event {

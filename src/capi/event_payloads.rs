@@ -166,7 +166,7 @@ pub struct oh_event_ended {
     pub text: *const c_char,
     /// The reason.
     pub reason: oh_end_reason_t,
-    /// OH_OK when the call ended without a failure.
+    /// OH_OK when the call ended without a failure; OH_ERR_CANCELLED when it was left before it had joined.
     pub error: oh_result_t,
     /// The server's own code; 0 without one.
     pub server_code: i32,

@@ -94,7 +94,7 @@ pub type oh_log_level_t = i32;
 pub struct oh_log_record {
     /// sizeof(oh_log_record) in the library.
     pub size: usize,
-    /// The line: UTF-8, no newline, no secrets.
+    /// The line: UTF-8, no newline, no secrets; the message is cut to 1024 bytes.
     pub text: *const c_char,
     /// Its level.
     pub level: oh_log_level_t,
@@ -149,7 +149,8 @@ fn level_of(level: i32) -> Option<log::Level> {
 /// never appear in a line.
 ///
 /// @param level      the least important level to log.
-/// @param handler    see oh_log_handler; NULL removes the present one.
+/// @param handler    see oh_log_handler; NULL removes the present one; user_data and destroy are then
+///                   ignored.
 /// @param user_data  passed to handler.
 /// @param destroy    called once after the last use of user_data; may be NULL. Not called on failure: user_data then
 ///                   stays the caller's.
@@ -194,11 +195,12 @@ pub extern "C" fn oh_log_set(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 pub enum oh_network_change {
-    /// There is no network: calls stop retrying and wait, in OH_STATE_OFFLINE.
+    /// There is no network: calls stop retrying and wait, in OH_STATE_OFFLINE, reconnect_timeout_ms at most. Calls that
+    /// have not joined yet ignore every change.
     OH_NETWORK_OFFLINE = 1,
     /// It is back: calls that wait reconnect at once. Ignored by calls that do not wait.
     OH_NETWORK_ONLINE = 2,
-    /// It is another one (other addresses): calls reconnect with new sockets.
+    /// It is another one (other addresses): calls reconnect with a new session (OH_RECONNECT_REJOIN).
     OH_NETWORK_CHANGED = 3,
 }
 pub type oh_network_change_t = i32;

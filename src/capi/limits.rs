@@ -17,9 +17,10 @@ pub struct oh_limits {
     /// Bytes of payload in events and of audio that wait for the application at most, all calls together, 1048576 to
     /// 1099511627776; 0: 268435456. Beyond it events and audio are dropped as beyond
     /// oh_call_options.max_queued_event_bytes (a call with at most 65536 waiting bytes is not affected), and oh_call_join
-    /// returns OH_ERR_LIMIT.
+    /// returns OH_ERR_LIMIT. Reliable data counts, and is limited by its call alone.
     pub max_queued_bytes: usize,
-    /// Threads for callbacks at most, 8 to 65536; 0: 512. There are two, and more only while callbacks block. When all of
+    /// Threads for callbacks at most, 8 to 65536; 0: 512. There are two, and more only while callbacks run longer
+    /// than 10 ms or wait longer than 50 ms. When all of
     /// them block, callbacks of other calls wait. Calls whose last callback returned within 100 ms go on, on four more
     /// threads (replaced, up to a quarter of max_callback_threads, when they block as well).
     pub max_callback_threads: u32,

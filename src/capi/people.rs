@@ -218,7 +218,7 @@ pub struct oh_track_info {
     /// A track of the local participant (in an event: that a moderator changed).
     pub local: oh_bool,
     /// A moderator unmuted it, and it stays muted until oh_track_set_muted unmutes it: with
-    /// oh_call_options.hold_unmute, and when the application itself had muted it.
+    /// oh_call_options.hold_unmute, and when the application itself had muted it. Only in OH_EVENT_TRACK_PUBLISHED.
     pub held: oh_bool,
     /// Encrypted end to end.
     pub encrypted: oh_bool,

@@ -15,7 +15,7 @@ pub struct oh_call_stats {
     /// sizeof(oh_call_stats); afterwards the bytes that were filled in, which are fewer when the library is older than
     /// this header.
     pub size: usize,
-    /// Participants that are known, the local one included.
+    /// Participants that the server lists, the local one included; 0 before the join and after the end.
     pub participants: u32,
     /// Variation of arrival times (jitter), the greatest of all received tracks, in ms.
     pub jitter_ms: u32,
@@ -44,13 +44,13 @@ pub struct oh_call_stats {
     pub sfu_requests: u64,
     /// Requests to the SFU that were sent again.
     pub sfu_request_retries: u64,
-    /// OH_EVENT_ERROR and OH_EVENT_LOCAL_TRACK_FAILED.
+    /// OH_EVENT_ERROR and OH_EVENT_LOCAL_TRACK_FAILED, those of custom events not included.
     pub error_events: u64,
     /// ICE candidates that were stale, malformed or too many, dropped.
     pub candidates_dropped: u64,
     /// RTP packets received.
     pub packets_received: u64,
-    /// Bytes of packets_received.
+    /// Bytes of the payloads of packets_received.
     pub bytes_received: u64,
     /// Audio packets that never arrived.
     pub packets_lost: u64,
@@ -80,7 +80,7 @@ pub struct oh_call_stats {
     pub queued_event_bytes: u64,
     /// RTP packets sent.
     pub packets_sent: u64,
-    /// Bytes of packets_sent.
+    /// Bytes of the payloads of packets_sent.
     pub bytes_sent: u64,
     /// Milliseconds of audio dropped because a live track was written faster than it is sent, or by oh_track_clear.
     pub audio_dropped_ms: u64,

@@ -357,7 +357,7 @@ pub unsafe extern "C" fn oh_track_clear(track: oh_track, sent_ms: *mut u64, drop
 
 /// Gets how much was written and not sent yet. To wait until it is sent: oh_track_wait_drained.
 ///
-/// @param buffered_ms  receives the time in ms.
+/// @param buffered_ms  receives the time in ms; after the end of the track, what was not sent.
 /// @return             OH_OK; OH_ERR_HANDLE; OH_ERR_ARGUMENT.
 ///
 /// Any thread.
@@ -390,7 +390,7 @@ pub extern "C" fn oh_track_set_muted(track: oh_track, muted: oh_bool) -> oh_resu
 }
 
 /// Unpublishes a track and frees its handle. What was written before is still sent, in the background and within
-/// oh_call_options.drain_ms; a track that is published next starts after that. Call oh_track_clear first when the rest is
+/// oh_call_options.drain_ms; a track of the same source that is published next starts after that. Call oh_track_clear first when the rest is
 /// not wanted. OH_EVENT_UNSENT counts what could not be sent in time.
 ///
 /// @param track  none or stale: nothing happens.

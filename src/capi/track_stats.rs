@@ -154,7 +154,7 @@ fn local(s: &LocalTrackStats) -> oh_track_stats {
 /// @param track_id    of oh_track_info; NULL or "" in protocols without track ids: the track with that source.
 /// @param source      what the track carries; ignored with a track_id.
 /// @param stats       its `size` must be set; filled in as far as header and library both know it.
-/// @return            OH_OK; OH_ERR_EMPTY when no packet of such a track was received, or the track ended;
+/// @return            OH_OK; OH_ERR_EMPTY when no packet of such a track was received, or the track ended (without track ids: its participant left);
 ///                    OH_ERR_HANDLE; OH_ERR_ARGUMENT; OH_ERR_ABI for a wrong size.
 ///
 /// Any thread, callbacks included.
