@@ -110,7 +110,7 @@ fn join(url: &str, user: &str, room: &str) -> Peer {
         drain: Duration::from_secs(1),
         transforms: Arc::new(NoTransforms),
     };
-    let connection = Connection { protocol, engine: default_engine() };
+    let connection = Connection { protocol, engine: default_engine(Default::default(), None) };
     let (call, launch) = Call::new(connection, options, mailbox, Arc::default()).expect("a call");
     launch.start();
     call.wait(State::Joined, LONG).expect("joined");

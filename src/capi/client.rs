@@ -146,7 +146,7 @@ unsafe fn make(options: *const oh_client_options) -> crate::error::Result<oh_cli
         ca_file: ca_file.map(Into::into),
         other_hosts_allowed: options.allow_other_hosts != 0,
     }));
-    let engine = crate::rtc::default_engine();
+    let engine = crate::rtc::default_engine(Default::default(), None);
     let options = ServiceOptions {
         url,
         api_key: api_key.unwrap_or_default(),

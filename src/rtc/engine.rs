@@ -82,6 +82,8 @@ pub trait PeerObserver: Send + Sync + 'static {
     fn channel_open(&self, _label: &str) {}
     /// One message of the data channel `label`.
     fn data(&self, _label: &str, _message: Bytes) {}
+    /// A STUN or TURN server gave no address: once for each server and reason.
+    fn server_failed(&self, _failure: ServerFailure) {}
     /// This many messages and bytes were dropped: larger than `MAX_DATA_MESSAGE`, or not read before the end. May be
     /// called after `Closed`.
     fn data_unread(&self, _label: &str, _messages: u64, _bytes: u64) {}
@@ -92,14 +94,25 @@ pub trait PeerObserver: Send + Sync + 'static {
     }
 }
 
+/// Why a STUN or TURN server gave no address (as W3C `RTCPeerConnectionIceErrorEvent`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerFailure {
+    /// Its URL, without credentials.
+    pub url: String,
+    /// The code of its error response (RFC 8489 section 14.8, RFC 8656 section 19); 701: it cannot be reached.
+    pub code: u16,
+    /// What was found and what to do; no credentials, nothing the server wrote.
+    pub text: String,
+}
+
 /// Completes when there is room again. Cancel safe.
 pub type Waiting = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 #[derive(Clone, Debug, Default)]
 pub struct PeerOptions {
     pub ice_servers: Vec<IceServer>,
-    /// Bind only loopback addresses (for SFUs on this machine); otherwise every usable interface. With it, ICE servers
-    /// elsewhere are ignored.
+    /// The signalling connection is one to this machine: only loopback addresses are bound, and ICE servers elsewhere
+    /// are ignored, until the SFU names a candidate elsewhere.
     pub loopback_only: bool,
     /// Reject offered data channels: the call does not use any, and none of their packets reaches the engine.
     pub refuse_data: bool,
@@ -189,6 +202,55 @@ pub struct DataChannelSpec {
     pub ordered: bool,
     /// `None`: reliable.
     pub max_retransmits: Option<u16>,
+}
+
+/// Which of this machine's network the peer connections of a client may use.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NetworkPolicy {
+    /// Only addresses on TURN servers are used.
+    pub relay_only: bool,
+    pub families: Families,
+    /// Names of the only interfaces to use, as the system lists them; empty: those that routes lead through. A trailing
+    /// `*` stands for any rest.
+    pub interfaces: Vec<String>,
+    /// Names of interfaces not to use, in the same form.
+    pub excluded_interfaces: Vec<String>,
+    /// First and last local UDP port; `None`: any.
+    pub ports: Option<(u16, u16)>,
+    /// Differentiated services code point of the media's packets (RFC 2474), 0 to 63; 0 is the system's.
+    pub dscp: u8,
+}
+
+/// IP versions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Families {
+    #[default]
+    Both,
+    V4,
+    V6,
+}
+
+/// The server that a byte stream leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamTarget {
+    /// A name or an address, IPv6 without brackets.
+    pub host: String,
+    pub port: u16,
+    /// With TLS, verified for `host`.
+    pub tls: bool,
+}
+
+/// A byte stream.
+pub trait ByteStream: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send {}
+impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send> ByteStream for T {}
+
+/// Completes with a connected stream, or with the reason why there is none, for people. Cancel safe.
+pub type Opening = Pin<Box<dyn Future<Output = Result<Pin<Box<dyn ByteStream>>, String>> + Send>>;
+
+/// Opens byte streams to TURN servers: name look-up, proxy, TCP, TLS. Implemented outside of the engine.
+pub trait Streams: std::fmt::Debug + Send + Sync + 'static {
+    /// Connects within `timeout`. Contacts nothing before the first poll.
+    fn open(&self, target: StreamTarget, timeout: Duration) -> Opening;
 }
 
 /// Creates the media of calls.

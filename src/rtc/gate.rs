@@ -3,7 +3,7 @@
 //!
 //! Must not know: any engine's types, sockets.
 
-use super::engine::{PacketSink, PeerObserver, PeerState, RemoteTrackInfo, Waiting};
+use super::engine::{PacketSink, PeerObserver, PeerState, RemoteTrackInfo, ServerFailure, Waiting};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -70,6 +70,12 @@ impl Gate {
     pub fn unassigned(&self, ssrc: u32, packets: u64, new: bool) {
         if !self.is_closing() {
             self.observer.unassigned(ssrc, packets, new);
+        }
+    }
+
+    pub fn server_failed(&self, failure: ServerFailure) {
+        if !self.is_closing() {
+            self.observer.server_failed(failure);
         }
     }
 

@@ -12,9 +12,12 @@ mod tasks;
 mod trace;
 mod udp;
 
-/// The engine shipped with the library.
-pub fn default_engine() -> std::sync::Arc<dyn engine::Engine> {
-    std::sync::Arc::new(webrtc::WebRtcEngine::new())
+/// The engine shipped with the library. `streams`: for TURN servers over TCP and TLS; `None`: these are not used.
+pub fn default_engine(
+    policy: engine::NetworkPolicy,
+    streams: Option<std::sync::Arc<dyn engine::Streams>>,
+) -> std::sync::Arc<dyn engine::Engine> {
+    std::sync::Arc::new(webrtc::WebRtcEngine::with(policy, streams))
 }
 
 #[cfg(test)]

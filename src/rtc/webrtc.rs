@@ -39,17 +39,24 @@ pub struct WebRtcEngine {
     /// `None`: the machine's own clock and sockets.
     environment: Option<Arc<dyn Environment>>,
     names: Party,
+    policy: Arc<NetworkPolicy>,
+    streams: Option<Arc<dyn Streams>>,
 }
 
 impl Default for WebRtcEngine {
     fn default() -> Self {
-        Self { live: Arc::default(), environment: None, names: Party::new() }
+        Self { live: Arc::default(), environment: None, names: Party::new(), policy: Arc::default(), streams: None }
     }
 }
 
 impl WebRtcEngine {
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An engine for one client. `streams`: for TURN servers over TCP and TLS.
+    pub fn with(policy: NetworkPolicy, streams: Option<Arc<dyn Streams>>) -> Self {
+        Self { policy: Arc::new(policy), streams, ..Self::default() }
     }
 
     /// An engine whose peer connections use another clock and network.
