@@ -141,15 +141,19 @@ pub fn sdp(data: &[u8]) {
 pub fn candidate(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let _ = sdp::is_udp_candidate(text);
-    if let Ok(candidate::Remote::Use { candidate, ufrag }) = candidate::parse(text) {
-        assert!(sdp::is_udp_candidate(&candidate), "let through: {candidate}");
-        let json = candidate::to_json(&candidate, "0", 0, ufrag.as_deref().unwrap_or_default());
-        let again = candidate::parse(&json);
-        assert!(
-            matches!(again, Ok(candidate::Remote::Use { .. }))
-                || json.len() > offhook::core::model::candidate::MAX_CANDIDATE_BYTES
-        );
-    }
+    let (kept, tcp) = match candidate::parse(text) {
+        Ok(candidate::Remote::Udp { candidate, .. }) => (candidate, false),
+        Ok(candidate::Remote::Tcp { candidate, .. }) => (candidate, true),
+        _ => return,
+    };
+    assert!(tcp || sdp::is_udp_candidate(&kept), "let through: {kept}");
+    let json = candidate::to_json(&kept, "0", 0, "abcd");
+    let is_same = |again: Result<candidate::Remote, _>| match again {
+        Ok(candidate::Remote::Udp { .. }) => !tcp,
+        Ok(candidate::Remote::Tcp { .. }) => tcp,
+        _ => json.len() > offhook::core::model::candidate::MAX_CANDIDATE_BYTES,
+    };
+    assert!(is_same(candidate::parse(&json)));
 }
 
 pub fn rtp(data: &[u8]) {

@@ -253,6 +253,20 @@ pub trait Streams: std::fmt::Debug + Send + Sync + 'static {
     fn open(&self, target: StreamTarget, timeout: Duration) -> Opening;
 }
 
+/// Where routes lead after a change of the machine's network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Routes {
+    /// Nothing is known: no peer connection has a destination yet.
+    #[default]
+    Unknown,
+    /// As before.
+    Same,
+    /// No destination can be reached.
+    Gone,
+    /// To the same destinations from other addresses: new sockets are open, and an ICE restart moves media to them.
+    Moved,
+}
+
 /// Creates the media of calls.
 pub trait Engine: Send + Sync + 'static {
     /// For one call. Call it inside the library's tokio runtime.
@@ -273,6 +287,11 @@ pub trait MediaCall: Send + Sync + 'static {
         options: PeerOptions,
         observer: Arc<dyn PeerObserver>,
     ) -> EngineResult<Arc<dyn Peer>>;
+
+    /// The machine's network has changed: asks where routes lead now, and opens sockets where they have moved.
+    fn network_changed(&self) -> Routes {
+        Routes::Unknown
+    }
 }
 
 /// One peer connection. Every method may be called after `close`; it then fails with `Closed`. The caller runs one

@@ -8,6 +8,9 @@ pub mod webrtc;
 
 mod gate;
 mod refuse;
+mod routes;
+mod stream;
+mod stun;
 mod tasks;
 mod trace;
 mod udp;

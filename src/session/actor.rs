@@ -24,7 +24,7 @@ use super::{
 use crate::core::model::*;
 use crate::core::{Action, Config, Core, End, EndReason, Event, Input, Op, Output, PeerChange, TrackId};
 use crate::log::{oh_log, Level};
-use crate::rtc::engine::{MediaCall, PeerOptions};
+use crate::rtc::engine::{MediaCall, PeerOptions, Routes};
 use crate::runtime::{self, Stop};
 use crate::share::{self, Share};
 use crate::signalling::{Link, LinkOptions, LinkReceiver, Signalling, SocketIn};
@@ -247,7 +247,11 @@ impl Actor {
                     self.orders_first();
                     self.on_socket(generation, received);
                 }
-                change = network::next(&mut self.network, self.loopback_only) => self.input(Input::Network(change)),
+                change = network::next(
+                    &mut self.network,
+                    self.loopback_only,
+                    || self.media.as_ref().map_or(Routes::Unknown, |media| media.network_changed()),
+                ) => self.input(Input::Network(change)),
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
                     let now = self.now();
                     self.core.lock().tick(now);
@@ -447,6 +451,10 @@ impl Actor {
                 }));
             }
             Output::OpenSocket { generation, admission, session_id, attempt, resume } => {
+                if let Some(media) = self.media.as_ref().filter(|_| resume) {
+                    // Not every system tells of its changes: the restart that follows needs sockets where routes lead.
+                    media.network_changed();
+                }
                 self.loopback_only = ops::is_loopback(&admission.ws_endpoint);
                 let (signalling, socket_open) = (self.signalling.clone(), self.config.dialect.socket_open);
                 let options = LinkOptions { admission: *admission, session_id, attempt, resume };
