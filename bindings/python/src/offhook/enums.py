@@ -233,6 +233,9 @@ class EventKind(_Open):
     TEXT_PART = 32
     #: OH_EVENT_DTMF: `dtmf`: a participant (SIP) pressed a key of the telephone.
     DTMF = 33
+    #: OH_EVENT_ICE_SERVER: `ice_server`: a STUN or TURN server gave no address: it was not reached, or refused. Once
+    #: for each server and code in a call. The call goes on with the addresses that it has.
+    ICE_SERVER = 34
 
 
 class ParticipantKind(_Open):
@@ -381,6 +384,17 @@ class UnplayableReason(_Open):
     PAYLOAD_TYPE = 4
     #: OH_UNPLAYABLE_DATA_ENCRYPTED: Data or a text is encrypted end to end.
     DATA_ENCRYPTED = 5
+
+
+class IpFamily(_Open):
+    """Which IP addresses media uses. (oh_ip_family)"""
+
+    #: OH_IP_ANY: IPv4 and IPv6.
+    ANY = 0
+    #: OH_IP_V4: IPv4 only.
+    V4 = 1
+    #: OH_IP_V6: IPv6 only.
+    V6 = 2
 
 
 class AudioFormat(_Open):
