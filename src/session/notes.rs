@@ -59,7 +59,7 @@ pub(super) fn note(shared: &Shared, output: &Output) {
         },
         Output::Event(Event::IceServer(failure)) => {
             let (url, text) = (shared.secrets.text(&failure.url), shared.secrets.text(&failure.text));
-            oh_log!(Level::Warn, "{call}: ICE server {url}, code {}: {text}", failure.code)
+            oh_log!(Level::Info, "{call}: ICE server {url}, code {}: {text}", failure.code)
         }
         _ => {}
     }

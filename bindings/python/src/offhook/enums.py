@@ -417,7 +417,7 @@ class LogLevel(_Open):
     ERROR = 1
     #: OH_LOG_WARN: A failure in a call, as reported by OH_EVENT_ERROR and OH_EVENT_LOCAL_TRACK_FAILED.
     WARN = 2
-    #: OH_LOG_INFO: States and ends of calls; changes of the network.
+    #: OH_LOG_INFO: States and ends of calls; ICE servers that gave no address; changes of the network.
     INFO = 3
     #: OH_LOG_DEBUG: Details, and what was dropped because it came late.
     DEBUG = 4

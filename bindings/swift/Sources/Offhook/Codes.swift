@@ -368,7 +368,7 @@ public struct LogLevel: RawRepresentable, FromC, Hashable, Comparable, Sendable 
   public static let error = Self(OH_LOG_ERROR)
   /// A failure in a call, as reported by the events error and localTrackFailed.
   public static let warn = Self(OH_LOG_WARN)
-  /// States and ends of calls; changes of the network.
+  /// States and ends of calls; ICE servers that gave no address; changes of the network.
   public static let info = Self(OH_LOG_INFO)
   /// Details, and what was dropped because it came late.
   public static let debug = Self(OH_LOG_DEBUG)
