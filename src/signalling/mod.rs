@@ -20,7 +20,7 @@ pub mod protocol;
 mod scan;
 mod services;
 pub mod stream;
-mod text;
+pub(crate) mod text;
 mod tls;
 pub mod ws;
 

@@ -52,6 +52,8 @@ pub struct NetOptions {
     pub ca_file: Option<PathBuf>,
     /// Lets servers that were reached without TLS name other hosts as destinations for tokens.
     pub other_hosts_allowed: bool,
+    /// URL of the proxy, "none" for no proxy; `None`: as the environment says. May hold a password: never shown.
+    pub proxy: Option<String>,
 }
 
 /// Network access, shared by all calls of a client. Cheap to create: does no I/O itself; the
@@ -104,7 +106,7 @@ impl Net {
 
     /// Uses `lookups` instead of the system's resolver.
     pub fn with_lookups(options: NetOptions, lookups: Lookups) -> Self {
-        let NetOptions { insecure_allowed, ca_file, other_hosts_allowed } = options;
+        let NetOptions { insecure_allowed, ca_file, other_hosts_allowed, proxy: _ } = options;
         let dialer = Arc::new(Dialer::new(insecure_allowed, ca_file, lookups));
         let http = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
