@@ -141,12 +141,15 @@ unsafe fn make(options: *const oh_client_options) -> crate::error::Result<oh_cli
         bytes @ 1_024..=67_108_864 => limits.max_message = bytes,
         _ => return Err(argument("oh_client_options.max_message_bytes must be 0 or 1024 to 67108864")),
     }
-    let net = Arc::new(Net::new(NetOptions {
+    let net = Net::new(NetOptions {
         insecure_allowed: options.allow_insecure != 0,
         ca_file: ca_file.map(Into::into),
         other_hosts_allowed: options.allow_other_hosts != 0,
-    }));
-    let engine = crate::rtc::default_engine(Default::default(), None);
+        proxy: None,
+    });
+    let net = Arc::new(net.map_err(argument)?);
+    let streams = Arc::new(crate::rtc::ServerStreams::new(net.dialer()));
+    let engine = crate::rtc::default_engine(Default::default(), Some(streams));
     let options = ServiceOptions {
         url,
         api_key: api_key.unwrap_or_default(),
