@@ -355,7 +355,9 @@ async fn a_silent_proxy_costs_the_deadline_and_no_more() {
         assert!(begin.elapsed() >= Duration::from_millis(200) && begin.elapsed() < Duration::from_secs(10));
     }
     // TLS to the proxy.
-    let failure = socket(&net(format!("https://{silent}")), &format!("ws://{NAME}/"), 200).await.unwrap_err();
+    let ca = ca_file("silent-proxy", &certificate("127.0.0.1").1);
+    let encrypted = NetOptions { ca_file: Some(ca.0.clone()), ..options(format!("https://{silent}")) };
+    let failure = socket(&net_with(encrypted, &[]).0, &format!("ws://{NAME}/"), 200).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Timeout);
     assert!(failure.message.starts_with("proxy: "), "{}", failure.message);
 }
