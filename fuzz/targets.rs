@@ -18,6 +18,7 @@ pub use livekit::{livekit_data, livekit_frames};
 use offhook::core::model::{PeerKind, RpcCall, RpcReply, SfuMessage};
 use offhook::media::audio::receive::{AudioReceiveConfig, AudioReceiver};
 use offhook::media::frame::FrameReceiver;
+use offhook::net::understand_proxy;
 use offhook::rtc::{candidate, sdp};
 use offhook::signalling::{
     stream::untrusted,
@@ -33,6 +34,7 @@ pub const ALL: &[(&str, Target)] = &[
     ("sfu_event", sfu_event),
     ("twirp_reply", twirp_reply),
     ("coordinator_json", coordinator_json),
+    ("proxy_answer", proxy_answer),
     ("sdp", sdp),
     ("candidate", candidate),
     ("rtp", rtp),
@@ -117,6 +119,21 @@ pub fn coordinator_json(data: &[u8]) {
             assert!(admission.ice_servers.len() <= 64, "{} ICE servers", admission.ice_servers.len());
         }
         Err(failure) => assert!(!failure.message.is_empty() && failure.message.len() < 4096),
+    }
+}
+
+pub fn proxy_answer(data: &[u8]) {
+    let Some((kind, answer)) = data.split_first() else { return };
+    let (socks, authenticated) = (kind & 1 == 1, kind & 2 == 2);
+    match understand_proxy(socks, authenticated, answer) {
+        Ok(read) => {
+            assert!(read <= answer.len().min(8 << 10), "{read} bytes of an answer");
+            // What follows an answer has no influence on it.
+            assert_eq!(understand_proxy(socks, authenticated, &answer[..read]), Ok(read));
+            let shorter = understand_proxy(socks, authenticated, &answer[..read - 1]);
+            assert!(shorter.is_err(), "an answer ends early");
+        }
+        Err(why) => assert!(why.starts_with("the proxy ") && why.len() < 512 && !why.contains("hunter2"), "{why}"),
     }
 }
 

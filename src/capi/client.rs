@@ -170,13 +170,15 @@ unsafe fn make(options: *const oh_client_options) -> crate::error::Result<oh_cli
     }
     // SAFETY: by the caller's contract.
     let (policy, proxy) = unsafe { (network::policy(&options)?, network::proxy(&options)?) };
-    let net = Arc::new(Net::new(NetOptions {
+    let net = Net::new(NetOptions {
         insecure_allowed: options.allow_insecure != 0,
         ca_file: ca_file.map(Into::into),
         other_hosts_allowed: options.allow_other_hosts != 0,
         proxy,
-    }));
-    let engine = crate::rtc::default_engine(policy, None);
+    });
+    let net = Arc::new(net.map_err(argument)?);
+    let streams = Arc::new(crate::rtc::ServerStreams::new(net.dialer()));
+    let engine = crate::rtc::default_engine(policy, Some(streams));
     let options = ServiceOptions {
         url,
         api_key: api_key.unwrap_or_default(),
