@@ -191,6 +191,10 @@ mod tests {
         Listed { interface: interface.to_owned(), address: SocketAddr::new(ip, 0) }
     }
 
+    fn local(text: &str) -> SocketAddr {
+        text.parse().expect("an address")
+    }
+
     fn names(names: &[&str]) -> Vec<String> {
         names.iter().map(|name| (*name).to_owned()).collect()
     }
@@ -199,7 +203,7 @@ mod tests {
     fn loopback_leads_to_itself_and_needs_no_list() {
         let policy = NetworkPolicy { interfaces: names(&["eth0"]), ..NetworkPolicy::default() };
         let sources = |to: &str| sources(&policy, to.parse().expect("an address"), || unreachable!("not asked"));
-        assert_eq!(sources("127.0.0.9"), ["127.0.0.1:0".parse().expect("an address")]);
+        assert_eq!(sources("127.0.0.9"), [local("127.0.0.1:0")]);
     }
 
     #[test]
@@ -225,14 +229,14 @@ mod tests {
         assert_eq!(ips(&policy), ["169.254.3.4"]);
         policy = NetworkPolicy { families: Families::V6, ..NetworkPolicy::default() };
         assert_eq!(ips(&policy), ["2001:db8::7"]);
-        assert_eq!(sources(&policy, ELSEWHERE[0], list), []);
+        assert!(sources(&policy, ELSEWHERE[0], list).is_empty());
         // Named interfaces are used even where no route leads through them.
         policy = NetworkPolicy { interfaces: names(&["docker0"]), ..NetworkPolicy::default() };
-        assert_eq!(sources(&policy, ELSEWHERE[0], list), ["172.17.0.1:0".parse().expect("an address")]);
+        assert_eq!(sources(&policy, ELSEWHERE[0], list), [local("172.17.0.1:0")]);
         // A link-local destination may be on any link.
         policy = NetworkPolicy::default();
         let near = sources(&policy, "fe80::1".parse().expect("an address"), list);
-        assert_eq!(near, ["[fe80::7]:0".parse().expect("an address")]);
+        assert_eq!(near, [local("[fe80::7]:0")]);
     }
 
     #[test]
@@ -243,7 +247,7 @@ mod tests {
 
     #[test]
     fn ports_come_from_the_range_until_it_is_used_up() {
-        let local: SocketAddr = "127.0.0.1:0".parse().expect("an address");
+        let local = local("127.0.0.1:0");
         // Three free ports in a row.
         let (first, held) = (0..50)
             .find_map(|_| {

@@ -203,7 +203,7 @@ mod tests {
         assert_eq!(v6.len(), 4 + 4 + 16 + 2);
         // A name that does not fit.
         let proxy = Proxy::parse("socks5://p").unwrap();
-        let long = Endpoint::at(&["x".repeat(60); 5].join("."), 1, true);
+        let long = Endpoint::at(&vec!["x".repeat(60); 5].join("."), 1, true);
         if let Ok(long) = long {
             let mut stream = tokio::io::join(&plain[..], tokio::io::sink());
             assert!(proxy.request(&mut stream, &long).await.is_err());
