@@ -223,7 +223,7 @@ mod tests {
             let options = PeerOptions { ice_servers, loopback_only, ..PeerOptions::default() };
             super::ice_servers(&options).into_iter().map(|server| server.url).collect()
         };
-        assert_eq!(asked(true), [urls[0], urls[1], urls[2], urls[9]]);
+        assert_eq!(asked(true), [urls[0], urls[1], urls[2], urls[9], urls[10]]);
         assert!(asked(false).len() >= 8);
     }
 }
