@@ -201,13 +201,13 @@ def interface_comes_and_goes(lab):
 def passes(*rules):
     """A firewall that drops everything else, in both directions."""
     return f"""table inet fw {{ chain f {{ type filter hook forward priority 0; policy drop;
-        ct state established,related accept; {'; '.join(f'{rule} accept' for rule in rules)}; }} }}"""
+        ct state established,related accept; {'; '.join(f'{rule} accept' for rule in rules)}; }}; }}"""
 
 
 def drops(*rules):
     """A firewall that lets everything else pass."""
     return f"""table inet fw {{ chain f {{ type filter hook forward priority 0; policy accept;
-        {'; '.join(f'{rule} drop' for rule in rules)}; }} }}"""
+        {'; '.join(f'{rule} drop' for rule in rules)}; }}; }}"""
 
 
 def named(lab):
@@ -339,9 +339,9 @@ def hairpin(lab):
     lab.server.ip("route add default via 192.168.6.1")
     # What goes to the public address goes to the SFU, and comes from the public address.
     lab.router.rules(f"""table ip nat {{
-        chain d {{ type nat hook prerouting priority -100; ip daddr {NET}.1 dnat to 192.168.6.2; }}
-        chain s {{ type nat hook postrouting priority 100; ip daddr 192.168.6.2 ct status dnat snat to {NET}.1; }} }}
-        table ip fw {{ chain f {{ type filter hook forward priority 0; policy drop; ct status dnat accept; }} }}""")
+        chain d {{ type nat hook prerouting priority -100; ip daddr {NET}.1 dnat to 192.168.6.2; }};
+        chain s {{ type nat hook postrouting priority 100; ip daddr 192.168.6.2 ct status dnat snat to {NET}.1; }}; }}
+        table ip fw {{ chain f {{ type filter hook forward priority 0; policy drop; ct status dnat accept; }}; }}""")
     lab.serve(at="192.168.6.2", public=f"{NET}.1")
     lab.url = lab.url.replace("192.168.6.2", f"{NET}.1")
     lab.connect()
@@ -401,7 +401,7 @@ def mtu_1280(lab):
 @cell("no-fragments-576", "packets of at most 576 bytes, and fragments are dropped", Connected(5000))
 def no_fragments_576(lab):
     lab.routed("""table ip fw { chain f { type filter hook forward priority 0; policy accept;
-        ip frag-off & 0x3fff != 0 drop; } }""", mtu=576)  # fmt: skip
+        ip frag-off & 0x3fff != 0 drop; }; }""", mtu=576)  # fmt: skip
     lab.serve()
     lab.connect()
     lab.wait(CALM)

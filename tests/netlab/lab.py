@@ -101,6 +101,7 @@ class Lab:
         self.limit = 20.0  # seconds to wait for audio, or for the end
         self.cause = None  # an expression: a text that matches it ends the wait as well
         self.connected = False
+        self.note = None  # why the client did not even start
         self.relays = []
         out.mkdir(parents=True, exist_ok=True)
 
@@ -178,7 +179,7 @@ class Lab:
             address(last, "out", "192.168.6.2/24")
             address(self.router, "in", "192.168.6.1/24")
             last.ip("route add default via 192.168.6.1")
-            last.rules('table ip n { chain p { type nat hook postrouting priority 100; oifname "out" masquerade; } }')
+            last.rules('table ip n { chain p { type nat hook postrouting priority 100; oifname "out" masquerade; }; }')
         else:
             link(inner, "eth0", self.router, "in")
             if v4:
@@ -195,8 +196,8 @@ class Lab:
             address(self.router, "in", f"{HOME6}:1/64")
             address(self.router, "out", f"{NET6}:1/64")
             address(self.server, "eth0", f"{SFU6}/64")
-            self.client.ip(f"-6 route add default via {HOME6}:1")
-            self.server.ip(f"-6 route add default via {NET6}:1")
+            self.client.ip(f"route add ::/0 via {HOME6}:1")
+            self.server.ip(f"route add ::/0 via {NET6}:1")
         if mtu:
             self.router.ip(f"link set dev out mtu {mtu}")
             self.server.ip(f"link set dev eth0 mtu {mtu}")
@@ -297,7 +298,9 @@ class Lab:
             self.peer = self.start(self.server, "offhook", "peer", self.peer_url, 700)
             sends = self.peer.wait(lambda e: e["event"] == "media" and e["direction"] == "send", time.monotonic() + READY)
             if not sends:
-                raise Failed(f"the other participant did not connect: {self.peer.events[-3:]}")
+                texts = [e["text"] for e in self.peer.events if e.get("text") and e["event"] != "state"]
+                self.note = f"the other participant, beside the SFU, does not connect: {(texts or ['no event'])[-1]}"
+                raise Over
         self.participant = self.start(self.client, self.kind, "client", self.url, 440, **more)
         end = time.monotonic() + self.limit
 
@@ -331,6 +334,8 @@ class Lab:
 
     def result(self):
         ours = self.participant
+        if not ours:
+            return {"connect_ms": None, "gap_ms": None, "quiet_ms": None, "reconnects": {}, "ended": self.note, "texts": []}
         mine, theirs = [one.finish() if one else None for one in (ours, self.peer)]
         if not mine or not theirs:
             raise Failed(f"no summary of the {'client' if not mine else 'other participant'}; see {self.out}")
@@ -355,6 +360,6 @@ class Lab:
 
 # A NAT as most home routers have: packets from other addresses than those that were sent to do not pass.
 NAT = """
-table ip nat { chain p { type nat hook postrouting priority 100; oifname "out" masquerade; } }
-table ip in { chain f { type filter hook forward priority 1; iifname "out" ct state new drop; } }
+table ip nat { chain p { type nat hook postrouting priority 100; oifname "out" masquerade; }; }
+table ip in { chain f { type filter hook forward priority 1; iifname "out" ct state new drop; }; }
 """
