@@ -137,7 +137,8 @@ def unknown_name(lab):
 def dead_first_address(lab):
     lab.routed(drops(f"ip daddr {NOBODY}"))
     lab.client.hosts({"sfu.lab.test": [NOBODY, SFU]})
-    lab.serve()
+    lab.serve(named=f"http://sfu.lab.test:{PORT}")
+    lab.server.hosts({"sfu.lab.test": [SFU]})
     lab.url = named(lab)
     lab.connect()
     lab.wait(CALM)
@@ -269,7 +270,7 @@ def behind_proxy(lab, *password):
     lab.server.hosts({"turn.lab.test": [RELAY_ADDRESS], "sfu.lab.test": [SFU]})
     lab.helper(lab.server, "forward", PROXY_ADDRESS, PROXY, "proxy", *password)
     lab.relay("tls", HTTPS, "turn.lab.test")
-    lab.serve()
+    lab.serve(named="https://sfu.lab.test")
     # With TLS, as a service has it.
     certificate, key = lab.tools.certificate
     lab.helper(lab.server, "forward", SFU, HTTPS, SFU, PORT, "--tls", certificate, key)
@@ -342,7 +343,7 @@ def hairpin(lab):
         chain d {{ type nat hook prerouting priority -100; ip daddr {NET}.1 dnat to 192.168.6.2; }};
         chain s {{ type nat hook postrouting priority 100; ip daddr 192.168.6.2 ct status dnat snat to {NET}.1; }}; }}
         table ip fw {{ chain f {{ type filter hook forward priority 0; policy drop; ct status dnat accept; }}; }}""")
-    lab.serve(at="192.168.6.2", public=f"{NET}.1")
+    lab.serve(at="192.168.6.2", public=f"{NET}.1", named=f"http://{NET}.1:{PORT}")
     lab.url = lab.url.replace("192.168.6.2", f"{NET}.1")
     lab.connect()
     lab.wait(CALM)
@@ -381,7 +382,8 @@ def ipv6_only(lab):
 def broken_ipv6(lab):
     lab.routed(drops("meta nfproto ipv6"), v6=True)
     lab.client.hosts({"sfu.lab.test": [SFU6, SFU]})
-    lab.serve(more=[SFU6])
+    lab.serve(more=[SFU6], named=f"http://sfu.lab.test:{PORT}")
+    lab.server.hosts({"sfu.lab.test": [SFU]})
     lab.url = named(lab)
     lab.connect()
     lab.wait(CALM)

@@ -38,21 +38,23 @@ class Over(Exception):
 class Participant:
     """A probe as a process, and the events that it has printed."""
 
-    def __init__(self, process):
-        self.process = process
+    def __init__(self, process, copy):
+        self.process, self.copy = process, copy
         self.events = []
         self.news = threading.Condition()
         threading.Thread(target=self.read, daemon=True).start()
 
     def read(self):
-        for line in self.process.stdout:
-            try:
-                event = json.loads(line)
-            except ValueError:
-                continue
-            with self.news:
-                self.events.append(event)
-                self.news.notify_all()
+        with open(self.copy, "wb", buffering=0) as copy:
+            for line in self.process.stdout:
+                copy.write(line)
+                try:
+                    event = json.loads(line)
+                except ValueError:
+                    continue
+                with self.news:
+                    self.events.append(event)
+                    self.news.notify_all()
         with self.news:
             self.events.append({"event": "eof", "at": float("inf")})
             self.news.notify_all()
@@ -77,10 +79,14 @@ class Participant:
         """When its join began, ms of the machine's clock."""
         return self.named("begin")["monotonic_ms"]
 
-    def finish(self):
-        """Ends it; returns its summary, or None if it has none."""
+    def stop(self):
+        """Ends its measurement, and then its call."""
         with contextlib.suppress(OSError):
             self.process.stdin.close()
+
+    def finish(self):
+        """Ends it; returns its summary, or None if it has none."""
+        self.stop()
         self.wait(lambda e: e["event"] == "eof", time.monotonic() + 8)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(2)
@@ -209,17 +215,18 @@ class Lab:
 
     # -- servers
 
-    def serve(self, at=None, port=PORT, udp=True, tcp=False, stun=(), public=None, more=(), machine=None):
+    def serve(self, at=None, port=PORT, udp=True, tcp=False, stun=(), public=None, more=(), named=None):
         """Starts the SFU of this protocol. `stun`: names of STUN servers that it announces; `public`: the address that it
-        announces for itself; `more`: further addresses of its own."""
-        machine, at = machine or self.server, at or self.at
+        announces for itself; `more`: further addresses of its own; `named`: its URL, for protocols that announce it."""
+        machine, at = self.server, at or self.at
         bracketed = f"[{at}]" if ":" in at else at
         if self.protocol == "stream":
-            options = ["--listen", f"{bracketed}:{port}", "--allow-remote", "--exit-with-stdin", "--log", "info"]
+            options = ["--listen", f"[::]:{port}" if more else f"{bracketed}:{port}", "--allow-remote", "--exit-with-stdin", "--log", "info"]
             options += ["--ice-tcp-port", TCP_MEDIA] if tcp else []
             options += [] if udp else ["--no-udp"]
             options += ["--public-address", public] if public else []
-            options += [word for other in more for word in ("--address", other)]
+            options += [word for other in ([at, *more] if more else []) for word in ("--address", other)]
+            options += ["--public-url", named] if named else []
             servers = [f"stun:{name}" for name in stun]
             servers += [f"{url},{RELAY_USER},{password}" for url, _, _, _, password in self.relays]
             options += [word for server in servers for word in ("--ice-server", server)]
@@ -235,7 +242,7 @@ class Lab:
 
     def livekit(self, at, port, udp, tcp, stun, public, more):
         lines = [
-            f"port: {port}", "bind_addresses: ['']", f"keys: {{{KEY}: {SECRET}}}", "logging: {level: info, json: true}",
+            f"port: {port}", f"bind_addresses: {json.dumps([at, *more])}", f"keys: {{{KEY}: {SECRET}}}", "logging: {level: info, json: true}",
             "turn: {enabled: false}", "room: {auto_create: true}", "rtc:",
             f"  node_ip: '{public or ','.join([at, *more])}'", "  use_external_ip: false",
             "  enable_loopback_candidate: true", f"  tcp_port: {TCP_MEDIA if tcp else 0}",
@@ -288,7 +295,7 @@ class Lab:
         process = machine.start(
             *words, log=self.out / f"{name}.log", environment=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
-        participant = Participant(process)
+        participant = Participant(process, self.out / f"{name}.json")
         self.stack.callback(participant.finish)
         return participant
 
@@ -334,6 +341,9 @@ class Lab:
 
     def result(self):
         ours = self.participant
+        for one in ours, self.peer:
+            if one:
+                one.stop()
         if not ours:
             return {"connect_ms": None, "gap_ms": None, "quiet_ms": None, "reconnects": {}, "ended": self.note, "texts": []}
         mine, theirs = [one.finish() if one else None for one in (ours, self.peer)]

@@ -63,6 +63,7 @@ class Probe:
         task = asyncio.create_task(work)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
+        return task
 
     async def receive(self, track):
         async for event in rtc.AudioStream.from_track(track=track, sample_rate=RATE, num_channels=1, frame_size_ms=FRAME_MS):
@@ -78,6 +79,18 @@ class Probe:
         self.longest = max(self.longest, now - self.last)
         self.last = now
 
+    async def join(self):
+        a = self.arguments
+        try:
+            await self.room.connect(a.url, token(a.key, a.secret, a.call, a.user), rtc.RoomOptions(connect_timeout=LIMIT))
+        except rtc.ConnectError as e:
+            self.line("ended", text=f"{type(e).__name__}: {e}")
+            self.over.set()
+            return
+        self.joined = self.now()
+        self.line("joined")
+        await self.publish()
+
     async def publish(self):
         source = rtc.AudioSource(RATE, 1)
         track = rtc.LocalAudioTrack.create_audio_track("mic", source)
@@ -89,20 +102,17 @@ class Probe:
             await source.capture_frame(rtc.AudioFrame(samples.tobytes(), RATE, 1, len(samples)))
 
     async def run(self):
-        a = self.arguments
         loop = asyncio.get_running_loop()
-        threading.Thread(target=lambda: (sys.stdin.buffer.read(), loop.call_soon_threadsafe(self.over.set)), daemon=True).start()
+
+        def watch_stdin():
+            sys.stdin.buffer.read()
+            loop.call_soon_threadsafe(self.over.set)
+
+        threading.Thread(target=watch_stdin, daemon=True).start()
         self.line("begin", monotonic_ms=self.began * 1e3)
-        try:
-            work = self.room.connect(a.url, token(a.key, a.secret, a.call, a.user), rtc.RoomOptions(connect_timeout=LIMIT))
-            await asyncio.wait_for(work, LIMIT)
-            self.joined = self.now()
-            self.line("joined")
-            self.spawn(self.publish())
-        except (rtc.ConnectError, asyncio.TimeoutError) as e:
-            self.line("ended", text=f"{type(e).__name__}: {e}")
-            self.over.set()
+        joining = self.spawn(self.join())
         await self.over.wait()
+        joining.cancel()
         if self.first:
             self.longest = max(self.longest, self.now() - self.last)
         self.line(
@@ -124,8 +134,12 @@ def parse():
     return parser.parse_args()
 
 
+async def main(arguments):
+    await Probe(arguments).run()  # made inside the loop, which the room keeps
+
+
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
-    asyncio.run(Probe(parse()).run())
+    asyncio.run(main(parse()))
     sys.stdout.flush()
     os._exit(0)  # the end of the interpreter would call into the client's threads

@@ -34,6 +34,7 @@ static struct {
     struct timespec began;
     double joined, send, receive, first_frame; /* ms; 0: not yet */
     gap frames, audible;
+    int measured; /* the measurement is over */
     atomic_int over;
 } probe = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
@@ -132,7 +133,7 @@ static void on_audio(void *user, oh_call call, const oh_audio_frame *frame)
     int first = 0;
     (void)user, (void)call;
     pthread_mutex_lock(&probe.lock);
-    if (frame->level >= AUDIBLE) {
+    if (frame->level >= AUDIBLE && !probe.measured) {
         gap_end(&probe.audible, now);
         if (!frame->concealed && !frame->silence) {
             first = probe.first_frame <= 0;
@@ -148,18 +149,26 @@ static void on_audio(void *user, oh_call call, const oh_audio_frame *frame)
     }
 }
 
-static void summary(oh_call call)
+/* Ends the measurement. What is missing until now counts as well. */
+static void measured(void)
 {
-    char more[512];
     double now = now_ms();
-    oh_call_stats s = OH_INIT(oh_call_stats);
-    oh_call_get_stats(call, &s);
     pthread_mutex_lock(&probe.lock);
-    /* What is missing until now counts as well. */
-    if (probe.first_frame > 0) {
+    if (!probe.measured && probe.first_frame > 0) {
         gap_end(&probe.frames, now);
         gap_end(&probe.audible, now);
     }
+    probe.measured = 1;
+    pthread_mutex_unlock(&probe.lock);
+}
+
+static void summary(oh_call call)
+{
+    char more[512];
+    oh_call_stats s = OH_INIT(oh_call_stats);
+    measured();
+    oh_call_get_stats(call, &s);
+    pthread_mutex_lock(&probe.lock);
     snprintf(more, sizeof more,
              "\"joined_ms\":%.0f,\"send_ms\":%.0f,\"receive_ms\":%.0f,\"first_frame_ms\":%.0f,\"gap_ms\":%.0f,"
              "\"quiet_ms\":%.0f,\"fast\":%llu,\"rejoin\":%llu,\"migrate\":%llu,\"packets_received\":%llu,"
@@ -169,13 +178,14 @@ static void summary(oh_call call)
              (unsigned long long)s.reconnects_migrate, (unsigned long long)s.packets_received,
              (unsigned long long)s.packets_lost, (unsigned long long)s.frames_concealed);
     pthread_mutex_unlock(&probe.lock);
-    print_line(now, "summary", NULL, more);
+    print_line(now_ms(), "summary", NULL, more);
 }
 
 static void *watch_stdin(void *ignored)
 {
     char some[64];
     while (read(0, some, sizeof some) > 0) {}
+    measured(); /* at once: the other participant leaves at the same time */
     atomic_store(&probe.over, 1);
     return ignored;
 }
