@@ -299,8 +299,11 @@ def nothing_passes(lab):
 
 # ---- NAT
 
+# LiveKit's server waits a second before it uses an address that it learns from the client's packets.
+BEHIND_NAT = 2000
 
-@cell("port-restricted-nat", "behind a port-restricted NAT", Connected())
+
+@cell("port-restricted-nat", "behind a port-restricted NAT", Connected(BEHIND_NAT))
 def port_restricted_nat(lab):
     lab.routed(nats=1)
     lab.serve()
@@ -308,7 +311,7 @@ def port_restricted_nat(lab):
     lab.wait(CALM)
 
 
-@cell("symmetric-nat", "behind a NAT with another random port for every destination", Connected(), short=True)
+@cell("symmetric-nat", "behind a NAT with another random port for every destination", Connected(BEHIND_NAT), short=True)
 def symmetric_nat(lab):
     lab.routed()
     lab.router.rules(parts.NAT.replace("masquerade", "masquerade fully-random"))
@@ -317,7 +320,7 @@ def symmetric_nat(lab):
     lab.wait(CALM)
 
 
-@cell("double-nat", "behind two NATs", Connected())
+@cell("double-nat", "behind two NATs", Connected(BEHIND_NAT))
 def double_nat(lab):
     lab.routed(nats=2)
     lab.serve()
@@ -325,7 +328,7 @@ def double_nat(lab):
     lab.wait(CALM)
 
 
-@cell("hairpin", "client and SFU behind one NAT; the SFU announces its public address", Connected())
+@cell("hairpin", "client and SFU behind one NAT; the SFU announces its public address", Connected(BEHIND_NAT))
 def hairpin(lab):
     lab.client, lab.router, lab.server = map(lab.machine, ("client", "router", "server"))
     lab.router.forwards()
@@ -349,7 +352,7 @@ def hairpin(lab):
     lab.wait(CALM)
 
 
-@cell("nat-rebinding", "the NAT restarts in the call: other ports, all connections forgotten", Connected(gap=8000))
+@cell("nat-rebinding", "the NAT restarts in the call: other ports, all connections forgotten", Connected(BEHIND_NAT, 8000))
 def nat_rebinding(lab):
     lab.routed(nats=1)
 

@@ -245,8 +245,11 @@ class Lab:
             f"port: {port}", f"bind_addresses: {json.dumps([at, *more])}", f"keys: {{{KEY}: {SECRET}}}", "logging: {level: info, json: true}",
             "turn: {enabled: false}", "room: {auto_create: true}", "rtc:",
             f"  node_ip: '{public or ','.join([at, *more])}'", "  use_external_ip: false",
-            "  enable_loopback_candidate: true", f"  tcp_port: {TCP_MEDIA if tcp else 0}",
+            f"  enable_loopback_candidate: {json.dumps(at == '::1')}", f"  tcp_port: {TCP_MEDIA if tcp else 0}",
         ]  # fmt: skip
+        # Otherwise the candidate of the announced address may be a socket of any other address.
+        own = [f"{one}/{128 if ':' in one else 32}" for one in (at, *more)]
+        lines += [f"  ips: {{includes: {json.dumps(own)}}}"]
         lines += [f"  udp_port: {UDP_MEDIA}"] if udp else ["  force_tcp: true"]
         lines += [f"  stun_servers: {json.dumps(stun)}"] if stun else []
         if self.relays:
