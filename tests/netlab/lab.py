@@ -98,9 +98,10 @@ class Participant:
 class Lab:
     """What a cell's function works with."""
 
-    def __init__(self, prefix, tools, out, protocol, client):
+    def __init__(self, prefix, tools, out, protocol, client, calm):
         self.prefix, self.tools, self.out = prefix, tools, out
         self.protocol, self.kind = protocol, client
+        self.calm = calm  # seconds of audio where nothing happens
         self.stack = contextlib.ExitStack()
         self.url = self.peer_url = None
         self.peer = self.participant = None
@@ -312,6 +313,8 @@ class Lab:
                 self.note = f"the other participant, beside the SFU, does not connect: {(texts or ['no event'])[-1]}"
                 raise Over
         self.participant = self.start(self.client, self.kind, "client", self.url, 440, **more)
+        # A program may take a while to start on a machine with other work.
+        self.participant.wait(lambda e: e["event"] == "begin", time.monotonic() + READY)
         end = time.monotonic() + self.limit
 
         def enough(e):
@@ -334,6 +337,10 @@ class Lab:
         if self.participant.wait(lambda e: e["event"] in ("ended", "eof"), time.monotonic() + seconds):
             raise Over
 
+    def talk(self):
+        """Lets time pass in which nothing happens."""
+        self.wait(self.calm)
+
     def freeze(self, seconds):
         """Stops the client's process for a while."""
         self.participant.process.send_signal(signal.SIGSTOP)
@@ -343,31 +350,31 @@ class Lab:
     # -- what was seen
 
     def result(self):
-        ours = self.participant
-        for one in ours, self.peer:
+        participant = self.participant
+        for one in participant, self.peer:
             if one:
                 one.stop()
-        if not ours:
+        if not participant:
             return {"connect_ms": None, "gap_ms": None, "quiet_ms": None, "reconnects": {}, "ended": self.note, "texts": []}
-        mine, theirs = [one.finish() if one else None for one in (ours, self.peer)]
-        if not mine or not theirs:
-            raise Failed(f"no summary of the {'client' if not mine else 'other participant'}; see {self.out}")
+        local, remote = [one.finish() if one else None for one in (participant, self.peer)]
+        if not local or not remote:
+            raise Failed(f"no summary of the {'client' if not local else 'other participant'}; see {self.out}")
         # What follows the summary is this leave.
-        before = ours.events[: ours.events.index(mine)]
-        began, ended = ours.began(), next((e for e in before if e["event"] == "ended"), None)
-        frames = [one.named("first_frame") for one in (ours, self.peer)]
+        before = participant.events[: participant.events.index(local)]
+        began, ended = participant.began(), next((e for e in before if e["event"] == "ended"), None)
+        frames = [one.named("first_frame") for one in (participant, self.peer)]
         texts = [e for e in before if e.get("text") and e["event"] in ("error", "ended", "media")]
         seen = {
-            "joined_ms": mine["joined_ms"], "media_ms": max(mine["send_ms"], mine["receive_ms"]),
-            "first_frame_ms": mine["first_frame_ms"], "connect_ms": None, "gap_ms": None, "quiet_ms": None,
-            "reconnects": {k: mine[k] for k in ("fast", "rejoin", "migrate")}, "ended": ended and ended["text"],
+            "joined_ms": local["joined_ms"], "media_ms": max(local["send_ms"], local["receive_ms"]),
+            "first_frame_ms": local["first_frame_ms"], "connect_ms": None, "gap_ms": None, "quiet_ms": None,
+            "reconnects": {k: local[k] for k in ("fast", "rejoin", "migrate")}, "ended": ended and ended["text"],
             "texts": [{"at": e["at"], "text": e["text"]} for e in texts],
         }  # fmt: skip
         if self.connected:
-            at = [one.began() + e["at"] - began for one, e in zip((ours, self.peer), frames)]
+            at = [one.began() + e["at"] - began for one, e in zip((participant, self.peer), frames)]
             seen["connect_ms"] = round(max(at))
-            seen["gap_ms"] = max(mine["gap_ms"], theirs["gap_ms"])
-            seen["quiet_ms"] = max(mine["quiet_ms"], theirs["quiet_ms"])
+            seen["gap_ms"] = max(local["gap_ms"], remote["gap_ms"])
+            seen["quiet_ms"] = max(local["quiet_ms"], remote["quiet_ms"])
         return seen
 
 

@@ -107,10 +107,10 @@ class Work:
         self.cell, self.protocol, self.client = cell, protocol, client
         self.rounds = []
 
-    def round(self, run, tools, out):
+    def round(self, run, tools, out, calm):
         number = len(self.rounds)
         name = f"{self.cell.name}-{self.protocol}-{self.client}"
-        lab = Lab(f"{run.prefix}{name}-{number}-", tools, out / f"{name}-{number}", self.protocol, self.client)
+        lab = Lab(f"{run.prefix}{name}-{number}-", tools, out / f"{name}-{number}", self.protocol, self.client, calm)
         expected = self.cell.expected
         lab.cause = getattr(expected, "words", None)
         lab.limit = max(15.0, expected.ms / 1e3 + 10)
@@ -147,7 +147,7 @@ def row(s):
     verdict = "ok" if s["ok"] else "MISSED" if s["client"] == "offhook" else "-"
     gap = s["gap_ms"] if s["client"] == "offhook" else s["quiet_ms"]
     name = s["protocol"] if s["client"] == "offhook" else "official"
-    return f"{s['cell']:<25} {name:<9} {s['expected']:<32} {whole(s['connect_ms']):>7} {whole(gap):>7}  {verdict:<6}  {s['seen'][:300]}"
+    return f"{s['cell']:<25} {name:<9} {s['expected']:<32} {whole(s['connect_ms']):>7} {whole(gap):>7}  {verdict:<6}  {' '.join(s['seen'].split())[:200]}"
 
 
 def table(results):
@@ -178,7 +178,8 @@ def write(path, results):
     text = path.read_text()
     begin, end = (text.find(mark) for mark in MARKS)
     if begin < 0 or end < begin:
-        raise SystemExit(f"{path}: the lines {MARKS[0]!r} and {MARKS[1]!r} are not there")
+        text = f"{text.rstrip()}\n\n## Measured\n\n{MARKS[0]}\n{MARKS[1]}\n"
+        begin, end = (text.find(mark) for mark in MARKS)
     path.write_text(f"{text[: begin + len(MARKS[0])]}\n\n{table(results)}\n\n{text[end:]}")
 
 
@@ -189,10 +190,10 @@ def parse():
     parser.add_argument("--only", action="append", metavar="NAME", help="this cell; may be repeated")
     parser.add_argument("--short", action="store_true", help="the cells of the short form")
     parser.add_argument("--rounds", type=int, default=1, help="repetitions; the table has medians")
-    parser.add_argument("--jobs", type=int, default=2, help="cells at a time")
+    parser.add_argument("--jobs", type=int, default=max(2, os.cpu_count() or 2), help="cells at a time")
     parser.add_argument("--protocol", choices=("stream", "livekit"))
     parser.add_argument("--official", action="store_true", help="also LiveKit's official client, for comparison")
-    parser.add_argument("--write", type=pathlib.Path, metavar="FILE", help="replaces the table in a document")
+    parser.add_argument("--write", type=pathlib.Path, metavar="FILE", help="replaces the table in a document, or appends it")
     parser.add_argument("--out", type=pathlib.Path, default=built / "netlab")
     parser.add_argument("--sfu", type=pathlib.Path, default=built / "built/offhook-sfu")
     parser.add_argument("--library", type=pathlib.Path, default=built / "lib", help="the folder of liboffhook.so")
@@ -245,7 +246,7 @@ def main():
 
     def all_rounds(work):
         for _ in range(a.rounds):
-            work.round(run, tools, a.out)
+            work.round(run, tools, a.out, 2 if a.short else 4)
         done.append(work)
         print(row(work.summary()), flush=True)
 

@@ -1,16 +1,21 @@
-"""forward.py ADDRESS PORT TO PORT: a TCP forwarder. forward.py ADDRESS PORT proxy [USER:PASSWORD]: an HTTP proxy.
+"""A TCP forwarder, an HTTP proxy, or a SOCKS proxy.
 
---tls CERTIFICATE KEY: the forwarder speaks TLS with its clients. The proxy knows CONNECT only, and demands the password
-if there is one (Basic). Prints "ready"; the proxy also prints every CONNECT.
+    forward.py ADDRESS PORT TO PORT [--tls CERTIFICATE KEY]    with --tls it speaks TLS with its clients
+    forward.py ADDRESS PORT proxy [USER:PASSWORD]              HTTP: CONNECT only; demands the password (Basic)
+    forward.py ADDRESS PORT socks                              SOCKS 5 (RFC 1928): CONNECT only, no authentication
+
+Prints "ready"; the proxies also print every CONNECT.
 """
 
 import argparse
 import asyncio
 import base64
+import ipaddress
 import ssl
 
 LIMIT = 10  # seconds to connect
 HEAD = 16 << 10  # bytes
+SOCKS_ADDRESS_BYTES = {1: 4, 3: None, 4: 16}  # a name has its length before it
 
 
 async def copy(source, target):
@@ -69,6 +74,30 @@ class Proxy:
         await carry(reader, writer, far)
 
 
+async def socks(reader, writer):
+    async def octets(n):
+        return await asyncio.wait_for(reader.readexactly(n), LIMIT)
+
+    try:
+        _, methods = await octets(2)
+        await octets(methods)
+        writer.write(b"\5\0")
+        _, command, _, kind = await octets(4)
+        if command != 1 or kind not in SOCKS_ADDRESS_BYTES:
+            raise ValueError("not CONNECT")
+        size = SOCKS_ADDRESS_BYTES[kind] or (await octets(1))[0]
+        host = await octets(size)
+        host = host.decode("ascii", "replace") if kind == 3 else str(ipaddress.ip_address(host))
+        port = int.from_bytes(await octets(2), "big")
+    except (OSError, ValueError, asyncio.TimeoutError, asyncio.IncompleteReadError):
+        writer.close()
+        return
+    print("CONNECT", host, port, flush=True)
+    far = await connect(host, port)
+    writer.write(bytes([5, 0 if far else 5, 0, 1, 0, 0, 0, 0, 0, 0]))
+    await carry(reader, writer, far) if far else writer.close()
+
+
 async def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("address")
@@ -85,7 +114,10 @@ async def main():
     if a.tls:
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         tls.load_cert_chain(*a.tls)
-    serve = Proxy((a.to[1:] or [None])[0]).serve if a.to[0] == "proxy" else forward
+    if a.to[0] == "proxy":
+        serve = Proxy((a.to[1:] or [None])[0]).serve
+    else:
+        serve = socks if a.to == ["socks"] else forward
     server = await asyncio.start_server(serve, a.address, a.port, ssl=tls, limit=HEAD)
     print("ready", flush=True)
     await server.serve_forever()
