@@ -32,11 +32,11 @@ SOAK_SEED ?= 1
 
 # Steps of `make test`, in this order.
 STEPS := build check-house check-licences test-rust lab loom check-header test-c test-livekit faults-short test-valgrind test-helgrind test-asan \
-         check-install check-abi check-bindings check-docs test-bindings interop demo-short demo-livekit-short soak-short
+         check-install check-abi check-bindings check-docs test-bindings interop netlab-short demo-short demo-livekit-short soak-short
 
 .PHONY: help setup build livekit demo demo-short demo-livekit demo-livekit-short test bench bench-livekit bench-bindings interop install header \
         lint clean test-rust lab lab-peers test-c test-livekit test-valgrind test-asan asan check-header check-install check-licences check-house \
-        examples loom faults faults-short \
+        examples loom faults faults-short netlab netlab-short \
         stage check-bindings test-bindings test-cpp test-go test-python test-swift test-helgrind test-asan-rust sanitize miri fuzz soak soak-short \
         check-abi docs check-docs check-words check-pages dist dist-short check-dist reproducible
 
@@ -158,6 +158,15 @@ soak: $(SOAK)/worker ## 50 sessions in one process while edges are killed and so
 
 soak-short: ## the same in two minutes
 	@$(MAKE) --no-print-directory soak SOAK_SECONDS=80
+
+NETLAB = tests/netlab/netlab.py --rounds $(or $(ROUNDS),1) $(addprefix --only ,$(ONLY))
+
+netlab: build livekit ## calls in networks of Linux namespaces (root): NAT, firewalls, proxies, loss, changes; ONLY=NAME, ROUNDS=n
+	@tests/livekit/official/env.sh || { code=$$?; [ $$code = 77 ] || exit $$code; }
+	@$(NETLAB) --official || { code=$$?; [ $$code = 77 ] && exit 0; exit $$code; }
+
+netlab-short: build ## ten of these networks, in 90 s
+	@$(NETLAB) --short || { code=$$?; [ $$code = 77 ] && exit 0; exit $$code; }
 
 check-install: build ## install into an empty tree, build the examples with pkg-config, run them
 	@scripts/check-install.sh

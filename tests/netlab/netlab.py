@@ -1,0 +1,277 @@
+#!/usr/bin/env python3
+"""The network laboratory: calls in networks of Linux network namespaces, each with an expected outcome.
+
+    netlab.py [--list] [--only NAME]... [--short] [--rounds N] [--jobs N] [--protocol stream|livekit] [--official]
+              [--write docs/networks.md]
+
+Needs root, `ip` and `nft`; without them it prints a line that begins with SKIPPED, and exits with 77. The exit code is 1
+if a cell misses its expectation, 2 if the laboratory itself fails. Everything is in target/netlab: results.json, and a
+folder per cell with the logs. See docs/testing.md.
+"""
+
+import argparse
+import concurrent.futures
+import json
+import os
+import pathlib
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+
+import network
+from cells import CELLS, Connected
+from lab import Lab, Over
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+MARKS = "<!-- netlab: the table -->", "<!-- netlab: end -->"
+STRICT = "-std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -O2 -g -pthread".split()
+
+
+class Tools:
+    """The programs that the cells use."""
+
+    def __init__(self, a, out):
+        self.sfu, self.livekit, self.out = a.sfu, a.livekit, out
+        self.turnserver = shutil.which("turnserver")
+        self.nonetlink = out / "nonetlink"
+        self.authority = out / "ca.pem"
+        self.certificate = out / "lab.pem", out / "lab.key"
+        self.build(a.library)
+        self.certify()
+
+    def build(self, library):
+        header = (ROOT / "include/offhook.h").read_text()
+        # Members that the header has, or not yet.
+        there = [f"-D{name}_IS_THERE" for name, text in (("OH_EVENT_ICE_SERVER", "OH_EVENT_ICE_SERVER ="),
+                                                         ("OH_RELAY_ONLY", "oh_bool relay_only;")) if text in header]  # fmt: skip
+        compiler = os.environ.get("CC", "cc")
+        link = [f"-L{library}", "-loffhook", "-lm", f"-Wl,-rpath,{library}"]
+        for words in (
+            [HERE / "probe.c", "-I", ROOT / "include", *there, "-o", self.out / "probe", *link],
+            [HERE / "nonetlink.c", "-o", self.nonetlink],
+        ):
+            subprocess.run([compiler, *STRICT, *words], check=True)
+
+    def certify(self):
+        """A certificate authority of this run, and a certificate for the names of the laboratory."""
+        names = "subjectAltName=DNS:sfu.lab.test,DNS:turn.lab.test,IP:203.0.113.10,IP:203.0.113.11"
+        key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+        root = [self.out / "ca.key", self.authority]
+        for words in (
+            ["req", "-x509", *key, "-keyout", root[0], "-out", root[1], "-subj", "/CN=netlab CA"],
+            ["req", "-x509", *key, "-keyout", self.certificate[1], "-out", self.certificate[0], "-subj", "/CN=sfu.lab.test",
+             "-CA", root[1], "-CAkey", root[0], "-addext", names, "-addext", "basicConstraints=critical,CA:FALSE"],
+        ):  # fmt: skip
+            subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True)
+
+    def probe(self, kind):
+        if kind == "official":
+            return [ROOT / "target/livekit/venv/bin/python", HERE / "official.py"]
+        return [self.out / "probe"]
+
+
+def judge(expected, seen):
+    """Whether a result is as expected, and what was seen in words."""
+    if seen.get("failed"):
+        return False, f"the laboratory failed: {seen['failed']}"
+    reconnects = sum(seen["reconnects"].values())
+    if isinstance(expected, Connected):
+        if seen["connect_ms"] is None:
+            return False, f"not connected: {seen['ended'] or 'no audio, no end'}"
+        if seen["ended"]:
+            return False, f"connected, then: {seen['ended']}"
+        words = "connected" + "".join(f", {n} × {kind}" for kind, n in seen["reconnects"].items() if n)
+        fits = seen["connect_ms"] <= expected.ms and (seen["gap_ms"] or seen["quiet_ms"]) <= expected.gap
+        return fits and (expected.reconnects is None or reconnects <= expected.reconnects), words
+    if seen["connect_ms"] is not None:
+        return False, "connected"
+    for one in seen["texts"]:
+        if re.search(expected.words, one["text"], re.I):
+            return one["at"] <= expected.ms, f"after {one['at']} ms: {one['text']}"
+    return False, f"not named: {seen['ended'] or 'no end'}"
+
+
+def median(values):
+    values = [v for v in values if v is not None]
+    return statistics.median(values) if values else None
+
+
+class Work:
+    """One cell on one protocol with one client, in one or more rounds."""
+
+    def __init__(self, cell, protocol, client):
+        self.cell, self.protocol, self.client = cell, protocol, client
+        self.rounds = []
+
+    def round(self, run, tools, out, calm):
+        number = len(self.rounds)
+        name = f"{self.cell.name}-{self.protocol}-{self.client}"
+        lab = Lab(f"{run.prefix}{name}-{number}-", tools, out / f"{name}-{number}", self.protocol, self.client, calm)
+        expected = self.cell.expected
+        lab.cause = getattr(expected, "words", None)
+        lab.limit = max(15.0, expected.ms / 1e3 + 10)
+        seen = {}
+        try:
+            try:
+                self.cell.run(lab)
+            except Over:
+                pass
+            seen = lab.result()
+        except (network.Failed, OSError, subprocess.SubprocessError, AttributeError) as e:
+            seen = {"failed": f"{type(e).__name__}: {e}"}
+        finally:
+            lab.end()
+            network.remove(lab.prefix)
+        seen["ok"], seen["seen"] = judge(expected, seen)
+        self.rounds.append(seen)
+
+    def summary(self):
+        worst = next((r for r in self.rounds if not r["ok"]), self.rounds[-1])
+        return {
+            "cell": self.cell.name, "what": self.cell.what, "protocol": self.protocol, "client": self.client,
+            "expected": str(self.cell.expected), "seen": worst["seen"], "ok": all(r["ok"] for r in self.rounds),
+            **{k: median([r.get(k) for r in self.rounds]) for k in ("joined_ms", "media_ms", "connect_ms", "gap_ms", "quiet_ms")},
+            "rounds": self.rounds,
+        }  # fmt: skip
+
+
+def whole(value):
+    return "" if value is None else f"{value:.0f}"
+
+
+def row(s):
+    verdict = "ok" if s["ok"] else "MISSED" if s["client"] == "offhook" else "-"
+    gap = s["gap_ms"] if s["client"] == "offhook" else s["quiet_ms"]
+    name = s["protocol"] if s["client"] == "offhook" else "official"
+    return f"{s['cell']:<25} {name:<9} {s['expected']:<32} {whole(s['connect_ms']):>7} {whole(gap):>7}  {verdict:<6}  {' '.join(s['seen'].split())[:200]}"
+
+
+def table(results):
+    """The table of docs/networks.md."""
+    lines = [
+        "| network | expected | Stream: connect, gap (ms) | LiveKit: connect, gap (ms) | official client: connect, gap (ms) |",
+        "|---|---|---|---|---|",
+    ]
+
+    def field(name, protocol, client):
+        s = next((r for r in results if (r["cell"], r["protocol"], r["client"]) == (name, protocol, client)), None)
+        if not s:
+            return ""
+        if s["connect_ms"] is None:
+            return ("cause named" if s["ok"] else "not connected") if client == "offhook" else "not connected"
+        gap = s["gap_ms"] if client == "offhook" else s["quiet_ms"]
+        text = f"{whole(s['connect_ms'])}, {whole(gap)}"
+        return text if s["ok"] or client != "offhook" else f"{text}: missed"
+
+    for cell in CELLS:
+        if any(r["cell"] == cell.name for r in results):
+            fields = [field(cell.name, *of) for of in (("stream", "offhook"), ("livekit", "offhook"), ("livekit", "official"))]
+            lines.append(f"| {cell.what} | {cell.expected} | {' | '.join(fields)} |")
+    return "\n".join(lines)
+
+
+def write(path, results):
+    text = path.read_text()
+    begin, end = (text.find(mark) for mark in MARKS)
+    if begin < 0 or end < begin:
+        text = f"{text.rstrip()}\n\n## Measured\n\n{MARKS[0]}\n{MARKS[1]}\n"
+        begin, end = (text.find(mark) for mark in MARKS)
+    path.write_text(f"{text[: begin + len(MARKS[0])]}\n\n{table(results)}\n\n{text[end:]}")
+
+
+def parse():
+    built = ROOT / "target"
+    parser = argparse.ArgumentParser(description="the network laboratory")
+    parser.add_argument("--list", action="store_true", help="the cells")
+    parser.add_argument("--only", action="append", metavar="NAME", help="this cell; may be repeated")
+    parser.add_argument("--short", action="store_true", help="the cells of the short form")
+    parser.add_argument("--rounds", type=int, default=1, help="repetitions; the table has medians")
+    parser.add_argument("--jobs", type=int, default=max(2, os.cpu_count() or 2), help="cells at a time")
+    parser.add_argument("--protocol", choices=("stream", "livekit"))
+    parser.add_argument("--official", action="store_true", help="also LiveKit's official client, for comparison")
+    parser.add_argument("--write", type=pathlib.Path, metavar="FILE", help="replaces the table in a document, or appends it")
+    parser.add_argument("--out", type=pathlib.Path, default=built / "netlab")
+    parser.add_argument("--sfu", type=pathlib.Path, default=built / "built/offhook-sfu")
+    parser.add_argument("--library", type=pathlib.Path, default=built / "lib", help="the folder of liboffhook.so")
+    parser.add_argument("--livekit", type=pathlib.Path, default=built / "tools/livekit-server")
+    return parser.parse_args()
+
+
+def chosen(a):
+    names = {cell.name for cell in CELLS}
+    for name in a.only or []:
+        if name not in names:
+            raise SystemExit(f"netlab: no cell {name}; --list has them")
+    return [c for c in CELLS if (not a.only or c.name in a.only) and (not a.short or c.short)]
+
+
+def main():
+    a = parse()
+    if a.list:
+        for cell in CELLS:
+            print(f"{cell.name:<25} {'short' if cell.short else '':<6} {cell.expected!s:<36} {cell.what}")
+        return 0
+    why = network.missing()
+    if why:
+        print(f"SKIPPED: netlab: {why}")
+        return 77
+    a.out = a.out.resolve()
+    a.out.mkdir(parents=True, exist_ok=True)
+    for old in a.out.glob("*-*-*-[0-9]"):
+        shutil.rmtree(old)
+    protocols = [p for p in ("stream", "livekit") if a.protocol in (None, p)]
+    if "livekit" in protocols and not a.livekit.exists():
+        print(f"SKIPPED: netlab: cells on LiveKit: there is no server {a.livekit} (make livekit)")
+        protocols.remove("livekit")
+    tools = Tools(a, a.out)
+    if a.official and not (ROOT / "target/livekit/venv/bin/python").exists():
+        print("SKIPPED: netlab: the official client is not installed (tests/livekit/official/env.sh)")
+        a.official = False
+    works = []
+    for cell in chosen(a):
+        if cell.expected.needs and not shutil.which(cell.expected.needs):
+            print(f"SKIPPED: netlab: {cell.name}: {cell.expected.needs} is not installed")
+            continue
+        works += [Work(cell, p, "offhook") for p in protocols if p in cell.protocols]
+        if a.official and "livekit" in protocols and "livekit" in cell.protocols:
+            works.append(Work(cell, "livekit", "official"))
+    print(f"{'cell':<25} {'protocol':<9} {'expected':<32} {'connect':>7} {'gap':>7}  {'':<6}  seen (ms)", flush=True)
+    run = network.Run()
+    began = time.monotonic()
+    done = []
+
+    def all_rounds(work):
+        for _ in range(a.rounds):
+            work.round(run, tools, a.out, 2 if a.short else 4)
+        done.append(work)
+        print(row(work.summary()), flush=True)
+
+    try:
+        with concurrent.futures.ThreadPoolExecutor(a.jobs) as pool:
+            waiting = [pool.submit(all_rounds, work) for work in works]
+            try:
+                for one in waiting:
+                    one.result()
+            except BaseException:
+                for one in waiting:
+                    one.cancel()
+                raise
+    finally:
+        run.end()
+    results = [work.summary() for work in works]
+    (a.out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    if a.write:
+        write(a.write, results)
+    counted = [r for r in results if r["client"] == "offhook"]
+    missed = [r for r in counted if not r["ok"]]
+    failed = any("failed" in one for r in counted for one in r["rounds"])
+    print(f"{len(counted) - len(missed)} of {len(counted)} as expected, {time.monotonic() - began:.0f} s; {a.out}/results.json")
+    return 2 if failed else 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
