@@ -9,6 +9,7 @@ pub use crate::media::frame::{TrackControl, TrackFeedback};
 pub use crate::media::rtp::{RtpOut, RtpPacket};
 use bytes::Bytes;
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -114,6 +115,8 @@ pub struct PeerOptions {
     /// The signalling connection is one to this machine: only loopback addresses are bound, and ICE servers elsewhere
     /// are ignored, until the SFU names a candidate elsewhere.
     pub loopback_only: bool,
+    /// The address in the URL of the signalling, if it has one and no name: a socket is opened from which it is reached.
+    pub server: Option<IpAddr>,
     /// Reject offered data channels: the call does not use any, and none of their packets reaches the engine.
     pub refuse_data: bool,
     /// Time without any packet before `Disconnected` is reported; `None`: the engine's 5 s.

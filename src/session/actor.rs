@@ -32,6 +32,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use parking_lot::Mutex;
 use std::{
     collections::{HashMap, VecDeque},
+    net::IpAddr,
     sync::{atomic::Ordering, Arc},
     time::Duration,
 };
@@ -95,6 +96,8 @@ pub(super) struct Actor {
     link: Option<(Generation, Arc<dyn Link>)>,
     signalling: Arc<dyn Signalling>,
     loopback_only: bool,
+    /// Address in the URL of the SFU's socket, if it is one.
+    server: Option<IpAddr>,
     /// Set with the first peer connection.
     media: Option<Arc<dyn MediaCall>>,
     peers: Peers,
@@ -156,6 +159,7 @@ impl Actor {
             link: None,
             signalling,
             loopback_only: false,
+            server: None,
             media: None,
             peers: peers.clone(),
             closing: Vec::new(),
@@ -455,7 +459,7 @@ impl Actor {
                     // Not every system tells of its changes: the restart that follows needs sockets where routes lead.
                     media.network_changed();
                 }
-                self.loopback_only = ops::is_loopback(&admission.ws_endpoint);
+                (self.loopback_only, self.server) = ops::place(&admission.ws_endpoint);
                 let (signalling, socket_open) = (self.signalling.clone(), self.config.dialect.socket_open);
                 let options = LinkOptions { admission: *admission, session_id, attempt, resume };
                 self.ops.push(Box::pin(async move {

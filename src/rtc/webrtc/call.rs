@@ -83,7 +83,7 @@ impl Call {
         let trace = Arc::new(Trace::new(&options.ice_servers, &used));
         let _inside = self.network.tasks.enter();
         // Without a socket it may still get one, when the remote candidates are known.
-        let links = Links::new(self.network.clone(), options.loopback_only)?;
+        let links = Links::new(self.network.clone(), options.loopback_only, options.server)?;
         let gate = Arc::new(Gate::new(observer));
         let (shared, driver) = Shared::new(self.clone(), kind, options, links, trace, gate)?;
         let mut peers = self.peers.lock();

@@ -71,12 +71,15 @@ impl Links {
     ///
     /// # Errors
     /// `System`: there are addresses, but no socket can be opened.
-    pub(super) fn new(network: Network, loopback_only: bool) -> EngineResult<Self> {
+    pub(super) fn new(network: Network, loopback_only: bool, server: Option<IpAddr>) -> EngineResult<Self> {
         let mut links = Self { network, list: Vec::new(), reached: Vec::new(), changes: 0, refused: false };
-        if loopback_only || links.network.environment.is_some() {
-            links.open((Ipv4Addr::LOCALHOST, 0).into());
-        } else {
+        if let Some(server) = server {
+            links.reach(server);
+        }
+        if !loopback_only && links.network.environment.is_none() {
             links.reach_default();
+        } else if links.list.is_empty() {
+            links.open((Ipv4Addr::LOCALHOST, 0).into());
         }
         if links.refused && links.list.is_empty() {
             return Err(error(EngineErrorKind::System, "no socket could be opened"));
@@ -88,6 +91,7 @@ impl Links {
         for to in ELSEWHERE {
             self.reach(to);
         }
+        // Without a route elsewhere the machine's addresses are as good as any.
         if self.list.is_empty() {
             for address in routes::without_routes(&self.network.policy, routes::listed) {
                 self.open(address);
