@@ -9,7 +9,7 @@ mod kernel;
 #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
 mod machine;
 #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
-mod message;
+pub mod message;
 #[cfg(test)]
 mod tests;
 

@@ -11,7 +11,7 @@ mod refuse;
 mod routes;
 mod stream;
 mod streams;
-mod stun;
+pub mod stun;
 mod tasks;
 mod trace;
 mod udp;
