@@ -18,6 +18,7 @@ pub use livekit::{livekit_data, livekit_frames};
 use offhook::core::model::{PeerKind, RpcCall, RpcReply, SfuMessage};
 use offhook::media::audio::receive::{AudioReceiveConfig, AudioReceiver};
 use offhook::media::frame::FrameReceiver;
+use offhook::net::understand_proxy;
 use offhook::rtc::{candidate, sdp};
 use offhook::signalling::{
     stream::untrusted,
@@ -33,6 +34,7 @@ pub const ALL: &[(&str, Target)] = &[
     ("sfu_event", sfu_event),
     ("twirp_reply", twirp_reply),
     ("coordinator_json", coordinator_json),
+    ("proxy_answer", proxy_answer),
     ("sdp", sdp),
     ("candidate", candidate),
     ("rtp", rtp),
@@ -120,6 +122,21 @@ pub fn coordinator_json(data: &[u8]) {
     }
 }
 
+pub fn proxy_answer(data: &[u8]) {
+    let Some((kind, answer)) = data.split_first() else { return };
+    let (socks, authenticated) = (kind & 1 == 1, kind & 2 == 2);
+    match understand_proxy(socks, authenticated, answer) {
+        Ok(read) => {
+            assert!(read <= answer.len().min(8 << 10), "{read} bytes of an answer");
+            // What follows an answer has no influence on it.
+            assert_eq!(understand_proxy(socks, authenticated, &answer[..read]), Ok(read));
+            let shorter = understand_proxy(socks, authenticated, &answer[..read - 1]);
+            assert!(shorter.is_err(), "an answer ends early");
+        }
+        Err(why) => assert!(why.starts_with("the proxy ") && why.len() < 512 && !why.contains("hunter2"), "{why}"),
+    }
+}
+
 pub fn sdp(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     if let Ok(prepared) = sdp::prepare_remote(&text) {
@@ -141,15 +158,19 @@ pub fn sdp(data: &[u8]) {
 pub fn candidate(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let _ = sdp::is_udp_candidate(text);
-    if let Ok(candidate::Remote::Use { candidate, ufrag }) = candidate::parse(text) {
-        assert!(sdp::is_udp_candidate(&candidate), "let through: {candidate}");
-        let json = candidate::to_json(&candidate, "0", 0, ufrag.as_deref().unwrap_or_default());
-        let again = candidate::parse(&json);
-        assert!(
-            matches!(again, Ok(candidate::Remote::Use { .. }))
-                || json.len() > offhook::core::model::candidate::MAX_CANDIDATE_BYTES
-        );
-    }
+    let (kept, tcp) = match candidate::parse(text) {
+        Ok(candidate::Remote::Udp { candidate, .. }) => (candidate, false),
+        Ok(candidate::Remote::Tcp { candidate, .. }) => (candidate, true),
+        _ => return,
+    };
+    assert!(tcp || sdp::is_udp_candidate(&kept), "let through: {kept}");
+    let json = candidate::to_json(&kept, "0", 0, "abcd");
+    let is_same = |again: Result<candidate::Remote, _>| match again {
+        Ok(candidate::Remote::Udp { .. }) => !tcp,
+        Ok(candidate::Remote::Tcp { .. }) => tcp,
+        _ => json.len() > offhook::core::model::candidate::MAX_CANDIDATE_BYTES,
+    };
+    assert!(is_same(candidate::parse(&json)));
 }
 
 pub fn rtp(data: &[u8]) {

@@ -46,7 +46,7 @@ GROUPS = [
 GUIDES = ["first-call", "livekit-first-call", "threads-and-ownership", "voice-agent", "many-sessions", "from-aiortc", "from-libwebrtc",
           "binding", "security", "limits"]
 DOCUMENTS = ["architecture", "conventions", "threading", "abi", "reliability", "performance", "testing", "livekit", "sfu",
-             "livekit-stand", "packaging"]
+             "livekit-stand", "packaging", "networks"]
 LANGUAGES = [("cpp", "C++"), ("go", "Go"), ("python", "Python"), ("swift", "Swift")]
 KINDS = {"struct": "struct", "union": "union", "enum": "enum", "function": "function", "callback": "type of a callback", "alias": "type",
          "macro": "constant"}

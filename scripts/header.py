@@ -26,7 +26,7 @@ SECTIONS = [
     ("Received audio", ["audio"]),
     ("Events", ["event", "event_payloads"]),
     ("Protocols", ["protocol"]),
-    ("Clients", ["client"]),
+    ("Clients", ["network", "client"]),
     ("Calls", ["call", "snapshot", "stats"]),
     ("Pulled events", ["pull"]),
     ("Data, texts and procedure calls", ["data"]),

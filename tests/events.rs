@@ -69,7 +69,7 @@ impl Scene {
     async fn new(token: &str, options: EventsOptions) -> Self {
         let alone = ONE_AT_A_TIME.lock().await;
         let sfu = Sfu::start(Config::default()).await.unwrap();
-        let net = Arc::new(Net::new(NetOptions::default()));
+        let net = Arc::new(Net::new(NetOptions::default()).unwrap());
         let coordinator = Arc::new(Coordinator::new(net, sfu.url(), "", "ann").unwrap());
         let hub = Arc::new(EventHub::new(coordinator.clone(), Secret::new(token), options));
         Self { sfu, coordinator, hub, _alone: alone }

@@ -58,7 +58,7 @@ fn tone(index: usize, ms: usize) -> Vec<i16> {
 
 fn join(url: &str, user: &str, room: &str) -> Peer {
     let service = Service::Stream;
-    let net = Arc::new(Net::new(NetOptions::default()));
+    let net = Arc::new(Net::new(NetOptions::default()).unwrap());
     let options = ServiceOptions {
         url: url.to_owned(),
         api_key: String::new(),

@@ -7,6 +7,7 @@ import "C"
 
 import (
 	"runtime"
+	"strings"
 	"sync"
 )
 
@@ -38,6 +39,24 @@ type ClientOptions struct {
 	// AllowOtherHosts allows tokens to be sent to hosts that the server names over a connection without TLS. Otherwise
 	// without TLS only to the host of URL.
 	AllowOtherHosts bool
+	// Proxy is an HTTP or SOCKS5 proxy for connections to the service and for TURN over TCP and TLS, for instance
+	// "http://user:password@proxy.example.com:3128"; also https://, socks5:// and socks5h://. "": as the environment says
+	// (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY). "none": no proxy. Servers on loopback are always reached directly.
+	Proxy string
+	// Interfaces are the only network interfaces to use for media, by name: "eth0", "wl*". A * at the end stands for any
+	// rest; a name that begins with ! is not used. None: those that routes to the SFU lead through.
+	Interfaces []string
+	// IPFamily is which IP addresses media uses.
+	IPFamily IPFamily
+	// RelayOnly uses only addresses of TURN servers for media, and sends the SFU no others.
+	RelayOnly bool
+	// MediaPortMin and MediaPortMax are the first and the last local UDP port for media; 0 and 0: any. A session uses up
+	// to two ports of each local address, and while a call reconnects there are two sessions. All calls share the range;
+	// it holds at least two ports.
+	MediaPortMin, MediaPortMax int
+	// DSCP is the differentiated services code point of media packets, 0 to 63, for instance 46 (EF) for voice; 0: the
+	// system's.
+	DSCP int
 }
 
 // Client holds configuration, credentials and connections to the service. Its methods may be called from every
@@ -70,6 +89,11 @@ func NewClient(options ClientOptions) (*Client, error) {
 	o.max_message_bytes = c.size("MaxMessageBytes", options.MaxMessageBytes)
 	o.protocol, o.allow_insecure = C.oh_protocol(options.Protocol), flag(options.AllowInsecure)
 	o.allow_other_hosts, o.receive_custom_events = flag(options.AllowOtherHosts), flag(options.ReceiveCustomEvents)
+	o.proxy, o.interfaces = c.text("Proxy", options.Proxy), c.text("Interfaces", strings.Join(options.Interfaces, ","))
+	o.ip_family, o.relay_only = C.oh_ip_family(options.IPFamily), flag(options.RelayOnly)
+	o.media_port_min = c.number("MediaPortMin", options.MediaPortMin)
+	o.media_port_max = c.number("MediaPortMax", options.MediaPortMax)
+	o.dscp = c.number("DSCP", options.DSCP)
 	if c.err != nil {
 		return nil, c.err
 	}

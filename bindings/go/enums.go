@@ -82,6 +82,7 @@ const (
 	KindUnplayable             EventKind = C.OH_EVENT_UNPLAYABLE
 	KindTextPart               EventKind = C.OH_EVENT_TEXT_PART
 	KindDTMF                   EventKind = C.OH_EVENT_DTMF
+	KindICEServer              EventKind = C.OH_EVENT_ICE_SERVER
 )
 
 // String is the kind's name, for instance "participant_joined".
@@ -276,6 +277,16 @@ const (
 	UnplayableUnassigned    UnplayableReason = C.OH_UNPLAYABLE_UNASSIGNED     // the stream cannot be assigned to a track
 	UnplayablePayloadType   UnplayableReason = C.OH_UNPLAYABLE_PAYLOAD_TYPE   // its payload type was not negotiated
 	UnplayableDataEncrypted UnplayableReason = C.OH_UNPLAYABLE_DATA_ENCRYPTED // data or a text is encrypted end to end
+)
+
+// IPFamily is which IP addresses media uses.
+type IPFamily int32
+
+// IP addresses that media uses.
+const (
+	IPAny IPFamily = C.OH_IP_ANY // IPv4 and IPv6
+	IPv4  IPFamily = C.OH_IP_V4
+	IPv6  IPFamily = C.OH_IP_V6
 )
 
 // ConnectionQuality is how well a participant is connected, as measured by the SFU.

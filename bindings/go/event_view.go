@@ -28,7 +28,7 @@ func known[T any](structure *T) *T {
 // in gives the payload of an event: the member of its union that its kind names: state, joined, participant, track,
 // audio_level, dominant_speaker, connection_quality, counts, rights, pins, local_track, error, lost, audio, ended,
 // reconnected, custom, room, data, text, text_part, rpc_request, rpc_response, subscription_permission, media, unsent,
-// unplayable, dtmf; other for kinds that are not known.
+// unplayable, dtmf, ice_server; other for kinds that are not known.
 func in[T any](e *C.oh_event) *T { return known(*(**T)(unsafe.Pointer(&e.u))) }
 
 // list gives an array of pointers, which may be empty.
@@ -171,6 +171,9 @@ func copyEvent(e *C.oh_event, names *interned) Event {
 			Meta: m, UserID: text(u.user_id), SessionID: text(u.session_id), TrackID: text(u.track_id), Text: text(u.text),
 			Source: TrackSource(u.source), Reason: UnplayableReason(u.reason),
 		}
+	case C.OH_EVENT_ICE_SERVER:
+		s := in[C.oh_event_ice_server](e)
+		return &EventICEServer{m, text(s.url), text(s.text), int(s.code)}
 	}
 	return copyDataEvent(e, m)
 }

@@ -331,5 +331,14 @@ type EventDTMF struct {
 	Code      int    // its number (RFC 4733): 0 to 15
 }
 
+// EventICEServer: a STUN or TURN server gave no address; once for each server and code in a call. The call goes on with the
+// addresses that it has.
+type EventICEServer struct {
+	Meta
+	URL  string // of the server, without credentials
+	Text string // what was found and what to do
+	Code int    // of its error response, for instance 401 or 486; 701: it was not reached
+}
+
 // EventUnknown: an event of a kind that this package does not know.
 type EventUnknown struct{ Meta }

@@ -1,4 +1,4 @@
-// Row pull of tests/scenarios.md, and the other ways to receive: channels, and their behaviour without a reader.
+// Rows pull and network-options of tests/scenarios.md, and the other ways to receive: channels, and their behaviour without a reader.
 
 package offhook_test
 
@@ -282,6 +282,35 @@ func TestOptions(t *testing.T) {
 		AudioFormat: offhook.F32, AudioSampleRateHz: 16000, AudioChannels: 2, OnAudio: func(*offhook.Call, *offhook.AudioFrame) {}})
 	must(t, err)
 	must(t, lasting.Close())
+}
+
+// Row network-options.
+func TestNetworkOptions(t *testing.T) {
+	for name, change := range map[string]func(*offhook.ClientOptions){
+		"proxy":        func(o *offhook.ClientOptions) { o.Proxy = "ftp://user:5ecret@127.0.0.1" },
+		"interfaces":   func(o *offhook.ClientOptions) { o.Interfaces = []string{"eth0", ""} },
+		"Interfaces":   func(o *offhook.ClientOptions) { o.Interfaces = []string{"e\x00h"} },
+		"ip_family":    func(o *offhook.ClientOptions) { o.IPFamily = 99 },
+		"media_port":   func(o *offhook.ClientOptions) { o.MediaPortMin, o.MediaPortMax = 40000, 40000 },
+		"MediaPortMin": func(o *offhook.ClientOptions) { o.MediaPortMin, o.MediaPortMax = -1, 40000 },
+		"dscp":         func(o *offhook.ClientOptions) { o.DSCP = 64 },
+	} {
+		options := offhook.ClientOptions{URL: sfuURL(t), UserID: unique("network"), Token: "development"}
+		change(&options)
+		_, err := offhook.NewClient(options)
+		if !errors.Is(err, offhook.ErrArgument) || !strings.Contains(err.Error(), name) || strings.Contains(err.Error(), "5ecret") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	client, err := offhook.NewClient(offhook.ClientOptions{
+		URL: sfuURL(t), UserID: unique("network"), Token: "development", Proxy: "none", Interfaces: []string{"lo", "!docker*"},
+		IPFamily: offhook.IPv4, MediaPortMin: 20000, MediaPortMax: 29999, DSCP: 46,
+	})
+	must(t, err)
+	defer client.Close()
+	call, err := client.Join(within(t, long), offhook.CallOptions{CallID: unique("network")})
+	must(t, err)
+	must(t, call.Close())
 }
 
 // Each error has the text of its own failure, whatever thread its goroutine runs on.

@@ -153,9 +153,12 @@ pub struct Lossy {
     /// with these ports passes.
     #[serde(default)]
     pub only_ports: Option<(u16, u16)>,
+    /// Drops every UDP datagram: a firewall that only TCP passes.
+    #[serde(default)]
+    pub block_udp: bool,
 }
 
-/// ICE servers that the coordinator announces. By default it announces none.
+/// ICE servers that the coordinator announces instead of those of the start options.
 #[derive(Clone, Debug, Deserialize)]
 pub struct IceServers {
     /// In the coordinator's format: `urls`, `username`, `password`.
@@ -332,11 +335,11 @@ impl Faults {
         Ok(())
     }
 
-    /// The ICE servers for a user. A rule for the user precedes the general rule.
-    pub fn ice_servers(&self, user: &str) -> Vec<serde_json::Value> {
+    /// The ICE servers for a user, if a rule names them. A rule for the user precedes the general rule.
+    pub fn ice_servers(&self, user: &str) -> Option<Vec<serde_json::Value>> {
         let all = self.ice_servers.lock();
         let of_user = all.iter().find(|s| s.user_id.as_deref() == Some(user));
-        of_user.or_else(|| all.iter().find(|s| s.user_id.is_none())).map(|s| s.servers.clone()).unwrap_or_default()
+        of_user.or_else(|| all.iter().find(|s| s.user_id.is_none())).map(|s| s.servers.clone())
     }
 
     pub fn is_killed(&self, edge: Edge) -> bool {
@@ -452,14 +455,14 @@ mod tests {
             servers: vec![serde_json::json!({ "urls": [name] })],
             user_id: user.map(str::to_owned),
         };
-        assert!(faults.ice_servers("u").is_empty());
+        assert!(faults.ice_servers("u").is_none());
         faults.add_ice_servers(rule(None, "turn:a")).unwrap();
         faults.add_ice_servers(rule(Some("u"), "turn:b")).unwrap();
         faults.add_ice_servers(rule(Some("u"), "turn:c")).unwrap();
-        assert_eq!(faults.ice_servers("u")[0]["urls"][0], "turn:c");
-        assert_eq!(faults.ice_servers("other")[0]["urls"][0], "turn:a");
+        assert_eq!(faults.ice_servers("u").unwrap()[0]["urls"][0], "turn:c");
+        assert_eq!(faults.ice_servers("other").unwrap()[0]["urls"][0], "turn:a");
         faults.reset(false);
-        assert!(faults.ice_servers("u").is_empty());
+        assert!(faults.ice_servers("u").is_none());
     }
 
     #[test]

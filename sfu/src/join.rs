@@ -5,7 +5,7 @@
 use crate::{
     config::Limits,
     faults::{Edge, Stage},
-    media::{peer::Setup, publisher, subscriber},
+    media::{address::LocalAddress, peer::Setup, ports::Transport, publisher, subscriber},
     participant::{Grants, Leg, Participant},
     room::{Room, World},
     server::{encode, Server},
@@ -18,7 +18,6 @@ use offhook_proto::{
 };
 use serde_json::json;
 use std::{
-    net::IpAddr,
     sync::{atomic::Ordering::Relaxed, Arc, Weak},
     time::{Duration, Instant, SystemTime},
 };
@@ -119,9 +118,10 @@ impl publisher::Watcher for Watcher {
 }
 
 impl Server {
-    pub(crate) fn setup(&self, ip: IpAddr, stats: &SessionStats) -> Setup {
+    pub(crate) fn setup(&self, local: LocalAddress, stats: &SessionStats) -> Setup {
+        let tcp = self.tcp.as_ref().map(|tcp| (tcp.port, tcp.registry.clone()));
         Setup {
-            ip,
+            transport: Transport { places: self.addresses.places(local), udp: self.config.udp, tcp },
             faults: self.faults.clone(),
             session: stats.session_id.clone(),
             user: stats.user_id.clone(),
@@ -135,7 +135,7 @@ impl Server {
             return;
         }
         let watcher = self.watcher(leg, PeerType::Subscriber);
-        let setup = self.setup(leg.ip, &leg.stats);
+        let setup = self.setup(leg.local, &leg.stats);
         let lines = self.config.limits.media_lines;
         match subscriber::spawn(&setup, lines, leg.stats.negotiations.clone(), watcher) {
             Ok(handle) => leg.subscriber = Some(handle),
@@ -146,7 +146,7 @@ impl Server {
     /// Replaces the leg's publisher with a new one.
     pub(crate) fn new_publisher(self: &Arc<Self>, leg: &mut Leg) -> std::io::Result<()> {
         let watcher = self.watcher(leg, PeerType::PublisherUnspecified);
-        let setup = self.setup(leg.ip, &leg.stats);
+        let setup = self.setup(leg.local, &leg.stats);
         let handle = publisher::spawn(&setup, self.next_id(), watcher)?;
         if let Some(old) = leg.publisher.replace(handle) {
             let _ = old.tx.try_send(publisher::Command::Close);
@@ -168,7 +168,7 @@ impl Server {
     pub fn join(
         self: &Arc<Self>,
         edge: Edge,
-        ip: IpAddr,
+        local: LocalAddress,
         identity: &Identity,
         request: &event::JoinRequest,
         socket: &Outbox,
@@ -211,7 +211,7 @@ impl Server {
             "announced_tracks": details.announced_tracks.len(), "subscriptions": details.subscriptions.len(),
         });
         let number_of_old = world.participant(session).map(|p| p.number);
-        let reconnected = self.take_up(&mut world, edge, ip, identity, request, strategy)?;
+        let reconnected = self.take_up(&mut world, edge, local, identity, request, strategy)?;
         let room = world.rooms.get_mut(&identity.cid).ok_or((ErrorCode::CallNotFound, "no such call".to_owned()))?;
         let at = room.position(session).ok_or((ErrorCode::ParticipantNotFound, "no such participant".to_owned()))?;
         let fresh = number_of_old != Some(room.participants[at].number);
@@ -278,7 +278,7 @@ impl Server {
         self: &Arc<Self>,
         world: &mut World,
         edge: Edge,
-        ip: IpAddr,
+        local: LocalAddress,
         identity: &Identity,
         request: &event::JoinRequest,
         strategy: Strategy,
@@ -301,7 +301,7 @@ impl Server {
         let mut leg = Leg {
             id,
             edge,
-            ip,
+            local,
             socket: None,
             socket_number: 0,
             detached: None,

@@ -1,7 +1,7 @@
 //! A development SFU: coordinator, three SFU edges (one in reserve) and a control API for fault injection, in one
 //! process.
 //!
-//! For tests and demos on one machine. Tokens are not verified. Do not expose it to the open network.
+//! For tests and demos. Tokens are not verified: everyone who can reach it can do everything.
 //!
 //! ```no_run
 //! # async fn run() -> std::io::Result<()> {
@@ -31,9 +31,14 @@ mod state;
 mod tick;
 mod wire;
 
-pub use config::{Config, Limits};
+pub use config::{Config, IceServer, Limits, PublicUrl};
 pub use log::Level;
+pub use media::address::LocalAddress;
 
+use media::{
+    address::Addresses,
+    tcp::{self, Registry},
+};
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, task::JoinHandle};
 
@@ -48,20 +53,43 @@ pub struct Sfu {
 impl Sfu {
     /// Starts an SFU on the caller's tokio runtime.
     ///
-    /// Fails with `InvalidInput` for an address that is not loopback unless `allow_remote` is set, and with the
-    /// system's error if the address cannot be bound.
+    /// Fails with `InvalidInput` for unusable options, as for an address that is not loopback unless `allow_remote` is
+    /// set, and with the system's error if an address cannot be bound.
     pub async fn start(config: Config) -> io::Result<Sfu> {
-        if !config.listen.ip().is_loopback() && !config.allow_remote {
-            let text = format!("{} is not a loopback address; --allow-remote permits it", config.listen.ip());
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
-        }
+        let addresses = check(&config).map_err(|text| io::Error::new(io::ErrorKind::InvalidInput, text))?;
         let listener = TcpListener::bind(config.listen).await?;
         let address = listener.local_addr()?;
-        let server = server::Server::new(config, address);
+        let (most, waiting, mut media) = (config.limits.media_connections, config.limits.media_waiting, Vec::new());
+        let tcp = match config.ice_tcp_port {
+            Some(port) => {
+                let (port, listeners) = tcp::bind(&addresses.shared(LocalAddress::of(address)), port)?;
+                media = listeners;
+                Some(server::MediaTcp { port, registry: Arc::new(Registry::new(most)) })
+            }
+            None => None,
+        };
+        let server = server::Server::new(config, address, addresses, tcp.clone());
         server.log.info(format_args!("listening on {address}"));
-        let tasks =
+        let mut tasks =
             vec![tokio::spawn(server::serve(server.clone(), listener)), tokio::spawn(tick::run(server.clone()))];
+        if let Some(server::MediaTcp { port, registry }) = tcp {
+            server.log.info(format_args!("media over TCP on port {port}"));
+            for listener in media {
+                let (server, registry) = (server.clone(), registry.clone());
+                tasks.push(tokio::spawn(async move {
+                    tokio::select! {
+                        () = tcp::serve(listener, registry, waiting) => {}
+                        () = server.stopped() => {}
+                    }
+                }));
+            }
+        }
         Ok(Sfu { url: format!("http://{}", reachable(address)), server, tasks })
+    }
+
+    /// The port for media over TCP, if there is one.
+    pub fn ice_tcp_port(&self) -> Option<u16> {
+        self.server.tcp.as_ref().map(|tcp| tcp.port)
     }
 
     /// The coordinator's base URL, without a trailing slash.
@@ -87,6 +115,21 @@ impl Drop for Sfu {
     fn drop(&mut self) {
         self.server.shut_down();
     }
+}
+
+/// Checks what can be checked before anything is bound. Returns the addresses of media.
+fn check(config: &Config) -> Result<Addresses, String> {
+    let bound = config.addresses.iter().map(|a| a.ip).chain([config.listen.ip()]);
+    if let Some(ip) = bound.into_iter().find(|ip| !ip.is_loopback() && !config.allow_remote) {
+        return Err(format!("{ip} is not a loopback address; --allow-remote permits it"));
+    }
+    if !config.udp && config.ice_tcp_port.is_none() {
+        return Err("media needs UDP or a port for TCP".into());
+    }
+    if config.ice_servers.len() > config::MAX_ICE_SERVERS {
+        return Err(format!("more than {} ICE servers", config::MAX_ICE_SERVERS));
+    }
+    Addresses::new(&config.addresses, &config.public_addresses)
 }
 
 /// A wildcard address is announced as loopback.

@@ -9,8 +9,16 @@ use std::{io::Read, process::ExitCode};
 
 const USAGE: &str = "\
 usage: offhook-sfu [options]
-  --listen ADDRESS:PORT  address to listen on (default 127.0.0.1:0; port 0 picks a free port)
-  --allow-remote         permit an address that is not loopback
+  --listen ADDRESS:PORT  address to listen on (default 127.0.0.1:0; port 0 picks a free port); IPv6 as [::1]:0
+  --allow-remote         permit addresses that are not loopback
+  --address ADDRESS      local address for media; repeatable (default: the one that the client's signalling used)
+  --public-address ADDRESS
+                         announce this address instead of the local one, with the same ports; one per family
+  --public-url URL       base of the SFUs' URLs in the coordinator's answers (default: the address the client used)
+  --ice-tcp-port PORT    media also over TCP on this port; 0 picks a free port
+  --no-udp               no media over UDP; needs --ice-tcp-port
+  --ice-server URL[,USER,PASSWORD]
+                         STUN or TURN server for clients; repeatable. Other users of the machine can see the arguments.
   --log LEVEL            log level of stderr: off, warn, info (default) or debug
   --exit-with-stdin      stop when standard input closes
   --help                 this text
@@ -33,6 +41,18 @@ fn arguments() -> Result<Option<Arguments>, String> {
                 config.listen = text.parse().map_err(|_| format!("{text:?} is not an address with a port"))?;
             }
             "--allow-remote" => config.allow_remote = true,
+            "--address" => config.addresses.push(value()?.parse()?),
+            "--public-address" => {
+                let text = value()?;
+                config.public_addresses.push(text.parse().map_err(|_| format!("{text:?} is not an IP address"))?);
+            }
+            "--public-url" => config.public_url = Some(value()?.parse()?),
+            "--ice-tcp-port" => {
+                let text = value()?;
+                config.ice_tcp_port = Some(text.parse().map_err(|_| format!("{text:?} is not a port"))?);
+            }
+            "--no-udp" => config.udp = false,
+            "--ice-server" => config.ice_servers.push(value()?.parse()?),
             "--log" => config.log = value()?.parse()?,
             "--exit-with-stdin" => exit_with_stdin = true,
             "--help" | "-h" => return Ok(None),

@@ -4,7 +4,7 @@
 
 use crate::{
     faults::Edge,
-    media::{forward::Route, levels::Level, publisher, subscriber},
+    media::{address::LocalAddress, forward::Route, levels::Level, publisher, subscriber},
     server::{encode, Server},
     socket::{Out, Outbox},
     state::SessionStats,
@@ -15,7 +15,6 @@ use offhook_proto::{
     signal,
 };
 use std::{
-    net::IpAddr,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -91,7 +90,8 @@ impl Track {
 pub struct Leg {
     pub id: u64,
     pub edge: Edge,
-    pub ip: IpAddr,
+    /// Address on which its signalling arrived.
+    pub local: LocalAddress,
     pub socket: Option<Outbox>,
     /// Number of the current socket; identifies the end of a replaced socket.
     pub socket_number: u64,

@@ -7,6 +7,10 @@ use crate::{
     coordinator,
     faults::{Faults, Stage},
     log::Log,
+    media::{
+        address::{Addresses, LocalAddress},
+        tcp::Registry,
+    },
     room::World,
     state::Counters,
     {ctl, edge},
@@ -53,8 +57,17 @@ pub struct Server {
     pub calls: Mutex<coordinator::Calls>,
     pub counters: Counters,
     pub address: SocketAddr,
+    pub addresses: Addresses,
+    pub tcp: Option<MediaTcp>,
     ids: AtomicU64,
     pub(crate) stop: watch::Sender<bool>,
+}
+
+/// The port for media over TCP.
+#[derive(Clone, Debug)]
+pub struct MediaTcp {
+    pub port: u16,
+    pub registry: Arc<Registry>,
 }
 
 /// Local address on which a request arrived.
@@ -73,7 +86,7 @@ pub fn encode(payload: EventPayload) -> Vec<u8> {
 }
 
 impl Server {
-    pub fn new(config: Config, address: SocketAddr) -> Arc<Self> {
+    pub fn new(config: Config, address: SocketAddr, addresses: Addresses, tcp: Option<MediaTcp>) -> Arc<Self> {
         Arc::new(Server {
             log: Log::new(config.log),
             config,
@@ -82,6 +95,8 @@ impl Server {
             calls: Mutex::default(),
             counters: Counters::default(),
             address,
+            addresses,
+            tcp,
             ids: AtomicU64::new(1),
             stop: watch::Sender::new(false),
         })
@@ -184,7 +199,8 @@ pub async fn serve(server: Arc<Server>, listener: TcpListener) {
 
 async fn connection(server: Arc<Server>, router: Router, stream: TcpStream) {
     let _ = stream.set_nodelay(true);
-    let Ok(local) = stream.local_addr() else { return };
+    // With the scope of a link-local address, which media needs.
+    let Ok(local) = stream.local_addr().map(|a| LocalAddress::of(a).with_port(a.port())) else { return };
     if server.faults.any_silent(Stage::TcpAccept) {
         // The control API must still answer: peek at the request without consuming it.
         let mut head = [0u8; 512];

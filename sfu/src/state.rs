@@ -201,6 +201,7 @@ pub fn describe(server: &Server) -> Value {
         "gone": gone,
         "joins": world.joins,
         "faults": server.faults.describe(),
+        "media": media(server),
         "counters": {
             "connections": c.connections.load(Relaxed),
             "connections_open": c.connections_open.load(Relaxed),
@@ -212,6 +213,23 @@ pub fn describe(server: &Server) -> Value {
             "coordinator_sockets": c.coordinator_sockets.load(Relaxed),
         },
     })
+}
+
+fn media(server: &Server) -> Value {
+    let tcp = server.tcp.as_ref().map(|tcp| {
+        let stats = &tcp.registry.stats;
+        json!({
+            "port": tcp.port,
+            "accepted": stats.accepted.load(Relaxed),
+            "assigned": stats.assigned.load(Relaxed),
+            "refused": stats.refused.load(Relaxed),
+            "evicted": stats.evicted.load(Relaxed),
+            "waiting": stats.waiting.load(Relaxed),
+            "open": tcp.registry.in_use(server.config.limits.media_connections),
+            "peer_connections": tcp.registry.peers(),
+        })
+    });
+    json!({ "udp": server.config.udp, "ice_tcp": tcp })
 }
 
 fn participant(p: &crate::participant::Participant) -> Value {

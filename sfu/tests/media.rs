@@ -2,51 +2,24 @@
 
 mod support;
 
-use offhook_proto::{
-    event::sfu_event::EventPayload,
-    models::{self, TrackType},
-};
+use offhook_proto::{event::sfu_event::EventPayload, models::TrackType};
 use offhook_sfu::{Config, Sfu};
 use std::time::Duration;
 use support::{
-    media::{Kind, Peer},
+    media::{self, Peer, Way},
     within, Client,
 };
-
-fn track(kind: TrackType, mid: &str) -> models::TrackInfo {
-    models::TrackInfo {
-        track_id: "t".into(),
-        track_type: kind as i32,
-        mid: mid.into(),
-        muted: true,
-        ..Default::default()
-    }
-}
 
 fn mids(sdp: &str) -> Vec<String> {
     sdp.lines().filter_map(|l| l.trim().strip_prefix("a=mid:")).map(str::to_owned).collect()
 }
 
 async fn publish_audio(client: &Client) -> Peer {
-    let mut peer = Peer::new(&[Kind::Audio]).await;
-    let offer = peer.offer().await;
-    let response = client.set_publisher(offer.clone(), vec![track(TrackType::Audio, &mids(&offer)[0])]).await;
-    assert!(response.error.is_none(), "{:?}", response.error);
-    assert!(response.sdp.contains("a=candidate:"), "the answer contains the SFU's candidate");
-    peer.answered(response.sdp).await;
-    assert!(client.unmute(TrackType::Audio, false).await.error.is_none());
-    peer.connected().await;
-    peer
+    media::publish_audio(client, Way::UDP).await.0
 }
 
 async fn subscribe(client: &mut Client) -> (Peer, String) {
-    let mut peer = Peer::new(&[]).await;
-    let offer = client.wait_offer().await;
-    assert!(offer.sdp.contains("a=candidate:") && offer.sdp.contains("a=setup:actpass"), "{}", offer.sdp);
-    let answer = peer.accept(offer.sdp.clone()).await;
-    assert!(client.answer(offer.negotiation_id, answer).await.error.is_none());
-    peer.connected().await;
-    (peer, offer.sdp)
+    media::subscribe(client, Way::UDP).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

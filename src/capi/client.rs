@@ -5,6 +5,7 @@ use super::{
     call::free_call,
     convert::{argument, credential, give, optional, required},
     handles::registry,
+    network::{self, oh_ip_family_t},
     objects::{find, Client},
     process,
     protocol::{oh_protocol, oh_protocol_t},
@@ -71,9 +72,35 @@ pub struct oh_client_options {
     /// Receive custom events of the coordinator (OH_EVENT_CUSTOM), over one more WebSocket for all calls of this client.
     /// It reconnects by itself and never affects a call; a join waits at most 500 ms for its first connection.
     pub receive_custom_events: oh_bool,
+    /// HTTP or SOCKS5 proxy for connections to the service and for TURN over TCP and TLS, for instance
+    /// "http://user:password@proxy.example.com:3128"; also https://, socks5:// (names are looked up here) and socks5h://
+    /// (by the proxy). Other characters of user and password are percent-encoded. NULL: as the environment says
+    /// (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY). "none": no proxy. Servers on loopback are always reached directly,
+    /// and UDP never goes through a proxy. The password is never part of an error, a log line or a trace.
+    pub proxy: *const c_char,
+    /// The only network interfaces to use for media, by name, with commas between: "eth0,wl*". A * at the end stands for
+    /// any rest; a name that begins with ! is not used: "!docker*". At most 64 names. NULL: those that routes to the SFU
+    /// lead through. With names that begin with ! only: the same without these.
+    pub interfaces: *const c_char,
+    /// IP addresses to use for media; 0: OH_IP_ANY.
+    pub ip_family: oh_ip_family_t,
+    /// Use only addresses of TURN servers for media, and send the SFU no others. A call whose service names no TURN server
+    /// then has no media.
+    pub relay_only: oh_bool,
+    /// First local UDP port for media, 1 to 65535; 0 for both ports: any. A session uses up to two ports of each local
+    /// address; while a call reconnects, those of two sessions. The range is shared by all calls of this machine that use
+    /// it, and must hold at least two ports.
+    pub media_port_min: u32,
+    /// Last local UDP port for media, more than media_port_min.
+    pub media_port_max: u32,
+    /// Differentiated services code point (RFC 2474) of media packets, 0 to 63, for instance 46 (EF) for voice; 0: the
+    /// system's. Networks may ignore or change it.
+    pub dscp: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
-sized!(oh_client_options to receive_custom_events);
+sized!(oh_client_options to reserved);
 
 /// Makes a client. Opens no connection.
 ///
@@ -141,12 +168,17 @@ unsafe fn make(options: *const oh_client_options) -> crate::error::Result<oh_cli
         bytes @ 1_024..=67_108_864 => limits.max_message = bytes,
         _ => return Err(argument("oh_client_options.max_message_bytes must be 0 or 1024 to 67108864")),
     }
-    let net = Arc::new(Net::new(NetOptions {
+    // SAFETY: by the caller's contract.
+    let (policy, proxy) = unsafe { (network::policy(&options)?, network::proxy(&options)?) };
+    let net = Net::new(NetOptions {
         insecure_allowed: options.allow_insecure != 0,
         ca_file: ca_file.map(Into::into),
         other_hosts_allowed: options.allow_other_hosts != 0,
-    }));
-    let engine = crate::rtc::default_engine(Default::default(), None);
+        proxy,
+    });
+    let net = Arc::new(net.map_err(argument)?);
+    let streams = Arc::new(crate::rtc::ServerStreams::new(net.dialer()));
+    let engine = crate::rtc::default_engine(policy, Some(streams));
     let options = ServiceOptions {
         url,
         api_key: api_key.unwrap_or_default(),

@@ -180,13 +180,17 @@ pub enum oh_event_kind {
     OH_EVENT_TEXT_PART = 32,
     /// `dtmf`: a participant (SIP) pressed a key of the telephone.
     OH_EVENT_DTMF = 33,
+    /// `ice_server`: a STUN or TURN server gave no address: it was not reached, or refused. Once for each server and
+    /// code in a call, for sending and receiving together. The call goes on with the addresses that it has; whether
+    /// media flows is OH_EVENT_MEDIA.
+    OH_EVENT_ICE_SERVER = 34,
 }
 pub type oh_event_kind_t = i32;
 
 use oh_event_kind::*;
 
 /// Names of the kinds, NUL-terminated.
-const NAMES: [(oh_event_kind, &str); 33] = [
+const NAMES: [(oh_event_kind, &str); 34] = [
     (OH_EVENT_STATE, "state\0"),
     (OH_EVENT_JOINED, "joined\0"),
     (OH_EVENT_TOKEN_NEEDED, "token_needed\0"),
@@ -220,6 +224,7 @@ const NAMES: [(oh_event_kind, &str); 33] = [
     (OH_EVENT_UNPLAYABLE, "unplayable\0"),
     (OH_EVENT_TEXT_PART, "text_part\0"),
     (OH_EVENT_DTMF, "dtmf\0"),
+    (OH_EVENT_ICE_SERVER, "ice_server\0"),
 ];
 
 /// What an event holds: the member for its kind. Pointers only, so that every structure can grow.
@@ -282,6 +287,8 @@ pub union oh_event_payload {
     pub unplayable: *const oh_event_unplayable,
     /// OH_EVENT_DTMF.
     pub dtmf: *const oh_event_dtmf,
+    /// OH_EVENT_ICE_SERVER.
+    pub ice_server: *const oh_event_ice_server,
     /// Of kinds that this header does not have; NULL for OH_EVENT_TOKEN_NEEDED.
     pub other: *const c_void,
 }

@@ -414,6 +414,25 @@ pub struct oh_event_dtmf {
     pub reserved: u32,
 }
 
+/// OH_EVENT_ICE_SERVER: a STUN or TURN server gave no address.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct oh_event_ice_server {
+    /// sizeof(oh_event_ice_server) in the library.
+    pub size: usize,
+    /// The server's URL as the service named it, for instance "turn:turn.example.com:3478?transport=udp"; without
+    /// credentials, at most 1024 bytes.
+    pub url: *const c_char,
+    /// What was found and what to do.
+    pub text: *const c_char,
+    /// The code of the server's error response (STUN, TURN): for instance 401 wrong credentials, 403 forbidden, 437
+    /// allocation mismatch, 441 wrong credentials for an allocation, 486 too many allocations, 508 no capacity. 701: it
+    /// was not reached: no answer, refused, TLS failed. As in W3C's icecandidateerror.
+    pub code: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
 sized!(
     oh_event_state to previous,
     oh_event_joined to anonymous_participants,
@@ -440,4 +459,5 @@ sized!(
     oh_event_unsent to bytes,
     oh_event_unplayable to reason,
     oh_event_dtmf to reserved,
+    oh_event_ice_server to reserved,
 );

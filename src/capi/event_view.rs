@@ -390,6 +390,10 @@ pub(super) fn c_event(call: oh_call, notice: &Notice, k: &mut Kept, track: impl 
             });
             (OH_EVENT_MEDIA, u)
         }
+        Event::IceServer(failure) => {
+            let (url, text, code) = (k.text(&failure.url), k.text(&failure.text), failure.code.into());
+            (OH_EVENT_ICE_SERVER, payload!(k, ice_server: oh_event_ice_server { url, text, code, reserved: 0 }))
+        }
         Event::Error(error) => {
             let ((code, server_code), text) = (error_of(Some(error)), k.text(&error.message));
             (OH_EVENT_ERROR, payload!(k, error: oh_event_error { text, error: code, server_code }))
@@ -426,6 +430,7 @@ pub(super) fn c_lost(call: oh_call, total: u64, data: dispatch::DataLost, k: &mu
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::model::IceServerFailure;
     use std::ffi::CStr;
 
     fn view(event: Event, look: impl FnOnce(&oh_event)) {
@@ -477,6 +482,24 @@ mod tests {
             let (unplayable, user) = unsafe { (*e.u.unplayable, text((*e.u.unplayable).user_id)) };
             assert_eq!((unplayable.reason, user), (oh_unplayable_reason::OH_UNPLAYABLE_DATA_ENCRYPTED as i32, "ann"));
         });
+    }
+
+    #[test]
+    fn a_failed_ice_server_has_its_url_code_and_text() {
+        let (url, text) = ("turns:turn.example.com:443?transport=tcp".to_owned(), "no answer within 5 s".to_owned());
+        view(Event::IceServer(IceServerFailure { url: url.clone(), code: 701, text: text.clone() }), |e| {
+            assert_eq!(e.kind, OH_EVENT_ICE_SERVER as i32);
+            // SAFETY: the member that the kind names; its texts live as long as the view.
+            let (seen, seen_url, seen_text) = unsafe {
+                let seen = *e.u.ice_server;
+                (seen, self::text(seen.url), self::text(seen.text))
+            };
+            assert_eq!((seen.size, seen.code, seen.reserved), (size_of::<oh_event_ice_server>(), 701, 0));
+            assert_eq!((seen_url, seen_text), (url.as_str(), text.as_str()));
+        });
+        // SAFETY: static text.
+        let name = unsafe { CStr::from_ptr(oh_event_kind_get_name(OH_EVENT_ICE_SERVER as i32)) };
+        assert_eq!(name.to_bytes(), b"ice_server");
     }
 
     #[test]

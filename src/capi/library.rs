@@ -79,7 +79,7 @@ pub enum oh_log_level {
     OH_LOG_ERROR = 1,
     /// A failure in a call, as reported by OH_EVENT_ERROR and OH_EVENT_LOCAL_TRACK_FAILED.
     OH_LOG_WARN = 2,
-    /// States and ends of calls; changes of the network.
+    /// States and ends of calls; ICE servers that gave no address; changes of the network.
     OH_LOG_INFO = 3,
     /// Details, and what was dropped because it came late.
     OH_LOG_DEBUG = 4,

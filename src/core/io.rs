@@ -158,6 +158,12 @@ pub enum Input {
         peer: PeerKind,
         path: Path,
     },
+    /// A STUN or TURN server gave this peer connection no address.
+    IceServer {
+        generation: Generation,
+        peer: PeerKind,
+        failure: IceServerFailure,
+    },
     RemoteTrack {
         generation: Generation,
         id: RemoteId,
@@ -542,6 +548,8 @@ pub enum Event {
         /// Empty when connected.
         text: String,
     },
+    /// A STUN or TURN server gave no address; sent once per server and code.
+    IceServer(IceServerFailure),
     /// An error that does not end the call.
     Error(Error),
     /// Data that was accepted but could not be sent. Comes just before the terminal event; the core neither counts nor

@@ -54,6 +54,8 @@ pub const REMOTE_TRACKS: usize = 4_096;
 pub const UNASSIGNED: Duration = Duration::from_secs(3);
 /// Tracks remembered as reported unplayable.
 pub const UNPLAYABLE: usize = 1_024;
+/// Failures of ICE servers remembered as reported; beyond this the oldest may be reported again.
+pub const ICE_SERVER_FAILURES: usize = 64;
 pub const LEAVE_REASON: usize = 115;
 /// Acknowledgement timeout of a procedure call.
 pub const RPC_ACK: Duration = Duration::from_secs(7);

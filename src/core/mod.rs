@@ -42,7 +42,7 @@ use crate::error::{Code, Error};
 use context::{Context, Need, Phase, Settled};
 use messaging::Messaging;
 use model::*;
-use peer::{Connection, Publisher, Subscriber};
+use peer::{Connection, IceServers, Publisher, Subscriber};
 use reconnect::{Edges, Held, Migration, Reconnects, Socket, Tokens};
 use room::Room;
 use stats::Stats;
@@ -63,6 +63,7 @@ pub struct Core {
     migration: Migration,
     publisher: Publisher,
     subscriber: Subscriber,
+    ice_servers: IceServers,
     room: Room,
     messaging: Messaging,
     stats: Stats,
@@ -90,6 +91,7 @@ impl Core {
             migration: Migration::default(),
             publisher: Publisher::new(),
             subscriber: Subscriber::new(!cx.subscriber_closed()),
+            ice_servers: IceServers::default(),
             room: Room::default(),
             messaging: Messaging::default(),
             stats: Stats::default(),
@@ -255,6 +257,7 @@ impl Core {
                     self.connection(peer).1.on_path(path);
                 }
             }
+            Input::IceServer { generation, peer, failure } => self.on_ice_server(generation, peer, failure),
             Input::PeerClosed { generation, peer } => self.on_peer_closed(generation, peer),
             Input::RemoteTrack { generation, id, owner, mid, again } => {
                 self.on_remote_track(room::Arrived { id, transport: generation, owner, mid, again })
@@ -372,6 +375,14 @@ impl Core {
             self.reconnects.connected();
         }
         with(self.connection(peer), |connection, cx| connection.on_change(cx, change))
+    }
+
+    fn on_ice_server(&mut self, generation: Generation, peer: PeerKind, failure: IceServerFailure) {
+        let (cx, connection) = self.connection(peer);
+        if Some(generation) != cx.transport || !cx.is_open() || !connection.is_live() {
+            return cx.late();
+        }
+        self.ice_servers.report(&mut self.cx, failure);
     }
 
     fn on_peer_closed(&mut self, generation: Generation, peer: PeerKind) {

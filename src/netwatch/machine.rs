@@ -1,7 +1,7 @@
 //! Converts the kernel's messages to changes: none, offline, online, changed. Pure; the caller passes the time.
 //!
 //! Networks change in bursts (a lease renewed, a cable unplugged and plugged in again), so a change counts only after
-//! it has lasted a second. Must not know: sockets, where messages come from.
+//! it has lasted a moment; a call asks the routes what it means. Must not know: sockets, where messages come from.
 
 use super::{
     message::{Message, Route},
@@ -14,9 +14,9 @@ use std::{
 };
 
 /// A state that has lasted this long is reported…
-const QUIET: Duration = Duration::from_millis(1_000);
+const QUIET: Duration = Duration::from_millis(150);
 /// …and one that never settles after this long.
-const AT_MOST: Duration = Duration::from_millis(3_000);
+const AT_MOST: Duration = Duration::from_millis(500);
 /// Most links, and most addresses, that are kept; further ones are ignored.
 const MAX_ENTRIES: usize = 4_096;
 /// Most default routes.

@@ -21,10 +21,12 @@ struct Out<'a> {
 /// A parsed remote candidate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Remote {
-    /// Nothing to do: the end of candidates, or an unsupported candidate (mDNS name, TCP).
+    /// Nothing to do: the end of candidates, or one that cannot be connected to (mDNS name, active TCP).
     Nothing,
-    /// A candidate for the engine: the attribute's text and the user name fragment, if given.
-    Use { candidate: String, ufrag: Option<String> },
+    /// The attribute's text and the destination.
+    Udp { candidate: String, address: SocketAddr },
+    /// A passive TCP candidate (RFC 6544).
+    Tcp { candidate: String, address: SocketAddr },
 }
 
 /// Parses a remote candidate. All media is bundled, so `sdpMid` and `sdpMLineIndex` are ignored; missing, null and
@@ -39,11 +41,16 @@ pub fn parse(json: &str) -> Result<Remote, &'static str> {
     }
     let attribute = Attribute::parse(text).ok_or("the candidate cannot be parsed")?;
     let mdns = attribute.address.len() > 6 && attribute.address.to_ascii_lowercase().ends_with(".local");
-    if mdns || attribute.protocol.eq_ignore_ascii_case("tcp") {
+    if mdns {
         return Ok(Remote::Nothing);
     }
-    attribute.udp().ok_or("the candidate cannot be parsed")?;
-    Ok(Remote::Use { candidate: text.to_owned(), ufrag: read.ufrag().map(str::to_owned) })
+    let candidate = text.to_owned();
+    if attribute.protocol.eq_ignore_ascii_case("tcp") {
+        let tcp = attribute.tcp().map(|address| Remote::Tcp { candidate, address });
+        return Ok(tcp.unwrap_or(Remote::Nothing));
+    }
+    let address = attribute.udp().ok_or("the candidate cannot be parsed")?;
+    Ok(Remote::Udp { candidate, address })
 }
 
 /// A local candidate as JSON. `mid` and `index` name the m-line that carries the bundle, `ufrag` the ICE generation.
@@ -64,6 +71,8 @@ pub struct Attribute<'a> {
     port: u16,
     /// e.g. `host`.
     pub kind: &'a str,
+    /// A TCP candidate that waits for connections.
+    passive: bool,
 }
 
 impl<'a> Attribute<'a> {
@@ -71,16 +80,26 @@ impl<'a> Attribute<'a> {
     pub fn parse(text: &'a str) -> Option<Self> {
         let text = text.strip_prefix("candidate:").unwrap_or(text);
         let words: Vec<&str> = text.split(' ').filter(|word| !word.is_empty()).take(MAX_WORDS).collect();
-        let [_, component, protocol, priority, address, port, "typ", kind, ..] = words[..] else { return None };
+        let [_, component, protocol, priority, address, port, "typ", kind, ref rest @ ..] = words[..] else {
+            return None;
+        };
+        let passive = rest.chunks_exact(2).any(|pair| pair == ["tcptype", "passive"]);
         component.parse::<u16>().ok()?;
         priority.parse::<u32>().ok()?;
-        Some(Self { protocol, address, port: port.parse().ok()?, kind })
+        Some(Self { protocol, address, port: port.parse().ok()?, kind, passive })
     }
 
     /// The destination address, if it is a UDP candidate with an IP address.
     pub fn udp(&self) -> Option<SocketAddr> {
         let address: IpAddr = self.address.parse().ok()?;
         (self.protocol.eq_ignore_ascii_case("udp") && self.port > 0).then(|| SocketAddr::new(address, self.port))
+    }
+
+    /// The destination address, if it is a passive TCP candidate with an IP address.
+    pub fn tcp(&self) -> Option<SocketAddr> {
+        let address: IpAddr = self.address.parse().ok()?;
+        let usable = self.protocol.eq_ignore_ascii_case("tcp") && self.passive && self.port > 0;
+        usable.then(|| SocketAddr::new(address, self.port))
     }
 }
 
@@ -95,6 +114,16 @@ mod tests {
         assert_eq!(udp("1 1 UDP 2130706431 ::1 9 typ srflx raddr ::1 rport 7").as_deref(), Some("[::1]:9"));
         for other in ["1 1 tcp 1 127.0.0.1 9 typ host", "1 1 udp 1 name.local 9 typ host", "1 1 udp 1 ::1 0 typ host"] {
             assert!(Attribute::parse(other).is_some() && udp(other).is_none(), "{other}");
+        }
+        let tcp = |text| Attribute::parse(text).and_then(|attribute| attribute.tcp().map(|at| at.to_string()));
+        assert_eq!(tcp("1 1 TCP 1 ::1 7881 typ host tcptype passive").as_deref(), Some("[::1]:7881"));
+        assert_eq!(
+            tcp("1 1 tcp 1 127.0.0.1 9 typ srflx raddr 0.0.0.0 rport 0 tcptype passive").as_deref(),
+            Some("127.0.0.1:9")
+        );
+        for other in ["1 1 tcp 1 ::1 9 typ host tcptype active", "1 1 tcp 1 ::1 9 typ host", "1 1 udp 1 ::1 9 typ host"]
+        {
+            assert_eq!(tcp(other), None, "{other}");
         }
         for bad in [
             "",

@@ -9,6 +9,7 @@ pub use crate::media::frame::{TrackControl, TrackFeedback};
 pub use crate::media::rtp::{RtpOut, RtpPacket};
 use bytes::Bytes;
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -114,6 +115,8 @@ pub struct PeerOptions {
     /// The signalling connection is one to this machine: only loopback addresses are bound, and ICE servers elsewhere
     /// are ignored, until the SFU names a candidate elsewhere.
     pub loopback_only: bool,
+    /// The address in the URL of the signalling, if it has one and no name: a socket is opened from which it is reached.
+    pub server: Option<IpAddr>,
     /// Reject offered data channels: the call does not use any, and none of their packets reaches the engine.
     pub refuse_data: bool,
     /// Time without any packet before `Disconnected` is reported; `None`: the engine's 5 s.
@@ -253,6 +256,20 @@ pub trait Streams: std::fmt::Debug + Send + Sync + 'static {
     fn open(&self, target: StreamTarget, timeout: Duration) -> Opening;
 }
 
+/// Where routes lead after a change of the machine's network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Routes {
+    /// Nothing is known: no peer connection has a destination yet.
+    #[default]
+    Unknown,
+    /// As before.
+    Same,
+    /// No destination can be reached.
+    Gone,
+    /// To the same destinations from other addresses: new sockets are open, and an ICE restart moves media to them.
+    Moved,
+}
+
 /// Creates the media of calls.
 pub trait Engine: Send + Sync + 'static {
     /// For one call. Call it inside the library's tokio runtime.
@@ -273,6 +290,11 @@ pub trait MediaCall: Send + Sync + 'static {
         options: PeerOptions,
         observer: Arc<dyn PeerObserver>,
     ) -> EngineResult<Arc<dyn Peer>>;
+
+    /// The machine's network has changed: asks where routes lead now, and opens sockets where they have moved.
+    fn network_changed(&self) -> Routes {
+        Routes::Unknown
+    }
 }
 
 /// One peer connection. Every method may be called after `close`; it then fails with `Closed`. The caller runs one

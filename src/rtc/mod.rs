@@ -8,9 +8,15 @@ pub mod webrtc;
 
 mod gate;
 mod refuse;
+mod routes;
+mod stream;
+mod streams;
+mod stun;
 mod tasks;
 mod trace;
 mod udp;
+
+pub(crate) use streams::ServerStreams;
 
 /// The engine shipped with the library. `streams`: for TURN servers over TCP and TLS; `None`: these are not used.
 pub fn default_engine(

@@ -9,6 +9,7 @@ use crate::core::model::PeerKind;
 use crate::media::audio::payload::Red;
 use std::collections::HashSet;
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 
 /// Largest description accepted from the network, in bytes.
 pub const MAX_SDP_BYTES: usize = 512 * 1024;
@@ -111,6 +112,18 @@ fn is_feedback(attribute: &str) -> bool {
 /// port.
 pub fn is_udp_candidate(attribute: &str) -> bool {
     Attribute::parse(attribute).is_some_and(|attribute| attribute.udp().is_some())
+}
+
+/// The candidates of a description.
+pub fn candidates(sdp: &str) -> impl Iterator<Item = Attribute<'_>> {
+    sdp.lines().filter_map(|line| line.trim().strip_prefix("a=candidate:")).filter_map(Attribute::parse)
+}
+
+/// The passive TCP candidates of a description, as attributes and destinations.
+pub fn tcp_candidates(sdp: &str) -> impl Iterator<Item = (&str, SocketAddr)> {
+    let attributes = sdp.lines().filter_map(|line| line.trim().strip_prefix("a="));
+    let candidates = attributes.filter(|attribute| attribute.starts_with("candidate:"));
+    candidates.filter_map(|text| Some((text, Attribute::parse(text)?.tcp()?))).take(MAX_CANDIDATES)
 }
 
 /// The largest data channel message that the remote peer accepts (RFC 8841 §6); `None` without data channels,

@@ -6,6 +6,7 @@
 //! engine's types, rules.
 
 use super::candidate::Attribute;
+use super::stun::{error_code, message_type};
 use crate::core::model::{IceServer, Path};
 use parking_lot::Mutex;
 use std::fmt::Write;
@@ -16,10 +17,11 @@ const MAX_REMOTE: usize = 64;
 const MAX_FLOWS: usize = 128;
 /// Maximum servers reported.
 const MAX_SERVERS: usize = 8;
+/// Longest reason of a server's failure, in characters.
+const MAX_FAILURE: usize = 120;
 /// Longest report text, in bytes.
 const MAX_TEXT: usize = 480;
 const KINDS: [&str; 4] = ["host", "srflx", "prflx", "relay"];
-const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 
 /// Packet counts of one remote address.
 #[derive(Clone, Copy, Debug, Default)]
@@ -45,11 +47,12 @@ struct Flow {
 #[derive(Debug)]
 struct Server {
     turn: bool,
-    /// Host and port from its URL.
+    /// Host and port from its URL, and the transport if it is not UDP.
     name: String,
+    urls: Vec<String>,
     addresses: Vec<SocketAddr>,
-    /// Reason why it was not asked.
-    failure: &'static str,
+    /// Reason why it was not asked, or gave no address.
+    failure: String,
 }
 
 #[derive(Debug, Default)]
@@ -68,21 +71,29 @@ fn kind(candidate: &Attribute<'_>) -> Option<usize> {
     KINDS.iter().position(|kind| candidate.kind.eq_ignore_ascii_case(kind))
 }
 
-/// Scheme, host and port of a STUN or TURN URL (RFC 7064, RFC 7065).
+/// Whether a STUN or TURN URL (RFC 7064, RFC 7065) is of a relay; host, port and transport.
 fn server_name(url: &str) -> Option<(bool, String)> {
     let (scheme, rest) = url.split_once(':')?;
-    let (turn, port) = match scheme {
-        "stun" => (false, 3478),
-        "stuns" => (false, 5349),
-        "turn" => (true, 3478),
-        "turns" => (true, 5349),
+    let (turn, port, tls) = match scheme {
+        "stun" => (false, 3478, false),
+        "stuns" => (false, 5349, true),
+        "turn" => (true, 3478, false),
+        "turns" => (true, 5349, true),
         _ => return None,
     };
     let host = rest.split('?').next().unwrap_or_default();
     let has_port = host.rsplit_once(':').is_some_and(|(before, port)| {
         !port.contains(']') && port.parse::<u16>().is_ok() && (!before.contains(':') || before.ends_with(']'))
     });
-    Some((turn, if has_port { host.to_owned() } else { format!("{host}:{port}") }))
+    let name = if has_port { host.to_owned() } else { format!("{host}:{port}") };
+    Some((
+        turn,
+        match (tls, url.contains("transport=tcp")) {
+            (true, _) => format!("{name} over TLS"),
+            (false, true) => format!("{name} over TCP"),
+            (false, false) => name,
+        },
+    ))
 }
 
 impl Trace {
@@ -93,16 +104,23 @@ impl Trace {
             let Some((turn, name)) = server_name(url) else { continue };
             let failure = match () {
                 () if used.contains(url) => "",
-                () if url.starts_with("turns:") || url.starts_with("stuns:") => "not used, TLS is not supported",
-                () if url.contains("transport=tcp") => "not used, TCP is not supported",
+                () if url.starts_with("stuns:") => "not used, STUN over TLS is not supported",
+                () if url.contains("transport=udp") && url.starts_with("turns:") => "not used, DTLS is not supported",
                 () => "not used",
             };
             match seen.servers.iter().position(|server| server.turn == turn && server.name == name) {
-                Some(known) if failure.is_empty() => seen.servers[known].failure = "",
-                None if seen.servers.len() < MAX_SERVERS => {
-                    seen.servers.push(Server { turn, name, addresses: Vec::new(), failure });
+                Some(known) => {
+                    let known = &mut seen.servers[known];
+                    if failure.is_empty() {
+                        known.failure.clear();
+                    }
+                    known.urls.push(url.clone());
                 }
-                _ => {}
+                None if seen.servers.len() < MAX_SERVERS => {
+                    let (urls, failure) = (vec![url.clone()], failure.to_owned());
+                    seen.servers.push(Server { turn, name, urls, addresses: Vec::new(), failure });
+                }
+                None => {}
             }
         }
         Self(Mutex::new(seen))
@@ -118,7 +136,7 @@ impl Trace {
     /// Records a remote candidate.
     pub fn remote(&self, candidate: &str) {
         let Some(candidate) = Attribute::parse(candidate) else { return };
-        let (Some(kind), Some(address)) = (kind(&candidate), candidate.udp()) else { return };
+        let (Some(kind), Some(address)) = (kind(&candidate), candidate.udp().or(candidate.tcp())) else { return };
         let mut seen = self.0.lock();
         if seen.remote.len() < MAX_REMOTE && !seen.remote.iter().any(|(known, _)| *known == address) {
             seen.remote.push((address, kind));
@@ -132,13 +150,23 @@ impl Trace {
         }
     }
 
-    /// Records the addresses of the server `name`; none if the lookup failed.
-    pub fn resolved(&self, name: &str, addresses: &[SocketAddr]) {
-        let plain = |name: &str| name.replace(['[', ']'], "");
-        let mut seen = self.0.lock();
-        for server in seen.servers.iter_mut().filter(|server| plain(&server.name) == plain(name)) {
+    /// Records the addresses of a server; none if the look-up failed.
+    pub fn resolved(&self, url: &str, addresses: &[SocketAddr]) {
+        self.server(url, |server| {
             server.addresses = addresses.iter().take(8).copied().collect();
-            server.failure = if addresses.is_empty() { "name look-up failed" } else { "" };
+            server.failure = if addresses.is_empty() { "name look-up failed".to_owned() } else { String::new() };
+        });
+    }
+
+    /// Records why a server cannot be reached.
+    pub fn unreachable(&self, url: &str, why: &str) {
+        self.server(url, |server| server.failure = why.chars().take(MAX_FAILURE).collect());
+    }
+
+    fn server(&self, url: &str, note: impl FnOnce(&mut Server)) {
+        let mut seen = self.0.lock();
+        if let Some(server) = seen.servers.iter_mut().find(|server| server.urls.iter().any(|known| known == url)) {
+            note(server);
         }
     }
 
@@ -159,7 +187,7 @@ impl Trace {
     pub fn sent(&self, to: SocketAddr, datagram: &[u8]) {
         match datagram.first() {
             Some(20..=63) => self.flow(to, |flow| flow.dtls_sent += 1),
-            Some(0..=3) => match stun_type(datagram) {
+            Some(0..=3) => match message_type(datagram) {
                 Some(0x0001) => self.flow(to, |flow| flow.asked += 1),
                 Some(0x0003) => self.flow(to, |flow| flow.allocations += 1),
                 _ => {}
@@ -172,7 +200,7 @@ impl Trace {
     pub fn received(&self, from: SocketAddr, datagram: &[u8]) {
         match datagram.first() {
             Some(20..=63) => self.flow(from, |flow| flow.dtls_received += 1),
-            Some(0..=3) => match stun_type(datagram) {
+            Some(0..=3) => match message_type(datagram) {
                 Some(0x0101) => self.flow(from, |flow| flow.answered += 1),
                 Some(0x0111) => self.flow(from, |flow| flow.refused = error_code(datagram)),
                 Some(0x0103) => self.flow(from, |flow| (flow.relayed, flow.refresh_refused) = (true, 0)),
@@ -195,24 +223,6 @@ impl Trace {
     pub fn path(&self) -> Path {
         self.0.lock().path()
     }
-}
-
-fn stun_type(datagram: &[u8]) -> Option<u16> {
-    (datagram.len() >= 20 && datagram[4..8] == COOKIE).then(|| u16::from_be_bytes([datagram[0], datagram[1]]))
-}
-
-/// The code of an error response (RFC 8489 §14.8), 0 if there is none.
-fn error_code(datagram: &[u8]) -> u16 {
-    let mut rest = datagram.get(20..).unwrap_or_default();
-    while rest.len() >= 4 {
-        let length = usize::from(u16::from_be_bytes([rest[2], rest[3]]));
-        let value = rest.get(4..4 + length).unwrap_or_default();
-        if rest[..2] == [0, 9] && value.len() >= 4 {
-            return u16::from(value[2] & 7) * 100 + u16::from(value[3]);
-        }
-        rest = rest.get(4 + length.next_multiple_of(4)..).unwrap_or_default();
-    }
-    0
 }
 
 impl Seen {
@@ -306,6 +316,7 @@ fn counted(counts: [u32; 4]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::stun::COOKIE;
     use super::*;
     use std::net::IpAddr;
 
@@ -368,13 +379,14 @@ mod tests {
             "turn:f.example.com?transport=tcp",
         ];
         let server = IceServer { urls: urls.map(str::to_owned).to_vec(), ..IceServer::default() };
-        let used: Vec<String> = [0, 1, 2, 4, 5].map(|index: usize| urls[index].to_owned()).to_vec();
+        let used: Vec<String> = [0, 1, 2, 3, 4, 5, 6].map(|index: usize| urls[index].to_owned()).to_vec();
         let trace = Trace::new(&[server], &used);
-        trace.resolved("a.example.com:3478", &[at("192.0.2.1:3478")]);
-        trace.resolved("b.example.com:99", &[at("192.0.2.2:99")]);
-        trace.resolved("c.example.com:3478", &[at("192.0.2.3:3478")]);
-        trace.resolved("2001:db8::1:3478", &[at("[2001:db8::1]:3478")]);
-        trace.resolved("e.example.com:3478", &[]);
+        trace.resolved(urls[0], &[at("192.0.2.1:3478")]);
+        trace.resolved(urls[1], &[at("192.0.2.2:99")]);
+        trace.resolved(urls[2], &[at("192.0.2.3:3478")]);
+        trace.resolved(urls[4], &[at("[2001:db8::1]:3478")]);
+        trace.resolved(urls[5], &[]);
+        trace.unreachable(urls[3], "the certificate has expired");
         for address in ["192.0.2.1:3478", "192.0.2.2:99", "192.0.2.3:3478"] {
             trace.sent(at(address), &stun(0x0003, None));
         }
@@ -392,10 +404,10 @@ mod tests {
             "TURN a.example.com:3478: relay allocated, but permission refused with 403",
             "TURN b.example.com:99: refused with 401",
             "TURN c.example.com:3478: did not answer",
-            "TURN d.example.com:443: not used, TLS is not supported",
+            "TURN d.example.com:443 over TLS: the certificate has expired",
             "STUN [2001:db8::1]:3478: did not answer",
             "TURN e.example.com:3478: name look-up failed",
-            "TURN f.example.com:3478: not used, TCP is not supported",
+            "TURN f.example.com:3478 over TCP: not contacted yet",
         ] {
             assert!(path.text.contains(expected), "{expected} is not in {}", path.text);
         }

@@ -8,7 +8,7 @@ use crate::share::{self, Share};
 use parking_lot::Mutex;
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{ready, Context, Poll};
@@ -16,16 +16,50 @@ use tokio::io::ReadBuf;
 use tokio::net::UdpSocket;
 use tokio::time::Sleep;
 
-/// Maximum number of local addresses that get a socket.
-const MAX_SOCKETS: usize = 16;
+/// Pauses the reading of a link, in one turn and by the call's share.
+#[derive(Debug, Default)]
+pub struct Admission(Mutex<Option<Pin<Box<Sleep>>>>);
+
+impl Admission {
+    /// Ready when the call may read more. Meanwhile data waits in the system's buffer; datagrams are dropped when it is
+    /// full, and a stream's sender is slowed down: a flood costs only its sender's packets.
+    pub fn poll(&self, share: &Share, cx: &mut Context<'_>) -> Poll<()> {
+        if !share::one_more() {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let mut waiting = self.0.lock();
+        loop {
+            if let Some(sleep) = waiting.as_mut() {
+                ready!(sleep.as_mut().poll(cx));
+                *waiting = None;
+            }
+            match share.wait() {
+                Some(wait) => *waiting = Some(Box::pin(tokio::time::sleep(wait))),
+                None => return Poll::Ready(()),
+            }
+        }
+    }
+}
 
 #[derive(Debug)]
 pub struct PlainSocket {
     io: UdpSocket,
     local: SocketAddr,
+    /// Scope of a link-local IPv6 address, which candidates do not name.
+    scope: u32,
     share: Arc<Share>,
-    /// Pause in reading, because the call has used up its share.
-    waiting: Mutex<Option<Pin<Box<Sleep>>>>,
+    admission: Admission,
+}
+
+/// Whether an address is only valid together with a scope.
+pub fn is_scoped(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(a) if a.segments()[0] & 0xffc0 == 0xfe80)
+}
+
+/// Without scope and flow, as candidates name addresses.
+fn plain(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip(), address.port())
 }
 
 impl PlainSocket {
@@ -33,26 +67,20 @@ impl PlainSocket {
     pub fn new(socket: std::net::UdpSocket, share: Arc<Share>) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         let local = socket.local_addr()?;
-        Ok(Self { io: UdpSocket::from_std(socket)?, local, share, waiting: Mutex::new(None) })
+        let scope = match local {
+            SocketAddr::V6(address) if is_scoped(local.ip()) => address.scope_id(),
+            _ => 0,
+        };
+        let (io, admission) = (UdpSocket::from_std(socket)?, Admission::default());
+        Ok(Self { io, local: plain(local), scope, share, admission })
     }
 
-    /// Ready when the call may read more, in this turn and by its share. Meanwhile datagrams wait in the system's
-    /// buffer and are dropped when it is full: a flood costs only its sender's packets.
-    fn poll_admitted(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if !share::one_more() {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        let mut waiting = self.waiting.lock();
-        loop {
-            if let Some(sleep) = waiting.as_mut() {
-                ready!(sleep.as_mut().poll(cx));
-                *waiting = None;
+    fn scoped(&self, to: SocketAddr) -> SocketAddr {
+        match to {
+            SocketAddr::V6(to) if self.scope > 0 && is_scoped(IpAddr::V6(*to.ip())) => {
+                SocketAddrV6::new(*to.ip(), to.port(), 0, self.scope).into()
             }
-            match self.share.wait() {
-                Some(wait) => *waiting = Some(Box::pin(tokio::time::sleep(wait))),
-                None => return Poll::Ready(()),
-            }
+            to => to,
         }
     }
 }
@@ -63,6 +91,7 @@ impl Link for PlainSocket {
     }
 
     fn send(&self, to: SocketAddr, contents: &[u8]) {
+        let to = self.scoped(to);
         // Bypasses the runtime, which would first wait for writability.
         #[cfg(target_os = "linux")]
         {
@@ -75,34 +104,12 @@ impl Link for PlainSocket {
     }
 
     fn poll_recv(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<(usize, SocketAddr)>> {
-        ready!(self.poll_admitted(cx));
+        ready!(self.admission.poll(&self.share, cx));
         let mut read = ReadBuf::new(buffer);
         let from = ready!(self.io.poll_recv_from(cx, &mut read))?;
         self.share.read_one();
-        Poll::Ready(Ok((read.filled().len(), from)))
+        Poll::Ready(Ok((read.filled().len(), plain(from))))
     }
-}
-
-/// Addresses to bind: one loopback socket, or one for each usable address. `interfaces` are the machine's addresses.
-pub fn bind_addresses(loopback_only: bool, interfaces: impl IntoIterator<Item = IpAddr>) -> Vec<SocketAddr> {
-    let is_usable = |address: &IpAddr| match address {
-        IpAddr::V4(a) => !(a.is_loopback() || a.is_link_local() || a.is_unspecified()),
-        IpAddr::V6(a) => !(a.is_loopback() || a.is_unspecified() || a.segments()[0] & 0xffc0 == 0xfe80),
-    };
-    let mut addresses: Vec<IpAddr> = Vec::new();
-    if !loopback_only {
-        for address in interfaces.into_iter().filter(is_usable) {
-            if !addresses.contains(&address) {
-                addresses.push(address);
-            }
-        }
-    }
-    addresses.sort_by_key(IpAddr::is_ipv6);
-    addresses.truncate(MAX_SOCKETS);
-    if addresses.is_empty() {
-        addresses.push(Ipv4Addr::LOCALHOST.into());
-    }
-    addresses.into_iter().map(|address| SocketAddr::new(address, 0)).collect()
 }
 
 #[cfg(test)]

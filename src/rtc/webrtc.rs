@@ -11,19 +11,23 @@ mod core_tests;
 mod crypto;
 mod driver;
 mod gather;
+mod gathering;
 mod handshake;
 mod inbound;
+mod links;
 mod media;
 mod negotiate;
 mod nominate;
 mod peer;
 mod relay;
 mod sctp_check;
+mod tcp;
 #[cfg(test)]
 mod turn_server;
 mod writer;
 
 use self::call::{Call, PcCall};
+use self::links::Network;
 use super::engine::*;
 use super::environment::Environment;
 use super::tasks::Tasks;
@@ -75,7 +79,9 @@ impl Engine for WebRtcEngine {
         let handle = tokio::runtime::Handle::try_current()
             .map_err(|_| error(EngineErrorKind::Internal, "media needs the library's runtime"))?;
         let tasks = Tasks::new(handle, self.live.clone());
-        Ok(Arc::new(PcCall(Arc::new(Call::new(tasks, self.environment.clone(), self.names)))))
+        let (environment, policy, streams) = (self.environment.clone(), self.policy.clone(), self.streams.clone());
+        let network = Network { tasks, environment, policy, streams };
+        Ok(Arc::new(PcCall(Arc::new(Call::new(network, self.names)))))
     }
 }
 

@@ -24,7 +24,7 @@ use super::{
 use crate::core::model::*;
 use crate::core::{Action, Config, Core, End, EndReason, Event, Input, Op, Output, PeerChange, TrackId};
 use crate::log::{oh_log, Level};
-use crate::rtc::engine::{MediaCall, PeerOptions};
+use crate::rtc::engine::{MediaCall, PeerOptions, Routes};
 use crate::runtime::{self, Stop};
 use crate::share::{self, Share};
 use crate::signalling::{Link, LinkOptions, LinkReceiver, Signalling, SocketIn};
@@ -32,6 +32,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use parking_lot::Mutex;
 use std::{
     collections::{HashMap, VecDeque},
+    net::IpAddr,
     sync::{atomic::Ordering, Arc},
     time::Duration,
 };
@@ -95,6 +96,8 @@ pub(super) struct Actor {
     link: Option<(Generation, Arc<dyn Link>)>,
     signalling: Arc<dyn Signalling>,
     loopback_only: bool,
+    /// Address in the URL of the SFU's socket, if it is one.
+    server: Option<IpAddr>,
     /// Set with the first peer connection.
     media: Option<Arc<dyn MediaCall>>,
     peers: Peers,
@@ -156,6 +159,7 @@ impl Actor {
             link: None,
             signalling,
             loopback_only: false,
+            server: None,
             media: None,
             peers: peers.clone(),
             closing: Vec::new(),
@@ -247,7 +251,11 @@ impl Actor {
                     self.orders_first();
                     self.on_socket(generation, received);
                 }
-                change = network::next(&mut self.network, self.loopback_only) => self.input(Input::Network(change)),
+                change = network::next(
+                    &mut self.network,
+                    self.loopback_only,
+                    || self.media.as_ref().map_or(Routes::Unknown, |media| media.network_changed()),
+                ) => self.input(Input::Network(change)),
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
                     let now = self.now();
                     self.core.lock().tick(now);
@@ -447,7 +455,11 @@ impl Actor {
                 }));
             }
             Output::OpenSocket { generation, admission, session_id, attempt, resume } => {
-                self.loopback_only = ops::is_loopback(&admission.ws_endpoint);
+                if let Some(media) = self.media.as_ref().filter(|_| resume) {
+                    // Not every system tells of its changes: the restart that follows needs sockets where routes lead.
+                    media.network_changed();
+                }
+                (self.loopback_only, self.server) = ops::place(&admission.ws_endpoint);
                 let (signalling, socket_open) = (self.signalling.clone(), self.config.dialect.socket_open);
                 let options = LinkOptions { admission: *admission, session_id, attempt, resume };
                 self.ops.push(Box::pin(async move {

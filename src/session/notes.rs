@@ -57,6 +57,10 @@ pub(super) fn note(shared: &Shared, output: &Output) {
             true => oh_log!(Level::Info, "{call}: the {direction:?} is connected"),
             false => oh_log!(Level::Info, "{call}: the {direction:?} is disconnected: {}", shared.secrets.text(text)),
         },
+        Output::Event(Event::IceServer(failure)) => {
+            let (url, text) = (shared.secrets.text(&failure.url), shared.secrets.text(&failure.text));
+            oh_log!(Level::Info, "{call}: ICE server {url}, code {}: {text}", failure.code)
+        }
         _ => {}
     }
 }

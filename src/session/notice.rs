@@ -156,6 +156,7 @@ fn bytes(event: &Event) -> usize {
         Event::Joined { session_id, .. } | Event::Reconnected { session_id, .. } => session_id.len(),
         Event::LocalFailed { error, .. } | Event::Error(error) => error.message.len(),
         Event::Media { text, .. } => text.len(),
+        Event::IceServer(failure) => failure.url.len() + failure.text.len(),
         Event::Ended(end) => end.text.len(),
         Event::Data(data) => {
             let id = match &data.body {

@@ -6,11 +6,11 @@ use super::{
     playout::{Playout, StreamEvent},
     shared::Shared,
 };
-use crate::core::model::{Delivery, Generation, PeerKind, Unplayable};
+use crate::core::model::{Delivery, Generation, IceServerFailure, PeerKind, Unplayable};
 use crate::core::{Input, PeerChange};
 use crate::log::{oh_log, Level};
-use crate::rtc::engine::{MediaKind, PacketSink, PeerObserver, PeerState, RemoteTrackInfo, Waiting};
-use crate::signalling::{protocol::Channel, Signalling};
+use crate::rtc::engine::{MediaKind, PacketSink, PeerObserver, PeerState, RemoteTrackInfo, ServerFailure, Waiting};
+use crate::signalling::{protocol::Channel, text::bounded, Signalling};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::{
@@ -30,6 +30,12 @@ const MAX_CHANGES: usize = 16;
 
 /// Streams without an owner that may be queued for the actor; beyond it the first are reported, and all are counted.
 const MAX_UNASSIGNED: usize = 64;
+
+/// Failures of ICE servers that may be queued for the actor; further ones are dropped.
+const MAX_SERVER_FAILURES: usize = 64;
+
+/// Longest URL and text of a failure of an ICE server, in bytes.
+const MAX_SERVER_TEXT: usize = 1_024;
 
 /// Reports of the peer connections, queued until the actor takes them. The newest state of each is never lost, and
 /// their number is bounded.
@@ -52,8 +58,10 @@ impl PeerEvents {
                 }
             }
         }
-        let is_unassigned = |i: &Input| matches!(i, Input::Unassigned { .. });
-        if is_unassigned(&input) && waiting.iter().filter(|i| is_unassigned(i)).count() >= MAX_UNASSIGNED {
+        let full = |is: fn(&Input) -> bool, most| is(&input) && waiting.iter().filter(|i| is(i)).count() >= most;
+        if full(|i| matches!(i, Input::Unassigned { .. }), MAX_UNASSIGNED)
+            || full(|i| matches!(i, Input::IceServer { .. }), MAX_SERVER_FAILURES)
+        {
             return;
         }
         waiting.push_back(input);
@@ -111,6 +119,16 @@ impl Observer {
     }
 }
 
+/// The failure for the core. The URL came from a server: bounded, and without user information.
+fn ice_server_failure(failure: ServerFailure) -> IceServerFailure {
+    let ServerFailure { mut url, code, text } = failure;
+    if let Some(host) = url.rfind('@').map(|at| at + 1) {
+        let scheme = url.find(':').map_or(0, |at| at + 1);
+        url.replace_range(scheme.min(host)..host, "");
+    }
+    IceServerFailure { url: bounded(url, MAX_SERVER_TEXT), code, text: bounded(text, MAX_SERVER_TEXT) }
+}
+
 impl PeerObserver for Observer {
     fn candidate(&self, json: String) {
         if self.candidates.fetch_add(1, Ordering::Relaxed) < MAX_CANDIDATES {
@@ -154,6 +172,11 @@ impl PeerObserver for Observer {
         if new {
             self.peer_events.push(Input::Unassigned { generation: self.generation, ssrc });
         }
+    }
+
+    fn server_failed(&self, failure: ServerFailure) {
+        let (generation, peer, failure) = (self.generation, self.peer, ice_server_failure(failure));
+        self.peer_events.push(Input::IceServer { generation, peer, failure });
     }
 
     fn channel_open(&self, label: &str) {
@@ -244,5 +267,36 @@ mod tests {
         };
         let ssrcs: Vec<u32> = reported.iter().filter_map(ssrc).collect();
         assert_eq!(ssrcs, (0..MAX_UNASSIGNED as u32).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn failures_of_ice_servers_are_bounded_and_hold_no_credentials() {
+        let peer_events = PeerEvents::default();
+        for n in 0..10_000 {
+            let failure = IceServerFailure { url: format!("turn:127.0.0.1:{n}"), code: 401, text: String::new() };
+            let (generation, peer) = (Generation(1), PeerKind::Publisher);
+            peer_events.push(Input::IceServer { generation, peer, failure });
+        }
+        let (generation, peer, change) = (Generation(1), PeerKind::Publisher, PeerChange::Failed);
+        peer_events.push(Input::Peer { generation, peer, change });
+        let reported = peer_events.take();
+        assert_eq!(reported.len(), MAX_SERVER_FAILURES + 1);
+        assert!(matches!(reported.back(), Some(Input::Peer { .. })), "other reports have their own room");
+
+        for (url, kept) in [
+            ("turn:127.0.0.1:3478?transport=tcp", "turn:127.0.0.1:3478?transport=tcp"),
+            ("turns:[::1]:5349", "turns:[::1]:5349"),
+            ("turn:user:pass@127.0.0.1", "turn:127.0.0.1"),
+            ("turn:a@b@host", "turn:host"),
+            ("user@host", "host"),
+            ("", ""),
+        ] {
+            let failure = ServerFailure { url: url.into(), code: 701, text: "é".repeat(1_000) };
+            let failure = ice_server_failure(failure);
+            assert_eq!((failure.url.as_str(), failure.code), (kept, 701));
+            assert_eq!(failure.text, "é".repeat(MAX_SERVER_TEXT / 2));
+        }
+        let long = ServerFailure { url: format!("turn:{}", "x".repeat(1 << 20)), code: 401, text: String::new() };
+        assert_eq!(ice_server_failure(long).url.len(), MAX_SERVER_TEXT);
     }
 }

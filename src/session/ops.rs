@@ -10,7 +10,7 @@ use crate::error::Code;
 use crate::rtc::engine::{EngineError, EngineErrorKind, Peer};
 use crate::signalling::{Link, LinkReceiver};
 use parking_lot::Mutex;
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{future::Future, net::IpAddr, pin::Pin, sync::Arc};
 
 pub(super) type Pending = Pin<Box<dyn Future<Output = Done> + Send>>;
 
@@ -71,15 +71,16 @@ pub(super) fn failed(error: EngineError) -> OpFailed {
     OpFailed { code, closed: error.kind == EngineErrorKind::Closed, message: error.message }
 }
 
-/// Whether the media server is on this machine; then only loopback addresses are bound.
-pub(super) fn is_loopback(url: &str) -> bool {
-    let Ok(url) = url::Url::parse(url) else { return false };
-    match url.host() {
-        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-        Some(url::Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
-        None => false,
-    }
+/// Whether the media server seems to be on this machine, and its address if the URL has one.
+pub(super) fn place(url: &str) -> (bool, Option<IpAddr>) {
+    let Ok(url) = url::Url::parse(url) else { return (false, None) };
+    let address = match url.host() {
+        Some(url::Host::Ipv4(ip)) => IpAddr::from(ip),
+        Some(url::Host::Ipv6(ip)) => IpAddr::from(ip).to_canonical(),
+        Some(url::Host::Domain(name)) => return (name.eq_ignore_ascii_case("localhost"), None),
+        None => return (false, None),
+    };
+    (address.is_loopback(), Some(address))
 }
 
 /// Keeps the playout task's name in one place.

@@ -139,6 +139,9 @@ impl Secrets {
                     .for_each(|text| self.string(text));
             }
             Event::Media { text, .. } => self.string(text),
+            Event::IceServer(failure) => {
+                [&mut failure.url, &mut failure.text].into_iter().for_each(|text| self.string(text));
+            }
             Event::LocalFailed { error, .. } | Event::Error(error) => self.error(error),
             Event::Ended(end) => {
                 self.string(&mut end.text);
@@ -250,6 +253,7 @@ mod tests {
             Event::Room(Box::new(room)),
             Event::Subscribable { user_id: t(), session_id: t(), track_id: t(), allowed: true },
             Event::Media { direction: PeerKind::Publisher, connected: false, text: t() },
+            Event::IceServer(IceServerFailure { url: format!("turn:{TOKEN}:3478"), code: 401, text: t() }),
             Event::LocalFailed { track: 1, error: Error::new(Code::Refused, t()) },
             Event::Error(Error::new(Code::Refused, format!("no: {TOKEN}"))),
             Event::Ended(end),

@@ -4,7 +4,7 @@
 //! This module is a boundary. Code above it uses no wire types: sessions pass model requests and
 //! receive model messages and [`Failure`](crate::core::model::Failure)s. Below it each protocol has
 //! its own folder, `stream/` and `livekit/`, and is used through the traits of [`protocol`].
-//! Protocol-independent code is shared: [`net`] (which servers may be contacted, TLS, HTTP), [`ws`]
+//! Protocol-independent code is shared: [`net`] (which servers may be contacted, HTTP), [`ws`]
 //! (WebSocket messages), [`scan`] (the memory cost of decoding a message).
 //!
 //! Rules for every file here: input is bounded before it is decoded. Every wait has a deadline. A
@@ -12,7 +12,6 @@
 //! query string. Each call makes one attempt; the core decides on retries. Must not know: sessions,
 //! peer connections, callbacks, reconnect rules.
 
-mod connect;
 mod json;
 pub mod livekit;
 pub mod net;
@@ -20,8 +19,7 @@ pub mod protocol;
 mod scan;
 mod services;
 pub mod stream;
-mod text;
-mod tls;
+pub(crate) mod text;
 pub mod ws;
 
 pub use net::{Net, NetOptions};

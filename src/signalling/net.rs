@@ -4,17 +4,18 @@
 //! goes to loopback hosts only unless the application allowed it. Must not know: any protocol that
 //! travels on HTTP.
 
-use super::{
-    connect::{timed_out, Dialer, Endpoint, Stream},
-    text,
-};
+use super::text;
 use crate::core::model::{Failure, FailureKind};
 use crate::lookup::{self, Lookups};
+use crate::net::{system_environment, timed_out, Dialer, Endpoint, Environment, Proxies, Stream, Traffic};
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Body, HeaderMap, Method, Request, Uri};
 use hyper_util::{
-    client::legacy::{Client, Error as ClientError},
+    client::legacy::{
+        connect::{Connected, Connection},
+        Client, Error as ClientError,
+    },
     rt::{TokioExecutor, TokioIo, TokioTimer},
 };
 use std::{
@@ -44,7 +45,7 @@ const MAX_HEADERS: usize = 100;
 const MAX_ANSWER: usize = 8 << 20;
 
 /// The application's network options; set once per client.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct NetOptions {
     /// Allows plain http and ws to hosts that are not loopback.
     pub insecure_allowed: bool,
@@ -52,6 +53,21 @@ pub struct NetOptions {
     pub ca_file: Option<PathBuf>,
     /// Lets servers that were reached without TLS name other hosts as destinations for tokens.
     pub other_hosts_allowed: bool,
+    /// URL of the proxy for all servers except those of NO_PROXY; empty or "none": no proxy; `None`: the environment
+    /// decides.
+    pub proxy: Option<String>,
+}
+
+impl fmt::Debug for NetOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NetOptions")
+            .field("insecure_allowed", &self.insecure_allowed)
+            .field("ca_file", &self.ca_file)
+            .field("other_hosts_allowed", &self.other_hosts_allowed)
+            // It may hold credentials.
+            .field("proxy", &self.proxy.as_ref().map(|_| "<set>"))
+            .finish()
+    }
 }
 
 /// Network access, shared by all calls of a client. Cheap to create: does no I/O itself; the
@@ -98,14 +114,22 @@ impl HttpReply {
 }
 
 impl Net {
-    pub fn new(options: NetOptions) -> Self {
-        Self::with_lookups(options, lookup::global().clone())
+    /// Reads the proxies from the environment, unless the options have one.
+    ///
+    /// # Errors
+    /// Why a proxy's URL cannot be used; without the URL.
+    pub fn new(options: NetOptions) -> Result<Self, String> {
+        Self::with(options, lookup::global().clone(), &system_environment)
     }
 
-    /// Uses `lookups` instead of the system's resolver.
-    pub fn with_lookups(options: NetOptions, lookups: Lookups) -> Self {
-        let NetOptions { insecure_allowed, ca_file, other_hosts_allowed } = options;
-        let dialer = Arc::new(Dialer::new(insecure_allowed, ca_file, lookups));
+    /// Uses `lookups` instead of the system's resolver, and `environment` instead of that of the process.
+    ///
+    /// # Errors
+    /// As [`Net::new`].
+    pub fn with(options: NetOptions, lookups: Lookups, environment: Environment<'_>) -> Result<Self, String> {
+        let NetOptions { insecure_allowed, ca_file, other_hosts_allowed, proxy } = options;
+        let proxies = Proxies::new(proxy.as_deref(), environment)?;
+        let dialer = Arc::new(Dialer::new(insecure_allowed, ca_file, lookups, proxies));
         let http = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_FOR)
@@ -113,7 +137,13 @@ impl Net {
             .http1_max_buf_size(MAX_HEAD)
             .http1_max_headers(MAX_HEADERS)
             .build(Connector(dialer.clone()));
-        Self { dialer, other_hosts_allowed, http }
+        Ok(Self { dialer, other_hosts_allowed, http })
+    }
+
+    /// Opens streams for other protocols, with the same look-ups, proxies and trusted certificates, and the same rules
+    /// for hosts that a server names.
+    pub(crate) fn dialer(&self) -> Arc<Dialer> {
+        self.dialer.clone()
     }
 
     /// Parses `text` as a URL that may be contacted.
@@ -150,7 +180,7 @@ impl Net {
     }
 
     pub(crate) async fn dial(&self, endpoint: &Endpoint, deadline: Instant) -> Result<Stream, Failure> {
-        self.dialer.dial(endpoint, deadline).await
+        self.dialer.open(endpoint, Traffic::Http, deadline).await
     }
 
     /// Sends one request and reads the whole reply, whatever its status.
@@ -226,6 +256,12 @@ impl fmt::Display for ConnectFailed {
 
 impl Error for ConnectFailed {}
 
+impl Connection for Stream {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
 /// Opens connections for the pool.
 #[derive(Clone)]
 struct Connector(Arc<Dialer>);
@@ -249,7 +285,7 @@ impl tower_service::Service<Uri> for Connector {
                 .and_then(|url| Endpoint::of(&url, dialer.insecure_allowed()))
                 .map_err(ConnectFailed)?;
             let deadline = Instant::now() + CONNECT_WITHIN;
-            let stream = dialer.dial(&endpoint, deadline).await.map_err(ConnectFailed)?;
+            let stream = dialer.open(&endpoint, Traffic::Http, deadline).await.map_err(ConnectFailed)?;
             Ok(TokioIo::new(stream.bounded(MAX_ANSWER)))
         })
     }

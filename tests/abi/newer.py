@@ -14,7 +14,7 @@ def main():
                           r"\1    uint64_t planted_number;\n    const char *planted_text;\n\3", text, flags=re.S | re.M)
     if grown != len(re.findall(r"^    size_t size;$", text, re.M)) or grown < 40:
         sys.exit(f"newer: {grown} structures were recognised")
-    text, kinds = re.subn(r"(    OH_EVENT_DTMF = 33,\n)", r"\1    OH_EVENT_PLANTED = 9999,\n", text)
+    text, kinds = re.subn(r"(    OH_EVENT_ICE_SERVER = 34,\n)", r"\1    OH_EVENT_PLANTED = 9999,\n", text)
     text, marks = re.subn(r"(#define OH_ABI_VERSION \d+\n)", r"\1#define OH_PLANTED 1\n", text)
     if (kinds, marks) != (1, 1):
         sys.exit("newer: the header has another shape: change this script")

@@ -185,7 +185,7 @@ class Checker(unittest.TestCase):
                   "field oh_pin.more")
 
     def test_new_kind_of_event(self):
-        header = change(HEADER, "    OH_EVENT_DTMF = 33,", "    OH_EVENT_DTMF = 33,\n    OH_EVENT_PLANTED = 34,")
+        header = change(HEADER, "    OH_EVENT_ICE_SERVER = 34,", "    OH_EVENT_ICE_SERVER = 34,\n    OH_EVENT_PLANTED = 35,")
         header = change(header, "} oh_event_payload;", "    const void *planted;\n} oh_event_payload;")
         self.adds(header, "field oh_event_payload.planted")
 

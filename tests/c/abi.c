@@ -80,7 +80,7 @@ static void names(void)
     CHECK_STR(oh_call_state_get_name(-1), "unknown");
     CHECK_STR(oh_event_kind_get_name(OH_EVENT_PARTICIPANT_JOINED), "participant_joined");
     CHECK_STR(oh_call_state_get_name(OH_STATE_JOINED), "joined");
-    for (int i = OH_EVENT_STATE; i <= OH_EVENT_DTMF; i++) {
+    for (int i = OH_EVENT_STATE; i <= OH_EVENT_ICE_SERVER; i++) {
         CHECK(strcmp(oh_event_kind_get_name(i), "unknown") != 0);
         for (int j = OH_EVENT_STATE; j < i; j++) CHECK(strcmp(oh_event_kind_get_name(i), oh_event_kind_get_name(j)) != 0);
     }

@@ -29,11 +29,12 @@ static void check_words(const char *word)
 static void clients(void)
 {
     test_step(10, "oh_client_options");
-    for (int field = 0; field < 6; field++)
+    for (int field = 0; field < 8; field++)
         for (int i = 0; i <= NOT_UTF8; i++) {
             oh_client_options where = OH_INIT(oh_client_options);
-            const char **fields[] = { &where.url, &where.api_key, &where.user_id, &where.token, &where.ca_file, &where.hint_url };
-            static const char *const names[] = { "url", "api_key", "user_id", "token", "ca_file", "hint_url" };
+            const char **fields[] = { &where.url, &where.api_key, &where.user_id, &where.token,
+                                      &where.ca_file, &where.hint_url, &where.proxy, &where.interfaces };
+            static const char *const names[] = { "url", "api_key", "user_id", "token", "ca_file", "hint_url", "proxy", "interfaces" };
             oh_client client = { 77 };
             where.url = sfu_url();
             where.user_id = "u";
@@ -54,6 +55,74 @@ static void clients(void)
         check_words("max_message_bytes");
     }
     CHECK_EQ(client.id, 77);
+}
+
+static void networks(void)
+{
+    oh_client client = { 77 };
+    test_step(10, "network options");
+    static const struct { size_t at; const char *name; uint32_t bad[4]; } numbers[] = {
+        { offsetof(oh_client_options, ip_family), "ip_family", { 3, (uint32_t)-1, INT32_MAX, (uint32_t)INT32_MIN } },
+        { offsetof(oh_client_options, media_port_min), "media_port_min", { 1, 65535, 65536, UINT32_MAX } }, /* no last one */
+        { offsetof(oh_client_options, media_port_max), "media_port_max", { 1, 65535, 65536, UINT32_MAX } }, /* no first one */
+        { offsetof(oh_client_options, dscp), "dscp", { 64, 255, 256, UINT32_MAX } },
+    };
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        for (int k = 0; k < 4; k++) {
+            oh_client_options where = OH_INIT(oh_client_options);
+            where.url = sfu_url();
+            where.user_id = "u";
+            memcpy((char *)&where + numbers[i].at, &numbers[i].bad[k], 4);
+            CHECK_OH(oh_client_new(&where, &client), OH_ERR_ARGUMENT);
+            check_words(numbers[i].name);
+        }
+    static const uint32_t ranges[][2] = { { 5000, 5000 }, { 5001, 5000 }, { 1, 65536 }, { 65536, 65537 } };
+    static const char *const names[] = { ",", "eth0,", ",eth0", "a,,b", "!", "a b", "e*h", "**", "a/b", "a\nb", "sixteen-letters-" };
+    static const char *const proxies[] = { "proxy:3128", "ftp://u:5ecret@h", "u:5ecret@h", "5ecret5ecret://h", "http://u:5ecret @h", " ", "None" };
+    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++) {
+        oh_client_options where = OH_INIT(oh_client_options);
+        where.url = sfu_url();
+        where.user_id = "u";
+        where.media_port_min = ranges[i][0];
+        where.media_port_max = ranges[i][1];
+        CHECK_OH(oh_client_new(&where, &client), OH_ERR_ARGUMENT);
+        check_words("media_port_min");
+    }
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        oh_client_options where = OH_INIT(oh_client_options);
+        where.url = sfu_url();
+        where.user_id = "u";
+        where.interfaces = names[i];
+        CHECK_OH(oh_client_new(&where, &client), OH_ERR_ARGUMENT);
+        check_words("interfaces");
+    }
+    for (size_t i = 0; i < sizeof proxies / sizeof *proxies; i++) {
+        oh_client_options where = OH_INIT(oh_client_options);
+        char why[512];
+        where.url = sfu_url();
+        where.user_id = "u";
+        where.proxy = proxies[i];
+        CHECK_OH(oh_client_new(&where, &client), OH_ERR_ARGUMENT);
+        check_words("proxy");
+        oh_get_last_error(why, sizeof why);
+        CHECK_THAT(!strstr(why, "5ecret"), "a password is in '%s'", why);
+    }
+    oh_client_options where = OH_INIT(oh_client_options);
+    where.url = sfu_url();
+    where.user_id = "u";
+    where.reserved = 1;
+    CHECK_OH(oh_client_new(&where, &client), OH_ERR_ABI);
+    CHECK_EQ(client.id, 77);
+    where.reserved = 0;
+    where.proxy = " socks5h://user:p%20w@127.0.0.1:1080\n";
+    where.interfaces = "lo, wl*,!docker*";
+    where.ip_family = OH_IP_V4;
+    where.relay_only = 1;
+    where.media_port_min = 1;
+    where.media_port_max = 65535;
+    where.dscp = 63;
+    CHECK_OK(oh_client_new(&where, &client));
+    oh_client_free(client);
 }
 
 static void calls(oh_client client)
@@ -373,6 +442,7 @@ int main(void)
     too_long[(1 << 20) + 1] = 0;
     megabyte[(1 << 20) - 1] = 0;
     clients();
+    networks();
     test_step(15, "a call");
     peer_join(&p, "garbage", "garbage", NULL);
     calls(p.client);

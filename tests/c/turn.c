@@ -1,12 +1,13 @@
 /*
- * turn.c - media through a relay: coturn (https://github.com/coturn/coturn) on 127.0.0.1, over UDP.
+ * turn.c - media through a relay: coturn (https://github.com/coturn/coturn) on 127.0.0.1, over UDP and TCP.
  * test: timeout=90
  * test: not-under=valgrind peer connections have 5 s to connect, and a relay needs several round trips
  *
  * The SFU is behind a firewall that passes only the relay's ports. Expected: two participants receive each other's
- * audio through the relay; with a wrong password the call ends with OH_END_NETWORK_UNSUPPORTED and a text that the
- * relay refused with 401, with a stopped server that it did not answer; when the relay dies during a call, the loss
- * is reported, and leaving takes no longer than usual. Skipped (77) without coturn.
+ * audio through the relay, one over UDP, one over TCP; with a wrong password OH_EVENT_ICE_SERVER comes within 5 s, and
+ * the call ends with OH_END_NETWORK_UNSUPPORTED and a text that the relay refused with 401, with a stopped server that
+ * it did not answer; when the relay dies during a call, the loss is reported, and leaving takes no longer than usual.
+ * Skipped (77) without coturn.
  */
 #include "peer.h"
 
@@ -100,7 +101,7 @@ static relay relay_start(const char *program)
         int null = open("/dev/null", O_RDWR);
         dup2(null, 0), dup2(null, 1), dup2(null, 2);
         execl(program, "turnserver", "-n", "--listening-ip=127.0.0.1", listen, "--relay-ip=127.0.0.1", least, most,
-              "--lt-cred-mech", "--user=relay:secret", "--realm=test", "--no-tls", "--no-dtls", "--no-tcp", "--no-cli",
+              "--lt-cred-mech", "--user=relay:secret", "--realm=test", "--no-tls", "--no-dtls", "--no-cli",
               "--cli-password=unused", "--allow-loopback-peers", "--log-file=stdout", "--pidfile=/dev/null",
               "--userdb=/proc/none", (char *)NULL);
         _exit(127);
@@ -167,6 +168,10 @@ int main(void)
     char body[512];
     snprintf(body, sizeof body, servers, "", live.port, "secret");
     ctl("ice_servers", "%s", body);
+    snprintf(body, sizeof body,
+             "{\"user_id\":\"b\",\"servers\":[{\"urls\":[\"turn:127.0.0.1:%d?transport=tcp\"],\"username\":\"relay\","
+             "\"password\":\"secret\"}]}", live.port);
+    ctl("ice_servers", "%s", body);
     snprintf(body, sizeof body, servers, "\"user_id\":\"mistaken\",", live.port, "wrong");
     ctl("ice_servers", "%s", body);
     snprintf(body, sizeof body, servers, "\"user_id\":\"late\",", dead.port, "secret");
@@ -174,6 +179,9 @@ int main(void)
 
     test_step(30, "a call through the relay");
     shut_out(&wrong, "mistaken", refused);
+    rec_event failed = EXPECT(wrong.rec, OH_EVENT_ICE_SERVER, NULL, ms(5000));
+    CHECK_EQ(failed.code, 401);
+    CHECK_THAT(strstr(failed.text, "turn:127.0.0.1"), "the event names '%s'", failed.text);
     shut_out(&stopped, "late", silence);
     peer_join(&a, "a", "turn", NULL);
     peer_join(&b, "b", "turn", NULL);

@@ -245,7 +245,7 @@ async fn plain_text_leaves_the_machine_only_when_allowed() {
     let failure = Coordinator::new(net(), "http://192.0.2.1:9/", "k", "u").unwrap_err();
     assert_eq!(failure.kind, FailureKind::Insecure);
     assert!(failure.message.contains("https"), "{}", failure.message);
-    let allowed = Arc::new(Net::new(NetOptions { insecure_allowed: true, ..Default::default() }));
+    let allowed = Arc::new(Net::new(NetOptions { insecure_allowed: true, ..Default::default() }).unwrap());
     assert!(Coordinator::new(allowed, "http://192.0.2.1:9/", "k", "u").is_ok());
     // By name, which is looked up.
     let (address, _seen, _) = http(reply("200 OK", "", answer().to_string())).await;
@@ -317,7 +317,7 @@ async fn what_a_coordinator_names() {
         async move {
             let (address, _seen, _) = http(reply("200 OK", "", answer.to_string())).await;
             let options = NetOptions { insecure_allowed: true, other_hosts_allowed: allowed, ..Default::default() };
-            let net = Arc::new(Net::new(options));
+            let net = Arc::new(Net::new(options).unwrap());
             let coordinator = Coordinator::new(net, &format!("http://{address}"), "k", "u").unwrap();
             within(coordinator.join(&request(), &token())).await.map(|a| a.url).map_err(|f| (f.kind, f.message))
         }
@@ -343,7 +343,7 @@ async fn names_that_hang_delay_no_other_client() {
     let lookups = offhook::lookup::Lookups::new(resolver, Default::default());
     let client = |host: &str, port: u16| {
         let options = NetOptions { insecure_allowed: true, ..Default::default() };
-        let net = Arc::new(Net::with_lookups(options, lookups.clone()));
+        let net = Arc::new(Net::with(options, lookups.clone(), &|_| None).unwrap());
         Coordinator::new(net, &format!("http://{host}:{port}"), "k", "u").unwrap()
     };
     let mut hanging = Vec::new();

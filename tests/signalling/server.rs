@@ -24,7 +24,7 @@ pub async fn within<T>(what: impl Future<Output = T>) -> T {
 }
 
 pub fn net() -> Arc<Net> {
-    Arc::new(Net::new(NetOptions::default()))
+    Arc::new(Net::new(NetOptions::default()).unwrap())
 }
 
 /// A listener that hands each connection to `script`; counts them.

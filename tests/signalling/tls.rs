@@ -28,7 +28,7 @@ use tokio_util::compat::TokioAsyncReadCompatExt;
 use url::Url;
 
 /// A file that goes away with the test.
-struct CaFile(PathBuf);
+pub struct CaFile(pub PathBuf);
 
 impl Drop for CaFile {
     fn drop(&mut self) {
@@ -36,18 +36,19 @@ impl Drop for CaFile {
     }
 }
 
-fn ca_file(name: &str, text: &str) -> CaFile {
+pub fn ca_file(name: &str, text: &str) -> CaFile {
     let path = std::env::temp_dir().join(format!("offhook-{}-{name}.pem", std::process::id()));
     std::fs::write(&path, text).unwrap();
     CaFile(path)
 }
 
 fn net(ca: Option<&CaFile>) -> Arc<Net> {
-    Arc::new(Net::new(NetOptions { ca_file: ca.map(|file| file.0.clone()), ..Default::default() }))
+    let options = NetOptions { ca_file: ca.map(|file| file.0.clone()), ..Default::default() };
+    Arc::new(Net::new(options).unwrap())
 }
 
 /// A certificate for `name`, signed by itself: the acceptor and its PEM.
-fn certificate(name: &str) -> (TlsAcceptor, String) {
+pub fn certificate(name: &str) -> (TlsAcceptor, String) {
     certificate_with(name, |_| ())
 }
 

@@ -159,6 +159,9 @@ TEST("events")
     const auto key = THROUGH(dtmf, OH_EVENT_DTMF, dtmf, "ann", "s", "#", 11, 0);
     CHECK(key.user_id == "ann" && key.session_id == "s" && key.digit == "#" && key.code == 11);
 
+    const auto server = THROUGH(ice_server, OH_EVENT_ICE_SERVER, ice_server, "turn:127.0.0.1:3478", "no answer", 701, 0);
+    CHECK(server.url == "turn:127.0.0.1:3478" && server.text == "no answer" && server.code == 701);
+
     only<events::unknown>(blank(static_cast<oh_event_kind>(4711))); // of a newer library
 
     // Every type can be distinguished by overload.

@@ -1,4 +1,5 @@
-// test_units.cpp - tests without a call: results, spans, options, moved-from objects, tokens.
+// test_units.cpp - tests without a call: results, spans, options, moved-from objects, tokens;
+// row network-options of tests/scenarios.md.
 #include "peer.hpp"
 
 #include <cstring>
@@ -107,6 +108,17 @@ TEST("options")
     client_options open;
     open.allow_other_hosts = true;
     CHECK_EQ(detail::to_c(open, texts).allow_other_hosts, 1u);
+    open.interfaces = {"eth0", "wl*", "!docker*"};
+    open.proxy = "none";
+    open.ip_family = ip_family::v6;
+    open.relay_only = true;
+    open.media_port_min = 40000;
+    open.media_port_max = 65535;
+    open.dscp = 46;
+    const oh_client_options net = detail::to_c(open, texts);
+    CHECK(net.interfaces == std::string("eth0,wl*,!docker*") && net.proxy == std::string("none"));
+    CHECK(net.ip_family == OH_IP_V6 && net.relay_only == 1 && net.dscp == 46);
+    CHECK(net.media_port_min == 40000 && net.media_port_max == 65535);
     call_options chosen;
     chosen.drain = 0ms;
     chosen.join_retries = 0;
@@ -159,6 +171,37 @@ TEST("options")
     CHECK_ERR(client::create(livekit).value().join(what), errc::argument);
     CHECK_ERR(report_network(static_cast<network_change>(99)), errc::argument);
     CHECK_OK(report_network(network_change::online));
+}
+
+TEST("network-options")
+{
+    const auto refused = [](const char *name, auto &&change) {
+        client_options where = options_for(unique("ann"));
+        change(where);
+        const auto r = client::create(where);
+        CHECK_EQ(r.code(), errc::argument);
+        const std::string text = r.error().text();
+        if (text.find(name) == std::string::npos || text.find("5ecret") != std::string::npos) FAIL(text);
+    };
+    refused("proxy", [](client_options &o) { o.proxy = "ftp://user:5ecret@127.0.0.1"; });
+    refused("interfaces", [](client_options &o) { o.interfaces = {"eth0", ""}; });
+    refused("interfaces", [](client_options &o) { o.interfaces = {std::string("e\0h", 3)}; });
+    refused("ip_family", [](client_options &o) { o.ip_family = static_cast<ip_family>(99); });
+    refused("media_port_max", [](client_options &o) { o.media_port_min = o.media_port_max = 40000; });
+    refused("dscp", [](client_options &o) { o.dscp = 64; });
+
+    peer ann("ann");
+    client_options where = options_for(ann.user);
+    where.proxy = "none";
+    where.interfaces = {"lo", "!docker*"};
+    where.ip_family = ip_family::v4;
+    where.media_port_min = 20000;
+    where.media_port_max = 29999;
+    where.dscp = 46;
+    ann.client = client::create(where).value();
+    ann.join("room");
+    CHECK_EQ(ann.call.state().value(), call_state::joined);
+    ann.close();
 }
 
 TEST("moved-from")

@@ -1,5 +1,5 @@
 """test_calls.py: calls with asyncio (rows of tests/scenarios.md: join, send-receive, mute, participants, leave,
-leave-twice, trace, late-offers, reconnect, token, unsupported, hundred)."""
+leave-twice, trace, late-offers, reconnect, token, unsupported, hundred, network-options)."""
 
 import asyncio
 import json
@@ -50,6 +50,26 @@ async def test_join():
         offhook.Client("nonsense", user_id=ann)
     with pytest.raises(TypeError, match="no_such_option"):
         offhook.Client("http://127.0.0.1:1", no_such_option=1)  # type: ignore[call-arg]
+
+
+@deadline(20)
+async def test_network_options():
+    """Row network-options: wrong ones are refused by name and without a password; with right ones the call is joined."""
+    wrong = (
+        ("proxy", {"proxy": "ftp://user:5ecret@127.0.0.1"}), ("interfaces", {"interfaces": ["eth0", ""]}),
+        ("ip_family", {"ip_family": 99}), ("media_port_max", {"media_port_min": 40000, "media_port_max": 40000}),
+        ("media_port_min", {"media_port_min": -1, "media_port_max": 40000}), ("dscp", {"dscp": 64}),
+    )  # fmt: skip
+    for name, options in wrong:
+        with pytest.raises(offhook.ArgumentError, match=name) as refused:
+            client(unique("ann"), **options)
+        assert "5ecret" not in str(refused.value)
+    right = {
+        "proxy": "none", "interfaces": ["lo", "!docker*"], "ip_family": offhook.IpFamily.V4, "media_port_min": 20000,
+        "media_port_max": 29999, "dscp": 46,
+    }  # fmt: skip
+    async with client(unique("ann"), **right) as c:
+        assert (await c.join(unique("room"))).state == CallState.JOINED
 
 
 @deadline(20)

@@ -35,6 +35,7 @@ ENUMS = {
     "oh_right": (offhook.Right, "OH_RIGHT_", ""),
     "oh_direction": (offhook.Direction, "OH_DIRECTION_", ""),
     "oh_unplayable_reason": (offhook.UnplayableReason, "OH_UNPLAYABLE_", ""),
+    "oh_ip_family": (offhook.IpFamily, "OH_IP_", ""),
 }
 
 
@@ -81,6 +82,10 @@ def test_options():
     for name in options._KNOWN:
         made = options.Filled(name, {}).pointer
         assert made.size == ffi.sizeof(name) and bytes(ffi.buffer(made))[ffi.sizeof("size_t") :].strip(b"\0") == b""
+    for names in (["eth0", "wl*", "!docker*"], "eth0,wl*,!docker*"):
+        net = options.Filled("oh_client_options", {"interfaces": names, "ip_family": offhook.IpFamily.V6, "dscp": 46})
+        assert ffi.string(net.pointer.interfaces) == b"eth0,wl*,!docker*"
+        assert (net.pointer.ip_family, net.pointer.dscp) == (2, 46)
     track = options.Filled("oh_audio_track_options", {"complexity": 0, "red_frames": 0, "bitrate_bps": 0, "muted": False})
     assert track.pointer.complexity == track.pointer.red_frames == 2**32 - 2
     assert track.pointer.bitrate_bps == track.pointer.muted == 0
@@ -195,6 +200,8 @@ def test_events_of_every_kind():
     odd = event(kinds.UNPLAYABLE, "unplayable", "oh_event_unplayable", source=4, reason=5)
     assert (odd.source, odd.reason) == (offhook.TrackSource.SCREEN_SHARE_AUDIO, offhook.UnplayableReason.DATA_ENCRYPTED)
     assert event(kinds.DTMF, "dtmf", "oh_event_dtmf", code=11) == offhook.Dtmf(7, "bén", "bén", "bén", 11)
+    server = event(kinds.ICE_SERVER, "ice_server", "oh_event_ice_server", code=701)
+    assert server == offhook.IceServerEvent(7, "bén", 701, "bén")
     allowed = event(kinds.SUBSCRIPTION_PERMISSION, "subscription_permission", "oh_event_subscription_permission", allowed=1)
     assert allowed == offhook.SubscriptionPermission(7, "bén", "bén", "bén", True)
     pins = [payload("oh_pin", user_id=BEN, session_id=BEN) for _ in range(2)]

@@ -3,6 +3,7 @@
 //! Browser clients use `/video`, native clients `/api/v2/video`. The two differ in the format of timestamps.
 
 use crate::{
+    config::IceServer,
     coordinator::{token, Call},
     faults::{Edge, Refusal, Stage},
     log::{rfc3339, unix_nanos},
@@ -191,18 +192,22 @@ pub async fn join(
         calls.watch(&query.connection_id, &cid);
         (call, created)
     };
-    let address = connection.local;
+    let (http, ws) = match &server.config.public_url {
+        Some(url) => (url.http().to_owned(), url.ws()),
+        None => (format!("http://{}", connection.local), format!("ws://{}", connection.local)),
+    };
+    let configured = || server.config.ice_servers.iter().map(IceServer::describe).collect();
     let answer = json!({
         "call": call_json(browser, &kind, &id, &call),
         "members": [], "own_capabilities": CAPABILITIES,
         "credentials": {
             "server": {
                 "edge_name": edge.name(),
-                "url": format!("http://{address}/{}/twirp", edge.name()),
-                "ws_endpoint": format!("ws://{address}/{}/ws", edge.name()),
+                "url": format!("{http}/{}/twirp", edge.name()),
+                "ws_endpoint": format!("{ws}/{}/ws", edge.name()),
             },
             "token": token::make(&user_id, &cid, edge.name()),
-            "ice_servers": server.faults.ice_servers(&user_id),
+            "ice_servers": server.faults.ice_servers(&user_id).unwrap_or_else(configured),
         },
         "stats_options": {"reporting_interval_ms": 8000, "enable_rtc_stats": true},
         "created": created,

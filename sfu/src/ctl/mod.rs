@@ -99,7 +99,10 @@ where
     let arguments = serde_json::from_slice::<A>(if body.is_empty() { b"{}" } else { &body });
     let result = match arguments {
         Ok(arguments) => {
-            if !name.ends_with("state") {
+            if name.ends_with("ice_servers") {
+                // The arguments contain passwords.
+                server.log.info(format_args!("ctl {name}"));
+            } else if !name.ends_with("state") {
                 server.log.info(format_args!("ctl {name} {}", String::from_utf8_lossy(&body[..body.len().min(200)])));
             }
             act(server, arguments).await

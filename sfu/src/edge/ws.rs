@@ -6,6 +6,7 @@ use crate::{
     coordinator::token,
     faults::{Edge, Stage},
     join::{Identity, Joined},
+    media::address::LocalAddress,
     server::{encode, silence, Connection, HangUp, Server},
     socket::{self, End, Inbox, Out, Outbox, IDLE_LIMIT, LINGER},
 };
@@ -22,7 +23,6 @@ use offhook_proto::{
 use prost::Message;
 use serde::Deserialize;
 use std::{
-    net::IpAddr,
     sync::{atomic::Ordering::Relaxed, Arc},
     time::Duration,
 };
@@ -57,8 +57,8 @@ pub async fn connect(
         return silence().await;
     }
     let limits = server.config.limits.clone();
-    let ip = connection.local.ip();
-    socket::upgrade(request, &limits, move |inbox, outbox| serve(server, edge, ip, query, inbox, outbox))
+    let local = LocalAddress::of(connection.local);
+    socket::upgrade(request, &limits, move |inbox, outbox| serve(server, edge, local, query, inbox, outbox))
 }
 
 /// Simulates a dead SFU. On a shared port the closest equivalent is to close the connection without a response.
@@ -68,7 +68,7 @@ pub fn abort() -> Response {
     response
 }
 
-async fn serve(server: Arc<Server>, edge: Edge, ip: IpAddr, query: WsQuery, mut inbox: Inbox, outbox: Outbox) {
+async fn serve(server: Arc<Server>, edge: Edge, local: LocalAddress, query: WsQuery, mut inbox: Inbox, outbox: Outbox) {
     let Some(request) = first_request(&server, &mut inbox, &outbox).await else { return };
     let claims = token::claims(&request.token);
     let pick = |claimed: String, asked: &str| if claimed.is_empty() { asked.to_owned() } else { claimed };
@@ -81,7 +81,7 @@ async fn serve(server: Arc<Server>, edge: Edge, ip: IpAddr, query: WsQuery, mut 
     let joined = match refusal {
         Some(refusal) => Err((refusal.code, refusal.message, refusal.strategy, refusal.should_retry)),
         None => {
-            server.join(edge, ip, &identity, &request, &outbox).map_err(|(code, text)| (code as i32, text, 0, false))
+            server.join(edge, local, &identity, &request, &outbox).map_err(|(code, text)| (code as i32, text, 0, false))
         }
     };
     let joined = match joined {

@@ -4,21 +4,20 @@
 
 use std::{
     collections::VecDeque,
-    net::SocketAddr,
     time::{Duration, Instant},
 };
 
 /// Maximum datagrams in flight. More are lost, as in any network.
 const CAPACITY: usize = 4096;
 
-/// One direction of one peer connection.
+/// One direction of one peer connection. `A` is where a datagram comes from or goes to.
 #[derive(Debug)]
-pub struct DelayQueue {
-    in_flight: VecDeque<(Instant, SocketAddr, Vec<u8>)>,
+pub struct DelayQueue<A> {
+    in_flight: VecDeque<(Instant, A, Vec<u8>)>,
     rng: fastrand::Rng,
 }
 
-impl DelayQueue {
+impl<A> DelayQueue<A> {
     pub fn new(seed: u64) -> Self {
         DelayQueue { in_flight: VecDeque::new(), rng: fastrand::Rng::with_seed(seed) }
     }
@@ -29,14 +28,7 @@ impl DelayQueue {
     }
 
     /// Adds a datagram to or from `address`. It arrives after `delay` plus up to `jitter`. Returns false if it is lost.
-    pub fn put(
-        &mut self,
-        now: Instant,
-        delay: Duration,
-        jitter: Duration,
-        address: SocketAddr,
-        datagram: Vec<u8>,
-    ) -> bool {
+    pub fn put(&mut self, now: Instant, delay: Duration, jitter: Duration, address: A, datagram: Vec<u8>) -> bool {
         if self.in_flight.len() >= CAPACITY {
             return false;
         }
@@ -53,7 +45,7 @@ impl DelayQueue {
     }
 
     /// The next datagram, if it has arrived by `now`.
-    pub fn take(&mut self, now: Instant) -> Option<(SocketAddr, Vec<u8>)> {
+    pub fn take(&mut self, now: Instant) -> Option<(A, Vec<u8>)> {
         if self.due()? > now {
             return None;
         }
@@ -64,6 +56,7 @@ impl DelayQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::SocketAddr;
 
     #[test]
     fn a_delay_queue_keeps_order_and_is_bounded() {

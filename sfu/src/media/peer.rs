@@ -1,15 +1,22 @@
-//! One peer connection: an `Rtc`, its UDP socket, and the loop that drives both in one task.
+//! One peer connection: an `Rtc`, its transports, and the loop that drives both in one task.
 //!
 //! A `Role` implements the differences between publisher and subscriber. Must not know: rooms or messages.
 
 use crate::{
     faults::{Faults, Loss, Lossy},
-    media::{delay::DelayQueue, forward::MediaPacket, sdp},
+    media::{
+        delay::DelayQueue,
+        forward::MediaPacket,
+        frames::MAX_FRAME,
+        ports::{Arrival, Path, Ports, Transport},
+        sdp,
+        tcp::Opened,
+    },
 };
+use futures_util::FutureExt;
 use std::{
     future::pending,
     io,
-    net::{IpAddr, SocketAddr},
     sync::{
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
         Arc,
@@ -20,9 +27,9 @@ use str0m::{
     format::CodecConfig,
     net::{Protocol, Receive, Transmit},
     rtp::{Extension, ExtensionMap},
-    Candidate, Event, Input, Output, Rtc, RtcConfig,
+    Candidate, CandidateKind, Event, Input, Output, Rtc, RtcConfig,
 };
-use tokio::{net::UdpSocket, sync::mpsc, time::sleep_until};
+use tokio::{sync::mpsc, time::sleep_until};
 
 /// Capacity of a peer connection's command queue.
 pub const COMMANDS: usize = 256;
@@ -51,6 +58,12 @@ pub struct PeerStats {
     pub queue_dropped: Arc<AtomicU64>,
     pub keyframe_requests: AtomicU64,
     pub errors: AtomicU64,
+    /// TCP connections now.
+    pub tcp_open: AtomicU64,
+    pub tcp_in: AtomicU64,
+    pub tcp_out: AtomicU64,
+    /// Packets dropped because the client did not read fast enough.
+    pub tcp_dropped: AtomicU64,
 }
 
 impl PeerStats {
@@ -71,6 +84,10 @@ impl PeerStats {
             "queue_dropped": self.queue_dropped.load(Relaxed),
             "keyframe_requests": self.keyframe_requests.load(Relaxed),
             "errors": self.errors.load(Relaxed),
+            "tcp_open": self.tcp_open.load(Relaxed),
+            "tcp_in": self.tcp_in.load(Relaxed),
+            "tcp_out": self.tcp_out.load(Relaxed),
+            "tcp_dropped": self.tcp_dropped.load(Relaxed),
         })
     }
 }
@@ -103,21 +120,20 @@ pub trait Role: Send + 'static {
     fn ended(&mut self, core: &mut Core);
 }
 
-/// The engine with its socket.
+/// The engine with its transports.
 pub struct Core {
     pub rtc: Rtc,
     pub stats: Arc<PeerStats>,
-    pub local: SocketAddr,
     /// Candidates received before the description they belong to, with their ufrag.
     early: Vec<(Option<String>, Candidate)>,
     remote_ufrag: Option<String>,
     candidates: usize,
     max_candidates: usize,
-    socket: UdpSocket,
+    ports: Ports,
     loss: LossState,
     /// Delayed datagrams from and to the client. Empty unless a fault adds delay.
-    up: DelayQueue,
-    down: DelayQueue,
+    up: DelayQueue<Path>,
+    down: DelayQueue<Path>,
     created: Instant,
     errors: u32,
 }
@@ -151,11 +167,13 @@ impl LossState {
         }
     }
 
-    /// True if the `only_ports` rule blocks this remote port.
-    fn blocked(&mut self, port: u16) -> bool {
+    /// True if a firewall of the rule blocks this path.
+    fn blocked(&mut self, path: &Path) -> bool {
         self.refresh();
-        let ports = self.rule.as_ref().and_then(|(rule, ..)| rule.only_ports);
-        ports.is_some_and(|(least, greatest)| !(least..=greatest).contains(&port))
+        let Some((rule, ..)) = &self.rule else { return false };
+        let port = path.remote.port();
+        (rule.block_udp && path.proto == Protocol::Udp)
+            || rule.only_ports.is_some_and(|(least, greatest)| !(least..=greatest).contains(&port))
     }
 
     /// How many more times a datagram to the client is sent.
@@ -182,7 +200,7 @@ impl LossState {
 /// Parameters of a new peer connection.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    pub ip: IpAddr,
+    pub transport: Transport,
     pub faults: Arc<Faults>,
     pub session: String,
     pub user: String,
@@ -190,12 +208,10 @@ pub struct Setup {
 }
 
 impl Core {
-    /// Binds a UDP port and creates an engine with full ICE and that port as its only candidate.
+    /// Opens the transports and creates an engine with full ICE and their candidates.
     pub fn new(setup: &Setup, publisher: bool) -> io::Result<Core> {
-        let socket = std::net::UdpSocket::bind((setup.ip, 0))?;
-        socket.set_nonblocking(true)?;
-        let socket = UdpSocket::from_std(socket)?;
-        let local = socket.local_addr()?;
+        let stats: Arc<PeerStats> = Arc::default();
+        let ports = Ports::new(&setup.transport, setup.max_candidates, stats.clone())?;
         crate::crypto::install();
         let mut extensions = ExtensionMap::empty();
         extensions.set(1, Extension::AudioLevel);
@@ -215,17 +231,17 @@ impl Core {
             .clear_codecs();
         codecs(config.codec_config());
         let mut rtc = config.build(Instant::now());
-        let candidate = Candidate::host(local, "udp").map_err(io::Error::other)?;
-        rtc.add_local_candidate(candidate);
-        Ok(Core {
+        for candidate in ports.candidates()? {
+            rtc.add_local_candidate(candidate);
+        }
+        let mut core = Core {
             rtc,
-            stats: Arc::default(),
-            local,
+            stats,
             early: Vec::new(),
             remote_ufrag: None,
             candidates: 0,
             max_candidates: setup.max_candidates,
-            socket,
+            ports,
             loss: LossState {
                 version: u64::MAX,
                 rule: None,
@@ -237,7 +253,15 @@ impl Core {
             down: DelayQueue::new(2),
             created: Instant::now(),
             errors: 0,
-        })
+        };
+        core.register();
+        Ok(core)
+    }
+
+    /// TCP connections are assigned by the user name fragment that the engine accepts now.
+    fn register(&mut self) {
+        let credentials = self.rtc.direct_api().local_ice_credentials();
+        self.ports.set_ufrag(&credentials.ufrag);
     }
 
     /// Adds a trickled candidate (JSON form), or keeps it until its description has been received.
@@ -286,7 +310,9 @@ impl Core {
         }
         if changed {
             self.candidates = 0;
+            self.ports.restarted();
         }
+        self.register();
         self.remote_ufrag = Some(ufrag);
         changed
     }
@@ -298,7 +324,8 @@ impl Core {
     }
 
     fn send(&mut self, transmit: Transmit) {
-        if self.loss.blocked(transmit.destination.port()) || self.loss.loses(&transmit.contents, false) {
+        let path = Path { proto: transmit.proto, local: transmit.source, remote: transmit.destination };
+        if self.loss.blocked(&path) || self.loss.loses(&transmit.contents, false) {
             self.stats.lost_down.fetch_add(1, Relaxed);
             return;
         }
@@ -307,15 +334,14 @@ impl Core {
         let (delay, jitter) = self.loss.delay(false);
         if delay > Duration::ZERO || !self.down.is_empty() {
             let datagram = transmit.contents.to_vec();
-            if !self.down.put(Instant::now(), delay, jitter, transmit.destination, datagram) {
+            if !self.down.put(Instant::now(), delay, jitter, path, datagram) {
                 self.stats.lost_down.fetch_add(1, Relaxed);
             }
             return;
         }
-        // If the socket buffer is full, the datagram is lost, as in any network.
-        let _ = self.socket.try_send_to(&transmit.contents, transmit.destination);
+        self.ports.send(path, &transmit.contents);
         for _ in 0..self.loss.repeats(&transmit.contents) {
-            let _ = self.socket.try_send_to(&transmit.contents, transmit.destination);
+            self.ports.send(path, &transmit.contents);
         }
     }
 
@@ -327,33 +353,70 @@ impl Core {
     /// Delivers due datagrams: all to the client, and at most one from the client. Returns true in the latter case: the
     /// engine must be drained before the next one.
     fn arrive(&mut self, now: Instant) -> bool {
-        while let Some((to, datagram)) = self.down.take(now) {
-            let _ = self.socket.try_send_to(&datagram, to);
+        while let Some((path, datagram)) = self.down.take(now) {
+            self.ports.send(path, &datagram);
         }
-        let Some((from, datagram)) = self.up.take(now) else { return false };
-        self.taken(from, &datagram);
+        let Some((path, datagram)) = self.up.take(now) else { return false };
+        self.taken(path, &datagram);
         true
     }
 
-    fn receive(&mut self, from: SocketAddr, datagram: &[u8]) {
-        if self.loss.blocked(from.port()) || self.loss.loses(datagram, true) {
+    fn arrived(&mut self, arrival: Arrival, buffer: &[u8]) {
+        match arrival {
+            Arrival::Packet(path, length) => self.receive(path, &buffer[..length]),
+            Arrival::Opened(path, opened) => self.opened(path, opened),
+            Arrival::Closed(path) => self.closed(path),
+            Arrival::Nothing => {}
+        }
+    }
+
+    /// Keeps a TCP connection if the integrity of its first binding request is right. Otherwise it is closed.
+    fn opened(&mut self, path: Path, opened: Opened) {
+        if self.loss.blocked(&path) {
+            return;
+        }
+        let accepted = Receive::new(path.proto, path.remote, path.local, &opened.first)
+            .is_ok_and(|receive| self.rtc.accepts(&Input::Receive(Instant::now(), receive)));
+        if accepted {
+            let first = opened.first.clone();
+            self.ports.adopt(path, opened);
+            self.receive(path, &first);
+        } else {
+            self.stats.unreadable.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Removes the end of a closed TCP connection from the engine, so that it uses another path at once.
+    fn closed(&mut self, path: Path) {
+        let mut api = self.rtc.direct_api();
+        for kind in [CandidateKind::PeerReflexive, CandidateKind::Host] {
+            let ended = Candidate::from_parts(String::new(), 1, path.proto, 0, path.remote, kind, None, None, None);
+            if api.invalidate_candidate(&ended) {
+                break;
+            }
+        }
+        self.tick();
+    }
+
+    fn receive(&mut self, path: Path, datagram: &[u8]) {
+        if self.loss.blocked(&path) || self.loss.loses(datagram, true) {
             self.stats.lost_up.fetch_add(1, Relaxed);
             return;
         }
         let (delay, jitter) = self.loss.delay(true);
         if delay > Duration::ZERO || !self.up.is_empty() {
-            if !self.up.put(Instant::now(), delay, jitter, from, datagram.to_vec()) {
+            if !self.up.put(Instant::now(), delay, jitter, path, datagram.to_vec()) {
                 self.stats.lost_up.fetch_add(1, Relaxed);
             }
             return;
         }
-        self.taken(from, datagram);
+        self.taken(path, datagram);
     }
 
-    fn taken(&mut self, from: SocketAddr, datagram: &[u8]) {
+    fn taken(&mut self, path: Path, datagram: &[u8]) {
         self.stats.datagrams_in.fetch_add(1, Relaxed);
         self.stats.bytes_in.fetch_add(datagram.len() as u64, Relaxed);
-        match Receive::new(Protocol::Udp, from, self.local, datagram) {
+        match Receive::new(path.proto, path.remote, path.local, datagram) {
             Ok(receive) => self.input(Input::Receive(Instant::now(), receive)),
             Err(_) => {
                 self.stats.unreadable.fetch_add(1, Relaxed);
@@ -421,7 +484,7 @@ pub async fn drive<R: Role>(
     mut commands: mpsc::Receiver<R::Command>,
     mut media: Option<mpsc::Receiver<MediaPacket>>,
 ) {
-    let mut datagram = vec![0u8; 2048];
+    let mut datagram = vec![0u8; MAX_FRAME];
     let sleep = sleep_until(Instant::now().into());
     tokio::pin!(sleep);
     while let Some(next) = core.drain(&mut role) {
@@ -449,20 +512,16 @@ pub async fn drive<R: Role>(
                 role.media(&mut core, packet);
                 core.tick();
             }
-            got = core.socket.recv_from(&mut datagram) => {
-                let mut got = got;
+            arrival = core.ports.receive(&mut datagram) => {
+                let mut arrival = Some(arrival);
                 for more in (0..BATCH).rev() {
-                    match got {
-                        Ok((n, from)) => core.receive(from, &datagram[..n]),
-                        Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
-                        // An ICMP error for a sent datagram is reported here. The peer may return.
-                        Err(_) => break,
-                    }
-                    // Every datagram read must be processed, so do not read another one after the last of the batch.
+                    let Some(arrived) = arrival else { break };
+                    core.arrived(arrived, &datagram);
+                    // Every packet read must be processed, so do not read another one after the last of the batch.
                     if core.drain(&mut role).is_none() || more == 0 {
                         break;
                     }
-                    got = core.socket.try_recv_from(&mut datagram);
+                    arrival = core.ports.receive(&mut datagram).now_or_never();
                 }
             }
             _ = &mut sleep => {
@@ -478,6 +537,7 @@ pub async fn drive<R: Role>(
     }
     core.stats.closed.store(true, Relaxed);
     core.stats.connected.store(false, Relaxed);
+    core.stats.tcp_open.store(0, Relaxed);
     role.ended(&mut core);
 }
 

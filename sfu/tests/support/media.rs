@@ -1,18 +1,22 @@
 //! A client's str0m peer connection, publisher or subscriber, running in its own task.
 
+use super::{within, Client as Session};
+use offhook_proto::models::{self, TrackType};
 use std::{
-    net::SocketAddr,
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     time::{Duration, Instant},
 };
 use str0m::{
     change::{SdpAnswer, SdpOffer, SdpPendingOffer},
     media::{Direction, KeyframeRequestKind, MediaKind, Mid, Simulcast, SimulcastLayer},
-    net::{Protocol, Receive},
+    net::{Protocol, Receive, TcpType},
     rtp::{ExtensionValues, RtpWrite},
     Candidate, Event, Input, Output, Rtc,
 };
 use tokio::{
-    net::UdpSocket,
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpStream, UdpSocket},
     sync::{mpsc, oneshot},
 };
 
@@ -39,7 +43,20 @@ enum Command {
     Answered(String),
     Accept(String, oneshot::Sender<String>),
     RequestKeyframe(u32),
-    Write { mid: usize, rid: Option<&'static str>, seq: u64, timestamp: u32, payload: Vec<u8>, level: Option<i8> },
+    /// Closes the TCP connections.
+    CutTcp,
+    /// Writes bytes to the TCP connections, without a frame around them.
+    RawTcp(Vec<u8>),
+    /// Stops reading from the TCP connections.
+    PauseTcp,
+    Write {
+        mid: usize,
+        rid: Option<&'static str>,
+        seq: u64,
+        timestamp: u32,
+        payload: Vec<u8>,
+        level: Option<i8>,
+    },
 }
 
 pub struct Peer {
@@ -55,17 +72,108 @@ pub enum Kind {
     Simulcast,
 }
 
+/// How a client reaches the SFU.
+#[derive(Clone, Copy, Debug)]
+pub struct Way {
+    /// The client's address, and the SFU's if it has a public address.
+    pub ip: IpAddr,
+    pub udp: bool,
+    /// As the active side.
+    pub tcp: bool,
+    /// A public address of the SFU. Packets to it are delivered to `ip`, as a NAT does.
+    pub public: Option<IpAddr>,
+}
+
+impl Way {
+    pub const UDP: Way = Way { ip: IpAddr::V4(Ipv4Addr::LOCALHOST), udp: true, tcp: false, public: None };
+    pub const TCP: Way = Way { udp: false, tcp: true, ..Way::UDP };
+
+    pub fn at(self, ip: &str) -> Way {
+        Way { ip: ip.parse().expect("an address"), ..self }
+    }
+}
+
+/// Publishes one audio track and waits for the media connection. Returns the SFU's answer too.
+pub async fn publish_audio(client: &Session, way: Way) -> (Peer, String) {
+    let mut peer = Peer::over(&[Kind::Audio], way).await;
+    let offer = peer.offer().await;
+    let mid = offer.lines().find_map(|l| l.trim().strip_prefix("a=mid:")).expect("a mid").to_owned();
+    let track = models::TrackInfo {
+        track_id: "t".into(),
+        track_type: TrackType::Audio as i32,
+        mid,
+        muted: true,
+        ..Default::default()
+    };
+    let response = client.set_publisher(offer, vec![track]).await;
+    assert!(response.error.is_none(), "{:?}", response.error);
+    assert!(response.sdp.contains("a=candidate:"), "the answer contains the SFU's candidate");
+    peer.answered(response.sdp.clone()).await;
+    assert!(client.unmute(TrackType::Audio, false).await.error.is_none());
+    peer.connected().await;
+    (peer, response.sdp)
+}
+
+/// Answers the SFU's offer and waits for the media connection. Returns the offer too.
+pub async fn subscribe(client: &mut Session, way: Way) -> (Peer, String) {
+    let mut peer = Peer::over(&[], way).await;
+    let offer = client.wait_offer().await;
+    assert!(offer.sdp.contains("a=candidate:") && offer.sdp.contains("a=setup:actpass"), "{}", offer.sdp);
+    let answer = peer.accept(offer.sdp.clone()).await;
+    assert!(client.answer(offer.negotiation_id, answer).await.error.is_none());
+    peer.connected().await;
+    (peer, offer.sdp)
+}
+
+/// Sends audio until the receiver gets a packet that was sent after the call began.
+pub async fn flows(from: &Peer, to: &mut Peer, first: u64) {
+    while to.events.try_recv().is_ok() {}
+    within("audio", async {
+        for seq in first.. {
+            from.write(0, seq, 960 * seq as u32, seq.to_be_bytes().to_vec(), Some(-10)).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            while let Ok(event) = to.events.try_recv() {
+                let is = |p: &Received| p.payload.len() == 8 && p.payload[..] >= first.to_be_bytes()[..];
+                if matches!(&event, PeerEvent::Packet(p) if is(p)) {
+                    return;
+                }
+            }
+        }
+    })
+    .await
+}
+
 impl Peer {
     pub async fn new(publishes: &[Kind]) -> Peer {
-        let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
+        Peer::over(publishes, Way::UDP).await
+    }
+
+    pub async fn over(publishes: &[Kind], way: Way) -> Peer {
+        let socket = UdpSocket::bind((way.ip, 0)).await.expect("a socket");
         let local = socket.local_addr().expect("an address");
         let mut rtc = Rtc::builder().set_rtp_mode(true).build(Instant::now());
-        rtc.add_local_candidate(Candidate::host(local, "udp").expect("a candidate"));
+        if way.udp {
+            rtc.add_local_candidate(Candidate::host(local, "udp").expect("a candidate"));
+        }
+        if way.tcp {
+            let active = Candidate::builder().tcp().host(SocketAddr::new(way.ip, 9)).tcptype(TcpType::Active);
+            rtc.add_local_candidate(active.build().expect("a candidate"));
+        }
         let (tx, commands) = mpsc::channel(256);
         let (events_tx, events) = mpsc::channel(4096);
         let publishes = publishes.to_vec();
         tokio::spawn(run(
-            Client { rtc, socket, local, pending: None, mids: Vec::new(), events: events_tx, publishes },
+            Client {
+                rtc,
+                socket,
+                local,
+                way,
+                tcp: Tcp::new(),
+                pending: None,
+                mids: Vec::new(),
+                events: events_tx,
+                publishes,
+            },
             commands,
         ));
         Peer { tx, events }
@@ -98,6 +206,18 @@ impl Peer {
         let _ = self.tx.send(command).await;
     }
 
+    pub async fn cut_tcp(&self) {
+        let _ = self.tx.send(Command::CutTcp).await;
+    }
+
+    pub async fn raw_tcp(&self, bytes: &[u8]) {
+        let _ = self.tx.send(Command::RawTcp(bytes.to_vec())).await;
+    }
+
+    pub async fn pause_tcp(&self) {
+        let _ = self.tx.send(Command::PauseTcp).await;
+    }
+
     /// Sends a PLI for a received stream.
     pub async fn request_keyframe(&self, ssrc: u32) {
         let _ = self.tx.send(Command::RequestKeyframe(ssrc)).await;
@@ -105,7 +225,7 @@ impl Peer {
 
     /// Waits until the SFU requests a key frame.
     pub async fn keyframe_requested(&mut self) {
-        super::within("a PLI", async {
+        within("a PLI", async {
             while let Some(event) = self.events.recv().await {
                 if matches!(event, PeerEvent::KeyframeRequested(_)) {
                     return;
@@ -117,7 +237,7 @@ impl Peer {
     }
 
     pub async fn connected(&mut self) {
-        super::within("a media connection", async {
+        within("a media connection", async {
             while let Some(event) = self.events.recv().await {
                 if matches!(event, PeerEvent::Connected) {
                     return;
@@ -129,7 +249,7 @@ impl Peer {
     }
 
     pub async fn packet(&mut self) -> Received {
-        super::within("a packet", async {
+        within("a packet", async {
             while let Some(event) = self.events.recv().await {
                 if let PeerEvent::Packet(packet) = event {
                     return packet;
@@ -141,10 +261,74 @@ impl Peer {
     }
 }
 
+/// TCP connections to the SFU, by the address in its candidate. A packet to an address without one makes it.
+struct Tcp {
+    open: HashMap<SocketAddr, mpsc::Sender<Vec<u8>>>,
+    inbox: mpsc::Receiver<(SocketAddr, Vec<u8>)>,
+    to_inbox: mpsc::Sender<(SocketAddr, Vec<u8>)>,
+    paused: tokio::sync::watch::Sender<bool>,
+}
+
+impl Tcp {
+    fn new() -> Self {
+        let (to_inbox, inbox) = mpsc::channel(256);
+        Tcp { open: HashMap::new(), inbox, to_inbox, paused: tokio::sync::watch::Sender::new(false) }
+    }
+
+    fn send(&mut self, to: SocketAddr, at: SocketAddr, packet: &[u8]) {
+        let frame = [&(packet.len() as u16).to_be_bytes()[..], packet].concat();
+        let missing = self.open.get(&to).is_none_or(|frames| frames.is_closed());
+        // A connection begins with a binding request.
+        if missing && packet[0] > 1 {
+            return;
+        }
+        if missing {
+            let (frames, outgoing) = mpsc::channel(256);
+            tokio::spawn(Tcp::run(to, at, outgoing, self.to_inbox.clone(), self.paused.subscribe()));
+            self.open.insert(to, frames);
+        }
+        let _ = self.open[&to].try_send(frame);
+    }
+
+    async fn run(
+        to: SocketAddr,
+        at: SocketAddr,
+        mut outgoing: mpsc::Receiver<Vec<u8>>,
+        inbox: mpsc::Sender<(SocketAddr, Vec<u8>)>,
+        mut paused: tokio::sync::watch::Receiver<bool>,
+    ) {
+        let Ok(stream) = TcpStream::connect(at).await else { return };
+        let _ = stream.set_nodelay(true);
+        let (mut reader, mut writer) = stream.into_split();
+        let reading = async {
+            while let Ok(length) = reader.read_u16().await {
+                let mut packet = vec![0; length.into()];
+                if reader.read_exact(&mut packet).await.is_err() || inbox.send((to, packet)).await.is_err() {
+                    return;
+                }
+                let _ = paused.wait_for(|paused| !*paused).await;
+            }
+        };
+        let writing = async {
+            while let Some(frame) = outgoing.recv().await {
+                if writer.write_all(&frame).await.is_err() {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            () = reading => {}
+            () = writing => {}
+        }
+    }
+}
+
 struct Client {
     rtc: Rtc,
     socket: UdpSocket,
     local: SocketAddr,
+    way: Way,
+    tcp: Tcp,
     pending: Option<SdpPendingOffer>,
     mids: Vec<Mid>,
     events: mpsc::Sender<PeerEvent>,
@@ -157,9 +341,7 @@ async fn run(mut c: Client, mut commands: mpsc::Receiver<Command>) {
         let next = loop {
             match c.rtc.poll_output() {
                 Ok(Output::Timeout(at)) => break at,
-                Ok(Output::Transmit(t)) => {
-                    let _ = c.socket.try_send_to(&t.contents, t.destination);
-                }
+                Ok(Output::Transmit(t)) => c.transmit(t.proto, t.destination, &t.contents),
                 Ok(Output::Event(event)) => c.event(event),
                 Err(_) => return,
             }
@@ -174,8 +356,16 @@ async fn run(mut c: Client, mut commands: mpsc::Receiver<Command>) {
                 None => return,
             },
             got = c.socket.recv_from(&mut buffer) => {
-                let Ok((n, from)) = got else { continue };
+                let Ok((n, mut from)) = got else { continue };
+                from.set_ip(c.way.public.unwrap_or(from.ip()));
                 if let Ok(receive) = Receive::new(Protocol::Udp, from, c.local, &buffer[..n]) {
+                    let _ = c.rtc.handle_input(Input::Receive(Instant::now(), receive));
+                }
+                continue;
+            }
+            Some((from, packet)) = c.tcp.inbox.recv() => {
+                let local = SocketAddr::new(c.way.ip, 9);
+                if let Ok(receive) = Receive::new(Protocol::Tcp, from, local, &packet) {
                     let _ = c.rtc.handle_input(Input::Receive(Instant::now(), receive));
                 }
                 continue;
@@ -187,6 +377,17 @@ async fn run(mut c: Client, mut commands: mpsc::Receiver<Command>) {
 }
 
 impl Client {
+    fn transmit(&mut self, proto: Protocol, to: SocketAddr, packet: &[u8]) {
+        // The NAT in front of the SFU.
+        let ip = if self.way.public == Some(to.ip()) { self.way.ip } else { to.ip() };
+        let at = SocketAddr::new(ip, to.port());
+        if proto == Protocol::Tcp {
+            self.tcp.send(to, at, packet);
+        } else {
+            let _ = self.socket.try_send_to(packet, at);
+        }
+    }
+
     fn event(&mut self, event: Event) {
         let happened = match event {
             Event::Connected => PeerEvent::Connected,
@@ -241,6 +442,15 @@ impl Client {
                 let offer = SdpOffer::from_sdp_string(&sdp).expect("an offer");
                 let answer = self.rtc.sdp_api().accept_offer(offer).expect("accepted");
                 let _ = reply.send(answer.to_sdp_string());
+            }
+            Command::CutTcp => self.tcp.open.clear(),
+            Command::RawTcp(bytes) => {
+                for frames in self.tcp.open.values() {
+                    let _ = frames.try_send(bytes.clone());
+                }
+            }
+            Command::PauseTcp => {
+                self.tcp.paused.send_replace(true);
             }
             Command::RequestKeyframe(ssrc) => {
                 if let Some(stream) = self.rtc.direct_api().stream_rx(&ssrc.into()) {

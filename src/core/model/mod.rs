@@ -42,6 +42,17 @@ pub struct Path {
     pub silent: bool,
 }
 
+/// A STUN or TURN server gave no address.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IceServerFailure {
+    /// Its URL, bounded, without credentials.
+    pub url: String,
+    /// The code of its error response; 701: it was not reached.
+    pub code: u16,
+    /// What was found and what to do, bounded.
+    pub text: String,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum TrackKind {
     Audio,

@@ -49,6 +49,8 @@ pub struct Checker {
     answered: usize,
     bound: HashSet<RemoteId>,
     errors: u64,
+    /// URL and code of the reported failures of ICE servers.
+    ice_servers: HashSet<(String, u16)>,
     /// Last reported media state of publisher and subscriber.
     media: [bool; 2],
     ended: u32,
@@ -239,6 +241,13 @@ impl Checker {
                 self.errors += 1;
                 if self.leaving_since.is_some() && matches!(event, Event::Error(_)) {
                     self.fault("an error is reported while leaving");
+                }
+            }
+            Event::IceServer(failure) => {
+                let remembered = self.ice_servers.len() < limits::ICE_SERVER_FAILURES;
+                let new = self.ice_servers.insert((failure.url.clone(), failure.code));
+                if !new && remembered || self.leaving_since.is_some() {
+                    self.fault(format!("reported twice, or while leaving: {event:?}"));
                 }
             }
             Event::Ended(_) => {

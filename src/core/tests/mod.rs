@@ -9,6 +9,7 @@ mod data;
 mod dialects;
 mod drain;
 mod health;
+mod ice_servers;
 mod join;
 mod leave;
 mod media;

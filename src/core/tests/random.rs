@@ -238,6 +238,13 @@ fn outside(rng: &mut Rng, sim: &Sim) -> Input {
             &[NetworkChange::Offline, NetworkChange::Online, NetworkChange::Changed, NetworkChange::Unsettled],
         )),
         67 => Input::Network(NetworkChange::Online),
+        68..=70 => {
+            let late = chance(rng, 20);
+            let generation = if late { Generation(generation.0.wrapping_sub(1)) } else { generation };
+            let url = pick(rng, &["stun:127.0.0.1:1", "turn:127.0.0.1:1", "turn:127.0.0.1:1?transport=tcp"]).to_owned();
+            let failure = IceServerFailure { url, code: pick(rng, &[401, 486, 701]), text: "no address".into() };
+            Input::IceServer { generation, peer, failure }
+        }
         0..=39 => Input::LocalCandidate { generation, peer, json: candidate(peer, "mine") },
         40..=59 => Input::Peer { generation, peer, change: PeerChange::Connected },
         60..=64 => Input::Peer { generation, peer, change: PeerChange::Disconnected },

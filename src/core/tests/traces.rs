@@ -128,6 +128,15 @@ fn no_secret_is_in_a_trace_and_it_happens_again() {
                 timeout: ms(5_000),
             },
             Input::UpdateSelf(update),
+            Input::IceServer {
+                generation,
+                peer: PeerKind::Publisher,
+                failure: IceServerFailure {
+                    url: "turn:turn5ecretPassword@127.0.0.1:9?transport=udp".into(),
+                    code: 401,
+                    text: "refused sfu5ecretToken0123".into(),
+                },
+            },
             Input::Message {
                 generation,
                 message: SfuMessage::SubscriberOffer { ice_restart: false, sdp, negotiation_id: 1 },
@@ -146,7 +155,17 @@ fn no_secret_is_in_a_trace_and_it_happens_again() {
     );
     let text = trace.text();
     assert!(!text.contains("5ecret"), "{}", text.lines().find(|line| line.contains("5ecret")).unwrap_or_default());
-    for kept in ["<:6>", "<#", "<secret:", "a=ice-ufrag:u", "ann-session", "\"Drain", "TextPart"] {
+    for kept in [
+        "<:6>",
+        "<#",
+        "<secret:",
+        "a=ice-ufrag:u",
+        "ann-session",
+        "\"Drain",
+        "TextPart",
+        "transport=udp",
+        "{\"Event\":{\"IceServer\"",
+    ] {
         assert!(kept == "\"Drain" || text.contains(kept), "{kept} is missing:\n{text}");
     }
     let last = trace.last(usize::MAX).join("\n");

@@ -75,6 +75,7 @@ pub(super) fn of_input(input: &mut Input, see: See<'_>) {
         Input::Op { result: Ok(OpDone::Offer { sdp, .. } | OpDone::Answer { sdp, .. }), .. } => {
             see(Place::Description(sdp))
         }
+        Input::IceServer { failure, .. } => of_ice_server(failure, see),
         Input::Data { data, .. } => of_body(&mut data.body, see),
         Input::CallRpc { payload, .. } => see(Place::Content(payload)),
         Input::AnswerRpc { answer, .. } => of_answer(answer, see),
@@ -131,6 +132,7 @@ fn of_event(event: &mut Event, see: See<'_>) {
         Event::RpcRequest { payload, .. } => see(Place::Content(payload)),
         Event::RpcResponse { answer, .. } => of_answer(answer, see),
         Event::Custom { json, .. } => see(Place::Content(json)),
+        Event::IceServer(failure) => of_ice_server(failure, see),
         Event::Error(error) | Event::LocalFailed { error, .. } => see(Place::ServerText(error.message.to_mut())),
         Event::Ended(end) => {
             see(Place::ServerText(&mut end.text));
@@ -180,6 +182,12 @@ fn of_servers(servers: &mut [IceServer], see: See<'_>) {
         see(Place::Named(&mut server.username));
         see(Place::Secret(&mut server.password));
     }
+}
+
+/// The URL is compared by the core: two of one host stay different.
+fn of_ice_server(failure: &mut IceServerFailure, see: See<'_>) {
+    see(Place::ServerText(&mut failure.url));
+    see(Place::ServerText(&mut failure.text));
 }
 
 fn of_update(update: &mut SelfUpdate, see: See<'_>) {

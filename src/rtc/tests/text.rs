@@ -2,7 +2,7 @@
 
 use crate::core::model::PeerKind;
 use crate::rtc::candidate::{self, Remote};
-use crate::rtc::{sdp, udp};
+use crate::rtc::sdp;
 
 const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=msid-semantic: WMS *\r\n\
 a=msid-semantic\r\na=fingerprint:sha-256 AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA\r\n\
@@ -169,21 +169,12 @@ fn candidates_round_trip() {
     let text = "candidate:1 1 udp 2130706431 127.0.0.1 50000 typ host";
     let json = candidate::to_json(text, "0", 0, "abcd");
     assert_eq!(json, format!(r#"{{"candidate":"{text}","sdpMid":"0","sdpMLineIndex":0,"usernameFragment":"abcd"}}"#));
-    let expected = Remote::Use { candidate: text.into(), ufrag: Some("abcd".into()) };
+    let expected = Remote::Udp { candidate: text.into(), address: "127.0.0.1:50000".parse().expect("an address") };
     assert_eq!(candidate::parse(&json), Ok(expected));
+    let tcp = r#"{"candidate":"candidate:1 1 tcp 5 127.0.0.1 7881 typ host tcptype passive"}"#;
+    assert!(matches!(candidate::parse(tcp), Ok(Remote::Tcp { address, .. }) if address.port() == 7881));
+    let active = r#"{"candidate":"candidate:1 1 tcp 5 127.0.0.1 9 typ host tcptype active"}"#;
+    assert_eq!(candidate::parse(active), Ok(Remote::Nothing));
     assert_eq!(candidate::parse(r#"{"candidate":"a=end-of-candidates"}"#), Ok(Remote::Nothing));
     assert_eq!(candidate::parse(r#"{"candidate":"","usernameFragment":7}"#), Ok(Remote::Nothing));
-}
-
-#[test]
-fn addresses_to_bind() {
-    let ip = |text: &str| -> std::net::IpAddr { text.parse().expect("an address") };
-    let bind = |loopback_only, interfaces: &[&str]| -> Vec<String> {
-        let bound = udp::bind_addresses(loopback_only, interfaces.iter().map(|text| ip(text)));
-        bound.iter().map(ToString::to_string).collect()
-    };
-    assert_eq!(bind(true, &["10.0.0.1"]), ["127.0.0.1:0"]);
-    assert_eq!(bind(false, &["127.0.0.1", "::1", "fe80::1", "169.254.1.1"]), ["127.0.0.1:0"]);
-    assert_eq!(bind(false, &["127.0.0.1", "10.0.0.1", "10.0.0.1"]), ["10.0.0.1:0"]);
-    assert_eq!(bind(false, &["fd00::1", "10.0.0.1", "10.0.0.2"]), ["10.0.0.1:0", "10.0.0.2:0", "[fd00::1]:0"]);
 }

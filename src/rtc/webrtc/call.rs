@@ -7,14 +7,10 @@
 //! Part of the engine's module. Must not know: negotiation, media, what datagrams mean.
 
 use super::super::engine::*;
-use super::super::environment::Environment;
 use super::super::gate::Gate;
-use super::super::link::Link;
-use super::super::tasks::Tasks;
 use super::super::trace::Trace;
-use super::super::udp::{bind_addresses, PlainSocket};
-use super::driver::{Driver, Links, Shared, Turn};
-use super::error;
+use super::driver::{Driver, Shared, Turn};
+use super::links::{Links, Network};
 use super::media::ice_servers;
 use super::peer::PcPeer;
 use crate::core::model::PeerKind;
@@ -24,16 +20,15 @@ use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 /// See the module.
 pub(super) struct Call {
-    tasks: Tasks,
-    /// `None`: the machine's own clock and sockets.
-    environment: Option<Arc<dyn Environment>>,
+    network: Network,
     names: Party,
+    peers: Mutex<Vec<Weak<Shared>>>,
     /// Wakes the task.
     waker: AtomicWaker,
     arrivals: Mutex<Arrivals>,
@@ -48,12 +43,21 @@ struct Arrivals {
 }
 
 impl Call {
-    pub(super) fn new(tasks: Tasks, environment: Option<Arc<dyn Environment>>, names: Party) -> Self {
-        Self { tasks, environment, names, waker: AtomicWaker::new(), arrivals: Mutex::default() }
+    pub(super) fn new(network: Network, names: Party) -> Self {
+        Self { network, names, peers: Mutex::default(), waker: AtomicWaker::new(), arrivals: Mutex::default() }
+    }
+
+    pub(super) fn policy(&self) -> Arc<NetworkPolicy> {
+        self.network.policy.clone()
+    }
+
+    /// Whether servers can be reached over streams.
+    pub(super) fn has_streams(&self) -> bool {
+        self.network.streams.is_some()
     }
 
     pub(super) fn now(&self) -> Instant {
-        self.environment.as_ref().map_or_else(Instant::now, |environment| environment.now())
+        self.network.environment.as_ref().map_or_else(Instant::now, |environment| environment.now())
     }
 
     pub(super) fn names(&self) -> Party {
@@ -65,36 +69,7 @@ impl Call {
     }
 
     pub(super) fn spawn(&self, name: &'static str, future: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.spawn(name, future);
-    }
-
-    /// The links of a new peer connection.
-    fn links(&self, loopback_only: bool) -> EngineResult<Links> {
-        let interfaces = if loopback_only {
-            Vec::new()
-        } else {
-            let found = rtc::shared::ifaces::ifaces().unwrap_or_default();
-            found.into_iter().filter_map(|interface| Some(interface.addr?.ip())).collect()
-        };
-        let mut links: Vec<Arc<dyn Link>> = Vec::new();
-        for address in bind_addresses(loopback_only, interfaces) {
-            // An address that is gone again does not affect the others.
-            let Ok(socket) = std::net::UdpSocket::bind(address) else { continue };
-            match &self.environment {
-                Some(environment) => {
-                    let Ok(local) = socket.local_addr() else { continue };
-                    links.push(environment.link(local));
-                }
-                None => {
-                    let Ok(socket) = PlainSocket::new(socket, self.tasks.share().clone()) else { continue };
-                    links.push(Arc::new(socket));
-                }
-            }
-        }
-        if links.is_empty() {
-            return Err(error(EngineErrorKind::System, "no socket could be opened"));
-        }
-        Ok(links.into())
+        self.network.tasks.spawn(name, future);
     }
 
     /// Creates a peer connection and passes its driver to the task.
@@ -106,10 +81,15 @@ impl Call {
     ) -> EngineResult<Arc<Shared>> {
         let used: Vec<String> = ice_servers(&options).into_iter().map(|server| server.url).collect();
         let trace = Arc::new(Trace::new(&options.ice_servers, &used));
-        let _inside = self.tasks.enter();
-        let links = self.links(options.loopback_only)?;
+        let _inside = self.network.tasks.enter();
+        // Without a socket it may still get one, when the remote candidates are known.
+        let links = Links::new(self.network.clone(), options.loopback_only, options.server)?;
         let gate = Arc::new(Gate::new(observer));
         let (shared, driver) = Shared::new(self.clone(), kind, options, links, trace, gate)?;
+        let mut peers = self.peers.lock();
+        peers.retain(|peer| peer.strong_count() > 0);
+        peers.push(Arc::downgrade(&shared));
+        drop(peers);
         self.serve(driver);
         Ok(shared)
     }
@@ -126,7 +106,7 @@ impl Call {
         // If the runtime is gone, the task is dropped at once.
         let mut task = Task { call: self.clone(), drivers: Vec::new(), timer: None, ended: false };
         let task = std::future::poll_fn(move |cx| task.poll(cx));
-        self.tasks.spawn_guarded("media", task, || {}, || {});
+        self.network.tasks.spawn_guarded("media", task, || {}, || {});
     }
 }
 
@@ -141,6 +121,14 @@ impl MediaCall for PcCall {
         observer: Arc<dyn PeerObserver>,
     ) -> EngineResult<Arc<dyn Peer>> {
         Ok(Arc::new(PcPeer(self.0.open(kind, options, observer)?)))
+    }
+
+    fn network_changed(&self) -> Routes {
+        let peers: Vec<Arc<Shared>> = self.0.peers.lock().iter().filter_map(Weak::upgrade).collect();
+        let routes: Vec<Routes> = peers.iter().map(|peer| peer.network_changed()).collect();
+        // A peer connection that moved needs a restart; one that is reachable keeps the call online.
+        let order = [Routes::Moved, Routes::Same, Routes::Gone];
+        order.into_iter().find(|state| routes.contains(state)).unwrap_or_default()
     }
 }
 
@@ -217,7 +205,7 @@ impl Task {
         // An early timer is harmless: the deadline is checked again.
         if self.timer.as_ref().is_none_or(|(at, _)| *at > deadline) {
             let wait = deadline.saturating_duration_since(self.call.now());
-            let sleep: Sleeping = match &self.call.environment {
+            let sleep: Sleeping = match &self.call.network.environment {
                 Some(environment) => environment.sleep(wait),
                 None => Box::pin(tokio::time::sleep(wait)),
             };

@@ -6,16 +6,21 @@
 
 use super::super::candidate;
 use super::super::engine::*;
+use super::super::link::Port;
+use super::super::stun::{nominates, transaction};
 use super::super::trace::Trace;
 use super::channels::Channels;
 use super::crypto::{Records, Watched, APPLICATION, HANDSHAKE};
-use super::gather::{nominates, transaction, Gather};
+use super::gather::Gather;
+use super::gathering::servers;
 use super::handshake::{gives_up, SeenMessages};
 use super::inbound::{Inbound, InboundEvent};
-use super::media::{ice_servers, media_engine, setting_engine, Server};
+use super::links::StreamEnd;
+use super::media::{media_engine, setting_engine, Server};
 use super::negotiate::Negotiation;
 use super::nominate::nomination;
-use super::relay::{Relay, RelayOutput};
+use super::relay::{meaning, Relay, RelayOutput, NO_ANSWER};
+use super::tcp::TcpPairs;
 use super::writer::SenderState;
 use super::{described, error};
 use crate::core::model::PeerKind;
@@ -29,7 +34,7 @@ use rtc::peer_connection::{RTCPeerConnection, RTCPeerConnectionBuilder};
 use rtc::sansio::Protocol;
 use rtc::shared::{TaggedBytesMut, TransportContext, TransportProtocol};
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -53,6 +58,9 @@ pub(super) struct Setup {
     pub(super) kind: PeerKind,
     pub(super) options: PeerOptions,
     pub(super) trace: Arc<Trace>,
+    pub(super) policy: Arc<NetworkPolicy>,
+    /// Whether servers can be reached over streams.
+    pub(super) streams: bool,
     /// Addresses of its sockets.
     pub(super) sockets: Vec<SocketAddr>,
     /// Wall clock of this machine at creation of the core.
@@ -78,12 +86,22 @@ pub(super) enum CoreEvent {
         host: String,
         port: u16,
     },
+    ServerFailed(ServerFailure),
 }
 
-/// A datagram to send on a socket.
+/// What is asked of the links, before the datagrams that follow are sent.
+#[derive(Debug)]
+pub(super) enum LinkRequest {
+    /// Open a socket from which this address is reached, unless there is one: see [`Core::add_socket`].
+    Reach(IpAddr),
+    OpenStream(u32, StreamEnd),
+    CloseStream(u32),
+}
+
+/// A datagram to send.
 #[derive(Debug)]
 pub(super) struct Datagram {
-    pub(super) from: SocketAddr,
+    pub(super) port: Port,
     pub(super) to: SocketAddr,
     pub(super) contents: BytesMut,
 }
@@ -92,36 +110,47 @@ pub(super) struct Datagram {
 pub(super) struct Core {
     pub(super) setup: Setup,
     pub(super) pc: RTCPeerConnection,
-    provider: Arc<dyn RTCCryptoProvider>,
+    pub(super) provider: Arc<dyn RTCCryptoProvider>,
     records: Arc<Mutex<Records>>,
     pub(super) inbound: Arc<Mutex<Inbound>>,
     pub(super) negotiation: Negotiation,
     pub(super) channels: Channels,
-    gather: Gather,
+    pub(super) gather: Gather,
     /// Whether gathering has started.
-    gathering: bool,
-    servers: Vec<Server>,
-    relays: Vec<Relay>,
+    pub(super) gathering: bool,
+    /// Servers, with their addresses once these are known.
+    pub(super) servers: Vec<(Server, Vec<SocketAddr>)>,
+    pub(super) relays: Vec<Relay>,
+    pub(super) tcp: TcpPairs,
+    /// Number of streams opened.
+    pub(super) streams: u32,
+    /// Addresses whose routes were asked for.
+    pub(super) reached: Vec<IpAddr>,
+    pub(super) requests: VecDeque<LinkRequest>,
+    /// Failures of servers already reported.
+    pub(super) reported: Vec<(String, u16)>,
+    /// ICE user name fragment of the local description for which candidates were gathered.
+    pub(super) gathered_for: String,
     /// First mid with its m-line index, and ICE user name fragment of the local description, for candidates.
     pub(super) local: (String, u16, String),
     /// DTLS received before ICE had a pair, and SCTP received before there was an association for it.
-    held: VecDeque<(SocketAddr, SocketAddr, BytesMut)>,
-    early: VecDeque<(SocketAddr, SocketAddr, BytesMut)>,
+    held: VecDeque<(TransportContext, BytesMut)>,
+    early: VecDeque<(TransportContext, BytesMut)>,
     /// The last check that nominated a pair while none was in use.
-    nomination: Option<(SocketAddr, SocketAddr, BytesMut)>,
+    nomination: Option<(TransportContext, BytesMut)>,
     /// The pair on which a local check was answered last, while none was in use.
-    answering: Option<(SocketAddr, SocketAddr)>,
+    answering: Option<TransportContext>,
     /// Nominations synthesised since then.
     made_up: u8,
     seen_messages: SeenMessages,
-    ice_up: bool,
+    pub(super) ice_up: bool,
     /// ICE is searching for a pair: at first, and again after a restart, during which media has no pair.
-    checking: bool,
+    pub(super) checking: bool,
     /// When ICE first had a pair.
     ice_since: Option<Instant>,
     connected: bool,
     failed: bool,
-    closed: bool,
+    pub(super) closed: bool,
     /// The remote peer sent packets that cannot be accidental: its DTLS is not read any more.
     hostile: bool,
     out: VecDeque<Datagram>,
@@ -153,11 +182,16 @@ fn make(now: Instant, setup: &Setup) -> EngineResult<Made> {
     Ok((pc, provider, records, inbound))
 }
 
+/// A path of UDP datagrams.
+fn udp(local_addr: SocketAddr, peer_addr: SocketAddr) -> TransportContext {
+    TransportContext { local_addr, peer_addr, transport_protocol: TransportProtocol::UDP, ecn: None }
+}
+
 impl Core {
     pub(super) fn new(now: Instant, setup: Setup) -> EngineResult<Self> {
         let (pc, provider, records, inbound) = make(now, &setup)?;
         Ok(Self {
-            servers: ice_servers(&setup.options),
+            servers: servers(&setup),
             setup,
             pc,
             provider,
@@ -168,6 +202,12 @@ impl Core {
             gather: Gather::default(),
             gathering: false,
             relays: Vec::new(),
+            tcp: TcpPairs::default(),
+            streams: 0,
+            reached: Vec::new(),
+            requests: VecDeque::new(),
+            reported: Vec::new(),
+            gathered_for: String::new(),
             local: Default::default(),
             held: VecDeque::new(),
             early: VecDeque::new(),
@@ -205,6 +245,10 @@ impl Core {
         self.out.pop_front()
     }
 
+    pub(super) fn take_request(&mut self) -> Option<LinkRequest> {
+        self.requests.pop_front()
+    }
+
     pub(super) fn take_event(&mut self) -> Option<CoreEvent> {
         self.events.pop_front()
     }
@@ -220,33 +264,44 @@ impl Core {
 
     // ---- inputs
 
-    /// Handles a datagram received on one of the sockets.
-    pub(super) fn datagram(&mut self, now: Instant, local: SocketAddr, from: SocketAddr, contents: &[u8]) {
+    /// Handles a datagram received on one of the links; `from` has no meaning for a stream.
+    pub(super) fn datagram(&mut self, now: Instant, port: Port, from: SocketAddr, contents: &[u8]) {
         if self.closed {
             return;
         }
-        match contents.first() {
+        let path = match port {
+            Port::Udp(local) => Some(udp(local, from)),
+            Port::Stream(number) => self.tcp.pair(number),
+        };
+        // With relays alone, the sockets are only for their servers.
+        let direct = path.filter(|_| !self.setup.policy.relay_only);
+        match (contents.first(), direct) {
             // A media packet affects nothing but the output here.
-            Some(128..=191) => {
-                if self.ice_up && self.checking && self.answering == Some((local, from)) {
-                    self.nominated(now, local, from);
+            (Some(128..=191), Some(path)) => {
+                if self.ice_up && self.checking && self.answering == Some(path) {
+                    self.nominated(now, path);
                 }
-                self.feed(now, local, from, contents.into());
+                self.feed(now, path, contents.into());
                 if self.collect() {
                     self.settle(now);
                 }
             }
-            Some(0..=3) => {
-                self.stun(now, local, from, contents);
+            (Some(0..=3), direct) => {
+                let from = path.map_or(from, |path| path.peer_addr);
+                if !self.server_message(now, port, from, contents) {
+                    if let Some(path) = direct {
+                        self.stun(now, path, contents);
+                    }
+                }
                 self.settle(now);
             }
-            Some(20..=63) => {
-                self.setup.trace.received(from, contents);
-                self.dtls(now, local, from, contents);
+            (Some(20..=63), Some(path)) => {
+                self.setup.trace.received(path.peer_addr, contents);
+                self.dtls(now, path, contents);
                 self.settle(now);
             }
-            Some(64..=79) => {
-                self.relayed(now, local, from, contents, None);
+            (Some(64..=79), _) => {
+                self.relayed(now, port, from, contents, None);
                 self.settle(now);
             }
             _ => {}
@@ -260,9 +315,13 @@ impl Core {
         }
         self.ticked = now;
         for (from, to, contents) in self.gather.timeout(now) {
-            self.send(from, to, BytesMut::from(&contents[..]));
+            self.send(Port::Udp(from), to, BytesMut::from(&contents[..]));
+        }
+        for url in self.gather.take_silent() {
+            self.server_failed(&url, NO_ANSWER, meaning(NO_ANSWER));
         }
         self.relays.iter_mut().for_each(|relay| relay.timeout(now));
+        self.try_tcp(now);
         // It stops at the first part that fails; the parts after it would never run again.
         if self.pc.handle_timeout(now).is_err() {
             self.fail();
@@ -270,29 +329,6 @@ impl Core {
         let late = self.ice_since.is_some_and(|since| now.saturating_duration_since(since) >= HANDSHAKE_TIME);
         if late && !self.connected {
             self.fail();
-        }
-        self.settle(now);
-    }
-
-    /// Sets the addresses of a server: none if they are unknown.
-    pub(super) fn resolved(&mut self, now: Instant, server: usize, addresses: &[SocketAddr]) {
-        let Some(server) = self.servers.get(server).filter(|_| !self.closed).cloned() else { return };
-        self.setup.trace.resolved(&server.name(), addresses);
-        for local in self.setup.sockets.clone() {
-            let Some(address) = addresses.iter().find(|address| address.is_ipv4() == local.is_ipv4()) else { continue };
-            if server.turn {
-                // One allocation for each path to a server (RFC 8656 §6.2).
-                if self.relays.iter().any(|relay| (relay.local, relay.server) == (local, *address)) {
-                    continue;
-                }
-                if let Ok(relay) = Relay::new(now, local, *address, &server, &self.provider) {
-                    self.relays.push(relay);
-                }
-            } else if let Some((from, to, contents)) =
-                self.gather.ask(now, (local, *address), &server.url, &self.provider)
-            {
-                self.send(from, to, BytesMut::from(&contents[..]));
-            }
         }
         self.settle(now);
     }
@@ -326,69 +362,37 @@ impl Core {
         self.is_connected() && !self.checking
     }
 
-    /// The local description is set: its candidates are reported from now on.
-    pub(super) fn described_locally(&mut self, now: Instant) {
-        if !std::mem::replace(&mut self.gathering, true) {
-            for local in self.setup.sockets.clone() {
-                self.gather.host(local);
-            }
-            for index in 0..self.servers.len() {
-                let server = &self.servers[index];
-                match server.host.parse() {
-                    Ok(ip) => self.resolved(now, index, &[SocketAddr::new(ip, server.port)]),
-                    Err(_) => {
-                        let (host, port) = (server.host.clone(), server.port);
-                        self.events.push_back(CoreEvent::LookUp { server: index, host, port });
-                    }
-                }
-            }
-        }
-        // The engine ignores those that it already has; after a failure it has none.
-        for found in self.gather.found.clone() {
-            let _ = self.pc.add_local_candidate(found);
-        }
-    }
-
-    fn found(&mut self, before: usize) {
-        for found in &self.gather.found[before..] {
-            let _ = self.pc.add_local_candidate(found.clone());
-        }
-    }
-
-    fn feed(&mut self, now: Instant, local: SocketAddr, from: SocketAddr, message: BytesMut) {
-        let transport = TransportContext {
-            local_addr: local,
-            peer_addr: from,
-            transport_protocol: TransportProtocol::UDP,
-            ecn: None,
-        };
+    fn feed(&mut self, now: Instant, path: TransportContext, message: BytesMut) {
         // Packets that cannot be parsed or decrypted are dropped.
-        let _ = self.pc.handle_read(TaggedBytesMut { now, transport, message });
+        let _ = self.pc.handle_read(TaggedBytesMut { now, transport: path, message });
     }
 
-    fn stun(&mut self, now: Instant, local: SocketAddr, from: SocketAddr, contents: &[u8]) {
-        self.setup.trace.received(from, contents);
-        let transaction = transaction(contents);
+    /// Whether a message is a server's response.
+    fn server_message(&mut self, now: Instant, port: Port, from: SocketAddr, contents: &[u8]) -> bool {
         let before = self.gather.found.len();
         if self.gather.answered(contents) {
-            return self.found(before);
+            self.setup.trace.received(from, contents);
+            self.found(before);
+            return true;
         }
-        if self.relayed(now, local, from, contents, transaction) {
-            return;
-        }
+        self.relayed(now, port, from, contents, transaction(contents))
+    }
+
+    fn stun(&mut self, now: Instant, path: TransportContext, contents: &[u8]) {
+        self.setup.trace.received(path.peer_addr, contents);
         let searches = !self.ice_up || self.checking;
         if searches && nominates(contents, &self.local.2) {
             // The engine neither answers nor remembers it while its own check of the pair is in progress, and the
             // sender repeats it only after half a second.
-            self.nomination = Some((local, from, contents.into()));
+            self.nomination = Some((path, contents.into()));
         }
-        self.feed(now, local, from, contents.into());
+        self.feed(now, path, contents.into());
         if contents.starts_with(&[1, 1]) && searches {
-            self.answering = Some((local, from));
+            self.answering = Some(path);
             // The nomination of another pair waits for the response on that pair.
-            let waits = self.nomination.as_ref().filter(|(at, by, _)| (*at, *by) == (local, from));
-            if let Some((_, _, check)) = waits.cloned() {
-                self.feed(now, local, from, check);
+            let waits = self.nomination.as_ref().filter(|(of, _)| *of == path);
+            if let Some((_, check)) = waits.cloned() {
+                self.feed(now, path, check);
             }
         }
         // A response to a check: a pair that becomes valid is nominated at once, not at the next tick. After a restart
@@ -400,7 +404,7 @@ impl Core {
     }
 
     /// Media arrived on a working pair, but its nomination did not.
-    fn nominated(&mut self, now: Instant, local: SocketAddr, from: SocketAddr) {
+    fn nominated(&mut self, now: Instant, path: TransportContext) {
         self.answering = None;
         // An unsolicited response looks the same here, and each address is one more for the engine to check.
         if self.setup.kind == PeerKind::Publisher || self.made_up >= MAX_MADE_UP {
@@ -408,8 +412,8 @@ impl Core {
         }
         self.made_up += 1;
         if let Some(check) = nomination(&self.pc, &*self.provider) {
-            self.nomination = Some((local, from, check.clone()));
-            self.feed(now, local, from, check);
+            self.nomination = Some((path, check.clone()));
+            self.feed(now, path, check);
             self.settle(now);
         }
     }
@@ -438,14 +442,15 @@ impl Core {
     fn relayed(
         &mut self,
         now: Instant,
-        local: SocketAddr,
+        port: Port,
         from: SocketAddr,
         contents: &[u8],
         transaction: Option<[u8; 12]>,
     ) -> bool {
-        let Some(relay) = self.relays.iter_mut().find(|relay| relay.owns(from, local, transaction)) else {
+        let Some(relay) = self.relays.iter_mut().find(|relay| relay.owns(port, from, transaction)) else {
             return false;
         };
+        self.setup.trace.received(relay.server, contents);
         relay.received(now, contents);
         self.poll_relays(now);
         true
@@ -457,26 +462,31 @@ impl Core {
         for index in 0..self.relays.len() {
             while let Some(output) = self.relays[index].poll(now) {
                 any = true;
-                let (local, server, url) = {
-                    let relay = &self.relays[index];
-                    (relay.local, relay.server, relay.url.clone())
-                };
                 match output {
-                    RelayOutput::Send(contents) => self.send(local, server, BytesMut::from(&contents[..])),
+                    RelayOutput::Send(contents) => {
+                        let (port, server) = (self.relays[index].port, self.relays[index].server);
+                        self.send(port, server, BytesMut::from(&contents[..]));
+                    }
+                    RelayOutput::Failed(code) => {
+                        let url = self.relays[index].url.clone();
+                        self.server_failed(&url, code, meaning(code));
+                    }
                     RelayOutput::Relayed(relayed) => {
                         let before = self.gather.found.len();
-                        self.gather.relayed(relayed, local, &url);
+                        let (relay, hides) = (&self.relays[index], self.setup.policy.relay_only);
+                        self.gather.relayed(relayed, relay.local, (&relay.url, relay.transport), hides);
                         self.found(before);
                     }
                     RelayOutput::Received(from, contents) => {
                         let Some(relayed) = self.relays[index].relayed else { continue };
+                        let path = udp(relayed, from);
                         match contents.first() {
-                            Some(0..=3) => self.stun(now, relayed, from, &contents),
+                            Some(0..=3) => self.stun(now, path, &contents),
                             Some(20..=63) => {
                                 self.setup.trace.received(from, &contents);
-                                self.dtls(now, relayed, from, &contents);
+                                self.dtls(now, path, &contents);
                             }
-                            Some(128..=191) => self.feed(now, relayed, from, BytesMut::from(&contents[..])),
+                            Some(128..=191) => self.feed(now, path, BytesMut::from(&contents[..])),
                             _ => {}
                         }
                     }
@@ -486,7 +496,7 @@ impl Core {
         any
     }
 
-    fn dtls(&mut self, now: Instant, local: SocketAddr, from: SocketAddr, contents: &[u8]) {
+    fn dtls(&mut self, now: Instant, path: TransportContext, contents: &[u8]) {
         let content = contents[0];
         if self.hostile {
             return;
@@ -494,7 +504,7 @@ impl Core {
         if !self.ice_up {
             // The engine drops it, and the remote peer retransmits it only after a second.
             if content == HANDSHAKE && self.held.len() < MAX_HELD {
-                self.held.push_back((local, from, contents.into()));
+                self.held.push_back((path, contents.into()));
             }
             return;
         }
@@ -502,14 +512,14 @@ impl Core {
             // There is no association for it; if data is refused, there never is. Otherwise it is the remote peer's
             // first packet, retransmitted only after three seconds.
             if !self.setup.options.refuse_data && self.early.len() < MAX_EARLY {
-                self.early.push_back((local, from, contents.into()));
+                self.early.push_back((path, contents.into()));
             }
             return;
         }
         if !self.connected && self.seen_messages.repeats(contents) {
             return;
         }
-        self.feed(now, local, from, contents.into());
+        self.feed(now, path, contents.into());
         let (closed, hostile) = {
             let records = self.records.lock();
             (records.closed, records.is_hostile())
@@ -539,9 +549,9 @@ impl Core {
             let held = if self.ice_up { std::mem::take(&mut self.held) } else { VecDeque::new() };
             let begun = !self.early.is_empty() && self.pc.sctp().is_some();
             let early = if begun { std::mem::take(&mut self.early) } else { VecDeque::new() };
-            for (local, from, contents) in held.into_iter().chain(early) {
+            for (path, contents) in held.into_iter().chain(early) {
                 any = true;
-                self.dtls(now, local, from, &contents);
+                self.dtls(now, path, &contents);
             }
             if !any {
                 break;
@@ -563,7 +573,8 @@ impl Core {
         }
         let handshake = self.ice_since.filter(|_| !self.connected && !self.failed).map(|since| since + HANDSHAKE_TIME);
         let relays = self.relays.iter_mut().filter_map(Relay::deadline).min();
-        let next = [engine, handshake, relays, self.gather.deadline()].into_iter().flatten().min();
+        let tcp = self.tcp.deadline().filter(|_| !self.ice_up || self.checking);
+        let next = [engine, handshake, relays, self.gather.deadline(), tcp].into_iter().flatten().min();
         next.map(|at| at.max(self.ticked + MIN_TICK))
     }
 
@@ -597,6 +608,10 @@ impl Core {
         match event {
             Event::OnIceCandidateEvent(found) => {
                 let Ok(init) = found.candidate.to_json() else { return };
+                // The remote peer could not connect to it (RFC 6544 section 5.2).
+                if init.candidate.contains(" tcptype active") {
+                    return;
+                }
                 self.setup.trace.local(&init.candidate);
                 let (mid, index, ufrag) = &self.local;
                 self.events.push_back(CoreEvent::Candidate(candidate::to_json(&init.candidate, mid, *index, ufrag)));
@@ -613,7 +628,10 @@ impl Core {
                 let state = match state {
                     RTCPeerConnectionState::Connecting => PeerState::Connecting,
                     RTCPeerConnectionState::Connected => {
-                        self.connected = true;
+                        if !std::mem::replace(&mut self.connected, true) {
+                            let unused = self.tcp.unused();
+                            self.requests.extend(unused.into_iter().map(LinkRequest::CloseStream));
+                        }
                         PeerState::Connected
                     }
                     RTCPeerConnectionState::Disconnected => PeerState::Disconnected,
@@ -643,20 +661,40 @@ impl Core {
         if !self.connected && gives_up(&out.message) {
             self.fail();
         }
+        if out.transport.transport_protocol == TransportProtocol::TCP {
+            return self.send_on_stream(local, to, out.message);
+        }
         match self.relays.iter_mut().find(|relay| relay.relayed == Some(local)) {
             Some(relay) => {
                 self.setup.trace.sent(to, &out.message);
                 relay.send(now, to, &out.message);
             }
-            None => self.send(local, to, out.message),
+            None => self.send(Port::Udp(local), to, out.message),
         }
     }
 
-    fn send(&mut self, from: SocketAddr, to: SocketAddr, contents: BytesMut) {
+    /// Sends on the stream of a TCP pair; the first check of the pair opens it.
+    fn send_on_stream(&mut self, local: SocketAddr, to: SocketAddr, contents: BytesMut) {
+        let checks = contents.first().is_some_and(|first| *first < 4);
+        if let Some(number) = self.tcp.stream(local, to, checks) {
+            return self.send(Port::Stream(number), to, contents);
+        }
+        // A pair that is not in use is not worth a stream once another one is.
+        if !checks || (self.ice_up && !self.checking) {
+            return;
+        }
+        let number = self.next_stream();
+        if self.tcp.open(number, local, to) {
+            self.requests.push_back(LinkRequest::OpenStream(number, StreamEnd::Peer(to)));
+            self.send(Port::Stream(number), to, contents);
+        }
+    }
+
+    pub(super) fn send(&mut self, port: Port, to: SocketAddr, contents: BytesMut) {
         if contents.first().is_some_and(|first| *first < 64) {
             self.setup.trace.sent(to, &contents);
         }
-        self.out.push_back(Datagram { from, to, contents });
+        self.out.push_back(Datagram { port, to, contents });
     }
 
     /// Requests a key frame from the sender of a stream (PLI, RFC 4585 section 6.3.1).

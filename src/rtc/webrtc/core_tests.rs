@@ -2,9 +2,10 @@
 //! relay; hostile servers and peers.
 
 use super::call::Call;
-use super::core::{Core, CoreEvent, Setup};
+use super::core::{Core, CoreEvent, LinkRequest, Setup};
 use super::driver::spent;
 use super::inbound::InboundEvent;
+use super::links::{Network, StreamEnd};
 use super::turn_server as turn;
 use super::writer::SenderState;
 use crate::core::model::{IceServer, PeerKind};
@@ -12,6 +13,7 @@ use crate::core::rng::Rng;
 use crate::media::clock::NtpTime;
 use crate::rtc::candidate;
 use crate::rtc::engine::*;
+use crate::rtc::link::Port;
 use crate::rtc::trace::Trace;
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -36,6 +38,25 @@ fn kind(contents: &[u8]) -> &'static str {
     }
 }
 
+const RELAY: &str = "192.0.2.1:3478";
+
+/// The address that stands for a stream of a side to a server.
+fn stream_address(side: SocketAddr, number: u32) -> SocketAddr {
+    let side = if side == at("10.0.0.1:1000") { PUBLISHER } else { SUBSCRIBER };
+    SocketAddr::from(([10, 8, side as u8, 1], number as u16))
+}
+
+/// The side and the number of a stream.
+fn stream_at(address: SocketAddr) -> Option<(usize, u32)> {
+    match address {
+        SocketAddr::V4(address) => match address.ip().octets() {
+            [10, 8, side, 1] => Some((usize::from(side), u32::from(address.port()))),
+            _ => None,
+        },
+        SocketAddr::V6(_) => None,
+    }
+}
+
 /// One side.
 struct Side {
     core: Core,
@@ -49,6 +70,9 @@ struct Side {
     reports: Vec<SenderReport>,
     /// Feedback about senders, by SSRC.
     feedback: Vec<(u32, TrackFeedback)>,
+    server_failures: Vec<ServerFailure>,
+    /// Streams that were opened to servers.
+    streams: Vec<(u32, StreamTarget)>,
     next: Option<Ms>,
 }
 
@@ -86,7 +110,8 @@ impl World {
             };
             let used: Vec<String> = super::media::ice_servers(&options).into_iter().map(|server| server.url).collect();
             let trace = Arc::new(Trace::new(&options.ice_servers, &used));
-            let setup = Setup { kind, options, trace, sockets: vec![at(local)], wall: WALL };
+            let (policy, sockets) = (Arc::default(), vec![at(local)]);
+            let setup = Setup { kind, options, trace, policy, streams: true, sockets, wall: WALL };
             Side {
                 core: Core::new(epoch, setup).expect("a core"),
                 local: at(local),
@@ -98,6 +123,8 @@ impl World {
                 data: Vec::new(),
                 reports: Vec::new(),
                 feedback: Vec::new(),
+                server_failures: Vec::new(),
+                streams: Vec::new(),
                 next: None,
             }
         };
@@ -123,7 +150,8 @@ impl World {
     }
 
     fn launch(&mut self, from: SocketAddr, to: SocketAddr, contents: Vec<u8>) {
-        let lost = self.rng.between(0, 99) < self.loss;
+        let reliable = stream_at(from).is_some() || stream_at(to).is_some();
+        let lost = !reliable && self.rng.between(0, 99) < self.loss;
         let way = if to == self.sides[SUBSCRIBER].local { (self.way)(&contents) } else { Some(0) };
         let lost = lost || way.is_none();
         let at = self.now + self.rng.between(self.delay / 2, self.delay * 2) + way.unwrap_or_default();
@@ -148,15 +176,25 @@ impl World {
                 CoreEvent::Inbound(InboundEvent::Track(_, info)) => side.tracks.push(*info),
                 CoreEvent::Inbound(InboundEvent::Report(_, report)) => side.reports.push(report),
                 CoreEvent::Feedback(sender_state, feedback) => side.feedback.push((sender_state.ssrc, feedback)),
+                CoreEvent::ServerFailed(failure) => side.server_failures.push(failure),
                 CoreEvent::ChannelOpen(label) => side.channels.push(label.to_string()),
                 _ => {}
             }
         }
         let deadline = side.core.deadline();
         side.next = deadline.map(|at| at.saturating_duration_since(epoch).as_micros().div_ceil(1000) as Ms);
+        while let Some(request) = side.core.take_request() {
+            if let LinkRequest::OpenStream(number, StreamEnd::Server(target)) = request {
+                side.streams.push((number, target));
+            }
+        }
         let mut out = Vec::new();
         while let Some(datagram) = side.core.take_datagram() {
-            out.push((datagram.from, datagram.to, datagram.contents.to_vec()));
+            let (from, to) = match datagram.port {
+                Port::Udp(local) => (local, datagram.to),
+                Port::Stream(number) => (stream_address(side.local, number), at(RELAY)),
+            };
+            out.push((from, to, datagram.contents.to_vec()));
         }
         for (from, to, contents) in out {
             self.launch(from, to, contents);
@@ -175,9 +213,11 @@ impl World {
                 for (from, to, contents) in relay.received(from, to, &contents) {
                     self.launch(from, to, contents);
                 }
+            } else if let Some((index, number)) = stream_at(to) {
+                self.on(index, |core, now| core.datagram(now, Port::Stream(number), from, &contents));
             } else if let Some(index) = self.sides.iter().position(|side| side.local == to) {
                 if !(self.walled && direct) {
-                    self.on(index, |core, now| core.datagram(now, to, from, &contents));
+                    self.on(index, |core, now| core.datagram(now, Port::Udp(to), from, &contents));
                 }
             }
         }
@@ -345,7 +385,7 @@ fn unknown_addresses_nominate_nothing() {
         answer.extend([n as u8; 12]);
         let media = [&[0x80, 111, 0, 1][..], &[0; 40]].concat();
         for datagram in [&answer, &media] {
-            world.on(SUBSCRIBER, |core, now| core.datagram(now, local, unknown_address(n), datagram));
+            world.on(SUBSCRIBER, |core, now| core.datagram(now, Port::Udp(local), unknown_address(n), datagram));
         }
     }
     let sent = world.flights.len() - before;
@@ -628,8 +668,12 @@ fn data_goes_both_ways_through_loss() {
 }
 
 fn turn_server() -> Vec<IceServer> {
+    turn_server_at("turn:192.0.2.1:3478")
+}
+
+fn turn_server_at(url: &str) -> Vec<IceServer> {
     vec![IceServer {
-        urls: vec!["turn:192.0.2.1:3478".to_owned()],
+        urls: vec![url.to_owned()],
         username: "user".to_owned(),
         password: crate::error::Secret::new("pass"),
     }]
@@ -637,10 +681,13 @@ fn turn_server() -> Vec<IceServer> {
 
 #[test]
 fn a_relay_carries_traffic_without_a_direct_path() {
-    for loss in [0, 10] {
-        let mut world = World::new(8, loss, turn_server());
+    let udp = ("turn:192.0.2.1:3478", "192.0.2.1:3478");
+    let tcp = ("turn:192.0.2.1:3478?transport=tcp", "192.0.2.1:3478 over TCP");
+    let tls = ("turns:192.0.2.1:443", "192.0.2.1:443 over TLS");
+    for (loss, (url, name)) in [(0, udp), (10, udp), (0, tcp), (10, tcp), (0, tls)] {
+        let mut world = World::new(8, loss, turn_server_at(url));
         world.walled = true;
-        world.relay = Some(turn::Server::new("192.0.2.1:3478", None));
+        world.relay = Some(turn::Server::new(RELAY, None));
         world.add_track("mic", 77);
         world.negotiate(|sdp| sdp);
         let mut took = None;
@@ -662,7 +709,7 @@ fn a_relay_carries_traffic_without_a_direct_path() {
         let received = world.sides[SUBSCRIBER].packets.len();
         assert!(received as u64 * 100 >= 880 * (100 - 3 * loss), "loss {loss}: {received} packets");
         let path = world.sides[0].core.setup.trace.path().text;
-        assert!(path.contains("TURN 192.0.2.1:3478: relay allocated"), "{path}");
+        assert!(path.contains(&format!("TURN {name}: relay allocated")), "{path}");
         let gone = world.sides.iter().any(|side| side.states.contains(&PeerState::Disconnected));
         assert!(loss > 0 || !gone, "{:?}", world.sides[0].states);
         world.on(PUBLISHER, |core, now| core.close(now));
@@ -676,17 +723,20 @@ fn a_relay_carries_traffic_without_a_direct_path() {
 fn a_relays_response_is_reported() {
     for code in [401, 403, 437, 486, 508] {
         let mut world = World::new(9, 0, turn_server());
-        world.relay = Some(turn::Server::new("192.0.2.1:3478", Some(code)));
+        world.relay = Some(turn::Server::new(RELAY, Some(code)));
         world.add_track("mic", 77);
         world.negotiate(|sdp| sdp);
         world.run(3_000);
         let path = world.sides[0].core.setup.trace.path().text;
         assert!(path.contains(&format!("TURN 192.0.2.1:3478: refused with {code}")), "{path}");
+        let failures = &world.sides[0].server_failures;
+        let told: Vec<_> = failures.iter().map(|failure| (failure.url.as_str(), failure.code)).collect();
+        assert_eq!(told, [("turn:192.0.2.1:3478", code)]);
         assert!(world.has(PeerState::Connected), "the direct way is there all the same");
     }
     // It gave an allocation, and has lost it.
     let mut world = World::new(9, 0, turn_server());
-    world.relay = Some(turn::Server::new("192.0.2.1:3478", None));
+    world.relay = Some(turn::Server::new(RELAY, None));
     world.add_track("mic", 77);
     world.negotiate(|sdp| sdp);
     world.run(3_000);
@@ -695,6 +745,12 @@ fn a_relays_response_is_reported() {
     let path = world.sides[0].core.setup.trace.path().text;
     assert!(path.contains("TURN 192.0.2.1:3478: relay allocated, then refresh refused with 437"), "{path}");
     assert!(world.has(PeerState::Connected), "the direct way is there all the same");
+    assert_eq!(world.sides[0].server_failures[0].code, 437);
+    // An ICE restart requests another one.
+    assert_eq!(world.relay.as_ref().map(|relay| relay.allocations()), Some(0));
+    world.negotiate_anew(true, |sdp| sdp);
+    world.run(3_000);
+    assert_eq!(world.relay.as_ref().map(|relay| relay.allocations()), Some(2));
     // No server is running.
     let mut world = World::new(9, 0, turn_server());
     world.add_track("mic", 77);
@@ -702,12 +758,28 @@ fn a_relays_response_is_reported() {
     world.run(30_000);
     let path = world.sides[0].core.setup.trace.path().text;
     assert!(path.contains("TURN 192.0.2.1:3478: did not answer"), "{path}");
+    assert_eq!(world.sides[0].server_failures[0].code, 701);
+    // A stream that does not open.
+    let mut world = World::new(9, 0, turn_server_at("turns:192.0.2.1:443"));
+    world.add_track("mic", 77);
+    world.negotiate(|sdp| sdp);
+    let number = world.sides[PUBLISHER].streams[0].0;
+    let target = StreamTarget { host: "192.0.2.1".to_owned(), port: 443, tls: true };
+    assert_eq!(world.sides[PUBLISHER].streams, [(number, target)]);
+    for _ in 0..2 {
+        world.on(PUBLISHER, |core, now| core.stream_ended(now, number, "the certificate has expired"));
+    }
+    let path = world.sides[0].core.setup.trace.path().text;
+    assert!(path.contains("TURN 192.0.2.1:443 over TLS: the certificate has expired"), "{path}");
+    let text = "the certificate has expired".to_owned();
+    let told = ServerFailure { url: "turns:192.0.2.1:443".to_owned(), code: 701, text };
+    assert_eq!(world.sides[PUBLISHER].server_failures, [told], "once");
 }
 
 #[test]
 fn garbage_from_anywhere_is_nothing() {
     let mut world = World::new(10, 0, turn_server());
-    world.relay = Some(turn::Server::new("192.0.2.1:3478", None));
+    world.relay = Some(turn::Server::new(RELAY, None));
     world.add_track("mic", 77);
     world.negotiate(|sdp| sdp);
     let mut rng = Rng::new(11);
@@ -720,7 +792,7 @@ fn garbage_from_anywhere_is_nothing() {
             garbage[4..8].copy_from_slice(&[0x21, 0x12, 0xa4, 0x42]);
         }
         let from = [at("10.0.0.1:1000"), at("192.0.2.1:3478"), at("203.0.113.9:9")][round / 9 % 3];
-        world.on(SUBSCRIBER, |core, now| core.datagram(now, at("10.0.0.2:2000"), from, &garbage));
+        world.on(SUBSCRIBER, |core, now| core.datagram(now, Port::Udp(at("10.0.0.2:2000")), from, &garbage));
         if round % 10 == 0 {
             world.run(10);
         }
@@ -751,7 +823,7 @@ async fn an_internal_failure_affects_only_its_peer_connection() {
     let live = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let tasks = super::Tasks::new(tokio::runtime::Handle::current(), live.clone());
     // All of them in one call.
-    let call = Arc::new(Call::new(tasks, None, crate::lookup::Party::new()));
+    let call = Arc::new(Call::new(Network::of_machine(tasks), crate::lookup::Party::new()));
     let open = || {
         let states = Arc::new(States::default());
         let options = PeerOptions { loopback_only: true, ..PeerOptions::default() };

@@ -7,11 +7,12 @@
 
 use super::super::engine::*;
 use super::super::gate::Gate;
-use super::super::link::Link;
+use super::super::link::{Link, Port};
 use super::super::trace::Trace;
 use super::call::Call;
-use super::core::{Core, CoreEvent, Setup};
+use super::core::{Core, CoreEvent, LinkRequest, Setup};
 use super::inbound::InboundEvent;
+use super::links::Links;
 use super::writer::Control;
 use super::{closed, error};
 use crate::core::model::PeerKind;
@@ -71,6 +72,8 @@ pub(super) fn spent() -> Duration {
 struct Inside {
     core: Core,
     links: Links,
+    /// The changes of the links that the task knows.
+    known_links: u64,
     slow_calls: u32,
     /// The engine panicked or ran too long: it is not called any more.
     broken: bool,
@@ -81,7 +84,7 @@ struct Inside {
 impl Inside {
     /// Runs the core, then sends its datagrams. `None`: it failed internally. A media packet is always little work;
     /// everything else is timed.
-    fn work<T>(&mut self, timed: bool, work: impl FnOnce(&mut Core) -> T) -> Option<T> {
+    fn work<T>(&mut self, now: Instant, timed: bool, work: impl FnOnce(&mut Core) -> T) -> Option<T> {
         if self.broken {
             return None;
         }
@@ -95,17 +98,41 @@ impl Inside {
             self.core.fail();
         }
         self.connected.store(self.core.sends_media() && !self.broken, Ordering::Release);
-        while let Some(datagram) = self.core.take_datagram() {
-            if let Some(link) = self.links.iter().find(|link| link.local() == datagram.from) {
-                link.send(datagram.to, &datagram.contents);
-            }
-        }
+        self.send(now);
         done.ok()
     }
-}
 
-/// The links of a peer connection.
-pub(super) type Links = Arc<[Arc<dyn Link>]>;
+    /// Carries out the core's requests, then sends its datagrams.
+    fn send(&mut self, now: Instant) {
+        loop {
+            while let Some(request) = self.core.take_request() {
+                match request {
+                    LinkRequest::Reach(address) => {
+                        for local in self.links.reach(address) {
+                            self.guarded(|core| core.add_socket(now, local));
+                        }
+                    }
+                    LinkRequest::OpenStream(number, end) => self.links.stream(number, end),
+                    LinkRequest::CloseStream(number) => self.links.close(Port::Stream(number)),
+                }
+            }
+            let Some(datagram) = self.core.take_datagram() else { break };
+            self.links.send(datagram.port, datagram.to, &datagram.contents);
+        }
+    }
+
+    fn guarded(&mut self, work: impl FnOnce(&mut Core)) {
+        if !self.broken && contain(|| work(&mut self.core)).is_err() {
+            self.broken = true;
+            self.core.fail();
+        }
+    }
+
+    /// Whether the task has something to take over.
+    fn has_news(&self) -> bool {
+        self.core.has_events() || self.links.changes() != self.known_links
+    }
+}
 
 /// State shared by the parts of a peer connection.
 pub(super) struct Shared {
@@ -139,13 +166,15 @@ impl Shared {
         gate: Arc<Gate>,
     ) -> EngineResult<(Arc<Self>, Driver)> {
         let wall = NtpTime::since_1970(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
-        let sockets = links.iter().map(|link| link.local()).collect();
-        let setup = Setup { kind, options, trace: trace.clone(), sockets, wall };
+        let (policy, streams, sockets) = (call.policy(), call.has_streams(), links.sockets());
+        let setup = Setup { kind, options, trace: trace.clone(), policy, streams, sockets, wall };
         let now = call.now();
         let core = contain(|| Core::new(now, setup))
             .map_err(|_| error(EngineErrorKind::Internal, "the engine failed internally"))??;
         let connected = Arc::<AtomicBool>::default();
-        let inside = Inside { core, links: links.clone(), slow_calls: 0, broken: false, connected: connected.clone() };
+        // Its changes begin with the first socket: the task takes them over in its first turn.
+        let (known_links, slow_calls, broken) = (0, 0, false);
+        let inside = Inside { core, links, known_links, slow_calls, broken, connected: connected.clone() };
         let inside = Mutex::new(Some(inside));
         let (touched, closed, driver_ended) = (AtomicBool::new(true), watch::Sender::new(false), Mutex::new(false));
         let (waiting, wanted, waits) = (Mutex::default(), Mutex::default(), AtomicBool::new(false));
@@ -162,7 +191,7 @@ impl Shared {
             closed,
             driver_ended,
         });
-        let driver = Driver::new(shared.clone(), links);
+        let driver = Driver::new(shared.clone());
         Ok((shared, driver))
     }
 
@@ -195,8 +224,8 @@ impl Shared {
         let mut inside = self.inside.lock();
         let Some(inside) = inside.as_mut() else { return Err(closed()) };
         let now = self.now();
-        let done = inside.work(wake, |core| work(core, now));
-        if wake || inside.core.has_events() {
+        let done = inside.work(now, wake, |core| work(core, now));
+        if wake || inside.has_news() {
             self.wake();
         }
         done.unwrap_or_else(|| Err(error(EngineErrorKind::Internal, "the engine failed internally")))
@@ -224,8 +253,8 @@ impl Shared {
         let Some(inside) = inside.as_mut() else { return Err(closed()) };
         self.send_waiting(inside);
         let now = self.now();
-        let sent = inside.work(false, |core| core.write_rtp(now, packet));
-        if inside.core.has_events() {
+        let sent = inside.work(now, false, |core| core.write_rtp(now, packet));
+        if inside.has_news() {
             self.wake();
         }
         sent.unwrap_or_else(|| Err(error(EngineErrorKind::Internal, "the engine failed internally")))
@@ -250,15 +279,28 @@ impl Shared {
         let now = self.now();
         for packet in std::mem::take(&mut *self.waiting.lock()) {
             // The caller has returned already; the result is dropped.
-            let _ = inside.work(false, |core| core.write_rtp(now, packet));
+            let _ = inside.work(now, false, |core| core.write_rtp(now, packet));
         }
         for ssrc in std::mem::take(&mut *self.wanted.lock()) {
-            let _ = inside.work(false, |core| core.request_key_frame(now, ssrc));
+            let _ = inside.work(now, false, |core| core.request_key_frame(now, ssrc));
         }
     }
 
     pub(super) fn look<T>(&self, look: impl FnOnce(&mut Core) -> T) -> EngineResult<T> {
         self.with(false, |core, _| Ok(look(core)))
+    }
+
+    /// Asks where routes lead now; new sockets are known to the core when this returns.
+    pub(super) fn network_changed(&self) -> Routes {
+        let now = self.now();
+        let mut inside = self.inside.lock();
+        let Some(inside) = inside.as_mut() else { return Routes::Unknown };
+        let (routes, opened, closed) = inside.links.refresh();
+        if routes == Routes::Moved {
+            inside.work(now, true, |core| core.moved(now, &opened, &closed));
+            self.wake();
+        }
+        routes
     }
 
     /// Starts closing unless started already; the observer receives `Closed` at the end.
@@ -285,8 +327,8 @@ impl Shared {
         let mut unread = BTreeMap::new();
         if let Some(mut inside) = self.inside.lock().take() {
             inside.core.channels.end();
-            unread = inside.work(false, |core| core.drain_data(now)).unwrap_or_default();
-            inside.work(false, |core| core.close(now));
+            unread = inside.work(now, false, |core| core.drain_data(now)).unwrap_or_default();
+            inside.work(now, false, |core| core.close(now));
         }
         unread
     }
@@ -346,9 +388,8 @@ pub(super) enum Turn {
 /// Serves one peer connection, as a part of the call's task.
 pub(super) struct Driver {
     shared: Arc<Shared>,
-    links: Links,
-    /// Consecutive errors of each link.
-    errors: Vec<u32>,
+    /// The links, each with its consecutive errors.
+    links: Vec<(Arc<dyn Link>, u32)>,
     events: VecDeque<CoreEvent>,
     sinks: BTreeMap<u64, Box<dyn PacketSink>>,
     unread: BTreeMap<Arc<str>, Unread>,
@@ -365,11 +406,10 @@ impl Drop for Driver {
 }
 
 impl Driver {
-    fn new(shared: Arc<Shared>, links: Links) -> Self {
+    fn new(shared: Arc<Shared>) -> Self {
         Self {
             shared,
-            errors: vec![0; links.len()],
-            links,
+            links: Vec::new(),
             events: VecDeque::new(),
             sinks: BTreeMap::new(),
             unread: BTreeMap::new(),
@@ -395,17 +435,20 @@ impl Driver {
             self.finish();
             return Turn::Closed;
         }
+        let before = self.links.len();
         let mut any = false;
-        for index in 0..self.links.len() {
+        for link in self.links.iter().map(|(link, _)| link.clone()).collect::<Vec<_>>() {
             // Until it is pending, so that it wakes the task without being polled again. The limit gives the other
             // links their turn.
             let mut left = AT_ONCE;
-            while left > 0 && self.receive(cx, index) {
+            while left > 0 && self.receive(cx, &link) {
                 left -= 1;
             }
             any |= left == 0;
         }
         any |= self.read(cx);
+        // New links are polled once, so that they wake the task.
+        any |= self.links.len() > before;
         if any {
             Turn::Again
         } else {
@@ -442,7 +485,14 @@ impl Driver {
         let inside = inside.as_mut()?;
         shared.send_waiting(inside);
         let now = shared.now();
-        let done = inside.work(timed, |core| work(core, now));
+        let done = inside.work(now, timed, |core| work(core, now));
+        if inside.links.changes() != inside.known_links {
+            inside.known_links = inside.links.changes();
+            let errors = |link: &Arc<dyn Link>| {
+                self.links.iter().find(|(known, _)| known.port() == link.port()).map_or(0, |(_, errors)| *errors)
+            };
+            self.links = inside.links.list().iter().map(|link| (link.clone(), errors(link))).collect();
+        }
         self.deadline = if inside.broken { None } else { inside.core.deadline() };
         while let Some(event) = inside.core.take_event() {
             self.events.push_back(event);
@@ -451,24 +501,29 @@ impl Driver {
     }
 
     /// Reads one datagram of a link; false if there is none.
-    fn receive(&mut self, cx: &mut Context<'_>, index: usize) -> bool {
-        if self.errors[index] >= MAX_ERRORS {
+    fn receive(&mut self, cx: &mut Context<'_>, link: &Arc<dyn Link>) -> bool {
+        let port = link.port();
+        let Some(known) = self.links.iter().position(|(known, _)| known.port() == port) else { return false };
+        if self.links[known].1 >= MAX_ERRORS {
             return false;
         }
-        let link = self.links[index].clone();
         BUFFER.with_borrow_mut(|buffer| match link.poll_recv(cx, buffer) {
             Poll::Pending => false,
             Poll::Ready(Ok((length, from))) => {
-                self.errors[index] = 0;
+                self.links[known].1 = 0;
                 let datagram = &buffer[..length];
                 let media = datagram.first().is_some_and(|first| *first >= 128);
                 self.data |= !media;
-                self.work_timed(!media, |core, now| core.datagram(now, link.local(), from, datagram));
+                self.work_timed(!media, |core, now| core.datagram(now, port, from, datagram));
                 true
             }
-            Poll::Ready(Err(_)) => {
-                self.errors[index] += 1;
-                if self.errors.iter().all(|errors| *errors >= MAX_ERRORS) {
+            Poll::Ready(Err(error)) => {
+                if let Port::Stream(number) = port {
+                    self.close_stream(number, &error.to_string());
+                    return true;
+                }
+                self.links[known].1 += 1;
+                if self.links.iter().all(|(_, errors)| *errors >= MAX_ERRORS) {
                     self.work(|core, _| core.fail());
                 }
                 true
@@ -477,6 +532,13 @@ impl Driver {
             self.report_events();
             true
         }
+    }
+
+    fn close_stream(&mut self, number: u32, why: &str) {
+        if let Some(inside) = self.shared.inside.lock().as_mut() {
+            inside.links.close(Port::Stream(number));
+        }
+        self.work(|core, now| core.stream_ended(now, number, why));
     }
 
     /// Reports the pending events.
@@ -518,6 +580,7 @@ impl Driver {
                 CoreEvent::Unplayable(info) => gate.unplayable(*info),
                 CoreEvent::ChannelOpen(label) => gate.channel_open(&label),
                 CoreEvent::Unread(label, messages, bytes) => gate.data_unread(&label, messages, bytes),
+                CoreEvent::ServerFailed(failure) => gate.server_failed(failure),
                 CoreEvent::LookUp { server, host, port } => self.shared.look_up(server, host, port),
             }
         }
@@ -585,6 +648,7 @@ impl Driver {
 #[cfg(test)]
 mod tests {
     use super::super::super::tasks::Tasks;
+    use super::super::links::Network;
     use super::*;
     use crate::lookup::Party;
 
@@ -602,7 +666,7 @@ mod tests {
     async fn media_does_not_wait_for_the_lock_and_keeps_its_order() {
         let options = PeerOptions { loopback_only: true, ..PeerOptions::default() };
         let tasks = Tasks::new(tokio::runtime::Handle::current(), Arc::default());
-        let call = Arc::new(Call::new(tasks, None, Party::new()));
+        let call = Arc::new(Call::new(Network::of_machine(tasks), Party::new()));
         let shared = call.open(PeerKind::Publisher, options, Arc::new(NullObserver)).expect("a peer connection");
         let packet = |sequence_number| rtc::rtp::Packet {
             header: rtc::rtp::Header { version: 2, sequence_number, ..Default::default() },

@@ -2,16 +2,17 @@
 //!
 //! Part of the engine's module; pure. Must not know: who receives candidates, sockets, name servers.
 
+use super::super::stun::{mapped, transaction, COOKIE};
 use rtc::crypto::RTCCryptoProvider;
 use rtc::ice::candidate::CandidateConfig;
+use rtc::ice::tcp_type::TcpType;
 use rtc::peer_connection::transport::{
     CandidateHostConfig, CandidateRelayConfig, CandidateServerReflexiveConfig, RTCIceCandidate, RTCIceCandidateInit,
 };
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 /// A request is repeated after this time, then after twice as long, and so on.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 const MAX_ASKED: u32 = 6;
@@ -36,16 +37,42 @@ impl Query {
     }
 }
 
+/// A candidate, and the socket from which its packets are sent; unspecified: a stream.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    base: SocketAddr,
+    pub(super) init: RTCIceCandidateInit,
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Gather {
     queries: Vec<Query>,
     /// All candidates found.
-    pub(super) found: Vec<RTCIceCandidateInit>,
+    pub(super) found: Vec<Found>,
+    /// URLs of the servers that answered, and of those that did not and were given up.
+    answered: Vec<String>,
+    silent: Vec<String>,
 }
 
 /// A datagram to send: from, to, contents.
 pub(super) type Outgoing = (SocketAddr, SocketAddr, Vec<u8>);
+
+/// How a relay's server is reached, best first: the preference of its candidate (RFC 8445 section 5.1.2.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Transport {
+    Udp,
+    Tcp,
+    Tls,
+}
+
+/// A local candidate for connections to the remote peer's TCP candidates (RFC 6544 section 4.5). Its port is a
+/// placeholder.
+pub(super) fn active(ip: std::net::IpAddr) -> Option<RTCIceCandidateInit> {
+    let base_config = CandidateConfig { network: "tcp".to_owned(), ..config(SocketAddr::new(ip, 9)) };
+    let candidate = CandidateHostConfig { base_config, tcp_type: TcpType::Active }.new_candidate_host().ok()?;
+    RTCIceCandidate::from(&candidate).to_json().ok()
+}
 
 fn config(address: SocketAddr) -> CandidateConfig {
     CandidateConfig {
@@ -60,26 +87,58 @@ fn config(address: SocketAddr) -> CandidateConfig {
 impl Gather {
     pub(super) fn host(&mut self, local: SocketAddr) {
         let host = CandidateHostConfig { base_config: config(local), ..Default::default() };
-        self.add(host.new_candidate_host(), None);
+        self.add(host.new_candidate_host(), None, local);
     }
 
     fn reflexive(&mut self, seen: SocketAddr, local: SocketAddr, url: &str) {
         let (rel_addr, rel_port) = (local.ip().to_string(), local.port());
         let reflexive = CandidateServerReflexiveConfig { base_config: config(seen), rel_addr, rel_port, url: None };
-        self.add(reflexive.new_candidate_server_reflexive(), Some(url));
+        self.add(reflexive.new_candidate_server_reflexive(), Some(url), local);
     }
 
-    pub(super) fn relayed(&mut self, relayed: SocketAddr, local: SocketAddr, url: &str) {
-        let (rel_addr, rel_port) = (local.ip().to_string(), local.port());
-        let relay = CandidateRelayConfig { base_config: config(relayed), rel_addr, rel_port, url: None };
-        self.add(relay.new_candidate_relay(), Some(url));
+    /// `hides`: the candidate does not name the local address.
+    pub(super) fn relayed(
+        &mut self,
+        relayed: SocketAddr,
+        local: SocketAddr,
+        (url, transport): (&str, Transport),
+        hides: bool,
+    ) {
+        let related = if hides || local.port() == 0 { (Ipv4Addr::UNSPECIFIED, 9).into() } else { local };
+        let (rel_addr, rel_port) = (related.ip().to_string(), related.port());
+        let preference = match transport {
+            Transport::Udp => 2,
+            Transport::Tcp => 1,
+            Transport::Tls => 0,
+        };
+        // Type, local preference, component 1.
+        let base_config = CandidateConfig { priority: preference << 24 | 65_535 << 8 | 255, ..config(relayed) };
+        let relay = CandidateRelayConfig { base_config, rel_addr, rel_port, url: None };
+        self.add(relay.new_candidate_relay(), Some(url), local);
     }
 
-    fn add(&mut self, candidate: rtc::shared::error::Result<rtc::ice::candidate::Candidate>, url: Option<&str>) {
+    fn add(
+        &mut self,
+        candidate: rtc::shared::error::Result<rtc::ice::candidate::Candidate>,
+        url: Option<&str>,
+        base: SocketAddr,
+    ) {
         let Ok(candidate) = candidate else { return };
         if let Ok(init) = RTCIceCandidate::from(&candidate).to_json() {
-            self.found.push(RTCIceCandidateInit { url: url.map(str::to_owned), ..init });
+            self.found.push(Found { base, init: RTCIceCandidateInit { url: url.map(str::to_owned), ..init } });
         }
+    }
+
+    /// Drops what belongs to a socket that is closed; unspecified: to the streams.
+    pub(super) fn forget(&mut self, base: SocketAddr) {
+        self.queries.retain(|query| query.local != base);
+        self.found.retain(|found| found.base != base);
+    }
+
+    /// The URLs of servers that were given up since the last call and never answered.
+    pub(super) fn take_silent(&mut self) -> Vec<String> {
+        let answered = &self.answered;
+        std::mem::take(&mut self.silent).into_iter().filter(|url| !answered.contains(url)).collect()
     }
 
     /// Asks a STUN server for the mapped address of a socket.
@@ -103,6 +162,9 @@ impl Gather {
         let Some(id) = transaction(datagram) else { return false };
         let Some(index) = self.queries.iter().position(|query| query.id == id) else { return false };
         let query = self.queries.swap_remove(index);
+        if !self.answered.contains(&query.url) {
+            self.answered.push(query.url.clone());
+        }
         // An address that is the same on both sides is not another candidate (RFC 8445 §5.1.3).
         if let Some(seen) = mapped(datagram).filter(|seen| *seen != query.local) {
             self.reflexive(seen, query.local, &query.url);
@@ -112,7 +174,13 @@ impl Gather {
 
     /// Requests to repeat now.
     pub(super) fn timeout(&mut self, now: Instant) -> Vec<Outgoing> {
-        self.queries.retain(|query| query.again > now || query.asked < MAX_ASKED);
+        let is_over = |query: &Query| query.again <= now && query.asked >= MAX_ASKED;
+        for query in self.queries.iter().filter(|query| is_over(query)) {
+            if !self.silent.contains(&query.url) {
+                self.silent.push(query.url.clone());
+            }
+        }
+        self.queries.retain(|query| !is_over(query));
         let due = self.queries.iter_mut().filter(|query| query.again <= now);
         due.map(|query| {
             query.again = now + ASK_AGAIN * (1 << query.asked);
@@ -125,63 +193,6 @@ impl Gather {
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.queries.iter().map(|query| query.again).min()
     }
-}
-
-/// The transaction id of a STUN response.
-pub(super) fn transaction(datagram: &[u8]) -> Option<[u8; 12]> {
-    let is_answer = datagram.len() >= 20 && datagram[4..8] == COOKIE && datagram[0] & 1 == 1;
-    is_answer.then(|| datagram[8..20].try_into().ok()).flatten()
-}
-
-/// The attributes of a STUN message: type and value (RFC 8489 §14).
-fn attributes(datagram: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-    let mut rest = datagram.get(20..).unwrap_or_default();
-    std::iter::from_fn(move || {
-        let [a, b, c, d, ..] = *rest else { return None };
-        let length = usize::from(u16::from_be_bytes([c, d]));
-        let value = rest.get(4..4 + length)?;
-        rest = rest.get(4 + length.next_multiple_of(4)..).unwrap_or_default();
-        Some((u16::from_be_bytes([a, b]), value))
-    })
-}
-
-/// Whether a check is meant for the agent with this user name fragment and nominates its pair: a binding request with
-/// USE-CANDIDATE (RFC 8445 §7.2.2, §16.1).
-pub(super) fn nominates(datagram: &[u8], ufrag: &str) -> bool {
-    let is_addressed = |user: &[u8]| user.strip_prefix(ufrag.as_bytes()).is_some_and(|rest| rest.starts_with(b":"));
-    datagram.starts_with(&[0, 1])
-        && attributes(datagram).any(|(kind, _)| kind == 0x0025)
-        && attributes(datagram).any(|(kind, user)| kind == 0x0006 && !ufrag.is_empty() && is_addressed(user))
-}
-
-/// The mapped address in a binding success response (RFC 8489 §14.1, §14.2).
-fn mapped(datagram: &[u8]) -> Option<SocketAddr> {
-    if datagram.get(..2)? != [1, 1] {
-        return None;
-    }
-    let key: [u8; 16] = datagram.get(4..20)?.try_into().ok()?;
-    let mut plain = None;
-    for (kind, value) in attributes(datagram) {
-        match kind {
-            0x0020 => return address(value, &key),
-            0x0001 => plain = address(value, &[0; 16]),
-            _ => {}
-        }
-    }
-    plain
-}
-
-fn address(value: &[u8], key: &[u8; 16]) -> Option<SocketAddr> {
-    let port = u16::from_be_bytes([value.get(2)? ^ key[0], value.get(3)? ^ key[1]]);
-    let unmasked = |n: usize| -> Option<Vec<u8>> {
-        Some(value.get(4..4 + n)?.iter().zip(key).map(|(byte, key)| byte ^ key).collect())
-    };
-    let ip = match value.get(1)? {
-        1 => IpAddr::from(Ipv4Addr::from(<[u8; 4]>::try_from(unmasked(4)?).ok()?)),
-        2 => IpAddr::from(Ipv6Addr::from(<[u8; 16]>::try_from(unmasked(16)?).ok()?)),
-        _ => return None,
-    };
-    Some(SocketAddr::new(ip, port))
 }
 
 #[cfg(test)]
@@ -203,21 +214,6 @@ mod tests {
     }
 
     #[test]
-    fn a_nominating_check_is_recognised() {
-        let message = |kind: [u8; 2], attributes: &[u8]| [&kind[..], &[0; 18], attributes].concat();
-        let (user, nomination) = ([0, 6, 0, 3, b'a', b':', b'b', 0], [0, 0x25, 0, 0]);
-        let both = [&user[..], &nomination].concat();
-        let nominates_a = |kind: [u8; 2], attributes: &[u8]| nominates(&message(kind, attributes), "a");
-        assert!(nominates_a([0, 1], &both));
-        assert!(!nominates_a([0, 1], &user) && !nominates_a([0, 1], &nomination) && !nominates_a([1, 1], &both));
-        // For another agent, and without a user name fragment.
-        assert!(!nominates(&message([0, 1], &both), "ab") && !nominates(&message([0, 1], &both), ""));
-        // A value that looks like the attribute, and wrong lengths.
-        assert!(!nominates_a([0, 1], &[0, 6, 0, 4, 0, 0x25, 0, 0]));
-        assert!(!nominates_a([0, 1], &[0, 6, 0, 9, 0, 0x25, 0, 0]) && !nominates(&[0, 1, 0, 0], "a"));
-    }
-
-    #[test]
     fn a_server_reports_the_mapped_address() {
         let random = rtc::crypto::default_provider().expect("cryptography");
         let (local, server, now) = (at("10.0.0.7:4000"), at("192.0.2.1:3478"), Instant::now());
@@ -228,7 +224,7 @@ mod tests {
         assert!(!gather.answered(&[1, 1, 0, 0]) && !gather.answered(&answer(&[9; 20], at("198.51.100.7:5000"))));
         assert!(gather.answered(&answer(&request, at("198.51.100.7:5000"))));
         assert!(!gather.answered(&answer(&request, at("198.51.100.7:5000"))), "once");
-        let found: Vec<&str> = gather.found.iter().map(|found| found.candidate.as_str()).collect();
+        let found: Vec<&str> = gather.found.iter().map(|found| found.init.candidate.as_str()).collect();
         assert!(found[0].contains(" 10.0.0.7 4000 typ host"), "{found:?}");
         assert!(found[1].ends_with(" 198.51.100.7 5000 typ srflx raddr 10.0.0.7 rport 4000"), "{found:?}");
         let (_, _, request) = gather.ask(now, (local, server), "stun:s", &random).expect("a question");
@@ -248,19 +244,6 @@ mod tests {
             assert!(deadline < begun + Duration::from_secs(60));
         }
         assert_eq!(asked, MAX_ASKED);
-    }
-
-    #[test]
-    fn no_bytes_panic() {
-        let mut state = 9u32;
-        for length in 0..200usize {
-            let mut bytes = vec![1, 1, 0, 0];
-            bytes.extend(COOKIE);
-            for _ in 0..length {
-                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                bytes.push((state >> 24) as u8 & [0xff, 0x23, 3][length % 3]);
-            }
-            let _ = (mapped(&bytes), transaction(&bytes));
-        }
+        assert_eq!((gather.take_silent(), gather.take_silent()), (vec!["stun:s".to_owned()], Vec::new()));
     }
 }

@@ -4,12 +4,13 @@
 
 use super::super::engine::{PeerOptions, MAX_DATA_MESSAGE};
 use super::super::sdp::{CAPTURE_EXTENSION, LEVEL_EXTENSION};
+use super::gather::Transport;
 use super::inbound::{Inbound, Tap};
 use crate::core::model::{IceServer, PeerKind};
 use parking_lot::Mutex;
 use rtc::crypto::RTCCryptoProvider;
 use rtc::dtls::cipher_suite::CipherSuiteId;
-use rtc::ice::url::{SchemeType, Url};
+use rtc::ice::url::{ProtoType, SchemeType, Url};
 use rtc::interceptor::{Registry, SenderReportBuilder, Slot};
 use rtc::peer_connection::configuration::media_engine::MediaEngine;
 use rtc::peer_connection::configuration::setting_engine::{SctpMaxMessageSize, SettingEngine, SettingEngineBuilder};
@@ -37,48 +38,39 @@ const RECEIVE_BUFFER: u32 = 256 * 1024;
 /// Maximum number of servers used.
 const MAX_SERVERS: usize = 16;
 
-/// A STUN or TURN server used over UDP.
+/// A STUN or TURN server.
 #[derive(Clone, Debug)]
 pub(super) struct Server {
     /// As configured.
     pub(super) url: String,
     pub(super) turn: bool,
+    pub(super) transport: Transport,
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) username: String,
     pub(super) password: crate::error::Secret,
 }
 
-impl Server {
-    /// Host and port in URL form.
-    pub(super) fn name(&self) -> String {
-        if self.host.contains(':') {
-            format!("[{}]:{}", self.host, self.port)
-        } else {
-            format!("{}:{}", self.host, self.port)
-        }
-    }
-}
-
-/// STUN and TURN over UDP; other transports to a relay are not supported yet. On loopback only servers whose host is a
-/// loopback name or address: no other machine is contacted, not even a name server.
+/// STUN over UDP, TURN over UDP, TCP and TLS (RFC 7064, RFC 7065). On loopback only servers whose host is a loopback
+/// name or address: no other machine is contacted, not even a name server.
 pub(super) fn ice_servers(options: &PeerOptions) -> Vec<Server> {
     let usable = |server: &IceServer, url: &String| {
-        let turn = url.starts_with("turn:");
-        if !(url.starts_with("stun:") || turn) || url.contains("transport=tcp") {
-            return None;
-        }
-        if turn && (server.username.is_empty() || server.password.is_empty()) {
-            return None;
-        }
         let parsed = Url::parse_url(url).ok()?;
-        if !matches!(parsed.scheme, SchemeType::Stun | SchemeType::Turn) {
+        let (turn, transport) = match (parsed.scheme, parsed.proto) {
+            (SchemeType::Stun, ProtoType::Udp) => (false, Transport::Udp),
+            (SchemeType::Turn, ProtoType::Udp) => (true, Transport::Udp),
+            (SchemeType::Turn, ProtoType::Tcp) => (true, Transport::Tcp),
+            (SchemeType::Turns, ProtoType::Tcp) => (true, Transport::Tls),
+            _ => return None,
+        };
+        if turn && (server.username.is_empty() || server.password.is_empty()) {
             return None;
         }
         let host = parsed.host.trim_start_matches('[').trim_end_matches(']').to_owned();
         (!options.loopback_only || is_loopback(&host)).then(|| Server {
             url: url.clone(),
             turn,
+            transport,
             host,
             port: parsed.port,
             username: server.username.clone(),
@@ -231,7 +223,7 @@ mod tests {
             let options = PeerOptions { ice_servers, loopback_only, ..PeerOptions::default() };
             super::ice_servers(&options).into_iter().map(|server| server.url).collect()
         };
-        assert_eq!(asked(true), [urls[0], urls[1], urls[2], urls[9]]);
+        assert_eq!(asked(true), [urls[0], urls[1], urls[2], urls[9], urls[10]]);
         assert!(asked(false).len() >= 8);
     }
 }

@@ -154,7 +154,7 @@ impl Core {
     }
 
     /// Prepares a remote description for the engine, and records what is new in it.
-    fn remote(&mut self, sdp: &str) -> EngineResult<String> {
+    fn remote(&mut self, now: Instant, sdp: &str) -> EngineResult<String> {
         let prepared = sdp::prepare_remote(sdp).map_err(|e| error(EngineErrorKind::Invalid, e))?;
         if let Some(limit) = sdp::max_message_size(sdp) {
             self.channels.limit(limit);
@@ -165,6 +165,13 @@ impl Core {
         if n.remote_ufrag != ufrag {
             n.remote_ufrag = ufrag.to_owned();
             n.trickled = 0;
+            self.restarted_remotely(now);
+        }
+        for address in sdp::candidates(&prepared).filter_map(|candidate| candidate.udp()) {
+            self.reach(address.ip());
+        }
+        for (candidate, address) in sdp::tcp_candidates(sdp) {
+            self.tcp_candidate(now, address, candidate);
         }
         Ok(prepared)
     }
@@ -280,7 +287,7 @@ impl Core {
     }
 
     pub(super) fn set_answer(&mut self, now: Instant, sdp: &str) -> EngineResult<()> {
-        let sdp = self.remote(sdp)?;
+        let sdp = self.remote(now, sdp)?;
         let Some(offer) = self.pc.pending_local_description() else {
             return Err(error(EngineErrorKind::Invalid, "there is no pending offer"));
         };
@@ -335,14 +342,14 @@ impl Core {
             }
         };
         for json in candidates {
-            answer.refused += usize::from(self.take_candidate(json).is_err());
+            answer.refused += usize::from(self.take_candidate(now, json).is_err());
         }
         self.settle(now);
         Ok(answer)
     }
 
     fn answer_offer(&mut self, now: Instant, offer: &str) -> EngineResult<String> {
-        let mut prepared = self.remote(offer)?;
+        let mut prepared = self.remote(now, offer)?;
         let mut refused = Refused::default();
         if self.setup.options.refuse_data {
             let left;
@@ -386,21 +393,27 @@ impl Core {
     }
 
     pub(super) fn add_candidate(&mut self, now: Instant, json: &str) -> EngineResult<()> {
-        self.take_candidate(json)?;
+        self.take_candidate(now, json)?;
         self.settle(now);
         Ok(())
     }
 
-    fn take_candidate(&mut self, json: &str) -> EngineResult<()> {
-        let candidate = match candidate::parse(json).map_err(|e| error(EngineErrorKind::Invalid, e))? {
+    fn take_candidate(&mut self, now: Instant, json: &str) -> EngineResult<()> {
+        let (candidate, address, tcp) = match candidate::parse(json).map_err(|e| error(EngineErrorKind::Invalid, e))? {
             Remote::Nothing => return Ok(()),
-            Remote::Use { candidate, .. } => candidate,
+            Remote::Udp { candidate, address } => (candidate, address, false),
+            Remote::Tcp { candidate, address } => (candidate, address, true),
         };
         if self.negotiation.trickled >= MAX_TRICKLED {
             return Err(error(EngineErrorKind::Invalid, "too many candidates"));
         }
         self.negotiation.trickled += 1;
         self.setup.trace.remote(&candidate);
+        if tcp {
+            self.tcp_candidate(now, address, &candidate);
+            return Ok(());
+        }
+        self.reach(address.ip());
         let init = RTCIceCandidateInit { candidate, ..Default::default() };
         called(EngineErrorKind::Invalid, "use the candidate", self.pc.add_remote_candidate(init))
     }

@@ -44,6 +44,7 @@ impl Actor {
         let options = PeerOptions {
             ice_servers,
             loopback_only: self.loopback_only,
+            server: self.server,
             refuse_data: !self.config.dialect.data_channels,
             disconnected_after: self.config.dialect.media_silence,
         };

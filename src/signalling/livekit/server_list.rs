@@ -88,7 +88,7 @@ mod tests {
     use crate::signalling::NetOptions;
 
     fn net() -> Net {
-        Net::new(NetOptions::default())
+        Net::new(NetOptions::default()).unwrap()
     }
 
     fn after(failed: &[&str]) -> AdmissionRequest {
@@ -141,7 +141,7 @@ mod tests {
         let token = Secret::new("t");
         let named = |given: &str, allowed: bool, url: &str| {
             let options = NetOptions { insecure_allowed: true, other_hosts_allowed: allowed, ..NetOptions::default() };
-            let net = Net::new(options);
+            let net = Net::new(options).unwrap();
             let servers = ServerList::new(&net, given).unwrap();
             let by = Url::parse(given).unwrap();
             servers.set_announced(&net, &by, vec![url.to_owned()]);

@@ -420,7 +420,7 @@ mod tests {
     async fn an_attempt_that_is_overtaken_ends_at_once_and_never_becomes_the_link() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("ws://{}", listener.local_addr().unwrap());
-        let net = Arc::new(Net::new(NetOptions::default()));
+        let net = Arc::new(Net::new(NetOptions::default()).unwrap());
         let service = LiveKitService::new(net, &url, WsLimits::default()).unwrap();
         let call = service.signalling(CallFacts::default());
         let admission = call.admit(AdmissionRequest::default(), &Secret::new("token")).await.unwrap();

@@ -9,12 +9,9 @@
 mod frames;
 mod task;
 
-use super::{
-    connect::{timed_out, Endpoint, Stream},
-    net::Net,
-    text,
-};
+use super::{net::Net, text};
 use crate::core::model::{Failure, FailureKind};
+use crate::net::{timed_out, Endpoint, Stream};
 use crate::share::Share;
 use bytes::{Bytes, BytesMut};
 use soketto::handshake::{client::Header, Client, Error as HandshakeError, ServerResponse};

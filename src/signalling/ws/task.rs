@@ -9,8 +9,9 @@ use super::{
 };
 use crate::{
     core::model::{Failure, FailureKind},
+    net::Stream,
     share::{self, Share},
-    signalling::{connect::Stream, text},
+    signalling::text,
 };
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;

@@ -183,6 +183,10 @@ static void keep(rec_event *k, const oh_event *e)
         k->server_code = e->u.ended->server_code;
         copy(k->text, sizeof k->text, e->u.ended->text);
         break;
+    case OH_EVENT_ICE_SERVER:
+        k->code = (int)e->u.ice_server->code;
+        copy(k->text, sizeof k->text, e->u.ice_server->url);
+        break;
     case OH_EVENT_MEDIA:
         k->code = e->u.media->direction;
         k->count = e->u.media->connected;

@@ -103,6 +103,7 @@ enum class event_kind : std::int32_t {
     unplayable = OH_EVENT_UNPLAYABLE,
     text_part = OH_EVENT_TEXT_PART,
     dtmf = OH_EVENT_DTMF,
+    ice_server = OH_EVENT_ICE_SERVER,
 };
 
 /// What kind of participant it is (oh_participant_kind).
@@ -233,6 +234,13 @@ enum class protocol : std::int32_t {
     automatic = OH_PROTOCOL_AUTO, ///< by the URL: wss:// and ws:// mean livekit, https:// and http:// mean stream
     stream = OH_PROTOCOL_STREAM,
     livekit = OH_PROTOCOL_LIVEKIT,
+};
+
+/// Which IP addresses media uses (oh_ip_family).
+enum class ip_family : std::int32_t {
+    any = OH_IP_ANY, ///< IPv4 and IPv6
+    v4 = OH_IP_V4,
+    v6 = OH_IP_V6,
 };
 
 /// What only some protocols have (oh_capability); see capabilities.

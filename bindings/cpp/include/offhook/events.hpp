@@ -241,6 +241,14 @@ struct dtmf {
     std::uint32_t code = 0; ///< its number (RFC 4733): 0 to 15
 };
 
+/// A STUN or TURN server gave no address; once for each server and code in a call. The call goes on with the addresses that
+/// it has.
+struct ice_server {
+    std::string url;        ///< of the server, without credentials
+    std::string text;       ///< what was found and what to do
+    std::uint32_t code = 0; ///< of its error response, for instance 401 or 486; 701: it was not reached
+};
+
 /// An event of a kind that this header does not have: skip it.
 struct unknown {};
 
@@ -254,7 +262,7 @@ using event_data =
                  events::pins, events::local_track_published, events::local_track_failed, events::error, events::lost,
                  events::audio, events::ended, events::reconnected, events::custom, events::room, events::data,
                  events::text, events::rpc_request, events::rpc_response, events::subscription_permission, events::media,
-                 events::unsent, events::unplayable, events::text_part, events::dtmf>;
+                 events::unsent, events::unplayable, events::text_part, events::dtmf, events::ice_server>;
 
 /// An event of a call.
 struct event {

@@ -39,6 +39,23 @@ struct client_options {
     bool allow_other_hosts = false;
     /// Receive custom events of the coordinator (events::custom).
     bool receive_custom_events = false;
+    /// HTTP or SOCKS5 proxy for connections to the service and for TURN over TCP and TLS, for instance
+    /// "http://user:password@proxy.example.com:3128"; also https://, socks5:// and socks5h://. "": as the environment says
+    /// (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY). "none": no proxy. Servers on loopback are always reached directly.
+    std::string proxy;
+    /// The only network interfaces to use for media, by name: {"eth0", "wl*"}. A * at the end stands for any rest; a name
+    /// that begins with ! is not used. Empty: those that routes to the SFU lead through.
+    std::vector<std::string> interfaces;
+    /// IP addresses to use for media.
+    offhook::ip_family ip_family = offhook::ip_family::any;
+    /// Use only addresses of TURN servers for media, and send the SFU no others.
+    bool relay_only = false;
+    /// First and last local UDP port for media; 0 and 0: any. A session uses up to two ports of each local address, and
+    /// while a call reconnects there are two sessions. All calls share the range; it holds at least two ports.
+    std::uint16_t media_port_min = 0;
+    std::uint16_t media_port_max = 0;
+    /// Differentiated services code point of media packets, 0 to 63, for instance 46 (EF) for voice; 0: the system's.
+    std::uint8_t dscp = 0;
 };
 
 /// What to join and how.

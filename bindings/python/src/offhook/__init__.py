@@ -15,8 +15,8 @@ from ._native import ABI_VERSION, abi_version, library_path, version, version_nu
 from .aio import AudioHandler, Call, Client, EventHandler, Joining, TokenHandler, Track
 from .audio import AudioFrame, Samples
 from .enums import (
-    FOREVER, AudioFormat, CallState, Capability, ConnectionQuality, Direction, EndReason, EventKind, LeaveReason,
-    LogLevel, NetworkChange, ParticipantKind, Protocol, ReconnectKind, Result, Right, RpcErrorCode, TrackSource,
+    FOREVER, AudioFormat, CallState, Capability, ConnectionQuality, Direction, EndReason, EventKind, IpFamily,
+    LeaveReason, LogLevel, NetworkChange, ParticipantKind, Protocol, ReconnectKind, Result, Right, RpcErrorCode, TrackSource,
     UnplayableReason, UnpublishCause, VideoLayer,
 )  # fmt: skip
 from .errors import (
@@ -26,7 +26,7 @@ from .errors import (
 )  # fmt: skip
 from .events import (
     AudioEvent, AudioLevel, ConnectionQualityChanged, Counts, CustomEvent, DataEvent, DominantSpeaker, Dtmf, Ended,
-    ErrorEvent, Event, Joined, LocalTrackEvent, LocalTrackFailed, LocalTrackPublished, Lost, MediaEvent,
+    ErrorEvent, Event, IceServerEvent, Joined, LocalTrackEvent, LocalTrackFailed, LocalTrackPublished, Lost, MediaEvent,
     ParticipantEvent, ParticipantJoined, ParticipantLeft, ParticipantUpdated, Pins, Reconnected, RightsChanged,
     RoomEvent, RpcRequest, RpcResponse, StateChanged, SubscriptionPermission, TextEvent, TextPart, TokenNeeded,
     TrackEvent, TrackPublished, TrackUnpublished, UnknownEvent, UnplayableEvent, Unsent,
@@ -49,8 +49,8 @@ __all__ = [
     "CallCancelledError", "CallOptions", "CallState", "Capability", "Cleared", "Client", "ClientOptions",
     "ClosedError", "ConnectionQuality", "ConnectionQualityChanged", "Counts", "CustomEvent", "DataEvent",
     "DataOptions", "Direction", "DominantSpeaker", "Dtmf", "EmptyError", "EndReason", "Ended", "Error", "ErrorEvent",
-    "Event", "EventHandler", "EventKind", "FOREVER", "ForkedError", "FullError", "HandleError", "InsecureError",
-    "InternalError", "Joined", "Joining", "LeaveReason", "LimitError", "Limits", "LocalTrackEvent",
+    "Event", "EventHandler", "EventKind", "FOREVER", "ForkedError", "FullError", "HandleError", "IceServerEvent",
+    "InsecureError", "InternalError", "IpFamily", "Joined", "Joining", "LeaveReason", "LimitError", "Limits", "LocalTrackEvent",
     "LocalTrackFailed", "LocalTrackPublished", "LogHandler", "LogLevel", "Lost", "MediaError", "MediaEvent",
     "NetworkChange", "NetworkError", "Participant", "ParticipantEvent", "ParticipantJoined", "ParticipantKind",
     "ParticipantLeft", "ParticipantUpdated", "Pin", "Pins", "Protocol", "ProtocolError", "Publisher", "ReconnectKind",

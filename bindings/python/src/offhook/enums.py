@@ -233,6 +233,9 @@ class EventKind(_Open):
     TEXT_PART = 32
     #: OH_EVENT_DTMF: `dtmf`: a participant (SIP) pressed a key of the telephone.
     DTMF = 33
+    #: OH_EVENT_ICE_SERVER: `ice_server`: a STUN or TURN server gave no address: it was not reached, or refused. Once
+    #: for each server and code in a call. The call goes on with the addresses that it has.
+    ICE_SERVER = 34
 
 
 class ParticipantKind(_Open):
@@ -383,6 +386,17 @@ class UnplayableReason(_Open):
     DATA_ENCRYPTED = 5
 
 
+class IpFamily(_Open):
+    """Which IP addresses media uses. (oh_ip_family)"""
+
+    #: OH_IP_ANY: IPv4 and IPv6.
+    ANY = 0
+    #: OH_IP_V4: IPv4 only.
+    V4 = 1
+    #: OH_IP_V6: IPv6 only.
+    V6 = 2
+
+
 class AudioFormat(_Open):
     """Format of audio. (oh_audio_format)"""
 
@@ -403,7 +417,7 @@ class LogLevel(_Open):
     ERROR = 1
     #: OH_LOG_WARN: A failure in a call, as reported by OH_EVENT_ERROR and OH_EVENT_LOCAL_TRACK_FAILED.
     WARN = 2
-    #: OH_LOG_INFO: States and ends of calls; changes of the network.
+    #: OH_LOG_INFO: States and ends of calls; ICE servers that gave no address; changes of the network.
     INFO = 3
     #: OH_LOG_DEBUG: Details, and what was dropped because it came late.
     DEBUG = 4

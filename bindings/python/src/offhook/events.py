@@ -412,6 +412,17 @@ class Dtmf(Event):
 
 
 @dataclass(frozen=True)
+class IceServerEvent(Event):
+    """A STUN or TURN server gave no address; once for each server and code in a call. The call goes on with the addresses
+    that it has."""
+
+    kind = EventKind.ICE_SERVER
+    url: str  #: of the server, without credentials
+    code: int  #: of its error response, for instance 401 or 486; 701: it was not reached
+    text: str  #: what was found and what to do
+
+
+@dataclass(frozen=True)
 class UnknownEvent(Event):
     """An event of a kind that this version of the package does not know."""
 
@@ -520,6 +531,10 @@ def _dtmf(at: int, d: Any) -> Event:
     return Dtmf(at, text(d.user_id), text(d.session_id), text(d.digit), d.code)
 
 
+def _ice_server(at: int, s: Any) -> Event:
+    return IceServerEvent(at, text(s.url), s.code, text(s.text))
+
+
 # For each kind the member of the union (None: it has none), and the reader of its payload.
 _READ: dict[int, tuple[str | None, Reader]] = {
     EventKind.STATE: ("state", lambda at, s: StateChanged(at, CallState(s.state), CallState(s.previous))),
@@ -555,6 +570,7 @@ _READ: dict[int, tuple[str | None, Reader]] = {
     EventKind.UNPLAYABLE: ("unplayable", _unplayable),
     EventKind.TEXT_PART: ("text_part", _text_part),
     EventKind.DTMF: ("dtmf", _dtmf),
+    EventKind.ICE_SERVER: ("ice_server", _ice_server),
 }
 
 

@@ -29,6 +29,20 @@ class ClientOptions(TypedDict, total=False):
     allow_insecure: bool  #: allow plain http and ws to hosts that are not loopback
     allow_other_hosts: bool  #: allow tokens to hosts that the server names over a connection without TLS
     receive_custom_events: bool  #: receive custom events of the coordinator (CustomEvent)
+    #: HTTP or SOCKS5 proxy for connections to the service and for TURN over TCP and TLS, for instance
+    #: "http://user:password@proxy.example.com:3128"; also https://, socks5:// and socks5h://; "none": no proxy; default:
+    #: as the environment says (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY). Servers on loopback are reached directly
+    proxy: Optional[str]
+    #: the only network interfaces to use for media, by name: ["eth0", "wl*"]; a * at the end stands for any rest, a name
+    #: that begins with ! is not used; default: those that routes to the SFU lead through
+    interfaces: Optional[Union[str, Sequence[str]]]
+    ip_family: int  #: an IpFamily, for media; default: ANY
+    relay_only: bool  #: use only addresses of TURN servers for media, and send the SFU no others
+    #: first local UDP port for media, 1 to 65535; default: any. A session uses up to two ports of each local address,
+    #: and while a call reconnects there are two sessions; all calls share the range, which holds at least two ports
+    media_port_min: int
+    media_port_max: int  #: last local UDP port for media, more than media_port_min
+    dscp: int  #: differentiated services code point of media packets, 1 to 63, e.g. 46 (EF); default: the system's
 
 
 class CallOptions(TypedDict, total=False):
@@ -164,6 +178,8 @@ class Filled:
     def _set(self, name: str, value: Any) -> None:
         if value is None:
             return
+        if name == "interfaces" and not isinstance(value, str):
+            value = ",".join(value)
         if name == "to" and not isinstance(value, str):
             texts = self.keep([optional(one) for one in value])
             value = self.keep(ffi.new("char *[]", texts))

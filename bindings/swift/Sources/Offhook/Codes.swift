@@ -172,6 +172,7 @@ public struct EventKind: RawRepresentable, FromC, Hashable, Sendable, CustomStri
   public static let unplayable = Self(OH_EVENT_UNPLAYABLE)
   public static let textPart = Self(OH_EVENT_TEXT_PART)
   public static let dtmf = Self(OH_EVENT_DTMF)
+  public static let iceServer = Self(OH_EVENT_ICE_SERVER)
 
   /// The name of the kind, for instance "participant_joined".
   public var description: String { String(cString: oh_event_kind_get_name(rawValue)) }
@@ -367,7 +368,7 @@ public struct LogLevel: RawRepresentable, FromC, Hashable, Comparable, Sendable 
   public static let error = Self(OH_LOG_ERROR)
   /// A failure in a call, as reported by the events error and localTrackFailed.
   public static let warn = Self(OH_LOG_WARN)
-  /// States and ends of calls; changes of the network.
+  /// States and ends of calls; ICE servers that gave no address; changes of the network.
   public static let info = Self(OH_LOG_INFO)
   /// Details, and what was dropped because it came late.
   public static let debug = Self(OH_LOG_DEBUG)
@@ -412,6 +413,19 @@ public struct ServiceProtocol: RawRepresentable, FromC, Hashable, Sendable {
   public static let stream = Self(OH_PROTOCOL_STREAM)
   /// LiveKit: the open server and its cluster. Tokens are made by the application's server, or with ``AccessToken``.
   public static let liveKit = Self(OH_PROTOCOL_LIVEKIT)
+}
+
+/// Which IP addresses media uses.
+public struct IPFamily: RawRepresentable, FromC, Hashable, Sendable {
+  public let rawValue: Int32
+  public init(rawValue: Int32) { self.rawValue = rawValue }
+
+  /// IPv4 and IPv6.
+  public static let any = Self(OH_IP_ANY)
+  /// IPv4 only.
+  public static let v4 = Self(OH_IP_V4)
+  /// IPv6 only.
+  public static let v6 = Self(OH_IP_V6)
 }
 
 /// What only some protocols have. A function that needs a capability which the protocol of the call lacks throws

@@ -73,6 +73,9 @@ public struct Event: Sendable {
     case textPart(TextPart)
     /// A participant (SIP) pressed a key of the telephone.
     case dtmf(DTMF)
+    /// A STUN or TURN server gave no address; once for each server and code in a call. The call goes on with the addresses
+    /// that it has.
+    case iceServer(IceServerFailure)
     /// A kind that this package does not know; of a newer library.
     case unknown
   }
@@ -156,6 +159,7 @@ extension Event.Body {
     case .unplayable: self = .unplayable(Unplayable(known(u.unplayable)))
     case .textPart: self = .textPart(TextPart(known(u.text_part)))
     case .dtmf: self = .dtmf(DTMF(known(u.dtmf)))
+    case .iceServer: self = .iceServer(IceServerFailure(known(u.ice_server)))
     default: self = .unknown  // of a newer library: in `u.other`
     }
   }

@@ -366,3 +366,18 @@ public struct DTMF: Sendable, Hashable {
     code = c.code
   }
 }
+
+/// A STUN or TURN server gave no address.
+public struct IceServerFailure: Sendable, Hashable {
+  /// The server's URL, without credentials.
+  public let url: String
+  /// What was found and what to do.
+  public let text: String
+  /// The code of its error response, for instance 401 or 486; 701: it was not reached.
+  public let code: UInt32
+  init(_ c: oh_event_ice_server) {
+    url = Offhook.text(c.url)
+    text = Offhook.text(c.text)
+    code = c.code
+  }
+}

@@ -26,6 +26,22 @@ public struct ClientOptions: Sendable {
   public var allowOtherHosts = false
   /// Receive custom events of the coordinator (``Event/Body/custom(_:)``).
   public var receiveCustomEvents = false
+  /// HTTP or SOCKS5 proxy for connections to the service and for TURN over TCP and TLS, for instance
+  /// "http://user:password@proxy.example.com:3128"; also https://, socks5:// and socks5h://. nil: as the environment says
+  /// (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY). "none": no proxy. Servers on loopback are always reached directly.
+  public var proxy: String?
+  /// The only network interfaces to use for media, by name: ["eth0", "wl*"]. A * at the end stands for any rest; a name
+  /// that begins with ! is not used. Empty: those that routes to the SFU lead through.
+  public var interfaces: [String] = []
+  /// IP addresses to use for media.
+  public var ipFamily: IPFamily = .any
+  /// Use only addresses of TURN servers for media, and send the SFU no others.
+  public var relayOnly = false
+  /// Local UDP ports for media; nil: any. A session uses up to two ports of each local address, and while a call
+  /// reconnects there are two sessions. All calls share the range; it holds at least two ports.
+  public var mediaPorts: ClosedRange<UInt16>?
+  /// Differentiated services code point of media packets, 0 to 63, for instance 46 (EF) for voice; 0: the system's.
+  public var dscp: UInt8 = 0
 
   public init(url: String, userID: String? = nil, token: String? = nil) {
     self.url = url
@@ -47,6 +63,13 @@ public struct ClientOptions: Sendable {
       o.allow_insecure = allowInsecure.c
       o.allow_other_hosts = allowOtherHosts.c
       o.receive_custom_events = receiveCustomEvents.c
+      o.proxy = try c(proxy)
+      o.interfaces = try c(interfaces.isEmpty ? nil : interfaces.joined(separator: ","))
+      o.ip_family = ipFamily.rawValue
+      o.relay_only = relayOnly.c
+      o.media_port_min = UInt32(mediaPorts?.lowerBound ?? 0)
+      o.media_port_max = UInt32(mediaPorts?.upperBound ?? 0)
+      o.dscp = UInt32(dscp)
       return try body(&o)
     }
   }

@@ -50,6 +50,7 @@ extension oh_event_media: CStructure {}
 extension oh_event_unsent: CStructure {}
 extension oh_event_unplayable: CStructure {}
 extension oh_event_dtmf: CStructure {}
+extension oh_event_ice_server: CStructure {}
 
 /// A structure for the library with its defaults: all zero, and its size.
 func defaults<T: CStructure>(_: T.Type = T.self) -> T {

@@ -1,5 +1,5 @@
 // CallTests.swift - calls: rows join, send-receive, mute, participants, leave, leave-twice, trace, late-offers,
-// reconnect of tests/scenarios.md.
+// reconnect, network-options of tests/scenarios.md.
 import Offhook
 import Synchronization
 import XCTest
@@ -50,6 +50,36 @@ final class CallTests: XCTestCase {
       XCTAssertEqual(error.code, .insecure)
       XCTAssertFalse(error.detail.isEmpty)
     }
+  }
+
+  /// network-options
+  func testNetworkOptions() async throws {
+    func refused(_ name: String, _ change: (inout ClientOptions) -> Void) {
+      var options = ClientOptions(url: SFU.url, userID: "sw-network", token: "development")
+      change(&options)
+      do {
+        _ = try Client(options)
+        XCTFail("\(name) is accepted")
+      } catch {
+        let error = error as? OffhookError
+        XCTAssertEqual(error?.code, .argument)
+        XCTAssertTrue(error?.detail.contains(name) == true, "\(name): \(String(describing: error))")
+        XCTAssertFalse(error?.detail.contains("5ecret") == true)
+      }
+    }
+    refused("proxy") { $0.proxy = "ftp://user:5ecret@127.0.0.1" }
+    refused("interfaces") { $0.interfaces = ["eth0", ""] }
+    refused("ip_family") { $0.ipFamily = IPFamily(rawValue: 99) }
+    refused("media_port_max") { $0.mediaPorts = 40000...40000 }
+    refused("dscp") { $0.dscp = 64 }
+    var options = ClientOptions(url: SFU.url, userID: "sw-network", token: "development")
+    (options.proxy, options.interfaces, options.ipFamily) = ("none", ["lo", "!docker*"], .v4)
+    (options.mediaPorts, options.dscp) = (20000...29999, 46)
+    let client = try Client(options)
+    let call = try await within(15, "joined") { try await client.join(CallOptions(callID: "sw-network")) }
+    XCTAssertEqual(try call.state(), .joined)
+    let ended = try await within(5, "leaves") { try await call.leave() }
+    XCTAssertEqual(ended.reason, .left)
   }
 
   /// send-receive, with streams

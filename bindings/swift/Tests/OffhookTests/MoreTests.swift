@@ -296,6 +296,10 @@ final class MoreTests: XCTestCase {
         guard case .dtmf(let key) = last() else { return XCTFail("dtmf") }
         XCTAssertEqual([key.userID, key.digit], ["a", "b"])
         XCTAssertEqual(key.code, 11)
+        feed.give(.iceServer, \.ice_server) { ($0.url, $0.text, $0.code) = (a, b, 701) }
+        guard case .iceServer(let server) = last() else { return XCTFail("iceServer") }
+        XCTAssertEqual([server.url, server.text], ["a", "b"])
+        XCTAssertEqual(server.code, 701)
         feed.give(EventKind(rawValue: 4711))
         guard case .unknown = last() else { return XCTFail("a kind of a newer library") }
       }
@@ -403,6 +407,7 @@ final class MoreTests: XCTestCase {
     check(.unsent, \.unsent)
     check(.unplayable, \.unplayable)
     check(.dtmf, \.dtmf)
+    check(.iceServer, \.ice_server)
     // A newer library: longer structures, whose additional bytes are not read.
     let longer = memory + page - MemoryLayout<oh_pin>.size - 64
     longer.initializeMemory(as: UInt8.self, repeating: 0xa5, count: MemoryLayout<oh_pin>.size + 64)

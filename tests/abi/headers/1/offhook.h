@@ -309,7 +309,7 @@ OH_ENUM(oh_log_level) {
     OH_LOG_ERROR = 1,
     /** A failure in a call, as reported by OH_EVENT_ERROR and OH_EVENT_LOCAL_TRACK_FAILED. */
     OH_LOG_WARN = 2,
-    /** States and ends of calls; changes of the network. */
+    /** States and ends of calls; ICE servers that gave no address; changes of the network. */
     OH_LOG_INFO = 3,
     /** Details, and what was dropped because it came late. */
     OH_LOG_DEBUG = 4,
@@ -993,6 +993,12 @@ OH_ENUM(oh_event_kind) {
     OH_EVENT_TEXT_PART = 32,
     /** `dtmf`: a participant (SIP) pressed a key of the telephone. */
     OH_EVENT_DTMF = 33,
+    /**
+     * `ice_server`: a STUN or TURN server gave no address: it was not reached, or refused. Once for each server and
+     * code in a call, for sending and receiving together. The call goes on with the addresses that it has; whether
+     * media flows is OH_EVENT_MEDIA.
+     */
+    OH_EVENT_ICE_SERVER = 34,
 };
 
 /**
@@ -1431,6 +1437,29 @@ typedef struct oh_event_dtmf {
 } oh_event_dtmf;
 
 /**
+ * OH_EVENT_ICE_SERVER: a STUN or TURN server gave no address.
+ */
+typedef struct oh_event_ice_server {
+    /** sizeof(oh_event_ice_server) in the library. */
+    size_t size;
+    /**
+     * The server's URL as the service named it, for instance "turn:turn.example.com:3478?transport=udp"; without
+     * credentials, at most 1024 bytes.
+     */
+    const char *url;
+    /** What was found and what to do. */
+    const char *text;
+    /**
+     * The code of the server's error response (STUN, TURN): for instance 401 wrong credentials, 403 forbidden, 437
+     * allocation mismatch, 441 wrong credentials for an allocation, 486 too many allocations, 508 no capacity. 701: it
+     * was not reached: no answer, refused, TLS failed. As in W3C's icecandidateerror.
+     */
+    uint32_t code;
+    /** Zero. */
+    uint32_t reserved;
+} oh_event_ice_server;
+
+/**
  * What an event holds: the member for its kind. Pointers only, so that every structure can grow.
  */
 typedef union oh_event_payload {
@@ -1490,6 +1519,8 @@ typedef union oh_event_payload {
     const oh_event_unplayable *unplayable;
     /** OH_EVENT_DTMF. */
     const oh_event_dtmf *dtmf;
+    /** OH_EVENT_ICE_SERVER. */
+    const oh_event_ice_server *ice_server;
     /** Of kinds that this header does not have; NULL for OH_EVENT_TOKEN_NEEDED. */
     const void *other;
 } oh_event_payload;
@@ -1588,6 +1619,18 @@ typedef uint64_t oh_capabilities;
 /* -------- Clients -------------------------------------------------------------------------------------------------- */
 
 /**
+ * Which IP addresses media uses.
+ */
+OH_ENUM(oh_ip_family) {
+    /** IPv4 and IPv6. */
+    OH_IP_ANY = 0,
+    /** IPv4 only. */
+    OH_IP_V4 = 1,
+    /** IPv6 only. */
+    OH_IP_V6 = 2,
+};
+
+/**
  * How to reach the service, and as whom. Begin with OH_INIT(oh_client_options). All text is copied.
  */
 typedef struct oh_client_options {
@@ -1650,6 +1693,42 @@ typedef struct oh_client_options {
      * It reconnects by itself and never affects a call; a join waits at most 500 ms for its first connection.
      */
     oh_bool receive_custom_events;
+    /**
+     * HTTP or SOCKS5 proxy for connections to the service and for TURN over TCP and TLS, for instance
+     * "http://user:password@proxy.example.com:3128"; also https://, socks5:// (names are looked up here) and socks5h://
+     * (by the proxy). Other characters of user and password are percent-encoded. NULL: as the environment says
+     * (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY). "none": no proxy. Servers on loopback are always reached directly,
+     * and UDP never goes through a proxy. The password is never part of an error, a log line or a trace.
+     */
+    const char *proxy;
+    /**
+     * The only network interfaces to use for media, by name, with commas between: "eth0,wl*". A * at the end stands for
+     * any rest; a name that begins with ! is not used: "!docker*". At most 64 names. NULL: those that routes to the SFU
+     * lead through. With names that begin with ! only: the same without these.
+     */
+    const char *interfaces;
+    /** IP addresses to use for media; 0: OH_IP_ANY. */
+    oh_ip_family ip_family;
+    /**
+     * Use only addresses of TURN servers for media, and send the SFU no others. A call whose service names no TURN server
+     * then has no media.
+     */
+    oh_bool relay_only;
+    /**
+     * First local UDP port for media, 1 to 65535; 0 for both ports: any. A session uses up to two ports of each local
+     * address; while a call reconnects, those of two sessions. The range is shared by all calls of this machine that use
+     * it, and must hold at least two ports.
+     */
+    uint32_t media_port_min;
+    /** Last local UDP port for media, more than media_port_min. */
+    uint32_t media_port_max;
+    /**
+     * Differentiated services code point (RFC 2474) of media packets, 0 to 63, for instance 46 (EF) for voice; 0: the
+     * system's. Networks may ignore or change it.
+     */
+    uint32_t dscp;
+    /** Zero. */
+    uint32_t reserved;
 } oh_client_options;
 
 /**

@@ -165,6 +165,10 @@ inline event_data to_event_data(const oh_event &e)
         const oh_event_dtmf d = known(u.dtmf);
         return events::dtmf{text(d.user_id), text(d.session_id), text(d.digit), d.code};
     }
+    case OH_EVENT_ICE_SERVER: {
+        const oh_event_ice_server s = known(u.ice_server);
+        return events::ice_server{text(s.url), text(s.text), s.code};
+    }
     default: return events::unknown{};
     }
 }

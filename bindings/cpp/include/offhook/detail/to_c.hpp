@@ -5,6 +5,7 @@
 #include "../options.hpp"
 #include "../result.hpp"
 
+#include <list>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,15 @@ public:
         return text.c_str();
     }
 
+    /// A list as one text with commas between; none: NULL.
+    const char *list(const std::vector<std::string> &names, const char *name)
+    {
+        if (names.empty()) return nullptr;
+        std::string &all = made_.emplace_back();
+        for (const std::string &one : names) (all += all.empty() ? "" : ",") += one;
+        return exact(all, name);
+    }
+
     result<void> check() const
     {
         if (!wrong_) return {};
@@ -31,6 +41,7 @@ public:
 
 private:
     const char *wrong_ = nullptr;
+    std::list<std::string> made_; // at addresses that stay
 };
 
 inline oh_client_options to_c(const client_options &o, c_texts &texts)
@@ -47,6 +58,13 @@ inline oh_client_options to_c(const client_options &o, c_texts &texts)
     c.allow_insecure = o.allow_insecure;
     c.allow_other_hosts = o.allow_other_hosts;
     c.receive_custom_events = o.receive_custom_events;
+    c.proxy = texts.given(o.proxy, "client_options::proxy");
+    c.interfaces = texts.list(o.interfaces, "client_options::interfaces");
+    c.ip_family = static_cast<oh_ip_family>(o.ip_family);
+    c.relay_only = o.relay_only;
+    c.media_port_min = o.media_port_min;
+    c.media_port_max = o.media_port_max;
+    c.dscp = o.dscp;
     return c;
 }
 

@@ -4,7 +4,7 @@
 //! server's own certificate, even if it is not allowed to sign, is self-signed or has an unknown issuer, provided that
 //! it is valid now and matches the host name. Must not know: sockets, HTTP.
 
-use super::{connect::Endpoint, text};
+use super::{text, Endpoint};
 use crate::core::model::{Failure, FailureKind};
 use rustls::{
     client::{
@@ -28,8 +28,16 @@ const MAX_CA_FILE: u64 = 4 << 20;
 const P521: [u8; 7] = [0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23];
 const KEYS: &str = "keys on the curves P-256 and P-384, Ed25519 and RSA are supported";
 
+/// Starts TLS; the trusted certificates are loaded.
+pub(super) struct Connectors {
+    /// Negotiates HTTP/1.1 (ALPN, RFC 7301).
+    pub http: TlsConnector,
+    /// Negotiates no protocol.
+    pub opaque: TlsConnector,
+}
+
 /// Reads the trusted certificates on a blocking thread: they are a few hundred files on some systems.
-pub(super) async fn load(ca_file: Option<PathBuf>) -> Result<TlsConnector, Failure> {
+pub(super) async fn load(ca_file: Option<PathBuf>) -> Result<Connectors, Failure> {
     // tokio panics when it cannot start a thread.
     let started = crate::panics::contain(|| tokio::task::spawn_blocking(move || config(ca_file.as_deref())));
     let loaded = match started {
@@ -41,7 +49,7 @@ pub(super) async fn load(ca_file: Option<PathBuf>) -> Result<TlsConnector, Failu
     })
 }
 
-fn config(ca_file: Option<&Path>) -> Result<TlsConnector, Failure> {
+fn config(ca_file: Option<&Path>) -> Result<Connectors, Failure> {
     let failed = |text: String| Failure::new(FailureKind::Tls, text);
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -60,15 +68,16 @@ fn config(ca_file: Option<&Path>) -> Result<TlsConnector, Failure> {
     let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
         .build()
         .map_err(|_| failed("the trusted certificates cannot be used".to_owned()))?;
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let opaque = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|_| failed("no TLS version is available".to_owned()))?
         // Differs from the default verifier only as described at the top of this file.
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Verifier { inner, pinned }))
         .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(TlsConnector::from(Arc::new(config)))
+    let mut http = opaque.clone();
+    http.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Connectors { http: Arc::new(http).into(), opaque: Arc::new(opaque).into() })
 }
 
 fn read_ca_file(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
