@@ -222,7 +222,7 @@ def ice_tcp(lab):
     lab.talk()
 
 
-@cell("turn-udp", "only the TURN server's UDP port is open", Connected(3000, needs="turnserver"))
+@cell("turn-udp", "only the TURN server's UDP port is open", Connected(3500, needs="turnserver"))
 def turn_udp(lab):
     lab.routed(passes(f"tcp dport {PORT}", f"udp dport {RELAY}"))
     lab.relay("udp")
@@ -231,7 +231,7 @@ def turn_udp(lab):
     lab.talk()
 
 
-@cell("turn-tcp", "UDP is blocked; TURN over TCP", Connected(3000, needs="turnserver"))
+@cell("turn-tcp", "UDP is blocked; TURN over TCP", Connected(3500, needs="turnserver"))
 def turn_tcp(lab):
     lab.routed(passes(f"tcp dport {{ {PORT}, {RELAY} }}"))
     lab.relay("tcp")
@@ -240,7 +240,7 @@ def turn_tcp(lab):
     lab.talk()
 
 
-@cell("only-443", "only TCP port 443 is open; TURN over TLS", Connected(3000, needs="turnserver"), short=True)
+@cell("only-443", "only TCP port 443 is open; TURN over TLS", Connected(3500, needs="turnserver"), short=True)
 def only_443(lab):
     lab.routed(passes(f"tcp dport {HTTPS}"))
     lab.client.hosts({"turn.lab.test": [RELAY_ADDRESS]})

@@ -235,7 +235,8 @@ def conditions(a):
     wheel = next((ROOT / "target/livekit/venv").glob("lib/*/site-packages/livekit-*.dist-info"), None)
     of["official client"] = wheel.name.split("-")[1].removesuffix(".dist") if wheel and a.official else ""
     versions = "".join(f", {what} {version}" for what, version in of.items() if version)
-    return f"Medians of {a.rounds} rounds; {os.cpu_count()} cores, Linux {os.uname().release.split('-')[0]}{versions}."
+    rounds = f"Medians of {a.rounds} rounds" if a.rounds > 1 else "One round"
+    return f"{rounds}; {os.cpu_count()} cores, Linux {os.uname().release.split('-')[0]}{versions}."
 
 
 def main():
