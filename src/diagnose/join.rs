@@ -9,7 +9,7 @@ use super::{
     Request,
 };
 use crate::core::model::{IceServer, PeerKind, TrackKind};
-use crate::core::{Config, EndReason, Event};
+use crate::core::{Config, End, EndReason, Event};
 use crate::dispatch::{self, Delivery, Handler, Limits, Mailbox};
 use crate::error::{Code, Error};
 use crate::media::audio::{opus::EncoderConfig, send::AudioFormat};
@@ -87,16 +87,19 @@ pub(super) async fn check(
     }
     let publishes = call.publish_audio(track()).is_ok();
     let media = Instant::now() + MEDIA;
-    let looks = connected(&engine, publishes, limit.min(media)).await;
+    let Outcome { looks, refused, ended } = connected(&engine, &mut events, publishes, limit.min(media)).await;
     let servers = engine.servers();
     journal.learn(servers.iter().map(|server| server.password.clone()));
-    let mut refused = Vec::new();
-    while let Ok(event) = events.try_recv() {
-        if let Event::LocalFailed { error, .. } = event {
-            refused.push(error.message.into_owned());
-        }
-    }
     report_media(journal, &looks, &refused);
+    if let Some((reason, error)) = ended {
+        let (cause, advice) = meaning(reason, &error);
+        journal.begin("media", "").failed(cause, error.message, advice);
+        return servers;
+    }
+    if publishes && refused.is_empty() && looks.iter().all(|look| look.kind != PeerKind::Publisher) {
+        let advice = "the SFU did not take part in the negotiation: see its log";
+        journal.begin("publisher", "").failed("media", "no connection was made in time", advice);
+    }
     drop(leaving);
     let over = async { while !matches!(events.recv().await, None | Some(Event::Ended(_))) {} };
     // A call that does not end in time ends in the background.
@@ -187,10 +190,7 @@ async fn joined(events: &mut Events) -> Result<(), (EndReason, Error)> {
     loop {
         match events.recv().await {
             Some(Event::Joined { .. }) => return Ok(()),
-            Some(Event::Ended(end)) => {
-                let error = end.error.unwrap_or_else(|| Error::new(Code::State, end.text));
-                return Err((end.reason, error));
-            }
+            Some(Event::Ended(end)) => return Err(reason_of(end)),
             Some(_) => {}
             None => return Err((EndReason::Shutdown, Error::new(Code::Cancelled, "the library shuts down"))),
         }
@@ -211,25 +211,51 @@ fn track() -> TrackOptions {
     }
 }
 
+/// What became of media.
+#[derive(Default)]
+struct Outcome {
+    looks: Vec<Look>,
+    /// Why the track was refused.
+    refused: Vec<String>,
+    /// The call has ended meanwhile.
+    ended: Option<(EndReason, Error)>,
+}
+
 /// Waits until media is connected in both directions, or there is nothing more to wait for.
-async fn connected(engine: &WatchedEngine, publishes: bool, deadline: Instant) -> Vec<Look> {
-    let mut first = None;
+async fn connected(engine: &WatchedEngine, events: &mut Events, publishes: bool, deadline: Instant) -> Outcome {
+    let mut outcome = Outcome::default();
+    let mut first: Option<Instant> = None;
     loop {
         let looks = engine.look();
-        let up = |kind| looks.iter().any(|look| look.kind == kind && look.state == PeerState::Connected);
-        let is_there = |kind| looks.iter().any(|look| look.kind == kind);
+        // The peer connections of a call that has ended are gone.
+        if !looks.is_empty() {
+            outcome.looks = looks;
+        }
+        while let Ok(event) = events.try_recv() {
+            match event {
+                Event::LocalFailed { error, .. } => outcome.refused.push(error.message.into_owned()),
+                Event::Ended(end) => outcome.ended = Some(reason_of(end)),
+                _ => {}
+            }
+        }
+        let up = |kind| outcome.looks.iter().any(|look| look.kind == kind && look.state == PeerState::Connected);
         let (publisher, subscriber) = (up(PeerKind::Publisher), up(PeerKind::Subscriber));
         if publisher || subscriber {
             first.get_or_insert_with(Instant::now);
         }
-        // A direction that nobody needs has no peer connection, or one that waits for an offer.
-        let waited = first.is_some_and(|at: Instant| at.elapsed() > OTHER);
-        let rest = (!publishes || publisher || !is_there(PeerKind::Publisher)) && waited;
-        if (publisher && subscriber) || rest || Instant::now() >= deadline {
-            return looks;
+        // An SFU that has nothing to send offers no connection.
+        let waited = first.is_some_and(|at| at.elapsed() > OTHER);
+        let sends = publisher || !publishes || !outcome.refused.is_empty();
+        if (sends && (subscriber || waited)) || outcome.ended.is_some() || Instant::now() >= deadline {
+            return outcome;
         }
         sleep(LOOK_AGAIN).await;
     }
+}
+
+fn reason_of(end: End) -> (EndReason, Error) {
+    let error = end.error.unwrap_or_else(|| Error::new(Code::State, end.text));
+    (end.reason, error)
 }
 
 fn meaning(reason: EndReason, error: &Error) -> (&'static str, &'static str) {

@@ -20,4 +20,4 @@ pub use proxy::understand as understand_proxy;
 pub(crate) use proxy::Proxies;
 pub use proxy::{system_environment, Environment};
 pub(crate) use stream::Stream;
-pub(crate) use survey::{connect_each, Attempt, Hop, Secured};
+pub(crate) use survey::{connect_each, Hop};
