@@ -8,7 +8,7 @@ pub mod webrtc;
 
 mod gate;
 mod refuse;
-mod routes;
+pub(crate) mod routes;
 mod stream;
 mod streams;
 pub mod stun;
