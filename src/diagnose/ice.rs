@@ -58,6 +58,9 @@ fn parse(url: &str) -> Result<IceUrl, &'static str> {
             None => (place, None),
         },
     };
+    if !place.starts_with('[') && host.contains(':') || host.contains(['[', ']']) {
+        return Err("its host is not valid; an IPv6 address is in brackets");
+    }
     let port = match port {
         Some(port) => port.parse().ok().filter(|port| *port > 0).ok_or("its port is not valid")?,
         None if tls => 5349,

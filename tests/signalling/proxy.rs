@@ -38,7 +38,7 @@ const PASSWORD: &str = "planted-proxy-password";
 const NAME: &str = "coordinator.test";
 
 fn options(proxy: String) -> NetOptions {
-    NetOptions { insecure_allowed: true, proxy: Some(proxy), ..Default::default() }
+    NetOptions { insecure_allowed: true, other_hosts_allowed: true, proxy: Some(proxy), ..Default::default() }
 }
 
 /// A network on which every name is this machine, and the number of look-ups.
