@@ -46,14 +46,10 @@ class Tools:
         self.certify()
 
     def build(self, library):
-        header = (ROOT / "include/offhook.h").read_text()
-        # Members that the header has, or not yet.
-        there = [f"-D{name}_IS_THERE" for name, text in (("OH_EVENT_ICE_SERVER", "OH_EVENT_ICE_SERVER ="),
-                                                         ("OH_RELAY_ONLY", "oh_bool relay_only;")) if text in header]  # fmt: skip
         compiler = os.environ.get("CC", "cc")
         link = [f"-L{library}", "-loffhook", "-lm", f"-Wl,-rpath,{library}"]
         for words in (
-            [HERE / "probe.c", "-I", ROOT / "include", *there, "-o", self.out / "probe", *link],
+            [HERE / "probe.c", "-I", ROOT / "include", "-o", self.out / "probe", *link],
             [HERE / "nonetlink.c", "-o", self.nonetlink],
         ):
             subprocess.run([compiler, *STRICT, *words], check=True)
