@@ -448,16 +448,17 @@ def bad_line(name, what, expected, short=False, bitrate=None, **settings):
         lab.wait(BAD)
 
 
+# Lost packets of TCP cost a second each when they open a connection, and 200 ms later.
 bad_line("delay-300", "300 ms there and back", Connected(5000), delay=150)
 bad_line("jitter-60", "up to 60 ms more delay: packets overtake each other", Connected(3000), delay=20, jitter=60)
-bad_line("loss-5", "5 % of the packets are lost", Connected(3000), loss=5)
-bad_line("loss-10", "10 % of the packets are lost", Connected(4000), short=True, loss=10)
-bad_line("loss-20", "20 % of the packets are lost", Connected(8000, 800), loss=20)
-bad_line("loss-bursts", "bursts of 10 lost packets, 5 % in all", Connected(4000, 1000), burst_every=190, burst_length=10)
+bad_line("loss-5", "5 % of the packets are lost", Connected(6000), loss=5)
+bad_line("loss-10", "10 % of the packets are lost", Connected(10000), short=True, loss=10)
+bad_line("loss-20", "20 % of the packets are lost", Connected(20000, 800), loss=20)
+bad_line("loss-bursts", "bursts of 10 lost packets, 5 % in all", Connected(6000, 1000), burst_every=190, burst_length=10)
 bad_line("reordering", "a quarter of the packets overtakes by 50 ms", Connected(3000), delay=50, reorder=25)
 bad_line("duplicates", "a fifth of the packets comes twice", Connected(), duplicate=20)
 # Opus with 64 kbit/s, the default, would not fit.
-bad_line("rate-64", "a line of 64 kbit/s; Opus with 24 kbit/s", Connected(8000, 1500), bitrate=24000, rate=64)
+bad_line("rate-64", "a line of 64 kbit/s; Opus with 24 kbit/s", Connected(8000, 1500), bitrate=24000, rate=64, queue=1000)
 
 
 # ---- changes in the call

@@ -98,9 +98,10 @@ class Participant:
 class Lab:
     """What a cell's function works with."""
 
-    def __init__(self, prefix, tools, out, protocol, client, calm):
+    def __init__(self, prefix, tools, out, protocol, client, calm, seed):
         self.prefix, self.tools, self.out = prefix, tools, out
         self.protocol, self.kind = protocol, client
+        self.seed = seed  # of bad lines
         self.calm = calm  # seconds of audio where nothing happens
         self.stack = contextlib.ExitStack()
         self.url = self.peer_url = None
@@ -161,7 +162,7 @@ class Lab:
             for one in self.client, self.server:
                 one.ip("link set dev eth0 gso_max_segs 1")  # losses are of packets, not of trains of them
             settings = [f"--{name.replace('_', '-')}={value}" for name, value in line.items()]
-            self.wire = self.helper(wire, "wire", "left", "right", *settings)
+            self.wire = self.helper(wire, "wire", "left", "right", f"--seed={self.seed}", *settings)
         else:
             link(self.client, "eth0", self.server, "eth0")
         for one, ip, ip6 in zip((self.client, self.server), addresses, addresses6 or (None, None)):
