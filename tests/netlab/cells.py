@@ -186,7 +186,7 @@ def interface_comes_and_goes(lab):
     lab.lan()
     lab.serve()
     lab.connect()
-    for _ in range(4):
+    for _ in range(3):
         lab.client.ip(
             "link add docker9 type veth peer name docker9b", "address add 172.30.0.1/16 dev docker9",
             "link set dev docker9b up", "link set dev docker9 up",
@@ -435,9 +435,6 @@ def no_fragments_576(lab):
 
 # ---- bad lines
 
-BAD = 8  # seconds on a bad line
-
-
 def bad_line(name, what, expected, short=False, bitrate=None, **settings):
     @cell(name, what, expected, short=short)
     def run(lab):
@@ -445,7 +442,7 @@ def bad_line(name, what, expected, short=False, bitrate=None, **settings):
         lab.lan(addresses6=None, **settings)
         lab.serve()
         lab.connect()
-        lab.wait(BAD)
+        lab.wait(2 * lab.calm)
 
 
 # Lost packets of TCP cost a second each when they open a connection, and 200 ms later.

@@ -111,7 +111,7 @@ class Work:
     def round(self, run, tools, out, calm):
         number = len(self.rounds)
         name = f"{self.cell.name}-{self.protocol}-{self.client}"
-        lab = Lab(f"{run.prefix}{name}-{number}-", tools, out / f"{name}-{number}", self.protocol, self.client, calm, 1 + 2 * number)
+        lab = Lab(f"{run.prefix}{name}-{number}-", tools, out / f"{name}-{number}", self.protocol, self.client, calm, 3 + 2 * number)
         expected = self.cell.expected
         lab.cause = getattr(expected, "words", None)
         lab.limit = max(15.0, expected.ms / 1e3 + 10)
